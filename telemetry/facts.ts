@@ -1,0 +1,27 @@
+/**
+ * What a process records about one span: plain data, complete when recorded. No span object lives while a write is in
+ * flight; spans are built from facts later, in another thread. Facts cross threads by structured clone, so they hold
+ * nothing but strings, numbers, booleans and arrays of strings.
+ */
+import type { TraceContext } from './propagation.ts';
+
+export type SpanKind = 'server' | 'internal' | 'client' | 'producer' | 'consumer';
+
+export type AttributeValue = string | number | boolean | readonly string[];
+
+export interface SpanFact {
+  /** From `names.ts`. */
+  readonly name: string;
+  readonly kind: SpanKind;
+  /** The span's own ids, exported exactly as they are (T1). A fact that is not sampled is ignored. */
+  readonly context: TraceContext;
+  /** Span id of the parent, in the same trace, in whichever process it is; null for a root. */
+  readonly parentSpanId: string | null;
+  /** Whole microseconds since the Unix epoch; exact until the year 2255. */
+  readonly startUs: number;
+  /** As `startUs`. An end before the start is exported as a span of no duration with `sextant.clock_skew_ms`. */
+  readonly endUs: number;
+  readonly attributes: Readonly<Record<string, AttributeValue>>;
+  /** Present when the work failed: the code goes to `error.type`, the message to the span status. No secrets. */
+  readonly error?: { readonly code: string; readonly message: string };
+}

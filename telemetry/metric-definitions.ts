@@ -1,0 +1,338 @@
+/**
+ * Every metric: name, kind, unit, meaning and labels in one table. A process registers the ones it keeps; the README
+ * says when to worry. Labels are bounded: regions, nodes and fixed words, never statements, ids or addresses.
+ */
+import type { MetricDefinition } from './metrics.ts';
+
+/** Seconds. From one sync of a local disk to a region that has stalled for minutes. */
+const latencyBuckets = [
+  0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300,
+] as const;
+/** Bytes. From one small commit to a full batch. */
+const sizeBuckets = [256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304] as const;
+
+const define = <const D extends MetricDefinition>(definition: D): D => definition;
+
+export const metrics = {
+  // Gateway: what clients feel.
+  sqlRequests: define({
+    kind: 'counter',
+    name: 'sextant_sql_requests_total',
+    unit: '1',
+    description: 'Statements answered, by SQL verb and outcome (ok or an error code)',
+    labels: ['operation', 'outcome'],
+  }),
+  sqlDuration: define({
+    kind: 'histogram',
+    name: 'sextant_sql_duration_seconds',
+    unit: 'seconds',
+    description: 'Time from a statement received to its response sent',
+    labels: ['operation'],
+    buckets: latencyBuckets,
+  }),
+  sqlSessions: define({
+    kind: 'gauge',
+    name: 'sextant_sql_sessions',
+    unit: '1',
+    description: 'Open client sessions (HTTP batons and WebSocket streams)',
+    labels: [],
+  }),
+  readWaitDuration: define({
+    kind: 'histogram',
+    name: 'sextant_read_wait_duration_seconds',
+    unit: 'seconds',
+    description: 'Time a read waited for its consistency to be met',
+    labels: ['consistency'],
+    buckets: latencyBuckets,
+  }),
+  forwardedWrites: define({
+    kind: 'counter',
+    name: 'sextant_forwarded_writes_total',
+    unit: '1',
+    description: 'Statements forwarded to the writer in another gateway, by outcome',
+    labels: ['outcome'],
+  }),
+  forwardDuration: define({
+    kind: 'histogram',
+    name: 'sextant_forward_duration_seconds',
+    unit: 'seconds',
+    description: 'Time from forwarding a statement to its answer',
+    labels: [],
+    buckets: latencyBuckets,
+  }),
+
+  // Writer: commits and the write quorum.
+  commits: define({
+    kind: 'counter',
+    name: 'sextant_commits_total',
+    unit: '1',
+    description: 'Commits resolved, by outcome: durable, unknown or refused',
+    labels: ['outcome'],
+  }),
+  commitDuration: define({
+    kind: 'histogram',
+    name: 'sextant_commit_duration_seconds',
+    unit: 'seconds',
+    description: 'Time from the engine commit to the volume durable at its LSN',
+    labels: [],
+    buckets: latencyBuckets,
+  }),
+  commitsPending: define({
+    kind: 'gauge',
+    name: 'sextant_commits_pending',
+    unit: '1',
+    description: 'Commits made by the engine and not yet durable',
+    labels: [],
+  }),
+  redoBytes: define({
+    kind: 'counter',
+    name: 'sextant_redo_bytes_total',
+    unit: 'bytes',
+    description: 'Redo produced by the writer',
+    labels: [],
+  }),
+  appendDuration: define({
+    kind: 'histogram',
+    name: 'sextant_append_duration_seconds',
+    unit: 'seconds',
+    description: 'Time from sending a frame to a storage node to its acknowledgement',
+    labels: ['node'],
+    buckets: latencyBuckets,
+  }),
+  writerUnackedBytes: define({
+    kind: 'gauge',
+    name: 'sextant_writer_unacked_bytes',
+    unit: 'bytes',
+    description: 'Redo sent to a storage node and not acknowledged by it',
+    labels: ['node'],
+  }),
+  quorumNodes: define({
+    kind: 'gauge',
+    name: 'sextant_quorum_nodes',
+    unit: '1',
+    description: 'Storage nodes of this region that answer; four of six are needed to write',
+    labels: [],
+  }),
+
+  // Storage: one node.
+  storageAppendedBytes: define({
+    kind: 'counter',
+    name: 'sextant_storage_appended_bytes_total',
+    unit: 'bytes',
+    description: 'Frame bytes made durable by this node',
+    labels: [],
+  }),
+  storageSyncDuration: define({
+    kind: 'histogram',
+    name: 'sextant_storage_sync_duration_seconds',
+    unit: 'seconds',
+    description: 'Time of one fdatasync of the log',
+    labels: [],
+    buckets: latencyBuckets,
+  }),
+  storageBatchBytes: define({
+    kind: 'histogram',
+    name: 'sextant_storage_batch_bytes',
+    unit: 'bytes',
+    description: 'Frame bytes that shared one fdatasync',
+    labels: [],
+    buckets: sizeBuckets,
+  }),
+  segmentCompleteLsn: define({
+    kind: 'gauge',
+    name: 'sextant_segment_complete_lsn',
+    unit: 'lsn',
+    description: 'SCL: up to here this node has every record of the protection group',
+    labels: ['pg'],
+  }),
+  storagePageReads: define({
+    kind: 'counter',
+    name: 'sextant_storage_page_reads_total',
+    unit: '1',
+    description: 'Pages served by this node',
+    labels: [],
+  }),
+  storagePagesBuilt: define({
+    kind: 'counter',
+    name: 'sextant_storage_pages_built_total',
+    unit: '1',
+    description: 'Pages brought up to date behind the log',
+    labels: [],
+  }),
+  storageRepairedBytes: define({
+    kind: 'counter',
+    name: 'sextant_storage_repaired_bytes_total',
+    unit: 'bytes',
+    description: 'Frame bytes this node fetched from its peers to fill gaps',
+    labels: [],
+  }),
+  storageChecksumFailures: define({
+    kind: 'counter',
+    name: 'sextant_storage_checksum_failures_total',
+    unit: '1',
+    description: 'Frames or pages refused because their checksum did not match',
+    labels: [],
+  }),
+
+  // Regions: shipping, lag and moves.
+  volumeDurableLsn: define({
+    kind: 'gauge',
+    name: 'sextant_volume_durable_lsn',
+    unit: 'lsn',
+    description: 'VDL of this region',
+    labels: [],
+  }),
+  epoch: define({
+    kind: 'gauge',
+    name: 'sextant_epoch',
+    unit: '1',
+    description: 'Epoch this process believes to reign',
+    labels: [],
+  }),
+  isPrimary: define({
+    kind: 'gauge',
+    name: 'sextant_is_primary',
+    unit: '1',
+    description: '1 when this region is the primary, else 0',
+    labels: [],
+  }),
+  replicationLagSeconds: define({
+    kind: 'gauge',
+    name: 'sextant_replication_lag_seconds',
+    unit: 'seconds',
+    description:
+      'Age of the oldest commit not yet durable in the region, on the clock of the primary; 0 when caught up',
+    labels: ['target'],
+  }),
+  replicationLagBytes: define({
+    kind: 'gauge',
+    name: 'sextant_replication_lag_bytes',
+    unit: 'bytes',
+    description: 'Redo durable in the primary and not yet durable in the region',
+    labels: ['target'],
+  }),
+  replicationRpoSeconds: define({
+    kind: 'gauge',
+    name: 'sextant_replication_rpo_seconds',
+    unit: 'seconds',
+    description: 'Commits, in time, that would be lost if the primary vanished now and this region took over',
+    labels: ['target'],
+  }),
+  replicationDuration: define({
+    kind: 'histogram',
+    name: 'sextant_replication_duration_seconds',
+    unit: 'seconds',
+    description: 'Per write, commit at the primary to durable in the region',
+    labels: ['target'],
+    buckets: latencyBuckets,
+  }),
+  shippedBytes: define({
+    kind: 'counter',
+    name: 'sextant_shipped_bytes_total',
+    unit: 'bytes',
+    description: 'Bytes sent to the region, after compression',
+    labels: ['target'],
+  }),
+  shipUnackedBytes: define({
+    kind: 'gauge',
+    name: 'sextant_ship_unacked_bytes',
+    unit: 'bytes',
+    description: 'Bytes sent to the region and not acknowledged, bounded by its credit window',
+    labels: ['target'],
+  }),
+  shipResends: define({
+    kind: 'counter',
+    name: 'sextant_ship_resends_total',
+    unit: '1',
+    description: 'Times shipping to the region started again from a resume point after a gap',
+    labels: ['target'],
+  }),
+  clockSkewSeconds: define({
+    kind: 'gauge',
+    name: 'sextant_clock_skew_seconds',
+    unit: 'seconds',
+    description: 'Clock of the region minus the clock of the primary, as estimated',
+    labels: ['target'],
+  }),
+  leaseRemainingSeconds: define({
+    kind: 'gauge',
+    name: 'sextant_lease_remaining_seconds',
+    unit: 'seconds',
+    description: 'Time left in which this holder may acknowledge writes',
+    labels: [],
+  }),
+  controlUpdates: define({
+    kind: 'counter',
+    name: 'sextant_control_updates_total',
+    unit: '1',
+    description: 'Compare-and-set attempts on the control record, by outcome: won, lost or unanswered',
+    labels: ['outcome'],
+  }),
+  moves: define({
+    kind: 'counter',
+    name: 'sextant_moves_total',
+    unit: '1',
+    description: 'Moves of the primary, by kind (switchover or failover) and outcome',
+    labels: ['kind', 'outcome'],
+  }),
+  writeStallDuration: define({
+    kind: 'histogram',
+    name: 'sextant_write_stall_duration_seconds',
+    unit: 'seconds',
+    description: 'Time in which no write was acknowledged because of a move or a recovery',
+    labels: ['cause'],
+    buckets: latencyBuckets,
+  }),
+
+  // Every process.
+  spansExported: define({
+    kind: 'counter',
+    name: 'sextant_telemetry_spans_exported_total',
+    unit: '1',
+    description: 'Spans a collector accepted',
+    labels: [],
+  }),
+  spansDropped: define({
+    kind: 'counter',
+    name: 'sextant_telemetry_spans_dropped_total',
+    unit: '1',
+    description: 'Spans given up because the collector was away or slow',
+    labels: [],
+  }),
+  eventLoopDelay: define({
+    kind: 'gauge',
+    name: 'sextant_event_loop_delay_seconds',
+    unit: 'seconds',
+    description:
+      'How late the event loop ran its timers since the previous scrape, by quantile (0.5, 0.99, 1)',
+    labels: ['quantile'],
+  }),
+  residentMemory: define({
+    kind: 'gauge',
+    name: 'process_resident_memory_bytes',
+    unit: 'bytes',
+    description: 'Resident memory of the process',
+    labels: [],
+  }),
+  cpuSeconds: define({
+    kind: 'counter',
+    name: 'process_cpu_seconds_total',
+    unit: 'seconds',
+    description: 'User and system CPU time of the process, its worker threads included',
+    labels: [],
+  }),
+  startTime: define({
+    kind: 'gauge',
+    name: 'process_start_time_seconds',
+    unit: 'seconds',
+    description: 'Start of the process, seconds since the Unix epoch',
+    labels: [],
+  }),
+  droppedSeries: define({
+    kind: 'counter',
+    name: 'sextant_metrics_series_refused_total',
+    unit: '1',
+    description: 'Label combinations beyond the bound of a metric, counted under the label value other',
+    labels: ['metric'],
+  }),
+} as const;

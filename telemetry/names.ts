@@ -1,0 +1,129 @@
+/**
+ * Every name an operator can see in a trace: span names, attribute keys and the few values that are ours to choose.
+ * Metric names lie in `metric-definitions.ts`. Standard OpenTelemetry names are used wherever one exists (semantic
+ * conventions 1.45); the strings are copied, so that no process loads the OpenTelemetry packages only for them.
+ * Renaming anything here breaks saved searches and dashboards: treat these strings as a public interface.
+ */
+
+/** Names that never vary. Names with a bounded variable part have a function below. */
+export const spanNames = {
+  /** One client write from the engine's commit to the volume being durable at its LSN. Parent: the server span. */
+  commit: 'commit',
+  /** One storage node receiving and persisting the write. Parent: `commit`. Carries `sextant.quorum`. */
+  append: 'append',
+  /** A gateway that is not the writer sending a statement to the one that is. Parent: the server span. */
+  forward: 'forward',
+  /** A read waiting until this region has caught up with the session or with the primary. */
+  readWait: 'read.wait',
+  /** Finding the durable end of the log and opening a writer on it. */
+  recovery: 'recovery',
+  /** A managed move without loss, from the request to writes flowing again. */
+  switchover: 'switchover',
+  /** A move away from a lost region, from the decision to writes flowing again. */
+  failover: 'failover',
+  /** One rehearsed fault under a verified workload. */
+  drill: 'drill',
+  /** A server span whose statement begins with no known SQL verb. */
+  sqlExecute: 'sql.execute',
+} as const;
+
+/** Name of the span whose duration is the replication lag of one write. At most 30 names for six regions. */
+export function replicateSpanName(fromRegion: string, toRegion: string): string {
+  return `replicate ${fromRegion}→${toRegion}`;
+}
+
+const sqlVerbs: ReadonlySet<string> = new Set(
+  (
+    'ALTER ANALYZE ATTACH BATCH BEGIN COMMIT CREATE DELETE DETACH DROP END EXPLAIN INSERT PRAGMA REINDEX RELEASE ' +
+    'REPLACE ROLLBACK SAVEPOINT SELECT UPDATE VACUUM VALUES WITH'
+  ).split(' '),
+);
+
+/**
+ * Name of a gateway's server span: the SQL verb (`INSERT`), or `sql.execute` when `operation` is not one. What clients
+ * send never becomes a span name unchecked, so the list of operations in Jaeger stays short.
+ */
+export function serverSpanName(operation: string | null): string {
+  const verb = operation?.toUpperCase();
+  return verb !== undefined && sqlVerbs.has(verb) ? verb : spanNames.sqlExecute;
+}
+
+/** Attribute keys, grouped by who defined them. */
+export const attributes = {
+  /** Byte position in the redo stream just past the write's commit record. */
+  lsn: 'sextant.lsn',
+  /** The reign the write belongs to. */
+  epoch: 'sextant.epoch',
+  /** Storage node that persisted the write, such as `n3`. */
+  node: 'sextant.node',
+  /** Protection group of the frame. */
+  pg: 'sextant.pg',
+  /** True on the one `append` whose acknowledgement made the write quorum. Absent on the others. */
+  quorum: 'sextant.quorum',
+  /** Volume durable LSN when the fact was recorded. */
+  vdl: 'sextant.vdl',
+  /** Bytes of redo the write made. */
+  redoBytes: 'sextant.redo_bytes',
+  /** Secondary's clock minus the primary's, milliseconds, as last estimated. Not yet subtracted from any duration. */
+  clockSkewMs: 'sextant.clock_skew_ms',
+  /** Region the write came from and region that applied it. */
+  sourceRegion: 'sextant.source.region',
+  targetRegion: 'sextant.target.region',
+  /** `eventual`, `session` or `global`. */
+  consistency: 'sextant.consistency',
+  /** Branch of the history tree, such as `main`. */
+  branch: 'sextant.branch',
+  /** Kind of process: `gateway`, `agent` or `storage`. A resource attribute. */
+  role: 'sextant.role',
+  /** Identifier of a move or a drill in `/v1/operations` and `/v1/drills`. */
+  operationId: 'sextant.operation.id',
+  /** Acknowledged writes that a forced failover gave up. */
+  lostWrites: 'sextant.lost_writes',
+
+  dbSystemName: 'db.system.name',
+  dbNamespace: 'db.namespace',
+  dbOperationName: 'db.operation.name',
+  dbQueryText: 'db.query.text',
+  dbOperationBatchSize: 'db.operation.batch.size',
+  dbResponseStatusCode: 'db.response.status_code',
+  errorType: 'error.type',
+
+  cloudRegion: 'cloud.region',
+  cloudAvailabilityZone: 'cloud.availability_zone',
+  serverAddress: 'server.address',
+  serverPort: 'server.port',
+  networkPeerAddress: 'network.peer.address',
+  networkPeerPort: 'network.peer.port',
+  httpRequestMethod: 'http.request.method',
+  httpRoute: 'http.route',
+  httpResponseStatusCode: 'http.response.status_code',
+
+  messagingSystem: 'messaging.system',
+  messagingOperationName: 'messaging.operation.name',
+  messagingOperationType: 'messaging.operation.type',
+  messagingDestinationName: 'messaging.destination.name',
+  messagingDestinationTemplate: 'messaging.destination.template',
+  messagingBatchMessageCount: 'messaging.batch.message_count',
+  messagingMessageBodySize: 'messaging.message.body.size',
+
+  hostName: 'host.name',
+  serviceName: 'service.name',
+  serviceNamespace: 'service.namespace',
+  serviceInstanceId: 'service.instance.id',
+  serviceVersion: 'service.version',
+} as const;
+
+/** Attribute values that are the same wherever they appear. */
+export const attributeValues = {
+  dbSystemSqlite: 'sqlite',
+  messagingSystemNats: 'nats',
+  serviceNamespace: 'sextant',
+} as const;
+
+/** Jaeger's service list, Monitor tab and dependency graph separate regions by this name. */
+export function serviceName(region: string): `sextant-${string}` {
+  return `sextant-${region}`;
+}
+
+/** HTTP header that carries a trace context into a gateway (W3C Trace Context). */
+export const traceparentHeader = 'traceparent';

@@ -1,0 +1,109 @@
+/**
+ * Trace contexts: the W3C `traceparent` header, and the 25 bytes in which a commit record carries the same thing to
+ * every region. `tracestate` and baggage are not carried: a log record has no room for what clients may put there.
+ */
+import assert from 'node:assert/strict';
+import { randomFillSync } from 'node:crypto';
+
+/** Identity of one span. Ids are lower-case hex and never all zero (T2). */
+export interface TraceContext {
+  /** 32 hex digits. */
+  readonly traceId: string;
+  /** 16 hex digits. */
+  readonly spanId: string;
+  /** Decided once, at the head of the trace, and obeyed by every region. */
+  readonly sampled: boolean;
+}
+
+/** Size of a trace context in a commit record: trace id 16, span id 8, flags 1. */
+export const traceContextBytes = 25;
+
+const traceIdBytes = 16;
+const spanIdBytes = 8;
+const sampledFlag = 0x01;
+const zeroTraceId = '0'.repeat(traceIdBytes * 2);
+const zeroSpanId = '0'.repeat(spanIdBytes * 2);
+const pattern = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/;
+
+/**
+ * Reads a `traceparent` header as W3C Trace Context asks: version 00 is exactly four fields, a later version may have
+ * more, `ff` and zero ids are invalid. Anything else, including a header sent twice, is null: never an error, since a
+ * client's broken tracing must not break its queries.
+ */
+export function parseTraceparent(header: unknown): TraceContext | null {
+  // 512 bounds the work for a hostile header; the specification wants no particular limit.
+  if (typeof header !== 'string' || header.length > 512) return null;
+  const match = pattern.exec(header.trim());
+  if (match === null) return null;
+  const [, version, traceId, spanId, flags, rest] = match;
+  if (traceId === undefined || spanId === undefined || flags === undefined) return null;
+  if (version === 'ff' || (version === '00' && rest !== undefined)) return null;
+  if (traceId === zeroTraceId || spanId === zeroSpanId) return null;
+  return { traceId, spanId, sampled: (Number.parseInt(flags, 16) & sampledFlag) !== 0 };
+}
+
+/** The version 00 header for `context`. */
+export function formatTraceparent(context: TraceContext): string {
+  return `00-${context.traceId}-${context.spanId}-${context.sampled ? '01' : '00'}`;
+}
+
+/**
+ * Writes `context` as 25 bytes at `offset` of `target`.
+ * @throws AssertionError when there is no room or an id is not hex (T2).
+ */
+export function writeTraceContext(context: TraceContext, target: Uint8Array, offset: number): void {
+  assert(offset >= 0 && offset + traceContextBytes <= target.length, 'T2: no room for a trace context');
+  const bytes = Buffer.from(target.buffer, target.byteOffset + offset, traceContextBytes);
+  assert(bytes.write(context.traceId, 0, traceIdBytes, 'hex') === traceIdBytes, 'T2: bad trace id');
+  assert(bytes.write(context.spanId, traceIdBytes, spanIdBytes, 'hex') === spanIdBytes, 'T2: bad span id');
+  bytes[traceIdBytes + spanIdBytes] = context.sampled ? sampledFlag : 0;
+}
+
+/** The 25 bytes of `context`. */
+export function encodeTraceContext(context: TraceContext): Uint8Array {
+  const bytes = new Uint8Array(traceContextBytes);
+  writeTraceContext(context, bytes, 0);
+  return bytes;
+}
+
+/** Reads 25 bytes at `offset`. Null when they are cut short or an id is all zero. */
+export function readTraceContext(source: Uint8Array, offset = 0): TraceContext | null {
+  if (offset < 0 || offset + traceContextBytes > source.length) return null;
+  const bytes = Buffer.from(source.buffer, source.byteOffset + offset, traceContextBytes);
+  const traceId = bytes.toString('hex', 0, traceIdBytes);
+  const spanId = bytes.toString('hex', traceIdBytes, traceIdBytes + spanIdBytes);
+  if (traceId === zeroTraceId || spanId === zeroSpanId) return null;
+  return { traceId, spanId, sampled: ((bytes[traceIdBytes + spanIdBytes] ?? 0) & sampledFlag) !== 0 };
+}
+
+// Random bytes are drawn in bulk: one call to the operating system serves some hundreds of spans.
+const pool = Buffer.alloc(4096);
+let poolOffset = pool.length;
+
+function randomHex(byteCount: number): string {
+  for (;;) {
+    if (poolOffset + byteCount > pool.length) {
+      randomFillSync(pool);
+      poolOffset = 0;
+    }
+    const hex = pool.toString('hex', poolOffset, poolOffset + byteCount);
+    poolOffset += byteCount;
+    // All zero is the one value the specification forbids.
+    if (!/^0*$/.test(hex)) return hex;
+  }
+}
+
+/** A random trace id: 32 hex digits, never all zero. */
+export function newTraceId(): string {
+  return randomHex(traceIdBytes);
+}
+
+/** A random span id: 16 hex digits, never all zero. */
+export function newSpanId(): string {
+  return randomHex(spanIdBytes);
+}
+
+/** A new span in the trace of `parent`, sampled as it is. Its `parentSpanId` is `parent.spanId`. */
+export function childContext(parent: TraceContext): TraceContext {
+  return { traceId: parent.traceId, spanId: newSpanId(), sampled: parent.sampled };
+}

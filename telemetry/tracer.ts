@@ -1,0 +1,145 @@
+/**
+ * The recording side of tracing. `record` appends to a bounded buffer and returns; a timer hands batches to the worker
+ * thread, which owns the OpenTelemetry SDK. Nothing here waits for a collector, and nothing grows without bound.
+ */
+import { hostname } from 'node:os';
+import type { SpanFact } from './facts.ts';
+import { createLogger, type Logger } from './log.ts';
+import { attributes, attributeValues } from './names.ts';
+import type { TraceContext } from './propagation.ts';
+import { RateLimit } from './rate-limit.ts';
+import { defaultSampler, samplerFromEnv } from './sampling.ts';
+import { mergeResourceAttributes, tracingSettings } from './settings.ts';
+import { WorkerLink } from './worker-link.ts';
+
+export interface TelemetryOptions {
+  /** `sextant-<region>`, from `serviceName(region)`. */
+  readonly serviceName: `sextant-${string}`;
+  readonly region: string;
+  /** Unique among the processes of a deployment, such as `us-east-1/g1`. */
+  readonly instanceId: string;
+  /** Kind of process: `gateway`, `agent` or `storage`. */
+  readonly role: string;
+  /** Further resource attributes, such as `cloud.availability_zone`. */
+  readonly attributes?: Readonly<Record<string, string>>;
+  /** Default: `process.env`. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** Where warnings go, at most one a minute. Default: a logger of component `telemetry`. */
+  readonly log?: Pick<Logger, 'warn'>;
+}
+
+export interface Telemetry {
+  /** False when no collector is configured. `record` then does nothing; skip building facts for it. */
+  readonly enabled: boolean;
+  /**
+   * Context of the first span here. Enabled: as `OTEL_TRACES_SAMPLER` decides, a child of `parent` if there is one.
+   * Disabled: `parent` itself, so that what other processes export still hangs on a span that exists, or null.
+   */
+  begin(parent: TraceContext | null): TraceContext | null;
+  /** Takes a finished span. Never blocks, never throws; unsampled facts are ignored, surplus ones counted. */
+  record(fact: SpanFact): void;
+  recordMany(facts: readonly SpanFact[]): void;
+  /**
+   * Resolves when everything recorded before has been exported or given up, or after `timeoutMs` (default 5000).
+   * Never rejects. For tests and for the end of a drill.
+   */
+  flush(timeoutMs?: number): Promise<void>;
+  /** Exports what it can and stops the worker, within 2 s whatever the collector does. Never rejects; idempotent. */
+  shutdown(): Promise<void>;
+  /** Spans a collector has accepted so far. */
+  readonly exportedSpans: number;
+  /** Sampled spans given up so far: buffer full, collector away, or still unsent at shutdown (T3). */
+  readonly droppedSpans: number;
+}
+
+const warningIntervalMs = 60_000;
+
+/** Starts tracing as the standard `OTEL_*` variables say. Without an OTLP endpoint: nothing at all, and no cost. */
+export function startTelemetry(options: TelemetryOptions): Telemetry {
+  const env = options.env ?? process.env;
+  const settings = tracingSettings(env);
+  if (settings.kind === 'off' && settings.warnings.length === 0) return disabledTelemetry;
+
+  const log =
+    options.log ??
+    createLogger({ service: options.serviceName, region: options.region, component: 'telemetry' });
+  for (const warning of settings.warnings) log.warn(warning);
+  if (settings.kind === 'off') return disabledTelemetry;
+
+  const sampling = samplerFromEnv(env);
+  if (sampling.kind === 'invalid') log.warn(`${sampling.message}; using ${defaultSampler.name}`);
+  const sampler = sampling.kind === 'sampler' ? sampling.sampler : defaultSampler;
+
+  const limit = new RateLimit(warningIntervalMs, () => performance.now());
+  const link = new WorkerLink({
+    settings: { serviceName: options.serviceName, batch: settings.batch },
+    env: workerEnvironment(options, env),
+    warn(message, droppedSpans) {
+      const passed = limit.pass();
+      if (passed !== null)
+        log.warn({ dropped_spans: droppedSpans, suppressed_warnings: passed.suppressed }, message);
+    },
+  });
+  return {
+    enabled: true,
+    begin: (parent) => sampler.start(parent),
+    record(fact) {
+      if (fact.context.sampled) link.push(fact);
+    },
+    recordMany(facts) {
+      for (const fact of facts) if (fact.context.sampled) link.push(fact);
+    },
+    flush: (timeoutMs = 5000) => link.flush(timeoutMs),
+    shutdown: () => link.shutdown(),
+    get exportedSpans() {
+      return link.exportedSpans;
+    },
+    get droppedSpans() {
+      return link.droppedSpans;
+    },
+  };
+}
+
+/** What `startTelemetry` returns without a collector; also for tests and tools that need a `Telemetry`. */
+export const disabledTelemetry: Telemetry = {
+  enabled: false,
+  begin: (parent) => parent,
+  record: () => undefined,
+  recordMany: () => undefined,
+  flush: () => Promise.resolve(),
+  shutdown: () => Promise.resolve(),
+  exportedSpans: 0,
+  droppedSpans: 0,
+};
+
+/** The environment the SDK sees: the user's, without what would contradict the choices made here. */
+function workerEnvironment(
+  options: TelemetryOptions,
+  env: Readonly<Record<string, string | undefined>>,
+): Record<string, string | undefined> {
+  const defaults = {
+    [attributes.serviceNamespace]: attributeValues.serviceNamespace,
+    [attributes.serviceInstanceId]: options.instanceId,
+    [attributes.hostName]: hostname(),
+    [attributes.cloudRegion]: options.region,
+    [attributes.role]: options.role,
+    ...options.attributes,
+  };
+  const identity = { [attributes.serviceName]: options.serviceName };
+  // The worker thread needs no other variables, and so is not given any secret of the process. With OTEL_LOG_LEVEL the
+  // SDK would write plain text to the console, between the lines of JSON.
+  const kept = Object.entries(env).filter(
+    ([name]) => name !== 'OTEL_LOG_LEVEL' && /^(OTEL_|NODE_EXTRA_CA_CERTS$|SSL_CERT_|TZ$)/.test(name),
+  );
+  const detectors = (env.OTEL_NODE_RESOURCE_DETECTORS ?? '')
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '' && name !== 'none' && name !== 'env' && name !== 'serviceinstance');
+  return {
+    ...Object.fromEntries(kept),
+    OTEL_RESOURCE_ATTRIBUTES: mergeResourceAttributes(env.OTEL_RESOURCE_ATTRIBUTES, defaults, identity),
+    OTEL_SERVICE_NAME: options.serviceName,
+    // `env` reads the lines above. Others only when asked for: `process` would put the command line on every batch.
+    OTEL_NODE_RESOURCE_DETECTORS: [...detectors, 'env'].join(','),
+  };
+}

@@ -1,0 +1,25 @@
+/** Messages between a process and its telemetry worker thread. */
+import type { SpanFact } from './facts.ts';
+import type { BatchSettings } from './settings.ts';
+
+/** What the worker is started with. Everything else it reads from its environment. */
+export interface WorkerSettings {
+  readonly serviceName: string;
+  readonly batch: BatchSettings;
+}
+
+export type ToWorker =
+  | { readonly kind: 'facts'; readonly facts: readonly SpanFact[] }
+  | { readonly kind: 'flush'; readonly id: number }
+  | { readonly kind: 'shutdown' };
+
+/** Each counter is a difference since the previous message that carried it, so that none is counted twice. */
+export type FromWorker =
+  /** The worker took so many facts off its port and is ready for as many more. */
+  | { readonly kind: 'taken'; readonly facts: number }
+  /** Fates of spans: accepted by the collector, or given up. */
+  | { readonly kind: 'settled'; readonly exported: number; readonly dropped: number }
+  /** Something an operator should know; already free of secrets and bodies. */
+  | { readonly kind: 'warning'; readonly message: string }
+  | { readonly kind: 'flushed'; readonly id: number }
+  | { readonly kind: 'stopped' };

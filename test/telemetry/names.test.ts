@@ -1,0 +1,60 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import {
+  attributes,
+  metrics,
+  queryText,
+  queryTextMax,
+  replicateSpanName,
+  serverSpanName,
+  serviceName,
+  spanNames,
+} from '../../telemetry/index.ts';
+
+describe('names', () => {
+  it('of server spans are SQL verbs or sql.execute, whatever a client sends', () => {
+    expect(serverSpanName('insert')).toBe('INSERT');
+    expect(serverSpanName('SELECT')).toBe('SELECT');
+    for (const other of [null, '', 'x'.repeat(1000), 'constructor'])
+      expect(serverSpanName(other)).toBe('sql.execute');
+  });
+
+  it('separate regions', () => {
+    expect(replicateSpanName('us-east-1', 'eu-west-1')).toBe('replicate us-east-1→eu-west-1');
+    expect(serviceName('us-east-1')).toBe('sextant-us-east-1');
+  });
+
+  it('are all in the README, which is the table operators read', () => {
+    const readme = readFileSync(new URL('../../telemetry/README.md', import.meta.url), 'utf8');
+    const all = [
+      ...Object.values(spanNames),
+      ...Object.values(metrics).map(({ name }) => name),
+      ...Object.values(attributes).filter((name) => name.startsWith('sextant.')),
+    ];
+    expect(all.filter((name) => !readme.includes(`\`${name}\``))).toEqual([]);
+  });
+});
+
+describe('query text', () => {
+  it.each([
+    [`SELECT * FROM t WHERE a = 'it''s' AND b=42`, 'SELECT * FROM t WHERE a = ? AND b=?'],
+    [`insert into t1 values (x'00ff', -1.5e3, .5, 0xFF, NULL)`, 'insert into t1 values (?, -?, ?, ?, NULL)'],
+    [
+      'SELECT ?1, :name, @p2, $v3, col2 FROM "table 1" -- secret\n, `b 2`, [c 3]',
+      'SELECT ?1, :name, @p2, $v3, col2 FROM "table 1" , `b 2`, [c 3]',
+    ],
+    ['SELECT /* hint 5 */\n\t 1', 'SELECT ?'],
+    [`SELECT 'not closed`, 'SELECT ?'],
+    [`SELECT 1 /* not closed`, 'SELECT ?'],
+    [`SELECT '--', "it's"`, `SELECT ?, "it's"`],
+    ['', ''],
+  ])('of %s', (sql, expected) => {
+    expect(queryText(sql)).toBe(expected);
+    expect(queryText(sql)).toBe(expected);
+  });
+
+  it('is capped, and never shows the part of a literal that was cut', () => {
+    expect(queryText(`SELECT ${'a, '.repeat(5000)} b`)).toHaveLength(queryTextMax);
+    expect(queryText(`SELECT '${'s'.repeat(20_000)}', 'more'`)).toBe('SELECT ?');
+  });
+});
