@@ -1,0 +1,50 @@
+/** Runs ready requests on a session and encodes the answers; shared by HTTP and WebSocket. */
+import { adviseFailure } from '../core/errors.ts';
+import { encodeBatchResult, encodeDescription, encodeResult } from '../core/hrana-encode.ts';
+import type { ReadyRequest } from '../core/hrana-stream.ts';
+import type { SqlOutcome, SqlRequestContext, SqlSession } from '../core/sql.ts';
+
+function sized(type: string, result: string | null, maxLength: number): SqlOutcome<string> {
+  if (result !== null) return { ok: true, value: `{"type":"${type}","result":${result}}` };
+  return adviseFailure(
+    'RESPONSE_TOO_LARGE',
+    `The result does not fit into the limit responseBytes = ${maxLength}`,
+  );
+}
+
+/**
+ * Runs one request and returns its `response` object as JSON text. Settles when the session lets the response
+ * leave. `maxLength` bounds the text, in UTF-16 units.
+ */
+export async function runRequest(
+  session: SqlSession,
+  request: ReadyRequest,
+  context: SqlRequestContext,
+  maxLength: number,
+): Promise<SqlOutcome<string>> {
+  switch (request.kind) {
+    case 'execute': {
+      const outcome = await session.execute(request.statement, context);
+      return outcome.ok ? sized('execute', encodeResult(outcome.value, maxLength), maxLength) : outcome;
+    }
+    case 'batch': {
+      const outcome = await session.batch(request.steps, context);
+      return outcome.ok ? sized('batch', encodeBatchResult(outcome.value, maxLength), maxLength) : outcome;
+    }
+    case 'sequence': {
+      const outcome = await session.sequence(request.sql, context);
+      return outcome.ok ? { ok: true, value: '{"type":"sequence"}' } : outcome;
+    }
+    case 'describe': {
+      const outcome = await session.describe(request.sql, context);
+      return outcome.ok ? sized('describe', encodeDescription(outcome.value), maxLength) : outcome;
+    }
+    case 'get_autocommit':
+      return { ok: true, value: `{"type":"get_autocommit","is_autocommit":${session.isAutocommit()}}` };
+  }
+}
+
+/** True when the text takes at most `maxBytes` in UTF-8; counts only when it could be close. */
+export function fits(text: string, maxBytes: number): boolean {
+  return text.length * 3 <= maxBytes || Buffer.byteLength(text) <= maxBytes;
+}

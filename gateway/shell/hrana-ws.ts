@@ -1,0 +1,84 @@
+/** WebSocket upgrades of the libSQL protocol: which subprotocol is spoken, and the set of open sockets. */
+import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { WebSocketServer } from 'ws';
+import { adviseFailure } from '../core/errors.ts';
+import { createDecoder, type HranaDecoder } from '../core/hrana-messages.ts';
+import type { SqlOutcome } from '../core/sql.ts';
+import { HranaSocket, type HranaWsOptions } from './hrana-socket.ts';
+
+export type { HranaWsOptions } from './hrana-socket.ts';
+
+/**
+ * The subprotocol to speak, or the reason why none is possible. A client that gets none selected would assume
+ * Hrana 1, which lacks half of what it needs, so such an upgrade is refused instead.
+ */
+export function chooseSubprotocol(offered: string | undefined): SqlOutcome<string> {
+  const names = (offered ?? '').split(',').map((name) => name.trim());
+  for (const name of ['hrana3', 'hrana2']) if (names.includes(name)) return { ok: true, value: name };
+  return adviseFailure(
+    'SEXTANT_PROTOCOL_ERROR',
+    'This gateway speaks the WebSocket subprotocols hrana3 and hrana2 in JSON; the client offers neither',
+  );
+}
+
+/** Accepts upgrades and keeps the sockets. */
+export class HranaWs {
+  readonly #options: HranaWsOptions;
+  readonly #decoder: HranaDecoder;
+  readonly #server: WebSocketServer;
+  readonly #sockets = new Set<HranaSocket>();
+  #emptied: (() => void) | null = null;
+
+  constructor(options: HranaWsOptions) {
+    this.#options = options;
+    this.#decoder = createDecoder(options.limits);
+    this.#server = new WebSocketServer({
+      noServer: true,
+      clientTracking: false,
+      perMessageDeflate: false,
+      maxPayload: options.limits.websocketMessageBytes,
+      handleProtocols: (offered) => {
+        const chosen = chooseSubprotocol([...offered].join(','));
+        return chosen.ok ? chosen.value : false;
+      },
+    });
+  }
+
+  /** Sockets open now. */
+  get openSockets(): number {
+    return this.#sockets.size;
+  }
+
+  /** Requests received on all sockets and not yet answered. */
+  get requestsInFlight(): number {
+    let sum = 0;
+    for (const socket of this.#sockets) sum += socket.requestsInFlight;
+    return sum;
+  }
+
+  /** Takes over an upgrade request. Its subprotocols must have passed `chooseSubprotocol`. */
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const context = { traceparent: this.#options.traceFromHeaders(request.headers) };
+    this.#server.handleUpgrade(request, socket, head, (ws) => {
+      const hrana: HranaSocket = new HranaSocket(ws, socket, this.#options, this.#decoder, context, () => {
+        this.#sockets.delete(hrana);
+        if (this.#sockets.size === 0) this.#emptied?.();
+      });
+      this.#sockets.add(hrana);
+    });
+  }
+
+  /** Drains every socket, cuts after `shutdownMs` those that are left; all sessions are closed afterwards. */
+  async close(): Promise<void> {
+    if (this.#sockets.size === 0) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#emptied = resolve;
+    for (const socket of this.#sockets) socket.drain();
+    const timer = setTimeout(() => {
+      for (const socket of this.#sockets) socket.cut();
+    }, this.#options.limits.shutdownMs);
+    await promise;
+    clearTimeout(timer);
+  }
+}
