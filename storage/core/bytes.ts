@@ -1,0 +1,106 @@
+/**
+ * Little-endian primitives of the redo and link formats. LSNs are 64 bits on disk and safe integers in memory,
+ * so they are read as two 32-bit halves and no BigInt is allocated on the write path.
+ */
+import assert from 'node:assert/strict';
+
+const twoTo32 = 0x1_0000_0000;
+
+/** Reads an unsigned 64-bit integer. @returns NaN when it is not a safe integer, which no valid position is. */
+export function readU64(view: DataView, offset: number): number {
+  const value = view.getUint32(offset, true) + view.getUint32(offset + 4, true) * twoTo32;
+  return Number.isSafeInteger(value) ? value : Number.NaN;
+}
+
+export function writeU64(view: DataView, offset: number, value: number): void {
+  assert(Number.isSafeInteger(value) && value >= 0, `not an unsigned safe integer: ${value}`);
+  view.setUint32(offset, value % twoTo32, true);
+  view.setUint32(offset + 4, Math.floor(value / twoTo32), true);
+}
+
+/** A view over exactly the bytes given, wherever they lie in their buffer. */
+export function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** Bytes a value takes as a LEB128 varint of at most 32 bits. */
+export function varintBytes(value: number): number {
+  return value < 0x80 ? 1 : value < 0x4000 ? 2 : value < 0x20_0000 ? 3 : value < 0x1000_0000 ? 4 : 5;
+}
+
+/** Writes an unsigned 32-bit LEB128 varint. @returns the offset just past it. */
+export function writeVarint(bytes: Uint8Array, offset: number, value: number): number {
+  assert(Number.isInteger(value) && value >= 0 && value < twoTo32, `not a uint32: ${value}`);
+  let at = offset;
+  let rest = value;
+  while (rest >= 0x80) {
+    bytes[at++] = (rest & 0x7f) | 0x80;
+    rest >>>= 7;
+  }
+  bytes[at++] = rest;
+  return at;
+}
+
+/** Reads forward through bytes that may be malformed; `failed` turns true instead of an exception being thrown. */
+export class ByteReader {
+  readonly bytes: Uint8Array;
+  offset: number;
+  failed = false;
+  private readonly end: number;
+
+  constructor(bytes: Uint8Array, offset = 0, end = bytes.length) {
+    this.bytes = bytes;
+    this.offset = offset;
+    this.end = end;
+  }
+
+  get remaining(): number {
+    return this.end - this.offset;
+  }
+
+  u8(): number {
+    if (this.offset >= this.end) return this.fail();
+    return this.bytes[this.offset++] ?? this.fail();
+  }
+
+  varint(): number {
+    let value = 0;
+    for (let shift = 0; shift < 35; shift += 7) {
+      const byte = this.u8();
+      if (this.failed) return 0;
+      value += (byte & 0x7f) * 2 ** shift;
+      if (byte < 0x80) return value < twoTo32 ? value : this.fail();
+    }
+    return this.fail();
+  }
+
+  /** A view of the next `length` bytes, not a copy. */
+  take(length: number): Uint8Array {
+    if (length > this.remaining) {
+      this.fail();
+      return this.bytes.subarray(this.offset, this.offset);
+    }
+    const taken = this.bytes.subarray(this.offset, this.offset + length);
+    this.offset += length;
+    return taken;
+  }
+
+  private fail(): number {
+    this.failed = true;
+    this.offset = this.end;
+    return 0;
+  }
+}
+
+/** Joins byte runs into one. */
+export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
+  let length = 0;
+  for (const part of parts) length += part.length;
+  const joined = new Uint8Array(length);
+  let at = 0;
+  for (const part of parts) {
+    joined.set(part, at);
+    at += part.length;
+  }
+  return joined;
+}

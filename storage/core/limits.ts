@@ -1,0 +1,86 @@
+/** Every bound of the storage layer, with its unit, and the relations between them checked when they are loaded. */
+import assert from 'node:assert/strict';
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+
+export const quorumLimits = {
+  /** Copies of every protection group in a region: two in each of three availability zones. */
+  copies: 6,
+  /** Copies that must persist a record before it is durable. */
+  writeQuorum: 4,
+  /** Copies that must answer for a read to see every durable record. */
+  readQuorum: 3,
+} as const;
+
+export const redoLimits = {
+  pageBytes: 4096,
+  /** Span of one protection group unless the deployment sets another. */
+  pgBytesDefault: 10 * 1024 * MiB,
+  /** Smallest span a deployment may set, so that tests can have many groups. */
+  pgBytesMin: MiB,
+  /** Payload of one frame; a longer mini-transaction spans several. */
+  framePayloadBytesMax: 256 * KiB,
+  /** One record, hence one page image with its header, must fit a frame. */
+  recordBytesMax: 8 * KiB,
+} as const;
+
+export const volumeLimits = {
+  /** Redo sent and not yet durable at which the writer stops taking new transactions. */
+  outstandingBytesMax: 32 * MiB,
+  /** One transaction's redo. */
+  transactionBytesMax: 256 * MiB,
+  /** Frames bundled into one append message. */
+  appendBytesMax: MiB,
+  /** Batches of frames without quorum at which further transactions are gathered into the next. */
+  batchesInFlightMax: 2,
+  /** Append messages one node may have unanswered. */
+  appendsInFlightMax: 2,
+  /** Redo kept for resending to nodes that are behind the quorum, beyond what is outstanding. */
+  resendBytesMax: 16 * MiB,
+  /** Wait before sending again to a node whose link broke. */
+  retryAfterMs: 20,
+  /** Wait before sending again to a node that refused, such as one with a full disk. */
+  refusedRetryMs: 500,
+  /** An idle node is told the durable point at most this often. */
+  noticeEveryMs: 2,
+  /** An idle node is told the durable point at least this often. */
+  heartbeatMs: 200,
+  /** Inquiries to a node that stays behind, one a heartbeat, after which everything it lacks is sent again. */
+  inquiriesPerResend: 5,
+  /** Age of the oldest record without quorum at which the writer gives its reign up. */
+  quorumLostAfterMs: 3_000,
+} as const;
+
+export const recoveryLimits = {
+  /** How long recovery waits for the fifth and sixth answer once it has four. */
+  graceMs: 100,
+  /** Wait before asking a silent or refusing node again. */
+  retryAfterMs: 200,
+} as const;
+
+export const nodeLimits = {
+  /** Frames received and not yet persisted, in bytes, at which a node answers `overloaded`. */
+  pendingBytesMax: 64 * MiB,
+  /** Frames in one fetch answer. */
+  fetchBytesMax: 2 * MiB,
+  /** How long a fetch may wait for news. */
+  fetchWaitMsMax: 5_000,
+  /** Fetches waiting at one node. */
+  fetchWaitersMax: 256,
+  /** Pages in one read request. */
+  readPagesMax: 256,
+  /** Deltas a page may collect before it is folded into an image. */
+  chainLengthMax: 32,
+  /** How often the durable point is saved, so that recovery after a restart has little to list. */
+  hintSaveMs: 5_000,
+  /** A node that stays behind its region's VDL this long asks its peers. */
+  repairAfterMs: 300,
+} as const;
+
+assert(quorumLimits.writeQuorum + quorumLimits.readQuorum > quorumLimits.copies, 'S1: every read quorum meets every write quorum');
+assert(2 * quorumLimits.writeQuorum > quorumLimits.copies, 'S1: two write quorums share a copy');
+assert(redoLimits.recordBytesMax > redoLimits.pageBytes, 'a page image fits a record');
+assert(redoLimits.framePayloadBytesMax > redoLimits.recordBytesMax, 'a record fits a frame');
+assert(redoLimits.pgBytesMin % redoLimits.pageBytes === 0, 'a page lies in one protection group');
+assert(volumeLimits.appendBytesMax > redoLimits.framePayloadBytesMax, 'a frame fits an append');

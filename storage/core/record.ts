@@ -1,0 +1,349 @@
+/**
+ * Redo records: what one transaction changed, page by page, and the commit that makes it a unit.
+ *
+ * Layout, version 1 (the version is the frame's): `type u8 | bodyLength varint | body`.
+ *
+ * | type | body |
+ * |---|---|
+ * | 1 page delta | pageNo varint, then runs to the end: offset varint, length varint, bytes |
+ * | 2 page image | pageNo varint, the whole page |
+ * | 3 commit | commitTimeUs u64, then nothing, or traceId 16 B, spanId 8 B, traceFlags u8 |
+ *
+ * A record of n encoded bytes advances the LSN by n; the LSN of a record is the position just past it.
+ */
+import assert from 'node:assert/strict';
+import { ByteReader, readU64, varintBytes, viewOf, writeU64, writeVarint } from './bytes.ts';
+import { type Lsn, lsn, type PageNo, type PgId, pageNo, pgId, unreachable } from './ids.ts';
+import { redoLimits } from './limits.ts';
+
+const recordType = { pageDelta: 1, pageImage: 2, commit: 3 } as const;
+const traceBytes = 25;
+const commitTimeBytes = 8;
+
+/** Bytes of a page after the change, from `offset`. */
+export interface PageRun {
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+}
+
+export interface PageDelta {
+  readonly kind: 'pageDelta';
+  readonly page: PageNo;
+  readonly runs: readonly PageRun[];
+}
+
+export interface PageImage {
+  readonly kind: 'pageImage';
+  readonly page: PageNo;
+  readonly bytes: Uint8Array;
+}
+
+/** Ends a mini-transaction; its LSN is a consistency point (CPL). */
+export interface Commit {
+  readonly kind: 'commit';
+  /** The writer's wall clock at commit, microseconds since the Unix epoch. */
+  readonly commitTimeUs: number;
+  /** 25 bytes: W3C trace id (16), span id of the commit span (8), flags (1); null when the write is untraced. */
+  readonly trace: Uint8Array | null;
+}
+
+export type PageChange = PageDelta | PageImage;
+export type RedoRecord = PageChange | Commit;
+/** A record with the LSN just past it. */
+export type PositionedRecord = RedoRecord & { readonly lsn: Lsn };
+
+/**
+ * What changed between two versions of a page, as a delta, or as an image where that is no longer.
+ * Runs nearer to each other than the cost of a run header are joined.
+ * @param previous null when the page did not exist, which always gives an image.
+ * @returns null when nothing changed.
+ */
+export function diffPage(page: PageNo, previous: Uint8Array | null, next: Uint8Array): PageChange | null {
+  if (previous === null || previous.length !== next.length) return { kind: 'pageImage', page, bytes: next };
+  const runs: PageRun[] = [];
+  const joinGap = 4;
+  let start = -1;
+  let lastDifferent = -1;
+  let runBytes = 0;
+  for (let at = firstDifference(previous, next, 0); at < next.length; at = firstDifference(previous, next, at + 1)) {
+    if (start >= 0 && at - lastDifferent > joinGap) {
+      runs.push({ offset: start, bytes: next.subarray(start, lastDifferent + 1) });
+      runBytes += lastDifferent + 1 - start;
+      start = at;
+    } else if (start < 0) {
+      start = at;
+    }
+    lastDifferent = at;
+  }
+  if (start < 0) return null;
+  runs.push({ offset: start, bytes: next.subarray(start, lastDifferent + 1) });
+  runBytes += lastDifferent + 1 - start;
+  if (runBytes + runs.length * joinGap >= next.length) return { kind: 'pageImage', page, bytes: next };
+  return { kind: 'pageDelta', page, runs };
+}
+
+/** First index at or after `from` where the pages differ; their length when none. Skips equal stretches natively. */
+function firstDifference(previous: Uint8Array, next: Uint8Array, from: number): number {
+  const length = next.length;
+  const chunk = 256;
+  let at = from;
+  while (at < length) {
+    const end = Math.min(at + chunk, length);
+    if (end - at >= 64 && equalRange(previous, next, at, end)) {
+      at = end;
+      continue;
+    }
+    for (; at < end; at++) if (previous[at] !== next[at]) return at;
+  }
+  return length;
+}
+
+function equalRange(a: Uint8Array, b: Uint8Array, start: number, end: number): boolean {
+  for (let at = start; at < end; at++) if (a[at] !== b[at]) return false;
+  return true;
+}
+
+/** Encoded size of a record, which is by how much it advances the LSN. */
+export function recordBytes(record: RedoRecord): number {
+  const body = bodyBytes(record);
+  return 1 + varintBytes(body) + body;
+}
+
+function bodyBytes(record: RedoRecord): number {
+  switch (record.kind) {
+    case 'pageDelta': {
+      let bytes = varintBytes(record.page);
+      for (const run of record.runs) {
+        bytes += varintBytes(run.offset) + varintBytes(run.bytes.length) + run.bytes.length;
+      }
+      return bytes;
+    }
+    case 'pageImage':
+      return varintBytes(record.page) + record.bytes.length;
+    case 'commit':
+      return commitTimeBytes + (record.trace === null ? 0 : traceBytes);
+    default:
+      return unreachable(record);
+  }
+}
+
+/** Appends a record to `target`. @returns the offset just past it. */
+export function encodeRecord(record: RedoRecord, target: Uint8Array, offset: number): number {
+  switch (record.kind) {
+    case 'pageDelta': {
+      target[offset] = recordType.pageDelta;
+      let at = writeVarint(target, offset + 1, bodyBytes(record));
+      at = writeVarint(target, at, record.page);
+      for (const run of record.runs) {
+        at = writeVarint(target, at, run.offset);
+        at = writeVarint(target, at, run.bytes.length);
+        target.set(run.bytes, at);
+        at += run.bytes.length;
+      }
+      return at;
+    }
+    case 'pageImage': {
+      target[offset] = recordType.pageImage;
+      let at = writeVarint(target, offset + 1, bodyBytes(record));
+      at = writeVarint(target, at, record.page);
+      target.set(record.bytes, at);
+      return at + record.bytes.length;
+    }
+    case 'commit': {
+      target[offset] = recordType.commit;
+      const at = writeVarint(target, offset + 1, bodyBytes(record));
+      writeU64(viewOf(target), at, record.commitTimeUs);
+      if (record.trace === null) return at + commitTimeBytes;
+      assert.equal(record.trace.length, traceBytes, 'a trace context in a commit record is 25 bytes');
+      target.set(record.trace, at + commitTimeBytes);
+      return at + commitTimeBytes + traceBytes;
+    }
+    default:
+      return unreachable(record);
+  }
+}
+
+export type DecodedRecords =
+  | { readonly kind: 'records'; readonly records: readonly PositionedRecord[] }
+  | { readonly kind: 'malformed'; readonly reason: string };
+
+/**
+ * Decodes a whole frame payload. Page bytes are views into `payload`.
+ * @param base LSN at the first byte of `payload`.
+ */
+export function decodeRecords(payload: Uint8Array, base: Lsn): DecodedRecords {
+  const reader = new ByteReader(payload);
+  const records: PositionedRecord[] = [];
+  while (reader.remaining > 0) {
+    const type = reader.u8();
+    const length = reader.varint();
+    const body = reader.take(length);
+    if (reader.failed) return { kind: 'malformed', reason: 'a record runs past the end of its frame' };
+    const record = decodeBody(type, body);
+    if (typeof record === 'string') return { kind: 'malformed', reason: record };
+    records.push({ ...record, lsn: lsn(base + reader.offset) });
+  }
+  return { kind: 'records', records };
+}
+
+function decodeBody(type: number, body: Uint8Array): RedoRecord | string {
+  switch (type) {
+    case recordType.pageDelta:
+      return decodeDelta(body);
+    case recordType.pageImage: {
+      const reader = new ByteReader(body);
+      const page = reader.varint();
+      if (reader.failed || page < 1) return 'a page image has no page number';
+      if (reader.remaining !== redoLimits.pageBytes) return `a page image holds ${reader.remaining} bytes`;
+      return { kind: 'pageImage', page: pageNo(page), bytes: reader.take(reader.remaining) };
+    }
+    case recordType.commit: {
+      if (body.length !== commitTimeBytes && body.length !== commitTimeBytes + traceBytes) {
+        return `a commit record of ${body.length} bytes`;
+      }
+      const commitTimeUs = readU64(viewOf(body), 0);
+      if (Number.isNaN(commitTimeUs)) return 'a commit time beyond 2^53 microseconds';
+      const trace = body.length === commitTimeBytes ? null : body.subarray(commitTimeBytes);
+      return { kind: 'commit', commitTimeUs, trace };
+    }
+    default:
+      return `unknown record type ${type}`;
+  }
+}
+
+function decodeDelta(body: Uint8Array): PageDelta | string {
+  const reader = new ByteReader(body);
+  const page = reader.varint();
+  if (reader.failed || page < 1) return 'a page delta has no page number';
+  const runs: PageRun[] = [];
+  while (reader.remaining > 0) {
+    const offset = reader.varint();
+    const bytes = reader.take(reader.varint());
+    if (reader.failed) return 'a page run runs past the end of its record';
+    if (offset + bytes.length > redoLimits.pageBytes) return 'a page run runs past the end of its page';
+    runs.push({ offset, bytes });
+  }
+  return { kind: 'pageDelta', page: pageNo(page), runs };
+}
+
+/**
+ * Folds one change into a page image.
+ * @param image the page before; zeros where the page did not exist. Written in place by a delta.
+ * @returns the page after: `image` itself for a delta, a copy of the record's bytes for an image.
+ */
+export function applyChange(image: Uint8Array, change: PageChange): Uint8Array {
+  if (change.kind === 'pageImage') return change.bytes.slice();
+  for (const run of change.runs) image.set(run.bytes, run.offset);
+  return image;
+}
+
+/** The part of a mini-transaction that belongs to one protection group: records back to back, ready for a frame. */
+export interface MtrRun {
+  readonly pg: PgId;
+  readonly bytes: Uint8Array;
+}
+
+/** A mini-transaction, encoded once by the writer. Its runs follow one another in LSN order; the last ends in the commit. */
+export interface Mtr {
+  readonly runs: readonly MtrRun[];
+  readonly byteLength: number;
+  readonly commitTimeUs: number;
+}
+
+/** The protection group a page lies in. */
+export function pgOfPage(page: PageNo, pgBytes: number): PgId {
+  return pgId(Math.floor(((page - 1) * redoLimits.pageBytes) / pgBytes));
+}
+
+/**
+ * Encodes a transaction's page changes, grouped by protection group in ascending order, with the commit last.
+ * @param pgBytes span of one protection group, see `redoLimits.pgBytesDefault`.
+ */
+export function encodeMtr(changes: readonly PageChange[], commit: Commit, pgBytes: number): Mtr {
+  const groups = new Map<PgId, RedoRecord[]>();
+  for (const change of changes) {
+    const pg = pgOfPage(change.page, pgBytes);
+    const group = groups.get(pg);
+    if (group === undefined) groups.set(pg, [change]);
+    else group.push(change);
+  }
+  const order = [...groups.keys()].sort((a, b) => a - b);
+  const lastPg = order.at(-1) ?? pgId(0);
+  const commitGroup = groups.get(lastPg);
+  if (commitGroup === undefined) groups.set(lastPg, [commit]);
+  else commitGroup.push(commit);
+  const runs = (order.length === 0 ? [lastPg] : order).map((pg) => ({ pg, bytes: encodeRun(groups.get(pg) ?? []) }));
+  const byteLength = runs.reduce((sum, run) => sum + run.bytes.length, 0);
+  return { runs, byteLength, commitTimeUs: commit.commitTimeUs };
+}
+
+function encodeRun(records: readonly RedoRecord[]): Uint8Array {
+  let length = 0;
+  for (const record of records) length += recordBytes(record);
+  const bytes = new Uint8Array(length);
+  let at = 0;
+  for (const record of records) at = encodeRecord(record, bytes, at);
+  assert.equal(at, length, 'a record encodes to the size it announced');
+  return bytes;
+}
+
+/** Where one record lies in a frame's payload, without its bytes decoded. */
+export interface RecordSpan {
+  readonly kind: RedoRecord['kind'];
+  /** The page it changes; null for a commit. */
+  readonly page: PageNo | null;
+  /** LSN just past the record. */
+  readonly lsn: Lsn;
+  /** Offset and length of the encoded record within the payload. */
+  readonly offset: number;
+  readonly length: number;
+}
+
+/**
+ * Walks a payload record by record, reading only types, lengths and page numbers: what a node does with every
+ * frame it keeps. @returns null when the payload is not a whole number of records.
+ */
+export function spansOf(payload: Uint8Array, base: Lsn): readonly RecordSpan[] | null {
+  const reader = new ByteReader(payload);
+  const spans: RecordSpan[] = [];
+  while (reader.remaining > 0) {
+    const offset = reader.offset;
+    const type = reader.u8();
+    const body = reader.take(reader.varint());
+    if (reader.failed) return null;
+    const kind = kindOf(type);
+    if (kind === null) return null;
+    const page = kind === 'commit' ? null : new ByteReader(body).varint();
+    if (page === 0) return null;
+    spans.push({
+      kind,
+      page: page === null ? null : pageNo(page),
+      lsn: lsn(base + reader.offset),
+      offset,
+      length: reader.offset - offset,
+    });
+  }
+  return spans;
+}
+
+function kindOf(type: number): RedoRecord['kind'] | null {
+  if (type === recordType.pageDelta) return 'pageDelta';
+  if (type === recordType.pageImage) return 'pageImage';
+  return type === recordType.commit ? 'commit' : null;
+}
+
+/** Splits encoded records into stretches of at most `bytesMax`, never inside a record. */
+export function splitRun(bytes: Uint8Array, bytesMax: number): readonly Uint8Array[] {
+  if (bytes.length <= bytesMax) return [bytes];
+  const parts: Uint8Array[] = [];
+  let start = 0;
+  for (const span of spansOf(bytes, lsn(0)) ?? []) {
+    const end = span.offset + span.length;
+    if (end - start > bytesMax) {
+      parts.push(bytes.subarray(start, span.offset));
+      start = span.offset;
+    }
+  }
+  parts.push(bytes.subarray(start));
+  return parts;
+}

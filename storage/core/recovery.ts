@@ -1,0 +1,429 @@
+/**
+ * Takes over a volume: fences whoever wrote before, finds what is durable, makes it four copies again, and then
+ * either forks a new epoch there (a writer starts) or joins the path of a newer primary (a region follows).
+ * The same steps serve a crashed writer, a switchover, a failover and the return of an old primary.
+ */
+import assert from 'node:assert/strict';
+import { commonPoint, EpochTree, type Fork } from './epoch-tree.ts';
+import { type BranchName, type Epoch, genesisEpoch, type Lsn, lsn, maxLsn, type NodeId, type PgId, unreachable, zeroLsn } from './ids.ts';
+import { nodeLimits, quorumLimits, recoveryLimits } from './limits.ts';
+import type { RefusedReply, StorageReply, StorageRequest, SurveyedReply } from './messages.ts';
+import { recoverablePgcl } from './quorum.ts';
+
+export type RecoveryGoal =
+  /** Become the writer: fork `epoch`, which the control plane has just allotted to us. */
+  | { readonly kind: 'fork'; readonly branch: BranchName; readonly epoch: Epoch }
+  /** Become a follower of the reign `epoch`, whose path is `forks`. */
+  | { readonly kind: 'follow'; readonly branch: BranchName; readonly epoch: Epoch; readonly head: Epoch; readonly forks: readonly Fork[] };
+
+export type RecoveryEvent =
+  | { readonly kind: 'start' }
+  | { readonly kind: 'answered'; readonly node: NodeId; readonly reply: StorageReply }
+  | { readonly kind: 'unanswered'; readonly node: NodeId }
+  | { readonly kind: 'tick' };
+
+export type RecoveryEffect =
+  | { readonly kind: 'send'; readonly node: NodeId; readonly request: StorageRequest }
+  | { readonly kind: 'recovered'; readonly outcome: Recovered }
+  | { readonly kind: 'fenced'; readonly by: Epoch }
+  /** Not possible as things are, and waiting does not help. */
+  | { readonly kind: 'failed'; readonly reason: string };
+
+export interface Recovered {
+  readonly head: Epoch;
+  readonly forks: readonly Fork[];
+  /** Durable on four nodes along the path to `head`; a CPL. */
+  readonly vdl: Lsn;
+  /** What this region held on another path, above where the paths part; null when nothing was left behind. */
+  readonly orphan: Orphan | null;
+}
+
+/** Durable records that are no longer visible: LSNs in (from, vdl] of the path to `head`. */
+export interface Orphan {
+  readonly head: Epoch;
+  readonly from: Lsn;
+  readonly vdl: Lsn;
+}
+
+export type RecoveryPhase = 'sealing' | 'surveying' | 'replicating' | 'joining' | 'forking' | 'done';
+
+interface Peer {
+  readonly node: NodeId;
+  sealed: boolean;
+  fresh: boolean;
+  empty: boolean;
+  survey: SurveyedReply | null;
+  forked: boolean;
+  /** A request is out; the next waits for its answer. */
+  busy: boolean;
+  retryAtMs: number;
+}
+
+/** A copy under way: the target lacks frames from `at` on, and donors are tried in turn. */
+interface Copy {
+  readonly target: NodeId;
+  at: Lsn;
+  donor: NodeId | null;
+  tried: Set<NodeId>;
+}
+
+export class Recovery {
+  private readonly goal: RecoveryGoal;
+  private readonly peers: ReadonlyMap<NodeId, Peer>;
+  private tree = new EpochTree();
+  private phaseNow: RecoveryPhase = 'sealing';
+  private startedAtMs = 0;
+  /** The path being surveyed: first the region's own newest, then (when following) the new primary's. */
+  private head: Epoch = genesisEpoch;
+  private vdl: Lsn = zeroLsn;
+  private orphan: Orphan | null = null;
+  private ownHead: { readonly head: Epoch; readonly vdl: Lsn } | null = null;
+  private copies: Copy[] = [];
+  private effects: RecoveryEffect[] = [];
+
+  constructor(nodes: readonly NodeId[], goal: RecoveryGoal) {
+    assert.equal(nodes.length, quorumLimits.copies, 'a region has six storage nodes');
+    this.goal = goal;
+    this.peers = new Map(nodes.map((node) => [node, newPeer(node)]));
+  }
+
+  get phase(): RecoveryPhase {
+    return this.phaseNow;
+  }
+
+  step(event: RecoveryEvent, nowMs: number): readonly RecoveryEffect[] {
+    this.effects = [];
+    if (this.phaseNow === 'done') return this.effects;
+    switch (event.kind) {
+      case 'start':
+        this.startedAtMs = nowMs;
+        break;
+      case 'answered':
+        this.answered(this.peer(event.node), event.reply, nowMs);
+        break;
+      case 'unanswered':
+        this.postpone(this.peer(event.node), nowMs);
+        break;
+      case 'tick':
+        break;
+      default:
+        unreachable(event);
+    }
+    this.proceed(nowMs);
+    return this.effects;
+  }
+
+  private peer(node: NodeId): Peer {
+    const peer = this.peers.get(node);
+    assert(peer !== undefined, `${node} is not one of the six`);
+    return peer;
+  }
+
+  private postpone(peer: Peer, nowMs: number): void {
+    peer.busy = false;
+    peer.retryAtMs = nowMs + recoveryLimits.retryAfterMs;
+    // A donor that fell silent is passed over; a target that fell silent is replaced by another.
+    for (const copy of this.copies) if (copy.donor === peer.node) copy.donor = null;
+    this.copies = this.copies.filter((copy) => copy.target !== peer.node);
+    if (this.phaseNow === 'replicating') peer.survey = null;
+  }
+
+  private answered(peer: Peer, reply: StorageReply, nowMs: number): void {
+    peer.busy = false;
+    switch (reply.kind) {
+      case 'refused':
+        this.refused(peer, reply, nowMs);
+        return;
+      case 'sealed':
+        if (this.phaseNow !== 'sealing') return;
+        peer.sealed = true;
+        peer.fresh = reply.fresh;
+        peer.empty = reply.empty;
+        for (const fork of reply.forks) {
+          assert(this.tree.add(fork) !== 'conflict', `S3: two nodes disagree about epoch ${fork.epoch}`);
+        }
+        return;
+      case 'surveyed':
+        peer.survey = reply;
+        return;
+      case 'fetched':
+        this.fetched(peer, reply.frames, reply.next);
+        return;
+      case 'acked':
+        this.copied(peer, nowMs);
+        return;
+      case 'forked':
+        peer.forked = true;
+        return;
+      default:
+        this.postpone(peer, nowMs);
+    }
+  }
+
+  private refused(peer: Peer, reply: RefusedReply, nowMs: number): void {
+    if (reply.code === 'SEALED' && reply.sealed > this.goal.epoch) {
+      this.finish({ kind: 'fenced', by: reply.sealed });
+    } else if (reply.code === 'EPOCH_CONFLICT') {
+      this.finish({ kind: 'failed', reason: `${peer.node}: ${reply.reason}` });
+    } else {
+      this.postpone(peer, nowMs);
+    }
+  }
+
+  private finish(effect: RecoveryEffect): void {
+    this.phaseNow = 'done';
+    this.effects.push(effect);
+  }
+
+  private idle(nowMs: number): readonly Peer[] {
+    return [...this.peers.values()].filter((peer) => !peer.busy && nowMs >= peer.retryAtMs);
+  }
+
+  private send(peer: Peer, request: StorageRequest): void {
+    peer.busy = true;
+    this.effects.push({ kind: 'send', node: peer.node, request });
+  }
+
+  private proceed(nowMs: number): void {
+    for (let before: RecoveryPhase | null = null; before !== this.phaseNow; ) {
+      before = this.phaseNow;
+      switch (this.phaseNow) {
+        case 'sealing':
+          this.seal(nowMs);
+          break;
+        case 'surveying':
+          this.survey(nowMs);
+          break;
+        case 'replicating':
+          this.replicate(nowMs);
+          break;
+        case 'joining':
+          this.join(nowMs);
+          break;
+        case 'forking':
+          this.fork(nowMs);
+          break;
+        case 'done':
+          return;
+        default:
+          unreachable(this.phaseNow);
+      }
+    }
+  }
+
+  /** Fence: with four promises no older writer finds a quorum among the rest (S2). */
+  private seal(nowMs: number): void {
+    for (const peer of this.idle(nowMs)) {
+      if (!peer.sealed) this.send(peer, { kind: 'seal', branch: this.goal.branch, epoch: this.goal.epoch });
+    }
+    const sealed = [...this.peers.values()].filter((peer) => peer.sealed);
+    const witnesses = sealed.filter((peer) => !peer.fresh).length;
+    const allHere = sealed.length === quorumLimits.copies;
+    // The two slowest get a moment: the more answers, the less there is to copy afterwards.
+    if (!allHere && (sealed.length < quorumLimits.writeQuorum || nowMs - this.startedAtMs < recoveryLimits.graceMs)) return;
+    // S6: nodes that came back empty know nothing; three that did not must speak, unless the whole region is new.
+    const isNew = allHere && sealed.every((peer) => peer.empty);
+    if (witnesses < quorumLimits.readQuorum && !isNew) {
+      if (allHere) this.finish({ kind: 'failed', reason: `only ${witnesses} of six storage nodes hold their data; three are needed` });
+      return;
+    }
+    this.head = this.tree.headOf(this.goal.branch);
+    if (this.goal.kind === 'fork' && this.head > this.goal.epoch) {
+      this.finish({ kind: 'fenced', by: this.head });
+      return;
+    }
+    if (this.goal.kind === 'fork' && this.tree.has(this.goal.epoch)) {
+      // Where it was forked is known, but not whether whoever did it still writes under this number.
+      this.finish({ kind: 'failed', reason: `epoch ${this.goal.epoch} was forked by an earlier attempt; take a new one` });
+      return;
+    }
+    this.phaseNow = 'surveying';
+  }
+
+  private survey(nowMs: number): void {
+    const forks = this.tree.forksOf(this.head);
+    for (const peer of this.idle(nowMs)) {
+      if (!peer.sealed || peer.survey !== null) continue;
+      this.send(peer, { kind: 'survey', authority: this.goal.epoch, head: this.head, forks });
+    }
+    const surveyed = [...this.peers.values()].filter((peer) => peer.survey !== null);
+    const awaited = [...this.peers.values()].filter((peer) => peer.sealed && peer.busy).length;
+    if (surveyed.length < quorumLimits.writeQuorum) return;
+    if (awaited > 0 && nowMs - this.startedAtMs < recoveryLimits.graceMs) return;
+    this.vdl = durableEnd(surveyed.flatMap((peer) => (peer.survey === null ? [] : [peer.survey])));
+    this.phaseNow = 'replicating';
+  }
+
+  /** S7: what is at or below VDL goes to four nodes before anything is built on it. */
+  private replicate(nowMs: number): void {
+    const surveyed = [...this.peers.values()].filter((peer) => peer.survey !== null);
+    const complete = surveyed.filter((peer) => (peer.survey?.volumeEnd ?? zeroLsn) >= this.vdl).length;
+    if (complete >= quorumLimits.writeQuorum) {
+      this.copies = [];
+      this.replicated();
+      return;
+    }
+    for (const peer of this.idle(nowMs)) {
+      // A node that returned, or one whose copy was interrupted, is asked where it stands.
+      if (peer.sealed && peer.survey === null) {
+        this.send(peer, { kind: 'survey', authority: this.goal.epoch, head: this.head, forks: this.tree.forksOf(this.head) });
+      } else if (!peer.sealed) {
+        this.send(peer, { kind: 'seal', branch: this.goal.branch, epoch: this.goal.epoch });
+      }
+    }
+    const targets = surveyed
+      .filter((peer) => (peer.survey?.volumeEnd ?? zeroLsn) < this.vdl)
+      .sort((a, b) => (b.survey?.volumeEnd ?? 0) - (a.survey?.volumeEnd ?? 0))
+      .slice(0, quorumLimits.writeQuorum - complete);
+    for (const target of targets) this.copyTo(target, nowMs);
+  }
+
+  private copyTo(target: Peer, nowMs: number): void {
+    let copy = this.copies.find((candidate) => candidate.target === target.node);
+    if (copy === undefined) {
+      copy = { target: target.node, at: target.survey?.volumeEnd ?? zeroLsn, donor: null, tried: new Set() };
+      this.copies.push(copy);
+    }
+    if (copy.donor !== null || target.busy) return;
+    const found = copy;
+    const donor = this.idle(nowMs).find(
+      (peer) => peer.survey !== null && peer !== target && !found.tried.has(peer.node) && this.holds(peer, found.at),
+    );
+    if (donor === undefined) {
+      copy.tried.clear();
+      return;
+    }
+    copy.donor = donor.node;
+    copy.tried.add(donor.node);
+    this.send(donor, {
+      kind: 'fetch',
+      branch: this.goal.branch,
+      head: this.head,
+      from: copy.at,
+      bytesMax: nodeLimits.fetchBytesMax,
+      waitMs: 0,
+      durableOnly: false,
+      known: { head: this.head, vdl: zeroLsn },
+    });
+  }
+
+  private holds(peer: Peer, at: Lsn): boolean {
+    if (peer.survey === null) return false;
+    return peer.survey.volumeEnd > at || peer.survey.chain.some(([base, end]) => base <= at && end > at);
+  }
+
+  private fetched(donor: Peer, frames: Uint8Array, next: Lsn): void {
+    const copy = this.copies.find((candidate) => candidate.donor === donor.node);
+    if (copy === undefined) return;
+    copy.donor = null;
+    const target = this.peer(copy.target);
+    if (frames.length === 0 || target.busy) return;
+    copy.tried.clear();
+    copy.at = next;
+    this.send(target, {
+      kind: 'append',
+      authority: this.goal.epoch,
+      // No word about what is durable: a node that came back empty must not think itself complete with this much (S6).
+      durable: { head: genesisEpoch, vdl: zeroLsn },
+      lowWater: zeroLsn,
+      frames,
+    });
+  }
+
+  /** The target has persisted a stretch; the next survey of it says how far that brought it. */
+  private copied(target: Peer, nowMs: number): void {
+    const copy = this.copies.find((candidate) => candidate.target === target.node);
+    if (copy === undefined || target.survey === null) return;
+    if (copy.at < this.vdl) return;
+    this.copies = this.copies.filter((candidate) => candidate !== copy);
+    target.survey = null;
+    target.retryAtMs = nowMs;
+  }
+
+  private replicated(): void {
+    if (this.goal.kind === 'fork') {
+      const fork: Fork = { epoch: this.goal.epoch, branch: this.goal.branch, parent: this.head, forkLsn: this.vdl };
+      const outcome = this.tree.add(fork);
+      assert(outcome === 'added', `S3: epoch ${fork.epoch} was allotted before (${outcome})`);
+      this.head = this.goal.epoch;
+      this.phaseNow = 'forking';
+      return;
+    }
+    if (this.ownHead !== null || this.head === this.goal.head) {
+      this.joined();
+      return;
+    }
+    // Everything this region holds on its own path is known and safe; now the same on the path it is to follow.
+    this.ownHead = { head: this.head, vdl: this.vdl };
+    this.phaseNow = 'joining';
+  }
+
+  private join(nowMs: number): void {
+    assert(this.goal.kind === 'follow' && this.ownHead !== null, 'only a follower joins a path');
+    for (const fork of this.goal.forks) {
+      const outcome = this.tree.add(fork);
+      if (outcome === 'conflict' || outcome === 'orphan') {
+        this.finish({ kind: 'failed', reason: `the primary's epoch ${fork.epoch} contradicts what this region recorded` });
+        return;
+      }
+    }
+    const from = commonPoint(this.tree, { head: this.ownHead.head, lsn: this.ownHead.vdl }, this.goal.head);
+    if (from < this.ownHead.vdl) this.orphan = { head: this.ownHead.head, from, vdl: this.ownHead.vdl };
+    for (const peer of this.peers.values()) peer.survey = null;
+    this.head = this.goal.head;
+    this.startedAtMs = nowMs;
+    this.phaseNow = 'surveying';
+  }
+
+  private joined(): void {
+    this.finish({
+      kind: 'recovered',
+      outcome: { head: this.head, forks: this.tree.forksOf(this.head), vdl: this.vdl, orphan: this.orphan },
+    });
+  }
+
+  private fork(nowMs: number): void {
+    const forks = this.tree.forksOf(this.head);
+    for (const peer of this.idle(nowMs)) {
+      if (!peer.forked) this.send(peer, { kind: 'fork', authority: this.goal.epoch, forks });
+    }
+    const forked = [...this.peers.values()].filter((peer) => peer.forked).length;
+    if (forked >= quorumLimits.writeQuorum) this.joined();
+  }
+}
+
+function newPeer(node: NodeId): Peer {
+  return { node, sealed: false, fresh: false, empty: false, survey: null, forked: false, busy: false, retryAtMs: 0 };
+}
+
+/**
+ * VDL from the answers of at least three copies: PGCL of each group, then VCL along the volume chain, then the
+ * highest CPL at or below it (Aurora, SIGMOD 2018 section 2.4).
+ */
+export function durableEnd(answers: readonly Pick<SurveyedReply, 'volumeEnd' | 'scls' | 'vdl' | 'chain'>[]): Lsn {
+  const floor = answers.reduce((highest, answer) => maxLsn(highest, answer.vdl), zeroLsn);
+  const scls = new Map<number, Lsn[]>();
+  const byBase = new Map<number, { readonly end: number; readonly pg: number; readonly cpl: number }>();
+  for (const answer of answers) {
+    for (const [pg, scl] of answer.scls) scls.set(pg, [...(scls.get(pg) ?? []), scl]);
+    for (const [base, end, pg, cpl] of answer.chain) byBase.set(base <= floor && end > floor ? floor : base, { end, pg, cpl });
+  }
+  const complete = maxComplete(answers, scls);
+  let vcl: number = floor;
+  let vdl: number = floor;
+  for (let frame = byBase.get(vcl); frame !== undefined; frame = byBase.get(vcl)) {
+    if (frame.end > complete(frame.pg)) break;
+    vcl = frame.end;
+    if (frame.cpl > vdl) vdl = frame.cpl;
+  }
+  return lsn(vdl);
+}
+
+/** Highest LSN of a group that any answer is complete to; an answer without the group is complete to its volume end. */
+function maxComplete(
+  answers: readonly Pick<SurveyedReply, 'volumeEnd'>[],
+  scls: ReadonlyMap<number, readonly Lsn[]>,
+): (pg: PgId | number) => Lsn {
+  const ends = answers.map((answer) => answer.volumeEnd);
+  return (pg) => recoverablePgcl([...ends, ...(scls.get(pg) ?? [])]);
+}

@@ -1,0 +1,141 @@
+/**
+ * The writer's side of a volume: it allots LSNs, lays mini-transactions into frames and lets the quorum writer
+ * make them durable. Batching has no timer: while two batches are under way, what arrives is gathered into the
+ * next, so a lone transaction leaves at once and a crowd shares frames.
+ */
+import assert from 'node:assert/strict';
+import type { Fork } from './epoch-tree.ts';
+import { encodeFrame } from './frame.ts';
+import { type Epoch, type Lsn, lsn, type NodeId, type PgId } from './ids.ts';
+import { redoLimits, volumeLimits } from './limits.ts';
+import { type QuorumEffect, type QuorumEvent, type QuorumFrame, QuorumWriter } from './quorum-writer.ts';
+import { type Mtr, splitRun } from './record.ts';
+
+/** Records of one group that wait for a frame; consecutive in LSN order. */
+interface OpenRun {
+  readonly pg: PgId;
+  readonly base: Lsn;
+  readonly parts: Uint8Array[];
+  byteLength: number;
+  lastCpl: Lsn | null;
+}
+
+export interface VolumeOptions {
+  readonly nodes: readonly NodeId[];
+  /** The reign: this epoch's frames, sent under this epoch's authority. */
+  readonly epoch: Epoch;
+  readonly forks: readonly Fork[];
+  readonly forkLsn: Lsn;
+  readonly nowMs: number;
+}
+
+export class Volume {
+  readonly epoch: Epoch;
+  private readonly quorum: QuorumWriter;
+  private nextLsn: Lsn;
+  private readonly forkLsn: Lsn;
+  private readonly lastOfPg = new Map<PgId, Lsn>();
+  private open: OpenRun[] = [];
+  private batchEnds: Lsn[] = [];
+
+  constructor(options: VolumeOptions) {
+    this.epoch = options.epoch;
+    this.forkLsn = options.forkLsn;
+    this.nextLsn = options.forkLsn;
+    this.quorum = new QuorumWriter({
+      nodes: options.nodes,
+      authority: options.epoch,
+      head: options.epoch,
+      forks: options.forks,
+      start: options.forkLsn,
+      nowMs: options.nowMs,
+    });
+  }
+
+  get vdl(): Lsn {
+    return this.quorum.vdl;
+  }
+
+  get vcl(): Lsn {
+    return this.quorum.vcl;
+  }
+
+  /** End of everything committed, durable or not. */
+  get lastLsn(): Lsn {
+    return this.nextLsn;
+  }
+
+  get upNodes(): number {
+    return this.quorum.upNodes;
+  }
+
+  sclOf(node: NodeId): Lsn {
+    return this.quorum.sclOf(node);
+  }
+
+  /** Redo committed and not yet durable. */
+  get outstandingBytes(): number {
+    return this.nextLsn - this.quorum.vdl;
+  }
+
+  /** False at the back-pressure bound: new transactions have to wait, memory does not grow (S8). */
+  get hasRoom(): boolean {
+    return this.outstandingBytes < volumeLimits.outstandingBytesMax;
+  }
+
+  setLowWater(lowWater: Lsn): void {
+    this.quorum.setLowWater(lowWater);
+  }
+
+  /**
+   * Takes a committed mini-transaction. It leaves with the next `flush`.
+   * @returns its commit's LSN: the response may leave once VDL has reached it.
+   */
+  commit(mtr: Mtr): Lsn {
+    mtr.runs.forEach((run, index) => {
+      for (const bytes of splitRun(run.bytes, redoLimits.framePayloadBytesMax)) this.add(run.pg, bytes);
+      if (index === mtr.runs.length - 1) {
+        const last = this.open.at(-1);
+        assert(last !== undefined, 'a mini-transaction holds at least its commit');
+        last.lastCpl = this.nextLsn;
+      }
+    });
+    return this.nextLsn;
+  }
+
+  private add(pg: PgId, bytes: Uint8Array): void {
+    const last = this.open.at(-1);
+    const base = this.nextLsn;
+    this.nextLsn = lsn(base + bytes.length);
+    if (last !== undefined && last.pg === pg && last.byteLength + bytes.length <= redoLimits.framePayloadBytesMax) {
+      last.parts.push(bytes);
+      last.byteLength += bytes.length;
+      return;
+    }
+    this.open.push({ pg, base, parts: [bytes], byteLength: bytes.length, lastCpl: null });
+  }
+
+  /** Frames and sends what was committed, unless enough batches are under way; then it goes with the next answer. */
+  flush(nowMs: number): readonly QuorumEffect[] {
+    while (this.batchEnds[0] !== undefined && this.batchEnds[0] <= this.quorum.vcl) this.batchEnds.shift();
+    if (this.open.length === 0 || this.batchEnds.length >= volumeLimits.batchesInFlightMax) return [];
+    const frames = this.open.map((run) => this.frame(run));
+    this.open = [];
+    this.batchEnds.push(this.nextLsn);
+    return this.quorum.offer(frames, nowMs);
+  }
+
+  private frame(run: OpenRun): QuorumFrame {
+    const { pg, base, lastCpl } = run;
+    const prevPg = this.lastOfPg.get(pg) ?? this.forkLsn;
+    const end = lsn(base + run.byteLength);
+    this.lastOfPg.set(pg, end);
+    return { pg, end, lastCpl, bytes: encodeFrame({ epoch: this.epoch, pg, base, prevPg }, run.parts) };
+  }
+
+  step(event: QuorumEvent, nowMs: number): readonly QuorumEffect[] {
+    const effects = this.quorum.step(event, nowMs);
+    const more = this.flush(nowMs);
+    return more.length === 0 ? effects : [...effects, ...more];
+  }
+}
