@@ -4,8 +4,21 @@
  * The same steps serve a crashed writer, a switchover, a failover and the return of an old primary.
  */
 import assert from 'node:assert/strict';
-import { commonPoint, EpochTree, type Fork } from './epoch-tree.ts';
-import { type BranchName, type Epoch, genesisEpoch, type Lsn, lsn, maxLsn, type NodeId, type PgId, unreachable, zeroLsn } from './ids.ts';
+import { EpochTree, type Fork } from './epoch-tree.ts';
+import {
+  ascending,
+  type BranchName,
+  type Epoch,
+  genesisEpoch,
+  type Lsn,
+  lsn,
+  maxLsn,
+  type NodeId,
+  type PgId,
+  pgId,
+  unreachable,
+  zeroLsn,
+} from './ids.ts';
 import { nodeLimits, quorumLimits, recoveryLimits } from './limits.ts';
 import type { RefusedReply, StorageReply, StorageRequest, SurveyedReply } from './messages.ts';
 import { recoverablePgcl } from './quorum.ts';
@@ -14,7 +27,9 @@ export type RecoveryGoal =
   /** Become the writer: fork `epoch`, which the control plane has just allotted to us. */
   | { readonly kind: 'fork'; readonly branch: BranchName; readonly epoch: Epoch }
   /** Become a follower of the reign `epoch`, whose path is `forks`. */
-  | { readonly kind: 'follow'; readonly branch: BranchName; readonly epoch: Epoch; readonly head: Epoch; readonly forks: readonly Fork[] };
+  | { readonly kind: 'follow'; readonly branch: BranchName; readonly epoch: Epoch; readonly head: Epoch; readonly forks: readonly Fork[] }
+  /** Find out how far another path was durable here, and change nothing: what a failover left behind. */
+  | { readonly kind: 'inspect'; readonly branch: BranchName; readonly epoch: Epoch; readonly head: Epoch };
 
 export type RecoveryEvent =
   | { readonly kind: 'start' }
@@ -31,21 +46,18 @@ export type RecoveryEffect =
 
 export interface Recovered {
   readonly head: Epoch;
+  /** The path to `head`. */
   readonly forks: readonly Fork[];
-  /** Durable on four nodes along the path to `head`; a CPL. */
+  /**
+   * Durable on four nodes along the path to `head`; a CPL. Of an inspection: what may have been durable, judged from
+   * the nodes that answered; exact when all six did.
+   */
   readonly vdl: Lsn;
-  /** What this region held on another path, above where the paths part; null when nothing was left behind. */
-  readonly orphan: Orphan | null;
+  /** Every fork this region's nodes have recorded, on the path or not. */
+  readonly tree: readonly Fork[];
 }
 
-/** Durable records that are no longer visible: LSNs in (from, vdl] of the path to `head`. */
-export interface Orphan {
-  readonly head: Epoch;
-  readonly from: Lsn;
-  readonly vdl: Lsn;
-}
-
-export type RecoveryPhase = 'sealing' | 'surveying' | 'replicating' | 'joining' | 'forking' | 'done';
+export type RecoveryPhase = 'sealing' | 'surveying' | 'replicating' | 'forking' | 'done';
 
 interface Peer {
   readonly node: NodeId;
@@ -73,11 +85,9 @@ export class Recovery {
   private tree = new EpochTree();
   private phaseNow: RecoveryPhase = 'sealing';
   private startedAtMs = 0;
-  /** The path being surveyed: first the region's own newest, then (when following) the new primary's. */
+  /** The path being surveyed. */
   private head: Epoch = genesisEpoch;
   private vdl: Lsn = zeroLsn;
-  private orphan: Orphan | null = null;
-  private ownHead: { readonly head: Epoch; readonly vdl: Lsn } | null = null;
   private copies: Copy[] = [];
   private effects: RecoveryEffect[] = [];
 
@@ -197,9 +207,6 @@ export class Recovery {
         case 'replicating':
           this.replicate(nowMs);
           break;
-        case 'joining':
-          this.join(nowMs);
-          break;
         case 'forking':
           this.fork(nowMs);
           break;
@@ -250,7 +257,13 @@ export class Recovery {
     const awaited = [...this.peers.values()].filter((peer) => peer.sealed && peer.busy).length;
     if (surveyed.length < quorumLimits.writeQuorum) return;
     if (awaited > 0 && nowMs - this.startedAtMs < recoveryLimits.graceMs) return;
-    this.vdl = durableEnd(surveyed.flatMap((peer) => (peer.survey === null ? [] : [peer.survey])));
+    const answers = surveyed.flatMap((peer) => (peer.survey === null ? [] : [peer.survey]));
+    if (this.goal.kind === 'inspect') {
+      this.vdl = durableEnd(answers, 'acknowledgeable');
+      this.recovered();
+      return;
+    }
+    this.vdl = durableEnd(answers, 'any');
     this.phaseNow = 'replicating';
   }
 
@@ -349,36 +362,13 @@ export class Recovery {
       this.phaseNow = 'forking';
       return;
     }
-    if (this.ownHead !== null || this.head === this.goal.head) {
-      this.joined();
-      return;
-    }
-    // Everything this region holds on its own path is known and safe; now the same on the path it is to follow.
-    this.ownHead = { head: this.head, vdl: this.vdl };
-    this.phaseNow = 'joining';
+    this.recovered();
   }
 
-  private join(nowMs: number): void {
-    assert(this.goal.kind === 'follow' && this.ownHead !== null, 'only a follower joins a path');
-    for (const fork of this.goal.forks) {
-      const outcome = this.tree.add(fork);
-      if (outcome === 'conflict' || outcome === 'orphan') {
-        this.finish({ kind: 'failed', reason: `the primary's epoch ${fork.epoch} contradicts what this region recorded` });
-        return;
-      }
-    }
-    const from = commonPoint(this.tree, { head: this.ownHead.head, lsn: this.ownHead.vdl }, this.goal.head);
-    if (from < this.ownHead.vdl) this.orphan = { head: this.ownHead.head, from, vdl: this.ownHead.vdl };
-    for (const peer of this.peers.values()) peer.survey = null;
-    this.head = this.goal.head;
-    this.startedAtMs = nowMs;
-    this.phaseNow = 'surveying';
-  }
-
-  private joined(): void {
+  private recovered(): void {
     this.finish({
       kind: 'recovered',
-      outcome: { head: this.head, forks: this.tree.forksOf(this.head), vdl: this.vdl, orphan: this.orphan },
+      outcome: { head: this.head, forks: this.tree.forksOf(this.head), vdl: this.vdl, tree: this.tree.all() },
     });
   }
 
@@ -388,7 +378,7 @@ export class Recovery {
       if (!peer.forked) this.send(peer, { kind: 'fork', authority: this.goal.epoch, forks });
     }
     const forked = [...this.peers.values()].filter((peer) => peer.forked).length;
-    if (forked >= quorumLimits.writeQuorum) this.joined();
+    if (forked >= quorumLimits.writeQuorum) this.recovered();
   }
 }
 
@@ -396,34 +386,43 @@ function newPeer(node: NodeId): Peer {
   return { node, sealed: false, fresh: false, empty: false, survey: null, forked: false, busy: false, retryAtMs: 0 };
 }
 
+type Answer = Pick<SurveyedReply, 'volumeEnd' | 'scls' | 'vdl' | 'chain'>;
+
 /**
  * VDL from the answers of at least three copies: PGCL of each group, then VCL along the volume chain, then the
  * highest CPL at or below it (Aurora, SIGMOD 2018 section 2.4).
+ * @param which `any`: whatever one copy holds counts, so that nothing acknowledged is overlooked.
+ *   `acknowledgeable`: only what four copies can have held, the silent ones included.
  */
-export function durableEnd(answers: readonly Pick<SurveyedReply, 'volumeEnd' | 'scls' | 'vdl' | 'chain'>[]): Lsn {
+export function durableEnd(answers: readonly Answer[], which: 'any' | 'acknowledgeable'): Lsn {
   const floor = answers.reduce((highest, answer) => maxLsn(highest, answer.vdl), zeroLsn);
-  const scls = new Map<number, Lsn[]>();
-  const byBase = new Map<number, { readonly end: number; readonly pg: number; readonly cpl: number }>();
-  for (const answer of answers) {
-    for (const [pg, scl] of answer.scls) scls.set(pg, [...(scls.get(pg) ?? []), scl]);
-    for (const [base, end, pg, cpl] of answer.chain) byBase.set(base <= floor && end > floor ? floor : base, { end, pg, cpl });
+  const byBase = new Map<number, { readonly end: number; readonly pg: PgId; readonly cpl: number }>();
+  for (const { chain } of answers) {
+    for (const [base, end, pg, cpl] of chain) {
+      byBase.set(base <= floor && end > floor ? floor : base, { end, pg: pgId(pg), cpl });
+    }
   }
-  const complete = maxComplete(answers, scls);
+  const complete = new Map<PgId, Lsn>();
   let vcl: number = floor;
   let vdl: number = floor;
   for (let frame = byBase.get(vcl); frame !== undefined; frame = byBase.get(vcl)) {
-    if (frame.end > complete(frame.pg)) break;
+    const pgEnd = complete.get(frame.pg) ?? completeEnd(answers, frame.pg, which);
+    complete.set(frame.pg, pgEnd);
+    if (frame.end > pgEnd) break;
     vcl = frame.end;
     if (frame.cpl > vdl) vdl = frame.cpl;
   }
   return lsn(vdl);
 }
 
-/** Highest LSN of a group that any answer is complete to; an answer without the group is complete to its volume end. */
-function maxComplete(
-  answers: readonly Pick<SurveyedReply, 'volumeEnd'>[],
-  scls: ReadonlyMap<number, readonly Lsn[]>,
-): (pg: PgId | number) => Lsn {
-  const ends = answers.map((answer) => answer.volumeEnd);
-  return (pg) => recoverablePgcl([...ends, ...(scls.get(pg) ?? [])]);
+/** Highest LSN of a group that enough answers are complete to; one without records of it is complete to its volume end. */
+function completeEnd(answers: readonly Answer[], pg: PgId, which: 'any' | 'acknowledgeable'): Lsn {
+  const ends = answers.map((answer) => {
+    const scl = answer.scls.find(([candidate]) => candidate === pg)?.[1] ?? zeroLsn;
+    return maxLsn(answer.volumeEnd, scl);
+  });
+  if (which === 'any') return recoverablePgcl(ends);
+  const silent = quorumLimits.copies - answers.length;
+  const needed = Math.max(1, quorumLimits.writeQuorum - silent);
+  return [...ends].sort(ascending).at(-needed) ?? zeroLsn;
 }

@@ -1,0 +1,74 @@
+/** Bounds of the SQL engine, with their units, and how they relate. */
+import assert from 'node:assert/strict';
+import { volumeLimits } from '../../storage/core/limits.ts';
+
+export interface EngineLimits {
+  /** One statement's time in the engine. */
+  readonly statementMs: number;
+  /** Rows of one operation, as the engine holds them. */
+  readonly resultBytes: number;
+  /** A write waits this long for the writer before it. */
+  readonly writeQueueMs: number;
+  /** Writes that may wait. */
+  readonly writeQueueMax: number;
+  /** A write transaction idle for this long is rolled back when another write waits. */
+  readonly writeIdleMs: number;
+  /** One transaction's redo. */
+  readonly transactionBytes: number;
+  /** Pages one transaction may change, in bytes, before they are reduced to redo. */
+  readonly transactionPageBytes: number;
+  /** Redo not yet durable at which writes wait. */
+  readonly outstandingBytes: number;
+  /** Waiting for one page from storage. */
+  readonly pageReadMs: number;
+  /** Connections, which is to say sessions with an open transaction or settings of their own. */
+  readonly connections: number;
+  /** Connections kept open without a session. */
+  readonly idleConnections: number;
+  /** Prepared statements kept per connection. */
+  readonly cachedStatements: number;
+  /** SQLite's own page cache of one connection. */
+  readonly connectionCacheBytes: number;
+  /** Memory of all SQLite connections together. */
+  readonly heapBytes: number;
+  /** Operations sent and not yet answered, all sessions together. */
+  readonly pendingOperations: number;
+  /** Redo a reader holds while something before it is missing. */
+  readonly earlyRedoBytes: number;
+  /** Pages asked for at once when misses follow one another. */
+  readonly readAheadPages: number;
+}
+
+const mebibyte = 1024 * 1024;
+
+export const defaultEngineLimits: EngineLimits = {
+  statementMs: 30_000,
+  resultBytes: 64 * mebibyte,
+  writeQueueMs: 10_000,
+  writeQueueMax: 10_000,
+  writeIdleMs: 5_000,
+  transactionBytes: volumeLimits.transactionBytesMax,
+  transactionPageBytes: 512 * mebibyte,
+  outstandingBytes: volumeLimits.outstandingBytesMax,
+  pageReadMs: 10_000,
+  connections: 512,
+  idleConnections: 8,
+  cachedStatements: 256,
+  connectionCacheBytes: 4 * mebibyte,
+  heapBytes: 1_536 * mebibyte,
+  pendingOperations: 100_000,
+  earlyRedoBytes: 64 * mebibyte,
+  readAheadPages: 16,
+};
+
+/** What is wrong with a set of limits, in one sentence, or null. */
+export function engineLimitsProblem(limits: EngineLimits): string | null {
+  for (const [name, value] of Object.entries(limits)) {
+    if (!Number.isSafeInteger(value) || value < 1) return `engine limit ${name} must be a positive integer, is ${value}`;
+  }
+  if (limits.idleConnections > limits.connections) return 'idleConnections must not exceed connections';
+  if (limits.heapBytes > 2_000 * mebibyte) return 'heapBytes must stay below the 2 GiB a WASM memory may have';
+  return null;
+}
+
+assert.equal(engineLimitsProblem(defaultEngineLimits), null, 'the default engine limits fit together');

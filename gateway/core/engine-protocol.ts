@@ -1,0 +1,121 @@
+/** What the main thread and the engine's worker say to each other. One message carries many of these. */
+import type { Lsn, PageNo, PgId } from '../../storage/core/ids.ts';
+import type { EngineLimits } from './engine-limits.ts';
+import type { BatchResult, BatchStep, SqlDescription, SqlOutcome, SqlResult, SqlStatement } from './sql.ts';
+
+/** Whose pages the engine serves: a reader follows redo, a writer makes it. */
+export type EngineMode =
+  | { readonly kind: 'reader'; readonly readPoint: Lsn }
+  | { readonly kind: 'writer'; readonly lsn: Lsn };
+
+/** The W3C trace a request belongs to. */
+export interface EngineTrace {
+  /** 16 bytes. */
+  readonly traceId: Uint8Array;
+  readonly flags: number;
+}
+
+/** Consistency a stream asked for with `PRAGMA sextant_read`. */
+export type ReadPreference = 'eventual' | 'session' | 'global';
+
+export const readPreferences: readonly ReadPreference[] = ['eventual', 'session', 'global'];
+
+export interface EngineCommit {
+  readonly lsn: Lsn;
+  readonly commitTimeUs: number;
+  /** 8 bytes, drawn for this commit; null when the request was untraced. */
+  readonly spanId: Uint8Array | null;
+}
+
+export type SqlOperation =
+  | { readonly kind: 'execute'; readonly statement: SqlStatement }
+  | { readonly kind: 'batch'; readonly steps: readonly BatchStep[] }
+  | { readonly kind: 'sequence'; readonly sql: string }
+  | { readonly kind: 'describe'; readonly sql: string };
+
+export interface OperationValues {
+  readonly execute: SqlResult;
+  readonly batch: BatchResult;
+  readonly sequence: null;
+  readonly describe: SqlDescription;
+}
+
+export type AnyOperationValue = OperationValues[keyof OperationValues];
+
+/** How one operation ended, and what its response must wait for. */
+export interface EngineAnswer<T> {
+  readonly outcome: SqlOutcome<T>;
+  /** The response may leave once the volume is durable here: the newest snapshot or commit the operation saw; 0 when it saw none. */
+  readonly seenLsn: Lsn;
+  readonly commits: readonly EngineCommit[];
+  /** True when the session has no transaction open afterwards. */
+  readonly autocommit: boolean;
+  readonly wrote: boolean;
+  /** Set when the operation changed the session's consistency. */
+  readonly readPreference?: ReadPreference;
+  /** True when the engine was replaced before the operation did anything: it may simply be run again. */
+  readonly aborted: boolean;
+  /** Time spent running, waits for the writer before it excluded. */
+  readonly engineUs: number;
+}
+
+export type ToWorker =
+  | { readonly kind: 'open'; readonly mode: EngineMode; readonly generation: number }
+  | { readonly kind: 'operation'; readonly id: number; readonly session: number; readonly trace: EngineTrace | null; readonly operation: SqlOperation }
+  | { readonly kind: 'closeSession'; readonly session: number }
+  | { readonly kind: 'redo'; readonly frames: Uint8Array; readonly vdl: Lsn }
+  | { readonly kind: 'durable'; readonly lsn: Lsn };
+
+/** A transaction's redo; `runs` lie back to back in the message's `redo` buffer. */
+export interface WorkerCommit {
+  readonly session: number;
+  readonly lsn: Lsn;
+  readonly commitTimeUs: number;
+  readonly spanId: Uint8Array | null;
+  readonly trace: EngineTrace | null;
+  readonly runs: readonly { readonly pg: PgId; readonly length: number }[];
+}
+
+export interface WorkerAnswer {
+  readonly id: number;
+  readonly answer: EngineAnswer<AnyOperationValue>;
+}
+
+export interface FromWorker {
+  /** In LSN order; to be handed on before the answers are. */
+  readonly commits: readonly WorkerCommit[];
+  readonly redo: Uint8Array | null;
+  readonly answers: readonly WorkerAnswer[];
+  readonly readPoint: Lsn;
+  /** The newest `open` that has been carried out. */
+  readonly generation: number;
+  /** Set when redo could not be followed: the engine must be opened again. */
+  readonly diverged: string | null;
+}
+
+export interface PageRequest {
+  readonly id: number;
+  readonly pages: readonly PageNo[];
+  readonly readPoint: Lsn;
+}
+
+export type PageReply =
+  | { readonly kind: 'pages'; readonly id: number; readonly pages: readonly (Uint8Array | null)[] }
+  | { readonly kind: 'failed'; readonly id: number; readonly reason: string };
+
+/** Words of the memory both threads share. */
+export const sharedWords = {
+  /** Counts page replies; the worker sleeps on it. */
+  reply: 0,
+  /** Newest generation asked for by `open`: work of an older one is given up. */
+  generation: 1,
+  length: 2,
+} as const;
+
+/** What the worker is started with. */
+export interface EngineWorkerData {
+  readonly limits: EngineLimits;
+  readonly pageCacheBytes: number;
+  readonly pgBytes: number;
+  readonly shared: SharedArrayBuffer;
+}

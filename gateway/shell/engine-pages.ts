@@ -1,0 +1,88 @@
+/**
+ * Page misses, on the worker's side: ask the main thread and sleep until it has read the page from storage. Redo that
+ * arrives meanwhile waits in the worker's message queue, so the head stays where it was when the page was asked for (G3).
+ */
+import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
+import { type Lsn, type PageNo, pageNo, zeroLsn } from '../../storage/core/ids.ts';
+import type { EngineLimits } from '../core/engine-limits.ts';
+import { type PageReply, type PageRequest, sharedWords } from '../core/engine-protocol.ts';
+import { adviseError, sqlError } from '../core/errors.ts';
+import { databasePages, type PageStore } from '../core/page-store.ts';
+import type { SqlError } from '../core/sql.ts';
+
+export class PageReader {
+  private readonly port: MessagePort;
+  private readonly shared: Int32Array;
+  private readonly limits: EngineLimits;
+  private readonly isAbandoned: () => boolean;
+  private requests = 0;
+  private lastPage = 0;
+  private window = 1;
+
+  /** @param isAbandoned true when the engine is to be replaced, so that nothing is worth waiting for. */
+  constructor(port: MessagePort, shared: Int32Array, limits: EngineLimits, isAbandoned: () => boolean) {
+    this.port = port;
+    this.shared = shared;
+    this.limits = limits;
+    this.isAbandoned = isAbandoned;
+  }
+
+  /** Brings a page, and those after it when misses follow one another, into the store. @returns what went wrong, or null. */
+  fetch(store: PageStore, page: PageNo, readPoint: Lsn): SqlError | null {
+    const at = store.fetchPoint(readPoint);
+    if (at === zeroLsn) {
+      store.insert(page, readPoint, null); // An empty volume has no pages to ask for.
+      return null;
+    }
+    const pages = this.choosePages(store, page, readPoint);
+    const reply = this.ask({ id: ++this.requests, pages, readPoint: at });
+    if (reply.kind === 'error') return reply.error;
+    for (const [index, wanted] of pages.entries()) {
+      const bytes = reply.pages[index] ?? null;
+      store.insert(wanted, readPoint, bytes);
+    }
+    return null;
+  }
+
+  /** Doubles the number of pages asked for as long as misses run upwards. */
+  private choosePages(store: PageStore, page: PageNo, readPoint: Lsn): PageNo[] {
+    const follows = page > this.lastPage && page <= this.lastPage + this.window + 1;
+    this.window = follows ? Math.min(this.window * 2, this.limits.readAheadPages) : 1;
+    const page1 = store.readAt(pageNo(1), readPoint);
+    const last = page1 === undefined ? page : databasePages(page1);
+    const pages = [page];
+    for (let next = page + 1; next < page + this.window && next <= last; next++) {
+      const ahead = pageNo(next);
+      if (store.readAt(ahead, readPoint) === undefined) pages.push(ahead);
+    }
+    this.lastPage = pages.at(-1) ?? page;
+    return pages;
+  }
+
+  private ask(
+    request: PageRequest,
+  ): { readonly kind: 'pages'; readonly pages: readonly (Uint8Array | null)[] } | { readonly kind: 'error'; readonly error: SqlError } {
+    this.port.postMessage(request);
+    const deadline = performance.now() + this.limits.pageReadMs;
+    for (;;) {
+      const seen = Atomics.load(this.shared, sharedWords.reply);
+      const received: { message: PageReply } | undefined = receiveMessageOnPort(this.port);
+      if (received !== undefined) {
+        const reply = received.message;
+        if (reply.id !== request.id) continue; // The late answer to a request that was given up.
+        if (reply.kind === 'pages') return reply;
+        const detail = `Page ${request.pages[0]} could not be read at ${request.readPoint}: ${reply.reason}`;
+        return { kind: 'error', error: adviseError('SEXTANT_STORAGE_UNAVAILABLE', detail) };
+      }
+      if (this.isAbandoned()) {
+        return { kind: 'error', error: sqlError('SEXTANT_TRANSACTION_ABORTED', 'The engine was replaced while it waited for a page.') };
+      }
+      const left = deadline - performance.now();
+      if (left <= 0) {
+        const detail = `Page ${request.pages[0]} did not come within pageReadMs = ${this.limits.pageReadMs}`;
+        return { kind: 'error', error: adviseError('SEXTANT_STORAGE_UNAVAILABLE', detail) };
+      }
+      Atomics.wait(this.shared, sharedWords.reply, seen, left);
+    }
+  }
+}

@@ -1,0 +1,218 @@
+/** The engine's worker thread: SQLite on the volume's pages. Messages come and go in batches; see `engine-protocol.ts`. */
+import assert from 'node:assert/strict';
+import { MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { splitFrames } from '../../storage/core/frame.ts';
+import { type Lsn, zeroLsn } from '../../storage/core/ids.ts';
+import {
+  type EngineMode,
+  type EngineWorkerData,
+  type FromWorker,
+  sharedWords,
+  type ToWorker,
+  type WorkerAnswer,
+} from '../core/engine-protocol.ts';
+import { RedoQueue } from '../core/engine-redo.ts';
+import { sqlError } from '../core/errors.ts';
+import { PageStore } from '../core/page-store.ts';
+import { CommitLog } from './engine-commits.ts';
+import { PageReader } from './engine-pages.ts';
+import { Sessions } from './engine-sessions.ts';
+import { SqliteRuntime } from './sqlite-connection.ts';
+import { VolumeVfs } from './sqlite-vfs.ts';
+import { SqliteWasm } from './sqlite-wasm.ts';
+
+/** Redo and answers leave at the end of a batch of messages, or sooner when this much redo or time has gathered. */
+const flushBytes = 128 * 1024;
+const flushAfterMs = 2;
+
+class EngineWorker {
+  private readonly data: EngineWorkerData;
+  private readonly post: (message: FromWorker, transfer: readonly ArrayBuffer[]) => void;
+  private readonly shared: Int32Array;
+  private readonly commits: CommitLog;
+  private readonly sessions: Sessions;
+  private mode: EngineMode = { kind: 'reader', readPoint: zeroLsn };
+  private generation = 0;
+  private store: PageStore;
+  private redo: RedoQueue;
+  private diverged: string | null = null;
+  private answers: WorkerAnswer[] = [];
+  private lastFlush = 0;
+  private reported: Lsn = zeroLsn;
+  private reportedGeneration = -1;
+  private timer: NodeJS.Timeout | null = null;
+
+  constructor(
+    data: EngineWorkerData,
+    wasm: SqliteWasm,
+    pages: MessagePort,
+    post: (message: FromWorker, transfer: readonly ArrayBuffer[]) => void,
+  ) {
+    this.data = data;
+    this.post = post;
+    this.shared = new Int32Array(data.shared);
+    this.store = this.newStore();
+    this.redo = new RedoQueue(zeroLsn, data.limits.earlyRedoBytes);
+    this.commits = new CommitLog(data.limits, data.pgBytes, () => (performance.timeOrigin + performance.now()) * 1000);
+    const isAbandoned = (): boolean => Atomics.load(this.shared, sharedWords.generation) !== this.generation;
+    const reader = new PageReader(pages, this.shared, data.limits, isAbandoned);
+    const abandoned = sqlError('SEXTANT_TRANSACTION_ABORTED', 'The engine was replaced while the statement ran.');
+    const vfs = new VolumeVfs(wasm, {
+      store: () => this.store,
+      fetch: (store, page, readPoint) => reader.fetch(store, page, readPoint),
+      reserve: () => this.sessions.mayWrite(),
+      prepareCommit: (file) => this.commits.prepare(file.store, file.pending, this.sessions.active?.trace ?? null),
+      finishCommit: (file) => {
+        const active = this.sessions.active;
+        assert(active !== null, 'W1: SQLite commits only while an operation runs');
+        const commit = this.commits.finish(file.store, file.pending, active.trace, active.session);
+        if (commit !== null) this.sessions.noteCommit(commit);
+        return file.store.head;
+      },
+      pragma: (_file, name, value) => this.pragma(name, value),
+    });
+    const runtime = new SqliteRuntime(wasm, vfs, data.limits, {
+      deadline: Number.POSITIVE_INFINITY,
+      stopReason: () => (isAbandoned() ? abandoned : null),
+    });
+    this.sessions = new Sessions(
+      {
+        limits: data.limits,
+        store: () => this.store,
+        isWriter: () => this.mode.kind === 'writer',
+        isAbandoned,
+        answer: (id, answer) => {
+          this.answers.push({ id, answer });
+          this.flushIfDue();
+        },
+      },
+      runtime,
+    );
+  }
+
+  private newStore(): PageStore {
+    const head = this.mode.kind === 'writer' ? this.mode.lsn : this.mode.readPoint;
+    return new PageStore({ kind: this.mode.kind, head, cacheBytesMax: this.data.pageCacheBytes });
+  }
+
+  receive(batch: readonly ToWorker[]): void {
+    this.lastFlush = performance.now();
+    for (const message of batch) this.take(message);
+    this.updateBlocked();
+    this.tick();
+    this.flush();
+  }
+
+  private take(message: ToWorker): void {
+    switch (message.kind) {
+      case 'operation':
+        this.sessions.post(message.id, message.session, message.trace, message.operation);
+        this.updateBlocked();
+        return;
+      case 'closeSession':
+        this.sessions.closeSession(message.session);
+        return;
+      case 'durable':
+        this.store.setDurable(message.lsn);
+        this.updateBlocked();
+        return;
+      case 'redo':
+        this.follow(message.frames, message.vdl);
+        return;
+      case 'open':
+        this.open(message.mode, message.generation);
+        return;
+    }
+  }
+
+  private open(mode: EngineMode, generation: number): void {
+    // Redo of the old engine must not be taken for the new one's: it is handed over under the old generation.
+    this.flush();
+    this.sessions.reset();
+    this.flush();
+    this.mode = mode;
+    this.generation = generation;
+    this.store = this.newStore();
+    this.redo = new RedoQueue(this.store.head, this.data.limits.earlyRedoBytes);
+    this.diverged = null;
+    this.sessions.setBlocked(false);
+  }
+
+  private follow(frames: Uint8Array, vdl: Lsn): void {
+    if (this.mode.kind !== 'reader' || this.diverged !== null) return;
+    const split = splitFrames(frames);
+    if (split.kind === 'bad') {
+      this.diverged = split.reason;
+      return;
+    }
+    for (const frame of split.frames) {
+      const added = this.redo.add(frame);
+      if (added.kind === 'added') continue;
+      this.diverged = added.reason;
+      return;
+    }
+    for (const { changes, lsn } of this.redo.take(vdl)) this.store.fold(changes, lsn);
+  }
+
+  /** Back-pressure: too much redo that is not durable holds writes up. */
+  private updateBlocked(): void {
+    if (this.mode.kind !== 'writer') return;
+    const outstanding = this.store.head - this.store.durable;
+    this.sessions.setBlocked(outstanding >= this.data.limits.outstandingBytes);
+  }
+
+  private tick(): void {
+    if (this.timer !== null) clearTimeout(this.timer);
+    const wait = this.sessions.tick();
+    this.timer =
+      wait === null
+        ? null
+        : setTimeout(() => {
+            this.timer = null;
+            this.receive([]);
+          }, wait);
+  }
+
+  private pragma(name: string, value: string | null): { readonly ok: true; readonly text: string } | { readonly ok: false; readonly message: string } | null {
+    switch (name) {
+      case 'journal_mode':
+        return { ok: true, text: 'memory' }; // The volume's redo is the journal; WAL cannot be had.
+      case 'locking_mode':
+        return { ok: true, text: 'normal' };
+      case 'cache_spill':
+        return { ok: true, text: '0' }; // Spilling would write pages of a transaction before it commits.
+      case 'sextant_read': {
+        const preference = this.sessions.readPreference(value);
+        if (preference === 'unknown') return { ok: false, message: `PRAGMA sextant_read takes 'eventual', 'session' or 'global', not '${value}'` };
+        return { ok: true, text: typeof preference === 'string' ? preference : preference.set };
+      }
+      default:
+        return null;
+    }
+  }
+
+  private flushIfDue(): void {
+    if (this.commits.waitingBytes >= flushBytes || performance.now() - this.lastFlush >= flushAfterMs) this.flush();
+  }
+
+  private flush(): void {
+    this.lastFlush = performance.now();
+    const readPoint = this.store.head;
+    const { commits, redo } = this.commits.take();
+    const { answers, generation, diverged } = this;
+    const news = readPoint !== this.reported || generation !== this.reportedGeneration || diverged !== null;
+    if (commits.length === 0 && answers.length === 0 && !news) return;
+    this.answers = [];
+    this.reported = readPoint;
+    this.reportedGeneration = generation;
+    this.post({ commits, redo, answers, readPoint, generation, diverged }, redo === null ? [] : [redo.buffer]);
+  }
+}
+
+const port = parentPort;
+assert(port !== null, 'this module runs in a worker thread');
+const { engine, pages }: { engine: EngineWorkerData; pages: unknown } = workerData;
+assert(pages instanceof MessagePort, 'the engine has a port to ask for pages');
+const worker = new EngineWorker(engine, await SqliteWasm.load(), pages, (message, transfer) => port.postMessage(message, transfer));
+port.on('message', (batch: readonly ToWorker[]) => worker.receive(batch));
+port.postMessage('ready');

@@ -1,0 +1,333 @@
+/**
+ * The SQL engine as the gateway sees it: sessions, redo in and out, pages on demand. SQLite runs in a worker thread; what
+ * is sent in one turn of the event loop travels in one message.
+ *
+ * The engine never waits for durability. Each answer says what its response must wait for (`seenLsn`).
+ */
+import assert from 'node:assert/strict';
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import { type Lsn, lsn, type PageNo, zeroLsn } from '../../storage/core/ids.ts';
+import { redoLimits } from '../../storage/core/limits.ts';
+import type { Mtr, MtrRun } from '../../storage/core/record.ts';
+import { defaultEngineLimits, type EngineLimits, engineLimitsProblem } from '../core/engine-limits.ts';
+import {
+  type AnyOperationValue,
+  type EngineAnswer,
+  type EngineMode,
+  type EngineTrace,
+  type EngineWorkerData,
+  type FromWorker,
+  type OperationValues,
+  type PageReply,
+  type PageRequest,
+  sharedWords,
+  type SqlOperation,
+  type ToWorker,
+} from '../core/engine-protocol.ts';
+import { sqlError } from '../core/errors.ts';
+import type { BatchResult, BatchStep, SqlDescription, SqlResult, SqlStatement } from '../core/sql.ts';
+
+/** A transaction's redo, in LSN order. */
+export interface EngineCommitEvent {
+  readonly mtr: Mtr;
+  /** End of the redo; it begins at `lsn - mtr.byteLength`. */
+  readonly lsn: Lsn;
+  readonly spanId: Uint8Array | null;
+  readonly trace: EngineTrace | null;
+  readonly sessionId: number;
+}
+
+export interface EngineOptions {
+  /** Bound on cached pages that are durable, bytes. */
+  readonly pageCacheBytes: number;
+  /** Span of a protection group, bytes. */
+  readonly pgBytes: number;
+  readonly limits?: Partial<EngineLimits>;
+  /** Reads a page at a read point, never above the durable LSN; null when the volume has no such page there. Rejects when it cannot. */
+  readPage(page: PageNo, readPoint: Lsn): Promise<Uint8Array | null>;
+  /** Called for every commit, in LSN order, before the answers of the operations that made it. */
+  onCommit(commit: EngineCommitEvent): void;
+  /** The worker died; every operation has been answered. The engine is of no further use. */
+  onFatal(error: Error): void;
+  /** A reader's read point moved. */
+  onReadPoint?(readPoint: Lsn): void;
+  /** Redo given to `apply` does not continue what the reader has: open it again. */
+  onDiverged?(reason: string): void;
+}
+
+type Answer = EngineAnswer<AnyOperationValue>;
+
+interface PendingOperation {
+  readonly kind: SqlOperation['kind'];
+  resolve(answer: Answer): void;
+}
+
+const workerGone = sqlError(
+  'SEXTANT_TRANSACTION_ABORTED',
+  'The SQL engine of this gateway stopped. Whether a statement that was running took effect is unknown; an open transaction was rolled back.',
+);
+
+export class Engine {
+  private readonly options: EngineOptions;
+  private readonly limits: EngineLimits;
+  private readonly worker: Worker;
+  private readonly pages: MessagePort;
+  private readonly shared: Int32Array;
+  private outbox: ToWorker[] = [];
+  private scheduled = false;
+  private readonly pending = new Map<number, PendingOperation>();
+  private readonly opens: { readonly generation: number; readonly resolve: () => void; readonly reject: (error: Error) => void }[] = [];
+  private operations = 0;
+  private sessions = 0;
+  private generation = 0;
+  private currentReadPoint: Lsn = zeroLsn;
+  private state: 'running' | 'closed' | 'dead' = 'running';
+
+  private constructor(options: EngineOptions, limits: EngineLimits, worker: Worker, pages: MessagePort, shared: Int32Array) {
+    this.options = options;
+    this.limits = limits;
+    this.worker = worker;
+    this.pages = pages;
+    this.shared = shared;
+    worker.on('message', (message: FromWorker) => this.receive(message));
+    worker.on('error', (error) => this.die(error instanceof Error ? error : new Error(String(error))));
+    worker.on('exit', (code) => this.die(new Error(`the engine's worker exited with code ${code}`)));
+    pages.on('message', (request: PageRequest) => void this.readPages(request));
+  }
+
+  /** Starts the worker. The engine is an empty reader until `open`. @throws Error when a limit is unsound or the worker cannot start. */
+  static async start(options: EngineOptions): Promise<Engine> {
+    const limits: EngineLimits = { ...defaultEngineLimits, ...options.limits };
+    const problem = engineLimitsProblem(limits);
+    if (problem !== null) throw new Error(problem);
+    const shared = new SharedArrayBuffer(sharedWords.length * Int32Array.BYTES_PER_ELEMENT);
+    const channel = new MessageChannel();
+    const engine: EngineWorkerData = { limits, pageCacheBytes: options.pageCacheBytes, pgBytes: options.pgBytes, shared };
+    const worker = new Worker(new URL('./engine-worker.ts', import.meta.url), {
+      workerData: { engine, pages: channel.port2 },
+      transferList: [channel.port2],
+      name: 'sextant-engine',
+    });
+    await new Promise<void>((resolve, reject) => {
+      worker.once('message', () => resolve());
+      worker.once('error', reject);
+      worker.once('exit', (code) => reject(new Error(`the engine's worker exited with code ${code} while it started`)));
+    });
+    worker.removeAllListeners();
+    return new Engine(options, limits, worker, channel.port1, new Int32Array(shared));
+  }
+
+  /**
+   * Discards every page, connection and transaction and begins anew. Sessions stay: those that had a transaction open are
+   * told SEXTANT_TRANSACTION_ABORTED; operations that had done nothing are answered with `aborted: true`.
+   * A statement that is running is interrupted. Resolves when the engine has changed over.
+   */
+  open(mode: EngineMode): Promise<void> {
+    if (this.state !== 'running') return Promise.reject(new Error('the engine is closed'));
+    const generation = ++this.generation;
+    Atomics.store(this.shared, sharedWords.generation, generation);
+    this.wake();
+    this.send({ kind: 'open', mode, generation });
+    return new Promise((resolve, reject) => this.opens.push({ generation, resolve, reject }));
+  }
+
+  /**
+   * Gives a reader redo and the durable LSN: whole mini-transactions at or below `vdl` become visible, the rest is kept.
+   * @param frames frames back to back, as received; duplicates and disorder are tolerated. Frames of a new epoch must come
+   * before, or with, the first `vdl` beyond the fork.
+   */
+  apply(frames: Uint8Array, vdl: Lsn): void {
+    this.send({ kind: 'redo', frames, vdl });
+  }
+
+  /** The newest commit statements can see, as last reported by the worker. */
+  readPoint(): Lsn {
+    return this.currentReadPoint;
+  }
+
+  /** Tells a writer up to where its redo is durable: pages may then be evicted, and writes held back by `outstandingBytes` go on. */
+  setDurable(durable: Lsn): void {
+    const last = this.outbox.at(-1);
+    if (last?.kind === 'durable') this.outbox.pop();
+    this.send({ kind: 'durable', lsn: durable });
+  }
+
+  openSession(): EngineSession {
+    return new EngineSession(this, ++this.sessions);
+  }
+
+  /** Stops the worker; operations that are not answered yet are answered as lost. */
+  async close(): Promise<void> {
+    if (this.state === 'running') this.state = 'closed';
+    this.failPending();
+    await this.worker.terminate();
+    this.pages.close();
+  }
+
+  /** Sends an operation; used by `EngineSession`. */
+  operate(session: number, trace: EngineTrace | null, operation: SqlOperation): Promise<Answer> {
+    if (this.state !== 'running') return Promise.resolve(refusal(workerGone.code, workerGone.message));
+    if (this.pending.size >= this.limits.pendingOperations) {
+      const text = `The limit pendingOperations = ${this.limits.pendingOperations} is reached. Try again after a pause.`;
+      return Promise.resolve(refusal('SEXTANT_LIMIT', text));
+    }
+    const id = ++this.operations;
+    this.send({ kind: 'operation', id, session, trace, operation });
+    return new Promise((resolve) => this.pending.set(id, { kind: operation.kind, resolve }));
+  }
+
+  /** Ends a session; used by `EngineSession`. */
+  endSession(session: number): void {
+    this.send({ kind: 'closeSession', session });
+  }
+
+  private send(message: ToWorker): void {
+    if (this.state !== 'running') return;
+    this.outbox.push(message);
+    if (this.scheduled) return;
+    this.scheduled = true;
+    queueMicrotask(() => {
+      this.scheduled = false;
+      const batch = this.outbox;
+      this.outbox = [];
+      if (this.state === 'running') this.worker.postMessage(batch);
+    });
+  }
+
+  private receive(message: FromWorker): void {
+    if (this.state !== 'running') return;
+    let at = 0;
+    const redo = message.redo ?? new Uint8Array(0);
+    for (const { session, lsn: end, commitTimeUs, spanId, trace, runs } of message.commits) {
+      const mtrRuns: MtrRun[] = [];
+      const start = at;
+      for (const { pg, length } of runs) {
+        mtrRuns.push({ pg, bytes: redo.subarray(at, at + length) });
+        at += length;
+      }
+      const mtr: Mtr = { runs: mtrRuns, byteLength: at - start, commitTimeUs };
+      this.options.onCommit({ mtr, lsn: end, spanId, trace, sessionId: session });
+    }
+    const moved = message.readPoint !== this.currentReadPoint;
+    this.currentReadPoint = message.readPoint;
+    for (const { id, answer } of message.answers) {
+      const pending = this.pending.get(id);
+      assert(pending !== undefined, `the worker answered operation ${id}, which is not pending`);
+      this.pending.delete(id);
+      pending.resolve(answer);
+    }
+    while (this.opens[0] !== undefined && this.opens[0].generation <= message.generation) this.opens.shift()?.resolve();
+    if (moved) this.options.onReadPoint?.(message.readPoint);
+    if (message.diverged !== null && message.generation === this.generation) this.options.onDiverged?.(message.diverged);
+  }
+
+  private async readPages(request: PageRequest): Promise<void> {
+    const { id, readPoint } = request;
+    let reply: PageReply;
+    try {
+      const pages = await Promise.all(request.pages.map((page) => this.options.readPage(page, readPoint)));
+      const wrong = pages.find((bytes) => bytes !== null && bytes.length !== redoLimits.pageBytes);
+      reply =
+        wrong === undefined
+          ? { kind: 'pages', id, pages }
+          : { kind: 'failed', id, reason: `storage gave a page of ${wrong?.length} bytes` };
+    } catch (error) {
+      reply = { kind: 'failed', id, reason: error instanceof Error ? error.message : String(error) };
+    }
+    this.pages.postMessage(reply);
+    this.wake();
+  }
+
+  private wake(): void {
+    Atomics.add(this.shared, sharedWords.reply, 1);
+    Atomics.notify(this.shared, sharedWords.reply);
+  }
+
+  private die(error: Error): void {
+    if (this.state !== 'running') return;
+    this.state = 'dead';
+    this.failPending();
+    this.pages.close();
+    this.options.onFatal(error);
+  }
+
+  private failPending(): void {
+    for (const { resolve } of this.pending.values()) resolve(refusal(workerGone.code, workerGone.message));
+    this.pending.clear();
+    for (const { reject } of this.opens.splice(0)) reject(new Error(workerGone.message));
+  }
+}
+
+function refusal(code: string, message: string): Answer {
+  return {
+    outcome: { ok: false, error: { code, message } },
+    seenLsn: lsn(0),
+    commits: [],
+    autocommit: true,
+    wrote: false,
+    aborted: false,
+    engineUs: 0,
+  };
+}
+
+/** One stream of statements. Operations run in the order in which they are given; promises never reject. */
+export class EngineSession {
+  readonly id: number;
+  private readonly engine: Engine;
+  private closed = false;
+
+  constructor(engine: Engine, id: number) {
+    this.engine = engine;
+    this.id = id;
+  }
+
+  execute(statement: SqlStatement, trace: EngineTrace | null): Promise<EngineAnswer<SqlResult>> {
+    return this.operate('execute', { kind: 'execute', statement }, trace);
+  }
+
+  batch(steps: readonly BatchStep[], trace: EngineTrace | null): Promise<EngineAnswer<BatchResult>> {
+    return this.operate('batch', { kind: 'batch', steps }, trace);
+  }
+
+  sequence(sql: string, trace: EngineTrace | null): Promise<EngineAnswer<null>> {
+    return this.operate('sequence', { kind: 'sequence', sql }, trace);
+  }
+
+  describe(sql: string, trace: EngineTrace | null): Promise<EngineAnswer<SqlDescription>> {
+    return this.operate('describe', { kind: 'describe', sql }, trace);
+  }
+
+  /** Ends the session after the operations given before; an open transaction is rolled back. */
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.engine.endSession(this.id);
+  }
+
+  private async operate<K extends keyof OperationValues>(
+    kind: K,
+    operation: SqlOperation & { readonly kind: K },
+    trace: EngineTrace | null,
+  ): Promise<EngineAnswer<OperationValues[K]>> {
+    assert(!this.closed, 'an operation follows the close of its session');
+    const answer = await this.engine.operate(this.id, trace, operation);
+    assert(isAnswerOf(kind, answer), `the worker answered a ${kind} with something else`);
+    return answer;
+  }
+}
+
+/** The worker answers each operation with the value of its kind; this is where the message's type is regained. */
+function isAnswerOf<K extends keyof OperationValues>(kind: K, answer: Answer): answer is EngineAnswer<OperationValues[K]> {
+  if (!answer.outcome.ok) return true;
+  const { value } = answer.outcome;
+  switch (kind) {
+    case 'execute':
+      return value !== null && 'rows' in value;
+    case 'batch':
+      return Array.isArray(value);
+    case 'sequence':
+      return value === null;
+    default:
+      return value !== null && 'params' in value;
+  }
+}

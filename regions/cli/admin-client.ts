@@ -1,0 +1,217 @@
+/**
+ * The admin API as commands use it: finds a process that answers (any gateway, then any agent), and reads its answers strictly
+ * in what they need and tolerantly in the rest.
+ */
+import { z } from 'zod';
+import { requireDeployment } from '../shell/local-deployment.ts';
+import { type Deployment, endpointsOf, type RegionEndpoints } from '../shell/local-layout.ts';
+import { CliError } from './output.ts';
+
+/** Options that say which deployment is meant. */
+export type TargetOptions = { readonly data: string; readonly url?: string; readonly token?: string };
+
+/** A deployment to talk to: the local one, or that behind one gateway's URL. */
+export type Target = {
+  readonly local: Deployment | undefined;
+  readonly endpoints: readonly RegionEndpoints[];
+  /** Gateways to try, in order. */
+  readonly gateways: readonly string[];
+  readonly agents: readonly string[];
+  /** For the admin API: the cluster secret on a local deployment, else the client's token. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** For SQL: only ever the client's own token. */
+  readonly clientHeaders: Readonly<Record<string, string>>;
+};
+
+const nodeStatusSchema = z.looseObject({
+  id: z.string(),
+  az: z.string().nullish(),
+  state: z.string().nullish(),
+  scl: z.number().nullish(),
+  pid: z.number().nullish(),
+  address: z.string().nullish(),
+});
+
+const regionStatusSchema = z.looseObject({
+  name: z.string(),
+  role: z.string(),
+  vdl: z.number().nullish(),
+  lagBytes: z.number().nullish(),
+  lagMs: z.number().nullish(),
+  rpoMs: z.number().nullish(),
+  ready: z.boolean().nullish(),
+  gateway: z.string().nullish(),
+  agent: z.string().nullish(),
+  nodes: z.array(nodeStatusSchema).default([]),
+});
+export type RegionStatus = z.output<typeof regionStatusSchema>;
+
+/** Answer of `GET /v1/status`. */
+export const statusSchema = z.looseObject({
+  cluster: z.string(),
+  epoch: z.number().nullish(),
+  primary: z.string().nullish(),
+  state: z.string(),
+  regions: z.array(regionStatusSchema),
+});
+export type DeploymentStatus = z.output<typeof statusSchema>;
+
+const errorSchema = z.looseObject({
+  error: z.union([z.string(), z.looseObject({ code: z.string().nullish(), message: z.string() })]).optional(),
+  code: z.string().nullish(),
+  message: z.string().optional(),
+});
+
+const requestTimeoutMs = 3_000;
+
+/** The deployment the options name. @throws CliError or DeploymentError when there is none. */
+export function targetOf(options: TargetOptions): Target {
+  const url = options.url ?? process.env.SEXTANT_URL;
+  const token = options.token ?? process.env.SEXTANT_TOKEN;
+  const clientHeaders = token === undefined ? {} : { authorization: `Bearer ${token}` };
+  if (url !== undefined && url !== '') {
+    if (!/^https?:\/\//.test(url))
+      throw new CliError(`--url is a gateway's address, such as http://127.0.0.1:7011, not ${url}`);
+    return {
+      local: undefined,
+      endpoints: [],
+      gateways: [url.replace(/\/+$/, '')],
+      agents: [],
+      headers: clientHeaders,
+      clientHeaders,
+    };
+  }
+  const local = requireDeployment(options.data);
+  const endpoints = endpointsOf(local);
+  return {
+    local,
+    endpoints,
+    gateways: endpoints.map(({ gateway }) => gateway),
+    agents: endpoints.map(({ agent }) => agent),
+    headers: { authorization: `Bearer ${token ?? local.secret}`, 'x-sextant-cluster': local.cluster },
+    clientHeaders,
+  };
+}
+
+/** What a process said. `unreachable` means that nothing is known about whether it acted. */
+export type Answer =
+  | { readonly kind: 'ok'; readonly body: unknown }
+  | {
+      readonly kind: 'refused';
+      readonly status: number;
+      readonly code: string | undefined;
+      readonly message: string;
+    }
+  | { readonly kind: 'unreachable'; readonly message: string };
+
+/** Every answer but a usable one. */
+export type NoAnswer = Exclude<Answer, { kind: 'ok' }>;
+
+/** One request with a JSON answer. */
+export async function ask(
+  base: string,
+  path: string,
+  headers: Readonly<Record<string, string>>,
+  body?: unknown,
+  timeoutMs: number = requestTimeoutMs,
+): Promise<Answer> {
+  try {
+    const response = await fetch(new URL(path, base), {
+      method: body === undefined ? 'GET' : 'POST',
+      headers: { ...headers, ...(body !== undefined && { 'content-type': 'application/json' }) },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+      signal: AbortSignal.timeout(timeoutMs),
+    });
+    const text = await response.text();
+    if (!response.ok) return refusal(response.status, text);
+    return { kind: 'ok', body: JSON.parse(text) };
+  } catch (error) {
+    return { kind: 'unreachable', message: `${base} does not answer (${reasonOf(error)})` };
+  }
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const cause = error.cause;
+  return cause instanceof Error && cause.message !== '' ? cause.message : error.message;
+}
+
+function refusal(status: number, text: string): Answer {
+  let body: unknown;
+  try {
+    body = JSON.parse(text);
+  } catch {
+    body = undefined;
+  }
+  const parsed = errorSchema.safeParse(body);
+  const inner = parsed.success ? parsed.data.error : undefined;
+  const code =
+    (typeof inner === 'object' ? inner.code : undefined) ?? (parsed.success ? parsed.data.code : undefined);
+  const message =
+    (typeof inner === 'object' ? inner.message : inner) ??
+    (parsed.success ? parsed.data.message : undefined) ??
+    `HTTP ${status} ${text.slice(0, 300)}`;
+  return { kind: 'refused', status, code: code ?? undefined, message };
+}
+
+/** Throws what a refused or unanswered request means to the user. */
+export function failWith(answer: NoAnswer): never {
+  throw new CliError(answer.message, answer.kind === 'refused' ? answer.code : undefined);
+}
+
+/** The first usable answer of `bases`, in their order; else why the last one gave none. */
+export async function askAny(
+  bases: readonly string[],
+  path: string,
+  headers: Readonly<Record<string, string>>,
+): Promise<Answer> {
+  let last: Answer = { kind: 'unreachable', message: 'no gateway is known' };
+  for (const base of bases) {
+    const answer = await ask(base, path, headers);
+    if (answer.kind === 'ok') return answer;
+    // What one process refuses tells more than that another one is away.
+    if (answer.kind === 'refused' || last.kind === 'unreachable') last = answer;
+  }
+  return last;
+}
+
+/** `GET /v1/status` from any gateway, or else any agent. */
+export async function fetchStatus(
+  target: Target,
+): Promise<{ readonly kind: 'ok'; readonly status: DeploymentStatus } | NoAnswer> {
+  const answer = await askAny([...target.gateways, ...target.agents], '/v1/status', target.headers);
+  if (answer.kind !== 'ok') return answer;
+  const parsed = statusSchema.safeParse(answer.body);
+  if (!parsed.success)
+    throw new CliError(`/v1/status gave an answer this version cannot read: ${parsed.error.message}`);
+  return { kind: 'ok', status: parsed.data };
+}
+
+/** Names of all regions, asked of the deployment itself when it is not a local one. */
+export async function regionsOf(target: Target): Promise<readonly RegionStatus[]> {
+  const answer = await fetchStatus(target);
+  return answer.kind === 'ok' ? answer.status.regions : failWith(answer);
+}
+
+const asUrl = (text: string): string => (/^https?:\/\//.test(text) ? text : `http://${text}`);
+
+/** Gateway URL of `region`. @throws CliError listing the regions there are. */
+export async function gatewayOf(target: Target, region: string): Promise<string> {
+  const known = target.endpoints.find((endpoint) => endpoint.region === region);
+  if (known !== undefined) return known.gateway;
+  if (target.local !== undefined) throw unknownRegion(region, target.local.regions);
+  const regions = await regionsOf(target);
+  const found = regions.find(({ name }) => name === region);
+  if (found === undefined) {
+    throw unknownRegion(
+      region,
+      regions.map(({ name }) => name),
+    );
+  }
+  if (found.gateway === undefined || found.gateway === null)
+    throw new CliError(`${region} has no gateway that is known`);
+  return asUrl(found.gateway);
+}
+
+export const unknownRegion = (region: string, known: readonly string[]): CliError =>
+  new CliError(`no region ${region}; there are ${known.join(', ')}`);

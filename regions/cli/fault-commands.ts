@@ -1,0 +1,148 @@
+/** Faults on a local deployment: `node`, `region`, and `gateway|agent|storage`, which also run one process from a configuration. */
+import { spawn } from 'node:child_process';
+import type { Command } from 'commander';
+import { type Action, requestAction } from '../shell/control-socket.ts';
+import { requireDeployment } from '../shell/local-deployment.ts';
+import { controlSocket, nodesPerRegion } from '../shell/local-layout.ts';
+import { unknownRegion } from './admin-client.ts';
+import { type CommonOptions, withCommon, withExample } from './options.ts';
+import { CliError, printJson } from './output.ts';
+import { programs } from './up-commands.ts';
+
+type Verb = Action['action'];
+const pastTense: Readonly<Record<Verb, string>> = {
+  kill: 'killed',
+  start: 'started',
+  freeze: 'froze',
+  thaw: 'thawed',
+  wipe: 'wiped and started',
+  isolate: 'isolated',
+  heal: 'healed',
+};
+
+async function act(action: Verb, target: string, options: CommonOptions): Promise<void> {
+  const deployment = requireDeployment(options.data);
+  const [region = '', name] = target.split('/');
+  if (!deployment.regions.some((known) => known === region)) throw unknownRegion(region, deployment.regions);
+  const result = await requestAction(controlSocket(options.data), {
+    action,
+    target: name === undefined ? region : `${region}/${name}`,
+  });
+  if ('error' in result) throw new CliError(result.error);
+  if (options.json === true) printJson({ action, ...result });
+  else if (result.changed.length === 0) console.log('nothing to do');
+  else console.log(`${pastTense[action]} ${result.changed.join(', ')}`);
+}
+
+const nodeTarget = (target: string): string => {
+  if (/^[^/]+\/[^/]+$/.test(target)) return target;
+  throw new CliError(
+    `a node is written region/node, such as us-east-1/n1 (n1 to n${nodesPerRegion}), not ${target}`,
+  );
+};
+const regionTarget = (target: string): string => {
+  if (!target.includes('/')) return target;
+  throw new CliError(`a region is written by its name alone, such as us-east-1, not ${target}`);
+};
+
+type FaultSpec = {
+  readonly verb: Verb;
+  readonly description: string;
+};
+
+function addFaults(
+  parent: Command,
+  faults: readonly FaultSpec[],
+  argument: string,
+  targetOf: (text: string) => string,
+  example: string,
+): void {
+  for (const { verb, description } of faults) {
+    withExample(
+      withCommon(parent.command(verb).argument(argument))
+        .description(description)
+        .action((target: string, options: CommonOptions) => act(verb, targetOf(target), options)),
+      `sextant ${parent.name()} ${verb} ${example}`,
+    );
+  }
+}
+
+const killAndStart = (what: string): readonly FaultSpec[] => [
+  { verb: 'kill', description: `SIGKILL ${what}; it stays down until \`start\`` },
+  { verb: 'start', description: `start ${what} again` },
+];
+const freezeAndThaw = (what: string): readonly FaultSpec[] => [
+  { verb: 'freeze', description: `SIGSTOP ${what}` },
+  { verb: 'thaw', description: `SIGCONT ${what}` },
+];
+
+/** Runs one process of a real deployment in the foreground, with this command's signals and exit code. */
+function runProgram(program: string, config: string | undefined, command: Command): Promise<void> {
+  if (config === undefined) command.help({ error: true });
+  const child = spawn(process.execPath, [program, '--config', config ?? ''], { stdio: 'inherit' });
+  for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal));
+  // Ctrl-C in a terminal reaches the child by itself; twice would be once too often.
+  process.on('SIGINT', () => process.stdin.isTTY || child.kill('SIGINT'));
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', (code) => {
+      process.exitCode = code ?? 1;
+      resolve();
+    });
+  });
+}
+
+function addProgram(program: Command, name: 'gateway' | 'agent' | 'storage', description: string): Command {
+  return withExample(
+    program
+      .command(name)
+      .description(description)
+      .option('--config <file>', 'its configuration, YAML or JSON')
+      .option('--json', 'accepted everywhere; the process logs JSON anyway')
+      .action((options: { readonly config?: string }, command: Command) =>
+        runProgram(programs[name], options.config, command),
+      ),
+    `sextant ${name} --config /etc/sextant/${name}.yaml`,
+  );
+}
+
+export function addFaultCommands(program: Command): void {
+  const node = program
+    .command('node')
+    .description('kill, freeze or wipe a storage node of the local deployment');
+  addFaults(
+    node,
+    [
+      ...killAndStart('a storage node'),
+      ...freezeAndThaw('a storage node'),
+      { verb: 'wipe', description: 'kill a storage node, delete its data and start it empty' },
+    ],
+    '<region/node>',
+    nodeTarget,
+    'us-east-1/n1',
+  );
+
+  const region = program.command('region').description('kill or cut off a region of the local deployment');
+  addFaults(
+    region,
+    [
+      ...killAndStart('every process of a region, its NATS server too'),
+      ...freezeAndThaw('every process of a region'),
+      {
+        verb: 'isolate',
+        description: 'cut the network between a region and the others; its processes stay as they are',
+      },
+      { verb: 'heal', description: 'join an isolated region again' },
+    ],
+    '<region>',
+    regionTarget,
+    'eu-west-1',
+  );
+
+  const one = (name: string) => (text: string) => `${regionTarget(text)}/${name}`;
+  const gateway = addProgram(program, 'gateway', 'run one gateway, or kill and start a local one');
+  addFaults(gateway, killAndStart("a region's gateway"), '<region>', one('gateway'), 'us-east-1');
+  const agent = addProgram(program, 'agent', "run one region's agent, or kill and start a local one");
+  addFaults(agent, killAndStart("a region's agent"), '<region>', one('agent'), 'us-east-1');
+  addProgram(program, 'storage', 'run one storage node');
+}

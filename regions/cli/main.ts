@@ -1,0 +1,59 @@
+/** Assembles the commands and turns what goes wrong into one clear line and an exit code. */
+import { readFileSync } from 'node:fs';
+import { styleText } from 'node:util';
+import { Command, CommanderError } from 'commander';
+import { z } from 'zod';
+import { DeploymentError } from '../shell/local-deployment.ts';
+import { addFaultCommands } from './fault-commands.ts';
+import { addMoveCommands } from './move-commands.ts';
+import { CliError } from './output.ts';
+import { addSqlCommands } from './sql-commands.ts';
+import { addStatusCommand } from './status-command.ts';
+import { addUpCommands } from './up-commands.ts';
+
+function version(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return z.object({ version: z.string() }).parse(JSON.parse(text)).version;
+}
+
+/** All of `sextant`. */
+export function buildProgram(): Command {
+  const program = new Command('sextant')
+    .description('An open, self-hosted global database gateway.')
+    .version(version())
+    .showSuggestionAfterError()
+    .addHelpText('after', '\nExample:\n  sextant up --detach && sextant sql us-east-1 "SELECT 1"');
+  addUpCommands(program);
+  addStatusCommand(program);
+  addSqlCommands(program);
+  addMoveCommands(program);
+  addFaultCommands(program);
+  return program;
+}
+
+/** Prints an expected failure in one line, or as `{"error": …}` where JSON was asked for. */
+function report(error: CliError | DeploymentError, json: boolean): void {
+  const code = error instanceof CliError ? error.code : undefined;
+  if (json) {
+    console.error(JSON.stringify({ error: { code: code ?? null, message: error.message } }));
+    return;
+  }
+  const label = styleText('red', 'error', { stream: process.stderr });
+  console.error(`${label}: ${code === undefined ? '' : `${code}: `}${error.message}`);
+}
+
+/** Runs the command line `argv`. The process's exit code is 0 only when the command did what was asked. */
+export async function main(argv: readonly string[]): Promise<void> {
+  try {
+    await buildProgram().parseAsync([...argv]);
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      process.exitCode = error.exitCode;
+    } else if (error instanceof CliError || error instanceof DeploymentError) {
+      report(error, argv.includes('--json'));
+      process.exitCode = 1;
+    } else {
+      throw error;
+    }
+  }
+}

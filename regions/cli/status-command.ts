@@ -1,0 +1,130 @@
+/** `sextant status`: what the deployment says about itself, with what its local supervisor knows about the processes. */
+import type { Command } from 'commander';
+import { type SupervisorStatus, supervisorStatus } from '../shell/control-socket.ts';
+import { controlSocket } from '../shell/local-layout.ts';
+import { type DeploymentStatus, failWith, fetchStatus, type RegionStatus, targetOf } from './admin-client.ts';
+import { type AskOptions, withAsk, withExample } from './options.ts';
+import { formatBytes, formatMs, note, paint, printJson, table } from './output.ts';
+
+type LocalProcess = SupervisorStatus['processes'][number];
+
+const dash = '–';
+const orDash = <T>(value: T | null | undefined, format: (value: T) => string): string =>
+  value === null || value === undefined ? dash : format(value);
+
+function colourState(state: string): string {
+  if (['running', 'stable', 'ready', 'healthy', 'up', 'ok'].includes(state)) return paint('green', state);
+  if (['stopped', 'crash-looping', 'offline', 'down', 'dead', 'unreachable'].includes(state))
+    return paint('red', state);
+  return paint('yellow', state);
+}
+
+function regionRow(region: RegionStatus): string[] {
+  const bytes = orDash(region.lagBytes, formatBytes);
+  const time = orDash(region.lagMs, formatMs);
+  return [
+    region.name,
+    region.role === 'offline' ? paint('red', region.role) : region.role,
+    orDash(region.vdl, String),
+    region.role === 'primary' ? dash : `${bytes}, ${time}`,
+    region.role === 'primary' ? dash : orDash(region.rpoMs, formatMs),
+    region.ready === true ? paint('green', 'yes') : paint('red', 'no'),
+    orDash(region.gateway, String),
+    orDash(region.agent, String),
+  ];
+}
+
+/** A process's port as the end of its address. */
+const portOf = (address: string | null | undefined): string | undefined => address?.split(':').at(-1);
+
+function processRow(local: LocalProcess | undefined, name: string, az: string, said: SaidOfNode): string[] {
+  // The supervisor knows best what it stopped or froze; a running process may still be unwell by its own account.
+  const state =
+    local === undefined || local.state === 'running' ? (said.state ?? local?.state ?? dash) : local.state;
+  return [
+    name,
+    az,
+    colourState(state),
+    orDash(said.scl, String),
+    orDash(local?.pid ?? said.pid, String),
+    local?.ports.join(' ') ?? portOf(said.address) ?? dash,
+    local !== undefined && local.restarts > 0
+      ? `${local.restarts} restarts, last: ${local.lastExit ?? dash}`
+      : '',
+  ];
+}
+
+type SaidOfNode = {
+  readonly state?: string | null | undefined;
+  readonly scl?: number | null | undefined;
+  readonly pid?: number | null | undefined;
+  readonly address?: string | null | undefined;
+};
+
+const roleOrder: readonly LocalProcess['role'][] = ['storage', 'agent', 'gateway', 'nats'];
+const processHeadings = ['PROCESS', 'AZ', 'STATE', 'SCL', 'PID', 'PORT', ''];
+
+function processTable(region: RegionStatus | undefined, processes: readonly LocalProcess[]): string {
+  const nodes = region?.nodes ?? [];
+  const byName = new Map(processes.map((process) => [process.id.split('/')[1] ?? '', process]));
+  const rows = nodes.map((node) => processRow(byName.get(node.id), node.id, node.az ?? dash, node));
+  const nodeIds = new Set(nodes.map(({ id }) => id));
+  const others = [...byName]
+    .filter(([name]) => !nodeIds.has(name))
+    .toSorted(([, a], [, b]) => roleOrder.indexOf(a.role) - roleOrder.indexOf(b.role));
+  return table(processHeadings, [
+    ...rows,
+    ...others.map(([name, process]) => processRow(process, name, dash, {})),
+  ]);
+}
+
+function print(status: DeploymentStatus | undefined, local: SupervisorStatus | undefined): void {
+  const blocks: string[] = [];
+  if (status !== undefined) {
+    blocks.push(
+      `cluster ${paint('bold', status.cluster)}  state ${colourState(status.state)}  epoch ${orDash(status.epoch, String)}  primary ${orDash(status.primary, String)}`,
+      table(
+        ['REGION', 'ROLE', 'VDL', 'LAG', 'RPO', 'READY', 'GATEWAY', 'AGENT'],
+        status.regions.map(regionRow),
+      ),
+    );
+  }
+  const names = new Set([
+    ...(status?.regions.map(({ name }) => name) ?? []),
+    ...(local?.processes.map(({ region }) => region) ?? []),
+  ]);
+  for (const name of names) {
+    const region = status?.regions.find((candidate) => candidate.name === name);
+    const processes = local?.processes.filter((process) => process.region === name) ?? [];
+    if ((region?.nodes.length ?? 0) + processes.length === 0) continue;
+    const cut = local?.isolated.includes(name) === true ? paint('yellow', ' (isolated)') : '';
+    blocks.push(`${paint('bold', name)}${cut}\n${processTable(region, processes)}`);
+  }
+  console.log(blocks.join('\n\n'));
+}
+
+async function status(options: AskOptions): Promise<void> {
+  const target = targetOf(options);
+  const [answer, local] = await Promise.all([
+    fetchStatus(target),
+    target.local === undefined ? undefined : supervisorStatus(controlSocket(options.data)),
+  ]);
+  const said = answer.kind === 'ok' ? answer.status : undefined;
+  if (options.json === true) printJson({ ...said, ...(local !== undefined && { local }) });
+  else if (said !== undefined || local !== undefined) print(said, local);
+  if (said !== undefined && target.local !== undefined && local === undefined) {
+    note(
+      'the supervisor does not run, and without it no region reaches another: `sextant up` starts everything again',
+    );
+  }
+  if (answer.kind !== 'ok') failWith(answer);
+}
+
+export function addStatusCommand(program: Command): void {
+  withExample(
+    withAsk(program.command('status'))
+      .description('regions, roles, epoch, VDL, lag, nodes by availability zone, pids and ports')
+      .action(status),
+    'sextant status --json',
+  );
+}

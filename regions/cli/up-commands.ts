@@ -1,0 +1,268 @@
+/** `sextant up` and `sextant down`, and the hidden `supervise` that a detached `up` leaves running. */
+import { spawn } from 'node:child_process';
+import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Command } from 'commander';
+import { z } from 'zod';
+import {
+  bringUp,
+  defaultBasePort,
+  defaultRegions,
+  defaultStartTimeoutMs,
+  openDeployment,
+  type RunningDeployment,
+  requireDeployment,
+  runningSupervisor,
+  takeDown,
+  type UpRequest,
+} from '../shell/local-deployment.ts';
+import {
+  type Deployment,
+  endpointsOf,
+  logFile,
+  type Programs,
+  supervisorDir,
+} from '../shell/local-layout.ts';
+import { type CommonOptions, withCommon, withExample } from './options.ts';
+import { CliError, note, paint, printJson, table } from './output.ts';
+
+const fromRoot = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+const cliFile = fromRoot('regions/cli/sextant.ts');
+
+/** The main files of the three kinds of process. Gateways are only ever started by path: regions import nothing of theirs. */
+export const programs: Programs = {
+  storage: fromRoot('storage/main.ts'),
+  agent: fromRoot('regions/main.ts'),
+  gateway: fromRoot('gateway/main.ts'),
+};
+
+type UpOptions = CommonOptions & {
+  readonly regions?: string;
+  readonly basePort?: string;
+  readonly detach?: boolean;
+  readonly fresh?: boolean;
+  readonly nats?: string;
+  readonly natsReplicas: string;
+  readonly timeout: string;
+};
+
+function natsOf(options: UpOptions): Pick<UpRequest, 'nats'> {
+  if (options.nats === undefined) return {};
+  const replicas = z
+    .union([z.literal(1), z.literal(3), z.literal(5)])
+    .safeParse(Number(options.natsReplicas));
+  if (!replicas.success) throw new CliError('--nats-replicas is 1, 3 or 5');
+  const token = process.env.SEXTANT_NATS_TOKEN;
+  if (token === undefined || token === '')
+    throw new CliError('--nats needs the token of those servers in $SEXTANT_NATS_TOKEN');
+  return { nats: { url: options.nats, token, replicas: replicas.data } };
+}
+
+function requestOf(options: UpOptions): UpRequest {
+  return {
+    dataDir: options.data,
+    ...(options.regions !== undefined && { regions: options.regions.split(',').map((name) => name.trim()) }),
+    ...(options.basePort !== undefined && { basePort: Number(options.basePort) }),
+    ...(options.fresh === true && { fresh: true }),
+    ...natsOf(options),
+  };
+}
+
+function printReady(options: CommonOptions, deployment: Deployment): void {
+  const endpoints = endpointsOf(deployment);
+  if (options.json === true) {
+    const dataDir = resolve(options.data);
+    printJson({
+      ready: true,
+      cluster: deployment.cluster,
+      dataDir,
+      supervisorPid: runningSupervisor(dataDir),
+      endpoints,
+    });
+    return;
+  }
+  console.log(
+    table(
+      ['REGION', 'GATEWAY', 'CONSOLE', 'AGENT', 'NATS'],
+      endpoints.map(({ region, gateway, agent, nats }) => [
+        region,
+        gateway,
+        `${gateway}/console`,
+        agent,
+        nats,
+      ]),
+    ),
+  );
+  console.log(paint('green', 'ready'));
+}
+
+/** Resolves with the first signal that asks this process to end. */
+function endSignal(): Promise<NodeJS.Signals> {
+  return new Promise((done) => {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => done(signal));
+  });
+}
+
+async function upInForeground(options: UpOptions, request: UpRequest): Promise<void> {
+  let starting: RunningDeployment | undefined;
+  const ending = endSignal().then(async (signal) => {
+    note(`${signal}: stopping`);
+    // Nothing has been started yet, and nothing may be from here on.
+    if (starting === undefined) process.exit(1);
+    await starting.stop();
+    return signal;
+  });
+  const running = await bringUp(request, {
+    onProgress: note,
+    programs,
+    timeoutMs: timeoutOf(options),
+    onStarting: (deployment) => {
+      starting = deployment;
+    },
+  });
+  if (running.supervisor.status.phase !== 'ready') {
+    await running.stop();
+    throw new CliError('interrupted before the deployment was ready; everything has been stopped');
+  }
+  printReady(options, running.deployment);
+  if (options.json !== true) note('Ctrl-C stops it; --detach leaves it running');
+  await ending;
+  note('stopped');
+}
+
+function timeoutOf(options: UpOptions): number {
+  const seconds = Number(options.timeout);
+  if (!(seconds > 0)) throw new CliError('--timeout is a number of seconds');
+  return seconds * 1_000;
+}
+
+/** What a detached supervisor tells the command that started it, until it is ready. */
+const messageSchema = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('progress'), line: z.string() }),
+  z.object({ kind: z.literal('ready') }),
+  z.object({ kind: z.literal('failed'), message: z.string() }),
+]);
+type SupervisorMessage = z.output<typeof messageSchema>;
+
+async function upDetached(options: UpOptions, request: UpRequest): Promise<void> {
+  const deployment = await openDeployment(request, note);
+  const dataDir = resolve(options.data);
+  mkdirSync(supervisorDir(dataDir), { recursive: true, mode: 0o700 });
+  const log = openSync(logFile(supervisorDir(dataDir)), 'a', 0o600);
+  const child = spawn(
+    process.execPath,
+    [cliFile, 'supervise', '--data', dataDir, '--timeout', options.timeout],
+    {
+      detached: true,
+      stdio: ['ignore', log, log, 'ipc'],
+    },
+  );
+  closeSync(log);
+  await new Promise<void>((done, fail) => {
+    child.on('message', (message) => {
+      const parsed = messageSchema.safeParse(message);
+      if (!parsed.success) return;
+      if (parsed.data.kind === 'progress') note(parsed.data.line);
+      else if (parsed.data.kind === 'ready') done();
+      else fail(new CliError(parsed.data.message));
+    });
+    child.once('error', fail);
+    child.once('exit', (code, signal) =>
+      fail(new CliError(`the supervisor ended (${signal ?? code}); see ${logFile(supervisorDir(dataDir))}`)),
+    );
+  });
+  child.removeAllListeners('exit');
+  child.disconnect();
+  child.unref();
+  printReady(options, deployment);
+}
+
+/** The detached supervisor. It belongs to the `up` that started it until it is ready, and to nobody afterwards. */
+async function supervise(options: { readonly data: string; readonly timeout: string }): Promise<void> {
+  // Only here: other commands log nothing and need not wait for it to load.
+  const { createLogger } = await import('../../telemetry/log.ts');
+  let parent = process.connected;
+  const log = createLogger({ service: 'sextant-supervisor', region: 'local', component: 'supervisor' });
+  const tell = (message: SupervisorMessage) => {
+    if (message.kind === 'failed') log.error(message.message);
+    else log.info(message.kind === 'progress' ? message.line : 'ready');
+    if (parent && process.connected) process.send?.(message, () => undefined);
+  };
+  let starting: RunningDeployment | undefined;
+  const onEnd = async (reason: string) => {
+    tell({ kind: 'progress', line: `${reason}: stopping` });
+    await starting?.stop();
+    process.exit(0);
+  };
+  void endSignal().then(onEnd);
+  process.once('disconnect', () => {
+    // `up` was interrupted: nobody waits for this deployment any more.
+    if (parent) void onEnd('the command that started it ended');
+  });
+  try {
+    await bringUp(
+      { dataDir: options.data },
+      {
+        onProgress: (line) => tell({ kind: 'progress', line }),
+        programs,
+        timeoutMs: Number(options.timeout) * 1_000,
+        onStarting: (deployment) => {
+          starting = deployment;
+        },
+      },
+    );
+  } catch (error) {
+    tell({ kind: 'failed', message: error instanceof Error ? error.message : String(error) });
+    process.exit(1);
+  }
+  tell({ kind: 'ready' });
+  parent = false;
+}
+
+async function down(options: CommonOptions): Promise<void> {
+  requireDeployment(options.data);
+  const stopped = await takeDown(options.data);
+  if (options.json === true) printJson({ stopped });
+  else console.log(stopped.length === 0 ? 'nothing was running' : 'stopped');
+}
+
+export function addUpCommands(program: Command): void {
+  withExample(
+    withCommon(program.command('up'))
+      .description(
+        'run a whole deployment on this machine: regions, each with six storage nodes, an agent, a gateway and NATS',
+      )
+      .option(
+        '--regions <names>',
+        `up to six names, the first is primary (new deployments: ${defaultRegions.join(',')})`,
+      )
+      .option('--base-port <port>', `first of the ports it uses (default: ${defaultBasePort})`)
+      .option('--detach', 'return when it is ready and leave it running')
+      .option('--fresh', 'delete the deployment in the data directory first')
+      .option('--nats <url>', 'use NATS servers that run already; their token is $SEXTANT_NATS_TOKEN')
+      .option('--nats-replicas <n>', 'copies of the control record on those servers: 1, 3 or 5', '1')
+      .option(
+        '--timeout <seconds>',
+        'give up when it is not ready by then',
+        String(defaultStartTimeoutMs / 1_000),
+      )
+      .action((options: UpOptions) =>
+        options.detach === true
+          ? upDetached(options, requestOf(options))
+          : upInForeground(options, requestOf(options)),
+      ),
+    'sextant up --regions us-east-1,eu-west-1 --detach',
+  );
+  withExample(
+    withCommon(program.command('down'))
+      .description('stop what `up` started, and only that; the data stays')
+      .action(down),
+    'sextant down',
+  );
+  program
+    .command('supervise', { hidden: true })
+    .requiredOption('--data <dir>')
+    .requiredOption('--timeout <seconds>')
+    .action(supervise);
+}

@@ -1,0 +1,52 @@
+/**
+ * Commit times still of interest, in LSN order: from them the age of the oldest commit a secondary lacks is read.
+ * When there are too many, every second one goes; the oldest always stays, so lag is never understated by thinning.
+ */
+import assert from 'node:assert/strict';
+import type { Lsn } from '../../storage/core/ids.ts';
+
+/** When a commit happened, by the primary's clock. */
+export interface CommitMark {
+  readonly lsn: Lsn;
+  readonly commitTimeUs: number;
+}
+
+export class CommitMarks {
+  private marks: CommitMark[] = [];
+  private start = 0;
+  private readonly limit: number;
+
+  constructor(limit: number) {
+    assert(limit >= 2, 'at least the oldest and the newest mark are kept');
+    this.limit = limit;
+  }
+
+  /** Adds marks above all that are here already. */
+  add(marks: readonly CommitMark[]): void {
+    for (const mark of marks) {
+      const last = this.marks.at(-1);
+      if (last === undefined || mark.lsn > last.lsn) this.marks.push(mark);
+    }
+    if (this.marks.length - this.start <= this.limit) return;
+    this.marks = this.marks.slice(this.start).filter((_, index) => index % 2 === 0);
+    this.start = 0;
+  }
+
+  /** Drops what is durable by now. */
+  settle(vdl: Lsn): void {
+    while ((this.marks[this.start]?.lsn ?? Number.POSITIVE_INFINITY) <= vdl) this.start += 1;
+    if (this.start < 1_024 && this.start < this.marks.length) return;
+    this.marks = this.marks.slice(this.start);
+    this.start = 0;
+  }
+
+  /** The oldest commit above the last settled VDL. */
+  get oldest(): CommitMark | null {
+    return this.marks[this.start] ?? null;
+  }
+
+  clear(): void {
+    this.marks = [];
+    this.start = 0;
+  }
+}

@@ -1,0 +1,42 @@
+/** Every bound of the regions layer, with its unit. */
+import assert from 'node:assert/strict';
+
+const MiB = 1024 * 1024;
+
+export const shippingLimits = {
+  /** Redo sent to one secondary and not yet durable there. Well under what a NATS server buffers per connection. */
+  windowBytes: 8 * MiB,
+  /** Frames in one message, before compression. Under the server's `max_payload` of 1 MiB with the header. */
+  messageBytes: 512 * 1024,
+  /** Frames smaller than this are sent as they are: compressing them costs more than it saves. */
+  compressFromBytes: 16 * 1024,
+  /** A secondary hears from its shipper at least this often. */
+  heartbeatMs: 200,
+  /** Without progress for this long, a shipper starts again from what was acknowledged. */
+  resendAfterMs: 1_000,
+  /** A secondary that has not been heard for this long is offline. */
+  offlineAfterMs: 3_000,
+  /** A secondary that lags more than this is not ready to serve or to take over. */
+  readyLagMs: 5_000,
+  /** How often agents and gateways tell everybody how they are. */
+  reportMs: 250,
+  /** Commit times kept per secondary to tell its lag; more than this are thinned. */
+  commitMarksMax: 4_096,
+  /** Redo in (fork, VDL] that a loss report names commit by commit. */
+  lossCommitsMax: 100_000,
+} as const;
+
+export const moveLimits = {
+  /** A switchover that has not drained and caught up by then is given up and the old primary continues. */
+  switchoverMs: 30_000,
+  /** How far a target may lag for a switchover to begin: it has to catch up while writes are held. */
+  switchoverLagMsMax: 5_000,
+  /** How long a failover waits for the lease to lapse and the target's gateway to take over. */
+  failoverMs: 60_000,
+  /** How long a writer waits for open transactions when it drains; what is open then is rolled back. */
+  drainMs: 400,
+  /** Finished operations an agent remembers. */
+  operationsMax: 256,
+} as const;
+
+assert(shippingLimits.windowBytes > 4 * shippingLimits.messageBytes, 'several messages fit the credit window');

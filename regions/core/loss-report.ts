@@ -1,0 +1,103 @@
+/**
+ * What a failover left behind: every commit that was durable in a region and is not on the new primary's path. The
+ * records themselves stay on that region's disks as an orphan; this is the list an operator reads.
+ */
+import { z } from 'zod';
+import { decodeRecords } from '../../storage/core/record.ts';
+import { type ReceivedFrame, framePayload } from '../../storage/core/frame.ts';
+import type { Epoch, Lsn, RegionId } from '../../storage/core/ids.ts';
+import { shippingLimits } from './limits.ts';
+
+/** One commit that is no longer part of history. */
+export const lostCommitSchema = z.object({
+  lsn: z.int().min(0),
+  commitTimeUs: z.number(),
+  /** Hex trace id of the write; null when it was untraced. */
+  traceId: z.string().nullable(),
+});
+export type LostCommit = z.infer<typeof lostCommitSchema>;
+
+export const lossReportSchema = z.object({
+  v: z.literal(1),
+  /** The reign under which the region found out. */
+  epoch: z.int(),
+  /** The reign whose writes are concerned. */
+  orphanEpoch: z.int(),
+  region: z.string(),
+  /** Records in (fromLsn, toLsn] of `orphanEpoch` are the orphan. */
+  fromLsn: z.int(),
+  toLsn: z.int(),
+  lostBytes: z.int(),
+  count: z.int(),
+  firstCommitTimeUs: z.number().nullable(),
+  lastCommitTimeUs: z.number().nullable(),
+  /** True when there were more than the list holds; count and times still cover them all. */
+  truncated: z.boolean(),
+  commits: z.array(lostCommitSchema),
+  foundAtMs: z.number(),
+});
+export type LossReport = z.infer<typeof lossReportSchema>;
+
+/** Collects the commits of an orphan, frame by frame. */
+export class LossCollector {
+  private readonly from: Lsn;
+  private readonly to: Lsn;
+  private readonly commits: LostCommit[] = [];
+  private count = 0;
+  private first: number | null = null;
+  private last: number | null = null;
+
+  constructor(range: { readonly from: Lsn; readonly to: Lsn }) {
+    this.from = range.from;
+    this.to = range.to;
+  }
+
+  add(frame: ReceivedFrame): void {
+    const decoded = decodeRecords(framePayload(frame.bytes), frame.header.base);
+    if (decoded.kind === 'malformed') return;
+    for (const record of decoded.records) {
+      if (record.kind !== 'commit' || record.lsn <= this.from || record.lsn > this.to) continue;
+      this.count += 1;
+      this.first ??= record.commitTimeUs;
+      this.last = record.commitTimeUs;
+      if (this.commits.length >= shippingLimits.lossCommitsMax) continue;
+      const traceId = record.trace === null ? null : Buffer.from(record.trace.subarray(0, 16)).toString('hex');
+      this.commits.push({ lsn: record.lsn, commitTimeUs: record.commitTimeUs, traceId });
+    }
+  }
+
+  report(about: { readonly epoch: Epoch; readonly orphanEpoch: Epoch; readonly region: RegionId; readonly foundAtMs: number }): LossReport {
+    return {
+      v: 1,
+      ...about,
+      fromLsn: this.from,
+      toLsn: this.to,
+      lostBytes: this.to - this.from,
+      count: this.count,
+      firstCommitTimeUs: this.first,
+      lastCommitTimeUs: this.last,
+      truncated: this.count > this.commits.length,
+      commits: this.commits,
+    };
+  }
+}
+
+/**
+ * One list per lost reign out of what several regions found: the same commit may be an orphan in more than one.
+ */
+export function mergeLosses(reports: readonly LossReport[]): readonly LossReport[] {
+  const byEpoch = new Map<number, LossReport>();
+  for (const report of [...reports].sort((a, b) => b.count - a.count || a.region.localeCompare(b.region))) {
+    const known = byEpoch.get(report.orphanEpoch);
+    if (known === undefined) {
+      byEpoch.set(report.orphanEpoch, report);
+      continue;
+    }
+    const have = new Set(known.commits.map((commit) => commit.lsn));
+    const more = report.commits.filter((commit) => !have.has(commit.lsn));
+    if (more.length === 0) continue;
+    const commits = [...known.commits, ...more].sort((a, b) => a.lsn - b.lsn);
+    byEpoch.set(report.orphanEpoch, { ...known, commits, count: Math.max(known.count, commits.length) });
+  }
+  return [...byEpoch.values()].sort((a, b) => a.orphanEpoch - b.orphanEpoch);
+}

@@ -1,0 +1,51 @@
+/**
+ * Requests to a region's agent, and the operations it runs: what is asked over NATS by a gateway, and what
+ * `GET /v1/operations/{id}` answers.
+ */
+import { z } from 'zod';
+import { lossReportSchema } from './loss-report.ts';
+
+export const operationSchema = z.object({
+  id: z.string(),
+  kind: z.enum(['switchover', 'failover']),
+  target: z.string(),
+  from: z.string(),
+  state: z.enum(['running', 'done', 'failed']),
+  phases: z.array(z.object({ name: z.string(), startedAtMs: z.number(), endedAtMs: z.number().nullable() })),
+  error: z.object({ code: z.string(), message: z.string() }).optional(),
+  result: z
+    .object({
+      epoch: z.int(),
+      /** From holding writes to the new writer taking them. */
+      pauseMs: z.number().optional(),
+      /** From the request to the new writer taking writes. */
+      rtoMs: z.number().optional(),
+      /** What is known at once; the exact list follows when the lost region is back. */
+      loss: z
+        .object({ forkLsn: z.int(), lastHeardVdl: z.int(), atRiskBytes: z.int(), exact: z.boolean() })
+        .optional(),
+    })
+    .optional(),
+});
+export type Operation = z.infer<typeof operationSchema>;
+
+export const agentRequestSchema = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('switchover'), target: z.string() }),
+  z.object({ kind: z.literal('failover'), target: z.string(), allowDataLoss: z.boolean() }),
+  z.object({ kind: z.literal('operation'), id: z.string() }),
+  z.object({ kind: z.literal('losses') }),
+]);
+export type AgentRequest = z.infer<typeof agentRequestSchema>;
+
+export const agentReplySchema = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('operation'), operation: operationSchema }),
+  z.object({ kind: z.literal('losses'), reports: z.array(lossReportSchema) }),
+  z.object({ kind: z.literal('refused'), code: z.string(), message: z.string() }),
+]);
+export type AgentReply = z.infer<typeof agentReplySchema>;
+
+/** The region whose agent runs an operation, out of its id; null when it is no operation id. */
+export function operationRegion(id: string): string | null {
+  const at = id.indexOf('.');
+  return at > 0 ? id.slice(0, at) : null;
+}

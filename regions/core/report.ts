@@ -1,0 +1,205 @@
+/**
+ * What a region's agent and gateways tell everybody a few times a second, and how one view of the whole deployment is
+ * made of it. A report is news, not truth: nothing is decided by it, and an old one says that its region is offline.
+ */
+import { z } from 'zod';
+import { ascending, type RegionId } from '../../storage/core/ids.ts';
+import type { ControlRecord } from './control-record.ts';
+import { shippingLimits } from './limits.ts';
+
+const nodeReportSchema = z.object({
+  id: z.string(),
+  az: z.string(),
+  /** `up`: answers; `behind`: answers and lacks durable redo; `down`: does not answer. */
+  state: z.enum(['up', 'behind', 'down']),
+  scl: z.int(),
+  pid: z.int().nullable(),
+  address: z.string(),
+});
+export type NodeReport = z.infer<typeof nodeReportSchema>;
+
+const lagReportSchema = z.object({
+  region: z.string(),
+  lagBytes: z.number(),
+  lagMs: z.number(),
+  vdl: z.int(),
+  online: z.boolean(),
+});
+
+export const regionReportSchema = z.object({
+  v: z.literal(1),
+  region: z.string(),
+  agent: z.string(),
+  gateway: z.string().nullable(),
+  /** The path its nodes follow, and what is durable in the region along it. */
+  epoch: z.int(),
+  vdl: z.int(),
+  /** For a secondary: receiving, and from whom it last heard what. */
+  following: z.boolean(),
+  primaryVdl: z.int(),
+  nodes: z.array(nodeReportSchema),
+  /** For a primary: how far every secondary is behind. */
+  lag: z.array(lagReportSchema),
+  lossEpochs: z.array(z.int()),
+  sentAtMs: z.number(),
+});
+export type RegionReport = z.infer<typeof regionReportSchema>;
+
+export const gatewayReportSchema = z.object({
+  v: z.literal(1),
+  region: z.string(),
+  gateway: z.string(),
+  address: z.string(),
+  pid: z.int(),
+  phase: z.enum(['reading', 'claiming', 'recovering', 'writing', 'draining', 'releasing']),
+  epoch: z.int().nullable(),
+  ready: z.boolean(),
+  vdl: z.int(),
+});
+export type GatewayReport = z.infer<typeof gatewayReportSchema>;
+
+/** Either of the two, told apart by `kind`. */
+export const reportSchema = z.discriminatedUnion('kind', [
+  regionReportSchema.extend({ kind: z.literal('region') }),
+  gatewayReportSchema.extend({ kind: z.literal('gateway') }),
+]);
+export type Report = z.infer<typeof reportSchema>;
+
+export interface RegionStatus {
+  readonly name: string;
+  readonly role: 'primary' | 'secondary' | 'offline';
+  readonly epoch: number;
+  readonly vdl: number;
+  readonly lagBytes: number;
+  readonly lagMs: number;
+  /** What would be lost, in milliseconds of commits, if the primary were lost now and this region took over. */
+  readonly rpoMs: number;
+  readonly ready: boolean;
+  readonly gateway: string | null;
+  readonly agent: string | null;
+  readonly writer: string | null;
+  readonly nodes: readonly NodeReport[];
+}
+
+/** What `GET /v1/status` answers. */
+export interface ClusterStatus {
+  readonly cluster: string;
+  readonly epoch: number;
+  readonly primary: string | null;
+  readonly state: 'stable' | 'switching' | 'failing-over' | 'degraded';
+  readonly holder: string | null;
+  readonly regions: readonly RegionStatus[];
+}
+
+interface Heard<T> {
+  readonly report: T;
+  readonly atMs: number;
+}
+
+export class ClusterView {
+  private readonly cluster: string;
+  private readonly regions: readonly RegionId[];
+  private readonly regionReports = new Map<string, Heard<RegionReport>>();
+  private readonly gatewayReports = new Map<string, Heard<GatewayReport>>();
+  private recordNow: ControlRecord | null = null;
+
+  constructor(cluster: string, regions: readonly RegionId[]) {
+    this.cluster = cluster;
+    this.regions = regions;
+  }
+
+  get record(): ControlRecord | null {
+    return this.recordNow;
+  }
+
+  saw(record: ControlRecord): void {
+    if (this.recordNow === null || record.n > this.recordNow.n) this.recordNow = record;
+  }
+
+  heard(report: Report, nowMs: number): void {
+    if (report.kind === 'region') this.regionReports.set(report.region, { report, atMs: nowMs });
+    else this.gatewayReports.set(`${report.region}/${report.gateway}`, { report, atMs: nowMs });
+  }
+
+  /** The last report of a region, if it is recent. */
+  region(name: string, nowMs: number): RegionReport | null {
+    return recent(this.regionReports.get(name), nowMs);
+  }
+
+  /** Recent reports of a region's gateways. */
+  gateways(name: string, nowMs: number): readonly GatewayReport[] {
+    const found: GatewayReport[] = [];
+    for (const heard of this.gatewayReports.values()) {
+      const report = recent(heard, nowMs);
+      if (report?.region === name) found.push(report);
+    }
+    return found;
+  }
+
+  status(nowMs: number): ClusterStatus {
+    const record = this.recordNow;
+    const regions = this.regions.map((name) => this.regionStatus(name, nowMs));
+    return {
+      cluster: this.cluster,
+      epoch: record?.epoch ?? 0,
+      primary: record?.primary ?? null,
+      state: this.state(regions),
+      holder: record?.holder === null || record === null ? null : `${record.primary}/${record.holder.gateway}`,
+      regions,
+    };
+  }
+
+  private state(regions: readonly RegionStatus[]): ClusterStatus['state'] {
+    const record = this.recordNow;
+    if (record !== null && record.state !== 'stable') return record.state;
+    const whole = regions.every((region) => region.role !== 'offline' && region.ready && region.nodes.every((node) => node.state !== 'down'));
+    return record !== null && record.holder !== null && whole ? 'stable' : 'degraded';
+  }
+
+  private regionStatus(name: RegionId, nowMs: number): RegionStatus {
+    const primary = this.recordNow?.primary === name;
+    const last = this.regionReports.get(name)?.report ?? null;
+    const report = this.region(name, nowMs);
+    const gateways = this.gateways(name, nowMs);
+    const writer = gateways.find((gateway) => gateway.phase === 'writing') ?? null;
+    const lag = primary ? { lagBytes: 0, lagMs: 0 } : this.lag(name, last, nowMs);
+    const role = report === null ? 'offline' : primary ? 'primary' : 'secondary';
+    const ready = role === 'offline' ? false : primary ? writer !== null : (report?.following ?? false) && lag.lagMs < shippingLimits.readyLagMs;
+    return {
+      name,
+      role,
+      epoch: last?.epoch ?? 0,
+      vdl: Math.max(last?.vdl ?? 0, primary ? (writer?.vdl ?? 0) : 0),
+      ...lag,
+      rpoMs: lag.lagMs,
+      ready,
+      gateway: gateways[0]?.address ?? last?.gateway ?? null,
+      agent: last?.agent ?? null,
+      writer: writer === null ? null : writer.gateway,
+      nodes: (last?.nodes ?? []).map((node) => (report === null ? { ...node, state: 'down' as const } : node)),
+    };
+  }
+
+  /** Lag as the primary says; while the primary is silent, what it last said and the time since. */
+  private lag(name: string, last: RegionReport | null, nowMs: number): { readonly lagBytes: number; readonly lagMs: number } {
+    const heard = this.regionReports.get(this.recordNow?.primary ?? '');
+    const entry = heard?.report.lag.find((candidate) => candidate.region === name);
+    if (heard === undefined || entry === undefined) {
+      return { lagBytes: Math.max(0, (last?.primaryVdl ?? 0) - (last?.vdl ?? 0)), lagMs: 0 };
+    }
+    const silentMs = nowMs - heard.atMs;
+    const growing = entry.lagMs > 0 && silentMs > shippingLimits.offlineAfterMs ? silentMs : 0;
+    return { lagBytes: entry.lagBytes, lagMs: Math.round(entry.lagMs + growing) };
+  }
+
+  /** Epochs some region has found lost writes of. */
+  lossEpochs(): readonly number[] {
+    const epochs = new Set<number>();
+    for (const { report } of this.regionReports.values()) for (const epoch of report.lossEpochs) epochs.add(epoch);
+    return [...epochs].sort(ascending);
+  }
+}
+
+function recent<T>(heard: Heard<T> | undefined, nowMs: number): T | null {
+  return heard !== undefined && nowMs - heard.atMs < shippingLimits.offlineAfterMs ? heard.report : null;
+}

@@ -1,0 +1,161 @@
+/**
+ * The primary's side of shipping to one secondary: reads the log from its own region's storage nodes where the
+ * secondary left off, sends it under a credit window, and starts again from what was acknowledged when anything is
+ * lost. It keeps no copy of the log, and one frozen secondary holds up nobody but itself.
+ */
+import { type Epoch, type Lsn, lsn, maxLsn, unreachable, zeroLsn } from '../../storage/core/ids.ts';
+import { type CommitMark, CommitMarks } from './commit-marks.ts';
+import { shippingLimits } from './limits.ts';
+import type { ShipAck } from './messages.ts';
+
+export type ShipperEvent =
+  | { readonly kind: 'acked'; readonly ack: ShipAck }
+  /** A stretch of the log, as the fetch asked; `frames` is empty when only the VDL has moved. */
+  | { readonly kind: 'fetched'; readonly from: Lsn; readonly next: Lsn; readonly vdl: Lsn; readonly frames: Uint8Array; readonly commits: readonly CommitMark[] }
+  | { readonly kind: 'fetchFailed' }
+  /** Whether the last `ship` left this process. */
+  | { readonly kind: 'shipped'; readonly outcome: 'sent' | 'refused' }
+  | { readonly kind: 'tick' };
+
+export type ShipperEffect =
+  /** Read frames called durable from `from` on; wait for news when there are none. Answer with `fetched` or `fetchFailed`. */
+  | { readonly kind: 'fetch'; readonly from: Lsn; readonly known: Lsn }
+  | { readonly kind: 'ship'; readonly start: Lsn; readonly next: Lsn; readonly vdl: Lsn; readonly frames: Uint8Array }
+  | { readonly kind: 'heartbeat'; readonly start: Lsn; readonly vdl: Lsn };
+
+/** Lag of one secondary, all on the primary's clock. */
+export interface Lag {
+  readonly lagBytes: number;
+  /** Age of the oldest commit not yet durable there; 0 when it has them all. */
+  readonly lagMs: number;
+  readonly online: boolean;
+  readonly vdl: Lsn;
+}
+
+
+export class Shipper {
+  private readonly head: Epoch;
+  private vdl: Lsn;
+  /** Next LSN to read and send; null until the secondary has said where it is. */
+  private cursor: Lsn | null = null;
+  private ackedVcl: Lsn = zeroLsn;
+  private ackedVdl: Lsn = zeroLsn;
+  private progressAtMs = 0;
+  private heardAtMs = Number.NEGATIVE_INFINITY;
+  private sentAtMs = Number.NEGATIVE_INFINITY;
+  private fetching = false;
+  private gapAt: Lsn | null = null;
+  private gapAtMs = 0;
+  private readonly marks = new CommitMarks(shippingLimits.commitMarksMax);
+  private effects: ShipperEffect[] = [];
+
+  /** @param vdl what the primary's region had durable when its epoch was forked. */
+  constructor(head: Epoch, vdl: Lsn) {
+    this.head = head;
+    this.vdl = vdl;
+  }
+
+  step(event: ShipperEvent, nowMs: number): readonly ShipperEffect[] {
+    this.effects = [];
+    switch (event.kind) {
+      case 'acked':
+        this.acked(event.ack, nowMs);
+        break;
+      case 'fetched':
+        this.fetched(event, nowMs);
+        break;
+      case 'fetchFailed':
+        this.fetching = false;
+        break;
+      case 'shipped':
+        // What did not leave is read again; the log keeps it.
+        if (event.outcome === 'refused') this.rewind(nowMs);
+        break;
+      case 'tick':
+        this.tick(nowMs);
+        break;
+      default:
+        unreachable(event);
+    }
+    return this.effects;
+  }
+
+  /** Lag as of now. @param nowUs the primary's wall clock, which also stamped the commits. */
+  lag(nowMs: number, nowUs: number): Lag {
+    const oldest = this.marks.oldest;
+    const caughtUp = this.cursor !== null && this.ackedVdl >= this.vdl;
+    const ageMs = oldest === null || caughtUp ? 0 : Math.max(0, (nowUs - oldest.commitTimeUs) / 1000);
+    return {
+      lagBytes: this.cursor === null ? this.vdl : Math.max(0, this.vdl - this.ackedVdl),
+      lagMs: ageMs,
+      online: nowMs - this.heardAtMs < shippingLimits.offlineAfterMs,
+      vdl: this.ackedVdl,
+    };
+  }
+
+  private acked(ack: ShipAck, nowMs: number): void {
+    this.heardAtMs = nowMs;
+    // A secondary still on another path has to join this one first; the heartbeats tell it where to.
+    if (ack.head !== this.head) return;
+    if (ack.vcl > this.ackedVcl || ack.vdl > this.ackedVdl) this.progressAtMs = nowMs;
+    this.ackedVcl = maxLsn(this.ackedVcl, ack.vcl);
+    this.ackedVdl = maxLsn(this.ackedVdl, ack.vdl);
+    this.marks.settle(this.ackedVdl);
+    // It may also have gone back: a secondary whose agent restarted resumes from what is durable there.
+    if (this.cursor === null || ack.received > this.cursor || (ack.gap && this.isNewGap(ack.received, nowMs))) {
+      this.cursor = ack.received;
+      this.progressAtMs = nowMs;
+    }
+    this.fetch();
+  }
+
+  /** Every message that was behind the lost one complains of the same gap; one new start per gap is enough. */
+  private isNewGap(received: Lsn, nowMs: number): boolean {
+    const same = this.gapAt === received && nowMs - this.gapAtMs < shippingLimits.heartbeatMs;
+    if (same) return false;
+    this.gapAt = received;
+    this.gapAtMs = nowMs;
+    return true;
+  }
+
+  private fetched(event: Extract<ShipperEvent, { kind: 'fetched' }>, nowMs: number): void {
+    this.fetching = false;
+    this.vdl = maxLsn(this.vdl, event.vdl);
+    this.marks.add(event.commits.filter((mark) => mark.lsn > this.ackedVdl));
+    if (event.from === this.cursor && event.next > event.from) {
+      this.cursor = event.next;
+      this.sentAtMs = nowMs;
+      if (this.ackedVcl === event.from) this.progressAtMs = nowMs;
+      this.effects.push({ kind: 'ship', start: event.from, next: event.next, vdl: this.vdl, frames: event.frames });
+    } else if (this.cursor !== null && event.from === this.cursor) {
+      this.beat(nowMs);
+    }
+    this.fetch();
+  }
+
+  private fetch(): void {
+    if (this.fetching || this.cursor === null) return;
+    if (this.cursor - this.ackedVcl >= shippingLimits.windowBytes) return;
+    this.fetching = true;
+    this.effects.push({ kind: 'fetch', from: this.cursor, known: this.vdl });
+  }
+
+  private rewind(nowMs: number): void {
+    if (this.cursor === null) return;
+    this.cursor = this.ackedVcl;
+    this.progressAtMs = nowMs;
+  }
+
+  private tick(nowMs: number): void {
+    const waiting = this.cursor !== null && this.cursor > this.ackedVcl;
+    if (waiting && nowMs - this.progressAtMs >= shippingLimits.resendAfterMs) this.rewind(nowMs);
+    if (nowMs - this.sentAtMs >= shippingLimits.heartbeatMs) this.beat(nowMs);
+    this.fetch();
+  }
+
+  private beat(nowMs: number): void {
+    this.sentAtMs = nowMs;
+    this.effects.push({ kind: 'heartbeat', start: this.cursor ?? lsn(0), vdl: this.vdl });
+  }
+}
+

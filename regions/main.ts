@@ -1,0 +1,54 @@
+/** Starts one region's agent: `node regions/main.ts --config FILE`. */
+import { parseArgs } from 'node:util';
+import { loadConfig } from '../storage/shell/config.ts';
+import { createLogger, createProcessMetrics, serviceName, startTelemetry } from '../telemetry/index.ts';
+import { Agent } from './shell/agent.ts';
+import { agentRoutes, listenHttp } from './shell/agent-http.ts';
+import { agentConfigSchema } from './shell/config.ts';
+
+const { values } = parseArgs({ options: { config: { type: 'string' } } });
+if (values.config === undefined) fail('usage: sextant agent --config FILE');
+const loaded = loadConfig(values.config, agentConfigSchema);
+if (loaded.kind === 'invalid') fail(loaded.message);
+const config = loaded.value;
+
+const log = createLogger({ service: serviceName(config.region), region: config.region, component: 'agent' });
+const telemetry = startTelemetry({
+  serviceName: serviceName(config.region),
+  region: config.region,
+  instanceId: `${config.region}/agent`,
+  role: 'agent',
+  log,
+});
+const metrics = createProcessMetrics({ region: config.region, process: 'agent' }, telemetry);
+process.on('uncaughtException', (error) => crash(error));
+process.on('unhandledRejection', (error) => crash(error));
+
+const agent = await Agent.start({ config, log, telemetry });
+const listening = await listenHttp(agentRoutes(agent, config, metrics.registry), config.listen);
+if (listening.kind === 'failed') fail(listening.message);
+log.info({ listen: config.listen }, 'agent listens');
+
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  process.once(signal, () => {
+    log.info({ signal }, 'agent stops');
+    if (listening.kind === 'listening') listening.server.close();
+    agent
+      .close()
+      .then(() => telemetry.shutdown())
+      .then(
+        () => process.exit(0),
+        (error: unknown) => crash(error),
+      );
+  });
+}
+
+function fail(message: string): never {
+  process.stderr.write(`${message}\n`);
+  process.exit(1);
+}
+
+function crash(error: unknown): never {
+  log.fatal({ err: error }, 'a broken invariant stops the agent');
+  process.exit(1);
+}

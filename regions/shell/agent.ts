@@ -1,0 +1,395 @@
+/**
+ * The agent of one region: ships when its region is primary, receives when it is not, tells everybody how the region
+ * is, and runs the moves that make it primary. It needs no gateway to do so.
+ */
+import { mkdir } from 'node:fs/promises';
+import { type Epoch, genesisEpoch, type Lsn, lsn, mainBranch, maxLsn, zeroLsn } from '../../storage/core/ids.ts';
+import { commonPoint, EpochTree } from '../../storage/core/epoch-tree.ts';
+import { splitFrames } from '../../storage/core/frame.ts';
+import { nodeLimits } from '../../storage/core/limits.ts';
+import type { StatusReply } from '../../storage/core/messages.ts';
+import type { Recovered, RecoveryGoal } from '../../storage/core/recovery.ts';
+import { ReceiverDriver, RegionClient, runRecovery } from '../../storage/shell/index.ts';
+import type { Logger, Telemetry } from '../../telemetry/index.ts';
+import type { ControlView } from '../core/control-port.ts';
+import { ChallengerTimer, defaultLeaseLimits } from '../core/lease.ts';
+import { shippingLimits } from '../core/limits.ts';
+import { LossCollector } from '../core/loss-report.ts';
+import { parseJson, subjectsOf } from '../core/messages.ts';
+import { type AgentReply, type AgentRequest, agentRequestSchema } from '../core/operations.ts';
+import { ClusterView, type NodeReport, type RegionReport, reportSchema } from '../core/report.ts';
+import { monotonicMs } from './clock.ts';
+import type { AgentConfig } from './config.ts';
+import { type JetStreamControlStore, openControlStore } from './control-store.ts';
+import { LossStore } from './loss-store.ts';
+import { Moves } from './moves.ts';
+import { type NatsConnection, openNatsConnection } from './nats-connection.ts';
+import { Receiving } from './receiving.ts';
+import { RegionFetch } from './region-fetch.ts';
+import { Shipping } from './shipping.ts';
+
+const statusEveryMs = 500;
+const statusTimeoutMs = 400;
+const reignRetryMs = 100;
+const recoverTimeoutMs = 15_000;
+
+export interface AgentOptions {
+  readonly config: AgentConfig;
+  readonly log: Logger;
+  readonly telemetry: Telemetry;
+}
+
+/** One region's agent, running. */
+export class Agent {
+  readonly view: ClusterView;
+  private readonly config: AgentConfig;
+  private readonly log: Logger;
+  private readonly telemetry: Telemetry;
+  private readonly nats: NatsConnection;
+  private readonly store: JetStreamControlStore;
+  private readonly region: RegionClient;
+  private readonly losses: LossStore;
+  private readonly moves: Moves;
+  private readonly challenger = new ChallengerTimer(defaultLeaseLimits);
+  private readonly stops: (() => void)[] = [];
+  private current: ControlView | null = null;
+  private shipping: { readonly epoch: Epoch; readonly run: Shipping } | null = null;
+  private receiving: Receiving | null = null;
+  private reignSought: Epoch | null = null;
+  private nodes: readonly NodeReport[] = [];
+  private primaryVdl = zeroLsn;
+  /** Reigns already looked at for lost writes, under which head. */
+  private readonly inspected = new Set<string>();
+  private bootstrapping = false;
+  private closed = false;
+
+  private constructor(options: AgentOptions, losses: LossStore) {
+    const { config, log, telemetry } = options;
+    this.config = config;
+    this.log = log;
+    this.telemetry = telemetry;
+    this.losses = losses;
+    this.view = new ClusterView(config.cluster, config.regions);
+    this.nats = this.connect('control');
+    this.store = openControlStore({ connection: this.nats, cluster: config.cluster, replicas: config.nats.replicas ?? null });
+    this.region = new RegionClient({ ...config, log });
+    this.moves = new Moves({
+      region: config.region,
+      store: this.store,
+      view: this.view,
+      challenger: this.challenger,
+      current: () => this.current,
+      position: () => this.position(),
+      log,
+    });
+  }
+
+  static async start(options: AgentOptions): Promise<Agent> {
+    await mkdir(options.config.dataDir, { recursive: true });
+    const losses = await LossStore.open(options.config.dataDir, options.log);
+    const agent = new Agent(options, losses);
+    agent.run();
+    return agent;
+  }
+
+  /** Connected to NATS and aware of the control record. */
+  get ready(): boolean {
+    return this.nats.connected && this.current !== null;
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    for (const stop of this.stops) stop();
+    this.receiving?.close();
+    await this.shipping?.run.close();
+    this.store.close();
+    this.region.close();
+    await this.nats.close();
+  }
+
+  private connect(purpose: string): NatsConnection {
+    const { nats, region } = this.config;
+    return openNatsConnection({ servers: nats.servers, token: nats.token, name: `agent-${region}-${purpose}` });
+  }
+
+  private run(): void {
+    const subjects = subjectsOf(this.config.cluster);
+    this.stops.push(
+      this.store.watch((reading) => {
+        if (reading.kind === 'record') this.saw(reading.view);
+        else if (reading.kind === 'absent') void this.bootstrap();
+        else this.log.warn({ reading }, 'the control record cannot be read');
+      }),
+      this.nats.subscribe(subjects.allReports, (message) => {
+        const report = parseJson(reportSchema, Buffer.from(message.data).toString('utf8'));
+        if (report.kind === 'ok') this.view.heard(report.value, monotonicMs());
+      }),
+      this.nats.subscribe(subjects.ack(this.config.region), (message) => this.shipping?.run.acked(message.data)),
+      this.nats.subscribe(subjects.agent(this.config.region), (message) => {
+        const reply = this.answer(Buffer.from(message.data).toString('utf8'));
+        message.respond(Buffer.from(JSON.stringify(reply)));
+      }),
+      every(shippingLimits.reportMs, () => this.report()),
+      every(statusEveryMs, () => void this.pollNodes()),
+    );
+  }
+
+  /**
+   * Creates the control record of a new deployment. Only the first region's agent does, and only while all six of its
+   * nodes are there and empty: an absent record beside existing data is a lost one, and must not start again at nothing.
+   */
+  private async bootstrap(): Promise<void> {
+    const { config, log } = this;
+    if (config.region !== config.regions[0] || this.bootstrapping) return;
+    this.bootstrapping = true;
+    while (!this.closed && this.current === null) {
+      const heads = await Promise.all(config.nodes.map((node) => this.region.request(node.node, { kind: 'status' }, statusTimeoutMs)));
+      const known = heads.flatMap((reply) => (reply.kind === 'status' ? [reply.head] : []));
+      if (known.length === config.nodes.length) {
+        const replicas = config.nats.replicas ?? (config.regions.length === 1 ? 1 : 3);
+        const highestLocalEpoch = known.reduce((highest, head) => (head > highest ? head : highest), genesisEpoch);
+        const outcome = await this.store.bootstrap({ primary: config.region, replicas, highestLocalEpoch });
+        if (outcome.kind === 'created' || outcome.kind === 'exists') this.saw(outcome.view);
+        else log.error({ outcome }, 'the control record could not be created');
+        if (outcome.kind === 'refused') break;
+      }
+      await new Promise((resolve) => setTimeout(resolve, statusEveryMs));
+    }
+    this.bootstrapping = false;
+  }
+
+  private saw(view: ControlView): void {
+    if (this.closed || (this.current !== null && view.seq <= this.current.seq)) return;
+    const before = this.current?.record;
+    this.current = view;
+    this.challenger.saw(view.seq, monotonicMs());
+    this.view.saw(view.record);
+    const { epoch, primary } = view.record;
+    if (before?.epoch === epoch && before.primary === primary) return;
+    this.log.info({ epoch, primary }, 'a new reign');
+    if (primary === this.config.region) void this.becomePrimary(epoch);
+    else this.becomeSecondary();
+  }
+
+  /** Ships the reign's path once this region's nodes know it: its writer has recovered by then. */
+  private async becomePrimary(reign: Epoch): Promise<void> {
+    this.reignSought = reign;
+    this.receiving?.close();
+    this.receiving = null;
+    const log = new RegionFetch(this.region, 0);
+    while (!this.closed && this.reignSought === reign) {
+      const reply = await log.fetch({
+        kind: 'fetch',
+        branch: mainBranch,
+        head: reign,
+        from: zeroLsn,
+        bytesMax: 1,
+        waitMs: 0,
+        durableOnly: true,
+        known: { head: genesisEpoch, vdl: zeroLsn },
+      });
+      if (reply === null) {
+        await new Promise((resolve) => setTimeout(resolve, reignRetryMs));
+        continue;
+      }
+      if (this.closed || this.reignSought !== reign) return;
+      await this.shipping?.run.close();
+      this.primaryVdl = reply.vdl;
+      const { cluster, region, regions } = this.config;
+      const run = new Shipping(
+        {
+          cluster,
+          from: region,
+          secondaries: regions.filter((name) => name !== region),
+          region: this.region,
+          connect: (purpose) => this.connect(purpose),
+          log: this.log,
+        },
+        { head: reign, forks: reply.forks, vdl: reply.vdl },
+      );
+      this.shipping = { epoch: reign, run };
+      this.log.info({ epoch: reign, vdl: reply.vdl }, 'ships');
+      return;
+    }
+  }
+
+  private becomeSecondary(): void {
+    this.reignSought = null;
+    void this.shipping?.run.close();
+    this.shipping = null;
+    if (this.receiving !== null) return;
+    const { cluster, region } = this.config;
+    this.receiving = new Receiving({
+      cluster,
+      region,
+      connection: this.nats,
+      recover: (goal) => this.recover(goal),
+      openReceiver: (at, on) =>
+        new ReceiverDriver({
+          region: this.region,
+          authority: at.head,
+          head: at.head,
+          forks: at.forks,
+          start: at.vdl,
+          onDurable: on.durable,
+          onFenced: (by) => on.lost(`epoch ${by} has sealed the nodes`),
+          onQuorumLost: (reason) => on.lost(reason),
+        }),
+      onJoined: (outcome) => void this.findOrphans(outcome),
+      telemetry: this.telemetry,
+      log: this.log,
+    });
+  }
+
+  private async recover(goal: RecoveryGoal): Promise<Recovered | null> {
+    const outcome = await runRecovery(this.region, goal, { timeoutMs: recoverTimeoutMs });
+    if (outcome.kind === 'recovered') return outcome.outcome;
+    this.log.warn({ outcome, epoch: goal.epoch }, 'could not join the path of the primary; tries again');
+    return null;
+  }
+
+  /**
+   * Looks for what was durable here and is not part of history any more, reign by reign, and lists it commit by
+   * commit. Worked out from the nodes' trees every time the region joins a path, so that an agent that dies in the
+   * middle only begins again. The records themselves stay where they are.
+   */
+  private async findOrphans(joined: Recovered): Promise<void> {
+    const tree = new EpochTree(joined.tree);
+    for (const { epoch: reign } of joined.tree) {
+      if (reign === joined.head || this.losses.has(reign) || this.inspected.has(`${joined.head}/${reign}`)) continue;
+      const outcome = await runRecovery(
+        this.region,
+        { kind: 'inspect', branch: mainBranch, epoch: joined.head, head: reign },
+        { timeoutMs: recoverTimeoutMs },
+      );
+      if (this.closed) return;
+      if (outcome.kind !== 'recovered') {
+        this.log.warn({ reign, outcome }, 'could not look for lost writes; tries again when the region joins next');
+        continue;
+      }
+      this.inspected.add(`${joined.head}/${reign}`);
+      const { vdl } = outcome.outcome;
+      // What lies below the start of the reign belongs to an older one, which is looked at by itself.
+      const from = maxLsn(tree.startOf(reign), commonPoint(tree, { head: reign, lsn: vdl }, joined.head));
+      if (from < vdl) await this.reportOrphan({ reign, from, to: vdl, foundUnder: joined.head });
+    }
+  }
+
+  private async reportOrphan(orphan: { readonly reign: Epoch; readonly from: Lsn; readonly to: Lsn; readonly foundUnder: Epoch }): Promise<void> {
+    const { reign, from, to } = orphan;
+    const collector = new LossCollector({ from, to });
+    const log = new RegionFetch(this.region, 0);
+    for (let at = from; at < to && !this.closed; ) {
+      const reply = await log.fetch({
+        kind: 'fetch',
+        branch: mainBranch,
+        head: reign,
+        from: at,
+        bytesMax: nodeLimits.fetchBytesMax,
+        waitMs: 0,
+        durableOnly: false,
+        known: { head: reign, vdl: zeroLsn },
+      });
+      const split = reply === null ? null : splitFrames(reply.frames);
+      if (reply === null || split === null || split.kind === 'bad' || reply.next === at) {
+        await new Promise((resolve) => setTimeout(resolve, reignRetryMs));
+        continue;
+      }
+      for (const frame of split.frames) collector.add(frame);
+      at = reply.next;
+    }
+    const report = collector.report({
+      epoch: orphan.foundUnder,
+      orphanEpoch: reign,
+      region: this.config.region,
+      foundAtMs: Date.now(),
+    });
+    if (this.closed || report.count === 0) return;
+    await this.losses.save(report);
+    const { count, fromLsn, toLsn, lostBytes } = report;
+    this.log.warn({ count, fromLsn, toLsn, lostBytes, orphanEpoch: reign }, 'durable writes of this region are no longer part of history');
+  }
+
+  private position(): { readonly vdl: number; readonly primaryVdl: number; readonly following: boolean } {
+    const { receiving } = this;
+    if (receiving === null) return { vdl: this.primaryVdl, primaryVdl: this.primaryVdl, following: false };
+    return { vdl: receiving.position.vdl, primaryVdl: receiving.primaryVdl, following: receiving.following };
+  }
+
+  private answer(text: string): AgentReply {
+    const request = parseJson(agentRequestSchema, text);
+    if (request.kind === 'malformed') return { kind: 'refused', code: 'BAD_REQUEST', message: request.reason };
+    return this.serve(request.value);
+  }
+
+  /** Answers a request from a gateway, or from this agent's own HTTP. */
+  serve(request: AgentRequest): AgentReply {
+    switch (request.kind) {
+      case 'switchover':
+      case 'failover': {
+        const begun = request.kind === 'switchover' ? this.moves.switchover() : this.moves.failover(request.allowDataLoss);
+        return 'id' in begun ? { kind: 'operation', operation: begun } : { kind: 'refused', ...begun };
+      }
+      case 'operation': {
+        const operation = this.moves.get(request.id);
+        if (operation !== null) return { kind: 'operation', operation };
+        return { kind: 'refused', code: 'UNKNOWN_OPERATION', message: `no operation ${request.id} since this agent started` };
+      }
+      case 'losses':
+        return { kind: 'losses', reports: [...this.losses.all] };
+    }
+  }
+
+  private report(): void {
+    const { config, receiving, shipping } = this;
+    const position = this.position();
+    const report: RegionReport = {
+      v: 1,
+      region: config.region,
+      agent: config.listen,
+      gateway: config.gateways[0] ?? null,
+      epoch: shipping?.epoch ?? receiving?.position.head ?? 0,
+      vdl: position.vdl,
+      following: position.following,
+      primaryVdl: position.primaryVdl,
+      nodes: [...this.nodes],
+      lag: (shipping?.run.lag() ?? []).map(({ region, lagBytes, lagMs, vdl, online }) => ({
+        region,
+        lagBytes,
+        lagMs: Math.round(lagMs),
+        vdl,
+        online,
+      })),
+      lossEpochs: [...this.losses.epochs],
+      sentAtMs: Date.now(),
+    };
+    this.view.heard({ kind: 'region', ...report }, monotonicMs());
+    this.nats.publish(subjectsOf(config.cluster).report(config.region), Buffer.from(JSON.stringify({ kind: 'region', ...report })));
+  }
+
+  private async pollNodes(): Promise<void> {
+    const answers = await Promise.all(
+      this.config.nodes.map(async (node) => {
+        const reply = await this.region.request(node.node, { kind: 'status' }, statusTimeoutMs);
+        return { node, status: reply.kind === 'status' ? reply : null };
+      }),
+    );
+    const vdl = answers.reduce((highest, { status }) => Math.max(highest, status?.vdl ?? 0), 0);
+    if (this.shipping !== null) this.primaryVdl = lsn(Math.max(this.primaryVdl, vdl));
+    this.nodes = answers.map(({ node, status }) => nodeReport(node, status, vdl));
+  }
+}
+
+function nodeReport(
+  node: AgentConfig['nodes'][number],
+  status: StatusReply | null,
+  vdl: number,
+): NodeReport {
+  const state = status === null ? 'down' : status.scl < vdl ? 'behind' : 'up';
+  return { id: node.node, az: node.az, state, scl: status?.scl ?? 0, pid: status?.pid ?? null, address: node.address };
+}
+
+function every(ms: number, run: () => void): () => void {
+  const timer = setInterval(run, ms);
+  return () => clearInterval(timer);
+}

@@ -1,0 +1,146 @@
+/**
+ * How `sextant node`, `region`, `status` and `down` talk to a running supervisor: HTTP over a unix socket in the data directory
+ * that only its owner may open.
+ */
+import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { createServer, type IncomingMessage, request, type Server } from 'node:http';
+import { dirname } from 'node:path';
+import { z } from 'zod';
+
+/** What can be done to a part of a deployment. `target` is a region, or a process such as `us-east-1/n1`. */
+export const actionSchema = z.strictObject({
+  action: z.enum(['kill', 'start', 'freeze', 'thaw', 'wipe', 'isolate', 'heal']),
+  target: z.string().max(128),
+});
+export type Action = z.output<typeof actionSchema>;
+
+/** Answer to an action: the processes (or, for isolate and heal, the region) it changed. */
+export const actionResultSchema = z.union([
+  z.object({ changed: z.array(z.string()) }),
+  z.object({ error: z.string() }),
+]);
+export type ActionResult = z.output<typeof actionResultSchema>;
+
+const processStatusSchema = z.object({
+  id: z.string(),
+  region: z.string(),
+  role: z.enum(['nats', 'storage', 'agent', 'gateway']),
+  state: z.enum(['stopped', 'running', 'frozen', 'restarting', 'crash-looping']),
+  pid: z.number().nullable(),
+  ports: z.array(z.number()),
+  restarts: z.number(),
+  startedAtMs: z.number().nullable(),
+  lastExit: z.string().nullable(),
+  log: z.string(),
+});
+
+export const supervisorStatusSchema = z.object({
+  pid: z.number(),
+  phase: z.enum(['starting', 'ready', 'stopping']),
+  isolated: z.array(z.string()),
+  processes: z.array(processStatusSchema),
+});
+/** What a supervisor knows: its own pid, and every process with its state. */
+export type SupervisorStatus = z.output<typeof supervisorStatusSchema>;
+
+/** What the socket serves. */
+export type ControlHandlers = {
+  readonly status: () => SupervisorStatus;
+  readonly act: (action: Action) => Promise<ActionResult>;
+};
+
+const bodyBytesMax = 16 * 1024;
+/** Longest path that fits a socket address on every system. */
+const socketPathMax = 100;
+
+/** Why no socket can be bound at `path`, or undefined when one can. */
+export function socketPathProblem(path: string): string | undefined {
+  const bytes = Buffer.byteLength(path);
+  return bytes > socketPathMax
+    ? `the path of the control socket, ${path}, is ${bytes} bytes long and may have ${socketPathMax}: choose a shorter --data`
+    : undefined;
+}
+
+async function bodyOf(message: IncomingMessage): Promise<unknown> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of message) {
+    const buffer: Buffer = Buffer.isBuffer(chunk) ? chunk : Buffer.from(String(chunk));
+    bytes += buffer.length;
+    if (bytes > bodyBytesMax) return undefined;
+    chunks.push(buffer);
+  }
+  try {
+    return JSON.parse(Buffer.concat(chunks).toString());
+  } catch {
+    return undefined;
+  }
+}
+
+async function answer(message: IncomingMessage, handlers: ControlHandlers): Promise<[number, unknown]> {
+  if (message.method === 'GET' && message.url === '/status') return [200, handlers.status()];
+  if (message.method === 'POST' && message.url === '/actions') {
+    const action = actionSchema.safeParse(await bodyOf(message));
+    if (!action.success) return [400, { error: z.prettifyError(action.error) }];
+    const result = await handlers.act(action.data);
+    return ['error' in result ? 409 : 200, result];
+  }
+  return [404, { error: 'GET /status or POST /actions' }];
+}
+
+/** Serves `handlers` at `path`, replacing a socket that a dead supervisor left. Resolves when it accepts connections. */
+export async function serveControl(path: string, handlers: ControlHandlers): Promise<Server> {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  rmSync(path, { force: true });
+  const server = createServer((message, response) => {
+    answer(message, handlers)
+      .catch((error: unknown): [number, unknown] => [500, { error: String(error) }])
+      .then(([code, body]) => {
+        response.writeHead(code, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+      })
+      .catch(() => response.destroy());
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(path, resolve);
+  });
+  chmodSync(path, 0o600);
+  return server;
+}
+
+/** One request to the supervisor, or undefined when none answers within `timeoutMs`. */
+function call(path: string, method: string, url: string, body: unknown, timeoutMs: number): Promise<unknown> {
+  return new Promise((resolve) => {
+    const outgoing = request({ socketPath: path, method, path: url, timeout: timeoutMs }, (response) => {
+      bodyOfResponse(response).then(resolve, () => resolve(undefined));
+    });
+    outgoing.on('timeout', () => outgoing.destroy());
+    outgoing.on('error', () => resolve(undefined));
+    outgoing.end(body === undefined ? undefined : JSON.stringify(body));
+  });
+}
+
+async function bodyOfResponse(response: IncomingMessage): Promise<unknown> {
+  let text = '';
+  for await (const chunk of response.setEncoding('utf8')) text += String(chunk);
+  return JSON.parse(text);
+}
+
+const statusTimeoutMs = 2_000;
+const actionTimeoutMs = 60_000;
+
+/** Status of the supervisor at `path`, or undefined when none runs there. */
+export async function supervisorStatus(path: string): Promise<SupervisorStatus | undefined> {
+  const parsed = supervisorStatusSchema.safeParse(
+    await call(path, 'GET', '/status', undefined, statusTimeoutMs),
+  );
+  return parsed.success ? parsed.data : undefined;
+}
+
+/** Has the supervisor at `path` do something, and waits until it is done. */
+export async function requestAction(path: string, action: Action): Promise<ActionResult> {
+  const parsed = actionResultSchema.safeParse(await call(path, 'POST', '/actions', action, actionTimeoutMs));
+  return parsed.success
+    ? parsed.data
+    : { error: 'no supervisor answers: is the deployment running? (`sextant up`, or another --data)' };
+}

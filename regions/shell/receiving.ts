@@ -1,0 +1,243 @@
+/**
+ * Drives the receiver of a secondary region: frames from NATS to the region's six nodes, acknowledgements back, and a
+ * `replicate` span for every traced write once it is durable here.
+ */
+import { promisify } from 'node:util';
+import { zstdDecompress } from 'node:zlib';
+import { EpochTree, type Fork } from '../../storage/core/epoch-tree.ts';
+import { framePayload, type ReceivedFrame, splitFrames } from '../../storage/core/frame.ts';
+import { type Epoch, type Lsn, type RegionId, mainBranch } from '../../storage/core/ids.ts';
+import { decodeRecords } from '../../storage/core/record.ts';
+import type { Recovered, RecoveryGoal } from '../../storage/core/recovery.ts';
+import {
+  attributes,
+  childContext,
+  type Logger,
+  readTraceContext,
+  replicateSpanName,
+  type Telemetry,
+} from '../../telemetry/index.ts';
+import { ClockOffset } from '../core/clock-offset.ts';
+import { shippingLimits } from '../core/limits.ts';
+import { decodeShipped, encodeAck, type Shipped, subjectsOf } from '../core/messages.ts';
+import { Receiver, type ReceiverEffect, type ReceiverPosition } from '../core/receiver.ts';
+import { monotonicMs, wallUs } from './clock.ts';
+import type { NatsConnection } from './nats-connection.ts';
+
+const decompress = promisify(zstdDecompress);
+const tickMs = 50;
+/** More than any shipped message unpacks to. */
+const unpackedBytesMax = 4 * shippingLimits.messageBytes;
+/** Traced commits that wait to be durable here; beyond it the oldest go without their span. */
+const tracesWaitingMax = 50_000;
+
+/** Writes frames to a region's nodes and says what became durable. */
+export interface RegionReceiver {
+  offer(frames: Uint8Array, tree: EpochTree): void;
+  close(): void;
+}
+
+export interface ReceivingOptions {
+  readonly cluster: string;
+  readonly region: RegionId;
+  readonly connection: NatsConnection;
+  readonly recover: (goal: RecoveryGoal) => Promise<Recovered | null>;
+  readonly openReceiver: (
+    at: { readonly head: Epoch; readonly forks: readonly Fork[]; readonly vdl: Lsn },
+    on: { readonly durable: (vdl: Lsn, vcl: Lsn) => void; readonly lost: (reason: string) => void },
+  ) => RegionReceiver;
+  /** The region follows a path; whatever it held beside that path is an orphan. */
+  readonly onJoined: (outcome: Recovered) => void;
+  readonly telemetry: Telemetry;
+  readonly log: Logger;
+}
+
+interface WaitingTrace {
+  readonly lsn: Lsn;
+  readonly commitTimeUs: number;
+  readonly trace: Uint8Array;
+  readonly from: RegionId;
+}
+
+export class Receiving {
+  private readonly options: ReceivingOptions;
+  private readonly receiver = new Receiver();
+  private readonly offset = new ClockOffset();
+  private readonly ticker: NodeJS.Timeout;
+  private readonly unsubscribe: () => void;
+  private store: RegionReceiver | null = null;
+  private tree = new EpochTree();
+  private waiting: WaitingTrace[] = [];
+  private unpacking: Promise<void> = Promise.resolve();
+  private closed = false;
+
+  constructor(options: ReceivingOptions) {
+    this.options = options;
+    const subject = subjectsOf(options.cluster).ship(options.region);
+    this.unsubscribe = options.connection.subscribe(subject, (message) => this.arrived(message.data));
+    this.ticker = setInterval(() => this.step({ kind: 'tick' }), tickMs);
+  }
+
+  get position(): ReceiverPosition {
+    return this.receiver.position;
+  }
+
+  get primaryVdl(): Lsn {
+    return this.receiver.primaryVdl;
+  }
+
+  /** Following a primary that was heard lately. */
+  get following(): boolean {
+    return this.receiver.state.kind === 'following' && this.receiver.hears(monotonicMs());
+  }
+
+  /** Primary's clock minus ours, microseconds. */
+  get clockOffsetUs(): number {
+    return this.offset.offsetUs;
+  }
+
+  close(): void {
+    this.closed = true;
+    clearInterval(this.ticker);
+    this.unsubscribe();
+    this.store?.close();
+  }
+
+  private step(event: Parameters<Receiver['step']>[0]): void {
+    if (this.closed) return;
+    for (const effect of this.receiver.step(event, monotonicMs())) this.carryOut(effect);
+  }
+
+  private arrived(bytes: Uint8Array): void {
+    const receivedAtUs = wallUs();
+    const shipped = decodeShipped(bytes);
+    if (shipped.kind === 'malformed') {
+      this.options.log.warn({ reason: shipped.reason }, 'ignored a shipped message that could not be read');
+      return;
+    }
+    const { compressed, ...message } = shipped.value;
+    if (message.echo !== null) {
+      const { ackSentAtUs, ackReceivedAtUs } = message.echo;
+      this.offset.add({ t0: ackSentAtUs, t1: ackReceivedAtUs, t2: message.sentAtUs, t3: receivedAtUs });
+    }
+    // Unpacking is asynchronous; a chain keeps what arrived in order in order.
+    this.unpacking = this.unpacking.then(async () => {
+      const frames = compressed ? await this.unpack(message.frames) : message.frames;
+      if (frames !== null) this.step({ kind: 'shipped', message: { ...message, frames } });
+    });
+  }
+
+  private async unpack(frames: Uint8Array): Promise<Uint8Array | null> {
+    try {
+      return await decompress(frames, { maxOutputLength: unpackedBytesMax });
+    } catch (error) {
+      this.options.log.warn({ err: error }, 'ignored a shipped message that does not decompress');
+      return null;
+    }
+  }
+
+  private carryOut(effect: ReceiverEffect): void {
+    switch (effect.kind) {
+      case 'join':
+        void this.join(effect.head, effect.forks);
+        return;
+      case 'store':
+        this.keep(effect);
+        return;
+      case 'ack':
+        this.acknowledge(effect.to, effect.gap);
+        return;
+    }
+  }
+
+  private async join(head: Epoch, forks: Shipped['forks']): Promise<void> {
+    const { log, recover, openReceiver, onJoined } = this.options;
+    this.store?.close();
+    this.store = null;
+    this.waiting = [];
+    const outcome = await recover({ kind: 'follow', branch: mainBranch, epoch: head, head, forks });
+    if (this.closed) return;
+    if (outcome === null) {
+      this.step({ kind: 'joinFailed', head });
+      return;
+    }
+    log.info({ epoch: head, vdl: outcome.vdl }, 'follows the primary');
+    this.tree = new EpochTree(outcome.forks);
+    onJoined(outcome);
+    const store = openReceiver(outcome, {
+      durable: (vdl, vcl) => this.durable(vdl, vcl),
+      lost: (reason) => {
+        log.warn({ reason, epoch: head }, 'stopped following: joins again when the primary is heard');
+        store.close();
+        if (this.store === store) this.store = null;
+        this.step({ kind: 'lost' });
+      },
+    });
+    this.store = store;
+    this.step({ kind: 'joined', outcome });
+  }
+
+  private keep({ frames }: Extract<ReceiverEffect, { kind: 'store' }>): void {
+    const split = splitFrames(frames);
+    if (split.kind === 'bad' || this.store === null) {
+      if (split.kind === 'bad') this.options.log.error({ reason: split.reason }, 'frames from the primary do not check');
+      this.step({ kind: 'lost' });
+      return;
+    }
+    if (this.options.telemetry.enabled) for (const frame of split.frames) this.expectTraces(frame);
+    this.store.offer(frames, this.tree);
+  }
+
+  private expectTraces(frame: ReceivedFrame): void {
+    const decoded = decodeRecords(framePayload(frame.bytes), frame.header.base);
+    const from = this.from;
+    if (decoded.kind === 'malformed' || from === null) return;
+    for (const record of decoded.records) {
+      if (record.kind !== 'commit' || record.trace === null || record.lsn <= this.receiver.position.vdl) continue;
+      if (this.waiting.length >= tracesWaitingMax) return;
+      this.waiting.push({ lsn: record.lsn, commitTimeUs: record.commitTimeUs, trace: record.trace, from });
+    }
+  }
+
+  private get from(): RegionId | null {
+    return this.receiver.primary;
+  }
+
+  private durable(vdl: Lsn, vcl: Lsn): void {
+    this.step({ kind: 'durable', vdl, vcl });
+    if (this.waiting.length === 0) return;
+    const offsetUs = this.offset.offsetUs;
+    const endUs = wallUs() + offsetUs;
+    const done = this.waiting.findIndex((write) => write.lsn > vdl);
+    const settled = done < 0 ? this.waiting : this.waiting.slice(0, done);
+    this.waiting = done < 0 ? [] : this.waiting.slice(done);
+    for (const write of settled) this.traced(write, endUs, offsetUs);
+  }
+
+  /** A span whose duration is the lag of one write: commit there to durable here, on the primary's clock. */
+  private traced(write: WaitingTrace, endUs: number, offsetUs: number): void {
+    const parent = readTraceContext(write.trace);
+    if (parent === null || !parent.sampled) return;
+    this.options.telemetry.record({
+      name: replicateSpanName(write.from, this.options.region),
+      kind: 'consumer',
+      context: childContext(parent),
+      parentSpanId: parent.spanId,
+      startUs: write.commitTimeUs,
+      endUs: Math.max(endUs, write.commitTimeUs),
+      attributes: {
+        [attributes.lsn]: write.lsn,
+        [attributes.sourceRegion]: write.from,
+        [attributes.targetRegion]: this.options.region,
+        [attributes.clockSkewMs]: -offsetUs / 1000,
+      },
+    });
+  }
+
+  private acknowledge(to: RegionId, gap: boolean): void {
+    const { cluster, region, connection } = this.options;
+    const ack = encodeAck({ region, ...this.receiver.position, gap, ackSentAtUs: wallUs() });
+    // Lost or refused, the next one says the same.
+    connection.publish(subjectsOf(cluster).ack(to), ack);
+  }
+}

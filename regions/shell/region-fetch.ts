@@ -1,0 +1,44 @@
+/**
+ * Reads a region's log from whichever of its six nodes has it: one node at a time, and the next one when that node
+ * is silent, does not know the path, or stands before a hole of its own.
+ */
+import type { NodeId } from '../../storage/core/ids.ts';
+import type { FetchedReply, FetchRequest, StorageReply, StorageRequest } from '../../storage/core/messages.ts';
+
+/** The part of a region client this needs. */
+export interface RegionNodes {
+  readonly nodes: readonly NodeId[];
+  request(
+    node: NodeId,
+    request: StorageRequest,
+    timeoutMs: number,
+  ): Promise<StorageReply | { readonly kind: 'unanswered'; readonly reason: string }>;
+}
+
+/** Beyond the wait that the request itself asks for, in milliseconds. */
+const answerMs = 1_500;
+
+export class RegionFetch {
+  private readonly region: RegionNodes;
+  private at: number;
+
+  /** @param start which node to begin with, so that several readers spread over the six. */
+  constructor(region: RegionNodes, start: number) {
+    this.region = region;
+    this.at = start;
+  }
+
+  /** @returns null when this try brought nothing; the next one asks another node. */
+  async fetch(request: FetchRequest): Promise<FetchedReply | null> {
+    const node = this.region.nodes[this.at % this.region.nodes.length];
+    if (node === undefined) return null;
+    const reply = await this.region.request(node, request, request.waitMs + answerMs);
+    if (reply.kind !== 'fetched') {
+      this.at += 1;
+      return null;
+    }
+    // It has been told of durable redo that it cannot hand out from here on: it lacks some itself.
+    if (reply.frames.length === 0 && reply.vdl > request.from) this.at += 1;
+    return reply;
+  }
+}

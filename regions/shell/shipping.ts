@@ -1,0 +1,185 @@
+/**
+ * Drives one shipper per secondary, each with a NATS connection of its own: a server that stalls a publisher for a
+ * frozen subscriber then stalls the shipping to that region alone.
+ */
+import { promisify } from 'node:util';
+import { constants, zstdCompress } from 'node:zlib';
+import type { Logger } from '../../telemetry/index.ts';
+import { type ReceivedFrame, framePayload, splitFrames } from '../../storage/core/frame.ts';
+import type { Fork } from '../../storage/core/epoch-tree.ts';
+import { type Epoch, type Lsn, mainBranch, type RegionId } from '../../storage/core/ids.ts';
+import { decodeRecords } from '../../storage/core/record.ts';
+import type { CommitMark } from '../core/commit-marks.ts';
+import { shippingLimits } from '../core/limits.ts';
+import { type ClockEcho, decodeAck, encodeShipped, type ShipAck, subjectsOf } from '../core/messages.ts';
+import { type Lag, Shipper, type ShipperEffect } from '../core/shipper.ts';
+import { monotonicMs, wallUs } from './clock.ts';
+import type { NatsConnection } from './nats-connection.ts';
+import { RegionFetch, type RegionNodes } from './region-fetch.ts';
+
+const compress = promisify(zstdCompress);
+const compression = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
+const fetchWaitMs = 1_000;
+const fetchRetryMs = 50;
+const tickMs = 50;
+
+export interface ShippingOptions {
+  readonly cluster: string;
+  readonly from: RegionId;
+  readonly secondaries: readonly RegionId[];
+  readonly region: RegionNodes;
+  /** Opens a connection named for its purpose. */
+  readonly connect: (purpose: string) => NatsConnection;
+  readonly log: Logger;
+}
+
+/** What one primary's reign ships. */
+export interface Reign {
+  readonly head: Epoch;
+  readonly forks: readonly Fork[];
+  readonly vdl: Lsn;
+}
+
+export class Shipping {
+  private readonly options: ShippingOptions;
+  private readonly lanes: readonly Lane[];
+
+  constructor(options: ShippingOptions, reign: Reign) {
+    this.options = options;
+    this.lanes = options.secondaries.map((to, index) => new Lane(options, reign, to, index));
+  }
+
+  /** Hands an acknowledgement to the lane it belongs to. */
+  acked(bytes: Uint8Array): void {
+    const ack = decodeAck(bytes);
+    if (ack.kind === 'malformed') {
+      this.options.log.warn({ reason: ack.reason }, 'ignored an acknowledgement that could not be read');
+      return;
+    }
+    this.lanes.find((lane) => lane.to === ack.value.region)?.acked(ack.value);
+  }
+
+  lag(): readonly (Lag & { readonly region: RegionId })[] {
+    return this.lanes.map((lane) => ({ region: lane.to, ...lane.lag() }));
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.lanes.map((lane) => lane.close()));
+  }
+}
+
+/** One secondary: its shipper, its connection, its place in the log. */
+class Lane {
+  readonly to: RegionId;
+  private readonly options: ShippingOptions;
+  private readonly reign: Reign;
+  private readonly shipper: Shipper;
+  private readonly connection: NatsConnection;
+  private readonly log: RegionFetch;
+  private readonly ticker: NodeJS.Timeout;
+  private echo: ClockEcho | null = null;
+  /** Messages leave in the order their frames were read, however long compressing takes. */
+  private sending: Promise<void> = Promise.resolve();
+  private closed = false;
+
+  constructor(options: ShippingOptions, reign: Reign, to: RegionId, index: number) {
+    this.options = options;
+    this.reign = reign;
+    this.to = to;
+    this.shipper = new Shipper(reign.head, reign.vdl);
+    this.connection = options.connect(`ship-${to}`);
+    this.log = new RegionFetch(options.region, index);
+    this.ticker = setInterval(() => this.carryOut(this.shipper.step({ kind: 'tick' }, monotonicMs())), tickMs);
+  }
+
+  acked(ack: ShipAck): void {
+    if (this.closed) return;
+    this.echo = { ackSentAtUs: ack.ackSentAtUs, ackReceivedAtUs: wallUs() };
+    this.carryOut(this.shipper.step({ kind: 'acked', ack }, monotonicMs()));
+  }
+
+  lag(): Lag {
+    return this.shipper.lag(monotonicMs(), wallUs());
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    clearInterval(this.ticker);
+    await this.connection.close();
+  }
+
+  private carryOut(effects: readonly ShipperEffect[]): void {
+    for (const effect of effects) {
+      if (effect.kind === 'fetch') void this.fetch(effect.from, effect.known);
+      else if (effect.kind === 'ship') this.ship(effect);
+      else this.publish(effect.start, effect.start, effect.vdl, { bytes: new Uint8Array(0), compressed: false });
+    }
+  }
+
+  private async fetch(from: Lsn, known: Lsn): Promise<void> {
+    const reply = await this.log.fetch({
+      kind: 'fetch',
+      branch: mainBranch,
+      head: this.reign.head,
+      from,
+      bytesMax: shippingLimits.messageBytes,
+      waitMs: fetchWaitMs,
+      durableOnly: true,
+      known: { head: this.reign.head, vdl: known },
+    });
+    if (this.closed) return;
+    const split = reply === null ? null : splitFrames(reply.frames);
+    if (reply === null || split === null || split.kind === 'bad') {
+      if (split?.kind === 'bad') this.options.log.error({ reason: split.reason }, 'a storage node sent frames that do not check');
+      this.carryOut(this.shipper.step({ kind: 'fetchFailed' }, monotonicMs()));
+      // The shipper's next tick asks again; a node that fails at once must not be asked in a tight loop.
+      await new Promise((resolve) => setTimeout(resolve, fetchRetryMs));
+      return;
+    }
+    const commits = split.frames.flatMap((frame) => commitsOf(frame, from, reply.next));
+    const { next, vdl, frames } = reply;
+    this.carryOut(this.shipper.step({ kind: 'fetched', from, next, vdl, frames, commits }, monotonicMs()));
+  }
+
+  private ship({ start, next, vdl, frames }: Extract<ShipperEffect, { kind: 'ship' }>): void {
+    this.sending = this.sending.then(async () => {
+      const body = await packed(frames);
+      if (this.closed) return;
+      const outcome = this.publish(start, next, vdl, body);
+      this.carryOut(this.shipper.step({ kind: 'shipped', outcome }, monotonicMs()));
+    });
+  }
+
+  private publish(start: Lsn, next: Lsn, vdl: Lsn, body: Packed): 'sent' | 'refused' {
+    const { head, forks } = this.reign;
+    const { from, cluster } = this.options;
+    const message = { from, head, forks, start, next, vdl, sentAtUs: wallUs(), echo: this.echo, frames: body.bytes };
+    const outcome = this.connection.publish(subjectsOf(cluster).ship(this.to), encodeShipped(message, body));
+    if (outcome === 'too-large') this.options.log.error({ bytes: body.bytes.length }, 'the NATS server refuses messages of this size');
+    return outcome === 'sent' ? 'sent' : 'refused';
+  }
+}
+
+interface Packed {
+  readonly bytes: Uint8Array;
+  readonly compressed: boolean;
+}
+
+/** Compresses what is worth it; a single small commit travels as it is. */
+async function packed(frames: Uint8Array): Promise<Packed> {
+  if (frames.length < shippingLimits.compressFromBytes) return { bytes: frames, compressed: false };
+  const bytes = await compress(frames, compression);
+  return bytes.length < frames.length ? { bytes, compressed: true } : { bytes: frames, compressed: false };
+}
+
+function commitsOf(frame: ReceivedFrame, from: Lsn, next: Lsn): readonly CommitMark[] {
+  const decoded = decodeRecords(framePayload(frame.bytes), frame.header.base);
+  if (decoded.kind === 'malformed') return [];
+  const marks: CommitMark[] = [];
+  for (const record of decoded.records) {
+    if (record.kind === 'commit' && record.lsn > from && record.lsn <= next) {
+      marks.push({ lsn: record.lsn, commitTimeUs: record.commitTimeUs });
+    }
+  }
+  return marks;
+}

@@ -1,0 +1,221 @@
+/**
+ * Runs the processes of a local deployment: starts them in order, keeps them running, breaks and repairs them on request, and
+ * stops exactly them.
+ */
+import type { Server } from 'node:http';
+import { connect } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Action, type ActionResult, type SupervisorStatus, serveControl } from './control-socket.ts';
+import { logFile, type ProcessRole, type ProcessSpec, startOrder } from './local-layout.ts';
+import { lastLines, ManagedProcess } from './managed-process.ts';
+import type { RouteProxies } from './route-proxy.ts';
+
+/** Why a deployment did not become ready. `logTail` are the last lines of the process's log. */
+export type StartFailure = {
+  readonly process: string;
+  readonly reason: string;
+  readonly log: string;
+  readonly logTail: readonly string[];
+};
+
+export type SupervisorOptions = {
+  readonly processes: readonly ProcessSpec[];
+  /** Undefined when the deployment has no routes of its own to cut. */
+  readonly proxies: RouteProxies | undefined;
+  readonly controlSocket: string;
+  /** Told about every step; for people. */
+  readonly onProgress: (line: string) => void;
+};
+
+const pollMs = 50;
+const probeTimeoutMs = 1_000;
+const restartPatience = 3;
+const logTailLines = 12;
+/** How long each role may take to stop in order before it is killed. */
+const graceMs: Readonly<Record<ProcessRole, number>> = {
+  gateway: 8_000,
+  agent: 5_000,
+  storage: 8_000,
+  nats: 5_000,
+};
+
+/** True when something accepts connections on the loopback port. */
+function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: '127.0.0.1', port, timeout: probeTimeoutMs });
+    const finish = (accepted: boolean) => {
+      socket.destroy();
+      resolve(accepted);
+    };
+    socket.once('connect', () => finish(true));
+    socket.once('error', () => finish(false));
+    socket.once('timeout', () => finish(false));
+  });
+}
+
+/** Undefined when `url` answers 2xx; else why not. */
+async function unreadiness(url: string): Promise<string | undefined> {
+  try {
+    const response = await fetch(url, { signal: AbortSignal.timeout(probeTimeoutMs) });
+    const text = (await response.text()).trim().slice(0, 300);
+    return response.ok ? undefined : `${url} answers ${response.status} ${text}`;
+  } catch {
+    return `${url} does not answer`;
+  }
+}
+
+export class Supervisor {
+  readonly #options: SupervisorOptions;
+  readonly #processes: readonly ManagedProcess[];
+  #control: Server | undefined;
+  #phase: SupervisorStatus['phase'] = 'starting';
+  #failure: StartFailure | undefined;
+  #stopped: Promise<void> | undefined;
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options;
+    this.#processes = options.processes.map(
+      (spec) =>
+        new ManagedProcess(spec, (reason) =>
+          options.onProgress(`${spec.id} ended (${reason}): starting it again`),
+        ),
+    );
+  }
+
+  get status(): SupervisorStatus {
+    return {
+      pid: process.pid,
+      phase: this.#phase,
+      isolated: [...(this.#options.proxies?.isolated ?? [])],
+      processes: this.#processes.map((managed) => ({ ...managed.status, ports: [...managed.status.ports] })),
+    };
+  }
+
+  /**
+   * Starts everything, regions in parallel, and waits until every process with a readiness URL is ready.
+   * Answers with the first process that failed, if any; then what did start still runs, until `stop`.
+   */
+  async start(timeoutMs: number): Promise<StartFailure | undefined> {
+    if (!this.#isStarting()) return this.#failure;
+    const deadline = performance.now() + timeoutMs;
+    this.#control = await serveControl(this.#options.controlSocket, {
+      status: () => this.status,
+      act: (action) => this.act(action),
+    });
+    const regions = [...new Set(this.#processes.map(({ spec }) => spec.region))];
+    await Promise.all(regions.map((region) => this.#startRegion(region, deadline)));
+    if (this.#failure === undefined && this.#phase === 'starting') this.#phase = 'ready';
+    return this.#failure;
+  }
+
+  /** Kills, starts, freezes, thaws, wipes, isolates or heals a region or a process. An unknown target is an error that lists those known. */
+  async act({ action, target }: Action): Promise<ActionResult> {
+    if (this.#phase === 'stopping') return { error: 'the deployment is stopping' };
+    if (action === 'isolate' || action === 'heal') return this.#cutOrHeal(action, target);
+    const chosen = this.#processes.filter(({ spec }) => spec.region === target || spec.id === target);
+    if (chosen.length === 0) return { error: this.#unknown(target) };
+    const changed = chosen.map(({ spec }) => spec.id);
+    switch (action) {
+      case 'kill':
+        await Promise.all(chosen.map((managed) => managed.kill()));
+        return { changed };
+      case 'wipe':
+        await Promise.all(chosen.map((managed) => managed.wipe()));
+        return { changed };
+      case 'start':
+        for (const role of startOrder) {
+          for (const managed of chosen.filter(({ spec }) => spec.role === role)) managed.start();
+        }
+        return { changed };
+      case 'freeze':
+        return { changed: chosen.filter((managed) => managed.freeze()).map(({ spec }) => spec.id) };
+      case 'thaw':
+        return { changed: chosen.filter((managed) => managed.thaw()).map(({ spec }) => spec.id) };
+    }
+  }
+
+  /** Stops everything this supervisor started: gateways first, NATS last. Safe to call more than once. */
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stopAll();
+    return this.#stopped;
+  }
+
+  async #stopAll(): Promise<void> {
+    this.#phase = 'stopping';
+    for (const role of startOrder.toReversed()) {
+      const stage = this.#processes.filter(({ spec }) => spec.role === role);
+      await Promise.all(stage.map((managed) => managed.stop(graceMs[role])));
+    }
+    await this.#options.proxies?.close();
+    this.#control?.close();
+    this.#control?.closeAllConnections();
+  }
+
+  #unknown(target: string): string {
+    const regions = [...new Set(this.#processes.map(({ spec }) => spec.region))];
+    const [region = ''] = target.split('/');
+    if (!regions.includes(region)) return `no region ${region}; there are ${regions.join(', ')}`;
+    const ids = this.#processes.filter(({ spec }) => spec.region === region).map(({ spec }) => spec.id);
+    return `no process ${target}; there are ${ids.join(', ')}`;
+  }
+
+  #cutOrHeal(action: 'isolate' | 'heal', target: string): ActionResult {
+    const { proxies } = this.#options;
+    if (proxies === undefined) {
+      return {
+        error:
+          'the network between regions is not ours to cut: the deployment uses NATS servers given with --nats',
+      };
+    }
+    if (!this.#processes.some(({ spec }) => spec.region === target)) return { error: this.#unknown(target) };
+    if (action === 'isolate') proxies.isolate(target);
+    else proxies.heal(target);
+    return { changed: [target] };
+  }
+
+  async #startRegion(region: string, deadline: number): Promise<void> {
+    const mine = this.#processes.filter(({ spec }) => spec.region === region);
+    for (const role of startOrder) {
+      if (!this.#isStarting()) return;
+      const stage = mine.filter(({ spec }) => spec.role === role);
+      for (const managed of stage) managed.start();
+      await Promise.all(stage.map((managed) => this.#waitUntilUp(managed, deadline)));
+    }
+    if (this.#isStarting() && mine.some(({ spec }) => spec.readyUrl !== undefined)) {
+      this.#options.onProgress(`${region} is ready`);
+    }
+  }
+
+  #isStarting(): boolean {
+    return this.#phase === 'starting' && this.#failure === undefined;
+  }
+
+  /** Waits until the process accepts connections and, if it has a readiness URL, is ready; else records the failure. */
+  async #waitUntilUp(managed: ManagedProcess, deadline: number): Promise<void> {
+    const { ports, readyUrl } = managed.spec;
+    let reason = `does not listen on port ${ports.join(' and ')}`;
+    while (this.#isStarting()) {
+      const { state, restarts, lastExit } = managed.status;
+      if (restarts >= restartPatience && state !== 'running') {
+        this.#failure ??= failureOf(managed, `keeps ending (${lastExit})`);
+        return;
+      }
+      const listening = (await Promise.all(ports.map(accepts))).every(Boolean);
+      if (listening) {
+        const problem = readyUrl === undefined ? undefined : await unreadiness(readyUrl);
+        if (problem === undefined) return;
+        reason = problem;
+      }
+      if (performance.now() >= deadline) {
+        this.#failure ??= failureOf(managed, `was not ready in time: ${reason}`);
+        return;
+      }
+      await sleep(pollMs);
+    }
+  }
+}
+
+function failureOf(managed: ManagedProcess, reason: string): StartFailure {
+  const log = logFile(managed.spec.dir);
+  return { process: managed.spec.id, reason, log, logTail: lastLines(log, logTailLines) };
+}

@@ -1,0 +1,45 @@
+/** A storage node as a process of its own: `node storage/main.ts --config FILE`. */
+import { parseArgs } from 'node:util';
+import { createLogger, type Logger, serviceName } from '../telemetry/index.ts';
+import { loadConfig, type StorageConfig, storageConfigSchema } from './shell/config.ts';
+import { StartError, startStorageNode } from './shell/node-process.ts';
+
+function configFromArguments(): StorageConfig {
+  const { values } = parseArgs({ options: { config: { type: 'string' } }, strict: true });
+  if (values.config === undefined) return giveUp('usage: node storage/main.ts --config FILE');
+  const loaded = loadConfig(values.config, storageConfigSchema);
+  return loaded.kind === 'ok' ? loaded.value : giveUp(loaded.message);
+}
+
+function giveUp(message: string): never {
+  process.stderr.write(`${message}\n`);
+  process.exit(1);
+}
+
+/** What nobody handled is a bug: it is logged once and the supervisor starts the process again. */
+function exitOnBugs(logger: Logger): void {
+  const exit = (error: unknown): void => {
+    logger.fatal({ err: error }, 'an error nobody handled, the process ends');
+    process.exit(1);
+  };
+  process.once('uncaughtException', exit);
+  process.once('unhandledRejection', exit);
+}
+
+const config = configFromArguments();
+const logger = createLogger({
+  service: serviceName(config.region),
+  region: config.region,
+  component: `storage/${config.node}`,
+});
+exitOnBugs(logger);
+try {
+  const node = await startStorageNode(config, { logger });
+  const stop = (): void => void node.close().then(() => process.exit(0));
+  process.once('SIGTERM', stop);
+  process.once('SIGINT', stop);
+} catch (error) {
+  if (!(error instanceof StartError)) throw error;
+  logger.fatal({ reason: error.message }, 'the storage node cannot start');
+  giveUp(error.message);
+}

@@ -1,0 +1,96 @@
+/**
+ * Reads frames back from the log: neighbours in one read, every frame checked against its checksum before it is
+ * believed, whether it came from the disk or from memory. A frame that no longer matches is never handed on.
+ */
+import { parseFrame } from '../core/frame.ts';
+import type { HeldFrame } from '../core/segment.ts';
+import type { HotLog } from './hot-log.ts';
+import { frameBytesMax } from './hot-log-scan.ts';
+
+export type FramesRead =
+  /** One entry per frame, in the order asked; views of memory that never changes. */
+  | { readonly kind: 'ok'; readonly frames: readonly Uint8Array[] }
+  /** `good` frames before the bad one, in the order asked. */
+  | { readonly kind: 'bad'; readonly good: readonly Uint8Array[]; readonly reason: string };
+
+/** Reads under way at once; more wait. */
+const readsMax = 8;
+
+interface Stretch {
+  readonly file: number;
+  readonly offset: number;
+  length: number;
+  readonly frames: HeldFrame[];
+}
+
+export class FrameReader {
+  private readonly log: Pick<HotLog, 'read'>;
+  private readonly onBad: (reason: string) => void;
+  private reading = 0;
+  private readonly waiting: (() => void)[] = [];
+
+  /** `onBad` hears of each frame that did not match; the reader answers for it too. */
+  constructor(log: Pick<HotLog, 'read'>, onBad: (reason: string) => void) {
+    this.log = log;
+    this.onBad = onBad;
+  }
+
+  async read(frames: readonly HeldFrame[]): Promise<FramesRead> {
+    const good: Uint8Array[] = [];
+    for (const stretch of stretchesOf(frames)) {
+      const read = await this.bounded(stretch);
+      if (read.kind === 'failed') return this.bad(good, stretch, read.message);
+      for (const frame of stretch.frames) {
+        const from = frame.position.offset - stretch.offset;
+        const bytes = read.bytes.subarray(from, from + frame.position.length);
+        const wrong = mismatch(frame, bytes);
+        if (wrong !== null) return this.bad(good, stretch, wrong);
+        good.push(bytes);
+      }
+    }
+    return { kind: 'ok', frames: good };
+  }
+
+  private bad(good: readonly Uint8Array[], stretch: Stretch, why: string): FramesRead {
+    const reason = `log file ${stretch.file} near byte ${stretch.offset}: ${why}`;
+    this.onBad(reason);
+    return { kind: 'bad', good, reason };
+  }
+
+  private async bounded(stretch: Stretch): ReturnType<HotLog['read']> {
+    if (this.reading >= readsMax) await new Promise<void>((resolve) => this.waiting.push(resolve));
+    this.reading += 1;
+    try {
+      return await this.log.read({ file: stretch.file, offset: stretch.offset, length: stretch.length });
+    } finally {
+      this.reading -= 1;
+      this.waiting.shift()?.();
+    }
+  }
+}
+
+/** Frames that lie side by side, in order, become one read. */
+function stretchesOf(frames: readonly HeldFrame[]): readonly Stretch[] {
+  const stretches: Stretch[] = [];
+  for (const frame of frames) {
+    const { file, offset, length } = frame.position;
+    const last = stretches.at(-1);
+    const adjacent = last !== undefined && last.file === file && last.offset + last.length === offset;
+    if (adjacent && last.length + length <= frameBytesMax) {
+      last.length += length;
+      last.frames.push(frame);
+    } else {
+      stretches.push({ file, offset, length, frames: [frame] });
+    }
+  }
+  return stretches;
+}
+
+function mismatch(frame: HeldFrame, bytes: Uint8Array): string | null {
+  const parsed = parseFrame(bytes);
+  if (parsed.kind === 'bad') return parsed.reason;
+  if (parsed.kind === 'incomplete') return 'the frame is cut short';
+  const { epoch, base, end } = parsed.header;
+  if (epoch === frame.epoch && base === frame.base && end === frame.end) return null;
+  return `another frame lies here: epoch ${epoch} at ${base} instead of epoch ${frame.epoch} at ${frame.base}`;
+}

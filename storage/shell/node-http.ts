@@ -1,0 +1,74 @@
+/** The HTTP side of a storage node: is it alive, is it ready, and its figures for Prometheus. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type MetricRegistry, metrics, metricsContentType } from '../../telemetry/index.ts';
+import type { StorageNode } from '../core/node.ts';
+import type { HotLog } from './hot-log.ts';
+import type { NodeRuntime } from './node-runtime.ts';
+import type { PageReader } from './page-reader.ts';
+
+export type NodeHttp =
+  /** The log is being read. */
+  | { readonly kind: 'starting'; readonly registry: MetricRegistry }
+  | { readonly kind: 'ready'; readonly registry: MetricRegistry; readonly node: StorageNode };
+
+/** `/healthz`: the process runs. `/readyz`: it takes links; says how complete it is. `/metrics`: Prometheus text. */
+export function answerHttp(http: NodeHttp, request: IncomingMessage, response: ServerResponse): void {
+  if (request.method !== 'GET' && request.method !== 'HEAD') {
+    json(response, 405, { error: 'only GET is answered here' });
+    return;
+  }
+  switch (request.url) {
+    case '/healthz':
+      json(response, 200, { status: 'ok' });
+      return;
+    case '/readyz':
+      if (http.kind === 'ready') json(response, 200, { ready: true, ...position(http.node) });
+      else json(response, 503, { ready: false, reason: 'the log is being read' });
+      return;
+    case '/metrics':
+      response.writeHead(200, { 'content-type': metricsContentType }).end(http.registry.render());
+      return;
+    default:
+      json(response, 404, { error: 'try /healthz, /readyz or /metrics' });
+  }
+}
+
+function position(node: StorageNode): object {
+  const { head } = node;
+  return { head, sealed: node.sealed, scl: node.segment.volumeEnd(head), vdl: node.durable.vdl };
+}
+
+function json(response: ServerResponse, status: number, body: object): void {
+  response.writeHead(status, { 'content-type': 'application/json' }).end(`${JSON.stringify(body)}\n`);
+}
+
+export interface Watched {
+  readonly node: StorageNode;
+  readonly log: HotLog;
+  readonly pages: PageReader;
+  readonly runtime: NodeRuntime;
+}
+
+/** Keeps the node's metrics; they are read from its counters at each scrape. */
+export function watchNode(registry: MetricRegistry, { node, log, pages, runtime }: Watched): void {
+  const counters = [
+    { series: registry.counter(metrics.storageAppendedBytes).with({}), read: () => log.counters.bytesWritten, seen: 0 },
+    { series: registry.counter(metrics.storagePageReads).with({}), read: () => pages.counters.pagesRead, seen: 0 },
+    { series: registry.counter(metrics.storagePagesBuilt).with({}), read: () => pages.counters.pagesFolded, seen: 0 },
+    { series: registry.counter(metrics.storageRepairedBytes).with({}), read: () => runtime.counters.repairedBytes, seen: 0 },
+  ];
+  const scl = registry.gauge(metrics.segmentCompleteLsn);
+  const epoch = registry.gauge(metrics.epoch).with({});
+  const vdl = registry.gauge(metrics.volumeDurableLsn).with({});
+  registry.onScrape(() => {
+    for (const counter of counters) {
+      const value = counter.read();
+      counter.series.add(value - counter.seen);
+      counter.seen = value;
+    }
+    const { head } = node;
+    for (const [pg, lsn] of node.segment.scls(head)) scl.with({ pg: String(pg) }).set(lsn);
+    epoch.set(head);
+    vdl.set(node.durable.vdl);
+  });
+}

@@ -1,0 +1,220 @@
+/** What only the real store can show: its bucket's settings, its bootstrap, and a cluster that loses its leader. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { z } from 'zod';
+import type { ControlReading, ControlView, ControlWrite } from '../../regions/core/control-port.ts';
+import type { ControlRecord } from '../../regions/core/control-record.ts';
+import type { JetStreamControlStore } from '../../regions/shell/control-store.ts';
+import { openControlStore } from '../../regions/shell/control-store.ts';
+import { streamConfig } from '../../regions/shell/control-store-wire.ts';
+import type { NatsConnection } from '../../regions/shell/nats-connection.ts';
+import { openNatsConnection } from '../../regions/shell/nats-connection.ts';
+import { epoch, genesisEpoch, regionId } from '../../storage/core/ids.ts';
+import { acquired, viewOf } from '../conformance/control-store.ts';
+import type { TestServer, TestServers } from '../conformance/control-store-servers.ts';
+import { startNatsServers, testToken } from '../conformance/control-store-servers.ts';
+
+const primary = regionId('us-east-1');
+const first = { primary, replicas: 1, highestLocalEpoch: genesisEpoch, timeoutMs: 5_000 };
+
+const read = (store: JetStreamControlStore): Promise<ControlReading> =>
+  new Promise((resolve) => store.read(resolve));
+const write = (store: JetStreamControlStore, seq: number, record: ControlRecord): Promise<ControlWrite> =>
+  new Promise((resolve) => store.compareAndSet(seq, record, resolve));
+const current = async (store: JetStreamControlStore): Promise<ControlView> => viewOf(await read(store));
+const json = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
+
+async function connect(server: TestServer | undefined): Promise<NatsConnection> {
+  if (server === undefined) throw new Error('there is such a server');
+  const connection = openNatsConnection({ servers: [server.url], token: testToken, name: 'test' });
+  if (!(await connection.whenConnected(10_000))) throw new Error(`no connection to ${server.url}`);
+  return connection;
+}
+
+async function api(connection: NatsConnection, subject: string, body: unknown): Promise<unknown> {
+  const answer = await connection.request(`$JS.API.${subject}`, json(body), 2_000);
+  if (answer.kind !== 'reply') throw new Error(`${subject}: ${answer.kind}`);
+  return JSON.parse(new TextDecoder().decode(answer.data));
+}
+
+describe('bucket of the control record', () => {
+  let servers: TestServers;
+  let connection: NatsConnection;
+  const stores: JetStreamControlStore[] = [];
+  let clusters = 0;
+
+  beforeAll(async () => {
+    servers = await startNatsServers(1);
+    connection = await connect(servers.servers[0]);
+  });
+  afterAll(async () => {
+    for (const store of stores) store.close();
+    await connection.close();
+    await servers.stop();
+  });
+
+  const open = (cluster: string, replicas: number | null = 1) => {
+    const store = openControlStore({ connection, cluster, replicas });
+    stores.push(store);
+    return store;
+  };
+  const freshCluster = () => {
+    clusters += 1;
+    return `b${clusters}`;
+  };
+
+  test('is created once; a second bootstrap answers what there is', async () => {
+    const cluster = freshCluster();
+    const created = await open(cluster).bootstrap(first);
+    expect(created).toMatchObject({ kind: 'created', view: { seq: 1, record: { epoch: 0, primary, n: 0 } } });
+    const again = await open(cluster).bootstrap({ ...first, primary: regionId('eu-west-1') });
+    expect(again).toMatchObject({ kind: 'exists', view: { seq: 1, record: { primary } } });
+  });
+
+  test('is created once when two bootstrap at the same time', async () => {
+    const cluster = freshCluster();
+    const outcomes = await Promise.all([
+      open(cluster).bootstrap(first),
+      open(cluster).bootstrap({ ...first, primary: regionId('eu-west-1') }),
+    ]);
+    expect(outcomes.map((outcome) => outcome.kind).sort()).toEqual(['created', 'exists']);
+    expect((await current(open(cluster))).seq).toBe(1);
+  });
+
+  test('is not created anew where storage nodes know an epoch, unless an operator says it is lost', async () => {
+    const cluster = freshCluster();
+    const lost = { ...first, highestLocalEpoch: epoch(7) };
+    expect(await open(cluster).bootstrap(lost)).toMatchObject({ kind: 'refused', code: 'record-lost' });
+    expect(await read(open(cluster))).toEqual({ kind: 'absent' });
+    const rebuilt = await open(cluster).bootstrap({ ...lost, rebuild: true });
+    expect(rebuilt).toMatchObject({ kind: 'created', view: { record: { epoch: 7 } } });
+  });
+
+  test('with other settings is neither bootstrapped nor read', async () => {
+    const cluster = freshCluster();
+    const bucket = `sextant-${cluster}-control`;
+    const careless = { ...streamConfig(bucket, 1), max_age: 60_000_000_000, allow_direct: true };
+    await api(connection, `STREAM.CREATE.KV_${bucket}`, careless);
+    const refused = await open(cluster).bootstrap(first);
+    expect(refused).toMatchObject({ kind: 'refused', code: 'settings' });
+    expect(refused.kind === 'refused' && refused.reason).toMatch(
+      /max_age is 60000000000.*allow_direct is true/,
+    );
+    expect(await read(open(cluster))).toMatchObject({ kind: 'unusable' });
+  });
+
+  test('with fewer copies than the deployment wants is not read', async () => {
+    const cluster = freshCluster();
+    await open(cluster).bootstrap(first);
+    expect(await read(open(cluster, 3))).toMatchObject({ kind: 'unusable' });
+    expect(await read(open(cluster, null))).toMatchObject({ kind: 'record' });
+  });
+
+  test('with copies a single server cannot keep is refused', async () => {
+    const outcome = await open(freshCluster(), 3).bootstrap({ ...first, replicas: 3 });
+    expect(outcome).toMatchObject({ kind: 'refused', code: 'replicas' });
+  });
+
+  test('whose record was deleted is unusable and stays so', async () => {
+    const cluster = freshCluster();
+    const store = open(cluster);
+    await store.bootstrap(first);
+    await connection.request(`$KV.sextant-${cluster}-control.control`, json(''), 1_000, {
+      'KV-Operation': 'DEL',
+    });
+    expect(await read(store)).toMatchObject({ kind: 'unusable' });
+    expect(await store.bootstrap(first)).toMatchObject({ kind: 'refused', code: 'unusable' });
+  });
+
+  test('is not made by reading, writing or watching', async () => {
+    const cluster = freshCluster();
+    const store = open(cluster);
+    const reported = new Promise<ControlReading>((resolve) => store.watch(resolve));
+    expect(await reported).toEqual({ kind: 'absent' });
+    const other = open(freshCluster());
+    await other.bootstrap(first);
+    const { record } = await current(other);
+    expect(await write(store, 1, acquired(record, 'g1', 'a'))).toMatchObject({ kind: 'unknown' });
+    expect(await read(store)).toEqual({ kind: 'absent' });
+  });
+
+  test('a write nobody could expect is a broken invariant', async () => {
+    const store = open(freshCluster());
+    const bootstrapped = await store.bootstrap(first);
+    if (bootstrapped.kind !== 'created') throw new Error(bootstrapped.kind);
+    expect(() => store.compareAndSet(0, bootstrapped.view.record, () => undefined)).toThrow('not a sequence');
+  });
+});
+
+const streamInfo = z.object({ cluster: z.object({ leader: z.string() }) });
+
+describe('bucket on three servers whose leader fails', () => {
+  let servers: TestServers;
+  const connections: NatsConnection[] = [];
+
+  afterEach(async () => {
+    await Promise.all(connections.splice(0).map((connection) => connection.close()));
+    await servers.stop();
+  });
+
+  /** A store on a server that does not lead the bucket, and the server that does. */
+  const openBesideLeader = async () => {
+    servers = await startNatsServers(3);
+    const scout = await connect(servers.servers[0]);
+    connections.push(scout);
+    const request = { ...first, replicas: 3, timeoutMs: 30_000 };
+    const bootstrapped = await openControlStore({ connection: scout, cluster: 'c', replicas: 3 }).bootstrap(
+      request,
+    );
+    if (bootstrapped.kind !== 'created') throw new Error(JSON.stringify(bootstrapped));
+    const info = streamInfo.parse(await api(scout, 'STREAM.INFO.KV_sextant-c-control', {}));
+    const leader = servers.servers.find((server) => server.name === info.cluster.leader);
+    const connection = await connect(servers.servers.find((server) => server !== leader));
+    connections.push(connection);
+    if (leader === undefined) throw new Error('the bucket has a leader');
+    return { store: openControlStore({ connection, cluster: 'c', replicas: 3 }), leader };
+  };
+
+  /** Attempts `record` at `seq` until something is certain. */
+  const settle = async (
+    store: JetStreamControlStore,
+    seq: number,
+    record: ControlRecord,
+    withinMs: number,
+  ) => {
+    const started = performance.now();
+    const outcomes: ControlWrite['kind'][] = [];
+    while (performance.now() - started < withinMs) {
+      const outcome = await write(store, seq, record);
+      outcomes.push(outcome.kind);
+      if (outcome.kind !== 'unknown') return { outcome };
+    }
+    throw new Error(`nothing certain after ${withinMs} ms: ${outcomes.join(' ')}`);
+  };
+
+  test('killed: the same write goes on being unknown and is won once, after the election', async () => {
+    const { store, leader } = await openBesideLeader();
+    const before = await current(store);
+    const record = acquired(before.record, 'g1', 'a');
+    leader.process.kill('SIGKILL');
+    const { outcome } = await settle(store, before.seq, record, 20_000);
+    expect(outcome).toEqual({ kind: 'won', seq: before.seq + 1 });
+    expect(await current(store)).toEqual({ seq: before.seq + 1, record });
+  }, 60_000);
+
+  test('frozen: a write is unknown, never won by two, and settles after the election', async () => {
+    const { store, leader } = await openBesideLeader();
+    const before = await current(store);
+    leader.process.kill('SIGSTOP');
+    const record = acquired(before.record, 'g1', 'a');
+    const during = await write(store, before.seq, record);
+    expect(during).toMatchObject({ kind: 'unknown' });
+    const { outcome } = await settle(store, before.seq, record, 20_000);
+    expect(outcome).toEqual({ kind: 'won', seq: before.seq + 1 });
+    // The old leader wakes with the write it was sent while frozen: that one must not count.
+    leader.process.kill('SIGCONT');
+    expect(await write(store, before.seq, acquired(before.record, 'g2', 'b'))).toEqual({ kind: 'lost' });
+    await delay(1_000);
+    expect(await current(store)).toEqual({ seq: before.seq + 1, record });
+  }, 60_000);
+});

@@ -1,0 +1,86 @@
+/**
+ * Nothing goes back.
+ *
+ * 1. In the control record a higher sequence never carries a lower epoch, and a sequence has one content.
+ * 2. The head epoch of a region never decreases, nor, within an epoch, its durable LSN (VDL).
+ * 3. Region VDL ≤ shipped VDL ≤ primary VDL, each of the same epoch, at every moment. The region of the writer is bound
+ *    by the primary VDL only.
+ *
+ * Facts are told in the order in which they took place, so the primary's VDL before what was shipped of it. Whoever recovers
+ * an epoch reports the recovered durable point as `primary` for that epoch too, because it may exceed what the dead
+ * writer knew.
+ */
+import type { Epoch, Lsn } from '../../../storage/core/ids.ts';
+import type { Judge } from './judge.ts';
+
+export class MonotonicJudge implements Judge {
+  readonly name = 'monotonic';
+  readonly verdict = 'correctness';
+  private readonly found: string[] = [];
+  private readonly controlEpochs = new Map<number, Epoch>();
+  private readonly primaryVdl = new Map<Epoch, Lsn>();
+  private readonly shippedVdl = new Map<string, Lsn>();
+  private readonly heads = new Map<string, { readonly epoch: Epoch; readonly vdl: Lsn }>();
+
+  /** Someone saw the control record; also stale reads may be told. */
+  controlRecord(observer: string, sequence: number, epoch: Epoch): void {
+    const known = this.controlEpochs.get(sequence);
+    if (known !== undefined) {
+      if (known !== epoch) {
+        this.found.push(`${observer} saw epoch ${epoch} in control record ${sequence}, others saw ${known}`);
+      }
+      return;
+    }
+    for (const [other, otherEpoch] of this.controlEpochs) {
+      const [low, high] = other < sequence ? [otherEpoch, epoch] : [epoch, otherEpoch];
+      if (low <= high) continue;
+      this.found.push(`the control record went from epoch ${low} back to ${high} (${observer}, ${sequence})`);
+      break;
+    }
+    this.controlEpochs.set(sequence, epoch);
+  }
+
+  /** The writer, or whoever recovered its epoch, holds that `vdl` is durable in its region. */
+  primary(epoch: Epoch, vdl: Lsn): void {
+    const known = this.primaryVdl.get(epoch);
+    if (known === undefined || vdl > known) this.primaryVdl.set(epoch, vdl);
+    else if (vdl < known)
+      this.found.push(`the primary VDL of epoch ${epoch} went from ${known} back to ${vdl}`);
+  }
+
+  /** The agent told `region` that `vdl` of `epoch` is durable at the primary. A resent, older VDL is no offence. */
+  shipped(region: string, epoch: Epoch, vdl: Lsn): void {
+    const primary = this.primaryVdl.get(epoch);
+    if (primary === undefined || vdl > primary) {
+      this.found.push(
+        `${vdl} of epoch ${epoch} was shipped to ${region}; the primary VDL was ${primary ?? 'unknown'}`,
+      );
+    }
+    const key = `${region} ${epoch}`;
+    const known = this.shippedVdl.get(key);
+    if (known === undefined || vdl > known) this.shippedVdl.set(key, vdl);
+  }
+
+  /** A region says what is durable in it. `writes` is true for the region of the writer. */
+  durable(region: string, epoch: Epoch, vdl: Lsn, writes: boolean): void {
+    const before = this.heads.get(region);
+    if (before !== undefined && epoch < before.epoch) {
+      this.found.push(`${region} went from epoch ${before.epoch} back to ${epoch}`);
+    } else if (before !== undefined && epoch === before.epoch && vdl < before.vdl) {
+      this.found.push(`the VDL of ${region} in epoch ${epoch} went from ${before.vdl} back to ${vdl}`);
+    } else {
+      this.heads.set(region, { epoch, vdl });
+    }
+    const bound = writes ? this.primaryVdl.get(epoch) : this.shippedVdl.get(`${region} ${epoch}`);
+    if (bound === undefined || vdl > bound) {
+      const what = writes ? 'the primary VDL' : 'what was shipped to it';
+      this.found.push(
+        `the VDL of ${region} in epoch ${epoch} is ${vdl}, above ${what} (${bound ?? 'nothing'})`,
+      );
+    }
+  }
+
+  violations(): readonly string[] {
+    return this.found;
+  }
+}

@@ -1,0 +1,208 @@
+/**
+ * What kind of run a seed makes: sizes, delays, and which faults exist at all. In a swarm each run leaves out most kinds
+ * of fault, because a run with all of them at once never gets deep into any one of them.
+ */
+import type { ClockOptions } from './clock.ts';
+import type { DiskOptions } from './disk.ts';
+import type { NetworkOptions } from './network.ts';
+import { Prng, type Range } from './prng.ts';
+import type { LatencyOptions } from './topology.ts';
+
+export const profileNames = ['calm', 'lite', 'swarm', 'region-loss'] as const;
+export type ProfileName = (typeof profileNames)[number];
+
+export const faultKinds = [
+  'crash',
+  'power-loss',
+  'pause',
+  'wipe',
+  'rot',
+  'disk-full',
+  'disk-slow',
+  'clock-jump',
+  'az-loss',
+  'region-crash',
+  'region-isolation',
+  'region-loss',
+  'link-break',
+  'one-way-cut',
+  'clog',
+  'slow-region',
+  'nats-break',
+  'nats-crash',
+] as const;
+export type FaultKind = (typeof faultKinds)[number];
+
+export type FaultPlan = {
+  readonly kind: FaultKind;
+  /** Time between two faults of this kind. */
+  readonly gapUs: Range;
+  /** How long one lasts. */
+  readonly lastsUs: Range;
+};
+
+/** What the scheduler never exceeds, whatever the plans ask for. */
+export type FaultBounds = {
+  /** Nodes of one region that are down, frozen or out of disk space at the same time. */
+  readonly nodesDownMax: number;
+  /** Nodes of one region whose durable bytes were destroyed and that were not reported repaired since. */
+  readonly nodesDestroyedMax: number;
+  /** Regions that are crashed, isolated or lost at the same time. */
+  readonly regionsOutMax: number;
+};
+
+export type SimulationOptions = {
+  readonly seed: number;
+  readonly profile: ProfileName;
+  readonly regions: readonly string[];
+  /** How long faults may strike, and how long after healing everything must have converged. */
+  readonly faultPhaseUs: number;
+  readonly convergenceUs: number;
+  readonly stepsMax: number;
+  readonly latency: LatencyOptions;
+  readonly network: NetworkOptions;
+  readonly disk: DiskOptions;
+  readonly clock: ClockOptions;
+  readonly faults: readonly FaultPlan[];
+  readonly bounds: FaultBounds;
+  /** Region loss: does the lost region come back in the healing phase? */
+  readonly lostRegionReturns: boolean;
+};
+
+const ms = 1000;
+const seconds = 1_000_000;
+
+const regionNames = ['us-east-1', 'eu-west-1', 'ap-northeast-1', 'sa-east-1', 'ap-south-1', 'us-west-2'];
+
+/** Usual gap and duration of each kind, before a run's own scale is applied. */
+const usual: Readonly<Record<FaultKind, { readonly gapUs: Range; readonly lastsUs: Range }>> = {
+  crash: { gapUs: span(500 * ms, 5 * seconds), lastsUs: span(10 * ms, 3 * seconds) },
+  'power-loss': { gapUs: span(seconds, 8 * seconds), lastsUs: span(10 * ms, 3 * seconds) },
+  pause: { gapUs: span(seconds, 6 * seconds), lastsUs: span(10 * ms, 8 * seconds) },
+  wipe: { gapUs: span(5 * seconds, 20 * seconds), lastsUs: span(100 * ms, 3 * seconds) },
+  rot: { gapUs: span(5 * seconds, 20 * seconds), lastsUs: span(10 * ms, seconds) },
+  'disk-full': { gapUs: span(3 * seconds, 10 * seconds), lastsUs: span(100 * ms, 4 * seconds) },
+  'disk-slow': { gapUs: span(2 * seconds, 8 * seconds), lastsUs: span(100 * ms, 4 * seconds) },
+  'clock-jump': { gapUs: span(seconds, 10 * seconds), lastsUs: span(ms, ms) },
+  'az-loss': { gapUs: span(4 * seconds, 15 * seconds), lastsUs: span(100 * ms, 5 * seconds) },
+  'region-crash': { gapUs: span(8 * seconds, 30 * seconds), lastsUs: span(200 * ms, 8 * seconds) },
+  'region-isolation': { gapUs: span(5 * seconds, 20 * seconds), lastsUs: span(100 * ms, 12 * seconds) },
+  'region-loss': { gapUs: span(3 * seconds, 15 * seconds), lastsUs: span(3600 * seconds, 3600 * seconds) },
+  'link-break': { gapUs: span(100 * ms, 2 * seconds), lastsUs: span(ms, ms) },
+  'one-way-cut': { gapUs: span(2 * seconds, 10 * seconds), lastsUs: span(10 * ms, 6 * seconds) },
+  clog: { gapUs: span(500 * ms, 5 * seconds), lastsUs: span(ms, seconds) },
+  'slow-region': { gapUs: span(3 * seconds, 12 * seconds), lastsUs: span(500 * ms, 5 * seconds) },
+  'nats-break': { gapUs: span(500 * ms, 5 * seconds), lastsUs: span(ms, ms) },
+  'nats-crash': { gapUs: span(5 * seconds, 20 * seconds), lastsUs: span(200 * ms, 6 * seconds) },
+};
+
+/** Kinds that a profile always has, and kinds that each seed has or has not. */
+const kindsOf: Readonly<
+  Record<ProfileName, { readonly always: readonly FaultKind[]; readonly may: readonly FaultKind[] }>
+> = {
+  calm: { always: [], may: [] },
+  lite: { always: ['crash'], may: ['pause', 'link-break', 'clog', 'disk-slow', 'nats-break'] },
+  swarm: { always: [], may: faultKinds.filter((kind) => kind !== 'region-loss') },
+  'region-loss': {
+    always: ['region-loss'],
+    may: ['crash', 'pause', 'link-break', 'disk-slow', 'nats-break', 'clock-jump'],
+  },
+};
+
+function span(min: number, max: number): Range {
+  return { min, max };
+}
+
+/** Is `text` the name of a profile? */
+export function isProfileName(text: string): text is ProfileName {
+  return profileNames.some((name) => name === text);
+}
+
+/** The options of a run: the same for the same seed and profile, for ever as long as this file does not change. */
+export function drawOptions(seed: number, profile: ProfileName): SimulationOptions {
+  const prng = Prng.fromSeed(seed).stream(`options ${profile}`);
+  const calm = profile === 'calm';
+  const regions = regionNames.slice(
+    0,
+    prng.stream('regions').pick(profile === 'region-loss' ? [3, 3, 4] : [1, 2, 3, 3, 3, 4]),
+  );
+  return {
+    seed,
+    profile,
+    regions,
+    faultPhaseUs: prng.stream('length').between(10, calm ? 15 : 40) * seconds,
+    convergenceUs: 60 * seconds,
+    stepsMax: 5_000_000,
+    latency: drawLatency(prng.stream('latency'), calm),
+    network: drawNetwork(prng.stream('network')),
+    disk: drawDisk(prng.stream('disk'), calm),
+    clock: calm
+      ? { offsetUsMax: 0, driftPpmMax: 0 }
+      : { offsetUsMax: prng.stream('clock').pick([0, 5 * ms, 2 * seconds]), driftPpmMax: 200 },
+    faults: drawFaults(prng.stream('faults'), profile),
+    bounds: drawBounds(prng.stream('bounds'), profile),
+    lostRegionReturns: prng.stream('return').perMille(500),
+  };
+}
+
+function drawLatency(prng: Prng, calm: boolean): LatencyOptions {
+  return {
+    sameRegionUs: span(100, prng.pick([300, 1000])),
+    crossRegionUs: span(10 * ms, prng.pick([30 * ms, 120 * ms])),
+    jitterUs: span(0, calm ? 50 : prng.pick([50, 500, 5 * ms])),
+    spikePerMille: calm ? 0 : prng.pick([0, 1, 20]),
+    spikeUs: span(5 * ms, 200 * ms),
+  };
+}
+
+function drawNetwork(prng: Prng): NetworkOptions {
+  return {
+    redialUs: span(50 * ms, 500 * ms),
+    heartbeatUs: span(seconds, 4 * seconds),
+    closeNoticeUs: span(100, 20 * ms),
+    inFlightBytesMax: prng.pick([256 * 1024, 4 * 1024 * 1024, 64 * 1024 * 1024]),
+    bytesPerMs: prng.pick([0, 0, 20_000, 125_000]),
+    lossPerMille: 20,
+    duplicatePerMille: 10,
+  };
+}
+
+function drawDisk(prng: Prng, calm: boolean): DiskOptions {
+  return {
+    syncUs: span(100, prng.pick([400, 2 * ms])),
+    stallPerMille: calm ? 0 : prng.pick([0, 1, 10]),
+    capacityBytes: 1024 * 1024 * 1024,
+  };
+}
+
+function drawFaults(prng: Prng, profile: ProfileName): readonly FaultPlan[] {
+  const { always, may } = kindsOf[profile];
+  const chosen = [...always, ...may.filter((kind) => prng.stream(`has ${kind}`).perMille(350))];
+  return chosen.map((kind) => {
+    const { gapUs, lastsUs } = usual[kind];
+    // Some runs are three times busier, some three times quieter than usual.
+    const tenths = profile === 'lite' ? 30 : prng.stream(`rate ${kind}`).pick([3, 10, 10, 30]);
+    const gap = span(Math.floor((gapUs.min * tenths) / 10), Math.floor((gapUs.max * tenths) / 10));
+    return { kind, gapUs: kind === 'region-loss' ? gapUs : gap, lastsUs };
+  });
+}
+
+function drawBounds(prng: Prng, profile: ProfileName): FaultBounds {
+  // With more than two nodes down nothing can be written; that is allowed in a swarm, for no byte is destroyed by it.
+  const nodesDownMax = profile === 'swarm' ? prng.pick([2, 2, 3, 6]) : 2;
+  return { nodesDownMax, nodesDestroyedMax: 1, regionsOutMax: 1 };
+}
+
+/** One line that says what a run is, printed before it starts. */
+export function describeOptions(options: SimulationOptions): string {
+  const faults = options.faults.map((fault) => fault.kind).join(',') || 'none';
+  const { nodesDownMax, nodesDestroyedMax, regionsOutMax } = options.bounds;
+  return [
+    `seed ${options.seed}`,
+    `profile ${options.profile}`,
+    `regions ${options.regions.length}`,
+    `${options.faultPhaseUs / seconds} s`,
+    `faults ${faults}`,
+    `bounds ${nodesDownMax}/${nodesDestroyedMax}/${regionsOutMax}`,
+  ].join(', ');
+}
