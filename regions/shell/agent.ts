@@ -176,6 +176,8 @@ export class Agent {
     this.reignSought = reign;
     this.receiving?.close();
     this.receiving = null;
+    // Before the first writer there is nothing to ship.
+    if (reign === genesisEpoch) return;
     const log = new RegionFetch(this.region, 0);
     while (!this.closed && this.reignSought === reign) {
       const reply = await log.fetch({

@@ -8,6 +8,7 @@ import { EpochTree, type Fork } from '../../storage/core/epoch-tree.ts';
 import { framePayload, type ReceivedFrame, splitFrames } from '../../storage/core/frame.ts';
 import { type Epoch, type Lsn, type RegionId, mainBranch } from '../../storage/core/ids.ts';
 import { decodeRecords } from '../../storage/core/record.ts';
+import type { Offered } from '../../storage/shell/index.ts';
 import type { Recovered, RecoveryGoal } from '../../storage/core/recovery.ts';
 import {
   attributes,
@@ -33,7 +34,7 @@ const tracesWaitingMax = 50_000;
 
 /** Writes frames to a region's nodes and says what became durable. */
 export interface RegionReceiver {
-  offer(frames: Uint8Array, tree: EpochTree): void;
+  offer(frames: Uint8Array, tree: EpochTree): Offered;
   close(): void;
 }
 
@@ -185,7 +186,11 @@ export class Receiving {
       return;
     }
     if (this.options.telemetry.enabled) for (const frame of split.frames) this.expectTraces(frame);
-    this.store.offer(frames, this.tree);
+    const offered = this.store.offer(frames, this.tree);
+    if (offered.kind === 'taken') return;
+    // Not expected of a primary that respects the credit window; joining again finds out where to go on.
+    this.options.log.warn({ offered }, 'the region cannot take what was shipped; joins again');
+    this.step({ kind: 'lost' });
   }
 
   private expectTraces(frame: ReceivedFrame): void {

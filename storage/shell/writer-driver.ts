@@ -1,0 +1,139 @@
+/**
+ * The writer's volume over a region's nodes. Commits of one turn of the event loop share frames; the driver says when
+ * they are durable, and when its reign is over. After `onFenced` or `onQuorumLost` nothing becomes durable any more:
+ * whoever had commits out has to treat them as unknown and recover.
+ */
+import type { Fork } from '../core/epoch-tree.ts';
+import type { Epoch, Lsn, NodeId } from '../core/ids.ts';
+import type { Mtr } from '../core/record.ts';
+import { Volume } from '../core/volume.ts';
+import { type AppendFacts, AppendRecorder } from './append-facts.ts';
+import { QuorumDriver } from './quorum-driver.ts';
+import type { RegionClient } from './region-client.ts';
+
+export interface WriterDriverOptions {
+  readonly region: RegionClient;
+  /** The epoch that recovery has just forked. */
+  readonly epoch: Epoch;
+  readonly forks: readonly Fork[];
+  readonly forkLsn: Lsn;
+  /** Everything at or below `vdl` is durable. `facts` is empty unless `recordFacts` is set. */
+  readonly onDurable: (vdl: Lsn, facts: readonly AppendFacts[]) => void;
+  /** A newer reign has sealed the nodes. Runs at most once, and never together with `onQuorumLost`. */
+  readonly onFenced: (by: Epoch) => void;
+  readonly onQuorumLost: (reason: string) => void;
+  /** Keep what `append` spans are made of. */
+  readonly recordFacts?: boolean;
+}
+
+export class WriterDriver {
+  private readonly volume: Volume;
+  private readonly driver: QuorumDriver;
+  private readonly facts: AppendRecorder | null;
+  private flushPlanned = false;
+  private flushedTo: Lsn;
+
+  constructor(options: WriterDriverOptions) {
+    const { region, epoch, forks, forkLsn } = options;
+    this.flushedTo = forkLsn;
+    this.volume = new Volume({ nodes: region.nodes, epoch, forks, forkLsn, nowMs: performance.now() });
+    this.facts = options.recordFacts === true ? new AppendRecorder(epoch, (node) => region.azOf(node), wallUs) : null;
+    const { facts } = this;
+    this.driver = new QuorumDriver(region, epoch, this.machine(), {
+      onDurable: (vdl, vcl, by) => options.onDurable(vdl, facts?.durable(vcl, by) ?? none),
+      onFenced: options.onFenced,
+      onQuorumLost: options.onQuorumLost,
+      ...(facts !== null && {
+        onSent: (node, request) => facts.sent(node, request),
+        onAcked: (node, request) => facts.acked(node, request),
+      }),
+    });
+  }
+
+  get vdl(): Lsn {
+    return this.volume.vdl;
+  }
+
+  get vcl(): Lsn {
+    return this.volume.vcl;
+  }
+
+  /** End of everything committed, durable or not. */
+  get lastLsn(): Lsn {
+    return this.volume.lastLsn;
+  }
+
+  get epoch(): Epoch {
+    return this.volume.epoch;
+  }
+
+  /** Redo committed and not yet durable. */
+  get outstandingBytes(): number {
+    return this.volume.outstandingBytes;
+  }
+
+  /** False at the back-pressure bound: let new transactions wait until the next `onDurable` (S8). */
+  get hasRoom(): boolean {
+    return this.volume.hasRoom;
+  }
+
+  get upNodes(): number {
+    return this.volume.upNodes;
+  }
+
+  /** Fenced, without quorum, or closed. */
+  get isOver(): boolean {
+    return this.driver.isOver;
+  }
+
+  sclOf(node: NodeId): Lsn {
+    return this.volume.sclOf(node);
+  }
+
+  /** No reader needs a page version older than this; nodes fold pages up to here. */
+  setLowWater(lowWater: Lsn): void {
+    this.volume.setLowWater(lowWater);
+  }
+
+  /** Takes a committed mini-transaction. @returns its commit's LSN: durable once `onDurable` has reached it. */
+  commit(mtr: Mtr): Lsn {
+    const lsn = this.volume.commit(mtr);
+    this.planFlush();
+    return lsn;
+  }
+
+  close(): void {
+    this.driver.close();
+  }
+
+  private planFlush(): void {
+    if (this.flushPlanned) return;
+    this.flushPlanned = true;
+    setImmediate(() => {
+      this.flushPlanned = false;
+      if (!this.driver.isOver) this.driver.carryOut(this.noted(() => this.volume.flush(performance.now())));
+    });
+  }
+
+  private machine(): { step: Volume['step'] } {
+    return { step: (event, nowMs) => this.noted(() => this.volume.step(event, nowMs)) };
+  }
+
+  /** Notes a batch when `run` has flushed one. */
+  private noted<T>(run: () => T): T {
+    if (this.facts === null) return run();
+    const waiting = this.volume.unflushedBytes;
+    const result = run();
+    if (waiting > 0 && this.volume.unflushedBytes === 0) {
+      this.facts.flushed(this.flushedTo, this.volume.lastLsn);
+      this.flushedTo = this.volume.lastLsn;
+    }
+    return result;
+  }
+}
+
+const none: readonly AppendFacts[] = [];
+
+function wallUs(): number {
+  return Math.round((performance.timeOrigin + performance.now()) * 1_000);
+}

@@ -1,0 +1,158 @@
+/** A real deployment for tests: `sextant up --detach` in a directory of its own, driven by the command line as a user would. */
+import { spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Client, createClient } from '@libsql/client';
+import { z } from 'zod';
+
+const cliFile = join(import.meta.dirname, '../../regions/cli/sextant.ts');
+const upTimeoutMs = 120_000;
+
+export interface CliResult {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+const nodeSchema = z.object({
+  id: z.string(),
+  az: z.string(),
+  state: z.string(),
+  scl: z.number(),
+  pid: z.number().nullable(),
+  address: z.string(),
+});
+const statusSchema = z.object({
+  epoch: z.number(),
+  primary: z.string().nullable(),
+  state: z.string(),
+  regions: z.array(
+    z.object({
+      name: z.string(),
+      role: z.string(),
+      vdl: z.number(),
+      lagBytes: z.number(),
+      lagMs: z.number(),
+      rpoMs: z.number(),
+      ready: z.boolean(),
+      nodes: z.array(nodeSchema),
+    }),
+  ),
+});
+export type Status = z.infer<typeof statusSchema>;
+
+export class TestDeployment {
+  readonly regions: readonly string[];
+  readonly dataDir: string;
+  private readonly basePort: number;
+  private readonly env: NodeJS.ProcessEnv;
+  private readonly clients: Client[] = [];
+
+  private constructor(dataDir: string, regions: readonly string[], basePort: number, env: NodeJS.ProcessEnv) {
+    this.dataDir = dataDir;
+    this.regions = regions;
+    this.basePort = basePort;
+    this.env = env;
+  }
+
+  static async start(options: {
+    readonly regions: readonly string[];
+    readonly env?: NodeJS.ProcessEnv;
+  }): Promise<TestDeployment> {
+    const dataDir = await mkdtemp(join(tmpdir(), 'sextant-system-'));
+    const basePort = 20_000 + 160 * Math.floor(Math.random() * 70);
+    const deployment = new TestDeployment(dataDir, options.regions, basePort, {
+      ...process.env,
+      ...options.env,
+    });
+    await deployment.up();
+    return deployment;
+  }
+
+  async up(): Promise<void> {
+    const args = ['up', '--detach', '--regions', this.regions.join(','), '--base-port', `${this.basePort}`];
+    const up = await this.cli(args, upTimeoutMs);
+    if (up.code !== 0) throw new Error(`sextant up failed:\n${up.stdout}\n${up.stderr}`);
+  }
+
+  /** Runs one command of the CLI against this deployment. */
+  cli(args: readonly string[], timeoutMs = 90_000): Promise<CliResult> {
+    return new Promise((resolve, reject) => {
+      const child = spawn(process.execPath, [cliFile, ...args, '--data', this.dataDir], {
+        env: this.env,
+        timeout: timeoutMs,
+      });
+      let stdout = '';
+      let stderr = '';
+      child.stdout.on('data', (chunk: Buffer) => {
+        stdout += chunk.toString();
+      });
+      child.stderr.on('data', (chunk: Buffer) => {
+        stderr += chunk.toString();
+      });
+      child.on('error', reject);
+      child.on('close', (code) => resolve({ code: code ?? -1, stdout, stderr }));
+    });
+  }
+
+  /** As `cli`, and fails the test when the command did. */
+  async run(...args: readonly string[]): Promise<string> {
+    const result = await this.cli(args);
+    if (result.code !== 0)
+      throw new Error(`sextant ${args.join(' ')} exited ${result.code}:\n${result.stdout}${result.stderr}`);
+    return result.stdout;
+  }
+
+  gateway(region: string): string {
+    return `127.0.0.1:${this.basePort + 20 * this.regions.indexOf(region) + 11}`;
+  }
+
+  client(region: string, transport: 'http' | 'ws' = 'http'): Client {
+    const client = createClient({ url: `${transport}://${this.gateway(region)}`, intMode: 'number' });
+    this.clients.push(client);
+    return client;
+  }
+
+  async status(region?: string): Promise<Status> {
+    for (const name of region === undefined ? this.regions : [region]) {
+      try {
+        const response = await fetch(`http://${this.gateway(name)}/v1/status`, {
+          signal: AbortSignal.timeout(2_000),
+        });
+        if (response.ok) return statusSchema.parse(await response.json());
+      } catch {
+        // That gateway is down; the next one answers for the whole deployment.
+      }
+    }
+    throw new Error('no gateway answers /v1/status');
+  }
+
+  /** Resolves once `holds` does; fails with the last status after `timeoutMs`. */
+  async until(what: string, holds: (status: Status) => boolean, timeoutMs = 30_000): Promise<Status> {
+    const deadline = performance.now() + timeoutMs;
+    let last: Status | null = null;
+    while (performance.now() < deadline) {
+      last = await this.status().catch(() => null);
+      if (last !== null && holds(last)) return last;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    throw new Error(`not within ${timeoutMs} ms: ${what}\n${JSON.stringify(last, null, 1)}`);
+  }
+
+  /** Every region up, following and level with the primary. */
+  settled(timeoutMs = 45_000): Promise<Status> {
+    return this.until(
+      'every region ready and level',
+      (status) =>
+        status.state === 'stable' && status.regions.every((region) => region.ready && region.lagBytes === 0),
+      timeoutMs,
+    );
+  }
+
+  async stop(): Promise<void> {
+    for (const client of this.clients) client.close();
+    await this.cli(['down']);
+    await rm(this.dataDir, { recursive: true, force: true });
+  }
+}
