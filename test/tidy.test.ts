@@ -15,11 +15,16 @@ import {
 } from './tidy/rules.ts';
 
 const root = join(import.meta.dirname, '..');
-const paths = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], { cwd: root, encoding: 'utf8' })
+const paths = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], {
+  cwd: root,
+  encoding: 'utf8',
+})
   .split('\n')
   .filter((path) => /^(telemetry|storage|regions|gateway|test)\//.test(path));
 const read = (path: string): string => readFileSync(join(root, path), 'utf8');
-const sources: readonly SourceFile[] = paths.filter((path) => path.endsWith('.ts')).map((path) => ({ path, text: read(path) }));
+const sources: readonly SourceFile[] = paths
+  .filter((path) => path.endsWith('.ts'))
+  .map((path) => ({ path, text: read(path) }));
 const folders = ['telemetry', 'storage', 'regions', 'gateway', 'test'];
 const invariantsOf = { T: 'telemetry', S: 'storage', R: 'regions', G: 'gateway' } as const;
 const rulesOnly = (file: SourceFile): boolean => !file.path.startsWith('test/tidy');
@@ -57,7 +62,10 @@ describe('the tree is tidy', () => {
 
   for (const [letter, folder] of Object.entries(invariantsOf)) {
     it(`every invariant ${letter}… is declared in ${folder}/README.md and cited in code or tests`, () => {
-      const cited = sources.filter((file) => rulesOnly(file) && (file.path.startsWith(`${folder}/`) || file.path.startsWith(`test/${folder}/`)));
+      const cited = sources.filter(
+        (file) =>
+          rulesOnly(file) && (file.path.startsWith(`${folder}/`) || file.path.startsWith(`test/${folder}/`)),
+      );
       expect(invariants(letter, read(`${folder}/README.md`), cited)).toEqual([]);
     });
   }
@@ -67,8 +75,12 @@ describe('each rule sees a planted violation', () => {
   const file = (path: string, text: string): SourceFile => ({ path, text });
 
   it('an import against the flow', () => {
-    expect(importDirection(file('storage/core/a.ts', "import { b } from '../../regions/core/b.ts';"))).toHaveLength(1);
-    expect(importDirection(file('regions/core/b.ts', "import { a } from '../../storage/core/a.ts';"))).toEqual([]);
+    expect(
+      importDirection(file('storage/core/a.ts', "import { b } from '../../regions/core/b.ts';")),
+    ).toHaveLength(1);
+    expect(
+      importDirection(file('regions/core/b.ts', "import { a } from '../../storage/core/a.ts';")),
+    ).toEqual([]);
   });
 
   it('a core that looks at the clock, awaits, or imports a shell or a package', () => {
@@ -76,14 +88,18 @@ describe('each rule sees a planted violation', () => {
     expect(coreIsPure(file('storage/core/a.ts', 'async function f() {}'))).toHaveLength(1);
     expect(coreIsPure(file('storage/core/a.ts', "import { x } from '../shell/x.ts';"))).toHaveLength(1);
     expect(coreIsPure(file('storage/core/a.ts', "import fs from 'node:fs';"))).toHaveLength(1);
-    expect(coreIsPure(file('storage/core/a.ts', '// Date is an argument\nconst a = "process.env";'))).toEqual([]);
+    expect(coreIsPure(file('storage/core/a.ts', '// Date is an argument\nconst a = "process.env";'))).toEqual(
+      [],
+    );
   });
 
   it('a marker, a long file, a skipped test, a stray top-level entry', () => {
     expect(leftoverMarkers(file('storage/core/a.ts', `// ${'TO'}${'DO'} later`))).toHaveLength(1);
     expect(fileLength(file('storage/core/a.ts', 'x\n'.repeat(600)))).toHaveLength(1);
     expect(testsCanFail(file('test/a.test.ts', `it.${'only'}('x', () => {});`))).toHaveLength(1);
-    expect(topLevelLayout(['notes.txt', 'README.md', '.git'])).toEqual(['notes.txt is not part of the layout']);
+    expect(topLevelLayout(['notes.txt', 'README.md', '.git'])).toEqual([
+      'notes.txt is not part of the layout',
+    ]);
   });
 
   it('a file missing from its map, or mapped and missing', () => {
@@ -92,7 +108,9 @@ describe('each rule sees a planted violation', () => {
   });
 
   it('an invariant cited and not declared, or declared and not cited', () => {
-    const problems = invariants('S', '- **S1** one\n- **S2** two', [file('storage/core/a.ts', '// S1 and S3')]);
+    const problems = invariants('S', '- **S1** one\n- **S2** two', [
+      file('storage/core/a.ts', '// S1 and S3'),
+    ]);
     expect(problems).toHaveLength(2);
   });
 });

@@ -1,6 +1,7 @@
 /**
  * Commit times still of interest, in LSN order: from them the age of the oldest commit a secondary lacks is read.
- * When there are too many, every second one goes; the oldest always stays, so lag is never understated by thinning.
+ * When there are too many, neighbours become one that ends where the later ends and is as old as the earlier, so lag is
+ * never understated by thinning.
  */
 import assert from 'node:assert/strict';
 import type { Lsn } from '../../storage/core/ids.ts';
@@ -27,9 +28,10 @@ export class CommitMarks {
       const last = this.marks.at(-1);
       if (last === undefined || mark.lsn > last.lsn) this.marks.push(mark);
     }
-    if (this.marks.length - this.start <= this.limit) return;
-    this.marks = this.marks.slice(this.start).filter((_, index) => index % 2 === 0);
-    this.start = 0;
+    while (this.marks.length - this.start > this.limit) {
+      this.marks = thinned(this.marks.slice(this.start));
+      this.start = 0;
+    }
   }
 
   /** Drops what is durable by now. */
@@ -49,4 +51,14 @@ export class CommitMarks {
     this.marks = [];
     this.start = 0;
   }
+}
+
+/** The oldest mark as it is, and the rest two by two. */
+function thinned(marks: readonly CommitMark[]): CommitMark[] {
+  return marks.flatMap((mark, index) => {
+    if (index === 0) return [mark];
+    if (index % 2 === 0) return [];
+    const later = marks[index + 1] ?? mark;
+    return [{ lsn: later.lsn, commitTimeUs: Math.min(mark.commitTimeUs, later.commitTimeUs) }];
+  });
 }

@@ -3,6 +3,8 @@
  *
  * R24 The holder may acknowledge only while `now < (time before it sent its last acknowledged renewal) + ttl - margin`;
  *     a renewal nobody acknowledged counts as lost. Once lapsed, a reign is over: it never becomes valid again.
+ *     A renewal sent again at the same revision is the same change, which the first sending may have made: when it is
+ *     acknowledged at last, the time of the first sending counts (`writer-role.ts`).
  * R25 A challenger may challenge a revision only `ttl + margin` after it first saw that revision, and then has to win
  *     the compare-and-set on exactly that revision, which fails if the holder renewed in between.
  *

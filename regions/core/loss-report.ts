@@ -42,6 +42,8 @@ export type LossReport = z.infer<typeof lossReportSchema>;
 export class LossCollector {
   private readonly from: Lsn;
   private readonly to: Lsn;
+  /** Frames may be handed in again, whole or in part: nothing at or below this is counted twice. */
+  private reached: Lsn;
   private readonly commits: LostCommit[] = [];
   private count = 0;
   private first: number | null = null;
@@ -50,13 +52,16 @@ export class LossCollector {
   constructor(range: { readonly from: Lsn; readonly to: Lsn }) {
     this.from = range.from;
     this.to = range.to;
+    this.reached = range.from;
   }
 
+  /** Takes the next frame along the orphan; frames come in LSN order. */
   add(frame: ReceivedFrame): void {
     const decoded = decodeRecords(framePayload(frame.bytes), frame.header.base);
     if (decoded.kind === 'malformed') return;
     for (const record of decoded.records) {
-      if (record.kind !== 'commit' || record.lsn <= this.from || record.lsn > this.to) continue;
+      if (record.kind !== 'commit' || record.lsn <= this.reached || record.lsn > this.to) continue;
+      this.reached = record.lsn;
       this.count += 1;
       this.first ??= record.commitTimeUs;
       this.last = record.commitTimeUs;
@@ -83,21 +88,39 @@ export class LossCollector {
 }
 
 /**
- * One list per lost reign out of what several regions found: the same commit may be an orphan in more than one.
+ * One list per lost reign out of what several regions found: the same commit may be an orphan in more than one, and is
+ * counted once.
  */
 export function mergeLosses(reports: readonly LossReport[]): readonly LossReport[] {
   const byEpoch = new Map<number, LossReport>();
   for (const report of [...reports].sort((a, b) => b.count - a.count || a.region.localeCompare(b.region))) {
     const known = byEpoch.get(report.orphanEpoch);
-    if (known === undefined) {
-      byEpoch.set(report.orphanEpoch, report);
-      continue;
-    }
-    const have = new Set(known.commits.map((commit) => commit.lsn));
-    const more = report.commits.filter((commit) => !have.has(commit.lsn));
-    if (more.length === 0) continue;
-    const commits = [...known.commits, ...more].sort((a, b) => a.lsn - b.lsn);
-    byEpoch.set(report.orphanEpoch, { ...known, commits, count: Math.max(known.count, commits.length) });
+    byEpoch.set(report.orphanEpoch, known === undefined ? report : merged(known, report));
   }
   return [...byEpoch.values()].sort((a, b) => a.orphanEpoch - b.orphanEpoch);
+}
+
+/** @param known the report with more commits; its region and time of finding stay. */
+function merged(known: LossReport, other: LossReport): LossReport {
+  const have = new Set(known.commits.map((commit) => commit.lsn));
+  const more = other.commits.filter((commit) => !have.has(commit.lsn));
+  const commits = [...known.commits, ...more].sort((a, b) => a.lsn - b.lsn);
+  const count = Math.max(known.count, commits.length);
+  const fromLsn = Math.min(known.fromLsn, other.fromLsn);
+  const toLsn = Math.max(known.toLsn, other.toLsn);
+  return {
+    ...known,
+    fromLsn,
+    toLsn,
+    lostBytes: toLsn - fromLsn,
+    count,
+    firstCommitTimeUs: extreme(Math.min, known.firstCommitTimeUs, other.firstCommitTimeUs),
+    lastCommitTimeUs: extreme(Math.max, known.lastCommitTimeUs, other.lastCommitTimeUs),
+    truncated: count > commits.length,
+    commits,
+  };
+}
+
+function extreme(pick: (a: number, b: number) => number, a: number | null, b: number | null): number | null {
+  return a === null ? b : b === null ? a : pick(a, b);
 }

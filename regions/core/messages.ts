@@ -7,7 +7,7 @@
 import { z } from 'zod';
 import { viewOf } from '../../storage/core/bytes.ts';
 import { type Fork, forkSchema } from '../../storage/core/epoch-tree.ts';
-import { type Epoch, epoch, type Lsn, lsn, type RegionId, regionId } from '../../storage/core/ids.ts';
+import { type Epoch, epoch, genesisEpoch, type Lsn, lsn, type RegionId, regionId } from '../../storage/core/ids.ts';
 
 /** NATS subjects of one cluster. */
 export function subjectsOf(cluster: string) {
@@ -114,7 +114,19 @@ export function decodeShipped(bytes: Uint8Array): Parsed<Shipped & { readonly co
   const header = parseJson(shippedSchema, Buffer.from(bytes.buffer, bytes.byteOffset + 4, length).toString('utf8'));
   if (header.kind === 'malformed') return header;
   const { v: _, ...fields } = header.value;
+  if (fields.next < fields.start) return { kind: 'malformed', reason: `frames from ${fields.start} back to ${fields.next}` };
+  if (!isPath(fields.forks, fields.head)) return { kind: 'malformed', reason: `the forks are not the path to epoch ${fields.head}` };
   return { kind: 'ok', value: { ...fields, frames: bytes.subarray(4 + length) } };
+}
+
+/** Whether these forks, oldest first, lead from the root to `head`. */
+function isPath(forks: readonly Fork[], head: Epoch): boolean {
+  let at = genesisEpoch;
+  for (const fork of forks) {
+    if (fork.parent !== at || fork.epoch <= at) return false;
+    at = fork.epoch;
+  }
+  return at === head;
 }
 
 export function encodeAck(ack: ShipAck): Uint8Array {

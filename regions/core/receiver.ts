@@ -87,12 +87,14 @@ export class Receiver {
         if (this.stateNow.kind === 'joining' && this.stateNow.head === event.head) this.stateNow = { kind: 'waiting' };
         break;
       case 'durable':
+        if (this.stateNow.kind !== 'following') break;
         this.vcl = maxLsn(this.vcl, event.vcl);
         this.vdl = maxLsn(this.vdl, event.vdl);
         this.ack(false, nowMs);
         break;
       case 'lost':
-        this.stateNow = { kind: 'waiting' };
+        // A join under way has not been lost by what came before it.
+        if (this.stateNow.kind === 'following') this.stateNow = { kind: 'waiting' };
         break;
       case 'tick':
         if (nowMs - this.ackedAtMs >= shippingLimits.heartbeatMs) this.ack(false, nowMs);

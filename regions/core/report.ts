@@ -116,9 +116,15 @@ export class ClusterView {
     if (this.recordNow === null || record.n > this.recordNow.n) this.recordNow = record;
   }
 
+  /** Reports of regions that are not part of the deployment are passed over. */
   heard(report: Report, nowMs: number): void {
-    if (report.kind === 'region') this.regionReports.set(report.region, { report, atMs: nowMs });
-    else this.gatewayReports.set(`${report.region}/${report.gateway}`, { report, atMs: nowMs });
+    if (!this.regions.some((name) => name === report.region)) return;
+    if (report.kind === 'region') {
+      this.regionReports.set(report.region, { report, atMs: nowMs });
+      return;
+    }
+    for (const [name, heard] of this.gatewayReports) if (recent(heard, nowMs) === null) this.gatewayReports.delete(name);
+    this.gatewayReports.set(`${report.region}/${report.gateway}`, { report, atMs: nowMs });
   }
 
   /** The last report of a region, if it is recent. */
@@ -180,7 +186,10 @@ export class ClusterView {
     };
   }
 
-  /** Lag as the primary says; while the primary is silent, what it last said and the time since. */
+  /**
+   * Lag as the primary says. While the primary is silent, what it last said and the time since; of a region that had
+   * everything then, still 0: nothing is known that it lacks.
+   */
   private lag(name: string, last: RegionReport | null, nowMs: number): { readonly lagBytes: number; readonly lagMs: number } {
     const heard = this.regionReports.get(this.recordNow?.primary ?? '');
     const entry = heard?.report.lag.find((candidate) => candidate.region === name);

@@ -15,6 +15,8 @@ export type ShipperEvent =
   | { readonly kind: 'fetchFailed' }
   /** Whether the last `ship` left this process. */
   | { readonly kind: 'shipped'; readonly outcome: 'sent' | 'refused' }
+  /** What this path's VDL is by now: lag and heartbeats go on while the window is full and nothing is fetched. */
+  | { readonly kind: 'durable'; readonly vdl: Lsn }
   | { readonly kind: 'tick' };
 
 export type ShipperEffect =
@@ -26,12 +28,14 @@ export type ShipperEffect =
 /** Lag of one secondary, all on the primary's clock. */
 export interface Lag {
   readonly lagBytes: number;
-  /** Age of the oldest commit not yet durable there; 0 when it has them all. */
+  /**
+   * Age of the oldest commit not yet durable there; 0 when it has them all. Of a secondary whose missing commits were
+   * not read yet, and of one that has not spoken yet, how long it has been behind without progress.
+   */
   readonly lagMs: number;
   readonly online: boolean;
   readonly vdl: Lsn;
 }
-
 
 export class Shipper {
   private readonly head: Epoch;
@@ -46,6 +50,9 @@ export class Shipper {
   private fetching = false;
   private gapAt: Lsn | null = null;
   private gapAtMs = 0;
+  /** Behind since then, or without progress since then; null when caught up. */
+  private behindSinceMs: number | null = null;
+  private fetchNotBeforeMs = Number.NEGATIVE_INFINITY;
   private readonly marks = new CommitMarks(shippingLimits.commitMarksMax);
   private effects: ShipperEffect[] = [];
 
@@ -69,7 +76,14 @@ export class Shipper {
         break;
       case 'shipped':
         // What did not leave is read again; the log keeps it.
-        if (event.outcome === 'refused') this.rewind(nowMs);
+        if (event.outcome === 'refused') {
+          this.rewind(nowMs);
+          // Whatever refuses a message refuses the next one too for a while.
+          this.fetchNotBeforeMs = nowMs + shippingLimits.heartbeatMs;
+        }
+        break;
+      case 'durable':
+        this.vdl = maxLsn(this.vdl, event.vdl);
         break;
       case 'tick':
         this.tick(nowMs);
@@ -77,6 +91,7 @@ export class Shipper {
       default:
         unreachable(event);
     }
+    this.behindSinceMs = this.ackedVdl >= this.vdl ? null : (this.behindSinceMs ?? nowMs);
     return this.effects;
   }
 
@@ -84,36 +99,54 @@ export class Shipper {
   lag(nowMs: number, nowUs: number): Lag {
     const oldest = this.marks.oldest;
     const caughtUp = this.cursor !== null && this.ackedVdl >= this.vdl;
-    const ageMs = oldest === null || caughtUp ? 0 : Math.max(0, (nowUs - oldest.commitTimeUs) / 1000);
+    const commitAgeMs = oldest === null ? 0 : (nowUs - oldest.commitTimeUs) / 1000;
+    const behindMs = this.behindSinceMs === null ? 0 : nowMs - this.behindSinceMs;
     return {
       lagBytes: this.cursor === null ? this.vdl : Math.max(0, this.vdl - this.ackedVdl),
-      lagMs: ageMs,
-      online: nowMs - this.heardAtMs < shippingLimits.offlineAfterMs,
+      lagMs: caughtUp ? 0 : Math.max(0, commitAgeMs, behindMs),
+      online: this.isOnline(nowMs),
       vdl: this.ackedVdl,
     };
+  }
+
+  private isOnline(nowMs: number): boolean {
+    return nowMs - this.heardAtMs < shippingLimits.offlineAfterMs;
   }
 
   private acked(ack: ShipAck, nowMs: number): void {
     this.heardAtMs = nowMs;
     // A secondary still on another path has to join this one first; the heartbeats tell it where to.
     if (ack.head !== this.head) return;
+    const newGap = this.isNewGap(ack, nowMs);
+    if (newGap && ack.received < this.ackedVcl) this.wentBack(ack);
     if (ack.vcl > this.ackedVcl || ack.vdl > this.ackedVdl) this.progressAtMs = nowMs;
+    if (ack.vdl > this.ackedVdl) this.behindSinceMs = null;
     this.ackedVcl = maxLsn(this.ackedVcl, ack.vcl);
     this.ackedVdl = maxLsn(this.ackedVdl, ack.vdl);
     this.marks.settle(this.ackedVdl);
-    // It may also have gone back: a secondary whose agent restarted resumes from what is durable there.
-    if (this.cursor === null || ack.received > this.cursor || (ack.gap && this.isNewGap(ack.received, nowMs))) {
+    if (this.cursor === null || ack.received > this.cursor || newGap) {
       this.cursor = ack.received;
       this.progressAtMs = nowMs;
     }
-    this.fetch();
+    this.fetch(nowMs);
+  }
+
+  /**
+   * A secondary that joined anew resumes from its VDL, which is below the VCL it acknowledged, and far below when its
+   * nodes were lost: its credit, and its lag, count from there.
+   */
+  private wentBack(ack: ShipAck): void {
+    this.ackedVcl = ack.vcl;
+    this.ackedVdl = ack.vdl;
+    this.marks.clear();
   }
 
   /** Every message that was behind the lost one complains of the same gap; one new start per gap is enough. */
-  private isNewGap(received: Lsn, nowMs: number): boolean {
-    const same = this.gapAt === received && nowMs - this.gapAtMs < shippingLimits.heartbeatMs;
+  private isNewGap(ack: ShipAck, nowMs: number): boolean {
+    if (!ack.gap) return false;
+    const same = this.gapAt === ack.received && nowMs - this.gapAtMs < shippingLimits.heartbeatMs;
     if (same) return false;
-    this.gapAt = received;
+    this.gapAt = ack.received;
     this.gapAtMs = nowMs;
     return true;
   }
@@ -130,12 +163,15 @@ export class Shipper {
     } else if (this.cursor !== null && event.from === this.cursor) {
       this.beat(nowMs);
     }
-    this.fetch();
+    this.fetch(nowMs);
   }
 
-  private fetch(): void {
-    if (this.fetching || this.cursor === null) return;
-    if (this.cursor - this.ackedVcl >= shippingLimits.windowBytes) return;
+  private fetch(nowMs: number): void {
+    if (this.fetching || this.cursor === null || nowMs < this.fetchNotBeforeMs) return;
+    // Nobody there: heartbeats go on, and its next acknowledgement starts this again.
+    if (!this.isOnline(nowMs)) return;
+    // R8: what a fetch brings is sent, so there has to be credit for all that it may bring.
+    if (this.cursor - this.ackedVcl + shippingLimits.messageBytes > shippingLimits.windowBytes) return;
     this.fetching = true;
     this.effects.push({ kind: 'fetch', from: this.cursor, known: this.vdl });
   }
@@ -150,7 +186,7 @@ export class Shipper {
     const waiting = this.cursor !== null && this.cursor > this.ackedVcl;
     if (waiting && nowMs - this.progressAtMs >= shippingLimits.resendAfterMs) this.rewind(nowMs);
     if (nowMs - this.sentAtMs >= shippingLimits.heartbeatMs) this.beat(nowMs);
-    this.fetch();
+    this.fetch(nowMs);
   }
 
   private beat(nowMs: number): void {

@@ -57,7 +57,9 @@ export class EpochTree {
 
   constructor(forks: readonly Fork[] = []) {
     for (const fork of [...forks].sort((a, b) => ascending(a.epoch, b.epoch))) {
-      assert(this.add(fork) !== 'conflict', `S3: the tree holds two forks of epoch ${fork.epoch}`);
+      const outcome = this.add(fork);
+      assert(outcome !== 'conflict', `S3: the tree holds two forks of epoch ${fork.epoch}`);
+      assert(outcome !== 'orphan', `S3: the tree holds epoch ${fork.epoch} without its parent ${fork.parent}`);
     }
   }
 

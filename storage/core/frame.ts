@@ -137,3 +137,21 @@ export function splitFrames(bytes: Uint8Array, offset = 0): SplitFrames {
   }
   return { kind: 'frames', frames };
 }
+
+/**
+ * LSNs covered by frames laid back to back that this process has itself encoded or checked; null when there are none.
+ * Reads only lengths and positions.
+ */
+export function parseFrameExtent(bytes: Uint8Array): { readonly from: Lsn; readonly to: Lsn } | null {
+  let from: number | null = null;
+  let to = 0;
+  for (let at = 0; at + frameHeaderBytes <= bytes.length; ) {
+    const view = new DataView(bytes.buffer, bytes.byteOffset + at, frameHeaderBytes);
+    const payloadBytes = view.getUint32(4, true);
+    const base = readU64(view, 16);
+    from ??= base;
+    to = base + payloadBytes;
+    at += frameHeaderBytes + payloadBytes;
+  }
+  return from === null ? null : { from: lsn(from), to: lsn(to) };
+}

@@ -42,9 +42,12 @@ export function pgId(value: number): PgId {
   return value as PgId;
 }
 
-/** @throws AssertionError when `value` is not a page number SQLite could use (1 to 2^32 - 2). */
+/** Whether `value` is a page number SQLite could use (1 to 2^32 - 2). */
+export const isPageNo = (value: number): boolean => Number.isInteger(value) && value >= 1 && value < uint32Max;
+
+/** @throws AssertionError when `value` is not a page number, see `isPageNo`. */
 export function pageNo(value: number): PageNo {
-  assert(Number.isInteger(value) && value >= 1 && value < uint32Max, `a page number counts from 1, not ${value}`);
+  assert(isPageNo(value), `a page number counts from 1, not ${value}`);
   return value as PageNo;
 }
 

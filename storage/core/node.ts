@@ -270,8 +270,11 @@ export class StorageNode {
 
   private learn(request: AppendRequest, nowMs: number): void {
     const { head, vdl } = request.durable;
-    const newer = head > this.durablePoint.head || (head === this.durablePoint.head && vdl > this.durablePoint.vdl);
-    if (request.lowWater > this.lowWaterLsn) this.lowWaterLsn = request.lowWater;
+    const told = this.durablePoint;
+    const newer = head > told.head || (head === told.head && vdl > told.vdl);
+    // A new head may have gone back behind what nobody read any more on the old one.
+    if (head > told.head) this.lowWaterLsn = request.lowWater;
+    else if (head === told.head) this.lowWaterLsn = maxLsn(this.lowWaterLsn, request.lowWater);
     if (!newer) return;
     // The first word of a new head may know less than what its path already had durable here.
     this.durablePoint = { head, vdl: maxLsn(vdl, this.durableOn(head)) };
@@ -386,43 +389,46 @@ export class StorageNode {
     else this.replyAfterState(caller, reply);
   }
 
-  /** @returns false when a fork contradicts the tree; `added` tells whether anything changed. */
-  private addForks(forks: readonly Fork[]): { readonly conflict: Fork | null; readonly added: boolean } {
+  /**
+   * Takes forks in up to the first that contradicts the tree, and saves what it took: from now on frames of those
+   * epochs may arrive (S4). @returns the fork that contradicts.
+   */
+  private addForks(forks: readonly Fork[]): Fork | null {
+    let conflict: Fork | null = null;
     let added = false;
     for (const fork of forks) {
       const outcome = this.tree.add(fork);
-      if (outcome === 'conflict' || outcome === 'orphan') return { conflict: fork, added };
+      if (outcome === 'conflict' || outcome === 'orphan') {
+        conflict = fork;
+        break;
+      }
       if (outcome === 'known') continue;
       added = true;
       this.effects.push({ kind: 'forked', fork });
     }
-    return { conflict: null, added };
+    if (added) this.persistState([]);
+    return conflict;
   }
 
   private fork(caller: Caller | null, authority: Epoch, forks: readonly Fork[]): void {
     if (this.refusesAuthority(caller, authority)) return;
-    const { conflict, added } = this.addForks(forks);
+    const conflict = this.addForks(forks);
     if (conflict !== null) {
       this.refuse(caller, 'EPOCH_CONFLICT', `epoch ${conflict.epoch} from (${conflict.parent}, ${conflict.forkLsn}) contradicts this node's tree`);
       return;
     }
-    const reply = (): StorageReply => ({ kind: 'forked' });
-    if (added) this.persistState(caller === null ? [] : [{ caller, reply }]);
-    else this.replyAfterState(caller, reply);
+    this.replyAfterState(caller, () => ({ kind: 'forked' }));
   }
 
   private survey(caller: Caller | null, request: SurveyRequest): void {
     if (this.refusesAuthority(caller, request.authority)) return;
-    const { conflict, added } = this.addForks(request.forks);
+    const conflict = this.addForks(request.forks);
     if (conflict !== null || !this.tree.has(request.head)) {
       this.refuse(caller, 'EPOCH_CONFLICT', `the path to epoch ${request.head} does not fit this node's tree`);
       return;
     }
-    if (caller === null) return;
-    const reply = () => this.surveyed(request.head);
     // Frames still on their way to the disk may stay out: since the seal they can no longer be acknowledged (S2).
-    if (added) this.persistState([{ caller, reply }]);
-    else this.replyAfterState(caller, reply);
+    this.replyAfterState(caller, () => this.surveyed(request.head));
   }
 
   private surveyed(head: Epoch): StorageReply {
@@ -498,9 +504,7 @@ export class StorageNode {
 
   private repaired(frames: Uint8Array, forks: readonly Fork[]): void {
     this.repairing = false;
-    const { conflict, added } = this.addForks(forks);
-    if (conflict !== null) return;
-    if (added) this.persistState([]);
+    if (this.addForks(forks) !== null) return;
     const split = splitFrames(frames);
     if (split.kind === 'bad') return;
     const spans = this.inspect(null, split.frames);

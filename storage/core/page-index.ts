@@ -15,7 +15,9 @@ export interface PageEntry {
   readonly lsn: Lsn;
   readonly kind: 'delta' | 'image' | 'folded';
   /** The frame that holds the record, and where in its payload; null for a folded image, which lies in the image store. */
-  readonly at: { readonly frame: HeldFrame; readonly offset: number; readonly length: number } | null;
+  readonly frame: HeldFrame | null;
+  readonly offset: number;
+  readonly length: number;
 }
 
 /** How to build a page: from zeros or the first entry when that is an image, then every other entry in order. */
@@ -51,7 +53,9 @@ export class PageIndex {
         epoch: frame.epoch,
         lsn: span.lsn,
         kind: span.kind === 'pageImage' ? 'image' : 'delta',
-        at: { frame, offset: span.offset, length: span.length },
+        frame,
+        offset: span.offset,
+        length: span.length,
       };
       this.insert(span.page, entry);
     }
@@ -107,15 +111,27 @@ export class PageIndex {
       const plan = this.plan(page, head, lowWater);
       if (plan === null || plan === 'foldedAway') continue;
       const last = plan.entries.at(-1);
-      if (last === undefined || plan.entries.length <= nodeLimits.chainLengthMax / 2) continue;
-      return { plan, result: { epoch: last.epoch, lsn: last.lsn, kind: 'folded', at: null } };
+      if (last === undefined) continue;
+      const result: PageEntry = { epoch: last.epoch, lsn: last.lsn, kind: 'folded', frame: null, offset: 0, length: 0 };
+      if (this.replacedBy(plan, result).size > nodeLimits.chainLengthMax / 2) return { plan, result };
     }
     return null;
   }
 
+  /** What nobody needs beside the image: the entries it was folded from, and those that a whole page among them hid. */
+  private replacedBy(plan: PagePlan, result: PageEntry): ReadonlySet<PageEntry> {
+    const first = plan.entries[0]?.lsn ?? zeroLsn;
+    const gone = new Set(plan.entries);
+    for (const entry of this.chains.get(plan.page) ?? []) {
+      if (entry.lsn >= first) break;
+      if (this.tree.visible(result.epoch, result.lsn, entry)) gone.add(entry);
+    }
+    return gone;
+  }
+
   /** Replaces what was folded by its image, which the image store holds by now. */
   fold(plan: PagePlan, result: PageEntry): void {
-    const gone = new Set(plan.entries);
+    const gone = this.replacedBy(plan, result);
     // Records that only another path sees stay: a read along that path meets the image first and is told (foldedAway).
     const chain = (this.chains.get(plan.page) ?? []).filter((entry) => !gone.has(entry));
     this.chains.set(plan.page, chain);

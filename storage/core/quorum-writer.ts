@@ -57,7 +57,10 @@ interface NodeLink {
   acked: number;
   inFlight: number;
   retryAtMs: number;
+  /** It was asked how far it is, or is to be asked; no frames leave before the answer. */
   probing: boolean;
+  /** The question has not left yet. */
+  probeDue: boolean;
   toldVdl: Lsn;
   toldAtMs: number;
   /** Times it was asked, while idle, about frames it has answered for and its SCLs do not cover. */
@@ -179,7 +182,7 @@ export class QuorumWriter {
         this.rewind(this.link(event.node), nowMs + volumeLimits.retryAfterMs);
         break;
       case 'forked':
-        this.probe(this.link(event.node));
+        if (this.link(event.node).up) this.probe(this.link(event.node));
         break;
       case 'tick':
         this.tick(nowMs);
@@ -209,6 +212,7 @@ export class QuorumWriter {
   /** An empty append asks a node how far it is, so that only what it lacks is sent. */
   private probe(link: NodeLink): void {
     link.probing = true;
+    link.probeDue = false;
     link.inFlight = 1;
     this.effects.push({ kind: 'append', node: link.node, request: this.request([]) });
   }
@@ -231,7 +235,7 @@ export class QuorumWriter {
       link.scls.set(pg, scl);
       this.pgcls.set(pg, pgcl([...this.links.values()].map((other) => other.scls.get(pg) ?? zeroLsn)));
     }
-    if (link.probing) {
+    if (link.probing && !link.probeDue) {
       link.probing = false;
       link.cursor = this.first;
     }
@@ -291,18 +295,21 @@ export class QuorumWriter {
     }
     if (code === 'UNKNOWN_EPOCH') {
       link.inFlight = 1;
+      link.probing = true;
+      link.probeDue = false;
       this.effects.push({ kind: 'fork', node: link.node, forks: this.forks });
       return;
     }
     this.rewind(link, nowMs + volumeLimits.refusedRetryMs);
   }
 
-  /** Sends again, later, whatever this node has not acknowledged. */
+  /** Asks again, later, how far this node is, and sends it whatever it lacks. */
   private rewind(link: NodeLink, retryAtMs: number): void {
     link.inFlight = 0;
     link.cursor = this.first;
     link.retryAtMs = retryAtMs;
-    link.probing = false;
+    link.probing = true;
+    link.probeDue = true;
   }
 
   private sendAll(nowMs: number): void {
@@ -310,7 +317,9 @@ export class QuorumWriter {
   }
 
   private send(link: NodeLink, nowMs: number): void {
-    if (!link.up || link.probing || nowMs < link.retryAtMs) return;
+    if (!link.up || nowMs < link.retryAtMs) return;
+    if (link.probeDue) this.probe(link);
+    if (link.probing) return;
     link.cursor = Math.max(link.cursor, link.acked, this.first);
     while (link.inFlight < volumeLimits.appendsInFlightMax && link.cursor < this.end) {
       const request = this.nextAppend(link);
@@ -395,6 +404,7 @@ function newLink(node: NodeId): NodeLink {
     inFlight: 0,
     retryAtMs: 0,
     probing: false,
+    probeDue: false,
     toldVdl: zeroLsn,
     toldAtMs: 0,
     inquiries: 0,

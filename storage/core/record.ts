@@ -13,7 +13,7 @@
  */
 import assert from 'node:assert/strict';
 import { ByteReader, readU64, varintBytes, viewOf, writeU64, writeVarint } from './bytes.ts';
-import { type Lsn, lsn, type PageNo, type PgId, pageNo, pgId, unreachable } from './ids.ts';
+import { isPageNo, type Lsn, lsn, type PageNo, type PgId, pageNo, pgId, unreachable } from './ids.ts';
 import { redoLimits } from './limits.ts';
 
 const recordType = { pageDelta: 1, pageImage: 2, commit: 3 } as const;
@@ -193,7 +193,7 @@ function decodeBody(type: number, body: Uint8Array): RedoRecord | string {
     case recordType.pageImage: {
       const reader = new ByteReader(body);
       const page = reader.varint();
-      if (reader.failed || page < 1) return 'a page image has no page number';
+      if (reader.failed || !isPageNo(page)) return 'a page image has no page number';
       if (reader.remaining !== redoLimits.pageBytes) return `a page image holds ${reader.remaining} bytes`;
       return { kind: 'pageImage', page: pageNo(page), bytes: reader.take(reader.remaining) };
     }
@@ -214,7 +214,7 @@ function decodeBody(type: number, body: Uint8Array): RedoRecord | string {
 function decodeDelta(body: Uint8Array): PageDelta | string {
   const reader = new ByteReader(body);
   const page = reader.varint();
-  if (reader.failed || page < 1) return 'a page delta has no page number';
+  if (reader.failed || !isPageNo(page)) return 'a page delta has no page number';
   const runs: PageRun[] = [];
   while (reader.remaining > 0) {
     const offset = reader.varint();
@@ -232,7 +232,8 @@ function decodeDelta(body: Uint8Array): PageDelta | string {
  * @returns the page after: `image` itself for a delta, a copy of the record's bytes for an image.
  */
 export function applyChange(image: Uint8Array, change: PageChange): Uint8Array {
-  if (change.kind === 'pageImage') return change.bytes.slice();
+  // Not slice(): of a Buffer, which is what a log or a socket hands out, that is a view of the same memory.
+  if (change.kind === 'pageImage') return new Uint8Array(change.bytes);
   for (const run of change.runs) image.set(run.bytes, run.offset);
   return image;
 }
@@ -314,7 +315,7 @@ export function spansOf(payload: Uint8Array, base: Lsn): readonly RecordSpan[] |
     const kind = kindOf(type);
     if (kind === null) return null;
     const page = kind === 'commit' ? null : new ByteReader(body).varint();
-    if (page === 0) return null;
+    if (page !== null && !isPageNo(page)) return null;
     spans.push({
       kind,
       page: page === null ? null : pageNo(page),
@@ -332,14 +333,14 @@ function kindOf(type: number): RedoRecord['kind'] | null {
   return type === recordType.commit ? 'commit' : null;
 }
 
-/** Splits encoded records into stretches of at most `bytesMax`, never inside a record. */
+/** Splits encoded records into stretches of at most `bytesMax`, never inside a record: one longer than that stays whole. */
 export function splitRun(bytes: Uint8Array, bytesMax: number): readonly Uint8Array[] {
   if (bytes.length <= bytesMax) return [bytes];
   const parts: Uint8Array[] = [];
   let start = 0;
   for (const span of spansOf(bytes, lsn(0)) ?? []) {
     const end = span.offset + span.length;
-    if (end - start > bytesMax) {
+    if (end - start > bytesMax && span.offset > start) {
       parts.push(bytes.subarray(start, span.offset));
       start = span.offset;
     }

@@ -85,6 +85,8 @@ export class Recovery {
   private tree = new EpochTree();
   private phaseNow: RecoveryPhase = 'sealing';
   private startedAtMs = 0;
+  /** All six hold nothing at all: this volume begins. */
+  private isNew = false;
   /** The path being surveyed. */
   private head: Epoch = genesisEpoch;
   private vdl: Lsn = zeroLsn;
@@ -145,10 +147,11 @@ export class Recovery {
         this.refused(peer, reply, nowMs);
         return;
       case 'sealed':
-        if (this.phaseNow !== 'sealing') return;
         peer.sealed = true;
         peer.fresh = reply.fresh;
         peer.empty = reply.empty;
+        // One that speaks later is a copy more, but no history: the first four know every fork a quorum recorded.
+        if (this.phaseNow !== 'sealing') return;
         for (const fork of reply.forks) {
           assert(this.tree.add(fork) !== 'conflict', `S3: two nodes disagree about epoch ${fork.epoch}`);
         }
@@ -218,23 +221,46 @@ export class Recovery {
     }
   }
 
-  /** Fence: with four promises no older writer finds a quorum among the rest (S2). */
-  private seal(nowMs: number): void {
+  private askSeals(nowMs: number): void {
     for (const peer of this.idle(nowMs)) {
       if (!peer.sealed) this.send(peer, { kind: 'seal', branch: this.goal.branch, epoch: this.goal.epoch });
     }
+  }
+
+  private askSurveys(nowMs: number): void {
+    const forks = this.tree.forksOf(this.head);
+    for (const peer of this.idle(nowMs)) {
+      if (!peer.sealed || peer.survey !== null) continue;
+      this.send(peer, { kind: 'survey', authority: this.goal.epoch, head: this.head, forks });
+    }
+  }
+
+  /** Fence: with four promises no older writer finds a quorum among the rest (S2). */
+  private seal(nowMs: number): void {
+    this.askSeals(nowMs);
     const sealed = [...this.peers.values()].filter((peer) => peer.sealed);
     const witnesses = sealed.filter((peer) => !peer.fresh).length;
     const allHere = sealed.length === quorumLimits.copies;
     // The two slowest get a moment: the more answers, the less there is to copy afterwards.
     if (!allHere && (sealed.length < quorumLimits.writeQuorum || nowMs - this.startedAtMs < recoveryLimits.graceMs)) return;
     // S6: nodes that came back empty know nothing; three that did not must speak, unless the whole region is new.
-    const isNew = allHere && sealed.every((peer) => peer.empty);
-    if (witnesses < quorumLimits.readQuorum && !isNew) {
+    this.isNew = allHere && sealed.every((peer) => peer.empty);
+    if (witnesses < quorumLimits.readQuorum && !this.isNew) {
       if (allHere) this.finish({ kind: 'failed', reason: `only ${witnesses} of six storage nodes hold their data; three are needed` });
       return;
     }
-    this.head = this.tree.headOf(this.goal.branch);
+    // A writer continues what this region has; a follower takes the path it was given, whatever it had before.
+    for (const fork of this.goal.kind === 'follow' ? this.goal.forks : []) {
+      const outcome = this.tree.add(fork);
+      if (outcome === 'added' || outcome === 'known') continue;
+      this.finish({ kind: 'failed', reason: `the primary's epoch ${fork.epoch} contradicts what this region recorded` });
+      return;
+    }
+    this.head = this.goal.kind === 'fork' ? this.tree.headOf(this.goal.branch) : this.goal.head;
+    if (!this.tree.has(this.head)) {
+      this.finish({ kind: 'failed', reason: `no storage node knows epoch ${this.head}` });
+      return;
+    }
     if (this.goal.kind === 'fork' && this.head > this.goal.epoch) {
       this.finish({ kind: 'fenced', by: this.head });
       return;
@@ -248,14 +274,13 @@ export class Recovery {
   }
 
   private survey(nowMs: number): void {
-    const forks = this.tree.forksOf(this.head);
-    for (const peer of this.idle(nowMs)) {
-      if (!peer.sealed || peer.survey !== null) continue;
-      this.send(peer, { kind: 'survey', authority: this.goal.epoch, head: this.head, forks });
-    }
+    this.askSurveys(nowMs);
+    // One that sealed may be gone by now, and another here instead.
+    this.askSeals(nowMs);
     const surveyed = [...this.peers.values()].filter((peer) => peer.survey !== null);
+    const witnesses = surveyed.filter((peer) => !peer.fresh).length;
     const awaited = [...this.peers.values()].filter((peer) => peer.sealed && peer.busy).length;
-    if (surveyed.length < quorumLimits.writeQuorum) return;
+    if (surveyed.length < quorumLimits.writeQuorum || (witnesses < quorumLimits.readQuorum && !this.isNew)) return;
     if (awaited > 0 && nowMs - this.startedAtMs < recoveryLimits.graceMs) return;
     const answers = surveyed.flatMap((peer) => (peer.survey === null ? [] : [peer.survey]));
     if (this.goal.kind === 'inspect') {
@@ -276,14 +301,9 @@ export class Recovery {
       this.replicated();
       return;
     }
-    for (const peer of this.idle(nowMs)) {
-      // A node that returned, or one whose copy was interrupted, is asked where it stands.
-      if (peer.sealed && peer.survey === null) {
-        this.send(peer, { kind: 'survey', authority: this.goal.epoch, head: this.head, forks: this.tree.forksOf(this.head) });
-      } else if (!peer.sealed) {
-        this.send(peer, { kind: 'seal', branch: this.goal.branch, epoch: this.goal.epoch });
-      }
-    }
+    // A node that returned, or one whose copy was interrupted, is asked where it stands.
+    this.askSurveys(nowMs);
+    this.askSeals(nowMs);
     const targets = surveyed
       .filter((peer) => (peer.survey?.volumeEnd ?? zeroLsn) < this.vdl)
       .sort((a, b) => (b.survey?.volumeEnd ?? 0) - (a.survey?.volumeEnd ?? 0))
@@ -322,7 +342,8 @@ export class Recovery {
 
   private holds(peer: Peer, at: Lsn): boolean {
     if (peer.survey === null) return false;
-    return peer.survey.volumeEnd > at || peer.survey.chain.some(([base, end]) => base <= at && end > at);
+    // Below what it was told is durable a survey lists nothing: behind a hole it may hold this all the same.
+    return peer.survey.volumeEnd > at || peer.survey.vdl > at || peer.survey.chain.some(([base, end]) => base <= at && end > at);
   }
 
   private fetched(donor: Peer, frames: Uint8Array, next: Lsn): void {

@@ -50,13 +50,17 @@ class EpochFrames {
     return true;
   }
 
-  chainOf(pg: PgId): PgChain {
+  private chainOf(pg: PgId): PgChain {
     let chain = this.chains.get(pg);
     if (chain === undefined) {
       chain = new PgChain(this.start);
       this.chains.set(pg, chain);
     }
     return chain;
+  }
+
+  sclOf(pg: PgId): Lsn {
+    return this.chains.get(pg)?.scl ?? this.start;
   }
 
   get pgs(): readonly PgId[] {
@@ -157,12 +161,13 @@ export class Segment {
     const fork = this.tree.startOf(head);
     const end = this.volumeEnd(head);
     if (end < fork) return end;
-    return this.epochs.get(head)?.chainOf(pg).scl ?? fork;
+    return this.epochs.get(head)?.sclOf(pg) ?? fork;
   }
 
-  /** SCLs of every group that has records in `head` itself. */
+  /** SCLs of every group that has records along the path to `head`. */
   scls(head: Epoch): readonly (readonly [PgId, Lsn])[] {
-    return (this.epochs.get(head)?.pgs ?? []).map((pg) => [pg, this.scl(head, pg)] as const);
+    const pgs = new Set(this.tree.path(head).flatMap((step) => this.epochs.get(step.epoch)?.pgs ?? []));
+    return [...pgs].map((pg) => [pg, this.scl(head, pg)] as const);
   }
 
   /**

@@ -78,6 +78,11 @@ export class Volume {
     return this.nextLsn - this.quorum.vdl;
   }
 
+  /** Redo committed and not yet framed. */
+  get unflushedBytes(): number {
+    return this.open.reduce((bytes, run) => bytes + run.byteLength, 0);
+  }
+
   /** False at the back-pressure bound: new transactions have to wait, memory does not grow (S8). */
   get hasRoom(): boolean {
     return this.outstandingBytes < volumeLimits.outstandingBytesMax;

@@ -29,10 +29,12 @@ export interface AppendFacts {
   readonly acks: readonly AppendAck[];
 }
 
-interface Batch extends AppendFacts {
-  sentAtUs: number;
+interface Batch {
+  readonly facts: Omit<AppendFacts, 'sentAtUs' | 'acks'> & {
+    sentAtUs: number;
+    readonly acks: (Omit<AppendAck, 'quorum'> & { quorum: boolean })[];
+  };
   readonly sentTo: Map<NodeId, number>;
-  readonly acks: { node: NodeId; az: string; sentAtUs: number; ackedAtUs: number; quorum: boolean }[];
 }
 
 /** Durable batches that still wait for the acknowledgements of slow nodes; older ones are let go. */
@@ -54,13 +56,13 @@ export class AppendRecorder {
   }
 
   flushed(lsnFrom: Lsn, lsnTo: Lsn): void {
-    this.batches.push({ epoch: this.epoch, lsnFrom, lsnTo, sentAtUs: 0, sentTo: new Map(), acks: [] });
+    this.batches.push({ facts: { epoch: this.epoch, lsnFrom, lsnTo, sentAtUs: 0, acks: [] }, sentTo: new Map() });
   }
 
   sent(node: NodeId, request: AppendRequest): void {
     const nowUs = this.nowUs();
     this.each(request, (batch) => {
-      if (batch.sentAtUs === 0) batch.sentAtUs = nowUs;
+      if (batch.facts.sentAtUs === 0) batch.facts.sentAtUs = nowUs;
       if (!batch.sentTo.has(node)) batch.sentTo.set(node, nowUs);
     });
   }
@@ -70,20 +72,20 @@ export class AppendRecorder {
     const { to } = this.extent(request);
     this.each(request, (batch) => {
       const sentAtUs = batch.sentTo.get(node);
-      if (sentAtUs === undefined || batch.lsnTo > to || batch.acks.some((ack) => ack.node === node)) return;
-      batch.acks.push({ node, az: this.azOf(node), sentAtUs, ackedAtUs, quorum: false });
+      if (sentAtUs === undefined || batch.facts.lsnTo > to || batch.facts.acks.some((ack) => ack.node === node)) return;
+      batch.facts.acks.push({ node, az: this.azOf(node), sentAtUs, ackedAtUs, quorum: false });
     });
   }
 
   /** @returns the batches that became durable with this. */
   durable(vcl: Lsn, by: NodeId): readonly AppendFacts[] {
     const from = this.durableCount;
-    for (let batch = this.batches[this.durableCount]; batch !== undefined && batch.lsnTo <= vcl; batch = this.batches[this.durableCount]) {
+    for (let batch = this.batches[this.durableCount]; batch !== undefined && batch.facts.lsnTo <= vcl; batch = this.batches[this.durableCount]) {
       this.durableCount += 1;
-      const decisive = batch.acks.find((ack) => ack.node === by);
+      const decisive = batch.facts.acks.find((ack) => ack.node === by);
       if (decisive !== undefined) decisive.quorum = true;
     }
-    const decided = this.batches.slice(from, this.durableCount);
+    const decided = this.batches.slice(from, this.durableCount).map((batch) => batch.facts);
     if (this.durableCount > 2 * lateMax) {
       this.batches = this.batches.slice(this.durableCount - lateMax);
       this.durableCount = lateMax;
@@ -96,8 +98,8 @@ export class AppendRecorder {
     // What is acknowledged is nearly always near the end.
     for (let at = this.batches.length - 1; at >= 0; at--) {
       const batch = this.batches[at];
-      if (batch === undefined || batch.lsnTo <= from) return;
-      if (batch.lsnFrom < to) visit(batch);
+      if (batch === undefined || batch.facts.lsnTo <= from) return;
+      if (batch.facts.lsnFrom < to) visit(batch);
     }
   }
 

@@ -44,6 +44,9 @@ export const pageReaderBounds = {
   spansPerTurn: 4_000,
   /** Time folding may take out of one tick. */
   foldMsPerTick: 4,
+  /** Pages, and about how many bytes of frames, folded together. */
+  foldPages: 32,
+  foldBytes: 2 * 1024 * 1024,
   /** Folding rests this long after an image could not be written. */
   foldRetryMs: 30_000,
   /** Folding rests this long after a read that needed what had been folded away. */
@@ -135,11 +138,8 @@ export class PageReader {
     this.folding = true;
     this.indexAll();
     const until = now() + this.bounds.foldMsPerTick;
-    let next = this.index.nextFold(point.head, lowWater);
-    while (next !== null) {
-      if (!(await this.foldOne(next.plan, next.result))) break;
+    while (await this.foldSome(point.head, lowWater)) {
       if (now() >= until || this.isRebuilding || this.closed) break;
-      next = this.index.nextFold(point.head, lowWater);
     }
     this.folding = false;
   }
@@ -196,7 +196,7 @@ export class PageReader {
   private async build(started: readonly (Started | null)[]): Promise<readonly (Uint8Array | null)[] | string> {
     const frames = new Set<HeldFrame>();
     for (const start of started) {
-      for (const entry of start?.plan.entries ?? []) if (entry.at !== null) frames.add(entry.at.frame);
+      for (const entry of start?.plan.entries ?? []) if (entry.frame !== null) frames.add(entry.frame);
     }
     const wanted = [...frames].sort((a, b) => a.position.file - b.position.file || a.position.offset - b.position.offset);
     const read = await this.options.frames.read(wanted);
@@ -215,30 +215,60 @@ export class PageReader {
     return pages;
   }
 
-  private async foldOne(plan: PagePlan, result: PageEntry): Promise<boolean> {
+  /** Folds some pages together, since pages changed at the same time share frames. @returns whether there may be more. */
+  private async foldSome(head: Epoch, lowWater: Lsn): Promise<boolean> {
     const { generation } = this;
-    const start = this.start(plan);
-    if (start === 'lost') return false;
-    const built = await this.build([start]);
-    const image = typeof built === 'string' ? null : (built[0] ?? null);
-    if (image === null || generation !== this.generation || this.closed) return false;
-    const { images, onTrouble, now } = this.options;
-    const key = keyOf(plan.page, result);
+    const folds: { readonly started: Started; readonly result: PageEntry }[] = [];
+    const frames = new Set<HeldFrame>();
+    let bytes = 0;
+    while (folds.length < this.bounds.foldPages && bytes < this.bounds.foldBytes) {
+      const next = this.index.nextFold(head, lowWater);
+      if (next === null) break;
+      const started = this.start(next.plan);
+      if (started === 'lost') return false;
+      folds.push({ started, result: next.result });
+      for (const { frame } of next.plan.entries) {
+        if (frame === null || frames.has(frame)) continue;
+        frames.add(frame);
+        bytes += frame.position.length;
+      }
+    }
+    if (folds.length === 0) return false;
+    const built = await this.build(folds.map(({ started }) => started));
+    if (typeof built === 'string' || generation !== this.generation || this.closed) return false;
+    const images = folds.map(({ started, result }, at) => ({ plan: started.plan, result, image: built[at] ?? null }));
+    if (!(await this.store(images)) || generation !== this.generation) return false;
+    for (const { plan, result } of images) this.index.fold(plan, result);
+    this.counters.pagesFolded += images.length;
+    await this.removeReplaced(images.map(({ plan }) => plan));
+    return true;
+  }
+
+  private async store(images: readonly { readonly plan: PagePlan; readonly result: PageEntry; readonly image: Uint8Array | null }[]): Promise<boolean> {
     try {
-      await images.put(key, image);
+      await Promise.all(
+        images.map(({ plan, result, image }) => (image === null ? undefined : this.options.images.put(keyOf(plan.page, result), image))),
+      );
+      return true;
     } catch (error) {
-      this.noFoldBeforeMs = now() + this.bounds.foldRetryMs;
-      onTrouble('a page image could not be written', String(error));
+      this.noFoldBeforeMs = this.options.now() + this.bounds.foldRetryMs;
+      this.options.onTrouble('a page image could not be written', String(error));
       return false;
     }
-    if (generation !== this.generation) return false;
-    this.index.fold(plan, result);
-    this.counters.pagesFolded += 1;
-    const replaced = plan.entries[0];
-    if (replaced?.kind === 'folded') {
-      await images.remove(keyOf(plan.page, replaced)).catch((error: unknown) => onTrouble('an old page image could not be removed', String(error)));
+  }
+
+  private async removeReplaced(plans: readonly PagePlan[]): Promise<void> {
+    const { images, onTrouble } = this.options;
+    try {
+      await Promise.all(
+        plans.map((plan) => {
+          const first = plan.entries[0];
+          return first?.kind === 'folded' ? images.remove(keyOf(plan.page, first)) : undefined;
+        }),
+      );
+    } catch (error) {
+      onTrouble('an old page image could not be removed', String(error));
     }
-    return true;
   }
 
   private rebuild(reason: string): void {
@@ -285,11 +315,11 @@ function keyOf(page: PageNo, entry: PageEntry): ImageKey {
 /** @returns the page, or what is wrong with a record. */
 function foldPage({ plan, image }: Started, payloads: ReadonlyMap<HeldFrame, Uint8Array>): Uint8Array | string {
   let page = image ?? new Uint8Array(redoLimits.pageBytes);
-  for (const { at } of plan.entries) {
-    if (at === null) continue;
-    const payload = payloads.get(at.frame);
-    if (payload === undefined) return `a frame at ${at.frame.base} was not read`;
-    const change = changeAt(payload, at.offset, at.length, plan.page);
+  for (const { frame, offset, length } of plan.entries) {
+    if (frame === null) continue;
+    const payload = payloads.get(frame);
+    if (payload === undefined) return `a frame at ${frame.base} was not read`;
+    const change = changeAt(payload, offset, length, plan.page);
     if (typeof change === 'string') return change;
     page = applyChange(page, change);
   }

@@ -87,14 +87,18 @@ const markers = ['TO' + 'DO', 'FIX' + 'ME', 'XX' + 'X', 'HA' + 'CK'];
 
 /** What is unfinished goes into an issue, not into a comment. */
 export function leftoverMarkers(file: SourceFile): readonly string[] {
-  return markers.filter((marker) => new RegExp(`\\b${marker}\\b`).test(file.text)).map((marker) => `${file.path} holds ${marker}`);
+  return markers
+    .filter((marker) => new RegExp(`\\b${marker}\\b`).test(file.text))
+    .map((marker) => `${file.path} holds ${marker}`);
 }
 
 const linesMax = 500;
 
 export function fileLength(file: SourceFile): readonly string[] {
   const lines = file.text.split('\n').length;
-  return lines > linesMax ? [`${file.path} has ${lines} lines; more than ${linesMax} hold more than one idea`] : [];
+  return lines > linesMax
+    ? [`${file.path} has ${lines} lines; more than ${linesMax} hold more than one idea`]
+    : [];
 }
 
 /** Every file of a folder stands in its README's file map, and nothing that is not there does. */
@@ -104,7 +108,9 @@ export function fileMap(folder: string, readme: string, files: readonly string[]
     .map((path) => path.slice(folder.length + 1))
     .filter((path) => !readme.includes(`\`${path}\``))
     .map((path) => `${folder}/README.md does not mention \`${path}\``);
-  const listed = [...readme.matchAll(/^\|\s*`([\w./-]+\.(?:ts|html|css|json))`\s*\|/gm)].map((match) => match[1] ?? '');
+  const listed = [...readme.matchAll(/^\|\s*`([\w./-]+\.(?:ts|html|css|json))`\s*\|/gm)].map(
+    (match) => match[1] ?? '',
+  );
   const gone = listed
     .filter((path) => !own.includes(`${folder}/${path}`))
     .map((path) => `${folder}/README.md lists \`${path}\`, which does not exist`);
@@ -114,13 +120,21 @@ export function fileMap(folder: string, readme: string, files: readonly string[]
 /** Numbered invariants are written down in the folder's README, and cited somewhere. */
 export function invariants(letter: string, readme: string, cited: readonly SourceFile[]): readonly string[] {
   const pattern = new RegExp(`\\b${letter}(\\d{1,2})\\b`, 'g');
-  const declared = new Set([...readme.matchAll(new RegExp(`^(?:[-*|]\\s*)?\\*{0,2}(${letter}\\d{1,2})\\b`, 'gm'))].map((match) => match[1]));
+  const declared = new Set(
+    [...readme.matchAll(new RegExp(`^(?:[-*|]\\s*)?\\*{0,2}(${letter}\\d{1,2})\\b`, 'gm'))].map(
+      (match) => match[1],
+    ),
+  );
   const used = new Map<string, string>();
   for (const { path, text } of cited) {
     for (const match of text.matchAll(pattern)) used.set(match[0], path);
   }
-  const undeclared = [...used].filter(([name]) => !declared.has(name)).map(([name, path]) => `${path} cites ${name}, which no README declares`);
-  const unused = [...declared].filter((name) => name !== undefined && !used.has(name)).map((name) => `${name} is declared and nowhere cited`);
+  const undeclared = [...used]
+    .filter(([name]) => !declared.has(name))
+    .map(([name, path]) => `${path} cites ${name}, which no README declares`);
+  const unused = [...declared]
+    .filter((name) => name !== undefined && !used.has(name))
+    .map((name) => `${name} is declared and nowhere cited`);
   return [...undeclared, ...unused];
 }
 
@@ -134,7 +148,8 @@ export function topLevelLayout(entries: readonly string[]): readonly string[] {
 export function testsCanFail(file: SourceFile): readonly string[] {
   if (!file.path.endsWith('.test.ts')) return [];
   const problems: string[] = [];
-  if (/\b(?:it|test|describe)\.(?:only|skip)\(/.test(file.text)) problems.push(`${file.path} skips or singles out a test`);
+  if (/\b(?:it|test|describe)\.(?:only|skip)\(/.test(file.text))
+    problems.push(`${file.path} skips or singles out a test`);
   if (/expect\((?:true|false|1)\)/.test(file.text)) problems.push(`${file.path} expects a literal`);
   return problems;
 }
