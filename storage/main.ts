@@ -34,10 +34,12 @@ const logger = createLogger({
 });
 exitOnBugs(logger);
 try {
-  const node = await startStorageNode(config, { logger });
-  const stop = (): void => void node.close().then(() => process.exit(0));
+  const starting = startStorageNode(config, { logger });
+  // A signal during the start waits for it: the log is being read and perhaps mended.
+  const stop = (): void => void starting.then((node) => node.close()).then(() => process.exit(0));
   process.once('SIGTERM', stop);
   process.once('SIGINT', stop);
+  await starting;
 } catch (error) {
   if (!(error instanceof StartError)) throw error;
   logger.fatal({ reason: error.message }, 'the storage node cannot start');

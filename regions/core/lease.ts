@@ -10,7 +10,7 @@
  *
  * Why no two are valid at once: the revision was written before the challenger saw it and sent before it was written, so
  * the challenger's wait starts later than the holder's and is 2 x margin longer. That survives clocks that run up to
- * `margin / ttl` fast or slow (17 % with the defaults). A machine that was suspended may have stopped its monotonic
+ * `margin / ttl` fast or slow (13 % with the defaults). A machine that was suspended may have stopped its monotonic
  * clock altogether; against that, and against a stalled event loop, stand the check on the write path and the epoch
  * that fences at the storage nodes.
  */

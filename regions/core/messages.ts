@@ -134,7 +134,10 @@ export function encodeAck(ack: ShipAck): Uint8Array {
 }
 
 export function decodeAck(bytes: Uint8Array): Parsed<ShipAck> {
-  return parseJson(ackSchema, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8'));
+  const parsed = parseJson(ackSchema, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8'));
+  if (parsed.kind === 'malformed') return parsed;
+  const { v: _, ...ack } = parsed.value;
+  return { kind: 'ok', value: ack };
 }
 
 /** Parses and checks JSON from another process; never throws. */

@@ -3,7 +3,7 @@
  * secondary left off, sends it under a credit window, and starts again from what was acknowledged when anything is
  * lost. It keeps no copy of the log, and one frozen secondary holds up nobody but itself.
  */
-import { type Epoch, type Lsn, lsn, maxLsn, unreachable, zeroLsn } from '../../storage/core/ids.ts';
+import { type Epoch, type Lsn, lsn, maxLsn, minLsn, unreachable, zeroLsn } from '../../storage/core/ids.ts';
 import { type CommitMark, CommitMarks } from './commit-marks.ts';
 import { shippingLimits } from './limits.ts';
 import type { ShipAck } from './messages.ts';
@@ -42,12 +42,15 @@ export class Shipper {
   private vdl: Lsn;
   /** Next LSN to read and send; null until the secondary has said where it is. */
   private cursor: Lsn | null = null;
+  /** Frames up to here have arrived, whether durable there or not. */
+  private received: Lsn = zeroLsn;
   private ackedVcl: Lsn = zeroLsn;
   private ackedVdl: Lsn = zeroLsn;
   private progressAtMs = 0;
   private heardAtMs = Number.NEGATIVE_INFINITY;
   private sentAtMs = Number.NEGATIVE_INFINITY;
-  private fetching = false;
+  /** The read that is awaited; one from elsewhere, overtaken by a new start, may still answer and is passed over. */
+  private fetchingFrom: Lsn | null = null;
   private gapAt: Lsn | null = null;
   private gapAtMs = 0;
   /** Behind since then, or without progress since then; null when caught up. */
@@ -72,7 +75,7 @@ export class Shipper {
         this.fetched(event, nowMs);
         break;
       case 'fetchFailed':
-        this.fetching = false;
+        this.fetchingFrom = null;
         break;
       case 'shipped':
         // What did not leave is read again; the log keeps it.
@@ -119,8 +122,9 @@ export class Shipper {
     if (ack.head !== this.head) return;
     const newGap = this.isNewGap(ack, nowMs);
     if (newGap && ack.received < this.ackedVcl) this.wentBack(ack);
-    if (ack.vcl > this.ackedVcl || ack.vdl > this.ackedVdl) this.progressAtMs = nowMs;
+    if (ack.received > this.received || ack.vcl > this.ackedVcl || ack.vdl > this.ackedVdl) this.progressAtMs = nowMs;
     if (ack.vdl > this.ackedVdl) this.behindSinceMs = null;
+    this.received = ack.received;
     this.ackedVcl = maxLsn(this.ackedVcl, ack.vcl);
     this.ackedVdl = maxLsn(this.ackedVdl, ack.vdl);
     this.marks.settle(this.ackedVdl);
@@ -152,13 +156,13 @@ export class Shipper {
   }
 
   private fetched(event: Extract<ShipperEvent, { kind: 'fetched' }>, nowMs: number): void {
-    this.fetching = false;
+    if (event.from === this.fetchingFrom) this.fetchingFrom = null;
     this.vdl = maxLsn(this.vdl, event.vdl);
-    this.marks.add(event.commits.filter((mark) => mark.lsn > this.ackedVdl));
     if (event.from === this.cursor && event.next > event.from) {
+      if (this.received >= event.from) this.progressAtMs = nowMs;
+      this.marks.add(event.commits.filter((mark) => mark.lsn > this.ackedVdl));
       this.cursor = event.next;
       this.sentAtMs = nowMs;
-      if (this.ackedVcl === event.from) this.progressAtMs = nowMs;
       this.effects.push({ kind: 'ship', start: event.from, next: event.next, vdl: this.vdl, frames: event.frames });
     } else if (this.cursor !== null && event.from === this.cursor) {
       this.beat(nowMs);
@@ -167,23 +171,24 @@ export class Shipper {
   }
 
   private fetch(nowMs: number): void {
-    if (this.fetching || this.cursor === null || nowMs < this.fetchNotBeforeMs) return;
+    if (this.cursor === null || this.fetchingFrom === this.cursor || nowMs < this.fetchNotBeforeMs) return;
     // Nobody there: heartbeats go on, and its next acknowledgement starts this again.
     if (!this.isOnline(nowMs)) return;
     // R8: what a fetch brings is sent, so there has to be credit for all that it may bring.
     if (this.cursor - this.ackedVcl + shippingLimits.messageBytes > shippingLimits.windowBytes) return;
-    this.fetching = true;
+    this.fetchingFrom = this.cursor;
     this.effects.push({ kind: 'fetch', from: this.cursor, known: this.vdl });
   }
 
+  /** What has arrived needs no resending: the secondary makes it durable, or joins anew and says where it is. */
   private rewind(nowMs: number): void {
     if (this.cursor === null) return;
-    this.cursor = this.ackedVcl;
+    this.cursor = minLsn(this.cursor, this.received);
     this.progressAtMs = nowMs;
   }
 
   private tick(nowMs: number): void {
-    const waiting = this.cursor !== null && this.cursor > this.ackedVcl;
+    const waiting = this.cursor !== null && this.cursor > this.received;
     if (waiting && nowMs - this.progressAtMs >= shippingLimits.resendAfterMs) this.rewind(nowMs);
     if (nowMs - this.sentAtMs >= shippingLimits.heartbeatMs) this.beat(nowMs);
     this.fetch(nowMs);

@@ -3,10 +3,15 @@
  * compare-and-set that allots the next epoch, then recover the volume under it) and one way out (stop acknowledging,
  * then give the lease back), whatever the occasion: first start, crash, switchover, failover, lost quorum.
  *
- * One change of the record is under way at a time, so a renewal can never race a release of our own.
+ * One change of the record is under way at a time, so a renewal can never race a release of our own. A change that was
+ * lost is not tried again before a newer record has been seen; one whose outcome is unknown is tried again as it was,
+ * which settles it (`control-port.ts`).
+ *
+ * R6 The target of a switchover claims, and writes, only with everything durable that the old writer drained.
+ * R7 A switchover goes on only from a writer that drained; one that could not gives the move up before its lease.
  */
 import assert from 'node:assert/strict';
-import { type Epoch, type Lsn, type RegionId, unreachable, zeroLsn } from '../../storage/core/ids.ts';
+import { type Epoch, genesisEpoch, type Lsn, type RegionId, unreachable, zeroLsn } from '../../storage/core/ids.ts';
 import type { ControlView, ControlWrite } from './control-port.ts';
 import {
   abortMove,
@@ -19,7 +24,7 @@ import {
   sameHolder,
   type Transition,
 } from './control-record.ts';
-import { ChallengerTimer, HolderLease, type LeaseLimits } from './lease.ts';
+import { ChallengerTimer, type HolderEvent, HolderLease, type LeaseLimits } from './lease.ts';
 
 export type WriterPhase = 'reading' | 'claiming' | 'recovering' | 'writing' | 'draining' | 'releasing';
 
@@ -35,8 +40,11 @@ export type RoleEvent =
   | { readonly kind: 'quorumLost'; readonly epoch: Epoch }
   /** Nothing is open any more and everything committed is durable. */
   | { readonly kind: 'drained'; readonly epoch: Epoch; readonly lsn: Lsn }
-  /** What is durable in this region has moved: a switchover's target waits for it. */
-  | { readonly kind: 'regionVdl'; readonly vdl: Lsn }
+  /**
+   * What is durable in this region has moved: a switchover's target waits for it. `head` is the epoch whose path that
+   * is: durable redo of another path than the drained writer's counts for nothing.
+   */
+  | { readonly kind: 'regionVdl'; readonly head: Epoch; readonly vdl: Lsn }
   /** The process is about to end and wants nobody to wait for its lease. */
   | { readonly kind: 'shutdown' }
   | { readonly kind: 'tick' };
@@ -54,7 +62,19 @@ export type RoleEffect =
   /** Stop acknowledging at once; what is in flight is unknown to its clients. */
   | { readonly kind: 'close'; readonly epoch: Epoch; readonly reason: EndReason };
 
-type Pending = 'claim' | 'renew' | 'release' | 'abort';
+type ChangeKind = 'claim' | 'renew' | 'release' | 'abort';
+
+/** A change of the record on its way. */
+interface Pending {
+  readonly what: ChangeKind;
+  readonly record: ControlRecord;
+  readonly expectedSeq: number;
+  /** When this change was first sent at this revision, which may be the sending that made it (R24). */
+  readonly sentAtMs: number;
+  /** The lease's number for the renewal sent first, and for the one sent now. */
+  readonly firstAttempt: number;
+  readonly attempt: number;
+}
 
 /** How the lease is given back: with the word that everything is drained, which lets a switchover go on, or without. */
 type GiveBack = { readonly kind: 'drained'; readonly lsn: Lsn } | { readonly kind: 'given-up' };
@@ -71,11 +91,17 @@ export class WriterRole {
   private view: ControlView | null = null;
   private epochNow: Epoch | null = null;
   private lease: HolderLease | null = null;
-  private pending: { readonly what: Pending; readonly record: ControlRecord; readonly sentAtMs: number; readonly attempt: number } | null = null;
+  private pending: Pending | null = null;
+  /** The last change sent: the same one, sent again at the same revision, counts from then. */
+  private lastSent: Pending | null = null;
+  /** A change at this revision was lost: there is a newer one to be seen. */
+  private lostAtSeq = 0;
+  private readAgainAtMs = 0;
+  private giveBackNotBeforeMs = 0;
   private renewWanted: number | null = null;
   private releaseWanted: GiveBack | null = null;
   private atLeast: Lsn = zeroLsn;
-  private regionVdl: Lsn = zeroLsn;
+  private regionDurable: { readonly head: Epoch; readonly vdl: Lsn } = { head: genesisEpoch, vdl: zeroLsn };
   private claimNotBeforeMs = 0;
   private ending = false;
   private effects: RoleEffect[] = [];
@@ -106,7 +132,10 @@ export class WriterRole {
     return this.lease?.isValid(nowMs) ?? false;
   }
 
-  /** @param nowMs this process's monotonic clock. */
+  /**
+   * Effects are carried out at once and in order. A tick every 100 ms or so keeps the lease.
+   * @param nowMs this process's monotonic clock.
+   */
   step(event: RoleEvent, nowMs: number): readonly RoleEffect[] {
     this.effects = [];
     switch (event.kind) {
@@ -132,7 +161,7 @@ export class WriterRole {
         if (this.phaseNow === 'draining' && event.epoch === this.epochNow) this.endReign('drained', { kind: 'drained', lsn: event.lsn }, nowMs);
         break;
       case 'regionVdl':
-        this.regionVdl = event.vdl;
+        this.regionDurable = { head: event.head, vdl: event.vdl };
         break;
       case 'shutdown':
         this.ending = true;
@@ -146,6 +175,7 @@ export class WriterRole {
     this.keepLease(nowMs);
     this.follow(nowMs);
     this.write(nowMs);
+    this.readAgain(nowMs);
     return this.effects;
   }
 
@@ -178,24 +208,33 @@ export class WriterRole {
 
   /** Renews in time; ends the reign when the lease lapses or the record names somebody else. */
   private keepLease(nowMs: number): void {
-    if (this.lease === null) return;
     const record = this.view?.record;
-    const deposed = record !== undefined && this.pending?.what !== 'claim' && !sameHolder(record.holder, this.me);
-    const effects = this.lease.step(deposed ? { kind: 'deposed' } : { kind: 'tick' }, nowMs);
-    for (const effect of effects) {
+    const deposed = record !== undefined && !sameHolder(record.holder, this.me);
+    this.stepLease(deposed ? { kind: 'deposed' } : { kind: 'tick' }, nowMs);
+  }
+
+  /** Every step of the lease may end it: none of its effects may be passed over. */
+  private stepLease(event: HolderEvent, nowMs: number): void {
+    if (this.lease === null) return;
+    for (const effect of this.lease.step(event, nowMs)) {
       if (effect.kind === 'renew') this.renewWanted = effect.attempt;
       if (effect.kind !== 'lapsed' || this.epochNow === null) continue;
       this.endReign(effect.reason === 'deposed' ? 'deposed' : 'lease-lapsed', null, nowMs);
     }
   }
 
+  /** Whether the record as we know it may be changed: nothing of ours is under way, and it is not known to be old. */
+  private get mayChange(): boolean {
+    return this.pending === null && this.view !== null && this.view.seq > this.lostAtSeq;
+  }
+
   /** Does what the record asks of this gateway. */
   private follow(nowMs: number): void {
     const record = this.view?.record;
-    if (record === undefined || this.pending !== null) return;
+    if (record === undefined) return;
     switch (this.phaseNow) {
       case 'reading':
-        if (!this.ending && nowMs >= this.claimNotBeforeMs) this.claim(record, nowMs);
+        if (this.mayChange && nowMs >= this.claimNotBeforeMs) this.claim(record, nowMs);
         return;
       case 'writing':
         if (record.state === 'switching' && record.move !== null && this.epochNow !== null) {
@@ -219,13 +258,6 @@ export class WriterRole {
   }
 
   private claim(record: ControlRecord, nowMs: number): void {
-    const { move } = record;
-    if (move?.to === this.region && (record.state === 'failing-over' || move.fork !== undefined)) {
-      const atLeast = record.state === 'switching' ? (move.fork?.lsn ?? zeroLsn) : zeroLsn;
-      if (this.regionVdl < atLeast) return;
-      this.begin(completeMove(record, { id: move.id, region: this.region, holder: this.me }), atLeast, nowMs);
-      return;
-    }
     // A record that names this very incarnation while it reigns no more: an acquisition that was thought lost, or a
     // release that was. It is given back, so that the next claim gets an epoch of its own.
     if (sameHolder(record.holder, this.me)) {
@@ -233,8 +265,21 @@ export class WriterRole {
       this.phaseNow = 'releasing';
       return;
     }
+    if (this.ending) return;
+    const { move } = record;
+    if (move?.to === this.region && (record.state === 'failing-over' || move.fork !== undefined)) {
+      const atLeast = record.state === 'switching' ? (move.fork?.lsn ?? zeroLsn) : zeroLsn;
+      if (record.state === 'switching' && !this.hasReached(record.epoch, atLeast)) return;
+      this.begin(completeMove(record, { id: move.id, region: this.region, holder: this.me }), atLeast, nowMs);
+      return;
+    }
     const lapsed = this.challenger.mayChallenge(this.view?.seq ?? 0, nowMs);
     this.begin(acquire(record, { region: this.region, holder: this.me, lapsed }), zeroLsn, nowMs);
+  }
+
+  /** R6: the drained writer's reign is the last one allotted, and its redo is durable here up to where it drained. */
+  private hasReached(drained: Epoch, atLeast: Lsn): boolean {
+    return this.regionDurable.head === drained && this.regionDurable.vdl >= atLeast;
   }
 
   private begin(transition: Transition, atLeast: Lsn, nowMs: number): void {
@@ -244,18 +289,28 @@ export class WriterRole {
     this.send('claim', transition.record, 0, nowMs);
   }
 
-  private send(what: Pending, record: ControlRecord, attempt: number, nowMs: number): void {
+  private send(what: ChangeKind, record: ControlRecord, attempt: number, nowMs: number): void {
     assert(this.view !== null && this.pending === null, 'one change of the record at a time');
-    this.pending = { what, record, sentAtMs: nowMs, attempt };
-    this.effects.push({ kind: 'write', expectedSeq: this.view.seq, record });
+    const { seq } = this.view;
+    const again = this.lastSent?.what === what && this.lastSent.expectedSeq === seq ? this.lastSent : null;
+    this.pending = {
+      what,
+      record,
+      expectedSeq: seq,
+      sentAtMs: again?.sentAtMs ?? nowMs,
+      firstAttempt: again?.firstAttempt ?? attempt,
+      attempt,
+    };
+    this.lastSent = this.pending;
+    this.effects.push({ kind: 'write', expectedSeq: seq, record });
   }
 
   /** Sends the release or renewal that is wanted, when nothing else is under way. */
   private write(nowMs: number): void {
     const record = this.view?.record;
-    if (record === undefined || this.pending !== null) return;
+    if (record === undefined || !this.mayChange) return;
     if (this.phaseNow === 'releasing') {
-      this.giveBack(record, nowMs);
+      if (nowMs >= this.giveBackNotBeforeMs) this.giveBack(record, nowMs);
       return;
     }
     if (this.renewWanted === null || this.lease === null) return;
@@ -263,6 +318,13 @@ export class WriterRole {
     this.renewWanted = null;
     const transition = renew(record, this.me);
     if (transition.kind === 'next') this.send('renew', transition.record, attempt, nowMs);
+  }
+
+  /** While what we know is known to be old, asks again: a read may be stale or unanswered. */
+  private readAgain(nowMs: number): void {
+    if (this.view === null || this.view.seq > this.lostAtSeq || nowMs < this.readAgainAtMs) return;
+    this.readAgainAtMs = nowMs + this.limits.retryMs;
+    this.effects.push({ kind: 'read' });
   }
 
   /** R7: a switchover never goes on from a writer that did not drain; it is given up before the lease is. */
@@ -288,39 +350,55 @@ export class WriterRole {
     const { pending } = this;
     assert(pending !== null, 'an outcome belongs to a write');
     this.pending = null;
-    if (write.kind === 'won') {
-      this.saw({ seq: write.seq, record: pending.record }, nowMs);
-      this.won(pending, nowMs);
-      return;
+    switch (write.kind) {
+      case 'won':
+        this.saw({ seq: write.seq, record: pending.record }, nowMs);
+        this.won(pending, nowMs);
+        return;
+      case 'lost':
+        this.lostAtSeq = pending.expectedSeq;
+        this.readAgainAtMs = nowMs;
+        break;
+      case 'unknown':
+        this.effects.push({ kind: 'read' });
+        break;
+      default:
+        unreachable(write);
     }
-    this.effects.push({ kind: 'read' });
+    const retryAtMs = write.kind === 'unknown' ? nowMs + this.limits.retryMs : nowMs;
     switch (pending.what) {
       case 'claim':
         this.phaseNow = 'reading';
-        this.claimNotBeforeMs = nowMs + (write.kind === 'unknown' ? claimAgainAfterMs : 0);
+        this.claimNotBeforeMs = retryAtMs;
         return;
       case 'renew':
-        this.lease?.step({ kind: 'unsettled', attempt: pending.attempt }, nowMs);
+        this.stepLease({ kind: 'unsettled', attempt: pending.attempt }, nowMs);
         return;
       case 'release':
       case 'abort':
         // Tried again with the next record; if that no longer names us, there is nothing left to give back.
+        this.giveBackNotBeforeMs = retryAtMs;
         return;
       default:
         unreachable(pending.what);
     }
   }
 
-  private won(pending: NonNullable<typeof this.pending>, nowMs: number): void {
+  private won(pending: Pending, nowMs: number): void {
     switch (pending.what) {
       case 'claim':
+        if (this.ending) {
+          this.releaseWanted = { kind: 'given-up' };
+          this.phaseNow = 'releasing';
+          return;
+        }
         this.epochNow = pending.record.epoch;
         this.lease = new HolderLease(this.limits, pending.sentAtMs);
         this.phaseNow = 'recovering';
         this.effects.push({ kind: 'recover', epoch: pending.record.epoch, atLeast: this.atLeast });
         return;
       case 'renew':
-        this.lease?.step({ kind: 'renewed', attempt: pending.attempt }, nowMs);
+        this.stepLease({ kind: 'renewed', attempt: pending.firstAttempt }, nowMs);
         return;
       case 'release':
         this.phaseNow = 'reading';

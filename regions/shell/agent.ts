@@ -32,6 +32,8 @@ const statusEveryMs = 500;
 const statusTimeoutMs = 400;
 const reignRetryMs = 100;
 const recoverTimeoutMs = 15_000;
+/** Answers in a row that bring nothing of an orphan, a tenth of a second apart. */
+const orphanTriesMax = 300;
 
 export interface AgentOptions {
   readonly config: AgentConfig;
@@ -60,6 +62,8 @@ export class Agent {
   private primaryVdl = zeroLsn;
   /** Reigns already looked at for lost writes, under which head. */
   private readonly inspected = new Set<string>();
+  /** One look at a time: two would write the same report. */
+  private inspecting: Promise<void> = Promise.resolve();
   private bootstrapping = false;
   private closed = false;
 
@@ -174,6 +178,8 @@ export class Agent {
   /** Ships the reign's path once this region's nodes know it: its writer has recovered by then. */
   private async becomePrimary(reign: Epoch): Promise<void> {
     this.reignSought = reign;
+    // Until the new writer's VDL is known, this region has what it had.
+    if (this.receiving !== null) this.primaryVdl = this.receiving.position.vdl;
     this.receiving?.close();
     this.receiving = null;
     // Before the first writer there is nothing to ship.
@@ -196,6 +202,8 @@ export class Agent {
       }
       if (this.closed || this.reignSought !== reign) return;
       await this.shipping?.run.close();
+      // Closing takes a moment, in which the region may have been deposed.
+      if (this.closed || this.reignSought !== reign) return;
       this.primaryVdl = reply.vdl;
       const { cluster, region, regions } = this.config;
       const run = new Shipping(
@@ -237,7 +245,9 @@ export class Agent {
           onFenced: (by) => on.lost(`epoch ${by} has sealed the nodes`),
           onQuorumLost: (reason) => on.lost(reason),
         }),
-      onJoined: (outcome) => void this.findOrphans(outcome),
+      onJoined: (outcome) => {
+        this.inspecting = this.inspecting.then(() => this.findOrphans(outcome));
+      },
       telemetry: this.telemetry,
       log: this.log,
     });
@@ -277,10 +287,12 @@ export class Agent {
     }
   }
 
+  /** Reads an orphan from whichever nodes hold it. What none of them gives is tried again at the next join. */
   private async reportOrphan(orphan: { readonly reign: Epoch; readonly from: Lsn; readonly to: Lsn; readonly foundUnder: Epoch }): Promise<void> {
     const { reign, from, to } = orphan;
     const collector = new LossCollector({ from, to });
     const log = new RegionFetch(this.region, 0);
+    let failures = 0;
     for (let at = from; at < to && !this.closed; ) {
       const reply = await log.fetch({
         kind: 'fetch',
@@ -294,11 +306,18 @@ export class Agent {
       });
       const split = reply === null ? null : splitFrames(reply.frames);
       if (reply === null || split === null || split.kind === 'bad' || reply.next === at) {
+        failures += 1;
+        if (failures > orphanTriesMax) {
+          this.inspected.delete(`${orphan.foundUnder}/${reign}`);
+          this.log.error({ reign, at, to }, 'no node gives the lost writes from here on; tries again when the region joins next');
+          return;
+        }
         await new Promise((resolve) => setTimeout(resolve, reignRetryMs));
         continue;
       }
       for (const frame of split.frames) collector.add(frame);
       at = reply.next;
+      failures = 0;
     }
     const report = collector.report({
       epoch: orphan.foundUnder,
@@ -329,6 +348,10 @@ export class Agent {
     switch (request.kind) {
       case 'switchover':
       case 'failover': {
+        const { region } = this.config;
+        if (request.target !== region) {
+          return { kind: 'refused', code: 'OTHER_REGION', message: `a move to ${request.target} is run by the agent of ${request.target}; this is ${region}` };
+        }
         const begun = request.kind === 'switchover' ? this.moves.switchover() : this.moves.failover(request.allowDataLoss);
         return 'id' in begun ? { kind: 'operation', operation: begun } : { kind: 'refused', ...begun };
       }
@@ -376,8 +399,13 @@ export class Agent {
         return { node, status: reply.kind === 'status' ? reply : null };
       }),
     );
-    const vdl = answers.reduce((highest, { status }) => Math.max(highest, status?.vdl ?? 0), 0);
-    if (this.shipping !== null) this.primaryVdl = lsn(Math.max(this.primaryVdl, vdl));
+    // A node that missed a reign may know of redo of an older one, far above where that was left.
+    const head = answers.reduce((newest, { status }) => Math.max(newest, status?.head ?? 0), 0);
+    const vdl = answers.reduce((highest, { status }) => (status?.head === head ? Math.max(highest, status.vdl) : highest), 0);
+    if (this.shipping !== null && this.shipping.epoch === head) {
+      this.primaryVdl = lsn(Math.max(this.primaryVdl, vdl));
+      this.shipping.run.durable(this.primaryVdl);
+    }
     this.nodes = answers.map(({ node, status }) => nodeReport(node, status, vdl));
   }
 }

@@ -18,20 +18,32 @@ export type Changed =
 /** A renewal may win the race for a revision any number of times; more tries than this mean something else is wrong. */
 const triesMax = 20;
 
-/** Reads, applies a transition, writes; again when somebody else was first. */
+/**
+ * Reads, applies a transition, writes; again when somebody else was first. A write whose outcome is unknown is sent
+ * again as it was, so that a change that did take place is not taken for somebody else's.
+ */
 export async function changeControl(store: ControlStore, transition: (view: ControlView) => Transition): Promise<Changed> {
   let reason = 'the control record keeps changing';
+  let unsettled: ControlView | null = null;
   for (let tries = 0; tries < triesMax; tries++) {
-    const reading = await readControl(store);
-    if (reading.kind === 'absent') return { kind: 'unavailable', reason: 'there is no control record: the cluster was never set up, or its bucket is lost' };
-    if (reading.kind !== 'record') {
-      reason = reading.reason;
-      continue;
+    let next: ControlView;
+    if (unsettled !== null) {
+      next = unsettled;
+    } else {
+      const reading = await readControl(store);
+      if (reading.kind === 'absent') return { kind: 'unavailable', reason: 'there is no control record: the cluster was never set up, or its bucket is lost' };
+      if (reading.kind === 'unusable') return { kind: 'unavailable', reason: reading.reason };
+      if (reading.kind === 'unavailable') {
+        reason = reading.reason;
+        continue;
+      }
+      const outcome = transition(reading.view);
+      if (outcome.kind === 'refused') return outcome;
+      next = { seq: reading.view.seq, record: outcome.record };
     }
-    const next = transition(reading.view);
-    if (next.kind === 'refused') return next;
-    const write = await writeControl(store, reading.view.seq, next.record);
+    const write = await writeControl(store, next.seq, next.record);
     if (write.kind === 'won') return { kind: 'changed', view: { seq: write.seq, record: next.record } };
+    unsettled = write.kind === 'unknown' ? next : null;
     if (write.kind === 'unknown') reason = write.reason;
   }
   return { kind: 'unavailable', reason };

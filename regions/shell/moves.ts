@@ -4,7 +4,7 @@
  * region that is being left behind in a failover; only for its lease to lapse.
  */
 import { randomBytes } from 'node:crypto';
-import type { RegionId } from '../../storage/core/ids.ts';
+import { type Epoch, type RegionId, unreachable } from '../../storage/core/ids.ts';
 import type { Logger } from '../../telemetry/index.ts';
 import type { ControlStore, ControlView } from '../core/control-port.ts';
 import { abortMove, beginFailover, beginSwitchover, type ControlRecord } from '../core/control-record.ts';
@@ -13,7 +13,7 @@ import { moveLimits } from '../core/limits.ts';
 import type { Operation } from '../core/operations.ts';
 import type { ClusterView } from '../core/report.ts';
 import { monotonicMs } from './clock.ts';
-import { changeControl } from './control-link.ts';
+import { type Changed, changeControl } from './control-link.ts';
 
 export interface MovesOptions {
   readonly region: RegionId;
@@ -124,23 +124,23 @@ export class Moves {
       beginSwitchover(record, { id: operation.id, to: region, startedAtMs: Date.now() }),
     );
     if (begun.kind !== 'changed') return operation.fail(failureCode(begun), begun.reason);
+    const since = begun.view.seq;
     const heldAtMs = monotonicMs();
     operation.phase('draining');
-    const drained = await this.until(deadline, (record) => record.move?.id !== operation.id || record.move.fork !== undefined);
+    const drained = await this.until(since, deadline, (record) => record.move?.id !== operation.id || record.move.fork !== undefined);
     if (drained === null) return this.abort(operation, `${operation.from} did not drain within ${moveLimits.switchoverMs} ms`);
     if (drained.primary !== region) operation.phase('catching-up');
-    const taken = await this.until(deadline, (record) => record.move?.id !== operation.id);
+    const taken = await this.until(since, deadline, (record) => record.move?.id !== operation.id);
     if (taken === null) return this.abort(operation, `${region} did not take over within ${moveLimits.switchoverMs} ms`);
     if (taken.primary !== region) return operation.fail('ABORTED', 'the move was given up: the old primary continues');
     operation.phase('promoting');
-    if (!(await this.writing(deadline))) return operation.fail('TIMEOUT', `${region} is primary, but its gateway does not write yet`);
+    if (!(await this.writing(taken.epoch, deadline))) return operation.fail('TIMEOUT', `${region} is primary, but its gateway does not write yet`);
     operation.done({ epoch: this.options.current()?.record.epoch ?? taken.epoch, pauseMs: Math.round(monotonicMs() - heldAtMs) });
   }
 
   private async abort(operation: MutableOperation, why: string): Promise<void> {
     const aborted = await changeControl(this.options.store, ({ record }) => abortMove(record, { id: operation.id }));
-    const after = aborted.kind === 'changed' ? 'the old primary continues' : `and giving the move up failed: ${aborted.reason}`;
-    operation.fail('TIMEOUT', `${why}; ${after}`);
+    operation.fail('TIMEOUT', `${why}; ${afterAbort(aborted)}`);
   }
 
   private async runFailover(operation: MutableOperation, allowDataLoss: boolean): Promise<void> {
@@ -163,8 +163,9 @@ export class Moves {
     );
     if (begun.kind !== 'changed') return operation.fail(failureCode(begun), begun.reason);
     operation.phase('promoting');
-    const taken = await this.until(deadline, (record) => record.move?.id !== operation.id);
-    if (taken === null || !(await this.writing(deadline))) {
+    const taken = await this.until(begun.view.seq, deadline, (record) => record.move?.id !== operation.id);
+    if (taken !== null && taken.primary !== region) return operation.fail('ABORTED', `the move was given up: ${taken.primary} stays primary`);
+    if (taken === null || !(await this.writing(taken.epoch, deadline))) {
       return operation.fail('TIMEOUT', `${operation.from} is deposed, and no gateway of ${region} writes yet; it goes on trying`);
     }
     const atRiskBytes = Math.max(0, primaryVdl - vdl);
@@ -196,19 +197,21 @@ export class Moves {
     return { code: 'TIMEOUT', message: `the lease did not lapse; it does ${ttlMs + marginMs} ms after its last renewal` };
   }
 
-  private async until(deadline: number, holds: (record: ControlRecord) => boolean): Promise<ControlRecord | null> {
+  /** @param since the revision of our own change: what this agent has seen may still be from before it. */
+  private async until(since: number, deadline: number, holds: (record: ControlRecord) => boolean): Promise<ControlRecord | null> {
     while (monotonicMs() < deadline) {
-      const record = this.options.current()?.record;
-      if (record !== undefined && holds(record)) return record;
+      const view = this.options.current();
+      if (view !== null && view.seq >= since && holds(view.record)) return view.record;
       await pause();
     }
     return null;
   }
 
-  private async writing(deadline: number): Promise<boolean> {
+  /** A gateway may have told of an earlier reign of this region, so the epoch has to fit. */
+  private async writing(since: Epoch, deadline: number): Promise<boolean> {
     const { view, region } = this.options;
     while (monotonicMs() < deadline) {
-      if (view.gateways(region, monotonicMs()).some((gateway) => gateway.phase === 'writing')) return true;
+      if (view.gateways(region, monotonicMs()).some((gateway) => gateway.phase === 'writing' && (gateway.epoch ?? 0) >= since)) return true;
       await pause();
     }
     return false;
@@ -217,8 +220,29 @@ export class Moves {
 
 const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, pollMs));
 
-function failureCode(outcome: { readonly kind: 'refused'; readonly code: string } | { readonly kind: 'unavailable' }): string {
-  return outcome.kind === 'refused' ? outcome.code.toUpperCase().replaceAll('-', '_') : 'CONTROL_UNAVAILABLE';
+function failureCode(outcome: Exclude<Changed, { kind: 'changed' }>): string {
+  if (outcome.kind === 'unavailable') return 'CONTROL_UNAVAILABLE';
+  switch (outcome.code) {
+    case 'moving':
+      return 'MOVE_IN_PROGRESS';
+    case 'held':
+      return 'PRIMARY_ALIVE';
+    default:
+      return outcome.code.toUpperCase().replaceAll('-', '_');
+  }
+}
+
+function afterAbort(aborted: Changed): string {
+  switch (aborted.kind) {
+    case 'changed':
+      return 'the old primary continues';
+    case 'refused':
+      return 'the move had ended by then: the status tells where the primary is';
+    case 'unavailable':
+      return `and giving the move up failed: ${aborted.reason}`;
+    default:
+      return unreachable(aborted);
+  }
 }
 
 class MutableOperation {

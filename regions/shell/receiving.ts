@@ -29,7 +29,7 @@ const decompress = promisify(zstdDecompress);
 const tickMs = 50;
 /** More than any shipped message unpacks to. */
 const unpackedBytesMax = 4 * shippingLimits.messageBytes;
-/** Traced commits that wait to be durable here; beyond it the oldest go without their span. */
+/** Traced commits that wait to be durable here; beyond it newer ones go without their span. */
 const tracesWaitingMax = 50_000;
 
 /** Writes frames to a region's nodes and says what became durable. */
@@ -157,8 +157,11 @@ export class Receiving {
     this.store = null;
     this.waiting = [];
     const outcome = await recover({ kind: 'follow', branch: mainBranch, epoch: head, head, forks });
-    if (this.closed) return;
-    if (outcome === null) {
+    const { state } = this.receiver;
+    // The primary may have changed meanwhile, and a join of its path be under way.
+    if (this.closed || state.kind !== 'joining' || state.head !== head) return;
+    if (outcome === null || outcome.head !== head) {
+      if (outcome !== null) log.error({ epoch: head, found: outcome.head }, 'the nodes do not follow the path they were given');
       this.step({ kind: 'joinFailed', head });
       return;
     }
@@ -168,10 +171,7 @@ export class Receiving {
     const store = openReceiver(outcome, {
       durable: (vdl, vcl) => this.durable(vdl, vcl),
       lost: (reason) => {
-        log.warn({ reason, epoch: head }, 'stopped following: joins again when the primary is heard');
-        store.close();
-        if (this.store === store) this.store = null;
-        this.step({ kind: 'lost' });
+        if (this.store === store) this.lose(reason);
       },
     });
     this.store = store;
@@ -180,16 +180,20 @@ export class Receiving {
 
   private keep({ frames }: Extract<ReceiverEffect, { kind: 'store' }>): void {
     const split = splitFrames(frames);
-    if (split.kind === 'bad' || this.store === null) {
-      if (split.kind === 'bad') this.options.log.error({ reason: split.reason }, 'frames from the primary do not check');
-      this.step({ kind: 'lost' });
+    if (split.kind === 'bad') {
+      this.lose(`frames from the primary do not check: ${split.reason}`);
       return;
     }
     if (this.options.telemetry.enabled) for (const frame of split.frames) this.expectTraces(frame);
-    const offered = this.store.offer(frames, this.tree);
-    if (offered.kind === 'taken') return;
+    const offered: Offered = this.store?.offer(frames, this.tree) ?? { kind: 'over' };
     // Not expected of a primary that respects the credit window; joining again finds out where to go on.
-    this.options.log.warn({ offered }, 'the region cannot take what was shipped; joins again');
+    if (offered.kind !== 'taken') this.lose(`the region cannot take what was shipped: ${offered.kind}`);
+  }
+
+  private lose(reason: string): void {
+    this.options.log.warn({ reason, epoch: this.receiver.position.head }, 'stopped following: joins again when the primary is heard');
+    this.store?.close();
+    this.store = null;
     this.step({ kind: 'lost' });
   }
 

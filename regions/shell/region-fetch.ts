@@ -1,6 +1,6 @@
 /**
  * Reads a region's log from whichever of its six nodes has it: one node at a time, and the next one when that node
- * is silent, does not know the path, or stands before a hole of its own.
+ * is silent, does not know the path, or has nothing to give.
  */
 import type { NodeId } from '../../storage/core/ids.ts';
 import type { FetchedReply, FetchRequest, StorageReply, StorageRequest } from '../../storage/core/messages.ts';
@@ -37,8 +37,8 @@ export class RegionFetch {
       this.at += 1;
       return null;
     }
-    // It has been told of durable redo that it cannot hand out from here on: it lacks some itself.
-    if (reply.frames.length === 0 && reply.vdl > request.from) this.at += 1;
+    // Nothing new, or nothing it knows of: a node that the writer cannot reach looks the same from here.
+    if (reply.frames.length === 0) this.at += 1;
     return reply;
   }
 }

@@ -20,7 +20,6 @@ import { RegionFetch, type RegionNodes } from './region-fetch.ts';
 const compress = promisify(zstdCompress);
 const compression = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
 const fetchWaitMs = 1_000;
-const fetchRetryMs = 50;
 const tickMs = 50;
 
 export interface ShippingOptions {
@@ -57,6 +56,11 @@ export class Shipping {
       return;
     }
     this.lanes.find((lane) => lane.to === ack.value.region)?.acked(ack.value);
+  }
+
+  /** The region's nodes call redo durable up to here: news for the lanes whose window is full. */
+  durable(vdl: Lsn): void {
+    for (const lane of this.lanes) lane.durable(vdl);
   }
 
   lag(): readonly (Lag & { readonly region: RegionId })[] {
@@ -98,6 +102,10 @@ class Lane {
     this.carryOut(this.shipper.step({ kind: 'acked', ack }, monotonicMs()));
   }
 
+  durable(vdl: Lsn): void {
+    if (!this.closed) this.carryOut(this.shipper.step({ kind: 'durable', vdl }, monotonicMs()));
+  }
+
   lag(): Lag {
     return this.shipper.lag(monotonicMs(), wallUs());
   }
@@ -112,7 +120,7 @@ class Lane {
     for (const effect of effects) {
       if (effect.kind === 'fetch') void this.fetch(effect.from, effect.known);
       else if (effect.kind === 'ship') this.ship(effect);
-      else this.publish(effect.start, effect.start, effect.vdl, { bytes: new Uint8Array(0), compressed: false });
+      else this.beat(effect);
     }
   }
 
@@ -131,9 +139,8 @@ class Lane {
     const split = reply === null ? null : splitFrames(reply.frames);
     if (reply === null || split === null || split.kind === 'bad') {
       if (split?.kind === 'bad') this.options.log.error({ reason: split.reason }, 'a storage node sent frames that do not check');
+      // The shipper's next tick asks again: a node that fails at once is not asked in a tight loop.
       this.carryOut(this.shipper.step({ kind: 'fetchFailed' }, monotonicMs()));
-      // The shipper's next tick asks again; a node that fails at once must not be asked in a tight loop.
-      await new Promise((resolve) => setTimeout(resolve, fetchRetryMs));
       return;
     }
     const commits = split.frames.flatMap((frame) => commitsOf(frame, from, reply.next));
@@ -147,6 +154,13 @@ class Lane {
       if (this.closed) return;
       const outcome = this.publish(start, next, vdl, body);
       this.carryOut(this.shipper.step({ kind: 'shipped', outcome }, monotonicMs()));
+    });
+  }
+
+  /** Behind the messages under way: one that overtook them would look like a gap. */
+  private beat({ start, vdl }: Extract<ShipperEffect, { kind: 'heartbeat' }>): void {
+    this.sending = this.sending.then(() => {
+      if (!this.closed) this.publish(start, start, vdl, { bytes: new Uint8Array(0), compressed: false });
     });
   }
 

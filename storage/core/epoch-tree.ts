@@ -44,12 +44,14 @@ export const forkSchema = z
     parent: z.int().min(0),
     forkLsn: z.int().min(0),
   })
-  .transform((raw): Fork => ({
-    epoch: epoch(raw.epoch),
-    branch: branchName(raw.branch),
-    parent: epoch(raw.parent),
-    forkLsn: lsn(raw.forkLsn),
-  }));
+  .transform(
+    (raw): Fork => ({
+      epoch: epoch(raw.epoch),
+      branch: branchName(raw.branch),
+      parent: epoch(raw.parent),
+      forkLsn: lsn(raw.forkLsn),
+    }),
+  );
 
 export class EpochTree {
   private readonly forks = new Map<Epoch, Fork>();
@@ -59,7 +61,10 @@ export class EpochTree {
     for (const fork of [...forks].sort((a, b) => ascending(a.epoch, b.epoch))) {
       const outcome = this.add(fork);
       assert(outcome !== 'conflict', `S3: the tree holds two forks of epoch ${fork.epoch}`);
-      assert(outcome !== 'orphan', `S3: the tree holds epoch ${fork.epoch} without its parent ${fork.parent}`);
+      assert(
+        outcome !== 'orphan',
+        `S3: the tree holds epoch ${fork.epoch} without its parent ${fork.parent}`,
+      );
     }
   }
 
@@ -70,7 +75,8 @@ export class EpochTree {
   add(fork: Fork): 'added' | 'known' | 'conflict' | 'orphan' {
     const known = this.forks.get(fork.epoch);
     if (known !== undefined) {
-      const same = known.parent === fork.parent && known.forkLsn === fork.forkLsn && known.branch === fork.branch;
+      const same =
+        known.parent === fork.parent && known.forkLsn === fork.forkLsn && known.branch === fork.branch;
       return same ? 'known' : 'conflict';
     }
     if (fork.epoch <= fork.parent) return 'conflict';
@@ -95,7 +101,8 @@ export class EpochTree {
   /** The newest epoch of a branch; genesis when the branch has none. */
   headOf(branch: BranchName): Epoch {
     let head = genesisEpoch;
-    for (const fork of this.forks.values()) if (fork.branch === branch && fork.epoch > head) head = fork.epoch;
+    for (const fork of this.forks.values())
+      if (fork.branch === branch && fork.epoch > head) head = fork.epoch;
     return head;
   }
 
@@ -112,7 +119,8 @@ export class EpochTree {
     for (let at = head; at !== genesisEpoch; ) {
       const fork = this.forks.get(at);
       assert(fork !== undefined, `epoch ${at} is not in the tree`);
-      if (at === head || fork.forkLsn < until) steps.push({ epoch: at, from: minLsn(fork.forkLsn, until), until });
+      if (at === head || fork.forkLsn < until)
+        steps.push({ epoch: at, from: minLsn(fork.forkLsn, until), until });
       until = minLsn(until, fork.forkLsn);
       at = fork.parent;
     }
@@ -154,7 +162,11 @@ export class EpochTree {
  * Where two positions part: the highest LSN at or below `position` that lies on both paths.
  * A follower at (its head, its LSN) resumes from here on the path of another head.
  */
-export function commonPoint(tree: EpochTree, from: { readonly head: Epoch; readonly lsn: Lsn }, head: Epoch): Lsn {
+export function commonPoint(
+  tree: EpochTree,
+  from: { readonly head: Epoch; readonly lsn: Lsn },
+  head: Epoch,
+): Lsn {
   let common = zeroLsn;
   const theirs = new Map(tree.path(head).map((step) => [step.epoch, step]));
   for (const step of tree.path(from.head)) {

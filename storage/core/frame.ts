@@ -79,19 +79,24 @@ function frameChecksum(frame: Uint8Array): number {
 export function parseFrame(bytes: Uint8Array, offset = 0): ParsedFrame {
   if (bytes.length - offset < frameHeaderBytes) return { kind: 'incomplete' };
   const view = new DataView(bytes.buffer, bytes.byteOffset + offset, frameHeaderBytes);
-  if (view.getUint16(0, true) !== frameMagic) return { kind: 'bad', reason: 'no frame starts here (wrong magic)' };
+  if (view.getUint16(0, true) !== frameMagic)
+    return { kind: 'bad', reason: 'no frame starts here (wrong magic)' };
   const version = view.getUint8(2);
   if (version !== frameVersion) {
     return { kind: 'bad', reason: `frame version ${version}, this process reads ${frameVersion}` };
   }
   const payloadBytes = view.getUint32(4, true);
   if (payloadBytes === 0 || payloadBytes > redoLimits.framePayloadBytesMax) {
-    return { kind: 'bad', reason: `frame length ${payloadBytes} outside 1 to ${redoLimits.framePayloadBytesMax}` };
+    return {
+      kind: 'bad',
+      reason: `frame length ${payloadBytes} outside 1 to ${redoLimits.framePayloadBytesMax}`,
+    };
   }
   const length = frameHeaderBytes + payloadBytes;
   if (bytes.length - offset < length) return { kind: 'incomplete' };
   const frame = bytes.subarray(offset, offset + length);
-  if (frameChecksum(frame) !== view.getUint32(crcOffset, true)) return { kind: 'bad', reason: 'frame checksum mismatch' };
+  if (frameChecksum(frame) !== view.getUint32(crcOffset, true))
+    return { kind: 'bad', reason: 'frame checksum mismatch' };
   const base = readU64(view, 16);
   const prevPg = readU64(view, 24);
   const end = base + payloadBytes;

@@ -43,7 +43,8 @@ export function pgId(value: number): PgId {
 }
 
 /** Whether `value` is a page number SQLite could use (1 to 2^32 - 2). */
-export const isPageNo = (value: number): boolean => Number.isInteger(value) && value >= 1 && value < uint32Max;
+export const isPageNo = (value: number): boolean =>
+  Number.isInteger(value) && value >= 1 && value < uint32Max;
 
 /** @throws AssertionError when `value` is not a page number, see `isPageNo`. */
 export function pageNo(value: number): PageNo {

@@ -78,7 +78,10 @@ export const nodeLimits = {
   repairAfterMs: 300,
 } as const;
 
-assert(quorumLimits.writeQuorum + quorumLimits.readQuorum > quorumLimits.copies, 'S1: every read quorum meets every write quorum');
+assert(
+  quorumLimits.writeQuorum + quorumLimits.readQuorum > quorumLimits.copies,
+  'S1: every read quorum meets every write quorum',
+);
 assert(2 * quorumLimits.writeQuorum > quorumLimits.copies, 'S1: two write quorums share a copy');
 assert(redoLimits.recordBytesMax > redoLimits.pageBytes, 'a page image fits a record');
 assert(redoLimits.framePayloadBytesMax > redoLimits.recordBytesMax, 'a record fits a frame');

@@ -7,7 +7,18 @@
 import { z } from 'zod';
 import { readU64, viewOf, writeU64 } from './bytes.ts';
 import { type Fork, forkSchema } from './epoch-tree.ts';
-import { type BranchName, branchName, type Epoch, epoch, type Lsn, lsn, type PageNo, type PgId, pageNo, pgId } from './ids.ts';
+import {
+  type BranchName,
+  branchName,
+  type Epoch,
+  epoch,
+  type Lsn,
+  lsn,
+  type PageNo,
+  type PgId,
+  pageNo,
+  pgId,
+} from './ids.ts';
 import { nodeLimits, redoLimits } from './limits.ts';
 
 export const linkVersion = 1;
@@ -282,7 +293,7 @@ function encodePages(reply: PagesReply): Uint8Array {
   const found = reply.pages.map((page) => (page === null ? 0 : 1));
   const present = reply.pages.filter((page) => page !== null);
   const bytes = new Uint8Array(present.length * redoLimits.pageBytes);
-  present.forEach((page, index) => bytes.set(page, index * redoLimits.pageBytes));
+  for (const [index, page] of present.entries()) bytes.set(page, index * redoLimits.pageBytes);
   return withHeader({ found }, bytes);
 }
 
@@ -335,7 +346,12 @@ const requestSchemas = {
 } as const;
 
 const replySchemas = {
-  [messageKinds.sealed]: z.object({ kind: z.literal('sealed'), forks: forksSchema, fresh: z.boolean(), empty: z.boolean() }),
+  [messageKinds.sealed]: z.object({
+    kind: z.literal('sealed'),
+    forks: forksSchema,
+    fresh: z.boolean(),
+    empty: z.boolean(),
+  }),
   [messageKinds.surveyed]: z.object({
     kind: z.literal('surveyed'),
     volumeEnd: lsnSchema,
@@ -373,7 +389,9 @@ const fetchedSchema = z.object({
   forks: forksSchema,
 });
 
-export type Decoded<T> = { readonly kind: 'message'; readonly message: T } | { readonly kind: 'malformed'; readonly reason: string };
+export type Decoded<T> =
+  | { readonly kind: 'message'; readonly message: T }
+  | { readonly kind: 'malformed'; readonly reason: string };
 
 const malformed = (reason: string) => ({ kind: 'malformed', reason }) as const;
 
@@ -403,7 +421,9 @@ function decodeWith<T>(schema: z.ZodType<T>, body: Uint8Array): Decoded<T> {
 function check<T>(schema: z.ZodType<T>, header: unknown): Decoded<T> {
   try {
     const parsed = schema.safeParse(header);
-    return parsed.success ? { kind: 'message', message: parsed.data } : malformed(z.prettifyError(parsed.error));
+    return parsed.success
+      ? { kind: 'message', message: parsed.data }
+      : malformed(z.prettifyError(parsed.error));
   } catch (error) {
     // Branded constructors assert; a value they refuse is bad input here, not a broken invariant.
     return malformed(error instanceof Error ? error.message : String(error));
@@ -424,7 +444,8 @@ function decodeAppend(body: Uint8Array): Decoded<AppendRequest> {
   const lowWater = readU64(view, 16);
   const length = view.getUint32(24, true);
   if (Number.isNaN(vdl) || Number.isNaN(lowWater)) return malformed('an append with a position beyond 2^53');
-  if (length !== body.length - appendHeaderBytes) return malformed(`an append of ${body.length} bytes that announces ${length}`);
+  if (length !== body.length - appendHeaderBytes)
+    return malformed(`an append of ${body.length} bytes that announces ${length}`);
   return {
     kind: 'message',
     message: {
@@ -450,7 +471,8 @@ function decodeAcked(body: Uint8Array): Decoded<AckedReply> {
   if (body.length < ackHeaderBytes) return malformed('an acknowledgement shorter than its header');
   const view = viewOf(body);
   const count = view.getUint16(4, true);
-  if (body.length !== ackHeaderBytes + count * ackEntryBytes) return malformed('an acknowledgement of the wrong length');
+  if (body.length !== ackHeaderBytes + count * ackEntryBytes)
+    return malformed('an acknowledgement of the wrong length');
   const scls: (readonly [PgId, Lsn])[] = [];
   for (let at = ackHeaderBytes; at < body.length; at += ackEntryBytes) {
     const scl = readU64(view, at + 4);
@@ -477,7 +499,8 @@ function decodePages(body: Uint8Array): Decoded<PagesReply> {
   if (header.kind === 'malformed') return header;
   const { found } = header.message;
   const present = found.reduce((sum, flag) => sum + flag, 0);
-  if (split.bytes.length !== present * redoLimits.pageBytes) return malformed('a pages reply of the wrong length');
+  if (split.bytes.length !== present * redoLimits.pageBytes)
+    return malformed('a pages reply of the wrong length');
   let at = 0;
   const pages = found.map((flag) => {
     if (flag === 0) return null;

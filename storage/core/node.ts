@@ -4,9 +4,21 @@
  * any message may be lost, repeated or late.
  */
 import assert from 'node:assert/strict';
-import { commonPoint, endOfTime, EpochTree, type Fork } from './epoch-tree.ts';
+import { commonPoint, EpochTree, endOfTime, type Fork } from './epoch-tree.ts';
 import { framePayload, type ReceivedFrame, splitFrames } from './frame.ts';
-import { type BranchName, type Epoch, genesisEpoch, type Lsn, maxLsn, minLsn, type PageNo, type PgId, pgId, unreachable, zeroLsn } from './ids.ts';
+import {
+  type BranchName,
+  type Epoch,
+  genesisEpoch,
+  type Lsn,
+  maxLsn,
+  minLsn,
+  type PageNo,
+  type PgId,
+  pgId,
+  unreachable,
+  zeroLsn,
+} from './ids.ts';
 import { nodeLimits } from './limits.ts';
 import type {
   AppendRequest,
@@ -45,7 +57,12 @@ export type Caller = number;
 export type NodeEvent =
   | { readonly kind: 'request'; readonly caller: Caller | null; readonly request: StorageRequest }
   | { readonly kind: 'persisted'; readonly ticket: number; readonly positions: readonly FramePosition[] }
-  | { readonly kind: 'persistFailed'; readonly ticket: number; readonly code: RefusalCode; readonly reason: string }
+  | {
+      readonly kind: 'persistFailed';
+      readonly ticket: number;
+      readonly code: RefusalCode;
+      readonly reason: string;
+    }
   | { readonly kind: 'statePersisted'; readonly ticket: number }
   | { readonly kind: 'repaired'; readonly frames: Uint8Array; readonly forks: readonly Fork[] }
   | { readonly kind: 'repairFailed' }
@@ -59,9 +76,19 @@ export type NodeEffect =
   /** Answer a fetch with the bytes of these frames. */
   | { readonly kind: 'replyFrames'; readonly caller: Caller; readonly answer: FetchAnswer }
   /** Answer a page read; the node is complete for it. */
-  | { readonly kind: 'replyPages'; readonly caller: Caller; readonly head: Epoch; readonly readPoint: Lsn; readonly pages: readonly PageNo[] }
+  | {
+      readonly kind: 'replyPages';
+      readonly caller: Caller;
+      readonly head: Epoch;
+      readonly readPoint: Lsn;
+      readonly pages: readonly PageNo[];
+    }
   /** These frames are persisted and may be indexed by page; `spans` are the records of each. */
-  | { readonly kind: 'held'; readonly frames: readonly HeldFrame[]; readonly spans: readonly (readonly RecordSpan[])[] }
+  | {
+      readonly kind: 'held';
+      readonly frames: readonly HeldFrame[];
+      readonly spans: readonly (readonly RecordSpan[])[];
+    }
   /** A fork below what is already folded: page images above it are of no use on the new path. */
   | { readonly kind: 'forked'; readonly fork: Fork }
   /** Ask a peer for frames along `head` from `from`. */
@@ -79,7 +106,11 @@ interface PendingAppend {
   readonly ticket: number;
   readonly frames: readonly ReceivedFrame[];
   readonly spans: readonly (readonly RecordSpan[])[];
-  readonly acks: { readonly caller: Caller; readonly request: AppendRequest; readonly pgs: readonly PgId[] }[];
+  readonly acks: {
+    readonly caller: Caller;
+    readonly request: AppendRequest;
+    readonly pgs: readonly PgId[];
+  }[];
 }
 
 interface Waiter {
@@ -100,7 +131,10 @@ export class StorageNode {
   private readonly pending = new Map<number, PendingAppend>();
   private readonly pendingKeys = new Set<string>();
   private pendingBytes = 0;
-  private readonly stateReplies = new Map<number, readonly { readonly caller: Caller; readonly reply: () => StorageReply }[]>();
+  private readonly stateReplies = new Map<
+    number,
+    readonly { readonly caller: Caller; readonly reply: () => StorageReply }[]
+  >();
   private waiters: Waiter[] = [];
   private behindSinceMs: number | null = null;
   private behindAt: Lsn = zeroLsn;
@@ -139,7 +173,12 @@ export class StorageNode {
   }
 
   get state(): NodeState {
-    return { sealed: this.sealedBelow, forks: this.tree.all(), hydrated: this.hydrated, durable: this.durablePoint };
+    return {
+      sealed: this.sealedBelow,
+      forks: this.tree.all(),
+      hydrated: this.hydrated,
+      durable: this.durablePoint,
+    };
   }
 
   /** Takes one event at a time. The effects are to be carried out in order. */
@@ -156,7 +195,8 @@ export class StorageNode {
         this.persistFailed(event.ticket, event.code, event.reason);
         break;
       case 'statePersisted':
-        for (const { caller, reply } of this.stateReplies.get(event.ticket) ?? []) this.reply(caller, reply());
+        for (const { caller, reply } of this.stateReplies.get(event.ticket) ?? [])
+          this.reply(caller, reply());
         this.stateReplies.delete(event.ticket);
         break;
       case 'repaired':
@@ -247,7 +287,10 @@ export class StorageNode {
   }
 
   /** Checks what the checksum cannot: that records are whole and epochs known. @returns the records of each frame. */
-  private inspect(caller: Caller | null, frames: readonly ReceivedFrame[]): readonly (readonly RecordSpan[])[] | null {
+  private inspect(
+    caller: Caller | null,
+    frames: readonly ReceivedFrame[],
+  ): readonly (readonly RecordSpan[])[] | null {
     const inspected: (readonly RecordSpan[])[] = [];
     for (const { header, bytes } of frames) {
       if (!this.tree.has(header.epoch) || header.epoch === genesisEpoch) {
@@ -255,7 +298,11 @@ export class StorageNode {
         return null;
       }
       if (header.base < this.tree.startOf(header.epoch)) {
-        this.refuse(caller, 'BAD_FRAME', `a frame of epoch ${header.epoch} starts at ${header.base}, before its fork`);
+        this.refuse(
+          caller,
+          'BAD_FRAME',
+          `a frame of epoch ${header.epoch} starts at ${header.base}, before its fork`,
+        );
         return null;
       }
       const spans = spansOf(framePayload(bytes), header.base);
@@ -306,7 +353,8 @@ export class StorageNode {
       const last = [...this.pending.values()].at(-1);
       if (last !== undefined) last.acks.push(...ack);
       // A writer asks without frames before it sends any: by then this node's own state is safe too (S6).
-      else if (frames.length === 0) for (const entry of ack) this.replyAfterState(entry.caller, () => this.ackOf(entry));
+      else if (frames.length === 0)
+        for (const entry of ack) this.replyAfterState(entry.caller, () => this.ackOf(entry));
       else for (const entry of ack) this.reply(entry.caller, this.ackOf(entry));
       return;
     }
@@ -367,7 +415,9 @@ export class StorageNode {
     else this.stateReplies.set(newest, [...(this.stateReplies.get(newest) ?? []), { caller, reply }]);
   }
 
-  private persistState(replies: readonly { readonly caller: Caller; readonly reply: () => StorageReply }[]): void {
+  private persistState(
+    replies: readonly { readonly caller: Caller; readonly reply: () => StorageReply }[],
+  ): void {
     const ticket = this.nextTicket++;
     this.stateReplies.set(ticket, replies);
     this.effects.push({ kind: 'persistState', ticket, state: this.state });
@@ -414,7 +464,11 @@ export class StorageNode {
     if (this.refusesAuthority(caller, authority)) return;
     const conflict = this.addForks(forks);
     if (conflict !== null) {
-      this.refuse(caller, 'EPOCH_CONFLICT', `epoch ${conflict.epoch} from (${conflict.parent}, ${conflict.forkLsn}) contradicts this node's tree`);
+      this.refuse(
+        caller,
+        'EPOCH_CONFLICT',
+        `epoch ${conflict.epoch} from (${conflict.parent}, ${conflict.forkLsn}) contradicts this node's tree`,
+      );
       return;
     }
     this.replyAfterState(caller, () => ({ kind: 'forked' }));
@@ -424,7 +478,11 @@ export class StorageNode {
     if (this.refusesAuthority(caller, request.authority)) return;
     const conflict = this.addForks(request.forks);
     if (conflict !== null || !this.tree.has(request.head)) {
-      this.refuse(caller, 'EPOCH_CONFLICT', `the path to epoch ${request.head} does not fit this node's tree`);
+      this.refuse(
+        caller,
+        'EPOCH_CONFLICT',
+        `the path to epoch ${request.head} does not fit this node's tree`,
+      );
       return;
     }
     // Frames still on their way to the disk may stay out: since the seal they can no longer be acknowledged (S2).
@@ -443,7 +501,13 @@ export class StorageNode {
         chain.push([frame.base, minLsn(frame.end, step.until), frame.pg, Math.min(cpl, step.until)]);
       }
     }
-    return { kind: 'surveyed', volumeEnd: this.segment.volumeEnd(head), scls: this.segment.scls(head), vdl, chain };
+    return {
+      kind: 'surveyed',
+      volumeEnd: this.segment.volumeEnd(head),
+      scls: this.segment.scls(head),
+      vdl,
+      chain,
+    };
   }
 
   /** What this node was told is durable, as far as it lies on the path to `head`. */
@@ -496,7 +560,11 @@ export class StorageNode {
     }
     const complete = this.segment.volumeEnd(head);
     if (complete < readPoint) {
-      this.refuse(caller, 'NOT_COMPLETE', `read point ${readPoint} is above ${complete}, up to where this node is complete`);
+      this.refuse(
+        caller,
+        'NOT_COMPLETE',
+        `read point ${readPoint} is above ${complete}, up to where this node is complete`,
+      );
       return;
     }
     this.effects.push({ kind: 'replyPages', caller, head, readPoint, pages });

@@ -15,9 +15,7 @@ export interface PageEntry {
   readonly lsn: Lsn;
   readonly kind: 'delta' | 'image' | 'folded';
   /** The frame that holds the record, and where in its payload; null for a folded image, which lies in the image store. */
-  readonly frame: HeldFrame | null;
-  readonly offset: number;
-  readonly length: number;
+  readonly at: { readonly frame: HeldFrame; readonly offset: number; readonly length: number } | null;
 }
 
 /** How to build a page: from zeros or the first entry when that is an image, then every other entry in order. */
@@ -53,9 +51,7 @@ export class PageIndex {
         epoch: frame.epoch,
         lsn: span.lsn,
         kind: span.kind === 'pageImage' ? 'image' : 'delta',
-        frame,
-        offset: span.offset,
-        length: span.length,
+        at: { frame, offset: span.offset, length: span.length },
       };
       this.insert(span.page, entry);
     }
@@ -112,7 +108,7 @@ export class PageIndex {
       if (plan === null || plan === 'foldedAway') continue;
       const last = plan.entries.at(-1);
       if (last === undefined) continue;
-      const result: PageEntry = { epoch: last.epoch, lsn: last.lsn, kind: 'folded', frame: null, offset: 0, length: 0 };
+      const result: PageEntry = { epoch: last.epoch, lsn: last.lsn, kind: 'folded', at: null };
       if (this.replacedBy(plan, result).size > nodeLimits.chainLengthMax / 2) return { plan, result };
     }
     return null;
@@ -151,4 +147,3 @@ export class PageIndex {
     this.foldedTo = zeroLsn;
   }
 }
-

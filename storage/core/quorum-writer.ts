@@ -24,12 +24,19 @@ export interface QuorumFrame {
 export type QuorumEvent =
   | { readonly kind: 'nodeUp'; readonly node: NodeId }
   | { readonly kind: 'nodeDown'; readonly node: NodeId }
-  | { readonly kind: 'acked'; readonly node: NodeId; readonly head: Epoch; readonly scls: readonly (readonly [PgId, Lsn])[] }
+  | {
+      readonly kind: 'acked';
+      readonly node: NodeId;
+      readonly head: Epoch;
+      readonly scls: readonly (readonly [PgId, Lsn])[];
+    }
   | { readonly kind: 'refused'; readonly node: NodeId; readonly code: RefusalCode; readonly sealed: Epoch }
   /** The link broke or the node did not answer in time. */
   | { readonly kind: 'unanswered'; readonly node: NodeId }
   | { readonly kind: 'forked'; readonly node: NodeId }
-  | { readonly kind: 'tick' };
+  | { readonly kind: 'tick' }
+  /** The writer ends: the nodes hear the last durable point, so that shippers and readers can go up to it. */
+  | { readonly kind: 'farewell' };
 
 export type QuorumEffect =
   /** Send and answer with `acked`, `refused` or `unanswered`. */
@@ -99,7 +106,8 @@ export class QuorumWriter {
   private resendBytes = 0;
   private shortSinceMs: number;
   private over = false;
-  private shared: { readonly from: number; readonly to: number; readonly request: AppendRequest } | null = null;
+  private shared: { readonly from: number; readonly to: number; readonly request: AppendRequest } | null =
+    null;
   private effects: QuorumEffect[] = [];
 
   constructor(options: QuorumWriterOptions) {
@@ -187,6 +195,10 @@ export class QuorumWriter {
       case 'tick':
         this.tick(nowMs);
         break;
+      case 'farewell':
+        for (const link of this.links.values())
+          if (link.up && link.toldVdl !== this.vdlLsn) this.notify(link, nowMs);
+        break;
       default:
         unreachable(event);
     }
@@ -266,7 +278,10 @@ export class QuorumWriter {
   private trim(): void {
     let keepFrom = this.undecided;
     for (const link of this.links.values()) if (link.up) keepFrom = Math.min(keepFrom, link.acked);
-    while (this.first < keepFrom || (this.first < this.undecided && this.resendBytes > volumeLimits.resendBytesMax)) {
+    while (
+      this.first < keepFrom ||
+      (this.first < this.undecided && this.resendBytes > volumeLimits.resendBytesMax)
+    ) {
       this.resendBytes -= this.frame(this.first)?.bytes.length ?? 0;
       this.first += 1;
       this.dropped += 1;
@@ -340,7 +355,8 @@ export class QuorumWriter {
       bytes += length;
     }
     const { shared } = this;
-    if (shared?.from === from && shared.to === link.cursor && shared.request.durable.vdl === this.vdlLsn) return shared.request;
+    if (shared?.from === from && shared.to === link.cursor && shared.request.durable.vdl === this.vdlLsn)
+      return shared.request;
     const start = from - this.first + this.dropped;
     const frames = this.queue.slice(start, start + link.cursor - from).map((frame) => frame.bytes);
     this.shared = { from, to: link.cursor, request: this.request(frames) };
@@ -349,8 +365,13 @@ export class QuorumWriter {
 
   /** Tells an otherwise idle node what is durable, at most every few milliseconds. */
   private tell(link: NodeLink, nowMs: number): void {
-    if (!link.up || link.toldVdl === this.vdlLsn || nowMs - link.toldAtMs < volumeLimits.noticeEveryMs) return;
+    if (!link.up || link.toldVdl === this.vdlLsn || nowMs - link.toldAtMs < volumeLimits.noticeEveryMs)
+      return;
     if (link.cursor < this.end) return;
+    this.notify(link, nowMs);
+  }
+
+  private notify(link: NodeLink, nowMs: number): void {
     link.toldVdl = this.vdlLsn;
     link.toldAtMs = nowMs;
     this.effects.push({ kind: 'notice', node: link.node, request: this.request([]) });
@@ -388,9 +409,15 @@ export class QuorumWriter {
     if (this.upNodes >= quorumLimits.writeQuorum) this.shortSinceMs = nowMs;
     const oldest = this.frame(this.undecided);
     if (oldest !== undefined && nowMs - oldest.offeredAtMs > volumeLimits.quorumLostAfterMs) {
-      this.effects.push({ kind: 'quorumLost', reason: `a record has waited ${nowMs - oldest.offeredAtMs} ms for four of six nodes` });
+      this.effects.push({
+        kind: 'quorumLost',
+        reason: `a record has waited ${nowMs - oldest.offeredAtMs} ms for four of six nodes`,
+      });
     } else if (nowMs - this.shortSinceMs > volumeLimits.quorumLostAfterMs) {
-      this.effects.push({ kind: 'quorumLost', reason: `${this.upNodes} of six storage nodes are reachable, four are needed` });
+      this.effects.push({
+        kind: 'quorumLost',
+        reason: `${this.upNodes} of six storage nodes are reachable, four are needed`,
+      });
     }
   }
 }

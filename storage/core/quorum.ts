@@ -18,7 +18,10 @@ export function pgcl(scls: readonly Lsn[]): Lsn {
  * SCL among them, since every acknowledged record lies at or below the SCL of four copies and any three see one.
  */
 export function recoverablePgcl(scls: readonly Lsn[]): Lsn {
-  assert(scls.length >= quorumLimits.readQuorum, `recovery needs ${quorumLimits.readQuorum} copies, got ${scls.length}`);
+  assert(
+    scls.length >= quorumLimits.readQuorum,
+    `recovery needs ${quorumLimits.readQuorum} copies, got ${scls.length}`,
+  );
   return lsn(Math.max(...scls));
 }
 

@@ -65,7 +65,11 @@ export function diffPage(page: PageNo, previous: Uint8Array | null, next: Uint8A
   let start = -1;
   let lastDifferent = -1;
   let runBytes = 0;
-  for (let at = firstDifference(previous, next, 0); at < next.length; at = firstDifference(previous, next, at + 1)) {
+  for (
+    let at = firstDifference(previous, next, 0);
+    at < next.length;
+    at = firstDifference(previous, next, at + 1)
+  ) {
     if (start >= 0 && at - lastDifferent > joinGap) {
       runs.push({ offset: start, bytes: next.subarray(start, lastDifferent + 1) });
       runBytes += lastDifferent + 1 - start;
@@ -273,7 +277,10 @@ export function encodeMtr(changes: readonly PageChange[], commit: Commit, pgByte
   const commitGroup = groups.get(lastPg);
   if (commitGroup === undefined) groups.set(lastPg, [commit]);
   else commitGroup.push(commit);
-  const runs = (order.length === 0 ? [lastPg] : order).map((pg) => ({ pg, bytes: encodeRun(groups.get(pg) ?? []) }));
+  const runs = (order.length === 0 ? [lastPg] : order).map((pg) => ({
+    pg,
+    bytes: encodeRun(groups.get(pg) ?? []),
+  }));
   const byteLength = runs.reduce((sum, run) => sum + run.bytes.length, 0);
   return { runs, byteLength, commitTimeUs: commit.commitTimeUs };
 }

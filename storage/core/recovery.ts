@@ -27,7 +27,13 @@ export type RecoveryGoal =
   /** Become the writer: fork `epoch`, which the control plane has just allotted to us. */
   | { readonly kind: 'fork'; readonly branch: BranchName; readonly epoch: Epoch }
   /** Become a follower of the reign `epoch`, whose path is `forks`. */
-  | { readonly kind: 'follow'; readonly branch: BranchName; readonly epoch: Epoch; readonly head: Epoch; readonly forks: readonly Fork[] }
+  | {
+      readonly kind: 'follow';
+      readonly branch: BranchName;
+      readonly epoch: Epoch;
+      readonly head: Epoch;
+      readonly forks: readonly Fork[];
+    }
   /** Find out how far another path was durable here, and change nothing: what a failover left behind. */
   | { readonly kind: 'inspect'; readonly branch: BranchName; readonly epoch: Epoch; readonly head: Epoch };
 
@@ -242,18 +248,29 @@ export class Recovery {
     const witnesses = sealed.filter((peer) => !peer.fresh).length;
     const allHere = sealed.length === quorumLimits.copies;
     // The two slowest get a moment: the more answers, the less there is to copy afterwards.
-    if (!allHere && (sealed.length < quorumLimits.writeQuorum || nowMs - this.startedAtMs < recoveryLimits.graceMs)) return;
+    if (
+      !allHere &&
+      (sealed.length < quorumLimits.writeQuorum || nowMs - this.startedAtMs < recoveryLimits.graceMs)
+    )
+      return;
     // S6: nodes that came back empty know nothing; three that did not must speak, unless the whole region is new.
     this.isNew = allHere && sealed.every((peer) => peer.empty);
     if (witnesses < quorumLimits.readQuorum && !this.isNew) {
-      if (allHere) this.finish({ kind: 'failed', reason: `only ${witnesses} of six storage nodes hold their data; three are needed` });
+      if (allHere)
+        this.finish({
+          kind: 'failed',
+          reason: `only ${witnesses} of six storage nodes hold their data; three are needed`,
+        });
       return;
     }
     // A writer continues what this region has; a follower takes the path it was given, whatever it had before.
     for (const fork of this.goal.kind === 'follow' ? this.goal.forks : []) {
       const outcome = this.tree.add(fork);
       if (outcome === 'added' || outcome === 'known') continue;
-      this.finish({ kind: 'failed', reason: `the primary's epoch ${fork.epoch} contradicts what this region recorded` });
+      this.finish({
+        kind: 'failed',
+        reason: `the primary's epoch ${fork.epoch} contradicts what this region recorded`,
+      });
       return;
     }
     this.head = this.goal.kind === 'fork' ? this.tree.headOf(this.goal.branch) : this.goal.head;
@@ -267,7 +284,10 @@ export class Recovery {
     }
     if (this.goal.kind === 'fork' && this.tree.has(this.goal.epoch)) {
       // Where it was forked is known, but not whether whoever did it still writes under this number.
-      this.finish({ kind: 'failed', reason: `epoch ${this.goal.epoch} was forked by an earlier attempt; take a new one` });
+      this.finish({
+        kind: 'failed',
+        reason: `epoch ${this.goal.epoch} was forked by an earlier attempt; take a new one`,
+      });
       return;
     }
     this.phaseNow = 'surveying';
@@ -280,7 +300,8 @@ export class Recovery {
     const surveyed = [...this.peers.values()].filter((peer) => peer.survey !== null);
     const witnesses = surveyed.filter((peer) => !peer.fresh).length;
     const awaited = [...this.peers.values()].filter((peer) => peer.sealed && peer.busy).length;
-    if (surveyed.length < quorumLimits.writeQuorum || (witnesses < quorumLimits.readQuorum && !this.isNew)) return;
+    if (surveyed.length < quorumLimits.writeQuorum || (witnesses < quorumLimits.readQuorum && !this.isNew))
+      return;
     if (awaited > 0 && nowMs - this.startedAtMs < recoveryLimits.graceMs) return;
     const answers = surveyed.flatMap((peer) => (peer.survey === null ? [] : [peer.survey]));
     if (this.goal.kind === 'inspect') {
@@ -320,7 +341,8 @@ export class Recovery {
     if (copy.donor !== null || target.busy) return;
     const found = copy;
     const donor = this.idle(nowMs).find(
-      (peer) => peer.survey !== null && peer !== target && !found.tried.has(peer.node) && this.holds(peer, found.at),
+      (peer) =>
+        peer.survey !== null && peer !== target && !found.tried.has(peer.node) && this.holds(peer, found.at),
     );
     if (donor === undefined) {
       copy.tried.clear();
@@ -343,7 +365,11 @@ export class Recovery {
   private holds(peer: Peer, at: Lsn): boolean {
     if (peer.survey === null) return false;
     // Below what it was told is durable a survey lists nothing: behind a hole it may hold this all the same.
-    return peer.survey.volumeEnd > at || peer.survey.vdl > at || peer.survey.chain.some(([base, end]) => base <= at && end > at);
+    return (
+      peer.survey.volumeEnd > at ||
+      peer.survey.vdl > at ||
+      peer.survey.chain.some(([base, end]) => base <= at && end > at)
+    );
   }
 
   private fetched(donor: Peer, frames: Uint8Array, next: Lsn): void {
@@ -376,7 +402,12 @@ export class Recovery {
 
   private replicated(): void {
     if (this.goal.kind === 'fork') {
-      const fork: Fork = { epoch: this.goal.epoch, branch: this.goal.branch, parent: this.head, forkLsn: this.vdl };
+      const fork: Fork = {
+        epoch: this.goal.epoch,
+        branch: this.goal.branch,
+        parent: this.head,
+        forkLsn: this.vdl,
+      };
       const outcome = this.tree.add(fork);
       assert(outcome === 'added', `S3: epoch ${fork.epoch} was allotted before (${outcome})`);
       this.head = this.goal.epoch;
@@ -404,7 +435,16 @@ export class Recovery {
 }
 
 function newPeer(node: NodeId): Peer {
-  return { node, sealed: false, fresh: false, empty: false, survey: null, forked: false, busy: false, retryAtMs: 0 };
+  return {
+    node,
+    sealed: false,
+    fresh: false,
+    empty: false,
+    survey: null,
+    forked: false,
+    busy: false,
+    retryAtMs: 0,
+  };
 }
 
 type Answer = Pick<SurveyedReply, 'volumeEnd' | 'scls' | 'vdl' | 'chain'>;

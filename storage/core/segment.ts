@@ -174,7 +174,12 @@ export class Segment {
    * Consecutive frames along the path to `head`, starting with the one that holds or follows `from`, until
    * a gap, a frame that starts at or above `limit`, or `bytesMax` (at least one frame when there is any).
    */
-  run(head: Epoch, from: Lsn, bytesMax: number, limit: Lsn): { readonly frames: readonly HeldFrame[]; readonly end: Lsn } {
+  run(
+    head: Epoch,
+    from: Lsn,
+    bytesMax: number,
+    limit: Lsn,
+  ): { readonly frames: readonly HeldFrame[]; readonly end: Lsn } {
     const frames: HeldFrame[] = [];
     let bytes = 0;
     let end = from;

@@ -112,7 +112,11 @@ export class Volume {
     const last = this.open.at(-1);
     const base = this.nextLsn;
     this.nextLsn = lsn(base + bytes.length);
-    if (last !== undefined && last.pg === pg && last.byteLength + bytes.length <= redoLimits.framePayloadBytesMax) {
+    if (
+      last !== undefined &&
+      last.pg === pg &&
+      last.byteLength + bytes.length <= redoLimits.framePayloadBytesMax
+    ) {
       last.parts.push(bytes);
       last.byteLength += bytes.length;
       return;
@@ -140,6 +144,8 @@ export class Volume {
 
   step(event: QuorumEvent, nowMs: number): readonly QuorumEffect[] {
     const effects = this.quorum.step(event, nowMs);
+    // What has not left when the writer ends was promised to nobody.
+    if (event.kind === 'farewell') return effects;
     const more = this.flush(nowMs);
     return more.length === 0 ? effects : [...effects, ...more];
   }

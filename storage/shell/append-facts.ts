@@ -56,7 +56,10 @@ export class AppendRecorder {
   }
 
   flushed(lsnFrom: Lsn, lsnTo: Lsn): void {
-    this.batches.push({ facts: { epoch: this.epoch, lsnFrom, lsnTo, sentAtUs: 0, acks: [] }, sentTo: new Map() });
+    this.batches.push({
+      facts: { epoch: this.epoch, lsnFrom, lsnTo, sentAtUs: 0, acks: [] },
+      sentTo: new Map(),
+    });
   }
 
   sent(node: NodeId, request: AppendRequest): void {
@@ -72,7 +75,12 @@ export class AppendRecorder {
     const { to } = this.extent(request);
     this.each(request, (batch) => {
       const sentAtUs = batch.sentTo.get(node);
-      if (sentAtUs === undefined || batch.facts.lsnTo > to || batch.facts.acks.some((ack) => ack.node === node)) return;
+      if (
+        sentAtUs === undefined ||
+        batch.facts.lsnTo > to ||
+        batch.facts.acks.some((ack) => ack.node === node)
+      )
+        return;
       batch.facts.acks.push({ node, az: this.azOf(node), sentAtUs, ackedAtUs, quorum: false });
     });
   }
@@ -80,7 +88,11 @@ export class AppendRecorder {
   /** @returns the batches that became durable with this. */
   durable(vcl: Lsn, by: NodeId): readonly AppendFacts[] {
     const from = this.durableCount;
-    for (let batch = this.batches[this.durableCount]; batch !== undefined && batch.facts.lsnTo <= vcl; batch = this.batches[this.durableCount]) {
+    for (
+      let batch = this.batches[this.durableCount];
+      batch !== undefined && batch.facts.lsnTo <= vcl;
+      batch = this.batches[this.durableCount]
+    ) {
       this.durableCount += 1;
       const decisive = batch.facts.acks.find((ack) => ack.node === by);
       if (decisive !== undefined) decisive.quorum = true;

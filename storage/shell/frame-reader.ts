@@ -6,6 +6,7 @@ import { parseFrame } from '../core/frame.ts';
 import type { HeldFrame } from '../core/segment.ts';
 import type { HotLog, LogRead } from './hot-log.ts';
 import { frameBytesMax } from './hot-log-scan.ts';
+import { plainBytes } from './storage-client.ts';
 
 export type FramesRead =
   /** One entry per frame, in the order asked; views of memory that never changes. */
@@ -42,7 +43,7 @@ export class FrameReader {
       if (read.kind === 'failed') return this.bad(good, stretch, read.message);
       for (const frame of stretch.frames) {
         const from = frame.position.offset - stretch.offset;
-        const bytes = read.bytes.subarray(from, from + frame.position.length);
+        const bytes = plainBytes(read.bytes).subarray(from, from + frame.position.length);
         const wrong = read.fromDisk ? mismatch(frame, bytes) : null;
         if (wrong !== null) return this.bad(good, stretch, wrong);
         good.push(bytes);

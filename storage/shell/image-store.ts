@@ -11,7 +11,7 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { open, type RootDatabase } from 'lmdb';
-import { type Epoch, type Lsn, type PageNo, type PgId } from '../core/ids.ts';
+import type { Epoch, Lsn, PageNo, PgId } from '../core/ids.ts';
 import { redoLimits } from '../core/limits.ts';
 import { pgOfPage } from '../core/record.ts';
 
@@ -60,7 +60,8 @@ export class ImageStore {
     if (value === undefined) return { kind: 'bad', reason: `no image of page ${key.page} at ${key.lsn}` };
     // A copy: LMDB's memory is not ours to keep, and readers fold into what they get.
     const bytes = new Uint8Array(value.subarray(checksumBytes));
-    if (bytes.length === redoLimits.pageBytes && crc32(bytes) === value.readUInt32LE(0)) return { kind: 'ok', bytes };
+    if (bytes.length === redoLimits.pageBytes && crc32(bytes) === value.readUInt32LE(0))
+      return { kind: 'ok', bytes };
     return { kind: 'bad', reason: `the image of page ${key.page} at ${key.lsn} does not match its checksum` };
   }
 

@@ -61,12 +61,14 @@ const stateSchema = z
     hydrated: z.boolean(),
     durable: z.strictObject({ head: z.int().min(0), vdl: z.int().min(0) }),
   })
-  .transform((raw): NodeState => ({
-    sealed: epoch(raw.sealed),
-    forks: raw.forks,
-    hydrated: raw.hydrated,
-    durable: { head: epoch(raw.durable.head), vdl: lsn(raw.durable.vdl) },
-  }));
+  .transform(
+    (raw): NodeState => ({
+      sealed: epoch(raw.sealed),
+      forks: raw.forks,
+      hydrated: raw.hydrated,
+      durable: { head: epoch(raw.durable.head), vdl: lsn(raw.durable.vdl) },
+    }),
+  );
 const recordSchema = z.strictObject({
   cluster: z.string(),
   region: z.string(),
@@ -77,7 +79,8 @@ const recordSchema = z.strictObject({
 /** @throws StartError when the state is damaged, another node's, or cannot be read or written. */
 export async function loadNode(config: StorageConfig, disk: Disk): Promise<LoadedNode> {
   const { dataDir, pgBytes = redoLimits.pgBytesDefault } = config;
-  if (pgBytes < redoLimits.pgBytesMin) throw new StartError(`pgBytes is ${pgBytes}, at least ${redoLimits.pgBytesMin} is needed`);
+  if (pgBytes < redoLimits.pgBytesMin)
+    throw new StartError(`pgBytes is ${pgBytes}, at least ${redoLimits.pgBytesMin} is needed`);
   const made = await onDisk<void>((done) => disk.makeDirectory(dataDir, done));
   if (made.kind === 'failed') throw new StartError(`dataDir ${dataDir} cannot be made: ${made.message}`);
   const stateFile = new StateFile<NodeRecord>({
@@ -111,11 +114,14 @@ export async function openLog({ config, disk, node, onFrame, onFailed }: OpenLog
       if (node.segment.insert(frame)) onFrame(frame, spans);
     },
   });
-  if (opened.kind === 'failed') throw new StartError(`the log in ${directory} cannot be opened: ${opened.message}`);
+  if (opened.kind === 'failed')
+    throw new StartError(`the log in ${directory} cannot be opened: ${opened.message}`);
   if (unknown.size > 0) {
     await opened.log.close();
     // S4: a frame is written only after its epoch's fork is safe, so the state has gone back in time.
-    throw new StartError(`${config.dataDir}: the log holds frames of epochs ${[...unknown].join(', ')}, which the state file does not know. ${wayOut}`);
+    throw new StartError(
+      `${config.dataDir}: the log holds frames of epochs ${[...unknown].join(', ')}, which the state file does not know. ${wayOut}`,
+    );
   }
   return { log: opened.log, recovery: opened.recovery };
 }
@@ -127,7 +133,8 @@ async function loadState(config: StorageConfig, file: StateFile<NodeRecord>): Pr
     case 'damaged':
       throw new StartError(`${dataDir}: the state file is damaged (${loaded.reason}). ${wayOut}`);
     case 'absent':
-      if (hasFiles(logDirectoryOf(config))) throw new StartError(`${dataDir}: there is a log and no state file beside it. ${wayOut}`);
+      if (hasFiles(logDirectoryOf(config)))
+        throw new StartError(`${dataDir}: there is a log and no state file beside it. ${wayOut}`);
       await create(config, file);
       return emptyNodeState;
     case 'value':
@@ -141,7 +148,10 @@ async function loadState(config: StorageConfig, file: StateFile<NodeRecord>): Pr
   }
 }
 
-async function create({ cluster, region, node, dataDir }: StorageConfig, file: StateFile<NodeRecord>): Promise<void> {
+async function create(
+  { cluster, region, node, dataDir }: StorageConfig,
+  file: StateFile<NodeRecord>,
+): Promise<void> {
   const saved = await file.save({ cluster, region, node, state: emptyNodeState });
   if (saved.kind === 'failed') throw new StartError(`dataDir ${dataDir} cannot be written: ${saved.message}`);
 }
@@ -161,7 +171,9 @@ function hasFiles(directory: string): boolean {
 function parseRecord(body: unknown): { kind: 'ok'; value: NodeRecord } | { kind: 'bad'; reason: string } {
   try {
     const parsed = recordSchema.safeParse(body);
-    return parsed.success ? { kind: 'ok', value: parsed.data } : { kind: 'bad', reason: z.prettifyError(parsed.error) };
+    return parsed.success
+      ? { kind: 'ok', value: parsed.data }
+      : { kind: 'bad', reason: z.prettifyError(parsed.error) };
   } catch (error) {
     // Branded constructors assert.
     return { kind: 'bad', reason: error instanceof Error ? error.message : String(error) };

@@ -52,10 +52,26 @@ export interface Watched {
 /** Keeps the node's metrics; they are read from its counters at each scrape. */
 export function watchNode(registry: MetricRegistry, { node, log, pages, runtime }: Watched): void {
   const counters = [
-    { series: registry.counter(metrics.storageAppendedBytes).with({}), read: () => log.counters.bytesWritten, seen: 0 },
-    { series: registry.counter(metrics.storagePageReads).with({}), read: () => pages.counters.pagesRead, seen: 0 },
-    { series: registry.counter(metrics.storagePagesBuilt).with({}), read: () => pages.counters.pagesFolded, seen: 0 },
-    { series: registry.counter(metrics.storageRepairedBytes).with({}), read: () => runtime.counters.repairedBytes, seen: 0 },
+    {
+      series: registry.counter(metrics.storageAppendedBytes).with({}),
+      read: () => log.counters.bytesWritten,
+      seen: 0,
+    },
+    {
+      series: registry.counter(metrics.storagePageReads).with({}),
+      read: () => pages.counters.pagesRead,
+      seen: 0,
+    },
+    {
+      series: registry.counter(metrics.storagePagesBuilt).with({}),
+      read: () => pages.counters.pagesFolded,
+      seen: 0,
+    },
+    {
+      series: registry.counter(metrics.storageRepairedBytes).with({}),
+      read: () => runtime.counters.repairedBytes,
+      seen: 0,
+    },
   ];
   const scl = registry.gauge(metrics.segmentCompleteLsn);
   const epoch = registry.gauge(metrics.epoch).with({});

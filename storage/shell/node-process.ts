@@ -25,7 +25,7 @@ import { answerHttp, type NodeHttp, watchNode } from './node-http.ts';
 import { NodeRuntime } from './node-runtime.ts';
 import { PageReader, type PageReaderOptions } from './page-reader.ts';
 import { PeerRepair } from './repair.ts';
-import { encodeReplyBody } from './storage-client.ts';
+import { encodeReplyBody, plainBytes } from './storage-client.ts';
 
 export { StartError } from './node-data.ts';
 
@@ -53,10 +53,14 @@ export interface RunningNode {
 const requestsPerLinkMax = 8_192;
 
 /** Starts a storage node. @throws StartError with a message for the operator. */
-export async function startStorageNode(config: StorageConfig, options: StorageNodeOptions = {}): Promise<RunningNode> {
+export async function startStorageNode(
+  config: StorageConfig,
+  options: StorageNodeOptions = {},
+): Promise<RunningNode> {
   const { region } = config;
   const logger =
-    options.logger ?? createLogger({ service: serviceName(region), region, component: `storage/${config.node}` });
+    options.logger ??
+    createLogger({ service: serviceName(region), region, component: `storage/${config.node}` });
   const onFatal = oneFatal(logger, options.onFatal);
   const metrics = createProcessMetrics({ region, process: `storage/${config.node}` });
   let http: NodeHttp = { kind: 'starting', registry: metrics.registry };
@@ -75,7 +79,10 @@ export async function startStorageNode(config: StorageConfig, options: StorageNo
     watchNode(metrics.registry, parts);
     http = { kind: 'ready', registry: metrics.registry, node };
     const { frames, damagedBytes } = parts.recovery;
-    logger.info({ address, frames, damagedBytes, logBytes, startMs: Date.now() - startedAtMs }, 'the storage node is ready');
+    logger.info(
+      { address, frames, damagedBytes, logBytes, startMs: Date.now() - startedAtMs },
+      'the storage node is ready',
+    );
     return { address, node, close: () => closeAll(server, links, runtime, metrics.stop, logger) };
   } catch (error) {
     server.closeAllConnections();
@@ -166,8 +173,13 @@ async function openParts(
 
 function report(recovery: LogRecovery, logger: Logger): void {
   const { tornTail, damage, damagedBytes } = recovery;
-  if (tornTail !== undefined) logger.info({ tornTail }, 'an unfinished write at the end of the log was cut away');
-  if (damagedBytes > 0) logger.error({ damage: damage.slice(0, 10), damagedBytes }, 'part of the log is damaged; repair brings it back from the peers');
+  if (tornTail !== undefined)
+    logger.info({ tornTail }, 'an unfinished write at the end of the log was cut away');
+  if (damagedBytes > 0)
+    logger.error(
+      { damage: damage.slice(0, 10), damagedBytes },
+      'part of the log is damaged; repair brings it back from the peers',
+    );
 }
 
 function serveLink(runtime: NodeRuntime, link: LinkConnection, logger: Logger): LinkHandlers {
@@ -175,9 +187,16 @@ function serveLink(runtime: NodeRuntime, link: LinkConnection, logger: Logger): 
   const rpc = new LinkRpc({
     send: (message) => link.send(message),
     onRequest: (kind, body, reply) => {
-      const decoded = decodeRequest(kind, body);
+      const decoded = decodeRequest(kind, plainBytes(body));
       if (decoded.kind === 'malformed') {
-        reply(encodeReplyBody({ kind: 'refused', code: 'BAD_REQUEST', reason: decoded.reason, sealed: runtime.sealed }));
+        reply(
+          encodeReplyBody({
+            kind: 'refused',
+            code: 'BAD_REQUEST',
+            reason: decoded.reason,
+            sealed: runtime.sealed,
+          }),
+        );
         return true;
       }
       if (waiting.size >= requestsPerLinkMax) {
@@ -194,7 +213,7 @@ function serveLink(runtime: NodeRuntime, link: LinkConnection, logger: Logger): 
       return true;
     },
     onNotice: (kind, body) => {
-      const decoded = decodeRequest(kind, body);
+      const decoded = decodeRequest(kind, plainBytes(body));
       if (decoded.kind === 'message') runtime.request(decoded.message, null);
     },
     pendingMax: 1,
@@ -224,16 +243,26 @@ async function listen(server: Server, wanted: string): Promise<string> {
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : undefined;
     if (code === 'EADDRINUSE') {
-      throw new StartError(`port ${port} is taken by another process; stop it, or change the key listen (${wanted})`);
+      throw new StartError(
+        `port ${port} is taken by another process; stop it, or change the key listen (${wanted})`,
+      );
     }
-    throw new StartError(`cannot listen on ${wanted} (key listen): ${error instanceof Error ? error.message : String(error)}`);
+    throw new StartError(
+      `cannot listen on ${wanted} (key listen): ${error instanceof Error ? error.message : String(error)}`,
+    );
   }
   const bound = server.address();
   const boundPort = typeof bound === 'object' && bound !== null ? bound.port : port;
   return host.includes(':') ? `[${host}]:${boundPort}` : `${host}:${boundPort}`;
 }
 
-async function closeAll(server: Server, links: LinkServer, runtime: NodeRuntime, stopMetrics: () => void, logger: Logger): Promise<void> {
+async function closeAll(
+  server: Server,
+  links: LinkServer,
+  runtime: NodeRuntime,
+  stopMetrics: () => void,
+  logger: Logger,
+): Promise<void> {
   stopMetrics();
   server.close();
   await links.close();

@@ -5,10 +5,10 @@
  * crash at any moment no frame is of an unknown epoch.
  */
 import assert from 'node:assert/strict';
+import type { ReceivedFrame } from '../core/frame.ts';
 import { type Epoch, unreachable } from '../core/ids.ts';
 import type { RefusalCode, StatusReply, StorageReply, StorageRequest } from '../core/messages.ts';
 import type { Caller, FetchAnswer, NodeEffect, NodeEvent, StorageNode } from '../core/node.ts';
-import type { ReceivedFrame } from '../core/frame.ts';
 import type { FrameReader } from './frame-reader.ts';
 import type { AppendResult, HotLog } from './hot-log.ts';
 import type { NodeRecord } from './node-data.ts';
@@ -174,7 +174,12 @@ export class NodeRuntime {
       this.step({ kind: 'persisted', ticket, positions: result.positions });
       return;
     }
-    const code = { 'disk-full': 'DISK_FULL', 'queue-full': 'OVERLOADED', 'io-error': 'DISK_FAILED', closed: 'DISK_FAILED' } as const;
+    const code = {
+      'disk-full': 'DISK_FULL',
+      'queue-full': 'OVERLOADED',
+      'io-error': 'DISK_FAILED',
+      closed: 'DISK_FAILED',
+    } as const;
     this.step({ kind: 'persistFailed', ticket, code: code[result.reason], reason: result.message });
   }
 
@@ -212,10 +217,22 @@ export class NodeRuntime {
       this.refuse(caller, 'DISK_FAILED', read.reason);
       return;
     }
-    this.answer(caller, { kind: 'fetched', head, vdl, next: bad === undefined ? next : bad.base, forks, frames: join(good) });
+    this.answer(caller, {
+      kind: 'fetched',
+      head,
+      vdl,
+      next: bad === undefined ? next : bad.base,
+      forks,
+      frames: join(good),
+    });
   }
 
-  private async answerPages({ caller, head, readPoint, pages }: Extract<NodeEffect, { kind: 'replyPages' }>): Promise<void> {
+  private async answerPages({
+    caller,
+    head,
+    readPoint,
+    pages,
+  }: Extract<NodeEffect, { kind: 'replyPages' }>): Promise<void> {
     if (this.pageReads >= nodeRuntimeLimits.pageReadsMax) {
       this.refuse(caller, 'OVERLOADED', `${nodeRuntimeLimits.pageReadsMax} page reads are under way here`);
       return;

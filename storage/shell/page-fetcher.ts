@@ -23,7 +23,12 @@ export interface PageFetcherOptions {
   /** Preferred zone; null for none. */
   readonly az: string | null;
   readonly isUp: (node: NodeId) => boolean;
-  readonly ask: (node: NodeId, request: StorageRequest, timeoutMs: number, done: (answer: Answer) => void) => void;
+  readonly ask: (
+    node: NodeId,
+    request: StorageRequest,
+    timeoutMs: number,
+    done: (answer: Answer) => void,
+  ) => void;
   readonly now?: () => number;
 }
 
@@ -70,7 +75,12 @@ export class PageFetcher {
     }));
   }
 
-  async read(head: Epoch, readPoint: Lsn, pages: readonly PageNo[], { timeoutMs = pageFetchLimits.timeoutMs }: PagesWanted): Promise<PagesFetched> {
+  async read(
+    head: Epoch,
+    readPoint: Lsn,
+    pages: readonly PageNo[],
+    { timeoutMs = pageFetchLimits.timeoutMs }: PagesWanted,
+  ): Promise<PagesFetched> {
     const reads: Promise<PagesFetched>[] = [];
     for (let at = 0; at < pages.length; at += nodeLimits.readPagesMax) {
       reads.push(this.readSome(head, readPoint, pages.slice(at, at + nodeLimits.readPagesMax), timeoutMs));
@@ -90,7 +100,12 @@ export class PageFetcher {
     return Math.min(pageFetchLimits.hedgeMaxMs, Math.max(pageFetchLimits.hedgeMinMs, nearlyAll));
   }
 
-  private readSome(head: Epoch, readPoint: Lsn, pages: readonly PageNo[], timeoutMs: number): Promise<PagesFetched> {
+  private readSome(
+    head: Epoch,
+    readPoint: Lsn,
+    pages: readonly PageNo[],
+    timeoutMs: number,
+  ): Promise<PagesFetched> {
     return new Promise((resolve) => {
       const deadlineMs = this.now() + timeoutMs;
       const timers = new Set<NodeJS.Timeout>();
@@ -121,20 +136,33 @@ export class PageFetcher {
         if (view === undefined) return false;
         asking += 1;
         const sentAtMs = this.now();
-        this.options.ask(view.node, { kind: 'readPages', head, readPoint, pages }, Math.max(1, deadlineMs - sentAtMs), (answer) => {
-          asking -= 1;
-          if (answer.kind === 'pages' && answer.pages.length === pages.length) {
-            this.answered(view, this.now() - sentAtMs);
-            finish({ kind: 'pages', pages: answer.pages });
-            return;
-          }
-          reason = answer.kind === 'unanswered' || answer.kind === 'refused' ? `${view.node}: ${answer.reason}` : `${view.node}: a wrong answer`;
-          this.failed(view, answer, readPoint);
-          if (!done && !askNext() && asking === 0) later(pageFetchLimits.roundMs, startRound);
-        });
+        this.options.ask(
+          view.node,
+          { kind: 'readPages', head, readPoint, pages },
+          Math.max(1, deadlineMs - sentAtMs),
+          (answer) => {
+            asking -= 1;
+            if (answer.kind === 'pages' && answer.pages.length === pages.length) {
+              this.answered(view, this.now() - sentAtMs);
+              finish({ kind: 'pages', pages: answer.pages });
+              return;
+            }
+            reason =
+              answer.kind === 'unanswered' || answer.kind === 'refused'
+                ? `${view.node}: ${answer.reason}`
+                : `${view.node}: a wrong answer`;
+            this.failed(view, answer, readPoint);
+            if (!done && !askNext() && asking === 0) later(pageFetchLimits.roundMs, startRound);
+          },
+        );
         return true;
       };
-      later(timeoutMs, () => finish({ kind: 'unavailable', reason: `no storage node served the read within ${timeoutMs} ms; last: ${reason}` }));
+      later(timeoutMs, () =>
+        finish({
+          kind: 'unavailable',
+          reason: `no storage node served the read within ${timeoutMs} ms; last: ${reason}`,
+        }),
+      );
       startRound();
     });
   }

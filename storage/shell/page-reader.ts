@@ -95,14 +95,15 @@ export class PageReader {
 
   /** Takes in persisted frames; they are indexed a turn later, behind the acknowledgement. */
   held(frames: readonly HeldFrame[], spans: readonly (readonly RecordSpan[])[]): void {
-    frames.forEach((frame, at) => this.arrived.push({ frame, spans: spans[at] ?? [] }));
+    for (const [at, frame] of frames.entries()) this.arrived.push({ frame, spans: spans[at] ?? [] });
     this.planIndexing();
   }
 
   /** A fork below what is folded: the images above it are of no use on the new path. */
   forked(fork: Fork): void {
     this.generation += 1;
-    if (fork.forkLsn < this.index.foldHorizon) this.rebuild(`epoch ${fork.epoch} forks at ${fork.forkLsn}, below folded images`);
+    if (fork.forkLsn < this.index.foldHorizon)
+      this.rebuild(`epoch ${fork.epoch} forks at ${fork.forkLsn}, below folded images`);
   }
 
   /** Reads pages of a history this node is complete for, in the order asked. */
@@ -115,7 +116,9 @@ export class PageReader {
       if (plan === 'foldedAway') {
         this.noFoldBeforeMs = this.options.now() + this.bounds.unfoldedMs;
         this.rebuild(`a read at ${readPoint} along epoch ${head} needs versions that were folded away`);
-        return notComplete(`versions of page ${page} at ${readPoint} were folded away; this node is reading its log again`);
+        return notComplete(
+          `versions of page ${page} at ${readPoint} were folded away; this node is reading its log again`,
+        );
       }
       const start = plan === null ? null : this.start(plan);
       if (start === 'lost') return notComplete('an image was lost; this node is reading its log again');
@@ -193,12 +196,16 @@ export class PageReader {
   }
 
   /** @returns the pages, or why they could not be built. */
-  private async build(started: readonly (Started | null)[]): Promise<readonly (Uint8Array | null)[] | string> {
+  private async build(
+    started: readonly (Started | null)[],
+  ): Promise<readonly (Uint8Array | null)[] | string> {
     const frames = new Set<HeldFrame>();
     for (const start of started) {
-      for (const entry of start?.plan.entries ?? []) if (entry.frame !== null) frames.add(entry.frame);
+      for (const entry of start?.plan.entries ?? []) if (entry.at !== null) frames.add(entry.at.frame);
     }
-    const wanted = [...frames].sort((a, b) => a.position.file - b.position.file || a.position.offset - b.position.offset);
+    const wanted = [...frames].sort(
+      (a, b) => a.position.file - b.position.file || a.position.offset - b.position.offset,
+    );
     const read = await this.options.frames.read(wanted);
     if (read.kind === 'bad') return read.reason;
     const payloads = new Map<HeldFrame, Uint8Array>();
@@ -227,16 +234,20 @@ export class PageReader {
       const started = this.start(next.plan);
       if (started === 'lost') return false;
       folds.push({ started, result: next.result });
-      for (const { frame } of next.plan.entries) {
-        if (frame === null || frames.has(frame)) continue;
-        frames.add(frame);
-        bytes += frame.position.length;
+      for (const { at } of next.plan.entries) {
+        if (at === null || frames.has(at.frame)) continue;
+        frames.add(at.frame);
+        bytes += at.frame.position.length;
       }
     }
     if (folds.length === 0) return false;
     const built = await this.build(folds.map(({ started }) => started));
     if (typeof built === 'string' || generation !== this.generation || this.closed) return false;
-    const images = folds.map(({ started, result }, at) => ({ plan: started.plan, result, image: built[at] ?? null }));
+    const images = folds.map(({ started, result }, at) => ({
+      plan: started.plan,
+      result,
+      image: built[at] ?? null,
+    }));
     if (!(await this.store(images)) || generation !== this.generation) return false;
     for (const { plan, result } of images) this.index.fold(plan, result);
     this.counters.pagesFolded += images.length;
@@ -244,10 +255,18 @@ export class PageReader {
     return true;
   }
 
-  private async store(images: readonly { readonly plan: PagePlan; readonly result: PageEntry; readonly image: Uint8Array | null }[]): Promise<boolean> {
+  private async store(
+    images: readonly {
+      readonly plan: PagePlan;
+      readonly result: PageEntry;
+      readonly image: Uint8Array | null;
+    }[],
+  ): Promise<boolean> {
     try {
       await Promise.all(
-        images.map(({ plan, result, image }) => (image === null ? undefined : this.options.images.put(keyOf(plan.page, result), image))),
+        images.map(({ plan, result, image }) =>
+          image === null ? undefined : this.options.images.put(keyOf(plan.page, result), image),
+        ),
       );
       return true;
     } catch (error) {
@@ -313,13 +332,16 @@ function keyOf(page: PageNo, entry: PageEntry): ImageKey {
 }
 
 /** @returns the page, or what is wrong with a record. */
-function foldPage({ plan, image }: Started, payloads: ReadonlyMap<HeldFrame, Uint8Array>): Uint8Array | string {
+function foldPage(
+  { plan, image }: Started,
+  payloads: ReadonlyMap<HeldFrame, Uint8Array>,
+): Uint8Array | string {
   let page = image ?? new Uint8Array(redoLimits.pageBytes);
-  for (const { frame, offset, length } of plan.entries) {
-    if (frame === null) continue;
-    const payload = payloads.get(frame);
-    if (payload === undefined) return `a frame at ${frame.base} was not read`;
-    const change = changeAt(payload, offset, length, plan.page);
+  for (const { at } of plan.entries) {
+    if (at === null) continue;
+    const payload = payloads.get(at.frame);
+    if (payload === undefined) return `a frame at ${at.frame.base} was not read`;
+    const change = changeAt(payload, at.offset, at.length, plan.page);
     if (typeof change === 'string') return change;
     page = applyChange(page, change);
   }
@@ -330,6 +352,7 @@ function changeAt(payload: Uint8Array, offset: number, length: number, page: Pag
   const decoded = decodeRecords(payload.subarray(offset, offset + length), zeroLsn);
   if (decoded.kind === 'malformed') return decoded.reason;
   const record = decoded.records[0];
-  if (record === undefined || record.kind === 'commit' || record.page !== page) return `no change of page ${page} lies where one was indexed`;
+  if (record === undefined || record.kind === 'commit' || record.page !== page)
+    return `no change of page ${page} lies where one was indexed`;
   return record;
 }

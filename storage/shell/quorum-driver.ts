@@ -63,6 +63,7 @@ export class QuorumDriver {
   /** Nothing is heard of the volume from here on. */
   close(): void {
     if (this.over) return;
+    this.step({ kind: 'farewell' });
     this.over = true;
     clearInterval(this.ticks);
     this.unwatch();

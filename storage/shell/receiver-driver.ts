@@ -45,7 +45,14 @@ export class ReceiverDriver {
   constructor(options: ReceiverDriverOptions) {
     const { region, authority, head, forks, start } = options;
     this.nextLsn = start;
-    this.writer = new QuorumWriter({ nodes: region.nodes, authority, head, forks, start, nowMs: performance.now() });
+    this.writer = new QuorumWriter({
+      nodes: region.nodes,
+      authority,
+      head,
+      forks,
+      start,
+      nowMs: performance.now(),
+    });
     this.driver = new QuorumDriver(region, authority, this.writer, {
       onDurable: options.onDurable,
       onFenced: options.onFenced,
@@ -98,12 +105,16 @@ export class ReceiverDriver {
       const until = tree.visibleUntil(this.writer.head, frame.header.epoch);
       const end = minLsn(frame.header.end, until);
       if (end <= frame.header.base) {
-        return { kind: 'bad', reason: `a frame of epoch ${frame.header.epoch} at ${frame.header.base} is not on the path to epoch ${this.writer.head}` };
+        return {
+          kind: 'bad',
+          reason: `a frame of epoch ${frame.header.epoch} at ${frame.header.base} is not on the path to epoch ${this.writer.head}`,
+        };
       }
       if (end <= next) continue;
       if (frame.header.base > next) return { kind: 'gap', next: this.nextLsn };
       const quorumFrame = this.onPath(frame, end);
-      if (quorumFrame === null) return { kind: 'bad', reason: `the frame at ${frame.header.base} is not a whole number of records` };
+      if (quorumFrame === null)
+        return { kind: 'bad', reason: `the frame at ${frame.header.base} is not a whole number of records` };
       taken.push(quorumFrame);
       next = end;
     }

@@ -1,7 +1,13 @@
 /** Runs a recovery over a region's nodes: the pure recovery says what to send, and hears what came back. */
 import type { Epoch, NodeId } from '../core/ids.ts';
-import { Recovery, type RecoveryEffect, type RecoveryEvent, type RecoveryGoal, type Recovered } from '../core/recovery.ts';
 import { unreachable } from '../core/ids.ts';
+import {
+  type Recovered,
+  Recovery,
+  type RecoveryEffect,
+  type RecoveryEvent,
+  type RecoveryGoal,
+} from '../core/recovery.ts';
 import type { RegionClient } from './region-client.ts';
 
 export type RecoveryResult =
@@ -24,7 +30,11 @@ const tickMs = 20;
 const requestMs = 2_000;
 
 /** See `Recovery`. Resolves once; never rejects. */
-export function runRecovery(region: Pick<RegionClient, 'nodes' | 'ask'>, goal: RecoveryGoal, options: RecoveryOptions): Promise<RecoveryResult> {
+export function runRecovery(
+  region: Pick<RegionClient, 'nodes' | 'ask'>,
+  goal: RecoveryGoal,
+  options: RecoveryOptions,
+): Promise<RecoveryResult> {
   const { timeoutMs, signal } = options;
   return new Promise((resolve) => {
     const recovery = new Recovery(region.nodes, goal);
@@ -57,7 +67,11 @@ export function runRecovery(region: Pick<RegionClient, 'nodes' | 'ask'>, goal: R
     };
     const ask = (node: NodeId, request: Extract<RecoveryEffect, { kind: 'send' }>['request']): void =>
       region.ask(node, request, requestMs, (answer) =>
-        step(answer.kind === 'unanswered' ? { kind: 'unanswered', node } : { kind: 'answered', node, reply: answer }),
+        step(
+          answer.kind === 'unanswered'
+            ? { kind: 'unanswered', node }
+            : { kind: 'answered', node, reply: answer },
+        ),
       );
     const abort = (): void => finish({ kind: 'aborted' });
     const ticks = setInterval(() => step({ kind: 'tick' }), tickMs);

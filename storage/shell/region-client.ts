@@ -4,9 +4,14 @@
  */
 import assert from 'node:assert/strict';
 import type { Logger } from '../../telemetry/index.ts';
-import type { NodeId, PageNo, RegionId } from '../core/ids.ts';
-import type { Epoch, Lsn } from '../core/ids.ts';
-import { type AppendRequest, type EncodedMessage, encodeRequest, type StatusReply, type StorageRequest } from '../core/messages.ts';
+import type { Epoch, Lsn, NodeId, PageNo, RegionId } from '../core/ids.ts';
+import {
+  type AppendRequest,
+  type EncodedMessage,
+  encodeRequest,
+  type StatusReply,
+  type StorageRequest,
+} from '../core/messages.ts';
 import { PageFetcher, type PagesFetched, type PagesWanted } from './page-fetcher.ts';
 import { type Answer, type NodeTarget, StorageClient } from './storage-client.ts';
 
@@ -120,7 +125,12 @@ export class RegionClient {
    * Reads pages as they were at `readPoint`, in the order asked; null for a page that did not exist. One node is asked,
    * a second when the first is slow, the next when one refuses.
    */
-  readPages(head: Epoch, readPoint: Lsn, pages: readonly PageNo[], options: PagesWanted = {}): Promise<PagesFetched> {
+  readPages(
+    head: Epoch,
+    readPoint: Lsn,
+    pages: readonly PageNo[],
+    options: PagesWanted = {},
+  ): Promise<PagesFetched> {
     return this.pages.read(head, readPoint, pages, options);
   }
 

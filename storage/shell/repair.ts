@@ -32,7 +32,10 @@ export class PeerRepair implements Repair {
   constructor(config: StorageConfig) {
     this.config = config;
     const others = config.peers.filter((peer) => peer.node !== config.node);
-    this.order = [...others.filter((peer) => peer.az === config.az), ...others.filter((peer) => peer.az !== config.az)];
+    this.order = [
+      ...others.filter((peer) => peer.az === config.az),
+      ...others.filter((peer) => peer.az !== config.az),
+    ];
   }
 
   async fetch(head: Epoch, from: Lsn): Promise<Repaired | null> {

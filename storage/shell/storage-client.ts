@@ -2,9 +2,11 @@
  * One storage node as others see it: a link that keeps itself up, typed requests over it, and a check that the process
  * at the address is the node it is meant to be. Nothing here retries a request; who asked knows whether that is right.
  */
+
+import type { NodeId, RegionId } from '../core/ids.ts';
 import {
-  decodeReply,
   type Decoded,
+  decodeReply,
   type EncodedMessage,
   encodeReply,
   encodeRequest,
@@ -12,7 +14,6 @@ import {
   type StorageReply,
   type StorageRequest,
 } from '../core/messages.ts';
-import type { NodeId, RegionId } from '../core/ids.ts';
 import { connectLink, type Link } from './link.ts';
 import { LinkRpc, type RpcBody, type RpcResult } from './link-rpc.ts';
 
@@ -124,14 +125,17 @@ export class StorageClient {
   }
 
   private send(encoded: EncodedMessage, timeoutMs: number, done: (answer: Answer) => void): void {
-    this.rpc.request(encoded.kind, encoded.body, timeoutMs, (result) => done(this.answerOf(result, timeoutMs)));
+    this.rpc.request(encoded.kind, encoded.body, timeoutMs, (result) =>
+      done(this.answerOf(result, timeoutMs)),
+    );
   }
 
   private answerOf(result: RpcResult, timeoutMs: number): Answer {
     const { node } = this.target;
     if (result.kind === 'failed') {
       const sent = result.reason !== 'not-sent' && result.reason !== 'too-many';
-      const reason = result.reason === 'timeout' ? `no answer within ${timeoutMs} ms` : `the link: ${result.reason}`;
+      const reason =
+        result.reason === 'timeout' ? `no answer within ${timeoutMs} ms` : `the link: ${result.reason}`;
       return { kind: 'unanswered', reason: `${node}: ${reason}`, sent };
     }
     const decoded = decodeReplyBody(result.body);
@@ -191,6 +195,13 @@ export function encodeReplyBody(reply: StorageReply): RpcBody {
 }
 
 function decodeReplyBody(body: Uint8Array): Decoded<StorageReply> {
-  return decodeReply(body[0] ?? 0, body.subarray(1));
+  return decodeReply(body[0] ?? 0, plainBytes(body).subarray(1));
 }
 
+/**
+ * The same bytes as a plain Uint8Array. Sockets and logs hand out Buffers, whose `slice` is a view where that of every
+ * other byte array is a copy: nobody behind this point may be surprised by writing into shared memory.
+ */
+export function plainBytes(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
+}

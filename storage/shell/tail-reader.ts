@@ -104,12 +104,25 @@ export class TailReader {
     this.reading = true;
     const { region, head, durableOnly = false, bytesMax = nodeLimits.fetchBytesMax } = this.options;
     const known = { head: this.head, vdl: this.vdl };
-    const request = { kind: 'fetch', branch: mainBranch, head, from: this.nextLsn, bytesMax, waitMs: tailLimits.waitMs, durableOnly, known } as const;
+    const request = {
+      kind: 'fetch',
+      branch: mainBranch,
+      head,
+      from: this.nextLsn,
+      bytesMax,
+      waitMs: tailLimits.waitMs,
+      durableOnly,
+      known,
+    } as const;
     region.ask(node, request, tailLimits.waitMs + tailLimits.answerMs, (answer) => {
       this.reading = false;
       if (this.closed || this.paused) return;
       if (answer.kind === 'fetched') this.fetched(node, answer);
-      else this.passOn(node, answer.kind === 'unanswered' || answer.kind === 'refused' ? answer.reason : 'a wrong answer');
+      else
+        this.passOn(
+          node,
+          answer.kind === 'unanswered' || answer.kind === 'refused' ? answer.reason : 'a wrong answer',
+        );
     });
   }
 
@@ -143,7 +156,8 @@ export class TailReader {
         next: this.nextLsn,
       });
     }
-    if (answer.frames.length === 0 && this.vdl > this.nextLsn) this.passOn(node, `it holds nothing from ${this.nextLsn} on, ${this.vdl} is durable`);
+    if (answer.frames.length === 0 && this.vdl > this.nextLsn)
+      this.passOn(node, `it holds nothing from ${this.nextLsn} on, ${this.vdl} is durable`);
     else if (hasNews) {
       this.misses = 0;
       this.read();
@@ -157,7 +171,10 @@ export class TailReader {
   /** @returns true when what came lies on no path that was read, and is asked for again from where the paths part. */
   private switchTo(answer: FetchedReply): boolean {
     const before = { head: this.head, lsn: this.nextLsn };
-    const tree = new EpochTree([...this.tree.all(), ...answer.forks.filter((fork) => !this.tree.has(fork.epoch))]);
+    const tree = new EpochTree([
+      ...this.tree.all(),
+      ...answer.forks.filter((fork) => !this.tree.has(fork.epoch)),
+    ]);
     this.tree = tree;
     this.head = answer.head;
     this.vdl = zeroLsn;
@@ -165,7 +182,14 @@ export class TailReader {
     const common = commonPoint(tree, before, answer.head);
     if (common === before.lsn) return false;
     this.nextLsn = common;
-    this.options.onFrames({ head: answer.head, forks: answer.forks, from: common, frames: new Uint8Array(0), vdl: zeroLsn, next: common });
+    this.options.onFrames({
+      head: answer.head,
+      forks: answer.forks,
+      from: common,
+      frames: new Uint8Array(0),
+      vdl: zeroLsn,
+      next: common,
+    });
     this.read();
     return true;
   }

@@ -37,7 +37,8 @@ export class WriterDriver {
     const { region, epoch, forks, forkLsn } = options;
     this.flushedTo = forkLsn;
     this.volume = new Volume({ nodes: region.nodes, epoch, forks, forkLsn, nowMs: performance.now() });
-    this.facts = options.recordFacts === true ? new AppendRecorder(epoch, (node) => region.azOf(node), wallUs) : null;
+    this.facts =
+      options.recordFacts === true ? new AppendRecorder(epoch, (node) => region.azOf(node), wallUs) : null;
     const { facts } = this;
     this.driver = new QuorumDriver(region, epoch, this.machine(), {
       onDurable: (vdl, vcl, by) => options.onDurable(vdl, facts?.durable(vcl, by) ?? none),

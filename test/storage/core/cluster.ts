@@ -5,7 +5,7 @@
  * from a finished recovery lacks what a writer ever called durable.
  */
 import { EpochTree, type Fork } from '../../../storage/core/epoch-tree.ts';
-import { parseFrame, splitFrames } from '../../../storage/core/frame.ts';
+import { parseFrame, type ReceivedFrame, splitFrames } from '../../../storage/core/frame.ts';
 import { type Epoch, type Lsn, lsn, mainBranch, type NodeId, pageNo } from '../../../storage/core/ids.ts';
 import { redoLimits } from '../../../storage/core/limits.ts';
 import {
@@ -22,7 +22,7 @@ import { encodeMtr, type PageChange } from '../../../storage/core/record.ts';
 import { type Recovered, Recovery, type RecoveryEffect, type RecoveryEvent, type RecoveryGoal } from '../../../storage/core/recovery.ts';
 import type { FramePosition } from '../../../storage/core/segment.ts';
 import { Volume } from '../../../storage/core/volume.ts';
-import { commitAt, Dice, heldOf, sixNodes } from './samples.ts';
+import { commitAt, Dice, type FrameSample, frameBytes, heldOf, sixNodes } from './samples.ts';
 
 export interface Faults {
   /** Chance that a message, request or reply, is lost. */
@@ -58,7 +58,10 @@ interface Machine {
   /** Frames on disk, by `epoch/base`. */
   onDisk: Map<string, Uint8Array>;
   state: NodeState;
-  diskFreeAtMs: number;
+  /** When the log and the state file have written all they were given: two files, two queues. */
+  freeAtMs: { log: number; state: number };
+  /** Frames on their way to the log, oldest write first. */
+  writing: (readonly ReceivedFrame[])[];
   forksUnsaved: number;
   heldBack: Extract<NodeEffect, { kind: 'persistFrames' }>[];
   answers: Map<Caller, (reply: StorageReply) => void>;
@@ -200,7 +203,11 @@ export class Cluster {
     if (machine.core === null) return;
     machine.core = null;
     machine.life += 1;
-    machine.diskFreeAtMs = 0;
+    machine.freeAtMs = { log: 0, state: 0 };
+    // The oldest write may have got part of the way.
+    const torn = machine.writing[0]?.slice(0, this.dice.below(4)) ?? [];
+    for (const frame of torn) this.toLog(machine, frame);
+    machine.writing = [];
     machine.forksUnsaved = 0;
     machine.heldBack = [];
     machine.answers = new Map();
@@ -292,7 +299,7 @@ export class Cluster {
         return;
       case 'persistState': {
         if (forked) machine.forksUnsaved += 1;
-        this.onDisk(machine, () => {
+        this.onDisk(machine, 'state', () => {
           machine.state = effect.state;
           if (forked) machine.forksUnsaved -= 1;
           if (machine.forksUnsaved === 0) for (const held of machine.heldBack.splice(0)) this.persist(machine, held);
@@ -329,21 +336,24 @@ export class Cluster {
   }
 
   private persist(machine: Machine, effect: Extract<NodeEffect, { kind: 'persistFrames' }>): void {
-    this.onDisk(machine, () => {
-      const positions = effect.frames.map((frame): FramePosition => {
-        const { epoch, base } = frame.header;
-        machine.onDisk.set(`${epoch}/${base}`, frame.bytes);
-        return { file: 1, offset: machine.log.push(frame.bytes) - 1, length: frame.bytes.length };
-      });
+    machine.writing.push(effect.frames);
+    this.onDisk(machine, 'log', () => {
+      machine.writing.shift();
+      const positions = effect.frames.map((frame) => this.toLog(machine, frame));
       this.step(machine, { kind: 'persisted', ticket: effect.ticket, positions });
     });
   }
 
-  /** One disk, one queue: writes end in the order they were begun. */
-  private onDisk(machine: Machine, written: () => void): void {
-    const { life } = machine;
-    machine.diskFreeAtMs = Math.max(machine.diskFreeAtMs, this.nowMs) + this.dice.below(this.faults.diskMsMax + 1);
-    this.after(machine.diskFreeAtMs - this.nowMs, () => {
+  private toLog(machine: Machine, { header, bytes }: ReceivedFrame): FramePosition {
+    machine.onDisk.set(`${header.epoch}/${header.base}`, bytes);
+    return { file: 1, offset: machine.log.push(bytes) - 1, length: bytes.length };
+  }
+
+  /** Writes to one file end in the order they were begun. */
+  private onDisk(machine: Machine, file: 'log' | 'state', written: () => void): void {
+    const { life, freeAtMs } = machine;
+    freeAtMs[file] = Math.max(freeAtMs[file], this.nowMs) + this.dice.below(this.faults.diskMsMax + 1);
+    this.after(freeAtMs[file] - this.nowMs, () => {
       if (machine.life === life) written();
     });
   }
@@ -366,6 +376,15 @@ export class Cluster {
       if (reply?.kind !== 'fetched' || reply.frames.length === 0) this.step(machine, { kind: 'repairFailed' });
       else this.step(machine, { kind: 'repaired', frames: reply.frames, forks: reply.forks });
     });
+  }
+
+  /** Makes a frame without a writer; it is part of the truth from then on. */
+  plant(sample: FrameSample): { readonly bytes: Uint8Array; readonly end: Lsn } {
+    const bytes = frameBytes(sample);
+    const { epoch, base, end } = heldOf(bytes);
+    this.frames.set(`${epoch}/${base}`, bytes);
+    this.cpls.add(end);
+    return { bytes, end };
   }
 
   /** A writer called `vdl` durable: four nodes must have every frame below it, and every later history must show it. */
@@ -460,7 +479,8 @@ function newMachine(id: NodeId): Machine {
     log: [],
     onDisk: new Map(),
     state: emptyNodeState,
-    diskFreeAtMs: 0,
+    freeAtMs: { log: 0, state: 0 },
+    writing: [],
     forksUnsaved: 0,
     heldBack: [],
     answers: new Map(),
@@ -547,7 +567,7 @@ export class Writer {
     this.cut = cluster.reach(() => this.over);
     this.volume = new Volume({ nodes: sixNodes, epoch: head, forks, forkLsn: vdl, nowMs: cluster.nowMs });
     const link = (kind: 'nodeUp' | 'nodeDown', node: NodeId) =>
-      cluster.after(cluster.dice.below(5), () => this.step({ kind, node }));
+      cluster.after(2, () => this.step({ kind, node }));
     this.watcher = { nodeUp: (node) => link('nodeUp', node), nodeDown: (node) => link('nodeDown', node) };
     cluster.watchers.add(this.watcher);
     for (const node of cluster.up) link('nodeUp', node);

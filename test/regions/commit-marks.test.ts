@@ -1,0 +1,59 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { type CommitMark, CommitMarks } from '../../regions/core/commit-marks.ts';
+import { lsn } from '../../storage/core/ids.ts';
+
+const mark = (at: number): CommitMark => ({ lsn: lsn(at), commitTimeUs: at * 1_000 });
+
+describe('commit marks', () => {
+  test('name the oldest commit above the settled VDL', () => {
+    const marks = new CommitMarks(8);
+    expect(marks.oldest).toBeNull();
+    marks.add([mark(10), mark(20), mark(30)]);
+    expect(marks.oldest).toEqual(mark(10));
+    marks.settle(lsn(20));
+    expect(marks.oldest).toEqual(mark(30));
+    marks.settle(lsn(30));
+    expect(marks.oldest).toBeNull();
+  });
+
+  test('take a commit once, however often it is read', () => {
+    const marks = new CommitMarks(8);
+    marks.add([mark(10), mark(20)]);
+    marks.add([mark(10), mark(20), mark(30)]);
+    marks.settle(lsn(10));
+    expect(marks.oldest).toEqual(mark(20));
+    marks.settle(lsn(20));
+    expect(marks.oldest).toEqual(mark(30));
+  });
+
+  test('start anew after clear', () => {
+    const marks = new CommitMarks(8);
+    marks.add([mark(50)]);
+    marks.clear();
+    marks.add([mark(10)]);
+    expect(marks.oldest).toEqual(mark(10));
+  });
+
+  test('never understate the age of the oldest commit, however much is thinned', () => {
+    const batches = fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 12 });
+    fc.assert(
+      fc.property(batches, fc.array(fc.double({ min: 0, max: 1, noNaN: true })), (sizes, settles) => {
+        const marks = new CommitMarks(4);
+        let last = 0;
+        for (const size of sizes) {
+          marks.add(Array.from({ length: size }, (_, index) => mark(last + index + 1)));
+          last += size;
+        }
+        for (const share of [...settles].sort((a, b) => a - b)) {
+          const vdl = Math.floor(share * last);
+          marks.settle(lsn(vdl));
+          const truly = vdl < last ? (vdl + 1) * 1_000 : null;
+          const told = marks.oldest?.commitTimeUs ?? null;
+          if (truly === null) expect(told).toBeNull();
+          else expect(told ?? Number.POSITIVE_INFINITY).toBeLessThanOrEqual(truly);
+        }
+      }),
+    );
+  });
+});

@@ -1,0 +1,272 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { shippingLimits } from '../../regions/core/limits.ts';
+import { Shipper, type ShipperEffect, type ShipperEvent } from '../../regions/core/shipper.ts';
+import { epoch, lsn, regionId } from '../../storage/core/ids.ts';
+
+const { windowBytes, messageBytes, heartbeatMs, resendAfterMs, offlineAfterMs } = shippingLimits;
+const head = epoch(3);
+
+type AckFields = { readonly head?: number; readonly vcl?: number; readonly vdl?: number; readonly gap?: boolean };
+function ack(received: number, fields: AckFields = {}): ShipperEvent {
+  const { vcl = received, vdl = vcl, gap = false } = fields;
+  return {
+    kind: 'acked',
+    ack: {
+      region: regionId('eu-west-1'),
+      head: epoch(fields.head ?? head),
+      received: lsn(received),
+      vcl: lsn(vcl),
+      vdl: lsn(vdl),
+      gap,
+      ackSentAtUs: 0,
+    },
+  };
+}
+/** The log answers a fetch; `commits` are `[lsn, commitTimeUs]`. */
+function fetched(from: number, next: number, vdl = next, commits: readonly (readonly [number, number])[] = []): ShipperEvent {
+  return {
+    kind: 'fetched',
+    from: lsn(from),
+    next: lsn(next),
+    vdl: lsn(vdl),
+    frames: new Uint8Array(next - from),
+    commits: commits.map(([at, commitTimeUs]) => ({ lsn: lsn(at), commitTimeUs })),
+  };
+}
+const tick: ShipperEvent = { kind: 'tick' };
+const kinds = (effects: readonly ShipperEffect[]): readonly string[] => effects.map((effect) => effect.kind);
+const fetchFrom = (from: number, known: number): ShipperEffect => ({ kind: 'fetch', from: lsn(from), known: lsn(known) });
+
+/** A shipper whose secondary has joined at `at` and asked for more. */
+function joined(at: number, vdl = at, nowMs = 0): Shipper {
+  const shipper = new Shipper(head, lsn(vdl));
+  shipper.step(ack(at, { gap: true }), nowMs);
+  return shipper;
+}
+
+describe('shipper', () => {
+  test('only sends heartbeats until the secondary has said where it is', () => {
+    const shipper = new Shipper(head, lsn(500));
+    expect(shipper.step(tick, 0)).toEqual([{ kind: 'heartbeat', start: 0, vdl: 500 }]);
+    expect(shipper.step(tick, heartbeatMs - 1)).toEqual([]);
+    expect(shipper.step(tick, heartbeatMs)).toEqual([{ kind: 'heartbeat', start: 0, vdl: 500 }]);
+    expect(shipper.step(ack(100, { gap: true }), 250)).toEqual([fetchFrom(100, 500)]);
+  });
+
+  test('sends what it reads, and reads on', () => {
+    const shipper = joined(100, 500);
+    const effects = shipper.step(fetched(100, 300, 500), 1);
+    expect(effects).toMatchObject([{ kind: 'ship', start: 100, next: 300, vdl: 500 }, fetchFrom(300, 500)]);
+  });
+
+  test('of news without frames only the news is sent', () => {
+    const shipper = joined(100);
+    expect(shipper.step(fetched(100, 100, 140), 1)).toEqual([
+      { kind: 'heartbeat', start: 100, vdl: 140 },
+      fetchFrom(100, 140),
+    ]);
+  });
+
+  test('a heartbeat follows every period without a message, and none sooner', () => {
+    const shipper = joined(0);
+    shipper.step(fetched(0, 50), 10);
+    expect(kinds(shipper.step(tick, 10 + heartbeatMs - 1))).not.toContain('heartbeat');
+    expect(shipper.step(tick, 10 + heartbeatMs)).toContainEqual({ kind: 'heartbeat', start: 50, vdl: 50 });
+    expect(kinds(shipper.step(tick, 11 + heartbeatMs))).not.toContain('heartbeat');
+  });
+
+  test('an acknowledgement of another path says that it is there, and nothing else', () => {
+    const shipper = new Shipper(head, lsn(500));
+    expect(shipper.step(ack(400, { head: 2 }), 0)).toEqual([]);
+    expect(shipper.lag(0, 0)).toMatchObject({ online: true, vdl: 0, lagBytes: 500 });
+  });
+
+  test('after a gap it starts again from what arrived, once per gap however many complain', () => {
+    const shipper = joined(0);
+    shipper.step(fetched(0, 100), 1);
+    shipper.step(fetched(100, 200), 2);
+    shipper.step(fetched(200, 300), 3);
+    expect(shipper.step(ack(100, { gap: true }), 50)).toEqual([fetchFrom(100, 300)]);
+    expect(shipper.step(fetched(300, 400), 51)).toEqual([]);
+    expect(shipper.step(fetched(100, 400), 52)).toMatchObject([{ kind: 'ship', start: 100, next: 400 }, { kind: 'fetch' }]);
+    expect(shipper.step(ack(100, { gap: true }), 53)).toEqual([]);
+    expect(shipper.step(ack(100, { gap: true }), 54)).toEqual([]);
+    expect(shipper.step(fetched(400, 500), 55)).toMatchObject([{ kind: 'ship', start: 400 }, { kind: 'fetch' }]);
+  });
+
+  test('the first acknowledgement counts as a gap too: its repetition starts nothing again', () => {
+    const shipper = joined(0);
+    shipper.step(fetched(0, 100), 1);
+    shipper.step(ack(0, { gap: true }), 2);
+    expect(shipper.step(fetched(100, 200), 3)).toMatchObject([{ kind: 'ship', start: 100 }, { kind: 'fetch' }]);
+  });
+
+  test('a gap that is still there after a heartbeat period is filled again', () => {
+    const shipper = joined(0);
+    shipper.step(fetched(0, 100), 1);
+    expect(shipper.step(ack(0, { gap: true }), heartbeatMs - 1)).toEqual([]);
+    expect(shipper.step(ack(0, { gap: true }), heartbeatMs)).toEqual([fetchFrom(0, 100)]);
+  });
+
+  test('a read that waits at the end of the log does not hold up the filling of a gap', () => {
+    const shipper = joined(0);
+    shipper.step(fetched(0, 100), 1);
+    expect(shipper.step(ack(0, { gap: true }), 300)).toEqual([fetchFrom(0, 100)]);
+    expect(shipper.step(fetched(0, 100), 301)).toMatchObject([{ kind: 'ship', start: 0, next: 100 }, fetchFrom(100, 100)]);
+    expect(shipper.step(fetched(100, 150), 302)).toMatchObject([{ kind: 'ship', start: 100, next: 150 }, { kind: 'fetch' }]);
+    expect(shipper.step(fetched(100, 150), 303)).toEqual([]);
+  });
+
+  test('what nobody acknowledges is sent again after a while, and what arrived is not', () => {
+    const shipper = joined(0);
+    shipper.step(fetched(0, 100), 1);
+    shipper.step(fetched(100, 200), 2);
+    shipper.step(ack(100, { vcl: 0 }), 10);
+    shipper.step({ kind: 'fetchFailed' }, 11);
+    shipper.step(tick, 10 + resendAfterMs - 1);
+    shipper.step({ kind: 'fetchFailed' }, 10 + resendAfterMs - 1);
+    expect(shipper.step(tick, 10 + resendAfterMs)).toContainEqual(fetchFrom(100, 200));
+  });
+
+  test('a secondary that has everything, only not durable yet, is sent nothing twice', () => {
+    const shipper = joined(0);
+    shipper.step(fetched(0, 100), 1);
+    shipper.step({ kind: 'fetchFailed' }, 2);
+    for (let nowMs = 10; nowMs < 5 * resendAfterMs; nowMs += heartbeatMs) {
+      for (const effect of [...shipper.step(ack(100, { vcl: 0 }), nowMs), ...shipper.step(tick, nowMs)]) {
+        if (effect.kind === 'fetch') expect(effect.from).toBe(100);
+      }
+      shipper.step({ kind: 'fetchFailed' }, nowMs);
+    }
+  });
+
+  test('a message that did not leave is read again, but not in a tight loop', () => {
+    const shipper = joined(0);
+    shipper.step(fetched(0, 100), 1);
+    expect(shipper.step({ kind: 'shipped', outcome: 'refused' }, 2)).toEqual([]);
+    expect(shipper.step(fetched(100, 200), 3)).toEqual([]);
+    expect(kinds(shipper.step(tick, 1 + heartbeatMs))).not.toContain('fetch');
+    expect(shipper.step(tick, 2 + heartbeatMs)).toContainEqual(fetchFrom(0, 200));
+  });
+
+  test('a failed read is tried again at the next tick, not at once', () => {
+    const shipper = joined(0);
+    expect(shipper.step({ kind: 'fetchFailed' }, 1)).toEqual([]);
+    expect(shipper.step(tick, 50)).toContainEqual(fetchFrom(0, 0));
+  });
+
+  test('a secondary that is not heard gets heartbeats only, until it speaks again', () => {
+    const shipper = joined(0);
+    shipper.step(fetched(0, 100), 1);
+    shipper.step({ kind: 'fetchFailed' }, 2);
+    expect(kinds(shipper.step(tick, offlineAfterMs))).toEqual(['heartbeat']);
+    expect(shipper.step(ack(0), 2 * offlineAfterMs)).toEqual([fetchFrom(0, 100)]);
+  });
+
+  test('a secondary that lost its data is served from the start, within its credit', () => {
+    const shipper = joined(50 * windowBytes);
+    shipper.step({ kind: 'fetchFailed' }, 1);
+    let effects = shipper.step(ack(0, { gap: true }), 2);
+    let shippedTo = 0;
+    while (kinds(effects).includes('fetch')) {
+      effects = shipper.step(fetched(shippedTo, shippedTo + messageBytes, 50 * windowBytes), 3);
+      shippedTo += messageBytes;
+    }
+    expect(shippedTo).toBe(windowBytes);
+    expect(shipper.lag(100, 0)).toMatchObject({ vdl: 0, lagBytes: 50 * windowBytes });
+  });
+
+  test('R8: never is more on its way than the window, whatever happens in whatever order', () => {
+    const event = fc.oneof(
+      fc.record({ kind: fc.constant('ack' as const), share: fc.double({ min: 0, max: 1, noNaN: true }), gap: fc.boolean() }),
+      fc.record({ kind: fc.constant('fetched' as const), bytes: fc.integer({ min: 0, max: messageBytes }) }),
+      fc.constantFrom({ kind: 'failed' as const }, { kind: 'refused' as const }, { kind: 'tick' as const }),
+    );
+    let fullest = 0;
+    fc.assert(
+      fc.property(fc.array(event, { minLength: 60, maxLength: 400 }), (events) => {
+        const shipper = new Shipper(head, lsn(0));
+        let [nowMs, arrived, vcl, shippedTo] = [0, 0, 0, 0];
+        let asked: number | null = null;
+        const feed = (what: ShipperEvent) => {
+          for (const effect of shipper.step(what, nowMs)) {
+            if (effect.kind === 'fetch') asked = effect.from;
+            if (effect.kind !== 'ship') continue;
+            expect(effect.next - vcl).toBeLessThanOrEqual(windowBytes);
+            fullest = Math.max(fullest, effect.next - vcl);
+            if (effect.start <= arrived) arrived = Math.max(arrived, effect.next);
+            shippedTo = effect.next;
+          }
+        };
+        feed(ack(0, { gap: true }));
+        for (const each of events) {
+          nowMs += 20;
+          if (each.kind === 'ack') {
+            vcl += Math.floor((arrived - vcl) * each.share * each.share);
+            feed(ack(arrived, { vcl, gap: each.gap }));
+          } else if (each.kind === 'tick') feed(tick);
+          else if (each.kind === 'refused') feed({ kind: 'shipped', outcome: 'refused' });
+          else if (asked !== null) {
+            const from: number = asked;
+            asked = null;
+            feed(each.kind === 'fetched' ? fetched(from, from + each.bytes) : { kind: 'fetchFailed' });
+          }
+        }
+        expect(shippedTo).toBeGreaterThanOrEqual(0);
+      }),
+    );
+    expect(fullest).toBeGreaterThan(windowBytes / 2);
+  });
+});
+
+describe('lag of a secondary', () => {
+  const atUs = (ms: number) => ms * 1_000;
+
+  test('is nothing once it has everything', () => {
+    const shipper = joined(0);
+    shipper.step(fetched(0, 100, 100, [[100, atUs(1_000)]]), 1);
+    shipper.step(ack(100), 2);
+    expect(shipper.lag(60_000, atUs(60_000))).toMatchObject({ lagBytes: 0, lagMs: 0, vdl: 100 });
+  });
+
+  test('is the age of the oldest commit it has not made durable, and rises while it stalls', () => {
+    const shipper = joined(0);
+    const commits = [[50, atUs(1_000)], [100, atUs(1_400)]] as const;
+    shipper.step(fetched(0, 100, 100, commits), 1);
+    expect(shipper.lag(2, atUs(1_500))).toMatchObject({ lagBytes: 100, lagMs: 500 });
+    shipper.step(ack(100, { vcl: 50 }), 3);
+    expect(shipper.lag(4, atUs(1_500))).toMatchObject({ lagBytes: 50, lagMs: 100 });
+    expect(shipper.lag(4_000, atUs(5_400)).lagMs).toBe(4_000);
+  });
+
+  test('goes on rising, in bytes too, while the window is full and nothing is read', () => {
+    const shipper = joined(0);
+    shipper.step(fetched(0, messageBytes, messageBytes, [[messageBytes, atUs(0)]]), 0);
+    shipper.step({ kind: 'durable', vdl: lsn(40 * windowBytes) }, 900);
+    expect(shipper.lag(900, atUs(900))).toMatchObject({ lagBytes: 40 * windowBytes, lagMs: 900 });
+    expect(shipper.step(tick, 900)).toContainEqual({ kind: 'heartbeat', start: messageBytes, vdl: 40 * windowBytes });
+  });
+
+  test('of one that never spoke is everything, for as long as it is known to be behind', () => {
+    const shipper = new Shipper(head, lsn(700));
+    shipper.step(tick, 1_000);
+    expect(shipper.lag(3_500, 0)).toEqual({ lagBytes: 700, lagMs: 2_500, online: false, vdl: 0 });
+  });
+
+  test('does not jump between a message and the next under a steady load', () => {
+    const shipper = joined(0);
+    shipper.step({ kind: 'durable', vdl: lsn(1_000_000) }, 0);
+    for (let at = 100; at <= 5_000; at += 100) {
+      shipper.step(fetched(at - 100, at, 1_000_000, [[at, atUs(at)]]), at);
+      shipper.step(ack(at), at + 50);
+      expect(shipper.lag(at + 60, atUs(at + 60)).lagMs).toBeLessThanOrEqual(100);
+    }
+  });
+
+  test('says who has been heard lately', () => {
+    const shipper = joined(0);
+    expect(shipper.lag(offlineAfterMs - 1, 0).online).toBe(true);
+    expect(shipper.lag(offlineAfterMs, 0).online).toBe(false);
+  });
+});
