@@ -64,10 +64,12 @@ export const defaultEngineLimits: EngineLimits = {
 /** What is wrong with a set of limits, in one sentence, or null. */
 export function engineLimitsProblem(limits: EngineLimits): string | null {
   for (const [name, value] of Object.entries(limits)) {
-    if (!Number.isSafeInteger(value) || value < 1) return `engine limit ${name} must be a positive integer, is ${value}`;
+    if (!Number.isSafeInteger(value) || value < 1)
+      return `engine limit ${name} must be a positive integer, is ${value}`;
   }
   if (limits.idleConnections > limits.connections) return 'idleConnections must not exceed connections';
-  if (limits.heapBytes > 2_000 * mebibyte) return 'heapBytes must stay below the 2 GiB a WASM memory may have';
+  if (limits.heapBytes > 2_000 * mebibyte)
+    return 'heapBytes must stay below the 2 GiB a WASM memory may have';
   return null;
 }
 

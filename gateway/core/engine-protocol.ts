@@ -61,7 +61,13 @@ export interface EngineAnswer<T> {
 
 export type ToWorker =
   | { readonly kind: 'open'; readonly mode: EngineMode; readonly generation: number }
-  | { readonly kind: 'operation'; readonly id: number; readonly session: number; readonly trace: EngineTrace | null; readonly operation: SqlOperation }
+  | {
+      readonly kind: 'operation';
+      readonly id: number;
+      readonly session: number;
+      readonly trace: EngineTrace | null;
+      readonly operation: SqlOperation;
+    }
   | { readonly kind: 'closeSession'; readonly session: number }
   | { readonly kind: 'redo'; readonly frames: Uint8Array; readonly vdl: Lsn }
   | { readonly kind: 'durable'; readonly lsn: Lsn };
@@ -79,6 +85,8 @@ export interface WorkerCommit {
 export interface WorkerAnswer {
   readonly id: number;
   readonly answer: EngineAnswer<AnyOperationValue>;
+  /** The session had no transaction and no settings of its own when the operation began. */
+  readonly rerunnable: boolean;
 }
 
 export interface FromWorker {

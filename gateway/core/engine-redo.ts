@@ -4,8 +4,9 @@
  * Frames may come twice, out of order, and end beyond the durable LSN; nothing above it is ever given out. Frames of
  * one mini-transaction may belong to several protection groups; their LSNs tile the stream all the same.
  */
+
+import { framePayload, type ReceivedFrame } from '../../storage/core/frame.ts';
 import { type Epoch, genesisEpoch, type Lsn, maxLsn, minLsn, zeroLsn } from '../../storage/core/ids.ts';
-import { type ReceivedFrame, framePayload } from '../../storage/core/frame.ts';
 import { decodeRecords, type PageChange, type PositionedRecord } from '../../storage/core/record.ts';
 
 /** One mini-transaction, ready to fold. */
@@ -50,9 +51,13 @@ export class RedoQueue {
     if (header.end <= this.taken) return { kind: 'added' };
     const isNewer = header.epoch > this.topEpoch;
     if (isNewer && header.base < this.taken && this.topEpoch !== genesisEpoch) {
-      return { kind: 'refused', reason: `epoch ${header.epoch} leaves history at ${header.base}, below ${this.taken}` };
+      return {
+        kind: 'refused',
+        reason: `epoch ${header.epoch} leaves history at ${header.base}, below ${this.taken}`,
+      };
     }
-    if (isNewer || (header.epoch === this.topEpoch && header.base < this.topBase)) this.cutAt(header.epoch, header.base);
+    if (isNewer || (header.epoch === this.topEpoch && header.base < this.topBase))
+      this.cutAt(header.epoch, header.base);
     if (header.end <= this.end) return { kind: 'added' };
     if (header.base > this.end) return this.holdEarly(frame);
     const appended = this.append(frame);
@@ -74,11 +79,18 @@ export class RedoQueue {
 
   private holdEarly(frame: ReceivedFrame): RedoAdded {
     const { base, epoch, end } = frame.header;
-    if (this.early.some((other) => other.header.base === base && other.header.epoch === epoch && other.header.end === end)) {
+    if (
+      this.early.some(
+        (other) => other.header.base === base && other.header.epoch === epoch && other.header.end === end,
+      )
+    ) {
       return { kind: 'added' };
     }
     if (this.earlyBytes + frame.bytes.length > this.earlyBytesMax) {
-      return { kind: 'refused', reason: `redo from ${this.end} to ${base} is missing and ${this.earlyBytes} bytes wait for it` };
+      return {
+        kind: 'refused',
+        reason: `redo from ${this.end} to ${base} is missing and ${this.earlyBytes} bytes wait for it`,
+      };
     }
     this.early.push(frame);
     this.earlyBytes += frame.bytes.length;

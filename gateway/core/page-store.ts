@@ -124,7 +124,10 @@ export class PageStore {
 
   /** Takes a page fetched at `fetchPoint(readPoint)`. @param bytes null when storage has no such page; owned by the store from here on. */
   insert(page: PageNo, readPoint: Lsn, bytes: Uint8Array | null): void {
-    assert(readPoint <= this.headLsn, `G3: a page cannot be fetched above the head (${readPoint} > ${this.headLsn})`);
+    assert(
+      readPoint <= this.headLsn,
+      `G3: a page cannot be fetched above the head (${readPoint} > ${this.headLsn})`,
+    );
     const chain = this.chainOf(page);
     const { versions } = chain;
     let at = versions.length;
@@ -150,7 +153,8 @@ export class PageStore {
 
   /** Gives a buffer of `takeBuffer` back unpublished. */
   returnBuffer(bytes: Uint8Array): void {
-    if (this.recycled.length < recycledMax && bytes.length === redoLimits.pageBytes) this.recycled.push(bytes);
+    if (this.recycled.length < recycledMax && bytes.length === redoLimits.pageBytes)
+      this.recycled.push(bytes);
   }
 
   /** Makes a transaction's pages the newest versions. The buffers are the store's from here on. */

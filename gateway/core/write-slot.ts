@@ -39,7 +39,7 @@ export class WriteSlot {
   private readonly limits: WriteSlotLimits;
   private holder: { readonly owner: number; readonly since: number; idleSince: number | null } | null = null;
   private waiters: Waiter[] = [];
-  private blocked = false;
+  private blocked: boolean = false;
 
   constructor(limits: WriteSlotLimits) {
     this.limits = limits;

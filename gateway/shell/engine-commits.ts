@@ -44,7 +44,11 @@ export class CommitLog {
   }
 
   /** Reduces the pages a transaction wrote to redo. @returns why it may not commit, or null. */
-  prepare(store: PageStore, pages: ReadonlyMap<PageNo, Uint8Array>, trace: EngineTrace | null): SqlError | null {
+  prepare(
+    store: PageStore,
+    pages: ReadonlyMap<PageNo, Uint8Array>,
+    trace: EngineTrace | null,
+  ): SqlError | null {
     const { transactionBytes, transactionPageBytes } = this.limits;
     this.prepared = null;
     if (pages.size * redoLimits.pageBytes > transactionPageBytes) {

@@ -27,8 +27,8 @@ export class PageReader {
     this.isAbandoned = isAbandoned;
   }
 
-  /** Brings a page, and those after it when misses follow one another, into the store. @returns what went wrong, or null. */
-  fetch(store: PageStore, page: PageNo, readPoint: Lsn): SqlError | null {
+  /** Brings a page, and those after it when misses follow one another, into the store. @returns it (null when absent), or what went wrong. */
+  fetch(store: PageStore, page: PageNo, readPoint: Lsn): Uint8Array | null | SqlError {
     const at = store.fetchPoint(readPoint);
     if (at === zeroLsn) {
       store.insert(page, readPoint, null); // An empty volume has no pages to ask for.
@@ -37,11 +37,11 @@ export class PageReader {
     const pages = this.choosePages(store, page, readPoint);
     const reply = this.ask({ id: ++this.requests, pages, readPoint: at });
     if (reply.kind === 'error') return reply.error;
-    for (const [index, wanted] of pages.entries()) {
-      const bytes = reply.pages[index] ?? null;
-      store.insert(wanted, readPoint, bytes);
+    // The page itself last, so that in a small cache it does not give way to its neighbours.
+    for (const [index, wanted] of [...pages.entries()].reverse()) {
+      store.insert(wanted, readPoint, reply.pages[index] ?? null);
     }
-    return null;
+    return reply.pages[0] ?? null;
   }
 
   /** Doubles the number of pages asked for as long as misses run upwards. */
@@ -61,7 +61,9 @@ export class PageReader {
 
   private ask(
     request: PageRequest,
-  ): { readonly kind: 'pages'; readonly pages: readonly (Uint8Array | null)[] } | { readonly kind: 'error'; readonly error: SqlError } {
+  ):
+    | { readonly kind: 'pages'; readonly pages: readonly (Uint8Array | null)[] }
+    | { readonly kind: 'error'; readonly error: SqlError } {
     this.port.postMessage(request);
     const deadline = performance.now() + this.limits.pageReadMs;
     for (;;) {
@@ -75,7 +77,13 @@ export class PageReader {
         return { kind: 'error', error: adviseError('SEXTANT_STORAGE_UNAVAILABLE', detail) };
       }
       if (this.isAbandoned()) {
-        return { kind: 'error', error: sqlError('SEXTANT_TRANSACTION_ABORTED', 'The engine was replaced while it waited for a page.') };
+        return {
+          kind: 'error',
+          error: sqlError(
+            'SEXTANT_TRANSACTION_ABORTED',
+            'The engine was replaced while it waited for a page.',
+          ),
+        };
       }
       const left = deadline - performance.now();
       if (left <= 0) {

@@ -53,20 +53,31 @@ class EngineWorker {
     this.shared = new Int32Array(data.shared);
     this.store = this.newStore();
     this.redo = new RedoQueue(zeroLsn, data.limits.earlyRedoBytes);
-    this.commits = new CommitLog(data.limits, data.pgBytes, () => (performance.timeOrigin + performance.now()) * 1000);
+    this.commits = new CommitLog(
+      data.limits,
+      data.pgBytes,
+      () => (performance.timeOrigin + performance.now()) * 1000,
+    );
     const isAbandoned = (): boolean => Atomics.load(this.shared, sharedWords.generation) !== this.generation;
     const reader = new PageReader(pages, this.shared, data.limits, isAbandoned);
-    const abandoned = sqlError('SEXTANT_TRANSACTION_ABORTED', 'The engine was replaced while the statement ran.');
+    const abandoned = sqlError(
+      'SEXTANT_TRANSACTION_ABORTED',
+      'The engine was replaced while the statement ran.',
+    );
     const vfs = new VolumeVfs(wasm, {
       store: () => this.store,
       fetch: (store, page, readPoint) => reader.fetch(store, page, readPoint),
       reserve: () => this.sessions.mayWrite(),
-      prepareCommit: (file) => this.commits.prepare(file.store, file.pending, this.sessions.active?.trace ?? null),
+      prepareCommit: (file) =>
+        this.commits.prepare(file.store, file.pending, this.sessions.active?.trace ?? null),
       finishCommit: (file) => {
         const active = this.sessions.active;
         assert(active !== null, 'W1: SQLite commits only while an operation runs');
         const commit = this.commits.finish(file.store, file.pending, active.trace, active.session);
-        if (commit !== null) this.sessions.noteCommit(commit);
+        if (commit !== null) {
+          const { lsn, commitTimeUs, spanId } = commit;
+          this.sessions.noteCommit({ lsn, commitTimeUs, spanId });
+        }
         return file.store.head;
       },
       pragma: (_file, name, value) => this.pragma(name, value),
@@ -81,8 +92,8 @@ class EngineWorker {
         store: () => this.store,
         isWriter: () => this.mode.kind === 'writer',
         isAbandoned,
-        answer: (id, answer) => {
-          this.answers.push({ id, answer });
+        answer: (id, answer, rerunnable) => {
+          this.answers.push({ id, answer, rerunnable });
           this.flushIfDue();
         },
       },
@@ -173,7 +184,10 @@ class EngineWorker {
           }, wait);
   }
 
-  private pragma(name: string, value: string | null): { readonly ok: true; readonly text: string } | { readonly ok: false; readonly message: string } | null {
+  private pragma(
+    name: string,
+    value: string | null,
+  ): { readonly ok: true; readonly text: string } | { readonly ok: false; readonly message: string } | null {
     switch (name) {
       case 'journal_mode':
         return { ok: true, text: 'memory' }; // The volume's redo is the journal; WAL cannot be had.
@@ -183,7 +197,11 @@ class EngineWorker {
         return { ok: true, text: '0' }; // Spilling would write pages of a transaction before it commits.
       case 'sextant_read': {
         const preference = this.sessions.readPreference(value);
-        if (preference === 'unknown') return { ok: false, message: `PRAGMA sextant_read takes 'eventual', 'session' or 'global', not '${value}'` };
+        if (preference === 'unknown')
+          return {
+            ok: false,
+            message: `PRAGMA sextant_read takes 'eventual', 'session' or 'global', not '${value}'`,
+          };
         return { ok: true, text: typeof preference === 'string' ? preference : preference.set };
       }
       default:
@@ -192,7 +210,8 @@ class EngineWorker {
   }
 
   private flushIfDue(): void {
-    if (this.commits.waitingBytes >= flushBytes || performance.now() - this.lastFlush >= flushAfterMs) this.flush();
+    if (this.commits.waitingBytes >= flushBytes || performance.now() - this.lastFlush >= flushAfterMs)
+      this.flush();
   }
 
   private flush(): void {
@@ -205,7 +224,10 @@ class EngineWorker {
     this.answers = [];
     this.reported = readPoint;
     this.reportedGeneration = generation;
-    this.post({ commits, redo, answers, readPoint, generation, diverged }, redo === null ? [] : [redo.buffer]);
+    this.post(
+      { commits, redo, answers, readPoint, generation, diverged },
+      redo === null ? [] : [redo.buffer],
+    );
   }
 }
 
@@ -213,6 +235,8 @@ const port = parentPort;
 assert(port !== null, 'this module runs in a worker thread');
 const { engine, pages }: { engine: EngineWorkerData; pages: unknown } = workerData;
 assert(pages instanceof MessagePort, 'the engine has a port to ask for pages');
-const worker = new EngineWorker(engine, await SqliteWasm.load(), pages, (message, transfer) => port.postMessage(message, transfer));
+const worker = new EngineWorker(engine, await SqliteWasm.load(), pages, (message, transfer) =>
+  port.postMessage(message, transfer),
+);
 port.on('message', (batch: readonly ToWorker[]) => worker.receive(batch));
 port.postMessage('ready');

@@ -20,11 +20,11 @@ import {
   type OperationValues,
   type PageReply,
   type PageRequest,
-  sharedWords,
   type SqlOperation,
+  sharedWords,
   type ToWorker,
 } from '../core/engine-protocol.ts';
-import { sqlError } from '../core/errors.ts';
+import { adviseError, sqlError } from '../core/errors.ts';
 import type { BatchResult, BatchStep, SqlDescription, SqlResult, SqlStatement } from '../core/sql.ts';
 
 /** A transaction's redo, in LSN order. */
@@ -74,16 +74,31 @@ export class Engine {
   private readonly pages: MessagePort;
   private readonly shared: Int32Array;
   private outbox: ToWorker[] = [];
-  private scheduled = false;
+  private scheduled: boolean = false;
   private readonly pending = new Map<number, PendingOperation>();
-  private readonly opens: { readonly generation: number; readonly resolve: () => void; readonly reject: (error: Error) => void }[] = [];
+  private readonly opens: {
+    readonly generation: number;
+    readonly mode: EngineMode;
+    readonly resolve: () => void;
+    readonly reject: (error: Error) => void;
+  }[] = [];
   private operations = 0;
   private sessions = 0;
   private generation = 0;
   private currentReadPoint: Lsn = zeroLsn;
+  /** Where the last redo given to `onCommit` ended. */
+  private delivered: Lsn = zeroLsn;
+  /** What `setDurable` last said; everything a reader sees is durable. */
+  private durable = Number.POSITIVE_INFINITY;
   private state: 'running' | 'closed' | 'dead' = 'running';
 
-  private constructor(options: EngineOptions, limits: EngineLimits, worker: Worker, pages: MessagePort, shared: Int32Array) {
+  private constructor(
+    options: EngineOptions,
+    limits: EngineLimits,
+    worker: Worker,
+    pages: MessagePort,
+    shared: Int32Array,
+  ) {
     this.options = options;
     this.limits = limits;
     this.worker = worker;
@@ -102,18 +117,24 @@ export class Engine {
     if (problem !== null) throw new Error(problem);
     const shared = new SharedArrayBuffer(sharedWords.length * Int32Array.BYTES_PER_ELEMENT);
     const channel = new MessageChannel();
-    const engine: EngineWorkerData = { limits, pageCacheBytes: options.pageCacheBytes, pgBytes: options.pgBytes, shared };
+    const engine: EngineWorkerData = {
+      limits,
+      pageCacheBytes: options.pageCacheBytes,
+      pgBytes: options.pgBytes,
+      shared,
+    };
     const worker = new Worker(new URL('./engine-worker.ts', import.meta.url), {
       workerData: { engine, pages: channel.port2 },
       transferList: [channel.port2],
       name: 'sextant-engine',
     });
+    const stopped = (code: number): Error =>
+      new Error(`the engine's worker exited with code ${code} while it started`);
     await new Promise<void>((resolve, reject) => {
       worker.once('message', () => resolve());
       worker.once('error', reject);
-      worker.once('exit', (code) => reject(new Error(`the engine's worker exited with code ${code} while it started`)));
+      worker.once('exit', (code) => reject(stopped(code)));
     });
-    worker.removeAllListeners();
     return new Engine(options, limits, worker, channel.port1, new Int32Array(shared));
   }
 
@@ -128,7 +149,8 @@ export class Engine {
     Atomics.store(this.shared, sharedWords.generation, generation);
     this.wake();
     this.send({ kind: 'open', mode, generation });
-    return new Promise((resolve, reject) => this.opens.push({ generation, resolve, reject }));
+
+    return new Promise((resolve, reject) => this.opens.push({ generation, mode, resolve, reject }));
   }
 
   /**
@@ -147,6 +169,7 @@ export class Engine {
 
   /** Tells a writer up to where its redo is durable: pages may then be evicted, and writes held back by `outstandingBytes` go on. */
   setDurable(durable: Lsn): void {
+    if (durable > this.durable) this.durable = durable;
     const last = this.outbox.at(-1);
     if (last?.kind === 'durable') this.outbox.pop();
     this.send({ kind: 'durable', lsn: durable });
@@ -198,7 +221,9 @@ export class Engine {
     if (this.state !== 'running') return;
     let at = 0;
     const redo = message.redo ?? new Uint8Array(0);
-    for (const { session, lsn: end, commitTimeUs, spanId, trace, runs } of message.commits) {
+    // Redo of an engine that `open` has discarded belongs to a history that has ended: it goes nowhere.
+    const obsolete = message.generation < this.generation;
+    for (const { session, lsn: end, commitTimeUs, spanId, trace, runs } of obsolete ? [] : message.commits) {
       const mtrRuns: MtrRun[] = [];
       const start = at;
       for (const { pg, length } of runs) {
@@ -206,19 +231,53 @@ export class Engine {
         at += length;
       }
       const mtr: Mtr = { runs: mtrRuns, byteLength: at - start, commitTimeUs };
+      this.delivered = end;
       this.options.onCommit({ mtr, lsn: end, spanId, trace, sessionId: session });
     }
     const moved = message.readPoint !== this.currentReadPoint;
     this.currentReadPoint = message.readPoint;
-    for (const { id, answer } of message.answers) {
+    for (const { id, answer, rerunnable } of message.answers) {
       const pending = this.pending.get(id);
       assert(pending !== undefined, `the worker answered operation ${id}, which is not pending`);
       this.pending.delete(id);
-      pending.resolve(answer);
+      pending.resolve(obsolete ? this.afterReplacement(answer, rerunnable) : answer);
     }
-    while (this.opens[0] !== undefined && this.opens[0].generation <= message.generation) this.opens.shift()?.resolve();
+    this.noteOpened(message.generation);
     if (moved) this.options.onReadPoint?.(message.readPoint);
-    if (message.diverged !== null && message.generation === this.generation) this.options.onDiverged?.(message.diverged);
+    if (message.diverged !== null && message.generation === this.generation)
+      this.options.onDiverged?.(message.diverged);
+  }
+
+  private noteOpened(generation: number): void {
+    for (
+      let open = this.opens[0];
+      open !== undefined && open.generation <= generation;
+      open = this.opens[0]
+    ) {
+      this.opens.shift();
+      this.durable = open.mode.kind === 'writer' ? open.mode.lsn : Number.POSITIVE_INFINITY;
+      this.delivered = open.mode.kind === 'writer' ? open.mode.lsn : open.mode.readPoint;
+      open.resolve();
+    }
+  }
+
+  /**
+   * An answer that was under way when `open` was called. What it saw beyond the durable LSN is gone with the engine; what it
+   * wrote is gone too, unless redo of it had left already.
+   */
+  private afterReplacement(answer: Answer, rerunnable: boolean): Answer {
+    if (answer.aborted || (!answer.wrote && answer.seenLsn <= this.durable)) return answer;
+    const left = answer.commits.some((commit) => commit.lsn <= this.delivered);
+    const error = left
+      ? adviseError(
+          'SEXTANT_COMMIT_UNKNOWN',
+          'The engine was replaced before the commit was known to be durable',
+        )
+      : adviseError(
+          'SEXTANT_TRANSACTION_ABORTED',
+          'The engine was replaced before the statement could be made durable, and it was rolled back',
+        );
+    return { ...answer, outcome: { ok: false, error }, aborted: !left && rerunnable };
   }
 
   private async readPages(request: PageRequest): Promise<void> {
@@ -274,7 +333,7 @@ function refusal(code: string, message: string): Answer {
 export class EngineSession {
   readonly id: number;
   private readonly engine: Engine;
-  private closed = false;
+  private closed: boolean = false;
 
   constructor(engine: Engine, id: number) {
     this.engine = engine;
@@ -317,7 +376,10 @@ export class EngineSession {
 }
 
 /** The worker answers each operation with the value of its kind; this is where the message's type is regained. */
-function isAnswerOf<K extends keyof OperationValues>(kind: K, answer: Answer): answer is EngineAnswer<OperationValues[K]> {
+function isAnswerOf<K extends keyof OperationValues>(
+  kind: K,
+  answer: Answer,
+): answer is EngineAnswer<OperationValues[K]> {
   if (!answer.outcome.ok) return true;
   const { value } = answer.outcome;
   switch (kind) {

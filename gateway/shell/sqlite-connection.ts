@@ -1,13 +1,25 @@
 /** One SQLite connection on the volume: preparing, running and caching statements, and what it must not do. */
 import { redoLimits } from '../../storage/core/limits.ts';
 import type { EngineLimits } from '../core/engine-limits.ts';
-import { countsRows, firstWord, isConnectionPragma, isWritingPragma, withoutLeadingBlanks } from '../core/engine-text.ts';
+import {
+  countsRows,
+  firstWord,
+  isConnectionPragma,
+  isWritingPragma,
+  withoutLeadingBlanks,
+} from '../core/engine-text.ts';
 import { adviseError, failure, primarySqliteCode, sqlError } from '../core/errors.ts';
+import type { PageStore } from '../core/page-store.ts';
 import type { SqlError, SqlOutcome, SqlResult, SqlStatement, SqlValue } from '../core/sql.ts';
-import { bindArguments, type PreparedStatement, readColumns, readParameters, readRow } from './sqlite-statement.ts';
+import {
+  bindArguments,
+  type PreparedStatement,
+  readColumns,
+  readParameters,
+  readRow,
+} from './sqlite-statement.ts';
 import { VolumeFile, type VolumeVfs } from './sqlite-vfs.ts';
 import type { Pointer, SqliteWasm } from './sqlite-wasm.ts';
-import type { PageStore } from '../core/page-store.ts';
 
 const result = { ok: 0, deny: 1, ignore: 2, row: 100, done: 101, interrupt: 9, auth: 23 } as const;
 const prepareFlag = { none: 0, persistent: 1 } as const;
@@ -30,7 +42,9 @@ const action = {
   recursive: 33,
 } as const;
 /** Authorizer actions that write, whose fourth argument is the database. */
-const writeActions: ReadonlySet<number> = new Set([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 23, 27, 28, 29, 30]);
+const writeActions: ReadonlySet<number> = new Set([
+  1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 23, 27, 28, 29, 30,
+]);
 
 /** For whom a statement is prepared. */
 export type PrepareMode =
@@ -97,8 +111,10 @@ export class SqliteRuntime {
     this.totalChangesName = wasm.permanentString('total_changes');
     this.out = wasm.call.malloc(16);
     this.tail = this.out + 8;
-    this.authorizer = wasm.callback('i(pipppp)', (_context: Pointer, code: number, a: Pointer, b: Pointer, db: Pointer) =>
-      this.active === null ? result.ok : this.active.authorize(code, a, b, db),
+    this.authorizer = wasm.callback(
+      'i(pipppp)',
+      (_context: Pointer, code: number, a: Pointer, b: Pointer, db: Pointer) =>
+        this.active === null ? result.ok : this.active.authorize(code, a, b, db),
     );
     this.progress = wasm.callback('i(p)', (_context: Pointer) => (this.active?.mustStop() === true ? 1 : 0));
     this.changesCall = wasm.callback('v(pip)', (context: Pointer, _count: number, _args: Pointer) =>
@@ -117,9 +133,9 @@ export class Connection {
   private db: Pointer = 0;
   private readonly statements = new Map<string, PreparedStatement>();
   private mode: PrepareMode | null = null;
-  private needsOwn = false;
-  private writesMain = false;
-  private writesOther = false;
+  private needsOwn: boolean = false;
+  private writesMain: boolean = false;
+  private writesOther: boolean = false;
   private counters: SessionCounters | null = null;
   /** Whose counters SQLite's own are. */
   private countersIn: SessionCounters | null = null;
@@ -183,7 +199,9 @@ export class Connection {
     if (prepared.kind === 'failed') return { ok: false, error: prepared.error };
     if (prepared.kind !== 'statement') return { ok: true, value: null };
     const none: SessionCounters = { changes: 0, totalChanges: 0, lastInsertRowid: 0n };
-    const outcome = this.run(prepared.statement, { sql, args: [], namedArgs: [], wantRows: false }, none, { bytes: 0 });
+    const outcome = this.run(prepared.statement, { sql, args: [], namedArgs: [], wantRows: false }, none, {
+      bytes: 0,
+    });
     this.finish(prepared.statement);
     return outcome.ok ? { ok: true, value: null } : outcome;
   }
@@ -194,7 +212,10 @@ export class Connection {
 
   /** True while a transaction holds the volume for writing. */
   isWriting(): boolean {
-    return !this.isAutocommit() && this.wasm.call.sqlite3_txn_state(this.db, this.runtime.mainName) === writeTransaction;
+    return (
+      !this.isAutocommit() &&
+      this.wasm.call.sqlite3_txn_state(this.db, this.runtime.mainName) === writeTransaction
+    );
   }
 
   /** The statement for a text that holds exactly one; kept for the next time unless it is a PRAGMA. */
@@ -207,17 +228,31 @@ export class Connection {
     }
     const bytes = Buffer.byteLength(sql);
     const text = this.wasm.scratch(bytes + 1);
-    if (text === 0) return { kind: 'failed', error: sqlError('SQLITE_NOMEM', 'The statement does not fit the memory of the engine.'), writes: false };
+    if (text === 0)
+      return {
+        kind: 'failed',
+        error: sqlError('SQLITE_NOMEM', 'The statement does not fit the memory of the engine.'),
+        writes: false,
+      };
     const heap = this.wasm.heap();
     heap.write(sql, text, 'utf8');
     heap[text + bytes] = 0;
     const { prepared, tail } = this.prepareAt(text, bytes, firstWord(sql), mode, true);
-    if (prepared.kind === 'empty') return { kind: 'failed', error: sqlError('SQL_NO_STATEMENT', 'The SQL text holds no statement.'), writes: false };
+    if (prepared.kind === 'empty')
+      return {
+        kind: 'failed',
+        error: sqlError('SQL_NO_STATEMENT', 'The SQL text holds no statement.'),
+        writes: false,
+      };
     if (prepared.kind !== 'statement') return prepared;
     const rest = tail - text >= bytes ? '' : this.wasm.heap().toString('utf8', tail, text + bytes);
     if (rest !== '' && withoutLeadingBlanks(rest) !== '') {
       this.wasm.call.sqlite3_finalize(prepared.statement.pointer);
-      return { kind: 'failed', error: adviseError('SQL_MANY_STATEMENTS', 'The SQL text holds more than one statement'), writes: prepared.statement.writes };
+      return {
+        kind: 'failed',
+        error: adviseError('SQL_MANY_STATEMENTS', 'The SQL text holds more than one statement'),
+        writes: prepared.statement.writes,
+      };
     }
     if (mode !== 'dry' && prepared.statement.word !== 'PRAGMA') this.cache(sql, prepared.statement);
     return prepared;
@@ -282,7 +317,12 @@ export class Connection {
   }
 
   /** Runs a statement to its end. Whatever happens it is reset afterwards. */
-  run(statement: PreparedStatement, given: SqlStatement, counters: SessionCounters, budget: RunBudget): SqlOutcome<SqlResult> {
+  run(
+    statement: PreparedStatement,
+    given: SqlStatement,
+    counters: SessionCounters,
+    budget: RunBudget,
+  ): SqlOutcome<SqlResult> {
     const { runtime, wasm } = this;
     const { call } = wasm;
     const { pointer } = statement;
@@ -320,7 +360,10 @@ export class Connection {
     if (error !== null) return { ok: false, error };
     if (finished !== result.ok) return { ok: false, error: this.error(finished) };
     if (tooLarge) {
-      return failure('RESPONSE_TOO_LARGE', `The result is larger than resultBytes = ${runtime.limits.resultBytes}. Ask for fewer rows or columns, or page with LIMIT.`);
+      return failure(
+        'RESPONSE_TOO_LARGE',
+        `The result is larger than resultBytes = ${runtime.limits.resultBytes}. Ask for fewer rows or columns, or page with LIMIT.`,
+      );
     }
     return {
       ok: true,
@@ -334,7 +377,12 @@ export class Connection {
   }
 
   /** Steps to the end, or for a statement that only reads until its result is too large: what writes is never cut short. */
-  private stepAll(statement: PreparedStatement, wantRows: boolean, rows: SqlValue[][], budget: RunBudget): number {
+  private stepAll(
+    statement: PreparedStatement,
+    wantRows: boolean,
+    rows: SqlValue[][],
+    budget: RunBudget,
+  ): number {
     const { call } = this.wasm;
     const { pointer } = statement;
     const limit = this.runtime.limits.resultBytes;
@@ -355,13 +403,16 @@ export class Connection {
 
   /** `changes()` as the session sees it: another session's statement may have run on this connection in between. */
   changes(): number {
-    if (this.counters === null || this.countersIn === this.counters) return this.wasm.call.sqlite3_changes(this.db);
+    if (this.counters === null || this.countersIn === this.counters)
+      return this.wasm.call.sqlite3_changes(this.db);
     return this.counters.changes;
   }
 
   /** `total_changes()` as the session sees it. */
   totalChanges(): number {
-    return (this.counters?.totalChanges ?? 0) + this.wasm.call.sqlite3_total_changes(this.db) - this.totalAtStart;
+    return (
+      (this.counters?.totalChanges ?? 0) + this.wasm.call.sqlite3_total_changes(this.db) - this.totalAtStart
+    );
   }
 
   /** Called by SQLite every so many operations. */
@@ -369,7 +420,10 @@ export class Connection {
     const { guard } = this.runtime;
     const reason =
       performance.now() > guard.deadline
-        ? sqlError('SQLITE_INTERRUPT', `The statement ran longer than statementMs = ${this.runtime.limits.statementMs} and was stopped.`)
+        ? sqlError(
+            'SQLITE_INTERRUPT',
+            `The statement ran longer than statementMs = ${this.runtime.limits.statementMs} and was stopped.`,
+          )
         : guard.stopReason();
     if (reason === null) return false;
     this.file.failure = reason;
@@ -378,7 +432,13 @@ export class Connection {
 
   /** SQLite asks before it compiles each part of a statement. */
   authorize(code: number, first: Pointer, second: Pointer, database: Pointer): number {
-    if (code === action.read || code === action.select || code === action.function || code === action.recursive) return result.ok;
+    if (
+      code === action.read ||
+      code === action.select ||
+      code === action.function ||
+      code === action.recursive
+    )
+      return result.ok;
     if (writeActions.has(code) || code === action.alterTable) {
       const name = this.wasm.stringAt(code === action.alterTable ? first : database);
       if (name === 'main') this.writesMain = true;
@@ -392,7 +452,9 @@ export class Connection {
       case action.attach: {
         const name = this.wasm.stringAt(first);
         if (name === '' || name === ':memory:') return this.marksConnection();
-        return this.block(`ATTACH of ${name === null ? 'a computed file name' : JSON.stringify(name)} is refused: only ':memory:' can be attached, and VACUUM INTO has no file to write`);
+        return this.block(
+          `ATTACH of ${name === null ? 'a computed file name' : JSON.stringify(name)} is refused: only ':memory:' can be attached, and VACUUM INTO has no file to write`,
+        );
       }
       case action.detach:
         return this.marksConnection();
@@ -405,7 +467,9 @@ export class Connection {
     const lower = name.toLowerCase();
     if (value !== null) {
       if (lower === 'page_size' && Number(value) !== redoLimits.pageBytes) {
-        return this.block(`PRAGMA page_size=${value} is refused: the pages of a volume have ${redoLimits.pageBytes} bytes`);
+        return this.block(
+          `PRAGMA page_size=${value} is refused: the pages of a volume have ${redoLimits.pageBytes} bytes`,
+        );
       }
       if (lower === 'hard_heap_limit' || lower === 'soft_heap_limit') {
         return this.block(`PRAGMA ${lower} is refused: it would bind every session of this gateway`);
@@ -435,8 +499,9 @@ export class Connection {
   /** The error of the last call, in the engine's words where it caused it. */
   private error(code: number): SqlError {
     if (this.file.failure !== null) return this.file.failure;
-    const name = this.wasm.sqlite3.capi.sqlite3_js_rc_str(code & 0xff) ?? 'SQLITE_ERROR';
-    const message = this.db === 0 ? name : (this.wasm.stringAt(this.wasm.call.sqlite3_errmsg(this.db)) ?? name);
+    const name = this.wasm.sqlite3.capi.sqlite3_js_rc_str(code & 0xff);
+    const message =
+      this.db === 0 ? name : (this.wasm.stringAt(this.wasm.call.sqlite3_errmsg(this.db)) ?? name);
     return sqlError(primarySqliteCode(name), message);
   }
 

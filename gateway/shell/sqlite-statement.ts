@@ -36,31 +36,46 @@ function chooseValues(statement: PreparedStatement, given: SqlStatement): SqlOut
   const { args, namedArgs } = given;
   const { parameters } = statement;
   if (args.length > 0 && namedArgs.length > 0) {
-    return failure('ARGS_BOTH_POSITIONAL_AND_NAMED', 'A statement takes positional or named arguments, not both.');
+    return failure(
+      'ARGS_BOTH_POSITIONAL_AND_NAMED',
+      'A statement takes positional or named arguments, not both.',
+    );
   }
   const count = args.length + namedArgs.length;
   if (count > parameters.length) {
-    return failure('ARGS_INVALID', `The statement has ${parameters.length} parameters, ${count} arguments were given.`);
+    return failure(
+      'ARGS_INVALID',
+      `The statement has ${parameters.length} parameters, ${count} arguments were given.`,
+    );
   }
   if (namedArgs.length === 0) {
     if (args.length === parameters.length) return { ok: true, value: args };
     const missing = parameters[args.length] ?? `number ${args.length + 1}`;
-    return failure('ARGS_INVALID', `Parameter ${missing} has no argument: ${args.length} of ${parameters.length} were given.`);
+    return failure(
+      'ARGS_INVALID',
+      `Parameter ${missing} has no argument: ${args.length} of ${parameters.length} were given.`,
+    );
   }
   const byName = new Map<string, SqlValue>();
   for (const { name, value } of namedArgs) byName.set(/^[:@$?]/.test(name) ? name.slice(1) : name, value);
   const values: SqlValue[] = [];
   for (const [index, name] of parameters.entries()) {
     const value: BoundValue = name === null ? null : byName.get(name.slice(1));
-    if (value === undefined) return failure('ARGS_INVALID', `Parameter ${name ?? index + 1} has no argument of that name.`);
+    if (value === undefined)
+      return failure('ARGS_INVALID', `Parameter ${name ?? index + 1} has no argument of that name.`);
     values.push(value);
   }
   return { ok: true, value: values };
 }
 
 /** Binds arguments; text and blobs lie in the scratch memory until the next statement. */
-export function bindArguments(wasm: SqliteWasm, statement: PreparedStatement, given: SqlStatement): SqlOutcome<null> {
-  if (statement.parameters.length === 0 && given.args.length === 0 && given.namedArgs.length === 0) return done;
+export function bindArguments(
+  wasm: SqliteWasm,
+  statement: PreparedStatement,
+  given: SqlStatement,
+): SqlOutcome<null> {
+  if (statement.parameters.length === 0 && given.args.length === 0 && given.namedArgs.length === 0)
+    return done;
   const chosen = chooseValues(statement, given);
   if (!chosen.ok) return chosen;
   let bytes = 0;
@@ -69,7 +84,8 @@ export function bindArguments(wasm: SqliteWasm, statement: PreparedStatement, gi
     else if (value instanceof Uint8Array) bytes += value.length;
   }
   const scratch = bytes === 0 ? 0 : wasm.scratch(bytes);
-  if (bytes > 0 && scratch === 0) return failure('SQLITE_NOMEM', 'The arguments do not fit the memory of the engine.');
+  if (bytes > 0 && scratch === 0)
+    return failure('SQLITE_NOMEM', 'The arguments do not fit the memory of the engine.');
   const heap = wasm.heap();
   const { call } = wasm;
   const { pointer } = statement;
@@ -96,7 +112,8 @@ export function bindArguments(wasm: SqliteWasm, statement: PreparedStatement, gi
       result = call.sqlite3_bind_blob(pointer, index, at, value.length, staticMemory);
       at += value.length;
     }
-    if (result !== 0) return failure('ARGS_INVALID', `Argument ${index} could not be bound: SQLite result ${result}.`);
+    if (result !== 0)
+      return failure('ARGS_INVALID', `Argument ${index} could not be bound: SQLite result ${result}.`);
   }
   return done;
 }
@@ -120,12 +137,18 @@ export function readParameters(wasm: SqliteWasm, pointer: Pointer): readonly (st
   const { call } = wasm;
   const count = call.sqlite3_bind_parameter_count(pointer);
   const names: (string | null)[] = [];
-  for (let index = 1; index <= count; index++) names.push(wasm.stringAt(call.sqlite3_bind_parameter_name(pointer, index)));
+  for (let index = 1; index <= count; index++)
+    names.push(wasm.stringAt(call.sqlite3_bind_parameter_name(pointer, index)));
   return names;
 }
 
 /** The current row; `size` adds up what it takes in memory. */
-export function readRow(wasm: SqliteWasm, pointer: Pointer, columns: number, size: { bytes: number }): SqlValue[] {
+export function readRow(
+  wasm: SqliteWasm,
+  pointer: Pointer,
+  columns: number,
+  size: { bytes: number },
+): SqlValue[] {
   const { call } = wasm;
   const row: SqlValue[] = new Array(columns);
   let bytes = 16;
@@ -149,7 +172,8 @@ export function readRow(wasm: SqliteWasm, pointer: Pointer, columns: number, siz
       case columnType.blob: {
         const blob = call.sqlite3_column_blob(pointer, column);
         const length = call.sqlite3_column_bytes(pointer, column);
-        row[column] = length === 0 ? new Uint8Array(0) : new Uint8Array(wasm.heap().subarray(blob, blob + length));
+        row[column] =
+          length === 0 ? new Uint8Array(0) : new Uint8Array(wasm.heap().subarray(blob, blob + length));
         bytes += 16 + length;
         break;
       }

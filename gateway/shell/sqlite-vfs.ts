@@ -49,8 +49,8 @@ const fileStructBytes = 4;
 export interface VolumeAccess {
   /** The pages that connections opened now read. */
   store(): PageStore;
-  /** Brings a page (and perhaps its neighbours) into the store, waiting for storage. @returns what went wrong, or null. */
-  fetch(store: PageStore, page: PageNo, readPoint: Lsn): SqlError | null;
+  /** Reads a page from storage into the store, waiting for it. @returns its bytes, null when absent, or what went wrong. */
+  fetch(store: PageStore, page: PageNo, readPoint: Lsn): Uint8Array | null | SqlError;
   /** Whether this connection may start writing now. @returns why not, or null. */
   reserve(file: VolumeFile): SqlError | null;
   /** Checks and encodes a transaction; nothing is visible yet. @returns why it cannot commit, or null. */
@@ -58,7 +58,11 @@ export interface VolumeAccess {
   /** Makes the prepared transaction visible. Cannot fail. @returns the new head. */
   finishCommit(file: VolumeFile): Lsn;
   /** A PRAGMA the engine answers itself: its one result, or null when SQLite is to handle it. */
-  pragma(file: VolumeFile, name: string, value: string | null): { readonly ok: true; readonly text: string } | { readonly ok: false; readonly message: string } | null;
+  pragma(
+    file: VolumeFile,
+    name: string,
+    value: string | null,
+  ): { readonly ok: true; readonly text: string } | { readonly ok: false; readonly message: string } | null;
 }
 
 /** The volume as one connection sees it. */
@@ -72,13 +76,13 @@ export class VolumeFile {
   /** Pages the committing transaction has written. */
   readonly pending = new Map<PageNo, Uint8Array>();
   /** The transaction failed to commit: SQLite writes the old pages back, which means nothing to us. */
-  rollingBack = false;
+  rollingBack: boolean = false;
   /** Why the last call failed, in the engine's words. */
   failure: SqlError | null = null;
   /** Set when the engine is replaced: nothing can be read or written any more. */
-  dead = false;
+  dead: boolean = false;
   /** True while the connection is being set up: then PRAGMAs are SQLite's own. */
-  settingUp = false;
+  settingUp: boolean = false;
   private snapshotPages: number | null = null;
 
   constructor(store: PageStore) {
@@ -111,14 +115,10 @@ export class VolumeFile {
   /** A page of the snapshot: bytes, null when absent, or what went wrong. */
   read(access: VolumeAccess, page: PageNo): Uint8Array | null | SqlError {
     const readPoint = this.snapshot ?? this.store.head;
-    let bytes = this.store.readAt(page, readPoint);
-    if (bytes === undefined) {
-      if (this.dead) return sqlError('SEXTANT_TRANSACTION_ABORTED', 'the engine was replaced');
-      const error = access.fetch(this.store, page, readPoint);
-      if (error !== null) return error;
-      bytes = this.store.readAt(page, readPoint);
-    }
-    return bytes ?? null;
+    const bytes = this.store.readAt(page, readPoint);
+    if (bytes !== undefined) return bytes;
+    if (this.dead) return sqlError('SEXTANT_TRANSACTION_ABORTED', 'the engine was replaced');
+    return access.fetch(this.store, page, readPoint);
   }
 
   /** Pages of the database at the snapshot. */
@@ -183,7 +183,8 @@ export class VolumeVfs {
         this.open(name, file, flags, outFlags, ioPointer),
       xDelete: (_vfs: Pointer, _name: Pointer, _sync: number) => code.ok,
       xAccess: (_vfs: Pointer, _name: Pointer, _flags: number, out: Pointer) => this.answer(out, 0),
-      xFullPathname: (_vfs: Pointer, name: Pointer, bytes: number, out: Pointer) => this.fullPath(name, bytes, out),
+      xFullPathname: (_vfs: Pointer, name: Pointer, bytes: number, out: Pointer) =>
+        this.fullPath(name, bytes, out),
       xRandomness: (_vfs: Pointer, bytes: number, out: Pointer) => {
         randomFillSync(this.wasm.heap(), out, bytes);
         return bytes;
@@ -208,7 +209,8 @@ export class VolumeVfs {
         this.guard(file, (volume) => this.read(volume, out, bytes, Number(offset))),
       xWrite: (file: Pointer, from: Pointer, bytes: number, offset: number) =>
         this.guard(file, (volume) => this.write(volume, from, bytes, Number(offset))),
-      xTruncate: (file: Pointer, size: number) => this.guard(file, (volume) => this.truncate(volume, Number(size))),
+      xTruncate: (file: Pointer, size: number) =>
+        this.guard(file, (volume) => this.truncate(volume, Number(size))),
       xSync: () => code.ok,
       xFileSize: (file: Pointer, out: Pointer) => this.guard(file, (volume) => this.fileSize(volume, out)),
       xLock: (file: Pointer, level: number) => this.guard(file, (volume) => this.lock(volume, level)),
@@ -325,7 +327,8 @@ export class VolumeVfs {
     if (level >= lockLevel.reserved && file.lock < lockLevel.reserved) {
       if (file.snapshot !== file.store.head) return file.fail(staleSnapshot, code.busySnapshot);
       const refused = this.access.reserve(file);
-      if (refused !== null) return file.fail(refused, refused.code === 'SQLITE_BUSY' ? code.busySnapshot : code.readonly);
+      if (refused !== null)
+        return file.fail(refused, refused.code === 'SQLITE_BUSY' ? code.busySnapshot : code.readonly);
     }
     if (level > file.lock) file.lock = level;
     return code.ok;

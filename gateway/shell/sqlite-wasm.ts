@@ -15,7 +15,14 @@ export interface SqliteExports {
   sqlite3_malloc(bytes: number): Pointer;
   sqlite3_open_v2(name: Pointer, db: Pointer, flags: number, vfs: Pointer): number;
   sqlite3_close_v2(db: Pointer): number;
-  sqlite3_prepare_v3(db: Pointer, sql: Pointer, bytes: number, flags: number, statement: Pointer, tail: Pointer): number;
+  sqlite3_prepare_v3(
+    db: Pointer,
+    sql: Pointer,
+    bytes: number,
+    flags: number,
+    statement: Pointer,
+    tail: Pointer,
+  ): number;
   sqlite3_step(statement: Pointer): number;
   sqlite3_reset(statement: Pointer): number;
   sqlite3_finalize(statement: Pointer): number;
@@ -23,8 +30,20 @@ export interface SqliteExports {
   sqlite3_bind_null(statement: Pointer, index: number): number;
   sqlite3_bind_int64(statement: Pointer, index: number, value: bigint): number;
   sqlite3_bind_double(statement: Pointer, index: number, value: number): number;
-  sqlite3_bind_text(statement: Pointer, index: number, text: Pointer, bytes: number, destructor: number): number;
-  sqlite3_bind_blob(statement: Pointer, index: number, blob: Pointer, bytes: number, destructor: number): number;
+  sqlite3_bind_text(
+    statement: Pointer,
+    index: number,
+    text: Pointer,
+    bytes: number,
+    destructor: number,
+  ): number;
+  sqlite3_bind_blob(
+    statement: Pointer,
+    index: number,
+    blob: Pointer,
+    bytes: number,
+    destructor: number,
+  ): number;
   sqlite3_bind_zeroblob(statement: Pointer, index: number, bytes: number): number;
   sqlite3_bind_parameter_count(statement: Pointer): number;
   sqlite3_bind_parameter_name(statement: Pointer, index: number): Pointer;
@@ -70,7 +89,9 @@ interface WasmMemory {
 }
 
 function isMemory(value: unknown): value is WasmMemory {
-  return typeof value === 'object' && value !== null && 'buffer' in value && value.buffer instanceof ArrayBuffer;
+  return (
+    typeof value === 'object' && value !== null && 'buffer' in value && value.buffer instanceof ArrayBuffer
+  );
 }
 
 export class SqliteWasm {

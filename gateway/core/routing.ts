@@ -1,0 +1,166 @@
+/**
+ * Where a statement runs: in this gateway's engine, at the writer, or nowhere yet. Pure: what is known about the statement
+ * is its text, what is known about the writer is its state here; the engine has the last word about what writes.
+ *
+ * G10. A transaction runs in one place from its BEGIN to its end.
+ * G11. While the writer drains, nothing that could write is begun; reads go on.
+ */
+import { unreachable } from '../../storage/core/ids.ts';
+import { firstWord, isConnectionPragma, isReadonlyBegin, withoutLeadingBlanks } from './engine-text.ts';
+import type { SqlOperation } from './engine-protocol.ts';
+import type { SqlError } from './sql.ts';
+
+/** What the words of a statement say: `unclear` is for the engine to find out. */
+export type StatementClass = 'read' | 'write' | 'unclear';
+
+/** Where writes are taken, as this gateway knows. */
+export type WriterPlace =
+  /** By this gateway's engine. */
+  | 'here'
+  /** This gateway's engine is the writer's, and begins nothing new: it drains. */
+  | 'draining'
+  /** By another gateway. */
+  | 'elsewhere'
+  /** By nobody at the moment, and this gateway's engine only reads. */
+  | 'nowhere';
+
+/** Where the session's open transaction lives. */
+export type SessionPlace = 'idle' | 'local' | 'remote';
+
+export type Route =
+  /** In this gateway's engine; a write that the engine refuses is routed again as `write`. */
+  | 'local'
+  /** At the writer, as a new stream. */
+  | 'forward'
+  /** At the writer, in the stream the transaction lives in. */
+  | 'remote'
+  /** Nowhere until a writer is known. */
+  | 'wait';
+
+/** Decides where an operation runs. */
+export function route(session: SessionPlace, kind: StatementClass, writer: WriterPlace): Route {
+  if (session === 'remote') return 'remote';
+  if (session === 'local' || kind === 'read') return 'local';
+  switch (writer) {
+    case 'here':
+      return 'local';
+    case 'draining':
+      return 'wait';
+    case 'elsewhere':
+      return kind === 'write' ? 'forward' : 'local';
+    case 'nowhere':
+      return kind === 'write' ? 'wait' : 'local';
+    default:
+      return unreachable(writer);
+  }
+}
+
+const readingWords: ReadonlySet<string> = new Set(['SELECT', 'VALUES', 'EXPLAIN', 'COMMIT', 'END', 'ROLLBACK', 'RELEASE', 'ATTACH', 'DETACH', '']);
+const writingWords: ReadonlySet<string> = new Set([
+  'INSERT', 'UPDATE', 'DELETE', 'REPLACE', 'CREATE', 'DROP', 'ALTER', 'REINDEX', 'ANALYZE', 'VACUUM', 'SAVEPOINT',
+]);
+/** Names a temporary object, perhaps: those live in the stream's own connection, wherever it is. */
+const temporary = /\btemp(?:orary)?\b/i;
+
+/** What a single statement's text says. */
+export function classOfStatement(sql: string): StatementClass {
+  const word = firstWord(sql);
+  if (word === 'BEGIN') return isReadonlyBegin(sql) ? 'read' : 'write';
+  if (readingWords.has(word)) return 'read';
+  if (!writingWords.has(word)) return 'unclear';
+  return temporary.test(sql.slice(0, 512)) ? 'unclear' : 'write';
+}
+
+/** What an operation's texts say. One that opens with a read-only BEGIN reads: the engine refuses writes within. */
+export function classOfOperation(operation: SqlOperation): StatementClass {
+  switch (operation.kind) {
+    case 'execute':
+      return classOfStatement(operation.statement.sql);
+    case 'batch': {
+      const first = operation.steps[0]?.statement.sql ?? '';
+      if (isReadonlyBegin(first)) return 'read';
+      let found: StatementClass = 'read';
+      for (const { statement } of operation.steps) {
+        const kind = classOfStatement(statement.sql);
+        if (kind === 'write') return 'write';
+        if (kind === 'unclear') found = 'unclear';
+      }
+      return found;
+    }
+    case 'sequence':
+      return classOfStatement(operation.sql) === 'write' ? 'write' : 'unclear';
+    case 'describe':
+      return 'read';
+    default:
+      return unreachable(operation);
+  }
+}
+
+const schemaBehind = /^(?:SQLITE_ERROR: )?(?:no such (?:table|column|index|view|trigger)|table .* has no column named|.* has no column named)/i;
+
+/**
+ * Whether an answer of an engine that only reads says that the writer should be asked: the statement writes, or names
+ * what this region may not have heard of yet. Nothing has changed anywhere when it does.
+ */
+export function asksForWriter(error: SqlError | null): 'writes' | 'schema' | null {
+  if (error === null) return null;
+  if (error.code === 'SEXTANT_READ_ONLY') return 'writes';
+  return error.code.startsWith('SQLITE_ERROR') && schemaBehind.test(error.message) ? 'schema' : null;
+}
+
+const settingPattern = /^PRAGMA\s+(?:[A-Za-z_]+\s*\.\s*)?([A-Za-z_]+)\s*(?:=\s*([^;]+?)|\(\s*([^;]+?)\s*\))\s*;?\s*$/i;
+
+/** The name of a PRAGMA that sets up its stream, so that it has to be repeated where the stream goes on; else null. */
+export function settingName(sql: string): string | null {
+  const match = settingPattern.exec(withoutLeadingBlanks(sql));
+  const name = match?.[1]?.toLowerCase();
+  const value = match?.[2] ?? match?.[3] ?? null;
+  if (name === undefined || value === null) return null;
+  return name === 'sextant_read' || isConnectionPragma(name, value) ? name : null;
+}
+
+/** Whether a statement leaves something in its connection that cannot be repeated elsewhere. */
+export function leavesConnectionState(sql: string): boolean {
+  const word = firstWord(sql);
+  return word === 'ATTACH' || (word === 'CREATE' && temporary.test(sql.slice(0, 64)));
+}
+
+/** Statements of an operation, as far as they are separate. */
+export function statementsOf(operation: SqlOperation): readonly string[] {
+  switch (operation.kind) {
+    case 'execute':
+      return [operation.statement.sql];
+    case 'batch':
+      return operation.steps.map(({ statement }) => statement.sql);
+    case 'sequence':
+    case 'describe':
+      return [operation.sql];
+    default:
+      return unreachable(operation);
+  }
+}
+
+/** Whether an operation may have made a commit by the time it has run, inside an open transaction or not. */
+export function mayCommit(operation: SqlOperation, inTransaction: boolean): boolean {
+  if (operation.kind === 'describe') return false;
+  if (operation.kind === 'sequence') return true;
+  const words = statementsOf(operation).map(firstWord);
+  if (inTransaction) return words.some((word) => word === 'COMMIT' || word === 'END' || word === 'RELEASE');
+  return classOfOperation(operation) !== 'read';
+}
+
+/** The SQL verb an operation is counted and traced under. */
+export function verbOf(operation: SqlOperation): string {
+  switch (operation.kind) {
+    case 'execute':
+      return firstWord(operation.statement.sql);
+    case 'batch':
+      return 'BATCH';
+    case 'sequence':
+      return firstWord(operation.sql);
+    case 'describe':
+      return '';
+    default:
+      return unreachable(operation);
+  }
+}

@@ -1,0 +1,56 @@
+/** The engine's connections: those of no session lie idle, most recently used on top, so that its caches stay warm. */
+import assert from 'node:assert/strict';
+import type { EngineLimits } from '../core/engine-limits.ts';
+import { failure } from '../core/errors.ts';
+import type { PageStore } from '../core/page-store.ts';
+import type { SqlOutcome } from '../core/sql.ts';
+import { Connection, type SqliteRuntime } from './sqlite-connection.ts';
+
+export class ConnectionPool {
+  private readonly runtime: SqliteRuntime;
+  private readonly limits: EngineLimits;
+  private readonly store: () => PageStore;
+  private idle: Connection[] = [];
+  private open = 0;
+
+  /** @param store the pages new connections read. */
+  constructor(runtime: SqliteRuntime, limits: EngineLimits, store: () => PageStore) {
+    this.runtime = runtime;
+    this.limits = limits;
+    this.store = store;
+  }
+
+  /** A connection outside any transaction; given back with `giveBack`, or with `close` when it was set up for a session. */
+  borrow(): SqlOutcome<Connection> {
+    const idle = this.idle.pop();
+    if (idle !== undefined) return { ok: true, value: idle };
+    if (this.open >= this.limits.connections) {
+      const text = `connections = ${this.limits.connections} transactions or set-up sessions are open. Try again after a pause.`;
+      return failure('TRANSACTION_BUSY', text);
+    }
+    const opened = Connection.open(this.runtime, this.store());
+    if (opened.ok) this.open++;
+    return opened;
+  }
+
+  giveBack(connection: Connection): void {
+    if (this.idle.length < this.limits.idleConnections) this.idle.push(connection);
+    else this.close(connection);
+  }
+
+  /** Rolls back what is open on a borrowed connection and closes it. */
+  close(connection: Connection): void {
+    connection.close();
+    this.open--;
+  }
+
+  /** Closes the idle connections, after every borrowed one was closed. */
+  reset(): void {
+    for (const connection of this.idle) {
+      connection.file.dead = true;
+      this.close(connection);
+    }
+    this.idle = [];
+    assert.equal(this.open, 0, 'every connection belongs to a session or lies idle');
+  }
+}

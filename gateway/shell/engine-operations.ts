@@ -1,0 +1,427 @@
+/** How the engine carries out execute, batch, sequence and describe, statement by statement. */
+import { conditionHolds } from '../core/condition.ts';
+import type { EngineLimits } from '../core/engine-limits.ts';
+import { firstWord, isReadonlyBegin } from '../core/engine-text.ts';
+import { adviseError, failure, sqlError } from '../core/errors.ts';
+import type {
+  BatchResult,
+  BatchStep,
+  SqlDescription,
+  SqlError,
+  SqlOutcome,
+  SqlResult,
+  SqlStatement,
+} from '../core/sql.ts';
+import type { ConnectionPool } from './engine-connections.ts';
+import {
+  type Operation,
+  type OperationOutcome,
+  replaced,
+  type Session,
+  type Waiting,
+} from './engine-session.ts';
+import type { Connection, Prepared, PrepareMode } from './sqlite-connection.ts';
+import type { PreparedStatement } from './sqlite-statement.ts';
+import { staleSnapshot, type VolumeFile } from './sqlite-vfs.ts';
+import type { SqliteWasm } from './sqlite-wasm.ts';
+
+/** What operations need of the worker around them. */
+export interface OperationHost {
+  readonly limits: EngineLimits;
+  isWriter(): boolean;
+  /** True when the engine is to be replaced: nothing new is begun. */
+  isAbandoned(): boolean;
+}
+
+/** The write slot, as operations use it. */
+export interface OperationSlot {
+  request(session: Session): 'granted' | 'queued' | 'full';
+  /** Does nothing when the session does not hold the slot. */
+  release(session: Session): void;
+}
+
+const endsTransaction: ReadonlySet<string> = new Set(['COMMIT', 'END', 'ROLLBACK', 'RELEASE']);
+
+export class Operations {
+  private readonly host: OperationHost;
+  private readonly wasm: SqliteWasm;
+  private readonly pool: ConnectionPool;
+  private readonly slot: OperationSlot;
+
+  constructor(host: OperationHost, wasm: SqliteWasm, pool: ConnectionPool, slot: OperationSlot) {
+    this.host = host;
+    this.wasm = wasm;
+    this.pool = pool;
+    this.slot = slot;
+  }
+
+  /** Carries an operation out; see `Waiting`. */
+  *perform(session: Session, operation: Operation): Waiting<OperationOutcome> {
+    if (this.host.isAbandoned()) return { ok: false, error: replaced };
+    const { operation: asked } = operation;
+    switch (asked.kind) {
+      case 'execute':
+        return yield* this.execute(session, operation, asked.statement);
+      case 'batch':
+        return yield* this.batch(session, operation, asked.steps);
+      case 'sequence':
+        return yield* this.sequence(session, operation, asked.sql);
+      case 'describe':
+        return this.describe(session, operation, asked.sql);
+    }
+  }
+
+  /** Statements that tell the client about a lost transaction end it; the others keep being told. */
+  private lostError(session: Session, word: string): SqlOutcome<SqlResult> | null {
+    const { lost, lostSettings } = session;
+    if (lostSettings !== null) {
+      session.lostSettings = null;
+      return { ok: false, error: lostSettings };
+    }
+    if (lost === null) return null;
+    if (word === 'ROLLBACK') {
+      session.lost = null;
+      return { ok: true, value: { columns: [], rows: [], affectedRowCount: 0, lastInsertRowid: null } };
+    }
+    if (word === 'BEGIN') {
+      session.lost = null;
+      return null;
+    }
+    if (word === 'COMMIT' || word === 'END') session.lost = null;
+    return { ok: false, error: lost };
+  }
+
+  private *execute(
+    session: Session,
+    operation: Operation,
+    given: SqlStatement,
+  ): Waiting<SqlOutcome<SqlResult>> {
+    const lost = session.hasLost ? this.lostError(session, firstWord(given.sql)) : null;
+    if (lost !== null) return lost;
+    for (;;) {
+      const found = this.prepareFor(session, operation, (connection, mode) =>
+        connection.prepare(given.sql, mode),
+      );
+      if (!found.ok) return found;
+      const { connection, statement } = found.value;
+      const refused = this.gate(session, operation, connection, statement);
+      if (refused === null) return this.runOn(session, operation, connection, statement, given);
+      connection.finish(statement);
+      this.release(session, connection, operation);
+      if (refused !== 'wait') return { ok: false, error: refused };
+      const inVain = yield 'park';
+      if (inVain !== null) return { ok: false, error: inVain };
+      if (this.host.isAbandoned()) return { ok: false, error: replaced };
+    }
+  }
+
+  /** Prepares on the session's connection, or on a borrowed one; on one of its own when the statement sets it up. */
+  private prepareFor(
+    session: Session,
+    operation: Operation,
+    prepare: (connection: Connection, mode: PrepareMode) => Prepared,
+  ): SqlOutcome<{ readonly connection: Connection; readonly statement: PreparedStatement }> {
+    for (;;) {
+      const kept = session.connection;
+      const borrowed: SqlOutcome<Connection> = kept === null ? this.pool.borrow() : { ok: true, value: kept };
+      if (!borrowed.ok) return borrowed;
+      const connection = borrowed.value;
+      const prepared = prepare(connection, session.keeps ? 'own' : 'shared');
+      switch (prepared.kind) {
+        case 'statement':
+          return { ok: true, value: { connection, statement: prepared.statement } };
+        case 'needsOwn':
+          // From here on the connection is this session's; when it closes so does the connection.
+          session.connection = connection;
+          session.keeps = true;
+          continue;
+        case 'empty':
+          this.release(session, connection, operation);
+          return failure('SQL_NO_STATEMENT', 'The SQL text holds no statement.');
+        case 'failed':
+          this.release(session, connection, operation);
+          return { ok: false, error: prepared.error };
+      }
+    }
+  }
+
+  /** Puts a connection back unless the session keeps it, and notes what it has seen. */
+  private release(session: Session, connection: Connection, operation: Operation): void {
+    this.noteSeen(connection.file, operation);
+    if (session.connection === connection) return;
+    if (connection.isAutocommit()) this.pool.giveBack(connection);
+    else session.connection = connection;
+  }
+
+  private noteSeen(file: VolumeFile, operation: Operation): void {
+    const seen = Math.max(file.seen, file.snapshot ?? 0);
+    if (seen > operation.seen) operation.seen = seen;
+    file.seen = 0;
+  }
+
+  /** Whether a statement may run now: null, the reason why never, or `wait`, having queued for the writer. */
+  private gate(
+    session: Session,
+    operation: Operation,
+    connection: Connection,
+    statement: PreparedStatement,
+  ): SqlError | 'wait' | null {
+    if (!statement.writes) return null;
+    if (session.readonlyTransaction) {
+      return sqlError(
+        'SQLITE_READONLY',
+        'The transaction was begun with BEGIN TRANSACTION READONLY (mode "read") and may not write.',
+      );
+    }
+    if (!this.host.isWriter()) return this.readOnly(operation);
+    const { snapshot } = connection.file;
+    if (snapshot !== null && snapshot !== connection.file.store.head) {
+      this.slot.release(session);
+      return staleSnapshot;
+    }
+    switch (this.slot.request(session)) {
+      case 'granted':
+        return null;
+      case 'queued':
+        return 'wait';
+      case 'full':
+        return adviseError(
+          'TRANSACTION_BUSY',
+          `writeQueueMax = ${this.host.limits.writeQueueMax} statements wait for the writer`,
+        );
+    }
+  }
+
+  /** What a write is told at a reader: where it may still be forwarded, and where it came too late for that. */
+  readOnly(operation: Operation): SqlError {
+    return operation.ran
+      ? sqlError(
+          'SQLITE_READONLY',
+          'This gateway reads, and statements before this write have already run here. Send the write first, or in an operation of its own.',
+        )
+      : sqlError('SEXTANT_READ_ONLY', 'This gateway reads; the statement must run at the writer.');
+  }
+
+  private runOn(
+    session: Session,
+    operation: Operation,
+    connection: Connection,
+    statement: PreparedStatement,
+    given: SqlStatement,
+  ): SqlOutcome<SqlResult> {
+    const wasOpen = session.connection !== null && !connection.isAutocommit();
+    const outcome = connection.run(statement, given, session, operation.budget);
+    operation.ran = true;
+    connection.finish(statement);
+    if (outcome.ok && statement.word === 'BEGIN' && isReadonlyBegin(given.sql))
+      session.readonlyTransaction = true;
+    if (wasOpen && !outcome.ok && connection.isAutocommit())
+      this.noteLost(session, statement.word, outcome.error);
+    this.release(session, connection, operation);
+    this.endOfStatement(session, connection);
+    return outcome;
+  }
+
+  /**
+   * SQLite rolls a whole transaction back after some failures (time limit, storage, memory). The client may not have
+   * noticed, so what it sends next must not run outside the transaction. Where the SQL itself asked for the rollback
+   * (ON CONFLICT ROLLBACK), or the statement was to end the transaction, it is as in stock SQLite.
+   */
+  private noteLost(session: Session, word: string, error: SqlError): void {
+    if (error.code === 'SQLITE_CONSTRAINT' || endsTransaction.has(word)) return;
+    session.lost = adviseError(
+      'SEXTANT_TRANSACTION_ABORTED',
+      `The transaction was rolled back when a statement failed (${error.code}: ${error.message})`,
+    );
+  }
+
+  /** Between the statements of one operation: a transaction that ended lets the next writer in. */
+  private endOfStatement(session: Session, connection: Connection): void {
+    if (!connection.isAutocommit()) return;
+    session.readonlyTransaction = false;
+    if (session.connection === connection && !session.keeps) {
+      session.connection = null;
+      this.pool.giveBack(connection);
+    }
+    this.slot.release(session);
+  }
+
+  private *batch(
+    session: Session,
+    operation: Operation,
+    steps: readonly BatchStep[],
+  ): Waiting<SqlOutcome<BatchResult>> {
+    if (!this.host.isWriter() && !session.inTransaction) {
+      const writes = this.anyWrites(session, operation, steps);
+      if (!writes.ok) return writes;
+      if (writes.value) return { ok: false, error: this.readOnly(operation) };
+    }
+    const results: (SqlOutcome<SqlResult> | null)[] = [];
+    for (const { condition, statement } of steps) {
+      if (!conditionHolds(condition, results, !session.inTransaction)) {
+        results.push(null);
+        continue;
+      }
+      const outcome = yield* this.execute(session, operation, statement);
+      if (!outcome.ok && outcome.error.code === 'SEXTANT_READ_ONLY') return outcome;
+      if (!outcome.ok && this.host.isAbandoned()) return outcome;
+      results.push(outcome);
+    }
+    return { ok: true, value: results };
+  }
+
+  private anyWrites(
+    session: Session,
+    operation: Operation,
+    steps: readonly BatchStep[],
+  ): SqlOutcome<boolean> {
+    return this.look(session, operation, (connection) => {
+      for (const { statement } of steps) {
+        const prepared = connection.prepare(statement.sql, 'dry');
+        if (prepared.kind === 'failed' && prepared.writes) return true;
+        if (prepared.kind !== 'statement') continue;
+        connection.finish(prepared.statement);
+        if (prepared.statement.writes) return true;
+      }
+      return false;
+    });
+  }
+
+  /** Prepares without running. */
+  private look<T>(session: Session, operation: Operation, see: (connection: Connection) => T): SqlOutcome<T> {
+    const borrowed: SqlOutcome<Connection> =
+      session.connection === null ? this.pool.borrow() : { ok: true, value: session.connection };
+    if (!borrowed.ok) return borrowed;
+    const value = see(borrowed.value);
+    this.release(session, borrowed.value, operation);
+    return { ok: true, value };
+  }
+
+  private *sequence(session: Session, operation: Operation, sql: string): Waiting<SqlOutcome<null>> {
+    const { wasm } = this;
+    const bytes = Buffer.byteLength(sql);
+    const text = wasm.call.malloc(bytes + 1);
+    if (text === 0) return failure('SQLITE_NOMEM', 'The script does not fit the memory of the engine.');
+    wasm.heap().write(sql, text, 'utf8');
+    wasm.heap()[text + bytes] = 0;
+    try {
+      if (!this.host.isWriter() && !session.inTransaction) {
+        const writes = this.look(session, operation, (connection) =>
+          scriptWrites(connection, wordAt, text, bytes),
+        );
+        if (!writes.ok) return writes;
+        if (writes.value) return { ok: false, error: this.readOnly(operation) };
+      }
+      return yield* this.runScript(session, operation, wordAt, text, bytes);
+    } finally {
+      wasm.call.free(text);
+    }
+    function wordAt(from: number): string {
+      // Enough text for leading comments of the usual length; a longer one only costs the row count, which a script drops.
+      return firstWord(wasm.heap().toString('utf8', from, Math.min(text + bytes, from + 1024)));
+    }
+  }
+
+  private *runScript(
+    session: Session,
+    operation: Operation,
+    wordAt: (from: number) => string,
+    text: number,
+    bytes: number,
+  ): Waiting<SqlOutcome<null>> {
+    const end = text + bytes;
+    let at = text;
+    while (at < end) {
+      const from = at;
+      const word = wordAt(from);
+      const lost = session.hasLost ? this.lostError(session, word) : null;
+      if (lost !== null && !lost.ok) return lost;
+      let next = end;
+      const found = this.prepareFor(session, operation, (connection, mode) => {
+        const { prepared, tail } = connection.prepareAt(from, end - from, word, mode, false);
+        next = tail;
+        return prepared;
+      });
+      if (!found.ok) {
+        if (found.error.code !== 'SQL_NO_STATEMENT') return found;
+        if (next <= from) return { ok: true, value: null };
+        at = next;
+        continue;
+      }
+      const { connection, statement } = found.value;
+      if (lost !== null) {
+        connection.finish(statement);
+        this.release(session, connection, operation);
+        at = next;
+        continue;
+      }
+      const refused = this.gate(session, operation, connection, statement);
+      if (refused !== null) {
+        connection.finish(statement);
+        this.release(session, connection, operation);
+        if (refused !== 'wait') return { ok: false, error: refused };
+        const inVain = yield 'park';
+        if (inVain !== null) return { ok: false, error: inVain };
+        if (this.host.isAbandoned()) return { ok: false, error: replaced };
+        continue;
+      }
+      const sql = statement.word === 'BEGIN' ? this.wasm.heap().toString('utf8', from, next) : '';
+      const outcome = this.runOn(session, operation, connection, statement, {
+        sql,
+        args: [],
+        namedArgs: [],
+        wantRows: false,
+      });
+      if (!outcome.ok) return outcome;
+      at = next;
+    }
+    return { ok: true, value: null };
+  }
+
+  private describe(session: Session, operation: Operation, sql: string): SqlOutcome<SqlDescription> {
+    if (session.lost !== null) return { ok: false, error: session.lost };
+    const seen = this.look(session, operation, (connection): SqlOutcome<SqlDescription> => {
+      const prepared = connection.prepare(sql, 'dry');
+      if (prepared.kind !== 'statement') {
+        const error =
+          prepared.kind === 'failed'
+            ? prepared.error
+            : sqlError('SQL_NO_STATEMENT', 'The SQL text holds no statement.');
+        const isPragma = prepared.kind === 'failed' && prepared.writes && firstWord(sql) === 'PRAGMA';
+        if (!isPragma) return { ok: false, error };
+        return { ok: true, value: { params: [], columns: [], isExplain: false, isReadonly: false } };
+      }
+      const { statement } = prepared;
+      const description: SqlDescription = {
+        params: statement.parameters.map((name) => ({ name })),
+        columns: statement.columns,
+        isExplain: statement.isExplain,
+        isReadonly: statement.readonly,
+      };
+      connection.finish(statement);
+      return { ok: true, value: description };
+    });
+    return seen.ok ? seen.value : seen;
+  }
+}
+
+/** Whether a script writes to the volume before its first error. */
+function scriptWrites(
+  connection: Connection,
+  wordAt: (from: number) => string,
+  text: number,
+  bytes: number,
+): boolean {
+  const end = text + bytes;
+  for (let at = text; at < end; ) {
+    const { prepared, tail } = connection.prepareAt(at, end - at, wordAt(at), 'dry', false);
+    if (prepared.kind === 'failed') return prepared.writes;
+    if (prepared.kind === 'statement') {
+      connection.finish(prepared.statement);
+      if (prepared.statement.writes) return true;
+    }
+    if (tail <= at) return false;
+    at = tail;
+  }
+  return false;
+}

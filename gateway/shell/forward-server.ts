@@ -1,0 +1,317 @@
+/**
+ * The writer's side of forwarding: calls of other gateways, each run once, their answers kept until they are fetched, and
+ * the streams their transactions live in. A gateway that is not the writer answers that it is not.
+ */
+import { monotonicMs } from '../../regions/shell/clock.ts';
+import type { NatsConnection, NatsMessage } from '../../regions/shell/nats-connection.ts';
+import { mayCommit } from '../core/routing.ts';
+import {
+  decodeCall,
+  decodeRequest,
+  encodeReply,
+  encodeResult,
+  type ForwardCall,
+  type ForwardRefusal,
+  type ForwardReply,
+  type ForwardRequest,
+  type ForwardResult,
+  joinParts,
+  splitParts,
+} from '../core/forward-messages.ts';
+import { adviseFailure } from '../core/errors.ts';
+import type { ServiceLimits } from '../core/service-limits.ts';
+import { LocalSession, type LocalSessions } from './local-session.ts';
+import type { RequestTracer } from './request-tracer.ts';
+import type { GatewayVolume } from './volume.ts';
+import type { WriterWatch } from './writer-watch.ts';
+
+export interface ForwardServerOptions {
+  readonly nats: NatsConnection;
+  /** The subject of this very process. */
+  readonly subject: string;
+  readonly volume: GatewayVolume;
+  readonly sessions: LocalSessions;
+  readonly watch: WriterWatch;
+  readonly tracer: RequestTracer;
+  readonly limits: ServiceLimits;
+}
+
+type CallState =
+  | { readonly kind: 'receiving'; readonly parts: (Uint8Array | undefined)[]; bytes: number }
+  | { readonly kind: 'running'; readonly waiting: ((state: CallState) => void)[] }
+  | { readonly kind: 'done'; readonly parts: readonly Uint8Array[]; readonly bytes: number }
+  | { readonly kind: 'refused'; readonly reason: ForwardRefusal; readonly message: string }
+  /** Somebody asked for it before it came: it must not run any more. */
+  | { readonly kind: 'cancelled' };
+
+interface Call {
+  state: CallState;
+  touchedAtMs: number;
+}
+
+interface Stream {
+  readonly session: LocalSession;
+  touchedAtMs: number;
+  calls: number;
+}
+
+const sweepEveryMs = 1_000;
+/** Room for headers in a reply. */
+const headerRoom = 4 * 1024;
+
+export class ForwardServer {
+  private readonly options: ForwardServerOptions;
+  private readonly calls = new Map<string, Call>();
+  private readonly streams = new Map<string, Stream>();
+  private readonly sweeper: NodeJS.Timeout;
+  private readonly unsubscribe: () => void;
+  private heldBytes = 0;
+
+  constructor(options: ForwardServerOptions) {
+    this.options = options;
+    this.unsubscribe = options.nats.subscribe(options.subject, (message) => this.receive(message));
+    this.sweeper = setInterval(() => this.sweep(), sweepEveryMs);
+    this.sweeper.unref();
+  }
+
+  /** Transactions of other gateways open here. */
+  get openStreams(): number {
+    return this.streams.size;
+  }
+
+  close(): void {
+    this.unsubscribe();
+    clearInterval(this.sweeper);
+    for (const { session } of this.streams.values()) session.close();
+    this.streams.clear();
+  }
+
+  private receive(message: NatsMessage): void {
+    const respond = (reply: ForwardReply): void => void message.respond(encodeReply(reply));
+    const decoded = decodeRequest(message.data);
+    if (decoded.kind === 'malformed') {
+      respond({ kind: 'refused', reason: 'malformed', message: decoded.reason });
+      return;
+    }
+    const request = decoded.value;
+    switch (request.kind) {
+      case 'part':
+        this.takePart(request, respond);
+        return;
+      case 'poll':
+        this.poll(request.call, request.part, respond);
+        return;
+      case 'forget':
+        this.drop(request.call);
+        return;
+      case 'close':
+        this.closeStream(request.stream);
+        return;
+      case 'position':
+        this.position(respond);
+        return;
+    }
+  }
+
+  private position(respond: (reply: ForwardReply) => void): void {
+    const { reign } = this.options.volume;
+    if (reign === null) return respond(this.refusal());
+    // The lease has to be valid now, or somebody else may have acknowledged more.
+    const settled = reign.settle(reign.vdl);
+    void Promise.resolve(settled).then((valid) =>
+      respond(valid ? { kind: 'position', epoch: reign.epoch, vdl: reign.vdl } : this.refusal()),
+    );
+  }
+
+  private refusal(): Extract<ForwardReply, { kind: 'refused' }> {
+    const { watch } = this.options;
+    const place = watch.place();
+    const reason = place === 'draining' ? 'draining' : watch.isQuorumLost ? 'quorum-lost' : 'not-writer';
+    return { kind: 'refused', reason, message: `this gateway does not take writes now: ${reason}` };
+  }
+
+  private takePart(request: Extract<ForwardRequest, { kind: 'part' }>, respond: (reply: ForwardReply) => void): void {
+    const { limits } = this.options;
+    const { call: id, index, count, bytes } = request;
+    let call = this.calls.get(id);
+    if (call === undefined) {
+      if (this.calls.size >= limits.forwardCalls || this.heldBytes + bytes.length > limits.forwardHeldBytes) {
+        return respond({ kind: 'refused', reason: 'busy', message: `forwardCalls = ${limits.forwardCalls} or forwardHeldBytes = ${limits.forwardHeldBytes} is reached` });
+      }
+      call = { state: { kind: 'receiving', parts: Array.from({ length: count }), bytes: 0 }, touchedAtMs: monotonicMs() };
+      this.calls.set(id, call);
+    }
+    call.touchedAtMs = monotonicMs();
+    const { state } = call;
+    if (state.kind !== 'receiving') return this.answer(id, call, 0, respond);
+    if (index >= state.parts.length || count !== state.parts.length) {
+      this.drop(id);
+      return respond({ kind: 'refused', reason: 'malformed', message: 'parts that do not belong together' });
+    }
+    if (state.parts[index] === undefined) {
+      // A copy: the message is the connection's buffer.
+      state.parts[index] = count === 1 ? bytes : bytes.slice();
+      state.bytes += bytes.length;
+      this.heldBytes += bytes.length;
+    }
+    if (state.bytes > limits.forwardCallBytes) {
+      this.drop(id);
+      return respond({ kind: 'refused', reason: 'too-large', message: `The limit forwardCallBytes = ${limits.forwardCallBytes} is reached` });
+    }
+    const parts = state.parts.filter((part) => part !== undefined);
+    if (parts.length < count) return respond({ kind: 'received' });
+    this.begin(call, joinParts(parts), state.bytes);
+    this.answer(id, call, 0, respond);
+  }
+
+  private begin(call: Call, bytes: Uint8Array, held: number): void {
+    const decoded = decodeCall(bytes);
+    this.heldBytes -= held;
+    if (decoded.kind === 'malformed') {
+      call.state = { kind: 'refused', reason: 'malformed', message: decoded.reason };
+      return;
+    }
+    const running: Extract<CallState, { kind: 'running' }> = { kind: 'running', waiting: [] };
+    call.state = running;
+    void this.perform(decoded.value).then((state) => {
+      call.state = state;
+      call.touchedAtMs = monotonicMs();
+      if (state.kind === 'done') this.heldBytes += state.bytes;
+      for (const waiter of running.waiting) waiter(state);
+    });
+  }
+
+  private poll(id: string, part: number, respond: (reply: ForwardReply) => void): void {
+    const call = this.calls.get(id);
+    if (call !== undefined && call.state.kind !== 'receiving') {
+      call.touchedAtMs = monotonicMs();
+      return this.answer(id, call, part, respond);
+    }
+    this.drop(id);
+    this.calls.set(id, { state: { kind: 'cancelled' }, touchedAtMs: monotonicMs() });
+    respond({ kind: 'unknown' });
+  }
+
+  /** Answers with a part of the result, or with word that there is none yet. */
+  private answer(id: string, call: Call, part: number, respond: (reply: ForwardReply) => void): void {
+    const { state } = call;
+    switch (state.kind) {
+      case 'running': {
+        const waiter = (ended: CallState): void => {
+          clearTimeout(timer);
+          respond(this.replyOf(ended, part));
+        };
+        const timer = setTimeout(() => {
+          state.waiting.splice(state.waiting.indexOf(waiter), 1);
+          respond({ kind: 'running' });
+        }, this.options.limits.forwardHoldMs);
+        state.waiting.push(waiter);
+        return;
+      }
+      case 'refused':
+        this.calls.delete(id);
+        respond(this.replyOf(state, part));
+        return;
+      default:
+        respond(this.replyOf(state, part));
+    }
+  }
+
+  private replyOf(state: CallState, part: number): ForwardReply {
+    if (state.kind === 'refused') return state;
+    if (state.kind !== 'done') return { kind: 'unknown' };
+    const bytes = state.parts[part];
+    if (bytes === undefined) return { kind: 'refused', reason: 'malformed', message: `the answer has ${state.parts.length} parts` };
+    return { kind: 'part', index: part, count: state.parts.length, bytes };
+  }
+
+  private async perform(call: ForwardCall): Promise<CallState> {
+    const { limits, nats } = this.options;
+    const found = await this.streamFor(call);
+    if (found.kind !== 'stream') return found;
+    const { stream } = found;
+    stream.calls += 1;
+    const result = await this.run(stream.session, call);
+    stream.calls -= 1;
+    stream.touchedAtMs = monotonicMs();
+    if (result.kind === 'notRun' || stream.session.isAutocommit) this.endStream(call.stream, stream);
+    let bytes = encodeResult(call.operation.kind, result);
+    if (bytes.length > limits.forwardCallBytes) {
+      const outcome = adviseFailure('RESPONSE_TOO_LARGE', `The answer takes ${bytes.length} bytes; the limit forwardCallBytes = ${limits.forwardCallBytes} is reached`);
+      bytes = encodeResult(call.operation.kind, result.kind === 'answered' ? { ...result, outcome } : result);
+    }
+    const partBytes = Math.max(1_024, Math.min(limits.forwardPartBytes, (nats.maxPayloadBytes || limits.forwardPartBytes) - headerRoom));
+    return { kind: 'done', parts: splitParts(bytes, partBytes), bytes: bytes.length };
+  }
+
+  /** The stream of a call: the one its transaction lives in, or a new one if this gateway writes, or is about to. */
+  private async streamFor(call: ForwardCall): Promise<{ readonly kind: 'stream'; readonly stream: Stream } | Extract<CallState, { kind: 'done' | 'refused' }>> {
+    const known = this.streams.get(call.stream);
+    if (known !== undefined) return { kind: 'stream', stream: known };
+    if (!call.fresh) return this.expired(call);
+    const { watch, limits, volume, sessions } = this.options;
+    const sinceMs = monotonicMs();
+    while (watch.place() !== 'here') {
+      const left = watch.patienceMs(sinceMs, monotonicMs());
+      if (!watch.isComing || left <= 0) return this.refusal();
+      await watch.next(left);
+    }
+    if (this.streams.size >= limits.remoteStreams) {
+      return { kind: 'refused', reason: 'busy', message: `remoteStreams = ${limits.remoteStreams} is reached` };
+    }
+    const session = new LocalSession(volume, sessions, limits.settingsPerSession);
+    for (const [index, sql] of call.settings.entries()) session.set(String(index), sql);
+    const stream: Stream = { session, touchedAtMs: monotonicMs(), calls: 0 };
+    this.streams.set(call.stream, stream);
+    return { kind: 'stream', stream };
+  }
+
+  private async run(session: LocalSession, call: ForwardCall): Promise<ForwardResult> {
+    const { tracer, volume, limits } = this.options;
+    const inTransaction = !session.isAutocommit;
+    const mayWrite = inTransaction || mayCommit(call.operation, false) || call.operation.kind !== 'describe';
+    if (!inTransaction && volume.reign !== null) await volume.reign.room(limits.writeWaitMs);
+    if (!inTransaction && this.options.watch.place() !== 'here') return { kind: 'notRun' };
+    const context = tracer.context(call.traceparent);
+    const answer = await session.run(call.operation, tracer.engineTrace(context), mayWrite);
+    if (answer.kind === 'notRun') return answer;
+    // On a gateway that has become a reader meanwhile, a write is refused before anything ran.
+    if (!answer.outcome.ok && answer.outcome.error.code === 'SEXTANT_READ_ONLY') return { kind: 'notRun' };
+    tracer.committed(answer.commits, context);
+    return { kind: 'answered', outcome: answer.outcome, autocommit: session.isAutocommit, seenLsn: answer.seenLsn, epoch: answer.epoch };
+  }
+
+  private expired(call: ForwardCall): Extract<CallState, { kind: 'done' }> {
+    const outcome = adviseFailure('SEXTANT_TRANSACTION_ABORTED', 'The writer does not know this transaction any more, and it was rolled back');
+    const { volume } = this.options;
+    const bytes = encodeResult(call.operation.kind, { kind: 'answered', outcome, autocommit: true, seenLsn: volume.vdl, epoch: volume.head });
+    return { kind: 'done', parts: [bytes], bytes: bytes.length };
+  }
+
+  private closeStream(id: string): void {
+    const stream = this.streams.get(id);
+    if (stream !== undefined) this.endStream(id, stream);
+  }
+
+  private endStream(id: string, stream: Stream): void {
+    this.streams.delete(id);
+    stream.session.close();
+  }
+
+  private drop(id: string): void {
+    const call = this.calls.get(id);
+    if (call === undefined || call.state.kind === 'running') return;
+    if (call.state.kind === 'receiving' || call.state.kind === 'done') this.heldBytes -= call.state.bytes;
+    this.calls.delete(id);
+  }
+
+  /** Lets go of what nobody came for. */
+  private sweep(): void {
+    const nowMs = monotonicMs();
+    const { forwardKeepMs, remoteStreamIdleMs } = this.options.limits;
+    for (const [id, call] of this.calls) if (nowMs - call.touchedAtMs > forwardKeepMs) this.drop(id);
+    for (const [id, stream] of this.streams) {
+      if (stream.calls === 0 && nowMs - stream.touchedAtMs > remoteStreamIdleMs) this.endStream(id, stream);
+    }
+  }
+}

@@ -1,0 +1,234 @@
+/**
+ * Spans of client requests and their commits, from facts recorded on the way. Nothing here is on the path of an answer
+ * but additions to maps, and nothing at all happens without a collector.
+ */
+import type { Epoch, Lsn } from '../../storage/core/ids.ts';
+import type { AppendFacts } from '../../storage/shell/index.ts';
+import { monotonicMs, wallUs } from '../../regions/shell/clock.ts';
+import {
+  attributes,
+  attributeValues,
+  formatTraceparent,
+  newSpanId,
+  parseTraceparent,
+  queryText,
+  serverSpanName,
+  type SpanFact,
+  spanNames,
+  type Telemetry,
+  type TraceContext,
+} from '../../telemetry/index.ts';
+import { commitSpans } from '../core/commit-spans.ts';
+import type { EngineCommit, EngineTrace, SqlOperation } from '../core/engine-protocol.ts';
+import { statementsOf, verbOf } from '../core/routing.ts';
+import type { ServiceLimits } from '../core/service-limits.ts';
+import type { SqlError } from '../core/sql.ts';
+import type { EngineCommitEvent } from './engine.ts';
+
+/** A request of a client under way. */
+export interface RequestSpan {
+  readonly context: TraceContext;
+  readonly parentSpanId: string | null;
+  readonly startUs: number;
+}
+
+export interface RequestTracerOptions {
+  readonly telemetry: Telemetry;
+  readonly cluster: string;
+  readonly nodes: readonly { readonly node: string; readonly az: string }[];
+  readonly limits: ServiceLimits;
+}
+
+interface WaitingCommit {
+  readonly lsn: Lsn;
+  readonly epoch: Epoch;
+  readonly redoBytes: number;
+  readonly commitTimeUs: number;
+  readonly context: TraceContext;
+  parentSpanId: string | null;
+  durableUs: number | null;
+  durableAtMs: number;
+  facts: AppendFacts | null;
+}
+
+const sweepEveryMs = 50;
+
+export class RequestTracer {
+  readonly enabled: boolean;
+  private readonly options: RequestTracerOptions;
+  /** In LSN order. */
+  private readonly waiting = new Map<Lsn, WaitingCommit>();
+  private readonly sweeper: NodeJS.Timeout | null;
+
+  constructor(options: RequestTracerOptions) {
+    this.options = options;
+    this.enabled = options.telemetry.enabled;
+    this.sweeper = this.enabled ? setInterval(() => this.sweep(), sweepEveryMs) : null;
+    this.sweeper?.unref();
+  }
+
+  /** The span of a client's request; null when nothing is traced. */
+  begin(traceparent: string | null): RequestSpan | null {
+    if (!this.enabled && traceparent === null) return null;
+    const parent = traceparent === null ? null : parseTraceparent(traceparent);
+    const context = this.options.telemetry.begin(parent);
+    if (context === null) return null;
+    return { context, parentSpanId: parent?.spanId ?? null, startUs: this.enabled ? wallUs() : 0 };
+  }
+
+  /** The context of a request that another gateway traces. */
+  context(traceparent: string | null): TraceContext | null {
+    return traceparent === null ? null : parseTraceparent(traceparent);
+  }
+
+  /** What travels into the commit record. */
+  engineTrace(context: TraceContext | null): EngineTrace | null {
+    return context === null ? null : { traceId: Buffer.from(context.traceId, 'hex'), flags: context.sampled ? 1 : 0 };
+  }
+
+  /** A child context for a forwarded request, and its header. */
+  forwarded(span: RequestSpan | null): { readonly spanId: string; readonly traceparent: string } | null {
+    if (span === null) return null;
+    const spanId = this.enabled ? newSpanId() : span.context.spanId;
+    return { spanId, traceparent: formatTraceparent({ ...span.context, spanId }) };
+  }
+
+  forwardEnded(span: RequestSpan | null, spanId: string | undefined, startUs: number, to: string, error: SqlError | null): void {
+    if (!this.enabled || span === null || spanId === undefined) return;
+    this.options.telemetry.record({
+      name: spanNames.forward,
+      kind: 'client',
+      context: { ...span.context, spanId },
+      parentSpanId: span.context.spanId,
+      startUs,
+      endUs: wallUs(),
+      attributes: {
+        [attributes.messagingSystem]: attributeValues.messagingSystemNats,
+        [attributes.targetRegion]: to,
+      },
+      ...(error !== null && { error }),
+    });
+  }
+
+  readWaited(span: RequestSpan | null, startUs: number, consistency: string): void {
+    if (!this.enabled || span === null) return;
+    this.options.telemetry.record({
+      name: spanNames.readWait,
+      kind: 'internal',
+      context: { ...span.context, spanId: newSpanId() },
+      parentSpanId: span.context.spanId,
+      startUs,
+      endUs: wallUs(),
+      attributes: { [attributes.consistency]: consistency },
+    });
+  }
+
+  /** The answer of a request leaves. */
+  ended(span: RequestSpan | null, operation: SqlOperation, error: SqlError | null, consistency: string | null): void {
+    if (!this.enabled || span === null || !span.context.sampled) return;
+    const verb = verbOf(operation);
+    const texts = statementsOf(operation);
+    const fact: SpanFact = {
+      name: serverSpanName(verb === '' ? null : verb),
+      kind: 'server',
+      context: span.context,
+      parentSpanId: span.parentSpanId,
+      startUs: span.startUs,
+      endUs: wallUs(),
+      attributes: {
+        [attributes.dbSystemName]: attributeValues.dbSystemSqlite,
+        [attributes.dbNamespace]: this.options.cluster,
+        [attributes.dbOperationName]: verb,
+        [attributes.dbQueryText]: queryText(texts[0] ?? ''),
+        ...(operation.kind === 'batch' && { [attributes.dbOperationBatchSize]: texts.length }),
+        ...(consistency !== null && { [attributes.consistency]: consistency }),
+        ...(error !== null && { [attributes.dbResponseStatusCode]: error.code }),
+      },
+      ...(error !== null && { error }),
+    };
+    this.options.telemetry.record(fact);
+  }
+
+  /** The engine has committed; the answer follows. */
+  commitMade(commit: EngineCommitEvent, epoch: Epoch): void {
+    if (!this.enabled || commit.trace === null || commit.spanId === null || (commit.trace.flags & 1) === 0) return;
+    const { waiting } = this;
+    if (waiting.size >= this.options.limits.spansWaiting) this.emitOldest();
+    waiting.set(commit.lsn, {
+      lsn: commit.lsn,
+      epoch,
+      redoBytes: commit.mtr.byteLength,
+      commitTimeUs: commit.mtr.commitTimeUs,
+      context: {
+        traceId: Buffer.from(commit.trace.traceId).toString('hex'),
+        spanId: Buffer.from(commit.spanId).toString('hex'),
+        sampled: true,
+      },
+      parentSpanId: null,
+      durableUs: null,
+      durableAtMs: 0,
+      facts: null,
+    });
+  }
+
+  /** These commits were made by the request with this context. */
+  committed(commits: readonly EngineCommit[], parent: TraceContext | null): void {
+    if (!this.enabled || parent === null) return;
+    for (const { lsn } of commits) {
+      const commit = this.waiting.get(lsn);
+      if (commit !== undefined) commit.parentSpanId = parent.spanId;
+    }
+  }
+
+  durableAt(vdl: Lsn, facts: readonly AppendFacts[]): void {
+    if (!this.enabled) return;
+    const nowUs = wallUs();
+    const nowMs = monotonicMs();
+    for (const commit of this.waiting.values()) {
+      if (commit.lsn > vdl && facts.length === 0) break;
+      if (commit.lsn <= vdl && commit.durableUs === null) {
+        commit.durableUs = nowUs;
+        commit.durableAtMs = nowMs;
+      }
+      commit.facts ??= facts.find((batch) => commit.lsn > batch.lsnFrom && commit.lsn <= batch.lsnTo) ?? null;
+      if (commit.lsn > vdl && commit.facts === null) break;
+    }
+  }
+
+  /** A reign is over: what was not durable is recorded as unknown. */
+  reignEnded(): void {
+    for (const commit of this.waiting.values()) this.emit(commit);
+    this.waiting.clear();
+  }
+
+  close(): void {
+    if (this.sweeper !== null) clearInterval(this.sweeper);
+    this.reignEnded();
+  }
+
+  private sweep(): void {
+    const nowMs = monotonicMs();
+    for (const commit of this.waiting.values()) {
+      if (commit.durableUs === null) break;
+      const isWhole = commit.parentSpanId !== null && (commit.facts?.acks.length ?? 0) >= this.options.nodes.length;
+      if (!isWhole && nowMs - commit.durableAtMs < this.options.limits.spanWaitMs) continue;
+      this.waiting.delete(commit.lsn);
+      this.emit(commit);
+    }
+  }
+
+  private emitOldest(): void {
+    const oldest = this.waiting.values().next().value;
+    if (oldest === undefined) return;
+    this.waiting.delete(oldest.lsn);
+    this.emit(oldest);
+  }
+
+  private emit(commit: WaitingCommit): void {
+    const { facts, ...rest } = commit;
+    const acks = facts?.acks ?? [];
+    this.options.telemetry.recordMany(
+      commitSpans({ ...rest, sentAtUs: facts?.sentAtUs ?? null, acks, endedUs: wallUs() }, this.options.nodes, newSpanId),
+    );
+  }
+}

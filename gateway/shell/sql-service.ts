@@ -1,0 +1,30 @@
+/** Opens client streams, up to a bound. */
+import { limitFailure } from '../core/errors.ts';
+import type { SqlOutcome, SqlService, SqlSession } from '../core/sql.ts';
+import { GatewaySession, type SessionServices } from './sql-session.ts';
+
+export class GatewaySqlService implements SqlService {
+  private readonly services: SessionServices;
+  private open = 0;
+
+  constructor(services: SessionServices) {
+    this.services = services;
+  }
+
+  /** Streams open now. */
+  get openSessions(): number {
+    return this.open;
+  }
+
+  openSession(): SqlOutcome<SqlSession> {
+    const { sessions } = this.services.limits;
+    if (this.open >= sessions) return limitFailure('sessions', sessions);
+    this.open += 1;
+    return {
+      ok: true,
+      value: new GatewaySession(this.services, () => {
+        this.open -= 1;
+      }),
+    };
+  }
+}

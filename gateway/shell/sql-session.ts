@@ -1,0 +1,360 @@
+/**
+ * One client stream: each operation is routed, waits for what it has to wait for, runs here or at the writer, and is
+ * answered when it may be. A switchover or a crash of the writer in between only makes a write wait.
+ */
+import { wallUs } from '../../regions/shell/clock.ts';
+import { monotonicMs } from '../../regions/shell/clock.ts';
+import { type Lsn, unreachable, zeroLsn } from '../../storage/core/ids.ts';
+import type { AnyOperationValue, ReadPreference, SqlOperation } from '../core/engine-protocol.ts';
+import { adviseError, adviseFailure, limitFailure } from '../core/errors.ts';
+import { asksForWriter, classOfOperation, mayCommit, route, settingName, type StatementClass, statementsOf } from '../core/routing.ts';
+import type { ServiceLimits } from '../core/service-limits.ts';
+import type {
+  BatchResult,
+  BatchStep,
+  SqlDescription,
+  SqlError,
+  SqlOutcome,
+  SqlRequestContext,
+  SqlResult,
+  SqlSession,
+  SqlStatement,
+} from '../core/sql.ts';
+import type { ForwardClient, ForwardOutcome } from './forward-client.ts';
+import type { GatewayMetrics } from './gateway-metrics.ts';
+import { LocalSession, type LocalSessions } from './local-session.ts';
+import type { RequestSpan, RequestTracer } from './request-tracer.ts';
+import type { GatewayVolume } from './volume.ts';
+import type { RemoteWriter, WriterWatch } from './writer-watch.ts';
+
+export interface SessionServices {
+  readonly volume: GatewayVolume;
+  readonly sessions: LocalSessions;
+  readonly watch: WriterWatch;
+  readonly forward: ForwardClient;
+  readonly tracer: RequestTracer;
+  readonly metrics: GatewayMetrics;
+  readonly limits: ServiceLimits;
+  readonly readDefault: ReadPreference;
+}
+
+type Outcome = SqlOutcome<AnyOperationValue>;
+
+/** How an attempt ended: with an answer, or with where to look next. */
+type Attempt =
+  | { readonly kind: 'answer'; readonly outcome: Outcome }
+  /** Nothing has happened; route again, as this class of statement. */
+  | { readonly kind: 'again'; readonly as: StatementClass; readonly pauseMs: number };
+
+interface Request {
+  readonly operation: SqlOperation;
+  readonly span: RequestSpan | null;
+  readonly sinceMs: number;
+  /** Set once the writer has to be asked. */
+  readFromWriter: boolean;
+}
+
+interface RemoteStream {
+  readonly id: string;
+  readonly writer: RemoteWriter;
+}
+
+/** Fetching a point of time from the writer, for a `global` read. */
+const positionRetryMs = 20;
+
+export class GatewaySession implements SqlSession {
+  private readonly services: SessionServices;
+  private readonly onClose: () => void;
+  private readonly local: LocalSession;
+  private remote: RemoteStream | null = null;
+  private preference: ReadPreference;
+  private closed = false;
+
+  constructor(services: SessionServices, onClose: () => void) {
+    this.services = services;
+    this.onClose = onClose;
+    this.preference = services.readDefault;
+    this.local = new LocalSession(services.volume, services.sessions, services.limits.settingsPerSession);
+    if (services.readDefault !== 'session') this.local.set('sextant_read', `PRAGMA sextant_read = '${services.readDefault}'`);
+  }
+
+  async execute(statement: SqlStatement, context: SqlRequestContext): Promise<SqlOutcome<SqlResult>> {
+    const outcome = await this.run({ kind: 'execute', statement }, context);
+    if (!outcome.ok) return outcome;
+    const { value } = outcome;
+    if (value === null || !('rows' in value)) throw new Error('an execute was answered with something else');
+    return { ok: true, value };
+  }
+
+  async batch(steps: readonly BatchStep[], context: SqlRequestContext): Promise<SqlOutcome<BatchResult>> {
+    const outcome = await this.run({ kind: 'batch', steps }, context);
+    if (!outcome.ok) return outcome;
+    const { value } = outcome;
+    if (value === null || 'rows' in value || 'params' in value) throw new Error('a batch was answered with something else');
+    return { ok: true, value };
+  }
+
+  async sequence(sql: string, context: SqlRequestContext): Promise<SqlOutcome<null>> {
+    const outcome = await this.run({ kind: 'sequence', sql }, context);
+    return outcome.ok ? { ok: true, value: null } : outcome;
+  }
+
+  async describe(sql: string, context: SqlRequestContext): Promise<SqlOutcome<SqlDescription>> {
+    const outcome = await this.run({ kind: 'describe', sql }, context);
+    if (!outcome.ok) return outcome;
+    const { value } = outcome;
+    if (value === null || !('params' in value)) throw new Error('a describe was answered with something else');
+    return { ok: true, value };
+  }
+
+  isAutocommit(): boolean {
+    return this.remote === null && this.local.isAutocommit;
+  }
+
+  close(): Promise<void> {
+    if (this.closed) return Promise.resolve();
+    this.closed = true;
+    if (this.remote !== null) this.services.forward.closeStream(this.remote.writer, this.remote.id);
+    this.remote = null;
+    this.local.close();
+    this.onClose();
+    return Promise.resolve();
+  }
+
+  private async run(operation: SqlOperation, context: SqlRequestContext): Promise<Outcome> {
+    const { tracer, metrics } = this.services;
+    const span = tracer.begin(context.traceparent);
+    const request: Request = { operation, span, sinceMs: monotonicMs(), readFromWriter: false };
+    const outcome = await this.route(request);
+    const error = failureOf(outcome);
+    metrics.answered(operation, error, monotonicMs() - request.sinceMs);
+    tracer.ended(span, operation, error, this.preference);
+    return outcome;
+  }
+
+  private async route(request: Request): Promise<Outcome> {
+    const { watch } = this.services;
+    let kind = classOfOperation(request.operation);
+    for (;;) {
+      if (this.closed) return adviseFailure('STREAM_EXPIRED', 'The stream was closed');
+      const place = this.remote !== null ? 'remote' : this.local.isAutocommit ? 'idle' : 'local';
+      const attempt = await this.attempt(request, kind, route(place, kind, watch.place()));
+      if (attempt.kind === 'answer') return attempt.outcome;
+      kind = attempt.as;
+      const left = watch.patienceMs(request.sinceMs, monotonicMs());
+      if (left <= 0) return { ok: false, error: watch.reason() };
+      if (attempt.pauseMs > 0) await watch.next(Math.min(left, attempt.pauseMs));
+    }
+  }
+
+  private attempt(request: Request, kind: StatementClass, where: ReturnType<typeof route>): Promise<Attempt> {
+    switch (where) {
+      case 'remote':
+        return this.runRemote(request);
+      case 'local':
+        return this.runLocal(request, kind);
+      case 'forward':
+        return this.runForward(request, kind);
+      case 'wait':
+        return Promise.resolve({ kind: 'again', as: kind, pauseMs: this.services.limits.writeWaitMs });
+      default:
+        return unreachable(where);
+    }
+  }
+
+  // ---- here
+
+  private async runLocal(request: Request, kind: StatementClass): Promise<Attempt> {
+    const { volume, watch, tracer, limits } = this.services;
+    const idle = this.local.isAutocommit;
+    const writesHere = watch.place() === 'here';
+    if (idle && !writesHere) {
+      const ready = await this.readable(request);
+      if (ready !== null) return ready;
+    } else if (idle && kind !== 'read' && volume.reign?.hasRoom === false) {
+      const room = await volume.reign.room(limits.writeWaitMs);
+      if (!room) return answer(limitFailure('outstandingBytesMax', volume.reign?.outstandingBytes ?? 0));
+      // Things may have changed while it waited.
+      return { kind: 'again', as: kind, pauseMs: 0 };
+    }
+    const local = await this.local.run(request.operation, tracer.engineTrace(request.span?.context ?? null), kind !== 'read');
+    if (local.kind === 'notRun') return { kind: 'again', as: kind, pauseMs: limits.forwardRetryMs };
+    const wants = idle && this.local.isAutocommit ? asksForWriter(readerFailure(local.outcome)) : null;
+    if (wants === 'writes') return { kind: 'again', as: 'write', pauseMs: 0 };
+    if (wants === 'schema' && watch.place() === 'elsewhere') {
+      request.readFromWriter = true;
+      return this.runForward(request, 'read', local.outcome);
+    }
+    tracer.committed(local.commits, request.span?.context ?? null);
+    const last = local.commits.at(-1);
+    if (last !== undefined) volume.noteWritten(local.epoch, last.lsn);
+    if (local.readPreference !== null) this.preference = local.readPreference;
+    return answer(local.outcome);
+  }
+
+  /** Waits until this region may be read at the stream's consistency. @returns null when it may, else what to do instead. */
+  private async readable(request: Request): Promise<Attempt | null> {
+    const { volume, limits, metrics, tracer, watch } = this.services;
+    const preference = isAboutConsistency(request.operation) ? 'eventual' : this.preference;
+    const startUs = wallUs();
+    const startMs = monotonicMs();
+    let needed: Lsn = zeroLsn;
+    if (preference === 'session') needed = volume.writtenLsn;
+    if (preference === 'global') {
+      const point = await this.globalPoint(request);
+      if (point === null) return watch.place() === 'here' ? { kind: 'again', as: 'read', pauseMs: 0 } : answer({ ok: false, error: watch.reason() });
+      needed = point;
+    }
+    const reached = volume.reached(needed, limits.readWaitMs);
+    const ready = reached === true || (await reached);
+    if (reached !== true || preference === 'global') {
+      metrics.readWaited(preference, monotonicMs() - startMs);
+      tracer.readWaited(request.span, startUs, preference);
+    }
+    if (ready) return null;
+    // This region is behind; the writer is not.
+    request.readFromWriter = true;
+    if (watch.place() === 'elsewhere') return this.runForward(request, 'read');
+    const detail = `This region's volume has not reached LSN ${needed} within readWaitMs = ${limits.readWaitMs}`;
+    return answer({ ok: false, error: adviseError('SEXTANT_STORAGE_UNAVAILABLE', detail) });
+  }
+
+  /** Up to where everything was durable after this read began; null when there is no one to ask, or it is this gateway. */
+  private async globalPoint(request: Request): Promise<Lsn | null> {
+    const { watch, forward } = this.services;
+    for (;;) {
+      if (watch.place() === 'here') return null;
+      const left = watch.patienceMs(request.sinceMs, monotonicMs());
+      if (left <= 0) return null;
+      const writer = watch.remote();
+      const point = writer === null ? null : await forward.position(writer, left);
+      if (point?.kind === 'position') return point.vdl;
+      await watch.next(Math.min(left, writer === null ? left : positionRetryMs));
+    }
+  }
+
+  // ---- at the writer
+
+  private async runForward(request: Request, kind: StatementClass, instead?: Outcome): Promise<Attempt> {
+    const { watch, forward } = this.services;
+    const writer = watch.remote();
+    if (writer === null) return instead === undefined ? { kind: 'again', as: kind, pauseMs: 0 } : answer(instead);
+    const stream = { id: forward.newId(), writer };
+    const outcome = await this.send(request, stream, true);
+    switch (outcome.kind) {
+      case 'result': {
+        if (!outcome.result.autocommit) this.adopt(stream);
+        return answer(this.received(request, outcome.result));
+      }
+      case 'notRun':
+        if (instead !== undefined) return answer(instead);
+        watch.noteRemoteQuorum(outcome.reason === 'quorum-lost');
+        return { kind: 'again', as: kind, pauseMs: this.services.limits.forwardRetryMs };
+      case 'unknown':
+        return answer({ ok: false, error: this.unknown(request, outcome.reason, false) });
+      case 'tooLarge':
+        return answer(adviseFailure('SEXTANT_LIMIT', outcome.message));
+      default:
+        return unreachable(outcome);
+    }
+  }
+
+  private async runRemote(request: Request): Promise<Attempt> {
+    const { remote } = this;
+    if (remote === null) return { kind: 'again', as: 'unclear', pauseMs: 0 };
+    const outcome = await this.send(request, remote, false);
+    switch (outcome.kind) {
+      case 'result':
+        if (outcome.result.autocommit) this.remote = null;
+        return answer(this.received(request, outcome.result));
+      case 'tooLarge':
+        return answer(adviseFailure('SEXTANT_LIMIT', outcome.message));
+      case 'notRun':
+        return this.lostRemote(adviseError('SEXTANT_TRANSACTION_ABORTED', 'The writer that held this transaction is gone, and the transaction was rolled back'), request);
+      case 'unknown':
+        return this.lostRemote(this.unknown(request, outcome.reason, true), request);
+      default:
+        return unreachable(outcome);
+    }
+  }
+
+  /** The transaction at the writer is gone; the client hears it until it ends the transaction. */
+  private lostRemote(error: SqlError, request: Request): Attempt {
+    if (this.remote !== null) this.services.forward.closeStream(this.remote.writer, this.remote.id);
+    this.remote = null;
+    const mayHaveEnded = mayCommit(request.operation, true);
+    if (!mayHaveEnded) this.local.lose(error);
+    return answer({ ok: false, error });
+  }
+
+  private unknown(request: Request, reason: string, inTransaction: boolean): SqlError {
+    if (mayCommit(request.operation, inTransaction)) {
+      return adviseError('SEXTANT_COMMIT_UNKNOWN', `The statement was sent to the writer, and its fate is not known: ${reason}`);
+    }
+    return inTransaction
+      ? adviseError('SEXTANT_TRANSACTION_ABORTED', `The writer that held this transaction does not answer: ${reason}`)
+      : adviseError('SEXTANT_NO_WRITER', `The writer did not answer a read: ${reason}`);
+  }
+
+  private adopt(stream: RemoteStream): void {
+    if (this.closed) this.services.forward.closeStream(stream.writer, stream.id);
+    else this.remote = stream;
+  }
+
+  private async send(request: Request, stream: RemoteStream, fresh: boolean): Promise<ForwardOutcome> {
+    const { forward, tracer, metrics } = this.services;
+    const child = tracer.forwarded(request.span);
+    const startUs = wallUs();
+    const startMs = monotonicMs();
+    const outcome = await forward.call(stream.writer, {
+      stream: stream.id,
+      fresh,
+      settings: fresh ? this.local.setUp : [],
+      traceparent: child?.traceparent ?? null,
+      operation: request.operation,
+    });
+    metrics.forwarded(outcome.kind, monotonicMs() - startMs);
+    const error = outcome.kind === 'result' ? failureOf(outcome.result.outcome) : { code: outcome.kind, message: 'reason' in outcome ? outcome.reason : outcome.message };
+    tracer.forwardEnded(request.span, child?.spanId, startUs, stream.writer.region, error);
+    return outcome;
+  }
+
+  private received(request: Request, result: Extract<ForwardOutcome, { kind: 'result' }>['result']): Outcome {
+    const { volume, watch } = this.services;
+    watch.noteRemoteQuorum(false);
+    volume.noteWritten(result.epoch, result.seenLsn);
+    if (result.outcome.ok) this.noteSettings(request.operation);
+    return result.outcome;
+  }
+
+  /** What set the stream up at the writer holds here, too. */
+  private noteSettings(operation: SqlOperation): void {
+    if (operation.kind === 'describe') return;
+    for (const sql of statementsOf(operation)) {
+      const name = settingName(sql);
+      if (name !== null) this.local.set(name, sql);
+    }
+  }
+}
+
+function answer(outcome: Outcome): Attempt {
+  return { kind: 'answer', outcome };
+}
+
+function failureOf(outcome: Outcome): SqlError | null {
+  return outcome.ok ? null : outcome.error;
+}
+
+/** The error of an operation, or of the first step of a batch that names what a reader may not know yet. */
+function readerFailure(outcome: Outcome): SqlError | null {
+  if (!outcome.ok) return outcome.error;
+  const { value } = outcome;
+  if (value === null || 'rows' in value || 'params' in value) return null;
+  for (const step of value) if (step?.ok === false && asksForWriter(step.error) !== null) return step.error;
+  return null;
+}
+
+/** `PRAGMA sextant_read` is about reads to come, and waits for nothing itself. */
+function isAboutConsistency(operation: SqlOperation): boolean {
+  return operation.kind === 'execute' && /^\s*PRAGMA\s+sextant_read\b/i.test(operation.statement.sql);
+}

@@ -1,0 +1,129 @@
+/**
+ * Who takes writes, as this gateway knows: from the control record and from its own role. Those who wait for a writer are
+ * woken by every change of either.
+ */
+import { type RegionId, unreachable } from '../../storage/core/ids.ts';
+import { type ControlRecord, type Holder, sameHolder } from '../../regions/core/control-record.ts';
+import { subjectsOf } from '../../regions/core/messages.ts';
+import type { WriterPhase } from '../../regions/core/writer-role.ts';
+import { adviseError } from '../core/errors.ts';
+import type { WriterPlace } from '../core/routing.ts';
+import type { ServiceLimits } from '../core/service-limits.ts';
+import type { SqlError } from '../core/sql.ts';
+
+export interface WriterWatchOptions {
+  readonly cluster: string;
+  readonly region: RegionId;
+  readonly me: Holder;
+  readonly limits: ServiceLimits;
+  readonly record: () => ControlRecord | null;
+  readonly phase: () => WriterPhase;
+  /** Whether this gateway's engine is the writer's. */
+  readonly isOpen: () => boolean;
+  /** Fewer storage nodes of this region answer than a write needs. */
+  readonly quorumLost: () => boolean;
+}
+
+/** Another gateway that is the writer. */
+export interface RemoteWriter {
+  readonly subject: string;
+  readonly region: RegionId;
+}
+
+/** The subject of exactly one start of one gateway: who is not there cannot be mistaken for its successor. */
+export function gatewaySubject(cluster: string, region: RegionId, holder: Holder): string {
+  return `${subjectsOf(cluster).sql(region)}.${holder.gateway}.${holder.incarnation}`;
+}
+
+export class WriterWatch {
+  private readonly options: WriterWatchOptions;
+  private readonly waiters = new Set<() => void>();
+  private remoteQuorumLost = false;
+
+  constructor(options: WriterWatchOptions) {
+    this.options = options;
+  }
+
+  place(): WriterPlace {
+    const phase = this.options.phase();
+    if (this.options.isOpen()) {
+      if (phase === 'writing') return 'here';
+      if (phase === 'draining') return 'draining';
+    }
+    switch (phase) {
+      case 'reading':
+        return this.remote() === null ? 'nowhere' : 'elsewhere';
+      case 'claiming':
+      case 'recovering':
+      case 'writing':
+      case 'draining':
+      case 'releasing':
+        return 'nowhere';
+      default:
+        return unreachable(phase);
+    }
+  }
+
+  /** Where to forward to; null when nobody else holds the pen. */
+  remote(): RemoteWriter | null {
+    const record = this.options.record();
+    if (record === null || record.holder === null || sameHolder(record.holder, this.options.me)) return null;
+    return { subject: gatewaySubject(this.options.cluster, record.primary, record.holder), region: record.primary };
+  }
+
+  /** Whether this gateway is about to write: a call may wait here instead of being sent away. */
+  get isComing(): boolean {
+    const phase = this.options.phase();
+    return phase === 'claiming' || phase === 'recovering' || (phase === 'writing' && !this.options.isOpen());
+  }
+
+  /** A writer elsewhere says that it has no quorum, or that it has one. */
+  noteRemoteQuorum(lost: boolean): void {
+    this.remoteQuorumLost = lost;
+  }
+
+  /** Everybody who waits looks again. */
+  changed(): void {
+    for (const waiter of [...this.waiters]) waiter();
+  }
+
+  /** Resolves at the next change, or after `waitMs`. */
+  next(waitMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        this.waiters.delete(done);
+        resolve();
+      };
+      const timer = setTimeout(done, waitMs);
+      this.waiters.add(done);
+    });
+  }
+
+  get isQuorumLost(): boolean {
+    const record = this.options.record();
+    const mine = record !== null && record.primary === this.options.region;
+    return mine ? this.options.quorumLost() : this.remoteQuorumLost;
+  }
+
+  /** How long a write that began to wait at `sinceMs` may still wait at `nowMs`. */
+  patienceMs(sinceMs: number, nowMs: number): number {
+    const { writeWaitMs, quorumWaitMs } = this.options.limits;
+    return sinceMs + (this.isQuorumLost ? quorumWaitMs : writeWaitMs) - nowMs;
+  }
+
+  /** What to tell a client whose patience has run out. The statement has not run. */
+  reason(): SqlError {
+    const { limits } = this.options;
+    if (this.isQuorumLost) {
+      return adviseError('SEXTANT_QUORUM_LOST', 'Fewer than four of the six storage nodes of the primary region answer, and the write did not run');
+    }
+    const record = this.options.record();
+    if (record !== null && record.state !== 'stable') {
+      const move = record.move === null ? 'A move' : `The ${record.move.kind} to ${record.move.to}`;
+      return adviseError('SEXTANT_MOVE_IN_PROGRESS', `${move} has lasted longer than writeWaitMs = ${limits.writeWaitMs}, and the write did not run`);
+    }
+    const where = record === null ? 'The control record cannot be read' : `No gateway of ${record.primary} took the write`;
+    return adviseError('SEXTANT_NO_WRITER', `${where} within writeWaitMs = ${limits.writeWaitMs}; it did not run`);
+  }
+}
