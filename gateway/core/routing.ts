@@ -71,14 +71,12 @@ export function classOfStatement(sql: string): StatementClass {
   return temporary.test(sql.slice(0, 512)) ? 'unclear' : 'write';
 }
 
-/** What an operation's texts say. One that opens with a read-only BEGIN reads: the engine refuses writes within. */
+/** What an operation's texts say. */
 export function classOfOperation(operation: SqlOperation): StatementClass {
   switch (operation.kind) {
     case 'execute':
       return classOfStatement(operation.statement.sql);
     case 'batch': {
-      const first = operation.steps[0]?.statement.sql ?? '';
-      if (isReadonlyBegin(first)) return 'read';
       let found: StatementClass = 'read';
       for (const { statement } of operation.steps) {
         const kind = classOfStatement(statement.sql);

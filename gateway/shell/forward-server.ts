@@ -4,7 +4,6 @@
  */
 import { monotonicMs } from '../../regions/shell/clock.ts';
 import type { NatsConnection, NatsMessage } from '../../regions/shell/nats-connection.ts';
-import { mayCommit } from '../core/routing.ts';
 import {
   decodeCall,
   decodeRequest,
@@ -269,11 +268,10 @@ export class ForwardServer {
   private async run(session: LocalSession, call: ForwardCall): Promise<ForwardResult> {
     const { tracer, volume, limits } = this.options;
     const inTransaction = !session.isAutocommit;
-    const mayWrite = inTransaction || mayCommit(call.operation, false) || call.operation.kind !== 'describe';
     if (!inTransaction && volume.reign !== null) await volume.reign.room(limits.writeWaitMs);
     if (!inTransaction && this.options.watch.place() !== 'here') return { kind: 'notRun' };
     const context = tracer.context(call.traceparent);
-    const answer = await session.run(call.operation, tracer.engineTrace(context), mayWrite);
+    const answer = await session.run(call.operation, tracer.engineTrace(context), call.operation.kind !== 'describe');
     if (answer.kind === 'notRun') return answer;
     // On a gateway that has become a reader meanwhile, a write is refused before anything ran.
     if (!answer.outcome.ok && answer.outcome.error.code === 'SEXTANT_READ_ONLY') return { kind: 'notRun' };

@@ -2,8 +2,7 @@
  * One client stream: each operation is routed, waits for what it has to wait for, runs here or at the writer, and is
  * answered when it may be. A switchover or a crash of the writer in between only makes a write wait.
  */
-import { wallUs } from '../../regions/shell/clock.ts';
-import { monotonicMs } from '../../regions/shell/clock.ts';
+import { monotonicMs, wallUs } from '../../regions/shell/clock.ts';
 import { type Lsn, unreachable, zeroLsn } from '../../storage/core/ids.ts';
 import type { AnyOperationValue, ReadPreference, SqlOperation } from '../core/engine-protocol.ts';
 import { adviseError, adviseFailure, limitFailure } from '../core/errors.ts';
@@ -187,7 +186,7 @@ export class GatewaySession implements SqlSession {
     }
     tracer.committed(local.commits, request.span?.context ?? null);
     const last = local.commits.at(-1);
-    if (last !== undefined) volume.noteWritten(local.epoch, last.lsn);
+    if (last !== undefined && !isUnknown(local.outcome)) volume.noteWritten(local.epoch, last.lsn);
     if (local.readPreference !== null) this.preference = local.readPreference;
     return answer(local.outcome);
   }
@@ -322,7 +321,7 @@ export class GatewaySession implements SqlSession {
   private received(request: Request, result: Extract<ForwardOutcome, { kind: 'result' }>['result']): Outcome {
     const { volume, watch } = this.services;
     watch.noteRemoteQuorum(false);
-    volume.noteWritten(result.epoch, result.seenLsn);
+    if (!isUnknown(result.outcome)) volume.noteWritten(result.epoch, result.seenLsn);
     if (result.outcome.ok) this.noteSettings(request.operation);
     return result.outcome;
   }
@@ -343,6 +342,11 @@ function answer(outcome: Outcome): Attempt {
 
 function failureOf(outcome: Outcome): SqlError | null {
   return outcome.ok ? null : outcome.error;
+}
+
+/** Nobody waits for a commit that may not exist. */
+function isUnknown(outcome: Outcome): boolean {
+  return failureOf(outcome)?.code === 'SEXTANT_COMMIT_UNKNOWN';
 }
 
 /** The error of an operation, or of the first step of a batch that names what a reader may not know yet. */

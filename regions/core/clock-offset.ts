@@ -25,12 +25,15 @@ export class ClockOffset {
   /** Their clock minus ours, in microseconds; 0 before the first exchange. */
   get offsetUs(): number {
     let best: { readonly offsetUs: number; readonly roundTripUs: number } | null = null;
-    for (const sample of this.samples) if (best === null || sample.roundTripUs < best.roundTripUs) best = sample;
+    for (const sample of this.samples)
+      if (best === null || sample.roundTripUs < best.roundTripUs) best = sample;
     return best?.offsetUs ?? 0;
   }
 
   /** Half the shortest round trip: the offset is no further off than this. */
   get uncertaintyUs(): number {
-    return this.samples.length === 0 ? Number.POSITIVE_INFINITY : Math.min(...this.samples.map((s) => s.roundTripUs)) / 2;
+    return this.samples.length === 0
+      ? Number.POSITIVE_INFINITY
+      : Math.min(...this.samples.map((s) => s.roundTripUs)) / 2;
   }
 }

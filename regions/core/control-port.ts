@@ -1,5 +1,5 @@
 /**
- * What the control plane promises to whoever drives a lease or a move: a record that changes only by compare-and-set.
+ * What the control plane promises to whoever drives a lease or a move: a record that changes only by compare-and-set (R5).
  * Callbacks, not promises, so that the simulator's twin can answer on its own clock. Implemented by
  * `../shell/control-store.ts` (JetStream) and by the simulator's twin; one conformance suite runs against both.
  */

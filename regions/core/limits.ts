@@ -39,4 +39,7 @@ export const moveLimits = {
   operationsMax: 256,
 } as const;
 
-assert(shippingLimits.windowBytes > 4 * shippingLimits.messageBytes, 'several messages fit the credit window');
+assert(
+  shippingLimits.windowBytes > 4 * shippingLimits.messageBytes,
+  'several messages fit the credit window',
+);

@@ -3,9 +3,9 @@
  * records themselves stay on that region's disks as an orphan; this is the list an operator reads.
  */
 import { z } from 'zod';
-import { decodeRecords } from '../../storage/core/record.ts';
-import { type ReceivedFrame, framePayload } from '../../storage/core/frame.ts';
+import { framePayload, type ReceivedFrame } from '../../storage/core/frame.ts';
 import type { Epoch, Lsn, RegionId } from '../../storage/core/ids.ts';
+import { decodeRecords } from '../../storage/core/record.ts';
 import { shippingLimits } from './limits.ts';
 
 /** One commit that is no longer part of history. */
@@ -38,7 +38,7 @@ export const lossReportSchema = z.object({
 });
 export type LossReport = z.infer<typeof lossReportSchema>;
 
-/** Collects the commits of an orphan, frame by frame. */
+/** Collects the commits of an orphan, frame by frame: each of its range, and each once (R9). */
 export class LossCollector {
   private readonly from: Lsn;
   private readonly to: Lsn;
@@ -66,12 +66,18 @@ export class LossCollector {
       this.first ??= record.commitTimeUs;
       this.last = record.commitTimeUs;
       if (this.commits.length >= shippingLimits.lossCommitsMax) continue;
-      const traceId = record.trace === null ? null : Buffer.from(record.trace.subarray(0, 16)).toString('hex');
+      const traceId =
+        record.trace === null ? null : Buffer.from(record.trace.subarray(0, 16)).toString('hex');
       this.commits.push({ lsn: record.lsn, commitTimeUs: record.commitTimeUs, traceId });
     }
   }
 
-  report(about: { readonly epoch: Epoch; readonly orphanEpoch: Epoch; readonly region: RegionId; readonly foundAtMs: number }): LossReport {
+  report(about: {
+    readonly epoch: Epoch;
+    readonly orphanEpoch: Epoch;
+    readonly region: RegionId;
+    readonly foundAtMs: number;
+  }): LossReport {
     return {
       v: 1,
       ...about,

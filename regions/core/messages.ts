@@ -7,7 +7,15 @@
 import { z } from 'zod';
 import { viewOf } from '../../storage/core/bytes.ts';
 import { type Fork, forkSchema } from '../../storage/core/epoch-tree.ts';
-import { type Epoch, epoch, genesisEpoch, type Lsn, lsn, type RegionId, regionId } from '../../storage/core/ids.ts';
+import {
+  type Epoch,
+  epoch,
+  genesisEpoch,
+  type Lsn,
+  lsn,
+  type RegionId,
+  regionId,
+} from '../../storage/core/ids.ts';
 
 /** NATS subjects of one cluster. */
 export function subjectsOf(cluster: string) {
@@ -94,7 +102,10 @@ const ackSchema = z.object({
 });
 
 /** Encodes a shipped message around frames that are compressed already or not at all. */
-export function encodeShipped(message: Shipped, body: { readonly bytes: Uint8Array; readonly compressed: boolean }): Uint8Array {
+export function encodeShipped(
+  message: Shipped,
+  body: { readonly bytes: Uint8Array; readonly compressed: boolean },
+): Uint8Array {
   const { frames: _, ...header } = message;
   const json = Buffer.from(JSON.stringify({ v: 1, ...header, compressed: body.compressed }));
   const bytes = new Uint8Array(4 + json.length + body.bytes.length);
@@ -104,18 +115,26 @@ export function encodeShipped(message: Shipped, body: { readonly bytes: Uint8Arr
   return bytes;
 }
 
-export type Parsed<T> = { readonly kind: 'ok'; readonly value: T } | { readonly kind: 'malformed'; readonly reason: string };
+export type Parsed<T> =
+  | { readonly kind: 'ok'; readonly value: T }
+  | { readonly kind: 'malformed'; readonly reason: string };
 
 /** Decodes a shipped message; `frames` is still compressed when `compressed` says so. */
 export function decodeShipped(bytes: Uint8Array): Parsed<Shipped & { readonly compressed: boolean }> {
-  if (bytes.length < 4) return { kind: 'malformed', reason: 'a shipped message shorter than its header length' };
+  if (bytes.length < 4)
+    return { kind: 'malformed', reason: 'a shipped message shorter than its header length' };
   const length = viewOf(bytes).getUint32(0, true);
   if (4 + length > bytes.length) return { kind: 'malformed', reason: 'a shipped message cut short' };
-  const header = parseJson(shippedSchema, Buffer.from(bytes.buffer, bytes.byteOffset + 4, length).toString('utf8'));
+  const header = parseJson(
+    shippedSchema,
+    Buffer.from(bytes.buffer, bytes.byteOffset + 4, length).toString('utf8'),
+  );
   if (header.kind === 'malformed') return header;
   const { v: _, ...fields } = header.value;
-  if (fields.next < fields.start) return { kind: 'malformed', reason: `frames from ${fields.start} back to ${fields.next}` };
-  if (!isPath(fields.forks, fields.head)) return { kind: 'malformed', reason: `the forks are not the path to epoch ${fields.head}` };
+  if (fields.next < fields.start)
+    return { kind: 'malformed', reason: `frames from ${fields.start} back to ${fields.next}` };
+  if (!isPath(fields.forks, fields.head))
+    return { kind: 'malformed', reason: `the forks are not the path to epoch ${fields.head}` };
   return { kind: 'ok', value: { ...fields, frames: bytes.subarray(4 + length) } };
 }
 
@@ -134,7 +153,10 @@ export function encodeAck(ack: ShipAck): Uint8Array {
 }
 
 export function decodeAck(bytes: Uint8Array): Parsed<ShipAck> {
-  const parsed = parseJson(ackSchema, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8'));
+  const parsed = parseJson(
+    ackSchema,
+    Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8'),
+  );
   if (parsed.kind === 'malformed') return parsed;
   const { v: _, ...ack } = parsed.value;
   return { kind: 'ok', value: ack };
@@ -144,7 +166,9 @@ export function decodeAck(bytes: Uint8Array): Parsed<ShipAck> {
 export function parseJson<T>(schema: z.ZodType<T>, text: string): Parsed<T> {
   try {
     const parsed = schema.safeParse(JSON.parse(text));
-    return parsed.success ? { kind: 'ok', value: parsed.data } : { kind: 'malformed', reason: z.prettifyError(parsed.error) };
+    return parsed.success
+      ? { kind: 'ok', value: parsed.data }
+      : { kind: 'malformed', reason: z.prettifyError(parsed.error) };
   } catch (error) {
     return { kind: 'malformed', reason: error instanceof Error ? error.message : String(error) };
   }

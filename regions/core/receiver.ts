@@ -84,7 +84,8 @@ export class Receiver {
         this.joined(event.outcome, nowMs);
         break;
       case 'joinFailed':
-        if (this.stateNow.kind === 'joining' && this.stateNow.head === event.head) this.stateNow = { kind: 'waiting' };
+        if (this.stateNow.kind === 'joining' && this.stateNow.head === event.head)
+          this.stateNow = { kind: 'waiting' };
         break;
       case 'durable':
         if (this.stateNow.kind !== 'following') break;
@@ -124,6 +125,7 @@ export class Receiver {
   }
 
   private take(message: Shipped, nowMs: number): void {
+    // R3: what is stored continues what was stored before.
     if (message.start > this.received) {
       this.ack(true, nowMs);
       return;

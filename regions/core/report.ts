@@ -123,7 +123,8 @@ export class ClusterView {
       this.regionReports.set(report.region, { report, atMs: nowMs });
       return;
     }
-    for (const [name, heard] of this.gatewayReports) if (recent(heard, nowMs) === null) this.gatewayReports.delete(name);
+    for (const [name, heard] of this.gatewayReports)
+      if (recent(heard, nowMs) === null) this.gatewayReports.delete(name);
     this.gatewayReports.set(`${report.region}/${report.gateway}`, { report, atMs: nowMs });
   }
 
@@ -150,7 +151,8 @@ export class ClusterView {
       epoch: record?.epoch ?? 0,
       primary: record?.primary ?? null,
       state: this.state(regions),
-      holder: record?.holder === null || record === null ? null : `${record.primary}/${record.holder.gateway}`,
+      holder:
+        record?.holder === null || record === null ? null : `${record.primary}/${record.holder.gateway}`,
       regions,
     };
   }
@@ -158,7 +160,10 @@ export class ClusterView {
   private state(regions: readonly RegionStatus[]): ClusterStatus['state'] {
     const record = this.recordNow;
     if (record !== null && record.state !== 'stable') return record.state;
-    const whole = regions.every((region) => region.role !== 'offline' && region.ready && region.nodes.every((node) => node.state !== 'down'));
+    const whole = regions.every(
+      (region) =>
+        region.role !== 'offline' && region.ready && region.nodes.every((node) => node.state !== 'down'),
+    );
     return record !== null && record.holder !== null && whole ? 'stable' : 'degraded';
   }
 
@@ -170,7 +175,12 @@ export class ClusterView {
     const writer = gateways.find((gateway) => gateway.phase === 'writing') ?? null;
     const lag = primary ? { lagBytes: 0, lagMs: 0 } : this.lag(name, last, nowMs);
     const role = report === null ? 'offline' : primary ? 'primary' : 'secondary';
-    const ready = role === 'offline' ? false : primary ? writer !== null : (report?.following ?? false) && lag.lagMs < shippingLimits.readyLagMs;
+    const ready =
+      role === 'offline'
+        ? false
+        : primary
+          ? writer !== null
+          : (report?.following ?? false) && lag.lagMs < shippingLimits.readyLagMs;
     return {
       name,
       role,
@@ -182,7 +192,9 @@ export class ClusterView {
       gateway: gateways[0]?.address ?? last?.gateway ?? null,
       agent: last?.agent ?? null,
       writer: writer === null ? null : writer.gateway,
-      nodes: (last?.nodes ?? []).map((node) => (report === null ? { ...node, state: 'down' as const } : node)),
+      nodes: (last?.nodes ?? []).map((node) =>
+        report === null ? { ...node, state: 'down' as const } : node,
+      ),
     };
   }
 
@@ -190,7 +202,11 @@ export class ClusterView {
    * Lag as the primary says. While the primary is silent, what it last said and the time since; of a region that had
    * everything then, still 0: nothing is known that it lacks.
    */
-  private lag(name: string, last: RegionReport | null, nowMs: number): { readonly lagBytes: number; readonly lagMs: number } {
+  private lag(
+    name: string,
+    last: RegionReport | null,
+    nowMs: number,
+  ): { readonly lagBytes: number; readonly lagMs: number } {
     const heard = this.regionReports.get(this.recordNow?.primary ?? '');
     const entry = heard?.report.lag.find((candidate) => candidate.region === name);
     if (heard === undefined || entry === undefined) {
@@ -204,7 +220,8 @@ export class ClusterView {
   /** Epochs some region has found lost writes of. */
   lossEpochs(): readonly number[] {
     const epochs = new Set<number>();
-    for (const { report } of this.regionReports.values()) for (const epoch of report.lossEpochs) epochs.add(epoch);
+    for (const { report } of this.regionReports.values())
+      for (const epoch of report.lossEpochs) epochs.add(epoch);
     return [...epochs].sort(ascending);
   }
 }

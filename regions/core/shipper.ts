@@ -11,7 +11,14 @@ import type { ShipAck } from './messages.ts';
 export type ShipperEvent =
   | { readonly kind: 'acked'; readonly ack: ShipAck }
   /** A stretch of the log, as the fetch asked; `frames` is empty when only the VDL has moved. */
-  | { readonly kind: 'fetched'; readonly from: Lsn; readonly next: Lsn; readonly vdl: Lsn; readonly frames: Uint8Array; readonly commits: readonly CommitMark[] }
+  | {
+      readonly kind: 'fetched';
+      readonly from: Lsn;
+      readonly next: Lsn;
+      readonly vdl: Lsn;
+      readonly frames: Uint8Array;
+      readonly commits: readonly CommitMark[];
+    }
   | { readonly kind: 'fetchFailed' }
   /** Whether the last `ship` left this process. */
   | { readonly kind: 'shipped'; readonly outcome: 'sent' | 'refused' }
@@ -22,7 +29,13 @@ export type ShipperEvent =
 export type ShipperEffect =
   /** Read frames called durable from `from` on; wait for news when there are none. Answer with `fetched` or `fetchFailed`. */
   | { readonly kind: 'fetch'; readonly from: Lsn; readonly known: Lsn }
-  | { readonly kind: 'ship'; readonly start: Lsn; readonly next: Lsn; readonly vdl: Lsn; readonly frames: Uint8Array }
+  | {
+      readonly kind: 'ship';
+      readonly start: Lsn;
+      readonly next: Lsn;
+      readonly vdl: Lsn;
+      readonly frames: Uint8Array;
+    }
   | { readonly kind: 'heartbeat'; readonly start: Lsn; readonly vdl: Lsn };
 
 /** Lag of one secondary, all on the primary's clock. */
@@ -122,7 +135,8 @@ export class Shipper {
     if (ack.head !== this.head) return;
     const newGap = this.isNewGap(ack, nowMs);
     if (newGap && ack.received < this.ackedVcl) this.wentBack(ack);
-    if (ack.received > this.received || ack.vcl > this.ackedVcl || ack.vdl > this.ackedVdl) this.progressAtMs = nowMs;
+    if (ack.received > this.received || ack.vcl > this.ackedVcl || ack.vdl > this.ackedVdl)
+      this.progressAtMs = nowMs;
     if (ack.vdl > this.ackedVdl) this.behindSinceMs = null;
     this.received = ack.received;
     this.ackedVcl = maxLsn(this.ackedVcl, ack.vcl);
@@ -163,7 +177,13 @@ export class Shipper {
       this.marks.add(event.commits.filter((mark) => mark.lsn > this.ackedVdl));
       this.cursor = event.next;
       this.sentAtMs = nowMs;
-      this.effects.push({ kind: 'ship', start: event.from, next: event.next, vdl: this.vdl, frames: event.frames });
+      this.effects.push({
+        kind: 'ship',
+        start: event.from,
+        next: event.next,
+        vdl: this.vdl,
+        frames: event.frames,
+      });
     } else if (this.cursor !== null && event.from === this.cursor) {
       this.beat(nowMs);
     }
@@ -199,4 +219,3 @@ export class Shipper {
     this.effects.push({ kind: 'heartbeat', start: this.cursor ?? lsn(0), vdl: this.vdl });
   }
 }
-

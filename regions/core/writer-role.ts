@@ -8,28 +8,45 @@
  * which settles it (`control-port.ts`).
  *
  * R6 The target of a switchover claims, and writes, only with everything durable that the old writer drained.
- * R7 A switchover goes on only from a writer that drained; one that could not gives the move up before its lease.
+ * R7 A switchover goes on only from a writer that drained; one that could not gives the move up before its lease. One that
+ *    has drained and is not relieved within the time of a move takes its writes back.
  */
 import assert from 'node:assert/strict';
-import { type Epoch, genesisEpoch, type Lsn, type RegionId, unreachable, zeroLsn } from '../../storage/core/ids.ts';
+import {
+  type Epoch,
+  genesisEpoch,
+  type Lsn,
+  type RegionId,
+  unreachable,
+  zeroLsn,
+} from '../../storage/core/ids.ts';
 import type { ControlView, ControlWrite } from './control-port.ts';
 import {
   abortMove,
   acquire,
-  completeMove,
   type ControlRecord,
+  completeMove,
   type Holder,
+  type Move,
   release,
   renew,
   sameHolder,
   type Transition,
 } from './control-record.ts';
 import { ChallengerTimer, type HolderEvent, HolderLease, type LeaseLimits } from './lease.ts';
+import { moveLimits } from './limits.ts';
 
 export type WriterPhase = 'reading' | 'claiming' | 'recovering' | 'writing' | 'draining' | 'releasing';
 
 /** Why a reign ended. */
-export type EndReason = 'deposed' | 'lease-lapsed' | 'fenced' | 'quorum-lost' | 'drained' | 'recovery-failed' | 'shutdown';
+export type EndReason =
+  | 'deposed'
+  | 'lease-lapsed'
+  | 'fenced'
+  | 'quorum-lost'
+  | 'drained'
+  | 'recovery-failed'
+  | 'shutdown';
 
 export type RoleEvent =
   | { readonly kind: 'record'; readonly view: ControlView }
@@ -102,6 +119,8 @@ export class WriterRole {
   private releaseWanted: GiveBack | null = null;
   private atLeast: Lsn = zeroLsn;
   private regionDurable: { readonly head: Epoch; readonly vdl: Lsn } = { head: genesisEpoch, vdl: zeroLsn };
+  /** A move for which this region has drained, and since when this gateway has known it. */
+  private drainedMove: { readonly id: string; readonly sinceMs: number } | null = null;
   private claimNotBeforeMs = 0;
   private ending = false;
   private effects: RoleEffect[] = [];
@@ -149,7 +168,8 @@ export class WriterRole {
         if (this.phaseNow === 'recovering' && event.epoch === this.epochNow) this.recovered(event.vdl);
         break;
       case 'recoveryFailed':
-        if (this.phaseNow === 'recovering' && event.epoch === this.epochNow) this.endReign('recovery-failed', { kind: 'given-up' }, nowMs);
+        if (this.phaseNow === 'recovering' && event.epoch === this.epochNow)
+          this.endReign('recovery-failed', { kind: 'given-up' }, nowMs);
         break;
       case 'fenced':
         if (event.epoch === this.epochNow) this.endReign('fenced', null, nowMs);
@@ -158,7 +178,8 @@ export class WriterRole {
         if (event.epoch === this.epochNow) this.endReign('quorum-lost', { kind: 'given-up' }, nowMs);
         break;
       case 'drained':
-        if (this.phaseNow === 'draining' && event.epoch === this.epochNow) this.endReign('drained', { kind: 'drained', lsn: event.lsn }, nowMs);
+        if (this.phaseNow === 'draining' && event.epoch === this.epochNow)
+          this.endReign('drained', { kind: 'drained', lsn: event.lsn }, nowMs);
         break;
       case 'regionVdl':
         this.regionDurable = { head: event.head, vdl: event.vdl };
@@ -273,8 +294,24 @@ export class WriterRole {
       this.begin(completeMove(record, { id: move.id, region: this.region, holder: this.me }), atLeast, nowMs);
       return;
     }
+    if (this.isStranded(record, nowMs)) {
+      const aborted = abortMove(record, { id: record.move.id });
+      if (aborted.kind === 'next') this.send('abort', aborted.record, 0, nowMs);
+      return;
+    }
     const lapsed = this.challenger.mayChallenge(this.view?.seq ?? 0, nowMs);
     this.begin(acquire(record, { region: this.region, holder: this.me, lapsed }), zeroLsn, nowMs);
+  }
+
+  /**
+   * This region has drained, and the target has not taken over in all the time a switchover may take: whoever ran the
+   * move may have died with it. Then the region it left takes its writes back.
+   */
+  private isStranded(record: ControlRecord, nowMs: number): record is ControlRecord & { readonly move: Move } {
+    const { move } = record;
+    if (move?.fork === undefined || move.from !== this.region) return false;
+    if (this.drainedMove?.id !== move.id) this.drainedMove = { id: move.id, sinceMs: nowMs };
+    return nowMs - this.drainedMove.sinceMs > moveLimits.switchoverMs;
   }
 
   /** R6: the drained writer's reign is the last one allotted, and its redo is durable here up to where it drained. */

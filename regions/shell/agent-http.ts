@@ -22,28 +22,45 @@ export function agentRoutes(agent: Agent, config: AgentConfig, registry: MetricR
   const app = new Hono();
   app.get('/healthz', (c) => c.json({ status: 'ok' }));
   app.get('/readyz', (c) =>
-    agent.ready ? c.json({ ready: true }) : c.json({ ready: false, reason: 'the control record has not been read yet' }, 503),
+    agent.ready
+      ? c.json({ ready: true })
+      : c.json({ ready: false, reason: 'the control record has not been read yet' }, 503),
   );
   app.get('/metrics', (c) => c.body(registry.render(), 200, { 'content-type': metricsContentType }));
   app.use('/v1/*', async (c, next) => {
     if (authorized(c.req.header('authorization'), config)) return next();
-    return c.json({ code: 'CLUSTER_SECRET_WRONG', message: 'the agent answers with the cluster secret as bearer token' }, 401);
+    return c.json(
+      { code: 'CLUSTER_SECRET_WRONG', message: 'the agent answers with the cluster secret as bearer token' },
+      401,
+    );
   });
   app.get('/v1/status', (c) => c.json(agent.view.status(monotonicMs())));
   app.get('/v1/losses', (c) => {
     const reply = agent.serve({ kind: 'losses' });
     return reply.kind === 'losses' ? c.json({ losses: mergeLosses(reply.reports) }) : refused(c, reply);
   });
-  app.get('/v1/operations/:id', (c) => answer(c, agent.serve({ kind: 'operation', id: c.req.param('id') }), 200));
+  app.get('/v1/operations/:id', (c) =>
+    answer(c, agent.serve({ kind: 'operation', id: c.req.param('id') }), 200),
+  );
   for (const kind of ['switchover', 'failover'] as const) {
     app.post(`/v1/${kind}`, async (c) => {
       const body = moveSchema.safeParse(await c.req.json().catch(() => null));
       if (!body.success) return c.json({ code: 'BAD_REQUEST', message: z.prettifyError(body.error) }, 400);
       const { target, allowDataLoss = false } = body.data;
       if (target !== config.region) {
-        return c.json({ code: 'OTHER_REGION', message: `a move to ${target} is run by the agent of ${target}; this is ${config.region}` }, 421);
+        return c.json(
+          {
+            code: 'OTHER_REGION',
+            message: `a move to ${target} is run by the agent of ${target}; this is ${config.region}`,
+          },
+          421,
+        );
       }
-      return answer(c, agent.serve(kind === 'switchover' ? { kind, target } : { kind, target, allowDataLoss }), 202);
+      return answer(
+        c,
+        agent.serve(kind === 'switchover' ? { kind, target } : { kind, target, allowDataLoss }),
+        202,
+      );
     });
   }
   return app;
@@ -60,7 +77,8 @@ function answer(c: Context, reply: AgentReply, status: 200 | 202): Response {
 }
 
 function refused(c: Context, reply: AgentReply): Response {
-  if (reply.kind !== 'refused') return c.json({ code: 'INTERNAL', message: 'an answer of the wrong kind' }, 500);
+  if (reply.kind !== 'refused')
+    return c.json({ code: 'INTERNAL', message: 'an answer of the wrong kind' }, 500);
   return c.json({ code: reply.code, message: reply.message }, reply.code === 'UNKNOWN_OPERATION' ? 404 : 409);
 }
 
@@ -71,14 +89,17 @@ export type Listening =
 /** Listens, or says what stands in the way and what to change. */
 export function listenHttp(app: Hono, listen: string): Promise<Listening> {
   const address = parseAddress(listen);
-  if (address === undefined) return Promise.resolve({ kind: 'failed', message: `listen: ${listen} is not host:port` });
+  if (address === undefined)
+    return Promise.resolve({ kind: 'failed', message: `listen: ${listen} is not host:port` });
   return new Promise((resolve) => {
     const server = serve({ fetch: app.fetch, hostname: address.host, port: address.port }, (info) => {
       resolve({ kind: 'listening', server: server as Server, port: info.port });
     });
     server.on('error', (error: NodeJS.ErrnoException) => {
       const busy = error.code === 'EADDRINUSE';
-      const message = busy ? `${listen} is in use by another process; stop it or change \`listen\`` : `cannot listen on ${listen}: ${error.message}`;
+      const message = busy
+        ? `${listen} is in use by another process; stop it or change \`listen\``
+        : `cannot listen on ${listen}: ${error.message}`;
       resolve({ kind: 'failed', message });
     });
   });

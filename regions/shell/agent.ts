@@ -3,9 +3,17 @@
  * is, and runs the moves that make it primary. It needs no gateway to do so.
  */
 import { mkdir } from 'node:fs/promises';
-import { type Epoch, genesisEpoch, type Lsn, lsn, mainBranch, maxLsn, zeroLsn } from '../../storage/core/ids.ts';
 import { commonPoint, EpochTree } from '../../storage/core/epoch-tree.ts';
 import { splitFrames } from '../../storage/core/frame.ts';
+import {
+  type Epoch,
+  genesisEpoch,
+  type Lsn,
+  lsn,
+  mainBranch,
+  maxLsn,
+  zeroLsn,
+} from '../../storage/core/ids.ts';
 import { nodeLimits } from '../../storage/core/limits.ts';
 import type { StatusReply } from '../../storage/core/messages.ts';
 import type { Recovered, RecoveryGoal } from '../../storage/core/recovery.ts';
@@ -75,7 +83,11 @@ export class Agent {
     this.losses = losses;
     this.view = new ClusterView(config.cluster, config.regions);
     this.nats = this.connect('control');
-    this.store = openControlStore({ connection: this.nats, cluster: config.cluster, replicas: config.nats.replicas ?? null });
+    this.store = openControlStore({
+      connection: this.nats,
+      cluster: config.cluster,
+      replicas: config.nats.replicas ?? null,
+    });
     this.region = new RegionClient({ ...config, log });
     this.moves = new Moves({
       region: config.region,
@@ -113,7 +125,11 @@ export class Agent {
 
   private connect(purpose: string): NatsConnection {
     const { nats, region } = this.config;
-    return openNatsConnection({ servers: nats.servers, token: nats.token, name: `agent-${region}-${purpose}` });
+    return openNatsConnection({
+      servers: nats.servers,
+      token: nats.token,
+      name: `agent-${region}-${purpose}`,
+    });
   }
 
   private run(): void {
@@ -128,7 +144,9 @@ export class Agent {
         const report = parseJson(reportSchema, Buffer.from(message.data).toString('utf8'));
         if (report.kind === 'ok') this.view.heard(report.value, monotonicMs());
       }),
-      this.nats.subscribe(subjects.ack(this.config.region), (message) => this.shipping?.run.acked(message.data)),
+      this.nats.subscribe(subjects.ack(this.config.region), (message) =>
+        this.shipping?.run.acked(message.data),
+      ),
       this.nats.subscribe(subjects.agent(this.config.region), (message) => {
         const reply = this.answer(Buffer.from(message.data).toString('utf8'));
         message.respond(Buffer.from(JSON.stringify(reply)));
@@ -147,11 +165,16 @@ export class Agent {
     if (config.region !== config.regions[0] || this.bootstrapping) return;
     this.bootstrapping = true;
     while (!this.closed && this.current === null) {
-      const heads = await Promise.all(config.nodes.map((node) => this.region.request(node.node, { kind: 'status' }, statusTimeoutMs)));
+      const heads = await Promise.all(
+        config.nodes.map((node) => this.region.request(node.node, { kind: 'status' }, statusTimeoutMs)),
+      );
       const known = heads.flatMap((reply) => (reply.kind === 'status' ? [reply.head] : []));
       if (known.length === config.nodes.length) {
         const replicas = config.nats.replicas ?? (config.regions.length === 1 ? 1 : 3);
-        const highestLocalEpoch = known.reduce((highest, head) => (head > highest ? head : highest), genesisEpoch);
+        const highestLocalEpoch = known.reduce(
+          (highest, head) => (head > highest ? head : highest),
+          genesisEpoch,
+        );
         const outcome = await this.store.bootstrap({ primary: config.region, replicas, highestLocalEpoch });
         if (outcome.kind === 'created' || outcome.kind === 'exists') this.saw(outcome.view);
         else log.error({ outcome }, 'the control record could not be created');
@@ -268,7 +291,8 @@ export class Agent {
   private async findOrphans(joined: Recovered): Promise<void> {
     const tree = new EpochTree(joined.tree);
     for (const { epoch: reign } of joined.tree) {
-      if (reign === joined.head || this.losses.has(reign) || this.inspected.has(`${joined.head}/${reign}`)) continue;
+      if (reign === joined.head || this.losses.has(reign) || this.inspected.has(`${joined.head}/${reign}`))
+        continue;
       const outcome = await runRecovery(
         this.region,
         { kind: 'inspect', branch: mainBranch, epoch: joined.head, head: reign },
@@ -276,7 +300,10 @@ export class Agent {
       );
       if (this.closed) return;
       if (outcome.kind !== 'recovered') {
-        this.log.warn({ reign, outcome }, 'could not look for lost writes; tries again when the region joins next');
+        this.log.warn(
+          { reign, outcome },
+          'could not look for lost writes; tries again when the region joins next',
+        );
         continue;
       }
       this.inspected.add(`${joined.head}/${reign}`);
@@ -288,7 +315,12 @@ export class Agent {
   }
 
   /** Reads an orphan from whichever nodes hold it. What none of them gives is tried again at the next join. */
-  private async reportOrphan(orphan: { readonly reign: Epoch; readonly from: Lsn; readonly to: Lsn; readonly foundUnder: Epoch }): Promise<void> {
+  private async reportOrphan(orphan: {
+    readonly reign: Epoch;
+    readonly from: Lsn;
+    readonly to: Lsn;
+    readonly foundUnder: Epoch;
+  }): Promise<void> {
     const { reign, from, to } = orphan;
     const collector = new LossCollector({ from, to });
     const log = new RegionFetch(this.region, 0);
@@ -309,7 +341,10 @@ export class Agent {
         failures += 1;
         if (failures > orphanTriesMax) {
           this.inspected.delete(`${orphan.foundUnder}/${reign}`);
-          this.log.error({ reign, at, to }, 'no node gives the lost writes from here on; tries again when the region joins next');
+          this.log.error(
+            { reign, at, to },
+            'no node gives the lost writes from here on; tries again when the region joins next',
+          );
           return;
         }
         await new Promise((resolve) => setTimeout(resolve, reignRetryMs));
@@ -328,7 +363,10 @@ export class Agent {
     if (this.closed || report.count === 0) return;
     await this.losses.save(report);
     const { count, fromLsn, toLsn, lostBytes } = report;
-    this.log.warn({ count, fromLsn, toLsn, lostBytes, orphanEpoch: reign }, 'durable writes of this region are no longer part of history');
+    this.log.warn(
+      { count, fromLsn, toLsn, lostBytes, orphanEpoch: reign },
+      'durable writes of this region are no longer part of history',
+    );
   }
 
   private position(): { readonly vdl: number; readonly primaryVdl: number; readonly following: boolean } {
@@ -339,7 +377,8 @@ export class Agent {
 
   private answer(text: string): AgentReply {
     const request = parseJson(agentRequestSchema, text);
-    if (request.kind === 'malformed') return { kind: 'refused', code: 'BAD_REQUEST', message: request.reason };
+    if (request.kind === 'malformed')
+      return { kind: 'refused', code: 'BAD_REQUEST', message: request.reason };
     return this.serve(request.value);
   }
 
@@ -350,15 +389,26 @@ export class Agent {
       case 'failover': {
         const { region } = this.config;
         if (request.target !== region) {
-          return { kind: 'refused', code: 'OTHER_REGION', message: `a move to ${request.target} is run by the agent of ${request.target}; this is ${region}` };
+          return {
+            kind: 'refused',
+            code: 'OTHER_REGION',
+            message: `a move to ${request.target} is run by the agent of ${request.target}; this is ${region}`,
+          };
         }
-        const begun = request.kind === 'switchover' ? this.moves.switchover() : this.moves.failover(request.allowDataLoss);
+        const begun =
+          request.kind === 'switchover'
+            ? this.moves.switchover()
+            : this.moves.failover(request.allowDataLoss);
         return 'id' in begun ? { kind: 'operation', operation: begun } : { kind: 'refused', ...begun };
       }
       case 'operation': {
         const operation = this.moves.get(request.id);
         if (operation !== null) return { kind: 'operation', operation };
-        return { kind: 'refused', code: 'UNKNOWN_OPERATION', message: `no operation ${request.id} since this agent started` };
+        return {
+          kind: 'refused',
+          code: 'UNKNOWN_OPERATION',
+          message: `no operation ${request.id} since this agent started`,
+        };
       }
       case 'losses':
         return { kind: 'losses', reports: [...this.losses.all] };
@@ -389,7 +439,10 @@ export class Agent {
       sentAtMs: Date.now(),
     };
     this.view.heard({ kind: 'region', ...report }, monotonicMs());
-    this.nats.publish(subjectsOf(config.cluster).report(config.region), Buffer.from(JSON.stringify({ kind: 'region', ...report })));
+    this.nats.publish(
+      subjectsOf(config.cluster).report(config.region),
+      Buffer.from(JSON.stringify({ kind: 'region', ...report })),
+    );
   }
 
   private async pollNodes(): Promise<void> {
@@ -401,7 +454,10 @@ export class Agent {
     );
     // A node that missed a reign may know of redo of an older one, far above where that was left.
     const head = answers.reduce((newest, { status }) => Math.max(newest, status?.head ?? 0), 0);
-    const vdl = answers.reduce((highest, { status }) => (status?.head === head ? Math.max(highest, status.vdl) : highest), 0);
+    const vdl = answers.reduce(
+      (highest, { status }) => (status?.head === head ? Math.max(highest, status.vdl) : highest),
+      0,
+    );
     if (this.shipping !== null && this.shipping.epoch === head) {
       this.primaryVdl = lsn(Math.max(this.primaryVdl, vdl));
       this.shipping.run.durable(this.primaryVdl);
@@ -410,13 +466,16 @@ export class Agent {
   }
 }
 
-function nodeReport(
-  node: AgentConfig['nodes'][number],
-  status: StatusReply | null,
-  vdl: number,
-): NodeReport {
+function nodeReport(node: AgentConfig['nodes'][number], status: StatusReply | null, vdl: number): NodeReport {
   const state = status === null ? 'down' : status.scl < vdl ? 'behind' : 'up';
-  return { id: node.node, az: node.az, state, scl: status?.scl ?? 0, pid: status?.pid ?? null, address: node.address };
+  return {
+    id: node.node,
+    az: node.az,
+    state,
+    scl: status?.scl ?? 0,
+    pid: status?.pid ?? null,
+    address: node.address,
+  };
 }
 
 function every(ms: number, run: () => void): () => void {

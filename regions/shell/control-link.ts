@@ -2,7 +2,8 @@
 import type { ControlReading, ControlStore, ControlView, ControlWrite } from '../core/control-port.ts';
 import type { Transition } from '../core/control-record.ts';
 
-export const readControl = (store: ControlStore): Promise<ControlReading> => new Promise((resolve) => store.read(resolve));
+export const readControl = (store: ControlStore): Promise<ControlReading> =>
+  new Promise((resolve) => store.read(resolve));
 
 export const writeControl = (
   store: ControlStore,
@@ -22,7 +23,10 @@ const triesMax = 20;
  * Reads, applies a transition, writes; again when somebody else was first. A write whose outcome is unknown is sent
  * again as it was, so that a change that did take place is not taken for somebody else's.
  */
-export async function changeControl(store: ControlStore, transition: (view: ControlView) => Transition): Promise<Changed> {
+export async function changeControl(
+  store: ControlStore,
+  transition: (view: ControlView) => Transition,
+): Promise<Changed> {
   let reason = 'the control record keeps changing';
   let unsettled: ControlView | null = null;
   for (let tries = 0; tries < triesMax; tries++) {
@@ -31,7 +35,11 @@ export async function changeControl(store: ControlStore, transition: (view: Cont
       next = unsettled;
     } else {
       const reading = await readControl(store);
-      if (reading.kind === 'absent') return { kind: 'unavailable', reason: 'there is no control record: the cluster was never set up, or its bucket is lost' };
+      if (reading.kind === 'absent')
+        return {
+          kind: 'unavailable',
+          reason: 'there is no control record: the cluster was never set up, or its bucket is lost',
+        };
       if (reading.kind === 'unusable') return { kind: 'unavailable', reason: reading.reason };
       if (reading.kind === 'unavailable') {
         reason = reading.reason;

@@ -55,7 +55,8 @@ export class Moves {
     const record = this.record();
     if ('code' in record) return record;
     const { region } = this.options;
-    if (record.primary === region) return { code: 'ALREADY_PRIMARY', message: `${region} is the primary region already` };
+    if (record.primary === region)
+      return { code: 'ALREADY_PRIMARY', message: `${region} is the primary region already` };
     const { vdl, primaryVdl } = this.options.position();
     if (!allowDataLoss) {
       return {
@@ -71,26 +72,41 @@ export class Moves {
 
   private record(): ControlRecord | Refused {
     const view = this.options.current();
-    return view?.record ?? { code: 'NO_CONTROL_RECORD', message: 'the control record cannot be read: NATS has no leader, or this agent has lost it' };
+    return (
+      view?.record ?? {
+        code: 'NO_CONTROL_RECORD',
+        message: 'the control record cannot be read: NATS has no leader, or this agent has lost it',
+      }
+    );
   }
 
   private switchoverProblem(record: ControlRecord): Refused | null {
     const { region, view } = this.options;
-    if (record.primary === region) return { code: 'ALREADY_PRIMARY', message: `${region} is the primary region already` };
+    if (record.primary === region)
+      return { code: 'ALREADY_PRIMARY', message: `${region} is the primary region already` };
     if (record.move !== null) {
-      return { code: 'MOVE_IN_PROGRESS', message: `${record.move.kind} ${record.move.id} to ${record.move.to} is under way` };
+      return {
+        code: 'MOVE_IN_PROGRESS',
+        message: `${record.move.kind} ${record.move.id} to ${record.move.to} is under way`,
+      };
     }
     const status = view.status(monotonicMs());
     const target = status.regions.find((candidate) => candidate.name === region);
     const primary = status.regions.find((candidate) => candidate.name === record.primary);
     if (primary?.writer === null || primary === undefined || record.holder === null) {
-      return { code: 'NO_WRITER', message: `${record.primary} has no writer to take over from; if it is lost, use a failover` };
+      return {
+        code: 'NO_WRITER',
+        message: `${record.primary} has no writer to take over from; if it is lost, use a failover`,
+      };
     }
     if (!this.options.position().following) {
       return { code: 'TARGET_NOT_READY', message: `${region} is not receiving from ${record.primary}` };
     }
     if (target === undefined || target.lagMs > moveLimits.switchoverLagMsMax) {
-      return { code: 'TARGET_BEHIND', message: `${region} is ${target?.lagMs ?? '?'} ms behind; a switchover begins at ${moveLimits.switchoverLagMsMax} ms or less` };
+      return {
+        code: 'TARGET_BEHIND',
+        message: `${region} is ${target?.lagMs ?? '?'} ms behind; a switchover begins at ${moveLimits.switchoverLagMsMax} ms or less`,
+      };
     }
     if (view.gateways(region, monotonicMs()).length === 0) {
       return { code: 'TARGET_NOT_READY', message: `${region} has no gateway that could become the writer` };
@@ -98,9 +114,18 @@ export class Moves {
     return null;
   }
 
-  private start(kind: Operation['kind'], record: ControlRecord, run: (operation: MutableOperation) => Promise<void>): Operation {
+  private start(
+    kind: Operation['kind'],
+    record: ControlRecord,
+    run: (operation: MutableOperation) => Promise<void>,
+  ): Operation {
     const { region, log } = this.options;
-    const operation = new MutableOperation(`${region}.${randomBytes(6).toString('hex')}`, kind, region, record.primary);
+    const operation = new MutableOperation(
+      `${region}.${randomBytes(6).toString('hex')}`,
+      kind,
+      region,
+      record.primary,
+    );
     this.operations.set(operation.id, operation);
     for (const id of this.operations.keys()) {
       if (this.operations.size <= moveLimits.operationsMax) break;
@@ -108,7 +133,9 @@ export class Moves {
     }
     log.info({ operation: operation.id, kind, from: record.primary, to: region }, 'move begins');
     run(operation)
-      .catch((error: unknown) => operation.fail('INTERNAL', error instanceof Error ? error.message : String(error)))
+      .catch((error: unknown) =>
+        operation.fail('INTERNAL', error instanceof Error ? error.message : String(error)),
+      )
       .finally(() => {
         const { state, error, result } = operation.snapshot();
         log.info({ operation: operation.id, kind, state, error, result }, 'move ends');
@@ -127,19 +154,32 @@ export class Moves {
     const since = begun.view.seq;
     const heldAtMs = monotonicMs();
     operation.phase('draining');
-    const drained = await this.until(since, deadline, (record) => record.move?.id !== operation.id || record.move.fork !== undefined);
-    if (drained === null) return this.abort(operation, `${operation.from} did not drain within ${moveLimits.switchoverMs} ms`);
+    const drained = await this.until(
+      since,
+      deadline,
+      (record) => record.move?.id !== operation.id || record.move.fork !== undefined,
+    );
+    if (drained === null)
+      return this.abort(operation, `${operation.from} did not drain within ${moveLimits.switchoverMs} ms`);
     if (drained.primary !== region) operation.phase('catching-up');
     const taken = await this.until(since, deadline, (record) => record.move?.id !== operation.id);
-    if (taken === null) return this.abort(operation, `${region} did not take over within ${moveLimits.switchoverMs} ms`);
-    if (taken.primary !== region) return operation.fail('ABORTED', 'the move was given up: the old primary continues');
+    if (taken === null)
+      return this.abort(operation, `${region} did not take over within ${moveLimits.switchoverMs} ms`);
+    if (taken.primary !== region)
+      return operation.fail('ABORTED', 'the move was given up: the old primary continues');
     operation.phase('promoting');
-    if (!(await this.writing(taken.epoch, deadline))) return operation.fail('TIMEOUT', `${region} is primary, but its gateway does not write yet`);
-    operation.done({ epoch: this.options.current()?.record.epoch ?? taken.epoch, pauseMs: Math.round(monotonicMs() - heldAtMs) });
+    if (!(await this.writing(taken.epoch, deadline)))
+      return operation.fail('TIMEOUT', `${region} is primary, but its gateway does not write yet`);
+    operation.done({
+      epoch: this.options.current()?.record.epoch ?? taken.epoch,
+      pauseMs: Math.round(monotonicMs() - heldAtMs),
+    });
   }
 
   private async abort(operation: MutableOperation, why: string): Promise<void> {
-    const aborted = await changeControl(this.options.store, ({ record }) => abortMove(record, { id: operation.id }));
+    const aborted = await changeControl(this.options.store, ({ record }) =>
+      abortMove(record, { id: operation.id }),
+    );
     operation.fail('TIMEOUT', `${why}; ${afterAbort(aborted)}`);
   }
 
@@ -164,9 +204,13 @@ export class Moves {
     if (begun.kind !== 'changed') return operation.fail(failureCode(begun), begun.reason);
     operation.phase('promoting');
     const taken = await this.until(begun.view.seq, deadline, (record) => record.move?.id !== operation.id);
-    if (taken !== null && taken.primary !== region) return operation.fail('ABORTED', `the move was given up: ${taken.primary} stays primary`);
+    if (taken !== null && taken.primary !== region)
+      return operation.fail('ABORTED', `the move was given up: ${taken.primary} stays primary`);
     if (taken === null || !(await this.writing(taken.epoch, deadline))) {
-      return operation.fail('TIMEOUT', `${operation.from} is deposed, and no gateway of ${region} writes yet; it goes on trying`);
+      return operation.fail(
+        'TIMEOUT',
+        `${operation.from} is deposed, and no gateway of ${region} writes yet; it goes on trying`,
+      );
     }
     const atRiskBytes = Math.max(0, primaryVdl - vdl);
     operation.done({
@@ -185,7 +229,11 @@ export class Moves {
       if (view === null) return { code: 'NO_CONTROL_RECORD', message: 'the control record cannot be read' };
       if (view.record.holder === null || challenger.mayChallenge(view.seq, monotonicMs())) return null;
       // Two renewals since we began: that writer is not lost, and deposing it by force would only lose data.
-      if (first !== null && view.seq > first.seq + 1 && view.record.holder.incarnation === first.record.holder?.incarnation) {
+      if (
+        first !== null &&
+        view.seq > first.seq + 1 &&
+        view.record.holder.incarnation === first.record.holder?.incarnation
+      ) {
         return {
           code: 'PRIMARY_ALIVE',
           message: `the writer of ${view.record.primary} renews its lease; use a switchover, or stop that region first`,
@@ -194,11 +242,18 @@ export class Moves {
       await pause();
     }
     const { ttlMs, marginMs } = defaultLeaseLimits;
-    return { code: 'TIMEOUT', message: `the lease did not lapse; it does ${ttlMs + marginMs} ms after its last renewal` };
+    return {
+      code: 'TIMEOUT',
+      message: `the lease did not lapse; it does ${ttlMs + marginMs} ms after its last renewal`,
+    };
   }
 
   /** @param since the revision of our own change: what this agent has seen may still be from before it. */
-  private async until(since: number, deadline: number, holds: (record: ControlRecord) => boolean): Promise<ControlRecord | null> {
+  private async until(
+    since: number,
+    deadline: number,
+    holds: (record: ControlRecord) => boolean,
+  ): Promise<ControlRecord | null> {
     while (monotonicMs() < deadline) {
       const view = this.options.current();
       if (view !== null && view.seq >= since && holds(view.record)) return view.record;
@@ -211,7 +266,12 @@ export class Moves {
   private async writing(since: Epoch, deadline: number): Promise<boolean> {
     const { view, region } = this.options;
     while (monotonicMs() < deadline) {
-      if (view.gateways(region, monotonicMs()).some((gateway) => gateway.phase === 'writing' && (gateway.epoch ?? 0) >= since)) return true;
+      if (
+        view
+          .gateways(region, monotonicMs())
+          .some((gateway) => gateway.phase === 'writing' && (gateway.epoch ?? 0) >= since)
+      )
+        return true;
       await pause();
     }
     return false;
@@ -257,7 +317,10 @@ class MutableOperation {
   }
 
   phase(name: string): void {
-    this.value = { ...this.value, phases: [...this.endedPhases(), { name, startedAtMs: Date.now(), endedAtMs: null }] };
+    this.value = {
+      ...this.value,
+      phases: [...this.endedPhases(), { name, startedAtMs: Date.now(), endedAtMs: null }],
+    };
   }
 
   done(result: NonNullable<Operation['result']>): void {

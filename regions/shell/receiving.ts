@@ -6,10 +6,10 @@ import { promisify } from 'node:util';
 import { zstdDecompress } from 'node:zlib';
 import { EpochTree, type Fork } from '../../storage/core/epoch-tree.ts';
 import { framePayload, type ReceivedFrame, splitFrames } from '../../storage/core/frame.ts';
-import { type Epoch, type Lsn, type RegionId, mainBranch } from '../../storage/core/ids.ts';
+import { type Epoch, type Lsn, mainBranch, type RegionId } from '../../storage/core/ids.ts';
 import { decodeRecords } from '../../storage/core/record.ts';
-import type { Offered } from '../../storage/shell/index.ts';
 import type { Recovered, RecoveryGoal } from '../../storage/core/recovery.ts';
+import type { Offered } from '../../storage/shell/index.ts';
 import {
   attributes,
   childContext,
@@ -161,7 +161,8 @@ export class Receiving {
     // The primary may have changed meanwhile, and a join of its path be under way.
     if (this.closed || state.kind !== 'joining' || state.head !== head) return;
     if (outcome === null || outcome.head !== head) {
-      if (outcome !== null) log.error({ epoch: head, found: outcome.head }, 'the nodes do not follow the path they were given');
+      if (outcome !== null)
+        log.error({ epoch: head, found: outcome.head }, 'the nodes do not follow the path they were given');
       this.step({ kind: 'joinFailed', head });
       return;
     }
@@ -191,7 +192,10 @@ export class Receiving {
   }
 
   private lose(reason: string): void {
-    this.options.log.warn({ reason, epoch: this.receiver.position.head }, 'stopped following: joins again when the primary is heard');
+    this.options.log.warn(
+      { reason, epoch: this.receiver.position.head },
+      'stopped following: joins again when the primary is heard',
+    );
     this.store?.close();
     this.store = null;
     this.step({ kind: 'lost' });
@@ -202,7 +206,8 @@ export class Receiving {
     const from = this.from;
     if (decoded.kind === 'malformed' || from === null) return;
     for (const record of decoded.records) {
-      if (record.kind !== 'commit' || record.trace === null || record.lsn <= this.receiver.position.vdl) continue;
+      if (record.kind !== 'commit' || record.trace === null || record.lsn <= this.receiver.position.vdl)
+        continue;
       if (this.waiting.length >= tracesWaitingMax) return;
       this.waiting.push({ lsn: record.lsn, commitTimeUs: record.commitTimeUs, trace: record.trace, from });
     }

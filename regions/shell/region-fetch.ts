@@ -3,7 +3,12 @@
  * is silent, does not know the path, or has nothing to give.
  */
 import type { NodeId } from '../../storage/core/ids.ts';
-import type { FetchedReply, FetchRequest, StorageReply, StorageRequest } from '../../storage/core/messages.ts';
+import type {
+  FetchedReply,
+  FetchRequest,
+  StorageReply,
+  StorageRequest,
+} from '../../storage/core/messages.ts';
 
 /** The part of a region client this needs. */
 export interface RegionNodes {

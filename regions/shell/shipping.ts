@@ -1,14 +1,14 @@
 /**
- * Drives one shipper per secondary, each with a NATS connection of its own: a server that stalls a publisher for a
- * frozen subscriber then stalls the shipping to that region alone.
+ * Drives one shipper per secondary, each with a NATS connection of its own (R1): a server that stalls a publisher for
+ * a frozen subscriber then stalls the shipping to that region alone.
  */
 import { promisify } from 'node:util';
 import { constants, zstdCompress } from 'node:zlib';
-import type { Logger } from '../../telemetry/index.ts';
-import { type ReceivedFrame, framePayload, splitFrames } from '../../storage/core/frame.ts';
 import type { Fork } from '../../storage/core/epoch-tree.ts';
+import { framePayload, type ReceivedFrame, splitFrames } from '../../storage/core/frame.ts';
 import { type Epoch, type Lsn, mainBranch, type RegionId } from '../../storage/core/ids.ts';
 import { decodeRecords } from '../../storage/core/record.ts';
+import type { Logger } from '../../telemetry/index.ts';
 import type { CommitMark } from '../core/commit-marks.ts';
 import { shippingLimits } from '../core/limits.ts';
 import { type ClockEcho, decodeAck, encodeShipped, type ShipAck, subjectsOf } from '../core/messages.ts';
@@ -93,7 +93,10 @@ class Lane {
     this.shipper = new Shipper(reign.head, reign.vdl);
     this.connection = options.connect(`ship-${to}`);
     this.log = new RegionFetch(options.region, index);
-    this.ticker = setInterval(() => this.carryOut(this.shipper.step({ kind: 'tick' }, monotonicMs())), tickMs);
+    this.ticker = setInterval(
+      () => this.carryOut(this.shipper.step({ kind: 'tick' }, monotonicMs())),
+      tickMs,
+    );
   }
 
   acked(ack: ShipAck): void {
@@ -132,13 +135,15 @@ class Lane {
       from,
       bytesMax: shippingLimits.messageBytes,
       waitMs: fetchWaitMs,
+      // R2: a secondary must never hold what the primary's recovery may not find.
       durableOnly: true,
       known: { head: this.reign.head, vdl: known },
     });
     if (this.closed) return;
     const split = reply === null ? null : splitFrames(reply.frames);
     if (reply === null || split === null || split.kind === 'bad') {
-      if (split?.kind === 'bad') this.options.log.error({ reason: split.reason }, 'a storage node sent frames that do not check');
+      if (split?.kind === 'bad')
+        this.options.log.error({ reason: split.reason }, 'a storage node sent frames that do not check');
       // The shipper's next tick asks again: a node that fails at once is not asked in a tight loop.
       this.carryOut(this.shipper.step({ kind: 'fetchFailed' }, monotonicMs()));
       return;
@@ -167,9 +172,20 @@ class Lane {
   private publish(start: Lsn, next: Lsn, vdl: Lsn, body: Packed): 'sent' | 'refused' {
     const { head, forks } = this.reign;
     const { from, cluster } = this.options;
-    const message = { from, head, forks, start, next, vdl, sentAtUs: wallUs(), echo: this.echo, frames: body.bytes };
+    const message = {
+      from,
+      head,
+      forks,
+      start,
+      next,
+      vdl,
+      sentAtUs: wallUs(),
+      echo: this.echo,
+      frames: body.bytes,
+    };
     const outcome = this.connection.publish(subjectsOf(cluster).ship(this.to), encodeShipped(message, body));
-    if (outcome === 'too-large') this.options.log.error({ bytes: body.bytes.length }, 'the NATS server refuses messages of this size');
+    if (outcome === 'too-large')
+      this.options.log.error({ bytes: body.bytes.length }, 'the NATS server refuses messages of this size');
     return outcome === 'sent' ? 'sent' : 'refused';
   }
 }

@@ -4,7 +4,8 @@
  * any message may be lost, repeated or late.
  */
 import assert from 'node:assert/strict';
-import { commonPoint, EpochTree, endOfTime, type Fork } from './epoch-tree.ts';
+import { EpochTree, endOfTime, type Fork } from './epoch-tree.ts';
+import { FetchWaiters } from './fetch-waiters.ts';
 import { framePayload, type ReceivedFrame, splitFrames } from './frame.ts';
 import {
   type BranchName,
@@ -12,8 +13,6 @@ import {
   genesisEpoch,
   type Lsn,
   maxLsn,
-  minLsn,
-  type PageNo,
   type PgId,
   pgId,
   unreachable,
@@ -28,79 +27,13 @@ import type {
   RefusalCode,
   StorageReply,
   StorageRequest,
-  SurveyFrame,
   SurveyRequest,
 } from './messages.ts';
-import { type RecordSpan, spansOf } from './record.ts';
+import type { Caller, NodeEffect, NodeEvent, NodeState } from './node-events.ts';
+import { lastCplOf, type RecordSpan, spansOf } from './record.ts';
+import { RepairWatch } from './repair-watch.ts';
 import { type FramePosition, type HeldFrame, Segment } from './segment.ts';
-
-/** What a node must remember beside its frames. Replaced as a whole, and never goes backwards. */
-export interface NodeState {
-  readonly sealed: Epoch;
-  readonly forks: readonly Fork[];
-  /** False on a node that started empty beside peers that were not, until it has caught up once. */
-  readonly hydrated: boolean;
-  /** A hint that bounds the work of recovery; may be older than the truth. */
-  readonly durable: DurablePoint;
-}
-
-export const emptyNodeState: NodeState = {
-  sealed: genesisEpoch,
-  forks: [],
-  hydrated: false,
-  durable: { head: genesisEpoch, vdl: zeroLsn },
-};
-
-/** Names one request until it is answered; only the shell knows the peer behind it. */
-export type Caller = number;
-
-export type NodeEvent =
-  | { readonly kind: 'request'; readonly caller: Caller | null; readonly request: StorageRequest }
-  | { readonly kind: 'persisted'; readonly ticket: number; readonly positions: readonly FramePosition[] }
-  | {
-      readonly kind: 'persistFailed';
-      readonly ticket: number;
-      readonly code: RefusalCode;
-      readonly reason: string;
-    }
-  | { readonly kind: 'statePersisted'; readonly ticket: number }
-  | { readonly kind: 'repaired'; readonly frames: Uint8Array; readonly forks: readonly Fork[] }
-  | { readonly kind: 'repairFailed' }
-  | { readonly kind: 'callerGone'; readonly caller: Caller }
-  | { readonly kind: 'tick' };
-
-export type NodeEffect =
-  | { readonly kind: 'persistFrames'; readonly ticket: number; readonly frames: readonly ReceivedFrame[] }
-  | { readonly kind: 'persistState'; readonly ticket: number; readonly state: NodeState }
-  | { readonly kind: 'reply'; readonly caller: Caller; readonly reply: StorageReply }
-  /** Answer a fetch with the bytes of these frames. */
-  | { readonly kind: 'replyFrames'; readonly caller: Caller; readonly answer: FetchAnswer }
-  /** Answer a page read; the node is complete for it. */
-  | {
-      readonly kind: 'replyPages';
-      readonly caller: Caller;
-      readonly head: Epoch;
-      readonly readPoint: Lsn;
-      readonly pages: readonly PageNo[];
-    }
-  /** These frames are persisted and may be indexed by page; `spans` are the records of each. */
-  | {
-      readonly kind: 'held';
-      readonly frames: readonly HeldFrame[];
-      readonly spans: readonly (readonly RecordSpan[])[];
-    }
-  /** A fork below what is already folded: page images above it are of no use on the new path. */
-  | { readonly kind: 'forked'; readonly fork: Fork }
-  /** Ask a peer for frames along `head` from `from`. */
-  | { readonly kind: 'repair'; readonly head: Epoch; readonly from: Lsn; readonly durable: DurablePoint };
-
-export interface FetchAnswer {
-  readonly head: Epoch;
-  readonly vdl: Lsn;
-  readonly next: Lsn;
-  readonly forks: readonly Fork[];
-  readonly frames: readonly HeldFrame[];
-}
+import { durableOn, surveyOf } from './survey.ts';
 
 interface PendingAppend {
   readonly ticket: number;
@@ -111,12 +44,6 @@ interface PendingAppend {
     readonly request: AppendRequest;
     readonly pgs: readonly PgId[];
   }[];
-}
-
-interface Waiter {
-  readonly caller: Caller;
-  readonly request: FetchRequest;
-  readonly deadlineMs: number;
 }
 
 export class StorageNode {
@@ -135,12 +62,8 @@ export class StorageNode {
     number,
     readonly { readonly caller: Caller; readonly reply: () => StorageReply }[]
   >();
-  private waiters: Waiter[] = [];
-  private behindSinceMs: number | null = null;
-  private behindAt: Lsn = zeroLsn;
-  private repairing = false;
-  /** A repair has begun and runs, fetch after fetch, until the node is level. */
-  private catchingUp = false;
+  private readonly waiters = new FetchWaiters();
+  private readonly repairs = new RepairWatch();
   private hintSavedAtMs = 0;
   private hintSaved: DurablePoint;
   private effects: NodeEffect[] = [];
@@ -203,10 +126,10 @@ export class StorageNode {
         this.repaired(event.frames, event.forks);
         break;
       case 'repairFailed':
-        this.repairing = false;
+        this.repairs.ended();
         break;
       case 'callerGone':
-        this.waiters = this.waiters.filter((waiter) => waiter.caller !== event.caller);
+        this.waiters.forget(event.caller);
         break;
       case 'tick':
         this.tick(nowMs);
@@ -324,7 +247,7 @@ export class StorageNode {
     else if (head === told.head) this.lowWaterLsn = maxLsn(this.lowWaterLsn, request.lowWater);
     if (!newer) return;
     // The first word of a new head may know less than what its path already had durable here.
-    this.durablePoint = { head, vdl: maxLsn(vdl, this.durableOn(head)) };
+    this.durablePoint = { head, vdl: maxLsn(vdl, durableOn(this.tree, this.durablePoint, head)) };
     this.hydrate();
     this.answerWaiters(nowMs);
   }
@@ -486,35 +409,7 @@ export class StorageNode {
       return;
     }
     // Frames still on their way to the disk may stay out: since the seal they can no longer be acknowledged (S2).
-    this.replyAfterState(caller, () => this.surveyed(request.head));
-  }
-
-  private surveyed(head: Epoch): StorageReply {
-    const vdl = this.durableOn(head);
-    const chain: SurveyFrame[] = [];
-    for (const step of this.tree.path(head)) {
-      if (step.until <= vdl) continue;
-      for (const frame of this.segment.framesAbove(step.epoch, vdl)) {
-        if (frame.base >= step.until) break;
-        // Where the path leaves an epoch is a consistency point by itself: forks are made at VDLs.
-        const cpl = frame.lastCpl === null ? -1 : frame.lastCpl;
-        chain.push([frame.base, minLsn(frame.end, step.until), frame.pg, Math.min(cpl, step.until)]);
-      }
-    }
-    return {
-      kind: 'surveyed',
-      volumeEnd: this.segment.volumeEnd(head),
-      scls: this.segment.scls(head),
-      vdl,
-      chain,
-    };
-  }
-
-  /** What this node was told is durable, as far as it lies on the path to `head`. */
-  private durableOn(head: Epoch): Lsn {
-    const { head: told, vdl } = this.durablePoint;
-    if (told === head) return vdl;
-    return this.tree.has(told) ? commonPoint(this.tree, { head: told, lsn: vdl }, head) : zeroLsn;
+    this.replyAfterState(caller, () => surveyOf(this.tree, this.segment, this.durablePoint, request.head));
   }
 
   private fetch(caller: Caller | null, request: FetchRequest, nowMs: number): void {
@@ -524,17 +419,14 @@ export class StorageNode {
       return;
     }
     if (this.answerFetch(caller, request, request.waitMs === 0)) return;
-    if (this.waiters.length >= nodeLimits.fetchWaitersMax) {
-      this.refuse(caller, 'OVERLOADED', `${nodeLimits.fetchWaitersMax} fetches wait here already`);
-      return;
-    }
-    this.waiters.push({ caller, request, deadlineMs: nowMs + request.waitMs });
+    if (this.waiters.add(caller, request, nowMs)) return;
+    this.refuse(caller, 'OVERLOADED', `${nodeLimits.fetchWaitersMax} fetches wait here already`);
   }
 
   /** @returns false when there is no news and `force` is not set. */
   private answerFetch(caller: Caller, request: FetchRequest, force: boolean): boolean {
     const head = request.head ?? this.head;
-    const vdl = this.durableOn(head);
+    const vdl = durableOn(this.tree, this.durablePoint, head);
     const limit = request.durableOnly ? vdl : endOfTime;
     const { frames, end } = this.segment.run(head, request.from, request.bytesMax, limit);
     const news = frames.length > 0 || head !== request.known.head || vdl > request.known.vdl;
@@ -545,10 +437,7 @@ export class StorageNode {
   }
 
   private answerWaiters(nowMs: number): void {
-    if (this.waiters.length === 0) return;
-    this.waiters = this.waiters.filter(
-      (waiter) => !this.answerFetch(waiter.caller, waiter.request, nowMs >= waiter.deadlineMs),
-    );
+    this.waiters.serve(nowMs, (caller, request, overdue) => this.answerFetch(caller, request, overdue));
   }
 
   private readPages(caller: Caller | null, request: ReadPagesRequest): void {
@@ -571,7 +460,7 @@ export class StorageNode {
   }
 
   private repaired(frames: Uint8Array, forks: readonly Fork[]): void {
-    this.repairing = false;
+    this.repairs.ended();
     if (this.addForks(forks) !== null) return;
     const split = splitFrames(frames);
     if (split.kind === 'bad') return;
@@ -584,23 +473,9 @@ export class StorageNode {
     this.saveHint(nowMs);
     const { head, vdl } = this.durablePoint;
     const end = this.segment.volumeEnd(head);
-    if (end >= vdl) {
-      this.behindSinceMs = null;
-      this.catchingUp = false;
-      this.hydrate();
-      return;
-    }
-    // A node that is merely slow moves on by itself; only one that stands still before a hole asks its peers.
-    if (this.behindSinceMs === null || end > this.behindAt) {
-      this.behindSinceMs = nowMs;
-      this.behindAt = end;
-      if (!this.catchingUp) return;
-    }
-    if (this.repairing) return;
-    if (!this.catchingUp && nowMs - this.behindSinceMs < nodeLimits.repairAfterMs) return;
-    this.catchingUp = true;
-    this.repairing = true;
-    this.effects.push({ kind: 'repair', head, from: end, durable: this.durablePoint });
+    if (this.repairs.due(end, vdl, nowMs))
+      this.effects.push({ kind: 'repair', head, from: end, durable: this.durablePoint });
+    if (end >= vdl) this.hydrate();
   }
 
   /** S6: a node that came back empty is a witness again once it holds everything its region's writer calls durable. */
@@ -619,8 +494,4 @@ export class StorageNode {
     this.hintSaved = this.durablePoint;
     this.persistState([]);
   }
-}
-
-function lastCplOf(spans: readonly RecordSpan[]): Lsn | null {
-  return spans.findLast((span) => span.kind === 'commit')?.lsn ?? null;
 }

@@ -334,6 +334,11 @@ export function spansOf(payload: Uint8Array, base: Lsn): readonly RecordSpan[] |
   return spans;
 }
 
+/** LSN of the last commit among the spans; null when there is none. */
+export function lastCplOf(spans: readonly RecordSpan[]): Lsn | null {
+  return spans.findLast((span) => span.kind === 'commit')?.lsn ?? null;
+}
+
 function kindOf(type: number): RedoRecord['kind'] | null {
   if (type === recordType.pageDelta) return 'pageDelta';
   if (type === recordType.pageImage) return 'pageImage';

@@ -43,11 +43,15 @@ describe('clock offset', () => {
   test('is never further off than it says', () => {
     const way = fc.integer({ min: 0, max: 300_000 });
     fc.assert(
-      fc.property(fc.integer({ min: -1e9, max: 1e9 }), fc.array(fc.tuple(way, way), { minLength: 1 }), (ahead, ways) => {
-        const offset = new ClockOffset();
-        for (const [there, back] of ways) offset.add(exchange(ahead, there, back));
-        expect(Math.abs(offset.offsetUs - ahead)).toBeLessThanOrEqual(offset.uncertaintyUs);
-      }),
+      fc.property(
+        fc.integer({ min: -1e9, max: 1e9 }),
+        fc.array(fc.tuple(way, way), { minLength: 1 }),
+        (ahead, ways) => {
+          const offset = new ClockOffset();
+          for (const [there, back] of ways) offset.add(exchange(ahead, there, back));
+          expect(Math.abs(offset.offsetUs - ahead)).toBeLessThanOrEqual(offset.uncertaintyUs);
+        },
+      ),
     );
   });
 });

@@ -1,11 +1,20 @@
 import { describe, expect, test } from 'vitest';
 import { shippingLimits } from '../../regions/core/limits.ts';
-import { LossCollector, type LossReport, lossReportSchema, mergeLosses } from '../../regions/core/loss-report.ts';
+import {
+  LossCollector,
+  type LossReport,
+  lossReportSchema,
+  mergeLosses,
+} from '../../regions/core/loss-report.ts';
 import { encodeFrame, type ReceivedFrame, splitFrames } from '../../storage/core/frame.ts';
 import { epoch, type Lsn, lsn, pgId, regionId } from '../../storage/core/ids.ts';
 import { type Commit, encodeMtr } from '../../storage/core/record.ts';
 
-const commit = (commitTimeUs: number, trace: Uint8Array | null = null): Commit => ({ kind: 'commit', commitTimeUs, trace });
+const commit = (commitTimeUs: number, trace: Uint8Array | null = null): Commit => ({
+  kind: 'commit',
+  commitTimeUs,
+  trace,
+});
 /** An untraced commit record encodes to this many bytes. */
 const commitBytes = encodeMtr([], commit(0), 1 << 20).byteLength;
 
@@ -24,7 +33,13 @@ describe('loss collector', () => {
     const collector = new LossCollector({ from: lsn(100), to: lsn(1_000) });
     collector.add(frameOf(lsn(100), [commit(7), commit(9, trace)]));
     const report = collector.report(about);
-    expect(report).toMatchObject({ count: 2, firstCommitTimeUs: 7, lastCommitTimeUs: 9, lostBytes: 900, truncated: false });
+    expect(report).toMatchObject({
+      count: 2,
+      firstCommitTimeUs: 7,
+      lastCommitTimeUs: 9,
+      lostBytes: 900,
+      truncated: false,
+    });
     expect(report.commits).toEqual([
       { lsn: 100 + commitBytes, commitTimeUs: 7, traceId: null },
       { lsn: 100 + 2 * commitBytes + 25, commitTimeUs: 9, traceId: 'ab'.repeat(16) },
@@ -51,15 +66,27 @@ describe('loss collector', () => {
     const frames = shippingLimits.lossCommitsMax / perFrame + 1;
     for (let at = 0; at < frames; at++) {
       const base = at * perFrame * commitBytes;
-      collector.add(frameOf(lsn(base), Array.from({ length: perFrame }, (_, index) => commit(at * perFrame + index))));
+      collector.add(
+        frameOf(
+          lsn(base),
+          Array.from({ length: perFrame }, (_, index) => commit(at * perFrame + index)),
+        ),
+      );
     }
     const report = collector.report(about);
     expect(report.commits.length).toBe(shippingLimits.lossCommitsMax);
-    expect(report).toMatchObject({ count: frames * perFrame, truncated: true, lastCommitTimeUs: frames * perFrame - 1 });
+    expect(report).toMatchObject({
+      count: frames * perFrame,
+      truncated: true,
+      lastCommitTimeUs: frames * perFrame - 1,
+    });
   });
 
   test('of a range without commits reports none', () => {
-    expect(new LossCollector({ from: lsn(5), to: lsn(9) }).report(about)).toMatchObject({ count: 0, firstCommitTimeUs: null });
+    expect(new LossCollector({ from: lsn(5), to: lsn(9) }).report(about)).toMatchObject({
+      count: 0,
+      firstCommitTimeUs: null,
+    });
   });
 });
 
@@ -77,6 +104,7 @@ describe('merged losses', () => {
     lastCommitTimeUs: lsns.at(-1) ?? null,
     truncated: false,
     commits: lsns.map((at) => ({ lsn: at, commitTimeUs: at, traceId: null })),
+    foundAtMs: 1,
   });
 
   test('hold a commit once that two regions lost', () => {
@@ -90,7 +118,14 @@ describe('merged losses', () => {
 
   test('cover everything that any region lost, in range, times and count alike', () => {
     const [merged] = mergeLosses([report('a', 3, [10, 20]), report('b', 3, [30, 40, 50])]);
-    expect(merged).toMatchObject({ count: 5, fromLsn: 9, toLsn: 50, lostBytes: 41, firstCommitTimeUs: 10, lastCommitTimeUs: 50 });
+    expect(merged).toMatchObject({
+      count: 5,
+      fromLsn: 9,
+      toLsn: 50,
+      lostBytes: 41,
+      firstCommitTimeUs: 10,
+      lastCommitTimeUs: 50,
+    });
     expect(merged?.commits.map((each) => each.lsn)).toEqual([10, 20, 30, 40, 50]);
   });
 

@@ -1,6 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { decodeAck, decodeShipped, encodeAck, encodeShipped, type ShipAck, type Shipped, subjectsOf } from '../../regions/core/messages.ts';
+import {
+  decodeAck,
+  decodeShipped,
+  encodeAck,
+  encodeShipped,
+  type ShipAck,
+  type Shipped,
+  subjectsOf,
+} from '../../regions/core/messages.ts';
 import { epoch, lsn, mainBranch, regionId } from '../../storage/core/ids.ts';
 
 const region = regionId('us-east-1');
@@ -27,13 +35,20 @@ const ack: ShipAck = {
   gap: true,
   ackSentAtUs: 1_700_000_000_000_001,
 };
-const encode = (of: Shipped, compressed = false): Uint8Array => encodeShipped(of, { bytes: of.frames, compressed });
+const encode = (of: Shipped, compressed = false): Uint8Array =>
+  encodeShipped(of, { bytes: of.frames, compressed });
 
 describe('messages between regions', () => {
   test('a shipped message comes back as it was', () => {
-    expect(decodeShipped(encode(message, true))).toEqual({ kind: 'ok', value: { ...message, compressed: true } });
+    expect(decodeShipped(encode(message, true))).toEqual({
+      kind: 'ok',
+      value: { ...message, compressed: true },
+    });
     const heartbeat = { ...message, next: message.start, echo: null, frames: new Uint8Array(0) };
-    expect(decodeShipped(encode(heartbeat))).toEqual({ kind: 'ok', value: { ...heartbeat, compressed: false } });
+    expect(decodeShipped(encode(heartbeat))).toEqual({
+      kind: 'ok',
+      value: { ...heartbeat, compressed: false },
+    });
   });
 
   test('an acknowledgement comes back as it was', () => {
@@ -44,7 +59,10 @@ describe('messages between regions', () => {
     const bytes = encode(message);
     const buffer = new Uint8Array(bytes.length + 20).fill(0x7b);
     buffer.set(bytes, 9);
-    expect(decodeShipped(buffer.subarray(9, 9 + bytes.length))).toMatchObject({ kind: 'ok', value: { frames: message.frames } });
+    expect(decodeShipped(buffer.subarray(9, 9 + bytes.length))).toMatchObject({
+      kind: 'ok',
+      value: { frames: message.frames },
+    });
   });
 
   test('version 1 on the wire is these bytes', () => {
@@ -52,7 +70,11 @@ describe('messages between regions', () => {
       '{"v":1,"from":"us-east-1","head":3,"forks":[{"epoch":1,"branch":"main","parent":0,"forkLsn":0},' +
       '{"epoch":3,"branch":"main","parent":1,"forkLsn":40}],"start":50,"next":53,"vdl":60,"sentAtUs":1700000000000000,' +
       '"echo":{"ackSentAtUs":5,"ackReceivedAtUs":7},"compressed":false}';
-    const golden = Buffer.concat([Buffer.from([header.length & 0xff, header.length >> 8, 0, 0]), Buffer.from(header), Buffer.of(1, 2, 3)]);
+    const golden = Buffer.concat([
+      Buffer.from([header.length & 0xff, header.length >> 8, 0, 0]),
+      Buffer.from(header),
+      Buffer.of(1, 2, 3),
+    ]);
     expect(Buffer.from(encode(message)).equals(golden)).toBe(true);
     expect(Buffer.from(encodeAck(ack)).toString()).toBe(
       '{"v":1,"region":"us-east-1","head":3,"received":53,"vcl":50,"vdl":40,"gap":true,"ackSentAtUs":1700000000000001}',
@@ -89,16 +111,25 @@ describe('messages between regions', () => {
         const damaged = bytes.slice();
         damaged[at] = value;
         expect(['ok', 'malformed']).toContain(decodeShipped(damaged).kind);
-        if (at < bytes.length - message.frames.length) expect(decodeShipped(bytes.subarray(0, at)).kind).toBe('malformed');
+        if (at < bytes.length - message.frames.length)
+          expect(decodeShipped(bytes.subarray(0, at)).kind).toBe('malformed');
       }),
     );
   });
 
   test('every purpose has a subject of its own within the cluster', () => {
     const subjects = subjectsOf('c1');
-    const all = [subjects.ship(region), subjects.ack(region), subjects.report(region), subjects.agent(region), subjects.sql(region)];
+    const all = [
+      subjects.ship(region),
+      subjects.ack(region),
+      subjects.report(region),
+      subjects.agent(region),
+      subjects.sql(region),
+    ];
     expect(new Set(all).size).toBe(all.length);
-    expect(all.every((subject) => subject.startsWith('sextant.c1.') && subject.endsWith('.us-east-1'))).toBe(true);
+    expect(all.every((subject) => subject.startsWith('sextant.c1.') && subject.endsWith('.us-east-1'))).toBe(
+      true,
+    );
     expect(subjects.allReports).toBe('sextant.c1.report.*');
   });
 });

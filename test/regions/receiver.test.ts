@@ -5,7 +5,9 @@ import { Receiver, type ReceiverEvent } from '../../regions/core/receiver.ts';
 import { type Epoch, epoch, lsn, mainBranch, regionId } from '../../storage/core/ids.ts';
 
 const primary = regionId('us-east-1');
-const pathTo = (head: number) => [{ epoch: epoch(head), branch: mainBranch, parent: epoch(0), forkLsn: lsn(0) }];
+const pathTo = (head: number) => [
+  { epoch: epoch(head), branch: mainBranch, parent: epoch(0), forkLsn: lsn(0) },
+];
 const shipped = (head: number, start: number, next: number, from = primary): ReceiverEvent => {
   const message: Shipped = {
     from,
@@ -130,7 +132,9 @@ describe('receiver', () => {
     expect(receiver.step({ kind: 'tick' }, heartbeatMs - 1)).toEqual([]);
     expect(receiver.step({ kind: 'tick' }, heartbeatMs)).toEqual([{ kind: 'ack', to: primary, gap: false }]);
     expect(receiver.step({ kind: 'tick' }, 2 * heartbeatMs - 1)).toEqual([]);
-    expect(receiver.step({ kind: 'tick' }, 2 * heartbeatMs)).toEqual([{ kind: 'ack', to: primary, gap: false }]);
+    expect(receiver.step({ kind: 'tick' }, 2 * heartbeatMs)).toEqual([
+      { kind: 'ack', to: primary, gap: false },
+    ]);
     receiver.step({ kind: 'lost' }, 2 * heartbeatMs);
     expect(receiver.step({ kind: 'tick' }, 9 * heartbeatMs)).toEqual([]);
   });

@@ -7,7 +7,12 @@ import { epoch, lsn, regionId } from '../../storage/core/ids.ts';
 const { windowBytes, messageBytes, heartbeatMs, resendAfterMs, offlineAfterMs } = shippingLimits;
 const head = epoch(3);
 
-type AckFields = { readonly head?: number; readonly vcl?: number; readonly vdl?: number; readonly gap?: boolean };
+type AckFields = {
+  readonly head?: number;
+  readonly vcl?: number;
+  readonly vdl?: number;
+  readonly gap?: boolean;
+};
 function ack(received: number, fields: AckFields = {}): ShipperEvent {
   const { vcl = received, vdl = vcl, gap = false } = fields;
   return {
@@ -24,7 +29,12 @@ function ack(received: number, fields: AckFields = {}): ShipperEvent {
   };
 }
 /** The log answers a fetch; `commits` are `[lsn, commitTimeUs]`. */
-function fetched(from: number, next: number, vdl = next, commits: readonly (readonly [number, number])[] = []): ShipperEvent {
+function fetched(
+  from: number,
+  next: number,
+  vdl = next,
+  commits: readonly (readonly [number, number])[] = [],
+): ShipperEvent {
   return {
     kind: 'fetched',
     from: lsn(from),
@@ -36,7 +46,11 @@ function fetched(from: number, next: number, vdl = next, commits: readonly (read
 }
 const tick: ShipperEvent = { kind: 'tick' };
 const kinds = (effects: readonly ShipperEffect[]): readonly string[] => effects.map((effect) => effect.kind);
-const fetchFrom = (from: number, known: number): ShipperEffect => ({ kind: 'fetch', from: lsn(from), known: lsn(known) });
+const fetchFrom = (from: number, known: number): ShipperEffect => ({
+  kind: 'fetch',
+  from: lsn(from),
+  known: lsn(known),
+});
 
 /** A shipper whose secondary has joined at `at` and asked for more. */
 function joined(at: number, vdl = at, nowMs = 0): Shipper {
@@ -89,17 +103,26 @@ describe('shipper', () => {
     shipper.step(fetched(200, 300), 3);
     expect(shipper.step(ack(100, { gap: true }), 50)).toEqual([fetchFrom(100, 300)]);
     expect(shipper.step(fetched(300, 400), 51)).toEqual([]);
-    expect(shipper.step(fetched(100, 400), 52)).toMatchObject([{ kind: 'ship', start: 100, next: 400 }, { kind: 'fetch' }]);
+    expect(shipper.step(fetched(100, 400), 52)).toMatchObject([
+      { kind: 'ship', start: 100, next: 400 },
+      { kind: 'fetch' },
+    ]);
     expect(shipper.step(ack(100, { gap: true }), 53)).toEqual([]);
     expect(shipper.step(ack(100, { gap: true }), 54)).toEqual([]);
-    expect(shipper.step(fetched(400, 500), 55)).toMatchObject([{ kind: 'ship', start: 400 }, { kind: 'fetch' }]);
+    expect(shipper.step(fetched(400, 500), 55)).toMatchObject([
+      { kind: 'ship', start: 400 },
+      { kind: 'fetch' },
+    ]);
   });
 
   test('the first acknowledgement counts as a gap too: its repetition starts nothing again', () => {
     const shipper = joined(0);
     shipper.step(fetched(0, 100), 1);
     shipper.step(ack(0, { gap: true }), 2);
-    expect(shipper.step(fetched(100, 200), 3)).toMatchObject([{ kind: 'ship', start: 100 }, { kind: 'fetch' }]);
+    expect(shipper.step(fetched(100, 200), 3)).toMatchObject([
+      { kind: 'ship', start: 100 },
+      { kind: 'fetch' },
+    ]);
   });
 
   test('a gap that is still there after a heartbeat period is filled again', () => {
@@ -113,8 +136,14 @@ describe('shipper', () => {
     const shipper = joined(0);
     shipper.step(fetched(0, 100), 1);
     expect(shipper.step(ack(0, { gap: true }), 300)).toEqual([fetchFrom(0, 100)]);
-    expect(shipper.step(fetched(0, 100), 301)).toMatchObject([{ kind: 'ship', start: 0, next: 100 }, fetchFrom(100, 100)]);
-    expect(shipper.step(fetched(100, 150), 302)).toMatchObject([{ kind: 'ship', start: 100, next: 150 }, { kind: 'fetch' }]);
+    expect(shipper.step(fetched(0, 100), 301)).toMatchObject([
+      { kind: 'ship', start: 0, next: 100 },
+      fetchFrom(100, 100),
+    ]);
+    expect(shipper.step(fetched(100, 150), 302)).toMatchObject([
+      { kind: 'ship', start: 100, next: 150 },
+      { kind: 'fetch' },
+    ]);
     expect(shipper.step(fetched(100, 150), 303)).toEqual([]);
   });
 
@@ -179,7 +208,11 @@ describe('shipper', () => {
 
   test('R8: never is more on its way than the window, whatever happens in whatever order', () => {
     const event = fc.oneof(
-      fc.record({ kind: fc.constant('ack' as const), share: fc.double({ min: 0, max: 1, noNaN: true }), gap: fc.boolean() }),
+      fc.record({
+        kind: fc.constant('ack' as const),
+        share: fc.double({ min: 0, max: 1, noNaN: true }),
+        gap: fc.boolean(),
+      }),
       fc.record({ kind: fc.constant('fetched' as const), bytes: fc.integer({ min: 0, max: messageBytes }) }),
       fc.constantFrom({ kind: 'failed' as const }, { kind: 'refused' as const }, { kind: 'tick' as const }),
     );
@@ -232,7 +265,10 @@ describe('lag of a secondary', () => {
 
   test('is the age of the oldest commit it has not made durable, and rises while it stalls', () => {
     const shipper = joined(0);
-    const commits = [[50, atUs(1_000)], [100, atUs(1_400)]] as const;
+    const commits = [
+      [50, atUs(1_000)],
+      [100, atUs(1_400)],
+    ] as const;
     shipper.step(fetched(0, 100, 100, commits), 1);
     expect(shipper.lag(2, atUs(1_500))).toMatchObject({ lagBytes: 100, lagMs: 500 });
     shipper.step(ack(100, { vcl: 50 }), 3);
@@ -245,7 +281,11 @@ describe('lag of a secondary', () => {
     shipper.step(fetched(0, messageBytes, messageBytes, [[messageBytes, atUs(0)]]), 0);
     shipper.step({ kind: 'durable', vdl: lsn(40 * windowBytes) }, 900);
     expect(shipper.lag(900, atUs(900))).toMatchObject({ lagBytes: 40 * windowBytes, lagMs: 900 });
-    expect(shipper.step(tick, 900)).toContainEqual({ kind: 'heartbeat', start: messageBytes, vdl: 40 * windowBytes });
+    expect(shipper.step(tick, 900)).toContainEqual({
+      kind: 'heartbeat',
+      start: messageBytes,
+      vdl: 40 * windowBytes,
+    });
   });
 
   test('of one that never spoke is everything, for as long as it is known to be behind', () => {

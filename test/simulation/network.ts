@@ -68,6 +68,8 @@ type InFlight<M> = { readonly message: M; readonly measured: Measure; readonly a
 
 /** One direction of a connection. */
 type Half<M> = {
+  /** The chance of this direction, shared by all connections between the two. */
+  readonly chance: Prng;
   readonly from: Address;
   readonly to: Address;
   readonly receiver: Endpoint<M>;
@@ -252,6 +254,7 @@ export class Network<M> {
     this.nextConnection += 1;
     const { from, to } = dial;
     const half = (sender: Address, receiving: Address, receiver: Endpoint<M>): Half<M> => ({
+      chance: this.stream(sender, receiving),
       from: sender,
       to: receiving,
       receiver,
@@ -273,7 +276,7 @@ export class Network<M> {
   }
 
   private sendInOrder(connection: Connection<M>, half: Half<M>, message: M, measured: Measure): void {
-    const latencyUs = this.topology.latencyUs(half.from, half.to, this.stream(half.from, half.to));
+    const latencyUs = this.topology.latencyUs(half.from, half.to, half.chance);
     half.lineFreeUs = Math.max(half.lineFreeUs, this.world.nowUs) + this.lineUs(measured.bytes);
     const previousUs = half.queue.at(-1)?.arrivesUs ?? 0;
     const arrivesUs = Math.max(previousUs, half.lineFreeUs + latencyUs);
@@ -305,7 +308,7 @@ export class Network<M> {
   }
 
   private sendDatagram(connection: Connection<M>, half: Half<M>, message: M, measured: Measure): void {
-    const prng = this.stream(half.from, half.to);
+    const prng = half.chance;
     const copies = prng.perMille(this.options.duplicatePerMille) ? 2 : 1;
     for (let copy = 0; copy < copies; copy += 1) {
       const arrivesUs = this.world.nowUs + this.topology.latencyUs(half.from, half.to, prng);
@@ -373,7 +376,7 @@ export class Network<M> {
         if (!connection.open || !half.stalled || this.topology.blockage(half.from, half.to) !== 'open')
           continue;
         half.stalled = false;
-        const latencyUs = this.topology.latencyUs(half.from, half.to, this.stream(half.from, half.to));
+        const latencyUs = this.topology.latencyUs(half.from, half.to, half.chance);
         this.pump(connection, half, this.world.nowUs + latencyUs);
       }
     }

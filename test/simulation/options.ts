@@ -2,6 +2,7 @@
  * What kind of run a seed makes: sizes, delays, and which faults exist at all. In a swarm each run leaves out most kinds
  * of fault, because a run with all of them at once never gets deep into any one of them.
  */
+import { defaultLeaseLimits, type LeaseLimits } from '../../regions/core/lease.ts';
 import type { ClockOptions } from './clock.ts';
 import type { DiskOptions } from './disk.ts';
 import type { NetworkOptions } from './network.ts';
@@ -51,6 +52,14 @@ export type FaultBounds = {
   readonly regionsOutMax: number;
 };
 
+/** What each region's client does. */
+export type WorkloadOptions = {
+  /** Writes it may have open at a time. */
+  readonly openMax: number;
+  /** Mean pause between two. */
+  readonly pauseUs: number;
+};
+
 export type SimulationOptions = {
   readonly seed: number;
   readonly profile: ProfileName;
@@ -65,6 +74,8 @@ export type SimulationOptions = {
   readonly clock: ClockOptions;
   readonly faults: readonly FaultPlan[];
   readonly bounds: FaultBounds;
+  readonly lease: LeaseLimits;
+  readonly workload: WorkloadOptions;
   /** Region loss: does the lost region come back in the healing phase? */
   readonly lostRegionReturns: boolean;
 };
@@ -95,6 +106,9 @@ const usual: Readonly<Record<FaultKind, { readonly gapUs: Range; readonly lastsU
   'nats-break': { gapUs: span(500 * ms, 5 * seconds), lastsUs: span(ms, ms) },
   'nats-crash': { gapUs: span(5 * seconds, 20 * seconds), lastsUs: span(200 * ms, 6 * seconds) },
 };
+
+/** A third of the usual one in time, so that a short run sees leases lapse and be taken. */
+const shortLease: LeaseLimits = { renewMs: 3_000, ttlMs: 9_000, marginMs: 1_000, retryMs: 300, attemptMs: 1_500 };
 
 /** Kinds that a profile always has, and kinds that each seed has or has not. */
 const kindsOf: Readonly<
@@ -130,7 +144,7 @@ export function drawOptions(seed: number, profile: ProfileName): SimulationOptio
     seed,
     profile,
     regions,
-    faultPhaseUs: prng.stream('length').between(10, calm ? 15 : 40) * seconds,
+    faultPhaseUs: prng.stream('length').between(8, calm ? 12 : 24) * seconds,
     convergenceUs: 60 * seconds,
     stepsMax: 5_000_000,
     latency: drawLatency(prng.stream('latency'), calm),
@@ -141,6 +155,11 @@ export function drawOptions(seed: number, profile: ProfileName): SimulationOptio
       : { offsetUsMax: prng.stream('clock').pick([0, 5 * ms, 2 * seconds]), driftPpmMax: 200 },
     faults: drawFaults(prng.stream('faults'), profile),
     bounds: drawBounds(prng.stream('bounds'), profile),
+    lease: prng.stream('lease').pick([defaultLeaseLimits, shortLease, shortLease]),
+    workload: {
+      openMax: prng.stream('open').pick([1, 3, 8]),
+      pauseUs: prng.stream('pause').pick([60 * ms, 150 * ms, 150 * ms, 400 * ms]),
+    },
     lostRegionReturns: prng.stream('return').perMille(500),
   };
 }

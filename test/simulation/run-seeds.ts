@@ -50,7 +50,7 @@ export type Output = { readonly line: (text: string) => void; readonly progress:
 
 export const exitCodes = { ok: 0, correctness: 1, liveness: 2, crash: 3, usage: 64 } as const;
 
-type Flags = {
+export type Flags = {
   readonly from: number;
   readonly seeds: number;
   readonly profile: ProfileName | undefined;
@@ -65,7 +65,7 @@ type Failure =
   | { readonly kind: 'differs'; readonly hashes: readonly [string, string] }
   | { readonly kind: 'violations'; readonly result: RunResult };
 
-type SeedOutcome = {
+export type SeedOutcome = {
   readonly seed: number;
   readonly profile: ProfileName;
   readonly result: RunResult | undefined;
@@ -81,27 +81,89 @@ const usage = `simulate [--seed N | --seeds N [--from N]] [--profile ${profileNa
 /** Runs what `argv` (without node and script) asks for; answers the exit code. */
 export function runSeeds(argv: readonly string[], runOne: RunOne, output: Output): number {
   const flags = parseFlags(argv);
-  if (typeof flags === 'string') {
-    output.line(flags);
-    output.line(usage);
-    return flags === '' ? exitCodes.ok : exitCodes.usage;
+  if (typeof flags === 'string') return explain(flags, output);
+  const report = new Report(flags, output);
+  for (let seed = flags.from; seed < flags.from + flags.seeds && report.goesOn; seed += 1) {
+    report.add(runSeed(seed, flags, runOne, output));
   }
-  const outcomes: SeedOutcome[] = [];
-  for (let seed = flags.from; seed < flags.from + flags.seeds; seed += 1) {
-    const outcome = runSeed(seed, flags, runOne, output);
+  return report.finish();
+}
+
+/** Makes the outcome of one seed somewhere else. */
+export type RunElsewhere = (seed: number, flags: Flags) => Promise<SeedOutcome>;
+
+/**
+ * As `runSeeds`, with `lanes` seeds under way at a time; what is said and the exit code are the same, in the order of the
+ * seeds. A trace is printed as it arises, so with `--trace` call `runSeeds`.
+ */
+export async function runSeedsInLanes(
+  argv: readonly string[],
+  lanes: number,
+  run: RunElsewhere,
+  output: Output,
+): Promise<number> {
+  const flags = parseFlags(argv);
+  if (typeof flags === 'string') return explain(flags, output);
+  const report = new Report(flags, output);
+  const done = new Map<number, SeedOutcome>();
+  let issued = flags.from;
+  let reported = flags.from;
+  const lane = async (): Promise<void> => {
+    while (issued < flags.from + flags.seeds && report.goesOn) {
+      const seed = issued;
+      issued += 1;
+      done.set(seed, await run(seed, flags));
+      for (let next = done.get(reported); next !== undefined && report.goesOn; next = done.get(reported)) {
+        done.delete(reported);
+        reported += 1;
+        report.add(next);
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: lanes }, lane));
+  return report.finish();
+}
+
+function explain(problem: string, output: Output): number {
+  if (problem !== '') output.line(problem);
+  output.line(usage);
+  return problem === '' ? exitCodes.ok : exitCodes.usage;
+}
+
+/** What is said of outcomes, in the order in which they are added. */
+class Report {
+  private readonly flags: Flags;
+  private readonly output: Output;
+  private readonly outcomes: SeedOutcome[] = [];
+
+  constructor(flags: Flags, output: Output) {
+    this.flags = flags;
+    this.output = output;
+  }
+
+  /** False after a failure, unless asked to keep going. */
+  get goesOn(): boolean {
+    return this.flags.keepGoing || this.outcomes.every((outcome) => outcome.failure === undefined);
+  }
+
+  add(outcome: SeedOutcome): void {
+    const { flags, output, outcomes } = this;
     outcomes.push(outcome);
     if (outcome.failure !== undefined && !flags.json) reportFailure(outcome, outcome.failure, output);
-    if (outcome.failure !== undefined && !flags.keepGoing) break;
     const failed = outcomes.filter((candidate) => candidate.failure !== undefined).length;
     output.progress(`${outcomes.length}/${flags.seeds} seeds, ${failed} failed`);
   }
-  const code = worst(outcomes);
-  if (flags.json) output.line(JSON.stringify({ exitCode: code, runs: outcomes.map(toJson) }));
-  else summarise(outcomes, output);
-  return code;
+
+  finish(): number {
+    const code = worst(this.outcomes);
+    if (this.flags.json) this.output.line(JSON.stringify({ exitCode: code, runs: this.outcomes.map(toJson) }));
+    else summarise(this.outcomes, this.output);
+    return code;
+  }
 }
 
-function parseFlags(argv: readonly string[]): Flags | string {
+/** The command line, or what is wrong with it; the empty text when help is wanted. */
+export function parseFlags(argv: readonly string[]): Flags | string {
   try {
     const { values } = parseArgs({
       args: [...argv],
@@ -150,7 +212,8 @@ function profileOf(seed: number, flags: Flags): ProfileName {
   return flags.profile ?? profileNames[seed % profileNames.length] ?? 'calm';
 }
 
-function runSeed(seed: number, flags: Flags, runOne: RunOne, output: Output): SeedOutcome {
+/** Runs one seed, twice when that is asked for. */
+export function runSeed(seed: number, flags: Flags, runOne: RunOne, output: Output): SeedOutcome {
   const profile = profileOf(seed, flags);
   try {
     const result = runOne(seed, profile, flags.trace ? output.line : undefined);

@@ -18,6 +18,7 @@ export function isPattern(text: string): boolean {
 
 /** Does `subject` match `pattern`? */
 export function matchesSubject(pattern: string, subject: string): boolean {
+  if (!pattern.includes('*') && !pattern.endsWith('>')) return pattern === subject;
   const wanted = pattern.split('.');
   const tokens = subject.split('.');
   for (const [index, token] of wanted.entries()) {

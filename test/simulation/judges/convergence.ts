@@ -58,6 +58,11 @@ export class ConvergenceJudge implements Judge {
     this.look(atUs);
   }
 
+  /** Was a write acknowledged in `region` after healing? */
+  hasProgressed(region: string): boolean {
+    return this.progressed.has(region);
+  }
+
   /** No more writes are sent. */
   quiet(atUs: number): void {
     this.quietSince = atUs;

@@ -7,8 +7,7 @@
  *    by the primary VDL only.
  *
  * Facts are told in the order in which they took place, so the primary's VDL before what was shipped of it. Whoever recovers
- * an epoch reports the recovered durable point as `primary` for that epoch too, because it may exceed what the dead
- * writer knew.
+ * an epoch reports the recovered durable point with `recovered`, because it may exceed what the dead writer knew.
  */
 import type { Epoch, Lsn } from '../../../storage/core/ids.ts';
 import type { Judge } from './judge.ts';
@@ -46,6 +45,12 @@ export class MonotonicJudge implements Judge {
     if (known === undefined || vdl > known) this.primaryVdl.set(epoch, vdl);
     else if (vdl < known)
       this.found.push(`the primary VDL of epoch ${epoch} went from ${known} back to ${vdl}`);
+  }
+
+  /** A recovery found that `vdl` of `epoch` is durable, which may be more than its dead writer knew. */
+  recovered(epoch: Epoch, vdl: Lsn): void {
+    const known = this.primaryVdl.get(epoch);
+    if (known === undefined || vdl > known) this.primaryVdl.set(epoch, vdl);
   }
 
   /** The agent told `region` that `vdl` of `epoch` is durable at the primary. A resent, older VDL is no offence. */

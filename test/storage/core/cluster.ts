@@ -16,10 +16,23 @@ import {
   type StorageReply,
   type StorageRequest,
 } from '../../../storage/core/messages.ts';
-import { type Caller, emptyNodeState, type NodeEffect, type NodeEvent, type NodeState, StorageNode } from '../../../storage/core/node.ts';
+import { StorageNode } from '../../../storage/core/node.ts';
+import {
+  type Caller,
+  emptyNodeState,
+  type NodeEffect,
+  type NodeEvent,
+  type NodeState,
+} from '../../../storage/core/node-events.ts';
 import type { QuorumEffect, QuorumEvent } from '../../../storage/core/quorum-writer.ts';
 import { encodeMtr, type PageChange } from '../../../storage/core/record.ts';
-import { type Recovered, Recovery, type RecoveryEffect, type RecoveryEvent, type RecoveryGoal } from '../../../storage/core/recovery.ts';
+import {
+  type Recovered,
+  Recovery,
+  type RecoveryEffect,
+  type RecoveryEvent,
+  type RecoveryGoal,
+} from '../../../storage/core/recovery.ts';
 import type { FramePosition } from '../../../storage/core/segment.ts';
 import { Volume } from '../../../storage/core/volume.ts';
 import { commitAt, Dice, type FrameSample, frameBytes, heldOf, sixNodes } from './samples.ts';
@@ -244,7 +257,12 @@ export class Cluster {
   }
 
   /** Sends a request through the codec; `done` gets the reply, or null after a loss, once. */
-  rpc(id: NodeId, request: StorageRequest, done: (reply: StorageReply | null) => void, cut?: ReadonlySet<NodeId>): void {
+  rpc(
+    id: NodeId,
+    request: StorageRequest,
+    done: (reply: StorageReply | null) => void,
+    cut?: ReadonlySet<NodeId>,
+  ): void {
     let open = true;
     const finish = (reply: StorageReply | null) => {
       if (!open) return;
@@ -279,7 +297,8 @@ export class Cluster {
       }
       this.step(machine, { kind: 'request', caller, request: decoded.message });
     };
-    const copies = (this.dice.chance(this.faults.drop) ? 0 : 1) + (this.dice.chance(this.faults.repeat) ? 1 : 0);
+    const copies =
+      (this.dice.chance(this.faults.drop) ? 0 : 1) + (this.dice.chance(this.faults.repeat) ? 1 : 0);
     for (let copy = 0; copy < copies; copy++) this.after(this.delay(), arrive);
   }
 
@@ -302,7 +321,8 @@ export class Cluster {
         this.onDisk(machine, 'state', () => {
           machine.state = effect.state;
           if (forked) machine.forksUnsaved -= 1;
-          if (machine.forksUnsaved === 0) for (const held of machine.heldBack.splice(0)) this.persist(machine, held);
+          if (machine.forksUnsaved === 0)
+            for (const held of machine.heldBack.splice(0)) this.persist(machine, held);
           this.step(machine, { kind: 'statePersisted', ticket: effect.ticket });
         });
         return;
@@ -312,7 +332,9 @@ export class Cluster {
         return;
       case 'replyFrames': {
         const { frames, ...rest } = effect.answer;
-        const bytes = frames.map((frame) => machine.log[frame.position.offset] ?? this.fail('a frame that is not on disk'));
+        const bytes = frames.map(
+          (frame) => machine.log[frame.position.offset] ?? this.fail('a frame that is not on disk'),
+        );
         this.answer(machine, effect.caller, { kind: 'fetched', ...rest, frames: Buffer.concat(bytes) });
         return;
       }
@@ -373,7 +395,8 @@ export class Cluster {
     };
     this.rpc(peer, request, (reply) => {
       if (machine.life !== life) return;
-      if (reply?.kind !== 'fetched' || reply.frames.length === 0) this.step(machine, { kind: 'repairFailed' });
+      if (reply?.kind !== 'fetched' || reply.frames.length === 0)
+        this.step(machine, { kind: 'repairFailed' });
       else this.step(machine, { kind: 'repaired', frames: reply.frames, forks: reply.forks });
     });
   }
@@ -391,9 +414,13 @@ export class Cluster {
   announce(epoch: Epoch, from: Lsn, vdl: Lsn): void {
     for (let at: number = from; at < vdl; ) {
       const key = `${epoch}/${at}`;
-      const bytes = this.frames.get(key) ?? this.fail(`durable ${vdl}, and no frame of epoch ${epoch} at ${at}`);
+      const bytes =
+        this.frames.get(key) ?? this.fail(`durable ${vdl}, and no frame of epoch ${epoch} at ${at}`);
       const copies = [...this.machines.values()].filter((machine) => machine.onDisk.has(key)).length;
-      this.check(copies >= 4, `epoch ${epoch} called ${vdl} durable with ${copies} copies of the frame at ${at}`);
+      this.check(
+        copies >= 4,
+        `epoch ${epoch} called ${vdl} durable with ${copies} copies of the frame at ${at}`,
+      );
       const parsed = parseFrame(bytes);
       at = parsed.kind === 'frame' ? parsed.header.end : this.fail('a bad frame');
     }
@@ -406,13 +433,19 @@ export class Cluster {
     this.recovered.push(outcome);
     const { head, forks, vdl } = outcome;
     const atFork = forks.some((fork) => fork.epoch !== head && fork.forkLsn === vdl);
-    this.check(vdl === 0 || atFork || this.cpls.has(vdl), `epoch ${head} forks at ${vdl}, inside a transaction`);
-    const promised = [...this.machines.values()].filter((machine) => machine.state.forks.some((fork) => fork.epoch === head));
+    this.check(
+      vdl === 0 || atFork || this.cpls.has(vdl),
+      `epoch ${head} forks at ${vdl}, inside a transaction`,
+    );
+    const promised = [...this.machines.values()].filter((machine) =>
+      machine.state.forks.some((fork) => fork.epoch === head),
+    );
     this.check(promised.length >= 4, `epoch ${head} is forked on ${promised.length} disks`);
     for (const step of new EpochTree(forks).path(head)) {
       for (let at: number = step.from; at < Math.min(step.until, vdl); ) {
         const key = `${step.epoch}/${at}`;
-        const frame = this.frames.get(key) ?? this.fail(`no frame of epoch ${step.epoch} at ${at}, below ${vdl}`);
+        const frame =
+          this.frames.get(key) ?? this.fail(`no frame of epoch ${step.epoch} at ${at}, below ${vdl}`);
         const copies = [...this.machines.values()].filter((machine) => machine.onDisk.has(key)).length;
         this.check(copies >= 4, `recovered to ${vdl} with ${copies} copies of the frame at ${at}`);
         at += frame.length - 36;
@@ -427,7 +460,10 @@ export class Cluster {
     // What lies at the very start of a reign belongs to its parents.
     if (tree.has(epoch) && vdl === tree.startOf(epoch)) return;
     const shown = tree.visibleUntil(outcome.head, epoch);
-    this.check(shown >= vdl, `epoch ${epoch} called ${vdl} durable, epoch ${outcome.head} shows it up to ${shown}`);
+    this.check(
+      shown >= vdl,
+      `epoch ${epoch} called ${vdl} durable, epoch ${outcome.head} shows it up to ${shown}`,
+    );
   }
 
   /** The bytes of the history that ends in `head`, from the writers' own frames. */
@@ -445,7 +481,8 @@ export class Cluster {
     for (const step of new EpochTree(forks).path(head)) {
       const until = Math.min(step.until, vdl);
       for (let at: number = step.from; at < until; ) {
-        const frame = frameAt(step.epoch, at) ?? this.fail(`no frame of epoch ${step.epoch} at ${at}, below ${vdl}`);
+        const frame =
+          frameAt(step.epoch, at) ?? this.fail(`no frame of epoch ${step.epoch} at ${at}, below ${vdl}`);
         bytes.set(frame.subarray(36, 36 + Math.min(frame.length - 36, until - at)), at);
         at += frame.length - 36;
       }
@@ -460,7 +497,8 @@ export class Cluster {
     for (let from = lsn(0); from < vdl; ) {
       const { frames: run, end } = this.core(id).segment.run(head, from, 3_000, vdl);
       if (run.length === 0) this.fail(`${id} has no frame at ${from}, below ${vdl}`);
-      for (const { epoch, base, position } of run) frames.set(`${epoch}/${base}`, machine.log[position.offset] ?? new Uint8Array(0));
+      for (const { epoch, base, position } of run)
+        frames.set(`${epoch}/${base}`, machine.log[position.offset] ?? new Uint8Array(0));
       from = end;
     }
     return this.collect(forks, head, vdl, (epoch, base) => frames.get(`${epoch}/${base}`));
@@ -534,8 +572,11 @@ export class Takeover {
       }
       this.sent += 1;
       const { node, request } = effect;
-      this.cluster.rpc(node, request, (reply) =>
-        this.step(reply === null ? { kind: 'unanswered', node } : { kind: 'answered', node, reply }),
+      this.cluster.rpc(
+        node,
+        request,
+        (reply) =>
+          this.step(reply === null ? { kind: 'unanswered', node } : { kind: 'answered', node, reply }),
         this.cut,
       );
     }
@@ -549,8 +590,8 @@ export class Writer {
   readonly forks: readonly Fork[];
   readonly forkLsn: Lsn;
   fencedBy: Epoch | null = null;
+  private stopped: boolean;
   quorumLost = false;
-  stopped = false;
   private readonly cluster: Cluster;
   private announcedTo: Lsn;
   private checkedTo: Lsn;
@@ -559,6 +600,7 @@ export class Writer {
 
   constructor(cluster: Cluster, { head, forks, vdl }: Recovered) {
     this.cluster = cluster;
+    this.stopped = false;
     this.epoch = head;
     this.forks = forks;
     this.forkLsn = vdl;
@@ -596,7 +638,11 @@ export class Writer {
     const { dice } = this.cluster;
     const changes = Array.from({ length: 1 + dice.below(3) }, (): PageChange => {
       const bytes = Buffer.alloc(1 + dice.below(40), dice.below(256));
-      return { kind: 'pageDelta', page: pageNo(1 + dice.below(768)), runs: [{ offset: dice.below(4000), bytes }] };
+      return {
+        kind: 'pageDelta',
+        page: pageNo(1 + dice.below(768)),
+        runs: [{ offset: dice.below(4000), bytes }],
+      };
     });
     return this.commit(changes);
   }
@@ -623,10 +669,16 @@ export class Writer {
       case 'append': {
         this.remember(effect.request.frames);
         const { node } = effect;
-        cluster.rpc(node, effect.request, (reply) => {
-          if (reply?.kind === 'acked') this.step({ kind: 'acked', node, head: reply.head, scls: reply.scls });
-          else this.failed(node, reply);
-        }, this.cut);
+        cluster.rpc(
+          node,
+          effect.request,
+          (reply) => {
+            if (reply?.kind === 'acked')
+              this.step({ kind: 'acked', node, head: reply.head, scls: reply.scls });
+            else this.failed(node, reply);
+          },
+          this.cut,
+        );
         return;
       }
       case 'notice':
@@ -634,10 +686,15 @@ export class Writer {
         return;
       case 'fork': {
         const { node, forks } = effect;
-        cluster.rpc(node, { kind: 'fork', authority: this.epoch, forks }, (reply) => {
-          if (reply?.kind === 'forked') this.step({ kind: 'forked', node });
-          else this.failed(node, reply);
-        }, this.cut);
+        cluster.rpc(
+          node,
+          { kind: 'fork', authority: this.epoch, forks },
+          (reply) => {
+            if (reply?.kind === 'forked') this.step({ kind: 'forked', node });
+            else this.failed(node, reply);
+          },
+          this.cut,
+        );
         return;
       }
       case 'durable':
@@ -653,14 +710,16 @@ export class Writer {
   }
 
   private failed(node: NodeId, reply: StorageReply | null): void {
-    if (reply?.kind === 'refused') this.step({ kind: 'refused', node, code: reply.code, sealed: reply.sealed });
+    if (reply?.kind === 'refused')
+      this.step({ kind: 'refused', node, code: reply.code, sealed: reply.sealed });
     else this.step({ kind: 'unanswered', node });
   }
 
   private remember(bytes: Uint8Array): void {
     const split = splitFrames(bytes);
     if (split.kind === 'bad') this.cluster.fail(split.reason);
-    for (const { header, bytes: frame } of split.frames) this.cluster.frames.set(`${header.epoch}/${header.base}`, frame);
+    for (const { header, bytes: frame } of split.frames)
+      this.cluster.frames.set(`${header.epoch}/${header.base}`, frame);
   }
 
   private durable(vdl: Lsn): void {

@@ -1,6 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { commonPoint, EpochTree, endOfTime, type Fork, forkSchema } from '../../../storage/core/epoch-tree.ts';
+import {
+  commonPoint,
+  EpochTree,
+  endOfTime,
+  type Fork,
+  forkSchema,
+} from '../../../storage/core/epoch-tree.ts';
 import { branchName, epoch, lsn, mainBranch } from '../../../storage/core/ids.ts';
 import { epochs, fork } from './samples.ts';
 
@@ -11,10 +17,18 @@ const clone = branchName('clone');
  *          │        └─50── 4          a rewind past the fork of 2, into epoch 1
  *          └──80── 5 (clone)          a clone at 80
  */
-const forks: readonly Fork[] = [fork(1, 0, 0), fork(2, 1, 100), fork(3, 2, 150), fork(4, 2, 50), fork(5, 1, 80, clone)];
+const forks: readonly Fork[] = [
+  fork(1, 0, 0),
+  fork(2, 1, 100),
+  fork(3, 2, 150),
+  fork(4, 2, 50),
+  fork(5, 1, 80, clone),
+];
 
 const pathOf = (tree: EpochTree, head: number) =>
-  tree.path(epoch(head)).map((step) => [step.epoch, step.from, step.until === endOfTime ? 'end' : step.until]);
+  tree
+    .path(epoch(head))
+    .map((step) => [step.epoch, step.from, step.until === endOfTime ? 'end' : step.until]);
 
 describe('a path through the history tree', () => {
   const tree = new EpochTree(forks);
@@ -22,10 +36,35 @@ describe('a path through the history tree', () => {
   it.each([
     [0, []],
     [1, [[1, 0, 'end']]],
-    [2, [[1, 0, 100], [2, 100, 'end']]],
-    [3, [[1, 0, 100], [2, 100, 150], [3, 150, 'end']]],
-    [4, [[1, 0, 50], [4, 50, 'end']]],
-    [5, [[1, 0, 80], [5, 80, 'end']]],
+    [
+      2,
+      [
+        [1, 0, 100],
+        [2, 100, 'end'],
+      ],
+    ],
+    [
+      3,
+      [
+        [1, 0, 100],
+        [2, 100, 150],
+        [3, 150, 'end'],
+      ],
+    ],
+    [
+      4,
+      [
+        [1, 0, 50],
+        [4, 50, 'end'],
+      ],
+    ],
+    [
+      5,
+      [
+        [1, 0, 80],
+        [5, 80, 'end'],
+      ],
+    ],
   ])('to %i reads %j', (head, expected) => {
     expect(pathOf(tree, head)).toEqual(expected);
   });
@@ -51,7 +90,10 @@ describe('a path through the history tree', () => {
 
   it('leaves out epochs in which nothing was written', () => {
     const idle = new EpochTree([fork(1, 0, 0), fork(2, 1, 100), fork(3, 2, 100), fork(4, 3, 100)]);
-    expect(pathOf(idle, 4)).toEqual([[1, 0, 100], [4, 100, 'end']]);
+    expect(pathOf(idle, 4)).toEqual([
+      [1, 0, 100],
+      [4, 100, 'end'],
+    ]);
     expect(idle.forksOf(epoch(4)).map((step) => step.epoch)).toEqual([1, 2, 3, 4]);
   });
 
@@ -61,7 +103,11 @@ describe('a path through the history tree', () => {
     expect(growing.add(fork(6, 1, 10))).toBe('added');
     expect(growing.add(fork(7, 2, 110))).toBe('added');
     expect(pathOf(growing, 2)).toEqual(before);
-    expect(pathOf(growing, 7)).toEqual([[1, 0, 100], [2, 100, 110], [7, 110, 'end']]);
+    expect(pathOf(growing, 7)).toEqual([
+      [1, 0, 100],
+      [2, 100, 110],
+      [7, 110, 'end'],
+    ]);
   });
 
   it('is not to be had to an epoch that is not in the tree', () => {
@@ -85,8 +131,12 @@ describe('adding a fork', () => {
   });
 
   it('a tree is not made of forks that contradict each other or lack a parent', () => {
-    expect(() => new EpochTree([fork(1, 0, 0), fork(1, 0, 5)])).toThrow('S3: the tree holds two forks of epoch 1');
-    expect(() => new EpochTree([fork(1, 0, 0), fork(3, 2, 5)])).toThrow('S3: the tree holds epoch 3 without its parent 2');
+    expect(() => new EpochTree([fork(1, 0, 0), fork(1, 0, 5)])).toThrow(
+      'S3: the tree holds two forks of epoch 1',
+    );
+    expect(() => new EpochTree([fork(1, 0, 0), fork(3, 2, 5)])).toThrow(
+      'S3: the tree holds epoch 3 without its parent 2',
+    );
   });
 
   it('takes forks in any order when they come together', () => {
@@ -137,7 +187,10 @@ describe('the common point of two positions', () => {
 });
 
 const trees = fc
-  .array(fc.record({ parent: fc.nat(), at: fc.integer({ min: 0, max: 300 }) }), { minLength: 1, maxLength: 12 })
+  .array(fc.record({ parent: fc.nat(), at: fc.integer({ min: 0, max: 300 }) }), {
+    minLength: 1,
+    maxLength: 12,
+  })
   .map((raw) => {
     const made: Fork[] = [fork(1, 0, 0)];
     for (const { parent, at } of raw) made.push(fork(made.length + 1, 1 + (parent % made.length), at));
@@ -160,7 +213,8 @@ describe('visibility', () => {
         }
         // An epoch has records only above its own fork.
         const own = at > (made[of - 1]?.forkLsn ?? 0);
-        if (own) expect(tree.visible(head, endOfTime, { epoch: of, lsn: lsn(at) })).toBe(walk === of && at <= until);
+        if (own)
+          expect(tree.visible(head, endOfTime, { epoch: of, lsn: lsn(at) })).toBe(walk === of && at <= until);
       }),
     );
   });
@@ -178,8 +232,11 @@ describe('visibility', () => {
           }
           expect(end).toBe(endOfTime);
           const owner = (of: number, at: number) =>
-            of === 0 ? undefined : tree.path(epoch(of)).find((step) => step.from < at && at <= step.until)?.epoch;
-          for (let at = 1; at <= forkLsn; at += 17) if (parent !== 0) expect(owner(head, at)).toBe(owner(parent, at));
+            of === 0
+              ? undefined
+              : tree.path(epoch(of)).find((step) => step.from < at && at <= step.until)?.epoch;
+          for (let at = 1; at <= forkLsn; at += 17)
+            if (parent !== 0) expect(owner(head, at)).toBe(owner(parent, at));
         }
       }),
     );
@@ -193,8 +250,10 @@ describe('visibility', () => {
         if (one === undefined || other === undefined) return;
         const common = commonPoint(tree, { head: one, lsn: lsn(400) }, other);
         expect(commonPoint(tree, { head: other, lsn: lsn(400) }, one)).toBe(common);
-        const owner = (of: typeof one, at: number) => tree.path(of).find((step) => step.from < at && at <= step.until)?.epoch;
-        for (let at = 1; at <= 400; at++) expect(owner(one, at) === owner(other, at), `at ${at}`).toBe(at <= common);
+        const owner = (of: typeof one, at: number) =>
+          tree.path(of).find((step) => step.from < at && at <= step.until)?.epoch;
+        for (let at = 1; at <= 400; at++)
+          expect(owner(one, at) === owner(other, at), `at ${at}`).toBe(at <= common);
       }),
     );
   });

@@ -1,6 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { encodeFrame, frameHeaderBytes, framePayload, parseFrame, parseFrameExtent, splitFrames } from '../../../storage/core/frame.ts';
+import {
+  encodeFrame,
+  frameHeaderBytes,
+  framePayload,
+  parseFrame,
+  parseFrameExtent,
+  splitFrames,
+} from '../../../storage/core/frame.ts';
 import { epoch, lsn, pgId } from '../../../storage/core/ids.ts';
 import { redoLimits } from '../../../storage/core/limits.ts';
 import { frameBytes, fromHex, hex } from './samples.ts';
@@ -23,7 +30,9 @@ function with8(bytes: Uint8Array, at: number, value: number): Uint8Array {
 describe('a frame', () => {
   it('has exactly these bytes', () => {
     const payload = fromHex(golden).subarray(frameHeaderBytes);
-    expect(hex(encodeFrame(goldenFields, [payload.subarray(0, 7), payload.subarray(7)]))).toBe(hex(fromHex(golden)));
+    expect(hex(encodeFrame(goldenFields, [payload.subarray(0, 7), payload.subarray(7)]))).toBe(
+      hex(fromHex(golden)),
+    );
   });
 
   it('is read back from these bytes, wherever they lie', () => {
@@ -38,15 +47,29 @@ describe('a frame', () => {
 
   it('round-trips any fields and payload', () => {
     const u32 = fc.integer({ min: 0, max: 0xffff_ffff });
-    const position = fc.maxSafeInteger().map((value) => Math.abs(value) - (Math.abs(value) > 2 ** 52 ? 2 ** 20 : 0));
+    const position = fc
+      .maxSafeInteger()
+      .map((value) => Math.abs(value) - (Math.abs(value) > 2 ** 52 ? 2 ** 20 : 0));
     fc.assert(
-      fc.property(u32, u32, position, position, fc.uint8Array({ minLength: 1, maxLength: 300 }), (e, pg, a, b, payload) => {
-        const fields = { epoch: epoch(e), pg: pgId(pg), base: lsn(Math.max(a, b)), prevPg: lsn(Math.min(a, b)) };
-        const bytes = encodeFrame(fields, [payload]);
-        const parsed = parseFrame(bytes);
-        expect(parsed).toMatchObject({ kind: 'frame', length: bytes.length, header: fields });
-        expect(framePayload(bytes)).toEqual(payload);
-      }),
+      fc.property(
+        u32,
+        u32,
+        position,
+        position,
+        fc.uint8Array({ minLength: 1, maxLength: 300 }),
+        (e, pg, a, b, payload) => {
+          const fields = {
+            epoch: epoch(e),
+            pg: pgId(pg),
+            base: lsn(Math.max(a, b)),
+            prevPg: lsn(Math.min(a, b)),
+          };
+          const bytes = encodeFrame(fields, [payload]);
+          const parsed = parseFrame(bytes);
+          expect(parsed).toMatchObject({ kind: 'frame', length: bytes.length, header: fields });
+          expect(framePayload(bytes)).toEqual(payload);
+        },
+      ),
     );
   });
 
@@ -62,16 +85,23 @@ describe('a frame', () => {
     const good = fromHex(golden);
     expect(reasonFor(with8(good, 0, 0))).toBe('no frame starts here (wrong magic)');
     expect(reasonFor(with8(good, 2, 2))).toBe('frame version 2, this process reads 1');
-    expect(reasonFor(with8(good, 4, 0))).toBe(`frame length 0 outside 1 to ${redoLimits.framePayloadBytesMax}`);
-    expect(reasonFor(with8(good, 7, 1))).toBe(`frame length 16777233 outside 1 to ${redoLimits.framePayloadBytesMax}`);
+    expect(reasonFor(with8(good, 4, 0))).toBe(
+      `frame length 0 outside 1 to ${redoLimits.framePayloadBytesMax}`,
+    );
+    expect(reasonFor(with8(good, 7, 1))).toBe(
+      `frame length 16777233 outside 1 to ${redoLimits.framePayloadBytesMax}`,
+    );
     expect(reasonFor(with8(good, 40, 0))).toBe('frame checksum mismatch');
-    const backwards = encodeFrame({ ...goldenFields, prevPg: lsn(0x1_0000_0006) }, [good.subarray(frameHeaderBytes)]);
+    const backwards = encodeFrame({ ...goldenFields, prevPg: lsn(0x1_0000_0006) }, [
+      good.subarray(frameHeaderBytes),
+    ]);
     expect(reasonFor(backwards)).toBe('frame positions out of order: previous 4294967302, base 4294967301');
   });
 
   it('is incomplete at every length short of its own', () => {
     const good = fromHex(golden);
-    for (let length = 0; length < good.length; length++) expect(parseFrame(good.subarray(0, length)).kind).toBe('incomplete');
+    for (let length = 0; length < good.length; length++)
+      expect(parseFrame(good.subarray(0, length)).kind).toBe('incomplete');
   });
 
   it('never makes the parser throw, whatever the bytes', () => {
@@ -93,12 +123,17 @@ describe('frames back to back', () => {
     const joined = Buffer.concat(three);
     const split = splitFrames(joined);
     expect(split.kind === 'frames' && split.frames.map((frame) => frame.header.base)).toEqual([0, 10, 20]);
-    expect(split.kind === 'frames' && split.frames.every((frame) => frame.bytes.buffer === joined.buffer)).toBe(true);
+    expect(
+      split.kind === 'frames' && split.frames.every((frame) => frame.bytes.buffer === joined.buffer),
+    ).toBe(true);
   });
 
   it('say that the last is cut short, or what is wrong with one in the middle', () => {
     const joined = Buffer.concat(three);
-    expect(splitFrames(joined.subarray(0, -1))).toEqual({ kind: 'bad', reason: 'the last frame is cut short' });
+    expect(splitFrames(joined.subarray(0, -1))).toEqual({
+      kind: 'bad',
+      reason: 'the last frame is cut short',
+    });
     joined[46 + 36] = 0xff;
     expect(splitFrames(joined)).toEqual({ kind: 'bad', reason: 'frame checksum mismatch' });
   });

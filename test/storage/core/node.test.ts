@@ -4,7 +4,13 @@ import { encodeFrame } from '../../../storage/core/frame.ts';
 import { epoch, lsn, mainBranch, pageNo, pgId } from '../../../storage/core/ids.ts';
 import { nodeLimits, redoLimits } from '../../../storage/core/limits.ts';
 import type { FetchRequest, StorageReply, StorageRequest } from '../../../storage/core/messages.ts';
-import { emptyNodeState, type NodeEffect, type NodeEvent, type NodeState, StorageNode } from '../../../storage/core/node.ts';
+import { StorageNode } from '../../../storage/core/node.ts';
+import {
+  emptyNodeState,
+  type NodeEffect,
+  type NodeEvent,
+  type NodeState,
+} from '../../../storage/core/node-events.ts';
 import { encoded, type FrameSample, fork, frameBytes, held } from './samples.ts';
 
 const founded: NodeState = {
@@ -46,7 +52,10 @@ function ask(request: StorageRequest): number {
   return caller;
 }
 
-function append(samples: readonly FrameSample[], more: { authority?: number; head?: number; vdl?: number; lowWater?: number } = {}) {
+function append(
+  samples: readonly FrameSample[],
+  more: { authority?: number; head?: number; vdl?: number; lowWater?: number } = {},
+) {
   const { authority = 1, head = 1, vdl = 0, lowWater = 0 } = more;
   return {
     kind: 'append',
@@ -58,7 +67,8 @@ function append(samples: readonly FrameSample[], more: { authority?: number; hea
 }
 
 const seal = (of: number) => ({ kind: 'seal', branch: mainBranch, epoch: epoch(of) }) as const;
-const forkTo = (authority: number, forks = [fork(1, 0, 0)]) => ({ kind: 'fork', authority: epoch(authority), forks }) as const;
+const forkTo = (authority: number, forks = [fork(1, 0, 0)]) =>
+  ({ kind: 'fork', authority: epoch(authority), forks }) as const;
 
 function fetchFrom(from: number, more: Partial<FetchRequest> = {}): FetchRequest {
   return {
@@ -124,7 +134,14 @@ describe('an append', () => {
     const caller = ask(append([{ base: 0 }, { base: 10, prev: 0, pg: 3 }]));
     expect(kinds()).toEqual(['persistFrames']);
     persistFrames();
-    expect(replyTo(caller)).toEqual({ kind: 'acked', head: 1, scls: [[0, 10], [3, 20]] });
+    expect(replyTo(caller)).toEqual({
+      kind: 'acked',
+      head: 1,
+      scls: [
+        [0, 10],
+        [3, 20],
+      ],
+    });
     expect(kinds()).toContain('held');
   });
 
@@ -181,7 +198,9 @@ describe('an append', () => {
     const bad = append([{ base: 0 }]);
     bad.frames[40] = 0xff;
     expect(codeOf(ask(bad))).toBe('BAD_FRAME');
-    const halfRecord = encodeFrame({ epoch: epoch(1), pg: pgId(0), base: lsn(0), prevPg: lsn(0) }, [new Uint8Array([3, 8, 1])]);
+    const halfRecord = encodeFrame({ epoch: epoch(1), pg: pgId(0), base: lsn(0), prevPg: lsn(0) }, [
+      new Uint8Array([3, 8, 1]),
+    ]);
     expect(codeOf(ask({ ...append([]), frames: halfRecord }))).toBe('BAD_FRAME');
     const noPage = encodeFrame({ epoch: epoch(1), pg: pgId(0), base: lsn(0), prevPg: lsn(0) }, [
       new Uint8Array([1, 5, 0xff, 0xff, 0xff, 0xff, 0x0f]),
@@ -194,12 +213,22 @@ describe('an append', () => {
   });
 
   it('is refused while too much waits for the disk, and taken again when it is written', () => {
-    const image = encoded({ kind: 'pageImage', page: pageNo(1), bytes: new Uint8Array(redoLimits.pageBytes) });
-    const parts = Array.from({ length: Math.floor(redoLimits.framePayloadBytesMax / image.length) }, () => image);
+    const image = encoded({
+      kind: 'pageImage',
+      page: pageNo(1),
+      bytes: new Uint8Array(redoLimits.pageBytes),
+    });
+    const parts = Array.from(
+      { length: Math.floor(redoLimits.framePayloadBytesMax / image.length) },
+      () => image,
+    );
     const payloadBytes = parts.length * image.length;
     const big = (at: number) => {
       const base = lsn(at * payloadBytes);
-      return { ...append([]), frames: encodeFrame({ epoch: epoch(1), pg: pgId(0), base, prevPg: base }, parts) };
+      return {
+        ...append([]),
+        frames: encodeFrame({ epoch: epoch(1), pg: pgId(0), base, prevPg: base }, parts),
+      };
     };
     const many = Math.floor(nodeLimits.pendingBytesMax / big(0).frames.length);
     for (let at = 0; at < many; at++) ask(big(at));
@@ -216,7 +245,15 @@ describe('an append', () => {
       { base: 20, epoch: 2, pg: 2 },
     ]);
     const reply = replyTo(ask(append([], { authority: 2, head: 2, vdl: 20 })));
-    expect(reply).toEqual({ kind: 'acked', head: 2, scls: [[0, 20], [1, 20], [2, 30]] });
+    expect(reply).toEqual({
+      kind: 'acked',
+      head: 2,
+      scls: [
+        [0, 20],
+        [1, 20],
+        [2, 30],
+      ],
+    });
   });
 
   it('as a notice is learnt from and not answered', () => {
@@ -246,7 +283,8 @@ describe('a seal', () => {
 
   it('is in force from the moment it arrives, for every older request', () => {
     ask(seal(3));
-    for (const request of [seal(2), forkTo(2), append([], { authority: 2 })]) expect(codeOf(ask(request))).toBe('SEALED');
+    for (const request of [seal(2), forkTo(2), append([], { authority: 2 })])
+      expect(codeOf(ask(request))).toBe('SEALED');
     expect(codeOf(ask({ kind: 'survey', authority: epoch(2), head: epoch(1), forks: [] }))).toBe('SEALED');
   });
 
@@ -285,7 +323,8 @@ describe('a fork', () => {
 
 describe('a survey', () => {
   const forks = [fork(1, 0, 0), fork(2, 1, 25)];
-  const survey = (head: number) => ({ kind: 'survey', authority: epoch(2), head: epoch(head), forks }) as const;
+  const survey = (head: number) =>
+    ({ kind: 'survey', authority: epoch(2), head: epoch(head), forks }) as const;
 
   it('lists what is held above the durable point, over gaps, clipped to the path', () => {
     begin({ ...founded, durable: { head: epoch(1), vdl: lsn(10) } }, [
@@ -302,7 +341,10 @@ describe('a survey', () => {
       volumeEnd: 10,
       scls: [[0, 50]],
       vdl: 10,
-      chain: [[20, 40, 0, 40], [40, 50, 0, 50]],
+      chain: [
+        [20, 40, 0, 40],
+        [40, 50, 0, 50],
+      ],
     });
     expect(replyTo(next)).toMatchObject({ volumeEnd: 10, vdl: 10, chain: [[20, 25, 0, 25]] });
   });
@@ -362,7 +404,11 @@ describe('what is durable', () => {
 
 describe('a fetch', () => {
   beforeEach(() => {
-    begin({ ...founded, durable: { head: epoch(1), vdl: lsn(20) } }, [{ base: 0, commits: 2 }, { base: 20 }, { base: 40 }]);
+    begin({ ...founded, durable: { head: epoch(1), vdl: lsn(20) } }, [
+      { base: 0, commits: 2 },
+      { base: 20 },
+      { base: 40 },
+    ]);
   });
 
   it('answers at once with what follows, up to a gap, and says where to go on', () => {
@@ -411,7 +457,9 @@ describe('a fetch', () => {
   });
 
   it('that will not wait is answered with nothing at once', () => {
-    expect(fetched(ask(fetchFrom(30, { known: { head: epoch(1), vdl: lsn(20) }, waitMs: 0 })))).toMatchObject({ bases: [] });
+    expect(fetched(ask(fetchFrom(30, { known: { head: epoch(1), vdl: lsn(20) }, waitMs: 0 })))).toMatchObject(
+      { bases: [] },
+    );
   });
 
   it('is forgotten when its caller is gone', () => {
@@ -447,7 +495,15 @@ describe('repair', () => {
   const repairs = () => effects.filter((effect) => effect.kind === 'repair');
 
   it('starts only after standing still before a hole, and goes on until the node is level', () => {
-    ask(append([{ base: 10, prev: 10 }, { base: 20, prev: 20 }], { vdl: 30 }));
+    ask(
+      append(
+        [
+          { base: 10, prev: 10 },
+          { base: 20, prev: 20 },
+        ],
+        { vdl: 30 },
+      ),
+    );
     persistFrames();
     step({ kind: 'tick' });
     nowMs += nodeLimits.repairAfterMs - 1;

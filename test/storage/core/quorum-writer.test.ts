@@ -55,8 +55,11 @@ function ack(n: number): void {
   const one = sent.splice(at, 1)[0];
   if (at < 0 || one === undefined) throw new Error(`${node} was sent nothing`);
   const known = scls.get(node) ?? new Map<number, Lsn>();
-  for (const { pg, end, prevPg } of framesOf(one.request.frames)) if (prevPg === (known.get(pg) ?? 100)) known.set(pg, end);
-  const answer = (known.size === 0 ? [[0, lsn(100)] as const] : [...known]).map(([pg, scl]) => [pgId(pg), scl] as const);
+  for (const { pg, end, prevPg } of framesOf(one.request.frames))
+    if (prevPg === (known.get(pg) ?? 100)) known.set(pg, end);
+  const answer = (known.size === 0 ? [[0, lsn(100)] as const] : [...known]).map(
+    ([pg, scl]) => [pgId(pg), scl] as const,
+  );
   step({ kind: 'acked', node, head: epoch(2), scls: answer });
 }
 
@@ -81,7 +84,8 @@ function ready(): void {
 }
 
 const sentTo = (n: number) => sent.filter((one) => one.node === `n${n}`);
-const basesTo = (n: number) => sentTo(n).map(({ request }) => framesOf(request.frames).map((header) => header.base));
+const basesTo = (n: number) =>
+  sentTo(n).map(({ request }) => framesOf(request.frames).map((header) => header.base));
 const othersOf = (kind: QuorumEffect['kind']) => others.filter((effect) => effect.kind === kind);
 
 describe('durability', () => {
@@ -126,7 +130,8 @@ describe('durability', () => {
     ready();
     commit([delta(1, 'a'), delta(300, 'b')]);
     const second = basesTo(1)[0]?.[1] ?? lsn(0);
-    for (const n of [1, 2, 3, 4]) step({ kind: 'acked', node: nodeId(`n${n}`), head: epoch(2), scls: [[pgId(0), second]] });
+    for (const n of [1, 2, 3, 4])
+      step({ kind: 'acked', node: nodeId(`n${n}`), head: epoch(2), scls: [[pgId(0), second]] });
     expect([volume.vcl, volume.vdl]).toEqual([second, 100]);
   });
 
@@ -142,7 +147,8 @@ describe('durability', () => {
     const [left, right] = basesTo(1)[0] ?? [];
     if (right === undefined) throw new Error('two frames were to be sent');
     expect(left).toBe(before);
-    for (const n of [1, 2, 3, 4]) step({ kind: 'acked', node: nodeId(`n${n}`), head: epoch(2), scls: [[pgId(0), right]] });
+    for (const n of [1, 2, 3, 4])
+      step({ kind: 'acked', node: nodeId(`n${n}`), head: epoch(2), scls: [[pgId(0), right]] });
     expect([volume.vcl, volume.vdl]).toEqual([right, whole]);
     expect(whole).toBeLessThan(right);
     expect(right).toBeLessThan(both);
@@ -151,7 +157,8 @@ describe('durability', () => {
   it('ignores an acknowledgement for another head', () => {
     ready();
     const end = commit();
-    for (const n of [1, 2, 3, 4]) step({ kind: 'acked', node: nodeId(`n${n}`), head: epoch(1), scls: [[pgId(0), end]] });
+    for (const n of [1, 2, 3, 4])
+      step({ kind: 'acked', node: nodeId(`n${n}`), head: epoch(1), scls: [[pgId(0), end]] });
     expect(volume.vdl).toBe(100);
   });
 });
@@ -179,11 +186,20 @@ describe('batches', () => {
 
   it('send at most two appends to a node at once, each within its bound', () => {
     ready();
-    const image = (page: number): PageChange => ({ kind: 'pageImage', page: pageNo(page), bytes: new Uint8Array(4096).fill(page) });
-    const end = commit(Array.from({ length: 256 }, (_, at) => image(at + 1)).concat(Array.from({ length: 255 }, (_, at) => image(at + 257))));
+    const image = (page: number): PageChange => ({
+      kind: 'pageImage',
+      page: pageNo(page),
+      bytes: new Uint8Array(4096).fill(page),
+    });
+    const end = commit(
+      Array.from({ length: 256 }, (_, at) => image(at + 1)).concat(
+        Array.from({ length: 255 }, (_, at) => image(at + 257)),
+      ),
+    );
     expect(sentTo(1)).toHaveLength(volumeLimits.appendsInFlightMax);
     for (let round = 0; volume.vdl < end && round < 20; round++) {
-      for (const { request } of sentTo(1)) expect(request.frames.length).toBeLessThanOrEqual(volumeLimits.appendBytesMax);
+      for (const { request } of sentTo(1))
+        expect(request.frames.length).toBeLessThanOrEqual(volumeLimits.appendBytesMax);
       for (const n of [1, 2, 3, 4]) if (sentTo(n).length > 0) ack(n);
     }
     expect(volume.vdl).toBe(end);
@@ -207,7 +223,9 @@ describe('batches', () => {
       for (let at = 0; at < part.length; ) {
         const parsed = parseFrame(part, at);
         if (parsed.kind !== 'frame') throw new Error(parsed.kind);
-        expect(decodeRecords(part.subarray(at + 36, at + parsed.length), parsed.header.base).kind).toBe('records');
+        expect(decodeRecords(part.subarray(at + 36, at + parsed.length), parsed.header.base).kind).toBe(
+          'records',
+        );
         at += parsed.length;
       }
     }
@@ -413,7 +431,9 @@ describe('the end of a reign', () => {
     expect(othersOf('quorumLost')).toEqual([]);
     nowMs += 1;
     step({ kind: 'tick' });
-    expect(othersOf('quorumLost')).toEqual([{ kind: 'quorumLost', reason: 'a record has waited 3001 ms for four of six nodes' }]);
+    expect(othersOf('quorumLost')).toEqual([
+      { kind: 'quorumLost', reason: 'a record has waited 3001 ms for four of six nodes' },
+    ]);
   });
 
   it('is to see fewer than four nodes for as long, even when nothing is written', () => {
@@ -429,7 +449,8 @@ describe('the end of a reign', () => {
 });
 
 describe('news of the durable point', () => {
-  const notices = () => others.flatMap((effect) => (effect.kind === 'notice' ? [[effect.node, effect.request.durable.vdl]] : []));
+  const notices = () =>
+    others.flatMap((effect) => (effect.kind === 'notice' ? [[effect.node, effect.request.durable.vdl]] : []));
 
   it('goes to idle nodes when it moves, but not more often than the bound', () => {
     ready();
@@ -451,6 +472,16 @@ describe('news of the durable point', () => {
     others = [];
     step({ kind: 'tick' });
     expect(notices()).toEqual(['n1', 'n2', 'n3', 'n4', 'n5'].map((node) => [node, 100]));
+  });
+
+  it('goes to every node that has not heard it when the writer ends', () => {
+    ready();
+    const end = commit();
+    ackAll(1, 2, 3, 4);
+    expect(notices()).toEqual([]);
+    step({ kind: 'nodeDown', node: nodeId('n6') });
+    step({ kind: 'farewell' });
+    expect(notices()).toEqual(['n1', 'n2', 'n3', 'n4', 'n5'].map((node) => [node, end]));
   });
 
   it('carries the low-water mark, which never goes back', () => {

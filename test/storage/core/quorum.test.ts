@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { EpochTree } from '../../../storage/core/epoch-tree.ts';
 import { branchName, epoch, lsn, nodeId, pageNo, pgId, regionId } from '../../../storage/core/ids.ts';
 import { fences, pgcl, quorumState, recoverablePgcl } from '../../../storage/core/quorum.ts';
-import { fork, sixNodes, tenBytes } from './samples.ts';
 import { QuorumWriter } from '../../../storage/core/quorum-writer.ts';
+import { fork, sixNodes, tenBytes } from './samples.ts';
 
 describe('PGCL', () => {
   it.each([
@@ -86,7 +86,8 @@ describe('names and numbers', () => {
   });
 
   it.each(['', '-a', 'A', 'a.b', 'a/b', 'a b', 'a\n', 'ä', '..', 'a'.repeat(64)])('%j is none', (text) => {
-    for (const make of [nodeId, regionId, branchName]) expect(() => make(text)).toThrow('1 to 63 of a-z, 0-9 and -');
+    for (const make of [nodeId, regionId, branchName])
+      expect(() => make(text)).toThrow('1 to 63 of a-z, 0-9 and -');
   });
 
   it.each([-1, 0.5, Number.NaN, 2 ** 53, Number.POSITIVE_INFINITY])('%d is no LSN', (value) => {

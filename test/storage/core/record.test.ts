@@ -34,7 +34,10 @@ const changes: fc.Arbitrary<PageChange> = fc.oneof(
     kind: fc.constant('pageDelta' as const),
     page: fc.integer({ min: 1, max: 0xffff_fffe }).map(pageNo),
     runs: fc.array(
-      fc.record({ offset: fc.integer({ min: 0, max: 4000 }), bytes: fc.uint8Array({ minLength: 1, maxLength: 90 }) }),
+      fc.record({
+        offset: fc.integer({ min: 0, max: 4000 }),
+        bytes: fc.uint8Array({ minLength: 1, maxLength: 90 }),
+      }),
       { minLength: 1, maxLength: 5 },
     ),
   }),
@@ -65,7 +68,9 @@ describe('a record', () => {
     expect(hex(encoded(twoRuns))).toBe(hex(fromHex('01 09 05 01 02 aabb a01f 01 cc')));
     expect(hex(encoded(image))).toBe(`028220ac02${'ee'.repeat(4096)}`);
     expect(hex(encoded(commitAt(0x1_0000_0002)))).toBe(hex(fromHex('03 08 0200000001000000')));
-    expect(hex(encoded({ kind: 'commit', commitTimeUs: 3, trace }))).toBe(`03210300000000000000${hex(trace)}`);
+    expect(hex(encoded({ kind: 'commit', commitTimeUs: 3, trace }))).toBe(
+      `03210300000000000000${hex(trace)}`,
+    );
   });
 
   it('is read back as it was written, with the LSN just past it', () => {
@@ -93,7 +98,9 @@ describe('a record', () => {
 
   it('refuses a trace context of the wrong length', () => {
     const target = new Uint8Array(100);
-    expect(() => encodeRecord({ kind: 'commit', commitTimeUs: 1, trace: new Uint8Array(24) }, target, 0)).toThrow('25 bytes');
+    expect(() =>
+      encodeRecord({ kind: 'commit', commitTimeUs: 1, trace: new Uint8Array(24) }, target, 0),
+    ).toThrow('25 bytes');
   });
 });
 
@@ -141,7 +148,10 @@ describe('malformed records', () => {
 const pageEdits = fc.record({
   previous: fc.integer({ min: 0, max: 255 }),
   edits: fc.array(
-    fc.record({ at: fc.integer({ min: 0, max: 4095 }), bytes: fc.uint8Array({ minLength: 1, maxLength: 1500 }) }),
+    fc.record({
+      at: fc.integer({ min: 0, max: 4095 }),
+      bytes: fc.uint8Array({ minLength: 1, maxLength: 1500 }),
+    }),
     { maxLength: 12 },
   ),
 });
@@ -159,7 +169,9 @@ describe('the difference of two pages', () => {
           return;
         }
         expect(applyChange(previous.slice(), change)).toEqual(next);
-        expect(recordBytes(change)).toBeLessThanOrEqual(recordBytes({ kind: 'pageImage', page: pageNo(9), bytes: next }));
+        expect(recordBytes(change)).toBeLessThanOrEqual(
+          recordBytes({ kind: 'pageImage', page: pageNo(9), bytes: next }),
+        );
       }),
     );
   });
@@ -203,16 +215,20 @@ describe('the difference of two pages', () => {
 describe('a run of records', () => {
   it('is split between records only, each part within the bound unless one record alone is longer', () => {
     fc.assert(
-      fc.property(fc.array(changes, { minLength: 1, maxLength: 8 }), fc.integer({ min: 1, max: 9000 }), (records, bytesMax) => {
-        const bytes = encodeAll(records);
-        const parts = splitRun(bytes, bytesMax);
-        expect(hex(Buffer.concat(parts))).toBe(hex(bytes));
-        for (const part of parts) {
-          const spans = spansOf(part, lsn(0));
-          expect(spans?.length).toBeGreaterThan(0);
-          if (part.length > bytesMax) expect(spans).toHaveLength(1);
-        }
-      }),
+      fc.property(
+        fc.array(changes, { minLength: 1, maxLength: 8 }),
+        fc.integer({ min: 1, max: 9000 }),
+        (records, bytesMax) => {
+          const bytes = encodeAll(records);
+          const parts = splitRun(bytes, bytesMax);
+          expect(hex(Buffer.concat(parts))).toBe(hex(bytes));
+          for (const part of parts) {
+            const spans = spansOf(part, lsn(0));
+            expect(spans?.length).toBeGreaterThan(0);
+            if (part.length > bytesMax) expect(spans).toHaveLength(1);
+          }
+        },
+      ),
     );
   });
 });
@@ -221,9 +237,15 @@ describe('a mini-transaction', () => {
   const pgBytes = redoLimits.pgBytesMin;
 
   it('groups its records by protection group in ascending order, with the commit last', () => {
-    const mtr = encodeMtr([delta(600, 'c'), delta(1, 'a'), delta(257, 'b'), delta(2, 'd')], commitAt(42), pgBytes);
+    const mtr = encodeMtr(
+      [delta(600, 'c'), delta(1, 'a'), delta(257, 'b'), delta(2, 'd')],
+      commitAt(42),
+      pgBytes,
+    );
     expect(mtr.runs.map((run) => run.pg)).toEqual([0, 1, 2]);
-    const records = mtr.runs.map((run) => decodeAll(run.bytes).map((record) => (record.kind === 'commit' ? 'commit' : record.page)));
+    const records = mtr.runs.map((run) =>
+      decodeAll(run.bytes).map((record) => (record.kind === 'commit' ? 'commit' : record.page)),
+    );
     expect(records).toEqual([[1, 2], [257], [600, 'commit']]);
     expect(mtr.byteLength).toBe(mtr.runs.reduce((sum, run) => sum + run.bytes.length, 0));
     expect(mtr.commitTimeUs).toBe(42);

@@ -1,8 +1,25 @@
 /** Small values the tests of the storage cores are built from. */
-import { encodeFrame, parseFrame } from '../../../storage/core/frame.ts';
-import { type Epoch, epoch, type Lsn, lsn, mainBranch, type NodeId, nodeId, pageNo, pgId } from '../../../storage/core/ids.ts';
+
 import type { Fork } from '../../../storage/core/epoch-tree.ts';
-import { type Commit, decodeRecords, encodeRecord, type PageChange, recordBytes } from '../../../storage/core/record.ts';
+import { encodeFrame, parseFrame } from '../../../storage/core/frame.ts';
+import {
+  type Epoch,
+  epoch,
+  type Lsn,
+  lsn,
+  mainBranch,
+  type NodeId,
+  nodeId,
+  pageNo,
+  pgId,
+} from '../../../storage/core/ids.ts';
+import {
+  type Commit,
+  decodeRecords,
+  encodeRecord,
+  type PageChange,
+  recordBytes,
+} from '../../../storage/core/record.ts';
 import type { HeldFrame } from '../../../storage/core/segment.ts';
 
 export const sixNodes: readonly NodeId[] = ['n1', 'n2', 'n3', 'n4', 'n5', 'n6'].map(nodeId);
@@ -45,7 +62,13 @@ export interface FrameSample {
 }
 
 /** A frame of whole commit records, ten LSNs each. */
-export function frameBytes({ epoch: of = 1, pg = 0, base, prev = base, commits = 1 }: FrameSample): Uint8Array {
+export function frameBytes({
+  epoch: of = 1,
+  pg = 0,
+  base,
+  prev = base,
+  commits = 1,
+}: FrameSample): Uint8Array {
   const parts = Array.from({ length: commits }, () => tenBytes);
   return encodeFrame({ epoch: epoch(of), pg: pgId(pg), base: lsn(base), prevPg: lsn(prev) }, parts);
 }

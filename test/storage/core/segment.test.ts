@@ -41,7 +41,15 @@ describe('what a node holds', () => {
 
   it('reads gap-free along every path, over forks inside frames and rewinds', () => {
     expect([1, 2, 3, 4].map((head) => all.volumeEnd(epoch(head)))).toEqual([100, 90, 90, 30]);
-    expect(basesOf(all.run(epoch(3), lsn(0), 1e9, endOfTime).frames)).toEqual(['1:0', '1:10', '1:40', '2:50', '2:60', '2:70', '3:80']);
+    expect(basesOf(all.run(epoch(3), lsn(0), 1e9, endOfTime).frames)).toEqual([
+      '1:0',
+      '1:10',
+      '1:40',
+      '2:50',
+      '2:60',
+      '2:70',
+      '3:80',
+    ]);
     expect(basesOf(all.run(epoch(4), lsn(0), 1e9, endOfTime).frames)).toEqual(['1:0', '1:10', '4:20']);
   });
 
@@ -115,7 +123,11 @@ describe('a run of frames', () => {
   it('can be followed to the end from any start, a piece at a time', () => {
     for (let from = 0; from < 90; from++) {
       let at = lsn(from);
-      for (let next = all.run(epoch(3), at, 1, endOfTime); next.frames.length > 0; next = all.run(epoch(3), at, 1, endOfTime)) {
+      for (
+        let next = all.run(epoch(3), at, 1, endOfTime);
+        next.frames.length > 0;
+        next = all.run(epoch(3), at, 1, endOfTime)
+      ) {
         expect(next.end).toBeGreaterThan(at);
         at = next.end;
       }

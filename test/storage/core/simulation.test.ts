@@ -1,11 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { epoch, mainBranch } from '../../../storage/core/ids.ts';
 import type { Recovered } from '../../../storage/core/recovery.ts';
-import { calm, Cluster, rough, Takeover, Writer } from './cluster.ts';
+import { Cluster, calm, rough, Takeover, Writer } from './cluster.ts';
 import { sixNodes } from './samples.ts';
 
-const seeds = Number(process.env['SEXTANT_CORE_SEEDS'] ?? 300);
-const firstSeed = Number(process.env['SEXTANT_CORE_FIRST_SEED'] ?? 1);
+/** `SEXTANT_CORE_SEEDS=1 SEXTANT_CORE_FIRST_SEED=<seed>` runs one seed again. */
+const { SEXTANT_CORE_SEEDS = '150', SEXTANT_CORE_FIRST_SEED = '1' } = process.env;
+const seeds = Number(SEXTANT_CORE_SEEDS);
+const firstSeed = Number(SEXTANT_CORE_FIRST_SEED);
 
 /** Kills nodes now and then, at most two at a time, and starts them again. */
 function killSometimes(cluster: Cluster): void {
@@ -31,7 +33,9 @@ function takeOver(cluster: Cluster, nextEpoch: () => number): Recovered {
   const { dice } = cluster;
   for (let attempt = 0; attempt < 40; attempt++) {
     const dies = attempt < 3 && dice.chance(0.4) ? dice.below(30) : Number.POSITIVE_INFINITY;
-    const rivals = [new Takeover(cluster, { kind: 'fork', branch: mainBranch, epoch: epoch(nextEpoch()) }, dies)];
+    const rivals = [
+      new Takeover(cluster, { kind: 'fork', branch: mainBranch, epoch: epoch(nextEpoch()) }, dies),
+    ];
     if (dice.chance(0.3)) {
       cluster.runFor(dice.below(150));
       rivals.push(new Takeover(cluster, { kind: 'fork', branch: mainBranch, epoch: epoch(nextEpoch()) }));
@@ -82,7 +86,10 @@ function reigns(seed: number): { readonly announced: number; readonly reigns: nu
   cluster.check(cluster.runUntil(level, 60_000), 'a node never caught up');
   const truth = Buffer.from(cluster.truth(outcome.forks, outcome.head, last));
   for (const id of sixNodes) {
-    cluster.check(truth.equals(cluster.readFrom(id, outcome.forks, outcome.head, last)), `${id} reads other bytes`);
+    cluster.check(
+      truth.equals(cluster.readFrom(id, outcome.forks, outcome.head, last)),
+      `${id} reads other bytes`,
+    );
   }
   return { announced: cluster.announced.length, reigns: cluster.recovered.length };
 }

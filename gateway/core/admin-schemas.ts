@@ -1,0 +1,69 @@
+/** What the admin API takes and gives. `/openapi.json` is made of these, so that it cannot differ from what is served. */
+import { z } from 'zod';
+import { lossReportSchema } from '../../regions/core/loss-report.ts';
+import { operationSchema } from '../../regions/core/operations.ts';
+
+export const switchoverSchema = z
+  .strictObject({ target: z.string().describe('Region to become primary.') })
+  .describe('Moves the primary without loss; needs both regions.');
+
+export const failoverSchema = z
+  .strictObject({
+    target: z.string().describe('Region to become primary.'),
+    allowDataLoss: z.boolean().default(false).describe('Accept that writes which had not reached the target are lost.'),
+  })
+  .describe('Moves the primary away from a region that no longer answers.');
+
+export const errorSchema = z.object({ code: z.string(), message: z.string(), error: z.string().optional() });
+
+const nodeSchema = z.object({
+  id: z.string(),
+  az: z.string(),
+  state: z.enum(['up', 'behind', 'down']),
+  scl: z.int(),
+  pid: z.int().nullable(),
+  address: z.string(),
+});
+
+export const statusSchema = z.object({
+  cluster: z.string(),
+  epoch: z.int(),
+  primary: z.string().nullable(),
+  state: z.enum(['stable', 'switching', 'failing-over', 'degraded']),
+  holder: z.string().nullable(),
+  regions: z.array(
+    z.object({
+      name: z.string(),
+      role: z.enum(['primary', 'secondary', 'offline']),
+      epoch: z.int(),
+      vdl: z.int(),
+      lagBytes: z.number(),
+      lagMs: z.number(),
+      rpoMs: z.number(),
+      ready: z.boolean(),
+      gateway: z.string().nullable(),
+      agent: z.string().nullable(),
+      writer: z.string().nullable(),
+      nodes: z.array(nodeSchema),
+    }),
+  ),
+});
+
+export const lossSummarySchema = lossReportSchema.omit({ commits: true });
+
+export const lossesSchema = z.object({
+  losses: z.array(lossSummarySchema),
+  unreachable: z.array(z.string()).describe('Regions that did not answer: what they know is missing here.'),
+});
+
+export const readySchema = z.object({
+  ready: z.boolean(),
+  reasons: z.array(z.string()).describe('Why not; empty when ready.'),
+  region: z.string(),
+  gateway: z.string(),
+  phase: z.string(),
+  epoch: z.int(),
+  vdl: z.int(),
+});
+
+export { lossReportSchema, operationSchema };

@@ -1,0 +1,53 @@
+/** A gateway as a process of its own: `node gateway/main.ts --config FILE`. */
+import { readFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { z } from 'zod';
+import { loadConfig } from '../storage/shell/config.ts';
+import { createLogger, type Logger, serviceName } from '../telemetry/index.ts';
+import { type GatewayConfig, gatewayConfigSchema } from './shell/config.ts';
+import { GatewayStartError, startGateway } from './shell/gateway.ts';
+
+function giveUp(message: string): never {
+  process.stderr.write(`${message}\n`);
+  process.exit(1);
+}
+
+function configFromArguments(): GatewayConfig {
+  const { values } = parseArgs({ options: { config: { type: 'string' } }, strict: true });
+  if (values.config === undefined) return giveUp('usage: node gateway/main.ts --config FILE');
+  const loaded = loadConfig(values.config, gatewayConfigSchema);
+  return loaded.kind === 'ok' ? loaded.value : giveUp(loaded.message);
+}
+
+function version(): string {
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+  return z.object({ version: z.string() }).parse(JSON.parse(text)).version;
+}
+
+/** What nobody handled is a bug: it is logged once, and the supervisor starts the process again. */
+function exitOnBugs(log: Logger): (error: unknown) => void {
+  let ending = false;
+  const exit = (error: unknown): void => {
+    if (ending) return;
+    ending = true;
+    log.fatal({ err: error }, 'an error nobody handled, the process ends');
+    process.exit(1);
+  };
+  process.on('uncaughtException', exit);
+  process.on('unhandledRejection', exit);
+  return exit;
+}
+
+const config = configFromArguments();
+const log = createLogger({ service: serviceName(config.region), region: config.region, component: `gateway/${config.gateway}` });
+const fatal = exitOnBugs(log);
+try {
+  const gateway = await startGateway(config, { log, version: version(), onFatal: fatal });
+  const stop = (): void => void gateway.close().then(() => process.exit(0), fatal);
+  process.once('SIGTERM', stop);
+  process.once('SIGINT', stop);
+} catch (error) {
+  if (!(error instanceof GatewayStartError)) throw error;
+  log.fatal({ reason: error.message }, 'the gateway cannot start');
+  giveUp(error.message);
+}

@@ -1,0 +1,268 @@
+/** One gateway, composed: volume, role, SQL service, forwarding, admin API, reports and telemetry on one listening socket. */
+import { randomBytes } from 'node:crypto';
+import { createProcessMetrics, type Logger, startTelemetry, serviceName, type Telemetry } from '../../telemetry/index.ts';
+import { RegionClient } from '../../storage/shell/index.ts';
+import { quorumLimits } from '../../storage/core/limits.ts';
+import { parseAddress } from '../../storage/shell/config.ts';
+import { defaultLeaseLimits, type LeaseLimits } from '../../regions/core/lease.ts';
+import { ClusterView, type GatewayReport } from '../../regions/core/report.ts';
+import { monotonicMs, wallUs } from '../../regions/shell/clock.ts';
+import { openControlStore } from '../../regions/shell/control-store.ts';
+import { openNatsConnection } from '../../regions/shell/nats-connection.ts';
+import type { ReadPreference } from '../core/engine-protocol.ts';
+import { defaultLimits } from '../core/limits.ts';
+import { defaultServiceLimits, type ServiceLimits, serviceLimitsProblem } from '../core/service-limits.ts';
+import { adminRoutes, upgradeProblem } from './admin.ts';
+import { AgentLink } from './agent-link.ts';
+import { createAuthenticator } from './auth.ts';
+import type { GatewayConfig } from './config.ts';
+import { ForwardClient } from './forward-client.ts';
+import { ForwardServer } from './forward-server.ts';
+import { GatewayMetrics } from './gateway-metrics.ts';
+import { Reporter } from './gateway-report.ts';
+import { startHttpServer } from './http-server.ts';
+import { LocalSessions } from './local-session.ts';
+import { RequestTracer } from './request-tracer.ts';
+import { RoleDriver } from './role-driver.ts';
+import { GatewaySqlService } from './sql-service.ts';
+import { GatewayVolume } from './volume.ts';
+import { LiveFeed } from './watch.ts';
+import { gatewaySubject, WriterWatch } from './writer-watch.ts';
+
+export interface GatewayOptions {
+  readonly log: Logger;
+  readonly version: string;
+  /** The gateway cannot go on: log it and end the process. */
+  readonly onFatal: (error: Error) => void;
+  readonly telemetry?: Telemetry;
+  readonly limits?: Partial<ServiceLimits>;
+  readonly leaseLimits?: LeaseLimits;
+  /** Consistency of streams that ask for none. Default `session`. */
+  readonly readDefault?: ReadPreference;
+  readonly pageCacheBytes?: number;
+  readonly pgBytes?: number;
+}
+
+export interface RunningGateway {
+  /** `host:port`, with the port it got. */
+  readonly address: string;
+  readonly report: () => GatewayReport;
+  /** Gives the lease back, lets requests finish, and stops. */
+  close(): Promise<void>;
+}
+
+/** An expected reason why a gateway cannot start, in words for the operator. */
+export class GatewayStartError extends Error {}
+
+const defaultPageCacheBytes = 256 * 1024 * 1024;
+const giveBackMs = 3_000;
+
+/** Starts a gateway. It serves as soon as its region can be read. @throws GatewayStartError with what to do about it. */
+export async function startGateway(config: GatewayConfig, options: GatewayOptions): Promise<RunningGateway> {
+  const { cluster, region, secret, nodes } = config;
+  const { log } = options;
+  const limits: ServiceLimits = { ...defaultServiceLimits, ...options.limits };
+  const problem = serviceLimitsProblem(limits);
+  const auth = createAuthenticator({ jwtPublicKey: config.auth?.jwtPublicKey ?? null });
+  const listen = parseAddress(config.listen);
+  if (problem !== null) throw new GatewayStartError(problem);
+  if (!auth.ok) throw new GatewayStartError(auth.error.message);
+  if (listen === undefined) throw new GatewayStartError(`listen: ${config.listen} is not host:port`);
+
+  const me = { gateway: config.gateway, incarnation: randomBytes(8).toString('hex') };
+  const instanceId = `${region}/${config.gateway}`;
+  const telemetry =
+    options.telemetry ?? startTelemetry({ serviceName: serviceName(region), region, instanceId, role: 'gateway' });
+  const processMetrics = createProcessMetrics({ region, process: `gateway/${config.gateway}` }, telemetry);
+  const metrics = new GatewayMetrics(processMetrics.registry);
+  const nats = openNatsConnection({
+    servers: config.nats.servers,
+    token: config.nats.token,
+    name: `gateway-${region}-${config.gateway}`,
+    onStatus: (status) => log.info({ status }, 'NATS'),
+  });
+  const store = openControlStore({ connection: nats, cluster, replicas: config.nats.replicas ?? null });
+  const client = new RegionClient({ cluster, secret, region, nodes, log });
+  const view = new ClusterView(cluster, config.regions);
+  const sessions = new LocalSessions();
+  const tracer = new RequestTracer({ telemetry, cluster, nodes, limits });
+  const pendingCommits: { readonly lsn: number; readonly commitTimeUs: number }[] = [];
+
+  const volume: GatewayVolume = new GatewayVolume({
+    region: client,
+    log,
+    pageCacheBytes: options.pageCacheBytes ?? defaultPageCacheBytes,
+    ...(options.pgBytes !== undefined && { pgBytes: options.pgBytes }),
+    recordFacts: telemetry.enabled,
+    onFatal: options.onFatal,
+    onCommit: (commit, reign) => {
+      metrics.committed(commit.mtr.byteLength);
+      pendingCommits.push({ lsn: commit.lsn, commitTimeUs: commit.mtr.commitTimeUs });
+      tracer.commitMade(commit, reign.epoch);
+    },
+    onDurable: (vdl, facts) => {
+      const nowUs = wallUs();
+      let settled = 0;
+      for (let next = pendingCommits[0]; next !== undefined && next.lsn <= vdl; next = pendingCommits[settled]) {
+        metrics.durable((nowUs - next.commitTimeUs) / 1_000);
+        settled += 1;
+      }
+      if (settled > 0) pendingCommits.splice(0, settled);
+      tracer.durableAt(vdl, facts);
+    },
+    onRegionVdl: (head, vdl) => role?.regionVdl(head, vdl),
+  });
+  let role: RoleDriver | null = null;
+  await volume.start();
+
+  const watch = new WriterWatch({
+    cluster,
+    region,
+    me,
+    limits,
+    record: () => role?.record ?? null,
+    phase: () => role?.phase ?? 'reading',
+    isOpen: () => volume.reign !== null,
+    quorumLost: () => client.upNodes.length < quorumLimits.writeQuorum,
+  });
+  const address = { text: config.listen };
+  const report = (): GatewayReport => ({
+    v: 1,
+    region,
+    gateway: config.gateway,
+    address: address.text,
+    pid: process.pid,
+    phase: role?.phase === 'writing' && volume.reign === null ? 'recovering' : (role?.phase ?? 'reading'),
+    epoch: role?.epoch ?? null,
+    ready: readiness().ready,
+    vdl: volume.vdl,
+  });
+  const readiness = () => {
+    const reasons: string[] = [];
+    const record = role?.record ?? null;
+    if (!volume.isAttached) reasons.push('no point to read at: fewer than three storage nodes of this region answer');
+    if (record === null) reasons.push('the control record has not been read yet: is NATS there?');
+    else if (record.primary === region && watch.place() !== 'here' && watch.remote() === null) reasons.push('this region is primary and has no writer');
+    return { ready: reasons.length === 0, reasons, region, gateway: config.gateway, phase: role?.phase ?? 'reading', epoch: volume.head, vdl: volume.vdl };
+  };
+  const feed = new LiveFeed({
+    limits,
+    status: () => JSON.stringify(view.status(monotonicMs())),
+    problem: (request) => upgradeProblem(request, auth.value, secret),
+  });
+  const reporter = new Reporter({ nats, cluster, region, view, report, onHeard: () => feed.changed() });
+
+  role = new RoleDriver({
+    region,
+    me,
+    leaseLimits: options.leaseLimits ?? defaultLeaseLimits,
+    tickMs: limits.roleTickMs,
+    store,
+    nodes: client,
+    volume,
+    sessions,
+    metrics,
+    log,
+    onChange: () => {
+      const record = role?.record ?? null;
+      if (record !== null) view.saw(record);
+      watch.changed();
+      reporter.publish();
+      feed.changed();
+    },
+    onReignEnded: () => {
+      metrics.unknown(pendingCommits.length);
+      pendingCommits.length = 0;
+      tracer.reignEnded();
+    },
+  });
+  const roleDriver = role;
+
+  const forward = new ForwardClient(nats, `${region}.${me.gateway}.${me.incarnation}`, limits);
+  const forwardServer = new ForwardServer({
+    nats,
+    subject: gatewaySubject(cluster, region, me),
+    volume,
+    sessions,
+    watch,
+    tracer,
+    limits,
+  });
+  const service = new GatewaySqlService({
+    volume,
+    sessions,
+    watch,
+    forward,
+    tracer,
+    metrics,
+    limits,
+    readDefault: options.readDefault ?? 'session',
+  });
+  metrics.watch(() => ({
+    sessions: service.openSessions,
+    vdl: volume.vdl,
+    epoch: roleDriver.record?.epoch ?? 0,
+    isPrimary: roleDriver.record?.primary === region,
+    leaseRemainingMs: roleDriver.leaseRemainingMs,
+    quorumNodes: client.upNodes.length,
+    commitsPending: pendingCommits.length,
+  }));
+
+  const release = async (): Promise<void> => {
+    await roleDriver.shutdown(giveBackMs);
+    reporter.close();
+    feed.close();
+    forwardServer.close();
+    roleDriver.close();
+    store.close();
+    await volume.close();
+    client.close();
+    tracer.close();
+    processMetrics.stop();
+    await nats.close();
+    await telemetry.shutdown();
+  };
+  const server = await startHttpServer({
+    service,
+    listen,
+    auth: auth.value,
+    limits: { ...defaultLimits, ...config.limits },
+    logger: log,
+    version: options.version,
+    app: adminRoutes({
+      auth: auth.value,
+      secret,
+      version: options.version,
+      regions: config.regions,
+      view,
+      agents: new AgentLink(nats, cluster, limits.agentAnswerMs),
+      registry: processMetrics.registry,
+      ready: readiness,
+    }),
+    onUpgrade: (request, socket, head) => feed.upgrade(request, socket, head),
+  });
+  if (!server.ok) {
+    await release();
+    throw new GatewayStartError(server.message);
+  }
+  address.text = `${listen.host.includes(':') ? `[${listen.host}]` : listen.host}:${server.value.port}`;
+  log.info({ address: address.text, gateway: config.gateway }, 'the gateway listens');
+
+  let closed: Promise<void> | null = null;
+  const shutDown = async (): Promise<void> => {
+    log.info('the gateway stops');
+    // Requests under way are answered while the lease is given back: those that committed wait for nobody else.
+    const drained = server.value.close();
+    await drained;
+    await release();
+    log.info('the gateway has stopped');
+  };
+  return {
+    address: address.text,
+    report,
+    close: () => {
+      closed ??= shutDown();
+      return closed;
+    },
+  };
+}

@@ -1,0 +1,275 @@
+/**
+ * Drives the pure writer role: its effects to the control store and to this gateway's volume, their outcomes back to it.
+ * Effects are carried out at once and in order; what they start reports back as an event.
+ */
+import { type Epoch, type Lsn, mainBranch, type RegionId, unreachable } from '../../storage/core/ids.ts';
+import type { Recovered } from '../../storage/core/recovery.ts';
+import { type RegionClient, runRecovery } from '../../storage/shell/index.ts';
+import type { Logger } from '../../telemetry/index.ts';
+import type { ControlReading, ControlStore, ControlWrite } from '../../regions/core/control-port.ts';
+import type { ControlRecord, Holder } from '../../regions/core/control-record.ts';
+import type { LeaseLimits } from '../../regions/core/lease.ts';
+import { moveLimits } from '../../regions/core/limits.ts';
+import { type EndReason, type RoleEffect, type RoleEvent, WriterRole, type WriterPhase } from '../../regions/core/writer-role.ts';
+import { monotonicMs } from '../../regions/shell/clock.ts';
+import type { GatewayMetrics } from './gateway-metrics.ts';
+import { type LocalSessions, movedAway } from './local-session.ts';
+import type { GatewayVolume } from './volume.ts';
+import type { Reign } from './writer.ts';
+
+export interface RoleDriverOptions {
+  readonly region: RegionId;
+  readonly me: Holder;
+  readonly leaseLimits: LeaseLimits;
+  readonly tickMs: number;
+  readonly store: ControlStore;
+  readonly nodes: RegionClient;
+  readonly volume: GatewayVolume;
+  readonly sessions: LocalSessions;
+  readonly metrics: GatewayMetrics;
+  readonly log: Logger;
+  /** The phase or the record has changed. */
+  readonly onChange: () => void;
+  readonly onReignEnded: () => void;
+}
+
+/** One attempt at a recovery; the next one begins at once while the lease holds. */
+const recoveryMs = 15_000;
+const drainPollMs = 2;
+
+export class RoleDriver {
+  private readonly options: RoleDriverOptions;
+  private readonly role: WriterRole;
+  private readonly ticker: NodeJS.Timeout;
+  private readonly stopWatching: () => void;
+  private recovering: { readonly epoch: Epoch; readonly abort: AbortController } | null = null;
+  private recovered: Recovered | null = null;
+  private reign: Reign | null = null;
+  private draining: Epoch | null = null;
+  private heldSinceMs: number | null = null;
+  private phaseSeen: WriterPhase = 'reading';
+  private recordSeen: ControlRecord | null = null;
+  private stepping = false;
+  private readonly inbox: RoleEvent[] = [];
+  private closed = false;
+  /** For people: the role keeps its own account. */
+  private leaseUntilMs = 0;
+
+  constructor(options: RoleDriverOptions) {
+    this.options = options;
+    this.role = new WriterRole(options.region, options.me, options.leaseLimits);
+    this.stopWatching = options.store.watch((reading) => this.read(reading));
+    this.ticker = setInterval(() => this.step({ kind: 'tick' }), options.tickMs);
+  }
+
+  get phase(): WriterPhase {
+    return this.role.phase;
+  }
+
+  get epoch(): Epoch | null {
+    return this.role.epoch;
+  }
+
+  get record(): ControlRecord | null {
+    return this.role.record;
+  }
+
+  /** How long answers may leave unless the lease is renewed; 0 while this gateway does not hold it. */
+  get leaseRemainingMs(): number {
+    return this.mayAcknowledge() ? Math.max(0, this.leaseUntilMs - monotonicMs()) : 0;
+  }
+
+  mayAcknowledge(): boolean {
+    return this.role.mayAcknowledge(monotonicMs());
+  }
+
+  /** What is durable in this region has moved. */
+  regionVdl(head: Epoch, vdl: Lsn): void {
+    this.step({ kind: 'regionVdl', head, vdl });
+  }
+
+  /** An answer could leave and the lease says no: the role looks at its clock now, not at the next tick. */
+  look(): void {
+    this.step({ kind: 'tick' });
+  }
+
+  /** Gives the lease back, so that nobody has to wait for it. Resolves when that is settled, or after `waitMs`. */
+  async shutdown(waitMs: number): Promise<void> {
+    const deadline = monotonicMs() + waitMs;
+    this.step({ kind: 'shutdown' });
+    while (this.role.phase !== 'reading' && monotonicMs() < deadline) await pause(drainPollMs);
+  }
+
+  close(): void {
+    this.closed = true;
+    clearInterval(this.ticker);
+    this.stopWatching();
+    this.recovering?.abort.abort();
+  }
+
+  private read(reading: ControlReading): void {
+    if (reading.kind === 'record') this.step({ kind: 'record', view: reading.view });
+    else if (reading.kind !== 'unavailable') this.options.log.warn({ reading: reading.kind }, 'the control record cannot be used');
+  }
+
+  /** One event at a time: an effect may cause the next event. */
+  private step(event: RoleEvent): void {
+    if (this.closed) return;
+    this.inbox.push(event);
+    if (this.stepping) return;
+    this.stepping = true;
+    for (let next = this.inbox.shift(); next !== undefined; next = this.inbox.shift()) {
+      for (const effect of this.role.step(next, monotonicMs())) this.carryOut(effect);
+    }
+    this.stepping = false;
+    this.notice();
+  }
+
+  private notice(): void {
+    const { phase, record } = this.role;
+    const moved = phase !== this.phaseSeen;
+    const changed = record !== this.recordSeen;
+    if (!moved && !changed) return;
+    if (moved) this.options.log.info({ phase, epoch: this.role.epoch, before: this.phaseSeen }, 'the role of this gateway changes');
+    this.phaseSeen = phase;
+    this.recordSeen = record;
+    // A renewed lease may let out answers that wait.
+    this.reign?.release();
+    this.options.onChange();
+  }
+
+  private carryOut(effect: RoleEffect): void {
+    switch (effect.kind) {
+      case 'write': {
+        const sentAtMs = monotonicMs();
+        this.options.store.compareAndSet(effect.expectedSeq, effect.record, (write) => this.written(write, sentAtMs));
+        return;
+      }
+      case 'read':
+        this.options.store.read((reading) => this.read(reading));
+        return;
+      case 'recover':
+        void this.recover(effect.epoch);
+        return;
+      case 'open':
+        this.open(effect.epoch);
+        return;
+      case 'drain':
+        void this.drain(effect.epoch, effect.to);
+        return;
+      case 'resume':
+        this.options.log.info({ epoch: effect.epoch }, 'the move was given up, writes go on');
+        this.draining = null;
+        return;
+      case 'close':
+        this.end(effect.epoch, effect.reason);
+        return;
+      default:
+        unreachable(effect);
+    }
+  }
+
+  private written(write: ControlWrite, sentAtMs: number): void {
+    const { metrics, leaseLimits } = this.options;
+    metrics.controlUpdate(write.kind);
+    if (write.kind === 'won') this.leaseUntilMs = sentAtMs + leaseLimits.ttlMs - leaseLimits.marginMs;
+    this.step({ kind: 'written', write });
+  }
+
+  /** Tries again with the same epoch while nothing can have been forked; the lease decides how long. */
+  private async recover(epoch: Epoch): Promise<void> {
+    const { log, nodes } = this.options;
+    const abort = new AbortController();
+    this.recovering = { epoch, abort };
+    this.heldSinceMs ??= monotonicMs();
+    for (;;) {
+      const result = await runRecovery(nodes, { kind: 'fork', branch: mainBranch, epoch }, { timeoutMs: recoveryMs, signal: abort.signal });
+      if (this.closed || abort.signal.aborted) return;
+      if (result.kind === 'timeout' && result.phase !== 'forking') {
+        log.warn({ epoch, phase: result.phase }, 'too few storage nodes answer; the recovery goes on');
+        continue;
+      }
+      this.recovering = null;
+      if (result.kind === 'recovered') {
+        this.recovered = result.outcome;
+        this.step({ kind: 'recovered', epoch, vdl: result.outcome.vdl });
+        return;
+      }
+      log.warn({ epoch, result }, 'the recovery failed');
+      this.step({ kind: 'recoveryFailed', epoch });
+      return;
+    }
+  }
+
+  private open(epoch: Epoch): void {
+    const { recovered } = this;
+    if (recovered === null) throw new Error('G24: a writer opens only where a recovery ended');
+    const { volume, log, metrics } = this.options;
+    log.info({ epoch, vdl: recovered.vdl }, 'writes begin');
+    this.reign = volume.openWriter({
+      epoch,
+      forks: recovered.forks,
+      vdl: recovered.vdl,
+      mayAcknowledge: () => this.role.epoch === epoch && this.mayAcknowledge(),
+      onLapsed: () => queueMicrotask(() => this.look()),
+      onFenced: (by) => {
+        log.warn({ epoch, by }, 'fenced by a newer reign');
+        this.step({ kind: 'fenced', epoch });
+      },
+      onQuorumLost: (reason) => {
+        log.warn({ epoch, reason }, 'the write quorum is lost');
+        this.step({ kind: 'quorumLost', epoch });
+      },
+    });
+    this.recovered = null;
+    void volume.settledChanges().then(() => {
+      if (this.heldSinceMs !== null) metrics.stalled('recovery', monotonicMs() - this.heldSinceMs);
+      this.heldSinceMs = null;
+      this.options.onChange();
+    });
+  }
+
+  /**
+   * New writes wait already, since the phase says `draining`. What is open gets `moveLimits.drainMs`, then it is rolled
+   * back; then everything that was committed has to be durable.
+   */
+  private async drain(epoch: Epoch, to: RegionId): Promise<void> {
+    const { volume, sessions, log } = this.options;
+    this.draining = epoch;
+    const sinceMs = monotonicMs();
+    await volume.settledChanges();
+    while (this.draining === epoch && this.role.epoch === epoch && !this.closed) {
+      const writing = sessions.writing;
+      const { reign } = this;
+      if (reign === null) return;
+      if (writing.length === 0 && reign.isSettled) {
+        log.info({ epoch, to, lsn: reign.lastLsn, tookMs: Math.round(monotonicMs() - sinceMs) }, 'drained');
+        this.heldSinceMs = null;
+        this.step({ kind: 'drained', epoch, lsn: reign.lastLsn });
+        return;
+      }
+      if (monotonicMs() - sinceMs >= moveLimits.drainMs) {
+        for (const session of writing) if (session.isIdle) session.lose(movedAway());
+      }
+      await pause(drainPollMs);
+    }
+  }
+
+  private end(epoch: Epoch, reason: EndReason): void {
+    const { volume, log, onReignEnded } = this.options;
+    log.info({ epoch, reason }, 'the reign ends');
+    this.draining = null;
+    this.recovering?.abort.abort();
+    this.recovering = null;
+    this.recovered = null;
+    if (this.reign === null) return;
+    if (reason !== 'drained' && reason !== 'shutdown') this.heldSinceMs = monotonicMs();
+    volume.closeWriter(this.reign);
+    this.reign = null;
+    onReignEnded();
+  }
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

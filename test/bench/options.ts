@@ -1,0 +1,97 @@
+/** The command line of the benchmark. */
+import { parseArgs } from 'node:util';
+import type { PeerName } from './systems/system.ts';
+
+export const scenarioNames = ['oltp', 'storage', 'tracing', 'lag', 'growth', 'moves', 'soak'] as const;
+export type ScenarioName = (typeof scenarioNames)[number];
+/** The soak takes ten minutes by itself: only when it is asked for. */
+const defaultScenarios = scenarioNames.filter((name) => name !== 'soak');
+export const peerNames: readonly PeerName[] = ['postgres', 'mariadb', 'etcd'];
+
+export interface BenchOptions {
+  readonly quick: boolean;
+  readonly json: boolean;
+  readonly check: boolean;
+  readonly peers: readonly PeerName[];
+  readonly scenarios: readonly ScenarioName[];
+  /** Where to write results; null: nowhere. */
+  readonly out: string | null;
+  readonly rounds: number;
+  /** Of one measurement. */
+  readonly warmMs: number;
+  readonly measureMs: number;
+}
+
+export type Parsed =
+  | { readonly kind: 'run'; readonly options: BenchOptions }
+  | { readonly kind: 'help' }
+  | { readonly kind: 'invalid'; readonly message: string };
+
+export const usage = `npm run bench -- [options]
+
+  --quick                under eight minutes; figures are rougher
+  --check                under a minute, Sextant only: compares ratios with generous bounds, exit code 1 beyond them
+  --peers LIST           postgres,mariadb,etcd (default: all) or none
+  --only LIST            ${scenarioNames.join(', ')} (default: all but soak)
+  --rounds N             rounds of every measurement (default 5, quick 2)
+  --seconds S            length of one measurement (default 4, quick 1)
+  --write                write RESULTS.md and results.svg beside this program
+  --out DIR              write them, and results.json, to DIR
+  --json                 print the results as JSON; progress goes to stderr
+`;
+
+function oneOf<T extends string>(text: string, allowed: readonly T[]): readonly T[] | string {
+  const names = text.split(',').map((name) => name.trim());
+  const known = allowed.filter((name) => names.includes(name));
+  const unknown = names.filter((name) => !known.some((candidate) => candidate === name));
+  return unknown.length > 0 ? `${unknown.join(', ')} is none of ${allowed.join(', ')}` : known;
+}
+
+const positive = (text: string | undefined, fallback: number): number =>
+  text === undefined ? fallback : Number(text);
+
+/** @param home directory that `--write` writes to. */
+export function parseOptions(argv: readonly string[], home: string): Parsed {
+  let values: ReturnType<typeof parse>;
+  try {
+    values = parse(argv);
+  } catch (error) {
+    return { kind: 'invalid', message: error instanceof Error ? error.message : String(error) };
+  }
+  if (values.help) return { kind: 'help' };
+  const invalid = (message: string): Parsed => ({ kind: 'invalid', message });
+  const peers = values.peers === 'none' ? [] : oneOf(values.peers ?? peerNames.join(), peerNames);
+  if (typeof peers === 'string') return invalid(`--peers: ${peers}, or none`);
+  const scenarios = oneOf(values.only ?? defaultScenarios.join(), scenarioNames);
+  if (typeof scenarios === 'string') return invalid(`--only: ${scenarios}`);
+  const { quick, check, json } = values;
+  if (values.write && values.out !== undefined) return invalid('either --write or --out, not both');
+  const rounds = positive(values.rounds, quick ? 2 : 5);
+  if (!Number.isInteger(rounds) || rounds < 1) return invalid('--rounds is a whole number from 1');
+  const seconds = positive(values.seconds, quick ? 1 : 4);
+  if (!(seconds > 0)) return invalid('--seconds is a number above 0');
+  const out = values.write ? home : (values.out ?? null);
+  const warmMs = quick ? 300 : 1_000;
+  return {
+    kind: 'run',
+    options: { quick, check, json, peers, scenarios, out, rounds, warmMs, measureMs: seconds * 1_000 },
+  };
+}
+
+function parse(argv: readonly string[]) {
+  const flag = { type: 'boolean', default: false } as const;
+  const text = { type: 'string' } as const;
+  const options = {
+    quick: flag,
+    json: flag,
+    check: flag,
+    write: flag,
+    help: flag,
+    peers: text,
+    only: text,
+    rounds: text,
+    seconds: text,
+    out: text,
+  };
+  return parseArgs({ args: [...argv], options, strict: true }).values;
+}

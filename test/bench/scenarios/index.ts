@@ -1,0 +1,20 @@
+/** Every scenario by its name, in the order they run. */
+import type { ScenarioName } from '../options.ts';
+import { growth } from './growth.ts';
+import { lag } from './lag.ts';
+import { moves } from './moves.ts';
+import { oltp } from './oltp.ts';
+import type { Scenario } from './scenario.ts';
+import { soak } from './soak.ts';
+import { storage } from './storage.ts';
+import { tracing } from './tracing.ts';
+
+export const scenarios: Readonly<Record<ScenarioName, Scenario>> = {
+  oltp,
+  storage,
+  tracing,
+  lag,
+  growth,
+  moves,
+  soak,
+};

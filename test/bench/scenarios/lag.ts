@@ -1,0 +1,160 @@
+/** How far secondaries lie behind, at full and at half write rate, and what they cost the primary. */
+import { z } from 'zod';
+import { Histogram } from '../histogram.ts';
+import { startLoad } from '../load-client.ts';
+import type { LoadPlan, LoadResult } from '../plan.ts';
+import type { Goal } from '../report.ts';
+import { bytes, figure, msOfUs, quantile } from '../stats.ts';
+import { type RunningSextant, startSextant } from '../systems/sextant.ts';
+import { isMissing, nothing, type Outcome, pause, planOf, type Scenario } from './scenario.ts';
+
+const names = ['us-east-1', 'eu-west-1', 'ap-northeast-1', 'us-west-2', 'sa-east-1', 'af-south-1'] as const;
+const secondaryCounts = [1, 2, 5] as const;
+const clients = 128;
+const sampleMs = 50;
+
+const statusSchema = z.looseObject({
+  regions: z.array(
+    z.looseObject({ role: z.string(), lagMs: z.number().nullish(), lagBytes: z.number().nullish() }),
+  ),
+});
+
+interface LagRun {
+  readonly secondaries: number;
+  readonly rate: 'full' | 'half';
+  readonly perSecond: number;
+  readonly p50Us: number;
+  readonly p99Us: number;
+  /** Of all samples of all secondaries. */
+  readonly lagMs: readonly number[];
+  readonly lagBytesMax: number;
+}
+
+/** Samples the lag of every secondary while a load runs. */
+async function underLoad(
+  system: RunningSextant,
+  plan: LoadPlan,
+): Promise<{ result: LoadResult; lagMs: number[]; lagBytesMax: number }> {
+  const load = startLoad(plan);
+  try {
+    await load.measuring;
+    const lagMs: number[] = [];
+    let lagBytesMax = 0;
+    const state = { measuring: true };
+    const sampling = (async () => {
+      while (state.measuring) {
+        const status = statusSchema.parse(await system.status());
+        for (const region of status.regions.filter(({ role }) => role !== 'primary')) {
+          if (typeof region.lagMs === 'number') lagMs.push(region.lagMs);
+          lagBytesMax = Math.max(lagBytesMax, region.lagBytes ?? 0);
+        }
+        await pause(sampleMs);
+      }
+    })();
+    const result = await load.measured;
+    state.measuring = false;
+    await sampling;
+    await load.finished;
+    return { result, lagMs, lagBytesMax };
+  } finally {
+    load.close();
+  }
+}
+
+export const lag: Scenario = async ({ bench, options }): Promise<Outcome> => {
+  const runs: LagRun[] = [];
+  for (const secondaries of secondaryCounts) {
+    const regions = names.slice(0, secondaries + 1);
+    const system = await startSextant(bench, { regions });
+    if (isMissing(system)) return nothing(system.missing);
+    await system.prepare();
+    const measureMs = options.measureMs * 2;
+    let fullRate = 0;
+    for (const rate of ['full', 'half'] as const) {
+      const perSecond = rate === 'full' ? null : Math.max(1, Math.round(fullRate / 2));
+      const plan = planOf(options, system.target(names[0]), 'update', clients, { measureMs, perSecond });
+      const { result, lagMs, lagBytesMax } = await underLoad(system, plan);
+      const reached = (result.transactions * 1_000) / result.elapsedMs;
+      if (rate === 'full') fullRate = reached;
+      const latency = Histogram.of([result.latency]);
+      const [p50Us, p99Us] = [latency.quantileUs(0.5), latency.quantileUs(0.99)];
+      runs.push({ secondaries, rate, perSecond: reached, p50Us, p99Us, lagMs, lagBytesMax });
+      bench.say(
+        `  ${secondaries} secondaries, ${rate} rate: ${Math.round(reached)}/s, lag p99 ${figure(quantile(lagMs, 0.99))} ms`,
+      );
+      await pause(1_000);
+    }
+    await system.stop();
+  }
+  const five = runs.find((run) => run.secondaries === 5 && run.rate === 'half');
+  const goal: Goal = {
+    text: 'p99 lag at half the maximum write rate with five secondaries, ms',
+    value: five === undefined ? null : quantile(five.lagMs, 0.99),
+    bound: 1_000,
+    better: 'atMost',
+  };
+  return {
+    missing: [],
+    goals: [goal],
+    sections: [
+      {
+        name: 'lag',
+        title: 'Lag of the secondaries',
+        notes: [
+          `single-row UPDATEs on ${clients} connections; lag of every secondary read from /v1/status every ${sampleMs} ms`,
+          'all regions share this machine: with five secondaries, 36 storage processes',
+        ],
+        tables: [
+          {
+            title: 'Lag, ms',
+            head: [
+              'secondaries',
+              'write rate',
+              'tx/s at the primary',
+              'commit p50 ms',
+              'commit p99 ms',
+              'lag p50',
+              'lag p99',
+              'lag max',
+              'lag max, bytes',
+            ],
+            rows: runs.map((run) => [
+              String(run.secondaries),
+              run.rate,
+              figure(run.perSecond),
+              msOfUs(run.p50Us),
+              msOfUs(run.p99Us),
+              figure(quantile(run.lagMs, 0.5)),
+              figure(quantile(run.lagMs, 0.99)),
+              figure(quantile(run.lagMs, 1)),
+              bytes(run.lagBytesMax),
+            ]),
+          },
+        ],
+        panels: [
+          {
+            title: 'Lag p99 of the secondaries',
+            unit: 'ms',
+            series: ['full rate', 'half rate'],
+            groups: secondaryCounts.map((secondaries) => ({
+              label: `${secondaries} secondaries`,
+              values: (['full', 'half'] as const).map((rate) => {
+                const run = runs.find((one) => one.secondaries === secondaries && one.rate === rate);
+                return run === undefined ? null : quantile(run.lagMs, 0.99);
+              }),
+            })),
+          },
+        ],
+        data: runs.map(({ lagMs, ...run }) => ({
+          ...run,
+          lag: {
+            p50Ms: quantile(lagMs, 0.5),
+            p99Ms: quantile(lagMs, 0.99),
+            maxMs: quantile(lagMs, 1),
+            samples: lagMs.length,
+          },
+        })),
+      },
+    ],
+  };
+};

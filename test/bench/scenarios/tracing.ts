@@ -1,0 +1,91 @@
+/** What tracing every write costs: two deployments side by side, one that exports spans, measured in turn. */
+import { fileURLToPath } from 'node:url';
+import { z } from 'zod';
+import { type Cell, measure, type Round, summarize } from '../cell.ts';
+import { figure, msOfUs, ratio } from '../stats.ts';
+import { startSextant } from '../systems/sextant.ts';
+import { freePorts } from '../workbench.ts';
+import { isMissing, nothing, type Outcome, planOf, type Scenario } from './scenario.ts';
+
+const sinkFile = fileURLToPath(new URL('../otlp-sink.ts', import.meta.url));
+const counts = [1, 128] as const;
+const countSchema = z.object({ spans: z.number(), bytes: z.number() });
+
+export const tracing: Scenario = async ({ bench, options }): Promise<Outcome> => {
+  const [port = 0] = await freePorts(1);
+  const endpoint = `http://127.0.0.1:${port}`;
+  const sink = bench.start({ name: 'otlp-sink', command: process.execPath, args: [sinkFile, String(port)] });
+  const received = async () => countSchema.parse(await (await fetch(endpoint)).json());
+  await sink.until(received, 10_000);
+  const off = await startSextant(bench, { env: { OTEL_SDK_DISABLED: 'true' } });
+  if (isMissing(off)) return nothing(off.missing);
+  const on = await startSextant(bench, { env: { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint } });
+  if (isMissing(on)) return nothing(on.missing);
+  await off.prepare();
+  await on.prepare();
+  const rounds = new Map<string, Round[]>();
+  const before = await received();
+  let traced = 0;
+  for (let round = 1; round <= options.rounds; round++) {
+    for (const clients of counts) {
+      for (const [name, system] of [
+        ['off', off],
+        ['on', on],
+      ] as const) {
+        const plan = planOf(options, system.target(system.regions[0] ?? ''), 'update', clients);
+        const measured = await measure(system, plan);
+        if (name === 'on') traced += measured.acknowledged;
+        const key = `${name} ${clients}`;
+        rounds.set(key, [...(rounds.get(key) ?? []), measured]);
+        bench.say(`  tracing ${name}, ${clients} clients: ${Math.round(measured.perSecond)}/s`);
+      }
+    }
+  }
+  const after = await received();
+  for (const system of [on, off]) await system.stop();
+  await sink.stop();
+  const cell = (name: 'off' | 'on', clients: number): Cell | null =>
+    summarize(rounds.get(`${name} ${clients}`) ?? []);
+  const rows = counts.flatMap((clients) =>
+    (['off', 'on'] as const).map((name) => ({ name, clients, cell: cell(name, clients) })),
+  );
+  const kept = ratio(cell('on', 128)?.perSecond, cell('off', 128)?.perSecond);
+  const spansEach = (after.spans - before.spans) / Math.max(1, traced);
+  return {
+    missing: [],
+    ratios: kept === null ? {} : { tracingOn128: kept },
+    goals: [
+      {
+        text: 'UPDATE, 128 connections: throughput with every write traced ÷ without',
+        value: kept,
+        bound: 0.75,
+        better: 'atLeast',
+      },
+    ],
+    sections: [
+      {
+        name: 'tracing',
+        title: 'Tracing',
+        notes: [
+          `spans exported per write: ${figure(spansEach)} (the export goes to a process that counts spans and does nothing else)`,
+        ],
+        tables: [
+          {
+            title: 'Single-row UPDATE with and without tracing',
+            head: ['tracing', 'clients', 'tx/s', 'p50 ms', 'p99 ms', 'CPU of the gateway µs'],
+            rows: rows.map(({ name, clients, cell: found }) => [
+              name,
+              String(clients),
+              figure(found?.perSecond),
+              msOfUs(found?.p50Us),
+              msOfUs(found?.p99Us),
+              figure(found?.cpuUs.gateway),
+            ]),
+          },
+        ],
+        panels: [],
+        data: { spansEach, rows },
+      },
+    ],
+  };
+};

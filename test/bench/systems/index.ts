@@ -1,0 +1,11 @@
+/** How to start the peers. */
+import { startEtcd } from './etcd.ts';
+import { startMariadb } from './mariadb.ts';
+import { startPostgres } from './postgres.ts';
+import type { PeerName, StartSystem } from './system.ts';
+
+export const peers: Readonly<Record<PeerName, StartSystem>> = {
+  postgres: startPostgres,
+  mariadb: startMariadb,
+  etcd: startEtcd,
+};

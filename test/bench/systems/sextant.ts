@@ -1,0 +1,151 @@
+/** A real local deployment, started by `sextant up --detach` as a user would start it. */
+import { spawn } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Roles } from '../accounting.ts';
+import type { Target } from '../plan.ts';
+import type { Workbench } from '../workbench.ts';
+import { schema } from '../workload.ts';
+import { type Missing, querySql, type RunningSystem } from './system.ts';
+
+const fromRoot = (path: string): string => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
+const cliFile = fromRoot('regions/cli/sextant.ts');
+export const gatewayFile = fromRoot('gateway/main.ts');
+const upTimeoutMs = 120_000;
+const commandTimeoutMs = 90_000;
+const portsPerRegion = 20;
+const gatewayOffset = 11;
+const nodeNames = ['n1', 'n2', 'n3', 'n4', 'n5', 'n6'] as const;
+const basePortMin = 20_000;
+const basePortMax = 32_000;
+
+export interface SextantOptions {
+  readonly regions?: readonly string[];
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+export interface RunningSextant extends RunningSystem {
+  readonly regions: readonly string[];
+  readonly dataDir: string;
+  /** The gateway of a region. */
+  target(region: string, protocol?: 'hrana-ws' | 'hrana-http'): Target;
+  /** Runs one command of the CLI against this deployment. @throws Error with what it said */
+  cli(args: readonly string[]): Promise<string>;
+  /** Answer of `/v1/status` at the first region's gateway. */
+  status(): Promise<unknown>;
+  pidOf(region: string, process: string): number;
+}
+
+export function sextantMissing(): Missing | null {
+  return existsSync(gatewayFile) ? null : { missing: 'Sextant: gateway/main.ts does not exist' };
+}
+
+/** Sum of all series of a Prometheus metric; 0 when there is none. */
+export function sumOfSeries(text: string, name: string): number {
+  let sum = 0;
+  for (const match of text.matchAll(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, 'gm')))
+    sum += Number(match[1]);
+  return sum;
+}
+
+let started = 0;
+
+export async function startSextant(
+  bench: Workbench,
+  options: SextantOptions = {},
+): Promise<RunningSextant | Missing> {
+  const missing = sextantMissing();
+  if (missing !== null) return missing;
+  const regions = options.regions ?? ['us-east-1'];
+  const [first = ''] = regions;
+  const dataDir = join(bench.directory, `sextant-${++started}`);
+  const slots = Math.floor((basePortMax - basePortMin) / 160);
+  const basePort = basePortMin + 160 * Math.floor(Math.random() * slots);
+  const env = { ...process.env, ...options.env };
+  const cli = (args: readonly string[], timeoutMs = commandTimeoutMs): Promise<string> =>
+    command([...args, '--data', dataDir], env, timeoutMs);
+  let stopped: Promise<void> | null = null;
+  const stop = (): Promise<void> => {
+    stopped ??= cli(['down']).then(() => undefined);
+    return stopped;
+  };
+  bench.onClose(stop);
+  await cli(['up', '--detach', '--regions', regions.join(','), '--base-port', String(basePort)], upTimeoutMs);
+  const gatewayPort = (region: string): number =>
+    basePort + portsPerRegion * regions.indexOf(region) + gatewayOffset;
+  const target = (region: string, protocol: 'hrana-ws' | 'hrana-http' = 'hrana-ws'): Target => ({
+    protocol,
+    host: '127.0.0.1',
+    port: gatewayPort(region),
+  });
+  const pidOf = (region: string, process: string): number => {
+    const file = join(dataDir, region, process, 'pid');
+    return existsSync(file) ? Number.parseInt(readFileSync(file, 'utf8'), 10) : 0;
+  };
+  const pids = (...names: readonly string[]): number[] =>
+    regions.flatMap((region) => names.map((name) => pidOf(region, name))).filter((pid) => pid > 0);
+  const metricsOf = async (port: number): Promise<string> =>
+    (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+  return {
+    name: 'sextant',
+    title: 'Sextant',
+    durability: 'four of six copies: fdatasync on four of six storage nodes',
+    version: sextantVersion(),
+    targets: { 'hrana-ws': target(first), 'hrana-http': target(first, 'hrana-http') },
+    workloads: ['update', 'insert', 'select', 'tpcb', 'tpcb-interactive'],
+    copies: 6,
+    regions,
+    dataDir,
+    target,
+    cli,
+    status: async () => (await fetch(`http://127.0.0.1:${gatewayPort(first)}/v1/status`)).json(),
+    pidOf,
+    roles: (): Roles => ({
+      gateway: pids('gateway'),
+      storage: pids(...nodeNames),
+      agent: pids('agent'),
+      nats: pids('nats'),
+    }),
+    prepare: async () => {
+      await querySql(target(first), schema({ serial: 'INTEGER PRIMARY KEY', text: 'TEXT' }));
+    },
+    updates: async () => Number(await querySql(target(first), ['SELECT sum(v) FROM bench'])),
+    counters: async () => {
+      const gateway = await metricsOf(gatewayPort(first));
+      const nodes = await Promise.all(nodeNames.map((_, at) => metricsOf(basePort + 1 + at)));
+      const ofNodes = (name: string): number => nodes.reduce((sum, text) => sum + sumOfSeries(text, name), 0);
+      return {
+        commits: sumOfSeries(gateway, 'sextant_commits_total'),
+        redoBytes: sumOfSeries(gateway, 'sextant_redo_bytes_total'),
+        storageBytes: ofNodes('sextant_storage_appended_bytes_total'),
+        storageSyncs: ofNodes('sextant_storage_sync_duration_seconds_count'),
+      };
+    },
+    stop,
+  };
+}
+
+function sextantVersion(): string {
+  const match = /"version": "([^"]+)"/.exec(readFileSync(fromRoot('package.json'), 'utf8'));
+  return match?.[1] ?? 'unknown';
+}
+
+function command(args: readonly string[], env: NodeJS.ProcessEnv, timeoutMs: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [cliFile, ...args], { env, timeout: timeoutMs, detached: true });
+    let output = '';
+    let errors = '';
+    child.stdout.on('data', (chunk: Buffer) => {
+      output += chunk.toString();
+    });
+    child.stderr.on('data', (chunk: Buffer) => {
+      errors += chunk.toString();
+    });
+    child.once('error', reject);
+    child.once('close', (code) => {
+      if (code === 0) resolve(output);
+      else reject(new Error(`sextant ${args.join(' ')} exited ${code}:\n${output}${errors}`));
+    });
+  });
+}

@@ -1,0 +1,16 @@
+import { GatewayWorld, urlOf, writes, ready } from './gateway-harness.ts';
+const w = await GatewayWorld.start({children: true});
+const t0 = performance.now(); const T = () => (performance.now()-t0).toFixed(0);
+const g1 = await w.process('g1'); console.log(T(), 'g1 ready');
+const c = w.client(g1.url); await c.execute('CREATE TABLE t (id INTEGER PRIMARY KEY, v)');
+const g2 = await w.gateway('g2'); await ready(urlOf(g2)); console.log(T(), 'g2 ready');
+const f = w.client(g2,'ws');
+let stop=false; let n=0; let last='';
+const load = [0,1,2,3].map(async (lane)=>{ for (let i=0;!stop;i++) { const t=performance.now(); try { await f.execute({sql:'insert into t values(?,?)', args:[lane*1000000+i,'x']}); n++; } catch(e) { console.log(T(), lane, (e as any).code, (e as any).message); } if (performance.now()-t>300) console.log(T(),'slow', lane, performance.now()-t);} });
+await new Promise(r=>setTimeout(r,1000)); console.log(T(), n);
+await g1.kill(); console.log(T(),'killed', n);
+const g1b = await w.process('g1'); console.log(T(),'g1b ready', n);
+await new Promise(r=>setTimeout(r,1000)); console.log(T(), n);
+stop=true; await Promise.all(load); console.log(T(),'done');
+console.log(g1b.output());
+await w.close();

@@ -1,0 +1,289 @@
+/**
+ * The agent of a region: ships when its region is primary, receives when it is not, looks for what a failover left
+ * behind, and runs moves. The production cores, driven as the agent's shell drives them.
+ */
+import type { BusClient, BusMessage } from '../bus.ts';
+import type { ControlView } from '../../../regions/core/control-port.ts';
+import type { ControlRecord } from '../../../regions/core/control-record.ts';
+import { ChallengerTimer, type LeaseLimits } from '../../../regions/core/lease.ts';
+import { LossCollector, type LossReport, lossReportSchema } from '../../../regions/core/loss-report.ts';
+import { decodeAck, parseJson, subjectsOf } from '../../../regions/core/messages.ts';
+import { commonPoint, EpochTree } from '../../../storage/core/epoch-tree.ts';
+import { splitFrames } from '../../../storage/core/frame.ts';
+import { type Epoch, genesisEpoch, type Lsn, mainBranch, maxLsn, regionId, zeroLsn } from '../../../storage/core/ids.ts';
+import { nodeLimits } from '../../../storage/core/limits.ts';
+import type { Recovered } from '../../../storage/core/recovery.ts';
+import type { ControlEvent } from '../control-bucket.ts';
+import type { DiskCompletion } from '../disk.ts';
+import type { ConnectionId, LinkEvent } from '../network.ts';
+import type { BusPayload, LinkMessage, SimContext, SimProcess, SimRuntime } from '../sim-types.ts';
+import { type Address, regionOf } from '../topology.ts';
+import { SimControlStore } from './control-store.ts';
+import { RecoveryRun } from './drivers.ts';
+import { type MoveKind, SimMoves } from './moves.ts';
+import { Receiving } from './receiving.ts';
+import { LogFetch, RegionLinks } from './region-links.ts';
+import { Lane } from './shipping.ts';
+
+const tickUs = 50_000;
+const lossFile = /^loss-(\d+)-(\d+)$/;
+
+type Orphan = { readonly reign: Epoch; readonly from: Lsn; readonly to: Lsn; readonly foundUnder: Epoch };
+
+export class SimAgent implements SimProcess {
+  private readonly runtime: SimRuntime;
+  private readonly context: SimContext;
+  private readonly region: string;
+  private readonly links: RegionLinks;
+  private readonly store: SimControlStore;
+  private readonly bus: BusClient<BusPayload>;
+  private readonly challenger: ChallengerTimer;
+  private readonly moves: SimMoves;
+  private current: ControlView | undefined;
+  private lanes: readonly Lane[] = [];
+  private receiving: Receiving | undefined;
+  private reignSought: { readonly epoch: Epoch; readonly log: LogFetch } | undefined;
+  private readonly losses = new Map<string, LossReport>();
+  private readonly unsaved = new Map<string, LossReport>();
+  /** What is left to look at since the region joined last. */
+  private search: { readonly joined: Recovered; readonly reigns: Epoch[]; run: RecoveryRun | undefined } | undefined;
+  private retries: (() => void)[] = [];
+
+  constructor(runtime: SimRuntime, context: SimContext, limits: LeaseLimits) {
+    this.runtime = runtime;
+    this.context = context;
+    this.region = regionOf(runtime.address);
+    this.links = new RegionLinks(runtime, this.region);
+    this.store = new SimControlStore(runtime.connectControl('control'), () => this.nowMs);
+    this.bus = runtime.connectBus('main');
+    this.challenger = new ChallengerTimer(limits);
+    this.moves = new SimMoves({
+      region: this.region,
+      store: this.store,
+      challenger: this.challenger,
+      current: () => this.current,
+      following: () => this.receiving?.following ?? false,
+      nowMs: () => this.nowMs,
+      wallMs: () => Math.floor(runtime.wallUs() / 1000),
+      newId: () => `${this.region}.${runtime.incarnation}.${runtime.random.below(1_000_000)}`,
+      note: runtime.note,
+    });
+  }
+
+  /** An operator's command. False when it is refused at once. */
+  move(kind: MoveKind): boolean {
+    return this.moves.begin(kind);
+  }
+
+  /** What is durable in this region as a secondary; undefined when it follows nobody. */
+  get durable(): { readonly epoch: Epoch; readonly vdl: Lsn } | undefined {
+    const position = this.receiving?.position;
+    return position === undefined || position.head === genesisEpoch ? undefined : { epoch: position.head, vdl: position.vdl };
+  }
+
+  onStart(): void {
+    for (const name of this.runtime.disk.files()) {
+      if (!lossFile.test(name)) continue;
+      const parsed = parseJson(lossReportSchema, Buffer.from(this.runtime.disk.read(name)).toString('utf8'));
+      if (parsed.kind === 'ok') this.losses.set(name, parsed.value);
+    }
+    const subjects = subjectsOf(this.context.cluster);
+    this.store.watch((reading) => {
+      if (reading.kind === 'record') this.saw(reading.view);
+    });
+    this.bus.subscribe(subjects.ack(regionId(this.region)));
+    this.bus.subscribe(subjects.ship(regionId(this.region)));
+    this.runtime.setTimer('tick', tickUs);
+  }
+
+  onLink(event: LinkEvent): void {
+    this.links.onLink(event);
+  }
+
+  onMessage(from: Address, message: LinkMessage, connection: ConnectionId): void {
+    this.links.onMessage(from, message, connection);
+  }
+
+  onBus(_client: string, message: BusMessage<BusPayload>): void {
+    if (message.subject.includes('.ship.')) {
+      this.receiving?.arrived(message.payload);
+      return;
+    }
+    const ack = decodeAck(message.payload);
+    if (ack.kind === 'malformed') throw new Error(`an acknowledgement cannot be read: ${ack.reason}`);
+    this.lanes.find((lane) => lane.to === ack.value.region)?.acked(ack.value);
+  }
+
+  onControl(_client: string, event: ControlEvent<ControlRecord>): void {
+    this.store.heard(event);
+  }
+
+  onDisk(completion: DiskCompletion): void {
+    const report = this.unsaved.get(completion.file);
+    if (report === undefined) return;
+    this.unsaved.delete(completion.file);
+    this.losses.set(completion.file, report);
+    this.context.witness.lossReported(report);
+  }
+
+  onTimer(name: string): void {
+    if (name === 'links') this.links.settle();
+    else this.tick();
+  }
+
+  private get nowMs(): number {
+    return this.runtime.nowUs() / 1000;
+  }
+
+  private tick(): void {
+    this.runtime.setTimer('tick', tickUs);
+    this.store.tick();
+    this.links.tick();
+    for (const lane of this.lanes) lane.tick();
+    this.receiving?.tick();
+    this.search?.run?.tick();
+    this.moves.tick();
+    for (const retry of this.retries.splice(0)) retry();
+  }
+
+  private saw(view: ControlView): void {
+    this.context.witness.controlRecord(this.runtime.address, view.seq, view.record.epoch);
+    if (this.current !== undefined && view.seq <= this.current.seq) return;
+    const before = this.current?.record;
+    this.current = view;
+    this.challenger.saw(view.seq, this.nowMs);
+    const { epoch, primary } = view.record;
+    if (before?.epoch === epoch && before.primary === primary) return;
+    if (primary === this.region) this.becomePrimary(epoch);
+    else this.becomeSecondary();
+  }
+
+  /** Ships the reign's path once this region's nodes know it: its writer has recovered by then. */
+  private becomePrimary(reign: Epoch): void {
+    this.receiving?.close();
+    this.receiving = undefined;
+    // Before the first writer there is nothing to ship.
+    if (reign === genesisEpoch) return;
+    this.reignSought = { epoch: reign, log: new LogFetch(this.links, 0) };
+    this.seekReign(this.reignSought);
+  }
+
+  private seekReign(sought: NonNullable<typeof this.reignSought>): void {
+    const request = {
+      kind: 'fetch',
+      branch: mainBranch,
+      head: sought.epoch,
+      from: zeroLsn,
+      bytesMax: 1,
+      waitMs: 0,
+      durableOnly: true,
+      known: { head: genesisEpoch, vdl: zeroLsn },
+    } as const;
+    sought.log.fetch(request, (reply) => {
+      if (this.reignSought !== sought) return;
+      if (reply === null) {
+        this.retries.push(() => {
+          if (this.reignSought === sought) this.seekReign(sought);
+        });
+        return;
+      }
+      this.closeLanes();
+      const reign = { head: sought.epoch, forks: reply.forks, vdl: reply.vdl };
+      const others = this.context.regions.filter((name) => name !== this.region);
+      this.lanes = others.map(
+        (to, index) => new Lane(this.runtime, this.context, this.links, reign, { from: this.region, to, index }),
+      );
+    });
+  }
+
+  private becomeSecondary(): void {
+    this.reignSought = undefined;
+    this.closeLanes();
+    if (this.receiving !== undefined) return;
+    this.receiving = new Receiving(this.runtime, this.context, this.links, {
+      region: this.region,
+      bus: this.bus,
+      onJoined: (outcome) => this.findOrphans(outcome),
+    });
+  }
+
+  private closeLanes(): void {
+    for (const lane of this.lanes) lane.close();
+    this.lanes = [];
+  }
+
+  /** Looks, reign by reign, for what was durable here and is not part of history any more. */
+  private findOrphans(joined: Recovered): void {
+    this.search?.run?.close();
+    const reigns = joined.tree.map((fork) => fork.epoch).filter((reign) => reign !== joined.head);
+    this.search = { joined, reigns, run: undefined };
+    this.inspectNext(this.search);
+  }
+
+  private inspectNext(search: NonNullable<typeof this.search>): void {
+    const reign = search.reigns.shift();
+    if (reign === undefined || this.search !== search) return;
+    const { joined } = search;
+    const goal = { kind: 'inspect', branch: mainBranch, epoch: joined.head, head: reign } as const;
+    search.run = new RecoveryRun(this.links, goal, undefined, (result) => {
+      if (this.search !== search) return;
+      if (result.kind === 'recovered') {
+        const { vdl } = result.outcome;
+        const tree = new EpochTree(joined.tree);
+        const from = maxLsn(tree.startOf(reign), commonPoint(tree, { head: reign, lsn: vdl }, joined.head));
+        if (from < vdl) this.listOrphan({ reign, from, to: vdl, foundUnder: joined.head });
+      } else if (result.kind === 'timeout') search.reigns.push(reign);
+      this.inspectNext(search);
+    });
+    search.run.start();
+  }
+
+  private listOrphan(orphan: Orphan): void {
+    const name = `loss-${orphan.reign}-${orphan.foundUnder}`;
+    if (this.losses.has(name)) return;
+    const { from, to } = orphan;
+    this.collect({ orphan, name, collector: new LossCollector({ from, to }), log: new LogFetch(this.links, 0), at: from });
+  }
+
+  private collect(work: {
+    readonly orphan: Orphan;
+    readonly name: string;
+    readonly collector: LossCollector;
+    readonly log: LogFetch;
+    at: Lsn;
+  }): void {
+    const { orphan, collector } = work;
+    if (work.at >= orphan.to) {
+      this.reportOrphan(orphan, work.name, collector);
+      return;
+    }
+    const request = {
+      kind: 'fetch',
+      branch: mainBranch,
+      head: orphan.reign,
+      from: work.at,
+      bytesMax: nodeLimits.fetchBytesMax,
+      waitMs: 0,
+      durableOnly: false,
+      known: { head: orphan.reign, vdl: zeroLsn },
+    } as const;
+    work.log.fetch(request, (reply) => {
+      const split = reply === null ? null : splitFrames(reply.frames);
+      if (reply === null || split === null || split.kind === 'bad' || reply.next === work.at) {
+        this.retries.push(() => this.collect(work));
+        return;
+      }
+      for (const frame of split.frames) collector.add(frame);
+      work.at = reply.next;
+      this.collect(work);
+    });
+  }
+
+  private reportOrphan({ reign, foundUnder }: Orphan, name: string, collector: LossCollector): void {
+    const foundAtMs = Math.floor(this.runtime.wallUs() / 1000);
+    const report = collector.report({ epoch: foundUnder, orphanEpoch: reign, region: regionId(this.region), foundAtMs });
+    if (report.count === 0 || this.context.defect === 'hide-losses') return;
+    this.unsaved.set(name, report);
+    this.runtime.disk.replace(name, Buffer.from(JSON.stringify(report)), 'loss');
+  }
+}

@@ -1,0 +1,193 @@
+/** Carries the effects of the pure quorum and recovery machines to the nodes and their answers back. */
+import { type Epoch, type Lsn, type NodeId, unreachable } from '../../../storage/core/ids.ts';
+import type { QuorumEffect, QuorumEvent } from '../../../storage/core/quorum-writer.ts';
+import { type Recovered, Recovery, type RecoveryEffect, type RecoveryEvent, type RecoveryGoal } from '../../../storage/core/recovery.ts';
+import type { StorageReply } from '../../../storage/core/messages.ts';
+import { lsn } from '../../../storage/core/ids.ts';
+import type { Defect } from '../sim-types.ts';
+import type { Answer, RegionLinks } from './region-links.ts';
+
+export type QuorumMachine = { step(event: QuorumEvent, nowMs: number): readonly QuorumEffect[] };
+
+export type QuorumHandlers = {
+  readonly onDurable: (vdl: Lsn, vcl: Lsn) => void;
+  readonly onFenced: (by: Epoch) => void;
+  readonly onQuorumLost: () => void;
+};
+
+const appendMs = 5_000;
+
+export class QuorumDriver {
+  private readonly links: RegionLinks;
+  private readonly authority: Epoch;
+  private readonly machine: QuorumMachine;
+  private readonly handlers: QuorumHandlers;
+  private unwatch: () => void = () => {};
+  private over = false;
+
+  constructor(links: RegionLinks, authority: Epoch, machine: QuorumMachine, handlers: QuorumHandlers) {
+    this.links = links;
+    this.authority = authority;
+    this.machine = machine;
+    this.handlers = handlers;
+  }
+
+  /** Begins to talk to the nodes. */
+  open(): void {
+    this.unwatch = this.links.watch({
+      onNodeUp: (node) => this.step({ kind: 'nodeUp', node }),
+      onNodeDown: (node) => this.step({ kind: 'nodeDown', node }),
+    });
+  }
+
+  tick(): void {
+    this.step({ kind: 'tick' });
+  }
+
+  step(event: QuorumEvent): void {
+    if (!this.over) this.carryOut(this.machine.step(event, this.links.nowMs));
+  }
+
+  carryOut(effects: readonly QuorumEffect[]): void {
+    for (const effect of effects) {
+      if (this.over) return;
+      this.carryOutOne(effect);
+    }
+  }
+
+  close(): void {
+    if (this.over) return;
+    this.step({ kind: 'farewell' });
+    this.over = true;
+    this.unwatch();
+  }
+
+  private carryOutOne(effect: QuorumEffect): void {
+    switch (effect.kind) {
+      case 'append':
+        this.links.ask(effect.node, effect.request, appendMs, (answer) => this.answered(effect.node, answer));
+        return;
+      case 'notice':
+        this.links.notify(effect.node, effect.request);
+        return;
+      case 'fork': {
+        const request = { kind: 'fork', authority: this.authority, forks: effect.forks } as const;
+        this.links.ask(effect.node, request, appendMs, (answer) => this.answered(effect.node, answer));
+        return;
+      }
+      case 'durable':
+        this.handlers.onDurable(effect.vdl, effect.vcl);
+        return;
+      case 'fenced':
+        this.close();
+        this.handlers.onFenced(effect.by);
+        return;
+      case 'quorumLost':
+        this.close();
+        this.handlers.onQuorumLost();
+        return;
+      default:
+        unreachable(effect);
+    }
+  }
+
+  private answered(node: NodeId, answer: Answer): void {
+    switch (answer.kind) {
+      case 'acked':
+        this.step({ kind: 'acked', node, head: answer.head, scls: answer.scls });
+        return;
+      case 'refused':
+        this.step({ kind: 'refused', node, code: answer.code, sealed: answer.sealed });
+        return;
+      case 'forked':
+        this.step({ kind: 'forked', node });
+        return;
+      default:
+        this.step({ kind: 'unanswered', node });
+    }
+  }
+}
+
+export type RecoveryResult =
+  | { readonly kind: 'recovered'; readonly outcome: Recovered }
+  | { readonly kind: 'fenced'; readonly by: Epoch }
+  | { readonly kind: 'failed'; readonly reason: string }
+  | { readonly kind: 'timeout' };
+
+const requestMs = 2_000;
+const timeoutMs = 15_000;
+
+/** One recovery, until it has answered once. */
+export class RecoveryRun {
+  private readonly links: RegionLinks;
+  private readonly recovery: Recovery;
+  private readonly deadlineMs: number;
+  private readonly defect: Defect | undefined;
+  private done: ((result: RecoveryResult) => void) | undefined;
+
+  constructor(links: RegionLinks, goal: RecoveryGoal, defect: Defect | undefined, done: (result: RecoveryResult) => void) {
+    this.links = links;
+    this.recovery = new Recovery(links.nodes, goal);
+    this.deadlineMs = links.nowMs + timeoutMs;
+    this.defect = defect;
+    this.done = done;
+  }
+
+  /** Begins; not in the constructor, because the answer may come at once. */
+  start(): void {
+    this.step({ kind: 'start' });
+  }
+
+  get isOver(): boolean {
+    return this.done === undefined;
+  }
+
+  tick(): void {
+    if (this.done !== undefined && this.links.nowMs >= this.deadlineMs) this.finish({ kind: 'timeout' });
+    else this.step({ kind: 'tick' });
+  }
+
+  close(): void {
+    this.done = undefined;
+  }
+
+  private step(event: RecoveryEvent): void {
+    if (this.done === undefined) return;
+    for (const effect of this.recovery.step(event, this.links.nowMs)) this.carryOut(effect);
+  }
+
+  private carryOut(effect: RecoveryEffect): void {
+    switch (effect.kind) {
+      case 'send': {
+        const { node, request } = effect;
+        this.links.ask(node, request, requestMs, (answer) =>
+          this.step(
+            answer.kind === 'unanswered'
+              ? { kind: 'unanswered', node }
+              : { kind: 'answered', node, reply: this.believed(answer) },
+          ),
+        );
+        return;
+      }
+      case 'recovered':
+      case 'fenced':
+      case 'failed':
+        this.finish(effect);
+        return;
+      default:
+        unreachable(effect);
+    }
+  }
+
+  /** The defect makes every node look complete, so that nothing is copied; the chain still says what there is. */
+  private believed(reply: StorageReply): StorageReply {
+    if (this.defect !== 'skip-replication' || reply.kind !== 'surveyed') return reply;
+    return { ...reply, volumeEnd: lsn(Number.MAX_SAFE_INTEGER) };
+  }
+
+  private finish(result: RecoveryResult): void {
+    const { done } = this;
+    this.done = undefined;
+    done?.(result);
+  }
+}

@@ -1,0 +1,55 @@
+/**
+ * Reads the log of a simulated node from its disk. Where bytes are no frame, the next one is looked for: first at the end
+ * the broken frame's own header claims, then byte by byte. What follows the last frame is a torn write.
+ */
+import { frameHeaderBytes, framePayload, parseFrame, type ReceivedFrame } from '../../../storage/core/frame.ts';
+import { viewOf } from '../../../storage/core/bytes.ts';
+import { type RecordSpan, spansOf } from '../../../storage/core/record.ts';
+import type { HeldFrame } from '../../../storage/core/segment.ts';
+
+export type ScannedFrame = { readonly frame: ReceivedFrame; readonly held: HeldFrame; readonly spans: readonly RecordSpan[] };
+export type ScannedLog = {
+  readonly frames: readonly ScannedFrame[];
+  /** Where the last frame ends. */
+  readonly validBytes: number;
+  /** Bytes before that are part of no frame. */
+  readonly damagedBytes: number;
+};
+
+export function scanLog(bytes: Uint8Array): ScannedLog {
+  const frames: ScannedFrame[] = [];
+  let validBytes = 0;
+  let damagedBytes = 0;
+  for (let at = 0; at < bytes.length; ) {
+    const parsed = parseFrame(bytes, at);
+    if (parsed.kind !== 'frame') {
+      at = nextFrame(bytes, at);
+      continue;
+    }
+    damagedBytes += at - validBytes;
+    frames.push(scanned({ header: parsed.header, bytes: bytes.subarray(at, at + parsed.length) }, at));
+    at += parsed.length;
+    validBytes = at;
+  }
+  return { frames, validBytes, damagedBytes };
+}
+
+/** The index entry of a frame that lies at `offset`. */
+export function scanned(frame: ReceivedFrame, offset: number): ScannedFrame {
+  const { epoch, pg, base, end, prevPg } = frame.header;
+  const spans = spansOf(framePayload(frame.bytes), base) ?? [];
+  const lastCpl = spans.findLast((span) => span.kind === 'commit')?.lsn ?? null;
+  const position = { file: 1, offset, length: frame.bytes.length };
+  return { frame, held: { epoch, pg, base, end, prevPg, lastCpl, position }, spans };
+}
+
+function nextFrame(bytes: Uint8Array, broken: number): number {
+  if (bytes.length - broken >= frameHeaderBytes) {
+    const claimed = broken + frameHeaderBytes + viewOf(bytes).getUint32(broken + 4, true);
+    if (claimed < bytes.length && parseFrame(bytes, claimed).kind === 'frame') return claimed;
+  }
+  for (let at = broken + 1; at < bytes.length; at += 1) {
+    if (bytes[at] === 0x53 && bytes[at + 1] === 0x58 && parseFrame(bytes, at).kind === 'frame') return at;
+  }
+  return bytes.length;
+}

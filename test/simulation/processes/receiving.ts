@@ -1,0 +1,170 @@
+/** Drives the production receiver of a secondary: joins, hands frames to the region's six nodes, acknowledges. */
+import type { BusClient } from '../bus.ts';
+import { decodeShipped, encodeAck, subjectsOf } from '../../../regions/core/messages.ts';
+import { Receiver, type ReceiverEffect, type ReceiverEvent, type ReceiverPosition } from '../../../regions/core/receiver.ts';
+import { EpochTree, type Fork } from '../../../storage/core/epoch-tree.ts';
+import { framePayload, splitFrames } from '../../../storage/core/frame.ts';
+import { type Epoch, type Lsn, mainBranch, minLsn, regionId, type RegionId } from '../../../storage/core/ids.ts';
+import { type QuorumFrame, QuorumWriter } from '../../../storage/core/quorum-writer.ts';
+import type { Recovered } from '../../../storage/core/recovery.ts';
+import { spansOf } from '../../../storage/core/record.ts';
+import type { BusPayload, SimContext, SimRuntime } from '../sim-types.ts';
+import { QuorumDriver, RecoveryRun } from './drivers.ts';
+import type { RegionLinks } from './region-links.ts';
+
+/** Writes another region's frames to this region's nodes, as the shell's ReceiverDriver does. */
+type Store = { readonly writer: QuorumWriter; readonly driver: QuorumDriver; readonly tree: EpochTree; next: Lsn };
+
+export class Receiving {
+  private readonly runtime: SimRuntime;
+  private readonly context: SimContext;
+  private readonly region: RegionId;
+  private readonly links: RegionLinks;
+  private readonly bus: BusClient<BusPayload>;
+  private readonly onJoined: (outcome: Recovered) => void;
+  private readonly receiver = new Receiver();
+  private store: Store | undefined;
+  private joining: RecoveryRun | undefined;
+  private closed = false;
+
+  constructor(
+    runtime: SimRuntime,
+    context: SimContext,
+    links: RegionLinks,
+    options: { readonly region: string; readonly bus: BusClient<BusPayload>; readonly onJoined: (outcome: Recovered) => void },
+  ) {
+    this.runtime = runtime;
+    this.context = context;
+    this.region = regionId(options.region);
+    this.links = links;
+    this.bus = options.bus;
+    this.onJoined = options.onJoined;
+  }
+
+  get position(): ReceiverPosition {
+    return this.receiver.position;
+  }
+
+  get primaryVdl(): Lsn {
+    return this.receiver.primaryVdl;
+  }
+
+  /** Following a primary that was heard lately. */
+  get following(): boolean {
+    return this.receiver.state.kind === 'following' && this.receiver.hears(this.nowMs);
+  }
+
+  arrived(bytes: Uint8Array): void {
+    const shipped = decodeShipped(bytes);
+    if (shipped.kind === 'malformed') throw new Error(`a shipped message cannot be read: ${shipped.reason}`);
+    const { compressed: _, ...message } = shipped.value;
+    this.step({ kind: 'shipped', message });
+  }
+
+  tick(): void {
+    this.joining?.tick();
+    this.store?.driver.tick();
+    this.step({ kind: 'tick' });
+  }
+
+  close(): void {
+    this.closed = true;
+    this.joining?.close();
+    this.store?.driver.close();
+  }
+
+  private get nowMs(): number {
+    return this.runtime.nowUs() / 1000;
+  }
+
+  private step(event: ReceiverEvent): void {
+    if (this.closed) return;
+    for (const effect of this.receiver.step(event, this.nowMs)) this.carryOut(effect);
+  }
+
+  private carryOut(effect: ReceiverEffect): void {
+    switch (effect.kind) {
+      case 'join':
+        this.join(effect.head, effect.forks);
+        return;
+      case 'store':
+        this.keep(effect.frames);
+        return;
+      case 'ack': {
+        const ack = encodeAck({ region: this.region, ...this.receiver.position, gap: effect.gap, ackSentAtUs: this.runtime.wallUs() });
+        this.bus.publish(subjectsOf(this.context.cluster).ack(effect.to), ack);
+        return;
+      }
+    }
+  }
+
+  private join(head: Epoch, forks: readonly Fork[]): void {
+    this.store?.driver.close();
+    this.store = undefined;
+    this.joining?.close();
+    const goal = { kind: 'follow', branch: mainBranch, epoch: head, head, forks } as const;
+    this.joining = new RecoveryRun(this.links, goal, this.context.defect, (result) => {
+      this.runtime.note(`joins epoch ${head}: ${result.kind} ${result.kind === 'failed' ? result.reason : ''}`);
+      const { state } = this.receiver;
+      // The primary may have changed meanwhile, and a join of its path be under way.
+      if (this.closed || state.kind !== 'joining' || state.head !== head) return;
+      if (result.kind !== 'recovered' || result.outcome.head !== head) {
+        this.step({ kind: 'joinFailed', head });
+        return;
+      }
+      this.joined(result.outcome);
+    });
+    this.joining.start();
+  }
+
+  private joined(outcome: Recovered): void {
+    const { head, forks, vdl } = outcome;
+    this.onJoined(outcome);
+    const writer = new QuorumWriter({ nodes: this.links.nodes, authority: head, head, forks, start: vdl, nowMs: this.nowMs });
+    const driver = new QuorumDriver(this.links, head, writer, {
+      onDurable: (durable, vcl) => this.durable(head, durable, vcl),
+      onFenced: () => this.lost(),
+      onQuorumLost: () => this.lost(),
+    });
+    this.store = { writer, driver, tree: new EpochTree(forks), next: vdl };
+    driver.open();
+    this.context.witness.secondaryDurable(this.region, head, vdl);
+    this.step({ kind: 'joined', outcome });
+  }
+
+  private durable(head: Epoch, vdl: Lsn, vcl: Lsn): void {
+    this.context.witness.secondaryDurable(this.region, head, vdl);
+    this.step({ kind: 'durable', vdl, vcl });
+  }
+
+  private lost(): void {
+    this.store?.driver.close();
+    this.store = undefined;
+    this.step({ kind: 'lost' });
+  }
+
+  private keep(frames: Uint8Array): void {
+    const { store } = this;
+    if (store === undefined) {
+      this.step({ kind: 'lost' });
+      return;
+    }
+    const split = splitFrames(frames);
+    if (split.kind === 'bad') throw new Error(`frames from the primary do not check: ${split.reason}`);
+    const taken: QuorumFrame[] = [];
+    for (const { header, bytes } of split.frames) {
+      const end = minLsn(header.end, store.tree.visibleUntil(store.writer.head, header.epoch));
+      if (end <= header.base) throw new Error(`a shipped frame of epoch ${header.epoch} is not on the path to ${store.writer.head}`);
+      if (end <= store.next) continue;
+      if (header.base > store.next) {
+        this.lost();
+        return;
+      }
+      const spans = spansOf(framePayload(bytes), header.base) ?? [];
+      const lastCpl = spans.findLast((span) => span.kind === 'commit' && span.lsn <= end)?.lsn ?? null;
+      taken.push({ bytes, pg: header.pg, end, lastCpl });
+      store.next = end;
+    }
+    if (taken.length > 0) store.driver.carryOut(store.writer.offer(taken, this.nowMs));
+  }
+}

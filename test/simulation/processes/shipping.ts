@@ -1,0 +1,124 @@
+/** Drives one production shipper per secondary, each on a NATS connection of its own, as the agent's shell does. */
+import type { BusClient } from '../bus.ts';
+import type { ShipAck } from '../../../regions/core/messages.ts';
+import { type ClockEcho, encodeShipped, subjectsOf } from '../../../regions/core/messages.ts';
+import { shippingLimits } from '../../../regions/core/limits.ts';
+import { Shipper, type ShipperEffect } from '../../../regions/core/shipper.ts';
+import type { Fork } from '../../../storage/core/epoch-tree.ts';
+import { type Epoch, type Lsn, mainBranch, maxLsn, regionId, type RegionId } from '../../../storage/core/ids.ts';
+import { framePayload, splitFrames } from '../../../storage/core/frame.ts';
+import { decodeRecords } from '../../../storage/core/record.ts';
+import type { BusPayload, SimContext, SimRuntime } from '../sim-types.ts';
+import { LogFetch, type RegionLinks } from './region-links.ts';
+
+const fetchWaitMs = 1_000;
+const nothing = new Uint8Array(0);
+
+export type ShippedReign = { readonly head: Epoch; readonly forks: readonly Fork[]; readonly vdl: Lsn };
+
+/** One secondary: its shipper, its connection, its place in the log. */
+export class Lane {
+  readonly to: RegionId;
+  private readonly runtime: SimRuntime;
+  private readonly context: SimContext;
+  private readonly from: RegionId;
+  private readonly reign: ShippedReign;
+  private readonly shipper: Shipper;
+  private readonly connection: BusClient<BusPayload>;
+  private readonly log: LogFetch;
+  private echo: ClockEcho | null = null;
+  private closed = false;
+
+  constructor(
+    runtime: SimRuntime,
+    context: SimContext,
+    links: RegionLinks,
+    reign: ShippedReign,
+    lane: { readonly from: string; readonly to: string; readonly index: number },
+  ) {
+    this.runtime = runtime;
+    this.context = context;
+    this.from = regionId(lane.from);
+    this.to = regionId(lane.to);
+    this.reign = reign;
+    this.shipper = new Shipper(reign.head, reign.vdl);
+    this.connection = runtime.connectBus(`ship-${lane.to}-${reign.head}`);
+    this.log = new LogFetch(links, lane.index);
+  }
+
+  acked(ack: ShipAck): void {
+    if (this.closed) return;
+    this.echo = { ackSentAtUs: ack.ackSentAtUs, ackReceivedAtUs: this.runtime.wallUs() };
+    this.carryOut(this.shipper.step({ kind: 'acked', ack }, this.nowMs));
+  }
+
+  tick(): void {
+    if (!this.closed) this.carryOut(this.shipper.step({ kind: 'tick' }, this.nowMs));
+  }
+
+  close(): void {
+    this.closed = true;
+    this.connection.close();
+  }
+
+  private get nowMs(): number {
+    return this.runtime.nowUs() / 1000;
+  }
+
+  private carryOut(effects: readonly ShipperEffect[]): void {
+    for (const effect of effects) {
+      if (effect.kind === 'fetch') this.fetch(effect.from, effect.known);
+      else if (effect.kind === 'heartbeat') this.publish({ start: effect.start, next: effect.start, vdl: effect.vdl }, nothing);
+      else {
+        const outcome = this.publish(effect, effect.frames);
+        this.carryOut(this.shipper.step({ kind: 'shipped', outcome }, this.nowMs));
+      }
+    }
+  }
+
+  private fetch(from: Lsn, known: Lsn): void {
+    const { head } = this.reign;
+    const request = {
+      kind: 'fetch',
+      branch: mainBranch,
+      head,
+      from,
+      bytesMax: shippingLimits.messageBytes,
+      waitMs: fetchWaitMs,
+      durableOnly: this.context.defect !== 'ship-undurable',
+      known: { head, vdl: known },
+    } as const;
+    this.log.fetch(request, (reply) => {
+      if (this.closed) return;
+      const split = reply === null ? null : splitFrames(reply.frames);
+      if (reply === null || split === null || split.kind === 'bad') {
+        if (split?.kind === 'bad') throw new Error(`a storage node sent frames that do not check: ${split.reason}`);
+        this.carryOut(this.shipper.step({ kind: 'fetchFailed' }, this.nowMs));
+        return;
+      }
+      const { next, frames } = reply;
+      const vdl = this.context.defect === 'ship-undurable' ? maxLsn(reply.vdl, next) : reply.vdl;
+      const commits = split.frames.flatMap((frame) => {
+        const decoded = decodeRecords(framePayload(frame.bytes), frame.header.base);
+        const records = decoded.kind === 'records' ? decoded.records : [];
+        return records.flatMap((record) =>
+          record.kind === 'commit' && record.lsn > from && record.lsn <= next
+            ? [{ lsn: record.lsn, commitTimeUs: record.commitTimeUs }]
+            : [],
+        );
+      });
+      this.carryOut(this.shipper.step({ kind: 'fetched', from, next, vdl, frames, commits }, this.nowMs));
+    });
+  }
+
+  private publish(what: { readonly start: Lsn; readonly next: Lsn; readonly vdl: Lsn }, frames: Uint8Array): 'sent' | 'refused' {
+    const { head, forks } = this.reign;
+    const { start, next, vdl } = what;
+    // The path says by itself that everything up to its last fork is durable (S7), also before the nodes do.
+    this.context.witness.shipped(this.to, head, maxLsn(vdl, forks.at(-1)?.forkLsn ?? vdl));
+    const message = { from: this.from, head, forks, start, next, vdl, sentAtUs: this.runtime.wallUs(), echo: this.echo, frames };
+    const bytes = encodeShipped(message, { bytes: frames, compressed: false });
+    const outcome = this.connection.publish(subjectsOf(this.context.cluster).ship(this.to), bytes);
+    return outcome === 'dropped' ? 'refused' : 'sent';
+  }
+}

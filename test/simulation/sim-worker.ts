@@ -1,0 +1,10 @@
+/** One lane of `main.ts`: a thread that runs the seeds it is sent and answers with their outcomes. */
+import { parentPort } from 'node:worker_threads';
+import { simulate } from './deployment.ts';
+import { type Flags, runSeed } from './run-seeds.ts';
+
+const silent = { line: () => {}, progress: () => {} };
+
+parentPort?.on('message', ({ seed, flags }: { readonly seed: number; readonly flags: Flags }) => {
+  parentPort?.postMessage(runSeed(seed, flags, (number, profile) => simulate(number, profile), silent));
+});
