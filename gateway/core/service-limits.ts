@@ -60,7 +60,7 @@ export const defaultServiceLimits: ServiceLimits = {
   forwardCallBytes: 64 * mebibyte,
   forwardHeldBytes: 256 * mebibyte,
   forwardCalls: 10_000,
-  forwardHoldMs: 1_000,
+  forwardHoldMs: 400,
   forwardKeepMs: 30_000,
   forwardSilenceMs: 5_000,
   forwardRetryMs: 15,

@@ -34,7 +34,7 @@ export type PositionOutcome =
   | { readonly kind: 'none'; readonly reason: string };
 
 /** How long one message may be on its way, besides what the writer holds it for. */
-const messageMs = 1_500;
+const messageMs = 800;
 /** Room for headers in a message. */
 const headerRoom = 4 * 1024;
 /** Parts of one answer asked for at once. */

@@ -307,7 +307,10 @@ export class WriterRole {
    * This region has drained, and the target has not taken over in all the time a switchover may take: whoever ran the
    * move may have died with it. Then the region it left takes its writes back.
    */
-  private isStranded(record: ControlRecord, nowMs: number): record is ControlRecord & { readonly move: Move } {
+  private isStranded(
+    record: ControlRecord,
+    nowMs: number,
+  ): record is ControlRecord & { readonly move: Move } {
     const { move } = record;
     if (move?.fork === undefined || move.from !== this.region) return false;
     if (this.drainedMove?.id !== move.id) this.drainedMove = { id: move.id, sinceMs: nowMs };
@@ -415,6 +418,7 @@ export class WriterRole {
       case 'abort':
         // Tried again with the next record; if that no longer names us, there is nothing left to give back.
         this.giveBackNotBeforeMs = retryAtMs;
+        this.claimNotBeforeMs = Math.max(this.claimNotBeforeMs, retryAtMs);
         return;
       default:
         unreachable(pending.what);

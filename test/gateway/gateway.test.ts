@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '@libsql/client';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
@@ -26,7 +25,10 @@ const codeOf = (error: unknown): string => z.object({ code: z.string() }).safePa
 interface Tally {
   readonly acknowledged: number[];
   readonly failed: Map<number, string>;
+  lastAckAtMs: number;
 }
+
+const newTally = (): Tally => ({ acknowledged: [], failed: new Map(), lastAckAtMs: 0 });
 
 /** Inserts numbers one after another until `stop` says so; every failure is noted with its code. */
 async function insertUntil(client: Client, stop: () => boolean, tally: Tally, from = 0): Promise<void> {
@@ -34,6 +36,7 @@ async function insertUntil(client: Client, stop: () => boolean, tally: Tally, fr
     try {
       await client.execute({ sql: 'INSERT INTO t VALUES (?, ?)', args: [id, 'x'] });
       tally.acknowledged.push(id);
+      tally.lastAckAtMs = performance.now();
     } catch (error) {
       tally.failed.set(id, codeOf(error));
     }
@@ -129,13 +132,12 @@ describe('a writer that may not acknowledge', () => {
     await client.execute('CREATE TABLE t (id INTEGER PRIMARY KEY, v)');
     one.freezeNats();
     const frozenAt = performance.now();
-    let lastAck = 0;
-    const tally: Tally = { acknowledged: [], failed: new Map() };
+    const tally = newTally();
     let stop = false;
-    const inserting = insertUntil(client, () => stop, { acknowledged: { push: (id: number) => (lastAck = performance.now(), tally.acknowledged.push(id)) } as unknown as number[], failed: tally.failed });
+    const inserting = insertUntil(client, () => stop, tally);
     await eventually('a write fails', () => tally.failed.size > 0);
     // R24: nothing later than the last renewal before the freeze, plus the time to live without the margin.
-    expect(lastAck - frozenAt).toBeLessThan(shortLease.ttlMs - shortLease.marginMs + 50);
+    expect(tally.lastAckAtMs - frozenAt).toBeLessThan(shortLease.ttlMs - shortLease.marginMs + 50);
     expect(tally.acknowledged.length).toBeGreaterThan(0);
     const acknowledged = tally.acknowledged.length;
     one.thawNats();
@@ -175,7 +177,7 @@ describe('a killed writer', () => {
     await client.execute('CREATE TABLE t (id INTEGER PRIMARY KEY, v)');
     const reader = await one.gateway('g2');
     await ready(urlOf(reader));
-    const tallies: Tally[] = [0, 1, 2, 3].map(() => ({ acknowledged: [], failed: new Map() }));
+    const tallies = [0, 1, 2, 3].map(newTally);
     let stop = false;
     const forwarding = one.client(reader, 'ws');
     const load = tallies.map((tally, lane) => insertUntil(forwarding, () => stop, tally, lane * 1_000_000));
@@ -256,5 +258,3 @@ async function writer() {
   await ready(urlOf(gateway));
   return { world: one, gateway, client: one.client(gateway) };
 }
-
-void sleep;

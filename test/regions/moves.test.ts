@@ -325,10 +325,9 @@ describe('a switchover', () => {
     const ids = [agent.begin('switchover'), agent.begin('switchover')];
     agent.seen = null;
     await pass(100);
-    expect(ids.map((id) => agent.operation(id).error?.code ?? 'running').sort()).toEqual([
-      'MOVE_IN_PROGRESS',
-      'running',
-    ]);
+    expect(
+      ids.map((id) => agent.operation(id).error?.code ?? 'running').toSorted((a, b) => a.localeCompare(b)),
+    ).toEqual(['MOVE_IN_PROGRESS', 'running']);
   });
 
   test('fails when the control record cannot be changed', async () => {

@@ -8,6 +8,7 @@ import {
   release,
   renew,
 } from '../../regions/core/control-record.ts';
+import { moveLimits } from '../../regions/core/limits.ts';
 import { epoch, lsn, regionId, zeroLsn } from '../../storage/core/ids.ts';
 import {
   Bench,
@@ -277,7 +278,20 @@ describe('a switchover', () => {
     expect(at.role.mayAcknowledge(at.nowMs)).toBe(false);
     at.settle();
     expect(at.record).toMatchObject({ holder: null, state: 'switching', move: { fork: { lsn: 700 } } });
-    expect(at.tick(60_000)).toEqual([]);
+    expect(at.tick(moveLimits.switchoverMs)).toEqual([]);
+  });
+
+  test('that nobody completes is given up by the region that drained, which writes again (R7)', () => {
+    const at = bench('draining');
+    at.drained(700);
+    at.settle();
+    at.tick(1);
+    at.tick(moveLimits.switchoverMs + 1);
+    expect(at.answer('unknown')).toEqual(['read']);
+    expect(at.tick(retryMs - 1)).toEqual([]);
+    expect(at.tick(1)).toEqual(['write']);
+    at.settle();
+    expect(at.record).toMatchObject({ state: 'stable', primary: us, epoch: 2, holder: me });
   });
 
   test('that is given up while it drains lets the writer go on', () => {

@@ -10,7 +10,7 @@ const pipelineSchema = z.object({
   results: z.array(
     z.looseObject({
       type: z.string(),
-      response: z.looseObject({ result: z.unknown() }).optional(),
+      response: z.looseObject({ result: z.unknown().optional() }).optional(),
       error: z.unknown().optional(),
     }),
   ),

@@ -52,7 +52,7 @@ export function payloadAt(
 
 const answerSchema = z.looseObject({
   type: z.string(),
-  response: z.looseObject({ result: z.unknown() }).optional(),
+  response: z.looseObject({ result: z.unknown().optional() }).optional(),
 });
 const requestId = /"request_id":(\d+)/;
 
@@ -105,6 +105,9 @@ class Requests {
 
 export const connectHranaWs: Connect = async (options) => {
   const upgraded = Promise.withResolvers<void>();
+  // When the connection itself fails nobody comes to wait for the upgrade.
+  upgraded.promise.catch(() => undefined);
+  const requests: Requests = new Requests(() => line);
   let open = false;
   const line: Line = await dial(
     options,
@@ -132,7 +135,6 @@ export const connectHranaWs: Connect = async (options) => {
       requests.end(reason);
     },
   );
-  const requests = new Requests(() => line);
   line.write(
     [
       'GET / HTTP/1.1',
@@ -140,7 +142,7 @@ export const connectHranaWs: Connect = async (options) => {
       'connection: Upgrade',
       'upgrade: websocket',
       'sec-websocket-version: 13',
-      'sec-websocket-key: c2V4dGFudCBiZW5jaG1hcms=',
+      `sec-websocket-key: ${Buffer.alloc(16, 'sextant').toString('base64')}`,
       'sec-websocket-protocol: hrana3, hrana2',
       '\r\n',
     ].join('\r\n'),

@@ -118,7 +118,7 @@ describe('recovery', () => {
     });
   });
 
-  it('that dies after any of its steps is followed by one that loses nothing', () => {
+  it('that dies after any of its steps is followed by one that loses nothing', { timeout: 30_000 }, () => {
     for (let dieAfter = 0; dieAfter < 60; dieAfter++) {
       const cluster = new Cluster(dieAfter, rough);
       const writer = new Writer(cluster, recovered(cluster, forkGoal(1)));

@@ -1,0 +1,115 @@
+import { describe, expect, it } from 'vitest';
+import {
+  asksForWriter,
+  classOfOperation,
+  classOfStatement,
+  leavesConnectionState,
+  mayCommit,
+  type Route,
+  route,
+  type SessionPlace,
+  settingName,
+  type StatementClass,
+  type WriterPlace,
+} from '../../gateway/core/routing.ts';
+import { answerLost } from '../../gateway/core/lost-transaction.ts';
+import type { SqlOperation } from '../../gateway/core/engine-protocol.ts';
+
+const idle: Record<WriterPlace, Record<StatementClass, Route>> = {
+  here: { read: 'local', write: 'local', unclear: 'local' },
+  draining: { read: 'local', write: 'wait', unclear: 'wait' },
+  elsewhere: { read: 'local', write: 'forward', unclear: 'local' },
+  nowhere: { read: 'local', write: 'wait', unclear: 'local' },
+};
+
+const execute = (sql: string): SqlOperation => ({ kind: 'execute', statement: { sql, args: [], namedArgs: [], wantRows: true } });
+const batch = (...texts: string[]): SqlOperation => ({
+  kind: 'batch',
+  steps: texts.map((sql) => ({ condition: null, statement: { sql, args: [], namedArgs: [], wantRows: true } })),
+});
+
+describe('routing', () => {
+  it('follows one table outside transactions, in which a draining writer begins nothing that could write (G11)', () => {
+    for (const [writer, row] of Object.entries(idle) as [WriterPlace, Record<StatementClass, Route>][]) {
+      for (const [kind, where] of Object.entries(row) as [StatementClass, Route][]) {
+        expect([writer, kind, route('idle', kind, writer)]).toEqual([writer, kind, where]);
+      }
+    }
+  });
+
+  it('keeps a transaction in the place where it began, whatever the writer does (G10)', () => {
+    const places: Record<Exclude<SessionPlace, 'idle'>, Route> = { local: 'local', remote: 'remote' };
+    for (const [place, where] of Object.entries(places) as [SessionPlace, Route][]) {
+      for (const writer of Object.keys(idle) as WriterPlace[]) {
+        for (const kind of ['read', 'write', 'unclear'] as const) expect(route(place, kind, writer)).toBe(where);
+      }
+    }
+  });
+
+  it('tells from the words what reads, what writes, and what only the engine can tell', () => {
+    const classes: Record<string, StatementClass> = {
+      'SELECT 1': 'read',
+      '  /* hello */ select 1': 'read',
+      'EXPLAIN INSERT INTO t VALUES (1)': 'read',
+      'VALUES (1)': 'read',
+      COMMIT: 'read',
+      'BEGIN TRANSACTION READONLY': 'read',
+      BEGIN: 'write',
+      'BEGIN IMMEDIATE': 'write',
+      'BEGIN DEFERRED TRANSACTION': 'write',
+      'SAVEPOINT a': 'write',
+      'insert into t values (1)': 'write',
+      '-- note\nUPDATE t SET a = 1': 'write',
+      'CREATE TABLE t (a)': 'write',
+      'CREATE TEMP TABLE t (a)': 'unclear',
+      'INSERT INTO temp.t VALUES (1)': 'unclear',
+      'WITH a AS (SELECT 1) INSERT INTO t SELECT * FROM a': 'unclear',
+      'PRAGMA user_version = 3': 'unclear',
+      'PRAGMA table_info(t)': 'unclear',
+    };
+    for (const [sql, kind] of Object.entries(classes)) expect([sql, classOfStatement(sql)]).toEqual([sql, kind]);
+    expect(classOfOperation(batch('BEGIN TRANSACTION READONLY', 'SELECT 1', 'COMMIT'))).toBe('read');
+    expect(classOfOperation(batch('SELECT 1', 'DELETE FROM t'))).toBe('write');
+    expect(classOfOperation({ kind: 'sequence', sql: 'SELECT 1; DELETE FROM t' })).toBe('unclear');
+  });
+
+  it('asks the writer when a reader refuses a write or does not know a name, and for nothing else', () => {
+    expect(asksForWriter({ code: 'SEXTANT_READ_ONLY', message: '' })).toBe('writes');
+    expect(asksForWriter({ code: 'SQLITE_ERROR', message: 'no such table: t' })).toBe('schema');
+    expect(asksForWriter({ code: 'SQLITE_ERROR', message: 'table t has no column named c' })).toBe('schema');
+    expect(asksForWriter({ code: 'SQLITE_ERROR', message: 'near "SELEC": syntax error' })).toBeNull();
+    expect(asksForWriter({ code: 'SQLITE_CONSTRAINT', message: 'no such table' })).toBeNull();
+  });
+
+  it('knows the PRAGMAs that set a stream up and what cannot be set up again', () => {
+    expect(settingName('PRAGMA foreign_keys = off')).toBe('foreign_keys');
+    expect(settingName('pragma Foreign_Keys(1);')).toBe('foreign_keys');
+    expect(settingName("PRAGMA sextant_read='global'")).toBe('sextant_read');
+    expect(settingName('PRAGMA foreign_keys')).toBeNull();
+    expect(settingName('PRAGMA table_info(t)')).toBeNull();
+    expect(settingName('PRAGMA user_version = 4')).toBeNull();
+    expect(leavesConnectionState('CREATE TEMP TABLE t (a)')).toBe(true);
+    expect(leavesConnectionState('CREATE TABLE t (a)')).toBe(false);
+  });
+
+  it('calls a lost answer unknown only when a commit could be behind it', () => {
+    expect(mayCommit(execute('INSERT INTO t VALUES (1)'), false)).toBe(true);
+    expect(mayCommit(execute('SELECT 1'), false)).toBe(false);
+    expect(mayCommit(execute('INSERT INTO t VALUES (1)'), true)).toBe(false);
+    expect(mayCommit(execute('COMMIT'), true)).toBe(true);
+    expect(mayCommit({ kind: 'sequence', sql: 'SELECT 1' }, true)).toBe(true);
+    expect(mayCommit({ kind: 'describe', sql: 'INSERT INTO t VALUES (1)' }, false)).toBe(false);
+  });
+});
+
+describe('a lost transaction', () => {
+  const lost = { code: 'SEXTANT_TRANSACTION_ABORTED', message: 'gone' };
+
+  it('is told until the client ends it, so that nothing meant for it runs by itself', () => {
+    expect(answerLost(lost, execute('INSERT INTO t VALUES (1)'))).toEqual({ kind: 'refuse', error: lost, ended: false });
+    expect(answerLost(lost, execute('COMMIT'))).toEqual({ kind: 'refuse', error: lost, ended: true });
+    expect(answerLost(lost, execute('ROLLBACK'))).toEqual({ kind: 'rolledBack' });
+    expect(answerLost(lost, execute('BEGIN IMMEDIATE'))).toEqual({ kind: 'run' });
+    expect(answerLost(lost, batch('INSERT INTO t VALUES (1)', 'COMMIT', 'ROLLBACK'))).toEqual({ kind: 'refuse', error: lost, ended: true });
+  });
+});
