@@ -39,7 +39,11 @@ function exitOnBugs(log: Logger): (error: unknown) => void {
 }
 
 const config = configFromArguments();
-const log = createLogger({ service: serviceName(config.region), region: config.region, component: `gateway/${config.gateway}` });
+const log = createLogger({
+  service: serviceName(config.region),
+  region: config.region,
+  component: `gateway/${config.gateway}`,
+});
 const fatal = exitOnBugs(log);
 try {
   const gateway = await startGateway(config, { log, version: version(), onFatal: fatal });

@@ -10,7 +10,10 @@ export const switchoverSchema = z
 export const failoverSchema = z
   .strictObject({
     target: z.string().describe('Region to become primary.'),
-    allowDataLoss: z.boolean().default(false).describe('Accept that writes which had not reached the target are lost.'),
+    allowDataLoss: z
+      .boolean()
+      .default(false)
+      .describe('Accept that writes which had not reached the target are lost.'),
   })
   .describe('Moves the primary away from a region that no longer answers.');
 

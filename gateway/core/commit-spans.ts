@@ -32,7 +32,11 @@ export interface CommitFacts {
 const quorum = 4;
 
 /** @param nodes every storage node of the region with its zone. */
-export function commitSpans(facts: CommitFacts, nodes: readonly { readonly node: string; readonly az: string }[], newSpanId: () => string): readonly SpanFact[] {
+export function commitSpans(
+  facts: CommitFacts,
+  nodes: readonly { readonly node: string; readonly az: string }[],
+  newSpanId: () => string,
+): readonly SpanFact[] {
   const { context, durableUs } = facts;
   const endUs = durableUs ?? facts.endedUs;
   const position: Record<string, AttributeValue> = {
@@ -50,7 +54,10 @@ export function commitSpans(facts: CommitFacts, nodes: readonly { readonly node:
     endUs,
     attributes: position,
     ...(durableUs === null && {
-      error: { code: 'SEXTANT_COMMIT_UNKNOWN', message: 'the reign ended before four storage nodes had confirmed the commit' },
+      error: {
+        code: 'SEXTANT_COMMIT_UNKNOWN',
+        message: 'the reign ended before four storage nodes had confirmed the commit',
+      },
     }),
   };
   return [commit, ...nodes.map((node) => appendSpan(facts, node, decisive(facts), endUs, newSpanId()))];
@@ -64,7 +71,13 @@ function decisive(facts: CommitFacts): string | null {
   return [...facts.acks].sort((a, b) => a.ackedAtUs - b.ackedAtUs)[quorum - 1]?.node ?? null;
 }
 
-function appendSpan(facts: CommitFacts, target: { readonly node: string; readonly az: string }, decisiveNode: string | null, endUs: number, spanId: string): SpanFact {
+function appendSpan(
+  facts: CommitFacts,
+  target: { readonly node: string; readonly az: string },
+  decisiveNode: string | null,
+  endUs: number,
+  spanId: string,
+): SpanFact {
   const ack = facts.acks.find((candidate) => candidate.node === target.node);
   const startUs = ack?.sentAtUs ?? facts.sentAtUs ?? facts.commitTimeUs;
   return {
@@ -81,6 +94,11 @@ function appendSpan(facts: CommitFacts, target: { readonly node: string; readonl
       [attributes.epoch]: facts.epoch,
       ...(target.node === decisiveNode && { [attributes.quorum]: true }),
     },
-    ...(ack === undefined && { error: { code: 'SEXTANT_NOT_ACKNOWLEDGED', message: `${target.node} had not confirmed it when its span was made` } }),
+    ...(ack === undefined && {
+      error: {
+        code: 'SEXTANT_NOT_ACKNOWLEDGED',
+        message: `${target.node} had not confirmed it when its span was made`,
+      },
+    }),
   };
 }

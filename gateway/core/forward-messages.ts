@@ -9,7 +9,7 @@
  */
 import { z } from 'zod';
 import { viewOf } from '../../storage/core/bytes.ts';
-import { epoch, type Epoch, lsn, type Lsn } from '../../storage/core/ids.ts';
+import { type Epoch, epoch, type Lsn, lsn } from '../../storage/core/ids.ts';
 import type { AnyOperationValue, SqlOperation } from './engine-protocol.ts';
 import { decodeBase64, decodeInteger, encodeBase64 } from './hrana-values.ts';
 import type { BatchCondition, SqlOutcome, SqlResult, SqlValue } from './sql.ts';
@@ -44,7 +44,13 @@ export type ForwardRefusal = 'not-writer' | 'draining' | 'quorum-lost' | 'busy' 
 
 export type ForwardRequest =
   /** One part of a call; the last one starts it and is answered like a poll for part 0. */
-  | { readonly kind: 'part'; readonly call: string; readonly index: number; readonly count: number; readonly bytes: Uint8Array }
+  | {
+      readonly kind: 'part';
+      readonly call: string;
+      readonly index: number;
+      readonly count: number;
+      readonly bytes: Uint8Array;
+    }
   /** Asks for a part of the answer, and waits a moment for it. */
   | { readonly kind: 'poll'; readonly call: string; readonly part: number }
   /** The answer has arrived, or nobody waits for it. */
@@ -63,7 +69,9 @@ export type ForwardReply =
   | { readonly kind: 'unknown' }
   | { readonly kind: 'position'; readonly epoch: Epoch; readonly vdl: Lsn };
 
-export type Decoded<T> = { readonly kind: 'ok'; readonly value: T } | { readonly kind: 'malformed'; readonly reason: string };
+export type Decoded<T> =
+  | { readonly kind: 'ok'; readonly value: T }
+  | { readonly kind: 'malformed'; readonly reason: string };
 
 const idSchema = z.string().min(1).max(128);
 const lsnSchema = z.int().min(0).transform(lsn);
@@ -88,7 +96,12 @@ const requestHeader = z.discriminatedUnion('kind', [
 const replyHeader = z.discriminatedUnion('kind', [
   z.object({ v: version, kind: z.literal('received') }),
   z.object({ v: version, kind: z.literal('running') }),
-  z.object({ v: version, kind: z.literal('part'), index: z.int().min(0), count: z.int().min(1).max(partsMax) }),
+  z.object({
+    v: version,
+    kind: z.literal('part'),
+    index: z.int().min(0),
+    count: z.int().min(1).max(partsMax),
+  }),
   z.object({
     v: version,
     kind: z.literal('refused'),
@@ -110,7 +123,10 @@ function encode(header: object, bytes: Uint8Array): Uint8Array {
   return message;
 }
 
-function decode<T>(schema: z.ZodType<T>, message: Uint8Array): Decoded<{ readonly header: T; readonly bytes: Uint8Array }> {
+function decode<T>(
+  schema: z.ZodType<T>,
+  message: Uint8Array,
+): Decoded<{ readonly header: T; readonly bytes: Uint8Array }> {
   if (message.length < 4) return { kind: 'malformed', reason: 'a message shorter than its header length' };
   const length = viewOf(message).getUint32(0, true);
   if (4 + length > message.length) return { kind: 'malformed', reason: 'a message cut short' };
@@ -122,7 +138,9 @@ function decode<T>(schema: z.ZodType<T>, message: Uint8Array): Decoded<{ readonl
 function parsed<T>(schema: z.ZodType<T>, text: string): Decoded<T> {
   try {
     const result = schema.safeParse(JSON.parse(text));
-    return result.success ? { kind: 'ok', value: result.data } : { kind: 'malformed', reason: z.prettifyError(result.error) };
+    return result.success
+      ? { kind: 'ok', value: result.data }
+      : { kind: 'malformed', reason: z.prettifyError(result.error) };
   } catch (error) {
     return { kind: 'malformed', reason: error instanceof Error ? error.message : String(error) };
   }
@@ -169,7 +187,12 @@ export function joinParts(parts: readonly Uint8Array[]): Uint8Array {
 
 // ---- values: text and null stand for themselves, everything else says what it is, so that nothing loses a digit
 
-type WireValue = null | string | { readonly i: string } | { readonly f: number | string } | { readonly b: string };
+type WireValue =
+  | null
+  | string
+  | { readonly i: string }
+  | { readonly f: number | string }
+  | { readonly b: string };
 
 function toWire(value: SqlValue): WireValue {
   switch (typeof value) {
@@ -178,7 +201,14 @@ function toWire(value: SqlValue): WireValue {
     case 'bigint':
       return { i: value.toString() };
     case 'number':
-      return { f: Number.isFinite(value) && !Object.is(value, -0) ? value : Object.is(value, -0) ? '-0' : String(value) };
+      return {
+        f:
+          Number.isFinite(value) && !Object.is(value, -0)
+            ? value
+            : Object.is(value, -0)
+              ? '-0'
+              : String(value),
+      };
     default:
       return value === null ? null : { b: encodeBase64(value) };
   }
@@ -189,7 +219,8 @@ function fromWire(wire: unknown): SqlValue | undefined {
   if (wire === null || typeof wire === 'string') return wire;
   if (typeof wire !== 'object') return undefined;
   if ('i' in wire) return typeof wire.i === 'string' ? (decodeInteger(wire.i) ?? undefined) : undefined;
-  if ('f' in wire) return typeof wire.f === 'number' || typeof wire.f === 'string' ? Number(wire.f) : undefined;
+  if ('f' in wire)
+    return typeof wire.f === 'number' || typeof wire.f === 'string' ? Number(wire.f) : undefined;
   if ('b' in wire) return typeof wire.b === 'string' ? (decodeBase64(wire.b) ?? undefined) : undefined;
   return undefined;
 }
@@ -272,13 +303,16 @@ const resultSchema = z
     rowsRead: z.number().optional(),
     rowsWritten: z.number().optional(),
   })
-  .transform(({ rowsRead, rowsWritten, ...result }): SqlResult => ({
-    ...result,
-    ...(rowsRead !== undefined && { rowsRead }),
-    ...(rowsWritten !== undefined && { rowsWritten }),
-  }));
+  .transform(
+    ({ rowsRead, rowsWritten, ...result }): SqlResult => ({
+      ...result,
+      ...(rowsRead !== undefined && { rowsRead }),
+      ...(rowsWritten !== undefined && { rowsWritten }),
+    }),
+  );
 const failedSchema = z.object({ ok: z.literal(false), error: errorSchema });
-const outcomeOf = <T>(value: z.ZodType<T>) => z.discriminatedUnion('ok', [z.object({ ok: z.literal(true), value }), failedSchema]);
+const outcomeOf = <T>(value: z.ZodType<T>) =>
+  z.discriminatedUnion('ok', [z.object({ ok: z.literal(true), value }), failedSchema]);
 const descriptionSchema = z.object({
   params: z.array(z.object({ name: z.string().nullable() })),
   columns: z.array(columnSchema),
@@ -286,11 +320,20 @@ const descriptionSchema = z.object({
   isReadonly: z.boolean(),
 });
 
-const answered = { kind: z.literal('answered'), autocommit: z.boolean(), seenLsn: lsnSchema, epoch: epochSchema };
+const answered = {
+  kind: z.literal('answered'),
+  autocommit: z.boolean(),
+  seenLsn: lsnSchema,
+  epoch: epochSchema,
+};
 const forwardResultSchema = z.union([
   z.object({ kind: z.literal('notRun') }),
   z.object({ ...answered, of: z.literal('execute'), outcome: outcomeOf(resultSchema) }),
-  z.object({ ...answered, of: z.literal('batch'), outcome: outcomeOf(z.array(outcomeOf(resultSchema).nullable())) }),
+  z.object({
+    ...answered,
+    of: z.literal('batch'),
+    outcome: outcomeOf(z.array(outcomeOf(resultSchema).nullable())),
+  }),
   z.object({ ...answered, of: z.literal('sequence'), outcome: outcomeOf(z.null()) }),
   z.object({ ...answered, of: z.literal('describe'), outcome: outcomeOf(descriptionSchema) }),
 ]);
@@ -304,7 +347,12 @@ function wireJson(value: unknown): string {
 }
 
 export function encodeCall(call: ForwardCall): Uint8Array {
-  const statement = (given: { sql: string; args: readonly SqlValue[]; namedArgs: readonly { name: string; value: SqlValue }[]; wantRows: boolean }) => ({
+  const statement = (given: {
+    sql: string;
+    args: readonly SqlValue[];
+    namedArgs: readonly { name: string; value: SqlValue }[];
+    wantRows: boolean;
+  }) => ({
     ...given,
     args: given.args.map(toWire),
     namedArgs: given.namedArgs.map(({ name, value }) => ({ name, value: toWire(value) })),
@@ -314,7 +362,10 @@ export function encodeCall(call: ForwardCall): Uint8Array {
     operation.kind === 'execute'
       ? { kind: 'execute', statement: statement(operation.statement) }
       : operation.kind === 'batch'
-        ? { kind: 'batch', steps: operation.steps.map((step) => ({ ...step, statement: statement(step.statement) })) }
+        ? {
+            kind: 'batch',
+            steps: operation.steps.map((step) => ({ ...step, statement: statement(step.statement) })),
+          }
         : operation;
   return Buffer.from(wireJson({ ...call, operation: wire }));
 }
@@ -337,12 +388,17 @@ function wireValue(value: AnyOperationValue): unknown {
   return value.map((step) => (step?.ok === true ? { ok: true, value: wireRows(step.value) } : step));
 }
 
-const wireRows = (result: SqlResult): object => ({ ...result, rows: result.rows.map((row) => row.map(toWire)) });
+const wireRows = (result: SqlResult): object => ({
+  ...result,
+  rows: result.rows.map((row) => row.map(toWire)),
+});
 
 export function decodeResult(kind: SqlOperation['kind'], bytes: Uint8Array): Decoded<ForwardResult> {
   const result = parsed(forwardResultSchema, textOf(bytes));
-  if (result.kind === 'malformed' || result.value.kind === 'notRun') return result.kind === 'malformed' ? result : { kind: 'ok', value: { kind: 'notRun' } };
-  if (result.value.of !== kind) return { kind: 'malformed', reason: `the answer to a ${result.value.of}, not to a ${kind}` };
+  if (result.kind === 'malformed' || result.value.kind === 'notRun')
+    return result.kind === 'malformed' ? result : { kind: 'ok', value: { kind: 'notRun' } };
+  if (result.value.of !== kind)
+    return { kind: 'malformed', reason: `the answer to a ${result.value.of}, not to a ${kind}` };
   const { of: _, ...value } = result.value;
   return { kind: 'ok', value };
 }

@@ -57,7 +57,11 @@ export class ResponseGate<T> {
   release(mayAcknowledge: boolean): readonly T[] {
     if (!this.open || !mayAcknowledge) return [];
     const out: T[] = [];
-    for (let first = this.held[this.left]; first !== undefined && first.lsn <= this.durableLsn; first = this.held[this.left]) {
+    for (
+      let first = this.held[this.left];
+      first !== undefined && first.lsn <= this.durableLsn;
+      first = this.held[this.left]
+    ) {
       out.push(first.item);
       this.left++;
     }

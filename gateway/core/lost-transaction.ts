@@ -2,8 +2,9 @@
  * A client that still believes in a transaction that is gone: each statement is told so until one ends the transaction,
  * so that no statement meant for it ever runs, and commits, on its own. Pure.
  */
-import { firstWord } from './engine-text.ts';
+
 import type { SqlOperation } from './engine-protocol.ts';
+import { firstWord } from './engine-text.ts';
 import { statementsOf } from './routing.ts';
 import type { SqlError, SqlResult } from './sql.ts';
 
@@ -21,7 +22,8 @@ export const emptyResult: SqlResult = { columns: [], rows: [], affectedRowCount:
 export function answerLost(lost: SqlError, operation: SqlOperation): LostAnswer {
   const words = statementsOf(operation).map(firstWord);
   if (words[0] === 'BEGIN') return { kind: 'run' };
-  if (words.length === 1 && words[0] === 'ROLLBACK' && operation.kind !== 'describe') return { kind: 'rolledBack' };
+  if (words.length === 1 && words[0] === 'ROLLBACK' && operation.kind !== 'describe')
+    return { kind: 'rolledBack' };
   const ended = words.some((word) => word === 'ROLLBACK' || word === 'COMMIT' || word === 'END');
   return { kind: 'refuse', error: lost, ended };
 }

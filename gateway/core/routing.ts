@@ -6,8 +6,8 @@
  * G11. While the writer drains, nothing that could write is begun; reads go on.
  */
 import { unreachable } from '../../storage/core/ids.ts';
-import { firstWord, isConnectionPragma, isReadonlyBegin, withoutLeadingBlanks } from './engine-text.ts';
 import type { SqlOperation } from './engine-protocol.ts';
+import { firstWord, isConnectionPragma, isReadonlyBegin, withoutLeadingBlanks } from './engine-text.ts';
 import type { SqlError } from './sql.ts';
 
 /** What the words of a statement say: `unclear` is for the engine to find out. */
@@ -55,9 +55,30 @@ export function route(session: SessionPlace, kind: StatementClass, writer: Write
   }
 }
 
-const readingWords: ReadonlySet<string> = new Set(['SELECT', 'VALUES', 'EXPLAIN', 'COMMIT', 'END', 'ROLLBACK', 'RELEASE', 'ATTACH', 'DETACH', '']);
+const readingWords: ReadonlySet<string> = new Set([
+  'SELECT',
+  'VALUES',
+  'EXPLAIN',
+  'COMMIT',
+  'END',
+  'ROLLBACK',
+  'RELEASE',
+  'ATTACH',
+  'DETACH',
+  '',
+]);
 const writingWords: ReadonlySet<string> = new Set([
-  'INSERT', 'UPDATE', 'DELETE', 'REPLACE', 'CREATE', 'DROP', 'ALTER', 'REINDEX', 'ANALYZE', 'VACUUM', 'SAVEPOINT',
+  'INSERT',
+  'UPDATE',
+  'DELETE',
+  'REPLACE',
+  'CREATE',
+  'DROP',
+  'ALTER',
+  'REINDEX',
+  'ANALYZE',
+  'VACUUM',
+  'SAVEPOINT',
 ]);
 /** Names a temporary object, perhaps: those live in the stream's own connection, wherever it is. */
 const temporary = /\btemp(?:orary)?\b/i;
@@ -94,7 +115,8 @@ export function classOfOperation(operation: SqlOperation): StatementClass {
   }
 }
 
-const schemaBehind = /^(?:SQLITE_ERROR: )?(?:no such (?:table|column|index|view|trigger)|table .* has no column named|.* has no column named)/i;
+const schemaBehind =
+  /^(?:SQLITE_ERROR: )?(?:no such (?:table|column|index|view|trigger)|table .* has no column named|.* has no column named)/i;
 
 /**
  * Whether an answer of an engine that only reads says that the writer should be asked: the statement writes, or names
@@ -106,7 +128,8 @@ export function asksForWriter(error: SqlError | null): 'writes' | 'schema' | nul
   return error.code.startsWith('SQLITE_ERROR') && schemaBehind.test(error.message) ? 'schema' : null;
 }
 
-const settingPattern = /^PRAGMA\s+(?:[A-Za-z_]+\s*\.\s*)?([A-Za-z_]+)\s*(?:=\s*([^;]+?)|\(\s*([^;]+?)\s*\))\s*;?\s*$/i;
+const settingPattern =
+  /^PRAGMA\s+(?:[A-Za-z_]+\s*\.\s*)?([A-Za-z_]+)\s*(?:=\s*([^;]+?)|\(\s*([^;]+?)\s*\))\s*;?\s*$/i;
 
 /** The name of a PRAGMA that sets up its stream, so that it has to be repeated where the stream goes on; else null. */
 export function settingName(sql: string): string | null {

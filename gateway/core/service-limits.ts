@@ -78,12 +78,16 @@ export const defaultServiceLimits: ServiceLimits = {
 /** What is wrong with a set of limits, in one sentence, or null. */
 export function serviceLimitsProblem(limits: ServiceLimits): string | null {
   for (const [name, value] of Object.entries(limits)) {
-    if (!Number.isSafeInteger(value) || value < 1) return `limit ${name} must be a positive integer, is ${value}`;
+    if (!Number.isSafeInteger(value) || value < 1)
+      return `limit ${name} must be a positive integer, is ${value}`;
   }
   if (limits.quorumWaitMs > limits.writeWaitMs) return 'quorumWaitMs must not exceed writeWaitMs';
-  if (limits.forwardHoldMs * 2 > limits.forwardSilenceMs) return 'forwardSilenceMs must be at least twice forwardHoldMs';
-  if (limits.forwardKeepMs < limits.forwardSilenceMs) return 'forwardKeepMs must not be below forwardSilenceMs';
-  if (limits.forwardCallBytes > limits.forwardHeldBytes) return 'forwardCallBytes must not exceed forwardHeldBytes';
+  if (limits.forwardHoldMs * 2 > limits.forwardSilenceMs)
+    return 'forwardSilenceMs must be at least twice forwardHoldMs';
+  if (limits.forwardKeepMs < limits.forwardSilenceMs)
+    return 'forwardKeepMs must not be below forwardSilenceMs';
+  if (limits.forwardCallBytes > limits.forwardHeldBytes)
+    return 'forwardCallBytes must not exceed forwardHeldBytes';
   return null;
 }
 

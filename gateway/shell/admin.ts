@@ -4,11 +4,11 @@ import type { IncomingMessage } from 'node:http';
 import { type Context, Hono, type MiddlewareHandler } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import type { z } from 'zod';
-import type { RegionId } from '../../storage/core/ids.ts';
-import { type MetricRegistry, metricsContentType } from '../../telemetry/index.ts';
 import { type AgentRequest, operationRegion } from '../../regions/core/operations.ts';
 import type { ClusterView } from '../../regions/core/report.ts';
 import { monotonicMs } from '../../regions/shell/clock.ts';
+import type { RegionId } from '../../storage/core/ids.ts';
+import { type MetricRegistry, metricsContentType } from '../../telemetry/index.ts';
 import { failoverSchema, type readySchema, switchoverSchema } from '../core/admin-schemas.ts';
 import { adviseError, describeError } from '../core/errors.ts';
 import { encodeErrorBody } from '../core/hrana-encode.ts';
@@ -50,7 +50,11 @@ export function holdsSecret(authorization: string | undefined, secret: string): 
 }
 
 /** Whether an upgrade to an admin WebSocket is allowed; else why not. */
-export function upgradeProblem(request: IncomingMessage, auth: Authenticator, secret: string): SqlError | null {
+export function upgradeProblem(
+  request: IncomingMessage,
+  auth: Authenticator,
+  secret: string,
+): SqlError | null {
   if (holdsSecret(request.headers.authorization, secret)) return null;
   const grant = auth.verifyHeader(request.headers.authorization);
   return grant.ok ? null : grant.error;
@@ -58,7 +62,8 @@ export function upgradeProblem(request: IncomingMessage, auth: Authenticator, se
 
 function guard(auth: Authenticator, secret: string): MiddlewareHandler {
   const byToken = bearerGuard(auth);
-  return (context, next) => (holdsSecret(context.req.header('authorization'), secret) ? next() : byToken(context, next));
+  return (context, next) =>
+    holdsSecret(context.req.header('authorization'), secret) ? next() : byToken(context, next);
 }
 
 export function adminRoutes(options: AdminOptions): Hono {
@@ -69,22 +74,37 @@ export function adminRoutes(options: AdminOptions): Hono {
     const ready = options.ready();
     return json(ready.ready ? 200 : 503, ready);
   });
-  app.get('/metrics', () => new Response(options.registry.render(), { headers: { 'content-type': metricsContentType } }));
+  app.get(
+    '/metrics',
+    () => new Response(options.registry.render(), { headers: { 'content-type': metricsContentType } }),
+  );
   app.get('/openapi.json', () => new Response(document, { headers: jsonHeader }));
   for (const path of ['/v1/drills', '/v1/drills/*', '/console', '/console/*']) {
     app.all(path, (context) =>
-      failed(404, { code: 'SEXTANT_NOT_FOUND', message: `${context.req.path} is not part of this version of Sextant; /openapi.json lists what is.` }),
+      failed(404, {
+        code: 'SEXTANT_NOT_FOUND',
+        message: `${context.req.path} is not part of this version of Sextant; /openapi.json lists what is.`,
+      }),
     );
   }
   app.use('/v1/*', guard(options.auth, options.secret));
-  app.use('/v1/*', bodyLimit({ maxSize: bodyBytesMax, onError: () => failed(413, adviseError('SEXTANT_BODY_TOO_LARGE', `The body is larger than ${bodyBytesMax} bytes`)) }));
+  app.use(
+    '/v1/*',
+    bodyLimit({
+      maxSize: bodyBytesMax,
+      onError: () =>
+        failed(413, adviseError('SEXTANT_BODY_TOO_LARGE', `The body is larger than ${bodyBytesMax} bytes`)),
+    }),
+  );
   app.get('/v1/status', () => json(200, options.view.status(monotonicMs())));
   app.post('/v1/switchover', async (context) => begin(await bodyOf(context), options, 'switchover'));
   app.post('/v1/failover', async (context) => begin(await bodyOf(context), options, 'failover'));
   app.get('/v1/operations/:id', (context) => operation(context.req.param('id'), options));
   app.get('/v1/losses', () => losses(options));
   app.get('/v1/losses/:epoch', (context) => loss(context.req.param('epoch'), options));
-  app.get('/v1/watch', () => failed(400, { code: 'SEXTANT_PROTOCOL_ERROR', message: '/v1/watch is a WebSocket.' }));
+  app.get('/v1/watch', () =>
+    failed(400, { code: 'SEXTANT_PROTOCOL_ERROR', message: '/v1/watch is a WebSocket.' }),
+  );
   return app;
 }
 
@@ -93,11 +113,19 @@ function knownRegion(name: string, options: AdminOptions): RegionId | null {
 }
 
 function unknownRegion(name: string, options: AdminOptions): Response {
-  return failed(404, { code: 'UNKNOWN_REGION', message: `There is no region ${JSON.stringify(name)}; there are ${options.regions.join(', ')}.` });
+  return failed(404, {
+    code: 'UNKNOWN_REGION',
+    message: `There is no region ${JSON.stringify(name)}; there are ${options.regions.join(', ')}.`,
+  });
 }
 
-async function begin(body: unknown, options: AdminOptions, kind: 'switchover' | 'failover'): Promise<Response> {
-  const asked = kind === 'switchover' ? parsed(switchoverSchema, body, options) : parsed(failoverSchema, body, options);
+async function begin(
+  body: unknown,
+  options: AdminOptions,
+  kind: 'switchover' | 'failover',
+): Promise<Response> {
+  const asked =
+    kind === 'switchover' ? parsed(switchoverSchema, body, options) : parsed(failoverSchema, body, options);
   if (asked instanceof Response) return asked;
   const region = knownRegion(asked.target, options);
   if (region === null) return unknownRegion(asked.target, options);
@@ -119,14 +147,23 @@ async function bodyOf(context: Context): Promise<unknown> {
 function parsed<T>(schema: z.ZodType<T>, body: unknown, options: AdminOptions): T | Response {
   const result = schema.safeParse(body);
   if (result.success) return result.data;
-  const problems = result.error.issues.map((issue) => `${issue.path.join('.') || 'body'}: ${issue.message}`).join('; ');
-  return failed(400, { code: 'BAD_REQUEST', message: `The body must be JSON like {"target": "${options.regions[0]}"}: ${problems}.` });
+  const problems = result.error.issues
+    .map((issue) => `${issue.path.join('.') || 'body'}: ${issue.message}`)
+    .join('; ');
+  return failed(400, {
+    code: 'BAD_REQUEST',
+    message: `The body must be JSON like {"target": "${options.regions[0]}"}: ${problems}.`,
+  });
 }
 
 async function operation(id: string, options: AdminOptions): Promise<Response> {
   const name = operationRegion(id);
   const region = name === null ? null : knownRegion(name, options);
-  if (region === null) return failed(404, { code: 'UNKNOWN_OPERATION', message: `There is no operation ${JSON.stringify(id)}.` });
+  if (region === null)
+    return failed(404, {
+      code: 'UNKNOWN_OPERATION',
+      message: `There is no operation ${JSON.stringify(id)}.`,
+    });
   return answerOf(await options.agents.ask(region, { kind: 'operation', id }), region, 200);
 }
 
@@ -142,13 +179,21 @@ async function loss(text: string, options: AdminOptions): Promise<Response> {
   if (report !== undefined) return json(200, report);
   const known = reports.map((candidate) => candidate.orphanEpoch).join(', ');
   const silent = unreachable.length === 0 ? '' : ` ${unreachable.join(', ')} did not answer.`;
-  return failed(404, { code: 'UNKNOWN_LOSS', message: `No lost writes of epoch ${text} are known; there are ${known === '' ? 'none at all' : known}.${silent}` });
+  return failed(404, {
+    code: 'UNKNOWN_LOSS',
+    message: `No lost writes of epoch ${text} are known; there are ${known === '' ? 'none at all' : known}.${silent}`,
+  });
 }
 
 function answerOf(answer: AgentAnswer, region: RegionId, success: 200 | 202): Response {
   if (answer.kind === 'silent') {
-    const advice = answer.mayHaveActed ? 'It may have acted all the same: look at /v1/status before trying again.' : 'Nothing has begun.';
-    return failed(answer.mayHaveActed ? 504 : 503, { code: 'AGENT_UNREACHABLE', message: `${region}: ${answer.reason}. ${advice}` });
+    const advice = answer.mayHaveActed
+      ? 'It may have acted all the same: look at /v1/status before trying again.'
+      : 'Nothing has begun.';
+    return failed(answer.mayHaveActed ? 504 : 503, {
+      code: 'AGENT_UNREACHABLE',
+      message: `${region}: ${answer.reason}. ${advice}`,
+    });
   }
   const { reply } = answer;
   switch (reply.kind) {

@@ -1,9 +1,10 @@
 /** Requests to the agents of regions, over NATS. */
-import type { RegionId } from '../../storage/core/ids.ts';
+
 import { type LossReport, mergeLosses } from '../../regions/core/loss-report.ts';
 import { parseJson, subjectsOf } from '../../regions/core/messages.ts';
-import { type AgentReply, agentReplySchema, type AgentRequest } from '../../regions/core/operations.ts';
+import { type AgentReply, type AgentRequest, agentReplySchema } from '../../regions/core/operations.ts';
 import type { NatsConnection } from '../../regions/shell/nats-connection.ts';
+import type { RegionId } from '../../storage/core/ids.ts';
 
 export type AgentAnswer =
   | { readonly kind: 'reply'; readonly reply: AgentReply }
@@ -22,7 +23,11 @@ export class AgentLink {
   }
 
   async ask(region: RegionId, request: AgentRequest): Promise<AgentAnswer> {
-    const answer = await this.nats.request(subjectsOf(this.cluster).agent(region), Buffer.from(JSON.stringify(request)), this.answerMs);
+    const answer = await this.nats.request(
+      subjectsOf(this.cluster).agent(region),
+      Buffer.from(JSON.stringify(request)),
+      this.answerMs,
+    );
     switch (answer.kind) {
       case 'reply': {
         const reply = parseJson(agentReplySchema, Buffer.from(answer.data).toString('utf8'));
@@ -35,14 +40,20 @@ export class AgentLink {
       case 'too-large':
         return { kind: 'silent', mayHaveActed: false, reason: 'this gateway is not connected to NATS' };
       case 'timeout':
-        return { kind: 'silent', mayHaveActed: true, reason: `its agent did not answer within ${this.answerMs} ms` };
+        return {
+          kind: 'silent',
+          mayHaveActed: true,
+          reason: `its agent did not answer within ${this.answerMs} ms`,
+        };
       case 'failed':
         return { kind: 'silent', mayHaveActed: true, reason: answer.reason };
     }
   }
 
   /** What all regions that answer know of lost writes, one report per reign. */
-  async losses(regions: readonly RegionId[]): Promise<{ readonly reports: readonly LossReport[]; readonly unreachable: readonly RegionId[] }> {
+  async losses(
+    regions: readonly RegionId[],
+  ): Promise<{ readonly reports: readonly LossReport[]; readonly unreachable: readonly RegionId[] }> {
     const unreachable: RegionId[] = [];
     const found: LossReport[] = [];
     await Promise.all(

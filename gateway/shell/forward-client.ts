@@ -2,8 +2,9 @@
  * Sends operations to the writer in another gateway and fetches their answers. Every message is a NATS request, so that
  * "nobody is there" is known at once; a request may be sent again, since the writer runs a call once (G30).
  */
-import type { Epoch, Lsn } from '../../storage/core/ids.ts';
+
 import type { NatsConnection } from '../../regions/shell/nats-connection.ts';
+import type { Epoch, Lsn } from '../../storage/core/ids.ts';
 import {
   decodeReply,
   decodeResult,
@@ -73,7 +74,10 @@ export class ForwardClient {
     const bytes = encodeCall(call);
     const { forwardCallBytes } = this.limits;
     if (bytes.length > forwardCallBytes) {
-      return { kind: 'tooLarge', message: `The request takes ${bytes.length} bytes; the limit forwardCallBytes = ${forwardCallBytes} is reached` };
+      return {
+        kind: 'tooLarge',
+        message: `The request takes ${bytes.length} bytes; the limit forwardCallBytes = ${forwardCallBytes} is reached`,
+      };
     }
     const id = this.newId();
     const parts = splitParts(bytes, this.partBytes());
@@ -92,7 +96,11 @@ export class ForwardClient {
 
   /** Asks the writer up to where everything acknowledged is durable. */
   async position(writer: RemoteWriter, waitMs: number): Promise<PositionOutcome> {
-    const answer = await this.nats.request(writer.subject, encodeRequest({ kind: 'position' }), Math.min(waitMs, messageMs));
+    const answer = await this.nats.request(
+      writer.subject,
+      encodeRequest({ kind: 'position' }),
+      Math.min(waitMs, messageMs),
+    );
     if (answer.kind !== 'reply') return { kind: 'none', reason: answer.kind };
     const decoded = decodeReply(answer.data);
     if (decoded.kind === 'malformed') return { kind: 'none', reason: decoded.reason };
@@ -105,12 +113,17 @@ export class ForwardClient {
   }
 
   private partBytes(): number {
-    const most = this.nats.maxPayloadBytes === 0 ? this.limits.forwardPartBytes : this.nats.maxPayloadBytes - headerRoom;
+    const most =
+      this.nats.maxPayloadBytes === 0 ? this.limits.forwardPartBytes : this.nats.maxPayloadBytes - headerRoom;
     return Math.max(1_024, Math.min(this.limits.forwardPartBytes, most));
   }
 
   private async send(writer: RemoteWriter, request: ForwardRequest): Promise<Sent> {
-    const answer = await this.nats.request(writer.subject, encodeRequest(request), this.limits.forwardHoldMs + messageMs);
+    const answer = await this.nats.request(
+      writer.subject,
+      encodeRequest(request),
+      this.limits.forwardHoldMs + messageMs,
+    );
     switch (answer.kind) {
       case 'reply': {
         const decoded = decodeReply(answer.data);
@@ -128,7 +141,12 @@ export class ForwardClient {
   }
 
   /** Sends the last part and follows the call to its end. */
-  private async finish(writer: RemoteWriter, id: string, call: ForwardCall, last: ForwardRequest): Promise<ForwardOutcome> {
+  private async finish(
+    writer: RemoteWriter,
+    id: string,
+    call: ForwardCall,
+    last: ForwardRequest,
+  ): Promise<ForwardOutcome> {
     const { forwardSilenceMs } = this.limits;
     let request = last;
     let mayHaveArrived = false;
@@ -140,7 +158,10 @@ export class ForwardClient {
         if (!mayHaveArrived) return { kind: 'notRun', reason: nobody ? 'nobody' : 'disconnected' };
         if (nobody) return { kind: 'unknown', reason: 'the writer has gone since it got the statement' };
         if (performance.now() - heardAtMs > forwardSilenceMs) {
-          return { kind: 'unknown', reason: `the writer has said nothing for forwardSilenceMs = ${forwardSilenceMs}` };
+          return {
+            kind: 'unknown',
+            reason: `the writer has said nothing for forwardSilenceMs = ${forwardSilenceMs}`,
+          };
         }
         await new Promise((resolve) => setTimeout(resolve, resendMs));
         request = { kind: 'poll', call: id, part: 0 };
@@ -165,7 +186,12 @@ export class ForwardClient {
   }
 
   /** Fetches the rest of an answer whose first part is here. */
-  private async fetch(writer: RemoteWriter, id: string, call: ForwardCall, first: Extract<ForwardReply, { kind: 'part' }>): Promise<ForwardOutcome> {
+  private async fetch(
+    writer: RemoteWriter,
+    id: string,
+    call: ForwardCall,
+    first: Extract<ForwardReply, { kind: 'part' }>,
+  ): Promise<ForwardOutcome> {
     const parts: (Uint8Array | undefined)[] = Array.from({ length: first.count });
     parts[0] = first.bytes;
     const wanted = Array.from({ length: first.count - 1 }, (_, index) => index + 1);
@@ -180,10 +206,13 @@ export class ForwardClient {
     await Promise.all(Array.from({ length: Math.min(partsAtOnce, wanted.length) }, worker));
     this.forget(writer, id);
     const whole = parts.filter((part) => part !== undefined);
-    if (whole.length !== first.count) return { kind: 'unknown', reason: failures[0] ?? 'the answer is incomplete' };
+    if (whole.length !== first.count)
+      return { kind: 'unknown', reason: failures[0] ?? 'the answer is incomplete' };
     const decoded = decodeResult(call.operation.kind, joinParts(whole));
     if (decoded.kind === 'malformed') return { kind: 'unknown', reason: decoded.reason };
-    return decoded.value.kind === 'notRun' ? { kind: 'notRun', reason: 'not-writer' } : { kind: 'result', result: decoded.value };
+    return decoded.value.kind === 'notRun'
+      ? { kind: 'notRun', reason: 'not-writer' }
+      : { kind: 'result', result: decoded.value };
   }
 
   private async fetchPart(writer: RemoteWriter, id: string, part: number): Promise<Uint8Array | null> {

@@ -2,8 +2,11 @@
  * The writer's side of forwarding: calls of other gateways, each run once, their answers kept until they are fetched, and
  * the streams their transactions live in. A gateway that is not the writer answers that it is not.
  */
+
 import { monotonicMs } from '../../regions/shell/clock.ts';
 import type { NatsConnection, NatsMessage } from '../../regions/shell/nats-connection.ts';
+import { unreachable } from '../../storage/core/ids.ts';
+import { adviseFailure } from '../core/errors.ts';
 import {
   decodeCall,
   decodeRequest,
@@ -17,7 +20,6 @@ import {
   joinParts,
   splitParts,
 } from '../core/forward-messages.ts';
-import { adviseFailure } from '../core/errors.ts';
 import type { ServiceLimits } from '../core/service-limits.ts';
 import { LocalSession, type LocalSessions } from './local-session.ts';
 import type { RequestTracer } from './request-tracer.ts';
@@ -86,40 +88,40 @@ export class ForwardServer {
   }
 
   private receive(message: NatsMessage): void {
-    const respond = (reply: ForwardReply): void => void message.respond(encodeReply(reply));
     const decoded = decodeRequest(message.data);
-    if (decoded.kind === 'malformed') {
-      respond({ kind: 'refused', reason: 'malformed', message: decoded.reason });
-      return;
-    }
-    const request = decoded.value;
+    const reply: ForwardReply | Promise<ForwardReply> | null =
+      decoded.kind === 'malformed'
+        ? { kind: 'refused', reason: 'malformed', message: decoded.reason }
+        : this.serve(decoded.value);
+    if (reply === null) return;
+    void Promise.resolve(reply).then((settled) => message.respond(encodeReply(settled)));
+  }
+
+  /** @returns null for a request that wants no answer. */
+  private serve(request: ForwardRequest): ForwardReply | Promise<ForwardReply> | null {
     switch (request.kind) {
       case 'part':
-        this.takePart(request, respond);
-        return;
+        return this.takePart(request);
       case 'poll':
-        this.poll(request.call, request.part, respond);
-        return;
+        return this.poll(request.call, request.part);
       case 'forget':
         this.drop(request.call);
-        return;
+        return null;
       case 'close':
         this.closeStream(request.stream);
-        return;
+        return null;
       case 'position':
-        this.position(respond);
-        return;
+        return this.position();
+      default:
+        return unreachable(request);
     }
   }
 
-  private position(respond: (reply: ForwardReply) => void): void {
+  /** The lease has to be valid now, or somebody else may have acknowledged more. */
+  private async position(): Promise<ForwardReply> {
     const { reign } = this.options.volume;
-    if (reign === null) return respond(this.refusal());
-    // The lease has to be valid now, or somebody else may have acknowledged more.
-    const settled = reign.settle(reign.vdl);
-    void Promise.resolve(settled).then((valid) =>
-      respond(valid ? { kind: 'position', epoch: reign.epoch, vdl: reign.vdl } : this.refusal()),
-    );
+    if (reign === null || !(await reign.settle(reign.vdl))) return this.refusal();
+    return { kind: 'position', epoch: reign.epoch, vdl: reign.vdl };
   }
 
   private refusal(): Extract<ForwardReply, { kind: 'refused' }> {
@@ -129,38 +131,43 @@ export class ForwardServer {
     return { kind: 'refused', reason, message: `this gateway does not take writes now: ${reason}` };
   }
 
-  private takePart(request: Extract<ForwardRequest, { kind: 'part' }>, respond: (reply: ForwardReply) => void): void {
+  private takePart(request: Extract<ForwardRequest, { kind: 'part' }>): ForwardReply | Promise<ForwardReply> {
     const { limits } = this.options;
     const { call: id, index, count, bytes } = request;
     let call = this.calls.get(id);
     if (call === undefined) {
       if (this.calls.size >= limits.forwardCalls || this.heldBytes + bytes.length > limits.forwardHeldBytes) {
-        return respond({ kind: 'refused', reason: 'busy', message: `forwardCalls = ${limits.forwardCalls} or forwardHeldBytes = ${limits.forwardHeldBytes} is reached` });
+        const message = `forwardCalls = ${limits.forwardCalls} or forwardHeldBytes = ${limits.forwardHeldBytes} is reached`;
+        return { kind: 'refused', reason: 'busy', message };
       }
-      call = { state: { kind: 'receiving', parts: Array.from({ length: count }), bytes: 0 }, touchedAtMs: monotonicMs() };
+      call = {
+        state: { kind: 'receiving', parts: Array.from({ length: count }), bytes: 0 },
+        touchedAtMs: monotonicMs(),
+      };
       this.calls.set(id, call);
     }
     call.touchedAtMs = monotonicMs();
     const { state } = call;
-    if (state.kind !== 'receiving') return this.answer(id, call, 0, respond);
+    if (state.kind !== 'receiving') return this.answer(id, call, 0);
     if (index >= state.parts.length || count !== state.parts.length) {
       this.drop(id);
-      return respond({ kind: 'refused', reason: 'malformed', message: 'parts that do not belong together' });
+      return { kind: 'refused', reason: 'malformed', message: 'parts that do not belong together' };
     }
     if (state.parts[index] === undefined) {
-      // A copy: the message is the connection's buffer.
+      // A copy unless it is used at once: the message is the connection's buffer.
       state.parts[index] = count === 1 ? bytes : bytes.slice();
       state.bytes += bytes.length;
       this.heldBytes += bytes.length;
     }
     if (state.bytes > limits.forwardCallBytes) {
       this.drop(id);
-      return respond({ kind: 'refused', reason: 'too-large', message: `The limit forwardCallBytes = ${limits.forwardCallBytes} is reached` });
+      const message = `The limit forwardCallBytes = ${limits.forwardCallBytes} is reached`;
+      return { kind: 'refused', reason: 'too-large', message };
     }
     const parts = state.parts.filter((part) => part !== undefined);
-    if (parts.length < count) return respond({ kind: 'received' });
+    if (parts.length < count) return { kind: 'received' };
     this.begin(call, joinParts(parts), state.bytes);
-    this.answer(id, call, 0, respond);
+    return this.answer(id, call, 0);
   }
 
   private begin(call: Call, bytes: Uint8Array, held: number): void {
@@ -180,47 +187,44 @@ export class ForwardServer {
     });
   }
 
-  private poll(id: string, part: number, respond: (reply: ForwardReply) => void): void {
+  private poll(id: string, part: number): ForwardReply | Promise<ForwardReply> {
     const call = this.calls.get(id);
     if (call !== undefined && call.state.kind !== 'receiving') {
       call.touchedAtMs = monotonicMs();
-      return this.answer(id, call, part, respond);
+      return this.answer(id, call, part);
     }
     this.drop(id);
     this.calls.set(id, { state: { kind: 'cancelled' }, touchedAtMs: monotonicMs() });
-    respond({ kind: 'unknown' });
+    return { kind: 'unknown' };
   }
 
-  /** Answers with a part of the result, or with word that there is none yet. */
-  private answer(id: string, call: Call, part: number, respond: (reply: ForwardReply) => void): void {
+  /** A part of the result, or word that there is none yet. */
+  private answer(id: string, call: Call, part: number): ForwardReply | Promise<ForwardReply> {
     const { state } = call;
-    switch (state.kind) {
-      case 'running': {
-        const waiter = (ended: CallState): void => {
-          clearTimeout(timer);
-          respond(this.replyOf(ended, part));
-        };
-        const timer = setTimeout(() => {
-          state.waiting.splice(state.waiting.indexOf(waiter), 1);
-          respond({ kind: 'running' });
-        }, this.options.limits.forwardHoldMs);
-        state.waiting.push(waiter);
-        return;
-      }
-      case 'refused':
-        this.calls.delete(id);
-        respond(this.replyOf(state, part));
-        return;
-      default:
-        respond(this.replyOf(state, part));
-    }
+    if (state.kind === 'refused') this.calls.delete(id);
+    return state.kind === 'running' ? this.hold(state, part) : this.replyOf(state, part);
+  }
+
+  private hold(state: Extract<CallState, { kind: 'running' }>, part: number): Promise<ForwardReply> {
+    return new Promise((resolve) => {
+      const waiter = (ended: CallState): void => {
+        clearTimeout(timer);
+        resolve(this.replyOf(ended, part));
+      };
+      const timer = setTimeout(() => {
+        state.waiting.splice(state.waiting.indexOf(waiter), 1);
+        resolve({ kind: 'running' });
+      }, this.options.limits.forwardHoldMs);
+      state.waiting.push(waiter);
+    });
   }
 
   private replyOf(state: CallState, part: number): ForwardReply {
     if (state.kind === 'refused') return state;
     if (state.kind !== 'done') return { kind: 'unknown' };
     const bytes = state.parts[part];
-    if (bytes === undefined) return { kind: 'refused', reason: 'malformed', message: `the answer has ${state.parts.length} parts` };
+    if (bytes === undefined)
+      return { kind: 'refused', reason: 'malformed', message: `the answer has ${state.parts.length} parts` };
     return { kind: 'part', index: part, count: state.parts.length, bytes };
   }
 
@@ -236,15 +240,25 @@ export class ForwardServer {
     if (result.kind === 'notRun' || stream.session.isAutocommit) this.endStream(call.stream, stream);
     let bytes = encodeResult(call.operation.kind, result);
     if (bytes.length > limits.forwardCallBytes) {
-      const outcome = adviseFailure('RESPONSE_TOO_LARGE', `The answer takes ${bytes.length} bytes; the limit forwardCallBytes = ${limits.forwardCallBytes} is reached`);
+      const outcome = adviseFailure(
+        'RESPONSE_TOO_LARGE',
+        `The answer takes ${bytes.length} bytes; the limit forwardCallBytes = ${limits.forwardCallBytes} is reached`,
+      );
       bytes = encodeResult(call.operation.kind, result.kind === 'answered' ? { ...result, outcome } : result);
     }
-    const partBytes = Math.max(1_024, Math.min(limits.forwardPartBytes, (nats.maxPayloadBytes || limits.forwardPartBytes) - headerRoom));
+    const partBytes = Math.max(
+      1_024,
+      Math.min(limits.forwardPartBytes, (nats.maxPayloadBytes || limits.forwardPartBytes) - headerRoom),
+    );
     return { kind: 'done', parts: splitParts(bytes, partBytes), bytes: bytes.length };
   }
 
   /** The stream of a call: the one its transaction lives in, or a new one if this gateway writes, or is about to. */
-  private async streamFor(call: ForwardCall): Promise<{ readonly kind: 'stream'; readonly stream: Stream } | Extract<CallState, { kind: 'done' | 'refused' }>> {
+  private async streamFor(
+    call: ForwardCall,
+  ): Promise<
+    { readonly kind: 'stream'; readonly stream: Stream } | Extract<CallState, { kind: 'done' | 'refused' }>
+  > {
     const known = this.streams.get(call.stream);
     if (known !== undefined) return { kind: 'stream', stream: known };
     if (!call.fresh) return this.expired(call);
@@ -256,7 +270,11 @@ export class ForwardServer {
       await watch.next(left);
     }
     if (this.streams.size >= limits.remoteStreams) {
-      return { kind: 'refused', reason: 'busy', message: `remoteStreams = ${limits.remoteStreams} is reached` };
+      return {
+        kind: 'refused',
+        reason: 'busy',
+        message: `remoteStreams = ${limits.remoteStreams} is reached`,
+      };
     }
     const session = new LocalSession(volume, sessions, limits.settingsPerSession);
     for (const [index, sql] of call.settings.entries()) session.set(String(index), sql);
@@ -271,18 +289,37 @@ export class ForwardServer {
     if (!inTransaction && volume.reign !== null) await volume.reign.room(limits.writeWaitMs);
     if (!inTransaction && this.options.watch.place() !== 'here') return { kind: 'notRun' };
     const context = tracer.context(call.traceparent);
-    const answer = await session.run(call.operation, tracer.engineTrace(context), call.operation.kind !== 'describe');
+    const answer = await session.run(
+      call.operation,
+      tracer.engineTrace(context),
+      call.operation.kind !== 'describe',
+    );
     if (answer.kind === 'notRun') return answer;
     // On a gateway that has become a reader meanwhile, a write is refused before anything ran.
     if (!answer.outcome.ok && answer.outcome.error.code === 'SEXTANT_READ_ONLY') return { kind: 'notRun' };
     tracer.committed(answer.commits, context);
-    return { kind: 'answered', outcome: answer.outcome, autocommit: session.isAutocommit, seenLsn: answer.seenLsn, epoch: answer.epoch };
+    return {
+      kind: 'answered',
+      outcome: answer.outcome,
+      autocommit: session.isAutocommit,
+      seenLsn: answer.seenLsn,
+      epoch: answer.epoch,
+    };
   }
 
   private expired(call: ForwardCall): Extract<CallState, { kind: 'done' }> {
-    const outcome = adviseFailure('SEXTANT_TRANSACTION_ABORTED', 'The writer does not know this transaction any more, and it was rolled back');
+    const outcome = adviseFailure(
+      'SEXTANT_TRANSACTION_ABORTED',
+      'The writer does not know this transaction any more, and it was rolled back',
+    );
     const { volume } = this.options;
-    const bytes = encodeResult(call.operation.kind, { kind: 'answered', outcome, autocommit: true, seenLsn: volume.vdl, epoch: volume.head });
+    const bytes = encodeResult(call.operation.kind, {
+      kind: 'answered',
+      outcome,
+      autocommit: true,
+      seenLsn: volume.vdl,
+      epoch: volume.head,
+    });
     return { kind: 'done', parts: [bytes], bytes: bytes.length };
   }
 

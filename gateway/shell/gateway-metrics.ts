@@ -43,7 +43,10 @@ export class GatewayMetrics {
     const verb = serverSpanName(verbOf(operation));
     let series = this.verbs.get(verb);
     if (series === undefined) {
-      series = { duration: this.registry.histogram(metrics.sqlDuration).with({ operation: verb }), outcomes: new Map() };
+      series = {
+        duration: this.registry.histogram(metrics.sqlDuration).with({ operation: verb }),
+        outcomes: new Map(),
+      };
       this.verbs.set(verb, series);
     }
     series.duration.observe(tookMs / 1_000);
@@ -71,11 +74,17 @@ export class GatewayMetrics {
   }
 
   readWaited(consistency: string, tookMs: number): void {
-    this.registry.histogram(metrics.readWaitDuration).with({ consistency }).observe(tookMs / 1_000);
+    this.registry
+      .histogram(metrics.readWaitDuration)
+      .with({ consistency })
+      .observe(tookMs / 1_000);
   }
 
   forwarded(outcome: string, tookMs: number): void {
-    this.registry.counter(metrics.forwardedWrites).with({ outcome: outcome === 'result' ? 'ok' : outcome }).add();
+    this.registry
+      .counter(metrics.forwardedWrites)
+      .with({ outcome: outcome === 'result' ? 'ok' : outcome })
+      .add();
     this.forwardDuration.observe(tookMs / 1_000);
   }
 
@@ -87,7 +96,10 @@ export class GatewayMetrics {
   }
 
   stalled(cause: string, tookMs: number): void {
-    this.registry.histogram(metrics.writeStallDuration).with({ cause }).observe(tookMs / 1_000);
+    this.registry
+      .histogram(metrics.writeStallDuration)
+      .with({ cause })
+      .observe(tookMs / 1_000);
   }
 
   /** Registers what is read at each scrape. */

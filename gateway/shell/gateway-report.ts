@@ -1,10 +1,11 @@
 /** Tells everybody how this gateway is, a few times a second and at each change. News, not truth: nothing is decided by it. */
-import type { RegionId } from '../../storage/core/ids.ts';
+
 import { shippingLimits } from '../../regions/core/limits.ts';
 import { parseJson, subjectsOf } from '../../regions/core/messages.ts';
 import { type ClusterView, type GatewayReport, reportSchema } from '../../regions/core/report.ts';
 import { monotonicMs } from '../../regions/shell/clock.ts';
 import type { NatsConnection } from '../../regions/shell/nats-connection.ts';
+import type { RegionId } from '../../storage/core/ids.ts';
 
 export interface ReporterOptions {
   readonly nats: NatsConnection;

@@ -1,14 +1,20 @@
 /** One gateway, composed: volume, role, SQL service, forwarding, admin API, reports and telemetry on one listening socket. */
 import { randomBytes } from 'node:crypto';
-import { createProcessMetrics, type Logger, startTelemetry, serviceName, type Telemetry } from '../../telemetry/index.ts';
-import { RegionClient } from '../../storage/shell/index.ts';
-import { quorumLimits } from '../../storage/core/limits.ts';
-import { parseAddress } from '../../storage/shell/config.ts';
 import { defaultLeaseLimits, type LeaseLimits } from '../../regions/core/lease.ts';
 import { ClusterView, type GatewayReport } from '../../regions/core/report.ts';
 import { monotonicMs, wallUs } from '../../regions/shell/clock.ts';
 import { openControlStore } from '../../regions/shell/control-store.ts';
 import { openNatsConnection } from '../../regions/shell/nats-connection.ts';
+import { quorumLimits } from '../../storage/core/limits.ts';
+import { parseAddress } from '../../storage/shell/config.ts';
+import { RegionClient } from '../../storage/shell/index.ts';
+import {
+  createProcessMetrics,
+  type Logger,
+  serviceName,
+  startTelemetry,
+  type Telemetry,
+} from '../../telemetry/index.ts';
 import type { ReadPreference } from '../core/engine-protocol.ts';
 import { defaultLimits } from '../core/limits.ts';
 import { defaultServiceLimits, type ServiceLimits, serviceLimitsProblem } from '../core/service-limits.ts';
@@ -72,7 +78,8 @@ export async function startGateway(config: GatewayConfig, options: GatewayOption
   const me = { gateway: config.gateway, incarnation: randomBytes(8).toString('hex') };
   const instanceId = `${region}/${config.gateway}`;
   const telemetry =
-    options.telemetry ?? startTelemetry({ serviceName: serviceName(region), region, instanceId, role: 'gateway' });
+    options.telemetry ??
+    startTelemetry({ serviceName: serviceName(region), region, instanceId, role: 'gateway' });
   const processMetrics = createProcessMetrics({ region, process: `gateway/${config.gateway}` }, telemetry);
   const metrics = new GatewayMetrics(processMetrics.registry);
   const nats = openNatsConnection({
@@ -103,7 +110,11 @@ export async function startGateway(config: GatewayConfig, options: GatewayOption
     onDurable: (vdl, facts) => {
       const nowUs = wallUs();
       let settled = 0;
-      for (let next = pendingCommits[0]; next !== undefined && next.lsn <= vdl; next = pendingCommits[settled]) {
+      for (
+        let next = pendingCommits[0];
+        next !== undefined && next.lsn <= vdl;
+        next = pendingCommits[settled]
+      ) {
         metrics.durable((nowUs - next.commitTimeUs) / 1_000);
         settled += 1;
       }
@@ -140,10 +151,20 @@ export async function startGateway(config: GatewayConfig, options: GatewayOption
   const readiness = () => {
     const reasons: string[] = [];
     const record = role?.record ?? null;
-    if (!volume.isAttached) reasons.push('no point to read at: fewer than three storage nodes of this region answer');
+    if (!volume.isAttached)
+      reasons.push('no point to read at: fewer than three storage nodes of this region answer');
     if (record === null) reasons.push('the control record has not been read yet: is NATS there?');
-    else if (record.primary === region && watch.place() !== 'here' && watch.remote() === null) reasons.push('this region is primary and has no writer');
-    return { ready: reasons.length === 0, reasons, region, gateway: config.gateway, phase: role?.phase ?? 'reading', epoch: volume.head, vdl: volume.vdl };
+    else if (record.primary === region && watch.place() !== 'here' && watch.remote() === null)
+      reasons.push('this region is primary and has no writer');
+    return {
+      ready: reasons.length === 0,
+      reasons,
+      region,
+      gateway: config.gateway,
+      phase: role?.phase ?? 'reading',
+      epoch: volume.head,
+      vdl: volume.vdl,
+    };
   };
   const feed = new LiveFeed({
     limits,

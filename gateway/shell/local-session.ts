@@ -3,7 +3,14 @@
  * streams of other gateways.
  */
 import { type Epoch, type Lsn, zeroLsn } from '../../storage/core/ids.ts';
-import type { AnyOperationValue, EngineAnswer, EngineCommit, EngineTrace, ReadPreference, SqlOperation } from '../core/engine-protocol.ts';
+import type {
+  AnyOperationValue,
+  EngineAnswer,
+  EngineCommit,
+  EngineTrace,
+  ReadPreference,
+  SqlOperation,
+} from '../core/engine-protocol.ts';
 import { isReadonlyBegin } from '../core/engine-text.ts';
 import { adviseError, sqlError } from '../core/errors.ts';
 import { answerLost, emptyResult } from '../core/lost-transaction.ts';
@@ -44,7 +51,10 @@ export class LocalSessions {
 }
 
 const unknown = (): SqlError =>
-  adviseError('SEXTANT_COMMIT_UNKNOWN', 'The statement was committed, and this gateway stopped being the writer before four storage nodes had confirmed it');
+  adviseError(
+    'SEXTANT_COMMIT_UNKNOWN',
+    'The statement was committed, and this gateway stopped being the writer before four storage nodes had confirmed it',
+  );
 
 const aborted = (): SqlError =>
   sqlError(
@@ -54,7 +64,10 @@ const aborted = (): SqlError =>
 
 /** What a drain tells a transaction that lasted too long. */
 export const movedAway = (): SqlError =>
-  adviseError('SEXTANT_MOVE_IN_PROGRESS', 'The primary moves to another region and the transaction, which was open for too long, was rolled back');
+  adviseError(
+    'SEXTANT_MOVE_IN_PROGRESS',
+    'The primary moves to another region and the transaction, which was open for too long, was rolled back',
+  );
 
 export class LocalSession {
   private readonly volume: GatewayVolume;
@@ -123,11 +136,18 @@ export class LocalSession {
     const settled = await this.volume.settle(answer);
     this.running = 'nothing';
     if (answer.aborted) return { kind: 'notRun' };
-    if (settled === 'lost') return this.afterLoss(answer, wasAutocommit);
+    if (settled !== 'released') return this.afterLoss(answer, settled, wasAutocommit);
     const { outcome } = answer;
     const code = outcome.ok ? null : outcome.error.code;
     // It began outside a transaction, committed nothing, and the engine changed under it: only settings were lost.
-    if (code === 'SEXTANT_TRANSACTION_ABORTED' && wasAutocommit && answer.autocommit && !answer.wrote && generation !== this.volume.generation && !this.keepsState) {
+    if (
+      code === 'SEXTANT_TRANSACTION_ABORTED' &&
+      wasAutocommit &&
+      answer.autocommit &&
+      !answer.wrote &&
+      generation !== this.volume.generation &&
+      !this.keepsState
+    ) {
       return { kind: 'notRun' };
     }
     this.noteSettings(operation, outcome);
@@ -142,13 +162,28 @@ export class LocalSession {
     this.sessions.delete(this);
   }
 
-  private answered(answer: EngineAnswer<AnyOperationValue>, outcome: SqlOutcome<AnyOperationValue>): LocalAnswer {
+  private answered(
+    answer: EngineAnswer<AnyOperationValue>,
+    outcome: SqlOutcome<AnyOperationValue>,
+  ): LocalAnswer {
     const { seenLsn, commits, engineUs } = answer;
-    return { kind: 'answered', outcome, seenLsn, commits, epoch: this.volume.head, readPreference: answer.readPreference ?? null, engineUs };
+    return {
+      kind: 'answered',
+      outcome,
+      seenLsn,
+      commits,
+      epoch: this.volume.head,
+      readPreference: answer.readPreference ?? null,
+      engineUs,
+    };
   }
 
-  private afterLoss(answer: EngineAnswer<AnyOperationValue>, wasAutocommit: boolean): LocalAnswer {
-    if (answer.commits.length > 0) return this.answered(answer, { ok: false, error: unknown() });
+  private afterLoss(
+    answer: EngineAnswer<AnyOperationValue>,
+    settled: 'lost' | 'discarded',
+    wasAutocommit: boolean,
+  ): LocalAnswer {
+    if (settled === 'lost') return this.answered(answer, { ok: false, error: unknown() });
     if (wasAutocommit && answer.autocommit) return { kind: 'notRun' };
     // The engine tells the client of the loss once more, with its next statement.
     return this.answered(answer, { ok: false, error: aborted() });
@@ -181,14 +216,22 @@ export class LocalSession {
 
   private engineSession(): EngineSession {
     // Settings do not survive a change of the engine; what else a connection holds does not either, and the engine says so.
-    if (this.engine !== null && this.generation !== this.volume.generation && this.autocommit && this.settings.size > 0 && !this.keepsState) this.endEngine();
+    if (
+      this.engine !== null &&
+      this.generation !== this.volume.generation &&
+      this.autocommit &&
+      this.settings.size > 0 &&
+      !this.keepsState
+    )
+      this.endEngine();
     if (this.engine !== null) return this.engine;
     const session = this.volume.engine.openSession();
     this.engine = session;
     this.generation = this.volume.generation;
     this.keepsState = false;
     // The engine runs a session's operations in order: these come first, and what they answer is of no interest.
-    for (const sql of this.settings.values()) void session.execute({ sql, args: [], namedArgs: [], wantRows: false }, null);
+    for (const sql of this.settings.values())
+      void session.execute({ sql, args: [], namedArgs: [], wantRows: false }, null);
     return session;
   }
 
@@ -218,7 +261,11 @@ function valueFor(operation: SqlOperation): AnyOperationValue {
   }
 }
 
-function operate(session: EngineSession, operation: SqlOperation, trace: EngineTrace | null): Promise<EngineAnswer<AnyOperationValue>> {
+function operate(
+  session: EngineSession,
+  operation: SqlOperation,
+  trace: EngineTrace | null,
+): Promise<EngineAnswer<AnyOperationValue>> {
   switch (operation.kind) {
     case 'execute':
       return session.execute(operation.statement, trace);

@@ -3,7 +3,15 @@
  * durable. History may fork below what was read (a failover): the engine then begins anew where the paths part.
  */
 import { EpochTree, type Fork } from '../../storage/core/epoch-tree.ts';
-import { type Epoch, genesisEpoch, type Lsn, mainBranch, maxLsn, minLsn, zeroLsn } from '../../storage/core/ids.ts';
+import {
+  type Epoch,
+  genesisEpoch,
+  type Lsn,
+  mainBranch,
+  maxLsn,
+  minLsn,
+  zeroLsn,
+} from '../../storage/core/ids.ts';
 import { quorumLimits } from '../../storage/core/limits.ts';
 import { type RegionClient, type TailFrames, TailReader } from '../../storage/shell/index.ts';
 
@@ -41,9 +49,13 @@ export async function findReadPoint(region: RegionClient, signal: AbortSignal): 
         ),
       ),
     );
-    const points = answers.flatMap((answer) => (answer.kind === 'fetched' ? [{ head: answer.head, forks: answer.forks, vdl: answer.vdl }] : []));
+    const points = answers.flatMap((answer) =>
+      answer.kind === 'fetched' ? [{ head: answer.head, forks: answer.forks, vdl: answer.vdl }] : [],
+    );
     if (points.length >= Math.min(quorumLimits.readQuorum, region.nodes.length)) {
-      return points.reduce((best, point) => (point.head > best.head || (point.head === best.head && point.vdl > best.vdl) ? point : best));
+      return points.reduce((best, point) =>
+        point.head > best.head || (point.head === best.head && point.vdl > best.vdl) ? point : best,
+      );
     }
     await new Promise((resolve) => setTimeout(resolve, attachRetryMs));
   }
@@ -129,8 +141,13 @@ export class Follower {
 }
 
 /** What of a write at (epoch, lsn) is part of the history that ends in `head`: reads wait for this much of it. */
-export function visiblePart(written: { readonly epoch: Epoch; readonly lsn: Lsn }, head: Epoch, forks: readonly Fork[]): Lsn {
+export function visiblePart(
+  written: { readonly epoch: Epoch; readonly lsn: Lsn },
+  head: Epoch,
+  forks: readonly Fork[],
+): Lsn {
   const tree = new EpochTree(forks);
-  if (tree.has(written.epoch) && written.epoch !== genesisEpoch) return minLsn(written.lsn, tree.visibleUntil(head, written.epoch));
+  if (tree.has(written.epoch) && written.epoch !== genesisEpoch)
+    return minLsn(written.lsn, tree.visibleUntil(head, written.epoch));
   return minLsn(written.lsn, tree.startOf(head));
 }

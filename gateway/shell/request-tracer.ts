@@ -2,9 +2,10 @@
  * Spans of client requests and their commits, from facts recorded on the way. Nothing here is on the path of an answer
  * but additions to maps, and nothing at all happens without a collector.
  */
+
+import { monotonicMs, wallUs } from '../../regions/shell/clock.ts';
 import type { Epoch, Lsn } from '../../storage/core/ids.ts';
 import type { AppendFacts } from '../../storage/shell/index.ts';
-import { monotonicMs, wallUs } from '../../regions/shell/clock.ts';
 import {
   attributes,
   attributeValues,
@@ -12,8 +13,8 @@ import {
   newSpanId,
   parseTraceparent,
   queryText,
-  serverSpanName,
   type SpanFact,
+  serverSpanName,
   spanNames,
   type Telemetry,
   type TraceContext,
@@ -83,7 +84,9 @@ export class RequestTracer {
 
   /** What travels into the commit record. */
   engineTrace(context: TraceContext | null): EngineTrace | null {
-    return context === null ? null : { traceId: Buffer.from(context.traceId, 'hex'), flags: context.sampled ? 1 : 0 };
+    return context === null
+      ? null
+      : { traceId: Buffer.from(context.traceId, 'hex'), flags: context.sampled ? 1 : 0 };
   }
 
   /** A child context for a forwarded request, and its header. */
@@ -93,7 +96,13 @@ export class RequestTracer {
     return { spanId, traceparent: formatTraceparent({ ...span.context, spanId }) };
   }
 
-  forwardEnded(span: RequestSpan | null, spanId: string | undefined, startUs: number, to: string, error: SqlError | null): void {
+  forwardEnded(
+    span: RequestSpan | null,
+    spanId: string | undefined,
+    startUs: number,
+    to: string,
+    error: SqlError | null,
+  ): void {
     if (!this.enabled || span === null || spanId === undefined) return;
     this.options.telemetry.record({
       name: spanNames.forward,
@@ -124,7 +133,12 @@ export class RequestTracer {
   }
 
   /** The answer of a request leaves. */
-  ended(span: RequestSpan | null, operation: SqlOperation, error: SqlError | null, consistency: string | null): void {
+  ended(
+    span: RequestSpan | null,
+    operation: SqlOperation,
+    error: SqlError | null,
+    consistency: string | null,
+  ): void {
     if (!this.enabled || span === null || !span.context.sampled) return;
     const verb = verbOf(operation);
     const texts = statementsOf(operation);
@@ -151,7 +165,8 @@ export class RequestTracer {
 
   /** The engine has committed; the answer follows. */
   commitMade(commit: EngineCommitEvent, epoch: Epoch): void {
-    if (!this.enabled || commit.trace === null || commit.spanId === null || (commit.trace.flags & 1) === 0) return;
+    if (!this.enabled || commit.trace === null || commit.spanId === null || (commit.trace.flags & 1) === 0)
+      return;
     const { waiting } = this;
     if (waiting.size >= this.options.limits.spansWaiting) this.emitOldest();
     waiting.set(commit.lsn, {
@@ -210,7 +225,8 @@ export class RequestTracer {
     const nowMs = monotonicMs();
     for (const commit of this.waiting.values()) {
       if (commit.durableUs === null) break;
-      const isWhole = commit.parentSpanId !== null && (commit.facts?.acks.length ?? 0) >= this.options.nodes.length;
+      const isWhole =
+        commit.parentSpanId !== null && (commit.facts?.acks.length ?? 0) >= this.options.nodes.length;
       if (!isWhole && nowMs - commit.durableAtMs < this.options.limits.spanWaitMs) continue;
       this.waiting.delete(commit.lsn);
       this.emit(commit);
@@ -228,7 +244,11 @@ export class RequestTracer {
     const { facts, ...rest } = commit;
     const acks = facts?.acks ?? [];
     this.options.telemetry.recordMany(
-      commitSpans({ ...rest, sentAtUs: facts?.sentAtUs ?? null, acks, endedUs: wallUs() }, this.options.nodes, newSpanId),
+      commitSpans(
+        { ...rest, sentAtUs: facts?.sentAtUs ?? null, acks, endedUs: wallUs() },
+        this.options.nodes,
+        newSpanId,
+      ),
     );
   }
 }

@@ -2,16 +2,23 @@
  * Drives the pure writer role: its effects to the control store and to this gateway's volume, their outcomes back to it.
  * Effects are carried out at once and in order; what they start reports back as an event.
  */
-import { type Epoch, type Lsn, mainBranch, type RegionId, unreachable } from '../../storage/core/ids.ts';
-import type { Recovered } from '../../storage/core/recovery.ts';
-import { type RegionClient, runRecovery } from '../../storage/shell/index.ts';
-import type { Logger } from '../../telemetry/index.ts';
+
 import type { ControlReading, ControlStore, ControlWrite } from '../../regions/core/control-port.ts';
 import type { ControlRecord, Holder } from '../../regions/core/control-record.ts';
 import type { LeaseLimits } from '../../regions/core/lease.ts';
 import { moveLimits } from '../../regions/core/limits.ts';
-import { type EndReason, type RoleEffect, type RoleEvent, WriterRole, type WriterPhase } from '../../regions/core/writer-role.ts';
+import {
+  type EndReason,
+  type RoleEffect,
+  type RoleEvent,
+  type WriterPhase,
+  WriterRole,
+} from '../../regions/core/writer-role.ts';
 import { monotonicMs } from '../../regions/shell/clock.ts';
+import { type Epoch, type Lsn, mainBranch, type RegionId, unreachable } from '../../storage/core/ids.ts';
+import type { Recovered } from '../../storage/core/recovery.ts';
+import { type RegionClient, runRecovery } from '../../storage/shell/index.ts';
+import type { Logger } from '../../telemetry/index.ts';
 import type { GatewayMetrics } from './gateway-metrics.ts';
 import { type LocalSessions, movedAway } from './local-session.ts';
 import type { GatewayVolume } from './volume.ts';
@@ -109,7 +116,8 @@ export class RoleDriver {
 
   private read(reading: ControlReading): void {
     if (reading.kind === 'record') this.step({ kind: 'record', view: reading.view });
-    else if (reading.kind !== 'unavailable') this.options.log.warn({ reading: reading.kind }, 'the control record cannot be used');
+    else if (reading.kind !== 'unavailable')
+      this.options.log.warn({ reading: reading.kind }, 'the control record cannot be used');
   }
 
   /** One event at a time: an effect may cause the next event. */
@@ -130,7 +138,11 @@ export class RoleDriver {
     const moved = phase !== this.phaseSeen;
     const changed = record !== this.recordSeen;
     if (!moved && !changed) return;
-    if (moved) this.options.log.info({ phase, epoch: this.role.epoch, before: this.phaseSeen }, 'the role of this gateway changes');
+    if (moved)
+      this.options.log.info(
+        { phase, epoch: this.role.epoch, before: this.phaseSeen },
+        'the role of this gateway changes',
+      );
     this.phaseSeen = phase;
     this.recordSeen = record;
     // A renewed lease may let out answers that wait.
@@ -142,7 +154,9 @@ export class RoleDriver {
     switch (effect.kind) {
       case 'write': {
         const sentAtMs = monotonicMs();
-        this.options.store.compareAndSet(effect.expectedSeq, effect.record, (write) => this.written(write, sentAtMs));
+        this.options.store.compareAndSet(effect.expectedSeq, effect.record, (write) =>
+          this.written(write, sentAtMs),
+        );
         return;
       }
       case 'read':
@@ -183,7 +197,11 @@ export class RoleDriver {
     this.recovering = { epoch, abort };
     this.heldSinceMs ??= monotonicMs();
     for (;;) {
-      const result = await runRecovery(nodes, { kind: 'fork', branch: mainBranch, epoch }, { timeoutMs: recoveryMs, signal: abort.signal });
+      const result = await runRecovery(
+        nodes,
+        { kind: 'fork', branch: mainBranch, epoch },
+        { timeoutMs: recoveryMs, signal: abort.signal },
+      );
       if (this.closed || abort.signal.aborted) return;
       if (result.kind === 'timeout' && result.phase !== 'forking') {
         log.warn({ epoch, phase: result.phase }, 'too few storage nodes answer; the recovery goes on');

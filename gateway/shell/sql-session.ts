@@ -4,9 +4,18 @@
  */
 import { monotonicMs, wallUs } from '../../regions/shell/clock.ts';
 import { type Lsn, unreachable, zeroLsn } from '../../storage/core/ids.ts';
+import { volumeLimits } from '../../storage/core/limits.ts';
 import type { AnyOperationValue, ReadPreference, SqlOperation } from '../core/engine-protocol.ts';
 import { adviseError, adviseFailure, limitFailure } from '../core/errors.ts';
-import { asksForWriter, classOfOperation, mayCommit, route, settingName, type StatementClass, statementsOf } from '../core/routing.ts';
+import {
+  asksForWriter,
+  classOfOperation,
+  mayCommit,
+  route,
+  type StatementClass,
+  settingName,
+  statementsOf,
+} from '../core/routing.ts';
 import type { ServiceLimits } from '../core/service-limits.ts';
 import type {
   BatchResult,
@@ -60,6 +69,8 @@ interface RemoteStream {
 
 /** Fetching a point of time from the writer, for a `global` read. */
 const positionRetryMs = 20;
+/** Who waits for a writer looks again after this long, news or not: how long to wait depends on why there is none. */
+const waitAgainMs = 250;
 
 export class GatewaySession implements SqlSession {
   private readonly services: SessionServices;
@@ -74,7 +85,8 @@ export class GatewaySession implements SqlSession {
     this.onClose = onClose;
     this.preference = services.readDefault;
     this.local = new LocalSession(services.volume, services.sessions, services.limits.settingsPerSession);
-    if (services.readDefault !== 'session') this.local.set('sextant_read', `PRAGMA sextant_read = '${services.readDefault}'`);
+    if (services.readDefault !== 'session')
+      this.local.set('sextant_read', `PRAGMA sextant_read = '${services.readDefault}'`);
   }
 
   async execute(statement: SqlStatement, context: SqlRequestContext): Promise<SqlOutcome<SqlResult>> {
@@ -89,7 +101,8 @@ export class GatewaySession implements SqlSession {
     const outcome = await this.run({ kind: 'batch', steps }, context);
     if (!outcome.ok) return outcome;
     const { value } = outcome;
-    if (value === null || 'rows' in value || 'params' in value) throw new Error('a batch was answered with something else');
+    if (value === null || 'rows' in value || 'params' in value)
+      throw new Error('a batch was answered with something else');
     return { ok: true, value };
   }
 
@@ -102,7 +115,8 @@ export class GatewaySession implements SqlSession {
     const outcome = await this.run({ kind: 'describe', sql }, context);
     if (!outcome.ok) return outcome;
     const { value } = outcome;
-    if (value === null || !('params' in value)) throw new Error('a describe was answered with something else');
+    if (value === null || !('params' in value))
+      throw new Error('a describe was answered with something else');
     return { ok: true, value };
   }
 
@@ -155,7 +169,7 @@ export class GatewaySession implements SqlSession {
       case 'forward':
         return this.runForward(request, kind);
       case 'wait':
-        return Promise.resolve({ kind: 'again', as: kind, pauseMs: this.services.limits.writeWaitMs });
+        return Promise.resolve({ kind: 'again', as: kind, pauseMs: waitAgainMs });
       default:
         return unreachable(where);
     }
@@ -172,11 +186,15 @@ export class GatewaySession implements SqlSession {
       if (ready !== null) return ready;
     } else if (idle && kind !== 'read' && volume.reign?.hasRoom === false) {
       const room = await volume.reign.room(limits.writeWaitMs);
-      if (!room) return answer(limitFailure('outstandingBytesMax', volume.reign?.outstandingBytes ?? 0));
+      if (!room) return answer(limitFailure('outstandingBytesMax', volumeLimits.outstandingBytesMax));
       // Things may have changed while it waited.
       return { kind: 'again', as: kind, pauseMs: 0 };
     }
-    const local = await this.local.run(request.operation, tracer.engineTrace(request.span?.context ?? null), kind !== 'read');
+    const local = await this.local.run(
+      request.operation,
+      tracer.engineTrace(request.span?.context ?? null),
+      kind !== 'read',
+    );
     if (local.kind === 'notRun') return { kind: 'again', as: kind, pauseMs: limits.forwardRetryMs };
     const wants = idle && this.local.isAutocommit ? asksForWriter(readerFailure(local.outcome)) : null;
     if (wants === 'writes') return { kind: 'again', as: 'write', pauseMs: 0 };
@@ -201,7 +219,10 @@ export class GatewaySession implements SqlSession {
     if (preference === 'session') needed = volume.writtenLsn;
     if (preference === 'global') {
       const point = await this.globalPoint(request);
-      if (point === null) return watch.place() === 'here' ? { kind: 'again', as: 'read', pauseMs: 0 } : answer({ ok: false, error: watch.reason() });
+      if (point === null)
+        return watch.place() === 'here'
+          ? { kind: 'again', as: 'read', pauseMs: 0 }
+          : answer({ ok: false, error: watch.reason() });
       needed = point;
     }
     const reached = volume.reached(needed, limits.readWaitMs);
@@ -237,7 +258,8 @@ export class GatewaySession implements SqlSession {
   private async runForward(request: Request, kind: StatementClass, instead?: Outcome): Promise<Attempt> {
     const { watch, forward } = this.services;
     const writer = watch.remote();
-    if (writer === null) return instead === undefined ? { kind: 'again', as: kind, pauseMs: 0 } : answer(instead);
+    if (writer === null)
+      return instead === undefined ? { kind: 'again', as: kind, pauseMs: 0 } : answer(instead);
     const stream = { id: forward.newId(), writer };
     const outcome = await this.send(request, stream, true);
     switch (outcome.kind) {
@@ -269,7 +291,13 @@ export class GatewaySession implements SqlSession {
       case 'tooLarge':
         return answer(adviseFailure('SEXTANT_LIMIT', outcome.message));
       case 'notRun':
-        return this.lostRemote(adviseError('SEXTANT_TRANSACTION_ABORTED', 'The writer that held this transaction is gone, and the transaction was rolled back'), request);
+        return this.lostRemote(
+          adviseError(
+            'SEXTANT_TRANSACTION_ABORTED',
+            'The writer that held this transaction is gone, and the transaction was rolled back',
+          ),
+          request,
+        );
       case 'unknown':
         return this.lostRemote(this.unknown(request, outcome.reason, true), request);
       default:
@@ -288,10 +316,16 @@ export class GatewaySession implements SqlSession {
 
   private unknown(request: Request, reason: string, inTransaction: boolean): SqlError {
     if (mayCommit(request.operation, inTransaction)) {
-      return adviseError('SEXTANT_COMMIT_UNKNOWN', `The statement was sent to the writer, and its fate is not known: ${reason}`);
+      return adviseError(
+        'SEXTANT_COMMIT_UNKNOWN',
+        `The statement was sent to the writer, and its fate is not known: ${reason}`,
+      );
     }
     return inTransaction
-      ? adviseError('SEXTANT_TRANSACTION_ABORTED', `The writer that held this transaction does not answer: ${reason}`)
+      ? adviseError(
+          'SEXTANT_TRANSACTION_ABORTED',
+          `The writer that held this transaction does not answer: ${reason}`,
+        )
       : adviseError('SEXTANT_NO_WRITER', `The writer did not answer a read: ${reason}`);
   }
 
@@ -313,7 +347,10 @@ export class GatewaySession implements SqlSession {
       operation: request.operation,
     });
     metrics.forwarded(outcome.kind, monotonicMs() - startMs);
-    const error = outcome.kind === 'result' ? failureOf(outcome.result.outcome) : { code: outcome.kind, message: 'reason' in outcome ? outcome.reason : outcome.message };
+    const error =
+      outcome.kind === 'result'
+        ? failureOf(outcome.result.outcome)
+        : { code: outcome.kind, message: 'reason' in outcome ? outcome.reason : outcome.message };
     tracer.forwardEnded(request.span, child?.spanId, startUs, stream.writer.region, error);
     return outcome;
   }

@@ -7,11 +7,11 @@
 import type { Fork } from '../../storage/core/epoch-tree.ts';
 import { type Epoch, genesisEpoch, type Lsn, maxLsn, type PageNo, zeroLsn } from '../../storage/core/ids.ts';
 import { redoLimits } from '../../storage/core/limits.ts';
-import { type AppendFacts, RegionClient } from '../../storage/shell/index.ts';
+import type { AppendFacts, RegionClient } from '../../storage/shell/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
 import type { EngineAnswer } from '../core/engine-protocol.ts';
 import { Engine, type EngineCommitEvent } from './engine.ts';
-import { findReadPoint, Follower, type ReadPoint, visiblePart } from './reader.ts';
+import { Follower, findReadPoint, type ReadPoint, visiblePart } from './reader.ts';
 import { Reign } from './writer.ts';
 
 export interface VolumeOptions {
@@ -45,8 +45,10 @@ interface ReadWaiter {
 /** Whether an answer may leave as it is. */
 export type Settled =
   | 'released'
-  /** What it saw is not known to be durable, and never will be. */
-  | 'lost';
+  /** What it saw is not known to be durable, and never will be; what it committed may or may not exist. */
+  | 'lost'
+  /** As `lost`, and it has certainly committed nothing. */
+  | 'discarded';
 
 export class GatewayVolume {
   private readonly options: VolumeOptions;
@@ -150,14 +152,11 @@ export class GatewayVolume {
     const { seenLsn } = answer;
     if (reign === null || seenLsn === 0) return 'released';
     // A reader engine that has just replaced the writer shows nothing beyond what was durable.
-    if (reign.isOver) return answer.commits.length === 0 && seenLsn <= reign.vdl ? 'released' : 'lost';
+    if (reign.isOver) return afterwards(answer, reign);
     const settled = reign.settle(seenLsn);
     if (settled === true) return 'released';
-    if (settled === false) return 'lost';
-    return settled.then((released) => {
-      if (released) return 'released';
-      return answer.commits.length === 0 && seenLsn <= reign.vdl ? 'released' : 'lost';
-    });
+    if (settled === false) return afterwards(answer, reign);
+    return settled.then((released) => (released ? 'released' : afterwards(answer, reign)));
   }
 
   /** Makes the engine the writer's. @returns the reign; it may be over already when it was closed meanwhile. */
@@ -232,7 +231,8 @@ export class GatewayVolume {
       await run();
     });
     this.changes = next.catch((error: unknown) => {
-      if (!this.stop.signal.aborted) this.options.onFatal(error instanceof Error ? error : new Error(String(error)));
+      if (!this.stop.signal.aborted)
+        this.options.onFatal(error instanceof Error ? error : new Error(String(error)));
     });
     return this.changes;
   }
@@ -311,8 +311,18 @@ export class GatewayVolume {
   }
 
   private async readPage(page: PageNo, readPoint: Lsn): Promise<Uint8Array | null> {
+    // The engine may still ask for what it saw before history forked below it.
+    if (readPoint > (this.reignNow?.vdl ?? this.vdlNow))
+      throw new Error(`history goes on from ${this.vdlNow}, and ${readPoint} is no part of it`);
     const read = await this.options.region.readPages(this.headNow, readPoint, [page]);
     if (read.kind === 'unavailable') throw new Error(read.reason);
     return read.pages[0] ?? null;
   }
+}
+
+/** What becomes of an answer whose reign is over. */
+function afterwards(answer: EngineAnswer<unknown>, reign: Reign): Settled {
+  const { commits, seenLsn } = answer;
+  if (commits.length === 0) return seenLsn <= reign.vdl ? 'released' : 'discarded';
+  return commits.every((commit) => commit.lsn > reign.takenTo) ? 'discarded' : 'lost';
 }

@@ -2,9 +2,9 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
-import type { ServiceLimits } from '../core/service-limits.ts';
 import { adviseError } from '../core/errors.ts';
 import { encodeErrorBody } from '../core/hrana-encode.ts';
+import type { ServiceLimits } from '../core/service-limits.ts';
 import type { SqlError } from '../core/sql.ts';
 import { statusOf } from './admin.ts';
 
@@ -27,7 +27,12 @@ interface Watcher {
 
 export class LiveFeed {
   private readonly options: LiveFeedOptions;
-  private readonly server = new WebSocketServer({ noServer: true, clientTracking: false, maxPayload: 1_024, perMessageDeflate: false });
+  private readonly server = new WebSocketServer({
+    noServer: true,
+    clientTracking: false,
+    maxPayload: 1_024,
+    perMessageDeflate: false,
+  });
   private readonly watchers = new Map<WebSocket, Watcher>();
   private readonly pinger: NodeJS.Timeout;
   private timer: NodeJS.Timeout | null = null;
@@ -56,7 +61,10 @@ export class LiveFeed {
     const path = (request.url ?? '').split('?')[0];
     if (path !== '/v1/watch') return false;
     const { watchers } = this.options.limits;
-    const full = this.watchers.size >= watchers ? adviseError('SEXTANT_LIMIT', `The limit watchers = ${watchers} is reached`) : null;
+    const full =
+      this.watchers.size >= watchers
+        ? adviseError('SEXTANT_LIMIT', `The limit watchers = ${watchers} is reached`)
+        : null;
     const problem = this.options.problem(request) ?? full;
     if (problem !== null) {
       refuse(socket, problem);

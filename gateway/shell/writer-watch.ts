@@ -2,10 +2,11 @@
  * Who takes writes, as this gateway knows: from the control record and from its own role. Those who wait for a writer are
  * woken by every change of either.
  */
-import { type RegionId, unreachable } from '../../storage/core/ids.ts';
+
 import { type ControlRecord, type Holder, sameHolder } from '../../regions/core/control-record.ts';
 import { subjectsOf } from '../../regions/core/messages.ts';
 import type { WriterPhase } from '../../regions/core/writer-role.ts';
+import { type RegionId, unreachable } from '../../storage/core/ids.ts';
 import { adviseError } from '../core/errors.ts';
 import type { WriterPlace } from '../core/routing.ts';
 import type { ServiceLimits } from '../core/service-limits.ts';
@@ -68,7 +69,10 @@ export class WriterWatch {
   remote(): RemoteWriter | null {
     const record = this.options.record();
     if (record === null || record.holder === null || sameHolder(record.holder, this.options.me)) return null;
-    return { subject: gatewaySubject(this.options.cluster, record.primary, record.holder), region: record.primary };
+    return {
+      subject: gatewaySubject(this.options.cluster, record.primary, record.holder),
+      region: record.primary,
+    };
   }
 
   /** Whether this gateway is about to write: a call may wait here instead of being sent away. */
@@ -116,14 +120,26 @@ export class WriterWatch {
   reason(): SqlError {
     const { limits } = this.options;
     if (this.isQuorumLost) {
-      return adviseError('SEXTANT_QUORUM_LOST', 'Fewer than four of the six storage nodes of the primary region answer, and the write did not run');
+      return adviseError(
+        'SEXTANT_QUORUM_LOST',
+        'Fewer than four of the six storage nodes of the primary region answer, and the write did not run',
+      );
     }
     const record = this.options.record();
     if (record !== null && record.state !== 'stable') {
       const move = record.move === null ? 'A move' : `The ${record.move.kind} to ${record.move.to}`;
-      return adviseError('SEXTANT_MOVE_IN_PROGRESS', `${move} has lasted longer than writeWaitMs = ${limits.writeWaitMs}, and the write did not run`);
+      return adviseError(
+        'SEXTANT_MOVE_IN_PROGRESS',
+        `${move} has lasted longer than writeWaitMs = ${limits.writeWaitMs}, and the write did not run`,
+      );
     }
-    const where = record === null ? 'The control record cannot be read' : `No gateway of ${record.primary} took the write`;
-    return adviseError('SEXTANT_NO_WRITER', `${where} within writeWaitMs = ${limits.writeWaitMs}; it did not run`);
+    const where =
+      record === null
+        ? 'The control record cannot be read'
+        : `No gateway of ${record.primary} took the write`;
+    return adviseError(
+      'SEXTANT_NO_WRITER',
+      `${where} within writeWaitMs = ${limits.writeWaitMs}; it did not run`,
+    );
   }
 }

@@ -42,6 +42,7 @@ export class Reign {
   private readonly lowWaterTimer: NodeJS.Timeout;
   private readonly pastVdls: { readonly atMs: number; readonly vdl: Lsn }[] = [];
   private over = false;
+  private taken: Lsn;
 
   constructor(options: ReignOptions) {
     const { region, epoch, forks, forkLsn } = options;
@@ -49,6 +50,7 @@ export class Reign {
     this.epoch = epoch;
     this.forks = forks;
     this.gate = new ResponseGate(forkLsn);
+    this.taken = forkLsn;
     this.driver = new WriterDriver({
       region,
       epoch,
@@ -74,6 +76,11 @@ export class Reign {
   /** End of everything committed. */
   get lastLsn(): Lsn {
     return this.driver.lastLsn;
+  }
+
+  /** Commits above have never left this process: they certainly do not exist. */
+  get takenTo(): Lsn {
+    return this.taken;
   }
 
   get outstandingBytes(): number {
@@ -103,6 +110,7 @@ export class Reign {
     if (this.over) return;
     this.options.onCommit(commit);
     const at = this.driver.commit(commit.mtr);
+    this.taken = at;
     assert.equal(at, commit.lsn, 'G24: the engine and the volume count the same LSNs');
   }
 
@@ -147,8 +155,8 @@ export class Reign {
   private durable(vdl: Lsn, facts: readonly AppendFacts[]): void {
     if (this.over) return;
     this.gate.advance(vdl);
-    this.options.onDurable(vdl, facts);
     this.release();
+    this.options.onDurable(vdl, facts);
     if (this.gate.size > 0 && !this.options.mayAcknowledge()) this.options.onLapsed();
     if (this.hasRoom) for (const waiter of this.roomWaiters.splice(0)) waiter();
   }
@@ -157,7 +165,8 @@ export class Reign {
     const nowMs = performance.now();
     this.pastVdls.push({ atMs: nowMs, vdl: this.vdl });
     let old = lsn(0);
-    while (this.pastVdls[0] !== undefined && nowMs - this.pastVdls[0].atMs >= lowWaterAgeMs) old = this.pastVdls.shift()?.vdl ?? old;
+    while (this.pastVdls[0] !== undefined && nowMs - this.pastVdls[0].atMs >= lowWaterAgeMs)
+      old = this.pastVdls.shift()?.vdl ?? old;
     if (old > 0) this.driver.setLowWater(old);
   }
 }

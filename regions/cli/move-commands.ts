@@ -2,6 +2,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { z } from 'zod';
+import { type LossReport, lossReportSchema } from '../core/loss-report.ts';
+import { type Operation, operationSchema } from '../core/operations.ts';
 import {
   type Answer,
   ask,
@@ -15,27 +17,12 @@ import {
 import { type AskOptions, withAsk, withExample } from './options.ts';
 import { CliError, formatBytes, formatMs, note, paint, printJson, table } from './output.ts';
 
-const lossSchema = z.looseObject({});
-
-const operationSchema = z.looseObject({
-  id: z.string(),
-  kind: z.enum(['switchover', 'failover']),
-  target: z.string(),
-  from: z.string().nullish(),
-  state: z.enum(['running', 'done', 'failed']),
-  phases: z
-    .array(z.looseObject({ name: z.string(), startedAtMs: z.number(), endedAtMs: z.number().nullish() }))
-    .default([]),
-  error: z.looseObject({ code: z.string().nullish(), message: z.string() }).nullish(),
-  result: z
-    .looseObject({
-      pauseMs: z.number().nullish(),
-      rtoMs: z.number().nullish(),
-      lossReport: lossSchema.nullish(),
-    })
-    .nullish(),
+const lossSummarySchema = lossReportSchema.omit({ commits: true });
+type LossSummary = z.output<typeof lossSummarySchema>;
+const lossListSchema = z.object({
+  losses: z.array(lossSummarySchema),
+  unreachable: z.array(z.string()).default([]),
 });
-type Operation = z.output<typeof operationSchema>;
 
 const pollMs = 100;
 const moveTimeoutMs = 180_000;
@@ -118,31 +105,17 @@ async function follow(begun: Operation, gateways: readonly string[], target: Tar
   return operation;
 }
 
-const words = (name: string): string => name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
-
-/** A value in a list of facts: units by the end of its name, as everywhere in this project. */
-function fact(name: string, value: unknown): string {
-  if (typeof value === 'number') {
-    if (/Bytes$/.test(name)) return formatBytes(value);
-    if (/AtMs$|TimeMs$/.test(name)) return new Date(value).toISOString();
-    if (/Ms$/.test(name)) return formatMs(value);
-  }
-  return typeof value === 'object' ? JSON.stringify(value) : String(value);
-}
-
-function facts(entries: Readonly<Record<string, unknown>>, indent: string): string {
-  return Object.entries(entries)
-    .filter(([, value]) => value !== null && value !== undefined)
-    .map(([name, value]) => `${indent}${words(name)}: ${fact(name, value)}`)
-    .join('\n');
-}
-
 function printOperation(operation: Operation): void {
   console.log(paint('green', `${operation.kind} to ${operation.target} done`));
-  const { lossReport, pauseMs, rtoMs } = operation.result ?? {};
-  if (typeof pauseMs === 'number') console.log(`writes paused for ${formatMs(pauseMs)}`);
-  if (typeof rtoMs === 'number') console.log(`writes were back after ${formatMs(rtoMs)} (RTO)`);
-  if (lossReport !== null && lossReport !== undefined) console.log(`lost:\n${facts(lossReport, '  ')}`);
+  const { loss, pauseMs, rtoMs } = operation.result ?? {};
+  if (pauseMs !== undefined) console.log(`writes paused for ${formatMs(pauseMs)}`);
+  if (rtoMs !== undefined) console.log(`writes were back after ${formatMs(rtoMs)} (RTO)`);
+  if (loss === undefined) return;
+  console.log(
+    `history goes on from LSN ${loss.forkLsn}; ${operation.from} was last heard at ${loss.lastHeardVdl} ` +
+      `(${formatBytes(loss.atRiskBytes)} known not to have arrived, and whatever it acknowledged after that). ` +
+      `When ${operation.from} is back, \`sextant losses\` lists every lost write.`,
+  );
 }
 
 type MoveOptions = AskOptions & { readonly to: string; readonly allowDataLoss?: boolean };
@@ -178,25 +151,45 @@ async function losses(epoch: string | undefined, options: AskOptions): Promise<v
   );
   const body = answer.kind === 'ok' ? answer.body : failWith(answer);
   if (options.json === true) return printJson(body);
-  const list = z.union([
-    z.array(lossSchema),
-    z.looseObject({ losses: z.array(lossSchema) }).transform((all) => all.losses),
-  ]);
-  const several = list.safeParse(body);
-  if (several.success) {
-    if (several.data.length === 0) return console.log('no write was ever lost');
-    const columns = Object.keys(several.data[0] ?? {}).filter(
-      (name) => typeof several.data[0]?.[name] !== 'object',
-    );
-    const rows = several.data.map((loss) => columns.map((name) => fact(name, loss[name])));
-    return console.log(
-      table(
-        columns.map((name) => words(name).toUpperCase()),
-        rows,
-      ),
-    );
-  }
-  console.log(facts(lossSchema.parse(body), ''));
+  if (epoch !== undefined) return printLoss(parsed(lossReportSchema, body));
+  const { losses: list, unreachable } = parsed(lossListSchema, body);
+  if (list.length === 0) console.log('no lost writes are known');
+  else console.log(lossTable(list));
+  if (unreachable.length > 0) note(`${unreachable.join(', ')} did not answer and may know of more`);
+}
+
+const time = (us: number | null): string => (us === null ? '–' : new Date(us / 1000).toISOString());
+
+function lossTable(list: readonly LossSummary[]): string {
+  return table(
+    ['EPOCH', 'REGION', 'WRITES', 'REDO', 'LSNS', 'FIRST COMMIT', 'LAST COMMIT'],
+    list.map((loss) => [
+      `${loss.orphanEpoch}`,
+      loss.region,
+      `${loss.count}`,
+      formatBytes(loss.lostBytes),
+      `${loss.fromLsn}–${loss.toLsn}`,
+      time(loss.firstCommitTimeUs),
+      time(loss.lastCommitTimeUs),
+    ]),
+  );
+}
+
+function printLoss(report: LossReport): void {
+  console.log(lossTable([report]));
+  console.log(
+    table(
+      ['LSN', 'COMMITTED', 'TRACE'],
+      report.commits.map((commit) => [`${commit.lsn}`, time(commit.commitTimeUs), commit.traceId ?? '–']),
+    ),
+  );
+  if (report.truncated) note(`the list holds the first ${report.commits.length} of ${report.count} writes`);
+}
+
+function parsed<T>(schema: z.ZodType<T>, body: unknown): T {
+  const result = schema.safeParse(body);
+  if (!result.success) throw new CliError('the gateway gave an answer this version cannot read');
+  return result.data;
 }
 
 export function addMoveCommands(program: Command): void {

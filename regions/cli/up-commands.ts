@@ -84,14 +84,8 @@ function printReady(options: CommonOptions, deployment: Deployment): void {
   }
   console.log(
     table(
-      ['REGION', 'GATEWAY', 'CONSOLE', 'AGENT', 'NATS'],
-      endpoints.map(({ region, gateway, agent, nats }) => [
-        region,
-        gateway,
-        `${gateway}/console`,
-        agent,
-        nats,
-      ]),
+      ['REGION', 'GATEWAY', 'AGENT', 'NATS'],
+      endpoints.map(({ region, gateway, agent, nats }) => [region, gateway, agent, nats]),
     ),
   );
   console.log(paint('green', 'ready'));

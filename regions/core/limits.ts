@@ -23,7 +23,7 @@ export const shippingLimits = {
   /** Commit times kept per secondary to tell its lag; more than this are thinned. */
   commitMarksMax: 4_096,
   /** Redo in (fork, VDL] that a loss report names commit by commit. */
-  lossCommitsMax: 100_000,
+  lossCommitsMax: 50_000,
 } as const;
 
 export const moveLimits = {

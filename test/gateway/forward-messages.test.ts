@@ -29,13 +29,44 @@ describe('forwarded messages', () => {
   it('carry every SQL value both ways without losing a digit', () => {
     fc.assert(
       fc.property(fc.array(values, { maxLength: 8 }), (row) => {
-        const statement = { sql: 'SELECT ?', args: row, namedArgs: row.map((value, index) => ({ name: `a${index}`, value })), wantRows: true };
-        const call = { stream: 's', fresh: true, settings: ['PRAGMA foreign_keys = 1'], traceparent: null, operation: { kind: 'execute', statement } } as const;
+        const statement = {
+          sql: 'SELECT ?',
+          args: row,
+          namedArgs: row.map((value, index) => ({ name: `a${index}`, value })),
+          wantRows: true,
+        };
+        const call = {
+          stream: 's',
+          fresh: true,
+          settings: ['PRAGMA foreign_keys = 1'],
+          traceparent: null,
+          operation: { kind: 'execute', statement },
+        } as const;
         expect(decodeCall(encodeCall(call))).toEqual({ kind: 'ok', value: call });
-        const value = { columns: row.map(() => ({ name: 'a', decltype: null })), rows: [row, row], affectedRowCount: 2, lastInsertRowid: -(2n ** 63n) };
-        const result = { kind: 'answered', outcome: { ok: true, value }, autocommit: false, seenLsn: lsn(7), epoch: epoch(2) } as const;
-        expect(decodeResult('execute', encodeResult('execute', result))).toEqual({ kind: 'ok', value: result });
-        const batch = { ...result, outcome: { ok: true, value: [{ ok: true, value }, null, { ok: false, error: { code: 'C', message: 'm' } }] } } as const;
+        const value = {
+          columns: row.map(() => ({ name: 'a', decltype: null })),
+          rows: [row, row],
+          affectedRowCount: 2,
+          lastInsertRowid: -(2n ** 63n),
+        };
+        const result = {
+          kind: 'answered',
+          outcome: { ok: true, value },
+          autocommit: false,
+          seenLsn: lsn(7),
+          epoch: epoch(2),
+        } as const;
+        expect(decodeResult('execute', encodeResult('execute', result))).toEqual({
+          kind: 'ok',
+          value: result,
+        });
+        const batch = {
+          ...result,
+          outcome: {
+            ok: true,
+            value: [{ ok: true, value }, null, { ok: false, error: { code: 'C', message: 'm' } }],
+          },
+        } as const;
         expect(decodeResult('batch', encodeResult('batch', batch))).toEqual({ kind: 'ok', value: batch });
       }),
     );
@@ -43,12 +74,45 @@ describe('forwarded messages', () => {
 
   it('carry batches with their conditions, errors, descriptions and word that nothing ran', () => {
     const statement = { sql: 'COMMIT', args: [], namedArgs: [], wantRows: false };
-    const condition = { kind: 'and', conditions: [{ kind: 'ok', step: 0 }, { kind: 'not', condition: { kind: 'isAutocommit' } }] } as const;
-    const call = { stream: 's', fresh: false, settings: [], traceparent: '00-x', operation: { kind: 'batch', steps: [{ condition, statement }, { condition: null, statement }] } } as const;
+    const condition = {
+      kind: 'and',
+      conditions: [
+        { kind: 'ok', step: 0 },
+        { kind: 'not', condition: { kind: 'isAutocommit' } },
+      ],
+    } as const;
+    const call = {
+      stream: 's',
+      fresh: false,
+      settings: [],
+      traceparent: '00-x',
+      operation: {
+        kind: 'batch',
+        steps: [
+          { condition, statement },
+          { condition: null, statement },
+        ],
+      },
+    } as const;
     expect(decodeCall(encodeCall(call))).toEqual({ kind: 'ok', value: call });
-    expect(decodeResult('batch', encodeResult('batch', { kind: 'notRun' }))).toEqual({ kind: 'ok', value: { kind: 'notRun' } });
-    const described = { kind: 'answered', outcome: { ok: true, value: { params: [{ name: null }], columns: [], isExplain: false, isReadonly: true } }, autocommit: true, seenLsn: lsn(0), epoch: epoch(0) } as const;
-    expect(decodeResult('describe', encodeResult('describe', described))).toEqual({ kind: 'ok', value: described });
+    expect(decodeResult('batch', encodeResult('batch', { kind: 'notRun' }))).toEqual({
+      kind: 'ok',
+      value: { kind: 'notRun' },
+    });
+    const described = {
+      kind: 'answered',
+      outcome: {
+        ok: true,
+        value: { params: [{ name: null }], columns: [], isExplain: false, isReadonly: true },
+      },
+      autocommit: true,
+      seenLsn: lsn(0),
+      epoch: epoch(0),
+    } as const;
+    expect(decodeResult('describe', encodeResult('describe', described))).toEqual({
+      kind: 'ok',
+      value: described,
+    });
     expect(decodeResult('execute', encodeResult('describe', described)).kind).toBe('malformed');
   });
 
@@ -61,7 +125,8 @@ describe('forwarded messages', () => {
       { kind: 'close', stream: 's' },
       { kind: 'position' },
     ];
-    for (const request of requests) expect(decodeRequest(encodeRequest(request))).toMatchObject({ kind: 'ok', value: { ...request } });
+    for (const request of requests)
+      expect(decodeRequest(encodeRequest(request))).toMatchObject({ kind: 'ok', value: { ...request } });
     const replies: ForwardReply[] = [
       { kind: 'received' },
       { kind: 'running' },
@@ -70,7 +135,8 @@ describe('forwarded messages', () => {
       { kind: 'refused', reason: 'draining', message: 'm' },
       { kind: 'position', epoch: epoch(3), vdl: lsn(9) },
     ];
-    for (const reply of replies) expect(decodeReply(encodeReply(reply))).toMatchObject({ kind: 'ok', value: { ...reply } });
+    for (const reply of replies)
+      expect(decodeReply(encodeReply(reply))).toMatchObject({ kind: 'ok', value: { ...reply } });
     const whole = encodeRequest({ kind: 'poll', call: 'c', part: 2 });
     fc.assert(
       fc.property(fc.integer({ min: 0, max: whole.length - 1 }), (length) => {

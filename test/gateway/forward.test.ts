@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { afterEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import type { RunningGateway } from '../../gateway/shell/gateway.ts';
 import { abortMove, beginSwitchover } from '../../regions/core/control-record.ts';
 import { changeControl } from '../../regions/shell/control-link.ts';
 import { regionId } from '../../storage/core/ids.ts';
-import type { RunningGateway } from '../../gateway/shell/gateway.ts';
 import { eventually } from '../storage/region-harness.ts';
 import { GatewayWorld, ready, urlOf, writes } from './gateway-harness.ts';
 
@@ -15,14 +15,17 @@ afterEach(async () => {
   world = null;
 });
 
-const codeOf = (error: unknown): string => z.object({ code: z.string() }).safeParse(error).data?.code ?? String(error);
+const codeOf = (error: unknown): string =>
+  z.object({ code: z.string() }).safeParse(error).data?.code ?? String(error);
 
 const pipelineSchema = z.object({
   results: z.array(
     z.object({
       type: z.string(),
       error: z.object({ code: z.string() }).optional(),
-      response: z.object({ result: z.object({ rows: z.array(z.array(z.object({ value: z.string() }))) }).optional() }).optional(),
+      response: z
+        .object({ result: z.object({ rows: z.array(z.array(z.object({ value: z.string() }))) }).optional() })
+        .optional(),
     }),
   ),
 });
@@ -30,9 +33,14 @@ const pipelineSchema = z.object({
 /** Runs statements on one stream; answers the first value of each, its error code, or `ok`. */
 async function pipeline(gateway: RunningGateway, texts: readonly string[]): Promise<readonly string[]> {
   const requests = [...texts.map((sql) => ({ type: 'execute', stmt: { sql } })), { type: 'close' }];
-  const answer = await fetch(`${urlOf(gateway)}/v2/pipeline`, { method: 'POST', body: JSON.stringify({ baton: null, requests }) });
+  const answer = await fetch(`${urlOf(gateway)}/v2/pipeline`, {
+    method: 'POST',
+    body: JSON.stringify({ baton: null, requests }),
+  });
   const { results } = pipelineSchema.parse(await answer.json());
-  return results.slice(0, -1).map(({ type, error, response }) => error?.code ?? response?.result?.rows[0]?.[0]?.value ?? type);
+  return results
+    .slice(0, -1)
+    .map(({ type, error, response }) => error?.code ?? response?.result?.rows[0]?.[0]?.value ?? type);
 }
 
 /** A writer and a gateway that forwards, with a table. */
@@ -56,7 +64,9 @@ describe('a gateway that is not the writer', () => {
       await client.execute({ sql: 'INSERT INTO t VALUES (?, ?)', args: [id, `row ${id}`] });
       expect((await socket.execute('SELECT count(*) AS n FROM t')).rows[0]?.n).toBe(BigInt(id));
     }
-    const inserted = await client.execute("WITH v(a) AS (SELECT 'w') INSERT INTO t(v) SELECT a FROM v RETURNING id");
+    const inserted = await client.execute(
+      "WITH v(a) AS (SELECT 'w') INSERT INTO t(v) SELECT a FROM v RETURNING id",
+    );
     expect(inserted.rows[0]?.id).toBe(21n);
     expect(reader.report().phase).toBe('reading');
     expect((await one.client(writer).execute('SELECT count(*) AS n FROM t')).rows[0]?.n).toBe(21n);
@@ -66,7 +76,10 @@ describe('a gateway that is not the writer', () => {
     const { client } = await pair();
     const blob = new Uint8Array(randomBytes(100_000));
     const args = [9_223_372_036_854_775_807n, blob];
-    const returned = await client.execute({ sql: 'INSERT INTO t VALUES (?, ?) RETURNING id, v, 0.5 AS f, \'ü\' AS s, NULL AS n', args });
+    const returned = await client.execute({
+      sql: "INSERT INTO t VALUES (?, ?) RETURNING id, v, 0.5 AS f, 'ü' AS s, NULL AS n",
+      args,
+    });
     const row = returned.rows[0];
     expect([row?.id, row?.f, row?.s, row?.n]).toEqual([args[0], 0.5, 'ü', null]);
     expect(Buffer.from(row?.v as ArrayBuffer).equals(Buffer.from(blob))).toBe(true);
@@ -91,7 +104,10 @@ describe('a gateway that is not the writer', () => {
     lost.close();
     // The slot is free again only when the stream at the writer has been closed.
     await client.execute("INSERT INTO t VALUES (4, 'd')");
-    expect((await client.execute('SELECT id FROM t ORDER BY id')).rows.map((row) => row.id)).toEqual([1n, 4n]);
+    expect((await client.execute('SELECT id FROM t ORDER BY id')).rows.map((row) => row.id)).toEqual([
+      1n,
+      4n,
+    ]);
     const reading = await client.transaction('read');
     expect(await reading.execute('DELETE FROM t').catch(codeOf)).toBe('SQLITE_READONLY');
     reading.close();
@@ -116,15 +132,27 @@ describe('a gateway that is not the writer', () => {
     await client.execute("INSERT INTO t VALUES (1, 'a')");
     expect(await client.execute("INSERT INTO t VALUES (1, 'b')").catch(codeOf)).toBe('SQLITE_CONSTRAINT');
     expect(await client.execute('SELECT * FROM nowhere').catch(codeOf)).toBe('SQLITE_ERROR');
-    expect(await client.batch(["INSERT INTO t VALUES (2, 'c')", "INSERT INTO t VALUES (1, 'd')"], 'write').catch(codeOf)).toBe('SQLITE_CONSTRAINT');
+    expect(
+      await client
+        .batch(["INSERT INTO t VALUES (2, 'c')", "INSERT INTO t VALUES (1, 'd')"], 'write')
+        .catch(codeOf),
+    ).toBe('SQLITE_CONSTRAINT');
     expect((await client.execute('SELECT count(*) AS n FROM t')).rows[0]?.n).toBe(1n);
   });
 
   it('takes the settings of a stream along to the writer', async () => {
     const { client, reader } = await pair();
-    await client.executeMultiple('CREATE TABLE parent (id INTEGER PRIMARY KEY); CREATE TABLE child (p REFERENCES parent (id))');
-    expect(await pipeline(reader, ['PRAGMA foreign_keys = on', 'INSERT INTO child VALUES (7)'])).toEqual(['ok', 'SQLITE_CONSTRAINT']);
-    expect(await pipeline(reader, ['PRAGMA foreign_keys = off', 'INSERT INTO child VALUES (8)'])).toEqual(['ok', 'ok']);
+    await client.executeMultiple(
+      'CREATE TABLE parent (id INTEGER PRIMARY KEY); CREATE TABLE child (p REFERENCES parent (id))',
+    );
+    expect(await pipeline(reader, ['PRAGMA foreign_keys = on', 'INSERT INTO child VALUES (7)'])).toEqual([
+      'ok',
+      'SQLITE_CONSTRAINT',
+    ]);
+    expect(await pipeline(reader, ['PRAGMA foreign_keys = off', 'INSERT INTO child VALUES (8)'])).toEqual([
+      'ok',
+      'ok',
+    ]);
   });
 
   it('answers a global read with what was acknowledged elsewhere just before', async () => {
@@ -132,7 +160,10 @@ describe('a gateway that is not the writer', () => {
     const here = one.client(writer);
     for (let id = 1; id <= 20; id++) {
       await here.execute({ sql: 'INSERT INTO t VALUES (?, ?)', args: [id, 'x'] });
-      expect(await pipeline(reader, ["PRAGMA sextant_read = 'global'", 'SELECT count(*) FROM t'])).toEqual(['global', String(id)]);
+      expect(await pipeline(reader, ["PRAGMA sextant_read = 'global'", 'SELECT count(*) FROM t'])).toEqual([
+        'global',
+        String(id),
+      ]);
     }
   });
 
@@ -144,14 +175,21 @@ describe('a gateway that is not the writer', () => {
     let written = 0;
     const load = [0, 1, 2, 3].map(async (lane) => {
       for (let index = 0; !stop; index++) {
-        const outcome = await client.execute({ sql: 'INSERT INTO t VALUES (?, ?)', args: [lane * 1_000_000 + index, 'x'] }).catch(codeOf);
+        const outcome = await client
+          .execute({ sql: 'INSERT INTO t VALUES (?, ?)', args: [lane * 1_000_000 + index, 'x'] })
+          .catch(codeOf);
         if (typeof outcome === 'string') failures.push(outcome);
         else written += 1;
       }
     });
     await eventually('there is load', () => written > 20);
-    await changeControl(store, ({ record }) => beginSwitchover(record, { id: 'move', to: regionId('eu-west-1'), startedAtMs: 0 }));
-    await eventually('the writer has drained', async () => (await one.record()).record.move?.fork !== undefined);
+    await changeControl(store, ({ record }) =>
+      beginSwitchover(record, { id: 'move', to: regionId('eu-west-1'), startedAtMs: 0 }),
+    );
+    await eventually(
+      'the writer has drained',
+      async () => (await one.record()).record.move?.fork !== undefined,
+    );
     await changeControl(store, ({ record }) => abortMove(record, { id: 'move' }));
     const before = written;
     await eventually('writes go on', () => written > before + 20);
@@ -159,7 +197,9 @@ describe('a gateway that is not the writer', () => {
     await Promise.all(load);
     store.close();
     expect(failures).toEqual([]);
-    expect((await one.client(writer).execute('SELECT count(*) AS n FROM t')).rows[0]?.n).toBe(BigInt(written));
+    expect((await one.client(writer).execute('SELECT count(*) AS n FROM t')).rows[0]?.n).toBe(
+      BigInt(written),
+    );
   });
 
   it('says that there is no writer when nobody becomes one, and that the write did not run', async () => {
@@ -170,9 +210,13 @@ describe('a gateway that is not the writer', () => {
     const client = one.client(far);
     await client.execute('CREATE TABLE t (id INTEGER PRIMARY KEY, v)');
     const store = one.store();
-    await changeControl(store, ({ record }) => beginSwitchover(record, { id: 'move', to: regionId('eu-west-1'), startedAtMs: 0 }));
+    await changeControl(store, ({ record }) =>
+      beginSwitchover(record, { id: 'move', to: regionId('eu-west-1'), startedAtMs: 0 }),
+    );
     await eventually('it has drained', async () => (await one.record()).record.move?.fork !== undefined);
-    expect(await client.execute("INSERT INTO t VALUES (1, 'x')").catch(codeOf)).toBe('SEXTANT_MOVE_IN_PROGRESS');
+    expect(await client.execute("INSERT INTO t VALUES (1, 'x')").catch(codeOf)).toBe(
+      'SEXTANT_MOVE_IN_PROGRESS',
+    );
     expect((await client.execute('SELECT count(*) AS n FROM t')).rows[0]?.n).toBe(0n);
     store.close();
   });

@@ -17,7 +17,13 @@ describe('the response gate', () => {
   });
 
   it('lets answers out in the order of their LSNs, and those of one LSN as they came (G21)', () => {
-    const arrivals = fc.array(fc.record({ lsn: fc.integer({ min: 1, max: 30 }), advanceTo: fc.option(fc.integer({ min: 1, max: 30 })) }), { maxLength: 60 });
+    const arrivals = fc.array(
+      fc.record({
+        lsn: fc.integer({ min: 1, max: 30 }),
+        advanceTo: fc.option(fc.integer({ min: 1, max: 30 })),
+      }),
+      { maxLength: 60 },
+    );
     fc.assert(
       fc.property(arrivals, (steps) => {
         const gate = new ResponseGate<{ lsn: number; at: number }>(lsn(0));

@@ -8,18 +8,33 @@ import { fileURLToPath } from 'node:url';
 import { type Client, createClient } from '@libsql/client';
 import type { GatewayConfig } from '../../gateway/shell/config.ts';
 import { type GatewayOptions, type RunningGateway, startGateway } from '../../gateway/shell/gateway.ts';
+import type { LeaseLimits } from '../../regions/core/lease.ts';
 import { readControl } from '../../regions/shell/control-link.ts';
 import { openControlStore } from '../../regions/shell/control-store.ts';
 import { type NatsConnection, openNatsConnection } from '../../regions/shell/nats-connection.ts';
 import { findNatsServer } from '../../regions/shell/nats-server.ts';
-import type { LeaseLimits } from '../../regions/core/lease.ts';
 import { genesisEpoch, nodeId, regionId } from '../../storage/core/ids.ts';
-import { cluster, eventually, freePorts, region, secret, silent, startRegion, type TestRegion } from '../storage/region-harness.ts';
+import {
+  cluster,
+  eventually,
+  freePorts,
+  region,
+  secret,
+  silent,
+  startRegion,
+  type TestRegion,
+} from '../storage/region-harness.ts';
 
 export const natsToken = 'a token for tests';
 const mainPath = fileURLToPath(new URL('../../gateway/main.ts', import.meta.url));
 /** As the defaults, in a fifth of the time, so that a test can see a lease lapse. */
-export const shortLease: LeaseLimits = { renewMs: 300, ttlMs: 1_500, marginMs: 200, retryMs: 50, attemptMs: 150 };
+export const shortLease: LeaseLimits = {
+  renewMs: 300,
+  ttlMs: 1_500,
+  marginMs: 200,
+  retryMs: 50,
+  attemptMs: 150,
+};
 
 export interface GatewayProcess {
   readonly url: string;
@@ -51,7 +66,11 @@ export class GatewayWorld {
     const server = await findNatsServer();
     if ('error' in server) throw new Error(server.error);
     const [port] = await freePorts(1);
-    const natsProcess = spawn(server.path, ['-a', '127.0.0.1', '-p', String(port), '--auth', natsToken, '-js', '-sd', directory], { stdio: 'ignore' });
+    const natsProcess = spawn(
+      server.path,
+      ['-a', '127.0.0.1', '-p', String(port), '--auth', natsToken, '-js', '-sd', directory],
+      { stdio: 'ignore' },
+    );
     const storage = await startRegion({ children: options.children ?? false });
     const world = new GatewayWorld(storage, `nats://127.0.0.1:${port}`, natsProcess, directory);
     const store = world.store();
@@ -81,7 +100,11 @@ export class GatewayWorld {
       gateway: nodeId(name),
       listen: '127.0.0.1:0',
       agent: '127.0.0.1:1',
-      nodes: this.storage.nodes.map(({ config }) => ({ node: config.node, az: config.az, address: config.listen })),
+      nodes: this.storage.nodes.map(({ config }) => ({
+        node: config.node,
+        az: config.az,
+        address: config.listen,
+      })),
       nats: { servers: [this.natsUrl], token: natsToken, replicas: 1 },
       regions: [region, regionId('eu-west-1')],
       ...extra,
@@ -89,7 +112,11 @@ export class GatewayWorld {
   }
 
   /** A gateway inside the test's process. */
-  async gateway(name: string, options: Partial<GatewayOptions> = {}, extra: Partial<GatewayConfig> = {}): Promise<RunningGateway> {
+  async gateway(
+    name: string,
+    options: Partial<GatewayOptions> = {},
+    extra: Partial<GatewayConfig> = {},
+  ): Promise<RunningGateway> {
     const gateway = await startGateway(this.config(name, extra), {
       log: silent,
       version: '0.0.0-test',
@@ -107,10 +134,14 @@ export class GatewayWorld {
     const [port] = await freePorts(1);
     const file = join(this.directory, `${name}-${port}.json`);
     writeFileSync(file, JSON.stringify({ ...this.config(name), listen: `127.0.0.1:${port}` }));
-    const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', mainPath, '--config', file], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, ...env },
-    });
+    const child = spawn(
+      process.execPath,
+      ['--disable-warning=ExperimentalWarning', mainPath, '--config', file],
+      {
+        stdio: ['ignore', 'pipe', 'pipe'],
+        env: { ...process.env, ...env },
+      },
+    );
     let output = '';
     const hear = (chunk: Buffer): void => {
       output += chunk.toString();
@@ -157,7 +188,8 @@ export class GatewayWorld {
     await this.nats.close();
     await this.storage.close();
     this.natsProcess.kill('SIGKILL');
-    if (this.natsProcess.exitCode === null && this.natsProcess.signalCode === null) await once(this.natsProcess, 'exit');
+    if (this.natsProcess.exitCode === null && this.natsProcess.signalCode === null)
+      await once(this.natsProcess, 'exit');
     rmSync(this.directory, { recursive: true, force: true });
   }
 }

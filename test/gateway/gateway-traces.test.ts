@@ -45,11 +45,18 @@ describe('traces of a gateway', () => {
     const { collector, client } = await traced();
     const inserts = Array.from({ length: 200 }, (_, id) => id);
     const lanes = [0, 1, 2, 3].map(async (lane) => {
-      for (const id of inserts) if (id % 4 === lane) await client.execute({ sql: 'INSERT INTO t VALUES (?, ?)', args: [id, 'secret'] });
+      for (const id of inserts)
+        if (id % 4 === lane)
+          await client.execute({ sql: 'INSERT INTO t VALUES (?, ?)', args: [id, 'secret'] });
     });
     await Promise.all(lanes);
-    const spans = await collector.waitFor((all) => all.filter((span) => span.name === 'append').length >= 201 * 6, 20_000);
-    const traces = [...byTrace(spans).values()].filter((trace) => trace.some((span) => span.name === 'INSERT'));
+    const spans = await collector.waitFor(
+      (all) => all.filter((span) => span.name === 'append').length >= 201 * 6,
+      20_000,
+    );
+    const traces = [...byTrace(spans).values()].filter((trace) =>
+      trace.some((span) => span.name === 'INSERT'),
+    );
     expect(traces.length).toBe(200);
     for (const trace of traces) {
       const [server, ...otherServers] = trace.filter((span) => span.kind === 'server');
@@ -62,7 +69,9 @@ describe('traces of a gateway', () => {
       expect(appends.every((append) => append.parentSpanId === commit?.spanId)).toBe(true);
       expect(new Set(appends.map((append) => append.attributes['sextant.node'])).size).toBe(6);
       expect(appends.filter((append) => append.attributes['sextant.quorum'] === true).length).toBe(1);
-      expect((server?.startUs ?? 0) <= (commit?.startUs ?? 0) && (commit?.endUs ?? 0) <= (server?.endUs ?? 0)).toBe(true);
+      expect(
+        (server?.startUs ?? 0) <= (commit?.startUs ?? 0) && (commit?.endUs ?? 0) <= (server?.endUs ?? 0),
+      ).toBe(true);
     }
   });
 
@@ -76,15 +85,33 @@ describe('traces of a gateway', () => {
       await fetch(`${urlOf(reader)}/v2/pipeline`, {
         method: 'POST',
         headers: { traceparent: `00-${traceId}-b7ad6b7169203331-01` },
-        body: JSON.stringify({ baton: null, requests: [{ type: 'execute', stmt: { sql } }, { type: 'close' }] }),
+        body: JSON.stringify({
+          baton: null,
+          requests: [{ type: 'execute', stmt: { sql } }, { type: 'close' }],
+        }),
       });
     };
     await run("INSERT INTO t VALUES (1, 'x')", write);
     await run('SELECT count(*) FROM t', read);
-    const spans = await collector.waitFor((all) => all.filter((span) => span.traceId === write).length >= 9 && all.some((span) => span.traceId === read && span.kind === 'server'), 20_000);
+    const spans = await collector.waitFor(
+      (all) =>
+        all.filter((span) => span.traceId === write).length >= 9 &&
+        all.some((span) => span.traceId === read && span.kind === 'server'),
+      20_000,
+    );
     const trace = spans.filter((span) => span.traceId === write);
     const named = (name: string) => trace.find((span) => span.name === name);
-    expect(trace.map((span) => span.name).sort()).toEqual(['INSERT', 'append', 'append', 'append', 'append', 'append', 'append', 'commit', 'forward']);
+    expect(trace.map((span) => span.name).sort()).toEqual([
+      'INSERT',
+      'append',
+      'append',
+      'append',
+      'append',
+      'append',
+      'append',
+      'commit',
+      'forward',
+    ]);
     expect(named('INSERT')?.parentSpanId).toBe('b7ad6b7169203331');
     expect(named('forward')?.parentSpanId).toBe(named('INSERT')?.spanId);
     expect(named('commit')?.parentSpanId).toBe(named('forward')?.spanId);

@@ -2,7 +2,7 @@ import type { Client } from '@libsql/client';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { z } from 'zod';
-import { beginSwitchover, abortMove } from '../../regions/core/control-record.ts';
+import { abortMove, beginSwitchover } from '../../regions/core/control-record.ts';
 import { changeControl } from '../../regions/shell/control-link.ts';
 import { regionId } from '../../storage/core/ids.ts';
 import { eventually } from '../storage/region-harness.ts';
@@ -20,7 +20,8 @@ async function start(options: { readonly children?: boolean } = {}): Promise<Gat
   return world;
 }
 
-const codeOf = (error: unknown): string => z.object({ code: z.string() }).safeParse(error).data?.code ?? String(error);
+const codeOf = (error: unknown): string =>
+  z.object({ code: z.string() }).safeParse(error).data?.code ?? String(error);
 
 interface Tally {
   readonly acknowledged: number[];
@@ -59,13 +60,21 @@ describe('a gateway', () => {
     expect(new Uint8Array(rows[0]?.v as ArrayBuffer)).toEqual(new Uint8Array([0, 255, 7]));
     const url = urlOf(gateway);
     expect((await fetch(`${url}/healthz`)).status).toBe(200);
-    expect(await (await fetch(`${url}/readyz`)).json()).toMatchObject({ ready: true, phase: 'writing', reasons: [] });
+    expect(await (await fetch(`${url}/readyz`)).json()).toMatchObject({
+      ready: true,
+      phase: 'writing',
+      reasons: [],
+    });
     const metrics = await (await fetch(`${url}/metrics`)).text();
     expect(metrics).toMatch(/sextant_sql_requests_total\{.*operation="INSERT",outcome="ok"\} 1/);
     expect(metrics).toMatch(/sextant_lease_remaining_seconds\{[^}]*\} [1-9]/);
     expect(metrics).toMatch(/sextant_commits_total\{.*outcome="durable"\} 2/);
     const document = z
-      .object({ openapi: z.string(), paths: z.record(z.string(), z.unknown()), components: z.object({ schemas: z.record(z.string(), z.unknown()) }) })
+      .object({
+        openapi: z.string(),
+        paths: z.record(z.string(), z.unknown()),
+        components: z.object({ schemas: z.record(z.string(), z.unknown()) }),
+      })
       .parse(await (await fetch(`${url}/openapi.json`)).json());
     expect(Object.keys(document.paths)).toContain('/v1/switchover');
     expect(Object.keys(document.components.schemas)).toContain('Status');
@@ -73,7 +82,10 @@ describe('a gateway', () => {
     expect(status).toMatchObject({ cluster: 'test', epoch: 1, primary: 'us-east-1', holder: 'us-east-1/g1' });
     for (const path of ['/console', '/v1/drills']) {
       const answer = await fetch(`${url}${path}`);
-      expect([answer.status, await answer.text()]).toEqual([404, expect.stringContaining('not part of this version')]);
+      expect([answer.status, await answer.text()]).toEqual([
+        404,
+        expect.stringContaining('not part of this version'),
+      ]);
     }
   });
 
@@ -85,30 +97,63 @@ describe('a gateway', () => {
   it('answers admin requests about regions and operations it does not know, or cannot reach, in words', async () => {
     const { gateway } = await writer();
     const post = async (path: string, body: unknown) => {
-      const answer = await fetch(urlOf(gateway) + path, { method: 'POST', body: JSON.stringify(body), headers: { 'content-type': 'application/json' } });
-      return { status: answer.status, ...z.object({ code: z.string(), message: z.string() }).parse(await answer.json()) };
+      const answer = await fetch(urlOf(gateway) + path, {
+        method: 'POST',
+        body: JSON.stringify(body),
+        headers: { 'content-type': 'application/json' },
+      });
+      return {
+        status: answer.status,
+        ...z.object({ code: z.string(), message: z.string() }).parse(await answer.json()),
+      };
     };
-    expect(await post('/v1/switchover', { target: 'mars' })).toMatchObject({ status: 404, code: 'UNKNOWN_REGION', message: expect.stringContaining('us-east-1, eu-west-1') });
-    expect(await post('/v1/switchover', { to: 'eu-west-1' })).toMatchObject({ status: 400, code: 'BAD_REQUEST' });
-    expect(await post('/v1/switchover', { target: 'eu-west-1' })).toMatchObject({ status: 503, code: 'AGENT_UNREACHABLE' });
+    expect(await post('/v1/switchover', { target: 'mars' })).toMatchObject({
+      status: 404,
+      code: 'UNKNOWN_REGION',
+      message: expect.stringContaining('us-east-1, eu-west-1'),
+    });
+    expect(await post('/v1/switchover', { to: 'eu-west-1' })).toMatchObject({
+      status: 400,
+      code: 'BAD_REQUEST',
+    });
+    expect(await post('/v1/switchover', { target: 'eu-west-1' })).toMatchObject({
+      status: 503,
+      code: 'AGENT_UNREACHABLE',
+    });
     expect((await fetch(`${urlOf(gateway)}/v1/operations/nonsense`)).status).toBe(404);
-    expect(await (await fetch(`${urlOf(gateway)}/v1/losses`)).json()).toEqual({ losses: [], unreachable: expect.arrayContaining(['eu-west-1']) });
+    expect(await (await fetch(`${urlOf(gateway)}/v1/losses`)).json()).toEqual({
+      losses: [],
+      unreachable: expect.arrayContaining(['eu-west-1']),
+    });
   });
 
   it('begins a move with the agent of the target and hands its operation on', async () => {
     const { gateway, world: one } = await writer();
-    const operation = { id: 'eu-west-1.abc', kind: 'switchover', target: 'eu-west-1', from: 'us-east-1', state: 'running', phases: [] };
+    const operation = {
+      id: 'eu-west-1.abc',
+      kind: 'switchover',
+      target: 'eu-west-1',
+      from: 'us-east-1',
+      state: 'running',
+      phases: [],
+    };
     const asked: unknown[] = [];
     one.nats.subscribe('sextant.test.agent.eu-west-1', (message) => {
       asked.push(JSON.parse(Buffer.from(message.data).toString()));
       message.respond(Buffer.from(JSON.stringify({ kind: 'operation', operation })));
     });
     await one.nats.flush(2_000);
-    const begun = await fetch(`${urlOf(gateway)}/v1/switchover`, { method: 'POST', body: '{"target":"eu-west-1"}' });
+    const begun = await fetch(`${urlOf(gateway)}/v1/switchover`, {
+      method: 'POST',
+      body: '{"target":"eu-west-1"}',
+    });
     expect([begun.status, await begun.json()]).toEqual([202, operation]);
     const seen = await fetch(`${urlOf(gateway)}/v1/operations/eu-west-1.abc`);
     expect([seen.status, await seen.json()]).toEqual([200, operation]);
-    expect(asked).toEqual([{ kind: 'switchover', target: 'eu-west-1' }, { kind: 'operation', id: 'eu-west-1.abc' }]);
+    expect(asked).toEqual([
+      { kind: 'switchover', target: 'eu-west-1' },
+      { kind: 'operation', id: 'eu-west-1.abc' },
+    ]);
   });
 
   it('pushes the status over WebSocket when it changes', async () => {
@@ -118,7 +163,9 @@ describe('a gateway', () => {
     socket.on('message', (data) => messages.push(data.toString()));
     await eventually('the first status', () => messages.length > 0);
     await client.execute('CREATE TABLE t (id INTEGER PRIMARY KEY, v)');
-    await eventually('a status with a higher VDL', () => messages.some((text) => JSON.parse(text).regions[0].vdl > 0));
+    await eventually('a status with a higher VDL', () =>
+      messages.some((text) => JSON.parse(text).regions[0].vdl > 0),
+    );
     socket.terminate();
   });
 });
@@ -126,7 +173,10 @@ describe('a gateway', () => {
 describe('a writer that may not acknowledge', () => {
   it('lets no answer out once its lease has lapsed, and goes on when it holds a lease again', async () => {
     const one = await start();
-    const gateway = await one.gateway('g1', { leaseLimits: shortLease, limits: { writeWaitMs: 1_500, quorumWaitMs: 1_000 } });
+    const gateway = await one.gateway('g1', {
+      leaseLimits: shortLease,
+      limits: { writeWaitMs: 1_500, quorumWaitMs: 1_000 },
+    });
     await writes(gateway);
     const client = one.client(gateway);
     await client.execute('CREATE TABLE t (id INTEGER PRIMARY KEY, v)');
@@ -163,7 +213,10 @@ describe('a writer that may not acknowledge', () => {
     expect(second).toBe('SEXTANT_QUORUM_LOST');
     expect((await client.execute('SELECT v FROM t WHERE id = 1')).rows[0]?.v).toBe('before');
     await one.storage.node('n1').start();
-    await eventually('writes are taken again', async () => (await client.execute("INSERT INTO t VALUES (4, 'after')").catch(() => null)) !== null);
+    await eventually(
+      'writes are taken again',
+      async () => (await client.execute("INSERT INTO t VALUES (4, 'after')").catch(() => null)) !== null,
+    );
     const rows = await rowsOf(client);
     expect([rows.has(1), rows.has(3), rows.has(4)]).toEqual([true, false, true]);
   }, 40_000);
@@ -185,7 +238,11 @@ describe('a killed writer', () => {
     await first.kill();
     const before = tallies.map((tally) => tally.acknowledged.length);
     await one.process('g1');
-    await eventually('the load goes on', () => tallies.every((tally, lane) => tally.acknowledged.length > (before[lane] ?? 0) + 5), 30_000);
+    await eventually(
+      'the load goes on',
+      () => tallies.every((tally, lane) => tally.acknowledged.length > (before[lane] ?? 0) + 5),
+      30_000,
+    );
     stop = true;
     await Promise.all(load);
     const rows = await rowsOf(forwarding);
@@ -218,13 +275,18 @@ describe('a drain', () => {
     const transaction = await client.transaction('write');
     await transaction.execute("INSERT INTO t VALUES (1, 'in time')");
     const store = one.store();
-    const begun = await changeControl(store, ({ record }) => beginSwitchover(record, { id: 'move', to: regionId('eu-west-1'), startedAtMs: 0 }));
+    const begun = await changeControl(store, ({ record }) =>
+      beginSwitchover(record, { id: 'move', to: regionId('eu-west-1'), startedAtMs: 0 }),
+    );
     expect(begun.kind).toBe('changed');
     await eventually('it drains', () => gateway.report().phase === 'draining');
     const held = client.execute("INSERT INTO t VALUES (2, 'held')");
     await transaction.commit();
     expect((await client.execute('SELECT count(*) AS n FROM t')).rows[0]?.n).toBe(1n);
-    await eventually('it has drained and given its lease back', async () => (await one.record()).record.move?.fork !== undefined);
+    await eventually(
+      'it has drained and given its lease back',
+      async () => (await one.record()).record.move?.fork !== undefined,
+    );
     const { record } = await one.record();
     expect(record.holder).toBeNull();
     await changeControl(store, ({ record: now }) => abortMove(now, { id: 'move' }));
@@ -239,10 +301,14 @@ describe('a drain', () => {
     const transaction = await client.transaction('write');
     await transaction.execute("INSERT INTO t VALUES (1, 'too late')");
     const store = one.store();
-    await changeControl(store, ({ record }) => beginSwitchover(record, { id: 'move', to: regionId('eu-west-1'), startedAtMs: 0 }));
+    await changeControl(store, ({ record }) =>
+      beginSwitchover(record, { id: 'move', to: regionId('eu-west-1'), startedAtMs: 0 }),
+    );
     await eventually('it drains', () => gateway.report().phase !== 'writing');
     await eventually('it has drained', async () => (await one.record()).record.move?.fork !== undefined);
-    expect(await transaction.execute("INSERT INTO t VALUES (2, 'more')").catch(codeOf)).toBe('SEXTANT_MOVE_IN_PROGRESS');
+    expect(await transaction.execute("INSERT INTO t VALUES (2, 'more')").catch(codeOf)).toBe(
+      'SEXTANT_MOVE_IN_PROGRESS',
+    );
     await transaction.rollback();
     await changeControl(store, ({ record }) => abortMove(record, { id: 'move' }));
     await client.execute("INSERT INTO t VALUES (3, 'after')");

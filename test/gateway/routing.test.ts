@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import type { SqlOperation } from '../../gateway/core/engine-protocol.ts';
+import { answerLost } from '../../gateway/core/lost-transaction.ts';
 import {
   asksForWriter,
   classOfOperation,
@@ -8,12 +10,10 @@ import {
   type Route,
   route,
   type SessionPlace,
-  settingName,
   type StatementClass,
+  settingName,
   type WriterPlace,
 } from '../../gateway/core/routing.ts';
-import { answerLost } from '../../gateway/core/lost-transaction.ts';
-import type { SqlOperation } from '../../gateway/core/engine-protocol.ts';
 
 const idle: Record<WriterPlace, Record<StatementClass, Route>> = {
   here: { read: 'local', write: 'local', unclear: 'local' },
@@ -22,10 +22,16 @@ const idle: Record<WriterPlace, Record<StatementClass, Route>> = {
   nowhere: { read: 'local', write: 'wait', unclear: 'local' },
 };
 
-const execute = (sql: string): SqlOperation => ({ kind: 'execute', statement: { sql, args: [], namedArgs: [], wantRows: true } });
+const execute = (sql: string): SqlOperation => ({
+  kind: 'execute',
+  statement: { sql, args: [], namedArgs: [], wantRows: true },
+});
 const batch = (...texts: string[]): SqlOperation => ({
   kind: 'batch',
-  steps: texts.map((sql) => ({ condition: null, statement: { sql, args: [], namedArgs: [], wantRows: true } })),
+  steps: texts.map((sql) => ({
+    condition: null,
+    statement: { sql, args: [], namedArgs: [], wantRows: true },
+  })),
 });
 
 describe('routing', () => {
@@ -41,7 +47,8 @@ describe('routing', () => {
     const places: Record<Exclude<SessionPlace, 'idle'>, Route> = { local: 'local', remote: 'remote' };
     for (const [place, where] of Object.entries(places) as [SessionPlace, Route][]) {
       for (const writer of Object.keys(idle) as WriterPlace[]) {
-        for (const kind of ['read', 'write', 'unclear'] as const) expect(route(place, kind, writer)).toBe(where);
+        for (const kind of ['read', 'write', 'unclear'] as const)
+          expect(route(place, kind, writer)).toBe(where);
       }
     }
   });
@@ -67,7 +74,8 @@ describe('routing', () => {
       'PRAGMA user_version = 3': 'unclear',
       'PRAGMA table_info(t)': 'unclear',
     };
-    for (const [sql, kind] of Object.entries(classes)) expect([sql, classOfStatement(sql)]).toEqual([sql, kind]);
+    for (const [sql, kind] of Object.entries(classes))
+      expect([sql, classOfStatement(sql)]).toEqual([sql, kind]);
     expect(classOfOperation(batch('BEGIN TRANSACTION READONLY', 'SELECT 1', 'COMMIT'))).toBe('read');
     expect(classOfOperation(batch('SELECT 1', 'DELETE FROM t'))).toBe('write');
     expect(classOfOperation({ kind: 'sequence', sql: 'SELECT 1; DELETE FROM t' })).toBe('unclear');
@@ -106,10 +114,18 @@ describe('a lost transaction', () => {
   const lost = { code: 'SEXTANT_TRANSACTION_ABORTED', message: 'gone' };
 
   it('is told until the client ends it, so that nothing meant for it runs by itself', () => {
-    expect(answerLost(lost, execute('INSERT INTO t VALUES (1)'))).toEqual({ kind: 'refuse', error: lost, ended: false });
+    expect(answerLost(lost, execute('INSERT INTO t VALUES (1)'))).toEqual({
+      kind: 'refuse',
+      error: lost,
+      ended: false,
+    });
     expect(answerLost(lost, execute('COMMIT'))).toEqual({ kind: 'refuse', error: lost, ended: true });
     expect(answerLost(lost, execute('ROLLBACK'))).toEqual({ kind: 'rolledBack' });
     expect(answerLost(lost, execute('BEGIN IMMEDIATE'))).toEqual({ kind: 'run' });
-    expect(answerLost(lost, batch('INSERT INTO t VALUES (1)', 'COMMIT', 'ROLLBACK'))).toEqual({ kind: 'refuse', error: lost, ended: true });
+    expect(answerLost(lost, batch('INSERT INTO t VALUES (1)', 'COMMIT', 'ROLLBACK'))).toEqual({
+      kind: 'refuse',
+      error: lost,
+      ended: true,
+    });
   });
 });

@@ -260,7 +260,7 @@ describe('moving the primary', () => {
           { name: 'drain', startedAtMs: 1000, endedAtMs: 1120 },
           { name: 'catch up', startedAtMs: 1120, endedAtMs: 1300 },
         ],
-        { result: { pauseMs: 310 } },
+        { result: { epoch: 2, pauseMs: 310 } },
       ),
     ];
     replies['/v1/operations/op-1'] = () => ({ body: polled.shift() });
@@ -287,18 +287,38 @@ describe('moving the primary', () => {
     expect(requests.at(-1)?.body).toEqual({ target: 'eu-west-1', allowDataLoss: false });
   });
 
-  test('prints the loss report of a failover', async () => {
+  test('says what a failover may have lost, and lists it once it is known', async () => {
     replies['/v1/status'] = () => ({ body: status() });
-    const result = { rtoMs: 8200, lossReport: { epoch: 5, commitCount: 3, fromLsn: 10, toLsn: 90 } };
+    const loss = { forkLsn: 80, lastHeardVdl: 90, atRiskBytes: 10, exact: false };
+    const result = { epoch: 6, rtoMs: 8200, loss };
     replies['/v1/failover'] = () => ({ body: { ...operation('done', [], { result }), kind: 'failover' } });
     const { code, out } = await sextant(['failover', '--to', 'eu-west-1', '--allow-data-loss', '--url', url]);
     expect(code).toBe(0);
-    expect(out).toBe(
-      'failover to eu-west-1 done\nwrites were back after 8.20 s (RTO)\nlost:\n  epoch: 5\n  commit count: 3\n  from lsn: 10\n  to lsn: 90\n',
-    );
-    replies['/v1/losses'] = () => ({ body: [{ epoch: 5, commitCount: 3 }] });
+    expect(out).toContain('failover to eu-west-1 done\nwrites were back after 8.20 s (RTO)\n');
+    expect(out).toContain('history goes on from LSN 80; us-east-1 was last heard at 90 (10 B known not to have arrived');
+
+    const summary = {
+      v: 1,
+      epoch: 6,
+      orphanEpoch: 5,
+      region: 'us-east-1',
+      fromLsn: 80,
+      toLsn: 200,
+      lostBytes: 120,
+      count: 1,
+      firstCommitTimeUs: 1_700_000_000_000_000,
+      lastCommitTimeUs: 1_700_000_000_000_000,
+      truncated: false,
+      foundAtMs: 0,
+    };
+    replies['/v1/losses'] = () => ({ body: { losses: [summary], unreachable: ['ap-northeast-1'] } });
     const losses = await sextant(['losses', '--url', url]);
-    expect(losses.out).toBe('EPOCH  COMMIT COUNT\n5      3\n');
+    expect(losses.out).toContain('5      us-east-1  1       120 B  80–200  2023-11-14T22:13:20.000Z');
+    expect(losses.err).toContain('ap-northeast-1 did not answer');
+    const commits = [{ lsn: 200, commitTimeUs: 1_700_000_000_000_000, traceId: 'ab'.repeat(16) }];
+    replies['/v1/losses/5'] = () => ({ body: { ...summary, commits } });
+    const detail = await sextant(['losses', '5', '--url', url]);
+    expect(detail.out).toContain(`200  2023-11-14T22:13:20.000Z  ${'ab'.repeat(16)}`);
   });
 });
 

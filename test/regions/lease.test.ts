@@ -14,7 +14,7 @@ import { regionId } from '../../storage/core/ids.ts';
 import type { ControlTwinClient } from '../simulation/control-store-twin.ts';
 import { ControlStoreTwin } from '../simulation/control-store-twin.ts';
 
-const limits = defaultLeaseLimits;
+const limits = { ...defaultLeaseLimits, ttlMs: 12_000 };
 
 describe('lease of the holder', () => {
   test('is valid until ttl less margin after the acquisition was sent, and not at that moment', () => {
