@@ -1,7 +1,6 @@
 /**
  * The response gate of a writer: answers wait here until the volume is durable at everything they saw. Pure.
  *
- * G1 and G2 of the engine's page cache are its own; the gate keeps:
  * G20. An answer leaves only when the VDL has reached its LSN and the lease is valid at that moment (R24).
  * G21. Answers leave in the order of their LSNs, and those of one LSN in the order in which they came.
  * G22. Once closed, nothing leaves as durable any more, not even what is.

@@ -5,16 +5,13 @@
 
 import type { NatsConnection } from '../../regions/shell/nats-connection.ts';
 import type { Epoch, Lsn } from '../../storage/core/ids.ts';
+import { decodeResult, encodeCall, type ForwardCall, type ForwardResult } from '../core/forward-call.ts';
 import {
   decodeReply,
-  decodeResult,
-  encodeCall,
   encodeRequest,
-  type ForwardCall,
   type ForwardRefusal,
   type ForwardReply,
   type ForwardRequest,
-  type ForwardResult,
   joinParts,
   splitParts,
 } from '../core/forward-messages.ts';

@@ -7,16 +7,13 @@ import { monotonicMs } from '../../regions/shell/clock.ts';
 import type { NatsConnection, NatsMessage } from '../../regions/shell/nats-connection.ts';
 import { unreachable } from '../../storage/core/ids.ts';
 import { adviseFailure } from '../core/errors.ts';
+import { decodeCall, encodeResult, type ForwardCall, type ForwardResult } from '../core/forward-call.ts';
 import {
-  decodeCall,
   decodeRequest,
   encodeReply,
-  encodeResult,
-  type ForwardCall,
   type ForwardRefusal,
   type ForwardReply,
   type ForwardRequest,
-  type ForwardResult,
   joinParts,
   splitParts,
 } from '../core/forward-messages.ts';

@@ -19,11 +19,11 @@ import {
   type Telemetry,
   type TraceContext,
 } from '../../telemetry/index.ts';
-import { commitSpans } from '../core/commit-spans.ts';
 import type { EngineCommit, EngineTrace, SqlOperation } from '../core/engine-protocol.ts';
 import { statementsOf, verbOf } from '../core/routing.ts';
 import type { ServiceLimits } from '../core/service-limits.ts';
 import type { SqlError } from '../core/sql.ts';
+import { commitSpans } from './commit-spans.ts';
 import type { EngineCommitEvent } from './engine.ts';
 
 /** A request of a client under way. */

@@ -221,7 +221,7 @@ export class RoleDriver {
 
   private open(epoch: Epoch): void {
     const { recovered } = this;
-    if (recovered === null) throw new Error('G24: a writer opens only where a recovery ended');
+    if (recovered === null) throw new Error('G26: a writer opens only where a recovery ended');
     const { volume, log, metrics } = this.options;
     log.info({ epoch, vdl: recovered.vdl }, 'writes begin');
     this.reign = volume.openWriter({

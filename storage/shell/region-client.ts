@@ -5,13 +5,8 @@
 import assert from 'node:assert/strict';
 import type { Logger } from '../../telemetry/index.ts';
 import type { Epoch, Lsn, NodeId, PageNo, RegionId } from '../core/ids.ts';
-import {
-  type AppendRequest,
-  type EncodedMessage,
-  encodeRequest,
-  type StatusReply,
-  type StorageRequest,
-} from '../core/messages.ts';
+import { type EncodedMessage, encodeRequest } from '../core/message-codec.ts';
+import type { AppendRequest, StatusReply, StorageRequest } from '../core/messages.ts';
 import { PageFetcher, type PagesFetched, type PagesWanted } from './page-fetcher.ts';
 import { type Answer, type NodeTarget, StorageClient } from './storage-client.ts';
 

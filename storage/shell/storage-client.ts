@@ -10,10 +10,8 @@ import {
   type EncodedMessage,
   encodeReply,
   encodeRequest,
-  type StatusReply,
-  type StorageReply,
-  type StorageRequest,
-} from '../core/messages.ts';
+} from '../core/message-codec.ts';
+import type { StatusReply, StorageReply, StorageRequest } from '../core/messages.ts';
 import { connectLink, type Link } from './link.ts';
 import { LinkRpc, type RpcBody, type RpcResult } from './link-rpc.ts';
 

@@ -24,7 +24,7 @@ describe('the command line of the benchmark', () => {
   });
 
   it('is shorter with --quick, and both yield to --rounds and --seconds', () => {
-    expect(options('--quick')).toMatchObject({ quick: true, rounds: 2, measureMs: 1_000, warmMs: 300 });
+    expect(options('--quick')).toMatchObject({ quick: true, rounds: 2, measureMs: 800, warmMs: 250 });
     expect(options('--quick', '--rounds', '3', '--seconds', '0.5')).toMatchObject({
       rounds: 3,
       measureMs: 500,

@@ -34,7 +34,7 @@ export const usage = `npm run bench -- [options]
   --peers LIST           postgres,mariadb,etcd (default: all) or none
   --only LIST            ${scenarioNames.join(', ')} (default: all but soak)
   --rounds N             rounds of every measurement (default 5, quick 2)
-  --seconds S            length of one measurement (default 4, quick 1)
+  --seconds S            length of one measurement (default 4, quick 0.8)
   --write                write RESULTS.md and results.svg beside this program
   --out DIR              write them, and results.json, to DIR
   --json                 print the results as JSON; progress goes to stderr
@@ -68,10 +68,10 @@ export function parseOptions(argv: readonly string[], home: string): Parsed {
   if (values.write && values.out !== undefined) return invalid('either --write or --out, not both');
   const rounds = positive(values.rounds, quick ? 2 : 5);
   if (!Number.isInteger(rounds) || rounds < 1) return invalid('--rounds is a whole number from 1');
-  const seconds = positive(values.seconds, quick ? 1 : 4);
+  const seconds = positive(values.seconds, quick ? 0.8 : 4);
   if (!(seconds > 0)) return invalid('--seconds is a number above 0');
   const out = values.write ? home : (values.out ?? null);
-  const warmMs = quick ? 300 : 1_000;
+  const warmMs = quick ? 250 : 1_000;
   return {
     kind: 'run',
     options: { quick, check, json, peers, scenarios, out, rounds, warmMs, measureMs: seconds * 1_000 },

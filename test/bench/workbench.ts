@@ -53,6 +53,12 @@ export class Workbench {
       void this.close().then(() => process.exit(signal === 'SIGINT' ? 130 : 143));
     };
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => end(signal));
+    // A bug in the benchmark must not leave servers behind either.
+    for (const event of ['uncaughtException', 'unhandledRejection'] as const)
+      process.on(event, (error: unknown) => {
+        this.say(error instanceof Error ? (error.stack ?? error.message) : String(error));
+        void this.close().then(() => process.exit(1));
+      });
   }
 
   say(line: string): void {

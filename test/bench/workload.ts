@@ -96,6 +96,11 @@ export interface Dialect {
   readonly text: string;
 }
 
+/**
+ * What `v` begins at: SQLite keeps 0 and 1 without a byte of their own, so that the first UPDATEs of a row would be smaller, and
+ * the second larger, than all that follow.
+ */
+export const initialValue = 1_000;
 const rowsPerInsert = 500;
 
 /** Statements that make the tables and fill them. */
@@ -110,16 +115,18 @@ export function schema(dialect: Dialect): readonly string[] {
     `CREATE TABLE history (id ${serial}, teller INTEGER NOT NULL, branch INTEGER NOT NULL, account INTEGER NOT NULL, delta BIGINT NOT NULL)`,
   ];
   const pad = 'x'.repeat(84);
-  const fill = (table: string, count: number): void => {
+  const fill = (table: string, count: number, value: number): void => {
     for (let first = 1; first <= count; first += rowsPerInsert) {
       const ids = Array.from({ length: Math.min(rowsPerInsert, count - first + 1) }, (_, at) => first + at);
-      statements.push(`INSERT INTO ${table} VALUES ${ids.map((id) => `(${id}, 0, '${pad}')`).join(', ')}`);
+      statements.push(
+        `INSERT INTO ${table} VALUES ${ids.map((id) => `(${id}, ${value}, '${pad}')`).join(', ')}`,
+      );
     }
   };
-  fill('bench', rowCount);
-  fill('accounts', rowCount);
-  fill('tellers', branchCount * tellersPerBranch);
-  fill('branches', branchCount);
+  fill('bench', rowCount, initialValue);
+  fill('accounts', rowCount, 0);
+  fill('tellers', branchCount * tellersPerBranch, 0);
+  fill('branches', branchCount, 0);
   return statements;
 }
 

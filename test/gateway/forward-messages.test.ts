@@ -1,14 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { decodeCall, decodeResult, encodeCall, encodeResult } from '../../gateway/core/forward-call.ts';
 import {
-  decodeCall,
   decodeReply,
   decodeRequest,
-  decodeResult,
-  encodeCall,
   encodeReply,
   encodeRequest,
-  encodeResult,
   type ForwardReply,
   type ForwardRequest,
   joinParts,

@@ -1,7 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { afterEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { encodeCall } from '../../gateway/core/forward-call.ts';
+import { decodeReply, encodeRequest, type ForwardRequest } from '../../gateway/core/forward-messages.ts';
 import type { RunningGateway } from '../../gateway/shell/gateway.ts';
+import { gatewaySubject } from '../../gateway/shell/writer-watch.ts';
 import { abortMove, beginSwitchover } from '../../regions/core/control-record.ts';
 import { changeControl } from '../../regions/shell/control-link.ts';
 import { regionId } from '../../storage/core/ids.ts';
@@ -55,6 +58,45 @@ async function pair() {
   await client.execute('CREATE TABLE t (id INTEGER PRIMARY KEY, v)');
   return { one, writer, reader, client };
 }
+
+describe('the writer', () => {
+  it('runs a call once however often it is sent, and never one that was asked for before it came (G30, G31)', async () => {
+    const { one, client } = await pair();
+    const { holder } = (await one.record()).record;
+    if (holder === null) throw new Error('there is a writer');
+    const subject = gatewaySubject('test', regionId('us-east-1'), holder);
+    const ask = async (request: ForwardRequest) => {
+      const answer = await one.nats.request(subject, encodeRequest(request), 3_000);
+      return answer.kind === 'reply' ? decodeReply(answer.data) : answer;
+    };
+    const insert = (stream: string) => {
+      const statement = { sql: "INSERT INTO t(v) VALUES ('once')", args: [], namedArgs: [], wantRows: true };
+      return encodeCall({
+        stream,
+        fresh: true,
+        settings: [],
+        traceparent: null,
+        operation: { kind: 'execute', statement },
+      });
+    };
+    const part: ForwardRequest = { kind: 'part', call: 'call-1', index: 0, count: 1, bytes: insert('s1') };
+    const answers = await Promise.all([ask(part), ask(part), ask({ kind: 'poll', call: 'call-1', part: 0 })]);
+    expect(answers.map((answer) => answer.kind === 'ok' && answer.value.kind)).toEqual([
+      'part',
+      'part',
+      'part',
+    ]);
+    expect(await ask({ kind: 'poll', call: 'call-2', part: 0 })).toEqual({
+      kind: 'ok',
+      value: { kind: 'unknown' },
+    });
+    const late = await ask({ kind: 'part', call: 'call-2', index: 0, count: 1, bytes: insert('s2') });
+    expect(late).toEqual({ kind: 'ok', value: { kind: 'unknown' } });
+    expect((await client.execute("PRAGMA sextant_read = 'global'")).rows.length).toBe(1);
+    const count = async () => (await client.execute('SELECT count(*) AS n FROM t')).rows[0]?.n;
+    await eventually('the row has arrived', async () => (await count()) === 1n);
+  });
+});
 
 describe('a gateway that is not the writer', () => {
   it('takes any statement, and reads its own writes at once (session consistency)', async () => {

@@ -10,6 +10,7 @@ import { isMissing, nothing, type Outcome, pause, planOf, type Scenario } from '
 
 const names = ['us-east-1', 'eu-west-1', 'ap-northeast-1', 'us-west-2', 'sa-east-1', 'af-south-1'] as const;
 const secondaryCounts = [1, 2, 5] as const;
+const quickCounts = [1, 5] as const;
 const clients = 128;
 const sampleMs = 50;
 
@@ -63,7 +64,8 @@ async function underLoad(
 
 export const lag: Scenario = async ({ bench, options }): Promise<Outcome> => {
   const runs: LagRun[] = [];
-  for (const secondaries of secondaryCounts) {
+  const counts = options.quick ? quickCounts : secondaryCounts;
+  for (const secondaries of counts) {
     const regions = names.slice(0, secondaries + 1);
     const system = await startSextant(bench, { regions });
     if (isMissing(system)) return nothing(system.missing);
@@ -136,7 +138,7 @@ export const lag: Scenario = async ({ bench, options }): Promise<Outcome> => {
             title: 'Lag p99 of the secondaries',
             unit: 'ms',
             series: ['full rate', 'half rate'],
-            groups: secondaryCounts.map((secondaries) => ({
+            groups: counts.map((secondaries) => ({
               label: `${secondaries} secondaries`,
               values: (['full', 'half'] as const).map((rate) => {
                 const run = runs.find((one) => one.secondaries === secondaries && one.rate === rate);

@@ -2,7 +2,7 @@
 import { fileURLToPath } from 'node:url';
 import { freePorts, type Workbench } from '../workbench.ts';
 import { schema } from '../workload.ts';
-import { querySql, type RunningSystem } from './system.ts';
+import { countUpdates, querySql, type RunningSystem } from './system.ts';
 
 const serverFile = fileURLToPath(new URL('./baseline-server.ts', import.meta.url));
 
@@ -28,7 +28,7 @@ export async function startBaseline(bench: Workbench): Promise<RunningSystem> {
     prepare: async () => {
       await querySql(target, schema({ serial: 'INTEGER PRIMARY KEY', text: 'TEXT' }));
     },
-    updates: async () => Number(await querySql(target, ['SELECT sum(v) FROM bench'])),
+    updates: () => countUpdates(target),
     counters: async () => ({}),
     stop: () => process_.stop(),
   };

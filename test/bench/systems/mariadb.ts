@@ -3,7 +3,7 @@ import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { findProgram, freePorts, type Workbench } from '../workbench.ts';
 import { schema } from '../workload.ts';
-import { type Missing, querySql, type RunningSystem } from './system.ts';
+import { countUpdates, type Missing, querySql, type RunningSystem } from './system.ts';
 
 const startMs = 60_000;
 
@@ -70,7 +70,7 @@ export async function startMariadb(bench: Workbench): Promise<RunningSystem | Mi
     prepare: async () => {
       await querySql(target, schema({ serial: 'BIGINT AUTO_INCREMENT PRIMARY KEY', text: 'VARCHAR(200)' }));
     },
-    updates: async () => Number(await querySql(target, ['SELECT sum(v) FROM bench'])),
+    updates: () => countUpdates(target),
     counters: async () => ({
       redoBytes: await status('innodb_os_log_written'),
       binlogBytes: await status('binlog_bytes_written'),

@@ -3,7 +3,7 @@ import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { findProgram, freePorts, type RunningProcess, type Workbench } from '../workbench.ts';
 import { schema } from '../workload.ts';
-import { type Missing, querySql, type RunningSystem } from './system.ts';
+import { countUpdates, type Missing, querySql, type RunningSystem } from './system.ts';
 
 const standbyCount = 5;
 const startMs = 60_000;
@@ -91,7 +91,7 @@ export async function startPostgres(bench: Workbench): Promise<RunningSystem | M
       const serial = 'BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY';
       await querySql(target, [...schema({ serial, text: 'TEXT' }), 'ANALYZE', 'CHECKPOINT']);
     },
-    updates: async () => Number(await querySql(target, ['SELECT sum(v) FROM bench'])),
+    updates: () => countUpdates(target),
     counters: async () => ({
       walBytes: Number(await querySql(target, ['SELECT wal_bytes FROM pg_stat_wal'])),
       primarySyncs: Number(await querySql(target, ['SELECT wal_sync FROM pg_stat_wal'])),

@@ -7,7 +7,7 @@ import type { Roles } from '../accounting.ts';
 import type { Target } from '../plan.ts';
 import type { Workbench } from '../workbench.ts';
 import { schema } from '../workload.ts';
-import { type Missing, querySql, type RunningSystem } from './system.ts';
+import { countUpdates, type Missing, querySql, type RunningSystem } from './system.ts';
 
 const fromRoot = (path: string): string => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
 const cliFile = fromRoot('regions/cli/sextant.ts');
@@ -110,7 +110,7 @@ export async function startSextant(
     prepare: async () => {
       await querySql(target(first), schema({ serial: 'INTEGER PRIMARY KEY', text: 'TEXT' }));
     },
-    updates: async () => Number(await querySql(target(first), ['SELECT sum(v) FROM bench'])),
+    updates: () => countUpdates(target(first)),
     counters: async () => {
       const gateway = await metricsOf(gatewayPort(first));
       const nodes = await Promise.all(nodeNames.map((_, at) => metricsOf(basePort + 1 + at)));

@@ -3,7 +3,7 @@ import type { Roles } from '../accounting.ts';
 import type { Protocol, Target } from '../plan.ts';
 import { connects } from '../wire/index.ts';
 import type { Workbench } from '../workbench.ts';
-import type { WorkloadName } from '../workload.ts';
+import { initialValue, rowCount, type WorkloadName } from '../workload.ts';
 
 export type PeerName = 'postgres' | 'mariadb' | 'etcd';
 export type SystemName = 'sextant' | PeerName | 'baseline';
@@ -45,4 +45,9 @@ export async function querySql(target: Target, statements: readonly string[]): P
   } finally {
     wire.close();
   }
+}
+
+/** UPDATEs of the workload that have been committed: each adds one. */
+export async function countUpdates(target: Target): Promise<number> {
+  return Number(await querySql(target, ['SELECT sum(v) FROM bench'])) - rowCount * initialValue;
 }

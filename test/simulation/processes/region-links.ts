@@ -2,15 +2,8 @@
  * A process's links to the six storage nodes of a region, as the region client has them: requests by node, each
  * answered once and in time, and news of which nodes are there. Messages cross the network encoded.
  */
-import {
-  decodeReply,
-  type EncodedMessage,
-  encodeRequest,
-  type FetchedReply,
-  type FetchRequest,
-  type StorageReply,
-  type StorageRequest,
-} from '../../../storage/core/messages.ts';
+import { decodeReply, type EncodedMessage, encodeRequest } from '../../../storage/core/message-codec.ts';
+import { type FetchedReply, type FetchRequest, type StorageReply, type StorageRequest } from '../../../storage/core/messages.ts';
 import type { NodeId } from '../../../storage/core/ids.ts';
 import type { ConnectionId, LinkEvent } from '../network.ts';
 import { type LinkMessage, nodeAddress, nodeIds, type SimRuntime } from '../sim-types.ts';

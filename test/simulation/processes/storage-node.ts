@@ -21,12 +21,8 @@ import {
   zeroLsn,
 } from '../../../storage/core/ids.ts';
 import { nodeLimits, redoLimits } from '../../../storage/core/limits.ts';
-import {
-  decodeRequest,
-  encodeReply,
-  type StorageReply,
-  type StorageRequest,
-} from '../../../storage/core/messages.ts';
+import { decodeRequest, encodeReply } from '../../../storage/core/message-codec.ts';
+import { type StorageReply, type StorageRequest } from '../../../storage/core/messages.ts';
 import { StorageNode } from '../../../storage/core/index.ts';
 import {
   type Caller,

@@ -13,9 +13,8 @@ import {
   decodeRequest,
   encodeReply,
   encodeRequest,
-  type StorageReply,
-  type StorageRequest,
-} from '../../../storage/core/messages.ts';
+} from '../../../storage/core/message-codec.ts';
+import type { StorageReply, StorageRequest } from '../../../storage/core/messages.ts';
 import { StorageNode } from '../../../storage/core/node.ts';
 import {
   type Caller,

@@ -9,9 +9,8 @@ import {
   encodeReply,
   encodeRequest,
   messageKinds,
-  type StorageReply,
-  type StorageRequest,
-} from '../../../storage/core/messages.ts';
+} from '../../../storage/core/message-codec.ts';
+import type { StorageReply, StorageRequest } from '../../../storage/core/messages.ts';
 import { fork, fromHex, hex } from './samples.ts';
 
 const forks = [fork(1, 0, 0), fork(7, 1, 2 ** 40)];

@@ -1,7 +1,11 @@
-/** The spans of one commit, out of recorded facts: `commit`, and one `append` for each storage node. Pure. */
-import type { AttributeValue, SpanFact } from '../../telemetry/facts.ts';
-import { attributes, spanNames } from '../../telemetry/names.ts';
-import type { TraceContext } from '../../telemetry/propagation.ts';
+/** The spans of one commit, out of recorded facts: `commit`, and one `append` for each storage node. */
+import {
+  type AttributeValue,
+  attributes,
+  type SpanFact,
+  spanNames,
+  type TraceContext,
+} from '../../telemetry/index.ts';
 
 /** What one node did for a commit. */
 export interface NodeAck {
