@@ -4,7 +4,8 @@ import type { EngineLimits } from '../core/engine-limits.ts';
 import { failure } from '../core/errors.ts';
 import type { PageStore } from '../core/page-store.ts';
 import type { SqlOutcome } from '../core/sql.ts';
-import { Connection, type SqliteRuntime } from './sqlite-connection.ts';
+import { Connection } from './sqlite-connection.ts';
+import type { SqliteRuntime } from './sqlite-runtime.ts';
 
 export class ConnectionPool {
   private readonly runtime: SqliteRuntime;

@@ -8,7 +8,8 @@ import type {
 } from '../core/engine-protocol.ts';
 import { sqlError } from '../core/errors.ts';
 import type { SqlError, SqlOutcome } from '../core/sql.ts';
-import type { Connection, SessionCounters } from './sqlite-connection.ts';
+import type { Connection } from './sqlite-connection.ts';
+import type { SessionCounters } from './sqlite-runtime.ts';
 
 /** A generator that yields where it must wait for the writer, and is resumed with null or the error it waited in vain for. */
 export type Waiting<T> = Generator<'park', T, SqlError | null>;

@@ -23,7 +23,7 @@ import { WriteSlot } from '../core/write-slot.ts';
 import { ConnectionPool } from './engine-connections.ts';
 import { type OperationHost, Operations } from './engine-operations.ts';
 import { type Operation, type OperationOutcome, replaced, Session } from './engine-session.ts';
-import type { SqliteRuntime } from './sqlite-connection.ts';
+import type { SqliteRuntime } from './sqlite-runtime.ts';
 
 /** What the sessions need of the worker around them. */
 export interface SessionHost extends OperationHost {

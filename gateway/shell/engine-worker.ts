@@ -17,7 +17,7 @@ import { PageStore } from '../core/page-store.ts';
 import { CommitLog } from './engine-commits.ts';
 import { PageReader } from './engine-pages.ts';
 import { Sessions } from './engine-sessions.ts';
-import { SqliteRuntime } from './sqlite-connection.ts';
+import { SqliteRuntime } from './sqlite-runtime.ts';
 import { VolumeVfs } from './sqlite-vfs.ts';
 import { SqliteWasm } from './sqlite-wasm.ts';
 

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import type { Fork } from '../../storage/core/epoch-tree.ts';
-import { type Epoch, type Lsn, lsn } from '../../storage/core/ids.ts';
+import { type Epoch, type Lsn } from '../../storage/core/ids.ts';
 import { type AppendFacts, type RegionClient, WriterDriver } from '../../storage/shell/index.ts';
 import { ResponseGate } from '../core/gate.ts';
 import type { EngineCommitEvent } from './engine.ts';
@@ -28,10 +28,6 @@ export interface ReignOptions {
 /** Called once: true when the answer may leave, false when its reign is over. */
 type Waiter = (released: boolean) => void;
 
-/** Pages older than this are read by nobody but a transaction that lasts very long, and may be folded. */
-const lowWaterAgeMs = 60_000;
-const lowWaterEveryMs = 1_000;
-
 export class Reign {
   readonly epoch: Epoch;
   readonly forks: readonly Fork[];
@@ -39,8 +35,6 @@ export class Reign {
   private readonly driver: WriterDriver;
   private readonly gate: ResponseGate<Waiter>;
   private readonly roomWaiters: (() => void)[] = [];
-  private readonly lowWaterTimer: NodeJS.Timeout;
-  private readonly pastVdls: { readonly atMs: number; readonly vdl: Lsn }[] = [];
   private over = false;
   private taken: Lsn;
 
@@ -61,8 +55,6 @@ export class Reign {
       onQuorumLost: options.onQuorumLost,
       recordFacts: options.recordFacts,
     });
-    this.lowWaterTimer = setInterval(() => this.raiseLowWater(), lowWaterEveryMs);
-    this.lowWaterTimer.unref();
   }
 
   get isOver(): boolean {
@@ -146,7 +138,6 @@ export class Reign {
   close(): void {
     if (this.over) return;
     this.over = true;
-    clearInterval(this.lowWaterTimer);
     this.driver.close();
     for (const waiter of this.gate.close()) waiter(false);
     for (const waiter of this.roomWaiters.splice(0)) waiter();
@@ -159,14 +150,5 @@ export class Reign {
     this.options.onDurable(vdl, facts);
     if (this.gate.size > 0 && !this.options.mayAcknowledge()) this.options.onLapsed();
     if (this.hasRoom) for (const waiter of this.roomWaiters.splice(0)) waiter();
-  }
-
-  private raiseLowWater(): void {
-    const nowMs = performance.now();
-    this.pastVdls.push({ atMs: nowMs, vdl: this.vdl });
-    let old = lsn(0);
-    while (this.pastVdls[0] !== undefined && nowMs - this.pastVdls[0].atMs >= lowWaterAgeMs)
-      old = this.pastVdls.shift()?.vdl ?? old;
-    if (old > 0) this.driver.setLowWater(old);
   }
 }

@@ -4,6 +4,7 @@ export * from './epoch-tree.ts';
 export * from './frame.ts';
 export * from './ids.ts';
 export * from './limits.ts';
+export * from './low-water.ts';
 export * from './message-codec.ts';
 export * from './messages.ts';
 export * from './node.ts';

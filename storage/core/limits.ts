@@ -48,6 +48,9 @@ export const volumeLimits = {
   heartbeatMs: 200,
   /** Inquiries to a node that stays behind, one a heartbeat, after which everything it lacks is sent again. */
   inquiriesPerResend: 5,
+  /** A snapshot is not read for longer than this, as a rule: older page versions may be folded away. */
+  readPointAgeMs: 60_000,
+  lowWaterEveryMs: 1_000,
   /** Age of the oldest record without quorum at which the writer gives its reign up. */
   quorumLostAfterMs: 3_000,
 } as const;

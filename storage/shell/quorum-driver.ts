@@ -1,5 +1,6 @@
 /** What the writer and the receiver share: carries the effects of a pure quorum machine to the nodes and its events back. */
 import { type Epoch, type Lsn, type NodeId, unreachable } from '../core/ids.ts';
+import { LowWater } from '../core/low-water.ts';
 import type { AppendRequest } from '../core/messages.ts';
 import type { QuorumEffect, QuorumEvent } from '../core/quorum-writer.ts';
 import type { RegionClient } from './region-client.ts';
@@ -7,6 +8,8 @@ import type { Answer } from './storage-client.ts';
 
 /** Volume or QuorumWriter. */
 export interface QuorumMachine {
+  readonly vdl: Lsn;
+  setLowWater(lowWater: Lsn): void;
   step(event: QuorumEvent, nowMs: number): readonly QuorumEffect[];
 }
 
@@ -31,6 +34,7 @@ export class QuorumDriver {
   private readonly handlers: QuorumHandlers;
   private readonly ticks: NodeJS.Timeout;
   private readonly unwatch: () => void;
+  private readonly lowWater = new LowWater();
   private over = false;
 
   constructor(region: RegionClient, authority: Epoch, machine: QuorumMachine, handlers: QuorumHandlers) {
@@ -38,7 +42,7 @@ export class QuorumDriver {
     this.authority = authority;
     this.machine = machine;
     this.handlers = handlers;
-    this.ticks = setInterval(() => this.step({ kind: 'tick' }), tickMs);
+    this.ticks = setInterval(() => this.tick(), tickMs);
     this.unwatch = region.watch({
       onNodeUp: (node) => this.step({ kind: 'nodeUp', node }),
       onNodeDown: (node) => this.step({ kind: 'nodeDown', node }),
@@ -58,6 +62,11 @@ export class QuorumDriver {
       if (this.over) return;
       this.carryOutOne(effect);
     }
+  }
+
+  private tick(): void {
+    this.machine.setLowWater(this.lowWater.at(this.machine.vdl, performance.now()));
+    this.step({ kind: 'tick' });
   }
 
   /** Nothing is heard of the volume from here on. */

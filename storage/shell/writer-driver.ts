@@ -8,7 +8,7 @@ import type { Epoch, Lsn, NodeId } from '../core/ids.ts';
 import type { Mtr } from '../core/record.ts';
 import { Volume } from '../core/volume.ts';
 import { type AppendFacts, AppendRecorder } from './append-facts.ts';
-import { QuorumDriver } from './quorum-driver.ts';
+import { QuorumDriver, type QuorumMachine } from './quorum-driver.ts';
 import type { RegionClient } from './region-client.ts';
 
 export interface WriterDriverOptions {
@@ -116,8 +116,15 @@ export class WriterDriver {
     });
   }
 
-  private machine(): { step: Volume['step'] } {
-    return { step: (event, nowMs) => this.noted(() => this.volume.step(event, nowMs)) };
+  private machine(): QuorumMachine {
+    const { volume } = this;
+    return {
+      step: (event, nowMs) => this.noted(() => volume.step(event, nowMs)),
+      setLowWater: (lowWater) => volume.setLowWater(lowWater),
+      get vdl() {
+        return volume.vdl;
+      },
+    };
   }
 
   /** Notes a batch when `run` has flushed one. */

@@ -61,6 +61,11 @@ export class Workbench {
       });
   }
 
+  /** @throws Error once everything is being stopped: nothing may be started from then on */
+  assertOpen(): void {
+    if (this.closing !== null) throw new Error('the benchmark is stopping');
+  }
+
   say(line: string): void {
     this.progress(line);
   }
@@ -80,6 +85,7 @@ export class Workbench {
 
   /** Starts a process that lives until `stop`, or the end of the benchmark. Its output goes to `<name>.log`. */
   start(options: StartOptions): RunningProcess {
+    this.assertOpen();
     const file = join(this.directory, `${options.name}.log`);
     const log = openSync(file, 'a');
     const child = spawn(options.command, options.args, {

@@ -42,7 +42,7 @@ const keptLinesMax = 60;
 export type RunChoices = {
   readonly print?: TracePrinter | undefined;
   /** Something broken on purpose. */
-  readonly defect?: Defect | undefined;
+  readonly defects?: readonly Defect[] | undefined;
   /** Changes what the seed drew, for a scenario. */
   readonly adjust?: ((options: SimulationOptions) => SimulationOptions) | undefined;
 };
@@ -53,7 +53,7 @@ export function simulate(seed: number, profile: ProfileName, choices: RunChoices
   const options = choices.adjust === undefined ? drawn : choices.adjust(drawn);
   const trace = new Trace({ keptLinesMax, ...(choices.print === undefined ? {} : { print: choices.print }) });
   const world = new World({ seed, trace, stepsMax: options.stepsMax });
-  return concludeRun(world, describeOptions(options), () => new Deployment(world, options, choices.defect).run());
+  return concludeRun(world, describeOptions(options), () => new Deployment(world, options, new Set(choices.defects)).run());
 }
 
 class Deployment {
@@ -72,7 +72,7 @@ class Deployment {
   private readonly failovers = new Set<Epoch>();
   private readonly stalls: string[] = [];
 
-  constructor(world: World, options: SimulationOptions, defect: Defect | undefined) {
+  constructor(world: World, options: SimulationOptions, defects: ReadonlySet<Defect>) {
     this.world = world;
     this.options = options;
     this.fleet = new Fleet(world, options);
@@ -85,7 +85,7 @@ class Deployment {
       this.operator.heard(event);
     });
     this.operator = new SimOperator(this.fleet, this.agents, () => this.faults.lostRegions);
-    this.build({ cluster: 'sim', regions: options.regions, witness: this.witness, defect });
+    this.build({ cluster: 'sim', regions: options.regions, witness: this.witness, defects });
   }
 
   run(): RunReport {
@@ -133,12 +133,15 @@ class Deployment {
           return agent;
         },
       });
-      fleet.add({
-        address: gatewayAddress(region),
-        role: 'gateway',
-        az: 'az3',
-        boot: (runtime) => new SimGateway(runtime, context, options.lease),
-      });
+      const gateways = ['g1', 'g2'].slice(0, options.gateways);
+      for (const [index, gateway] of gateways.entries()) {
+        fleet.add({
+          address: gatewayAddress(region, gateway),
+          role: 'gateway',
+          az: index === 0 ? 'az3' : 'az1',
+          boot: (runtime) => new SimGateway(runtime, context, gateway, options.lease),
+        });
+      }
       fleet.add({
         address: clientAddress(region),
         role: 'client',
@@ -147,6 +150,7 @@ class Deployment {
           const client = new SimClient(runtime, {
             ...options.workload,
             region,
+            gateway: gatewayAddress(region, gateways.at(-1) ?? 'g1'),
             onIssued: (writeId, parts) => this.witness.issued(writeId, parts),
             onOutcome: (writeId, outcome) => this.witness.outcome(region, writeId, outcome),
           });

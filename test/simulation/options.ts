@@ -75,6 +75,8 @@ export type SimulationOptions = {
   readonly faults: readonly FaultPlan[];
   readonly bounds: FaultBounds;
   readonly lease: LeaseLimits;
+  /** Gateways of each region, any of which may be the writer. */
+  readonly gateways: number;
   readonly workload: WorkloadOptions;
   /** Region loss: does the lost region come back in the healing phase? */
   readonly lostRegionReturns: boolean;
@@ -138,13 +140,13 @@ export function drawOptions(seed: number, profile: ProfileName): SimulationOptio
   const calm = profile === 'calm';
   const regions = regionNames.slice(
     0,
-    prng.stream('regions').pick(profile === 'region-loss' ? [3, 3, 4] : [1, 2, 3, 3, 3, 4]),
+    prng.stream('regions').pick(profile === 'region-loss' ? [3, 3, 3, 4] : [1, 2, 2, 3, 3, 3]),
   );
   return {
     seed,
     profile,
     regions,
-    faultPhaseUs: prng.stream('length').between(8, calm ? 12 : 24) * seconds,
+    faultPhaseUs: prng.stream('length').between(5, calm ? 7 : 14) * seconds,
     convergenceUs: 60 * seconds,
     stepsMax: 5_000_000,
     latency: drawLatency(prng.stream('latency'), calm),
@@ -156,9 +158,10 @@ export function drawOptions(seed: number, profile: ProfileName): SimulationOptio
     faults: drawFaults(prng.stream('faults'), profile),
     bounds: drawBounds(prng.stream('bounds'), profile),
     lease: prng.stream('lease').pick([defaultLeaseLimits, shortLease, shortLease]),
+    gateways: prng.stream('gateways').pick([1, 1, 2]),
     workload: {
       openMax: prng.stream('open').pick([1, 3, 8]),
-      pauseUs: prng.stream('pause').pick([60 * ms, 150 * ms, 150 * ms, 400 * ms]),
+      pauseUs: prng.stream('pause').pick([60 * ms, 250 * ms, 350 * ms, 500 * ms]),
     },
     lostRegionReturns: prng.stream('return').perMille(500),
   };

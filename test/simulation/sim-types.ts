@@ -37,8 +37,8 @@ export type SimFleet = Fleet<LinkMessage, BusPayload, ControlRecord>;
 export const defects = [
   'ack-before-sync',
   'ignore-seal',
-  'forget-seal',
   'ignore-lease',
+  'hasty-failover',
   'ship-undurable',
   'skip-replication',
   'hide-losses',
@@ -50,8 +50,10 @@ export type Defect = (typeof defects)[number];
 export interface Witness {
   /** A write's outcome leaves the writer for its client. */
   acknowledged(ack: { readonly writer: string; readonly region: string; readonly writeId: string; readonly epoch: Epoch; readonly lsn: Lsn }): void;
+  /** A writer's recovery holds everything durable on four nodes, and begins to fork `epoch`, the last of `forks`. */
+  forking(region: string, epoch: Epoch, forks: readonly Fork[]): void;
   /** A writer's recovery has forked `epoch` on four nodes. */
-  forked(region: string, epoch: Epoch, forks: readonly Fork[], vdl: Lsn): void;
+  forked(region: string, epoch: Epoch, forks: readonly Fork[]): void;
   /** The writer of a region holds that this is durable. */
   primaryDurable(region: string, epoch: Epoch, vdl: Lsn): void;
   /** A message with this durable point leaves for a secondary. */
@@ -73,13 +75,14 @@ export type SimContext = {
   readonly cluster: string;
   readonly regions: readonly string[];
   readonly witness: Witness;
-  readonly defect: Defect | undefined;
+  /** What is broken on purpose; empty but in tests of the judges. */
+  readonly defects: ReadonlySet<Defect>;
 };
 
 export const nodeIds: readonly NodeId[] = ['n1', 'n2', 'n3', 'n4', 'n5', 'n6'].map(nodeId);
 export const pgBytes = 1024 * 1024;
 
 export const nodeAddress = (region: string, node: NodeId): Address => `${region}/${node}`;
-export const gatewayAddress = (region: string): Address => `${region}/g1`;
+export const gatewayAddress = (region: string, gateway: string): Address => `${region}/${gateway}`;
 export const agentAddress = (region: string): Address => `${region}/agent`;
 export const clientAddress = (region: string): Address => `${region}/client`;

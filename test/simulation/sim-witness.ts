@@ -96,16 +96,23 @@ export class SimWitness implements Witness {
     this.singleWriter.acknowledged({ ...ack, atUs: this.world.nowUs });
   }
 
-  forked(region: string, epoch: Epoch, forks: readonly Fork[], vdl: Lsn): void {
+  forking(region: string, epoch: Epoch, forks: readonly Fork[]): void {
+    const last = forks.at(-1);
+    if (last === undefined) throw new Error('a fork has a path');
+    const { parent, forkLsn: vdl } = last;
+    this.monotonic.recovered(parent, vdl);
+    this.monotonic.recovered(epoch, vdl);
+    const { complete, destroyed } = this.hooks.countCopies(region, forks, epoch, vdl);
+    this.copies.counted({ region, atUs: this.world.nowUs, when: 'recovered', head: epoch, vdl, complete, destroyed });
+  }
+
+  forked(region: string, epoch: Epoch, forks: readonly Fork[]): void {
     const last = forks.at(-1);
     if (last === undefined) throw new Error('a fork has a path');
     this.counts.forks += 1;
     this.world.note(`${region} forked epoch ${epoch} from (${last.parent}, ${last.forkLsn})`);
     this.singleWriter.forked(epoch, last.parent, last.forkLsn);
-    this.monotonic.recovered(last.parent, last.forkLsn);
     if (this.newest === undefined || epoch > this.newest.epoch) this.newest = { region, epoch, forks };
-    const { complete, destroyed } = this.hooks.countCopies(region, forks, epoch, vdl);
-    this.copies.counted({ region, atUs: this.world.nowUs, when: 'recovered', head: epoch, vdl, complete, destroyed });
   }
 
   primaryDurable(region: string, epoch: Epoch, vdl: Lsn): void {

@@ -1,5 +1,5 @@
 /** A real local deployment, started by `sextant up --detach` as a user would start it. */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -63,13 +63,27 @@ export async function startSextant(
   const slots = Math.floor((basePortMax - basePortMin) / 160);
   const basePort = basePortMin + 160 * Math.floor(Math.random() * slots);
   const env = { ...process.env, ...options.env };
-  const cli = (args: readonly string[], timeoutMs = commandTimeoutMs): Promise<string> =>
-    command([...args, '--data', dataDir], env, timeoutMs);
+  const commands = new Set<Command>();
+  const cli = async (args: readonly string[], timeoutMs = commandTimeoutMs): Promise<string> => {
+    const command = new Command([...args, '--data', dataDir], env, timeoutMs);
+    commands.add(command);
+    try {
+      return await command.output;
+    } finally {
+      commands.delete(command);
+    }
+  };
   let stopped: Promise<void> | null = null;
   const stop = (): Promise<void> => {
-    stopped ??= cli(['down']).then(() => undefined);
+    stopped ??= (async () => {
+      // An `up` in the middle of its work: its supervisor stops everything when the command ends, and `down` waits for that.
+      for (const command of commands) command.kill();
+      await Promise.allSettled([...commands].map(({ output }) => output));
+      if (existsSync(dataDir)) await cli(['down']);
+    })();
     return stopped;
   };
+  bench.assertOpen();
   bench.onClose(stop);
   await cli(['up', '--detach', '--regions', regions.join(','), '--base-port', String(basePort)], upTimeoutMs);
   const gatewayPort = (region: string): number =>
@@ -131,21 +145,34 @@ function sextantVersion(): string {
   return match?.[1] ?? 'unknown';
 }
 
-function command(args: readonly string[], env: NodeJS.ProcessEnv, timeoutMs: number): Promise<string> {
-  return new Promise((resolve, reject) => {
+/** One command of the CLI. */
+class Command {
+  /** What it printed. Rejects with that when it does not succeed. */
+  readonly output: Promise<string>;
+  private readonly child: ChildProcess;
+
+  constructor(args: readonly string[], env: NodeJS.ProcessEnv, timeoutMs: number) {
+    // A group of its own, so that Ctrl-C reaches the benchmark alone.
     const child = spawn(process.execPath, [cliFile, ...args], { env, timeout: timeoutMs, detached: true });
-    let output = '';
-    let errors = '';
-    child.stdout.on('data', (chunk: Buffer) => {
-      output += chunk.toString();
+    this.child = child;
+    this.output = new Promise((resolve, reject) => {
+      let output = '';
+      let errors = '';
+      child.stdout.on('data', (chunk: Buffer) => {
+        output += chunk.toString();
+      });
+      child.stderr.on('data', (chunk: Buffer) => {
+        errors += chunk.toString();
+      });
+      child.once('error', reject);
+      child.once('close', (code) => {
+        if (code === 0) resolve(output);
+        else reject(new Error(`sextant ${args.join(' ')} exited ${code}:\n${output}${errors}`));
+      });
     });
-    child.stderr.on('data', (chunk: Buffer) => {
-      errors += chunk.toString();
-    });
-    child.once('error', reject);
-    child.once('close', (code) => {
-      if (code === 0) resolve(output);
-      else reject(new Error(`sextant ${args.join(' ')} exited ${code}:\n${output}${errors}`));
-    });
-  });
+  }
+
+  kill(): void {
+    this.child.kill('SIGTERM');
+  }
 }

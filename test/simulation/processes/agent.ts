@@ -67,6 +67,7 @@ export class SimAgent implements SimProcess {
       wallMs: () => Math.floor(runtime.wallUs() / 1000),
       newId: () => `${this.region}.${runtime.incarnation}.${runtime.random.below(1_000_000)}`,
       note: runtime.note,
+      hasty: context.defects.has('hasty-failover'),
     });
   }
 
@@ -225,7 +226,7 @@ export class SimAgent implements SimProcess {
     if (reign === undefined || this.search !== search) return;
     const { joined } = search;
     const goal = { kind: 'inspect', branch: mainBranch, epoch: joined.head, head: reign } as const;
-    search.run = new RecoveryRun(this.links, goal, undefined, (result) => {
+    search.run = new RecoveryRun(this.links, goal, { skipsReplication: false }, (result) => {
       if (this.search !== search) return;
       if (result.kind === 'recovered') {
         const { vdl } = result.outcome;
@@ -282,7 +283,7 @@ export class SimAgent implements SimProcess {
   private reportOrphan({ reign, foundUnder }: Orphan, name: string, collector: LossCollector): void {
     const foundAtMs = Math.floor(this.runtime.wallUs() / 1000);
     const report = collector.report({ epoch: foundUnder, orphanEpoch: reign, region: regionId(this.region), foundAtMs });
-    if (report.count === 0 || this.context.defect === 'hide-losses') return;
+    if (report.count === 0 || this.context.defects.has('hide-losses')) return;
     this.unsaved.set(name, report);
     this.runtime.disk.replace(name, Buffer.from(JSON.stringify(report)), 'loss');
   }

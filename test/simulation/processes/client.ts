@@ -1,11 +1,13 @@
 /** An application: a few writes at a time through its region's gateway, and a note of what it was told. */
 import type { LinkEvent } from '../network.ts';
-import { gatewayAddress, type LinkMessage, type SimProcess, type SimRuntime, type WriteOutcome } from '../sim-types.ts';
+import type { LinkMessage, SimProcess, SimRuntime, WriteOutcome } from '../sim-types.ts';
 import { drawWrite } from '../sim-workload.ts';
 import type { Address } from '../topology.ts';
 
 export type ClientOptions = {
   readonly region: string;
+  /** The gateway it talks to. */
+  readonly gateway: Address;
   /** Writes that may be open at a time, and the mean pause between two. */
   readonly openMax: number;
   readonly pauseUs: number;
@@ -39,7 +41,7 @@ export class SimClient implements SimProcess {
   }
 
   onStart(): void {
-    this.runtime.dial(gatewayAddress(this.options.region));
+    this.runtime.dial(this.options.gateway);
     this.pause();
   }
 
@@ -74,7 +76,7 @@ export class SimClient implements SimProcess {
     const write = drawWrite(this.runtime.random, `${this.options.region}-${this.count}`);
     this.open.set(write.writeId, this.runtime.nowUs());
     this.options.onIssued(write.writeId, write.parts.length);
-    this.runtime.send(gatewayAddress(this.options.region), { kind: 'write', write }, this.connection);
+    this.runtime.send(this.options.gateway, { kind: 'write', write }, this.connection);
   }
 
   private ended(writeId: string, outcome: WriteOutcome): void {

@@ -4,7 +4,7 @@ import type { QuorumEffect, QuorumEvent } from '../../../storage/core/quorum-wri
 import { type Recovered, Recovery, type RecoveryEffect, type RecoveryEvent, type RecoveryGoal } from '../../../storage/core/recovery.ts';
 import type { StorageReply } from '../../../storage/core/messages.ts';
 import { lsn } from '../../../storage/core/ids.ts';
-import type { Defect } from '../sim-types.ts';
+import type { Fork } from '../../../storage/core/epoch-tree.ts';
 import type { Answer, RegionLinks } from './region-links.ts';
 
 export type QuorumMachine = { step(event: QuorumEvent, nowMs: number): readonly QuorumEffect[] };
@@ -114,6 +114,13 @@ export type RecoveryResult =
   | { readonly kind: 'failed'; readonly reason: string }
   | { readonly kind: 'timeout' };
 
+export type RecoveryRunOptions = {
+  /** The defect makes every node look complete, so that nothing is copied; the chain still says what there is. */
+  readonly skipsReplication: boolean;
+  /** The first fork request is about to leave: everything the new reign builds on lies on four nodes (S7). */
+  readonly onForking?: (forks: readonly Fork[]) => void;
+};
+
 const requestMs = 2_000;
 const timeoutMs = 15_000;
 
@@ -122,14 +129,15 @@ export class RecoveryRun {
   private readonly links: RegionLinks;
   private readonly recovery: Recovery;
   private readonly deadlineMs: number;
-  private readonly defect: Defect | undefined;
+  private readonly options: RecoveryRunOptions;
+  private forking = false;
   private done: ((result: RecoveryResult) => void) | undefined;
 
-  constructor(links: RegionLinks, goal: RecoveryGoal, defect: Defect | undefined, done: (result: RecoveryResult) => void) {
+  constructor(links: RegionLinks, goal: RecoveryGoal, options: RecoveryRunOptions, done: (result: RecoveryResult) => void) {
     this.links = links;
     this.recovery = new Recovery(links.nodes, goal);
     this.deadlineMs = links.nowMs + timeoutMs;
-    this.defect = defect;
+    this.options = options;
     this.done = done;
   }
 
@@ -160,6 +168,10 @@ export class RecoveryRun {
     switch (effect.kind) {
       case 'send': {
         const { node, request } = effect;
+        if (request.kind === 'fork' && !this.forking) {
+          this.forking = true;
+          this.options.onForking?.(request.forks);
+        }
         this.links.ask(node, request, requestMs, (answer) =>
           this.step(
             answer.kind === 'unanswered'
@@ -179,9 +191,8 @@ export class RecoveryRun {
     }
   }
 
-  /** The defect makes every node look complete, so that nothing is copied; the chain still says what there is. */
   private believed(reply: StorageReply): StorageReply {
-    if (this.defect !== 'skip-replication' || reply.kind !== 'surveyed') return reply;
+    if (!this.options.skipsReplication || reply.kind !== 'surveyed') return reply;
     return { ...reply, volumeEnd: lsn(Number.MAX_SAFE_INTEGER) };
   }
 

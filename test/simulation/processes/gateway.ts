@@ -9,6 +9,7 @@ import { WriterRole, type RoleEffect, type RoleEvent } from '../../../regions/co
 import type { LeaseLimits } from '../../../regions/core/lease.ts';
 import { parseJson, subjectsOf } from '../../../regions/core/messages.ts';
 import { type Epoch, epoch, genesisEpoch, type Lsn, lsn, mainBranch, regionId, unreachable, zeroLsn } from '../../../storage/core/ids.ts';
+import type { Fork } from '../../../storage/core/epoch-tree.ts';
 import { Volume } from '../../../storage/core/volume.ts';
 import type { Recovered } from '../../../storage/core/recovery.ts';
 import type { ControlEvent } from '../control-bucket.ts';
@@ -46,6 +47,7 @@ export class SimGateway implements SimProcess {
   private readonly runtime: SimRuntime;
   private readonly context: SimContext;
   private readonly region: string;
+  private readonly name: string;
   private readonly writer: string;
   private readonly links: RegionLinks;
   private readonly log: LogFetch;
@@ -64,16 +66,17 @@ export class SimGateway implements SimProcess {
   private vdl: Lsn = zeroLsn;
   private readAtMs = 0;
 
-  constructor(runtime: SimRuntime, context: SimContext, limits: LeaseLimits) {
+  constructor(runtime: SimRuntime, context: SimContext, name: string, limits: LeaseLimits) {
     this.runtime = runtime;
     this.context = context;
     this.region = regionOf(runtime.address);
+    this.name = name;
     // Unique in the deployment, as the random one of a real gateway is: the record tells holders apart by nothing else.
-    const incarnation = `${this.region}.${runtime.incarnation}`;
+    const incarnation = `${this.region}.${name}.${runtime.incarnation}`;
     this.writer = writerName(incarnation);
     this.links = new RegionLinks(runtime, this.region);
     this.log = new LogFetch(this.links, runtime.incarnation);
-    this.role = new WriterRole(regionId(this.region), { gateway: 'g1', incarnation }, limits);
+    this.role = new WriterRole(regionId(this.region), { gateway: name, incarnation }, limits);
     this.store = new SimControlStore(runtime.connectControl('control'), () => this.nowMs);
     this.bus = runtime.connectBus('sql');
   }
@@ -85,7 +88,7 @@ export class SimGateway implements SimProcess {
       this.context.witness.controlRecord(this.runtime.address, view.seq, view.record.epoch);
       this.roleStep({ kind: 'record', view });
     });
-    this.bus.subscribe(subjectsOf(this.context.cluster).sql(regionId(this.region)));
+    this.bus.subscribe(this.sqlSubject(this.region, this.name));
     this.bus.subscribe(this.replySubject);
     this.tail();
     this.runtime.setTimer('tick', tickUs);
@@ -134,7 +137,12 @@ export class SimGateway implements SimProcess {
   }
 
   private get replySubject(): string {
-    return `sextant.${this.context.cluster}.reply.${this.region}.${this.runtime.incarnation}`;
+    return `sextant.${this.context.cluster}.reply.${this.region}.${this.name}-${this.runtime.incarnation}`;
+  }
+
+  /** The gateway is named too: of two in a region only the writer may take a write. */
+  private sqlSubject(region: string, gateway: string): string {
+    return `${subjectsOf(this.context.cluster).sql(regionId(region))}.${gateway}`;
   }
 
   private tick(): void {
@@ -190,7 +198,7 @@ export class SimGateway implements SimProcess {
         return;
       case 'close':
         this.runtime.note(`reign ${effect.epoch} ends: ${effect.reason}`);
-        if (this.context.defect === 'ignore-lease' && effect.reason !== 'fenced') return;
+        if (this.context.defects.has('ignore-lease') && effect.reason !== 'fenced') return;
         this.close();
         return;
       default:
@@ -201,11 +209,15 @@ export class SimGateway implements SimProcess {
   private recover(reign: Epoch): void {
     this.close();
     const goal = { kind: 'fork', branch: mainBranch, epoch: reign } as const;
-    this.recovery = new RecoveryRun(this.links, goal, this.context.defect, (result) => {
+    const options = {
+      skipsReplication: this.context.defects.has('skip-replication'),
+      onForking: (forks: readonly Fork[]) => this.context.witness.forking(this.region, reign, forks),
+    };
+    this.recovery = new RecoveryRun(this.links, goal, options, (result) => {
       this.runtime.note(`recovery of epoch ${reign}: ${result.kind} ${result.kind === 'failed' ? result.reason : ''}`);
       if (result.kind === 'recovered') {
         this.recovered = { epoch: reign, outcome: result.outcome };
-        this.context.witness.forked(this.region, reign, result.outcome.forks, result.outcome.vdl);
+        this.context.witness.forked(this.region, reign, result.outcome.forks);
         this.roleStep({ kind: 'recovered', epoch: reign, vdl: result.outcome.vdl });
       } else if (result.kind === 'fenced') this.roleStep({ kind: 'fenced', epoch: reign });
       else this.roleStep({ kind: 'recoveryFailed', epoch: reign });
@@ -252,8 +264,8 @@ export class SimGateway implements SimProcess {
 
   /** R24: the lease is looked at for every response. */
   private acknowledge(reign: Reign, { write, answer, lsn: position }: Executed): void {
-    const { witness, defect } = this.context;
-    if (!this.role.mayAcknowledge(this.nowMs) && defect !== 'ignore-lease') {
+    const { witness, defects } = this.context;
+    if (!this.role.mayAcknowledge(this.nowMs) && !defects.has('ignore-lease')) {
       answer({ kind: 'unknown' });
       return;
     }
@@ -291,11 +303,12 @@ export class SimGateway implements SimProcess {
 
   private get mayForward(): boolean {
     const { record } = this.role;
-    return this.reign === undefined && record !== null && record.primary !== this.region && record.holder !== null && record.move === null;
+    if (this.reign !== undefined || record === null || record.holder === null || record.move !== null) return false;
+    return record.primary !== this.region || record.holder.gateway !== this.name;
   }
 
   private execute(reign: Reign, write: WrittenParts, answer: Answerer): void {
-    const times = this.context.defect === 'apply-twice' && write.parts.length === 4 ? 2 : 1;
+    const times = this.context.defects.has('apply-twice') && write.parts.length === 4 ? 2 : 1;
     let position: Lsn = zeroLsn;
     for (let time = 0; time < times; time += 1) position = reign.volume.commit(encodeWrite(write, this.runtime.wallUs()));
     reign.executed.push({ write, answer, lsn: position });
@@ -303,12 +316,12 @@ export class SimGateway implements SimProcess {
   }
 
   private forward(held: Held): void {
-    const primary = this.role.record?.primary;
-    if (primary === undefined) return;
+    const { record } = this.role;
+    if (record === null || record.holder === null) return;
     const id = `${this.writer}/${this.nextForward}`;
     this.nextForward += 1;
     this.forwarded.set(id, { ...held, id });
-    this.bus.publish(subjectsOf(this.context.cluster).sql(primary), encodeJson({ id, write: held.write }), this.replySubject);
+    this.bus.publish(this.sqlSubject(record.primary, record.holder.gateway), encodeJson({ id, write: held.write }), this.replySubject);
   }
 
   private forwardAnswered({ id, outcome }: { readonly id: string; readonly outcome: WriteOutcome }): void {
@@ -352,7 +365,7 @@ export class SimGateway implements SimProcess {
 }
 
 /** How the judges name a start of a gateway. */
-export const writerName = (incarnation: string): string => `g1#${incarnation}`;
+export const writerName = (incarnation: string): string => `writer ${incarnation}`;
 
 const encodeJson = (value: unknown): Uint8Array => Buffer.from(JSON.stringify(value));
 

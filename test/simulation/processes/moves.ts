@@ -28,6 +28,8 @@ export type MovesOptions = {
   readonly wallMs: () => number;
   readonly newId: () => string;
   readonly note: (line: string) => void;
+  /** The defect: a lease counts as lapsed at once. */
+  readonly hasty: boolean;
 };
 
 export class SimMoves {
@@ -77,7 +79,8 @@ export class SimMoves {
     const { record, seq } = view;
     const nowMs = this.options.nowMs();
     const renewed = seq > running.first.seq + 1 && record.holder?.incarnation === running.first.record.holder?.incarnation;
-    const lapsed = (seen: number): boolean => this.options.challenger.mayChallenge(seen, this.options.nowMs());
+    const lapsed = (seen: number): boolean =>
+      this.options.hasty || this.options.challenger.mayChallenge(seen, this.options.nowMs());
     if (record.holder !== null && !lapsed(seq)) {
       // Two renewals since we began: that writer is not lost.
       if (renewed || nowMs >= running.deadlineMs) this.over(running, 'the primary is alive');

@@ -103,7 +103,7 @@ export class Receiving {
     this.store = undefined;
     this.joining?.close();
     const goal = { kind: 'follow', branch: mainBranch, epoch: head, head, forks } as const;
-    this.joining = new RecoveryRun(this.links, goal, this.context.defect, (result) => {
+    this.joining = new RecoveryRun(this.links, goal, { skipsReplication: this.context.defects.has('skip-replication') }, (result) => {
       this.runtime.note(`joins epoch ${head}: ${result.kind} ${result.kind === 'failed' ? result.reason : ''}`);
       const { state } = this.receiver;
       // The primary may have changed meanwhile, and a join of its path be under way.

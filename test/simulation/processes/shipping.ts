@@ -85,7 +85,7 @@ export class Lane {
       from,
       bytesMax: shippingLimits.messageBytes,
       waitMs: fetchWaitMs,
-      durableOnly: this.context.defect !== 'ship-undurable',
+      durableOnly: !this.context.defects.has('ship-undurable'),
       known: { head, vdl: known },
     } as const;
     this.log.fetch(request, (reply) => {
@@ -97,7 +97,7 @@ export class Lane {
         return;
       }
       const { next, frames } = reply;
-      const vdl = this.context.defect === 'ship-undurable' ? maxLsn(reply.vdl, next) : reply.vdl;
+      const vdl = this.context.defects.has('ship-undurable') ? maxLsn(reply.vdl, next) : reply.vdl;
       const commits = split.frames.flatMap((frame) => {
         const decoded = decodeRecords(framePayload(frame.bytes), frame.header.base);
         const records = decoded.kind === 'records' ? decoded.records : [];

@@ -12,7 +12,6 @@ import { forkSchema } from '../../../storage/core/epoch-tree.ts';
 import { framePayload, parseFrame, type ReceivedFrame } from '../../../storage/core/frame.ts';
 import {
   epoch,
-  genesisEpoch,
   lsn,
   mainBranch,
   type NodeId,
@@ -50,7 +49,7 @@ import { RegionLinks } from './region-links.ts';
 
 const logFile = 'log';
 const stateFile = 'state';
-const tickUs = 50_000;
+const tickUs = 100_000;
 const stateRetryUs = 500_000;
 const repairMs = 5_000;
 
@@ -178,8 +177,7 @@ export class SimStorageNode implements SimProcess {
     const { disk } = this.runtime;
     const log = scanLog(disk.read(logFile));
     if (log.validBytes < disk.read(logFile).length) disk.truncate(logFile, log.validBytes);
-    const remembered = this.context.defect === 'forget-seal' ? { ...state, sealed: genesisEpoch } : state;
-    const node = new StorageNode(mainBranch, remembered);
+    const node = new StorageNode(mainBranch, state);
     const index = new PageIndex(node.tree);
     for (const { held, spans } of log.frames) {
       assert(
@@ -276,7 +274,7 @@ export class SimStorageNode implements SimProcess {
     }
     this.written.push({ ticket, positions, end });
     this.sync();
-    if (this.context.defect === 'ack-before-sync') this.synced(end);
+    if (this.context.defects.has('ack-before-sync')) this.synced(end);
   }
 
   /** One sync at a time; what is appended meanwhile shares the next. */
@@ -287,7 +285,7 @@ export class SimStorageNode implements SimProcess {
   }
 
   private synced(throughBytes: number): void {
-    if (this.context.defect !== 'ack-before-sync' || this.written.length === 0) this.syncing = false;
+    if (!this.context.defects.has('ack-before-sync') || this.written.length === 0) this.syncing = false;
     const done = this.written.filter((written) => written.end <= throughBytes);
     this.written = this.written.filter((written) => written.end > throughBytes);
     for (const { ticket, positions } of done) this.step({ kind: 'persisted', ticket, positions });
@@ -383,7 +381,7 @@ export class SimStorageNode implements SimProcess {
 
   /** The defect lets an older writer pass for the newest. */
   private meddled(request: StorageRequest): StorageRequest {
-    if (this.context.defect !== 'ignore-seal' || request.kind !== 'append' || this.node === undefined)
+    if (!this.context.defects.has('ignore-seal') || request.kind !== 'append' || this.node === undefined)
       return request;
     return request.authority < this.node.sealed ? { ...request, authority: this.node.sealed } : request;
   }

@@ -1,0 +1,22 @@
+/**
+ * The low-water mark: page versions below it may be folded away. It follows the VDL at a distance in time, longer than
+ * readers keep a snapshot; one that does keep it longer is served all the same, by reading the log again.
+ */
+import { type Lsn, zeroLsn } from './ids.ts';
+import { volumeLimits } from './limits.ts';
+
+export class LowWater {
+  private readonly past: { readonly atMs: number; readonly vdl: Lsn }[] = [];
+  private mark: Lsn = zeroLsn;
+
+  /** Notes what is durable now. @returns what was durable `readPointAgeMs` ago. */
+  at(vdl: Lsn, nowMs: number): Lsn {
+    const last = this.past.at(-1);
+    if (last === undefined || nowMs - last.atMs >= volumeLimits.lowWaterEveryMs)
+      this.past.push({ atMs: nowMs, vdl });
+    while (this.past[0] !== undefined && nowMs - this.past[0].atMs >= volumeLimits.readPointAgeMs) {
+      this.mark = this.past.shift()?.vdl ?? this.mark;
+    }
+    return this.mark;
+  }
+}
