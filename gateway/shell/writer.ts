@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import type { Fork } from '../../storage/core/epoch-tree.ts';
-import { type Epoch, type Lsn } from '../../storage/core/ids.ts';
+import type { Epoch, Lsn } from '../../storage/core/ids.ts';
 import { type AppendFacts, type RegionClient, WriterDriver } from '../../storage/shell/index.ts';
 import { ResponseGate } from '../core/gate.ts';
 import type { EngineCommitEvent } from './engine.ts';

@@ -49,9 +49,9 @@ function panelSvg(panel: ChartPanel, top: number, colourOf: (name: string) => st
   let legendX = plotLeft;
   for (const name of panel.series) {
     lines.push(
-      `<rect x="${legendX}" y="${top + 26}" width="10" height="10" fill="${colourOf(name)}"/><text x="${legendX + 14}" y="${top + 35}" fill="#333">${escaped(name)}</text>`,
+      `<rect x="${at(legendX)}" y="${top + 26}" width="10" height="10" fill="${colourOf(name)}"/><text x="${at(legendX + 14)}" y="${top + 35}" fill="#333">${escaped(name)}</text>`,
     );
-    legendX += 34 + 7 * name.length;
+    legendX += 24 + 6.3 * name.length;
   }
   panel.groups.forEach((group, index) => {
     const used = panel.series.length * (barWidth + barGap) - barGap;

@@ -52,12 +52,19 @@ export class GatewayWorld {
   private readonly gateways: RunningGateway[] = [];
   private readonly processes: GatewayProcess[] = [];
   private readonly clients: Client[] = [];
+  private closing = false;
 
   private constructor(storage: TestRegion, natsUrl: string, natsProcess: ChildProcess, directory: string) {
     this.storage = storage;
     this.natsUrl = natsUrl;
     this.natsProcess = natsProcess;
     this.directory = directory;
+    natsProcess.once('exit', (code, signal) => {
+      if (!this.closing)
+        console.error(
+          `the NATS server of this test ended with ${code ?? signal}: what follows is no fault of the gateway`,
+        );
+    });
     this.nats = openNatsConnection({ servers: [natsUrl], token: natsToken, name: 'test' });
   }
 
@@ -181,6 +188,7 @@ export class GatewayWorld {
   }
 
   async close(): Promise<void> {
+    this.closing = true;
     this.thawNats();
     for (const client of this.clients) client.close();
     await Promise.all(this.gateways.map((gateway) => gateway.close()));

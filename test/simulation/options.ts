@@ -78,6 +78,8 @@ export type SimulationOptions = {
   /** Gateways of each region, any of which may be the writer. */
   readonly gateways: number;
   readonly workload: WorkloadOptions;
+  /** How many in a thousand isolations and crashes of the primary region the operator answers with a failover. */
+  readonly hastyPerMille: number;
   /** Region loss: does the lost region come back in the healing phase? */
   readonly lostRegionReturns: boolean;
 };
@@ -110,7 +112,7 @@ const usual: Readonly<Record<FaultKind, { readonly gapUs: Range; readonly lastsU
 };
 
 /** A third of the usual one in time, so that a short run sees leases lapse and be taken. */
-const shortLease: LeaseLimits = { renewMs: 3_000, ttlMs: 9_000, marginMs: 1_000, retryMs: 300, attemptMs: 1_500 };
+export const shortLease: LeaseLimits = { renewMs: 3_000, ttlMs: 9_000, marginMs: 1_000, retryMs: 300, attemptMs: 1_500 };
 
 /** Kinds that a profile always has, and kinds that each seed has or has not. */
 const kindsOf: Readonly<
@@ -163,6 +165,7 @@ export function drawOptions(seed: number, profile: ProfileName): SimulationOptio
       openMax: prng.stream('open').pick([1, 3, 8]),
       pauseUs: prng.stream('pause').pick([60 * ms, 250 * ms, 350 * ms, 500 * ms]),
     },
+    hastyPerMille: 400,
     lostRegionReturns: prng.stream('return').perMille(500),
   };
 }

@@ -12,8 +12,6 @@ import { agentAddress, type BusPayload, type LinkMessage, type SimFleet } from '
 
 const seconds = 1_000_000;
 const reviewUs = 2 * seconds;
-/** A region that is only out of reach is failed away from this often in a thousand. */
-const hastyPerMille = 400;
 
 export class SimOperator {
   readonly counts = { switchovers: 0, failovers: 0 };
@@ -44,7 +42,7 @@ export class SimOperator {
   heard(event: FaultEvent): void {
     const out = event.kind === 'region-loss' || event.kind === 'region-crash' || event.kind === 'region-isolation';
     if (!out || event.target !== this.record?.primary) return;
-    if (event.kind !== 'region-loss' && !this.prng.perMille(hastyPerMille)) return;
+    if (event.kind !== 'region-loss' && !this.prng.perMille(this.fleet.options.hastyPerMille)) return;
     this.fleet.world.schedule(this.prng.between(seconds / 2, 4 * seconds), `operator fails away from ${event.target}`, () => {
       if (this.record?.primary === event.target) this.failover(event.target);
     });

@@ -8,9 +8,21 @@ import { type WorkloadName, workloads } from '../workload.ts';
 import { type Contender, clientCounts, type Measured } from './oltp.ts';
 import { find } from './oltp-goals.ts';
 
-const contendersIn = (cells: readonly Measured[]): readonly Contender[] => [
-  ...new Map(cells.map(({ contender }) => [contender.id, contender])).values(),
+const order: readonly Contender['id'][] = [
+  'sextant',
+  'sextant-streams',
+  'sextant-http',
+  'postgres',
+  'mariadb',
+  'etcd',
 ];
+
+/** Those that were measured, always in the same order; not every one has every cell. */
+function contendersIn(cells: readonly Measured[]): readonly Contender[] {
+  const found = new Map(cells.map(({ contender }) => [contender.id, contender]));
+  return order.flatMap((id) => found.get(id) ?? []);
+}
+
 const workloadsIn = (cells: readonly Measured[]): readonly WorkloadName[] => [
   ...new Set(cells.map(({ workload }) => workload)),
 ];

@@ -198,7 +198,7 @@ export class SimGateway implements SimProcess {
         return;
       case 'close':
         this.runtime.note(`reign ${effect.epoch} ends: ${effect.reason}`);
-        if (this.context.defects.has('ignore-lease') && effect.reason !== 'fenced') return;
+        if (this.context.defects.has('ignore-lease') && (effect.reason === 'lease-lapsed' || effect.reason === 'deposed')) return;
         this.close();
         return;
       default:
@@ -233,7 +233,11 @@ export class SimGateway implements SimProcess {
     const volume = new Volume({ nodes, epoch: reign, forks, forkLsn: vdl, nowMs: this.nowMs });
     const driver = new QuorumDriver(this.links, reign, volume, {
       onDurable: (durable) => this.durable(durable),
-      onFenced: () => this.roleStep({ kind: 'fenced', epoch: reign }),
+      onFenced: () => {
+        // Only the defect that ignores the lease leaves a reign open that the role has ended.
+        if (this.role.epoch !== reign) this.close();
+        this.roleStep({ kind: 'fenced', epoch: reign });
+      },
       onQuorumLost: () => this.roleStep({ kind: 'quorumLost', epoch: reign }),
     });
     this.reign = { epoch: reign, volume, driver, executed: [], phase: 'open' };

@@ -1,0 +1,66 @@
+/** Runs made for one purpose: few kinds of fault, struck hard, where a certain promise is most at risk. */
+import { defaultLeaseLimits } from '../../regions/core/lease.ts';
+import type { FaultKind, FaultPlan, SimulationOptions } from './options.ts';
+import { shortLease } from './options.ts';
+import type { Range } from './prng.ts';
+
+export type Scenario = (options: SimulationOptions) => SimulationOptions;
+
+const ms = 1000;
+const seconds = 1_000_000;
+
+const plan = (kind: FaultKind, gapUs: Range, lastsUs: Range): FaultPlan => ({ kind, gapUs, lastsUs });
+const between = (min: number, max: number): Range => ({ min, max });
+const busy = { openMax: 8, pauseUs: 15 * ms };
+
+/** One region that loses power again and again while its disks are slow to sync. */
+export const blackouts: Scenario = (options) => ({
+  ...options,
+  regions: options.regions.slice(0, 1),
+  gateways: 1,
+  faultPhaseUs: 5 * seconds,
+  workload: busy,
+  disk: { ...options.disk, syncUs: between(2 * ms, 6 * ms) },
+  bounds: { ...options.bounds, nodesDownMax: 6 },
+  faults: [plan('region-crash', between(600 * ms, 1200 * ms), between(100 * ms, 300 * ms))],
+});
+
+/** One region whose writer dies with redo under way to nodes that are out of reach for a moment. */
+export const interruptedWrites: Scenario = (options) => ({
+  ...options,
+  regions: options.regions.slice(0, 1),
+  gateways: 1,
+  faultPhaseUs: 6 * seconds,
+  workload: busy,
+  faults: [
+    plan('crash', between(50 * ms, 300 * ms), between(10 * ms, 60 * ms)),
+    plan('clog', between(20 * ms, 80 * ms), between(50 * ms, 900 * ms)),
+  ],
+});
+
+/** Regions cut off for longer than a lease, while their own clients go on writing. */
+export const isolation: Scenario = (options) => ({
+  ...options,
+  regions: ['us-east-1', 'eu-west-1', 'ap-northeast-1'],
+  gateways: 1,
+  faultPhaseUs: 26 * seconds,
+  workload: { openMax: 3, pauseUs: 200 * ms },
+  lease: shortLease,
+  hastyPerMille: 1000,
+  faults: [plan('region-isolation', between(2 * seconds, 4 * seconds), between(18 * seconds, 20 * seconds))],
+});
+
+/** The same, with a lease long enough that a failover could come before it lapses. */
+export const isolationUnderLongLease: Scenario = (options) => ({ ...isolation(options), lease: defaultLeaseLimits });
+
+/** One region with a standby gateway, where processes freeze for longer than a lease. */
+export const frozenWriters: Scenario = (options) => ({
+  ...options,
+  regions: options.regions.slice(0, 1),
+  gateways: 2,
+  faultPhaseUs: 26 * seconds,
+  workload: { openMax: 8, pauseUs: 50 * ms },
+  lease: shortLease,
+  network: { ...options.network, heartbeatUs: between(13 * seconds, 14 * seconds) },
+  faults: [plan('pause', between(500 * ms, 1500 * ms), between(11 * seconds, 12 * seconds))],
+});
