@@ -2,7 +2,7 @@
  * Page images folded from the log, in LMDB: one environment per protection group, so that dropping a group gives its
  * space back to the file system.
  *
- * Images are a cache. They are made from the log and can be made again, so nothing is flushed for them (`noSync`): a
+ * S9: images are a cache. They are made from the log and can be made again, so nothing is flushed for them (`noSync`): a
  * power failure may leave the files in any state, and they are emptied at every start, where the scan of the log
  * rebuilds the index with every record in it and no image would be referred to. Each image carries a CRC-32 that is
  * checked when it is read.

@@ -141,7 +141,7 @@ export class StorageClient {
     return { kind: 'unanswered', reason: `${node}: malformed answer: ${decoded.reason}`, sent: true };
   }
 
-  /** A wrong address must not lead to another node's, or another region's, data. */
+  /** S10: a wrong address must not lead to another node's, or another region's, data. */
   private introduce(): void {
     this.phase = 'introducing';
     const connection = ++this.connection;
