@@ -53,7 +53,9 @@ export function simulate(seed: number, profile: ProfileName, choices: RunChoices
   const options = choices.adjust === undefined ? drawn : choices.adjust(drawn);
   const trace = new Trace({ keptLinesMax, ...(choices.print === undefined ? {} : { print: choices.print }) });
   const world = new World({ seed, trace, stepsMax: options.stepsMax });
-  return concludeRun(world, describeOptions(options), () => new Deployment(world, options, new Set(choices.defects)).run());
+  return concludeRun(world, describeOptions(options), () =>
+    new Deployment(world, options, new Set(choices.defects)).run(),
+  );
 }
 
 class Deployment {
@@ -177,7 +179,8 @@ class Deployment {
   }
 
   private forward(durationUs: number): void {
-    if (this.world.runFor(durationUs) === 'budget') this.stalls.push(`the step budget was spent at ${this.world.nowUs} us`);
+    if (this.world.runFor(durationUs) === 'budget')
+      this.stalls.push(`the step budget was spent at ${this.world.nowUs} us`);
   }
 
   /** Clients write until every region has seen one write through, then stop; then all have to meet. */
@@ -208,12 +211,20 @@ class Deployment {
     const { newest } = witness;
     const primary = fleet.control.read(controlKey)?.value.primary;
     const point = primary === undefined ? undefined : witness.points.get(primary);
-    if (newest === undefined || primary === undefined || point === undefined || point.epoch !== newest.epoch) return;
+    if (newest === undefined || primary === undefined || point === undefined || point.epoch !== newest.epoch)
+      return;
     const { forks } = newest;
     if (witness.convergence.converged()) {
       for (const region of live) {
         const counted = this.countCopies(region, forks, newest.epoch, point.vdl);
-        witness.copies.counted({ region, atUs: world.nowUs, when: 'end', head: newest.epoch, vdl: point.vdl, ...counted });
+        witness.copies.counted({
+          region,
+          atUs: world.nowUs,
+          when: 'end',
+          head: newest.epoch,
+          vdl: point.vdl,
+          ...counted,
+        });
       }
     }
     const logs = nodeIds.map((node) => durableFrames(fleet.host(nodeAddress(primary, node)).disk));
@@ -241,10 +252,20 @@ class Deployment {
       }
     }
     const count = estimated.length > 0 ? undefined : listed.length;
-    return { epoch: forks.at(-1)?.epoch ?? genesisEpoch, reason: 'failover', ranges: [...listed, ...estimated], count };
+    return {
+      epoch: forks.at(-1)?.epoch ?? genesisEpoch,
+      reason: 'failover',
+      ranges: [...listed, ...estimated],
+      count,
+    };
   }
 
-  private countCopies(region: string, forks: readonly Fork[], head: Epoch, vdl: Lsn): { complete: number; destroyed: number } {
+  private countCopies(
+    region: string,
+    forks: readonly Fork[],
+    head: Epoch,
+    vdl: Lsn,
+  ): { complete: number; destroyed: number } {
     let complete = 0;
     let destroyed = 0;
     for (const node of nodeIds) {

@@ -33,7 +33,10 @@ class Lane {
 
 async function main(argv: readonly string[]): Promise<number> {
   const flags = parseFlags(argv);
-  const count = typeof flags === 'string' || flags.trace ? 1 : Math.min(availableParallelism(), Math.floor(flags.seeds / seedsPerLaneMin));
+  const count =
+    typeof flags === 'string' || flags.trace
+      ? 1
+      : Math.min(availableParallelism(), Math.floor(flags.seeds / seedsPerLaneMin));
   if (count < 2) return runSeeds(argv, (seed, profile, print) => simulate(seed, profile, { print }), output);
   const lanes = Array.from({ length: count }, () => new Lane());
   const free = [...lanes];

@@ -94,25 +94,31 @@ const usual: Readonly<Record<FaultKind, { readonly gapUs: Range; readonly lastsU
   crash: { gapUs: span(500 * ms, 5 * seconds), lastsUs: span(10 * ms, 3 * seconds) },
   'power-loss': { gapUs: span(seconds, 8 * seconds), lastsUs: span(10 * ms, 3 * seconds) },
   pause: { gapUs: span(seconds, 6 * seconds), lastsUs: span(10 * ms, 8 * seconds) },
-  wipe: { gapUs: span(5 * seconds, 20 * seconds), lastsUs: span(100 * ms, 3 * seconds) },
-  rot: { gapUs: span(5 * seconds, 20 * seconds), lastsUs: span(10 * ms, seconds) },
-  'disk-full': { gapUs: span(3 * seconds, 10 * seconds), lastsUs: span(100 * ms, 4 * seconds) },
+  wipe: { gapUs: span(2 * seconds, 8 * seconds), lastsUs: span(100 * ms, 3 * seconds) },
+  rot: { gapUs: span(2 * seconds, 8 * seconds), lastsUs: span(10 * ms, seconds) },
+  'disk-full': { gapUs: span(seconds, 5 * seconds), lastsUs: span(100 * ms, 4 * seconds) },
   'disk-slow': { gapUs: span(2 * seconds, 8 * seconds), lastsUs: span(100 * ms, 4 * seconds) },
   'clock-jump': { gapUs: span(seconds, 10 * seconds), lastsUs: span(ms, ms) },
-  'az-loss': { gapUs: span(4 * seconds, 15 * seconds), lastsUs: span(100 * ms, 5 * seconds) },
-  'region-crash': { gapUs: span(8 * seconds, 30 * seconds), lastsUs: span(200 * ms, 8 * seconds) },
-  'region-isolation': { gapUs: span(5 * seconds, 20 * seconds), lastsUs: span(100 * ms, 12 * seconds) },
-  'region-loss': { gapUs: span(3 * seconds, 15 * seconds), lastsUs: span(3600 * seconds, 3600 * seconds) },
+  'az-loss': { gapUs: span(2 * seconds, 8 * seconds), lastsUs: span(100 * ms, 5 * seconds) },
+  'region-crash': { gapUs: span(3 * seconds, 12 * seconds), lastsUs: span(200 * ms, 8 * seconds) },
+  'region-isolation': { gapUs: span(2 * seconds, 8 * seconds), lastsUs: span(100 * ms, 12 * seconds) },
+  'region-loss': { gapUs: span(seconds, 5 * seconds), lastsUs: span(3600 * seconds, 3600 * seconds) },
   'link-break': { gapUs: span(100 * ms, 2 * seconds), lastsUs: span(ms, ms) },
-  'one-way-cut': { gapUs: span(2 * seconds, 10 * seconds), lastsUs: span(10 * ms, 6 * seconds) },
+  'one-way-cut': { gapUs: span(seconds, 5 * seconds), lastsUs: span(10 * ms, 6 * seconds) },
   clog: { gapUs: span(500 * ms, 5 * seconds), lastsUs: span(ms, seconds) },
-  'slow-region': { gapUs: span(3 * seconds, 12 * seconds), lastsUs: span(500 * ms, 5 * seconds) },
+  'slow-region': { gapUs: span(seconds, 6 * seconds), lastsUs: span(500 * ms, 5 * seconds) },
   'nats-break': { gapUs: span(500 * ms, 5 * seconds), lastsUs: span(ms, ms) },
-  'nats-crash': { gapUs: span(5 * seconds, 20 * seconds), lastsUs: span(200 * ms, 6 * seconds) },
+  'nats-crash': { gapUs: span(2 * seconds, 8 * seconds), lastsUs: span(200 * ms, 6 * seconds) },
 };
 
 /** A third of the usual one in time, so that a short run sees leases lapse and be taken. */
-export const shortLease: LeaseLimits = { renewMs: 3_000, ttlMs: 9_000, marginMs: 1_000, retryMs: 300, attemptMs: 1_500 };
+export const shortLease: LeaseLimits = {
+  renewMs: 3_000,
+  ttlMs: 9_000,
+  marginMs: 1_000,
+  retryMs: 300,
+  attemptMs: 1_500,
+};
 
 /** Kinds that a profile always has, and kinds that each seed has or has not. */
 const kindsOf: Readonly<
@@ -163,7 +169,10 @@ export function drawOptions(seed: number, profile: ProfileName): SimulationOptio
     gateways: prng.stream('gateways').pick([1, 1, 2]),
     workload: {
       openMax: prng.stream('open').pick([1, 3, 8]),
-      pauseUs: prng.stream('pause').pick([60 * ms, 250 * ms, 350 * ms, 500 * ms]),
+      // A region is lost with more redo under way, for there to be something to report.
+      pauseUs: prng
+        .stream('pause')
+        .pick(profile === 'region-loss' ? [40 * ms, 150 * ms] : [60 * ms, 250 * ms, 350 * ms, 500 * ms]),
     },
     hastyPerMille: 400,
     lostRegionReturns: prng.stream('return').perMille(500),

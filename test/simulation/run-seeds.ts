@@ -156,7 +156,8 @@ class Report {
 
   finish(): number {
     const code = worst(this.outcomes);
-    if (this.flags.json) this.output.line(JSON.stringify({ exitCode: code, runs: this.outcomes.map(toJson) }));
+    if (this.flags.json)
+      this.output.line(JSON.stringify({ exitCode: code, runs: this.outcomes.map(toJson) }));
     else summarise(this.outcomes, this.output);
     return code;
   }

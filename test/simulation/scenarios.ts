@@ -51,7 +51,10 @@ export const isolation: Scenario = (options) => ({
 });
 
 /** The same, with a lease long enough that a failover could come before it lapses. */
-export const isolationUnderLongLease: Scenario = (options) => ({ ...isolation(options), lease: defaultLeaseLimits });
+export const isolationUnderLongLease: Scenario = (options) => ({
+  ...isolation(options),
+  lease: defaultLeaseLimits,
+});
 
 /** One region with a standby gateway, where processes freeze for longer than a lease. */
 export const frozenWriters: Scenario = (options) => ({

@@ -1,12 +1,13 @@
 /** What the disks of a region really hold, read from their durable bytes and not from what the nodes say. */
+
+import { crc32 } from 'node:zlib';
 import { EpochTree, type Fork } from '../../storage/core/epoch-tree.ts';
 import { type Epoch, type Lsn, zeroLsn } from '../../storage/core/ids.ts';
 import { Segment } from '../../storage/core/segment.ts';
 import type { Disk } from './disk.ts';
 import type { SeenFrame } from './judges/agreement.ts';
-import { scanLog, type ScannedFrame } from './processes/node-log.ts';
+import { type ScannedFrame, scanLog } from './processes/node-log.ts';
 import { type LoggedWrite, readWrites } from './sim-workload.ts';
-import { crc32 } from 'node:zlib';
 
 /** The frames of a log that a loss of power would leave. */
 export function durableFrames(disk: Disk): readonly ScannedFrame[] {
@@ -20,7 +21,12 @@ export function completeTo(frames: readonly ScannedFrame[], forks: readonly Fork
 }
 
 /** The writes along the path to `head`, up to `vdl`, as one disk has them. */
-export function writesOn(frames: readonly ScannedFrame[], forks: readonly Fork[], head: Epoch, vdl: Lsn): readonly LoggedWrite[] {
+export function writesOn(
+  frames: readonly ScannedFrame[],
+  forks: readonly Fork[],
+  head: Epoch,
+  vdl: Lsn,
+): readonly LoggedWrite[] {
   const { tree, segment, byPosition } = build(frames, forks);
   const run = segment.run(head, zeroLsn, Number.MAX_SAFE_INTEGER, vdl);
   const along = run.frames.map((held) => {

@@ -4,10 +4,10 @@
  */
 import type { ControlRecord } from '../../regions/core/control-record.ts';
 import type { FaultEvent, FaultScheduler } from './faults.ts';
+import type { Prng } from './prng.ts';
 import type { SimAgent } from './processes/agent.ts';
 import { controlKey } from './processes/control-store.ts';
 import type { MoveKind } from './processes/moves.ts';
-import type { Prng } from './prng.ts';
 import { agentAddress, type BusPayload, type LinkMessage, type SimFleet } from './sim-types.ts';
 
 const seconds = 1_000_000;
@@ -40,12 +40,17 @@ export class SimOperator {
 
   /** A fault took place. */
   heard(event: FaultEvent): void {
-    const out = event.kind === 'region-loss' || event.kind === 'region-crash' || event.kind === 'region-isolation';
+    const out =
+      event.kind === 'region-loss' || event.kind === 'region-crash' || event.kind === 'region-isolation';
     if (!out || event.target !== this.record?.primary) return;
     if (event.kind !== 'region-loss' && !this.prng.perMille(this.fleet.options.hastyPerMille)) return;
-    this.fleet.world.schedule(this.prng.between(seconds / 2, 4 * seconds), `operator fails away from ${event.target}`, () => {
-      if (this.record?.primary === event.target) this.failover(event.target);
-    });
+    this.fleet.world.schedule(
+      this.prng.between(seconds / 2, 4 * seconds),
+      `operator fails away from ${event.target}`,
+      () => {
+        if (this.record?.primary === event.target) this.failover(event.target);
+      },
+    );
   }
 
   private get record(): ControlRecord | undefined {
@@ -58,7 +63,8 @@ export class SimOperator {
       this.plan();
       const record = this.record;
       const targets = this.fleet.options.regions.filter((region) => region !== record?.primary);
-      if (targets.length > 0 && this.command(this.prng.pick(targets), 'switchover')) this.counts.switchovers += 1;
+      if (targets.length > 0 && this.command(this.prng.pick(targets), 'switchover'))
+        this.counts.switchovers += 1;
     });
   }
 
@@ -69,14 +75,17 @@ export class SimOperator {
       const record = this.record;
       const lost = this.lost();
       if (record === undefined || record.state === 'failing-over') return;
-      if (lost.includes(record.primary) || (record.move !== null && lost.includes(record.move.to))) this.failover(record.primary);
+      if (lost.includes(record.primary) || (record.move !== null && lost.includes(record.move.to)))
+        this.failover(record.primary);
     });
   }
 
   /** The best of the regions that are there, by what is durable in them; now and then another one. */
   private failover(from: string): void {
     const lost = this.lost();
-    const able = this.fleet.options.regions.filter((region) => region !== from && !lost.includes(region) && this.agent(region) !== undefined);
+    const able = this.fleet.options.regions.filter(
+      (region) => region !== from && !lost.includes(region) && this.agent(region) !== undefined,
+    );
     if (able.length === 0) return;
     const best = [...able].sort((left, right) => {
       const a = this.agent(left)?.durable;

@@ -6,8 +6,8 @@ import type { Epoch, Lsn, NodeId, PageNo } from '../../storage/core/ids.ts';
 import { nodeId } from '../../storage/core/ids.ts';
 import type { Fleet } from './fleet.ts';
 import type { Process, Runtime } from './process.ts';
-import type { Address } from './topology.ts';
 import type { WrittenParts } from './sim-workload.ts';
+import type { Address } from './topology.ts';
 
 /** How a write ended, as its client is told. `retry` is between gateways: nothing was done, ask the writer. */
 export type WriteOutcome =
@@ -49,7 +49,13 @@ export type Defect = (typeof defects)[number];
 /** The eyes of the judges. A process tells what it did at the moment it did it, and gets nothing back. */
 export interface Witness {
   /** A write's outcome leaves the writer for its client. */
-  acknowledged(ack: { readonly writer: string; readonly region: string; readonly writeId: string; readonly epoch: Epoch; readonly lsn: Lsn }): void;
+  acknowledged(ack: {
+    readonly writer: string;
+    readonly region: string;
+    readonly writeId: string;
+    readonly epoch: Epoch;
+    readonly lsn: Lsn;
+  }): void;
   /** A writer's recovery holds everything durable on four nodes, and begins to fork `epoch`, the last of `forks`. */
   forking(region: string, epoch: Epoch, forks: readonly Fork[]): void;
   /** A writer's recovery has forked `epoch` on four nodes. */

@@ -3,7 +3,7 @@ import { crc32 } from 'node:zlib';
 import type { LossReport as RegionLoss } from '../../regions/core/loss-report.ts';
 import type { Fork } from '../../storage/core/epoch-tree.ts';
 import type { Epoch, Lsn, PageNo } from '../../storage/core/ids.ts';
-import { epoch as toEpoch, lsn } from '../../storage/core/ids.ts';
+import { lsn, epoch as toEpoch } from '../../storage/core/ids.ts';
 import { AgreementJudge } from './judges/agreement.ts';
 import { ConvergenceJudge } from './judges/convergence.ts';
 import { CopiesJudge } from './judges/copies.ts';
@@ -12,7 +12,7 @@ import type { Judge } from './judges/judge.ts';
 import type { LostRange } from './judges/losses.ts';
 import { MonotonicJudge } from './judges/monotonic.ts';
 import { SingleWriterJudge } from './judges/single-writer.ts';
-import type { WriteOutcome, Witness } from './sim-types.ts';
+import type { Witness, WriteOutcome } from './sim-types.ts';
 import type { Address } from './topology.ts';
 import type { World } from './world.ts';
 
@@ -20,7 +20,12 @@ export type Point = { readonly epoch: Epoch; readonly vdl: Lsn };
 
 /** What the witness asks of the deployment around it. */
 export type WitnessHooks = {
-  readonly countCopies: (region: string, forks: readonly Fork[], head: Epoch, vdl: Lsn) => { readonly complete: number; readonly destroyed: number };
+  readonly countCopies: (
+    region: string,
+    forks: readonly Fork[],
+    head: Epoch,
+    vdl: Lsn,
+  ) => { readonly complete: number; readonly destroyed: number };
   readonly nodeComplete: (address: Address) => void;
 };
 
@@ -49,13 +54,22 @@ export class SimWitness implements Witness {
   }
 
   get judges(): readonly Judge[] {
-    return [this.durability, this.agreement, this.monotonic, this.convergence, this.singleWriter, this.copies];
+    return [
+      this.durability,
+      this.agreement,
+      this.monotonic,
+      this.convergence,
+      this.singleWriter,
+      this.copies,
+    ];
   }
 
   /** Do all of `regions` stand at the same point? */
   level(regions: readonly string[]): boolean {
     const [first, ...others] = regions.map((region) => this.points.get(region));
-    return first !== undefined && others.every((point) => point?.epoch === first.epoch && point.vdl === first.vdl);
+    return (
+      first !== undefined && others.every((point) => point?.epoch === first.epoch && point.vdl === first.vdl)
+    );
   }
 
   issued(writeId: string, parts: number): void {
@@ -103,7 +117,15 @@ export class SimWitness implements Witness {
     this.monotonic.recovered(parent, vdl);
     this.monotonic.recovered(epoch, vdl);
     const { complete, destroyed } = this.hooks.countCopies(region, forks, epoch, vdl);
-    this.copies.counted({ region, atUs: this.world.nowUs, when: 'recovered', head: epoch, vdl, complete, destroyed });
+    this.copies.counted({
+      region,
+      atUs: this.world.nowUs,
+      when: 'recovered',
+      head: epoch,
+      vdl,
+      complete,
+      destroyed,
+    });
   }
 
   forked(region: string, epoch: Epoch, forks: readonly Fork[]): void {
@@ -131,7 +153,9 @@ export class SimWitness implements Witness {
   lossReported(report: RegionLoss): void {
     const { region, orphanEpoch, epoch, fromLsn, toLsn, count } = report;
     this.counts.orphans += count;
-    this.world.note(`${region} reports ${count} commits in (${fromLsn}, ${toLsn}] of epoch ${orphanEpoch} lost under epoch ${epoch}`);
+    this.world.note(
+      `${region} reports ${count} commits in (${fromLsn}, ${toLsn}] of epoch ${orphanEpoch} lost under epoch ${epoch}`,
+    );
     this.losses.push(report);
   }
 
@@ -146,7 +170,8 @@ export class SimWitness implements Witness {
 
   nodeLevel(address: Address, head: Epoch, end: Lsn, hydrated: boolean): void {
     const point = this.points.get(address.slice(0, address.indexOf('/')));
-    if (point !== undefined && hydrated && head === point.epoch && end >= point.vdl) this.hooks.nodeComplete(address);
+    if (point !== undefined && hydrated && head === point.epoch && end >= point.vdl)
+      this.hooks.nodeComplete(address);
   }
 
   nodeWiped(_address: Address): void {

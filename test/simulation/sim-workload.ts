@@ -2,10 +2,11 @@
  * Writes that can be told apart in the log: each changes one to four pages, some in other protection groups, and each
  * changed page carries the name of the write and the number of the part.
  */
-import { decodeRecords, encodeMtr, type Mtr, type PageChange } from '../../storage/core/record.ts';
+
+import { framePayload, type ReceivedFrame } from '../../storage/core/frame.ts';
 import { type Epoch, type Lsn, type PageNo, pageNo } from '../../storage/core/ids.ts';
 import { redoLimits } from '../../storage/core/limits.ts';
-import { framePayload, type ReceivedFrame } from '../../storage/core/frame.ts';
+import { decodeRecords, encodeMtr, type Mtr, type PageChange } from '../../storage/core/record.ts';
 import type { FinalWrite } from './judges/durability.ts';
 import type { Prng } from './prng.ts';
 import { pgBytes } from './sim-types.ts';
@@ -24,7 +25,11 @@ const slots = Math.floor(redoLimits.pageBytes / slotBytes);
 /** Draws a write. */
 export function drawWrite(prng: Prng, writeId: string): WrittenParts {
   const pages = prng.shuffle(workloadPages).slice(0, prng.pick([1, 1, 2, 3, 4]));
-  const parts = pages.map((page) => ({ page, offset: slotBytes * prng.below(slots), whole: prng.perMille(20) }));
+  const parts = pages.map((page) => ({
+    page,
+    offset: slotBytes * prng.below(slots),
+    whole: prng.perMille(20),
+  }));
   return { writeId, parts };
 }
 
@@ -55,7 +60,8 @@ export function readWrites(
   let open: { readonly id: string; readonly part: string }[] = [];
   for (const { frame, until } of frames) {
     const decoded = decodeRecords(framePayload(frame.bytes), frame.header.base);
-    if (decoded.kind === 'malformed') throw new Error(`a frame that checks does not decode: ${decoded.reason}`);
+    if (decoded.kind === 'malformed')
+      throw new Error(`a frame that checks does not decode: ${decoded.reason}`);
     for (const record of decoded.records) {
       if (record.lsn > until || record.lsn > through) break;
       if (record.kind !== 'commit') {
@@ -63,7 +69,12 @@ export function readWrites(
         continue;
       }
       for (const id of new Set(open.map((part) => part.id))) {
-        const write = found.get(id) ?? { parts: new Set<string>(), times: 0, epoch: frame.header.epoch, lsn: record.lsn };
+        const write = found.get(id) ?? {
+          parts: new Set<string>(),
+          times: 0,
+          epoch: frame.header.epoch,
+          lsn: record.lsn,
+        };
         write.times += 1;
         for (const part of open) if (part.id === id) write.parts.add(part.part);
         found.set(id, write);
@@ -71,13 +82,21 @@ export function readWrites(
       open = [];
     }
   }
-  return [...found].map(([writeId, { parts, times, epoch, lsn }]) => ({ writeId, parts: parts.size, times, epoch, lsn }));
+  return [...found].map(([writeId, { parts, times, epoch, lsn }]) => ({
+    writeId,
+    parts: parts.size,
+    times,
+    epoch,
+    lsn,
+  }));
 }
 
 const labelPattern = /([\w-]+)\/(\d+);/;
 
 function labelOf(change: PageChange): { readonly id: string; readonly part: string } {
   const bytes = change.kind === 'pageImage' ? change.bytes : (change.runs[0]?.bytes ?? new Uint8Array(0));
-  const match = labelPattern.exec(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1'));
+  const match = labelPattern.exec(
+    Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1'),
+  );
   return { id: match?.[1] ?? '', part: match?.[2] ?? '' };
 }

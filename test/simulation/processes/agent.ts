@@ -2,7 +2,7 @@
  * The agent of a region: ships when its region is primary, receives when it is not, looks for what a failover left
  * behind, and runs moves. The production cores, driven as the agent's shell drives them.
  */
-import type { BusClient, BusMessage } from '../bus.ts';
+
 import type { ControlView } from '../../../regions/core/control-port.ts';
 import type { ControlRecord } from '../../../regions/core/control-record.ts';
 import { ChallengerTimer, type LeaseLimits } from '../../../regions/core/lease.ts';
@@ -10,9 +10,18 @@ import { LossCollector, type LossReport, lossReportSchema } from '../../../regio
 import { decodeAck, parseJson, subjectsOf } from '../../../regions/core/messages.ts';
 import { commonPoint, EpochTree } from '../../../storage/core/epoch-tree.ts';
 import { splitFrames } from '../../../storage/core/frame.ts';
-import { type Epoch, genesisEpoch, type Lsn, mainBranch, maxLsn, regionId, zeroLsn } from '../../../storage/core/ids.ts';
+import {
+  type Epoch,
+  genesisEpoch,
+  type Lsn,
+  mainBranch,
+  maxLsn,
+  regionId,
+  zeroLsn,
+} from '../../../storage/core/ids.ts';
 import { nodeLimits } from '../../../storage/core/limits.ts';
 import type { Recovered } from '../../../storage/core/recovery.ts';
+import type { BusClient, BusMessage } from '../bus.ts';
 import type { ControlEvent } from '../control-bucket.ts';
 import type { DiskCompletion } from '../disk.ts';
 import type { ConnectionId, LinkEvent } from '../network.ts';
@@ -46,7 +55,9 @@ export class SimAgent implements SimProcess {
   private readonly losses = new Map<string, LossReport>();
   private readonly unsaved = new Map<string, LossReport>();
   /** What is left to look at since the region joined last. */
-  private search: { readonly joined: Recovered; readonly reigns: Epoch[]; run: RecoveryRun | undefined } | undefined;
+  private search:
+    | { readonly joined: Recovered; readonly reigns: Epoch[]; run: RecoveryRun | undefined }
+    | undefined;
   private retries: (() => void)[] = [];
 
   constructor(runtime: SimRuntime, context: SimContext, limits: LeaseLimits) {
@@ -79,7 +90,9 @@ export class SimAgent implements SimProcess {
   /** What is durable in this region as a secondary; undefined when it follows nobody. */
   get durable(): { readonly epoch: Epoch; readonly vdl: Lsn } | undefined {
     const position = this.receiving?.position;
-    return position === undefined || position.head === genesisEpoch ? undefined : { epoch: position.head, vdl: position.vdl };
+    return position === undefined || position.head === genesisEpoch
+      ? undefined
+      : { epoch: position.head, vdl: position.vdl };
   }
 
   onStart(): void {
@@ -192,7 +205,8 @@ export class SimAgent implements SimProcess {
       const reign = { head: sought.epoch, forks: reply.forks, vdl: reply.vdl };
       const others = this.context.regions.filter((name) => name !== this.region);
       this.lanes = others.map(
-        (to, index) => new Lane(this.runtime, this.context, this.links, reign, { from: this.region, to, index }),
+        (to, index) =>
+          new Lane(this.runtime, this.context, this.links, reign, { from: this.region, to, index }),
       );
     });
   }
@@ -243,7 +257,13 @@ export class SimAgent implements SimProcess {
     const name = `loss-${orphan.reign}-${orphan.foundUnder}`;
     if (this.losses.has(name)) return;
     const { from, to } = orphan;
-    this.collect({ orphan, name, collector: new LossCollector({ from, to }), log: new LogFetch(this.links, 0), at: from });
+    this.collect({
+      orphan,
+      name,
+      collector: new LossCollector({ from, to }),
+      log: new LogFetch(this.links, 0),
+      at: from,
+    });
   }
 
   private collect(work: {
@@ -282,7 +302,12 @@ export class SimAgent implements SimProcess {
 
   private reportOrphan({ reign, foundUnder }: Orphan, name: string, collector: LossCollector): void {
     const foundAtMs = Math.floor(this.runtime.wallUs() / 1000);
-    const report = collector.report({ epoch: foundUnder, orphanEpoch: reign, region: regionId(this.region), foundAtMs });
+    const report = collector.report({
+      epoch: foundUnder,
+      orphanEpoch: reign,
+      region: regionId(this.region),
+      foundAtMs,
+    });
     if (report.count === 0 || this.context.defects.has('hide-losses')) return;
     this.unsaved.set(name, report);
     this.runtime.disk.replace(name, Buffer.from(JSON.stringify(report)), 'loss');

@@ -2,9 +2,17 @@
  * The control store port over a client of the simulated bucket. It keeps what the port promises and no more: each call
  * answers exactly once and in time, reads may be stale but never go back, and an outcome nobody told is `unknown`.
  */
-import type { ControlReading, ControlStore, ControlWrite } from '../../../regions/core/control-port.ts';
-import { checkControlRecord, type ControlRecord, type Transition } from '../../../regions/core/control-record.ts';
-import type { ControlView } from '../../../regions/core/control-port.ts';
+import type {
+  ControlReading,
+  ControlStore,
+  ControlView,
+  ControlWrite,
+} from '../../../regions/core/control-port.ts';
+import {
+  type ControlRecord,
+  checkControlRecord,
+  type Transition,
+} from '../../../regions/core/control-record.ts';
 import type { ControlClient, ControlEntry, ControlEvent } from '../control-bucket.ts';
 
 /** Where the record lies in the bucket. */
@@ -15,7 +23,12 @@ const retryMs = 150;
 const pollMs = 1_000;
 
 type Call =
-  | { readonly kind: 'read'; readonly token: string; readonly deadlineMs: number; readonly done: (reading: ControlReading) => void }
+  | {
+      readonly kind: 'read';
+      readonly token: string;
+      readonly deadlineMs: number;
+      readonly done: (reading: ControlReading) => void;
+    }
   | {
       readonly kind: 'write';
       readonly token: string;
@@ -52,7 +65,15 @@ export class SimControlStore implements ControlStore {
     const token = this.token();
     const nowMs = this.nowMs();
     const deadlineMs = nowMs + timeoutMs;
-    this.calls.set(token, { kind: 'write', token, deadlineMs, expectedSeq, record, done, againAtMs: nowMs + timeoutMs / 2 });
+    this.calls.set(token, {
+      kind: 'write',
+      token,
+      deadlineMs,
+      expectedSeq,
+      record,
+      done,
+      againAtMs: nowMs + timeoutMs / 2,
+    });
     this.client.update(controlKey, record, expectedSeq, token);
   }
 

@@ -1,10 +1,16 @@
 /** Carries the effects of the pure quorum and recovery machines to the nodes and their answers back. */
-import { type Epoch, type Lsn, type NodeId, unreachable } from '../../../storage/core/ids.ts';
-import type { QuorumEffect, QuorumEvent } from '../../../storage/core/quorum-writer.ts';
-import { type Recovered, Recovery, type RecoveryEffect, type RecoveryEvent, type RecoveryGoal } from '../../../storage/core/recovery.ts';
-import type { StorageReply } from '../../../storage/core/messages.ts';
-import { lsn } from '../../../storage/core/ids.ts';
+
 import type { Fork } from '../../../storage/core/epoch-tree.ts';
+import { type Epoch, type Lsn, lsn, type NodeId, unreachable } from '../../../storage/core/ids.ts';
+import type { StorageReply } from '../../../storage/core/messages.ts';
+import type { QuorumEffect, QuorumEvent } from '../../../storage/core/quorum-writer.ts';
+import {
+  type Recovered,
+  Recovery,
+  type RecoveryEffect,
+  type RecoveryEvent,
+  type RecoveryGoal,
+} from '../../../storage/core/recovery.ts';
 import type { Answer, RegionLinks } from './region-links.ts';
 
 export type QuorumMachine = { step(event: QuorumEvent, nowMs: number): readonly QuorumEffect[] };
@@ -133,7 +139,12 @@ export class RecoveryRun {
   private forking = false;
   private done: ((result: RecoveryResult) => void) | undefined;
 
-  constructor(links: RegionLinks, goal: RecoveryGoal, options: RecoveryRunOptions, done: (result: RecoveryResult) => void) {
+  constructor(
+    links: RegionLinks,
+    goal: RecoveryGoal,
+    options: RecoveryRunOptions,
+    done: (result: RecoveryResult) => void,
+  ) {
     this.links = links;
     this.recovery = new Recovery(links.nodes, goal);
     this.deadlineMs = links.nowMs + timeoutMs;

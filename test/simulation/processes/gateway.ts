@@ -4,19 +4,36 @@
  * held while a move or a recovery is under way. A response leaves when VDL covers it and the lease is valid.
  */
 import { z } from 'zod';
-import type { BusClient, BusMessage } from '../bus.ts';
-import { WriterRole, type RoleEffect, type RoleEvent } from '../../../regions/core/writer-role.ts';
+import type { ControlRecord } from '../../../regions/core/control-record.ts';
 import type { LeaseLimits } from '../../../regions/core/lease.ts';
 import { parseJson, subjectsOf } from '../../../regions/core/messages.ts';
-import { type Epoch, epoch, genesisEpoch, type Lsn, lsn, mainBranch, regionId, unreachable, zeroLsn } from '../../../storage/core/ids.ts';
+import { type RoleEffect, type RoleEvent, WriterRole } from '../../../regions/core/writer-role.ts';
 import type { Fork } from '../../../storage/core/epoch-tree.ts';
-import { Volume } from '../../../storage/core/volume.ts';
+import {
+  type Epoch,
+  epoch,
+  genesisEpoch,
+  type Lsn,
+  lsn,
+  mainBranch,
+  regionId,
+  unreachable,
+  zeroLsn,
+} from '../../../storage/core/ids.ts';
 import type { Recovered } from '../../../storage/core/recovery.ts';
+import { Volume } from '../../../storage/core/volume.ts';
+import type { BusClient, BusMessage } from '../bus.ts';
 import type { ControlEvent } from '../control-bucket.ts';
-import type { ControlRecord } from '../../../regions/core/control-record.ts';
 import type { ConnectionId, LinkEvent } from '../network.ts';
-import type { BusPayload, LinkMessage, SimContext, SimProcess, SimRuntime, WriteOutcome } from '../sim-types.ts';
-import { encodeWrite, workloadPages, type WrittenParts } from '../sim-workload.ts';
+import type {
+  BusPayload,
+  LinkMessage,
+  SimContext,
+  SimProcess,
+  SimRuntime,
+  WriteOutcome,
+} from '../sim-types.ts';
+import { encodeWrite, type WrittenParts, workloadPages } from '../sim-workload.ts';
 import { type Address, regionOf } from '../topology.ts';
 import { SimControlStore } from './control-store.ts';
 import { QuorumDriver, RecoveryRun } from './drivers.ts';
@@ -30,7 +47,12 @@ const heldMax = 10_000;
 const readEveryMs = 700;
 
 type Answerer = (outcome: WriteOutcome) => void;
-type Held = { readonly write: WrittenParts; readonly answer: Answerer; readonly deadlineMs: number; nextTryMs: number };
+type Held = {
+  readonly write: WrittenParts;
+  readonly answer: Answerer;
+  readonly deadlineMs: number;
+  nextTryMs: number;
+};
 type Executed = { readonly write: WrittenParts; readonly answer: Answerer; readonly lsn: Lsn };
 /** Sent to the writer; its answer is awaited until the deadline. */
 type Forwarded = Held & { readonly id: string };
@@ -175,7 +197,9 @@ export class SimGateway implements SimProcess {
   private carryOut(effect: RoleEffect): void {
     switch (effect.kind) {
       case 'write':
-        this.store.compareAndSet(effect.expectedSeq, effect.record, (write) => this.roleStep({ kind: 'written', write }));
+        this.store.compareAndSet(effect.expectedSeq, effect.record, (write) =>
+          this.roleStep({ kind: 'written', write }),
+        );
         return;
       case 'read':
         this.store.read((reading) => {
@@ -198,7 +222,11 @@ export class SimGateway implements SimProcess {
         return;
       case 'close':
         this.runtime.note(`reign ${effect.epoch} ends: ${effect.reason}`);
-        if (this.context.defects.has('ignore-lease') && (effect.reason === 'lease-lapsed' || effect.reason === 'deposed')) return;
+        if (
+          this.context.defects.has('ignore-lease') &&
+          (effect.reason === 'lease-lapsed' || effect.reason === 'deposed')
+        )
+          return;
         this.close();
         return;
       default:
@@ -214,7 +242,9 @@ export class SimGateway implements SimProcess {
       onForking: (forks: readonly Fork[]) => this.context.witness.forking(this.region, reign, forks),
     };
     this.recovery = new RecoveryRun(this.links, goal, options, (result) => {
-      this.runtime.note(`recovery of epoch ${reign}: ${result.kind} ${result.kind === 'failed' ? result.reason : ''}`);
+      this.runtime.note(
+        `recovery of epoch ${reign}: ${result.kind} ${result.kind === 'failed' ? result.reason : ''}`,
+      );
       if (result.kind === 'recovered') {
         this.recovered = { epoch: reign, outcome: result.outcome };
         this.context.witness.forked(this.region, reign, result.outcome.forks);
@@ -298,7 +328,8 @@ export class SimGateway implements SimProcess {
     const waiting = this.held;
     this.held = [];
     for (const held of waiting) {
-      if (this.reign?.phase === 'open' && this.reign.volume.hasRoom) this.execute(this.reign, held.write, held.answer);
+      if (this.reign?.phase === 'open' && this.reign.volume.hasRoom)
+        this.execute(this.reign, held.write, held.answer);
       else if (this.nowMs >= held.deadlineMs) held.answer({ kind: 'refused' });
       else if (this.mayForward && this.nowMs >= held.nextTryMs) this.forward(held);
       else this.held.push(held);
@@ -307,14 +338,16 @@ export class SimGateway implements SimProcess {
 
   private get mayForward(): boolean {
     const { record } = this.role;
-    if (this.reign !== undefined || record === null || record.holder === null || record.move !== null) return false;
+    if (this.reign !== undefined || record === null || record.holder === null || record.move !== null)
+      return false;
     return record.primary !== this.region || record.holder.gateway !== this.name;
   }
 
   private execute(reign: Reign, write: WrittenParts, answer: Answerer): void {
     const times = this.context.defects.has('apply-twice') && write.parts.length === 4 ? 2 : 1;
     let position: Lsn = zeroLsn;
-    for (let time = 0; time < times; time += 1) position = reign.volume.commit(encodeWrite(write, this.runtime.wallUs()));
+    for (let time = 0; time < times; time += 1)
+      position = reign.volume.commit(encodeWrite(write, this.runtime.wallUs()));
     reign.executed.push({ write, answer, lsn: position });
     reign.driver.carryOut(reign.volume.flush(this.nowMs));
   }
@@ -325,7 +358,11 @@ export class SimGateway implements SimProcess {
     const id = `${this.writer}/${this.nextForward}`;
     this.nextForward += 1;
     this.forwarded.set(id, { ...held, id });
-    this.bus.publish(this.sqlSubject(record.primary, record.holder.gateway), encodeJson({ id, write: held.write }), this.replySubject);
+    this.bus.publish(
+      this.sqlSubject(record.primary, record.holder.gateway),
+      encodeJson({ id, write: held.write }),
+      this.replySubject,
+    );
   }
 
   private forwardAnswered({ id, outcome }: { readonly id: string; readonly outcome: WriteOutcome }): void {
@@ -339,7 +376,16 @@ export class SimGateway implements SimProcess {
   /** Follows what is durable in this region, as a reader does and as the target of a switchover must. */
   private tail(): void {
     const known = { head: this.head, vdl: this.vdl };
-    const request = { kind: 'fetch', branch: mainBranch, head: null, from: this.vdl, bytesMax: 1, waitMs: 1_000, durableOnly: true, known } as const;
+    const request = {
+      kind: 'fetch',
+      branch: mainBranch,
+      head: null,
+      from: this.vdl,
+      bytesMax: 1,
+      waitMs: 1_000,
+      durableOnly: true,
+      known,
+    } as const;
     this.log.fetch(request, (reply) => {
       if (reply === null || reply.head < this.head) {
         this.runtime.setTimer('tail', tickUs);
@@ -383,7 +429,12 @@ const forwardSchema = z.object({
 const outcomeSchema = z.object({
   id: z.string(),
   outcome: z.discriminatedUnion('kind', [
-    z.object({ kind: z.literal('committed'), region: z.string(), epoch: z.int().transform(epoch), lsn: z.int().transform(lsn) }),
+    z.object({
+      kind: z.literal('committed'),
+      region: z.string(),
+      epoch: z.int().transform(epoch),
+      lsn: z.int().transform(lsn),
+    }),
     z.object({ kind: z.literal('unknown') }),
     z.object({ kind: z.literal('refused') }),
     z.object({ kind: z.literal('retry') }),

@@ -48,7 +48,14 @@ export class SimMoves {
     if (view === undefined || this.running !== undefined || view.record.primary === this.region) return false;
     const limit = kind === 'switchover' ? moveLimits.switchoverMs : moveLimits.failoverMs;
     const id = this.options.newId();
-    const running: Running = { kind, id, deadlineMs: this.options.nowMs() + limit, first: view, since: 0, phase: 'waiting' };
+    const running: Running = {
+      kind,
+      id,
+      deadlineMs: this.options.nowMs() + limit,
+      first: view,
+      since: 0,
+      phase: 'waiting',
+    };
     if (kind === 'switchover') {
       if (view.record.move !== null || view.record.holder === null || !this.options.following()) return false;
       this.options.note(`switchover ${id} begins`);
@@ -78,7 +85,8 @@ export class SimMoves {
   private awaitLapse(running: Running, view: ControlView): void {
     const { record, seq } = view;
     const nowMs = this.options.nowMs();
-    const renewed = seq > running.first.seq + 1 && record.holder?.incarnation === running.first.record.holder?.incarnation;
+    const renewed =
+      seq > running.first.seq + 1 && record.holder?.incarnation === running.first.record.holder?.incarnation;
     const lapsed = (seen: number): boolean =>
       this.options.hasty || this.options.challenger.mayChallenge(seen, this.options.nowMs());
     if (record.holder !== null && !lapsed(seq)) {

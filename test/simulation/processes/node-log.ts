@@ -2,12 +2,22 @@
  * Reads the log of a simulated node from its disk. Where bytes are no frame, the next one is looked for: first at the end
  * the broken frame's own header claims, then byte by byte. What follows the last frame is a torn write.
  */
-import { frameHeaderBytes, framePayload, parseFrame, type ReceivedFrame } from '../../../storage/core/frame.ts';
+
 import { viewOf } from '../../../storage/core/bytes.ts';
+import {
+  frameHeaderBytes,
+  framePayload,
+  parseFrame,
+  type ReceivedFrame,
+} from '../../../storage/core/frame.ts';
 import { type RecordSpan, spansOf } from '../../../storage/core/record.ts';
 import type { HeldFrame } from '../../../storage/core/segment.ts';
 
-export type ScannedFrame = { readonly frame: ReceivedFrame; readonly held: HeldFrame; readonly spans: readonly RecordSpan[] };
+export type ScannedFrame = {
+  readonly frame: ReceivedFrame;
+  readonly held: HeldFrame;
+  readonly spans: readonly RecordSpan[];
+};
 export type ScannedLog = {
   readonly frames: readonly ScannedFrame[];
   /** Where the last frame ends. */

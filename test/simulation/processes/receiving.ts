@@ -1,19 +1,37 @@
 /** Drives the production receiver of a secondary: joins, hands frames to the region's six nodes, acknowledges. */
-import type { BusClient } from '../bus.ts';
+
 import { decodeShipped, encodeAck, subjectsOf } from '../../../regions/core/messages.ts';
-import { Receiver, type ReceiverEffect, type ReceiverEvent, type ReceiverPosition } from '../../../regions/core/receiver.ts';
+import {
+  Receiver,
+  type ReceiverEffect,
+  type ReceiverEvent,
+  type ReceiverPosition,
+} from '../../../regions/core/receiver.ts';
 import { EpochTree, type Fork } from '../../../storage/core/epoch-tree.ts';
 import { framePayload, splitFrames } from '../../../storage/core/frame.ts';
-import { type Epoch, type Lsn, mainBranch, minLsn, regionId, type RegionId } from '../../../storage/core/ids.ts';
+import {
+  type Epoch,
+  type Lsn,
+  mainBranch,
+  minLsn,
+  type RegionId,
+  regionId,
+} from '../../../storage/core/ids.ts';
 import { type QuorumFrame, QuorumWriter } from '../../../storage/core/quorum-writer.ts';
-import type { Recovered } from '../../../storage/core/recovery.ts';
 import { spansOf } from '../../../storage/core/record.ts';
+import type { Recovered } from '../../../storage/core/recovery.ts';
+import type { BusClient } from '../bus.ts';
 import type { BusPayload, SimContext, SimRuntime } from '../sim-types.ts';
 import { QuorumDriver, RecoveryRun } from './drivers.ts';
 import type { RegionLinks } from './region-links.ts';
 
 /** Writes another region's frames to this region's nodes, as the shell's ReceiverDriver does. */
-type Store = { readonly writer: QuorumWriter; readonly driver: QuorumDriver; readonly tree: EpochTree; next: Lsn };
+type Store = {
+  readonly writer: QuorumWriter;
+  readonly driver: QuorumDriver;
+  readonly tree: EpochTree;
+  next: Lsn;
+};
 
 export class Receiving {
   private readonly runtime: SimRuntime;
@@ -31,7 +49,11 @@ export class Receiving {
     runtime: SimRuntime,
     context: SimContext,
     links: RegionLinks,
-    options: { readonly region: string; readonly bus: BusClient<BusPayload>; readonly onJoined: (outcome: Recovered) => void },
+    options: {
+      readonly region: string;
+      readonly bus: BusClient<BusPayload>;
+      readonly onJoined: (outcome: Recovered) => void;
+    },
   ) {
     this.runtime = runtime;
     this.context = context;
@@ -91,7 +113,12 @@ export class Receiving {
         this.keep(effect.frames);
         return;
       case 'ack': {
-        const ack = encodeAck({ region: this.region, ...this.receiver.position, gap: effect.gap, ackSentAtUs: this.runtime.wallUs() });
+        const ack = encodeAck({
+          region: this.region,
+          ...this.receiver.position,
+          gap: effect.gap,
+          ackSentAtUs: this.runtime.wallUs(),
+        });
         this.bus.publish(subjectsOf(this.context.cluster).ack(effect.to), ack);
         return;
       }
@@ -103,24 +130,38 @@ export class Receiving {
     this.store = undefined;
     this.joining?.close();
     const goal = { kind: 'follow', branch: mainBranch, epoch: head, head, forks } as const;
-    this.joining = new RecoveryRun(this.links, goal, { skipsReplication: this.context.defects.has('skip-replication') }, (result) => {
-      this.runtime.note(`joins epoch ${head}: ${result.kind} ${result.kind === 'failed' ? result.reason : ''}`);
-      const { state } = this.receiver;
-      // The primary may have changed meanwhile, and a join of its path be under way.
-      if (this.closed || state.kind !== 'joining' || state.head !== head) return;
-      if (result.kind !== 'recovered' || result.outcome.head !== head) {
-        this.step({ kind: 'joinFailed', head });
-        return;
-      }
-      this.joined(result.outcome);
-    });
+    this.joining = new RecoveryRun(
+      this.links,
+      goal,
+      { skipsReplication: this.context.defects.has('skip-replication') },
+      (result) => {
+        this.runtime.note(
+          `joins epoch ${head}: ${result.kind} ${result.kind === 'failed' ? result.reason : ''}`,
+        );
+        const { state } = this.receiver;
+        // The primary may have changed meanwhile, and a join of its path be under way.
+        if (this.closed || state.kind !== 'joining' || state.head !== head) return;
+        if (result.kind !== 'recovered' || result.outcome.head !== head) {
+          this.step({ kind: 'joinFailed', head });
+          return;
+        }
+        this.joined(result.outcome);
+      },
+    );
     this.joining.start();
   }
 
   private joined(outcome: Recovered): void {
     const { head, forks, vdl } = outcome;
     this.onJoined(outcome);
-    const writer = new QuorumWriter({ nodes: this.links.nodes, authority: head, head, forks, start: vdl, nowMs: this.nowMs });
+    const writer = new QuorumWriter({
+      nodes: this.links.nodes,
+      authority: head,
+      head,
+      forks,
+      start: vdl,
+      nowMs: this.nowMs,
+    });
     const driver = new QuorumDriver(this.links, head, writer, {
       onDurable: (durable, vcl) => this.durable(head, durable, vcl),
       onFenced: () => this.lost(),
@@ -154,7 +195,10 @@ export class Receiving {
     const taken: QuorumFrame[] = [];
     for (const { header, bytes } of split.frames) {
       const end = minLsn(header.end, store.tree.visibleUntil(store.writer.head, header.epoch));
-      if (end <= header.base) throw new Error(`a shipped frame of epoch ${header.epoch} is not on the path to ${store.writer.head}`);
+      if (end <= header.base)
+        throw new Error(
+          `a shipped frame of epoch ${header.epoch} is not on the path to ${store.writer.head}`,
+        );
       if (end <= store.next) continue;
       if (header.base > store.next) {
         this.lost();

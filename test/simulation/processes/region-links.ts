@@ -2,9 +2,15 @@
  * A process's links to the six storage nodes of a region, as the region client has them: requests by node, each
  * answered once and in time, and news of which nodes are there. Messages cross the network encoded.
  */
-import { decodeReply, type EncodedMessage, encodeRequest } from '../../../storage/core/message-codec.ts';
-import { type FetchedReply, type FetchRequest, type StorageReply, type StorageRequest } from '../../../storage/core/messages.ts';
+
 import type { NodeId } from '../../../storage/core/ids.ts';
+import { decodeReply, type EncodedMessage, encodeRequest } from '../../../storage/core/message-codec.ts';
+import type {
+  FetchedReply,
+  FetchRequest,
+  StorageReply,
+  StorageRequest,
+} from '../../../storage/core/messages.ts';
 import type { ConnectionId, LinkEvent } from '../network.ts';
 import { type LinkMessage, nodeAddress, nodeIds, type SimRuntime } from '../sim-types.ts';
 import type { Address } from '../topology.ts';
@@ -13,10 +19,18 @@ export type Unanswered = { readonly kind: 'unanswered' };
 export type Answer = StorageReply | Unanswered;
 type Done = (answer: Answer) => void;
 
-export type NodeWatcher = { readonly onNodeUp: (node: NodeId) => void; readonly onNodeDown: (node: NodeId) => void };
+export type NodeWatcher = {
+  readonly onNodeUp: (node: NodeId) => void;
+  readonly onNodeDown: (node: NodeId) => void;
+};
 
 type Link = { readonly node: NodeId; connection: ConnectionId | undefined; up: boolean };
-type Pending = { readonly link: Link; readonly connection: ConnectionId; readonly deadlineMs: number; readonly done: Done };
+type Pending = {
+  readonly link: Link;
+  readonly connection: ConnectionId;
+  readonly deadlineMs: number;
+  readonly done: Done;
+};
 
 const unanswered: Unanswered = { kind: 'unanswered' };
 
@@ -62,9 +76,14 @@ export class RegionLinks {
     const { kind: type, body } = this.encode(request);
     const id = this.nextId;
     this.nextId += 1;
-    const sent = this.runtime.send(this.addressOf(link), { kind: 'request', id, type, body }, link.connection);
+    const sent = this.runtime.send(
+      this.addressOf(link),
+      { kind: 'request', id, type, body },
+      link.connection,
+    );
     if (sent !== 'sent') this.refuse(done);
-    else this.pending.set(id, { link, connection: link.connection, deadlineMs: this.nowMs + timeoutMs, done });
+    else
+      this.pending.set(id, { link, connection: link.connection, deadlineMs: this.nowMs + timeoutMs, done });
   }
 
   notify(node: NodeId, request: StorageRequest): void {
@@ -108,7 +127,8 @@ export class RegionLinks {
     if (pending === undefined) return;
     this.pending.delete(message.id);
     const decoded = decodeReply(message.type, message.body);
-    if (decoded.kind === 'malformed') throw new Error(`${from} answered what cannot be read: ${decoded.reason}`);
+    if (decoded.kind === 'malformed')
+      throw new Error(`${from} answered what cannot be read: ${decoded.reason}`);
     pending.done(decoded.message);
   }
 

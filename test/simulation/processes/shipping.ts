@@ -1,13 +1,21 @@
 /** Drives one production shipper per secondary, each on a NATS connection of its own, as the agent's shell does. */
-import type { BusClient } from '../bus.ts';
+
+import { shippingLimits } from '../../../regions/core/limits.ts';
 import type { ShipAck } from '../../../regions/core/messages.ts';
 import { type ClockEcho, encodeShipped, subjectsOf } from '../../../regions/core/messages.ts';
-import { shippingLimits } from '../../../regions/core/limits.ts';
 import { Shipper, type ShipperEffect } from '../../../regions/core/shipper.ts';
 import type { Fork } from '../../../storage/core/epoch-tree.ts';
-import { type Epoch, type Lsn, mainBranch, maxLsn, regionId, type RegionId } from '../../../storage/core/ids.ts';
 import { framePayload, splitFrames } from '../../../storage/core/frame.ts';
+import {
+  type Epoch,
+  type Lsn,
+  mainBranch,
+  maxLsn,
+  type RegionId,
+  regionId,
+} from '../../../storage/core/ids.ts';
 import { decodeRecords } from '../../../storage/core/record.ts';
+import type { BusClient } from '../bus.ts';
 import type { BusPayload, SimContext, SimRuntime } from '../sim-types.ts';
 import { LogFetch, type RegionLinks } from './region-links.ts';
 
@@ -68,7 +76,8 @@ export class Lane {
   private carryOut(effects: readonly ShipperEffect[]): void {
     for (const effect of effects) {
       if (effect.kind === 'fetch') this.fetch(effect.from, effect.known);
-      else if (effect.kind === 'heartbeat') this.publish({ start: effect.start, next: effect.start, vdl: effect.vdl }, nothing);
+      else if (effect.kind === 'heartbeat')
+        this.publish({ start: effect.start, next: effect.start, vdl: effect.vdl }, nothing);
       else {
         const outcome = this.publish(effect, effect.frames);
         this.carryOut(this.shipper.step({ kind: 'shipped', outcome }, this.nowMs));
@@ -92,7 +101,8 @@ export class Lane {
       if (this.closed) return;
       const split = reply === null ? null : splitFrames(reply.frames);
       if (reply === null || split === null || split.kind === 'bad') {
-        if (split?.kind === 'bad') throw new Error(`a storage node sent frames that do not check: ${split.reason}`);
+        if (split?.kind === 'bad')
+          throw new Error(`a storage node sent frames that do not check: ${split.reason}`);
         this.carryOut(this.shipper.step({ kind: 'fetchFailed' }, this.nowMs));
         return;
       }
@@ -111,12 +121,25 @@ export class Lane {
     });
   }
 
-  private publish(what: { readonly start: Lsn; readonly next: Lsn; readonly vdl: Lsn }, frames: Uint8Array): 'sent' | 'refused' {
+  private publish(
+    what: { readonly start: Lsn; readonly next: Lsn; readonly vdl: Lsn },
+    frames: Uint8Array,
+  ): 'sent' | 'refused' {
     const { head, forks } = this.reign;
     const { start, next, vdl } = what;
     // The path says by itself that everything up to its last fork is durable (S7), also before the nodes do.
     this.context.witness.shipped(this.to, head, maxLsn(vdl, forks.at(-1)?.forkLsn ?? vdl));
-    const message = { from: this.from, head, forks, start, next, vdl, sentAtUs: this.runtime.wallUs(), echo: this.echo, frames };
+    const message = {
+      from: this.from,
+      head,
+      forks,
+      start,
+      next,
+      vdl,
+      sentAtUs: this.runtime.wallUs(),
+      echo: this.echo,
+      frames,
+    };
     const bytes = encodeShipped(message, { bytes: frames, compressed: false });
     const outcome = this.connection.publish(subjectsOf(this.context.cluster).ship(this.to), bytes);
     return outcome === 'dropped' ? 'refused' : 'sent';

@@ -19,10 +19,10 @@ import {
   unreachable,
   zeroLsn,
 } from '../../../storage/core/ids.ts';
+import { StorageNode } from '../../../storage/core/index.ts';
 import { nodeLimits, redoLimits } from '../../../storage/core/limits.ts';
 import { decodeRequest, encodeReply } from '../../../storage/core/message-codec.ts';
-import { type StorageReply, type StorageRequest } from '../../../storage/core/messages.ts';
-import { StorageNode } from '../../../storage/core/index.ts';
+import type { StorageReply, StorageRequest } from '../../../storage/core/messages.ts';
 import {
   type Caller,
   emptyNodeState,
@@ -240,7 +240,7 @@ export class SimStorageNode implements SimProcess {
         return;
       }
       case 'held':
-        effect.frames.forEach((frame, at) => this.index?.add(frame, effect.spans[at] ?? []));
+        for (const [at, frame] of effect.frames.entries()) this.index?.add(frame, effect.spans[at] ?? []);
         return;
       case 'forked':
         return;
