@@ -112,6 +112,7 @@ export class PageFetcher {
       let reason = 'no storage node is reachable';
       let asking = 0;
       let left: NodeView[] = [];
+      const waitedFor = new Map<NodeView, number>();
       let done = false;
       const finish = (result: PagesFetched): void => {
         if (done) return;
@@ -136,14 +137,17 @@ export class PageFetcher {
         if (view === undefined) return false;
         asking += 1;
         const sentAtMs = this.now();
+        waitedFor.set(view, sentAtMs);
         this.options.ask(
           view.node,
           { kind: 'readPages', head, readPoint, pages },
           Math.max(1, deadlineMs - sentAtMs),
           (answer) => {
             asking -= 1;
+            waitedFor.delete(view);
             if (answer.kind === 'pages' && answer.pages.length === pages.length) {
               this.answered(view, this.now() - sentAtMs);
+              if (!done) this.overtaken(waitedFor);
               finish({ kind: 'pages', pages: answer.pages });
               return;
             }
@@ -179,8 +183,17 @@ export class PageFetcher {
 
   private answered(view: NodeView, tookMs: number): void {
     view.latencyMs += (tookMs - view.latencyMs) / 8;
+    // What was slow once is forgotten little by little, so that it gets another chance.
+    for (const other of this.views)
+      if (other !== view) other.latencyMs = Math.max(pageFetchLimits.unknownMs, other.latencyMs * 0.99);
     this.latencies[this.latencyAt] = tookMs;
     this.latencyAt = (this.latencyAt + 1) % pageFetchLimits.samples;
+  }
+
+  /** Another answered first: these are at least this slow, or frozen, and are not to be asked first next time. */
+  private overtaken(waitedFor: ReadonlyMap<NodeView, number>): void {
+    const nowMs = this.now();
+    for (const [view, sentAtMs] of waitedFor) view.latencyMs = Math.max(view.latencyMs, nowMs - sentAtMs) * 2;
   }
 
   private failed(view: NodeView, answer: Answer, readPoint: Lsn): void {

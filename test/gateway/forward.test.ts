@@ -239,9 +239,7 @@ describe('a gateway that is not the writer', () => {
     await Promise.all(load);
     store.close();
     expect(failures).toEqual([]);
-    expect((await client.execute('SELECT count(*) AS n FROM t')).rows[0]?.n).toBe(
-      BigInt(written),
-    );
+    expect((await client.execute('SELECT count(*) AS n FROM t')).rows[0]?.n).toBe(BigInt(written));
   });
 
   it('says that there is no writer when nobody becomes one, and that the write did not run', async () => {

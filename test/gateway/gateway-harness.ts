@@ -1,6 +1,3 @@
-import { createLogger } from '../../telemetry/index.ts';
-import { appendFileSync } from 'node:fs';
-const stage = (t: string): void => appendFileSync('/tmp/gw/stages', `${new Date().toISOString()} ${process.pid} ${t}\n`);
 /** One region for tests of whole gateways: six storage nodes, a NATS server, and gateways inside the test or as processes. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -71,21 +68,21 @@ export class GatewayWorld {
     this.nats = openNatsConnection({ servers: [natsUrl], token: natsToken, name: 'test' });
   }
 
-  static async start(options: { readonly children?: boolean } = {}): Promise<GatewayWorld> {stage('start');
+  static async start(options: { readonly children?: boolean } = {}): Promise<GatewayWorld> {
     const directory = mkdtempSync(join(tmpdir(), 'sextant-gateway-'));
     const server = await findNatsServer();
     if ('error' in server) throw new Error(server.error);
-    stage('found nats');const [port] = await freePorts(1);stage('port '+port);
+    const [port] = await freePorts(1);
     const natsProcess = spawn(
       server.path,
       ['-a', '127.0.0.1', '-p', String(port), '--auth', natsToken, '-js', '-sd', directory],
       { stdio: 'ignore' },
     );
-    stage('spawned'); const storage = await startRegion({ children: options.children ?? false });
+    const storage = await startRegion({ children: options.children ?? false });
     const world = new GatewayWorld(storage, `nats://127.0.0.1:${port}`, natsProcess, directory);
-    stage('storage up');const store = world.store();
+    const store = world.store();
     const made = await store.bootstrap({ primary: region, replicas: 1, highestLocalEpoch: genesisEpoch });
-    stage('bootstrap '+JSON.stringify(made));if (made.kind !== 'created') throw new Error(`bootstrap: ${JSON.stringify(made)}`);
+    if (made.kind !== 'created') throw new Error(`bootstrap: ${JSON.stringify(made)}`);
     store.close();
     return world;
   }
@@ -128,7 +125,7 @@ export class GatewayWorld {
     extra: Partial<GatewayConfig> = {},
   ): Promise<RunningGateway> {
     const gateway = await startGateway(this.config(name, extra), {
-      log: createLogger({service:'x', region:'r', component: this.natsUrl + name, level:'info', destination: {write(t: string){ appendFileSync('/tmp/gw/log', t);}}}),
+      log: silent,
       version: '0.0.0-test',
       onFatal: (error) => {
         throw error;

@@ -78,6 +78,8 @@ export type SimulationOptions = {
   /** Gateways of each region, any of which may be the writer. */
   readonly gateways: number;
   readonly workload: WorkloadOptions;
+  /** Time between two planned switchovers. */
+  readonly switchoverGapUs: Range;
   /** How many in a thousand isolations and crashes of the primary region the operator answers with a failover. */
   readonly hastyPerMille: number;
   /** Region loss: does the lost region come back in the healing phase? */
@@ -174,6 +176,7 @@ export function drawOptions(seed: number, profile: ProfileName): SimulationOptio
         .stream('pause')
         .pick(profile === 'region-loss' ? [40 * ms, 150 * ms] : [60 * ms, 250 * ms, 350 * ms, 500 * ms]),
     },
+    switchoverGapUs: span(3 * seconds, 10 * seconds),
     hastyPerMille: 400,
     lostRegionReturns: prng.stream('return').perMille(500),
   };

@@ -1,6 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import type { Violation } from './judges/judge.ts';
-import { concludeRun, exitCodes, type RunOne, type RunResult, runSeeds } from './run-seeds.ts';
+import {
+  concludeRun,
+  exitCodes,
+  type RunOne,
+  type RunResult,
+  runSeed,
+  runSeeds,
+  runSeedsInLanes,
+} from './run-seeds.ts';
 import { makeWorld } from './testing.ts';
 
 const fine: RunResult = {
@@ -96,6 +104,41 @@ describe('runSeeds', () => {
   it('refuses a wrong command line', () => {
     for (const args of ['--seed x', '--profile stormy', '--seeds 0', '--seed 1 --seeds 2', '--unknown']) {
       expect([args, run(args, () => fine).code]).toEqual([args, exitCodes.usage]);
+    }
+  });
+});
+
+describe('runSeedsInLanes', () => {
+  it('says the same as one lane does, whichever seed is ready first', async () => {
+    const runOne: RunOne = (seed) => ({ ...fine, hash: `h${seed}`, violations: seed === 5 ? [broken] : [] });
+    for (const args of ['--seeds 9', '--seeds 9 --keep-going --json', '--seeds 3 --twice', '--seeds 0']) {
+      const lines: string[] = [];
+      const output = { line: (text: string) => lines.push(text), progress: () => {} };
+      const waiting: (() => void)[] = [];
+      const done = runSeedsInLanes(
+        args.split(' '),
+        3,
+        async (seed, flags) => {
+          // The later of those under way are ready first.
+          await new Promise<void>((resolve) => {
+            waiting.push(resolve);
+            if (waiting.length === 3) for (const ready of waiting.splice(0).reverse()) ready();
+            else
+              setImmediate(() =>
+                setImmediate(() =>
+                  waiting
+                    .splice(0)
+                    .reverse()
+                    .forEach((ready) => void ready()),
+                ),
+              );
+          });
+          return runSeed(seed, flags, runOne, output);
+        },
+        output,
+      );
+      const one = run(args, runOne);
+      expect([args, await done, lines]).toEqual([args, one.code, one.lines]);
     }
   });
 });

@@ -67,3 +67,18 @@ export const frozenWriters: Scenario = (options) => ({
   network: { ...options.network, heartbeatUs: between(13 * seconds, 14 * seconds) },
   faults: [plan('pause', between(500 * ms, 1500 * ms), between(11 * seconds, 12 * seconds))],
 });
+
+/** Switchovers again and again, while regions crash in the middle of them. */
+export const brokenSwitchovers: Scenario = (options) => ({
+  ...options,
+  regions: ['us-east-1', 'eu-west-1', 'ap-northeast-1'],
+  gateways: 1,
+  faultPhaseUs: 10 * seconds,
+  workload: { openMax: 3, pauseUs: 100 * ms },
+  switchoverGapUs: between(300 * ms, 900 * ms),
+  hastyPerMille: 0,
+  faults: [
+    plan('region-crash', between(500 * ms, 1500 * ms), between(300 * ms, 2 * seconds)),
+    plan('crash', between(200 * ms, 600 * ms), between(50 * ms, 500 * ms)),
+  ],
+});

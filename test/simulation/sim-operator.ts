@@ -58,7 +58,7 @@ export class SimOperator {
   }
 
   private plan(): void {
-    this.fleet.world.schedule(this.prng.between(3 * seconds, 12 * seconds), 'operator plans', () => {
+    this.fleet.world.schedule(this.prng.within(this.fleet.options.switchoverGapUs), 'operator plans', () => {
       if (!this.planning) return;
       this.plan();
       const record = this.record;

@@ -27,7 +27,7 @@ export type RuleEffect =
   | { readonly kind: 'cut' }
   /** Nothing gets through for now, too briefly for heartbeats; links keep what was sent. */
   | { readonly kind: 'clog' }
-  /** Everything takes `factor` times as long. */
+  /** Everything takes `factor` times as long; of several such rules the slowest counts. */
   | { readonly kind: 'slow'; readonly factor: number };
 
 /** One direction of trouble between two selectors. */
@@ -126,10 +126,13 @@ export class Topology {
   latencyUs(from: Address, to: Address, prng: Prng): number {
     let latencyUs = this.distanceUs(from, to) + prng.within(this.options.jitterUs);
     if (prng.perMille(this.options.spikePerMille)) latencyUs += prng.within(this.options.spikeUs);
+    // The slowest stretch decides: troubles that met by chance do not multiply into minutes.
+    let slowest = 1;
     for (const rule of this.rules.values()) {
-      if (rule.effect.kind === 'slow' && this.matches(rule, from, to)) latencyUs *= rule.effect.factor;
+      if (rule.effect.kind === 'slow' && this.matches(rule, from, to))
+        slowest = Math.max(slowest, rule.effect.factor);
     }
-    return latencyUs;
+    return latencyUs * slowest;
   }
 
   private distanceUs(from: Address, to: Address): number {

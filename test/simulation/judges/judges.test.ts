@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { epoch, lsn, pageNo, pgId } from '../../../storage/core/ids.ts';
 import { AgreementJudge } from './agreement.ts';
 import { ConvergenceJudge } from './convergence.ts';
+import { CopiesJudge } from './copies.ts';
 import { type Acknowledgement, DurabilityJudge, type FinalWrite } from './durability.ts';
 import { collectViolations } from './judge.ts';
 import type { LossReport } from './losses.ts';
@@ -337,5 +338,43 @@ describe('collectViolations', () => {
     expect(collectViolations([judge, new AgreementJudge()])).toEqual([
       { judge: 'convergence', verdict: 'liveness', text: 'the run was never healed' },
     ]);
+  });
+});
+
+describe('copies judge', () => {
+  const counted = (complete: number, destroyed: number): readonly string[] => {
+    const judge = new CopiesJudge();
+    judge.counted({
+      region: 'us-east-1',
+      atUs: 5,
+      when: 'recovered',
+      head: epoch(2),
+      vdl: lsn(100),
+      complete,
+      destroyed,
+    });
+    return judge.violations();
+  };
+
+  it('is content with four whole disks, or with three and one that a fault destroyed', () => {
+    expect(counted(4, 0)).toEqual([]);
+    expect(counted(3, 1)).toEqual([]);
+  });
+
+  it('objects to three', () => {
+    expect(counted(3, 0)).toHaveLength(1);
+  });
+});
+
+describe('a recovered epoch', () => {
+  it('may be shipped up to where it was recovered, which its dead writer did not know', () => {
+    const judge = new MonotonicJudge();
+    judge.primary(epoch(1), lsn(100));
+    judge.recovered(epoch(1), lsn(140));
+    judge.recovered(epoch(1), lsn(120));
+    judge.shipped('eu-west-1', epoch(1), lsn(140));
+    expect(judge.violations()).toEqual([]);
+    judge.shipped('eu-west-1', epoch(1), lsn(141));
+    expect(judge.violations()).toHaveLength(1);
   });
 });
