@@ -137,7 +137,7 @@ export class PageStore {
     const through = readPoint === this.headLsn ? Number.POSITIVE_INFINITY : readPoint;
     versions.splice(at, 0, { from: readPoint, through, bytes, redoLsn: this.fetchPoint(readPoint) });
     this.noteAdded(page, chain);
-    this.evict();
+    this.evict(page);
   }
 
   /** The newest version of a page, for a diff: null when it does not exist or is not cached. */
@@ -256,14 +256,15 @@ export class PageStore {
   }
 
   /** Second chance: passes over the pages in the order they came, sparing those read since the last pass. */
-  private evict(): void {
+  /** @param keep the page somebody is about to read. */
+  private evict(keep?: PageNo): void {
     if (this.bytes <= this.cacheBytesMax) return;
     let scans = Math.min(this.chains.size, evictionScanMax);
     for (const [page, chain] of this.chains) {
       if (this.bytes <= this.cacheBytesMax || scans-- <= 0) return;
       this.chains.delete(page);
       const newest = chain.versions.at(-1);
-      if (chain.used || (newest !== undefined && newest.redoLsn > this.durableLsn)) {
+      if (page === keep || chain.used || (newest !== undefined && newest.redoLsn > this.durableLsn)) {
         chain.used = false;
         this.chains.set(page, chain);
         continue;

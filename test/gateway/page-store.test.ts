@@ -84,6 +84,21 @@ describe('the page store of a reader', () => {
     store.unpin(snapshot);
   });
 
+  test('a page fetched into a full cache is there to be read, even beside an older version of itself', () => {
+    const store = new PageStore({ kind: 'reader', head: lsn(1), cacheBytesMax: 2 * 4096 });
+    const pinned = store.pin();
+    store.fold([delta(pageNo(1), 1)], lsn(11));
+    for (const [page, at] of [
+      [1, pinned],
+      [2, pinned],
+      [2, store.head],
+      [1, store.head],
+    ] as const) {
+      if (store.readAt(pageNo(page), at) === undefined) store.insert(pageNo(page), at, filled(page));
+      expect(store.readAt(pageNo(page), at)).toBeDefined();
+    }
+  });
+
   test('under any mix of folds, snapshots and evictions every read is what storage would answer', () => {
     const step = fc.oneof(
       fc.record({

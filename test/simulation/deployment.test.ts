@@ -35,7 +35,7 @@ describe('a deployment', () => {
         const result = run(seed, profile);
         expect([seed, objections(result)]).toEqual([seed, []]);
         expect(result.stats).toMatchObject({ acked: expect.any(Number) });
-        expect(result.stats['acked']).toBeGreaterThan(0);
+        expect(result.stats.acked).toBeGreaterThan(0);
       }
     });
   }
@@ -52,9 +52,9 @@ describe('a deployment', () => {
     const totals = { forks: 0, failovers: 0, orphans: 0 };
     for (const seed of [2, 5, 6]) {
       const { stats } = run(seed, 'swarm', { adjust: isolation });
-      totals.forks += stats['forks'] ?? 0;
-      totals.failovers += stats['failovers'] ?? 0;
-      totals.orphans += stats['orphans'] ?? 0;
+      totals.forks += stats.forks ?? 0;
+      totals.failovers += stats.failovers ?? 0;
+      totals.orphans += stats.orphans ?? 0;
     }
     expect(totals.forks).toBeGreaterThan(3);
     expect(totals.failovers).toBeGreaterThan(0);
