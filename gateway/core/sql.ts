@@ -36,7 +36,9 @@ export interface SqlError {
   readonly message: string;
 }
 
-export type SqlOutcome<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: SqlError };
+export type SqlOutcome<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly error: SqlError };
 
 export type BatchCondition =
   | { readonly kind: 'ok'; readonly step: number }

@@ -295,7 +295,9 @@ describe('moving the primary', () => {
     const { code, out } = await sextant(['failover', '--to', 'eu-west-1', '--allow-data-loss', '--url', url]);
     expect(code).toBe(0);
     expect(out).toContain('failover to eu-west-1 done\nwrites were back after 8.20 s (RTO)\n');
-    expect(out).toContain('history goes on from LSN 80; us-east-1 was last heard at 90 (10 B known not to have arrived');
+    expect(out).toContain(
+      'history goes on from LSN 80; us-east-1 was last heard at 90 (10 B known not to have arrived',
+    );
 
     const summary = {
       v: 1,
