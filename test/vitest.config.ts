@@ -5,8 +5,8 @@ export default defineConfig({
     root: '.',
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/global-setup.ts'],
-    // Two files at a time: many tests start real processes, and their timings mean little on crowded cores.
-    maxWorkers: 2,
+    // More files at a time than cores: many tests wait for real processes, leases and elections.
+    maxWorkers: 4,
     testTimeout: 30_000,
     hookTimeout: 60_000,
     reporters: ['default'],

@@ -5,7 +5,7 @@ import { Cluster, calm, rough, Takeover, Writer } from './cluster.ts';
 import { sixNodes } from './samples.ts';
 
 /** `SEXTANT_CORE_SEEDS=1 SEXTANT_CORE_FIRST_SEED=<seed>` runs one seed again. */
-const { SEXTANT_CORE_SEEDS = '150', SEXTANT_CORE_FIRST_SEED = '1' } = process.env;
+const { SEXTANT_CORE_SEEDS = '60', SEXTANT_CORE_FIRST_SEED = '1' } = process.env;
 const seeds = Number(SEXTANT_CORE_SEEDS);
 const firstSeed = Number(SEXTANT_CORE_FIRST_SEED);
 
