@@ -12,6 +12,7 @@ import {
   lsn,
   mainBranch,
   maxLsn,
+  minLsn,
   zeroLsn,
 } from '../../storage/core/ids.ts';
 import { nodeLimits } from '../../storage/core/limits.ts';
@@ -291,8 +292,7 @@ export class Agent {
   private async findOrphans(joined: Recovered): Promise<void> {
     const tree = new EpochTree(joined.tree);
     for (const { epoch: reign } of joined.tree) {
-      if (reign === joined.head || this.losses.has(reign) || this.inspected.has(`${joined.head}/${reign}`))
-        continue;
+      if (reign === joined.head || this.inspected.has(`${joined.head}/${reign}`)) continue;
       const outcome = await runRecovery(
         this.region,
         { kind: 'inspect', branch: mainBranch, epoch: joined.head, head: reign },
@@ -310,7 +310,9 @@ export class Agent {
       const { vdl } = outcome.outcome;
       // What lies below the start of the reign belongs to an older one, which is looked at by itself.
       const from = maxLsn(tree.startOf(reign), commonPoint(tree, { head: reign, lsn: vdl }, joined.head));
-      if (from < vdl) await this.reportOrphan({ reign, from, to: vdl, foundUnder: joined.head });
+      const reported = this.losses.reportedFrom(reign);
+      const to = reported === null ? vdl : minLsn(vdl, lsn(reported));
+      if (from < to) await this.reportOrphan({ reign, from, to, foundUnder: joined.head });
     }
   }
 

@@ -1,4 +1,4 @@
-/** Loss reports on disk, one file per lost reign, so that they outlive the agent that found them. */
+/** Loss reports on disk, one file per lost reign and the reign under which it was found, so that they outlive the agent that found them. */
 import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from '../../telemetry/index.ts';
@@ -7,7 +7,7 @@ import { parseJson } from '../core/messages.ts';
 
 export class LossStore {
   private readonly dir: string;
-  private readonly reports = new Map<number, LossReport>();
+  private readonly reports = new Map<string, LossReport>();
 
   private constructor(dir: string) {
     this.dir = dir;
@@ -19,29 +19,33 @@ export class LossStore {
     for (const name of await readdir(store.dir)) {
       if (!name.endsWith('.json')) continue;
       const parsed = parseJson(lossReportSchema, await readFile(join(store.dir, name), 'utf8'));
-      if (parsed.kind === 'ok') store.reports.set(parsed.value.orphanEpoch, parsed.value);
+      if (parsed.kind === 'ok') store.reports.set(name, parsed.value);
       else log.error({ file: name, reason: parsed.reason }, 'a loss report on disk cannot be read');
     }
     return store;
   }
 
   get epochs(): readonly number[] {
-    return [...this.reports.keys()].sort((a, b) => a - b);
+    return [...new Set(this.all.map((report) => report.orphanEpoch))].sort((a, b) => a - b);
   }
 
   get all(): readonly LossReport[] {
     return [...this.reports.values()];
   }
 
-  /** Whether this orphan is reported already. */
-  has(orphanEpoch: number): boolean {
-    return this.reports.has(orphanEpoch);
+  /** Where the reported orphan of a reign begins; null when none is. A later failover may leave behind more below it. */
+  reportedFrom(orphanEpoch: number): number | null {
+    const starts = this.all
+      .filter((report) => report.orphanEpoch === orphanEpoch)
+      .map((report) => report.fromLsn);
+    return starts.length === 0 ? null : Math.min(...starts);
   }
 
   async save(report: LossReport): Promise<void> {
-    const path = join(this.dir, `${report.orphanEpoch}.json`);
+    const name = `${report.orphanEpoch}-${report.epoch}.json`;
+    const path = join(this.dir, name);
     await writeFile(`${path}.new`, `${JSON.stringify(report)}\n`, { flush: true });
     await rename(`${path}.new`, path);
-    this.reports.set(report.orphanEpoch, report);
+    this.reports.set(name, report);
   }
 }

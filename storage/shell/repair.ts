@@ -49,7 +49,7 @@ export class PeerRepair implements Repair {
         from,
         bytesMax: nodeLimits.fetchBytesMax,
         waitMs: 0,
-        durableOnly: false,
+        durableOnly: true,
         known: { head, vdl: zeroLsn },
       },
       fetchMs,

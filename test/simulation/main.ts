@@ -23,10 +23,14 @@ class Lane {
       this.worker.removeAllListeners();
       this.worker.once('message', (outcome: SeedOutcome) => resolve(outcome));
       this.worker.once('error', reject);
+      this.worker.once('exit', (code) =>
+        reject(new Error(`a thread ended with code ${code} under seed ${seed}`)),
+      );
       this.worker.postMessage({ seed, flags });
     });
 
   async close(): Promise<void> {
+    this.worker.removeAllListeners();
     await this.worker.terminate();
   }
 }
