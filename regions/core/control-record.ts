@@ -139,7 +139,8 @@ export function beginSwitchover(
 
 /**
  * Begins a move away from a region that no longer answers, and deposes its holder. `lapsed` as in `acquire`.
- * A switchover under way is superseded: its source may be what was lost.
+ * A switchover under way is superseded, since its source may be what was lost; so is a failover to another region, since
+ * its target may be lost by now, too.
  */
 export function beginFailover(
   record: ControlRecord,
@@ -151,7 +152,7 @@ export function beginFailover(
     readonly lapsed: boolean;
   },
 ): Transition {
-  if (record.state === 'failing-over' && record.move !== null) return moveUnderWay(record.move);
+  if (record.state === 'failing-over' && record.move?.to === by.to) return moveUnderWay(record.move);
   if (record.primary === by.to) return refused('already-primary', `${by.to} is the primary region already`);
   if (record.holder !== null && !by.lapsed) {
     return refused('held', `gateway ${record.holder.gateway} of ${record.primary} holds the lease`);

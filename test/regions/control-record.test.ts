@@ -57,6 +57,8 @@ const attempts: Record<string, (record: ControlRecord) => Transition> = {
     beginFailover(r, { id: 'f2', to: ap, allowDataLoss: true, startedAtMs: 2, lapsed: false }),
   'begin a failover after a lapse': (r) =>
     beginFailover(r, { id: 'f2', to: ap, allowDataLoss: true, startedAtMs: 2, lapsed: true }),
+  'begin a failover to the target of the one under way': (r) =>
+    beginFailover(r, { id: 'f2', to: eu, allowDataLoss: true, startedAtMs: 2, lapsed: false }),
   'begin a failover to the primary': (r) =>
     beginFailover(r, { id: 'f2', to: us, allowDataLoss: true, startedAtMs: 2, lapsed: true }),
   'complete the switchover': (r) => completeMove(r, { id: 's1', region: eu, holder: g2 }),
@@ -87,14 +89,15 @@ const table: Record<keyof typeof attempts, Row> = {
   'release by another': ['not-holder', 'not-holder', 'not-holder', 'not-holder', 'not-holder'],
   'begin a switchover': ['next', 'next', 'moving', 'moving', 'moving'],
   'begin a switchover to the primary': ['already-primary', 'already-primary', 'moving', 'moving', 'moving'],
-  'begin a failover': ['next', 'held', 'held', 'next', 'moving'],
-  'begin a failover after a lapse': ['next', 'next', 'next', 'next', 'moving'],
+  'begin a failover': ['next', 'held', 'held', 'next', 'next'],
+  'begin a failover after a lapse': ['next', 'next', 'next', 'next', 'next'],
+  'begin a failover to the target of the one under way': ['next', 'held', 'held', 'next', 'moving'],
   'begin a failover to the primary': [
     'already-primary',
     'already-primary',
     'already-primary',
     'already-primary',
-    'moving',
+    'already-primary',
   ],
   'complete the switchover': ['no-move', 'no-move', 'not-drained', 'next', 'other-move'],
   'complete the failover': ['no-move', 'no-move', 'other-move', 'other-move', 'next'],
@@ -118,6 +121,25 @@ describe('control record', () => {
     expect(held).toEqual({ ...vacant, epoch: 1, holder: g1, n: 1 });
     const successor = next(acquire(switching, { region: us, holder: g1Restarted, lapsed: false }));
     expect(successor).toEqual({ ...switching, epoch: 2, holder: g1Restarted, n: 3 });
+  });
+
+  test('a failover whose target is lost too gives way to one elsewhere, and cannot complete any more', () => {
+    const elsewhere = next(
+      beginFailover(failing, { id: 'f2', to: ap, allowDataLoss: true, startedAtMs: 2, lapsed: false }),
+    );
+    expect(elsewhere).toMatchObject({
+      state: 'failing-over',
+      holder: null,
+      primary: us,
+      move: { id: 'f2', to: ap },
+    });
+    expect(completeMove(elsewhere, { id: 'f1', region: eu, holder: g2 })).toMatchObject({
+      code: 'other-move',
+    });
+    expect(next(completeMove(elsewhere, { id: 'f2', region: ap, holder: g2 }))).toMatchObject({
+      primary: ap,
+      epoch: 2,
+    });
   });
 
   test('a renewal changes only n', () => {
