@@ -309,6 +309,8 @@ describe('writer roles against each other', () => {
         expect(arena.overlaps).toBe(0);
         arena.heal();
         arena.run(90_000);
+        // The store still loses an answer now and then, and five in a row cost a reign: the next one must follow.
+        for (let more = 0; more < 3 && arena.writers().length === 0; more++) arena.run(30_000);
         expect(arena.overlaps + arena.twice).toBe(0);
         expect(arena.writers().map((life) => life.role.phase)).toEqual(['writing']);
         expect(arena.twin.current?.record).toMatchObject({ state: 'stable' });
@@ -316,7 +318,7 @@ describe('writer roles against each other', () => {
         reigns += arena.opened.length;
         primaries += new Set(arena.twin.history.map((record) => record.primary)).size;
       }),
-      { numRuns: 150 },
+      { numRuns: 150, examples: [[1_784_027_369, [0.13333333240558756, 0, 0, 0]]] },
     );
     expect(reigns).toBeGreaterThan(150 * 5);
     expect(primaries).toBeGreaterThan(150 * 1.5);
