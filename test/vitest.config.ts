@@ -10,6 +10,7 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 60_000,
     // On a shared CI machine a real process may be starved past a test's patience once; a second failure is a failure.
+    // Suites that run from seeds allow none (`retry: 0`): one seed that fails is a bug, however rare.
     retry: process.env.CI === undefined ? 0 : 1,
     reporters: ['default'],
   },

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { lossReportSchema } from '../../regions/core/loss-report.ts';
 import { operationSchema } from '../../regions/core/operations.ts';
+import { nodeReportSchema } from '../../regions/core/report.ts';
 
 export const switchoverSchema = z
   .strictObject({ target: z.string().describe('Region to become primary.') })
@@ -18,15 +19,6 @@ export const failoverSchema = z
   .describe('Moves the primary away from a region that no longer answers.');
 
 export const errorSchema = z.object({ code: z.string(), message: z.string(), error: z.string().optional() });
-
-const nodeSchema = z.object({
-  id: z.string(),
-  az: z.string(),
-  state: z.enum(['up', 'behind', 'down']),
-  scl: z.int(),
-  pid: z.int().nullable(),
-  address: z.string(),
-});
 
 export const statusSchema = z.object({
   cluster: z.string(),
@@ -47,7 +39,7 @@ export const statusSchema = z.object({
       gateway: z.string().nullable(),
       agent: z.string().nullable(),
       writer: z.string().nullable(),
-      nodes: z.array(nodeSchema),
+      nodes: z.array(nodeReportSchema),
     }),
   ),
 });

@@ -7,7 +7,8 @@ import { ascending, type RegionId } from '../../storage/core/ids.ts';
 import type { ControlRecord } from './control-record.ts';
 import { shippingLimits } from './limits.ts';
 
-const nodeReportSchema = z.object({
+/** One storage node, in reports and in `GET /v1/status`. */
+export const nodeReportSchema = z.object({
   id: z.string(),
   az: z.string(),
   /** `up`: answers; `behind`: answers and lacks durable redo; `down`: does not answer. */

@@ -238,7 +238,7 @@ class Duel {
   }
 }
 
-describe('holder and challenger over an unreliable store', () => {
+describe('holder and challenger over an unreliable store', { retry: 0 }, () => {
   const tolerated = toleratedDrift(limits);
 
   test('are never both valid while clocks drift no more than the margin covers', () => {

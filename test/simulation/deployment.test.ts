@@ -28,7 +28,7 @@ const objections = (result: RunResult): readonly string[] => [
 const run = (seed: number, profile: ProfileName, choices?: RunChoices): RunResult =>
   simulate(seed, profile, choices);
 
-describe('a deployment', () => {
+describe('a deployment', { retry: 0 }, () => {
   for (const profile of profileNames) {
     it(`keeps every promise under ${profile}`, slow, () => {
       for (const seed of [101, 102, 103]) {
@@ -63,7 +63,7 @@ describe('a deployment', () => {
 });
 
 /** Each was found by the simulator; the name says what went wrong. */
-describe('what once went wrong', () => {
+describe('what once went wrong', { retry: 0 }, () => {
   const cases: readonly {
     readonly what: string;
     readonly seed: number;
@@ -84,7 +84,7 @@ describe('what once went wrong', () => {
   }
 });
 
-describe('the judges object when', () => {
+describe('the judges object when', { retry: 0 }, () => {
   /** Runs seeds until a judge objects to what was broken; the same seeds are well when nothing is. */
   const objected = (defects: readonly Defect[], adjust: Scenario, seedsMax: number): readonly string[] => {
     for (let seed = 0; seed < seedsMax; seed += 1) {

@@ -94,7 +94,7 @@ function reigns(seed: number): { readonly announced: number; readonly reigns: nu
   return { announced: cluster.announced.length, reigns: cluster.recovered.length };
 }
 
-describe('writers and recoveries over six faulty nodes', () => {
+describe('writers and recoveries over six faulty nodes', { retry: 0 }, () => {
   it(`lose nothing that was called durable, in ${seeds} runs`, { timeout: 300_000 }, () => {
     let announced = 0;
     let recovered = 0;
