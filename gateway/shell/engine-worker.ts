@@ -12,6 +12,7 @@ import {
   type WorkerAnswer,
 } from '../core/engine-protocol.ts';
 import { RedoQueue } from '../core/engine-redo.ts';
+import { packFromWorker, unpackToWorker } from '../core/engine-wire.ts';
 import { sqlError } from '../core/errors.ts';
 import { PageStore } from '../core/page-store.ts';
 import { CommitLog } from './engine-commits.ts';
@@ -236,7 +237,7 @@ assert(port !== null, 'this module runs in a worker thread');
 const { engine, pages }: { engine: EngineWorkerData; pages: unknown } = workerData;
 assert(pages instanceof MessagePort, 'the engine has a port to ask for pages');
 const worker = new EngineWorker(engine, await SqliteWasm.load(), pages, (message, transfer) =>
-  port.postMessage(message, transfer),
+  port.postMessage(packFromWorker(message), transfer),
 );
-port.on('message', (batch: readonly ToWorker[]) => worker.receive(batch));
+port.on('message', (packed: readonly unknown[]) => worker.receive(unpackToWorker(packed)));
 port.postMessage('ready');

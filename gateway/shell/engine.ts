@@ -1,6 +1,6 @@
 /**
  * The SQL engine as the gateway sees it: sessions, redo in and out, pages on demand. SQLite runs in a worker thread; what
- * is sent in one turn of the event loop travels in one message.
+ * is sent in one turn of the event loop, by whatever socket it came, travels in one message.
  *
  * The engine never waits for durability. Each answer says what its response must wait for (`seenLsn`).
  */
@@ -24,6 +24,7 @@ import {
   sharedWords,
   type ToWorker,
 } from '../core/engine-protocol.ts';
+import { type PackedFromWorker, packToWorker, unpackFromWorker } from '../core/engine-wire.ts';
 import { adviseError, sqlError } from '../core/errors.ts';
 import type { BatchResult, BatchStep, SqlDescription, SqlResult, SqlStatement } from '../core/sql.ts';
 
@@ -104,7 +105,7 @@ export class Engine {
     this.worker = worker;
     this.pages = pages;
     this.shared = shared;
-    worker.on('message', (message: FromWorker) => this.receive(message));
+    worker.on('message', (packed: PackedFromWorker) => this.receive(unpackFromWorker(packed)));
     worker.on('error', (error) => this.die(error instanceof Error ? error : new Error(String(error))));
     worker.on('exit', (code) => this.die(new Error(`the engine's worker exited with code ${code}`)));
     pages.on('message', (request: PageRequest) => void this.readPages(request));
@@ -209,11 +210,11 @@ export class Engine {
     this.outbox.push(message);
     if (this.scheduled) return;
     this.scheduled = true;
-    queueMicrotask(() => {
+    setImmediate(() => {
       this.scheduled = false;
       const batch = this.outbox;
       this.outbox = [];
-      if (this.state === 'running') this.worker.postMessage(batch);
+      if (this.state === 'running') this.worker.postMessage(packToWorker(batch));
     });
   }
 

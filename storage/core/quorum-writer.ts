@@ -252,11 +252,11 @@ export class QuorumWriter {
       link.cursor = this.first;
     }
     if (this.mark(link)) link.inquiries = 0;
-    this.advance(link.node, nowMs);
+    this.advance(link.node);
     this.sendAll(nowMs);
   }
 
-  private advance(by: NodeId, nowMs: number): void {
+  private advance(by: NodeId): void {
     while (this.undecided < this.end) {
       const frame = this.frame(this.undecided);
       if (frame === undefined || frame.end > (this.pgcls.get(frame.pg) ?? zeroLsn)) break;
@@ -269,7 +269,6 @@ export class QuorumWriter {
       this.vdlLsn = this.lastCpl;
       assert(this.vdlLsn <= this.vclLsn, `S5: VDL ${this.vdlLsn} above VCL ${this.vclLsn}`);
       this.effects.push({ kind: 'durable', vdl: this.vdlLsn, vcl: this.vclLsn, by });
-      for (const link of this.links.values()) this.tell(link, nowMs);
     }
     this.trim();
   }

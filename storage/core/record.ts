@@ -62,14 +62,12 @@ export function diffPage(page: PageNo, previous: Uint8Array | null, next: Uint8A
   if (previous === null || previous.length !== next.length) return { kind: 'pageImage', page, bytes: next };
   const runs: PageRun[] = [];
   const joinGap = 4;
+  const old = compared(previous);
+  const fresh = compared(next);
   let start = -1;
   let lastDifferent = -1;
   let runBytes = 0;
-  for (
-    let at = firstDifference(previous, next, 0);
-    at < next.length;
-    at = firstDifference(previous, next, at + 1)
-  ) {
+  for (let at = firstDifference(old, fresh, 0); at < next.length; at = firstDifference(old, fresh, at + 1)) {
     if (start >= 0 && at - lastDifferent > joinGap) {
       runs.push({ offset: start, bytes: next.subarray(start, lastDifferent + 1) });
       runBytes += lastDifferent + 1 - start;
@@ -86,25 +84,36 @@ export function diffPage(page: PageNo, previous: Uint8Array | null, next: Uint8A
   return { kind: 'pageDelta', page, runs };
 }
 
-/** First index at or after `from` where the pages differ; their length when none. Skips equal stretches natively. */
-function firstDifference(previous: Uint8Array, next: Uint8Array, from: number): number {
-  const length = next.length;
-  const chunk = 256;
+/** First index at or after `from` where the pages differ; their length when none. Equal stretches are passed over by words. */
+function firstDifference(previous: ComparedPage, next: ComparedPage, from: number): number {
+  const { length } = next.bytes;
   let at = from;
-  while (at < length) {
-    const end = Math.min(at + chunk, length);
-    if (end - at >= 64 && equalRange(previous, next, at, end)) {
-      at = end;
-      continue;
-    }
-    for (; at < end; at++) if (previous[at] !== next[at]) return at;
+  for (; at < length && at % wordBytes !== 0; at++) if (previous.bytes[at] !== next.bytes[at]) return at;
+  if (previous.words !== null && next.words !== null) {
+    let word = at / wordBytes;
+    const { words } = next;
+    while (word < words.length && previous.words[word] === words[word]) word++;
+    at = word * wordBytes;
   }
+  for (; at < length; at++) if (previous.bytes[at] !== next.bytes[at]) return at;
   return length;
 }
 
-function equalRange(a: Uint8Array, b: Uint8Array, start: number, end: number): boolean {
-  for (let at = start; at < end; at++) if (a[at] !== b[at]) return false;
-  return true;
+const wordBytes = 4;
+
+/** A page and, where its memory is aligned, the same page as 32-bit words. */
+interface ComparedPage {
+  readonly bytes: Uint8Array;
+  readonly words: Int32Array | null;
+}
+
+function compared(bytes: Uint8Array): ComparedPage {
+  const { buffer, byteOffset, length } = bytes;
+  const aligned = byteOffset % wordBytes === 0;
+  return {
+    bytes,
+    words: aligned ? new Int32Array(buffer, byteOffset, Math.floor(length / wordBytes)) : null,
+  };
 }
 
 /** Encoded size of a record, which is by how much it advances the LSN. */
@@ -265,6 +274,13 @@ export function pgOfPage(page: PageNo, pgBytes: number): PgId {
  * @param pgBytes span of one protection group, see `redoLimits.pgBytesDefault`.
  */
 export function encodeMtr(changes: readonly PageChange[], commit: Commit, pgBytes: number): Mtr {
+  const { commitTimeUs } = commit;
+  const [first] = changes;
+  const firstPg = first === undefined ? pgId(0) : pgOfPage(first.page, pgBytes);
+  if (changes.every((change) => pgOfPage(change.page, pgBytes) === firstPg)) {
+    const bytes = encodeRun([...changes, commit]);
+    return { runs: [{ pg: firstPg, bytes }], byteLength: bytes.length, commitTimeUs };
+  }
   const groups = new Map<PgId, RedoRecord[]>();
   for (const change of changes) {
     const pg = pgOfPage(change.page, pgBytes);
@@ -273,16 +289,10 @@ export function encodeMtr(changes: readonly PageChange[], commit: Commit, pgByte
     else group.push(change);
   }
   const order = [...groups.keys()].sort((a, b) => a - b);
-  const lastPg = order.at(-1) ?? pgId(0);
-  const commitGroup = groups.get(lastPg);
-  if (commitGroup === undefined) groups.set(lastPg, [commit]);
-  else commitGroup.push(commit);
-  const runs = (order.length === 0 ? [lastPg] : order).map((pg) => ({
-    pg,
-    bytes: encodeRun(groups.get(pg) ?? []),
-  }));
+  groups.get(order.at(-1) ?? firstPg)?.push(commit);
+  const runs = order.map((pg) => ({ pg, bytes: encodeRun(groups.get(pg) ?? []) }));
   const byteLength = runs.reduce((sum, run) => sum + run.bytes.length, 0);
-  return { runs, byteLength, commitTimeUs: commit.commitTimeUs };
+  return { runs, byteLength, commitTimeUs };
 }
 
 function encodeRun(records: readonly RedoRecord[]): Uint8Array {

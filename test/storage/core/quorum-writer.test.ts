@@ -452,17 +452,25 @@ describe('news of the durable point', () => {
   const notices = () =>
     others.flatMap((effect) => (effect.kind === 'notice' ? [[effect.node, effect.request.durable.vdl]] : []));
 
-  it('goes to idle nodes when it moves, but not more often than the bound', () => {
+  it('rides on the next append, and goes by itself to nodes that have heard nothing for a while', () => {
     ready();
-    nowMs += volumeLimits.noticeEveryMs;
     const first = commit();
-    nowMs += volumeLimits.noticeEveryMs;
     ackAll(1, 2, 3, 4);
+    step({ kind: 'tick' });
+    expect(notices()).toEqual([]);
+    nowMs += volumeLimits.noticeEveryMs;
+    ackAll(5);
+    expect(notices()).toEqual([]);
+    step({ kind: 'tick' });
     expect(notices()).toContainEqual(['n1', first]);
     others = [];
     commit();
+    nowMs += volumeLimits.noticeEveryMs;
     ackAll(1, 2, 3, 4);
-    expect(notices().filter(([node]) => node === 'n1')).toEqual([]);
+    commit();
+    step({ kind: 'tick' });
+    expect(sentTo(1).at(-1)?.request.durable.vdl).toBeGreaterThan(first);
+    expect(notices()).toEqual([]);
   });
 
   it('is repeated to idle nodes as a heartbeat, and not to nodes that are down', () => {
