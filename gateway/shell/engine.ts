@@ -58,10 +58,8 @@ export interface EngineOptions {
 
 type Answer = EngineAnswer<AnyOperationValue>;
 
-interface PendingOperation {
-  readonly kind: SqlOperation['kind'];
-  resolve(answer: Answer): void;
-}
+/** Takes the answer of an operation: once, and never inside the call that sent it. */
+export type TakeAnswer = (answer: EngineAnswer<AnyOperationValue>) => void;
 
 const workerGone = sqlError(
   'SEXTANT_TRANSACTION_ABORTED',
@@ -76,7 +74,7 @@ export class Engine {
   private readonly shared: Int32Array;
   private outbox: ToWorker[] = [];
   private scheduled: boolean = false;
-  private readonly pending = new Map<number, PendingOperation>();
+  private readonly pending = new Map<number, TakeAnswer>();
   private readonly opens: {
     readonly generation: number;
     readonly mode: EngineMode;
@@ -189,15 +187,19 @@ export class Engine {
   }
 
   /** Sends an operation; used by `EngineSession`. */
-  operate(session: number, trace: EngineTrace | null, operation: SqlOperation): Promise<Answer> {
-    if (this.state !== 'running') return Promise.resolve(refusal(workerGone.code, workerGone.message));
+  operate(session: number, trace: EngineTrace | null, operation: SqlOperation, take: TakeAnswer): void {
+    if (this.state !== 'running') {
+      queueMicrotask(() => take(refusal(workerGone.code, workerGone.message)));
+      return;
+    }
     if (this.pending.size >= this.limits.pendingOperations) {
       const text = `The limit pendingOperations = ${this.limits.pendingOperations} is reached. Try again after a pause.`;
-      return Promise.resolve(refusal('SEXTANT_LIMIT', text));
+      queueMicrotask(() => take(refusal('SEXTANT_LIMIT', text)));
+      return;
     }
     const id = ++this.operations;
+    this.pending.set(id, take);
     this.send({ kind: 'operation', id, session, trace, operation });
-    return new Promise((resolve) => this.pending.set(id, { kind: operation.kind, resolve }));
   }
 
   /** Ends a session; used by `EngineSession`. */
@@ -238,10 +240,10 @@ export class Engine {
     const moved = message.readPoint !== this.currentReadPoint;
     this.currentReadPoint = message.readPoint;
     for (const { id, answer, rerunnable } of message.answers) {
-      const pending = this.pending.get(id);
-      assert(pending !== undefined, `the worker answered operation ${id}, which is not pending`);
+      const take = this.pending.get(id);
+      assert(take !== undefined, `the worker answered operation ${id}, which is not pending`);
       this.pending.delete(id);
-      pending.resolve(obsolete ? this.afterReplacement(answer, rerunnable) : answer);
+      take(obsolete ? this.afterReplacement(answer, rerunnable) : answer);
     }
     this.noteOpened(message.generation);
     if (moved) this.options.onReadPoint?.(message.readPoint);
@@ -312,8 +314,9 @@ export class Engine {
   }
 
   private failPending(): void {
-    for (const { resolve } of this.pending.values()) resolve(refusal(workerGone.code, workerGone.message));
+    const waiting = [...this.pending.values()];
     this.pending.clear();
+    for (const take of waiting) take(refusal(workerGone.code, workerGone.message));
     for (const { reject } of this.opens.splice(0)) reject(new Error(workerGone.message));
   }
 }
@@ -330,7 +333,10 @@ function refusal(code: string, message: string): Answer {
   };
 }
 
-/** One stream of statements. Operations run in the order in which they are given; promises never reject. */
+/**
+ * One stream of statements. Operations run in the order in which they are given; promises never reject. `run` is what the
+ * others are made of, and costs no promise.
+ */
 export class EngineSession {
   readonly id: number;
   private readonly engine: Engine;
@@ -364,15 +370,22 @@ export class EngineSession {
     this.engine.endSession(this.id);
   }
 
-  private async operate<K extends keyof OperationValues>(
+  run(operation: SqlOperation, trace: EngineTrace | null, take: TakeAnswer): void {
+    assert(!this.closed, 'an operation follows the close of its session');
+    this.engine.operate(this.id, trace, operation, take);
+  }
+
+  private operate<K extends keyof OperationValues>(
     kind: K,
     operation: SqlOperation & { readonly kind: K },
     trace: EngineTrace | null,
   ): Promise<EngineAnswer<OperationValues[K]>> {
-    assert(!this.closed, 'an operation follows the close of its session');
-    const answer = await this.engine.operate(this.id, trace, operation);
-    assert(isAnswerOf(kind, answer), `the worker answered a ${kind} with something else`);
-    return answer;
+    return new Promise((resolve) =>
+      this.run(operation, trace, (answer) => {
+        assert(isAnswerOf(kind, answer), `the worker answered a ${kind} with something else`);
+        resolve(answer);
+      }),
+    );
   }
 }
 

@@ -18,7 +18,7 @@ import {
   splitParts,
 } from '../core/forward-messages.ts';
 import type { ServiceLimits } from '../core/service-limits.ts';
-import { LocalSession, type LocalSessions } from './local-session.ts';
+import { type LocalAnswer, LocalSession, type LocalSessions } from './local-session.ts';
 import type { RequestTracer } from './request-tracer.ts';
 import type { GatewayVolume } from './volume.ts';
 import type { WriterWatch } from './writer-watch.ts';
@@ -117,7 +117,9 @@ export class ForwardServer {
   /** The lease has to be valid now, or somebody else may have acknowledged more. */
   private async position(): Promise<ForwardReply> {
     const { reign } = this.options.volume;
-    if (reign === null || !(await reign.settle(reign.vdl))) return this.refusal();
+    if (reign === null) return this.refusal();
+    const may = await new Promise<boolean>((resolve) => reign.settle(reign.vdl, resolve));
+    if (!may) return this.refusal();
     return { kind: 'position', epoch: reign.epoch, vdl: reign.vdl };
   }
 
@@ -286,10 +288,9 @@ export class ForwardServer {
     if (!inTransaction && volume.reign !== null) await volume.reign.room(limits.writeWaitMs);
     if (!inTransaction && this.options.watch.place() !== 'here') return { kind: 'notRun' };
     const context = tracer.context(call.traceparent);
-    const answer = await session.run(
-      call.operation,
-      tracer.engineTrace(context),
-      call.operation.kind !== 'describe',
+    const { operation } = call;
+    const answer = await new Promise<LocalAnswer>((resolve) =>
+      session.run(operation, tracer.engineTrace(context), operation.kind !== 'describe', resolve),
     );
     if (answer.kind === 'notRun') return answer;
     // On a gateway that has become a reader meanwhile, a write is refused before anything ran.

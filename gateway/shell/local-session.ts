@@ -17,7 +17,7 @@ import { answerLost, emptyResult } from '../core/lost-transaction.ts';
 import { leavesConnectionState, settingName, statementsOf } from '../core/routing.ts';
 import type { SqlError, SqlOutcome } from '../core/sql.ts';
 import type { EngineSession } from './engine.ts';
-import type { GatewayVolume } from './volume.ts';
+import type { GatewayVolume, Settled } from './volume.ts';
 
 export type LocalAnswer =
   | {
@@ -121,20 +121,44 @@ export class LocalSession {
     this.endEngine();
   }
 
-  /** Runs an operation and waits until its answer may leave. @param mayWrite what routing thinks of it. */
-  async run(operation: SqlOperation, trace: EngineTrace | null, mayWrite: boolean): Promise<LocalAnswer> {
+  /**
+   * Runs an operation; `done` is called, at once or later, when its answer may leave. Nothing on this path is a promise:
+   * every statement of every client passes here.
+   * @param mayWrite what routing thinks of it.
+   */
+  run(
+    operation: SqlOperation,
+    trace: EngineTrace | null,
+    mayWrite: boolean,
+    done: (answer: LocalAnswer) => void,
+  ): void {
     const lost = this.answerLost(operation);
-    if (lost !== null) return lost;
+    if (lost !== null) {
+      done(lost);
+      return;
+    }
     const wasAutocommit = this.autocommit;
     const session = this.engineSession();
     const { generation } = this;
     this.running = mayWrite || (!wasAutocommit && !this.readonlyTransaction) ? 'write' : 'read';
-    const answer = await operate(session, operation, trace);
-    if (this.engine === session) this.autocommit = answer.autocommit;
-    if (this.autocommit) this.readonlyTransaction = false;
-    else if (wasAutocommit) this.readonlyTransaction = isReadonlyBegin(statementsOf(operation)[0] ?? '');
-    const settled = await this.volume.settle(answer);
-    this.running = 'nothing';
+    session.run(operation, trace, (answer) => {
+      if (this.engine === session) this.autocommit = answer.autocommit;
+      if (this.autocommit) this.readonlyTransaction = false;
+      else if (wasAutocommit) this.readonlyTransaction = isReadonlyBegin(statementsOf(operation)[0] ?? '');
+      this.volume.settle(answer, (settled) => {
+        this.running = 'nothing';
+        done(this.settled(operation, answer, settled, wasAutocommit, generation));
+      });
+    });
+  }
+
+  private settled(
+    operation: SqlOperation,
+    answer: EngineAnswer<AnyOperationValue>,
+    settled: Settled,
+    wasAutocommit: boolean,
+    generation: number,
+  ): LocalAnswer {
     if (answer.aborted) return { kind: 'notRun' };
     if (settled !== 'released') return this.afterLoss(answer, settled, wasAutocommit);
     const { outcome } = answer;
@@ -258,22 +282,5 @@ function valueFor(operation: SqlOperation): AnyOperationValue {
       return operation.steps.map(() => ({ ok: true, value: emptyResult }));
     default:
       return null;
-  }
-}
-
-function operate(
-  session: EngineSession,
-  operation: SqlOperation,
-  trace: EngineTrace | null,
-): Promise<EngineAnswer<AnyOperationValue>> {
-  switch (operation.kind) {
-    case 'execute':
-      return session.execute(operation.statement, trace);
-    case 'batch':
-      return session.batch(operation.steps, trace);
-    case 'sequence':
-      return session.sequence(operation.sql, trace);
-    case 'describe':
-      return session.describe(operation.sql, trace);
   }
 }

@@ -2,6 +2,7 @@
  * One client stream: each operation is routed, waits for what it has to wait for, runs here or at the writer, and is
  * answered when it may be. A switchover or a crash of the writer in between only makes a write wait.
  */
+import assert from 'node:assert/strict';
 import { monotonicMs, wallUs } from '../../regions/shell/clock.ts';
 import { type Lsn, unreachable, zeroLsn } from '../../storage/core/ids.ts';
 import { volumeLimits } from '../../storage/core/limits.ts';
@@ -30,7 +31,7 @@ import type {
 } from '../core/sql.ts';
 import type { ForwardClient, ForwardOutcome } from './forward-client.ts';
 import type { GatewayMetrics } from './gateway-metrics.ts';
-import { LocalSession, type LocalSessions } from './local-session.ts';
+import { type LocalAnswer, LocalSession, type LocalSessions } from './local-session.ts';
 import type { RequestSpan, RequestTracer } from './request-tracer.ts';
 import type { GatewayVolume } from './volume.ts';
 import type { RemoteWriter, WriterWatch } from './writer-watch.ts';
@@ -52,14 +53,14 @@ type Outcome = SqlOutcome<AnyOperationValue>;
 type Attempt =
   | { readonly kind: 'answer'; readonly outcome: Outcome }
   /** Nothing has happened; route again, as this class of statement. */
-  | { readonly kind: 'again'; readonly as: StatementClass; readonly pauseMs: number };
+  | { readonly kind: 'again'; readonly as: StatementClass; readonly pauseMs: number }
+  /** The read names what this region has not heard of: ask the writer, and answer `instead` when there is none. */
+  | { readonly kind: 'forward'; readonly instead: Outcome };
 
 interface Request {
   readonly operation: SqlOperation;
   readonly span: RequestSpan | null;
   readonly sinceMs: number;
-  /** Set once the writer has to be asked. */
-  readFromWriter: boolean;
 }
 
 interface RemoteStream {
@@ -89,35 +90,48 @@ export class GatewaySession implements SqlSession {
       this.local.set('sextant_read', `PRAGMA sextant_read = '${services.readDefault}'`);
   }
 
-  async execute(statement: SqlStatement, context: SqlRequestContext): Promise<SqlOutcome<SqlResult>> {
-    const outcome = await this.run({ kind: 'execute', statement }, context);
-    if (!outcome.ok) return outcome;
-    const { value } = outcome;
-    if (value === null || !('rows' in value)) throw new Error('an execute was answered with something else');
-    return { ok: true, value };
+  execute(statement: SqlStatement, context: SqlRequestContext): Promise<SqlOutcome<SqlResult>> {
+    return new Promise((resolve) =>
+      this.run({ kind: 'execute', statement }, context, (outcome) => {
+        if (!outcome.ok) return resolve(outcome);
+        const { value } = outcome;
+        assert(value !== null && 'rows' in value, 'an execute is answered with rows');
+        resolve({ ok: true, value });
+      }),
+    );
   }
 
-  async batch(steps: readonly BatchStep[], context: SqlRequestContext): Promise<SqlOutcome<BatchResult>> {
-    const outcome = await this.run({ kind: 'batch', steps }, context);
-    if (!outcome.ok) return outcome;
-    const { value } = outcome;
-    if (value === null || 'rows' in value || 'params' in value)
-      throw new Error('a batch was answered with something else');
-    return { ok: true, value };
+  batch(steps: readonly BatchStep[], context: SqlRequestContext): Promise<SqlOutcome<BatchResult>> {
+    return new Promise((resolve) =>
+      this.run({ kind: 'batch', steps }, context, (outcome) => {
+        if (!outcome.ok) return resolve(outcome);
+        const { value } = outcome;
+        assert(
+          value !== null && !('rows' in value) && !('params' in value),
+          'a batch is answered step by step',
+        );
+        resolve({ ok: true, value });
+      }),
+    );
   }
 
-  async sequence(sql: string, context: SqlRequestContext): Promise<SqlOutcome<null>> {
-    const outcome = await this.run({ kind: 'sequence', sql }, context);
-    return outcome.ok ? { ok: true, value: null } : outcome;
+  sequence(sql: string, context: SqlRequestContext): Promise<SqlOutcome<null>> {
+    return new Promise((resolve) =>
+      this.run({ kind: 'sequence', sql }, context, (outcome) =>
+        resolve(outcome.ok ? { ok: true, value: null } : outcome),
+      ),
+    );
   }
 
-  async describe(sql: string, context: SqlRequestContext): Promise<SqlOutcome<SqlDescription>> {
-    const outcome = await this.run({ kind: 'describe', sql }, context);
-    if (!outcome.ok) return outcome;
-    const { value } = outcome;
-    if (value === null || !('params' in value))
-      throw new Error('a describe was answered with something else');
-    return { ok: true, value };
+  describe(sql: string, context: SqlRequestContext): Promise<SqlOutcome<SqlDescription>> {
+    return new Promise((resolve) =>
+      this.run({ kind: 'describe', sql }, context, (outcome) => {
+        if (!outcome.ok) return resolve(outcome);
+        const { value } = outcome;
+        assert(value !== null && 'params' in value, 'a describe is answered with a description');
+        resolve({ ok: true, value });
+      }),
+    );
   }
 
   isAutocommit(): boolean {
@@ -134,30 +148,67 @@ export class GatewaySession implements SqlSession {
     return Promise.resolve();
   }
 
-  private async run(operation: SqlOperation, context: SqlRequestContext): Promise<Outcome> {
+  private run(operation: SqlOperation, context: SqlRequestContext, done: (outcome: Outcome) => void): void {
     const { tracer, metrics } = this.services;
     const span = tracer.begin(context.traceparent);
-    const request: Request = { operation, span, sinceMs: monotonicMs(), readFromWriter: false };
-    const outcome = await this.route(request);
-    const error = failureOf(outcome);
-    metrics.answered(operation, error, monotonicMs() - request.sinceMs);
-    tracer.ended(span, operation, error, this.preference);
-    return outcome;
+    const request: Request = { operation, span, sinceMs: monotonicMs() };
+    this.start(request, (outcome) => {
+      const error = failureOf(outcome);
+      metrics.answered(operation, error, monotonicMs() - request.sinceMs);
+      tracer.ended(span, operation, error, this.preference);
+      done(outcome);
+    });
   }
 
-  private async route(request: Request): Promise<Outcome> {
-    const { watch } = this.services;
-    let kind = classOfOperation(request.operation);
-    for (;;) {
-      if (this.closed) return adviseFailure('STREAM_EXPIRED', 'The stream was closed');
-      const place = this.remote !== null ? 'remote' : this.local.isAutocommit ? 'idle' : 'local';
-      const attempt = await this.attempt(request, kind, route(place, kind, watch.place()));
-      if (attempt.kind === 'answer') return attempt.outcome;
-      kind = attempt.as;
-      const left = watch.patienceMs(request.sinceMs, monotonicMs());
-      if (left <= 0) return { ok: false, error: watch.reason() };
-      if (attempt.pauseMs > 0) await watch.next(Math.min(left, attempt.pauseMs));
+  /** Most operations find nothing to wait for before they run here, and cost no promise then. */
+  private start(request: Request, done: (outcome: Outcome) => void): void {
+    const kind = classOfOperation(request.operation);
+    if (!this.runsAtOnce(kind)) {
+      void this.route(request, kind).then(done);
+      return;
     }
+    this.runHere(request, kind, (local) => {
+      const concluded = this.concludeHere(request, kind, local, true);
+      if (concluded.kind === 'answer') done(concluded.outcome);
+      else void this.route(request, kind, concluded).then(done);
+    });
+  }
+
+  private runsAtOnce(kind: StatementClass): boolean {
+    const { watch, volume } = this.services;
+    if (this.closed || this.remote !== null || !this.local.isAutocommit || watch.place() !== 'here')
+      return false;
+    return kind === 'read' || volume.reign?.hasRoom !== false;
+  }
+
+  /** Tries until there is an answer, or nobody has patience left. @param first how an attempt before this ended. */
+  private async route(request: Request, kind: StatementClass, first?: Attempt): Promise<Outcome> {
+    const { watch } = this.services;
+    let attempt = first ?? (await this.attemptAs(request, kind));
+    for (;;) {
+      switch (attempt.kind) {
+        case 'answer':
+          return attempt.outcome;
+        case 'forward':
+          attempt = await this.runForward(request, 'read', attempt.instead);
+          break;
+        case 'again': {
+          const left = watch.patienceMs(request.sinceMs, monotonicMs());
+          if (left <= 0) return { ok: false, error: watch.reason() };
+          if (attempt.pauseMs > 0) await watch.next(Math.min(left, attempt.pauseMs));
+          attempt = await this.attemptAs(request, attempt.as);
+          break;
+        }
+        default:
+          return unreachable(attempt);
+      }
+    }
+  }
+
+  private attemptAs(request: Request, kind: StatementClass): Promise<Attempt> {
+    if (this.closed) return Promise.resolve(answer(adviseFailure('STREAM_EXPIRED', 'The stream was closed')));
+    const place = this.remote !== null ? 'remote' : this.local.isAutocommit ? 'idle' : 'local';
+    return this.attempt(request, kind, route(place, kind, this.services.watch.place()));
   }
 
   private attempt(request: Request, kind: StatementClass, where: ReturnType<typeof route>): Promise<Attempt> {
@@ -178,7 +229,7 @@ export class GatewaySession implements SqlSession {
   // ---- here
 
   private async runLocal(request: Request, kind: StatementClass): Promise<Attempt> {
-    const { volume, watch, tracer, limits } = this.services;
+    const { volume, watch, limits } = this.services;
     const idle = this.local.isAutocommit;
     const writesHere = watch.place() === 'here';
     if (idle && !writesHere) {
@@ -190,18 +241,23 @@ export class GatewaySession implements SqlSession {
       // Things may have changed while it waited.
       return { kind: 'again', as: kind, pauseMs: 0 };
     }
-    const local = await this.local.run(
-      request.operation,
-      tracer.engineTrace(request.span?.context ?? null),
-      kind !== 'read',
-    );
+    const local = await new Promise<LocalAnswer>((resolve) => this.runHere(request, kind, resolve));
+    return this.concludeHere(request, kind, local, idle);
+  }
+
+  private runHere(request: Request, kind: StatementClass, done: (local: LocalAnswer) => void): void {
+    const trace = this.services.tracer.engineTrace(request.span?.context ?? null);
+    this.local.run(request.operation, trace, kind !== 'read', done);
+  }
+
+  /** What follows from the engine's answer. @param idle no transaction was open before. */
+  private concludeHere(request: Request, kind: StatementClass, local: LocalAnswer, idle: boolean): Attempt {
+    const { volume, watch, tracer, limits } = this.services;
     if (local.kind === 'notRun') return { kind: 'again', as: kind, pauseMs: limits.forwardRetryMs };
     const wants = idle && this.local.isAutocommit ? asksForWriter(readerFailure(local.outcome)) : null;
     if (wants === 'writes') return { kind: 'again', as: 'write', pauseMs: 0 };
-    if (wants === 'schema' && watch.place() === 'elsewhere') {
-      request.readFromWriter = true;
-      return this.runForward(request, 'read', local.outcome);
-    }
+    if (wants === 'schema' && watch.place() === 'elsewhere')
+      return { kind: 'forward', instead: local.outcome };
     tracer.committed(local.commits, request.span?.context ?? null);
     const last = local.commits.at(-1);
     if (last !== undefined && !isUnknown(local.outcome)) volume.noteWritten(local.epoch, last.lsn);
@@ -233,7 +289,6 @@ export class GatewaySession implements SqlSession {
     }
     if (ready) return null;
     // This region is behind; the writer is not.
-    request.readFromWriter = true;
     if (watch.place() === 'elsewhere') return this.runForward(request, 'read');
     const detail = `This region's volume has not reached LSN ${needed} within readWaitMs = ${limits.readWaitMs}`;
     return answer({ ok: false, error: adviseError('SEXTANT_STORAGE_UNAVAILABLE', detail) });

@@ -146,17 +146,14 @@ export class GatewayVolume {
     });
   }
 
-  /** Decides about an engine's answer: at once, or when it is durable or lost. */
-  settle(answer: EngineAnswer<unknown>): Promise<Settled> | Settled {
+  /** Decides about an engine's answer: calls back at once, or when it is durable or lost. */
+  settle(answer: EngineAnswer<unknown>, done: (settled: Settled) => void): void {
     const reign = this.reignNow;
     const { seenLsn } = answer;
-    if (reign === null || seenLsn === 0) return 'released';
+    if (reign === null || seenLsn === 0) done('released');
     // A reader engine that has just replaced the writer shows nothing beyond what was durable.
-    if (reign.isOver) return afterwards(answer, reign);
-    const settled = reign.settle(seenLsn);
-    if (settled === true) return 'released';
-    if (settled === false) return afterwards(answer, reign);
-    return settled.then((released) => (released ? 'released' : afterwards(answer, reign)));
+    else if (reign.isOver) done(afterwards(answer, reign));
+    else reign.settle(seenLsn, (released) => done(released ? 'released' : afterwards(answer, reign)));
   }
 
   /** Makes the engine the writer's. @returns the reign; it may be over already when it was closed meanwhile. */

@@ -106,14 +106,14 @@ export class Reign {
     assert.equal(at, commit.lsn, 'G24: the engine and the volume count the same LSNs');
   }
 
-  /** @returns true at once or later when an answer that saw `seen` may leave; false when the reign ended before. */
-  settle(seen: Lsn): Promise<boolean> | boolean {
-    if (this.over) return false;
-    if (this.gate.covers(seen) && this.options.mayAcknowledge()) return true;
-    return new Promise((resolve) => {
-      this.gate.hold(seen, resolve);
+  /** Calls back, at once or later, with true when an answer that saw `seen` may leave, with false when the reign ended before. */
+  settle(seen: Lsn, done: Waiter): void {
+    if (this.over) done(false);
+    else if (this.gate.covers(seen) && this.options.mayAcknowledge()) done(true);
+    else {
+      this.gate.hold(seen, done);
       if (this.gate.covers(seen)) this.options.onLapsed();
-    });
+    }
   }
 
   /** Resolves when redo may be added, or after `waitMs`. @returns whether it may. */
@@ -146,8 +146,8 @@ export class Reign {
   private durable(vdl: Lsn, facts: readonly AppendFacts[]): void {
     if (this.over) return;
     this.gate.advance(vdl);
-    this.release();
     this.options.onDurable(vdl, facts);
+    this.release();
     if (this.gate.size > 0 && !this.options.mayAcknowledge()) this.options.onLapsed();
     if (this.hasRoom) for (const waiter of this.roomWaiters.splice(0)) waiter();
   }
