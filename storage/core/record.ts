@@ -99,12 +99,12 @@ function firstDifference(previous: ComparedPage, next: ComparedPage, from: numbe
   return length;
 }
 
-const wordBytes = 4;
+const wordBytes = 8;
 
-/** A page and, where its memory is aligned, the same page as 32-bit words. */
+/** A page and, where its memory is aligned, the same page as 64-bit words. V8 compares those without making a bigint. */
 interface ComparedPage {
   readonly bytes: Uint8Array;
-  readonly words: Int32Array | null;
+  readonly words: BigInt64Array | null;
 }
 
 function compared(bytes: Uint8Array): ComparedPage {
@@ -112,7 +112,7 @@ function compared(bytes: Uint8Array): ComparedPage {
   const aligned = byteOffset % wordBytes === 0;
   return {
     bytes,
-    words: aligned ? new Int32Array(buffer, byteOffset, Math.floor(length / wordBytes)) : null,
+    words: aligned ? new BigInt64Array(buffer, byteOffset, Math.floor(length / wordBytes)) : null,
   };
 }
 

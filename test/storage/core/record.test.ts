@@ -176,6 +176,24 @@ describe('the difference of two pages', () => {
     );
   });
 
+  it('is the same wherever in memory the pages lie', () => {
+    const shifted = (page: Uint8Array): Uint8Array => {
+      const moved = new Uint8Array(page.length + 3).subarray(3);
+      moved.set(page);
+      return moved;
+    };
+    fc.assert(
+      fc.property(pageEdits, ({ previous: fill, edits }) => {
+        const previous = new Uint8Array(4096).fill(fill);
+        const next = previous.slice();
+        for (const { at, bytes } of edits) next.set(bytes.subarray(0, 4096 - at), at);
+        const change = diffPage(pageNo(9), previous, next);
+        expect(diffPage(pageNo(9), shifted(previous), next)).toEqual(change);
+        expect(diffPage(pageNo(9), previous, shifted(next))).toEqual(change);
+      }),
+    );
+  });
+
   it('is nothing when nothing changed, and an image where there was no page', () => {
     const page = new Uint8Array(4096).fill(3);
     expect(diffPage(pageNo(1), page, page.slice())).toBeNull();
