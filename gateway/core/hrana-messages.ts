@@ -5,6 +5,7 @@
  */
 import { z } from 'zod';
 import { adviseFailure, limitFailure } from './errors.ts';
+import { plainMessage, plainSocketRequest } from './hrana-plain.ts';
 import { valueSchema } from './hrana-values.ts';
 import type { GatewayLimits } from './limits.ts';
 import type { BatchCondition, SqlOutcome, SqlStatement } from './sql.ts';
@@ -257,8 +258,12 @@ function streamRequest(wire: WireStreamRequest, context: z.RefinementCtx): Strea
   }
 }
 
-/** Builds the decoder once for a gateway's limits. Its functions never throw; failures are 400-class errors. */
-export function createDecoder(limits: GatewayLimits): HranaDecoder {
+/**
+ * Builds the decoder once for a gateway's limits. Its functions never throw; failures are 400-class errors.
+ * @param path `schemas` leaves out the short cut for plain requests, which gives the same results.
+ */
+export function createDecoder(limits: GatewayLimits, path: 'short' | 'schemas' = 'short'): HranaDecoder {
+  const isShort = path === 'short';
   const schemas = requestSchemas(limits);
   const { id } = schemas;
   const baton = z.string().nullish();
@@ -350,9 +355,16 @@ export function createDecoder(limits: GatewayLimits): HranaDecoder {
   return {
     pipeline: (json) => parseText(pipeline, json),
     cursor: (json) => parseText(cursor, json),
-    socketRequest: (request) => parse(socketRequest, request),
-    socketMessage: (json) => {
-      const message = parseText(socketMessage, json);
+    socketRequest: (request) => {
+      const plain = isShort ? plainSocketRequest(request, limits) : null;
+      return plain === null ? parse(socketRequest, request) : { ok: true, value: plain };
+    },
+    socketMessage: (text) => {
+      const json = parseJson(text);
+      if (!json.ok) return json;
+      const plain = isShort ? plainMessage(json.value) : null;
+      if (plain !== null) return { ok: true, value: { kind: 'request', ...plain } };
+      const message = parse(socketMessage, json.value);
       if (!message.ok) return message;
       const wire = message.value;
       return wire.type === 'hello'

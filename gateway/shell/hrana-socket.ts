@@ -37,10 +37,18 @@ type Plan =
   | { readonly kind: 'answer'; readonly outcome: SqlOutcome<string> }
   | { readonly kind: 'queue'; readonly stream: SocketStream; readonly job: Job };
 
+/** A job that waits for those before it on its stream. */
+interface QueuedJob {
+  readonly requestId: number;
+  /** Length of the request. */
+  readonly bytes: number;
+  readonly run: Job;
+}
+
 /** A stream of one socket: a session, or the reason why there is none, and the jobs that wait for it. */
 interface SocketStream {
   readonly session: SqlOutcome<SqlSession>;
-  readonly jobs: (() => Promise<void>)[];
+  readonly jobs: QueuedJob[];
   running: boolean;
   closed: boolean;
   cursorId: number | null;
@@ -344,26 +352,41 @@ export class HranaSocket {
   #enqueue(stream: SocketStream, requestId: number, bytes: number, job: Job): void {
     this.#inFlight += 1;
     this.#inFlightBytes += bytes;
-    stream.jobs.push(async () => {
-      const outcome = await job();
-      this.#inFlight -= 1;
-      this.#inFlightBytes -= bytes;
-      this.#answer(requestId, outcome);
-      this.#closeWhenDrained();
-    });
+    stream.jobs.push({ requestId, bytes, run: job });
     this.#throttle();
-    if (stream.running) return;
-    this.#pump(stream).catch((error: unknown) => {
-      // Sessions never reject for expected failures: what arrives here is a defect, and must be seen.
-      this.#shut(closeCodes.internal, 'Internal error');
-      throw error;
-    });
+    this.#pump(stream);
   }
 
-  async #pump(stream: SocketStream): Promise<void> {
-    stream.running = true;
-    for (let job = stream.jobs.shift(); job !== undefined; job = stream.jobs.shift()) await job();
+  /** Runs what waits on a stream, one after another; a promise is made only where a job has one. */
+  #pump(stream: SocketStream): void {
+    while (!stream.running) {
+      const job = stream.jobs.shift();
+      if (job === undefined) return;
+      stream.running = true;
+      const outcome = job.run();
+      if (outcome instanceof Promise) {
+        outcome
+          .then((settled) => {
+            this.#finish(stream, job, settled);
+            this.#pump(stream);
+          })
+          .catch((error: unknown) => {
+            // Sessions never reject for expected failures: what arrives here is a defect, and must be seen.
+            this.#shut(closeCodes.internal, 'Internal error');
+            throw error;
+          });
+        return;
+      }
+      this.#finish(stream, job, outcome);
+    }
+  }
+
+  #finish(stream: SocketStream, job: QueuedJob, outcome: SqlOutcome<string>): void {
     stream.running = false;
+    this.#inFlight -= 1;
+    this.#inFlightBytes -= job.bytes;
+    this.#answer(job.requestId, outcome);
+    this.#closeWhenDrained();
   }
 
   async #endStream(stream: SocketStream): Promise<void> {

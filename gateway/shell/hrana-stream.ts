@@ -16,31 +16,39 @@ function sized(type: string, result: string | null, maxLength: number): SqlOutco
  * Runs one request and returns its `response` object as JSON text. Settles when the session lets the response
  * leave. `maxLength` bounds the text, in UTF-16 units.
  */
-export async function runRequest(
+export function runRequest(
   session: SqlSession,
   request: ReadyRequest,
   context: SqlRequestContext,
   maxLength: number,
 ): Promise<SqlOutcome<string>> {
   switch (request.kind) {
-    case 'execute': {
-      const outcome = await session.execute(request.statement, context);
-      return outcome.ok ? sized('execute', encodeResult(outcome.value, maxLength), maxLength) : outcome;
+    case 'execute':
+      return session
+        .execute(request.statement, context)
+        .then((outcome) =>
+          outcome.ok ? sized('execute', encodeResult(outcome.value, maxLength), maxLength) : outcome,
+        );
+    case 'batch':
+      return session
+        .batch(request.steps, context)
+        .then((outcome) =>
+          outcome.ok ? sized('batch', encodeBatchResult(outcome.value, maxLength), maxLength) : outcome,
+        );
+    case 'sequence':
+      return session
+        .sequence(request.sql, context)
+        .then((outcome) => (outcome.ok ? { ok: true, value: '{"type":"sequence"}' } : outcome));
+    case 'describe':
+      return session
+        .describe(request.sql, context)
+        .then((outcome) =>
+          outcome.ok ? sized('describe', encodeDescription(outcome.value), maxLength) : outcome,
+        );
+    case 'get_autocommit': {
+      const value = `{"type":"get_autocommit","is_autocommit":${session.isAutocommit()}}`;
+      return Promise.resolve({ ok: true, value });
     }
-    case 'batch': {
-      const outcome = await session.batch(request.steps, context);
-      return outcome.ok ? sized('batch', encodeBatchResult(outcome.value, maxLength), maxLength) : outcome;
-    }
-    case 'sequence': {
-      const outcome = await session.sequence(request.sql, context);
-      return outcome.ok ? { ok: true, value: '{"type":"sequence"}' } : outcome;
-    }
-    case 'describe': {
-      const outcome = await session.describe(request.sql, context);
-      return outcome.ok ? sized('describe', encodeDescription(outcome.value), maxLength) : outcome;
-    }
-    case 'get_autocommit':
-      return { ok: true, value: `{"type":"get_autocommit","is_autocommit":${session.isAutocommit()}}` };
   }
 }
 

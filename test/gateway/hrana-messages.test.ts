@@ -8,7 +8,8 @@ import { traceparentOfSql, validTraceparent } from '../../gateway/core/hrana-tra
 import { defaultLimits, limitsProblem } from '../../gateway/core/limits.ts';
 import type { BatchResult } from '../../gateway/core/sql.ts';
 
-const decoder = createDecoder({ ...defaultLimits, batchSteps: 3, pipelineRequests: 4, conditionDepth: 5 });
+const limits = { ...defaultLimits, batchSteps: 3, pipelineRequests: 4, conditionDepth: 5, statementArgs: 4 };
+const decoder = createDecoder(limits);
 const parent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
 
 function pipelineError(body: unknown): string {
@@ -78,6 +79,72 @@ describe('the decoder', () => {
     const step = `{"stmt":{"sql":"SELECT 1"},"condition":${condition}}`;
     expect(pipelineError(`{"requests":[{"type":"batch","batch":{"steps":[${step}]}}]}`)).toContain(
       'conditionDepth',
+    );
+  });
+
+  it('gives the same for plain requests with and without the short cut past the schemas', () => {
+    const bySchemas = createDecoder(limits, 'schemas');
+    const id = fc.oneof(fc.integer({ min: -2, max: 9 }), fc.constantFrom(1.5, '1', null, 2 ** 60));
+    const rare = (...values: readonly unknown[]) => fc.constantFrom(...values);
+    const value = fc.oneof(
+      fc.record({
+        type: rare('integer'),
+        value: rare('7', '-9223372036854775808', '9223372036854775808', '', 7),
+      }),
+      fc.record({ type: rare('float'), value: rare(1.5, 1e300, '1.5', null) }),
+      fc.record({ type: rare('text'), value: fc.oneof(fc.string(), rare(1, null)) }),
+      fc.record({ type: rare('blob'), base64: rare('AQID', 'AQ==', 'AQ', '=', '*', 1) }),
+      fc.record({ type: rare('null', 'nothing', undefined) }),
+      fc.jsonValue(),
+    );
+    const stmt = fc.oneof(
+      {
+        weight: 9,
+        arbitrary: fc.record(
+          {
+            sql: fc.oneof(fc.string(), rare(null, 1)),
+            sql_id: id,
+            args: fc.oneof(fc.array(value, { maxLength: 5 }), rare(null, {})),
+            named_args: rare([], null, [{ name: 'a', value: { type: 'null' } }], {}),
+            want_rows: rare(true, false, null, 1),
+          },
+          { requiredKeys: [] },
+        ),
+      },
+      { weight: 1, arbitrary: fc.jsonValue() },
+    );
+    const condition = rare(
+      null,
+      { type: 'ok', step: 0 },
+      { type: 'ok', step: -1 },
+      { type: 'is_autocommit' },
+      [],
+    );
+    const step = fc.record({ condition, stmt }, { requiredKeys: ['stmt'] });
+    const request = fc.oneof(
+      fc.record({ type: rare('execute', 'describe'), stream_id: id, stmt }),
+      fc.record({
+        type: rare('batch'),
+        stream_id: id,
+        batch: fc.oneof(fc.record({ steps: fc.array(step, { maxLength: 4 }) }), rare(null, {})),
+      }),
+    );
+    const envelope = fc.oneof(
+      fc.record({ type: rare('request', 'hello'), request_id: id, request }, { requiredKeys: ['type'] }),
+      fc.jsonValue(),
+    );
+    fc.assert(
+      fc.property(envelope, (message) => {
+        const text = JSON.stringify(message);
+        expect(decoder.socketMessage(text)).toEqual(bySchemas.socketMessage(text));
+      }),
+    );
+    fc.assert(
+      fc.property(request, (wire) => {
+        const received: unknown = JSON.parse(JSON.stringify(wire));
+        expect(decoder.socketRequest(received)).toEqual(bySchemas.socketRequest(received));
+      }),
+      { numRuns: 2_000 },
     );
   });
 
