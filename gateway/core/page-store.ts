@@ -50,7 +50,7 @@ export class PageStore {
   private readonly chains = new Map<PageNo, Chain>();
   /** Pages with more than one version: the ones to look at when a pin is lifted. */
   private readonly multiple = new Set<PageNo>();
-  private readonly pins = new Map<Lsn, number>();
+  private readonly pins = new Pins();
   private readonly recycled: Uint8Array[] = [];
   private headLsn: Lsn;
   private durableLsn: Lsn;
@@ -79,20 +79,13 @@ export class PageStore {
 
   /** Starts a snapshot at the head. @returns its read point, to be given to `unpin` once. */
   pin(): Lsn {
-    this.pins.set(this.headLsn, (this.pins.get(this.headLsn) ?? 0) + 1);
+    this.pins.add(this.headLsn);
     return this.headLsn;
   }
 
   /** Ends a snapshot and drops the versions nothing else needs. */
   unpin(readPoint: Lsn): void {
-    const count = this.pins.get(readPoint) ?? 0;
-    assert(count > 0, `G3: read point ${readPoint} is not pinned`);
-    if (count > 1) {
-      this.pins.set(readPoint, count - 1);
-      return;
-    }
-    this.pins.delete(readPoint);
-    if (readPoint === this.headLsn) return;
+    if (!this.pins.remove(readPoint) || readPoint === this.headLsn) return;
     for (const page of this.multiple) {
       const chain = this.chains.get(page);
       if (chain !== undefined) this.dropUnneeded(page, chain);
@@ -231,8 +224,7 @@ export class PageStore {
   }
 
   private isPinnedWithin(from: number, through: number): boolean {
-    for (const pin of this.pins.keys()) if (pin >= from && pin <= through) return true;
-    return false;
+    return this.pins.anyWithin(from, through);
   }
 
   /** G2: drops the oldest versions up to the first that a pin or the head needs. */
@@ -272,6 +264,44 @@ export class PageStore {
       this.multiple.delete(page);
       this.bytes -= chain.versions.length * redoLimits.pageBytes;
     }
+  }
+}
+
+/** Read points of open snapshots, ascending: pins are set at the head, which only rises, and there are few. */
+class Pins {
+  private readonly points: Lsn[] = [];
+  private readonly counts: number[] = [];
+
+  add(head: Lsn): void {
+    const last = this.points.length - 1;
+    if (this.points[last] === head) {
+      this.counts[last] = (this.counts[last] ?? 0) + 1;
+      return;
+    }
+    assert(last < 0 || (this.points[last] ?? 0) < head, 'G3: the head never goes back');
+    this.points.push(head);
+    this.counts.push(1);
+  }
+
+  /** @returns whether it was the last pin on that read point. */
+  remove(readPoint: Lsn): boolean {
+    const at = this.points.lastIndexOf(readPoint);
+    assert(at >= 0, `G3: read point ${readPoint} is not pinned`);
+    const left = (this.counts[at] ?? 0) - 1;
+    this.counts[at] = left;
+    if (left > 0) return false;
+    this.points.splice(at, 1);
+    this.counts.splice(at, 1);
+    return true;
+  }
+
+  anyWithin(from: number, through: number): boolean {
+    for (let at = this.points.length - 1; at >= 0; at--) {
+      const point = this.points[at] ?? 0;
+      if (point < from) return false;
+      if (point <= through) return true;
+    }
+    return false;
   }
 }
 

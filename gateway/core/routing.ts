@@ -7,11 +7,9 @@
  */
 import { unreachable } from '../../storage/core/ids.ts';
 import type { SqlOperation } from './engine-protocol.ts';
-import { firstWord, isConnectionPragma, isReadonlyBegin, withoutLeadingBlanks } from './engine-text.ts';
+import { firstWord } from './engine-text.ts';
 import type { SqlError } from './sql.ts';
-
-/** What the words of a statement say: `unclear` is for the engine to find out. */
-export type StatementClass = 'read' | 'write' | 'unclear';
+import { factsOf, type StatementClass } from './statement-facts.ts';
 
 /** Where writes are taken, as this gateway knows. */
 export type WriterPlace =
@@ -55,59 +53,22 @@ export function route(session: SessionPlace, kind: StatementClass, writer: Write
   }
 }
 
-const readingWords: ReadonlySet<string> = new Set([
-  'SELECT',
-  'VALUES',
-  'EXPLAIN',
-  'COMMIT',
-  'END',
-  'ROLLBACK',
-  'RELEASE',
-  'ATTACH',
-  'DETACH',
-  '',
-]);
-const writingWords: ReadonlySet<string> = new Set([
-  'INSERT',
-  'UPDATE',
-  'DELETE',
-  'REPLACE',
-  'CREATE',
-  'DROP',
-  'ALTER',
-  'REINDEX',
-  'ANALYZE',
-  'VACUUM',
-  'SAVEPOINT',
-]);
-/** Names a temporary object, perhaps: those live in the stream's own connection, wherever it is. */
-const temporary = /\btemp(?:orary)?\b/i;
-
-/** What a single statement's text says. */
-export function classOfStatement(sql: string): StatementClass {
-  const word = firstWord(sql);
-  if (word === 'BEGIN') return isReadonlyBegin(sql) ? 'read' : 'write';
-  if (readingWords.has(word)) return 'read';
-  if (!writingWords.has(word)) return 'unclear';
-  return temporary.test(sql.slice(0, 512)) ? 'unclear' : 'write';
-}
-
 /** What an operation's texts say. */
 export function classOfOperation(operation: SqlOperation): StatementClass {
   switch (operation.kind) {
     case 'execute':
-      return classOfStatement(operation.statement.sql);
+      return factsOf(operation.statement.sql).kind;
     case 'batch': {
       let found: StatementClass = 'read';
       for (const { statement } of operation.steps) {
-        const kind = classOfStatement(statement.sql);
+        const kind = factsOf(statement.sql).kind;
         if (kind === 'write') return 'write';
         if (kind === 'unclear') found = 'unclear';
       }
       return found;
     }
     case 'sequence':
-      return classOfStatement(operation.sql) === 'write' ? 'write' : 'unclear';
+      return factsOf(operation.sql).kind === 'write' ? 'write' : 'unclear';
     case 'describe':
       return 'read';
     default:
@@ -126,24 +87,6 @@ export function asksForWriter(error: SqlError | null): 'writes' | 'schema' | nul
   if (error === null) return null;
   if (error.code === 'SEXTANT_READ_ONLY') return 'writes';
   return error.code.startsWith('SQLITE_ERROR') && schemaBehind.test(error.message) ? 'schema' : null;
-}
-
-const settingPattern =
-  /^PRAGMA\s+(?:[A-Za-z_]+\s*\.\s*)?([A-Za-z_]+)\s*(?:=\s*([^;]+?)|\(\s*([^;]+?)\s*\))\s*;?\s*$/i;
-
-/** The name of a PRAGMA that sets up its stream, so that it has to be repeated where the stream goes on; else null. */
-export function settingName(sql: string): string | null {
-  const match = settingPattern.exec(withoutLeadingBlanks(sql));
-  const name = match?.[1]?.toLowerCase();
-  const value = match?.[2] ?? match?.[3] ?? null;
-  if (name === undefined || value === null) return null;
-  return name === 'sextant_read' || isConnectionPragma(name, value) ? name : null;
-}
-
-/** Whether a statement leaves something in its connection that cannot be repeated elsewhere. */
-export function leavesConnectionState(sql: string): boolean {
-  const word = firstWord(sql);
-  return word === 'ATTACH' || (word === 'CREATE' && temporary.test(sql.slice(0, 64)));
 }
 
 /** Statements of an operation, as far as they are separate. */
@@ -174,11 +117,11 @@ export function mayCommit(operation: SqlOperation, inTransaction: boolean): bool
 export function verbOf(operation: SqlOperation): string {
   switch (operation.kind) {
     case 'execute':
-      return firstWord(operation.statement.sql);
+      return factsOf(operation.statement.sql).word;
     case 'batch':
       return 'BATCH';
     case 'sequence':
-      return firstWord(operation.sql);
+      return factsOf(operation.sql).word;
     case 'describe':
       return '';
     default:

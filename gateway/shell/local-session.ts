@@ -14,8 +14,9 @@ import type {
 import { isReadonlyBegin } from '../core/engine-text.ts';
 import { adviseError, sqlError } from '../core/errors.ts';
 import { answerLost, emptyResult } from '../core/lost-transaction.ts';
-import { leavesConnectionState, settingName, statementsOf } from '../core/routing.ts';
+import { statementsOf } from '../core/routing.ts';
 import type { SqlError, SqlOutcome } from '../core/sql.ts';
+import { factsOf } from '../core/statement-facts.ts';
 import type { EngineSession } from './engine.ts';
 import type { GatewayVolume, Settled } from './volume.ts';
 
@@ -267,9 +268,9 @@ export class LocalSession {
   private noteSettings(operation: SqlOperation, outcome: SqlOutcome<AnyOperationValue>): void {
     if (!outcome.ok || operation.kind === 'describe') return;
     for (const sql of statementsOf(operation)) {
-      if (leavesConnectionState(sql)) this.keepsState = true;
-      const name = settingName(sql);
-      if (name !== null) this.set(name, sql);
+      const { leavesState, setting } = factsOf(sql);
+      if (leavesState) this.keepsState = true;
+      if (setting !== null) this.set(setting, sql);
     }
   }
 }

@@ -8,15 +8,7 @@ import { type Lsn, unreachable, zeroLsn } from '../../storage/core/ids.ts';
 import { volumeLimits } from '../../storage/core/limits.ts';
 import type { AnyOperationValue, ReadPreference, SqlOperation } from '../core/engine-protocol.ts';
 import { adviseError, adviseFailure, limitFailure } from '../core/errors.ts';
-import {
-  asksForWriter,
-  classOfOperation,
-  mayCommit,
-  route,
-  type StatementClass,
-  settingName,
-  statementsOf,
-} from '../core/routing.ts';
+import { asksForWriter, classOfOperation, mayCommit, route, statementsOf } from '../core/routing.ts';
 import type { ServiceLimits } from '../core/service-limits.ts';
 import type {
   BatchResult,
@@ -29,6 +21,7 @@ import type {
   SqlSession,
   SqlStatement,
 } from '../core/sql.ts';
+import { factsOf, type StatementClass } from '../core/statement-facts.ts';
 import type { ForwardClient, ForwardOutcome } from './forward-client.ts';
 import type { GatewayMetrics } from './gateway-metrics.ts';
 import { type LocalAnswer, LocalSession, type LocalSessions } from './local-session.ts';
@@ -422,8 +415,8 @@ export class GatewaySession implements SqlSession {
   private noteSettings(operation: SqlOperation): void {
     if (operation.kind === 'describe') return;
     for (const sql of statementsOf(operation)) {
-      const name = settingName(sql);
-      if (name !== null) this.local.set(name, sql);
+      const { setting } = factsOf(sql);
+      if (setting !== null) this.local.set(setting, sql);
     }
   }
 }

@@ -102,9 +102,10 @@ export class VolumeFile {
   }
 
   discardPending(): void {
+    this.rollingBack = false;
+    if (this.pending.size === 0) return;
     for (const bytes of this.pending.values()) this.store.returnBuffer(bytes);
     this.pending.clear();
-    this.rollingBack = false;
   }
 
   fail(error: SqlError, result: number): number {
@@ -130,6 +131,9 @@ export class VolumeFile {
     return this.snapshotPages;
   }
 }
+
+/** A method of a file with its arguments as numbers. @returns SQLite's result code. */
+type FileMethod = (file: VolumeFile, a: number, b: number, c: number) => number;
 
 export class VolumeVfs {
   /** A broken invariant met inside a callback, where nothing may be thrown; the engine throws it afterwards. */
@@ -202,33 +206,42 @@ export class VolumeVfs {
     };
   }
 
+  /** SQLite calls these a dozen times a statement: a closure made at each call would be a tenth of the engine's garbage. */
   private ioMethods() {
+    const close: FileMethod = (volume, file) => this.close(file, volume);
+    const read: FileMethod = (volume, out, bytes, offset) => this.read(volume, out, bytes, offset);
+    const write: FileMethod = (volume, from, bytes, offset) => this.write(volume, from, bytes, offset);
+    const truncate: FileMethod = (volume, size) => this.truncate(volume, size);
+    const fileSize: FileMethod = (volume, out) => this.fileSize(volume, out);
+    const lock: FileMethod = (volume, level) => this.lock(volume, level);
+    const unlock: FileMethod = (volume, level) => this.unlock(volume, level);
+    const control: FileMethod = (volume, operation, argument) =>
+      this.fileControl(volume, operation, argument);
     return {
-      xClose: (file: Pointer) => this.guard(file, (volume) => this.close(file, volume)),
+      xClose: (file: Pointer) => this.guard(file, close, file),
       xRead: (file: Pointer, out: Pointer, bytes: number, offset: number) =>
-        this.guard(file, (volume) => this.read(volume, out, bytes, Number(offset))),
+        this.guard(file, read, out, bytes, Number(offset)),
       xWrite: (file: Pointer, from: Pointer, bytes: number, offset: number) =>
-        this.guard(file, (volume) => this.write(volume, from, bytes, Number(offset))),
-      xTruncate: (file: Pointer, size: number) =>
-        this.guard(file, (volume) => this.truncate(volume, Number(size))),
+        this.guard(file, write, from, bytes, Number(offset)),
+      xTruncate: (file: Pointer, size: number) => this.guard(file, truncate, Number(size)),
       xSync: () => code.ok,
-      xFileSize: (file: Pointer, out: Pointer) => this.guard(file, (volume) => this.fileSize(volume, out)),
-      xLock: (file: Pointer, level: number) => this.guard(file, (volume) => this.lock(volume, level)),
-      xUnlock: (file: Pointer, level: number) => this.guard(file, (volume) => this.unlock(volume, level)),
+      xFileSize: (file: Pointer, out: Pointer) => this.guard(file, fileSize, out),
+      xLock: (file: Pointer, level: number) => this.guard(file, lock, level),
+      xUnlock: (file: Pointer, level: number) => this.guard(file, unlock, level),
       xCheckReservedLock: (_file: Pointer, out: Pointer) => this.answer(out, 0),
       xFileControl: (file: Pointer, operation: number, argument: Pointer) =>
-        this.guard(file, (volume) => this.fileControl(volume, operation, argument)),
+        this.guard(file, control, operation, argument),
       xSectorSize: () => pageBytes,
       xDeviceCharacteristics: () => deviceCharacteristics,
     };
   }
 
   /** SQLite is C: nothing may be thrown through it. */
-  private guard(pointer: Pointer, run: (file: VolumeFile) => number): number {
+  private guard(pointer: Pointer, run: FileMethod, a: number, b = 0, c = 0): number {
     const file = this.files.get(pointer);
     if (file === undefined) return code.ioerr;
     try {
-      return run(file);
+      return run(file, a, b, c);
     } catch (error) {
       this.fatal ??= error;
       return code.ioerr;

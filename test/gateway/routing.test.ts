@@ -4,16 +4,19 @@ import { answerLost } from '../../gateway/core/lost-transaction.ts';
 import {
   asksForWriter,
   classOfOperation,
-  classOfStatement,
-  leavesConnectionState,
   mayCommit,
   type Route,
   route,
   type SessionPlace,
-  type StatementClass,
-  settingName,
   type WriterPlace,
 } from '../../gateway/core/routing.ts';
+import {
+  classOfStatement,
+  factsOf,
+  leavesConnectionState,
+  type StatementClass,
+  settingName,
+} from '../../gateway/core/statement-facts.ts';
 
 const idle: Record<WriterPlace, Record<StatementClass, Route>> = {
   here: { read: 'local', write: 'local', unclear: 'local' },
@@ -98,6 +101,14 @@ describe('routing', () => {
     expect(settingName('PRAGMA user_version = 4')).toBeNull();
     expect(leavesConnectionState('CREATE TEMP TABLE t (a)')).toBe(true);
     expect(leavesConnectionState('CREATE TABLE t (a)')).toBe(false);
+  });
+
+  it('tells the same of a text every time, however many others came between', () => {
+    const first = factsOf('PRAGMA foreign_keys = on');
+    for (let n = 0; n < 2_000; n++)
+      expect(factsOf(`INSERT INTO t VALUES (${n})`)).toMatchObject({ word: 'INSERT', kind: 'write' });
+    expect(factsOf('PRAGMA foreign_keys = on')).toEqual(first);
+    expect(first).toEqual({ word: 'PRAGMA', kind: 'unclear', setting: 'foreign_keys', leavesState: false });
   });
 
   it('calls a lost answer unknown only when a commit could be behind it', () => {
