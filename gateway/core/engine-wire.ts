@@ -301,13 +301,13 @@ class Values {
 
   number(): number {
     const value = this.values[this.at++];
-    assert(typeof value === 'number', 'G27: a number is where one was put');
+    if (typeof value !== 'number') assert.fail('G27: a number is where one was put');
     return value;
   }
 
   text(): string {
     const value = this.values[this.at++];
-    assert(typeof value === 'string', 'G27: a text is where one was put');
+    if (typeof value !== 'string') assert.fail('G27: a text is where one was put');
     return value;
   }
 
@@ -317,7 +317,7 @@ class Values {
 
   /** The next value, which was packed as a T. */
   as<T>(): T {
-    assert(this.at < this.values.length, 'G27: no more is read than was written');
+    if (this.at >= this.values.length) assert.fail('G27: no more is read than was written');
     return this.values[this.at++] as T;
   }
 
@@ -325,7 +325,7 @@ class Values {
   list<T>(length: number): T[] {
     const { at } = this;
     this.at += length;
-    assert(this.at <= this.values.length, 'G27: no more is read than was written');
+    if (this.at > this.values.length) assert.fail('G27: no more is read than was written');
     return this.values.slice(at, this.at) as T[];
   }
 }

@@ -153,7 +153,7 @@ export class PageStore {
   /** Makes a transaction's pages the newest versions. The buffers are the store's from here on. */
   publish(pages: ReadonlyMap<PageNo, Uint8Array>, at: Lsn): void {
     assert(this.kind === 'writer', 'G4: only a writer publishes pages');
-    assert(at > this.headLsn, `G4: commits ascend: ${at} after ${this.headLsn}`);
+    if (at <= this.headLsn) assert.fail(`G4: commits ascend: ${at} after ${this.headLsn}`);
     this.headLsn = at;
     for (const [page, bytes] of pages) this.supersede(page, this.chainOf(page), bytes, at);
     this.evict();
@@ -162,7 +162,7 @@ export class PageStore {
   /** Folds one whole mini-transaction that is durable into the pages that are cached, and moves the head to it. */
   fold(changes: readonly PageChange[], at: Lsn): void {
     assert(this.kind === 'reader', 'G4: only a reader folds redo');
-    assert(at > this.headLsn, `G4: redo ascends: ${at} after ${this.headLsn}`);
+    if (at <= this.headLsn) assert.fail(`G4: redo ascends: ${at} after ${this.headLsn}`);
     for (const change of changes) this.foldChange(change, at);
     this.headLsn = at;
     this.durableLsn = at;
@@ -286,7 +286,7 @@ class Pins {
   /** @returns whether it was the last pin on that read point. */
   remove(readPoint: Lsn): boolean {
     const at = this.points.lastIndexOf(readPoint);
-    assert(at >= 0, `G3: read point ${readPoint} is not pinned`);
+    if (at < 0) assert.fail(`G3: read point ${readPoint} is not pinned`);
     const left = (this.counts[at] ?? 0) - 1;
     this.counts[at] = left;
     if (left > 0) return false;

@@ -55,7 +55,8 @@ export class WriteSlot {
       this.holder.idleSince = null;
       return 'granted';
     }
-    assert(!this.waiters.some((waiter) => waiter.owner === owner), `W1: ${owner} waits for the slot already`);
+    if (this.waiters.some((waiter) => waiter.owner === owner))
+      assert.fail(`W1: ${owner} waits for the slot already`);
     if (this.holder === null && this.waiters.length === 0 && !this.blocked) {
       this.holder = { owner, since: now, idleSince: null };
       return 'granted';

@@ -241,7 +241,7 @@ export class Engine {
     this.currentReadPoint = message.readPoint;
     for (const { id, answer, rerunnable } of message.answers) {
       const take = this.pending.get(id);
-      assert(take !== undefined, `the worker answered operation ${id}, which is not pending`);
+      if (take === undefined) assert.fail(`the worker answered operation ${id}, which is not pending`);
       this.pending.delete(id);
       take(obsolete ? this.afterReplacement(answer, rerunnable) : answer);
     }

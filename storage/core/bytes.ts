@@ -13,7 +13,7 @@ export function readU64(view: DataView, offset: number): number {
 }
 
 export function writeU64(view: DataView, offset: number, value: number): void {
-  assert(Number.isSafeInteger(value) && value >= 0, `not an unsigned safe integer: ${value}`);
+  if (!Number.isSafeInteger(value) || value < 0) assert.fail(`not an unsigned safe integer: ${value}`);
   view.setUint32(offset, value % twoTo32, true);
   view.setUint32(offset + 4, Math.floor(value / twoTo32), true);
 }
@@ -30,7 +30,7 @@ export function varintBytes(value: number): number {
 
 /** Writes an unsigned 32-bit LEB128 varint. @returns the offset just past it. */
 export function writeVarint(bytes: Uint8Array, offset: number, value: number): number {
-  assert(Number.isInteger(value) && value >= 0 && value < twoTo32, `not a uint32: ${value}`);
+  if (!Number.isInteger(value) || value < 0 || value >= twoTo32) assert.fail(`not a uint32: ${value}`);
   let at = offset;
   let rest = value;
   while (rest >= 0x80) {

@@ -113,12 +113,12 @@ export class EpochTree {
   path(head: Epoch): readonly PathStep[] {
     const cached = this.paths.get(head);
     if (cached !== undefined) return cached;
-    assert(this.has(head), `epoch ${head} is not in the tree`);
+    if (!this.has(head)) assert.fail(`epoch ${head} is not in the tree`);
     const steps: PathStep[] = [];
     let until = endOfTime;
     for (let at = head; at !== genesisEpoch; ) {
       const fork = this.forks.get(at);
-      assert(fork !== undefined, `epoch ${at} is not in the tree`);
+      if (fork === undefined) assert.fail(`epoch ${at} is not in the tree`);
       if (at === head || fork.forkLsn < until)
         steps.push({ epoch: at, from: minLsn(fork.forkLsn, until), until });
       until = minLsn(until, fork.forkLsn);
@@ -134,7 +134,7 @@ export class EpochTree {
     const forks: Fork[] = [];
     for (let at = head; at !== genesisEpoch; ) {
       const fork = this.forks.get(at);
-      assert(fork !== undefined, `epoch ${at} is not in the tree`);
+      if (fork === undefined) assert.fail(`epoch ${at} is not in the tree`);
       forks.push(fork);
       at = fork.parent;
     }

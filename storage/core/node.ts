@@ -302,7 +302,7 @@ export class StorageNode {
 
   private takePending(ticket: number): PendingAppend {
     const pending = this.pending.get(ticket);
-    assert(pending !== undefined, `no write is under way under ticket ${ticket}`);
+    if (pending === undefined) assert.fail(`no write is under way under ticket ${ticket}`);
     this.pending.delete(ticket);
     for (const { header, bytes } of pending.frames) {
       this.pendingKeys.delete(`${header.epoch}/${header.base}`);

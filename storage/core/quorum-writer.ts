@@ -207,7 +207,7 @@ export class QuorumWriter {
 
   private link(node: NodeId): NodeLink {
     const link = this.links.get(node);
-    assert(link !== undefined, `${node} is not one of the six`);
+    if (link === undefined) assert.fail(`${node} is not one of the six`);
     return link;
   }
 
@@ -267,7 +267,7 @@ export class QuorumWriter {
     }
     if (this.lastCpl > this.vdlLsn) {
       this.vdlLsn = this.lastCpl;
-      assert(this.vdlLsn <= this.vclLsn, `S5: VDL ${this.vdlLsn} above VCL ${this.vclLsn}`);
+      if (this.vdlLsn > this.vclLsn) assert.fail(`S5: VDL ${this.vdlLsn} above VCL ${this.vclLsn}`);
       this.effects.push({ kind: 'durable', vdl: this.vdlLsn, vcl: this.vclLsn, by });
     }
     this.trim();

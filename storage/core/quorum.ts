@@ -8,7 +8,8 @@ import { quorumLimits } from './limits.ts';
  * @param scls one SCL per copy that has answered; a silent copy counts as zero.
  */
 export function pgcl(scls: readonly Lsn[]): Lsn {
-  assert(scls.length <= quorumLimits.copies, `a group has ${quorumLimits.copies} copies, not ${scls.length}`);
+  if (scls.length > quorumLimits.copies)
+    assert.fail(`a group has ${quorumLimits.copies} copies, not ${scls.length}`);
   const sorted = [...scls].sort(ascending);
   return sorted[sorted.length - quorumLimits.writeQuorum] ?? zeroLsn;
 }

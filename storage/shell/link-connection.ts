@@ -74,7 +74,7 @@ export class LinkConnection {
    * when the link is not open, or when the peer has left so much unread that the link is closed now.
    */
   send(bytes: Uint8Array): boolean {
-    assert(bytes.length <= this.bounds.messageBytesMax, `a message of ${bytes.length} bytes`);
+    if (bytes.length > this.bounds.messageBytesMax) assert.fail(`a message of ${bytes.length} bytes`);
     if (!this.isOpen) return false;
     const waiting = this.bufferedBytes + bytes.length;
     if (waiting > this.bounds.bufferedBytesMax) {

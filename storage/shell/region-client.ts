@@ -136,7 +136,7 @@ export class RegionClient {
 
   private client(node: NodeId): StorageClient {
     const client = this.clients.get(node);
-    assert(client !== undefined, `${node} is not a node of ${this.region}`);
+    if (client === undefined) assert.fail(`${node} is not a node of ${this.region}`);
     return client;
   }
 
