@@ -18,6 +18,23 @@ export function writeU64(view: DataView, offset: number, value: number): void {
   view.setUint32(offset + 4, Math.floor(value / twoTo32), true);
 }
 
+/**
+ * As `writeU64`, without a view. A small array lies in the JavaScript heap, and the first look at its `buffer`, which a
+ * view takes, moves it out of there at the cost of an allocation.
+ */
+export function putU64(bytes: Uint8Array, offset: number, value: number): void {
+  if (!Number.isSafeInteger(value) || value < 0) assert.fail(`not an unsigned safe integer: ${value}`);
+  putU32(bytes, offset, value % twoTo32);
+  putU32(bytes, offset + 4, Math.floor(value / twoTo32));
+}
+
+function putU32(bytes: Uint8Array, offset: number, value: number): void {
+  bytes[offset] = value;
+  bytes[offset + 1] = value >>> 8;
+  bytes[offset + 2] = value >>> 16;
+  bytes[offset + 3] = value >>> 24;
+}
+
 /** A view over exactly the bytes given, wherever they lie in their buffer. */
 export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);

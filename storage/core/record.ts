@@ -12,7 +12,7 @@
  * A record of n encoded bytes advances the LSN by n; the LSN of a record is the position just past it.
  */
 import assert from 'node:assert/strict';
-import { ByteReader, readU64, varintBytes, viewOf, writeU64, writeVarint } from './bytes.ts';
+import { ByteReader, putU64, readU64, varintBytes, viewOf, writeVarint } from './bytes.ts';
 import { isPageNo, type Lsn, lsn, type PageNo, type PgId, pageNo, pgId, unreachable } from './ids.ts';
 import { redoLimits } from './limits.ts';
 
@@ -165,7 +165,7 @@ export function encodeRecord(record: RedoRecord, target: Uint8Array, offset: num
     case 'commit': {
       target[offset] = recordType.commit;
       const at = writeVarint(target, offset + 1, bodyBytes(record));
-      writeU64(viewOf(target), at, record.commitTimeUs);
+      putU64(target, at, record.commitTimeUs);
       if (record.trace === null) return at + commitTimeBytes;
       assert.equal(record.trace.length, traceBytes, 'a trace context in a commit record is 25 bytes');
       target.set(record.trace, at + commitTimeBytes);
