@@ -50,6 +50,8 @@ export const volumeLimits = {
   inquiriesPerResend: 5,
   /** A snapshot is not read for longer than this, as a rule: older page versions may be folded away. */
   readPointAgeMs: 60_000,
+  /** Redo above the low-water mark: what nodes have to keep an index of. */
+  unfoldedBytesMax: 256 * MiB,
   lowWaterEveryMs: 1_000,
   /** Age of the oldest record without quorum at which the writer gives its reign up. */
   quorumLostAfterMs: 3_000,
@@ -73,8 +75,6 @@ export const nodeLimits = {
   fetchWaitersMax: 256,
   /** Pages in one read request. */
   readPagesMax: 256,
-  /** Deltas a page may collect before it is folded into an image. */
-  chainLengthMax: 32,
   /** How often the durable point is saved, so that recovery after a restart has little to list. */
   hintSaveMs: 5_000,
   /** A node that stays behind its region's VDL this long asks its peers. */

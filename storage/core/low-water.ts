@@ -9,13 +9,16 @@ export class LowWater {
   private readonly past: { readonly atMs: number; readonly vdl: Lsn }[] = [];
   private mark: Lsn = zeroLsn;
 
-  /** Notes what is durable now. @returns what was durable `readPointAgeMs` ago. */
+  /** Notes what is durable now. @returns what was durable `readPointAgeMs` ago, or `unfoldedBytesMax` before now. */
   at(vdl: Lsn, nowMs: number): Lsn {
     const last = this.past.at(-1);
     if (last === undefined || nowMs - last.atMs >= volumeLimits.lowWaterEveryMs)
       this.past.push({ atMs: nowMs, vdl });
-    while (this.past[0] !== undefined && nowMs - this.past[0].atMs >= volumeLimits.readPointAgeMs) {
-      this.mark = this.past.shift()?.vdl ?? this.mark;
+    for (let first = this.past[0]; first !== undefined; first = this.past[0]) {
+      const isOld = nowMs - first.atMs >= volumeLimits.readPointAgeMs;
+      if (!isOld && vdl - first.vdl <= volumeLimits.unfoldedBytesMax) break;
+      this.mark = first.vdl;
+      this.past.shift();
     }
     return this.mark;
   }

@@ -3,7 +3,6 @@ import type { Fork } from './epoch-tree.ts';
 import type { ReceivedFrame } from './frame.ts';
 import { type Epoch, genesisEpoch, type Lsn, type PageNo, zeroLsn } from './ids.ts';
 import type { DurablePoint, RefusalCode, StorageReply, StorageRequest } from './messages.ts';
-import type { RecordSpan } from './record.ts';
 import type { FramePosition, HeldFrame } from './segment.ts';
 
 /** What a node must remember beside its frames. Replaced as a whole, and never goes backwards. */
@@ -55,12 +54,8 @@ export type NodeEffect =
       readonly readPoint: Lsn;
       readonly pages: readonly PageNo[];
     }
-  /** These frames are persisted and may be indexed by page; `spans` are the records of each. */
-  | {
-      readonly kind: 'held';
-      readonly frames: readonly HeldFrame[];
-      readonly spans: readonly (readonly RecordSpan[])[];
-    }
+  /** These frames are persisted and may be indexed by page; `bytes` are those of each. */
+  | { readonly kind: 'held'; readonly frames: readonly HeldFrame[]; readonly bytes: readonly Uint8Array[] }
   /** A fork below what is already folded: page images above it are of no use on the new path. */
   | { readonly kind: 'forked'; readonly fork: Fork }
   /** Ask a peer for frames along `head` from `from`. */

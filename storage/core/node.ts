@@ -30,7 +30,7 @@ import type {
   SurveyRequest,
 } from './messages.ts';
 import type { Caller, NodeEffect, NodeEvent, NodeState } from './node-events.ts';
-import { lastCplOf, type RecordSpan, spansOf } from './record.ts';
+import { lastCplIn } from './record-cursor.ts';
 import { RepairWatch } from './repair-watch.ts';
 import { type FramePosition, type HeldFrame, Segment } from './segment.ts';
 import { durableOn, surveyOf } from './survey.ts';
@@ -38,7 +38,8 @@ import { durableOn, surveyOf } from './survey.ts';
 interface PendingAppend {
   readonly ticket: number;
   readonly frames: readonly ReceivedFrame[];
-  readonly spans: readonly (readonly RecordSpan[])[];
+  /** LSN of the last commit in each frame. */
+  readonly lastCpls: readonly (Lsn | null)[];
   readonly acks: {
     readonly caller: Caller;
     readonly request: AppendRequest;
@@ -199,22 +200,19 @@ export class StorageNode {
       this.refuse(caller, 'BAD_FRAME', split.reason);
       return;
     }
-    const spans = this.inspect(caller, split.frames);
-    if (spans === null) return;
+    const lastCpls = this.inspect(caller, split.frames);
+    if (lastCpls === null) return;
     if (this.pendingBytes + request.frames.length > nodeLimits.pendingBytesMax) {
       this.refuse(caller, 'OVERLOADED', `${nodeLimits.pendingBytesMax} bytes wait for the disk already`);
       return;
     }
     this.learn(request, nowMs);
-    this.keep(caller, request, split.frames, spans);
+    this.keep(caller, request, split.frames, lastCpls);
   }
 
-  /** Checks what the checksum cannot: that records are whole and epochs known. @returns the records of each frame. */
-  private inspect(
-    caller: Caller | null,
-    frames: readonly ReceivedFrame[],
-  ): readonly (readonly RecordSpan[])[] | null {
-    const inspected: (readonly RecordSpan[])[] = [];
+  /** Checks what the checksum cannot: that records are whole and epochs known. @returns the last commit of each frame. */
+  private inspect(caller: Caller | null, frames: readonly ReceivedFrame[]): readonly (Lsn | null)[] | null {
+    const inspected: (Lsn | null)[] = [];
     for (const { header, bytes } of frames) {
       if (!this.tree.has(header.epoch) || header.epoch === genesisEpoch) {
         this.refuse(caller, 'UNKNOWN_EPOCH', `epoch ${header.epoch} is not in this node's tree`);
@@ -228,12 +226,12 @@ export class StorageNode {
         );
         return null;
       }
-      const spans = spansOf(framePayload(bytes), header.base);
-      if (spans === null) {
+      const lastCpl = lastCplIn(framePayload(bytes), header.base);
+      if (lastCpl === 'malformed') {
         this.refuse(caller, 'BAD_FRAME', 'the payload is not a whole number of records');
         return null;
       }
-      inspected.push(spans);
+      inspected.push(lastCpl);
     }
     return inspected;
   }
@@ -256,16 +254,16 @@ export class StorageNode {
     caller: Caller | null,
     request: AppendRequest | null,
     frames: readonly ReceivedFrame[],
-    spans: readonly (readonly RecordSpan[])[],
+    lastCpls: readonly (Lsn | null)[],
   ): void {
     const fresh: ReceivedFrame[] = [];
-    const freshSpans: (readonly RecordSpan[])[] = [];
+    const freshCpls: (Lsn | null)[] = [];
     frames.forEach((frame, index) => {
       const key = `${frame.header.epoch}/${frame.header.base}`;
       if (this.segment.has(frame.header) || this.pendingKeys.has(key)) return;
       this.pendingKeys.add(key);
       fresh.push(frame);
-      freshSpans.push(spans[index] ?? []);
+      freshCpls.push(lastCpls[index] ?? null);
     });
     const ack =
       caller === null || request === null
@@ -283,7 +281,7 @@ export class StorageNode {
     }
     const ticket = this.nextTicket++;
     for (const frame of fresh) this.pendingBytes += frame.bytes.length;
-    this.pending.set(ticket, { ticket, frames: fresh, spans: freshSpans, acks: ack });
+    this.pending.set(ticket, { ticket, frames: fresh, lastCpls: freshCpls, acks: ack });
     this.effects.push({ kind: 'persistFrames', ticket, frames: fresh });
   }
 
@@ -318,11 +316,11 @@ export class StorageNode {
       const position = positions[index];
       assert(position !== undefined, 'a position for every frame persisted');
       const { epoch, pg, base, end, prevPg } = header;
-      return { epoch, pg, base, end, prevPg, lastCpl: lastCplOf(pending.spans[index] ?? []), position };
+      return { epoch, pg, base, end, prevPg, lastCpl: pending.lastCpls[index] ?? null, position };
     });
     for (const frame of held) this.segment.insert(frame);
     for (const entry of pending.acks) this.reply(entry.caller, this.ackOf(entry));
-    this.effects.push({ kind: 'held', frames: held, spans: pending.spans });
+    this.effects.push({ kind: 'held', frames: held, bytes: pending.frames.map((frame) => frame.bytes) });
     this.answerWaiters(nowMs);
   }
 
@@ -464,8 +462,8 @@ export class StorageNode {
     if (this.addForks(forks) !== null) return;
     const split = splitFrames(frames);
     if (split.kind === 'bad') return;
-    const spans = this.inspect(null, split.frames);
-    if (spans !== null) this.keep(null, null, split.frames, spans);
+    const lastCpls = this.inspect(null, split.frames);
+    if (lastCpls !== null) this.keep(null, null, split.frames, lastCpls);
   }
 
   private tick(nowMs: number): void {

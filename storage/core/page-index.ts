@@ -1,149 +1,124 @@
 /**
- * Where the records of each page lie, so that a page can be built at any read point: the newest visible image at
- * or below it, and the deltas after. An image folded in the background is to the index just another whole-page
- * record, with the same rule of visibility.
+ * Where the records of each page lie, above a floor: page images hold everything at or below it. A record takes three
+ * numbers here (24 bytes), since a busy minute has a million of them.
  */
 import type { EpochTree } from './epoch-tree.ts';
+import { framePayload } from './frame.ts';
 import { type Epoch, type Lsn, type PageNo, zeroLsn } from './ids.ts';
-import { nodeLimits } from './limits.ts';
-import type { RecordSpan } from './record.ts';
+import { RecordCursor } from './record-cursor.ts';
 import type { HeldFrame } from './segment.ts';
 
-/** One version step of a page. */
-export interface PageEntry {
-  readonly epoch: Epoch;
-  readonly lsn: Lsn;
-  readonly kind: 'delta' | 'image' | 'folded';
-  /** The frame that holds the record, and where in its payload; null for a folded image, which lies in the image store. */
-  readonly at: { readonly frame: HeldFrame; readonly offset: number; readonly length: number } | null;
+/** A record of a page, to be folded into it. */
+export interface PlannedRecord {
+  readonly frame: HeldFrame;
+  /** Offset of the record in the frame's payload. */
+  readonly offset: number;
 }
 
-/** How to build a page: from zeros or the first entry when that is an image, then every other entry in order. */
+/** What a page is made of above the floor, oldest record first. */
 export interface PagePlan {
-  readonly page: PageNo;
-  readonly entries: readonly PageEntry[];
+  /** False when the first record is the whole page: what lies below does not matter. */
+  readonly needsImage: boolean;
+  readonly records: readonly PlannedRecord[];
 }
+
+/** Of each record: its LSN, the number of its frame, and twice its offset, plus one for a whole page. */
+const fields = 3;
 
 export class PageIndex {
   private readonly tree: EpochTree;
-  private readonly chains = new Map<PageNo, PageEntry[]>();
-  private readonly long = new Set<PageNo>();
-  private foldedTo: Lsn = zeroLsn;
+  /** By page, ascending by LSN. */
+  private readonly chains = new Map<PageNo, number[]>();
+  private readonly frames = new Map<number, HeldFrame>();
+  private frameNumber = 0;
+  private records = 0;
+  private floorLsn: Lsn = zeroLsn;
 
   constructor(tree: EpochTree) {
     this.tree = tree;
   }
 
-  /** Highest LSN at which any page was folded: a fork below it needs the log read again. */
-  get foldHorizon(): Lsn {
-    return this.foldedTo;
+  /** Records at or below are not kept. */
+  get floor(): Lsn {
+    return this.floorLsn;
   }
 
-  get pageCount(): number {
-    return this.chains.size;
+  get recordCount(): number {
+    return this.records;
   }
 
-  /** Takes in the records of a persisted frame. */
-  add(frame: HeldFrame, spans: readonly RecordSpan[]): void {
-    for (const span of spans) {
-      if (span.page === null) continue;
-      const entry: PageEntry = {
-        epoch: frame.epoch,
-        lsn: span.lsn,
-        kind: span.kind === 'pageImage' ? 'image' : 'delta',
-        at: { frame, offset: span.offset, length: span.length },
-      };
-      this.insert(span.page, entry);
+  /** Takes in the records of a persisted frame; a frame may come twice. */
+  add(frame: HeldFrame, bytes: Uint8Array): void {
+    if (frame.end <= this.floorLsn) return;
+    const number = ++this.frameNumber;
+    const cursor = new RecordCursor(framePayload(bytes));
+    let took = false;
+    for (let offset = 0; cursor.next(); offset = cursor.end) {
+      const { page } = cursor;
+      const lsn = frame.base + cursor.end;
+      if (page === null || lsn <= this.floorLsn) continue;
+      took = this.insert(page, lsn, number, 2 * offset + (cursor.isImage ? 1 : 0), frame.epoch) || took;
     }
+    if (took) this.frames.set(number, frame);
   }
 
-  private insert(page: PageNo, entry: PageEntry): void {
+  /** @returns false when the record is here already; the same LSN of another epoch is another history's. */
+  private insert(page: PageNo, lsn: number, frame: number, place: number, epoch: Epoch): boolean {
     const chain = this.chains.get(page);
     if (chain === undefined) {
-      this.chains.set(page, [entry]);
-      return;
+      this.chains.set(page, [lsn, frame, place]);
+      this.records += 1;
+      return true;
     }
     let at = chain.length;
-    while (at > 0 && (chain[at - 1]?.lsn ?? zeroLsn) > entry.lsn) at -= 1;
-    // The same record may arrive again; the same LSN of another epoch is another history's.
-    for (let same = at - 1; same >= 0 && chain[same]?.lsn === entry.lsn; same--) {
-      if (chain[same]?.epoch === entry.epoch && chain[same]?.kind === entry.kind) return;
-    }
-    if (at === chain.length) chain.push(entry);
-    else chain.splice(at, 0, entry);
-    if (chain.length > nodeLimits.chainLengthMax) this.long.add(page);
+    while (at > 0 && (chain[at - fields] ?? 0) > lsn) at -= fields;
+    for (let same = at - fields; same >= 0 && chain[same] === lsn; same -= fields)
+      if (this.frames.get(chain[same + 1] ?? 0)?.epoch === epoch) return false;
+    if (at === chain.length) chain.push(lsn, frame, place);
+    else chain.splice(at, 0, lsn, frame, place);
+    this.records += 1;
+    return true;
   }
 
   /**
-   * @returns null when the page does not exist at the read point; `foldedAway` when versions that the read may need were
-   * folded into an image it must not see: it looks below the low-water mark or along a path nobody had read.
+   * What to fold into the image of a page, which holds everything at or below the floor along the path to `head`.
+   * @returns null when nothing above the floor changes the page at this read point.
    */
-  plan(page: PageNo, head: Epoch, readPoint: Lsn): PagePlan | null | 'foldedAway' {
+  plan(page: PageNo, head: Epoch, readPoint: Lsn): PagePlan | null {
     const chain = this.chains.get(page);
     if (chain === undefined) return null;
-    const until = new Map(this.tree.path(head).map((step) => [step.epoch, step.until]));
-    const entries: PageEntry[] = [];
-    for (let at = chain.length - 1; at >= 0; at--) {
-      const entry = chain[at];
-      if (entry === undefined) continue;
-      if (entry.lsn > readPoint || entry.lsn > (until.get(entry.epoch) ?? zeroLsn)) {
-        if (entry.kind === 'folded') return 'foldedAway';
-        continue;
-      }
-      entries.push(entry);
-      if (entry.kind !== 'delta') break;
+    const records: PlannedRecord[] = [];
+    let needsImage = true;
+    for (let at = chain.length - fields; at >= 0 && needsImage; at -= fields) {
+      const lsn = chain[at] ?? 0;
+      const frame = this.frames.get(chain[at + 1] ?? 0);
+      if (lsn > readPoint || frame === undefined || lsn > this.tree.visibleUntil(head, frame.epoch)) continue;
+      const place = chain[at + 2] ?? 0;
+      records.push({ frame, offset: Math.floor(place / 2) });
+      needsImage = place % 2 === 0;
     }
-    if (entries.length === 0) return null;
-    return { page, entries: entries.reverse() };
+    return records.length === 0 ? null : { needsImage, records: records.reverse() };
   }
 
-  /**
-   * A page whose chain is longer than the limit, planned at the highest point no reader will go below.
-   * @returns null when there is none worth folding now.
-   */
-  nextFold(head: Epoch, lowWater: Lsn): { readonly plan: PagePlan; readonly result: PageEntry } | null {
-    for (const page of this.long) {
-      this.long.delete(page);
-      const plan = this.plan(page, head, lowWater);
-      if (plan === null || plan === 'foldedAway') continue;
-      const last = plan.entries.at(-1);
-      if (last === undefined) continue;
-      const result: PageEntry = { epoch: last.epoch, lsn: last.lsn, kind: 'folded', at: null };
-      if (this.replacedBy(plan, result).size > nodeLimits.chainLengthMax / 2) return { plan, result };
+  /** Forgets every record at or below `floor`: images hold them by now. */
+  raise(floor: Lsn): void {
+    this.floorLsn = floor;
+    for (const [page, chain] of this.chains) {
+      let gone = 0;
+      while (gone < chain.length && (chain[gone] ?? 0) <= floor) gone += fields;
+      if (gone === 0) continue;
+      this.records -= gone / fields;
+      if (gone === chain.length) this.chains.delete(page);
+      else chain.splice(0, gone);
     }
-    return null;
+    for (const [number, frame] of this.frames) if (frame.end <= floor) this.frames.delete(number);
   }
 
-  /** What nobody needs beside the image: the entries it was folded from, and those that a whole page among them hid. */
-  private replacedBy(plan: PagePlan, result: PageEntry): ReadonlySet<PageEntry> {
-    const first = plan.entries[0]?.lsn ?? zeroLsn;
-    const gone = new Set(plan.entries);
-    for (const entry of this.chains.get(plan.page) ?? []) {
-      if (entry.lsn >= first) break;
-      if (this.tree.visible(result.epoch, result.lsn, entry)) gone.add(entry);
-    }
-    return gone;
-  }
-
-  /** Replaces what was folded by its image, which the image store holds by now. */
-  fold(plan: PagePlan, result: PageEntry): void {
-    const gone = this.replacedBy(plan, result);
-    // Records that only another path sees stay: a read along that path meets the image first and is told (foldedAway).
-    const chain = (this.chains.get(plan.page) ?? []).filter((entry) => !gone.has(entry));
-    this.chains.set(plan.page, chain);
-    this.insert(plan.page, result);
-    if (result.lsn > this.foldedTo) this.foldedTo = result.lsn;
-  }
-
-  /** Every page that has records, for a scan of the whole volume. */
-  pages(): readonly PageNo[] {
-    return [...this.chains.keys()].sort((a, b) => a - b);
-  }
-
-  /** Forgets everything; the log is read again afterwards. */
-  clear(): void {
+  /** Forgets everything, to be filled again from above `floor`. */
+  clear(floor: Lsn): void {
     this.chains.clear();
-    this.long.clear();
-    this.foldedTo = zeroLsn;
+    this.frames.clear();
+    this.records = 0;
+    this.floorLsn = floor;
   }
 }

@@ -15,8 +15,8 @@ import assert from 'node:assert/strict';
 import { ByteReader, putU64, readU64, varintBytes, viewOf, writeVarint } from './bytes.ts';
 import { isPageNo, type Lsn, lsn, type PageNo, type PgId, pageNo, pgId, unreachable } from './ids.ts';
 import { redoLimits } from './limits.ts';
+import { RecordCursor, recordType } from './record-cursor.ts';
 
-const recordType = { pageDelta: 1, pageImage: 2, commit: 3 } as const;
 const traceBytes = 25;
 const commitTimeBytes = 8;
 
@@ -305,67 +305,16 @@ function encodeRun(records: readonly RedoRecord[]): Uint8Array {
   return bytes;
 }
 
-/** Where one record lies in a frame's payload, without its bytes decoded. */
-export interface RecordSpan {
-  readonly kind: RedoRecord['kind'];
-  /** The page it changes; null for a commit. */
-  readonly page: PageNo | null;
-  /** LSN just past the record. */
-  readonly lsn: Lsn;
-  /** Offset and length of the encoded record within the payload. */
-  readonly offset: number;
-  readonly length: number;
-}
-
-/**
- * Walks a payload record by record, reading only types, lengths and page numbers: what a node does with every
- * frame it keeps. @returns null when the payload is not a whole number of records.
- */
-export function spansOf(payload: Uint8Array, base: Lsn): readonly RecordSpan[] | null {
-  const reader = new ByteReader(payload);
-  const spans: RecordSpan[] = [];
-  while (reader.remaining > 0) {
-    const offset = reader.offset;
-    const type = reader.u8();
-    const body = reader.take(reader.varint());
-    if (reader.failed) return null;
-    const kind = kindOf(type);
-    if (kind === null) return null;
-    const page = kind === 'commit' ? null : new ByteReader(body).varint();
-    if (page !== null && !isPageNo(page)) return null;
-    spans.push({
-      kind,
-      page: page === null ? null : pageNo(page),
-      lsn: lsn(base + reader.offset),
-      offset,
-      length: reader.offset - offset,
-    });
-  }
-  return spans;
-}
-
-/** LSN of the last commit among the spans; null when there is none. */
-export function lastCplOf(spans: readonly RecordSpan[]): Lsn | null {
-  return spans.findLast((span) => span.kind === 'commit')?.lsn ?? null;
-}
-
-function kindOf(type: number): RedoRecord['kind'] | null {
-  if (type === recordType.pageDelta) return 'pageDelta';
-  if (type === recordType.pageImage) return 'pageImage';
-  return type === recordType.commit ? 'commit' : null;
-}
-
 /** Splits encoded records into stretches of at most `bytesMax`, never inside a record: one longer than that stays whole. */
 export function splitRun(bytes: Uint8Array, bytesMax: number): readonly Uint8Array[] {
   if (bytes.length <= bytesMax) return [bytes];
   const parts: Uint8Array[] = [];
+  const cursor = new RecordCursor(bytes);
   let start = 0;
-  for (const span of spansOf(bytes, lsn(0)) ?? []) {
-    const end = span.offset + span.length;
-    if (end - start > bytesMax && span.offset > start) {
-      parts.push(bytes.subarray(start, span.offset));
-      start = span.offset;
-    }
+  for (let offset = 0; cursor.next(); offset = cursor.end) {
+    if (cursor.end - start <= bytesMax || offset === start) continue;
+    parts.push(bytes.subarray(start, offset));
+    start = offset;
   }
   parts.push(bytes.subarray(start));
   return parts;

@@ -1,37 +1,35 @@
 /**
  * Page images folded from the log, in LMDB: one environment per protection group, so that dropping a group gives its
- * space back to the file system.
+ * space back to the file system. There is one image of a page, stamped with the LSN up to which it holds everything.
  *
  * S9: images are a cache. They are made from the log and can be made again, so nothing is flushed for them (`noSync`): a
- * power failure may leave the files in any state, and they are emptied at every start, where the scan of the log
- * rebuilds the index with every record in it and no image would be referred to. Each image carries a CRC-32 that is
- * checked when it is read.
+ * power failure may leave the files in any state, and they are emptied at every start. Each image carries a CRC-32 over
+ * stamp and page that is checked when it is read.
  */
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { open, type RootDatabase } from 'lmdb';
-import type { Epoch, Lsn, PageNo, PgId } from '../core/ids.ts';
+import { readU64, viewOf, writeU64 } from '../core/bytes.ts';
+import { type Lsn, type PageNo, type PgId, lsn as toLsn } from '../core/ids.ts';
 import { redoLimits } from '../core/limits.ts';
 import { pgOfPage } from '../core/record.ts';
 
-export interface ImageKey {
-  readonly page: PageNo;
-  readonly epoch: Epoch;
-  readonly lsn: Lsn;
-}
-
 export type ImageRead =
-  | { readonly kind: 'ok'; readonly bytes: Uint8Array }
+  /** The page as everything at or below `lsn` left it; a copy. */
+  | { readonly kind: 'ok'; readonly lsn: Lsn; readonly bytes: Uint8Array }
+  | { readonly kind: 'absent' }
   | { readonly kind: 'bad'; readonly reason: string };
 
-const checksumBytes = 4;
+/** `crc32 u32 | lsn u64 | page`, little-endian. */
+const stampBytes = 12;
+/** Images written in one transaction, which is how long the event loop is kept at it: about a millisecond. */
+const imagesPerTurn = 128;
 
 export class ImageStore {
   private readonly directory: string;
   private readonly pgBytes: number;
   private readonly groups = new Map<PgId, RootDatabase<Buffer, Buffer>>();
-  private count = 0;
 
   /** Empties `directory`, see above. @param pgBytes span of one protection group. */
   constructor(directory: string, pgBytes: number) {
@@ -41,32 +39,46 @@ export class ImageStore {
     mkdirSync(directory, { recursive: true });
   }
 
-  /** Images stored and not removed. */
+  /** Images stored. */
   get size(): number {
-    return this.count;
+    let count = 0;
+    for (const group of this.groups.values()) count += group.getCount();
+    return count;
   }
 
-  /** Stores an image. Rejects when LMDB cannot write, such as on a full disk. */
-  async put(key: ImageKey, image: Uint8Array): Promise<void> {
-    const value = Buffer.allocUnsafe(checksumBytes + image.length);
-    value.writeUInt32LE(crc32(image), 0);
-    value.set(image, checksumBytes);
-    await this.group(this.pgOf(key)).put(keyBytes(key), value);
-    this.count += 1;
+  /** Stores images that hold everything at or below `at`. Rejects when LMDB cannot write, such as on a full disk. */
+  async putAll(pages: ReadonlyMap<PageNo, Uint8Array>, at: Lsn): Promise<void> {
+    let puts: Promise<boolean>[] = [];
+    for (const [page, image] of pages) {
+      const value = Buffer.allocUnsafe(stampBytes + image.length);
+      writeU64(viewOf(value), 4, at);
+      value.set(image, stampBytes);
+      value.writeUInt32LE(crc32(value.subarray(4)), 0);
+      puts.push(this.group(this.pgOf(page)).put(keyBytes(page), value));
+      if (puts.length < imagesPerTurn) continue;
+      await Promise.all(puts);
+      puts = [];
+    }
+    await Promise.all(puts);
   }
 
-  get(key: ImageKey): ImageRead {
-    const value = this.group(this.pgOf(key)).getBinary(keyBytes(key));
-    if (value === undefined) return { kind: 'bad', reason: `no image of page ${key.page} at ${key.lsn}` };
+  get(page: PageNo): ImageRead {
+    const value = this.group(this.pgOf(page)).getBinary(keyBytes(page));
+    if (value === undefined) return { kind: 'absent' };
+    const lsn = value.length < stampBytes ? Number.NaN : readU64(viewOf(value), 4);
+    if (
+      value.length !== stampBytes + redoLimits.pageBytes ||
+      Number.isNaN(lsn) ||
+      crc32(value.subarray(4)) !== value.readUInt32LE(0)
+    )
+      return { kind: 'bad', reason: `the image of page ${page} does not match its checksum` };
     // A copy: LMDB's memory is not ours to keep, and readers fold into what they get.
-    const bytes = new Uint8Array(value.subarray(checksumBytes));
-    if (bytes.length === redoLimits.pageBytes && crc32(bytes) === value.readUInt32LE(0))
-      return { kind: 'ok', bytes };
-    return { kind: 'bad', reason: `the image of page ${key.page} at ${key.lsn} does not match its checksum` };
+    return { kind: 'ok', lsn: toLsn(lsn), bytes: new Uint8Array(value.subarray(stampBytes)) };
   }
 
-  async remove(key: ImageKey): Promise<void> {
-    if (await this.group(this.pgOf(key)).remove(keyBytes(key))) this.count -= 1;
+  /** Forgets the image of a page. */
+  async remove(page: PageNo): Promise<void> {
+    await this.group(this.pgOf(page)).remove(keyBytes(page));
   }
 
   /** Closes and deletes the environment of one group. */
@@ -79,7 +91,6 @@ export class ImageStore {
 
   async clear(): Promise<void> {
     for (const pg of [...this.groups.keys()]) await this.dropGroup(pg);
-    this.count = 0;
   }
 
   async close(): Promise<void> {
@@ -87,8 +98,8 @@ export class ImageStore {
     this.groups.clear();
   }
 
-  private pgOf(key: ImageKey): PgId {
-    return pgOfPage(key.page, this.pgBytes);
+  private pgOf(page: PageNo): PgId {
+    return pgOfPage(page, this.pgBytes);
   }
 
   private path(pg: PgId): string {
@@ -111,11 +122,9 @@ export class ImageStore {
   }
 }
 
-/** `page u32 | epoch u32 | lsn u64`, big-endian, so that the versions of a page lie side by side in order. */
-function keyBytes({ page, epoch, lsn }: ImageKey): Buffer {
-  const key = Buffer.allocUnsafe(16);
+/** Big-endian, so that neighbours lie side by side. */
+function keyBytes(page: PageNo): Buffer {
+  const key = Buffer.allocUnsafe(4);
   key.writeUInt32BE(page, 0);
-  key.writeUInt32BE(epoch, 4);
-  key.writeBigUInt64BE(BigInt(lsn), 8);
   return key;
 }

@@ -11,8 +11,7 @@ import { type Epoch, epoch, lsn, mainBranch } from '../core/ids.ts';
 import { redoLimits } from '../core/limits.ts';
 import { StorageNode } from '../core/node.ts';
 import { emptyNodeState, type NodeState } from '../core/node-events.ts';
-import { type RecordSpan, spansOf } from '../core/record.ts';
-import type { HeldFrame } from '../core/segment.ts';
+import { lastCplIn } from '../core/record-cursor.ts';
 import type { StorageConfig } from './config.ts';
 import { type Disk, onDisk } from './disk.ts';
 import { HotLog, type LogRecovery } from './hot-log.ts';
@@ -42,8 +41,6 @@ export interface OpenLogOptions {
   readonly disk: Disk;
   /** Takes in every frame of the log. */
   readonly node: StorageNode;
-  /** Gets every frame the node took, with its records, in the order of the log. */
-  readonly onFrame: (frame: HeldFrame, spans: readonly RecordSpan[]) => void;
   readonly onFailed: (message: string) => void;
 }
 
@@ -96,7 +93,7 @@ export async function loadNode(config: StorageConfig, disk: Disk): Promise<Loade
 }
 
 /** Reads the whole log into the node. @throws StartError when it cannot be opened or does not fit the state. */
-export async function openLog({ config, disk, node, onFrame, onFailed }: OpenLogOptions): Promise<OpenLog> {
+export async function openLog({ config, disk, node, onFailed }: OpenLogOptions): Promise<OpenLog> {
   const directory = logDirectoryOf(config);
   const unknown = new Set<Epoch>();
   const opened = await HotLog.open({
@@ -108,11 +105,17 @@ export async function openLog({ config, disk, node, onFrame, onFailed }: OpenLog
         unknown.add(header.epoch);
         return;
       }
-      const spans = spansOf(framePayload(bytes), header.base) ?? [];
       const { epoch, pg, base, end, prevPg } = header;
-      const lastCpl = spans.findLast((span) => span.kind === 'commit')?.lsn ?? null;
-      const frame: HeldFrame = { epoch, pg, base, end, prevPg, lastCpl, position };
-      if (node.segment.insert(frame)) onFrame(frame, spans);
+      const lastCpl = lastCplIn(framePayload(bytes), base);
+      node.segment.insert({
+        epoch,
+        pg,
+        base,
+        end,
+        prevPg,
+        lastCpl: lastCpl === 'malformed' ? null : lastCpl,
+        position,
+      });
     },
   });
   if (opened.kind === 'failed')

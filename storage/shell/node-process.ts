@@ -117,16 +117,11 @@ async function openParts(
   const disk = options.disk ?? nodeDisk;
   const { node, stateFile } = await loadNode(config, disk);
   const index = new PageIndex(node.tree);
-  let scannedBytes = 0;
   const { log, recovery } = await openLog({
     config,
     disk,
     node,
     onFailed: (message) => onFatal(`the log cannot be written: ${message}`),
-    onFrame: (frame, spans) => {
-      scannedBytes += frame.position.length;
-      index.add(frame, spans);
-    },
   });
   report(recovery, logger);
   // A frame that rotted since the start: the next start does not count it as held, and repair brings it back.
@@ -143,6 +138,7 @@ async function openParts(
     onTrouble,
     ...(bounds !== undefined && { bounds }),
   });
+  pages.start({ head: node.durable.head, lsn: node.durable.vdl });
   const status = (): StatusReply => ({
     kind: 'status',
     region: config.region,
@@ -154,7 +150,7 @@ async function openParts(
     vdl: node.durable.vdl,
     pid: process.pid,
     startedAtMs,
-    logBytes: scannedBytes + log.counters.bytesWritten,
+    logBytes: recovery.frameBytes + log.counters.bytesWritten,
   });
   const identity = { cluster: config.cluster, region: config.region, node: config.node };
   const runtime = new NodeRuntime({
@@ -170,7 +166,7 @@ async function openParts(
     onFatal,
     onTrouble,
   });
-  return { node, log, pages, runtime, recovery, startedAtMs, logBytes: scannedBytes };
+  return { node, log, pages, runtime, recovery, startedAtMs, logBytes: recovery.frameBytes };
 }
 
 function report(recovery: LogRecovery, logger: Logger): void {

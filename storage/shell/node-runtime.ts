@@ -137,10 +137,10 @@ export class NodeRuntime {
         void this.answerPages(effect);
         return;
       case 'held':
-        this.options.pages.held(effect.frames, effect.spans);
+        this.options.pages.held(effect.frames, effect.bytes);
         return;
       case 'forked':
-        this.options.pages.forked(effect.fork);
+        // The next fold sees whether the images lie on the path that is written.
         return;
       case 'repair':
         void this.repair(effect);

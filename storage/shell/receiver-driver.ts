@@ -7,7 +7,7 @@ import { framePayload, type ReceivedFrame, splitFrames } from '../core/frame.ts'
 import { type Epoch, type Lsn, minLsn } from '../core/ids.ts';
 import { volumeLimits } from '../core/limits.ts';
 import { type QuorumFrame, QuorumWriter } from '../core/quorum-writer.ts';
-import { spansOf } from '../core/record.ts';
+import { lastCplIn } from '../core/record-cursor.ts';
 import { QuorumDriver } from './quorum-driver.ts';
 import type { RegionClient } from './region-client.ts';
 
@@ -128,9 +128,7 @@ export class ReceiverDriver {
   }
 
   private onPath({ header, bytes }: ReceivedFrame, end: Lsn): QuorumFrame | null {
-    const spans = spansOf(framePayload(bytes), header.base);
-    if (spans === null) return null;
-    const lastCpl = spans.findLast((span) => span.kind === 'commit' && span.lsn <= end)?.lsn ?? null;
-    return { bytes, pg: header.pg, end, lastCpl };
+    const lastCpl = lastCplIn(framePayload(bytes), header.base, end);
+    return lastCpl === 'malformed' ? null : { bytes, pg: header.pg, end, lastCpl };
   }
 }

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { EpochTree } from '../../storage/core/epoch-tree.ts';
-import { encodeFrame, framePayload, parseFrame } from '../../storage/core/frame.ts';
+import { encodeFrame, parseFrame } from '../../storage/core/frame.ts';
 import {
   epoch,
   type Lsn,
@@ -15,7 +15,6 @@ import {
   zeroLsn,
 } from '../../storage/core/ids.ts';
 import { PageIndex } from '../../storage/core/page-index.ts';
-import { spansOf } from '../../storage/core/record.ts';
 import { type HeldFrame, Segment } from '../../storage/core/segment.ts';
 import { FrameReader } from '../../storage/shell/frame-reader.ts';
 import { ImageStore } from '../../storage/shell/image-store.ts';
@@ -27,13 +26,43 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
 
+/** Images that can be damaged, and a disk that can be full. */
+class FaultyImages extends ImageStore {
+  private failure: string | null = null;
+  private readonly damaged = new Set<PageNo>();
+
+  fail(reason: string | null): void {
+    this.failure = reason;
+  }
+
+  damage(page: PageNo): Promise<void> {
+    this.damaged.add(page);
+    return Promise.resolve();
+  }
+
+  override putAll(pages: ReadonlyMap<PageNo, Uint8Array>, at: Lsn): Promise<void> {
+    if (this.failure !== null) return Promise.reject(new Error(this.failure));
+    for (const page of pages.keys()) this.damaged.delete(page);
+    return super.putAll(pages, at);
+  }
+
+  override get(page: PageNo): ReturnType<ImageStore['get']> {
+    return this.damaged.has(page) ? { kind: 'bad', reason: 'damaged on purpose' } : super.get(page);
+  }
+
+  override clear(): Promise<void> {
+    this.damaged.clear();
+    return super.clear();
+  }
+}
+
 /** A page reader over a log in memory. */
 class Bench {
   readonly tree = new EpochTree();
   readonly segment = new Segment(this.tree);
   readonly index = new PageIndex(this.tree);
   readonly directory = mkdtempSync(join(tmpdir(), 'sextant-pages-'));
-  readonly images = new ImageStore(join(this.directory, 'images'), 2 ** 20);
+  readonly images = new FaultyImages(join(this.directory, 'images'), 2 ** 20);
   readonly rotten: string[] = [];
   readonly troubles: string[] = [];
   readonly reader: PageReader;
@@ -49,7 +78,7 @@ class Bench {
     readsFromDisk: 0,
   };
 
-  constructor() {
+  constructor(bounds = { storeEveryMs: 0 }) {
     const log = {
       counters: this.counters,
       read: ({ file }: { file: number }) => {
@@ -65,6 +94,7 @@ class Bench {
       images: this.images,
       now: () => this.nowMs,
       onTrouble: (what) => this.troubles.push(what),
+      bounds,
     });
     cleanups.push(async () => {
       await this.reader.close();
@@ -75,7 +105,6 @@ class Bench {
   fork(reign: number, parent: number, at: Lsn): void {
     const fork = { epoch: epoch(reign), branch: mainBranch, parent: epoch(parent), forkLsn: at };
     this.tree.add(fork);
-    this.reader.forked(fork);
   }
 
   /** Writes `count` transactions of the reference, one frame each. */
@@ -100,7 +129,7 @@ class Bench {
       };
       this.bytes.push(frame);
       this.segment.insert(held);
-      this.reader.held([held], [spansOf(framePayload(frame), base) ?? []]);
+      this.reader.held([held], [frame]);
       at = end;
       reference.committed(end);
     }
@@ -172,14 +201,15 @@ describe('folding', () => {
     const lowWater = bench.write(1, zeroLsn, reference, 120);
     bench.write(1, lowWater, reference, 40);
     await bench.fold(1, lowWater);
-    expect(bench.reader.counters.pagesFolded).toBeGreaterThan(0);
-    expect(bench.images.size).toBeGreaterThan(0);
+    expect(bench.reader.folder.point).toEqual({ head: 1, lsn: lowWater });
+    expect(bench.index.floor).toBe(lowWater);
+    expect(bench.images.size).toBe(4);
     expect(readdirSync(join(bench.directory, 'images'))).toEqual(['pg-0']);
     await bench.matches(1, reference, 119);
-    expect(bench.reader.counters.rebuilds).toBe(0);
+    expect(bench.reader.counters).toMatchObject({ rebuilds: 0, historyReads: 0 });
   });
 
-  it('replaces the image before by the new one', async () => {
+  it('goes on over its own images, one for each page, and keeps no record below them', async () => {
     const bench = new Bench();
     bench.fork(1, 0, zeroLsn);
     const reference = new ReferencePages(5);
@@ -187,9 +217,46 @@ describe('folding', () => {
     for (let round = 0; round < 6; round++) {
       end = bench.write(1, end, reference, 100, 2);
       await bench.fold(1, end);
+      expect(bench.index.recordCount).toBe(0);
     }
     expect(bench.images.size).toBe(2);
     await bench.matches(1, reference, reference.versions.length - 1);
+  });
+
+  it('stores a page that changes all the time once in a while, not all the time', async () => {
+    const bench = new Bench({ storeEveryMs: 5_000 });
+    bench.nowMs = 10_000;
+    bench.fork(1, 0, zeroLsn);
+    const reference = new ReferencePages(5);
+    let end = bench.write(1, zeroLsn, reference, 50);
+    await bench.fold(1, end);
+    expect(bench.reader.folder.counters.pagesFolded).toBe(4);
+    for (let round = 0; round < 5; round++) {
+      end = bench.write(1, end, reference, 50);
+      await bench.fold(1, end);
+      await bench.matches(1, reference, reference.versions.length - 1);
+    }
+    expect(bench.reader.folder.counters.pagesFolded).toBe(4);
+    bench.nowMs += 5_000;
+    await bench.fold(1, end);
+    expect(bench.reader.folder.counters.pagesFolded).toBe(8);
+    expect(bench.reader.folder.point.lsn).toBe(end);
+    await bench.matches(1, reference, reference.versions.length - 1);
+  });
+
+  it('is right at every moment of a fold, and while images are stored', async () => {
+    const bench = new Bench();
+    bench.fork(1, 0, zeroLsn);
+    const reference = new ReferencePages(8);
+    let end: Lsn = zeroLsn;
+    for (let round = 0; round < 12; round++) {
+      end = bench.write(1, end, reference, 10);
+      const folding = bench.reader.fold({ head: epoch(1), lowWater: end });
+      const reads = Array.from({ length: 5 }, () =>
+        bench.matches(1, reference, reference.versions.length - 1),
+      );
+      await Promise.all([folding, ...reads]);
+    }
   });
 
   it('waits at a hole: a record that comes later must not find its page folded', async () => {
@@ -197,53 +264,103 @@ describe('folding', () => {
     bench.fork(1, 0, zeroLsn);
     bench.write(1, lsn(500), new ReferencePages(5), 120);
     await bench.fold(1, lsn(100_000));
-    expect(bench.reader.counters.pagesFolded).toBe(0);
+    expect(bench.reader.folder.counters.pagesFolded).toBe(0);
+    expect(bench.index.floor).toBe(0);
   });
 
-  it('reads the log again when an image is lost', async () => {
+  it('makes the images anew when one is damaged', async () => {
     const bench = new Bench();
     bench.fork(1, 0, zeroLsn);
     const reference = new ReferencePages(5);
     const end = bench.write(1, zeroLsn, reference, 160);
     await bench.fold(1, end);
-    const plan = bench.index.plan(pageNo(1), epoch(1), end);
-    const first = plan === null || plan === 'foldedAway' ? undefined : plan.entries[0];
-    expect(first?.kind).toBe('folded');
-    if (first !== undefined)
-      await bench.images.remove({ page: pageNo(1), epoch: first.epoch, lsn: first.lsn });
+    await bench.images.damage(pageNo(1));
     expect(await bench.page(1, end, pageNo(1))).toBe('NOT_COMPLETE');
     await bench.reader.settled();
+    expect(bench.reader.counters.rebuilds).toBe(1);
     await bench.matches(1, reference, 150);
   });
 
-  it('reads the log again when history forks below what was folded, and serves both paths', async () => {
+  it('makes the images anew when the history that is written forks below them, and serves both paths', async () => {
     const bench = new Bench();
     bench.fork(1, 0, zeroLsn);
     const reference = new ReferencePages(5);
     const end = bench.write(1, zeroLsn, reference, 160);
     await bench.fold(1, end);
     const rewound = reference.versions[50]?.lsn ?? zeroLsn;
+    const before = Buffer.from(reference.versions[50]?.pages.get(pageNo(1)) ?? []);
     bench.fork(2, 1, rewound);
-    expect(await bench.page(2, rewound, pageNo(1))).toBe('NOT_COMPLETE');
+    expect(await bench.page(2, rewound, pageNo(1))).toEqual(before);
+    expect(bench.reader.counters).toMatchObject({ rebuilds: 0, historyReads: 1 });
+    const other = new ReferencePages(6);
+    const forked = bench.write(2, rewound, other, 20);
+    await bench.fold(2, rewound);
     await bench.reader.settled();
-    expect(await bench.page(2, rewound, pageNo(1))).toEqual(
-      Buffer.from(reference.versions[50]?.pages.get(pageNo(1)) ?? []),
-    );
-    expect(await bench.page(2, end, pageNo(1))).toEqual(await bench.page(2, rewound, pageNo(1)));
+    await bench.fold(2, rewound);
+    expect(bench.reader.counters.rebuilds).toBe(1);
+    expect(bench.reader.folder.point).toEqual({ head: 2, lsn: rewound });
+    expect(await bench.page(2, rewound, pageNo(1))).toEqual(before);
+    expect(bench.reader.counters.historyReads).toBe(1);
+    expect(typeof (await bench.page(2, forked, pageNo(1)))).toBe('object');
+    // What the fork left behind is an orphan: it can be read, from the log where images do not reach it.
     await bench.matches(1, reference);
   });
 
-  it('reads the log again for versions below the low-water mark, and rests from folding a while', async () => {
+  it('reads versions below the images from the log, and changes nothing for it', async () => {
     const bench = new Bench();
     bench.fork(1, 0, zeroLsn);
     const reference = new ReferencePages(5);
     const end = bench.write(1, zeroLsn, reference, 160);
     await bench.fold(1, end);
-    const folded = bench.reader.counters.pagesFolded;
-    expect(await bench.page(1, reference.versions[20]?.lsn ?? zeroLsn, pageNo(1))).toBe('NOT_COMPLETE');
-    await bench.reader.settled();
-    await bench.fold(1, end);
     await bench.matches(1, reference);
-    expect(bench.reader.counters.pagesFolded).toBe(folded);
+    expect(bench.reader.counters.historyReads).toBeGreaterThan(100);
+    expect(bench.reader.counters.rebuilds).toBe(0);
+    expect(bench.reader.folder.point.lsn).toBe(end);
+  });
+
+  it('goes on without images while they cannot be stored, and tries again', async () => {
+    const bench = new Bench();
+    bench.fork(1, 0, zeroLsn);
+    const reference = new ReferencePages(5);
+    const end = bench.write(1, zeroLsn, reference, 60);
+    bench.images.fail('no space');
+    await bench.fold(1, end);
+    expect(bench.troubles).toEqual(['page images could not be stored']);
+    expect(bench.reader.folder.point.lsn).toBe(0);
+    await bench.matches(1, reference);
+    bench.images.fail(null);
+    await bench.fold(1, end);
+    expect(bench.reader.folder.point.lsn).toBe(0);
+    bench.nowMs += 30_000;
+    await bench.fold(1, end);
+    expect(bench.reader.folder.point.lsn).toBe(end);
+    await bench.matches(1, reference, 59);
+  });
+});
+
+describe('a start', () => {
+  it('makes images of all but the end of the log, and an index of that', async () => {
+    const bench = new Bench();
+    bench.fork(1, 0, zeroLsn);
+    const reference = new ReferencePages(5);
+    const end = bench.write(1, zeroLsn, reference, 160);
+    bench.index.clear(zeroLsn);
+    bench.reader.start({ head: epoch(1), lsn: end });
+    expect(await bench.page(1, end, pageNo(1))).toBe('NOT_COMPLETE');
+    await bench.reader.settled();
+    await bench.matches(1, reference);
+    expect(bench.reader.counters).toMatchObject({ rebuilds: 0, historyReads: 0 });
+  });
+
+  it('takes in what arrives meanwhile', async () => {
+    const bench = new Bench();
+    bench.fork(1, 0, zeroLsn);
+    const reference = new ReferencePages(5);
+    const end = bench.write(1, zeroLsn, reference, 40);
+    bench.index.clear(zeroLsn);
+    bench.reader.start({ head: epoch(1), lsn: end });
+    bench.write(1, end, reference, 40);
+    await bench.reader.settled();
+    await bench.matches(1, reference);
   });
 });

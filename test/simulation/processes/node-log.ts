@@ -3,6 +3,7 @@
  * the broken frame's own header claims, then byte by byte. What follows the last frame is a torn write.
  */
 
+import assert from 'node:assert/strict';
 import { viewOf } from '../../../storage/core/bytes.ts';
 import {
   frameHeaderBytes,
@@ -10,13 +11,12 @@ import {
   parseFrame,
   type ReceivedFrame,
 } from '../../../storage/core/frame.ts';
-import { type RecordSpan, spansOf } from '../../../storage/core/record.ts';
+import { lastCplIn } from '../../../storage/core/record-cursor.ts';
 import type { HeldFrame } from '../../../storage/core/segment.ts';
 
 export type ScannedFrame = {
   readonly frame: ReceivedFrame;
   readonly held: HeldFrame;
-  readonly spans: readonly RecordSpan[];
 };
 export type ScannedLog = {
   readonly frames: readonly ScannedFrame[];
@@ -47,10 +47,10 @@ export function scanLog(bytes: Uint8Array): ScannedLog {
 /** The index entry of a frame that lies at `offset`. */
 export function scanned(frame: ReceivedFrame, offset: number): ScannedFrame {
   const { epoch, pg, base, end, prevPg } = frame.header;
-  const spans = spansOf(framePayload(frame.bytes), base) ?? [];
-  const lastCpl = spans.findLast((span) => span.kind === 'commit')?.lsn ?? null;
+  const lastCpl = lastCplIn(framePayload(frame.bytes), base);
+  assert(lastCpl !== 'malformed', 'a frame that was kept holds whole records');
   const position = { file: 1, offset, length: frame.bytes.length };
-  return { frame, held: { epoch, pg, base, end, prevPg, lastCpl, position }, spans };
+  return { frame, held: { epoch, pg, base, end, prevPg, lastCpl, position } };
 }
 
 function nextFrame(bytes: Uint8Array, broken: number): number {

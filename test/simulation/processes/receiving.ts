@@ -1,5 +1,6 @@
 /** Drives the production receiver of a secondary: joins, hands frames to the region's six nodes, acknowledges. */
 
+import assert from 'node:assert/strict';
 import { decodeShipped, encodeAck, subjectsOf } from '../../../regions/core/messages.ts';
 import {
   Receiver,
@@ -18,7 +19,7 @@ import {
   regionId,
 } from '../../../storage/core/ids.ts';
 import { type QuorumFrame, QuorumWriter } from '../../../storage/core/quorum-writer.ts';
-import { spansOf } from '../../../storage/core/record.ts';
+import { lastCplIn } from '../../../storage/core/record-cursor.ts';
 import type { Recovered } from '../../../storage/core/recovery.ts';
 import type { BusClient } from '../bus.ts';
 import type { BusPayload, SimContext, SimRuntime } from '../sim-types.ts';
@@ -204,8 +205,8 @@ export class Receiving {
         this.lost();
         return;
       }
-      const spans = spansOf(framePayload(bytes), header.base) ?? [];
-      const lastCpl = spans.findLast((span) => span.kind === 'commit' && span.lsn <= end)?.lsn ?? null;
+      const lastCpl = lastCplIn(framePayload(bytes), header.base, end);
+      assert(lastCpl !== 'malformed', 'what was shipped is whole');
       taken.push({ bytes, pg: header.pg, end, lastCpl });
       store.next = end;
     }

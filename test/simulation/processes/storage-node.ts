@@ -31,7 +31,7 @@ import {
   type NodeState,
 } from '../../../storage/core/node-events.ts';
 import { PageIndex } from '../../../storage/core/page-index.ts';
-import { applyChange, decodeRecords } from '../../../storage/core/record.ts';
+import { RecordCursor } from '../../../storage/core/record-cursor.ts';
 import type { FramePosition, HeldFrame } from '../../../storage/core/segment.ts';
 import type { DiskCompletion } from '../disk.ts';
 import type { ConnectionId, LinkEvent } from '../network.ts';
@@ -179,12 +179,12 @@ export class SimStorageNode implements SimProcess {
     if (log.validBytes < disk.read(logFile).length) disk.truncate(logFile, log.validBytes);
     const node = new StorageNode(mainBranch, state);
     const index = new PageIndex(node.tree);
-    for (const { held, spans } of log.frames) {
+    for (const { frame, held } of log.frames) {
       assert(
         node.tree.has(held.epoch),
         `S4: the log of ${this.runtime.address} holds epoch ${held.epoch}, its state does not`,
       );
-      if (node.segment.insert(held)) index.add(held, spans);
+      if (node.segment.insert(held)) index.add(held, frame.bytes);
     }
     this.node = node;
     this.index = index;
@@ -240,7 +240,10 @@ export class SimStorageNode implements SimProcess {
         return;
       }
       case 'held':
-        for (const [at, frame] of effect.frames.entries()) this.index?.add(frame, effect.spans[at] ?? []);
+        for (const [at, frame] of effect.frames.entries()) {
+          const bytes = effect.bytes[at];
+          if (bytes !== undefined) this.index?.add(frame, bytes);
+        }
         return;
       case 'forked':
         return;
@@ -333,16 +336,11 @@ export class SimStorageNode implements SimProcess {
   private buildPage(at: Extract<NodeEffect, { kind: 'replyPages' }>, page: PageNo): Uint8Array | null {
     const plan = this.index?.plan(page, at.head, at.readPoint) ?? null;
     if (plan === null) return null;
-    assert(plan !== 'foldedAway', 'nothing is folded here');
-    let image: Uint8Array = new Uint8Array(redoLimits.pageBytes);
-    for (const entry of plan.entries) {
-      if (entry.at === null) continue;
-      const { frame, offset, length } = entry.at;
-      const record = framePayload(this.frameBytes(frame).bytes).subarray(offset, offset + length);
-      const decoded = decodeRecords(record, zeroLsn);
-      const [change] = decoded.kind === 'records' ? decoded.records : [];
-      assert(change !== undefined && change.kind !== 'commit', 'the index leads to a change of a page');
-      image = applyChange(image, change);
+    const image = new Uint8Array(redoLimits.pageBytes);
+    for (const { frame, offset } of plan.records) {
+      const cursor = new RecordCursor(framePayload(this.frameBytes(frame).bytes), offset);
+      assert(cursor.next() && cursor.page === page, 'the index leads to a change of the page');
+      assert(cursor.applyTo(image), 'a change fits its page');
     }
     return image;
   }

@@ -3,9 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { EpochTree, endOfTime } from '../../../storage/core/epoch-tree.ts';
 import { encodeFrame, framePayload } from '../../../storage/core/frame.ts';
 import { type Epoch, epoch, type Lsn, lsn, pageNo, pgId } from '../../../storage/core/ids.ts';
-import { nodeLimits } from '../../../storage/core/limits.ts';
-import { type PageEntry, PageIndex, type PagePlan } from '../../../storage/core/page-index.ts';
-import { applyChange, decodeRecords, type PageChange, spansOf } from '../../../storage/core/record.ts';
+import { PageIndex, type PagePlan } from '../../../storage/core/page-index.ts';
+import { applyChange, decodeRecords, type PageChange } from '../../../storage/core/record.ts';
+import { RecordCursor } from '../../../storage/core/record-cursor.ts';
 import { commitAt, Dice, encoded, fork, heldOf } from './samples.ts';
 
 const pages = [1, 2, 3].map(pageNo);
@@ -45,23 +45,16 @@ class Twin {
 
   add(at: number): void {
     const bytes = this.frames[at] ?? new Uint8Array(0);
-    const frame = heldOf(bytes, at);
-    this.index.add(frame, spansOf(framePayload(bytes), frame.base) ?? []);
+    this.index.add(heldOf(bytes, at), bytes);
   }
 
-  build(plan: PagePlan): Uint8Array {
-    let page: Uint8Array = new Uint8Array(4096);
-    for (const entry of plan.entries) {
-      if (entry.at === null) {
-        page = this.images.get(this.key(plan, entry))?.slice() ?? new Uint8Array(0);
-        continue;
-      }
-      const { frame, offset, length } = entry.at;
+  /** @param image the page as everything at or below the floor left it. */
+  build(plan: PagePlan, image: Uint8Array | null): Uint8Array {
+    const page = plan.needsImage && image !== null ? image.slice() : new Uint8Array(4096);
+    for (const { frame, offset } of plan.records) {
       const payload = framePayload(this.frames[frame.position.offset] ?? new Uint8Array(0));
-      const decoded = decodeRecords(payload.subarray(offset, offset + length), frame.base);
-      const record = decoded.kind === 'records' ? decoded.records[0] : undefined;
-      if (record === undefined || record.kind === 'commit') throw new Error('no change where the index says');
-      page = applyChange(page, record);
+      const cursor = new RecordCursor(payload, offset);
+      if (!cursor.next() || !cursor.applyTo(page)) throw new Error('no change where the index says');
     }
     return page;
   }
@@ -76,35 +69,22 @@ class Twin {
     return image;
   }
 
-  /** @returns what the index makes of a page, or `foldedAway`. */
-  read(page: number, head: Epoch, readPoint: Lsn): Uint8Array | null | 'foldedAway' {
+  /** What the index makes of a page. @param base what lies at or below its floor, when it has one. */
+  read(page: number, head: Epoch, readPoint: Lsn, base: Uint8Array | null = null): Uint8Array | null {
     const plan = this.index.plan(pageNo(page), head, readPoint);
-    return plan === null || plan === 'foldedAway' ? plan : this.build(plan);
-  }
-
-  /** Folds everything there is to fold. @returns how many pages were. */
-  foldAll(head: Epoch, lowWater: Lsn): number {
-    let folded = 0;
-    for (
-      let next = this.index.nextFold(head, lowWater);
-      next !== null;
-      next = this.index.nextFold(head, lowWater)
-    ) {
-      this.images.set(this.key(next.plan, next.result), this.build(next.plan));
-      this.index.fold(next.plan, next.result);
-      folded += 1;
-    }
-    return folded;
-  }
-
-  private key(plan: PagePlan, entry: PageEntry): string {
-    return `${plan.page}/${entry.epoch}/${entry.lsn}`;
+    return plan === null ? base : this.build(plan, base);
   }
 }
 
 /** What the index makes of a page is what the naive fold gives; compared as bytes, which is quick. */
-function expectSame(twin: Twin, page: number, head: Epoch, readPoint: Lsn): void {
-  const read = twin.read(page, head, readPoint);
+function expectSame(
+  twin: Twin,
+  page: number,
+  head: Epoch,
+  readPoint: Lsn,
+  base: Uint8Array | null = null,
+): void {
+  const read = twin.read(page, head, readPoint, base);
   const naive = twin.naive(page, head, readPoint);
   const same =
     read instanceof Uint8Array && naive !== null ? Buffer.compare(read, naive) === 0 : read === naive;
@@ -170,11 +150,12 @@ describe('a page', () => {
         const twin = grow(dice);
         const order = dice.shuffle([...twin.frames.keys(), ...twin.frames.keys()]);
         const before = pages.map((page) => twin.index.plan(page, epoch(1), endOfTime));
-        twin.index.clear();
-        expect(twin.index.pageCount).toBe(0);
+        twin.index.clear(lsn(0));
+        expect(twin.index.recordCount).toBe(0);
         for (const at of order) twin.add(at);
         const after = pages.map((page) => twin.index.plan(page, epoch(1), endOfTime));
-        expect(after).toEqual(before);
+        const places = (plan: PagePlan | null) => plan?.records.map(({ frame, offset }) => [frame, offset]);
+        expect(after.map(places)).toEqual(before.map(places));
         everyPoint(twin, 0, (page, head, at) => expectSame(twin, page, head, at));
       }),
       { numRuns: 20 },
@@ -190,7 +171,7 @@ describe('a page', () => {
     expect(twin.read(1, epoch(1), lsn(written - 1))).toBeNull();
     expect(twin.read(2, epoch(1), endOfTime)).toBeNull();
     expect(twin.read(1, epoch(1), written)?.[0]).toBe(7);
-    expect(twin.index.pages()).toEqual([1]);
+    expect(twin.index.recordCount).toBe(1);
   });
 
   it('is planned from its newest whole image on, not from the beginning', () => {
@@ -202,99 +183,41 @@ describe('a page', () => {
     });
     for (const fill of [1, 2, 3]) twin.write(epoch(1), [one(fill)]);
     const plan = twin.index.plan(pageNo(1), epoch(1), endOfTime);
-    expect(plan !== null && plan !== 'foldedAway' && plan.entries).toHaveLength(1);
+    expect(plan?.records).toHaveLength(1);
+    expect(plan?.needsImage).toBe(false);
   });
 });
 
-describe('folding', () => {
-  const many = nodeLimits.chainLengthMax + 10;
-
-  it('keeps every page at and above the low-water mark, and says of reads below that they are folded away', () => {
+describe('a floor', () => {
+  it('leaves every page at and above it the same, given the page as it is at the floor', () => {
     fc.assert(
       fc.property(fc.integer(), fc.double({ min: 0, max: 1, noNaN: true }), (seed, share) => {
-        const dice = new Dice(seed);
-        const twin = new Twin();
-        for (let at = 0; at < 3 * many; at++) twin.write(epoch(1), [randomChange(dice, 0.03)]);
-        const lowWater = lsn(Math.floor(twin.endOf(epoch(1)) * share));
-        const folded = twin.foldAll(epoch(1), lowWater);
-        if (share > 0.9) expect(folded).toBeGreaterThan(0);
-        everyPoint(twin, 0, (page, head, at) => {
-          const read = twin.read(page, head, at);
-          if (at >= lowWater || read !== 'foldedAway') expectSame(twin, page, head, at);
-        });
+        const twin = grow(new Dice(seed), 0.05);
+        const head = epoch(1);
+        const floor = lsn(Math.floor(twin.endOf(head) * share));
+        twin.index.raise(floor);
+        const bases = new Map(pages.map((page) => [page, twin.naive(page, head, floor)]));
+        for (const page of pages) {
+          for (const { lsn: at, epoch: of } of twin.written)
+            if (of === head && at >= floor) expectSame(twin, page, head, at, bases.get(page) ?? null);
+          expectSame(twin, page, head, endOfTime, bases.get(page) ?? null);
+        }
       }),
-      { numRuns: 15 },
+      { numRuns: 40 },
     );
   });
 
-  it('goes on over its own images', () => {
-    const dice = new Dice(5);
+  it('makes room: nothing at or below it is kept, nor taken in again', () => {
     const twin = new Twin();
-    let folded = 0;
-    for (let at = 0; at < 6 * many; at++) {
-      twin.write(epoch(1), [randomChange(dice, 0)]);
-      folded += twin.foldAll(epoch(1), twin.endOf(epoch(1)));
-    }
-    expect(folded).toBeGreaterThan(pages.length);
-    for (const page of pages) expectSame(twin, page, epoch(1), endOfTime);
-    for (const page of pages) {
-      const plan = twin.index.plan(page, epoch(1), endOfTime);
-      expect(plan !== null && plan !== 'foldedAway' && plan.entries.length).toBeLessThanOrEqual(
-        nodeLimits.chainLengthMax + 1,
-      );
-    }
-  });
-
-  it('drops what whole images have hidden, so that a page rewritten for ever takes no room for ever', () => {
-    const twin = new Twin();
-    const one = (fill: number): PageChange => ({
-      kind: 'pageImage',
-      page: pageNo(1),
-      bytes: new Uint8Array(4096).fill(fill),
-    });
-    let folded = 0;
-    for (let at = 0; at < 4 * many; at++) {
-      twin.write(epoch(1), [one(at % 256)]);
-      folded += twin.foldAll(epoch(1), twin.endOf(epoch(1)));
-    }
-    expect(folded).toBeGreaterThanOrEqual(3);
-    const first = twin.written[0]?.lsn ?? lsn(0);
-    expect(twin.read(1, epoch(1), first)).toBe('foldedAway');
-    expectSame(twin, 1, epoch(1), endOfTime);
-  });
-
-  it('tells a path that forks below its images that they are of no use, and is undone by reading the log again', () => {
-    const dice = new Dice(9);
-    const twin = new Twin();
-    for (let at = 0; at < 3 * many; at++) twin.write(epoch(1), [randomChange(dice, 0)]);
-    const middle = twin.written[many]?.lsn ?? lsn(0);
-    twin.foldAll(epoch(1), twin.endOf(epoch(1)));
-    twin.tree.add(fork(2, 1, middle));
-    expect(twin.index.foldHorizon).toBeGreaterThan(middle);
-    expect(pages.map((page) => twin.read(page, epoch(2), endOfTime))).toContain('foldedAway');
-    twin.index.clear();
-    for (const at of twin.frames.keys()) twin.add(at);
-    expect(twin.index.foldHorizon).toBe(0);
-    for (const page of pages) expectSame(twin, page, epoch(2), endOfTime);
-  });
-
-  it('is not undone by records that arrive once more', () => {
     const dice = new Dice(11);
-    const twin = new Twin();
-    for (let at = 0; at < 3 * many; at++) twin.write(epoch(1), [randomChange(dice, 0.03)]);
-    const end = twin.endOf(epoch(1));
-    expect(twin.foldAll(epoch(1), end)).toBeGreaterThan(0);
+    for (let at = 0; at < 120; at++) twin.write(epoch(1), [randomChange(dice, 0.03)]);
+    const middle = twin.written[60]?.lsn ?? lsn(0);
+    const above = twin.written.filter((one) => one.lsn > middle).length;
+    twin.index.raise(middle);
+    expect(twin.index.recordCount).toBe(above);
     for (const at of twin.frames.keys()) twin.add(at);
-    for (const page of pages) expectSame(twin, page, epoch(1), end);
-  });
-
-  it('finds nothing to do in short chains', () => {
-    const twin = new Twin();
-    for (let at = 0; at < nodeLimits.chainLengthMax; at++) {
-      twin.write(epoch(1), [
-        { kind: 'pageDelta', page: pageNo(1), runs: [{ offset: at, bytes: new Uint8Array([1]) }] },
-      ]);
-    }
-    expect(twin.index.nextFold(epoch(1), endOfTime)).toBeNull();
+    expect(twin.index.recordCount).toBe(above);
+    twin.index.raise(twin.endOf(epoch(1)));
+    expect(twin.index.recordCount).toBe(0);
   });
 });

@@ -13,9 +13,9 @@ import {
   pgOfPage,
   type RedoRecord,
   recordBytes,
-  spansOf,
   splitRun,
 } from '../../../storage/core/record.ts';
+import { lastCplIn, RecordCursor } from '../../../storage/core/record-cursor.ts';
 import { commitAt, delta, encoded, fromHex, hex } from './samples.ts';
 
 const trace = new Uint8Array(25).map((_, at) => 0xa0 + at);
@@ -88,9 +88,21 @@ describe('a record', () => {
         const decoded = decodeAll(bytes);
         expect(decoded).toHaveLength(records.length);
         expect(hex(encodeAll(decoded))).toBe(hex(bytes));
-        const spans = spansOf(bytes, lsn(0)) ?? [];
-        expect(spans.map((span) => [span.kind, span.page])).toEqual(
-          records.map((record) => [record.kind, record.kind === 'commit' ? null : record.page]),
+        const walked: unknown[] = [];
+        const cursor = new RecordCursor(bytes);
+        while (cursor.next())
+          walked.push([
+            cursor.isCommit ? 'commit' : cursor.isImage ? 'pageImage' : 'pageDelta',
+            cursor.page,
+            cursor.end,
+          ]);
+        expect(cursor.isMalformed).toBe(false);
+        let end = 0;
+        expect(walked).toEqual(
+          records.map((record) => {
+            end += recordBytes(record);
+            return [record.kind, record.kind === 'commit' ? null : record.page, end];
+          }),
         );
       }),
     );
@@ -137,8 +149,14 @@ describe('malformed records', () => {
     fc.assert(
       fc.property(fc.oneof(fc.uint8Array({ maxLength: 60 }), almost), (bytes) => {
         const decoded = decodeRecords(bytes, lsn(5));
-        if (decoded.kind === 'records') expect(spansOf(bytes, lsn(5))).toHaveLength(decoded.records.length);
-        else spansOf(bytes, lsn(5));
+        const cursor = new RecordCursor(bytes);
+        const image = new Uint8Array(4096);
+        let walked = 0;
+        for (; cursor.next(); walked++) if (cursor.page !== null) cursor.applyTo(image);
+        if (decoded.kind !== 'records') return;
+        expect(walked).toBe(decoded.records.length);
+        const last = decoded.records.findLast((record) => record.kind === 'commit')?.lsn ?? null;
+        expect(lastCplIn(bytes, lsn(5))).toBe(last);
       }),
       { numRuns: 1000 },
     );
@@ -169,6 +187,10 @@ describe('the difference of two pages', () => {
           return;
         }
         expect(applyChange(previous.slice(), change)).toEqual(next);
+        const cursor = new RecordCursor(encoded(change));
+        const image = previous.slice();
+        expect(cursor.next() && cursor.applyTo(image)).toBe(true);
+        expect(image).toEqual(next);
         expect(recordBytes(change)).toBeLessThanOrEqual(
           recordBytes({ kind: 'pageImage', page: pageNo(9), bytes: next }),
         );
@@ -241,9 +263,11 @@ describe('a run of records', () => {
           const parts = splitRun(bytes, bytesMax);
           expect(hex(Buffer.concat(parts))).toBe(hex(bytes));
           for (const part of parts) {
-            const spans = spansOf(part, lsn(0));
-            expect(spans?.length).toBeGreaterThan(0);
-            if (part.length > bytesMax) expect(spans).toHaveLength(1);
+            const cursor = new RecordCursor(part);
+            let count = 0;
+            while (cursor.next()) count += 1;
+            expect(count).toBeGreaterThan(0);
+            if (part.length > bytesMax) expect(count).toBe(1);
           }
         },
       ),

@@ -1,0 +1,129 @@
+/**
+ * Walks the records of a frame's payload where they lie, without an object for any of them: what a node does with every
+ * frame it keeps and every page it folds. `record.ts` has the format.
+ */
+import { isPageNo, type Lsn, lsn, type PageNo } from './ids.ts';
+import { redoLimits } from './limits.ts';
+
+export const recordType = { pageDelta: 1, pageImage: 2, commit: 3 } as const;
+
+export class RecordCursor {
+  private readonly payload: Uint8Array;
+  private position = 0;
+  /** The bytes are not a whole number of records; nothing further is read. */
+  private bad = false;
+  /** Of the record last read: */
+  private type = 0;
+  private body = 0;
+  private changed = 0;
+
+  constructor(payload: Uint8Array, offset = 0) {
+    this.payload = payload;
+    this.position = offset;
+  }
+
+  /** Moves to the next record. @returns false at the end, or where the bytes are malformed. */
+  next(): boolean {
+    if (this.bad || this.position >= this.payload.length) return false;
+    this.type = this.payload[this.position++] ?? 0;
+    const length = this.varint();
+    const end = this.position + length;
+    if (this.bad || end > this.payload.length) return this.fail();
+    this.body = this.position;
+    this.changed = 0;
+    if (this.type === recordType.pageDelta || this.type === recordType.pageImage) {
+      this.changed = this.varint();
+      if (this.bad || this.position > end || !isPageNo(this.changed)) return this.fail();
+      this.body = this.position;
+    } else if (this.type !== recordType.commit) return this.fail();
+    this.position = end;
+    return true;
+  }
+
+  get isMalformed(): boolean {
+    return this.bad;
+  }
+
+  /** Offset just past the record: its LSN less the LSN of the payload's first byte. */
+  get end(): number {
+    return this.position;
+  }
+
+  get isCommit(): boolean {
+    return this.type === recordType.commit;
+  }
+
+  get isImage(): boolean {
+    return this.type === recordType.pageImage;
+  }
+
+  /** The page it changes; null for a commit. */
+  get page(): PageNo | null {
+    return this.isCommit ? null : (this.changed as PageNo);
+  }
+
+  /**
+   * Folds the record into the page it changes, in place.
+   * @returns false when its bytes do not fit a page; the image is then of no use.
+   */
+  applyTo(image: Uint8Array): boolean {
+    const { payload, body } = this;
+    const end = this.position;
+    if (this.isImage) {
+      if (end - body !== redoLimits.pageBytes) return false;
+      image.set(payload.subarray(body, end));
+      return true;
+    }
+    this.position = body;
+    while (this.position < end) {
+      const offset = this.varint();
+      const length = this.varint();
+      const from = this.position;
+      this.position = from + length;
+      if (this.bad || this.position > end || offset + length > redoLimits.pageBytes) {
+        this.position = end;
+        return false;
+      }
+      // Runs are a few bytes long, as a rule: shorter than what a view of them costs.
+      if (length > 64) image.set(payload.subarray(from, from + length), offset);
+      else for (let at = 0; at < length; at++) image[offset + at] = payload[from + at] ?? 0;
+    }
+    return true;
+  }
+
+  private varint(): number {
+    let value = 0;
+    for (let shift = 0; shift < 35; shift += 7) {
+      const byte = this.payload[this.position++];
+      if (byte === undefined) break;
+      value += (byte & 0x7f) * 2 ** shift;
+      if (byte < 0x80) {
+        if (value > 0xffff_ffff) break;
+        return value;
+      }
+    }
+    this.bad = true;
+    return 0;
+  }
+
+  private fail(): false {
+    this.bad = true;
+    return false;
+  }
+}
+
+/**
+ * LSN of the last commit at or below `limit` in a payload that starts at `base`; null when it holds none.
+ * @returns `malformed` when the payload is not a whole number of records.
+ */
+export function lastCplIn(
+  payload: Uint8Array,
+  base: Lsn,
+  limit = Number.MAX_SAFE_INTEGER,
+): Lsn | null | 'malformed' {
+  const cursor = new RecordCursor(payload);
+  let last: number | null = null;
+  while (cursor.next()) if (cursor.isCommit && base + cursor.end <= limit) last = base + cursor.end;
+  if (cursor.isMalformed) return 'malformed';
+  return last === null ? null : lsn(last);
+}

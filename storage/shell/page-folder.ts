@@ -1,0 +1,204 @@
+/**
+ * Folds the log into page images, in one pass in the order of the log: each frame is read once, each record applied once
+ * to an image in memory, and each page that changed is stored once in a while. Nothing here is on the path of an
+ * acknowledgement, and no turn of the event loop is long.
+ *
+ * Records are byte ranges after the change, so folding one into an image that holds it already changes nothing. A read
+ * between the storing of images and the news of it is therefore right with either.
+ */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { commonPoint, type EpochTree } from '../core/epoch-tree.ts';
+import { framePayload } from '../core/frame.ts';
+import { type Epoch, genesisEpoch, type Lsn, lsn, minLsn, type PageNo, zeroLsn } from '../core/ids.ts';
+import { redoLimits } from '../core/limits.ts';
+import type { PageIndex } from '../core/page-index.ts';
+import { RecordCursor } from '../core/record-cursor.ts';
+import type { HeldFrame, Segment } from '../core/segment.ts';
+import type { FrameReader } from './frame-reader.ts';
+import type { ImageStore } from './image-store.ts';
+
+/** A place in a history. */
+export interface FoldPoint {
+  readonly head: Epoch;
+  readonly lsn: Lsn;
+}
+
+export const pageFolderBounds = {
+  /** Time folding may take out of one tick. */
+  foldMsPerTick: 4,
+  /** Frames read at once, in bytes: about a millisecond of records. */
+  foldBytes: 64 * 1024,
+  /** Images in memory at which they are stored: 16 MiB. */
+  foldPages: 4_096,
+  /** Images are stored this often, so that a page that changes all the time is not stored all the time. */
+  storeEveryMs: 5_000,
+  /** Folding rests this long after images could not be stored. */
+  retryMs: 30_000,
+};
+
+export interface PageFolderOptions {
+  readonly index: PageIndex;
+  readonly tree: EpochTree;
+  readonly segment: Segment;
+  readonly frames: FrameReader;
+  readonly images: ImageStore;
+  readonly now: () => number;
+  /** Told of images that could not be stored; the node goes on without. */
+  readonly onTrouble: (what: string, reason: string) => void;
+  readonly bounds?: Partial<typeof pageFolderBounds>;
+}
+
+/** Why folding stopped: an image or the log could not be read. */
+class Unreadable extends Error {}
+
+export class PageFolder {
+  readonly counters = { pagesFolded: 0 };
+  private readonly options: PageFolderOptions;
+  private readonly bounds: typeof pageFolderBounds;
+  private stored: FoldPoint = { head: genesisEpoch, lsn: zeroLsn };
+  /** Images of pages that changed in (stored, applied]. */
+  private working = new Map<PageNo, Uint8Array>();
+  private applied: FoldPoint = this.stored;
+  private storedAtMs = 0;
+  private restUntilMs = 0;
+  private closed: boolean = false;
+
+  constructor(options: PageFolderOptions) {
+    this.options = options;
+    this.bounds = { ...pageFolderBounds, ...options.bounds };
+  }
+
+  /** What the images hold: everything visible here, and nothing else. */
+  get point(): FoldPoint {
+    return this.stored;
+  }
+
+  /** Whether images may be used on the way to `head`: nothing they hold was left behind by a fork. */
+  isOnPath(head: Epoch): boolean {
+    return this.reaches(this.stored, head);
+  }
+
+  /**
+   * Folds for a few milliseconds towards `lowWater`, below which no reader goes and nothing is missing.
+   * @returns why the images have to be made anew; null when all is well.
+   */
+  async fold(head: Epoch, lowWater: Lsn): Promise<string | null> {
+    const { now } = this.options;
+    const startMs = now();
+    if (startMs < this.restUntilMs) return null;
+    if (!this.reaches(this.applied, head)) {
+      this.working.clear();
+      this.applied = this.stored;
+    }
+    try {
+      while (this.applied.lsn < lowWater && this.working.size < this.bounds.foldPages && !this.closed) {
+        if (!(await this.applyNext(head, lowWater))) break;
+        if (now() - startMs >= this.bounds.foldMsPerTick) break;
+      }
+    } catch (error) {
+      if (error instanceof Unreadable) return error.message;
+      throw error;
+    }
+    const isDue = now() - this.storedAtMs >= this.bounds.storeEveryMs;
+    if (this.applied.lsn > this.stored.lsn && (isDue || this.working.size >= this.bounds.foldPages))
+      await this.store();
+    return null;
+  }
+
+  /**
+   * Makes the images anew, from the beginning of the log to `target` along the path to `head`.
+   * @returns false when the log could not be read.
+   */
+  async restart({ head, lsn: target }: FoldPoint): Promise<boolean> {
+    this.working.clear();
+    this.stored = { head, lsn: zeroLsn };
+    this.applied = this.stored;
+    this.options.index.clear(zeroLsn);
+    await this.options.images.clear();
+    try {
+      while (this.applied.lsn < target && !this.closed) {
+        if (!(await this.applyNext(head, target))) break;
+        if (this.working.size >= this.bounds.foldPages && !(await this.store())) break;
+        await nextTurn();
+      }
+    } catch (error) {
+      if (error instanceof Unreadable) return false;
+      throw error;
+    }
+    if (this.applied.lsn > this.stored.lsn) await this.store();
+    return true;
+  }
+
+  close(): void {
+    this.closed = true;
+  }
+
+  private reaches(point: FoldPoint, head: Epoch): boolean {
+    const { tree } = this.options;
+    return point.lsn === zeroLsn || commonPoint(tree, point, head) === point.lsn;
+  }
+
+  /** Applies the next frames. @returns false when there are none. @throws Unreadable */
+  private async applyNext(head: Epoch, limit: Lsn): Promise<boolean> {
+    const { segment, frames } = this.options;
+    const run = segment.run(head, this.applied.lsn, this.bounds.foldBytes, limit).frames;
+    if (run.length === 0) return false;
+    const read = await frames.read(run);
+    if (read.kind === 'bad') throw new Unreadable(read.reason);
+    if (this.closed) return false;
+    let { lsn: at } = this.applied;
+    for (const [index, frame] of run.entries()) {
+      const bytes = read.frames[index];
+      if (bytes !== undefined) at = this.applyFrame(head, frame, framePayload(bytes), at, limit);
+    }
+    this.applied = { head, lsn: at };
+    return true;
+  }
+
+  /** Applies what lies above `from` and is visible at `limit`. @returns up to where that is. @throws Unreadable */
+  private applyFrame(head: Epoch, frame: HeldFrame, payload: Uint8Array, from: Lsn, limit: Lsn): Lsn {
+    const until = minLsn(limit, this.options.tree.visibleUntil(head, frame.epoch));
+    const cursor = new RecordCursor(payload);
+    while (cursor.next()) {
+      const end = frame.base + cursor.end;
+      if (end > until) break;
+      const { page } = cursor;
+      if (page === null || end <= from) continue;
+      if (!cursor.applyTo(this.imageOf(page)))
+        throw new Unreadable(`a record of page ${page} at ${end} does not fit a page`);
+    }
+    const reached = frame.end < until ? frame.end : until;
+    return lsn(Math.max(from, reached));
+  }
+
+  private imageOf(page: PageNo): Uint8Array {
+    let image = this.working.get(page);
+    if (image !== undefined) return image;
+    const found = this.options.images.get(page);
+    if (found.kind === 'bad') throw new Unreadable(found.reason);
+    image = found.kind === 'ok' ? found.bytes : new Uint8Array(redoLimits.pageBytes);
+    this.working.set(page, image);
+    return image;
+  }
+
+  /** @returns false when the images could not be stored. */
+  private async store(): Promise<boolean> {
+    const { images, index, now, onTrouble } = this.options;
+    const { applied, working } = this;
+    try {
+      await images.putAll(working, applied.lsn);
+    } catch (error) {
+      this.restUntilMs = now() + this.bounds.retryMs;
+      this.working.clear();
+      this.applied = this.stored;
+      onTrouble('page images could not be stored', String(error));
+      return false;
+    }
+    this.stored = applied;
+    this.storedAtMs = now();
+    index.raise(applied.lsn);
+    this.counters.pagesFolded += working.size;
+    this.working = new Map();
+    return true;
+  }
+}
