@@ -126,7 +126,7 @@ export const metrics = {
     kind: 'histogram',
     name: 'sextant_storage_sync_duration_seconds',
     unit: 'seconds',
-    description: 'Time of one fdatasync of the log',
+    description: 'Time of one write and flush of the log',
     labels: [],
     buckets: latencyBuckets,
   }),

@@ -3,10 +3,12 @@
  * a simulator can refuse space, fail a flush, tear a write or forget what was never flushed.
  *
  * Results are values and arrive by callback, because durability is an event and the write path should cost no
- * promises. Every implementation promises: `done` runs exactly once and never before the method has returned.
+ * promises. Every implementation promises: `done` runs exactly once and never before the method has returned. This
+ * machine's disk does its appends within the call; everything else is done beside the event loop.
  * Nothing here times out: a system call on a hung disk cannot be recalled, so the process watching the node decides.
  */
 import fs from 'node:fs';
+import { DurableAppender } from './durable-append.ts';
 
 export interface DiskFailure {
   readonly kind: 'failed';
@@ -25,6 +27,12 @@ export type DiskFailureReason = 'disk-full' | 'io-error';
 export interface DiskFile {
   /** Writes the buffers back to back at `position`; the value is the bytes written, which may be fewer. */
   writev(buffers: readonly Uint8Array[], position: number, done: DiskDone<number>): void;
+  /**
+   * Writes the buffers back to back at `position`, behind everything written before, and makes them durable, as one
+   * operation. After a failure the bytes from `position` on are in an unknown state. The file may be longer afterwards
+   * than what was written: zeros follow then.
+   */
+  append(buffers: readonly Uint8Array[], position: number, done: DiskDone<void>): void;
   /** Makes everything written before the call durable. After a failure the written bytes are in an unknown state. */
   fdatasync(done: DiskDone<void>): void;
   /** Fills `into` from `position`; the value is the bytes read, fewer only at the end of the file. */
@@ -122,15 +130,26 @@ function valued<T>(done: DiskDone<T>): (error: NodeJS.ErrnoException | null, val
   return (error, value) => done(error ? failure(error) : { kind: 'ok', value });
 }
 
-function nodeFile(fd: number): DiskFile {
+function nodeFile(path: string, fd: number): DiskFile {
+  const appender = new DurableAppender(path, fd);
   return {
+    append: (buffers, position, done) => {
+      const result = appender.append(buffers, position);
+      queueMicrotask(() => done(result));
+    },
     writev: (buffers, position, done) => fs.writev(fd, buffers, position, valued(done)),
     fdatasync: (done) => fs.fdatasync(fd, plain(done)),
     read: (into, position, done) => fs.read(fd, into, 0, into.length, position, valued(done)),
     sizeBytes: (done) =>
       fs.fstat(fd, (error, stat) => done(error === null ? { kind: 'ok', value: stat.size } : failure(error))),
-    truncate: (sizeBytes, done) => fs.ftruncate(fd, sizeBytes, plain(done)),
-    close: (done) => fs.close(fd, (error) => done(error ? failure(error) : nothing)),
+    truncate: (sizeBytes, done) => {
+      appender.forget();
+      fs.ftruncate(fd, sizeBytes, plain(done));
+    },
+    close: (done) => {
+      appender.close();
+      fs.close(fd, (error) => done(error ? failure(error) : nothing));
+    },
   };
 }
 
@@ -150,7 +169,7 @@ export const nodeDisk: Disk = {
   list: (path, done) => fs.readdir(path, valued(done)),
   open: (path, mode, done) =>
     fs.open(path, openFlags[mode], 0o600, (error, fd) =>
-      done(error === null ? { kind: 'ok', value: nodeFile(fd) } : failure(error)),
+      done(error === null ? { kind: 'ok', value: nodeFile(path, fd) } : failure(error)),
     ),
   rename: (from, to, done) => fs.rename(from, to, plain(done)),
   remove: (path, done) => fs.unlink(path, plain(done)),

@@ -52,6 +52,7 @@ export class LogReader {
       file,
       fileNumber: number,
       sizeBytes: size.value,
+      tornBytesMax: this.tornBytesMax,
       onDamage: (damage) => this.damaged(damage),
       onFrame: (position, frame) => {
         this.frames += 1;
@@ -59,9 +60,9 @@ export class LogReader {
         this.onFrame(position, frame);
       },
     });
-    if (scanned.tailReason === undefined) return size.value;
+    if (scanned.tailReason === undefined) return scanned.validBytes;
     const { validBytes } = scanned;
-    const length = size.value - validBytes;
+    const length = scanned.usedBytes - validBytes;
     const tail: LogDamage = { file: number, offset: validBytes, length, reason: scanned.tailReason };
     // A torn write is at the very end, plainly no frame, and no longer than one batch. Anything else stays.
     if (!isLast || scanned.tailMayHoldFrames || length > this.tornBytesMax) {

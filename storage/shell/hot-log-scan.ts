@@ -3,7 +3,11 @@
  * one: first at the end the broken frame's own header claims, so that rot in a payload never makes bytes *inside* that
  * payload look like a frame (a client may have stored a frame's image in a row); only when that fails, byte by byte.
  * For the same reason nothing inside a last, unfinished frame is believed unless frames run from there exactly to the
- * end of the file, as they do when rot made a header claim too much and as they do not in a torn write.
+ * end of what is used, as they do when rot made a header claim too much and as they do not in a torn write. Of a batch that
+ * a power failure interrupted any block may be there and any other still zeros, so this holds for the whole of a last batch.
+ *
+ * A file is used up to its last byte that is not zero; a frame whose payload ends in zeros may reach beyond. What follows
+ * is space for frames to come.
  */
 import { frameHeaderBytes, frameMagic, frameVersion, parseFrame, type ReceivedFrame } from '../core/frame.ts';
 import { redoLimits } from '../core/limits.ts';
@@ -27,7 +31,9 @@ export interface LogDamage extends LogPosition {
 export interface ScannedFile {
   /** Everything before is frames and reported damage; bytes from here to the end of the file hold no frame. */
   readonly validBytes: number;
-  /** Why the bytes from `validBytes` on are no frame; absent when the file ends with a frame or is empty. */
+  /** From here on there is nothing but zeros. */
+  readonly usedBytes: number;
+  /** Why the bytes from `validBytes` to `usedBytes` are no frame; absent when the file ends with a frame or is empty. */
   readonly tailReason?: string;
   /** The tail is not plainly a torn write: some of it could not be read, or looks like frames without being sure. */
   readonly tailMayHoldFrames: boolean;
@@ -37,24 +43,29 @@ export interface LogScan {
   readonly file: DiskFile;
   readonly fileNumber: number;
   readonly sizeBytes: number;
+  /** How long an interrupted write at the end can be. The end of any file was the end of the log once. */
+  readonly tornBytesMax: number;
   /** The frame's bytes are a view that is valid only during the call. */
   readonly onFrame: (position: LogPosition, frame: ReceivedFrame) => void;
   readonly onDamage: (damage: LogDamage) => void;
 }
 
 export const frameBytesMax = frameHeaderBytes + redoLimits.framePayloadBytesMax;
-const windowBytes = 2 * 1024 * 1024;
+/** Holds the longest batch there can be with a frame before and behind. */
+const windowBytes = 8 * 1024 * 1024;
 /** A disk that refuses a large read is asked again in pieces of this size, to lose no more than the bad sector. */
 const sectorBytes = 4096;
+const zeroPieceBytes = 256 * 1024;
 
 /** Scans one file. Never fails: what cannot be read is damage. */
 export async function scanLogFile(scan: LogScan): Promise<ScannedFile> {
   const { fileNumber, sizeBytes } = scan;
-  const window = new Window(scan.file, sizeBytes);
+  const usedBytes = await usedBytesOf(scan.file, sizeBytes);
+  const window = new Window(scan.file, sizeBytes, usedBytes);
   let at = 0;
   let bad: { readonly from: number; readonly reason: string } | undefined;
 
-  while (at < sizeBytes) {
+  while (at < usedBytes) {
     if (!window.holds(at, frameBytesMax)) await window.moveTo(at);
     const parsed = parseFrame(window.bytes, at - window.start);
     if (parsed.kind === 'frame') {
@@ -80,38 +91,60 @@ export async function scanLogFile(scan: LogScan): Promise<ScannedFile> {
       at = pastUnfinishedFrame(window, at);
       continue;
     }
-    at = await pastBrokenFrame(window, at);
+    at = await pastBrokenFrame(window, at, scan.tornBytesMax);
   }
   return bad === undefined
-    ? { validBytes: sizeBytes, tailMayHoldFrames: false }
-    : { validBytes: bad.from, tailReason: window.explain(bad), tailMayHoldFrames: window.doubtful };
+    ? { validBytes: at, usedBytes: at, tailMayHoldFrames: false }
+    : {
+        validBytes: bad.from,
+        usedBytes,
+        tailReason: window.explain(bad),
+        tailMayHoldFrames: window.doubtful,
+      };
 }
 
-/** Where frames run from to exactly the end of the file, past an unfinished one; the end of the file when nowhere. */
+/** Where the zeros at the end of a file begin. What cannot be read counts as used. */
+async function usedBytesOf(file: DiskFile, sizeBytes: number): Promise<number> {
+  const piece = Buffer.allocUnsafe(Math.min(sizeBytes, zeroPieceBytes));
+  for (let end = sizeBytes; end > 0; ) {
+    const start = Math.max(0, end - piece.length);
+    const into = piece.subarray(0, end - start);
+    const read = await onDisk<number>((done) => readFully(file, into, start, done));
+    if (read.kind === 'failed') return end;
+    let last = read.value;
+    while (last > 0 && into[last - 1] === 0) last -= 1;
+    if (last > 0) return start + last;
+    end = start;
+  }
+  return 0;
+}
+
+/** Where frames run from to the end of what is used, past an unfinished one; that end when nowhere. */
 function pastUnfinishedFrame(window: Window, at: number): number {
-  for (let from = window.nextMagic(at + 1); from < window.fileBytes; from = window.nextMagic(from + 1)) {
+  for (let from = window.nextMagic(at + 1); from < window.usedBytes; from = window.nextMagic(from + 1)) {
     let end = from;
     for (;;) {
       const parsed = parseFrame(window.bytes, end - window.start);
       if (parsed.kind !== 'frame') break;
       end += parsed.length;
     }
-    if (end === window.fileBytes) return from;
+    if (end >= window.usedBytes) return from;
     if (end > from) window.doubtful = true;
   }
-  return window.fileBytes;
+  return window.usedBytes;
 }
 
 /** Where to look for the next frame after the bytes at `at` turned out not to be one. */
-async function pastBrokenFrame(window: Window, at: number): Promise<number> {
+async function pastBrokenFrame(window: Window, at: number, tornBytesMax: number): Promise<number> {
   const claimed = window.claimedFrameBytes(at);
-  if (claimed !== undefined) {
-    const end = at + claimed;
-    if (end === window.fileBytes) return end;
-    if (end < window.fileBytes) {
-      if (!window.holds(at, 2 * frameBytesMax)) await window.moveTo(at);
-      if (parseFrame(window.bytes, end - window.start).kind === 'frame') return end;
-    }
+  const end = claimed === undefined ? at : at + claimed;
+  if (window.usedBytes - at <= tornBytesMax || end >= window.usedBytes) {
+    if (!window.holds(at, window.usedBytes - at)) await window.moveTo(at);
+    return pastUnfinishedFrame(window, at);
+  }
+  if (end > at) {
+    if (!window.holds(at, 2 * frameBytesMax)) await window.moveTo(at);
+    if (parseFrame(window.bytes, end - window.start).kind === 'frame') return end;
   }
   return window.nextMagic(at + 1);
 }
@@ -123,14 +156,16 @@ class Window {
   /** What is no frame here may hold frames all the same. */
   doubtful = false;
   readonly fileBytes: number;
+  readonly usedBytes: number;
   private readonly buffer: Buffer;
   private readonly file: DiskFile;
   /** Why part of what was read since the last frame stands here as zeros. */
   private readError: string | undefined;
 
-  constructor(file: DiskFile, fileBytes: number) {
+  constructor(file: DiskFile, fileBytes: number, usedBytes: number) {
     this.file = file;
     this.fileBytes = fileBytes;
+    this.usedBytes = usedBytes;
     this.buffer = Buffer.allocUnsafeSlow(Math.max(1, Math.min(fileBytes, windowBytes)));
     this.bytes = this.buffer.subarray(0, 0);
   }

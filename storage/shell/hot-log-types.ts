@@ -29,6 +29,8 @@ export interface HotLogOptions extends Partial<HotLogBounds> {
    * during the call. Frames are durable by the time `open` resolves, not before.
    */
   readonly onFrame: (position: LogPosition, frame: ReceivedFrame) => void;
+  /** Hears how long each batch took to write and flush, milliseconds. */
+  readonly onFlushed?: (tookMs: number) => void;
   /** Runs once, when the log fails for good; every append from then on fails with `io-error`. */
   readonly onFailed?: (message: string) => void;
   /** Runs a function when the event loop has taken in what has already arrived, so that it shares the batch. */
@@ -53,7 +55,6 @@ export type LogRead =
 
 /** Running totals since the log was opened. */
 export interface LogCounters {
-  fsyncs: number;
   batches: number;
   appends: number;
   bytesWritten: number;

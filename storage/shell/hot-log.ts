@@ -6,13 +6,14 @@
  * run in the order of the appends, never inside `append`. A full disk is an answer, not an end: the bytes of the failed
  * batch are cut away and the next append tries again. After any other write error, or a failed flush, nothing is
  * retried: the kernel may have dropped the pages and would report the next flush as a success, so the log cuts the
- * unacknowledged bytes away, fails for good and the process must be restarted to read back what the disk has.
+ * unacknowledged bytes away, fails for good and the process must be restarted to read back what the disk has. Zeros behind
+ * the last frame are space that is not used yet.
  * Opening the log deletes nothing but a torn tail: at most one batch at the end of the last file, never acknowledged.
  */
 import assert from 'node:assert/strict';
 import { dirname, join } from 'node:path';
 import { volumeLimits } from '../core/limits.ts';
-import { type DiskResult, diskFailureReason, onDisk, readFully, writeFully } from './disk.ts';
+import { type DiskResult, diskFailureReason, onDisk, readFully } from './disk.ts';
 import { type LogFileLease, LogFiles, logFileName, logFileNumbers } from './hot-log-files.ts';
 import { LogReader, type LogRecovery } from './hot-log-recovery.ts';
 import { frameBytesMax, type LogPosition } from './hot-log-scan.ts';
@@ -74,7 +75,6 @@ interface AppendPoint {
 
 export class HotLog {
   readonly counters: LogCounters = {
-    fsyncs: 0,
     batches: 0,
     appends: 0,
     bytesWritten: 0,
@@ -299,23 +299,21 @@ export class HotLog {
     const buffers = runs.map((run) => run.slab.bytes.subarray(run.start, run.end));
     const length = buffers.reduce((sum, buffer) => sum + buffer.length, 0);
     const { file } = current.lease;
-    writeFully(file, buffers, current.endBytes, (written) => {
-      if (written.kind === 'failed') {
-        const reason = diskFailureReason(written);
-        if (reason === 'io-error') return this.failForGood(current, batch, written.message);
+    const startMs = performance.now();
+    file.append(buffers, current.endBytes, (appended) => {
+      if (appended.kind === 'failed') {
+        const reason = diskFailureReason(appended);
+        if (reason === 'io-error') return this.failForGood(current, batch, appended.message);
         // What did fit is cut away: it was never acknowledged and the space may be what someone else needs to go on.
         return file.truncate(current.endBytes, (cut) => {
           if (cut.kind === 'failed') this.failForGood(current, batch, cut.message);
-          else this.failBatch(batch, reason, written.message);
+          else this.failBatch(batch, reason, appended.message);
         });
       }
-      file.fdatasync((synced) => {
-        this.counters.fsyncs += 1;
-        if (synced.kind === 'failed') return this.failForGood(current, batch, synced.message);
-        this.counters.batches += 1;
-        this.counters.bytesWritten += length;
-        this.persisted(current, batch, buffers);
-      });
+      this.counters.batches += 1;
+      this.counters.bytesWritten += length;
+      this.options.onFlushed?.(performance.now() - startMs);
+      this.persisted(current, batch, buffers);
     });
   }
 
@@ -331,8 +329,6 @@ export class HotLog {
     }
     let at = current.endBytes;
     current.endBytes = offset;
-    // The disk works on the next batch while this one is answered.
-    this.flush();
     for (const append of batch) {
       const positions = append.lengths.map((length) => {
         const position: LogPosition = { file: current.number, offset: at, length };
@@ -343,6 +339,7 @@ export class HotLog {
       this.waitingBytes -= append.end - append.start;
       append.done({ kind: 'persisted', positions });
     }
+    this.flush();
   }
 
   /** Starts the next file; the one before it is complete and flushed. */

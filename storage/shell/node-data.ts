@@ -42,6 +42,8 @@ export interface OpenLogOptions {
   /** Takes in every frame of the log. */
   readonly node: StorageNode;
   readonly onFailed: (message: string) => void;
+  /** See HotLogOptions. */
+  readonly onFlushed: (tookMs: number) => void;
 }
 
 export interface OpenLog {
@@ -93,13 +95,14 @@ export async function loadNode(config: StorageConfig, disk: Disk): Promise<Loade
 }
 
 /** Reads the whole log into the node. @throws StartError when it cannot be opened or does not fit the state. */
-export async function openLog({ config, disk, node, onFailed }: OpenLogOptions): Promise<OpenLog> {
+export async function openLog({ config, disk, node, onFailed, onFlushed }: OpenLogOptions): Promise<OpenLog> {
   const directory = logDirectoryOf(config);
   const unknown = new Set<Epoch>();
   const opened = await HotLog.open({
     directory,
     disk,
     onFailed,
+    onFlushed,
     onFrame: (position, { header, bytes }) => {
       if (!node.tree.has(header.epoch)) {
         unknown.add(header.epoch);

@@ -7,7 +7,14 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
-import { createLogger, createProcessMetrics, type Logger, serviceName } from '../../telemetry/index.ts';
+import {
+  createLogger,
+  createProcessMetrics,
+  type Histogram,
+  type Logger,
+  metrics as metricNames,
+  serviceName,
+} from '../../telemetry/index.ts';
 import { redoLimits } from '../core/limits.ts';
 import { decodeRequest } from '../core/message-codec.ts';
 import type { StatusReply } from '../core/messages.ts';
@@ -69,7 +76,8 @@ export async function startStorageNode(
   const server = createServer((request, response) => answerHttp(http, request, response));
   const address = await listen(server, config.listen);
   try {
-    const parts = await openParts(config, options, logger, onFatal);
+    const flushes = metrics.registry.histogram(metricNames.storageSyncDuration).with({});
+    const parts = await openParts(config, options, logger, onFatal, flushes);
     const { node, runtime, startedAtMs, logBytes } = parts;
     const links = new LinkServer({
       server,
@@ -110,6 +118,7 @@ async function openParts(
   options: StorageNodeOptions,
   logger: Logger,
   onFatal: (message: string) => void,
+  flushes: Histogram,
 ) {
   const startedAtMs = Date.now();
   const onTrouble = (what: string, reason: string): void => logger.warn({ reason }, what);
@@ -122,6 +131,7 @@ async function openParts(
     disk,
     node,
     onFailed: (message) => onFatal(`the log cannot be written: ${message}`),
+    onFlushed: (tookMs) => flushes.observe(tookMs / 1_000),
   });
   report(recovery, logger);
   // A frame that rotted since the start: the next start does not count it as held, and repair brings it back.

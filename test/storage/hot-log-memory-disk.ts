@@ -6,6 +6,7 @@ import { basename, dirname } from 'node:path';
 import type { Disk, DiskDone, DiskFailure, DiskFile, DiskResult } from '../../storage/shell/disk.ts';
 
 export type DiskOperation =
+  | 'append'
   | 'writev'
   | 'fdatasync'
   | 'read'
@@ -112,21 +113,35 @@ export class MemoryDisk implements Disk {
   }
 
   private fileOf(path: string, inode: Inode): DiskFile {
+    /** @returns the bytes there was space for. */
+    const write = (whole: Buffer, position: number): number => {
+      const grows = Math.max(0, position + whole.length - inode.bytes.length);
+      const lacking = Math.max(0, this.usedBytes() + grows - this.capacityBytes);
+      const taken = Math.max(0, whole.length - lacking);
+      const bytes = Buffer.alloc(Math.max(inode.bytes.length, position + taken));
+      bytes.set(inode.bytes);
+      bytes.set(whole.subarray(0, taken), position);
+      inode.bytes = bytes;
+      return taken;
+    };
     return {
+      append: (buffers, position, done) =>
+        this.answer(done, () => {
+          const failed = this.failure('append', path);
+          const whole = Buffer.concat(buffers);
+          // A failed append may have written any part of it, and flushed none.
+          if (write(whole, position) < whole.length) return fail('ENOSPC');
+          if (failed !== undefined) return failed;
+          inode.durable = inode.bytes;
+          return undefined;
+        }),
       writev: (buffers, position, done) =>
         this.answer(done, () => {
           const failed = this.failure('writev', path);
           if (failed !== undefined) return failed;
           const whole = Buffer.concat(buffers);
-          const grows = Math.max(0, position + whole.length - inode.bytes.length);
-          const lacking = Math.max(0, this.usedBytes() + grows - this.capacityBytes);
-          const taken = Math.min(whole.length - lacking, this.writeBytesMax);
-          if (taken <= 0) return fail('ENOSPC');
-          const bytes = Buffer.alloc(Math.max(inode.bytes.length, position + taken));
-          bytes.set(inode.bytes);
-          bytes.set(whole.subarray(0, taken), position);
-          inode.bytes = bytes;
-          return taken;
+          const taken = write(whole.subarray(0, this.writeBytesMax), position);
+          return taken === 0 ? fail('ENOSPC') : taken;
         }),
       fdatasync: (done) =>
         this.answer(done, () => {

@@ -96,8 +96,7 @@ describe('group commit', () => {
     expect(results.every(({ kind }) => kind === 'persisted')).toBe(true);
     expect(order).toEqual(indexes);
     expect(log.counters.appends).toBe(200);
-    expect(log.counters.fsyncs).toBeLessThan(10);
-    expect(log.counters.batches).toBe(log.counters.fsyncs);
+    expect(log.counters.batches).toBeLessThan(10);
     expect(log.counters.bytesWritten).toBe(200 * (20 + header));
     expect(log.queuedBytes).toBe(0);
   });
@@ -107,7 +106,7 @@ describe('group commit', () => {
     const { log } = await open(disk);
     const answered = append(log, [frame(0, 100)]).then(() => disk.operations.push('open'));
     await answered;
-    expect(disk.operations.slice(-3)).toEqual(['writev', 'fdatasync', 'open']);
+    expect(disk.operations.slice(-2)).toEqual(['append', 'open']);
   });
 
   it('lets the sender reuse its buffer as soon as append returns', async () => {
@@ -118,14 +117,6 @@ describe('group commit', () => {
     bytes.fill(0);
     const [position] = await persisted;
     expect(position && (await log.read(position))).toMatchObject({ kind: 'ok', bytes: original });
-  });
-
-  it('finishes short writes', async () => {
-    const disk = new MemoryDisk();
-    disk.writeBytesMax = 7;
-    const { log } = await open(disk);
-    await persist(log, [frame(0, 100), frame(100, 3)]);
-    expect(disk.contents(firstFile)).toEqual(Buffer.concat([frame(0, 100), frame(100, 3)]));
   });
 
   it('refuses appends beyond the bound of its queue instead of growing', async () => {
@@ -159,7 +150,7 @@ describe('group commit', () => {
           let flushes = 0;
           let crashed = false;
           disk.fault = (operation) => {
-            if (operation === 'fdatasync') flushes += 1;
+            if (operation === 'append') flushes += 1;
             crashed ||= flushes > flushesBeforeCrash;
             return crashed ? 'EIO' : undefined;
           };
@@ -259,7 +250,12 @@ describe('recovery', () => {
       expect(buffers(found)).toEqual(frames.slice(0, 2).map((bytes) => Buffer.from(bytes)));
       expect(recovery.damage).toEqual([]);
       if (cut === lastStart) expect(recovery.tornTail).toBeUndefined();
-      else expect(recovery.tornTail).toMatchObject({ file: 1, offset: lastStart, length: cut - lastStart });
+      else {
+        // Zeros at the end look like space that is not used yet, and go with the rest.
+        let used = cut;
+        while (whole[used - 1] === 0) used -= 1;
+        expect(recovery.tornTail).toMatchObject({ file: 1, offset: lastStart, length: used - lastStart });
+      }
       expect(disk.contents(firstFile).length).toBe(lastStart);
       expect(await persist(log, [frame(330, 7)])).toEqual([
         { file: 1, offset: lastStart, length: 7 + header },
@@ -425,29 +421,26 @@ describe('a disk that fails', () => {
     expect((await persist(log, [frame(50, 50)]))[0]?.file).toBe(2);
   });
 
-  it.each(['writev', 'fdatasync'] as const)(
-    'never retries after a failed %s: everything from then on fails',
-    async (operation) => {
-      const disk = new MemoryDisk();
-      const failures: string[] = [];
-      const { log } = await open(disk, { onFailed: (message) => failures.push(message) });
-      const [kept] = await persist(log, [frame(0, 100)]);
-      disk.fault = (asked) => (asked === operation ? 'EIO' : undefined);
-      const both = await Promise.all([append(log, [frame(100, 100)]), append(log, [frame(200, 100)])]);
-      disk.fault = () => undefined;
-      const syncs = disk.operations.filter((asked) => asked === 'fdatasync').length;
-      expect([...both, await append(log, [frame(100, 100)])]).toMatchObject(
-        Array.from({ length: 3 }, () => ({ kind: 'failed', reason: 'io-error' })),
-      );
-      expect(disk.operations.filter((asked) => asked === 'fdatasync').length).toBe(syncs);
-      expect(failures).toEqual(['EIO: injected']);
-      expect(log.failure).toBe('EIO: injected');
-      // The bytes of the failed write must not look durable to the next start.
-      expect(disk.contents(firstFile).length).toBe(100 + header);
-      expect(kept && (await log.read(kept)).kind).toBe('ok');
-      await log.close();
-    },
-  );
+  it('never retries after a failed append: everything from then on fails', async () => {
+    const disk = new MemoryDisk();
+    const failures: string[] = [];
+    const { log } = await open(disk, { onFailed: (message) => failures.push(message) });
+    const [kept] = await persist(log, [frame(0, 100)]);
+    disk.fault = (asked) => (asked === 'append' ? 'EIO' : undefined);
+    const both = await Promise.all([append(log, [frame(100, 100)]), append(log, [frame(200, 100)])]);
+    disk.fault = () => undefined;
+    const appends = disk.operations.filter((asked) => asked === 'append').length;
+    expect([...both, await append(log, [frame(100, 100)])]).toMatchObject(
+      Array.from({ length: 3 }, () => ({ kind: 'failed', reason: 'io-error' })),
+    );
+    expect(disk.operations.filter((asked) => asked === 'append').length).toBe(appends);
+    expect(failures).toEqual(['EIO: injected']);
+    expect(log.failure).toBe('EIO: injected');
+    // The bytes of the failed write must not look durable to the next start.
+    expect(disk.contents(firstFile).length).toBe(100 + header);
+    expect(kept && (await log.read(kept)).kind).toBe('ok');
+    await log.close();
+  });
 
   it('fails for good when the flush of the directory fails', async () => {
     const disk = new MemoryDisk();
@@ -485,17 +478,25 @@ describe('on a real disk', () => {
     const positions = (await Promise.all(frames.map((bytes) => persist(log, [bytes])))).flat();
     const reads = await Promise.all(positions.map((position) => log.read(position)));
     expect(reads).toEqual(frames.map((bytes) => ({ kind: 'ok', bytes })));
-    expect(log.counters.fsyncs).toBeLessThan(60);
+    expect(log.counters.batches).toBeLessThan(60);
     await log.close();
     const last = readdirSync(path).sort().at(-1) ?? '';
     const lastPath = join(path, last);
-    writeFileSync(lastPath, Buffer.concat([readFileSync(lastPath), frame(30_000, 100).subarray(0, 90)]));
-    const size = statSync(lastPath).size;
+    const { offset = 0, length = 0 } = positions.at(-1) ?? {};
+    const end = offset + length;
+    const torn = readFileSync(lastPath);
+    torn.set(frame(30_000, 100).subarray(0, 90), end);
+    writeFileSync(lastPath, torn);
     const again = await open(nodeDisk, { directory: path });
     expect(buffers(again.found)).toEqual(frames);
-    expect(again.recovery.tornTail?.length).toBe(90);
-    expect(statSync(lastPath).size).toBe(size - 90);
+    expect(again.recovery.tornTail).toMatchObject({ offset: end, length: 90 });
+    expect(statSync(lastPath).size).toBe(end);
+    const next = Buffer.from(frame(30_000, 100));
+    expect(await persist(again.log, [next])).toMatchObject([{ offset: end }]);
     await again.log.close();
+    const third = await open(nodeDisk, { directory: path });
+    expect(buffers(third.found)).toEqual([...frames, next]);
+    await third.log.close();
   });
 
   it('answers disk-full on a disk of one megabyte, keeps what it acknowledged, and recovers with space', async (context) => {

@@ -264,9 +264,9 @@ describe('a storage node', () => {
             kind: 'ok',
             value: {
               ...file,
-              writev: (buffers, position, wrote) => {
+              append: (buffers, position, wrote) => {
                 written.push('frames');
-                file.writev(buffers, position, wrote);
+                file.append(buffers, position, wrote);
               },
             },
           });
@@ -298,8 +298,8 @@ describe('a storage node', () => {
             kind: 'ok',
             value: {
               ...file,
-              writev: (buffers, position, wrote) =>
-                isFull ? setImmediate(() => wrote(full)) : file.writev(buffers, position, wrote),
+              append: (buffers, position, wrote) =>
+                isFull ? setImmediate(() => wrote(full)) : file.append(buffers, position, wrote),
             },
           });
         }),

@@ -69,7 +69,6 @@ class Bench {
   nowMs = 0;
   private readonly bytes: Uint8Array[] = [];
   private readonly counters = {
-    fsyncs: 0,
     batches: 0,
     appends: 0,
     bytesWritten: 0,
