@@ -46,4 +46,5 @@ export {
   type SamplerResult,
   samplerFromEnv,
 } from './sampling.ts';
+export type { AppendRow, CommitRow, ServerRow } from './span-rows.ts';
 export { disabledTelemetry, startTelemetry, type Telemetry, type TelemetryOptions } from './tracer.ts';

@@ -25,9 +25,12 @@ import {
   type ReadableSpan,
   type SpanExporter,
 } from '@opentelemetry/sdk-trace';
+import { z } from 'zod';
 import manifest from '../package.json' with { type: 'json' };
-import type { SpanFact } from './facts.ts';
+import type { AttributeValue, SpanFact } from './facts.ts';
 import { attributes } from './names.ts';
+import { requestFrame } from './otlp-json.ts';
+import { RowExporter } from './row-exporter.ts';
 import type { FromWorker, ToWorker, WorkerSettings } from './worker-protocol.ts';
 
 assert(parentPort !== null, 'otel-worker.ts runs only as a worker thread');
@@ -145,7 +148,16 @@ const sdk = new NodeSDK({
   sampler: new AlwaysOnSampler(),
 });
 sdk.start();
-const tracer = trace.getTracer('sextant', manifest.version);
+const scopeName = 'sextant';
+const tracer = trace.getTracer(scopeName, manifest.version);
+const resourceSchema = z.looseObject({
+  resource: z.looseObject({
+    attributes: z.record(
+      z.string(),
+      z.union([z.string(), z.number(), z.boolean(), z.array(z.string())]).optional(),
+    ),
+  }),
+});
 
 /** Exact: a microsecond count below 2^53 splits into seconds and nanoseconds without rounding. */
 function hrTime(us: number): [seconds: number, nanoseconds: number] {
@@ -206,24 +218,54 @@ function accept(facts: readonly SpanFact[]): void {
     }
   }
   if (dropped > 0) settle(0, dropped);
-  send({ kind: 'taken', facts: facts.length });
+  send({ kind: 'taken', spans: facts.length });
+}
+
+const rows = new RowExporter({
+  batch,
+  frame: () => (frame ??= requestFrame(resourceOfSdk(), { name: scopeName, version: manifest.version })),
+  settled: (exported, dropped, error) => {
+    if (dropped > 0)
+      send({ kind: 'warning', message: `the collector took none of ${dropped} spans: ${reason(error)}` });
+    settle(exported, dropped);
+  },
+});
+let frame: ReturnType<typeof requestFrame> | undefined;
+
+/** The attributes the SDK would put on every span, whatever detectors it was told to use. */
+function resourceOfSdk(): Readonly<Record<string, AttributeValue>> {
+  const probe: unknown = tracer.startSpan('probe');
+  const found: Record<string, AttributeValue> = {};
+  const parsed = resourceSchema.parse(probe).resource.attributes;
+  for (const [key, value] of Object.entries(parsed)) if (value !== undefined) found[key] = value;
+  return found;
+}
+
+function acceptRows(values: readonly unknown[], spans: number): void {
+  unsettled += spans;
+  if (unsettled > batch.queueMax) settle(0, spans);
+  else rows.add({ values, spans });
+  send({ kind: 'taken', spans });
 }
 
 /** Everything converted before is exported or given up. The processor alone does not wait for an export under way. */
 async function drain(): Promise<void> {
-  await Promise.allSettled([processor.forceFlush(), exporter.settled()]);
+  await Promise.allSettled([processor.forceFlush(), exporter.settled(), rows.drain()]);
 }
 
 async function stop(): Promise<void> {
   await drain();
   // A failed export makes this reject; it was counted and reported by the exporter.
-  await Promise.allSettled([sdk.shutdown()]);
+  await Promise.allSettled([sdk.shutdown(), rows.shutdown()]);
 }
 
 port.on('message', (message: ToWorker) => {
   switch (message.kind) {
     case 'facts':
       accept(message.facts);
+      return;
+    case 'rows':
+      acceptRows(message.values, message.spans);
       return;
     case 'flush':
       void drain().then(() => send({ kind: 'flushed', id: message.id }));

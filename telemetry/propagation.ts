@@ -89,7 +89,7 @@ function randomHex(byteCount: number): string {
     const hex = pool.toString('hex', poolOffset, poolOffset + byteCount);
     poolOffset += byteCount;
     // All zero is the one value the specification forbids.
-    if (!/^0*$/.test(hex)) return hex;
+    if (hex !== zeroTraceId && hex !== zeroSpanId) return hex;
   }
 }
 

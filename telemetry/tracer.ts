@@ -10,6 +10,14 @@ import type { TraceContext } from './propagation.ts';
 import { RateLimit } from './rate-limit.ts';
 import { defaultSampler, samplerFromEnv } from './sampling.ts';
 import { mergeResourceAttributes, tracingSettings } from './settings.ts';
+import {
+  type AppendRow,
+  type CommitRow,
+  packBatch,
+  packCommit,
+  packServer,
+  type ServerRow,
+} from './span-rows.ts';
 import { WorkerLink } from './worker-link.ts';
 
 export interface TelemetryOptions {
@@ -39,6 +47,13 @@ export interface Telemetry {
   /** Takes a finished span. Never blocks, never throws; unsampled facts are ignored, surplus ones counted. */
   record(fact: SpanFact): void;
   recordMany(facts: readonly SpanFact[]): void;
+  /** As `record`, for a request of a client. */
+  recordServer(row: ServerRow): void;
+  /**
+   * As `record`, for commits and their appends: seven spans each with six nodes. `batch` is shared by the commits of a batch
+   * and told from another one by its identity.
+   */
+  recordCommit(row: CommitRow, batch: readonly AppendRow[]): void;
   /**
    * Resolves when everything recorded before has been exported or given up, or after `timeoutMs` (default 5000).
    * Never rejects. For tests and for the end of a drill.
@@ -80,6 +95,7 @@ export function startTelemetry(options: TelemetryOptions): Telemetry {
         log.warn({ dropped_spans: droppedSpans, suppressed_warnings: passed.suppressed }, message);
     },
   });
+  let lastBatch: readonly AppendRow[] | null = null;
   return {
     enabled: true,
     begin: (parent) => sampler.start(parent),
@@ -89,6 +105,13 @@ export function startTelemetry(options: TelemetryOptions): Telemetry {
     recordMany(facts) {
       for (const fact of facts) if (fact.context.sampled) link.push(fact);
     },
+    recordServer: (row) => link.pushRows(1, (out) => packServer(out, row)),
+    recordCommit: (row, appends) =>
+      link.pushRows(1 + appends.length, (out, isFirst) => {
+        if (isFirst || lastBatch !== appends) packBatch(out, row.epoch, appends);
+        lastBatch = appends;
+        packCommit(out, row);
+      }),
     flush: (timeoutMs = 5000) => link.flush(timeoutMs),
     shutdown: () => link.shutdown(),
     get exportedSpans() {
@@ -106,6 +129,8 @@ export const disabledTelemetry: Telemetry = {
   begin: (parent) => parent,
   record: () => undefined,
   recordMany: () => undefined,
+  recordServer: () => undefined,
+  recordCommit: () => undefined,
   flush: () => Promise.resolve(),
   shutdown: () => Promise.resolve(),
   exportedSpans: 0,

@@ -7,13 +7,16 @@ import { Worker } from 'node:worker_threads';
 import type { SpanFact } from './facts.ts';
 import type { FromWorker, ToWorker, WorkerSettings } from './worker-protocol.ts';
 
-/** Facts held here and on the way to the worker, while it is busy or starting: about 16 MB (T3). */
-export const bufferedFactsMax = 16_384;
-/** Facts in one message. About 0.4 ms of structured clone, the longest this keeps the event loop from its work. */
-const batchFacts = 256;
-/** Facts sent and not yet taken off the worker's port. */
-const creditFacts = 4096;
-/** Longest a fact waits here when the worker is idle. */
+/**
+ * Spans held here and on the way to the worker, while it is busy or starting (T3). As facts they take about 1 KB each; those
+ * that come by the ten thousand are rows, at about 50 bytes a span.
+ */
+export const bufferedSpansMax = { facts: 16_384, rows: 131_072 } as const;
+/** Spans in one message. About 0.4 ms of structured clone, the longest this keeps the event loop from its work. */
+const batchSpans = { facts: 256, rows: 1_024 } as const;
+/** Spans sent and not yet taken off the worker's port. */
+const creditSpans = 32_768;
+/** Longest a span waits here when the worker is idle. */
 const handOverDelayMs = 100;
 /** Share of the 2 s of a shutdown in which the worker may still export; the rest is for ending the thread. */
 const shutdownExportMs = 1500;
@@ -21,6 +24,10 @@ const terminateMs = 300;
 const restartDelayMs = 60_000;
 /** A runaway worker hits this and dies alone, instead of taking a database process with it. */
 const workerHeapMb = 256;
+
+type Chunk =
+  | { readonly kind: 'facts'; readonly facts: SpanFact[] }
+  | { readonly kind: 'rows'; readonly values: unknown[]; spans: number };
 
 export interface WorkerLinkOptions {
   readonly settings: WorkerSettings;
@@ -32,8 +39,8 @@ export interface WorkerLinkOptions {
 
 export class WorkerLink {
   readonly #options: WorkerLinkOptions;
-  /** Chunks of at most `batchFacts`, oldest first: each is one message. */
-  #chunks: SpanFact[][] = [];
+  /** Oldest first: each is one message. */
+  #chunks: Chunk[] = [];
   #buffered = 0;
   /** Sent and not yet taken. */
   #untaken = 0;
@@ -43,6 +50,8 @@ export class WorkerLink {
   #dropped = 0;
   #worker: Worker | null = null;
   #timer: NodeJS.Timeout | null = null;
+  /** The timer fires in the next turn. */
+  #isSoon = false;
   #stopped: Promise<void> | null = null;
   #flushId = 0;
   readonly #flushes = new Map<number, () => void>();
@@ -63,19 +72,41 @@ export class WorkerLink {
 
   /** Appends to the buffer, or counts the fact as dropped when that is full or shut down. */
   push(fact: SpanFact): void {
-    if (this.#stopped !== null) {
-      this.#drop(1, 'a span was recorded after the shutdown of telemetry');
-      return;
-    }
-    if (this.#buffered + this.#untaken >= bufferedFactsMax) {
-      this.#drop(1, 'the span buffer is full');
-      return;
-    }
+    if (!this.#hasRoom(1, 'facts')) return;
     const last = this.#chunks.at(-1);
-    if (last !== undefined && last.length < batchFacts) last.push(fact);
-    else this.#chunks.push([fact]);
+    if (last?.kind === 'facts' && last.facts.length < batchSpans.facts) last.facts.push(fact);
+    else this.#chunks.push({ kind: 'facts', facts: [fact] });
     this.#buffered++;
     this.#schedule(handOverDelayMs);
+  }
+
+  /**
+   * Appends rows that stand for `spans` spans, or counts those as dropped.
+   * @param pack adds the rows; told whether they begin a message, where nothing that came before can be referred to.
+   */
+  pushRows(spans: number, pack: (out: unknown[], isFirst: boolean) => void): void {
+    if (!this.#hasRoom(spans, 'rows')) return;
+    let last = this.#chunks.at(-1);
+    const isFirst = last?.kind !== 'rows' || last.spans >= batchSpans.rows;
+    if (last?.kind !== 'rows' || isFirst) {
+      last = { kind: 'rows', values: [], spans: 0 };
+      this.#chunks.push(last);
+    }
+    pack(last.values, isFirst);
+    last.spans += spans;
+    this.#buffered += spans;
+    // What lies here long outlives the young generation, and costs a garbage collection then.
+    this.#schedule(last.spans < batchSpans.rows ? handOverDelayMs : 0);
+  }
+
+  #hasRoom(spans: number, kind: keyof typeof bufferedSpansMax): boolean {
+    if (this.#stopped !== null) {
+      this.#drop(spans, 'a span was recorded after the shutdown of telemetry');
+      return false;
+    }
+    if (this.#buffered + this.#untaken + spans <= bufferedSpansMax[kind]) return true;
+    this.#drop(spans, 'the span buffer is full');
+    return false;
   }
 
   /** Resolves when all facts pushed before are exported or given up, or after `timeoutMs`. */
@@ -118,13 +149,19 @@ export class WorkerLink {
   }
 
   #schedule(delayMs: number): void {
-    this.#timer ??= setTimeout(() => this.#handOver(), delayMs).unref();
+    if (this.#timer !== null && delayMs === 0 && !this.#isSoon) {
+      clearTimeout(this.#timer);
+      this.#timer = null;
+    }
+    if (this.#timer !== null) return;
+    this.#isSoon = delayMs === 0;
+    this.#timer = setTimeout(() => this.#handOver(), delayMs).unref();
   }
 
   /** One message a turn, so that cloning a full buffer never holds up the event loop for long. */
   #handOver(): void {
     this.#timer = null;
-    if (this.#worker === null || this.#untaken >= creditFacts || this.#chunks.length === 0) return;
+    if (this.#worker === null || this.#untaken >= creditSpans || this.#chunks.length === 0) return;
     this.#sendChunk();
     if (this.#chunks.length > 0) this.#schedule(0);
   }
@@ -135,18 +172,20 @@ export class WorkerLink {
   }
 
   #sendChunk(): void {
-    const facts = this.#chunks.shift() ?? [];
-    this.#buffered -= facts.length;
+    const chunk = this.#chunks.shift();
+    if (chunk === undefined) return;
+    const spans = chunk.kind === 'facts' ? chunk.facts.length : chunk.spans;
+    this.#buffered -= spans;
     try {
-      this.#post({ kind: 'facts', facts });
+      this.#post(chunk);
     } catch (error) {
       // Only a value that cannot be cloned comes here. It is a bug of whoever recorded it, but not worth the process.
       const why = error instanceof Error ? error.message : 'unknown error';
-      this.#drop(facts.length, `a span fact holds more than plain data: ${why}`);
+      this.#drop(spans, `a span fact holds more than plain data: ${why}`);
       return;
     }
-    this.#untaken += facts.length;
-    this.#unsettled += facts.length;
+    this.#untaken += spans;
+    this.#unsettled += spans;
   }
 
   #post(message: ToWorker): void {
@@ -176,7 +215,7 @@ export class WorkerLink {
   #receive(message: FromWorker): void {
     switch (message.kind) {
       case 'taken':
-        this.#untaken -= message.facts;
+        this.#untaken -= message.spans;
         if (this.#chunks.length > 0) this.#schedule(0);
         return;
       case 'settled':

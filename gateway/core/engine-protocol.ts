@@ -10,8 +10,8 @@ export type EngineMode =
 
 /** The W3C trace a request belongs to. */
 export interface EngineTrace {
-  /** 16 bytes. */
-  readonly traceId: Uint8Array;
+  /** 32 hex digits. */
+  readonly traceId: string;
   readonly flags: number;
 }
 
@@ -23,8 +23,8 @@ export const readPreferences: readonly ReadPreference[] = ['eventual', 'session'
 export interface EngineCommit {
   readonly lsn: Lsn;
   readonly commitTimeUs: number;
-  /** 8 bytes, drawn for this commit; null when the request was untraced. */
-  readonly spanId: Uint8Array | null;
+  /** 16 hex digits, drawn for this commit; null when the request was untraced. */
+  readonly spanId: string | null;
 }
 
 export type SqlOperation =
@@ -77,7 +77,7 @@ export interface WorkerCommit {
   readonly session: number;
   readonly lsn: Lsn;
   readonly commitTimeUs: number;
-  readonly spanId: Uint8Array | null;
+  readonly spanId: string | null;
   readonly trace: EngineTrace | null;
   readonly runs: readonly { readonly pg: PgId; readonly length: number }[];
 }

@@ -121,7 +121,7 @@ function packTrace(out: unknown[], trace: EngineTrace | null): void {
 }
 
 function unpackTrace(from: Values): EngineTrace | null {
-  const traceId = from.as<Uint8Array | null>();
+  const traceId = from.as<string | null>();
   return traceId === null ? null : { traceId, flags: from.number() };
 }
 
@@ -175,7 +175,7 @@ function unpackCommit(from: Values): WorkerCommit {
   const session = from.number();
   const end = from.lsn();
   const commitTimeUs = from.number();
-  const spanId = from.as<Uint8Array | null>();
+  const spanId = from.as<string | null>();
   const trace = unpackTrace(from);
   const runs: { readonly pg: PgId; readonly length: number }[] = [];
   for (let left = from.number(); left > 0; left--)
@@ -204,7 +204,7 @@ function unpackAnswer(from: Values): WorkerAnswer {
   const preference: ReadPreference | undefined = readPreferences[from.number()];
   const commits: EngineCommit[] = [];
   for (let left = from.number(); left > 0; left--) {
-    commits.push({ lsn: from.lsn(), commitTimeUs: from.number(), spanId: from.as<Uint8Array | null>() });
+    commits.push({ lsn: from.lsn(), commitTimeUs: from.number(), spanId: from.as<string | null>() });
   }
   const answer: EngineAnswer<AnyOperationValue> = {
     outcome: unpackOutcome(from),

@@ -1,8 +1,8 @@
 /** The commit path in the worker: pages to redo, LSN and time assigned, everything handed over for the main thread. */
-import { randomFillSync } from 'node:crypto';
 import type { Lsn, PageNo } from '../../storage/core/ids.ts';
 import { redoLimits } from '../../storage/core/limits.ts';
 import { diffPage, encodeMtr, type Mtr, type PageChange } from '../../storage/core/record.ts';
+import { encodeTraceContext, newSpanId } from '../../telemetry/propagation.ts';
 import type { EngineLimits } from '../core/engine-limits.ts';
 import type { EngineTrace, WorkerCommit } from '../core/engine-protocol.ts';
 import { adviseError } from '../core/errors.ts';
@@ -11,12 +11,10 @@ import type { SqlError } from '../core/sql.ts';
 
 interface PreparedCommit {
   readonly mtr: Mtr;
-  readonly spanId: Uint8Array | null;
+  readonly spanId: string | null;
 }
 
-const traceIdBytes = 16;
-const spanIdBytes = 8;
-const spanIdsDrawn = 256;
+const sampledFlag = 1;
 
 /** Redo made and not yet handed to the main thread. */
 export class CommitLog {
@@ -28,8 +26,6 @@ export class CommitLog {
   private bytes = 0;
   private prepared: PreparedCommit | null = null;
   private lastCommitUs = 0;
-  private readonly randomness = new Uint8Array(spanIdBytes * spanIdsDrawn);
-  private randomUsed = spanIdsDrawn;
 
   /** @param clockUs the wall clock, microseconds since the Unix epoch. */
   constructor(limits: EngineLimits, pgBytes: number, clockUs: () => number) {
@@ -61,9 +57,12 @@ export class CommitLog {
       if (change !== null) changes.push(change);
     }
     if (changes.length === 0) return null;
-    const spanId = trace === null ? null : this.drawSpanId();
+    const spanId = trace === null ? null : newSpanId();
     const commitTimeUs = this.nextCommitUs();
-    const encodedTrace = trace === null || spanId === null ? null : encodeTrace(trace, spanId);
+    const encodedTrace =
+      trace === null || spanId === null
+        ? null
+        : encodeTraceContext({ traceId: trace.traceId, spanId, sampled: (trace.flags & sampledFlag) !== 0 });
     const mtr = encodeMtr(changes, { kind: 'commit', commitTimeUs, trace: encodedTrace }, this.pgBytes);
     if (mtr.byteLength > transactionBytes) {
       const detail = `The transaction makes ${mtr.byteLength} bytes of redo, more than transactionBytes = ${transactionBytes}`;
@@ -113,29 +112,9 @@ export class CommitLog {
     return { commits, redo };
   }
 
-  private drawSpanId(): Uint8Array {
-    for (;;) {
-      if (this.randomUsed === spanIdsDrawn) {
-        randomFillSync(this.randomness);
-        this.randomUsed = 0;
-      }
-      const at = spanIdBytes * this.randomUsed++;
-      const spanId = this.randomness.slice(at, at + spanIdBytes);
-      if (spanId.some((byte) => byte !== 0)) return spanId; // W3C: an all-zero id is not one.
-    }
-  }
-
   /** The wall clock in microseconds, moved so that every commit is later than the one before. */
   private nextCommitUs(): number {
     this.lastCommitUs = Math.max(Math.floor(this.clockUs()), this.lastCommitUs + 1);
     return this.lastCommitUs;
   }
-}
-
-function encodeTrace(trace: EngineTrace, spanId: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(traceIdBytes + spanIdBytes + 1);
-  bytes.set(trace.traceId);
-  bytes.set(spanId, traceIdBytes);
-  bytes[traceIdBytes + spanIdBytes] = trace.flags;
-  return bytes;
 }

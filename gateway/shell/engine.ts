@@ -33,7 +33,7 @@ export interface EngineCommitEvent {
   readonly mtr: Mtr;
   /** End of the redo; it begins at `lsn - mtr.byteLength`. */
   readonly lsn: Lsn;
-  readonly spanId: Uint8Array | null;
+  readonly spanId: string | null;
   readonly trace: EngineTrace | null;
   readonly sessionId: number;
 }

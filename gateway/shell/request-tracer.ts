@@ -7,13 +7,13 @@ import { monotonicMs, wallUs } from '../../regions/shell/clock.ts';
 import type { Epoch, Lsn } from '../../storage/core/ids.ts';
 import type { AppendFacts } from '../../storage/shell/index.ts';
 import {
+  type AppendRow,
   attributes,
   attributeValues,
   formatTraceparent,
   newSpanId,
   parseTraceparent,
   queryText,
-  type SpanFact,
   serverSpanName,
   spanNames,
   type Telemetry,
@@ -23,7 +23,7 @@ import type { EngineCommit, EngineTrace, SqlOperation } from '../core/engine-pro
 import { statementsOf, verbOf } from '../core/routing.ts';
 import type { ServiceLimits } from '../core/service-limits.ts';
 import type { SqlError } from '../core/sql.ts';
-import { commitSpans } from './commit-spans.ts';
+import { appendRows } from './commit-spans.ts';
 import type { EngineCommitEvent } from './engine.ts';
 
 /** A request of a client under way. */
@@ -45,7 +45,8 @@ interface WaitingCommit {
   readonly epoch: Epoch;
   readonly redoBytes: number;
   readonly commitTimeUs: number;
-  readonly context: TraceContext;
+  readonly traceId: string;
+  readonly spanId: string;
   parentSpanId: string | null;
   durableUs: number | null;
   durableAtMs: number;
@@ -59,6 +60,13 @@ export class RequestTracer {
   private readonly options: RequestTracerOptions;
   /** In LSN order. */
   private readonly waiting = new Map<Lsn, WaitingCommit>();
+  /** Those of them that are not durable. */
+  private pending: WaitingCommit[] = [];
+  private last: {
+    readonly facts: AppendFacts;
+    readonly acks: number;
+    readonly appends: readonly AppendRow[];
+  } | null = null;
   private readonly sweeper: NodeJS.Timeout | null;
 
   constructor(options: RequestTracerOptions) {
@@ -84,9 +92,7 @@ export class RequestTracer {
 
   /** What travels into the commit record. */
   engineTrace(context: TraceContext | null): EngineTrace | null {
-    return context === null
-      ? null
-      : { traceId: Buffer.from(context.traceId, 'hex'), flags: context.sampled ? 1 : 0 };
+    return context === null ? null : { traceId: context.traceId, flags: context.sampled ? 1 : 0 };
   }
 
   /** A child context for a forwarded request, and its header. */
@@ -142,48 +148,40 @@ export class RequestTracer {
     if (!this.enabled || span === null || !span.context.sampled) return;
     const verb = verbOf(operation);
     const texts = statementsOf(operation);
-    const fact: SpanFact = {
-      name: serverSpanName(verb === '' ? null : verb),
-      kind: 'server',
+    this.options.telemetry.recordServer({
       context: span.context,
       parentSpanId: span.parentSpanId,
       startUs: span.startUs,
       endUs: wallUs(),
-      attributes: {
-        [attributes.dbSystemName]: attributeValues.dbSystemSqlite,
-        [attributes.dbNamespace]: this.options.cluster,
-        [attributes.dbOperationName]: verb,
-        [attributes.dbQueryText]: queryText(texts[0] ?? ''),
-        ...(operation.kind === 'batch' && { [attributes.dbOperationBatchSize]: texts.length }),
-        ...(consistency !== null && { [attributes.consistency]: consistency }),
-        ...(error !== null && { [attributes.dbResponseStatusCode]: error.code }),
-      },
-      ...(error !== null && { error }),
-    };
-    this.options.telemetry.record(fact);
+      name: serverSpanName(verb === '' ? null : verb),
+      namespace: this.options.cluster,
+      verb,
+      text: queryText(texts[0] ?? ''),
+      batchSize: operation.kind === 'batch' ? texts.length : null,
+      consistency,
+      error,
+    });
   }
 
   /** The engine has committed; the answer follows. */
   commitMade(commit: EngineCommitEvent, epoch: Epoch): void {
     if (!this.enabled || commit.trace === null || commit.spanId === null || (commit.trace.flags & 1) === 0)
       return;
-    const { waiting } = this;
-    if (waiting.size >= this.options.limits.spansWaiting) this.emitOldest();
-    waiting.set(commit.lsn, {
+    if (this.waiting.size >= this.options.limits.spansWaiting) this.emitOldest();
+    const waiting: WaitingCommit = {
       lsn: commit.lsn,
       epoch,
       redoBytes: commit.mtr.byteLength,
       commitTimeUs: commit.mtr.commitTimeUs,
-      context: {
-        traceId: Buffer.from(commit.trace.traceId).toString('hex'),
-        spanId: Buffer.from(commit.spanId).toString('hex'),
-        sampled: true,
-      },
+      traceId: commit.trace.traceId,
+      spanId: commit.spanId,
       parentSpanId: null,
       durableUs: null,
       durableAtMs: 0,
       facts: null,
-    });
+    };
+    this.waiting.set(commit.lsn, waiting);
+    this.pending.push(waiting);
   }
 
   /** These commits were made by the request with this context. */
@@ -199,21 +197,22 @@ export class RequestTracer {
     if (!this.enabled) return;
     const nowUs = wallUs();
     const nowMs = monotonicMs();
-    for (const commit of this.waiting.values()) {
-      if (commit.lsn > vdl && facts.length === 0) break;
-      if (commit.lsn <= vdl && commit.durableUs === null) {
-        commit.durableUs = nowUs;
-        commit.durableAtMs = nowMs;
-      }
-      commit.facts ??= facts.find((batch) => commit.lsn > batch.lsnFrom && commit.lsn <= batch.lsnTo) ?? null;
-      if (commit.lsn > vdl && commit.facts === null) break;
+    let durable = 0;
+    for (const commit of this.pending) {
+      if (commit.lsn > vdl) break;
+      commit.durableUs = nowUs;
+      commit.durableAtMs = nowMs;
+      commit.facts = facts.find((batch) => commit.lsn > batch.lsnFrom && commit.lsn <= batch.lsnTo) ?? null;
+      durable += 1;
     }
+    this.pending.splice(0, durable);
   }
 
   /** A reign is over: what was not durable is recorded as unknown. */
   reignEnded(): void {
     for (const commit of this.waiting.values()) this.emit(commit);
     this.waiting.clear();
+    this.pending = [];
   }
 
   close(): void {
@@ -241,14 +240,34 @@ export class RequestTracer {
   }
 
   private emit(commit: WaitingCommit): void {
-    const { facts, ...rest } = commit;
-    const acks = facts?.acks ?? [];
-    this.options.telemetry.recordMany(
-      commitSpans(
-        { ...rest, sentAtUs: facts?.sentAtUs ?? null, acks, endedUs: wallUs() },
-        this.options.nodes,
-        newSpanId,
-      ),
+    const { facts, durableUs } = commit;
+    const endUs = durableUs ?? wallUs();
+    this.options.telemetry.recordCommit(
+      {
+        traceId: commit.traceId,
+        spanId: commit.spanId,
+        parentSpanId: commit.parentSpanId,
+        lsn: commit.lsn,
+        epoch: commit.epoch,
+        redoBytes: commit.redoBytes,
+        startUs: commit.commitTimeUs,
+        endUs,
+        durable: durableUs !== null,
+      },
+      facts === null ? this.appendsOf(commit, endUs) : this.batchAppends(facts, endUs),
     );
+  }
+
+  /** The appends of a batch, made once while its commits are given out one after another. */
+  private batchAppends(facts: AppendFacts, endUs: number): readonly AppendRow[] {
+    const { last } = this;
+    if (last?.facts === facts && last.acks === facts.acks.length) return last.appends;
+    const appends = appendRows(facts.acks, facts.sentAtUs, endUs, this.options.nodes);
+    this.last = { facts, acks: facts.acks.length, appends };
+    return appends;
+  }
+
+  private appendsOf(commit: WaitingCommit, endUs: number): readonly AppendRow[] {
+    return appendRows([], commit.commitTimeUs, endUs, this.options.nodes);
   }
 }

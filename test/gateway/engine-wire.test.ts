@@ -17,7 +17,6 @@ import type { SqlOutcome, SqlResult } from '../../gateway/core/sql.ts';
 import { lsn, pgId } from '../../storage/core/ids.ts';
 
 const position = fc.maxSafeNat().map(lsn);
-const bytes = (length: number) => fc.uint8Array({ minLength: length, maxLength: length });
 const value = fc.oneof(
   fc.constant(null),
   fc.bigInt(-(2n ** 63n), 2n ** 63n - 1n),
@@ -27,7 +26,7 @@ const value = fc.oneof(
 );
 const nullableText = fc.option(fc.string());
 const trace: fc.Arbitrary<EngineTrace | null> = fc.option(
-  fc.record({ traceId: bytes(16), flags: fc.nat(255) }),
+  fc.record({ traceId: fc.string(), flags: fc.nat(255) }),
 );
 const statement = fc.record({
   sql: fc.string(),
@@ -84,7 +83,7 @@ const outcome: fc.Arbitrary<SqlOutcome<AnyOperationValue>> = fc.oneof(
   fc.constant({ ok: true, value: null } as const),
   description.map((found) => ({ ok: true, value: found }) as const),
 );
-const spanId = fc.option(bytes(8));
+const spanId = fc.option(fc.string());
 const answerParts = {
   outcome,
   seenLsn: position,

@@ -14,7 +14,7 @@ import {
 } from '../../telemetry/index.ts';
 import { RateLimit } from '../../telemetry/rate-limit.ts';
 import { mergeResourceAttributes, tracingSettings } from '../../telemetry/settings.ts';
-import { bufferedFactsMax, WorkerLink } from '../../telemetry/worker-link.ts';
+import { bufferedSpansMax, WorkerLink } from '../../telemetry/worker-link.ts';
 import { type OtlpReceiver, startOtlpReceiver } from './otlp-receiver.ts';
 
 const patienceMs = 15_000;
@@ -135,6 +135,142 @@ describe('telemetry with a collector', () => {
     expect(warnings).toEqual([]);
   });
 
+  it('writes rows as the SDK writes the same spans (T4)', async () => {
+    const collector = await receiver();
+    const { telemetry, warnings } = start({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint });
+    const context = { traceId: newTraceId(), spanId: newSpanId(), sampled: true };
+    const parentSpanId = newSpanId();
+    const error = { code: 'SQLITE_CONSTRAINT', message: 'UNIQUE "failed": é\n' };
+    const server = {
+      context,
+      parentSpanId,
+      startUs,
+      endUs: startUs + 7,
+      name: 'BATCH',
+      namespace: 'demo',
+      verb: 'BATCH',
+      text: 'INSERT INTO "t" VALUES (?) -- ü\\',
+      batchSize: 3,
+      consistency: 'session',
+      error,
+    };
+    const commit = {
+      traceId: context.traceId,
+      spanId: newSpanId(),
+      parentSpanId: context.spanId,
+      lsn: 4_711,
+      epoch: 3,
+      redoBytes: 26,
+      startUs: startUs + 1,
+      endUs: startUs + 5,
+      durable: true,
+    };
+    const append = { node: 'n1', az: 'us-east-1a', startUs, endUs: startUs + 3, quorum: true, acked: true };
+    const silent = { ...append, node: 'n6', quorum: false, acked: false };
+    telemetry.recordServer(server);
+    telemetry.recordServer({
+      ...server,
+      parentSpanId: null,
+      batchSize: null,
+      consistency: null,
+      error: null,
+    });
+    telemetry.recordCommit(commit, [append, silent]);
+    telemetry.recordCommit({ ...commit, spanId: newSpanId(), durable: false }, []);
+    await telemetry.flush();
+    const rows = await collector.waitFor((spans) => spans.length >= 6, patienceMs);
+    const [rowServer, rowRoot, rowCommit, rowAppend, rowSilent, rowUnknown] = rows;
+
+    const attributesOfServer = {
+      'db.system.name': 'sqlite',
+      'db.namespace': 'demo',
+      'db.operation.name': 'BATCH',
+      'db.query.text': server.text,
+    };
+    const place = { 'sextant.lsn': 4_711, 'sextant.epoch': 3 };
+    const nodeOf = (node: string) => ({ 'sextant.node': node, 'cloud.availability_zone': 'us-east-1a' });
+    const same: readonly SpanFact[] = [
+      fact({
+        name: 'BATCH',
+        kind: 'server',
+        context,
+        parentSpanId,
+        endUs: server.endUs,
+        attributes: {
+          ...attributesOfServer,
+          'db.operation.batch.size': 3,
+          'sextant.consistency': 'session',
+          'db.response.status_code': error.code,
+        },
+        error,
+      }),
+      fact({ name: 'BATCH', kind: 'server', context, endUs: server.endUs, attributes: attributesOfServer }),
+      fact({
+        context: { ...context, spanId: commit.spanId },
+        parentSpanId: context.spanId,
+        startUs: commit.startUs,
+        endUs: commit.endUs,
+        attributes: { ...place, 'sextant.branch': 'main', 'sextant.redo_bytes': 26 },
+      }),
+      fact({
+        name: 'append',
+        kind: 'client',
+        context: { ...context, spanId: rowAppend?.spanId ?? '' },
+        parentSpanId: commit.spanId,
+        endUs: append.endUs,
+        attributes: { ...place, ...nodeOf('n1'), 'sextant.quorum': true },
+      }),
+      fact({
+        name: 'append',
+        kind: 'client',
+        context: { ...context, spanId: rowSilent?.spanId ?? '' },
+        parentSpanId: commit.spanId,
+        endUs: append.endUs,
+        attributes: { ...place, ...nodeOf('n6') },
+        error: {
+          code: 'SEXTANT_NOT_ACKNOWLEDGED',
+          message: 'n6 had not confirmed it when its span was made',
+        },
+      }),
+    ];
+    telemetry.recordMany(same);
+    const all = await collector.waitFor((spans) => spans.length >= 11, patienceMs);
+    expect([rowServer, rowRoot, rowCommit, rowAppend, rowSilent]).toEqual(all.slice(6));
+    expect(rowUnknown).toMatchObject({
+      name: 'commit',
+      error: 'the reign ended before four storage nodes had confirmed the commit',
+      attributes: { 'error.type': 'SEXTANT_COMMIT_UNKNOWN' },
+    });
+    expect(new Set(all.map(({ spanId }) => spanId)).size).toBe(5);
+    await telemetry.flush();
+    expect([telemetry.exportedSpans, telemetry.droppedSpans, warnings]).toEqual([11, 0, []]);
+  });
+
+  it('bounds its rows, and counts in spans what does not fit (T3)', async () => {
+    const collector = await receiver();
+    collector.behave({ kind: 'delay', delayMs: 60_000 });
+    const { telemetry } = start({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint });
+    const append = { node: 'n1', az: 'a', startUs, endUs: startUs, quorum: false, acked: true };
+    const appends = Array.from({ length: 6 }, () => append);
+    const commit = {
+      traceId: newTraceId(),
+      spanId: newSpanId(),
+      parentSpanId: null,
+      lsn: 1,
+      epoch: 1,
+      redoBytes: 1,
+      startUs,
+      endUs: startUs,
+      durable: true,
+    };
+    const commits = Math.ceil(bufferedSpansMax.rows / 7) + 100;
+    for (let at = 0; at < commits; at++) telemetry.recordCommit(commit, appends);
+    expect(telemetry.droppedSpans).toBeGreaterThanOrEqual(99 * 7);
+    expect(telemetry.droppedSpans % 7).toBe(0);
+    await telemetry.shutdown();
+    expect(telemetry.exportedSpans + telemetry.droppedSpans).toBe(commits * 7);
+  });
+
   it('exports an end before its start as no duration, with the skew told', async () => {
     const collector = await receiver();
     const { telemetry } = start({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint });
@@ -172,11 +308,11 @@ describe('telemetry with a collector', () => {
     const collector = await receiver();
     const { telemetry, warnings } = start({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint });
     const one = fact();
-    for (let index = 0; index < bufferedFactsMax + 500; index++) telemetry.record(one);
+    for (let index = 0; index < bufferedSpansMax.facts + 500; index++) telemetry.record(one);
     expect(telemetry.droppedSpans).toBe(500);
     expect(warnings).toEqual(['the span buffer is full']);
     await telemetry.flush(patienceMs);
-    expect(telemetry.exportedSpans + telemetry.droppedSpans).toBe(bufferedFactsMax + 500);
+    expect(telemetry.exportedSpans + telemetry.droppedSpans).toBe(bufferedSpansMax.facts + 500);
   });
 
   it('begins traces as the sampler says, and falls back loudly when the sampler is unknown', async () => {
@@ -382,7 +518,7 @@ describe('settings', () => {
   it.each([
     [
       { OTEL_BSP_MAX_QUEUE_SIZE: 'many' },
-      'OTEL_BSP_MAX_QUEUE_SIZE must be a whole number from 1; using 16384',
+      'OTEL_BSP_MAX_QUEUE_SIZE must be a whole number from 1; using 65536',
     ],
     [
       { OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' },
