@@ -79,7 +79,7 @@ export class RowWriter {
         appends.write(out, string(values[at + 1]), string(values[at + 2]), lsn);
         at += commitWidth;
       } else {
-        assert(kind === rowKinds.server, 'T4: a row of a known kind');
+        assert(kind === rowKinds.server, 'T7: a row of a known kind');
         this.server(values, at, out);
         at += serverWidth;
       }
@@ -273,12 +273,12 @@ export function requestFrame(
 }
 
 function number(value: unknown): number {
-  if (typeof value !== 'number') assert.fail('T4: a number is where one was put');
+  if (typeof value !== 'number') assert.fail('T7: a number is where one was put');
   return value;
 }
 
 function string(value: unknown): string {
-  if (typeof value !== 'string') assert.fail('T4: a text is where one was put');
+  if (typeof value !== 'string') assert.fail('T7: a text is where one was put');
   return value;
 }
 

@@ -82,10 +82,11 @@ export class ByteReader {
 
   varint(): number {
     let value = 0;
-    for (let shift = 0; shift < 35; shift += 7) {
+    let scale = 1;
+    for (let count = 0; count < 5; count++, scale *= 128) {
       const byte = this.u8();
       if (this.failed) return 0;
-      value += (byte & 0x7f) * 2 ** shift;
+      value += (byte & 0x7f) * scale;
       if (byte < 0x80) return value < twoTo32 ? value : this.fail();
     }
     return this.fail();

@@ -93,10 +93,11 @@ export class RecordCursor {
 
   private varint(): number {
     let value = 0;
-    for (let shift = 0; shift < 35; shift += 7) {
+    let scale = 1;
+    for (let count = 0; count < 5; count++, scale *= 128) {
       const byte = this.payload[this.position++];
       if (byte === undefined) break;
-      value += (byte & 0x7f) * 2 ** shift;
+      value += (byte & 0x7f) * scale;
       if (byte < 0x80) {
         if (value > 0xffff_ffff) break;
         return value;

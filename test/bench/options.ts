@@ -19,6 +19,8 @@ export interface BenchOptions {
   readonly rounds: number;
   /** Of one measurement. */
   readonly warmMs: number;
+  /** Load on every system before the first round, so that what compiles as it runs has done so. */
+  readonly heatMs: number;
   readonly measureMs: number;
 }
 
@@ -72,9 +74,21 @@ export function parseOptions(argv: readonly string[], home: string): Parsed {
   if (!(seconds > 0)) return invalid('--seconds is a number above 0');
   const out = values.write ? home : (values.out ?? null);
   const warmMs = quick ? 250 : 1_000;
+  const heatMs = quick ? 1_500 : 5_000;
   return {
     kind: 'run',
-    options: { quick, check, json, peers, scenarios, out, rounds, warmMs, measureMs: seconds * 1_000 },
+    options: {
+      quick,
+      check,
+      json,
+      peers,
+      scenarios,
+      out,
+      rounds,
+      warmMs,
+      heatMs,
+      measureMs: seconds * 1_000,
+    },
   };
 }
 

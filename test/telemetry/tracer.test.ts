@@ -135,7 +135,7 @@ describe('telemetry with a collector', () => {
     expect(warnings).toEqual([]);
   });
 
-  it('writes rows as the SDK writes the same spans (T4)', async () => {
+  it('writes rows as the SDK writes the same spans (T7)', async () => {
     const collector = await receiver();
     const { telemetry, warnings } = start({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint });
     const context = { traceId: newTraceId(), spanId: newSpanId(), sampled: true };

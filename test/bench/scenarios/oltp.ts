@@ -3,6 +3,7 @@ import { between, sample } from '../accounting.ts';
 import { type Cell, measure, type Round, summarize } from '../cell.ts';
 import { measureFdatasync } from '../fdatasync.ts';
 import { Histogram, type HistogramData } from '../histogram.ts';
+import { runLoad } from '../load-client.ts';
 import type { Protocol } from '../plan.ts';
 import { peers } from '../systems/index.ts';
 import { startSextant } from '../systems/sextant.ts';
@@ -144,6 +145,18 @@ class Matrix {
     }
   }
 
+  /** Uses every system before anything is measured. */
+  async heat(contender: Contender, workload: WorkloadName): Promise<void> {
+    const plan = cellPlan(contender, workload, 128, this.context);
+    if (plan === null) return;
+    const load = await runLoad({ ...plan, warmMs: 0, measureMs: this.context.options.heatMs });
+    if (workload === 'update') this.acknowledge(contender.system, load.acknowledged);
+  }
+
+  private acknowledge(system: RunningSystem, updates: number): void {
+    this.acknowledged.set(system, (this.acknowledged.get(system) ?? 0) + updates);
+  }
+
   cells(): readonly Measured[] {
     return [...this.rounds.values()].flatMap(({ contender, workload, clients, rounds }) => {
       const cell = summarize(rounds);
@@ -161,10 +174,7 @@ class Matrix {
       const known = this.rounds.get(key);
       if (known === undefined) this.rounds.set(key, { contender, workload, clients, rounds: [round] });
       else known.rounds.push(round);
-      if (workload === 'update') {
-        const before = this.acknowledged.get(contender.system) ?? 0;
-        this.acknowledged.set(contender.system, before + round.acknowledged);
-      }
+      if (workload === 'update') this.acknowledge(contender.system, round.acknowledged);
       const errors =
         round.result.errors > 0 ? `, ${round.result.errors} errors: ${round.result.firstError}` : '';
       this.context.bench.say(`  ${what}: ${Math.round(round.perSecond)}/s${errors}`);
@@ -199,6 +209,8 @@ export const oltp: Scenario = async (context): Promise<Outcome> => {
     'tpcb',
     ...(options.quick ? [] : (['tpcb-interactive'] as const)),
   ];
+  bench.say('every workload once on every system, not measured');
+  for (const workload of wanted) for (const contender of contenders) await matrix.heat(contender, workload);
   for (let round = 1; round <= options.rounds; round++) {
     for (const workload of wanted) {
       bench.say(`round ${round} of ${options.rounds}: ${workloads[workload].title}`);
@@ -216,7 +228,7 @@ export const oltp: Scenario = async (context): Promise<Outcome> => {
         name: 'oltp',
         title: 'Transactions, beside other systems',
         notes: [
-          `median of ${options.rounds} rounds of ${options.measureMs / 1_000} s, ${options.warmMs / 1_000} s of warm-up before each; rounds visit the systems in turn`,
+          `median of ${options.rounds} rounds of ${options.measureMs / 1_000} s, ${options.warmMs / 1_000} s of warm-up before each; rounds visit the systems in turn, after ${options.heatMs / 1_000} s of every workload on each`,
           `CPU of all processes of a system while idle: ${systems.map((system) => `${system.title} ${((idle.get(system) ?? 0) * 100).toFixed(1)} %`).join(', ')} of one core`,
           'every UPDATE that was acknowledged is counted and compared with the sum in the table afterwards',
         ],

@@ -1,7 +1,8 @@
 /** Ten minutes at 70 % of the maximum: memory, latency and backlog must not grow. */
 import { measure } from '../cell.ts';
 import { Histogram } from '../histogram.ts';
-import { bytes, figure, msOfUs } from '../stats.ts';
+import { runLoad } from '../load-client.ts';
+import { bytes, figure, msOfUs, ratio } from '../stats.ts';
 import { startSextant } from '../systems/sextant.ts';
 import { isMissing, nothing, type Outcome, planOf, type Scenario } from './scenario.ts';
 
@@ -14,6 +15,7 @@ export const soak: Scenario = async ({ bench, options }): Promise<Outcome> => {
   if (isMissing(system)) return nothing(system.missing);
   await system.prepare();
   const target = system.target(system.regions[0] ?? '');
+  await runLoad({ ...planOf(options, target, 'update', clients), warmMs: 0, measureMs: 4 * options.heatMs });
   const maximum = await measure(system, planOf(options, target, 'update', clients));
   const perSecond = Math.round(maximum.perSecond * share);
   const segmentMs = options.quick ? 6_000 : 60_000;
@@ -41,8 +43,32 @@ export const soak: Scenario = async ({ bench, options }): Promise<Outcome> => {
     bench.say(`  soak ${segment} of ${segments}: ${Math.round(round.perSecond)}/s`);
   }
   await system.stop();
+  const growth = (of: (row: (typeof rows)[number]) => number): number | null =>
+    ratio(mean(rows.slice(-3).map(of)), mean(rows.slice(2, 5).map(of)));
+  const memory = (row: (typeof rows)[number]): number =>
+    Object.values(row.memory).reduce((sum, size) => sum + size, 0);
   return {
     missing: [],
+    goals: [
+      {
+        text: 'soak: p99 of the last three parts ÷ that of the third to fifth',
+        value: growth((row) => row.p99Us),
+        bound: 1.5,
+        better: 'atMost',
+      },
+      {
+        text: 'soak: memory of all processes, last three parts ÷ third to fifth',
+        value: growth(memory),
+        bound: 1.1,
+        better: 'atMost',
+      },
+      {
+        text: 'soak: throughput of the last part ÷ what was asked for',
+        value: ratio(rows.at(-1)?.perSecond, perSecond),
+        bound: 0.98,
+        better: 'atLeast',
+      },
+    ],
     sections: [
       {
         name: 'soak',
@@ -71,3 +97,7 @@ export const soak: Scenario = async ({ bench, options }): Promise<Outcome> => {
     ],
   };
 };
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
+}

@@ -2,6 +2,7 @@
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { type Cell, measure, type Round, summarize } from '../cell.ts';
+import { runLoad } from '../load-client.ts';
 import { figure, msOfUs, ratio } from '../stats.ts';
 import { startSextant } from '../systems/sextant.ts';
 import { freePorts } from '../workbench.ts';
@@ -26,6 +27,11 @@ export const tracing: Scenario = async ({ bench, options }): Promise<Outcome> =>
   const rounds = new Map<string, Round[]>();
   const before = await received();
   let traced = 0;
+  for (const system of [off, on]) {
+    const plan = planOf(options, system.target(system.regions[0] ?? ''), 'update', 128);
+    const heat = await runLoad({ ...plan, warmMs: 0, measureMs: 2 * options.heatMs });
+    if (system === on) traced += heat.acknowledged;
+  }
   for (let round = 1; round <= options.rounds; round++) {
     for (const clients of counts) {
       for (const [name, system] of [
