@@ -77,6 +77,15 @@ function frameChecksum(frame: Uint8Array): number {
 
 /** Reads and checks the frame that starts at `offset`; nothing in it is believed before the checksum holds. */
 export function parseFrame(bytes: Uint8Array, offset = 0): ParsedFrame {
+  return readFrame(bytes, offset, true);
+}
+
+/** As `parseFrame`, for bytes whose checksum this process has checked before. */
+export function skimFrame(bytes: Uint8Array, offset = 0): ParsedFrame {
+  return readFrame(bytes, offset, false);
+}
+
+function readFrame(bytes: Uint8Array, offset: number, checks: boolean): ParsedFrame {
   if (bytes.length - offset < frameHeaderBytes) return { kind: 'incomplete' };
   const view = new DataView(bytes.buffer, bytes.byteOffset + offset, frameHeaderBytes);
   if (view.getUint16(0, true) !== frameMagic)
@@ -95,7 +104,7 @@ export function parseFrame(bytes: Uint8Array, offset = 0): ParsedFrame {
   const length = frameHeaderBytes + payloadBytes;
   if (bytes.length - offset < length) return { kind: 'incomplete' };
   const frame = bytes.subarray(offset, offset + length);
-  if (frameChecksum(frame) !== view.getUint32(crcOffset, true))
+  if (checks && frameChecksum(frame) !== view.getUint32(crcOffset, true))
     return { kind: 'bad', reason: 'frame checksum mismatch' };
   const base = readU64(view, 16);
   const prevPg = readU64(view, 24);
@@ -127,6 +136,18 @@ export type SplitFrames =
 export interface ReceivedFrame {
   readonly header: FrameHeader;
   readonly bytes: Uint8Array;
+}
+
+/** Frames laid back to back that this process has checked before. */
+export function checkedFrames(bytes: Uint8Array): readonly ReceivedFrame[] {
+  const frames: ReceivedFrame[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const parsed = skimFrame(bytes, at);
+    if (parsed.kind !== 'frame') break;
+    frames.push({ header: parsed.header, bytes: bytes.subarray(at, at + parsed.length) });
+    at += parsed.length;
+  }
+  return frames;
 }
 
 /** Splits frames laid back to back, checking each. */

@@ -64,6 +64,11 @@ export const recoveryLimits = {
   retryAfterMs: 200,
 } as const;
 
+export const segmentLimits = {
+  /** Log that one entry of a node's index of frames may cover: an entry takes some 200 bytes of memory. */
+  stretchBytes: 64 * KiB,
+} as const;
+
 export const nodeLimits = {
   /** Frames received and not yet persisted, in bytes, at which a node answers `overloaded`. */
   pendingBytesMax: 64 * MiB,

@@ -9,11 +9,15 @@ import assert from 'node:assert/strict';
 import type { EpochTree } from './epoch-tree.ts';
 import type { FrameHeader } from './frame.ts';
 import { type Epoch, type Lsn, maxLsn, minLsn, type PgId, zeroLsn } from './ids.ts';
+import { segmentLimits } from './limits.ts';
 
 /** Where a frame's bytes lie; only the shell that wrote them looks inside. */
 export type FramePosition = { readonly file: number; readonly offset: number; readonly length: number };
 
-/** A frame this node has persisted. */
+/**
+ * A frame this node has persisted, or a stretch of them: frames that follow one another in the volume and on the disk and
+ * that nobody tells apart any more. `base` and `prevPg` are then of the first, `end` and `lastCpl` of the last.
+ */
 export interface HeldFrame {
   readonly epoch: Epoch;
   readonly pg: PgId;
@@ -31,6 +35,8 @@ class EpochFrames {
   readonly frames: HeldFrame[] = [];
   /** End of the gap-free run of the volume chain from `start`. */
   volumeEnd: Lsn;
+  /** Entries before this index have been joined. */
+  private joined = 0;
   private readonly chains = new Map<PgId, PgChain>();
 
   constructor(start: Lsn) {
@@ -39,15 +45,38 @@ class EpochFrames {
   }
 
   insert(frame: HeldFrame): boolean {
+    if (this.holds(frame.base)) return false;
     const at = this.indexAtOrAfter(frame.base);
-    if (this.frames[at]?.base === frame.base) return false;
     if (at === this.frames.length) this.frames.push(frame);
     else this.frames.splice(at, 0, frame);
+    if (at < this.joined) this.joined += 1;
     for (let next = at; this.frames[next]?.base === this.volumeEnd; next++) {
       this.volumeEnd = this.frames[next]?.end ?? this.volumeEnd;
     }
     this.chainOf(frame.pg).link(frame);
     return true;
+  }
+
+  /** Whether the frame that starts at `base` is here, by itself or in a stretch: an epoch has one frame at any LSN. */
+  holds(base: Lsn): boolean {
+    return this.indexHolding(base) >= 0;
+  }
+
+  /** Joins neighbours at or below `limit` into stretches. */
+  join(limit: Lsn): void {
+    const first = Math.max(0, this.joined - 1);
+    let end = first;
+    while ((this.frames[end]?.end ?? Number.POSITIVE_INFINITY) <= limit) end += 1;
+    if (end - first < joinedAtOnce) return;
+    const stretches: HeldFrame[] = [];
+    for (const frame of this.frames.slice(first, end)) {
+      const last = stretches.at(-1);
+      const both = last === undefined ? null : joinedFrame(last, frame);
+      if (both === null) stretches.push(frame);
+      else stretches[stretches.length - 1] = both;
+    }
+    this.frames.splice(first, end - first, ...stretches);
+    this.joined = first + stretches.length;
   }
 
   private chainOf(pg: PgId): PgChain {
@@ -91,6 +120,26 @@ class EpochFrames {
   }
 }
 
+/** Two neighbours as one, when they lie side by side in the volume and on the disk and are not too long; else null. */
+function joinedFrame(one: HeldFrame, next: HeldFrame): HeldFrame | null {
+  const { file, offset, length } = one.position;
+  const isAdjacent =
+    one.end === next.base &&
+    one.pg === next.pg &&
+    next.position.file === file &&
+    next.position.offset === offset + length;
+  if (!isAdjacent || length + next.position.length > segmentLimits.stretchBytes) return null;
+  return {
+    ...one,
+    end: next.end,
+    lastCpl: next.lastCpl ?? one.lastCpl,
+    position: { file, offset, length: length + next.position.length },
+  };
+}
+
+/** Entries that are worth going through once more. */
+const joinedAtOnce = 64;
+
 class PgChain {
   scl: Lsn;
   private readonly waiting = new Map<Lsn, Lsn>();
@@ -123,14 +172,21 @@ export class Segment {
 
   /** Whether a frame with this header is already here. */
   has(header: Pick<FrameHeader, 'epoch' | 'base'>): boolean {
-    const epochFrames = this.epochs.get(header.epoch);
-    return epochFrames?.frames[epochFrames.indexAtOrAfter(header.base)]?.base === header.base;
+    return this.epochs.get(header.epoch)?.holds(header.base) ?? false;
   }
 
   /** Takes a persisted frame in. @returns false when it was here already. */
   insert(frame: HeldFrame): boolean {
     assert(this.tree.has(frame.epoch), `S4: a frame of epoch ${frame.epoch}, which is not in the tree`);
     return this.framesOf(frame.epoch).insert(frame);
+  }
+
+  /**
+   * Joins the frames of the path to `head` at or below `limit` into stretches, so that the index does not grow with every
+   * frame ever written. Nobody must want to know single frames there: surveys tell what lies above the durable point.
+   */
+  join(head: Epoch, limit: Lsn): void {
+    for (const step of this.tree.path(head)) this.epochs.get(step.epoch)?.join(minLsn(limit, step.until));
   }
 
   private framesOf(candidate: Epoch): EpochFrames {
@@ -192,9 +248,10 @@ export class Segment {
         const frame = epochFrames.frames[at];
         if (frame === undefined || frame.base > end || frame.base >= limit) return { frames, end };
         if (bytes > 0 && bytes + frame.position.length > bytesMax) return { frames, end };
-        frames.push(frame);
-        bytes += frame.position.length;
         end = minLsn(frame.end, step.until);
+        // Of a stretch, what lies beyond the fork is no part of this path.
+        frames.push(end === frame.end ? frame : { ...frame, end });
+        bytes += frame.position.length;
       }
     }
     return { frames, end };

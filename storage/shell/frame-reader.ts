@@ -2,7 +2,7 @@
  * Reads frames back from the log: neighbours in one read. A frame that comes from the disk is checked against its
  * checksum again before it is believed; one still in memory was checked when it arrived.
  */
-import { parseFrame } from '../core/frame.ts';
+import { parseFrame, skimFrame } from '../core/frame.ts';
 import type { HeldFrame } from '../core/segment.ts';
 import type { HotLog, LogRead } from './hot-log.ts';
 import { frameBytesMax } from './hot-log-scan.ts';
@@ -44,9 +44,9 @@ export class FrameReader {
       for (const frame of stretch.frames) {
         const from = frame.position.offset - stretch.offset;
         const bytes = plainBytes(read.bytes).subarray(from, from + frame.position.length);
-        const wrong = read.fromDisk ? mismatch(frame, bytes) : null;
-        if (wrong !== null) return this.bad(good, stretch, wrong);
-        good.push(bytes);
+        const checked = check(frame, bytes, read.fromDisk);
+        if (typeof checked === 'string') return this.bad(good, stretch, checked);
+        good.push(checked);
       }
     }
     return { kind: 'ok', frames: good };
@@ -91,11 +91,18 @@ function stretchesOf(frames: readonly HeldFrame[]): readonly Stretch[] {
   return stretches;
 }
 
-function mismatch(frame: HeldFrame, bytes: Uint8Array): string | null {
-  const parsed = parseFrame(bytes);
-  if (parsed.kind === 'bad') return parsed.reason;
-  if (parsed.kind === 'incomplete') return 'the frame is cut short';
-  const { epoch, base, end } = parsed.header;
-  if (epoch === frame.epoch && base === frame.base && end === frame.end) return null;
-  return `another frame lies here: epoch ${epoch} at ${base} instead of epoch ${frame.epoch} at ${frame.base}`;
+/** @returns the frames wanted, without those of a stretch that start at or beyond its `end`; or what is wrong with them. */
+function check(frame: HeldFrame, bytes: Uint8Array, fromDisk: boolean): Uint8Array | string {
+  let at = 0;
+  for (let base: number = frame.base; base < frame.end; ) {
+    const parsed = fromDisk ? parseFrame(bytes, at) : skimFrame(bytes, at);
+    if (parsed.kind === 'bad') return parsed.reason;
+    if (parsed.kind === 'incomplete') return 'the frame is cut short';
+    const { header, length } = parsed;
+    if (header.epoch !== frame.epoch || header.base !== base)
+      return `another frame lies here: epoch ${header.epoch} at ${header.base} instead of epoch ${frame.epoch} at ${base}`;
+    base = header.end;
+    at += length;
+  }
+  return at === bytes.length ? bytes : bytes.subarray(0, at);
 }

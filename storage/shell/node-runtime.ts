@@ -115,7 +115,9 @@ export class NodeRuntime {
     this.step({ kind: 'tick' });
     const { node, options } = this;
     const { head, vdl } = node.durable;
-    void options.pages.fold({ head, lowWater: node.lowWater < vdl ? node.lowWater : vdl });
+    const lowWater = node.lowWater < vdl ? node.lowWater : vdl;
+    node.segment.join(head, lowWater);
+    void options.pages.fold({ head, lowWater });
   }
 
   private carryOut(effect: NodeEffect, forked: boolean): void {

@@ -8,12 +8,12 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { commonPoint, type EpochTree } from '../core/epoch-tree.ts';
-import { framePayload } from '../core/frame.ts';
+import { checkedFrames, type FrameHeader, framePayload } from '../core/frame.ts';
 import { type Epoch, genesisEpoch, type Lsn, lsn, minLsn, type PageNo, zeroLsn } from '../core/ids.ts';
 import { redoLimits } from '../core/limits.ts';
 import type { PageIndex } from '../core/page-index.ts';
 import { RecordCursor } from '../core/record-cursor.ts';
-import type { HeldFrame, Segment } from '../core/segment.ts';
+import type { Segment } from '../core/segment.ts';
 import type { FrameReader } from './frame-reader.ts';
 import type { ImageStore } from './image-store.ts';
 
@@ -147,16 +147,15 @@ export class PageFolder {
     if (read.kind === 'bad') throw new Unreadable(read.reason);
     if (this.closed) return false;
     let { lsn: at } = this.applied;
-    for (const [index, frame] of run.entries()) {
-      const bytes = read.frames[index];
-      if (bytes !== undefined) at = this.applyFrame(head, frame, framePayload(bytes), at, limit);
-    }
+    for (const stretch of read.frames)
+      for (const { header, bytes } of checkedFrames(stretch))
+        at = this.applyFrame(head, header, framePayload(bytes), at, limit);
     this.applied = { head, lsn: at };
     return true;
   }
 
   /** Applies what lies above `from` and is visible at `limit`. @returns up to where that is. @throws Unreadable */
-  private applyFrame(head: Epoch, frame: HeldFrame, payload: Uint8Array, from: Lsn, limit: Lsn): Lsn {
+  private applyFrame(head: Epoch, frame: FrameHeader, payload: Uint8Array, from: Lsn, limit: Lsn): Lsn {
     const until = minLsn(limit, this.options.tree.visibleUntil(head, frame.epoch));
     const cursor = new RecordCursor(payload);
     while (cursor.next()) {

@@ -8,7 +8,7 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { EpochTree } from '../core/epoch-tree.ts';
-import { framePayload } from '../core/frame.ts';
+import { checkedFrames, framePayload } from '../core/frame.ts';
 import { type Epoch, genesisEpoch, type Lsn, minLsn, type PageNo, zeroLsn } from '../core/ids.ts';
 import { redoLimits } from '../core/limits.ts';
 import type { RefusalCode } from '../core/messages.ts';
@@ -244,16 +244,16 @@ export class PageReader {
       if (run.frames.length === 0) break;
       const read = await frames.read(run.frames);
       if (read.kind === 'bad') return refused('DISK_FAILED', read.reason);
-      for (const [index, frame] of run.frames.entries()) {
-        const until = minLsn(readPoint, tree.visibleUntil(head, frame.epoch));
-        const cursor = new RecordCursor(framePayload(read.frames[index] ?? nothing));
-        while (cursor.next() && frame.base + cursor.end <= until) {
+      for (const { header, bytes } of read.frames.flatMap(checkedFrames)) {
+        const until = minLsn(readPoint, tree.visibleUntil(head, header.epoch));
+        const cursor = new RecordCursor(framePayload(bytes));
+        while (cursor.next() && header.base + cursor.end <= until) {
           const { page } = cursor;
           const image = page === null ? undefined : found.get(page);
           if (page === null || image === undefined) continue;
           const next = image ?? new Uint8Array(redoLimits.pageBytes);
           if (!cursor.applyTo(next))
-            return refused('DISK_FAILED', `a record at ${frame.base} does not fit a page`);
+            return refused('DISK_FAILED', `a record at ${header.base} does not fit a page`);
           found.set(page, next);
         }
       }
@@ -293,7 +293,16 @@ export class PageReader {
         const some = above.slice(at, at + pageReaderBounds.framesPerTurn);
         const read = await frames.read(some);
         if (read.kind === 'bad') return false;
-        for (const [index, frame] of some.entries()) this.index.add(frame, read.frames[index] ?? nothing);
+        for (const [index, stretch] of some.entries()) {
+          let { offset } = stretch.position;
+          for (const { header, bytes } of checkedFrames(read.frames[index] ?? nothing)) {
+            const { epoch: of, pg, base, end, prevPg } = header;
+            const position = { ...stretch.position, offset, length: bytes.length };
+            // The index asks for no commit.
+            this.index.add({ epoch: of, pg, base, end, prevPg, lastCpl: null, position }, bytes);
+            offset += bytes.length;
+          }
+        }
         await nextTurn();
       }
     }
