@@ -31,25 +31,25 @@ export function checkGoals({ fdatasyncP50Us, baseline, sextant }: CheckFigures):
     {
       text: 'UPDATE, 1 client: p50 ÷ raw fdatasync',
       value: ratio(sextant[1]?.p50Us, fdatasyncP50Us),
-      bound: 60,
+      bound: 30,
       better: 'atMost',
     },
     {
       text: 'UPDATE, 1 client: p50 ÷ one process with one copy',
       value: ratio(sextant[1]?.p50Us, baseline[1]?.p50Us),
-      bound: 30,
+      bound: 15,
       better: 'atMost',
     },
     {
       text: 'UPDATE, 64 clients: throughput ÷ one process with one copy',
       value: ratio(busy?.perSecond, baseline[64]?.perSecond),
-      bound: 0.1,
+      bound: 0.15,
       better: 'atLeast',
     },
     {
       text: 'UPDATE, 64 clients: throughput ÷ that at 1 client (group commit)',
       value: ratio(busy?.perSecond, sextant[1]?.perSecond),
-      bound: 2,
+      bound: 4,
       better: 'atLeast',
     },
     {
