@@ -4,7 +4,9 @@
  * never understated by thinning.
  */
 import assert from 'node:assert/strict';
-import type { Lsn } from '../../storage/core/ids.ts';
+import { framePayload, type ReceivedFrame } from '../../storage/core/frame.ts';
+import { type Lsn, lsn } from '../../storage/core/ids.ts';
+import { RecordCursor } from '../../storage/core/record-cursor.ts';
 
 /** When a commit happened, by the primary's clock. */
 export interface CommitMark {
@@ -61,4 +63,18 @@ function thinned(marks: readonly CommitMark[]): CommitMark[] {
     const later = marks[index + 1] ?? mark;
     return [{ lsn: later.lsn, commitTimeUs: Math.min(mark.commitTimeUs, later.commitTimeUs) }];
   });
+}
+
+/** The commits of frames in (from, next]. A frame that does not decode has none. */
+export function commitMarksIn(frames: readonly ReceivedFrame[], from: Lsn, next: Lsn): CommitMark[] {
+  const marks: CommitMark[] = [];
+  for (const { header, bytes } of frames) {
+    const cursor = new RecordCursor(framePayload(bytes));
+    while (cursor.next()) {
+      const at = header.base + cursor.end;
+      if (cursor.isCommit && at > from && at <= next)
+        marks.push({ lsn: lsn(at), commitTimeUs: cursor.commitTimeUs });
+    }
+  }
+  return marks;
 }

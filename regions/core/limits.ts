@@ -10,6 +10,11 @@ export const shippingLimits = {
   messageBytes: 512 * 1024,
   /** Frames smaller than this are sent as they are: compressing them costs more than it saves. */
   compressFromBytes: 16 * 1024,
+  /**
+   * Redo for a secondary that has been sent everything leaves at most this often: what a message and a batch cost is the
+   * same whatever is in them, at the primary, on the way and at the six nodes that keep it. A lone write leaves at once.
+   */
+  shipEveryMs: 20,
   /** A secondary hears from its shipper at least this often. */
   heartbeatMs: 200,
   /** Without progress for this long, a shipper starts again from what was acknowledged. */

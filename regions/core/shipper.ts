@@ -27,8 +27,11 @@ export type ShipperEvent =
   | { readonly kind: 'tick' };
 
 export type ShipperEffect =
-  /** Read frames called durable from `from` on; wait for news when there are none. Answer with `fetched` or `fetchFailed`. */
-  | { readonly kind: 'fetch'; readonly from: Lsn; readonly known: Lsn }
+  /**
+   * After `afterMs`, read frames called durable from `from` on; wait for news when there are none. Answer with `fetched` or
+   * `fetchFailed`.
+   */
+  | { readonly kind: 'fetch'; readonly from: Lsn; readonly known: Lsn; readonly afterMs: number }
   | {
       readonly kind: 'ship';
       readonly start: Lsn;
@@ -69,6 +72,8 @@ export class Shipper {
   /** Behind since then, or without progress since then; null when caught up. */
   private behindSinceMs: number | null = null;
   private fetchNotBeforeMs = Number.NEGATIVE_INFINITY;
+  /** When the next message is due. */
+  private dueAtMs = Number.NEGATIVE_INFINITY;
   private readonly marks = new CommitMarks(shippingLimits.commitMarksMax);
   private effects: ShipperEffect[] = [];
 
@@ -145,6 +150,7 @@ export class Shipper {
     if (this.cursor === null || ack.received > this.cursor || newGap) {
       this.cursor = ack.received;
       this.progressAtMs = nowMs;
+      this.dueAtMs = nowMs;
     }
     this.fetch(nowMs);
   }
@@ -177,6 +183,7 @@ export class Shipper {
       this.marks.add(event.commits.filter((mark) => mark.lsn > this.ackedVdl));
       this.cursor = event.next;
       this.sentAtMs = nowMs;
+      this.dueAtMs = event.next < this.vdl ? nowMs : nowMs + shippingLimits.shipEveryMs;
       this.effects.push({
         kind: 'ship',
         start: event.from,
@@ -197,7 +204,8 @@ export class Shipper {
     // R8: what a fetch brings is sent, so there has to be credit for all that it may bring.
     if (this.cursor - this.ackedVcl + shippingLimits.messageBytes > shippingLimits.windowBytes) return;
     this.fetchingFrom = this.cursor;
-    this.effects.push({ kind: 'fetch', from: this.cursor, known: this.vdl });
+    const afterMs = Math.max(0, this.dueAtMs - nowMs);
+    this.effects.push({ kind: 'fetch', from: this.cursor, known: this.vdl, afterMs });
   }
 
   /** What has arrived needs no resending: the secondary makes it durable, or joins anew and says where it is. */

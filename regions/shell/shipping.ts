@@ -5,11 +5,10 @@
 import { promisify } from 'node:util';
 import { constants, zstdCompress } from 'node:zlib';
 import type { Fork } from '../../storage/core/epoch-tree.ts';
-import { framePayload, type ReceivedFrame, splitFrames } from '../../storage/core/frame.ts';
+import { splitFrames } from '../../storage/core/frame.ts';
 import { type Epoch, type Lsn, mainBranch, type RegionId } from '../../storage/core/ids.ts';
-import { decodeRecords } from '../../storage/core/record.ts';
 import type { Logger } from '../../telemetry/index.ts';
-import type { CommitMark } from '../core/commit-marks.ts';
+import { commitMarksIn } from '../core/commit-marks.ts';
 import { shippingLimits } from '../core/limits.ts';
 import { type ClockEcho, decodeAck, encodeShipped, type ShipAck, subjectsOf } from '../core/messages.ts';
 import { type Lag, Shipper, type ShipperEffect } from '../core/shipper.ts';
@@ -121,10 +120,18 @@ class Lane {
 
   private carryOut(effects: readonly ShipperEffect[]): void {
     for (const effect of effects) {
-      if (effect.kind === 'fetch') void this.fetch(effect.from, effect.known);
+      if (effect.kind === 'fetch') this.fetchLater(effect);
       else if (effect.kind === 'ship') this.ship(effect);
       else this.beat(effect);
     }
+  }
+
+  private fetchLater({ from, known, afterMs }: Extract<ShipperEffect, { kind: 'fetch' }>): void {
+    const begin = (): void => {
+      if (!this.closed) void this.fetch(from, known);
+    };
+    if (afterMs === 0) begin();
+    else setTimeout(begin, afterMs);
   }
 
   private async fetch(from: Lsn, known: Lsn): Promise<void> {
@@ -148,7 +155,7 @@ class Lane {
       this.carryOut(this.shipper.step({ kind: 'fetchFailed' }, monotonicMs()));
       return;
     }
-    const commits = split.frames.flatMap((frame) => commitsOf(frame, from, reply.next));
+    const commits = commitMarksIn(split.frames, from, reply.next);
     const { next, vdl, frames } = reply;
     this.carryOut(this.shipper.step({ kind: 'fetched', from, next, vdl, frames, commits }, monotonicMs()));
   }
@@ -200,16 +207,4 @@ async function packed(frames: Uint8Array): Promise<Packed> {
   if (frames.length < shippingLimits.compressFromBytes) return { bytes: frames, compressed: false };
   const bytes = await compress(frames, compression);
   return bytes.length < frames.length ? { bytes, compressed: true } : { bytes: frames, compressed: false };
-}
-
-function commitsOf(frame: ReceivedFrame, from: Lsn, next: Lsn): readonly CommitMark[] {
-  const decoded = decodeRecords(framePayload(frame.bytes), frame.header.base);
-  if (decoded.kind === 'malformed') return [];
-  const marks: CommitMark[] = [];
-  for (const record of decoded.records) {
-    if (record.kind === 'commit' && record.lsn > from && record.lsn <= next) {
-      marks.push({ lsn: record.lsn, commitTimeUs: record.commitTimeUs });
-    }
-  }
-  return marks;
 }

@@ -34,6 +34,10 @@ export const volumeLimits = {
   appendBytesMax: MiB,
   /** Batches of frames without quorum at which further transactions are gathered into the next. */
   batchesInFlightMax: 2,
+  /** A batch of so many transactions has a crowd behind it: the next one waits for all nodes that keep step, not for four. */
+  crowdCommits: 4,
+  /** A node that has not answered so long after its region's quorum no longer keeps step. */
+  stepMs: 5,
   /** Append messages one node may have unanswered. */
   appendsInFlightMax: 2,
   /** Redo kept for resending to nodes that are behind the quorum, beyond what is outstanding. */

@@ -58,6 +58,8 @@ interface Queued extends QuorumFrame {
 interface NodeLink {
   readonly node: NodeId;
   up: boolean;
+  /** It had everything when the last frames were offered, and is not late with those. */
+  inStep: boolean;
   /** Number of the next frame to send. */
   cursor: number;
   /** Number of the first frame it has not acknowledged. */
@@ -105,6 +107,8 @@ export class QuorumWriter {
   private undecided = 0;
   private resendBytes = 0;
   private shortSinceMs: number;
+  /** When the last frames became durable. */
+  private durableAtMs = 0;
   private over = false;
   private shared: { readonly from: number; readonly to: number; readonly request: AppendRequest } | null =
     null;
@@ -144,6 +148,21 @@ export class QuorumWriter {
     return this.queue[number - this.first + this.dropped];
   }
 
+  /**
+   * Whether every node that keeps step has everything that was offered. One that is late falls out of step until it has
+   * caught up, so that a slow node is waited for once and not at each batch.
+   */
+  isLevel(nowMs: number): boolean {
+    if (this.pending) return false;
+    let level = true;
+    for (const link of this.links.values()) {
+      if (!link.inStep || link.acked >= this.end) continue;
+      if (nowMs - this.durableAtMs >= volumeLimits.stepMs) link.inStep = false;
+      else level = false;
+    }
+    return level;
+  }
+
   get upNodes(): number {
     let count = 0;
     for (const link of this.links.values()) if (link.up) count += 1;
@@ -165,6 +184,7 @@ export class QuorumWriter {
   offer(frames: readonly QuorumFrame[], nowMs: number): readonly QuorumEffect[] {
     this.effects = [];
     if (this.over) return this.effects;
+    for (const link of this.links.values()) link.inStep = link.up && !link.probing && link.acked >= this.end;
     for (const frame of frames) this.queue.push({ ...frame, offeredAtMs: nowMs });
     this.sendAll(nowMs);
     return this.effects;
@@ -178,7 +198,7 @@ export class QuorumWriter {
         this.nodeUp(this.link(event.node));
         break;
       case 'nodeDown':
-        this.link(event.node).up = false;
+        this.nodeDown(this.link(event.node));
         break;
       case 'acked':
         this.acked(this.link(event.node), event.head, event.scls, nowMs);
@@ -221,6 +241,11 @@ export class QuorumWriter {
     this.probe(link);
   }
 
+  private nodeDown(link: NodeLink): void {
+    link.up = false;
+    link.inStep = false;
+  }
+
   /** An empty append asks a node how far it is, so that only what it lacks is sent. */
   private probe(link: NodeLink): void {
     link.probing = true;
@@ -252,11 +277,11 @@ export class QuorumWriter {
       link.cursor = this.first;
     }
     if (this.mark(link)) link.inquiries = 0;
-    this.advance(link.node);
+    this.advance(link.node, nowMs);
     this.sendAll(nowMs);
   }
 
-  private advance(by: NodeId): void {
+  private advance(by: NodeId, nowMs: number): void {
     while (this.undecided < this.end) {
       const frame = this.frame(this.undecided);
       if (frame === undefined || frame.end > (this.pgcls.get(frame.pg) ?? zeroLsn)) break;
@@ -267,6 +292,7 @@ export class QuorumWriter {
     }
     if (this.lastCpl > this.vdlLsn) {
       this.vdlLsn = this.lastCpl;
+      this.durableAtMs = nowMs;
       if (this.vdlLsn > this.vclLsn) assert.fail(`S5: VDL ${this.vdlLsn} above VCL ${this.vclLsn}`);
       this.effects.push({ kind: 'durable', vdl: this.vdlLsn, vcl: this.vclLsn, by });
     }
@@ -319,6 +345,7 @@ export class QuorumWriter {
 
   /** Asks again, later, how far this node is, and sends it whatever it lacks. */
   private rewind(link: NodeLink, retryAtMs: number): void {
+    link.inStep = false;
     link.inFlight = 0;
     link.cursor = this.first;
     link.retryAtMs = retryAtMs;
@@ -425,6 +452,7 @@ function newLink(node: NodeId): NodeLink {
   return {
     node,
     up: false,
+    inStep: false,
     cursor: 0,
     acked: 0,
     inFlight: 0,

@@ -7,6 +7,8 @@ import { redoLimits } from './limits.ts';
 
 export const recordType = { pageDelta: 1, pageImage: 2, commit: 3 } as const;
 
+const commitTimeBytes = 8;
+
 export class RecordCursor {
   private readonly payload: Uint8Array;
   private position = 0;
@@ -51,6 +53,15 @@ export class RecordCursor {
 
   get isCommit(): boolean {
     return this.type === recordType.commit;
+  }
+
+  /** Of a commit: the writer's clock, microseconds since the Unix epoch; 0 when the record is too short to say. */
+  get commitTimeUs(): number {
+    const { payload, body } = this;
+    if (this.position - body < commitTimeBytes) return 0;
+    let time = 0;
+    for (let at = body + commitTimeBytes - 1; at >= body; at--) time = time * 256 + (payload[at] ?? 0);
+    return time;
   }
 
   get isImage(): boolean {

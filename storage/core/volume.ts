@@ -36,7 +36,10 @@ export class Volume {
   private readonly forkLsn: Lsn;
   private readonly lastOfPg = new Map<PgId, Lsn>();
   private open: OpenRun[] = [];
+  private openCommits = 0;
   private batchEnds: Lsn[] = [];
+  /** Transactions in the last batch. */
+  private batchCommits = 0;
 
   constructor(options: VolumeOptions) {
     this.epoch = options.epoch;
@@ -105,6 +108,7 @@ export class Volume {
         last.lastCpl = this.nextLsn;
       }
     });
+    this.openCommits += 1;
     return this.nextLsn;
   }
 
@@ -124,12 +128,15 @@ export class Volume {
     this.open.push({ pg, base, parts: [bytes], byteLength: bytes.length, lastCpl: null });
   }
 
-  /** Frames and sends what was committed, unless enough batches are under way; then it goes with the next answer. */
+  /** Frames and sends what was committed, unless it should wait; then it goes with the next answer, or tick. */
   flush(nowMs: number): readonly QuorumEffect[] {
     while (this.batchEnds[0] !== undefined && this.batchEnds[0] <= this.quorum.vcl) this.batchEnds.shift();
     if (this.open.length === 0 || this.batchEnds.length >= volumeLimits.batchesInFlightMax) return [];
+    if (this.batchCommits >= volumeLimits.crowdCommits && !this.quorum.isLevel(nowMs)) return [];
     const frames = this.open.map((run) => this.frame(run));
     this.open = [];
+    this.batchCommits = this.openCommits;
+    this.openCommits = 0;
     this.batchEnds.push(this.nextLsn);
     return this.quorum.offer(frames, nowMs);
   }

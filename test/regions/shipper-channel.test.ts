@@ -102,7 +102,7 @@ class Channel {
 
   private ship(event: ShipperEvent): void {
     for (const effect of this.shipper.step(event, this.nowMs)) {
-      if (effect.kind === 'fetch') this.fetch(effect.from, effect.known);
+      if (effect.kind === 'fetch') this.after(effect.afterMs, () => this.fetch(effect.from, effect.known));
       else if (effect.kind === 'heartbeat')
         this.publish(effect.start, effect.start, effect.vdl, new Uint8Array(0));
       else {

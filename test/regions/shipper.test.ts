@@ -4,7 +4,7 @@ import { shippingLimits } from '../../regions/core/limits.ts';
 import { Shipper, type ShipperEffect, type ShipperEvent } from '../../regions/core/shipper.ts';
 import { epoch, lsn, regionId } from '../../storage/core/ids.ts';
 
-const { windowBytes, messageBytes, heartbeatMs, resendAfterMs, offlineAfterMs } = shippingLimits;
+const { windowBytes, messageBytes, heartbeatMs, resendAfterMs, offlineAfterMs, shipEveryMs } = shippingLimits;
 const head = epoch(3);
 
 type AckFields = {
@@ -46,10 +46,11 @@ function fetched(
 }
 const tick: ShipperEvent = { kind: 'tick' };
 const kinds = (effects: readonly ShipperEffect[]): readonly string[] => effects.map((effect) => effect.kind);
-const fetchFrom = (from: number, known: number): ShipperEffect => ({
+const fetchFrom = (from: number, known: number, afterMs = 0): ShipperEffect => ({
   kind: 'fetch',
   from: lsn(from),
   known: lsn(known),
+  afterMs,
 });
 
 /** A shipper whose secondary has joined at `at` and asked for more. */
@@ -72,6 +73,22 @@ describe('shipper', () => {
     const shipper = joined(100, 500);
     const effects = shipper.step(fetched(100, 300, 500), 1);
     expect(effects).toMatchObject([{ kind: 'ship', start: 100, next: 300, vdl: 500 }, fetchFrom(300, 500)]);
+  });
+
+  test('to a secondary that keeps up it ships now and then, and a lone write at once', () => {
+    const shipper = joined(0);
+    expect(shipper.step(fetched(0, 100), 10)).toContainEqual(fetchFrom(100, 100, shipEveryMs));
+    shipper.step({ kind: 'fetchFailed' }, 11);
+    expect(shipper.step(ack(100), 12)).toContainEqual(fetchFrom(100, 100, shipEveryMs - 2));
+    shipper.step({ kind: 'fetchFailed' }, 13);
+    expect(shipper.step(tick, 100)).toContainEqual(fetchFrom(100, 100));
+  });
+
+  test('to a secondary that is behind it ships without a pause', () => {
+    const shipper = joined(0, 500);
+    expect(shipper.step(fetched(0, 499, 500), 1)).toContainEqual(fetchFrom(499, 500));
+    expect(shipper.step(fetched(499, 500), 2)).toContainEqual(fetchFrom(500, 500, shipEveryMs));
+    expect(shipper.step(ack(0, { gap: true }), heartbeatMs)).toContainEqual(fetchFrom(0, 500));
   });
 
   test('of news without frames only the news is sent', () => {
@@ -138,7 +155,7 @@ describe('shipper', () => {
     expect(shipper.step(ack(0, { gap: true }), 300)).toEqual([fetchFrom(0, 100)]);
     expect(shipper.step(fetched(0, 100), 301)).toMatchObject([
       { kind: 'ship', start: 0, next: 100 },
-      fetchFrom(100, 100),
+      fetchFrom(100, 100, shipEveryMs),
     ]);
     expect(shipper.step(fetched(100, 150), 302)).toMatchObject([
       { kind: 'ship', start: 100, next: 150 },

@@ -141,8 +141,10 @@ export class SimAgent implements SimProcess {
   }
 
   onTimer(name: string): void {
-    if (name === 'links') this.links.settle();
-    else this.tick();
+    const lane = this.lanes.find(({ timer }) => timer === name);
+    if (lane !== undefined) lane.timerFired();
+    else if (name === 'links') this.links.settle();
+    else if (name === 'tick') this.tick();
   }
 
   private get nowMs(): number {

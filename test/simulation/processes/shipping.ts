@@ -1,11 +1,12 @@
 /** Drives one production shipper per secondary, each on a NATS connection of its own, as the agent's shell does. */
 
+import { commitMarksIn } from '../../../regions/core/commit-marks.ts';
 import { shippingLimits } from '../../../regions/core/limits.ts';
 import type { ShipAck } from '../../../regions/core/messages.ts';
 import { type ClockEcho, encodeShipped, subjectsOf } from '../../../regions/core/messages.ts';
 import { Shipper, type ShipperEffect } from '../../../regions/core/shipper.ts';
 import type { Fork } from '../../../storage/core/epoch-tree.ts';
-import { framePayload, splitFrames } from '../../../storage/core/frame.ts';
+import { splitFrames } from '../../../storage/core/frame.ts';
 import {
   type Epoch,
   type Lsn,
@@ -14,7 +15,6 @@ import {
   type RegionId,
   regionId,
 } from '../../../storage/core/ids.ts';
-import { decodeRecords } from '../../../storage/core/record.ts';
 import type { BusClient } from '../bus.ts';
 import type { BusPayload, SimContext, SimRuntime } from '../sim-types.ts';
 import { LogFetch, type RegionLinks } from './region-links.ts';
@@ -36,6 +36,9 @@ export class Lane {
   private readonly log: LogFetch;
   private echo: ClockEcho | null = null;
   private closed = false;
+  /** Name of its timer, and the read that waits for it. */
+  readonly timer: string;
+  private due: Extract<ShipperEffect, { kind: 'fetch' }> | null = null;
 
   constructor(
     runtime: SimRuntime,
@@ -48,6 +51,7 @@ export class Lane {
     this.context = context;
     this.from = regionId(lane.from);
     this.to = regionId(lane.to);
+    this.timer = `ship ${lane.to}`;
     this.reign = reign;
     this.shipper = new Shipper(reign.head, reign.vdl);
     this.connection = runtime.connectBus(`ship-${lane.to}-${reign.head}`);
@@ -75,7 +79,7 @@ export class Lane {
 
   private carryOut(effects: readonly ShipperEffect[]): void {
     for (const effect of effects) {
-      if (effect.kind === 'fetch') this.fetch(effect.from, effect.known);
+      if (effect.kind === 'fetch') this.fetchLater(effect);
       else if (effect.kind === 'heartbeat')
         this.publish({ start: effect.start, next: effect.start, vdl: effect.vdl }, nothing);
       else {
@@ -83,6 +87,19 @@ export class Lane {
         this.carryOut(this.shipper.step({ kind: 'shipped', outcome }, this.nowMs));
       }
     }
+  }
+
+  private fetchLater(effect: Extract<ShipperEffect, { kind: 'fetch' }>): void {
+    this.due = effect;
+    if (effect.afterMs === 0) this.timerFired();
+    else this.runtime.setTimer(this.timer, Math.ceil(effect.afterMs * 1_000));
+  }
+
+  /** The timer of this lane has fired. */
+  timerFired(): void {
+    const { due } = this;
+    this.due = null;
+    if (due !== null && !this.closed) this.fetch(due.from, due.known);
   }
 
   private fetch(from: Lsn, known: Lsn): void {
@@ -108,15 +125,7 @@ export class Lane {
       }
       const { next, frames } = reply;
       const vdl = this.context.defects.has('ship-undurable') ? maxLsn(reply.vdl, next) : reply.vdl;
-      const commits = split.frames.flatMap((frame) => {
-        const decoded = decodeRecords(framePayload(frame.bytes), frame.header.base);
-        const records = decoded.kind === 'records' ? decoded.records : [];
-        return records.flatMap((record) =>
-          record.kind === 'commit' && record.lsn > from && record.lsn <= next
-            ? [{ lsn: record.lsn, commitTimeUs: record.commitTimeUs }]
-            : [],
-        );
-      });
+      const commits = commitMarksIn(split.frames, from, next);
       this.carryOut(this.shipper.step({ kind: 'fetched', from, next, vdl, frames, commits }, this.nowMs));
     });
   }

@@ -76,6 +76,13 @@ function commit(changes: readonly PageChange[] = [delta(1, 'x')]): Lsn {
   return end;
 }
 
+/** So many transactions in one batch that the next one waits. */
+function crowd(): void {
+  for (let at = 0; at < volumeLimits.crowdCommits; at++)
+    volume.commit(encodeMtr([delta(1, 'x')], commitAt(1), redoLimits.pgBytesMin));
+  take(volume.flush(nowMs));
+}
+
 /** All six are there and have said how far they are. */
 function ready(): void {
   up(1, 2, 3, 4, 5, 6);
@@ -176,6 +183,51 @@ describe('batches', () => {
     expect(volume.unflushedBytes).toBe(0);
     ackAll(1, 2, 3, 4);
     expect(volume.vdl).toBe(ends[4]);
+  });
+
+  it('of a crowd wait for all nodes, since what gathers meanwhile costs them nothing more', () => {
+    ready();
+    crowd();
+    ackAll(1, 2, 3, 4);
+    const end = commit();
+    expect(basesTo(1)).toEqual([]);
+    expect(volume.vdl).toBeLessThan(end);
+    ack(5);
+    expect(basesTo(1)).toEqual([]);
+    ack(6);
+    expect(basesTo(1)).toHaveLength(1);
+    expect(volume.unflushedBytes).toBe(0);
+  });
+
+  it('of a crowd wait for a slow node once, a few milliseconds, and again when it has caught up', () => {
+    ready();
+    crowd();
+    ackAll(1, 2, 3, 4, 5);
+    crowd();
+    nowMs += volumeLimits.stepMs - 1;
+    step({ kind: 'tick' });
+    expect(basesTo(1)).toEqual([]);
+    nowMs += 1;
+    step({ kind: 'tick' });
+    expect(basesTo(1)).toHaveLength(1);
+    ackAll(1, 2, 3, 4, 5);
+    crowd();
+    expect(basesTo(1)).toHaveLength(1);
+    ackAll(1, 2, 3, 4, 5, 6);
+    crowd();
+    ackAll(1, 2, 3, 4, 5);
+    crowd();
+    expect(basesTo(1)).toEqual([]);
+  });
+
+  it('of a crowd do not wait for a node that is gone, or that refused', () => {
+    ready();
+    crowd();
+    ackAll(1, 2, 3, 4);
+    step({ kind: 'nodeDown', node: nodeId('n5') });
+    refuse(6, 'DISK_FULL');
+    commit();
+    expect(basesTo(1)).toHaveLength(1);
   });
 
   it('send the very same request to nodes that are level', () => {
