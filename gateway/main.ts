@@ -1,5 +1,6 @@
 /** A gateway as a process of its own: `node gateway/main.ts --config FILE`. */
 import { readFileSync } from 'node:fs';
+import { flushCompileCache } from 'node:module';
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
 import { loadConfig } from '../storage/shell/config.ts';
@@ -50,6 +51,8 @@ try {
   const stop = (): void => void gateway.close().then(() => process.exit(0), fatal);
   process.once('SIGTERM', stop);
   process.once('SIGINT', stop);
+  // What was compiled so far is kept for the next start, where the environment names a place: a process may end without notice.
+  flushCompileCache();
 } catch (error) {
   if (!(error instanceof GatewayStartError)) throw error;
   log.fatal({ reason: error.message }, 'the gateway cannot start');

@@ -1,4 +1,5 @@
 /** Starts one region's agent: `node regions/main.ts --config FILE`. */
+import { flushCompileCache } from 'node:module';
 import { parseArgs } from 'node:util';
 import { loadConfig } from '../storage/shell/config.ts';
 import { createLogger, createProcessMetrics, serviceName, startTelemetry } from '../telemetry/index.ts';
@@ -28,6 +29,8 @@ const agent = await Agent.start({ config, log, telemetry });
 const listening = await listenHttp(agentRoutes(agent, config, metrics.registry), config.listen);
 if (listening.kind === 'failed') fail(listening.message);
 log.info({ listen: config.listen }, 'agent listens');
+// What was compiled so far is kept for the next start, where the environment names a place: a process may end without notice.
+flushCompileCache();
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   process.once(signal, () => {

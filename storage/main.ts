@@ -1,4 +1,5 @@
 /** A storage node as a process of its own: `node storage/main.ts --config FILE`. */
+import { flushCompileCache } from 'node:module';
 import { parseArgs } from 'node:util';
 import { createLogger, type Logger, serviceName } from '../telemetry/index.ts';
 import { loadConfig, type StorageConfig, storageConfigSchema } from './shell/config.ts';
@@ -40,6 +41,8 @@ try {
   process.once('SIGTERM', stop);
   process.once('SIGINT', stop);
   await starting;
+  // What was compiled so far is kept for the next start, where the environment names a place: a process may end without notice.
+  flushCompileCache();
 } catch (error) {
   if (!(error instanceof StartError)) throw error;
   logger.fatal({ reason: error.message }, 'the storage node cannot start');

@@ -71,6 +71,8 @@ export type ProcessSpec = {
   readonly ports: readonly number[];
   /** Answers 2xx once the process serves clients. */
   readonly readyUrl?: string;
+  /** Environment variables it is given unless the operator has set them. */
+  readonly env?: Readonly<Record<string, string>>;
 };
 
 /** The programs to run; tests hand in their own. */
@@ -81,6 +83,8 @@ export const logFile = (dir: string): string => join(dir, 'process.log');
 export const pidFile = (dir: string): string => join(dir, 'pid');
 export const deploymentFile = (dataDir: string): string => join(dataDir, 'deployment.json');
 export const supervisorDir = (dataDir: string): string => join(dataDir, 'supervisor');
+/** Compiled code of all processes: a restart takes half as long with it. Safe to delete; as private as the data beside it. */
+const compileCacheDir = (dataDir: string): string => resolve(supervisorDir(dataDir), 'compile-cache');
 export const controlSocket = (dataDir: string): string => join(supervisorDir(dataDir), 'control.sock');
 
 /** Availability zone of node `index` (from 0): two nodes in each of three. */
@@ -205,6 +209,7 @@ export function sextantProcesses(
         args: [program, '--config', configFile(dir)],
         config: JSON.stringify({ cluster, secret, region, listen: at(port), ...config }, null, 2),
         ports: [port],
+        env: { NODE_COMPILE_CACHE: compileCacheDir(dataDir) },
         ...(role === 'gateway' && { readyUrl: `http://${at(port)}/readyz` }),
       };
     };

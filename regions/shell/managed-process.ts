@@ -52,9 +52,9 @@ export function backoffMs(deaths: number): number {
 }
 
 /** The environment of a child: secrets come from its own configuration file, never from the operator's shell. */
-function childEnvironment(): NodeJS.ProcessEnv {
+function childEnvironment(own: ProcessSpec['env']): NodeJS.ProcessEnv {
   const { SEXTANT_SECRET: _secret, SEXTANT_NATS_TOKEN: _token, ...environment } = process.env;
-  return environment;
+  return { ...own, ...environment };
 }
 
 /** The last `count` lines of the file, or none when it cannot be read. */
@@ -172,7 +172,7 @@ export class ManagedProcess {
   }
 
   #spawn(): void {
-    const { dir, command, args, config } = this.spec;
+    const { dir, command, args, config, env } = this.spec;
     mkdirSync(dir, { recursive: true });
     writeFileSync(configFile(dir), config, { mode: 0o600 });
     const log = this.#openLog();
@@ -181,7 +181,7 @@ export class ManagedProcess {
       cwd: dir,
       stdio: ['ignore', log, log],
       detached: true,
-      env: childEnvironment(),
+      env: childEnvironment(env),
     });
     closeSync(log);
     const startedAt = performance.now();

@@ -148,6 +148,14 @@ export class QuorumWriter {
     return this.queue[number - this.first + this.dropped];
   }
 
+  /** Nothing is under way and nobody has to be told anything soon: time alone brings nothing but the heartbeat. */
+  get isQuiet(): boolean {
+    if (this.pending) return false;
+    for (const link of this.links.values())
+      if (link.up && (link.probeDue || link.acked < this.end || link.toldVdl !== this.vdlLsn)) return false;
+    return true;
+  }
+
   /**
    * Whether every node that keeps step has everything that was offered. One that is late falls out of step until it has
    * caught up, so that a slow node is waited for once and not at each batch.

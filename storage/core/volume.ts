@@ -86,6 +86,11 @@ export class Volume {
     return this.open.reduce((bytes, run) => bytes + run.byteLength, 0);
   }
 
+  /** Everything committed is on every node that can be reached, and they know. */
+  get isQuiet(): boolean {
+    return this.open.length === 0 && this.quorum.isQuiet;
+  }
+
   /** False at the back-pressure bound: new transactions have to wait, memory does not grow (S8). */
   get hasRoom(): boolean {
     return this.outstandingBytes < volumeLimits.outstandingBytesMax;

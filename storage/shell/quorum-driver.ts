@@ -9,6 +9,8 @@ import type { Answer } from './storage-client.ts';
 /** Volume or QuorumWriter. */
 export interface QuorumMachine {
   readonly vdl: Lsn;
+  /** Ticks bring nothing for a while. */
+  readonly isQuiet: boolean;
   setLowWater(lowWater: Lsn): void;
   step(event: QuorumEvent, nowMs: number): readonly QuorumEffect[];
 }
@@ -24,6 +26,8 @@ export interface QuorumHandlers {
 }
 
 const tickMs = 10;
+/** While nothing is written: an idle region should wake nobody without need. */
+const quietTickMs = 100;
 /** A node that is dead or frozen loses its link before; this is for one that is neither and does not answer. */
 const appendMs = 5_000;
 
@@ -32,7 +36,8 @@ export class QuorumDriver {
   private readonly authority: Epoch;
   private readonly machine: QuorumMachine;
   private readonly handlers: QuorumHandlers;
-  private readonly ticks: NodeJS.Timeout;
+  private ticks: NodeJS.Timeout;
+  private ticksEveryMs = tickMs;
   private readonly unwatch: () => void;
   private readonly lowWater = new LowWater();
   private over = false;
@@ -62,6 +67,15 @@ export class QuorumDriver {
       if (this.over) return;
       this.carryOutOne(effect);
     }
+    this.adjustTicks();
+  }
+
+  private adjustTicks(): void {
+    const everyMs = this.machine.isQuiet ? quietTickMs : tickMs;
+    if (everyMs === this.ticksEveryMs || this.over) return;
+    this.ticksEveryMs = everyMs;
+    clearInterval(this.ticks);
+    this.ticks = setInterval(() => this.tick(), everyMs);
   }
 
   private tick(): void {

@@ -124,6 +124,9 @@ export class WriterDriver {
       get vdl() {
         return volume.vdl;
       },
+      get isQuiet() {
+        return volume.isQuiet;
+      },
     };
   }
 

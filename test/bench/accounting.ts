@@ -222,3 +222,11 @@ export function between(from: Sample, to: Sample): Sample {
           ),
   };
 }
+
+/** CPU that processes take together over the next `ms` milliseconds, as a share of one core. */
+export async function cpuShare(roles: Roles, ms: number): Promise<number> {
+  const from = await sample(roles);
+  await new Promise((resolve) => setTimeout(resolve, ms));
+  const { roles: used } = between(from, await sample(roles));
+  return Object.values(used).reduce((sum, { cpuMs }) => sum + cpuMs, 0) / ms;
+}

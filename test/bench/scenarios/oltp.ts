@@ -1,5 +1,5 @@
 /** Sextant beside its peers: every workload at 1, 16 and 128 clients, in rounds that visit all systems in turn. */
-import { between, sample } from '../accounting.ts';
+import { cpuShare } from '../accounting.ts';
 import { type Cell, measure, type Round, summarize } from '../cell.ts';
 import { measureFdatasync } from '../fdatasync.ts';
 import { Histogram, type HistogramData } from '../histogram.ts';
@@ -11,7 +11,7 @@ import type { PeerName, RunningSystem, StartSystem } from '../systems/system.ts'
 import { type WorkloadName, workloads } from '../workload.ts';
 import { goalsOf, ratiosOf } from './oltp-goals.ts';
 import { chartPanels, oltpTables } from './oltp-tables.ts';
-import { type Context, isMissing, type Outcome, pause, planOf, type Scenario } from './scenario.ts';
+import { type Context, isMissing, type Outcome, planOf, type Scenario } from './scenario.ts';
 
 export const clientCounts = [1, 16, 128] as const;
 const idleMs = 2_000;
@@ -102,21 +102,6 @@ async function startAll(
   return { systems, missing };
 }
 
-/** What a system uses when nobody asks it anything: it does so while the others are measured. */
-async function idleCpu(systems: readonly RunningSystem[]): Promise<ReadonlyMap<RunningSystem, number>> {
-  const before = await Promise.all(systems.map((system) => sample(system.roles())));
-  await pause(idleMs);
-  const after = await Promise.all(systems.map((system) => sample(system.roles())));
-  return new Map(
-    systems.map((system, at) => {
-      const [from, to] = [before[at], after[at]];
-      if (from === undefined || to === undefined) return [system, 0];
-      const used = Object.values(between(from, to).roles).reduce((sum, { cpuMs }) => sum + cpuMs, 0);
-      return [system, used / idleMs];
-    }),
-  );
-}
-
 class Matrix {
   readonly rounds = new Map<
     string,
@@ -200,7 +185,8 @@ export const oltp: Scenario = async (context): Promise<Outcome> => {
   const { bench, options } = context;
   const { systems, missing } = await startAll(context);
   const contenders = systems.flatMap(contendersOf);
-  const idle = await idleCpu(systems);
+  const shares = await Promise.all(systems.map((system) => cpuShare(system.roles(), idleMs)));
+  const idle = new Map(systems.map((system, at) => [system, shares[at] ?? 0]));
   const matrix = new Matrix(context);
   const wanted: readonly WorkloadName[] = [
     'update',
