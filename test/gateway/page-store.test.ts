@@ -43,6 +43,27 @@ describe('the page store of a writer', () => {
     expect(store.fetchPoint(lsn(500))).toBe(250);
   });
 
+  test('keeps its bound however many pages a transaction changes', () => {
+    const pagesMax = 1_000;
+    const store = new PageStore({ kind: 'writer', head: zeroLsn, cacheBytesMax: pagesMax * 4096 });
+    let page = 0;
+    for (let commit = 1; commit <= 30; commit++) {
+      const pages = Array.from({ length: 700 }, () => [pageNo(++page), filled(commit)] as const);
+      store.publish(new Map(pages), lsn(commit * 10));
+      store.setDurable(lsn(commit * 10));
+      expect(store.cachedBytes / 4096).toBeLessThanOrEqual(pagesMax);
+    }
+  });
+
+  test('comes back to its bound after a transaction larger than the cache, a piece with each news', () => {
+    const store = new PageStore({ kind: 'writer', head: zeroLsn, cacheBytesMax: 100 * 4096 });
+    const pages = Array.from({ length: 40_000 }, (_, at) => [pageNo(at + 1), filled(1)] as const);
+    store.publish(new Map(pages), lsn(1_000));
+    for (let at = 1; at <= 30; at++) store.setDurable(lsn(970 + at));
+    for (let pass = 0; pass < 30; pass++) store.insert(pageNo(50_000 + pass), lsn(1_000), filled(9));
+    expect(store.cachedBytes / 4096).toBeLessThanOrEqual(100);
+  });
+
   test('a page fetched for an old snapshot is not taken for a current one', () => {
     const store = new PageStore({ kind: 'writer', head: lsn(10), cacheBytesMax: 1 << 20 });
     const old = store.pin();
