@@ -5,6 +5,7 @@ import { loadConfig } from '../storage/shell/config.ts';
 import { createLogger, createProcessMetrics, serviceName, startTelemetry } from '../telemetry/index.ts';
 import { Agent } from './shell/agent.ts';
 import { agentRoutes, listenHttp } from './shell/agent-http.ts';
+import { watchAgent } from './shell/agent-metrics.ts';
 import { agentConfigSchema } from './shell/config.ts';
 
 const { values } = parseArgs({ options: { config: { type: 'string' } } });
@@ -26,6 +27,7 @@ process.on('uncaughtException', (error) => crash(error));
 process.on('unhandledRejection', (error) => crash(error));
 
 const agent = await Agent.start({ config, log, telemetry });
+watchAgent(metrics.registry, agent);
 const listening = await listenHttp(agentRoutes(agent, config, metrics.registry), config.listen);
 if (listening.kind === 'failed') fail(listening.message);
 log.info({ listen: config.listen }, 'agent listens');

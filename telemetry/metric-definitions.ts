@@ -8,8 +8,6 @@ import type { MetricDefinition } from './metrics.ts';
 const latencyBuckets = [
   0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300,
 ] as const;
-/** Bytes. From one small commit to a full batch. */
-const sizeBuckets = [256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304] as const;
 
 const define = <const D extends MetricDefinition>(definition: D): D => definition;
 
@@ -91,21 +89,6 @@ export const metrics = {
     description: 'Redo produced by the writer',
     labels: [],
   }),
-  appendDuration: define({
-    kind: 'histogram',
-    name: 'sextant_append_duration_seconds',
-    unit: 'seconds',
-    description: 'Time from sending a frame to a storage node to its acknowledgement',
-    labels: ['node'],
-    buckets: latencyBuckets,
-  }),
-  writerUnackedBytes: define({
-    kind: 'gauge',
-    name: 'sextant_writer_unacked_bytes',
-    unit: 'bytes',
-    description: 'Redo sent to a storage node and not acknowledged by it',
-    labels: ['node'],
-  }),
   quorumNodes: define({
     kind: 'gauge',
     name: 'sextant_quorum_nodes',
@@ -129,14 +112,6 @@ export const metrics = {
     description: 'Time of one write and flush of the log',
     labels: [],
     buckets: latencyBuckets,
-  }),
-  storageBatchBytes: define({
-    kind: 'histogram',
-    name: 'sextant_storage_batch_bytes',
-    unit: 'bytes',
-    description: 'Frame bytes that shared one fdatasync',
-    labels: [],
-    buckets: sizeBuckets,
   }),
   segmentCompleteLsn: define({
     kind: 'gauge',
@@ -166,15 +141,8 @@ export const metrics = {
     description: 'Frame bytes this node fetched from its peers to fill gaps',
     labels: [],
   }),
-  storageChecksumFailures: define({
-    kind: 'counter',
-    name: 'sextant_storage_checksum_failures_total',
-    unit: '1',
-    description: 'Frames or pages refused because their checksum did not match',
-    labels: [],
-  }),
 
-  // Regions: shipping, lag and moves.
+  // Regions: who reigns, and lag.
   volumeDurableLsn: define({
     kind: 'gauge',
     name: 'sextant_volume_durable_lsn',
@@ -211,49 +179,6 @@ export const metrics = {
     description: 'Redo durable in the primary and not yet durable in the region',
     labels: ['target'],
   }),
-  replicationRpoSeconds: define({
-    kind: 'gauge',
-    name: 'sextant_replication_rpo_seconds',
-    unit: 'seconds',
-    description: 'Commits, in time, that would be lost if the primary vanished now and this region took over',
-    labels: ['target'],
-  }),
-  replicationDuration: define({
-    kind: 'histogram',
-    name: 'sextant_replication_duration_seconds',
-    unit: 'seconds',
-    description: 'Per write, commit at the primary to durable in the region',
-    labels: ['target'],
-    buckets: latencyBuckets,
-  }),
-  shippedBytes: define({
-    kind: 'counter',
-    name: 'sextant_shipped_bytes_total',
-    unit: 'bytes',
-    description: 'Bytes sent to the region, after compression',
-    labels: ['target'],
-  }),
-  shipUnackedBytes: define({
-    kind: 'gauge',
-    name: 'sextant_ship_unacked_bytes',
-    unit: 'bytes',
-    description: 'Bytes sent to the region and not acknowledged, bounded by its credit window',
-    labels: ['target'],
-  }),
-  shipResends: define({
-    kind: 'counter',
-    name: 'sextant_ship_resends_total',
-    unit: '1',
-    description: 'Times shipping to the region started again from a resume point after a gap',
-    labels: ['target'],
-  }),
-  clockSkewSeconds: define({
-    kind: 'gauge',
-    name: 'sextant_clock_skew_seconds',
-    unit: 'seconds',
-    description: 'Clock of the region minus the clock of the primary, as estimated',
-    labels: ['target'],
-  }),
   leaseRemainingSeconds: define({
     kind: 'gauge',
     name: 'sextant_lease_remaining_seconds',
@@ -267,13 +192,6 @@ export const metrics = {
     unit: '1',
     description: 'Compare-and-set attempts on the control record, by outcome: won, lost or unanswered',
     labels: ['outcome'],
-  }),
-  moves: define({
-    kind: 'counter',
-    name: 'sextant_moves_total',
-    unit: '1',
-    description: 'Moves of the primary, by kind (switchover or failover) and outcome',
-    labels: ['kind', 'outcome'],
   }),
   writeStallDuration: define({
     kind: 'histogram',

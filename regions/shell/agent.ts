@@ -417,10 +417,11 @@ export class Agent {
     }
   }
 
-  private report(): void {
+  /** How the region stands, as this agent tells everybody. */
+  get standing(): RegionReport {
     const { config, receiving, shipping } = this;
     const position = this.position();
-    const report: RegionReport = {
+    return {
       v: 1,
       region: config.region,
       agent: config.listen,
@@ -440,9 +441,18 @@ export class Agent {
       lossEpochs: [...this.losses.epochs],
       sentAtMs: Date.now(),
     };
+  }
+
+  /** Whether this region's agent ships, as the primary's does. */
+  get isPrimary(): boolean {
+    return this.shipping !== null;
+  }
+
+  private report(): void {
+    const report = this.standing;
     this.view.heard({ kind: 'region', ...report }, monotonicMs());
     this.nats.publish(
-      subjectsOf(config.cluster).report(config.region),
+      subjectsOf(this.config.cluster).report(this.config.region),
       Buffer.from(JSON.stringify({ kind: 'region', ...report })),
     );
   }

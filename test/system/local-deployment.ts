@@ -108,6 +108,16 @@ export class TestDeployment {
     return `127.0.0.1:${this.basePort + 20 * this.regions.indexOf(region) + 11}`;
   }
 
+  /** What a region's agent tells Prometheus: value by name, and by target where a metric has one. */
+  async agentMetrics(region: string): Promise<ReadonlyMap<string, number>> {
+    const address = `127.0.0.1:${this.basePort + 20 * this.regions.indexOf(region) + 10}`;
+    const text = await (await fetch(`http://${address}/metrics`)).text();
+    const series = text.matchAll(/^(\w+)\{[^}\n]*?(?:target="([^"]+)")?\} (\S+)$/gm);
+    return new Map(
+      [...series].map(([, name, target, value]) => [[name, target].filter(Boolean).join(' '), Number(value)]),
+    );
+  }
+
   client(region: string, transport: 'http' | 'ws' = 'http'): Client {
     const client = createClient({ url: `${transport}://${this.gateway(region)}`, intMode: 'number' });
     this.clients.push(client);

@@ -103,6 +103,21 @@ describe('three regions on real processes', { timeout: 120_000 }, () => {
     }
   });
 
+  it('tells Prometheus who reigns and how far behind each secondary is', async () => {
+    const status = await deployment.settled();
+    const primary = await deployment.agentMetrics(east);
+    expect(primary.get('sextant_is_primary')).toBe(1);
+    expect(primary.get('sextant_epoch')).toBe(status.epoch);
+    expect(primary.get('sextant_volume_durable_lsn')).toBeGreaterThan(0);
+    for (const target of [europe, asia]) {
+      expect(primary.get(`sextant_replication_lag_seconds ${target}`)).toBe(0);
+      expect(primary.get(`sextant_replication_lag_bytes ${target}`)).toBe(0);
+    }
+    const secondary = await deployment.agentMetrics(europe);
+    expect(secondary.get('sextant_is_primary')).toBe(0);
+    expect([...secondary.keys()].filter((name) => name.includes('lag'))).toEqual([]);
+  });
+
   it('goes on writing when two storage nodes of one zone are killed, and repairs them when they return', async () => {
     const name = await table('az_loss');
     const writer = new SteadyWriter(deployment.client(east), name, { perSecond: 100 });
