@@ -25,7 +25,6 @@ const stableMs = 10_500;
 const foldAfterMs = 62_000;
 const restShare = 0.25;
 const restMs = 60_000;
-const commitRounds = 3;
 
 interface Point {
   readonly mebibytes: number;
@@ -125,7 +124,7 @@ export const growth: Scenario = async ({ bench, options }): Promise<Outcome> => 
     const size = await fill(target, mebibytes);
     if (!options.quick) await rest(system);
     const commitP50Us: number[] = [];
-    for (let round = 0; round < commitRounds; round++) {
+    for (let round = 0; round < repeats; round++) {
       const plan = planOf(options, system.target(system.regions[0] ?? ''), 'update', 1);
       const { result } = await measure(system, plan);
       commitP50Us.push(Histogram.of([result.latency]).quantileUs(0.5));
