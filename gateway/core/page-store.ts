@@ -41,8 +41,8 @@ export interface PageStoreStart {
   readonly cacheBytesMax: number;
 }
 
-/** Pages looked at in one go, some hundred microseconds; a larger excess is dropped piece by piece. */
-const evictionScanMax = 8_192;
+/** Pages looked at in one go: at most some hundred microseconds' worth, so that a large excess is dropped piece by piece. */
+const evictionScans = { min: 64, perExcessPage: 4, max: 8_192 } as const;
 const recycledMax = 256;
 
 export class PageStore {
@@ -257,7 +257,11 @@ export class PageStore {
   private evict(keep?: PageNo): void {
     const excess = (this.bytes - this.cacheBytesMax) / redoLimits.pageBytes;
     if (excess <= 0) return;
-    let scans = Math.min(this.chains.size, 64 + 4 * excess, evictionScanMax);
+    let scans = Math.min(
+      this.chains.size,
+      evictionScans.min + evictionScans.perExcessPage * excess,
+      evictionScans.max,
+    );
     for (const [page, chain] of this.chains) {
       if (this.bytes <= this.cacheBytesMax || scans-- <= 0) return;
       this.chains.delete(page);

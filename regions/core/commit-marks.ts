@@ -65,7 +65,7 @@ function thinned(marks: readonly CommitMark[]): CommitMark[] {
   });
 }
 
-/** The commits of frames in (from, next]. A frame that does not decode has none. */
+/** The commits of frames in (from, next]; of a frame that does not decode, those before the fault. */
 export function commitMarksIn(frames: readonly ReceivedFrame[], from: Lsn, next: Lsn): CommitMark[] {
   const marks: CommitMark[] = [];
   for (const { header, bytes } of frames) {

@@ -80,6 +80,8 @@ class Lane {
   private readonly connection: NatsConnection;
   private readonly log: RegionFetch;
   private readonly ticker: NodeJS.Timeout;
+  /** The read that waits for its time. */
+  private due: NodeJS.Timeout | undefined;
   private echo: ClockEcho | null = null;
   /** Messages leave in the order their frames were read, however long compressing takes. */
   private sending: Promise<void> = Promise.resolve();
@@ -115,6 +117,7 @@ class Lane {
   async close(): Promise<void> {
     this.closed = true;
     clearInterval(this.ticker);
+    clearTimeout(this.due);
     await this.connection.close();
   }
 
@@ -127,11 +130,10 @@ class Lane {
   }
 
   private fetchLater({ from, known, afterMs }: Extract<ShipperEffect, { kind: 'fetch' }>): void {
-    const begin = (): void => {
-      if (!this.closed) void this.fetch(from, known);
-    };
-    if (afterMs === 0) begin();
-    else setTimeout(begin, afterMs);
+    // A read from elsewhere takes the place of one that has not begun.
+    clearTimeout(this.due);
+    if (afterMs === 0) void this.fetch(from, known);
+    else this.due = setTimeout(() => void this.fetch(from, known), afterMs);
   }
 
   private async fetch(from: Lsn, known: Lsn): Promise<void> {

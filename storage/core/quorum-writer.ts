@@ -58,7 +58,7 @@ interface Queued extends QuorumFrame {
 interface NodeLink {
   readonly node: NodeId;
   up: boolean;
-  /** It had everything when the last frames were offered, and is not late with those. */
+  /** It had everything when the last frames were offered. */
   inStep: boolean;
   /** Number of the next frame to send. */
   cursor: number;
@@ -157,18 +157,15 @@ export class QuorumWriter {
   }
 
   /**
-   * Whether every node that keeps step has everything that was offered. One that is late falls out of step until it has
-   * caught up, so that a slow node is waited for once and not at each batch.
+   * Whether every node that keeps step has everything that was offered, or is late with it. What is offered next then
+   * finds the late one behind, so that a slow node is waited for once and not at each batch.
    */
   isLevel(nowMs: number): boolean {
     if (this.pending) return false;
-    let level = true;
-    for (const link of this.links.values()) {
-      if (!link.inStep || link.acked >= this.end) continue;
-      if (nowMs - this.durableAtMs >= volumeLimits.stepMs) link.inStep = false;
-      else level = false;
-    }
-    return level;
+    if (nowMs - this.durableAtMs >= volumeLimits.stepMs) return true;
+    for (const link of this.links.values())
+      if (link.inStep && link.up && !link.probing && link.acked < this.end) return false;
+    return true;
   }
 
   get upNodes(): number {
@@ -206,7 +203,7 @@ export class QuorumWriter {
         this.nodeUp(this.link(event.node));
         break;
       case 'nodeDown':
-        this.nodeDown(this.link(event.node));
+        this.link(event.node).up = false;
         break;
       case 'acked':
         this.acked(this.link(event.node), event.head, event.scls, nowMs);
@@ -247,11 +244,6 @@ export class QuorumWriter {
     link.scls.clear();
     link.acked = this.first;
     this.probe(link);
-  }
-
-  private nodeDown(link: NodeLink): void {
-    link.up = false;
-    link.inStep = false;
   }
 
   /** An empty append asks a node how far it is, so that only what it lacks is sent. */
@@ -353,7 +345,6 @@ export class QuorumWriter {
 
   /** Asks again, later, how far this node is, and sends it whatever it lacks. */
   private rewind(link: NodeLink, retryAtMs: number): void {
-    link.inStep = false;
     link.inFlight = 0;
     link.cursor = this.first;
     link.retryAtMs = retryAtMs;

@@ -7,7 +7,8 @@ import { redoLimits } from './limits.ts';
 
 export const recordType = { pageDelta: 1, pageImage: 2, commit: 3 } as const;
 
-const commitTimeBytes = 8;
+/** A commit's time, which its body begins with. */
+export const commitTimeBytes = 8;
 
 export class RecordCursor {
   private readonly payload: Uint8Array;

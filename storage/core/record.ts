@@ -15,10 +15,9 @@ import assert from 'node:assert/strict';
 import { ByteReader, putU64, readU64, varintBytes, viewOf, writeVarint } from './bytes.ts';
 import { isPageNo, type Lsn, lsn, type PageNo, type PgId, pageNo, pgId, unreachable } from './ids.ts';
 import { redoLimits } from './limits.ts';
-import { RecordCursor, recordType } from './record-cursor.ts';
+import { commitTimeBytes, RecordCursor, recordType } from './record-cursor.ts';
 
 const traceBytes = 25;
-const commitTimeBytes = 8;
 
 /** Bytes of a page after the change, from `offset`. */
 export interface PageRun {

@@ -1,7 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type CommitMark, CommitMarks } from '../../regions/core/commit-marks.ts';
-import { lsn } from '../../storage/core/ids.ts';
+import { type CommitMark, CommitMarks, commitMarksIn } from '../../regions/core/commit-marks.ts';
+import { encodeFrame, splitFrames } from '../../storage/core/frame.ts';
+import { epoch, lsn, pageNo, pgId } from '../../storage/core/ids.ts';
+import { redoLimits } from '../../storage/core/limits.ts';
+import { encodeMtr } from '../../storage/core/record.ts';
 
 const mark = (at: number): CommitMark => ({ lsn: lsn(at), commitTimeUs: at * 1_000 });
 
@@ -55,5 +58,40 @@ describe('commit marks', () => {
         }
       }),
     );
+  });
+});
+
+describe('commit marks of frames', () => {
+  const timesUs = [1, 255, 1_764_200_000_123_456, Number.MAX_SAFE_INTEGER];
+  const traces = [null, new Uint8Array(25).fill(7)];
+  const change = {
+    kind: 'pageDelta',
+    page: pageNo(1),
+    runs: [{ offset: 3, bytes: new Uint8Array([9]) }],
+  } as const;
+  const base = lsn(1_000);
+  const parts = timesUs.map(
+    (commitTimeUs, at) =>
+      encodeMtr(
+        [change],
+        { kind: 'commit', commitTimeUs, trace: traces[at % 2] ?? null },
+        redoLimits.pgBytesMin,
+      ).runs[0]?.bytes ?? new Uint8Array(0),
+  );
+  const ends = parts.map((_, at) =>
+    lsn(base + parts.slice(0, at + 1).reduce((sum, { length }) => sum + length, 0)),
+  );
+  const split = splitFrames(encodeFrame({ epoch: epoch(1), pg: pgId(0), base, prevPg: base }, parts));
+  const frames = split.kind === 'bad' ? [] : split.frames;
+
+  test('are where and when each transaction was committed, traced or not', () => {
+    expect(commitMarksIn(frames, base, lsn(1e9))).toEqual(
+      timesUs.map((commitTimeUs, at) => ({ lsn: ends[at], commitTimeUs })),
+    );
+  });
+
+  test('leave out what was read before, and what lies beyond', () => {
+    const [first = base, second, third = base] = ends;
+    expect(commitMarksIn(frames, first, lsn(third - 1)).map((mark) => mark.lsn)).toEqual([second]);
   });
 });
