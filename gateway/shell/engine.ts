@@ -52,6 +52,8 @@ export interface EngineOptions {
   onFatal(error: Error): void;
   /** A reader's read point moved. */
   onReadPoint?(readPoint: Lsn): void;
+  /** Every operation has been answered. */
+  onIdle?(): void;
   /** Redo given to `apply` does not continue what the reader has: open it again. */
   onDiverged?(reason: string): void;
 }
@@ -174,6 +176,11 @@ export class Engine {
     this.send({ kind: 'durable', lsn: durable });
   }
 
+  /** Whether an operation waits for its answer. */
+  get isBusy(): boolean {
+    return this.pending.size > 0;
+  }
+
   openSession(): EngineSession {
     return new EngineSession(this, ++this.sessions);
   }
@@ -245,6 +252,7 @@ export class Engine {
       this.pending.delete(id);
       take(obsolete ? this.afterReplacement(answer, rerunnable) : answer);
     }
+    if (!this.isBusy) this.options.onIdle?.();
     this.noteOpened(message.generation);
     if (moved) this.options.onReadPoint?.(message.readPoint);
     if (message.diverged !== null && message.generation === this.generation)

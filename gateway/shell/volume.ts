@@ -81,6 +81,7 @@ export class GatewayVolume {
       onFatal,
       onReadPoint: (readPoint) => this.readPointMoved(readPoint),
       onDiverged: (reason) => this.diverged(reason),
+      onIdle: () => this.reignNow?.gathered(),
     });
     void this.change(() => this.attach());
   }
@@ -169,6 +170,7 @@ export class GatewayVolume {
       onLapsed: start.onLapsed,
       onFenced: start.onFenced,
       onQuorumLost: start.onQuorumLost,
+      isMoreComing: () => this.engine.isBusy,
       onCommit: (commit) => this.options.onCommit(commit, reign),
       onDurable: (vdl, facts) => {
         this.engine.setDurable(vdl);

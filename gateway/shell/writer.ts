@@ -23,6 +23,8 @@ export interface ReignOptions {
   readonly onFenced: (by: Epoch) => void;
   readonly onQuorumLost: (reason: string) => void;
   readonly recordFacts: boolean;
+  /** Whether the engine is about to commit more. */
+  readonly isMoreComing: () => boolean;
 }
 
 /** Called once: true when the answer may leave, false when its reign is over. */
@@ -54,6 +56,7 @@ export class Reign {
       onFenced: options.onFenced,
       onQuorumLost: options.onQuorumLost,
       recordFacts: options.recordFacts,
+      isMoreComing: options.isMoreComing,
     });
   }
 
@@ -104,6 +107,11 @@ export class Reign {
     const at = this.driver.commit(commit.mtr);
     this.taken = at;
     assert.equal(at, commit.lsn, 'G24: the engine and the volume count the same LSNs');
+  }
+
+  /** The engine has answered everything it was asked. */
+  gathered(): void {
+    if (!this.over) this.driver.gathered();
   }
 
   /** Calls back, at once or later, with true when an answer that saw `seen` may leave, with false when the reign ended before. */

@@ -1,7 +1,7 @@
 /**
  * The writer's side of a volume: it allots LSNs, lays mini-transactions into frames and lets the quorum writer
  * make them durable. Batching has no timer: while two batches are under way, what arrives is gathered into the
- * next, so a lone transaction leaves at once and a crowd shares frames.
+ * next, so a lone transaction leaves at once and a crowd shares frames. What came of an event leaves with the next `flush`.
  */
 import assert from 'node:assert/strict';
 import type { Fork } from './epoch-tree.ts';
@@ -40,6 +40,8 @@ export class Volume {
   private batchEnds: Lsn[] = [];
   /** Transactions in the last batch. */
   private batchCommits = 0;
+  /** Since when nothing but transactions that are about to come holds a crowd's batch back. */
+  private gatheringSinceMs: number | null = null;
 
   constructor(options: VolumeOptions) {
     this.epoch = options.epoch;
@@ -133,17 +135,28 @@ export class Volume {
     this.open.push({ pg, base, parts: [bytes], byteLength: bytes.length, lastCpl: null });
   }
 
-  /** Frames and sends what was committed, unless it should wait; then it goes with the next answer, or tick. */
-  flush(nowMs: number): readonly QuorumEffect[] {
+  /**
+   * Frames and sends what was committed, unless it should wait: ask again after the next event.
+   * @param isMoreComing transactions are being carried out right now; a crowd's batch waits for them, but not for long.
+   */
+  flush(nowMs: number, isMoreComing = false): readonly QuorumEffect[] {
     while (this.batchEnds[0] !== undefined && this.batchEnds[0] <= this.quorum.vcl) this.batchEnds.shift();
     if (this.open.length === 0 || this.batchEnds.length >= volumeLimits.batchesInFlightMax) return [];
-    if (this.batchCommits >= volumeLimits.crowdCommits && !this.quorum.isLevel(nowMs)) return [];
+    if (this.batchCommits >= volumeLimits.crowdCommits && !this.mayCrowdLeave(nowMs, isMoreComing)) return [];
     const frames = this.open.map((run) => this.frame(run));
     this.open = [];
     this.batchCommits = this.openCommits;
     this.openCommits = 0;
+    this.gatheringSinceMs = null;
     this.batchEnds.push(this.nextLsn);
     return this.quorum.offer(frames, nowMs);
+  }
+
+  /** A batch costs every node the same, whatever is in it: what joins it is carried for nothing. */
+  private mayCrowdLeave(nowMs: number, isMoreComing: boolean): boolean {
+    if (!this.quorum.isLevel(nowMs)) return false;
+    this.gatheringSinceMs ??= nowMs;
+    return !isMoreComing || nowMs - this.gatheringSinceMs >= volumeLimits.gatherMs;
   }
 
   private frame(run: OpenRun): QuorumFrame {
@@ -155,10 +168,6 @@ export class Volume {
   }
 
   step(event: QuorumEvent, nowMs: number): readonly QuorumEffect[] {
-    const effects = this.quorum.step(event, nowMs);
-    // What has not left when the writer ends was promised to nobody.
-    if (event.kind === 'farewell') return effects;
-    const more = this.flush(nowMs);
-    return more.length === 0 ? effects : [...effects, ...more];
+    return this.quorum.step(event, nowMs);
   }
 }

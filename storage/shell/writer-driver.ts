@@ -1,10 +1,12 @@
 /**
- * The writer's volume over a region's nodes. Commits of one turn of the event loop share frames; the driver says when
+ * The writer's volume over a region's nodes. Commits of one turn of the event loop share frames, and what a turn heard
+ * from the nodes is looked at when all of it was heard; the driver says when
  * they are durable, and when its reign is over. After `onFenced` or `onQuorumLost` nothing becomes durable any more:
  * whoever had commits out has to treat them as unknown and recover.
  */
 import type { Fork } from '../core/epoch-tree.ts';
 import type { Epoch, Lsn, NodeId } from '../core/ids.ts';
+import type { QuorumEffect } from '../core/quorum-writer.ts';
 import type { Mtr } from '../core/record.ts';
 import { Volume } from '../core/volume.ts';
 import { type AppendFacts, AppendRecorder } from './append-facts.ts';
@@ -22,6 +24,8 @@ export interface WriterDriverOptions {
   /** A newer reign has sealed the nodes. Runs at most once, and never together with `onQuorumLost`. */
   readonly onFenced: (by: Epoch) => void;
   readonly onQuorumLost: (reason: string) => void;
+  /** Whether more commits are about to come, so that a crowd's batch should wait for them. Say `gathered` when they have come. */
+  readonly isMoreComing?: () => boolean;
   /** Keep what `append` spans are made of. */
   readonly recordFacts?: boolean;
 }
@@ -30,6 +34,7 @@ export class WriterDriver {
   private readonly volume: Volume;
   private readonly driver: QuorumDriver;
   private readonly facts: AppendRecorder | null;
+  private readonly isMoreComing: () => boolean;
   private flushPlanned = false;
   private flushedTo: Lsn;
 
@@ -40,6 +45,7 @@ export class WriterDriver {
     this.facts =
       options.recordFacts === true ? new AppendRecorder(epoch, (node) => region.azOf(node), wallUs) : null;
     const { facts } = this;
+    this.isMoreComing = options.isMoreComing ?? (() => false);
     this.driver = new QuorumDriver(region, epoch, this.machine(), {
       onDurable: (vdl, vcl, by) => options.onDurable(vdl, facts?.durable(vcl, by) ?? none),
       onFenced: options.onFenced,
@@ -103,23 +109,42 @@ export class WriterDriver {
     return lsn;
   }
 
+  /** No more commits are about to come. */
+  gathered(): void {
+    this.planFlush();
+  }
+
   close(): void {
     this.driver.close();
   }
 
   private planFlush(): void {
-    if (this.flushPlanned) return;
+    if (this.flushPlanned || this.volume.unflushedBytes === 0) return;
     this.flushPlanned = true;
     setImmediate(() => {
       this.flushPlanned = false;
-      if (!this.driver.isOver) this.driver.carryOut(this.noted(() => this.volume.flush(performance.now())));
+      if (!this.driver.isOver) this.driver.carryOut(this.flush());
     });
+  }
+
+  private flush(): readonly QuorumEffect[] {
+    const effects = this.volume.flush(performance.now(), this.isMoreComing());
+    if (effects.length > 0) {
+      this.facts?.flushed(this.flushedTo, this.volume.lastLsn);
+      this.flushedTo = this.volume.lastLsn;
+    }
+    return effects;
   }
 
   private machine(): QuorumMachine {
     const { volume } = this;
     return {
-      step: (event, nowMs) => this.noted(() => volume.step(event, nowMs)),
+      step: (event, nowMs) => {
+        const effects = volume.step(event, nowMs);
+        // What has not left when the writer ends was promised to nobody.
+        if (event.kind !== 'farewell') this.planFlush();
+        return effects;
+      },
       setLowWater: (lowWater) => volume.setLowWater(lowWater),
       get vdl() {
         return volume.vdl;
@@ -128,18 +153,6 @@ export class WriterDriver {
         return volume.isQuiet;
       },
     };
-  }
-
-  /** Notes a batch when `run` has flushed one. */
-  private noted<T>(run: () => T): T {
-    if (this.facts === null) return run();
-    const waiting = this.volume.unflushedBytes;
-    const result = run();
-    if (waiting > 0 && this.volume.unflushedBytes === 0) {
-      this.facts.flushed(this.flushedTo, this.volume.lastLsn);
-      this.flushedTo = this.volume.lastLsn;
-    }
-    return result;
   }
 }
 

@@ -36,7 +36,7 @@ import type {
 import { encodeWrite, type WrittenParts, workloadPages } from '../sim-workload.ts';
 import { type Address, regionOf } from '../topology.ts';
 import { SimControlStore } from './control-store.ts';
-import { QuorumDriver, RecoveryRun } from './drivers.ts';
+import { QuorumDriver, type QuorumMachine, RecoveryRun } from './drivers.ts';
 import { LogFetch, RegionLinks } from './region-links.ts';
 
 const tickUs = 50_000;
@@ -261,7 +261,13 @@ export class SimGateway implements SimProcess {
     const { forks, vdl } = recovered.outcome;
     const { nodes } = this.links;
     const volume = new Volume({ nodes, epoch: reign, forks, forkLsn: vdl, nowMs: this.nowMs });
-    const driver = new QuorumDriver(this.links, reign, volume, {
+    const machine: QuorumMachine = {
+      step: (event, nowMs) => {
+        const effects = volume.step(event, nowMs);
+        return event.kind === 'farewell' ? effects : [...effects, ...volume.flush(nowMs)];
+      },
+    };
+    const driver = new QuorumDriver(this.links, reign, machine, {
       onDurable: (durable) => this.durable(durable),
       onFenced: () => {
         // Only the defect that ignores the lease leaves a reign open that the role has ended.

@@ -655,7 +655,9 @@ export class Writer {
   }
 
   private step(event: QuorumEvent): void {
-    if (!this.over) this.run(this.volume.step(event, this.cluster.nowMs));
+    if (this.over) return;
+    this.run(this.volume.step(event, this.cluster.nowMs));
+    this.run(this.volume.flush(this.cluster.nowMs));
   }
 
   private run(effects: readonly QuorumEffect[]): void {

@@ -18,12 +18,14 @@ interface Sent {
 /** Six nodes that answer when they are told to. */
 let volume: Volume;
 let nowMs: number;
+let isMoreComing: boolean;
 let sent: Sent[];
 let others: QuorumEffect[];
 let scls: Map<NodeId, Map<number, Lsn>>;
 
 beforeEach(() => {
   nowMs = 1_000;
+  isMoreComing = false;
   sent = [];
   others = [];
   scls = new Map(sixNodes.map((node) => [node, new Map()]));
@@ -37,7 +39,11 @@ function take(effects: readonly QuorumEffect[]): void {
   }
 }
 
-const step = (event: QuorumEvent) => take(volume.step(event, nowMs));
+const flush = () => take(volume.flush(nowMs, isMoreComing));
+const step = (event: QuorumEvent) => {
+  take(volume.step(event, nowMs));
+  flush();
+};
 const up = (...nodes: readonly number[]) => {
   for (const node of nodes) step({ kind: 'nodeUp', node: nodeId(`n${node}`) });
 };
@@ -72,7 +78,7 @@ const refuse = (n: number, code: RefusalCode, sealed = 2) =>
 
 function commit(changes: readonly PageChange[] = [delta(1, 'x')]): Lsn {
   const end = volume.commit(encodeMtr(changes, commitAt(1), redoLimits.pgBytesMin));
-  take(volume.flush(nowMs));
+  flush();
   return end;
 }
 
@@ -80,7 +86,7 @@ function commit(changes: readonly PageChange[] = [delta(1, 'x')]): Lsn {
 function crowd(): void {
   for (let at = 0; at < volumeLimits.crowdCommits; at++)
     volume.commit(encodeMtr([delta(1, 'x')], commitAt(1), redoLimits.pgBytesMin));
-  take(volume.flush(nowMs));
+  flush();
 }
 
 /** All six are there and have said how far they are. */
@@ -218,6 +224,39 @@ describe('batches', () => {
     ackAll(1, 2, 3, 4, 5);
     crowd();
     expect(basesTo(1)).toEqual([]);
+  });
+
+  it('of a crowd wait a moment for transactions that are about to come', () => {
+    ready();
+    crowd();
+    isMoreComing = true;
+    commit();
+    ackAll(1, 2, 3, 4, 5, 6);
+    nowMs += volumeLimits.gatherMs - 1;
+    step({ kind: 'tick' });
+    expect(basesTo(1)).toEqual([]);
+    nowMs += 1;
+    step({ kind: 'tick' });
+    expect(basesTo(1)).toHaveLength(1);
+  });
+
+  it('of a crowd leave when nothing more is about to come', () => {
+    ready();
+    crowd();
+    isMoreComing = true;
+    commit();
+    ackAll(1, 2, 3, 4, 5, 6);
+    expect(basesTo(1)).toEqual([]);
+    isMoreComing = false;
+    flush();
+    expect(basesTo(1)).toHaveLength(1);
+  });
+
+  it('of a lone transaction wait for nobody', () => {
+    ready();
+    isMoreComing = true;
+    commit();
+    expect(basesTo(1)).toHaveLength(1);
   });
 
   it('of a crowd do not wait for a node that is gone, or that refused', () => {
