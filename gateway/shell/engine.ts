@@ -90,7 +90,9 @@ export class Engine {
   /** Where the last redo given to `onCommit` ended. */
   private delivered: Lsn = zeroLsn;
   /** What `setDurable` last said; everything a reader sees is durable. */
-  private durable = Number.POSITIVE_INFINITY;
+  private durable: number = Number.POSITIVE_INFINITY;
+  /** What the worker has heard of it. */
+  private durableTold: number = Number.POSITIVE_INFINITY;
   private state: 'running' | 'closed' | 'dead' = 'running';
 
   private constructor(
@@ -168,12 +170,15 @@ export class Engine {
     return this.currentReadPoint;
   }
 
-  /** Tells a writer up to where its redo is durable: pages may then be evicted, and writes held back by `outstandingBytes` go on. */
+  /**
+   * Tells a writer up to where its redo is durable: pages may then be evicted, and writes held back by `outstandingBytes` go
+   * on. It travels with the next operation, since waking a thread for each commit costs more than what it hears is worth;
+   * by itself only when it is a good part of what may be outstanding.
+   */
   setDurable(durable: Lsn): void {
-    if (durable > this.durable) this.durable = durable;
-    const last = this.outbox.at(-1);
-    if (last?.kind === 'durable') this.outbox.pop();
-    this.send({ kind: 'durable', lsn: durable });
+    if (durable <= this.durable) return;
+    this.durable = durable;
+    if (durable - this.durableTold >= this.limits.outstandingBytes / 8) this.schedule();
   }
 
   /** Whether an operation waits for its answer. */
@@ -217,12 +222,20 @@ export class Engine {
   private send(message: ToWorker): void {
     if (this.state !== 'running') return;
     this.outbox.push(message);
+    this.schedule();
+  }
+
+  private schedule(): void {
     if (this.scheduled) return;
     this.scheduled = true;
     setImmediate(() => {
       this.scheduled = false;
       const batch = this.outbox;
       this.outbox = [];
+      if (this.durable > this.durableTold) {
+        this.durableTold = this.durable;
+        batch.unshift({ kind: 'durable', lsn: lsn(this.durable) });
+      }
       if (this.state === 'running') this.worker.postMessage(packToWorker(batch));
     });
   }
@@ -267,6 +280,7 @@ export class Engine {
     ) {
       this.opens.shift();
       this.durable = open.mode.kind === 'writer' ? open.mode.lsn : Number.POSITIVE_INFINITY;
+      this.durableTold = this.durable;
       this.delivered = open.mode.kind === 'writer' ? open.mode.lsn : open.mode.readPoint;
       open.resolve();
     }

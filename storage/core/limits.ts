@@ -49,7 +49,7 @@ export const volumeLimits = {
   /** Wait before sending again to a node that refused, such as one with a full disk. */
   refusedRetryMs: 500,
   /** An append tells the durable point, too: a node is told apart from one only when it has heard nothing for this long. */
-  noticeEveryMs: 5,
+  noticeEveryMs: 10,
   /** An idle node is told the durable point at least this often. */
   heartbeatMs: 200,
   /** Inquiries to a node that stays behind, one a heartbeat, after which everything it lacks is sent again. */

@@ -1,4 +1,5 @@
 /** What only the real store can show: its bucket's settings, its bootstrap, and a cluster that loses its leader. */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { z } from 'zod';
@@ -146,6 +147,23 @@ describe('bucket of the control record', () => {
   });
 });
 
+/**
+ * Stops a server and waits until all of its threads have. A signal takes effect when it is delivered: on a busy machine the
+ * server went on for milliseconds and answered the write it was to be frozen for.
+ */
+async function freeze({ process: server }: TestServer): Promise<void> {
+  server.kill('SIGSTOP');
+  const threads = `/proc/${server.pid}/task`;
+  const isStopped = (thread: string): boolean =>
+    / [Tt] /.test(readFileSync(`${threads}/${thread}/stat`, 'utf8').replace(/^.*\)/, ''));
+  if (!existsSync(threads)) return delay(100);
+  for (let tries = 0; tries < 1_000; tries++) {
+    if (readdirSync(threads).every(isStopped)) return;
+    await delay(5);
+  }
+  throw new Error(`server ${server.pid} does not stop`);
+}
+
 const streamInfo = z.object({ cluster: z.object({ leader: z.string() }) });
 
 describe('bucket on three servers whose leader fails', () => {
@@ -212,7 +230,7 @@ describe('bucket on three servers whose leader fails', () => {
   test('frozen: a write is unknown, never won by two, and settles after the election', async () => {
     const { store, leader } = await openBesideLeader();
     const before = await current(store);
-    leader.process.kill('SIGSTOP');
+    await freeze(leader);
     const record = acquired(before.record, 'g1', 'a');
     const during = await write(store, before.seq, record);
     expect(during).toMatchObject({ kind: 'unknown' });
