@@ -1,8 +1,8 @@
 /** A gateway as a process of its own: `node gateway/main.ts --config FILE`. */
 import { readFileSync } from 'node:fs';
-import { flushCompileCache } from 'node:module';
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
+import { keepCompiledCode } from '../storage/shell/compilation.ts';
 import { loadConfig } from '../storage/shell/config.ts';
 import { createLogger, type Logger, serviceName } from '../telemetry/index.ts';
 import { type GatewayConfig, gatewayConfigSchema } from './shell/config.ts';
@@ -51,8 +51,7 @@ try {
   const stop = (): void => void gateway.close().then(() => process.exit(0), fatal);
   process.once('SIGTERM', stop);
   process.once('SIGINT', stop);
-  // What was compiled so far is kept for the next start, where the environment names a place: a process may end without notice.
-  flushCompileCache();
+  keepCompiledCode();
 } catch (error) {
   if (!(error instanceof GatewayStartError)) throw error;
   log.fatal({ reason: error.message }, 'the gateway cannot start');

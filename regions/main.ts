@@ -1,6 +1,6 @@
 /** Starts one region's agent: `node regions/main.ts --config FILE`. */
-import { flushCompileCache } from 'node:module';
 import { parseArgs } from 'node:util';
+import { keepCompiledCode } from '../storage/shell/compilation.ts';
 import { loadConfig } from '../storage/shell/config.ts';
 import { createLogger, createProcessMetrics, serviceName, startTelemetry } from '../telemetry/index.ts';
 import { Agent } from './shell/agent.ts';
@@ -31,8 +31,7 @@ watchAgent(metrics.registry, agent);
 const listening = await listenHttp(agentRoutes(agent, config, metrics.registry), config.listen);
 if (listening.kind === 'failed') fail(listening.message);
 log.info({ listen: config.listen }, 'agent listens');
-// What was compiled so far is kept for the next start, where the environment names a place: a process may end without notice.
-flushCompileCache();
+keepCompiledCode();
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   process.once(signal, () => {

@@ -1,7 +1,7 @@
 /** A storage node as a process of its own: `node storage/main.ts --config FILE`. */
-import { flushCompileCache } from 'node:module';
 import { parseArgs } from 'node:util';
 import { createLogger, type Logger, serviceName } from '../telemetry/index.ts';
+import { compileSooner, keepCompiledCode } from './shell/compilation.ts';
 import { loadConfig, type StorageConfig, storageConfigSchema } from './shell/config.ts';
 import { StartError, startStorageNode } from './shell/node-process.ts';
 
@@ -27,6 +27,7 @@ function exitOnBugs(logger: Logger): void {
   process.once('unhandledRejection', exit);
 }
 
+compileSooner();
 const config = configFromArguments();
 const logger = createLogger({
   service: serviceName(config.region),
@@ -41,8 +42,7 @@ try {
   process.once('SIGTERM', stop);
   process.once('SIGINT', stop);
   await starting;
-  // What was compiled so far is kept for the next start, where the environment names a place: a process may end without notice.
-  flushCompileCache();
+  keepCompiledCode();
 } catch (error) {
   if (!(error instanceof StartError)) throw error;
   logger.fatal({ reason: error.message }, 'the storage node cannot start');
