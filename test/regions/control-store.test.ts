@@ -164,6 +164,7 @@ async function freeze({ process: server }: TestServer): Promise<void> {
   throw new Error(`server ${server.pid} does not stop`);
 }
 
+const bucketInfo = 'STREAM.INFO.KV_sextant-c-control';
 const streamInfo = z.object({ cluster: z.object({ leader: z.string() }) });
 
 describe('bucket on three servers whose leader fails', () => {
@@ -175,8 +176,7 @@ describe('bucket on three servers whose leader fails', () => {
     await servers.stop();
   });
 
-  /** A store on a server that does not lead the bucket, and the server that does. */
-  const openBesideLeader = async () => {
+  const bootstrap = async () => {
     servers = await startNatsServers(3);
     const scout = await connect(servers.servers[0]);
     connections.push(scout);
@@ -185,10 +185,15 @@ describe('bucket on three servers whose leader fails', () => {
       request,
     );
     if (bootstrapped.kind !== 'created') throw new Error(JSON.stringify(bootstrapped));
+    return scout;
+  };
+
+  /** A store on a server that does not lead the bucket, and the server that does. */
+  const openBesideLeader = async (scout: NatsConnection) => {
     // A new cluster may hand the bucket's lead on once more; the one to take away is the one that kept it.
     let name: string | undefined;
     for (let kept = 0; kept < 5; ) {
-      const info = streamInfo.parse(await api(scout, 'STREAM.INFO.KV_sextant-c-control', {}));
+      const info = streamInfo.parse(await api(scout, bucketInfo, {}));
       kept = info.cluster.leader === name ? kept + 1 : 0;
       name = info.cluster.leader;
       await delay(200);
@@ -197,7 +202,19 @@ describe('bucket on three servers whose leader fails', () => {
     const connection = await connect(servers.servers.find((server) => server !== leader));
     connections.push(connection);
     if (leader === undefined) throw new Error('the bucket has a leader');
-    return { store: openControlStore({ connection, cluster: 'c', replicas: 3 }), leader };
+    return { store: openControlStore({ connection, cluster: 'c', replicas: 3 }), leader, connection };
+  };
+
+  /** As above, and the leader is frozen. On a busy machine the lead moves at any time: it was the leader's if nobody answers. */
+  const openBesideFrozenLeader = async (scout: NatsConnection) => {
+    for (;;) {
+      const { store, leader, connection } = await openBesideLeader(scout);
+      const before = await current(store);
+      await freeze(leader);
+      const info = await connection.request(`$JS.API.${bucketInfo}`, json({}), 500);
+      if (info.kind === 'timeout') return { store, leader, before };
+      leader.process.kill('SIGCONT');
+    }
   };
 
   /** Attempts `record` at `seq` until something is certain. */
@@ -218,7 +235,7 @@ describe('bucket on three servers whose leader fails', () => {
   };
 
   test('killed: the same write goes on being unknown and is won once, after the election', async () => {
-    const { store, leader } = await openBesideLeader();
+    const { store, leader } = await openBesideLeader(await bootstrap());
     const before = await current(store);
     const record = acquired(before.record, 'g1', 'a');
     leader.process.kill('SIGKILL');
@@ -228,9 +245,7 @@ describe('bucket on three servers whose leader fails', () => {
   }, 60_000);
 
   test('frozen: a write is unknown, never won by two, and settles after the election', async () => {
-    const { store, leader } = await openBesideLeader();
-    const before = await current(store);
-    await freeze(leader);
+    const { store, leader, before } = await openBesideFrozenLeader(await bootstrap());
     const record = acquired(before.record, 'g1', 'a');
     const during = await write(store, before.seq, record);
     expect(during).toMatchObject({ kind: 'unknown' });
