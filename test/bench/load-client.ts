@@ -20,6 +20,35 @@ function generatorEnv(): NodeJS.ProcessEnv {
   return { ...process.env, NODE_COMPILE_CACHE: compileCache };
 }
 
+/** Generators that have carried a plan out and wait for the next of the same protocol: their code is compiled by then. */
+const resting = new Map<string, ChildProcess[]>();
+
+function takeGenerator(file: string, key: string | null): ChildProcess {
+  const rested = key === null ? undefined : resting.get(key)?.pop();
+  if (rested?.connected === true) {
+    rested.ref();
+    rested.channel?.ref();
+    return rested;
+  }
+  const child = fork(file, [], {
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    detached: true,
+    env: generatorEnv(),
+  });
+  // Whoever uses it hears of it, and of a resting one nobody has to.
+  child.on('error', () => undefined);
+  return child;
+}
+
+function rest(child: ChildProcess, key: string): void {
+  child.send({ kind: 'rest' } satisfies ToLoad);
+  child.unref();
+  child.channel?.unref();
+  const others = resting.get(key);
+  if (others === undefined) resting.set(key, [child]);
+  else others.push(child);
+}
+
 /** Beyond warm-up and measuring: connecting, and a system that has stopped answering. */
 const graceMs = 40_000;
 
@@ -38,19 +67,26 @@ export interface RunningLoad {
 
 export class LoadFailed extends Error {}
 
-/** Starts a generator. @throws LoadFailed from the promises, when a connection is refused or the generator dies. */
-export function startGenerator(what: string, file: string, message: object, limitMs: number): RunningLoad {
-  const child: ChildProcess = fork(file, [], {
-    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-    detached: true,
-    env: generatorEnv(),
-  });
+/**
+ * Gives a generator its plan. @param key generators under one key take plans one after the other; null: this one takes no other.
+ * @throws LoadFailed from the promises, when a connection is refused or the generator dies.
+ */
+function startGenerator(
+  what: string,
+  file: string,
+  key: string | null,
+  message: object,
+  limitMs: number,
+): RunningLoad {
+  const child = takeGenerator(file, key);
+  let state: 'running' | 'finished' | 'failed' = 'running';
   const send = (order: object): void => void (child.connected && child.send(order));
   const measuring = Promise.withResolvers<void>();
   const measured = Promise.withResolvers<LoadResult>();
   const finished = Promise.withResolvers<number>();
   const fail = (reason: string): void => {
     clearTimeout(timer);
+    state = 'failed';
     const error = new LoadFailed(`${what}: ${reason}`);
     for (const waiting of [measuring, measured, finished]) waiting.reject(error);
     child.kill('SIGKILL');
@@ -58,21 +94,30 @@ export function startGenerator(what: string, file: string, message: object, limi
   // Whoever awaits one of them hears the error; the others must not bring the benchmark down.
   for (const waiting of [measuring, measured, finished]) waiting.promise.catch(() => undefined);
   const timer = setTimeout(() => fail(`nothing within ${limitMs} ms`), limitMs);
-  child.on('message', (told: FromLoad) => {
+  const hear = (told: FromLoad): void => {
     switch (told.kind) {
       case 'measuring':
-        return measuring.resolve();
+        measuring.resolve();
+        break;
       case 'measured':
-        return measured.resolve(told.result);
+        measured.resolve(told.result);
+        break;
       case 'finished':
         clearTimeout(timer);
-        return finished.resolve(told.acknowledged);
+        state = 'finished';
+        finished.resolve(told.acknowledged);
+        break;
       case 'failed':
-        return fail(told.message);
+        fail(told.message);
+        break;
     }
-  });
-  child.once('error', (error) => fail(error.message));
-  child.once('exit', (code, signal) => fail(`the generator ended (${signal ?? code})`));
+  };
+  const broken = (error: Error): void => fail(error.message);
+  const ended = (code: number | null, signal: string | null): void =>
+    fail(`the generator ended (${signal ?? code})`);
+  child.on('message', hear);
+  child.once('error', broken);
+  child.once('exit', ended);
   send(message);
   return {
     pid: child.pid ?? 0,
@@ -82,7 +127,12 @@ export function startGenerator(what: string, file: string, message: object, limi
     stop: () => send({ kind: 'stop' } satisfies ToLoad),
     close: () => {
       clearTimeout(timer);
-      if (child.connected) child.disconnect();
+      child.off('message', hear);
+      child.off('error', broken);
+      child.off('exit', ended);
+      if (!child.connected) return;
+      if (state === 'finished' && key !== null) rest(child, key);
+      else child.disconnect();
     },
   };
 }
@@ -91,12 +141,18 @@ export function startGenerator(what: string, file: string, message: object, limi
 export function startLoad(plan: LoadPlan): RunningLoad {
   const what = `load on port ${plan.target.port} (${plan.target.protocol}, ${plan.workload})`;
   const message: ToLoad = { kind: 'plan', plan };
-  return startGenerator(what, loadFile, message, plan.warmMs + plan.measureMs + graceMs);
+  return startGenerator(
+    what,
+    loadFile,
+    plan.target.protocol,
+    message,
+    plan.warmMs + plan.measureMs + graceMs,
+  );
 }
 
 /** Starts to keep commits in flight to storage nodes, without SQL. */
 export function startStorageLoad(plan: StoragePlan): RunningLoad {
-  return startGenerator('storage load', storageLoadFile, plan, plan.warmMs + plan.measureMs + graceMs);
+  return startGenerator('storage load', storageLoadFile, null, plan, plan.warmMs + plan.measureMs + graceMs);
 }
 
 /** Runs a plan to its end. */

@@ -1,6 +1,6 @@
 /**
  * The load generator: a process of its own, so that what it costs is known and is not taken from the system measured.
- * Started by `load-client.ts`, which sends it a plan and hears when the measuring begins and what it gave.
+ * Started by `load-client.ts`, which sends it a plan and hears when the measuring begins and what it gave; then another one.
  */
 import { Histogram } from './histogram.ts';
 import type { FromLoad, LoadPlan, ToLoad } from './plan.ts';
@@ -137,7 +137,7 @@ class Generator {
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-async function open(plan: LoadPlan): Promise<readonly Wire[]> {
+async function openWires(plan: LoadPlan): Promise<readonly Wire[]> {
   const connect = connects[plan.target.protocol];
   const { host, port } = plan.target;
   const wires: Wire[] = [];
@@ -152,11 +152,13 @@ async function open(plan: LoadPlan): Promise<readonly Wire[]> {
 }
 
 let running: Generator | null = null;
+let open: readonly Wire[] = [];
 process.on('message', (message: ToLoad) => {
   switch (message.kind) {
     case 'plan':
-      open(message.plan)
+      openWires(message.plan)
         .then((wires) => {
+          open = wires;
           running = new Generator(
             message.plan,
             wires.flatMap(({ lanes }) => lanes),
@@ -167,6 +169,11 @@ process.on('message', (message: ToLoad) => {
       return;
     case 'stop':
       running?.stop();
+      return;
+    case 'rest':
+      for (const wire of open) wire.close();
+      open = [];
+      running = null;
       return;
   }
 });

@@ -74,7 +74,7 @@ export function parseOptions(argv: readonly string[], home: string): Parsed {
   if (!(seconds > 0)) return invalid('--seconds is a number above 0');
   const out = values.write ? home : (values.out ?? null);
   const warmMs = quick ? 250 : 1_000;
-  const heatMs = quick ? 1_000 : 5_000;
+  const heatMs = quick ? 800 : 5_000;
   return {
     kind: 'run',
     options: {

@@ -43,5 +43,8 @@ export type FromLoad =
   | { readonly kind: 'finished'; readonly acknowledged: number }
   | { readonly kind: 'failed'; readonly message: string };
 
-/** `stop` ends the measuring early. The process ends when the benchmark lets go of it. */
-export type ToLoad = { readonly kind: 'plan'; readonly plan: LoadPlan } | { readonly kind: 'stop' };
+/** `stop` ends the measuring early; `rest` closes the connections, after which another plan may come. The process ends when the benchmark lets go of it. */
+export type ToLoad =
+  | { readonly kind: 'plan'; readonly plan: LoadPlan }
+  | { readonly kind: 'stop' }
+  | { readonly kind: 'rest' };

@@ -130,12 +130,14 @@ class Matrix {
     }
   }
 
-  /** Uses every system before anything is measured. */
+  /** Uses every system before anything is measured, by a crowd and by one: what runs once a batch runs oftener for one. */
   async heat(contender: Contender, workload: WorkloadName): Promise<void> {
-    const plan = cellPlan(contender, workload, 128, this.context);
-    if (plan === null) return;
-    const load = await runLoad({ ...plan, warmMs: 0, measureMs: this.context.options.heatMs });
-    if (workload === 'update') this.acknowledge(contender.system, load.acknowledged);
+    for (const clients of [128, 1]) {
+      const plan = cellPlan(contender, workload, clients, this.context);
+      if (plan === null) continue;
+      const load = await runLoad({ ...plan, warmMs: 0, measureMs: this.context.options.heatMs });
+      if (workload === 'update') this.acknowledge(contender.system, load.acknowledged);
+    }
   }
 
   private acknowledge(system: RunningSystem, updates: number): void {
@@ -214,7 +216,7 @@ export const oltp: Scenario = async (context): Promise<Outcome> => {
         name: 'oltp',
         title: 'Transactions, beside other systems',
         notes: [
-          `median of ${options.rounds} rounds of ${options.measureMs / 1_000} s, ${options.warmMs / 1_000} s of warm-up before each; rounds visit the systems in turn, after ${options.heatMs / 1_000} s of every workload on each`,
+          `median of ${options.rounds} rounds of ${options.measureMs / 1_000} s, ${options.warmMs / 1_000} s of warm-up before each; rounds visit the systems in turn, after ${options.heatMs / 1_000} s of every workload on each, by 128 clients and by one`,
           `CPU of all processes of a system while idle: ${systems.map((system) => `${system.title} ${((idle.get(system) ?? 0) * 100).toFixed(1)} %`).join(', ')} of one core`,
           'every UPDATE that was acknowledged is counted and compared with the sum in the table afterwards',
         ],
