@@ -33,8 +33,6 @@ export interface HotLogOptions extends Partial<HotLogBounds> {
   readonly onFlushed?: (tookMs: number) => void;
   /** Runs once, when the log fails for good; every append from then on fails with `io-error`. */
   readonly onFailed?: (message: string) => void;
-  /** Runs a function when the event loop has taken in what has already arrived, so that it shares the batch. */
-  readonly defer?: (run: () => void) => void;
 }
 
 export type LogFailureReason = DiskFailureReason;

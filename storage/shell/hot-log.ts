@@ -83,7 +83,6 @@ export class HotLog {
     readsFromDisk: 0,
   };
   private readonly options: HotLogOptions & HotLogBounds;
-  private readonly defer: (run: () => void) => void;
   private readonly files: LogFiles;
   private readonly tail: LogTail;
   private state: State = { kind: 'open' };
@@ -102,7 +101,6 @@ export class HotLog {
     lease?: LogFileLease,
   ) {
     this.options = options;
-    this.defer = options.defer ?? setImmediate;
     this.files = files;
     this.tail = new LogTail(options.tailBytesMax);
     this.nextNumber = at.number;
@@ -207,7 +205,8 @@ export class HotLog {
     this.waitingBytes += length;
     if (this.phase === 'flushing') return;
     this.phase = 'flushing';
-    this.defer(() => this.flush());
+    // What came in one read of a socket is one batch. Waiting for the turn to end gathers nothing more and costs 5 % of a node.
+    process.nextTick(() => this.flush());
   }
 
   /** Reads one frame, from memory when it was written lately. Concurrent reads are the caller's to bound. */
