@@ -125,8 +125,9 @@ class Matrix {
   async run(contenders: readonly Contender[], workload: WorkloadName): Promise<void> {
     const { bench } = this.context;
     this.syncs.push(measureFdatasync(bench.directory, fdatasyncMs));
-    for (const clients of clientCounts) {
-      for (const contender of contenders) await this.cell(contender, workload, clients);
+    // The crowd first: a lone client right after seconds in which a system slept would measure caches that have gone cold.
+    for (const contender of contenders) {
+      for (const clients of clientCounts.toReversed()) await this.cell(contender, workload, clients);
     }
   }
 
