@@ -3,19 +3,7 @@
  * is, and runs the moves that make it primary. It needs no gateway to do so.
  */
 import { mkdir } from 'node:fs/promises';
-import { commonPoint, EpochTree } from '../../storage/core/epoch-tree.ts';
-import { splitFrames } from '../../storage/core/frame.ts';
-import {
-  type Epoch,
-  genesisEpoch,
-  type Lsn,
-  lsn,
-  mainBranch,
-  maxLsn,
-  minLsn,
-  zeroLsn,
-} from '../../storage/core/ids.ts';
-import { nodeLimits } from '../../storage/core/limits.ts';
+import { type Epoch, genesisEpoch, lsn, mainBranch, zeroLsn } from '../../storage/core/ids.ts';
 import type { StatusReply } from '../../storage/core/messages.ts';
 import type { Recovered, RecoveryGoal } from '../../storage/core/recovery.ts';
 import { ReceiverDriver, RegionClient, runRecovery } from '../../storage/shell/index.ts';
@@ -23,7 +11,6 @@ import type { Logger, Telemetry } from '../../telemetry/index.ts';
 import type { ControlView } from '../core/control-port.ts';
 import { ChallengerTimer, defaultLeaseLimits } from '../core/lease.ts';
 import { shippingLimits } from '../core/limits.ts';
-import { LossCollector } from '../core/loss-report.ts';
 import { parseJson, subjectsOf } from '../core/messages.ts';
 import { type AgentReply, type AgentRequest, agentRequestSchema } from '../core/operations.ts';
 import { ClusterView, type NodeReport, type RegionReport, reportSchema } from '../core/report.ts';
@@ -33,6 +20,7 @@ import { type JetStreamControlStore, openControlStore } from './control-store.ts
 import { LossStore } from './loss-store.ts';
 import { Moves } from './moves.ts';
 import { type NatsConnection, openNatsConnection } from './nats-connection.ts';
+import { OrphanSearch } from './orphan-search.ts';
 import { Receiving } from './receiving.ts';
 import { RegionFetch } from './region-fetch.ts';
 import { Shipping } from './shipping.ts';
@@ -41,8 +29,6 @@ const statusEveryMs = 500;
 const statusTimeoutMs = 400;
 const reignRetryMs = 100;
 const recoverTimeoutMs = 15_000;
-/** Answers in a row that bring nothing of an orphan, a tenth of a second apart. */
-const orphanTriesMax = 300;
 
 export interface AgentOptions {
   readonly config: AgentConfig;
@@ -60,6 +46,7 @@ export class Agent {
   private readonly store: JetStreamControlStore;
   private readonly region: RegionClient;
   private readonly losses: LossStore;
+  private readonly orphans: OrphanSearch;
   private readonly moves: Moves;
   private readonly challenger = new ChallengerTimer(defaultLeaseLimits);
   private readonly stops: (() => void)[] = [];
@@ -69,10 +56,6 @@ export class Agent {
   private reignSought: Epoch | null = null;
   private nodes: readonly NodeReport[] = [];
   private primaryVdl = zeroLsn;
-  /** Reigns already looked at for lost writes, under which head. */
-  private readonly inspected = new Set<string>();
-  /** One look at a time: two would write the same report. */
-  private inspecting: Promise<void> = Promise.resolve();
   private bootstrapping = false;
   private closed = false;
 
@@ -90,6 +73,7 @@ export class Agent {
       replicas: config.nats.replicas ?? null,
     });
     this.region = new RegionClient({ ...config, log });
+    this.orphans = new OrphanSearch({ region: this.region, losses, log });
     this.moves = new Moves({
       region: config.region,
       store: this.store,
@@ -118,6 +102,7 @@ export class Agent {
     this.closed = true;
     for (const stop of this.stops) stop();
     this.receiving?.close();
+    this.orphans.close();
     await this.shipping?.run.close();
     this.store.close();
     this.region.close();
@@ -269,9 +254,7 @@ export class Agent {
           onFenced: (by) => on.lost(`epoch ${by} has sealed the nodes`),
           onQuorumLost: (reason) => on.lost(reason),
         }),
-      onJoined: (outcome) => {
-        this.inspecting = this.inspecting.then(() => this.findOrphans(outcome));
-      },
+      onJoined: (outcome) => this.orphans.search(outcome),
       telemetry: this.telemetry,
       log: this.log,
     });
@@ -282,93 +265,6 @@ export class Agent {
     if (outcome.kind === 'recovered') return outcome.outcome;
     this.log.warn({ outcome, epoch: goal.epoch }, 'could not join the path of the primary; tries again');
     return null;
-  }
-
-  /**
-   * Looks for what was durable here and is not part of history any more, reign by reign, and lists it commit by
-   * commit. Worked out from the nodes' trees every time the region joins a path, so that an agent that dies in the
-   * middle only begins again. The records themselves stay where they are.
-   */
-  private async findOrphans(joined: Recovered): Promise<void> {
-    const tree = new EpochTree(joined.tree);
-    for (const { epoch: reign } of joined.tree) {
-      if (reign === joined.head || this.inspected.has(`${joined.head}/${reign}`)) continue;
-      const outcome = await runRecovery(
-        this.region,
-        { kind: 'inspect', branch: mainBranch, epoch: joined.head, head: reign },
-        { timeoutMs: recoverTimeoutMs },
-      );
-      if (this.closed) return;
-      if (outcome.kind !== 'recovered') {
-        this.log.warn(
-          { reign, outcome },
-          'could not look for lost writes; tries again when the region joins next',
-        );
-        continue;
-      }
-      this.inspected.add(`${joined.head}/${reign}`);
-      const { vdl } = outcome.outcome;
-      // What lies below the start of the reign belongs to an older one, which is looked at by itself.
-      const from = maxLsn(tree.startOf(reign), commonPoint(tree, { head: reign, lsn: vdl }, joined.head));
-      const reported = this.losses.reportedFrom(reign);
-      const to = reported === null ? vdl : minLsn(vdl, lsn(reported));
-      if (from < to) await this.reportOrphan({ reign, from, to, foundUnder: joined.head });
-    }
-  }
-
-  /** Reads an orphan from whichever nodes hold it. What none of them gives is tried again at the next join. */
-  private async reportOrphan(orphan: {
-    readonly reign: Epoch;
-    readonly from: Lsn;
-    readonly to: Lsn;
-    readonly foundUnder: Epoch;
-  }): Promise<void> {
-    const { reign, from, to } = orphan;
-    const collector = new LossCollector({ from, to });
-    const log = new RegionFetch(this.region, 0);
-    let failures = 0;
-    for (let at = from; at < to && !this.closed; ) {
-      const reply = await log.fetch({
-        kind: 'fetch',
-        branch: mainBranch,
-        head: reign,
-        from: at,
-        bytesMax: nodeLimits.fetchBytesMax,
-        waitMs: 0,
-        durableOnly: false,
-        known: { head: reign, vdl: zeroLsn },
-      });
-      const split = reply === null ? null : splitFrames(reply.frames);
-      if (reply === null || split === null || split.kind === 'bad' || reply.next === at) {
-        failures += 1;
-        if (failures > orphanTriesMax) {
-          this.inspected.delete(`${orphan.foundUnder}/${reign}`);
-          this.log.error(
-            { reign, at, to },
-            'no node gives the lost writes from here on; tries again when the region joins next',
-          );
-          return;
-        }
-        await new Promise((resolve) => setTimeout(resolve, reignRetryMs));
-        continue;
-      }
-      for (const frame of split.frames) collector.add(frame);
-      at = reply.next;
-      failures = 0;
-    }
-    const report = collector.report({
-      epoch: orphan.foundUnder,
-      orphanEpoch: reign,
-      region: this.config.region,
-      foundAtMs: Date.now(),
-    });
-    if (this.closed || report.count === 0) return;
-    await this.losses.save(report);
-    const { count, fromLsn, toLsn, lostBytes } = report;
-    this.log.warn(
-      { count, fromLsn, toLsn, lostBytes, orphanEpoch: reign },
-      'durable writes of this region are no longer part of history',
-    );
   }
 
   private position(): { readonly vdl: number; readonly primaryVdl: number; readonly following: boolean } {

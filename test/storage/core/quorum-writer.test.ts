@@ -1,105 +1,31 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { parseFrame, splitFrames } from '../../../storage/core/frame.ts';
-import { epoch, type Lsn, lsn, type NodeId, nodeId, pageNo, pgId } from '../../../storage/core/ids.ts';
-import { redoLimits, volumeLimits } from '../../../storage/core/limits.ts';
-import type { AppendRequest, RefusalCode } from '../../../storage/core/messages.ts';
-import type { QuorumEffect, QuorumEvent } from '../../../storage/core/quorum-writer.ts';
-import { decodeRecords, encodeMtr, type PageChange } from '../../../storage/core/record.ts';
-import { Volume } from '../../../storage/core/volume.ts';
-import { commitAt, delta, fork, sixNodes } from './samples.ts';
+import { epoch, type Lsn, lsn, nodeId, pageNo, pgId } from '../../../storage/core/ids.ts';
+import { volumeLimits } from '../../../storage/core/limits.ts';
+import type { PageChange } from '../../../storage/core/record.ts';
+import {
+  ack,
+  ackAll,
+  basesTo,
+  commit,
+  forget,
+  forgetNews,
+  forks,
+  others,
+  othersOf,
+  ready,
+  refuse,
+  scls,
+  sent,
+  sentTo,
+  start,
+  step,
+  up,
+  volume,
+  wait,
+} from './answering-nodes.ts';
+import { delta } from './samples.ts';
 
-const forks = [fork(1, 0, 0), fork(2, 1, 100)];
-
-interface Sent {
-  readonly node: NodeId;
-  readonly request: AppendRequest;
-}
-
-/** Six nodes that answer when they are told to. */
-let volume: Volume;
-let nowMs: number;
-let isMoreComing: boolean;
-let sent: Sent[];
-let others: QuorumEffect[];
-let scls: Map<NodeId, Map<number, Lsn>>;
-
-beforeEach(() => {
-  nowMs = 1_000;
-  isMoreComing = false;
-  sent = [];
-  others = [];
-  scls = new Map(sixNodes.map((node) => [node, new Map()]));
-  volume = new Volume({ nodes: sixNodes, epoch: epoch(2), forks, forkLsn: lsn(100), nowMs });
-});
-
-function take(effects: readonly QuorumEffect[]): void {
-  for (const effect of effects) {
-    if (effect.kind === 'append') sent.push(effect);
-    else others.push(effect);
-  }
-}
-
-const flush = () => take(volume.flush(nowMs, isMoreComing));
-const step = (event: QuorumEvent) => {
-  take(volume.step(event, nowMs));
-  flush();
-};
-const up = (...nodes: readonly number[]) => {
-  for (const node of nodes) step({ kind: 'nodeUp', node: nodeId(`n${node}`) });
-};
-
-function framesOf(bytes: Uint8Array) {
-  const split = splitFrames(bytes);
-  if (split.kind === 'bad') throw new Error(split.reason);
-  return split.frames.map((frame) => frame.header);
-}
-
-/** Node `n` answers its oldest append. */
-function ack(n: number): void {
-  const node = nodeId(`n${n}`);
-  const at = sent.findIndex((one) => one.node === node);
-  const one = sent.splice(at, 1)[0];
-  if (at < 0 || one === undefined) throw new Error(`${node} was sent nothing`);
-  const known = scls.get(node) ?? new Map<number, Lsn>();
-  for (const { pg, end, prevPg } of framesOf(one.request.frames))
-    if (prevPg === (known.get(pg) ?? 100)) known.set(pg, end);
-  const answer = (known.size === 0 ? [[0, lsn(100)] as const] : [...known]).map(
-    ([pg, scl]) => [pgId(pg), scl] as const,
-  );
-  step({ kind: 'acked', node, head: epoch(2), scls: answer });
-}
-
-function ackAll(...nodes: readonly number[]): void {
-  for (const n of nodes) while (sent.some((one) => one.node === `n${n}`)) ack(n);
-}
-
-const refuse = (n: number, code: RefusalCode, sealed = 2) =>
-  step({ kind: 'refused', node: nodeId(`n${n}`), code, sealed: epoch(sealed) });
-
-function commit(changes: readonly PageChange[] = [delta(1, 'x')]): Lsn {
-  const end = volume.commit(encodeMtr(changes, commitAt(1), redoLimits.pgBytesMin));
-  flush();
-  return end;
-}
-
-/** So many transactions in one batch that the next one waits. */
-function crowd(): void {
-  for (let at = 0; at < volumeLimits.crowdCommits; at++)
-    volume.commit(encodeMtr([delta(1, 'x')], commitAt(1), redoLimits.pgBytesMin));
-  flush();
-}
-
-/** All six are there and have said how far they are. */
-function ready(): void {
-  up(1, 2, 3, 4, 5, 6);
-  ackAll(1, 2, 3, 4, 5, 6);
-  sent = [];
-}
-
-const sentTo = (n: number) => sent.filter((one) => one.node === `n${n}`);
-const basesTo = (n: number) =>
-  sentTo(n).map(({ request }) => framesOf(request.frames).map((header) => header.base));
-const othersOf = (kind: QuorumEffect['kind']) => others.filter((effect) => effect.kind === kind);
+beforeEach(start);
 
 describe('durability', () => {
   it('comes with the fourth acknowledgement and names the node that gave it', () => {
@@ -176,166 +102,6 @@ describe('durability', () => {
   });
 });
 
-describe('batches', () => {
-  it('go out at once while fewer than two are under way; what comes then is gathered into the next', () => {
-    ready();
-    const ends = [commit(), commit(), commit(), commit(), commit()];
-    expect(basesTo(1)).toEqual([[100], [ends[0]]]);
-    expect(volume.unflushedBytes).toBe((ends[4] ?? 0) - (ends[1] ?? 0));
-    sent = sent.filter((one) => one.node < 'n5');
-    for (const n of [1, 2, 3, 4]) ack(n);
-    // The first batch is durable, so the three that waited leave as one frame to the four that answered.
-    expect(basesTo(1)).toEqual([[ends[0]], [ends[1]]]);
-    expect(volume.unflushedBytes).toBe(0);
-    ackAll(1, 2, 3, 4);
-    expect(volume.vdl).toBe(ends[4]);
-  });
-
-  it('of a crowd wait for all nodes, since what gathers meanwhile costs them nothing more', () => {
-    ready();
-    crowd();
-    ackAll(1, 2, 3, 4);
-    const end = commit();
-    expect(basesTo(1)).toEqual([]);
-    expect(volume.vdl).toBeLessThan(end);
-    ack(5);
-    expect(basesTo(1)).toEqual([]);
-    ack(6);
-    expect(basesTo(1)).toHaveLength(1);
-    expect(volume.unflushedBytes).toBe(0);
-  });
-
-  it('of a crowd wait for a slow node once, a few milliseconds, and again when it has caught up', () => {
-    ready();
-    crowd();
-    ackAll(1, 2, 3, 4, 5);
-    crowd();
-    nowMs += volumeLimits.stepMs - 1;
-    step({ kind: 'tick' });
-    expect(basesTo(1)).toEqual([]);
-    nowMs += 1;
-    step({ kind: 'tick' });
-    expect(basesTo(1)).toHaveLength(1);
-    ackAll(1, 2, 3, 4, 5);
-    crowd();
-    expect(basesTo(1)).toHaveLength(1);
-    ackAll(1, 2, 3, 4, 5, 6);
-    crowd();
-    ackAll(1, 2, 3, 4, 5);
-    crowd();
-    expect(basesTo(1)).toEqual([]);
-  });
-
-  it('of a crowd wait a moment for transactions that are about to come', () => {
-    ready();
-    crowd();
-    isMoreComing = true;
-    commit();
-    ackAll(1, 2, 3, 4, 5, 6);
-    nowMs += volumeLimits.gatherMs - 1;
-    step({ kind: 'tick' });
-    expect(basesTo(1)).toEqual([]);
-    nowMs += 1;
-    step({ kind: 'tick' });
-    expect(basesTo(1)).toHaveLength(1);
-  });
-
-  it('of a crowd leave when nothing more is about to come', () => {
-    ready();
-    crowd();
-    isMoreComing = true;
-    commit();
-    ackAll(1, 2, 3, 4, 5, 6);
-    expect(basesTo(1)).toEqual([]);
-    isMoreComing = false;
-    flush();
-    expect(basesTo(1)).toHaveLength(1);
-  });
-
-  it('of a lone transaction wait for nobody', () => {
-    ready();
-    isMoreComing = true;
-    commit();
-    expect(basesTo(1)).toHaveLength(1);
-  });
-
-  it('of a crowd do not wait for a node that is gone, or that refused', () => {
-    ready();
-    crowd();
-    ackAll(1, 2, 3, 4);
-    step({ kind: 'nodeDown', node: nodeId('n5') });
-    refuse(6, 'DISK_FULL');
-    commit();
-    expect(basesTo(1)).toHaveLength(1);
-  });
-
-  it('send the very same request to nodes that are level', () => {
-    ready();
-    commit();
-    expect(new Set(sent.map((one) => one.request)).size).toBe(1);
-  });
-
-  it('send at most two appends to a node at once, each within its bound', () => {
-    ready();
-    const image = (page: number): PageChange => ({
-      kind: 'pageImage',
-      page: pageNo(page),
-      bytes: new Uint8Array(4096).fill(page),
-    });
-    const end = commit(
-      Array.from({ length: 256 }, (_, at) => image(at + 1)).concat(
-        Array.from({ length: 255 }, (_, at) => image(at + 257)),
-      ),
-    );
-    expect(sentTo(1)).toHaveLength(volumeLimits.appendsInFlightMax);
-    for (let round = 0; volume.vdl < end && round < 20; round++) {
-      for (const { request } of sentTo(1))
-        expect(request.frames.length).toBeLessThanOrEqual(volumeLimits.appendBytesMax);
-      for (const n of [1, 2, 3, 4]) if (sentTo(n).length > 0) ack(n);
-    }
-    expect(volume.vdl).toBe(end);
-    expect(othersOf('durable')).toHaveLength(1);
-  });
-
-  it('split a transaction longer than a frame between records, in one chain', () => {
-    ready();
-    const changes = Array.from({ length: 200 }, (_, at): PageChange => {
-      return { kind: 'pageImage', page: pageNo(at + 1), bytes: new Uint8Array(4096).fill(at) };
-    });
-    const end = commit(changes);
-    const bytes = sentTo(1).map(({ request }) => request.frames);
-    const headers = bytes.flatMap(framesOf);
-    expect(headers.length).toBe(Math.ceil((end - 100) / redoLimits.framePayloadBytesMax));
-    headers.forEach((header, at) => {
-      expect(header.base).toBe(at === 0 ? 100 : headers[at - 1]?.end);
-      expect(header.prevPg).toBe(header.base);
-    });
-    for (const part of bytes) {
-      for (let at = 0; at < part.length; ) {
-        const parsed = parseFrame(part, at);
-        if (parsed.kind !== 'frame') throw new Error(parsed.kind);
-        expect(decodeRecords(part.subarray(at + 36, at + parsed.length), parsed.header.base).kind).toBe(
-          'records',
-        );
-        at += parsed.length;
-      }
-    }
-    expect(headers.at(-1)?.end).toBe(end);
-  });
-
-  it('stop taking transactions at the bound', () => {
-    ready();
-    expect(volume.hasRoom).toBe(true);
-    const big = Array.from({ length: 250 }, (_, at): PageChange => {
-      return { kind: 'pageImage', page: pageNo(at + 1), bytes: new Uint8Array(4096) };
-    });
-    while (volume.hasRoom) commit(big);
-    expect(volume.outstandingBytes).toBeGreaterThanOrEqual(volumeLimits.outstandingBytesMax);
-    for (let round = 0; round < 200; round++) for (const n of [1, 2, 3, 4]) if (sentTo(n).length > 0) ack(n);
-    expect([volume.outstandingBytes, volume.hasRoom]).toEqual([0, true]);
-  });
-});
-
 describe('a node', () => {
   it('is asked how far it is before it is sent anything', () => {
     up(1);
@@ -389,11 +155,11 @@ describe('a node', () => {
   it('whose answer is missing is asked again a little later, and then sent what it lacks', () => {
     ready();
     const end = commit();
-    sent = sent.filter((one) => one.node !== 'n1');
+    forget('n1');
     step({ kind: 'unanswered', node: nodeId('n1') });
     step({ kind: 'tick' });
     expect(sentTo(1)).toEqual([]);
-    nowMs += volumeLimits.retryAfterMs;
+    wait(volumeLimits.retryAfterMs);
     step({ kind: 'tick' });
     expect(basesTo(1)).toEqual([[]]);
     ack(1);
@@ -405,12 +171,12 @@ describe('a node', () => {
   it('that refused, with a full disk say, is left alone for longer', () => {
     ready();
     commit();
-    sent = sent.filter((one) => one.node !== 'n1');
+    forget('n1');
     refuse(1, 'DISK_FULL');
-    nowMs += volumeLimits.refusedRetryMs - 1;
+    wait(volumeLimits.refusedRetryMs - 1);
     step({ kind: 'tick' });
     expect(sentTo(1)).toEqual([]);
-    nowMs += 1;
+    wait(1);
     step({ kind: 'tick' });
     expect(basesTo(1)).toEqual([[]]);
   });
@@ -420,14 +186,14 @@ describe('a node', () => {
     ackAll(2, 3, 4);
     const end = commit();
     ackAll(2, 3, 4);
-    sent = [];
+    forget();
     refuse(1, 'UNKNOWN_EPOCH');
     expect(othersOf('fork')).toEqual([{ kind: 'fork', node: 'n1', forks }]);
     expect(sentTo(1)).toEqual([]);
     step({ kind: 'unanswered', node: nodeId('n1') });
-    nowMs += volumeLimits.retryAfterMs;
+    wait(volumeLimits.retryAfterMs);
     step({ kind: 'tick' });
-    sent = [];
+    forget();
     refuse(1, 'UNKNOWN_EPOCH');
     step({ kind: 'forked', node: nodeId('n1') });
     ack(1);
@@ -442,10 +208,10 @@ describe('a node', () => {
     const end = commit();
     for (const n of [1, 2, 3]) ack(n);
     // The fourth has the frame but lacks something below it.
-    sent = [];
+    forget();
     step({ kind: 'acked', node: nodeId('n4'), head: epoch(2), scls: [[pgId(0), lsn(50)]] });
     expect(volume.vdl).toBe(100);
-    nowMs += volumeLimits.heartbeatMs;
+    wait(volumeLimits.heartbeatMs);
     step({ kind: 'tick' });
     expect(basesTo(4)).toEqual([[]]);
     step({ kind: 'acked', node: nodeId('n4'), head: epoch(2), scls: [[pgId(0), end]] });
@@ -474,7 +240,7 @@ describe('what is kept for resending', () => {
     commit();
     ackAll(1, 2, 3, 4, 5);
     step({ kind: 'nodeDown', node: nodeId('n6') });
-    sent = [];
+    forget();
     commit();
     ackAll(1, 2, 3, 4, 5);
     expect(resentTo(6)).toBe(0);
@@ -489,7 +255,7 @@ describe('what is kept for resending', () => {
     const end = commit();
     step({ kind: 'nodeDown', node: nodeId('n6') });
     const before = volume.vdl;
-    sent = sent.filter((one) => one.node !== 'n6');
+    forget('n6');
     expect(before).toBeLessThan(end);
     const bytes = resentTo(6);
     expect(bytes).toBeGreaterThan(volumeLimits.resendBytesMax - 2 * 1024 * 1024);
@@ -506,7 +272,7 @@ describe('the end of a reign', () => {
     expect(othersOf('fenced')).toEqual([{ kind: 'fenced', by: 3 }]);
     ack(4);
     expect(volume.vdl).toBe(100);
-    sent = [];
+    forget();
     commit();
     step({ kind: 'tick' });
     up(1);
@@ -517,10 +283,10 @@ describe('the end of a reign', () => {
     ready();
     commit();
     for (const n of [1, 2, 3]) ack(n);
-    nowMs += volumeLimits.quorumLostAfterMs;
+    wait(volumeLimits.quorumLostAfterMs);
     step({ kind: 'tick' });
     expect(othersOf('quorumLost')).toEqual([]);
-    nowMs += 1;
+    wait(1);
     step({ kind: 'tick' });
     expect(othersOf('quorumLost')).toEqual([
       { kind: 'quorumLost', reason: 'a record has waited 3001 ms for four of six nodes' },
@@ -531,7 +297,7 @@ describe('the end of a reign', () => {
     ready();
     step({ kind: 'tick' });
     for (const n of [1, 2, 3]) step({ kind: 'nodeDown', node: nodeId(`n${n}`) });
-    nowMs += volumeLimits.quorumLostAfterMs + 1;
+    wait(volumeLimits.quorumLostAfterMs + 1);
     step({ kind: 'tick' });
     expect(othersOf('quorumLost')).toEqual([
       { kind: 'quorumLost', reason: '3 of six storage nodes are reachable, four are needed' },
@@ -549,14 +315,14 @@ describe('news of the durable point', () => {
     ackAll(1, 2, 3, 4);
     step({ kind: 'tick' });
     expect(notices()).toEqual([]);
-    nowMs += volumeLimits.noticeEveryMs;
+    wait(volumeLimits.noticeEveryMs);
     ackAll(5);
     expect(notices()).toEqual([]);
     step({ kind: 'tick' });
     expect(notices()).toContainEqual(['n1', first]);
-    others = [];
+    forgetNews();
     commit();
-    nowMs += volumeLimits.noticeEveryMs;
+    wait(volumeLimits.noticeEveryMs);
     ackAll(1, 2, 3, 4);
     commit();
     step({ kind: 'tick' });
@@ -567,8 +333,8 @@ describe('news of the durable point', () => {
   it('is repeated to idle nodes as a heartbeat, and not to nodes that are down', () => {
     ready();
     step({ kind: 'nodeDown', node: nodeId('n6') });
-    nowMs += volumeLimits.heartbeatMs;
-    others = [];
+    wait(volumeLimits.heartbeatMs);
+    forgetNews();
     step({ kind: 'tick' });
     expect(notices()).toEqual(['n1', 'n2', 'n3', 'n4', 'n5'].map((node) => [node, 100]));
   });
