@@ -1,7 +1,4 @@
-/**
- * Finds what a failover left behind in this region: reigns that were durable here and are not part of history any more.
- * Worked out from the nodes' trees, never from remembering a move (R9).
- */
+/** Finds what a failover left behind in this region, by inspection when the region joins a path, and reports it (R9). */
 import { commonPoint, EpochTree } from '../../storage/core/epoch-tree.ts';
 import { splitFrames } from '../../storage/core/frame.ts';
 import { type Epoch, type Lsn, lsn, mainBranch, maxLsn, minLsn, zeroLsn } from '../../storage/core/ids.ts';
