@@ -1,6 +1,7 @@
 /**
- * Where the records of each page lie, above a floor: page images hold everything at or below it. A record takes three
- * numbers here (24 bytes), since a busy minute has a million of them.
+ * Where the records of each page lie, above a floor: page images hold everything at or below it. A record is a row of a
+ * table, linked to the page's record before it: 20 bytes the garbage collector never looks at, since a busy minute has a
+ * million of them.
  */
 import type { EpochTree } from './epoch-tree.ts';
 import { framePayload } from './frame.ts';
@@ -22,16 +23,24 @@ export interface PagePlan {
   readonly records: readonly PlannedRecord[];
 }
 
-/** Of each record: its LSN, the number of its frame, and twice its offset, plus one for a whole page. */
-const fields = 3;
+/** Rows the table has room for at first; it doubles, and shrinks again when three quarters are free. */
+const rowsMin = 1_024;
+/** Of a link that leads nowhere. */
+const none = -1;
 
 export class PageIndex {
   private readonly tree: EpochTree;
-  /** By page, ascending by LSN. */
-  private readonly chains = new Map<PageNo, number[]>();
-  private readonly frames = new Map<number, HeldFrame>();
-  private frameNumber = 0;
-  private records = 0;
+  /** Row of each page's newest record. */
+  private readonly newest = new Map<PageNo, number>();
+  /** Rows, in the order in which they came. A page's records are linked from the highest LSN to the lowest. */
+  private lsns = new Float64Array(rowsMin);
+  /** Position in `frames`. */
+  private frameOf = new Int32Array(rowsMin);
+  /** Twice the offset in the frame's payload, plus one for a whole page. */
+  private places = new Int32Array(rowsMin);
+  private older = new Int32Array(rowsMin);
+  private rows = 0;
+  private frames: HeldFrame[] = [];
   private floorLsn: Lsn = zeroLsn;
 
   constructor(tree: EpochTree) {
@@ -44,40 +53,42 @@ export class PageIndex {
   }
 
   get recordCount(): number {
-    return this.records;
+    return this.rows;
   }
 
   /** Takes in the records of a persisted frame; a frame may come twice. */
   add(frame: HeldFrame, bytes: Uint8Array): void {
     if (frame.end <= this.floorLsn) return;
-    const number = ++this.frameNumber;
+    const before = this.rows;
+    this.frames.push(frame);
     const cursor = new RecordCursor(framePayload(bytes));
-    let took = false;
     for (let offset = 0; cursor.next(); offset = cursor.end) {
       const { page } = cursor;
       const lsn = frame.base + cursor.end;
       if (page === null || lsn <= this.floorLsn) continue;
-      took = this.insert(page, lsn, number, 2 * offset + (cursor.isImage ? 1 : 0), frame.epoch) || took;
+      this.insert(page, lsn, 2 * offset + (cursor.isImage ? 1 : 0), frame.epoch);
     }
-    if (took) this.frames.set(number, frame);
+    if (this.rows === before) this.frames.pop();
   }
 
-  /** @returns false when the record is here already; the same LSN of another epoch is another history's. */
-  private insert(page: PageNo, lsn: number, frame: number, place: number, epoch: Epoch): boolean {
-    const chain = this.chains.get(page);
-    if (chain === undefined) {
-      this.chains.set(page, [lsn, frame, place]);
-      this.records += 1;
-      return true;
+  /** Takes a record of the newest frame, unless it is here already; the same LSN of another epoch is another history's. */
+  private insert(page: PageNo, lsn: number, place: number, epoch: Epoch): void {
+    let later = none;
+    let at = this.newest.get(page) ?? none;
+    while (at !== none && this.lsnAt(at) > lsn) {
+      later = at;
+      at = this.olderThan(at);
     }
-    let at = chain.length;
-    while (at > 0 && (chain[at - fields] ?? 0) > lsn) at -= fields;
-    for (let same = at - fields; same >= 0 && chain[same] === lsn; same -= fields)
-      if (this.frames.get(chain[same + 1] ?? 0)?.epoch === epoch) return false;
-    if (at === chain.length) chain.push(lsn, frame, place);
-    else chain.splice(at, 0, lsn, frame, place);
-    this.records += 1;
-    return true;
+    for (let same = at; same !== none && this.lsnAt(same) === lsn; same = this.olderThan(same))
+      if (this.frameAt(same)?.epoch === epoch) return;
+    const row = this.rows++;
+    if (row === this.lsns.length) this.resize(2 * row);
+    this.lsns[row] = lsn;
+    this.frameOf[row] = this.frames.length - 1;
+    this.places[row] = place;
+    this.older[row] = at;
+    if (later === none) this.newest.set(page, row);
+    else this.older[later] = row;
   }
 
   /**
@@ -85,40 +96,77 @@ export class PageIndex {
    * @returns null when nothing above the floor changes the page at this read point.
    */
   plan(page: PageNo, head: Epoch, readPoint: Lsn): PagePlan | null {
-    const chain = this.chains.get(page);
-    if (chain === undefined) return null;
     const records: PlannedRecord[] = [];
     let needsImage = true;
-    for (let at = chain.length - fields; at >= 0 && needsImage; at -= fields) {
-      const lsn = chain[at] ?? 0;
-      const frame = this.frames.get(chain[at + 1] ?? 0);
+    for (let at = this.newest.get(page) ?? none; at !== none && needsImage; at = this.olderThan(at)) {
+      const lsn = this.lsnAt(at);
+      if (lsn <= this.floorLsn) break;
+      const frame = this.frameAt(at);
       if (lsn > readPoint || frame === undefined || lsn > this.tree.visibleUntil(head, frame.epoch)) continue;
-      const place = chain[at + 2] ?? 0;
-      records.push({ frame, offset: Math.floor(place / 2) });
+      const place = this.places[at] ?? 0;
+      records.push({ frame, offset: place >>> 1 });
       needsImage = place % 2 === 0;
     }
     return records.length === 0 ? null : { needsImage, records: records.reverse() };
   }
 
-  /** Forgets every record at or below `floor`: images hold them by now. */
+  /**
+   * Forgets records at or below `floor`: images hold them by now. One that came late stays in the table, unseen, until those
+   * that came before it go.
+   */
   raise(floor: Lsn): void {
     this.floorLsn = floor;
-    for (const [page, chain] of this.chains) {
-      let gone = 0;
-      while (gone < chain.length && (chain[gone] ?? 0) <= floor) gone += fields;
-      if (gone === 0) continue;
-      this.records -= gone / fields;
-      if (gone === chain.length) this.chains.delete(page);
-      else chain.splice(0, gone);
+    let gone = 0;
+    while (gone < this.rows && this.lsnAt(gone) <= floor) gone += 1;
+    if (gone === 0) return;
+    // Links into what goes, which are the same for rows that come to lie there, must lead nowhere.
+    const goneFrames = gone === this.rows ? this.frames.length : (this.frameOf[gone] ?? 0);
+    this.frames = this.frames.slice(goneFrames);
+    for (let from = gone; from < this.rows; from++) {
+      const row = from - gone;
+      this.lsns[row] = this.lsnAt(from);
+      this.frameOf[row] = (this.frameOf[from] ?? 0) - goneFrames;
+      this.places[row] = this.places[from] ?? 0;
+      this.older[row] = Math.max(none, this.olderThan(from) - gone);
     }
-    for (const [number, frame] of this.frames) if (frame.end <= floor) this.frames.delete(number);
+    this.rows -= gone;
+    for (const [page, row] of this.newest) {
+      if (row < gone) this.newest.delete(page);
+      else this.newest.set(page, row - gone);
+    }
+    if (this.rows < this.lsns.length / 4) this.resize(Math.max(rowsMin, 2 * this.rows));
   }
 
   /** Forgets everything, to be filled again from above `floor`. */
   clear(floor: Lsn): void {
-    this.chains.clear();
-    this.frames.clear();
-    this.records = 0;
+    this.newest.clear();
+    this.frames = [];
+    this.rows = 0;
+    this.resize(rowsMin);
     this.floorLsn = floor;
+  }
+
+  private lsnAt(row: number): number {
+    return this.lsns[row] ?? 0;
+  }
+
+  private frameAt(row: number): HeldFrame | undefined {
+    return this.frames[this.frameOf[row] ?? none];
+  }
+
+  private olderThan(row: number): number {
+    return this.older[row] ?? none;
+  }
+
+  private resize(rows: number): void {
+    const kept = Math.min(this.rows, rows);
+    const moved = <T extends Float64Array | Int32Array>(from: T, to: T): T => {
+      to.set(from.subarray(0, kept));
+      return to;
+    };
+    this.lsns = moved(this.lsns, new Float64Array(rows));
+    this.frameOf = moved(this.frameOf, new Int32Array(rows));
+    this.places = moved(this.places, new Int32Array(rows));
+    this.older = moved(this.older, new Int32Array(rows));
   }
 }
