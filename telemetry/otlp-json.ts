@@ -4,8 +4,8 @@
  * mapping of protobuf allows.
  */
 import assert from 'node:assert/strict';
-import { randomFillSync } from 'node:crypto';
 import type { AttributeValue } from './facts.ts';
+import type { JsonBytes } from './json-bytes.ts';
 import { attributes, attributeValues, spanNames } from './names.ts';
 import { appendWidth, commitWidth, rowKinds, serverWidth } from './span-rows.ts';
 
@@ -13,7 +13,7 @@ const kinds = { internal: 1, server: 2, client: 3 } as const;
 /** Sampled; and whether its parent, if any, may be in another process. */
 const flags = { root: 0x101, child: 0x301 } as const;
 const statusError = 2;
-const rememberedTexts = 2_048;
+const rememberedStatements = 2_048;
 
 /** One attribute as JSON. */
 export function attributeJson(key: string, value: AttributeValue): string {
@@ -33,33 +33,72 @@ function valueJson(value: AttributeValue): string {
   }
 }
 
-/** A span never ends before it begins: the clocks of two processes may say so. */
-function times(startUs: number, endUs: number): string {
-  return `"startTimeUnixNano":"${startUs}000","endTimeUnixNano":"${Math.max(startUs, endUs)}000"`;
-}
-
 function failureJson(message: string): string {
   return `,"status":{"code":${statusError},"message":${JSON.stringify(message)}}`;
 }
 
-const commitName = `"${spanNames.commit}","kind":${kinds.internal},`;
-const commitLsn = `,"attributes":[{"key":"${attributes.lsn}","value":{"intValue":`;
-const commitEpoch = `}},{"key":"${attributes.branch}","value":{"stringValue":"main"}},{"key":"${attributes.epoch}","value":{"intValue":`;
-const commitBytes = `}},{"key":"${attributes.redoBytes}","value":{"intValue":`;
-const childHead = `","flags":${flags.child},"name":`;
-const rootHead = `","flags":${flags.root},"name":`;
-const unknownCommit = 'the reign ended before four storage nodes had confirmed the commit';
+/** What does not change of a span, between ids and numbers. */
+const pieces = {
+  traceId: Buffer.from('{"traceId":"'),
+  spanId: Buffer.from('","spanId":"'),
+  parent: Buffer.from('","parentSpanId":"'),
+  child: Buffer.from(`","flags":${flags.child},"name":`),
+  root: Buffer.from(`","flags":${flags.root},"name":`),
+  start: Buffer.from('"startTimeUnixNano":"'),
+  end: Buffer.from('000","endTimeUnixNano":"'),
+  attributes: Buffer.from('000","attributes":['),
+  commit: Buffer.from(`"${spanNames.commit}","kind":${kinds.internal},`),
+  lsn: Buffer.from(`{"key":"${attributes.lsn}","value":{"intValue":`),
+  epoch: Buffer.from(
+    `}},${attributeJson(attributes.branch, 'main')},{"key":"${attributes.epoch}","value":{"intValue":`,
+  ),
+  redoBytes: Buffer.from(`}},{"key":"${attributes.redoBytes}","value":{"intValue":`),
+  durable: Buffer.from('}}]},'),
+  unknown: Buffer.from(
+    `}},${attributeJson(attributes.errorType, 'SEXTANT_COMMIT_UNKNOWN')}]${failureJson('the reign ended before four storage nodes had confirmed the commit')}},`,
+  ),
+} as const;
 
-function head(traceId: string, spanId: string, parentSpanId: string | null): string {
-  return parentSpanId === null
-    ? `{"traceId":"${traceId}","spanId":"${spanId}${rootHead}`
-    : `{"traceId":"${traceId}","spanId":"${spanId}","parentSpanId":"${parentSpanId}${childHead}`;
+/** Begins a span; its name follows. */
+function head(out: JsonBytes, traceId: string, spanId: string, parentSpanId: string | null): void {
+  out.copy(pieces.traceId);
+  out.ascii(traceId);
+  out.copy(pieces.spanId);
+  out.ascii(spanId);
+  if (parentSpanId === null) out.copy(pieces.root);
+  else {
+    out.copy(pieces.parent);
+    out.ascii(parentSpanId);
+    out.copy(pieces.child);
+  }
 }
 
-/** Writes rows into bytes. One writer for many requests: it remembers texts. */
+/** The attributes follow. A span never ends before it begins: the clocks of two processes may say so. */
+function times(out: JsonBytes, startUs: number, endUs: number): void {
+  out.copy(pieces.start);
+  out.digits(startUs);
+  out.copy(pieces.end);
+  out.digits(Math.max(startUs, endUs));
+  out.copy(pieces.attributes);
+}
+
+/** What the requests of one statement have in common, ready to be copied. */
+interface ServerPieces {
+  readonly name: string;
+  readonly namespace: string;
+  readonly verb: string;
+  readonly batchSize: unknown;
+  readonly consistency: unknown;
+  /** Name and kind. */
+  readonly before: Buffer;
+  /** Attributes, but for those of an error. */
+  readonly after: Buffer;
+}
+
+/** Writes rows into bytes. One writer for many requests: it remembers statements. */
 export class RowWriter {
-  /** Texts that come again and again (verbs, SQL, names), as JSON. */
-  private readonly texts = new Map<string, string>();
+  /** By the statement's text. */
+  private readonly statements = new Map<string, ServerPieces>();
 
   /** Adds the spans of some rows to `out`, each followed by a comma. */
   write(values: readonly unknown[], out: JsonBytes): void {
@@ -87,48 +126,69 @@ export class RowWriter {
   }
 
   private server(values: readonly unknown[], at: number, out: JsonBytes): void {
+    const { before, after } = this.statement(values, at);
+    head(out, string(values[at + 1]), string(values[at + 2]), nullable(values[at + 3]));
+    out.copy(before);
+    times(out, number(values[at + 4]), number(values[at + 5]));
+    out.copy(after);
+    const code = values[at + 12];
+    if (typeof code === 'string') {
+      const told = `,${attributeJson(attributes.dbResponseStatusCode, code)},${attributeJson(attributes.errorType, code)}`;
+      out.add(`${told}]${failureJson(string(values[at + 13]))}},`);
+    } else out.ascii(']},');
+  }
+
+  private statement(values: readonly unknown[], at: number): ServerPieces {
+    const name = string(values[at + 6]);
+    const namespace = string(values[at + 7]);
+    const verb = string(values[at + 8]);
+    const text = string(values[at + 9]);
     const batchSize = values[at + 10];
     const consistency = values[at + 11];
-    const code = values[at + 12];
-    let text = head(string(values[at + 1]), string(values[at + 2]), nullable(values[at + 3]));
-    text += `${this.text(string(values[at + 6]))},"kind":${kinds.server},`;
-    text += `${times(number(values[at + 4]), number(values[at + 5]))},"attributes":[`;
-    text += `${this.attribute(attributes.dbSystemName, attributeValues.dbSystemSqlite)},`;
-    text += `${this.attribute(attributes.dbNamespace, string(values[at + 7]))},`;
-    text += `${this.attribute(attributes.dbOperationName, string(values[at + 8]))},`;
-    text += this.attribute(attributes.dbQueryText, string(values[at + 9]));
-    if (typeof batchSize === 'number')
-      text += `,${attributeJson(attributes.dbOperationBatchSize, batchSize)}`;
-    if (typeof consistency === 'string') text += `,${this.attribute(attributes.consistency, consistency)}`;
-    if (typeof code === 'string') {
-      text += `,${this.attribute(attributes.dbResponseStatusCode, code)}`;
-      text += `,${this.attribute(attributes.errorType, code)}]${failureJson(string(values[at + 13]))}},`;
-    } else text += ']},';
-    out.add(text);
+    const known = this.statements.get(text);
+    if (
+      known !== undefined &&
+      known.name === name &&
+      known.namespace === namespace &&
+      known.verb === verb &&
+      known.batchSize === batchSize &&
+      known.consistency === consistency
+    )
+      return known;
+    const own = [
+      attributeJson(attributes.dbSystemName, attributeValues.dbSystemSqlite),
+      attributeJson(attributes.dbNamespace, namespace),
+      attributeJson(attributes.dbOperationName, verb),
+      attributeJson(attributes.dbQueryText, text),
+    ];
+    if (typeof batchSize === 'number') own.push(attributeJson(attributes.dbOperationBatchSize, batchSize));
+    if (typeof consistency === 'string') own.push(attributeJson(attributes.consistency, consistency));
+    const before = Buffer.from(`${JSON.stringify(name)},"kind":${kinds.server},`);
+    const pieces = {
+      name,
+      namespace,
+      verb,
+      batchSize,
+      consistency,
+      before,
+      after: Buffer.from(own.join(',')),
+    };
+    if (this.statements.size >= rememberedStatements) this.statements.clear();
+    this.statements.set(text, pieces);
+    return pieces;
   }
 
   private commit(values: readonly unknown[], at: number, out: JsonBytes): void {
-    let text = head(string(values[at + 1]), string(values[at + 2]), nullable(values[at + 3]));
-    text += commitName + times(number(values[at + 7]), number(values[at + 8]));
-    text += commitLsn + number(values[at + 4]) + commitEpoch + number(values[at + 5]);
-    text += `${commitBytes}${number(values[at + 6])}}}`;
-    if (values[at + 9] === true) text += ']},';
-    else
-      text += `,${attributeJson(attributes.errorType, 'SEXTANT_COMMIT_UNKNOWN')}]${failureJson(unknownCommit)}},`;
-    out.add(text);
-  }
-
-  private attribute(key: string, value: string): string {
-    return `{"key":"${key}","value":{"stringValue":${this.text(value)}}}`;
-  }
-
-  private text(value: string): string {
-    let json = this.texts.get(value);
-    if (json !== undefined) return json;
-    json = JSON.stringify(value);
-    if (this.texts.size >= rememberedTexts) this.texts.clear();
-    this.texts.set(value, json);
-    return json;
+    head(out, string(values[at + 1]), string(values[at + 2]), nullable(values[at + 3]));
+    out.copy(pieces.commit);
+    times(out, number(values[at + 7]), number(values[at + 8]));
+    out.copy(pieces.lsn);
+    out.digits(number(values[at + 4]));
+    out.copy(pieces.epoch);
+    out.digits(number(values[at + 5]));
+    out.copy(pieces.redoBytes);
+    out.digits(number(values[at + 6]));
+    out.copy(values[at + 9] === true ? pieces.durable : pieces.unknown);
   }
 }
 
@@ -149,24 +209,28 @@ class AppendTemplate {
 
   constructor(values: readonly unknown[], row: number, lsnLength: number) {
     this.lsnLength = lsnLength;
-    const epoch = number(values[row + 1]);
+    const epoch = attributeJson(attributes.epoch, number(values[row + 1]));
     const count = number(values[row + 2]);
-    let text = '';
+    const parts: string[] = [];
+    let length = 0;
     const add = (more: string): number => {
-      text += more;
-      return Buffer.byteLength(text);
+      parts.push(more);
+      length += Buffer.byteLength(more);
+      return length;
     };
     for (let at = row + 3; at < row + 3 + count * appendWidth; at += appendWidth) {
       const node = string(values[at]);
+      const startUs = number(values[at + 2]);
+      const endUs = Math.max(startUs, number(values[at + 3]));
       this.traceIds.push(add('{"traceId":"'));
       this.spanIds.push(add(`${'0'.repeat(traceIdLength)}","spanId":"`));
       this.parents.push(add(`${'0'.repeat(spanIdLength)}","parentSpanId":"`));
-      add(`${'0'.repeat(spanIdLength)}${childHead}"${spanNames.append}","kind":${kinds.client},`);
-      add(times(number(values[at + 2]), number(values[at + 3])));
-      this.lsns.push(add(`,"attributes":[{"key":"${attributes.lsn}","value":{"intValue":`));
+      add(`${'0'.repeat(spanIdLength)}","flags":${flags.child},"name":"${spanNames.append}",`);
+      add(`"kind":${kinds.client},"startTimeUnixNano":"${startUs}000","endTimeUnixNano":"${endUs}000",`);
+      this.lsns.push(add(`"attributes":[{"key":"${attributes.lsn}","value":{"intValue":`));
       add(`${'0'.repeat(lsnLength)}}},${attributeJson(attributes.node, node)},`);
       add(attributeJson(attributes.cloudAvailabilityZone, string(values[at + 1])));
-      add(`,${attributeJson(attributes.epoch, epoch)}`);
+      add(`,${epoch}`);
       if (values[at + 4] === true) add(`,${attributeJson(attributes.quorum, true)}`);
       if (values[at + 5] === true) add(']},');
       else {
@@ -174,7 +238,7 @@ class AppendTemplate {
         add(`${failureJson(`${node} had not confirmed it when its span was made`)}},`);
       }
     }
-    this.bytes = Buffer.from(text);
+    this.bytes = Buffer.from(parts.join(''));
   }
 
   write(out: JsonBytes, traceId: string, parentSpanId: string, lsn: string): void {
@@ -183,80 +247,6 @@ class AppendTemplate {
     out.repeat(traceId, start, this.traceIds);
     out.repeat(parentSpanId, start, this.parents);
     out.repeat(lsn, start, this.lsns);
-  }
-}
-
-const hexDigits = Buffer.from('0123456789abcdef');
-const spanIdBytes = 8;
-
-/** Bytes that grow as they are written. */
-export class JsonBytes {
-  private buffer: Buffer;
-  private length = 0;
-  private readonly random = new Uint8Array(512 * spanIdBytes);
-  private randomUsed = 512 * spanIdBytes;
-
-  /** @param buffer what to begin with; it is used whole, and left when it does not suffice. */
-  constructor(buffer: Buffer) {
-    this.buffer = buffer;
-  }
-
-  /** The memory written to, to be used again once nobody reads it. */
-  get memory(): Buffer {
-    return this.buffer;
-  }
-
-  add(text: string): void {
-    this.ensure(text.length * 3);
-    this.length += this.buffer.write(text, this.length);
-  }
-
-  /** @returns where the copy lies. */
-  copy(bytes: Uint8Array): number {
-    this.ensure(bytes.length);
-    const at = this.length;
-    this.buffer.set(bytes, at);
-    this.length += bytes.length;
-    return at;
-  }
-
-  /** Writes the same ASCII text at several places. */
-  repeat(ascii: string, start: number, places: readonly number[]): void {
-    const [first] = places;
-    if (first === undefined) return;
-    this.buffer.write(ascii, start + first, 'latin1');
-    for (let index = 1; index < places.length; index++)
-      this.buffer.copyWithin(start + (places[index] ?? 0), start + first, start + first + ascii.length);
-  }
-
-  /** Writes a span id of its own: 16 hex digits, not all zero. */
-  randomId(at: number): void {
-    if (this.randomUsed === this.random.length) {
-      randomFillSync(this.random);
-      this.randomUsed = 0;
-    }
-    let any = 0;
-    for (let index = 0; index < spanIdBytes; index++) {
-      const byte = this.random[this.randomUsed++] ?? 0;
-      any |= byte;
-      this.buffer[at + 2 * index] = hexDigits[byte >>> 4] ?? 0;
-      this.buffer[at + 2 * index + 1] = hexDigits[byte & 15] ?? 0;
-    }
-    if (any === 0) this.buffer[at] = hexDigits[1] ?? 0;
-  }
-
-  /** Takes the comma behind the last span away. @returns everything written. */
-  finish(after: string): Uint8Array {
-    this.length -= 1;
-    this.add(after);
-    return this.buffer.subarray(0, this.length);
-  }
-
-  private ensure(more: number): void {
-    if (this.length + more <= this.buffer.length) return;
-    const grown = Buffer.allocUnsafeSlow(Math.max(2 * this.buffer.length, this.length + more));
-    grown.set(this.buffer.subarray(0, this.length));
-    this.buffer = grown;
   }
 }
 

