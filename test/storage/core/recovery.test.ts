@@ -2,8 +2,10 @@ import { describe, expect, it } from 'vitest';
 import { commonPoint, EpochTree } from '../../../storage/core/epoch-tree.ts';
 import { epoch, type Lsn, lsn, mainBranch, type NodeId, nodeId, pgId } from '../../../storage/core/ids.ts';
 import { durableEnd, type RecoveryGoal } from '../../../storage/core/recovery.ts';
-import { Cluster, calm, rough, Takeover, Writer } from './cluster.ts';
+import { Cluster, calm, rough } from './cluster.ts';
+import { Writer } from './cluster-writer.ts';
 import { fork, sixNodes } from './samples.ts';
+import { Takeover } from './takeover.ts';
 
 const forkGoal = (of: number): RecoveryGoal => ({ kind: 'fork', branch: mainBranch, epoch: epoch(of) });
 
@@ -127,7 +129,7 @@ describe('recovery', () => {
       const first = recover(cluster, forkGoal(2), dieAfter);
       if (first.outcome === null) expect(first.killed).toBe(true);
       const { vdl, forks, head } = recovered(cluster, forkGoal(3));
-      expect(vdl).toBeGreaterThanOrEqual(Math.max(0, ...cluster.announced.map((one) => one.vdl)));
+      expect(vdl).toBeGreaterThanOrEqual(Math.max(0, ...cluster.truth.announced.map((one) => one.vdl)));
       // A fork that any of the nodes it heard had recorded is an ancestor, even when four never had it.
       const finished = first.outcome?.kind === 'recovered';
       if (finished) expect(forks.map((step) => step.epoch)).toEqual([1, 2, 3]);
@@ -137,9 +139,9 @@ describe('recovery', () => {
       for (const id of sixNodes) cluster.start(id);
       settle(cluster, next);
       for (const id of sixNodes) {
-        expect(Buffer.compare(cluster.readFrom(id, forks, head, end), cluster.truth(forks, head, end))).toBe(
-          0,
-        );
+        expect(
+          Buffer.compare(cluster.readFrom(id, forks, head, end), cluster.truth.bytesOf(forks, head, end)),
+        ).toBe(0);
       }
     }
   });
@@ -213,7 +215,7 @@ describe('recovery over nodes that come and go', () => {
     for (let at = 0; at < 30; at++) {
       const pg = at % 3;
       const prev = ends.get(pg) ?? lsn(0);
-      const { bytes, end } = cluster.plant({ epoch: 1, pg, base, prev });
+      const { bytes, end } = cluster.truth.plant({ epoch: 1, pg, base, prev });
       for (const n of homes[pg] ?? []) {
         const request = {
           kind: 'append',
@@ -269,7 +271,7 @@ describe('nodes that lost their disk (S6)', () => {
       cluster.runUntil(() => writer.volume.vdl >= writer.volume.lastLsn, 5_000);
       writer.stop();
       const vdl = writer.volume.vdl;
-      cluster.announced.length = 0;
+      cluster.truth.announced.length = 0;
       cluster.kill(nodeId('n3'));
       cluster.kill(nodeId('n4'));
       replace(cluster, nodeId('n1'), nodeId('n2'));
@@ -316,8 +318,8 @@ describe('a region that follows', () => {
       writer.stop();
       const own = writer.volume.vdl;
       // Elsewhere epoch 5 was forked at an earlier consistency point; here that is a loss, and meant to be one.
-      cluster.announced.length = 0;
-      const at = [lsn(0), ...cluster.cpls].sort((a, b) => a - b)[cut] ?? lsn(0);
+      cluster.truth.announced.length = 0;
+      const at = [lsn(0), ...cluster.truth.cpls].sort((a, b) => a - b)[cut] ?? lsn(0);
       const path = [fork(1, 0, 0), fork(5, 1, at)];
       const goal = {
         kind: 'follow',

@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { epoch, mainBranch } from '../../../storage/core/ids.ts';
 import type { Recovered } from '../../../storage/core/recovery.ts';
-import { Cluster, calm, rough, Takeover, Writer } from './cluster.ts';
+import { Cluster, calm, rough } from './cluster.ts';
+import { Writer } from './cluster-writer.ts';
 import { sixNodes } from './samples.ts';
+import { Takeover } from './takeover.ts';
 
 /** `SEXTANT_CORE_SEEDS=1 SEXTANT_CORE_FIRST_SEED=<seed>` runs one seed again. */
 const { SEXTANT_CORE_SEEDS = '60', SEXTANT_CORE_FIRST_SEED = '1' } = process.env;
@@ -84,14 +86,14 @@ function reigns(seed: number): { readonly announced: number; readonly reigns: nu
       return tree.has(writer.epoch) && segment.volumeEnd(writer.epoch) >= last;
     });
   cluster.check(cluster.runUntil(level, 60_000), 'a node never caught up');
-  const truth = Buffer.from(cluster.truth(outcome.forks, outcome.head, last));
+  const truth = Buffer.from(cluster.truth.bytesOf(outcome.forks, outcome.head, last));
   for (const id of sixNodes) {
     cluster.check(
       truth.equals(cluster.readFrom(id, outcome.forks, outcome.head, last)),
       `${id} reads other bytes`,
     );
   }
-  return { announced: cluster.announced.length, reigns: cluster.recovered.length };
+  return { announced: cluster.truth.announced.length, reigns: cluster.truth.recovered.length };
 }
 
 describe('writers and recoveries over six faulty nodes', { retry: 0 }, () => {
