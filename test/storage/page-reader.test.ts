@@ -1,6 +1,7 @@
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { EpochTree } from '../../storage/core/epoch-tree.ts';
 import { encodeFrame, parseFrame } from '../../storage/core/frame.ts';
@@ -18,7 +19,7 @@ import { PageIndex } from '../../storage/core/page-index.ts';
 import { type HeldFrame, Segment } from '../../storage/core/segment.ts';
 import { FrameReader } from '../../storage/shell/frame-reader.ts';
 import { ImageStore } from '../../storage/shell/image-store.ts';
-import { PageReader } from '../../storage/shell/page-reader.ts';
+import { PageReader, pageReaderBounds } from '../../storage/shell/page-reader.ts';
 import { ReferencePages } from './region-harness.ts';
 
 const cleanups: (() => unknown)[] = [];
@@ -172,6 +173,26 @@ describe('building pages', () => {
     await bench.matches(1, reference);
     await bench.matches(1, reference);
     expect(bench.rotten).toEqual([]);
+  });
+
+  it('indexes what came when a page is read, or a turn after much has come', async () => {
+    const bench = new Bench();
+    bench.fork(1, 0, zeroLsn);
+    const reference = new ReferencePages(3);
+    let end = bench.write(1, zeroLsn, reference, 3);
+    await nextTurn();
+    expect(bench.index.recordCount).toBe(0);
+    expect(await bench.page(1, end, pageNo(9))).toBeNull();
+    const some = bench.index.recordCount;
+    expect(some).toBeGreaterThanOrEqual(3);
+    for (let bytes = 0; bytes <= pageReaderBounds.unindexedBytes; ) {
+      const from = end;
+      end = bench.write(1, from, reference, 50);
+      bytes += end - from;
+    }
+    expect(bench.index.recordCount).toBe(some);
+    await nextTurn();
+    expect(bench.index.recordCount).toBeGreaterThan(some);
   });
 
   it('has no page that was not written at the read point', async () => {
