@@ -32,6 +32,8 @@ export class PageIndex {
   private readonly tree: EpochTree;
   /** Row of each page's newest record. */
   private readonly newest = new Map<PageNo, number>();
+  /** By page, the row below which the last late record came to lie: a hole is filled from below, record after record. */
+  private readonly aboveHole = new Map<PageNo, number>();
   /** Rows, in the order in which they came. A page's records are linked from the highest LSN to the lowest. */
   private lsns = new Float64Array(rowsMin);
   /** Position in `frames`. */
@@ -75,9 +77,11 @@ export class PageIndex {
   private insert(page: PageNo, lsn: number, place: number, epoch: Epoch): void {
     let later = none;
     let at = this.newest.get(page) ?? none;
-    while (at !== none && this.lsnAt(at) > lsn) {
-      later = at;
-      at = this.olderThan(at);
+    if (at !== none && this.lsnAt(at) > lsn) {
+      const hint = this.aboveHole.get(page) ?? none;
+      if (hint !== none && this.lsnAt(hint) > lsn) at = hint;
+      for (; at !== none && this.lsnAt(at) > lsn; at = this.olderThan(at)) later = at;
+      this.aboveHole.set(page, later);
     }
     for (let same = at; same !== none && this.lsnAt(same) === lsn; same = this.olderThan(same))
       if (this.frameAt(same)?.epoch === epoch) return;
@@ -130,6 +134,7 @@ export class PageIndex {
       this.older[row] = Math.max(none, this.olderThan(from) - gone);
     }
     this.rows -= gone;
+    this.aboveHole.clear();
     for (const [page, row] of this.newest) {
       if (row < gone) this.newest.delete(page);
       else this.newest.set(page, row - gone);
@@ -140,6 +145,7 @@ export class PageIndex {
   /** Forgets everything, to be filled again from above `floor`. */
   clear(floor: Lsn): void {
     this.newest.clear();
+    this.aboveHole.clear();
     this.frames = [];
     this.rows = 0;
     this.resize(rowsMin);
