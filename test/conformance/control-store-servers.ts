@@ -3,7 +3,7 @@ import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -93,9 +93,20 @@ async function isFree(port: number): Promise<boolean> {
 
 const startTimeoutMs = 10_000;
 
+/** A connection is what tells: whoever tries to listen there has the port at the moment when the server wants it. */
+async function accepts(port: number): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const socket = connect(port, '127.0.0.1');
+  socket.once('connect', () => resolve(true));
+  socket.once('error', () => resolve(false));
+  const accepted = await promise;
+  socket.destroy();
+  return accepted;
+}
+
 async function delayUntilListening(port: number): Promise<void> {
   const deadline = performance.now() + startTimeoutMs;
-  while (await isFree(port)) {
+  while (!(await accepts(port))) {
     if (performance.now() > deadline)
       throw new Error(`no nats-server on port ${port} after ${startTimeoutMs} ms`);
     await delay(20);
