@@ -164,7 +164,7 @@ export class RowWriter {
     if (typeof batchSize === 'number') own.push(attributeJson(attributes.dbOperationBatchSize, batchSize));
     if (typeof consistency === 'string') own.push(attributeJson(attributes.consistency, consistency));
     const before = Buffer.from(`${JSON.stringify(name)},"kind":${kinds.server},`);
-    const pieces = {
+    const made = {
       name,
       namespace,
       verb,
@@ -174,8 +174,8 @@ export class RowWriter {
       after: Buffer.from(own.join(',')),
     };
     if (this.statements.size >= rememberedStatements) this.statements.clear();
-    this.statements.set(text, pieces);
-    return pieces;
+    this.statements.set(text, made);
+    return made;
   }
 
   private commit(values: readonly unknown[], at: number, out: JsonBytes): void {
