@@ -123,15 +123,14 @@ export class PageIndex {
     let gone = 0;
     while (gone < this.rows && this.lsnAt(gone) <= floor) gone += 1;
     if (gone === 0) return;
-    // Links into what goes, which are the same for rows that come to lie there, must lead nowhere.
     const goneFrames = gone === this.rows ? this.frames.length : (this.frameOf[gone] ?? 0);
     this.frames = this.frames.slice(goneFrames);
+    this.lsns.copyWithin(0, gone, this.rows);
+    this.places.copyWithin(0, gone, this.rows);
     for (let from = gone; from < this.rows; from++) {
-      const row = from - gone;
-      this.lsns[row] = this.lsnAt(from);
-      this.frameOf[row] = (this.frameOf[from] ?? 0) - goneFrames;
-      this.places[row] = this.places[from] ?? 0;
-      this.older[row] = Math.max(none, this.olderThan(from) - gone);
+      this.frameOf[from - gone] = (this.frameOf[from] ?? 0) - goneFrames;
+      // A link into what goes leads nowhere.
+      this.older[from - gone] = Math.max(none, this.olderThan(from) - gone);
     }
     this.rows -= gone;
     this.aboveHole.clear();
