@@ -50,9 +50,11 @@ export const volumeLimits = {
   refusedRetryMs: 500,
   /** An append tells the durable point, too: a node is told apart from one only when it has heard nothing for this long. */
   noticeEveryMs: 10,
-  /** An idle node is told the durable point at least this often. */
-  heartbeatMs: 200,
-  /** Inquiries to a node that stays behind, one a heartbeat, after which everything it lacks is sent again. */
+  /** An idle node is told the durable point again this often, in case it was not ready for it. */
+  reminderMs: 1_000,
+  /** Between inquiries to an idle node that lacks something. */
+  inquireEveryMs: 200,
+  /** Inquiries to a node that stays behind, after which everything it lacks is sent again. */
   inquiriesPerResend: 5,
   /** A snapshot is not read for longer than this, as a rule: older page versions may be folded away. */
   readPointAgeMs: 60_000,

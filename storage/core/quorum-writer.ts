@@ -408,7 +408,7 @@ export class QuorumWriter {
    */
   private inquire(link: NodeLink, nowMs: number): void {
     const idle = link.up && !link.probing && link.inFlight === 0 && link.cursor >= this.end;
-    if (!idle || link.acked >= this.end || nowMs - link.toldAtMs < volumeLimits.heartbeatMs) return;
+    if (!idle || link.acked >= this.end || nowMs - link.toldAtMs < volumeLimits.inquireEveryMs) return;
     link.inquiries += 1;
     link.toldAtMs = nowMs;
     link.toldVdl = this.vdlLsn;
@@ -426,7 +426,7 @@ export class QuorumWriter {
       this.inquire(link, nowMs);
       this.tell(link, nowMs);
       // A node that came back hears of the durable point even when nothing is written.
-      if (link.up && nowMs - link.toldAtMs >= volumeLimits.heartbeatMs) {
+      if (link.up && nowMs - link.toldAtMs >= volumeLimits.reminderMs) {
         link.toldVdl = zeroLsn;
         this.tell(link, nowMs);
       }

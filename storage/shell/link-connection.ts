@@ -24,12 +24,12 @@ export class LinkConnection {
   private readonly socket: WebSocket;
   private readonly stream: Socket;
   private readonly bounds: LinkBounds;
-  private readonly pings: NodeJS.Timeout;
+  private readonly listening: NodeJS.Timeout;
   private closing: LinkClose | undefined;
   private corked: 'no' | 'yes' = 'no';
   private bytesSeen: number;
-  private silentPings = 0;
-  private pingCount = 0;
+  private silences = 0;
+  private listened = 0;
 
   /** Takes over an open socket; `stream` is the TCP connection below it. */
   constructor(socket: WebSocket, stream: Socket, bounds: LinkBounds, handlers: LinkHandlers) {
@@ -37,7 +37,7 @@ export class LinkConnection {
     this.stream = stream;
     this.bounds = bounds;
     this.bytesSeen = stream.bytesRead;
-    this.pings = setInterval(() => this.ping(), bounds.pingMs);
+    this.listening = setInterval(() => this.listen(), bounds.pingMs);
     socket.on('message', (data, isBinary) => {
       if (this.closing !== undefined) return;
       if (isBinary && data instanceof Uint8Array) handlers.onMessage(data);
@@ -48,7 +48,7 @@ export class LinkConnection {
       this.closing ??= { kind: isProtocol ? 'protocol-error' : 'socket-error', message: error.message };
     });
     socket.on('close', (code, reason) => {
-      clearInterval(this.pings);
+      clearInterval(this.listening);
       const message = `the peer closed the link: ${code} ${reason.toString()}`.trimEnd();
       handlers.onClose(this.closing ?? { kind: 'closed-by-peer', message });
     });
@@ -63,9 +63,9 @@ export class LinkConnection {
     return this.socket.bufferedAmount;
   }
 
-  /** Whether the link has stood for at least one ping interval. */
+  /** Whether the link has stood for at least one interval. */
   get isSettled(): boolean {
-    return this.pingCount > 0;
+    return this.listened > 0;
   }
 
   /**
@@ -110,18 +110,20 @@ export class LinkConnection {
   }
 
   /**
-   * Counts pings, not time: when this process itself was frozen it finds one timer due and the peer's bytes waiting,
-   * so it does not blame the peer. Any byte counts, so a long message on a slow link is a sign of life too.
+   * Counts intervals, not time: when this process itself was frozen it finds one timer due and the peer's bytes waiting,
+   * so it does not blame the peer. Any byte counts, so a long message on a slow link is a sign of life too, and so are
+   * the peer's own pings: of two idle ends one asks, about once in two intervals.
    */
-  private ping(): void {
+  private listen(): void {
     const bytesNow = this.stream.bytesRead;
-    this.silentPings = bytesNow === this.bytesSeen ? this.silentPings + 1 : 0;
+    const silent = bytesNow === this.bytesSeen;
+    this.silences = silent ? this.silences + 1 : 0;
     this.bytesSeen = bytesNow;
-    this.pingCount += 1;
-    if (this.silentPings >= this.bounds.silentPingsMax) {
-      const message = `nothing came from the peer for ${this.silentPings * this.bounds.pingMs} ms`;
+    this.listened += 1;
+    if (this.silences >= this.bounds.silencesMax) {
+      const message = `nothing came from the peer for ${this.silences * this.bounds.pingMs} ms`;
       this.fail({ kind: 'peer-silent', message });
-    } else if (this.isOpen) this.socket.ping(nothing, undefined, ignoreSendError);
+    } else if (silent && this.isOpen) this.socket.ping(nothing, undefined, ignoreSendError);
   }
 }
 

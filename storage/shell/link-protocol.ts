@@ -52,15 +52,15 @@ export interface LinkBounds {
   readonly messageBytesMax: number;
   /** Bytes sent that the peer has not taken yet, above which the link is closed. */
   readonly bufferedBytesMax: number;
-  /** Time between pings. */
+  /** A peer that sends nothing for this long is pinged, and again each time as long has passed. */
   readonly pingMs: number;
-  /** Pings without a single byte from the peer after which it counts as dead. */
-  readonly silentPingsMax: number;
+  /** Times `pingMs` without a single byte from the peer after which it counts as dead. */
+  readonly silencesMax: number;
 }
 
 export const linkBoundsDefault: LinkBounds = {
   messageBytesMax: 16 * 1024 * 1024,
   bufferedBytesMax: 64 * 1024 * 1024,
   pingMs: 500,
-  silentPingsMax: 4,
+  silencesMax: 4,
 };

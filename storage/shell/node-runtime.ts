@@ -6,14 +6,14 @@
  */
 import assert from 'node:assert/strict';
 import type { ReceivedFrame } from '../core/frame.ts';
-import { type Epoch, unreachable } from '../core/ids.ts';
+import { type Epoch, minLsn, unreachable } from '../core/ids.ts';
 import type { RefusalCode, StatusReply, StorageReply, StorageRequest } from '../core/messages.ts';
 import type { StorageNode } from '../core/node.ts';
 import type { Caller, FetchAnswer, NodeEffect, NodeEvent } from '../core/node-events.ts';
 import type { FrameReader } from './frame-reader.ts';
 import type { AppendResult, HotLog } from './hot-log.ts';
 import type { NodeRecord } from './node-data.ts';
-import type { PageReader } from './page-reader.ts';
+import type { FoldLimit, PageReader } from './page-reader.ts';
 import type { Repair } from './repair.ts';
 import type { StateFile } from './state-file.ts';
 
@@ -38,6 +38,8 @@ export type Answer = (reply: StorageReply) => void;
 export const nodeRuntimeLimits = {
   /** How often the node looks around: waiting fetches, repair, the durable hint, folding. */
   tickMs: 50,
+  /** The same while it lacks nothing and has nothing to fold. A fetch without news is answered so much late. */
+  restingTickMs: 250,
   /** Wait before the state file is written again after the disk was full. */
   stateRetryMs: 500,
   /** Page reads under way; more are refused. */
@@ -53,7 +55,8 @@ export class NodeRuntime {
   private forksUnsaved = 0;
   private heldBack: Extract<NodeEffect, { kind: 'persistFrames' }>[] = [];
   private pageReads = 0;
-  private readonly ticks: NodeJS.Timeout;
+  private ticks: NodeJS.Timeout;
+  private resting = false;
   private closed = false;
 
   constructor(options: NodeRuntimeOptions) {
@@ -109,15 +112,33 @@ export class NodeRuntime {
     const effects = this.node.step(event, this.options.now());
     const forked = effects.some((effect) => effect.kind === 'forked');
     for (const effect of effects) this.carryOut(effect, forked);
+    if (this.resting && !this.hasRest) this.rest(false);
   }
 
   private tick(): void {
     this.step({ kind: 'tick' });
-    const { node, options } = this;
-    const { head, vdl } = node.durable;
-    const lowWater = node.lowWater < vdl ? node.lowWater : vdl;
-    node.segment.join(head, lowWater);
-    void options.pages.fold({ head, lowWater });
+    const { node, options, foldLimit } = this;
+    node.segment.join(foldLimit.head, foldLimit.lowWater);
+    if (this.hasRest) this.rest(true);
+    else void options.pages.fold(foldLimit);
+  }
+
+  private get foldLimit(): FoldLimit {
+    const { head, vdl } = this.node.durable;
+    return { head, lowWater: minLsn(this.node.lowWater, vdl) };
+  }
+
+  private get hasRest(): boolean {
+    return this.node.isComplete && this.options.pages.isDone(this.foldLimit);
+  }
+
+  /** Only a tick lets the node rest, so that one busy by fits and starts does not put its ticks off for ever. */
+  private rest(resting: boolean): void {
+    if (resting === this.resting || this.closed) return;
+    this.resting = resting;
+    clearInterval(this.ticks);
+    const everyMs = resting ? nodeRuntimeLimits.restingTickMs : nodeRuntimeLimits.tickMs;
+    this.ticks = setInterval(() => this.tick(), everyMs);
   }
 
   private carryOut(effect: NodeEffect, forked: boolean): void {

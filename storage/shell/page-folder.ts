@@ -78,6 +78,11 @@ export class PageFolder {
     return this.reaches(this.stored, head);
   }
 
+  /** Whether everything up to `lowWater` is folded and stored: folding again would change nothing. */
+  isDone(head: Epoch, lowWater: Lsn): boolean {
+    return this.applied === this.stored && this.stored.lsn >= lowWater && this.isOnPath(head);
+  }
+
   /**
    * Folds for a few milliseconds towards `lowWater`, below which no reader goes and nothing is missing.
    * @returns why the images have to be made anew; null when all is well.

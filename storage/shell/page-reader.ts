@@ -137,6 +137,12 @@ export class PageReader {
     return built;
   }
 
+  /** Whether there is nothing to index and nothing to fold. */
+  isDone({ head, lowWater }: FoldLimit): boolean {
+    const isIdle = this.state === 'ready' && !this.folding && this.arrived.length === 0;
+    return isIdle && this.folder.isDone(head, lowWater);
+  }
+
   /** Folds for a few milliseconds; call now and then. Does nothing while an earlier call is still at it. */
   fold(limit: FoldLimit): Promise<void> {
     if (this.folding || this.state !== 'ready' || this.closed) return Promise.resolve();

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer, request, type Server } from 'node:http';
 import { type AddressInfo, createConnection, createServer as createTcpServer, type Socket } from 'node:net';
 import { fileURLToPath } from 'node:url';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import {
   connectLink,
@@ -17,7 +17,7 @@ import { LinkServer, type LinkServerOptions } from '../../storage/shell/link-ser
 
 const cluster = 'c1';
 const secret = 'correct horse';
-const fast = { pingMs: 20, silentPingsMax: 4 };
+const fast = { pingMs: 20, silencesMax: 5 };
 
 type LinkEvent =
   | { readonly kind: 'open' }
@@ -167,6 +167,26 @@ describe('a link', () => {
     expect(Buffer.concat(received).toString('latin1').toLowerCase()).not.toContain('permessage-deflate');
   });
 
+  it('pings a peer that is silent, and not one that is heard anyway', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    cleanups.push(() => vi.useRealTimers());
+    const pings = vi.spyOn(WebSocket.prototype, 'ping');
+    cleanups.push(() => pings.mockRestore());
+    const server = await listen();
+    const { link, events } = connect(server.address);
+    await events.next('open');
+    for (let interval = 0; interval < 10; interval++) {
+      link.send(Buffer.from('there'));
+      await server.events.next('message');
+      server.connections[0]?.send(Buffer.from('and back'));
+      await events.next('message');
+      vi.advanceTimersByTime(fast.pingMs);
+    }
+    expect(pings).not.toHaveBeenCalled();
+    vi.advanceTimersByTime(fast.pingMs);
+    expect(pings).toHaveBeenCalledTimes(2);
+  });
+
   it('closes in order: what was sent before arrives, and neither side reports a failure', async () => {
     const server = await listen();
     const { link, events } = connect(server.address);
@@ -199,7 +219,7 @@ describe('a link', () => {
 
   it('is closed when the peer leaves more unread than the bound, and memory does not grow past it', async () => {
     const bufferedBytesMax = 1_000_000;
-    const server = await listen({ bounds: { pingMs: 1000, silentPingsMax: 100, bufferedBytesMax } });
+    const server = await listen({ bounds: { pingMs: 1000, silencesMax: 100, bufferedBytesMax } });
     const reader = new WebSocket(`ws://${server.address}/link`, { headers: headersOf({}) });
     cleanups.push(() => reader.terminate());
     await once(reader, 'open');
@@ -374,7 +394,7 @@ describe('who is let in', () => {
 describe('a frozen peer', () => {
   it('is noticed, and found again when it thaws', async () => {
     const child = await serverProcess();
-    const { events } = connect(child.address, { connectMs: 100, bounds: { pingMs: 50, silentPingsMax: 4 } });
+    const { events } = connect(child.address, { connectMs: 100, bounds: { pingMs: 50, silencesMax: 4 } });
     await events.next('open');
     child.process.kill('SIGSTOP');
     const frozenAt = performance.now();
@@ -387,8 +407,8 @@ describe('a frozen peer', () => {
   }, 20_000);
 
   it('does not lose its link when only the owner of the link was busy', async () => {
-    const server = await listen({ bounds: { pingMs: 20, silentPingsMax: 1000 } });
-    const { link, events } = connect(server.address, { bounds: { pingMs: 20, silentPingsMax: 2 } });
+    const server = await listen({ bounds: { pingMs: 20, silencesMax: 1000 } });
+    const { link, events } = connect(server.address, { bounds: { pingMs: 20, silencesMax: 2 } });
     await events.next('open');
     const until = performance.now() + 200;
     while (performance.now() < until);

@@ -4,7 +4,7 @@ import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFile
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { encodeFrame } from '../../storage/core/frame.ts';
 import {
   epoch,
@@ -25,6 +25,7 @@ import {
   type StorageNodeOptions,
   startStorageNode,
 } from '../../storage/shell/node-process.ts';
+import { nodeRuntimeLimits } from '../../storage/shell/node-runtime.ts';
 import { type Answer, StorageClient } from '../../storage/shell/storage-client.ts';
 import { eventually, secret, silent, smallMtr } from './region-harness.ts';
 
@@ -94,6 +95,12 @@ function append(reign: number, base: number, seed = base): AppendRequest & { rea
     frames,
     end: base + bytes.length,
   };
+}
+
+/** Counts how often a node looks around, from now on. */
+function ticksOf({ node }: RunningNode): () => number {
+  const steps = vi.spyOn(node, 'step');
+  return () => steps.mock.calls.filter(([event]) => event.kind === 'tick').length;
 }
 
 describe('a storage node', () => {
@@ -179,6 +186,35 @@ describe('a storage node', () => {
     await ask(one);
     expect(await waiting).toMatchObject({ kind: 'fetched', next: one.end });
     expect(performance.now() - startedAt).toBeLessThan(2_000);
+  });
+
+  it('looks around less often while it has nothing to do, and often again once it has', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    cleanups.push(() => vi.useRealTimers());
+    const { tickMs, restingTickMs } = nodeRuntimeLimits;
+    const node = await start(newConfig(), { pageBounds: { storeEveryMs: 0 } });
+    const ticks = ticksOf(node);
+    const ask = await connect(node);
+    await ask(forkOf(1));
+    vi.advanceTimersByTime(tickMs);
+    expect(ticks()).toBe(1);
+    vi.advanceTimersByTime(2 * restingTickMs);
+    expect(ticks()).toBe(3);
+    const one = append(1, 0);
+    await ask(one);
+    vi.advanceTimersByTime(tickMs);
+    expect(ticks()).toBe(4);
+    // Told that it is durable and that no reader goes below: to be folded, which takes a tick and the next one notices.
+    const point = { durable: { head: epoch(1), vdl: lsn(one.end) }, lowWater: lsn(one.end) };
+    await ask({ ...append(1, one.end), ...point, frames: new Uint8Array(0) });
+    vi.advanceTimersByTime(tickMs);
+    expect(ticks()).toBe(5);
+    await eventually('the node rests again', () => {
+      vi.advanceTimersByTime(tickMs);
+      const before = ticks();
+      vi.advanceTimersByTime(restingTickMs - tickMs);
+      return ticks() === before;
+    });
   });
 
   it('cuts away what a crash left of a write that was never acknowledged', async () => {

@@ -249,11 +249,15 @@ describe('folding', () => {
     bench.fork(1, 0, zeroLsn);
     const reference = new ReferencePages(5);
     let end = bench.write(1, zeroLsn, reference, 50);
+    const isDone = (): boolean => bench.reader.isDone({ head: epoch(1), lowWater: end });
+    expect(isDone()).toBe(false);
     await bench.fold(1, end);
     expect(bench.reader.folder.counters.pagesFolded).toBe(4);
+    expect(isDone()).toBe(true);
     for (let round = 0; round < 5; round++) {
       end = bench.write(1, end, reference, 50);
       await bench.fold(1, end);
+      expect(isDone()).toBe(false);
       await bench.matches(1, reference, reference.versions.length - 1);
     }
     expect(bench.reader.folder.counters.pagesFolded).toBe(4);
@@ -261,6 +265,7 @@ describe('folding', () => {
     await bench.fold(1, end);
     expect(bench.reader.folder.counters.pagesFolded).toBe(8);
     expect(bench.reader.folder.point.lsn).toBe(end);
+    expect(isDone()).toBe(true);
     await bench.matches(1, reference, reference.versions.length - 1);
   });
 

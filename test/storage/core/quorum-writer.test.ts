@@ -211,7 +211,7 @@ describe('a node', () => {
     forget();
     step({ kind: 'acked', node: nodeId('n4'), head: epoch(2), scls: [[pgId(0), lsn(50)]] });
     expect(volume.vdl).toBe(100);
-    wait(volumeLimits.heartbeatMs);
+    wait(volumeLimits.inquireEveryMs);
     step({ kind: 'tick' });
     expect(basesTo(4)).toEqual([[]]);
     step({ kind: 'acked', node: nodeId('n4'), head: epoch(2), scls: [[pgId(0), end]] });
@@ -330,10 +330,10 @@ describe('news of the durable point', () => {
     expect(notices()).toEqual([]);
   });
 
-  it('is repeated to idle nodes as a heartbeat, and not to nodes that are down', () => {
+  it('is repeated to idle nodes now and then, and not to nodes that are down', () => {
     ready();
     step({ kind: 'nodeDown', node: nodeId('n6') });
-    wait(volumeLimits.heartbeatMs);
+    wait(volumeLimits.reminderMs);
     forgetNews();
     step({ kind: 'tick' });
     expect(notices()).toEqual(['n1', 'n2', 'n3', 'n4', 'n5'].map((node) => [node, 100]));
