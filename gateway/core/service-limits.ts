@@ -42,7 +42,7 @@ export interface ServiceLimits {
   readonly watchEveryMs: number;
   /** A live feed whose peer has not taken this much is skipped, and cut when that lasts. */
   readonly watchBufferedBytes: number;
-  /** How often the writer's lease is looked at. */
+  /** How often the writer's lease is looked at, besides at every event and every answer. */
   readonly roleTickMs: number;
   /** A start or request of an operation waits this long for the agent. */
   readonly agentAnswerMs: number;
@@ -71,7 +71,7 @@ export const defaultServiceLimits: ServiceLimits = {
   watchers: 256,
   watchEveryMs: 250,
   watchBufferedBytes: mebibyte,
-  roleTickMs: 20,
+  roleTickMs: 100,
   agentAnswerMs: 3_000,
 };
 
