@@ -105,12 +105,6 @@ export class StorageNode {
     };
   }
 
-  /** Whether it lacks nothing of what its region's writer calls durable: a tick has nothing to do but keep times. */
-  get isComplete(): boolean {
-    const { head, vdl } = this.durablePoint;
-    return this.segment.volumeEnd(head) >= vdl;
-  }
-
   /** Takes one event at a time. The effects are to be carried out in order. */
   step(event: NodeEvent, nowMs: number): readonly NodeEffect[] {
     this.effects = [];

@@ -129,7 +129,8 @@ export class NodeRuntime {
   }
 
   private get hasRest(): boolean {
-    return this.node.isComplete && this.options.pages.isDone(this.foldLimit);
+    const { durable, segment } = this.node;
+    return segment.volumeEnd(durable.head) >= durable.vdl && this.options.pages.isDone(this.foldLimit);
   }
 
   /** Only a tick lets the node rest, so that one busy by fits and starts does not put its ticks off for ever. */
