@@ -57,10 +57,17 @@ function segmentOf(frames: readonly HeldFrame[], tree = new EpochTree([fork(1, 0
   return segment;
 }
 
-const bytesOf = (frames: readonly HeldFrame[]): readonly string[] =>
-  frames.flatMap(({ position: { file, offset, length } }) =>
-    Array.from({ length }, (_, at) => `${file}:${offset + at}`),
-  );
+/** The bytes of the log that frames cover, in their order, as ranges that do not touch. */
+function bytesOf(frames: readonly HeldFrame[]): readonly { file: number; from: number; to: number }[] {
+  const ranges: { file: number; from: number; to: number }[] = [];
+  for (const { position } of frames) {
+    const { file, offset, length } = position;
+    const last = ranges.at(-1);
+    if (last?.file === file && last.to === offset) last.to += length;
+    else ranges.push({ file, from: offset, to: offset + length });
+  }
+  return ranges;
+}
 
 it('answers for every frame, and covers the same bytes in the same order, with fewer entries', () => {
   fc.assert(
