@@ -1,7 +1,8 @@
 /**
  * Where the records of each page lie, above a floor: page images hold everything at or below it. A record is a row of a
- * table, linked to the page's record before it: 20 bytes the garbage collector never looks at, since a busy minute has a
- * million of them.
+ * table, linked to the page's record before it: 22 bytes the garbage collector never looks at, since a busy minute has a
+ * million of them. The table is made of blocks, so that neither growing nor forgetting moves a row: moving the rows of a
+ * minute kept a node from its work for 30 to 100 ms, and the quorum's slowest nodes with it.
  */
 import type { EpochTree } from './epoch-tree.ts';
 import { framePayload } from './frame.ts';
@@ -23,10 +24,23 @@ export interface PagePlan {
   readonly records: readonly PlannedRecord[];
 }
 
-/** Rows the table has room for at first; it doubles, and shrinks again when three quarters are free. */
-const rowsMin = 1_024;
+/** Rows of a block: a tenth of a second of a busy writer. */
+const blockRows = 4_096;
 /** Of a link that leads nowhere. */
 const none = -1;
+
+/** Rows by the order in which they came. */
+class Block {
+  readonly pages = new Uint32Array(blockRows);
+  readonly lsns = new Float64Array(blockRows);
+  /** Place in `frames`. */
+  readonly frameOf = new Uint16Array(blockRows);
+  /** Twice the offset in the frame's payload, plus one for a whole page. */
+  readonly places = new Uint32Array(blockRows);
+  /** How many rows back the page's next older record lies, ahead when negative; 0 when nowhere. */
+  readonly back = new Int32Array(blockRows);
+  readonly frames: HeldFrame[] = [];
+}
 
 export class PageIndex {
   private readonly tree: EpochTree;
@@ -34,15 +48,10 @@ export class PageIndex {
   private readonly newest = new Map<PageNo, number>();
   /** By page, the row below which the last late record came to lie: a hole is filled from below, record after record. */
   private readonly aboveHole = new Map<PageNo, number>();
-  /** Rows, in the order in which they came. A page's records are linked from the highest LSN to the lowest. */
-  private lsns = new Float64Array(rowsMin);
-  /** Position in `frames`. */
-  private frameOf = new Int32Array(rowsMin);
-  /** Twice the offset in the frame's payload, plus one for a whole page. */
-  private places = new Int32Array(rowsMin);
-  private older = new Int32Array(rowsMin);
-  private rows = 0;
-  private frames: HeldFrame[] = [];
+  /** Hold the rows in [firstRow, nextRow). A page's records are linked from the highest LSN to the lowest. */
+  private readonly blocks: Block[] = [];
+  private firstRow = 0;
+  private nextRow = 0;
   private floorLsn: Lsn = zeroLsn;
 
   constructor(tree: EpochTree) {
@@ -55,26 +64,23 @@ export class PageIndex {
   }
 
   get recordCount(): number {
-    return this.rows;
+    return this.nextRow - this.firstRow;
   }
 
   /** Takes in the records of a persisted frame; a frame may come twice. */
   add(frame: HeldFrame, bytes: Uint8Array): void {
     if (frame.end <= this.floorLsn) return;
-    const before = this.rows;
-    this.frames.push(frame);
     const cursor = new RecordCursor(framePayload(bytes));
     for (let offset = 0; cursor.next(); offset = cursor.end) {
       const { page } = cursor;
       const lsn = frame.base + cursor.end;
       if (page === null || lsn <= this.floorLsn) continue;
-      this.insert(page, lsn, 2 * offset + (cursor.isImage ? 1 : 0), frame.epoch);
+      this.insert(page, lsn, 2 * offset + (cursor.isImage ? 1 : 0), frame);
     }
-    if (this.rows === before) this.frames.pop();
   }
 
-  /** Takes a record of the newest frame, unless it is here already; the same LSN of another epoch is another history's. */
-  private insert(page: PageNo, lsn: number, place: number, epoch: Epoch): void {
+  /** Takes a record unless it is here already; the same LSN of another epoch is another history's. */
+  private insert(page: PageNo, lsn: number, place: number, frame: HeldFrame): void {
     let later = none;
     let at = this.newest.get(page) ?? none;
     if (at !== none && this.lsnAt(at) > lsn) {
@@ -84,15 +90,18 @@ export class PageIndex {
       this.aboveHole.set(page, later);
     }
     for (let same = at; same !== none && this.lsnAt(same) === lsn; same = this.olderThan(same))
-      if (this.frameAt(same)?.epoch === epoch) return;
-    const row = this.rows++;
-    if (row === this.lsns.length) this.resize(2 * row);
-    this.lsns[row] = lsn;
-    this.frameOf[row] = this.frames.length - 1;
-    this.places[row] = place;
-    this.older[row] = at;
+      if (this.frameAt(same)?.epoch === frame.epoch) return;
+    const row = this.nextRow++;
+    const block = this.blockOf(row) ?? this.addBlock();
+    if (block.frames.at(-1) !== frame) block.frames.push(frame);
+    const slot = row % blockRows;
+    block.pages[slot] = page;
+    block.lsns[slot] = lsn;
+    block.frameOf[slot] = block.frames.length - 1;
+    block.places[slot] = place;
+    block.back[slot] = at === none ? 0 : row - at;
     if (later === none) this.newest.set(page, row);
-    else this.older[later] = row;
+    else this.linkBack(later, row);
   }
 
   /**
@@ -107,71 +116,74 @@ export class PageIndex {
       if (lsn <= this.floorLsn) break;
       const frame = this.frameAt(at);
       if (lsn > readPoint || frame === undefined || lsn > this.tree.visibleUntil(head, frame.epoch)) continue;
-      const place = this.places[at] ?? 0;
+      const place = this.blockOf(at)?.places[at % blockRows] ?? 0;
       records.push({ frame, offset: place >>> 1 });
       needsImage = place % 2 === 0;
     }
     return records.length === 0 ? null : { needsImage, records: records.reverse() };
   }
 
-  /**
-   * Forgets records at or below `floor`: images hold them by now. One that came late stays in the table, unseen, until those
-   * that came before it go.
-   */
+  /** Hides records at or below `floor`: images hold them by now. `forget` gives their room back. */
   raise(floor: Lsn): void {
     this.floorLsn = floor;
-    let gone = 0;
-    while (gone < this.rows && this.lsnAt(gone) <= floor) gone += 1;
-    if (gone === 0) return;
-    const goneFrames = gone === this.rows ? this.frames.length : (this.frameOf[gone] ?? 0);
-    this.frames = this.frames.slice(goneFrames);
-    this.lsns.copyWithin(0, gone, this.rows);
-    this.places.copyWithin(0, gone, this.rows);
-    for (let from = gone; from < this.rows; from++) {
-      this.frameOf[from - gone] = (this.frameOf[from] ?? 0) - goneFrames;
-      // A link into what goes leads nowhere.
-      this.older[from - gone] = Math.max(none, this.olderThan(from) - gone);
-    }
-    this.rows -= gone;
     this.aboveHole.clear();
-    for (const [page, row] of this.newest) {
-      if (row < gone) this.newest.delete(page);
-      else this.newest.set(page, row - gone);
-    }
-    if (this.rows < this.lsns.length / 4) this.resize(Math.max(rowsMin, 2 * this.rows));
+  }
+
+  /**
+   * Forgets records at or below the floor, at most a block of them, which takes a tenth of a millisecond. One that came late
+   * stays until those that came before it go.
+   * @returns whether there may be more.
+   */
+  forget(): boolean {
+    const until = Math.min(this.nextRow, this.firstRow + blockRows);
+    while (this.firstRow < until && this.lsnAt(this.firstRow) <= this.floorLsn) this.forgetFirst();
+    return this.firstRow === until && until < this.nextRow;
   }
 
   /** Forgets everything, to be filled again from above `floor`. */
   clear(floor: Lsn): void {
     this.newest.clear();
     this.aboveHole.clear();
-    this.frames = [];
-    this.rows = 0;
-    this.resize(rowsMin);
+    this.blocks.length = 0;
+    this.firstRow = 0;
+    this.nextRow = 0;
     this.floorLsn = floor;
   }
 
+  private forgetFirst(): void {
+    const row = this.firstRow++;
+    const page = this.blocks[0]?.pages[row % blockRows] as PageNo;
+    if (this.newest.get(page) === row) this.newest.delete(page);
+    if (this.firstRow % blockRows === 0) this.blocks.shift();
+  }
+
+  private addBlock(): Block {
+    const block = new Block();
+    this.blocks.push(block);
+    return block;
+  }
+
+  private blockOf(row: number): Block | undefined {
+    return this.blocks[Math.floor(row / blockRows) - Math.floor(this.firstRow / blockRows)];
+  }
+
   private lsnAt(row: number): number {
-    return this.lsns[row] ?? 0;
+    return this.blockOf(row)?.lsns[row % blockRows] ?? 0;
   }
 
   private frameAt(row: number): HeldFrame | undefined {
-    return this.frames[this.frameOf[row] ?? none];
+    const block = this.blockOf(row);
+    return block?.frames[block.frameOf[row % blockRows] ?? none];
   }
 
+  /** A link to what is forgotten leads nowhere. */
   private olderThan(row: number): number {
-    return this.older[row] ?? none;
+    const back = this.blockOf(row)?.back[row % blockRows] ?? 0;
+    return back === 0 || row - back < this.firstRow ? none : row - back;
   }
 
-  private resize(rows: number): void {
-    const kept = Math.min(this.rows, rows);
-    const moved = <T extends Float64Array | Int32Array>(from: T, to: T): T => {
-      to.set(from.subarray(0, kept));
-      return to;
-    };
-    this.lsns = moved(this.lsns, new Float64Array(rows));
-    this.frameOf = moved(this.frameOf, new Int32Array(rows));
-    this.places = moved(this.places, new Int32Array(rows));
-    this.older = moved(this.older, new Int32Array(rows));
+  private linkBack(row: number, older: number): void {
+    const block = this.blockOf(row);
+    if (block !== undefined) block.back[row % blockRows] = row - older;
   }
 }

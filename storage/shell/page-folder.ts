@@ -201,6 +201,7 @@ export class PageFolder {
     this.stored = applied;
     this.storedAtMs = now();
     index.raise(applied.lsn);
+    while (index.forget()) await nextTurn();
     this.counters.pagesFolded += working.size;
     this.working = new Map();
     return true;

@@ -91,6 +91,16 @@ function expectSame(
   expect(same, `page ${page} along epoch ${head} at ${readPoint}`).toBe(true);
 }
 
+/** Raises the floor and forgets all that lies below. */
+function raise(index: PageIndex, floor: Lsn): void {
+  index.raise(floor);
+  while (index.forget());
+}
+
+function repeated<T>(value: T, times: number): T[] {
+  return new Array<T>(times).fill(value);
+}
+
 function randomChange(dice: Dice, images = 0.1): PageChange {
   const page = dice.pick(pages);
   if (dice.chance(images))
@@ -222,7 +232,7 @@ describe('a floor', () => {
         const twin = grow(new Dice(seed), 0.05);
         const head = epoch(1);
         const floor = lsn(Math.floor(twin.endOf(head) * share));
-        twin.index.raise(floor);
+        raise(twin.index, floor);
         const bases = new Map(pages.map((page) => [page, twin.naive(page, head, floor)]));
         for (const page of pages) {
           for (const { lsn: at, epoch: of } of twin.written)
@@ -240,11 +250,42 @@ describe('a floor', () => {
     for (let at = 0; at < 120; at++) twin.write(epoch(1), [randomChange(dice, 0.03)]);
     const middle = twin.written[60]?.lsn ?? lsn(0);
     const above = twin.written.filter((one) => one.lsn > middle).length;
-    twin.index.raise(middle);
+    raise(twin.index, middle);
     expect(twin.index.recordCount).toBe(above);
     for (const at of twin.frames.keys()) twin.add(at);
     expect(twin.index.recordCount).toBe(above);
-    twin.index.raise(twin.endOf(epoch(1)));
+    raise(twin.index, twin.endOf(epoch(1)));
     expect(twin.index.recordCount).toBe(0);
+  });
+
+  it('gives the room of many records back in small steps, and hides them all at once', () => {
+    const index = new PageIndex(new EpochTree([fork(1, 0, 0)]));
+    const record = encoded({
+      kind: 'pageDelta',
+      page: pageNo(1),
+      runs: [{ offset: 0, bytes: new Uint8Array(1) }],
+    });
+    const perFrame = 100;
+    const ends: Lsn[] = [];
+    for (let at = 0; at < 200; at++) {
+      const base = ends.at(-1) ?? lsn(0);
+      const bytes = encodeFrame(
+        { epoch: epoch(1), pg: pgId(0), base, prevPg: base },
+        repeated(record, perFrame),
+      );
+      const frame = heldOf(bytes, at);
+      index.add(frame, bytes);
+      ends.push(frame.end);
+    }
+    index.raise(ends[149] ?? lsn(0));
+    const kept = 50 * perFrame;
+    expect(index.plan(pageNo(1), epoch(1), endOfTime)?.records).toHaveLength(kept);
+    const counts = [index.recordCount];
+    for (let more = true; more; counts.push(index.recordCount)) more = index.forget();
+    expect(counts[0]).toBe(200 * perFrame);
+    expect(counts.at(-1)).toBe(kept);
+    for (const [at, count] of counts.slice(1).entries())
+      expect((counts[at] ?? 0) - count).toBeLessThan(5_000);
+    expect(index.plan(pageNo(1), epoch(1), endOfTime)?.records).toHaveLength(kept);
   });
 });
