@@ -68,6 +68,8 @@ class Bench {
   readonly troubles: string[] = [];
   readonly reader: PageReader;
   nowMs = 0;
+  /** What passes between two looks at the clock. */
+  msPerLook = 0;
   private readonly bytes: Uint8Array[] = [];
   private readonly counters = {
     batches: 0,
@@ -92,7 +94,7 @@ class Bench {
       segment: this.segment,
       frames: new FrameReader(log, (reason) => this.rotten.push(reason)),
       images: this.images,
-      now: () => this.nowMs,
+      now: () => (this.nowMs += this.msPerLook),
       onTrouble: (what) => this.troubles.push(what),
       bounds,
     });
@@ -267,6 +269,23 @@ describe('folding', () => {
     expect(bench.reader.folder.point.lsn).toBe(end);
     expect(isDone()).toBe(true);
     await bench.matches(1, reference, reference.versions.length - 1);
+  });
+
+  it('gives up a turn in time, between any two frames, however slow folding is', async () => {
+    const bench = new Bench();
+    bench.msPerLook = 1;
+    bench.fork(1, 0, zeroLsn);
+    const reference = new ReferencePages(8);
+    const end = bench.write(1, zeroLsn, reference, 50);
+    const points: Lsn[] = [];
+    while (bench.reader.folder.point.lsn < end) {
+      await bench.reader.fold({ head: epoch(1), lowWater: end });
+      points.push(bench.reader.folder.point.lsn);
+      await bench.matches(1, reference, reference.versions.length - 1);
+    }
+    // Four looks at the clock are four frames.
+    expect(points).toHaveLength(13);
+    expect(new Set(points).size).toBe(13);
   });
 
   it('is right at every moment of a fold, and while images are stored', async () => {
