@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
+import { keepCompiledCode } from '../storage/shell/compilation.ts';
 import { loadConfig } from '../storage/shell/config.ts';
-import { keepCompiledCode } from '../storage/shell/v8.ts';
 import { createLogger, type Logger, serviceName } from '../telemetry/index.ts';
 import { type GatewayConfig, gatewayConfigSchema } from './shell/config.ts';
 import { GatewayStartError, startGateway } from './shell/gateway.ts';

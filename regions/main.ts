@@ -1,7 +1,7 @@
 /** Starts one region's agent: `node regions/main.ts --config FILE`. */
 import { parseArgs } from 'node:util';
+import { keepCompiledCode } from '../storage/shell/compilation.ts';
 import { loadConfig } from '../storage/shell/config.ts';
-import { keepCompiledCode } from '../storage/shell/v8.ts';
 import { createLogger, createProcessMetrics, serviceName, startTelemetry } from '../telemetry/index.ts';
 import { Agent } from './shell/agent.ts';
 import { agentRoutes, listenHttp } from './shell/agent-http.ts';

@@ -1,9 +1,9 @@
 /** A storage node as a process of its own: `node storage/main.ts --config FILE`. */
 import { parseArgs } from 'node:util';
 import { createLogger, type Logger, serviceName } from '../telemetry/index.ts';
+import { compileSooner, keepCompiledCode } from './shell/compilation.ts';
 import { loadConfig, type StorageConfig, storageConfigSchema } from './shell/config.ts';
 import { StartError, startStorageNode } from './shell/node-process.ts';
-import { collectLessOften, compileSooner, keepCompiledCode } from './shell/v8.ts';
 
 function configFromArguments(): StorageConfig {
   const { values } = parseArgs({ options: { config: { type: 'string' } }, strict: true });
@@ -28,7 +28,6 @@ function exitOnBugs(logger: Logger): void {
 }
 
 compileSooner();
-collectLessOften();
 const config = configFromArguments();
 const logger = createLogger({
   service: serviceName(config.region),

@@ -1,16 +1,13 @@
-/** What a process asks of V8: to compile the few paths that matter soon, to keep that work, and to collect seldom. */
+/** What a process asks of the compiler of JavaScript: to be quick about the few paths that matter, and to keep its work. */
 import { flushCompileCache } from 'node:module';
 import { setFlagsFromString } from 'node:v8';
 
 /** Calls after which V8 compiles a function well, and best; its own are 400 and 3,000, and 500 after types changed. */
-const sooner = [
+const flags = [
   '--invocation-count-for-maglev=100',
   '--invocation-count-for-turbofan=600',
   '--minimum-invocations-after-ic-update=100',
 ] as const;
-
-/** Collects all of the heap when it has doubled; V8 does when a small heap has grown by 8 MiB. */
-const lessOften = '--heap-growing-percent=100';
 
 /** The first release of Node.js these were tried with; older ones print a complaint about each. */
 const nodeMajorMin = 24;
@@ -21,19 +18,6 @@ const nodeMajorMin = 24;
  * has more clients than batches, and whose start compiling would delay (1.5 instead of 1.3 s from a kill to the next write).
  */
 export function compileSooner(): void {
-  setFlags(sooner);
-}
-
-/**
- * Collects the whole heap less often than V8 does by itself. A storage node lives on 30 MiB and keeps a megabyte a second for a
- * minute: six nodes, which do the same work, each stood still for 15 to 30 ms every five seconds, together. The price is as much
- * memory again, about 30 MiB.
- */
-export function collectLessOften(): void {
-  setFlags([lessOften]);
-}
-
-function setFlags(flags: readonly string[]): void {
   if (Number.parseInt(process.versions.node, 10) < nodeMajorMin) return;
   for (const flag of flags) setFlagsFromString(flag);
 }
