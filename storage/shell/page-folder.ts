@@ -161,6 +161,8 @@ export class PageFolder {
     let { lsn: at } = this.applied;
     for (const stretch of stretches)
       for (const { header, bytes } of checkedFrames(stretch)) {
+        // A stretch may begin long before: what was applied must not use up the time again.
+        if (header.end <= at) continue;
         at = this.applyFrame(head, header, framePayload(bytes), at, limit);
         if (this.options.now() >= untilMs) return at;
       }
