@@ -2,7 +2,7 @@
  * Where the records of each page lie, above a floor: page images hold everything at or below it. A record is a row of a
  * table, linked to the page's record before it: 22 bytes the garbage collector never looks at, since a busy minute has a
  * million of them. The table is made of blocks, so that neither growing nor forgetting moves a row: moving the rows of a
- * minute kept a node from its work for 30 to 100 ms, and the quorum's slowest nodes with it.
+ * minute kept a node from its work for 20 to 115 ms, and all six at the same moment.
  */
 import type { EpochTree } from './epoch-tree.ts';
 import { framePayload } from './frame.ts';
@@ -24,7 +24,7 @@ export interface PagePlan {
   readonly records: readonly PlannedRecord[];
 }
 
-/** Rows of a block: a tenth of a second of a busy writer. */
+/** Rows of a block: a quarter of a second of a busy writer. */
 const blockRows = 4_096;
 /** Of a link that leads nowhere. */
 const none = -1;
@@ -130,8 +130,8 @@ export class PageIndex {
   }
 
   /**
-   * Forgets records at or below the floor, at most a block of them, which takes a tenth of a millisecond. One that came late
-   * stays until those that came before it go.
+   * Forgets records at or below the floor, at most a block of them, which takes some 0.2 ms. One that came late stays until those
+   * that came before it go.
    * @returns whether there may be more.
    */
   forget(): boolean {

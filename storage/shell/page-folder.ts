@@ -156,7 +156,7 @@ export class PageFolder {
     return true;
   }
 
-  /** @returns up to where. Code that runs for the first time is twenty times slower: the clock is asked after every frame. */
+  /** @returns up to where. Code that runs for the first time is far slower: the clock is asked after every frame. */
   private applyFrames(head: Epoch, stretches: readonly Uint8Array[], limit: Lsn, untilMs: number): Lsn {
     let { lsn: at } = this.applied;
     for (const stretch of stretches)
@@ -211,9 +211,9 @@ export class PageFolder {
     this.stored = applied;
     this.storedAtMs = now();
     index.raise(applied.lsn);
-    while (index.forget()) await nextTurn();
     this.counters.pagesFolded += working.size;
     this.working = new Map();
+    while (index.forget()) await nextTurn();
     return true;
   }
 }
