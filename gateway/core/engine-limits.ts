@@ -1,6 +1,7 @@
 /** Bounds of the SQL engine, with their units, and how they relate. */
 import assert from 'node:assert/strict';
-import { volumeLimits } from '../../storage/core/limits.ts';
+import { redoLimits, volumeLimits } from '../../storage/core/limits.ts';
+import { commitBytesMax } from '../../storage/core/record.ts';
 
 export interface EngineLimits {
   /** One statement's time in the engine. */
@@ -11,6 +12,10 @@ export interface EngineLimits {
   readonly writeQueueMs: number;
   /** Writes that may wait. */
   readonly writeQueueMax: number;
+  /** Statements that may commit as a group. */
+  readonly groupStatements: number;
+  /** A group takes no more when it has been open for so long: what it wrote is to be on its way. */
+  readonly groupMs: number;
   /** A write transaction idle for this long is rolled back when another write waits. */
   readonly writeIdleMs: number;
   /** One transaction's redo. */
@@ -46,6 +51,8 @@ export const defaultEngineLimits: EngineLimits = {
   resultBytes: 64 * mebibyte,
   writeQueueMs: 10_000,
   writeQueueMax: 10_000,
+  groupStatements: 256,
+  groupMs: 2,
   writeIdleMs: 5_000,
   transactionBytes: volumeLimits.transactionBytesMax,
   transactionPageBytes: 512 * mebibyte,
@@ -67,6 +74,8 @@ export function engineLimitsProblem(limits: EngineLimits): string | null {
     if (!Number.isSafeInteger(value) || value < 1)
       return `engine limit ${name} must be a positive integer, is ${value}`;
   }
+  if (limits.groupStatements * commitBytesMax > redoLimits.framePayloadBytesMax)
+    return `groupStatements = ${limits.groupStatements} commits do not fit a frame of ${redoLimits.framePayloadBytesMax} bytes`;
   if (limits.idleConnections > limits.connections) return 'idleConnections must not exceed connections';
   if (limits.heapBytes > 2_000 * mebibyte)
     return 'heapBytes must stay below the 2 GiB a WASM memory may have';

@@ -72,14 +72,19 @@ export type ToWorker =
   | { readonly kind: 'redo'; readonly frames: Uint8Array; readonly vdl: Lsn }
   | { readonly kind: 'durable'; readonly lsn: Lsn };
 
-/** A transaction's redo; `runs` lie back to back in the message's `redo` buffer. */
-export interface WorkerCommit {
+/** A commit and whose it is. */
+export interface SessionCommit extends EngineCommit {
   readonly session: number;
-  readonly lsn: Lsn;
-  readonly commitTimeUs: number;
-  readonly spanId: string | null;
   readonly trace: EngineTrace | null;
+}
+
+/** The redo of a transaction, or of a group of them; `runs` lie back to back in the message's `redo` buffer. */
+export interface WorkerCommit {
+  /** Where the redo ends. */
+  readonly lsn: Lsn;
   readonly runs: readonly { readonly pg: PgId; readonly length: number }[];
+  /** In LSN order, the last one's at `lsn`. */
+  readonly commits: readonly SessionCommit[];
 }
 
 export interface WorkerAnswer {

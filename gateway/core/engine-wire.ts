@@ -14,6 +14,7 @@ import type {
   EngineTrace,
   FromWorker,
   ReadPreference,
+  SessionCommit,
   SqlOperation,
   ToWorker,
   WorkerAnswer,
@@ -164,23 +165,33 @@ export function unpackFromWorker({ values, redo }: PackedFromWorker): FromWorker
 }
 
 function packCommit(out: unknown[], commit: WorkerCommit): void {
-  const { session, lsn: end, commitTimeUs, spanId, trace, runs } = commit;
-  out.push(session, end, commitTimeUs, spanId);
-  packTrace(out, trace);
-  out.push(runs.length);
+  const { lsn: end, runs, commits } = commit;
+  out.push(end, runs.length);
   for (const { pg, length } of runs) out.push(pg, length);
+  out.push(commits.length);
+  for (const { session, lsn, commitTimeUs, spanId, trace } of commits) {
+    out.push(session, lsn, commitTimeUs, spanId);
+    packTrace(out, trace);
+  }
 }
 
 function unpackCommit(from: Values): WorkerCommit {
-  const session = from.number();
   const end = from.lsn();
-  const commitTimeUs = from.number();
-  const spanId = from.as<string | null>();
-  const trace = unpackTrace(from);
   const runs: { readonly pg: PgId; readonly length: number }[] = [];
   for (let left = from.number(); left > 0; left--)
     runs.push({ pg: pgId(from.number()), length: from.number() });
-  return { session, lsn: end, commitTimeUs, spanId, trace, runs };
+  const commits: SessionCommit[] = [];
+  for (let left = from.number(); left > 0; left--) {
+    const session = from.number();
+    commits.push({
+      session,
+      lsn: from.lsn(),
+      commitTimeUs: from.number(),
+      spanId: from.as<string | null>(),
+      trace: unpackTrace(from),
+    });
+  }
+  return { lsn: end, runs, commits };
 }
 
 function packAnswer(out: unknown[], { id, answer, rerunnable }: WorkerAnswer): void {

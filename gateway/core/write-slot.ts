@@ -45,6 +45,11 @@ export class WriteSlot {
     this.limits = limits;
   }
 
+  /** Whether a request would be granted at once. */
+  get isFree(): boolean {
+    return this.holder === null && this.waiters.length === 0 && !this.blocked;
+  }
+
   holds(owner: number): boolean {
     return this.holder?.owner === owner;
   }
@@ -57,7 +62,7 @@ export class WriteSlot {
     }
     if (this.waiters.some((waiter) => waiter.owner === owner))
       assert.fail(`W1: ${owner} waits for the slot already`);
-    if (this.holder === null && this.waiters.length === 0 && !this.blocked) {
+    if (this.isFree) {
       this.holder = { owner, since: now, idleSince: null };
       return 'granted';
     }

@@ -1,17 +1,30 @@
 /** The commit path in the worker: pages to redo, LSN and time assigned, everything handed over for the main thread. */
-import type { Lsn, PageNo } from '../../storage/core/ids.ts';
+import { type Lsn, lsn as lsnAt, type PageNo } from '../../storage/core/ids.ts';
 import { redoLimits } from '../../storage/core/limits.ts';
-import { diffPage, encodeMtr, type Mtr, type PageChange } from '../../storage/core/record.ts';
+import {
+  type Commit,
+  diffPage,
+  encodeMtr,
+  type Mtr,
+  type PageChange,
+  recordBytes,
+} from '../../storage/core/record.ts';
 import { encodeTraceContext, newSpanId } from '../../telemetry/propagation.ts';
 import type { EngineLimits } from '../core/engine-limits.ts';
-import type { EngineTrace, WorkerCommit } from '../core/engine-protocol.ts';
+import type { EngineTrace, SessionCommit, WorkerCommit } from '../core/engine-protocol.ts';
 import { adviseError } from '../core/errors.ts';
 import { nextLsn, type PageStore } from '../core/page-store.ts';
 import type { SqlError } from '../core/sql.ts';
 
-interface PreparedCommit {
-  readonly mtr: Mtr;
+/** Whose transaction commits. */
+export interface Committer {
+  readonly session: number;
+  readonly trace: EngineTrace | null;
+}
+
+interface PreparedCommit extends Committer {
   readonly spanId: string | null;
+  readonly record: Commit;
 }
 
 const sampledFlag = 1;
@@ -24,7 +37,7 @@ export class CommitLog {
   private commits: WorkerCommit[] = [];
   private parts: Uint8Array[] = [];
   private bytes = 0;
-  private prepared: PreparedCommit | null = null;
+  private prepared: { readonly mtr: Mtr; readonly commits: readonly PreparedCommit[] } | null = null;
   private lastCommitUs = 0;
 
   /** @param clockUs the wall clock, microseconds since the Unix epoch. */
@@ -39,11 +52,14 @@ export class CommitLog {
     return this.bytes;
   }
 
-  /** Reduces the pages a transaction wrote to redo. @returns why it may not commit, or null. */
+  /**
+   * Reduces the pages a transaction wrote to redo, or those a group of transactions did. @returns why it may not commit, or null.
+   * @param committers whose commits end the redo, in this order.
+   */
   prepare(
     store: PageStore,
     pages: ReadonlyMap<PageNo, Uint8Array>,
-    trace: EngineTrace | null,
+    committers: readonly Committer[],
   ): SqlError | null {
     const { transactionBytes, transactionPageBytes } = this.limits;
     this.prepared = null;
@@ -57,43 +73,47 @@ export class CommitLog {
       if (change !== null) changes.push(change);
     }
     if (changes.length === 0) return null;
-    const spanId = trace === null ? null : newSpanId();
-    const commitTimeUs = this.nextCommitUs();
-    const encodedTrace =
-      trace === null || spanId === null
-        ? null
-        : encodeTraceContext({ traceId: trace.traceId, spanId, sampled: (trace.flags & sampledFlag) !== 0 });
-    const mtr = encodeMtr(changes, { kind: 'commit', commitTimeUs, trace: encodedTrace }, this.pgBytes);
+    const commits = committers.map((committer) => this.commitOf(committer));
+    const mtr = encodeMtr(
+      changes,
+      commits.map((commit) => commit.record),
+      this.pgBytes,
+    );
     if (mtr.byteLength > transactionBytes) {
       const detail = `The transaction makes ${mtr.byteLength} bytes of redo, more than transactionBytes = ${transactionBytes}`;
       return adviseError('SEXTANT_TRANSACTION_TOO_LARGE', detail);
     }
-    this.prepared = { mtr, spanId };
+    this.prepared = { mtr, commits };
     return null;
   }
 
-  /** Makes the prepared transaction visible. @returns its commit, or null when it changed nothing. */
-  finish(
-    store: PageStore,
-    pages: ReadonlyMap<PageNo, Uint8Array>,
-    trace: EngineTrace | null,
-    session: number,
-  ): WorkerCommit | null {
+  private commitOf({ session, trace }: Committer): PreparedCommit {
+    const spanId = trace === null ? null : newSpanId();
+    const encodedTrace =
+      trace === null || spanId === null
+        ? null
+        : encodeTraceContext({ traceId: trace.traceId, spanId, sampled: (trace.flags & sampledFlag) !== 0 });
+    const record: Commit = { kind: 'commit', commitTimeUs: this.nextCommitUs(), trace: encodedTrace };
+    return { session, trace, spanId, record };
+  }
+
+  /** Makes what was prepared visible. @returns its commits, in the order of those who committed; none when it changed nothing. */
+  finish(store: PageStore, pages: ReadonlyMap<PageNo, Uint8Array>): readonly SessionCommit[] {
     const { prepared } = this;
     this.prepared = null;
     if (prepared === null) {
       for (const bytes of pages.values()) store.returnBuffer(bytes);
-      return null;
+      return [];
     }
-    const { mtr, spanId } = prepared;
+    const { mtr } = prepared;
     const lsn: Lsn = nextLsn(store.head, mtr.byteLength);
     store.publish(pages, lsn);
     const runs = mtr.runs.map(({ pg, bytes }) => ({ pg, length: bytes.length }));
-    const commit: WorkerCommit = { session, lsn, commitTimeUs: mtr.commitTimeUs, spanId, trace, runs };
-    this.commits.push(commit);
+    const commits = positioned(prepared.commits, lsn);
+    this.commits.push({ lsn, runs, commits });
     for (const run of mtr.runs) this.parts.push(run.bytes);
     this.bytes += mtr.byteLength;
-    return commit;
+    return commits;
   }
 
   /** Everything since the last call, the redo back to back in a buffer of its own. */
@@ -117,4 +137,13 @@ export class CommitLog {
     this.lastCommitUs = Math.max(Math.floor(this.clockUs()), this.lastCommitUs + 1);
     return this.lastCommitUs;
   }
+}
+
+/** Commits lie at the end of their redo, one after the other. */
+function positioned(commits: readonly PreparedCommit[], end: Lsn): readonly SessionCommit[] {
+  let at = commits.reduce((start, { record }) => start - recordBytes(record), Number(end));
+  return commits.map(({ session, trace, spanId, record }) => {
+    at += recordBytes(record);
+    return { session, trace, spanId, lsn: lsnAt(at), commitTimeUs: record.commitTimeUs };
+  });
 }

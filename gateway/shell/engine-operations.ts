@@ -1,4 +1,5 @@
 /** How the engine carries out execute, batch, sequence and describe, statement by statement. */
+import assert from 'node:assert/strict';
 import { conditionHolds } from '../core/condition.ts';
 import type { EngineLimits } from '../core/engine-limits.ts';
 import { firstWord, isReadonlyBegin } from '../core/engine-text.ts';
@@ -13,9 +14,11 @@ import type {
   SqlStatement,
 } from '../core/sql.ts';
 import type { ConnectionPool } from './engine-connections.ts';
+import type { CommitGroup } from './engine-group.ts';
 import {
   type Operation,
   type OperationOutcome,
+  type Resumption,
   replaced,
   type Session,
   type Waiting,
@@ -47,12 +50,20 @@ export class Operations {
   private readonly wasm: SqliteWasm;
   private readonly pool: ConnectionPool;
   private readonly slot: OperationSlot;
+  private readonly group: CommitGroup;
 
-  constructor(host: OperationHost, wasm: SqliteWasm, pool: ConnectionPool, slot: OperationSlot) {
+  constructor(
+    host: OperationHost,
+    wasm: SqliteWasm,
+    pool: ConnectionPool,
+    slot: OperationSlot,
+    group: CommitGroup,
+  ) {
     this.host = host;
     this.wasm = wasm;
     this.pool = pool;
     this.slot = slot;
+    this.group = group;
   }
 
   /** Carries an operation out; see `Waiting`. */
@@ -61,7 +72,7 @@ export class Operations {
     const { operation: asked } = operation;
     switch (asked.kind) {
       case 'execute':
-        return yield* this.execute(session, operation, asked.statement);
+        return yield* this.executeAlone(session, operation, asked.statement);
       case 'batch':
         return yield* this.batch(session, operation, asked.steps);
       case 'sequence':
@@ -91,6 +102,22 @@ export class Operations {
     return { ok: false, error: lost };
   }
 
+  /** A statement that is an operation of its own may commit in a group. */
+  private *executeAlone(
+    session: Session,
+    operation: Operation,
+    given: SqlStatement,
+  ): Waiting<SqlOutcome<SqlResult>> {
+    if (session.connection === null && !session.hasLost && this.host.isWriter()) {
+      const statement = this.group.admit(given.sql);
+      const run = statement === null ? null : this.group.run(session, operation, statement, given);
+      if (run?.kind === 'done') return run.outcome;
+      if (run?.kind === 'joined' && (yield 'join') !== 'again') return run.outcome;
+      if (this.host.isAbandoned()) return { ok: false, error: replaced };
+    }
+    return yield* this.execute(session, operation, given);
+  }
+
   private *execute(
     session: Session,
     operation: Operation,
@@ -109,18 +136,19 @@ export class Operations {
       connection.finish(statement);
       this.release(session, connection, operation);
       if (refused !== 'wait') return { ok: false, error: refused };
-      const inVain = yield 'park';
+      const inVain = notAgain(yield 'park');
       if (inVain !== null) return { ok: false, error: inVain };
       if (this.host.isAbandoned()) return { ok: false, error: replaced };
     }
   }
 
-  /** Prepares on the session's connection, or on a borrowed one; on one of its own when the statement sets it up. */
+  /** Prepares on the session's connection, or on a borrowed one; on one of its own when the statement sets it up. No group is open then. */
   private prepareFor(
     session: Session,
     operation: Operation,
     prepare: (connection: Connection, mode: PrepareMode) => Prepared,
   ): SqlOutcome<{ readonly connection: Connection; readonly statement: PreparedStatement }> {
+    this.group.close();
     for (;;) {
       const kept = session.connection;
       const borrowed: SqlOutcome<Connection> = kept === null ? this.pool.borrow() : { ok: true, value: kept };
@@ -360,7 +388,7 @@ export class Operations {
         connection.finish(statement);
         this.release(session, connection, operation);
         if (refused !== 'wait') return { ok: false, error: refused };
-        const inVain = yield 'park';
+        const inVain = notAgain(yield 'park');
         if (inVain !== null) return { ok: false, error: inVain };
         if (this.host.isAbandoned()) return { ok: false, error: replaced };
         continue;
@@ -403,6 +431,12 @@ export class Operations {
     });
     return seen.ok ? seen.value : seen;
   }
+}
+
+/** Who waits for the writer is in no group. */
+function notAgain(resumption: Resumption): SqlError | null {
+  assert(resumption !== 'again', 'G28: only members of a group run again');
+  return resumption;
 }
 
 /** Whether a script writes to the volume before its first error. */

@@ -11,8 +11,12 @@ import type { SqlError, SqlOutcome } from '../core/sql.ts';
 import type { Connection } from './sqlite-connection.ts';
 import type { SessionCounters } from './sqlite-runtime.ts';
 
-/** A generator that yields where it must wait for the writer, and is resumed with null or the error it waited in vain for. */
-export type Waiting<T> = Generator<'park', T, SqlError | null>;
+/**
+ * A generator that yields where it must wait: `park` for the writer, resumed with null or the error it waited in vain for;
+ * `join` for the end of its commit group, resumed with null when that has committed and with `again` when it has not.
+ */
+export type Waiting<T> = Generator<'park' | 'join', T, Resumption>;
+export type Resumption = SqlError | 'again' | null;
 export type OperationOutcome = SqlOutcome<AnyOperationValue>;
 
 /** One operation being carried out. */

@@ -3,26 +3,34 @@
  * keeps a connection while its transaction is open, or for good once it has set that connection up (PRAGMA, temporary
  * tables, ATTACH).
  *
- * An operation is a generator: it runs to its end in one go, unless it must wait for the writer, where it yields and is
- * resumed with null (the writer is its own) or with the error it waited in vain for.
+ * An operation is a generator: it runs to its end in one go, unless it must wait for the writer or for its commit group,
+ * where it yields and is resumed; see `Waiting`.
  */
 import assert from 'node:assert/strict';
 import { lsn } from '../../storage/core/ids.ts';
 import type {
   AnyOperationValue,
   EngineAnswer,
-  EngineCommit,
   EngineTrace,
   ReadPreference,
+  SessionCommit,
   SqlOperation,
 } from '../core/engine-protocol.ts';
 import { adviseError, failure, sqlError } from '../core/errors.ts';
 import type { PageStore } from '../core/page-store.ts';
 import type { SqlError } from '../core/sql.ts';
 import { WriteSlot } from '../core/write-slot.ts';
+import type { Committer } from './engine-commits.ts';
 import { ConnectionPool } from './engine-connections.ts';
-import { type OperationHost, Operations } from './engine-operations.ts';
-import { type Operation, type OperationOutcome, replaced, Session } from './engine-session.ts';
+import { CommitGroup } from './engine-group.ts';
+import { type OperationHost, type OperationSlot, Operations } from './engine-operations.ts';
+import {
+  type Operation,
+  type OperationOutcome,
+  type Resumption,
+  replaced,
+  Session,
+} from './engine-session.ts';
 import type { SqliteRuntime } from './sqlite-runtime.ts';
 
 /** What the sessions need of the worker around them. */
@@ -31,7 +39,12 @@ export interface SessionHost extends OperationHost {
   store(): PageStore;
   /** @param rerunnable the session had nothing open when the operation began. */
   answer(id: number, answer: EngineAnswer<AnyOperationValue>, rerunnable: boolean): void;
+  /** A good moment to hand on what has been answered. */
+  answered(): void;
 }
+
+/** Owns the write slot for a group; sessions count from 1. */
+const groupOwner = 0;
 
 export class Sessions {
   private readonly host: SessionHost;
@@ -39,6 +52,7 @@ export class Sessions {
   private readonly sessions = new Map<number, Session>();
   private readonly pool: ConnectionPool;
   private readonly operations: Operations;
+  private readonly group: CommitGroup;
   private slot: WriteSlot;
   /** Sessions that got the writer and are to be resumed. */
   private readonly granted: number[] = [];
@@ -49,10 +63,17 @@ export class Sessions {
     this.host = host;
     this.runtime = runtime;
     this.pool = new ConnectionPool(runtime, host.limits, () => host.store());
-    this.operations = new Operations(host, runtime.wasm, this.pool, {
-      request: (session) => this.slot.request(session.id, performance.now()),
-      release: (session) => this.releaseSlot(session),
+    this.group = new CommitGroup({
+      pool: this.pool,
+      limits: host.limits,
+      takeSlot: () => this.slot.isFree && this.slot.request(groupOwner, performance.now()) === 'granted',
+      releaseSlot: () => this.releaseSlot(groupOwner),
     });
+    const slot: OperationSlot = {
+      request: (session) => this.slot.request(session.id, performance.now()),
+      release: (session) => this.releaseSlot(session.id),
+    };
+    this.operations = new Operations(host, runtime.wasm, this.pool, slot, this.group);
     this.slot = this.newSlot();
   }
 
@@ -65,19 +86,32 @@ export class Sessions {
     });
   }
 
-  /** The session and operation that run now, for the commit path. */
-  get active(): { readonly session: number; readonly trace: EngineTrace | null } | null {
-    return this.running === null
-      ? null
-      : { session: this.running.session.id, trace: this.running.operation.trace };
+  /** Whose transactions SQLite is committing now: those of a group, or that of the session that runs. */
+  committers(): readonly Committer[] {
+    const committers = this.group.committers ?? (this.running === null ? [] : [this.running]);
+    return committers.map(({ session, operation }) => ({ session: session.id, trace: operation.trace }));
   }
 
-  noteCommit(commit: EngineCommit): void {
-    this.running?.operation.commits.push(commit);
+  /** Notes the commits of `committers`, in their order. */
+  noteCommits(commits: readonly SessionCommit[]): void {
+    if (this.group.committers !== null) this.group.noteCommits(commits);
+    else
+      for (const { lsn, commitTimeUs, spanId } of commits)
+        this.running?.operation.commits.push({ lsn, commitTimeUs, spanId });
   }
 
-  /** Takes an operation; it is answered through the host, in the order of its session. */
-  post(id: number, sessionId: number, trace: EngineTrace | null, operation: SqlOperation): void {
+  /**
+   * Takes an operation; it is answered through the host, in the order of its session.
+   * @param isMoreComing another one follows before `gathered` is called: they may commit as a group.
+   */
+  post(
+    id: number,
+    sessionId: number,
+    trace: EngineTrace | null,
+    operation: SqlOperation,
+    isMoreComing: boolean,
+  ): void {
+    this.group.expectsMore = isMoreComing;
     let session = this.sessions.get(sessionId);
     if (session === undefined) {
       session = new Session(sessionId);
@@ -97,6 +131,15 @@ export class Sessions {
     });
     this.pump(session);
     this.drain();
+  }
+
+  /** Everything that came together has been posted: what waits for its group commits. */
+  gathered(): void {
+    this.group.expectsMore = false;
+    while (this.group.isOpen) {
+      this.group.close();
+      this.drain();
+    }
   }
 
   /** Ends a session after what it has queued; an open transaction is rolled back. */
@@ -120,8 +163,8 @@ export class Sessions {
     if (session.closing && session.current === null) this.dispose(session);
   }
 
-  /** Runs the current operation on, until it ends or waits for the writer. */
-  private advance(session: Session, resumeWith: SqlError | null): void {
+  /** Runs the current operation on, until it ends or has to wait. */
+  private advance(session: Session, resumeWith: Resumption): void {
     const { current } = session;
     assert(current !== null, 'W1: only a waiting operation is resumed');
     const { operation } = current;
@@ -144,7 +187,7 @@ export class Sessions {
     const aborted = cut && !wrote && !operation.hadState;
     if (aborted) {
       this.discardConnection(session); // A transaction the operation began itself is run again with it.
-      this.releaseSlot(session);
+      this.releaseSlot(session.id);
     }
     const answer: EngineAnswer<AnyOperationValue> = {
       outcome,
@@ -175,19 +218,32 @@ export class Sessions {
     }
     if (!this.slot.holds(session.id)) return;
     if (session.connection?.isWriting() === true) this.slot.idle(session.id, performance.now());
-    else this.releaseSlot(session);
+    else this.releaseSlot(session.id);
   }
 
-  private releaseSlot(session: Session): void {
-    const next = this.slot.release(session.id, performance.now());
+  private releaseSlot(owner: number): void {
+    const next = this.slot.release(owner, performance.now());
     if (next !== null) this.granted.push(next);
   }
 
-  /** Resumes sessions that were granted the writer, one after another. */
+  /** Resumes sessions whose group has ended, and those that were granted the writer, one after another. */
   private drain(): void {
     if (this.drains) return;
     this.drains = true;
-    for (let owner = this.granted.shift(); owner !== undefined; owner = this.granted.shift()) {
+    for (;;) {
+      const ended = this.group.ended.shift();
+      if (ended !== undefined) {
+        this.advance(ended.session, ended.again ? 'again' : null);
+        this.pump(ended.session);
+        continue;
+      }
+      if (this.group.isDue(performance.now())) {
+        this.group.close();
+        continue;
+      }
+      this.host.answered();
+      const owner = this.granted.shift();
+      if (owner === undefined) break;
       const session = this.sessions.get(owner);
       if (session?.current === null || session === undefined) {
         const next = this.slot.release(owner, performance.now());
@@ -235,7 +291,7 @@ export class Sessions {
       `The write transaction had no statement for writeIdleMs = ${this.host.limits.writeIdleMs} while others waited, and was rolled back`,
     );
     this.discardConnection(session);
-    this.releaseSlot(session);
+    this.releaseSlot(session.id);
   }
 
   private discardConnection(session: Session): void {
@@ -253,7 +309,7 @@ export class Sessions {
     if (connection !== null && (session.keeps || !connection.isAutocommit())) this.discardConnection(session);
     else if (connection !== null) this.pool.giveBack(connection);
     this.slot.cancel(session.id);
-    this.releaseSlot(session);
+    this.releaseSlot(session.id);
   }
 
   /**
@@ -263,6 +319,7 @@ export class Sessions {
   reset(): void {
     this.slot = this.newSlot();
     this.granted.length = 0;
+    this.group.discard();
     for (const session of this.sessions.values()) {
       const waiting = session.current?.operation;
       const lostHere = waiting === undefined ? session.keeps || session.inTransaction : waiting.hadState;
@@ -303,7 +360,7 @@ export class Sessions {
     if (session.readonlyTransaction)
       return sqlError('SQLITE_READONLY', 'The transaction was begun read-only and may not write.');
     if (!this.host.isWriter()) return this.operations.readOnly(operation);
-    if (this.slot.holds(session.id)) return null;
+    if (this.group.isOpen || this.slot.holds(session.id)) return null;
     if (this.slot.request(session.id, performance.now()) === 'granted') return null;
     this.slot.cancel(session.id);
     return sqlError(

@@ -69,16 +69,9 @@ class EngineWorker {
       store: () => this.store,
       fetch: (store, page, readPoint) => reader.fetch(store, page, readPoint),
       reserve: () => this.sessions.mayWrite(),
-      prepareCommit: (file) =>
-        this.commits.prepare(file.store, file.pending, this.sessions.active?.trace ?? null),
+      prepareCommit: (file) => this.commits.prepare(file.store, file.pending, this.sessions.committers()),
       finishCommit: (file) => {
-        const active = this.sessions.active;
-        assert(active !== null, 'W1: SQLite commits only while an operation runs');
-        const commit = this.commits.finish(file.store, file.pending, active.trace, active.session);
-        if (commit !== null) {
-          const { lsn, commitTimeUs, spanId } = commit;
-          this.sessions.noteCommit({ lsn, commitTimeUs, spanId });
-        }
+        this.sessions.noteCommits(this.commits.finish(file.store, file.pending));
         return file.store.head;
       },
       pragma: (_file, name, value) => this.pragma(name, value),
@@ -93,10 +86,8 @@ class EngineWorker {
         store: () => this.store,
         isWriter: () => this.mode.kind === 'writer',
         isAbandoned,
-        answer: (id, answer, rerunnable) => {
-          this.answers.push({ id, answer, rerunnable });
-          this.flushIfDue();
-        },
+        answer: (id, answer, rerunnable) => this.answers.push({ id, answer, rerunnable }),
+        answered: () => this.flushIfDue(),
       },
       runtime,
     );
@@ -109,16 +100,19 @@ class EngineWorker {
 
   receive(batch: readonly ToWorker[]): void {
     this.lastFlush = performance.now();
-    for (const message of batch) this.take(message);
+    const lastOperation = batch.findLastIndex((message) => message.kind === 'operation');
+    for (const [index, message] of batch.entries()) this.take(message, index < lastOperation);
+    this.sessions.gathered();
     this.updateBlocked();
     this.tick();
     this.flush();
   }
 
-  private take(message: ToWorker): void {
+  /** @param isMoreComing an operation is among the messages after this one. */
+  private take(message: ToWorker, isMoreComing: boolean): void {
     switch (message.kind) {
       case 'operation':
-        this.sessions.post(message.id, message.session, message.trace, message.operation);
+        this.sessions.post(message.id, message.session, message.trace, message.operation, isMoreComing);
         this.updateBlocked();
         return;
       case 'closeSession':

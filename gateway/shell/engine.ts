@@ -20,6 +20,7 @@ import {
   type OperationValues,
   type PageReply,
   type PageRequest,
+  type SessionCommit,
   type SqlOperation,
   sharedWords,
   type ToWorker,
@@ -28,14 +29,13 @@ import { type PackedFromWorker, packToWorker, unpackFromWorker } from '../core/e
 import { adviseError, sqlError } from '../core/errors.ts';
 import type { BatchResult, BatchStep, SqlDescription, SqlResult, SqlStatement } from '../core/sql.ts';
 
-/** A transaction's redo, in LSN order. */
+/** The redo of a transaction, or of a group of them, in LSN order. */
 export interface EngineCommitEvent {
   readonly mtr: Mtr;
   /** End of the redo; it begins at `lsn - mtr.byteLength`. */
   readonly lsn: Lsn;
-  readonly spanId: string | null;
-  readonly trace: EngineTrace | null;
-  readonly sessionId: number;
+  /** In LSN order, the last one's at `lsn`. */
+  readonly commits: readonly SessionCommit[];
 }
 
 export interface EngineOptions {
@@ -46,7 +46,7 @@ export interface EngineOptions {
   readonly limits?: Partial<EngineLimits>;
   /** Reads a page at a read point, never above the durable LSN; null when the volume has no such page there. Rejects when it cannot. */
   readPage(page: PageNo, readPoint: Lsn): Promise<Uint8Array | null>;
-  /** Called for every commit, in LSN order, before the answers of the operations that made it. */
+  /** Called for all redo, in LSN order, before the answers of the operations that made it. */
   onCommit(commit: EngineCommitEvent): void;
   /** The worker died; every operation has been answered. The engine is of no further use. */
   onFatal(error: Error): void;
@@ -246,16 +246,16 @@ export class Engine {
     const redo = message.redo ?? new Uint8Array(0);
     // Redo of an engine that `open` has discarded belongs to a history that has ended: it goes nowhere.
     const obsolete = message.generation < this.generation;
-    for (const { session, lsn: end, commitTimeUs, spanId, trace, runs } of obsolete ? [] : message.commits) {
+    for (const { lsn: end, runs, commits } of obsolete ? [] : message.commits) {
       const mtrRuns: MtrRun[] = [];
       const start = at;
       for (const { pg, length } of runs) {
         mtrRuns.push({ pg, bytes: redo.subarray(at, at + length) });
         at += length;
       }
-      const mtr: Mtr = { runs: mtrRuns, byteLength: at - start, commitTimeUs };
+      const mtr: Mtr = { runs: mtrRuns, byteLength: at - start, commits: commits.length };
       this.delivered = end;
-      this.options.onCommit({ mtr, lsn: end, spanId, trace, sessionId: session });
+      this.options.onCommit({ mtr, lsn: end, commits });
     }
     const moved = message.readPoint !== this.currentReadPoint;
     this.currentReadPoint = message.readPoint;

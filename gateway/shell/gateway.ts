@@ -104,8 +104,8 @@ export async function startGateway(config: GatewayConfig, options: GatewayOption
     onFatal: options.onFatal,
     onCommit: (commit, reign) => {
       metrics.committed(commit.mtr.byteLength);
-      pendingCommits.push({ lsn: commit.lsn, commitTimeUs: commit.mtr.commitTimeUs });
-      tracer.commitMade(commit, reign.epoch);
+      for (const { lsn, commitTimeUs } of commit.commits) pendingCommits.push({ lsn, commitTimeUs });
+      tracer.commitsMade(commit, reign.epoch);
     },
     onDurable: (vdl, facts) => {
       const nowUs = wallUs();

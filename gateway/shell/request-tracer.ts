@@ -165,25 +165,28 @@ export class RequestTracer {
     });
   }
 
-  /** The engine has committed; the answer follows. */
-  commitMade(commit: EngineCommitEvent, epoch: Epoch): void {
-    if (!this.enabled || commit.trace === null || commit.spanId === null || (commit.trace.flags & 1) === 0)
-      return;
-    if (this.waiting.size >= this.options.limits.spansWaiting) this.emitOldest();
-    const waiting: WaitingCommit = {
-      lsn: commit.lsn,
-      epoch,
-      redoBytes: commit.mtr.byteLength,
-      commitTimeUs: commit.mtr.commitTimeUs,
-      traceId: commit.trace.traceId,
-      spanId: commit.spanId,
-      parentSpanId: null,
-      durableUs: null,
-      durableAtMs: 0,
-      facts: null,
-    };
-    this.waiting.set(commit.lsn, waiting);
-    this.pending.push(waiting);
+  /** The engine has committed; the answers follow. The redo of a group is counted in equal parts. */
+  commitsMade({ mtr, commits }: EngineCommitEvent, epoch: Epoch): void {
+    if (!this.enabled) return;
+    const redoBytes = Math.round(mtr.byteLength / commits.length);
+    for (const { lsn, commitTimeUs, spanId, trace } of commits) {
+      if (trace === null || spanId === null || (trace.flags & 1) === 0) continue;
+      if (this.waiting.size >= this.options.limits.spansWaiting) this.emitOldest();
+      const waiting: WaitingCommit = {
+        lsn,
+        epoch,
+        redoBytes,
+        commitTimeUs,
+        traceId: trace.traceId,
+        spanId,
+        parentSpanId: null,
+        durableUs: null,
+        durableAtMs: 0,
+        facts: null,
+      };
+      this.waiting.set(lsn, waiting);
+      this.pending.push(waiting);
+    }
   }
 
   /** These commits were made by the request with this context. */

@@ -114,7 +114,7 @@ export class Connection {
     ];
     this.file.settingUp = true;
     for (const setting of settings) {
-      const outcome = this.runText(`PRAGMA ${setting}`);
+      const outcome = this.perform(`PRAGMA ${setting}`);
       if (!outcome.ok) return outcome.error;
     }
     this.file.settingUp = false;
@@ -129,7 +129,8 @@ export class Connection {
     return null;
   }
 
-  private runText(sql: string): SqlOutcome<null> {
+  /** Runs a statement of the engine's own. */
+  perform(sql: string): SqlOutcome<null> {
     const prepared = this.prepare(sql, 'own');
     if (prepared.kind === 'failed') return { ok: false, error: prepared.error };
     if (prepared.kind !== 'statement') return { ok: true, value: null };
@@ -348,6 +349,11 @@ export class Connection {
     return (
       (this.counters?.totalChanges ?? 0) + this.wasm.call.sqlite3_total_changes(this.db) - this.totalAtStart
     );
+  }
+
+  /** What SQLite counted is no session's any more: it was rolled back. */
+  disownCounters(): void {
+    this.countersIn = null;
   }
 
   /** Called by SQLite every so many operations. */

@@ -18,6 +18,8 @@ import { redoLimits } from './limits.ts';
 import { commitTimeBytes, RecordCursor, recordType } from './record-cursor.ts';
 
 const traceBytes = 25;
+/** A commit record with a trace context: type, length, time, trace. */
+export const commitBytesMax = 2 + commitTimeBytes + traceBytes;
 
 /** Bytes of a page after the change, from `offset`. */
 export interface PageRun {
@@ -37,7 +39,10 @@ export interface PageImage {
   readonly bytes: Uint8Array;
 }
 
-/** Ends a mini-transaction; its LSN is a consistency point (CPL). */
+/**
+ * Ends a mini-transaction; its LSN is a consistency point (CPL). Transactions that committed as a group share their page
+ * changes and end in one commit each, one after the other.
+ */
 export interface Commit {
   readonly kind: 'commit';
   /** The writer's wall clock at commit, microseconds since the Unix epoch. */
@@ -256,11 +261,12 @@ export interface MtrRun {
   readonly bytes: Uint8Array;
 }
 
-/** A mini-transaction, encoded once by the writer. Its runs follow one another in LSN order; the last ends in the commit. */
+/** A mini-transaction, encoded once by the writer. Its runs follow one another in LSN order; the last ends in its commits. */
 export interface Mtr {
   readonly runs: readonly MtrRun[];
   readonly byteLength: number;
-  readonly commitTimeUs: number;
+  /** How many transactions committed with it. */
+  readonly commits: number;
 }
 
 /** The protection group a page lies in. */
@@ -269,16 +275,17 @@ export function pgOfPage(page: PageNo, pgBytes: number): PgId {
 }
 
 /**
- * Encodes a transaction's page changes, grouped by protection group in ascending order, with the commit last.
+ * Encodes the page changes of a transaction, or of a group of them, by protection group in ascending order, with the commits last.
+ * @param commits at least one.
  * @param pgBytes span of one protection group, see `redoLimits.pgBytesDefault`.
  */
-export function encodeMtr(changes: readonly PageChange[], commit: Commit, pgBytes: number): Mtr {
-  const { commitTimeUs } = commit;
+export function encodeMtr(changes: readonly PageChange[], commits: readonly Commit[], pgBytes: number): Mtr {
+  assert(commits.length > 0, 'a mini-transaction holds at least its commit');
   const [first] = changes;
   const firstPg = first === undefined ? pgId(0) : pgOfPage(first.page, pgBytes);
   if (changes.every((change) => pgOfPage(change.page, pgBytes) === firstPg)) {
-    const bytes = encodeRun([...changes, commit]);
-    return { runs: [{ pg: firstPg, bytes }], byteLength: bytes.length, commitTimeUs };
+    const bytes = encodeRun([...changes, ...commits]);
+    return { runs: [{ pg: firstPg, bytes }], byteLength: bytes.length, commits: commits.length };
   }
   const groups = new Map<PgId, RedoRecord[]>();
   for (const change of changes) {
@@ -288,10 +295,10 @@ export function encodeMtr(changes: readonly PageChange[], commit: Commit, pgByte
     else group.push(change);
   }
   const order = [...groups.keys()].sort((a, b) => a - b);
-  groups.get(order.at(-1) ?? firstPg)?.push(commit);
+  groups.get(order.at(-1) ?? firstPg)?.push(...commits);
   const runs = order.map((pg) => ({ pg, bytes: encodeRun(groups.get(pg) ?? []) }));
   const byteLength = runs.reduce((sum, run) => sum + run.bytes.length, 0);
-  return { runs, byteLength, commitTimeUs };
+  return { runs, byteLength, commits: commits.length };
 }
 
 function encodeRun(records: readonly RedoRecord[]): Uint8Array {
@@ -304,16 +311,24 @@ function encodeRun(records: readonly RedoRecord[]): Uint8Array {
   return bytes;
 }
 
-/** Splits encoded records into stretches of at most `bytesMax`, never inside a record: one longer than that stays whole. */
+/**
+ * Splits encoded records into stretches of at most `bytesMax`, never inside a record, nor between two commits that follow
+ * one another (S11): what may not be split and is longer than that stays whole.
+ */
 export function splitRun(bytes: Uint8Array, bytesMax: number): readonly Uint8Array[] {
   if (bytes.length <= bytesMax) return [bytes];
   const parts: Uint8Array[] = [];
   const cursor = new RecordCursor(bytes);
   let start = 0;
+  /** Where the last record began, or the commits that it is one of. */
+  let unit = 0;
+  let wasCommit = false;
   for (let offset = 0; cursor.next(); offset = cursor.end) {
-    if (cursor.end - start <= bytesMax || offset === start) continue;
-    parts.push(bytes.subarray(start, offset));
-    start = offset;
+    if (!wasCommit || !cursor.isCommit) unit = offset;
+    wasCommit = cursor.isCommit;
+    if (cursor.end - start <= bytesMax || unit === start) continue;
+    parts.push(bytes.subarray(start, unit));
+    start = unit;
   }
   parts.push(bytes.subarray(start));
   return parts;

@@ -104,7 +104,7 @@ export class Volume {
 
   /**
    * Takes a committed mini-transaction. It leaves with the next `flush`.
-   * @returns its commit's LSN: the response may leave once VDL has reached it.
+   * @returns its last commit's LSN: the response may leave once VDL has reached it.
    */
   commit(mtr: Mtr): Lsn {
     mtr.runs.forEach((run, index) => {
@@ -115,7 +115,7 @@ export class Volume {
         last.lastCpl = this.nextLsn;
       }
     });
-    this.openCommits += 1;
+    this.openCommits += mtr.commits;
     return this.nextLsn;
   }
 

@@ -79,7 +79,7 @@ async function run(plan: StoragePlan): Promise<void> {
     const page = pageNo(1 + Math.floor(random() * pageCount));
     return encodeMtr(
       [{ kind: 'pageDelta', page, runs }],
-      { kind: 'commit', commitTimeUs: 1, trace: null },
+      [{ kind: 'commit', commitTimeUs: 1, trace: null }],
       pgBytes,
     );
   };

@@ -100,12 +100,11 @@ const answer = fc.oneof(
 const fromWorker: fc.Arbitrary<FromWorker> = fc.record({
   commits: fc.array(
     fc.record({
-      session: fc.nat(),
       lsn: position,
-      commitTimeUs: fc.maxSafeNat(),
-      spanId,
-      trace,
       runs: fc.array(fc.record({ pg: fc.nat().map(pgId), length: fc.nat() })),
+      commits: fc.array(
+        fc.record({ session: fc.nat(), lsn: position, commitTimeUs: fc.maxSafeNat(), spanId, trace }),
+      ),
     }),
   ),
   redo: fc.option(fc.uint8Array()),

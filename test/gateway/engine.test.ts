@@ -442,7 +442,8 @@ describe('transactions', () => {
     const spans = new Set<string>();
     let lastUs = 0;
     let base = 0;
-    for (const { mtr, spanId, lsn: end, sessionId } of volume.commits) {
+    for (const { mtr, lsn: end, commits } of volume.commits) {
+      const [{ spanId, session: sessionId } = assert.fail('redo ends in a commit')] = commits;
       assert(spanId !== null);
       const decoded = decodeRecords(concatBytes(mtr.runs.map((part) => part.bytes)), lsn(base));
       assert(decoded.kind === 'records');

@@ -182,7 +182,7 @@ describe('redo waiting to be folded', () => {
   ): { frames: ReceivedFrame[]; end: Lsn } => {
     const encoded = encodeMtr(
       pages.map((page) => delta(pageNo(page), value)),
-      { kind: 'commit', commitTimeUs: value, trace },
+      [{ kind: 'commit', commitTimeUs: value, trace }],
       pgBytes,
     );
     let at = base;
@@ -245,7 +245,7 @@ describe('redo waiting to be folded', () => {
       framePayload(received.bytes),
     );
     const parent = frame(1, 0, 0, payloads);
-    const child = encodeMtr([delta(pageNo(3), 3)], { kind: 'commit', commitTimeUs: 3, trace }, 1 << 30);
+    const child = encodeMtr([delta(pageNo(3), 3)], [{ kind: 'commit', commitTimeUs: 3, trace }], 1 << 30);
     const queue = new RedoQueue(zeroLsn, 1 << 20);
     const childFrames = frame(
       2,
@@ -270,7 +270,7 @@ describe('redo waiting to be folded', () => {
     expect(queue.take(one.end).length).toBe(1);
     const child = encodeMtr(
       [delta(pageNo(3), 3), delta(pageNo(4), 4)],
-      { kind: 'commit', commitTimeUs: 3, trace },
+      [{ kind: 'commit', commitTimeUs: 3, trace }],
       1 << 30,
     );
     const [received] = frame(

@@ -74,7 +74,7 @@ describe('commit marks of frames', () => {
     (commitTimeUs, at) =>
       encodeMtr(
         [change],
-        { kind: 'commit', commitTimeUs, trace: traces[at % 2] ?? null },
+        [{ kind: 'commit', commitTimeUs, trace: traces[at % 2] ?? null }],
         redoLimits.pgBytesMin,
       ).runs[0]?.bytes ?? new Uint8Array(0),
   );

@@ -16,10 +16,10 @@ const commit = (commitTimeUs: number, trace: Uint8Array | null = null): Commit =
   trace,
 });
 /** An untraced commit record encodes to this many bytes. */
-const commitBytes = encodeMtr([], commit(0), 1 << 20).byteLength;
+const commitBytes = encodeMtr([], [commit(0)], 1 << 20).byteLength;
 
 function frameOf(base: Lsn, commits: readonly Commit[]): ReceivedFrame {
-  const parts = commits.flatMap((each) => encodeMtr([], each, 1 << 20).runs.map((run) => run.bytes));
+  const parts = commits.flatMap((each) => encodeMtr([], [each], 1 << 20).runs.map((run) => run.bytes));
   const split = splitFrames(encodeFrame({ epoch: epoch(1), pg: pgId(0), base, prevPg: base }, parts));
   if (split.kind === 'bad' || split.frames[0] === undefined) throw new Error('the frame does not check');
   return split.frames[0];

@@ -42,7 +42,7 @@ export function encodeWrite(write: WrittenParts, commitTimeUs: number): Mtr {
     bytes.set(label, offset);
     return { kind: 'pageImage', page: pageNo(page), bytes };
   });
-  return encodeMtr(changes, { kind: 'commit', commitTimeUs, trace: null }, pgBytes);
+  return encodeMtr(changes, [{ kind: 'commit', commitTimeUs, trace: null }], pgBytes);
 }
 
 /** A commit as the log tells it. */

@@ -300,7 +300,7 @@ export class ReferencePages {
       if (change !== null) changes.push(change);
       this.pages.set(page, after);
     }
-    return encodeMtr(changes, { kind: 'commit', commitTimeUs: 1, trace: null }, 10 * 2 ** 30);
+    return encodeMtr(changes, [{ kind: 'commit', commitTimeUs: 1, trace: null }], 10 * 2 ** 30);
   }
 
   committed(lsn: Lsn): void {
@@ -313,7 +313,7 @@ export function smallMtr(page: number, seed: number, bytes = 160): Mtr {
   const run = { offset: (seed * 8) % 3_000, bytes: new Uint8Array(bytes).fill(1 + (seed % 250)) };
   return encodeMtr(
     [{ kind: 'pageDelta', page: pageNo(page), runs: [run] }],
-    { kind: 'commit', commitTimeUs: seed, trace: null },
+    [{ kind: 'commit', commitTimeUs: seed, trace: null }],
     10 * 2 ** 30,
   );
 }

@@ -99,7 +99,7 @@ export const refuse = (n: number, code: RefusalCode, sealed = 2) =>
   step({ kind: 'refused', node: nodeId(`n${n}`), code, sealed: epoch(sealed) });
 
 export function commit(changes: readonly PageChange[] = [delta(1, 'x')]): Lsn {
-  const end = volume.commit(encodeMtr(changes, commitAt(1), redoLimits.pgBytesMin));
+  const end = volume.commit(encodeMtr(changes, [commitAt(1)], redoLimits.pgBytesMin));
   flush();
   return end;
 }
@@ -107,7 +107,7 @@ export function commit(changes: readonly PageChange[] = [delta(1, 'x')]): Lsn {
 /** So many transactions in one batch that the next one waits. */
 export function crowd(): void {
   for (let at = 0; at < volumeLimits.crowdCommits; at++)
-    volume.commit(encodeMtr([delta(1, 'x')], commitAt(1), redoLimits.pgBytesMin));
+    volume.commit(encodeMtr([delta(1, 'x')], [commitAt(1)], redoLimits.pgBytesMin));
   flush();
 }
 

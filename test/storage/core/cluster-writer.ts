@@ -56,7 +56,9 @@ export class Writer {
   }
 
   commit(changes: readonly PageChange[]): Lsn {
-    const end = this.volume.commit(encodeMtr(changes, commitAt(this.cluster.nowMs), redoLimits.pgBytesMin));
+    // One to three transactions that committed as a group: only the last of their commits is a point to stop at (S11).
+    const commits = Array.from({ length: 1 + (this.volume.lastLsn % 3) }, () => commitAt(this.cluster.nowMs));
+    const end = this.volume.commit(encodeMtr(changes, commits, redoLimits.pgBytesMin));
     this.cluster.truth.cpls.add(end);
     if (this.cluster.dice.chance(this.cluster.faults.gather)) this.gather();
     this.flush();

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { lsn, pageNo, pgId } from '../../../storage/core/ids.ts';
@@ -273,6 +274,30 @@ describe('a run of records', () => {
       ),
     );
   });
+
+  it('is never split between two commits that follow one another', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.oneof(changes, fc.nat({ max: 9 }).map(commitAt)), { minLength: 1, maxLength: 12 }),
+        fc.integer({ min: 1, max: 9000 }),
+        (records, bytesMax) => {
+          const bytes = encodeAll(records);
+          const parts = splitRun(bytes, bytesMax);
+          expect(hex(Buffer.concat(parts))).toBe(hex(bytes));
+          const kinds = parts.map((part) => {
+            const cursor = new RecordCursor(part);
+            const seen: boolean[] = [];
+            while (cursor.next()) seen.push(cursor.isCommit);
+            if (part.length > bytesMax)
+              expect(seen.length === 1 || seen.every((isCommit) => isCommit)).toBe(true);
+            return seen;
+          });
+          for (const [at, next] of kinds.slice(1).entries())
+            expect(next[0] === true && kinds[at]?.at(-1) === true).toBe(false);
+        },
+      ),
+    );
+  });
 });
 
 describe('a mini-transaction', () => {
@@ -281,7 +306,7 @@ describe('a mini-transaction', () => {
   it('groups its records by protection group in ascending order, with the commit last', () => {
     const mtr = encodeMtr(
       [delta(600, 'c'), delta(1, 'a'), delta(257, 'b'), delta(2, 'd')],
-      commitAt(42),
+      [commitAt(42)],
       pgBytes,
     );
     expect(mtr.runs.map((run) => run.pg)).toEqual([0, 1, 2]);
@@ -290,11 +315,22 @@ describe('a mini-transaction', () => {
     );
     expect(records).toEqual([[1, 2], [257], [600, 'commit']]);
     expect(mtr.byteLength).toBe(mtr.runs.reduce((sum, run) => sum + run.bytes.length, 0));
-    expect(mtr.commitTimeUs).toBe(42);
+    expect(mtr.commits).toBe(1);
+  });
+
+  it('of a group ends in one commit for each of its transactions', () => {
+    const mtr = encodeMtr([delta(1, 'a'), delta(257, 'b')], [commitAt(1), commitAt(2), commitAt(3)], pgBytes);
+    expect(mtr.commits).toBe(3);
+    const last = mtr.runs.at(-1)?.bytes ?? new Uint8Array(0);
+    const end = lsn(mtr.byteLength);
+    const decoded = decodeRecords(last, lsn(end - last.length));
+    assert(decoded.kind === 'records');
+    expect(decoded.records.map((record) => record.kind)).toEqual(['pageDelta', 'commit', 'commit', 'commit']);
+    expect(lastCplIn(last, lsn(end - last.length))).toBe(end);
   });
 
   it('that changes nothing is a commit in the first group', () => {
-    const mtr = encodeMtr([], commitAt(1), pgBytes);
+    const mtr = encodeMtr([], [commitAt(1)], pgBytes);
     expect(mtr.runs.map((run) => [run.pg, hex(run.bytes)])).toEqual([[0, hex(encoded(commitAt(1)))]]);
   });
 
