@@ -27,6 +27,9 @@ const groupable: ReadonlySet<string> = new Set([
   'VALUES',
 ]);
 
+/** What a statement that writes begins with, unless a comment or a blank comes first: then it may join a group, and opens none. */
+const mayWrite = /^[iudrw]/i;
+
 interface Member {
   readonly session: Session;
   readonly operation: Operation;
@@ -104,7 +107,7 @@ export class CommitGroup {
       this.connection.finish(prepared.statement);
       return null;
     }
-    if (!this.expectsMore && this.ended.length === 0) return null;
+    if ((!this.expectsMore && this.ended.length === 0) || !mayWrite.test(sql)) return null;
     const borrowed = pool.borrow();
     if (!borrowed.ok) return null;
     const connection = borrowed.value;
