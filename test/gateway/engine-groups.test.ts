@@ -8,30 +8,11 @@ import type { SqlResult, SqlValue } from '../../gateway/core/sql.ts';
 import type { EngineSession } from '../../gateway/shell/engine.ts';
 import { lsn } from '../../storage/core/ids.ts';
 import { decodeRecords } from '../../storage/core/record.ts';
-import {
-  execute,
-  MemoryVolume,
-  rows,
-  run,
-  startEngine,
-  statement,
-  type TestEngine,
-} from './engine-volume.ts';
+import { closeEngines, execute, openWriter, rows, run, statement, type TestEngine } from './engine-volume.ts';
 
-const started: TestEngine[] = [];
-
-/** Groups do not end by time here. */
-async function writer(given: Partial<EngineLimits> = {}, volume = new MemoryVolume()): Promise<TestEngine> {
-  const limits = { groupMs: 60_000, ...given };
-  const test = await startEngine(volume, { limits });
-  started.push(test);
-  await test.engine.open({ kind: 'writer', lsn: volume.end });
-  return test;
-}
-
-/** A writer with a table of `count` rows (id, n = 0), and what committed after that. */
+/** A writer with a table of `count` rows (id, n = 0), and what committed after that. Groups do not end by time unless told. */
 async function withRows(count: number, limits: Partial<EngineLimits> = {}) {
-  const test = await writer(limits);
+  const test = await openWriter({ limits: { groupMs: 60_000, ...limits } });
   const session = test.engine.openSession();
   await run(session, 'CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER NOT NULL DEFAULT 0)');
   await run(
@@ -54,12 +35,7 @@ const codes = (answers: readonly EngineAnswer<SqlResult>[]): (string | null)[] =
 const valuesOf = ({ outcome }: EngineAnswer<SqlResult>): readonly (readonly SqlValue[])[] =>
   outcome.ok ? outcome.value.rows : [];
 
-afterEach(async () => {
-  for (const { engine, fatal } of started.splice(0)) {
-    await engine.close();
-    expect(fatal).toEqual([]);
-  }
-});
+afterEach(closeEngines);
 
 describe('statements that arrive together', () => {
   test('share a mini-transaction and have a commit each, with LSNs and times that ascend', async () => {

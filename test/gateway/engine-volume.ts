@@ -105,6 +105,40 @@ export async function startEngine(
   return { engine, volume, fatal };
 }
 
+const opened: TestEngine[] = [];
+
+/** An engine that writes to `volume`, until `closeEngines`. */
+export async function openWriter(
+  options: Partial<EngineOptions> = {},
+  volume = new MemoryVolume(),
+  durable = true,
+): Promise<TestEngine> {
+  const test = await startEngine(volume, options, durable);
+  opened.push(test);
+  await test.engine.open({ kind: 'writer', lsn: volume.end });
+  return test;
+}
+
+/** An engine that reads `volume`, until `closeEngines`. */
+export async function openReader(
+  volume: MemoryVolume,
+  options: Partial<EngineOptions> = {},
+  readPoint = volume.durable,
+): Promise<TestEngine> {
+  const test = await startEngine(volume, options);
+  opened.push(test);
+  await test.engine.open({ kind: 'reader', readPoint });
+  return test;
+}
+
+/** Closes what was opened: to be called after each test. @throws AssertionError when an engine had died of itself. */
+export async function closeEngines(): Promise<void> {
+  for (const { engine, fatal } of opened.splice(0)) {
+    await engine.close();
+    assert.deepEqual(fatal, []);
+  }
+}
+
 export function statement(sql: string, args: readonly SqlValue[] = []): SqlStatement {
   return { sql, args, namedArgs: [], wantRows: true };
 }

@@ -9,50 +9,22 @@ import { concatBytes } from '../../storage/core/bytes.ts';
 import { lsn, zeroLsn } from '../../storage/core/ids.ts';
 import { decodeRecords } from '../../storage/core/record.ts';
 import {
+  closeEngines,
   code,
   execute,
   MemoryVolume,
+  openReader as reader,
   rows,
   run,
-  startEngine,
   statement,
-  type TestEngine,
+  openWriter as writer,
 } from './engine-volume.ts';
-
-const started: TestEngine[] = [];
-
-async function writer(
-  options: Partial<EngineOptions> = {},
-  volume = new MemoryVolume(),
-  durable = true,
-): Promise<TestEngine> {
-  const test = await startEngine(volume, options, durable);
-  started.push(test);
-  await test.engine.open({ kind: 'writer', lsn: volume.end });
-  return test;
-}
-
-async function reader(
-  volume: MemoryVolume,
-  options: Partial<EngineOptions> = {},
-  readPoint = volume.durable,
-): Promise<TestEngine> {
-  const test = await startEngine(volume, options);
-  started.push(test);
-  await test.engine.open({ kind: 'reader', readPoint });
-  return test;
-}
 
 const limited = (limits: Partial<EngineLimits>): Partial<EngineOptions> => ({ limits });
 const always = (...sqls: string[]): BatchStep[] =>
   sqls.map((sql) => ({ condition: null, statement: statement(sql) }));
 
-afterEach(async () => {
-  for (const { engine, fatal } of started.splice(0)) {
-    await engine.close();
-    expect(fatal).toEqual([]);
-  }
-});
+afterEach(closeEngines);
 
 describe('statements', () => {
   test('answer every type of value, declared types and row counts', async () => {
