@@ -47,8 +47,9 @@ export const tracing: Scenario = async ({ bench, options }): Promise<Outcome> =>
       }
     }
   }
-  const after = await received();
+  // What is still on its way leaves when the deployment stops.
   for (const system of [on, off]) await system.stop();
+  const after = await received();
   await sink.stop();
   const cell = (name: 'off' | 'on', clients: number): Cell | null =>
     summarize(rounds.get(`${name} ${clients}`) ?? []);
