@@ -77,9 +77,9 @@ const freezeAndThaw = (what: string): readonly FaultSpec[] => [
 ];
 
 /** Runs one process of a real deployment in the foreground, with this command's signals and exit code. */
-function runProgram(program: string, config: string | undefined, command: Command): Promise<void> {
+function runProgram(program: readonly string[], config: string | undefined, command: Command): Promise<void> {
   if (config === undefined) command.help({ error: true });
-  const child = spawn(process.execPath, [program, '--config', config ?? ''], { stdio: 'inherit' });
+  const child = spawn(process.execPath, [...program, '--config', config ?? ''], { stdio: 'inherit' });
   for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal));
   // Ctrl-C in a terminal reaches the child by itself; twice would be once too often.
   process.on('SIGINT', () => process.stdin.isTTY || child.kill('SIGINT'));

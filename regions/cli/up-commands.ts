@@ -30,11 +30,17 @@ import { CliError, note, paint, printJson, table } from './output.ts';
 const fromRoot = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 const cliFile = fromRoot('regions/cli/sextant.ts');
 
-/** The main files of the three kinds of process. Gateways are only ever started by path: regions import nothing of theirs. */
+/**
+ * Bounds each half of the young generation of a process's heap. V8 doubles them whenever as much as they hold has survived
+ * since: under steady load a storage node with 25 MiB of objects came to 64 MiB for its garbage within seven minutes.
+ */
+const semiSpace = (mebibytes: number): string => `--max-semi-space-size=${mebibytes}`;
+
+/** How the three kinds of process run. Gateways are only ever started by path: regions import nothing of theirs. */
 export const programs: Programs = {
-  storage: fromRoot('storage/main.ts'),
-  agent: fromRoot('regions/main.ts'),
-  gateway: fromRoot('gateway/main.ts'),
+  storage: [semiSpace(8), fromRoot('storage/main.ts')],
+  agent: [fromRoot('regions/main.ts')],
+  gateway: [semiSpace(32), fromRoot('gateway/main.ts')],
 };
 
 type UpOptions = CommonOptions & {

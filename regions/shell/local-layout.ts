@@ -75,8 +75,8 @@ export type ProcessSpec = {
   readonly env?: Readonly<Record<string, string>>;
 };
 
-/** The programs to run; tests hand in their own. */
-export type Programs = { readonly storage: string; readonly agent: string; readonly gateway: string };
+/** What Node.js is given to run each kind of process: its own flags, and the main file. Tests hand in their own. */
+export type Programs = Readonly<Record<Exclude<ProcessRole, 'nats'>, readonly string[]>>;
 
 export const configFile = (dir: string): string => join(dir, 'config.json');
 export const logFile = (dir: string): string => join(dir, 'process.log');
@@ -195,10 +195,8 @@ export function sextantProcesses(
       token: deployment.natsToken,
       replicas: natsTopology(regions).replicas,
     };
-    const spec = (role: ProcessRole, name: string, port: number, config: object): ProcessSpec => {
+    const spec = (role: keyof Programs, name: string, port: number, config: object): ProcessSpec => {
       const dir = resolve(dataDir, region, name);
-      const program =
-        role === 'storage' ? programs.storage : role === 'agent' ? programs.agent : programs.gateway;
       return {
         id: `${region}/${name}`,
         region,
@@ -206,7 +204,7 @@ export function sextantProcesses(
         dir,
         dataDir: join(dir, 'data'),
         command: process.execPath,
-        args: [program, '--config', configFile(dir)],
+        args: [...programs[role], '--config', configFile(dir)],
         config: JSON.stringify({ cluster, secret, region, listen: at(port), ...config }, null, 2),
         ports: [port],
         env: { NODE_COMPILE_CACHE: compileCacheDir(dataDir) },

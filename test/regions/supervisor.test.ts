@@ -31,7 +31,7 @@ import { backoffMs } from '../../regions/shell/managed-process.ts';
 import { identify, isAlive, readPidFile, writePidFile } from '../../regions/shell/process-identity.ts';
 
 const fake = fileURLToPath(new URL('./fake-process.ts', import.meta.url));
-const programs = { storage: fake, agent: fake, gateway: fake };
+const programs = { storage: [fake], agent: [fake], gateway: [fake] };
 const basePort = () => 20_000 + Math.floor(Math.random() * 10_000);
 
 let dataDir: string;
@@ -202,7 +202,7 @@ describe('taking a deployment down', () => {
       import { bringUp } from ${JSON.stringify(resolve('regions/shell/local-deployment.ts'))};
       const program = ${JSON.stringify(fake)};
       await bringUp({ dataDir: ${JSON.stringify(dataDir)}, regions: ['us-east-1'], basePort: ${basePort()} },
-        { programs: { storage: program, agent: program, gateway: program }, onProgress: () => {} });
+        { programs: { storage: [program], agent: [program], gateway: [program] }, onProgress: () => {} });
       console.log('up');`;
     const start = async () => {
       const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
