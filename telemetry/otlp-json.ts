@@ -109,13 +109,11 @@ export class RowWriter {
       if (kind === rowKinds.batch) {
         batchRow = at;
         appends = null;
-        at += 3 + number(values[at + 2]) * appendWidth;
+        at += 2 + number(values[at + 1]) * appendWidth;
       } else if (kind === rowKinds.commit) {
         this.commit(values, at, out);
-        const lsn = String(number(values[at + 4]));
-        if (appends === null || appends.lsnLength !== lsn.length)
-          appends = new AppendTemplate(values, batchRow, lsn.length);
-        appends.write(out, string(values[at + 1]), string(values[at + 2]), lsn);
+        appends ??= new AppendTemplate(values, batchRow);
+        appends.write(out, string(values[at + 1]), string(values[at + 2]));
         at += commitWidth;
       } else {
         assert(kind === rowKinds.server, 'T7: a row of a known kind');
@@ -196,21 +194,18 @@ const traceIdLength = 32;
 const spanIdLength = 16;
 
 /**
- * The `append` spans of one batch. They are the same for each of its commits but for ids and LSN, so a commit's are a copy
- * with those filled in: six of the eight spans of a write, for a tenth of what they cost one by one.
+ * The `append` spans of one batch. They are the same for each of its commits but for ids, so a commit's are a copy with
+ * those filled in: six of the eight spans of a write, for a tenth of what they cost one by one. What write they belong to,
+ * its LSN and epoch, their parent says.
  */
 class AppendTemplate {
-  readonly lsnLength: number;
   private readonly bytes: Buffer;
   private readonly traceIds: number[] = [];
   private readonly spanIds: number[] = [];
   private readonly parents: number[] = [];
-  private readonly lsns: number[] = [];
 
-  constructor(values: readonly unknown[], row: number, lsnLength: number) {
-    this.lsnLength = lsnLength;
-    const epoch = attributeJson(attributes.epoch, number(values[row + 1]));
-    const count = number(values[row + 2]);
+  constructor(values: readonly unknown[], row: number) {
+    const count = number(values[row + 1]);
     const parts: string[] = [];
     let length = 0;
     const add = (more: string): number => {
@@ -218,7 +213,7 @@ class AppendTemplate {
       length += Buffer.byteLength(more);
       return length;
     };
-    for (let at = row + 3; at < row + 3 + count * appendWidth; at += appendWidth) {
+    for (let at = row + 2; at < row + 2 + count * appendWidth; at += appendWidth) {
       const node = string(values[at]);
       const startUs = number(values[at + 2]);
       const endUs = Math.max(startUs, number(values[at + 3]));
@@ -227,10 +222,8 @@ class AppendTemplate {
       this.parents.push(add(`${'0'.repeat(spanIdLength)}","parentSpanId":"`));
       add(`${'0'.repeat(spanIdLength)}","flags":${flags.child},"name":"${spanNames.append}",`);
       add(`"kind":${kinds.client},"startTimeUnixNano":"${startUs}000","endTimeUnixNano":"${endUs}000",`);
-      this.lsns.push(add(`"attributes":[{"key":"${attributes.lsn}","value":{"intValue":`));
-      add(`${'0'.repeat(lsnLength)}}},${attributeJson(attributes.node, node)},`);
+      add(`"attributes":[${attributeJson(attributes.node, node)},`);
       add(attributeJson(attributes.cloudAvailabilityZone, string(values[at + 1])));
-      add(`,${epoch}`);
       if (values[at + 4] === true) add(`,${attributeJson(attributes.quorum, true)}`);
       if (values[at + 5] === true) add(']},');
       else {
@@ -241,12 +234,11 @@ class AppendTemplate {
     this.bytes = Buffer.from(parts.join(''));
   }
 
-  write(out: JsonBytes, traceId: string, parentSpanId: string, lsn: string): void {
+  write(out: JsonBytes, traceId: string, parentSpanId: string): void {
     const start = out.copy(this.bytes);
     for (const at of this.spanIds) out.randomId(start + at);
     out.repeat(traceId, start, this.traceIds);
     out.repeat(parentSpanId, start, this.parents);
-    out.repeat(lsn, start, this.lsns);
   }
 }
 

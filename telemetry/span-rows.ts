@@ -78,8 +78,8 @@ export function packServer(out: unknown[], row: ServerRow): void {
   );
 }
 
-export function packBatch(out: unknown[], epoch: number, appends: readonly AppendRow[]): void {
-  out.push(rowKinds.batch, epoch, appends.length);
+export function packBatch(out: unknown[], appends: readonly AppendRow[]): void {
+  out.push(rowKinds.batch, appends.length);
   for (const { node, az, startUs, endUs, quorum, acked } of appends)
     out.push(node, az, startUs, endUs, quorum, acked);
 }

@@ -108,7 +108,7 @@ export function startTelemetry(options: TelemetryOptions): Telemetry {
     recordServer: (row) => link.pushRows(1, (out) => packServer(out, row)),
     recordCommit: (row, appends) =>
       link.pushRows(1 + appends.length, (out, isFirst) => {
-        if (isFirst || lastBatch !== appends) packBatch(out, row.epoch, appends);
+        if (isFirst || lastBatch !== appends) packBatch(out, appends);
         lastBatch = appends;
         packCommit(out, row);
       }),

@@ -187,7 +187,6 @@ describe('telemetry with a collector', () => {
       'db.operation.name': 'BATCH',
       'db.query.text': server.text,
     };
-    const place = { 'sextant.lsn': 4_711, 'sextant.epoch': 3 };
     const nodeOf = (node: string) => ({ 'sextant.node': node, 'cloud.availability_zone': 'us-east-1a' });
     const same: readonly SpanFact[] = [
       fact({
@@ -210,7 +209,12 @@ describe('telemetry with a collector', () => {
         parentSpanId: context.spanId,
         startUs: commit.startUs,
         endUs: commit.endUs,
-        attributes: { ...place, 'sextant.branch': 'main', 'sextant.redo_bytes': 26 },
+        attributes: {
+          'sextant.lsn': 4_711,
+          'sextant.epoch': 3,
+          'sextant.branch': 'main',
+          'sextant.redo_bytes': 26,
+        },
       }),
       fact({
         name: 'append',
@@ -218,7 +222,7 @@ describe('telemetry with a collector', () => {
         context: { ...context, spanId: rowAppend?.spanId ?? '' },
         parentSpanId: commit.spanId,
         endUs: append.endUs,
-        attributes: { ...place, ...nodeOf('n1'), 'sextant.quorum': true },
+        attributes: { ...nodeOf('n1'), 'sextant.quorum': true },
       }),
       fact({
         name: 'append',
@@ -226,7 +230,7 @@ describe('telemetry with a collector', () => {
         context: { ...context, spanId: rowSilent?.spanId ?? '' },
         parentSpanId: commit.spanId,
         endUs: append.endUs,
-        attributes: { ...place, ...nodeOf('n6') },
+        attributes: nodeOf('n6'),
         error: {
           code: 'SEXTANT_NOT_ACKNOWLEDGED',
           message: 'n6 had not confirmed it when its span was made',
