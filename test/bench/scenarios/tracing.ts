@@ -74,7 +74,7 @@ export const tracing: Scenario = async ({ bench, options }): Promise<Outcome> =>
         name: 'tracing',
         title: 'Tracing',
         notes: [
-          `spans exported per write: ${figure(spansEach)} (the export goes to a process that counts spans and does nothing else)`,
+          `spans exported per write: ${figure(spansEach)} (to a process that counts spans and does nothing else; writes still under way when a generator stops have spans and are not counted)`,
         ],
         tables: [
           {
