@@ -31,7 +31,8 @@ export function checkGoals({ fdatasyncP50Us, baseline, sextant }: CheckFigures):
     {
       text: 'UPDATE, 1 client: p50 ÷ raw fdatasync',
       value: ratio(sextant[1]?.p50Us, fdatasyncP50Us),
-      bound: 30,
+      // The quicker the disk is beside the processor, the higher: 16 to 27 were seen. The next one compares like with like.
+      bound: 45,
       better: 'atMost',
     },
     {
