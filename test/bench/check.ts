@@ -5,6 +5,8 @@
 import { type Cell, measure, type Round, summarize } from './cell.ts';
 import { measureFdatasync } from './fdatasync.ts';
 import { Histogram, type HistogramData } from './histogram.ts';
+import { runLoad } from './load-client.ts';
+import type { Target } from './plan.ts';
 import { type Goal, goalHolds, goalTable, plainTable } from './report.ts';
 import { isMissing, planOf } from './scenarios/scenario.ts';
 import { ratio } from './stats.ts';
@@ -14,7 +16,10 @@ import type { RunningSystem } from './systems/system.ts';
 import type { Workbench } from './workbench.ts';
 
 const lengths = { warmMs: 700, measureMs: 1_500 } as const;
-const clientCounts = [1, 64] as const;
+/** The crowd first: a lone client after it finds code that was compiled, and caches that are warm. */
+const clientCounts = [64, 1] as const;
+/** Before the first round, by the crowd. */
+const heatMs = 3_000;
 const rounds = 3;
 const fdatasyncMs = 300;
 
@@ -31,8 +36,7 @@ export function checkGoals({ fdatasyncP50Us, baseline, sextant }: CheckFigures):
     {
       text: 'UPDATE, 1 client: p50 ÷ raw fdatasync',
       value: ratio(sextant[1]?.p50Us, fdatasyncP50Us),
-      // The quicker the disk is beside the processor, the higher: 16 to 27 were seen. The next one compares like with like.
-      bound: 45,
+      bound: 30,
       better: 'atMost',
     },
     {
@@ -72,14 +76,20 @@ export async function check(bench: Workbench): Promise<boolean> {
   const found = new Map<string, Round[]>();
   const syncs: HistogramData[] = [];
   let acknowledged = 0;
-  for (const system of systems) await system.prepare();
+  for (const system of systems) {
+    await system.prepare();
+    const heat = await runLoad({
+      ...planOf(lengths, target(system), 'update', clientCounts[0]),
+      warmMs: 0,
+      measureMs: heatMs,
+    });
+    if (system === sextant) acknowledged += heat.acknowledged;
+  }
   for (let round = 0; round < rounds; round++) {
     syncs.push(measureFdatasync(bench.directory, fdatasyncMs));
     for (const clients of clientCounts) {
       for (const system of systems) {
-        const target = system.targets['hrana-ws'];
-        if (target === undefined) throw new Error(`${system.title} does not speak Hrana`);
-        const measured = await measure(system, planOf(lengths, target, 'update', clients));
+        const measured = await measure(system, planOf(lengths, target(system), 'update', clients));
         if (system === sextant) acknowledged += measured.acknowledged;
         const key = `${system.name} ${clients}`;
         found.set(key, [...(found.get(key) ?? []), measured]);
@@ -106,4 +116,10 @@ export async function check(bench: Workbench): Promise<boolean> {
   const goals = [...checkGoals(figures), missingUpdates];
   console.log(plainTable({ ...goalTable(goals), title: 'Ratios of a short run' }));
   return goals.every((goal) => goalHolds(goal) === true);
+}
+
+function target(system: RunningSystem): Target {
+  const found = system.targets['hrana-ws'];
+  if (found === undefined) throw new Error(`${system.title} does not speak Hrana`);
+  return found;
 }
