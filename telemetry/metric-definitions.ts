@@ -131,7 +131,7 @@ export const metrics = {
     kind: 'counter',
     name: 'sextant_storage_pages_built_total',
     unit: '1',
-    description: 'Pages brought up to date behind the log',
+    description: 'Changes of pages folded into images, behind the log',
     labels: [],
   }),
   storageRepairedBytes: define({

@@ -64,7 +64,7 @@ export function watchNode(registry: MetricRegistry, { node, log, pages, runtime 
     },
     {
       series: registry.counter(metrics.storagePagesBuilt).with({}),
-      read: () => pages.folder.counters.pagesFolded,
+      read: () => pages.folder.counters.changesFolded,
       seen: 0,
     },
     {

@@ -32,7 +32,7 @@ import { LinkServer } from './link-server.ts';
 import { loadNode, openLog, StartError } from './node-data.ts';
 import { answerHttp, type NodeHttp, watchNode } from './node-http.ts';
 import { NodeRuntime } from './node-runtime.ts';
-import { PageReader, type PageReaderOptions } from './page-reader.ts';
+import { PageReader } from './page-reader.ts';
 import { PeerRepair } from './repair.ts';
 import { encodeReplyBody, plainBytes } from './storage-client.ts';
 
@@ -46,7 +46,6 @@ export interface StorageNodeOptions {
    * Default: the process exits with code 1.
    */
   readonly onFatal?: (message: string) => void;
-  readonly pageBounds?: PageReaderOptions['bounds'];
 }
 
 export interface RunningNode {
@@ -137,7 +136,6 @@ async function openParts(
   // A frame that rotted since the start: the next start does not count it as held, and repair brings it back.
   const frames = new FrameReader(log, (reason) => onFatal(`the log has rotted: ${reason}`));
   const images = new ImageStore(join(config.dataDir, 'images'), config.pgBytes ?? redoLimits.pgBytesDefault);
-  const bounds = options.pageBounds;
   const pages = new PageReader({
     index,
     tree: node.tree,
@@ -146,7 +144,6 @@ async function openParts(
     images,
     now,
     onTrouble,
-    ...(bounds !== undefined && { bounds }),
   });
   pages.start({ head: node.durable.head, lsn: node.durable.vdl });
   const status = (): StatusReply => ({

@@ -1,10 +1,10 @@
 /**
  * Folds the log into page images, in one pass in the order of the log: each frame is read once, each record applied once
- * to an image in memory, and each page that changed is stored once in a while. Nothing here is on the path of an
- * acknowledgement, and no turn of the event loop is long.
+ * to an image in memory. Images are stored when many have changed, to make room: nobody needs them on the disk, since they
+ * are made anew at every start, and a page that changes all the time is not written all the time. Nothing here is on the path
+ * of an acknowledgement, and no turn of the event loop is long.
  *
- * Records are byte ranges after the change, so folding one into an image that holds it already changes nothing. A read
- * between the storing of images and the news of it is therefore right with either.
+ * Records are byte ranges after the change, so folding one into an image that holds it already changes nothing.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { commonPoint, type EpochTree } from '../core/epoch-tree.ts';
@@ -15,7 +15,7 @@ import type { PageIndex } from '../core/page-index.ts';
 import { RecordCursor } from '../core/record-cursor.ts';
 import type { Segment } from '../core/segment.ts';
 import type { FrameReader } from './frame-reader.ts';
-import type { ImageStore } from './image-store.ts';
+import type { ImageRead, ImageStore } from './image-store.ts';
 
 /** A place in a history. */
 export interface FoldPoint {
@@ -30,9 +30,7 @@ export const pageFolderBounds = {
   foldBytes: 64 * 1024,
   /** Images in memory at which they are stored: 16 MiB. */
   foldPages: 4_096,
-  /** Images are stored this often, so that a page that changes all the time is not stored all the time. */
-  storeEveryMs: 5_000,
-  /** Folding rests this long after images could not be stored. */
+  /** Folding rests this long after images could not be stored; what is in memory is served meanwhile. */
   retryMs: 30_000,
 };
 
@@ -43,7 +41,7 @@ export interface PageFolderOptions {
   readonly frames: FrameReader;
   readonly images: ImageStore;
   readonly now: () => number;
-  /** Told of images that could not be stored; the node goes on without. */
+  /** Told of images that could not be stored. */
   readonly onTrouble: (what: string, reason: string) => void;
   readonly bounds?: Partial<typeof pageFolderBounds>;
 }
@@ -52,14 +50,12 @@ export interface PageFolderOptions {
 class Unreadable extends Error {}
 
 export class PageFolder {
-  readonly counters = { pagesFolded: 0 };
+  readonly counters = { changesFolded: 0, imagesStored: 0 };
   private readonly options: PageFolderOptions;
   private readonly bounds: typeof pageFolderBounds;
-  private stored: FoldPoint = { head: genesisEpoch, lsn: zeroLsn };
-  /** Images of pages that changed in (stored, applied]. */
+  /** Images of pages that changed since images were stored last: newer than those. */
   private working = new Map<PageNo, Uint8Array>();
-  private applied: FoldPoint = this.stored;
-  private storedAtMs = 0;
+  private applied: FoldPoint = { head: genesisEpoch, lsn: zeroLsn };
   private restUntilMs = 0;
   private closed: boolean = false;
 
@@ -70,34 +66,39 @@ export class PageFolder {
 
   /** What the images hold: everything visible here, and nothing else. */
   get point(): FoldPoint {
-    return this.stored;
+    return this.applied;
+  }
+
+  /** The page as of `point`; a copy. */
+  image(page: PageNo): ImageRead {
+    const image = this.working.get(page);
+    if (image === undefined) return this.options.images.get(page);
+    return { kind: 'ok', lsn: this.applied.lsn, bytes: new Uint8Array(image) };
   }
 
   /** Whether images may be used on the way to `head`: nothing they hold was left behind by a fork. */
   isOnPath(head: Epoch): boolean {
-    return this.reaches(this.stored, head);
+    const { applied, options } = this;
+    return applied.lsn === zeroLsn || commonPoint(options.tree, applied, head) === applied.lsn;
   }
 
-  /** Whether everything up to `lowWater` is folded and stored: folding again would change nothing. */
+  /** Whether everything up to `lowWater` is folded: folding again would change nothing. */
   isDone(head: Epoch, lowWater: Lsn): boolean {
-    return this.applied === this.stored && this.stored.lsn >= lowWater && this.isOnPath(head);
+    return this.applied.lsn >= lowWater && this.isOnPath(head);
   }
 
   /**
-   * Folds for a few milliseconds towards `lowWater`, below which no reader goes and nothing is missing.
+   * Folds for a few milliseconds towards `lowWater`, below which no reader goes and nothing is missing, along the path to
+   * `head`, which the images are on.
    * @returns why the images have to be made anew; null when all is well.
    */
   async fold(head: Epoch, lowWater: Lsn): Promise<string | null> {
-    const { now } = this.options;
+    const { now, index } = this.options;
     const startMs = now();
     const untilMs = startMs + this.bounds.foldMsPerTick;
     if (startMs < this.restUntilMs) return null;
-    if (!this.reaches(this.applied, head)) {
-      this.working.clear();
-      this.applied = this.stored;
-    }
     try {
-      while (this.applied.lsn < lowWater && this.working.size < this.bounds.foldPages && !this.closed) {
+      while (this.applied.lsn < lowWater && this.hasRoom && !this.closed) {
         if (!(await this.applyNext(head, lowWater, untilMs))) break;
         if (now() >= untilMs) break;
       }
@@ -105,9 +106,8 @@ export class PageFolder {
       if (error instanceof Unreadable) return error.message;
       throw error;
     }
-    const isDue = now() - this.storedAtMs >= this.bounds.storeEveryMs;
-    if (this.applied.lsn > this.stored.lsn && (isDue || this.working.size >= this.bounds.foldPages))
-      await this.store();
+    while (index.forget()) await nextTurn();
+    if (!this.hasRoom) await this.store();
     return null;
   }
 
@@ -117,21 +117,19 @@ export class PageFolder {
    */
   async restart({ head, lsn: target }: FoldPoint): Promise<boolean> {
     this.working.clear();
-    this.stored = { head, lsn: zeroLsn };
-    this.applied = this.stored;
+    this.applied = { head, lsn: zeroLsn };
     this.options.index.clear(zeroLsn);
     await this.options.images.clear();
     try {
       while (this.applied.lsn < target && !this.closed) {
         if (!(await this.applyNext(head, target, this.options.now() + this.bounds.foldMsPerTick))) break;
-        if (this.working.size >= this.bounds.foldPages && !(await this.store())) break;
+        if (!this.hasRoom && !(await this.store())) break;
         await nextTurn();
       }
     } catch (error) {
       if (error instanceof Unreadable) return false;
       throw error;
     }
-    if (this.applied.lsn > this.stored.lsn) await this.store();
     return true;
   }
 
@@ -139,9 +137,8 @@ export class PageFolder {
     this.closed = true;
   }
 
-  private reaches(point: FoldPoint, head: Epoch): boolean {
-    const { tree } = this.options;
-    return point.lsn === zeroLsn || commonPoint(tree, point, head) === point.lsn;
+  private get hasRoom(): boolean {
+    return this.working.size < this.bounds.foldPages;
   }
 
   /** Applies the next frames, at least one, until `untilMs`. @returns false when there are none. @throws Unreadable */
@@ -153,6 +150,7 @@ export class PageFolder {
     if (read.kind === 'bad') throw new Unreadable(read.reason);
     if (this.closed) return false;
     this.applied = { head, lsn: this.applyFrames(head, read.frames, limit, untilMs) };
+    this.options.index.raise(this.applied.lsn);
     return true;
   }
 
@@ -180,6 +178,7 @@ export class PageFolder {
       if (page === null || end <= from) continue;
       if (!cursor.applyTo(this.imageOf(page)))
         throw new Unreadable(`a record of page ${page} at ${end} does not fit a page`);
+      this.counters.changesFolded += 1;
     }
     const reached = frame.end < until ? frame.end : until;
     return lsn(Math.max(from, reached));
@@ -195,25 +194,18 @@ export class PageFolder {
     return image;
   }
 
-  /** @returns false when the images could not be stored. */
+  /** Makes room. @returns false when the images could not be stored: they stay in memory, and folding rests. */
   private async store(): Promise<boolean> {
-    const { images, index, now, onTrouble } = this.options;
-    const { applied, working } = this;
+    const { images, now, onTrouble } = this.options;
     try {
-      await images.putAll(working, applied.lsn);
+      await images.putAll(this.working, this.applied.lsn);
     } catch (error) {
       this.restUntilMs = now() + this.bounds.retryMs;
-      this.working.clear();
-      this.applied = this.stored;
       onTrouble('page images could not be stored', String(error));
       return false;
     }
-    this.stored = applied;
-    this.storedAtMs = now();
-    index.raise(applied.lsn);
-    this.counters.pagesFolded += working.size;
+    this.counters.imagesStored += this.working.size;
     this.working = new Map();
-    while (index.forget()) await nextTurn();
     return true;
   }
 }

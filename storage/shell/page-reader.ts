@@ -36,7 +36,7 @@ export interface PageReaderOptions {
   readonly frames: FrameReader;
   readonly images: ImageStore;
   readonly now: () => number;
-  /** Told of images that could not be stored or read; the node goes on without them. */
+  /** Told of images that could not be stored, which stay in memory, and of why images are made anew. */
   readonly onTrouble: (what: string, reason: string) => void;
   readonly bounds?: Partial<typeof pageFolderBounds>;
 }
@@ -199,10 +199,8 @@ export class PageReader {
         started.push({ image: new Uint8Array(redoLimits.pageBytes), plan });
         continue;
       }
-      const image = this.options.images.get(page);
+      const image = this.folder.image(page);
       if (image.kind === 'bad') return image.reason;
-      // Stored a moment ago, and the news of it is still to come.
-      if (image.kind === 'ok' && image.lsn > readPoint) return null;
       started.push({ image: image.kind === 'ok' ? image.bytes : null, plan });
     }
     return started;
@@ -287,7 +285,7 @@ export class PageReader {
       this.counters.rebuilds += 1;
     }
     this.state = 'rebuilding';
-    // A fold under way stores what it has first: two at once would mix their images.
+    // A fold under way ends first: two at once would mix their images.
     this.rebuilt = this.foldUnderWay
       .then(() => this.readLogAgain(target))
       .then((complete) => {

@@ -192,7 +192,7 @@ describe('a storage node', () => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
     cleanups.push(() => vi.useRealTimers());
     const { tickMs, restingTickMs } = nodeRuntimeLimits;
-    const node = await start(newConfig(), { pageBounds: { storeEveryMs: 0 } });
+    const node = await start(newConfig());
     const ticks = ticksOf(node);
     const ask = await connect(node);
     await ask(forkOf(1));

@@ -82,7 +82,8 @@ class Bench {
     readsFromDisk: 0,
   };
 
-  constructor(bounds = { storeEveryMs: 0 }) {
+  /** @param foldPages images in memory at which they are stored: all there are, as a rule. */
+  constructor(foldPages = 4) {
     const log = {
       counters: this.counters,
       read: ({ offset, length }: { offset: number; length: number }) => {
@@ -99,7 +100,7 @@ class Bench {
       images: this.images,
       now: () => (this.nowMs += this.msPerLook),
       onTrouble: (what) => this.troubles.push(what),
-      bounds,
+      bounds: { foldPages },
     });
     cleanups.push(async () => {
       await this.reader.close();
@@ -236,7 +237,7 @@ describe('folding', () => {
   });
 
   it('goes on over its own images, one for each page, and keeps no record below them', async () => {
-    const bench = new Bench();
+    const bench = new Bench(2);
     bench.fork(1, 0, zeroLsn);
     const reference = new ReferencePages(5);
     let end: Lsn = zeroLsn;
@@ -249,30 +250,28 @@ describe('folding', () => {
     await bench.matches(1, reference, reference.versions.length - 1);
   });
 
-  it('stores a page that changes all the time once in a while, not all the time', async () => {
-    const bench = new Bench({ storeEveryMs: 5_000 });
-    bench.nowMs = 10_000;
+  it('stores nothing, however often its pages change, before many have', async () => {
+    const bench = new Bench(5);
     bench.fork(1, 0, zeroLsn);
     const reference = new ReferencePages(5);
-    let end = bench.write(1, zeroLsn, reference, 50);
+    let end: Lsn = zeroLsn;
     const isDone = (): boolean => bench.reader.isDone({ head: epoch(1), lowWater: end });
-    expect(isDone()).toBe(false);
-    await bench.fold(1, end);
-    expect(bench.reader.folder.counters.pagesFolded).toBe(4);
-    expect(isDone()).toBe(true);
     for (let round = 0; round < 5; round++) {
       end = bench.write(1, end, reference, 50);
-      await bench.fold(1, end);
       expect(isDone()).toBe(false);
+      await bench.fold(1, end);
+      expect(isDone()).toBe(true);
+      expect(bench.reader.folder.point.lsn).toBe(end);
+      expect(bench.index.recordCount).toBe(0);
       await bench.matches(1, reference, reference.versions.length - 1);
     }
-    expect(bench.reader.folder.counters.pagesFolded).toBe(4);
-    bench.nowMs += 5_000;
+    expect(bench.images.size).toBe(0);
+    const wider = new ReferencePages(6);
+    end = bench.write(1, end, wider, 50, 8);
     await bench.fold(1, end);
-    expect(bench.reader.folder.counters.pagesFolded).toBe(8);
-    expect(bench.reader.folder.point.lsn).toBe(end);
+    expect(bench.images.size).toBeGreaterThanOrEqual(5);
+    expect(bench.reader.folder.counters.imagesStored).toBe(bench.images.size);
     expect(isDone()).toBe(true);
-    await bench.matches(1, reference, reference.versions.length - 1);
   });
 
   it.each(['frames', 'stretches'])(
@@ -297,27 +296,30 @@ describe('folding', () => {
     },
   );
 
-  it('is right at every moment of a fold, and while images are stored', async () => {
-    const bench = new Bench();
-    bench.fork(1, 0, zeroLsn);
-    const reference = new ReferencePages(8);
-    let end: Lsn = zeroLsn;
-    for (let round = 0; round < 12; round++) {
-      end = bench.write(1, end, reference, 10);
-      const folding = bench.reader.fold({ head: epoch(1), lowWater: end });
-      const reads = Array.from({ length: 5 }, () =>
-        bench.matches(1, reference, reference.versions.length - 1),
-      );
-      await Promise.all([folding, ...reads]);
-    }
-  });
+  it.each([1, 2, 4, 5])(
+    'is right at every moment of a fold, and while %i images are stored',
+    async (foldPages) => {
+      const bench = new Bench(foldPages);
+      bench.fork(1, 0, zeroLsn);
+      const reference = new ReferencePages(8);
+      let end: Lsn = zeroLsn;
+      for (let round = 0; round < 12; round++) {
+        end = bench.write(1, end, reference, 10);
+        const folding = bench.reader.fold({ head: epoch(1), lowWater: end });
+        const reads = Array.from({ length: 5 }, () =>
+          bench.matches(1, reference, reference.versions.length - 1),
+        );
+        await Promise.all([folding, ...reads]);
+      }
+    },
+  );
 
   it('waits at a hole: a record that comes later must not find its page folded', async () => {
     const bench = new Bench();
     bench.fork(1, 0, zeroLsn);
     bench.write(1, lsn(500), new ReferencePages(5), 120);
     await bench.fold(1, lsn(100_000));
-    expect(bench.reader.folder.counters.pagesFolded).toBe(0);
+    expect(bench.reader.folder.point.lsn).toBe(0);
     expect(bench.index.floor).toBe(0);
   });
 
@@ -371,23 +373,29 @@ describe('folding', () => {
     expect(bench.reader.folder.point.lsn).toBe(end);
   });
 
-  it('goes on without images while they cannot be stored, and tries again', async () => {
+  it('serves what it has in memory while images cannot be stored, folds no more of them, and tries again', async () => {
     const bench = new Bench();
     bench.fork(1, 0, zeroLsn);
     const reference = new ReferencePages(5);
-    const end = bench.write(1, zeroLsn, reference, 60);
+    const some = bench.write(1, zeroLsn, reference, 60);
     bench.images.fail('no space');
+    await bench.fold(1, some);
+    const end = bench.write(1, some, reference, 60);
+    bench.nowMs += 29_999;
     await bench.fold(1, end);
     expect(bench.troubles).toEqual(['page images could not be stored']);
-    expect(bench.reader.folder.point.lsn).toBe(0);
-    await bench.matches(1, reference);
-    bench.images.fail(null);
+    expect(bench.reader.folder.point.lsn).toBe(some);
+    await bench.matches(1, reference, 59);
+    bench.nowMs += 1;
     await bench.fold(1, end);
-    expect(bench.reader.folder.point.lsn).toBe(0);
+    expect(bench.troubles).toHaveLength(2);
+    expect(bench.reader.folder.point.lsn).toBe(some);
+    bench.images.fail(null);
     bench.nowMs += 30_000;
     await bench.fold(1, end);
     expect(bench.reader.folder.point.lsn).toBe(end);
-    await bench.matches(1, reference, 59);
+    expect(bench.reader.counters).toEqual({ pagesRead: 4 * 61, historyReads: 0, rebuilds: 0 });
+    await bench.matches(1, reference, 119);
   });
 });
 
