@@ -2,11 +2,14 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
-import { keepCompiledCode } from '../storage/shell/compilation.ts';
+import { compileSooner, keepCompiledCode } from '../storage/shell/compilation.ts';
 import { loadConfig } from '../storage/shell/config.ts';
 import { createLogger, type Logger, serviceName } from '../telemetry/index.ts';
 import { type GatewayConfig, gatewayConfigSchema } from './shell/config.ts';
 import { GatewayStartError, startGateway } from './shell/gateway.ts';
+
+/** The next writer should serve soon, and compiles well what it needs for that only once it does. */
+const compileSoonerAfterMs = 2_000;
 
 function giveUp(message: string): never {
   process.stderr.write(`${message}\n`);
@@ -52,6 +55,7 @@ try {
   process.once('SIGTERM', stop);
   process.once('SIGINT', stop);
   keepCompiledCode();
+  setTimeout(compileSooner, compileSoonerAfterMs).unref();
 } catch (error) {
   if (!(error instanceof GatewayStartError)) throw error;
   log.fatal({ reason: error.message }, 'the gateway cannot start');

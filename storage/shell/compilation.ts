@@ -14,8 +14,8 @@ const nodeMajorMin = 24;
 
 /**
  * Compiles sooner than V8 does by itself. What a storage node runs once for each batch of commits it runs a hundred times a
- * second: that stayed slow code for half a minute after each start, and longer for a lone client. Not for a gateway, which
- * has more clients than batches, and whose start compiling would delay (1.5 instead of 1.3 s from a kill to the next write).
+ * second: that stayed slow code for half a minute after each start, and longer for a lone client. A gateway asks for it when
+ * it has served for a while: compiling would delay its start (1.5 instead of 1.3 s from a kill to the next write).
  */
 export function compileSooner(): void {
   if (Number.parseInt(process.versions.node, 10) < nodeMajorMin) return;
