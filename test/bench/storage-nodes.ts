@@ -2,7 +2,8 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { freePorts, type RunningProcess, type Workbench } from './workbench.ts';
+import { freePorts } from '../free-ports.ts';
+import type { RunningProcess, Workbench } from './workbench.ts';
 
 const storageFile = fileURLToPath(new URL('../../storage/main.ts', import.meta.url));
 

@@ -3,10 +3,11 @@ import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { freePorts } from '../free-ports.ts';
 
 export const testToken = 'test-token';
 
@@ -68,27 +69,6 @@ export async function startNatsServers(count: number, reuse?: readonly number[])
       rmSync(root, { recursive: true, force: true });
     },
   };
-}
-
-const firstPort = 20_000;
-const lastPort = 30_000;
-
-/** Random ports below the range the kernel hands out itself, so that no connection takes one in between. */
-async function freePorts(count: number): Promise<readonly number[]> {
-  const ports = new Set<number>();
-  while (ports.size < count) {
-    const port = firstPort + Math.floor(Math.random() * (lastPort - firstPort));
-    if (await isFree(port)) ports.add(port);
-  }
-  return [...ports];
-}
-
-async function isFree(port: number): Promise<boolean> {
-  const { promise, resolve } = Promise.withResolvers<boolean>();
-  const probe = createServer();
-  probe.once('error', () => resolve(false));
-  probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(true)));
-  return promise;
 }
 
 const startTimeoutMs = 10_000;

@@ -14,10 +14,10 @@ import { openControlStore } from '../../regions/shell/control-store.ts';
 import { type NatsConnection, openNatsConnection } from '../../regions/shell/nats-connection.ts';
 import { findNatsServer } from '../../regions/shell/nats-server.ts';
 import { genesisEpoch, nodeId, regionId } from '../../storage/core/ids.ts';
+import { freePorts } from '../free-ports.ts';
 import {
   cluster,
   eventually,
-  freePorts,
   region,
   secret,
   silent,

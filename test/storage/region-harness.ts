@@ -2,7 +2,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -31,6 +30,7 @@ import {
   startStorageNode,
 } from '../../storage/shell/node-process.ts';
 import { createLogger } from '../../telemetry/index.ts';
+import { freePorts } from '../free-ports.ts';
 
 export const cluster = 'test';
 export const secret = 'a secret for tests';
@@ -40,21 +40,6 @@ export const silent = createLogger({ service: 'sextant-test', region, component:
 const mainPath = fileURLToPath(new URL('../../storage/main.ts', import.meta.url));
 
 export const azOf = (node: NodeId): string => `az${Math.ceil(Number(node.slice(1)) / 2)}`;
-
-export async function freePorts(count: number): Promise<readonly number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
-  const ports: number[] = [];
-  for (const server of servers) {
-    if (!server.listening) await once(server, 'listening');
-    const address = server.address();
-    if (typeof address === 'object' && address !== null) ports.push(address.port);
-  }
-  for (const server of servers) {
-    server.close();
-    await once(server, 'close');
-  }
-  return ports;
-}
 
 /** One node that can be started, stopped and killed again and again. */
 export interface TestNode {

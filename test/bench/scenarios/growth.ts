@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { freePorts } from '../../free-ports.ts';
 import { cpuShare } from '../accounting.ts';
 import { measure } from '../cell.ts';
 import { Histogram } from '../histogram.ts';
@@ -11,7 +12,7 @@ import type { Goal } from '../report.ts';
 import { figure, median, msOfUs, ratio } from '../stats.ts';
 import { gatewayFile, type RunningSextant, startSextant } from '../systems/sextant.ts';
 import { querySql } from '../systems/system.ts';
-import { freePorts, type Workbench } from '../workbench.ts';
+import type { Workbench } from '../workbench.ts';
 import { isMissing, nothing, type Outcome, pause, planOf, type Scenario } from './scenario.ts';
 
 const mebibyte = 2 ** 20;

@@ -1,11 +1,11 @@
 /** What tracing every write costs: two deployments side by side, one that exports spans, measured in turn. */
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
+import { freePorts } from '../../free-ports.ts';
 import { type Cell, measure, type Round, summarize } from '../cell.ts';
 import { runLoad } from '../load-client.ts';
 import { figure, msOfUs, ratio } from '../stats.ts';
 import { startSextant } from '../systems/sextant.ts';
-import { freePorts } from '../workbench.ts';
 import { isMissing, nothing, type Outcome, planOf, type Scenario } from './scenario.ts';
 
 const sinkFile = fileURLToPath(new URL('../otlp-sink.ts', import.meta.url));

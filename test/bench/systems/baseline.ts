@@ -1,6 +1,7 @@
 /** One process, one copy: what this machine gives to a gateway that does as little as one can. A yardstick, not a database. */
 import { fileURLToPath } from 'node:url';
-import { freePorts, type Workbench } from '../workbench.ts';
+import { freePorts } from '../../free-ports.ts';
+import type { Workbench } from '../workbench.ts';
 import { schema } from '../workload.ts';
 import { countUpdates, querySql, type RunningSystem } from './system.ts';
 

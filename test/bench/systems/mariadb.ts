@@ -1,7 +1,8 @@
 /** MariaDB, one server, durable at every commit: redo log and binary log are both synced. */
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { findProgram, freePorts, type Workbench } from '../workbench.ts';
+import { freePorts } from '../../free-ports.ts';
+import { findProgram, type Workbench } from '../workbench.ts';
 import { schema } from '../workload.ts';
 import { countUpdates, type Missing, querySql, type RunningSystem } from './system.ts';
 

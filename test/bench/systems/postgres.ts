@@ -1,7 +1,8 @@
 /** PostgreSQL with five streaming standbys and `ANY 3`: with the primary's own, four of six copies are on disk before the answer. */
 import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { findProgram, freePorts, type RunningProcess, type Workbench } from '../workbench.ts';
+import { freePorts } from '../../free-ports.ts';
+import { findProgram, type RunningProcess, type Workbench } from '../workbench.ts';
 import { schema } from '../workload.ts';
 import { countUpdates, type Missing, querySql, type RunningSystem } from './system.ts';
 
