@@ -1,7 +1,8 @@
 /** A volume in memory for engine tests: it folds the redo the engine emits, and serves pages at any durable read point. */
 import assert from 'node:assert/strict';
+import type { EngineLimits } from '../../gateway/core/engine-limits.ts';
 import type { EngineAnswer } from '../../gateway/core/engine-protocol.ts';
-import type { SqlResult, SqlStatement, SqlValue } from '../../gateway/core/sql.ts';
+import type { BatchStep, SqlResult, SqlStatement, SqlValue } from '../../gateway/core/sql.ts';
 import {
   Engine,
   type EngineCommitEvent,
@@ -141,6 +142,15 @@ export async function closeEngines(): Promise<void> {
 
 export function statement(sql: string, args: readonly SqlValue[] = []): SqlStatement {
   return { sql, args, namedArgs: [], wantRows: true };
+}
+
+/** Steps that run whatever became of those before them. */
+export function always(...sqls: string[]): BatchStep[] {
+  return sqls.map((sql) => ({ condition: null, statement: statement(sql) }));
+}
+
+export function limited(limits: Partial<EngineLimits>): Partial<EngineOptions> {
+  return { limits };
 }
 
 export function execute(
