@@ -10,7 +10,7 @@ import type { Answer, NodeTarget } from './storage-client.ts';
 
 export type PagesFetched =
   | { readonly kind: 'pages'; readonly pages: readonly (Uint8Array | null)[] }
-  /** No node could serve it in time; `reason` is the last one heard. */
+  /** No node could serve it in time; `reason` is the last one heard, or who has not answered. */
   | { readonly kind: 'unavailable'; readonly reason: string };
 
 export interface PagesWanted {
@@ -109,7 +109,7 @@ export class PageFetcher {
     return new Promise((resolve) => {
       const deadlineMs = this.now() + timeoutMs;
       const timers = new Set<NodeJS.Timeout>();
-      let reason = 'no storage node is reachable';
+      let reason: string | null = null;
       let asking = 0;
       let left: NodeView[] = [];
       const waitedFor = new Map<NodeView, number>();
@@ -141,7 +141,8 @@ export class PageFetcher {
         this.options.ask(
           view.node,
           { kind: 'readPages', head, readPoint, pages },
-          Math.max(1, deadlineMs - sentAtMs),
+          // The read's own end comes first: that a node asked just before it has not answered is no news.
+          deadlineMs - sentAtMs + pageFetchLimits.roundMs,
           (answer) => {
             asking -= 1;
             waitedFor.delete(view);
@@ -151,10 +152,7 @@ export class PageFetcher {
               finish({ kind: 'pages', pages: answer.pages });
               return;
             }
-            reason =
-              answer.kind === 'unanswered' || answer.kind === 'refused'
-                ? `${view.node}: ${answer.reason}`
-                : `${view.node}: a wrong answer`;
+            reason = reasonOf(view.node, answer);
             this.failed(view, answer, readPoint);
             if (!done && !askNext() && asking === 0) later(pageFetchLimits.roundMs, startRound);
           },
@@ -164,7 +162,7 @@ export class PageFetcher {
       later(timeoutMs, () =>
         finish({
           kind: 'unavailable',
-          reason: `no storage node served the read within ${timeoutMs} ms; last: ${reason}`,
+          reason: `no storage node served the read within ${timeoutMs} ms; last: ${reason ?? silence(waitedFor)}`,
         }),
       );
       startRound();
@@ -200,4 +198,20 @@ export class PageFetcher {
     if (answer.kind === 'unanswered') view.latencyMs = Math.min(1_000, view.latencyMs * 2 + 1);
     else view.behind = { at: readPoint, untilMs: this.now() + pageFetchLimits.behindMs };
   }
+}
+
+function reasonOf(node: NodeId, answer: Answer): string {
+  switch (answer.kind) {
+    case 'unanswered':
+      return answer.reason; // names the node
+    case 'refused':
+      return `${node}: ${answer.reason}`;
+    default:
+      return `${node}: a wrong answer`;
+  }
+}
+
+function silence(waitedFor: ReadonlyMap<NodeView, number>): string {
+  const nodes = [...waitedFor.keys()].map(({ node }) => node);
+  return nodes.length === 0 ? 'no storage node is reachable' : `no answer from ${nodes.join(', ')}`;
 }
