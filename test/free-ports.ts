@@ -9,15 +9,17 @@ const firstPort = 10_000;
 const portsPerWorker = 2_000;
 const workers = 5;
 
-/** Random ports nobody listens on, all different. */
+let next = Math.floor(Math.random() * portsPerWorker);
+
+/** Ports nobody listens on, none of which this process has been given before. */
 export async function freePorts(count: number): Promise<readonly number[]> {
   const worker = Number(process.env.VITEST_POOL_ID ?? 0) % workers;
-  const ports = new Set<number>();
-  while (ports.size < count) {
-    const port = firstPort + worker * portsPerWorker + Math.floor(Math.random() * portsPerWorker);
-    if (await isFree(port)) ports.add(port);
+  const ports: number[] = [];
+  while (ports.length < count) {
+    const port = firstPort + worker * portsPerWorker + (next++ % portsPerWorker);
+    if (await isFree(port)) ports.push(port);
   }
-  return [...ports];
+  return ports;
 }
 
 async function isFree(port: number): Promise<boolean> {
