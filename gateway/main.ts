@@ -8,7 +8,7 @@ import { createLogger, type Logger, serviceName } from '../telemetry/index.ts';
 import { type GatewayConfig, gatewayConfigSchema } from './shell/config.ts';
 import { GatewayStartError, startGateway } from './shell/gateway.ts';
 
-/** The next writer should serve soon, and compiles well what it needs for that only once it does. */
+/** Not at once: compiling would delay a start, and with it the next write after a writer died. */
 const compileSoonerAfterMs = 2_000;
 
 function giveUp(message: string): never {

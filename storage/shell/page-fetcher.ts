@@ -142,7 +142,7 @@ export class PageFetcher {
           view.node,
           { kind: 'readPages', head, readPoint, pages },
           // The read's own end comes first: that a node asked just before it has not answered is no news.
-          deadlineMs - sentAtMs + pageFetchLimits.roundMs,
+          Math.max(0, deadlineMs - sentAtMs) + pageFetchLimits.roundMs,
           (answer) => {
             asking -= 1;
             waitedFor.delete(view);
