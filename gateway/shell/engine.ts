@@ -1,6 +1,7 @@
 /**
  * The SQL engine as the gateway sees it: sessions, redo in and out, pages on demand. SQLite runs in a worker thread; what
- * is sent in one turn of the event loop, by whatever socket it came, travels in one message.
+ * is sent in one turn of the event loop, by whatever socket it came, travels in one message, and a crowd in several: the
+ * engine works on the first while the rest is being read.
  *
  * The engine never waits for durability. Each answer says what its response must wait for (`seenLsn`).
  */
@@ -57,6 +58,9 @@ export interface EngineOptions {
   /** Redo given to `apply` does not continue what the reader has: open it again. */
   onDiverged?(reason: string): void;
 }
+
+/** Messages that do not wait for the turn to end. Fewer would be smaller commit groups, whose cost is theirs to share. */
+export const handOverAt = 64;
 
 type Answer = EngineAnswer<AnyOperationValue>;
 
@@ -222,7 +226,8 @@ export class Engine {
   private send(message: ToWorker): void {
     if (this.state !== 'running') return;
     this.outbox.push(message);
-    this.schedule();
+    if (this.outbox.length >= handOverAt) this.handOver();
+    else this.schedule();
   }
 
   private schedule(): void {
@@ -230,14 +235,18 @@ export class Engine {
     this.scheduled = true;
     setImmediate(() => {
       this.scheduled = false;
-      const batch = this.outbox;
-      this.outbox = [];
-      if (this.durable > this.durableTold) {
-        this.durableTold = this.durable;
-        batch.unshift({ kind: 'durable', lsn: lsn(this.durable) });
-      }
-      if (this.state === 'running') this.worker.postMessage(packToWorker(batch));
+      if (this.state === 'running') this.handOver();
     });
+  }
+
+  private handOver(): void {
+    const batch = this.outbox;
+    this.outbox = [];
+    if (this.durable > this.durableTold) {
+      this.durableTold = this.durable;
+      batch.unshift({ kind: 'durable', lsn: lsn(this.durable) });
+    }
+    if (batch.length > 0) this.worker.postMessage(packToWorker(batch));
   }
 
   private receive(message: FromWorker): void {

@@ -37,7 +37,7 @@ export const volumeLimits = {
   /** A batch of so many transactions has a crowd behind it: the next one waits for all nodes that keep step, not for four. */
   crowdCommits: 4,
   /** How long a crowd's batch that could leave waits for transactions that are about to join it. */
-  gatherMs: 2,
+  gatherMs: 4,
   /** A node that has not answered so long after its region's quorum no longer keeps step. */
   stepMs: 5,
   /** Append messages one node may have unanswered. */

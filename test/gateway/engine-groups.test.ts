@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { DatabaseSync } from 'node:sqlite';
+import { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import type { EngineLimits } from '../../gateway/core/engine-limits.ts';
 import type { EngineAnswer } from '../../gateway/core/engine-protocol.ts';
 import type { SqlResult, SqlValue } from '../../gateway/core/sql.ts';
-import type { EngineSession } from '../../gateway/shell/engine.ts';
+import { type EngineSession, handOverAt } from '../../gateway/shell/engine.ts';
 import { lsn } from '../../storage/core/ids.ts';
 import { decodeRecords } from '../../storage/core/record.ts';
 import { closeEngines, execute, openWriter, rows, run, statement, type TestEngine } from './engine-volume.ts';
@@ -264,6 +265,21 @@ describe('statements that arrive together', () => {
     await together(opened, ...Array.from({ length: 10 }, () => update(1)));
     expect(opened.since().map((redo) => redo.mtr.commits)).toEqual([4, 4, 2]);
     expect(await rows(opened.session, 'SELECT n FROM t')).toEqual([[10n]]);
+  });
+
+  test('of a crowd are handed to the engine before the turn has ended', async () => {
+    const opened = await withRows(1);
+    const handOver = vi.spyOn(Worker.prototype, 'postMessage');
+    const crowd = (count: number): string[] => Array.from({ length: count }, () => update(1));
+    const first = together(opened, ...crowd(handOverAt - 1));
+    expect(handOver).toHaveBeenCalledTimes(0);
+    const rest = together(opened, ...crowd(3));
+    expect(handOver).toHaveBeenCalledTimes(1);
+    await Promise.all([first, rest]);
+    expect(handOver).toHaveBeenCalledTimes(2);
+    handOver.mockRestore();
+    expect(opened.since().map((redo) => redo.mtr.commits)).toEqual([handOverAt, 2]);
+    expect(await rows(opened.session, 'SELECT n FROM t')).toEqual([[BigInt(handOverAt + 2)]]);
   });
 });
 
