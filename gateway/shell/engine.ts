@@ -59,7 +59,10 @@ export interface EngineOptions {
   onDiverged?(reason: string): void;
 }
 
-/** Messages that do not wait for the turn to end. Fewer would be smaller commit groups, whose cost is theirs to share. */
+/**
+ * So many messages leave at once, others when the turn ends. A commit group is of one message to the worker, so no group is larger
+ * than this, whatever `groupStatements` allows; smaller parts would be smaller groups, and a group's cost is shared by its members.
+ */
 export const handOverAt = 64;
 
 type Answer = EngineAnswer<AnyOperationValue>;
