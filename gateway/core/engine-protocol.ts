@@ -2,6 +2,7 @@
 import type { Lsn, PageNo, PgId } from '../../storage/core/ids.ts';
 import type { EngineLimits } from './engine-limits.ts';
 import type { BatchResult, BatchStep, SqlDescription, SqlOutcome, SqlResult, SqlStatement } from './sql.ts';
+import type { StreamState } from './stream-state.ts';
 
 /** Whose pages the engine serves: a reader follows redo, a writer makes it. */
 export type EngineMode =
@@ -14,11 +15,6 @@ export interface EngineTrace {
   readonly traceId: string;
   readonly flags: number;
 }
-
-/** Consistency a stream asked for with `PRAGMA sextant_read`. */
-export type ReadPreference = 'eventual' | 'session' | 'global';
-
-export const readPreferences: readonly ReadPreference[] = ['eventual', 'session', 'global'];
 
 export interface EngineCommit {
   readonly lsn: Lsn;
@@ -51,8 +47,10 @@ export interface EngineAnswer<T> {
   /** True when the session has no transaction open afterwards. */
   readonly autocommit: boolean;
   readonly wrote: boolean;
-  /** Set when the operation changed the session's consistency. */
-  readonly readPreference?: ReadPreference;
+  /** What the stream's state is afterwards; null when it is what the operation came with. */
+  readonly state: StreamState | null;
+  /** True when the session has temporary objects or attached databases: it must go on here. */
+  readonly holds: boolean;
   /** True when the engine was replaced before the operation did anything: it may simply be run again. */
   readonly aborted: boolean;
   /** Time spent running, waits for the writer before it excluded. */
@@ -66,6 +64,7 @@ export type ToWorker =
       readonly id: number;
       readonly session: number;
       readonly trace: EngineTrace | null;
+      readonly state: StreamState;
       readonly operation: SqlOperation;
     }
   | { readonly kind: 'closeSession'; readonly session: number }

@@ -13,14 +13,12 @@ import type {
   EngineCommit,
   EngineTrace,
   FromWorker,
-  ReadPreference,
   SessionCommit,
   SqlOperation,
   ToWorker,
   WorkerAnswer,
   WorkerCommit,
 } from './engine-protocol.ts';
-import { readPreferences } from './engine-protocol.ts';
 import type {
   BatchCondition,
   BatchResult,
@@ -32,6 +30,7 @@ import type {
   SqlStatement,
   SqlValue,
 } from './sql.ts';
+import { freshStream, readPreferences, type StreamSetting, type StreamState } from './stream-state.ts';
 
 /** A message as it is posted. `redo` is handed over, not copied. */
 export interface PackedFromWorker {
@@ -42,7 +41,7 @@ export interface PackedFromWorker {
 const inward = { operation: 0, other: 1 } as const;
 const operations = { execute: 0, batch: 1, sequence: 2, describe: 3 } as const;
 const outcomes = { failed: 0, result: 1, batch: 2, nothing: 3, description: 4, skipped: 5 } as const;
-const flag = { wantRows: 1, autocommit: 1, wrote: 2, aborted: 4, rerunnable: 8 } as const;
+const flag = { wantRows: 1, autocommit: 1, wrote: 2, aborted: 4, rerunnable: 8, holds: 16 } as const;
 
 export function packToWorker(batch: readonly ToWorker[]): readonly unknown[] {
   const out: unknown[] = [];
@@ -64,9 +63,10 @@ export function unpackToWorker(values: readonly unknown[]): readonly ToWorker[] 
 }
 
 function packOperation(out: unknown[], message: Extract<ToWorker, { kind: 'operation' }>): void {
-  const { id, session, trace, operation } = message;
+  const { id, session, trace, state, operation } = message;
   out.push(inward.operation, id, session);
   packTrace(out, trace);
+  packState(out, state === freshStream ? null : state);
   switch (operation.kind) {
     case 'execute':
       out.push(operations.execute);
@@ -92,7 +92,8 @@ function unpackOperation(from: Values): Extract<ToWorker, { kind: 'operation' }>
   const id = from.number();
   const session = from.number();
   const trace = unpackTrace(from);
-  return { kind: 'operation', id, session, trace, operation: unpackSql(from) };
+  const state = unpackState(from) ?? freshStream;
+  return { kind: 'operation', id, session, trace, state, operation: unpackSql(from) };
 }
 
 function unpackSql(from: Values): SqlOperation {
@@ -124,6 +125,30 @@ function packTrace(out: unknown[], trace: EngineTrace | null): void {
 function unpackTrace(from: Values): EngineTrace | null {
   const traceId = from.as<string | null>();
   return traceId === null ? null : { traceId, flags: from.number() };
+}
+
+function packState(out: unknown[], state: StreamState | null): void {
+  if (state === null) {
+    out.push(-1);
+    return;
+  }
+  const { readPreference, settings, counters } = state;
+  out.push(readPreferences.indexOf(readPreference), settings.length);
+  for (const { name, value } of settings) out.push(name, value);
+  out.push(counters.changes, counters.totalChanges, counters.lastInsertRowid);
+}
+
+function unpackState(from: Values): StreamState | null {
+  const readPreference = readPreferences[from.number()];
+  if (readPreference === undefined) return null;
+  const settings: StreamSetting[] = [];
+  for (let left = from.number(); left > 0; left--) settings.push({ name: from.text(), value: from.text() });
+  const counters = {
+    changes: from.number(),
+    totalChanges: from.number(),
+    lastInsertRowid: from.as<bigint>(),
+  };
+  return { readPreference, settings, counters };
 }
 
 function packStatement(out: unknown[], statement: SqlStatement): void {
@@ -195,14 +220,16 @@ function unpackCommit(from: Values): WorkerCommit {
 }
 
 function packAnswer(out: unknown[], { id, answer, rerunnable }: WorkerAnswer): void {
-  const { outcome, seenLsn, commits, engineUs, readPreference } = answer;
+  const { outcome, seenLsn, commits, engineUs, state } = answer;
   const flags =
     (answer.autocommit ? flag.autocommit : 0) |
     (answer.wrote ? flag.wrote : 0) |
     (answer.aborted ? flag.aborted : 0) |
+    (answer.holds ? flag.holds : 0) |
     (rerunnable ? flag.rerunnable : 0);
-  const preference = readPreference === undefined ? -1 : readPreferences.indexOf(readPreference);
-  out.push(id, flags, seenLsn, engineUs, preference, commits.length);
+  out.push(id, flags, seenLsn, engineUs);
+  packState(out, state);
+  out.push(commits.length);
   for (const commit of commits) out.push(commit.lsn, commit.commitTimeUs, commit.spanId);
   packOutcome(out, outcome);
 }
@@ -212,7 +239,7 @@ function unpackAnswer(from: Values): WorkerAnswer {
   const flags = from.number();
   const seenLsn = from.lsn();
   const engineUs = from.number();
-  const preference: ReadPreference | undefined = readPreferences[from.number()];
+  const state = unpackState(from);
   const commits: EngineCommit[] = [];
   for (let left = from.number(); left > 0; left--) {
     commits.push({ lsn: from.lsn(), commitTimeUs: from.number(), spanId: from.as<string | null>() });
@@ -225,7 +252,8 @@ function unpackAnswer(from: Values): WorkerAnswer {
     wrote: (flags & flag.wrote) !== 0,
     aborted: (flags & flag.aborted) !== 0,
     engineUs,
-    ...(preference !== undefined && { readPreference: preference }),
+    state,
+    holds: (flags & flag.holds) !== 0,
   };
   return { id, answer, rerunnable: (flags & flag.rerunnable) !== 0 };
 }
