@@ -115,15 +115,6 @@ export type PageReply =
   | { readonly kind: 'pages'; readonly id: number; readonly pages: readonly (Uint8Array | null)[] }
   | { readonly kind: 'failed'; readonly id: number; readonly reason: string };
 
-/** Words of the memory both threads share. */
-export const sharedWords = {
-  /** Counts page replies; the worker sleeps on it. */
-  reply: 0,
-  /** Newest generation asked for by `open`: work of an older one is given up. */
-  generation: 1,
-  length: 2,
-} as const;
-
 /** What the worker is started with. */
 export interface EngineWorkerData {
   readonly limits: EngineLimits;

@@ -8,6 +8,7 @@ import type { AnyOperationValue, SqlOperation } from './engine-protocol.ts';
 import { type Decoded, parseChecked } from './forward-messages.ts';
 import { decodeBase64, decodeInteger, encodeBase64 } from './hrana-values.ts';
 import type { BatchCondition, SqlOutcome, SqlResult, SqlValue } from './sql.ts';
+import { readPreferences, type StreamState } from './stream-state.ts';
 
 /** An operation for the writer. */
 export interface ForwardCall {
@@ -15,8 +16,8 @@ export interface ForwardCall {
   readonly stream: string;
   /** True when the stream is not known at the writer yet. */
   readonly fresh: boolean;
-  /** PRAGMAs to run first on a fresh stream: the client has set its stream up so. */
-  readonly settings: readonly string[];
+  /** What the stream comes with. */
+  readonly state: StreamState;
   readonly traceparent: string | null;
   readonly operation: SqlOperation;
 }
@@ -27,6 +28,10 @@ export type ForwardResult =
       readonly outcome: SqlOutcome<AnyOperationValue>;
       /** False when a transaction is open and the stream goes on. */
       readonly autocommit: boolean;
+      /** True when the stream has more at the writer that cannot travel, and goes on there. */
+      readonly holds: boolean;
+      /** What the stream's state is afterwards; null: as it came. */
+      readonly state: StreamState | null;
       /** What the answer saw, on the path of `epoch`: later reads in the asking gateway wait for it. */
       readonly seenLsn: Lsn;
       readonly epoch: Epoch;
@@ -129,22 +134,31 @@ const operationSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('describe'), sql: z.string() }),
 ]);
 
-const callSchema = z.object({
-  stream: idSchema,
-  fresh: z.boolean(),
-  settings: z.array(z.string()),
-  traceparent: z.string().nullable(),
-  operation: operationSchema,
-});
-
-const columnSchema = z.object({ name: z.string().nullable(), decltype: z.string().nullable() });
-const errorSchema = z.object({ code: z.string(), message: z.string() });
 const rowidSchema = z.string().transform((text, context): bigint => {
   const value = decodeInteger(text);
   if (value !== null) return value;
   context.addIssue({ code: 'custom', message: 'expected a 64-bit integer' });
   return z.NEVER;
 });
+const settingsMax = 128;
+const stateSchema: z.ZodType<StreamState> = z.object({
+  readPreference: z.enum(readPreferences),
+  settings: z
+    .array(z.object({ name: z.string().regex(/^[a-z_]{1,64}$/), value: z.string().max(256) }))
+    .max(settingsMax),
+  counters: z.object({ changes: z.int(), totalChanges: z.int(), lastInsertRowid: rowidSchema }),
+});
+
+const callSchema = z.object({
+  stream: idSchema,
+  fresh: z.boolean(),
+  state: stateSchema,
+  traceparent: z.string().nullable(),
+  operation: operationSchema,
+});
+
+const columnSchema = z.object({ name: z.string().nullable(), decltype: z.string().nullable() });
+const errorSchema = z.object({ code: z.string(), message: z.string() });
 const resultSchema = z
   .object({
     columns: z.array(columnSchema),
@@ -174,6 +188,8 @@ const descriptionSchema = z.object({
 const answered = {
   kind: z.literal('answered'),
   autocommit: z.boolean(),
+  holds: z.boolean(),
+  state: stateSchema.nullable(),
   seenLsn: lsnSchema,
   epoch: epochSchema,
 };

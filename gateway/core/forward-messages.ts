@@ -1,11 +1,11 @@
 /**
- * What gateways say to the writer over NATS, version 1. Every message is `headerLength u32 LE | header (JSON) | bytes`. A call
+ * What gateways say to the writer over NATS, version 2. Every message is `headerLength u32 LE | header (JSON) | bytes`. A call
  * and its answer travel in parts, because a script or a result may be larger than the server's `max_payload`.
  *
  * G30. A call has an id and runs at most once, however often its messages are sent.
  * G31. `refused` and a `poll` answered `unknown` mean that the call has not run and never will.
  *
- * History of versions: 1 (2026-11-21).
+ * History of versions: 1 (2026-11-21); 2 (2026-11-29): a call carries its stream's state, and so does the answer.
  */
 import { z } from 'zod';
 import { viewOf } from '../../storage/core/bytes.ts';
@@ -48,7 +48,7 @@ export type Decoded<T> =
 const idSchema = z.string().min(1).max(128);
 const lsnSchema = z.int().min(0).transform(lsn);
 const epochSchema = z.int().min(0).transform(epoch);
-const version = z.literal(1);
+const version = z.literal(2);
 const partsMax = 4_096;
 
 const requestHeader = z.discriminatedUnion('kind', [
@@ -87,7 +87,7 @@ const replyHeader = z.discriminatedUnion('kind', [
 const none = new Uint8Array(0);
 
 function encode(header: object, bytes: Uint8Array): Uint8Array {
-  const json = Buffer.from(JSON.stringify({ v: 1, ...header }));
+  const json = Buffer.from(JSON.stringify({ v: 2, ...header }));
   const message = new Uint8Array(4 + json.length + bytes.length);
   viewOf(message).setUint32(0, json.length, true);
   message.set(json, 4);

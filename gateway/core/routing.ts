@@ -1,5 +1,5 @@
 /**
- * Where a statement runs: in this gateway's engine, at the writer, or nowhere yet. Pure: what is known about the statement
+ * Where a statement runs: in this gateway's engines, at the writer, or nowhere yet. Pure: what is known about the statement
  * is its text, what is known about the writer is its state here; the engine has the last word about what writes.
  *
  * G10. A transaction runs in one place from its BEGIN to its end.
@@ -7,7 +7,7 @@
  */
 import { unreachable } from '../../storage/core/ids.ts';
 import type { SqlOperation } from './engine-protocol.ts';
-import { firstWord } from './engine-text.ts';
+import { firstWord, isReadonlyBegin } from './engine-text.ts';
 import type { SqlError } from './sql.ts';
 import { factsOf, type StatementClass } from './statement-facts.ts';
 
@@ -22,32 +22,33 @@ export type WriterPlace =
   /** By nobody at the moment, and this gateway's engine only reads. */
   | 'nowhere';
 
-/** Where the session's open transaction lives. */
-export type SessionPlace = 'idle' | 'local' | 'remote';
+/** Where the session has to go on: where its transaction lives, or what else it has that cannot travel. */
+export type SessionPlace = 'idle' | 'reader' | 'writer' | 'remote';
 
 export type Route =
-  /** In this gateway's engine; a write that the engine refuses is routed again as `write`. */
-  | 'local'
+  /** On one of this gateway's reading threads; a write that it refuses is routed again as `write`. */
+  | 'reader'
+  /** In this gateway's writing engine. */
+  | 'writer'
   /** At the writer, as a new stream. */
   | 'forward'
-  /** At the writer, in the stream the transaction lives in. */
+  /** At the writer, in the stream the session lives in. */
   | 'remote'
   /** Nowhere until a writer is known. */
   | 'wait';
 
 /** Decides where an operation runs. */
 export function route(session: SessionPlace, kind: StatementClass, writer: WriterPlace): Route {
-  if (session === 'remote') return 'remote';
-  if (session === 'local' || kind === 'read') return 'local';
+  if (session !== 'idle') return session;
+  if (kind !== 'write') return 'reader';
   switch (writer) {
     case 'here':
-      return 'local';
+      return 'writer';
     case 'draining':
+    case 'nowhere':
       return 'wait';
     case 'elsewhere':
-      return kind === 'write' ? 'forward' : 'local';
-    case 'nowhere':
-      return kind === 'write' ? 'wait' : 'local';
+      return 'forward';
     default:
       return unreachable(writer);
   }
@@ -104,13 +105,38 @@ export function statementsOf(operation: SqlOperation): readonly string[] {
   }
 }
 
-/** Whether an operation may have made a commit by the time it has run, inside an open transaction or not. */
+/**
+ * Whether an operation may have made a commit by the time it has run. What it does between a BEGIN and its COMMIT is none:
+ * without the COMMIT nothing of it has happened.
+ */
 export function mayCommit(operation: SqlOperation, inTransaction: boolean): boolean {
   if (operation.kind === 'describe') return false;
   if (operation.kind === 'sequence') return true;
+  let open = inTransaction;
+  for (const sql of statementsOf(operation)) {
+    const word = firstWord(sql);
+    if (word === 'COMMIT' || word === 'END' || word === 'RELEASE') return true;
+    if (word === 'BEGIN' || word === 'SAVEPOINT') open = true;
+    // A step may be skipped: after a ROLLBACK the next one may be inside the transaction or outside.
+    else if (word === 'ROLLBACK') open = false;
+    else if (!open && factsOf(sql).kind !== 'read') return true;
+  }
+  return false;
+}
+
+/** Whether an operation begins a transaction and does not end it, as far as its words say. */
+export function leavesTransaction(operation: SqlOperation): boolean {
+  if (operation.kind === 'describe' || operation.kind === 'sequence') return false;
   const words = statementsOf(operation).map(firstWord);
-  if (inTransaction) return words.some((word) => word === 'COMMIT' || word === 'END' || word === 'RELEASE');
-  return classOfOperation(operation) !== 'read';
+  const begin = words.findLastIndex((word) => word === 'BEGIN' || word === 'SAVEPOINT');
+  return begin >= 0 && !words.slice(begin).some((word) => endingWords.has(word));
+}
+
+const endingWords: ReadonlySet<string> = new Set(['COMMIT', 'END', 'ROLLBACK', 'RELEASE']);
+
+/** Whether an operation begins a read transaction and does not end it: it should find a thread it can stay on. */
+export function opensReadTransaction(operation: SqlOperation): boolean {
+  return leavesTransaction(operation) && isReadonlyBegin(statementsOf(operation)[0] ?? '');
 }
 
 /** The SQL verb an operation is counted and traced under. */

@@ -10,8 +10,22 @@ export interface ServiceLimits {
   readonly quorumWaitMs: number;
   /** A read waits this long for its consistency before the writer is asked to serve it. */
   readonly readWaitMs: number;
-  /** `PRAGMA`s of one stream that are repeated wherever the stream runs. */
-  readonly settingsPerSession: number;
+  /** Threads that read, at most; two are started at once, others while statements take long. */
+  readonly readerThreads: number;
+  /** A read that has run longer counts as slow: nothing new is given to its thread. */
+  readonly slowMs: number;
+  /** When no reading thread is free for this long, the slow read that has run longest is stopped. */
+  readonly readerWaitMs: number;
+  /** Unless it has run less than this. */
+  readonly slowShareMs: number;
+  /** A read waits this long for a thread. */
+  readonly readerQueueMs: number;
+  /** Reads that may wait for a thread. */
+  readonly readerQueue: number;
+  /** An engine's thread that has something to do and gives no sign of life for this long is replaced. */
+  readonly engineSilenceMs: number;
+  /** One that has been silent for this long makes the gateway not ready. */
+  readonly engineDoubtMs: number;
   /** Bytes of one forwarding message, below the NATS server's `max_payload`. */
   readonly forwardPartBytes: number;
   /** One forwarded request, or one answer. */
@@ -32,6 +46,12 @@ export interface ServiceLimits {
   readonly remoteStreams: number;
   /** One without a statement for this long is rolled back: its gateway is gone. */
   readonly remoteStreamIdleMs: number;
+  /** Another gateway with streams here that has not been heard for this long is asked whether it is there. */
+  readonly peerAskMs: number;
+  /** So many questions in turn without an answer, and its streams are closed. */
+  readonly peerMisses: number;
+  /** A question waits this long for its answer. */
+  readonly peerAnswerMs: number;
   /** An `append` span waits this long for a late acknowledgement after the commit is durable. */
   readonly spanWaitMs: number;
   /** Commits whose spans wait; beyond it they are recorded as they are. */
@@ -55,7 +75,14 @@ export const defaultServiceLimits: ServiceLimits = {
   writeWaitMs: 10_000,
   quorumWaitMs: 2_000,
   readWaitMs: 5_000,
-  settingsPerSession: 32,
+  readerThreads: 4,
+  slowMs: 15,
+  readerWaitMs: 250,
+  slowShareMs: 1_000,
+  readerQueueMs: 10_000,
+  readerQueue: 20_000,
+  engineSilenceMs: 10_000,
+  engineDoubtMs: 2_000,
   forwardPartBytes: 512 * 1024,
   forwardCallBytes: 64 * mebibyte,
   forwardHeldBytes: 256 * mebibyte,
@@ -66,6 +93,9 @@ export const defaultServiceLimits: ServiceLimits = {
   forwardRetryMs: 15,
   remoteStreams: 4_096,
   remoteStreamIdleMs: 75_000,
+  peerAskMs: 400,
+  peerMisses: 2,
+  peerAnswerMs: 800,
   spanWaitMs: 1_000,
   spansWaiting: 50_000,
   watchers: 256,
@@ -82,6 +112,7 @@ export function serviceLimitsProblem(limits: ServiceLimits): string | null {
       return `limit ${name} must be a positive integer, is ${value}`;
   }
   if (limits.quorumWaitMs > limits.writeWaitMs) return 'quorumWaitMs must not exceed writeWaitMs';
+  if (limits.engineDoubtMs > limits.engineSilenceMs) return 'engineDoubtMs must not exceed engineSilenceMs';
   if (limits.forwardHoldMs * 2 > limits.forwardSilenceMs)
     return 'forwardSilenceMs must be at least twice forwardHoldMs';
   if (limits.forwardKeepMs < limits.forwardSilenceMs)

@@ -5,26 +5,35 @@
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import { type Lsn, type PageNo, pageNo, zeroLsn } from '../../storage/core/ids.ts';
 import type { EngineLimits } from '../core/engine-limits.ts';
-import { type PageReply, type PageRequest, sharedWords } from '../core/engine-protocol.ts';
-import { adviseError, sqlError } from '../core/errors.ts';
+import type { PageReply, PageRequest } from '../core/engine-protocol.ts';
+import type { EngineShared } from '../core/engine-shared.ts';
+import { adviseError } from '../core/errors.ts';
 import { databasePages, type PageStore } from '../core/page-store.ts';
 import type { SqlError } from '../core/sql.ts';
 
+/** Who waits for a page shows so often that it is alive. */
+const beatMs = 200;
+
 export class PageReader {
   private readonly port: MessagePort;
-  private readonly shared: Int32Array;
+  private readonly shared: EngineShared;
   private readonly limits: EngineLimits;
-  private readonly isAbandoned: () => boolean;
+  private readonly stopReason: () => SqlError | null;
   private requests = 0;
   private lastPage = 0;
   private window = 1;
 
-  /** @param isAbandoned true when the engine is to be replaced, so that nothing is worth waiting for. */
-  constructor(port: MessagePort, shared: Int32Array, limits: EngineLimits, isAbandoned: () => boolean) {
+  /** @param stopReason why nothing is worth waiting for any more, or null; asked several times a second. */
+  constructor(
+    port: MessagePort,
+    shared: EngineShared,
+    limits: EngineLimits,
+    stopReason: () => SqlError | null,
+  ) {
     this.port = port;
     this.shared = shared;
     this.limits = limits;
-    this.isAbandoned = isAbandoned;
+    this.stopReason = stopReason;
   }
 
   /** Brings a page, and those after it when misses follow one another, into the store. @returns it (null when absent), or what went wrong. */
@@ -67,7 +76,7 @@ export class PageReader {
     this.port.postMessage(request);
     const deadline = performance.now() + this.limits.pageReadMs;
     for (;;) {
-      const seen = Atomics.load(this.shared, sharedWords.reply);
+      const seen = this.shared.reply;
       const received: { message: PageReply } | undefined = receiveMessageOnPort(this.port);
       if (received !== undefined) {
         const reply = received.message;
@@ -76,21 +85,14 @@ export class PageReader {
         const detail = `Page ${request.pages[0]} could not be read at ${request.readPoint}: ${reply.reason}`;
         return { kind: 'error', error: adviseError('SEXTANT_STORAGE_UNAVAILABLE', detail) };
       }
-      if (this.isAbandoned()) {
-        return {
-          kind: 'error',
-          error: sqlError(
-            'SEXTANT_TRANSACTION_ABORTED',
-            'The engine was replaced while it waited for a page.',
-          ),
-        };
-      }
+      const stopped = this.stopReason();
+      if (stopped !== null) return { kind: 'error', error: stopped };
       const left = deadline - performance.now();
       if (left <= 0) {
         const detail = `Page ${request.pages[0]} did not come within pageReadMs = ${this.limits.pageReadMs}`;
         return { kind: 'error', error: adviseError('SEXTANT_STORAGE_UNAVAILABLE', detail) };
       }
-      Atomics.wait(this.shared, sharedWords.reply, seen, left);
+      this.shared.sleep(seen, Math.min(left, beatMs));
     }
   }
 }

@@ -1,13 +1,8 @@
 /** What the engine's worker keeps of one session, and of one operation while it is carried out. */
-import type {
-  AnyOperationValue,
-  EngineCommit,
-  EngineTrace,
-  ReadPreference,
-  SqlOperation,
-} from '../core/engine-protocol.ts';
+import type { AnyOperationValue, EngineCommit, EngineTrace, SqlOperation } from '../core/engine-protocol.ts';
 import { sqlError } from '../core/errors.ts';
 import type { SqlError, SqlOutcome } from '../core/sql.ts';
+import type { ReadPreference } from '../core/stream-state.ts';
 import type { Connection } from './sqlite-connection.ts';
 import type { SessionCounters } from './sqlite-runtime.ts';
 

@@ -12,13 +12,13 @@ import type {
   AnyOperationValue,
   EngineAnswer,
   EngineTrace,
-  ReadPreference,
   SessionCommit,
   SqlOperation,
 } from '../core/engine-protocol.ts';
 import { adviseError, failure, sqlError } from '../core/errors.ts';
 import type { PageStore } from '../core/page-store.ts';
 import type { SqlError } from '../core/sql.ts';
+import type { ReadPreference } from '../core/stream-state.ts';
 import { WriteSlot } from '../core/write-slot.ts';
 import type { Committer } from './engine-commits.ts';
 import { ConnectionPool } from './engine-connections.ts';
@@ -39,6 +39,10 @@ export interface SessionHost extends OperationHost {
   store(): PageStore;
   /** @param rerunnable the session had nothing open when the operation began. */
   answer(id: number, answer: EngineAnswer<AnyOperationValue>, rerunnable: boolean): void;
+  /** Claims an operation before it begins. @returns false when it was taken back: drop it. */
+  begin(id: number): boolean;
+  /** Which operation runs from here on; 0 for none. */
+  running(id: number): void;
   /** A good moment to hand on what has been answered. */
   answered(): void;
 }
@@ -155,6 +159,7 @@ export class Sessions {
     while (session.current === null) {
       const operation = session.queue.shift();
       if (operation === undefined) break;
+      if (!this.host.begin(operation.id)) continue;
       operation.hadState = session.keeps || session.inTransaction;
       session.current = { operation, run: this.operations.perform(session, operation) };
       this.slot.busy(session.id);
@@ -170,8 +175,10 @@ export class Sessions {
     const { operation } = current;
     const start = performance.now();
     this.running = { session, operation };
+    this.host.running(operation.id);
     const step = current.run.next(resumeWith);
     this.running = null;
+    this.host.running(0);
     operation.engineUs += (performance.now() - start) * 1000;
     if (this.runtime.vfs.fatal !== null) throw this.runtime.vfs.fatal;
     if (step.done !== true) return;
@@ -197,13 +204,10 @@ export class Sessions {
       wrote,
       aborted,
       engineUs: Math.round(operation.engineUs),
+      state: null,
+      holds: session.keeps,
     };
-    const { readPreference } = operation;
-    this.host.answer(
-      operation.id,
-      readPreference === null ? answer : { ...answer, readPreference },
-      !operation.hadState,
-    );
+    this.host.answer(operation.id, answer, !operation.hadState);
   }
 
   /** After an operation: gives back what the session needs no longer. */
@@ -348,6 +352,8 @@ export class Sessions {
       wrote,
       aborted: !wrote && !lostHere,
       engineUs: Math.round(operation.engineUs),
+      state: null,
+      holds: session.keeps,
     };
     this.host.answer(operation.id, answer, !lostHere);
   }

@@ -3,18 +3,19 @@ import assert from 'node:assert/strict';
 import { MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { splitFrames } from '../../storage/core/frame.ts';
 import { type Lsn, zeroLsn } from '../../storage/core/ids.ts';
-import {
-  type EngineMode,
-  type EngineWorkerData,
-  type FromWorker,
-  sharedWords,
-  type ToWorker,
-  type WorkerAnswer,
+import type {
+  EngineMode,
+  EngineWorkerData,
+  FromWorker,
+  ToWorker,
+  WorkerAnswer,
 } from '../core/engine-protocol.ts';
 import { RedoQueue } from '../core/engine-redo.ts';
+import { EngineShared } from '../core/engine-shared.ts';
 import { packFromWorker, unpackToWorker } from '../core/engine-wire.ts';
 import { sqlError } from '../core/errors.ts';
 import { PageStore } from '../core/page-store.ts';
+import type { SqlError } from '../core/sql.ts';
 import { CommitLog } from './engine-commits.ts';
 import { PageReader } from './engine-pages.ts';
 import { Sessions } from './engine-sessions.ts';
@@ -29,11 +30,13 @@ const flushAfterMs = 2;
 class EngineWorker {
   private readonly data: EngineWorkerData;
   private readonly post: (message: FromWorker, transfer: readonly ArrayBuffer[]) => void;
-  private readonly shared: Int32Array;
+  private readonly shared: EngineShared;
   private readonly commits: CommitLog;
   private readonly sessions: Sessions;
   private mode: EngineMode = { kind: 'reader', readPoint: zeroLsn };
   private generation = 0;
+  /** The operation that runs; 0 when none does. */
+  private running = 0;
   private store: PageStore;
   private redo: RedoQueue;
   private diverged: string | null = null;
@@ -51,7 +54,7 @@ class EngineWorker {
   ) {
     this.data = data;
     this.post = post;
-    this.shared = new Int32Array(data.shared);
+    this.shared = new EngineShared(data.shared);
     this.store = this.newStore();
     this.redo = new RedoQueue(zeroLsn, data.limits.earlyRedoBytes);
     this.commits = new CommitLog(
@@ -59,12 +62,21 @@ class EngineWorker {
       data.pgBytes,
       () => (performance.timeOrigin + performance.now()) * 1000,
     );
-    const isAbandoned = (): boolean => Atomics.load(this.shared, sharedWords.generation) !== this.generation;
-    const reader = new PageReader(pages, this.shared, data.limits, isAbandoned);
+    const isAbandoned = (): boolean => this.shared.generation !== this.generation;
     const abandoned = sqlError(
       'SEXTANT_TRANSACTION_ABORTED',
       'The engine was replaced while the statement ran.',
     );
+    const cancelled = sqlError(
+      'SQLITE_INTERRUPT',
+      'The statement was stopped: its client has gone, or others waited for the thread it ran on.',
+    );
+    const stopReason = (): SqlError | null => {
+      this.shared.beat();
+      if (isAbandoned()) return abandoned;
+      return this.shared.isCancelled(this.running) ? cancelled : null;
+    };
+    const reader = new PageReader(pages, this.shared, data.limits, stopReason);
     const vfs = new VolumeVfs(wasm, {
       store: () => this.store,
       fetch: (store, page, readPoint) => reader.fetch(store, page, readPoint),
@@ -78,7 +90,7 @@ class EngineWorker {
     });
     const runtime = new SqliteRuntime(wasm, vfs, data.limits, {
       deadline: Number.POSITIVE_INFINITY,
-      stopReason: () => (isAbandoned() ? abandoned : null),
+      stopReason,
     });
     this.sessions = new Sessions(
       {
@@ -88,6 +100,12 @@ class EngineWorker {
         isAbandoned,
         answer: (id, answer, rerunnable) => this.answers.push({ id, answer, rerunnable }),
         answered: () => this.flushIfDue(),
+        begin: (id) => this.shared.begin(id),
+        running: (id) => {
+          this.running = id;
+          this.shared.setRunning(id);
+          this.shared.beat();
+        },
       },
       runtime,
     );

@@ -11,24 +11,25 @@ import { type Lsn, lsn, type PageNo, zeroLsn } from '../../storage/core/ids.ts';
 import { redoLimits } from '../../storage/core/limits.ts';
 import type { Mtr, MtrRun } from '../../storage/core/record.ts';
 import { defaultEngineLimits, type EngineLimits, engineLimitsProblem } from '../core/engine-limits.ts';
-import {
-  type AnyOperationValue,
-  type EngineAnswer,
-  type EngineMode,
-  type EngineTrace,
-  type EngineWorkerData,
-  type FromWorker,
-  type OperationValues,
-  type PageReply,
-  type PageRequest,
-  type SessionCommit,
-  type SqlOperation,
-  sharedWords,
-  type ToWorker,
+import type {
+  AnyOperationValue,
+  EngineAnswer,
+  EngineMode,
+  EngineTrace,
+  EngineWorkerData,
+  FromWorker,
+  OperationValues,
+  PageReply,
+  PageRequest,
+  SessionCommit,
+  SqlOperation,
+  ToWorker,
 } from '../core/engine-protocol.ts';
+import { EngineShared } from '../core/engine-shared.ts';
 import { type PackedFromWorker, packToWorker, unpackFromWorker } from '../core/engine-wire.ts';
 import { adviseError, sqlError } from '../core/errors.ts';
 import type { BatchResult, BatchStep, SqlDescription, SqlResult, SqlStatement } from '../core/sql.ts';
+import { freshStream, type StreamState } from '../core/stream-state.ts';
 
 /** The redo of a transaction, or of a group of them, in LSN order. */
 export interface EngineCommitEvent {
@@ -80,7 +81,7 @@ export class Engine {
   private readonly limits: EngineLimits;
   private readonly worker: Worker;
   private readonly pages: MessagePort;
-  private readonly shared: Int32Array;
+  private readonly shared: EngineShared;
   private outbox: ToWorker[] = [];
   private scheduled: boolean = false;
   private readonly pending = new Map<number, TakeAnswer>();
@@ -107,7 +108,7 @@ export class Engine {
     limits: EngineLimits,
     worker: Worker,
     pages: MessagePort,
-    shared: Int32Array,
+    shared: EngineShared,
   ) {
     this.options = options;
     this.limits = limits;
@@ -125,13 +126,13 @@ export class Engine {
     const limits: EngineLimits = { ...defaultEngineLimits, ...options.limits };
     const problem = engineLimitsProblem(limits);
     if (problem !== null) throw new Error(problem);
-    const shared = new SharedArrayBuffer(sharedWords.length * Int32Array.BYTES_PER_ELEMENT);
+    const shared = new EngineShared();
     const channel = new MessageChannel();
     const engine: EngineWorkerData = {
       limits,
       pageCacheBytes: options.pageCacheBytes,
       pgBytes: options.pgBytes,
-      shared,
+      shared: shared.buffer,
     };
     const worker = new Worker(new URL('./engine-worker.ts', import.meta.url), {
       workerData: { engine, pages: channel.port2 },
@@ -145,7 +146,7 @@ export class Engine {
       worker.once('error', reject);
       worker.once('exit', (code) => reject(stopped(code)));
     });
-    return new Engine(options, limits, worker, channel.port1, new Int32Array(shared));
+    return new Engine(options, limits, worker, channel.port1, shared);
   }
 
   /**
@@ -156,8 +157,7 @@ export class Engine {
   open(mode: EngineMode): Promise<void> {
     if (this.state !== 'running') return Promise.reject(new Error('the engine is closed'));
     const generation = ++this.generation;
-    Atomics.store(this.shared, sharedWords.generation, generation);
-    this.wake();
+    this.shared.setGeneration(generation);
     this.send({ kind: 'open', mode, generation });
 
     return new Promise((resolve, reject) => this.opens.push({ generation, mode, resolve, reject }));
@@ -205,20 +205,57 @@ export class Engine {
     this.pages.close();
   }
 
-  /** Sends an operation; used by `EngineSession`. */
-  operate(session: number, trace: EngineTrace | null, operation: SqlOperation, take: TakeAnswer): void {
+  /** Sends an operation; used by `EngineSession`. @returns its number, 0 when it was refused at once. */
+  operate(
+    session: number,
+    trace: EngineTrace | null,
+    state: StreamState,
+    operation: SqlOperation,
+    take: TakeAnswer,
+  ): number {
     if (this.state !== 'running') {
       queueMicrotask(() => take(refusal(workerGone.code, workerGone.message)));
-      return;
+      return 0;
     }
     if (this.pending.size >= this.limits.pendingOperations) {
       const text = `The limit pendingOperations = ${this.limits.pendingOperations} is reached. Try again after a pause.`;
       queueMicrotask(() => take(refusal('SEXTANT_LIMIT', text)));
-      return;
+      return 0;
     }
-    const id = ++this.operations;
+    const id = EngineShared.next(this.operations);
+    this.operations = id;
     this.pending.set(id, take);
-    this.send({ kind: 'operation', id, session, trace, operation });
+    this.shared.offer(id, this.pending.size);
+    this.send({ kind: 'operation', id, session, trace, state, operation });
+    return id;
+  }
+
+  /** Takes an operation back that has not begun; its answer never comes. @returns false when it has begun, or is answered. */
+  takeBack(id: number): boolean {
+    if (!this.pending.has(id) || !this.shared.takeBack(id)) return false;
+    this.pending.delete(id);
+    this.shared.setPending(this.pending.size);
+    return true;
+  }
+
+  /** Stops an operation that runs, as soon as SQLite can be interrupted; it is answered with SQLITE_INTERRUPT. */
+  cancel(id: number): void {
+    if (this.pending.has(id)) this.shared.cancel(id);
+  }
+
+  /** The operation the worker is carrying out now; 0 when none is. */
+  get running(): number {
+    return this.shared.running;
+  }
+
+  /** Moves whenever the worker gets anywhere. While operations are pending and it stands still, the thread is stuck. */
+  get life(): number {
+    return this.shared.life;
+  }
+
+  /** Operations without an answer. */
+  get pendingOperations(): number {
+    return this.pending.size;
   }
 
   /** Ends a session; used by `EngineSession`. */
@@ -277,6 +314,7 @@ export class Engine {
       this.pending.delete(id);
       take(obsolete ? this.afterReplacement(answer, rerunnable) : answer);
     }
+    this.shared.setPending(this.pending.size);
     if (!this.isBusy) this.options.onIdle?.();
     this.noteOpened(message.generation);
     if (moved) this.options.onReadPoint?.(message.readPoint);
@@ -331,12 +369,7 @@ export class Engine {
       reply = { kind: 'failed', id, reason: error instanceof Error ? error.message : String(error) };
     }
     this.pages.postMessage(reply);
-    this.wake();
-  }
-
-  private wake(): void {
-    Atomics.add(this.shared, sharedWords.reply, 1);
-    Atomics.notify(this.shared, sharedWords.reply);
+    this.shared.wake();
   }
 
   private die(error: Error): void {
@@ -348,14 +381,19 @@ export class Engine {
   }
 
   private failPending(): void {
-    const waiting = [...this.pending.values()];
+    const waiting = [...this.pending];
     this.pending.clear();
-    for (const take of waiting) take(refusal(workerGone.code, workerGone.message));
+    for (const [id, take] of waiting) {
+      const answer = refusal(workerGone.code, workerGone.message);
+      // What the worker had not begun may simply be run again, elsewhere.
+      take(this.shared.takeBack(id) ? { ...answer, aborted: true } : answer);
+    }
     for (const { reject } of this.opens.splice(0)) reject(new Error(workerGone.message));
   }
 }
 
-function refusal(code: string, message: string): Answer {
+/** The answer to an operation that was never begun. */
+export function refusal(code: string, message: string): Answer {
   return {
     outcome: { ok: false, error: { code, message } },
     seenLsn: lsn(0),
@@ -364,6 +402,8 @@ function refusal(code: string, message: string): Answer {
     wrote: false,
     aborted: false,
     engineUs: 0,
+    state: null,
+    holds: false,
   };
 }
 
@@ -373,8 +413,10 @@ function refusal(code: string, message: string): Answer {
  */
 export class EngineSession {
   readonly id: number;
-  private readonly engine: Engine;
+  readonly engine: Engine;
   private closed: boolean = false;
+  /** For callers that keep no state themselves. */
+  private state: StreamState = freshStream;
 
   constructor(engine: Engine, id: number) {
     this.engine = engine;
@@ -404,9 +446,10 @@ export class EngineSession {
     this.engine.endSession(this.id);
   }
 
-  run(operation: SqlOperation, trace: EngineTrace | null, take: TakeAnswer): void {
+  /** @param state what the stream comes with; the answer says what it is afterwards. @returns the operation's number. */
+  run(operation: SqlOperation, trace: EngineTrace | null, state: StreamState, take: TakeAnswer): number {
     assert(!this.closed, 'an operation follows the close of its session');
-    this.engine.operate(this.id, trace, operation, take);
+    return this.engine.operate(this.id, trace, state, operation, take);
   }
 
   private operate<K extends keyof OperationValues>(
@@ -415,7 +458,8 @@ export class EngineSession {
     trace: EngineTrace | null,
   ): Promise<EngineAnswer<OperationValues[K]>> {
     return new Promise((resolve) =>
-      this.run(operation, trace, (answer) => {
+      this.run(operation, trace, this.state, (answer) => {
+        this.state = answer.state ?? this.state;
         assert(isAnswerOf(kind, answer), `the worker answered a ${kind} with something else`);
         resolve(answer);
       }),

@@ -5,20 +5,24 @@
 
 import { monotonicMs } from '../../regions/shell/clock.ts';
 import type { NatsConnection, NatsMessage } from '../../regions/shell/nats-connection.ts';
-import { unreachable } from '../../storage/core/ids.ts';
+import { unreachable, zeroLsn } from '../../storage/core/ids.ts';
+import type { Logger } from '../../telemetry/index.ts';
 import { adviseFailure } from '../core/errors.ts';
 import { decodeCall, encodeResult, type ForwardCall, type ForwardResult } from '../core/forward-call.ts';
 import {
   decodeRequest,
   encodeReply,
+  encodeRequest,
   type ForwardRefusal,
   type ForwardReply,
   type ForwardRequest,
   joinParts,
   splitParts,
 } from '../core/forward-messages.ts';
+import { type PeerAnswer, PeerLiveness } from '../core/peer-liveness.ts';
+import { classOfOperation } from '../core/routing.ts';
 import type { ServiceLimits } from '../core/service-limits.ts';
-import { type LocalAnswer, LocalSession, type LocalSessions } from './local-session.ts';
+import { type LocalAnswer, type LocalPlace, LocalSession, type LocalSessions } from './local-session.ts';
 import type { RequestTracer } from './request-tracer.ts';
 import type { GatewayVolume } from './volume.ts';
 import type { WriterWatch } from './writer-watch.ts';
@@ -27,6 +31,9 @@ export interface ForwardServerOptions {
   readonly nats: NatsConnection;
   /** The subject of this very process. */
   readonly subject: string;
+  /** The subject of the gateway that names its streams and calls after `peer`; null when that is no name of a gateway. */
+  readonly subjectOf: (peer: string) => string | null;
+  readonly log: Logger;
   readonly volume: GatewayVolume;
   readonly sessions: LocalSessions;
   readonly watch: WriterWatch;
@@ -49,20 +56,30 @@ interface Call {
 
 interface Stream {
   readonly session: LocalSession;
+  /** The gateway whose client it is. */
+  readonly peer: string;
   touchedAtMs: number;
   calls: number;
 }
 
 const sweepEveryMs = 1_000;
+const lookEveryMs = 100;
 /** Room for headers in a reply. */
 const headerRoom = 4 * 1024;
+
+/** A gateway names its streams after itself; see `ForwardClient.newId`. */
+function peerOf(stream: string): string {
+  return stream.slice(0, Math.max(0, stream.lastIndexOf('.')));
+}
 
 export class ForwardServer {
   private readonly options: ForwardServerOptions;
   private readonly calls = new Map<string, Call>();
   private readonly streams = new Map<string, Stream>();
   private readonly sweeper: NodeJS.Timeout;
+  private readonly watcher: NodeJS.Timeout;
   private readonly unsubscribe: () => void;
+  private readonly peers: PeerLiveness;
   private heldBytes = 0;
 
   constructor(options: ForwardServerOptions) {
@@ -70,6 +87,9 @@ export class ForwardServer {
     this.unsubscribe = options.nats.subscribe(options.subject, (message) => this.receive(message));
     this.sweeper = setInterval(() => this.sweep(), sweepEveryMs);
     this.sweeper.unref();
+    this.peers = new PeerLiveness(options.limits);
+    this.watcher = setInterval(() => this.lookForPeers(), lookEveryMs);
+    this.watcher.unref();
   }
 
   /** Transactions of other gateways open here. */
@@ -80,6 +100,7 @@ export class ForwardServer {
   close(): void {
     this.unsubscribe();
     clearInterval(this.sweeper);
+    clearInterval(this.watcher);
     for (const { session } of this.streams.values()) session.close();
     this.streams.clear();
   }
@@ -236,7 +257,8 @@ export class ForwardServer {
     const result = await this.run(stream.session, call);
     stream.calls -= 1;
     stream.touchedAtMs = monotonicMs();
-    if (result.kind === 'notRun' || stream.session.isAutocommit) this.endStream(call.stream, stream);
+    if (result.kind === 'notRun' || (stream.session.isAutocommit && stream.session.place === 'idle'))
+      this.endStream(call.stream, stream);
     let bytes = encodeResult(call.operation.kind, result);
     if (bytes.length > limits.forwardCallBytes) {
       const outcome = adviseFailure(
@@ -259,7 +281,10 @@ export class ForwardServer {
     { readonly kind: 'stream'; readonly stream: Stream } | Extract<CallState, { kind: 'done' | 'refused' }>
   > {
     const known = this.streams.get(call.stream);
-    if (known !== undefined) return { kind: 'stream', stream: known };
+    if (known !== undefined) {
+      this.peers.heard(known.peer, monotonicMs());
+      return { kind: 'stream', stream: known };
+    }
     if (!call.fresh) return this.expired(call);
     const { watch, limits, volume, sessions } = this.options;
     const sinceMs = monotonicMs();
@@ -275,34 +300,53 @@ export class ForwardServer {
         message: `remoteStreams = ${limits.remoteStreams} is reached`,
       };
     }
-    const session = new LocalSession(volume, sessions, limits.settingsPerSession);
-    for (const [index, sql] of call.settings.entries()) session.set(String(index), sql);
-    const stream: Stream = { session, touchedAtMs: monotonicMs(), calls: 0 };
+    const session = new LocalSession(volume, sessions);
+    const stream: Stream = { session, peer: peerOf(call.stream), touchedAtMs: monotonicMs(), calls: 0 };
     this.streams.set(call.stream, stream);
+    this.peers.opened(stream.peer, monotonicMs());
     return { kind: 'stream', stream };
   }
 
   private async run(session: LocalSession, call: ForwardCall): Promise<ForwardResult> {
     const { tracer, volume, limits } = this.options;
-    const inTransaction = !session.isAutocommit;
-    if (!inTransaction && volume.reign !== null) await volume.reign.room(limits.writeWaitMs);
-    if (!inTransaction && this.options.watch.place() !== 'here') return { kind: 'notRun' };
     const context = tracer.context(call.traceparent);
+    const trace = tracer.engineTrace(context);
     const { operation } = call;
-    const answer = await new Promise<LocalAnswer>((resolve) =>
-      session.run(operation, tracer.engineTrace(context), operation.kind !== 'describe', resolve),
-    );
-    if (answer.kind === 'notRun') return answer;
-    // On a gateway that has become a reader meanwhile, a write is refused before anything ran.
-    if (!answer.outcome.ok && answer.outcome.error.code === 'SEXTANT_READ_ONLY') return { kind: 'notRun' };
-    tracer.committed(answer.commits, context);
-    return {
-      kind: 'answered',
-      outcome: answer.outcome,
-      autocommit: session.isAutocommit,
-      seenLsn: answer.seenLsn,
-      epoch: answer.epoch,
-    };
+    let { state } = call;
+    let where: LocalPlace = classOfOperation(operation) === 'write' ? 'writer' : 'reader';
+    for (;;) {
+      const idle = session.place === 'idle';
+      if (idle && where === 'writer' && volume.reign !== null) await volume.reign.room(limits.writeWaitMs);
+      else if (idle) await volume.reached(zeroLsn, limits.readWaitMs);
+      if (idle && this.options.watch.place() !== 'here') return { kind: 'notRun' };
+      const answer = await new Promise<LocalAnswer>((resolve) =>
+        session.run(operation, where, trace, state, resolve),
+      );
+      if (answer.kind === 'notRun') return answer;
+      const code = answer.outcome.ok ? null : answer.outcome.error.code;
+      if (code === 'SEXTANT_READ_RAISED') {
+        // Here nothing is fresher: it only has to be noted.
+        state = answer.state ?? state;
+        continue;
+      }
+      if (idle && code === 'SEXTANT_READ_ONLY') {
+        // On a gateway that has become a reader meanwhile, a write is refused before anything ran.
+        if (where === 'writer') return { kind: 'notRun' };
+        where = 'writer';
+        continue;
+      }
+      tracer.committed(answer.commits, context);
+      const changed = answer.state ?? state;
+      return {
+        kind: 'answered',
+        outcome: answer.outcome,
+        autocommit: session.isAutocommit,
+        holds: session.place !== 'idle',
+        state: changed === call.state ? null : changed,
+        seenLsn: answer.seenLsn,
+        epoch: answer.epoch,
+      };
+    }
   }
 
   private expired(call: ForwardCall): Extract<CallState, { kind: 'done' }> {
@@ -315,6 +359,8 @@ export class ForwardServer {
       kind: 'answered',
       outcome,
       autocommit: true,
+      holds: false,
+      state: null,
       seenLsn: volume.vdl,
       epoch: volume.head,
     });
@@ -329,6 +375,32 @@ export class ForwardServer {
   private endStream(id: string, stream: Stream): void {
     this.streams.delete(id);
     stream.session.close();
+    this.peers.ended(stream.peer);
+  }
+
+  /** A gateway that is gone leaves no transaction behind that others would have to wait for. */
+  private lookForPeers(): void {
+    for (const peer of this.peers.due(monotonicMs())) void this.ask(peer);
+  }
+
+  private async ask(peer: string): Promise<void> {
+    const { nats, subjectOf, limits, log } = this.options;
+    const subject = subjectOf(peer);
+    const answer =
+      subject === null
+        ? null
+        : await nats.request(subject, encodeRequest({ kind: 'position' }), limits.peerAnswerMs);
+    const heard: PeerAnswer =
+      // Without a connection of our own nothing can be said about others; the lease will say about us.
+      answer === null || answer.kind === 'reply' || answer.kind === 'disconnected'
+        ? 'alive'
+        : answer.kind === 'no-responders'
+          ? 'nobody'
+          : 'silent';
+    if (!this.peers.answered(peer, heard, monotonicMs())) return;
+    const gone = [...this.streams].filter(([, stream]) => stream.peer === peer);
+    log.warn({ peer, streams: gone.length }, 'a gateway is gone: its transactions here are rolled back');
+    for (const [id, stream] of gone) this.endStream(id, stream);
   }
 
   private drop(id: string): void {

@@ -15,9 +15,9 @@ import {
   startTelemetry,
   type Telemetry,
 } from '../../telemetry/index.ts';
-import type { ReadPreference } from '../core/engine-protocol.ts';
 import { defaultLimits } from '../core/limits.ts';
 import { defaultServiceLimits, type ServiceLimits, serviceLimitsProblem } from '../core/service-limits.ts';
+import type { ReadPreference } from '../core/stream-state.ts';
 import { adminRoutes, upgradeProblem } from './admin.ts';
 import { AgentLink } from './agent-link.ts';
 import { createAuthenticator } from './auth.ts';
@@ -33,7 +33,7 @@ import { RoleDriver } from './role-driver.ts';
 import { GatewaySqlService } from './sql-service.ts';
 import { GatewayVolume } from './volume.ts';
 import { LiveFeed } from './watch.ts';
-import { gatewaySubject, WriterWatch } from './writer-watch.ts';
+import { gatewaySubject, peerName, peerSubject, WriterWatch } from './writer-watch.ts';
 
 export interface GatewayOptions {
   readonly log: Logger;
@@ -45,6 +45,7 @@ export interface GatewayOptions {
   readonly leaseLimits?: LeaseLimits;
   /** Consistency of streams that ask for none. Default `session`. */
   readonly readDefault?: ReadPreference;
+  /** Durable pages each engine keeps. Default 256 MiB in the one that writes, 64 MiB in each that reads. */
   readonly pageCacheBytes?: number;
   readonly pgBytes?: number;
 }
@@ -61,6 +62,7 @@ export interface RunningGateway {
 export class GatewayStartError extends Error {}
 
 const defaultPageCacheBytes = 256 * 1024 * 1024;
+const defaultReaderCacheBytes = 64 * 1024 * 1024;
 const giveBackMs = 3_000;
 
 /** Starts a gateway. It serves as soon as its region can be read. @throws GatewayStartError with what to do about it. */
@@ -98,7 +100,9 @@ export async function startGateway(config: GatewayConfig, options: GatewayOption
   const volume: GatewayVolume = new GatewayVolume({
     region: client,
     log,
+    limits,
     pageCacheBytes: options.pageCacheBytes ?? defaultPageCacheBytes,
+    readerCacheBytes: options.pageCacheBytes ?? defaultReaderCacheBytes,
     ...(options.pgBytes !== undefined && { pgBytes: options.pgBytes }),
     recordFacts: telemetry.enabled,
     onFatal: options.onFatal,
@@ -156,6 +160,15 @@ export async function startGateway(config: GatewayConfig, options: GatewayOption
     if (record === null) reasons.push('the control record has not been read yet: is NATS there?');
     else if (record.primary === region && watch.place() !== 'here' && watch.remote() === null)
       reasons.push('this region is primary and has no writer');
+    const { engineDoubtMs } = limits;
+    const silentMs = Math.round(volume.writer.silentMs);
+    if (silentMs > engineDoubtMs)
+      reasons.push(
+        `the thread that writes has given no sign of life for ${silentMs} ms: a statement keeps it that cannot be interrupted`,
+      );
+    const waitedMs = Math.round(volume.readers.waitedMs());
+    if (waitedMs > engineDoubtMs)
+      reasons.push(`no reading thread has been free for ${waitedMs} ms: all are busy with slow statements`);
     return {
       ready: reasons.length === 0,
       reasons,
@@ -199,10 +212,12 @@ export async function startGateway(config: GatewayConfig, options: GatewayOption
   });
   const roleDriver = role;
 
-  const forward = new ForwardClient(nats, `${region}.${me.gateway}.${me.incarnation}`, limits);
+  const forward = new ForwardClient(nats, peerName(region, me), limits);
   const forwardServer = new ForwardServer({
     nats,
     subject: gatewaySubject(cluster, region, me),
+    subjectOf: (peer) => peerSubject(cluster, peer),
+    log,
     volume,
     sessions,
     watch,

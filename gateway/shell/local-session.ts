@@ -1,6 +1,7 @@
 /**
- * A stream in this gateway's engine, and the gate its answers pass. Serves clients of this gateway and, on the writer, the
- * streams of other gateways.
+ * A stream in this gateway's engines, and the gate its answers pass. Serves clients of this gateway and, on the writer, the
+ * streams of other gateways. Outside transactions every operation may run elsewhere; what cannot travel (a transaction,
+ * temporary objects, attached databases) keeps the stream where it is.
  */
 import { type Epoch, type Lsn, zeroLsn } from '../../storage/core/ids.ts';
 import type {
@@ -8,16 +9,15 @@ import type {
   EngineAnswer,
   EngineCommit,
   EngineTrace,
-  ReadPreference,
   SqlOperation,
 } from '../core/engine-protocol.ts';
-import { isReadonlyBegin } from '../core/engine-text.ts';
 import { adviseError, sqlError } from '../core/errors.ts';
 import { answerLost, emptyResult } from '../core/lost-transaction.ts';
-import { statementsOf } from '../core/routing.ts';
+import { opensReadTransaction, type SessionPlace } from '../core/routing.ts';
 import type { SqlError, SqlOutcome } from '../core/sql.ts';
-import { factsOf } from '../core/statement-facts.ts';
-import type { EngineSession } from './engine.ts';
+import type { StreamState } from '../core/stream-state.ts';
+import type { EngineSession, TakeAnswer } from './engine.ts';
+import type { ReaderSession } from './reader-pool.ts';
 import type { GatewayVolume, Settled } from './volume.ts';
 
 export type LocalAnswer =
@@ -27,13 +27,16 @@ export type LocalAnswer =
       readonly seenLsn: Lsn;
       readonly commits: readonly EngineCommit[];
       readonly epoch: Epoch;
-      readonly readPreference: ReadPreference | null;
-      readonly engineUs: number;
+      /** The stream's state afterwards; null: as it came. */
+      readonly state: StreamState | null;
     }
   /** Nothing of it has happened: run it again, here or elsewhere. */
   | { readonly kind: 'notRun' };
 
-/** Sessions of the engine that may hold a drain up. */
+/** Which engine carries an operation out. */
+export type LocalPlace = 'reader' | 'writer';
+
+/** Sessions of the engines that may hold a drain up. */
 export class LocalSessions {
   private readonly open = new Set<LocalSession>();
 
@@ -50,6 +53,9 @@ export class LocalSessions {
     return [...this.open].filter((session) => session.mayWrite);
   }
 }
+
+/** An operation of a client that is gone may go on for this long on the writing thread before it is stopped. */
+const goneGraceMs = 1_000;
 
 const unknown = (): SqlError =>
   adviseError(
@@ -73,21 +79,23 @@ export const movedAway = (): SqlError =>
 export class LocalSession {
   private readonly volume: GatewayVolume;
   private readonly sessions: LocalSessions;
-  private readonly settingsMax: number;
-  private readonly settings = new Map<string, string>();
-  private engine: EngineSession | null = null;
-  private generation = 0;
-  private keepsState = false;
+  private readonly reading: ReaderSession;
+  private writing: EngineSession | null = null;
   private autocommit = true;
-  private readonlyTransaction = false;
+  private holds = false;
+  /** The open read transaction has read something: what it sees does not move any more. */
+  private snapshotTaken = false;
   private running: 'nothing' | 'read' | 'write' = 'nothing';
+  private runningAtWriter = 0;
   private lost: SqlError | null = null;
+  /** Why what runs was asked to stop. */
+  private stopped: SqlError | null = null;
   private closed = false;
 
-  constructor(volume: GatewayVolume, sessions: LocalSessions, settingsMax: number) {
+  constructor(volume: GatewayVolume, sessions: LocalSessions) {
     this.volume = volume;
     this.sessions = sessions;
-    this.settingsMax = settingsMax;
+    this.reading = volume.readers.openSession();
     sessions.add(this);
   }
 
@@ -96,8 +104,19 @@ export class LocalSession {
     return this.autocommit && this.lost === null;
   }
 
+  /** Where the stream has to go on. */
+  get place(): Extract<SessionPlace, 'idle' | 'reader' | 'writer'> {
+    if (this.reading.isPinned) return 'reader';
+    return this.autocommit && !this.holds ? 'idle' : 'writer';
+  }
+
+  /** What the stream reads is not fixed yet: its consistency is still to be waited for. */
+  get readsAnew(): boolean {
+    return this.place === 'idle' || (this.place === 'reader' && !this.snapshotTaken);
+  }
+
   get mayWrite(): boolean {
-    return this.running === 'write' || (!this.autocommit && !this.readonlyTransaction);
+    return this.running === 'write' || (!this.autocommit && !this.reading.isPinned);
   }
 
   /** No operation is under way. */
@@ -105,32 +124,36 @@ export class LocalSession {
     return this.running === 'nothing';
   }
 
-  /** The PRAGMAs this stream was set up with, to be repeated where it goes on. */
-  get setUp(): readonly string[] {
-    return [...this.settings.values()];
-  }
-
-  /** A PRAGMA the stream is to begin with. */
-  set(name: string, sql: string): void {
-    if (this.settings.size < this.settingsMax || this.settings.has(name)) this.settings.set(name, sql);
+  /** The client believes in a transaction that is gone. */
+  get hasLost(): boolean {
+    return this.lost !== null;
   }
 
   /** Rolls back what is open; the client is told until it ends the transaction. */
   lose(error: SqlError): void {
     this.lost = error;
     this.autocommit = true;
-    this.endEngine();
+    this.holds = false;
+    this.endWriting();
+  }
+
+  /** Stops the write that runs, if SQLite can be interrupted, and tells the client why. */
+  stopWrite(error: SqlError): void {
+    if (this.runningAtWriter === 0 || this.writing === null) return;
+    this.stopped = error;
+    this.writing.engine.cancel(this.runningAtWriter);
   }
 
   /**
    * Runs an operation; `done` is called, at once or later, when its answer may leave. Nothing on this path is a promise:
    * every statement of every client passes here.
-   * @param mayWrite what routing thinks of it.
+   * @param where the engine, for a stream that has to go on nowhere in particular.
    */
   run(
     operation: SqlOperation,
+    where: LocalPlace,
     trace: EngineTrace | null,
-    mayWrite: boolean,
+    state: StreamState,
     done: (answer: LocalAnswer) => void,
   ): void {
     const lost = this.answerLost(operation);
@@ -138,80 +161,73 @@ export class LocalSession {
       done(lost);
       return;
     }
+    const { place } = this;
     const wasAutocommit = this.autocommit;
-    const session = this.engineSession();
-    const { generation } = this;
-    this.running = mayWrite || (!wasAutocommit && !this.readonlyTransaction) ? 'write' : 'read';
-    session.run(operation, trace, (answer) => {
-      if (this.engine === session) this.autocommit = answer.autocommit;
-      if (this.autocommit) this.readonlyTransaction = false;
-      else if (wasAutocommit) this.readonlyTransaction = isReadonlyBegin(statementsOf(operation)[0] ?? '');
+    const taken: TakeAnswer = (answer) => {
+      this.noteAnswer(answer);
       this.volume.settle(answer, (settled) => {
         this.running = 'nothing';
-        done(this.settled(operation, answer, settled, wasAutocommit, generation));
+        done(this.settled(answer, settled, wasAutocommit));
       });
+    };
+    if (place === 'reader' || (place === 'idle' && where === 'reader')) {
+      this.running = 'read';
+      const transaction = place === 'idle' && opensReadTransaction(operation);
+      this.reading.run(operation, trace, state, transaction, taken);
+      return;
+    }
+    this.running = 'write';
+    const session = this.writingSession();
+    this.runningAtWriter = session.run(operation, trace, state, (answer) => {
+      this.runningAtWriter = 0;
+      if (this.writing === session) this.holds = answer.holds;
+      taken(answer);
     });
   }
 
-  private settled(
-    operation: SqlOperation,
-    answer: EngineAnswer<AnyOperationValue>,
-    settled: Settled,
-    wasAutocommit: boolean,
-    generation: number,
-  ): LocalAnswer {
-    if (answer.aborted) return { kind: 'notRun' };
-    if (settled !== 'released') return this.afterLoss(answer, settled, wasAutocommit);
-    const { outcome } = answer;
-    const code = outcome.ok ? null : outcome.error.code;
-    // It began outside a transaction, committed nothing, and the engine changed under it: only settings were lost.
-    if (
-      code === 'SEXTANT_TRANSACTION_ABORTED' &&
-      wasAutocommit &&
-      answer.autocommit &&
-      !answer.wrote &&
-      generation !== this.volume.generation &&
-      !this.keepsState
-    ) {
-      return { kind: 'notRun' };
-    }
-    this.noteSettings(operation, outcome);
-    return this.answered(answer, outcome);
-  }
-
-  /** Ends the stream; what is open is rolled back. */
+  /** Ends the stream; what is open is rolled back, and what runs is stopped. */
   close(): void {
     if (this.closed) return;
     this.closed = true;
-    this.endEngine();
+    this.reading.close();
+    const { writing, runningAtWriter } = this;
+    if (writing !== null && runningAtWriter !== 0)
+      setTimeout(() => writing.engine.cancel(runningAtWriter), goneGraceMs).unref();
+    this.endWriting();
     this.sessions.delete(this);
+  }
+
+  private noteAnswer(answer: EngineAnswer<AnyOperationValue>): void {
+    // A session that was lost meanwhile has been told, or will be.
+    if (this.lost === null) this.autocommit = answer.autocommit;
+    this.snapshotTaken = !answer.autocommit && (this.snapshotTaken || answer.seenLsn > 0);
+  }
+
+  private settled(
+    answer: EngineAnswer<AnyOperationValue>,
+    settled: Settled,
+    wasAutocommit: boolean,
+  ): LocalAnswer {
+    if (answer.aborted) return { kind: 'notRun' };
+    const { stopped } = this;
+    this.stopped = null;
+    const { outcome } = answer;
+    if (settled === 'released') {
+      const wasStopped = stopped !== null && !outcome.ok && outcome.error.code === 'SQLITE_INTERRUPT';
+      return this.answered(answer, wasStopped ? { ok: false, error: stopped } : outcome);
+    }
+    if (settled === 'lost') return this.answered(answer, { ok: false, error: unknown() });
+    if (wasAutocommit && answer.autocommit) return { kind: 'notRun' };
+    // The engine tells the client of the loss once more, with its next statement.
+    return this.answered(answer, { ok: false, error: aborted() });
   }
 
   private answered(
     answer: EngineAnswer<AnyOperationValue>,
     outcome: SqlOutcome<AnyOperationValue>,
   ): LocalAnswer {
-    const { seenLsn, commits, engineUs } = answer;
-    return {
-      kind: 'answered',
-      outcome,
-      seenLsn,
-      commits,
-      epoch: this.volume.head,
-      readPreference: answer.readPreference ?? null,
-      engineUs,
-    };
-  }
-
-  private afterLoss(
-    answer: EngineAnswer<AnyOperationValue>,
-    settled: 'lost' | 'discarded',
-    wasAutocommit: boolean,
-  ): LocalAnswer {
-    if (settled === 'lost') return this.answered(answer, { ok: false, error: unknown() });
-    if (wasAutocommit && answer.autocommit) return { kind: 'notRun' };
-    // The engine tells the client of the loss once more, with its next statement.
-    return this.answered(answer, { ok: false, error: aborted() });
+    const { seenLsn, commits, state } = answer;
+    return { kind: 'answered', outcome, seenLsn, commits, epoch: this.volume.head, state };
   }
 
   private answerLost(operation: SqlOperation): LocalAnswer | null {
@@ -223,8 +239,7 @@ export class LocalSession {
       seenLsn: zeroLsn,
       commits: [],
       epoch: this.volume.head,
-      readPreference: null,
-      engineUs: 0,
+      state: null,
     });
     switch (answer.kind) {
       case 'run':
@@ -239,39 +254,18 @@ export class LocalSession {
     }
   }
 
-  private engineSession(): EngineSession {
-    // Settings do not survive a change of the engine; what else a connection holds does not either, and the engine says so.
-    if (
-      this.engine !== null &&
-      this.generation !== this.volume.generation &&
-      this.autocommit &&
-      this.settings.size > 0 &&
-      !this.keepsState
-    )
-      this.endEngine();
-    if (this.engine !== null) return this.engine;
-    const session = this.volume.engine.openSession();
-    this.engine = session;
-    this.generation = this.volume.generation;
-    this.keepsState = false;
-    // The engine runs a session's operations in order: these come first, and what they answer is of no interest.
-    for (const sql of this.settings.values())
-      void session.execute({ sql, args: [], namedArgs: [], wantRows: false }, null);
-    return session;
+  /** A stream that has something in a session goes on there, even when the engine has lost it: it is told so there. */
+  private writingSession(): EngineSession {
+    const { engine } = this.volume.writer;
+    if (this.writing !== null && (this.place === 'writer' || this.writing.engine === engine))
+      return this.writing;
+    this.writing = engine.openSession();
+    return this.writing;
   }
 
-  private endEngine(): void {
-    this.engine?.close();
-    this.engine = null;
-  }
-
-  private noteSettings(operation: SqlOperation, outcome: SqlOutcome<AnyOperationValue>): void {
-    if (!outcome.ok || operation.kind === 'describe') return;
-    for (const sql of statementsOf(operation)) {
-      const { leavesState, setting } = factsOf(sql);
-      if (leavesState) this.keepsState = true;
-      if (setting !== null) this.set(setting, sql);
-    }
+  private endWriting(): void {
+    this.writing?.close();
+    this.writing = null;
   }
 }
 

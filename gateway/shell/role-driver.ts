@@ -43,6 +43,10 @@ export interface RoleDriverOptions {
 /** One attempt at a recovery; the next one begins at once while the lease holds. */
 const recoveryMs = 15_000;
 const drainPollMs = 2;
+/** A statement under way may finish within this time of a drain; then it is stopped. */
+const statementDrainMs = 4_000;
+/** One that cannot be stopped keeps its thread silent; after this long the thread is given up. */
+const stuckMs = 1_000;
 
 export class RoleDriver {
   private readonly options: RoleDriverOptions;
@@ -238,6 +242,12 @@ export class RoleDriver {
         log.warn({ epoch, reason }, 'the write quorum is lost');
         this.step({ kind: 'quorumLost', epoch });
       },
+      onEngineLost: (reason) => {
+        // What was committed is on its way to the nodes all the same: a drain waits for no more than that.
+        if (this.draining === epoch) return;
+        log.warn({ epoch, reason }, 'the engine that writes is lost');
+        this.step({ kind: 'engineLost', epoch });
+      },
     });
     this.recovered = null;
     void volume.settledChanges().then(() => {
@@ -266,8 +276,13 @@ export class RoleDriver {
         this.step({ kind: 'drained', epoch, lsn: reign.lastLsn });
         return;
       }
-      if (monotonicMs() - sinceMs >= moveLimits.drainMs) {
+      const lastedMs = monotonicMs() - sinceMs;
+      if (lastedMs >= moveLimits.drainMs)
         for (const session of writing) if (session.isIdle) session.lose(movedAway());
+      if (lastedMs >= statementDrainMs) {
+        for (const session of writing) session.stopWrite(movedAway());
+        // What cannot be stopped keeps its thread, not the move: the next reign has another thread.
+        if (volume.writer.silentMs >= stuckMs) volume.writer.abandon('it holds a move up');
       }
       await pause(drainPollMs);
     }

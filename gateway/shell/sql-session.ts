@@ -6,9 +6,9 @@ import assert from 'node:assert/strict';
 import { monotonicMs, wallUs } from '../../regions/shell/clock.ts';
 import { type Lsn, unreachable, zeroLsn } from '../../storage/core/ids.ts';
 import { volumeLimits } from '../../storage/core/limits.ts';
-import type { AnyOperationValue, ReadPreference, SqlOperation } from '../core/engine-protocol.ts';
+import type { AnyOperationValue, SqlOperation } from '../core/engine-protocol.ts';
 import { adviseError, adviseFailure, limitFailure } from '../core/errors.ts';
-import { asksForWriter, classOfOperation, mayCommit, route, statementsOf } from '../core/routing.ts';
+import { asksForWriter, classOfOperation, leavesTransaction, mayCommit, route } from '../core/routing.ts';
 import type { ServiceLimits } from '../core/service-limits.ts';
 import type {
   BatchResult,
@@ -21,10 +21,11 @@ import type {
   SqlSession,
   SqlStatement,
 } from '../core/sql.ts';
-import { factsOf, type StatementClass } from '../core/statement-facts.ts';
+import type { StatementClass } from '../core/statement-facts.ts';
+import { freshStream, type ReadPreference, type StreamState } from '../core/stream-state.ts';
 import type { ForwardClient, ForwardOutcome } from './forward-client.ts';
 import type { GatewayMetrics } from './gateway-metrics.ts';
-import { type LocalAnswer, LocalSession, type LocalSessions } from './local-session.ts';
+import { type LocalAnswer, type LocalPlace, LocalSession, type LocalSessions } from './local-session.ts';
 import type { RequestSpan, RequestTracer } from './request-tracer.ts';
 import type { GatewayVolume } from './volume.ts';
 import type { RemoteWriter, WriterWatch } from './writer-watch.ts';
@@ -54,33 +55,41 @@ interface Request {
   readonly operation: SqlOperation;
   readonly span: RequestSpan | null;
   readonly sinceMs: number;
+  /** How often nothing came of it so far: each time it waits twice as long, unless there is news. */
+  attempts: number;
 }
 
 interface RemoteStream {
   readonly id: string;
   readonly writer: RemoteWriter;
+  /** Whether it is there for a transaction, or for something else that cannot travel. */
+  autocommit: boolean;
 }
 
 /** Fetching a point of time from the writer, for a `global` read. */
 const positionRetryMs = 20;
 /** Who waits for a writer looks again after this long, news or not: how long to wait depends on why there is none. */
 const waitAgainMs = 250;
+/** The longest pause before looking again, when there is no news. */
+const pauseMaxMs = 250;
 
 export class GatewaySession implements SqlSession {
   private readonly services: SessionServices;
   private readonly onClose: () => void;
   private readonly local: LocalSession;
+  /** The stream at the writer this one goes on in. */
   private remote: RemoteStream | null = null;
-  private preference: ReadPreference;
+  /** A stream at the writer whose first answer has not come. */
+  private asked: RemoteStream | null = null;
+  private state: StreamState;
   private closed = false;
 
   constructor(services: SessionServices, onClose: () => void) {
     this.services = services;
     this.onClose = onClose;
-    this.preference = services.readDefault;
-    this.local = new LocalSession(services.volume, services.sessions, services.limits.settingsPerSession);
-    if (services.readDefault !== 'session')
-      this.local.set('sextant_read', `PRAGMA sextant_read = '${services.readDefault}'`);
+    const { readDefault } = services;
+    this.state = readDefault === 'session' ? freshStream : { ...freshStream, readPreference: readDefault };
+    this.local = new LocalSession(services.volume, services.sessions);
   }
 
   execute(statement: SqlStatement, context: SqlRequestContext): Promise<SqlOutcome<SqlResult>> {
@@ -128,13 +137,14 @@ export class GatewaySession implements SqlSession {
   }
 
   isAutocommit(): boolean {
-    return this.remote === null && this.local.isAutocommit;
+    return this.remote?.autocommit !== false && this.local.isAutocommit;
   }
 
   close(): Promise<void> {
     if (this.closed) return Promise.resolve();
     this.closed = true;
-    if (this.remote !== null) this.services.forward.closeStream(this.remote.writer, this.remote.id);
+    for (const stream of [this.remote, this.asked])
+      if (stream !== null) this.services.forward.closeStream(stream.writer, stream.id);
     this.remote = null;
     this.local.close();
     this.onClose();
@@ -144,11 +154,11 @@ export class GatewaySession implements SqlSession {
   private run(operation: SqlOperation, context: SqlRequestContext, done: (outcome: Outcome) => void): void {
     const { tracer, metrics } = this.services;
     const span = tracer.begin(context.traceparent);
-    const request: Request = { operation, span, sinceMs: monotonicMs() };
+    const request: Request = { operation, span, sinceMs: monotonicMs(), attempts: 0 };
     this.start(request, (outcome) => {
       const error = failureOf(outcome);
       metrics.answered(operation, error, monotonicMs() - request.sinceMs);
-      tracer.ended(span, operation, error, this.preference);
+      tracer.ended(span, operation, error, this.state.readPreference);
       done(outcome);
     });
   }
@@ -156,22 +166,25 @@ export class GatewaySession implements SqlSession {
   /** Most operations find nothing to wait for before they run here, and cost no promise then. */
   private start(request: Request, done: (outcome: Outcome) => void): void {
     const kind = classOfOperation(request.operation);
-    if (!this.runsAtOnce(kind)) {
+    const where = this.runsAtOnce(kind);
+    if (where === null) {
       void this.route(request, kind).then(done);
       return;
     }
-    this.runHere(request, kind, (local) => {
-      const concluded = this.concludeHere(request, kind, local, true);
+    this.runHere(request, where, (local) => {
+      const concluded = this.concludeHere(request, kind, local, where, true);
       if (concluded.kind === 'answer') done(concluded.outcome);
       else void this.route(request, kind, concluded).then(done);
     });
   }
 
-  private runsAtOnce(kind: StatementClass): boolean {
+  /** The engine that can take an operation now; null when there is something to wait for first. */
+  private runsAtOnce(kind: StatementClass): LocalPlace | null {
     const { watch, volume } = this.services;
-    if (this.closed || this.remote !== null || !this.local.isAutocommit || watch.place() !== 'here')
-      return false;
-    return kind === 'read' || volume.reign?.hasRoom !== false;
+    if (this.closed || this.remote !== null || this.local.place !== 'idle' || watch.place() !== 'here')
+      return null;
+    if (kind === 'write') return volume.reign?.hasRoom === true ? 'writer' : null;
+    return volume.covers(zeroLsn) ? 'reader' : null;
   }
 
   /** Tries until there is an answer, or nobody has patience left. @param first how an attempt before this ended. */
@@ -188,7 +201,11 @@ export class GatewaySession implements SqlSession {
         case 'again': {
           const left = watch.patienceMs(request.sinceMs, monotonicMs());
           if (left <= 0) return { ok: false, error: watch.reason() };
-          if (attempt.pauseMs > 0) await watch.next(Math.min(left, attempt.pauseMs));
+          if (attempt.pauseMs > 0) {
+            const pauseMs = Math.min(pauseMaxMs, attempt.pauseMs * 2 ** request.attempts);
+            request.attempts += 1;
+            await watch.next(Math.min(left, pauseMs));
+          }
           attempt = await this.attemptAs(request, attempt.as);
           break;
         }
@@ -200,7 +217,7 @@ export class GatewaySession implements SqlSession {
 
   private attemptAs(request: Request, kind: StatementClass): Promise<Attempt> {
     if (this.closed) return Promise.resolve(answer(adviseFailure('STREAM_EXPIRED', 'The stream was closed')));
-    const place = this.remote !== null ? 'remote' : this.local.isAutocommit ? 'idle' : 'local';
+    const place = this.remote !== null ? 'remote' : this.local.place;
     return this.attempt(request, kind, route(place, kind, this.services.watch.place()));
   }
 
@@ -208,8 +225,10 @@ export class GatewaySession implements SqlSession {
     switch (where) {
       case 'remote':
         return this.runRemote(request);
-      case 'local':
-        return this.runLocal(request, kind);
+      case 'reader':
+        return this.read(request, kind);
+      case 'writer':
+        return this.write(request, kind);
       case 'forward':
         return this.runForward(request, kind);
       case 'wait':
@@ -221,52 +240,72 @@ export class GatewaySession implements SqlSession {
 
   // ---- here
 
-  private async runLocal(request: Request, kind: StatementClass): Promise<Attempt> {
-    const { volume, watch, limits } = this.services;
-    const idle = this.local.isAutocommit;
-    const writesHere = watch.place() === 'here';
-    if (idle && !writesHere) {
+  private async read(request: Request, kind: StatementClass): Promise<Attempt> {
+    const idle = this.local.place === 'idle';
+    if (this.local.readsAnew) {
       const ready = await this.readable(request);
       if (ready !== null) return ready;
-    } else if (idle && kind !== 'read' && volume.reign?.hasRoom === false) {
+    }
+    const local = await new Promise<LocalAnswer>((resolve) => this.runHere(request, 'reader', resolve));
+    return this.concludeHere(request, kind, local, 'reader', idle);
+  }
+
+  private async write(request: Request, kind: StatementClass): Promise<Attempt> {
+    const { volume, limits } = this.services;
+    const idle = this.local.place === 'idle';
+    if (idle && volume.reign?.hasRoom === false) {
       const room = await volume.reign.room(limits.writeWaitMs);
       if (!room) return answer(limitFailure('outstandingBytesMax', volumeLimits.outstandingBytesMax));
       // Things may have changed while it waited.
       return { kind: 'again', as: kind, pauseMs: 0 };
     }
-    const local = await new Promise<LocalAnswer>((resolve) => this.runHere(request, kind, resolve));
-    return this.concludeHere(request, kind, local, idle);
+    const local = await new Promise<LocalAnswer>((resolve) => this.runHere(request, 'writer', resolve));
+    return this.concludeHere(request, kind, local, 'writer', idle);
   }
 
-  private runHere(request: Request, kind: StatementClass, done: (local: LocalAnswer) => void): void {
+  private runHere(request: Request, where: LocalPlace, done: (local: LocalAnswer) => void): void {
     const trace = this.services.tracer.engineTrace(request.span?.context ?? null);
-    this.local.run(request.operation, trace, kind !== 'read', done);
+    this.local.run(request.operation, where, trace, this.state, done);
   }
 
-  /** What follows from the engine's answer. @param idle no transaction was open before. */
-  private concludeHere(request: Request, kind: StatementClass, local: LocalAnswer, idle: boolean): Attempt {
+  /** What follows from the engine's answer. @param idle the stream had to go on nowhere in particular. */
+  private concludeHere(
+    request: Request,
+    kind: StatementClass,
+    local: LocalAnswer,
+    where: LocalPlace,
+    idle: boolean,
+  ): Attempt {
     const { volume, watch, tracer, limits } = this.services;
     if (local.kind === 'notRun') return { kind: 'again', as: kind, pauseMs: limits.forwardRetryMs };
-    const wants = idle && this.local.isAutocommit ? asksForWriter(readerFailure(local.outcome)) : null;
+    if (failureOf(local.outcome)?.code === 'SEXTANT_READ_RAISED') {
+      // It asks for more than it waited for: nothing of it has happened.
+      this.state = local.state ?? this.state;
+      return { kind: 'again', as: kind, pauseMs: 0 };
+    }
+    const wants = idle && where === 'reader' ? asksForWriter(readerFailure(local.outcome)) : null;
     if (wants === 'writes') return { kind: 'again', as: 'write', pauseMs: 0 };
     if (wants === 'schema' && watch.place() === 'elsewhere')
       return { kind: 'forward', instead: local.outcome };
+    // The writer was one when it was asked, and only reads by now.
+    if (where === 'writer' && idle && failureOf(local.outcome)?.code === 'SEXTANT_READ_ONLY')
+      return { kind: 'again', as: 'write', pauseMs: limits.forwardRetryMs };
     tracer.committed(local.commits, request.span?.context ?? null);
     const last = local.commits.at(-1);
     if (last !== undefined && !isUnknown(local.outcome)) volume.noteWritten(local.epoch, last.lsn);
-    if (local.readPreference !== null) this.preference = local.readPreference;
+    this.state = local.state ?? this.state;
     return answer(local.outcome);
   }
 
   /** Waits until this region may be read at the stream's consistency. @returns null when it may, else what to do instead. */
   private async readable(request: Request): Promise<Attempt | null> {
     const { volume, limits, metrics, tracer, watch } = this.services;
-    const preference = isAboutConsistency(request.operation) ? 'eventual' : this.preference;
+    const preference = isAboutConsistency(request.operation) ? 'eventual' : this.state.readPreference;
     const startUs = wallUs();
     const startMs = monotonicMs();
     let needed: Lsn = zeroLsn;
     if (preference === 'session') needed = volume.writtenLsn;
-    if (preference === 'global') {
+    if (preference === 'global' && watch.place() !== 'here') {
       const point = await this.globalPoint(request);
       if (point === null)
         return watch.place() === 'here'
@@ -281,8 +320,8 @@ export class GatewaySession implements SqlSession {
       tracer.readWaited(request.span, startUs, preference);
     }
     if (ready) return null;
-    // This region is behind; the writer is not.
-    if (watch.place() === 'elsewhere') return this.runForward(request, 'read');
+    // This region is behind; the writer is not. A read transaction that is open here cannot go there.
+    if (watch.place() === 'elsewhere' && this.local.place === 'idle') return this.runForward(request, 'read');
     const detail = `This region's volume has not reached LSN ${needed} within readWaitMs = ${limits.readWaitMs}`;
     return answer({ ok: false, error: adviseError('SEXTANT_STORAGE_UNAVAILABLE', detail) });
   }
@@ -308,19 +347,27 @@ export class GatewaySession implements SqlSession {
     const writer = watch.remote();
     if (writer === null)
       return instead === undefined ? { kind: 'again', as: kind, pauseMs: 0 } : answer(instead);
-    const stream = { id: forward.newId(), writer };
+    const stream: RemoteStream = { id: forward.newId(), writer, autocommit: true };
+    this.asked = stream;
     const outcome = await this.send(request, stream, true);
+    this.asked = null;
     switch (outcome.kind) {
       case 'result': {
-        if (!outcome.result.autocommit) this.adopt(stream);
-        return answer(this.received(request, outcome.result));
+        const { autocommit, holds } = outcome.result;
+        stream.autocommit = autocommit;
+        if (!autocommit || holds) this.adopt(stream);
+        return answer(this.received(outcome.result));
       }
       case 'notRun':
         if (instead !== undefined) return answer(instead);
         watch.noteRemoteQuorum(outcome.reason === 'quorum-lost');
         return { kind: 'again', as: kind, pauseMs: this.services.limits.forwardRetryMs };
-      case 'unknown':
-        return answer({ ok: false, error: this.unknown(request, outcome.reason, false) });
+      case 'unknown': {
+        forward.closeStream(writer, stream.id);
+        const error = this.unknown(request, outcome.reason, false);
+        if (leavesTransaction(request.operation)) this.local.lose(error);
+        return answer({ ok: false, error });
+      }
       case 'tooLarge':
         return answer(adviseFailure('SEXTANT_LIMIT', outcome.message));
       default:
@@ -331,34 +378,32 @@ export class GatewaySession implements SqlSession {
   private async runRemote(request: Request): Promise<Attempt> {
     const { remote } = this;
     if (remote === null) return { kind: 'again', as: 'unclear', pauseMs: 0 };
+    const wasOpen = !remote.autocommit;
     const outcome = await this.send(request, remote, false);
     switch (outcome.kind) {
-      case 'result':
-        if (outcome.result.autocommit) this.remote = null;
-        return answer(this.received(request, outcome.result));
+      case 'result': {
+        const { autocommit, holds } = outcome.result;
+        remote.autocommit = autocommit;
+        if (autocommit && !holds) this.remote = null;
+        return answer(this.received(outcome.result));
+      }
       case 'tooLarge':
         return answer(adviseFailure('SEXTANT_LIMIT', outcome.message));
       case 'notRun':
-        return this.lostRemote(
-          adviseError(
-            'SEXTANT_TRANSACTION_ABORTED',
-            'The writer that held this transaction is gone, and the transaction was rolled back',
-          ),
-          request,
-        );
+        return this.lostRemote(wasOpen ? transactionGone() : stateGone(), request, wasOpen);
       case 'unknown':
-        return this.lostRemote(this.unknown(request, outcome.reason, true), request);
+        return this.lostRemote(this.unknown(request, outcome.reason, wasOpen), request, wasOpen);
       default:
         return unreachable(outcome);
     }
   }
 
-  /** The transaction at the writer is gone; the client hears it until it ends the transaction. */
-  private lostRemote(error: SqlError, request: Request): Attempt {
+  /** What lived at the writer is gone; a client that was in a transaction hears it until it ends the transaction. */
+  private lostRemote(error: SqlError, request: Request, wasOpen: boolean): Attempt {
     if (this.remote !== null) this.services.forward.closeStream(this.remote.writer, this.remote.id);
     this.remote = null;
-    const mayHaveEnded = mayCommit(request.operation, true);
-    if (!mayHaveEnded) this.local.lose(error);
+    const mayHaveEnded = !wasOpen || mayCommit(request.operation, true);
+    if (!mayHaveEnded || leavesTransaction(request.operation)) this.local.lose(error);
     return answer({ ok: false, error });
   }
 
@@ -369,7 +414,7 @@ export class GatewaySession implements SqlSession {
         `The statement was sent to the writer, and its fate is not known: ${reason}`,
       );
     }
-    return inTransaction
+    return inTransaction || leavesTransaction(request.operation)
       ? adviseError(
           'SEXTANT_TRANSACTION_ABORTED',
           `The writer that held this transaction does not answer: ${reason}`,
@@ -390,7 +435,7 @@ export class GatewaySession implements SqlSession {
     const outcome = await forward.call(stream.writer, {
       stream: stream.id,
       fresh,
-      settings: fresh ? this.local.setUp : [],
+      state: this.state,
       traceparent: child?.traceparent ?? null,
       operation: request.operation,
     });
@@ -403,23 +448,27 @@ export class GatewaySession implements SqlSession {
     return outcome;
   }
 
-  private received(request: Request, result: Extract<ForwardOutcome, { kind: 'result' }>['result']): Outcome {
+  private received(result: Extract<ForwardOutcome, { kind: 'result' }>['result']): Outcome {
     const { volume, watch } = this.services;
     watch.noteRemoteQuorum(false);
     if (!isUnknown(result.outcome)) volume.noteWritten(result.epoch, result.seenLsn);
-    if (result.outcome.ok) this.noteSettings(request.operation);
+    this.state = result.state ?? this.state;
     return result.outcome;
   }
-
-  /** What set the stream up at the writer holds here, too. */
-  private noteSettings(operation: SqlOperation): void {
-    if (operation.kind === 'describe') return;
-    for (const sql of statementsOf(operation)) {
-      const { setting } = factsOf(sql);
-      if (setting !== null) this.local.set(setting, sql);
-    }
-  }
 }
+
+const transactionGone = (): SqlError =>
+  adviseError(
+    'SEXTANT_TRANSACTION_ABORTED',
+    'The writer that held this transaction is gone, and the transaction was rolled back',
+  );
+
+/** Told once; then the stream goes on without what it had. */
+const stateGone = (): SqlError =>
+  adviseError(
+    'SEXTANT_TRANSACTION_ABORTED',
+    'The writer that held the temporary tables and attached databases of this stream is gone, and they with it; the statement did not run',
+  );
 
 function answer(outcome: Outcome): Attempt {
   return { kind: 'answer', outcome };

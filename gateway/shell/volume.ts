@@ -1,8 +1,10 @@
 /**
- * The engine on this region's volume, as a reader or as the writer, and the changes between the two. One change is
- * carried out at a time, in the order in which they are asked for.
+ * The engines on this region's volume: a pool of threads that read, always, and one that writes, in a reign. The readers
+ * follow the log of this region; in a reign they follow its own redo, which is here first. One change is carried out at a
+ * time, in the order in which they are asked for.
  *
- * G23. An answer that saw redo of a reign leaves only through that reign's gate, or once its reader engine has replaced it.
+ * G23. An answer that saw redo of a reign leaves only through that reign's gate, or once that reign is over and what it saw
+ * is durable.
  */
 import type { Fork } from '../../storage/core/epoch-tree.ts';
 import { type Epoch, genesisEpoch, type Lsn, maxLsn, type PageNo, zeroLsn } from '../../storage/core/ids.ts';
@@ -12,12 +14,18 @@ import type { Logger } from '../../telemetry/index.ts';
 import type { EngineAnswer } from '../core/engine-protocol.ts';
 import { Engine, type EngineCommitEvent } from './engine.ts';
 import { Follower, findReadPoint, type ReadPoint, visiblePart } from './reader.ts';
+import { type ReaderCallbacks, ReaderPool, type ReaderPoolLimits } from './reader-pool.ts';
 import { Reign } from './writer.ts';
+import { WriterEngine } from './writer-engine.ts';
 
 export interface VolumeOptions {
   readonly region: RegionClient;
   readonly log: Logger;
+  readonly limits: ReaderPoolLimits;
+  /** Durable pages the writing engine keeps, bytes. */
   readonly pageCacheBytes: number;
+  /** As `pageCacheBytes`, of each reading thread. */
+  readonly readerCacheBytes: number;
   readonly pgBytes?: number;
   readonly recordFacts: boolean;
   readonly onFatal: (error: Error) => void;
@@ -35,6 +43,7 @@ export interface WriterStart {
   readonly onLapsed: () => void;
   readonly onFenced: (by: Epoch) => void;
   readonly onQuorumLost: (reason: string) => void;
+  readonly onEngineLost: (reason: string) => void;
 }
 
 interface ReadWaiter {
@@ -50,16 +59,22 @@ export type Settled =
   /** As `lost`, and it has certainly committed nothing. */
   | 'discarded';
 
+/** How long the readers may take to catch up with what a reign begins with, before they begin anew there. */
+const handOverMs = 300;
+
 export class GatewayVolume {
+  readonly readers: ReaderPool;
+  readonly writer: WriterEngine;
   private readonly options: VolumeOptions;
-  private engineNow: Engine | null = null;
   private reignNow: Reign | null = null;
+  private engineLost: ((reason: string) => void) | null = null;
   private follower: Follower | null = null;
+  /** Whether the readers follow the reign's own redo. */
+  private tapping = false;
   private headNow: Epoch = genesisEpoch;
   private vdlNow: Lsn = zeroLsn;
   private writerOpen = false;
   private attached = false;
-  private generationNow = 0;
   private changes: Promise<void> = Promise.resolve();
   private readonly stop = new AbortController();
   private readWaiters: ReadWaiter[] = [];
@@ -68,32 +83,51 @@ export class GatewayVolume {
 
   constructor(options: VolumeOptions) {
     this.options = options;
+    const { limits, log } = options;
+    this.readers = new ReaderPool({
+      start: (callbacks) => this.startReader(callbacks),
+      limits,
+      log,
+      onFolded: (folded) => this.follower?.foldedTo(folded),
+    });
+    this.writer = new WriterEngine({
+      start: (onFatal) => this.startWriter(onFatal),
+      log,
+      engineSilenceMs: limits.engineSilenceMs,
+      onLost: (reason) => this.engineLost?.(reason),
+    });
   }
 
-  /** Starts the engine and attaches it as a reader behind the caller's back. */
+  /** Starts the engines and attaches the readers behind the caller's back. */
   async start(): Promise<void> {
-    const { pageCacheBytes, pgBytes, onFatal } = this.options;
-    this.engineNow = await Engine.start({
+    await this.readers.start();
+    await this.writer.start();
+    void this.change(() => this.attach());
+  }
+
+  private startReader(callbacks: ReaderCallbacks): Promise<Engine> {
+    const { readerCacheBytes, pgBytes } = this.options;
+    return Engine.start({
+      pageCacheBytes: readerCacheBytes,
+      pgBytes: pgBytes ?? redoLimits.pgBytesDefault,
+      readPage: (page, readPoint) => this.readPage(page, readPoint),
+      onCommit: () => {
+        throw new Error('G4: a reader does not write');
+      },
+      ...callbacks,
+    });
+  }
+
+  private startWriter(onFatal: (error: Error) => void): Promise<Engine> {
+    const { pageCacheBytes, pgBytes } = this.options;
+    return Engine.start({
       pageCacheBytes,
       pgBytes: pgBytes ?? redoLimits.pgBytesDefault,
       readPage: (page, readPoint) => this.readPage(page, readPoint),
       onCommit: (commit) => this.committed(commit),
       onFatal,
-      onReadPoint: (readPoint) => this.readPointMoved(readPoint),
-      onDiverged: (reason) => this.diverged(reason),
       onIdle: () => this.reignNow?.gathered(),
     });
-    void this.change(() => this.attach());
-  }
-
-  get engine(): Engine {
-    if (this.engineNow === null) throw new Error('the engine has not been started');
-    return this.engineNow;
-  }
-
-  /** Counts the engine's changes: a session set up under another number has lost its settings. */
-  get generation(): number {
-    return this.generationNow;
   }
 
   /** Reads are served: a point to read at was found. */
@@ -128,9 +162,15 @@ export class GatewayVolume {
     }
   }
 
-  /** @returns whether the reader has reached `lsn` within the time; at once true on the writer. */
-  reached(lsn: Lsn, waitMs: number): Promise<boolean> | boolean {
-    if (this.reign !== null || (this.attached && this.engine.readPoint() >= lsn)) return true;
+  /** Whether a read given to the readers now sees everything up to `lsn`, and on the writer everything acknowledged so far. */
+  covers(lsn: Lsn): boolean {
+    return this.attached && this.readers.vdl >= maxLsn(lsn, this.reign?.vdl ?? zeroLsn);
+  }
+
+  /** As `covers`, at once or within the time. */
+  reached(given: Lsn, waitMs: number): Promise<boolean> | boolean {
+    if (this.covers(given)) return true;
+    const lsn = maxLsn(given, this.reign?.vdl ?? zeroLsn);
     return new Promise((resolve) => {
       const waiter: ReadWaiter = {
         lsn,
@@ -170,26 +210,50 @@ export class GatewayVolume {
       onLapsed: start.onLapsed,
       onFenced: start.onFenced,
       onQuorumLost: start.onQuorumLost,
-      isMoreComing: () => this.engine.isBusy,
+      isMoreComing: () => this.writer.engine.isBusy,
+      onFramed: (bytes, end) => this.readers.offer(bytes, end),
       onCommit: (commit) => this.options.onCommit(commit, reign),
       onDurable: (vdl, facts) => {
-        this.engine.setDurable(vdl);
+        this.writer.engine.setDurable(vdl);
+        if (this.tapping) {
+          this.readers.advance(vdl);
+          this.wakeReaders();
+        }
         this.options.onDurable(vdl, facts);
       },
     });
     void this.change(async () => {
       if (reign.isOver || this.stop.signal.aborted) return;
-      this.follower?.close();
-      this.follower = null;
       this.adoptHead({ head: reign.epoch, forks: reign.forks, vdl: start.vdl });
       this.reignNow = reign;
-      this.generationNow += 1;
-      await this.engine.open({ kind: 'writer', lsn: start.vdl });
+      this.engineLost = start.onEngineLost;
+      await this.writer.begin(start.vdl);
       this.attached = true;
       this.writerOpen = true;
-      this.wakeReaders();
+      this.handOver(reign, start.vdl);
     });
     return reign;
+  }
+
+  /** From the log to the reign's own redo, as soon as the readers have what the reign began with. */
+  private handOver(reign: Reign, from: Lsn): void {
+    if (this.readers.vdl >= from) {
+      this.tap(reign);
+      return;
+    }
+    setTimeout(() => {
+      if (this.tapping || reign.isOver || this.reignNow !== reign) return;
+      this.readers.begin(reign.vdl);
+      this.tap(reign);
+    }, handOverMs);
+  }
+
+  private tap(reign: Reign): void {
+    this.follower?.close();
+    this.follower = null;
+    this.tapping = true;
+    this.readers.advance(reign.vdl);
+    this.wakeReaders();
   }
 
   /** Resolves when every change asked for so far has been carried out. */
@@ -197,20 +261,21 @@ export class GatewayVolume {
     return this.changes;
   }
 
-  /** Ends a reign: nothing is acknowledged from this moment on; the engine goes on as a reader at what was durable. */
+  /** Ends a reign: nothing is acknowledged from this moment on; reads go on at what was durable. */
   closeWriter(reign: Reign): void {
     reign.close();
     this.writerOpen = false;
     void this.change(async () => {
       if (this.reignNow !== reign || this.stop.signal.aborted) return;
-      const point = { head: reign.epoch, forks: reign.forks, vdl: reign.vdl };
+      this.engineLost = null;
+      this.tapping = false;
       this.vdlNow = reign.vdl;
-      this.generationNow += 1;
-      await this.engine.open({ kind: 'reader', readPoint: reign.vdl });
+      this.readers.withdraw();
+      await this.writer.end(reign.vdl);
       // Answers of the writer's engine that came with or before this news are looked at first.
       await new Promise((resolve) => setImmediate(resolve));
       this.reignNow = null;
-      this.follow(point);
+      this.follow({ head: reign.epoch, forks: reign.forks, vdl: this.readers.vdl });
     });
   }
 
@@ -220,8 +285,9 @@ export class GatewayVolume {
     this.follower = null;
     this.reignNow?.close();
     for (const waiter of this.readWaiters.splice(0)) waiter.done(false);
-    await this.changes;
-    await this.engineNow?.close();
+    // A change may wait for an engine that gives no sign of life any more: engines are ended first then.
+    const engines = Promise.all([this.readers.close(), this.writer.close()]);
+    await Promise.all([this.changes, engines]);
   }
 
   private change(run: () => Promise<void>): Promise<void> {
@@ -239,15 +305,14 @@ export class GatewayVolume {
   private async attach(): Promise<void> {
     const point = await findReadPoint(this.options.region, this.stop.signal);
     if (point === null) return;
-    await this.readAt(point);
+    this.readAt(point);
     this.options.log.info({ epoch: point.head, vdl: point.vdl }, 'reads at a durable point');
   }
 
-  private async readAt(point: ReadPoint): Promise<void> {
+  private readAt(point: ReadPoint): void {
     this.adoptHead(point);
     this.vdlNow = point.vdl;
-    this.generationNow += 1;
-    await this.engine.open({ kind: 'reader', readPoint: point.vdl });
+    this.readers.begin(point.vdl);
     this.follow(point);
   }
 
@@ -255,17 +320,18 @@ export class GatewayVolume {
     this.follower?.close();
     this.attached = true;
     this.follower = new Follower(this.options.region, point, {
-      apply: (frames, vdl) => this.engine.apply(frames, vdl),
+      apply: (frames, vdl) => this.followed(frames, vdl),
       reopen: (at) => {
-        this.generationNow += 1;
         this.vdlNow = at.vdl;
-        void this.engine.open({ kind: 'reader', readPoint: at.vdl }).catch(() => undefined);
+        this.readers.begin(at.vdl);
       },
       onHead: (at) => {
+        if (this.reignNow !== null) return;
         this.adoptHead(at);
         this.options.onRegionVdl(at.head, at.vdl);
       },
       onVdl: (head, vdl) => {
+        if (this.reignNow !== null) return;
         this.vdlNow = vdl;
         this.options.onRegionVdl(head, vdl);
       },
@@ -281,28 +347,21 @@ export class GatewayVolume {
     this.wakeReaders();
   }
 
-  private diverged(reason: string): void {
-    if (this.reignNow !== null) return;
-    this.options.log.warn({ reason }, 'the reader begins anew');
-    void this.change(async () => {
-      if (this.reignNow !== null) return;
-      this.follower?.close();
-      await this.attach();
-    });
+  private followed(frames: Uint8Array, vdl: Lsn): void {
+    this.readers.follow(frames, vdl);
+    const reign = this.reignNow;
+    if (reign !== null && this.writerOpen && !this.tapping && this.readers.vdl >= reign.forkLsn)
+      this.tap(reign);
+    else this.wakeReaders();
   }
 
   private committed(commit: EngineCommitEvent): void {
     this.reignNow?.commit(commit);
   }
 
-  private readPointMoved(readPoint: Lsn): void {
-    this.follower?.foldedTo(readPoint);
-    this.wakeReaders();
-  }
-
   private wakeReaders(): void {
     if (this.readWaiters.length === 0 || !this.attached) return;
-    const at = this.reign !== null ? Number.POSITIVE_INFINITY : this.engine.readPoint();
+    const at = this.readers.vdl;
     const ready = this.readWaiters.filter((waiter) => waiter.lsn <= at);
     if (ready.length === 0) return;
     this.readWaiters = this.readWaiters.filter((waiter) => waiter.lsn > at);

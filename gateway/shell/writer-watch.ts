@@ -6,7 +6,7 @@
 import { type ControlRecord, type Holder, sameHolder } from '../../regions/core/control-record.ts';
 import { subjectsOf } from '../../regions/core/messages.ts';
 import type { WriterPhase } from '../../regions/core/writer-role.ts';
-import { type RegionId, unreachable } from '../../storage/core/ids.ts';
+import { type RegionId, regionId, unreachable } from '../../storage/core/ids.ts';
 import { adviseError } from '../core/errors.ts';
 import type { WriterPlace } from '../core/routing.ts';
 import type { ServiceLimits } from '../core/service-limits.ts';
@@ -34,6 +34,21 @@ export interface RemoteWriter {
 /** The subject of exactly one start of one gateway: who is not there cannot be mistaken for its successor. */
 export function gatewaySubject(cluster: string, region: RegionId, holder: Holder): string {
   return `${subjectsOf(cluster).sql(region)}.${holder.gateway}.${holder.incarnation}`;
+}
+
+/** What one start of one gateway names its streams and calls after. */
+export function peerName(region: RegionId, me: Holder): string {
+  return `${region}.${me.gateway}.${me.incarnation}`;
+}
+
+/** The subject of the gateway of that name; null when it is no such name. */
+export function peerSubject(cluster: string, peer: string): string | null {
+  const [region, gateway, incarnation, ...rest] = peer.split('.');
+  if (region === undefined || gateway === undefined || incarnation === undefined || rest.length > 0)
+    return null;
+  const plain = /^[A-Za-z0-9_-]{1,64}$/;
+  if (![region, gateway, incarnation].every((part) => plain.test(part))) return null;
+  return `${subjectsOf(cluster).sql(regionId(region))}.${gateway}.${incarnation}`;
 }
 
 export class WriterWatch {

@@ -22,6 +22,8 @@ export interface ReignOptions {
   readonly onCommit: (commit: EngineCommitEvent) => void;
   readonly onFenced: (by: Epoch) => void;
   readonly onQuorumLost: (reason: string) => void;
+  /** Redo has left for the nodes, in LSN order. */
+  readonly onFramed: (bytes: Uint8Array, end: Lsn) => void;
   readonly recordFacts: boolean;
   /** Whether the engine is about to commit more. */
   readonly isMoreComing: () => boolean;
@@ -33,6 +35,7 @@ type Waiter = (released: boolean) => void;
 export class Reign {
   readonly epoch: Epoch;
   readonly forks: readonly Fork[];
+  readonly forkLsn: Lsn;
   private readonly options: ReignOptions;
   private readonly driver: WriterDriver;
   private readonly gate: ResponseGate<Waiter>;
@@ -45,6 +48,7 @@ export class Reign {
     this.options = options;
     this.epoch = epoch;
     this.forks = forks;
+    this.forkLsn = forkLsn;
     this.gate = new ResponseGate(forkLsn);
     this.taken = forkLsn;
     this.driver = new WriterDriver({
@@ -55,6 +59,7 @@ export class Reign {
       onDurable: (vdl, facts) => this.durable(vdl, facts),
       onFenced: options.onFenced,
       onQuorumLost: options.onQuorumLost,
+      onFramed: options.onFramed,
       recordFacts: options.recordFacts,
       isMoreComing: options.isMoreComing,
     });

@@ -44,6 +44,7 @@ export type EndReason =
   | 'lease-lapsed'
   | 'fenced'
   | 'quorum-lost'
+  | 'engine-lost'
   | 'drained'
   | 'recovery-failed'
   | 'shutdown';
@@ -55,6 +56,8 @@ export type RoleEvent =
   | { readonly kind: 'recoveryFailed'; readonly epoch: Epoch }
   | { readonly kind: 'fenced'; readonly epoch: Epoch }
   | { readonly kind: 'quorumLost'; readonly epoch: Epoch }
+  /** The SQL engine that writes is stuck or has died: a new one has to begin at what is durable. */
+  | { readonly kind: 'engineLost'; readonly epoch: Epoch }
   /** Nothing is open any more and everything committed is durable. */
   | { readonly kind: 'drained'; readonly epoch: Epoch; readonly lsn: Lsn }
   /**
@@ -176,6 +179,9 @@ export class WriterRole {
         break;
       case 'quorumLost':
         if (event.epoch === this.epochNow) this.endReign('quorum-lost', { kind: 'given-up' }, nowMs);
+        break;
+      case 'engineLost':
+        if (event.epoch === this.epochNow) this.endReign('engine-lost', { kind: 'given-up' }, nowMs);
         break;
       case 'drained':
         if (this.phaseNow === 'draining' && event.epoch === this.epochNow)

@@ -36,6 +36,7 @@ export class Volume {
   private readonly forkLsn: Lsn;
   private readonly lastOfPg = new Map<PgId, Lsn>();
   private open: OpenRun[] = [];
+  private framed: readonly QuorumFrame[] = [];
   private openCommits = 0;
   private batchEnds: Lsn[] = [];
   /** Transactions in the last batch. */
@@ -149,7 +150,15 @@ export class Volume {
     this.openCommits = 0;
     this.gatheringSinceMs = null;
     this.batchEnds.push(this.nextLsn);
+    this.framed = frames;
     return this.quorum.offer(frames, nowMs);
+  }
+
+  /** The frames of the last `flush`, once: readers beside the writer follow them. */
+  takeFramed(): readonly QuorumFrame[] {
+    const { framed } = this;
+    this.framed = [];
+    return framed;
   }
 
   /** A batch costs every node the same, whatever is in it: what joins it is carried for nothing. */

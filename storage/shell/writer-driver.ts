@@ -24,6 +24,8 @@ export interface WriterDriverOptions {
   /** A newer reign has sealed the nodes. Runs at most once, and never together with `onQuorumLost`. */
   readonly onFenced: (by: Epoch) => void;
   readonly onQuorumLost: (reason: string) => void;
+  /** A frame has been made, in LSN order; what is in it is not durable before `onDurable` says so. */
+  readonly onFramed?: (bytes: Uint8Array, end: Lsn) => void;
   /** Whether more commits are about to come, so that a crowd's batch should wait for them. Say `gathered` when they have come. */
   readonly isMoreComing?: () => boolean;
   /** Keep what `append` spans are made of. */
@@ -35,6 +37,7 @@ export class WriterDriver {
   private readonly driver: QuorumDriver;
   private readonly facts: AppendRecorder | null;
   private readonly isMoreComing: () => boolean;
+  private readonly onFramed: (bytes: Uint8Array, end: Lsn) => void;
   private flushPlanned = false;
   private flushedTo: Lsn;
 
@@ -46,6 +49,7 @@ export class WriterDriver {
       options.recordFacts === true ? new AppendRecorder(epoch, (node) => region.azOf(node), wallUs) : null;
     const { facts } = this;
     this.isMoreComing = options.isMoreComing ?? (() => false);
+    this.onFramed = options.onFramed ?? (() => undefined);
     this.driver = new QuorumDriver(region, epoch, this.machine(), {
       onDurable: (vdl, vcl, by) => options.onDurable(vdl, facts?.durable(vcl, by) ?? none),
       onFenced: options.onFenced,
@@ -129,6 +133,7 @@ export class WriterDriver {
 
   private flush(): readonly QuorumEffect[] {
     const effects = this.volume.flush(performance.now(), this.isMoreComing());
+    for (const { bytes, end } of this.volume.takeFramed()) this.onFramed(bytes, end);
     if (effects.length > 0) {
       this.facts?.flushed(this.flushedTo, this.volume.lastLsn);
       this.flushedTo = this.volume.lastLsn;

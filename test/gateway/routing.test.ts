@@ -4,7 +4,9 @@ import { answerLost } from '../../gateway/core/lost-transaction.ts';
 import {
   asksForWriter,
   classOfOperation,
+  leavesTransaction,
   mayCommit,
+  opensReadTransaction,
   type Route,
   route,
   type SessionPlace,
@@ -19,10 +21,10 @@ import {
 } from '../../gateway/core/statement-facts.ts';
 
 const idle: Record<WriterPlace, Record<StatementClass, Route>> = {
-  here: { read: 'local', write: 'local', unclear: 'local' },
-  draining: { read: 'local', write: 'wait', unclear: 'wait' },
-  elsewhere: { read: 'local', write: 'forward', unclear: 'local' },
-  nowhere: { read: 'local', write: 'wait', unclear: 'local' },
+  here: { read: 'reader', write: 'writer', unclear: 'reader' },
+  draining: { read: 'reader', write: 'wait', unclear: 'reader' },
+  elsewhere: { read: 'reader', write: 'forward', unclear: 'reader' },
+  nowhere: { read: 'reader', write: 'wait', unclear: 'reader' },
 };
 
 const execute = (sql: string): SqlOperation => ({
@@ -46,12 +48,12 @@ describe('routing', () => {
     }
   });
 
-  it('keeps a transaction in the place where it began, whatever the writer does (G10)', () => {
-    const places: Record<Exclude<SessionPlace, 'idle'>, Route> = { local: 'local', remote: 'remote' };
-    for (const [place, where] of Object.entries(places) as [SessionPlace, Route][]) {
+  it('keeps a stream where its transaction, or what else cannot travel, lives, whatever the writer does (G10)', () => {
+    const places: readonly Exclude<SessionPlace, 'idle'>[] = ['reader', 'writer', 'remote'];
+    for (const place of places) {
       for (const writer of Object.keys(idle) as WriterPlace[]) {
         for (const kind of ['read', 'write', 'unclear'] as const)
-          expect(route(place, kind, writer)).toBe(where);
+          expect(route(place, kind, writer)).toBe(place);
       }
     }
   });
@@ -118,6 +120,22 @@ describe('routing', () => {
     expect(mayCommit(execute('COMMIT'), true)).toBe(true);
     expect(mayCommit({ kind: 'sequence', sql: 'SELECT 1' }, true)).toBe(true);
     expect(mayCommit({ kind: 'describe', sql: 'INSERT INTO t VALUES (1)' }, false)).toBe(false);
+    // The stock client opens its transactions with a batch.
+    expect(mayCommit(batch('BEGIN IMMEDIATE', 'INSERT INTO t VALUES (1)'), false)).toBe(false);
+    expect(mayCommit(batch('BEGIN', 'INSERT INTO t VALUES (1)', 'COMMIT', 'ROLLBACK'), false)).toBe(true);
+    expect(mayCommit(batch('BEGIN', 'ROLLBACK', 'INSERT INTO t VALUES (1)'), false)).toBe(true);
+    expect(mayCommit(batch('SAVEPOINT a', 'INSERT INTO t VALUES (1)', 'RELEASE a'), false)).toBe(true);
+  });
+
+  it('knows which operations leave a transaction open, and which of those only read', () => {
+    expect(leavesTransaction(execute('BEGIN'))).toBe(true);
+    expect(leavesTransaction(batch('BEGIN', 'INSERT INTO t VALUES (1)'))).toBe(true);
+    expect(leavesTransaction(batch('BEGIN', 'INSERT INTO t VALUES (1)', 'COMMIT'))).toBe(false);
+    expect(leavesTransaction(batch('COMMIT', 'BEGIN'))).toBe(true);
+    expect(leavesTransaction(execute('SELECT 1'))).toBe(false);
+    expect(opensReadTransaction(execute('BEGIN TRANSACTION READONLY'))).toBe(true);
+    expect(opensReadTransaction(batch('BEGIN TRANSACTION READONLY', 'SELECT 1', 'COMMIT'))).toBe(false);
+    expect(opensReadTransaction(execute('BEGIN IMMEDIATE'))).toBe(false);
   });
 });
 
