@@ -29,6 +29,7 @@ import {
 import { type PackedFromWorker, packToWorker, unpackFromWorker } from '../core/engine-wire.ts';
 import { adviseError, sqlError } from '../core/errors.ts';
 import type { BatchResult, BatchStep, SqlDescription, SqlResult, SqlStatement } from '../core/sql.ts';
+import { freshStream, type StreamState } from '../core/stream-state.ts';
 
 /** The redo of a transaction, or of a group of them, in LSN order. */
 export interface EngineCommitEvent {
@@ -206,7 +207,13 @@ export class Engine {
   }
 
   /** Sends an operation; used by `EngineSession`. */
-  operate(session: number, trace: EngineTrace | null, operation: SqlOperation, take: TakeAnswer): void {
+  operate(
+    session: number,
+    operation: SqlOperation,
+    trace: EngineTrace | null,
+    state: StreamState,
+    take: TakeAnswer,
+  ): void {
     if (this.state !== 'running') {
       queueMicrotask(() => take(refusal(workerGone.code, workerGone.message)));
       return;
@@ -218,7 +225,7 @@ export class Engine {
     }
     const id = ++this.operations;
     this.pending.set(id, take);
-    this.send({ kind: 'operation', id, session, trace, operation });
+    this.send({ kind: 'operation', id, session, trace, state, operation });
   }
 
   /** Ends a session; used by `EngineSession`. */
@@ -362,6 +369,8 @@ function refusal(code: string, message: string): Answer {
     commits: [],
     autocommit: true,
     wrote: false,
+    state: null,
+    holds: false,
     aborted: false,
     engineUs: 0,
   };
@@ -369,10 +378,12 @@ function refusal(code: string, message: string): Answer {
 
 /**
  * One stream of statements. Operations run in the order in which they are given; promises never reject. `run` is what the
- * others are made of, and costs no promise.
+ * others are made of, and costs no promise; they keep the stream's state from one answer to the next.
  */
 export class EngineSession {
   readonly id: number;
+  /** What the next operation that is not given a state begins with. */
+  state: StreamState = freshStream;
   private readonly engine: Engine;
   private closed: boolean = false;
 
@@ -404,9 +415,10 @@ export class EngineSession {
     this.engine.endSession(this.id);
   }
 
-  run(operation: SqlOperation, trace: EngineTrace | null, take: TakeAnswer): void {
+  /** @param state what the stream has of its own; the answer says what has become of it. */
+  run(operation: SqlOperation, trace: EngineTrace | null, state: StreamState, take: TakeAnswer): void {
     assert(!this.closed, 'an operation follows the close of its session');
-    this.engine.operate(this.id, trace, operation, take);
+    this.engine.operate(this.id, operation, trace, state, take);
   }
 
   private operate<K extends keyof OperationValues>(
@@ -415,7 +427,8 @@ export class EngineSession {
     trace: EngineTrace | null,
   ): Promise<EngineAnswer<OperationValues[K]>> {
     return new Promise((resolve) =>
-      this.run(operation, trace, (answer) => {
+      this.run(operation, trace, this.state, (answer) => {
+        this.state = answer.state ?? this.state;
         assert(isAnswerOf(kind, answer), `the worker answered a ${kind} with something else`);
         resolve(answer);
       }),

@@ -15,9 +15,9 @@ import {
   startTelemetry,
   type Telemetry,
 } from '../../telemetry/index.ts';
-import type { ReadPreference } from '../core/engine-protocol.ts';
 import { defaultLimits } from '../core/limits.ts';
 import { defaultServiceLimits, type ServiceLimits, serviceLimitsProblem } from '../core/service-limits.ts';
+import type { ReadPreference } from '../core/stream-state.ts';
 import { adminRoutes, upgradeProblem } from './admin.ts';
 import { AgentLink } from './agent-link.ts';
 import { createAuthenticator } from './auth.ts';

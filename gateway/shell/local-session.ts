@@ -8,7 +8,6 @@ import type {
   EngineAnswer,
   EngineCommit,
   EngineTrace,
-  ReadPreference,
   SqlOperation,
 } from '../core/engine-protocol.ts';
 import { isReadonlyBegin } from '../core/engine-text.ts';
@@ -17,6 +16,7 @@ import { answerLost, emptyResult } from '../core/lost-transaction.ts';
 import { statementsOf } from '../core/routing.ts';
 import type { SqlError, SqlOutcome } from '../core/sql.ts';
 import { factsOf } from '../core/statement-facts.ts';
+import { freshStream, type ReadPreference } from '../core/stream-state.ts';
 import type { EngineSession } from './engine.ts';
 import type { GatewayVolume, Settled } from './volume.ts';
 
@@ -142,7 +142,7 @@ export class LocalSession {
     const session = this.engineSession();
     const { generation } = this;
     this.running = mayWrite || (!wasAutocommit && !this.readonlyTransaction) ? 'write' : 'read';
-    session.run(operation, trace, (answer) => {
+    session.run(operation, trace, freshStream, (answer) => {
       if (this.engine === session) this.autocommit = answer.autocommit;
       if (this.autocommit) this.readonlyTransaction = false;
       else if (wasAutocommit) this.readonlyTransaction = isReadonlyBegin(statementsOf(operation)[0] ?? '');
@@ -198,7 +198,7 @@ export class LocalSession {
       seenLsn,
       commits,
       epoch: this.volume.head,
-      readPreference: answer.readPreference ?? null,
+      readPreference: answer.state?.readPreference ?? null,
       engineUs,
     };
   }

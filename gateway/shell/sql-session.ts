@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { monotonicMs, wallUs } from '../../regions/shell/clock.ts';
 import { type Lsn, unreachable, zeroLsn } from '../../storage/core/ids.ts';
 import { volumeLimits } from '../../storage/core/limits.ts';
-import type { AnyOperationValue, ReadPreference, SqlOperation } from '../core/engine-protocol.ts';
+import type { AnyOperationValue, SqlOperation } from '../core/engine-protocol.ts';
 import { adviseError, adviseFailure, limitFailure } from '../core/errors.ts';
 import { asksForWriter, classOfOperation, mayCommit, route, statementsOf } from '../core/routing.ts';
 import type { ServiceLimits } from '../core/service-limits.ts';
@@ -22,6 +22,7 @@ import type {
   SqlStatement,
 } from '../core/sql.ts';
 import { factsOf, type StatementClass } from '../core/statement-facts.ts';
+import type { ReadPreference } from '../core/stream-state.ts';
 import type { ForwardClient, ForwardOutcome } from './forward-client.ts';
 import type { GatewayMetrics } from './gateway-metrics.ts';
 import { type LocalAnswer, LocalSession, type LocalSessions } from './local-session.ts';
