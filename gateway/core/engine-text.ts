@@ -14,10 +14,22 @@ export function firstWord(sql: string): string {
   return found === null ? '' : found[0].toUpperCase();
 }
 
-/** True for `BEGIN TRANSACTION READONLY`, with which libSQL clients open a transaction that must not write. */
+/** True for `BEGIN [TRANSACTION] READONLY`, with which libSQL clients open a transaction that must not write. */
 export function isReadonlyBegin(sql: string): boolean {
   const text = withoutLeadingBlanks(sql).replace(/\/\*[\s\S]*?\*\/|--[^\n]*/g, ' ');
-  return /^BEGIN\s+(?:DEFERRED\s+)?TRANSACTION\s+READONLY\s*;?\s*$/i.test(text);
+  return /^BEGIN\s+(?:(?:DEFERRED\s+)?TRANSACTION\s+)?READONLY\s*;?\s*$/i.test(text);
+}
+
+/** How SQLite spells `BEGIN READONLY`: a transaction of that name. */
+export const readonlyBegin = 'BEGIN TRANSACTION READONLY';
+
+const shortReadonlyBegin = /^BEGIN\s+READONLY\s*(?:;|$)/i;
+
+/** The beginning of a text, blanks included, that is `BEGIN READONLY`, which SQLite cannot parse; empty when it begins otherwise. */
+export function shortReadonlyBeginOf(sql: string): string {
+  const text = withoutLeadingBlanks(sql);
+  const length = shortReadonlyBegin.exec(text)?.[0].length ?? 0;
+  return length === 0 ? '' : sql.slice(0, sql.length - text.length + length);
 }
 
 /** True for statements that count rows: those after which `changes()` means this statement. */

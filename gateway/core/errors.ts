@@ -233,6 +233,13 @@ const table = {
     retryable: false,
     httpStatus: 403,
   },
+  SEXTANT_READ_RAISED: {
+    meaning:
+      'Inside a gateway only: the operation asked for stronger reads, and is run again once they can be had.',
+    action: 'Report it to the maintainers; no client is meant to see it.',
+    retryable: true,
+    httpStatus: 503,
+  },
   SEXTANT_SHUTTING_DOWN: {
     meaning: 'This gateway is stopping and takes no new work.',
     action: 'Send the request to another gateway, or again in a moment.',

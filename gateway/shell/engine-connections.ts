@@ -4,6 +4,7 @@ import type { EngineLimits } from '../core/engine-limits.ts';
 import { failure } from '../core/errors.ts';
 import type { PageStore } from '../core/page-store.ts';
 import type { SqlOutcome } from '../core/sql.ts';
+import { type StreamSetting, sameSettings } from '../core/stream-state.ts';
 import { Connection } from './sqlite-connection.ts';
 import type { SqliteRuntime } from './sqlite-runtime.ts';
 
@@ -21,17 +22,35 @@ export class ConnectionPool {
     this.store = store;
   }
 
-  /** A connection outside any transaction; given back with `giveBack`, or with `close` when it was set up for a session. */
-  borrow(): SqlOutcome<Connection> {
-    const idle = this.idle.pop();
-    if (idle !== undefined) return { ok: true, value: idle };
-    if (this.open >= this.limits.connections) {
-      const text = `connections = ${this.limits.connections} transactions or set-up sessions are open. Try again after a pause.`;
+  /**
+   * A connection outside any transaction, set up as a stream wants it; given back with `giveBack`, or with `close` when it was
+   * kept for a session.
+   */
+  borrow(settings: readonly StreamSetting[]): SqlOutcome<Connection> {
+    const at = this.idle.findLastIndex((connection) => sameSettings(connection.settings, settings));
+    const same =
+      at < 0 ? undefined : at === this.idle.length - 1 ? this.idle.pop() : this.idle.splice(at, 1)[0];
+    if (same !== undefined) return { ok: true, value: same };
+    // Changing settings makes SQLite compile what is cached anew: done to the connection that was used longest ago.
+    const other = this.idle.length > 1 || this.isFull ? this.idle.shift() : undefined;
+    if (other !== undefined) {
+      other.giveSettings(settings);
+      return { ok: true, value: other };
+    }
+    if (this.isFull) {
+      const text = `connections = ${this.limits.connections} transactions or streams with temporary objects are open. Try again after a pause.`;
       return failure('TRANSACTION_BUSY', text);
     }
     const opened = Connection.open(this.runtime, this.store());
-    if (opened.ok) this.open++;
+    if (opened.ok) {
+      this.open++;
+      opened.value.giveSettings(settings);
+    }
     return opened;
+  }
+
+  private get isFull(): boolean {
+    return this.open >= this.limits.connections;
   }
 
   giveBack(connection: Connection): void {

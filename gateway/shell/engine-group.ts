@@ -10,6 +10,7 @@ import assert from 'node:assert/strict';
 import type { EngineLimits } from '../core/engine-limits.ts';
 import type { SessionCommit } from '../core/engine-protocol.ts';
 import type { SqlOutcome, SqlResult, SqlStatement } from '../core/sql.ts';
+import { sameSettings } from '../core/stream-state.ts';
 import type { ConnectionPool } from './engine-connections.ts';
 import type { Operation, Session } from './engine-session.ts';
 import type { Connection } from './sqlite-connection.ts';
@@ -98,20 +99,21 @@ export class CommitGroup {
    * Prepares a statement of a session that has nothing open, and opens a group for it where it writes and more is to come.
    * @returns null when it is to run by itself.
    */
-  admit(sql: string): PreparedStatement | null {
+  admit({ settings }: Session, sql: string): PreparedStatement | null {
     const { pool } = this.options;
     if (this.connection !== null) {
-      const prepared = this.connection.prepare(sql, 'shared');
+      if (!sameSettings(this.connection.settings, settings)) return null;
+      const prepared = this.connection.prepare(sql, 'group');
       if (prepared.kind !== 'statement') return null;
       if (isGroupable(prepared.statement)) return prepared.statement;
       this.connection.finish(prepared.statement);
       return null;
     }
     if ((!this.expectsMore && this.ended.length === 0) || !mayWrite.test(sql)) return null;
-    const borrowed = pool.borrow();
+    const borrowed = pool.borrow(settings);
     if (!borrowed.ok) return null;
     const connection = borrowed.value;
-    const prepared = connection.prepare(sql, 'shared');
+    const prepared = connection.prepare(sql, 'group');
     if (prepared.kind === 'statement') {
       if (prepared.statement.writes && isGroupable(prepared.statement) && this.open(connection))
         return prepared.statement;
@@ -135,13 +137,13 @@ export class CommitGroup {
   run(session: Session, operation: Operation, statement: PreparedStatement, given: SqlStatement): GroupRun {
     const { connection } = this;
     assert(connection !== null, 'G28: a statement that was admitted has a group');
-    const { changes, totalChanges, lastInsertRowid } = session;
+    const { changes, totalChanges, lastInsertRowid } = session.counters;
     const before: SessionCounters = { changes, totalChanges, lastInsertRowid };
-    const outcome = connection.run(statement, given, session, operation.budget);
+    const outcome = connection.run(statement, given, session.counters, operation.budget);
     operation.ran = true;
     connection.finish(statement);
     if (!connection.isAutocommit()) {
-      const wrote = session.totalChanges > totalChanges;
+      const wrote = session.counters.totalChanges > totalChanges;
       this.members.push({ session, operation, before, writes: statement.writes, wrote });
       return { kind: 'joined', outcome };
     }
@@ -214,9 +216,10 @@ function seenBy({ file }: Connection): number {
 
 /** The statement has not run. */
 function undo(session: Session, operation: Operation, before: SessionCounters): void {
-  session.changes = before.changes;
-  session.totalChanges = before.totalChanges;
-  session.lastInsertRowid = before.lastInsertRowid;
+  const { counters } = session;
+  counters.changes = before.changes;
+  counters.totalChanges = before.totalChanges;
+  counters.lastInsertRowid = before.lastInsertRowid;
   operation.ran = false;
   operation.budget.bytes = 0;
 }

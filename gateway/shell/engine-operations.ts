@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { conditionHolds } from '../core/condition.ts';
 import type { EngineLimits } from '../core/engine-limits.ts';
-import { firstWord, isReadonlyBegin } from '../core/engine-text.ts';
+import { firstWord } from '../core/engine-text.ts';
 import { adviseError, failure, sqlError } from '../core/errors.ts';
 import type {
   BatchResult,
@@ -23,7 +23,8 @@ import {
   type Session,
   type Waiting,
 } from './engine-session.ts';
-import type { Connection, Prepared, PrepareMode } from './sqlite-connection.ts';
+import type { PrepareMode } from './sqlite-authorizer.ts';
+import type { Connection, Prepared } from './sqlite-connection.ts';
 import type { PreparedStatement } from './sqlite-statement.ts';
 import { staleSnapshot, type VolumeFile } from './sqlite-vfs.ts';
 import type { SqliteWasm } from './sqlite-wasm.ts';
@@ -84,10 +85,10 @@ export class Operations {
 
   /** Statements that tell the client about a lost transaction end it; the others keep being told. */
   private lostError(session: Session, word: string): SqlOutcome<SqlResult> | null {
-    const { lost, lostSettings } = session;
-    if (lostSettings !== null) {
-      session.lostSettings = null;
-      return { ok: false, error: lostSettings };
+    const { lost, lostHeld } = session;
+    if (lostHeld !== null) {
+      session.lostHeld = null;
+      return { ok: false, error: lostHeld };
     }
     if (lost === null) return null;
     if (word === 'ROLLBACK') {
@@ -109,7 +110,7 @@ export class Operations {
     given: SqlStatement,
   ): Waiting<SqlOutcome<SqlResult>> {
     if (session.connection === null && !session.hasLost && this.host.isWriter()) {
-      const statement = this.group.admit(given.sql);
+      const statement = this.group.admit(session, given.sql);
       const run = statement === null ? null : this.group.run(session, operation, statement, given);
       if (run?.kind === 'done') return run.outcome;
       if (run?.kind === 'joined' && (yield 'join') !== 'again') return run.outcome;
@@ -151,18 +152,26 @@ export class Operations {
     this.group.close();
     for (;;) {
       const kept = session.connection;
-      const borrowed: SqlOutcome<Connection> = kept === null ? this.pool.borrow() : { ok: true, value: kept };
+      const borrowed: SqlOutcome<Connection> =
+        kept === null ? this.pool.borrow(session.settings) : { ok: true, value: kept };
       if (!borrowed.ok) return borrowed;
       const connection = borrowed.value;
       const prepared = prepare(connection, session.keeps ? 'own' : 'shared');
       switch (prepared.kind) {
         case 'statement':
           return { ok: true, value: { connection, statement: prepared.statement } };
-        case 'needsOwn':
+        case 'needsOwn': {
+          const refused = this.mayHold(session, operation);
+          if (refused !== null) {
+            this.release(session, connection, operation);
+            return { ok: false, error: refused };
+          }
           // From here on the connection is this session's; when it closes so does the connection.
           session.connection = connection;
           session.keeps = true;
+          connection.marked = true;
           continue;
+        }
         case 'empty':
           this.release(session, connection, operation);
           return failure('SQL_NO_STATEMENT', 'The SQL text holds no statement.');
@@ -176,6 +185,8 @@ export class Operations {
   /** Puts a connection back unless the session keeps it, and notes what it has seen. */
   private release(session: Session, connection: Connection, operation: Operation): void {
     this.noteSeen(connection.file, operation);
+    connection.noteSettings();
+    session.settings = connection.settings;
     if (session.connection === connection) return;
     if (connection.isAutocommit()) this.pool.giveBack(connection);
     else session.connection = connection;
@@ -194,14 +205,13 @@ export class Operations {
     connection: Connection,
     statement: PreparedStatement,
   ): SqlError | 'wait' | null {
-    if (!statement.writes) return null;
-    if (session.readonlyTransaction) {
-      return sqlError(
-        'SQLITE_READONLY',
-        'The transaction was begun with BEGIN TRANSACTION READONLY (mode "read") and may not write.',
-      );
+    const changes = !statement.readonly && !statement.isExplain;
+    if (!this.host.isWriter()) {
+      const opens = statement.begins && !statement.beginsReadonly && connection.isAutocommit();
+      return changes || opens ? this.readOnly(operation) : null;
     }
-    if (!this.host.isWriter()) return this.readOnly(operation);
+    if (changes && session.readonlyTransaction) return readonlyTransaction;
+    if (!statement.writes) return null;
     const { snapshot } = connection.file;
     if (snapshot !== null && snapshot !== connection.file.store.head) {
       this.slot.release(session);
@@ -220,13 +230,19 @@ export class Operations {
     }
   }
 
-  /** What a write is told at a reader: where it may still be forwarded, and where it came too late for that. */
+  /** Whether a session may begin to have temporary objects or attached databases: null, or why not. */
+  private mayHold(session: Session, operation: Operation): SqlError | null {
+    if (session.readonlyTransaction && (operation.inside || this.host.isWriter())) return readonlyTransaction;
+    return this.host.isWriter() ? null : this.readOnly(operation);
+  }
+
+  /**
+   * What a write is told at a reader. The operation can run at the writer instead, whatever it has read here, unless it came to
+   * a transaction that was open.
+   */
   readOnly(operation: Operation): SqlError {
-    return operation.ran
-      ? sqlError(
-          'SQLITE_READONLY',
-          'This gateway reads, and statements before this write have already run here. Send the write first, or in an operation of its own.',
-        )
+    return operation.inside
+      ? readonlyTransaction
       : sqlError('SEXTANT_READ_ONLY', 'This gateway reads; the statement must run at the writer.');
   }
 
@@ -238,11 +254,11 @@ export class Operations {
     given: SqlStatement,
   ): SqlOutcome<SqlResult> {
     const wasOpen = session.connection !== null && !connection.isAutocommit();
-    const outcome = connection.run(statement, given, session, operation.budget);
+    const outcome = connection.run(statement, given, session.counters, operation.budget);
     operation.ran = true;
+    if (statement.begins || endsTransaction.has(statement.word)) operation.steered = true;
     connection.finish(statement);
-    if (outcome.ok && statement.word === 'BEGIN' && isReadonlyBegin(given.sql))
-      session.readonlyTransaction = true;
+    if (outcome.ok && statement.beginsReadonly) session.readonlyTransaction = true;
     if (wasOpen && !outcome.ok && connection.isAutocommit())
       this.noteLost(session, statement.word, outcome.error);
     this.release(session, connection, operation);
@@ -279,11 +295,6 @@ export class Operations {
     operation: Operation,
     steps: readonly BatchStep[],
   ): Waiting<SqlOutcome<BatchResult>> {
-    if (!this.host.isWriter() && !session.inTransaction) {
-      const writes = this.anyWrites(session, operation, steps);
-      if (!writes.ok) return writes;
-      if (writes.value) return { ok: false, error: this.readOnly(operation) };
-    }
     const results: (SqlOutcome<SqlResult> | null)[] = [];
     for (const { condition, statement } of steps) {
       if (!conditionHolds(condition, results, !session.inTransaction)) {
@@ -291,34 +302,19 @@ export class Operations {
         continue;
       }
       const outcome = yield* this.execute(session, operation, statement);
-      if (!outcome.ok && outcome.error.code === 'SEXTANT_READ_ONLY') return outcome;
+      if (!outcome.ok && isUndone(outcome.error)) return outcome;
       if (!outcome.ok && this.host.isAbandoned()) return outcome;
       results.push(outcome);
     }
     return { ok: true, value: results };
   }
 
-  private anyWrites(
-    session: Session,
-    operation: Operation,
-    steps: readonly BatchStep[],
-  ): SqlOutcome<boolean> {
-    return this.look(session, operation, (connection) => {
-      for (const { statement } of steps) {
-        const prepared = connection.prepare(statement.sql, 'dry');
-        if (prepared.kind === 'failed' && prepared.writes) return true;
-        if (prepared.kind !== 'statement') continue;
-        connection.finish(prepared.statement);
-        if (prepared.statement.writes) return true;
-      }
-      return false;
-    });
-  }
-
   /** Prepares without running. */
   private look<T>(session: Session, operation: Operation, see: (connection: Connection) => T): SqlOutcome<T> {
     const borrowed: SqlOutcome<Connection> =
-      session.connection === null ? this.pool.borrow() : { ok: true, value: session.connection };
+      session.connection === null
+        ? this.pool.borrow(session.settings)
+        : { ok: true, value: session.connection };
     if (!borrowed.ok) return borrowed;
     const value = see(borrowed.value);
     this.release(session, borrowed.value, operation);
@@ -333,13 +329,6 @@ export class Operations {
     wasm.heap().write(sql, text, 'utf8');
     wasm.heap()[text + bytes] = 0;
     try {
-      if (!this.host.isWriter() && !session.inTransaction) {
-        const writes = this.look(session, operation, (connection) =>
-          scriptWrites(connection, wordAt, text, bytes),
-        );
-        if (!writes.ok) return writes;
-        if (writes.value) return { ok: false, error: this.readOnly(operation) };
-      }
       return yield* this.runScript(session, operation, wordAt, text, bytes);
     } finally {
       wasm.call.free(text);
@@ -366,7 +355,7 @@ export class Operations {
       if (lost !== null && !lost.ok) return lost;
       let next = end;
       const found = this.prepareFor(session, operation, (connection, mode) => {
-        const { prepared, tail } = connection.prepareAt(from, end - from, word, mode, false);
+        const { prepared, tail } = connection.prepareFirst(from, end - from, word, mode);
         next = tail;
         return prepared;
       });
@@ -393,9 +382,8 @@ export class Operations {
         if (this.host.isAbandoned()) return { ok: false, error: replaced };
         continue;
       }
-      const sql = statement.word === 'BEGIN' ? this.wasm.heap().toString('utf8', from, next) : '';
       const outcome = this.runOn(session, operation, connection, statement, {
-        sql,
+        sql: '',
         args: [],
         namedArgs: [],
         wantRows: false,
@@ -439,23 +427,12 @@ function notAgain(resumption: Resumption): SqlError | null {
   return resumption;
 }
 
-/** Whether a script writes to the volume before its first error. */
-function scriptWrites(
-  connection: Connection,
-  wordAt: (from: number) => string,
-  text: number,
-  bytes: number,
-): boolean {
-  const end = text + bytes;
-  for (let at = text; at < end; ) {
-    const { prepared, tail } = connection.prepareAt(at, end - at, wordAt(at), 'dry', false);
-    if (prepared.kind === 'failed') return prepared.writes;
-    if (prepared.kind === 'statement') {
-      connection.finish(prepared.statement);
-      if (prepared.statement.writes) return true;
-    }
-    if (tail <= at) return false;
-    at = tail;
-  }
-  return false;
+const readonlyTransaction = sqlError(
+  'SQLITE_READONLY',
+  'The transaction was begun with BEGIN TRANSACTION READONLY (mode "read"): it may not write, nor make temporary objects, nor attach databases.',
+);
+
+/** Whether an operation that fails so has done nothing, and is run again elsewhere or later. */
+export function isUndone(error: SqlError): boolean {
+  return error.code === 'SEXTANT_READ_ONLY' || error.code === 'SEXTANT_READ_RAISED';
 }

@@ -2,7 +2,13 @@
 import type { AnyOperationValue, EngineCommit, EngineTrace, SqlOperation } from '../core/engine-protocol.ts';
 import { sqlError } from '../core/errors.ts';
 import type { SqlError, SqlOutcome } from '../core/sql.ts';
-import type { ReadPreference } from '../core/stream-state.ts';
+import {
+  freshStream,
+  type ReadPreference,
+  type StreamSetting,
+  type StreamState,
+  sameSettings,
+} from '../core/stream-state.ts';
 import type { Connection } from './sqlite-connection.ts';
 import type { SessionCounters } from './sqlite-runtime.ts';
 
@@ -18,34 +24,43 @@ export type OperationOutcome = SqlOutcome<AnyOperationValue>;
 export interface Operation {
   readonly id: number;
   readonly trace: EngineTrace | null;
+  /** The stream's state that it came with. */
+  readonly state: StreamState;
   readonly operation: SqlOperation;
   readonly commits: EngineCommit[];
   readonly budget: { bytes: number };
-  /** Whether the session had state of its own (a transaction, settings) when the operation began. */
+  /** Whether the session had state of its own (a transaction, temporary objects, attached databases) when the operation began. */
   hadState: boolean;
+  /** Whether a transaction was open here when it began. */
+  inside: boolean;
   /** Set once a statement has run. */
   ran: boolean;
+  /** Set once it has begun a savepoint, or ended one: it cannot simply run again within its transaction. */
+  steered: boolean;
+  /** The consistency it asked for, when that is more than a reader gave it: it is to be run again. */
+  raised: ReadPreference | null;
   seen: number;
   engineUs: number;
-  readPreference: ReadPreference | null;
 }
 
-/** One client stream. */
-export class Session implements SessionCounters {
+/**
+ * One client stream, as far as it is here. Its settings, counters and consistency come with each operation and go back with its
+ * answer; only a connection with something open stays.
+ */
+export class Session {
   readonly id: number;
-  changes = 0;
-  totalChanges = 0;
-  lastInsertRowid = 0n;
+  counters: SessionCounters = { ...freshStream.counters };
+  settings: readonly StreamSetting[] = freshStream.settings;
+  readPreference: ReadPreference = freshStream.readPreference;
   connection: Connection | null = null;
-  /** The connection has this session's settings: it is never given to another. */
+  /** The connection has, or may have, temporary objects or attached databases: it is never given to another. */
   keeps: boolean = false;
   /** Opened with BEGIN TRANSACTION READONLY. */
   readonlyTransaction: boolean = false;
   /** Why the transaction the client believes in is gone; told until the client ends it. */
   lost: SqlError | null = null;
-  /** Why settings outside a transaction are gone; told once. */
-  lostSettings: SqlError | null = null;
-  readPreference: ReadPreference = 'session';
+  /** Why temporary objects and attached databases are gone; told once. */
+  lostHeld: SqlError | null = null;
   readonly queue: Operation[] = [];
   current: { readonly operation: Operation; readonly run: Waiting<OperationOutcome> } | null = null;
   closing: boolean = false;
@@ -55,11 +70,41 @@ export class Session implements SessionCounters {
   }
 
   get hasLost(): boolean {
-    return this.lost !== null || this.lostSettings !== null;
+    return this.lost !== null || this.lostHeld !== null;
   }
 
   get inTransaction(): boolean {
     return this.lost !== null || (this.connection !== null && !this.connection.isAutocommit());
+  }
+
+  /** An operation begins: the stream's state is what that came with. */
+  take({ settings, counters, readPreference }: StreamState): void {
+    const { changes, totalChanges, lastInsertRowid } = counters;
+    const mine = this.counters;
+    // Another object says to the connection that counted last that its own counters are not these.
+    if (
+      mine.changes !== changes ||
+      mine.totalChanges !== totalChanges ||
+      mine.lastInsertRowid !== lastInsertRowid
+    )
+      this.counters = { changes, totalChanges, lastInsertRowid };
+    this.readPreference = readPreference;
+    this.settings = settings;
+    this.connection?.giveSettings(settings);
+  }
+
+  /** What the state has become since an operation came with `before`; null for no change. */
+  stateSince(before: StreamState): StreamState | null {
+    const { readPreference, settings } = this;
+    const { changes, totalChanges, lastInsertRowid } = this.counters;
+    const counts =
+      changes !== before.counters.changes ||
+      totalChanges !== before.counters.totalChanges ||
+      lastInsertRowid !== before.counters.lastInsertRowid;
+    if (!counts && readPreference === before.readPreference && sameSettings(settings, before.settings))
+      return null;
+    const counters = counts ? { changes, totalChanges, lastInsertRowid } : before.counters;
+    return { readPreference, settings, counters };
   }
 }
 

@@ -1,7 +1,6 @@
 /**
  * Sessions in the engine's worker. A statement outside a transaction borrows any connection and gives it back; a session
- * keeps a connection while its transaction is open, or for good once it has set that connection up (PRAGMA, temporary
- * tables, ATTACH).
+ * keeps a connection while its transaction is open, and as long as it has temporary objects or attached databases.
  *
  * An operation is a generator: it runs to its end in one go, unless it must wait for the writer or for its commit group,
  * where it yields and is resumed; see `Waiting`.
@@ -18,12 +17,12 @@ import type {
 import { adviseError, failure, sqlError } from '../core/errors.ts';
 import type { PageStore } from '../core/page-store.ts';
 import type { SqlError } from '../core/sql.ts';
-import type { ReadPreference } from '../core/stream-state.ts';
+import { type ReadPreference, readPreferences, type StreamState } from '../core/stream-state.ts';
 import { WriteSlot } from '../core/write-slot.ts';
 import type { Committer } from './engine-commits.ts';
 import { ConnectionPool } from './engine-connections.ts';
 import { CommitGroup } from './engine-group.ts';
-import { type OperationHost, type OperationSlot, Operations } from './engine-operations.ts';
+import { isUndone, type OperationHost, type OperationSlot, Operations } from './engine-operations.ts';
 import {
   type Operation,
   type OperationOutcome,
@@ -31,7 +30,9 @@ import {
   replaced,
   Session,
 } from './engine-session.ts';
+import type { Connection } from './sqlite-connection.ts';
 import type { SqliteRuntime } from './sqlite-runtime.ts';
+import type { PragmaAnswer } from './sqlite-vfs.ts';
 
 /** What the sessions need of the worker around them. */
 export interface SessionHost extends OperationHost {
@@ -112,6 +113,7 @@ export class Sessions {
     id: number,
     sessionId: number,
     trace: EngineTrace | null,
+    state: StreamState,
     operation: SqlOperation,
     isMoreComing: boolean,
   ): void {
@@ -124,14 +126,17 @@ export class Sessions {
     session.queue.push({
       id,
       trace,
+      state,
       operation,
       commits: [],
       budget: { bytes: 0 },
       hadState: false,
+      inside: false,
       ran: false,
+      steered: false,
+      raised: null,
       seen: 0,
       engineUs: 0,
-      readPreference: null,
     });
     this.pump(session);
     this.drain();
@@ -161,6 +166,8 @@ export class Sessions {
       if (operation === undefined) break;
       if (!this.host.begin(operation.id)) continue;
       operation.hadState = session.keeps || session.inTransaction;
+      operation.inside = session.connection?.isAutocommit() === false;
+      session.take(operation.state);
       session.current = { operation, run: this.operations.perform(session, operation) };
       this.slot.busy(session.id);
       this.advance(session, null);
@@ -183,6 +190,7 @@ export class Sessions {
     if (this.runtime.vfs.fatal !== null) throw this.runtime.vfs.fatal;
     if (step.done !== true) return;
     session.current = null;
+    if (!step.value.ok && isUndone(step.value.error) && !operation.inside) this.discardConnection(session);
     this.settle(session);
     this.reply(session, operation, step.value);
   }
@@ -202,16 +210,17 @@ export class Sessions {
       commits: operation.commits,
       autocommit: !session.inTransaction,
       wrote,
+      state: aborted ? null : stateAfter(session, operation, outcome),
+      holds: session.keeps,
       aborted,
       engineUs: Math.round(operation.engineUs),
-      state: null,
-      holds: session.keeps,
     };
     this.host.answer(operation.id, answer, !operation.hadState);
   }
 
   /** After an operation: gives back what the session needs no longer. */
   private settle(session: Session): void {
+    if (session.connection?.marked === true) this.settleHeld(session, session.connection);
     const { connection } = session;
     if (connection === null || connection.isAutocommit()) {
       session.readonlyTransaction = false;
@@ -223,6 +232,15 @@ export class Sessions {
     if (!this.slot.holds(session.id)) return;
     if (session.connection?.isWriting() === true) this.slot.idle(session.id, performance.now());
     else this.releaseSlot(session.id);
+  }
+
+  /** Temporary objects or attached databases may have come or gone. */
+  private settleHeld(session: Session, connection: Connection): void {
+    connection.marked = false;
+    if (!session.keeps || connection.holds()) return;
+    session.keeps = false;
+    // What such things leave behind (sequences, sizes of their own) is nobody else's.
+    if (connection.isAutocommit()) this.discardConnection(session);
   }
 
   private releaseSlot(owner: number): void {
@@ -318,7 +336,7 @@ export class Sessions {
 
   /**
    * Discards every connection: the engine was opened anew. Operations that had done nothing are answered as such; sessions
-   * that had a transaction or settings learn that these are gone.
+   * that had a transaction or temporary objects learn that these are gone.
    */
   reset(): void {
     this.slot = this.newSlot();
@@ -333,7 +351,7 @@ export class Sessions {
       session.current = null;
       this.discardConnection(session);
       if (lostTransaction) session.lost = replaced;
-      else if (lostHere) session.lostSettings = replaced;
+      else if (lostHere) session.lostHeld = replaced;
       const operations =
         waiting === undefined ? session.queue.splice(0) : [waiting, ...session.queue.splice(0)];
       for (const operation of operations) this.refuse(session, operation, lostHere);
@@ -350,10 +368,10 @@ export class Sessions {
       commits: operation.commits,
       autocommit: !session.inTransaction,
       wrote,
+      state: null,
+      holds: false,
       aborted: !wrote && !lostHere,
       engineUs: Math.round(operation.engineUs),
-      state: null,
-      holds: session.keeps,
     };
     this.host.answer(operation.id, answer, !lostHere);
   }
@@ -375,15 +393,42 @@ export class Sessions {
     );
   }
 
-  /** Answers `PRAGMA sextant_read`; other names are null. */
-  readPreference(value: string | null): ReadPreference | { readonly set: ReadPreference } | 'unknown' {
+  /** Answers `PRAGMA sextant_read`. */
+  readPreference(value: string | null): PragmaAnswer {
     const running = this.running;
-    if (running === null) return 'session';
-    if (value === null) return running.session.readPreference;
-    const wanted = value.toLowerCase();
-    if (wanted !== 'eventual' && wanted !== 'session' && wanted !== 'global') return 'unknown';
-    running.session.readPreference = wanted;
-    running.operation.readPreference = wanted;
-    return { set: wanted };
+    if (running === null) return { ok: true, text: 'session' };
+    const { session, operation } = running;
+    if (value === null) return { ok: true, text: session.readPreference };
+    const wanted = readPreferences.find((preference) => preference === value.toLowerCase());
+    if (wanted === undefined)
+      return {
+        ok: false,
+        message: `PRAGMA sextant_read takes 'eventual', 'session' or 'global', not '${value}'`,
+      };
+    if (!this.host.isWriter() && isStronger(wanted, operation.state.readPreference)) {
+      const { connection } = session;
+      const open = connection !== null && !connection.isAutocommit();
+      if (operation.inside && open && (connection.file.snapshot !== null || operation.steered))
+        return {
+          ok: false,
+          message: `PRAGMA sextant_read='${wanted}' must come before the first read of its transaction: what that reads is settled`,
+        };
+      operation.raised = wanted;
+      return { ok: false, message: readRaised.message, error: readRaised };
+    }
+    session.readPreference = wanted;
+    return { ok: true, text: wanted };
   }
+}
+
+const readRaised = sqlError('SEXTANT_READ_RAISED', 'The operation is to run again, with stronger reads.');
+
+function isStronger(wanted: ReadPreference, than: ReadPreference): boolean {
+  return readPreferences.indexOf(wanted) > readPreferences.indexOf(than);
+}
+
+/** What the stream's state has become; null for no change. An operation that is to run again has changed nothing. */
+function stateAfter(session: Session, operation: Operation, outcome: OperationOutcome): StreamState | null {
+  if (outcome.ok || !isUndone(outcome.error)) return session.stateSince(operation.state);
+  return operation.raised === null ? null : { ...operation.state, readPreference: operation.raised };
 }

@@ -20,7 +20,7 @@ import { CommitLog } from './engine-commits.ts';
 import { PageReader } from './engine-pages.ts';
 import { Sessions } from './engine-sessions.ts';
 import { SqliteRuntime } from './sqlite-runtime.ts';
-import { VolumeVfs } from './sqlite-vfs.ts';
+import { type PragmaAnswer, VolumeVfs } from './sqlite-vfs.ts';
 import { SqliteWasm } from './sqlite-wasm.ts';
 
 /** Redo and answers leave at the end of a batch of messages, or sooner when this much redo or time has gathered. */
@@ -130,7 +130,14 @@ class EngineWorker {
   private take(message: ToWorker, isMoreComing: boolean): void {
     switch (message.kind) {
       case 'operation':
-        this.sessions.post(message.id, message.session, message.trace, message.operation, isMoreComing);
+        this.sessions.post(
+          message.id,
+          message.session,
+          message.trace,
+          message.state,
+          message.operation,
+          isMoreComing,
+        );
         this.updateBlocked();
         return;
       case 'closeSession':
@@ -197,26 +204,18 @@ class EngineWorker {
           }, wait);
   }
 
-  private pragma(
-    name: string,
-    value: string | null,
-  ): { readonly ok: true; readonly text: string } | { readonly ok: false; readonly message: string } | null {
+  private pragma(name: string, value: string | null): PragmaAnswer | null {
     switch (name) {
       case 'journal_mode':
         return { ok: true, text: 'memory' }; // The volume's redo is the journal; WAL cannot be had.
       case 'locking_mode':
         return { ok: true, text: 'normal' };
       case 'cache_spill':
-        return { ok: true, text: '0' }; // Spilling would write pages of a transaction before it commits.
-      case 'sextant_read': {
-        const preference = this.sessions.readPreference(value);
-        if (preference === 'unknown')
-          return {
-            ok: false,
-            message: `PRAGMA sextant_read takes 'eventual', 'session' or 'global', not '${value}'`,
-          };
-        return { ok: true, text: typeof preference === 'string' ? preference : preference.set };
-      }
+        return { ok: true, text: value === null ? '0' : null }; // Spilling would write pages of a transaction before it commits.
+      case 'encoding':
+        return { ok: true, text: value === null ? 'UTF-8' : null };
+      case 'sextant_read':
+        return this.sessions.readPreference(value);
       default:
         return null;
     }

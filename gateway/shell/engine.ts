@@ -400,23 +400,23 @@ export function refusal(code: string, message: string): Answer {
     commits: [],
     autocommit: true,
     wrote: false,
-    aborted: false,
-    engineUs: 0,
     state: null,
     holds: false,
+    aborted: false,
+    engineUs: 0,
   };
 }
 
 /**
  * One stream of statements. Operations run in the order in which they are given; promises never reject. `run` is what the
- * others are made of, and costs no promise.
+ * others are made of, and costs no promise; they keep the stream's state from one answer to the next.
  */
 export class EngineSession {
   readonly id: number;
   readonly engine: Engine;
+  /** What the next operation that is not given a state begins with. */
+  state: StreamState = freshStream;
   private closed: boolean = false;
-  /** For callers that keep no state themselves. */
-  private state: StreamState = freshStream;
 
   constructor(engine: Engine, id: number) {
     this.engine = engine;

@@ -3,14 +3,18 @@ import { redoLimits } from '../../storage/core/limits.ts';
 import {
   countsRows,
   firstWord,
-  isConnectionPragma,
-  isWritingPragma,
+  isReadonlyBegin,
+  readonlyBegin,
+  shortReadonlyBeginOf,
   withoutLeadingBlanks,
 } from '../core/engine-text.ts';
 import { adviseError, failure, primarySqliteCode, sqlError } from '../core/errors.ts';
 import type { PageStore } from '../core/page-store.ts';
 import type { SqlError, SqlOutcome, SqlResult, SqlStatement, SqlValue } from '../core/sql.ts';
+import type { StreamSetting } from '../core/stream-state.ts';
+import { type PrepareMode, SqliteAuthorizer } from './sqlite-authorizer.ts';
 import type { RunBudget, SessionCounters, SqliteRuntime } from './sqlite-runtime.ts';
+import { ConnectionSettings } from './sqlite-settings.ts';
 import {
   bindArguments,
   type PreparedStatement,
@@ -21,39 +25,13 @@ import {
 import { VolumeFile } from './sqlite-vfs.ts';
 import type { Pointer, SqliteWasm } from './sqlite-wasm.ts';
 
-const result = { ok: 0, deny: 1, ignore: 2, row: 100, done: 101, interrupt: 9, auth: 23 } as const;
+const result = { ok: 0, row: 100, done: 101 } as const;
 const prepareFlag = { none: 0, persistent: 1 } as const;
 const openFlags = 0x2 | 0x4 | 0x2000000; // READWRITE, CREATE, EXRESCODE
 const reprepareCounter = 5; // SQLITE_STMTSTATUS_REPREPARE
 const writeTransaction = 2; // SQLITE_TXN_WRITE
 /** VM operations between two looks at the clock: well under a millisecond. */
 const progressOperations = 4_000;
-
-const action = {
-  createTempIndex: 3,
-  createTempView: 6,
-  pragma: 19,
-  read: 20,
-  select: 21,
-  attach: 24,
-  detach: 25,
-  alterTable: 26,
-  function: 31,
-  recursive: 33,
-} as const;
-/** Authorizer actions that write, whose fourth argument is the database. */
-const writeActions: ReadonlySet<number> = new Set([
-  1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 23, 27, 28, 29, 30,
-]);
-
-/** For whom a statement is prepared. */
-export type PrepareMode =
-  /** A session that keeps this connection: it may change the connection's settings. */
-  | 'own'
-  /** Any session: a statement that would leave its mark on the connection is refused with `needsOwn`. */
-  | 'shared'
-  /** Only to look at: a PRAGMA takes effect while it is prepared, so none is. */
-  | 'dry';
 
 export type Prepared =
   | { readonly kind: 'statement'; readonly statement: PreparedStatement }
@@ -67,19 +45,22 @@ export class Connection {
   private readonly wasm: SqliteWasm;
   private db: Pointer = 0;
   private readonly statements = new Map<string, PreparedStatement>();
-  private mode: PrepareMode | null = null;
-  private needsOwn: boolean = false;
-  private writesMain: boolean = false;
-  private writesOther: boolean = false;
+  readonly authorizer: SqliteAuthorizer;
+  private readonly configured: ConnectionSettings;
+  /** A statement may have made or removed temporary objects, or attached or detached. */
+  marked: boolean = false;
   private counters: SessionCounters | null = null;
   /** Whose counters SQLite's own are. */
   private countersIn: SessionCounters | null = null;
   private totalAtStart = 0;
+  private changesAtStart = 0;
 
   private constructor(runtime: SqliteRuntime, store: PageStore) {
     this.runtime = runtime;
     this.wasm = runtime.wasm;
     this.file = new VolumeFile(store);
+    this.authorizer = new SqliteAuthorizer(this.wasm);
+    this.configured = new ConnectionSettings(this, `-${cacheKibibytes(runtime)}`);
   }
 
   /** Opens a connection on the pages of `store`. */
@@ -103,13 +84,13 @@ export class Connection {
     // Stock SQLite, and libSQL, take a double-quoted word that names no column for a string.
     capi.sqlite3_db_config(this.db, capi.SQLITE_DBCONFIG_DQS_DML, 1, 0);
     capi.sqlite3_db_config(this.db, capi.SQLITE_DBCONFIG_DQS_DDL, 1, 0);
-    const kibibytes = Math.ceil(runtime.limits.connectionCacheBytes / 1024);
     const settings = [
       `page_size=${redoLimits.pageBytes}`,
       'journal_mode=memory',
       'cache_spill=off',
       'temp_store=memory',
-      `cache_size=-${kibibytes}`,
+      `cache_size=-${cacheKibibytes(runtime)}`,
+      'foreign_keys=on', // As in every build of libSQL.
       `hard_heap_limit=${runtime.limits.heapBytes}`,
     ];
     this.file.settingUp = true;
@@ -131,7 +112,7 @@ export class Connection {
 
   /** Runs a statement of the engine's own. */
   perform(sql: string): SqlOutcome<null> {
-    const prepared = this.prepare(sql, 'own');
+    const prepared = this.prepare(sql, 'engine');
     if (prepared.kind === 'failed') return { ok: false, error: prepared.error };
     if (prepared.kind !== 'statement') return { ok: true, value: null };
     const none: SessionCounters = { changes: 0, totalChanges: 0, lastInsertRowid: 0n };
@@ -140,6 +121,58 @@ export class Connection {
     });
     this.finish(prepared.statement);
     return outcome.ok ? { ok: true, value: null } : outcome;
+  }
+
+  /**
+   * Runs a statement of the engine's own that counts no rows and leaves the stream's counters alone.
+   * @returns the first column of its first row as text; null without one, or when it fails.
+   */
+  ask(sql: string): string | null {
+    const { runtime, wasm } = this;
+    const { call } = wasm;
+    const bytes = Buffer.byteLength(sql);
+    const text = wasm.scratch(bytes + 1);
+    if (text === 0) return null;
+    wasm.heap().write(`${sql}\0`, text, 'utf8');
+    const { failure } = this.file;
+    this.authorizer.begin('engine');
+    runtime.active = this;
+    let answer: string | null = null;
+    if (call.sqlite3_prepare_v3(this.db, text, bytes, prepareFlag.none, runtime.out, 0) === result.ok) {
+      const pointer = wasm.pointerAt(runtime.out);
+      if (call.sqlite3_step(pointer) === result.row)
+        answer = wasm.stringAt(call.sqlite3_column_text(pointer, 0));
+      call.sqlite3_finalize(pointer);
+    }
+    runtime.active = null;
+    this.authorizer.mode = null;
+    this.file.failure = failure;
+    return answer;
+  }
+
+  /** The stream settings it has. */
+  get settings(): readonly StreamSetting[] {
+    return this.configured.now;
+  }
+
+  /** Sets it up for a stream. */
+  giveSettings(settings: readonly StreamSetting[]): void {
+    this.configured.give(settings);
+  }
+
+  /** After a statement, or an attempt to prepare one: notes the settings it has changed. */
+  noteSettings(): void {
+    const { settings } = this.authorizer;
+    if (settings === null && !this.configured.fades) return;
+    this.authorizer.settings = null;
+    this.configured.readBack(settings);
+  }
+
+  /** Whether it has temporary objects or attached databases. */
+  holds(): boolean {
+    const temporary = "SELECT 1 FROM sqlite_temp_schema WHERE substr(name, 1, 7) <> 'sqlite_' LIMIT 1";
+    const attached = "SELECT 1 FROM pragma_database_list WHERE name NOT IN ('main', 'temp') LIMIT 1";
+    return this.ask(temporary) !== null || this.ask(attached) !== null;
   }
 
   isAutocommit(): boolean {
@@ -162,6 +195,12 @@ export class Connection {
       this.statements.set(sql, cached);
       return { kind: 'statement', statement: cached };
     }
+    const word = firstWord(sql);
+    if (word === 'BEGIN') {
+      const short = shortReadonlyBeginOf(sql);
+      if (short !== '' && withoutLeadingBlanks(sql.slice(short.length)) === '')
+        return this.prepare(readonlyBegin, mode);
+    }
     const bytes = Buffer.byteLength(sql);
     const text = this.wasm.scratch(bytes + 1);
     if (text === 0)
@@ -173,7 +212,7 @@ export class Connection {
     const heap = this.wasm.heap();
     heap.write(sql, text, 'utf8');
     heap[text + bytes] = 0;
-    const { prepared, tail } = this.prepareAt(text, bytes, firstWord(sql), mode, true);
+    const { prepared, tail } = this.prepareAt(text, bytes, word, mode, true);
     if (prepared.kind === 'empty')
       return {
         kind: 'failed',
@@ -210,42 +249,65 @@ export class Connection {
     if (!statement.cached) this.wasm.call.sqlite3_finalize(statement.pointer);
   }
 
-  /** Prepares the first statement of a text in WASM memory that is followed by a NUL. @returns it, and where the next begins. */
-  prepareAt(
+  /** Prepares the first statement of a script in WASM memory that is followed by a NUL. @returns it, and where the next begins. */
+  prepareFirst(
+    text: Pointer,
+    bytes: number,
+    word: string,
+    mode: PrepareMode,
+  ): { readonly prepared: Prepared; readonly tail: Pointer } {
+    if (word === 'BEGIN') {
+      const start = this.wasm.heap().toString('utf8', text, text + Math.min(bytes, 1024));
+      const short = Buffer.byteLength(shortReadonlyBeginOf(start));
+      if (short > 0) return { prepared: this.prepare(readonlyBegin, mode), tail: text + short };
+    }
+    return this.prepareAt(text, bytes, word, mode, false);
+  }
+
+  private prepareAt(
     text: Pointer,
     bytes: number,
     word: string,
     mode: PrepareMode,
     persistent: boolean,
   ): { readonly prepared: Prepared; readonly tail: Pointer } {
-    const { runtime, wasm } = this;
+    const { runtime, wasm, authorizer } = this;
     const { call } = wasm;
-    this.mode = mode;
-    this.needsOwn = false;
-    this.writesMain = false;
-    this.writesOther = false;
+    authorizer.begin(mode);
     this.file.failure = null;
+    this.file.takeAnswered();
     runtime.active = this;
     const flags = persistent ? prepareFlag.persistent : prepareFlag.none;
     const prepared = call.sqlite3_prepare_v3(this.db, text, bytes, flags, runtime.out, runtime.tail);
     runtime.active = null;
-    this.mode = null;
+    authorizer.mode = null;
     const tail = wasm.pointerAt(runtime.tail);
     if (prepared !== result.ok) {
-      if (this.needsOwn) return { prepared: { kind: 'needsOwn' }, tail };
-      return { prepared: { kind: 'failed', error: this.error(prepared), writes: this.writesMain }, tail };
+      if (authorizer.needsOwn) return { prepared: { kind: 'needsOwn' }, tail };
+      this.file.failure ??= authorizer.blocked;
+      return {
+        prepared: { kind: 'failed', error: this.error(prepared), writes: authorizer.writesMain },
+        tail,
+      };
     }
     const pointer = wasm.pointerAt(runtime.out);
     if (pointer === 0) return { prepared: { kind: 'empty' }, tail };
     const readonly = call.sqlite3_stmt_readonly(pointer) !== 0;
+    const isExplain = call.sqlite3_stmt_isexplain(pointer) !== 0;
+    const answered = this.file.takeAnswered();
     const statement: PreparedStatement = {
       pointer,
       word,
       readonly,
-      writes: !readonly && (this.writesMain || !this.writesOther),
-      isExplain: call.sqlite3_stmt_isexplain(pointer) !== 0,
+      writes: !readonly && !isExplain && (authorizer.writesMain || !authorizer.writesOther),
+      begins: authorizer.begins,
+      beginsReadonly: authorizer.begins && isReadonlyBegin(wasm.heap().toString('utf8', text, tail)),
+      marks: authorizer.marks || authorizer.undoes,
+      isExplain,
       parameters: readParameters(wasm, pointer),
-      columns: readColumns(wasm, pointer),
+      // SQLite would give the answer itself as the name.
+      columns:
+        answered === null ? readColumns(wasm, pointer) : answered.map((name) => ({ name, decltype: null })),
       reprepared: 0,
       cached: false,
     };
@@ -268,14 +330,20 @@ export class Connection {
       return bound;
     }
     this.file.failure = null;
+    this.authorizer.marks = false;
+    this.authorizer.blocked = null;
     runtime.active = this;
     this.counters = counters;
-    if (this.countersIn !== counters) call.sqlite3_set_last_insert_rowid(this.db, counters.lastInsertRowid);
+    if (this.countersIn !== counters) {
+      call.sqlite3_set_last_insert_rowid(this.db, counters.lastInsertRowid);
+      this.changesAtStart = call.sqlite3_changes(this.db);
+    }
     const counting = !statement.readonly && countsRows(statement.word);
     this.totalAtStart = call.sqlite3_total_changes(this.db);
     runtime.guard.deadline = performance.now() + runtime.limits.statementMs;
     const rows: SqlValue[][] = [];
     const outcome = this.stepAll(statement, given.wantRows, rows, budget);
+    this.file.failure ??= this.authorizer.blocked;
     // Before the reset an error is still the statement's own; the reset repeats it.
     const error = outcome === result.done || outcome === result.row ? null : this.error(outcome);
     const tooLarge = budget.bytes > runtime.limits.resultBytes;
@@ -290,8 +358,10 @@ export class Connection {
       counters.totalChanges += call.sqlite3_total_changes(this.db) - this.totalAtStart;
       counters.lastInsertRowid = call.sqlite3_last_insert_rowid(this.db);
       this.countersIn = counters;
-    } else if (this.countersIn !== counters) this.countersIn = null;
+    } else if (!statement.readonly) this.countOther(counters);
+    else if (this.countersIn !== counters) this.countersIn = null;
     this.counters = null;
+    if (statement.marks || this.authorizer.marks) this.marked = true;
     wasm.trimScratch();
     if (error !== null) return { ok: false, error };
     if (finished !== result.ok) return { ok: false, error: this.error(finished) };
@@ -310,6 +380,22 @@ export class Connection {
         lastInsertRowid: counting ? counters.lastInsertRowid : null,
       },
     };
+  }
+
+  /** Statements that count no rows themselves may run others that do: those of a virtual table. */
+  private countOther(counters: SessionCounters): void {
+    const { call } = this.wasm;
+    const changes = call.sqlite3_changes(this.db);
+    const counted = call.sqlite3_total_changes(this.db) - this.totalAtStart;
+    const owned = this.countersIn === counters;
+    if (!owned && counted === 0 && changes === this.changesAtStart) {
+      this.countersIn = null;
+      return;
+    }
+    counters.changes = changes;
+    counters.totalChanges += counted;
+    counters.lastInsertRowid = call.sqlite3_last_insert_rowid(this.db);
+    this.countersIn = counters;
   }
 
   /** Steps to the end, or for a statement that only reads until its result is too large: what writes is never cut short. */
@@ -337,11 +423,15 @@ export class Connection {
     return step;
   }
 
-  /** `changes()` as the session sees it: another session's statement may have run on this connection in between. */
+  /**
+   * `changes()` as the session sees it: another session's statement may have run on this connection in between. What differs
+   * from then is of the triggers of the statement that runs.
+   */
   changes(): number {
-    if (this.counters === null || this.countersIn === this.counters)
-      return this.wasm.call.sqlite3_changes(this.db);
-    return this.counters.changes;
+    const changes = this.wasm.call.sqlite3_changes(this.db);
+    const { counters } = this;
+    if (counters === null || this.countersIn === counters || changes !== this.changesAtStart) return changes;
+    return counters.changes;
   }
 
   /** `total_changes()` as the session sees it. */
@@ -371,72 +461,6 @@ export class Connection {
     return true;
   }
 
-  /** SQLite asks before it compiles each part of a statement. */
-  authorize(code: number, first: Pointer, second: Pointer, database: Pointer): number {
-    if (
-      code === action.read ||
-      code === action.select ||
-      code === action.function ||
-      code === action.recursive
-    )
-      return result.ok;
-    if (writeActions.has(code) || code === action.alterTable) {
-      const name = this.wasm.stringAt(code === action.alterTable ? first : database);
-      if (name === 'main') this.writesMain = true;
-      else this.writesOther = true;
-      if (code >= action.createTempIndex && code <= action.createTempView) return this.marksConnection();
-      return result.ok;
-    }
-    switch (code) {
-      case action.pragma:
-        return this.authorizePragma(this.wasm.stringAt(first) ?? '', this.wasm.stringAt(second));
-      case action.attach: {
-        const name = this.wasm.stringAt(first);
-        if (name === '' || name === ':memory:') return this.marksConnection();
-        return this.block(
-          `ATTACH of ${name === null ? 'a computed file name' : JSON.stringify(name)} is refused: only ':memory:' can be attached, and VACUUM INTO has no file to write`,
-        );
-      }
-      case action.detach:
-        return this.marksConnection();
-      default:
-        return result.ok;
-    }
-  }
-
-  private authorizePragma(name: string, value: string | null): number {
-    const lower = name.toLowerCase();
-    if (value !== null) {
-      if (lower === 'page_size' && Number(value) !== redoLimits.pageBytes) {
-        return this.block(
-          `PRAGMA page_size=${value} is refused: the pages of a volume have ${redoLimits.pageBytes} bytes`,
-        );
-      }
-      if (lower === 'hard_heap_limit' || lower === 'soft_heap_limit') {
-        return this.block(`PRAGMA ${lower} is refused: it would bind every session of this gateway`);
-      }
-      if (lower === 'temp_store') return result.ignore;
-    }
-    if (this.mode === 'dry') {
-      if (!isWritingPragma(name, value)) return value === null ? result.ok : result.ignore;
-      this.writesMain = true;
-      return result.deny;
-    }
-    return isConnectionPragma(name, value) ? this.marksConnection() : result.ok;
-  }
-
-  private marksConnection(): number {
-    if (this.mode === 'dry') return result.ok;
-    if (this.mode !== 'shared') return result.ok;
-    this.needsOwn = true;
-    return result.deny;
-  }
-
-  private block(detail: string): number {
-    this.file.failure = adviseError('BLOCKED', detail);
-    return result.deny;
-  }
-
   /** The error of the last call, in the engine's words where it caused it. */
   private error(code: number): SqlError {
     if (this.file.failure !== null) return this.file.failure;
@@ -454,4 +478,8 @@ export class Connection {
     if (this.db !== 0) this.wasm.call.sqlite3_close_v2(this.db);
     this.db = 0;
   }
+}
+
+function cacheKibibytes({ limits }: SqliteRuntime): number {
+  return Math.ceil(limits.connectionCacheBytes / 1024);
 }

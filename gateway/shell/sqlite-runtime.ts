@@ -60,7 +60,7 @@ export class SqliteRuntime {
     this.authorizer = wasm.callback(
       'i(pipppp)',
       (_context: Pointer, code: number, a: Pointer, b: Pointer, db: Pointer) =>
-        this.active === null ? ok : this.active.authorize(code, a, b, db),
+        this.active === null ? ok : this.active.authorizer.authorize(code, a, b, db),
     );
     this.progress = wasm.callback('i(p)', (_context: Pointer) => (this.active?.mustStop() === true ? 1 : 0));
     this.changesCall = wasm.callback('v(pip)', (context: Pointer, _count: number, _args: Pointer) =>

@@ -16,6 +16,12 @@ export interface PreparedStatement {
   /** True when it writes to the volume; a write to a temporary table does not. */
   readonly writes: boolean;
   readonly readonly: boolean;
+  /** BEGIN, or a SAVEPOINT that may be one. */
+  readonly begins: boolean;
+  /** BEGIN TRANSACTION READONLY. */
+  readonly beginsReadonly: boolean;
+  /** Running it may change which temporary objects and attached databases there are. */
+  readonly marks: boolean;
   readonly isExplain: boolean;
   /** One per parameter; null for `?` and for numbers that are skipped. */
   readonly parameters: readonly (string | null)[];

@@ -45,6 +45,11 @@ const deviceCharacteristics = 0x1000;
 /** `struct sqlite3_file` is one pointer, to its methods. */
 const fileStructBytes = 4;
 
+/** The one result of a PRAGMA, or null for no row; or why it fails. */
+export type PragmaAnswer =
+  | { readonly ok: true; readonly text: string | null }
+  | { readonly ok: false; readonly message: string; readonly error?: SqlError };
+
 /** What the VFS needs of the engine. Every call returns without waiting, except `fetch`. */
 export interface VolumeAccess {
   /** The pages that connections opened now read. */
@@ -57,12 +62,8 @@ export interface VolumeAccess {
   prepareCommit(file: VolumeFile): SqlError | null;
   /** Makes the prepared transaction visible. Cannot fail. @returns the new head. */
   finishCommit(file: VolumeFile): Lsn;
-  /** A PRAGMA the engine answers itself: its one result, or null when SQLite is to handle it. */
-  pragma(
-    file: VolumeFile,
-    name: string,
-    value: string | null,
-  ): { readonly ok: true; readonly text: string } | { readonly ok: false; readonly message: string } | null;
+  /** A PRAGMA the engine answers itself, or null when SQLite is to handle it. */
+  pragma(file: VolumeFile, name: string, value: string | null): PragmaAnswer | null;
 }
 
 /** The volume as one connection sees it. */
@@ -79,6 +80,7 @@ export class VolumeFile {
   rollingBack: boolean = false;
   /** Why the last call failed, in the engine's words. */
   failure: SqlError | null = null;
+  private answered: readonly string[] | null = null;
   /** Set when the engine is replaced: nothing can be read or written any more. */
   dead: boolean = false;
   /** True while the connection is being set up: then PRAGMAs are SQLite's own. */
@@ -87,6 +89,18 @@ export class VolumeFile {
 
   constructor(store: PageStore) {
     this.store = store;
+  }
+
+  /** A PRAGMA was answered here. @param columns its columns. */
+  noteAnswered(columns: readonly string[] | null): void {
+    this.answered = columns;
+  }
+
+  /** Columns of the PRAGMA answered here since the last call; null for none. */
+  takeAnswered(): readonly string[] | null {
+    const { answered } = this;
+    this.answered = null;
+    return answered;
   }
 
   takeSnapshot(): void {
@@ -381,12 +395,14 @@ export class VolumeVfs {
   }
 
   private pragma(file: VolumeFile, argument: Pointer): number {
-    const name = this.wasm.stringAt(this.wasm.pointerAt(argument + 4)) ?? '';
+    const name = (this.wasm.stringAt(this.wasm.pointerAt(argument + 4)) ?? '').toLowerCase();
     const value = this.wasm.stringAt(this.wasm.pointerAt(argument + 8));
-    const answer = file.settingUp ? null : this.access.pragma(file, name.toLowerCase(), value);
+    const answer = file.settingUp ? null : this.access.pragma(file, name, value);
     if (answer === null) return code.notfound;
-    const text = this.wasm.ownedString(answer.ok ? answer.text : answer.message);
-    this.wasm.heap().writeUInt32LE(text, argument);
+    const text = answer.ok ? answer.text : answer.message;
+    if (!answer.ok) file.failure = answer.error ?? null;
+    else file.noteAnswered(text === null ? [] : [name]);
+    this.wasm.heap().writeUInt32LE(text === null ? 0 : this.wasm.ownedString(text), argument);
     return answer.ok ? code.ok : code.error;
   }
 }

@@ -166,7 +166,7 @@ describe('pages and redo', () => {
     const [r, held] = [follower.openSession(), follower.openSession()];
     const query = 'SELECT sum(n), count(*), count(DISTINCT n) FROM t';
     expect(await rows(r, query)).toEqual([[0n, 1000n, 1n]]);
-    await run(held, 'BEGIN');
+    await run(held, 'BEGIN READONLY');
     expect(await rows(held, query)).toEqual([[0n, 1000n, 1n]]);
     for (let round = 1; round <= 12; round++) {
       const from = volume.frames.length;
@@ -248,26 +248,35 @@ describe('a reader', () => {
     ]) {
       expect([sql, await code(session, sql)]).toEqual([sql, 'SEXTANT_READ_ONLY']);
     }
+    const refused = { ok: false, error: { code: 'SEXTANT_READ_ONLY' } };
     const batch = await session.batch(
-      always('SELECT 1', 'PRAGMA foreign_keys=on', 'INSERT INTO t VALUES (1)'),
+      always('SELECT 1', 'PRAGMA foreign_keys=off', 'INSERT INTO t VALUES (1)'),
       null,
     );
-    expect(batch.outcome).toMatchObject({ ok: false, error: { code: 'SEXTANT_READ_ONLY' } });
-    expect(await rows(session, 'PRAGMA foreign_keys')).toEqual([[0n]]);
-    const script = await session.sequence(
-      'CREATE TEMP TABLE x (a); SELECT 1; CREATE TABLE y (a); INSERT INTO y VALUES (1)',
-      null,
-    );
-    expect(script.outcome).toMatchObject({ ok: false, error: { code: 'SEXTANT_READ_ONLY' } });
-    expect(await code(session, 'SELECT * FROM x')).toBe('SQLITE_ERROR');
-    await run(session, 'CREATE TEMP TABLE x (a)');
-    await run(session, 'INSERT INTO x VALUES (1)');
+    expect(batch).toMatchObject({ outcome: refused, state: null, autocommit: true });
+    expect(await rows(session, 'PRAGMA foreign_keys')).toEqual([[1n]]);
+    for (const script of [
+      'SELECT 1; BEGIN READONLY; SELECT * FROM t; CREATE TEMP TABLE x (a)',
+      "SELECT 1; ATTACH ':memory:' AS side",
+      'SELECT 1; SAVEPOINT s',
+      'BEGIN',
+    ]) {
+      const answer = await session.sequence(script, null);
+      expect([script, answer]).toMatchObject([
+        script,
+        { outcome: refused, state: null, autocommit: true, holds: false },
+      ]);
+    }
+    expect(await rows(session, 'EXPLAIN INSERT INTO t VALUES (1)')).not.toEqual([]);
     const transaction = await session.batch(
       always('BEGIN TRANSACTION READONLY', 'SELECT count(*) FROM t'),
       null,
     );
     expect(transaction.autocommit).toBe(false);
-    expect(await code(session, 'INSERT INTO t VALUES (1)')).toBe('SQLITE_READONLY');
+    await run(session, 'SAVEPOINT s');
+    for (const sql of ['INSERT INTO t VALUES (1)', 'CREATE TEMP TABLE x (a)', "ATTACH ':memory:' AS m"])
+      expect([sql, await code(session, sql)]).toEqual([sql, 'SQLITE_READONLY']);
+    expect((await execute(session, 'COMMIT')).autocommit).toBe(true);
   });
 
   test('tells a page that storage does not give, and goes on when it does', async () => {
@@ -301,7 +310,7 @@ describe('a reader', () => {
     expect(await rows(session, 'SELECT * FROM t')).toEqual([[7n]]);
     // SQLite rolls a transaction back when a page cannot be read, and with it goes the snapshot.
     await follower.open({ kind: 'reader', readPoint: volume.durable });
-    await run(session, 'BEGIN');
+    await run(session, 'BEGIN TRANSACTION READONLY');
     broken = 'reject';
     expect(await code(session, 'SELECT * FROM t')).toBe('SEXTANT_STORAGE_UNAVAILABLE');
     broken = 'no';

@@ -27,7 +27,8 @@ describe('an engine opened anew', () => {
     volume.durable = volume.end;
     engine.setDurable(volume.end);
     await run(free, 'INSERT INTO t VALUES (1)');
-    await run(setUp, 'PRAGMA foreign_keys=on');
+    await run(setUp, 'PRAGMA foreign_keys=off');
+    await run(setUp, 'CREATE TEMP TABLE mine (a)');
     await run(inTransaction, 'BEGIN IMMEDIATE');
     const parked = execute(waiting, 'INSERT INTO t VALUES (2)');
     await rows(free, 'SELECT 1');
@@ -37,6 +38,7 @@ describe('an engine opened anew', () => {
     expect(await code(inTransaction, 'COMMIT')).toBe('SEXTANT_TRANSACTION_ABORTED');
     expect(await rows(inTransaction, 'SELECT count(*) FROM t')).toEqual([[0n]]);
     expect(await code(setUp, 'SELECT 1')).toBe('SEXTANT_TRANSACTION_ABORTED');
+    expect(await code(setUp, 'SELECT * FROM mine')).toBe('SQLITE_ERROR');
     expect(await rows(setUp, 'PRAGMA foreign_keys')).toEqual([[0n]]);
     expect(await rows(free, 'SELECT count(*) FROM t')).toEqual([[0n]]);
     expect(await code(free, 'INSERT INTO t VALUES (3)')).toBe('SEXTANT_READ_ONLY');

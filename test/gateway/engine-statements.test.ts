@@ -112,8 +112,8 @@ describe('statements', () => {
     expect(await describe('EXPLAIN SELECT 1')).toMatchObject({ isExplain: true, isReadonly: true });
     expect(await describe('COMMIT')).toMatchObject({ isReadonly: true });
     expect(await describe('SELECT nope')).toBe('SQLITE_ERROR');
-    await describe('PRAGMA foreign_keys=on');
-    expect(await rows(session, 'PRAGMA foreign_keys')).toEqual([[0n]]);
+    await describe('PRAGMA foreign_keys=off');
+    expect(await rows(session, 'PRAGMA foreign_keys')).toEqual([[1n]]);
   });
 
   test('run in batches under conditions, and in scripts up to the first error', async () => {
@@ -162,7 +162,7 @@ describe('statements', () => {
     const [a, b] = [engine.openSession(), engine.openSession()];
     await run(a, 'CREATE TABLE p (id INTEGER PRIMARY KEY)');
     await run(a, 'CREATE TABLE c (p REFERENCES p)');
-    await run(a, 'PRAGMA foreign_keys=on');
+    await run(b, 'PRAGMA foreign_keys=off');
     expect(await code(a, 'INSERT INTO c VALUES (1)')).toBe('SQLITE_CONSTRAINT');
     await run(b, 'INSERT INTO c VALUES (1)');
     await run(b, 'CREATE TEMP TABLE scratch (x)');
@@ -230,7 +230,7 @@ describe('statements', () => {
   test('PRAGMA sextant_read sets and tells the session’s consistency', async () => {
     const { engine } = await writer();
     const session = engine.openSession();
-    expect((await execute(session, "PRAGMA sextant_read='eventual'")).readPreference).toBe('eventual');
+    expect((await execute(session, "PRAGMA sextant_read='eventual'")).state?.readPreference).toBe('eventual');
     expect(await rows(session, 'PRAGMA sextant_read')).toEqual([['eventual']]);
     expect(await rows(engine.openSession(), 'PRAGMA sextant_read')).toEqual([['session']]);
     expect(await code(session, "PRAGMA sextant_read='perhaps'")).toBe('SQLITE_ERROR');

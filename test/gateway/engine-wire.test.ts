@@ -14,6 +14,7 @@ import {
   unpackToWorker,
 } from '../../gateway/core/engine-wire.ts';
 import type { SqlOutcome, SqlResult } from '../../gateway/core/sql.ts';
+import { freshStream, type StreamState } from '../../gateway/core/stream-state.ts';
 import { lsn, pgId } from '../../storage/core/ids.ts';
 
 const position = fc.maxSafeNat().map(lsn);
@@ -39,6 +40,15 @@ const condition = fc.constantFrom(
   { kind: 'ok', step: 0 } as const,
   { kind: 'not', condition: { kind: 'isAutocommit' } } as const,
 );
+const state: fc.Arbitrary<StreamState> = fc.record({
+  readPreference: fc.constantFrom('eventual', 'session', 'global'),
+  settings: fc.array(fc.record({ name: fc.string(), value: fc.string() })),
+  counters: fc.record({
+    changes: fc.maxSafeNat(),
+    totalChanges: fc.maxSafeNat(),
+    lastInsertRowid: fc.bigInt(-(2n ** 63n), 2n ** 63n - 1n),
+  }),
+});
 const operation = fc.oneof(
   statement.map((given) => ({ kind: 'execute', statement: given }) as const),
   fc.array(fc.record({ condition, statement })).map((steps) => ({ kind: 'batch', steps }) as const),
@@ -46,7 +56,14 @@ const operation = fc.oneof(
   fc.string().map((sql) => ({ kind: 'describe', sql }) as const),
 );
 const toWorker: fc.Arbitrary<ToWorker> = fc.oneof(
-  fc.record({ kind: fc.constant('operation' as const), id: fc.nat(), session: fc.nat(), trace, operation }),
+  fc.record({
+    kind: fc.constant('operation' as const),
+    id: fc.nat(),
+    session: fc.nat(),
+    trace,
+    state: fc.oneof(fc.constant(freshStream), state),
+    operation,
+  }),
   fc.nat().map((session) => ({ kind: 'closeSession', session }) as const),
   position.map((at) => ({ kind: 'durable', lsn: at }) as const),
   fc.record({ kind: fc.constant('redo' as const), frames: fc.uint8Array(), vdl: position }),
@@ -84,19 +101,17 @@ const outcome: fc.Arbitrary<SqlOutcome<AnyOperationValue>> = fc.oneof(
   description.map((found) => ({ ok: true, value: found }) as const),
 );
 const spanId = fc.option(fc.string());
-const answerParts = {
+const answer = fc.record({
   outcome,
   seenLsn: position,
   commits: fc.array(fc.record({ lsn: position, commitTimeUs: fc.maxSafeNat(), spanId })),
   autocommit: fc.boolean(),
   wrote: fc.boolean(),
+  state: fc.option(state),
+  holds: fc.boolean(),
   aborted: fc.boolean(),
   engineUs: fc.nat(),
-};
-const answer = fc.oneof(
-  fc.record(answerParts),
-  fc.record({ ...answerParts, readPreference: fc.constantFrom('eventual', 'session', 'global') }),
-);
+});
 const fromWorker: fc.Arbitrary<FromWorker> = fc.record({
   commits: fc.array(
     fc.record({
@@ -137,6 +152,7 @@ it('G27: a list that ends too early is a broken invariant, not a wrong message',
       id: 1,
       session: 2,
       trace: null,
+      state: freshStream,
       operation: {
         kind: 'execute',
         statement: { sql: 'SELECT ?', args: [1n], namedArgs: [], wantRows: true },

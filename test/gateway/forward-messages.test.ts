@@ -12,6 +12,7 @@ import {
   splitParts,
 } from '../../gateway/core/forward-messages.ts';
 import type { SqlValue } from '../../gateway/core/sql.ts';
+import { freshStream } from '../../gateway/core/stream-state.ts';
 import { epoch, lsn } from '../../storage/core/ids.ts';
 
 const values: fc.Arbitrary<SqlValue> = fc.oneof(
@@ -21,6 +22,12 @@ const values: fc.Arbitrary<SqlValue> = fc.oneof(
   fc.double({ noNaN: true }),
   fc.uint8Array({ maxLength: 40 }).map((bytes) => new Uint8Array(bytes)),
 );
+
+const streamState = {
+  readPreference: 'global',
+  settings: [{ name: 'foreign_keys', value: '0' }],
+  counters: { changes: 3, totalChanges: 5, lastInsertRowid: 2n ** 62n },
+} as const;
 
 describe('forwarded messages', () => {
   it('carry every SQL value both ways without losing a digit', () => {
@@ -35,7 +42,7 @@ describe('forwarded messages', () => {
         const call = {
           stream: 's',
           fresh: true,
-          settings: ['PRAGMA foreign_keys = 1'],
+          state: streamState,
           traceparent: null,
           operation: { kind: 'execute', statement },
         } as const;
@@ -50,6 +57,8 @@ describe('forwarded messages', () => {
           kind: 'answered',
           outcome: { ok: true, value },
           autocommit: false,
+          holds: true,
+          state: streamState,
           seenLsn: lsn(7),
           epoch: epoch(2),
         } as const;
@@ -81,7 +90,7 @@ describe('forwarded messages', () => {
     const call = {
       stream: 's',
       fresh: false,
-      settings: [],
+      state: freshStream,
       traceparent: '00-x',
       operation: {
         kind: 'batch',
@@ -103,6 +112,8 @@ describe('forwarded messages', () => {
         value: { params: [{ name: null }], columns: [], isExplain: false, isReadonly: true },
       },
       autocommit: true,
+      holds: false,
+      state: null,
       seenLsn: lsn(0),
       epoch: epoch(0),
     } as const;

@@ -3,6 +3,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { encodeCall } from '../../gateway/core/forward-call.ts';
 import { decodeReply, encodeRequest, type ForwardRequest } from '../../gateway/core/forward-messages.ts';
+import { freshStream } from '../../gateway/core/stream-state.ts';
 import type { RunningGateway } from '../../gateway/shell/gateway.ts';
 import { gatewaySubject } from '../../gateway/shell/writer-watch.ts';
 import { abortMove, beginSwitchover } from '../../regions/core/control-record.ts';
@@ -74,7 +75,7 @@ describe('the writer', () => {
       return encodeCall({
         stream,
         fresh: true,
-        settings: [],
+        state: freshStream,
         traceparent: null,
         operation: { kind: 'execute', statement },
       });

@@ -15,6 +15,7 @@ describe('writer role, event by event', () => {
     recoveryFailed: () => ({ kind: 'recoveryFailed', epoch: epoch(1) }),
     fenced: () => ({ kind: 'fenced', epoch: epoch(1) }),
     quorumLost: () => ({ kind: 'quorumLost', epoch: epoch(1) }),
+    engineLost: () => ({ kind: 'engineLost', epoch: epoch(1) }),
     drained: () => ({ kind: 'drained', epoch: epoch(1), lsn: lsn(700) }),
     regionVdl: () => ({ kind: 'regionVdl', head: epoch(1), vdl: lsn(9) }),
     shutdown: () => ({ kind: 'shutdown' }),
@@ -27,6 +28,7 @@ describe('writer role, event by event', () => {
     recoveryFailed: [phase],
     fenced: [phase],
     quorumLost: [phase],
+    engineLost: [phase],
     drained: [phase],
     regionVdl: [phase],
     shutdown: [phase],
@@ -37,6 +39,7 @@ describe('writer role, event by event', () => {
     record: ['reading', 'close', 'read'],
     fenced: ['reading', 'close', 'read'],
     quorumLost: ['releasing', 'close', 'write'],
+    engineLost: ['releasing', 'close', 'write'],
     shutdown: ['releasing', 'close', 'write'],
   });
   const table: Record<WriterPhase, Record<RoleEvent['kind'], Outcome>> = {
