@@ -12,11 +12,7 @@ import type { Pointer, SqliteWasm } from './sqlite-wasm.ts';
 const result = { ok: 0, deny: 1, ignore: 2 } as const;
 
 const action = {
-  createTempIndex: 3,
-  createTempView: 6,
   delete: 9,
-  dropTempIndex: 12,
-  dropTempView: 15,
   insert: 18,
   pragma: 19,
   read: 20,
@@ -26,7 +22,6 @@ const action = {
   attach: 24,
   detach: 25,
   alterTable: 26,
-  createVtable: 29,
   function: 31,
   savepoint: 32,
   recursive: 33,
@@ -35,6 +30,10 @@ const action = {
 const writeActions: ReadonlySet<number> = new Set([
   1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 23, 27, 28, 29, 30,
 ]);
+
+/** Those that make something in a schema, or remove it. */
+const creates: ReadonlySet<number> = new Set([1, 2, 3, 4, 5, 6, 7, 8, 29]);
+const drops: ReadonlySet<number> = new Set([10, 11, 12, 13, 14, 15, 16, 17, 30]);
 
 /** For whom a statement is prepared. */
 export type PrepareMode =
@@ -121,9 +120,11 @@ export class SqliteAuthorizer {
     const name = this.wasm.stringAt(code === action.alterTable ? first : database);
     if (name === 'main') this.writesMain = true;
     else this.writesOther = true;
-    if (code >= action.createTempIndex && code <= action.createTempView) return this.mark();
-    if (code >= action.dropTempIndex && code <= action.dropTempView) this.marks = true;
-    if (code === action.createVtable && name !== 'main') return this.mark();
+    if (name !== 'main') {
+      // "CREATE TABLE temp.t" comes as a table of the database "temp", "CREATE TEMP TABLE t" as a temporary one.
+      if (creates.has(code)) return this.mark();
+      if (drops.has(code)) this.marks = true;
+    }
     const changesRows = code === action.insert || code === action.update || code === action.delete;
     if (changesRows && this.wasm.stringAt(first)?.toLowerCase() === 'sqlite_dbpage')
       return this.block('A write to sqlite_dbpage is refused: it would break the format of the volume');

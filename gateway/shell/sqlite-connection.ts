@@ -382,20 +382,18 @@ export class Connection {
     };
   }
 
-  /** Statements that count no rows themselves may run others that do: those of a virtual table. */
+  /** Statements that count no rows themselves may run others that do: those of a virtual table, foreign key actions of DROP TABLE. */
   private countOther(counters: SessionCounters): void {
     const { call } = this.wasm;
     const changes = call.sqlite3_changes(this.db);
-    const counted = call.sqlite3_total_changes(this.db) - this.totalAtStart;
-    const owned = this.countersIn === counters;
-    if (!owned && counted === 0 && changes === this.changesAtStart) {
-      this.countersIn = null;
-      return;
-    }
-    counters.changes = changes;
-    counters.totalChanges += counted;
+    counters.totalChanges += call.sqlite3_total_changes(this.db) - this.totalAtStart;
     counters.lastInsertRowid = call.sqlite3_last_insert_rowid(this.db);
-    this.countersIn = counters;
+    // The number that another session left on this connection says nothing of this one.
+    if (this.countersIn !== counters && changes === this.changesAtStart) this.countersIn = null;
+    else {
+      counters.changes = changes;
+      this.countersIn = counters;
+    }
   }
 
   /** Steps to the end, or for a statement that only reads until its result is too large: what writes is never cut short. */
