@@ -156,6 +156,8 @@ export async function startGateway(config: GatewayConfig, options: GatewayOption
     if (record === null) reasons.push('the control record has not been read yet: is NATS there?');
     else if (record.primary === region && watch.place() !== 'here' && watch.remote() === null)
       reasons.push('this region is primary and has no writer');
+    const stall = view.stallReason(region, monotonicMs()) ?? volume.stallReason();
+    if (stall !== null) reasons.push(stall);
     return {
       ready: reasons.length === 0,
       reasons,

@@ -116,6 +116,11 @@ export class GatewayVolume {
     return this.reign?.vdl ?? this.vdlNow;
   }
 
+  /** Why reads stand still although more is durable in this region; null while they get on. */
+  stallReason(): string | null {
+    return this.follower?.stallReason ?? null;
+  }
+
   /** How far a `session` read has to wait: everything written through this gateway. */
   get writtenLsn(): Lsn {
     return this.written.lsn;
@@ -268,6 +273,11 @@ export class GatewayVolume {
       onVdl: (head, vdl) => {
         this.vdlNow = vdl;
         this.options.onRegionVdl(head, vdl);
+      },
+      onStall: (news, readPoint, vdl) => {
+        if (news === 'stalled')
+          this.options.log.error({ readPoint, vdl }, 'reads stand still behind this region');
+        else this.options.log.info({ readPoint, vdl }, 'reads get on again');
       },
     });
     this.options.onRegionVdl(point.head, point.vdl);

@@ -1,7 +1,7 @@
 /** Carries the effects of the pure quorum and recovery machines to the nodes and their answers back. */
 
 import type { Fork } from '../../../storage/core/epoch-tree.ts';
-import { type Epoch, type Lsn, lsn, type NodeId, unreachable } from '../../../storage/core/ids.ts';
+import { type Epoch, type Lsn, lsn, type NodeId, type PgId, unreachable } from '../../../storage/core/ids.ts';
 import type { StorageReply } from '../../../storage/core/messages.ts';
 import type { QuorumEffect, QuorumEvent } from '../../../storage/core/quorum-writer.ts';
 import {
@@ -18,7 +18,12 @@ export type QuorumMachine = { step(event: QuorumEvent, nowMs: number): readonly 
 export type QuorumHandlers = {
   readonly onDurable: (vdl: Lsn, vcl: Lsn) => void;
   readonly onFenced: (by: Epoch) => void;
-  readonly onQuorumLost: () => void;
+  readonly onQuorumLost: (reason: string) => void;
+  /** VCL has moved within a transaction. */
+  readonly onComplete?: (vcl: Lsn) => void;
+  /** A node has answered for an append. */
+  readonly onAcked?: (node: NodeId, scls: readonly (readonly [PgId, Lsn])[]) => void;
+  readonly onNodeDown?: (node: NodeId) => void;
 };
 
 const appendMs = 5_000;
@@ -42,7 +47,10 @@ export class QuorumDriver {
   open(): void {
     this.unwatch = this.links.watch({
       onNodeUp: (node) => this.step({ kind: 'nodeUp', node }),
-      onNodeDown: (node) => this.step({ kind: 'nodeDown', node }),
+      onNodeDown: (node) => {
+        this.handlers.onNodeDown?.(node);
+        this.step({ kind: 'nodeDown', node });
+      },
     });
   }
 
@@ -84,13 +92,16 @@ export class QuorumDriver {
       case 'durable':
         this.handlers.onDurable(effect.vdl, effect.vcl);
         return;
+      case 'complete':
+        this.handlers.onComplete?.(effect.vcl);
+        return;
       case 'fenced':
         this.close();
         this.handlers.onFenced(effect.by);
         return;
       case 'quorumLost':
         this.close();
-        this.handlers.onQuorumLost();
+        this.handlers.onQuorumLost(effect.reason);
         return;
       default:
         unreachable(effect);
@@ -100,6 +111,7 @@ export class QuorumDriver {
   private answered(node: NodeId, answer: Answer): void {
     switch (answer.kind) {
       case 'acked':
+        if (!this.over) this.handlers.onAcked?.(node, answer.scls);
         this.step({ kind: 'acked', node, head: answer.head, scls: answer.scls });
         return;
       case 'refused':
