@@ -98,8 +98,16 @@ export class Recovery {
   private vdl: Lsn = zeroLsn;
   private copies: Copy[] = [];
   private effects: RecoveryEffect[] = [];
+  private readonly fetchBytesMax: number;
+  private steps = 0;
 
-  constructor(nodes: readonly NodeId[], goal: RecoveryGoal) {
+  /** @param fetchBytesMax one stretch of a copy; simulations scale it. */
+  constructor(
+    nodes: readonly NodeId[],
+    goal: RecoveryGoal,
+    fetchBytesMax: number = nodeLimits.fetchBytesMax,
+  ) {
+    this.fetchBytesMax = fetchBytesMax;
     assert.equal(nodes.length, quorumLimits.copies, 'a region has six storage nodes');
     this.goal = goal;
     this.peers = new Map(nodes.map((node) => [node, newPeer(node)]));
@@ -107,6 +115,11 @@ export class Recovery {
 
   get phase(): RecoveryPhase {
     return this.phaseNow;
+  }
+
+  /** Changes whenever the recovery gets on: a node more that answers, a phase, a stretch copied. Repetitions are none. */
+  get progress(): number {
+    return this.steps;
   }
 
   step(event: RecoveryEvent, nowMs: number): readonly RecoveryEffect[] {
@@ -153,6 +166,7 @@ export class Recovery {
         this.refused(peer, reply, nowMs);
         return;
       case 'sealed':
+        if (!peer.sealed) this.steps += 1;
         peer.sealed = true;
         peer.fresh = reply.fresh;
         peer.empty = reply.empty;
@@ -172,6 +186,7 @@ export class Recovery {
         this.copied(peer, nowMs);
         return;
       case 'forked':
+        if (!peer.forked) this.steps += 1;
         peer.forked = true;
         return;
       default:
@@ -205,6 +220,7 @@ export class Recovery {
 
   private proceed(nowMs: number): void {
     for (let before: RecoveryPhase | null = null; before !== this.phaseNow; ) {
+      if (before !== null) this.steps += 1;
       before = this.phaseNow;
       switch (this.phaseNow) {
         case 'sealing':
@@ -355,7 +371,7 @@ export class Recovery {
       branch: this.goal.branch,
       head: this.head,
       from: copy.at,
-      bytesMax: nodeLimits.fetchBytesMax,
+      bytesMax: this.fetchBytesMax,
       waitMs: 0,
       durableOnly: false,
       known: { head: this.head, vdl: zeroLsn },
@@ -394,6 +410,7 @@ export class Recovery {
   private copied(target: Peer, nowMs: number): void {
     const copy = this.copies.find((candidate) => candidate.target === target.node);
     if (copy === undefined || target.survey === null) return;
+    this.steps += 1;
     if (copy.at < this.vdl) return;
     this.copies = this.copies.filter((candidate) => candidate !== copy);
     target.survey = null;

@@ -35,10 +35,14 @@ const statusSchema = z.object({
       lagBytes: z.number(),
       lagMs: z.number(),
       rpoMs: z.number(),
+      stalledMs: z.number().optional(),
       ready: z.boolean(),
       nodes: z.array(nodeSchema),
     }),
   ),
+});
+const localSchema = z.object({
+  local: z.object({ processes: z.array(z.object({ id: z.string(), pid: z.number().nullish() })) }),
 });
 export type Status = z.infer<typeof statusSchema>;
 
@@ -59,9 +63,11 @@ export class TestDeployment {
   static async start(options: {
     readonly regions: readonly string[];
     readonly env?: NodeJS.ProcessEnv;
+    /** Default: somewhere from 20000 up. */
+    readonly basePort?: number;
   }): Promise<TestDeployment> {
     const dataDir = await mkdtemp(join(tmpdir(), 'sextant-system-'));
-    const basePort = 20_000 + 160 * Math.floor(Math.random() * 70);
+    const basePort = options.basePort ?? 20_000 + 160 * Math.floor(Math.random() * 70);
     const deployment = new TestDeployment(dataDir, options.regions, basePort, {
       ...process.env,
       ...options.env,
@@ -102,6 +108,15 @@ export class TestDeployment {
     if (result.code !== 0)
       throw new Error(`sextant ${args.join(' ')} exited ${result.code}:\n${result.stdout}${result.stderr}`);
     return result.stdout;
+  }
+
+  /** Kills a region's agent; the supervisor starts it again. */
+  async killAgent(region: string): Promise<void> {
+    const status = localSchema.parse(JSON.parse(await this.run('status', '--json')));
+    const agent = status.local.processes.find(({ id }) => id === `${region}/agent`);
+    if (agent?.pid === undefined || agent.pid === null)
+      throw new Error(`the agent of ${region} does not run`);
+    process.kill(agent.pid, 'SIGKILL');
   }
 
   gateway(region: string): string {

@@ -135,6 +135,7 @@ export type RecoveryResult =
 export type RecoveryRunOptions = {
   /** The defect makes every node look complete, so that nothing is copied; the chain still says what there is. */
   readonly skipsReplication: boolean;
+  readonly fetchBytesMax: number;
   /** The first fork request is about to leave: everything the new reign builds on lies on four nodes (S7). */
   readonly onForking?: (forks: readonly Fork[]) => void;
 };
@@ -146,7 +147,7 @@ const timeoutMs = 15_000;
 export class RecoveryRun {
   private readonly links: RegionLinks;
   private readonly recovery: Recovery;
-  private readonly deadlineMs: number;
+  private deadlineMs: number;
   private readonly options: RecoveryRunOptions;
   private forking = false;
   private done: ((result: RecoveryResult) => void) | undefined;
@@ -158,7 +159,7 @@ export class RecoveryRun {
     done: (result: RecoveryResult) => void,
   ) {
     this.links = links;
-    this.recovery = new Recovery(links.nodes, goal);
+    this.recovery = new Recovery(links.nodes, goal, options.fetchBytesMax);
     this.deadlineMs = links.nowMs + timeoutMs;
     this.options = options;
     this.done = done;
@@ -184,7 +185,9 @@ export class RecoveryRun {
 
   private step(event: RecoveryEvent): void {
     if (this.done === undefined) return;
+    const { progress } = this.recovery;
     for (const effect of this.recovery.step(event, this.links.nowMs)) this.carryOut(effect);
+    if (this.recovery.progress !== progress) this.deadlineMs = this.links.nowMs + timeoutMs;
   }
 
   private carryOut(effect: RecoveryEffect): void {
