@@ -71,6 +71,8 @@ export const volumeLimits = {
   quorumLostAfterMs: 3_000,
   /** A process that has not looked for so long did not run: nobody is blamed for that time. */
   tickGapMsMax: 500,
+  /** Most of such an absence that is left out: after a longer one others have most likely gone on without it. */
+  absenceMsMax: 5_000,
 } as const;
 
 /** The bounds between a transaction and its quorum; simulations scale them, to exceed every one with little redo. */

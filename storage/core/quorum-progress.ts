@@ -49,7 +49,8 @@ export class QuorumProgress {
 
   /** Looks, many times a second. @returns why the quorum is lost, or null. */
   look(waiting: Waiting, nowMs: number): string | null {
-    if (nowMs - this.lookedAtMs > volumeLimits.tickGapMsMax) this.absentMs += nowMs - this.lookedAtMs;
+    const gapMs = nowMs - this.lookedAtMs;
+    if (gapMs > volumeLimits.tickGapMsMax) this.absentMs += Math.min(gapMs, volumeLimits.absenceMsMax);
     this.lookedAtMs = nowMs;
     const ranMs = this.ranFor(nowMs);
     if (waiting.up >= quorumLimits.writeQuorum) this.reachableAtMs = ranMs;

@@ -181,7 +181,7 @@ export function isProfileName(text: string): text is ProfileName {
 export function drawOptions(seed: number, profile: ProfileName): SimulationOptions {
   const prng = Prng.fromSeed(seed).stream(`options ${profile}`);
   const calm = profile === 'calm';
-  const large = prng.stream('large').perMille(500);
+  const large = prng.stream('large').perMille(300);
   const regions = regionNames.slice(
     0,
     prng.stream('regions').pick(profile === 'region-loss' ? [3, 3, 3, 4] : [1, 2, 2, 3, 3, 3]),
@@ -206,7 +206,7 @@ export function drawOptions(seed: number, profile: ProfileName): SimulationOptio
     sizes: large ? scaledBounds(prng.stream('sizes')) : usualBounds,
     workload: {
       largePerMille: large ? prng.stream('large share').pick([10, 40]) : 0,
-      largePagesMax: 120,
+      largePagesMax: 80,
       openMax: prng.stream('open').pick([1, 3, 8]),
       // A region is lost with more redo under way, for there to be something to report.
       pauseUs: prng

@@ -91,7 +91,7 @@ export const largeTransactions: Scenario = (options) => ({
   gateways: 1,
   faultPhaseUs: 8 * seconds,
   sizes: scaledBounds(Prng.fromSeed(options.seed).stream('large transactions')),
-  workload: { largePerMille: 150, largePagesMax: 150, openMax: 2, pauseUs: 250 * ms },
+  workload: { largePerMille: 100, largePagesMax: 100, openMax: 2, pauseUs: 250 * ms },
   hastyPerMille: 0,
   faults: [plan('crash', between(500 * ms, 2 * seconds), between(50 * ms, 500 * ms))],
 });

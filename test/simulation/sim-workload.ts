@@ -34,7 +34,7 @@ export function drawWrite(
   writeId: string,
   { largePerMille, largePagesMax }: WriteSizes = { largePerMille: 0, largePagesMax: 0 },
 ): WrittenParts {
-  if (prng.perMille(largePerMille)) {
+  if (largePerMille > 0 && prng.perMille(largePerMille)) {
     const pages = prng.between(Math.ceil(largePagesMax / 8), largePagesMax);
     const first = largeFirstPage + prng.below(largePagesMax * 2);
     return {

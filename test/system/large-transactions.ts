@@ -141,12 +141,12 @@ async function transact(
   if (typeof level === 'string') wrong.push(level);
   else if (level.epoch !== epoch) wrong.push(`epoch ${epoch} before, ${level.epoch} after`);
   const expected = await fingerprint(client, id, bytes);
-  if (failure === null && !expected.startsWith(`${bytes} `))
+  if (failure === null && !expected.startsWith(`${Math.ceil(bytes / rowBytesMax)} `))
     wrong.push(`${primary} holds ${expected.slice(0, 60)}`);
   for (const region of deployment.regions.slice(1)) {
     // What is durable in a region is readable there once its gateway has folded it.
     let seen = '';
-    for (const untilMs = performance.now() + 60_000; performance.now() < untilMs; await pause(250)) {
+    for (const untilMs = performance.now() + levelMs; performance.now() < untilMs; await pause(250)) {
       seen = await fingerprint(deployment.client(region), id, bytes).catch(String);
       if (seen === expected) break;
     }

@@ -336,10 +336,19 @@ describe('the end of a reign', () => {
     ready();
     commit();
     for (const n of [1, 2, 3]) ack(n);
-    wait(10 * volumeLimits.quorumLostAfterMs);
+    wait(volumeLimits.absenceMsMax);
     step({ kind: 'tick' });
     expect(othersOf('quorumLost')).toEqual([]);
     pass(volumeLimits.quorumLostAfterMs + 100);
+    expect(othersOf('quorumLost')).not.toEqual([]);
+  });
+
+  it('is a long absence of this process all the same: others have gone on without it', () => {
+    ready();
+    commit();
+    for (const n of [1, 2, 3]) ack(n);
+    wait(volumeLimits.absenceMsMax + volumeLimits.quorumLostAfterMs + 1);
+    step({ kind: 'tick' });
     expect(othersOf('quorumLost')).not.toEqual([]);
   });
 
