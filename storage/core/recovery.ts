@@ -4,24 +4,19 @@
  * The same steps serve a crashed writer, a switchover, a failover and the return of an old primary.
  */
 import assert from 'node:assert/strict';
+import { durableEnd } from './durable-end.ts';
 import { EpochTree, type Fork } from './epoch-tree.ts';
 import {
-  ascending,
   type BranchName,
   type Epoch,
   genesisEpoch,
   type Lsn,
-  lsn,
-  maxLsn,
   type NodeId,
-  type PgId,
-  pgId,
   unreachable,
   zeroLsn,
 } from './ids.ts';
 import { nodeLimits, quorumLimits, recoveryLimits } from './limits.ts';
 import type { RefusedReply, StorageReply, StorageRequest, SurveyedReply } from './messages.ts';
-import { recoverablePgcl } from './quorum.ts';
 
 export type RecoveryGoal =
   /** Become the writer: fork `epoch`, which the control plane has just allotted to us. */
@@ -462,45 +457,4 @@ function newPeer(node: NodeId): Peer {
     busy: false,
     retryAtMs: 0,
   };
-}
-
-type Answer = Pick<SurveyedReply, 'volumeEnd' | 'scls' | 'vdl' | 'chain'>;
-
-/**
- * VDL from the answers of at least three copies: PGCL of each group, then VCL along the volume chain, then the
- * highest CPL at or below it (Aurora, SIGMOD 2018 section 2.4).
- * @param which `any`: whatever one copy holds counts, so that nothing acknowledged is overlooked.
- *   `acknowledgeable`: only what four copies can have held, the silent ones included.
- */
-export function durableEnd(answers: readonly Answer[], which: 'any' | 'acknowledgeable'): Lsn {
-  const floor = answers.reduce((highest, answer) => maxLsn(highest, answer.vdl), zeroLsn);
-  const byBase = new Map<number, { readonly end: number; readonly pg: PgId; readonly cpl: number }>();
-  for (const { chain } of answers) {
-    for (const [base, end, pg, cpl] of chain) {
-      byBase.set(base <= floor && end > floor ? floor : base, { end, pg: pgId(pg), cpl });
-    }
-  }
-  const complete = new Map<PgId, Lsn>();
-  let vcl: number = floor;
-  let vdl: number = floor;
-  for (let frame = byBase.get(vcl); frame !== undefined; frame = byBase.get(vcl)) {
-    const pgEnd = complete.get(frame.pg) ?? completeEnd(answers, frame.pg, which);
-    complete.set(frame.pg, pgEnd);
-    if (frame.end > pgEnd) break;
-    vcl = frame.end;
-    if (frame.cpl > vdl) vdl = frame.cpl;
-  }
-  return lsn(vdl);
-}
-
-/** Highest LSN of a group that enough answers are complete to; one without records of it is complete to its volume end. */
-function completeEnd(answers: readonly Answer[], pg: PgId, which: 'any' | 'acknowledgeable'): Lsn {
-  const ends = answers.map((answer) => {
-    const scl = answer.scls.find(([candidate]) => candidate === pg)?.[1] ?? zeroLsn;
-    return maxLsn(answer.volumeEnd, scl);
-  });
-  if (which === 'any') return recoverablePgcl(ends);
-  const silent = quorumLimits.copies - answers.length;
-  const needed = Math.max(1, quorumLimits.writeQuorum - silent);
-  return [...ends].sort(ascending).at(-needed) ?? zeroLsn;
 }

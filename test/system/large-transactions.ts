@@ -121,18 +121,15 @@ async function transact(
     await pause(1_000);
     await deployment.killAgent(primary);
   }
+  // Lag is told a few times a second: right after the answer it may still be that of before.
+  const durable = await deployment.durableAt(primary);
   const standing = new Set<string>();
   const level = await deployment
     .until(
       'every region level',
       (status) => {
         for (const region of status.regions) if ((region.stalledMs ?? 0) > 0) standing.add(region.name);
-        // Beside a writer nobody is ever quite level.
-        const lagBytesMax = mode === 'load' ? 4 * KiB : 0;
-        return (
-          status.state === 'stable' &&
-          status.regions.every(({ ready, lagBytes }) => ready && lagBytes <= lagBytesMax)
-        );
+        return status.state === 'stable' && status.regions.every(({ ready, vdl }) => ready && vdl >= durable);
       },
       levelMs,
     )
@@ -181,7 +178,13 @@ async function circumstance(count: number, mode: Mode, choices: Choices): Promis
       console.log(
         `  beside it ${acknowledged.length} writes acknowledged, ${failed.length} refused ${codes}, longest pause ${seconds(longestPauseMs)}`,
       );
-      await deployment.settled(choices.levelMs);
+      const durable = await deployment.durableAt(regionNames[0]);
+      await deployment.until(
+        'every region level',
+        (status) => status.regions.every(({ ready, vdl }) => ready && vdl >= durable),
+        choices.levelMs,
+      );
+      await pause(2_000);
       for (const region of regions) {
         const present = await idsIn(deployment.client(region), 'steady');
         const missing = acknowledged.filter((id) => !present.has(id));

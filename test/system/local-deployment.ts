@@ -41,9 +41,6 @@ const statusSchema = z.object({
     }),
   ),
 });
-const localSchema = z.object({
-  local: z.object({ processes: z.array(z.object({ id: z.string(), pid: z.number().nullish() })) }),
-});
 export type Status = z.infer<typeof statusSchema>;
 
 export class TestDeployment {
@@ -110,13 +107,10 @@ export class TestDeployment {
     return result.stdout;
   }
 
-  /** Kills a region's agent; the supervisor starts it again. */
+  /** Kills a region's agent and starts it again. */
   async killAgent(region: string): Promise<void> {
-    const status = localSchema.parse(JSON.parse(await this.run('status', '--json')));
-    const agent = status.local.processes.find(({ id }) => id === `${region}/agent`);
-    if (agent?.pid === undefined || agent.pid === null)
-      throw new Error(`the agent of ${region} does not run`);
-    process.kill(agent.pid, 'SIGKILL');
+    await this.run('node', 'kill', `${region}/agent`);
+    await this.run('node', 'start', `${region}/agent`);
   }
 
   gateway(region: string): string {
@@ -131,6 +125,12 @@ export class TestDeployment {
     return new Map(
       [...series].map(([, name, target, value]) => [[name, target].filter(Boolean).join(' '), Number(value)]),
     );
+  }
+
+  /** Up to where the primary's gateway knows its volume durable, at this moment. */
+  async durableAt(primary: string): Promise<number> {
+    const answer = await fetch(`http://${this.gateway(primary)}/readyz`);
+    return z.object({ vdl: z.number() }).parse(await answer.json()).vdl;
   }
 
   client(region: string, transport: 'http' | 'ws' = 'http'): Client {
