@@ -179,6 +179,20 @@ export const metrics = {
     description: 'Redo durable in the primary and not yet durable in the region',
     labels: ['target'],
   }),
+  replicationStalledSeconds: define({
+    kind: 'gauge',
+    name: 'sextant_replication_stalled_seconds',
+    unit: 'seconds',
+    description: 'How long the region has stood still while this primary has more for it; 0 while it gets on',
+    labels: ['target'],
+  }),
+  replicationStalls: define({
+    kind: 'counter',
+    name: 'sextant_replication_stalls_total',
+    unit: '1',
+    description: 'Times the lane to the region stood still and was begun anew',
+    labels: ['target'],
+  }),
   leaseRemainingSeconds: define({
     kind: 'gauge',
     name: 'sextant_lease_remaining_seconds',

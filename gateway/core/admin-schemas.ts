@@ -35,6 +35,7 @@ export const statusSchema = z.object({
       lagBytes: z.number(),
       lagMs: z.number(),
       rpoMs: z.number(),
+      stalledMs: z.number(),
       ready: z.boolean(),
       gateway: z.string().nullable(),
       agent: z.string().nullable(),

@@ -169,6 +169,8 @@ export async function startGateway(config: GatewayConfig, options: GatewayOption
     const waitedMs = Math.round(volume.readers.waitedMs());
     if (waitedMs > engineDoubtMs)
       reasons.push(`no reading thread has been free for ${waitedMs} ms: all are busy with slow statements`);
+    const stall = view.stallReason(region, monotonicMs()) ?? volume.stallReason();
+    if (stall !== null) reasons.push(stall);
     return {
       ready: reasons.length === 0,
       reasons,

@@ -136,9 +136,14 @@ export class ReaderPool {
     this.serveQueue();
   }
 
-  /** Redo from the log of this region: everything up to `vdl`, without a gap behind what came before. */
-  follow(frames: Uint8Array, vdl: Lsn): void {
-    this.vdlNow = maxLsn(this.vdlNow, vdl);
+  /**
+   * Redo from the log of this region, without a gap behind what came before. @param next where it ends. @param seen the newest
+   * commit in it, or before it, that is durable.
+   */
+  follow(frames: Uint8Array, next: Lsn, seen: Lsn): void {
+    // The rest of a transaction is to come: a thread that begins anew meanwhile needs what is here of it.
+    if (frames.length > 0 && next > seen) this.offered.push({ end: next, frames });
+    this.advance(seen);
     const nowMs = monotonicMs();
     for (const thread of this.threads) thread.offer(frames, this.feed, nowMs);
     this.noteFolded();
@@ -358,6 +363,7 @@ export class ReaderPool {
     }
     this.serveQueue();
     this.relieveQueue(nowMs);
+    this.noteFolded();
     if (busy || this.timer === null) return;
     clearInterval(this.timer);
     this.timer = null;

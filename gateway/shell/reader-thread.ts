@@ -54,9 +54,9 @@ export class ReaderThread {
     return this.engine.pendingOperations === 0 ? 0 : nowMs - this.lifeSinceMs;
   }
 
-  /** How far the engine has folded redo; null when it begins anew anyway. */
+  /** How far the engine has folded what it was given; null when it owes nothing. */
   get folded(): Lsn | null {
-    return this.opened ? this.foldedTo : null;
+    return this.opened && this.foldedTo < this.told ? this.foldedTo : null;
   }
 
   /** Looks at what the thread does. */

@@ -2,18 +2,15 @@
  * A gateway that does not write: finds a point to read at, then follows this region's log and feeds the engine with what is
  * durable. History may fork below what was read (a failover): the engine then begins anew where the paths part.
  */
+import { StallWatch } from '../../regions/core/stall-watch.ts';
+import { monotonicMs } from '../../regions/shell/clock.ts';
 import { EpochTree, type Fork } from '../../storage/core/epoch-tree.ts';
-import {
-  type Epoch,
-  genesisEpoch,
-  type Lsn,
-  mainBranch,
-  maxLsn,
-  minLsn,
-  zeroLsn,
-} from '../../storage/core/ids.ts';
+import { framePayload, splitFrames } from '../../storage/core/frame.ts';
+import { type Epoch, genesisEpoch, type Lsn, mainBranch, maxLsn, minLsn, zeroLsn } from '../../storage/core/ids.ts';
 import { quorumLimits } from '../../storage/core/limits.ts';
+import { lastCplIn } from '../../storage/core/record-cursor.ts';
 import { type RegionClient, type TailFrames, TailReader } from '../../storage/shell/index.ts';
+import { FollowerRoom } from '../core/follower-room.ts';
 
 /** A point on a path that is durable in this region. */
 export interface ReadPoint {
@@ -64,29 +61,52 @@ export async function findReadPoint(region: RegionClient, signal: AbortSignal): 
 
 /** What the follower feeds. */
 export interface FollowerTarget {
-  apply(frames: Uint8Array, vdl: Lsn): void;
+  /**
+   * Frames, without a gap behind those before. @param next where they end. @param seen the newest commit that is durable
+   * and has been given; it may lie before `next`, within a transaction.
+   */
+  apply(frames: Uint8Array, next: Lsn, seen: Lsn): void;
   /** Begins anew at a point below what was applied. */
   reopen(at: ReadPoint): void;
   /** The path that is read has changed; reads of pages go along it. */
   onHead(point: ReadPoint, forkLsn: Lsn): void;
   /** What is durable in the region has moved. */
   onVdl(head: Epoch, vdl: Lsn): void;
+  /** Reading has begun to stand still, or gets on again. */
+  onStall(news: 'stalled' | 'recovered', readPoint: Lsn, vdl: Lsn): void;
 }
 
-/** Redo the engine has been given and has not folded, at which the log is not read on. */
-const behindBytesMax = 16 * 1024 * 1024;
+/** Where the last commit in checked frames lies; null when they lie within one transaction. */
+function lastCommitIn(frames: Uint8Array): Lsn | null {
+  const split = splitFrames(frames);
+  if (split.kind === 'bad') return null;
+  for (const { header, bytes } of split.frames.toReversed()) {
+    const at = lastCplIn(framePayload(bytes), header.base);
+    if (at !== 'malformed' && at !== null) return at;
+  }
+  return null;
+}
+
+const lookEveryMs = 500;
 
 export class Follower {
   private readonly target: FollowerTarget;
   private readonly tail: TailReader;
+  private readonly room: FollowerRoom;
+  private readonly watch = new StallWatch();
+  private readonly ticker: NodeJS.Timeout;
   private point: ReadPoint;
-  private paused = false;
-  private folded: Lsn;
+  /** Up to here the log has been read. */
+  private next: Lsn;
+  /** The newest durable commit that was given on. */
+  private seen: Lsn;
 
   constructor(region: RegionClient, start: ReadPoint, target: FollowerTarget) {
     this.target = target;
     this.point = start;
-    this.folded = start.vdl;
+    this.next = start.vdl;
+    this.seen = start.vdl;
+    this.room = new FollowerRoom(start.vdl);
     this.tail = new TailReader({
       region,
       head: null,
@@ -95,42 +115,57 @@ export class Follower {
       durableOnly: true,
       onFrames: (tail) => this.frames(tail),
     });
+    this.ticker = setInterval(() => this.look(), lookEveryMs);
   }
 
   /** The engine's read point has moved. */
   foldedTo(readPoint: Lsn): void {
-    this.folded = maxLsn(this.folded, readPoint);
-    if (this.paused && this.point.vdl - this.folded < behindBytesMax / 2) {
-      this.paused = false;
-      this.tail.resume();
-    }
+    if (this.room.folded(readPoint)) this.tail.resume();
+  }
+
+  /** Why what is durable in this region is not shown here, in words for an operator; null while reading gets on. */
+  get stallReason(): string | null {
+    const forMs = this.watch.stalledMs(monotonicMs());
+    if (forMs === 0) return null;
+    return `reads have stood at LSN ${this.room.foldedTo} for ${Math.round(forMs / 1_000)} s, ${this.point.vdl} is durable in this region: the engine is busy or no storage node answers`;
   }
 
   close(): void {
+    clearInterval(this.ticker);
     this.tail.close();
+  }
+
+  private look(): void {
+    const { foldedTo, givenTo } = this.room;
+    const isBehind = foldedTo < this.point.vdl;
+    for (const news of this.watch.look({ isBehind, progress: foldedTo + givenTo }, monotonicMs()))
+      if (news.kind !== 'rebuild') this.target.onStall(news.kind, foldedTo, this.point.vdl);
   }
 
   private frames(tail: TailFrames): void {
     if (tail.head !== this.point.head) this.switchTo(tail);
-    const vdl = tail.vdl;
-    if (tail.frames.length > 0 || vdl > this.point.vdl) this.target.apply(tail.frames, vdl);
+    const { vdl, next } = tail;
+    const isWhole = next >= vdl;
+    if (tail.frames.length > 0 || vdl > this.point.vdl) {
+      this.seen = maxLsn(this.seen, isWhole ? vdl : (lastCommitIn(tail.frames) ?? zeroLsn));
+      this.target.apply(tail.frames, next, this.seen);
+    }
+    this.next = next;
     if (vdl > this.point.vdl) {
       this.point = { ...this.point, vdl };
       this.target.onVdl(this.point.head, vdl);
     }
-    if (!this.paused && this.point.vdl - this.folded > behindBytesMax) {
-      this.paused = true;
-      this.tail.pause();
-    }
+    if (this.room.gave(tail.next, () => lastCommitIn(tail.frames))) this.tail.pause();
   }
 
   /** Another reign: what was applied stays when its path holds it, else the engine begins anew where they part. */
   private switchTo(tail: TailFrames): void {
     const { head, forks } = tail;
     const forkLsn = forks.find((fork) => fork.epoch === head)?.forkLsn ?? zeroLsn;
-    if (tail.from < this.point.vdl) {
+    if (tail.from < this.next) {
       this.point = { head, forks, vdl: tail.from };
-      this.folded = minLsn(this.folded, tail.from);
+      this.seen = tail.from;
+      this.room.reopened(tail.from);
       this.target.onHead(this.point, forkLsn);
       this.target.reopen(this.point);
       return;

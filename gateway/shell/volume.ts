@@ -150,6 +150,11 @@ export class GatewayVolume {
     return this.reign?.vdl ?? this.vdlNow;
   }
 
+  /** Why reads stand still although more is durable in this region; null while they get on. */
+  stallReason(): string | null {
+    return this.follower?.stallReason ?? null;
+  }
+
   /** How far a `session` read has to wait: everything written through this gateway. */
   get writtenLsn(): Lsn {
     return this.written.lsn;
@@ -320,9 +325,10 @@ export class GatewayVolume {
     this.follower?.close();
     this.attached = true;
     this.follower = new Follower(this.options.region, point, {
-      apply: (frames, vdl) => this.followed(frames, vdl),
+      apply: (frames, next, seen) => this.followed(frames, next, seen),
       reopen: (at) => {
         this.vdlNow = at.vdl;
+        this.readers.withdraw();
         this.readers.begin(at.vdl);
       },
       onHead: (at) => {
@@ -334,6 +340,11 @@ export class GatewayVolume {
         if (this.reignNow !== null) return;
         this.vdlNow = vdl;
         this.options.onRegionVdl(head, vdl);
+      },
+      onStall: (news, readPoint, vdl) => {
+        if (news === 'stalled')
+          this.options.log.error({ readPoint, vdl }, 'reads stand still behind this region');
+        else this.options.log.info({ readPoint, vdl }, 'reads get on again');
       },
     });
     this.options.onRegionVdl(point.head, point.vdl);
@@ -347,8 +358,8 @@ export class GatewayVolume {
     this.wakeReaders();
   }
 
-  private followed(frames: Uint8Array, vdl: Lsn): void {
-    this.readers.follow(frames, vdl);
+  private followed(frames: Uint8Array, next: Lsn, seen: Lsn): void {
+    this.readers.follow(frames, next, seen);
     const reign = this.reignNow;
     if (reign !== null && this.writerOpen && !this.tapping && this.readers.vdl >= reign.forkLsn)
       this.tap(reign);

@@ -28,10 +28,16 @@ function regionRow(region: RegionStatus): string[] {
     orDash(region.vdl, String),
     region.role === 'primary' ? dash : `${bytes}, ${time}`,
     region.role === 'primary' ? dash : orDash(region.rpoMs, formatMs),
-    region.ready === true ? paint('green', 'yes') : paint('red', 'no'),
+    region.ready === true ? paint('green', 'yes') : paint('red', notReadyText(region)),
     orDash(region.gateway, String),
     orDash(region.agent, String),
   ];
+}
+
+function notReadyText({ stalledMs }: RegionStatus): string {
+  return typeof stalledMs === 'number' && stalledMs > 0
+    ? `no, stands still for ${formatMs(stalledMs)}`
+    : 'no';
 }
 
 /** A process's port as the end of its address. */

@@ -1,10 +1,14 @@
 /** Every bound of the regions layer, with its unit. */
 import assert from 'node:assert/strict';
+import { redoLimits, volumeLimits } from '../../storage/core/limits.ts';
 
 const MiB = 1024 * 1024;
 
 export const shippingLimits = {
-  /** Redo sent to one secondary and not yet durable there. Well under what a NATS server buffers per connection. */
+  /**
+   * Redo sent to one secondary and not yet stored there, committed or not: a transaction may be far larger. Well under what a
+   * NATS server buffers per connection.
+   */
   windowBytes: 8 * MiB,
   /** Frames in one message, before compression. Under the server's `max_payload` of 1 MiB with the header. */
   messageBytes: 512 * 1024,
@@ -19,6 +23,12 @@ export const shippingLimits = {
   heartbeatMs: 200,
   /** Without progress for this long, a shipper starts again from what was acknowledged. */
   resendAfterMs: 1_000,
+  /** The pause between such starts doubles while nothing gets on, up to this. */
+  resendMsMax: 8_000,
+  /** Behind and without progress for this long, a secondary stands still: it is not ready, and its lane begins anew. */
+  stallAfterMs: 3_000,
+  /** Until a lane that still stands begins anew once more; doubles from `stallAfterMs` up to this. */
+  rebuildMsMax: 60_000,
   /** A secondary that has not been heard for this long is offline. */
   offlineAfterMs: 3_000,
   /** A secondary that lags more than this is not ready to serve or to take over. */
@@ -47,4 +57,12 @@ export const moveLimits = {
 assert(
   shippingLimits.windowBytes > 4 * shippingLimits.messageBytes,
   'several messages fit the credit window',
+);
+assert(
+  shippingLimits.messageBytes > redoLimits.framePayloadBytesMax,
+  'whatever transaction is cut into frames, one frame fits a message',
+);
+assert(
+  shippingLimits.windowBytes + shippingLimits.messageBytes <= volumeLimits.outstandingBytesMax,
+  'a receiver takes all that its primary may send it',
 );

@@ -12,7 +12,7 @@ export type ReceiverEvent =
   /** The region's nodes follow the path to `head` now. */
   | { readonly kind: 'joined'; readonly outcome: Recovered }
   | { readonly kind: 'joinFailed'; readonly head: Epoch }
-  /** The region's quorum has made frames durable. */
+  /** The region's quorum has stored more (VCL), or made more durable (VDL): the primary's credit follows the first. */
   | { readonly kind: 'durable'; readonly vcl: Lsn; readonly vdl: Lsn }
   /** The region's nodes belong to a newer reign; or too few of them answer. Join again when the primary speaks. */
   | { readonly kind: 'lost' }

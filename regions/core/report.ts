@@ -25,6 +25,8 @@ const lagReportSchema = z.object({
   lagMs: z.number(),
   vdl: z.int(),
   online: z.boolean(),
+  /** How long it has stood still while the primary has more; 0 while it gets on. */
+  stalledMs: z.number().optional(),
 });
 
 export const regionReportSchema = z.object({
@@ -38,6 +40,8 @@ export const regionReportSchema = z.object({
   /** For a secondary: receiving, and from whom it last heard what. */
   following: z.boolean(),
   primaryVdl: z.int(),
+  /** For a secondary: how long it has stood still behind a primary that it hears; 0 while it gets on. */
+  stalledMs: z.number().optional(),
   nodes: z.array(nodeReportSchema),
   /** For a primary: how far every secondary is behind. */
   lag: z.array(lagReportSchema),
@@ -75,6 +79,8 @@ export interface RegionStatus {
   readonly lagMs: number;
   /** What would be lost, in milliseconds of commits, if the primary were lost now and this region took over. */
   readonly rpoMs: number;
+  /** How long a secondary has stood still while its primary has more; 0 while it gets on, whatever its lag. */
+  readonly stalledMs: number;
   readonly ready: boolean;
   readonly gateway: string | null;
   readonly agent: string | null;
@@ -175,13 +181,14 @@ export class ClusterView {
     const gateways = this.gateways(name, nowMs);
     const writer = gateways.find((gateway) => gateway.phase === 'writing') ?? null;
     const lag = primary ? { lagBytes: 0, lagMs: 0 } : this.lag(name, last, nowMs);
+    const stalledMs = Math.round(this.stalledMs(name, nowMs));
     const role = report === null ? 'offline' : primary ? 'primary' : 'secondary';
     const ready =
       role === 'offline'
         ? false
         : primary
           ? writer !== null
-          : (report?.following ?? false) && lag.lagMs < shippingLimits.readyLagMs;
+          : (report?.following ?? false) && stalledMs === 0 && lag.lagMs < shippingLimits.readyLagMs;
     return {
       name,
       role,
@@ -189,6 +196,7 @@ export class ClusterView {
       vdl: Math.max(last?.vdl ?? 0, primary ? (writer?.vdl ?? 0) : 0),
       ...lag,
       rpoMs: lag.lagMs,
+      stalledMs,
       ready,
       gateway: gateways[0]?.address ?? last?.gateway ?? null,
       agent: last?.agent ?? null,
@@ -197,6 +205,22 @@ export class ClusterView {
         report === null ? { ...node, state: 'down' as const } : node,
       ),
     };
+  }
+
+  /** How long a region has stood still, as its primary says, or as it says itself; 0 while it gets on. */
+  stalledMs(name: string, nowMs: number): number {
+    const primary = this.recordNow?.primary ?? '';
+    if (name === primary) return 0;
+    const lane = this.region(primary, nowMs)?.lag.find((entry) => entry.region === name);
+    return Math.max(lane?.stalledMs ?? 0, this.region(name, nowMs)?.stalledMs ?? 0);
+  }
+
+  /** Why a region that stands still is not ready, in words for an operator; null while it gets on. */
+  stallReason(name: string, nowMs: number): string | null {
+    const forMs = this.stalledMs(name, nowMs);
+    if (forMs === 0) return null;
+    const primary = this.recordNow?.primary ?? 'its primary';
+    return `${name} has received nothing from ${primary} for ${Math.round(forMs / 1_000)} s and lacks redo that is durable there: the lane begins anew by itself; see the log of both agents`;
   }
 
   /**

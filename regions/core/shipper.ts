@@ -24,6 +24,8 @@ export type ShipperEvent =
   | { readonly kind: 'shipped'; readonly outcome: 'sent' | 'refused' }
   /** What this path's VDL is by now: lag and heartbeats go on while the window is full and nothing is fetched. */
   | { readonly kind: 'durable'; readonly vdl: Lsn }
+  /** Begin anew: where the secondary is counts only once it has said so again. */
+  | { readonly kind: 'restarted' }
   | { readonly kind: 'tick' };
 
 export type ShipperEffect =
@@ -41,6 +43,12 @@ export type ShipperEffect =
     }
   | { readonly kind: 'heartbeat'; readonly start: Lsn; readonly vdl: Lsn };
 
+/** Bounds of the way to a secondary; simulations scale them, to exceed every one with little redo. */
+export interface ShippingBounds {
+  readonly windowBytes: number;
+  readonly messageBytes: number;
+}
+
 /** Lag of one secondary, all on the primary's clock. */
 export interface Lag {
   readonly lagBytes: number;
@@ -55,14 +63,22 @@ export interface Lag {
 
 export class Shipper {
   private readonly head: Epoch;
+  private readonly bounds: ShippingBounds;
   private vdl: Lsn;
   /** Next LSN to read and send; null until the secondary has said where it is. */
   private cursor: Lsn | null = null;
   /** Frames up to here have arrived, whether durable there or not. */
   private received: Lsn = zeroLsn;
+  /**
+   * Complete there by its newest word, from which credit counts. It may be lower than an earlier word: a secondary that joins
+   * anew within a transaction resumes before it.
+   */
+  private creditFrom: Lsn = zeroLsn;
   private ackedVcl: Lsn = zeroLsn;
   private ackedVdl: Lsn = zeroLsn;
   private progressAtMs = 0;
+  /** Starts without progress between them: each waits longer, so that a slow path is not filled with repetitions. */
+  private resends = 0;
   private heardAtMs = Number.NEGATIVE_INFINITY;
   private sentAtMs = Number.NEGATIVE_INFINITY;
   /** The read that is awaited; one from elsewhere, overtaken by a new start, may still answer and is passed over. */
@@ -78,9 +94,10 @@ export class Shipper {
   private effects: ShipperEffect[] = [];
 
   /** @param vdl what the primary's region had durable when its epoch was forked. */
-  constructor(head: Epoch, vdl: Lsn) {
+  constructor(head: Epoch, vdl: Lsn, bounds: ShippingBounds = shippingLimits) {
     this.head = head;
     this.vdl = vdl;
+    this.bounds = bounds;
   }
 
   step(event: ShipperEvent, nowMs: number): readonly ShipperEffect[] {
@@ -106,6 +123,13 @@ export class Shipper {
       case 'durable':
         this.vdl = maxLsn(this.vdl, event.vdl);
         break;
+      case 'restarted':
+        this.cursor = null;
+        this.received = zeroLsn;
+        this.fetchingFrom = null;
+        this.gapAt = null;
+        this.resends = 0;
+        break;
       case 'tick':
         this.tick(nowMs);
         break;
@@ -130,7 +154,17 @@ export class Shipper {
     };
   }
 
-  private isOnline(nowMs: number): boolean {
+  /** Whether the secondary lacks something durable here. */
+  get isBehind(): boolean {
+    return this.behindSinceMs !== null;
+  }
+
+  /** How much is stored there; within a large transaction it rises while the VDL stands. */
+  get storedTo(): Lsn {
+    return maxLsn(this.ackedVcl, this.ackedVdl);
+  }
+
+  isOnline(nowMs: number): boolean {
     return nowMs - this.heardAtMs < shippingLimits.offlineAfterMs;
   }
 
@@ -140,10 +174,13 @@ export class Shipper {
     if (ack.head !== this.head) return;
     const newGap = this.isNewGap(ack, nowMs);
     if (newGap && ack.received < this.ackedVcl) this.wentBack(ack);
-    if (ack.received > this.received || ack.vcl > this.ackedVcl || ack.vdl > this.ackedVdl)
+    if (ack.received > this.received || ack.vcl > this.ackedVcl || ack.vdl > this.ackedVdl) {
       this.progressAtMs = nowMs;
+      this.resends = 0;
+    }
     if (ack.vdl > this.ackedVdl) this.behindSinceMs = null;
     this.received = ack.received;
+    this.creditFrom = ack.vcl;
     this.ackedVcl = maxLsn(this.ackedVcl, ack.vcl);
     this.ackedVdl = maxLsn(this.ackedVdl, ack.vdl);
     this.marks.settle(this.ackedVdl);
@@ -156,11 +193,12 @@ export class Shipper {
   }
 
   /**
-   * A secondary that joined anew resumes from its VDL, which is below the VCL it acknowledged, and far below when its
-   * nodes were lost: its credit, and its lag, count from there.
+   * A secondary that joined anew resumes from its VDL, which is below the VCL it acknowledged: what it has stored counts from
+   * there. When its nodes were lost the VDL is lower too, and its lag counts from there.
    */
   private wentBack(ack: ShipAck): void {
     this.ackedVcl = ack.vcl;
+    if (ack.vdl >= this.ackedVdl) return;
     this.ackedVdl = ack.vdl;
     this.marks.clear();
   }
@@ -202,7 +240,7 @@ export class Shipper {
     // Nobody there: heartbeats go on, and its next acknowledgement starts this again.
     if (!this.isOnline(nowMs)) return;
     // R8: what a fetch brings is sent, so there has to be credit for all that it may bring.
-    if (this.cursor - this.ackedVcl + shippingLimits.messageBytes > shippingLimits.windowBytes) return;
+    if (this.cursor - this.creditFrom + this.bounds.messageBytes > this.bounds.windowBytes) return;
     this.fetchingFrom = this.cursor;
     const afterMs = Math.max(0, this.dueAtMs - nowMs);
     this.effects.push({ kind: 'fetch', from: this.cursor, known: this.vdl, afterMs });
@@ -217,7 +255,11 @@ export class Shipper {
 
   private tick(nowMs: number): void {
     const waiting = this.cursor !== null && this.cursor > this.received;
-    if (waiting && nowMs - this.progressAtMs >= shippingLimits.resendAfterMs) this.rewind(nowMs);
+    const resendMs = Math.min(shippingLimits.resendMsMax, shippingLimits.resendAfterMs * 2 ** this.resends);
+    if (waiting && nowMs - this.progressAtMs >= resendMs) {
+      this.resends = Math.min(this.resends + 1, 16);
+      this.rewind(nowMs);
+    }
     if (nowMs - this.sentAtMs >= shippingLimits.heartbeatMs) this.beat(nowMs);
     this.fetch(nowMs);
   }

@@ -9,6 +9,9 @@ export function watchAgent(registry: MetricRegistry, agent: Agent): void {
   const vdl = registry.gauge(metrics.volumeDurableLsn).with({});
   const lagSeconds = registry.gauge(metrics.replicationLagSeconds);
   const lagBytes = registry.gauge(metrics.replicationLagBytes);
+  const stalledSeconds = registry.gauge(metrics.replicationStalledSeconds);
+  const stalls = registry.counter(metrics.replicationStalls);
+  const counted = new Map<string, number>();
   registry.onScrape(() => {
     const { standing } = agent;
     epoch.set(standing.epoch);
@@ -16,7 +19,13 @@ export function watchAgent(registry: MetricRegistry, agent: Agent): void {
     vdl.set(standing.vdl);
     lagSeconds.clear();
     lagBytes.clear();
-    for (const { region, lagMs, lagBytes: bytes } of standing.lag) {
+    stalledSeconds.clear();
+    for (const [region, count] of agent.stalls) {
+      stalls.with({ target: region }).add(count - (counted.get(region) ?? 0));
+      counted.set(region, count);
+    }
+    for (const { region, lagMs, lagBytes: bytes, stalledMs } of standing.lag) {
+      stalledSeconds.with({ target: region }).set((stalledMs ?? 0) / 1_000);
       lagSeconds.with({ target: region }).set(lagMs / 1_000);
       lagBytes.with({ target: region }).set(bytes);
     }

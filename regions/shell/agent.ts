@@ -3,7 +3,7 @@
  * is, and runs the moves that make it primary. It needs no gateway to do so.
  */
 import { mkdir } from 'node:fs/promises';
-import { type Epoch, genesisEpoch, lsn, mainBranch, zeroLsn } from '../../storage/core/ids.ts';
+import { type Epoch, genesisEpoch, lsn, mainBranch, type RegionId, zeroLsn } from '../../storage/core/ids.ts';
 import type { StatusReply } from '../../storage/core/messages.ts';
 import type { Recovered, RecoveryGoal } from '../../storage/core/recovery.ts';
 import { ReceiverDriver, RegionClient, runRecovery } from '../../storage/shell/index.ts';
@@ -50,6 +50,8 @@ export class Agent {
   private readonly moves: Moves;
   private readonly challenger = new ChallengerTimer(defaultLeaseLimits);
   private readonly stops: (() => void)[] = [];
+  /** How often the lane to each secondary has stood still since this process started. */
+  readonly stalls = new Map<RegionId, number>();
   private current: ControlView | null = null;
   private shipping: { readonly epoch: Epoch; readonly run: Shipping } | null = null;
   private receiving: Receiving | null = null;
@@ -95,7 +97,14 @@ export class Agent {
 
   /** Connected to NATS and aware of the control record. */
   get ready(): boolean {
-    return this.nats.connected && this.current !== null;
+    return this.notReady === null;
+  }
+
+  /** What keeps this agent from doing its work, in words for an operator; null when nothing does. */
+  get notReady(): string | null {
+    if (this.current === null) return 'the control record has not been read yet';
+    if (!this.nats.connected) return 'not connected to NATS';
+    return this.view.stallReason(this.config.region, monotonicMs());
   }
 
   async close(): Promise<void> {
@@ -222,6 +231,7 @@ export class Agent {
           secondaries: regions.filter((name) => name !== region),
           region: this.region,
           connect: (purpose) => this.connect(purpose),
+          onStalled: (to) => this.stalls.set(to, (this.stalls.get(to) ?? 0) + 1),
           log: this.log,
         },
         { head: reign, forks: reply.forks, vdl: reply.vdl },
@@ -327,12 +337,14 @@ export class Agent {
       following: position.following,
       primaryVdl: position.primaryVdl,
       nodes: [...this.nodes],
-      lag: (shipping?.run.lag() ?? []).map(({ region, lagBytes, lagMs, vdl, online }) => ({
+      stalledMs: Math.round(receiving?.stalledMs ?? 0),
+      lag: (shipping?.run.lag() ?? []).map(({ region, lagBytes, lagMs, vdl, online, stalledMs }) => ({
         region,
         lagBytes,
         lagMs: Math.round(lagMs),
         vdl,
         online,
+        stalledMs: Math.round(stalledMs),
       })),
       lossEpochs: [...this.losses.epochs],
       sentAtMs: Date.now(),

@@ -22,6 +22,7 @@ import { ClockOffset } from '../core/clock-offset.ts';
 import { shippingLimits } from '../core/limits.ts';
 import { decodeShipped, encodeAck, type Shipped, subjectsOf } from '../core/messages.ts';
 import { Receiver, type ReceiverEffect, type ReceiverPosition } from '../core/receiver.ts';
+import { StallWatch } from '../core/stall-watch.ts';
 import { monotonicMs, wallUs } from './clock.ts';
 import type { NatsConnection } from './nats-connection.ts';
 
@@ -64,6 +65,8 @@ export class Receiving {
   private readonly options: ReceivingOptions;
   private readonly receiver = new Receiver();
   private readonly offset = new ClockOffset();
+  /** What this region itself sees of standing still, whatever its primary sees. */
+  private readonly watch = new StallWatch();
   private readonly ticker: NodeJS.Timeout;
   private readonly unsubscribe: () => void;
   private store: RegionReceiver | null = null;
@@ -76,7 +79,34 @@ export class Receiving {
     this.options = options;
     const subject = subjectsOf(options.cluster).ship(options.region);
     this.unsubscribe = options.connection.subscribe(subject, (message) => this.arrived(message.data));
-    this.ticker = setInterval(() => this.step({ kind: 'tick' }), tickMs);
+    this.ticker = setInterval(() => this.tick(), tickMs);
+  }
+
+  private tick(): void {
+    this.step({ kind: 'tick' });
+    const { receiver } = this;
+    const { vcl, vdl } = receiver.position;
+    const nowMs = monotonicMs();
+    // A primary that is silent wants nothing; a join has its own limits and its own log lines.
+    const isBehind =
+      receiver.state.kind === 'following' && receiver.hears(nowMs) && vdl < receiver.primaryVdl;
+    for (const news of this.watch.look({ isBehind, progress: vcl }, nowMs)) {
+      const facts = { primary: this.from, vdl, vcl, primaryVdl: receiver.primaryVdl };
+      if (news.kind === 'stalled')
+        this.options.log.error(
+          { ...facts, forMs: news.forMs },
+          'this region stands still behind its primary',
+        );
+      else if (news.kind === 'recovered')
+        this.options.log.info({ ...facts, afterMs: news.afterMs }, 'this region moves again');
+      // The primary begins its lane anew first; what it sends then is all there may be to mend.
+      else if (news.attempt > 1) this.lose(`stands still for ${Math.round(news.forMs)} ms`);
+    }
+  }
+
+  /** How long this region has stood still behind a primary that it hears; 0 while it moves or has everything. */
+  get stalledMs(): number {
+    return this.watch.stalledMs(monotonicMs());
   }
 
   get position(): ReceiverPosition {
@@ -198,6 +228,8 @@ export class Receiving {
     );
     this.store?.close();
     this.store = null;
+    // A message that never unpacks must not hold up those of the next beginning.
+    this.unpacking = Promise.resolve();
     this.step({ kind: 'lost' });
   }
 

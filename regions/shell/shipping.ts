@@ -12,6 +12,7 @@ import { commitMarksIn } from '../core/commit-marks.ts';
 import { shippingLimits } from '../core/limits.ts';
 import { type ClockEcho, decodeAck, encodeShipped, type ShipAck, subjectsOf } from '../core/messages.ts';
 import { type Lag, Shipper, type ShipperEffect } from '../core/shipper.ts';
+import { type StallNews, StallWatch } from '../core/stall-watch.ts';
 import { monotonicMs, wallUs } from './clock.ts';
 import type { NatsConnection } from './nats-connection.ts';
 import { RegionFetch, type RegionNodes } from './region-fetch.ts';
@@ -28,8 +29,13 @@ export interface ShippingOptions {
   readonly region: RegionNodes;
   /** Opens a connection named for its purpose. */
   readonly connect: (purpose: string) => NatsConnection;
+  /** A lane has begun to stand still. */
+  readonly onStalled: (to: RegionId) => void;
   readonly log: Logger;
 }
+
+/** Lag, and how long the lane has stood still; 0 while it moves. */
+export type LaneLag = Lag & { readonly stalledMs: number };
 
 /** What one primary's reign ships. */
 export interface Reign {
@@ -62,7 +68,7 @@ export class Shipping {
     for (const lane of this.lanes) lane.durable(vdl);
   }
 
-  lag(): readonly (Lag & { readonly region: RegionId })[] {
+  lag(): readonly (LaneLag & { readonly region: RegionId })[] {
     return this.lanes.map((lane) => ({ region: lane.to, ...lane.lag() }));
   }
 
@@ -74,11 +80,15 @@ export class Shipping {
 /** One secondary: its shipper, its connection, its place in the log. */
 class Lane {
   readonly to: RegionId;
+  private readonly index: number;
   private readonly options: ShippingOptions;
   private readonly reign: Reign;
   private readonly shipper: Shipper;
-  private readonly connection: NatsConnection;
-  private readonly log: RegionFetch;
+  private readonly watch = new StallWatch();
+  private connection: NatsConnection;
+  private log: RegionFetch;
+  /** Counts the lane's beginnings: what an earlier one left under way comes to nothing. */
+  private life = 0;
   private readonly ticker: NodeJS.Timeout;
   /** The read that waits for its time. */
   private due: NodeJS.Timeout | undefined;
@@ -91,13 +101,43 @@ class Lane {
     this.options = options;
     this.reign = reign;
     this.to = to;
+    this.index = index;
     this.shipper = new Shipper(reign.head, reign.vdl);
     this.connection = options.connect(`ship-${to}`);
     this.log = new RegionFetch(options.region, index);
-    this.ticker = setInterval(
-      () => this.carryOut(this.shipper.step({ kind: 'tick' }, monotonicMs())),
-      tickMs,
-    );
+    this.ticker = setInterval(() => this.tick(), tickMs);
+  }
+
+  private tick(): void {
+    const nowMs = monotonicMs();
+    this.carryOut(this.shipper.step({ kind: 'tick' }, nowMs));
+    const { isBehind, storedTo } = this.shipper;
+    for (const news of this.watch.look({ isBehind, progress: storedTo }, nowMs)) this.heard(news);
+  }
+
+  private heard(news: StallNews): void {
+    const { log, from } = this.options;
+    const { vdl, lagBytes, online } = this.lag();
+    const facts = { from, to: this.to, vdl, storedTo: this.shipper.storedTo, lagBytes, online };
+    if (news.kind === 'stalled') {
+      log.error({ ...facts, forMs: news.forMs }, 'a secondary stands still');
+      this.options.onStalled(this.to);
+    } else if (news.kind === 'recovered')
+      log.info({ ...facts, afterMs: news.afterMs }, 'a secondary moves again');
+    else this.rebuild(news.attempt);
+  }
+
+  /** Another connection, another node to read from, and a word of the secondary from where to go on. */
+  private rebuild(attempt: number): void {
+    this.options.log.warn({ to: this.to, attempt }, 'the lane to a secondary begins anew');
+    this.life += 1;
+    clearTimeout(this.due);
+    void this.connection.close();
+    this.connection = this.options.connect(`ship-${this.to}`);
+    this.log = new RegionFetch(this.options.region, this.index + attempt);
+    this.sending = Promise.resolve();
+    this.echo = null;
+    this.carryOut(this.shipper.step({ kind: 'restarted' }, monotonicMs()));
   }
 
   acked(ack: ShipAck): void {
@@ -110,8 +150,9 @@ class Lane {
     if (!this.closed) this.carryOut(this.shipper.step({ kind: 'durable', vdl }, monotonicMs()));
   }
 
-  lag(): Lag {
-    return this.shipper.lag(monotonicMs(), wallUs());
+  lag(): LaneLag {
+    const nowMs = monotonicMs();
+    return { ...this.shipper.lag(nowMs, wallUs()), stalledMs: this.watch.stalledMs(nowMs) };
   }
 
   async close(): Promise<void> {
@@ -137,6 +178,7 @@ class Lane {
   }
 
   private async fetch(from: Lsn, known: Lsn): Promise<void> {
+    const { life } = this;
     const reply = await this.log.fetch({
       kind: 'fetch',
       branch: mainBranch,
@@ -148,7 +190,7 @@ class Lane {
       durableOnly: true,
       known: { head: this.reign.head, vdl: known },
     });
-    if (this.closed) return;
+    if (this.closed || life !== this.life) return;
     const split = reply === null ? null : splitFrames(reply.frames);
     if (reply === null || split === null || split.kind === 'bad') {
       if (split?.kind === 'bad')
@@ -163,9 +205,10 @@ class Lane {
   }
 
   private ship({ start, next, vdl, frames }: Extract<ShipperEffect, { kind: 'ship' }>): void {
+    const { life } = this;
     this.sending = this.sending.then(async () => {
       const body = await packed(frames);
-      if (this.closed) return;
+      if (this.closed || life !== this.life) return;
       const outcome = this.publish(start, next, vdl, body);
       this.carryOut(this.shipper.step({ kind: 'shipped', outcome }, monotonicMs()));
     });
@@ -173,8 +216,10 @@ class Lane {
 
   /** Behind the messages under way: one that overtook them would look like a gap. */
   private beat({ start, vdl }: Extract<ShipperEffect, { kind: 'heartbeat' }>): void {
+    const { life } = this;
     this.sending = this.sending.then(() => {
-      if (!this.closed) this.publish(start, start, vdl, { bytes: new Uint8Array(0), compressed: false });
+      if (!this.closed && life === this.life)
+        this.publish(start, start, vdl, { bytes: new Uint8Array(0), compressed: false });
     });
   }
 

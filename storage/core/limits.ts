@@ -28,7 +28,10 @@ export const redoLimits = {
 export const volumeLimits = {
   /** Redo sent and not yet durable at which the writer stops taking new transactions. */
   outstandingBytesMax: 32 * MiB,
-  /** One transaction's redo. */
+  /**
+   * One transaction's redo: the largest size there is, and every window, buffer and limit on its way lets it through. Where
+   * one is smaller (most are), it frees what is stored and does not wait for the commit.
+   */
   transactionBytesMax: 256 * MiB,
   /** Frames bundled into one append message. */
   appendBytesMax: MiB,
@@ -61,9 +64,31 @@ export const volumeLimits = {
   /** Redo above the low-water mark: what nodes have to keep an index of. */
   unfoldedBytesMax: 256 * MiB,
   lowWaterEveryMs: 1_000,
-  /** Age of the oldest record without quorum at which the writer gives its reign up. */
+  /**
+   * How long records wait, without four nodes that have them or get on, before the writer gives its reign up. Progress counts
+   * and not age: a large transaction takes as long as it takes.
+   */
   quorumLostAfterMs: 3_000,
+  /** A process that has not looked for so long did not run: nobody is blamed for that time. */
+  tickGapMsMax: 500,
+  /** Most of such an absence that is left out: after a longer one others have most likely gone on without it. */
+  absenceMsMax: 5_000,
 } as const;
+
+/** The bounds between a transaction and its quorum; simulations scale them, to exceed every one with little redo. */
+export interface QuorumBounds {
+  readonly framePayloadBytesMax: number;
+  readonly appendBytesMax: number;
+  readonly resendBytesMax: number;
+  readonly outstandingBytesMax: number;
+}
+
+export const quorumBoundsDefault: QuorumBounds = {
+  framePayloadBytesMax: redoLimits.framePayloadBytesMax,
+  appendBytesMax: volumeLimits.appendBytesMax,
+  resendBytesMax: volumeLimits.resendBytesMax,
+  outstandingBytesMax: volumeLimits.outstandingBytesMax,
+};
 
 export const recoveryLimits = {
   /** How long recovery waits for the fifth and sixth answer once it has four. */

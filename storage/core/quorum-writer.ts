@@ -7,9 +7,10 @@ import assert from 'node:assert/strict';
 import { concatBytes } from './bytes.ts';
 import type { Fork } from './epoch-tree.ts';
 import { type Epoch, type Lsn, maxLsn, type NodeId, type PgId, unreachable, zeroLsn } from './ids.ts';
-import { quorumLimits, volumeLimits } from './limits.ts';
+import { type QuorumBounds, quorumBoundsDefault, quorumLimits, volumeLimits } from './limits.ts';
 import type { AppendRequest, RefusalCode } from './messages.ts';
 import { pgcl } from './quorum.ts';
+import { QuorumProgress, type Waiting } from './quorum-progress.ts';
 
 /** A frame on its way to the quorum. */
 export interface QuorumFrame {
@@ -46,14 +47,12 @@ export type QuorumEffect =
   /** Teach a node the path; answer with `forked`, `refused` or `unanswered`. */
   | { readonly kind: 'fork'; readonly node: NodeId; readonly forks: readonly Fork[] }
   | { readonly kind: 'durable'; readonly vdl: Lsn; readonly vcl: Lsn; readonly by: NodeId }
+  /** VCL has moved and VDL has not: four nodes have more of a transaction whose commit is still to come. */
+  | { readonly kind: 'complete'; readonly vcl: Lsn }
   /** A newer reign has sealed the nodes: this one is over. */
   | { readonly kind: 'fenced'; readonly by: Epoch }
-  /** Records have waited for four nodes longer than the limit, or fewer than four are there. */
+  /** Nothing has got on for the limit with records waiting, or fewer than four nodes are there. */
   | { readonly kind: 'quorumLost'; readonly reason: string };
-
-interface Queued extends QuorumFrame {
-  readonly offeredAtMs: number;
-}
 
 interface NodeLink {
   readonly node: NodeId;
@@ -86,6 +85,7 @@ export interface QuorumWriterOptions {
   /** Everything at or below is durable already, and a CPL. */
   readonly start: Lsn;
   readonly nowMs: number;
+  readonly bounds?: QuorumBounds;
 }
 
 export class QuorumWriter {
@@ -93,20 +93,21 @@ export class QuorumWriter {
   private readonly authority: Epoch;
   private readonly forks: readonly Fork[];
   private readonly links: ReadonlyMap<NodeId, NodeLink>;
+  private readonly bounds: QuorumBounds;
+  private readonly progress: QuorumProgress;
   private readonly pgcls = new Map<PgId, Lsn>();
   private lowWater: Lsn = zeroLsn;
   private vclLsn: Lsn;
   private vdlLsn: Lsn;
   private lastCpl: Lsn;
   /** Frames kept for sending or resending; `first` is the number of the oldest. */
-  private queue: Queued[] = [];
+  private queue: QuorumFrame[] = [];
   /** Entries at the front of `queue` that are dropped already; the array is cut for many at once. */
   private dropped = 0;
   private first = 0;
   /** Number of the first frame above VCL. */
   private undecided = 0;
   private resendBytes = 0;
-  private shortSinceMs: number;
   /** When the last frames became durable. */
   private durableAtMs = 0;
   private over = false;
@@ -122,7 +123,8 @@ export class QuorumWriter {
     this.vclLsn = options.start;
     this.vdlLsn = options.start;
     this.lastCpl = options.start;
-    this.shortSinceMs = options.nowMs;
+    this.bounds = options.bounds ?? quorumBoundsDefault;
+    this.progress = new QuorumProgress(options.nowMs);
     this.links = new Map(options.nodes.map((node) => [node, newLink(node)]));
   }
 
@@ -144,7 +146,7 @@ export class QuorumWriter {
     return this.first + this.queue.length - this.dropped;
   }
 
-  private frame(number: number): Queued | undefined {
+  private frame(number: number): QuorumFrame | undefined {
     return this.queue[number - this.first + this.dropped];
   }
 
@@ -190,7 +192,8 @@ export class QuorumWriter {
     this.effects = [];
     if (this.over) return this.effects;
     for (const link of this.links.values()) link.inStep = link.up && !link.probing && link.acked >= this.end;
-    for (const frame of frames) this.queue.push({ ...frame, offeredAtMs: nowMs });
+    if (!this.pending) this.progress.advanced(nowMs);
+    for (const frame of frames) this.queue.push(frame);
     this.sendAll(nowMs);
     return this.effects;
   }
@@ -268,6 +271,7 @@ export class QuorumWriter {
     link.inFlight = Math.max(0, link.inFlight - 1);
     if (head !== this.head) return;
     for (const [pg, scl] of scls) {
+      this.progress.reported(link.node, pg, scl, nowMs);
       if (scl <= (link.scls.get(pg) ?? -1)) continue;
       link.scls.set(pg, scl);
       this.pgcls.set(pg, pgcl([...this.links.values()].map((other) => other.scls.get(pg) ?? zeroLsn)));
@@ -282,6 +286,7 @@ export class QuorumWriter {
   }
 
   private advance(by: NodeId, nowMs: number): void {
+    const before = this.vclLsn;
     while (this.undecided < this.end) {
       const frame = this.frame(this.undecided);
       if (frame === undefined || frame.end > (this.pgcls.get(frame.pg) ?? zeroLsn)) break;
@@ -295,7 +300,8 @@ export class QuorumWriter {
       this.durableAtMs = nowMs;
       if (this.vdlLsn > this.vclLsn) assert.fail(`S5: VDL ${this.vdlLsn} above VCL ${this.vclLsn}`);
       this.effects.push({ kind: 'durable', vdl: this.vdlLsn, vcl: this.vclLsn, by });
-    }
+    } else if (this.vclLsn > before) this.effects.push({ kind: 'complete', vcl: this.vclLsn });
+    if (this.vclLsn > before) this.progress.advanced(nowMs);
     this.trim();
   }
 
@@ -305,7 +311,7 @@ export class QuorumWriter {
     for (const link of this.links.values()) if (link.up) keepFrom = Math.min(keepFrom, link.acked);
     while (
       this.first < keepFrom ||
-      (this.first < this.undecided && this.resendBytes > volumeLimits.resendBytesMax)
+      (this.first < this.undecided && this.resendBytes > this.bounds.resendBytesMax)
     ) {
       this.resendBytes -= this.frame(this.first)?.bytes.length ?? 0;
       this.first += 1;
@@ -376,7 +382,7 @@ export class QuorumWriter {
     let bytes = 0;
     for (; link.cursor < this.end; link.cursor += 1) {
       const length = this.frame(link.cursor)?.bytes.length ?? 0;
-      if (bytes > 0 && bytes + length > volumeLimits.appendBytesMax) break;
+      if (bytes > 0 && bytes + length > this.bounds.appendBytesMax) break;
       bytes += length;
     }
     const { shared } = this;
@@ -431,19 +437,18 @@ export class QuorumWriter {
         this.tell(link, nowMs);
       }
     }
-    if (this.upNodes >= quorumLimits.writeQuorum) this.shortSinceMs = nowMs;
+    const lost = this.progress.look(this.waiting(), nowMs);
+    if (lost !== null) this.effects.push({ kind: 'quorumLost', reason: lost });
+  }
+
+  private waiting(): Waiting {
+    const holders = new Set<NodeId>();
     const oldest = this.frame(this.undecided);
-    if (oldest !== undefined && nowMs - oldest.offeredAtMs > volumeLimits.quorumLostAfterMs) {
-      this.effects.push({
-        kind: 'quorumLost',
-        reason: `a record has waited ${nowMs - oldest.offeredAtMs} ms for four of six nodes`,
-      });
-    } else if (nowMs - this.shortSinceMs > volumeLimits.quorumLostAfterMs) {
-      this.effects.push({
-        kind: 'quorumLost',
-        reason: `${this.upNodes} of six storage nodes are reachable, four are needed`,
-      });
-    }
+    if (oldest !== undefined)
+      for (const link of this.links.values())
+        if ((link.scls.get(oldest.pg) ?? zeroLsn) >= oldest.end) holders.add(link.node);
+    const end = this.queue.at(-1)?.end ?? this.vclLsn;
+    return { bytes: oldest === undefined ? 0 : end - this.vclLsn, holders, up: this.upNodes };
   }
 }
 

@@ -4,24 +4,19 @@
  * The same steps serve a crashed writer, a switchover, a failover and the return of an old primary.
  */
 import assert from 'node:assert/strict';
+import { durableEnd } from './durable-end.ts';
 import { EpochTree, type Fork } from './epoch-tree.ts';
 import {
-  ascending,
   type BranchName,
   type Epoch,
   genesisEpoch,
   type Lsn,
-  lsn,
-  maxLsn,
   type NodeId,
-  type PgId,
-  pgId,
   unreachable,
   zeroLsn,
 } from './ids.ts';
 import { nodeLimits, quorumLimits, recoveryLimits } from './limits.ts';
 import type { RefusedReply, StorageReply, StorageRequest, SurveyedReply } from './messages.ts';
-import { recoverablePgcl } from './quorum.ts';
 
 export type RecoveryGoal =
   /** Become the writer: fork `epoch`, which the control plane has just allotted to us. */
@@ -98,8 +93,16 @@ export class Recovery {
   private vdl: Lsn = zeroLsn;
   private copies: Copy[] = [];
   private effects: RecoveryEffect[] = [];
+  private readonly fetchBytesMax: number;
+  private steps = 0;
 
-  constructor(nodes: readonly NodeId[], goal: RecoveryGoal) {
+  /** @param fetchBytesMax one stretch of a copy; simulations scale it. */
+  constructor(
+    nodes: readonly NodeId[],
+    goal: RecoveryGoal,
+    fetchBytesMax: number = nodeLimits.fetchBytesMax,
+  ) {
+    this.fetchBytesMax = fetchBytesMax;
     assert.equal(nodes.length, quorumLimits.copies, 'a region has six storage nodes');
     this.goal = goal;
     this.peers = new Map(nodes.map((node) => [node, newPeer(node)]));
@@ -107,6 +110,11 @@ export class Recovery {
 
   get phase(): RecoveryPhase {
     return this.phaseNow;
+  }
+
+  /** Changes whenever the recovery gets on: a node more that answers, a phase, a stretch copied. Repetitions are none. */
+  get progress(): number {
+    return this.steps;
   }
 
   step(event: RecoveryEvent, nowMs: number): readonly RecoveryEffect[] {
@@ -153,6 +161,7 @@ export class Recovery {
         this.refused(peer, reply, nowMs);
         return;
       case 'sealed':
+        if (!peer.sealed) this.steps += 1;
         peer.sealed = true;
         peer.fresh = reply.fresh;
         peer.empty = reply.empty;
@@ -172,6 +181,7 @@ export class Recovery {
         this.copied(peer, nowMs);
         return;
       case 'forked':
+        if (!peer.forked) this.steps += 1;
         peer.forked = true;
         return;
       default:
@@ -205,6 +215,7 @@ export class Recovery {
 
   private proceed(nowMs: number): void {
     for (let before: RecoveryPhase | null = null; before !== this.phaseNow; ) {
+      if (before !== null) this.steps += 1;
       before = this.phaseNow;
       switch (this.phaseNow) {
         case 'sealing':
@@ -355,7 +366,7 @@ export class Recovery {
       branch: this.goal.branch,
       head: this.head,
       from: copy.at,
-      bytesMax: nodeLimits.fetchBytesMax,
+      bytesMax: this.fetchBytesMax,
       waitMs: 0,
       durableOnly: false,
       known: { head: this.head, vdl: zeroLsn },
@@ -394,6 +405,7 @@ export class Recovery {
   private copied(target: Peer, nowMs: number): void {
     const copy = this.copies.find((candidate) => candidate.target === target.node);
     if (copy === undefined || target.survey === null) return;
+    this.steps += 1;
     if (copy.at < this.vdl) return;
     this.copies = this.copies.filter((candidate) => candidate !== copy);
     target.survey = null;
@@ -445,45 +457,4 @@ function newPeer(node: NodeId): Peer {
     busy: false,
     retryAtMs: 0,
   };
-}
-
-type Answer = Pick<SurveyedReply, 'volumeEnd' | 'scls' | 'vdl' | 'chain'>;
-
-/**
- * VDL from the answers of at least three copies: PGCL of each group, then VCL along the volume chain, then the
- * highest CPL at or below it (Aurora, SIGMOD 2018 section 2.4).
- * @param which `any`: whatever one copy holds counts, so that nothing acknowledged is overlooked.
- *   `acknowledgeable`: only what four copies can have held, the silent ones included.
- */
-export function durableEnd(answers: readonly Answer[], which: 'any' | 'acknowledgeable'): Lsn {
-  const floor = answers.reduce((highest, answer) => maxLsn(highest, answer.vdl), zeroLsn);
-  const byBase = new Map<number, { readonly end: number; readonly pg: PgId; readonly cpl: number }>();
-  for (const { chain } of answers) {
-    for (const [base, end, pg, cpl] of chain) {
-      byBase.set(base <= floor && end > floor ? floor : base, { end, pg: pgId(pg), cpl });
-    }
-  }
-  const complete = new Map<PgId, Lsn>();
-  let vcl: number = floor;
-  let vdl: number = floor;
-  for (let frame = byBase.get(vcl); frame !== undefined; frame = byBase.get(vcl)) {
-    const pgEnd = complete.get(frame.pg) ?? completeEnd(answers, frame.pg, which);
-    complete.set(frame.pg, pgEnd);
-    if (frame.end > pgEnd) break;
-    vcl = frame.end;
-    if (frame.cpl > vdl) vdl = frame.cpl;
-  }
-  return lsn(vdl);
-}
-
-/** Highest LSN of a group that enough answers are complete to; one without records of it is complete to its volume end. */
-function completeEnd(answers: readonly Answer[], pg: PgId, which: 'any' | 'acknowledgeable'): Lsn {
-  const ends = answers.map((answer) => {
-    const scl = answer.scls.find(([candidate]) => candidate === pg)?.[1] ?? zeroLsn;
-    return maxLsn(answer.volumeEnd, scl);
-  });
-  if (which === 'any') return recoverablePgcl(ends);
-  const silent = quorumLimits.copies - answers.length;
-  const needed = Math.max(1, quorumLimits.writeQuorum - silent);
-  return [...ends].sort(ascending).at(-needed) ?? zeroLsn;
 }

@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import type { Fork } from './epoch-tree.ts';
 import { encodeFrame } from './frame.ts';
 import { type Epoch, type Lsn, lsn, type NodeId, type PgId } from './ids.ts';
-import { redoLimits, volumeLimits } from './limits.ts';
+import { type QuorumBounds, quorumBoundsDefault, volumeLimits } from './limits.ts';
 import { type QuorumEffect, type QuorumEvent, type QuorumFrame, QuorumWriter } from './quorum-writer.ts';
 import { type Mtr, splitRun } from './record.ts';
 
@@ -27,11 +27,13 @@ export interface VolumeOptions {
   readonly forks: readonly Fork[];
   readonly forkLsn: Lsn;
   readonly nowMs: number;
+  readonly bounds?: QuorumBounds;
 }
 
 export class Volume {
   readonly epoch: Epoch;
   private readonly quorum: QuorumWriter;
+  private readonly bounds: QuorumBounds;
   private nextLsn: Lsn;
   private readonly forkLsn: Lsn;
   private readonly lastOfPg = new Map<PgId, Lsn>();
@@ -48,6 +50,7 @@ export class Volume {
     this.epoch = options.epoch;
     this.forkLsn = options.forkLsn;
     this.nextLsn = options.forkLsn;
+    this.bounds = options.bounds ?? quorumBoundsDefault;
     this.quorum = new QuorumWriter({
       nodes: options.nodes,
       authority: options.epoch,
@@ -55,6 +58,7 @@ export class Volume {
       forks: options.forks,
       start: options.forkLsn,
       nowMs: options.nowMs,
+      bounds: this.bounds,
     });
   }
 
@@ -96,7 +100,7 @@ export class Volume {
 
   /** False at the back-pressure bound: new transactions have to wait, memory does not grow (S8). */
   get hasRoom(): boolean {
-    return this.outstandingBytes < volumeLimits.outstandingBytesMax;
+    return this.outstandingBytes < this.bounds.outstandingBytesMax;
   }
 
   setLowWater(lowWater: Lsn): void {
@@ -109,7 +113,7 @@ export class Volume {
    */
   commit(mtr: Mtr): Lsn {
     mtr.runs.forEach((run, index) => {
-      for (const bytes of splitRun(run.bytes, redoLimits.framePayloadBytesMax)) this.add(run.pg, bytes);
+      for (const bytes of splitRun(run.bytes, this.bounds.framePayloadBytesMax)) this.add(run.pg, bytes);
       if (index === mtr.runs.length - 1) {
         const last = this.open.at(-1);
         assert(last !== undefined, 'a mini-transaction holds at least its commit');
@@ -127,7 +131,7 @@ export class Volume {
     if (
       last !== undefined &&
       last.pg === pg &&
-      last.byteLength + bytes.length <= redoLimits.framePayloadBytesMax
+      last.byteLength + bytes.length <= this.bounds.framePayloadBytesMax
     ) {
       last.parts.push(bytes);
       last.byteLength += bytes.length;

@@ -17,6 +17,8 @@ export interface QuorumMachine {
 
 export interface QuorumHandlers {
   onDurable(vdl: Lsn, vcl: Lsn, by: NodeId): void;
+  /** VCL has moved within a transaction. */
+  onComplete?(vcl: Lsn): void;
   onFenced(by: Epoch): void;
   onQuorumLost(reason: string): void;
   /** An append leaves for a node; for telemetry. */
@@ -111,6 +113,9 @@ export class QuorumDriver {
       }
       case 'durable':
         this.handlers.onDurable(effect.vdl, effect.vcl, effect.by);
+        return;
+      case 'complete':
+        this.handlers.onComplete?.(effect.vcl);
         return;
       case 'fenced':
         this.close();

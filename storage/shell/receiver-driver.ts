@@ -20,6 +20,7 @@ export interface ReceiverDriverOptions {
   readonly forks: readonly Fork[];
   /** Durable here already, and a CPL. */
   readonly start: Lsn;
+  /** VDL or VCL has moved: within a large transaction VCL alone does, for as long as it takes. */
   readonly onDurable: (vdl: Lsn, vcl: Lsn) => void;
   /** A newer reign has sealed the nodes. Runs at most once, and never together with `onQuorumLost`. */
   readonly onFenced: (by: Epoch) => void;
@@ -55,6 +56,7 @@ export class ReceiverDriver {
     });
     this.driver = new QuorumDriver(region, authority, this.writer, {
       onDurable: options.onDurable,
+      onComplete: (vcl) => options.onDurable(this.writer.vdl, vcl),
       onFenced: options.onFenced,
       onQuorumLost: options.onQuorumLost,
     });

@@ -16,11 +16,12 @@ export type RecoveryResult =
   | { readonly kind: 'fenced'; readonly by: Epoch }
   /** Not possible as things are; trying again with the same goal does not help. */
   | { readonly kind: 'failed'; readonly reason: string }
-  /** Too few nodes answered in time. A `fork` that timed out may have been forked: take a new epoch to try again. */
+  /** Too few nodes answered, and nothing got on for the time. A `fork` that timed out may have been forked: take a new epoch to try again. */
   | { readonly kind: 'timeout'; readonly phase: string }
   | { readonly kind: 'aborted' };
 
 export interface RecoveryOptions {
+  /** Given up when nothing has got on for so long. However much has to be copied, as long as it is. */
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
 }
@@ -47,9 +48,13 @@ export function runRecovery(
       signal?.removeEventListener('abort', abort);
       resolve(result);
     };
+    let progress = recovery.progress;
     const step = (event: RecoveryEvent): void => {
       if (finished) return;
       for (const effect of recovery.step(event, performance.now())) carryOut(effect);
+      if (recovery.progress === progress || finished) return;
+      progress = recovery.progress;
+      deadline.refresh();
     };
     const carryOut = (effect: RecoveryEffect): void => {
       switch (effect.kind) {

@@ -75,6 +75,16 @@ function healthy(): ClusterView {
   return view;
 }
 
+test('a region that stands still is named with the reason, and no other', () => {
+  const view = healthy();
+  expect(view.stallReason(eu, 1_000)).toBeNull();
+  view.heard(regionOf(us, { lag: lagOf(40).map((lag) => ({ ...lag, stalledMs: 3_200 })) }), 1_000);
+  expect(view.stallReason(eu, 1_000)).toMatch(/^eu-west-1 has received nothing from us-east-1 for 3 s/);
+  expect(view.stallReason(us, 1_000)).toBeNull();
+  // What the primary said long ago says nothing about now.
+  expect(view.stallReason(eu, 60_000)).toBeNull();
+});
+
 describe('status of the cluster', () => {
   const cases: readonly (readonly [string, (view: ClusterView) => void, object])[] = [
     [
@@ -114,6 +124,29 @@ describe('status of the cluster', () => {
       'degraded with a secondary that lags',
       (view) => view.heard(regionOf(us, { lag: lagOf(readyLagMs) }), 1_000),
       { state: 'degraded' },
+    ],
+    [
+      'degraded with a secondary that stands still, as its primary says',
+      (view) =>
+        view.heard(regionOf(us, { lag: lagOf(40).map((lag) => ({ ...lag, stalledMs: 3_200 })) }), 1_000),
+      {
+        state: 'degraded',
+        regions: [
+          { name: us, stalledMs: 0, ready: true },
+          { name: eu, stalledMs: 3_200, ready: false },
+        ],
+      },
+    ],
+    [
+      'degraded with a secondary that stands still, as it says itself',
+      (view) => view.heard(regionOf(eu, { stalledMs: 4_000 }), 1_000),
+      {
+        state: 'degraded',
+        regions: [
+          { name: us, ready: true },
+          { name: eu, stalledMs: 4_000, ready: false },
+        ],
+      },
     ],
     [
       'degraded without a writer',

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { shippingLimits } from '../../regions/core/limits.ts';
 import type { ShipAck, Shipped } from '../../regions/core/messages.ts';
 import { Receiver, type ReceiverEvent } from '../../regions/core/receiver.ts';
-import { Shipper, type ShipperEvent } from '../../regions/core/shipper.ts';
+import { Shipper, type ShipperEvent, type ShippingBounds } from '../../regions/core/shipper.ts';
 import { epoch, lsn, mainBranch, regionId } from '../../storage/core/ids.ts';
 import { Prng } from '../simulation/prng.ts';
 
@@ -35,14 +35,19 @@ const calm: Faults = {
 const uniform = (random: Prng): number => random.uint32() / 2 ** 32;
 
 class Channel {
-  readonly shipper = new Shipper(head, lsn(0));
+  readonly shipper: Shipper;
   receiver = new Receiver();
   /** What the primary's region has durable. */
   logEnd = 0;
-  /** What the secondary's nodes were handed, and what is durable there. */
+  /** Where transactions end; null when every byte is one. Nothing between two is durable anywhere by itself. */
+  commits: readonly number[] | null = null;
+  /** What the secondary's nodes were handed, what of it they have stored, and what is durable there. */
   stored = 0;
+  complete = 0;
   durable = 0;
   resent = 0;
+  /** The most that was sent beyond what is stored there. */
+  unstoredMost = 0;
   nowMs = 0;
   faults: Faults;
   private readonly random: Prng;
@@ -51,7 +56,8 @@ class Channel {
   private life = 0;
   private shippedTo = 0;
 
-  constructor(seed: number, faults: Faults) {
+  constructor(seed: number, faults: Faults, bounds: ShippingBounds = shippingLimits) {
+    this.shipper = new Shipper(head, lsn(0), bounds);
     this.random = Prng.fromSeed(seed).stream('channel');
     this.faults = faults;
     this.every(50, () => this.ship({ kind: 'tick' }));
@@ -106,6 +112,7 @@ class Channel {
       else if (effect.kind === 'heartbeat')
         this.publish(effect.start, effect.start, effect.vdl, new Uint8Array(0));
       else {
+        this.unstoredMost = Math.max(this.unstoredMost, effect.next - this.complete);
         if (effect.start < this.shippedTo) this.resent += effect.next - effect.start;
         this.shippedTo = Math.max(this.shippedTo, effect.next);
         const outcome = this.chance(this.faults.refuse) ? 'refused' : 'sent';
@@ -161,6 +168,7 @@ class Channel {
           if (life !== this.life) return;
           if (this.chance(this.faults.failFetch)) return this.receive({ kind: 'joinFailed', head });
           this.stored = this.durable;
+          this.complete = this.durable;
           this.receive({ kind: 'joined', outcome: { head, forks, vdl: lsn(this.durable), tree: forks } });
         });
       } else if (effect.kind === 'ack') {
@@ -182,9 +190,10 @@ class Channel {
     expect(Buffer.compare(frames, wanted)).toBe(0);
     this.stored = next;
     this.after(1 + uniform(this.random) * 10, () => {
-      if (life !== this.life || next <= this.durable) return;
-      this.durable = next;
-      this.receive({ kind: 'durable', vcl: lsn(next), vdl: lsn(next) });
+      if (life !== this.life || next <= this.complete) return;
+      this.complete = next;
+      this.durable = this.commits === null ? next : Math.max(0, ...this.commits.filter((at) => at <= next));
+      this.receive({ kind: 'durable', vcl: lsn(next), vdl: lsn(this.durable) });
     });
   }
 }
@@ -264,5 +273,40 @@ describe('shipper and receiver over a bad channel', { retry: 0 }, () => {
     channel.faults = calm;
     channel.runUntil(23_000);
     expect(channel.durable).toBe(channel.logEnd);
+  });
+
+  test('a transaction many times the window arrives, with the agent there killed in the middle, and R8 holds within it', () => {
+    const bounds = { windowBytes: 2_000, messageBytes: 400 };
+    for (let seed = 1; seed <= 3; seed++) {
+      const channel = new Channel(seed, { ...calm, lose: 0.05, repeat: 0.05 }, bounds);
+      channel.commits = [300, 30_300, 30_301, 50_000];
+      channel.logEnd = 50_000;
+      channel.runUntil(2_000);
+      expect(channel.durable).toBe(300);
+      expect(channel.complete).toBeGreaterThan(2 * bounds.windowBytes);
+      channel.restart();
+      channel.runUntil(60_000);
+      expect([seed, channel.durable]).toEqual([seed, 50_000]);
+      if (seed === 1) expect(channel.unstoredMost).toBeGreaterThan(bounds.windowBytes / 2);
+    }
+  });
+
+  test('credit is counted from the newest word: one that joins anew within a transaction is not flooded', () => {
+    const bounds = { windowBytes: 2_000, messageBytes: 400 };
+    const channel = new Channel(4, calm, bounds);
+    channel.commits = [300, 60_300];
+    channel.logEnd = 60_300;
+    channel.runUntil(3_000);
+    expect(channel.complete).toBeGreaterThan(4 * bounds.windowBytes);
+    channel.restart();
+    channel.complete = channel.durable;
+    channel.unstoredMost = 0;
+    // What was on its way before the new start may still leave once.
+    channel.runUntil(3_100);
+    channel.unstoredMost = 0;
+    channel.runUntil(20_000);
+    expect(channel.unstoredMost).toBeLessThanOrEqual(bounds.windowBytes);
+    channel.runUntil(60_000);
+    expect(channel.durable).toBe(60_300);
   });
 });

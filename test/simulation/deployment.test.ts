@@ -4,6 +4,7 @@
  */
 import { describe, expect, it } from 'vitest';
 import { type RunChoices, simulate } from './deployment.ts';
+import type { Verdict } from './judges/judge.ts';
 import { type ProfileName, profileNames } from './options.ts';
 import type { RunResult } from './run-seeds.ts';
 import {
@@ -13,7 +14,9 @@ import {
   interruptedWrites,
   isolation,
   isolationUnderLongLease,
+  largeTransactions,
   type Scenario,
+  slowLargeTransactions,
 } from './scenarios.ts';
 import type { Defect } from './sim-types.ts';
 
@@ -86,10 +89,15 @@ describe('what once went wrong', { retry: 0 }, () => {
 
 describe('the judges object when', { retry: 0 }, () => {
   /** Runs seeds until a judge objects to what was broken; the same seeds are well when nothing is. */
-  const objected = (defects: readonly Defect[], adjust: Scenario, seedsMax: number): readonly string[] => {
+  const objected = (
+    defects: readonly Defect[],
+    adjust: Scenario,
+    seedsMax: number,
+    verdict: Verdict = 'correctness',
+  ): readonly string[] => {
     for (let seed = 0; seed < seedsMax; seed += 1) {
       const broken = run(seed, 'swarm', { defects, adjust });
-      const found = broken.violations.filter((violation) => violation.verdict === 'correctness');
+      const found = broken.violations.filter((violation) => violation.verdict === verdict);
       if (found.length === 0) continue;
       expect([seed, objections(run(seed, 'swarm', { adjust }))]).toEqual([seed, []]);
       return [...new Set(found.map((violation) => violation.judge))];
@@ -127,6 +135,18 @@ describe('the judges object when', { retry: 0 }, () => {
 
   it('a write is applied twice', slow, () => {
     expect(objected(['apply-twice'], blackouts, 3)).toContain('durability');
+  });
+
+  it(
+    'credit waits for the commit, so that a transaction larger than the window never arrives (r01)',
+    slow,
+    () => {
+      expect(objected(['credit-by-vdl'], largeTransactions, 3, 'liveness')).toContain('convergence');
+    },
+  );
+
+  it('a writer gives up on a record that is old, although four nodes get on (r17)', slow, () => {
+    expect(objected(['age-ends-reign'], slowLargeTransactions, 3, 'liveness')).toContain('quorum');
   });
 
   it('but not when only the lease fails within a region, for the seal stands behind it (S2)', slow, () => {

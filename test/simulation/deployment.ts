@@ -87,7 +87,13 @@ class Deployment {
       this.operator.heard(event);
     });
     this.operator = new SimOperator(this.fleet, this.agents, () => this.faults.lostRegions);
-    this.build({ cluster: 'sim', regions: options.regions, witness: this.witness, defects });
+    this.build({
+      cluster: 'sim',
+      regions: options.regions,
+      witness: this.witness,
+      bounds: options.sizes,
+      defects,
+    });
   }
 
   run(): RunReport {

@@ -3,10 +3,13 @@
  * of fault, because a run with all of them at once never gets deep into any one of them.
  */
 import { defaultLeaseLimits, type LeaseLimits } from '../../regions/core/lease.ts';
+import { shippingLimits } from '../../regions/core/limits.ts';
+import { nodeLimits, quorumBoundsDefault } from '../../storage/core/limits.ts';
 import type { ClockOptions } from './clock.ts';
 import type { DiskOptions } from './disk.ts';
 import type { NetworkOptions } from './network.ts';
 import { Prng, type Range } from './prng.ts';
+import type { SimBounds } from './sim-types.ts';
 import type { LatencyOptions } from './topology.ts';
 
 export const profileNames = ['calm', 'lite', 'swarm', 'region-loss'] as const;
@@ -58,6 +61,9 @@ export type WorkloadOptions = {
   readonly openMax: number;
   /** Mean pause between two. */
   readonly pauseUs: number;
+  /** How many writes in a thousand are large, and how many whole pages such a write may change. */
+  readonly largePerMille: number;
+  readonly largePagesMax: number;
 };
 
 export type SimulationOptions = {
@@ -78,6 +84,8 @@ export type SimulationOptions = {
   /** Gateways of each region, any of which may be the writer. */
   readonly gateways: number;
   readonly workload: WorkloadOptions;
+  /** Scaled down where writes may be large, so that a few hundred KiB exceed every window and buffer. */
+  readonly sizes: SimBounds;
   /** Time between two planned switchovers. */
   readonly switchoverGapUs: Range;
   /** How many in a thousand isolations and crashes of the primary region the operator answers with a failover. */
@@ -135,6 +143,31 @@ const kindsOf: Readonly<
   },
 };
 
+const KiB = 1024;
+
+export const usualBounds: SimBounds = {
+  quorum: quorumBoundsDefault,
+  shipping: shippingLimits,
+  fetchBytesMax: nodeLimits.fetchBytesMax,
+};
+
+/** As the usual ones are related: a frame fits a message and an append, a window several messages, the receiver a window. */
+export function scaledBounds(prng: Prng): SimBounds {
+  const frame = prng.pick([8, 16]) * KiB;
+  const message = frame + 8 * KiB;
+  const windowBytes = prng.pick([5, 8]) * message;
+  return {
+    quorum: {
+      framePayloadBytesMax: frame,
+      appendBytesMax: 2 * frame,
+      resendBytesMax: prng.pick([4, 8]) * frame,
+      outstandingBytesMax: windowBytes + message,
+    },
+    shipping: { windowBytes, messageBytes: message },
+    fetchBytesMax: 3 * frame,
+  };
+}
+
 function span(min: number, max: number): Range {
   return { min, max };
 }
@@ -148,6 +181,7 @@ export function isProfileName(text: string): text is ProfileName {
 export function drawOptions(seed: number, profile: ProfileName): SimulationOptions {
   const prng = Prng.fromSeed(seed).stream(`options ${profile}`);
   const calm = profile === 'calm';
+  const large = prng.stream('large').perMille(300);
   const regions = regionNames.slice(
     0,
     prng.stream('regions').pick(profile === 'region-loss' ? [3, 3, 3, 4] : [1, 2, 2, 3, 3, 3]),
@@ -169,7 +203,10 @@ export function drawOptions(seed: number, profile: ProfileName): SimulationOptio
     bounds: drawBounds(prng.stream('bounds'), profile),
     lease: prng.stream('lease').pick([defaultLeaseLimits, shortLease, shortLease]),
     gateways: prng.stream('gateways').pick([1, 1, 2]),
+    sizes: large ? scaledBounds(prng.stream('sizes')) : usualBounds,
     workload: {
+      largePerMille: large ? prng.stream('large share').pick([10, 40]) : 0,
+      largePagesMax: 80,
       openMax: prng.stream('open').pick([1, 3, 8]),
       // A region is lost with more redo under way, for there to be something to report.
       pauseUs: prng
@@ -240,6 +277,7 @@ export function describeOptions(options: SimulationOptions): string {
     `regions ${options.regions.length}`,
     `${options.faultPhaseUs / seconds} s`,
     `faults ${faults}`,
+    `large ${options.workload.largePerMille}/1000`,
     `bounds ${nodesDownMax}/${nodesDestroyedMax}/${regionsOutMax}`,
   ].join(', ');
 }

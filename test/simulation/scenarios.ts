@@ -1,8 +1,8 @@
 /** Runs made for one purpose: few kinds of fault, struck hard, where a certain promise is most at risk. */
 import { defaultLeaseLimits } from '../../regions/core/lease.ts';
 import type { FaultKind, FaultPlan, SimulationOptions } from './options.ts';
-import { shortLease } from './options.ts';
-import type { Range } from './prng.ts';
+import { scaledBounds, shortLease } from './options.ts';
+import { Prng, type Range } from './prng.ts';
 
 export type Scenario = (options: SimulationOptions) => SimulationOptions;
 
@@ -11,7 +11,8 @@ const seconds = 1_000_000;
 
 const plan = (kind: FaultKind, gapUs: Range, lastsUs: Range): FaultPlan => ({ kind, gapUs, lastsUs });
 const between = (min: number, max: number): Range => ({ min, max });
-const busy = { openMax: 8, pauseUs: 15 * ms };
+const small = { largePerMille: 0, largePagesMax: 0 };
+const busy = { ...small, openMax: 8, pauseUs: 15 * ms };
 
 /** One region that loses power again and again while its disks are slow to sync. */
 export const blackouts: Scenario = (options) => ({
@@ -44,7 +45,7 @@ export const isolation: Scenario = (options) => ({
   regions: ['us-east-1', 'eu-west-1', 'ap-northeast-1'],
   gateways: 1,
   faultPhaseUs: 26 * seconds,
-  workload: { openMax: 3, pauseUs: 200 * ms },
+  workload: { ...small, openMax: 3, pauseUs: 200 * ms },
   lease: shortLease,
   hastyPerMille: 1000,
   faults: [plan('region-isolation', between(2 * seconds, 4 * seconds), between(18 * seconds, 20 * seconds))],
@@ -62,7 +63,7 @@ export const frozenWriters: Scenario = (options) => ({
   regions: options.regions.slice(0, 1),
   gateways: 2,
   faultPhaseUs: 26 * seconds,
-  workload: { openMax: 8, pauseUs: 50 * ms },
+  workload: { ...small, openMax: 8, pauseUs: 50 * ms },
   lease: shortLease,
   network: { ...options.network, heartbeatUs: between(13 * seconds, 14 * seconds) },
   faults: [plan('pause', between(500 * ms, 1500 * ms), between(11 * seconds, 12 * seconds))],
@@ -74,11 +75,34 @@ export const brokenSwitchovers: Scenario = (options) => ({
   regions: ['us-east-1', 'eu-west-1', 'ap-northeast-1'],
   gateways: 1,
   faultPhaseUs: 10 * seconds,
-  workload: { openMax: 3, pauseUs: 100 * ms },
+  workload: { ...small, openMax: 3, pauseUs: 100 * ms },
   switchoverGapUs: between(300 * ms, 900 * ms),
   hastyPerMille: 0,
   faults: [
     plan('region-crash', between(500 * ms, 1500 * ms), between(300 * ms, 2 * seconds)),
     plan('crash', between(200 * ms, 600 * ms), between(50 * ms, 500 * ms)),
   ],
+});
+
+/** Transactions several times as large as every window and buffer on their way, while agents and nodes are killed. */
+export const largeTransactions: Scenario = (options) => ({
+  ...options,
+  regions: ['us-east-1', 'eu-west-1', 'ap-northeast-1'],
+  gateways: 1,
+  faultPhaseUs: 8 * seconds,
+  sizes: scaledBounds(Prng.fromSeed(options.seed).stream('large transactions')),
+  workload: { largePerMille: 100, largePagesMax: 100, openMax: 2, pauseUs: 250 * ms },
+  hastyPerMille: 0,
+  faults: [plan('crash', between(500 * ms, 2 * seconds), between(50 * ms, 500 * ms))],
+});
+
+/** The same where the way to each node is so slow that a transaction takes longer than a quorum may stand still. */
+export const slowLargeTransactions: Scenario = (options) => ({
+  ...largeTransactions(options),
+  regions: options.regions.slice(0, 1),
+  faultPhaseUs: 20 * seconds,
+  workload: { largePerMille: 400, largePagesMax: 150, openMax: 1, pauseUs: seconds },
+  network: { ...options.network, bytesPerMs: 80 },
+  disk: { ...options.disk, stallPerMille: 0 },
+  faults: [],
 });

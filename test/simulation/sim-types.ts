@@ -1,9 +1,11 @@
 /** What the simulated processes say to one another, and what they tell the judges. */
 import type { ControlRecord } from '../../regions/core/control-record.ts';
 import type { LossReport } from '../../regions/core/loss-report.ts';
+import type { ShippingBounds } from '../../regions/core/shipper.ts';
 import type { Fork } from '../../storage/core/epoch-tree.ts';
-import type { Epoch, Lsn, NodeId, PageNo } from '../../storage/core/ids.ts';
+import type { Epoch, Lsn, NodeId, PageNo, PgId } from '../../storage/core/ids.ts';
 import { nodeId } from '../../storage/core/ids.ts';
+import type { QuorumBounds } from '../../storage/core/limits.ts';
 import type { Fleet } from './fleet.ts';
 import type { Process, Runtime } from './process.ts';
 import type { WrittenParts } from './sim-workload.ts';
@@ -43,6 +45,8 @@ export const defects = [
   'skip-replication',
   'hide-losses',
   'apply-twice',
+  'credit-by-vdl',
+  'age-ends-reign',
 ] as const;
 export type Defect = (typeof defects)[number];
 
@@ -66,6 +70,14 @@ export interface Witness {
   shipped(to: string, epoch: Epoch, vdl: Lsn): void;
   /** A secondary holds that this is durable in it. */
   secondaryDurable(region: string, epoch: Epoch, vdl: Lsn): void;
+  /** A node has answered its region's writer, and says how far it is in some groups. */
+  appendAnswered(region: string, node: NodeId, scls: readonly (readonly [PgId, Lsn])[]): void;
+  /** The writer of a region lost a node. */
+  nodeLost(region: string, node: NodeId): void;
+  /** The writer of a region gives its reign up for want of a quorum. */
+  quorumLost(region: string, epoch: Epoch, reason: string): void;
+  /** A region has stood still for the limit while its primary had more for it. */
+  stalled(from: string, to: string): void;
   lossReported(report: LossReport): void;
   /** A process saw the control record. */
   controlRecord(observer: string, sequence: number, epoch: Epoch): void;
@@ -76,11 +88,19 @@ export interface Witness {
   nodeWiped(address: Address): void;
 }
 
+/** The windows and buffers between a transaction and the regions it has to reach. */
+export type SimBounds = {
+  readonly quorum: QuorumBounds;
+  readonly shipping: ShippingBounds;
+  readonly fetchBytesMax: number;
+};
+
 /** What the processes of a run have in common. */
 export type SimContext = {
   readonly cluster: string;
   readonly regions: readonly string[];
   readonly witness: Witness;
+  readonly bounds: SimBounds;
   /** What is broken on purpose; empty but in tests of the judges. */
   readonly defects: ReadonlySet<Defect>;
 };

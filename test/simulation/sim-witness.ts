@@ -2,7 +2,7 @@
 import { crc32 } from 'node:zlib';
 import type { LossReport as RegionLoss } from '../../regions/core/loss-report.ts';
 import type { Fork } from '../../storage/core/epoch-tree.ts';
-import type { Epoch, Lsn, PageNo } from '../../storage/core/ids.ts';
+import type { Epoch, Lsn, NodeId, PageNo, PgId } from '../../storage/core/ids.ts';
 import { lsn, epoch as toEpoch } from '../../storage/core/ids.ts';
 import { AgreementJudge } from './judges/agreement.ts';
 import { ConvergenceJudge } from './judges/convergence.ts';
@@ -11,6 +11,7 @@ import { DurabilityJudge } from './judges/durability.ts';
 import type { Judge } from './judges/judge.ts';
 import type { LostRange } from './judges/losses.ts';
 import { MonotonicJudge } from './judges/monotonic.ts';
+import { QuorumJudge } from './judges/quorum.ts';
 import { SingleWriterJudge } from './judges/single-writer.ts';
 import type { Witness, WriteOutcome } from './sim-types.ts';
 import type { Address } from './topology.ts';
@@ -36,7 +37,18 @@ export class SimWitness implements Witness {
   readonly convergence: ConvergenceJudge;
   readonly singleWriter = new SingleWriterJudge({ excuseReportedLosses: false });
   readonly copies = new CopiesJudge();
-  readonly counts = { issued: 0, acked: 0, unknown: 0, refused: 0, forks: 0, orphans: 0, pages: 0, wiped: 0 };
+  readonly quorum = new QuorumJudge();
+  readonly counts = {
+    issued: 0,
+    acked: 0,
+    unknown: 0,
+    refused: 0,
+    forks: 0,
+    orphans: 0,
+    pages: 0,
+    wiped: 0,
+    stalls: 0,
+  };
   /** The newest fork that a writer made, with the whole path to it. */
   newest: { readonly region: string; readonly epoch: Epoch; readonly forks: readonly Fork[] } | undefined;
   readonly losses: RegionLoss[] = [];
@@ -61,6 +73,7 @@ export class SimWitness implements Witness {
       this.convergence,
       this.singleWriter,
       this.copies,
+      this.quorum,
     ];
   }
 
@@ -148,6 +161,23 @@ export class SimWitness implements Witness {
 
   secondaryDurable(region: string, epoch: Epoch, vdl: Lsn): void {
     this.durableIn(region, epoch, vdl, false);
+  }
+
+  appendAnswered(region: string, node: NodeId, scls: readonly (readonly [PgId, Lsn])[]): void {
+    this.quorum.answered(this.world.nowUs, region, node, scls);
+  }
+
+  nodeLost(region: string, node: NodeId): void {
+    this.quorum.lost(region, node);
+  }
+
+  quorumLost(region: string, epoch: Epoch, reason: string): void {
+    this.world.note(`${region} lost its quorum in epoch ${epoch}: ${reason}`);
+    this.quorum.reignEnded(this.world.nowUs, region, epoch, reason);
+  }
+
+  stalled(_from: string, _to: string): void {
+    this.counts.stalls += 1;
   }
 
   lossReported(report: RegionLoss): void {

@@ -22,8 +22,26 @@ export const workloadPages: readonly PageNo[] = [1, 2, 3, 257, 258, 513].map(pag
 const slotBytes = 32;
 const slots = Math.floor(redoLimits.pageBytes / slotBytes);
 
-/** Draws a write. */
-export function drawWrite(prng: Prng, writeId: string): WrittenParts {
+/** How large writes may be. */
+export type WriteSizes = { readonly largePerMille: number; readonly largePagesMax: number };
+
+/** Pages that only large writes change, of the second protection group and the third. */
+const largeFirstPage = 300;
+
+/** Draws a write: now and then a large one, of whole pages side by side. */
+export function drawWrite(
+  prng: Prng,
+  writeId: string,
+  { largePerMille, largePagesMax }: WriteSizes = { largePerMille: 0, largePagesMax: 0 },
+): WrittenParts {
+  if (largePerMille > 0 && prng.perMille(largePerMille)) {
+    const pages = prng.between(Math.ceil(largePagesMax / 8), largePagesMax);
+    const first = largeFirstPage + prng.below(largePagesMax * 2);
+    return {
+      writeId,
+      parts: Array.from({ length: pages }, (_, at) => ({ page: first + at, offset: 0, whole: true })),
+    };
+  }
   const pages = prng.shuffle(workloadPages).slice(0, prng.pick([1, 1, 2, 3, 4]));
   const parts = pages.map((page) => ({
     page,

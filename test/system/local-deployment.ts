@@ -35,6 +35,7 @@ const statusSchema = z.object({
       lagBytes: z.number(),
       lagMs: z.number(),
       rpoMs: z.number(),
+      stalledMs: z.number().optional(),
       ready: z.boolean(),
       nodes: z.array(nodeSchema),
     }),
@@ -59,9 +60,11 @@ export class TestDeployment {
   static async start(options: {
     readonly regions: readonly string[];
     readonly env?: NodeJS.ProcessEnv;
+    /** Default: somewhere from 20000 up. */
+    readonly basePort?: number;
   }): Promise<TestDeployment> {
     const dataDir = await mkdtemp(join(tmpdir(), 'sextant-system-'));
-    const basePort = 20_000 + 160 * Math.floor(Math.random() * 70);
+    const basePort = options.basePort ?? 20_000 + 160 * Math.floor(Math.random() * 70);
     const deployment = new TestDeployment(dataDir, options.regions, basePort, {
       ...process.env,
       ...options.env,
@@ -104,6 +107,12 @@ export class TestDeployment {
     return result.stdout;
   }
 
+  /** Kills a region's agent and starts it again. */
+  async killAgent(region: string): Promise<void> {
+    await this.run('node', 'kill', `${region}/agent`);
+    await this.run('node', 'start', `${region}/agent`);
+  }
+
   gateway(region: string): string {
     return `127.0.0.1:${this.basePort + 20 * this.regions.indexOf(region) + 11}`;
   }
@@ -116,6 +125,12 @@ export class TestDeployment {
     return new Map(
       [...series].map(([, name, target, value]) => [[name, target].filter(Boolean).join(' '), Number(value)]),
     );
+  }
+
+  /** Up to where the primary's gateway knows its volume durable, at this moment. */
+  async durableAt(primary: string): Promise<number> {
+    const answer = await fetch(`http://${this.gateway(primary)}/readyz`);
+    return z.object({ vdl: z.number() }).parse(await answer.json()).vdl;
   }
 
   client(region: string, transport: 'http' | 'ws' = 'http'): Client {

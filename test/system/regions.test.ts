@@ -118,6 +118,24 @@ describe('three regions on real processes', { timeout: 120_000 }, () => {
     expect([...secondary.keys()].filter((name) => name.includes('lag'))).toEqual([]);
   });
 
+  it('brings a transaction larger than every window to every region, in one reign, and what follows it', async () => {
+    const name = await table('large');
+    const { epoch } = await deployment.settled();
+    const client = deployment.client(east);
+    await client.execute(`INSERT INTO ${name} VALUES (1, hex(randomblob(${(9 * 1024 * 1024) / 2})))`);
+    await client.execute(`INSERT INTO ${name} VALUES (2, 'after')`);
+    expect((await deployment.settled(90_000)).epoch).toBe(epoch);
+    for (const region of regions) {
+      const { rows } = await deployment
+        .client(region)
+        .execute(`SELECT id, length(note) AS length FROM ${name} ORDER BY id`);
+      expect(rows.map((row) => [row.id, row.length])).toEqual([
+        [1, 9 * 1024 * 1024],
+        [2, 5],
+      ]);
+    }
+  });
+
   it('goes on writing when two storage nodes of one zone are killed, and repairs them when they return', async () => {
     const name = await table('az_loss');
     const writer = new SteadyWriter(deployment.client(east), name, { perSecond: 100 });

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { epoch, lsn, pageNo, pgId } from '../../../storage/core/ids.ts';
+import { epoch, lsn, nodeId, pageNo, pgId } from '../../../storage/core/ids.ts';
 import { AgreementJudge } from './agreement.ts';
 import { ConvergenceJudge } from './convergence.ts';
 import { CopiesJudge } from './copies.ts';
@@ -7,6 +7,7 @@ import { type Acknowledgement, DurabilityJudge, type FinalWrite } from './durabi
 import { collectViolations } from './judge.ts';
 import type { LossReport } from './losses.ts';
 import { MonotonicJudge } from './monotonic.ts';
+import { QuorumJudge } from './quorum.ts';
 import { SingleWriterJudge } from './single-writer.ts';
 
 const place = (e: number, l: number) => ({ epoch: epoch(e), lsn: lsn(l) });
@@ -363,6 +364,35 @@ describe('copies judge', () => {
 
   it('objects to three', () => {
     expect(counted(3, 0)).toHaveLength(1);
+  });
+});
+
+describe('quorum judge', () => {
+  const ended = (
+    answers: readonly (readonly [atMs: number, node: number, scl: number])[],
+    lost: readonly number[] = [],
+  ) => {
+    const judge = new QuorumJudge();
+    for (const [atMs, node, scl] of answers)
+      judge.answered(1_000 * atMs, 'us-east-1', nodeId(`n${node}`), [[pgId(0), lsn(scl)]]);
+    for (const node of lost) judge.lost('us-east-1', nodeId(`n${node}`));
+    judge.reignEnded(1_000 * 10_000, 'us-east-1', epoch(2), 'as it says');
+    return judge.violations();
+  };
+  const from = (atMs: number, scl: number, ...nodes: readonly number[]) =>
+    nodes.map((node) => [atMs, node, scl] as const);
+
+  it('objects to the end of a reign whose nodes had just persisted more', () => {
+    expect(ended([...from(0, 10, 1, 2, 3, 4), ...from(9_000, 20, 1, 2, 3, 4)])).toEqual([
+      expect.stringContaining('epoch 2 of us-east-1 ended'),
+    ]);
+  });
+
+  it('is content when fewer than four did, or said the same again, or did long ago, or are gone', () => {
+    expect(ended([...from(0, 10, 1, 2, 3, 4), ...from(9_000, 20, 1, 2, 3)])).toEqual([]);
+    expect(ended([...from(0, 10, 1, 2, 3, 4), ...from(9_000, 10, 1, 2, 3, 4)])).toEqual([]);
+    expect(ended([...from(0, 10, 1, 2, 3, 4), ...from(6_900, 20, 1, 2, 3, 4)])).toEqual([]);
+    expect(ended([...from(0, 10, 1, 2, 3, 4), ...from(9_000, 20, 1, 2, 3, 4)], [4])).toEqual([]);
   });
 });
 

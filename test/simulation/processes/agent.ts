@@ -19,7 +19,6 @@ import {
   regionId,
   zeroLsn,
 } from '../../../storage/core/ids.ts';
-import { nodeLimits } from '../../../storage/core/limits.ts';
 import type { Recovered } from '../../../storage/core/recovery.ts';
 import type { BusClient, BusMessage } from '../bus.ts';
 import type { ControlEvent } from '../control-bucket.ts';
@@ -241,8 +240,9 @@ export class SimAgent implements SimProcess {
     const reign = search.reigns.shift();
     if (reign === undefined || this.search !== search) return;
     const { joined } = search;
+    const { fetchBytesMax } = this.context.bounds;
     const goal = { kind: 'inspect', branch: mainBranch, epoch: joined.head, head: reign } as const;
-    search.run = new RecoveryRun(this.links, goal, { skipsReplication: false }, (result) => {
+    search.run = new RecoveryRun(this.links, goal, { skipsReplication: false, fetchBytesMax }, (result) => {
       if (this.search !== search) return;
       if (result.kind === 'recovered') {
         const { vdl } = result.outcome;
@@ -285,7 +285,7 @@ export class SimAgent implements SimProcess {
       branch: mainBranch,
       head: orphan.reign,
       from: work.at,
-      bytesMax: nodeLimits.fetchBytesMax,
+      bytesMax: this.context.bounds.fetchBytesMax,
       waitMs: 0,
       durableOnly: false,
       known: { head: orphan.reign, vdl: zeroLsn },

@@ -11,6 +11,8 @@ export type ClientOptions = {
   /** Writes that may be open at a time, and the mean pause between two. */
   readonly openMax: number;
   readonly pauseUs: number;
+  readonly largePerMille: number;
+  readonly largePagesMax: number;
   readonly onIssued: (writeId: string, parts: number) => void;
   readonly onOutcome: (writeId: string, outcome: WriteOutcome) => void;
 };
@@ -73,7 +75,7 @@ export class SimClient implements SimProcess {
 
   private write(): void {
     this.count += 1;
-    const write = drawWrite(this.runtime.random, `${this.options.region}-${this.count}`);
+    const write = drawWrite(this.runtime.random, `${this.options.region}-${this.count}`, this.options);
     this.open.set(write.writeId, this.runtime.nowUs());
     this.options.onIssued(write.writeId, write.parts.length);
     this.runtime.send(this.options.gateway, { kind: 'write', write }, this.connection);

@@ -1,7 +1,7 @@
 /** Carries the effects of the pure quorum and recovery machines to the nodes and their answers back. */
 
 import type { Fork } from '../../../storage/core/epoch-tree.ts';
-import { type Epoch, type Lsn, lsn, type NodeId, unreachable } from '../../../storage/core/ids.ts';
+import { type Epoch, type Lsn, lsn, type NodeId, type PgId, unreachable } from '../../../storage/core/ids.ts';
 import type { StorageReply } from '../../../storage/core/messages.ts';
 import type { QuorumEffect, QuorumEvent } from '../../../storage/core/quorum-writer.ts';
 import {
@@ -18,7 +18,12 @@ export type QuorumMachine = { step(event: QuorumEvent, nowMs: number): readonly 
 export type QuorumHandlers = {
   readonly onDurable: (vdl: Lsn, vcl: Lsn) => void;
   readonly onFenced: (by: Epoch) => void;
-  readonly onQuorumLost: () => void;
+  readonly onQuorumLost: (reason: string) => void;
+  /** VCL has moved within a transaction. */
+  readonly onComplete?: (vcl: Lsn) => void;
+  /** A node has answered for an append. */
+  readonly onAcked?: (node: NodeId, scls: readonly (readonly [PgId, Lsn])[]) => void;
+  readonly onNodeDown?: (node: NodeId) => void;
 };
 
 const appendMs = 5_000;
@@ -42,7 +47,10 @@ export class QuorumDriver {
   open(): void {
     this.unwatch = this.links.watch({
       onNodeUp: (node) => this.step({ kind: 'nodeUp', node }),
-      onNodeDown: (node) => this.step({ kind: 'nodeDown', node }),
+      onNodeDown: (node) => {
+        this.handlers.onNodeDown?.(node);
+        this.step({ kind: 'nodeDown', node });
+      },
     });
   }
 
@@ -84,13 +92,16 @@ export class QuorumDriver {
       case 'durable':
         this.handlers.onDurable(effect.vdl, effect.vcl);
         return;
+      case 'complete':
+        this.handlers.onComplete?.(effect.vcl);
+        return;
       case 'fenced':
         this.close();
         this.handlers.onFenced(effect.by);
         return;
       case 'quorumLost':
         this.close();
-        this.handlers.onQuorumLost();
+        this.handlers.onQuorumLost(effect.reason);
         return;
       default:
         unreachable(effect);
@@ -100,6 +111,7 @@ export class QuorumDriver {
   private answered(node: NodeId, answer: Answer): void {
     switch (answer.kind) {
       case 'acked':
+        if (!this.over) this.handlers.onAcked?.(node, answer.scls);
         this.step({ kind: 'acked', node, head: answer.head, scls: answer.scls });
         return;
       case 'refused':
@@ -123,6 +135,7 @@ export type RecoveryResult =
 export type RecoveryRunOptions = {
   /** The defect makes every node look complete, so that nothing is copied; the chain still says what there is. */
   readonly skipsReplication: boolean;
+  readonly fetchBytesMax: number;
   /** The first fork request is about to leave: everything the new reign builds on lies on four nodes (S7). */
   readonly onForking?: (forks: readonly Fork[]) => void;
 };
@@ -134,7 +147,7 @@ const timeoutMs = 15_000;
 export class RecoveryRun {
   private readonly links: RegionLinks;
   private readonly recovery: Recovery;
-  private readonly deadlineMs: number;
+  private deadlineMs: number;
   private readonly options: RecoveryRunOptions;
   private forking = false;
   private done: ((result: RecoveryResult) => void) | undefined;
@@ -146,7 +159,7 @@ export class RecoveryRun {
     done: (result: RecoveryResult) => void,
   ) {
     this.links = links;
-    this.recovery = new Recovery(links.nodes, goal);
+    this.recovery = new Recovery(links.nodes, goal, options.fetchBytesMax);
     this.deadlineMs = links.nowMs + timeoutMs;
     this.options = options;
     this.done = done;
@@ -172,7 +185,9 @@ export class RecoveryRun {
 
   private step(event: RecoveryEvent): void {
     if (this.done === undefined) return;
+    const { progress } = this.recovery;
     for (const effect of this.recovery.step(event, this.links.nowMs)) this.carryOut(effect);
+    if (this.recovery.progress !== progress) this.deadlineMs = this.links.nowMs + timeoutMs;
   }
 
   private carryOut(effect: RecoveryEffect): void {

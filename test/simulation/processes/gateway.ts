@@ -20,6 +20,7 @@ import {
   unreachable,
   zeroLsn,
 } from '../../../storage/core/ids.ts';
+import { volumeLimits } from '../../../storage/core/limits.ts';
 import type { Recovered } from '../../../storage/core/recovery.ts';
 import { Volume } from '../../../storage/core/volume.ts';
 import type { BusClient, BusMessage } from '../bus.ts';
@@ -53,7 +54,12 @@ type Held = {
   readonly deadlineMs: number;
   nextTryMs: number;
 };
-type Executed = { readonly write: WrittenParts; readonly answer: Answerer; readonly lsn: Lsn };
+type Executed = {
+  readonly write: WrittenParts;
+  readonly answer: Answerer;
+  readonly lsn: Lsn;
+  readonly executedAtMs: number;
+};
 /** Sent to the writer; its answer is awaited until the deadline. */
 type Forwarded = Held & { readonly id: string };
 
@@ -174,6 +180,7 @@ export class SimGateway implements SimProcess {
     this.roleStep({ kind: 'tick' });
     this.recovery?.tick();
     this.reign?.driver.tick();
+    this.endByAge();
     this.checkDrained();
     this.place();
     for (const [id, forward] of [...this.forwarded]) {
@@ -239,6 +246,7 @@ export class SimGateway implements SimProcess {
     const goal = { kind: 'fork', branch: mainBranch, epoch: reign } as const;
     const options = {
       skipsReplication: this.context.defects.has('skip-replication'),
+      fetchBytesMax: this.context.bounds.fetchBytesMax,
       onForking: (forks: readonly Fork[]) => this.context.witness.forking(this.region, reign, forks),
     };
     this.recovery = new RecoveryRun(this.links, goal, options, (result) => {
@@ -260,7 +268,14 @@ export class SimGateway implements SimProcess {
     if (recovered?.epoch !== reign) throw new Error(`epoch ${reign} is opened and was not recovered`);
     const { forks, vdl } = recovered.outcome;
     const { nodes } = this.links;
-    const volume = new Volume({ nodes, epoch: reign, forks, forkLsn: vdl, nowMs: this.nowMs });
+    const volume = new Volume({
+      nodes,
+      epoch: reign,
+      forks,
+      forkLsn: vdl,
+      nowMs: this.nowMs,
+      bounds: this.context.bounds.quorum,
+    });
     const machine: QuorumMachine = {
       step: (event, nowMs) => {
         const effects = volume.step(event, nowMs);
@@ -274,12 +289,29 @@ export class SimGateway implements SimProcess {
         if (this.role.epoch !== reign) this.close();
         this.roleStep({ kind: 'fenced', epoch: reign });
       },
-      onQuorumLost: () => this.roleStep({ kind: 'quorumLost', epoch: reign }),
+      onQuorumLost: (reason) => this.quorumLost(reign, reason),
+      onAcked: (node, scls) => this.context.witness.appendAnswered(this.region, node, scls),
+      onNodeDown: (node) => this.context.witness.nodeLost(this.region, node),
     });
     this.reign = { epoch: reign, volume, driver, executed: [], phase: 'open' };
     this.context.witness.primaryDurable(this.region, reign, vdl);
     driver.open();
     this.place();
+  }
+
+  private quorumLost(epoch: Epoch, reason: string): void {
+    this.context.witness.quorumLost(this.region, epoch, reason);
+    this.roleStep({ kind: 'quorumLost', epoch });
+  }
+
+  /** The defect counts the age of what waits, as was once done, whether it gets on or not. */
+  private endByAge(): void {
+    const { reign } = this;
+    const oldest = reign?.executed[0];
+    if (reign === undefined || oldest === undefined || !this.context.defects.has('age-ends-reign')) return;
+    if (this.nowMs - oldest.executedAtMs <= volumeLimits.quorumLostAfterMs) return;
+    reign.driver.close();
+    this.quorumLost(reign.epoch, 'the defect: a record is old');
   }
 
   /** Nothing is acknowledged from here on; what is in flight is unknown to its clients. */
@@ -354,7 +386,7 @@ export class SimGateway implements SimProcess {
     let position: Lsn = zeroLsn;
     for (let time = 0; time < times; time += 1)
       position = reign.volume.commit(encodeWrite(write, this.runtime.wallUs()));
-    reign.executed.push({ write, answer, lsn: position });
+    reign.executed.push({ write, answer, lsn: position, executedAtMs: this.nowMs });
     reign.driver.carryOut(reign.volume.flush(this.nowMs));
   }
 

@@ -8,6 +8,7 @@ import {
   type ReceiverEvent,
   type ReceiverPosition,
 } from '../../../regions/core/receiver.ts';
+import { StallWatch } from '../../../regions/core/stall-watch.ts';
 import { EpochTree, type Fork } from '../../../storage/core/epoch-tree.ts';
 import { framePayload, splitFrames } from '../../../storage/core/frame.ts';
 import {
@@ -42,6 +43,7 @@ export class Receiving {
   private readonly bus: BusClient<BusPayload>;
   private readonly onJoined: (outcome: Recovered) => void;
   private readonly receiver = new Receiver();
+  private readonly watch = new StallWatch();
   private store: Store | undefined;
   private joining: RecoveryRun | undefined;
   private closed = false;
@@ -88,6 +90,12 @@ export class Receiving {
     this.joining?.tick();
     this.store?.driver.tick();
     this.step({ kind: 'tick' });
+    const { vcl, vdl } = this.receiver.position;
+    const isBehind = this.following && vdl < this.receiver.primaryVdl;
+    for (const news of this.watch.look({ isBehind, progress: vcl }, this.nowMs)) {
+      this.runtime.note(`this region: ${news.kind}`);
+      if (news.kind === 'rebuild' && news.attempt > 1) this.lost();
+    }
   }
 
   close(): void {
@@ -134,7 +142,10 @@ export class Receiving {
     this.joining = new RecoveryRun(
       this.links,
       goal,
-      { skipsReplication: this.context.defects.has('skip-replication') },
+      {
+        skipsReplication: this.context.defects.has('skip-replication'),
+        fetchBytesMax: this.context.bounds.fetchBytesMax,
+      },
       (result) => {
         this.runtime.note(
           `joins epoch ${head}: ${result.kind} ${result.kind === 'failed' ? result.reason : ''}`,
@@ -162,9 +173,14 @@ export class Receiving {
       forks,
       start: vdl,
       nowMs: this.nowMs,
+      bounds: this.context.bounds.quorum,
     });
     const driver = new QuorumDriver(this.links, head, writer, {
       onDurable: (durable, vcl) => this.durable(head, durable, vcl),
+      // The defect holds credit back until the commit, as was once done.
+      onComplete: (vcl) => {
+        if (!this.context.defects.has('credit-by-vdl')) this.durable(head, writer.vdl, vcl);
+      },
       onFenced: () => this.lost(),
       onQuorumLost: () => this.lost(),
     });
@@ -189,6 +205,10 @@ export class Receiving {
     const { store } = this;
     if (store === undefined) {
       this.step({ kind: 'lost' });
+      return;
+    }
+    if (store.next - store.writer.vcl >= this.context.bounds.quorum.outstandingBytesMax) {
+      this.lost();
       return;
     }
     const split = splitFrames(frames);

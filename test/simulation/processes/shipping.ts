@@ -1,10 +1,10 @@
 /** Drives one production shipper per secondary, each on a NATS connection of its own, as the agent's shell does. */
 
 import { commitMarksIn } from '../../../regions/core/commit-marks.ts';
-import { shippingLimits } from '../../../regions/core/limits.ts';
 import type { ShipAck } from '../../../regions/core/messages.ts';
 import { type ClockEcho, encodeShipped, subjectsOf } from '../../../regions/core/messages.ts';
 import { Shipper, type ShipperEffect } from '../../../regions/core/shipper.ts';
+import { StallWatch } from '../../../regions/core/stall-watch.ts';
 import type { Fork } from '../../../storage/core/epoch-tree.ts';
 import { splitFrames } from '../../../storage/core/frame.ts';
 import {
@@ -32,8 +32,13 @@ export class Lane {
   private readonly from: RegionId;
   private readonly reign: ShippedReign;
   private readonly shipper: Shipper;
-  private readonly connection: BusClient<BusPayload>;
-  private readonly log: LogFetch;
+  private readonly watch = new StallWatch();
+  private readonly links: RegionLinks;
+  private readonly index: number;
+  private connection: BusClient<BusPayload>;
+  private log: LogFetch;
+  /** Counts the lane's beginnings: what an earlier one left under way comes to nothing. */
+  private life = 0;
   private echo: ClockEcho | null = null;
   private closed = false;
   /** Name of its timer, and the read that waits for it. */
@@ -53,8 +58,10 @@ export class Lane {
     this.to = regionId(lane.to);
     this.timer = `ship ${lane.to}`;
     this.reign = reign;
-    this.shipper = new Shipper(reign.head, reign.vdl);
+    this.shipper = new Shipper(reign.head, reign.vdl, context.bounds.shipping);
     this.connection = runtime.connectBus(`ship-${lane.to}-${reign.head}`);
+    this.links = links;
+    this.index = lane.index;
     this.log = new LogFetch(links, lane.index);
   }
 
@@ -65,7 +72,25 @@ export class Lane {
   }
 
   tick(): void {
-    if (!this.closed) this.carryOut(this.shipper.step({ kind: 'tick' }, this.nowMs));
+    if (this.closed) return;
+    this.carryOut(this.shipper.step({ kind: 'tick' }, this.nowMs));
+    const { isBehind, storedTo } = this.shipper;
+    for (const news of this.watch.look({ isBehind, progress: storedTo }, this.nowMs)) {
+      this.runtime.note(`the lane to ${this.to}: ${news.kind}`);
+      if (news.kind === 'stalled') this.context.witness.stalled(this.from, this.to);
+      if (news.kind === 'rebuild') this.rebuild(news.attempt);
+    }
+  }
+
+  /** Another connection, another node to read from, and a word of the secondary from where to go on. */
+  private rebuild(attempt: number): void {
+    this.life += 1;
+    this.due = null;
+    this.echo = null;
+    this.connection.close();
+    this.connection = this.runtime.connectBus(`ship-${this.to}-${this.reign.head}-${this.life}`);
+    this.log = new LogFetch(this.links, this.index + attempt);
+    this.carryOut(this.shipper.step({ kind: 'restarted' }, this.nowMs));
   }
 
   close(): void {
@@ -109,13 +134,14 @@ export class Lane {
       branch: mainBranch,
       head,
       from,
-      bytesMax: shippingLimits.messageBytes,
+      bytesMax: this.context.bounds.shipping.messageBytes,
       waitMs: fetchWaitMs,
       durableOnly: !this.context.defects.has('ship-undurable'),
       known: { head, vdl: known },
     } as const;
+    const { life } = this;
     this.log.fetch(request, (reply) => {
-      if (this.closed) return;
+      if (this.closed || life !== this.life) return;
       const split = reply === null ? null : splitFrames(reply.frames);
       if (reply === null || split === null || split.kind === 'bad') {
         if (split?.kind === 'bad')

@@ -20,7 +20,7 @@ import {
   zeroLsn,
 } from '../../../storage/core/ids.ts';
 import { StorageNode } from '../../../storage/core/index.ts';
-import { nodeLimits, redoLimits } from '../../../storage/core/limits.ts';
+import { redoLimits } from '../../../storage/core/limits.ts';
 import { decodeRequest, encodeReply } from '../../../storage/core/message-codec.ts';
 import type { StorageReply, StorageRequest } from '../../../storage/core/messages.ts';
 import {
@@ -357,7 +357,7 @@ export class SimStorageNode implements SimProcess {
           branch: mainBranch,
           head,
           from,
-          bytesMax: nodeLimits.fetchBytesMax,
+          bytesMax: this.context.bounds.fetchBytesMax,
           waitMs: 0,
           durableOnly: true,
           known: { head, vdl: zeroLsn },

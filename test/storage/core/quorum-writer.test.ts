@@ -27,6 +27,13 @@ import { delta } from './samples.ts';
 
 beforeEach(start);
 
+/** A change of a whole page, 4 KiB of redo. */
+const image = (at: number): PageChange => ({
+  kind: 'pageImage',
+  page: pageNo(at + 1),
+  bytes: new Uint8Array(4096),
+});
+
 describe('durability', () => {
   it('comes with the fourth acknowledgement and names the node that gave it', () => {
     ready();
@@ -279,29 +286,100 @@ describe('the end of a reign', () => {
     expect(sent).toEqual([]);
   });
 
+  /** Time passes, and the process looks as often as it does. */
+  const pass = (ms: number): void => {
+    for (let left = ms; left > 0; left -= 100) {
+      wait(Math.min(left, 100));
+      step({ kind: 'tick' });
+    }
+  };
+
   it('is a record that waits too long for four nodes', () => {
     ready();
     commit();
     for (const n of [1, 2, 3]) ack(n);
-    wait(volumeLimits.quorumLostAfterMs);
+    pass(volumeLimits.quorumLostAfterMs);
+    expect(othersOf('quorumLost')).toEqual([]);
+    pass(1);
+    expect(othersOf('quorumLost')).toMatchObject([
+      {
+        reason: expect.stringMatching(
+          /have made no progress for 3001 ms: 3 of six nodes have them or get on/,
+        ),
+      },
+    ]);
+  });
+
+  it('is not a record that waits for long while four nodes get on with what is before it', () => {
+    ready();
+    commit(Array.from({ length: 4_000 }, (_, at) => image(at)));
+    for (let round = 0; round < 8; round += 1) {
+      pass(volumeLimits.quorumLostAfterMs - 500);
+      for (const n of [1, 2, 3, 4]) if (sentTo(n).length > 0) ack(n);
+    }
+    expect(othersOf('quorumLost')).toEqual([]);
+    expect(volume.vdl).toBe(100);
+    expect(volume.vcl).toBeGreaterThan(6 * 1024 * 1024);
+  });
+
+  it('is to hear more and more from three nodes, and nothing from a fourth', () => {
+    ready();
+    commit(Array.from({ length: 4_000 }, (_, at) => image(at)));
+    for (let ms = 0; ms <= volumeLimits.quorumLostAfterMs; ms += 500) {
+      for (const n of [1, 2, 3]) if (sentTo(n).length > 0) ack(n);
+      pass(500);
+    }
+    expect(othersOf('quorumLost')).not.toEqual([]);
+  });
+
+  it('is not the time in which this process itself did not run', () => {
+    ready();
+    commit();
+    for (const n of [1, 2, 3]) ack(n);
+    wait(volumeLimits.absenceMsMax);
     step({ kind: 'tick' });
     expect(othersOf('quorumLost')).toEqual([]);
-    wait(1);
+    pass(volumeLimits.quorumLostAfterMs + 100);
+    expect(othersOf('quorumLost')).not.toEqual([]);
+  });
+
+  it('is a long absence of this process all the same: others have gone on without it', () => {
+    ready();
+    commit();
+    for (const n of [1, 2, 3]) ack(n);
+    wait(volumeLimits.absenceMsMax + volumeLimits.quorumLostAfterMs + 1);
     step({ kind: 'tick' });
-    expect(othersOf('quorumLost')).toEqual([
-      { kind: 'quorumLost', reason: 'a record has waited 3001 ms for four of six nodes' },
-    ]);
+    expect(othersOf('quorumLost')).not.toEqual([]);
   });
 
   it('is to see fewer than four nodes for as long, even when nothing is written', () => {
     ready();
     step({ kind: 'tick' });
     for (const n of [1, 2, 3]) step({ kind: 'nodeDown', node: nodeId(`n${n}`) });
-    wait(volumeLimits.quorumLostAfterMs + 1);
-    step({ kind: 'tick' });
+    pass(volumeLimits.quorumLostAfterMs + 1);
     expect(othersOf('quorumLost')).toEqual([
       { kind: 'quorumLost', reason: '3 of six storage nodes are reachable, four are needed' },
     ]);
+  });
+});
+
+describe('the middle of a transaction', () => {
+  it('is told as it is stored, long before the commit', () => {
+    ready();
+    const end = commit(Array.from({ length: 600 }, (_, at) => image(at)));
+    const told: number[] = [];
+    while (volume.vdl < end) {
+      for (const n of [1, 2, 3, 4]) if (sentTo(n).length > 0) ack(n);
+      expect([volume.vdl === end, othersOf('durable').length]).toEqual([
+        volume.vdl === end,
+        volume.vdl === end ? 1 : 0,
+      ]);
+      told.push(volume.vcl);
+    }
+    expect(othersOf('complete').map((effect) => ('vcl' in effect ? effect.vcl : 0))).toEqual(
+      told.slice(0, -1),
+    );
+    expect(told.length).toBeGreaterThan(2);
   });
 });
 

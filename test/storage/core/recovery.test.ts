@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { durableEnd } from '../../../storage/core/durable-end.ts';
 import { commonPoint, EpochTree } from '../../../storage/core/epoch-tree.ts';
 import { epoch, type Lsn, lsn, mainBranch, type NodeId, nodeId, pgId } from '../../../storage/core/ids.ts';
-import { durableEnd, type RecoveryGoal } from '../../../storage/core/recovery.ts';
+import type { RecoveryGoal } from '../../../storage/core/recovery.ts';
 import { Cluster, calm, rough } from './cluster.ts';
 import { Writer } from './cluster-writer.ts';
 import { fork, sixNodes } from './samples.ts';
