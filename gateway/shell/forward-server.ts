@@ -57,6 +57,10 @@ const sweepEveryMs = 1_000;
 /** Room for headers in a reply. */
 const headerRoom = 4 * 1024;
 
+/** The two requests that want no answer. */
+const isNotice = (decoded: ReturnType<typeof decodeRequest>): boolean =>
+  decoded.kind === 'ok' && (decoded.value.kind === 'forget' || decoded.value.kind === 'close');
+
 export class ForwardServer {
   private readonly options: ForwardServerOptions;
   private readonly calls = new Map<string, Call>();
@@ -86,6 +90,10 @@ export class ForwardServer {
 
   private receive(message: NatsMessage): void {
     const decoded = decodeRequest(message.data);
+    if (!message.wantsAnswer && !isNotice(decoded)) {
+      message.passOver();
+      return;
+    }
     const reply: ForwardReply | Promise<ForwardReply> | null =
       decoded.kind === 'malformed'
         ? { kind: 'refused', reason: 'malformed', message: decoded.reason }

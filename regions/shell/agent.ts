@@ -115,6 +115,10 @@ export class Agent {
       servers: nats.servers,
       token: nats.token,
       name: `agent-${region}-${purpose}`,
+      onStatus: (status) => {
+        if (status.kind === 'unanswerable')
+          this.log.warn(status, 'passed over a NATS message that names no subject for its answer');
+      },
     });
   }
 
@@ -134,6 +138,8 @@ export class Agent {
         this.shipping?.run.acked(message.data),
       ),
       this.nats.subscribe(subjects.agent(this.config.region), (message) => {
+        // Asking for a move and not for its outcome is a mistake: nobody would learn that it was refused.
+        if (!message.wantsAnswer) return message.passOver();
         const reply = this.answer(Buffer.from(message.data).toString('utf8'));
         message.respond(Buffer.from(JSON.stringify(reply)));
       }),
