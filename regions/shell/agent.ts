@@ -2,10 +2,10 @@
  * The agent of one region: ships when its region is primary, receives when it is not, tells everybody how the region
  * is, and runs the moves that make it primary. It needs no gateway to do so.
  */
-import { mkdir } from 'node:fs/promises';
 import { type Epoch, genesisEpoch, lsn, mainBranch, zeroLsn } from '../../storage/core/ids.ts';
 import type { StatusReply } from '../../storage/core/messages.ts';
 import type { Recovered, RecoveryGoal } from '../../storage/core/recovery.ts';
+import { type DirectoryLock, heldMessage, lockDirectory } from '../../storage/shell/directory-lock.ts';
 import { ReceiverDriver, RegionClient, runRecovery } from '../../storage/shell/index.ts';
 import type { Logger, Telemetry } from '../../telemetry/index.ts';
 import type { ControlView } from '../core/control-port.ts';
@@ -36,6 +36,11 @@ export interface AgentOptions {
   readonly telemetry: Telemetry;
 }
 
+/** An agent that cannot start; the message says what to do about it. */
+export class AgentStartError extends Error {
+  override readonly name = 'AgentStartError';
+}
+
 /** One region's agent, running. */
 export class Agent {
   readonly view: ClusterView;
@@ -46,6 +51,7 @@ export class Agent {
   private readonly store: JetStreamControlStore;
   private readonly region: RegionClient;
   private readonly losses: LossStore;
+  private readonly lock: DirectoryLock;
   private readonly orphans: OrphanSearch;
   private readonly moves: Moves;
   private readonly challenger = new ChallengerTimer(defaultLeaseLimits);
@@ -59,8 +65,9 @@ export class Agent {
   private bootstrapping = false;
   private closed = false;
 
-  private constructor(options: AgentOptions, losses: LossStore) {
+  private constructor(options: AgentOptions, losses: LossStore, lock: DirectoryLock) {
     const { config, log, telemetry } = options;
+    this.lock = lock;
     this.config = config;
     this.log = log;
     this.telemetry = telemetry;
@@ -85,10 +92,16 @@ export class Agent {
     });
   }
 
+  /** @throws AgentStartError when the data directory is another process's, or cannot be used. */
   static async start(options: AgentOptions): Promise<Agent> {
-    await mkdir(options.config.dataDir, { recursive: true });
-    const losses = await LossStore.open(options.config.dataDir, options.log);
-    const agent = new Agent(options, losses);
+    const { dataDir, region } = options.config;
+    const locked = await lockDirectory(dataDir, `agent of ${region}`);
+    if (locked.kind === 'failed')
+      throw new AgentStartError(`dataDir ${dataDir} cannot be locked: ${locked.reason}`);
+    if (locked.kind === 'held')
+      throw new AgentStartError(`dataDir ${heldMessage(dataDir, locked.holder)}`);
+    const losses = await LossStore.open(dataDir, options.log);
+    const agent = new Agent(options, losses, locked.lock);
     agent.run();
     return agent;
   }
@@ -107,6 +120,7 @@ export class Agent {
     this.store.close();
     this.region.close();
     await this.nats.close();
+    this.lock.release();
   }
 
   private connect(purpose: string): NatsConnection {

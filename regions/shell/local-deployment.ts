@@ -46,7 +46,7 @@ import {
   stopProcess,
   waitForExit,
   writePidFile,
-} from './process-identity.ts';
+} from '../../storage/shell/process-identity.ts';
 import { RouteProxies, RouteProxy } from './route-proxy.ts';
 import { Supervisor } from './supervisor.ts';
 

@@ -15,7 +15,7 @@ import {
 } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { configFile, logFile, type ProcessSpec, pidFile } from './local-layout.ts';
-import { identify, removePidFile, writePidFile } from './process-identity.ts';
+import { identify, removePidFile, writePidFile } from '../../storage/shell/process-identity.ts';
 
 /**
  * `stopped`: by an operator or not yet started. `restarting`: died, waits for its next start.

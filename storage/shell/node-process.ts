@@ -1,8 +1,8 @@
 /**
  * One storage node as a process: its data, its links and a little HTTP.
  *
- * The port is taken first, so that a second process of the same node stops before it touches the data; links are let in
- * once the log has been read. A kill at any moment is fine: what was acknowledged is flushed, and a start takes stock.
+ * The port is taken first and the data directory locked next, so that a second process of the same node stops before it
+ * touches the data; links are let in once the log has been read. A kill at any moment is fine: what was acknowledged is flushed, and a start takes stock.
  */
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
@@ -22,6 +22,7 @@ import type { StorageNode } from '../core/node.ts';
 import type { Caller } from '../core/node-events.ts';
 import { PageIndex } from '../core/page-index.ts';
 import { parseAddress, type StorageConfig } from './config.ts';
+import { type DirectoryLock, heldMessage, lockDirectory } from './directory-lock.ts';
 import { type Disk, nodeDisk } from './disk.ts';
 import { FrameReader } from './frame-reader.ts';
 import type { LogRecovery } from './hot-log.ts';
@@ -74,7 +75,9 @@ export async function startStorageNode(
   let http: NodeHttp = { kind: 'starting', registry: metrics.registry };
   const server = createServer((request, response) => answerHttp(http, request, response));
   const address = await listen(server, config.listen);
+  let lock: DirectoryLock | undefined;
   try {
+    lock = await lockData(config);
     const flushes = metrics.registry.histogram(metricNames.storageSyncDuration).with({});
     const parts = await openParts(config, options, logger, onFatal, flushes);
     const { node, runtime, startedAtMs, logBytes } = parts;
@@ -92,13 +95,26 @@ export async function startStorageNode(
       { address, frames, damagedBytes, logBytes, startMs: Date.now() - startedAtMs },
       'the storage node is ready',
     );
-    return { address, node, close: () => closeAll(server, links, runtime, metrics.stop, logger) };
+    const close = async (): Promise<void> => {
+      await closeAll(server, links, runtime, metrics.stop, logger);
+      lock?.release();
+    };
+    return { address, node, close };
   } catch (error) {
+    lock?.release();
     server.closeAllConnections();
     server.close();
     metrics.stop();
     throw error;
   }
+}
+
+/** @throws StartError naming the directory and the process that has it. */
+async function lockData({ dataDir, node }: StorageConfig): Promise<DirectoryLock> {
+  const outcome = await lockDirectory(dataDir, `storage node ${node}`);
+  if (outcome.kind === 'locked') return outcome.lock;
+  if (outcome.kind === 'failed') throw new StartError(`dataDir ${dataDir} cannot be locked: ${outcome.reason}`);
+  throw new StartError(`dataDir ${heldMessage(dataDir, outcome.holder)}`);
 }
 
 function oneFatal(logger: Logger, given: ((message: string) => void) | undefined): (message: string) => void {

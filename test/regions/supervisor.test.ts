@@ -28,7 +28,7 @@ import {
 } from '../../regions/shell/local-deployment.ts';
 import { controlSocket, pidFile, portsOf, supervisorDir } from '../../regions/shell/local-layout.ts';
 import { backoffMs } from '../../regions/shell/managed-process.ts';
-import { identify, isAlive, readPidFile, writePidFile } from '../../regions/shell/process-identity.ts';
+import { identify, isAlive, readPidFile, writePidFile } from '../../storage/shell/process-identity.ts';
 
 const fake = fileURLToPath(new URL('./fake-process.ts', import.meta.url));
 const programs = { storage: [fake], agent: [fake], gateway: [fake] };

@@ -433,6 +433,27 @@ describe('the process', () => {
     expect(output).not.toContain(secret);
   });
 
+  it('is refused a data directory that another has, with its pid, and gets it once that one was killed', {
+    timeout: 20_000,
+  }, async () => {
+    const config = newConfig();
+    const first = spawn(process.execPath, [mainPath, '--config', write(config)], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    cleanups.push(() => first.kill('SIGKILL'));
+    await once(first.stdout, 'data');
+    const second = spawnSync(process.execPath, [mainPath, '--config', write(config)]);
+    expect(second.status).toBe(1);
+    expect(second.stderr.toString()).toMatch(
+      new RegExp(`dataDir ${config.dataDir} is in use by pid ${first.pid} \\(storage node n1, since 2`),
+    );
+    expect(first.exitCode).toBeNull();
+    await expect(start(config)).rejects.toThrow(`in use by pid ${first.pid}`);
+    first.kill('SIGKILL');
+    await once(first, 'exit');
+    await (await start(config)).close();
+  });
+
   it('ends with code 1 and a sentence when the configuration is wrong', { timeout: 15_000 }, () => {
     const unknown = spawnSync(process.execPath, [
       mainPath,
