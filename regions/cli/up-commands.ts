@@ -10,8 +10,9 @@ import {
   defaultBasePort,
   defaultRegions,
   defaultStartTimeoutMs,
-  openDeployment,
   type RunningDeployment,
+  refuseRunning,
+  refuseUnusable,
   requireDeployment,
   runningSupervisor,
   takeDown,
@@ -145,14 +146,23 @@ const messageSchema = z.discriminatedUnion('kind', [
 ]);
 type SupervisorMessage = z.output<typeof messageSchema>;
 
+/** The options of `up` that `supervise` takes as they are; a NATS token stays in the environment. */
+const handedOn = ({ regions, basePort, fresh, nats, natsReplicas }: UpOptions): readonly string[] => [
+  ...(regions === undefined ? [] : ['--regions', regions]),
+  ...(basePort === undefined ? [] : ['--base-port', basePort]),
+  ...(fresh === true ? ['--fresh'] : []),
+  ...(nats === undefined ? [] : ['--nats', nats, '--nats-replicas', natsReplicas]),
+];
+
 async function upDetached(options: UpOptions, request: UpRequest): Promise<void> {
-  const deployment = await openDeployment(request, note);
+  refuseUnusable(request);
   const dataDir = resolve(options.data);
+  refuseRunning(dataDir);
   mkdirSync(supervisorDir(dataDir), { recursive: true, mode: 0o700 });
   const log = openSync(logFile(supervisorDir(dataDir)), 'a', 0o600);
   const child = spawn(
     process.execPath,
-    [cliFile, 'supervise', '--data', dataDir, '--timeout', options.timeout],
+    [cliFile, 'supervise', '--data', dataDir, '--timeout', options.timeout, ...handedOn(options)],
     {
       detached: true,
       stdio: ['ignore', log, log, 'ipc'],
@@ -175,11 +185,11 @@ async function upDetached(options: UpOptions, request: UpRequest): Promise<void>
   child.removeAllListeners('exit');
   child.disconnect();
   child.unref();
-  printReady(options, deployment);
+  printReady(options, requireDeployment(dataDir));
 }
 
 /** The detached supervisor. It belongs to the `up` that started it until it is ready, and to nobody afterwards. */
-async function supervise(options: { readonly data: string; readonly timeout: string }): Promise<void> {
+async function supervise(options: UpOptions): Promise<void> {
   // Only here: other commands log nothing and need not wait for it to load.
   const { createLogger } = await import('../../telemetry/log.ts');
   let parent = process.connected;
@@ -201,17 +211,14 @@ async function supervise(options: { readonly data: string; readonly timeout: str
     if (parent) void onEnd('the command that started it ended');
   });
   try {
-    await bringUp(
-      { dataDir: options.data },
-      {
-        onProgress: (line) => tell({ kind: 'progress', line }),
-        programs,
-        timeoutMs: Number(options.timeout) * 1_000,
-        onStarting: (deployment) => {
-          starting = deployment;
-        },
+    await bringUp(requestOf(options), {
+      onProgress: (line) => tell({ kind: 'progress', line }),
+      programs,
+      timeoutMs: Number(options.timeout) * 1_000,
+      onStarting: (deployment) => {
+        starting = deployment;
       },
-    );
+    });
   } catch (error) {
     tell({ kind: 'failed', message: error instanceof Error ? error.message : String(error) });
     process.exit(1);
@@ -221,32 +228,36 @@ async function supervise(options: { readonly data: string; readonly timeout: str
 }
 
 async function down(options: CommonOptions): Promise<void> {
-  requireDeployment(options.data);
   const stopped = await takeDown(options.data);
   if (options.json === true) printJson({ stopped });
   else console.log(stopped.length === 0 ? 'nothing was running' : 'stopped');
 }
 
+/** What a deployment is brought up with; `up` and `supervise` take the same. */
+const withRequest = (command: Command): Command =>
+  command
+    .option(
+      '--regions <names>',
+      `up to six names, the first is primary (new deployments: ${defaultRegions.join(',')})`,
+    )
+    .option('--base-port <port>', `first of the ports it uses (default: ${defaultBasePort})`)
+    .option('--fresh', 'delete the deployment in the data directory first')
+    .option('--nats <url>', 'use NATS servers that run already; their token is $SEXTANT_NATS_TOKEN')
+    .option('--nats-replicas <n>', 'copies of the control record on those servers: 1, 3 or 5', '1')
+    .option(
+      '--timeout <seconds>',
+      'give up when it is not ready by then',
+      String(defaultStartTimeoutMs / 1_000),
+    );
+
 export function addUpCommands(program: Command): void {
   withExample(
-    withCommon(program.command('up'))
-      .description(
+    withRequest(
+      withCommon(program.command('up')).description(
         'run a whole deployment on this machine: regions, each with six storage nodes, an agent, a gateway and NATS',
-      )
-      .option(
-        '--regions <names>',
-        `up to six names, the first is primary (new deployments: ${defaultRegions.join(',')})`,
-      )
-      .option('--base-port <port>', `first of the ports it uses (default: ${defaultBasePort})`)
+      ),
+    )
       .option('--detach', 'return when it is ready and leave it running')
-      .option('--fresh', 'delete the deployment in the data directory first')
-      .option('--nats <url>', 'use NATS servers that run already; their token is $SEXTANT_NATS_TOKEN')
-      .option('--nats-replicas <n>', 'copies of the control record on those servers: 1, 3 or 5', '1')
-      .option(
-        '--timeout <seconds>',
-        'give up when it is not ready by then',
-        String(defaultStartTimeoutMs / 1_000),
-      )
       .action((options: UpOptions) =>
         options.detach === true
           ? upDetached(options, requestOf(options))
@@ -260,9 +271,7 @@ export function addUpCommands(program: Command): void {
       .action(down),
     'sextant down',
   );
-  program
-    .command('supervise', { hidden: true })
-    .requiredOption('--data <dir>')
-    .requiredOption('--timeout <seconds>')
-    .action(supervise);
+  withRequest(program.command('supervise', { hidden: true }).requiredOption('--data <dir>')).action(
+    supervise,
+  );
 }

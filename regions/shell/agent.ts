@@ -98,8 +98,7 @@ export class Agent {
     const locked = await lockDirectory(dataDir, `agent of ${region}`);
     if (locked.kind === 'failed')
       throw new AgentStartError(`dataDir ${dataDir} cannot be locked: ${locked.reason}`);
-    if (locked.kind === 'held')
-      throw new AgentStartError(`dataDir ${heldMessage(dataDir, locked.holder)}`);
+    if (locked.kind === 'held') throw new AgentStartError(`dataDir ${heldMessage(dataDir, locked.holder)}`);
     const losses = await LossStore.open(dataDir, options.log);
     const agent = new Agent(options, losses, locked.lock);
     agent.run();

@@ -14,8 +14,8 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { configFile, logFile, type ProcessSpec, pidFile } from './local-layout.ts';
 import { identify, removePidFile, writePidFile } from '../../storage/shell/process-identity.ts';
+import { configFile, logFile, type ProcessSpec, pidFile } from './local-layout.ts';
 
 /**
  * `stopped`: by an operator or not yet started. `restarting`: died, waits for its next start.
@@ -83,6 +83,7 @@ export class ManagedProcess {
   readonly #onDeath: (reason: string) => void;
   #life: Life | undefined;
   #wanted: boolean = false;
+  #retired: boolean = false;
   #frozen: boolean = false;
   #deaths = 0;
   #restarts = 0;
@@ -111,8 +112,9 @@ export class ManagedProcess {
     };
   }
 
-  /** Starts the process, and from now on keeps it running. Does nothing when it runs. */
+  /** Starts the process, and from now on keeps it running. Does nothing when it runs, or has retired. */
   start(): void {
+    if (this.#retired) return;
     this.#wanted = true;
     this.#deaths = 0;
     clearTimeout(this.#restartTimer);
@@ -122,6 +124,12 @@ export class ManagedProcess {
   /** SIGKILL, and no restart. Resolves when the process has ended. */
   async kill(): Promise<void> {
     await this.stop(0);
+  }
+
+  /** As `stop`, and never starts again, whatever was under way: a wipe, say, which ends with a start. */
+  async retire(graceMs: number): Promise<void> {
+    this.#retired = true;
+    await this.stop(graceMs);
   }
 
   /** Ends the process in an orderly way (SIGTERM, then SIGKILL after `graceMs`), and no restart. */
@@ -173,7 +181,7 @@ export class ManagedProcess {
 
   #spawn(): void {
     const { dir, command, args, config, env } = this.spec;
-    mkdirSync(dir, { recursive: true });
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
     writeFileSync(configFile(dir), config, { mode: 0o600 });
     const log = this.#openLog();
     // In a session of its own: Ctrl-C in a terminal reaches the supervisor alone, which then stops all in order.

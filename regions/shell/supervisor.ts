@@ -102,6 +102,8 @@ export class Supervisor {
       status: () => this.status,
       act: (action) => this.act(action),
     });
+    // Stopped while the socket was being made: then nobody else closes it.
+    if (this.#phase === 'stopping') this.#closeControl();
     const regions = [...new Set(this.#processes.map(({ spec }) => spec.region))];
     await Promise.all(regions.map((region) => this.#startRegion(region, deadline)));
     if (this.#failure === undefined && this.#phase === 'starting') this.#phase = 'ready';
@@ -144,9 +146,13 @@ export class Supervisor {
     this.#phase = 'stopping';
     for (const role of startOrder.toReversed()) {
       const stage = this.#processes.filter(({ spec }) => spec.role === role);
-      await Promise.all(stage.map((managed) => managed.stop(graceMs[role])));
+      await Promise.all(stage.map((managed) => managed.retire(graceMs[role])));
     }
     await this.#options.proxies?.close();
+    this.#closeControl();
+  }
+
+  #closeControl(): void {
     this.#control?.close();
     this.#control?.closeAllConnections();
   }

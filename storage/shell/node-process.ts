@@ -113,7 +113,8 @@ export async function startStorageNode(
 async function lockData({ dataDir, node }: StorageConfig): Promise<DirectoryLock> {
   const outcome = await lockDirectory(dataDir, `storage node ${node}`);
   if (outcome.kind === 'locked') return outcome.lock;
-  if (outcome.kind === 'failed') throw new StartError(`dataDir ${dataDir} cannot be locked: ${outcome.reason}`);
+  if (outcome.kind === 'failed')
+    throw new StartError(`dataDir ${dataDir} cannot be locked: ${outcome.reason}`);
   throw new StartError(`dataDir ${heldMessage(dataDir, outcome.holder)}`);
 }
 
