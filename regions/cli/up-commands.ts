@@ -5,6 +5,7 @@ import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { z } from 'zod';
+import { brokenPipeExitCode, onBrokenPipe } from '../../telemetry/broken-pipe.ts';
 import {
   bringUp,
   defaultBasePort,
@@ -98,21 +99,26 @@ function printReady(options: CommonOptions, deployment: Deployment): void {
   console.log(paint('green', 'ready'));
 }
 
-/** Resolves with the first signal that asks this process to end. */
-function endSignal(): Promise<NodeJS.Signals> {
+/** Why this process ends, and with which code when that is not its success. */
+type End = { readonly reason: string; readonly exitCode: number };
+
+/** Resolves with the first signal that asks this process to end, or when nobody reads what it says any more. */
+function endAsked(): Promise<End> {
   return new Promise((done) => {
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => done(signal));
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+      process.on(signal, () => done({ reason: signal, exitCode: 0 }));
+    onBrokenPipe(() => done({ reason: 'nobody reads the output', exitCode: brokenPipeExitCode }));
   });
 }
 
 async function upInForeground(options: UpOptions, request: UpRequest): Promise<void> {
   let starting: RunningDeployment | undefined;
-  const ending = endSignal().then(async (signal) => {
-    note(`${signal}: stopping`);
+  const ending = endAsked().then(async ({ reason, exitCode }) => {
+    note(`${reason}: stopping`);
     // Nothing has been started yet, and nothing may be from here on.
-    if (starting === undefined) process.exit(1);
+    if (starting === undefined) process.exit(exitCode === 0 ? 1 : exitCode);
     await starting.stop();
-    return signal;
+    process.exitCode = exitCode;
   });
   const running = await bringUp(request, {
     onProgress: note,
@@ -123,7 +129,8 @@ async function upInForeground(options: UpOptions, request: UpRequest): Promise<v
     },
   });
   if (running.supervisor.status.phase !== 'ready') {
-    await running.stop();
+    await ending;
+    if (process.exitCode === brokenPipeExitCode) return;
     throw new CliError('interrupted before the deployment was ready; everything has been stopped');
   }
   printReady(options, running.deployment);
@@ -205,7 +212,7 @@ async function supervise(options: UpOptions): Promise<void> {
     await starting?.stop();
     process.exit(0);
   };
-  void endSignal().then(onEnd);
+  void endAsked().then(({ reason }) => onEnd(reason));
   process.once('disconnect', () => {
     // `up` was interrupted: nobody waits for this deployment any more.
     if (parent) void onEnd('the command that started it ended');

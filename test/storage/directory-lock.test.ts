@@ -59,7 +59,9 @@ describe('a locked directory', () => {
     const second = await lockDirectory(directory, 'the second');
     if (second.kind !== 'held') throw new Error(second.kind);
     expect(heldMessage(directory, second.holder)).toMatch(
-      new RegExp(`^${directory} is in use by pid ${process.pid} \\(the first, since 20\\d\\d-.*Z\\): stop it first`),
+      new RegExp(
+        `^${directory} is in use by pid ${process.pid} \\(the first, since 20\\d\\d-.*Z\\): stop it first`,
+      ),
     );
     first.lock.release();
     first.lock.release();
@@ -73,7 +75,13 @@ describe('a locked directory', () => {
     const first = await lockDirectory(directory, 'makes the directory');
     if (first.kind === 'locked') first.lock.release();
     const self = identify(process.pid);
-    for (const note of ['', 'not a pid\n', '1\n', '2147483647\nboot:1\nlong ago\nx\n', `${process.pid}\nboot:0\n`]) {
+    for (const note of [
+      '',
+      'not a pid\n',
+      '1\n',
+      '2147483647\nboot:1\nlong ago\nx\n',
+      `${process.pid}\nboot:0\n`,
+    ]) {
       writeFileSync(join(directory, 'pid'), note);
       expect(lockHolder(directory)).toBeUndefined();
       const outcome = await lockDirectory(directory, 'the next');
