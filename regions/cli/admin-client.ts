@@ -30,6 +30,7 @@ const nodeStatusSchema = z.looseObject({
   scl: z.number().nullish(),
   pid: z.number().nullish(),
   address: z.string().nullish(),
+  trouble: z.string().nullish(),
 });
 
 const regionStatusSchema = z.looseObject({

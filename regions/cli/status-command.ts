@@ -48,9 +48,12 @@ function processRow(local: LocalProcess | undefined, name: string, az: string, s
     orDash(said.scl, String),
     orDash(local?.pid ?? said.pid, String),
     local?.ports.join(' ') ?? portOf(said.address) ?? dash,
-    local !== undefined && local.restarts > 0
-      ? `${local.restarts} restarts, last: ${local.lastExit ?? dash}`
-      : '',
+    [
+      ...(said.trouble === undefined || said.trouble === null ? [] : [paint('yellow', said.trouble)]),
+      ...(local !== undefined && local.restarts > 0
+        ? [`${local.restarts} restarts, last: ${local.lastExit ?? dash}`]
+        : []),
+    ].join('; '),
   ];
 }
 
@@ -59,6 +62,7 @@ type SaidOfNode = {
   readonly scl?: number | null | undefined;
   readonly pid?: number | null | undefined;
   readonly address?: string | null | undefined;
+  readonly trouble?: string | null | undefined;
 };
 
 const roleOrder: readonly LocalProcess['role'][] = ['storage', 'agent', 'gateway', 'nats'];

@@ -16,6 +16,8 @@ export const nodeReportSchema = z.object({
   scl: z.int(),
   pid: z.int().nullable(),
   address: z.string(),
+  /** What keeps a node that answers from taking writes, in its own words. */
+  trouble: z.string().exactOptional(),
 });
 export type NodeReport = z.infer<typeof nodeReportSchema>;
 

@@ -402,6 +402,7 @@ function nodeReport(node: AgentConfig['nodes'][number], status: StatusReply | nu
     scl: status?.scl ?? 0,
     pid: status?.pid ?? null,
     address: node.address,
+    ...(status?.trouble !== undefined && { trouble: status.trouble }),
   };
 }
 

@@ -24,6 +24,7 @@ import { PageIndex } from '../core/page-index.ts';
 import { parseAddress, type StorageConfig } from './config.ts';
 import { type DirectoryLock, heldMessage, lockDirectory } from './directory-lock.ts';
 import { type Disk, nodeDisk } from './disk.ts';
+import { DiskHealth } from './disk-health.ts';
 import { FrameReader } from './frame-reader.ts';
 import type { LogRecovery } from './hot-log.ts';
 import { ImageStore } from './image-store.ts';
@@ -89,7 +90,7 @@ export async function startStorageNode(
       onRefused: (refusal, peer) => logger.warn({ peer, code: refusal.code }, 'a link was refused'),
     });
     watchNode(metrics.registry, parts);
-    http = { kind: 'ready', registry: metrics.registry, node };
+    http = { kind: 'ready', registry: metrics.registry, node, health: parts.health };
     const { frames, damagedBytes } = parts.recovery;
     logger.info(
       { address, frames, damagedBytes, logBytes, startMs: Date.now() - startedAtMs },
@@ -163,6 +164,7 @@ async function openParts(
     onTrouble,
   });
   pages.start({ head: node.durable.head, lsn: node.durable.vdl });
+  const health = new DiskHealth(logger, now);
   const status = (): StatusReply => ({
     kind: 'status',
     region: config.region,
@@ -175,6 +177,7 @@ async function openParts(
     pid: process.pid,
     startedAtMs,
     logBytes: recovery.frameBytes + log.counters.bytesWritten,
+    ...(health.trouble !== null && { trouble: health.trouble }),
   });
   const identity = { cluster: config.cluster, region: config.region, node: config.node };
   const runtime = new NodeRuntime({
@@ -188,9 +191,9 @@ async function openParts(
     status,
     now,
     onFatal,
-    onTrouble,
+    health,
   });
-  return { node, log, pages, runtime, recovery, startedAtMs, logBytes: recovery.frameBytes };
+  return { node, health, log, pages, runtime, recovery, startedAtMs, logBytes: recovery.frameBytes };
 }
 
 function report(recovery: LogRecovery, logger: Logger): void {
