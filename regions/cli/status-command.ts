@@ -49,7 +49,9 @@ function processRow(local: LocalProcess | undefined, name: string, az: string, s
     orDash(local?.pid ?? said.pid, String),
     local?.ports.join(' ') ?? portOf(said.address) ?? dash,
     [
-      ...(said.trouble === undefined || said.trouble === null ? [] : [paint('yellow', said.trouble)]),
+      ...[said.trouble, local?.trouble].flatMap((trouble) =>
+        typeof trouble === 'string' ? [paint('yellow', trouble)] : [],
+      ),
       ...(local !== undefined && local.restarts > 0
         ? [`${local.restarts} restarts, last: ${local.lastExit ?? dash}`]
         : []),

@@ -55,6 +55,7 @@ import {
 import { deploymentTraces, pidFilesBelow } from './local-traces.ts';
 import { lastLines } from './managed-process.ts';
 import { findNatsServer } from './nats-server.ts';
+import { downgradeHint, rememberStoreVersion, storeProblem, storeVersion } from './nats-store-version.ts';
 import { RouteProxies, RouteProxy } from './route-proxy.ts';
 import { Supervisor } from './supervisor.ts';
 
@@ -398,10 +399,9 @@ async function bringUpLocked(
   const proxies = await Promise.all(
     routesOf(deployment).map((ends) => RouteProxy.open(ends, routePortOf(deployment, ends.to))),
   );
-  const processes = [
-    ...natsProcesses(deployment, dataDir, nats, proxies),
-    ...sextantProcesses(deployment, dataDir, programs),
-  ];
+  const servers = natsProcesses(deployment, dataDir, nats, proxies);
+  const wrote = storeVersion(dataDir, servers);
+  const processes = [...servers, ...sextantProcesses(deployment, dataDir, programs)];
   const supervisor = new Supervisor({
     processes,
     proxies: deployment.nats === null ? new RouteProxies(proxies) : undefined,
@@ -417,14 +417,19 @@ async function bringUpLocked(
     },
   };
   try {
+    const problem = storeProblem(wrote, nats, servers.length > 1);
+    if (problem !== undefined) throw new DeploymentError(problem);
     await refuseBusyPorts(processes);
+    if (servers.length > 0) rememberStoreVersion(dataDir, wrote, nats.version);
     hooks.onStarting?.(running);
     onProgress(`starting ${processes.length} processes of ${deployment.regions.length} regions`);
     const failure = await supervisor.start(hooks.timeoutMs ?? defaultStartTimeoutMs);
     if (failure !== undefined) {
       const tail = failure.logTail.map((line) => `  | ${line}`).join('\n');
+      const hint = servers.length > 0 ? downgradeHint(wrote, nats) : undefined;
       throw new DeploymentError(
-        `${failure.process} ${failure.reason}\nlast lines of ${failure.log}:\n${tail === '' ? '  | (empty)' : tail}`,
+        `${failure.process} ${failure.reason}\nlast lines of ${failure.log}:\n${tail === '' ? '  | (empty)' : tail}` +
+          (hint === undefined ? '' : `\n${hint}`),
       );
     }
   } catch (error) {

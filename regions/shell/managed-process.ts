@@ -34,6 +34,8 @@ export type ProcessStatus = {
   readonly restarts: number;
   readonly startedAtMs: number | null;
   readonly lastExit: string | null;
+  /** What is wrong with it although it runs, in words. */
+  readonly trouble: string | null;
   readonly log: string;
 };
 
@@ -81,6 +83,8 @@ async function endsWithin(life: Life, timeoutMs: number): Promise<boolean> {
 export class ManagedProcess {
   readonly spec: ProcessSpec;
   readonly #onDeath: (reason: string) => void;
+  /** Set by whoever watches it. */
+  trouble: string | null = null;
   #life: Life | undefined;
   #wanted: boolean = false;
   #retired: boolean = false;
@@ -89,6 +93,7 @@ export class ManagedProcess {
   #restarts = 0;
   #lastExit: string | null = null;
   #restartTimer: NodeJS.Timeout | undefined;
+  #comesBack: boolean = false;
 
   /** @param onDeath told when the process ended by itself, before it is started again. */
   constructor(spec: ProcessSpec, onDeath: (reason: string) => void = () => undefined) {
@@ -108,6 +113,7 @@ export class ManagedProcess {
       restarts: this.#restarts,
       startedAtMs: this.#life?.startedAtMs ?? null,
       lastExit: this.#lastExit,
+      trouble: this.trouble,
       log: logFile(dir),
     };
   }
@@ -126,6 +132,22 @@ export class ManagedProcess {
     await this.stop(0);
   }
 
+  /**
+   * Ends the process in an orderly way and starts it again, unless it is stopped, frozen or retired by then.
+   * Answers whether it was started again.
+   */
+  async restart(graceMs: number, reason: string): Promise<boolean> {
+    if (!this.#wanted || this.#frozen || this.#life === undefined) return false;
+    const stopping = this.stop(graceMs);
+    this.#comesBack = true;
+    await stopping;
+    if (!this.#comesBack || this.#life !== undefined) return false;
+    this.#restarts += 1;
+    this.#lastExit = reason;
+    this.start();
+    return true;
+  }
+
   /** As `stop`, and never starts again, whatever was under way: a wipe, say, which ends with a start. */
   async retire(graceMs: number): Promise<void> {
     this.#retired = true;
@@ -135,6 +157,7 @@ export class ManagedProcess {
   /** Ends the process in an orderly way (SIGTERM, then SIGKILL after `graceMs`), and no restart. */
   async stop(graceMs: number): Promise<void> {
     this.#wanted = false;
+    this.#comesBack = false;
     clearTimeout(this.#restartTimer);
     const life = this.#life;
     if (life === undefined) return;
