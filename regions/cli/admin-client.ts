@@ -43,6 +43,7 @@ const regionStatusSchema = z.looseObject({
   ready: z.boolean().nullish(),
   gateway: z.string().nullish(),
   agent: z.string().nullish(),
+  trouble: z.string().nullish(),
   nodes: z.array(nodeStatusSchema).default([]),
 });
 export type RegionStatus = z.output<typeof regionStatusSchema>;

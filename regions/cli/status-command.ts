@@ -103,8 +103,9 @@ function print(status: DeploymentStatus | undefined, local: SupervisorStatus | u
     const region = status?.regions.find((candidate) => candidate.name === name);
     const processes = local?.processes.filter((process) => process.region === name) ?? [];
     if ((region?.nodes.length ?? 0) + processes.length === 0) continue;
+    const trouble = typeof region?.trouble === 'string' ? `\n${paint('yellow', region.trouble)}` : '';
     const cut = local?.isolated.includes(name) === true ? paint('yellow', ' (isolated)') : '';
-    blocks.push(`${paint('bold', name)}${cut}\n${processTable(region, processes)}`);
+    blocks.push(`${paint('bold', name)}${cut}${trouble}\n${processTable(region, processes)}`);
   }
   console.log(blocks.join('\n\n'));
 }

@@ -21,11 +21,10 @@ const moveSchema = z.strictObject({ target: z.string(), allowDataLoss: z.boolean
 export function agentRoutes(agent: Agent, config: AgentConfig, registry: MetricRegistry): Hono {
   const app = new Hono();
   app.get('/healthz', (c) => c.json({ status: 'ok' }));
-  app.get('/readyz', (c) =>
-    agent.ready
-      ? c.json({ ready: true })
-      : c.json({ ready: false, reason: 'the control record has not been read yet' }, 503),
-  );
+  app.get('/readyz', (c) => {
+    const { unready } = agent;
+    return unready === null ? c.json({ ready: true }) : c.json({ ready: false, reason: unready }, 503);
+  });
   app.get('/metrics', (c) => c.body(registry.render(), 200, { 'content-type': metricsContentType }));
   app.use('/v1/*', async (c, next) => {
     if (authorized(c.req.header('authorization'), config)) return next();

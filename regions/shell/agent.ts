@@ -8,6 +8,8 @@ import type { Recovered, RecoveryGoal } from '../../storage/core/recovery.ts';
 import { type DirectoryLock, heldMessage, lockDirectory } from '../../storage/shell/directory-lock.ts';
 import { ReceiverDriver, RegionClient, runRecovery } from '../../storage/shell/index.ts';
 import type { Logger, Telemetry } from '../../telemetry/index.ts';
+import { RateLimit } from '../../telemetry/rate-limit.ts';
+import { ControlHealth } from '../core/control-health.ts';
 import type { ControlView } from '../core/control-port.ts';
 import { ChallengerTimer, defaultLeaseLimits } from '../core/lease.ts';
 import { shippingLimits } from '../core/limits.ts';
@@ -29,6 +31,8 @@ const statusEveryMs = 500;
 const statusTimeoutMs = 400;
 const reignRetryMs = 100;
 const recoverTimeoutMs = 15_000;
+const troubleEveryMs = 60_000;
+const readWarnEveryMs = 10_000;
 
 export interface AgentOptions {
   readonly config: AgentConfig;
@@ -54,6 +58,9 @@ export class Agent {
   private readonly lock: DirectoryLock;
   private readonly orphans: OrphanSearch;
   private readonly moves: Moves;
+  private readonly control = new ControlHealth(monotonicMs());
+  private readonly readLimit = new RateLimit(readWarnEveryMs, monotonicMs);
+  private readonly troubleLimit = new RateLimit(troubleEveryMs, monotonicMs);
   private readonly challenger = new ChallengerTimer(defaultLeaseLimits);
   private readonly stops: (() => void)[] = [];
   private current: ControlView | null = null;
@@ -63,6 +70,7 @@ export class Agent {
   private nodes: readonly NodeReport[] = [];
   private primaryVdl = zeroLsn;
   private bootstrapping = false;
+  private troubled = false;
   private closed = false;
 
   private constructor(options: AgentOptions, losses: LossStore, lock: DirectoryLock) {
@@ -105,9 +113,14 @@ export class Agent {
     return agent;
   }
 
-  /** Connected to NATS and aware of the control record. */
-  get ready(): boolean {
-    return this.nats.connected && this.current !== null;
+  /** Why this agent is of no use at present, in words; null when it is connected to NATS and that keeps the control record. */
+  get unready(): string | null {
+    if (!this.nats.connected) return 'there is no connection to NATS';
+    return this.trouble ?? (this.current === null ? 'the control record has not been read yet' : null);
+  }
+
+  private get trouble(): string | null {
+    return this.control.trouble(monotonicMs());
   }
 
   async close(): Promise<void> {
@@ -139,13 +152,20 @@ export class Agent {
     const subjects = subjectsOf(this.config.cluster);
     this.stops.push(
       this.store.watch((reading) => {
+        const nowMs = monotonicMs();
+        if (reading.kind === 'record') this.control.read(reading.view.seq, nowMs);
+        else if (reading.kind === 'absent') this.control.read(0, nowMs);
+        else this.control.unreadable(reading.reason, nowMs);
         if (reading.kind === 'record') this.saw(reading.view);
         else if (reading.kind === 'absent') void this.bootstrap();
-        else this.log.warn({ reading }, 'the control record cannot be read');
+        else if (this.readLimit.pass() !== null)
+          this.log.warn({ reading }, 'the control record cannot be read');
       }),
       this.nats.subscribe(subjects.allReports, (message) => {
         const report = parseJson(reportSchema, Buffer.from(message.data).toString('utf8'));
-        if (report.kind === 'ok') this.view.heard(report.value, monotonicMs());
+        if (report.kind !== 'ok') return;
+        this.view.heard(report.value, monotonicMs());
+        if (report.value.kind === 'gateway') this.control.heard(report.value.phase, monotonicMs());
       }),
       this.nats.subscribe(subjects.ack(this.config.region), (message) =>
         this.shipping?.run.acked(message.data),
@@ -334,7 +354,7 @@ export class Agent {
 
   /** How the region stands, as this agent tells everybody. */
   get standing(): RegionReport {
-    const { config, receiving, shipping } = this;
+    const { config, receiving, shipping, trouble } = this;
     const position = this.position();
     return {
       v: 1,
@@ -355,6 +375,7 @@ export class Agent {
       })),
       lossEpochs: [...this.losses.epochs],
       sentAtMs: Date.now(),
+      ...(trouble !== null && { trouble }),
     };
   }
 
@@ -365,11 +386,19 @@ export class Agent {
 
   private report(): void {
     const report = this.standing;
+    this.tellTrouble(report.trouble);
     this.view.heard({ kind: 'region', ...report }, monotonicMs());
     this.nats.publish(
       subjectsOf(this.config.cluster).report(this.config.region),
       Buffer.from(JSON.stringify({ kind: 'region', ...report })),
     );
+  }
+
+  private tellTrouble(trouble: string | undefined): void {
+    if (trouble !== undefined && this.troubleLimit.pass() !== null)
+      this.log.error({ trouble }, 'NATS does not keep the control record');
+    if (trouble === undefined && this.troubled) this.log.info('NATS keeps the control record again');
+    this.troubled = trouble !== undefined;
   }
 
   private async pollNodes(): Promise<void> {
