@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util';
 import { keepCompiledCode } from '../storage/shell/compilation.ts';
 import { loadConfig } from '../storage/shell/config.ts';
 import { createLogger, createProcessMetrics, serviceName, startTelemetry } from '../telemetry/index.ts';
-import { Agent } from './shell/agent.ts';
+import { Agent, AgentStartError } from './shell/agent.ts';
 import { agentRoutes, listenHttp } from './shell/agent-http.ts';
 import { watchAgent } from './shell/agent-metrics.ts';
 import { agentConfigSchema } from './shell/config.ts';
@@ -26,7 +26,9 @@ const metrics = createProcessMetrics({ region: config.region, process: 'agent' }
 process.on('uncaughtException', (error) => crash(error));
 process.on('unhandledRejection', (error) => crash(error));
 
-const agent = await Agent.start({ config, log, telemetry });
+const agent = await Agent.start({ config, log, telemetry }).catch((error: unknown) =>
+  error instanceof AgentStartError ? fail(error.message) : crash(error),
+);
 watchAgent(metrics.registry, agent);
 const listening = await listenHttp(agentRoutes(agent, config, metrics.registry), config.listen);
 if (listening.kind === 'failed') fail(listening.message);

@@ -141,6 +141,20 @@ export const metrics = {
     description: 'Frame bytes this node fetched from its peers to fill gaps',
     labels: [],
   }),
+  storageDiskFull: define({
+    kind: 'gauge',
+    name: 'sextant_storage_disk_full',
+    unit: '1',
+    description: '1 while the disk of this node takes no writes for want of space or file handles',
+    labels: [],
+  }),
+  storageDiskFailures: define({
+    kind: 'counter',
+    name: 'sextant_storage_disk_failures_total',
+    unit: '1',
+    description: 'Writes of this node that failed for want of space or file handles',
+    labels: [],
+  }),
 
   // Regions: who reigns, and lag.
   volumeDurableLsn: define({

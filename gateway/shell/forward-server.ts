@@ -72,6 +72,10 @@ function peerOf(stream: string): string {
   return stream.slice(0, Math.max(0, stream.lastIndexOf('.')));
 }
 
+/** The two requests that want no answer. */
+const isNotice = (decoded: ReturnType<typeof decodeRequest>): boolean =>
+  decoded.kind === 'ok' && (decoded.value.kind === 'forget' || decoded.value.kind === 'close');
+
 export class ForwardServer {
   private readonly options: ForwardServerOptions;
   private readonly calls = new Map<string, Call>();
@@ -107,6 +111,10 @@ export class ForwardServer {
 
   private receive(message: NatsMessage): void {
     const decoded = decodeRequest(message.data);
+    if (!message.wantsAnswer && !isNotice(decoded)) {
+      message.passOver();
+      return;
+    }
     const reply: ForwardReply | Promise<ForwardReply> | null =
       decoded.kind === 'malformed'
         ? { kind: 'refused', reason: 'malformed', message: decoded.reason }

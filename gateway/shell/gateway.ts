@@ -88,7 +88,11 @@ export async function startGateway(config: GatewayConfig, options: GatewayOption
     servers: config.nats.servers,
     token: config.nats.token,
     name: `gateway-${region}-${config.gateway}`,
-    onStatus: (status) => log.info({ status }, 'NATS'),
+    onStatus: (status) => {
+      if (status.kind === 'unanswerable')
+        log.warn(status, 'passed over a NATS message that names no subject for its answer');
+      else log.info({ status }, 'NATS');
+    },
   });
   const store = openControlStore({ connection: nats, cluster, replicas: config.nats.replicas ?? null });
   const client = new RegionClient({ cluster, secret, region, nodes, log });

@@ -30,6 +30,7 @@ const nodeStatusSchema = z.looseObject({
   scl: z.number().nullish(),
   pid: z.number().nullish(),
   address: z.string().nullish(),
+  trouble: z.string().nullish(),
 });
 
 const regionStatusSchema = z.looseObject({
@@ -43,6 +44,7 @@ const regionStatusSchema = z.looseObject({
   ready: z.boolean().nullish(),
   gateway: z.string().nullish(),
   agent: z.string().nullish(),
+  trouble: z.string().nullish(),
   nodes: z.array(nodeStatusSchema).default([]),
 });
 export type RegionStatus = z.output<typeof regionStatusSchema>;

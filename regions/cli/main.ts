@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { styleText } from 'node:util';
 import { Command, CommanderError } from 'commander';
 import { z } from 'zod';
+import { endOnBrokenPipe } from '../../telemetry/broken-pipe.ts';
 import { DeploymentError } from '../shell/local-deployment.ts';
 import { addFaultCommands } from './fault-commands.ts';
 import { addMoveCommands } from './move-commands.ts';
@@ -44,6 +45,7 @@ function report(error: CliError | DeploymentError, json: boolean): void {
 
 /** Runs the command line `argv`. The process's exit code is 0 only when the command did what was asked. */
 export async function main(argv: readonly string[]): Promise<void> {
+  endOnBrokenPipe();
   try {
     await buildProgram().parseAsync([...argv]);
   } catch (error) {

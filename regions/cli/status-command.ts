@@ -54,9 +54,14 @@ function processRow(local: LocalProcess | undefined, name: string, az: string, s
     orDash(said.scl, String),
     orDash(local?.pid ?? said.pid, String),
     local?.ports.join(' ') ?? portOf(said.address) ?? dash,
-    local !== undefined && local.restarts > 0
-      ? `${local.restarts} restarts, last: ${local.lastExit ?? dash}`
-      : '',
+    [
+      ...[said.trouble, local?.trouble].flatMap((trouble) =>
+        typeof trouble === 'string' ? [paint('yellow', trouble)] : [],
+      ),
+      ...(local !== undefined && local.restarts > 0
+        ? [`${local.restarts} restarts, last: ${local.lastExit ?? dash}`]
+        : []),
+    ].join('; '),
   ];
 }
 
@@ -65,6 +70,7 @@ type SaidOfNode = {
   readonly scl?: number | null | undefined;
   readonly pid?: number | null | undefined;
   readonly address?: string | null | undefined;
+  readonly trouble?: string | null | undefined;
 };
 
 const roleOrder: readonly LocalProcess['role'][] = ['storage', 'agent', 'gateway', 'nats'];
@@ -103,8 +109,9 @@ function print(status: DeploymentStatus | undefined, local: SupervisorStatus | u
     const region = status?.regions.find((candidate) => candidate.name === name);
     const processes = local?.processes.filter((process) => process.region === name) ?? [];
     if ((region?.nodes.length ?? 0) + processes.length === 0) continue;
+    const trouble = typeof region?.trouble === 'string' ? `\n${paint('yellow', region.trouble)}` : '';
     const cut = local?.isolated.includes(name) === true ? paint('yellow', ' (isolated)') : '';
-    blocks.push(`${paint('bold', name)}${cut}\n${processTable(region, processes)}`);
+    blocks.push(`${paint('bold', name)}${cut}${trouble}\n${processTable(region, processes)}`);
   }
   console.log(blocks.join('\n\n'));
 }

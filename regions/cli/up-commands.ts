@@ -5,13 +5,15 @@ import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { z } from 'zod';
+import { brokenPipeExitCode, onBrokenPipe } from '../../telemetry/broken-pipe.ts';
 import {
   bringUp,
   defaultBasePort,
   defaultRegions,
   defaultStartTimeoutMs,
-  openDeployment,
   type RunningDeployment,
+  refuseRunning,
+  refuseUnusable,
   requireDeployment,
   runningSupervisor,
   takeDown,
@@ -97,21 +99,26 @@ function printReady(options: CommonOptions, deployment: Deployment): void {
   console.log(paint('green', 'ready'));
 }
 
-/** Resolves with the first signal that asks this process to end. */
-function endSignal(): Promise<NodeJS.Signals> {
+/** Why this process ends, and with which code when that is not its success. */
+type End = { readonly reason: string; readonly exitCode: number };
+
+/** Resolves with the first signal that asks this process to end, or when nobody reads what it says any more. */
+function endAsked(): Promise<End> {
   return new Promise((done) => {
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => done(signal));
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+      process.on(signal, () => done({ reason: signal, exitCode: 0 }));
+    onBrokenPipe(() => done({ reason: 'nobody reads the output', exitCode: brokenPipeExitCode }));
   });
 }
 
 async function upInForeground(options: UpOptions, request: UpRequest): Promise<void> {
   let starting: RunningDeployment | undefined;
-  const ending = endSignal().then(async (signal) => {
-    note(`${signal}: stopping`);
+  const ending = endAsked().then(async ({ reason, exitCode }) => {
+    note(`${reason}: stopping`);
     // Nothing has been started yet, and nothing may be from here on.
-    if (starting === undefined) process.exit(1);
+    if (starting === undefined) process.exit(exitCode === 0 ? 1 : exitCode);
     await starting.stop();
-    return signal;
+    process.exitCode = exitCode;
   });
   const running = await bringUp(request, {
     onProgress: note,
@@ -122,7 +129,8 @@ async function upInForeground(options: UpOptions, request: UpRequest): Promise<v
     },
   });
   if (running.supervisor.status.phase !== 'ready') {
-    await running.stop();
+    await ending;
+    if (process.exitCode === brokenPipeExitCode) return;
     throw new CliError('interrupted before the deployment was ready; everything has been stopped');
   }
   printReady(options, running.deployment);
@@ -145,14 +153,23 @@ const messageSchema = z.discriminatedUnion('kind', [
 ]);
 type SupervisorMessage = z.output<typeof messageSchema>;
 
+/** The options of `up` that `supervise` takes as they are; a NATS token stays in the environment. */
+const handedOn = ({ regions, basePort, fresh, nats, natsReplicas }: UpOptions): readonly string[] => [
+  ...(regions === undefined ? [] : ['--regions', regions]),
+  ...(basePort === undefined ? [] : ['--base-port', basePort]),
+  ...(fresh === true ? ['--fresh'] : []),
+  ...(nats === undefined ? [] : ['--nats', nats, '--nats-replicas', natsReplicas]),
+];
+
 async function upDetached(options: UpOptions, request: UpRequest): Promise<void> {
-  const deployment = await openDeployment(request, note);
+  refuseUnusable(request);
   const dataDir = resolve(options.data);
+  refuseRunning(dataDir);
   mkdirSync(supervisorDir(dataDir), { recursive: true, mode: 0o700 });
   const log = openSync(logFile(supervisorDir(dataDir)), 'a', 0o600);
   const child = spawn(
     process.execPath,
-    [cliFile, 'supervise', '--data', dataDir, '--timeout', options.timeout],
+    [cliFile, 'supervise', '--data', dataDir, '--timeout', options.timeout, ...handedOn(options)],
     {
       detached: true,
       stdio: ['ignore', log, log, 'ipc'],
@@ -175,11 +192,11 @@ async function upDetached(options: UpOptions, request: UpRequest): Promise<void>
   child.removeAllListeners('exit');
   child.disconnect();
   child.unref();
-  printReady(options, deployment);
+  printReady(options, requireDeployment(dataDir));
 }
 
 /** The detached supervisor. It belongs to the `up` that started it until it is ready, and to nobody afterwards. */
-async function supervise(options: { readonly data: string; readonly timeout: string }): Promise<void> {
+async function supervise(options: UpOptions): Promise<void> {
   // Only here: other commands log nothing and need not wait for it to load.
   const { createLogger } = await import('../../telemetry/log.ts');
   let parent = process.connected;
@@ -195,23 +212,20 @@ async function supervise(options: { readonly data: string; readonly timeout: str
     await starting?.stop();
     process.exit(0);
   };
-  void endSignal().then(onEnd);
+  void endAsked().then(({ reason }) => onEnd(reason));
   process.once('disconnect', () => {
     // `up` was interrupted: nobody waits for this deployment any more.
     if (parent) void onEnd('the command that started it ended');
   });
   try {
-    await bringUp(
-      { dataDir: options.data },
-      {
-        onProgress: (line) => tell({ kind: 'progress', line }),
-        programs,
-        timeoutMs: Number(options.timeout) * 1_000,
-        onStarting: (deployment) => {
-          starting = deployment;
-        },
+    await bringUp(requestOf(options), {
+      onProgress: (line) => tell({ kind: 'progress', line }),
+      programs,
+      timeoutMs: Number(options.timeout) * 1_000,
+      onStarting: (deployment) => {
+        starting = deployment;
       },
-    );
+    });
   } catch (error) {
     tell({ kind: 'failed', message: error instanceof Error ? error.message : String(error) });
     process.exit(1);
@@ -221,32 +235,36 @@ async function supervise(options: { readonly data: string; readonly timeout: str
 }
 
 async function down(options: CommonOptions): Promise<void> {
-  requireDeployment(options.data);
   const stopped = await takeDown(options.data);
   if (options.json === true) printJson({ stopped });
   else console.log(stopped.length === 0 ? 'nothing was running' : 'stopped');
 }
 
+/** What a deployment is brought up with; `up` and `supervise` take the same. */
+const withRequest = (command: Command): Command =>
+  command
+    .option(
+      '--regions <names>',
+      `up to six names, the first is primary (new deployments: ${defaultRegions.join(',')})`,
+    )
+    .option('--base-port <port>', `first of the ports it uses (default: ${defaultBasePort})`)
+    .option('--fresh', 'delete the deployment in the data directory first')
+    .option('--nats <url>', 'use NATS servers that run already; their token is $SEXTANT_NATS_TOKEN')
+    .option('--nats-replicas <n>', 'copies of the control record on those servers: 1, 3 or 5', '1')
+    .option(
+      '--timeout <seconds>',
+      'give up when it is not ready by then',
+      String(defaultStartTimeoutMs / 1_000),
+    );
+
 export function addUpCommands(program: Command): void {
   withExample(
-    withCommon(program.command('up'))
-      .description(
+    withRequest(
+      withCommon(program.command('up')).description(
         'run a whole deployment on this machine: regions, each with six storage nodes, an agent, a gateway and NATS',
-      )
-      .option(
-        '--regions <names>',
-        `up to six names, the first is primary (new deployments: ${defaultRegions.join(',')})`,
-      )
-      .option('--base-port <port>', `first of the ports it uses (default: ${defaultBasePort})`)
+      ),
+    )
       .option('--detach', 'return when it is ready and leave it running')
-      .option('--fresh', 'delete the deployment in the data directory first')
-      .option('--nats <url>', 'use NATS servers that run already; their token is $SEXTANT_NATS_TOKEN')
-      .option('--nats-replicas <n>', 'copies of the control record on those servers: 1, 3 or 5', '1')
-      .option(
-        '--timeout <seconds>',
-        'give up when it is not ready by then',
-        String(defaultStartTimeoutMs / 1_000),
-      )
       .action((options: UpOptions) =>
         options.detach === true
           ? upDetached(options, requestOf(options))
@@ -260,9 +278,7 @@ export function addUpCommands(program: Command): void {
       .action(down),
     'sextant down',
   );
-  program
-    .command('supervise', { hidden: true })
-    .requiredOption('--data <dir>')
-    .requiredOption('--timeout <seconds>')
-    .action(supervise);
+  withRequest(program.command('supervise', { hidden: true }).requiredOption('--data <dir>')).action(
+    supervise,
+  );
 }

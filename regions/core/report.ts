@@ -16,6 +16,8 @@ export const nodeReportSchema = z.object({
   scl: z.int(),
   pid: z.int().nullable(),
   address: z.string(),
+  /** What keeps a node that answers from taking writes, in its own words. */
+  trouble: z.string().exactOptional(),
 });
 export type NodeReport = z.infer<typeof nodeReportSchema>;
 
@@ -47,6 +49,8 @@ export const regionReportSchema = z.object({
   lag: z.array(lagReportSchema),
   lossEpochs: z.array(z.int()),
   sentAtMs: z.number(),
+  /** What is wrong with NATS as its agent sees it, in words. */
+  trouble: z.string().exactOptional(),
 });
 export type RegionReport = z.infer<typeof regionReportSchema>;
 
@@ -85,6 +89,8 @@ export interface RegionStatus {
   readonly gateway: string | null;
   readonly agent: string | null;
   readonly writer: string | null;
+  /** What is wrong with NATS as the region's agent sees it, in words; left out while nothing is. */
+  readonly trouble?: string;
   readonly nodes: readonly NodeReport[];
 }
 
@@ -201,6 +207,7 @@ export class ClusterView {
       gateway: gateways[0]?.address ?? last?.gateway ?? null,
       agent: last?.agent ?? null,
       writer: writer === null ? null : writer.gateway,
+      ...(report?.trouble !== undefined && { trouble: report.trouble }),
       nodes: (last?.nodes ?? []).map((node) =>
         report === null ? { ...node, state: 'down' as const } : node,
       ),

@@ -22,8 +22,8 @@ export function agentRoutes(agent: Agent, config: AgentConfig, registry: MetricR
   const app = new Hono();
   app.get('/healthz', (c) => c.json({ status: 'ok' }));
   app.get('/readyz', (c) => {
-    const reason = agent.notReady;
-    return reason === null ? c.json({ ready: true }) : c.json({ ready: false, reason }, 503);
+    const { unready } = agent;
+    return unready === null ? c.json({ ready: true }) : c.json({ ready: false, reason: unready }, 503);
   });
   app.get('/metrics', (c) => c.body(registry.render(), 200, { 'content-type': metricsContentType }));
   app.use('/v1/*', async (c, next) => {

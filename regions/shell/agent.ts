@@ -2,12 +2,14 @@
  * The agent of one region: ships when its region is primary, receives when it is not, tells everybody how the region
  * is, and runs the moves that make it primary. It needs no gateway to do so.
  */
-import { mkdir } from 'node:fs/promises';
 import { type Epoch, genesisEpoch, lsn, mainBranch, type RegionId, zeroLsn } from '../../storage/core/ids.ts';
 import type { StatusReply } from '../../storage/core/messages.ts';
 import type { Recovered, RecoveryGoal } from '../../storage/core/recovery.ts';
+import { type DirectoryLock, heldMessage, lockDirectory } from '../../storage/shell/directory-lock.ts';
 import { ReceiverDriver, RegionClient, runRecovery } from '../../storage/shell/index.ts';
 import type { Logger, Telemetry } from '../../telemetry/index.ts';
+import { RateLimit } from '../../telemetry/rate-limit.ts';
+import { ControlHealth } from '../core/control-health.ts';
 import type { ControlView } from '../core/control-port.ts';
 import { ChallengerTimer, defaultLeaseLimits } from '../core/lease.ts';
 import { shippingLimits } from '../core/limits.ts';
@@ -29,11 +31,18 @@ const statusEveryMs = 500;
 const statusTimeoutMs = 400;
 const reignRetryMs = 100;
 const recoverTimeoutMs = 15_000;
+const troubleEveryMs = 60_000;
+const readWarnEveryMs = 10_000;
 
 export interface AgentOptions {
   readonly config: AgentConfig;
   readonly log: Logger;
   readonly telemetry: Telemetry;
+}
+
+/** An agent that cannot start; the message says what to do about it. */
+export class AgentStartError extends Error {
+  override readonly name = 'AgentStartError';
 }
 
 /** One region's agent, running. */
@@ -46,8 +55,12 @@ export class Agent {
   private readonly store: JetStreamControlStore;
   private readonly region: RegionClient;
   private readonly losses: LossStore;
+  private readonly lock: DirectoryLock;
   private readonly orphans: OrphanSearch;
   private readonly moves: Moves;
+  private readonly control = new ControlHealth(monotonicMs());
+  private readonly readLimit = new RateLimit(readWarnEveryMs, monotonicMs);
+  private readonly troubleLimit = new RateLimit(troubleEveryMs, monotonicMs);
   private readonly challenger = new ChallengerTimer(defaultLeaseLimits);
   private readonly stops: (() => void)[] = [];
   /** How often the lane to each secondary has stood still since this process started. */
@@ -59,10 +72,12 @@ export class Agent {
   private nodes: readonly NodeReport[] = [];
   private primaryVdl = zeroLsn;
   private bootstrapping = false;
+  private troubled = false;
   private closed = false;
 
-  private constructor(options: AgentOptions, losses: LossStore) {
+  private constructor(options: AgentOptions, losses: LossStore, lock: DirectoryLock) {
     const { config, log, telemetry } = options;
+    this.lock = lock;
     this.config = config;
     this.log = log;
     this.telemetry = telemetry;
@@ -87,24 +102,29 @@ export class Agent {
     });
   }
 
+  /** @throws AgentStartError when the data directory is another process's, or cannot be used. */
   static async start(options: AgentOptions): Promise<Agent> {
-    await mkdir(options.config.dataDir, { recursive: true });
-    const losses = await LossStore.open(options.config.dataDir, options.log);
-    const agent = new Agent(options, losses);
+    const { dataDir, region } = options.config;
+    const locked = await lockDirectory(dataDir, `agent of ${region}`);
+    if (locked.kind === 'failed')
+      throw new AgentStartError(`dataDir ${dataDir} cannot be locked: ${locked.reason}`);
+    if (locked.kind === 'held') throw new AgentStartError(`dataDir ${heldMessage(dataDir, locked.holder)}`);
+    const losses = await LossStore.open(dataDir, options.log);
+    const agent = new Agent(options, losses, locked.lock);
     agent.run();
     return agent;
   }
 
-  /** Connected to NATS and aware of the control record. */
-  get ready(): boolean {
-    return this.notReady === null;
+  /** What keeps this agent from doing its work, in words for an operator; null when nothing does. */
+  get unready(): string | null {
+    if (!this.nats.connected) return 'there is no connection to NATS';
+    if (this.trouble !== null) return this.trouble;
+    if (this.current === null) return 'the control record has not been read yet';
+    return this.view.stallReason(this.config.region, monotonicMs());
   }
 
-  /** What keeps this agent from doing its work, in words for an operator; null when nothing does. */
-  get notReady(): string | null {
-    if (this.current === null) return 'the control record has not been read yet';
-    if (!this.nats.connected) return 'not connected to NATS';
-    return this.view.stallReason(this.config.region, monotonicMs());
+  private get trouble(): string | null {
+    return this.control.trouble(monotonicMs());
   }
 
   async close(): Promise<void> {
@@ -116,6 +136,7 @@ export class Agent {
     this.store.close();
     this.region.close();
     await this.nats.close();
+    this.lock.release();
   }
 
   private connect(purpose: string): NatsConnection {
@@ -124,6 +145,10 @@ export class Agent {
       servers: nats.servers,
       token: nats.token,
       name: `agent-${region}-${purpose}`,
+      onStatus: (status) => {
+        if (status.kind === 'unanswerable')
+          this.log.warn(status, 'passed over a NATS message that names no subject for its answer');
+      },
     });
   }
 
@@ -131,18 +156,27 @@ export class Agent {
     const subjects = subjectsOf(this.config.cluster);
     this.stops.push(
       this.store.watch((reading) => {
+        const nowMs = monotonicMs();
+        if (reading.kind === 'record') this.control.read(reading.view.seq, nowMs);
+        else if (reading.kind === 'absent') this.control.read(0, nowMs);
+        else this.control.unreadable(reading.reason, nowMs);
         if (reading.kind === 'record') this.saw(reading.view);
         else if (reading.kind === 'absent') void this.bootstrap();
-        else this.log.warn({ reading }, 'the control record cannot be read');
+        else if (this.readLimit.pass() !== null)
+          this.log.warn({ reading }, 'the control record cannot be read');
       }),
       this.nats.subscribe(subjects.allReports, (message) => {
         const report = parseJson(reportSchema, Buffer.from(message.data).toString('utf8'));
-        if (report.kind === 'ok') this.view.heard(report.value, monotonicMs());
+        if (report.kind !== 'ok') return;
+        this.view.heard(report.value, monotonicMs());
+        if (report.value.kind === 'gateway') this.control.heard(report.value.phase, monotonicMs());
       }),
       this.nats.subscribe(subjects.ack(this.config.region), (message) =>
         this.shipping?.run.acked(message.data),
       ),
       this.nats.subscribe(subjects.agent(this.config.region), (message) => {
+        // Asking for a move and not for its outcome is a mistake: nobody would learn that it was refused.
+        if (!message.wantsAnswer) return message.passOver();
         const reply = this.answer(Buffer.from(message.data).toString('utf8'));
         message.respond(Buffer.from(JSON.stringify(reply)));
       }),
@@ -325,7 +359,7 @@ export class Agent {
 
   /** How the region stands, as this agent tells everybody. */
   get standing(): RegionReport {
-    const { config, receiving, shipping } = this;
+    const { config, receiving, shipping, trouble } = this;
     const position = this.position();
     return {
       v: 1,
@@ -348,6 +382,7 @@ export class Agent {
       })),
       lossEpochs: [...this.losses.epochs],
       sentAtMs: Date.now(),
+      ...(trouble !== null && { trouble }),
     };
   }
 
@@ -358,11 +393,19 @@ export class Agent {
 
   private report(): void {
     const report = this.standing;
+    this.tellTrouble(report.trouble);
     this.view.heard({ kind: 'region', ...report }, monotonicMs());
     this.nats.publish(
       subjectsOf(this.config.cluster).report(this.config.region),
       Buffer.from(JSON.stringify({ kind: 'region', ...report })),
     );
+  }
+
+  private tellTrouble(trouble: string | undefined): void {
+    if (trouble !== undefined && this.troubleLimit.pass() !== null)
+      this.log.error({ trouble }, 'NATS does not keep the control record');
+    if (trouble === undefined && this.troubled) this.log.info('NATS keeps the control record again');
+    this.troubled = trouble !== undefined;
   }
 
   private async pollNodes(): Promise<void> {
@@ -395,6 +438,7 @@ function nodeReport(node: AgentConfig['nodes'][number], status: StatusReply | nu
     scl: status?.scl ?? 0,
     pid: status?.pid ?? null,
     address: node.address,
+    ...(status?.trouble !== undefined && { trouble: status.trouble }),
   };
 }
 

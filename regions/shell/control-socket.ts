@@ -31,6 +31,7 @@ const processStatusSchema = z.object({
   restarts: z.number(),
   startedAtMs: z.number().nullable(),
   lastExit: z.string().nullable(),
+  trouble: z.string().nullable().default(null),
   log: z.string(),
 });
 

@@ -91,14 +91,14 @@ export const controlSocket = (dataDir: string): string => join(supervisorDir(dat
 const azOf = (region: string, index: number): string => `${region}${'abc'[Math.floor(index / 2)] ?? ''}`;
 
 /** Names of the directories in which a region keeps its processes. */
-const processNames = [
+export const processNames: readonly string[] = [
   ...Array.from({ length: nodesPerRegion }, (_, index) => `n${index + 1}`),
   'agent',
   'gateway',
   'nats',
 ];
 
-/** Every directory a deployment of these regions may keep a process in; `down` looks there for pid files. */
+/** Every directory a deployment of these regions may keep a process in. */
 export function processDirs(deployment: Deployment, dataDir: string): readonly string[] {
   const regions = deployment.regions.flatMap((region) =>
     processNames.map((name) => join(dataDir, region, name)),

@@ -15,7 +15,7 @@ export class LossStore {
 
   static async open(dataDir: string, log: Logger): Promise<LossStore> {
     const store = new LossStore(join(dataDir, 'losses'));
-    await mkdir(store.dir, { recursive: true });
+    await mkdir(store.dir, { recursive: true, mode: 0o700 });
     for (const name of await readdir(store.dir)) {
       if (!name.endsWith('.json')) continue;
       const parsed = parseJson(lossReportSchema, await readFile(join(store.dir, name), 'utf8'));
@@ -44,7 +44,7 @@ export class LossStore {
   async save(report: LossReport): Promise<void> {
     const name = `${report.orphanEpoch}-${report.epoch}.json`;
     const path = join(this.dir, name);
-    await writeFile(`${path}.new`, `${JSON.stringify(report)}\n`, { flush: true });
+    await writeFile(`${path}.new`, `${JSON.stringify(report)}\n`, { flush: true, mode: 0o600 });
     await rename(`${path}.new`, path);
     this.reports.set(name, report);
   }

@@ -14,8 +14,8 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { identify, removePidFile, writePidFile } from '../../storage/shell/process-identity.ts';
 import { configFile, logFile, type ProcessSpec, pidFile } from './local-layout.ts';
-import { identify, removePidFile, writePidFile } from './process-identity.ts';
 
 /**
  * `stopped`: by an operator or not yet started. `restarting`: died, waits for its next start.
@@ -34,6 +34,8 @@ export type ProcessStatus = {
   readonly restarts: number;
   readonly startedAtMs: number | null;
   readonly lastExit: string | null;
+  /** What is wrong with it although it runs, in words. */
+  readonly trouble: string | null;
   readonly log: string;
 };
 
@@ -81,13 +83,17 @@ async function endsWithin(life: Life, timeoutMs: number): Promise<boolean> {
 export class ManagedProcess {
   readonly spec: ProcessSpec;
   readonly #onDeath: (reason: string) => void;
+  /** Set by whoever watches it. */
+  trouble: string | null = null;
   #life: Life | undefined;
   #wanted: boolean = false;
+  #retired: boolean = false;
   #frozen: boolean = false;
   #deaths = 0;
   #restarts = 0;
   #lastExit: string | null = null;
   #restartTimer: NodeJS.Timeout | undefined;
+  #comesBack: boolean = false;
 
   /** @param onDeath told when the process ended by itself, before it is started again. */
   constructor(spec: ProcessSpec, onDeath: (reason: string) => void = () => undefined) {
@@ -107,12 +113,14 @@ export class ManagedProcess {
       restarts: this.#restarts,
       startedAtMs: this.#life?.startedAtMs ?? null,
       lastExit: this.#lastExit,
+      trouble: this.trouble,
       log: logFile(dir),
     };
   }
 
-  /** Starts the process, and from now on keeps it running. Does nothing when it runs. */
+  /** Starts the process, and from now on keeps it running. Does nothing when it runs, or has retired. */
   start(): void {
+    if (this.#retired) return;
     this.#wanted = true;
     this.#deaths = 0;
     clearTimeout(this.#restartTimer);
@@ -124,9 +132,32 @@ export class ManagedProcess {
     await this.stop(0);
   }
 
+  /**
+   * Ends the process in an orderly way and starts it again, unless it is stopped, frozen or retired by then.
+   * Answers whether it was started again.
+   */
+  async restart(graceMs: number, reason: string): Promise<boolean> {
+    if (!this.#wanted || this.#frozen || this.#life === undefined) return false;
+    const stopping = this.stop(graceMs);
+    this.#comesBack = true;
+    await stopping;
+    if (!this.#comesBack || this.#life !== undefined) return false;
+    this.#restarts += 1;
+    this.#lastExit = reason;
+    this.start();
+    return true;
+  }
+
+  /** As `stop`, and never starts again, whatever was under way: a wipe, say, which ends with a start. */
+  async retire(graceMs: number): Promise<void> {
+    this.#retired = true;
+    await this.stop(graceMs);
+  }
+
   /** Ends the process in an orderly way (SIGTERM, then SIGKILL after `graceMs`), and no restart. */
   async stop(graceMs: number): Promise<void> {
     this.#wanted = false;
+    this.#comesBack = false;
     clearTimeout(this.#restartTimer);
     const life = this.#life;
     if (life === undefined) return;
@@ -173,7 +204,7 @@ export class ManagedProcess {
 
   #spawn(): void {
     const { dir, command, args, config, env } = this.spec;
-    mkdirSync(dir, { recursive: true });
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
     writeFileSync(configFile(dir), config, { mode: 0o600 });
     const log = this.#openLog();
     // In a session of its own: Ctrl-C in a terminal reaches the supervisor alone, which then stops all in order.

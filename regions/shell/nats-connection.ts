@@ -10,6 +10,8 @@
  */
 import type { NatsConnection as Client, Msg, MsgHdrs, Subscription } from 'nats';
 import { connect, ErrorCode, headers, NatsError } from 'nats';
+import { RateLimit } from '../../telemetry/rate-limit.ts';
+import { monotonicMs } from './clock.ts';
 
 export interface NatsOptions {
   /** `host:port` or `nats://host:port`, the nearest first: they are tried in this order. */
@@ -27,6 +29,11 @@ export type NatsStatus =
   | { readonly kind: 'connect-failed'; readonly reason: string }
   /** The server said no to something, such as a publish without permission. */
   | { readonly kind: 'error'; readonly code: string }
+  /**
+   * Messages that asked for an answer and named no subject for it were passed over: this one, and `suppressed` more since
+   * the last report. Told at most once every 10 s.
+   */
+  | { readonly kind: 'unanswerable'; readonly subject: string; readonly suppressed: number }
   | { readonly kind: 'closed' };
 
 export type NatsHeaders = Readonly<Record<string, string>>;
@@ -35,10 +42,14 @@ export type PublishOutcome = 'sent' | 'disconnected' | 'too-large';
 export interface NatsMessage {
   readonly subject: string;
   readonly data: Uint8Array;
-  /** Names are matched as written: send and ask in lower case. */
+  /** Whether the sender named a subject for the answer. A stray publish does not. */
+  readonly wantsAnswer: boolean;
+  /** Names are matched as written: send and ask in lower case. Undefined too when the headers cannot be read. */
   header(name: string): string | undefined;
-  /** Answers a request; `disconnected` too when the sender asked for no answer. */
+  /** Answers a request. Where the sender named no subject for it, does what `passOver` does; `disconnected` then. */
   respond(data: Uint8Array, headers?: NatsHeaders): PublishOutcome;
+  /** For a message that only makes sense with an answer and wants none: leaves it, and reports that (`unanswerable`). */
+  passOver(): void;
 }
 
 export type RequestOutcome =
@@ -83,6 +94,7 @@ const redialMs = 250;
 const redialJitterMs = 100;
 const dialTimeoutMs = 2_000;
 const flushOnCloseMs = 250;
+const unanswerableReportMs = 10_000;
 
 /** @throws Error when no server is given. Nothing else ever throws; see `onStatus`. */
 export function openNatsConnection(options: NatsOptions): NatsConnection {
@@ -101,6 +113,7 @@ class ReconnectingConnection implements NatsConnection {
   readonly #interests = new Set<Interest>();
   readonly #waiters = new Set<() => void>();
   readonly #closing = Promise.withResolvers<void>();
+  readonly #unanswerable = new RateLimit(unanswerableReportMs, monotonicMs);
   #client: Client | null = null;
   #connected: boolean = false;
   #closed: boolean = false;
@@ -149,7 +162,7 @@ class ReconnectingConnection implements NatsConnection {
     if (client === null) return { kind: 'disconnected' };
     try {
       const reply = await client.request(subject, data, { timeout: timeoutMs, ...withHeaders(headerMap) });
-      return { kind: 'reply', data: reply.data, header: (name) => headerOf(reply.headers, name) };
+      return { kind: 'reply', data: reply.data, header: (name) => headerIn(reply, name) };
     } catch (error) {
       return requestFailure(error);
     }
@@ -249,13 +262,26 @@ class ReconnectingConnection implements NatsConnection {
   }
 
   #incoming(message: Msg): NatsMessage {
+    // The client says '' where its types say undefined, and throws when that is published to.
+    const reply = message.reply ?? '';
+    const passOver = (): void => this.#passOver(message.subject);
     return {
       subject: message.subject,
       data: message.data,
-      header: (name) => headerOf(message.headers, name),
-      respond: (data, headerMap) =>
-        message.reply === undefined ? 'disconnected' : this.publish(message.reply, data, headerMap),
+      wantsAnswer: reply !== '',
+      header: (name) => headerIn(message, name),
+      respond: (data, headerMap) => {
+        if (reply !== '') return this.publish(reply, data, headerMap);
+        passOver();
+        return 'disconnected';
+      },
+      passOver,
     };
+  }
+
+  #passOver(subject: string): void {
+    const passed = this.#unanswerable.pass();
+    if (passed !== null) this.#report({ kind: 'unanswerable', subject, ...passed });
   }
 
   #setConnected(connected: boolean): void {
@@ -308,8 +334,14 @@ function withHeaders(map: NatsHeaders | undefined): { headers?: MsgHdrs } {
   return { headers: built };
 }
 
-function headerOf(from: MsgHdrs | undefined, name: string): string | undefined {
-  return from?.has(name) === true ? from.get(name) : undefined;
+/** The client parses headers at the first look, and throws on a name that no header may have. */
+function headerIn(message: Msg, name: string): string | undefined {
+  try {
+    return message.headers?.has(name) === true ? message.headers.get(name) : undefined;
+  } catch (error) {
+    if (error instanceof NatsError) return undefined;
+    throw error;
+  }
 }
 
 function publishFailure(error: unknown): PublishOutcome {

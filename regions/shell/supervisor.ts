@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Action, type ActionResult, type SupervisorStatus, serveControl } from './control-socket.ts';
 import { logFile, type ProcessRole, type ProcessSpec, startOrder } from './local-layout.ts';
 import { lastLines, ManagedProcess } from './managed-process.ts';
+import { StoreJudge, StoreWatch } from './nats-store-watch.ts';
 import type { RouteProxies } from './route-proxy.ts';
 
 /** Why a deployment did not become ready. `logTail` are the last lines of the process's log. */
@@ -30,6 +31,7 @@ export type SupervisorOptions = {
 const pollMs = 50;
 const probeTimeoutMs = 1_000;
 const restartPatience = 3;
+const storeLookMs = 1_000;
 const logTailLines = 12;
 /** How long each role may take to stop in order before it is killed. */
 const graceMs: Readonly<Record<ProcessRole, number>> = {
@@ -71,6 +73,7 @@ export class Supervisor {
   #phase: SupervisorStatus['phase'] = 'starting';
   #failure: StartFailure | undefined;
   #stopped: Promise<void> | undefined;
+  #storeLooks: NodeJS.Timeout | undefined;
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
@@ -102,6 +105,9 @@ export class Supervisor {
       status: () => this.status,
       act: (action) => this.act(action),
     });
+    // Stopped while the socket was being made: then nobody else closes it.
+    if (this.#phase === 'stopping') this.#closeControl();
+    this.#watchStores();
     const regions = [...new Set(this.#processes.map(({ spec }) => spec.region))];
     await Promise.all(regions.map((region) => this.#startRegion(region, deadline)));
     if (this.#failure === undefined && this.#phase === 'starting') this.#phase = 'ready';
@@ -142,11 +148,47 @@ export class Supervisor {
 
   async #stopAll(): Promise<void> {
     this.#phase = 'stopping';
+    clearInterval(this.#storeLooks);
     for (const role of startOrder.toReversed()) {
       const stage = this.#processes.filter(({ spec }) => spec.role === role);
-      await Promise.all(stage.map((managed) => managed.stop(graceMs[role])));
+      await Promise.all(stage.map((managed) => managed.retire(graceMs[role])));
     }
     await this.#options.proxies?.close();
+    this.#closeControl();
+  }
+
+  /** A NATS server whose disk was full is started again once there is space: it does not recover by itself. */
+  #watchStores(): void {
+    if (this.#phase === 'stopping') return;
+    const watched = this.#processes
+      .filter(({ spec }) => spec.role === 'nats')
+      .map((managed) => ({
+        managed,
+        judge: new StoreJudge(),
+        watch: new StoreWatch(managed.spec.dataDir, logFile(managed.spec.dir)),
+      }));
+    this.#storeLooks = setInterval(() => {
+      for (const { managed, judge, watch } of watched) {
+        const look = watch.look();
+        if (look === undefined) continue;
+        const restart = judge.judge(look, performance.now());
+        this.#tellTrouble(managed, judge.trouble);
+        if (restart) void managed.restart(graceMs.nats, 'started again, its disk had been full');
+      }
+    }, storeLookMs);
+    this.#storeLooks.unref();
+  }
+
+  #tellTrouble(managed: ManagedProcess, trouble: string | null): void {
+    const was = managed.trouble;
+    managed.trouble = trouble;
+    const { id } = managed.spec;
+    if (was === null && trouble !== null) this.#options.onProgress(`${id}: ${trouble}`);
+    if (was !== null && trouble === null)
+      this.#options.onProgress(`${id}: there is space on its disk again: starting it again`);
+  }
+
+  #closeControl(): void {
     this.#control?.close();
     this.#control?.closeAllConnections();
   }

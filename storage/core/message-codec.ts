@@ -200,6 +200,7 @@ const replySchemas = {
     pid: z.int(),
     startedAtMs: z.number(),
     logBytes: z.number(),
+    trouble: z.string().exactOptional(),
   }),
   [messageKinds.refused]: z.object({
     kind: z.literal('refused'),

@@ -143,6 +143,8 @@ export interface StatusReply {
   readonly pid: number;
   readonly startedAtMs: number;
   readonly logBytes: number;
+  /** Why the node's disk takes no writes, in words; left out while it does. */
+  readonly trouble?: string;
 }
 
 export type RefusalCode =

@@ -239,6 +239,10 @@ export class StorageNode {
   private learn(request: AppendRequest, nowMs: number): void {
     const { head, vdl } = request.durable;
     const told = this.durablePoint;
+    // S2: who appends was let in by four seals for its authority; a node wiped since then seals for it once more.
+    const isNewReign = request.authority > this.sealedBelow;
+    this.sealedBelow = isNewReign ? request.authority : this.sealedBelow;
+    if (isNewReign) this.persistState([]);
     const newer = head > told.head || (head === told.head && vdl > told.vdl);
     // A new head may have gone back behind what nobody read any more on the old one.
     if (head > told.head) this.lowWaterLsn = request.lowWater;

@@ -4,7 +4,7 @@
  * from the environment instead of the file, so that a file can be world-readable: `SEXTANT_SECRET` and `SEXTANT_NATS_TOKEN`.
  */
 import { readFileSync } from 'node:fs';
-import { parse as parseYaml } from 'yaml';
+import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { nodeId, regionId } from '../core/ids.ts';
 
@@ -142,10 +142,14 @@ function describe(issue: z.core.$ZodRawIssue): string | undefined {
   return undefined;
 }
 
+/** A key that may be shown: in a damaged file a secret may stand where a key belongs. */
+const shownKey = (key: string): string =>
+  /^[A-Za-z][A-Za-z_-]{0,23}$/.test(key) ? key : `(not shown, ${key.length} characters)`;
+
 function problemOf(issue: z.core.$ZodIssue): string {
   const path = issue.path.map(String);
   if (issue.code === 'unrecognized_keys') {
-    const keys = issue.keys.map((key) => [...path, key].join('.')).join(', ');
+    const keys = issue.keys.map((key) => [...path, shownKey(key)].join('.')).join(', ');
     return `unknown key ${keys}; ${issue.message}`;
   }
   const key = path.join('.');
@@ -175,7 +179,10 @@ export function parseConfig<Schema extends z.ZodType>(
   return { kind: 'invalid', problems, message: problems.map((problem) => `${file}: ${problem}`).join('\n') };
 }
 
-/** Reads, parses and checks the YAML or JSON file `file`. Unreadable and malformed files are answers too, not exceptions. */
+/**
+ * Reads, parses and checks the YAML or JSON file `file`. Unreadable and malformed files are answers too, not exceptions. No
+ * answer quotes what stands in the file.
+ */
 export function loadConfig<Schema extends z.ZodType>(
   file: string,
   schema: Schema,
@@ -189,11 +196,23 @@ export function loadConfig<Schema extends z.ZodType>(
   } catch (error) {
     return invalid(`cannot be read (${error instanceof Error ? error.message : String(error)})`);
   }
-  let value: unknown;
-  try {
-    value = parseYaml(text);
-  } catch (error) {
-    return invalid(`is neither YAML nor JSON: ${error instanceof Error ? error.message : String(error)}`);
+  const read = readYaml(text);
+  return 'problem' in read ? invalid(read.problem) : parseConfig(read.value, file, schema, environment);
+}
+
+/** The parser's own messages quote the line, and a configuration holds secrets: told is only what is wrong and where. */
+function readYaml(text: string): { readonly value: unknown } | { readonly problem: string } {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, logLevel: 'silent' });
+  const [error] = document.errors;
+  if (error !== undefined) {
+    const { line, col } = lines.linePos(error.pos[0]);
+    const what = error.code.toLowerCase().replaceAll('_', ' ');
+    return { problem: `is neither YAML nor JSON: ${what} in line ${line}, column ${col}` };
   }
-  return parseConfig(value, file, schema, environment);
+  try {
+    return { value: document.toJS() };
+  } catch {
+    return { problem: 'is neither YAML nor JSON: an alias in it leads nowhere, or to too much' };
+  }
 }

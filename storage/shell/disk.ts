@@ -20,7 +20,7 @@ export interface DiskFailure {
 export type DiskResult<T> = { readonly kind: 'ok'; readonly value: T } | DiskFailure;
 export type DiskDone<T> = (result: DiskResult<T>) => void;
 
-/** Why a write did not become durable, in the terms a caller can act on: make space, or stop trusting the disk. */
+/** Why a write did not become durable, in the terms a caller can act on: make space (or handles), or stop trusting the disk. */
 export type DiskFailureReason = 'disk-full' | 'io-error';
 
 /** An open file. Positions and lengths are bytes; the caller keeps buffers unchanged until `done`. */
@@ -58,9 +58,12 @@ export interface Disk {
   syncDirectory(path: string, done: DiskDone<void>): void;
 }
 
-/** Tells a lack of space, which passes, from everything else, which does not. */
+/** Space, quota, and handles of the process and of the machine: what somebody else may give back. */
+const passing: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EMFILE', 'ENFILE']);
+
+/** Tells a lack of space or of file handles, which passes, from everything else, which does not. */
 export function diskFailureReason(failure: DiskFailure): DiskFailureReason {
-  return failure.code === 'ENOSPC' || failure.code === 'EDQUOT' ? 'disk-full' : 'io-error';
+  return passing.has(failure.code) ? 'disk-full' : 'io-error';
 }
 
 /** One disk operation as a promise, for paths where a promise costs nothing that matters. It never rejects. */

@@ -2,6 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type MetricRegistry, metrics, metricsContentType } from '../../telemetry/index.ts';
 import type { StorageNode } from '../core/node.ts';
+import type { DiskHealth } from './disk-health.ts';
 import type { HotLog } from './hot-log.ts';
 import type { NodeRuntime } from './node-runtime.ts';
 import type { PageReader } from './page-reader.ts';
@@ -9,9 +10,17 @@ import type { PageReader } from './page-reader.ts';
 export type NodeHttp =
   /** The log is being read. */
   | { readonly kind: 'starting'; readonly registry: MetricRegistry }
-  | { readonly kind: 'ready'; readonly registry: MetricRegistry; readonly node: StorageNode };
+  | {
+      readonly kind: 'ready';
+      readonly registry: MetricRegistry;
+      readonly node: StorageNode;
+      readonly health: DiskHealth;
+    };
 
-/** `/healthz`: the process runs. `/readyz`: it takes links; says how complete it is. `/metrics`: Prometheus text. */
+/**
+ * `/healthz`: the process runs. `/readyz`: it takes links and writes, and how complete it is; 503 with the reason while its
+ * disk takes nothing. `/metrics`: Prometheus text.
+ */
 export function answerHttp(http: NodeHttp, request: IncomingMessage, response: ServerResponse): void {
   if (request.method !== 'GET' && request.method !== 'HEAD') {
     json(response, 405, { error: 'only GET is answered here' });
@@ -22,8 +31,7 @@ export function answerHttp(http: NodeHttp, request: IncomingMessage, response: S
       json(response, 200, { status: 'ok' });
       return;
     case '/readyz':
-      if (http.kind === 'ready') json(response, 200, { ready: true, ...position(http.node) });
-      else json(response, 503, { ready: false, reason: 'the log is being read' });
+      answerReady(http, response);
       return;
     case '/metrics':
       response.writeHead(200, { 'content-type': metricsContentType }).end(http.registry.render());
@@ -31,6 +39,13 @@ export function answerHttp(http: NodeHttp, request: IncomingMessage, response: S
     default:
       json(response, 404, { error: 'try /healthz, /readyz or /metrics' });
   }
+}
+
+function answerReady(http: NodeHttp, response: ServerResponse): void {
+  const trouble = http.kind === 'ready' ? http.health.trouble : 'the log is being read';
+  if (http.kind === 'starting') json(response, 503, { ready: false, reason: trouble });
+  else if (trouble === null) json(response, 200, { ready: true, ...position(http.node) });
+  else json(response, 503, { ready: false, reason: trouble, ...position(http.node) });
 }
 
 function position(node: StorageNode): object {
@@ -43,6 +58,7 @@ function json(response: ServerResponse, status: number, body: object): void {
 }
 
 export interface Watched {
+  readonly health: DiskHealth;
   readonly node: StorageNode;
   readonly log: HotLog;
   readonly pages: PageReader;
@@ -50,7 +66,7 @@ export interface Watched {
 }
 
 /** Keeps the node's metrics; they are read from its counters at each scrape. */
-export function watchNode(registry: MetricRegistry, { node, log, pages, runtime }: Watched): void {
+export function watchNode(registry: MetricRegistry, { node, log, pages, runtime, health }: Watched): void {
   const counters = [
     {
       series: registry.counter(metrics.storageAppendedBytes).with({}),
@@ -72,7 +88,13 @@ export function watchNode(registry: MetricRegistry, { node, log, pages, runtime 
       read: () => runtime.counters.repairedBytes,
       seen: 0,
     },
+    {
+      series: registry.counter(metrics.storageDiskFailures).with({}),
+      read: () => health.failures,
+      seen: 0,
+    },
   ];
+  const isFull = registry.gauge(metrics.storageDiskFull).with({});
   const scl = registry.gauge(metrics.segmentCompleteLsn);
   const epoch = registry.gauge(metrics.epoch).with({});
   const vdl = registry.gauge(metrics.volumeDurableLsn).with({});
@@ -84,6 +106,7 @@ export function watchNode(registry: MetricRegistry, { node, log, pages, runtime 
     }
     const { head } = node;
     for (const [pg, lsn] of node.segment.scls(head)) scl.with({ pg: String(pg) }).set(lsn);
+    isFull.set(health.trouble === null ? 0 : 1);
     epoch.set(head);
     vdl.set(node.durable.vdl);
   });

@@ -1,8 +1,8 @@
 /**
  * One storage node as a process: its data, its links and a little HTTP.
  *
- * The port is taken first, so that a second process of the same node stops before it touches the data; links are let in
- * once the log has been read. A kill at any moment is fine: what was acknowledged is flushed, and a start takes stock.
+ * The port is taken first and the data directory locked next, so that a second process of the same node stops before it
+ * touches the data; links are let in once the log has been read. A kill at any moment is fine: what was acknowledged is flushed, and a start takes stock.
  */
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
@@ -22,7 +22,9 @@ import type { StorageNode } from '../core/node.ts';
 import type { Caller } from '../core/node-events.ts';
 import { PageIndex } from '../core/page-index.ts';
 import { parseAddress, type StorageConfig } from './config.ts';
+import { type DirectoryLock, heldMessage, lockDirectory } from './directory-lock.ts';
 import { type Disk, nodeDisk } from './disk.ts';
+import { DiskHealth } from './disk-health.ts';
 import { FrameReader } from './frame-reader.ts';
 import type { LogRecovery } from './hot-log.ts';
 import { ImageStore } from './image-store.ts';
@@ -74,7 +76,9 @@ export async function startStorageNode(
   let http: NodeHttp = { kind: 'starting', registry: metrics.registry };
   const server = createServer((request, response) => answerHttp(http, request, response));
   const address = await listen(server, config.listen);
+  let lock: DirectoryLock | undefined;
   try {
+    lock = await lockData(config);
     const flushes = metrics.registry.histogram(metricNames.storageSyncDuration).with({});
     const parts = await openParts(config, options, logger, onFatal, flushes);
     const { node, runtime, startedAtMs, logBytes } = parts;
@@ -86,19 +90,33 @@ export async function startStorageNode(
       onRefused: (refusal, peer) => logger.warn({ peer, code: refusal.code }, 'a link was refused'),
     });
     watchNode(metrics.registry, parts);
-    http = { kind: 'ready', registry: metrics.registry, node };
+    http = { kind: 'ready', registry: metrics.registry, node, health: parts.health };
     const { frames, damagedBytes } = parts.recovery;
     logger.info(
       { address, frames, damagedBytes, logBytes, startMs: Date.now() - startedAtMs },
       'the storage node is ready',
     );
-    return { address, node, close: () => closeAll(server, links, runtime, metrics.stop, logger) };
+    const close = async (): Promise<void> => {
+      await closeAll(server, links, runtime, metrics.stop, logger);
+      lock?.release();
+    };
+    return { address, node, close };
   } catch (error) {
+    lock?.release();
     server.closeAllConnections();
     server.close();
     metrics.stop();
     throw error;
   }
+}
+
+/** @throws StartError naming the directory and the process that has it. */
+async function lockData({ dataDir, node }: StorageConfig): Promise<DirectoryLock> {
+  const outcome = await lockDirectory(dataDir, `storage node ${node}`);
+  if (outcome.kind === 'locked') return outcome.lock;
+  if (outcome.kind === 'failed')
+    throw new StartError(`dataDir ${dataDir} cannot be locked: ${outcome.reason}`);
+  throw new StartError(`dataDir ${heldMessage(dataDir, outcome.holder)}`);
 }
 
 function oneFatal(logger: Logger, given: ((message: string) => void) | undefined): (message: string) => void {
@@ -146,6 +164,7 @@ async function openParts(
     onTrouble,
   });
   pages.start({ head: node.durable.head, lsn: node.durable.vdl });
+  const health = new DiskHealth(logger, now);
   const status = (): StatusReply => ({
     kind: 'status',
     region: config.region,
@@ -158,6 +177,7 @@ async function openParts(
     pid: process.pid,
     startedAtMs,
     logBytes: recovery.frameBytes + log.counters.bytesWritten,
+    ...(health.trouble !== null && { trouble: health.trouble }),
   });
   const identity = { cluster: config.cluster, region: config.region, node: config.node };
   const runtime = new NodeRuntime({
@@ -171,9 +191,9 @@ async function openParts(
     status,
     now,
     onFatal,
-    onTrouble,
+    health,
   });
-  return { node, log, pages, runtime, recovery, startedAtMs, logBytes: recovery.frameBytes };
+  return { node, health, log, pages, runtime, recovery, startedAtMs, logBytes: recovery.frameBytes };
 }
 
 function report(recovery: LogRecovery, logger: Logger): void {

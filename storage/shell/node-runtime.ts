@@ -10,6 +10,7 @@ import { type Epoch, minLsn, unreachable } from '../core/ids.ts';
 import type { RefusalCode, StatusReply, StorageReply, StorageRequest } from '../core/messages.ts';
 import type { StorageNode } from '../core/node.ts';
 import type { Caller, FetchAnswer, NodeEffect, NodeEvent } from '../core/node-events.ts';
+import type { DiskHealth } from './disk-health.ts';
 import type { FrameReader } from './frame-reader.ts';
 import type { AppendResult, HotLog } from './hot-log.ts';
 import type { NodeRecord } from './node-data.ts';
@@ -25,12 +26,12 @@ export interface NodeRuntimeOptions {
   readonly frames: FrameReader;
   readonly pages: PageReader;
   readonly repair: Repair;
+  readonly health: DiskHealth;
   readonly status: () => StatusReply;
   /** Milliseconds on a clock that never goes back. */
   readonly now: () => number;
   /** The disk is not to be trusted any more: the process has to be restarted to read back what it has. */
   readonly onFatal: (message: string) => void;
-  readonly onTrouble: (what: string, reason: string) => void;
 }
 
 export type Answer = (reply: StorageReply) => void;
@@ -196,9 +197,11 @@ export class NodeRuntime {
 
   private appended(ticket: number, result: AppendResult): void {
     if (result.kind === 'persisted') {
+      this.options.health.worked('log');
       this.step({ kind: 'persisted', ticket, positions: result.positions });
       return;
     }
+    if (result.reason === 'disk-full') this.options.health.failed('log', result.message);
     const code = {
       'disk-full': 'DISK_FULL',
       'queue-full': 'OVERLOADED',
@@ -210,7 +213,7 @@ export class NodeRuntime {
 
   private async saveState(ticket: number, forked: boolean): Promise<void> {
     if (forked) this.forksUnsaved += 1;
-    const { stateFile, identity, onFatal, onTrouble } = this.options;
+    const { stateFile, identity, onFatal, health } = this.options;
     for (;;) {
       // The newest state holds every promise made before it, so it may be saved in place of the one asked for.
       const saved = await stateFile.save({ ...identity, state: this.node.state });
@@ -219,10 +222,11 @@ export class NodeRuntime {
         onFatal(`the state file cannot be written: ${saved.message}`);
         return;
       }
-      onTrouble('the state file cannot be written, the disk is full', saved.message);
+      health.failed('state file', saved.message);
       await new Promise((resolve) => setTimeout(resolve, nodeRuntimeLimits.stateRetryMs));
       if (this.closed) return;
     }
+    health.worked('state file');
     if (forked) this.forkSaved();
     this.step({ kind: 'statePersisted', ticket });
   }

@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
+import { brokenPipeExitCode, onBrokenPipe } from '../../telemetry/broken-pipe.ts';
 import { check } from './check.ts';
 import { type BenchOptions, parseOptions, usage } from './options.ts';
 import {
@@ -85,6 +86,7 @@ async function main(argv: readonly string[]): Promise<number> {
   }
   const { options } = parsed;
   const bench = new Workbench((line) => process.stderr.write(`${line}\n`));
+  onBrokenPipe(() => bench.end(brokenPipeExitCode));
   try {
     if (options.check) return (await check(bench)) ? 0 : 1;
     const report = await run(bench, options, argv);
@@ -96,4 +98,6 @@ async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-process.exit(await main(process.argv.slice(2)));
+onBrokenPipe(() => process.exit(brokenPipeExitCode));
+const exitCode = await main(process.argv.slice(2));
+process.exit(process.exitCode ?? exitCode);

@@ -33,6 +33,7 @@ export interface StartOptions {
 }
 
 const stopMs = 10_000;
+const endMs = 60_000;
 const runFile = promisify(execFile);
 
 export class Workbench {
@@ -41,23 +42,35 @@ export class Workbench {
   private readonly user: User | null;
   private readonly progress: (line: string) => void;
   private closing: Promise<void> | null = null;
+  private ending = false;
 
   constructor(progress: (line: string) => void) {
     this.directory = mkdtempSync(join(tmpdir(), 'sextant-bench-'));
     chmodSync(this.directory, 0o755);
     this.user = process.getuid?.() === 0 ? nobody() : null;
     this.progress = progress;
-    const end = (signal: NodeJS.Signals): void => {
-      this.say(`${signal}: stopping what was started`);
-      void this.close().then(() => process.exit(signal === 'SIGINT' ? 130 : 143));
-    };
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => end(signal));
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+      process.on(signal, () =>
+        this.end(signal === 'SIGINT' ? 130 : 143, `${signal}: stopping what was started`),
+      );
     // A bug in the benchmark must not leave servers behind either.
     for (const event of ['uncaughtException', 'unhandledRejection'] as const)
-      process.on(event, (error: unknown) => {
-        this.say(error instanceof Error ? (error.stack ?? error.message) : String(error));
-        void this.close().then(() => process.exit(1));
-      });
+      process.on(event, (error: unknown) =>
+        this.end(1, error instanceof Error ? (error.stack ?? error.message) : String(error)),
+      );
+  }
+
+  /**
+   * Stops what was started and ends the process, within a minute. `why` is told once: what fails while it ends, the telling
+   * itself perhaps, is not told again.
+   */
+  end(exitCode: number, why?: string): void {
+    if (this.ending) return;
+    this.ending = true;
+    process.exitCode = exitCode;
+    if (why !== undefined) this.say(why);
+    setTimeout(() => process.exit(exitCode), endMs);
+    void this.close().then(() => process.exit(exitCode));
   }
 
   /** @throws Error once everything is being stopped: nothing may be started from then on */

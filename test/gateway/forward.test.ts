@@ -93,6 +93,14 @@ describe('the writer', () => {
     });
     const late = await ask({ kind: 'part', call: 'call-2', index: 0, count: 1, bytes: insert('s2') });
     expect(late).toMatchObject({ kind: 'ok', value: { kind: 'unknown' } });
+    // A stray publish names no subject for the answer: it neither runs nor ends the process.
+    const stray: ForwardRequest = { kind: 'part', call: 'call-3', index: 0, count: 1, bytes: insert('s3') };
+    for (const bytes of [encodeRequest(stray), Buffer.from('no request')]) one.nats.publish(subject, bytes);
+    await one.nats.flush(2_000);
+    expect(await ask({ kind: 'poll', call: 'call-3', part: 0 })).toMatchObject({
+      kind: 'ok',
+      value: { kind: 'unknown' },
+    });
     expect((await client.execute("PRAGMA sextant_read = 'global'")).rows.length).toBe(1);
     const count = async () => (await client.execute('SELECT count(*) AS n FROM t')).rows[0]?.n;
     await eventually('the row has arrived', async () => (await count()) === 1n);

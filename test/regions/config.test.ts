@@ -184,6 +184,38 @@ describe('a configuration', () => {
     },
   );
 
+  test('that is damaged is told with its place and without a word of what stands in it', () => {
+    const secret = 'Zq7xK-vWj2_pT9';
+    const file = join(dir, 'damaged');
+    const texts = [
+      stringify({ ...storage, secret }),
+      JSON.stringify({ ...storage, secret }, null, 2),
+      JSON.stringify({ ...storage, secret }),
+    ];
+    const damaged = texts.flatMap((text) => [
+      ...Array.from({ length: text.length }, (_, cut) => text.slice(0, cut)),
+      ...['"', '{', ':', '*', '!', '&', '\t', '\n', '% ', '- ', '\0', '? '].flatMap((char) =>
+        [0, 1].map((after) => {
+          const at = text.indexOf(secret) + after * secret.length;
+          return text.slice(0, at) + char + text.slice(at);
+        }),
+      ),
+      text.replaceAll('secret', secret),
+      text.replace('secret', `${secret}: 1, secret`),
+      text.replace(/"?secret"?: /, '').replace(secret, `*${secret}`),
+    ]);
+    const places: string[] = [];
+    for (const text of [...damaged, `${secret}\n`, `*${secret}`, `!!${secret} a: b`, `${secret}: 1`]) {
+      writeFileSync(file, text);
+      const loaded = loadConfig(file, storageConfigSchema, {});
+      if (loaded.kind === 'ok') continue;
+      for (let at = 0; at + 5 <= secret.length; at++)
+        expect(loaded.message).not.toContain(secret.slice(at, at + 5));
+      if (/in line \d+, column \d+$/.test(loaded.message)) places.push(text);
+    }
+    expect(places.length).toBeGreaterThan(300);
+  });
+
   test('that cannot be read, or is neither YAML nor JSON, is an answer and not an exception', () => {
     expect(loadConfig(join(dir, 'absent'), storageConfigSchema, {})).toMatchObject({
       kind: 'invalid',

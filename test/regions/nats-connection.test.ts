@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { NatsConnection, NatsStatus } from '../../regions/shell/nats-connection.ts';
 import { openNatsConnection } from '../../regions/shell/nats-connection.ts';
@@ -82,6 +84,33 @@ describe('NATS connection', () => {
     const large = new Uint8Array(connection.maxPayloadBytes + 1);
     expect(connection.publish('large', large)).toBe('too-large');
     expect(await connection.request('large', large, 50)).toEqual({ kind: 'too-large' });
+  });
+
+  test('passes over messages that name no subject for an answer or whose headers cannot be read, and says so once', async () => {
+    const { url } = await start();
+    const { onStatus, seen } = statuses();
+    const connection = open(url, onStatus);
+    await connection.whenConnected(5_000);
+    const heard: unknown[] = [];
+    connection.subscribe('question', (message) => {
+      heard.push([message.wantsAnswer, message.respond(bytes('answer')), message.header('traceparent')]);
+    });
+    await connection.flush(1_000);
+    const [host = '', port] = url.split(':');
+    const stray = connect(Number(port), host);
+    const header = 'NATS/1.0\r\nno such\u0001name: 1\r\n\r\n';
+    const login = JSON.stringify({ auth_token: testToken, headers: true, verbose: false });
+    const hpub = `HPUB question ${header.length} ${header.length + 2}\r\n${header}hi\r\n`;
+    stray.end(`CONNECT ${login}\r\nPUB question 2\r\nhi\r\n${hpub}PUB question 2\r\nhi\r\nPING\r\n`);
+    await once(stray.resume(), 'close');
+    expect(await connection.flush(1_000)).toBe('flushed');
+    const passedOver = [false, 'disconnected', undefined];
+    expect(heard).toEqual([passedOver, passedOver, passedOver]);
+    expect(seen.filter(({ kind }) => kind === 'unanswerable')).toEqual([
+      { kind: 'unanswerable', subject: 'question', suppressed: 0 },
+    ]);
+    const answered = await connection.request('question', bytes(''), 1_000);
+    expect(answered.kind === 'reply' && text(answered.data)).toBe('answer');
   });
 
   test('refuses everything while there is no server, and connects by itself once there is', async () => {

@@ -85,6 +85,22 @@ test('a region that stands still is named with the reason, and no other', () => 
   expect(view.stallReason(eu, 60_000)).toBeNull();
 });
 
+test('what keeps a node from writing and NATS from keeping the record is told on, and only while it is reported', () => {
+  const view = new ClusterView('c', [us, eu]);
+  const full = { ...node('behind'), trouble: 'the disk takes no writes' };
+  view.heard(reportSchema.parse(regionOf(us, { nodes: [full], trouble: 'no changes since 20 s' })), 0);
+  view.heard(reportSchema.parse(regionOf(eu)), 0);
+  const statusOf = (name: string, nowMs = 0) =>
+    view.status(nowMs).regions.find((region) => region.name === name);
+  expect(statusOf(us)).toMatchObject({
+    trouble: 'no changes since 20 s',
+    nodes: [{ state: 'behind', trouble: 'the disk takes no writes' }],
+  });
+  expect(statusOf(eu)).not.toHaveProperty('trouble');
+  expect(statusOf(eu)?.nodes[0]).not.toHaveProperty('trouble');
+  expect(statusOf(us, offlineAfterMs)).not.toHaveProperty('trouble');
+});
+
 describe('status of the cluster', () => {
   const cases: readonly (readonly [string, (view: ClusterView) => void, object])[] = [
     [

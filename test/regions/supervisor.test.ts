@@ -28,7 +28,8 @@ import {
 } from '../../regions/shell/local-deployment.ts';
 import { controlSocket, pidFile, portsOf, supervisorDir } from '../../regions/shell/local-layout.ts';
 import { backoffMs } from '../../regions/shell/managed-process.ts';
-import { identify, isAlive, readPidFile, writePidFile } from '../../regions/shell/process-identity.ts';
+import { lockDirectory } from '../../storage/shell/directory-lock.ts';
+import { identify, isAlive, readPidFile, writePidFile } from '../../storage/shell/process-identity.ts';
 
 const fake = fileURLToPath(new URL('./fake-process.ts', import.meta.url));
 const programs = { storage: [fake], agent: [fake], gateway: [fake] };
@@ -141,7 +142,7 @@ describe('a supervised deployment', () => {
     await expect(failure).rejects.toThrow(
       /^us-east-1\/n5 keeps ending \(exit code 3\)\nlast lines of .*n5\/process\.log:\n(.*\n)*.*the disk is upside down/,
     );
-    expect(await stopLeftovers(dataDir, prepareDeployment({ dataDir }))).toEqual([]);
+    expect(await stopLeftovers(dataDir)).toEqual([]);
     expect(runningSupervisor(dataDir)).toBeUndefined();
   }, 40_000);
 
@@ -156,13 +157,51 @@ describe('a supervised deployment', () => {
     expect(runningSupervisor(dataDir)).toBeUndefined();
   });
 
-  test('is not started twice', async () => {
+  test('is not started twice, and not while it is being stopped', async () => {
     prepareDeployment({ dataDir, regions: ['us-east-1'] });
-    const self = identify(process.pid);
-    if (self === undefined) throw new Error('this process runs');
-    writePidFile(pidFile(supervisorDir(dataDir)), self);
-    await expect(up()).rejects.toThrow(`already running (supervisor pid ${process.pid})`);
+    for (const [purpose, sentence] of [
+      ['sextant up', /already running or starting \(supervisor pid \d+, since 2.*`sextant down` stops it/],
+      ['sextant down', /is being stopped \(sextant down, pid \d+, since 2/],
+    ] as const) {
+      const held = await lockDirectory(supervisorDir(dataDir), purpose);
+      await expect(up()).rejects.toThrow(sentence);
+      await expect(up()).rejects.toThrow(`pid ${process.pid}`);
+      if (held.kind === 'locked') held.lock.release();
+    }
   });
+
+  test('is started by exactly one of several that try at the same moment; the others say who has it and change nothing', async () => {
+    const port = basePort();
+    const attempts = await Promise.allSettled(
+      ['a', 'b', 'c'].map((region) =>
+        bringUp(
+          { dataDir, regions: [region], basePort: port },
+          { programs, onProgress: () => undefined, timeoutMs: 20_000 },
+        ),
+      ),
+    );
+    const up = attempts.flatMap((attempt) => (attempt.status === 'fulfilled' ? [attempt.value] : []));
+    running = up[0];
+    expect(up).toHaveLength(1);
+    for (const attempt of attempts) {
+      if (attempt.status === 'rejected')
+        expect(String(attempt.reason)).toMatch(
+          new RegExp(`already running or starting \\(supervisor pid ${process.pid},`),
+        );
+    }
+    expect(readDeployment(dataDir)).toEqual(running?.deployment);
+    const files = ['n1', 'n6', 'agent', 'gateway', 'nats'].map((name) =>
+      pidFile(join(dataDir, running?.deployment.regions[0] ?? '', name)),
+    );
+    const identities = files.map((file) => readPidFile(file));
+    expect(identities.map((identity) => identity !== undefined && isAlive(identity))).toEqual(
+      files.map(() => true),
+    );
+    expect(statSync(files[0] ?? '').mode & 0o777).toBe(0o600);
+    expect(statSync(join(files[0] ?? '', '..', '..')).mode & 0o777).toBe(0o700);
+    await running?.stop();
+    expect(identities.filter((identity) => identity !== undefined && isAlive(identity))).toEqual([]);
+  }, 40_000);
 
   test('restarts after a pause that doubles from 100 ms to 2 s', () => {
     expect([1, 2, 3, 4, 5, 6, 60].map(backoffMs)).toEqual([100, 200, 400, 800, 1_600, 2_000, 2_000]);
@@ -173,7 +212,7 @@ describe('taking a deployment down', () => {
   test('stops what the pid files name when it is the same process, frozen or not, and no stranger with its pid', async () => {
     const { spawn } = await import('node:child_process');
     const sleeper = () => spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'ignore' });
-    const deployment = prepareDeployment({ dataDir, regions: ['us-east-1'] });
+    prepareDeployment({ dataDir, regions: ['us-east-1'] });
     const [ours, stranger] = [sleeper(), sleeper()];
     const identityOf = (pid: number | undefined) => eventually(() => identify(pid ?? 0));
     const [oursIdentity, strangerIdentity] = await Promise.all([
@@ -187,7 +226,8 @@ describe('taking a deployment down', () => {
     });
     writeFileSync(join(dataDir, 'us-east-1', 'n2', 'note'), '');
     ours.kill('SIGSTOP');
-    expect(deployment.regions).toEqual(['us-east-1']);
+    // Cut short by a crash of the machine: nothing that runs may need it to be found.
+    writeFileSync(join(dataDir, 'deployment.json'), '{"version": 1, "clus');
 
     expect(await takeDown(dataDir)).toEqual(['us-east-1/n1']);
     expect(isAlive(oursIdentity)).toBe(false);
@@ -271,7 +311,7 @@ describe('a data directory', () => {
     const first = prepareDeployment({ dataDir, regions: ['a'] });
     mkdirSync(join(dataDir, 'a', 'n1'), { recursive: true });
     writeFileSync(join(dataDir, 'notes.txt'), '');
-    deleteDeployment(dataDir);
+    expect(deleteDeployment(dataDir)).toBe(`the data of a in ${dataDir} (cluster ${first.cluster})`);
     expect(readdirSync(dataDir)).toEqual(['notes.txt']);
     rmSync(join(dataDir, 'notes.txt'));
     const second = prepareDeployment({ dataDir, regions: ['b'], fresh: true });
@@ -288,6 +328,38 @@ describe('a data directory', () => {
   ])('is not made for %o', (request, message) => {
     expect(() => prepareDeployment({ dataDir, ...request })).toThrow(message);
     expect(readdirSync(dataDir)).toEqual([]);
+  });
+
+  test('with a damaged or lost deployment.json is not started, and can be given up: both say what is there', () => {
+    const first = prepareDeployment({ dataDir, regions: ['a', 'b'] });
+    const text = readFileSync(join(dataDir, 'deployment.json'), 'utf8');
+    const config = (region: string) => {
+      mkdirSync(join(dataDir, region, 'n1'), { recursive: true });
+      writeFileSync(join(dataDir, region, 'n1', 'config.json'), JSON.stringify({ cluster: first.cluster }));
+    };
+    config('a');
+    config('b');
+    writeFileSync(join(dataDir, 'notes.txt'), '');
+    for (let bytes = 1; bytes < text.length - 2; bytes += 7) {
+      writeFileSync(join(dataDir, 'deployment.json'), text.slice(0, bytes));
+      let message = '';
+      try {
+        prepareDeployment({ dataDir });
+      } catch (error) {
+        if (error instanceof DeploymentError) message = error.message;
+      }
+      expect(message).toMatch(/deployment\.json: .*\n.*`sextant down`.*a copy.*--fresh/s);
+      for (const secret of [first.secret, first.natsToken])
+        for (let at = 0; at + 6 <= secret.length; at++)
+          expect(message).not.toContain(secret.slice(at, at + 6));
+    }
+    rmSync(join(dataDir, 'deployment.json'));
+    expect(() => prepareDeployment({ dataDir })).toThrow(/deployment\.json is lost.*a copy.*--fresh/);
+    writeFileSync(join(dataDir, 'deployment.json'), text.slice(0, 100));
+    expect(deleteDeployment(dataDir)).toBe(
+      `the data of a, b in ${dataDir}, whose deployment.json was damaged or lost`,
+    );
+    expect(readdirSync(dataDir)).toEqual(['notes.txt']);
   });
 
   test('whose path is too long for a socket is refused with a reason', () => {

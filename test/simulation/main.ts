@@ -1,6 +1,7 @@
 /** `npm run simulate`: runs seeds through the whole deployment, one thread per core. The command line is in `run-seeds.ts`. */
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
+import { endOnBrokenPipe } from '../../telemetry/broken-pipe.ts';
 import { simulate } from './deployment.ts';
 import { parseFlags, type RunElsewhere, runSeeds, runSeedsInLanes, type SeedOutcome } from './run-seeds.ts';
 
@@ -58,4 +59,5 @@ async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
+endOnBrokenPipe();
 process.exitCode = await main(process.argv.slice(2));

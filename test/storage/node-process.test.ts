@@ -27,6 +27,7 @@ import {
 } from '../../storage/shell/node-process.ts';
 import { nodeRuntimeLimits } from '../../storage/shell/node-runtime.ts';
 import { type Answer, StorageClient } from '../../storage/shell/storage-client.ts';
+import { createLogger } from '../../telemetry/index.ts';
 import { eventually, secret, silent, smallMtr } from './region-harness.ts';
 
 const mainPath = fileURLToPath(new URL('../../storage/main.ts', import.meta.url));
@@ -340,15 +341,41 @@ describe('a storage node', () => {
           });
         }),
     };
-    const ask = await connect(await start(newConfig(), { disk }));
+    const lines: string[] = [];
+    const destination = { write: (line: string) => void lines.push(line) };
+    const logger = createLogger({ service: 's', region: 'r', component: 'c', destination });
+    const node = await start(newConfig(), { disk, logger });
+    const ask = await connect(node);
+    const get = async (path: string) => (await fetch(`http://${node.address}${path}`)).text();
+    const trouble = 'the disk takes no writes (log): no space left';
     await ask(forkOf(1));
     const one = append(1, 0);
     await ask(one);
+    expect(await get('/metrics')).toMatch(/sextant_storage_disk_full\{[^}]*\} 0/);
     isFull = true;
     const two = append(1, one.end);
-    expect(await ask(two)).toMatchObject({ kind: 'refused', code: 'DISK_FULL' });
+    for (let tries = 0; tries < 3; tries++)
+      expect(await ask(two)).toMatchObject({ kind: 'refused', code: 'DISK_FULL' });
+    const unready = await fetch(`http://${node.address}/readyz`);
+    expect([unready.status, await unready.json()]).toEqual([
+      503,
+      { ready: false, reason: trouble, head: 1, sealed: 1, scl: one.end, vdl: 0 },
+    ]);
+    expect(await get('/metrics')).toMatch(/sextant_storage_disk_full\{[^}]*\} 1/);
+    expect(await get('/metrics')).toMatch(/sextant_storage_disk_failures_total\{[^}]*\} 3/);
+    expect(await ask({ kind: 'status' })).toMatchObject({ kind: 'status', trouble });
     isFull = false;
     expect(await ask(two)).toEqual({ kind: 'acked', head: 1, scls: [[0, two.end]] });
+    expect(JSON.parse(await get('/readyz'))).toMatchObject({ ready: true, scl: two.end });
+    expect(await get('/metrics')).toMatch(/sextant_storage_disk_full\{[^}]*\} 0/);
+    expect(await ask({ kind: 'status' })).not.toHaveProperty('trouble');
+    // Said once for all three, and once that it is over.
+    expect(
+      lines.filter((line) => line.includes('the disk takes')).map((line) => JSON.parse(line)),
+    ).toMatchObject([
+      { level: 'error', reason: 'no space left', msg: expect.stringContaining('takes no writes') },
+      { level: 'info', failures: 3, msg: 'the disk takes writes again' },
+    ]);
   });
 
   it('says over HTTP that it lives, how complete it is, and its metrics', async () => {
@@ -431,6 +458,27 @@ describe('the process', () => {
     const [code] = await once(child, 'exit');
     expect(code).toBe(0);
     expect(output).not.toContain(secret);
+  });
+
+  it('is refused a data directory that another has, with its pid, and gets it once that one was killed', {
+    timeout: 20_000,
+  }, async () => {
+    const config = newConfig();
+    const first = spawn(process.execPath, [mainPath, '--config', write(config)], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    cleanups.push(() => first.kill('SIGKILL'));
+    await once(first.stdout, 'data');
+    const second = spawnSync(process.execPath, [mainPath, '--config', write(config)]);
+    expect(second.status).toBe(1);
+    expect(second.stderr.toString()).toMatch(
+      new RegExp(`dataDir ${config.dataDir} is in use by pid ${first.pid} \\(storage node n1, since 2`),
+    );
+    expect(first.exitCode).toBeNull();
+    await expect(start(config)).rejects.toThrow(`in use by pid ${first.pid}`);
+    first.kill('SIGKILL');
+    await once(first, 'exit');
+    await (await start(config)).close();
   });
 
   it('ends with code 1 and a sentence when the configuration is wrong', { timeout: 15_000 }, () => {

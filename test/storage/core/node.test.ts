@@ -317,7 +317,8 @@ describe('a fork', () => {
     ask(forkTo(2, [fork(1, 0, 0), fork(2, 1, 0)]));
     ask(append([{ base: 0, epoch: 2 }], { authority: 2, head: 2 }));
     const order = kinds().filter((kind) => kind.startsWith('persist'));
-    expect(order).toEqual(['persistState', 'persistFrames']);
+    // The fork, the seal of the reign that appends, and only then its frames.
+    expect(order).toEqual(['persistState', 'persistState', 'persistFrames']);
   });
 });
 
@@ -569,6 +570,23 @@ describe('a node that came back empty', () => {
     step({ kind: 'tick' });
     expect(isFresh()).toBe(false);
     expect(node.state.hydrated).toBe(true);
+  });
+
+  it('learns its seal again from the reign that writes, and keeps it: a writer deposed before the wipe is refused (S2)', () => {
+    ask(forkTo(1, [fork(1, 0, 0), fork(5, 1, 0)]));
+    persistState();
+    const copied = ask(append([{ base: 0, epoch: 5 }], { authority: 5, head: 5 }));
+    expect(node.sealed).toBe(5);
+    expect(persistState()?.sealed).toBe(5);
+    persistFrames();
+    expect(codeOf(copied)).toBe('acked');
+    expect(codeOf(ask(append([{ base: 10 }], { authority: 1 })))).toBe('SEALED');
+    // Known now: the same reign costs the disk nothing more.
+    effects = [];
+    ask(append([], { authority: 5, head: 5 }));
+    expect(kinds()).not.toContain('persistState');
+    begin({ ...emptyNodeState, forks: [fork(1, 0, 0), fork(5, 1, 0)], sealed: epoch(5) });
+    expect(codeOf(ask(append([], { authority: 1 })))).toBe('SEALED');
   });
 
   it('in a volume that begins is no longer fresh once a writer has asked, and answers when that is on disk', () => {

@@ -58,14 +58,22 @@ export function isAlive(identity: ProcessIdentity): boolean {
 
 /** Writes the pid file: the pid on the first line, for people and their scripts, what makes it certain on the second. */
 export function writePidFile(file: string, identity: ProcessIdentity): void {
-  mkdirSync(dirname(file), { recursive: true });
-  writeFileSync(file, `${identity.pid}\n${identity.startedAt}\n`);
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  writeFileSync(file, `${identity.pid}\n${identity.startedAt}\n`, { mode: 0o600 });
 }
 
 /** What the pid file says, or undefined when it is missing or not one of ours. Says nothing about whether it still runs. */
 export function readPidFile(file: string): ProcessIdentity | undefined {
-  const [pidText = '', startedAt = ''] = (readText(file) ?? '').split('\n');
-  return /^[1-9]\d*$/.test(pidText) && startedAt !== '' ? { pid: Number(pidText), startedAt } : undefined;
+  return readNote(file)?.identity;
+}
+
+/** A pid file with the lines that follow what identifies the process. */
+export function readNote(
+  file: string,
+): { readonly identity: ProcessIdentity; readonly more: readonly string[] } | undefined {
+  const [pidText = '', startedAt = '', ...more] = (readText(file) ?? '').trimEnd().split('\n');
+  if (!/^[1-9]\d*$/.test(pidText) || startedAt === '') return undefined;
+  return { identity: { pid: Number(pidText), startedAt }, more };
 }
 
 export function removePidFile(file: string): void {
