@@ -79,6 +79,7 @@ class EngineWorker {
     const runtime = new SqliteRuntime(wasm, vfs, data.limits, {
       deadline: Number.POSITIVE_INFINITY,
       stopReason: () => (isAbandoned() ? abandoned : null),
+      hasWaiting: () => false,
     });
     this.sessions = new Sessions(
       {
