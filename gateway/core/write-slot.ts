@@ -4,7 +4,7 @@
  *
  * W1. At most one owner holds the slot.
  * W2. Owners are granted in the order in which they asked.
- * W3. A holder that is not idle is never evicted.
+ * W3. A holder is evicted only between its statements, and only while another waits.
  */
 import assert from 'node:assert/strict';
 
@@ -13,6 +13,8 @@ export interface WriteSlotLimits {
   readonly queueTimeoutMs: number;
   /** A write transaction without a statement for this long is rolled back, if another waits. */
   readonly idleTimeoutMs: number;
+  /** A write transaction older than this is rolled back between two of its statements, if another waits. */
+  readonly ageTimeoutMs: number;
   /** Statements that may wait. */
   readonly queueMax: number;
 }
@@ -26,8 +28,8 @@ export interface SlotTimeout {
 
 export interface SlotExpiry {
   readonly timedOut: readonly SlotTimeout[];
-  /** The idle holder whose transaction must be rolled back; the caller then releases the slot for it. */
-  readonly evict: number | null;
+  /** The holder whose transaction must be rolled back, and for what; the caller then releases the slot for it. */
+  readonly evict: { readonly owner: number; readonly why: 'idle' | 'age' } | null;
 }
 
 interface Waiter {
@@ -116,14 +118,15 @@ export class WriteSlot {
       this.waiters.shift();
     }
     const { holder } = this;
-    const evict =
-      holder !== null &&
-      holder.idleSince !== null &&
-      this.waiters.length > 0 &&
+    if (holder === null || holder.idleSince === null || this.waiters.length === 0)
+      return { timedOut, evict: null };
+    const why =
       now - holder.idleSince >= this.limits.idleTimeoutMs
-        ? holder.owner
-        : null;
-    return { timedOut, evict };
+        ? 'idle'
+        : now - holder.since >= this.limits.ageTimeoutMs
+          ? 'age'
+          : null;
+    return { timedOut, evict: why === null ? null : { owner: holder.owner, why } };
   }
 
   /** When `expire` has something to find at the earliest; null when nothing waits. */
@@ -131,7 +134,13 @@ export class WriteSlot {
     const first = this.waiters[0];
     if (first === undefined) return null;
     const queue = first.since + this.limits.queueTimeoutMs;
-    const idleSince = this.holder?.idleSince ?? null;
-    return idleSince === null ? queue : Math.min(queue, idleSince + this.limits.idleTimeoutMs);
+    const { holder } = this;
+    if (holder === null || holder.idleSince === null) return queue;
+    return Math.min(
+      queue,
+      holder.idleSince + this.limits.idleTimeoutMs,
+      // A holder may have grown old before anybody waited.
+      holder.since + this.limits.ageTimeoutMs,
+    );
   }
 }

@@ -14,6 +14,7 @@ export class ConnectionPool {
   private readonly store: () => PageStore;
   private idle: Connection[] = [];
   private open = 0;
+  private held = 0;
 
   /** @param store the pages new connections read. */
   constructor(runtime: SqliteRuntime, limits: EngineLimits, store: () => PageStore) {
@@ -27,9 +28,13 @@ export class ConnectionPool {
    * kept for a session.
    */
   borrow(settings: readonly StreamSetting[]): SqlOutcome<Connection> {
+    const last = this.idle.at(-1);
+    if (last !== undefined && sameSettings(last.settings, settings)) {
+      this.idle.pop();
+      return { ok: true, value: last };
+    }
     const at = this.idle.findLastIndex((connection) => sameSettings(connection.settings, settings));
-    const same =
-      at < 0 ? undefined : at === this.idle.length - 1 ? this.idle.pop() : this.idle.splice(at, 1)[0];
+    const [same] = at < 0 ? [] : this.idle.splice(at, 1);
     if (same !== undefined) return { ok: true, value: same };
     // Changing settings makes SQLite compile what is cached anew: done to the connection that was used longest ago.
     const other = this.idle.length > 1 || this.isFull ? this.idle.shift() : undefined;
@@ -38,7 +43,7 @@ export class ConnectionPool {
       return { ok: true, value: other };
     }
     if (this.isFull) {
-      const text = `connections = ${this.limits.connections} transactions or streams with temporary objects are open. Try again after a pause.`;
+      const text = `The limit connections = ${this.limits.connections} is reached. Try again after a pause.`;
       return failure('TRANSACTION_BUSY', text);
     }
     const opened = Connection.open(this.runtime, this.store());
@@ -47,6 +52,23 @@ export class ConnectionPool {
       opened.value.giveSettings(settings);
     }
     return opened;
+  }
+
+  /** Connections that are somebody's now. */
+  get lent(): number {
+    return this.open - this.idle.length;
+  }
+
+  /** What all of them hold in temporary tables and attached databases, bytes. */
+  get heldBytes(): number {
+    return this.held;
+  }
+
+  /** After a statement that may have changed it: measures what a connection holds. */
+  measureHeld(connection: Connection): void {
+    this.held -= connection.heldMemory.bytes;
+    connection.heldMemory.measure();
+    this.held += connection.heldMemory.bytes;
   }
 
   private get isFull(): boolean {
@@ -60,6 +82,7 @@ export class ConnectionPool {
 
   /** Rolls back what is open on a borrowed connection and closes it. */
   close(connection: Connection): void {
+    this.held -= connection.heldMemory.bytes;
     connection.close();
     this.open--;
   }

@@ -25,6 +25,7 @@ import {
 } from './engine-session.ts';
 import type { PrepareMode } from './sqlite-authorizer.ts';
 import type { Connection, Prepared } from './sqlite-connection.ts';
+import type { SqliteRuntime } from './sqlite-runtime.ts';
 import type { PreparedStatement } from './sqlite-statement.ts';
 import { staleSnapshot, type VolumeFile } from './sqlite-vfs.ts';
 import type { SqliteWasm } from './sqlite-wasm.ts';
@@ -42,26 +43,33 @@ export interface OperationSlot {
   request(session: Session): 'granted' | 'queued' | 'full';
   /** Does nothing when the session does not hold the slot. */
   release(session: Session): void;
+  holds(session: Session): boolean;
 }
 
 const endsTransaction: ReadonlySet<string> = new Set(['COMMIT', 'END', 'ROLLBACK', 'RELEASE']);
 
 export class Operations {
   private readonly host: OperationHost;
+  private readonly runtime: SqliteRuntime;
   private readonly wasm: SqliteWasm;
   private readonly pool: ConnectionPool;
   private readonly slot: OperationSlot;
   private readonly group: CommitGroup;
+  private readonly roomToHold: () => SqlError | null;
 
+  /** @param roomToHold whether one more session may keep the connection lent to it: null, or why not. */
   constructor(
     host: OperationHost,
-    wasm: SqliteWasm,
+    runtime: SqliteRuntime,
     pool: ConnectionPool,
     slot: OperationSlot,
     group: CommitGroup,
+    roomToHold: () => SqlError | null,
   ) {
     this.host = host;
-    this.wasm = wasm;
+    this.runtime = runtime;
+    this.wasm = runtime.wasm;
+    this.roomToHold = roomToHold;
     this.pool = pool;
     this.slot = slot;
     this.group = group;
@@ -208,7 +216,11 @@ export class Operations {
     const changes = !statement.readonly && !statement.isExplain;
     if (!this.host.isWriter()) {
       const opens = statement.begins && !statement.beginsReadonly && connection.isAutocommit();
-      return changes || opens ? this.readOnly(operation) : null;
+      if (changes || opens) return this.readOnly(operation);
+    }
+    if (statement.begins && session.connection === null) {
+      const full = this.roomToHold();
+      if (full !== null) return full;
     }
     if (changes && session.readonlyTransaction) return readonlyTransaction;
     if (!statement.writes) return null;
@@ -233,7 +245,8 @@ export class Operations {
   /** Whether a session may begin to have temporary objects or attached databases: null, or why not. */
   private mayHold(session: Session, operation: Operation): SqlError | null {
     if (session.readonlyTransaction && (operation.inside || this.host.isWriter())) return readonlyTransaction;
-    return this.host.isWriter() ? null : this.readOnly(operation);
+    if (!this.host.isWriter()) return this.readOnly(operation);
+    return session.connection === null ? this.roomToHold() : null;
   }
 
   /**
@@ -254,7 +267,12 @@ export class Operations {
     given: SqlStatement,
   ): SqlOutcome<SqlResult> {
     const wasOpen = session.connection !== null && !connection.isAutocommit();
-    const outcome = connection.run(statement, given, session.counters, operation.budget);
+    const grows = session.keeps && !statement.readonly;
+    if (grows) this.boundHeld(connection);
+    if (wasOpen || session.keeps) this.runtime.yieldsAt = this.yieldsAt(session);
+    let outcome = connection.run(statement, given, session.counters, operation.budget);
+    this.runtime.yieldsAt = Number.POSITIVE_INFINITY;
+    if (grows) outcome = this.measureHeld(connection, outcome);
     operation.ran = true;
     if (statement.begins || endsTransaction.has(statement.word)) operation.steered = true;
     connection.finish(statement);
@@ -264,6 +282,30 @@ export class Operations {
     this.release(session, connection, operation);
     this.endOfStatement(session, connection);
     return outcome;
+  }
+
+  /** When a statement has to give way to others that wait: reads go to other threads, unless what they read is here. */
+  private yieldsAt(session: Session): number {
+    const keepsOthers = this.host.isWriter() && !this.slot.holds(session);
+    return keepsOthers ? performance.now() + this.host.limits.writerReadMs : Number.POSITIVE_INFINITY;
+  }
+
+  /** Before a statement that may fill temporary tables or attached databases. */
+  private boundHeld(connection: Connection): void {
+    const { streamTempBytes, tempBytes } = this.host.limits;
+    this.pool.measureHeld(connection);
+    const left = Math.min(streamTempBytes - connection.heldMemory.bytes, tempBytes - this.pool.heldBytes);
+    connection.heldMemory.bound(left);
+  }
+
+  private measureHeld(connection: Connection, outcome: SqlOutcome<SqlResult>): SqlOutcome<SqlResult> {
+    this.pool.measureHeld(connection);
+    if (outcome.ok || outcome.error.code !== 'SQLITE_FULL') return outcome;
+    const { streamTempBytes, tempBytes } = this.host.limits;
+    return failure(
+      'SQLITE_FULL',
+      `The temporary tables and attached databases of one stream may take streamTempBytes = ${streamTempBytes}, those of all streams tempBytes = ${tempBytes}. Drop some, or use tables of the volume.`,
+    );
   }
 
   /**

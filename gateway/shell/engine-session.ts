@@ -55,6 +55,8 @@ export class Session {
   connection: Connection | null = null;
   /** The connection has, or may have, temporary objects or attached databases: it is never given to another. */
   keeps: boolean = false;
+  /** When its last operation ended, `performance.now()`; of a session that keeps a connection. */
+  idleSinceMs = 0;
   /** Opened with BEGIN TRANSACTION READONLY. */
   readonlyTransaction: boolean = false;
   /** Why the transaction the client believes in is gone; told until the client ends it. */

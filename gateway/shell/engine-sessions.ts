@@ -77,8 +77,9 @@ export class Sessions {
     const slot: OperationSlot = {
       request: (session) => this.slot.request(session.id, performance.now()),
       release: (session) => this.releaseSlot(session.id),
+      holds: (session) => this.slot.holds(session.id),
     };
-    this.operations = new Operations(host, runtime.wasm, this.pool, slot, this.group);
+    this.operations = new Operations(host, runtime, this.pool, slot, this.group, () => this.roomToHold());
     this.slot = this.newSlot();
   }
 
@@ -87,6 +88,7 @@ export class Sessions {
     return new WriteSlot({
       queueTimeoutMs: limits.writeQueueMs,
       idleTimeoutMs: limits.writeIdleMs,
+      ageTimeoutMs: limits.writeAgeMs,
       queueMax: limits.writeQueueMax,
     });
   }
@@ -229,6 +231,7 @@ export class Sessions {
         this.pool.giveBack(connection);
       }
     }
+    if (session.connection !== null) session.idleSinceMs = performance.now();
     if (!this.slot.holds(session.id)) return;
     if (session.connection?.isWriting() === true) this.slot.idle(session.id, performance.now());
     else this.releaseSlot(session.id);
@@ -236,11 +239,12 @@ export class Sessions {
 
   /** Temporary objects or attached databases may have come or gone. */
   private settleHeld(session: Session, connection: Connection): void {
+    // A rollback may bring back what its transaction has removed.
+    if (!connection.isAutocommit()) return;
     connection.marked = false;
     if (!session.keeps || connection.holds()) return;
-    session.keeps = false;
     // What such things leave behind (sequences, sizes of their own) is nobody else's.
-    if (connection.isAutocommit()) this.discardConnection(session);
+    this.discardConnection(session);
   }
 
   private releaseSlot(owner: number): void {
@@ -300,20 +304,49 @@ export class Sessions {
       this.advance(session, sqlError('SQLITE_BUSY', text));
       this.pump(session);
     }
-    const idler = evict === null ? undefined : this.sessions.get(evict);
-    if (idler !== undefined) this.evict(idler);
+    const holder = evict === null ? undefined : this.sessions.get(evict.owner);
+    if (evict !== null && holder !== undefined) this.endHeld(holder, this.evicted(evict.why));
     this.drain();
     const next = this.slot.nextDeadline();
     return next === null ? null : Math.max(1, Math.ceil(next - performance.now()));
   }
 
-  private evict(session: Session): void {
-    session.lost = adviseError(
-      'TRANSACTION_TIMEOUT',
-      `The write transaction had no statement for writeIdleMs = ${this.host.limits.writeIdleMs} while others waited, and was rolled back`,
-    );
+  private evicted(why: 'idle' | 'age'): string {
+    const { writeIdleMs, writeAgeMs } = this.host.limits;
+    return why === 'idle'
+      ? `The write transaction had no statement for writeIdleMs = ${writeIdleMs} while others waited, and was rolled back`
+      : `The write transaction was open for writeAgeMs = ${writeAgeMs} while others waited, and was rolled back`;
+  }
+
+  /** Rolls back what a session has open, between two of its operations; it is told. */
+  private endHeld(session: Session, why: string): void {
+    const error = adviseError('TRANSACTION_TIMEOUT', why);
+    if (session.inTransaction) session.lost = error;
+    else session.lostHeld = error;
     this.discardConnection(session);
     this.releaseSlot(session.id);
+  }
+
+  /**
+   * Whether one more session may keep a connection, besides the one that is lent to it now. The one idle longest makes room, when
+   * it has been so for a while. @returns null, or why not.
+   */
+  private roomToHold(): SqlError | null {
+    const { heldConnections, heldIdleMs } = this.host.limits;
+    if (this.pool.lent - 1 < heldConnections) return null;
+    let idlest: Session | null = null;
+    for (const session of this.sessions.values()) {
+      if (session.connection === null || session.current !== null) continue;
+      if (idlest === null || session.idleSinceMs < idlest.idleSinceMs) idlest = session;
+    }
+    const limit = `heldConnections = ${heldConnections} streams have a transaction, temporary objects or attached databases`;
+    if (idlest === null || performance.now() - idlest.idleSinceMs < heldIdleMs)
+      return adviseError('TRANSACTION_BUSY', `The limit is reached: ${limit}`);
+    this.endHeld(
+      idlest,
+      `What this stream had open was given up after heldIdleMs = ${heldIdleMs} without a statement: ${limit}, and another asked for room`,
+    );
+    return null;
   }
 
   private discardConnection(session: Session): void {

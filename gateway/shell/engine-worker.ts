@@ -91,6 +91,7 @@ class EngineWorker {
     const runtime = new SqliteRuntime(wasm, vfs, data.limits, {
       deadline: Number.POSITIVE_INFINITY,
       stopReason,
+      hasWaiting: () => this.shared.hasWaiting,
     });
     this.sessions = new Sessions(
       {

@@ -13,6 +13,7 @@ import type { PageStore } from '../core/page-store.ts';
 import type { SqlError, SqlOutcome, SqlResult, SqlStatement, SqlValue } from '../core/sql.ts';
 import type { StreamSetting } from '../core/stream-state.ts';
 import { type PrepareMode, SqliteAuthorizer } from './sqlite-authorizer.ts';
+import { HeldMemory } from './sqlite-held-memory.ts';
 import type { RunBudget, SessionCounters, SqliteRuntime } from './sqlite-runtime.ts';
 import { ConnectionSettings } from './sqlite-settings.ts';
 import {
@@ -25,7 +26,7 @@ import {
 import { VolumeFile } from './sqlite-vfs.ts';
 import type { Pointer, SqliteWasm } from './sqlite-wasm.ts';
 
-const result = { ok: 0, row: 100, done: 101 } as const;
+const result = { ok: 0, error: 1, row: 100, done: 101 } as const;
 const prepareFlag = { none: 0, persistent: 1 } as const;
 const openFlags = 0x2 | 0x4 | 0x2000000; // READWRITE, CREATE, EXRESCODE
 const reprepareCounter = 5; // SQLITE_STMTSTATUS_REPREPARE
@@ -46,6 +47,7 @@ export class Connection {
   private db: Pointer = 0;
   private readonly statements = new Map<string, PreparedStatement>();
   readonly authorizer: SqliteAuthorizer;
+  readonly heldMemory: HeldMemory;
   private readonly configured: ConnectionSettings;
   /** A statement may have made or removed temporary objects, or attached or detached. */
   marked: boolean = false;
@@ -60,6 +62,7 @@ export class Connection {
     this.wasm = runtime.wasm;
     this.file = new VolumeFile(store);
     this.authorizer = new SqliteAuthorizer(this.wasm);
+    this.heldMemory = new HeldMemory(this);
     this.configured = new ConnectionSettings(this, `-${cacheKibibytes(runtime)}`);
   }
 
@@ -340,7 +343,7 @@ export class Connection {
     }
     const counting = !statement.readonly && countsRows(statement.word);
     this.totalAtStart = call.sqlite3_total_changes(this.db);
-    runtime.guard.deadline = performance.now() + runtime.limits.statementMs;
+    runtime.started(performance.now());
     const rows: SqlValue[][] = [];
     const outcome = this.stepAll(statement, given.wantRows, rows, budget);
     this.file.failure ??= this.authorizer.blocked;
@@ -352,7 +355,8 @@ export class Connection {
     runtime.guard.deadline = Number.POSITIVE_INFINITY;
     runtime.active = null;
     let affected = 0;
-    if (counting) {
+    // A cached statement whose tables are gone fails before it runs, and has counted nothing.
+    if (counting && (outcome !== result.error || this.hasCounted(counters))) {
       affected = call.sqlite3_changes(this.db);
       counters.changes = affected;
       counters.totalChanges += call.sqlite3_total_changes(this.db) - this.totalAtStart;
@@ -388,12 +392,16 @@ export class Connection {
     const changes = call.sqlite3_changes(this.db);
     counters.totalChanges += call.sqlite3_total_changes(this.db) - this.totalAtStart;
     counters.lastInsertRowid = call.sqlite3_last_insert_rowid(this.db);
-    // The number that another session left on this connection says nothing of this one.
-    if (this.countersIn !== counters && changes === this.changesAtStart) this.countersIn = null;
+    if (!this.hasCounted(counters)) this.countersIn = null;
     else {
       counters.changes = changes;
       this.countersIn = counters;
     }
+  }
+
+  /** Whether `sqlite3_changes` speaks of a session: the number that another one left on this connection does not. */
+  private hasCounted(counters: SessionCounters): boolean {
+    return this.countersIn === counters || this.wasm.call.sqlite3_changes(this.db) !== this.changesAtStart;
   }
 
   /** Steps to the end, or for a statement that only reads until its result is too large: what writes is never cut short. */
@@ -446,14 +454,7 @@ export class Connection {
 
   /** Called by SQLite every so many operations. */
   mustStop(): boolean {
-    const { guard } = this.runtime;
-    const reason =
-      performance.now() > guard.deadline
-        ? sqlError(
-            'SQLITE_INTERRUPT',
-            `The statement ran longer than statementMs = ${this.runtime.limits.statementMs} and was stopped.`,
-          )
-        : guard.stopReason();
+    const reason = this.runtime.stopReason(performance.now());
     if (reason === null) return false;
     this.file.failure = reason;
     return true;

@@ -1,5 +1,6 @@
 /** What all SQLite connections of one WASM instance share: callbacks, constants, and the guard over whatever runs. */
 import type { EngineLimits } from '../core/engine-limits.ts';
+import { adviseError, sqlError } from '../core/errors.ts';
 import type { SqlError } from '../core/sql.ts';
 import type { Connection } from './sqlite-connection.ts';
 import type { VolumeVfs } from './sqlite-vfs.ts';
@@ -20,6 +21,8 @@ export interface RunGuard {
   deadline: number;
   /** Why the statement must stop now, or null. */
   stopReason(): SqlError | null;
+  /** Whether operations wait for this thread. */
+  hasWaiting(): boolean;
 }
 
 export interface RunBudget {
@@ -43,6 +46,9 @@ export class SqliteRuntime {
   readonly totalChangesName: Pointer;
   readonly changesCall: Pointer;
   readonly totalChangesCall: Pointer;
+  /** `performance.now()` at which the statement that runs has to give way to others that wait. */
+  yieldsAt = Number.POSITIVE_INFINITY;
+  private heapAtStart = -1;
   /** The connection that prepares or runs; callbacks refer to it. */
   active: Connection | null = null;
 
@@ -68,6 +74,38 @@ export class SqliteRuntime {
     );
     this.totalChangesCall = wasm.callback('v(pip)', (context: Pointer, _count: number, _args: Pointer) =>
       wasm.call.sqlite3_result_int64(context, BigInt(this.active?.totalChanges() ?? 0)),
+    );
+  }
+  /** A statement begins to run. */
+  started(now: number): void {
+    this.guard.deadline = now + this.limits.statementMs;
+    this.heapAtStart = -1;
+  }
+
+  /** Why the statement that runs must stop, or null. */
+  stopReason(now: number): SqlError | null {
+    const { guard, limits } = this;
+    if (now > guard.deadline)
+      return sqlError(
+        'SQLITE_INTERRUPT',
+        `The statement ran longer than statementMs = ${limits.statementMs} and was stopped.`,
+      );
+    if (now > this.yieldsAt && guard.hasWaiting())
+      return adviseError(
+        'SEXTANT_LIMIT',
+        `The statement read at the writer for longer than writerReadMs = ${limits.writerReadMs} while others waited, and was stopped. BEGIN READONLY runs elsewhere and may take longer`,
+      );
+    return this.heapReason() ?? guard.stopReason();
+  }
+
+  private heapReason(): SqlError | null {
+    const { limits, wasm } = this;
+    const used = wasm.heapUsed();
+    if (this.heapAtStart < 0) this.heapAtStart = used;
+    if (used - this.heapAtStart <= limits.statementHeapBytes) return null;
+    return sqlError(
+      'SQLITE_NOMEM',
+      `The statement needed more than statementHeapBytes = ${limits.statementHeapBytes} of memory and was stopped. Ask for less at a time.`,
     );
   }
 }

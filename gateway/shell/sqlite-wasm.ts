@@ -67,6 +67,7 @@ export interface SqliteExports {
   sqlite3_txn_state(db: Pointer, schema: Pointer): number;
   sqlite3_stmt_readonly(statement: Pointer): number;
   sqlite3_stmt_isexplain(statement: Pointer): number;
+  sqlite3_status(what: number, current: Pointer, highest: Pointer, reset: number): number;
   sqlite3_stmt_status(statement: Pointer, counter: number, reset: number): number;
   sqlite3_progress_handler(db: Pointer, operations: number, callback: Pointer, context: Pointer): void;
   sqlite3_set_authorizer(db: Pointer, callback: Pointer, context: Pointer): number;
@@ -101,6 +102,7 @@ export class SqliteWasm {
   private view: Buffer;
   private arena: Pointer = 0;
   private arenaBytes = 0;
+  private status: Pointer = 0;
 
   private constructor(sqlite3: Sqlite3Static, memory: WasmMemory) {
     this.sqlite3 = sqlite3;
@@ -159,6 +161,13 @@ export class SqliteWasm {
     const pointer = this.call.sqlite3_malloc(bytes.length);
     if (pointer !== 0) this.heap().set(bytes, pointer);
     return pointer;
+  }
+
+  /** Memory SQLite has allocated, bytes. */
+  heapUsed(): number {
+    if (this.status === 0) this.status = this.call.malloc(16);
+    if (this.status === 0 || this.call.sqlite3_status(0, this.status, this.status + 8, 0) !== 0) return 0;
+    return this.heap().readInt32LE(this.status);
   }
 
   /** The string at a pointer; null at NULL. */

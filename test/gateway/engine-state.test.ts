@@ -87,7 +87,7 @@ describe('settings', () => {
   });
 
   test('of six hundred idle streams hold no connection', async () => {
-    const { engine } = await openWriter(limited({ connections: 4, idleConnections: 2 }));
+    const { engine } = await openWriter(limited({ connections: 4, heldConnections: 2, idleConnections: 2 }));
     const streams = Array.from({ length: 600 }, () => engine.openSession());
     await Promise.all(streams.map((session) => run(session, 'PRAGMA foreign_keys=off')));
     await run(engine.openSession(), 'CREATE TABLE t (a)');
@@ -175,7 +175,7 @@ describe('counters', () => {
 
 describe('temporary objects and attached databases', () => {
   test('keep a stream where it is, until the last of them is gone', async () => {
-    const { engine } = await openWriter(limited({ connections: 3, idleConnections: 1 }));
+    const { engine } = await openWriter(limited({ connections: 3, heldConnections: 2, idleConnections: 1 }));
     const session = engine.openSession();
     const holds = async (sql: string): Promise<boolean> => (await execute(session, sql)).holds;
     expect(await holds('CREATE TABLE t (a)')).toBe(false);
@@ -188,6 +188,10 @@ describe('temporary objects and attached databases', () => {
     expect(await holds('BEGIN')).toBe(false);
     expect(await holds('CREATE TEMP VIEW v AS SELECT 1')).toBe(true);
     expect(await holds('ROLLBACK')).toBe(false);
+    expect(await holds('CREATE TABLE temp.u (a)')).toBe(true);
+    await session.sequence('BEGIN; DROP TABLE u', null);
+    expect(await holds('ROLLBACK')).toBe(true);
+    expect(await holds('DROP TABLE u')).toBe(false);
     expect(await holds('CREATE VIRTUAL TABLE temp.f USING fts5(a)')).toBe(true);
     expect(await holds('DROP TABLE f')).toBe(false);
     expect(await holds('CREATE TEMP TABLE broken AS SELECT nothing')).toBe(false);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { WriteSlot } from '../../gateway/core/write-slot.ts';
 
-const limits = { queueTimeoutMs: 100, idleTimeoutMs: 50, queueMax: 3 };
+const limits = { queueTimeoutMs: 100, idleTimeoutMs: 50, ageTimeoutMs: 5_000, queueMax: 3 };
 
 describe('the write slot', () => {
   test('grants owners in the order in which they asked', () => {
@@ -39,12 +39,27 @@ describe('the write slot', () => {
     slot.idle(1, 10);
     expect(slot.expire(1_000).evict).toBe(null);
     slot.request(2, 1_000);
-    expect(slot.expire(1_001).evict).toBe(1);
+    expect(slot.expire(1_001).evict).toEqual({ owner: 1, why: 'idle' });
     slot.busy(1);
     expect(slot.expire(1_002).evict).toBe(null);
     slot.idle(1, 1_010);
     expect(slot.nextDeadline()).toBe(1_060);
-    expect(slot.expire(1_060).evict).toBe(1);
+    expect(slot.expire(1_060).evict).toEqual({ owner: 1, why: 'idle' });
+  });
+
+  test('evicts a holder that has grown old between two of its statements, however busy, while another waits', () => {
+    const slot = new WriteSlot({ ...limits, queueTimeoutMs: 10_000 });
+    slot.request(1, 0);
+    for (let now = 40; now <= 5_000; now += 40) {
+      slot.idle(1, now);
+      expect(slot.expire(now + 39).evict).toBe(null);
+      slot.busy(1);
+    }
+    slot.request(2, 5_001);
+    expect(slot.expire(5_001).evict).toBe(null);
+    slot.idle(1, 5_002);
+    expect(slot.nextDeadline()).toBe(5_000);
+    expect(slot.expire(5_002).evict).toEqual({ owner: 1, why: 'age' });
   });
 
   test('grants no one while blocked, and the first in the queue afterwards', () => {

@@ -27,7 +27,10 @@ const codes: Readonly<Record<number, string>> = {
 };
 
 export class StockSqlite {
-  private readonly db = new DatabaseSync(':memory:', { enableDoubleQuotedStringLiterals: true });
+  private readonly db = new DatabaseSync(':memory:', {
+    enableDoubleQuotedStringLiterals: true,
+    defensive: false,
+  });
 
   constructor() {
     this.db.exec('PRAGMA page_size=4096; PRAGMA foreign_keys=on; PRAGMA trusted_schema=on');
