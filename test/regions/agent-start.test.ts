@@ -40,9 +40,9 @@ test('a second agent is refused the data directory of one that runs, with its pi
   });
   cleanups.push(() => first.kill('SIGKILL'));
   await once(first.stdout, 'data');
-  const second = spawnSync(process.execPath, [mainPath, '--config', configOf(other)], { timeout: 10_000 });
+  const second = spawnSync(process.execPath, [mainPath, '--config', configOf(other)], { timeout: 60_000 });
   expect(second.status).toBe(1);
   expect(second.stderr.toString()).toMatch(
     new RegExp(`^dataDir ${directory}/data is in use by pid ${first.pid} \\(agent of us-east-1, since 2`),
   );
-}, 30_000);
+}, 120_000);

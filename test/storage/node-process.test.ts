@@ -461,7 +461,7 @@ describe('the process', () => {
   });
 
   it('is refused a data directory that another has, with its pid, and gets it once that one was killed', {
-    timeout: 20_000,
+    timeout: 60_000,
   }, async () => {
     const config = newConfig();
     const first = spawn(process.execPath, [mainPath, '--config', write(config)], {
