@@ -25,7 +25,7 @@ export const shippingLimits = {
   resendAfterMs: 1_000,
   /** The pause between such starts doubles while nothing gets on, up to this. */
   resendMsMax: 8_000,
-  /** Behind and without progress for this long, a secondary stands still: it is not ready, and its lane begins anew. */
+  /** Behind and without progress for this long, a secondary stands still: it is not ready. After as long again its lane begins anew. */
   stallAfterMs: 3_000,
   /** Until a lane that still stands begins anew once more; doubles from `stallAfterMs` up to this. */
   rebuildMsMax: 60_000,

@@ -60,7 +60,9 @@ export class StallWatch {
     if (!this.isStalled) {
       if (forMs < this.bounds.stallAfterMs) return [];
       this.isStalled = true;
-      return [{ kind: 'stalled', forMs }, this.rebuild(forMs, nowMs)];
+      // Beginning anew costs: what is only slow gets the same time once more.
+      this.rebuildAtMs = nowMs + this.bounds.stallAfterMs;
+      return [{ kind: 'stalled', forMs }];
     }
     return nowMs < this.rebuildAtMs ? [] : [this.rebuild(forMs, nowMs)];
   }
@@ -77,8 +79,8 @@ export class StallWatch {
 
   private rebuild(forMs: number, nowMs: number): StallNews {
     const { stallAfterMs, rebuildMsMax } = this.bounds;
-    const pauseMs = Math.min(rebuildMsMax, stallAfterMs * 2 ** Math.min(this.attempts, doublingsMax));
     this.attempts += 1;
+    const pauseMs = Math.min(rebuildMsMax, stallAfterMs * 2 ** Math.min(this.attempts, doublingsMax));
     this.rebuildAtMs = nowMs + pauseMs;
     return { kind: 'rebuild', attempt: this.attempts, forMs };
   }

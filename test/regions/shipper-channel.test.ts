@@ -290,23 +290,4 @@ describe('shipper and receiver over a bad channel', { retry: 0 }, () => {
       if (seed === 1) expect(channel.unstoredMost).toBeGreaterThan(bounds.windowBytes / 2);
     }
   });
-
-  test('credit is counted from the newest word: one that joins anew within a transaction is not flooded', () => {
-    const bounds = { windowBytes: 2_000, messageBytes: 400 };
-    const channel = new Channel(4, calm, bounds);
-    channel.commits = [300, 60_300];
-    channel.logEnd = 60_300;
-    channel.runUntil(3_000);
-    expect(channel.complete).toBeGreaterThan(4 * bounds.windowBytes);
-    channel.restart();
-    channel.complete = channel.durable;
-    channel.unstoredMost = 0;
-    // What was on its way before the new start may still leave once.
-    channel.runUntil(3_100);
-    channel.unstoredMost = 0;
-    channel.runUntil(20_000);
-    expect(channel.unstoredMost).toBeLessThanOrEqual(bounds.windowBytes);
-    channel.runUntil(60_000);
-    expect(channel.durable).toBe(60_300);
-  });
 });

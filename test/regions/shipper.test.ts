@@ -223,6 +223,57 @@ describe('shipper', () => {
     expect(shipper.lag(100, 0)).toMatchObject({ vdl: 0, lagBytes: 50 * windowBytes });
   });
 
+  test('within a transaction credit follows what is stored, long before anything of it is durable', () => {
+    const shipper = joined(0);
+    const end = 40 * windowBytes;
+    for (let at = 0; at + messageBytes < end; at += messageBytes) {
+      const effects = shipper.step(fetched(at, at + messageBytes, end), 1);
+      expect([at, kinds(effects)]).toEqual([at, ['ship', 'fetch']]);
+      shipper.step(ack(at + messageBytes, { vdl: 0 }), 1);
+    }
+    expect(shipper.lag(0, 0)).toMatchObject({ vdl: 0, lagBytes: end });
+  });
+
+  test('one that joined anew within a transaction, and whose complaint was lost, is not flooded', () => {
+    const shipper = joined(0, 100 * windowBytes);
+    shipper.step(fetched(0, messageBytes, 100 * windowBytes), 1);
+    shipper.step(ack(50 * windowBytes, { vdl: 0 }), 2);
+    shipper.step(ack(0), 3);
+    let effects = shipper.step(tick, 3 + resendAfterMs);
+    let shippedTo = 0;
+    while (kinds(effects).includes('fetch')) {
+      effects = shipper.step(
+        fetched(shippedTo, shippedTo + messageBytes, 100 * windowBytes),
+        3 + resendAfterMs,
+      );
+      shippedTo += messageBytes;
+    }
+    expect(shippedTo).toBe(windowBytes);
+  });
+
+  test('begun anew it sends nothing until the secondary says where it is, and its lag goes on from where it was', () => {
+    const shipper = joined(100, 500);
+    shipper.step({ kind: 'fetchFailed' }, 1);
+    expect(shipper.step({ kind: 'restarted' }, 400)).toEqual([]);
+    expect(kinds(shipper.step(tick, 401))).toEqual(['heartbeat']);
+    expect(shipper.lag(500, 0).lagMs).toBe(500);
+    expect(shipper.step(ack(200), 501)).toEqual([fetchFrom(200, 500)]);
+  });
+
+  test('without any progress it repeats itself ever more rarely', () => {
+    const shipper = joined(0);
+    const starts: number[] = [];
+    shipper.step(fetched(0, 100), 0);
+    for (let nowMs = 50; nowMs <= 40_000; nowMs += 50) {
+      const effects = [...shipper.step(ack(0), nowMs), ...shipper.step(tick, nowMs)];
+      if (effects.some((effect) => effect.kind === 'fetch' && effect.from === 0)) {
+        starts.push(nowMs);
+        shipper.step(fetched(0, 100), nowMs);
+      }
+    }
+    expect(starts).toEqual([1_000, 3_000, 7_000, 15_000, 23_000, 31_000, 39_000]);
+  });
+
   test('R8: never is more on its way than the window, whatever happens in whatever order', () => {
     const event = fc.oneof(
       fc.record({

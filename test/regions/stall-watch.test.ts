@@ -39,13 +39,13 @@ describe('what stands still', () => {
     {
       what: 'behind and without progress: said once, begun anew with growing pauses',
       at: () => ({ isBehind: true, progress: 7 }),
-      said: ['3000 stalled', '3000 rebuild 1', '6000 rebuild 2', '12000 rebuild 3', '24000 rebuild 4'],
+      said: ['3000 stalled', '6000 rebuild 1', '12000 rebuild 2', '24000 rebuild 3'],
       stalledMs: 40_000,
     },
     {
       what: 'behind after it was level, counted from when it fell behind',
       at: (nowMs) => ({ isBehind: nowMs >= 30_000, progress: 7 }),
-      said: ['33000 stalled', '33000 rebuild 1', '36000 rebuild 2'],
+      said: ['33000 stalled', '36000 rebuild 1'],
       stalledMs: 10_000,
     },
     {
@@ -53,21 +53,19 @@ describe('what stands still', () => {
       at: (nowMs) => ({ isBehind: true, progress: nowMs < 20_000 ? 7 : 8 }),
       said: [
         '3000 stalled',
-        '3000 rebuild 1',
-        '6000 rebuild 2',
-        '12000 rebuild 3',
+        '6000 rebuild 1',
+        '12000 rebuild 2',
         '20000 recovered',
         '23000 stalled',
-        '23000 rebuild 1',
-        '26000 rebuild 2',
-        '32000 rebuild 3',
+        '26000 rebuild 1',
+        '32000 rebuild 2',
       ],
       stalledMs: 20_000,
     },
     {
       what: 'one that is level again',
       at: (nowMs) => ({ isBehind: nowMs < 5_000, progress: 7 }),
-      said: ['3000 stalled', '3000 rebuild 1', '5000 recovered'],
+      said: ['3000 stalled', '5000 recovered'],
       stalledMs: 0,
     },
     {
@@ -87,7 +85,7 @@ describe('what stands still', () => {
 
   test('the pauses end at the bound', () => {
     const rebuilds = watched(new StallWatch(bounds), 0, 120_000, () => ({ isBehind: true, progress: 7 }));
-    expect(rebuilds.slice(-3)).toEqual(['64000 rebuild 6', '84000 rebuild 7', '104000 rebuild 8']);
+    expect(rebuilds.slice(-3)).toEqual(['64000 rebuild 5', '84000 rebuild 6', '104000 rebuild 7']);
   });
 
   test('a process that did not run blames nobody for that time', () => {
@@ -95,6 +93,6 @@ describe('what stands still', () => {
     const still = () => ({ isBehind: true, progress: 7 });
     expect(watched(watch, 0, 2_000, still)).toEqual([]);
     expect(watched(watch, 60_000, 60_800, still)).toEqual([]);
-    expect(watched(watch, 61_000, 62_000, still)).toEqual(['61000 stalled', '61000 rebuild 1']);
+    expect(watched(watch, 61_000, 62_000, still)).toEqual(['61000 stalled']);
   });
 });
