@@ -153,6 +153,15 @@ export class Connection {
     return answer;
   }
 
+  /** See `HeldMemory`. */
+  mayLookAt(database: string): boolean {
+    if (this.isAutocommit()) return true;
+    const name = this.wasm.scratch(Buffer.byteLength(database) + 1);
+    if (name === 0) return false;
+    this.wasm.heap().write(`${database}\0`, name, 'utf8');
+    return this.wasm.call.sqlite3_txn_state(this.db, name) > 0;
+  }
+
   /** The stream settings it has. */
   get settings(): readonly StreamSetting[] {
     return this.configured.now;

@@ -1,33 +1,51 @@
 /** What a connection holds for its stream in temporary tables and attached databases: how much it is, and keeping it bounded. */
 import type { Asked } from './sqlite-settings.ts';
 
+/** A connection, as far as its databases can be looked at. */
+export interface Measured extends Asked {
+  /** Whether looking at a database leaves no mark: within a transaction that would bind one that is not part of it yet. */
+  mayLookAt(database: string): boolean;
+}
+
 interface HeldDatabase {
   /** As SQL has it. */
   readonly name: string;
   readonly pages: number;
   readonly pageBytes: number;
+  readonly canBound: boolean;
 }
 
 const names = "SELECT json_group_array(name) FROM pragma_database_list WHERE name NOT IN ('main', 'temp')";
 
 export class HeldMemory {
-  private readonly connection: Asked;
+  private readonly connection: Measured;
   private databases: readonly HeldDatabase[] = [];
   /** As it was last measured. */
   bytes = 0;
 
-  constructor(connection: Asked) {
+  constructor(connection: Measured) {
     this.connection = connection;
   }
 
   /** Asks SQLite how much it is now. */
   measure(): void {
     const attached: unknown = JSON.parse(this.connection.ask(names) ?? '[]');
-    this.databases = ['temp', ...(Array.isArray(attached) ? attached.map(String) : [])].map((plain) => {
+    const before = this.databases;
+    const databases: HeldDatabase[] = [];
+    for (const plain of ['temp', ...(Array.isArray(attached) ? attached.map(String) : [])]) {
       const name = `"${plain.replaceAll('"', '""')}"`;
-      return { name, pages: this.number(name, 'page_count'), pageBytes: this.number(name, 'page_size') };
-    });
-    this.bytes = this.databases.reduce((sum, { pages, pageBytes }) => sum + pages * pageBytes, 0);
+      const known = before.find((database) => database.name === name);
+      if (this.connection.mayLookAt(plain))
+        databases.push({
+          name,
+          pages: this.number(name, 'page_count'),
+          pageBytes: this.number(name, 'page_size'),
+          canBound: true,
+        });
+      else if (known !== undefined) databases.push({ ...known, canBound: false });
+    }
+    this.databases = databases;
+    this.bytes = databases.reduce((sum, { pages, pageBytes }) => sum + pages * pageBytes, 0);
   }
 
   private number(database: string, pragma: string): number {
@@ -36,7 +54,8 @@ export class HeldMemory {
 
   /** Lets the next statement add so many bytes to each database. */
   bound(moreBytes: number): void {
-    for (const { name, pages, pageBytes } of this.databases) {
+    for (const { name, pages, pageBytes, canBound } of this.databases) {
+      if (!canBound) continue;
       const more = Math.max(0, Math.floor(moreBytes / Math.max(1, pageBytes)));
       this.connection.ask(`PRAGMA ${name}.max_page_count=${Math.max(1, pages + more)}`);
     }
