@@ -14,10 +14,10 @@ export function firstWord(sql: string): string {
   return found === null ? '' : found[0].toUpperCase();
 }
 
-/** True for `BEGIN TRANSACTION READONLY`, with which libSQL clients open a transaction that must not write. */
+/** True for `BEGIN TRANSACTION READONLY` and `BEGIN READONLY`, with which libSQL clients open a transaction that must not write. */
 export function isReadonlyBegin(sql: string): boolean {
   const text = withoutLeadingBlanks(sql).replace(/\/\*[\s\S]*?\*\/|--[^\n]*/g, ' ');
-  return /^BEGIN\s+(?:DEFERRED\s+)?TRANSACTION\s+READONLY\s*;?\s*$/i.test(text);
+  return /^BEGIN\s+(?:DEFERRED\s+)?(?:TRANSACTION\s+)?READONLY\s*;?\s*$/i.test(text);
 }
 
 /** True for statements that count rows: those after which `changes()` means this statement. */
