@@ -35,6 +35,20 @@ export const metrics = {
     description: 'Open client sessions (HTTP batons and WebSocket streams)',
     labels: [],
   }),
+  answerBytesWaiting: define({
+    kind: 'gauge',
+    name: 'sextant_answer_waiting_bytes',
+    unit: 'bytes',
+    description: 'Answers that their clients have not taken yet, and what cursors hold',
+    labels: [],
+  }),
+  slowReadersEnded: define({
+    kind: 'counter',
+    name: 'sextant_slow_readers_ended_total',
+    unit: '1',
+    description: 'Clients cut off because too much of their answers was waiting for them',
+    labels: [],
+  }),
   readWaitDuration: define({
     kind: 'histogram',
     name: 'sextant_read_wait_duration_seconds',

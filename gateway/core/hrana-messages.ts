@@ -1,7 +1,7 @@
 /**
- * Hrana 2 and 3 requests, from JSON to types. Everything from outside is parsed once, here; what passes is
- * sound in shape and range. Both versions share one decoder: what only Hrana 3 has (`get_autocommit`,
- * `is_autocommit`, cursors) harms nobody who speaks Hrana 2.
+ * Hrana requests, from JSON to types. Everything from outside is parsed once, here; what passes is
+ * sound in shape and range. All versions share one decoder: what only Hrana 3 has (`get_autocommit`,
+ * `is_autocommit`, cursors) harms nobody who speaks an older one.
  */
 import { z } from 'zod';
 import { adviseFailure, limitFailure } from './errors.ts';
@@ -34,6 +34,17 @@ export type StreamRequest =
   | { readonly kind: 'sequence'; readonly text: SqlText }
   | { readonly kind: 'describe'; readonly text: SqlText }
   | { readonly kind: 'get_autocommit' };
+
+/** What Hrana 1 knows. */
+const firstVersion: ReadonlySet<string> = new Set(['open_stream', 'close_stream', 'execute', 'batch']);
+
+/** Why a request is none of Hrana 1, or null. */
+export function newerThanFirst(request: SocketRequest): string | null {
+  const kind = request.kind === 'stream' || request.kind === 'store' ? request.request.kind : request.kind;
+  return firstVersion.has(kind)
+    ? null
+    : `This WebSocket speaks hrana1, which has no request ${kind}; offer the subprotocol hrana2 or hrana3`;
+}
 
 export type StoreRequest =
   | { readonly kind: 'store_sql'; readonly sqlId: number; readonly sql: string }
@@ -70,10 +81,13 @@ export type SocketMessage =
   /** `request` is decoded on its own, so that what is wrong with it can be answered under its id. */
   | { readonly kind: 'request'; readonly requestId: number; readonly request: unknown };
 
+/** Takes JSON text, and from other encodings what `JSON.parse` would have made of it. */
 export interface HranaDecoder {
-  pipeline(json: string): SqlOutcome<Pipeline>;
-  cursor(json: string): SqlOutcome<CursorRequest>;
-  socketMessage(json: string): SqlOutcome<SocketMessage>;
+  pipeline(body: string | object): SqlOutcome<Pipeline>;
+  cursor(body: string | object): SqlOutcome<CursorRequest>;
+  /** `POST /v1/execute` and `/v1/batch`. */
+  first(kind: 'execute' | 'batch', json: string): SqlOutcome<StreamRequest>;
+  socketMessage(message: string | object): SqlOutcome<SocketMessage>;
   socketRequest(request: unknown): SqlOutcome<SocketRequest>;
 }
 
@@ -129,9 +143,10 @@ function problem(error: z.ZodError, input: unknown, limits: GatewayLimits): SqlO
   return adviseFailure('SEXTANT_PROTOCOL_ERROR', `The request is malformed${at}: ${what}`);
 }
 
-function parseJson(text: string): SqlOutcome<unknown> {
+function parsed(given: string | object): SqlOutcome<unknown> {
+  if (typeof given === 'object') return { ok: true, value: given };
   try {
-    const value: unknown = JSON.parse(text);
+    const value: unknown = JSON.parse(given);
     return { ok: true, value };
   } catch {
     // The parser's own message quotes the input, which may hold data that belongs in no log.
@@ -220,6 +235,7 @@ function requestSchemas(limits: GatewayLimits) {
   const textual = <K extends 'sequence' | 'describe'>(kind: K) => ({ type: z.literal(kind), ...textFields });
   return {
     id,
+    statement,
     batch,
     execute: { type: z.literal('execute'), stmt: statement },
     batchRequest: { type: z.literal('batch'), batch },
@@ -297,6 +313,12 @@ export function createDecoder(limits: GatewayLimits, path: 'short' | 'schemas' =
   const cursor = z
     .object({ baton, batch: schemas.batch })
     .transform((wire): CursorRequest => ({ baton: wire.baton ?? null, steps: wire.batch.steps }));
+  const firstExecute = z
+    .object({ stmt: schemas.statement })
+    .transform((wire): StreamRequest => ({ kind: 'execute', statement: wire.stmt }));
+  const firstBatch = z
+    .object({ batch: schemas.batch })
+    .transform((wire): StreamRequest => ({ kind: 'batch', steps: wire.batch.steps }));
 
   const onStream = { stream_id: id };
   const socketRequest = z
@@ -344,23 +366,24 @@ export function createDecoder(limits: GatewayLimits, path: 'short' | 'schemas' =
   ]);
 
   function parse<T>(schema: z.ZodType<T>, input: unknown): SqlOutcome<T> {
-    const parsed = schema.safeParse(input);
-    return parsed.success ? { ok: true, value: parsed.data } : problem(parsed.error, input, limits);
+    const result = schema.safeParse(input);
+    return result.success ? { ok: true, value: result.data } : problem(result.error, input, limits);
   }
-  function parseText<T>(schema: z.ZodType<T>, text: string): SqlOutcome<T> {
-    const json = parseJson(text);
+  function parseBody<T>(schema: z.ZodType<T>, body: string | object): SqlOutcome<T> {
+    const json = parsed(body);
     return json.ok ? parse(schema, json.value) : json;
   }
 
   return {
-    pipeline: (json) => parseText(pipeline, json),
-    cursor: (json) => parseText(cursor, json),
+    pipeline: (body) => parseBody(pipeline, body),
+    cursor: (body) => parseBody(cursor, body),
+    first: (kind, json) => (kind === 'execute' ? parseBody(firstExecute, json) : parseBody(firstBatch, json)),
     socketRequest: (request) => {
       const plain = isShort ? plainSocketRequest(request, limits) : null;
       return plain === null ? parse(socketRequest, request) : { ok: true, value: plain };
     },
-    socketMessage: (text) => {
-      const json = parseJson(text);
+    socketMessage: (given) => {
+      const json = parsed(given);
       if (!json.ok) return json;
       const plain = isShort ? plainMessage(json.value) : null;
       if (plain !== null) return { ok: true, value: { kind: 'request', ...plain } };

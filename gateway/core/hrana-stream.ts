@@ -1,5 +1,6 @@
 /** What one stream or connection remembers (stored SQL), and requests made ready to run. Pure. */
 import { batchProblem } from './condition.ts';
+import { isForeign, sqliteText } from './dialect.ts';
 import { adviseError, adviseFailure, failure } from './errors.ts';
 import type { SqlText, StoreRequest, StreamRequest, WireStatement, WireStep } from './hrana-messages.ts';
 import { traceparentOfSql } from './hrana-trace.ts';
@@ -51,16 +52,21 @@ export class SqlStore {
     return null;
   }
 
-  text(text: SqlText): SqlOutcome<string> {
-    if (text.kind === 'text') return { ok: true, value: text.sql };
+  /** A statement's or a script's text, as SQLite takes it. */
+  text(text: SqlText, kind: 'statement' | 'script'): SqlOutcome<string> {
+    if (text.kind === 'text') return spoken(text.sql, kind);
     const sql = this.#texts.get(text.sqlId);
-    if (sql !== undefined) return { ok: true, value: sql };
+    if (sql !== undefined) return spoken(sql, kind);
     return adviseFailure('SEXTANT_PROTOCOL_ERROR', `SQL text ${text.sqlId} is not stored`);
   }
 }
 
+function spoken(sql: string, kind: 'statement' | 'script'): SqlOutcome<string> {
+  return isForeign(sql, kind) ? sqliteText(sql) : { ok: true, value: sql };
+}
+
 function readyStatement(wire: WireStatement, store: SqlStore): SqlOutcome<SqlStatement> {
-  const sql = store.text(wire.text);
+  const sql = store.text(wire.text, 'statement');
   if (!sql.ok) return sql;
   const { args, namedArgs, wantRows } = wire;
   if (args.length > 0 && namedArgs.length > 0) {
@@ -98,7 +104,7 @@ export function readyRequest(request: StreamRequest, store: SqlStore): SqlOutcom
     }
     case 'sequence':
     case 'describe': {
-      const sql = store.text(request.text);
+      const sql = store.text(request.text, request.kind === 'sequence' ? 'script' : 'statement');
       return sql.ok ? { ok: true, value: { kind: request.kind, sql: sql.value } } : sql;
     }
     case 'get_autocommit':

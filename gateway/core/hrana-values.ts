@@ -35,7 +35,7 @@ export function encodeBase64(bytes: Uint8Array): string {
 }
 
 /**
- * A value as clients send it. A float may be infinite (`1e999` is a JSON number); it can never be NaN. Integers
+ * A value as clients send it. A float may be infinite: `1e999` is a JSON number, and so is every other beyond a double. Integers
  * come as decimal strings only: a JSON number would already have lost digits.
  */
 export const valueSchema = z
@@ -72,21 +72,16 @@ export const valueSchema = z
   });
 
 /**
- * A float as a JSON number. Infinities are written as numbers beyond the range of a double, which JSON parsers
- * of JavaScript and Python read back as infinities; SQLite itself never returns NaN.
+ * One value as Hrana JSON text: integers as strings, blobs in base64 without padding. An infinity leaves as NULL: JSON has
+ * no number for it, and the clients of most languages refuse `1e999` and a float whose value is `null` alike.
  */
-function encodeFloat(value: number): string {
-  if (Number.isFinite(value)) return Object.is(value, -0) ? '-0.0' : String(value);
-  return value > 0 ? '1e999' : '-1e999';
-}
-
-/** One value as Hrana JSON text: integers as strings, blobs in base64 without padding. */
 export function encodeValue(value: SqlValue): string {
   switch (typeof value) {
     case 'bigint':
       return `{"type":"integer","value":"${value}"}`;
     case 'number':
-      return Number.isNaN(value) ? '{"type":"null"}' : `{"type":"float","value":${encodeFloat(value)}}`;
+      if (!Number.isFinite(value)) return '{"type":"null"}';
+      return `{"type":"float","value":${Object.is(value, -0) ? '-0.0' : value}}`;
     case 'string':
       return `{"type":"text","value":${JSON.stringify(value)}}`;
     default:

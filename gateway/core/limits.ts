@@ -44,9 +44,13 @@ export interface GatewayLimits {
   readonly requestBytesInFlightPerConnection: number;
   /** Answers not yet taken by the peer of one WebSocket; at the bound its socket is not read. */
   readonly bufferedBytesPerConnection: number;
+  /** Answers of all clients that their sockets have not taken; at the bound the slowest readers are ended. */
+  readonly answerBytesWaiting: number;
+  /** The same of one client, which is one address. */
+  readonly answerBytesWaitingPerClient: number;
   /** A WebSocket whose peer answers no ping for twice this long is cut. */
   readonly websocketPingMs: number;
-  /** Reading one HTTP request, headers and body. */
+  /** Reading one HTTP request, headers and body; and a client that takes nothing of a large answer for so long is cut. */
   readonly requestReadMs: number;
   /** An HTTP connection without a request is closed after this long. */
   readonly keepAliveMs: number;
@@ -78,6 +82,8 @@ export const defaultLimits: GatewayLimits = {
   requestsInFlightPerConnection: 4_096,
   requestBytesInFlightPerConnection: 64 * mebibyte,
   bufferedBytesPerConnection: 16 * mebibyte,
+  answerBytesWaiting: 512 * mebibyte,
+  answerBytesWaitingPerClient: 256 * mebibyte,
   websocketPingMs: 30_000,
   requestReadMs: 120_000,
   keepAliveMs: 65_000,
@@ -109,6 +115,14 @@ export function limitsProblem(limits: GatewayLimits): string | null {
     ],
     [limits.cursorChunkBytes <= limits.responseBytes, 'cursorChunkBytes must not exceed responseBytes'],
     [limits.responseBytes <= 256 * mebibyte, 'responseBytes must not exceed 256 MiB'],
+    [
+      limits.responseBytes <= limits.answerBytesWaitingPerClient,
+      'responseBytes must not exceed answerBytesWaitingPerClient',
+    ],
+    [
+      limits.answerBytesWaitingPerClient <= limits.answerBytesWaiting,
+      'answerBytesWaitingPerClient must not exceed answerBytesWaiting',
+    ],
     [limits.conditionDepth <= 1_000, 'conditionDepth must not exceed 1000'],
     // Each stream may have its three opening requests (open, execute, close) in flight without stopping the socket.
     [

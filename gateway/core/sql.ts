@@ -2,6 +2,7 @@
  * What the protocol layer asks of the SQL layer, and what it gets back. Both the local engine and a stream
  * forwarded to another region stand behind `SqlSession`, so the protocol never knows where a statement ran.
  */
+import type { ReadPreference } from './stream-state.ts';
 
 /** A SQL value as the libSQL protocol distinguishes it: 64-bit integers are bigint, floats are number. */
 export type SqlValue = null | bigint | number | string | Uint8Array;
@@ -84,7 +85,13 @@ export interface SqlSession {
   close(): Promise<void>;
 }
 
-/** Opens streams. `bound` names the limit when no more may be opened. */
+/** What a stream is opened with. */
+export interface SessionOptions {
+  /** The consistency of its reads until it sets another; left out, the service's own. */
+  readonly readPreference?: ReadPreference;
+}
+
+/** Opens streams. A failure names the limit when no more may be opened. */
 export interface SqlService {
-  openSession(): SqlOutcome<SqlSession>;
+  openSession(options?: SessionOptions): SqlOutcome<SqlSession>;
 }

@@ -17,6 +17,7 @@ import { sqlError } from '../core/errors.ts';
 import { PageStore } from '../core/page-store.ts';
 import type { SqlError } from '../core/sql.ts';
 import { CommitLog } from './engine-commits.ts';
+import { Handover } from './engine-handover.ts';
 import { PageReader } from './engine-pages.ts';
 import { Sessions } from './engine-sessions.ts';
 import { SqliteRuntime } from './sqlite-runtime.ts';
@@ -248,8 +249,9 @@ const port = parentPort;
 assert(port !== null, 'this module runs in a worker thread');
 const { engine, pages }: { engine: EngineWorkerData; pages: unknown } = workerData;
 assert(pages instanceof MessagePort, 'the engine has a port to ask for pages');
+const handover = new Handover(workerData.handover);
 const worker = new EngineWorker(engine, await SqliteWasm.load(), pages, (message, transfer) =>
-  port.postMessage(packFromWorker(message), transfer),
+  port.postMessage(handover.admit(packFromWorker(message)), transfer),
 );
 port.on('message', (packed: readonly unknown[]) => worker.receive(unpackToWorker(packed)));
 port.postMessage('ready');

@@ -26,10 +26,11 @@ import type {
   ToWorker,
 } from '../core/engine-protocol.ts';
 import { EngineShared } from '../core/engine-shared.ts';
-import { type PackedFromWorker, packToWorker, unpackFromWorker } from '../core/engine-wire.ts';
+import { packToWorker, unpackFromWorker } from '../core/engine-wire.ts';
 import { adviseError, sqlError } from '../core/errors.ts';
 import type { BatchResult, BatchStep, SqlDescription, SqlResult, SqlStatement } from '../core/sql.ts';
 import { freshStream, type StreamState } from '../core/stream-state.ts';
+import { type HandedOver, Handover } from './engine-handover.ts';
 
 /** The redo of a transaction, or of a group of them, in LSN order. */
 export interface EngineCommitEvent {
@@ -109,13 +110,17 @@ export class Engine {
     worker: Worker,
     pages: MessagePort,
     shared: EngineShared,
+    handover: Handover,
   ) {
     this.options = options;
     this.limits = limits;
     this.worker = worker;
     this.pages = pages;
     this.shared = shared;
-    worker.on('message', (packed: PackedFromWorker) => this.receive(unpackFromWorker(packed)));
+    worker.on('message', (packed: HandedOver) => {
+      this.receive(unpackFromWorker(packed));
+      handover.dealtWith(packed);
+    });
     worker.on('error', (error) => this.die(error instanceof Error ? error : new Error(String(error))));
     worker.on('exit', (code) => this.die(new Error(`the engine's worker exited with code ${code}`)));
     pages.on('message', (request: PageRequest) => void this.readPages(request));
@@ -128,6 +133,7 @@ export class Engine {
     if (problem !== null) throw new Error(problem);
     const shared = new EngineShared();
     const channel = new MessageChannel();
+    const handover = new Handover();
     const engine: EngineWorkerData = {
       limits,
       pageCacheBytes: options.pageCacheBytes,
@@ -135,7 +141,7 @@ export class Engine {
       shared: shared.buffer,
     };
     const worker = new Worker(new URL('./engine-worker.ts', import.meta.url), {
-      workerData: { engine, pages: channel.port2 },
+      workerData: { engine, pages: channel.port2, handover: handover.buffer },
       transferList: [channel.port2],
       name: 'sextant-engine',
     });
@@ -146,7 +152,7 @@ export class Engine {
       worker.once('error', reject);
       worker.once('exit', (code) => reject(stopped(code)));
     });
-    return new Engine(options, limits, worker, channel.port1, shared);
+    return new Engine(options, limits, worker, channel.port1, shared, handover);
   }
 
   /**

@@ -102,6 +102,19 @@ export class GatewayMetrics {
       .observe(tookMs / 1_000);
   }
 
+  /** Registers what is read of answers at each scrape. */
+  watchAnswers(read: () => { readonly answerBytesWaiting: number; readonly readersEnded: number }): void {
+    const waiting = this.registry.gauge(metrics.answerBytesWaiting).with({});
+    const ended = this.registry.counter(metrics.slowReadersEnded).with({});
+    let counted = 0;
+    this.registry.onScrape(() => {
+      const { answerBytesWaiting, readersEnded } = read();
+      waiting.set(answerBytesWaiting);
+      ended.add(readersEnded - counted);
+      counted = readersEnded;
+    });
+  }
+
   /** Registers what is read at each scrape. */
   watch(read: () => GatewayFigures): void {
     const gauges = {

@@ -287,6 +287,7 @@ export async function startGateway(config: GatewayConfig, options: GatewayOption
     await release();
     throw new GatewayStartError(server.message);
   }
+  metrics.watchAnswers(() => server.value.counts());
   address.text = `${listen.host.includes(':') ? `[${listen.host}]` : listen.host}:${server.value.port}`;
   log.info({ address: address.text, gateway: config.gateway }, 'the gateway listens');
 

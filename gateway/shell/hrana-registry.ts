@@ -5,7 +5,7 @@
 import { adviseFailure, limitFailure } from '../core/errors.ts';
 import { SqlStore } from '../core/hrana-stream.ts';
 import type { GatewayLimits } from '../core/limits.ts';
-import type { SqlOutcome, SqlService, SqlSession } from '../core/sql.ts';
+import type { SessionOptions, SqlOutcome, SqlService, SqlSession } from '../core/sql.ts';
 import { createBatonMint } from './hrana-baton.ts';
 
 export interface HttpStream {
@@ -58,9 +58,9 @@ export class StreamRegistry {
     return this.#streams.size;
   }
 
-  /** Opens a stream (`baton` null) or goes on with the one the baton names. */
-  take(baton: string | null): SqlOutcome<StreamLease> {
-    return baton === null ? this.#open() : this.#resume(baton);
+  /** Opens a stream (`baton` null) with these options, or goes on with the one the baton names. */
+  take(baton: string | null, options: SessionOptions): SqlOutcome<StreamLease> {
+    return baton === null ? this.#open(options) : this.#resume(baton);
   }
 
   /** Ends every stream; settles when all sessions are closed. */
@@ -70,11 +70,11 @@ export class StreamRegistry {
     await Promise.all(this.#closing);
   }
 
-  #open(): SqlOutcome<StreamLease> {
+  #open(options: SessionOptions): SqlOutcome<StreamLease> {
     if (this.#streams.size >= this.#limits.httpStreams && !this.#evict()) {
       return limitFailure('httpStreams', this.#limits.httpStreams);
     }
-    const session = this.#service.openSession();
+    const session = this.#service.openSession(options);
     if (!session.ok) return session;
     const stream: HttpStream = {
       id: this.#nextId++,

@@ -1,18 +1,29 @@
 /**
- * One WebSocket of the libSQL protocol (Hrana 2 and 3). Requests of one stream run in order, streams run beside
+ * One WebSocket of the libSQL protocol. Requests of one stream run in order, streams run beside
  * each other; what a lost socket leaves open is rolled back.
  */
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import type { WebSocket } from 'ws';
+import type { RawData, WebSocket } from 'ws';
+import type { AnswerHolder } from '../core/answer-budget.ts';
 import { adviseError, adviseFailure, limitFailure } from '../core/errors.ts';
-import { encodeCursorEntries, encodeError } from '../core/hrana-encode.ts';
-import type { HranaDecoder, SocketRequest } from '../core/hrana-messages.ts';
+import { encodeError } from '../core/hrana-encode.ts';
+import { type HranaDecoder, newerThanFirst, type SocketRequest } from '../core/hrana-messages.ts';
 import { contextOf, readyRequest, readySteps, SqlStore } from '../core/hrana-stream.ts';
 import type { GatewayLimits } from '../core/limits.ts';
-import type { SqlError, SqlOutcome, SqlRequestContext, SqlService, SqlSession } from '../core/sql.ts';
+import type {
+  SessionOptions,
+  SqlError,
+  SqlOutcome,
+  SqlRequestContext,
+  SqlService,
+  SqlSession,
+} from '../core/sql.ts';
 import type { Authenticator, Grant } from './auth.ts';
+import { SocketCursor } from './hrana-cursor.ts';
+import { type FrameEncoding, frameBytes, readFrame, writeFrame } from './hrana-frames.ts';
 import { fits, runRequest } from './hrana-stream.ts';
+import { largeAnswerBytes, type SlowReaders } from './slow-readers.ts';
 
 /** WebSocket close codes used, as sqld uses them. */
 const closeCodes = {
@@ -27,7 +38,19 @@ export interface HranaWsOptions {
   readonly service: SqlService;
   readonly auth: Authenticator;
   readonly limits: GatewayLimits;
+  readonly readers: SlowReaders;
   readonly traceFromHeaders: (headers: IncomingMessage['headers']) => string | null;
+}
+
+/** What the upgrade request said. */
+export interface SocketCaller {
+  readonly version: 1 | 2 | 3;
+  readonly encoding: FrameEncoding;
+  readonly context: SqlRequestContext;
+  /** What its streams are opened with. */
+  readonly session: SessionOptions;
+  /** Whom its answers are counted to. */
+  readonly client: string;
 }
 
 type Job = () => SqlOutcome<string> | Promise<SqlOutcome<string>>;
@@ -54,12 +77,10 @@ interface SocketStream {
   cursorId: number | null;
 }
 
-interface Cursor {
+/** A cursor, and the stream whose batch it reads. */
+interface OpenCursor {
   readonly stream: SocketStream;
-  /** Null until the batch of the cursor has run. */
-  entries: Iterator<string, void, undefined> | null;
-  /** Set by the fetch that found the end. */
-  done: boolean;
+  readonly cursor: SocketCursor;
 }
 
 function answer(outcome: SqlOutcome<string>): Plan {
@@ -79,10 +100,11 @@ export class HranaSocket {
   readonly #socket: Duplex;
   readonly #options: HranaWsOptions;
   readonly #decoder: HranaDecoder;
-  readonly #context: SqlRequestContext;
+  readonly #caller: SocketCaller;
+  readonly #holder: AnswerHolder;
   readonly #store: SqlStore;
   readonly #streams = new Map<number, SocketStream>();
-  readonly #cursors = new Map<number, Cursor>();
+  readonly #cursors = new Map<number, OpenCursor>();
   readonly #closings = new Set<Promise<void>>();
   readonly #ping: NodeJS.Timeout;
   readonly #flags: { alive: boolean; paused: boolean; corked: boolean; draining: boolean } = {
@@ -94,6 +116,7 @@ export class HranaSocket {
   #grant: Grant | null = null;
   #inFlight = 0;
   #inFlightBytes = 0;
+  #cursorBytes = 0;
 
   /** `onEnd` is called once, when the socket and all its sessions are closed. `socket` is the one below `ws`. */
   constructor(
@@ -101,14 +124,20 @@ export class HranaSocket {
     socket: Duplex,
     options: HranaWsOptions,
     decoder: HranaDecoder,
-    context: SqlRequestContext,
+    caller: SocketCaller,
     onEnd: () => void,
   ) {
     this.#ws = ws;
     this.#socket = socket;
     this.#options = options;
     this.#decoder = decoder;
-    this.#context = context;
+    this.#caller = caller;
+    this.#holder = options.readers.open(caller.client, (error) => {
+      // Behind all that is waiting no close frame would be read: the socket is cut, and its memory given back.
+      this.#ws.close(closeCodes.violation, error.code);
+      this.#abandon();
+      this.#ws.terminate();
+    });
     this.#store = new SqlStore(options.limits.storedSqlPerWebsocket, options.limits.storedSqlBytes);
     this.#ping = setInterval(() => this.#heartbeat(), options.limits.websocketPingMs).unref();
     ws.on('pong', () => {
@@ -119,13 +148,15 @@ export class HranaSocket {
     ws.on('message', (data, isBinary) => {
       this.#flags.alive = true;
       if (this.#ws.readyState !== this.#ws.OPEN) return;
-      if (isBinary) this.#shut(closeCodes.frameType, 'Only text messages are accepted');
-      else this.#receive(data.toString());
+      const { encoding } = this.#caller;
+      if (isBinary === (encoding === 'protobuf')) this.#receive(data);
+      else this.#shut(closeCodes.frameType, `Only ${isBinary ? 'text' : 'binary'} messages are accepted`);
     });
     socket.on('drain', () => this.#throttle());
     ws.on('close', () => {
       clearInterval(this.#ping);
       this.#abandon();
+      this.#options.readers.set(this.#holder, 0);
       void Promise.all(this.#closings).then(onEnd);
     });
   }
@@ -174,6 +205,7 @@ export class HranaSocket {
       this.#track(this.#endStream(stream));
     }
     this.#streams.clear();
+    for (const { cursor } of this.#cursors.values()) cursor.close();
     this.#cursors.clear();
   }
 
@@ -190,11 +222,12 @@ export class HranaSocket {
     this.#shut(closeCodes.goingAway, 'The gateway is stopping');
   }
 
-  #receive(text: string): void {
-    const message = this.#decoder.socketMessage(text);
+  #receive(data: RawData): void {
+    const { encoding } = this.#caller;
+    const message = readFrame(data, encoding, this.#decoder, this.#options.limits);
     if (!message.ok) {
-      const isJson = !message.error.message.startsWith('The request is not valid JSON');
-      this.#shut(isJson ? closeCodes.violation : closeCodes.badData, message.error.message);
+      const isBadData = message.error.message.startsWith('The request is not valid');
+      this.#shut(isBadData ? closeCodes.badData : closeCodes.violation, message.error.message);
       return;
     }
     if (message.value.kind === 'hello') {
@@ -205,7 +238,7 @@ export class HranaSocket {
     const plan = this.#plan(message.value.request);
     if (plan === null) this.#shut(closeCodes.violation, 'The first message must be hello');
     else if (plan.kind === 'answer') this.#answer(requestId, plan.outcome);
-    else this.#enqueue(plan.stream, requestId, text.length, plan.job);
+    else this.#enqueue(plan.stream, requestId, frameBytes(data), plan.job);
   }
 
   #hello(jwt: string | null): void {
@@ -226,7 +259,9 @@ export class HranaSocket {
     const lapsed = this.#options.auth.lapsed(this.#grant);
     if (lapsed !== null) return answer({ ok: false, error: lapsed });
     const request = this.#decoder.socketRequest(wire);
-    return request.ok ? this.#planRequest(request.value) : answer(request);
+    if (!request.ok) return answer(request);
+    const newer = this.#caller.version === 1 ? newerThanFirst(request.value) : null;
+    return newer === null ? this.#planRequest(request.value) : answer(misuse(newer));
   }
 
   #planRequest(request: SocketRequest): Plan {
@@ -247,7 +282,7 @@ export class HranaSocket {
         // Stored texts are read now: a close_sql may overtake this request while it waits.
         const ready = readyRequest(request.request, this.#store);
         if (!ready.ok) return { kind: 'queue', stream, job: () => ready };
-        const context = contextOf(ready.value, this.#context);
+        const context = contextOf(ready.value, this.#caller.context);
         const { responseBytes } = this.#options.limits;
         return { kind: 'queue', stream, job: () => runRequest(session, ready.value, context, responseBytes) };
       }
@@ -255,15 +290,17 @@ export class HranaSocket {
         return this.#openCursor(request);
       case 'fetch_cursor': {
         const { cursorId, maxCount } = request;
-        const cursor = this.#cursors.get(cursorId);
-        if (cursor === undefined) return answer(misuse(`Cursor ${cursorId} is not open`));
-        return { kind: 'queue', stream: cursor.stream, job: () => this.#fetch(cursor, maxCount) };
+        const open = this.#cursors.get(cursorId);
+        if (open === undefined) return answer(misuse(`Cursor ${cursorId} is not open`));
+        const { cursorChunkBytes } = this.#options.limits;
+        const job: Job = () => ({ ok: true, value: open.cursor.fetch(maxCount, cursorChunkBytes) });
+        return { kind: 'queue', stream: open.stream, job };
       }
       case 'close_cursor': {
         const { cursorId } = request;
-        const cursor = this.#cursors.get(cursorId);
-        if (cursor === undefined) return answer(ok('close_cursor'));
-        return { kind: 'queue', stream: cursor.stream, job: () => this.#closeCursor(cursorId, cursor) };
+        const open = this.#cursors.get(cursorId);
+        if (open === undefined) return answer(ok('close_cursor'));
+        return { kind: 'queue', stream: open.stream, job: () => this.#closeCursor(cursorId, open) };
       }
     }
   }
@@ -276,7 +313,7 @@ export class HranaSocket {
       ? limitFailure('websocketStreamsPerConnection', websocketStreamsPerConnection)
       : this.#flags.draining
         ? adviseFailure('SEXTANT_SHUTTING_DOWN', 'This gateway is stopping')
-        : this.#options.service.openSession();
+        : this.#options.service.openSession(this.#caller.session);
     // A failed stream is kept, within bounds, so that requests already under way get the reason.
     if (session.ok || this.#streams.size < 2 * websocketStreamsPerConnection) {
       this.#streams.set(streamId, { session, jobs: [], running: false, closed: false, cursorId: null });
@@ -289,7 +326,10 @@ export class HranaSocket {
     const stream = this.#streams.get(streamId);
     if (stream === undefined) return answer(ok('close_stream'));
     this.#streams.delete(streamId);
-    if (stream.cursorId !== null) this.#cursors.delete(stream.cursorId);
+    if (stream.cursorId !== null) {
+      this.#cursors.get(stream.cursorId)?.cursor.close();
+      this.#cursors.delete(stream.cursorId);
+    }
     const job = async () => {
       const closing = this.#endStream(stream);
       this.#track(closing);
@@ -316,35 +356,35 @@ export class HranaSocket {
     if (stream.cursorId !== null || this.#cursors.has(cursorId)) {
       return answer(misuse(`Cursor ${cursorId}, or another one of stream ${streamId}, is already open`));
     }
-    const cursor: Cursor = { stream, entries: null, done: false };
-    this.#cursors.set(cursorId, cursor);
+    const cursor = new SocketCursor((change) => {
+      this.#cursorBytes += change;
+      this.#count();
+    });
+    this.#cursors.set(cursorId, { stream, cursor });
     stream.cursorId = cursorId;
     const steps = readySteps(request.steps, this.#store);
     const job = async () => {
       const outcome = steps.ok
-        ? await session.batch(steps.value, contextOf({ kind: 'batch', steps: steps.value }, this.#context))
+        ? await session.batch(
+            steps.value,
+            contextOf({ kind: 'batch', steps: steps.value }, this.#caller.context),
+          )
         : steps;
-      cursor.entries = encodeCursorEntries(outcome);
+      cursor.fill(outcome);
       return ok('open_cursor');
     };
     return { kind: 'queue', stream, job };
   }
 
-  /** Up to `maxCount` entries; fewer when they would make a large message. */
-  #fetch(cursor: Cursor, maxCount: number): SqlOutcome<string> {
-    const { cursorChunkBytes } = this.#options.limits;
-    let entries = '';
-    for (let count = 0; count < maxCount && !cursor.done && entries.length < cursorChunkBytes; count += 1) {
-      const next = cursor.entries?.next();
-      if (next === undefined || next.done === true) cursor.done = true;
-      else entries += count === 0 ? next.value : `,${next.value}`;
-    }
-    return { ok: true, value: `{"type":"fetch_cursor","entries":[${entries}],"done":${cursor.done}}` };
+  /** What waits for the client: messages, and what its cursors hold until it has read them. */
+  #count(): void {
+    this.#options.readers.set(this.#holder, this.#ws.bufferedAmount + this.#cursorBytes);
   }
 
-  #closeCursor(cursorId: number, cursor: Cursor): SqlOutcome<string> {
-    if (this.#cursors.get(cursorId) === cursor) this.#cursors.delete(cursorId);
-    if (cursor.stream.cursorId === cursorId) cursor.stream.cursorId = null;
+  #closeCursor(cursorId: number, open: OpenCursor): SqlOutcome<string> {
+    if (this.#cursors.get(cursorId) === open) this.#cursors.delete(cursorId);
+    open.cursor.close();
+    if (open.stream.cursorId === cursorId) open.stream.cursorId = null;
     return ok('close_cursor');
   }
 
@@ -427,16 +467,19 @@ export class HranaSocket {
         this.#throttle();
       });
     }
-    this.#ws.send(text);
+    this.#ws.send(writeFrame(text, this.#caller.encoding));
+    if (text.length >= largeAnswerBytes) this.#count();
   }
 
   /** Stops or resumes reading the socket by how much is waiting, inside and towards the peer. */
   #throttle(): void {
     const { limits } = this.#options;
+    const buffered = this.#ws.bufferedAmount;
+    if (buffered + this.#cursorBytes !== this.#holder.bytes) this.#count();
     const load = Math.max(
       this.#inFlight / limits.requestsInFlightPerConnection,
       this.#inFlightBytes / limits.requestBytesInFlightPerConnection,
-      this.#ws.bufferedAmount / limits.bufferedBytesPerConnection,
+      buffered / limits.bufferedBytesPerConnection,
     );
     const { paused } = this.#flags;
     if (!paused && load >= 1) {

@@ -4,21 +4,33 @@ import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
 import { adviseFailure } from '../core/errors.ts';
 import { createDecoder, type HranaDecoder } from '../core/hrana-messages.ts';
+import type { HranaTarget } from '../core/hrana-target.ts';
 import type { SqlOutcome } from '../core/sql.ts';
-import { HranaSocket, type HranaWsOptions } from './hrana-socket.ts';
+import { HranaSocket, type HranaWsOptions, type SocketCaller } from './hrana-socket.ts';
 
 export type { HranaWsOptions } from './hrana-socket.ts';
 
-/**
- * The subprotocol to speak, or the reason why none is possible. A client that gets none selected would assume
- * Hrana 1, which lacks half of what it needs, so such an upgrade is refused instead.
- */
-export function chooseSubprotocol(offered: string | undefined): SqlOutcome<string> {
-  const names = (offered ?? '').split(',').map((name) => name.trim());
-  for (const name of ['hrana3', 'hrana2']) if (names.includes(name)) return { ok: true, value: name };
+export interface Subprotocol {
+  readonly version: 1 | 2 | 3;
+  readonly encoding: 'json' | 'protobuf';
+}
+
+/** By preference: JSON costs this gateway less than protobuf. */
+const subprotocols: ReadonlyMap<string, Subprotocol> = new Map<string, Subprotocol>([
+  ['hrana3', { version: 3, encoding: 'json' }],
+  ['hrana3-protobuf', { version: 3, encoding: 'protobuf' }],
+  ['hrana2', { version: 2, encoding: 'json' }],
+  ['hrana1', { version: 1, encoding: 'json' }],
+]);
+
+/** The name of the subprotocol to speak, or the reason why none is possible. A client that offers none speaks Hrana 1, as ever. */
+export function chooseSubprotocol(offered: string | undefined): SqlOutcome<string | null> {
+  if (offered === undefined) return { ok: true, value: null };
+  const names = offered.split(',').map((name) => name.trim().toLowerCase());
+  for (const name of subprotocols.keys()) if (names.includes(name)) return { ok: true, value: name };
   return adviseFailure(
     'SEXTANT_PROTOCOL_ERROR',
-    'This gateway speaks the WebSocket subprotocols hrana3 and hrana2 in JSON; the client offers neither',
+    `This gateway speaks the WebSocket subprotocols ${[...subprotocols.keys()].join(', ')}; the client offers none of them`,
   );
 }
 
@@ -40,7 +52,7 @@ export class HranaWs {
       maxPayload: options.limits.websocketMessageBytes,
       handleProtocols: (offered) => {
         const chosen = chooseSubprotocol([...offered].join(','));
-        return chosen.ok ? chosen.value : false;
+        return chosen.ok && chosen.value !== null ? chosen.value : false;
       },
     });
   }
@@ -58,10 +70,16 @@ export class HranaWs {
   }
 
   /** Takes over an upgrade request. Its subprotocols must have passed `chooseSubprotocol`. */
-  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    const context = { traceparent: this.#options.traceFromHeaders(request.headers) };
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, target: HranaTarget): void {
+    const { readPreference } = target;
     this.#server.handleUpgrade(request, socket, head, (ws) => {
-      const hrana: HranaSocket = new HranaSocket(ws, socket, this.#options, this.#decoder, context, () => {
+      const caller: SocketCaller = {
+        ...(subprotocols.get(ws.protocol) ?? { version: 1, encoding: 'json' }),
+        context: { traceparent: this.#options.traceFromHeaders(request.headers) },
+        session: readPreference === null ? {} : { readPreference },
+        client: request.socket.remoteAddress ?? '',
+      };
+      const hrana: HranaSocket = new HranaSocket(ws, socket, this.#options, this.#decoder, caller, () => {
         this.#sockets.delete(hrana);
         if (this.#sockets.size === 0) this.#emptied?.();
       });

@@ -8,12 +8,16 @@ import { getRequestListener } from '@hono/node-server';
 import { Hono } from 'hono';
 import { adviseError, describeError } from '../core/errors.ts';
 import { encodeErrorBody } from '../core/hrana-encode.ts';
+import { hranaTarget, readHeader } from '../core/hrana-target.ts';
 import { validTraceparent } from '../core/hrana-trace.ts';
 import { type GatewayLimits, limitsProblem } from '../core/limits.ts';
 import type { SqlError, SqlService } from '../core/sql.ts';
 import { type Authenticator, isLoopback, originProblem } from './auth.ts';
-import { HranaHttp, hranaRoutes, isHranaPost, sendError } from './hrana-http.ts';
+import { refuseGrpc, refuseHttp2 } from './grpc-refusal.ts';
+import { HranaHttp, isHranaPost, sendError } from './hrana-http.ts';
+import { hranaRoutes } from './hrana-versions.ts';
 import { chooseSubprotocol, HranaWs } from './hrana-ws.ts';
+import { SlowReaders } from './slow-readers.ts';
 
 /** The part of a pino logger that is used here. */
 export interface ServerLogger {
@@ -37,11 +41,22 @@ export interface HttpServerOptions {
   readonly traceFromHeaders?: (headers: IncomingMessage['headers']) => string | null;
 }
 
+export interface HttpCounts {
+  /** Open HTTP streams. */
+  readonly httpStreams: number;
+  readonly websockets: number;
+  /** Requests on WebSockets not yet answered. */
+  readonly websocketRequests: number;
+  /** Answers that their clients have not taken. */
+  readonly answerBytesWaiting: number;
+  /** Slow readers ended since the start, because of a limit on those. */
+  readonly readersEnded: number;
+}
+
 export interface HttpServer {
   /** The port listened on, also when 0 was asked for. */
   readonly port: number;
-  /** Open HTTP streams, WebSockets, and requests on WebSockets not yet answered. */
-  counts(): { readonly httpStreams: number; readonly websockets: number; readonly websocketRequests: number };
+  counts(): HttpCounts;
   /** Stops taking work, lets what runs finish for up to `shutdownMs`, rolls back and closes everything. */
   close(): Promise<void>;
 }
@@ -49,11 +64,6 @@ export interface HttpServer {
 export type StartOutcome =
   | { readonly ok: true; readonly value: HttpServer }
   | { readonly ok: false; readonly message: string };
-
-function pathOf(url: string): string {
-  const end = url.indexOf('?');
-  return end < 0 ? url : url.slice(0, end);
-}
 
 function headerTrace(headers: IncomingMessage['headers']): string | null {
   const value = headers.traceparent;
@@ -102,7 +112,8 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Start
   }
 
   const traceFromHeaders = options.traceFromHeaders ?? headerTrace;
-  const hrana = { service: options.service, auth, limits, traceFromHeaders };
+  const readers = new SlowReaders(limits, logger);
+  const hrana = { service: options.service, auth, limits, readers, traceFromHeaders };
   const http = new HranaHttp(hrana);
   const websockets = new HranaWs(hrana);
 
@@ -145,9 +156,15 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Start
         request.resume();
         return sendError(response, refused);
       }
-      const path = pathOf(request.url ?? '/');
-      if (request.method === 'POST' && isHranaPost(path)) {
-        http.handle(request, response, path).catch((error: unknown) => {
+      if (refuseGrpc(request, response)) return;
+      const url = request.url ?? '/';
+      const target = hranaTarget(url, request.headers[readHeader]);
+      if (!target.ok) {
+        request.resume();
+        return sendError(response, target.error);
+      }
+      if (request.method === 'POST' && isHranaPost(target.value.path)) {
+        http.handle(request, response, target.value).catch((error: unknown) => {
           // Nothing expected rejects here: the client is cut loose, and the defect is seen by the process.
           logger.error({ err: error }, 'request failed');
           response.destroy();
@@ -155,26 +172,31 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Start
         });
         return;
       }
+      // The other routes are the same whatever the consistency of reads is.
+      if (!url.startsWith(target.value.path)) request.url = target.value.path;
       void listener(request, response);
     },
   );
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => refuseHttp2(error, socket, logger));
   server.maxConnections = limits.connections;
   server.on('drop', () =>
     logger.warn({ limit: 'connections', value: limits.connections }, 'connection refused'),
   );
   server.on('upgrade', (request, socket, head) => {
-    const path = pathOf(request.url ?? '/');
     const refused = closing
       ? adviseError('SEXTANT_SHUTTING_DOWN', 'This gateway is stopping')
       : originProblem(request, auth);
     if (refused !== null) return refuseUpgrade(socket, refused);
+    const target = hranaTarget(request.url ?? '/', request.headers[readHeader]);
+    if (!target.ok) return refuseUpgrade(socket, target.error);
+    const { path } = target.value;
     if (path !== '/') {
       if (onUpgrade?.(request, socket, head) === true) return;
       return refuseUpgrade(socket, adviseError('SEXTANT_NOT_FOUND', `There is no WebSocket at ${path}`));
     }
     const subprotocol = chooseSubprotocol(request.headers['sec-websocket-protocol']);
     if (!subprotocol.ok) return refuseUpgrade(socket, subprotocol.error);
-    websockets.upgrade(request, socket, head);
+    websockets.upgrade(request, socket, head, target.value);
   });
 
   const { promise, resolve } = Promise.withResolvers<string | null>();
@@ -206,6 +228,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Start
     clearTimeout(timer);
     clearInterval(sweep);
     await http.close();
+    readers.close();
   };
   return {
     ok: true,
@@ -215,6 +238,8 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Start
         httpStreams: http.openStreams,
         websockets: websockets.openSockets,
         websocketRequests: websockets.requestsInFlight,
+        answerBytesWaiting: readers.waitingBytes,
+        readersEnded: readers.ended,
       }),
       close: () => {
         closed ??= shutDown();

@@ -1,6 +1,7 @@
 /** Opens client streams, up to a bound. */
+import type { ReadPreference } from '../core/stream-state.ts';
 import { limitFailure } from '../core/errors.ts';
-import type { SqlOutcome, SqlService, SqlSession } from '../core/sql.ts';
+import type { SessionOptions, SqlOutcome, SqlService, SqlSession } from '../core/sql.ts';
 import { GatewaySession, type SessionServices } from './sql-session.ts';
 
 export class GatewaySqlService implements SqlService {
@@ -16,15 +17,21 @@ export class GatewaySqlService implements SqlService {
     return this.open;
   }
 
-  openSession(): SqlOutcome<SqlSession> {
+  openSession(options?: SessionOptions): SqlOutcome<SqlSession> {
     const { sessions } = this.services.limits;
     if (this.open >= sessions) return limitFailure('sessions', sessions);
     this.open += 1;
     return {
       ok: true,
-      value: new GatewaySession(this.services, () => {
+      value: new GatewaySession(this.servicesFor(options?.readPreference), () => {
         this.open -= 1;
       }),
     };
+  }
+
+  private servicesFor(readPreference: ReadPreference | undefined): SessionServices {
+    return readPreference === undefined || readPreference === this.services.readDefault
+      ? this.services
+      : { ...this.services, readDefault: readPreference };
   }
 }

@@ -57,10 +57,22 @@ describe.each(['http', 'ws'] as const)('the stock client over %s', (transport) =
     expect(row?.[6]).toBe(1n);
   });
 
-  it('keeps infinities', async () => {
+  it('gives infinities as NULL, which every client can read', async () => {
     const { client } = await connect();
-    const { rows } = await client.execute('SELECT 9e999, -9e999');
-    expect([rows[0]?.[0], rows[0]?.[1]]).toEqual([Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]);
+    const { rows } = await client.execute('SELECT 9e999, -9e999, 1e308');
+    expect([rows[0]?.[0], rows[0]?.[1], rows[0]?.[2]]).toEqual([null, null, 1e308]);
+  });
+
+  it('reads at the consistency its URL names, in statements, batches and transactions', async () => {
+    const { harness } = await connect();
+    const client = createClient({ url: `${harness[transport]}/read/global/` });
+    clients.push(client);
+    await client.execute('SELECT 1');
+    await client.batch(['SELECT 1', 'SELECT 2'], 'read');
+    const transaction = await client.transaction('read');
+    await transaction.execute('SELECT 1');
+    transaction.close();
+    expect(harness.twin.opened).toEqual(Array(3).fill({ readPreference: 'global' }));
   });
 
   it('keeps 64-bit integers as strings when asked to', async () => {

@@ -36,7 +36,8 @@ export function authenticator(jwtPublicKey: string | null, nowMs?: () => number)
   return auth.value;
 }
 
-export interface HarnessOptions extends Partial<Pick<HttpServerOptions, 'auth' | 'app' | 'onUpgrade'>> {
+export interface HarnessOptions
+  extends Partial<Pick<HttpServerOptions, 'auth' | 'app' | 'onUpgrade' | 'logger'>> {
   readonly limits?: Partial<GatewayLimits>;
 }
 

@@ -258,12 +258,14 @@ describe('the HTTP cursor', () => {
 });
 
 describe('the HTTP server', () => {
-  it('shows the versions it speaks, and not protobuf', async () => {
+  it('shows the versions it speaks, and its health at the root', async () => {
     const { http } = await startHarness();
     const status = async (path: string) => (await fetch(http + path)).status;
     expect(
-      await Promise.all(['/v2', '/v3', '/v3-protobuf', '/health', '/version', '/nope'].map(status)),
-    ).toEqual([200, 200, 404, 200, 200, 404]);
+      await Promise.all(
+        ['/', '/v1', '/v2', '/v3', '/v3-protobuf', '/health', '/version', '/nope'].map(status),
+      ),
+    ).toEqual([200, 200, 200, 200, 200, 200, 200, 404]);
   });
 
   it('serves the routes of others beside its own', async () => {

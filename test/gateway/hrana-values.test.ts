@@ -12,7 +12,7 @@ import type { SqlValue } from '../../gateway/core/sql.ts';
 const value: fc.Arbitrary<SqlValue> = fc.oneof(
   fc.constant(null),
   fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
-  fc.double({ noNaN: true }),
+  fc.double({ noNaN: true, noDefaultInfinity: true }),
   fc.string({ unit: 'binary' }),
   fc.uint8Array({ maxLength: 200 }),
 );
@@ -26,6 +26,17 @@ describe('values on the wire', () => {
       }),
       { numRuns: 2_000 },
     );
+  });
+
+  it('are NULL where JSON has no number for them, and numbers beyond a double are infinities', () => {
+    for (const value of [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, Number.NaN])
+      expect(encodeValue(value)).toBe('{"type":"null"}');
+    for (const [text, value] of [
+      ['1e999', Number.POSITIVE_INFINITY],
+      ['-1e999', Number.NEGATIVE_INFINITY],
+      [`${'9'.repeat(400)}.5`, Number.POSITIVE_INFINITY],
+    ] as const)
+      expect(valueSchema.parse(JSON.parse(`{"type":"float","value":${text}}`)), text).toBe(value);
   });
 
   it('take base64 with and without padding and refuse what is none', () => {

@@ -12,23 +12,28 @@ function batchOf(...sqls: string[]) {
 }
 
 describe('the WebSocket upgrade', () => {
-  it('prefers hrana3 over hrana2 and skips what it does not speak', async () => {
+  it('speaks the best of what is offered, and Hrana 1 with a client that offers nothing', async () => {
     const { ws } = await startHarness();
     const chosen = async (...offered: string[]) => (await RawSocket.open(ws, offered)).protocol;
     expect(await chosen('hrana3-protobuf', 'hrana3', 'hrana2', 'hrana1')).toBe('hrana3');
     expect(await chosen('hrana2', 'hrana1')).toBe('hrana2');
+    expect(await chosen('hrana1')).toBe('hrana1');
+    expect(await chosen('hrana3-protobuf', 'hrana1')).toBe('hrana3-protobuf');
+    expect(await chosen()).toBe('');
   });
 
-  it.each([[['hrana1']], [[]], [['hrana3-protobuf']]])('is refused with a reason for %j', async (offered) => {
+  it('is refused with the list of what is spoken when the client speaks none of it', async () => {
     const { ws } = await startHarness();
-    const socket = new WebSocket(ws, offered);
+    const socket = new WebSocket(ws, ['hrana4', 'graphql-ws']);
     socket.on('error', () => {});
     const body = await new Promise<string>((resolve) => {
       socket.once('unexpected-response', (_request, response) => {
         response.setEncoding('utf8').once('data', resolve);
       });
     });
-    expect(JSON.parse(body)).toMatchObject({ message: expect.stringContaining('hrana3 and hrana2') });
+    expect(JSON.parse(body)).toMatchObject({
+      message: expect.stringContaining('hrana3, hrana3-protobuf, hrana2, hrana1'),
+    });
   });
 
   it('goes to others on other paths, or is refused', async () => {

@@ -10,6 +10,7 @@ import { conditionHolds } from '../../gateway/core/condition.ts';
 import { failure } from '../../gateway/core/errors.ts';
 import type {
   BatchStep,
+  SessionOptions,
   SqlDescription,
   SqlOutcome,
   SqlRequestContext,
@@ -37,6 +38,8 @@ export interface SqlTwin {
   openSessions(): number;
   /** The contexts of all requests so far. */
   readonly contexts: SqlRequestContext[];
+  /** What sessions were opened with, in order. */
+  readonly opened: (SessionOptions | undefined)[];
   /** Statements run so far, in order. */
   readonly statements: string[];
   /** Settles when no session is open. */
@@ -174,6 +177,7 @@ function errorCode(error: unknown): number | null {
 class TwinState {
   readonly path: string;
   readonly contexts: SqlRequestContext[] = [];
+  readonly opened: (SessionOptions | undefined)[] = [];
   readonly statements: string[] = [];
   readonly sessions = new Set<TwinSession>();
   gate: Promise<void> = Promise.resolve();
@@ -220,6 +224,7 @@ export function createSqlTwin(): SqlTwin {
   const twin: SqlTwin = {
     maxSessions: 10_000,
     contexts: state.contexts,
+    opened: state.opened,
     statements: state.statements,
     openSessions: () => state.sessions.size,
     idle: () => state.idle(),
@@ -229,7 +234,8 @@ export function createSqlTwin(): SqlTwin {
       return resolve;
     },
     service: {
-      openSession: () => {
+      openSession: (options) => {
+        state.opened.push(options);
         if (state.sessions.size >= twin.maxSessions)
           return failure('SEXTANT_LIMIT', 'The limit maxSessions is reached');
         const session = new TwinSession(state);
