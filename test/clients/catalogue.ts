@@ -1,7 +1,7 @@
 /** The clients that are tried, and the steps their smoke programs go through. */
 
-/** Every program reports these, in this order, but for those that its client cannot do. */
-export const commonSteps = [
+/** In the order in which programs take them. */
+const steps = [
   'connect',
   'schema',
   'insert',
@@ -13,13 +13,17 @@ export const commonSteps = [
   'batch',
   'cascade',
   'unique',
+  'read-only',
+  'infinity',
   'own-writes',
+  'push',
 ] as const;
-type CommonStep = (typeof commonSteps)[number];
+export type Step = (typeof steps)[number];
 
 /** What only some clients can show: a transaction begun as read only, an infinite float, drizzle-kit's `push`. */
-export type ExtraStep = 'read-only' | 'infinity' | 'push';
-export type Step = CommonStep | ExtraStep;
+const extraSteps = ['read-only', 'infinity', 'push'] as const;
+type ExtraStep = (typeof extraSteps)[number];
+type CommonStep = Exclude<Step, ExtraStep>;
 
 export type Transport = 'http' | 'ws';
 export type Toolchain = 'npm' | 'python' | 'go' | 'rust' | 'java';
@@ -52,6 +56,14 @@ export const clients: readonly SmokeClient[] = [
     packages: ['@libsql/client'],
     transports: both,
     extra: ['read-only', 'infinity'],
+    without: [],
+  },
+  {
+    name: 'hrana-client',
+    toolchain: 'npm',
+    packages: ['@libsql/hrana-client'],
+    transports: both,
+    extra: ['infinity'],
     without: [],
   },
   {
@@ -159,7 +171,8 @@ export function stepsOf(client: SmokeClient, transport: Transport): readonly Ste
   const left = client.without
     .filter((entry) => entry.transport === undefined || entry.transport === transport)
     .flatMap((entry) => entry.steps);
-  return [...commonSteps.filter((step) => !left.includes(step)), ...client.extra];
+  const others: readonly Step[] = extraSteps.filter((step) => !client.extra.includes(step));
+  return steps.filter((step) => !others.includes(step) && !left.some((lacking) => lacking === step));
 }
 
 const escaped = (text: string): string => text.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&');

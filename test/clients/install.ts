@@ -82,10 +82,12 @@ function buildOf(client: SmokeClient): readonly Command[] {
   return client.name === 'prisma' ? [...build, prismaGenerate] : build;
 }
 
-/** `package version` of each package a client's folder pins. */
+/** `package version` of each package a client's folder pins; a Go module by the last part of its path. */
 export function versionsOf(client: SmokeClient): readonly string[] {
-  const manifest = readFileSync(join(home, client.name, manifests[client.toolchain]), 'utf8');
-  return client.packages.map((name) => `${name} ${pinnedVersion(client.toolchain, manifest, name)}`);
+  const { toolchain } = client;
+  const manifest = readFileSync(join(home, client.name, manifests[toolchain]), 'utf8');
+  const short = (name: string): string => (toolchain === 'go' ? name.slice(name.lastIndexOf('/') + 1) : name);
+  return client.packages.map((name) => `${short(name)} ${pinnedVersion(toolchain, manifest, name)}`);
 }
 
 /** Null when the toolchain is there, else what is missing. */

@@ -140,7 +140,7 @@ await smoke({
     ]);
     await db.delete(author).where(eq(author.id, made.id));
     const [left] = await db.select({ n: count() }).from(book).where(eq(book.title, 'cascade'));
-    assert.equal(Number(left.n), 0);
+    assert.equal(Number(left.n), 0, 'books of a deleted author');
     const orphan = await errorOf(() => db.insert(book).values({ authorId: 999_999, title: 'orphan' }));
     assert.match(explain(orphan), /FOREIGN KEY constraint failed/);
   },

@@ -113,7 +113,7 @@ await smoke({
       data: { name: 'with books', books: { create: [{ title: 'cascade' }, { title: 'cascade' }] } },
     });
     await prisma.author.delete({ where: { id: author.id } });
-    assert.equal(await prisma.book.count({ where: { title: 'cascade' } }), 0);
+    assert.equal(await prisma.book.count({ where: { title: 'cascade' } }), 0, 'books of a deleted author');
     const orphan = await errorOf(() => prisma.book.create({ data: { authorId: 999_999, title: 'orphan' } }));
     assert.match(explain(orphan), /FOREIGN KEY constraint failed/);
   },

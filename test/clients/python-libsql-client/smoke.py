@@ -107,20 +107,21 @@ def own_writes():
         equal(count_of("smoke_author", "name", "own %"), n)
 
 
-steps = {
-    "connect": connect,
-    "schema": schema,
-    "insert": insert,
-    "read": read,
-    "last-id": last_id,
-    "changes": changes,
-    "batch": batch,
-    "cascade": cascade,
-    "unique": unique,
-    "infinity": infinity,
-    "own-writes": own_writes,
-}
-if stateful:
-    steps["commit"] = commit
-    steps["rollback"] = rollback
-smoke(steps)
+transactions = {"commit": commit, "rollback": rollback} if stateful else {}
+
+smoke(
+    {
+        "connect": connect,
+        "schema": schema,
+        "insert": insert,
+        "read": read,
+        "last-id": last_id,
+        "changes": changes,
+        **transactions,
+        "batch": batch,
+        "cascade": cascade,
+        "unique": unique,
+        "infinity": infinity,
+        "own-writes": own_writes,
+    }
+)

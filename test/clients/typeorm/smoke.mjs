@@ -158,7 +158,7 @@ await smoke({
       { authorId: author.id, title: 'cascade' },
     ]);
     await authors.delete({ id: author.id });
-    assert.equal(await books.countBy({ title: 'cascade' }), 0);
+    assert.equal(await books.countBy({ title: 'cascade' }), 0, 'books of a deleted author');
     const orphan = await errorOf(() => books.insert({ authorId: 999_999, title: 'orphan' }));
     assert.match(explain(orphan), /FOREIGN KEY constraint failed/);
   },
