@@ -152,7 +152,7 @@ await smoke({
       lastInsertRowid,
     ]);
     await run('DELETE FROM smoke_author WHERE id = ?', [lastInsertRowid]);
-    assert.equal(await countOf('smoke_book', 'title', 'cascade'), 0);
+    assert.equal(await countOf('smoke_book', 'title', 'cascade'), 0, 'books of a deleted author');
     const orphan = await errorOf(() =>
       run("INSERT INTO smoke_book (author_id, title) VALUES (999999, 'orphan')"),
     );

@@ -152,7 +152,7 @@ await smoke({
       { author_id: id, title: 'cascade' },
     ]);
     await knex('smoke_author').where({ id }).delete();
-    assert.equal(await countOf('smoke_book', 'title', 'cascade'), 0);
+    assert.equal(await countOf('smoke_book', 'title', 'cascade'), 0, 'books of a deleted author');
     const orphan = await errorOf(() => knex('smoke_book').insert({ author_id: 999_999, title: 'orphan' }));
     assert.match(explain(orphan), /FOREIGN KEY constraint failed/);
   },

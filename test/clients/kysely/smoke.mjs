@@ -168,7 +168,7 @@ await smoke({
       ])
       .execute();
     await db.deleteFrom('smoke_author').where('id', '=', id).execute();
-    assert.equal(await countOf('smoke_book', 'title', 'cascade'), 0);
+    assert.equal(await countOf('smoke_book', 'title', 'cascade'), 0, 'books of a deleted author');
     const orphan = await errorOf(() =>
       db.insertInto('smoke_book').values({ author_id: 999_999, title: 'orphan' }).execute(),
     );

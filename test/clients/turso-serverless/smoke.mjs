@@ -117,7 +117,7 @@ await smoke({
     const { id } = await db.get("INSERT INTO smoke_author (name) VALUES ('with books') RETURNING id");
     await db.run("INSERT INTO smoke_book (author_id, title) VALUES (?, 'cascade'), (?, 'cascade')", [id, id]);
     await db.run('DELETE FROM smoke_author WHERE id = ?', id);
-    assert.equal(await countOf('smoke_book', 'title', 'cascade'), 0);
+    assert.equal(await countOf('smoke_book', 'title', 'cascade'), 0, 'books of a deleted author');
     const orphan = await errorOf(() =>
       db.run("INSERT INTO smoke_book (author_id, title) VALUES (999999, 'orphan')"),
     );
