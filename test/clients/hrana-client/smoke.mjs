@@ -73,7 +73,7 @@ await smoke({
     const described = await onStream((stream) => stream.describe('SELECT * FROM smoke_value WHERE id = :id'));
     assert.equal(described.columns.length, 7);
     assert.deepEqual(
-      [described.isReadonly, described.params.map((param) => param.name)],
+      [described.isReadonly, described.paramNames],
       [true, [':id']],
     );
   },
