@@ -25,7 +25,16 @@ const read = (path: string): string => readFileSync(join(root, path), 'utf8');
 const sources: readonly SourceFile[] = paths
   .filter((path) => path.endsWith('.ts'))
   .map((path) => ({ path, text: read(path) }));
-const folders = ['telemetry', 'storage', 'regions', 'gateway', 'test', 'test/simulation', 'test/bench'];
+const folders = [
+  'telemetry',
+  'storage',
+  'regions',
+  'gateway',
+  'test',
+  'test/simulation',
+  'test/bench',
+  'test/clients',
+];
 const invariantsOf = { T: 'telemetry', S: 'storage', R: 'regions', G: 'gateway' } as const;
 const rulesOnly = (file: SourceFile): boolean => !file.path.startsWith('test/tidy');
 
