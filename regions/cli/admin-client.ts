@@ -39,6 +39,7 @@ const regionStatusSchema = z.looseObject({
   lagBytes: z.number().nullish(),
   lagMs: z.number().nullish(),
   rpoMs: z.number().nullish(),
+  ageMs: z.number().nullish(),
   ready: z.boolean().nullish(),
   gateway: z.string().nullish(),
   agent: z.string().nullish(),

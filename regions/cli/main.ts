@@ -4,6 +4,7 @@ import { styleText } from 'node:util';
 import { Command, CommanderError } from 'commander';
 import { z } from 'zod';
 import { DeploymentError } from '../shell/local-deployment.ts';
+import { addControlCommands } from './control-commands.ts';
 import { addFaultCommands } from './fault-commands.ts';
 import { addMoveCommands } from './move-commands.ts';
 import { CliError } from './output.ts';
@@ -27,6 +28,7 @@ export function buildProgram(): Command {
   addStatusCommand(program);
   addSqlCommands(program);
   addMoveCommands(program);
+  addControlCommands(program);
   addFaultCommands(program);
   return program;
 }

@@ -9,6 +9,7 @@ import { splitFrames } from '../../storage/core/frame.ts';
 import { type Epoch, type Lsn, mainBranch, type RegionId } from '../../storage/core/ids.ts';
 import type { Logger } from '../../telemetry/index.ts';
 import { commitMarksIn } from '../core/commit-marks.ts';
+import type { LagMemory } from '../core/lag-memory.ts';
 import { shippingLimits } from '../core/limits.ts';
 import { type ClockEcho, decodeAck, encodeShipped, type ShipAck, subjectsOf } from '../core/messages.ts';
 import { type Lag, Shipper, type ShipperEffect } from '../core/shipper.ts';
@@ -28,6 +29,8 @@ export interface ShippingOptions {
   readonly region: RegionNodes;
   /** Opens a connection named for its purpose. */
   readonly connect: (purpose: string) => NatsConnection;
+  /** What is known of each secondary's lag from before this reign. */
+  readonly remembered: LagMemory;
   readonly log: Logger;
 }
 
@@ -91,7 +94,7 @@ class Lane {
     this.options = options;
     this.reign = reign;
     this.to = to;
-    this.shipper = new Shipper(reign.head, reign.vdl);
+    this.shipper = new Shipper(reign.head, reign.vdl, options.remembered[to] ?? null);
     this.connection = options.connect(`ship-${to}`);
     this.log = new RegionFetch(options.region, index);
     this.ticker = setInterval(
