@@ -355,10 +355,8 @@ class BucketStore implements JetStreamControlStore {
     if (stream.kind === 'unavailable') return stream;
     if (stream.kind === 'unusable') return { kind: 'refused', code: 'unusable', reason: stream.reason };
     if (stream.kind === 'absent') {
-      if (request.highestLocalEpoch > genesisEpoch && request.rebuild !== true) {
-        const reason = `bucket ${this.#bucket} is absent, but storage nodes know epoch ${request.highestLocalEpoch}`;
-        return { kind: 'refused', code: 'record-lost', reason };
-      }
+      const lost = this.#lost(request, 'is absent');
+      if (lost !== null) return lost;
       const refusal = await this.#createStream(request.replicas);
       // Revisions of the new bucket begin anew; what was seen of the lost one says nothing about it.
       if (request.rebuild === true) this.#highestSeq = 0;
@@ -405,6 +403,13 @@ class BucketStore implements JetStreamControlStore {
     return { kind: 'created', view: { seq: write.seq, record } };
   }
 
+  /** Refuses to begin at nothing where something was, unless an operator says that it is lost. */
+  #lost(request: BootstrapRequest, how: string): BootstrapOutcome | null {
+    if (request.highestLocalEpoch === genesisEpoch || request.rebuild === true) return null;
+    const reason = `bucket ${this.#bucket} ${how}, but storage nodes know epoch ${request.highestLocalEpoch}`;
+    return { kind: 'refused', code: 'record-lost', reason };
+  }
+
   async #createStream(replicas: number): Promise<BootstrapOutcome | null> {
     const answer = await this.#connection.request(
       `$JS.API.STREAM.CREATE.${streamName(this.#bucket)}`,
@@ -423,6 +428,9 @@ class BucketStore implements JetStreamControlStore {
 
   /** The first record expects that its subject was never used, the one per-subject check that is safe everywhere. */
   async #writeFirst(request: BootstrapRequest, stream: StreamReply): Promise<BootstrapOutcome> {
+    // A server that finds its files damaged may come back with a bucket that says it was never written.
+    const lost = this.#lost(request, 'is empty');
+    if (lost !== null) return lost;
     if (stream.state.last_seq > 0) {
       if (request.rebuild === true) return this.#writeNext(request, stream.state.last_seq);
       const reason = `bucket ${this.#bucket} has lost its record after revision ${stream.state.last_seq}`;
