@@ -98,6 +98,7 @@ export function noChange(reason: string, neighbours: Neighbours): string {
  */
 export function quorumAdvice({ heard, silent }: Neighbours): string {
   const regions = heard.length + silent.length + 1;
+  if (regions === 1) return 'Look whether the NATS server of this region runs and what its log says';
   if (silent.length === 0) {
     return (
       `All ${regions} regions are heard, so their NATS servers are joined: the control stream elects its leader within about 10 s. ` +
@@ -105,11 +106,18 @@ export function quorumAdvice({ heard, silent }: Neighbours): string {
     );
   }
   const joined = `${heard.length + 1} of ${regions} regions are heard over NATS, and not ${silent.join(', ')}`;
+  // Two regions share a third server, the witness, which has no agent that could be heard.
+  if (regions === 2) {
+    return (
+      `${joined}: the control stream has a quorum as long as this region's NATS server reaches the witness, and elects its ` +
+      'leader within about 10 s. If it lasts longer, see that the witness runs'
+    );
+  }
   if (2 * (heard.length + 1) > regions) {
     return (
       `${joined}: that is a majority, so the control stream elects its leader within about 10 s. If it lasts longer, its ` +
-      'servers are joined and the stream has no quorum all the same, as nats-server 2.9 is known to do after a region came back: ' +
-      'restart the NATS server of the region that came back last, or bring back another region'
+      'servers are joined and the stream has no quorum all the same, as was seen for minutes with nats-server 2.9.10 after a ' +
+      'region had come back, and not with 2.12: bring back one more region, or use a newer nats-server'
     );
   }
   return (

@@ -119,9 +119,11 @@ describe('bucket of the control record', () => {
     const store = open(cluster);
     await store.bootstrap(first);
     await connection.request(`$KV.sextant-${cluster}-control.control`, json({ v: 2 }), 1_000);
-    expect(
-      await store.bootstrap({ ...first, highestLocalEpoch: epoch(23), rebuild: true }),
-    ).toMatchObject({ kind: 'refused', code: 'unusable', reason: expect.stringContaining('later version') });
+    expect(await store.bootstrap({ ...first, highestLocalEpoch: epoch(23), rebuild: true })).toMatchObject({
+      kind: 'refused',
+      code: 'unusable',
+      reason: expect.stringContaining('later version'),
+    });
   });
 
   test('with other settings is neither bootstrapped nor read', async () => {

@@ -31,7 +31,7 @@ const statusSchema = z.object({
     z.object({
       name: z.string(),
       role: z.string(),
-      vdl: z.number(),
+      vdl: z.number().nullable(),
       lagBytes: z.number().nullable(),
       lagMs: z.number().nullable(),
       rpoMs: z.number().nullable(),
