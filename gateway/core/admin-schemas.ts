@@ -15,6 +15,12 @@ export const failoverSchema = z
       .boolean()
       .default(false)
       .describe('Accept that writes which had not reached the target are lost.'),
+    sacrifice: z
+      .array(z.string())
+      .default([])
+      .describe(
+        'Regions whose redo beyond the target\u2019s is given up by name. Without it a failover is refused while a region that is heard holds more, or when the target never followed the last primary.',
+      ),
   })
   .describe('Moves the primary away from a region that no longer answers.');
 
@@ -31,11 +37,12 @@ export const statusSchema = z.object({
       name: z.string(),
       role: z.enum(['primary', 'secondary', 'offline']),
       epoch: z.int(),
-      vdl: z.int(),
-      lagBytes: z.number(),
-      lagMs: z.number(),
-      rpoMs: z.number(),
-      stalledMs: z.number(),
+      vdl: z.int().nullable().describe('Null while the region does not know what its nodes hold.'),
+      lagBytes: z.number().nullable().describe('Null while unknown, as lagMs and rpoMs.'),
+      lagMs: z.number().nullable(),
+      rpoMs: z.number().nullable(),
+      stalledMs: z.number().describe('How long a secondary has stood still while its primary has more.'),
+      ageMs: z.number().nullable().describe('How old the region\u2019s own word is; null when never heard.'),
       ready: z.boolean(),
       gateway: z.string().nullable(),
       agent: z.string().nullable(),
@@ -50,6 +57,11 @@ export const lossSummarySchema = lossReportSchema.omit({ commits: true });
 export const lossesSchema = z.object({
   losses: z.array(lossSummarySchema),
   unreachable: z.array(z.string()).describe('Regions that did not answer: what they know is missing here.'),
+  unanswered: z
+    .array(z.object({ region: z.string(), epoch: z.int() }))
+    .describe(
+      'Regions that answered and have not looked yet: they may know of more once they follow this epoch.',
+    ),
 });
 
 export const readySchema = z.object({

@@ -37,45 +37,6 @@ export function countsRows(word: string): boolean {
   return word === 'INSERT' || word === 'UPDATE' || word === 'DELETE' || word === 'REPLACE' || word === 'WITH';
 }
 
-/** PRAGMAs that read or write the volume whichever connection runs them; every other one with a value sets up its own connection. */
-const volumePragmas: ReadonlySet<string> = new Set([
-  'application_id',
-  'auto_vacuum',
-  'encoding',
-  'foreign_key_check',
-  'foreign_key_list',
-  'freelist_count',
-  'incremental_vacuum',
-  'index_info',
-  'index_list',
-  'index_xinfo',
-  'integrity_check',
-  'journal_mode',
-  'locking_mode',
-  'optimize',
-  'page_count',
-  'page_size',
-  'quick_check',
-  'schema_version',
-  'sextant_read',
-  'synchronous',
-  'table_info',
-  'table_list',
-  'table_xinfo',
-  'temp_store',
-  'user_version',
-  'wal_checkpoint',
-  'cache_spill',
-  'mmap_size',
-  'temp_store_directory',
-  'data_store_directory',
-]);
-
-/** Whether a PRAGMA with a value changes only the connection it runs on, so that the session must keep that connection. */
-export function isConnectionPragma(name: string, value: string | null): boolean {
-  return value !== null && !volumePragmas.has(name.toLowerCase());
-}
-
 const writingPragmas: ReadonlySet<string> = new Set([
   'application_id',
   'auto_vacuum',

@@ -186,7 +186,7 @@ const table = {
     httpStatus: 503,
   },
   SEXTANT_NO_WRITER: {
-    meaning: 'No gateway of the primary region is the writer now.',
+    meaning: 'No gateway of the primary region is the writer now, or this gateway does not reach it.',
     action: 'Try again after a pause; if it lasts, look at `sextant status` and consider a failover.',
     retryable: true,
     httpStatus: 503,

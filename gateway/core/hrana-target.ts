@@ -3,9 +3,10 @@
  * that a PRAGMA is forgotten at once, and refuse query parameters they do not know; what all of them keep is the path of
  * their URL. So `http://host/read/global/` means the same gateway with `global` reads. Pure.
  */
-import { type ReadPreference, readPreferences } from './stream-state.ts';
+
 import { failure } from './errors.ts';
 import type { SqlOutcome } from './sql.ts';
+import { type ReadPreference, readPreferences } from './stream-state.ts';
 
 export interface HranaTarget {
   /** The path without the consistency and the query. */

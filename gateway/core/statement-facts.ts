@@ -2,7 +2,7 @@
  * What a statement's words say of it, before SQLite has seen it. Clients send the same texts again and again, so what was
  * found is kept for as many texts as there are prepared statements in a busy application. Pure but for that memory.
  */
-import { firstWord, isConnectionPragma, isReadonlyBegin, withoutLeadingBlanks } from './engine-text.ts';
+import { firstWord, isReadonlyBegin } from './engine-text.ts';
 
 /** `unclear` is for the engine to find out. */
 export type StatementClass = 'read' | 'write' | 'unclear';
@@ -11,10 +11,6 @@ export interface StatementFacts {
   /** The verb, in upper case; empty when the text holds no statement. */
   readonly word: string;
   readonly kind: StatementClass;
-  /** See `settingName`. */
-  readonly setting: string | null;
-  /** See `leavesConnectionState`. */
-  readonly leavesState: boolean;
 }
 
 const rememberedTexts = 1_024;
@@ -29,8 +25,6 @@ export function factsOf(sql: string): StatementFacts {
   const facts: StatementFacts = {
     word: firstWord(sql),
     kind: classOfStatement(sql),
-    setting: settingName(sql),
-    leavesState: leavesConnectionState(sql),
   };
   if (sql.length > rememberedLength) return facts;
   if (remembered.size >= rememberedTexts) {
@@ -76,22 +70,4 @@ export function classOfStatement(sql: string): StatementClass {
   if (readingWords.has(word)) return 'read';
   if (!writingWords.has(word)) return 'unclear';
   return temporary.test(sql.slice(0, 512)) ? 'unclear' : 'write';
-}
-
-const settingPattern =
-  /^PRAGMA\s+(?:[A-Za-z_]+\s*\.\s*)?([A-Za-z_]+)\s*(?:=\s*([^;]+?)|\(\s*([^;]+?)\s*\))\s*;?\s*$/i;
-
-/** The name of a PRAGMA that sets up its stream, so that it has to be repeated where the stream goes on; else null. */
-export function settingName(sql: string): string | null {
-  const match = settingPattern.exec(withoutLeadingBlanks(sql));
-  const name = match?.[1]?.toLowerCase();
-  const value = match?.[2] ?? match?.[3] ?? null;
-  if (name === undefined || value === null) return null;
-  return name === 'sextant_read' || isConnectionPragma(name, value) ? name : null;
-}
-
-/** Whether a statement leaves something in its connection that cannot be repeated elsewhere. */
-export function leavesConnectionState(sql: string): boolean {
-  const word = firstWord(sql);
-  return word === 'ATTACH' || (word === 'CREATE' && temporary.test(sql.slice(0, 64)));
 }

@@ -4,6 +4,7 @@ import type { IncomingMessage } from 'node:http';
 import { type Context, Hono, type MiddlewareHandler } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import type { z } from 'zod';
+import { chooseLoss, whoIsMissing } from '../../regions/core/loss-answers.ts';
 import { type AgentRequest, operationRegion } from '../../regions/core/operations.ts';
 import type { ClusterView } from '../../regions/core/report.ts';
 import { monotonicMs } from '../../regions/shell/clock.ts';
@@ -127,11 +128,14 @@ async function begin(
   const asked =
     kind === 'switchover' ? parsed(switchoverSchema, body, options) : parsed(failoverSchema, body, options);
   if (asked instanceof Response) return asked;
-  const region = knownRegion(asked.target, options);
-  if (region === null) return unknownRegion(asked.target, options);
   const { target } = asked;
-  const allowDataLoss = 'allowDataLoss' in asked && asked.allowDataLoss === true;
-  const request: AgentRequest = kind === 'switchover' ? { kind, target } : { kind, target, allowDataLoss };
+  const { allowDataLoss = false, sacrifice = [] }: Partial<z.output<typeof failoverSchema>> = asked;
+  const region = knownRegion(target, options);
+  if (region === null) return unknownRegion(target, options);
+  const stranger = sacrifice.find((name) => knownRegion(name, options) === null);
+  if (stranger !== undefined) return unknownRegion(stranger, options);
+  const request: AgentRequest =
+    kind === 'switchover' ? { kind, target } : { kind, target, allowDataLoss, sacrifice };
   return answerOf(await options.agents.ask(region, request), region, 202);
 }
 
@@ -168,20 +172,27 @@ async function operation(id: string, options: AdminOptions): Promise<Response> {
 }
 
 async function losses(options: AdminOptions): Promise<Response> {
-  const { reports, unreachable } = await options.agents.losses(options.regions);
-  return json(200, { losses: reports.map(({ commits: _, ...summary }) => summary), unreachable });
+  const { reports, unreachable, unanswered } = await askLosses(options);
+  return json(200, { losses: reports.map(({ commits: _, ...summary }) => summary), unreachable, unanswered });
+}
+
+function askLosses(options: AdminOptions): ReturnType<AgentLink['losses']> {
+  return options.agents.losses(options.regions, options.view.record?.epoch ?? 0);
 }
 
 async function loss(text: string, options: AdminOptions): Promise<Response> {
   const epoch = Number(text);
-  const { reports, unreachable } = await options.agents.losses(options.regions);
-  const report = reports.find((candidate) => candidate.orphanEpoch === epoch);
-  if (report !== undefined) return json(200, report);
-  const known = reports.map((candidate) => candidate.orphanEpoch).join(', ');
-  const silent = unreachable.length === 0 ? '' : ` ${unreachable.join(', ')} did not answer.`;
+  if (!/^\d{1,10}$/.test(text))
+    return failed(400, {
+      code: 'BAD_REQUEST',
+      message: `An epoch is a number, not ${JSON.stringify(text)}.`,
+    });
+  const { reports, unreachable, unanswered } = await askLosses(options);
+  const choice = chooseLoss(reports, epoch);
+  if (choice.kind === 'found') return json(200, choice.report);
   return failed(404, {
     code: 'UNKNOWN_LOSS',
-    message: `No lost writes of epoch ${text} are known; there are ${known === '' ? 'none at all' : known}.${silent}`,
+    message: [choice.reason, ...whoIsMissing(unreachable, unanswered)].map((line) => `${line}.`).join(' '),
   });
 }
 

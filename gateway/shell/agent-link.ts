@@ -1,5 +1,6 @@
 /** Requests to the agents of regions, over NATS. */
 
+import { type LossAnswer, type Unanswered, unansweredOf } from '../../regions/core/loss-answers.ts';
 import { type LossReport, mergeLosses } from '../../regions/core/loss-report.ts';
 import { parseJson, subjectsOf } from '../../regions/core/messages.ts';
 import { type AgentReply, type AgentRequest, agentReplySchema } from '../../regions/core/operations.ts';
@@ -50,19 +51,33 @@ export class AgentLink {
     }
   }
 
-  /** What all regions that answer know of lost writes, one report per reign. */
+  /**
+   * What all regions that answer know of lost writes, one report per reign, and whose answer is missing or not complete yet.
+   * @param epoch the newest epoch this gateway knows of.
+   */
   async losses(
     regions: readonly RegionId[],
-  ): Promise<{ readonly reports: readonly LossReport[]; readonly unreachable: readonly RegionId[] }> {
+    epoch: number,
+  ): Promise<{
+    readonly reports: readonly LossReport[];
+    readonly unreachable: readonly RegionId[];
+    readonly unanswered: readonly Unanswered[];
+  }> {
     const unreachable: RegionId[] = [];
     const found: LossReport[] = [];
+    const answers: LossAnswer[] = [];
     await Promise.all(
       regions.map(async (region) => {
         const answer = await this.ask(region, { kind: 'losses' });
-        if (answer.kind === 'reply' && answer.reply.kind === 'losses') found.push(...answer.reply.reports);
-        else unreachable.push(region);
+        if (answer.kind === 'reply' && answer.reply.kind === 'losses') {
+          const { reports, epoch: knows = 0, lookedUnder = 0 } = answer.reply;
+          found.push(...reports);
+          answers.push({ region, epoch: knows, lookedUnder });
+        } else {
+          unreachable.push(region);
+        }
       }),
     );
-    return { reports: mergeLosses(found), unreachable };
+    return { reports: mergeLosses(found), unreachable, unanswered: unansweredOf(answers, epoch) };
   }
 }

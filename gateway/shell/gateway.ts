@@ -1,6 +1,7 @@
 /** One gateway, composed: volume, role, SQL service, forwarding, admin API, reports and telemetry on one listening socket. */
 import { randomBytes } from 'node:crypto';
 import { defaultLeaseLimits, type LeaseLimits } from '../../regions/core/lease.ts';
+import { describeReading } from '../../regions/core/record-claims.ts';
 import { ClusterView, type GatewayReport } from '../../regions/core/report.ts';
 import { monotonicMs, wallUs } from '../../regions/shell/clock.ts';
 import { openControlStore } from '../../regions/shell/control-store.ts';
@@ -140,6 +141,7 @@ export async function startGateway(config: GatewayConfig, options: GatewayOption
     me,
     limits,
     record: () => role?.record ?? null,
+    recordAgeMs: () => role?.recordAgeMs ?? 0,
     phase: () => role?.phase ?? 'reading',
     isOpen: () => volume.reign !== null,
     quorumLost: () => client.upNodes.length < quorumLimits.writeQuorum,
@@ -161,7 +163,11 @@ export async function startGateway(config: GatewayConfig, options: GatewayOption
     const record = role?.record ?? null;
     if (!volume.isAttached)
       reasons.push('no point to read at: fewer than three storage nodes of this region answer');
-    if (record === null) reasons.push('the control record has not been read yet: is NATS there?');
+    const problem = role?.recordProblem ?? null;
+    // A secondary reads on without a record; its primary cannot write on.
+    const needed = record === null || (record.primary === region && problem?.kind !== 'unavailable');
+    if (problem !== null && needed) reasons.push(describeReading(problem, volume.head).reason);
+    else if (record === null) reasons.push('the control record has not been read yet');
     else if (record.primary === region && watch.place() !== 'here' && watch.remote() === null)
       reasons.push('this region is primary and has no writer');
     const { engineDoubtMs } = limits;

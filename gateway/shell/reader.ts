@@ -6,7 +6,15 @@ import { StallWatch } from '../../regions/core/stall-watch.ts';
 import { monotonicMs } from '../../regions/shell/clock.ts';
 import { EpochTree, type Fork } from '../../storage/core/epoch-tree.ts';
 import { framePayload, splitFrames } from '../../storage/core/frame.ts';
-import { type Epoch, genesisEpoch, type Lsn, mainBranch, maxLsn, minLsn, zeroLsn } from '../../storage/core/ids.ts';
+import {
+  type Epoch,
+  genesisEpoch,
+  type Lsn,
+  mainBranch,
+  maxLsn,
+  minLsn,
+  zeroLsn,
+} from '../../storage/core/ids.ts';
 import { quorumLimits } from '../../storage/core/limits.ts';
 import { lastCplIn } from '../../storage/core/record-cursor.ts';
 import { type RegionClient, type TailFrames, TailReader } from '../../storage/shell/index.ts';

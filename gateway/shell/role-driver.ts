@@ -5,6 +5,7 @@
 
 import type { ControlReading, ControlStore, ControlWrite } from '../../regions/core/control-port.ts';
 import type { ControlRecord, Holder } from '../../regions/core/control-record.ts';
+import { type ControlProblem, ControlSight } from '../../regions/core/control-sight.ts';
 import type { LeaseLimits } from '../../regions/core/lease.ts';
 import { moveLimits } from '../../regions/core/limits.ts';
 import {
@@ -47,10 +48,13 @@ const drainPollMs = 2;
 const statementDrainMs = 4_000;
 /** One that cannot be stopped keeps its thread silent; after this long the thread is given up. */
 const stuckMs = 1_000;
+/** Within this time a look at the control record that failed is told: a poll and a read. */
+const lookMs = 2_500;
 
 export class RoleDriver {
   private readonly options: RoleDriverOptions;
   private readonly role: WriterRole;
+  private readonly sight = new ControlSight(lookMs);
   private readonly ticker: NodeJS.Timeout;
   private readonly stopWatching: () => void;
   private recovering: { readonly epoch: Epoch; readonly abort: AbortController } | null = null;
@@ -118,10 +122,22 @@ export class RoleDriver {
     this.recovering?.abort.abort();
   }
 
+  /** Why the last look at the control record brought none; null when it did. */
+  get recordProblem(): ControlProblem | null {
+    return this.sight.problem;
+  }
+
+  /** How long ago the record was known to be the newest; 0 while the store answers. */
+  get recordAgeMs(): number {
+    return this.sight.lastSeen(monotonicMs())?.ageMs ?? 0;
+  }
+
   private read(reading: ControlReading): void {
+    const before = this.sight.problem?.kind;
+    this.sight.saw(reading, monotonicMs());
     if (reading.kind === 'record') this.step({ kind: 'record', view: reading.view });
-    else if (reading.kind !== 'unavailable')
-      this.options.log.warn({ reading: reading.kind }, 'the control record cannot be used');
+    else if (reading.kind !== 'unavailable' && reading.kind !== before)
+      this.options.log.warn({ reading }, 'the control record cannot be used');
   }
 
   /** One event at a time: an effect may cause the next event. */

@@ -1,7 +1,8 @@
 /** Opens client streams, up to a bound. */
-import type { ReadPreference } from '../core/stream-state.ts';
+
 import { limitFailure } from '../core/errors.ts';
 import type { SessionOptions, SqlOutcome, SqlService, SqlSession } from '../core/sql.ts';
+import type { ReadPreference } from '../core/stream-state.ts';
 import { GatewaySession, type SessionServices } from './sql-session.ts';
 
 export class GatewaySqlService implements SqlService {

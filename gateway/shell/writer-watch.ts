@@ -7,10 +7,10 @@ import { type ControlRecord, type Holder, sameHolder } from '../../regions/core/
 import { subjectsOf } from '../../regions/core/messages.ts';
 import type { WriterPhase } from '../../regions/core/writer-role.ts';
 import { type RegionId, regionId, unreachable } from '../../storage/core/ids.ts';
-import { adviseError } from '../core/errors.ts';
 import type { WriterPlace } from '../core/routing.ts';
 import type { ServiceLimits } from '../core/service-limits.ts';
 import type { SqlError } from '../core/sql.ts';
+import { writerAbsence } from '../core/writer-absence.ts';
 
 export interface WriterWatchOptions {
   readonly cluster: string;
@@ -18,6 +18,8 @@ export interface WriterWatchOptions {
   readonly me: Holder;
   readonly limits: ServiceLimits;
   readonly record: () => ControlRecord | null;
+  /** How long ago that record was known to be the newest; 0 while the store answers. */
+  readonly recordAgeMs: () => number;
   readonly phase: () => WriterPhase;
   /** Whether this gateway's engine is the writer's. */
   readonly isOpen: () => boolean;
@@ -133,28 +135,14 @@ export class WriterWatch {
 
   /** What to tell a client whose patience has run out. The statement has not run. */
   reason(): SqlError {
-    const { limits } = this.options;
-    if (this.isQuorumLost) {
-      return adviseError(
-        'SEXTANT_QUORUM_LOST',
-        'Fewer than four of the six storage nodes of the primary region answer, and the write did not run',
-      );
-    }
-    const record = this.options.record();
-    if (record !== null && record.state !== 'stable') {
-      const move = record.move === null ? 'A move' : `The ${record.move.kind} to ${record.move.to}`;
-      return adviseError(
-        'SEXTANT_MOVE_IN_PROGRESS',
-        `${move} has lasted longer than writeWaitMs = ${limits.writeWaitMs}, and the write did not run`,
-      );
-    }
-    const where =
-      record === null
-        ? 'The control record cannot be read'
-        : `No gateway of ${record.primary} took the write`;
-    return adviseError(
-      'SEXTANT_NO_WRITER',
-      `${where} within writeWaitMs = ${limits.writeWaitMs}; it did not run`,
-    );
+    const { limits, record, recordAgeMs, me } = this.options;
+    const now = record();
+    return writerAbsence({
+      record: now,
+      ageMs: recordAgeMs(),
+      isQuorumLost: this.isQuorumLost,
+      isMine: now !== null && sameHolder(now.holder, me),
+      writeWaitMs: limits.writeWaitMs,
+    });
   }
 }

@@ -41,6 +41,7 @@ const regionStatusSchema = z.looseObject({
   lagMs: z.number().nullish(),
   rpoMs: z.number().nullish(),
   stalledMs: z.number().nullish(),
+  ageMs: z.number().nullish(),
   ready: z.boolean().nullish(),
   gateway: z.string().nullish(),
   agent: z.string().nullish(),

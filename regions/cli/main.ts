@@ -5,6 +5,7 @@ import { Command, CommanderError } from 'commander';
 import { z } from 'zod';
 import { endOnBrokenPipe } from '../../telemetry/broken-pipe.ts';
 import { DeploymentError } from '../shell/local-deployment.ts';
+import { addControlCommands } from './control-commands.ts';
 import { addFaultCommands } from './fault-commands.ts';
 import { addMoveCommands } from './move-commands.ts';
 import { CliError } from './output.ts';
@@ -28,6 +29,7 @@ export function buildProgram(): Command {
   addStatusCommand(program);
   addSqlCommands(program);
   addMoveCommands(program);
+  addControlCommands(program);
   addFaultCommands(program);
   return program;
 }

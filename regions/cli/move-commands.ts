@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { z } from 'zod';
+import { type Unanswered, whoIsMissing } from '../core/loss-answers.ts';
 import { type LossReport, lossReportSchema } from '../core/loss-report.ts';
 import { type Operation, operationSchema } from '../core/operations.ts';
 import {
@@ -22,6 +23,7 @@ type LossSummary = z.output<typeof lossSummarySchema>;
 const lossListSchema = z.object({
   losses: z.array(lossSummarySchema),
   unreachable: z.array(z.string()).default([]),
+  unanswered: z.array(z.object({ region: z.string(), epoch: z.int() })).default([]),
 });
 
 const pollMs = 100;
@@ -111,23 +113,46 @@ function printOperation(operation: Operation): void {
   if (pauseMs !== undefined) console.log(`writes paused for ${formatMs(pauseMs)}`);
   if (rtoMs !== undefined) console.log(`writes were back after ${formatMs(rtoMs)} (RTO)`);
   if (loss === undefined) return;
+  const { forkLsn, lastHeardVdl, atRiskBytes } = loss;
+  const risk =
+    lastHeardVdl === null || atRiskBytes === null
+      ? `${operation.from} was not heard in its last reign, so what it acknowledged there is not known`
+      : `${operation.from} was last heard at ${lastHeardVdl} ` +
+        `(${formatBytes(atRiskBytes)} known not to have arrived, and whatever it acknowledged after that)`;
   console.log(
-    `history goes on from LSN ${loss.forkLsn}; ${operation.from} was last heard at ${loss.lastHeardVdl} ` +
-      `(${formatBytes(loss.atRiskBytes)} known not to have arrived, and whatever it acknowledged after that). ` +
-      `When ${operation.from} is back, \`sextant losses\` lists every lost write.`,
+    `history goes on from LSN ${forkLsn}; ${risk}. ` +
+      `When ${operation.from} is back and has looked, \`sextant losses\` lists every lost write.`,
   );
 }
 
-type MoveOptions = AskOptions & { readonly to: string; readonly allowDataLoss?: boolean };
+type MoveOptions = AskOptions & {
+  readonly to: string;
+  readonly allowDataLoss?: boolean;
+  readonly sacrifice?: string;
+};
+
+/** What `--sacrifice` names. */
+const namesIn = (list: string | undefined): readonly string[] =>
+  list === undefined
+    ? []
+    : list
+        .split(',')
+        .map((name) => name.trim())
+        .filter((name) => name !== '');
 
 async function move(kind: 'switchover' | 'failover', options: MoveOptions): Promise<void> {
   const target = targetOf(options);
   if (target.local === undefined) await requireRegion(target, options.to);
   const gateways = gatewaysFor(target, options.to);
+  const sacrifice = namesIn(options.sacrifice);
   const body =
     kind === 'switchover'
       ? { target: options.to }
-      : { target: options.to, allowDataLoss: options.allowDataLoss === true };
+      : {
+          target: options.to,
+          allowDataLoss: options.allowDataLoss === true,
+          ...(sacrifice.length > 0 && { sacrifice }),
+        };
   const operation = await follow(await begin(gateways, `/v1/${kind}`, target, body), gateways, target);
   if (options.json === true) printJson(operation);
   if (operation.state === 'failed') {
@@ -152,19 +177,27 @@ async function losses(epoch: string | undefined, options: AskOptions): Promise<v
   const body = answer.kind === 'ok' ? answer.body : failWith(answer);
   if (options.json === true) return printJson(body);
   if (epoch !== undefined) return printLoss(parsed(lossReportSchema, body));
-  const { losses: list, unreachable } = parsed(lossListSchema, body);
-  if (list.length === 0) console.log('no lost writes are known');
+  const { losses: list, unreachable, unanswered } = parsed(lossListSchema, body);
+  if (list.length === 0) console.log(noneKnown(unreachable, unanswered));
   else console.log(lossTable(list));
-  if (unreachable.length > 0) note(`${unreachable.join(', ')} did not answer and may know of more`);
+  for (const line of whoIsMissing(unreachable, unanswered)) note(line);
+}
+
+/** "None" is said only when everybody has looked. */
+function noneKnown(unreachable: readonly string[], unanswered: readonly Unanswered[]): string {
+  const missing = unreachable.length + unanswered.length;
+  if (missing === 0) return 'no lost writes: every region has looked';
+  return `no lost writes are known yet, and ${missing === 1 ? 'one region has' : `${missing} regions have`} not said`;
 }
 
 const time = (us: number | null): string => (us === null ? '–' : new Date(us / 1000).toISOString());
 
 function lossTable(list: readonly LossSummary[]): string {
   return table(
-    ['EPOCH', 'REGION', 'WRITES', 'REDO', 'LSNS', 'FIRST COMMIT', 'LAST COMMIT'],
+    ['EPOCH', 'FOUND UNDER', 'REGION', 'WRITES', 'REDO', 'LSNS', 'FIRST COMMIT', 'LAST COMMIT'],
     list.map((loss) => [
       `${loss.orphanEpoch}`,
+      `${loss.epoch}`,
       loss.region,
       `${loss.count}`,
       formatBytes(loss.lostBytes),
@@ -205,12 +238,16 @@ export function addMoveCommands(program: Command): void {
       .description('make another region primary without the one that is lost')
       .requiredOption('--to <region>', 'the region to become primary')
       .option('--allow-data-loss', 'also when writes that had not reached the region are lost')
+      .option(
+        '--sacrifice <regions>',
+        'regions whose newer redo is thrown away, by name: a failover past a better survivor is refused without it',
+      )
       .action((options: MoveOptions) => move('failover', options)),
     'sextant failover --to eu-west-1 --allow-data-loss',
   );
   withExample(
     withAsk(program.command('losses').argument('[epoch]'))
-      .description('what failovers lost: all of them, or one by its epoch')
+      .description('what failovers lost: all of them, or one by either of the epochs in the list')
       .action(losses),
     'sextant losses 3 --json',
   );

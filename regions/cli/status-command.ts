@@ -19,15 +19,26 @@ function colourState(state: string): string {
   return paint('yellow', state);
 }
 
+/** What a deployment of this version says as null it does not know; an older one says nothing. */
+const orUnknown = (value: number | null | undefined, format: (value: number) => string): string =>
+  value === null ? 'unknown' : orDash(value, format);
+/** A region's word that is older than this is shown with its age. */
+const freshMs = 1_000;
+
+function vdlOf({ vdl, ageMs }: RegionStatus): string {
+  const known = orUnknown(vdl, String);
+  return typeof ageMs === 'number' && ageMs >= freshMs ? `${known} (${formatMs(ageMs)} ago)` : known;
+}
+
 function regionRow(region: RegionStatus): string[] {
-  const bytes = orDash(region.lagBytes, formatBytes);
-  const time = orDash(region.lagMs, formatMs);
+  const bytes = orUnknown(region.lagBytes, formatBytes);
+  const time = orUnknown(region.lagMs, formatMs);
   return [
     region.name,
     region.role === 'offline' ? paint('red', region.role) : region.role,
-    orDash(region.vdl, String),
-    region.role === 'primary' ? dash : `${bytes}, ${time}`,
-    region.role === 'primary' ? dash : orDash(region.rpoMs, formatMs),
+    vdlOf(region),
+    region.role === 'primary' ? dash : bytes === time ? time : `${bytes}, ${time}`,
+    region.role === 'primary' ? dash : orUnknown(region.rpoMs, formatMs),
     region.ready === true ? paint('green', 'yes') : paint('red', notReadyText(region)),
     orDash(region.gateway, String),
     orDash(region.agent, String),

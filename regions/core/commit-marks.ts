@@ -36,12 +36,15 @@ export class CommitMarks {
     }
   }
 
-  /** Drops what is durable by now. */
-  settle(vdl: Lsn): void {
+  /** Drops what is durable by now. @returns the newest that was dropped; null when none was. */
+  settle(vdl: Lsn): CommitMark | null {
+    const from = this.start;
     while ((this.marks[this.start]?.lsn ?? Number.POSITIVE_INFINITY) <= vdl) this.start += 1;
-    if (this.start < 1_024 && this.start < this.marks.length) return;
+    const dropped = this.start > from ? (this.marks[this.start - 1] ?? null) : null;
+    if (this.start < 1_024 && this.start < this.marks.length) return dropped;
     this.marks = this.marks.slice(this.start);
     this.start = 0;
+    return dropped;
   }
 
   /** The oldest commit above the last settled VDL. */

@@ -37,6 +37,8 @@ export const shippingLimits = {
   reportMs: 250,
   /** Commit times kept per secondary to tell its lag; more than this are thinned. */
   commitMarksMax: 4_096,
+  /** Forks of its path that a region tells everybody in each report; the newest ones. */
+  reportForksMax: 32,
   /** Redo in (fork, VDL] that a loss report names commit by commit. */
   lossCommitsMax: 50_000,
 } as const;
@@ -46,6 +48,11 @@ export const moveLimits = {
   switchoverMs: 30_000,
   /** How far a target may lag for a switchover to begin: it has to catch up while writes are held. */
   switchoverLagMsMax: 5_000,
+  /**
+   * A survivor whose word is younger than this keeps a failover to a lesser one from beginning. Regions report every
+   * `reportMs`; one that was lost this moment must not stand in the way of the command that follows.
+   */
+  survivorHeardMs: 1_000,
   /** How long a failover waits for the lease to lapse and the target's gateway to take over. */
   failoverMs: 60_000,
   /** How long a writer waits for open transactions when it drains; what is open then is rolled back. */

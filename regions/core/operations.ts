@@ -22,7 +22,13 @@ export const operationSchema = z.object({
       rtoMs: z.number().optional(),
       /** What is known at once; the exact list follows when the lost region is back. */
       loss: z
-        .object({ forkLsn: z.int(), lastHeardVdl: z.int(), atRiskBytes: z.int(), exact: z.boolean() })
+        .object({
+          forkLsn: z.int(),
+          /** Null when nobody heard the lost primary in its last reign, and then neither is known. */
+          lastHeardVdl: z.int().nullable(),
+          atRiskBytes: z.int().nullable(),
+          exact: z.boolean(),
+        })
         .optional(),
     })
     .optional(),
@@ -31,7 +37,13 @@ export type Operation = z.infer<typeof operationSchema>;
 
 export const agentRequestSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('switchover'), target: z.string() }),
-  z.object({ kind: z.literal('failover'), target: z.string(), allowDataLoss: z.boolean() }),
+  z.object({
+    kind: z.literal('failover'),
+    target: z.string(),
+    allowDataLoss: z.boolean(),
+    /** Regions whose redo beyond the target's is given up by name. */
+    sacrifice: z.array(z.string()).optional(),
+  }),
   z.object({ kind: z.literal('operation'), id: z.string() }),
   z.object({ kind: z.literal('losses') }),
 ]);
@@ -39,7 +51,13 @@ export type AgentRequest = z.infer<typeof agentRequestSchema>;
 
 export const agentReplySchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('operation'), operation: operationSchema }),
-  z.object({ kind: z.literal('losses'), reports: z.array(lossReportSchema) }),
+  z.object({
+    kind: z.literal('losses'),
+    reports: z.array(lossReportSchema),
+    /** The newest epoch the agent knows of, and the newest under which it has looked at all that its nodes hold. */
+    epoch: z.int().optional(),
+    lookedUnder: z.int().optional(),
+  }),
   z.object({ kind: z.literal('refused'), code: z.string(), message: z.string() }),
 ]);
 export type AgentReply = z.infer<typeof agentReplySchema>;

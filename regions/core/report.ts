@@ -3,9 +3,11 @@
  * made of it. A report is news, not truth: nothing is decided by it, and an old one says that its region is offline.
  */
 import { z } from 'zod';
-import { ascending, type RegionId } from '../../storage/core/ids.ts';
+import { forkSchema } from '../../storage/core/epoch-tree.ts';
+import { ascending, epoch, lsn, type RegionId } from '../../storage/core/ids.ts';
 import type { ControlRecord } from './control-record.ts';
 import { shippingLimits } from './limits.ts';
+import type { Survivor } from './survivors.ts';
 
 /** One storage node, in reports and in `GET /v1/status`. */
 export const nodeReportSchema = z.object({
@@ -24,7 +26,8 @@ export type NodeReport = z.infer<typeof nodeReportSchema>;
 const lagReportSchema = z.object({
   region: z.string(),
   lagBytes: z.number(),
-  lagMs: z.number(),
+  /** Null while the oldest commit that is missing there is unknown. */
+  lagMs: z.number().nullable(),
   vdl: z.int(),
   online: z.boolean(),
   /** How long it has stood still while the primary has more; 0 while it gets on. */
@@ -36,12 +39,17 @@ export const regionReportSchema = z.object({
   region: z.string(),
   agent: z.string(),
   gateway: z.string().nullable(),
-  /** The path its nodes follow, and what is durable in the region along it. */
-  epoch: z.int(),
-  vdl: z.int(),
-  /** For a secondary: receiving, and from whom it last heard what. */
+  /** The path its nodes follow, and what is durable in the region along it; null while it does not know. */
+  epoch: z.int().min(0),
+  vdl: z.int().min(0).nullable(),
+  /** The newest part of that path. */
+  forks: z.array(forkSchema).optional(),
+  /** The highest epoch that any of its nodes has forked, followed or sealed for. */
+  highestEpoch: z.int().min(0).optional(),
+  /** For a secondary: receiving, and from whom it last heard what; null when it heard nobody. */
   following: z.boolean(),
-  primaryVdl: z.int(),
+  followed: z.string().nullable().optional(),
+  primaryVdl: z.int().min(0).nullable(),
   /** For a secondary: how long it has stood still behind a primary that it hears; 0 while it gets on. */
   stalledMs: z.number().optional(),
   nodes: z.array(nodeReportSchema),
@@ -78,13 +86,17 @@ export interface RegionStatus {
   readonly name: string;
   readonly role: 'primary' | 'secondary' | 'offline';
   readonly epoch: number;
-  readonly vdl: number;
-  readonly lagBytes: number;
-  readonly lagMs: number;
+  /** Null while the region does not know what its nodes hold. */
+  readonly vdl: number | null;
+  /** Null while unknown. */
+  readonly lagBytes: number | null;
+  readonly lagMs: number | null;
   /** What would be lost, in milliseconds of commits, if the primary were lost now and this region took over. */
-  readonly rpoMs: number;
+  readonly rpoMs: number | null;
   /** How long a secondary has stood still while its primary has more; 0 while it gets on, whatever its lag. */
   readonly stalledMs: number;
+  /** How old the region's own word is; null when it was never heard. */
+  readonly ageMs: number | null;
   readonly ready: boolean;
   readonly gateway: string | null;
   readonly agent: string | null;
@@ -146,6 +158,24 @@ export class ClusterView {
     return recent(this.regionReports.get(name), nowMs);
   }
 
+  /** Every region that is heard, as a failover judges it; `withinMs` is how old its last word may be. */
+  survivors(nowMs: number, withinMs: number): readonly Survivor[] {
+    return this.regions.flatMap((name) => {
+      const heard = this.regionReports.get(name);
+      if (heard === undefined || nowMs - heard.atMs >= withinMs) return [];
+      const { vdl, forks = [], followed = null, primaryVdl } = heard.report;
+      return [
+        {
+          region: name,
+          held: vdl === null ? null : { epoch: epoch(heard.report.epoch), vdl: lsn(vdl), forks },
+          followed: this.regions.find((region) => region === followed) ?? null,
+          heardMsAgo: nowMs - heard.atMs,
+          primaryVdl: primaryVdl === null ? null : lsn(primaryVdl),
+        },
+      ];
+    });
+  }
+
   /** Recent reports of a region's gateways. */
   gateways(name: string, nowMs: number): readonly GatewayReport[] {
     const found: GatewayReport[] = [];
@@ -188,21 +218,26 @@ export class ClusterView {
     const writer = gateways.find((gateway) => gateway.phase === 'writing') ?? null;
     const lag = primary ? { lagBytes: 0, lagMs: 0 } : this.lag(name, last, nowMs);
     const stalledMs = Math.round(this.stalledMs(name, nowMs));
+    const heardAtMs = this.regionReports.get(name)?.atMs ?? null;
     const role = report === null ? 'offline' : primary ? 'primary' : 'secondary';
     const ready =
       role === 'offline'
         ? false
         : primary
           ? writer !== null
-          : (report?.following ?? false) && stalledMs === 0 && lag.lagMs < shippingLimits.readyLagMs;
+          : (report?.following ?? false) &&
+            stalledMs === 0 &&
+            lag.lagMs !== null &&
+            lag.lagMs < shippingLimits.readyLagMs;
     return {
       name,
       role,
       epoch: last?.epoch ?? 0,
-      vdl: Math.max(last?.vdl ?? 0, primary ? (writer?.vdl ?? 0) : 0),
+      vdl: primary ? this.primaryVdl(last, writer) : (last?.vdl ?? null),
       ...lag,
       rpoMs: lag.lagMs,
       stalledMs,
+      ageMs: heardAtMs === null ? null : Math.max(0, Math.round(nowMs - heardAtMs)),
       ready,
       gateway: gateways[0]?.address ?? last?.gateway ?? null,
       agent: last?.agent ?? null,
@@ -231,22 +266,48 @@ export class ClusterView {
   }
 
   /**
+   * What the primary has durable, by the newest word of anybody: reports arrive at different times, and what a secondary
+   * of the same reign holds was durable at the primary before (R2).
+   */
+  private primaryVdl(last: RegionReport | null, writer: GatewayReport | null): number | null {
+    const reign = Math.max(last?.epoch ?? 0, writer?.epoch ?? 0);
+    const secondaries = [...this.regionReports.values()]
+      .filter(({ report }) => report.epoch === reign && report.region !== this.recordNow?.primary)
+      .map(({ report }) => report.vdl);
+    const known = [last?.vdl, writer?.vdl, ...secondaries].filter((vdl) => typeof vdl === 'number');
+    return known.length === 0 ? null : Math.max(...known);
+  }
+
+  /**
    * Lag as the primary says. While the primary is silent, what it last said and the time since; of a region that had
-   * everything then, still 0: nothing is known that it lacks.
+   * everything then, still 0: nothing is known that it lacks. Unknown while the primary has not said.
    */
   private lag(
     name: string,
     last: RegionReport | null,
     nowMs: number,
-  ): { readonly lagBytes: number; readonly lagMs: number } {
+  ): { readonly lagBytes: number | null; readonly lagMs: number | null } {
     const heard = this.regionReports.get(this.recordNow?.primary ?? '');
     const entry = heard?.report.lag.find((candidate) => candidate.region === name);
     if (heard === undefined || entry === undefined) {
-      return { lagBytes: Math.max(0, (last?.primaryVdl ?? 0) - (last?.vdl ?? 0)), lagMs: 0 };
+      const { primaryVdl = null, vdl = null } = last ?? {};
+      const known = primaryVdl !== null && vdl !== null;
+      return { lagBytes: known ? Math.max(0, primaryVdl - vdl) : null, lagMs: null };
     }
+    if (entry.lagMs === null) return { lagBytes: entry.lagBytes, lagMs: null };
     const silentMs = nowMs - heard.atMs;
     const growing = entry.lagMs > 0 && silentMs > shippingLimits.offlineAfterMs ? silentMs : 0;
     return { lagBytes: entry.lagBytes, lagMs: Math.round(entry.lagMs + growing) };
+  }
+
+  /** The highest epoch that any region has said its nodes know of. */
+  highestEpoch(): number {
+    return Math.max(0, ...this.regions.map((name) => this.highestEpochOf(name)));
+  }
+
+  /** The same of one region, however long ago it was said; 0 when it never was. */
+  highestEpochOf(name: string): number {
+    return this.regionReports.get(name)?.report.highestEpoch ?? 0;
   }
 
   /** Epochs some region has found lost writes of. */

@@ -5,6 +5,7 @@
  */
 import { type Epoch, type Lsn, lsn, maxLsn, minLsn, unreachable, zeroLsn } from '../../storage/core/ids.ts';
 import { type CommitMark, CommitMarks } from './commit-marks.ts';
+import type { RememberedLag } from './lag-memory.ts';
 import { shippingLimits } from './limits.ts';
 import type { ShipAck } from './messages.ts';
 
@@ -54,9 +55,10 @@ export interface Lag {
   readonly lagBytes: number;
   /**
    * Age of the oldest commit not yet durable there; 0 when it has them all. Of a secondary whose missing commits were
-   * not read yet, and of one that has not spoken yet, how long it has been behind without progress.
+   * not read since it was level, how long it has been behind without progress. Null while that commit is unknown: after
+   * a start nobody can say since when a secondary lacks what it lacks, until the log was read where it is.
    */
-  readonly lagMs: number;
+  readonly lagMs: number | null;
   readonly online: boolean;
   readonly vdl: Lsn;
 }
@@ -91,12 +93,28 @@ export class Shipper {
   /** When the next message is due. */
   private dueAtMs = Number.NEGATIVE_INFINITY;
   private readonly marks = new CommitMarks(shippingLimits.commitMarksMax);
+  /** Where reading the commit times began; null before the first read. */
+  private marksFrom: Lsn | null = null;
+  /** When it was last level: whatever it lacks was committed after that. Null since a start, or since it went back. */
+  private levelAtMs: number | null = null;
+  /** The newest commit whose time was read and that it has: what it lacks was committed after that, too. */
+  private settled: CommitMark | null = null;
+  private remembered: RememberedLag | null;
   private effects: ShipperEffect[] = [];
 
-  /** @param vdl what the primary's region had durable when its epoch was forked. */
-  constructor(head: Epoch, vdl: Lsn, bounds: ShippingBounds = shippingLimits) {
+  /**
+   * @param vdl what the primary's region had durable when its epoch was forked.
+   * @param remembered what was known of the secondary's lag before this shipper began.
+   */
+  constructor(
+    head: Epoch,
+    vdl: Lsn,
+    remembered: RememberedLag | null = null,
+    bounds: ShippingBounds = shippingLimits,
+  ) {
     this.head = head;
     this.vdl = vdl;
+    this.remembered = remembered;
     this.bounds = bounds;
   }
 
@@ -137,20 +155,20 @@ export class Shipper {
         unreachable(event);
     }
     this.behindSinceMs = this.ackedVdl >= this.vdl ? null : (this.behindSinceMs ?? nowMs);
+    if (this.cursor !== null && this.ackedVdl >= this.vdl) this.levelAtMs = nowMs;
     return this.effects;
   }
 
   /** Lag as of now. @param nowUs the primary's wall clock, which also stamped the commits. */
   lag(nowMs: number, nowUs: number): Lag {
-    const oldest = this.marks.oldest;
-    const caughtUp = this.cursor !== null && this.ackedVdl >= this.vdl;
-    const commitAgeMs = oldest === null ? 0 : (nowUs - oldest.commitTimeUs) / 1000;
-    const behindMs = this.behindSinceMs === null ? 0 : nowMs - this.behindSinceMs;
+    // Before it has spoken, what was remembered of it stands.
+    const known = this.cursor !== null || this.remembered !== null;
+    const vdl = this.cursor !== null ? this.ackedVdl : (this.remembered?.vdl ?? zeroLsn);
     return {
-      lagBytes: this.cursor === null ? this.vdl : Math.max(0, this.vdl - this.ackedVdl),
-      lagMs: caughtUp ? 0 : Math.max(0, commitAgeMs, behindMs),
+      lagBytes: Math.max(0, this.vdl - vdl),
+      lagMs: known && vdl >= this.vdl ? 0 : this.missingMs(nowMs, nowUs),
       online: this.isOnline(nowMs),
-      vdl: this.ackedVdl,
+      vdl,
     };
   }
 
@@ -162,6 +180,22 @@ export class Shipper {
   /** How much is stored there; within a large transaction it rises while the VDL stands. */
   get storedTo(): Lsn {
     return maxLsn(this.ackedVcl, this.ackedVdl);
+  }
+
+  /** Age of the oldest commit that is missing there; never understated, and null while nothing bounds it. */
+  private missingMs(nowMs: number, nowUs: number): number | null {
+    const { oldest } = this.marks;
+    const { levelAtMs, settled, remembered } = this;
+    const behindMs = this.behindSinceMs === null ? 0 : nowMs - this.behindSinceMs;
+    // Below its VCL nothing is missing, so that the first commit read from there on is the oldest one.
+    const covered = levelAtMs !== null || (this.marksFrom !== null && this.marksFrom <= this.ackedVcl);
+    if (oldest !== null && covered) return Math.max(0, (nowUs - oldest.commitTimeUs) / 1000, behindMs);
+    const bounds = [
+      ...(levelAtMs === null ? [] : [nowMs - levelAtMs]),
+      ...(settled === null ? [] : [(nowUs - settled.commitTimeUs) / 1000]),
+      ...(remembered === null ? [] : [(nowUs - remembered.sinceUs) / 1000]),
+    ];
+    return bounds.length === 0 ? null : Math.max(0, Math.min(...bounds), behindMs);
   }
 
   isOnline(nowMs: number): boolean {
@@ -183,7 +217,7 @@ export class Shipper {
     this.creditFrom = ack.vcl;
     this.ackedVcl = maxLsn(this.ackedVcl, ack.vcl);
     this.ackedVdl = maxLsn(this.ackedVdl, ack.vdl);
-    this.marks.settle(this.ackedVdl);
+    this.settled = this.marks.settle(this.ackedVdl) ?? this.settled;
     if (this.cursor === null || ack.received > this.cursor || newGap) {
       this.cursor = ack.received;
       this.progressAtMs = nowMs;
@@ -201,6 +235,10 @@ export class Shipper {
     if (ack.vdl >= this.ackedVdl) return;
     this.ackedVdl = ack.vdl;
     this.marks.clear();
+    this.marksFrom = null;
+    this.levelAtMs = null;
+    this.settled = null;
+    this.remembered = null;
   }
 
   /** Every message that was behind the lost one complains of the same gap; one new start per gap is enough. */
@@ -218,6 +256,7 @@ export class Shipper {
     this.vdl = maxLsn(this.vdl, event.vdl);
     if (event.from === this.cursor && event.next > event.from) {
       if (this.received >= event.from) this.progressAtMs = nowMs;
+      this.marksFrom ??= event.from;
       this.marks.add(event.commits.filter((mark) => mark.lsn > this.ackedVdl));
       this.cursor = event.next;
       this.sentAtMs = nowMs;

@@ -9,13 +9,19 @@ import { type Context, Hono } from 'hono';
 import { z } from 'zod';
 import { parseAddress } from '../../storage/shell/config.ts';
 import { type MetricRegistry, metricsContentType } from '../../telemetry/index.ts';
+import { unansweredOf } from '../core/loss-answers.ts';
 import { mergeLosses } from '../core/loss-report.ts';
-import type { AgentReply } from '../core/operations.ts';
+import type { AgentReply, AgentRequest } from '../core/operations.ts';
 import type { Agent } from './agent.ts';
 import { monotonicMs } from './clock.ts';
 import type { AgentConfig } from './config.ts';
+import { rebuildRequestSchema } from './rebuild.ts';
 
-const moveSchema = z.strictObject({ target: z.string(), allowDataLoss: z.boolean().optional() });
+const moveSchema = z.strictObject({
+  target: z.string(),
+  allowDataLoss: z.boolean().optional(),
+  sacrifice: z.array(z.string()).optional(),
+});
 
 /** Routes over a running agent. Asked for another region's move, it says which agent to ask. */
 export function agentRoutes(agent: Agent, config: AgentConfig, registry: MetricRegistry): Hono {
@@ -34,18 +40,32 @@ export function agentRoutes(agent: Agent, config: AgentConfig, registry: MetricR
     );
   });
   app.get('/v1/status', (c) => c.json(agent.view.status(monotonicMs())));
-  app.get('/v1/losses', (c) => {
-    const reply = agent.serve({ kind: 'losses' });
-    return reply.kind === 'losses' ? c.json({ losses: mergeLosses(reply.reports) }) : refused(c, reply);
+  app.get('/v1/losses', async (c) => {
+    const reply = await agent.serve({ kind: 'losses' });
+    if (reply.kind !== 'losses') return refused(c, reply);
+    const { region, regions } = config;
+    const { epoch = 0, lookedUnder = 0 } = reply;
+    return c.json({
+      losses: mergeLosses(reply.reports),
+      // An agent knows what its own region lost and asks nobody else; a gateway asks all of them.
+      unreachable: regions.filter((name) => name !== region),
+      unanswered: unansweredOf([{ region, epoch, lookedUnder }], epoch),
+    });
   });
-  app.get('/v1/operations/:id', (c) =>
-    answer(c, agent.serve({ kind: 'operation', id: c.req.param('id') }), 200),
+  app.get('/v1/operations/:id', async (c) =>
+    answer(c, await agent.serve({ kind: 'operation', id: c.req.param('id') }), 200),
   );
+  app.post('/v1/control/rebuild', async (c) => {
+    const body = rebuildRequestSchema.safeParse(await c.req.json().catch(() => null));
+    if (!body.success) return c.json({ code: 'BAD_REQUEST', message: z.prettifyError(body.error) }, 400);
+    const reply = await agent.rebuild(body.data);
+    return 'code' in reply ? c.json(reply, 409) : c.json(reply);
+  });
   for (const kind of ['switchover', 'failover'] as const) {
     app.post(`/v1/${kind}`, async (c) => {
       const body = moveSchema.safeParse(await c.req.json().catch(() => null));
       if (!body.success) return c.json({ code: 'BAD_REQUEST', message: z.prettifyError(body.error) }, 400);
-      const { target, allowDataLoss = false } = body.data;
+      const { target, allowDataLoss = false, sacrifice = [] } = body.data;
       if (target !== config.region) {
         return c.json(
           {
@@ -55,11 +75,9 @@ export function agentRoutes(agent: Agent, config: AgentConfig, registry: MetricR
           421,
         );
       }
-      return answer(
-        c,
-        agent.serve(kind === 'switchover' ? { kind, target } : { kind, target, allowDataLoss }),
-        202,
-      );
+      const request: AgentRequest =
+        kind === 'switchover' ? { kind, target } : { kind, target, allowDataLoss, sacrifice };
+      return answer(c, await agent.serve(request), 202);
     });
   }
   return app;

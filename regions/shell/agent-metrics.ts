@@ -16,7 +16,7 @@ export function watchAgent(registry: MetricRegistry, agent: Agent): void {
     const { standing } = agent;
     epoch.set(standing.epoch);
     isPrimary.set(agent.isPrimary ? 1 : 0);
-    vdl.set(standing.vdl);
+    if (standing.vdl !== null) vdl.set(standing.vdl);
     lagSeconds.clear();
     lagBytes.clear();
     stalledSeconds.clear();
@@ -26,7 +26,8 @@ export function watchAgent(registry: MetricRegistry, agent: Agent): void {
     }
     for (const { region, lagMs, lagBytes: bytes, stalledMs } of standing.lag) {
       stalledSeconds.with({ target: region }).set((stalledMs ?? 0) / 1_000);
-      lagSeconds.with({ target: region }).set(lagMs / 1_000);
+      // No sample while it is unknown: a number would be taken for the truth.
+      if (lagMs !== null) lagSeconds.with({ target: region }).set(lagMs / 1_000);
       lagBytes.with({ target: region }).set(bytes);
     }
   });

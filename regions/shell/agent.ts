@@ -3,36 +3,43 @@
  * is, and runs the moves that make it primary. It needs no gateway to do so.
  */
 import { type Epoch, genesisEpoch, lsn, mainBranch, type RegionId, zeroLsn } from '../../storage/core/ids.ts';
-import type { StatusReply } from '../../storage/core/messages.ts';
 import type { Recovered, RecoveryGoal } from '../../storage/core/recovery.ts';
 import { type DirectoryLock, heldMessage, lockDirectory } from '../../storage/shell/directory-lock.ts';
 import { ReceiverDriver, RegionClient, runRecovery } from '../../storage/shell/index.ts';
 import type { Logger, Telemetry } from '../../telemetry/index.ts';
 import { RateLimit } from '../../telemetry/rate-limit.ts';
 import { ControlHealth } from '../core/control-health.ts';
-import type { ControlView } from '../core/control-port.ts';
+import type { ControlReading, ControlView } from '../core/control-port.ts';
+import { ControlSight } from '../core/control-sight.ts';
 import { ChallengerTimer, defaultLeaseLimits } from '../core/lease.ts';
 import { shippingLimits } from '../core/limits.ts';
 import { parseJson, subjectsOf } from '../core/messages.ts';
 import { type AgentReply, type AgentRequest, agentRequestSchema } from '../core/operations.ts';
-import { ClusterView, type NodeReport, type RegionReport, reportSchema } from '../core/report.ts';
-import { monotonicMs } from './clock.ts';
+import { describeReading, type Neighbours } from '../core/record-claims.ts';
+import { ClusterView, type RegionReport, reportSchema } from '../core/report.ts';
+import type { Survivor } from '../core/survivors.ts';
+import { every, monotonicMs, wallUs } from './clock.ts';
 import type { AgentConfig } from './config.ts';
 import { type JetStreamControlStore, openControlStore } from './control-store.ts';
+import { makeFirstRecord } from './first-record.ts';
+import { LagStore } from './lag-store.ts';
 import { LossStore } from './loss-store.ts';
 import { Moves } from './moves.ts';
 import { type NatsConnection, openNatsConnection } from './nats-connection.ts';
 import { OrphanSearch } from './orphan-search.ts';
+import { type RebuildRefused, type RebuildReply, type RebuildRequest, rebuildControl } from './rebuild.ts';
 import { Receiving } from './receiving.ts';
 import { RegionFetch } from './region-fetch.ts';
+import { RegionNodes } from './region-nodes.ts';
 import { Shipping } from './shipping.ts';
 
 const statusEveryMs = 500;
-const statusTimeoutMs = 400;
+const lagSaveMs = 1_000;
+/** Within this time a look at the control record that failed is told: a poll and a read. */
+const lookMs = 2_500;
 const reignRetryMs = 100;
 const recoverTimeoutMs = 15_000;
 const troubleEveryMs = 60_000;
-const readWarnEveryMs = 10_000;
 
 export interface AgentOptions {
   readonly config: AgentConfig;
@@ -56,32 +63,33 @@ export class Agent {
   private readonly region: RegionClient;
   private readonly losses: LossStore;
   private readonly lock: DirectoryLock;
+  private readonly lags: LagStore;
+  private readonly nodes: RegionNodes;
+  private readonly sight = new ControlSight(lookMs);
   private readonly orphans: OrphanSearch;
   private readonly moves: Moves;
   private readonly control = new ControlHealth(monotonicMs());
-  private readonly readLimit = new RateLimit(readWarnEveryMs, monotonicMs);
   private readonly troubleLimit = new RateLimit(troubleEveryMs, monotonicMs);
   private readonly challenger = new ChallengerTimer(defaultLeaseLimits);
   private readonly stops: (() => void)[] = [];
   /** How often the lane to each secondary has stood still since this process started. */
   readonly stalls = new Map<RegionId, number>();
-  private current: ControlView | null = null;
   private shipping: { readonly epoch: Epoch; readonly run: Shipping } | null = null;
   private receiving: Receiving | null = null;
   private reignSought: Epoch | null = null;
-  private nodes: readonly NodeReport[] = [];
   private primaryVdl = zeroLsn;
   private bootstrapping = false;
   private troubled = false;
   private closed = false;
 
-  private constructor(options: AgentOptions, losses: LossStore, lock: DirectoryLock) {
+  private constructor(options: AgentOptions, losses: LossStore, lags: LagStore, lock: DirectoryLock) {
     const { config, log, telemetry } = options;
     this.lock = lock;
     this.config = config;
     this.log = log;
     this.telemetry = telemetry;
     this.losses = losses;
+    this.lags = lags;
     this.view = new ClusterView(config.cluster, config.regions);
     this.nats = this.connect('control');
     this.store = openControlStore({
@@ -90,14 +98,20 @@ export class Agent {
       replicas: config.nats.replicas ?? null,
     });
     this.region = new RegionClient({ ...config, log });
+    this.nodes = new RegionNodes(config, this.region);
     this.orphans = new OrphanSearch({ region: this.region, losses, log });
     this.moves = new Moves({
       region: config.region,
       store: this.store,
       view: this.view,
       challenger: this.challenger,
-      current: () => this.current,
-      position: () => this.position(),
+      sight: this.sight,
+      looked: (reading) => this.looked(reading),
+      me: () => this.survivor(),
+      following: () => this.receiving?.following ?? false,
+      neighbours: () => this.neighbours(),
+      highestEpoch: () => this.nodes.highestEpoch,
+      forkOf: (reign) => this.nodes.forksTo(reign).at(-1)?.forkLsn ?? null,
       log,
     });
   }
@@ -110,16 +124,20 @@ export class Agent {
       throw new AgentStartError(`dataDir ${dataDir} cannot be locked: ${locked.reason}`);
     if (locked.kind === 'held') throw new AgentStartError(`dataDir ${heldMessage(dataDir, locked.holder)}`);
     const losses = await LossStore.open(dataDir, options.log);
-    const agent = new Agent(options, losses, locked.lock);
+    const lags = await LagStore.open(dataDir, options.log);
+    const agent = new Agent(options, losses, lags, locked.lock);
     agent.run();
     return agent;
   }
 
   /** What keeps this agent from doing its work, in words for an operator; null when nothing does. */
   get unready(): string | null {
-    if (!this.nats.connected) return 'there is no connection to NATS';
+    const { view, problem } = this.sight;
+    if (!this.nats.connected) return `not connected to NATS (${this.config.nats.servers.join(', ')})`;
+    if (problem !== null && (view === null || problem.kind !== 'unavailable'))
+      return describeReading(problem, this.nodes.highestEpoch).reason;
     if (this.trouble !== null) return this.trouble;
-    if (this.current === null) return 'the control record has not been read yet';
+    if (view === null) return 'the control record has not been read yet';
     return this.view.stallReason(this.config.region, monotonicMs());
   }
 
@@ -160,10 +178,8 @@ export class Agent {
         if (reading.kind === 'record') this.control.read(reading.view.seq, nowMs);
         else if (reading.kind === 'absent') this.control.read(0, nowMs);
         else this.control.unreadable(reading.reason, nowMs);
-        if (reading.kind === 'record') this.saw(reading.view);
-        else if (reading.kind === 'absent') void this.bootstrap();
-        else if (this.readLimit.pass() !== null)
-          this.log.warn({ reading }, 'the control record cannot be read');
+        this.looked(reading);
+        if (reading.kind === 'absent') void this.bootstrap();
       }),
       this.nats.subscribe(subjects.allReports, (message) => {
         const report = parseJson(reportSchema, Buffer.from(message.data).toString('utf8'));
@@ -177,47 +193,48 @@ export class Agent {
       this.nats.subscribe(subjects.agent(this.config.region), (message) => {
         // Asking for a move and not for its outcome is a mistake: nobody would learn that it was refused.
         if (!message.wantsAnswer) return message.passOver();
-        const reply = this.answer(Buffer.from(message.data).toString('utf8'));
-        message.respond(Buffer.from(JSON.stringify(reply)));
+        void this.answer(Buffer.from(message.data).toString('utf8')).then((reply) =>
+          message.respond(Buffer.from(JSON.stringify(reply))),
+        );
       }),
       every(shippingLimits.reportMs, () => this.report()),
       every(statusEveryMs, () => void this.pollNodes()),
+      every(lagSaveMs, () => {
+        if (this.shipping !== null) this.lags.note(this.shipping.run.lag(), wallUs());
+      }),
     );
   }
 
-  /**
-   * Creates the control record of a new deployment. Only the first region's agent does, and only while all six of its
-   * nodes are there and empty: an absent record beside existing data is a lost one, and must not start again at nothing.
-   */
   private async bootstrap(): Promise<void> {
-    const { config, log } = this;
+    const { config, nodes, view, store, replicas, log } = this;
     if (config.region !== config.regions[0] || this.bootstrapping) return;
     this.bootstrapping = true;
-    while (!this.closed && this.current === null) {
-      const heads = await Promise.all(
-        config.nodes.map((node) => this.region.request(node.node, { kind: 'status' }, statusTimeoutMs)),
-      );
-      const known = heads.flatMap((reply) => (reply.kind === 'status' ? [reply.head] : []));
-      if (known.length === config.nodes.length) {
-        const replicas = config.nats.replicas ?? (config.regions.length === 1 ? 1 : 3);
-        const highestLocalEpoch = known.reduce(
-          (highest, head) => (head > highest ? head : highest),
-          genesisEpoch,
-        );
-        const outcome = await this.store.bootstrap({ primary: config.region, replicas, highestLocalEpoch });
-        if (outcome.kind === 'created' || outcome.kind === 'exists') this.saw(outcome.view);
-        else log.error({ outcome }, 'the control record could not be created');
-        if (outcome.kind === 'refused') break;
-      }
-      await new Promise((resolve) => setTimeout(resolve, statusEveryMs));
-    }
+    await makeFirstRecord({
+      region: config.region,
+      replicas,
+      nodes,
+      view,
+      store,
+      isOver: () => this.closed || this.sight.view !== null,
+      looked: (reading) => this.looked(reading),
+      log,
+    });
     this.bootstrapping = false;
   }
 
-  private saw(view: ControlView): void {
-    if (this.closed || (this.current !== null && view.seq <= this.current.seq)) return;
-    const before = this.current?.record;
-    this.current = view;
+  /** Takes in what a look at the control record brought, whoever looked. */
+  private looked(reading: ControlReading): void {
+    if (this.closed) return;
+    const before = this.sight.view?.record;
+    const problem = this.sight.problem;
+    if (this.sight.saw(reading, monotonicMs()) && reading.kind === 'record') this.saw(reading.view, before);
+    else if (reading.kind !== 'record' && JSON.stringify(problem) !== JSON.stringify(reading)) {
+      const { code, reason } = describeReading(reading, this.nodes.highestEpoch);
+      this.log.warn({ code, reason }, 'the control record cannot be read');
+    }
+  }
+
+  private saw(view: ControlView, before: ControlView['record'] | undefined): void {
     this.challenger.saw(view.seq, monotonicMs());
     this.view.saw(view.record);
     const { epoch, primary } = view.record;
@@ -230,8 +247,6 @@ export class Agent {
   /** Ships the reign's path once this region's nodes know it: its writer has recovered by then. */
   private async becomePrimary(reign: Epoch): Promise<void> {
     this.reignSought = reign;
-    // Until the new writer's VDL is known, this region has what it had.
-    if (this.receiving !== null) this.primaryVdl = this.receiving.position.vdl;
     this.receiving?.close();
     this.receiving = null;
     // Before the first writer there is nothing to ship.
@@ -257,6 +272,7 @@ export class Agent {
       // Closing takes a moment, in which the region may have been deposed.
       if (this.closed || this.reignSought !== reign) return;
       this.primaryVdl = reply.vdl;
+      this.nodes.follows(reign, reply.forks);
       const { cluster, region, regions } = this.config;
       const run = new Shipping(
         {
@@ -266,6 +282,7 @@ export class Agent {
           region: this.region,
           connect: (purpose) => this.connect(purpose),
           onStalled: (to) => this.stalls.set(to, (this.stalls.get(to) ?? 0) + 1),
+          remembered: this.lags.memory,
           log: this.log,
         },
         { head: reign, forks: reply.forks, vdl: reply.vdl },
@@ -280,6 +297,7 @@ export class Agent {
     this.reignSought = null;
     void this.shipping?.run.close();
     this.shipping = null;
+    this.lags.forget();
     if (this.receiving !== null) return;
     const { cluster, region } = this.config;
     this.receiving = new Receiving({
@@ -298,7 +316,10 @@ export class Agent {
           onFenced: (by) => on.lost(`epoch ${by} has sealed the nodes`),
           onQuorumLost: (reason) => on.lost(reason),
         }),
-      onJoined: (outcome) => this.orphans.search(outcome),
+      onJoined: (outcome) => {
+        this.nodes.follows(outcome.head, outcome.forks);
+        this.orphans.search(outcome);
+      },
       telemetry: this.telemetry,
       log: this.log,
     });
@@ -311,13 +332,30 @@ export class Agent {
     return null;
   }
 
-  private position(): { readonly vdl: number; readonly primaryVdl: number; readonly following: boolean } {
-    const { receiving } = this;
-    if (receiving === null) return { vdl: this.primaryVdl, primaryVdl: this.primaryVdl, following: false };
-    return { vdl: receiving.position.vdl, primaryVdl: receiving.primaryVdl, following: receiving.following };
+  /** Where this region stands: by its shipping or its receiving, and while it does neither by what its nodes say. */
+  private survivor(): Survivor {
+    const { receiving, shipping, nodes } = this;
+    const region = this.config.region;
+    const at = receiving?.position;
+    const primaryVdl = receiving !== null && receiving.primary !== null ? receiving.primaryVdl : null;
+    const found = { region, heardMsAgo: 0, followed: receiving?.primary ?? null, primaryVdl };
+    if (shipping !== null) {
+      const { epoch } = shipping;
+      const held = { epoch, vdl: this.primaryVdl, forks: nodes.forksTo(epoch) };
+      return { ...found, held, followed: region, primaryVdl: this.primaryVdl };
+    }
+    if (at === undefined || at.head === genesisEpoch) return { ...found, held: nodes.held };
+    return { ...found, held: { epoch: at.head, vdl: at.vdl, forks: nodes.forksTo(at.head) } };
   }
 
-  private answer(text: string): AgentReply {
+  /** Whose agents are heard: their NATS servers are joined with this region's. */
+  private neighbours(): Neighbours {
+    const others = this.config.regions.filter((name) => name !== this.config.region);
+    const heard = (name: RegionId): boolean => this.view.region(name, monotonicMs()) !== null;
+    return { heard: others.filter(heard), silent: others.filter((name) => !heard(name)) };
+  }
+
+  private async answer(text: string): Promise<AgentReply> {
     const request = parseJson(agentRequestSchema, text);
     if (request.kind === 'malformed')
       return { kind: 'refused', code: 'BAD_REQUEST', message: request.reason };
@@ -325,7 +363,7 @@ export class Agent {
   }
 
   /** Answers a request from a gateway, or from this agent's own HTTP. */
-  serve(request: AgentRequest): AgentReply {
+  async serve(request: AgentRequest): Promise<AgentReply> {
     switch (request.kind) {
       case 'switchover':
       case 'failover': {
@@ -339,8 +377,11 @@ export class Agent {
         }
         const begun =
           request.kind === 'switchover'
-            ? this.moves.switchover()
-            : this.moves.failover(request.allowDataLoss);
+            ? await this.moves.switchover()
+            : await this.moves.failover({
+                allowDataLoss: request.allowDataLoss,
+                sacrifice: this.config.regions.filter((name) => request.sacrifice?.includes(name) ?? false),
+              });
         return 'id' in begun ? { kind: 'operation', operation: begun } : { kind: 'refused', ...begun };
       }
       case 'operation': {
@@ -353,29 +394,67 @@ export class Agent {
         };
       }
       case 'losses':
-        return { kind: 'losses', reports: [...this.losses.all] };
+        return { kind: 'losses', reports: [...this.losses.all], ...this.lookedFor };
     }
+  }
+
+  /** Makes a lost control record anew, on an operator's word; refused while it can be read. */
+  rebuild(request: RebuildRequest): Promise<RebuildReply | RebuildRefused> {
+    const { regions } = this.config;
+    const { store, sight, view, log } = this;
+    return rebuildControl(request, {
+      regions,
+      replicas: this.replicas,
+      store,
+      sight,
+      view,
+      me: () => this.survivor(),
+      highestEpoch: () => this.nodes.highestEpoch,
+      neighbours: () => this.neighbours(),
+      looked: (reading) => this.looked(reading),
+      log,
+    });
+  }
+
+  /** Copies of the bucket in which the control record lies. */
+  private get replicas(): number {
+    const { nats, regions } = this.config;
+    return nats.replicas ?? (regions.length === 1 ? 1 : 3);
+  }
+
+  /**
+   * The newest epoch this agent knows of, and that under which it has looked for lost writes. A primary holds the newest
+   * history itself and has nothing left behind but what it found when it joined an older path.
+   */
+  private get lookedFor(): { readonly epoch: number; readonly lookedUnder: number } {
+    const record = this.sight.view?.record;
+    const epoch = Math.max(record?.epoch ?? 0, this.receiving?.position.head ?? 0);
+    const done = record?.primary === this.config.region && !this.orphans.isLooking;
+    return { epoch, lookedUnder: done ? epoch : (this.orphans.lookedUnder ?? 0) };
   }
 
   /** How the region stands, as this agent tells everybody. */
   get standing(): RegionReport {
-    const { config, receiving, shipping, trouble } = this;
-    const position = this.position();
+    const { config, receiving, shipping, nodes, trouble } = this;
+    const { held, followed, primaryVdl } = this.survivor();
     return {
       v: 1,
       region: config.region,
       agent: config.listen,
       gateway: config.gateways[0] ?? null,
-      epoch: shipping?.epoch ?? receiving?.position.head ?? 0,
-      vdl: position.vdl,
-      following: position.following,
-      primaryVdl: position.primaryVdl,
-      nodes: [...this.nodes],
+      epoch: held?.epoch ?? 0,
+      vdl: held?.vdl ?? null,
+      forks: (held?.forks ?? []).slice(-shippingLimits.reportForksMax),
+      highestEpoch: nodes.highestEpoch,
+      following: receiving?.following ?? false,
+      followed,
+      primaryVdl,
+      nodes: [...nodes.reports],
       stalledMs: Math.round(receiving?.stalledMs ?? 0),
       lag: (shipping?.run.lag() ?? []).map(({ region, lagBytes, lagMs, vdl, online, stalledMs }) => ({
         region,
         lagBytes,
-        lagMs: Math.round(lagMs),
+        lagMs: lagMs === null ? null : Math.round(lagMs),
         vdl,
         online,
         stalledMs: Math.round(stalledMs),
@@ -409,40 +488,9 @@ export class Agent {
   }
 
   private async pollNodes(): Promise<void> {
-    const answers = await Promise.all(
-      this.config.nodes.map(async (node) => {
-        const reply = await this.region.request(node.node, { kind: 'status' }, statusTimeoutMs);
-        return { node, status: reply.kind === 'status' ? reply : null };
-      }),
-    );
-    // A node that missed a reign may know of redo of an older one, far above where that was left.
-    const head = answers.reduce((newest, { status }) => Math.max(newest, status?.head ?? 0), 0);
-    const vdl = answers.reduce(
-      (highest, { status }) => (status?.head === head ? Math.max(highest, status.vdl) : highest),
-      0,
-    );
-    if (this.shipping !== null && this.shipping.epoch === head) {
-      this.primaryVdl = lsn(Math.max(this.primaryVdl, vdl));
-      this.shipping.run.durable(this.primaryVdl);
-    }
-    this.nodes = answers.map(({ node, status }) => nodeReport(node, status, vdl));
+    const { head, vdl } = await this.nodes.poll();
+    if (this.shipping === null || this.shipping.epoch !== head) return;
+    this.primaryVdl = lsn(Math.max(this.primaryVdl, vdl));
+    this.shipping.run.durable(this.primaryVdl);
   }
-}
-
-function nodeReport(node: AgentConfig['nodes'][number], status: StatusReply | null, vdl: number): NodeReport {
-  const state = status === null ? 'down' : status.scl < vdl ? 'behind' : 'up';
-  return {
-    id: node.node,
-    az: node.az,
-    state,
-    scl: status?.scl ?? 0,
-    pid: status?.pid ?? null,
-    address: node.address,
-    ...(status?.trouble !== undefined && { trouble: status.trouble }),
-  };
-}
-
-function every(ms: number, run: () => void): () => void {
-  const timer = setInterval(run, ms);
-  return () => clearInterval(timer);
 }

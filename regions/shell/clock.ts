@@ -5,3 +5,9 @@ export const wallUs = (): number => Math.round((performance.timeOrigin + perform
 
 /** Monotonic clock, milliseconds since the process started. Leases and timeouts. */
 export const monotonicMs = (): number => performance.now();
+
+/** Runs something every `ms` milliseconds. @returns how to stop that. */
+export function every(ms: number, run: () => void): () => void {
+  const timer = setInterval(run, ms);
+  return () => clearInterval(timer);
+}

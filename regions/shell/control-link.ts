@@ -25,7 +25,9 @@ const triesMax = 20;
  */
 export async function changeControl(
   store: ControlStore,
-  transition: (view: ControlView) => Transition,
+  transition: (
+    view: ControlView,
+  ) => Transition | { readonly kind: 'refused'; readonly code: string; readonly reason: string },
 ): Promise<Changed> {
   let reason = 'the control record keeps changing';
   let unsettled: ControlView | null = null;

@@ -72,6 +72,12 @@ export function decodeControlRecord(bytes: Uint8Array): DecodedRecord {
   }
 }
 
+/** Whether bytes are a record of a format that only a later version of this program can read. */
+export function isLaterVersion(bytes: Uint8Array): boolean {
+  const parsed = z.looseObject({ v: z.int().min(2) }).safeParse(parseJson(bytes));
+  return parsed.success;
+}
+
 /** JetStream's error codes (`err_code`) that decide something here. */
 export const jetStreamCode = {
   noSuitablePeers: 10_005,

@@ -21,6 +21,7 @@ import {
   bytesText,
   decodeControlRecord,
   encodeControlRecord,
+  isLaterVersion,
   jetStreamCode,
   jsonBytes,
   parseAck,
@@ -52,7 +53,10 @@ export interface BootstrapRequest {
   readonly replicas: number;
   /** The highest epoch any storage node of the deployment knows of. Above genesis, an absent bucket is a lost one. */
   readonly highestLocalEpoch: Epoch;
-  /** An operator's word that the bucket is lost for good and may be rebuilt from `highestLocalEpoch`. */
+  /**
+   * An operator's word that the record is lost for good and may be made anew, with `highestLocalEpoch` as its epoch: in a
+   * new bucket where there is none, and else as the next revision of the one that has lost it.
+   */
   readonly rebuild?: boolean;
   readonly timeoutMs?: number;
 }
@@ -351,11 +355,11 @@ class BucketStore implements JetStreamControlStore {
     if (stream.kind === 'unavailable') return stream;
     if (stream.kind === 'unusable') return { kind: 'refused', code: 'unusable', reason: stream.reason };
     if (stream.kind === 'absent') {
-      if (request.highestLocalEpoch > genesisEpoch && request.rebuild !== true) {
-        const reason = `bucket ${this.#bucket} is absent, but storage nodes know epoch ${request.highestLocalEpoch}`;
-        return { kind: 'refused', code: 'record-lost', reason };
-      }
+      const lost = this.#lost(request, 'is absent');
+      if (lost !== null) return lost;
       const refusal = await this.#createStream(request.replicas);
+      // Revisions of the new bucket begin anew; what was seen of the lost one says nothing about it.
+      if (request.rebuild === true) this.#highestSeq = 0;
       return refusal ?? this.#bootstrapOnce(request, deadline);
     }
     const problems = streamProblems(this.#bucket, request.replicas, stream.value);
@@ -365,12 +369,45 @@ class BucketStore implements JetStreamControlStore {
       case 'record':
         return { kind: 'exists', view: reading.view };
       case 'unusable':
+        if (request.rebuild === true) return this.#writeOver(request, stream.value, deadline);
         return { kind: 'refused', code: 'unusable', reason: reading.reason };
       case 'unavailable':
         return reading;
       case 'absent':
         return this.#writeFirst(request, stream.value);
     }
+  }
+
+  /** Puts a new record in the place of one that is damaged, unless a later version of this program wrote it. */
+  async #writeOver(
+    request: BootstrapRequest,
+    stream: StreamReply,
+    deadline: number,
+  ): Promise<BootstrapOutcome> {
+    const last = await this.#getMessage({ last_by_subj: recordSubject(this.#bucket) }, deadline);
+    if (last.kind === 'unavailable') return last;
+    if (last.kind === 'ok' && isLaterVersion(last.value.data)) {
+      const reason = `bucket ${this.#bucket} holds a record of a later version of Sextant: use that version`;
+      return { kind: 'refused', code: 'unusable', reason };
+    }
+    return this.#writeNext(request, stream.state.last_seq);
+  }
+
+  /** The record as the revision after `lastSeq`, whatever became of those before. */
+  async #writeNext(request: BootstrapRequest, lastSeq: number): Promise<BootstrapOutcome> {
+    const record = initialControlRecord(request.primary, request.highestLocalEpoch);
+    const expectation = { 'Nats-Expected-Last-Sequence': String(lastSeq) };
+    const write = await this.#publish(lastSeq, expectation, record, performance.now() + this.#writeTimeoutMs);
+    if (write.kind !== 'won') return { kind: 'unavailable', reason: `the new record: ${write.kind}` };
+    this.#highestSeq = write.seq;
+    return { kind: 'created', view: { seq: write.seq, record } };
+  }
+
+  /** Refuses to begin at nothing where something was, unless an operator says that it is lost. */
+  #lost(request: BootstrapRequest, how: string): BootstrapOutcome | null {
+    if (request.highestLocalEpoch === genesisEpoch || request.rebuild === true) return null;
+    const reason = `bucket ${this.#bucket} ${how}, but storage nodes know epoch ${request.highestLocalEpoch}`;
+    return { kind: 'refused', code: 'record-lost', reason };
   }
 
   async #createStream(replicas: number): Promise<BootstrapOutcome | null> {
@@ -391,7 +428,11 @@ class BucketStore implements JetStreamControlStore {
 
   /** The first record expects that its subject was never used, the one per-subject check that is safe everywhere. */
   async #writeFirst(request: BootstrapRequest, stream: StreamReply): Promise<BootstrapOutcome> {
+    // A server that finds its files damaged may come back with a bucket that says it was never written.
+    const lost = this.#lost(request, 'is empty');
+    if (lost !== null) return lost;
     if (stream.state.last_seq > 0) {
+      if (request.rebuild === true) return this.#writeNext(request, stream.state.last_seq);
       const reason = `bucket ${this.#bucket} has lost its record after revision ${stream.state.last_seq}`;
       return { kind: 'refused', code: 'record-lost', reason };
     }

@@ -4,31 +4,61 @@
  * region that is being left behind in a failover; only for its lease to lapse.
  */
 import { randomBytes } from 'node:crypto';
-import { type Epoch, type RegionId, unreachable } from '../../storage/core/ids.ts';
+import { type Epoch, type Lsn, type RegionId, unreachable } from '../../storage/core/ids.ts';
 import type { Logger } from '../../telemetry/index.ts';
-import type { ControlStore, ControlView } from '../core/control-port.ts';
+import type { ControlReading, ControlStore } from '../core/control-port.ts';
 import { abortMove, beginFailover, beginSwitchover, type ControlRecord } from '../core/control-record.ts';
+import type { ControlSight } from '../core/control-sight.ts';
 import { type ChallengerTimer, defaultLeaseLimits } from '../core/lease.ts';
-import { moveLimits } from '../core/limits.ts';
+import { moveLimits, shippingLimits } from '../core/limits.ts';
 import type { Operation } from '../core/operations.ts';
+import {
+  describeReading,
+  describeRecord,
+  moveGone,
+  type Neighbours,
+  noChange,
+  noRecord,
+  RenewalCount,
+  staleness,
+} from '../core/record-claims.ts';
 import type { ClusterView } from '../core/report.ts';
+import { type FailoverVerdict, judgeFailover, type Survivor } from '../core/survivors.ts';
 import { monotonicMs } from './clock.ts';
-import { type Changed, changeControl } from './control-link.ts';
+import { type Changed, changeControl, readControl } from './control-link.ts';
 
 export interface MovesOptions {
   readonly region: RegionId;
   readonly store: ControlStore;
   readonly view: ClusterView;
   readonly challenger: ChallengerTimer;
-  /** The newest control view this agent has seen. */
-  readonly current: () => ControlView | null;
-  /** What is durable in this region, and what its primary last said was durable there. */
-  readonly position: () => { readonly vdl: number; readonly primaryVdl: number; readonly following: boolean };
+  /** What this agent knows of the control record. */
+  readonly sight: ControlSight;
+  /** A look at the store brought this: the agent acts on a record, and the challenger's clock runs from now. */
+  readonly looked: (reading: ControlReading) => void;
+  /** What this region holds and whom it follows, as of now. */
+  readonly me: () => Survivor;
+  /** Whether this region receives from a primary that was heard lately. */
+  readonly following: () => boolean;
+  readonly neighbours: () => Neighbours;
+  /** The highest epoch that this region's nodes know of. */
+  readonly highestEpoch: () => number;
+  /** Where a reign begins on this region's path; null when that is not known. */
+  readonly forkOf: (epoch: Epoch) => Lsn | null;
   readonly log: Logger;
+}
+
+/** What an operator says with a failover. */
+export interface FailoverWish {
+  readonly allowDataLoss: boolean;
+  /** Regions whose redo beyond this one's is given up by name. */
+  readonly sacrifice: readonly RegionId[];
 }
 
 type Refused = { readonly code: string; readonly message: string };
 const pollMs = 20;
+/** After the new writer writes, its agent reads the path within this time; until then where it forked is an estimate. */
+const forkKnownMs = 2_000;
 
 /** Begins operations and remembers them. One runs at a time, since there is one control record. */
 export class Moves {
@@ -43,47 +73,92 @@ export class Moves {
     return this.operations.get(id)?.snapshot() ?? null;
   }
 
-  switchover(): Operation | Refused {
-    const record = this.record();
+  async switchover(): Promise<Operation | Refused> {
+    const record = await this.readRecord();
     if ('code' in record) return record;
     const refusal = this.switchoverProblem(record);
     if (refusal !== null) return refusal;
     return this.start('switchover', record, (operation) => this.runSwitchover(operation));
   }
 
-  failover(allowDataLoss: boolean): Operation | Refused {
-    const record = this.record();
-    if ('code' in record) return record;
+  /**
+   * Refuses what is clear already, and else begins. While the bucket elects its leader no record can be read, and the
+   * lease has to be waited out meanwhile: then it begins with the record seen last, and judges once it can read.
+   */
+  async failover(wish: FailoverWish): Promise<Operation | Refused> {
     const { region } = this.options;
-    if (record.primary === region)
-      return { code: 'ALREADY_PRIMARY', message: `${region} is the primary region already` };
-    const { vdl, primaryVdl } = this.options.position();
-    if (!allowDataLoss) {
-      return {
-        code: 'DATA_LOSS_POSSIBLE',
-        message:
-          `${region} is durable to LSN ${vdl}; ${record.primary} was last heard at ${primaryVdl} and may have acknowledged more since. ` +
-          'If it can still be reached, use a switchover, which loses nothing. Otherwise allow data loss explicitly (--allow-data-loss); ' +
-          'what is lost stays on the old region and is listed when it returns.',
-      };
-    }
-    return this.start('failover', record, (operation) => this.runFailover(operation, allowDataLoss));
+    const read = await this.readRecord();
+    const fresh = !('code' in read);
+    const record = fresh ? read : this.hint();
+    if (record === null) return 'code' in read ? read : this.alreadyPrimary(read);
+    if (record.primary === region) return this.alreadyPrimary(record);
+    const verdict = this.judge(record, wish, moveLimits.survivorHeardMs);
+    if (verdict.kind === 'refused') return { code: verdict.code, message: verdict.reason };
+    if (!wish.allowDataLoss) return this.mayLose(record, verdict);
+    return this.start('failover', record, (operation) => this.runFailover(operation, wish));
   }
 
-  private record(): ControlRecord | Refused {
-    const view = this.options.current();
-    return (
-      view?.record ?? {
-        code: 'NO_CONTROL_RECORD',
-        message: 'the control record cannot be read: NATS has no leader, or this agent has lost it',
-      }
+  /** The record seen last, where a move away from its primary may begin before it can be read again. */
+  private hint(): ControlRecord | null {
+    const { region, sight } = this.options;
+    const { view, problem } = sight;
+    if (view === null || view.record.primary === region) return null;
+    return problem === null || problem.kind === 'unavailable' ? view.record : null;
+  }
+
+  /** The record as it is now, or why there is none and how old the one seen last is. */
+  private async readRecord(): Promise<ControlRecord | Refused> {
+    const { store, sight, looked, neighbours, highestEpoch, view } = this.options;
+    const reading = await readControl(store);
+    looked(reading);
+    const none = (reason: string): Refused => ({
+      code: 'NO_CONTROL_RECORD',
+      message: noRecord(reason, sight.lastSeen(monotonicMs()), neighbours()),
+    });
+    if (reading.kind !== 'record') return none(describeReading(reading, highestEpoch()).reason);
+    const { record } = reading.view;
+    const heard = view.survivors(monotonicMs(), shippingLimits.offlineAfterMs);
+    const old = staleness(
+      record,
+      heard.flatMap(({ region, held }) => (held === null ? [] : [{ region, epoch: held.epoch }])),
     );
+    return old === null ? record : none(old);
+  }
+
+  /** Who may hold more than this region, as far as is heard. */
+  private judge(record: ControlRecord, wish: FailoverWish, heardMs: number): FailoverVerdict {
+    const { region, view, me } = this.options;
+    const others = view.survivors(monotonicMs(), heardMs).filter((survivor) => survivor.region !== region);
+    // A primary that was lost this moment is heard still; by the time it may be deposed it no longer is.
+    const early = heardMs < shippingLimits.offlineAfterMs;
+    const asked = early ? others.filter((survivor) => survivor.region !== record.primary) : others;
+    return judgeFailover({ target: region, record, survivors: [me(), ...asked], sacrifice: wish.sacrifice });
+  }
+
+  private alreadyPrimary(record: ControlRecord): Refused {
+    return {
+      code: 'ALREADY_PRIMARY',
+      message: `${this.options.region} is the primary region already. By the control record as read just now, ${describeRecord(record)}`,
+    };
+  }
+
+  private mayLose(record: ControlRecord, verdict: Extract<FailoverVerdict, { kind: 'possible' }>): Refused {
+    const heard =
+      verdict.primaryVdl === null
+        ? `nobody who is heard has heard ${record.primary} in its present reign, so what it acknowledged is unknown`
+        : `${record.primary} was last heard at ${verdict.primaryVdl} and may have acknowledged more since`;
+    return {
+      code: 'DATA_LOSS_POSSIBLE',
+      message:
+        `${this.options.region} is durable to LSN ${verdict.vdl}; ${heard}. ` +
+        'If it can still be reached, use a switchover, which loses nothing. Otherwise allow data loss explicitly (--allow-data-loss); ' +
+        'what is lost stays on the old region and is listed when it returns.',
+    };
   }
 
   private switchoverProblem(record: ControlRecord): Refused | null {
     const { region, view } = this.options;
-    if (record.primary === region)
-      return { code: 'ALREADY_PRIMARY', message: `${region} is the primary region already` };
+    if (record.primary === region) return this.alreadyPrimary(record);
     if (record.move !== null) {
       return {
         code: 'MOVE_IN_PROGRESS',
@@ -99,13 +174,15 @@ export class Moves {
         message: `${record.primary} has no writer to take over from; if it is lost, use a failover`,
       };
     }
-    if (!this.options.position().following) {
+    if (!this.options.following()) {
       return { code: 'TARGET_NOT_READY', message: `${region} is not receiving from ${record.primary}` };
     }
-    if (target === undefined || target.lagMs > moveLimits.switchoverLagMsMax) {
+    const lagMs = target?.lagMs ?? null;
+    if (lagMs === null || lagMs > moveLimits.switchoverLagMsMax) {
+      const how = lagMs === null ? 'how far it is behind is not known yet' : `it is ${lagMs} ms behind`;
       return {
         code: 'TARGET_BEHIND',
-        message: `${region} is ${target?.lagMs ?? '?'} ms behind; a switchover begins at ${moveLimits.switchoverLagMsMax} ms or less`,
+        message: `${region} is not close enough: ${how}; a switchover begins at ${moveLimits.switchoverLagMsMax} ms or less`,
       };
     }
     if (view.gateways(region, monotonicMs()).length === 0) {
@@ -150,7 +227,7 @@ export class Moves {
     const begun = await changeControl(store, ({ record }) =>
       beginSwitchover(record, { id: operation.id, to: region, startedAtMs: Date.now() }),
     );
-    if (begun.kind !== 'changed') return operation.fail(failureCode(begun), begun.reason);
+    if (begun.kind !== 'changed') return this.failToChange(operation, begun);
     const since = begun.view.seq;
     const heldAtMs = monotonicMs();
     operation.phase('draining');
@@ -165,13 +242,12 @@ export class Moves {
     const taken = await this.until(since, deadline, (record) => record.move?.id !== operation.id);
     if (taken === null)
       return this.abort(operation, `${region} did not take over within ${moveLimits.switchoverMs} ms`);
-    if (taken.primary !== region)
-      return operation.fail('ABORTED', 'the move was given up: the old primary continues');
+    if (taken.primary !== region) return operation.fail('ABORTED', this.gone(operation, taken));
     operation.phase('promoting');
     if (!(await this.writing(taken.epoch, deadline)))
       return operation.fail('TIMEOUT', `${region} is primary, but its gateway does not write yet`);
     operation.done({
-      epoch: this.options.current()?.record.epoch ?? taken.epoch,
+      epoch: this.options.sight.view?.record.epoch ?? taken.epoch,
       pauseMs: Math.round(monotonicMs() - heldAtMs),
     });
   }
@@ -180,60 +256,128 @@ export class Moves {
     const aborted = await changeControl(this.options.store, ({ record }) =>
       abortMove(record, { id: operation.id }),
     );
-    operation.fail('TIMEOUT', `${why}; ${afterAbort(aborted)}`);
+    operation.fail('TIMEOUT', `${why}; ${this.afterAbort(operation, aborted)}`);
   }
 
-  private async runFailover(operation: MutableOperation, allowDataLoss: boolean): Promise<void> {
-    const { store, region, challenger, position } = this.options;
+  private afterAbort(operation: MutableOperation, aborted: Changed): string {
+    switch (aborted.kind) {
+      case 'changed':
+        return this.gone(operation, aborted.view.record);
+      case 'refused':
+        return 'the move had ended by then: the status tells where the primary is';
+      case 'unavailable':
+        return `and giving the move up failed: ${noChange(aborted.reason, this.options.neighbours())}`;
+      default:
+        return unreachable(aborted);
+    }
+  }
+
+  private gone({ kind, from }: MutableOperation, record: ControlRecord): string {
+    return moveGone({ kind, from, to: this.options.region }, record);
+  }
+
+  private failToChange(operation: MutableOperation, outcome: Exclude<Changed, { kind: 'changed' }>): void {
+    const reason =
+      outcome.kind === 'unavailable' ? noChange(outcome.reason, this.options.neighbours()) : outcome.reason;
+    operation.fail(failureCode(outcome), reason);
+  }
+
+  private async runFailover(operation: MutableOperation, wish: FailoverWish): Promise<void> {
+    const { region } = this.options;
     const begunAtMs = monotonicMs();
     const deadline = begunAtMs + moveLimits.failoverMs;
-    operation.phase('waiting-for-lease');
-    const alive = await this.awaitLapse(deadline);
-    if (alive !== null) return operation.fail(alive.code, alive.message);
-    const { vdl, primaryVdl } = position();
-    operation.phase('deposing');
-    const begun = await changeControl(store, ({ record, seq }) =>
-      beginFailover(record, {
-        id: operation.id,
-        to: region,
-        allowDataLoss,
-        startedAtMs: Date.now(),
-        lapsed: challenger.mayChallenge(seq, monotonicMs()),
-      }),
-    );
-    if (begun.kind !== 'changed') return operation.fail(failureCode(begun), begun.reason);
+    let verdict: FailoverVerdict | null = null;
+    let begun: Changed;
+    for (;;) {
+      operation.phase('waiting-for-lease');
+      const alive = await this.awaitLapse(deadline);
+      if (alive !== null) return operation.fail(alive.code, alive.message);
+      operation.phase('deposing');
+      begun = await this.depose(operation, wish, (judged) => {
+        verdict = judged;
+      });
+      // The record had moved on: its holder is somebody else's to wait for, or this one renewed once more before it was lost.
+      if (begun.kind === 'refused' && begun.code === 'held' && monotonicMs() < deadline) continue;
+      break;
+    }
+    if (begun.kind !== 'changed') return this.failToChange(operation, begun);
     operation.phase('promoting');
     const taken = await this.until(begun.view.seq, deadline, (record) => record.move?.id !== operation.id);
     if (taken !== null && taken.primary !== region)
-      return operation.fail('ABORTED', `the move was given up: ${taken.primary} stays primary`);
+      return operation.fail('ABORTED', this.gone(operation, taken));
     if (taken === null || !(await this.writing(taken.epoch, deadline))) {
       return operation.fail(
         'TIMEOUT',
         `${operation.from} is deposed, and no gateway of ${region} writes yet; it goes on trying`,
       );
     }
-    const atRiskBytes = Math.max(0, primaryVdl - vdl);
+    const rtoMs = Math.round(monotonicMs() - begunAtMs);
     operation.done({
-      epoch: this.options.current()?.record.epoch ?? taken.epoch,
-      rtoMs: Math.round(monotonicMs() - begunAtMs),
-      loss: { forkLsn: vdl, lastHeardVdl: primaryVdl, atRiskBytes, exact: false },
+      epoch: this.options.sight.view?.record.epoch ?? taken.epoch,
+      rtoMs,
+      loss: await this.lossOf(verdict, taken.epoch),
     });
+  }
+
+  /** Judges by the record as it is read, and begins the failover on that very revision. */
+  private depose(
+    operation: MutableOperation,
+    { allowDataLoss, sacrifice }: FailoverWish,
+    judged: (verdict: FailoverVerdict) => void,
+  ): Promise<Changed> {
+    const { store, region, challenger, looked } = this.options;
+    return changeControl(store, (view) => {
+      const { record, seq } = view;
+      looked({ kind: 'record', view });
+      // Who is to be left behind is whoever is primary by now.
+      if (record.primary !== region) operation.leaves(record.primary);
+      const begun = beginFailover(record, {
+        id: operation.id,
+        to: region,
+        allowDataLoss,
+        startedAtMs: Date.now(),
+        lapsed: challenger.mayChallenge(seq, monotonicMs()),
+      });
+      if (begun.kind === 'refused') return begun;
+      const verdict = this.judge(record, { allowDataLoss, sacrifice }, shippingLimits.offlineAfterMs);
+      judged(verdict);
+      return verdict.kind === 'refused' ? verdict : begun;
+    });
+  }
+
+  /** Where history goes on, by the path once it is known, and what had been heard of the region that is left. */
+  private async lossOf(
+    verdict: FailoverVerdict | null,
+    reign: Epoch,
+  ): Promise<NonNullable<NonNullable<Operation['result']>['loss']>> {
+    const deadline = monotonicMs() + forkKnownMs;
+    let fork = this.options.forkOf(reign);
+    while (fork === null && monotonicMs() < deadline) {
+      await pause();
+      fork = this.options.forkOf(reign);
+    }
+    const judged = verdict?.kind === 'possible' ? verdict : null;
+    const forkLsn = fork ?? judged?.vdl ?? 0;
+    const lastHeardVdl = judged?.primaryVdl ?? null;
+    const atRiskBytes = lastHeardVdl === null ? null : Math.max(0, lastHeardVdl - forkLsn);
+    return { forkLsn, lastHeardVdl, atRiskBytes, exact: false };
   }
 
   /** @returns null when the lease has lapsed or nobody holds it. */
   private async awaitLapse(deadline: number): Promise<Refused | null> {
-    const { current, challenger } = this.options;
-    const first = current();
+    const { sight, challenger, neighbours } = this.options;
+    let renewals: RenewalCount | null = null;
     while (monotonicMs() < deadline) {
-      const view = current();
-      if (view === null) return { code: 'NO_CONTROL_RECORD', message: 'the control record cannot be read' };
+      const { view } = sight;
+      if (view === null)
+        return {
+          code: 'NO_CONTROL_RECORD',
+          message: noRecord('none was ever seen here', null, neighbours()),
+        };
       if (view.record.holder === null || challenger.mayChallenge(view.seq, monotonicMs())) return null;
-      // Two renewals since we began: that writer is not lost, and deposing it by force would only lose data.
-      if (
-        first !== null &&
-        view.seq > first.seq + 1 &&
-        view.record.holder.incarnation === first.record.holder?.incarnation
-      ) {
+      renewals ??= new RenewalCount(view);
+      // That writer is not lost, and deposing it by force would only lose data.
+      if (renewals.saw(view)) {
         return {
           code: 'PRIMARY_ALIVE',
           message: `the writer of ${view.record.primary} renews its lease; use a switchover, or stop that region first`,
@@ -255,7 +399,7 @@ export class Moves {
     holds: (record: ControlRecord) => boolean,
   ): Promise<ControlRecord | null> {
     while (monotonicMs() < deadline) {
-      const view = this.options.current();
+      const { view } = this.options.sight;
       if (view !== null && view.seq >= since && holds(view.record)) return view.record;
       await pause();
     }
@@ -292,28 +436,25 @@ function failureCode(outcome: Exclude<Changed, { kind: 'changed' }>): string {
   }
 }
 
-function afterAbort(aborted: Changed): string {
-  switch (aborted.kind) {
-    case 'changed':
-      return 'the old primary continues';
-    case 'refused':
-      return 'the move had ended by then: the status tells where the primary is';
-    case 'unavailable':
-      return `and giving the move up failed: ${aborted.reason}`;
-    default:
-      return unreachable(aborted);
-  }
-}
-
 class MutableOperation {
   readonly id: string;
-  readonly from: string;
+  readonly kind: Operation['kind'];
   private value: Operation;
 
   constructor(id: string, kind: Operation['kind'], target: string, from: string) {
     this.id = id;
-    this.from = from;
+    this.kind = kind;
     this.value = { id, kind, target, from, state: 'running', phases: [] };
+  }
+
+  /** The region that is left. */
+  get from(): string {
+    return this.value.from;
+  }
+
+  /** It turned out that another region is the one to leave. */
+  leaves(from: string): void {
+    this.value = { ...this.value, from };
   }
 
   phase(name: string): void {

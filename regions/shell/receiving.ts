@@ -117,6 +117,11 @@ export class Receiving {
     return this.receiver.primaryVdl;
   }
 
+  /** Whose path this region follows or joins; null before anybody was heard. */
+  get primary(): RegionId | null {
+    return this.receiver.primary;
+  }
+
   /** Following a primary that was heard lately. */
   get following(): boolean {
     return this.receiver.state.kind === 'following' && this.receiver.hears(monotonicMs());

@@ -9,6 +9,7 @@ import { splitFrames } from '../../storage/core/frame.ts';
 import { type Epoch, type Lsn, mainBranch, type RegionId } from '../../storage/core/ids.ts';
 import type { Logger } from '../../telemetry/index.ts';
 import { commitMarksIn } from '../core/commit-marks.ts';
+import type { LagMemory } from '../core/lag-memory.ts';
 import { shippingLimits } from '../core/limits.ts';
 import { type ClockEcho, decodeAck, encodeShipped, type ShipAck, subjectsOf } from '../core/messages.ts';
 import { type Lag, Shipper, type ShipperEffect } from '../core/shipper.ts';
@@ -31,6 +32,8 @@ export interface ShippingOptions {
   readonly connect: (purpose: string) => NatsConnection;
   /** A lane has begun to stand still. */
   readonly onStalled: (to: RegionId) => void;
+  /** What is known of each secondary's lag from before this reign. */
+  readonly remembered: LagMemory;
   readonly log: Logger;
 }
 
@@ -102,7 +105,7 @@ class Lane {
     this.reign = reign;
     this.to = to;
     this.index = index;
-    this.shipper = new Shipper(reign.head, reign.vdl);
+    this.shipper = new Shipper(reign.head, reign.vdl, options.remembered[to] ?? null);
     this.connection = options.connect(`ship-${to}`);
     this.log = new RegionFetch(options.region, index);
     this.ticker = setInterval(() => this.tick(), tickMs);

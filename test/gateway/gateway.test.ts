@@ -124,6 +124,7 @@ describe('a gateway', () => {
     expect(await (await fetch(`${urlOf(gateway)}/v1/losses`)).json()).toEqual({
       losses: [],
       unreachable: expect.arrayContaining(['eu-west-1']),
+      unanswered: [],
     });
   });
 

@@ -12,13 +12,7 @@ import {
   type SessionPlace,
   type WriterPlace,
 } from '../../gateway/core/routing.ts';
-import {
-  classOfStatement,
-  factsOf,
-  leavesConnectionState,
-  type StatementClass,
-  settingName,
-} from '../../gateway/core/statement-facts.ts';
+import { classOfStatement, factsOf, type StatementClass } from '../../gateway/core/statement-facts.ts';
 
 const idle: Record<WriterPlace, Record<StatementClass, Route>> = {
   here: { read: 'reader', write: 'writer', unclear: 'reader' },
@@ -94,23 +88,12 @@ describe('routing', () => {
     expect(asksForWriter({ code: 'SQLITE_CONSTRAINT', message: 'no such table' })).toBeNull();
   });
 
-  it('knows the PRAGMAs that set a stream up and what cannot be set up again', () => {
-    expect(settingName('PRAGMA foreign_keys = off')).toBe('foreign_keys');
-    expect(settingName('pragma Foreign_Keys(1);')).toBe('foreign_keys');
-    expect(settingName("PRAGMA sextant_read='global'")).toBe('sextant_read');
-    expect(settingName('PRAGMA foreign_keys')).toBeNull();
-    expect(settingName('PRAGMA table_info(t)')).toBeNull();
-    expect(settingName('PRAGMA user_version = 4')).toBeNull();
-    expect(leavesConnectionState('CREATE TEMP TABLE t (a)')).toBe(true);
-    expect(leavesConnectionState('CREATE TABLE t (a)')).toBe(false);
-  });
-
   it('tells the same of a text every time, however many others came between', () => {
     const first = factsOf('PRAGMA foreign_keys = on');
     for (let n = 0; n < 2_000; n++)
       expect(factsOf(`INSERT INTO t VALUES (${n})`)).toMatchObject({ word: 'INSERT', kind: 'write' });
     expect(factsOf('PRAGMA foreign_keys = on')).toEqual(first);
-    expect(first).toEqual({ word: 'PRAGMA', kind: 'unclear', setting: 'foreign_keys', leavesState: false });
+    expect(first).toEqual({ word: 'PRAGMA', kind: 'unclear' });
   });
 
   it('calls a lost answer unknown only when a commit could be behind it', () => {

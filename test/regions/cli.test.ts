@@ -315,12 +315,73 @@ describe('moving the primary', () => {
     };
     replies['/v1/losses'] = () => ({ body: { losses: [summary], unreachable: ['ap-northeast-1'] } });
     const losses = await sextant(['losses', '--url', url]);
-    expect(losses.out).toContain('5      us-east-1  1       120 B  80–200  2023-11-14T22:13:20.000Z');
+    expect(losses.out).toMatch(/\n5 +6 +us-east-1 +1 +120 B +80–200 +2023-11-14T22:13:20\.000Z/);
     expect(losses.err).toContain('ap-northeast-1 did not answer');
     const commits = [{ lsn: 200, commitTimeUs: 1_700_000_000_000_000, traceId: 'ab'.repeat(16) }];
     replies['/v1/losses/5'] = () => ({ body: { ...summary, commits } });
     const detail = await sextant(['losses', '5', '--url', url]);
     expect(detail.out).toContain(`200  2023-11-14T22:13:20.000Z  ${'ab'.repeat(16)}`);
+  });
+});
+
+describe('losses', () => {
+  const ask = async (body: object) => {
+    replies['/v1/losses'] = () => ({ body });
+    return sextant(['losses', '--url', url]);
+  };
+
+  test('are none only once every region has looked', async () => {
+    const none = await ask({ losses: [], unreachable: [], unanswered: [] });
+    expect(none).toEqual({ code: 0, out: 'no lost writes: every region has looked\n', err: '' });
+    const early = await ask({
+      losses: [],
+      unreachable: ['ap-northeast-1'],
+      unanswered: [{ region: 'us-east-1', epoch: 2 }],
+    });
+    expect(early.out).toBe('no lost writes are known yet, and 2 regions have not said\n');
+    expect(early.err).toContain('us-east-1 has not looked yet: it answers once it follows epoch 2');
+    expect(early.err).toContain('ap-northeast-1 did not answer');
+  });
+
+  test('a failover past a better survivor names it, and passes on whom the operator gives up', async () => {
+    replies['/v1/status'] = () => ({ body: status() });
+    replies['/v1/failover'] = () => ({
+      status: 409,
+      body: { code: 'TARGET_BEHIND', message: 'us-east-1 holds more' },
+    });
+    const refused = await sextant([
+      'failover',
+      '--to',
+      'eu-west-1',
+      '--allow-data-loss',
+      '--sacrifice',
+      'us-east-1, ap-northeast-1',
+      '--url',
+      url,
+    ]);
+    expect(refused).toMatchObject({ code: 1, err: 'error: TARGET_BEHIND: us-east-1 holds more\n' });
+    expect(requests.at(-1)?.body).toEqual({
+      target: 'eu-west-1',
+      allowDataLoss: true,
+      sacrifice: ['us-east-1', 'ap-northeast-1'],
+    });
+  });
+
+  test('what is unknown is shown as unknown, and an old word with its age', async () => {
+    const { regions, ...rest } = status();
+    const unknown = { vdl: null, lagBytes: null, lagMs: null, rpoMs: null };
+    replies['/v1/status'] = () => ({
+      body: {
+        ...rest,
+        regions: [
+          { ...regions[0], ageMs: 12_000 },
+          { ...regions[1], ...unknown },
+        ],
+      },
+    });
+    const { out } = await sextant(['status', '--url', url]);
+    expect(out).toMatch(/us-east-1 +primary +2048 \(12\.00 s ago\)/);
+    expect(out).toMatch(/eu-west-1 +secondary +unknown +unknown +unknown/);
   });
 });
 

@@ -91,6 +91,41 @@ describe('bucket of the control record', () => {
     expect(rebuilt).toMatchObject({ kind: 'created', view: { record: { epoch: 7 } } });
   });
 
+  test('that is there and was never written is a lost one where storage nodes know an epoch', async () => {
+    const cluster = freshCluster();
+    const bucket = `sextant-${cluster}-control`;
+    await api(connection, `STREAM.CREATE.KV_${bucket}`, streamConfig(bucket, 1));
+    const lost = { ...first, highestLocalEpoch: epoch(7) };
+    expect(await open(cluster).bootstrap(lost)).toMatchObject({ kind: 'refused', code: 'record-lost' });
+    expect(await open(cluster).bootstrap({ ...lost, rebuild: true })).toMatchObject({ kind: 'created' });
+  });
+
+  test('whose record is damaged is given a new one as its next revision, on an operator’s word', async () => {
+    const cluster = freshCluster();
+    const store = open(cluster);
+    await store.bootstrap(first);
+    const lost = { ...first, primary: regionId('eu-west-1'), highestLocalEpoch: epoch(23) };
+    expect(await store.bootstrap({ ...lost, rebuild: true })).toMatchObject({ kind: 'exists' });
+    await connection.request(`$KV.sextant-${cluster}-control.control`, json('damaged'), 1_000);
+    expect(await store.bootstrap(lost)).toMatchObject({ kind: 'refused', code: 'unusable' });
+    const rebuilt = await store.bootstrap({ ...lost, rebuild: true });
+    expect(rebuilt).toMatchObject({ kind: 'created', view: { seq: 3, record: { epoch: 23 } } });
+    // Whoever saw the damaged one believes the next.
+    expect(await current(store)).toMatchObject({ seq: 3, record: { primary: 'eu-west-1' } });
+  });
+
+  test('whose record a later version wrote is not replaced by this one', async () => {
+    const cluster = freshCluster();
+    const store = open(cluster);
+    await store.bootstrap(first);
+    await connection.request(`$KV.sextant-${cluster}-control.control`, json({ v: 2 }), 1_000);
+    expect(await store.bootstrap({ ...first, highestLocalEpoch: epoch(23), rebuild: true })).toMatchObject({
+      kind: 'refused',
+      code: 'unusable',
+      reason: expect.stringContaining('later version'),
+    });
+  });
+
   test('with other settings is neither bootstrapped nor read', async () => {
     const cluster = freshCluster();
     const bucket = `sextant-${cluster}-control`;

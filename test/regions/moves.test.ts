@@ -9,6 +9,7 @@ import type {
 import {
   abortMove,
   acquire,
+  beginFailover,
   beginSwitchover,
   type ControlRecord,
   completeMove,
@@ -18,14 +19,16 @@ import {
   renew,
   type Transition,
 } from '../../regions/core/control-record.ts';
+import { ControlSight } from '../../regions/core/control-sight.ts';
 import { ChallengerTimer, defaultLeaseLimits } from '../../regions/core/lease.ts';
 import { moveLimits } from '../../regions/core/limits.ts';
 import type { Operation } from '../../regions/core/operations.ts';
 import { ClusterView } from '../../regions/core/report.ts';
-import { Moves } from '../../regions/shell/moves.ts';
-import { lsn, regionId } from '../../storage/core/ids.ts';
+import type { Survivor } from '../../regions/core/survivors.ts';
+import { type FailoverWish, Moves } from '../../regions/shell/moves.ts';
+import { epoch, lsn, regionId } from '../../storage/core/ids.ts';
 
-const [us, eu] = [regionId('us-east-1'), regionId('eu-west-1')];
+const [us, eu, ap] = [regionId('us-east-1'), regionId('eu-west-1'), regionId('ap-northeast-1')];
 const old: Holder = { gateway: 'g1', incarnation: 'us' };
 const fresh: Holder = { gateway: 'g1', incarnation: 'eu' };
 
@@ -38,14 +41,20 @@ const next = (transition: Transition): ControlRecord => {
 class Agent implements ControlStore {
   record: ControlRecord = next(acquire(initialControlRecord(us), { region: us, holder: old, lapsed: false }));
   seq = 2;
-  /** Null: the agent sees every change at once. */
-  seen: ControlView | null = null;
-  position = { vdl: 90, primaryVdl: 100, following: true };
+  /** False: the agent's own watch brings nothing; what it reads itself it learns all the same. */
+  watches = true;
+  following = true;
+  held: Survivor['held'] = { epoch: epoch(1), vdl: lsn(90), forks: [] };
+  followed: Survivor['followed'] = us;
+  primaryVdl: Survivor['primaryVdl'] = lsn(100);
+  readonly sight = new ControlSight(2_500);
   writes: ControlWrite['kind'][] = [];
   /** Answers the next write with `unknown`, after carrying it out. */
   losesAnswers = 0;
+  /** What reads bring once `goodReads` have brought the record. */
   reading: ControlReading | null = null;
-  readonly view = new ClusterView('c1', [us, eu]);
+  goodReads = 0;
+  readonly view = new ClusterView('c1', [us, eu, ap]);
   readonly challenger = new ChallengerTimer(defaultLeaseLimits);
   readonly moves: Moves;
 
@@ -55,16 +64,30 @@ class Agent implements ControlStore {
       store: this,
       view: this.view,
       challenger: this.challenger,
-      current: () => this.current(),
-      position: () => this.position,
+      sight: this.sight,
+      looked: (reading) => this.looked(reading),
+      me: () => ({
+        region: eu,
+        held: this.held,
+        followed: this.followed,
+        heardMsAgo: 0,
+        primaryVdl: this.primaryVdl,
+      }),
+      following: () => this.following,
+      neighbours: () => ({ heard: [ap], silent: [us] }),
+      highestEpoch: () => 1,
+      forkOf: () => this.fork,
       log: pino({ level: 'silent' }),
     });
     this.saw();
     this.reports({});
   }
 
-  current(): ControlView | null {
-    return this.seen ?? { seq: this.seq, record: this.record };
+  /** Where the new reign forked, once the agent has read its path. */
+  fork = lsn(90);
+
+  get current(): ControlView {
+    return { seq: this.seq, record: this.record };
   }
 
   /** Somebody changes the record. */
@@ -74,9 +97,42 @@ class Agent implements ControlStore {
     this.saw();
   }
 
-  private saw(): void {
-    this.challenger.saw(this.seq, performance.now());
-    this.view.saw(this.record);
+  /** The record says that this region is primary, in epoch 2. */
+  takes(region: typeof eu): void {
+    this.change(acquire(initialControlRecord(region, epoch(1)), { region, holder: fresh, lapsed: false }));
+  }
+
+  saw(): void {
+    if (this.watches) this.looked({ kind: 'record', view: this.current });
+  }
+
+  private looked(reading: ControlReading): void {
+    if (!this.sight.saw(reading, performance.now()) || reading.kind !== 'record') return;
+    this.challenger.saw(reading.view.seq, performance.now());
+    this.view.saw(reading.view.record);
+  }
+
+  /** The third region's agent says what it holds. */
+  third(held: { readonly epoch: number; readonly vdl: number | null; readonly primaryVdl?: number }): void {
+    this.view.heard(
+      {
+        kind: 'region',
+        v: 1,
+        region: ap,
+        agent: 'a',
+        gateway: null,
+        epoch: held.epoch,
+        vdl: held.vdl,
+        following: true,
+        followed: us,
+        primaryVdl: held.primaryVdl ?? 100,
+        nodes: [],
+        lag: [],
+        lossEpochs: [],
+        sentAtMs: 0,
+      },
+      performance.now(),
+    );
   }
 
   /** Reports arrive; what is left out is healthy. */
@@ -120,7 +176,9 @@ class Agent implements ControlStore {
   }
 
   read(done: (reading: ControlReading) => void): void {
-    done(this.reading ?? { kind: 'record', view: { seq: this.seq, record: this.record } });
+    this.goodReads -= 1;
+    const found: ControlReading = { kind: 'record', view: this.current };
+    done(this.goodReads >= 0 ? found : (this.reading ?? found));
   }
 
   compareAndSet(expectedSeq: number, record: ControlRecord, done: (write: ControlWrite) => void): void {
@@ -143,8 +201,11 @@ class Agent implements ControlStore {
   }
 
   /** Begins a move that is not refused. */
-  begin(kind: 'switchover' | 'failover'): string {
-    const begun = kind === 'switchover' ? this.moves.switchover() : this.moves.failover(true);
+  async begin(kind: 'switchover' | 'failover', sacrifice: FailoverWish['sacrifice'] = []): Promise<string> {
+    const begun =
+      kind === 'switchover'
+        ? await this.moves.switchover()
+        : await this.moves.failover({ allowDataLoss: true, sacrifice });
     if ('code' in begun) throw new Error(`${begun.code}: ${begun.message}`);
     return begun.id;
   }
@@ -171,13 +232,9 @@ describe('a switchover is refused', () => {
     [
       'NO_CONTROL_RECORD',
       'while the record cannot be read',
-      (agent) => vi.spyOn(agent, 'current').mockReturnValue(null),
+      (agent) => Object.assign(agent, { reading: { kind: 'unavailable', reason: 'no leader' } }),
     ],
-    [
-      'ALREADY_PRIMARY',
-      'to the primary itself',
-      (agent) => Object.assign(agent, { record: initialControlRecord(eu) }),
-    ],
+    ['ALREADY_PRIMARY', 'to the primary itself', (agent) => agent.takes(eu)],
     [
       'MOVE_IN_PROGRESS',
       'during another move',
@@ -196,7 +253,7 @@ describe('a switchover is refused', () => {
     [
       'TARGET_NOT_READY',
       'to a region that does not receive',
-      (agent) => Object.assign(agent.position, { following: false }),
+      (agent) => Object.assign(agent, { following: false }),
     ],
     [
       'TARGET_BEHIND',
@@ -205,10 +262,10 @@ describe('a switchover is refused', () => {
     ],
   ];
   for (const [code, name, arrange] of cases) {
-    test(`${name} (${code})`, () => {
+    test(`${name} (${code})`, async () => {
       const agent = new Agent();
       arrange(agent);
-      expect(agent.moves.switchover()).toMatchObject({ code });
+      expect(await agent.moves.switchover()).toMatchObject({ code });
       expect(agent.writes).toEqual([]);
     });
   }
@@ -217,7 +274,7 @@ describe('a switchover is refused', () => {
     const agent = new Agent();
     await pass(10_000);
     agent.reports({ eu: null });
-    expect(agent.moves.switchover()).toMatchObject({
+    expect(await agent.moves.switchover()).toMatchObject({
       code: 'TARGET_NOT_READY',
       message: expect.stringContaining('no gateway'),
     });
@@ -231,7 +288,7 @@ describe('a switchover', () => {
 
   test('goes through its phases and says how long writes were held', async () => {
     const agent = new Agent();
-    const id = agent.begin('switchover');
+    const id = await agent.begin('switchover');
     await pass(100);
     expect(agent.record).toMatchObject({ state: 'switching', move: { id, to: eu } });
     drain(agent);
@@ -251,11 +308,12 @@ describe('a switchover', () => {
 
   test('is not judged by what the agent saw before it began', async () => {
     const agent = new Agent();
-    agent.seen = agent.current();
-    const id = agent.begin('switchover');
+    agent.watches = false;
+    const id = await agent.begin('switchover');
     await pass(500);
     expect(agent.operation(id)).toMatchObject({ state: 'running' });
-    agent.seen = null;
+    agent.watches = true;
+    agent.saw();
     drain(agent);
     take(agent, id);
     agent.reports({ eu: { phase: 'writing', epoch: 2 } });
@@ -265,7 +323,7 @@ describe('a switchover', () => {
 
   test('is not done because a gateway wrote here in an earlier reign', async () => {
     const agent = new Agent();
-    const id = agent.begin('switchover');
+    const id = await agent.begin('switchover');
     await pass(20);
     drain(agent);
     take(agent, id);
@@ -280,7 +338,7 @@ describe('a switchover', () => {
   test('whose first write was answered by nobody goes on as the same move', async () => {
     const agent = new Agent();
     agent.losesAnswers = 1;
-    const id = agent.begin('switchover');
+    const id = await agent.begin('switchover');
     await pass(100);
     expect(agent.writes).toEqual(['unknown', 'won']);
     expect(agent.operation(id)).toMatchObject({ state: 'running' });
@@ -289,20 +347,20 @@ describe('a switchover', () => {
 
   test('that does not drain in time is given up, and the old primary continues', async () => {
     const agent = new Agent();
-    const id = agent.begin('switchover');
+    const id = await agent.begin('switchover');
     await pass(moveLimits.switchoverMs - 100);
     expect(agent.record.state).toBe('switching');
     await pass(200);
     expect(agent.operation(id)).toMatchObject({ state: 'failed', error: { code: 'TIMEOUT' } });
     expect(agent.operation(id).error?.message).toContain(
-      'did not drain within 30000 ms; the old primary continues',
+      'did not drain within 30000 ms; the switchover to eu-west-1 was given up: the old primary us-east-1 continues',
     );
     expect(agent.record).toMatchObject({ state: 'stable', move: null, holder: old, primary: us });
   });
 
   test('that is not taken over in time is given up', async () => {
     const agent = new Agent();
-    const id = agent.begin('switchover');
+    const id = await agent.begin('switchover');
     await pass(100);
     drain(agent);
     await pass(moveLimits.switchoverMs);
@@ -312,7 +370,7 @@ describe('a switchover', () => {
 
   test('that the writer gives up has failed', async () => {
     const agent = new Agent();
-    const id = agent.begin('switchover');
+    const id = await agent.begin('switchover');
     await pass(100);
     agent.change(abortMove(agent.record, { id }));
     await pass(100);
@@ -321,23 +379,28 @@ describe('a switchover', () => {
 
   test('of two begun at once one fails with MOVE_IN_PROGRESS', async () => {
     const agent = new Agent();
-    agent.seen = agent.current();
-    const ids = [agent.begin('switchover'), agent.begin('switchover')];
-    agent.seen = null;
+    agent.watches = false;
+    const begun = await Promise.all([agent.moves.switchover(), agent.moves.switchover()]);
+    agent.watches = true;
+    agent.saw();
     await pass(100);
-    expect(
-      ids.map((id) => agent.operation(id).error?.code ?? 'running').toSorted((a, b) => a.localeCompare(b)),
-    ).toEqual(['MOVE_IN_PROGRESS', 'running']);
+    const ends = begun.map((each) =>
+      'code' in each ? each.code : (agent.operation(each.id).error?.code ?? 'running'),
+    );
+    expect(ends.toSorted((a, b) => a.localeCompare(b))).toEqual(['MOVE_IN_PROGRESS', 'running']);
   });
 
   test('fails when the control record cannot be changed', async () => {
     const agent = new Agent();
-    agent.reading = { kind: 'unavailable', reason: 'no leader' };
-    const id = agent.begin('switchover');
+    Object.assign(agent, { goodReads: 1, reading: { kind: 'unavailable', reason: 'no leader' } });
+    const id = await agent.begin('switchover');
     await pass(100);
     expect(agent.operation(id)).toMatchObject({
       state: 'failed',
-      error: { code: 'CONTROL_UNAVAILABLE', message: 'no leader' },
+      error: {
+        code: 'CONTROL_UNAVAILABLE',
+        message: expect.stringMatching(/no leader\. 2 of 3 regions are heard over NATS, and not us-east-1/),
+      },
     });
   });
 });
@@ -345,9 +408,13 @@ describe('a switchover', () => {
 describe('a failover', () => {
   const lapseMs = defaultLeaseLimits.ttlMs + defaultLeaseLimits.marginMs;
 
-  test('without leave to lose data is refused, and says what may be lost and what to do', () => {
-    const refused = new Agent().moves.failover(false);
-    expect(refused).toEqual({
+  const wish = (allowDataLoss = true, ...sacrifice: FailoverWish['sacrifice']): FailoverWish => ({
+    allowDataLoss,
+    sacrifice,
+  });
+
+  test('without leave to lose data is refused, and says what may be lost and what to do', async () => {
+    expect(await new Agent().moves.failover(wish(false))).toEqual({
       code: 'DATA_LOSS_POSSIBLE',
       message:
         'eu-west-1 is durable to LSN 90; us-east-1 was last heard at 100 and may have acknowledged more since. ' +
@@ -356,15 +423,88 @@ describe('a failover', () => {
     });
   });
 
-  test('to the primary itself is refused', () => {
+  test('to the primary itself is refused, by a record that was read just now', async () => {
     const agent = new Agent();
-    agent.record = initialControlRecord(eu);
-    expect(agent.moves.failover(true)).toMatchObject({ code: 'ALREADY_PRIMARY' });
+    agent.takes(eu);
+    expect(await agent.moves.failover(wish())).toMatchObject({
+      code: 'ALREADY_PRIMARY',
+      message: expect.stringContaining('as read just now'),
+    });
+  });
+
+  test('is not refused with ALREADY_PRIMARY out of a record that cannot be read any more', async () => {
+    const agent = new Agent();
+    agent.takes(eu);
+    agent.reading = { kind: 'unavailable', reason: 'no leader' };
+    await pass(20_000);
+    expect(await agent.moves.failover(wish())).toEqual({
+      code: 'NO_CONTROL_RECORD',
+      message: expect.stringMatching(
+        /no leader; the last one seen here \(epoch 2, primary eu-west-1\) was current 2\.5 s ago.*2 of 3 regions are heard/,
+      ),
+    });
+  });
+
+  test('is not refused with ALREADY_PRIMARY out of a read that others have outrun', async () => {
+    const agent = new Agent();
+    agent.takes(eu);
+    agent.third({ epoch: 3, vdl: 90 });
+    expect(await agent.moves.failover(wish())).toMatchObject({
+      code: 'NO_CONTROL_RECORD',
+      message: expect.stringContaining('ap-northeast-1 follows epoch 3 already'),
+    });
+  });
+
+  test('past a better survivor is refused by name, also with leave to lose data', async () => {
+    const agent = new Agent();
+    agent.third({ epoch: 1, vdl: 250 });
+    const begun = await agent.moves.failover(wish());
+    expect(begun).toMatchObject({ code: 'TARGET_BEHIND' });
+    expect(agent.writes).toEqual([]);
+    expect(await agent.begin('failover', [ap])).toMatch(/^eu-west-1\./);
+  });
+
+  test('goes on past a survivor that is not heard any more', async () => {
+    const agent = new Agent();
+    agent.third({ epoch: 1, vdl: 250 });
+    await pass(moveLimits.survivorHeardMs);
+    expect(await agent.begin('failover')).toMatch(/^eu-west-1\./);
+  });
+
+  test('that began while no record could be read is judged once it can', async () => {
+    const agent = new Agent();
+    agent.reading = { kind: 'unavailable', reason: 'no leader' };
+    const id = await agent.begin('failover');
+    await pass(lapseMs - 1_000);
+    agent.reading = null;
+    agent.third({ epoch: 1, vdl: 250 });
+    await pass(1_100);
+    expect(agent.operation(id)).toMatchObject({ state: 'failed', error: { code: 'TARGET_BEHIND' } });
+    expect(agent.record).toMatchObject({ state: 'stable', holder: old });
+  });
+
+  test('whose record turns out to be an old one waits for the lease of the holder it learns of', async () => {
+    const agent = new Agent();
+    agent.change(renew(agent.record, old));
+    agent.watches = false;
+    agent.reading = { kind: 'unavailable', reason: 'no leader' };
+    const id = await agent.begin('failover');
+    await pass(lapseMs - 100);
+    // The primary renewed twice more before it was lost, and this agent hears of it only now.
+    agent.record = next(renew(next(renew(agent.record, old)), old));
+    agent.seq += 2;
+    agent.reading = null;
+    agent.watches = true;
+    await pass(lapseMs);
+    expect(agent.operation(id)).toMatchObject({ state: 'running' });
+    expect(agent.record).toMatchObject({ state: 'stable', holder: old });
+    await pass(300);
+    expect(agent.record).toMatchObject({ state: 'failing-over', holder: null, move: { id } });
   });
 
   test('waits out the lease, deposes, and reports what may be lost', async () => {
     const agent = new Agent();
-    const id = agent.begin('failover');
+    const id = await agent.begin('failover');
     await pass(lapseMs - 100);
     expect(agent.record).toMatchObject({ state: 'stable', holder: old });
     await pass(200);
@@ -388,14 +528,14 @@ describe('a failover', () => {
   test('does not wait when nobody holds the lease', async () => {
     const agent = new Agent();
     agent.change(release(agent.record, { holder: old, drainedTo: lsn(0) }));
-    agent.begin('failover');
+    await agent.begin('failover');
     await pass(100);
     expect(agent.record.state).toBe('failing-over');
   });
 
   test('away from a writer that renews its lease fails with PRIMARY_ALIVE and changes nothing', async () => {
     const agent = new Agent();
-    const id = agent.begin('failover');
+    const id = await agent.begin('failover');
     await pass(3_000);
     agent.change(renew(agent.record, old));
     await pass(100);
@@ -409,7 +549,7 @@ describe('a failover', () => {
 
   test('that nobody takes over says that the old primary is deposed all the same', async () => {
     const agent = new Agent();
-    const id = agent.begin('failover');
+    const id = await agent.begin('failover');
     await pass(moveLimits.failoverMs + 100);
     expect(agent.operation(id)).toMatchObject({ state: 'failed', error: { code: 'TIMEOUT' } });
     expect(agent.operation(id).error?.message).toContain('us-east-1 is deposed');
@@ -418,21 +558,42 @@ describe('a failover', () => {
 
   test('that is given up has failed', async () => {
     const agent = new Agent();
-    const id = agent.begin('failover');
+    const id = await agent.begin('failover');
     await pass(lapseMs + 100);
     agent.change(abortMove(agent.record, { id }));
     await pass(100);
-    expect(agent.operation(id)).toMatchObject({ state: 'failed', error: { code: 'ABORTED' } });
+    expect(agent.operation(id)).toMatchObject({
+      state: 'failed',
+      error: { code: 'ABORTED', message: expect.stringContaining('none of its gateways writes yet') },
+    });
+  });
+
+  test('of a switchover that it overtook says so, and not that the old primary continues', async () => {
+    const agent = new Agent();
+    const id = await agent.begin('switchover');
+    await pass(100);
+    const failing = next(
+      beginFailover(agent.record, { id: 'f', to: ap, allowDataLoss: true, startedAtMs: 0, lapsed: true }),
+    );
+    agent.change({ kind: 'next', record: failing });
+    agent.change(completeMove(failing, { id: 'f', region: ap, holder: fresh }));
+    await pass(100);
+    const message = agent.operation(id).error?.message;
+    expect(message).toContain('overtaken by another move: ap-northeast-1 is the primary region in epoch 2');
+    expect(message).not.toContain('continues');
   });
 });
 
 describe('operations', () => {
   test('are named after the region that runs them, and the oldest are forgotten', async () => {
     const agent = new Agent();
-    agent.reading = { kind: 'unavailable', reason: 'no leader' };
-    const first = agent.begin('switchover');
+    const first = await agent.begin('switchover');
     expect(first).toMatch(/^eu-west-1\.[0-9a-f]{12}$/);
-    for (let count = 0; count < moveLimits.operationsMax; count++) agent.begin('switchover');
+    agent.change(abortMove(agent.record, { id: first }));
+    for (let count = 0; count < moveLimits.operationsMax; count++) {
+      Object.assign(agent, { goodReads: 1, reading: { kind: 'unavailable', reason: 'no leader' } });
+      await agent.begin('switchover');
+    }
     await pass(10);
     expect(agent.moves.get(first)).toBeNull();
     expect(agent.moves.get('eu-west-1.nothing')).toBeNull();

@@ -231,11 +231,43 @@ describe('status of the cluster', () => {
     expect(view.status(9_000).regions[1]).toMatchObject({ lagMs: 0, lagBytes: 0, ready: true });
   });
 
-  test('takes the secondary’s own word for bytes before the primary has spoken', () => {
+  test('takes the secondary’s own word for bytes before the primary has spoken, and knows no time', () => {
     const view = new ClusterView('c1', [us, eu]);
     view.saw(held);
     view.heard(regionOf(eu, { vdl: 70, primaryVdl: 100 }), 0);
-    expect(view.status(0).regions[1]).toMatchObject({ lagBytes: 30 });
+    expect(view.status(0).regions[1]).toMatchObject({ lagBytes: 30, lagMs: null, rpoMs: null, ready: false });
+  });
+
+  test('says that a position or a lag is unknown, and not 0', () => {
+    const view = healthy();
+    view.heard(regionOf(us, { lag: lagOf(0).map((lag) => ({ ...lag, lagMs: null })) }), 1_000);
+    view.heard(regionOf(eu, { epoch: 0, vdl: null, primaryVdl: null }), 1_000);
+    const status = view.status(1_500);
+    expect(status.regions[1]).toMatchObject({ vdl: null, lagMs: null, rpoMs: null, ready: false });
+    expect(status.state).toBe('degraded');
+  });
+
+  test('never shows a secondary above the primary of the same reign, and how old each word is', () => {
+    const view = healthy();
+    view.heard(regionOf(eu, { vdl: 140 }), 1_400);
+    expect(view.status(1_500).regions).toMatchObject([
+      { vdl: 140, ageMs: 500 },
+      { vdl: 140, ageMs: 100 },
+    ]);
+    // Of another reign its position says nothing about this one.
+    view.heard(regionOf(eu, { epoch: 0, vdl: 170 }), 1_400);
+    expect(view.status(1_500).regions).toMatchObject([{ vdl: 100 }, { vdl: 170 }]);
+  });
+
+  test('tells a failover who is heard, what they hold and whom they follow', () => {
+    const view = healthy();
+    view.heard(regionOf(eu, { followed: us, highestEpoch: 4 }), 1_400);
+    expect(view.survivors(1_500, 1_000)).toMatchObject([
+      { region: us, held: { epoch: 1, vdl: 90 }, heardMsAgo: 500 },
+      { region: eu, followed: us, primaryVdl: 100, heardMsAgo: 100 },
+    ]);
+    expect(view.survivors(2_300, 1_000)).toMatchObject([{ region: eu }]);
+    expect([view.highestEpoch(), view.highestEpochOf(us)]).toEqual([4, 0]);
   });
 
   test('never goes back to an older control record', () => {

@@ -356,10 +356,51 @@ describe('lag of a secondary', () => {
     });
   });
 
-  test('of one that never spoke is everything, for as long as it is known to be behind', () => {
+  test('of one that never spoke is everything, for a time that nobody knows', () => {
     const shipper = new Shipper(head, lsn(700));
     shipper.step(tick, 1_000);
-    expect(shipper.lag(3_500, 0)).toEqual({ lagBytes: 700, lagMs: 2_500, online: false, vdl: 0 });
+    expect(shipper.lag(3_500, 0)).toEqual({ lagBytes: 700, lagMs: null, online: false, vdl: 0 });
+  });
+
+  test('is unknown after a start until the oldest commit it lacks was read, and then as old as that is', () => {
+    const shipper = new Shipper(head, lsn(1_000));
+    shipper.step(ack(400, { gap: true }), 10);
+    expect(shipper.lag(20, atUs(50_020)).lagMs).toBeNull();
+    shipper.step(fetched(400, 700, 1_000, [[700, atUs(0)]]), 30);
+    expect(shipper.lag(40, atUs(50_040)).lagMs).toBe(50_040);
+    // What it lacks by now was committed after what it has.
+    shipper.step(ack(700), 50);
+    expect(shipper.lag(60, atUs(50_060)).lagMs).toBe(50_060);
+    shipper.step(fetched(700, 1_000, 1_000, [[1_000, atUs(49_000)]]), 70);
+    expect(shipper.lag(80, atUs(50_080)).lagMs).toBe(1_080);
+  });
+
+  test('is not read off a commit before which something else is missing', () => {
+    const shipper = new Shipper(head, lsn(1_000));
+    // Frames up to 600 have arrived, and only those up to 400 are stored: the commits between were read by nobody here.
+    shipper.step(ack(600, { vcl: 400 }), 10);
+    shipper.step(fetched(600, 700, 1_000, [[700, atUs(49_000)]]), 20);
+    expect(shipper.lag(30, atUs(50_000)).lagMs).toBeNull();
+    shipper.step(ack(600), 40);
+    expect(shipper.lag(50, atUs(50_000)).lagMs).toBe(1_000);
+  });
+
+  test('goes on from what was remembered, also of one that does not speak', () => {
+    const remembered = { vdl: lsn(400), sinceUs: atUs(10_000) };
+    const silent = new Shipper(head, lsn(1_000), remembered);
+    silent.step(tick, 10);
+    expect(silent.lag(20, atUs(60_000))).toEqual({
+      lagBytes: 600,
+      lagMs: 50_000,
+      online: false,
+      vdl: 400,
+    });
+    const level = new Shipper(head, lsn(400), remembered);
+    expect(level.lag(20, atUs(60_000))).toMatchObject({ lagBytes: 0, lagMs: 0 });
+    // It lost its nodes: what it lacks now is older than anything that was remembered.
+    silent.step(ack(400), 30);
+    silent.step(ack(0, { gap: true }), 40);
+    expect(silent.lag(50, atUs(60_000)).lagMs).toBeNull();
   });
 
   test('does not jump between a message and the next under a steady load', () => {

@@ -129,7 +129,10 @@ async function transact(
       'every region level',
       (status) => {
         for (const region of status.regions) if ((region.stalledMs ?? 0) > 0) standing.add(region.name);
-        return status.state === 'stable' && status.regions.every(({ ready, vdl }) => ready && vdl >= durable);
+        return (
+          status.state === 'stable' &&
+          status.regions.every(({ ready, vdl }) => ready && (vdl ?? 0) >= durable)
+        );
       },
       levelMs,
     )
@@ -181,7 +184,7 @@ async function circumstance(count: number, mode: Mode, choices: Choices): Promis
       const durable = await deployment.durableAt(regionNames[0]);
       await deployment.until(
         'every region level',
-        (status) => status.regions.every(({ ready, vdl }) => ready && vdl >= durable),
+        (status) => status.regions.every(({ ready, vdl }) => ready && (vdl ?? 0) >= durable),
         choices.levelMs,
       );
       await pause(2_000);

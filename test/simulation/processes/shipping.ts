@@ -58,7 +58,7 @@ export class Lane {
     this.to = regionId(lane.to);
     this.timer = `ship ${lane.to}`;
     this.reign = reign;
-    this.shipper = new Shipper(reign.head, reign.vdl, context.bounds.shipping);
+    this.shipper = new Shipper(reign.head, reign.vdl, null, context.bounds.shipping);
     this.connection = runtime.connectBus(`ship-${lane.to}-${reign.head}`);
     this.links = links;
     this.index = lane.index;
