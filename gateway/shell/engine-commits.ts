@@ -30,21 +30,26 @@ interface PreparedCommit extends Committer {
 const sampledFlag = 1;
 
 /** Redo made and not yet handed to the main thread. */
+/** Pages between two signs of life. */
+const beatPages = 256;
+
 export class CommitLog {
   private readonly limits: EngineLimits;
   private readonly pgBytes: number;
   private readonly clockUs: () => number;
+  private readonly beat: () => void;
   private commits: WorkerCommit[] = [];
   private parts: Uint8Array[] = [];
   private bytes = 0;
   private prepared: { readonly mtr: Mtr; readonly commits: readonly PreparedCommit[] } | null = null;
   private lastCommitUs = 0;
 
-  /** @param clockUs the wall clock, microseconds since the Unix epoch. */
-  constructor(limits: EngineLimits, pgBytes: number, clockUs: () => number) {
+  /** @param clockUs the wall clock, microseconds since the Unix epoch. @param beat shows that a large commit gets on. */
+  constructor(limits: EngineLimits, pgBytes: number, clockUs: () => number, beat: () => void) {
     this.limits = limits;
     this.pgBytes = pgBytes;
     this.clockUs = clockUs;
+    this.beat = beat;
   }
 
   /** Bytes of redo waiting for `take`. */
@@ -69,6 +74,7 @@ export class CommitLog {
     }
     const changes: PageChange[] = [];
     for (const [page, bytes] of pages) {
+      if (changes.length % beatPages === 0) this.beat();
       const change = diffPage(page, store.newest(page), bytes);
       if (change !== null) changes.push(change);
     }

@@ -62,6 +62,7 @@ class EngineWorker {
       data.limits,
       data.pgBytes,
       () => (performance.timeOrigin + performance.now()) * 1000,
+      () => this.shared.beat(),
     );
     const isAbandoned = (): boolean => this.shared.generation !== this.generation;
     const abandoned = sqlError(
@@ -179,12 +180,16 @@ class EngineWorker {
       return;
     }
     for (const frame of split.frames) {
+      this.shared.beat();
       const added = this.redo.add(frame);
       if (added.kind === 'added') continue;
       this.diverged = added.reason;
       return;
     }
-    for (const { changes, lsn } of this.redo.take(vdl)) this.store.fold(changes, lsn);
+    for (const { changes, lsn } of this.redo.take(vdl)) {
+      this.shared.beat();
+      this.store.fold(changes, lsn);
+    }
   }
 
   /** Back-pressure: too much redo that is not durable holds writes up. */

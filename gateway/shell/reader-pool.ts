@@ -358,8 +358,8 @@ export class ReaderPool {
       const silenceMs = stopped.has(thread)
         ? Math.min(stopSilenceMs, limits.engineSilenceMs)
         : limits.engineSilenceMs;
-      if (thread.silentMs(nowMs) > silenceMs)
-        this.replace(thread, `no sign of life for ${Math.round(thread.silentMs(nowMs))} ms`);
+      if (thread.silentMs > silenceMs)
+        this.replace(thread, `no sign of life for ${Math.round(thread.silentMs)} ms`);
     }
     this.serveQueue();
     this.relieveQueue(nowMs);

@@ -3,6 +3,7 @@
  * statement needs it or when enough has gathered: a thread nobody uses costs nothing, and begins anew when it is used again.
  */
 import { type Lsn, maxLsn, zeroLsn } from '../../storage/core/ids.ts';
+import { EngineLife } from '../core/engine-life.ts';
 import type { Engine, EngineSession } from './engine.ts';
 
 /** Redo at which a thread in use is given it without being asked. */
@@ -36,8 +37,7 @@ export class ReaderThread {
   private foldedTo: Lsn = zeroLsn;
   private usedAtMs = 0;
   private running: { readonly operation: number; readonly sinceMs: number } | null = null;
-  private life = 0;
-  private lifeSinceMs = 0;
+  private readonly life = new EngineLife();
 
   constructor(id: number, engine: Engine) {
     this.id = id;
@@ -50,8 +50,8 @@ export class ReaderThread {
   }
 
   /** How long the thread has given no sign of life although it has something to do. */
-  silentMs(nowMs: number): number {
-    return this.engine.pendingOperations === 0 ? 0 : nowMs - this.lifeSinceMs;
+  get silentMs(): number {
+    return this.life.silentMs;
   }
 
   /** How far the engine has folded what it was given; null when it owes nothing. */
@@ -64,15 +64,13 @@ export class ReaderThread {
     const operation = this.engine.running;
     if (operation === 0) this.running = null;
     else if (this.running?.operation !== operation) this.running = { operation, sinceMs: nowMs };
-    const { life } = this.engine;
-    if (life !== this.life || this.engine.pendingOperations === 0) this.lifeSinceMs = nowMs;
-    this.life = life;
+    this.life.look(this.engine.life, this.engine.pendingOperations > 0, nowMs);
   }
 
   /** A session for one statement; given back with `giveBack` unless a transaction keeps it. */
   session(nowMs: number): EngineSession {
     this.usedAtMs = nowMs;
-    if (this.engine.pendingOperations === 0) this.lifeSinceMs = nowMs;
+    if (this.engine.pendingOperations === 0) this.life.rested(nowMs);
     return this.idleSessions.pop() ?? this.engine.openSession();
   }
 

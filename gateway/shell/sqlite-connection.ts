@@ -336,6 +336,8 @@ export class Connection {
     const { runtime, wasm } = this;
     const { call } = wasm;
     const { pointer } = statement;
+    const stopped = runtime.guard.stopReason();
+    if (stopped !== null) return { ok: false, error: stopped };
     const bound = bindArguments(wasm, statement, given);
     if (!bound.ok) {
       call.sqlite3_clear_bindings(pointer);

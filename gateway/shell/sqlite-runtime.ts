@@ -19,7 +19,7 @@ export interface SessionCounters {
 export interface RunGuard {
   /** `performance.now()` at which the statement is interrupted. */
   deadline: number;
-  /** Why the statement must stop now, or null. */
+  /** Why the statement must stop now, or null; asked often, which shows that the thread gets on. */
   stopReason(): SqlError | null;
   /** Whether operations wait for this thread. */
   hasWaiting(): boolean;

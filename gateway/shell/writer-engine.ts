@@ -5,6 +5,7 @@
 import { monotonicMs } from '../../regions/shell/clock.ts';
 import type { Lsn } from '../../storage/core/ids.ts';
 import type { Logger } from '../../telemetry/index.ts';
+import { EngineLife } from '../core/engine-life.ts';
 import type { EngineMode } from '../core/engine-protocol.ts';
 import type { Engine, EngineSession } from './engine.ts';
 
@@ -24,8 +25,7 @@ export class WriterEngine {
   private engineNow: Engine | null = null;
   private lost = false;
   private generationNow = 0;
-  private life = 0;
-  private lifeSinceMs = 0;
+  private life = new EngineLife();
   private timer: NodeJS.Timeout | null = null;
 
   constructor(options: WriterEngineOptions) {
@@ -36,6 +36,7 @@ export class WriterEngine {
   async start(): Promise<void> {
     this.engineNow = await this.options.start((error) => this.lose(error.message));
     this.lost = false;
+    this.life = new EngineLife();
     this.timer ??= setInterval(() => this.look(), lookEveryMs);
   }
 
@@ -52,8 +53,7 @@ export class WriterEngine {
   /** How long the thread has given no sign of life although it has something to do. */
   get silentMs(): number {
     if (this.engineNow === null || this.lost) return 0;
-    this.look();
-    return this.engine.pendingOperations === 0 ? 0 : monotonicMs() - this.lifeSinceMs;
+    return this.engine.pendingOperations === 0 ? 0 : this.life.silentMs;
   }
 
   openSession(): EngineSession {
@@ -106,10 +106,8 @@ export class WriterEngine {
   private look(): void {
     if (this.engineNow === null || this.lost) return;
     const { life, pendingOperations } = this.engineNow;
-    const nowMs = monotonicMs();
-    if (life !== this.life || pendingOperations === 0) this.lifeSinceMs = nowMs;
-    this.life = life;
-    const silentMs = nowMs - this.lifeSinceMs;
+    this.life.look(life, pendingOperations > 0, monotonicMs());
+    const { silentMs } = this.life;
     if (silentMs > this.options.engineSilenceMs)
       this.lose(`a statement has kept its thread for ${Math.round(silentMs)} ms and cannot be interrupted`);
   }

@@ -1,6 +1,15 @@
 /** One stream must not take what the others need: connections, the writer, memory. */
 import { afterEach, describe, expect, test } from 'vitest';
-import { closeEngines, code, execute, limited, openWriter, rows, run } from './engine-volume.ts';
+import { defaultEngineLimits } from '../../gateway/core/engine-limits.ts';
+import type { AnyOperationValue, EngineAnswer } from '../../gateway/core/engine-protocol.ts';
+import { PageStore } from '../../gateway/core/page-store.ts';
+import { freshStream } from '../../gateway/core/stream-state.ts';
+import { Sessions } from '../../gateway/shell/engine-sessions.ts';
+import { SqliteRuntime } from '../../gateway/shell/sqlite-runtime.ts';
+import { VolumeVfs } from '../../gateway/shell/sqlite-vfs.ts';
+import { SqliteWasm } from '../../gateway/shell/sqlite-wasm.ts';
+import { zeroLsn } from '../../storage/core/ids.ts';
+import { closeEngines, code, execute, limited, openWriter, rows, run, statement } from './engine-volume.ts';
 
 afterEach(closeEngines);
 
@@ -69,6 +78,63 @@ test('a write transaction that is kept alive is rolled back when it grows old an
   expect((await waiting).outcome.ok).toBe(true);
   await run(busy, 'ROLLBACK');
   expect(await rows(busy, 'SELECT a FROM t')).toEqual([[2n]]);
+});
+
+test('a read in a transaction at the writer is stopped while others wait, and the transaction goes on', async () => {
+  const wasm = await SqliteWasm.load();
+  const store = new PageStore({ kind: 'writer', head: zeroLsn, cacheBytesMax: 1_000_000 });
+  let isWaiting = true;
+  const vfs = new VolumeVfs(wasm, {
+    store: () => store,
+    fetch: () => null,
+    reserve: () => null,
+    prepareCommit: () => null,
+    finishCommit: () => store.head,
+    pragma: () => null,
+  });
+  const limits = { ...defaultEngineLimits, writerReadMs: 20 };
+  const runtime = new SqliteRuntime(wasm, vfs, limits, {
+    deadline: Number.POSITIVE_INFINITY,
+    stopReason: () => null,
+    hasWaiting: () => isWaiting,
+  });
+  const answers: EngineAnswer<AnyOperationValue>[] = [];
+  const sessions = new Sessions(
+    {
+      limits,
+      store: () => store,
+      isWriter: () => true,
+      isAbandoned: () => false,
+      answer: (_id, answer) => answers.push(answer),
+      answered: () => undefined,
+      begin: () => true,
+      running: () => undefined,
+    },
+    runtime,
+  );
+  const post = (sql: string): EngineAnswer<AnyOperationValue> | undefined => {
+    sessions.post(
+      answers.length,
+      1,
+      null,
+      freshStream,
+      { kind: 'execute', statement: statement(sql) },
+      false,
+    );
+    return answers.at(-1);
+  };
+  const counting = (rows: number): string =>
+    `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT ${rows}) SELECT count(*) FROM n`;
+  post('BEGIN');
+  const stopped = post(counting(1_000_000_000));
+  expect(stopped).toMatchObject({
+    outcome: { error: { code: 'SEXTANT_LIMIT', message: expect.stringContaining('writerReadMs = 20') } },
+    autocommit: false,
+  });
+  expect(stopped?.outcome.ok === false && stopped.outcome.error.message).toContain('BEGIN READONLY');
+  isWaiting = false;
+  expect(post(counting(1_000_000))).toMatchObject({ outcome: { value: { rows: [[1_000_000n]] } } });
+  expect(post('COMMIT')).toMatchObject({ outcome: { ok: true }, autocommit: true });
 });
 
 describe('memory', () => {

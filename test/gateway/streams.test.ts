@@ -136,10 +136,12 @@ describe('a read transaction', () => {
     await client.execute('UPDATE t SET v = 1');
     expect(await look()).toBe(0n);
     const store = one.store();
+    const before = (await one.record()).record.epoch;
     await changeControl(store, ({ record }) =>
       release(record, { holder: record.holder ?? nobody, drainedTo: zeroLsn }),
     );
     store.close();
+    await eventually('it writes in another reign', async () => (await one.record()).record.epoch > before);
     await client.execute('UPDATE t SET v = 2');
     expect(await look()).toBe(0n);
     await open.commit();
