@@ -14,14 +14,15 @@ const steps = [
   'cascade',
   'unique',
   'read-only',
+  'describe',
   'infinity',
   'own-writes',
   'push',
 ] as const;
 export type Step = (typeof steps)[number];
 
-/** What only some clients can show: a transaction begun as read only, an infinite float, drizzle-kit's `push`. */
-const extraSteps = ['read-only', 'infinity', 'push'] as const;
+/** What only some clients can show. */
+const extraSteps = ['read-only', 'describe', 'infinity', 'push'] as const;
 type ExtraStep = (typeof extraSteps)[number];
 type CommonStep = Exclude<Step, ExtraStep>;
 
@@ -63,7 +64,7 @@ export const clients: readonly SmokeClient[] = [
     toolchain: 'npm',
     packages: ['@libsql/hrana-client'],
     transports: both,
-    extra: ['infinity'],
+    extra: ['describe', 'infinity'],
     without: [],
   },
   {
@@ -111,7 +112,7 @@ export const clients: readonly SmokeClient[] = [
     toolchain: 'npm',
     packages: ['@tursodatabase/serverless'],
     transports: ['http'],
-    extra: ['infinity'],
+    extra: ['describe', 'infinity'],
     without: [],
   },
   {
@@ -138,7 +139,9 @@ export const clients: readonly SmokeClient[] = [
     packages: ['github.com/tursodatabase/libsql-client-go'],
     transports: both,
     extra: ['infinity'],
-    without: [],
+    without: [
+      { steps: ['batch'], transport: 'ws', why: 'its WebSocket transport sends one statement a call' },
+    ],
   },
   {
     name: 'rust-libsql',

@@ -166,6 +166,16 @@ await smoke({
     assert.match(error.message, /UNIQUE constraint failed: smoke_author\.name/);
   },
 
+  describe: async () => {
+    for (const columns of ['a', 'a, b', 'a, b, c']) {
+      await onStream((stream) =>
+        stream.sequence(`DROP TABLE IF EXISTS smoke_again; CREATE TABLE smoke_again (${columns});`),
+      );
+      const described = await onStream((stream) => stream.describe('SELECT * FROM smoke_again'));
+      assert.equal(described.columns.map((column) => column.name).join(', '), columns);
+    }
+  },
+
   infinity: async () => assert.equal((await row("SELECT 9e999, -9e999, 'after' AS words")).words, 'after'),
 
   'own-writes': async () => {

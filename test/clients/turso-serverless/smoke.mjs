@@ -130,6 +130,21 @@ await smoke({
     assert.match(explain(error), /UNIQUE constraint failed: smoke_author\.name/);
   },
 
+  describe: async () => {
+    for (const columns of ['a', 'a, b', 'a, b, c']) {
+      await db.exec(`DROP TABLE IF EXISTS smoke_again; CREATE TABLE smoke_again (${columns});`);
+      // A statement is described when it is prepared, on a stream of its own.
+      const statement = await connect({ url }).prepare('SELECT * FROM smoke_again');
+      assert.equal(
+        statement
+          .columns()
+          .map((column) => column.name)
+          .join(', '),
+        columns,
+      );
+    }
+  },
+
   infinity: async () => {
     const row = await db.get("SELECT 9e999 AS more, -9e999 AS less, 'after' AS words");
     assert.equal(row.words, 'after');
