@@ -93,6 +93,21 @@ describe('recovery', () => {
     expect(cluster.runUntil(() => takeover.done, 5_000)).toBe(false);
   });
 
+  it('counts what gets on, and counts nothing while it only repeats itself', () => {
+    const { cluster } = begun();
+    for (const id of sixNodes.slice(0, 3)) cluster.kill(id);
+    const takeover = new Takeover(cluster, forkGoal(2));
+    cluster.runFor(1_000);
+    const { progress } = takeover.recovery;
+    expect(progress).toBe(3);
+    cluster.runFor(4_000);
+    expect(takeover.recovery.progress).toBe(progress);
+    cluster.start(sixNodes[0] ?? nodeId('none'));
+    expect(cluster.runUntil(() => takeover.done, 5_000)).toBe(true);
+    // The fourth that sealed, three phases, and four that forked.
+    expect(takeover.recovery.progress).toBeGreaterThanOrEqual(progress + 8);
+  });
+
   it('fences the writer before it: what that commits afterwards is never durable', () => {
     const { cluster, writer } = begun();
     const { vdl } = recovered(cluster, forkGoal(2));
