@@ -5,7 +5,7 @@ describe('the life of an engine thread', () => {
   it('is doubted after as long as it has something to do and does not move', () => {
     const life = new EngineLife();
     for (let nowMs = 0; nowMs <= 1_000; nowMs += 100) life.look(7, true, nowMs);
-    expect(life.silentMs).toBe(900);
+    expect(life.silentMs).toBe(1_000);
     life.look(8, true, 1_100);
     expect(life.silentMs).toBe(0);
   });
