@@ -143,8 +143,9 @@ describe('the threads that read', () => {
     const idle = world.pool.openSession();
     expect(await value(idle, count)).toBe(0n);
     // Larger than what a thread keeps that takes no part; part of it is not durable yet when the thread begins anew.
-    await run(world.writer, 'CREATE TABLE big (b BLOB)');
     const before = world.volume.frames.length;
+    await run(world.writer, 'CREATE TABLE big (b BLOB)');
+    await new Promise((resolve) => setTimeout(resolve, 2_100));
     for (let round = 0; round < 9; round++)
       await run(world.writer, `INSERT INTO big VALUES (randomblob(4000000))`);
     const durable = world.volume.durable;

@@ -251,12 +251,12 @@ describe('shipper', () => {
     expect(shippedTo).toBe(windowBytes);
   });
 
-  test('begun anew it sends nothing until the secondary says where it is, and its lag goes on from where it was', () => {
+  test('begun anew it sends nothing until the secondary says where it is, and still knows how far that is behind', () => {
     const shipper = joined(100, 500);
     shipper.step({ kind: 'fetchFailed' }, 1);
     expect(shipper.step({ kind: 'restarted' }, 400)).toEqual([]);
     expect(kinds(shipper.step(tick, 401))).toEqual(['heartbeat']);
-    expect(shipper.lag(500, 0).lagMs).toBe(500);
+    expect(shipper.lag(500, 0).lagBytes).toBe(400);
     expect(shipper.step(ack(200), 501)).toEqual([fetchFrom(200, 500)]);
   });
 
