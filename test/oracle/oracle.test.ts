@@ -74,7 +74,7 @@ describe('the oracle', { retry: 0 }, () => {
 });
 
 describe('generated scripts', { retry: 0 }, () => {
-  const scripts = Array.from({ length: 120 }, (_, seed) => ({ ...scriptOf(seed + 1, 10), pipeline: 16 }));
+  const scripts = Array.from({ length: 100 }, (_, seed) => ({ ...scriptOf(seed + 1, 10), pipeline: 16 }));
   let world: GatewayWorld;
   let urls: { readonly writer: string; readonly other: string };
 
@@ -106,9 +106,9 @@ describe('generated scripts', { retry: 0 }, () => {
 
   it('are answered by the writer as by one connection of stock SQLite', async () => {
     expect(await differences('writer')).toBe('');
-  }, 120_000);
+  }, 240_000);
 
   it('are answered by a gateway that is not the writer as by one connection of stock SQLite', async () => {
     expect(await differences('other')).toBe('');
-  }, 120_000);
+  }, 240_000);
 });

@@ -59,9 +59,10 @@ export class TestDeployment {
   static async start(options: {
     readonly regions: readonly string[];
     readonly env?: NodeJS.ProcessEnv;
+    readonly basePort?: number;
   }): Promise<TestDeployment> {
     const dataDir = await mkdtemp(join(tmpdir(), 'sextant-system-'));
-    const basePort = 20_000 + 160 * Math.floor(Math.random() * 70);
+    const basePort = options.basePort ?? 20_000 + 160 * Math.floor(Math.random() * 70);
     const deployment = new TestDeployment(dataDir, options.regions, basePort, {
       ...process.env,
       ...options.env,
