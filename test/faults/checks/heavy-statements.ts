@@ -3,7 +3,7 @@ import { type Check, Findings } from '../check.ts';
 import { type Argument, RawStream, shortly } from '../hrana.ts';
 import { lessThanDouble, type Others, timingText } from '../others.ts';
 import {
-  cpuMs,
+  hasBusyThread,
   isAlive,
   pause,
   primary,
