@@ -30,6 +30,9 @@ async function hold(
   return { streams, refused };
 }
 
+/** Statements of other clients at the same time, since one that comes by itself may find the last place free. */
+const othersAtOnce = 4;
+
 /** What other clients are told, at the primary and through a secondary. */
 async function othersGoOn(stage: Stage, findings: Findings): Promise<void> {
   for (const region of [primary, secondary]) {
@@ -38,11 +41,14 @@ async function othersGoOn(stage: Stage, findings: Findings): Promise<void> {
       `UPDATE ${stage.table} SET n = n + 1 WHERE id = 1`,
     ]) {
       const beganMs = performance.now();
-      const answer = await once(stage.address(region), sql, 30_000);
+      const answers = await Promise.all(
+        Array.from({ length: othersAtOnce }, () => once(stage.address(region), sql, 30_000)),
+      );
       const tookMs = Math.round(performance.now() - beganMs);
+      const bad = answers.find((answer) => !answer.ok);
       findings.expect(
-        answer.ok && tookMs < 3_000,
-        `another client of ${region}, ${sql.slice(0, 6)}: ${shortly(answer)} after ${tookMs} ms`,
+        bad === undefined && tookMs < 3_000,
+        `${othersAtOnce} other clients of ${region}, ${sql.slice(0, 6)}: ${bad === undefined ? 'ok' : shortly(bad)} after ${tookMs} ms`,
       );
     }
   }
@@ -208,7 +214,7 @@ const slowReaders: Check = {
 
 export const heldResources: readonly Check[] = [
   idleStreams('idle-streams-with-settings', 520, ['PRAGMA busy_timeout = 5000']),
-  idleStreams('idle-read-transactions', 511, ['BEGIN', 'SELECT count(*) FROM faults']),
+  idleStreams('idle-read-transactions', 520, ['BEGIN', 'SELECT count(*) FROM faults']),
   endlessWrite,
   temporaryTables,
   slowReaders,
