@@ -135,13 +135,20 @@ const temporaryTables: Check = {
         if (!answer.ok) refused.push(answer);
       }
     }
-    // Whatever is left, in small pieces, until the engine says no.
+    // Whatever is left, in smaller and smaller pieces, each size until the engine says no.
     const [first] = streams;
-    for (let part = 0; part < 400; part++) {
-      const answer = await first?.sql(fill(10, 100_000));
-      if (answer?.ok !== false) continue;
-      refused.push(answer);
-      break;
+    for (const [rows, bytes] of [
+      [10, 100_000],
+      [1, 100_000],
+      [1, 8_000],
+      [1, 100],
+    ] as const) {
+      for (let part = 0; part < 400; part++) {
+        const answer = await first?.sql(fill(rows, bytes));
+        if (answer?.ok !== false) continue;
+        refused.push(answer);
+        break;
+      }
     }
     const [told] = refused;
     findings.fact(
