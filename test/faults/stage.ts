@@ -1,8 +1,11 @@
 /** The deployment that faults are made on: its addresses, its processes, and a clean state before each check. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { Worker } from 'node:worker_threads';
 import { z } from 'zod';
+import { operationSchema } from '../../regions/core/operations.ts';
 import { TestDeployment } from '../system/local-deployment.ts';
-import { once, shortly } from './hrana.ts';
+import { once as ask, shortly } from './hrana.ts';
 import { Others } from './others.ts';
 
 export const regions = ['us-east-1', 'eu-west-1', 'ap-northeast-1'] as const;
@@ -11,6 +14,8 @@ export const primary: Region = 'us-east-1';
 export const secondary: Region = 'eu-west-1';
 export const third: Region = 'ap-northeast-1';
 
+const ticksPerSecond = 100;
+const operation = operationSchema.pick({ id: true, state: true, error: true });
 const localStatus = z.object({
   local: z.object({
     processes: z.array(
@@ -53,7 +58,7 @@ export class Stage {
       `CREATE TABLE IF NOT EXISTS ${this.table} (id INTEGER PRIMARY KEY, n INTEGER)`,
       `INSERT OR IGNORE INTO ${this.table} VALUES (1, 0), (2, 0), (3, 0), (4, 0)`,
     ]) {
-      const answer = await once(this.address(primary), sql);
+      const answer = await ask(this.address(primary), sql);
       if (!answer.ok) throw new Error(`${sql}: ${shortly(answer)}`);
     }
     await this.deployment.settled(30_000);
@@ -61,17 +66,51 @@ export class Stage {
 
   private async usable(): Promise<boolean> {
     for (const region of regions) {
-      const answer = await once(this.address(region), 'SELECT 1', 3_000);
+      const answer = await ask(this.address(region), 'SELECT 1', 3_000);
       if (!answer.ok) return false;
     }
     return true;
   }
 
+  /** Kills and starts every gateway, and waits until each is ready. */
   async restartGateways(): Promise<void> {
     for (const region of regions) {
       await this.deployment.cli(['gateway', 'kill', region]);
       await this.deployment.cli(['gateway', 'start', region]);
     }
+    await this.ready();
+  }
+
+  /** Every gateway says that it is ready. @throws when one does not in 90 s. */
+  private async ready(): Promise<void> {
+    const deadlineMs = performance.now() + 90_000;
+    for (const region of regions) {
+      while (!(await this.readiness(region)).ready) {
+        if (performance.now() > deadlineMs)
+          throw new Error(`the gateway of ${region} is not ready after 90 s`);
+        await pause(200);
+      }
+    }
+  }
+
+  /** Moves the primary and waits until the move has ended. @returns how it ended. */
+  async switchover(target: Region, limitMs: number): Promise<string> {
+    const url = `http://${this.address(third)}/v1`;
+    const begun = await fetch(`${url}/switchover`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ target }),
+      signal: AbortSignal.timeout(limitMs),
+    });
+    if (begun.status !== 202) return `${begun.status} ${await begun.text()}`;
+    const deadlineMs = performance.now() + limitMs;
+    let { id, state, error } = operation.parse(await begun.json());
+    while (state === 'running' && performance.now() < deadlineMs) {
+      await pause(100);
+      const asked = await fetch(`${url}/operations/${id}`, { signal: AbortSignal.timeout(limitMs) });
+      if (asked.ok) ({ id, state, error } = operation.parse(await asked.json()));
+    }
+    return error == null ? state : `${state} ${JSON.stringify(error)}`;
   }
 
   others(region: Region): Others {
@@ -99,28 +138,33 @@ export class Stage {
 
 export const pause = (timeMs: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, timeMs));
 
-/** Threads of a process that run or wait for a core at this moment. */
-function runnable(pid: number): readonly string[] {
+/** CPU time a process has used, in milliseconds; 0 when it is gone. */
+function cpuMs(pid: number): number {
   try {
-    return readdirSync(`/proc/${pid}/task`).filter((thread) => {
-      // The name in parentheses may hold blanks; the state follows it.
-      const state = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8').split(') ')[1]?.[0];
-      return state === 'R';
-    });
+    // The name in parentheses may hold blanks; utime and stime are the 12th and 13th field after it.
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+    return ((Number(fields[11]) + Number(fields[12])) * 1_000) / ticksPerSecond;
   } catch {
-    return [];
+    return 0;
   }
 }
 
-/** Whether a thread of a process is at work all the time: what a CPU share does not tell on a machine that is full. */
-export async function hasBusyThread(pid: number): Promise<boolean> {
-  const samples = 20;
-  const seen = new Map<string, number>();
-  for (let sample = 0; sample < samples; sample++) {
-    for (const thread of runnable(pid)) seen.set(thread, (seen.get(thread) ?? 0) + 1);
-    await pause(150);
-  }
-  return [...seen.values()].some((count) => count >= samples - 1);
+const spinner = `
+const { parentPort } = require('node:worker_threads');
+const end = performance.now() + 3_000;
+while (performance.now() < end);
+const { user, system } = process.threadCpuUsage();
+parentPort.postMessage((user + system) / 1_000);
+`;
+
+/**
+ * CPU time of a process in three seconds, as a share of what a thread gets meanwhile that never rests: near 1 for a process
+ * with one busy thread, on an idle machine as on a full one.
+ */
+export async function busyShare(pid: number): Promise<number> {
+  const beforeMs = cpuMs(pid);
+  const [spunMs]: unknown[] = await once(new Worker(spinner, { eval: true }), 'message');
+  return typeof spunMs === 'number' && spunMs > 0 ? (cpuMs(pid) - beforeMs) / spunMs : 0;
 }
 
 /** Memory of a process in MiB; 0 when it is gone. */

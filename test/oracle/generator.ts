@@ -17,6 +17,10 @@ export const themes = [
   'upserts',
   'schema',
   'failures',
+  'settings',
+  'hidden counters',
+  'virtual tables',
+  'values',
 ] as const;
 export type Theme = (typeof themes)[number];
 
@@ -28,6 +32,20 @@ const say =
 const key = (chance: Prng): SqlValue => BigInt(chance.between(1, 6));
 const word = (chance: Prng): SqlValue => chance.pick(['one', 'two', 'red', 'blue', 'grün', '']);
 const amount = (chance: Prng): SqlValue => chance.pick<SqlValue>([0n, 5n, -1n, 2.5, null, 7n, 'text']);
+const odd = (chance: Prng): SqlValue =>
+  chance.pick<SqlValue>([
+    null,
+    0n,
+    9_007_199_254_740_993n,
+    -(2n ** 63n),
+    1e300,
+    -0.5,
+    '',
+    'a\u{1f600}b',
+    "it's",
+    new Uint8Array([0, 255, 7]),
+    new Uint8Array(0),
+  ]);
 const bound =
   (sql: string, ...draw: readonly ((chance: Prng) => SqlValue)[]): Make =>
   (chance) => ({ sql, args: draw.map((one) => one(chance)) });
@@ -302,6 +320,109 @@ const byTheme: Readonly<Record<Theme, readonly Make[]>> = {
       "INSERT INTO zz_v (v) VALUES ('through the view')",
     ),
   ],
+  // What a stream has set reads back as it was set, however it was written and wherever the next statement runs.
+  settings: [
+    (chance) => {
+      const name = chance.pick([
+        'foreign_keys',
+        'recursive_triggers',
+        'defer_foreign_keys',
+        'ignore_check_constraints',
+        'automatic_index',
+        'legacy_alter_table',
+        'reverse_unordered_selects',
+        'query_only',
+      ]);
+      const value = chance.pick(['1', '0', 'ON', 'off', 'true', 'FALSE', "'on'", '"no"', '2', '-1', 'maybe']);
+      const schema = chance.pick(['', '', 'main.', 'temp.', '"main".']);
+      return {
+        sql: chance.pick([`PRAGMA ${schema}${name} = ${value}`, `PRAGMA ${schema}${name}(${value})`]),
+        args: [],
+      };
+    },
+    say(
+      'PRAGMA foreign_keys',
+      'PRAGMA recursive_triggers',
+      'PRAGMA automatic_index',
+      'PRAGMA legacy_alter_table',
+      'PRAGMA query_only',
+      'PRAGMA temp.defer_foreign_keys',
+      'SELECT recursive_triggers FROM pragma_recursive_triggers',
+      'SELECT (SELECT foreign_keys FROM pragma_foreign_keys), (SELECT count(*) FROM zz_b)',
+    ),
+    say('BEGIN', 'COMMIT', 'ROLLBACK', 'SAVEPOINT zz_s', 'ROLLBACK TO zz_s', 'RELEASE zz_s'),
+    say(
+      "INSERT INTO zz_b (a, v) VALUES (55, 'orphan')",
+      "INSERT INTO zz_c VALUES ('neg', -5, NULL)",
+      'DELETE FROM zz_a WHERE id = 1',
+      'SELECT id FROM zz_a',
+      'CREATE TRIGGER zz_g AFTER UPDATE ON zz_a WHEN new.n < 12 BEGIN UPDATE zz_a SET n = n + 1 WHERE id = new.id; END',
+      'UPDATE zz_a SET n = 8 WHERE id = 1 RETURNING n',
+      'SELECT n FROM zz_a WHERE id = 1',
+    ),
+  ],
+  // Counters that no word of the statement itself names.
+  'hidden counters': [
+    say(
+      'CREATE VIEW zz_v AS SELECT last_insert_rowid() AS r, changes() AS c, total_changes() AS t',
+      'CREATE TEMP VIEW zz_tv AS SELECT changes() AS c',
+      'CREATE TABLE zz_n1 (id INTEGER PRIMARY KEY, v, parent DEFAULT (last_insert_rowid()))',
+      'CREATE TABLE zz_n2 (id INTEGER PRIMARY KEY, v, t DEFAULT (total_changes()))',
+      "CREATE TRIGGER zz_g AFTER INSERT ON zz_b BEGIN INSERT INTO zz_log (what, x, y) VALUES ('g', last_insert_rowid(), changes()); END",
+    ),
+    say(
+      'SELECT * FROM zz_v',
+      'SELECT c FROM zz_tv',
+      "INSERT INTO zz_n1 (v) VALUES ('a') RETURNING *",
+      "INSERT INTO zz_n2 (v) VALUES ('b') RETURNING *",
+      "INSERT INTO zz_log (what, x, y) SELECT 'v', r, t FROM zz_v",
+      'SELECT * FROM zz_n1 ORDER BY id',
+    ),
+    bound('INSERT INTO zz_a (id, v) VALUES (? + 60, ?)', key, word),
+    bound("INSERT INTO zz_b (a, v) VALUES (?, 'b')", key),
+    say(
+      'UPDATE zz_a SET n = 0',
+      'DELETE FROM zz_b WHERE id > 1',
+      'SELECT count(*) FROM zz_a',
+      'CREATE TABLE zz_t1 (id)',
+    ),
+    say(
+      'SELECT \'changes()\' AS word, "changes"() AS call',
+      'WITH changes (x) AS (SELECT 5) SELECT x FROM changes',
+      'SELECT /* total_changes() */ 1',
+      'SELECT total_changes /* apart */ ()',
+    ),
+    say('BEGIN', 'ROLLBACK', 'COMMIT'),
+  ],
+  'virtual tables': [
+    say(
+      'CREATE VIRTUAL TABLE temp.zz_f USING fts5 (x)',
+      'CREATE VIRTUAL TABLE zz_f USING fts5 (x)',
+      'CREATE VIRTUAL TABLE temp.zz_r USING rtree (id, x0, x1)',
+    ),
+    say(
+      "INSERT INTO zz_f (x) VALUES ('some words'), ('other words')",
+      "SELECT x FROM zz_f WHERE zz_f MATCH 'words' ORDER BY rowid",
+      'INSERT INTO zz_r VALUES (1, 0, 1), (2, 5, 6)',
+      'SELECT id FROM zz_r WHERE x0 > 2',
+      "DELETE FROM zz_f WHERE zz_f MATCH 'other'",
+      'SELECT count(*) FROM main.zz_f',
+      'SELECT last_insert_rowid(), changes()',
+    ),
+    say('DROP TABLE zz_f', 'DROP TABLE zz_r', 'BEGIN', 'ROLLBACK', 'COMMIT'),
+    say("SELECT value FROM json_each('[1,2]')", 'SELECT value FROM generate_series(1, 3)'),
+  ],
+  values: [
+    bound('INSERT INTO zz_log (what, x, y) VALUES (?, ?, ?) RETURNING *', word, odd, odd),
+    bound('SELECT ?2, ?1, typeof(?1), ?2', odd, odd),
+    bound('UPDATE zz_log SET x = ? WHERE y IS ?', odd, odd),
+    bound('INSERT INTO zz_a (id, v) VALUES (?, ?)', odd, odd),
+    say(
+      'SELECT x, typeof(x), y FROM zz_log ORDER BY seq',
+      "SELECT x'00ff', 1e300, 9007199254740993, '' || char(128512), -0.0",
+    ),
+    say('SELECT hex(v), length(v) FROM zz_a ORDER BY id', 'SELECT NULL, 1 AS "", 2 AS "a b"'),
+  ],
   failures: [
     say(
       'SELECT * FROM zz_nowhere',
@@ -430,17 +551,18 @@ function condition(chance: Prng, at: number, depth = 2): BatchCondition | null {
   return draw(depth);
 }
 
+function literal(value: SqlValue): string {
+  if (value === null) return 'NULL';
+  if (typeof value === 'string') return `'${value.replaceAll("'", "''")}'`;
+  return value instanceof Uint8Array ? `x'${Buffer.from(value).toString('hex')}'` : String(value);
+}
+
 /** A statement's arguments written into its text, for a sequence, which takes none. */
 function inlined({ sql, args }: Statement): string {
-  let at = 0;
-  return sql.replaceAll('?', () => {
-    const value = args[at++];
-    return typeof value === 'string'
-      ? `'${value}'`
-      : value === null || value === undefined
-        ? 'NULL'
-        : `${value as bigint}`;
-  });
+  let next = 0;
+  return sql.replaceAll(/\?(\d*)/g, (_, number: string) =>
+    literal(args[number === '' ? next++ : Number(number) - 1] ?? null),
+  );
 }
 
 function operation(chance: Prng, statement: () => Statement): Operation {

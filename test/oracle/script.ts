@@ -33,6 +33,8 @@ export const namePrefix = 'zz_';
 /** Names a script may give to something that outlasts its streams, in an order in which they can be dropped. */
 const droppable = [
   'VIEW zz_v',
+  'TABLE zz_f',
+  'TABLE zz_r',
   'TABLE zz_t2',
   'TABLE zz_t1',
   'TABLE zz_n2',

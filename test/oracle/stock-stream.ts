@@ -164,7 +164,7 @@ export class StockStream {
     if (settingPragma.test(sql)) return { kind: 'done' };
     try {
       const columns = columnsOf(this.db.prepare(sql).columns());
-      return description(sql, columns, sql.split('?').length - 1, !writesRows.test(sql));
+      return description(sql, columns, parametersOf(sql), !writesRows.test(sql));
     } catch (error) {
       return errorOf(error);
     }
@@ -179,4 +179,10 @@ function errorOf(error: unknown): StatementAnswer {
   const code: unknown = error instanceof Error ? Reflect.get(error, 'errcode') : undefined;
   if (typeof code !== 'number' || !(error instanceof Error)) throw error;
   return { kind: 'error', code: codes[code & 255] ?? `SQLite ${code}`, message: error.message };
+}
+
+/** How many arguments a statement takes: as many as it has `?`, or the highest number behind one. */
+function parametersOf(sql: string): number {
+  const found = [...sql.matchAll(/\?(\d*)/g)];
+  return Math.max(0, ...found.map(([, number], at) => (number === '' ? at + 1 : Number(number))));
 }
