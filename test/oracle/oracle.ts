@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type Answer, answerText } from './answer.ts';
-import { agrees } from './differences.ts';
+import { agreement } from './differences.ts';
 import { GatewayStream } from './gateway-stream.ts';
 import { asShell, asText, type Operation, operationText, type Script, setUp, tearDown } from './script.ts';
 import { StockStream } from './stock-stream.ts';
@@ -123,8 +123,9 @@ export async function diverges(
   for (const [at, operation] of script.operations.entries()) {
     const [one, other] = [expected[at], got[at]];
     if (one === undefined || other === undefined) throw new Error(`operation ${at} has no answer`);
-    if (!agrees(operation, one, other))
-      return { target: target.name, script, at, stock: one, sextant: other };
+    const agreed = agreement(operation, one, other);
+    if (agreed === 'parted') return null;
+    if (agreed === 'differs') return { target: target.name, script, at, stock: one, sextant: other };
   }
   return null;
 }
