@@ -1,7 +1,7 @@
 /** What the clients of one region see of a move, of a gateway that dies, and of another region's writes. */
 import { type Client, LibsqlError } from '@libsql/client';
 import { type Check, Findings } from '../check.ts';
-import { RawStream, shortly } from '../hrana.ts';
+import { once, RawStream, shortly } from '../hrana.ts';
 import { pause, primary, regions, type Stage, secondary, third } from '../stage.ts';
 
 const readsDuringSwitchover: Check = {
@@ -29,6 +29,65 @@ const readsDuringSwitchover: Check = {
       else findings.expect(good, line);
       await stream.close();
     }
+    return findings.verdict();
+  },
+};
+
+const shadowed = 99;
+
+/** What a stream of its own kind holds, and what asking for it again must answer unless the stream is told that it is gone. */
+const held = [
+  { name: 'setting', make: 'PRAGMA recursive_triggers = ON', ask: 'PRAGMA recursive_triggers', value: '1' },
+  {
+    name: 'counter',
+    make: 'INSERT INTO faults (id, n) VALUES (NULL, 0) RETURNING id',
+    ask: 'SELECT last_insert_rowid()',
+    value: null,
+  },
+  {
+    name: 'temporary table',
+    make: 'CREATE TEMP TABLE faults AS SELECT 7 AS id, 7 AS n',
+    ask: 'SELECT n FROM faults',
+    value: '7',
+  },
+  {
+    name: 'temporary table that is written',
+    make: 'CREATE TEMP TABLE faults AS SELECT 7 AS id, 7 AS n',
+    ask: `UPDATE faults SET n = ${shadowed} RETURNING id`,
+    value: '7',
+  },
+] as const;
+
+const stateInSwitchover: Check = {
+  name: 'stream-state-in-a-switchover',
+  promise: 'what a stream holds is there after a switchover, or the stream is told; nothing is served half',
+  run: async (stage) => {
+    const findings = new Findings();
+    const open = await Promise.all(
+      regions.flatMap((region) =>
+        held.map(async (what) => {
+          const stream = new RawStream(stage.address(region));
+          const made = await stream.sql(what.make);
+          const value = what.value ?? (made.ok ? String(made.rows[0]?.[0]) : '');
+          return { region, what, stream, made, value };
+        }),
+      ),
+    );
+    const moved = await stage.switchover(secondary, 60_000);
+    findings.expect(moved === 'done', `switchover: ${moved}`);
+    for (const { region, what, stream, made, value } of open) {
+      const answer = await stream.sql(what.ask);
+      const good =
+        made.ok && (answer.ok ? String(answer.rows[0]?.[0]) === value : answer.code.startsWith('SEXTANT_'));
+      const got = answer.ok ? `${JSON.stringify(answer.rows)}` : shortly(answer);
+      findings.expect(good, `${region}, ${what.name}: ${made.ok ? got : shortly(made)}; ${value} is right`);
+      await stream.close();
+    }
+    const real = await once(stage.address(third), `SELECT count(*) FROM main.faults WHERE n = ${shadowed}`);
+    findings.expect(
+      real.ok && Number(real.rows[0]?.[0]) === 0,
+      `rows of the real table that were changed in place of a temporary one's: ${real.ok ? real.rows[0]?.[0] : shortly(real)}`,
+    );
     return findings.verdict();
   },
 };
@@ -148,4 +207,9 @@ const globalReads: Check = {
   },
 };
 
-export const otherRegions: readonly Check[] = [readsDuringSwitchover, killedSecondary, globalReads];
+export const otherRegions: readonly Check[] = [
+  readsDuringSwitchover,
+  stateInSwitchover,
+  killedSecondary,
+  globalReads,
+];
