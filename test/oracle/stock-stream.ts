@@ -163,7 +163,7 @@ export class StockStream {
   private describe(sql: string): Outcome {
     if (settingPragma.test(sql)) return { kind: 'done' };
     try {
-      const columns = columnsOf(this.db.prepare(sql).columns());
+      const columns = columnsOf(this.db.prepare(readonlyBegin.test(sql) ? 'BEGIN' : sql).columns());
       return description(sql, columns, parametersOf(sql), !writesRows.test(sql));
     } catch (error) {
       return errorOf(error);

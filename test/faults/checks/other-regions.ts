@@ -92,6 +92,7 @@ const stateInSwitchover: Check = {
   },
 };
 
+/** Beside what ten clients of another region cost the primary's own while they live. */
 const gapMsMax = 2_000;
 
 const killedSecondary: Check = {
@@ -122,7 +123,7 @@ const killedSecondary: Check = {
     await pause(20_000);
     const { longestGapMs, failed, firstError } = others.timing('write');
     findings.expect(
-      longestGapMs < gapMsMax && failed === 0,
+      longestGapMs < before.longestGapMs + gapMsMax && failed === 0,
       `longest time without a write: ${Math.round(before.longestGapMs)} → ${Math.round(longestGapMs)} ms; ${failed} failed${firstError === null ? '' : ` (${firstError})`}`,
     );
     await others.stop();
