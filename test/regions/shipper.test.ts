@@ -256,7 +256,7 @@ describe('shipper', () => {
     shipper.step({ kind: 'fetchFailed' }, 1);
     expect(shipper.step({ kind: 'restarted' }, 400)).toEqual([]);
     expect(kinds(shipper.step(tick, 401))).toEqual(['heartbeat']);
-    expect(shipper.lag(500, 0).lagBytes).toBe(400);
+    expect(shipper.lag(500, 0).lagBytes).toBe(500);
     expect(shipper.step(ack(200), 501)).toEqual([fetchFrom(200, 500)]);
   });
 

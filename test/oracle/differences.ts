@@ -1,0 +1,85 @@
+/** Where Sextant's answer is meant to differ from stock SQLite's, by name; everything else that differs is a fault. */
+import { isDeepStrictEqual } from 'node:util';
+import type { Answer, Outcome, StatementAnswer } from './answer.ts';
+import type { Operation } from './script.ts';
+
+export interface Difference {
+  readonly name: string;
+  /** What the streams hold differs from here on, so that nothing after it is compared. */
+  readonly parts: boolean;
+  /** Whether it accounts for these two answers to a statement. */
+  accounts(stock: StatementAnswer, sextant: StatementAnswer): boolean;
+}
+
+const refusedAsReadonly = (answer: StatementAnswer): boolean =>
+  answer.kind === 'error' &&
+  answer.code === 'SQLITE_READONLY' &&
+  answer.message.includes('BEGIN TRANSACTION READONLY');
+
+/**
+ * Two more have no rule here, since the stock stream does as Sextant does: what `BEGIN READONLY` and `BEGIN TRANSACTION READONLY`
+ * refuse is what writes the volume, and a PRAGMA that is only described takes no effect.
+ */
+export const differences: readonly Difference[] = [
+  {
+    name: 'inside BEGIN READONLY a write, or a second BEGIN IMMEDIATE, is refused in words of its own',
+    parts: false,
+    accounts: (stock, sextant) => stock.kind === 'error' && refusedAsReadonly(sextant),
+  },
+  {
+    name: 'inside BEGIN READONLY temporary objects and attached databases are not made or written, either',
+    parts: true,
+    accounts: (stock, sextant) => stock.kind === 'result' && refusedAsReadonly(sextant),
+  },
+  {
+    name: 'beside a statement that inserted no row, the answer may give 0 instead of an earlier last_insert_rowid',
+    parts: false,
+    accounts: (stock, sextant) =>
+      stock.kind === 'result' && isDeepStrictEqual({ ...stock, rowid: '0' }, sextant),
+  },
+];
+
+/** `parted`: as it should be, and what follows cannot be compared. */
+export type Agreement = 'same' | 'parted' | 'differs';
+
+/** @param open a transaction was open when the statement was run, or is now; without one nothing is read only. */
+function compareStatement(stock: StatementAnswer, sextant: StatementAnswer, open: boolean): Agreement {
+  if (isDeepStrictEqual(stock, sextant)) return 'same';
+  const found = differences.find(({ accounts }) => accounts(stock, sextant));
+  if (found === undefined || (refusedAsReadonly(sextant) && !open)) return 'differs';
+  return found.parts ? 'parted' : 'same';
+}
+
+/** Whether Sextant answered an operation as it should. */
+export function agreement(operation: Operation, stock: Answer, sextant: Answer): Agreement {
+  const [expected, got] = [stock.outcome, sextant.outcome];
+  if (expected.kind === 'batch' && got.kind === 'batch' && operation.kind === 'batch') {
+    for (const [at, one] of expected.steps.entries()) {
+      const other = got.steps[at];
+      // The batch may have ended its transaction in a later step.
+      const agreed = other === undefined ? 'differs' : compareStatement(one, other, true);
+      if (agreed !== 'same') return agreed;
+    }
+    return stock.autocommit === sextant.autocommit ? 'same' : 'differs';
+  }
+  const agreed =
+    isStatement(expected) && isStatement(got)
+      ? compareStatement(expected, got, !stock.autocommit)
+      : parted(operation, expected, got)
+        ? 'parted'
+        : isDeepStrictEqual(expected, got)
+          ? 'same'
+          : 'differs';
+  return agreed === 'same' && stock.autocommit !== sextant.autocommit ? 'differs' : agreed;
+}
+
+/** A sequence that was refused half-way for a reason that is meant to be, and that stock SQLite does not have. */
+const parted = (operation: Operation, stock: Outcome, sextant: Outcome): boolean =>
+  operation.kind === 'sequence' &&
+  stock.kind === 'done' &&
+  isStatement(sextant) &&
+  refusedAsReadonly(sextant);
+
+function isStatement(outcome: Outcome): outcome is StatementAnswer {
+  return outcome.kind === 'result' || outcome.kind === 'error' || outcome.kind === 'skipped';
+}

@@ -1,0 +1,106 @@
+/** `node test/oracle/main.ts`: generated scripts on a deployment, compared with stock SQLite. */
+import { parseArgs } from 'node:util';
+import { scriptOf } from './generator.ts';
+import { type Divergence, GatewayTarget, kindOf, report, StockSqlite, shrink } from './oracle.ts';
+import { differing } from './run-scripts.ts';
+import { setUpAsShell } from './script.ts';
+
+const usage = `node test/oracle/main.ts [--scripts N] [--seed S] [options]
+
+Runs N scripts, from seed S on, through the primary and through a secondary region, and compares every answer with stock SQLite's.
+  --scripts N       how many (200)
+  --seed S          the first one's seed (1)
+  --length L        operations in one, about (14)
+  --lanes N         scripts at a time (6); what differs is tried again by itself
+  --primary URL     the primary region's gateway (http://127.0.0.1:7011)
+  --secondary URL   another region's (http://127.0.0.1:7031)
+  --only NAME       primary or secondary
+  --reports N       kinds of difference that are made small and shown, for each of the two (5)
+  --foreign-keys V  what streams begin with, on or off (on)
+`;
+
+const { values } = parseArgs({
+  options: {
+    scripts: { type: 'string', default: '200' },
+    seed: { type: 'string', default: '1' },
+    length: { type: 'string', default: '14' },
+    lanes: { type: 'string', default: '6' },
+    primary: { type: 'string', default: 'http://127.0.0.1:7011' },
+    secondary: { type: 'string', default: 'http://127.0.0.1:7031' },
+    only: { type: 'string' },
+    reports: { type: 'string', default: '5' },
+    'foreign-keys': { type: 'string', default: 'on' },
+    help: { type: 'boolean', default: false },
+  },
+});
+
+function number(name: 'scripts' | 'seed' | 'length' | 'lanes' | 'reports'): number {
+  const value = Number(values[name]);
+  if (Number.isSafeInteger(value) && value >= 0) return value;
+  process.stderr.write(`--${name} is a whole number, not ${values[name]}\n\n${usage}`);
+  process.exit(2);
+}
+
+const say = (line: string): boolean => process.stdout.write(`${line}\n`);
+
+/** Shows one divergence of each kind, and how often each kind came. */
+async function show(stock: StockSqlite, target: GatewayTarget, found: readonly Divergence[]): Promise<void> {
+  const kinds = new Map<string, number[]>();
+  for (const divergence of found) {
+    const kind = kindOf(divergence);
+    const seeds = kinds.get(kind);
+    seeds?.push(divergence.script.seed);
+    if (seeds !== undefined) continue;
+    kinds.set(kind, [divergence.script.seed]);
+    if (kinds.size <= number('reports')) say(`\n${report(await shrink(stock, target, divergence))}`);
+  }
+  if (kinds.size > 0) say('');
+  for (const [kind, seeds] of [...kinds].sort((one, other) => other[1].length - one[1].length).slice(0, 40))
+    say(`${String(seeds.length).padStart(5)}  ${kind}   (seeds ${seeds.slice(0, 3).join(', ')})`);
+}
+
+/** @returns the exit code */
+async function main(): Promise<number> {
+  const scripts = Array.from({ length: number('scripts') }, (_, at) =>
+    scriptOf(number('seed') + at, number('length')),
+  );
+  // Runs at the same time, and what a killed one has left, are told apart by this.
+  const run = Date.now().toString(36).slice(-5);
+  const stock = new StockSqlite(values['foreign-keys'] !== 'off');
+  let good = true;
+  say(`The tables every script begins with:\n${setUpAsShell()}\n`);
+  try {
+    for (const name of ['primary', 'secondary'] as const) {
+      if (values.only !== undefined && values.only !== name) continue;
+      const lanes = Array.from(
+        { length: Math.max(1, number('lanes')) },
+        (_, lane) =>
+          new GatewayTarget({
+            name,
+            url: values[name],
+            primaryUrl: values.primary,
+            own: `o${run}${lane.toString(36)}_`,
+          }),
+      );
+      const startMs = performance.now();
+      try {
+        const found = await differing(stock, lanes, scripts);
+        const [first] = lanes;
+        if (first !== undefined) await show(stock, first, found);
+        const seconds = Math.round((performance.now() - startMs) / 1_000);
+        say(
+          `${name}: ${scripts.length - found.length} of ${scripts.length} scripts answered as by stock SQLite, in ${seconds} s`,
+        );
+        good &&= found.length === 0;
+      } finally {
+        for (const lane of lanes) await lane.close();
+      }
+    }
+  } finally {
+    stock.close();
+  }
+  return good ? 0 : 1;
+}
+
+if (values.help) process.stdout.write(usage);
+else process.exitCode = await main();
