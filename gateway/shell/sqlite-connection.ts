@@ -201,7 +201,8 @@ export class Connection {
 
   /** The statement for a text that holds exactly one; kept for the next time unless it is a PRAGMA. */
   prepare(sql: string, mode: PrepareMode): Prepared {
-    const cached = this.statements.get(sql);
+    // SQLite notices a change of the schema when a statement is stepped, which one that is only looked at never is.
+    const cached = mode === 'dry' ? undefined : this.statements.get(sql);
     if (cached !== undefined) {
       this.statements.delete(sql);
       this.statements.set(sql, cached);

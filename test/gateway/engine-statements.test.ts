@@ -95,6 +95,21 @@ describe('statements', () => {
     expect(await rows(session, 'SELECT "a text"')).toEqual([['a text']]);
   });
 
+  test('are described as they are now, however often they ran before the schema changed', async () => {
+    const { engine } = await writer();
+    const session = engine.openSession();
+    await run(session, 'CREATE TABLE t (a)');
+    await run(session, 'SELECT * FROM t');
+    await run(session, 'DROP TABLE t');
+    await run(session, 'CREATE TABLE t (b, c)');
+    expect((await session.describe('SELECT * FROM t', null)).outcome).toMatchObject({
+      value: { columns: [{ name: 'b' }, { name: 'c' }] },
+    });
+    expect((await session.describe('CREATE TABLE t (b, c)', null)).outcome).toMatchObject({
+      error: { message: expect.stringContaining('already exists') },
+    });
+  });
+
   test('are described without being run', async () => {
     const { engine } = await writer();
     const session = engine.openSession();
