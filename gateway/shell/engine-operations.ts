@@ -439,6 +439,9 @@ export class Operations {
   private describe(session: Session, operation: Operation, sql: string): SqlOutcome<SqlDescription> {
     if (session.lost !== null) return { ok: false, error: session.lost };
     const seen = this.look(session, operation, (connection): SqlOutcome<SqlDescription> => {
+      // SQLite looks whether the schema has changed when it steps, not when it prepares. Inside a transaction nothing is stepped
+      // for this: what the transaction sees would be fixed by it.
+      if (connection.isAutocommit()) connection.ask('SELECT 1 FROM sqlite_schema LIMIT 1');
       const prepared = connection.prepare(sql, 'dry');
       if (prepared.kind !== 'statement') {
         const error =

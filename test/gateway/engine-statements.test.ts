@@ -105,6 +105,13 @@ describe('statements', () => {
     expect((await session.describe('SELECT * FROM t', null)).outcome).toMatchObject({
       value: { columns: [{ name: 'b' }, { name: 'c' }] },
     });
+    const held = engine.openSession();
+    await run(held, 'CREATE TEMP TABLE own (a)');
+    await run(session, 'DROP TABLE t');
+    expect((await held.describe('SELECT * FROM t', null)).outcome).toMatchObject({
+      error: { message: expect.stringContaining('no such table') },
+    });
+    await run(session, 'CREATE TABLE t (b, c)');
     expect((await session.describe('CREATE TABLE t (b, c)', null)).outcome).toMatchObject({
       error: { message: expect.stringContaining('already exists') },
     });

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { GatewayWorld, ready, urlOf, writes } from '../gateway/gateway-harness.ts';
 import type { Answer } from './answer.ts';
+import { EnginePair, EngineTarget } from './engine-target.ts';
 import { scriptOf } from './generator.ts';
 import {
   type Divergence,
@@ -74,6 +75,23 @@ describe('the oracle', { retry: 0 }, () => {
 });
 
 describe('generated scripts', { retry: 0 }, () => {
+  it.each([
+    ['the writing engine', false],
+    ['a reading engine, and the writing one where that refuses', true],
+  ] as const)(
+    'are answered by %s as by one connection of stock SQLite',
+    async (_what, readerFirst) => {
+      const pair = await EnginePair.start();
+      const target = new EngineTarget(pair, readerFirst);
+      for (let seed = 1; seed <= 200; seed++) {
+        const found = await diverges(stock, target, scriptOf(seed));
+        if (found !== null) expect(report(await shrink(stock, target, found))).toBe('');
+      }
+      await pair.close();
+    },
+    120_000,
+  );
+
   const scripts = Array.from({ length: 100 }, (_, seed) => ({ ...scriptOf(seed + 1, 10), pipeline: 16 }));
   let world: GatewayWorld;
   let urls: { readonly writer: string; readonly other: string };
