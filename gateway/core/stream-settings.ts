@@ -2,6 +2,7 @@
  * The PRAGMAs that set up a connection, and what each is on a new one. A stream's settings are those of its connection that
  * differ; they are told from SQLite's own answers, never from the words of a statement. Pure.
  */
+import type { StreamSetting } from './stream-state.ts';
 
 /** What a new connection answers. `cache_size` is the engine's to say. */
 const fresh: ReadonlyMap<string, string> = new Map([
@@ -40,6 +41,11 @@ export const settingNames: readonly string[] = [...fresh.keys()];
 /** Whether a PRAGMA, in lower case, sets up the connection it runs on. */
 export function isSetting(name: string): boolean {
   return fresh.has(name);
+}
+
+/** Whether some of them change without being set: the end of a transaction turns this one off. */
+export function fadeAtCommit(settings: readonly StreamSetting[]): boolean {
+  return settings.some(({ name }) => name === 'defer_foreign_keys');
 }
 
 /** What a new connection has for a setting. @param cacheSize its `cache_size`. */

@@ -10,6 +10,7 @@ import assert from 'node:assert/strict';
 import type { EngineLimits } from '../core/engine-limits.ts';
 import type { SessionCommit } from '../core/engine-protocol.ts';
 import type { SqlOutcome, SqlResult, SqlStatement } from '../core/sql.ts';
+import { fadeAtCommit } from '../core/stream-settings.ts';
 import { sameSettings } from '../core/stream-state.ts';
 import type { ConnectionPool } from './engine-connections.ts';
 import type { Operation, Session } from './engine-session.ts';
@@ -101,6 +102,8 @@ export class CommitGroup {
    */
   admit({ settings }: Session, sql: string): PreparedStatement | null {
     const { pool } = this.options;
+    // The group's COMMIT is not the one that ends the stream's own transaction.
+    if (fadeAtCommit(settings)) return null;
     if (this.connection !== null) {
       if (!sameSettings(this.connection.settings, settings)) return null;
       const prepared = this.connection.prepare(sql, 'group');

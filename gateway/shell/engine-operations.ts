@@ -164,7 +164,10 @@ export class Operations {
         kept === null ? this.pool.borrow(session.settings) : { ok: true, value: kept };
       if (!borrowed.ok) return borrowed;
       const connection = borrowed.value;
-      const prepared = prepare(connection, session.keeps ? 'own' : 'shared');
+      const mode = session.keeps ? 'own' : 'shared';
+      let prepared = prepare(connection, mode);
+      // It may fail for what the schema was when this connection last looked.
+      if (prepared.kind === 'failed' && this.seesSchema(connection)) prepared = prepare(connection, mode);
       switch (prepared.kind) {
         case 'statement':
           return { ok: true, value: { connection, statement: prepared.statement } };
@@ -188,6 +191,16 @@ export class Operations {
           return { ok: false, error: prepared.error };
       }
     }
+  }
+
+  /**
+   * Has a connection look whether other connections have changed the schema: SQLite looks when it steps, not when it prepares.
+   * @returns false when it may not, because what an open read transaction sees would be fixed by it.
+   */
+  private seesSchema(connection: Connection): boolean {
+    if (!connection.isAutocommit() && !this.host.isWriter()) return false;
+    connection.ask('SELECT 1 FROM sqlite_schema LIMIT 1');
+    return true;
   }
 
   /** Puts a connection back unless the session keeps it, and notes what it has seen. */
@@ -439,9 +452,7 @@ export class Operations {
   private describe(session: Session, operation: Operation, sql: string): SqlOutcome<SqlDescription> {
     if (session.lost !== null) return { ok: false, error: session.lost };
     const seen = this.look(session, operation, (connection): SqlOutcome<SqlDescription> => {
-      // SQLite looks whether the schema has changed when it steps, not when it prepares. Inside a transaction nothing is stepped
-      // for this: what the transaction sees would be fixed by it.
-      if (connection.isAutocommit()) connection.ask('SELECT 1 FROM sqlite_schema LIMIT 1');
+      this.seesSchema(connection);
       const prepared = connection.prepare(sql, 'dry');
       if (prepared.kind !== 'statement') {
         const error =

@@ -1,4 +1,4 @@
-/** One SQLite connection on the volume: preparing, running and caching statements, and what it must not do. */
+/** One SQLite connection on the volume: preparing and running statements. */
 import { redoLimits } from '../../storage/core/limits.ts';
 import {
   countsRows,
@@ -23,6 +23,7 @@ import {
   readParameters,
   readRow,
 } from './sqlite-statement.ts';
+import { StatementCache } from './sqlite-statement-cache.ts';
 import { VolumeFile } from './sqlite-vfs.ts';
 import type { Pointer, SqliteWasm } from './sqlite-wasm.ts';
 
@@ -45,7 +46,7 @@ export class Connection {
   private readonly runtime: SqliteRuntime;
   private readonly wasm: SqliteWasm;
   private db: Pointer = 0;
-  private readonly statements = new Map<string, PreparedStatement>();
+  private readonly statements: StatementCache;
   readonly authorizer: SqliteAuthorizer;
   readonly heldMemory: HeldMemory;
   private readonly configured: ConnectionSettings;
@@ -60,6 +61,7 @@ export class Connection {
   private constructor(runtime: SqliteRuntime, store: PageStore) {
     this.runtime = runtime;
     this.wasm = runtime.wasm;
+    this.statements = new StatementCache(runtime.wasm, runtime.limits.cachedStatements);
     this.file = new VolumeFile(store);
     this.authorizer = new SqliteAuthorizer(this.wasm);
     this.heldMemory = new HeldMemory(this);
@@ -177,7 +179,11 @@ export class Connection {
     const { settings } = this.authorizer;
     if (settings === null && !this.configured.fades) return;
     this.authorizer.settings = null;
+    const { fades } = this.configured;
     this.configured.readBack(settings);
+    // Prepared while foreign keys were deferred, a statement leaves a row behind that it should have refused: SQLite expires
+    // such statements when the PRAGMA is turned off, not when the end of a transaction does it.
+    if (fades && !this.configured.fades) this.statements.clear();
   }
 
   /** Whether it has temporary objects or attached databases. */
@@ -203,11 +209,7 @@ export class Connection {
   prepare(sql: string, mode: PrepareMode): Prepared {
     // SQLite notices a change of the schema when a statement is stepped, which one that is only looked at never is.
     const cached = mode === 'dry' ? undefined : this.statements.get(sql);
-    if (cached !== undefined) {
-      this.statements.delete(sql);
-      this.statements.set(sql, cached);
-      return { kind: 'statement', statement: cached };
-    }
+    if (cached !== undefined) return { kind: 'statement', statement: cached };
     const word = firstWord(sql);
     if (word === 'BEGIN') {
       const short = shortReadonlyBeginOf(sql);
@@ -242,19 +244,8 @@ export class Connection {
         writes: prepared.statement.writes,
       };
     }
-    if (mode !== 'dry' && prepared.statement.word !== 'PRAGMA') this.cache(sql, prepared.statement);
+    if (mode !== 'dry' && prepared.statement.word !== 'PRAGMA') this.statements.add(sql, prepared.statement);
     return prepared;
-  }
-
-  private cache(sql: string, statement: PreparedStatement): void {
-    statement.cached = true;
-    this.statements.set(sql, statement);
-    if (this.statements.size <= this.runtime.limits.cachedStatements) return;
-    for (const [oldest, { pointer }] of this.statements) {
-      this.statements.delete(oldest);
-      this.wasm.call.sqlite3_finalize(pointer);
-      return;
-    }
   }
 
   /** Ends the use of a statement: finalizes it unless it is cached. */
@@ -484,7 +475,6 @@ export class Connection {
   /** Rolls back what is open and closes. */
   close(): void {
     this.runtime.active = null;
-    for (const { pointer } of this.statements.values()) this.wasm.call.sqlite3_finalize(pointer);
     this.statements.clear();
     if (this.db !== 0) this.wasm.call.sqlite3_close_v2(this.db);
     this.db = 0;

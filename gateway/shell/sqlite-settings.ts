@@ -1,6 +1,6 @@
 /** Setting a connection up for a stream, and asking it what it has. */
 
-import { freshValue, isSetting, settingQuery, settingValue } from '../core/stream-settings.ts';
+import { fadeAtCommit, freshValue, isSetting, settingQuery, settingValue } from '../core/stream-settings.ts';
 import { type StreamSetting, sameSettings } from '../core/stream-state.ts';
 
 /** A connection, as far as it can be asked. */
@@ -39,9 +39,9 @@ export class ConnectionSettings {
       this.connection.ask(`PRAGMA ${name}=${value}`);
   }
 
-  /** Whether they change without being set: the end of a transaction does that to this one. */
+  /** Whether they may have changed without being set. */
   get fades(): boolean {
-    return this.now.some(({ name }) => name === 'defer_foreign_keys');
+    return fadeAtCommit(this.now);
   }
 
   /** Asks SQLite again. @param seen settings that a statement may have changed; null for none. */

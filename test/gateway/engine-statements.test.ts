@@ -95,6 +95,31 @@ describe('statements', () => {
     expect(await rows(session, 'SELECT "a text"')).toEqual([['a text']]);
   });
 
+  test('are refused for what the schema is, whichever connection has changed it', async () => {
+    const { engine } = await writer();
+    const [one, held] = [engine.openSession(), engine.openSession()];
+    await run(one, 'CREATE TABLE t (a)');
+    await run(one, 'CREATE VIEW v AS SELECT a FROM t');
+    await run(held, 'CREATE TEMP TABLE own (a)');
+    expect((await execute(held, 'INSERT INTO v VALUES (1)')).outcome).toMatchObject({ ok: false });
+    await run(one, 'CREATE TRIGGER g INSTEAD OF INSERT ON v BEGIN INSERT INTO t VALUES (new.a); END');
+    await run(held, 'INSERT INTO v VALUES (1)');
+    expect(await rows(one, 'SELECT a FROM t')).toEqual([[1n]]);
+  });
+
+  test('leave no row behind that they refuse, also when foreign keys were deferred as they were prepared', async () => {
+    const { engine } = await writer();
+    const session = engine.openSession();
+    await run(session, 'CREATE TABLE parent (id INTEGER PRIMARY KEY)');
+    await run(session, 'CREATE TABLE child (id INTEGER PRIMARY KEY, p REFERENCES parent)');
+    await run(session, 'PRAGMA defer_foreign_keys = ON');
+    expect(await code(session, 'INSERT INTO child (p) VALUES (9)')).toBe('SQLITE_CONSTRAINT');
+    await run(session, 'BEGIN IMMEDIATE');
+    expect(await code(session, 'INSERT INTO child (p) VALUES (9)')).toBe('SQLITE_CONSTRAINT');
+    expect(await rows(session, 'SELECT * FROM child')).toEqual([]);
+    await run(session, 'COMMIT');
+  });
+
   test('are described as they are now, however often they ran before the schema changed', async () => {
     const { engine } = await writer();
     const session = engine.openSession();

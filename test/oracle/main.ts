@@ -1,9 +1,18 @@
 /** `node test/oracle/main.ts`: generated scripts on a deployment, compared with stock SQLite. */
 import { parseArgs } from 'node:util';
+import { EnginePair, EngineTarget } from './engine-target.ts';
 import { scriptOf } from './generator.ts';
-import { type Divergence, GatewayTarget, kindOf, report, StockSqlite, shrink } from './oracle.ts';
+import {
+  type Divergence,
+  GatewayTarget,
+  kindOf,
+  report,
+  StockSqlite,
+  shrink,
+  type Target,
+} from './oracle.ts';
 import { differing } from './run-scripts.ts';
-import { setUpAsShell } from './script.ts';
+import { type Script, setUpAsShell } from './script.ts';
 
 const usage = `node test/oracle/main.ts [--scripts N] [--seed S] [options]
 
@@ -15,6 +24,7 @@ Runs N scripts, from seed S on, through the primary and through a secondary regi
   --primary URL     the primary region's gateway (http://127.0.0.1:7011)
   --secondary URL   another region's (http://127.0.0.1:7031)
   --only NAME       primary or secondary
+  --engine          no deployment: the engine alone, as a writer and as a reader that hands on
   --reports N       kinds of difference that are made small and shown, for each of the two (5)
   --foreign-keys V  what streams begin with, on or off (on)
 `;
@@ -28,6 +38,7 @@ const { values } = parseArgs({
     primary: { type: 'string', default: 'http://127.0.0.1:7011' },
     secondary: { type: 'string', default: 'http://127.0.0.1:7031' },
     only: { type: 'string' },
+    engine: { type: 'boolean', default: false },
     reports: { type: 'string', default: '5' },
     'foreign-keys': { type: 'string', default: 'on' },
     help: { type: 'boolean', default: false },
@@ -44,7 +55,7 @@ function number(name: 'scripts' | 'seed' | 'length' | 'lanes' | 'reports'): numb
 const say = (line: string): boolean => process.stdout.write(`${line}\n`);
 
 /** Shows one divergence of each kind, and how often each kind came. */
-async function show(stock: StockSqlite, target: GatewayTarget, found: readonly Divergence[]): Promise<void> {
+async function show(stock: StockSqlite, target: Target, found: readonly Divergence[]): Promise<void> {
   const kinds = new Map<string, number[]>();
   for (const divergence of found) {
     const kind = kindOf(divergence);
@@ -59,47 +70,69 @@ async function show(stock: StockSqlite, target: GatewayTarget, found: readonly D
     say(`${String(seeds.length).padStart(5)}  ${kind}   (seeds ${seeds.slice(0, 3).join(', ')})`);
 }
 
+/** Runs the scripts on targets of one kind and shows what differs. @returns whether nothing does. */
+async function compare(
+  stock: StockSqlite,
+  lanes: readonly Target[],
+  scripts: readonly Script[],
+): Promise<boolean> {
+  const startMs = performance.now();
+  const found = await differing(stock, lanes, scripts);
+  const [first] = lanes;
+  if (first !== undefined) await show(stock, first, found);
+  const seconds = Math.round((performance.now() - startMs) / 1_000);
+  say(
+    `${first?.name}: ${scripts.length - found.length} of ${scripts.length} scripts answered as by stock SQLite, in ${seconds} s`,
+  );
+  return found.length === 0;
+}
+
+async function onEngine(stock: StockSqlite, scripts: readonly Script[]): Promise<boolean> {
+  const pair = await EnginePair.start();
+  let good = true;
+  for (const readerFirst of [false, true])
+    good = (await compare(stock, [new EngineTarget(pair, readerFirst)], scripts)) && good;
+  await pair.close();
+  return good;
+}
+
+async function onDeployment(stock: StockSqlite, scripts: readonly Script[]): Promise<boolean> {
+  // Runs at the same time, and what a killed one has left, are told apart by this.
+  const run = Date.now().toString(36).slice(-5);
+  let good = true;
+  say(`The tables every script begins with:\n${setUpAsShell()}\n`);
+  for (const name of ['primary', 'secondary'] as const) {
+    if (values.only !== undefined && values.only !== name) continue;
+    const lanes = Array.from(
+      { length: Math.max(1, number('lanes')) },
+      (_, lane) =>
+        new GatewayTarget({
+          name,
+          url: values[name],
+          primaryUrl: values.primary,
+          own: `o${run}${lane.toString(36)}_`,
+        }),
+    );
+    try {
+      good = (await compare(stock, lanes, scripts)) && good;
+    } finally {
+      for (const lane of lanes) await lane.close();
+    }
+  }
+  return good;
+}
+
 /** @returns the exit code */
 async function main(): Promise<number> {
   const scripts = Array.from({ length: number('scripts') }, (_, at) =>
     scriptOf(number('seed') + at, number('length')),
   );
-  // Runs at the same time, and what a killed one has left, are told apart by this.
-  const run = Date.now().toString(36).slice(-5);
   const stock = new StockSqlite(values['foreign-keys'] !== 'off');
-  let good = true;
-  say(`The tables every script begins with:\n${setUpAsShell()}\n`);
   try {
-    for (const name of ['primary', 'secondary'] as const) {
-      if (values.only !== undefined && values.only !== name) continue;
-      const lanes = Array.from(
-        { length: Math.max(1, number('lanes')) },
-        (_, lane) =>
-          new GatewayTarget({
-            name,
-            url: values[name],
-            primaryUrl: values.primary,
-            own: `o${run}${lane.toString(36)}_`,
-          }),
-      );
-      const startMs = performance.now();
-      try {
-        const found = await differing(stock, lanes, scripts);
-        const [first] = lanes;
-        if (first !== undefined) await show(stock, first, found);
-        const seconds = Math.round((performance.now() - startMs) / 1_000);
-        say(
-          `${name}: ${scripts.length - found.length} of ${scripts.length} scripts answered as by stock SQLite, in ${seconds} s`,
-        );
-        good &&= found.length === 0;
-      } finally {
-        for (const lane of lanes) await lane.close();
-      }
-    }
+    return (await (values.engine ? onEngine : onDeployment)(stock, scripts)) ? 0 : 1;
   } finally {
     stock.close();
   }
-  return good ? 0 : 1;
 }
 
 if (values.help) process.stdout.write(usage);
