@@ -1,8 +1,8 @@
 /**
- * Large answers on their way from an engine's thread to the main thread. A thread makes them faster than they can be written
+ * Large answers on their way from the engines' threads to the main thread. Threads make them faster than they can be written
  * out, and the main thread takes all messages that wait before it looks at its sockets again: without a bound, gigabytes
  * gather between the two, and for seconds no client and no lease is served. So a thread goes on only when the main thread has
- * been at its sockets since the large answers before.
+ * been at its sockets since the large answers before, whichever thread made them.
  */
 import type { PackedFromWorker } from '../core/engine-wire.ts';
 
@@ -16,39 +16,64 @@ const waitMs = 30_000;
 /** A message that may be followed by few like it. */
 export type HandedOver = PackedFromWorker & { readonly isLarge?: true };
 
-/** One side's view; both sides make theirs of the same buffer. */
-export class Handover {
-  readonly buffer: SharedArrayBuffer;
-  private readonly taken: Int32Array;
-  private posted = 0;
+/** What the two sides of one engine share, and, in `all`, what the engines of a gateway do. */
+export interface HandoverBuffers {
+  /** Large messages under way. */
+  readonly all: SharedArrayBuffer;
+  /** Large messages this engine has posted, ever. */
+  readonly own: SharedArrayBuffer;
+}
 
-  constructor(buffer: SharedArrayBuffer = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)) {
-    this.buffer = buffer;
-    this.taken = new Int32Array(buffer);
+const oneWord = (): SharedArrayBuffer => new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
+
+/** One side's view of one engine's messages; both sides make theirs of the same buffers. */
+export class Handover {
+  readonly buffers: HandoverBuffers;
+  private readonly underWay: Int32Array;
+  private readonly posted: Int32Array;
+  private taken = 0;
+  private isOver = false;
+
+  constructor({ all = oneWord(), own = oneWord() }: Partial<HandoverBuffers> = {}) {
+    this.buffers = { all, own };
+    this.underWay = new Int32Array(all);
+    this.posted = new Int32Array(own);
   }
 
-  /** The engine's side: waits, when the message is large, until it may be posted, and marks it. */
+  /** An engine's side: waits, when the message is large, until it may be posted, and marks it. */
   admit(packed: PackedFromWorker): HandedOver {
     if (!isLarge(packed.values)) return packed;
     const until = performance.now() + waitMs;
     for (;;) {
-      const taken = Atomics.load(this.taken, 0);
+      const underWay = Atomics.load(this.underWay, 0);
       const left = until - performance.now();
-      // Both counts go round at 32 bits.
-      if (((this.posted - taken) | 0) < underWayMax || left <= 0) break;
-      Atomics.wait(this.taken, 0, taken, left);
+      if (underWay >= underWayMax && left > 0) {
+        Atomics.wait(this.underWay, 0, underWay, left);
+        continue;
+      }
+      if (Atomics.compareExchange(this.underWay, 0, underWay, underWay + 1) === underWay) break;
     }
-    this.posted = (this.posted + 1) | 0;
+    Atomics.add(this.posted, 0, 1);
     return { ...packed, isLarge: true };
   }
 
   /** The main thread's side, when it has dealt with a message: what is on its sockets comes before the next large one. */
   dealtWith(packed: HandedOver): void {
-    if (packed.isLarge !== true) return;
-    setImmediate(() => {
-      Atomics.add(this.taken, 0, 1);
-      Atomics.notify(this.taken, 0);
-    });
+    if (packed.isLarge !== true || this.isOver) return;
+    this.taken = (this.taken + 1) | 0;
+    setImmediate(() => this.leave(1));
+  }
+
+  /** The main thread's side, when the engine's thread has ended: what it had under way comes no more. */
+  end(): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    this.leave((Atomics.load(this.posted, 0) - this.taken) | 0);
+  }
+
+  private leave(messages: number): void {
+    Atomics.sub(this.underWay, 0, messages);
+    Atomics.notify(this.underWay, 0);
   }
 }
 

@@ -55,6 +55,8 @@ export interface EngineOptions {
   onFatal(error: Error): void;
   /** A reader's read point moved. */
   onReadPoint?(readPoint: Lsn): void;
+  /** Counts the large answers under way of all engines that share it; see `Handover`. Default: a count of its own. */
+  readonly largeAnswers?: SharedArrayBuffer;
   /** Every operation has been answered. */
   onIdle?(): void;
   /** Redo given to `apply` does not continue what the reader has: open it again. */
@@ -83,6 +85,7 @@ export class Engine {
   private readonly worker: Worker;
   private readonly pages: MessagePort;
   private readonly shared: EngineShared;
+  private readonly handover: Handover;
   private outbox: ToWorker[] = [];
   private scheduled: boolean = false;
   private readonly pending = new Map<number, TakeAnswer>();
@@ -117,6 +120,7 @@ export class Engine {
     this.worker = worker;
     this.pages = pages;
     this.shared = shared;
+    this.handover = handover;
     worker.on('message', (packed: HandedOver) => {
       this.receive(unpackFromWorker(packed));
       handover.dealtWith(packed);
@@ -133,7 +137,7 @@ export class Engine {
     if (problem !== null) throw new Error(problem);
     const shared = new EngineShared();
     const channel = new MessageChannel();
-    const handover = new Handover();
+    const handover = new Handover(options.largeAnswers === undefined ? {} : { all: options.largeAnswers });
     const engine: EngineWorkerData = {
       limits,
       pageCacheBytes: options.pageCacheBytes,
@@ -141,7 +145,7 @@ export class Engine {
       shared: shared.buffer,
     };
     const worker = new Worker(new URL('./engine-worker.ts', import.meta.url), {
-      workerData: { engine, pages: channel.port2, handover: handover.buffer },
+      workerData: { engine, pages: channel.port2, handover: handover.buffers },
       transferList: [channel.port2],
       name: 'sextant-engine',
     });
@@ -208,6 +212,7 @@ export class Engine {
     if (this.state === 'running') this.state = 'closed';
     this.failPending();
     await this.worker.terminate();
+    this.handover.end();
     this.pages.close();
   }
 
@@ -381,6 +386,7 @@ export class Engine {
   private die(error: Error): void {
     if (this.state !== 'running') return;
     this.state = 'dead';
+    this.handover.end();
     this.failPending();
     this.pages.close();
     this.options.onFatal(error);

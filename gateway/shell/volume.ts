@@ -13,6 +13,7 @@ import type { AppendFacts, RegionClient } from '../../storage/shell/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
 import type { EngineAnswer } from '../core/engine-protocol.ts';
 import { Engine, type EngineCommitEvent } from './engine.ts';
+import { Handover } from './engine-handover.ts';
 import { Follower, findReadPoint, type ReadPoint, visiblePart } from './reader.ts';
 import { type ReaderCallbacks, ReaderPool, type ReaderPoolLimits } from './reader-pool.ts';
 import { Reign } from './writer.ts';
@@ -66,6 +67,7 @@ export class GatewayVolume {
   readonly readers: ReaderPool;
   readonly writer: WriterEngine;
   private readonly options: VolumeOptions;
+  private readonly largeAnswers = new Handover().buffers.all;
   private reignNow: Reign | null = null;
   private engineLost: ((reason: string) => void) | null = null;
   private follower: Follower | null = null;
@@ -110,6 +112,7 @@ export class GatewayVolume {
     return Engine.start({
       pageCacheBytes: readerCacheBytes,
       pgBytes: pgBytes ?? redoLimits.pgBytesDefault,
+      largeAnswers: this.largeAnswers,
       readPage: (page, readPoint) => this.readPage(page, readPoint),
       onCommit: () => {
         throw new Error('G4: a reader does not write');
@@ -123,6 +126,7 @@ export class GatewayVolume {
     return Engine.start({
       pageCacheBytes,
       pgBytes: pgBytes ?? redoLimits.pgBytesDefault,
+      largeAnswers: this.largeAnswers,
       readPage: (page, readPoint) => this.readPage(page, readPoint),
       onCommit: (commit) => this.committed(commit),
       onFatal,

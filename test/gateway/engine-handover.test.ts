@@ -17,7 +17,7 @@ describe('large answers between the engine’s thread and the main thread', () =
           parentPort.postMessage(handover.admit(large));
         }
       });`,
-      { eval: true, workerData: handover.buffer },
+      { eval: true, workerData: handover.buffers },
     );
     const received: HandedOver[] = [];
     const large: HandedOver[] = [];
@@ -37,6 +37,21 @@ describe('large answers between the engine’s thread and the main thread', () =
     }
     await vi.waitUntil(() => received.length === 12, { timeout: 20_000 });
     await worker.terminate();
+  });
+
+  it('are at most two of all engines together, and those of an engine that has ended do not count', () => {
+    const first = new Handover();
+    const second = new Handover({ all: first.buffers.all });
+    const large = { values: ['x'.repeat(2 << 20)], redo: null };
+    const underWay = () => Atomics.load(new Int32Array(first.buffers.all), 0);
+    first.admit(large);
+    second.admit(large);
+    expect(underWay()).toBe(2);
+    second.end();
+    second.dealtWith({ ...large, isLarge: true });
+    expect(underWay()).toBe(1);
+    second.end();
+    expect(underWay()).toBe(1);
   });
 
   it('pass at once when they are small, however many', () => {

@@ -17,6 +17,7 @@ const topLevel = new Set([
   'package-lock.json',
   'tsconfig.json',
   'biome.json',
+  'findings',
   'README.md',
   'LICENSE',
 ]);
