@@ -18,7 +18,6 @@ import type {
   EngineTrace,
   EngineWorkerData,
   FromWorker,
-  OperationValues,
   PageReply,
   PageRequest,
   SessionCommit,
@@ -28,9 +27,10 @@ import type {
 import { EngineShared } from '../core/engine-shared.ts';
 import { packToWorker, unpackFromWorker } from '../core/engine-wire.ts';
 import { adviseError, sqlError } from '../core/errors.ts';
-import type { BatchResult, BatchStep, SqlDescription, SqlResult, SqlStatement } from '../core/sql.ts';
-import { freshStream, type StreamState } from '../core/stream-state.ts';
+import type { SqlError } from '../core/sql.ts';
+import type { StreamState } from '../core/stream-state.ts';
 import { type HandedOver, Handover } from './engine-handover.ts';
+import { EngineSession } from './engine-stream.ts';
 
 /** The redo of a transaction, or of a group of them, in LSN order. */
 export interface EngineCommitEvent {
@@ -207,10 +207,10 @@ export class Engine {
     return new EngineSession(this, ++this.sessions);
   }
 
-  /** Stops the worker; operations that are not answered yet are answered as lost. */
-  async close(): Promise<void> {
+  /** Stops the worker. @param error what operations that have begun are told. */
+  async close(error: SqlError = workerGone): Promise<void> {
     if (this.state === 'running') this.state = 'closed';
-    this.failPending();
+    this.failPending(error);
     await this.worker.terminate();
     this.handover.end();
     this.pages.close();
@@ -387,20 +387,20 @@ export class Engine {
     if (this.state !== 'running') return;
     this.state = 'dead';
     this.handover.end();
-    this.failPending();
+    this.failPending(workerGone);
     this.pages.close();
     this.options.onFatal(error);
   }
 
-  private failPending(): void {
+  private failPending(error: SqlError): void {
     const waiting = [...this.pending];
     this.pending.clear();
     for (const [id, take] of waiting) {
-      const answer = refusal(workerGone.code, workerGone.message);
+      const answer = refusal(error.code, error.message);
       // What the worker had not begun may simply be run again, elsewhere.
       take(this.shared.takeBack(id) ? { ...answer, aborted: true } : answer);
     }
-    for (const { reject } of this.opens.splice(0)) reject(new Error(workerGone.message));
+    for (const { reject } of this.opens.splice(0)) reject(new Error(error.message));
   }
 }
 
@@ -417,83 +417,4 @@ export function refusal(code: string, message: string): Answer {
     aborted: false,
     engineUs: 0,
   };
-}
-
-/**
- * One stream of statements. Operations run in the order in which they are given; promises never reject. `run` is what the
- * others are made of, and costs no promise; they keep the stream's state from one answer to the next.
- */
-export class EngineSession {
-  readonly id: number;
-  readonly engine: Engine;
-  /** What the next operation that is not given a state begins with. */
-  state: StreamState = freshStream;
-  private closed: boolean = false;
-
-  constructor(engine: Engine, id: number) {
-    this.engine = engine;
-    this.id = id;
-  }
-
-  execute(statement: SqlStatement, trace: EngineTrace | null): Promise<EngineAnswer<SqlResult>> {
-    return this.operate('execute', { kind: 'execute', statement }, trace);
-  }
-
-  batch(steps: readonly BatchStep[], trace: EngineTrace | null): Promise<EngineAnswer<BatchResult>> {
-    return this.operate('batch', { kind: 'batch', steps }, trace);
-  }
-
-  sequence(sql: string, trace: EngineTrace | null): Promise<EngineAnswer<null>> {
-    return this.operate('sequence', { kind: 'sequence', sql }, trace);
-  }
-
-  describe(sql: string, trace: EngineTrace | null): Promise<EngineAnswer<SqlDescription>> {
-    return this.operate('describe', { kind: 'describe', sql }, trace);
-  }
-
-  /** Ends the session after the operations given before; an open transaction is rolled back. */
-  close(): void {
-    if (this.closed) return;
-    this.closed = true;
-    this.engine.endSession(this.id);
-  }
-
-  /** @param state what the stream comes with; the answer says what it is afterwards. @returns the operation's number. */
-  run(operation: SqlOperation, trace: EngineTrace | null, state: StreamState, take: TakeAnswer): number {
-    assert(!this.closed, 'an operation follows the close of its session');
-    return this.engine.operate(this.id, trace, state, operation, take);
-  }
-
-  private operate<K extends keyof OperationValues>(
-    kind: K,
-    operation: SqlOperation & { readonly kind: K },
-    trace: EngineTrace | null,
-  ): Promise<EngineAnswer<OperationValues[K]>> {
-    return new Promise((resolve) =>
-      this.run(operation, trace, this.state, (answer) => {
-        this.state = answer.state ?? this.state;
-        assert(isAnswerOf(kind, answer), `the worker answered a ${kind} with something else`);
-        resolve(answer);
-      }),
-    );
-  }
-}
-
-/** The worker answers each operation with the value of its kind; this is where the message's type is regained. */
-function isAnswerOf<K extends keyof OperationValues>(
-  kind: K,
-  answer: Answer,
-): answer is EngineAnswer<OperationValues[K]> {
-  if (!answer.outcome.ok) return true;
-  const { value } = answer.outcome;
-  switch (kind) {
-    case 'execute':
-      return value !== null && 'rows' in value;
-    case 'batch':
-      return Array.isArray(value);
-    case 'sequence':
-      return value === null;
-    default:
-      return value !== null && 'params' in value;
-  }
 }

@@ -16,7 +16,8 @@ import { answerLost, emptyResult } from '../core/lost-transaction.ts';
 import { opensReadTransaction, type SessionPlace } from '../core/routing.ts';
 import type { SqlError, SqlOutcome } from '../core/sql.ts';
 import type { StreamState } from '../core/stream-state.ts';
-import type { EngineSession, TakeAnswer } from './engine.ts';
+import type { TakeAnswer } from './engine.ts';
+import type { EngineSession } from './engine-stream.ts';
 import type { ReaderSession } from './reader-pool.ts';
 import type { GatewayVolume, Settled } from './volume.ts';
 

@@ -20,7 +20,8 @@ import {
 } from '../core/reader-choice.ts';
 import type { SqlError } from '../core/sql.ts';
 import type { StreamState } from '../core/stream-state.ts';
-import { type Engine, type EngineSession, refusal, type TakeAnswer } from './engine.ts';
+import { type Engine, refusal, type TakeAnswer } from './engine.ts';
+import type { EngineSession } from './engine-stream.ts';
 import { type ReaderFeed, ReaderThread } from './reader-thread.ts';
 
 export interface ReaderPoolLimits extends ReaderLimits {
@@ -271,7 +272,7 @@ export class ReaderPool {
     this.options.log.warn({ thread: thread.id, reason }, 'a reading thread is replaced');
     this.threads = this.threads.filter((other) => other !== thread);
     this.takeBack(thread);
-    void thread.engine.close();
+    void thread.engine.close(threadReplaced);
     this.startAnother();
   }
 
@@ -400,6 +401,10 @@ export class ReaderPool {
   }
 }
 
+const threadReplaced = sqlError(
+  'SEXTANT_TRANSACTION_ABORTED',
+  'The reading thread of this statement was replaced: a single function call kept it for longer than engineSilenceMs and could not be interrupted. Nothing was changed. Give one function call less to do; a read transaction has to begin again.',
+);
 const stopping = sqlError('SEXTANT_SHUTTING_DOWN', 'This gateway is stopping.');
 const stoppedByClient = sqlError('SQLITE_INTERRUPT', 'The statement was stopped: its client has gone.');
 

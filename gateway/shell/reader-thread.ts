@@ -4,7 +4,8 @@
  */
 import { type Lsn, maxLsn, zeroLsn } from '../../storage/core/ids.ts';
 import { EngineLife } from '../core/engine-life.ts';
-import type { Engine, EngineSession } from './engine.ts';
+import type { Engine } from './engine.ts';
+import type { EngineSession } from './engine-stream.ts';
 
 /** Redo at which a thread in use is given it without being asked. */
 const handOverBytes = 256 * 1024;

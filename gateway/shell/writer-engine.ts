@@ -7,7 +7,9 @@ import type { Lsn } from '../../storage/core/ids.ts';
 import type { Logger } from '../../telemetry/index.ts';
 import { EngineLife } from '../core/engine-life.ts';
 import type { EngineMode } from '../core/engine-protocol.ts';
-import type { Engine, EngineSession } from './engine.ts';
+import { sqlError } from '../core/errors.ts';
+import type { Engine } from './engine.ts';
+import type { EngineSession } from './engine-stream.ts';
 
 export interface WriterEngineOptions {
   readonly start: (onFatal: (error: Error) => void) => Promise<Engine>;
@@ -19,6 +21,11 @@ export interface WriterEngineOptions {
 }
 
 const lookEveryMs = 250;
+
+const threadReplaced = sqlError(
+  'SEXTANT_TRANSACTION_ABORTED',
+  'The thread that writes was replaced: it died, or a single function call kept it for too long and could not be interrupted. An open transaction was rolled back; read back whether a statement that ran outside one took effect. Give one function call less to do.',
+);
 
 export class WriterEngine {
   private readonly options: WriterEngineOptions;
@@ -99,7 +106,7 @@ export class WriterEngine {
     if (this.lost) return;
     this.lost = true;
     this.options.log.error({ reason }, 'the engine that writes is replaced');
-    void this.engineNow?.close();
+    void this.engineNow?.close(threadReplaced);
     this.options.onLost(reason);
   }
 

@@ -3,12 +3,8 @@ import assert from 'node:assert/strict';
 import type { EngineLimits } from '../../gateway/core/engine-limits.ts';
 import type { EngineAnswer } from '../../gateway/core/engine-protocol.ts';
 import type { BatchStep, SqlResult, SqlStatement, SqlValue } from '../../gateway/core/sql.ts';
-import {
-  Engine,
-  type EngineCommitEvent,
-  type EngineOptions,
-  type EngineSession,
-} from '../../gateway/shell/engine.ts';
+import { Engine, type EngineCommitEvent, type EngineOptions } from '../../gateway/shell/engine.ts';
+import type { EngineSession } from '../../gateway/shell/engine-stream.ts';
 import { encodeFrame } from '../../storage/core/frame.ts';
 import { epoch, type Lsn, lsn, type PageNo, type PgId, zeroLsn } from '../../storage/core/ids.ts';
 import { redoLimits } from '../../storage/core/limits.ts';

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import type { AnyOperationValue, EngineAnswer } from '../../gateway/core/engine-protocol.ts';
 import { freshStream } from '../../gateway/core/stream-state.ts';
-import type { EngineSession } from '../../gateway/shell/engine.ts';
+import type { EngineSession } from '../../gateway/shell/engine-stream.ts';
 import { ReaderPool, type ReaderPoolLimits, type ReaderSession } from '../../gateway/shell/reader-pool.ts';
 import { eventually, silent } from '../storage/region-harness.ts';
 import { closeEngines, MemoryVolume, openWriter, run, startEngine, statement } from './engine-volume.ts';
