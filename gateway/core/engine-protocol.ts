@@ -64,7 +64,8 @@ export type ToWorker =
       readonly id: number;
       readonly session: number;
       readonly trace: EngineTrace | null;
-      readonly state: StreamState;
+      /** The stream's state; null: what the last answer to this session left behind. */
+      readonly state: StreamState | null;
       readonly operation: SqlOperation;
     }
   | { readonly kind: 'closeSession'; readonly session: number }
@@ -89,6 +90,8 @@ export interface WorkerCommit {
 export interface WorkerAnswer {
   readonly id: number;
   readonly answer: EngineAnswer<AnyOperationValue>;
+  /** The state is what `countedState` makes of the result: it stands for `answer.state`, which is null then. */
+  readonly counted: boolean;
   /** The session had no transaction and no settings of its own when the operation began. */
   readonly rerunnable: boolean;
 }

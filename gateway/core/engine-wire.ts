@@ -41,7 +41,15 @@ export interface PackedFromWorker {
 const inward = { operation: 0, other: 1 } as const;
 const operations = { execute: 0, batch: 1, sequence: 2, describe: 3 } as const;
 const outcomes = { failed: 0, result: 1, batch: 2, nothing: 3, description: 4, skipped: 5 } as const;
-const flag = { wantRows: 1, autocommit: 1, wrote: 2, aborted: 4, rerunnable: 8, holds: 16 } as const;
+const flag = {
+  wantRows: 1,
+  autocommit: 1,
+  wrote: 2,
+  aborted: 4,
+  rerunnable: 8,
+  holds: 16,
+  counted: 32,
+} as const;
 
 export function packToWorker(batch: readonly ToWorker[]): readonly unknown[] {
   const out: unknown[] = [];
@@ -66,7 +74,7 @@ function packOperation(out: unknown[], message: Extract<ToWorker, { kind: 'opera
   const { id, session, trace, state, operation } = message;
   out.push(inward.operation, id, session);
   packTrace(out, trace);
-  packState(out, state === freshStream ? null : state);
+  packState(out, state === freshStream ? 'fresh' : state);
   switch (operation.kind) {
     case 'execute':
       out.push(operations.execute);
@@ -92,7 +100,7 @@ function unpackOperation(from: Values): Extract<ToWorker, { kind: 'operation' }>
   const id = from.number();
   const session = from.number();
   const trace = unpackTrace(from);
-  const state = unpackState(from) ?? freshStream;
+  const state = unpackState(from);
   return { kind: 'operation', id, session, trace, state, operation: unpackSql(from) };
 }
 
@@ -127,9 +135,12 @@ function unpackTrace(from: Values): EngineTrace | null {
   return traceId === null ? null : { traceId, flags: from.number() };
 }
 
-function packState(out: unknown[], state: StreamState | null): void {
-  if (state === null) {
-    out.push(-1);
+const noState = -1;
+const freshState = -2;
+
+function packState(out: unknown[], state: StreamState | 'fresh' | null): void {
+  if (state === null || state === 'fresh') {
+    out.push(state === null ? noState : freshState);
     return;
   }
   const { readPreference, settings, counters } = state;
@@ -139,8 +150,9 @@ function packState(out: unknown[], state: StreamState | null): void {
 }
 
 function unpackState(from: Values): StreamState | null {
-  const readPreference = readPreferences[from.number()];
-  if (readPreference === undefined) return null;
+  const kind = from.number();
+  const readPreference = readPreferences[kind];
+  if (readPreference === undefined) return kind === freshState ? freshStream : null;
   const settings: StreamSetting[] = [];
   for (let left = from.number(); left > 0; left--) settings.push({ name: from.text(), value: from.text() });
   const counters = {
@@ -219,13 +231,14 @@ function unpackCommit(from: Values): WorkerCommit {
   return { lsn: end, runs, commits };
 }
 
-function packAnswer(out: unknown[], { id, answer, rerunnable }: WorkerAnswer): void {
+function packAnswer(out: unknown[], { id, answer, counted, rerunnable }: WorkerAnswer): void {
   const { outcome, seenLsn, commits, engineUs, state } = answer;
   const flags =
     (answer.autocommit ? flag.autocommit : 0) |
     (answer.wrote ? flag.wrote : 0) |
     (answer.aborted ? flag.aborted : 0) |
     (answer.holds ? flag.holds : 0) |
+    (counted ? flag.counted : 0) |
     (rerunnable ? flag.rerunnable : 0);
   out.push(id, flags, seenLsn, engineUs);
   packState(out, state);
@@ -255,7 +268,8 @@ function unpackAnswer(from: Values): WorkerAnswer {
     state,
     holds: (flags & flag.holds) !== 0,
   };
-  return { id, answer, rerunnable: (flags & flag.rerunnable) !== 0 };
+  const counted = (flags & flag.counted) !== 0;
+  return { id, answer, counted, rerunnable: (flags & flag.rerunnable) !== 0 };
 }
 
 function packOutcome(out: unknown[], outcome: SqlOutcome<AnyOperationValue>): void {

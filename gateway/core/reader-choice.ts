@@ -6,8 +6,8 @@
 
 export interface ReaderView {
   readonly id: number;
-  /** Statements given to it and not answered. */
-  readonly pending: number;
+  /** How long it will take to answer the statements given to it, going by what statements took lately; microseconds. */
+  readonly queuedUs: number;
   /** Read transactions that live on it. */
   readonly pinned: number;
   /** How long the statement that runs on it has run; 0 when none does. */
@@ -37,23 +37,36 @@ const isFree =
   (thread: ReaderView): boolean =>
     thread.runningMs < limits.slowMs;
 
-const leastBusy = (a: ReaderView, b: ReaderView): ReaderView => (b.pending < a.pending ? b : a);
+/**
+ * A thread with no more than this queued takes more. Statements that go to one thread travel in one message and find the same
+ * warm pages, which is worth more than a second thread saves while the wait is this short.
+ */
+const packUs = 1_000;
+
+/** The first one that has little queued, or the one that has least. */
+function firstWithRoom(best: ReaderView | null, thread: ReaderView): ReaderView {
+  return best === null || (best.queuedUs > packUs && thread.queuedUs < best.queuedUs) ? thread : best;
+}
 
 /**
  * A thread for a statement outside transactions: one that no transaction lives on if there is one, so that neither waits
- * for the other. @param starting threads that are being started.
+ * for the other. Makes no arrays: every read passes here. @param starting threads that are being started.
  */
 export function chooseForStatement(
   threads: readonly ReaderView[],
   starting: number,
   limits: ReaderLimits,
 ): ReaderChoice {
-  const free = threads.filter(isFree(limits));
-  const unpinned = free.filter(({ pinned }) => pinned === 0);
-  const from = unpinned.length > 0 ? unpinned : free;
+  let free: ReaderView | null = null;
+  let unpinned: ReaderView | null = null;
+  for (const thread of threads) {
+    if (thread.runningMs >= limits.slowMs) continue;
+    free = firstWithRoom(free, thread);
+    if (thread.pinned === 0) unpinned = firstWithRoom(unpinned, thread);
+  }
   return {
-    thread: from.length === 0 ? null : from.reduce(leastBusy).id,
-    start: unpinned.length === 0 && starting === 0 && threads.length < limits.readerThreads,
+    thread: (unpinned ?? free)?.id ?? null,
+    start: unpinned === null && starting === 0 && threads.length < limits.readerThreads,
   };
 }
 
@@ -71,7 +84,7 @@ export function chooseForTransaction(
   const chosen =
     pinned.length > 0 || from.length === 0 ? from : [from.reduce((a, b) => (b.id > a.id ? b : a))];
   return {
-    thread: chosen.length === 0 ? null : chosen.reduce(leastBusy).id,
+    thread: chosen.length === 0 ? null : chosen.reduce((a, b) => (b.queuedUs < a.queuedUs ? b : a)).id,
     start:
       starting === 0 &&
       threads.length < limits.readerThreads &&

@@ -35,6 +35,27 @@ export const freshCounters: StreamCounters = { changes: 0, totalChanges: 0, last
 /** A stream that has run nothing. */
 export const freshStream: StreamState = { readPreference: 'session', settings: [], counters: freshCounters };
 
+/** What a statement made of the counters. */
+export interface Counted {
+  readonly affectedRowCount: number;
+  readonly lastInsertRowid: bigint | null;
+}
+
+/** The state after a statement whose result says all that has changed: what most statements that write leave behind. */
+export function countedState(
+  before: StreamState,
+  { affectedRowCount, lastInsertRowid }: Counted,
+): StreamState {
+  return {
+    ...before,
+    counters: {
+      changes: affectedRowCount,
+      totalChanges: before.counters.totalChanges + affectedRowCount,
+      lastInsertRowid: lastInsertRowid ?? before.counters.lastInsertRowid,
+    },
+  };
+}
+
 /** Whether two states are the same. */
 export function sameState(a: StreamState, b: StreamState): boolean {
   if (a === b) return true;

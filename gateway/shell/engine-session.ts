@@ -52,6 +52,8 @@ export class Session {
   counters: SessionCounters = { ...freshStream.counters };
   settings: readonly StreamSetting[] = freshStream.settings;
   readPreference: ReadPreference = freshStream.readPreference;
+  /** The state as the last answer left it. */
+  state: StreamState = freshStream;
   connection: Connection | null = null;
   /** The connection has, or may have, temporary objects or attached databases: it is never given to another. */
   keeps: boolean = false;

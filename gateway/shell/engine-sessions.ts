@@ -13,11 +13,18 @@ import type {
   EngineTrace,
   SessionCommit,
   SqlOperation,
+  WorkerAnswer,
 } from '../core/engine-protocol.ts';
 import { adviseError, failure, sqlError } from '../core/errors.ts';
 import type { PageStore } from '../core/page-store.ts';
 import type { SqlError } from '../core/sql.ts';
-import { type ReadPreference, readPreferences, type StreamState } from '../core/stream-state.ts';
+import {
+  countedState,
+  type ReadPreference,
+  readPreferences,
+  type StreamState,
+  sameState,
+} from '../core/stream-state.ts';
 import { WriteSlot } from '../core/write-slot.ts';
 import type { Committer } from './engine-commits.ts';
 import { ConnectionPool } from './engine-connections.ts';
@@ -38,8 +45,7 @@ import type { PragmaAnswer } from './sqlite-vfs.ts';
 export interface SessionHost extends OperationHost {
   /** The pages new connections read. */
   store(): PageStore;
-  /** @param rerunnable the session had nothing open when the operation began. */
-  answer(id: number, answer: EngineAnswer<AnyOperationValue>, rerunnable: boolean): void;
+  answer(answer: WorkerAnswer): void;
   /** Claims an operation before it begins. @returns false when it was taken back: drop it. */
   begin(id: number): boolean;
   /** Which operation runs from here on; 0 for none. */
@@ -115,7 +121,7 @@ export class Sessions {
     id: number,
     sessionId: number,
     trace: EngineTrace | null,
-    state: StreamState,
+    state: StreamState | null,
     operation: SqlOperation,
     isMoreComing: boolean,
   ): void {
@@ -125,10 +131,14 @@ export class Sessions {
       session = new Session(sessionId);
       this.sessions.set(sessionId, session);
     }
+    assert(
+      state !== null || (session.current === null && session.queue.length === 0),
+      'an answer came before',
+    );
     session.queue.push({
       id,
       trace,
-      state,
+      state: state ?? session.state,
       operation,
       commits: [],
       budget: { bytes: 0 },
@@ -206,18 +216,21 @@ export class Sessions {
       this.discardConnection(session); // A transaction the operation began itself is run again with it.
       this.releaseSlot(session.id);
     }
+    const state = aborted ? null : stateAfter(session, operation, outcome);
+    session.state = state ?? operation.state;
+    const counted = state !== null && isCounted(operation.state, state, outcome);
     const answer: EngineAnswer<AnyOperationValue> = {
       outcome,
       seenLsn: lsn(operation.seen),
       commits: operation.commits,
       autocommit: !session.inTransaction,
       wrote,
-      state: aborted ? null : stateAfter(session, operation, outcome),
+      state: counted ? null : state,
       holds: session.keeps,
       aborted,
       engineUs: Math.round(operation.engineUs),
     };
-    this.host.answer(operation.id, answer, !operation.hadState);
+    this.host.answer({ id: operation.id, answer, counted, rerunnable: !operation.hadState });
   }
 
   /** After an operation: gives back what the session needs no longer. */
@@ -406,7 +419,8 @@ export class Sessions {
       aborted: !wrote && !lostHere,
       engineUs: Math.round(operation.engineUs),
     };
-    this.host.answer(operation.id, answer, !lostHere);
+    session.state = operation.state;
+    this.host.answer({ id: operation.id, answer, counted: false, rerunnable: !lostHere });
   }
 
   /** The VFS asks when SQLite takes the write lock. Statements that do not announce that they write meet it only here. */
@@ -458,6 +472,12 @@ const readRaised = sqlError('SEXTANT_READ_RAISED', 'The operation is to run agai
 
 function isStronger(wanted: ReadPreference, than: ReadPreference): boolean {
   return readPreferences.indexOf(wanted) > readPreferences.indexOf(than);
+}
+
+/** The result says all that has changed of the state. */
+function isCounted(before: StreamState, after: StreamState, outcome: OperationOutcome): boolean {
+  if (!outcome.ok || outcome.value === null || !('affectedRowCount' in outcome.value)) return false;
+  return sameState(after, countedState(before, outcome.value));
 }
 
 /** What the stream's state has become; null for no change. An operation that is to run again has changed nothing. */

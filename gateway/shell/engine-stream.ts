@@ -21,6 +21,10 @@ export class EngineSession {
   /** What the next operation that is not given a state begins with. */
   state: StreamState = freshStream;
   private closed: boolean = false;
+  /** Operations under way. */
+  private away = 0;
+  /** The state the worker's end is known to have; null while it may be another. */
+  private known: StreamState | null = freshStream;
 
   constructor(engine: Engine, id: number) {
     this.engine = engine;
@@ -53,7 +57,21 @@ export class EngineSession {
   /** @param state what the stream comes with; the answer says what it is afterwards. @returns the operation's number. */
   run(operation: SqlOperation, trace: EngineTrace | null, state: StreamState, take: TakeAnswer): number {
     assert(!this.closed, 'an operation follows the close of its session');
-    return this.engine.operate(this.id, trace, state, operation, take);
+    return this.engine.operate(this, trace, state, operation, take);
+  }
+
+  /** An operation is being sent; used by `Engine`. @returns the state to send along, null when the worker's end has it. */
+  leave(state: StreamState): StreamState | null {
+    const isKnown = this.known === state;
+    this.known = null;
+    this.away += 1;
+    return isKnown ? null : state;
+  }
+
+  /** An operation has been answered, or taken back; used by `Engine`. @param state what it left; null when that is unknown. */
+  arrive(state: StreamState | null): void {
+    this.away -= 1;
+    this.known = this.away === 0 ? state : null;
   }
 
   private operate<K extends keyof OperationValues>(

@@ -101,7 +101,7 @@ class EngineWorker {
         store: () => this.store,
         isWriter: () => this.mode.kind === 'writer',
         isAbandoned,
-        answer: (id, answer, rerunnable) => this.answers.push({ id, answer, rerunnable }),
+        answer: (answer) => this.answers.push(answer),
         answered: () => this.flushIfDue(),
         begin: (id) => this.shared.begin(id),
         running: (id) => {

@@ -28,7 +28,7 @@ import { EngineShared } from '../core/engine-shared.ts';
 import { packToWorker, unpackFromWorker } from '../core/engine-wire.ts';
 import { adviseError, sqlError } from '../core/errors.ts';
 import type { SqlError } from '../core/sql.ts';
-import type { StreamState } from '../core/stream-state.ts';
+import { countedState, type StreamState } from '../core/stream-state.ts';
 import { type HandedOver, Handover } from './engine-handover.ts';
 import { EngineSession } from './engine-stream.ts';
 
@@ -74,6 +74,14 @@ type Answer = EngineAnswer<AnyOperationValue>;
 /** Takes the answer of an operation: once, and never inside the call that sent it. */
 export type TakeAnswer = (answer: EngineAnswer<AnyOperationValue>) => void;
 
+/** An operation without an answer. */
+interface Pending {
+  readonly session: EngineSession;
+  /** What the stream's state was. */
+  readonly state: StreamState;
+  readonly take: TakeAnswer;
+}
+
 const workerGone = sqlError(
   'SEXTANT_TRANSACTION_ABORTED',
   'The SQL engine of this gateway stopped. Whether a statement that was running took effect is unknown; an open transaction was rolled back.',
@@ -88,7 +96,7 @@ export class Engine {
   private readonly handover: Handover;
   private outbox: ToWorker[] = [];
   private scheduled: boolean = false;
-  private readonly pending = new Map<number, TakeAnswer>();
+  private readonly pending = new Map<number, Pending>();
   private readonly opens: {
     readonly generation: number;
     readonly mode: EngineMode;
@@ -218,7 +226,7 @@ export class Engine {
 
   /** Sends an operation; used by `EngineSession`. @returns its number, 0 when it was refused at once. */
   operate(
-    session: number,
+    session: EngineSession,
     trace: EngineTrace | null,
     state: StreamState,
     operation: SqlOperation,
@@ -235,16 +243,18 @@ export class Engine {
     }
     const id = EngineShared.next(this.operations);
     this.operations = id;
-    this.pending.set(id, take);
+    this.pending.set(id, { session, state, take });
     this.shared.offer(id, this.pending.size);
-    this.send({ kind: 'operation', id, session, trace, state, operation });
+    this.send({ kind: 'operation', id, session: session.id, trace, state: session.leave(state), operation });
     return id;
   }
 
   /** Takes an operation back that has not begun; its answer never comes. @returns false when it has begun, or is answered. */
   takeBack(id: number): boolean {
-    if (!this.pending.has(id) || !this.shared.takeBack(id)) return false;
+    const operation = this.pending.get(id);
+    if (operation === undefined || !this.shared.takeBack(id)) return false;
     this.pending.delete(id);
+    operation.session.arrive(null);
     this.shared.setPending(this.pending.size);
     return true;
   }
@@ -319,11 +329,13 @@ export class Engine {
     }
     const moved = message.readPoint !== this.currentReadPoint;
     this.currentReadPoint = message.readPoint;
-    for (const { id, answer, rerunnable } of message.answers) {
-      const take = this.pending.get(id);
-      if (take === undefined) assert.fail(`the worker answered operation ${id}, which is not pending`);
+    for (const { id, answer: given, counted, rerunnable } of message.answers) {
+      const operation = this.pending.get(id);
+      if (operation === undefined) assert.fail(`the worker answered operation ${id}, which is not pending`);
       this.pending.delete(id);
-      take(obsolete ? this.afterReplacement(answer, rerunnable) : answer);
+      const answer = counted ? { ...given, state: stateBehind(operation.state, given) } : given;
+      operation.session.arrive(answer.state ?? operation.state);
+      operation.take(obsolete ? this.afterReplacement(answer, rerunnable) : answer);
     }
     this.shared.setPending(this.pending.size);
     if (!this.isBusy) this.options.onIdle?.();
@@ -395,13 +407,19 @@ export class Engine {
   private failPending(error: SqlError): void {
     const waiting = [...this.pending];
     this.pending.clear();
-    for (const [id, take] of waiting) {
+    for (const [id, { take }] of waiting) {
       const answer = refusal(error.code, error.message);
       // What the worker had not begun may simply be run again, elsewhere.
       take(this.shared.takeBack(id) ? { ...answer, aborted: true } : answer);
     }
     for (const { reject } of this.opens.splice(0)) reject(new Error(error.message));
   }
+}
+
+/** The state that the result speaks of. */
+function stateBehind(before: StreamState, { outcome }: Answer): StreamState {
+  assert(outcome.ok && outcome.value !== null && 'affectedRowCount' in outcome.value, 'a result counts');
+  return countedState(before, outcome.value);
 }
 
 /** The answer to an operation that was never begun. */

@@ -16,7 +16,6 @@ import {
   chooseForTransaction,
   chooseToStop,
   type ReaderLimits,
-  type ReaderView,
 } from '../core/reader-choice.ts';
 import type { SqlError } from '../core/sql.ts';
 import type { StreamState } from '../core/stream-state.ts';
@@ -293,7 +292,7 @@ export class ReaderPool {
     const { limits } = this.options;
     const nowMs = monotonicMs();
     const choose = task.transaction ? chooseForTransaction : chooseForStatement;
-    const choice = choose(this.views(nowMs), this.starting, limits);
+    const choice = choose(this.threads, this.starting, limits);
     if (choice.start) this.startAnother();
     const thread = this.threads.find(({ id }) => id === choice.thread);
     if (thread === undefined) return false;
@@ -301,21 +300,13 @@ export class ReaderPool {
     const session = thread.session(nowMs);
     const id = session.run(task.operation, task.trace, task.state, (answer) => {
       this.tasks.delete(task);
+      thread.took(answer.engineUs);
       if (answer.autocommit) thread.giveBack(session);
       task.take(answer, answer.autocommit ? null : { thread, session });
       if (this.queue.length > 0) this.serveQueue();
     });
     task.at = { thread, id };
     return true;
-  }
-
-  private views(nowMs: number): readonly ReaderView[] {
-    return this.threads.map((thread) => ({
-      id: thread.id,
-      pending: thread.engine.pendingOperations,
-      pinned: thread.pinned,
-      runningMs: thread.runningMs(nowMs),
-    }));
   }
 
   private enqueue(task: Task): void {
@@ -355,7 +346,7 @@ export class ReaderPool {
     for (const thread of this.threads) {
       thread.look(nowMs);
       if (thread.engine.pendingOperations > 0) busy = true;
-      if (thread.runningMs(nowMs) >= limits.slowMs) this.takeBack(thread);
+      if (thread.runningMs >= limits.slowMs) this.takeBack(thread);
       const silenceMs = stopped.has(thread)
         ? Math.min(stopSilenceMs, limits.engineSilenceMs)
         : limits.engineSilenceMs;
@@ -382,18 +373,17 @@ export class ReaderPool {
       this.refuse(first, adviseError('SEXTANT_LIMIT', text));
       return;
     }
-    const stop = chooseToStop(this.views(nowMs), this.starting, waitedMs, limits);
+    const stop = chooseToStop(this.threads, this.starting, waitedMs, limits);
     const thread = this.threads.find(({ id }) => id === stop);
     if (thread !== undefined) thread.engine.cancel(thread.engine.running);
   }
 
   /** The slowest thread whose folding matters: one that carries a long statement out does not hold the others up. */
   private noteFolded(): void {
-    const nowMs = monotonicMs();
     let folded = this.vdlNow;
     for (const thread of this.threads) {
       const at = thread.folded;
-      if (at !== null && thread.runningMs(nowMs) < this.options.limits.slowMs) folded = minLsn(folded, at);
+      if (at !== null && thread.runningMs < this.options.limits.slowMs) folded = minLsn(folded, at);
     }
     if (folded <= this.foldedTold) return;
     this.foldedTold = folded;

@@ -4,6 +4,7 @@
  */
 import { type Lsn, maxLsn, zeroLsn } from '../../storage/core/ids.ts';
 import { EngineLife } from '../core/engine-life.ts';
+import type { ReaderView } from '../core/reader-choice.ts';
 import type { Engine } from './engine.ts';
 import type { EngineSession } from './engine-stream.ts';
 
@@ -15,6 +16,8 @@ const idleAfterMs = 2_000;
 const idleBacklogBytes = 4 * 1024 * 1024;
 /** Redo that is kept for a thread whose statement takes long; beyond it the thread begins anew afterwards. */
 const backlogBytesMax = 32 * 1024 * 1024;
+/** One slow statement says little about the next ones. */
+const tookUsMax = 15_000;
 /** Sessions kept for single statements. */
 const idleSessionsMax = 64;
 
@@ -25,7 +28,7 @@ export interface ReaderFeed {
   readonly undurable: () => readonly Uint8Array[];
 }
 
-export class ReaderThread {
+export class ReaderThread implements ReaderView {
   readonly id: number;
   readonly engine: Engine;
   /** Read transactions that live here. */
@@ -38,6 +41,10 @@ export class ReaderThread {
   private foldedTo: Lsn = zeroLsn;
   private usedAtMs = 0;
   private running: { readonly operation: number; readonly sinceMs: number } | null = null;
+  /** How long the statement that runs had run when it was last looked at; 0 when none did. */
+  runningMs = 0;
+  /** What a statement takes on this thread, going by the last dozen. */
+  private meanUs = 0;
   private readonly life = new EngineLife();
 
   constructor(id: number, engine: Engine) {
@@ -45,9 +52,13 @@ export class ReaderThread {
     this.engine = engine;
   }
 
-  /** How long the statement that runs has run at `nowMs`, as seen by looking now and then. */
-  runningMs(nowMs: number): number {
-    return this.running === null ? 0 : nowMs - this.running.sinceMs;
+  get queuedUs(): number {
+    return this.engine.pendingOperations * this.meanUs;
+  }
+
+  /** A statement took so long. */
+  took(us: number): void {
+    this.meanUs += (Math.min(us, tookUsMax) - this.meanUs) / 12;
   }
 
   /** How long the thread has given no sign of life although it has something to do. */
@@ -65,6 +76,7 @@ export class ReaderThread {
     const operation = this.engine.running;
     if (operation === 0) this.running = null;
     else if (this.running?.operation !== operation) this.running = { operation, sinceMs: nowMs };
+    this.runningMs = this.running === null ? 0 : nowMs - this.running.sinceMs;
     this.life.look(this.engine.life, this.engine.pendingOperations > 0, nowMs);
   }
 

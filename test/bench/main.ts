@@ -4,6 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { brokenPipeExitCode, onBrokenPipe } from '../../telemetry/broken-pipe.ts';
+import { beside } from './beside.ts';
 import { check } from './check.ts';
 import { type BenchOptions, parseOptions, usage } from './options.ts';
 import {
@@ -89,6 +90,10 @@ async function main(argv: readonly string[]): Promise<number> {
   onBrokenPipe(() => bench.end(brokenPipeExitCode));
   try {
     if (options.check) return (await check(bench)) ? 0 : 1;
+    if (options.beside !== null) {
+      await beside(bench, options.beside, options);
+      return 0;
+    }
     const report = await run(bench, options, argv);
     process.stdout.write(options.json ? asJson(report) : `\n${asText(report)}\n`);
     if (options.out !== null) write(report, options.out);

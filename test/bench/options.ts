@@ -12,6 +12,8 @@ export interface BenchOptions {
   readonly quick: boolean;
   readonly json: boolean;
   readonly check: boolean;
+  /** Another checkout to measure this one beside; null: none. */
+  readonly beside: string | null;
   readonly peers: readonly PeerName[];
   readonly scenarios: readonly ScenarioName[];
   /** Where to write results; null: nowhere. */
@@ -33,6 +35,7 @@ export const usage = `npm run bench -- [options]
 
   --quick                under eight minutes; figures are rougher
   --check                under a minute, Sextant only: compares ratios with generous bounds, exit code 1 beyond them
+  --beside DIR           this checkout and the one in DIR, in turns: ratios of UPDATE and SELECT at 128 clients and one
   --peers LIST           postgres,mariadb,etcd (default: all) or none
   --only LIST            ${scenarioNames.join(', ')} (default: all but soak)
   --rounds N             rounds of every measurement (default 5, quick 2)
@@ -80,6 +83,7 @@ export function parseOptions(argv: readonly string[], home: string): Parsed {
     options: {
       quick,
       check,
+      beside: values.beside ?? null,
       json,
       peers,
       scenarios,
@@ -99,6 +103,7 @@ function parse(argv: readonly string[]) {
     quick: flag,
     json: flag,
     check: flag,
+    beside: text,
     write: flag,
     help: flag,
     peers: text,

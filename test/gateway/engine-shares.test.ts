@@ -105,7 +105,7 @@ test('a read in a transaction at the writer is stopped while others wait, and th
       store: () => store,
       isWriter: () => true,
       isAbandoned: () => false,
-      answer: (_id, answer) => answers.push(answer),
+      answer: ({ answer }) => answers.push(answer),
       answered: () => undefined,
       begin: () => true,
       running: () => undefined,

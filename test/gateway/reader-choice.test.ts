@@ -9,17 +9,28 @@ import {
 
 const limits: ReaderLimits = { readerThreads: 3, slowMs: 10, readerWaitMs: 200, slowShareMs: 1_000 };
 
-/** Threads as `pending/pinned/runningMs`, numbered from 1. */
+/** Threads as `queuedMs/pinned/runningMs`, numbered from 1. */
 const threads = (...texts: string[]): ReaderView[] =>
   texts.map((text, index) => {
-    const [pending = 0, pinned = 0, runningMs = 0] = text.split('/').map(Number);
-    return { id: index + 1, pending, pinned, runningMs };
+    const [queuedMs = 0, pinned = 0, runningMs = 0] = text.split('/').map(Number);
+    return { id: index + 1, queuedUs: queuedMs * 1_000, pinned, runningMs };
   });
 
 describe('the thread a read outside transactions runs on', () => {
   const cases: [string, ReaderView[], number, { thread: number | null; start: boolean }][] = [
     ['the first of those that do nothing', threads('0/0/0', '0/0/0'), 0, { thread: 1, start: false }],
-    ['the one with the shortest queue', threads('3/0/2', '1/0/0'), 0, { thread: 2, start: false }],
+    [
+      'the first one although it has more queued, while that is little',
+      threads('0.9/0/0', '0/0/0'),
+      0,
+      { thread: 1, start: false },
+    ],
+    [
+      'the one with least queued when the first has much',
+      threads('3/0/2', '1/0/0'),
+      0,
+      { thread: 2, start: false },
+    ],
     ['never one with a slow statement', threads('0/0/10', '9/0/1'), 0, { thread: 2, start: false }],
     ['not where a transaction lives', threads('0/1/0', '5/0/2'), 0, { thread: 2, start: false }],
     [

@@ -10,7 +10,7 @@ import { schema } from '../workload.ts';
 import { countUpdates, type Missing, querySql, type RunningSystem } from './system.ts';
 
 const fromRoot = (path: string): string => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
-const cliFile = fromRoot('regions/cli/sextant.ts');
+const cliPath = 'regions/cli/sextant.ts';
 export const gatewayFile = fromRoot('gateway/main.ts');
 const upTimeoutMs = 120_000;
 const commandTimeoutMs = 90_000;
@@ -23,6 +23,8 @@ const basePortMax = 32_000;
 export interface SextantOptions {
   readonly regions?: readonly string[];
   readonly env?: NodeJS.ProcessEnv;
+  /** Another checkout, whose deployment is started instead of this one's. */
+  readonly root?: string;
 }
 
 export interface RunningSextant extends RunningSystem {
@@ -57,6 +59,7 @@ export async function startSextant(
 ): Promise<RunningSextant | Missing> {
   const missing = sextantMissing();
   if (missing !== null) return missing;
+  const cliFile = options.root === undefined ? fromRoot(cliPath) : join(options.root, cliPath);
   const regions = options.regions ?? ['us-east-1'];
   const [first = ''] = regions;
   const dataDir = join(bench.directory, `sextant-${++started}`);
@@ -65,7 +68,7 @@ export async function startSextant(
   const env = { ...process.env, ...options.env };
   const commands = new Set<Command>();
   const cli = async (args: readonly string[], timeoutMs = commandTimeoutMs): Promise<string> => {
-    const command = new Command([...args, '--data', dataDir], env, timeoutMs);
+    const command = new Command([cliFile, ...args, '--data', dataDir], env, timeoutMs);
     commands.add(command);
     try {
       return await command.output;
@@ -153,7 +156,7 @@ class Command {
 
   constructor(args: readonly string[], env: NodeJS.ProcessEnv, timeoutMs: number) {
     // A group of its own, so that Ctrl-C reaches the benchmark alone.
-    const child = spawn(process.execPath, [cliFile, ...args], { env, timeout: timeoutMs, detached: true });
+    const child = spawn(process.execPath, [...args], { env, timeout: timeoutMs, detached: true });
     this.child = child;
     this.output = new Promise((resolve, reject) => {
       let output = '';
@@ -167,7 +170,7 @@ class Command {
       child.once('error', reject);
       child.once('close', (code) => {
         if (code === 0) resolve(output);
-        else reject(new Error(`sextant ${args.join(' ')} exited ${code}:\n${output}${errors}`));
+        else reject(new Error(`sextant ${args.slice(1).join(' ')} exited ${code}:\n${output}${errors}`));
       });
     });
   }
