@@ -70,7 +70,15 @@ export type ToWorker =
     }
   | { readonly kind: 'closeSession'; readonly session: number }
   | { readonly kind: 'redo'; readonly frames: Uint8Array; readonly vdl: Lsn }
-  | { readonly kind: 'durable'; readonly lsn: Lsn };
+  | { readonly kind: 'durable'; readonly lsn: Lsn }
+  /** Has the writer's cache a page as it was at a read point? */
+  | { readonly kind: 'peek'; readonly id: number; readonly page: PageNo; readonly readPoint: Lsn };
+
+/** The answer to a `peek`: the page, null when the volume has none there, undefined when the cache cannot say. */
+export interface Peeked {
+  readonly id: number;
+  readonly bytes: Uint8Array | null | undefined;
+}
 
 /** A commit and whose it is. */
 export interface SessionCommit extends EngineCommit {
@@ -101,6 +109,7 @@ export interface FromWorker {
   readonly commits: readonly WorkerCommit[];
   readonly redo: Uint8Array | null;
   readonly answers: readonly WorkerAnswer[];
+  readonly peeked: readonly Peeked[];
   readonly readPoint: Lsn;
   /** The newest `open` that has been carried out. */
   readonly generation: number;

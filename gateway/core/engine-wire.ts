@@ -13,6 +13,7 @@ import type {
   EngineCommit,
   EngineTrace,
   FromWorker,
+  Peeked,
   SessionCommit,
   SqlOperation,
   ToWorker,
@@ -182,9 +183,11 @@ function unpackStatement(from: Values): SqlStatement {
 }
 
 export function packFromWorker(message: FromWorker): PackedFromWorker {
-  const { readPoint, generation, diverged, commits, answers } = message;
+  const { readPoint, generation, diverged, commits, answers, peeked } = message;
   const out: unknown[] = [readPoint, generation, diverged, commits.length];
   for (const commit of commits) packCommit(out, commit);
+  out.push(peeked.length);
+  for (const { id, bytes } of peeked) out.push(id, bytes);
   for (const answer of answers) packAnswer(out, answer);
   return { values: out, redo: message.redo };
 }
@@ -196,9 +199,12 @@ export function unpackFromWorker({ values, redo }: PackedFromWorker): FromWorker
   const diverged = from.as<string | null>();
   const commits: WorkerCommit[] = [];
   for (let left = from.number(); left > 0; left--) commits.push(unpackCommit(from));
+  const peeked: Peeked[] = [];
+  for (let left = from.number(); left > 0; left--)
+    peeked.push({ id: from.number(), bytes: from.as<Peeked['bytes']>() });
   const answers: WorkerAnswer[] = [];
   while (!from.isEmpty) answers.push(unpackAnswer(from));
-  return { readPoint, generation, diverged, commits, redo, answers };
+  return { readPoint, generation, diverged, commits, redo, answers, peeked };
 }
 
 function packCommit(out: unknown[], commit: WorkerCommit): void {

@@ -109,6 +109,17 @@ export class PageStore {
   }
 
   /**
+   * A page for another engine that reads at a durable read point at or below the head: as `readAt`, but only a version that is
+   * the newest one, since nobody here pins that read point.
+   */
+  peek(page: PageNo, readPoint: Lsn): Uint8Array | null | undefined {
+    const newest = this.chains.get(page)?.versions.at(-1);
+    if (newest === undefined || newest.through !== Number.POSITIVE_INFINITY || newest.from > readPoint)
+      return undefined;
+    return newest.bytes;
+  }
+
+  /**
    * Where to fetch a page that `readAt` does not have. Not above the durable LSN, which is all that storage answers for;
    * the page is the same at both, since a version between them would be cached (G1).
    */

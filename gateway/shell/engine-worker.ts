@@ -7,6 +7,7 @@ import type {
   EngineMode,
   EngineWorkerData,
   FromWorker,
+  Peeked,
   ToWorker,
   WorkerAnswer,
 } from '../core/engine-protocol.ts';
@@ -42,6 +43,7 @@ class EngineWorker {
   private redo: RedoQueue;
   private diverged: string | null = null;
   private answers: WorkerAnswer[] = [];
+  private peeked: Peeked[] = [];
   private lastFlush = 0;
   private reported: Lsn = zeroLsn;
   private reportedGeneration = -1;
@@ -153,6 +155,12 @@ class EngineWorker {
       case 'redo':
         this.follow(message.frames, message.vdl);
         return;
+      case 'peek': {
+        const { id, page, readPoint } = message;
+        const bytes = this.mode.kind === 'writer' ? this.store.peek(page, readPoint) : undefined;
+        this.peeked.push({ id, bytes: bytes instanceof Uint8Array ? bytes.slice() : bytes });
+        return;
+      }
       case 'open':
         this.open(message.mode, message.generation);
         return;
@@ -237,14 +245,15 @@ class EngineWorker {
     this.lastFlush = performance.now();
     const readPoint = this.store.head;
     const { commits, redo } = this.commits.take();
-    const { answers, generation, diverged } = this;
+    const { answers, peeked, generation, diverged } = this;
     const news = readPoint !== this.reported || generation !== this.reportedGeneration || diverged !== null;
-    if (commits.length === 0 && answers.length === 0 && !news) return;
+    if (commits.length === 0 && answers.length === 0 && peeked.length === 0 && !news) return;
     this.answers = [];
+    this.peeked = [];
     this.reported = readPoint;
     this.reportedGeneration = generation;
     this.post(
-      { commits, redo, answers, readPoint, generation, diverged },
+      { commits, redo, answers, peeked, readPoint, generation, diverged },
       redo === null ? [] : [redo.buffer],
     );
   }

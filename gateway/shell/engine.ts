@@ -8,6 +8,7 @@
 import assert from 'node:assert/strict';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { type Lsn, lsn, type PageNo, zeroLsn } from '../../storage/core/ids.ts';
+import { InFlight } from '../../storage/core/in-flight.ts';
 import { redoLimits } from '../../storage/core/limits.ts';
 import type { Mtr, MtrRun } from '../../storage/core/record.ts';
 import { defaultEngineLimits, type EngineLimits, engineLimitsProblem } from '../core/engine-limits.ts';
@@ -20,6 +21,7 @@ import type {
   FromWorker,
   PageReply,
   PageRequest,
+  Peeked,
   SessionCommit,
   SqlOperation,
   ToWorker,
@@ -96,7 +98,7 @@ export class Engine {
   private readonly handover: Handover;
   private outbox: ToWorker[] = [];
   private scheduled: boolean = false;
-  private readonly pending = new Map<number, Pending>();
+  private readonly pending = new InFlight<Pending>();
   private readonly opens: {
     readonly generation: number;
     readonly mode: EngineMode;
@@ -104,6 +106,8 @@ export class Engine {
     readonly reject: (error: Error) => void;
   }[] = [];
   private operations = 0;
+  private readonly peeks = new Map<number, (bytes: Peeked['bytes']) => void>();
+  private peeksAsked = 0;
   private sessions = 0;
   private generation = 0;
   private currentReadPoint: Lsn = zeroLsn;
@@ -190,6 +194,24 @@ export class Engine {
     this.send({ kind: 'redo', frames, vdl });
   }
 
+  /**
+   * Asks a writer's cache for a page at a durable read point of its reign. @returns the page, null when the volume has none there;
+   * undefined when the cache does not say, or not within `waitMs`.
+   */
+  peek(page: PageNo, readPoint: Lsn, waitMs: number): Promise<Peeked['bytes']> {
+    const id = ++this.peeksAsked;
+    return new Promise((resolve) => {
+      const done = (bytes: Peeked['bytes']): void => {
+        clearTimeout(timer);
+        this.peeks.delete(id);
+        resolve(bytes);
+      };
+      const timer = setTimeout(() => done(undefined), waitMs);
+      this.peeks.set(id, done);
+      this.send({ kind: 'peek', id, page, readPoint });
+    });
+  }
+
   /** The newest commit statements can see, as last reported by the worker. */
   readPoint(): Lsn {
     return this.currentReadPoint;
@@ -253,7 +275,7 @@ export class Engine {
   takeBack(id: number): boolean {
     const operation = this.pending.get(id);
     if (operation === undefined || !this.shared.takeBack(id)) return false;
-    this.pending.delete(id);
+    this.pending.take(id);
     operation.session.arrive(null);
     this.shared.setPending(this.pending.size);
     return true;
@@ -261,7 +283,7 @@ export class Engine {
 
   /** Stops an operation that runs, as soon as SQLite can be interrupted; it is answered with SQLITE_INTERRUPT. */
   cancel(id: number): void {
-    if (this.pending.has(id)) this.shared.cancel(id);
+    if (this.pending.get(id) !== undefined) this.shared.cancel(id);
   }
 
   /** The operation the worker is carrying out now; 0 when none is. */
@@ -330,13 +352,13 @@ export class Engine {
     const moved = message.readPoint !== this.currentReadPoint;
     this.currentReadPoint = message.readPoint;
     for (const { id, answer: given, counted, rerunnable } of message.answers) {
-      const operation = this.pending.get(id);
+      const operation = this.pending.take(id);
       if (operation === undefined) assert.fail(`the worker answered operation ${id}, which is not pending`);
-      this.pending.delete(id);
       const answer = counted ? { ...given, state: stateBehind(operation.state, given) } : given;
       operation.session.arrive(answer.state ?? operation.state);
       operation.take(obsolete ? this.afterReplacement(answer, rerunnable) : answer);
     }
+    for (const { id, bytes } of message.peeked) this.peeks.get(id)?.(bytes);
     this.shared.setPending(this.pending.size);
     if (!this.isBusy) this.options.onIdle?.();
     this.noteOpened(message.generation);
@@ -405,9 +427,7 @@ export class Engine {
   }
 
   private failPending(error: SqlError): void {
-    const waiting = [...this.pending];
-    this.pending.clear();
-    for (const [id, { take }] of waiting) {
+    for (const [id, { take }] of this.pending.drain()) {
       const answer = refusal(error.code, error.message);
       // What the worker had not begun may simply be run again, elsewhere.
       take(this.shared.takeBack(id) ? { ...answer, aborted: true } : answer);

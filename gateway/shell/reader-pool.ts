@@ -8,6 +8,7 @@
  */
 import { monotonicMs } from '../../regions/shell/clock.ts';
 import { type Lsn, maxLsn, minLsn, zeroLsn } from '../../storage/core/ids.ts';
+import { InFlight } from '../../storage/core/in-flight.ts';
 import type { Logger } from '../../telemetry/index.ts';
 import type { AnyOperationValue, EngineAnswer, EngineTrace, SqlOperation } from '../core/engine-protocol.ts';
 import { adviseError, sqlError } from '../core/errors.ts';
@@ -55,6 +56,7 @@ interface Pin {
 
 /** A statement outside a transaction on its way. */
 interface Task {
+  readonly number: number;
   readonly operation: SqlOperation;
   readonly trace: EngineTrace | null;
   readonly state: StreamState;
@@ -82,7 +84,8 @@ export class ReaderPool {
   private threads: ReaderThread[] = [];
   private starting = 0;
   private ids = 0;
-  private readonly tasks = new Set<Task>();
+  private readonly tasks = new InFlight<Task>();
+  private taskNumbers = 0;
   private readonly queue: Task[] = [];
   private timer: NodeJS.Timeout | null = null;
   private vdlNow: Lsn = zeroLsn;
@@ -185,8 +188,9 @@ export class ReaderPool {
 
   /** Runs a statement on some thread; `take` gets a pin when it has begun a transaction, which lives there from now on. */
   run(given: Pick<Task, 'operation' | 'trace' | 'state' | 'transaction' | 'take'>): Task {
-    const task: Task = { ...given, sinceMs: monotonicMs(), at: null, stopped: false };
-    this.tasks.add(task);
+    const number = ++this.taskNumbers;
+    const task: Task = { ...given, number, sinceMs: monotonicMs(), at: null, stopped: false };
+    this.tasks.set(number, task);
     if (this.closed) {
       queueMicrotask(() => this.refuse(task, stopping));
       return task;
@@ -203,7 +207,7 @@ export class ReaderPool {
 
   /** The client of a statement is gone, or does not want it any more. */
   stop(task: Task): void {
-    if (!this.tasks.has(task) || task.stopped) return;
+    if (this.tasks.get(task.number) === undefined || task.stopped) return;
     task.stopped = true;
     const { at } = task;
     if (at === null) {
@@ -299,7 +303,7 @@ export class ReaderPool {
     thread.bring(this.feed);
     const session = thread.session(nowMs);
     const id = session.run(task.operation, task.trace, task.state, (answer) => {
-      this.tasks.delete(task);
+      this.tasks.take(task.number);
       thread.took(answer.engineUs);
       if (answer.autocommit) thread.giveBack(session);
       task.take(answer, answer.autocommit ? null : { thread, session });
@@ -327,7 +331,7 @@ export class ReaderPool {
   }
 
   private refuse(task: Task, error: SqlError): void {
-    this.tasks.delete(task);
+    this.tasks.take(task.number);
     task.take(refusal(error.code, error.message), null);
   }
 

@@ -4,6 +4,7 @@
  * Bound to no transport: the owner hands in what arrives and says when the link closed.
  */
 import assert from 'node:assert/strict';
+import { InFlight } from '../core/in-flight.ts';
 
 export const rpcHeaderBytes = 5;
 
@@ -50,7 +51,7 @@ interface Pending {
 
 export class LinkRpc {
   private readonly options: RpcOptions;
-  private readonly pending = new Map<number, Pending>();
+  private readonly pending = new InFlight<Pending>();
   private lastId = 0;
   /** Counts the connections, so that a late reply does not answer a request of the next one. */
   private connection = 0;
@@ -108,7 +109,8 @@ export class LinkRpc {
   /** The link closed: every request that waits fails, and replies to what came over it go nowhere. */
   linkClosed(): void {
     this.connection += 1;
-    for (const id of [...this.pending.keys()]) this.settle(id, { kind: 'failed', reason: 'closed' });
+    const inOrder = [...this.pending.drain()].sort(([a], [b]) => a - b);
+    for (const [, pending] of inOrder) this.end(pending, { kind: 'failed', reason: 'closed' });
   }
 
   private answer(kind: number, id: number, body: Uint8Array): void {
@@ -125,16 +127,18 @@ export class LinkRpc {
   }
 
   private settle(id: number, result: RpcResult): void {
-    const pending = this.pending.get(id);
-    if (pending === undefined) return;
-    this.pending.delete(id);
-    clearTimeout(pending.timer);
-    pending.done(result);
+    const pending = this.pending.take(id);
+    if (pending !== undefined) this.end(pending, result);
+  }
+
+  private end({ timer, done }: Pending, result: RpcResult): void {
+    clearTimeout(timer);
+    done(result);
   }
 
   private nextId(): number {
     do this.lastId = this.lastId === idMax ? 1 : this.lastId + 1;
-    while (this.pending.has(this.lastId));
+    while (this.pending.get(this.lastId) !== undefined);
     return this.lastId;
   }
 }

@@ -2,7 +2,7 @@ import { DatabaseSync } from 'node:sqlite';
 import fc from 'fast-check';
 import { afterEach, describe, expect, test } from 'vitest';
 import { concatBytes } from '../../storage/core/bytes.ts';
-import { zeroLsn } from '../../storage/core/ids.ts';
+import { pageNo, zeroLsn } from '../../storage/core/ids.ts';
 import {
   always,
   closeEngines,
@@ -16,6 +16,41 @@ import {
 } from './engine-volume.ts';
 
 afterEach(closeEngines);
+
+describe('pages of the writer shown to other engines', () => {
+  test('are those of storage, or not shown: at every read point of a random workload', async () => {
+    const volume = new MemoryVolume();
+    const { engine } = await writer({}, volume);
+    const session = engine.openSession();
+    await run(session, 'CREATE TABLE t (n INTEGER PRIMARY KEY, text TEXT)');
+    let shown = 0;
+    for (let at = 1; at <= 60; at++) {
+      await run(session, 'INSERT INTO t VALUES (?, ?)', BigInt(at), 'x'.repeat((at * 97) % 900));
+      const before = volume.durable;
+      await run(session, 'UPDATE t SET text = ? WHERE n = ?', `${at}`, BigInt(1 + ((at * 31) % at)));
+      for (const readPoint of [before, volume.durable])
+        for (let page = 1; page <= 12; page++) {
+          const bytes = await engine.peek(pageNo(page), readPoint, 1_000);
+          if (bytes === undefined) continue;
+          shown += 1;
+          expect(bytes).toEqual(volume.page(pageNo(page), readPoint));
+        }
+    }
+    expect(shown).toBeGreaterThan(200);
+  });
+
+  test('are not waited for while the thread is busy', async () => {
+    const { engine } = await writer();
+    const slow = engine.openSession();
+    const answer = execute(
+      slow,
+      'WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c) SELECT i FROM c LIMIT 1 OFFSET 3000000',
+    );
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(await engine.peek(pageNo(1), zeroLsn, 5)).toBe(undefined);
+    await answer;
+  });
+});
 
 describe('pages and redo', () => {
   test('on a random workload results are those of SQLite, and the redo makes the same database', async () => {

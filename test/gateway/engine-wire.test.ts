@@ -124,6 +124,9 @@ const fromWorker: fc.Arbitrary<FromWorker> = fc.record({
   ),
   redo: fc.option(fc.uint8Array()),
   answers: fc.array(fc.record({ id: fc.nat(), answer, counted: fc.boolean(), rerunnable: fc.boolean() })),
+  peeked: fc.array(
+    fc.record({ id: fc.nat(), bytes: fc.oneof(fc.constantFrom(null, undefined), fc.uint8Array()) }),
+  ),
   readPoint: position,
   generation: fc.nat(),
   diverged: nullableText,

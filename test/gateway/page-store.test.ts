@@ -32,6 +32,21 @@ describe('the page store of a writer', () => {
     expect(first(store.newest(page1))).toBe(3);
   });
 
+  test('shows another engine the newest version of a page from its commit on, and nothing of older ones', () => {
+    const store = new PageStore({ kind: 'writer', head: lsn(10), cacheBytesMax: 1 << 20 });
+    store.insert(page1, lsn(10), filled(1));
+    store.insert(page2, lsn(10), null);
+    store.pin();
+    store.publish(new Map([[page1, filled(2)]]), lsn(20));
+    expect(first(store.peek(page1, lsn(20)))).toBe(2);
+    expect(first(store.peek(page1, lsn(19)))).toBe(undefined);
+    expect([store.peek(page2, lsn(10)), store.peek(page2, lsn(9)), store.peek(pageNo(3), lsn(20))]).toEqual([
+      null,
+      undefined,
+      undefined,
+    ]);
+  });
+
   test('never evicts a page whose redo is not durable', () => {
     const store = new PageStore({ kind: 'writer', head: zeroLsn, cacheBytesMax: 4 * 4096 });
     for (let at = 1; at <= 50; at++) store.publish(new Map([[pageNo(at), filled(at)]]), lsn(at * 10));
