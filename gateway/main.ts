@@ -2,11 +2,10 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
-import { compileSooner, keepCompiledCode } from '../storage/shell/compilation.ts';
-import { loadConfig } from '../storage/shell/config.ts';
+import { compileSooner, keepCompiledCode, loadConfig } from '../storage/index.ts';
 import { createLogger, type Logger, serviceName } from '../telemetry/index.ts';
-import { type GatewayConfig, gatewayConfigSchema } from './shell/config.ts';
-import { GatewayStartError, startGateway } from './shell/gateway.ts';
+import { type GatewayConfig, gatewayConfigSchema } from './process/config.ts';
+import { GatewayStartError, startGateway } from './process/gateway.ts';
 
 /** Not at once: compiling would delay a start, and with it the next write after a writer died. */
 const compileSoonerAfterMs = 2_000;

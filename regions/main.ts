@@ -1,12 +1,11 @@
 /** Starts one region's agent: `node regions/main.ts --config FILE`. */
 import { parseArgs } from 'node:util';
-import { keepCompiledCode } from '../storage/shell/compilation.ts';
-import { loadConfig } from '../storage/shell/config.ts';
+import { keepCompiledCode, loadConfig } from '../storage/index.ts';
 import { createLogger, createProcessMetrics, serviceName, startTelemetry } from '../telemetry/index.ts';
-import { Agent, AgentStartError } from './shell/agent.ts';
-import { agentRoutes, listenHttp } from './shell/agent-http.ts';
-import { watchAgent } from './shell/agent-metrics.ts';
-import { agentConfigSchema } from './shell/config.ts';
+import { Agent, AgentStartError } from './agent/agent.ts';
+import { agentRoutes, listenHttp } from './agent/agent-http.ts';
+import { watchAgent } from './agent/agent-metrics.ts';
+import { agentConfigSchema } from './agent/config.ts';
 
 const { values } = parseArgs({ options: { config: { type: 'string' } } });
 if (values.config === undefined) fail('usage: sextant agent --config FILE');

@@ -1,9 +1,9 @@
 /** A storage node as a process of its own: `node storage/main.ts --config FILE`. */
 import { parseArgs } from 'node:util';
 import { createLogger, type Logger, serviceName } from '../telemetry/index.ts';
-import { compileSooner, keepCompiledCode } from './shell/compilation.ts';
-import { loadConfig, type StorageConfig, storageConfigSchema } from './shell/config.ts';
-import { StartError, startStorageNode } from './shell/node-process.ts';
+import { StartError, startStorageNode } from './node/node-process.ts';
+import { compileSooner, keepCompiledCode } from './process/compilation.ts';
+import { loadConfig, type StorageConfig, storageConfigSchema } from './process/config.ts';
 
 function configFromArguments(): StorageConfig {
   const { values } = parseArgs({ options: { config: { type: 'string' } }, strict: true });

@@ -1,7 +1,14 @@
-/** The door of telemetry: what the other folders may import. It loads no OpenTelemetry package. */
-export type { AttributeValue, SpanFact, SpanKind } from './facts.ts';
-export { createLogger, type Logger, type LoggerOptions, redactText, traceFields, withTrace } from './log.ts';
-export { metrics } from './metric-definitions.ts';
+/** The door of telemetry: what the other layers may import. It loads no OpenTelemetry package. */
+export * from './core.ts';
+export {
+  createLogger,
+  type Logger,
+  type LoggerOptions,
+  redactText,
+  traceFields,
+  withTrace,
+} from './log/log.ts';
+export { metrics } from './metrics/metric-definitions.ts';
 export {
   type Counter,
   type CounterDefinition,
@@ -14,7 +21,8 @@ export {
   MetricRegistry,
   type MetricUnit,
   metricsContentType,
-} from './metrics.ts';
+} from './metrics/metrics.ts';
+export { createProcessMetrics } from './metrics/process-metrics.ts';
 export {
   attributes,
   attributeValues,
@@ -23,21 +31,8 @@ export {
   serviceName,
   spanNames,
   traceparentHeader,
-} from './names.ts';
-export { createProcessMetrics } from './process-metrics.ts';
-export {
-  childContext,
-  encodeTraceContext,
-  formatTraceparent,
-  newSpanId,
-  newTraceId,
-  parseTraceparent,
-  readTraceContext,
-  type TraceContext,
-  traceContextBytes,
-  writeTraceContext,
-} from './propagation.ts';
-export { queryText, queryTextMax } from './query-text.ts';
+} from './trace/names.ts';
+export { queryText, queryTextMax } from './trace/query-text.ts';
 export {
   createSampler,
   defaultSampler,
@@ -45,6 +40,6 @@ export {
   type SamplerName,
   type SamplerResult,
   samplerFromEnv,
-} from './sampling.ts';
-export type { AppendRow, CommitRow, ServerRow } from './span-rows.ts';
+} from './trace/sampling.ts';
+export type { AppendRow, CommitRow, ServerRow } from './trace/span-rows.ts';
 export { disabledTelemetry, startTelemetry, type Telemetry, type TelemetryOptions } from './tracer.ts';

@@ -3,13 +3,14 @@
  * thread, which owns the OpenTelemetry SDK. Nothing here waits for a collector, and nothing grows without bound.
  */
 import { hostname } from 'node:os';
-import type { SpanFact } from './facts.ts';
-import { createLogger, type Logger } from './log.ts';
-import { attributes, attributeValues } from './names.ts';
-import type { TraceContext } from './propagation.ts';
-import { RateLimit } from './rate-limit.ts';
-import { defaultSampler, samplerFromEnv } from './sampling.ts';
-import { mergeResourceAttributes, tracingSettings } from './settings.ts';
+import { WorkerLink } from './export/worker-link.ts';
+import { createLogger, type Logger } from './log/log.ts';
+import { RateLimit } from './log/rate-limit.ts';
+import type { SpanFact } from './trace/facts.ts';
+import { attributes, attributeValues } from './trace/names.ts';
+import type { TraceContext } from './trace/propagation.ts';
+import { defaultSampler, samplerFromEnv } from './trace/sampling.ts';
+import { mergeResourceAttributes, tracingSettings } from './trace/settings.ts';
 import {
   type AppendRow,
   type CommitRow,
@@ -17,8 +18,7 @@ import {
   packCommit,
   packServer,
   type ServerRow,
-} from './span-rows.ts';
-import { WorkerLink } from './worker-link.ts';
+} from './trace/span-rows.ts';
 
 export interface TelemetryOptions {
   /** `sextant-<region>`, from `serviceName(region)`. */

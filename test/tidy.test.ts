@@ -4,12 +4,15 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import {
   coreIsPure,
+  entersByTheDoor,
   fileLength,
-  fileMap,
+  folderSize,
   importDirection,
   invariants,
   leftoverMarkers,
   type SourceFile,
+  subjectCircles,
+  subjectMap,
   testsCanFail,
   topLevelLayout,
 } from './tidy/rules.ts';
@@ -25,22 +28,25 @@ const read = (path: string): string => readFileSync(join(root, path), 'utf8');
 const sources: readonly SourceFile[] = paths
   .filter((path) => path.endsWith('.ts'))
   .map((path) => ({ path, text: read(path) }));
-const folders = [
-  'telemetry',
-  'storage',
-  'regions',
-  'gateway',
-  'test',
-  'test/simulation',
-  'test/bench',
-  'test/clients',
-];
+const folders = ['telemetry', 'storage', 'regions', 'gateway', 'test'] as const;
 const invariantsOf = { T: 'telemetry', S: 'storage', R: 'regions', G: 'gateway' } as const;
 const rulesOnly = (file: SourceFile): boolean => !file.path.startsWith('test/tidy');
 
 describe('the tree is tidy', () => {
   it('imports flow from telemetry to storage to regions to gateway', () => {
     expect(sources.flatMap(importDirection)).toEqual([]);
+  });
+
+  it('one layer enters another by its door', () => {
+    expect(sources.flatMap(entersByTheDoor)).toEqual([]);
+  });
+
+  it('no subjects of a layer need each other', () => {
+    expect(subjectCircles(sources)).toEqual([]);
+  });
+
+  it('every folder can be seen at a glance', () => {
+    expect(folderSize(paths)).toEqual([]);
   });
 
   it('cores are pure', () => {
@@ -64,17 +70,10 @@ describe('the tree is tidy', () => {
   });
 
   for (const folder of folders) {
-    it(`the file map of ${folder}/README.md is the folder`, () => {
-      // A folder below with a README of its own keeps its own map.
-      const below = paths.filter(
-        (path) =>
-          path.startsWith(`${folder}/`) && path.endsWith('/README.md') && path !== `${folder}/README.md`,
-      );
-      const mappedElsewhere = (path: string) =>
-        below.some((readme) => path.startsWith(readme.slice(0, -'README.md'.length)));
-      const suites = (path: string) => folder === 'test' && path.endsWith('.test.ts');
-      const own = paths.filter((path) => !mappedElsewhere(path) && !suites(path));
-      expect(fileMap(folder, read(`${folder}/README.md`), own)).toEqual([]);
+    it(`the map of subjects in ${folder}/README.md is the folder`, () => {
+      // What is below a folder of test/ stands where what it tests stands, or is mapped there.
+      const own = folder === 'test' ? paths.map((path) => path.replace(/^(test\/[^/]+\/).*\//, '$1')) : paths;
+      expect(subjectMap(folder, read(`${folder}/README.md`), own)).toEqual([]);
     });
   }
 
@@ -94,40 +93,71 @@ describe('each rule sees a planted violation', () => {
 
   it('an import against the flow', () => {
     expect(
-      importDirection(file('storage/core/a.ts', "import { b } from '../../regions/core/b.ts';")),
+      importDirection(file('storage/log/core/a.ts', "import { b } from '../../../regions/core.ts';")),
     ).toHaveLength(1);
     expect(
-      importDirection(file('regions/core/b.ts', "import { a } from '../../storage/core/a.ts';")),
+      importDirection(file('regions/moves/core/b.ts', "import { a } from '../../../storage/core.ts';")),
     ).toEqual([]);
   });
 
   it('a core that looks at the clock, awaits, or imports a shell or a package', () => {
-    expect(coreIsPure(file('storage/core/a.ts', 'const now = Date.now();'))).toHaveLength(1);
-    expect(coreIsPure(file('storage/core/a.ts', 'async function f() {}'))).toHaveLength(1);
-    expect(coreIsPure(file('storage/core/a.ts', "import { x } from '../shell/x.ts';"))).toHaveLength(1);
-    expect(coreIsPure(file('storage/core/a.ts', "import fs from 'node:fs';"))).toHaveLength(1);
-    expect(coreIsPure(file('storage/core/a.ts', '// Date is an argument\nconst a = "process.env";'))).toEqual(
-      [],
-    );
+    expect(coreIsPure(file('storage/log/core/a.ts', 'const now = Date.now();'))).toHaveLength(1);
+    expect(coreIsPure(file('storage/log/core/a.ts', 'async function f() {}'))).toHaveLength(1);
+    expect(coreIsPure(file('storage/log/core/a.ts', "import { x } from '../x.ts';"))).toHaveLength(1);
+    expect(coreIsPure(file('storage/log/core/a.ts', "import fs from 'node:fs';"))).toHaveLength(1);
+    expect(
+      coreIsPure(file('storage/log/core/a.ts', '// Date is an argument\nconst a = "process.env";')),
+    ).toEqual([]);
   });
 
   it('a marker, a long file, a skipped test, a stray top-level entry', () => {
-    expect(leftoverMarkers(file('storage/core/a.ts', `// ${'TO'}${'DO'} later`))).toHaveLength(1);
-    expect(fileLength(file('storage/core/a.ts', 'x\n'.repeat(600)))).toHaveLength(1);
+    expect(leftoverMarkers(file('storage/log/core/a.ts', `// ${'TO'}${'DO'} later`))).toHaveLength(1);
+    expect(fileLength(file('storage/log/core/a.ts', 'x\n'.repeat(600)))).toHaveLength(1);
     expect(testsCanFail(file('test/a.test.ts', `it.${'only'}('x', () => {});`))).toHaveLength(1);
     expect(topLevelLayout(['notes.txt', 'README.md', '.git'])).toEqual([
       'notes.txt is not part of the layout',
     ]);
   });
 
-  it('a file missing from its map, or mapped and missing', () => {
-    const readme = '| `core/a.ts` | one |\n| `core/gone.ts` | two |';
-    expect(fileMap('storage', readme, ['storage/core/a.ts', 'storage/core/b.ts'])).toHaveLength(2);
+  it('a subject missing from its map, or mapped and missing', () => {
+    const readme = '| `log/` | one |\n| `gone/` | two |';
+    expect(
+      subjectMap('storage', readme, ['storage/log/a.ts', 'storage/wire/core/b.ts', 'storage/c.ts']),
+    ).toEqual([
+      'storage/README.md does not list `wire/`',
+      'storage/README.md lists `gone/`, which does not exist',
+    ]);
+  });
+
+  it('a way past the door', () => {
+    const imports = (specifier: string) =>
+      entersByTheDoor(file('regions/moves/a.ts', `import { b } from '${specifier}';`));
+    expect(imports('../../storage/redo/ids.ts')).toHaveLength(1);
+    expect(
+      ['../../storage/index.ts', '../../storage/core.ts', '../bus/b.ts', 'zod'].flatMap(imports),
+    ).toEqual([]);
+  });
+
+  it('subjects that need each other, by way of a third', () => {
+    const circle = [
+      file('storage/log/a.ts', "import { b } from '../wire/b.ts';"),
+      file('storage/wire/b.ts', "import { c } from '../node/core/c.ts';"),
+      file('storage/node/core/c.ts', "import { a } from '../../log/a.ts';"),
+      file('storage/redo/d.ts', "import { a } from '../log/a.ts';"),
+    ];
+    expect(subjectCircles(circle)).toHaveLength(3);
+    expect(subjectCircles(circle.slice(1))).toEqual([]);
+  });
+
+  it('a folder too full', () => {
+    const paths = Array.from({ length: 17 }, (_, at) => `storage/log/${at}.ts`);
+    expect(folderSize(paths)).toHaveLength(1);
+    expect(folderSize(paths.slice(1))).toEqual([]);
   });
 
   it('an invariant cited and not declared, or declared and not cited', () => {
     const problems = invariants('S', '- **S1** one\n- **S2** two', [
-      file('storage/core/a.ts', '// S1 and S3'),
+      file('storage/log/core/a.ts', '// S1 and S3'),
     ]);
     expect(problems).toHaveLength(2);
   });

@@ -2,9 +2,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { z } from 'zod';
-import { type Unanswered, whoIsMissing } from '../core/loss-answers.ts';
-import { type LossReport, lossReportSchema } from '../core/loss-report.ts';
-import { type Operation, operationSchema } from '../core/operations.ts';
+import { type Unanswered, whoIsMissing } from '../moves/core/loss-answers.ts';
+import { type LossReport, lossReportSchema } from '../moves/core/loss-report.ts';
+import { type Operation, operationSchema } from '../moves/core/operations.ts';
 import {
   type Answer,
   ask,

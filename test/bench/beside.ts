@@ -1,11 +1,11 @@
 /** `--beside DIR`: this checkout and another one, such as the one before a change, in turns and in one run. */
 import { resolve } from 'node:path';
-import { measure } from './cell.ts';
-import { runLoad } from './load-client.ts';
+import { runLoad } from './load/load-client.ts';
+import { measure } from './measure/cell.ts';
+import { median, ratio } from './measure/stats.ts';
 import type { BenchOptions } from './options.ts';
-import { plainTable } from './report.ts';
+import { plainTable } from './report/report.ts';
 import { isMissing, planOf } from './scenarios/scenario.ts';
-import { median, ratio } from './stats.ts';
 import { type RunningSextant, startSextant } from './systems/sextant.ts';
 import type { Workbench } from './workbench.ts';
 

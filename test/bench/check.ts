@@ -2,14 +2,15 @@
  * A short run for continuous integration. Machines differ, so figures are compared with a raw `fdatasync` and with a process that
  * does as little as one can, both measured in the same run; the bounds are wide, and a breach means that something broke.
  */
-import { type Cell, measure, type Round, summarize } from './cell.ts';
-import { measureFdatasync } from './fdatasync.ts';
-import { Histogram, type HistogramData } from './histogram.ts';
-import { runLoad } from './load-client.ts';
-import type { Target } from './plan.ts';
-import { type Goal, goalHolds, goalTable, plainTable } from './report.ts';
+
+import { runLoad } from './load/load-client.ts';
+import type { Target } from './load/plan.ts';
+import { type Cell, measure, type Round, summarize } from './measure/cell.ts';
+import { measureFdatasync } from './measure/fdatasync.ts';
+import { Histogram, type HistogramData } from './measure/histogram.ts';
+import { ratio } from './measure/stats.ts';
+import { type Goal, goalHolds, goalTable, plainTable } from './report/report.ts';
 import { isMissing, planOf } from './scenarios/scenario.ts';
-import { ratio } from './stats.ts';
 import { startBaseline } from './systems/baseline.ts';
 import { startSextant } from './systems/sextant.ts';
 import type { RunningSystem } from './systems/system.ts';

@@ -3,9 +3,10 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { brokenPipeExitCode, onBrokenPipe } from '../../telemetry/broken-pipe.ts';
+import { brokenPipeExitCode, onBrokenPipe } from '../../telemetry/log/broken-pipe.ts';
 import { beside } from './beside.ts';
 import { check } from './check.ts';
+import { bytes } from './measure/stats.ts';
 import { type BenchOptions, parseOptions, usage } from './options.ts';
 import {
   asJson,
@@ -16,9 +17,8 @@ import {
   type Provenance,
   type Report,
   type Section,
-} from './report.ts';
+} from './report/report.ts';
 import { scenarios } from './scenarios/index.ts';
-import { bytes } from './stats.ts';
 import { Workbench } from './workbench.ts';
 
 const home = import.meta.dirname;

@@ -1,6 +1,5 @@
 /** Real nats-server processes for tests: one server or a cluster, in a temporary directory, on ports of their own. */
-import type { ChildProcess } from 'node:child_process';
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';

@@ -1,14 +1,11 @@
 /** The control store suite against JetStream with one and with three servers, and against the simulator's twin. */
 
-import { initialControlRecord } from '../../regions/core/control-record.ts';
-import type { JetStreamControlStore } from '../../regions/shell/control-store.ts';
-import { openControlStore } from '../../regions/shell/control-store.ts';
-import type { NatsConnection } from '../../regions/shell/nats-connection.ts';
-import { openNatsConnection } from '../../regions/shell/nats-connection.ts';
-import { genesisEpoch, regionId } from '../../storage/core/ids.ts';
-import { ControlStoreTwin } from '../simulation/control-store-twin.ts';
-import type { ControlStoreFixture } from './control-store.ts';
-import { controlStoreConformance } from './control-store.ts';
+import { type NatsConnection, openNatsConnection } from '../../regions/bus/nats-connection.ts';
+import { type JetStreamControlStore, openControlStore } from '../../regions/control/control-store.ts';
+import { initialControlRecord } from '../../regions/control/core/control-record.ts';
+import { genesisEpoch, regionId } from '../../storage/redo/ids.ts';
+import { ControlStoreTwin } from '../simulation/twins/control-store-twin.ts';
+import { type ControlStoreFixture, controlStoreConformance } from './control-store.ts';
 import { startNatsServers, testToken } from './control-store-servers.ts';
 
 const primary = regionId('us-east-1');

@@ -5,10 +5,14 @@ import type {
   ControlStore,
   ControlView,
   ControlWrite,
-} from '../../regions/core/control-port.ts';
-import type { ControlRecord, Transition } from '../../regions/core/control-record.ts';
-import { acquire, renew } from '../../regions/core/control-record.ts';
-import { regionId } from '../../storage/core/ids.ts';
+} from '../../regions/control/core/control-port.ts';
+import {
+  acquire,
+  type ControlRecord,
+  renew,
+  type Transition,
+} from '../../regions/control/core/control-record.ts';
+import { regionId } from '../../storage/redo/ids.ts';
 
 export interface ControlStoreFixture {
   /** A bootstrapped store of a cluster of its own, with primary `us-east-1`, reached by `clients` processes. */

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { z } from 'zod';
-import { operationSchema } from '../../regions/core/operations.ts';
+import { operationSchema } from '../../regions/moves/core/operations.ts';
 import { TestDeployment } from '../system/local-deployment.ts';
 import { once as ask, shortly } from './hrana.ts';
 import { Others } from './others.ts';

@@ -3,15 +3,16 @@
  * writer has it. Thousands run in a minute.
  */
 import assert from 'node:assert/strict';
-import type { AnyOperationValue, EngineAnswer, SqlOperation } from '../../gateway/core/engine-protocol.ts';
-import type { SqlOutcome, SqlResult, SqlStatement } from '../../gateway/core/sql.ts';
-import { freshStream, type StreamState } from '../../gateway/core/stream-state.ts';
-import { Engine } from '../../gateway/shell/engine.ts';
-import type { EngineSession } from '../../gateway/shell/engine-stream.ts';
-import { concatBytes } from '../../storage/core/bytes.ts';
-import { zeroLsn } from '../../storage/core/ids.ts';
-import { redoLimits } from '../../storage/core/limits.ts';
-import { MemoryVolume } from '../gateway/engine-volume.ts';
+import type { EngineAnswer } from '../../gateway/engine/core/engine-protocol.ts';
+import { Engine } from '../../gateway/engine/engine.ts';
+import type { EngineSession } from '../../gateway/engine/engine-stream.ts';
+import type { AnyOperationValue, SqlOperation } from '../../gateway/sql/operation.ts';
+import type { SqlOutcome, SqlResult, SqlStatement } from '../../gateway/sql/sql.ts';
+import { freshStream, type StreamState } from '../../gateway/sql/stream-state.ts';
+import { concatBytes } from '../../storage/redo/bytes.ts';
+import { zeroLsn } from '../../storage/redo/ids.ts';
+import { redoLimits } from '../../storage/redo/limits.ts';
+import { MemoryVolume } from '../gateway/engine/engine-volume.ts';
 import { type Answer, description, type Outcome, type StatementAnswer } from './answer.ts';
 import type { Target } from './oracle.ts';
 import { asText, type Operation, type Script, type Statement, setUp } from './script.ts';

@@ -2,8 +2,8 @@
  * Scripts from seeds: whatever a client may do with one stream that leaves something in it. Pure. Each script leans
  * towards a few themes, because one that does a little of everything gets deep into nothing.
  */
-import type { BatchCondition, SqlValue } from '../../gateway/core/sql.ts';
-import { Prng } from '../simulation/prng.ts';
+import type { BatchCondition, SqlValue } from '../../gateway/sql/sql.ts';
+import { Prng } from '../simulation/world/prng.ts';
 import type { Operation, Script, Statement, Step } from './script.ts';
 import { byTheme, plain, themes } from './statements.ts';
 

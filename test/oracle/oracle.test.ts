@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { GatewayWorld, ready, urlOf, writes } from '../gateway/gateway-harness.ts';
+import { GatewayWorld, ready, urlOf, writes } from '../gateway/process/gateway-harness.ts';
 import type { Answer } from './answer.ts';
 import { EnginePair, EngineTarget } from './engine-target.ts';
 import { scriptOf } from './generator.ts';

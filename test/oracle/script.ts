@@ -1,5 +1,5 @@
 /** What one client does on one stream after another: Hrana operations over a small schema, and how a person reads them. */
-import type { BatchCondition, SqlValue } from '../../gateway/core/sql.ts';
+import type { BatchCondition, SqlValue } from '../../gateway/sql/sql.ts';
 
 export interface Statement {
   readonly sql: string;

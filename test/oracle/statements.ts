@@ -1,6 +1,6 @@
 /** Statements by theme: what a client may do with one stream that leaves something in it. Pure. */
-import type { SqlValue } from '../../gateway/core/sql.ts';
-import type { Prng } from '../simulation/prng.ts';
+import type { SqlValue } from '../../gateway/sql/sql.ts';
+import type { Prng } from '../simulation/world/prng.ts';
 import type { Statement } from './script.ts';
 
 export const themes = [

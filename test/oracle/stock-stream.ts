@@ -1,7 +1,7 @@
 /** Stock SQLite as the oracle: one `node:sqlite` connection is one stream, in a file that outlasts it. */
 import { constants, DatabaseSync } from 'node:sqlite';
-import { conditionHolds } from '../../gateway/core/condition.ts';
-import type { SqlOutcome, SqlResult, SqlValue } from '../../gateway/core/sql.ts';
+import { conditionHolds } from '../../gateway/sql/condition.ts';
+import type { SqlOutcome, SqlResult, SqlValue } from '../../gateway/sql/sql.ts';
 import { type Answer, type Column, description, type Outcome, type StatementAnswer } from './answer.ts';
 import type { Operation, Statement, Step } from './script.ts';
 

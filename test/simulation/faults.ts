@@ -8,11 +8,12 @@
  * a wipe or rot on until `repaired` is called for it by whoever can tell (the deployment, when the node is complete again).
  * Cuts between a node and others do not count as down: they delay and never destroy.
  */
-import type { Fleet } from './fleet.ts';
+
+import type { Address } from './deployment/topology.ts';
 import type { FaultKind, FaultPlan } from './options.ts';
-import type { Prng } from './prng.ts';
-import type { Host } from './process.ts';
-import type { Address } from './topology.ts';
+import type { Host } from './twins/process.ts';
+import type { Fleet } from './world/fleet.ts';
+import type { Prng } from './world/prng.ts';
 
 /** A fault that took place, for whoever plays the operator. */
 export type FaultEvent = { readonly kind: FaultKind; readonly target: string; readonly lastsUs: number };

@@ -1,8 +1,8 @@
 /** `npm run simulate`: runs seeds through the whole deployment, one thread per core. The command line is in `run-seeds.ts`. */
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import { endOnBrokenPipe } from '../../telemetry/broken-pipe.ts';
-import { simulate } from './deployment.ts';
+import { endOnBrokenPipe } from '../../telemetry/log/broken-pipe.ts';
+import { simulate } from './deployment/deployment.ts';
 import { parseFlags, type RunElsewhere, runSeeds, runSeedsInLanes, type SeedOutcome } from './run-seeds.ts';
 
 /** Fewer seeds than this are done before a second thread has compiled. */

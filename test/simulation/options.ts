@@ -2,15 +2,15 @@
  * What kind of run a seed makes: sizes, delays, and which faults exist at all. In a swarm each run leaves out most kinds
  * of fault, because a run with all of them at once never gets deep into any one of them.
  */
-import { defaultLeaseLimits, type LeaseLimits } from '../../regions/core/lease.ts';
-import { shippingLimits } from '../../regions/core/limits.ts';
-import { nodeLimits, quorumBoundsDefault } from '../../storage/core/limits.ts';
-import type { ClockOptions } from './clock.ts';
-import type { DiskOptions } from './disk.ts';
-import type { NetworkOptions } from './network.ts';
-import { Prng, type Range } from './prng.ts';
-import type { SimBounds } from './sim-types.ts';
-import type { LatencyOptions } from './topology.ts';
+import { defaultLeaseLimits, type LeaseLimits } from '../../regions/control/core/lease.ts';
+import { shippingLimits } from '../../regions/replication/core/shipping-limits.ts';
+import { nodeLimits, quorumBoundsDefault } from '../../storage/redo/limits.ts';
+import type { SimBounds } from './deployment/sim-types.ts';
+import type { LatencyOptions } from './deployment/topology.ts';
+import type { ClockOptions } from './twins/clock.ts';
+import type { DiskOptions } from './twins/disk.ts';
+import type { NetworkOptions } from './twins/network.ts';
+import { Prng, type Range } from './world/prng.ts';
 
 export const profileNames = ['calm', 'lite', 'swarm', 'region-loss'] as const;
 export type ProfileName = (typeof profileNames)[number];

@@ -7,8 +7,8 @@
 import { parseArgs } from 'node:util';
 import type { Violation } from './judges/judge.ts';
 import { isProfileName, type ProfileName, profileNames } from './options.ts';
-import type { TracePrinter } from './trace.ts';
-import type { World } from './world.ts';
+import type { TracePrinter } from './world/trace.ts';
+import type { World } from './world/world.ts';
 
 export type RunResult = {
   /** Trace hash: equal for equal runs. */

@@ -1,6 +1,6 @@
 /** One lane of `main.ts`: a thread that runs the seeds it is sent and answers with their outcomes. */
 import { parentPort } from 'node:worker_threads';
-import { simulate } from './deployment.ts';
+import { simulate } from './deployment/deployment.ts';
 import { type Flags, runSeed } from './run-seeds.ts';
 
 const silent = { line: () => {}, progress: () => {} };

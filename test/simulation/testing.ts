@@ -1,8 +1,9 @@
 /** Small worlds for the simulator's own tests. */
-import type { NetworkOptions } from './network.ts';
-import { type LatencyOptions, Topology } from './topology.ts';
-import { Trace } from './trace.ts';
-import { World } from './world.ts';
+
+import { type LatencyOptions, Topology } from './deployment/topology.ts';
+import type { NetworkOptions } from './twins/network.ts';
+import { Trace } from './world/trace.ts';
+import { World } from './world/world.ts';
 
 export const makeWorld = (seed: number, stepsMax = 1_000_000): World =>
   new World({ seed, trace: new Trace(), stepsMax });

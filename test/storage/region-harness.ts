@@ -5,6 +5,14 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { RegionClient, runRecovery, WriterDriver } from '../../storage/index.ts';
+import {
+  type RunningNode,
+  type StorageNodeOptions,
+  startStorageNode,
+} from '../../storage/node/node-process.ts';
+import type { StorageConfig } from '../../storage/process/config.ts';
+import type { WriterDriverOptions } from '../../storage/quorum/writer-driver.ts';
 import {
   type Epoch,
   epoch,
@@ -15,20 +23,8 @@ import {
   type PageNo,
   pageNo,
   regionId,
-} from '../../storage/core/ids.ts';
-import { diffPage, encodeMtr, type Mtr, type PageChange } from '../../storage/core/record.ts';
-import type { StorageConfig } from '../../storage/shell/config.ts';
-import {
-  RegionClient,
-  runRecovery,
-  WriterDriver,
-  type WriterDriverOptions,
-} from '../../storage/shell/index.ts';
-import {
-  type RunningNode,
-  type StorageNodeOptions,
-  startStorageNode,
-} from '../../storage/shell/node-process.ts';
+} from '../../storage/redo/ids.ts';
+import { diffPage, encodeMtr, type Mtr, type PageChange } from '../../storage/redo/record.ts';
 import { createLogger } from '../../telemetry/index.ts';
 import { freePorts } from '../free-ports.ts';
 

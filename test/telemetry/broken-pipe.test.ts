@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
 
 const root = resolve(import.meta.dirname, '../..');
-const pipeFile = JSON.stringify(join(root, 'telemetry/broken-pipe.ts'));
+const pipeFile = JSON.stringify(join(root, 'telemetry/log/broken-pipe.ts'));
 
 /** Runs a program whose output is read up to its first words, then closed, as `| head -1` does. */
 async function headOf(args: readonly string[]): Promise<{ code: number | null; stderr: string }> {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { JsonBytes } from '../../telemetry/json-bytes.ts';
+import { JsonBytes } from '../../telemetry/export/json-bytes.ts';
 
 const textOf = (write: (out: JsonBytes) => void): string => {
   const out = new JsonBytes(Buffer.alloc(1));

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { bufferedSpansMax, WorkerLink } from '../../telemetry/export/worker-link.ts';
 import {
   attributes,
   childContext,
@@ -12,9 +13,8 @@ import {
   type Telemetry,
   type TelemetryOptions,
 } from '../../telemetry/index.ts';
-import { RateLimit } from '../../telemetry/rate-limit.ts';
-import { mergeResourceAttributes, tracingSettings } from '../../telemetry/settings.ts';
-import { bufferedSpansMax, WorkerLink } from '../../telemetry/worker-link.ts';
+import { RateLimit } from '../../telemetry/log/rate-limit.ts';
+import { mergeResourceAttributes, tracingSettings } from '../../telemetry/trace/settings.ts';
 import { type OtlpReceiver, startOtlpReceiver } from './otlp-receiver.ts';
 
 const patienceMs = 15_000;

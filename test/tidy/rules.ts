@@ -51,7 +51,69 @@ export function importDirection(file: SourceFile): readonly string[] {
   });
 }
 
-const isCore = (path: string): boolean => /^(storage|regions|gateway)\/core\//.test(path);
+/** Subjects without any I/O have no `core/` inside. */
+const pureSubjects = ['storage/redo/', 'storage/history/', 'gateway/sql/'] as const;
+const isCore = (path: string): boolean =>
+  /^(storage|regions|gateway)\/(.*\/core\/|core\.ts$)/.test(path) ||
+  pureSubjects.some((subject) => path.startsWith(subject));
+
+/** A layer has one door, `index.ts`; `core.ts` is its pure half. */
+const isDoor = (path: string): boolean => /^[a-z]+\/(index|core)\.ts$/.test(path);
+
+/** From one layer to another one goes through the door; tests look behind it. */
+export function entersByTheDoor(file: SourceFile): readonly string[] {
+  if (file.path.startsWith('test/')) return [];
+  return importsOf(file).flatMap((specifier) => {
+    const path = target(file, specifier);
+    if (path === null || layerOf(path) === layerOf(file.path) || isDoor(path) || !path.endsWith('.ts'))
+      return [];
+    const layer = layers[layerOf(path)];
+    return [`${file.path} imports ${path}, which is behind the door ${layer}/index.ts`];
+  });
+}
+
+/** The subject of a file: its folder, where `core/` is a part of its subject. */
+const subjectOf = (path: string): string => path.replace(/\/(core\/)?[^/]+$/, '');
+
+/** No subject of a layer needs one that needs it. @returns one line for each arrow that is part of a circle */
+export function subjectCircles(files: readonly SourceFile[]): readonly string[] {
+  const needs = new Map<string, Map<string, string>>();
+  for (const file of files) {
+    if (file.path.startsWith('test/') || isDoor(file.path)) continue;
+    for (const specifier of importsOf(file)) {
+      const path = target(file, specifier);
+      if (path === null || layerOf(path) !== layerOf(file.path)) continue;
+      const [from, to] = [subjectOf(file.path), subjectOf(path)];
+      if (from === to) continue;
+      const arrows = needs.get(from) ?? new Map<string, string>();
+      needs.set(from, arrows.set(to, `${file.path} imports ${path}`));
+    }
+  }
+  const reaches = (from: string, to: string, seen = new Set<string>()): boolean =>
+    [...(needs.get(from)?.keys() ?? [])].some((next) => {
+      if (next === to) return true;
+      if (seen.has(next)) return false;
+      seen.add(next);
+      return reaches(next, to, seen);
+    });
+  return [...needs].flatMap(([from, arrows]) =>
+    [...arrows].flatMap(([to, how]) => (reaches(to, from) ? [`${from} ⇄ ${to}: ${how}`] : [])),
+  );
+}
+
+/** So many files are seen at a glance. */
+const filesMax = 16;
+
+export function folderSize(paths: readonly string[]): readonly string[] {
+  const counts = new Map<string, number>();
+  for (const path of paths) {
+    const folder = path.replace(/\/[^/]+$/, '');
+    counts.set(folder, (counts.get(folder) ?? 0) + 1);
+  }
+  return [...counts]
+    .filter(([, count]) => count > filesMax)
+    .map(([folder, count]) => `${folder} holds ${count} files; more than ${filesMax} are several subjects`);
+}
 const corePackages = new Set(['node:assert', 'node:assert/strict', 'node:zlib', 'zod']);
 const impure: readonly (readonly [RegExp, string])[] = [
   [/\bDate\b/, 'take the time as an argument instead of Date'],
@@ -76,7 +138,8 @@ export function coreIsPure(file: SourceFile): readonly string[] {
   const problems = importsOf(file).flatMap((specifier) => {
     const path = target(file, specifier);
     if (path === null) return corePackages.has(specifier) ? [] : [`${file.path} imports ${specifier}`];
-    return isCore(path) ? [] : [`${file.path} imports ${path}, which is not a core`];
+    const pure = isCore(path) || path === 'telemetry/core.ts';
+    return pure ? [] : [`${file.path} imports ${path}, which is not a core`];
   });
   const code = codeOf(file.text);
   for (const [pattern, advice] of impure) if (pattern.test(code)) problems.push(`${file.path}: ${advice}`);
@@ -104,19 +167,20 @@ export function fileLength(file: SourceFile): readonly string[] {
     : [];
 }
 
-/** Every file of a folder stands in its README's file map, and nothing that is not there does. */
-export function fileMap(folder: string, readme: string, files: readonly string[]): readonly string[] {
-  const own = files.filter((path) => path.startsWith(`${folder}/`) && !path.endsWith('README.md'));
-  const missing = own
+/** Every folder of a layer stands in its README's map of subjects, and nothing that is not there does. */
+export function subjectMap(folder: string, readme: string, files: readonly string[]): readonly string[] {
+  const inside = files
+    .filter((path) => path.startsWith(`${folder}/`))
     .map((path) => path.slice(folder.length + 1))
-    .filter((path) => !readme.includes(`\`${path}\``))
-    .map((path) => `${folder}/README.md does not mention \`${path}\``);
-  const listed = [...readme.matchAll(/^\|\s*`([\w./-]+\.(?:ts|html|css|json))`\s*\|/gm)].map(
-    (match) => match[1] ?? '',
-  );
+    .filter((path) => path.includes('/'));
+  const own = new Set(inside.map((path) => path.replace(/(\/core)?\/[^/]+$/, '/')));
+  const listed = [...readme.matchAll(/^\|\s*`([\w./-]+\/)`\s*\|/gm)].map((match) => match[1] ?? '');
+  const missing = [...own]
+    .filter((subject) => !listed.includes(subject))
+    .map((subject) => `${folder}/README.md does not list \`${subject}\``);
   const gone = listed
-    .filter((path) => !own.includes(`${folder}/${path}`))
-    .map((path) => `${folder}/README.md lists \`${path}\`, which does not exist`);
+    .filter((subject) => !inside.some((path) => path.startsWith(subject)))
+    .map((subject) => `${folder}/README.md lists \`${subject}\`, which does not exist`);
   return [...missing, ...gone];
 }
 

@@ -1,10 +1,10 @@
 /** How far secondaries lie behind, at full and at half write rate, and what they cost the primary. */
 import { z } from 'zod';
-import { Histogram } from '../histogram.ts';
-import { runLoad, startLoad } from '../load-client.ts';
-import type { LoadPlan, LoadResult } from '../plan.ts';
-import type { Goal } from '../report.ts';
-import { bytes, figure, msOfUs, quantile } from '../stats.ts';
+import { runLoad, startLoad } from '../load/load-client.ts';
+import type { LoadPlan, LoadResult } from '../load/plan.ts';
+import { Histogram } from '../measure/histogram.ts';
+import { bytes, figure, msOfUs, quantile } from '../measure/stats.ts';
+import type { Goal } from '../report/report.ts';
 import { type RunningSextant, startSextant } from '../systems/sextant.ts';
 import { isMissing, nothing, type Outcome, pause, planOf, type Scenario } from './scenario.ts';
 

@@ -1,7 +1,7 @@
 /** How long writes pause while the primary moves, with and without its consent. */
-import { startLoad } from '../load-client.ts';
-import type { LoadResult } from '../plan.ts';
-import { figure, median } from '../stats.ts';
+import { startLoad } from '../load/load-client.ts';
+import type { LoadResult } from '../load/plan.ts';
+import { figure, median } from '../measure/stats.ts';
 import { type RunningSextant, startSextant } from '../systems/sextant.ts';
 import { isMissing, nothing, type Outcome, pause, planOf, type Scenario } from './scenario.ts';
 

@@ -1,8 +1,9 @@
 /** Ratios between systems, and the goals that follow from the matrix. */
-import { total } from '../cell.ts';
-import type { Goal } from '../report.ts';
-import { ratio } from '../stats.ts';
-import type { WorkloadName } from '../workload.ts';
+
+import type { WorkloadName } from '../load/workload.ts';
+import { total } from '../measure/cell.ts';
+import { ratio } from '../measure/stats.ts';
+import type { Goal } from '../report/report.ts';
 import type { Contender, Measured } from './oltp.ts';
 
 const nameOf: Readonly<Record<string, string>> = {

@@ -1,10 +1,11 @@
 /** The matrix as tables and charts. */
-import { total } from '../cell.ts';
-import type { Histogram } from '../histogram.ts';
-import type { Table } from '../report.ts';
-import { bytes, figure, msOfUs, ratio, times } from '../stats.ts';
-import type { ChartPanel } from '../svg-chart.ts';
-import { type WorkloadName, workloads } from '../workload.ts';
+
+import { type WorkloadName, workloads } from '../load/workload.ts';
+import { total } from '../measure/cell.ts';
+import type { Histogram } from '../measure/histogram.ts';
+import { bytes, figure, msOfUs, ratio, times } from '../measure/stats.ts';
+import type { Table } from '../report/report.ts';
+import type { ChartPanel } from '../report/svg-chart.ts';
 import { type Contender, clientCounts, type Measured } from './oltp.ts';
 import { find } from './oltp-goals.ts';
 

@@ -1,14 +1,15 @@
 /** Sextant beside its peers: every workload at 1, 16 and 128 clients, in rounds that visit all systems in turn. */
-import { cpuShare } from '../accounting.ts';
-import { type Cell, measure, type Round, summarize } from '../cell.ts';
-import { measureFdatasync } from '../fdatasync.ts';
-import { Histogram, type HistogramData } from '../histogram.ts';
-import { runLoad } from '../load-client.ts';
-import type { Protocol } from '../plan.ts';
+
+import { runLoad } from '../load/load-client.ts';
+import type { Protocol } from '../load/plan.ts';
+import { type WorkloadName, workloads } from '../load/workload.ts';
+import { cpuShare } from '../measure/accounting.ts';
+import { type Cell, measure, type Round, summarize } from '../measure/cell.ts';
+import { measureFdatasync } from '../measure/fdatasync.ts';
+import { Histogram, type HistogramData } from '../measure/histogram.ts';
 import { peers } from '../systems/index.ts';
 import { startSextant } from '../systems/sextant.ts';
 import type { PeerName, RunningSystem, StartSystem } from '../systems/system.ts';
-import { type WorkloadName, workloads } from '../workload.ts';
 import { goalsOf, ratiosOf } from './oltp-goals.ts';
 import { chartPanels, oltpTables } from './oltp-tables.ts';
 import { type Context, isMissing, type Outcome, planOf, type Scenario } from './scenario.ts';

@@ -1,10 +1,11 @@
 /** What every scenario is given. */
+
+import type { LoadPlan, Target } from '../load/plan.ts';
+import type { WorkloadName } from '../load/workload.ts';
 import type { BenchOptions } from '../options.ts';
-import type { LoadPlan, Target } from '../plan.ts';
-import type { Goal, Section } from '../report.ts';
+import type { Goal, Section } from '../report/report.ts';
 import type { Missing } from '../systems/system.ts';
 import type { Workbench } from '../workbench.ts';
-import type { WorkloadName } from '../workload.ts';
 
 export interface Context {
   readonly bench: Workbench;

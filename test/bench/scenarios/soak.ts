@@ -1,8 +1,9 @@
 /** Ten minutes at 70 % of the maximum: memory, latency and backlog must not grow. */
-import { measure } from '../cell.ts';
-import { Histogram } from '../histogram.ts';
-import { runLoad } from '../load-client.ts';
-import { bytes, figure, msOfUs, ratio } from '../stats.ts';
+
+import { runLoad } from '../load/load-client.ts';
+import { measure } from '../measure/cell.ts';
+import { Histogram } from '../measure/histogram.ts';
+import { bytes, figure, msOfUs, ratio } from '../measure/stats.ts';
 import { startSextant } from '../systems/sextant.ts';
 import { isMissing, nothing, type Outcome, planOf, type Scenario } from './scenario.ts';
 

@@ -1,9 +1,10 @@
 /** The storage layer alone: the writer's driver and six storage processes, no SQL, no client. */
-import { between, sample, usageOf } from '../accounting.ts';
-import { Histogram } from '../histogram.ts';
-import { startStorageLoad } from '../load-client.ts';
-import { bytes, figure, median, msOfUs } from '../stats.ts';
-import { startStorageNodes } from '../storage-nodes.ts';
+
+import { startStorageLoad } from '../load/load-client.ts';
+import { startStorageNodes } from '../load/storage-nodes.ts';
+import { between, sample, usageOf } from '../measure/accounting.ts';
+import { Histogram } from '../measure/histogram.ts';
+import { bytes, figure, median, msOfUs } from '../measure/stats.ts';
 import type { Outcome, Scenario } from './scenario.ts';
 
 const inFlights = [1, 16, 128, 1_024] as const;

@@ -2,13 +2,13 @@
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { freePorts } from '../../free-ports.ts';
-import { type Cell, measure, type Round, summarize } from '../cell.ts';
-import { runLoad } from '../load-client.ts';
-import { figure, msOfUs, ratio } from '../stats.ts';
+import { runLoad } from '../load/load-client.ts';
+import { type Cell, measure, type Round, summarize } from '../measure/cell.ts';
+import { figure, msOfUs, ratio } from '../measure/stats.ts';
 import { startSextant } from '../systems/sextant.ts';
 import { isMissing, nothing, type Outcome, planOf, type Scenario } from './scenario.ts';
 
-const sinkFile = fileURLToPath(new URL('../otlp-sink.ts', import.meta.url));
+const sinkFile = fileURLToPath(new URL('../load/otlp-sink.ts', import.meta.url));
 const counts = [1, 128] as const;
 const countSchema = z.object({ spans: z.number(), bytes: z.number() });
 

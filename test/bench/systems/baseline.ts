@@ -1,8 +1,8 @@
 /** One process, one copy: what this machine gives to a gateway that does as little as one can. A yardstick, not a database. */
 import { fileURLToPath } from 'node:url';
 import { freePorts } from '../../free-ports.ts';
+import { schema } from '../load/workload.ts';
 import type { Workbench } from '../workbench.ts';
-import { schema } from '../workload.ts';
 import { countUpdates, querySql, type RunningSystem } from './system.ts';
 
 const serverFile = fileURLToPath(new URL('./baseline-server.ts', import.meta.url));

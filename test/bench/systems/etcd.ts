@@ -1,8 +1,8 @@
 /** etcd, three members: a put is on the disks of two before the answer. Spoken to through its HTTP/JSON gateway, at the leader. */
 import { z } from 'zod';
 import { freePorts } from '../../free-ports.ts';
+import { rowCount } from '../load/workload.ts';
 import { findProgram, type Workbench } from '../workbench.ts';
-import { rowCount } from '../workload.ts';
 import { type Missing, querySql, type RunningSystem } from './system.ts';
 
 const memberCount = 3;

@@ -2,8 +2,8 @@
 import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { freePorts } from '../../free-ports.ts';
+import { schema } from '../load/workload.ts';
 import { findProgram, type RunningProcess, type Workbench } from '../workbench.ts';
-import { schema } from '../workload.ts';
 import { countUpdates, type Missing, querySql, type RunningSystem } from './system.ts';
 
 const standbyCount = 5;

@@ -3,10 +3,10 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Roles } from '../accounting.ts';
-import type { Target } from '../plan.ts';
+import type { Target } from '../load/plan.ts';
+import { schema } from '../load/workload.ts';
+import type { Roles } from '../measure/accounting.ts';
 import type { Workbench } from '../workbench.ts';
-import { schema } from '../workload.ts';
 import { countUpdates, type Missing, querySql, type RunningSystem } from './system.ts';
 
 const fromRoot = (path: string): string => fileURLToPath(new URL(`../../../${path}`, import.meta.url));

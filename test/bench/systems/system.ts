@@ -1,9 +1,10 @@
 /** A system under test, as the scenarios use it. */
-import type { Roles } from '../accounting.ts';
-import type { Protocol, Target } from '../plan.ts';
+
+import type { Protocol, Target } from '../load/plan.ts';
+import { initialValue, rowCount, type WorkloadName } from '../load/workload.ts';
+import type { Roles } from '../measure/accounting.ts';
 import { connects } from '../wire/index.ts';
 import type { Workbench } from '../workbench.ts';
-import { initialValue, rowCount, type WorkloadName } from '../workload.ts';
 
 export type PeerName = 'postgres' | 'mariadb' | 'etcd';
 export type SystemName = 'sextant' | PeerName | 'baseline';

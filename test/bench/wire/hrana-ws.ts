@@ -3,7 +3,7 @@
  * allows and which leaves the payload as it is.
  */
 import { z } from 'zod';
-import type { Params, Workload } from '../workload.ts';
+import type { Params, Workload } from '../load/workload.ts';
 import { controlSql, failureIn, firstValue, statementsOf } from './hrana.ts';
 import { type Connect, type Done, dial, type Lane, type Line } from './socket.ts';
 

@@ -1,6 +1,6 @@
 /** What the libSQL protocol's two transports share: statements and batches as JSON text, and what an answer says. */
 import { z } from 'zod';
-import type { Params, Workload } from '../workload.ts';
+import type { Params, Workload } from '../load/workload.ts';
 
 const args = (params: readonly number[]): string => {
   let text = '';

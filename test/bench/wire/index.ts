@@ -1,5 +1,5 @@
 /** A connection to any system under test. */
-import type { Protocol } from '../plan.ts';
+import type { Protocol } from '../load/plan.ts';
 import { connectEtcd } from './etcd.ts';
 import { connectHranaHttp } from './hrana-http.ts';
 import { connectHranaWs } from './hrana-ws.ts';

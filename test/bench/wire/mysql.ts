@@ -1,5 +1,5 @@
 /** The MySQL protocol as MariaDB speaks it: statements prepared once and executed in binary; a batch is several commands written at once. */
-import type { Params } from '../workload.ts';
+import type { Params } from '../load/workload.ts';
 import { type Connect, dial, type Line, Waiting } from './socket.ts';
 
 const byte = (value: number): string => String.fromCharCode(value & 255);

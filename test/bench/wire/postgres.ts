@@ -1,5 +1,5 @@
 /** PostgreSQL's protocol, version 3: statements prepared once, then Bind, Execute and Sync; a batch is one pipeline with one Sync. */
-import type { Workload } from '../workload.ts';
+import type { Workload } from '../load/workload.ts';
 import { type Connect, dial, type Lane, type Line, u16, u32, Waiting } from './socket.ts';
 
 const message = (type: string, body: string): string => `${type}${u32(body.length + 4)}${body}`;

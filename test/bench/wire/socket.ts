@@ -1,6 +1,6 @@
 /** One TCP connection as lean as Node.js has it: bytes come in one reused buffer, text goes out as Latin-1. */
 import { connect, type Socket } from 'node:net';
-import type { Params, Workload } from '../workload.ts';
+import type { Params, Workload } from '../load/workload.ts';
 
 /** `error` is null when every statement of the transaction succeeded. */
 export type Done = (error: string | null) => void;

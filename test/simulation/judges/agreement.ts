@@ -5,7 +5,7 @@
  * 2. Frames of one epoch do not overlap: a byte position belongs to one record.
  * 3. A page read at one (head epoch, read point) has one content, whoever answers.
  */
-import { ascending, type Epoch, type Lsn, type PageNo, type PgId } from '../../../storage/core/ids.ts';
+import { ascending, type Epoch, type Lsn, type PageNo, type PgId } from '../../../storage/redo/ids.ts';
 import type { Judge } from './judge.ts';
 
 export type SeenFrame = {

@@ -5,7 +5,7 @@
  *
  * Writers must stop before the positions can meet: tell `quiet` when the last write was sent.
  */
-import type { Epoch, Lsn } from '../../../storage/core/ids.ts';
+import type { Epoch, Lsn } from '../../../storage/redo/ids.ts';
 import type { Judge } from './judge.ts';
 
 type Point = { readonly epoch: Epoch; readonly vdl: Lsn };

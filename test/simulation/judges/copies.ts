@@ -2,8 +2,8 @@
  * What a region builds on lies on four of its disks: at the moment a writer's recovery is over (S7), and at the end. The
  * counts are taken from the durable bytes of the disks, whatever the nodes believe of themselves.
  */
-import type { Epoch, Lsn } from '../../../storage/core/ids.ts';
-import { quorumLimits } from '../../../storage/core/limits.ts';
+import type { Epoch, Lsn } from '../../../storage/redo/ids.ts';
+import { quorumLimits } from '../../../storage/redo/limits.ts';
 import type { Judge } from './judge.ts';
 
 export type Copies = {

@@ -8,7 +8,7 @@
  * 4. A loss report does not list what is still there, and its count is at least the number of acknowledged writes lost
  *    in it (others may have been lost before their acknowledgement).
  */
-import type { Epoch, Lsn } from '../../../storage/core/ids.ts';
+import type { Epoch, Lsn } from '../../../storage/redo/ids.ts';
 import type { Judge } from './judge.ts';
 import { covers, type LossReport } from './losses.ts';
 

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { epoch, lsn, nodeId, pageNo, pgId } from '../../../storage/core/ids.ts';
+import { epoch, lsn, nodeId, pageNo, pgId } from '../../../storage/redo/ids.ts';
 import { AgreementJudge } from './agreement.ts';
 import { ConvergenceJudge } from './convergence.ts';
 import { CopiesJudge } from './copies.ts';

@@ -1,5 +1,5 @@
 /** What the system itself said was lost or undone: the reports of failovers, and rewinds asked for by an operator. */
-import type { Epoch, Lsn } from '../../../storage/core/ids.ts';
+import type { Epoch, Lsn } from '../../../storage/redo/ids.ts';
 
 /** Records of `epoch` with `afterLsn < lsn ≤ throughLsn`. */
 export type LostRange = {

@@ -9,7 +9,7 @@
  * Facts are told in the order in which they took place, so the primary's VDL before what was shipped of it. Whoever recovers
  * an epoch reports the recovered durable point with `recovered`, because it may exceed what the dead writer knew.
  */
-import type { Epoch, Lsn } from '../../../storage/core/ids.ts';
+import type { Epoch, Lsn } from '../../../storage/redo/ids.ts';
 import type { Judge } from './judge.ts';
 
 export class MonotonicJudge implements Judge {

@@ -2,8 +2,8 @@
  * A writer gives its reign up for want of a quorum only when there is none. Told what nodes answered to the writer, the judge
  * objects when at least four that it could still reach had persisted more within the limit: slow is not lost.
  */
-import type { Epoch, Lsn, NodeId, PgId } from '../../../storage/core/ids.ts';
-import { quorumLimits, volumeLimits } from '../../../storage/core/limits.ts';
+import type { Epoch, Lsn, NodeId, PgId } from '../../../storage/redo/ids.ts';
+import { quorumLimits, volumeLimits } from '../../../storage/redo/limits.ts';
 import type { Judge } from './judge.ts';
 
 /** Links that came and went between two looks of the writer are no proof of a quorum. */

@@ -15,7 +15,7 @@
  *    when the newer epoch has acknowledged nothing yet.
  * 5. Within an epoch no position is acknowledged to two writes.
  */
-import type { Epoch, Lsn } from '../../../storage/core/ids.ts';
+import type { Epoch, Lsn } from '../../../storage/redo/ids.ts';
 import type { Judge } from './judge.ts';
 import { covers, type LossReport, type Position } from './losses.ts';
 

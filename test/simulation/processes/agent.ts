@@ -3,13 +3,14 @@
  * behind, and runs moves. The production cores, driven as the agent's shell drives them.
  */
 
-import type { ControlView } from '../../../regions/core/control-port.ts';
-import type { ControlRecord } from '../../../regions/core/control-record.ts';
-import { ChallengerTimer, type LeaseLimits } from '../../../regions/core/lease.ts';
-import { LossCollector, type LossReport, lossReportSchema } from '../../../regions/core/loss-report.ts';
-import { decodeAck, parseJson, subjectsOf } from '../../../regions/core/messages.ts';
-import { commonPoint, EpochTree } from '../../../storage/core/epoch-tree.ts';
-import { splitFrames } from '../../../storage/core/frame.ts';
+import { decodeAck, parseJson, subjectsOf } from '../../../regions/bus/core/messages.ts';
+import type { ControlView } from '../../../regions/control/core/control-port.ts';
+import type { ControlRecord } from '../../../regions/control/core/control-record.ts';
+import { ChallengerTimer, type LeaseLimits } from '../../../regions/control/core/lease.ts';
+import { LossCollector, type LossReport, lossReportSchema } from '../../../regions/moves/core/loss-report.ts';
+import { commonPoint, EpochTree } from '../../../storage/history/epoch-tree.ts';
+import type { Recovered } from '../../../storage/quorum/core/recovery.ts';
+import { splitFrames } from '../../../storage/redo/frame.ts';
 import {
   type Epoch,
   genesisEpoch,
@@ -18,14 +19,13 @@ import {
   maxLsn,
   regionId,
   zeroLsn,
-} from '../../../storage/core/ids.ts';
-import type { Recovered } from '../../../storage/core/recovery.ts';
-import type { BusClient, BusMessage } from '../bus.ts';
-import type { ControlEvent } from '../control-bucket.ts';
-import type { DiskCompletion } from '../disk.ts';
-import type { ConnectionId, LinkEvent } from '../network.ts';
-import type { BusPayload, LinkMessage, SimContext, SimProcess, SimRuntime } from '../sim-types.ts';
-import { type Address, regionOf } from '../topology.ts';
+} from '../../../storage/redo/ids.ts';
+import type { BusPayload, LinkMessage, SimContext, SimProcess, SimRuntime } from '../deployment/sim-types.ts';
+import { type Address, regionOf } from '../deployment/topology.ts';
+import type { BusClient, BusMessage } from '../twins/bus.ts';
+import type { ControlEvent } from '../twins/control-bucket.ts';
+import type { DiskCompletion } from '../twins/disk.ts';
+import type { ConnectionId, LinkEvent } from '../twins/network.ts';
 import { SimControlStore } from './control-store.ts';
 import { RecoveryRun } from './drivers.ts';
 import { type MoveKind, SimMoves } from './moves.ts';

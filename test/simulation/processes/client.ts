@@ -1,8 +1,9 @@
 /** An application: a few writes at a time through its region's gateway, and a note of what it was told. */
-import type { LinkEvent } from '../network.ts';
-import type { LinkMessage, SimProcess, SimRuntime, WriteOutcome } from '../sim-types.ts';
-import { drawWrite } from '../sim-workload.ts';
-import type { Address } from '../topology.ts';
+
+import type { LinkMessage, SimProcess, SimRuntime, WriteOutcome } from '../deployment/sim-types.ts';
+import { drawWrite } from '../deployment/sim-workload.ts';
+import type { Address } from '../deployment/topology.ts';
+import type { LinkEvent } from '../twins/network.ts';
 
 export type ClientOptions = {
   readonly region: string;

@@ -7,13 +7,13 @@ import type {
   ControlStore,
   ControlView,
   ControlWrite,
-} from '../../../regions/core/control-port.ts';
+} from '../../../regions/control/core/control-port.ts';
 import {
   type ControlRecord,
   checkControlRecord,
   type Transition,
-} from '../../../regions/core/control-record.ts';
-import type { ControlClient, ControlEntry, ControlEvent } from '../control-bucket.ts';
+} from '../../../regions/control/core/control-record.ts';
+import type { ControlClient, ControlEntry, ControlEvent } from '../twins/control-bucket.ts';
 
 /** Where the record lies in the bucket. */
 export const controlKey = 'control';

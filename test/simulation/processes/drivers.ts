@@ -1,16 +1,16 @@
 /** Carries the effects of the pure quorum and recovery machines to the nodes and their answers back. */
 
-import type { Fork } from '../../../storage/core/epoch-tree.ts';
-import { type Epoch, type Lsn, lsn, type NodeId, type PgId, unreachable } from '../../../storage/core/ids.ts';
-import type { StorageReply } from '../../../storage/core/messages.ts';
-import type { QuorumEffect, QuorumEvent } from '../../../storage/core/quorum-writer.ts';
+import type { Fork } from '../../../storage/history/epoch-tree.ts';
+import type { QuorumEffect, QuorumEvent } from '../../../storage/quorum/core/quorum-writer.ts';
 import {
   type Recovered,
   Recovery,
   type RecoveryEffect,
   type RecoveryEvent,
   type RecoveryGoal,
-} from '../../../storage/core/recovery.ts';
+} from '../../../storage/quorum/core/recovery.ts';
+import { type Epoch, type Lsn, lsn, type NodeId, type PgId, unreachable } from '../../../storage/redo/ids.ts';
+import type { StorageReply } from '../../../storage/wire/core/messages.ts';
 import type { Answer, RegionLinks } from './region-links.ts';
 
 export type QuorumMachine = { step(event: QuorumEvent, nowMs: number): readonly QuorumEffect[] };

@@ -4,11 +4,13 @@
  * held while a move or a recovery is under way. A response leaves when VDL covers it and the lease is valid.
  */
 import { z } from 'zod';
-import type { ControlRecord } from '../../../regions/core/control-record.ts';
-import type { LeaseLimits } from '../../../regions/core/lease.ts';
-import { parseJson, subjectsOf } from '../../../regions/core/messages.ts';
-import { type RoleEffect, type RoleEvent, WriterRole } from '../../../regions/core/writer-role.ts';
-import type { Fork } from '../../../storage/core/epoch-tree.ts';
+import { parseJson, subjectsOf } from '../../../regions/bus/core/messages.ts';
+import type { ControlRecord } from '../../../regions/control/core/control-record.ts';
+import type { LeaseLimits } from '../../../regions/control/core/lease.ts';
+import { type RoleEffect, type RoleEvent, WriterRole } from '../../../regions/control/core/writer-role.ts';
+import type { Fork } from '../../../storage/history/epoch-tree.ts';
+import type { Recovered } from '../../../storage/quorum/core/recovery.ts';
+import { Volume } from '../../../storage/quorum/core/writer-volume.ts';
 import {
   type Epoch,
   epoch,
@@ -19,13 +21,8 @@ import {
   regionId,
   unreachable,
   zeroLsn,
-} from '../../../storage/core/ids.ts';
-import { volumeLimits } from '../../../storage/core/limits.ts';
-import type { Recovered } from '../../../storage/core/recovery.ts';
-import { Volume } from '../../../storage/core/volume.ts';
-import type { BusClient, BusMessage } from '../bus.ts';
-import type { ControlEvent } from '../control-bucket.ts';
-import type { ConnectionId, LinkEvent } from '../network.ts';
+} from '../../../storage/redo/ids.ts';
+import { volumeLimits } from '../../../storage/redo/limits.ts';
 import type {
   BusPayload,
   LinkMessage,
@@ -33,9 +30,12 @@ import type {
   SimProcess,
   SimRuntime,
   WriteOutcome,
-} from '../sim-types.ts';
-import { encodeWrite, type WrittenParts, workloadPages } from '../sim-workload.ts';
-import { type Address, regionOf } from '../topology.ts';
+} from '../deployment/sim-types.ts';
+import { encodeWrite, type WrittenParts, workloadPages } from '../deployment/sim-workload.ts';
+import { type Address, regionOf } from '../deployment/topology.ts';
+import type { BusClient, BusMessage } from '../twins/bus.ts';
+import type { ControlEvent } from '../twins/control-bucket.ts';
+import type { ConnectionId, LinkEvent } from '../twins/network.ts';
 import { SimControlStore } from './control-store.ts';
 import { QuorumDriver, type QuorumMachine, RecoveryRun } from './drivers.ts';
 import { LogFetch, RegionLinks } from './region-links.ts';

@@ -1,9 +1,9 @@
 /** Runs an operator's switchover or failover from the target's agent, as the shell's moves do, but without reports. */
-import type { ControlStore, ControlView } from '../../../regions/core/control-port.ts';
-import { abortMove, beginFailover, beginSwitchover } from '../../../regions/core/control-record.ts';
-import type { ChallengerTimer } from '../../../regions/core/lease.ts';
-import { moveLimits } from '../../../regions/core/limits.ts';
-import { type RegionId, regionId } from '../../../storage/core/ids.ts';
+import type { ControlStore, ControlView } from '../../../regions/control/core/control-port.ts';
+import { abortMove, beginFailover, beginSwitchover } from '../../../regions/control/core/control-record.ts';
+import type { ChallengerTimer } from '../../../regions/control/core/lease.ts';
+import { moveLimits } from '../../../regions/control/core/move-limits.ts';
+import { type RegionId, regionId } from '../../../storage/redo/ids.ts';
 import { changeControl } from './control-store.ts';
 
 export type MoveKind = 'switchover' | 'failover';

@@ -4,15 +4,15 @@
  */
 
 import assert from 'node:assert/strict';
-import { viewOf } from '../../../storage/core/bytes.ts';
+import type { HeldFrame } from '../../../storage/log/core/segment.ts';
+import { viewOf } from '../../../storage/redo/bytes.ts';
 import {
   frameHeaderBytes,
   framePayload,
   parseFrame,
   type ReceivedFrame,
-} from '../../../storage/core/frame.ts';
-import { lastCplIn } from '../../../storage/core/record-cursor.ts';
-import type { HeldFrame } from '../../../storage/core/segment.ts';
+} from '../../../storage/redo/frame.ts';
+import { lastCplIn } from '../../../storage/redo/record-cursor.ts';
 
 export type ScannedFrame = {
   readonly frame: ReceivedFrame;

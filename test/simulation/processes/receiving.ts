@@ -1,16 +1,18 @@
 /** Drives the production receiver of a secondary: joins, hands frames to the region's six nodes, acknowledges. */
 
 import assert from 'node:assert/strict';
-import { decodeShipped, encodeAck, subjectsOf } from '../../../regions/core/messages.ts';
+import { decodeShipped, encodeAck, subjectsOf } from '../../../regions/bus/core/messages.ts';
 import {
   Receiver,
   type ReceiverEffect,
   type ReceiverEvent,
   type ReceiverPosition,
-} from '../../../regions/core/receiver.ts';
-import { StallWatch } from '../../../regions/core/stall-watch.ts';
-import { EpochTree, type Fork } from '../../../storage/core/epoch-tree.ts';
-import { framePayload, splitFrames } from '../../../storage/core/frame.ts';
+} from '../../../regions/replication/core/receiver.ts';
+import { StallWatch } from '../../../regions/replication/core/stall-watch.ts';
+import { EpochTree, type Fork } from '../../../storage/history/epoch-tree.ts';
+import { type QuorumFrame, QuorumWriter } from '../../../storage/quorum/core/quorum-writer.ts';
+import type { Recovered } from '../../../storage/quorum/core/recovery.ts';
+import { framePayload, splitFrames } from '../../../storage/redo/frame.ts';
 import {
   type Epoch,
   type Lsn,
@@ -18,12 +20,10 @@ import {
   minLsn,
   type RegionId,
   regionId,
-} from '../../../storage/core/ids.ts';
-import { type QuorumFrame, QuorumWriter } from '../../../storage/core/quorum-writer.ts';
-import { lastCplIn } from '../../../storage/core/record-cursor.ts';
-import type { Recovered } from '../../../storage/core/recovery.ts';
-import type { BusClient } from '../bus.ts';
-import type { BusPayload, SimContext, SimRuntime } from '../sim-types.ts';
+} from '../../../storage/redo/ids.ts';
+import { lastCplIn } from '../../../storage/redo/record-cursor.ts';
+import type { BusPayload, SimContext, SimRuntime } from '../deployment/sim-types.ts';
+import type { BusClient } from '../twins/bus.ts';
 import { QuorumDriver, RecoveryRun } from './drivers.ts';
 import type { RegionLinks } from './region-links.ts';
 

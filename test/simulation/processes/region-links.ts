@@ -3,17 +3,17 @@
  * answered once and in time, and news of which nodes are there. Messages cross the network encoded.
  */
 
-import type { NodeId } from '../../../storage/core/ids.ts';
-import { decodeReply, type EncodedMessage, encodeRequest } from '../../../storage/core/message-codec.ts';
+import type { NodeId } from '../../../storage/redo/ids.ts';
+import { decodeReply, type EncodedMessage, encodeRequest } from '../../../storage/wire/core/message-codec.ts';
 import type {
   FetchedReply,
   FetchRequest,
   StorageReply,
   StorageRequest,
-} from '../../../storage/core/messages.ts';
-import type { ConnectionId, LinkEvent } from '../network.ts';
-import { type LinkMessage, nodeAddress, nodeIds, type SimRuntime } from '../sim-types.ts';
-import type { Address } from '../topology.ts';
+} from '../../../storage/wire/core/messages.ts';
+import { type LinkMessage, nodeAddress, nodeIds, type SimRuntime } from '../deployment/sim-types.ts';
+import type { Address } from '../deployment/topology.ts';
+import type { ConnectionId, LinkEvent } from '../twins/network.ts';
 
 export type Unanswered = { readonly kind: 'unanswered' };
 export type Answer = StorageReply | Unanswered;

@@ -1,12 +1,16 @@
 /** Drives one production shipper per secondary, each on a NATS connection of its own, as the agent's shell does. */
 
-import { commitMarksIn } from '../../../regions/core/commit-marks.ts';
-import type { ShipAck } from '../../../regions/core/messages.ts';
-import { type ClockEcho, encodeShipped, subjectsOf } from '../../../regions/core/messages.ts';
-import { Shipper, type ShipperEffect } from '../../../regions/core/shipper.ts';
-import { StallWatch } from '../../../regions/core/stall-watch.ts';
-import type { Fork } from '../../../storage/core/epoch-tree.ts';
-import { splitFrames } from '../../../storage/core/frame.ts';
+import {
+  type ClockEcho,
+  encodeShipped,
+  type ShipAck,
+  subjectsOf,
+} from '../../../regions/bus/core/messages.ts';
+import { commitMarksIn } from '../../../regions/replication/core/commit-marks.ts';
+import { Shipper, type ShipperEffect } from '../../../regions/replication/core/shipper.ts';
+import { StallWatch } from '../../../regions/replication/core/stall-watch.ts';
+import type { Fork } from '../../../storage/history/epoch-tree.ts';
+import { splitFrames } from '../../../storage/redo/frame.ts';
 import {
   type Epoch,
   type Lsn,
@@ -14,9 +18,9 @@ import {
   maxLsn,
   type RegionId,
   regionId,
-} from '../../../storage/core/ids.ts';
-import type { BusClient } from '../bus.ts';
-import type { BusPayload, SimContext, SimRuntime } from '../sim-types.ts';
+} from '../../../storage/redo/ids.ts';
+import type { BusPayload, SimContext, SimRuntime } from '../deployment/sim-types.ts';
+import type { BusClient } from '../twins/bus.ts';
 import { LogFetch, type RegionLinks } from './region-links.ts';
 
 const fetchWaitMs = 1_000;

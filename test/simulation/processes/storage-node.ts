@@ -7,9 +7,19 @@
 import assert from 'node:assert/strict';
 import { crc32 } from 'node:zlib';
 import { z } from 'zod';
-import { concatBytes } from '../../../storage/core/bytes.ts';
-import { forkSchema } from '../../../storage/core/epoch-tree.ts';
-import { framePayload, parseFrame, type ReceivedFrame } from '../../../storage/core/frame.ts';
+import { forkSchema } from '../../../storage/history/epoch-tree.ts';
+import type { FramePosition, HeldFrame } from '../../../storage/log/core/segment.ts';
+import { StorageNode } from '../../../storage/node/core/node.ts';
+import {
+  type Caller,
+  emptyNodeState,
+  type NodeEffect,
+  type NodeEvent,
+  type NodeState,
+} from '../../../storage/node/core/node-events.ts';
+import { PageIndex } from '../../../storage/pages/core/page-index.ts';
+import { concatBytes } from '../../../storage/redo/bytes.ts';
+import { framePayload, parseFrame, type ReceivedFrame } from '../../../storage/redo/frame.ts';
 import {
   epoch,
   lsn,
@@ -18,32 +28,21 @@ import {
   type PageNo,
   unreachable,
   zeroLsn,
-} from '../../../storage/core/ids.ts';
-import { StorageNode } from '../../../storage/core/index.ts';
-import { redoLimits } from '../../../storage/core/limits.ts';
-import { decodeRequest, encodeReply } from '../../../storage/core/message-codec.ts';
-import type { StorageReply, StorageRequest } from '../../../storage/core/messages.ts';
-import {
-  type Caller,
-  emptyNodeState,
-  type NodeEffect,
-  type NodeEvent,
-  type NodeState,
-} from '../../../storage/core/node-events.ts';
-import { PageIndex } from '../../../storage/core/page-index.ts';
-import { RecordCursor } from '../../../storage/core/record-cursor.ts';
-import type { FramePosition, HeldFrame } from '../../../storage/core/segment.ts';
-import type { DiskCompletion } from '../disk.ts';
-import type { ConnectionId, LinkEvent } from '../network.ts';
+} from '../../../storage/redo/ids.ts';
+import { redoLimits } from '../../../storage/redo/limits.ts';
+import { RecordCursor } from '../../../storage/redo/record-cursor.ts';
+import { decodeRequest, encodeReply } from '../../../storage/wire/core/message-codec.ts';
+import type { StorageReply, StorageRequest } from '../../../storage/wire/core/messages.ts';
 import {
   type LinkMessage,
   nodeIds,
   type SimContext,
   type SimProcess,
   type SimRuntime,
-} from '../sim-types.ts';
-import type { Address } from '../topology.ts';
-import { regionOf } from '../topology.ts';
+} from '../deployment/sim-types.ts';
+import { type Address, regionOf } from '../deployment/topology.ts';
+import type { DiskCompletion } from '../twins/disk.ts';
+import type { ConnectionId, LinkEvent } from '../twins/network.ts';
 import { scanLog } from './node-log.ts';
 import { RegionLinks } from './region-links.ts';
 

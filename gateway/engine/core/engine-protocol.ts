@@ -1,0 +1,122 @@
+/** What the main thread and the engine's worker say to each other. One message carries many of these. */
+import type { Lsn, PageNo, PgId } from '../../../storage/core.ts';
+import type { AnyOperationValue, SqlOperation } from '../../sql/operation.ts';
+import type { SqlOutcome } from '../../sql/sql.ts';
+import type { StreamState } from '../../sql/stream-state.ts';
+import type { EngineLimits } from './engine-limits.ts';
+
+/** Whose pages the engine serves: a reader follows redo, a writer makes it. */
+export type EngineMode =
+  | { readonly kind: 'reader'; readonly readPoint: Lsn }
+  | { readonly kind: 'writer'; readonly lsn: Lsn };
+
+/** The W3C trace a request belongs to. */
+export interface EngineTrace {
+  /** 32 hex digits. */
+  readonly traceId: string;
+  readonly flags: number;
+}
+
+export interface EngineCommit {
+  readonly lsn: Lsn;
+  readonly commitTimeUs: number;
+  /** 16 hex digits, drawn for this commit; null when the request was untraced. */
+  readonly spanId: string | null;
+}
+
+/** How one operation ended, and what its response must wait for. */
+export interface EngineAnswer<T> {
+  readonly outcome: SqlOutcome<T>;
+  /** The response may leave once the volume is durable here: the newest snapshot or commit the operation saw; 0 when it saw none. */
+  readonly seenLsn: Lsn;
+  readonly commits: readonly EngineCommit[];
+  /** True when the session has no transaction open afterwards. */
+  readonly autocommit: boolean;
+  readonly wrote: boolean;
+  /** What the stream's state is afterwards; null when it is what the operation came with. */
+  readonly state: StreamState | null;
+  /** True when the session has temporary objects or attached databases: it must go on here. */
+  readonly holds: boolean;
+  /** True when the engine was replaced before the operation did anything: it may simply be run again. */
+  readonly aborted: boolean;
+  /** Time spent running, waits for the writer before it excluded. */
+  readonly engineUs: number;
+}
+
+export type ToWorker =
+  | { readonly kind: 'open'; readonly mode: EngineMode; readonly generation: number }
+  | {
+      readonly kind: 'operation';
+      readonly id: number;
+      readonly session: number;
+      readonly trace: EngineTrace | null;
+      /** The stream's state; null: what the last answer to this session left behind. */
+      readonly state: StreamState | null;
+      readonly operation: SqlOperation;
+    }
+  | { readonly kind: 'closeSession'; readonly session: number }
+  | { readonly kind: 'redo'; readonly frames: Uint8Array; readonly vdl: Lsn }
+  | { readonly kind: 'durable'; readonly lsn: Lsn }
+  /** Has the writer's cache a page as it was at a read point? */
+  | { readonly kind: 'peek'; readonly id: number; readonly page: PageNo; readonly readPoint: Lsn };
+
+/** The answer to a `peek`: the page, null when the volume has none there, undefined when the cache cannot say. */
+export interface Peeked {
+  readonly id: number;
+  readonly bytes: Uint8Array | null | undefined;
+}
+
+/** A commit and whose it is. */
+export interface SessionCommit extends EngineCommit {
+  readonly session: number;
+  readonly trace: EngineTrace | null;
+}
+
+/** The redo of a transaction, or of a group of them; `runs` lie back to back in the message's `redo` buffer. */
+export interface WorkerCommit {
+  /** Where the redo ends. */
+  readonly lsn: Lsn;
+  readonly runs: readonly { readonly pg: PgId; readonly length: number }[];
+  /** In LSN order, the last one's at `lsn`. */
+  readonly commits: readonly SessionCommit[];
+}
+
+export interface WorkerAnswer {
+  readonly id: number;
+  readonly answer: EngineAnswer<AnyOperationValue>;
+  /** The state is what `countedState` makes of the result: it stands for `answer.state`, which is null then. */
+  readonly counted: boolean;
+  /** The session had no transaction and no settings of its own when the operation began. */
+  readonly rerunnable: boolean;
+}
+
+export interface FromWorker {
+  /** In LSN order; to be handed on before the answers are. */
+  readonly commits: readonly WorkerCommit[];
+  readonly redo: Uint8Array | null;
+  readonly answers: readonly WorkerAnswer[];
+  readonly peeked: readonly Peeked[];
+  readonly readPoint: Lsn;
+  /** The newest `open` that has been carried out. */
+  readonly generation: number;
+  /** Set when redo could not be followed: the engine must be opened again. */
+  readonly diverged: string | null;
+}
+
+export interface PageRequest {
+  readonly id: number;
+  readonly pages: readonly PageNo[];
+  readonly readPoint: Lsn;
+}
+
+export type PageReply =
+  | { readonly kind: 'pages'; readonly id: number; readonly pages: readonly (Uint8Array | null)[] }
+  | { readonly kind: 'failed'; readonly id: number; readonly reason: string };
+
+/** What the worker is started with. */
+export interface EngineWorkerData {
+  readonly limits: EngineLimits;
+  readonly pageCacheBytes: number;
+  readonly pgBytes: number;
+  readonly shared: SharedArrayBuffer;
+}

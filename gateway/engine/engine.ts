@@ -1,0 +1,463 @@
+/**
+ * The SQL engine as the gateway sees it: sessions, redo in and out, pages on demand. SQLite runs in a worker thread; what
+ * is sent in one turn of the event loop, by whatever socket it came, travels in one message, and a crowd in several: the
+ * engine works on the first while the rest is being read.
+ *
+ * The engine never waits for durability. Each answer says what its response must wait for (`seenLsn`).
+ */
+import assert from 'node:assert/strict';
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import {
+  InFlight,
+  type Lsn,
+  lsn,
+  type Mtr,
+  type MtrRun,
+  type PageNo,
+  redoLimits,
+  zeroLsn,
+} from '../../storage/core.ts';
+import { adviseError, sqlError } from '../sql/errors.ts';
+import type { AnyOperationValue, SqlOperation } from '../sql/operation.ts';
+import type { SqlError } from '../sql/sql.ts';
+import { countedState, type StreamState } from '../sql/stream-state.ts';
+import { defaultEngineLimits, type EngineLimits, engineLimitsProblem } from './core/engine-limits.ts';
+import type {
+  EngineAnswer,
+  EngineMode,
+  EngineTrace,
+  EngineWorkerData,
+  FromWorker,
+  PageReply,
+  PageRequest,
+  Peeked,
+  SessionCommit,
+  ToWorker,
+} from './core/engine-protocol.ts';
+import { EngineShared } from './core/engine-shared.ts';
+import { packToWorker, unpackFromWorker } from './core/engine-wire.ts';
+import { type HandedOver, Handover } from './engine-handover.ts';
+import { EngineSession } from './engine-stream.ts';
+
+/** The redo of a transaction, or of a group of them, in LSN order. */
+export interface EngineCommitEvent {
+  readonly mtr: Mtr;
+  /** End of the redo; it begins at `lsn - mtr.byteLength`. */
+  readonly lsn: Lsn;
+  /** In LSN order, the last one's at `lsn`. */
+  readonly commits: readonly SessionCommit[];
+}
+
+export interface EngineOptions {
+  /** Bound on cached pages that are durable, bytes. */
+  readonly pageCacheBytes: number;
+  /** Span of a protection group, bytes. */
+  readonly pgBytes: number;
+  readonly limits?: Partial<EngineLimits>;
+  /** Reads a page at a read point, never above the durable LSN; null when the volume has no such page there. Rejects when it cannot. */
+  readPage(page: PageNo, readPoint: Lsn): Promise<Uint8Array | null>;
+  /** Called for all redo, in LSN order, before the answers of the operations that made it. */
+  onCommit(commit: EngineCommitEvent): void;
+  /** The worker died; every operation has been answered. The engine is of no further use. */
+  onFatal(error: Error): void;
+  /** A reader's read point moved. */
+  onReadPoint?(readPoint: Lsn): void;
+  /** Counts the large answers under way of all engines that share it; see `Handover`. Default: a count of its own. */
+  readonly largeAnswers?: SharedArrayBuffer;
+  /** Every operation has been answered. */
+  onIdle?(): void;
+  /** Redo given to `apply` does not continue what the reader has: open it again. */
+  onDiverged?(reason: string): void;
+}
+
+/**
+ * So many messages leave at once, others when the turn ends. A commit group is of one message to the worker, so no group is larger
+ * than this, whatever `groupStatements` allows; smaller parts would be smaller groups, and a group's cost is shared by its members.
+ */
+export const handOverAt = 64;
+
+type Answer = EngineAnswer<AnyOperationValue>;
+
+/** Takes the answer of an operation: once, and never inside the call that sent it. */
+export type TakeAnswer = (answer: EngineAnswer<AnyOperationValue>) => void;
+
+/** An operation without an answer. */
+interface Pending {
+  readonly session: EngineSession;
+  /** What the stream's state was. */
+  readonly state: StreamState;
+  readonly take: TakeAnswer;
+}
+
+const workerGone = sqlError(
+  'SEXTANT_TRANSACTION_ABORTED',
+  'The SQL engine of this gateway stopped. Whether a statement that was running took effect is unknown; an open transaction was rolled back.',
+);
+
+export class Engine {
+  private readonly options: EngineOptions;
+  private readonly limits: EngineLimits;
+  private readonly worker: Worker;
+  private readonly pages: MessagePort;
+  private readonly shared: EngineShared;
+  private readonly handover: Handover;
+  private outbox: ToWorker[] = [];
+  private scheduled: boolean = false;
+  private readonly pending = new InFlight<Pending>();
+  private readonly opens: {
+    readonly generation: number;
+    readonly mode: EngineMode;
+    readonly resolve: () => void;
+    readonly reject: (error: Error) => void;
+  }[] = [];
+  private operations = 0;
+  private readonly peeks = new Map<number, (bytes: Peeked['bytes']) => void>();
+  private peeksAsked = 0;
+  private sessions = 0;
+  private generation = 0;
+  private currentReadPoint: Lsn = zeroLsn;
+  /** Where the last redo given to `onCommit` ended. */
+  private delivered: Lsn = zeroLsn;
+  /** What `setDurable` last said; everything a reader sees is durable. */
+  private durable: number = Number.POSITIVE_INFINITY;
+  /** What the worker has heard of it. */
+  private durableTold: number = Number.POSITIVE_INFINITY;
+  private state: 'running' | 'closed' | 'dead' = 'running';
+
+  private constructor(
+    options: EngineOptions,
+    limits: EngineLimits,
+    worker: Worker,
+    pages: MessagePort,
+    shared: EngineShared,
+    handover: Handover,
+  ) {
+    this.options = options;
+    this.limits = limits;
+    this.worker = worker;
+    this.pages = pages;
+    this.shared = shared;
+    this.handover = handover;
+    worker.on('message', (packed: HandedOver) => {
+      this.receive(unpackFromWorker(packed));
+      handover.dealtWith(packed);
+    });
+    worker.on('error', (error) => this.die(error instanceof Error ? error : new Error(String(error))));
+    worker.on('exit', (code) => this.die(new Error(`the engine's worker exited with code ${code}`)));
+    pages.on('message', (request: PageRequest) => void this.readPages(request));
+  }
+
+  /** Starts the worker. The engine is an empty reader until `open`. @throws Error when a limit is unsound or the worker cannot start. */
+  static async start(options: EngineOptions): Promise<Engine> {
+    const limits: EngineLimits = { ...defaultEngineLimits, ...options.limits };
+    const problem = engineLimitsProblem(limits);
+    if (problem !== null) throw new Error(problem);
+    const shared = new EngineShared();
+    const channel = new MessageChannel();
+    const handover = new Handover(options.largeAnswers === undefined ? {} : { all: options.largeAnswers });
+    const engine: EngineWorkerData = {
+      limits,
+      pageCacheBytes: options.pageCacheBytes,
+      pgBytes: options.pgBytes,
+      shared: shared.buffer,
+    };
+    const worker = new Worker(new URL('./thread/engine-worker.ts', import.meta.url), {
+      workerData: { engine, pages: channel.port2, handover: handover.buffers },
+      transferList: [channel.port2],
+      name: 'sextant-engine',
+    });
+    const stopped = (code: number): Error =>
+      new Error(`the engine's worker exited with code ${code} while it started`);
+    await new Promise<void>((resolve, reject) => {
+      worker.once('message', () => resolve());
+      worker.once('error', reject);
+      worker.once('exit', (code) => reject(stopped(code)));
+    });
+    return new Engine(options, limits, worker, channel.port1, shared, handover);
+  }
+
+  /**
+   * Discards every page, connection and transaction and begins anew. Sessions stay: those that had a transaction open are
+   * told SEXTANT_TRANSACTION_ABORTED; operations that had done nothing are answered with `aborted: true`.
+   * A statement that is running is interrupted. Resolves when the engine has changed over.
+   */
+  open(mode: EngineMode): Promise<void> {
+    if (this.state !== 'running') return Promise.reject(new Error('the engine is closed'));
+    const generation = ++this.generation;
+    this.shared.setGeneration(generation);
+    this.send({ kind: 'open', mode, generation });
+
+    return new Promise((resolve, reject) => this.opens.push({ generation, mode, resolve, reject }));
+  }
+
+  /**
+   * Gives a reader redo and the durable LSN: whole mini-transactions at or below `vdl` become visible, the rest is kept.
+   * @param frames frames back to back, as received; duplicates and disorder are tolerated. Frames of a new epoch must come
+   * before, or with, the first `vdl` beyond the fork.
+   */
+  apply(frames: Uint8Array, vdl: Lsn): void {
+    this.send({ kind: 'redo', frames, vdl });
+  }
+
+  /**
+   * Asks a writer's cache for a page at a durable read point of its reign. @returns the page, null when the volume has none there;
+   * undefined when the cache does not say, or not within `waitMs`.
+   */
+  peek(page: PageNo, readPoint: Lsn, waitMs: number): Promise<Peeked['bytes']> {
+    const id = ++this.peeksAsked;
+    return new Promise((resolve) => {
+      const done = (bytes: Peeked['bytes']): void => {
+        clearTimeout(timer);
+        this.peeks.delete(id);
+        resolve(bytes);
+      };
+      const timer = setTimeout(() => done(undefined), waitMs);
+      this.peeks.set(id, done);
+      this.send({ kind: 'peek', id, page, readPoint });
+    });
+  }
+
+  /** The newest commit statements can see, as last reported by the worker. */
+  readPoint(): Lsn {
+    return this.currentReadPoint;
+  }
+
+  /**
+   * Tells a writer up to where its redo is durable: pages may then be evicted, and writes held back by `outstandingBytes` go
+   * on. It travels with the next operation, since waking a thread for each commit costs more than what it hears is worth;
+   * by itself only when it is a good part of what may be outstanding.
+   */
+  setDurable(durable: Lsn): void {
+    if (durable <= this.durable) return;
+    this.durable = durable;
+    if (durable - this.durableTold >= this.limits.outstandingBytes / 8) this.schedule();
+  }
+
+  /** Whether an operation waits for its answer. */
+  get isBusy(): boolean {
+    return this.pending.size > 0;
+  }
+
+  openSession(): EngineSession {
+    return new EngineSession(this, ++this.sessions);
+  }
+
+  /** Stops the worker. @param error what operations that have begun are told. */
+  async close(error: SqlError = workerGone): Promise<void> {
+    if (this.state === 'running') this.state = 'closed';
+    this.failPending(error);
+    await this.worker.terminate();
+    this.handover.end();
+    this.pages.close();
+  }
+
+  /** Sends an operation; used by `EngineSession`. @returns its number, 0 when it was refused at once. */
+  operate(
+    session: EngineSession,
+    trace: EngineTrace | null,
+    state: StreamState,
+    operation: SqlOperation,
+    take: TakeAnswer,
+  ): number {
+    if (this.state !== 'running') {
+      queueMicrotask(() => take(refusal(workerGone.code, workerGone.message)));
+      return 0;
+    }
+    if (this.pending.size >= this.limits.pendingOperations) {
+      const text = `The limit pendingOperations = ${this.limits.pendingOperations} is reached. Try again after a pause.`;
+      queueMicrotask(() => take(refusal('SEXTANT_LIMIT', text)));
+      return 0;
+    }
+    const id = EngineShared.next(this.operations);
+    this.operations = id;
+    this.pending.set(id, { session, state, take });
+    this.shared.offer(id, this.pending.size);
+    this.send({ kind: 'operation', id, session: session.id, trace, state: session.leave(state), operation });
+    return id;
+  }
+
+  /** Takes an operation back that has not begun; its answer never comes. @returns false when it has begun, or is answered. */
+  takeBack(id: number): boolean {
+    const operation = this.pending.get(id);
+    if (operation === undefined || !this.shared.takeBack(id)) return false;
+    this.pending.take(id);
+    operation.session.arrive(null);
+    this.shared.setPending(this.pending.size);
+    return true;
+  }
+
+  /** Stops an operation that runs, as soon as SQLite can be interrupted; it is answered with SQLITE_INTERRUPT. */
+  cancel(id: number): void {
+    if (this.pending.get(id) !== undefined) this.shared.cancel(id);
+  }
+
+  /** The operation the worker is carrying out now; 0 when none is. */
+  get running(): number {
+    return this.shared.running;
+  }
+
+  /** Moves whenever the worker gets anywhere. While operations are pending and it stands still, the thread is stuck. */
+  get life(): number {
+    return this.shared.life;
+  }
+
+  /** Operations without an answer. */
+  get pendingOperations(): number {
+    return this.pending.size;
+  }
+
+  /** Ends a session; used by `EngineSession`. */
+  endSession(session: number): void {
+    this.send({ kind: 'closeSession', session });
+  }
+
+  private send(message: ToWorker): void {
+    if (this.state !== 'running') return;
+    this.outbox.push(message);
+    if (this.outbox.length >= handOverAt) this.handOver();
+    else this.schedule();
+  }
+
+  private schedule(): void {
+    if (this.scheduled) return;
+    this.scheduled = true;
+    setImmediate(() => {
+      this.scheduled = false;
+      if (this.state === 'running') this.handOver();
+    });
+  }
+
+  private handOver(): void {
+    const batch = this.outbox;
+    this.outbox = [];
+    if (this.durable > this.durableTold) {
+      this.durableTold = this.durable;
+      batch.unshift({ kind: 'durable', lsn: lsn(this.durable) });
+    }
+    if (batch.length > 0) this.worker.postMessage(packToWorker(batch));
+  }
+
+  private receive(message: FromWorker): void {
+    if (this.state !== 'running') return;
+    let at = 0;
+    const redo = message.redo ?? new Uint8Array(0);
+    // Redo of an engine that `open` has discarded belongs to a history that has ended: it goes nowhere.
+    const obsolete = message.generation < this.generation;
+    for (const { lsn: end, runs, commits } of obsolete ? [] : message.commits) {
+      const mtrRuns: MtrRun[] = [];
+      const start = at;
+      for (const { pg, length } of runs) {
+        mtrRuns.push({ pg, bytes: redo.subarray(at, at + length) });
+        at += length;
+      }
+      const mtr: Mtr = { runs: mtrRuns, byteLength: at - start, commits: commits.length };
+      this.delivered = end;
+      this.options.onCommit({ mtr, lsn: end, commits });
+    }
+    const moved = message.readPoint !== this.currentReadPoint;
+    this.currentReadPoint = message.readPoint;
+    for (const { id, answer: given, counted, rerunnable } of message.answers) {
+      const operation = this.pending.take(id);
+      if (operation === undefined) assert.fail(`the worker answered operation ${id}, which is not pending`);
+      const answer = counted ? { ...given, state: stateBehind(operation.state, given) } : given;
+      operation.session.arrive(answer.state ?? operation.state);
+      operation.take(obsolete ? this.afterReplacement(answer, rerunnable) : answer);
+    }
+    for (const { id, bytes } of message.peeked) this.peeks.get(id)?.(bytes);
+    this.shared.setPending(this.pending.size);
+    if (!this.isBusy) this.options.onIdle?.();
+    this.noteOpened(message.generation);
+    if (moved) this.options.onReadPoint?.(message.readPoint);
+    if (message.diverged !== null && message.generation === this.generation)
+      this.options.onDiverged?.(message.diverged);
+  }
+
+  private noteOpened(generation: number): void {
+    for (
+      let open = this.opens[0];
+      open !== undefined && open.generation <= generation;
+      open = this.opens[0]
+    ) {
+      this.opens.shift();
+      this.durable = open.mode.kind === 'writer' ? open.mode.lsn : Number.POSITIVE_INFINITY;
+      this.durableTold = this.durable;
+      this.delivered = open.mode.kind === 'writer' ? open.mode.lsn : open.mode.readPoint;
+      open.resolve();
+    }
+  }
+
+  /**
+   * An answer that was under way when `open` was called. What it saw beyond the durable LSN is gone with the engine; what it
+   * wrote is gone too, unless redo of it had left already.
+   */
+  private afterReplacement(answer: Answer, rerunnable: boolean): Answer {
+    if (answer.aborted || (!answer.wrote && answer.seenLsn <= this.durable)) return answer;
+    const left = answer.commits.some((commit) => commit.lsn <= this.delivered);
+    const error = left
+      ? adviseError(
+          'SEXTANT_COMMIT_UNKNOWN',
+          'The engine was replaced before the commit was known to be durable',
+        )
+      : adviseError(
+          'SEXTANT_TRANSACTION_ABORTED',
+          'The engine was replaced before the statement could be made durable, and it was rolled back',
+        );
+    return { ...answer, outcome: { ok: false, error }, aborted: !left && rerunnable };
+  }
+
+  private async readPages(request: PageRequest): Promise<void> {
+    const { id, readPoint } = request;
+    let reply: PageReply;
+    try {
+      const pages = await Promise.all(request.pages.map((page) => this.options.readPage(page, readPoint)));
+      const wrong = pages.find((bytes) => bytes !== null && bytes.length !== redoLimits.pageBytes);
+      reply =
+        wrong === undefined
+          ? { kind: 'pages', id, pages }
+          : { kind: 'failed', id, reason: `storage gave a page of ${wrong?.length} bytes` };
+    } catch (error) {
+      reply = { kind: 'failed', id, reason: error instanceof Error ? error.message : String(error) };
+    }
+    this.pages.postMessage(reply);
+    this.shared.wake();
+  }
+
+  private die(error: Error): void {
+    if (this.state !== 'running') return;
+    this.state = 'dead';
+    this.handover.end();
+    this.failPending(workerGone);
+    this.pages.close();
+    this.options.onFatal(error);
+  }
+
+  private failPending(error: SqlError): void {
+    for (const [id, { take }] of this.pending.drain()) {
+      const answer = refusal(error.code, error.message);
+      // What the worker had not begun may simply be run again, elsewhere.
+      take(this.shared.takeBack(id) ? { ...answer, aborted: true } : answer);
+    }
+    for (const { reject } of this.opens.splice(0)) reject(new Error(error.message));
+  }
+}
+
+/** The state that the result speaks of. */
+function stateBehind(before: StreamState, { outcome }: Answer): StreamState {
+  assert(outcome.ok && outcome.value !== null && 'affectedRowCount' in outcome.value, 'a result counts');
+  return countedState(before, outcome.value);
+}
+
+/** The answer to an operation that was never begun. */
+export function refusal(code: string, message: string): Answer {
+  return {
+    outcome: { ok: false, error: { code, message } },
+    seenLsn: lsn(0),
+    commits: [],
+    autocommit: true,
+    wrote: false,
+    state: null,
+    holds: false,
+    aborted: false,
+    engineUs: 0,
+  };
+}

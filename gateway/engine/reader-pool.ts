@@ -1,0 +1,476 @@
+/**
+ * The threads that read: each has an engine of its own on this region's volume, so that a statement that takes long holds
+ * up nobody but itself. Statements outside transactions run on any thread, one after another on different ones; a read
+ * transaction stays on the thread where it began.
+ *
+ * G33. A statement given to a thread sees everything the pool's VDL covered when it was given.
+ * G34. Nothing waits behind a statement that has run for `slowMs`, except on the thread its own transaction lives on.
+ */
+import { InFlight, type Lsn, maxLsn, minLsn, monotonicMs, zeroLsn } from '../../storage/index.ts';
+import type { Logger } from '../../telemetry/index.ts';
+import { adviseError, sqlError } from '../sql/errors.ts';
+import type { AnyOperationValue, SqlOperation } from '../sql/operation.ts';
+import type { SqlError } from '../sql/sql.ts';
+import type { StreamState } from '../sql/stream-state.ts';
+import type { EngineAnswer, EngineTrace } from './core/engine-protocol.ts';
+import {
+  chooseForStatement,
+  chooseForTransaction,
+  chooseToStop,
+  type ReaderLimits,
+} from './core/reader-choice.ts';
+import { type Engine, refusal, type TakeAnswer } from './engine.ts';
+import type { EngineSession } from './engine-stream.ts';
+import { type ReaderFeed, ReaderThread } from './reader-thread.ts';
+
+export interface ReaderPoolLimits extends ReaderLimits {
+  /** A statement waits this long for a thread. */
+  readonly readerQueueMs: number;
+  /** Statements that may wait for a thread. */
+  readonly readerQueue: number;
+  /** A thread that gives no sign of life for this long is replaced; its statement cannot be interrupted. */
+  readonly engineSilenceMs: number;
+}
+
+/** What a thread tells the pool. */
+export interface ReaderCallbacks {
+  readonly onReadPoint: (readPoint: Lsn) => void;
+  readonly onDiverged: (reason: string) => void;
+  readonly onFatal: (error: Error) => void;
+}
+
+export interface ReaderPoolOptions {
+  readonly start: (callbacks: ReaderCallbacks) => Promise<Engine>;
+  readonly limits: ReaderPoolLimits;
+  readonly log: Logger;
+  /** Every thread that matters has folded redo up to here. */
+  readonly onFolded: (folded: Lsn) => void;
+}
+
+/** Where a read transaction lives. */
+interface Pin {
+  readonly thread: ReaderThread;
+  readonly session: EngineSession;
+}
+
+/** A statement outside a transaction on its way. */
+interface Task {
+  readonly number: number;
+  readonly operation: SqlOperation;
+  readonly trace: EngineTrace | null;
+  readonly state: StreamState;
+  readonly transaction: boolean;
+  readonly take: (answer: EngineAnswer<AnyOperationValue>, pin: Pin | null) => void;
+  readonly sinceMs: number;
+  /** Where it is; null while it waits for a thread. */
+  at: { readonly thread: ReaderThread; readonly id: number } | null;
+  stopped: boolean;
+}
+
+const lookEveryMs = 5;
+/** The start of a gateway is not the time for another thread. */
+const spareAfterMs = 500;
+/** A thread whose statement was asked to stop, and which gives no sign of life, is replaced after this long. */
+const stopSilenceMs = 1_000;
+
+interface Offered {
+  readonly end: Lsn;
+  readonly frames: Uint8Array;
+}
+
+export class ReaderPool {
+  private readonly options: ReaderPoolOptions;
+  private threads: ReaderThread[] = [];
+  private starting = 0;
+  private ids = 0;
+  private readonly tasks = new InFlight<Task>();
+  private taskNumbers = 0;
+  private readonly queue: Task[] = [];
+  private timer: NodeJS.Timeout | null = null;
+  private vdlNow: Lsn = zeroLsn;
+  private begun = false;
+  private offered: Offered[] = [];
+  private foldedTold: Lsn = zeroLsn;
+  private spare: NodeJS.Timeout | null = null;
+  private closed = false;
+
+  constructor(options: ReaderPoolOptions) {
+    this.options = options;
+  }
+
+  /** Starts the first thread; a second one follows when reads come. @throws Error when it cannot start. */
+  async start(): Promise<void> {
+    await this.startThread();
+  }
+
+  /** Up to where statements given from now on see the volume. */
+  get vdl(): Lsn {
+    return this.vdlNow;
+  }
+
+  /** Threads there are. */
+  get size(): number {
+    return this.threads.length;
+  }
+
+  /** Statements that wait for a thread. */
+  get waiting(): number {
+    return this.queue.length;
+  }
+
+  /** How long the first in the queue has waited for a thread. */
+  waitedMs(): number {
+    const first = this.queue[0];
+    return first === undefined ? 0 : monotonicMs() - first.sinceMs;
+  }
+
+  /** Begins anew at a durable point: what was read before may be no part of history. Open read transactions are rolled back. */
+  begin(at: Lsn): void {
+    this.begun = true;
+    this.vdlNow = at;
+    this.offered = this.offered.filter(({ end }) => end > at);
+    this.foldedTold = at;
+    for (const thread of this.threads) {
+      thread.forget();
+      thread.bring(this.feed);
+    }
+    this.noteFolded();
+    this.serveQueue();
+  }
+
+  /**
+   * Redo from the log of this region, without a gap behind what came before. @param next where it ends. @param seen the newest
+   * commit in it, or before it, that is durable.
+   */
+  follow(frames: Uint8Array, next: Lsn, seen: Lsn): void {
+    // The rest of a transaction is to come: a thread that begins anew meanwhile needs what is here of it.
+    if (frames.length > 0 && next > seen) this.offered.push({ end: next, frames });
+    this.advance(seen);
+    const nowMs = monotonicMs();
+    for (const thread of this.threads) thread.offer(frames, this.feed, nowMs);
+    this.noteFolded();
+  }
+
+  /** Redo this gateway has committed as the writer, in LSN order; visible once `advance` has covered it. */
+  offer(frames: Uint8Array, end: Lsn): void {
+    this.offered.push({ end, frames });
+    const nowMs = monotonicMs();
+    for (const thread of this.threads) thread.offer(frames, this.feed, nowMs);
+  }
+
+  /** Everything offered up to `vdl` is durable. */
+  advance(vdl: Lsn): void {
+    this.vdlNow = maxLsn(this.vdlNow, vdl);
+    let durable = 0;
+    while ((this.offered[durable]?.end ?? Number.POSITIVE_INFINITY) <= vdl) durable++;
+    if (durable > 0) this.offered.splice(0, durable);
+  }
+
+  /** What was offered and did not become durable is not ours any more: the log says what became of it. */
+  withdraw(): void {
+    this.offered = [];
+  }
+
+  openSession(): ReaderSession {
+    return new ReaderSession(this);
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    if (this.timer !== null) clearInterval(this.timer);
+    if (this.spare !== null) clearTimeout(this.spare);
+    for (const task of this.queue.splice(0)) this.refuse(task, stopping);
+    await Promise.all(this.threads.map((thread) => thread.engine.close()));
+  }
+
+  // ---- used by ReaderSession
+
+  /** Runs a statement on some thread; `take` gets a pin when it has begun a transaction, which lives there from now on. */
+  run(given: Pick<Task, 'operation' | 'trace' | 'state' | 'transaction' | 'take'>): Task {
+    const number = ++this.taskNumbers;
+    const task: Task = { ...given, number, sinceMs: monotonicMs(), at: null, stopped: false };
+    this.tasks.set(number, task);
+    if (this.closed) {
+      queueMicrotask(() => this.refuse(task, stopping));
+      return task;
+    }
+    this.keepLooking();
+    // One thread to spare: a slow statement is noticed when it has begun, and a new thread takes a moment.
+    if (this.spare === null && this.options.limits.readerThreads > 1)
+      this.spare = setTimeout(() => {
+        if (this.threads.length + this.starting < 2) this.startAnother();
+      }, spareAfterMs);
+    if (this.queue.length > 0 || !this.place(task)) this.enqueue(task);
+    return task;
+  }
+
+  /** The client of a statement is gone, or does not want it any more. */
+  stop(task: Task): void {
+    if (this.tasks.get(task.number) === undefined || task.stopped) return;
+    task.stopped = true;
+    const { at } = task;
+    if (at === null) {
+      const index = this.queue.indexOf(task);
+      if (index >= 0) this.queue.splice(index, 1);
+      this.refuse(task, stoppedByClient);
+    } else if (at.thread.engine.takeBack(at.id)) this.refuse(task, stoppedByClient);
+    else at.thread.engine.cancel(at.id);
+  }
+
+  /** Brings a thread up to date for a statement of a transaction that lives there. */
+  bring(thread: ReaderThread): void {
+    this.keepLooking();
+    thread.bring(this.feed);
+  }
+
+  // ---- threads
+
+  private readonly feed: ReaderFeed = {
+    vdl: () => this.vdlNow,
+    undurable: () => this.offered.map(({ frames }) => frames),
+  };
+
+  private async startThread(): Promise<void> {
+    this.starting += 1;
+    const id = ++this.ids;
+    let thread: ReaderThread | null = null;
+    try {
+      const engine = await this.options.start({
+        onReadPoint: (readPoint) => {
+          thread?.noteFolded(readPoint);
+          this.noteFolded();
+        },
+        onDiverged: (reason) => {
+          this.options.log.warn({ reason, thread: id }, 'a reading thread begins anew');
+          thread?.forget();
+        },
+        onFatal: (error) => {
+          if (thread !== null) this.replace(thread, error.message);
+        },
+      });
+      if (this.closed) {
+        await engine.close();
+        return;
+      }
+      thread = new ReaderThread(id, engine);
+      this.threads.push(thread);
+      if (this.begun) thread.bring(this.feed);
+    } finally {
+      this.starting -= 1;
+    }
+    this.serveQueue();
+  }
+
+  private startAnother(): void {
+    if (this.closed) return;
+    this.startThread().catch((error: unknown) =>
+      this.options.log.error({ err: error }, 'a reading thread could not be started'),
+    );
+  }
+
+  /** Ends a thread; what had not begun on it runs elsewhere. */
+  private replace(thread: ReaderThread, reason: string): void {
+    if (!this.threads.includes(thread)) return;
+    this.options.log.warn({ thread: thread.id, reason }, 'a reading thread is replaced');
+    this.threads = this.threads.filter((other) => other !== thread);
+    this.takeBack(thread);
+    void thread.engine.close(threadReplaced);
+    this.startAnother();
+  }
+
+  private takeBack(thread: ReaderThread): void {
+    const back: Task[] = [];
+    for (const task of this.tasks) {
+      if (task.at?.thread !== thread || !thread.engine.takeBack(task.at.id)) continue;
+      task.at = null;
+      back.push(task);
+    }
+    this.queue.unshift(...back);
+  }
+
+  // ---- statements
+
+  /** Gives a statement to a thread. @returns false when none is free. */
+  private place(task: Task): boolean {
+    const { limits } = this.options;
+    const nowMs = monotonicMs();
+    const choose = task.transaction ? chooseForTransaction : chooseForStatement;
+    const choice = choose(this.threads, this.starting, limits);
+    if (choice.start) this.startAnother();
+    const thread = this.threads.find(({ id }) => id === choice.thread);
+    if (thread === undefined) return false;
+    thread.bring(this.feed);
+    const session = thread.session(nowMs);
+    const id = session.run(task.operation, task.trace, task.state, (answer) => {
+      this.tasks.take(task.number);
+      thread.took(answer.engineUs);
+      if (answer.autocommit) thread.giveBack(session);
+      task.take(answer, answer.autocommit ? null : { thread, session });
+      if (this.queue.length > 0) this.serveQueue();
+    });
+    task.at = { thread, id };
+    return true;
+  }
+
+  private enqueue(task: Task): void {
+    const { readerQueue } = this.options.limits;
+    if (this.queue.length < readerQueue) {
+      this.queue.push(task);
+      return;
+    }
+    const text = `readerQueue = ${readerQueue} statements wait for a reading thread`;
+    queueMicrotask(() => this.refuse(task, adviseError('SEXTANT_LIMIT', text)));
+  }
+
+  private serveQueue(): void {
+    for (let next = this.queue[0]; next !== undefined; next = this.queue[0]) {
+      if (!this.place(next)) return;
+      this.queue.shift();
+    }
+  }
+
+  private refuse(task: Task, error: SqlError): void {
+    this.tasks.take(task.number);
+    task.take(refusal(error.code, error.message), null);
+  }
+
+  /** While anything is under way the threads are looked at every few milliseconds. */
+  private keepLooking(): void {
+    if (this.timer !== null || this.closed) return;
+    this.timer = setInterval(() => this.look(), lookEveryMs);
+  }
+
+  private look(): void {
+    const nowMs = monotonicMs();
+    const { limits } = this.options;
+    const stopped = new Set<ReaderThread>();
+    for (const task of this.tasks) if (task.stopped && task.at !== null) stopped.add(task.at.thread);
+    let busy = this.queue.length > 0 || this.starting > 0;
+    for (const thread of this.threads) {
+      thread.look(nowMs);
+      if (thread.engine.pendingOperations > 0) busy = true;
+      if (thread.runningMs >= limits.slowMs) this.takeBack(thread);
+      const silenceMs = stopped.has(thread)
+        ? Math.min(stopSilenceMs, limits.engineSilenceMs)
+        : limits.engineSilenceMs;
+      if (thread.silentMs > silenceMs)
+        this.replace(thread, `no sign of life for ${Math.round(thread.silentMs)} ms`);
+    }
+    this.serveQueue();
+    this.relieveQueue(nowMs);
+    this.noteFolded();
+    if (busy || this.timer === null) return;
+    clearInterval(this.timer);
+    this.timer = null;
+  }
+
+  /** Somebody has waited for a thread too long: a slow statement is stopped, or the wait is. */
+  private relieveQueue(nowMs: number): void {
+    const first = this.queue[0];
+    if (first === undefined) return;
+    const { limits } = this.options;
+    const waitedMs = nowMs - first.sinceMs;
+    if (waitedMs > limits.readerQueueMs) {
+      this.queue.shift();
+      const text = `The statement waited readerQueueMs = ${limits.readerQueueMs} for one of readerThreads = ${limits.readerThreads}, all of which are busy with statements that take long`;
+      this.refuse(first, adviseError('SEXTANT_LIMIT', text));
+      return;
+    }
+    const stop = chooseToStop(this.threads, this.starting, waitedMs, limits);
+    const thread = this.threads.find(({ id }) => id === stop);
+    if (thread !== undefined) thread.engine.cancel(thread.engine.running);
+  }
+
+  /** The slowest thread whose folding matters: one that carries a long statement out does not hold the others up. */
+  private noteFolded(): void {
+    let folded = this.vdlNow;
+    for (const thread of this.threads) {
+      const at = thread.folded;
+      if (at !== null && thread.runningMs < this.options.limits.slowMs) folded = minLsn(folded, at);
+    }
+    if (folded <= this.foldedTold) return;
+    this.foldedTold = folded;
+    this.options.onFolded(folded);
+  }
+}
+
+const threadReplaced = sqlError(
+  'SEXTANT_TRANSACTION_ABORTED',
+  'The reading thread of this statement was replaced: a single function call kept it for longer than engineSilenceMs and could not be interrupted. Nothing was changed. Give one function call less to do; a read transaction has to begin again.',
+);
+const stopping = sqlError('SEXTANT_SHUTTING_DOWN', 'This gateway is stopping.');
+const stoppedByClient = sqlError('SQLITE_INTERRUPT', 'The statement was stopped: its client has gone.');
+
+/** One stream's way to the pool: any thread outside transactions, always the same one inside. */
+export class ReaderSession {
+  private readonly pool: ReaderPool;
+  private pin: Pin | null = null;
+  private task: Task | null = null;
+  private pinnedOperation = 0;
+  private closed = false;
+
+  constructor(pool: ReaderPool) {
+    this.pool = pool;
+  }
+
+  /** True while a read transaction is open. */
+  get isPinned(): boolean {
+    return this.pin !== null;
+  }
+
+  /** One operation at a time. @param transaction it begins a read transaction and does not end it. */
+  run(
+    operation: SqlOperation,
+    trace: EngineTrace | null,
+    state: StreamState,
+    transaction: boolean,
+    take: TakeAnswer,
+  ): void {
+    const { pin } = this;
+    if (pin === null) {
+      this.task = this.pool.run({
+        operation,
+        trace,
+        state,
+        transaction,
+        take: (answer, pinned) => {
+          this.task = null;
+          if (pinned !== null) this.pinTo(pinned);
+          take(answer);
+        },
+      });
+      return;
+    }
+    this.pool.bring(pin.thread);
+    this.pinnedOperation = pin.session.run(operation, trace, state, (answer) => {
+      this.pinnedOperation = 0;
+      if (answer.autocommit) this.unpin();
+      take(answer);
+    });
+  }
+
+  /** Rolls back what is open and stops what runs. */
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    if (this.task !== null) this.pool.stop(this.task);
+    const { pin } = this;
+    if (pin === null) return;
+    if (this.pinnedOperation !== 0) pin.session.engine.cancel(this.pinnedOperation);
+    this.unpin();
+  }
+
+  private pinTo(pin: Pin): void {
+    pin.thread.pinned += 1;
+    this.pin = pin;
+    if (this.closed) this.unpin();
+  }
+
+  private unpin(): void {
+    const { pin } = this;
+    if (pin === null) return;
+    this.pin = null;
+    pin.thread.pinned -= 1;
+    pin.session.close();
+  }
+}

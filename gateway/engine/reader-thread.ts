@@ -1,0 +1,136 @@
+/**
+ * One reading thread: an engine, the redo that waits to be given to it, and how it is getting on. Redo is handed over when a
+ * statement needs it or when enough has gathered: a thread nobody uses costs nothing, and begins anew when it is used again.
+ */
+import { type Lsn, maxLsn, zeroLsn } from '../../storage/core.ts';
+import { EngineLife } from './core/engine-life.ts';
+import type { ReaderView } from './core/reader-choice.ts';
+import type { Engine } from './engine.ts';
+import type { EngineSession } from './engine-stream.ts';
+
+/** Redo at which a thread in use is given it without being asked. */
+const handOverBytes = 256 * 1024;
+/** A thread that has not been used for this long is idle. */
+const idleAfterMs = 2_000;
+/** Redo an idle thread is not worth: it begins anew instead. */
+const idleBacklogBytes = 4 * 1024 * 1024;
+/** Redo that is kept for a thread whose statement takes long; beyond it the thread begins anew afterwards. */
+const backlogBytesMax = 32 * 1024 * 1024;
+/** One slow statement says little about the next ones. */
+const tookUsMax = 15_000;
+/** Sessions kept for single statements. */
+const idleSessionsMax = 64;
+
+/** What all threads of a pool read up to, and redo beyond it. */
+export interface ReaderFeed {
+  readonly vdl: () => Lsn;
+  /** Redo that is on its way to being durable, in LSN order. */
+  readonly undurable: () => readonly Uint8Array[];
+}
+
+export class ReaderThread implements ReaderView {
+  readonly id: number;
+  readonly engine: Engine;
+  /** Read transactions that live here. */
+  pinned = 0;
+  private readonly idleSessions: EngineSession[] = [];
+  private backlog: Uint8Array[] = [];
+  private backlogBytes = 0;
+  private told: Lsn = zeroLsn;
+  private opened = false;
+  private foldedTo: Lsn = zeroLsn;
+  private usedAtMs = 0;
+  private running: { readonly operation: number; readonly sinceMs: number } | null = null;
+  /** How long the statement that runs had run when it was last looked at; 0 when none did. */
+  runningMs = 0;
+  /** What a statement takes on this thread, going by the last dozen. */
+  private meanUs = 0;
+  private readonly life = new EngineLife();
+
+  constructor(id: number, engine: Engine) {
+    this.id = id;
+    this.engine = engine;
+  }
+
+  get queuedUs(): number {
+    return this.engine.pendingOperations * this.meanUs;
+  }
+
+  /** A statement took so long. */
+  took(us: number): void {
+    this.meanUs += (Math.min(us, tookUsMax) - this.meanUs) / 12;
+  }
+
+  /** How long the thread has given no sign of life although it has something to do. */
+  get silentMs(): number {
+    return this.life.silentMs;
+  }
+
+  /** How far the engine has folded what it was given; null when it owes nothing. */
+  get folded(): Lsn | null {
+    return this.opened && this.foldedTo < this.told ? this.foldedTo : null;
+  }
+
+  /** Looks at what the thread does. */
+  look(nowMs: number): void {
+    const operation = this.engine.running;
+    if (operation === 0) this.running = null;
+    else if (this.running?.operation !== operation) this.running = { operation, sinceMs: nowMs };
+    this.runningMs = this.running === null ? 0 : nowMs - this.running.sinceMs;
+    this.life.look(this.engine.life, this.engine.pendingOperations > 0, nowMs);
+  }
+
+  /** A session for one statement; given back with `giveBack` unless a transaction keeps it. */
+  session(nowMs: number): EngineSession {
+    this.usedAtMs = nowMs;
+    if (this.engine.pendingOperations === 0) this.life.rested(nowMs);
+    return this.idleSessions.pop() ?? this.engine.openSession();
+  }
+
+  giveBack(session: EngineSession): void {
+    if (this.idleSessions.length < idleSessionsMax) this.idleSessions.push(session);
+    else session.close();
+  }
+
+  /** Redo the thread has not seen; kept until it is worth handing over. */
+  offer(frames: Uint8Array, feed: ReaderFeed, nowMs: number): void {
+    if (!this.opened || frames.length === 0) return;
+    this.backlog.push(frames);
+    this.backlogBytes += frames.length;
+    const idle =
+      this.pinned === 0 && this.engine.pendingOperations === 0 && nowMs - this.usedAtMs > idleAfterMs;
+    if (this.backlogBytes > (idle ? idleBacklogBytes : backlogBytesMax)) this.forget();
+    else if (!idle && this.backlogBytes >= handOverBytes && this.engine.running === 0) this.bring(feed);
+  }
+
+  /** Brings the engine up to the feed's VDL: what is sent to it from now on sees that. */
+  bring(feed: ReaderFeed): void {
+    const vdl = feed.vdl();
+    if (!this.opened) {
+      this.opened = true;
+      this.backlog = [...feed.undurable()];
+      this.backlogBytes = this.backlog.reduce((sum, frames) => sum + frames.length, 0);
+      this.foldedTo = vdl;
+      this.told = vdl;
+      void this.engine.open({ kind: 'reader', readPoint: vdl }).catch(() => undefined);
+      return;
+    }
+    if (this.backlog.length === 0 && this.told >= vdl) return;
+    const only = this.backlog.length === 1 ? this.backlog[0] : undefined;
+    this.engine.apply(only ?? Buffer.concat(this.backlog), vdl);
+    this.backlog = [];
+    this.backlogBytes = 0;
+    this.told = maxLsn(this.told, vdl);
+  }
+
+  /** Its pages are of no use any more: it begins anew when it is used again. */
+  forget(): void {
+    this.opened = false;
+    this.backlog = [];
+    this.backlogBytes = 0;
+  }
+
+  noteFolded(readPoint: Lsn): void {
+    this.foldedTo = maxLsn(this.foldedTo, readPoint);
+  }
+}

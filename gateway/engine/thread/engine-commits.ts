@@ -1,0 +1,157 @@
+/** The commit path in the worker: pages to redo, LSN and time assigned, everything handed over for the main thread. */
+import {
+  type Commit,
+  diffPage,
+  encodeMtr,
+  type Lsn,
+  lsn as lsnAt,
+  type Mtr,
+  type PageChange,
+  type PageNo,
+  recordBytes,
+  redoLimits,
+} from '../../../storage/core.ts';
+import { encodeTraceContext, newSpanId } from '../../../telemetry/core.ts';
+import { adviseError } from '../../sql/errors.ts';
+import type { SqlError } from '../../sql/sql.ts';
+import type { EngineLimits } from '../core/engine-limits.ts';
+import type { EngineTrace, SessionCommit, WorkerCommit } from '../core/engine-protocol.ts';
+import { nextLsn, type PageStore } from '../core/page-store.ts';
+
+/** Whose transaction commits. */
+export interface Committer {
+  readonly session: number;
+  readonly trace: EngineTrace | null;
+}
+
+interface PreparedCommit extends Committer {
+  readonly spanId: string | null;
+  readonly record: Commit;
+}
+
+const sampledFlag = 1;
+
+/** Redo made and not yet handed to the main thread. */
+/** Pages between two signs of life. */
+const beatPages = 256;
+
+export class CommitLog {
+  private readonly limits: EngineLimits;
+  private readonly pgBytes: number;
+  private readonly clockUs: () => number;
+  private readonly beat: () => void;
+  private commits: WorkerCommit[] = [];
+  private parts: Uint8Array[] = [];
+  private bytes = 0;
+  private prepared: { readonly mtr: Mtr; readonly commits: readonly PreparedCommit[] } | null = null;
+  private lastCommitUs = 0;
+
+  /** @param clockUs the wall clock, microseconds since the Unix epoch. @param beat shows that a large commit gets on. */
+  constructor(limits: EngineLimits, pgBytes: number, clockUs: () => number, beat: () => void) {
+    this.limits = limits;
+    this.pgBytes = pgBytes;
+    this.clockUs = clockUs;
+    this.beat = beat;
+  }
+
+  /** Bytes of redo waiting for `take`. */
+  get waitingBytes(): number {
+    return this.bytes;
+  }
+
+  /**
+   * Reduces the pages a transaction wrote to redo, or those a group of transactions did. @returns why it may not commit, or null.
+   * @param committers whose commits end the redo, in this order.
+   */
+  prepare(
+    store: PageStore,
+    pages: ReadonlyMap<PageNo, Uint8Array>,
+    committers: readonly Committer[],
+  ): SqlError | null {
+    const { transactionBytes, transactionPageBytes } = this.limits;
+    this.prepared = null;
+    if (pages.size * redoLimits.pageBytes > transactionPageBytes) {
+      const detail = `The transaction changes ${pages.size} pages, more than transactionPageBytes = ${transactionPageBytes} holds`;
+      return adviseError('SEXTANT_TRANSACTION_TOO_LARGE', detail);
+    }
+    const changes: PageChange[] = [];
+    for (const [page, bytes] of pages) {
+      if (changes.length % beatPages === 0) this.beat();
+      const change = diffPage(page, store.newest(page), bytes);
+      if (change !== null) changes.push(change);
+    }
+    if (changes.length === 0) return null;
+    const commits = committers.map((committer) => this.commitOf(committer));
+    const mtr = encodeMtr(
+      changes,
+      commits.map((commit) => commit.record),
+      this.pgBytes,
+    );
+    if (mtr.byteLength > transactionBytes) {
+      const detail = `The transaction makes ${mtr.byteLength} bytes of redo, more than transactionBytes = ${transactionBytes}`;
+      return adviseError('SEXTANT_TRANSACTION_TOO_LARGE', detail);
+    }
+    this.prepared = { mtr, commits };
+    return null;
+  }
+
+  private commitOf({ session, trace }: Committer): PreparedCommit {
+    const spanId = trace === null ? null : newSpanId();
+    const encodedTrace =
+      trace === null || spanId === null
+        ? null
+        : encodeTraceContext({ traceId: trace.traceId, spanId, sampled: (trace.flags & sampledFlag) !== 0 });
+    const record: Commit = { kind: 'commit', commitTimeUs: this.nextCommitUs(), trace: encodedTrace };
+    return { session, trace, spanId, record };
+  }
+
+  /** Makes what was prepared visible. @returns its commits, in the order of those who committed; none when it changed nothing. */
+  finish(store: PageStore, pages: ReadonlyMap<PageNo, Uint8Array>): readonly SessionCommit[] {
+    const { prepared } = this;
+    this.prepared = null;
+    if (prepared === null) {
+      for (const bytes of pages.values()) store.returnBuffer(bytes);
+      return [];
+    }
+    const { mtr } = prepared;
+    const lsn: Lsn = nextLsn(store.head, mtr.byteLength);
+    store.publish(pages, lsn);
+    const runs = mtr.runs.map(({ pg, bytes }) => ({ pg, length: bytes.length }));
+    const commits = positioned(prepared.commits, lsn);
+    this.commits.push({ lsn, runs, commits });
+    for (const run of mtr.runs) this.parts.push(run.bytes);
+    this.bytes += mtr.byteLength;
+    return commits;
+  }
+
+  /** Everything since the last call, the redo back to back in a buffer of its own. */
+  take(): { readonly commits: readonly WorkerCommit[]; readonly redo: Uint8Array<ArrayBuffer> | null } {
+    if (this.commits.length === 0) return { commits: [], redo: null };
+    const redo = new Uint8Array(this.bytes);
+    let at = 0;
+    for (const part of this.parts) {
+      redo.set(part, at);
+      at += part.length;
+    }
+    const { commits } = this;
+    this.commits = [];
+    this.parts = [];
+    this.bytes = 0;
+    return { commits, redo };
+  }
+
+  /** The wall clock in microseconds, moved so that every commit is later than the one before. */
+  private nextCommitUs(): number {
+    this.lastCommitUs = Math.max(Math.floor(this.clockUs()), this.lastCommitUs + 1);
+    return this.lastCommitUs;
+  }
+}
+
+/** Commits lie at the end of their redo, one after the other. */
+function positioned(commits: readonly PreparedCommit[], end: Lsn): readonly SessionCommit[] {
+  let at = commits.reduce((start, { record }) => start - recordBytes(record), Number(end));
+  return commits.map(({ session, trace, spanId, record }) => {
+    at += recordBytes(record);
+    return { session, trace, spanId, lsn: lsnAt(at), commitTimeUs: record.commitTimeUs };
+  });
+}

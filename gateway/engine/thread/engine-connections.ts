@@ -1,0 +1,99 @@
+/** The engine's connections: those of no session lie idle, most recently used on top, so that its caches stay warm. */
+import assert from 'node:assert/strict';
+import { failure } from '../../sql/errors.ts';
+import type { SqlOutcome } from '../../sql/sql.ts';
+import { type StreamSetting, sameSettings } from '../../sql/stream-state.ts';
+import type { EngineLimits } from '../core/engine-limits.ts';
+import type { PageStore } from '../core/page-store.ts';
+import { Connection } from '../sqlite/sqlite-connection.ts';
+import type { SqliteRuntime } from '../sqlite/sqlite-runtime.ts';
+
+export class ConnectionPool {
+  private readonly runtime: SqliteRuntime;
+  private readonly limits: EngineLimits;
+  private readonly store: () => PageStore;
+  private idle: Connection[] = [];
+  private open = 0;
+  private held = 0;
+
+  /** @param store the pages new connections read. */
+  constructor(runtime: SqliteRuntime, limits: EngineLimits, store: () => PageStore) {
+    this.runtime = runtime;
+    this.limits = limits;
+    this.store = store;
+  }
+
+  /**
+   * A connection outside any transaction, set up as a stream wants it; given back with `giveBack`, or with `close` when it was
+   * kept for a session.
+   */
+  borrow(settings: readonly StreamSetting[]): SqlOutcome<Connection> {
+    const last = this.idle.at(-1);
+    if (last !== undefined && sameSettings(last.settings, settings)) {
+      this.idle.pop();
+      return { ok: true, value: last };
+    }
+    const at = this.idle.findLastIndex((connection) => sameSettings(connection.settings, settings));
+    const [same] = at < 0 ? [] : this.idle.splice(at, 1);
+    if (same !== undefined) return { ok: true, value: same };
+    // Changing settings makes SQLite compile what is cached anew: done to the connection that was used longest ago.
+    const other = this.idle.length > 1 || this.isFull ? this.idle.shift() : undefined;
+    if (other !== undefined) {
+      other.giveSettings(settings);
+      return { ok: true, value: other };
+    }
+    if (this.isFull) {
+      const text = `The limit connections = ${this.limits.connections} is reached. Try again after a pause.`;
+      return failure('TRANSACTION_BUSY', text);
+    }
+    const opened = Connection.open(this.runtime, this.store());
+    if (opened.ok) {
+      this.open++;
+      opened.value.giveSettings(settings);
+    }
+    return opened;
+  }
+
+  /** Connections that are somebody's now. */
+  get lent(): number {
+    return this.open - this.idle.length;
+  }
+
+  /** What all of them hold in temporary tables and attached databases, bytes. */
+  get heldBytes(): number {
+    return this.held;
+  }
+
+  /** After a statement that may have changed it: measures what a connection holds. */
+  measureHeld(connection: Connection): void {
+    this.held -= connection.heldMemory.bytes;
+    connection.heldMemory.measure();
+    this.held += connection.heldMemory.bytes;
+  }
+
+  private get isFull(): boolean {
+    return this.open >= this.limits.connections;
+  }
+
+  giveBack(connection: Connection): void {
+    if (this.idle.length < this.limits.idleConnections) this.idle.push(connection);
+    else this.close(connection);
+  }
+
+  /** Rolls back what is open on a borrowed connection and closes it. */
+  close(connection: Connection): void {
+    this.held -= connection.heldMemory.bytes;
+    connection.close();
+    this.open--;
+  }
+
+  /** Closes the idle connections, after every borrowed one was closed. */
+  reset(): void {
+    for (const connection of this.idle) {
+      connection.file.dead = true;
+      this.close(connection);
+    }
+    this.idle = [];
+    assert.equal(this.open, 0, 'every connection belongs to a session or lies idle');
+  }
+}

@@ -1,0 +1,121 @@
+/**
+ * The engine that writes, as long as this gateway is the writer: one thread, replaced by a new one when it dies or gives no
+ * sign of life. A statement that cannot be interrupted may keep the thread; it must not keep the reign.
+ */
+
+import { type Lsn, monotonicMs } from '../../storage/index.ts';
+import type { Logger } from '../../telemetry/index.ts';
+import { sqlError } from '../sql/errors.ts';
+import { EngineLife } from './core/engine-life.ts';
+import type { EngineMode } from './core/engine-protocol.ts';
+import type { Engine } from './engine.ts';
+import type { EngineSession } from './engine-stream.ts';
+
+export interface WriterEngineOptions {
+  readonly start: (onFatal: (error: Error) => void) => Promise<Engine>;
+  readonly log: Logger;
+  /** A thread that has something to do and gives no sign of life for this long counts as stuck. */
+  readonly engineSilenceMs: number;
+  /** The engine is stuck or has died: nothing more will come of it. Its operations are answered. */
+  readonly onLost: (reason: string) => void;
+}
+
+const lookEveryMs = 250;
+
+const threadReplaced = sqlError(
+  'SEXTANT_TRANSACTION_ABORTED',
+  'The thread that writes was replaced: it died, or a single function call kept it for too long and could not be interrupted. An open transaction was rolled back; read back whether a statement that ran outside one took effect. Give one function call less to do.',
+);
+
+export class WriterEngine {
+  private readonly options: WriterEngineOptions;
+  private engineNow: Engine | null = null;
+  private lost = false;
+  private generationNow = 0;
+  private life = new EngineLife();
+  private timer: NodeJS.Timeout | null = null;
+
+  constructor(options: WriterEngineOptions) {
+    this.options = options;
+  }
+
+  /** @throws Error when the thread cannot start. */
+  async start(): Promise<void> {
+    this.engineNow = await this.options.start((error) => this.lose(error.message));
+    this.lost = false;
+    this.life = new EngineLife();
+    this.timer ??= setInterval(() => this.look(), lookEveryMs);
+  }
+
+  get engine(): Engine {
+    if (this.engineNow === null) throw new Error('the writing engine has not been started');
+    return this.engineNow;
+  }
+
+  /** Counts the engine's changes: a session opened under another number has lost what lived in its connection. */
+  get generation(): number {
+    return this.generationNow;
+  }
+
+  /** How long the thread has given no sign of life although it has something to do. */
+  get silentMs(): number {
+    if (this.engineNow === null || this.lost) return 0;
+    return this.engine.pendingOperations === 0 ? 0 : this.life.silentMs;
+  }
+
+  openSession(): EngineSession {
+    return this.engine.openSession();
+  }
+
+  /** Begins a reign at `lsn`. */
+  begin(lsn: Lsn): Promise<void> {
+    return this.open({ kind: 'writer', lsn });
+  }
+
+  /** Ends a reign whose redo is durable up to `vdl`. Sessions that had something open are told. */
+  end(vdl: Lsn): Promise<void> {
+    return this.open({ kind: 'reader', readPoint: vdl });
+  }
+
+  /** Gives the thread up: what it was doing is answered as lost. The next reign has a new one. */
+  abandon(reason: string): void {
+    this.lose(reason);
+  }
+
+  async close(): Promise<void> {
+    if (this.timer !== null) clearInterval(this.timer);
+    this.timer = null;
+    await this.engineNow?.close();
+  }
+
+  private async open(mode: EngineMode): Promise<void> {
+    this.generationNow += 1;
+    for (;;) {
+      if (this.lost) await this.start();
+      try {
+        await this.engine.open(mode);
+        return;
+      } catch (error) {
+        // A thread that got stuck on the way has been given up: its successor begins where it should have.
+        if (!this.lost) throw error;
+      }
+    }
+  }
+
+  private lose(reason: string): void {
+    if (this.lost) return;
+    this.lost = true;
+    this.options.log.error({ reason }, 'the engine that writes is replaced');
+    void this.engineNow?.close(threadReplaced);
+    this.options.onLost(reason);
+  }
+
+  private look(): void {
+    if (this.engineNow === null || this.lost) return;
+    const { life, pendingOperations } = this.engineNow;
+    this.life.look(life, pendingOperations > 0, monotonicMs());
+    const { silentMs } = this.life;
+    if (silentMs > this.options.engineSilenceMs)
+      this.lose(`a statement has kept its thread for ${Math.round(silentMs)} ms and cannot be interrupted`);
+  }
+}

@@ -1,0 +1,58 @@
+/** Runs ready requests on a session and encodes the answers; shared by HTTP and WebSocket. */
+import { adviseFailure } from '../sql/errors.ts';
+import type { SqlOutcome, SqlRequestContext, SqlSession } from '../sql/sql.ts';
+import { encodeBatchResult, encodeDescription, encodeResult } from './core/hrana-encode.ts';
+import type { ReadyRequest } from './core/stored-sql.ts';
+
+function sized(type: string, result: string | null, maxLength: number): SqlOutcome<string> {
+  if (result !== null) return { ok: true, value: `{"type":"${type}","result":${result}}` };
+  return adviseFailure(
+    'RESPONSE_TOO_LARGE',
+    `The result does not fit into the limit responseBytes = ${maxLength}`,
+  );
+}
+
+/**
+ * Runs one request and returns its `response` object as JSON text. Settles when the session lets the response
+ * leave. `maxLength` bounds the text, in UTF-16 units.
+ */
+export function runRequest(
+  session: SqlSession,
+  request: ReadyRequest,
+  context: SqlRequestContext,
+  maxLength: number,
+): Promise<SqlOutcome<string>> {
+  switch (request.kind) {
+    case 'execute':
+      return session
+        .execute(request.statement, context)
+        .then((outcome) =>
+          outcome.ok ? sized('execute', encodeResult(outcome.value, maxLength), maxLength) : outcome,
+        );
+    case 'batch':
+      return session
+        .batch(request.steps, context)
+        .then((outcome) =>
+          outcome.ok ? sized('batch', encodeBatchResult(outcome.value, maxLength), maxLength) : outcome,
+        );
+    case 'sequence':
+      return session
+        .sequence(request.sql, context)
+        .then((outcome) => (outcome.ok ? { ok: true, value: '{"type":"sequence"}' } : outcome));
+    case 'describe':
+      return session
+        .describe(request.sql, context)
+        .then((outcome) =>
+          outcome.ok ? sized('describe', encodeDescription(outcome.value), maxLength) : outcome,
+        );
+    case 'get_autocommit': {
+      const value = `{"type":"get_autocommit","is_autocommit":${session.isAutocommit()}}`;
+      return Promise.resolve({ ok: true, value });
+    }
+  }
+}
+
+/** True when the text takes at most `maxBytes` in UTF-8; counts only when it could be close. */
+export function fits(text: string, maxBytes: number): boolean {
+  return text.length * 3 <= maxBytes || Buffer.byteLength(text) <= maxBytes;
+}

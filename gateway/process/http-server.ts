@@ -1,0 +1,250 @@
+/**
+ * The gateway's one listening socket: libSQL over HTTP and WebSocket, and whatever else is mounted (status, admin,
+ * console, live feed).
+ */
+import { createServer, type IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { getRequestListener } from '@hono/node-server';
+import { Hono } from 'hono';
+import { type Authenticator, isLoopback, originProblem } from '../access/auth.ts';
+import { hranaTarget, readHeader } from '../hrana/core/hrana-target.ts';
+import { validTraceparent } from '../hrana/core/hrana-trace.ts';
+import { type GatewayLimits, limitsProblem } from '../hrana/core/protocol-limits.ts';
+import { refuseGrpc, refuseHttp2 } from '../hrana/grpc-refusal.ts';
+import { HranaHttp, isHranaPost, sendError } from '../hrana/hrana-http.ts';
+import { hranaRoutes } from '../hrana/hrana-versions.ts';
+import { chooseSubprotocol, HranaWs } from '../hrana/hrana-ws.ts';
+import { SlowReaders } from '../hrana/slow-readers.ts';
+import { encodeErrorBody } from '../sql/error-body.ts';
+import { adviseError, describeError } from '../sql/errors.ts';
+import type { SqlError, SqlService } from '../sql/sql.ts';
+
+/** The part of a pino logger that is used here. */
+export interface ServerLogger {
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+export interface HttpServerOptions {
+  readonly service: SqlService;
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly auth: Authenticator;
+  readonly limits: GatewayLimits;
+  readonly logger: ServerLogger;
+  /** Shown at `/version`. */
+  readonly version: string;
+  /** More routes, served for every path that the protocol does not take. They guard themselves (`bearerGuard`). */
+  readonly app?: Hono;
+  /** Takes over an upgrade on a path other than `/` and returns true, or returns false. It guards itself. */
+  readonly onUpgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => boolean;
+  /** The caller's W3C trace context; the default reads `traceparent`. */
+  readonly traceFromHeaders?: (headers: IncomingMessage['headers']) => string | null;
+}
+
+export interface HttpCounts {
+  /** Open HTTP streams. */
+  readonly httpStreams: number;
+  readonly websockets: number;
+  /** Requests on WebSockets not yet answered. */
+  readonly websocketRequests: number;
+  /** Answers that their clients have not taken. */
+  readonly answerBytesWaiting: number;
+  /** Slow readers ended since the start, because of a limit on those. */
+  readonly readersEnded: number;
+}
+
+export interface HttpServer {
+  /** The port listened on, also when 0 was asked for. */
+  readonly port: number;
+  counts(): HttpCounts;
+  /** Stops taking work, lets what runs finish for up to `shutdownMs`, rolls back and closes everything. */
+  close(): Promise<void>;
+}
+
+export type StartOutcome =
+  | { readonly ok: true; readonly value: HttpServer }
+  | { readonly ok: false; readonly message: string };
+
+function headerTrace(headers: IncomingMessage['headers']): string | null {
+  const value = headers.traceparent;
+  return typeof value === 'string' ? validTraceparent(value) : null;
+}
+
+/** Answers an upgrade request that is not taken, with a JSON error, and closes the socket. */
+function refuseUpgrade(socket: Duplex, error: SqlError): void {
+  const body = encodeErrorBody(error);
+  const status = describeError(error.code).httpStatus;
+  socket.on('error', () => {});
+  socket.end(
+    `HTTP/1.1 ${status} Refused\r\nconnection: close\r\ncontent-type: application/json\r\n` +
+      `content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  );
+}
+
+function listenProblem(error: NodeJS.ErrnoException, host: string, port: number): string {
+  const address = `${host}:${port}`;
+  switch (error.code) {
+    case 'EADDRINUSE':
+      return `${address} is already in use. Stop the process that listens there, or choose another port with \`listen\` (locally: --base-port).`;
+    case 'EACCES':
+      return `this user may not listen on ${address}. Choose a port from 1024 upwards with \`listen\`.`;
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+      return `${address} is not an address of this machine. Correct \`listen\`.`;
+    default:
+      return `cannot listen on ${address}: ${error.message}`;
+  }
+}
+
+/**
+ * Starts listening. Expected failures (a busy port, limits that do not fit together, an open gateway off loopback)
+ * come back as a message that says what to do.
+ */
+export async function startHttpServer(options: HttpServerOptions): Promise<StartOutcome> {
+  const { auth, limits, listen, logger, onUpgrade } = options;
+  const problem = limitsProblem(limits);
+  if (problem !== null) return { ok: false, message: problem };
+  if (auth.open && !isLoopback(listen.host)) {
+    return {
+      ok: false,
+      message: `${listen.host}:${listen.port} is reachable from other machines and no auth.jwtPublicKey is configured. Configure the key, or listen on 127.0.0.1.`,
+    };
+  }
+
+  const traceFromHeaders = options.traceFromHeaders ?? headerTrace;
+  const readers = new SlowReaders(limits, logger);
+  const hrana = { service: options.service, auth, limits, readers, traceFromHeaders };
+  const http = new HranaHttp(hrana);
+  const websockets = new HranaWs(hrana);
+
+  const app = new Hono();
+  app.route('/', hranaRoutes(options.version));
+  if (options.app !== undefined) app.route('/', options.app);
+  app.notFound((context) => {
+    const error = adviseError(
+      'SEXTANT_NOT_FOUND',
+      `There is nothing at ${context.req.method} ${context.req.path}`,
+    );
+    return new Response(encodeErrorBody(error), {
+      status: 404,
+      headers: { 'content-type': 'application/json' },
+    });
+  });
+  app.onError((error) => {
+    logger.error({ err: error }, 'request failed');
+    const body = encodeErrorBody({
+      code: 'INTERNAL_ERROR',
+      message: 'The gateway failed to answer; its log says why.',
+    });
+    return new Response(body, { status: 500, headers: { 'content-type': 'application/json' } });
+  });
+  const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false });
+
+  let closing = false;
+  const server = createServer(
+    {
+      keepAliveTimeout: limits.keepAliveMs,
+      requestTimeout: limits.requestReadMs,
+      headersTimeout: Math.min(60_000, limits.requestReadMs),
+      noDelay: true,
+    },
+    (request, response) => {
+      const refused = closing
+        ? adviseError('SEXTANT_SHUTTING_DOWN', 'This gateway is stopping')
+        : originProblem(request, auth);
+      if (refused !== null) {
+        request.resume();
+        return sendError(response, refused);
+      }
+      if (refuseGrpc(request, response)) return;
+      const url = request.url ?? '/';
+      const target = hranaTarget(url, request.headers[readHeader]);
+      if (!target.ok) {
+        request.resume();
+        return sendError(response, target.error);
+      }
+      if (request.method === 'POST' && isHranaPost(target.value.path)) {
+        http.handle(request, response, target.value).catch((error: unknown) => {
+          // Nothing expected rejects here: the client is cut loose, and the defect is seen by the process.
+          logger.error({ err: error }, 'request failed');
+          response.destroy();
+          throw error;
+        });
+        return;
+      }
+      // The other routes are the same whatever the consistency of reads is.
+      if (!url.startsWith(target.value.path)) request.url = target.value.path;
+      void listener(request, response);
+    },
+  );
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => refuseHttp2(error, socket, logger));
+  server.maxConnections = limits.connections;
+  server.on('drop', () =>
+    logger.warn({ limit: 'connections', value: limits.connections }, 'connection refused'),
+  );
+  server.on('upgrade', (request, socket, head) => {
+    const refused = closing
+      ? adviseError('SEXTANT_SHUTTING_DOWN', 'This gateway is stopping')
+      : originProblem(request, auth);
+    if (refused !== null) return refuseUpgrade(socket, refused);
+    const target = hranaTarget(request.url ?? '/', request.headers[readHeader]);
+    if (!target.ok) return refuseUpgrade(socket, target.error);
+    const { path } = target.value;
+    if (path !== '/') {
+      if (onUpgrade?.(request, socket, head) === true) return;
+      return refuseUpgrade(socket, adviseError('SEXTANT_NOT_FOUND', `There is no WebSocket at ${path}`));
+    }
+    const subprotocol = chooseSubprotocol(request.headers['sec-websocket-protocol']);
+    if (!subprotocol.ok) return refuseUpgrade(socket, subprotocol.error);
+    websockets.upgrade(request, socket, head, target.value);
+  });
+
+  const { promise, resolve } = Promise.withResolvers<string | null>();
+  server.once('error', (error: NodeJS.ErrnoException) =>
+    resolve(listenProblem(error, listen.host, listen.port)),
+  );
+  server.listen({ host: listen.host, port: listen.port }, () => resolve(null));
+  const failed = await promise;
+  if (failed !== null) {
+    await http.close();
+    return { ok: false, message: failed };
+  }
+  server.on('error', (error) => logger.error({ err: error }, 'listening socket failed'));
+  const address = server.address();
+  const port = typeof address === 'object' && address !== null ? address.port : listen.port;
+
+  let closed: Promise<void> | null = null;
+  const shutDown = async () => {
+    closing = true;
+    const stopped = new Promise<void>((done) => {
+      server.close(() => done());
+    });
+    // Connections fall idle one by one as their last responses leave; node closes them only when asked again.
+    server.closeIdleConnections();
+    const sweep = setInterval(() => server.closeIdleConnections(), 20);
+    const timer = setTimeout(() => server.closeAllConnections(), limits.shutdownMs);
+    await websockets.close();
+    await stopped;
+    clearTimeout(timer);
+    clearInterval(sweep);
+    await http.close();
+    readers.close();
+  };
+  return {
+    ok: true,
+    value: {
+      port,
+      counts: () => ({
+        httpStreams: http.openStreams,
+        websockets: websockets.openSockets,
+        websocketRequests: websockets.requestsInFlight,
+        answerBytesWaiting: readers.waitingBytes,
+        readersEnded: readers.ended,
+      }),
+      close: () => {
+        closed ??= shutDown();
+        return closed;
+      },
+    },
+  };
+}

@@ -1,0 +1,336 @@
+/**
+ * Drives the pure writer role: its effects to the control store and to this gateway's volume, their outcomes back to it.
+ * Effects are carried out at once and in order; what they start reports back as an event.
+ */
+
+import {
+  type ControlProblem,
+  type ControlReading,
+  type ControlRecord,
+  ControlSight,
+  type ControlStore,
+  type ControlWrite,
+  type EndReason,
+  type Holder,
+  type LeaseLimits,
+  moveLimits,
+  type RoleEffect,
+  type RoleEvent,
+  type WriterPhase,
+  WriterRole,
+} from '../../regions/core.ts';
+import {
+  type Epoch,
+  type Lsn,
+  mainBranch,
+  monotonicMs,
+  type Recovered,
+  type RegionClient,
+  type RegionId,
+  runRecovery,
+  unreachable,
+} from '../../storage/index.ts';
+import type { Logger } from '../../telemetry/index.ts';
+import type { GatewayMetrics } from '../observe/gateway-metrics.ts';
+import { type Drainable, movedAway } from './drain.ts';
+import type { GatewayVolume } from './gateway-volume.ts';
+import type { Reign } from './reign.ts';
+
+export interface RoleDriverOptions {
+  readonly region: RegionId;
+  readonly me: Holder;
+  readonly leaseLimits: LeaseLimits;
+  readonly tickMs: number;
+  readonly store: ControlStore;
+  readonly nodes: RegionClient;
+  readonly volume: GatewayVolume;
+  /** Streams that may write now. */
+  readonly sessions: { readonly writing: readonly Drainable[] };
+  readonly metrics: GatewayMetrics;
+  readonly log: Logger;
+  /** The phase or the record has changed. */
+  readonly onChange: () => void;
+  readonly onReignEnded: () => void;
+}
+
+/** One attempt at a recovery; the next one begins at once while the lease holds. */
+const recoveryMs = 15_000;
+const drainPollMs = 2;
+/** A statement under way may finish within this time of a drain; then it is stopped. */
+const statementDrainMs = 4_000;
+/** One that cannot be stopped keeps its thread silent; after this long the thread is given up. */
+const stuckMs = 1_000;
+/** Within this time a look at the control record that failed is told: a poll and a read. */
+const lookMs = 2_500;
+
+export class RoleDriver {
+  private readonly options: RoleDriverOptions;
+  private readonly role: WriterRole;
+  private readonly sight = new ControlSight(lookMs);
+  private readonly ticker: NodeJS.Timeout;
+  private readonly stopWatching: () => void;
+  private recovering: { readonly epoch: Epoch; readonly abort: AbortController } | null = null;
+  private recovered: Recovered | null = null;
+  private reign: Reign | null = null;
+  private draining: Epoch | null = null;
+  private heldSinceMs: number | null = null;
+  private phaseSeen: WriterPhase = 'reading';
+  private recordSeen: ControlRecord | null = null;
+  private stepping = false;
+  private readonly inbox: RoleEvent[] = [];
+  private closed = false;
+  /** For people: the role keeps its own account. */
+  private leaseUntilMs = 0;
+
+  constructor(options: RoleDriverOptions) {
+    this.options = options;
+    this.role = new WriterRole(options.region, options.me, options.leaseLimits);
+    this.stopWatching = options.store.watch((reading) => this.read(reading));
+    this.ticker = setInterval(() => this.step({ kind: 'tick' }), options.tickMs);
+  }
+
+  get phase(): WriterPhase {
+    return this.role.phase;
+  }
+
+  get epoch(): Epoch | null {
+    return this.role.epoch;
+  }
+
+  get record(): ControlRecord | null {
+    return this.role.record;
+  }
+
+  /** How long answers may leave unless the lease is renewed; 0 while this gateway does not hold it. */
+  get leaseRemainingMs(): number {
+    return this.mayAcknowledge() ? Math.max(0, this.leaseUntilMs - monotonicMs()) : 0;
+  }
+
+  mayAcknowledge(): boolean {
+    return this.role.mayAcknowledge(monotonicMs());
+  }
+
+  /** What is durable in this region has moved. */
+  regionVdl(head: Epoch, vdl: Lsn): void {
+    this.step({ kind: 'regionVdl', head, vdl });
+  }
+
+  /** An answer could leave and the lease says no: the role looks at its clock now, not at the next tick. */
+  look(): void {
+    this.step({ kind: 'tick' });
+  }
+
+  /** Gives the lease back, so that nobody has to wait for it. Resolves when that is settled, or after `waitMs`. */
+  async shutdown(waitMs: number): Promise<void> {
+    const deadline = monotonicMs() + waitMs;
+    this.step({ kind: 'shutdown' });
+    while (this.role.phase !== 'reading' && monotonicMs() < deadline) await pause(drainPollMs);
+  }
+
+  close(): void {
+    this.closed = true;
+    clearInterval(this.ticker);
+    this.stopWatching();
+    this.recovering?.abort.abort();
+  }
+
+  /** Why the last look at the control record brought none; null when it did. */
+  get recordProblem(): ControlProblem | null {
+    return this.sight.problem;
+  }
+
+  /** How long ago the record was known to be the newest; 0 while the store answers. */
+  get recordAgeMs(): number {
+    return this.sight.lastSeen(monotonicMs())?.ageMs ?? 0;
+  }
+
+  private read(reading: ControlReading): void {
+    const before = this.sight.problem?.kind;
+    this.sight.saw(reading, monotonicMs());
+    if (reading.kind === 'record') this.step({ kind: 'record', view: reading.view });
+    else if (reading.kind !== 'unavailable' && reading.kind !== before)
+      this.options.log.warn({ reading }, 'the control record cannot be used');
+  }
+
+  /** One event at a time: an effect may cause the next event. */
+  private step(event: RoleEvent): void {
+    if (this.closed) return;
+    this.inbox.push(event);
+    if (this.stepping) return;
+    this.stepping = true;
+    for (let next = this.inbox.shift(); next !== undefined; next = this.inbox.shift()) {
+      for (const effect of this.role.step(next, monotonicMs())) this.carryOut(effect);
+    }
+    this.stepping = false;
+    this.notice();
+  }
+
+  private notice(): void {
+    const { phase, record } = this.role;
+    const moved = phase !== this.phaseSeen;
+    const changed = record !== this.recordSeen;
+    if (!moved && !changed) return;
+    if (moved)
+      this.options.log.info(
+        { phase, epoch: this.role.epoch, before: this.phaseSeen },
+        'the role of this gateway changes',
+      );
+    this.phaseSeen = phase;
+    this.recordSeen = record;
+    // A renewed lease may let out answers that wait.
+    this.reign?.release();
+    this.options.onChange();
+  }
+
+  private carryOut(effect: RoleEffect): void {
+    switch (effect.kind) {
+      case 'write': {
+        const sentAtMs = monotonicMs();
+        this.options.store.compareAndSet(effect.expectedSeq, effect.record, (write) =>
+          this.written(write, sentAtMs),
+        );
+        return;
+      }
+      case 'read':
+        this.options.store.read((reading) => this.read(reading));
+        return;
+      case 'recover':
+        void this.recover(effect.epoch);
+        return;
+      case 'open':
+        this.open(effect.epoch);
+        return;
+      case 'drain':
+        void this.drain(effect.epoch, effect.to);
+        return;
+      case 'resume':
+        this.options.log.info({ epoch: effect.epoch }, 'the move was given up, writes go on');
+        this.draining = null;
+        return;
+      case 'close':
+        this.end(effect.epoch, effect.reason);
+        return;
+      default:
+        unreachable(effect);
+    }
+  }
+
+  private written(write: ControlWrite, sentAtMs: number): void {
+    const { metrics, leaseLimits } = this.options;
+    metrics.controlUpdate(write.kind);
+    if (write.kind === 'won') this.leaseUntilMs = sentAtMs + leaseLimits.ttlMs - leaseLimits.marginMs;
+    this.step({ kind: 'written', write });
+  }
+
+  /** Tries again with the same epoch while nothing can have been forked; the lease decides how long. */
+  private async recover(epoch: Epoch): Promise<void> {
+    const { log, nodes } = this.options;
+    const abort = new AbortController();
+    this.recovering = { epoch, abort };
+    this.heldSinceMs ??= monotonicMs();
+    for (;;) {
+      const result = await runRecovery(
+        nodes,
+        { kind: 'fork', branch: mainBranch, epoch },
+        { timeoutMs: recoveryMs, signal: abort.signal },
+      );
+      if (this.closed || abort.signal.aborted) return;
+      if (result.kind === 'timeout' && result.phase !== 'forking') {
+        log.warn({ epoch, phase: result.phase }, 'too few storage nodes answer; the recovery goes on');
+        continue;
+      }
+      this.recovering = null;
+      if (result.kind === 'recovered') {
+        this.recovered = result.outcome;
+        this.step({ kind: 'recovered', epoch, vdl: result.outcome.vdl });
+        return;
+      }
+      log.warn({ epoch, result }, 'the recovery failed');
+      this.step({ kind: 'recoveryFailed', epoch });
+      return;
+    }
+  }
+
+  private open(epoch: Epoch): void {
+    const { recovered } = this;
+    if (recovered === null) throw new Error('G26: a writer opens only where a recovery ended');
+    const { volume, log, metrics } = this.options;
+    log.info({ epoch, vdl: recovered.vdl }, 'writes begin');
+    this.reign = volume.openWriter({
+      epoch,
+      forks: recovered.forks,
+      vdl: recovered.vdl,
+      mayAcknowledge: () => this.role.epoch === epoch && this.mayAcknowledge(),
+      onLapsed: () => queueMicrotask(() => this.look()),
+      onFenced: (by) => {
+        log.warn({ epoch, by }, 'fenced by a newer reign');
+        this.step({ kind: 'fenced', epoch });
+      },
+      onQuorumLost: (reason) => {
+        log.warn({ epoch, reason }, 'the write quorum is lost');
+        this.step({ kind: 'quorumLost', epoch });
+      },
+      onEngineLost: (reason) => {
+        // What was committed is on its way to the nodes all the same: a drain waits for no more than that.
+        if (this.draining === epoch) return;
+        log.warn({ epoch, reason }, 'the engine that writes is lost');
+        this.step({ kind: 'engineLost', epoch });
+      },
+    });
+    this.recovered = null;
+    void volume.settledChanges().then(() => {
+      if (this.heldSinceMs !== null) metrics.stalled('recovery', monotonicMs() - this.heldSinceMs);
+      this.heldSinceMs = null;
+      this.options.onChange();
+    });
+  }
+
+  /**
+   * New writes wait already, since the phase says `draining`. What is open gets `moveLimits.drainMs`, then it is rolled
+   * back; then everything that was committed has to be durable.
+   */
+  private async drain(epoch: Epoch, to: RegionId): Promise<void> {
+    const { volume, sessions, log } = this.options;
+    this.draining = epoch;
+    const sinceMs = monotonicMs();
+    await volume.settledChanges();
+    while (this.draining === epoch && this.role.epoch === epoch && !this.closed) {
+      const writing = sessions.writing;
+      const { reign } = this;
+      if (reign === null) return;
+      if (writing.length === 0 && reign.isSettled) {
+        log.info({ epoch, to, lsn: reign.lastLsn, tookMs: Math.round(monotonicMs() - sinceMs) }, 'drained');
+        this.heldSinceMs = null;
+        this.step({ kind: 'drained', epoch, lsn: reign.lastLsn });
+        return;
+      }
+      const lastedMs = monotonicMs() - sinceMs;
+      if (lastedMs >= moveLimits.drainMs)
+        for (const session of writing) if (session.isIdle) session.lose(movedAway());
+      if (lastedMs >= statementDrainMs) {
+        for (const session of writing) session.stopWrite(movedAway());
+        // What cannot be stopped keeps its thread, not the move: the next reign has another thread.
+        if (volume.writer.silentMs >= stuckMs) volume.writer.abandon('it holds a move up');
+      }
+      await pause(drainPollMs);
+    }
+  }
+
+  private end(epoch: Epoch, reason: EndReason): void {
+    const { volume, log, onReignEnded } = this.options;
+    log.info({ epoch, reason }, 'the reign ends');
+    this.draining = null;
+    this.recovering?.abort.abort();
+    this.recovering = null;
+    this.recovered = null;
+    if (this.reign === null) return;
+    if (reason !== 'drained' && reason !== 'shutdown') this.heldSinceMs = monotonicMs();
+    volume.closeWriter(this.reign);
+    this.reign = null;
+    onReignEnded();
+  }
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

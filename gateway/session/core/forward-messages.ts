@@ -1,0 +1,161 @@
+/**
+ * What gateways say to the writer over NATS, version 2. Every message is `headerLength u32 LE | header (JSON) | bytes`. A call
+ * and its answer travel in parts, because a script or a result may be larger than the server's `max_payload`.
+ *
+ * G30. A call has an id and runs at most once, however often its messages are sent.
+ * G31. `refused` and a `poll` answered `unknown` mean that the call has not run and never will.
+ *
+ * History of versions: 1 (2026-11-21); 2 (2026-11-29): a call carries its stream's state, and so does the answer.
+ */
+import { z } from 'zod';
+import { type Epoch, epoch, type Lsn, lsn, viewOf } from '../../../storage/core.ts';
+
+/** Why a writer does not take a call. */
+export type ForwardRefusal = 'not-writer' | 'draining' | 'quorum-lost' | 'busy' | 'malformed' | 'too-large';
+
+export type ForwardRequest =
+  /** One part of a call; the last one starts it and is answered like a poll for part 0. */
+  | {
+      readonly kind: 'part';
+      readonly call: string;
+      readonly index: number;
+      readonly count: number;
+      readonly bytes: Uint8Array;
+    }
+  /** Asks for a part of the answer, and waits a moment for it. */
+  | { readonly kind: 'poll'; readonly call: string; readonly part: number }
+  /** The answer has arrived, or nobody waits for it. */
+  | { readonly kind: 'forget'; readonly call: string }
+  /** The client is gone: roll back. */
+  | { readonly kind: 'close'; readonly stream: string }
+  /** Up to where is everything that was ever acknowledged? */
+  | { readonly kind: 'position' };
+
+export type ForwardReply =
+  | { readonly kind: 'received' }
+  | { readonly kind: 'running' }
+  | { readonly kind: 'part'; readonly index: number; readonly count: number; readonly bytes: Uint8Array }
+  | { readonly kind: 'refused'; readonly reason: ForwardRefusal; readonly message: string }
+  /** No such call was ever started here, and none with this id will be. */
+  | { readonly kind: 'unknown' }
+  | { readonly kind: 'position'; readonly epoch: Epoch; readonly vdl: Lsn };
+
+export type Decoded<T> =
+  | { readonly kind: 'ok'; readonly value: T }
+  | { readonly kind: 'malformed'; readonly reason: string };
+
+const idSchema = z.string().min(1).max(128);
+const lsnSchema = z.int().min(0).transform(lsn);
+const epochSchema = z.int().min(0).transform(epoch);
+const version = z.literal(2);
+const partsMax = 4_096;
+
+const requestHeader = z.discriminatedUnion('kind', [
+  z.object({
+    v: version,
+    kind: z.literal('part'),
+    call: idSchema,
+    index: z.int().min(0).max(partsMax),
+    count: z.int().min(1).max(partsMax),
+  }),
+  z.object({ v: version, kind: z.literal('poll'), call: idSchema, part: z.int().min(0).max(partsMax) }),
+  z.object({ v: version, kind: z.literal('forget'), call: idSchema }),
+  z.object({ v: version, kind: z.literal('close'), stream: idSchema }),
+  z.object({ v: version, kind: z.literal('position') }),
+]);
+
+const replyHeader = z.discriminatedUnion('kind', [
+  z.object({ v: version, kind: z.literal('received') }),
+  z.object({ v: version, kind: z.literal('running') }),
+  z.object({
+    v: version,
+    kind: z.literal('part'),
+    index: z.int().min(0),
+    count: z.int().min(1).max(partsMax),
+  }),
+  z.object({
+    v: version,
+    kind: z.literal('refused'),
+    reason: z.enum(['not-writer', 'draining', 'quorum-lost', 'busy', 'malformed', 'too-large']),
+    message: z.string(),
+  }),
+  z.object({ v: version, kind: z.literal('unknown') }),
+  z.object({ v: version, kind: z.literal('position'), epoch: epochSchema, vdl: lsnSchema }),
+]);
+
+const none = new Uint8Array(0);
+
+function encode(header: object, bytes: Uint8Array): Uint8Array {
+  const json = Buffer.from(JSON.stringify({ v: 2, ...header }));
+  const message = new Uint8Array(4 + json.length + bytes.length);
+  viewOf(message).setUint32(0, json.length, true);
+  message.set(json, 4);
+  message.set(bytes, 4 + json.length);
+  return message;
+}
+
+function decode<T>(
+  schema: z.ZodType<T>,
+  message: Uint8Array,
+): Decoded<{ readonly header: T; readonly bytes: Uint8Array }> {
+  if (message.length < 4) return { kind: 'malformed', reason: 'a message shorter than its header length' };
+  const length = viewOf(message).getUint32(0, true);
+  if (4 + length > message.length) return { kind: 'malformed', reason: 'a message cut short' };
+  const header = parseChecked(
+    schema,
+    Buffer.from(message.buffer, message.byteOffset + 4, length).toString('utf8'),
+  );
+  if (header.kind === 'malformed') return header;
+  return { kind: 'ok', value: { header: header.value, bytes: message.subarray(4 + length) } };
+}
+
+/** Parses and checks JSON from another gateway; never throws. */
+export function parseChecked<T>(schema: z.ZodType<T>, text: string): Decoded<T> {
+  try {
+    const result = schema.safeParse(JSON.parse(text));
+    return result.success
+      ? { kind: 'ok', value: result.data }
+      : { kind: 'malformed', reason: z.prettifyError(result.error) };
+  } catch (error) {
+    return { kind: 'malformed', reason: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+export function encodeRequest(request: ForwardRequest): Uint8Array {
+  if (request.kind !== 'part') return encode(request, none);
+  const { bytes, ...header } = request;
+  return encode(header, bytes);
+}
+
+export function decodeRequest(message: Uint8Array): Decoded<ForwardRequest> {
+  const split = decode(requestHeader, message);
+  if (split.kind === 'malformed') return split;
+  const { header, bytes } = split.value;
+  return { kind: 'ok', value: header.kind === 'part' ? { ...header, bytes } : header };
+}
+
+export function encodeReply(reply: ForwardReply): Uint8Array {
+  if (reply.kind !== 'part') return encode(reply, none);
+  const { bytes, ...header } = reply;
+  return encode(header, bytes);
+}
+
+export function decodeReply(message: Uint8Array): Decoded<ForwardReply> {
+  const split = decode(replyHeader, message);
+  if (split.kind === 'malformed') return split;
+  const { header, bytes } = split.value;
+  return { kind: 'ok', value: header.kind === 'part' ? { ...header, bytes } : header };
+}
+
+/** Cuts bytes into parts of at most `partBytes`; at least one. */
+export function splitParts(bytes: Uint8Array, partBytes: number): readonly Uint8Array[] {
+  const parts: Uint8Array[] = [];
+  for (let at = 0; at < bytes.length; at += partBytes) parts.push(bytes.subarray(at, at + partBytes));
+  return parts.length === 0 ? [none] : parts;
+}
+
+/** Parts back to back. */
+export function joinParts(parts: readonly Uint8Array[]): Uint8Array {
+  const only = parts.length === 1 ? parts[0] : undefined;
+  return only ?? Buffer.concat(parts);
+}

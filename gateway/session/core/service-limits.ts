@@ -1,0 +1,121 @@
+/** Bounds of what lies between the protocol layer and the engine: waiting, forwarding, telling others. Units last. */
+import assert from 'node:assert/strict';
+import { defaultSpanLimits, type SpanLimits } from '../../observe/core/span-limits.ts';
+
+export interface ServiceLimits extends SpanLimits {
+  /** Client streams open at once, HTTP and WebSocket together. */
+  readonly sessions: number;
+  /** A write waits this long for somebody who takes it: through a switchover, a recovery, a crash of the writer. */
+  readonly writeWaitMs: number;
+  /** As `writeWaitMs`, when it is known that no four storage nodes answer: waiting longer would not help. */
+  readonly quorumWaitMs: number;
+  /** A read waits this long for its consistency before the writer is asked to serve it. */
+  readonly readWaitMs: number;
+  /** Threads that read, at most; two are started at once, others while statements take long. */
+  readonly readerThreads: number;
+  /** A read that has run longer counts as slow: nothing new is given to its thread. */
+  readonly slowMs: number;
+  /** When no reading thread is free for this long, the slow read that has run longest is stopped. */
+  readonly readerWaitMs: number;
+  /** Unless it has run less than this. */
+  readonly slowShareMs: number;
+  /** A read waits this long for a thread. */
+  readonly readerQueueMs: number;
+  /** Reads that may wait for a thread. */
+  readonly readerQueue: number;
+  /** An engine's thread that has something to do and gives no sign of life for this long is replaced. */
+  readonly engineSilenceMs: number;
+  /** One that has been silent for this long makes the gateway not ready. */
+  readonly engineDoubtMs: number;
+  /** Bytes of one forwarding message, below the NATS server's `max_payload`. */
+  readonly forwardPartBytes: number;
+  /** One forwarded request, or one answer. */
+  readonly forwardCallBytes: number;
+  /** Answers and unfinished requests the writer keeps for all forwarding gateways together. */
+  readonly forwardHeldBytes: number;
+  /** Forwarded requests under way or kept at the writer. */
+  readonly forwardCalls: number;
+  /** The writer says "still running" at least this often. */
+  readonly forwardHoldMs: number;
+  /** An answer nobody fetches is kept this long. */
+  readonly forwardKeepMs: number;
+  /** A writer that says nothing for this long is given up, and what it was doing is unknown. */
+  readonly forwardSilenceMs: number;
+  /** Wait before asking for a writer again after "not I". */
+  readonly forwardRetryMs: number;
+  /** Transactions of other gateways open at the writer. */
+  readonly remoteStreams: number;
+  /** One without a statement for this long is rolled back: its gateway is gone. */
+  readonly remoteStreamIdleMs: number;
+  /** Another gateway with streams here that has not been heard for this long is asked whether it is there. */
+  readonly peerAskMs: number;
+  /** So many questions in turn without an answer, and its streams are closed. */
+  readonly peerMisses: number;
+  /** A question waits this long for its answer. */
+  readonly peerAnswerMs: number;
+  /** Live feeds open at once. */
+  readonly watchers: number;
+  /** A live feed gets news at most this often. */
+  readonly watchEveryMs: number;
+  /** A live feed whose peer has not taken this much is skipped, and cut when that lasts. */
+  readonly watchBufferedBytes: number;
+  /** How often the writer's lease is looked at, besides at every event and every answer. */
+  readonly roleTickMs: number;
+  /** A start or request of an operation waits this long for the agent. */
+  readonly agentAnswerMs: number;
+}
+
+const mebibyte = 1024 * 1024;
+
+export const defaultServiceLimits: ServiceLimits = {
+  sessions: 20_000,
+  writeWaitMs: 10_000,
+  quorumWaitMs: 2_000,
+  readWaitMs: 5_000,
+  readerThreads: 4,
+  slowMs: 15,
+  readerWaitMs: 250,
+  slowShareMs: 1_000,
+  readerQueueMs: 10_000,
+  readerQueue: 20_000,
+  engineSilenceMs: 10_000,
+  engineDoubtMs: 2_000,
+  forwardPartBytes: 512 * 1024,
+  forwardCallBytes: 64 * mebibyte,
+  forwardHeldBytes: 256 * mebibyte,
+  forwardCalls: 10_000,
+  forwardHoldMs: 400,
+  forwardKeepMs: 30_000,
+  forwardSilenceMs: 5_000,
+  forwardRetryMs: 15,
+  remoteStreams: 4_096,
+  remoteStreamIdleMs: 75_000,
+  peerAskMs: 400,
+  peerMisses: 2,
+  peerAnswerMs: 800,
+  ...defaultSpanLimits,
+  watchers: 256,
+  watchEveryMs: 250,
+  watchBufferedBytes: mebibyte,
+  roleTickMs: 100,
+  agentAnswerMs: 3_000,
+};
+
+/** What is wrong with a set of limits, in one sentence, or null. */
+export function serviceLimitsProblem(limits: ServiceLimits): string | null {
+  for (const [name, value] of Object.entries(limits)) {
+    if (!Number.isSafeInteger(value) || value < 1)
+      return `limit ${name} must be a positive integer, is ${value}`;
+  }
+  if (limits.quorumWaitMs > limits.writeWaitMs) return 'quorumWaitMs must not exceed writeWaitMs';
+  if (limits.engineDoubtMs > limits.engineSilenceMs) return 'engineDoubtMs must not exceed engineSilenceMs';
+  if (limits.forwardHoldMs * 2 > limits.forwardSilenceMs)
+    return 'forwardSilenceMs must be at least twice forwardHoldMs';
+  if (limits.forwardKeepMs < limits.forwardSilenceMs)
+    return 'forwardKeepMs must not be below forwardSilenceMs';
+  if (limits.forwardCallBytes > limits.forwardHeldBytes)
+    return 'forwardCallBytes must not exceed forwardHeldBytes';
+  return null;
+}
+
+assert.equal(serviceLimitsProblem(defaultServiceLimits), null, 'the default service limits fit together');

@@ -1,0 +1,233 @@
+/**
+ * Sends operations to the writer in another gateway and fetches their answers. Every message is a NATS request, so that
+ * "nobody is there" is known at once; a request may be sent again, since the writer runs a call once (G30).
+ */
+
+import type { NatsConnection } from '../../regions/index.ts';
+import type { Epoch, Lsn } from '../../storage/core.ts';
+import { decodeResult, encodeCall, type ForwardCall, type ForwardResult } from './core/forward-call.ts';
+import {
+  decodeReply,
+  encodeRequest,
+  type ForwardRefusal,
+  type ForwardReply,
+  type ForwardRequest,
+  joinParts,
+  splitParts,
+} from './core/forward-messages.ts';
+import type { ServiceLimits } from './core/service-limits.ts';
+import type { RemoteWriter } from './writer-watch.ts';
+
+export type ForwardOutcome =
+  | { readonly kind: 'result'; readonly result: Extract<ForwardResult, { kind: 'answered' }> }
+  /** It has not run and never will: try elsewhere, or again. */
+  | { readonly kind: 'notRun'; readonly reason: ForwardRefusal | 'nobody' | 'disconnected' }
+  /** It was sent, and what became of it cannot be found out. */
+  | { readonly kind: 'unknown'; readonly reason: string }
+  /** It cannot be sent, or its answer cannot be: the message names the limit. */
+  | { readonly kind: 'tooLarge'; readonly message: string };
+
+export type PositionOutcome =
+  | { readonly kind: 'position'; readonly epoch: Epoch; readonly vdl: Lsn }
+  | { readonly kind: 'none'; readonly reason: string };
+
+/** How long one message may be on its way, besides what the writer holds it for. */
+const messageMs = 800;
+/** Room for headers in a message. */
+const headerRoom = 4 * 1024;
+/** Parts of one answer asked for at once. */
+const partsAtOnce = 4;
+const resendMs = 20;
+
+interface Sent {
+  readonly reply: ForwardReply | null;
+  /** True when the server says that nobody listens: this message reached nobody. */
+  readonly nobody: boolean;
+  /** False when the message certainly did not leave. */
+  readonly left: boolean;
+}
+
+export class ForwardClient {
+  private readonly nats: NatsConnection;
+  private readonly limits: ServiceLimits;
+  private readonly prefix: string;
+  private ids = 0;
+
+  /** @param me differs between any two processes that forward. */
+  constructor(nats: NatsConnection, me: string, limits: ServiceLimits) {
+    this.nats = nats;
+    this.prefix = me;
+    this.limits = limits;
+  }
+
+  /** A name for a stream or a call that nobody else uses. */
+  newId(): string {
+    this.ids += 1;
+    return `${this.prefix}.${this.ids}`;
+  }
+
+  /** Runs a call at the writer. Resolves when its fate is known, or cannot be. */
+  async call(writer: RemoteWriter, call: ForwardCall): Promise<ForwardOutcome> {
+    const bytes = encodeCall(call);
+    const { forwardCallBytes } = this.limits;
+    if (bytes.length > forwardCallBytes) {
+      return {
+        kind: 'tooLarge',
+        message: `The request takes ${bytes.length} bytes; the limit forwardCallBytes = ${forwardCallBytes} is reached`,
+      };
+    }
+    const id = this.newId();
+    const parts = splitParts(bytes, this.partBytes());
+    for (const [index, part] of parts.entries()) {
+      const request: ForwardRequest = { kind: 'part', call: id, index, count: parts.length, bytes: part };
+      if (index === parts.length - 1) return this.finish(writer, id, call, request);
+      const taken = await this.send(writer, request);
+      if (taken.reply?.kind === 'received') continue;
+      if (taken.reply?.kind === 'refused') return refused(taken.reply);
+      // A call that was never complete has not run.
+      this.forget(writer, id);
+      return { kind: 'notRun', reason: taken.nobody ? 'nobody' : 'disconnected' };
+    }
+    throw new Error('a call has at least one part');
+  }
+
+  /** Asks the writer up to where everything acknowledged is durable. */
+  async position(writer: RemoteWriter, waitMs: number): Promise<PositionOutcome> {
+    const answer = await this.nats.request(
+      writer.subject,
+      encodeRequest({ kind: 'position' }),
+      Math.min(waitMs, messageMs),
+    );
+    if (answer.kind !== 'reply') return { kind: 'none', reason: answer.kind };
+    const decoded = decodeReply(answer.data);
+    if (decoded.kind === 'malformed') return { kind: 'none', reason: decoded.reason };
+    return decoded.value.kind === 'position' ? decoded.value : { kind: 'none', reason: decoded.value.kind };
+  }
+
+  /** The client of a stream is gone. A message that is lost costs nothing: the stream idles out. */
+  closeStream(writer: RemoteWriter, stream: string): void {
+    this.nats.publish(writer.subject, encodeRequest({ kind: 'close', stream }));
+  }
+
+  private partBytes(): number {
+    const most =
+      this.nats.maxPayloadBytes === 0 ? this.limits.forwardPartBytes : this.nats.maxPayloadBytes - headerRoom;
+    return Math.max(1_024, Math.min(this.limits.forwardPartBytes, most));
+  }
+
+  private async send(writer: RemoteWriter, request: ForwardRequest): Promise<Sent> {
+    const answer = await this.nats.request(
+      writer.subject,
+      encodeRequest(request),
+      this.limits.forwardHoldMs + messageMs,
+    );
+    switch (answer.kind) {
+      case 'reply': {
+        const decoded = decodeReply(answer.data);
+        return { reply: decoded.kind === 'ok' ? decoded.value : null, nobody: false, left: true };
+      }
+      case 'no-responders':
+        return { reply: null, nobody: true, left: false };
+      case 'disconnected':
+      case 'too-large':
+        return { reply: null, nobody: false, left: false };
+      case 'timeout':
+      case 'failed':
+        return { reply: null, nobody: false, left: true };
+    }
+  }
+
+  /** Sends the last part and follows the call to its end. */
+  private async finish(
+    writer: RemoteWriter,
+    id: string,
+    call: ForwardCall,
+    last: ForwardRequest,
+  ): Promise<ForwardOutcome> {
+    const { forwardSilenceMs } = this.limits;
+    let request = last;
+    let mayHaveArrived = false;
+    let heardAtMs = performance.now();
+    for (;;) {
+      const { reply, nobody, left } = await this.send(writer, request);
+      mayHaveArrived ||= left;
+      if (reply === null) {
+        if (!mayHaveArrived) return { kind: 'notRun', reason: nobody ? 'nobody' : 'disconnected' };
+        if (nobody) return { kind: 'unknown', reason: 'the writer has gone since it got the statement' };
+        if (performance.now() - heardAtMs > forwardSilenceMs) {
+          return {
+            kind: 'unknown',
+            reason: `the writer has said nothing for forwardSilenceMs = ${forwardSilenceMs}`,
+          };
+        }
+        await new Promise((resolve) => setTimeout(resolve, resendMs));
+        request = { kind: 'poll', call: id, part: 0 };
+        continue;
+      }
+      heardAtMs = performance.now();
+      switch (reply.kind) {
+        case 'running':
+          request = { kind: 'poll', call: id, part: 0 };
+          break;
+        case 'refused':
+          return refused(reply);
+        case 'unknown':
+          return { kind: 'notRun', reason: 'nobody' };
+        case 'part':
+          return this.fetch(writer, id, call, reply);
+        case 'received':
+        case 'position':
+          return { kind: 'unknown', reason: `the writer answered a call with ${reply.kind}` };
+      }
+    }
+  }
+
+  /** Fetches the rest of an answer whose first part is here. */
+  private async fetch(
+    writer: RemoteWriter,
+    id: string,
+    call: ForwardCall,
+    first: Extract<ForwardReply, { kind: 'part' }>,
+  ): Promise<ForwardOutcome> {
+    const parts: (Uint8Array | undefined)[] = Array.from({ length: first.count });
+    parts[0] = first.bytes;
+    const wanted = Array.from({ length: first.count - 1 }, (_, index) => index + 1);
+    const failures: string[] = [];
+    const worker = async (): Promise<void> => {
+      for (let part = wanted.shift(); part !== undefined && failures.length === 0; part = wanted.shift()) {
+        const bytes = await this.fetchPart(writer, id, part);
+        if (bytes === null) failures.push(`part ${part} of the answer did not come`);
+        else parts[part] = bytes;
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(partsAtOnce, wanted.length) }, worker));
+    this.forget(writer, id);
+    const whole = parts.filter((part) => part !== undefined);
+    if (whole.length !== first.count)
+      return { kind: 'unknown', reason: failures[0] ?? 'the answer is incomplete' };
+    const decoded = decodeResult(call.operation.kind, joinParts(whole));
+    if (decoded.kind === 'malformed') return { kind: 'unknown', reason: decoded.reason };
+    return decoded.value.kind === 'notRun'
+      ? { kind: 'notRun', reason: 'not-writer' }
+      : { kind: 'result', result: decoded.value };
+  }
+
+  private async fetchPart(writer: RemoteWriter, id: string, part: number): Promise<Uint8Array | null> {
+    const deadline = performance.now() + this.limits.forwardSilenceMs;
+    while (performance.now() < deadline) {
+      const { reply, nobody } = await this.send(writer, { kind: 'poll', call: id, part });
+      if (reply?.kind === 'part') return reply.bytes;
+      if (nobody || (reply !== null && reply.kind !== 'running')) return null;
+    }
+    return null;
+  }
+
+  private forget(writer: RemoteWriter, id: string): void {
+    this.nats.publish(writer.subject, encodeRequest({ kind: 'forget', call: id }));
+  }
+}
+
+function refused(reply: Extract<ForwardReply, { kind: 'refused' }>): ForwardOutcome {
+  if (reply.reason === 'too-large') return { kind: 'tooLarge', message: reply.message };
+  return { kind: 'notRun', reason: reply.reason };
+}

@@ -1,0 +1,429 @@
+/**
+ * The writer's side of forwarding: calls of other gateways, each run once, their answers kept until they are fetched, and
+ * the streams their transactions live in. A gateway that is not the writer answers that it is not.
+ */
+
+import type { NatsConnection, NatsMessage } from '../../regions/index.ts';
+import { monotonicMs, unreachable, zeroLsn } from '../../storage/index.ts';
+import type { Logger } from '../../telemetry/index.ts';
+import type { RequestTracer } from '../observe/request-tracer.ts';
+import type { GatewayVolume } from '../reign/gateway-volume.ts';
+import { adviseFailure } from '../sql/errors.ts';
+import { decodeCall, encodeResult, type ForwardCall, type ForwardResult } from './core/forward-call.ts';
+import {
+  decodeRequest,
+  encodeReply,
+  encodeRequest,
+  type ForwardRefusal,
+  type ForwardReply,
+  type ForwardRequest,
+  joinParts,
+  splitParts,
+} from './core/forward-messages.ts';
+import { type PeerAnswer, PeerLiveness } from './core/peer-liveness.ts';
+import { classOfOperation } from './core/routing.ts';
+import type { ServiceLimits } from './core/service-limits.ts';
+import { type LocalAnswer, type LocalPlace, LocalSession, type LocalSessions } from './local-session.ts';
+import type { WriterWatch } from './writer-watch.ts';
+
+export interface ForwardServerOptions {
+  readonly nats: NatsConnection;
+  /** The subject of this very process. */
+  readonly subject: string;
+  /** The subject of the gateway that names its streams and calls after `peer`; null when that is no name of a gateway. */
+  readonly subjectOf: (peer: string) => string | null;
+  readonly log: Logger;
+  readonly volume: GatewayVolume;
+  readonly sessions: LocalSessions;
+  readonly watch: WriterWatch;
+  readonly tracer: RequestTracer;
+  readonly limits: ServiceLimits;
+}
+
+type CallState =
+  | { readonly kind: 'receiving'; readonly parts: (Uint8Array | undefined)[]; bytes: number }
+  | { readonly kind: 'running'; readonly waiting: ((state: CallState) => void)[] }
+  | { readonly kind: 'done'; readonly parts: readonly Uint8Array[]; readonly bytes: number }
+  | { readonly kind: 'refused'; readonly reason: ForwardRefusal; readonly message: string }
+  /** Somebody asked for it before it came: it must not run any more. */
+  | { readonly kind: 'cancelled' };
+
+interface Call {
+  state: CallState;
+  touchedAtMs: number;
+}
+
+interface Stream {
+  readonly session: LocalSession;
+  /** The gateway whose client it is. */
+  readonly peer: string;
+  touchedAtMs: number;
+  calls: number;
+}
+
+const sweepEveryMs = 1_000;
+const lookEveryMs = 100;
+/** Room for headers in a reply. */
+const headerRoom = 4 * 1024;
+
+/** A gateway names its streams after itself; see `ForwardClient.newId`. */
+function peerOf(stream: string): string {
+  return stream.slice(0, Math.max(0, stream.lastIndexOf('.')));
+}
+
+/** The two requests that want no answer. */
+const isNotice = (decoded: ReturnType<typeof decodeRequest>): boolean =>
+  decoded.kind === 'ok' && (decoded.value.kind === 'forget' || decoded.value.kind === 'close');
+
+export class ForwardServer {
+  private readonly options: ForwardServerOptions;
+  private readonly calls = new Map<string, Call>();
+  private readonly streams = new Map<string, Stream>();
+  private readonly sweeper: NodeJS.Timeout;
+  private readonly watcher: NodeJS.Timeout;
+  private readonly unsubscribe: () => void;
+  private readonly peers: PeerLiveness;
+  private heldBytes = 0;
+
+  constructor(options: ForwardServerOptions) {
+    this.options = options;
+    this.unsubscribe = options.nats.subscribe(options.subject, (message) => this.receive(message));
+    this.sweeper = setInterval(() => this.sweep(), sweepEveryMs);
+    this.sweeper.unref();
+    this.peers = new PeerLiveness(options.limits);
+    this.watcher = setInterval(() => this.lookForPeers(), lookEveryMs);
+    this.watcher.unref();
+  }
+
+  /** Transactions of other gateways open here. */
+  get openStreams(): number {
+    return this.streams.size;
+  }
+
+  close(): void {
+    this.unsubscribe();
+    clearInterval(this.sweeper);
+    clearInterval(this.watcher);
+    for (const { session } of this.streams.values()) session.close();
+    this.streams.clear();
+  }
+
+  private receive(message: NatsMessage): void {
+    const decoded = decodeRequest(message.data);
+    if (!message.wantsAnswer && !isNotice(decoded)) {
+      message.passOver();
+      return;
+    }
+    const reply: ForwardReply | Promise<ForwardReply> | null =
+      decoded.kind === 'malformed'
+        ? { kind: 'refused', reason: 'malformed', message: decoded.reason }
+        : this.serve(decoded.value);
+    if (reply === null) return;
+    void Promise.resolve(reply).then((settled) => message.respond(encodeReply(settled)));
+  }
+
+  /** @returns null for a request that wants no answer. */
+  private serve(request: ForwardRequest): ForwardReply | Promise<ForwardReply> | null {
+    switch (request.kind) {
+      case 'part':
+        return this.takePart(request);
+      case 'poll':
+        return this.poll(request.call, request.part);
+      case 'forget':
+        this.drop(request.call);
+        return null;
+      case 'close':
+        this.closeStream(request.stream);
+        return null;
+      case 'position':
+        return this.position();
+      default:
+        return unreachable(request);
+    }
+  }
+
+  /** The lease has to be valid now, or somebody else may have acknowledged more. */
+  private async position(): Promise<ForwardReply> {
+    const { reign } = this.options.volume;
+    if (reign === null) return this.refusal();
+    const may = await new Promise<boolean>((resolve) => reign.settle(reign.vdl, resolve));
+    if (!may) return this.refusal();
+    return { kind: 'position', epoch: reign.epoch, vdl: reign.vdl };
+  }
+
+  private refusal(): Extract<ForwardReply, { kind: 'refused' }> {
+    const { watch } = this.options;
+    const place = watch.place();
+    const reason = place === 'draining' ? 'draining' : watch.isQuorumLost ? 'quorum-lost' : 'not-writer';
+    return { kind: 'refused', reason, message: `this gateway does not take writes now: ${reason}` };
+  }
+
+  private takePart(request: Extract<ForwardRequest, { kind: 'part' }>): ForwardReply | Promise<ForwardReply> {
+    const { limits } = this.options;
+    const { call: id, index, count, bytes } = request;
+    let call = this.calls.get(id);
+    if (call === undefined) {
+      if (this.calls.size >= limits.forwardCalls || this.heldBytes + bytes.length > limits.forwardHeldBytes) {
+        const message = `forwardCalls = ${limits.forwardCalls} or forwardHeldBytes = ${limits.forwardHeldBytes} is reached`;
+        return { kind: 'refused', reason: 'busy', message };
+      }
+      call = {
+        state: { kind: 'receiving', parts: Array.from({ length: count }), bytes: 0 },
+        touchedAtMs: monotonicMs(),
+      };
+      this.calls.set(id, call);
+    }
+    call.touchedAtMs = monotonicMs();
+    const { state } = call;
+    if (state.kind !== 'receiving') return this.answer(id, call, 0);
+    if (index >= state.parts.length || count !== state.parts.length) {
+      this.drop(id);
+      return { kind: 'refused', reason: 'malformed', message: 'parts that do not belong together' };
+    }
+    if (state.parts[index] === undefined) {
+      // A copy unless it is used at once: the message is the connection's buffer.
+      state.parts[index] = count === 1 ? bytes : bytes.slice();
+      state.bytes += bytes.length;
+      this.heldBytes += bytes.length;
+    }
+    if (state.bytes > limits.forwardCallBytes) {
+      this.drop(id);
+      const message = `The limit forwardCallBytes = ${limits.forwardCallBytes} is reached`;
+      return { kind: 'refused', reason: 'too-large', message };
+    }
+    const parts = state.parts.filter((part) => part !== undefined);
+    if (parts.length < count) return { kind: 'received' };
+    this.begin(call, joinParts(parts), state.bytes);
+    return this.answer(id, call, 0);
+  }
+
+  private begin(call: Call, bytes: Uint8Array, held: number): void {
+    const decoded = decodeCall(bytes);
+    this.heldBytes -= held;
+    if (decoded.kind === 'malformed') {
+      call.state = { kind: 'refused', reason: 'malformed', message: decoded.reason };
+      return;
+    }
+    const running: Extract<CallState, { kind: 'running' }> = { kind: 'running', waiting: [] };
+    call.state = running;
+    void this.perform(decoded.value).then((state) => {
+      call.state = state;
+      call.touchedAtMs = monotonicMs();
+      if (state.kind === 'done') this.heldBytes += state.bytes;
+      for (const waiter of running.waiting) waiter(state);
+    });
+  }
+
+  private poll(id: string, part: number): ForwardReply | Promise<ForwardReply> {
+    const call = this.calls.get(id);
+    if (call !== undefined && call.state.kind !== 'receiving') {
+      call.touchedAtMs = monotonicMs();
+      return this.answer(id, call, part);
+    }
+    this.drop(id);
+    this.calls.set(id, { state: { kind: 'cancelled' }, touchedAtMs: monotonicMs() });
+    return { kind: 'unknown' };
+  }
+
+  /** A part of the result, or word that there is none yet. */
+  private answer(id: string, call: Call, part: number): ForwardReply | Promise<ForwardReply> {
+    const { state } = call;
+    if (state.kind === 'refused') this.calls.delete(id);
+    return state.kind === 'running' ? this.hold(state, part) : this.replyOf(state, part);
+  }
+
+  private hold(state: Extract<CallState, { kind: 'running' }>, part: number): Promise<ForwardReply> {
+    return new Promise((resolve) => {
+      const waiter = (ended: CallState): void => {
+        clearTimeout(timer);
+        resolve(this.replyOf(ended, part));
+      };
+      const timer = setTimeout(() => {
+        state.waiting.splice(state.waiting.indexOf(waiter), 1);
+        resolve({ kind: 'running' });
+      }, this.options.limits.forwardHoldMs);
+      state.waiting.push(waiter);
+    });
+  }
+
+  private replyOf(state: CallState, part: number): ForwardReply {
+    if (state.kind === 'refused') return state;
+    if (state.kind !== 'done') return { kind: 'unknown' };
+    const bytes = state.parts[part];
+    if (bytes === undefined)
+      return { kind: 'refused', reason: 'malformed', message: `the answer has ${state.parts.length} parts` };
+    return { kind: 'part', index: part, count: state.parts.length, bytes };
+  }
+
+  private async perform(call: ForwardCall): Promise<CallState> {
+    const { limits, nats } = this.options;
+    const found = await this.streamFor(call);
+    if (found.kind !== 'stream') return found;
+    const { stream } = found;
+    stream.calls += 1;
+    const result = await this.run(stream.session, call);
+    stream.calls -= 1;
+    stream.touchedAtMs = monotonicMs();
+    if (result.kind === 'notRun' || (stream.session.isAutocommit && stream.session.place === 'idle'))
+      this.endStream(call.stream, stream);
+    let bytes = encodeResult(call.operation.kind, result);
+    if (bytes.length > limits.forwardCallBytes) {
+      const outcome = adviseFailure(
+        'RESPONSE_TOO_LARGE',
+        `The answer takes ${bytes.length} bytes; the limit forwardCallBytes = ${limits.forwardCallBytes} is reached`,
+      );
+      bytes = encodeResult(call.operation.kind, result.kind === 'answered' ? { ...result, outcome } : result);
+    }
+    const partBytes = Math.max(
+      1_024,
+      Math.min(limits.forwardPartBytes, (nats.maxPayloadBytes || limits.forwardPartBytes) - headerRoom),
+    );
+    return { kind: 'done', parts: splitParts(bytes, partBytes), bytes: bytes.length };
+  }
+
+  /** The stream of a call: the one its transaction lives in, or a new one if this gateway writes, or is about to. */
+  private async streamFor(
+    call: ForwardCall,
+  ): Promise<
+    { readonly kind: 'stream'; readonly stream: Stream } | Extract<CallState, { kind: 'done' | 'refused' }>
+  > {
+    const known = this.streams.get(call.stream);
+    if (known !== undefined) {
+      this.peers.heard(known.peer, monotonicMs());
+      return { kind: 'stream', stream: known };
+    }
+    if (!call.fresh) return this.expired(call);
+    const { watch, limits, volume, sessions } = this.options;
+    const sinceMs = monotonicMs();
+    while (watch.place() !== 'here') {
+      const left = watch.patienceMs(sinceMs, monotonicMs());
+      if (!watch.isComing || left <= 0) return this.refusal();
+      await watch.next(left);
+    }
+    if (this.streams.size >= limits.remoteStreams) {
+      return {
+        kind: 'refused',
+        reason: 'busy',
+        message: `remoteStreams = ${limits.remoteStreams} is reached`,
+      };
+    }
+    const session = new LocalSession(volume, sessions);
+    const stream: Stream = { session, peer: peerOf(call.stream), touchedAtMs: monotonicMs(), calls: 0 };
+    this.streams.set(call.stream, stream);
+    this.peers.opened(stream.peer, monotonicMs());
+    return { kind: 'stream', stream };
+  }
+
+  private async run(session: LocalSession, call: ForwardCall): Promise<ForwardResult> {
+    const { tracer, volume, limits } = this.options;
+    const context = tracer.context(call.traceparent);
+    const trace = tracer.engineTrace(context);
+    const { operation } = call;
+    let { state } = call;
+    let where: LocalPlace = classOfOperation(operation) === 'write' ? 'writer' : 'reader';
+    for (;;) {
+      const idle = session.place === 'idle';
+      if (idle && where === 'writer' && volume.reign !== null) await volume.reign.room(limits.writeWaitMs);
+      else if (idle) await volume.reached(zeroLsn, limits.readWaitMs);
+      if (idle && this.options.watch.place() !== 'here') return { kind: 'notRun' };
+      const answer = await new Promise<LocalAnswer>((resolve) =>
+        session.run(operation, where, trace, state, resolve),
+      );
+      if (answer.kind === 'notRun') return answer;
+      const code = answer.outcome.ok ? null : answer.outcome.error.code;
+      if (code === 'SEXTANT_READ_RAISED') {
+        // Here nothing is fresher: it only has to be noted.
+        state = answer.state ?? state;
+        continue;
+      }
+      if (idle && code === 'SEXTANT_READ_ONLY') {
+        // On a gateway that has become a reader meanwhile, a write is refused before anything ran.
+        if (where === 'writer') return { kind: 'notRun' };
+        where = 'writer';
+        continue;
+      }
+      tracer.committed(answer.commits, context);
+      const changed = answer.state ?? state;
+      return {
+        kind: 'answered',
+        outcome: answer.outcome,
+        autocommit: session.isAutocommit,
+        holds: session.place !== 'idle',
+        state: changed === call.state ? null : changed,
+        seenLsn: answer.seenLsn,
+        epoch: answer.epoch,
+      };
+    }
+  }
+
+  private expired(call: ForwardCall): Extract<CallState, { kind: 'done' }> {
+    const outcome = adviseFailure(
+      'SEXTANT_TRANSACTION_ABORTED',
+      'The writer does not know this transaction any more, and it was rolled back',
+    );
+    const { volume } = this.options;
+    const bytes = encodeResult(call.operation.kind, {
+      kind: 'answered',
+      outcome,
+      autocommit: true,
+      holds: false,
+      state: null,
+      seenLsn: volume.vdl,
+      epoch: volume.head,
+    });
+    return { kind: 'done', parts: [bytes], bytes: bytes.length };
+  }
+
+  private closeStream(id: string): void {
+    const stream = this.streams.get(id);
+    if (stream !== undefined) this.endStream(id, stream);
+  }
+
+  private endStream(id: string, stream: Stream): void {
+    this.streams.delete(id);
+    stream.session.close();
+    this.peers.ended(stream.peer);
+  }
+
+  /** A gateway that is gone leaves no transaction behind that others would have to wait for. */
+  private lookForPeers(): void {
+    for (const peer of this.peers.due(monotonicMs())) void this.ask(peer);
+  }
+
+  private async ask(peer: string): Promise<void> {
+    const { nats, subjectOf, limits, log } = this.options;
+    const subject = subjectOf(peer);
+    const answer =
+      subject === null
+        ? null
+        : await nats.request(subject, encodeRequest({ kind: 'position' }), limits.peerAnswerMs);
+    const heard: PeerAnswer =
+      // Without a connection of our own nothing can be said about others; the lease will say about us.
+      answer === null || answer.kind === 'reply' || answer.kind === 'disconnected'
+        ? 'alive'
+        : answer.kind === 'no-responders'
+          ? 'nobody'
+          : 'silent';
+    if (!this.peers.answered(peer, heard, monotonicMs())) return;
+    const gone = [...this.streams].filter(([, stream]) => stream.peer === peer);
+    log.warn({ peer, streams: gone.length }, 'a gateway is gone: its transactions here are rolled back');
+    for (const [id, stream] of gone) this.endStream(id, stream);
+  }
+
+  private drop(id: string): void {
+    const call = this.calls.get(id);
+    if (call === undefined || call.state.kind === 'running') return;
+    if (call.state.kind === 'receiving' || call.state.kind === 'done') this.heldBytes -= call.state.bytes;
+    this.calls.delete(id);
+  }
+
+  /** Lets go of what nobody came for. */
+  private sweep(): void {
+    const nowMs = monotonicMs();
+    const { forwardKeepMs, remoteStreamIdleMs } = this.options.limits;
+    for (const [id, call] of this.calls) if (nowMs - call.touchedAtMs > forwardKeepMs) this.drop(id);
+    for (const [id, stream] of this.streams) {
+      if (stream.calls === 0 && nowMs - stream.touchedAtMs > remoteStreamIdleMs) this.endStream(id, stream);
+    }
+  }
+}

@@ -1,0 +1,271 @@
+/**
+ * A stream in this gateway's engines, and the gate its answers pass. Serves clients of this gateway and, on the writer, the
+ * streams of other gateways. Outside transactions every operation may run elsewhere; what cannot travel (a transaction,
+ * temporary objects, attached databases) keeps the stream where it is.
+ */
+import { type Epoch, type Lsn, zeroLsn } from '../../storage/core.ts';
+import type { EngineAnswer, EngineCommit, EngineTrace } from '../engine/core/engine-protocol.ts';
+import type { TakeAnswer } from '../engine/engine.ts';
+import type { EngineSession } from '../engine/engine-stream.ts';
+import type { ReaderSession } from '../engine/reader-pool.ts';
+import type { Drainable } from '../reign/drain.ts';
+import type { GatewayVolume, Settled } from '../reign/gateway-volume.ts';
+import { adviseError, sqlError } from '../sql/errors.ts';
+import type { AnyOperationValue, SqlOperation } from '../sql/operation.ts';
+import type { SqlError, SqlOutcome } from '../sql/sql.ts';
+import type { StreamState } from '../sql/stream-state.ts';
+import { answerLost, emptyResult } from './core/lost-transaction.ts';
+import { opensReadTransaction, type SessionPlace } from './core/routing.ts';
+
+export type LocalAnswer =
+  | {
+      readonly kind: 'answered';
+      readonly outcome: SqlOutcome<AnyOperationValue>;
+      readonly seenLsn: Lsn;
+      readonly commits: readonly EngineCommit[];
+      readonly epoch: Epoch;
+      /** The stream's state afterwards; null: as it came. */
+      readonly state: StreamState | null;
+    }
+  /** Nothing of it has happened: run it again, here or elsewhere. */
+  | { readonly kind: 'notRun' };
+
+/** Which engine carries an operation out. */
+export type LocalPlace = 'reader' | 'writer';
+
+/** Sessions of the engines that may hold a drain up. */
+export class LocalSessions {
+  private readonly open = new Set<LocalSession>();
+
+  add(session: LocalSession): void {
+    this.open.add(session);
+  }
+
+  delete(session: LocalSession): void {
+    this.open.delete(session);
+  }
+
+  /** Sessions with a transaction that may write, or an operation under way that may. */
+  get writing(): readonly LocalSession[] {
+    return [...this.open].filter((session) => session.mayWrite);
+  }
+}
+
+/** An operation of a client that is gone may go on for this long on the writing thread before it is stopped. */
+const goneGraceMs = 1_000;
+
+const unknown = (): SqlError =>
+  adviseError(
+    'SEXTANT_COMMIT_UNKNOWN',
+    'The statement was committed, and this gateway stopped being the writer before four storage nodes had confirmed it',
+  );
+
+const aborted = (): SqlError =>
+  sqlError(
+    'SEXTANT_TRANSACTION_ABORTED',
+    'This gateway stopped being the writer, and the transaction was rolled back. Run the whole transaction again from its BEGIN.',
+  );
+
+export class LocalSession implements Drainable {
+  private readonly volume: GatewayVolume;
+  private readonly sessions: LocalSessions;
+  private readonly reading: ReaderSession;
+  private writing: EngineSession | null = null;
+  private autocommit = true;
+  private holds = false;
+  /** The open read transaction has read something: what it sees does not move any more. */
+  private snapshotTaken = false;
+  private running: 'nothing' | 'read' | 'write' = 'nothing';
+  private runningAtWriter = 0;
+  private lost: SqlError | null = null;
+  /** Why what runs was asked to stop. */
+  private stopped: SqlError | null = null;
+  private closed = false;
+
+  constructor(volume: GatewayVolume, sessions: LocalSessions) {
+    this.volume = volume;
+    this.sessions = sessions;
+    this.reading = volume.readers.openSession();
+    sessions.add(this);
+  }
+
+  /** False while a transaction is open, or the client believes so. */
+  get isAutocommit(): boolean {
+    return this.autocommit && this.lost === null;
+  }
+
+  /** Where the stream has to go on. */
+  get place(): Extract<SessionPlace, 'idle' | 'reader' | 'writer'> {
+    if (this.reading.isPinned) return 'reader';
+    return this.autocommit && !this.holds ? 'idle' : 'writer';
+  }
+
+  /** What the stream reads is not fixed yet: its consistency is still to be waited for. */
+  get readsAnew(): boolean {
+    return this.place === 'idle' || (this.place === 'reader' && !this.snapshotTaken);
+  }
+
+  get mayWrite(): boolean {
+    return this.running === 'write' || (!this.autocommit && !this.reading.isPinned);
+  }
+
+  /** No operation is under way. */
+  get isIdle(): boolean {
+    return this.running === 'nothing';
+  }
+
+  /** The client believes in a transaction that is gone. */
+  get hasLost(): boolean {
+    return this.lost !== null;
+  }
+
+  /** Rolls back what is open; the client is told until it ends the transaction. */
+  lose(error: SqlError): void {
+    this.lost = error;
+    this.autocommit = true;
+    this.holds = false;
+    this.endWriting();
+  }
+
+  /** Stops the write that runs, if SQLite can be interrupted, and tells the client why. */
+  stopWrite(error: SqlError): void {
+    if (this.runningAtWriter === 0 || this.writing === null) return;
+    this.stopped = error;
+    this.writing.engine.cancel(this.runningAtWriter);
+  }
+
+  /**
+   * Runs an operation; `done` is called, at once or later, when its answer may leave. Nothing on this path is a promise:
+   * every statement of every client passes here.
+   * @param where the engine, for a stream that has to go on nowhere in particular.
+   */
+  run(
+    operation: SqlOperation,
+    where: LocalPlace,
+    trace: EngineTrace | null,
+    state: StreamState,
+    done: (answer: LocalAnswer) => void,
+  ): void {
+    const lost = this.answerLost(operation);
+    if (lost !== null) {
+      done(lost);
+      return;
+    }
+    const { place } = this;
+    const wasAutocommit = this.autocommit;
+    const taken: TakeAnswer = (answer) => {
+      this.noteAnswer(answer);
+      this.volume.settle(answer, (settled) => {
+        this.running = 'nothing';
+        done(this.settled(answer, settled, wasAutocommit));
+      });
+    };
+    if (place === 'reader' || (place === 'idle' && where === 'reader')) {
+      this.running = 'read';
+      const transaction = place === 'idle' && opensReadTransaction(operation);
+      this.reading.run(operation, trace, state, transaction, taken);
+      return;
+    }
+    this.running = 'write';
+    const session = this.writingSession();
+    this.runningAtWriter = session.run(operation, trace, state, (answer) => {
+      this.runningAtWriter = 0;
+      if (this.writing === session) this.holds = answer.holds;
+      taken(answer);
+    });
+  }
+
+  /** Ends the stream; what is open is rolled back, and what runs is stopped. */
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.reading.close();
+    const { writing, runningAtWriter } = this;
+    if (writing !== null && runningAtWriter !== 0)
+      setTimeout(() => writing.engine.cancel(runningAtWriter), goneGraceMs).unref();
+    this.endWriting();
+    this.sessions.delete(this);
+  }
+
+  private noteAnswer(answer: EngineAnswer<AnyOperationValue>): void {
+    // A session that was lost meanwhile has been told, or will be.
+    if (this.lost === null) this.autocommit = answer.autocommit;
+    this.snapshotTaken = !answer.autocommit && (this.snapshotTaken || answer.seenLsn > 0);
+  }
+
+  private settled(
+    answer: EngineAnswer<AnyOperationValue>,
+    settled: Settled,
+    wasAutocommit: boolean,
+  ): LocalAnswer {
+    if (answer.aborted) return { kind: 'notRun' };
+    const { stopped } = this;
+    this.stopped = null;
+    const { outcome } = answer;
+    if (settled === 'released') {
+      const wasStopped = stopped !== null && !outcome.ok && outcome.error.code === 'SQLITE_INTERRUPT';
+      return this.answered(answer, wasStopped ? { ok: false, error: stopped } : outcome);
+    }
+    if (settled === 'lost') return this.answered(answer, { ok: false, error: unknown() });
+    if (wasAutocommit && answer.autocommit) return { kind: 'notRun' };
+    // The engine tells the client of the loss once more, with its next statement.
+    return this.answered(answer, { ok: false, error: aborted() });
+  }
+
+  private answered(
+    answer: EngineAnswer<AnyOperationValue>,
+    outcome: SqlOutcome<AnyOperationValue>,
+  ): LocalAnswer {
+    const { seenLsn, commits, state } = answer;
+    return { kind: 'answered', outcome, seenLsn, commits, epoch: this.volume.head, state };
+  }
+
+  private answerLost(operation: SqlOperation): LocalAnswer | null {
+    if (this.lost === null) return null;
+    const answer = answerLost(this.lost, operation);
+    const reply = (outcome: SqlOutcome<AnyOperationValue>): LocalAnswer => ({
+      kind: 'answered',
+      outcome,
+      seenLsn: zeroLsn,
+      commits: [],
+      epoch: this.volume.head,
+      state: null,
+    });
+    switch (answer.kind) {
+      case 'run':
+        this.lost = null;
+        return null;
+      case 'rolledBack':
+        this.lost = null;
+        return reply({ ok: true, value: valueFor(operation) });
+      case 'refuse':
+        if (answer.ended) this.lost = null;
+        return reply({ ok: false, error: answer.error });
+    }
+  }
+
+  /** A stream that has something in a session goes on there, even when the engine has lost it: it is told so there. */
+  private writingSession(): EngineSession {
+    const { engine } = this.volume.writer;
+    if (this.writing !== null && (this.place === 'writer' || this.writing.engine === engine))
+      return this.writing;
+    this.writing = engine.openSession();
+    return this.writing;
+  }
+
+  private endWriting(): void {
+    this.writing?.close();
+    this.writing = null;
+  }
+}
+
+function valueFor(operation: SqlOperation): AnyOperationValue {
+  switch (operation.kind) {
+    case 'execute':
+      return emptyResult;
+    case 'batch':
+      return operation.steps.map(() => ({ ok: true, value: emptyResult }));
+    default:
+      return null;
+  }
+}

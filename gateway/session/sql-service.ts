@@ -1,0 +1,38 @@
+/** Opens client streams, up to a bound. */
+
+import { limitFailure } from '../sql/errors.ts';
+import type { SessionOptions, SqlOutcome, SqlService, SqlSession } from '../sql/sql.ts';
+import type { ReadPreference } from '../sql/stream-state.ts';
+import { GatewaySession, type SessionServices } from './sql-session.ts';
+
+export class GatewaySqlService implements SqlService {
+  private readonly services: SessionServices;
+  private open = 0;
+
+  constructor(services: SessionServices) {
+    this.services = services;
+  }
+
+  /** Streams open now. */
+  get openSessions(): number {
+    return this.open;
+  }
+
+  openSession(options?: SessionOptions): SqlOutcome<SqlSession> {
+    const { sessions } = this.services.limits;
+    if (this.open >= sessions) return limitFailure('sessions', sessions);
+    this.open += 1;
+    return {
+      ok: true,
+      value: new GatewaySession(this.servicesFor(options?.readPreference), () => {
+        this.open -= 1;
+      }),
+    };
+  }
+
+  private servicesFor(readPreference: ReadPreference | undefined): SessionServices {
+    return readPreference === undefined || readPreference === this.services.readDefault
+      ? this.services
+      : { ...this.services, readDefault: readPreference };
+  }
+}

@@ -1,0 +1,496 @@
+/**
+ * One client stream: each operation is routed, waits for what it has to wait for, runs here or at the writer, and is
+ * answered when it may be. A switchover or a crash of the writer in between only makes a write wait.
+ */
+import assert from 'node:assert/strict';
+import { type Lsn, monotonicMs, unreachable, volumeLimits, wallUs, zeroLsn } from '../../storage/index.ts';
+import type { GatewayMetrics } from '../observe/gateway-metrics.ts';
+import type { RequestSpan, RequestTracer } from '../observe/request-tracer.ts';
+import type { GatewayVolume } from '../reign/gateway-volume.ts';
+import { adviseError, adviseFailure, limitFailure } from '../sql/errors.ts';
+import type { AnyOperationValue, SqlOperation } from '../sql/operation.ts';
+import type {
+  BatchResult,
+  BatchStep,
+  SqlDescription,
+  SqlError,
+  SqlOutcome,
+  SqlRequestContext,
+  SqlResult,
+  SqlSession,
+  SqlStatement,
+} from '../sql/sql.ts';
+import type { StatementClass } from '../sql/statement-facts.ts';
+import { freshStream, type ReadPreference, type StreamState } from '../sql/stream-state.ts';
+import { asksForWriter, classOfOperation, leavesTransaction, mayCommit, route } from './core/routing.ts';
+import type { ServiceLimits } from './core/service-limits.ts';
+import type { ForwardClient, ForwardOutcome } from './forward-client.ts';
+import { type LocalAnswer, type LocalPlace, LocalSession, type LocalSessions } from './local-session.ts';
+import type { RemoteWriter, WriterWatch } from './writer-watch.ts';
+
+export interface SessionServices {
+  readonly volume: GatewayVolume;
+  readonly sessions: LocalSessions;
+  readonly watch: WriterWatch;
+  readonly forward: ForwardClient;
+  readonly tracer: RequestTracer;
+  readonly metrics: GatewayMetrics;
+  readonly limits: ServiceLimits;
+  readonly readDefault: ReadPreference;
+}
+
+type Outcome = SqlOutcome<AnyOperationValue>;
+
+/** How an attempt ended: with an answer, or with where to look next. */
+type Attempt =
+  | { readonly kind: 'answer'; readonly outcome: Outcome }
+  /** Nothing has happened; route again, as this class of statement. */
+  | { readonly kind: 'again'; readonly as: StatementClass; readonly pauseMs: number }
+  /** The read names what this region has not heard of: ask the writer, and answer `instead` when there is none. */
+  | { readonly kind: 'forward'; readonly instead: Outcome };
+
+interface Request {
+  readonly operation: SqlOperation;
+  readonly span: RequestSpan | null;
+  readonly sinceMs: number;
+  /** How often nothing came of it so far: each time it waits twice as long, unless there is news. */
+  attempts: number;
+}
+
+interface RemoteStream {
+  readonly id: string;
+  readonly writer: RemoteWriter;
+  /** Whether it is there for a transaction, or for something else that cannot travel. */
+  autocommit: boolean;
+}
+
+/** Fetching a point of time from the writer, for a `global` read. */
+const positionRetryMs = 20;
+/** Who waits for a writer looks again after this long, news or not: how long to wait depends on why there is none. */
+const waitAgainMs = 250;
+/** The longest pause before looking again, when there is no news. */
+const pauseMaxMs = 250;
+
+export class GatewaySession implements SqlSession {
+  private readonly services: SessionServices;
+  private readonly onClose: () => void;
+  private readonly local: LocalSession;
+  /** The stream at the writer this one goes on in. */
+  private remote: RemoteStream | null = null;
+  /** A stream at the writer whose first answer has not come. */
+  private asked: RemoteStream | null = null;
+  private state: StreamState;
+  private closed = false;
+
+  constructor(services: SessionServices, onClose: () => void) {
+    this.services = services;
+    this.onClose = onClose;
+    const { readDefault } = services;
+    this.state = readDefault === 'session' ? freshStream : { ...freshStream, readPreference: readDefault };
+    this.local = new LocalSession(services.volume, services.sessions);
+  }
+
+  execute(statement: SqlStatement, context: SqlRequestContext): Promise<SqlOutcome<SqlResult>> {
+    return new Promise((resolve) =>
+      this.run({ kind: 'execute', statement }, context, (outcome) => {
+        if (!outcome.ok) return resolve(outcome);
+        const { value } = outcome;
+        assert(value !== null && 'rows' in value, 'an execute is answered with rows');
+        resolve({ ok: true, value });
+      }),
+    );
+  }
+
+  batch(steps: readonly BatchStep[], context: SqlRequestContext): Promise<SqlOutcome<BatchResult>> {
+    return new Promise((resolve) =>
+      this.run({ kind: 'batch', steps }, context, (outcome) => {
+        if (!outcome.ok) return resolve(outcome);
+        const { value } = outcome;
+        assert(
+          value !== null && !('rows' in value) && !('params' in value),
+          'a batch is answered step by step',
+        );
+        resolve({ ok: true, value });
+      }),
+    );
+  }
+
+  sequence(sql: string, context: SqlRequestContext): Promise<SqlOutcome<null>> {
+    return new Promise((resolve) =>
+      this.run({ kind: 'sequence', sql }, context, (outcome) =>
+        resolve(outcome.ok ? { ok: true, value: null } : outcome),
+      ),
+    );
+  }
+
+  describe(sql: string, context: SqlRequestContext): Promise<SqlOutcome<SqlDescription>> {
+    return new Promise((resolve) =>
+      this.run({ kind: 'describe', sql }, context, (outcome) => {
+        if (!outcome.ok) return resolve(outcome);
+        const { value } = outcome;
+        assert(value !== null && 'params' in value, 'a describe is answered with a description');
+        resolve({ ok: true, value });
+      }),
+    );
+  }
+
+  isAutocommit(): boolean {
+    return this.remote?.autocommit !== false && this.local.isAutocommit;
+  }
+
+  close(): Promise<void> {
+    if (this.closed) return Promise.resolve();
+    this.closed = true;
+    for (const stream of [this.remote, this.asked])
+      if (stream !== null) this.services.forward.closeStream(stream.writer, stream.id);
+    this.remote = null;
+    this.local.close();
+    this.onClose();
+    return Promise.resolve();
+  }
+
+  private run(operation: SqlOperation, context: SqlRequestContext, done: (outcome: Outcome) => void): void {
+    const { tracer, metrics } = this.services;
+    const span = tracer.begin(context.traceparent);
+    const request: Request = { operation, span, sinceMs: monotonicMs(), attempts: 0 };
+    this.start(request, (outcome) => {
+      const error = failureOf(outcome);
+      metrics.answered(operation, error, monotonicMs() - request.sinceMs);
+      tracer.ended(span, operation, error, this.state.readPreference);
+      done(outcome);
+    });
+  }
+
+  /** Most operations find nothing to wait for before they run here, and cost no promise then. */
+  private start(request: Request, done: (outcome: Outcome) => void): void {
+    const kind = classOfOperation(request.operation);
+    const where = this.runsAtOnce(kind);
+    if (where === null) {
+      void this.route(request, kind).then(done);
+      return;
+    }
+    this.runHere(request, where, (local) => {
+      const concluded = this.concludeHere(request, kind, local, where, true);
+      if (concluded.kind === 'answer') done(concluded.outcome);
+      else void this.route(request, kind, concluded).then(done);
+    });
+  }
+
+  /** The engine that can take an operation now; null when there is something to wait for first. */
+  private runsAtOnce(kind: StatementClass): LocalPlace | null {
+    const { watch, volume } = this.services;
+    if (this.closed || this.remote !== null || this.local.place !== 'idle' || watch.place() !== 'here')
+      return null;
+    if (kind === 'write') return volume.reign?.hasRoom === true ? 'writer' : null;
+    return volume.covers(zeroLsn) ? 'reader' : null;
+  }
+
+  /** Tries until there is an answer, or nobody has patience left. @param first how an attempt before this ended. */
+  private async route(request: Request, kind: StatementClass, first?: Attempt): Promise<Outcome> {
+    const { watch } = this.services;
+    let attempt = first ?? (await this.attemptAs(request, kind));
+    for (;;) {
+      switch (attempt.kind) {
+        case 'answer':
+          return attempt.outcome;
+        case 'forward':
+          attempt = await this.runForward(request, 'read', attempt.instead);
+          break;
+        case 'again': {
+          const left = watch.patienceMs(request.sinceMs, monotonicMs());
+          if (left <= 0) return { ok: false, error: watch.reason() };
+          if (attempt.pauseMs > 0) {
+            const pauseMs = Math.min(pauseMaxMs, attempt.pauseMs * 2 ** request.attempts);
+            request.attempts += 1;
+            await watch.next(Math.min(left, pauseMs));
+          }
+          attempt = await this.attemptAs(request, attempt.as);
+          break;
+        }
+        default:
+          return unreachable(attempt);
+      }
+    }
+  }
+
+  private attemptAs(request: Request, kind: StatementClass): Promise<Attempt> {
+    if (this.closed) return Promise.resolve(answer(adviseFailure('STREAM_EXPIRED', 'The stream was closed')));
+    const place = this.remote !== null ? 'remote' : this.local.place;
+    return this.attempt(request, kind, route(place, kind, this.services.watch.place()));
+  }
+
+  private attempt(request: Request, kind: StatementClass, where: ReturnType<typeof route>): Promise<Attempt> {
+    switch (where) {
+      case 'remote':
+        return this.runRemote(request);
+      case 'reader':
+        return this.read(request, kind);
+      case 'writer':
+        return this.write(request, kind);
+      case 'forward':
+        return this.runForward(request, kind);
+      case 'wait':
+        return Promise.resolve({ kind: 'again', as: kind, pauseMs: waitAgainMs });
+      default:
+        return unreachable(where);
+    }
+  }
+
+  // ---- here
+
+  private async read(request: Request, kind: StatementClass): Promise<Attempt> {
+    const idle = this.local.place === 'idle';
+    if (this.local.readsAnew) {
+      const ready = await this.readable(request);
+      if (ready !== null) return ready;
+    }
+    const local = await new Promise<LocalAnswer>((resolve) => this.runHere(request, 'reader', resolve));
+    return this.concludeHere(request, kind, local, 'reader', idle);
+  }
+
+  private async write(request: Request, kind: StatementClass): Promise<Attempt> {
+    const { volume, limits } = this.services;
+    const idle = this.local.place === 'idle';
+    if (idle && volume.reign?.hasRoom === false) {
+      const room = await volume.reign.room(limits.writeWaitMs);
+      if (!room) return answer(limitFailure('outstandingBytesMax', volumeLimits.outstandingBytesMax));
+      // Things may have changed while it waited.
+      return { kind: 'again', as: kind, pauseMs: 0 };
+    }
+    const local = await new Promise<LocalAnswer>((resolve) => this.runHere(request, 'writer', resolve));
+    return this.concludeHere(request, kind, local, 'writer', idle);
+  }
+
+  private runHere(request: Request, where: LocalPlace, done: (local: LocalAnswer) => void): void {
+    const trace = this.services.tracer.engineTrace(request.span?.context ?? null);
+    this.local.run(request.operation, where, trace, this.state, done);
+  }
+
+  /** What follows from the engine's answer. @param idle the stream had to go on nowhere in particular. */
+  private concludeHere(
+    request: Request,
+    kind: StatementClass,
+    local: LocalAnswer,
+    where: LocalPlace,
+    idle: boolean,
+  ): Attempt {
+    const { volume, watch, tracer, limits } = this.services;
+    if (local.kind === 'notRun') return { kind: 'again', as: kind, pauseMs: limits.forwardRetryMs };
+    if (failureOf(local.outcome)?.code === 'SEXTANT_READ_RAISED') {
+      // It asks for more than it waited for: nothing of it has happened.
+      this.state = local.state ?? this.state;
+      return { kind: 'again', as: kind, pauseMs: 0 };
+    }
+    const wants = idle && where === 'reader' ? asksForWriter(readerFailure(local.outcome)) : null;
+    if (wants === 'writes') return { kind: 'again', as: 'write', pauseMs: 0 };
+    if (wants === 'schema' && watch.place() === 'elsewhere')
+      return { kind: 'forward', instead: local.outcome };
+    // The writer was one when it was asked, and only reads by now.
+    if (where === 'writer' && idle && failureOf(local.outcome)?.code === 'SEXTANT_READ_ONLY')
+      return { kind: 'again', as: 'write', pauseMs: limits.forwardRetryMs };
+    tracer.committed(local.commits, request.span?.context ?? null);
+    const last = local.commits.at(-1);
+    if (last !== undefined && !isUnknown(local.outcome)) volume.noteWritten(local.epoch, last.lsn);
+    this.state = local.state ?? this.state;
+    return answer(local.outcome);
+  }
+
+  /** Waits until this region may be read at the stream's consistency. @returns null when it may, else what to do instead. */
+  private async readable(request: Request): Promise<Attempt | null> {
+    const { volume, limits, metrics, tracer, watch } = this.services;
+    const preference = isAboutConsistency(request.operation) ? 'eventual' : this.state.readPreference;
+    const startUs = wallUs();
+    const startMs = monotonicMs();
+    let needed: Lsn = zeroLsn;
+    if (preference === 'session') needed = volume.writtenLsn;
+    if (preference === 'global' && watch.place() !== 'here') {
+      const point = await this.globalPoint(request);
+      if (point === null)
+        return watch.place() === 'here'
+          ? { kind: 'again', as: 'read', pauseMs: 0 }
+          : answer({ ok: false, error: watch.reason() });
+      needed = point;
+    }
+    const reached = volume.reached(needed, limits.readWaitMs);
+    const ready = reached === true || (await reached);
+    if (reached !== true || preference === 'global') {
+      metrics.readWaited(preference, monotonicMs() - startMs);
+      tracer.readWaited(request.span, startUs, preference);
+    }
+    if (ready) return null;
+    // This region is behind; the writer is not. A read transaction that is open here cannot go there.
+    if (watch.place() === 'elsewhere' && this.local.place === 'idle') return this.runForward(request, 'read');
+    const detail = `This region's volume has not reached LSN ${needed} within readWaitMs = ${limits.readWaitMs}`;
+    return answer({ ok: false, error: adviseError('SEXTANT_STORAGE_UNAVAILABLE', detail) });
+  }
+
+  /** Up to where everything was durable after this read began; null when there is no one to ask, or it is this gateway. */
+  private async globalPoint(request: Request): Promise<Lsn | null> {
+    const { watch, forward } = this.services;
+    for (;;) {
+      if (watch.place() === 'here') return null;
+      const left = watch.patienceMs(request.sinceMs, monotonicMs());
+      if (left <= 0) return null;
+      const writer = watch.remote();
+      const point = writer === null ? null : await forward.position(writer, left);
+      if (point?.kind === 'position') return point.vdl;
+      await watch.next(Math.min(left, writer === null ? left : positionRetryMs));
+    }
+  }
+
+  // ---- at the writer
+
+  private async runForward(request: Request, kind: StatementClass, instead?: Outcome): Promise<Attempt> {
+    const { watch, forward } = this.services;
+    const writer = watch.remote();
+    if (writer === null)
+      return instead === undefined ? { kind: 'again', as: kind, pauseMs: 0 } : answer(instead);
+    const stream: RemoteStream = { id: forward.newId(), writer, autocommit: true };
+    this.asked = stream;
+    const outcome = await this.send(request, stream, true);
+    this.asked = null;
+    switch (outcome.kind) {
+      case 'result': {
+        const { autocommit, holds } = outcome.result;
+        stream.autocommit = autocommit;
+        if (!autocommit || holds) this.adopt(stream);
+        return answer(this.received(outcome.result));
+      }
+      case 'notRun':
+        if (instead !== undefined) return answer(instead);
+        watch.noteRemoteQuorum(outcome.reason === 'quorum-lost');
+        return { kind: 'again', as: kind, pauseMs: this.services.limits.forwardRetryMs };
+      case 'unknown': {
+        forward.closeStream(writer, stream.id);
+        const error = this.unknown(request, outcome.reason, false);
+        if (leavesTransaction(request.operation)) this.local.lose(error);
+        return answer({ ok: false, error });
+      }
+      case 'tooLarge':
+        return answer(adviseFailure('SEXTANT_LIMIT', outcome.message));
+      default:
+        return unreachable(outcome);
+    }
+  }
+
+  private async runRemote(request: Request): Promise<Attempt> {
+    const { remote } = this;
+    if (remote === null) return { kind: 'again', as: 'unclear', pauseMs: 0 };
+    const wasOpen = !remote.autocommit;
+    const outcome = await this.send(request, remote, false);
+    switch (outcome.kind) {
+      case 'result': {
+        const { autocommit, holds } = outcome.result;
+        remote.autocommit = autocommit;
+        if (autocommit && !holds) this.remote = null;
+        return answer(this.received(outcome.result));
+      }
+      case 'tooLarge':
+        return answer(adviseFailure('SEXTANT_LIMIT', outcome.message));
+      case 'notRun':
+        return this.lostRemote(wasOpen ? transactionGone() : stateGone(), request, wasOpen);
+      case 'unknown':
+        return this.lostRemote(this.unknown(request, outcome.reason, wasOpen), request, wasOpen);
+      default:
+        return unreachable(outcome);
+    }
+  }
+
+  /** What lived at the writer is gone; a client that was in a transaction hears it until it ends the transaction. */
+  private lostRemote(error: SqlError, request: Request, wasOpen: boolean): Attempt {
+    if (this.remote !== null) this.services.forward.closeStream(this.remote.writer, this.remote.id);
+    this.remote = null;
+    const mayHaveEnded = !wasOpen || mayCommit(request.operation, true);
+    if (!mayHaveEnded || leavesTransaction(request.operation)) this.local.lose(error);
+    return answer({ ok: false, error });
+  }
+
+  private unknown(request: Request, reason: string, inTransaction: boolean): SqlError {
+    if (mayCommit(request.operation, inTransaction)) {
+      return adviseError(
+        'SEXTANT_COMMIT_UNKNOWN',
+        `The statement was sent to the writer, and its fate is not known: ${reason}`,
+      );
+    }
+    return inTransaction || leavesTransaction(request.operation)
+      ? adviseError(
+          'SEXTANT_TRANSACTION_ABORTED',
+          `The writer that held this transaction does not answer: ${reason}`,
+        )
+      : adviseError('SEXTANT_NO_WRITER', `The writer did not answer a read: ${reason}`);
+  }
+
+  private adopt(stream: RemoteStream): void {
+    if (this.closed) this.services.forward.closeStream(stream.writer, stream.id);
+    else this.remote = stream;
+  }
+
+  private async send(request: Request, stream: RemoteStream, fresh: boolean): Promise<ForwardOutcome> {
+    const { forward, tracer, metrics } = this.services;
+    const child = tracer.forwarded(request.span);
+    const startUs = wallUs();
+    const startMs = monotonicMs();
+    const outcome = await forward.call(stream.writer, {
+      stream: stream.id,
+      fresh,
+      state: this.state,
+      traceparent: child?.traceparent ?? null,
+      operation: request.operation,
+    });
+    metrics.forwarded(outcome.kind, monotonicMs() - startMs);
+    const error =
+      outcome.kind === 'result'
+        ? failureOf(outcome.result.outcome)
+        : { code: outcome.kind, message: 'reason' in outcome ? outcome.reason : outcome.message };
+    tracer.forwardEnded(request.span, child?.spanId, startUs, stream.writer.region, error);
+    return outcome;
+  }
+
+  private received(result: Extract<ForwardOutcome, { kind: 'result' }>['result']): Outcome {
+    const { volume, watch } = this.services;
+    watch.noteRemoteQuorum(false);
+    if (!isUnknown(result.outcome)) volume.noteWritten(result.epoch, result.seenLsn);
+    this.state = result.state ?? this.state;
+    return result.outcome;
+  }
+}
+
+const transactionGone = (): SqlError =>
+  adviseError(
+    'SEXTANT_TRANSACTION_ABORTED',
+    'The writer that held this transaction is gone, and the transaction was rolled back',
+  );
+
+/** Told once; then the stream goes on without what it had. */
+const stateGone = (): SqlError =>
+  adviseError(
+    'SEXTANT_TRANSACTION_ABORTED',
+    'The writer that held the temporary tables and attached databases of this stream is gone, and they with it; the statement did not run',
+  );
+
+function answer(outcome: Outcome): Attempt {
+  return { kind: 'answer', outcome };
+}
+
+function failureOf(outcome: Outcome): SqlError | null {
+  return outcome.ok ? null : outcome.error;
+}
+
+/** Nobody waits for a commit that may not exist. */
+function isUnknown(outcome: Outcome): boolean {
+  return failureOf(outcome)?.code === 'SEXTANT_COMMIT_UNKNOWN';
+}
+
+/** The error of an operation, or of the first step of a batch that names what a reader may not know yet. */
+function readerFailure(outcome: Outcome): SqlError | null {
+  if (!outcome.ok) return outcome.error;
+  const { value } = outcome;
+  if (value === null || 'rows' in value || 'params' in value) return null;
+  for (const step of value) if (step?.ok === false && asksForWriter(step.error) !== null) return step.error;
+  return null;
+}
+
+/** `PRAGMA sextant_read` is about reads to come, and waits for nothing itself. */
+function isAboutConsistency(operation: SqlOperation): boolean {
+  return operation.kind === 'execute' && /^\s*PRAGMA\s+sextant_read\b/i.test(operation.statement.sql);
+}

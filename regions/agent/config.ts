@@ -1,0 +1,63 @@
+/** Configuration of an agent, and the parts of it that a gateway's configuration shares. Parsing: `storage/process/config.ts`. */
+import { z } from 'zod';
+import {
+  addressSchema,
+  clusterSchema,
+  dataDirSchema,
+  listenSchema,
+  nodesSchema,
+  refineSecret,
+  regionSchema,
+  secretSchema,
+  strictShape,
+} from '../../storage/index.ts';
+
+/** More regions than this are not shipped to from one primary. */
+export const regionsMax = 6;
+
+export const natsSchema = strictShape({
+  /** Client URLs, own region's server first. */
+  servers: z
+    .array(z.string().regex(/^(nats|tls|ws|wss):\/\/\S+$/, 'a NATS URL, such as nats://127.0.0.1:7012'))
+    .min(1, 'at least one NATS URL'),
+  token: z.string().min(1, 'the NATS token is not empty'),
+  /** Copies of the control record's bucket. Left out: one for a single region, three for more. */
+  replicas: z.union([z.literal(1), z.literal(3), z.literal(5)], '1, 3 or 5').optional(),
+});
+export type NatsConfig = z.output<typeof natsSchema>;
+
+/** Every region of the deployment; the first is the primary of a new deployment. */
+export const regionsSchema = z
+  .array(regionSchema)
+  .min(1, 'at least one region')
+  .max(regionsMax, `at most ${regionsMax} regions`)
+  .refine((regions) => new Set(regions).size === regions.length, 'every region is named once');
+
+/** Refuses a process whose own region is not one of the deployment's. */
+export function refineRegion(
+  config: { region: string; regions: readonly string[] },
+  context: z.RefinementCtx,
+): void {
+  if (!config.regions.includes(config.region)) {
+    context.addIssue({ code: 'custom', path: ['region'], message: `one of ${config.regions.join(', ')}` });
+  }
+}
+
+export const agentConfigSchema = strictShape({
+  cluster: clusterSchema,
+  secret: secretSchema,
+  region: regionSchema,
+  listen: listenSchema,
+  dataDir: dataDirSchema,
+  /** This region's gateways. */
+  gateways: z.array(addressSchema),
+  /** This region's storage nodes. */
+  nodes: nodesSchema,
+  nats: natsSchema,
+  regions: regionsSchema,
+})
+  .superRefine(refineSecret)
+  .superRefine(refineRegion);
+
+/** Configuration of one region's agent. */
+export type AgentConfig = z.output<typeof agentConfigSchema>;

@@ -1,0 +1,176 @@
+/**
+ * What regions say to one another over NATS, version 1: the subjects, and the two messages of shipping. Core NATS
+ * loses messages; the LSNs in every message let either side notice and resume.
+ *
+ * Shipped message: `headerLength u32 | header (JSON) | frames, zstd-compressed when the header says so`.
+ */
+import { z } from 'zod';
+import {
+  type Epoch,
+  epoch,
+  type Fork,
+  forkSchema,
+  genesisEpoch,
+  type Lsn,
+  lsn,
+  type RegionId,
+  regionId,
+  viewOf,
+} from '../../../storage/core.ts';
+
+/** NATS subjects of one cluster. */
+export function subjectsOf(cluster: string) {
+  const prefix = `sextant.${cluster}`;
+  return {
+    /** Redo for one secondary. */
+    ship: (to: RegionId) => `${prefix}.ship.${to}`,
+    /** Acknowledgements to the region that ships. */
+    ack: (to: RegionId) => `${prefix}.ack.${to}`,
+    /** A region's state of affairs, published by its agent. */
+    report: (from: RegionId) => `${prefix}.report.${from}`,
+    allReports: `${prefix}.report.*`,
+    /** Requests to a region's agent: moves, operations, losses. */
+    agent: (to: RegionId) => `${prefix}.agent.${to}`,
+    /** Statements for the writer in a region. */
+    sql: (to: RegionId) => `${prefix}.sql.${to}`,
+  } as const;
+}
+
+/** Redo on its way to a secondary; a heartbeat when it carries no frames. */
+export interface Shipped {
+  readonly from: RegionId;
+  readonly head: Epoch;
+  /** The path to `head`. */
+  readonly forks: readonly Fork[];
+  /** The frames cover the path from here to `next`. */
+  readonly start: Lsn;
+  readonly next: Lsn;
+  /** The primary's VDL. */
+  readonly vdl: Lsn;
+  /** The primary's wall clock when this left, microseconds. */
+  readonly sentAtUs: number;
+  /** The last acknowledgement's own clock and when it arrived here: what a clock offset is computed from. */
+  readonly echo: ClockEcho | null;
+  readonly frames: Uint8Array;
+}
+
+export interface ClockEcho {
+  /** Secondary's clock when it sent the acknowledgement. */
+  readonly ackSentAtUs: number;
+  /** Primary's clock when it arrived. */
+  readonly ackReceivedAtUs: number;
+}
+
+/** How far a secondary is. `received` may run ahead of `vcl`, which runs ahead of `vdl`. */
+export interface ShipAck {
+  readonly region: RegionId;
+  readonly head: Epoch;
+  /** Frames up to here have arrived; the next expected message starts here. */
+  readonly received: Lsn;
+  readonly vcl: Lsn;
+  readonly vdl: Lsn;
+  /** True when something is missing before the last message: send again from `received`. */
+  readonly gap: boolean;
+  readonly ackSentAtUs: number;
+}
+
+const lsnSchema = z.int().min(0).transform(lsn);
+const epochSchema = z.int().min(0).transform(epoch);
+const regionSchema = z.string().transform(regionId);
+
+const shippedSchema = z.object({
+  v: z.literal(1),
+  from: regionSchema,
+  head: epochSchema,
+  forks: z.array(forkSchema),
+  start: lsnSchema,
+  next: lsnSchema,
+  vdl: lsnSchema,
+  sentAtUs: z.number(),
+  echo: z.object({ ackSentAtUs: z.number(), ackReceivedAtUs: z.number() }).nullable(),
+  compressed: z.boolean(),
+});
+
+const ackSchema = z.object({
+  v: z.literal(1),
+  region: regionSchema,
+  head: epochSchema,
+  received: lsnSchema,
+  vcl: lsnSchema,
+  vdl: lsnSchema,
+  gap: z.boolean(),
+  ackSentAtUs: z.number(),
+});
+
+/** Encodes a shipped message around frames that are compressed already or not at all. */
+export function encodeShipped(
+  message: Shipped,
+  body: { readonly bytes: Uint8Array; readonly compressed: boolean },
+): Uint8Array {
+  const { frames: _, ...header } = message;
+  const json = Buffer.from(JSON.stringify({ v: 1, ...header, compressed: body.compressed }));
+  const bytes = new Uint8Array(4 + json.length + body.bytes.length);
+  viewOf(bytes).setUint32(0, json.length, true);
+  bytes.set(json, 4);
+  bytes.set(body.bytes, 4 + json.length);
+  return bytes;
+}
+
+export type Parsed<T> =
+  | { readonly kind: 'ok'; readonly value: T }
+  | { readonly kind: 'malformed'; readonly reason: string };
+
+/** Decodes a shipped message; `frames` is still compressed when `compressed` says so. */
+export function decodeShipped(bytes: Uint8Array): Parsed<Shipped & { readonly compressed: boolean }> {
+  if (bytes.length < 4)
+    return { kind: 'malformed', reason: 'a shipped message shorter than its header length' };
+  const length = viewOf(bytes).getUint32(0, true);
+  if (4 + length > bytes.length) return { kind: 'malformed', reason: 'a shipped message cut short' };
+  const header = parseJson(
+    shippedSchema,
+    Buffer.from(bytes.buffer, bytes.byteOffset + 4, length).toString('utf8'),
+  );
+  if (header.kind === 'malformed') return header;
+  const { v: _, ...fields } = header.value;
+  if (fields.next < fields.start)
+    return { kind: 'malformed', reason: `frames from ${fields.start} back to ${fields.next}` };
+  if (!isPath(fields.forks, fields.head))
+    return { kind: 'malformed', reason: `the forks are not the path to epoch ${fields.head}` };
+  return { kind: 'ok', value: { ...fields, frames: bytes.subarray(4 + length) } };
+}
+
+/** Whether these forks, oldest first, lead from the root to `head`. */
+function isPath(forks: readonly Fork[], head: Epoch): boolean {
+  let at = genesisEpoch;
+  for (const fork of forks) {
+    if (fork.parent !== at || fork.epoch <= at) return false;
+    at = fork.epoch;
+  }
+  return at === head;
+}
+
+export function encodeAck(ack: ShipAck): Uint8Array {
+  return Buffer.from(JSON.stringify({ v: 1, ...ack }));
+}
+
+export function decodeAck(bytes: Uint8Array): Parsed<ShipAck> {
+  const parsed = parseJson(
+    ackSchema,
+    Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8'),
+  );
+  if (parsed.kind === 'malformed') return parsed;
+  const { v: _, ...ack } = parsed.value;
+  return { kind: 'ok', value: ack };
+}
+
+/** Parses and checks JSON from another process; never throws. */
+export function parseJson<T>(schema: z.ZodType<T>, text: string): Parsed<T> {
+  try {
+    const parsed = schema.safeParse(JSON.parse(text));
+    return parsed.success
+      ? { kind: 'ok', value: parsed.data }
+      : { kind: 'malformed', reason: z.prettifyError(parsed.error) };
+  } catch (error) {
+    return { kind: 'malformed', reason: error instanceof Error ? error.message : String(error) };
+  }
+}

@@ -1,0 +1,271 @@
+/**
+ * The control record: the one small value that says which region writes, who holds the pen there, and what move is
+ * under way. This file is its whole transition table, without I/O: each function takes the record somebody read and
+ * answers the record to write in its place, or why not. Writing it is a compare-and-set (see `control-port.ts`), so a
+ * transition computed from an old record cannot take effect.
+ *
+ * What every sequence of transitions keeps (`checkControlRecord` and `checkControlStep` assert it):
+ * - R20 the epoch never decreases, and every acquisition and every change of primary takes the next one;
+ *   epoch numbers are allotted here and nowhere else;
+ * - R21 `n` increases by one with each change, renewals included, so that no two records of a cluster are equal;
+ * - R22 `stable` means no move, `switching` a switchover away from `primary`, `failing-over` a failover without holder;
+ * - R23 a holder is replaced only after it released, was superseded by a later incarnation of itself, or was judged
+ *   lapsed by somebody who waited out its lease (`lease.ts`).
+ */
+import assert from 'node:assert/strict';
+import {
+  type Epoch,
+  epoch,
+  genesisEpoch,
+  type Lsn,
+  type RegionId,
+  unreachable,
+} from '../../../storage/core.ts';
+
+/** The process that writes: a gateway of the primary region, and which start of it. */
+export interface Holder {
+  /** Gateway name within its region, such as `g1`. */
+  readonly gateway: string;
+  /** Differs between any two starts of the same gateway. */
+  readonly incarnation: string;
+}
+
+export type MoveKind = 'switchover' | 'failover';
+
+/** A change of primary under way. */
+export interface Move {
+  /** Chosen by whoever began it; unique, so that a report and a retry can name it. */
+  readonly id: string;
+  readonly kind: MoveKind;
+  readonly from: RegionId;
+  readonly to: RegionId;
+  /** Whether the operator accepted that acknowledged writes may become orphans. Always false for a switchover. */
+  readonly allowDataLoss: boolean;
+  /** Wall clock of whoever began it, in milliseconds. For people; nothing is decided by it. */
+  readonly startedAtMs: number;
+  /** Where the new history starts, once the old writer has drained and released. */
+  readonly fork?: { readonly lsn: Lsn };
+}
+
+export type ControlState = 'stable' | 'switching' | 'failing-over';
+
+export interface ControlRecord {
+  /** Version of this format. */
+  readonly v: 1;
+  /** The highest epoch allotted so far. */
+  readonly epoch: Epoch;
+  readonly primary: RegionId;
+  readonly holder: Holder | null;
+  readonly state: ControlState;
+  readonly move: Move | null;
+  /** Changes so far, renewals included. */
+  readonly n: number;
+}
+
+export type RefusalCode =
+  | 'not-primary'
+  | 'held'
+  | 'moving'
+  | 'not-holder'
+  | 'already-primary'
+  | 'no-move'
+  | 'other-move'
+  | 'not-drained'
+  | 'not-target';
+
+export type Transition =
+  | { readonly kind: 'next'; readonly record: ControlRecord }
+  | { readonly kind: 'refused'; readonly code: RefusalCode; readonly reason: string };
+
+/** The record a new cluster starts with. `highestEpoch` is above genesis only when a lost record is being rebuilt. */
+export function initialControlRecord(primary: RegionId, highestEpoch: Epoch = genesisEpoch): ControlRecord {
+  return { v: 1, epoch: highestEpoch, primary, holder: null, state: 'stable', move: null, n: 0 };
+}
+
+/** True when both name the same start of the same gateway. */
+export function sameHolder(a: Holder | null, b: Holder | null): boolean {
+  return a !== null && b !== null && a.gateway === b.gateway && a.incarnation === b.incarnation;
+}
+
+/**
+ * A gateway of the primary region becomes the writer, in the next epoch.
+ * `lapsed` is the caller's own judgement that the lease of the holder in *this* revision has run out.
+ * A later incarnation of the holder need not wait: its predecessor's process has ended, and the new epoch fences it anyway.
+ */
+export function acquire(
+  record: ControlRecord,
+  by: { readonly region: RegionId; readonly holder: Holder; readonly lapsed: boolean },
+): Transition {
+  if (record.primary !== by.region) {
+    return refused('not-primary', `${record.primary} is the primary region, not ${by.region}`);
+  }
+  if (record.state === 'failing-over') return refused('moving', `${by.region} is being failed away from`);
+  if (record.move?.fork !== undefined) {
+    return refused('moving', `${by.region} has drained and released for ${record.move.to}`);
+  }
+  if (record.holder !== null && record.holder.gateway !== by.holder.gateway && !by.lapsed) {
+    return refused('held', `gateway ${record.holder.gateway} holds the lease`);
+  }
+  if (sameHolder(record.holder, by.holder))
+    return refused('held', 'this incarnation holds the lease already');
+  return next(record, { epoch: nextEpoch(record), holder: by.holder });
+}
+
+/** The holder says it is alive. Changes `n` only. */
+export function renew(record: ControlRecord, holder: Holder): Transition {
+  if (!sameHolder(record.holder, holder)) return notHolder(record);
+  return next(record, {});
+}
+
+/**
+ * The holder gives the pen back, so that nobody has to wait out its lease. During a switchover it must say where it
+ * drained to (`drainedTo`, its last LSN, durable): from then on only the target may complete, or anybody abort.
+ */
+export function release(
+  record: ControlRecord,
+  by: { readonly holder: Holder; readonly drainedTo: Lsn },
+): Transition {
+  if (!sameHolder(record.holder, by.holder)) return notHolder(record);
+  if (record.move === null) return next(record, { holder: null });
+  return next(record, { holder: null, move: { ...record.move, fork: { lsn: by.drainedTo } } });
+}
+
+/** Begins a planned move. The holder keeps writing until it sees this record, then drains and releases. */
+export function beginSwitchover(
+  record: ControlRecord,
+  by: { readonly id: string; readonly to: RegionId; readonly startedAtMs: number },
+): Transition {
+  if (record.move !== null) return moveUnderWay(record.move);
+  if (record.primary === by.to) return refused('already-primary', `${by.to} is the primary region already`);
+  return next(record, {
+    state: 'switching',
+    move: { ...by, kind: 'switchover', from: record.primary, allowDataLoss: false },
+  });
+}
+
+/**
+ * Begins a move away from a region that no longer answers, and deposes its holder. `lapsed` as in `acquire`.
+ * A switchover under way is superseded, since its source may be what was lost; so is a failover to another region, since
+ * its target may be lost by now, too.
+ */
+export function beginFailover(
+  record: ControlRecord,
+  by: {
+    readonly id: string;
+    readonly to: RegionId;
+    readonly allowDataLoss: boolean;
+    readonly startedAtMs: number;
+    readonly lapsed: boolean;
+  },
+): Transition {
+  if (record.state === 'failing-over' && record.move?.to === by.to) return moveUnderWay(record.move);
+  if (record.primary === by.to) return refused('already-primary', `${by.to} is the primary region already`);
+  if (record.holder !== null && !by.lapsed) {
+    return refused('held', `gateway ${record.holder.gateway} of ${record.primary} holds the lease`);
+  }
+  const { lapsed: _, ...move } = by;
+  return next(record, {
+    state: 'failing-over',
+    holder: null,
+    move: { ...move, kind: 'failover', from: record.primary },
+  });
+}
+
+/**
+ * The target takes over, in the next epoch: directly under its gateway (`holder`), or with the pen free for its first
+ * gateway to acquire (null). Whoever calls has made sure that the target has reached `move.fork.lsn` (a switchover), or
+ * that what it lacks is known and accepted (a failover).
+ */
+export function completeMove(
+  record: ControlRecord,
+  by: { readonly id: string; readonly region: RegionId; readonly holder: Holder | null },
+): Transition {
+  const { move } = record;
+  if (move === null) return refused('no-move', 'no move is under way');
+  if (move.id !== by.id) return refused('other-move', `move ${move.id} is under way, not ${by.id}`);
+  if (move.to !== by.region) return refused('not-target', `the move goes to ${move.to}, not to ${by.region}`);
+  switch (move.kind) {
+    case 'switchover':
+      if (move.fork === undefined || record.holder !== null) {
+        return refused('not-drained', `${move.from} has not drained and released yet`);
+      }
+      break;
+    case 'failover':
+      break;
+    default:
+      return unreachable(move.kind);
+  }
+  return next(record, {
+    epoch: nextEpoch(record),
+    primary: move.to,
+    holder: by.holder,
+    state: 'stable',
+    move: null,
+  });
+}
+
+/** Gives a move up: the primary stays where it is, and its holder, when it has not released, simply continues. */
+export function abortMove(record: ControlRecord, by: { readonly id: string }): Transition {
+  if (record.move === null) return refused('no-move', 'no move is under way');
+  if (record.move.id !== by.id)
+    return refused('other-move', `move ${record.move.id} is under way, not ${by.id}`);
+  return next(record, { state: 'stable', move: null });
+}
+
+/** @throws AssertionError when `record` is not one that the transitions above can produce (R22). */
+export function checkControlRecord(record: ControlRecord): void {
+  const { state, move, holder, primary } = record;
+  assert(Number.isSafeInteger(record.n) && record.n >= 0, `R21: n counts changes, not ${record.n}`);
+  assert(
+    (state === 'stable') === (move === null),
+    `R22: state ${state} ${move === null ? 'without' : 'with'} a move`,
+  );
+  if (move === null) return;
+  assert(
+    move.from === primary && move.to !== primary,
+    `R22: a move ${move.from} to ${move.to} from primary ${primary}`,
+  );
+  assert(
+    move.kind === (state === 'switching' ? 'switchover' : 'failover'),
+    `R22: a ${move.kind} while ${state}`,
+  );
+  if (move.kind === 'failover') assert(holder === null, 'R22: a holder during a failover');
+  else assert(!move.allowDataLoss, 'R22: a switchover that allows data loss');
+  if (move.fork !== undefined) assert(holder === null, 'R22: a holder after it drained');
+}
+
+/** @throws AssertionError when `after` cannot follow `before` directly (R20, R21, R23). */
+export function checkControlStep(before: ControlRecord, after: ControlRecord): void {
+  checkControlRecord(after);
+  assert(after.n === before.n + 1, `R21: n went from ${before.n} to ${after.n}`);
+  const newReign =
+    after.primary !== before.primary || (after.holder !== null && !sameHolder(after.holder, before.holder));
+  const step = newReign ? 1 : 0;
+  assert(after.epoch === before.epoch + step, `R20: epoch went from ${before.epoch} to ${after.epoch}`);
+}
+
+const highestEpoch = 0xffff_ffff;
+
+function nextEpoch(record: ControlRecord): Epoch {
+  assert(record.epoch < highestEpoch, 'R20: the epochs of this cluster are used up');
+  return epoch(record.epoch + 1);
+}
+
+function next(record: ControlRecord, change: Partial<ControlRecord>): Transition {
+  const after = { ...record, ...change, n: record.n + 1 };
+  checkControlStep(record, after);
+  return { kind: 'next', record: after };
+}
+
+function refused(code: RefusalCode, reason: string): Transition {
+  return { kind: 'refused', code, reason };
+}
+
+function notHolder(record: ControlRecord): Transition {
+  const now = record.holder === null ? 'nobody does' : `gateway ${record.holder.gateway} does`;
+  return refused('not-holder', `this incarnation does not hold the lease, ${now}`);
+}
+
+function moveUnderWay(move: Move): Transition {
+  return refused('moving', `${move.kind} ${move.id} from ${move.from} to ${move.to} is under way`);
+}

@@ -1,0 +1,21 @@
+/** Bounds of moves of the primary and of what is told about them, with their units. */
+
+export const moveLimits = {
+  /** A switchover that has not drained and caught up by then is given up and the old primary continues. */
+  switchoverMs: 30_000,
+  /** How far a target may lag for a switchover to begin: it has to catch up while writes are held. */
+  switchoverLagMsMax: 5_000,
+  /**
+   * A survivor whose word is younger than this keeps a failover to a lesser one from beginning. Regions report every
+   * `reportMs`; one that was lost this moment must not stand in the way of the command that follows.
+   */
+  survivorHeardMs: 1_000,
+  /** How long a failover waits for the lease to lapse and the target's gateway to take over. */
+  failoverMs: 60_000,
+  /** How long a writer waits for open transactions when it drains; what is open then is rolled back. */
+  drainMs: 400,
+  /** Redo in (fork, VDL] that a loss report names commit by commit. */
+  lossCommitsMax: 50_000,
+  /** Finished operations an agent remembers. */
+  operationsMax: 256,
+} as const;

@@ -1,0 +1,178 @@
+/**
+ * What may be said of the control record. An answer out of a record that was not read just now says how old it is, and
+ * claims nothing that another region may have changed since.
+ */
+import { genesisEpoch, type RegionId, unreachable } from '../../../storage/core.ts';
+import type { ControlReading, ControlView } from './control-port.ts';
+import type { ControlRecord, MoveKind } from './control-record.ts';
+
+/** Where the control record can be looked for, as far as a process hears others over NATS. */
+export interface Neighbours {
+  readonly heard: readonly RegionId[];
+  readonly silent: readonly RegionId[];
+}
+
+/** The record a process saw last, and how long ago it knew that record to be the newest. */
+export interface LastSeen {
+  readonly view: ControlView;
+  readonly ageMs: number;
+}
+
+/** In seconds and minutes, as people say them. */
+export function formatAge(ms: number): string {
+  if (ms < 10_000) return `${(ms / 1_000).toFixed(1)} s`;
+  return ms < 120_000 ? `${Math.round(ms / 1_000)} s` : `${Math.round(ms / 60_000)} min`;
+}
+
+/**
+ * Why a record that was read may be an old one all the same, in words; null when nothing speaks against it. No read of
+ * NATS is linearizable; a region that follows a newer epoch has seen a newer record.
+ * @param epochsHeard the epochs that regions heard just now follow.
+ */
+export function staleness(
+  record: ControlRecord,
+  epochsHeard: readonly { readonly region: RegionId; readonly epoch: number }[],
+): string | null {
+  const newer = epochsHeard.find(({ epoch }) => epoch > record.epoch);
+  if (newer === undefined) return null;
+  return `what was read is an old record: it says epoch ${record.epoch}, and ${newer.region} follows epoch ${newer.epoch} already`;
+}
+
+/** The way to make a record anew, named wherever one is missing. */
+export const rebuildCommand = 'sextant control rebuild';
+
+/**
+ * What a missing record means, in words for an operator. `lost` is true when it cannot come back by itself.
+ * @param highestEpoch the newest epoch the region's own storage nodes know of.
+ */
+export function describeReading(
+  reading: Exclude<ControlReading, { kind: 'record' }>,
+  highestEpoch: number,
+): {
+  readonly code: 'record-lost' | 'record-unusable' | 'not-set-up' | 'unavailable';
+  readonly reason: string;
+} {
+  switch (reading.kind) {
+    case 'absent':
+      if (highestEpoch === genesisEpoch) {
+        return {
+          code: 'not-set-up',
+          reason: 'there is no control record yet: the first region makes it once all six of its nodes run',
+        };
+      }
+      return {
+        code: 'record-lost',
+        reason:
+          `record-lost: NATS answers and has no control record, but storage nodes know epoch ${highestEpoch}. ` +
+          `The data is intact; \`${rebuildCommand}\` makes the record anew`,
+      };
+    case 'unusable':
+      return {
+        code: 'record-unusable',
+        reason: `record-unusable: ${reading.reason}. If it is damaged, \`${rebuildCommand}\` makes the record anew`,
+      };
+    case 'unavailable':
+      return { code: 'unavailable', reason: `NATS gives no control record: ${reading.reason}` };
+    default:
+      return unreachable(reading);
+  }
+}
+
+/** Says that no record can be read, how old the last one is, who is heard, and what to do. Claims nothing else. */
+export function noRecord(reason: string, last: LastSeen | null, neighbours: Neighbours): string {
+  const seen =
+    last === null
+      ? 'none has been seen since this agent started'
+      : `the last one seen here (epoch ${last.view.record.epoch}, primary ${last.view.record.primary}) was current ${formatAge(last.ageMs)} ago and may not hold any more`;
+  return `the control record cannot be read: ${reason}; ${seen}. ${quorumAdvice(neighbours)}`;
+}
+
+/** Says that the record cannot be changed, who is heard, and what to do. */
+export function noChange(reason: string, neighbours: Neighbours): string {
+  return `the control record cannot be changed: ${reason}. ${quorumAdvice(neighbours)}`;
+}
+
+/**
+ * What the voices that are heard say about the control stream's quorum, and what to do. A region's agent speaks through
+ * the NATS server of its region, so whoever is heard has a server that is joined with ours.
+ */
+export function quorumAdvice({ heard, silent }: Neighbours): string {
+  const regions = heard.length + silent.length + 1;
+  if (regions === 1) return 'Look whether the NATS server of this region runs and what its log says';
+  if (silent.length === 0) {
+    return (
+      `All ${regions} regions are heard, so their NATS servers are joined: the control stream elects its leader within about 10 s. ` +
+      'If it lasts longer, look into the logs of nats-server'
+    );
+  }
+  const joined = `${heard.length + 1} of ${regions} regions are heard over NATS, and not ${silent.join(', ')}`;
+  // Two regions share a third server, the witness, which has no agent that could be heard.
+  if (regions === 2) {
+    return (
+      `${joined}: the control stream has a quorum as long as this region's NATS server reaches the witness, and elects its ` +
+      'leader within about 10 s. If it lasts longer, see that the witness runs'
+    );
+  }
+  if (2 * (heard.length + 1) > regions) {
+    return (
+      `${joined}: that is a majority, so the control stream elects its leader within about 10 s. If it lasts longer, its ` +
+      'servers are joined and the stream has no quorum all the same, as was seen for minutes with nats-server 2.9.10 after a ' +
+      'region had come back, and not with 2.12: bring back one more region, or use a newer nats-server'
+    );
+  }
+  return (
+    `${joined}: without a majority of its NATS servers the control stream has no quorum, and no region can become primary. ` +
+    'Bring back the NATS server of one more region, or ask an agent on the side of the majority'
+  );
+}
+
+/** A record just read, in words: who is primary, and what is under way. */
+export function describeRecord({ primary, epoch, holder, move }: ControlRecord): string {
+  const writes = holder === null ? 'no gateway writes there yet' : `its gateway ${holder.gateway} writes`;
+  const under = move === null ? '' : `; a ${move.kind} to ${move.to} is under way`;
+  return `${primary} is the primary region in epoch ${epoch}, ${writes}${under}`;
+}
+
+/** What became of a move that is not in the record any more, nor completed, out of the record that shows it. */
+export function moveGone(
+  move: { readonly kind: MoveKind; readonly from: string; readonly to: RegionId },
+  record: ControlRecord,
+): string {
+  const { primary } = record;
+  if (primary !== move.from)
+    return `the ${move.kind} to ${move.to} was overtaken by another move: ${describeRecord(record)}`;
+  if (record.move !== null)
+    return `the ${move.kind} to ${move.to} gave way to another move: ${describeRecord(record)}`;
+  if (record.holder === null)
+    return `the ${move.kind} to ${move.to} was given up: ${primary} stays the primary region, and none of its gateways writes yet`;
+  return `the ${move.kind} to ${move.to} was given up: the old primary ${primary} continues`;
+}
+
+/** Counts how often a holder is seen to renew while somebody waits for its lease to lapse. */
+export class RenewalCount {
+  private seq: number;
+  private incarnation: string | null;
+  private renewals = 0;
+
+  constructor({ seq, record }: ControlView) {
+    this.seq = seq;
+    this.incarnation = record.holder?.incarnation ?? null;
+  }
+
+  /**
+   * Takes the newest record seen. A first record may be old, so a leap of its revision proves a single renewal whenever
+   * that was; two that were seen one after another prove a holder that is alive.
+   * @returns whether the holder is alive for certain.
+   */
+  saw({ seq, record }: ControlView): boolean {
+    const incarnation = record.holder?.incarnation ?? null;
+    if (incarnation !== this.incarnation) {
+      this.incarnation = incarnation;
+      this.renewals = 0;
+    } else if (seq > this.seq) {
+      this.renewals += 1;
+    }
+    this.seq = Math.max(this.seq, seq);
+    return incarnation !== null && this.renewals >= 2;
+  }
+}

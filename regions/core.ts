@@ -1,0 +1,33 @@
+/** The pure half of the door: what cores of the gateway import. */
+export { parseJson, subjectsOf } from './bus/core/messages.ts';
+export type { ControlReading, ControlStore, ControlWrite } from './control/core/control-port.ts';
+export { type ControlRecord, type Holder, sameHolder } from './control/core/control-record.ts';
+export { type ControlProblem, ControlSight } from './control/core/control-sight.ts';
+export { defaultLeaseLimits, type LeaseLimits } from './control/core/lease.ts';
+export { moveLimits } from './control/core/move-limits.ts';
+export { describeReading, formatAge } from './control/core/record-claims.ts';
+export {
+  type EndReason,
+  type RoleEffect,
+  type RoleEvent,
+  type WriterPhase,
+  WriterRole,
+} from './control/core/writer-role.ts';
+export {
+  chooseLoss,
+  type LossAnswer,
+  type Unanswered,
+  unansweredOf,
+  whoIsMissing,
+} from './moves/core/loss-answers.ts';
+export { type LossReport, lossReportSchema, mergeLosses } from './moves/core/loss-report.ts';
+export {
+  type AgentReply,
+  type AgentRequest,
+  agentReplySchema,
+  operationRegion,
+  operationSchema,
+} from './moves/core/operations.ts';
+export { StallWatch } from './replication/core/stall-watch.ts';
+export { ClusterView, type GatewayReport, nodeReportSchema, reportSchema } from './status/core/report.ts';
+export { reportLimits } from './status/core/report-limits.ts';

@@ -1,0 +1,492 @@
+/**
+ * A deployment on this machine as its owner sees it: created in a data directory, brought up under a supervisor, taken down
+ * exactly, found again after any crash.
+ */
+import { randomBytes } from 'node:crypto';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { createServer } from 'node:net';
+import { dirname, join, relative, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  type DirectoryLock,
+  holderFileName,
+  type LockHolder,
+  loadConfig,
+  lockDirectory,
+  lockFileName,
+  lockHolder,
+  readPidFile,
+  removePidFile,
+  signalProcess,
+  stopProcess,
+  waitForExit,
+} from '../../storage/index.ts';
+import { regionsMax, regionsSchema } from '../agent/config.ts';
+import { socketPathProblem } from './control-socket.ts';
+import {
+  basePortMax,
+  configFile,
+  controlSocket,
+  type Deployment,
+  deploymentFile,
+  deploymentSchema,
+  logFile,
+  natsProcesses,
+  type ProcessSpec,
+  type Programs,
+  processDirs,
+  routePortOf,
+  routesOf,
+  sextantProcesses,
+  supervisorDir,
+} from './local-layout.ts';
+import { deploymentTraces, pidFilesBelow } from './local-traces.ts';
+import { lastLines } from './managed-process.ts';
+import { findNatsServer } from './nats-server.ts';
+import { downgradeHint, rememberStoreVersion, storeProblem, storeVersion } from './nats-store-version.ts';
+import { RouteProxies, RouteProxy } from './route-proxy.ts';
+import { Supervisor } from './supervisor.ts';
+
+/** Something the user can put right; `message` says what and how. Anything else that is thrown is a bug. */
+export class DeploymentError extends Error {
+  override readonly name = 'DeploymentError';
+}
+
+export const defaultRegions: readonly string[] = ['us-east-1', 'eu-west-1', 'ap-northeast-1'];
+export const defaultBasePort = 7000;
+export const defaultDataDir = '.sextant';
+export const defaultStartTimeoutMs = 90_000;
+
+/** What `up` was asked for. Whatever is left out keeps the value of an existing deployment. */
+export type UpRequest = {
+  readonly dataDir: string;
+  readonly regions?: readonly string[];
+  readonly basePort?: number;
+  readonly fresh?: boolean;
+  readonly nats?: { readonly url: string; readonly token: string; readonly replicas: 1 | 3 | 5 };
+};
+
+const privateMode = 0o600;
+const privateDirectoryMode = 0o700;
+const supervisorGraceMs = 40_000;
+const orphanGraceMs = 8_000;
+const downPollMs = 100;
+const upPurpose = 'sextant up';
+const downPurpose = 'sextant down';
+
+/** The deployment in `dataDir`, or undefined when there is none. @throws DeploymentError when its file is damaged. */
+export function readDeployment(dataDir: string): Deployment | undefined {
+  const file = deploymentFile(dataDir);
+  if (!existsSync(file)) return undefined;
+  const loaded = loadConfig(file, deploymentSchema, {});
+  if (loaded.kind === 'ok') return loaded.value;
+  throw new DeploymentError(
+    `${loaded.message}\n` +
+      'The file holds what makes the deployment this one, so nothing is started without it. `sextant down` stops what still runs; ' +
+      "put the file back from a copy (its cluster and secret also stand in every process's config.json, such as " +
+      `${join(dataDir, '<region>', 'n1', 'config.json')}), or give the data up with \`sextant up --fresh\`.`,
+  );
+}
+
+/** The deployment in `dataDir`. @throws DeploymentError when there is none. */
+export function requireDeployment(dataDir: string): Deployment {
+  const deployment = readDeployment(dataDir);
+  if (deployment === undefined) {
+    throw new DeploymentError(
+      `there is no deployment in ${resolve(dataDir)}: start one with \`sextant up\`, or name its --data`,
+    );
+  }
+  return deployment;
+}
+
+function writeDeployment(dataDir: string, deployment: Deployment): void {
+  const file = deploymentFile(dataDir);
+  // A torn file would lose the secrets, and with them the data: written aside, then moved into place.
+  writeFileSync(`${file}.new`, `${JSON.stringify(deployment, null, 2)}\n`, { mode: privateMode });
+  renameSync(`${file}.new`, file);
+}
+
+function checkRequest(request: UpRequest): void {
+  if (request.regions !== undefined) {
+    const parsed = regionsSchema.safeParse(request.regions);
+    if (!parsed.success) {
+      const problems = parsed.error.issues.map((issue) => issue.message).join('; ');
+      throw new DeploymentError(`--regions takes 1 to ${regionsMax} names separated by commas: ${problems}`);
+    }
+  }
+  const { basePort } = request;
+  if (basePort !== undefined && !(Number.isInteger(basePort) && basePort >= 1 && basePort <= basePortMax)) {
+    throw new DeploymentError(`--base-port is a number from 1 to ${basePortMax}`);
+  }
+}
+
+/** What an `up` that has not yet decided anything leaves in its directory: its lock, and the log of a detached one. */
+const isOfSupervisor = (name: string): boolean => name === 'supervisor';
+
+/** True when the directory is there and holds more than an `up` that is just starting has put there. */
+const holdsSomething = (dataDir: string): boolean =>
+  existsSync(dataDir) && readdirSync(dataDir).some((name) => !isOfSupervisor(name));
+
+/**
+ * Deletes the deployment in `dataDir`, and nothing else there: by its deployment.json, or, when that is damaged or lost, the
+ * directories in which regions keep their processes.
+ * @returns what was deleted, in words; undefined when there was nothing.
+ * @throws DeploymentError when the directory holds something, but no deployment of ours.
+ */
+export function deleteDeployment(dataDir: string): string | undefined {
+  if (!holdsSomething(dataDir)) return undefined;
+  let deployment: Deployment | undefined;
+  try {
+    deployment = readDeployment(dataDir);
+  } catch (error) {
+    if (!(error instanceof DeploymentError)) throw error;
+  }
+  const regions: readonly string[] = deployment?.regions ?? deploymentTraces(dataDir);
+  if (deployment === undefined && regions.length === 0) {
+    throw new DeploymentError(
+      `--fresh deletes only a Sextant deployment, and ${resolve(dataDir)} holds neither a readable deployment.json nor a region's processes. ` +
+        'Delete the directory yourself if you are sure, or choose another --data.',
+    );
+  }
+  for (const region of regions) rmSync(join(dataDir, region), { recursive: true, force: true });
+  rmSync(join(dataDir, 'witness'), { recursive: true, force: true });
+  emptySupervisorDir(supervisorDir(dataDir));
+  // Last: until then a second try still knows what this directory is.
+  rmSync(deploymentFile(dataDir), { force: true });
+  if (readdirSync(dataDir).length === 0) rmdirSync(dataDir);
+  const named = `the data of ${regions.join(', ')} in ${resolve(dataDir)}`;
+  return deployment === undefined
+    ? `${named}, whose deployment.json was damaged or lost`
+    : `${named} (cluster ${deployment.cluster})`;
+}
+
+/** All but the lock and what its holder has open: another `up` must find the same lock. */
+function emptySupervisorDir(dir: string): void {
+  if (!existsSync(dir)) return;
+  const kept = new Set([lockFileName, holderFileName, 'process.log']);
+  const names = readdirSync(dir);
+  for (const name of names) if (!kept.has(name)) rmSync(join(dir, name), { recursive: true, force: true });
+  if (!names.some((name) => kept.has(name))) rmdirSync(dir);
+}
+
+/** What can be refused without a look at anything that another process may be changing. @throws DeploymentError. */
+export function refuseUnusable(request: UpRequest): void {
+  checkRequest(request);
+  const { dataDir } = request;
+  const pathProblem = socketPathProblem(resolve(controlSocket(dataDir)));
+  if (pathProblem !== undefined) throw new DeploymentError(pathProblem);
+  if (existsSync(deploymentFile(dataDir)) || !holdsSomething(dataDir)) return;
+  if (deploymentTraces(dataDir).length === 0) {
+    throw new DeploymentError(
+      `${resolve(dataDir)} is not empty and holds no Sextant deployment: choose another --data`,
+    );
+  }
+  if (request.fresh === true) return;
+  throw new DeploymentError(
+    `${resolve(dataDir)} holds the data of a deployment whose deployment.json is lost: put that back from a copy, ` +
+      'choose another --data, or give the data up with --fresh',
+  );
+}
+
+/** Opens the deployment in the request's data directory, or creates it there. @throws DeploymentError. */
+export function prepareDeployment(
+  request: UpRequest,
+  onProgress: (line: string) => void = () => undefined,
+): Deployment {
+  const { dataDir } = request;
+  if (request.fresh === true) {
+    checkRequest(request);
+    const deleted = deleteDeployment(dataDir);
+    if (deleted !== undefined) onProgress(`--fresh: deleted ${deleted}`);
+  }
+  refuseUnusable(request);
+  const existing = readDeployment(dataDir);
+  if (
+    existing !== undefined &&
+    request.regions !== undefined &&
+    request.regions.join() !== existing.regions.join()
+  ) {
+    throw new DeploymentError(
+      `${resolve(dataDir)} holds a deployment of ${existing.regions.join(',')}, not of ${request.regions.join(',')}: ` +
+        'leave --regions out, choose another --data, or delete its data with --fresh',
+    );
+  }
+  const base = existing ?? {
+    version: 1 as const,
+    cluster: `sextant-${randomBytes(4).toString('hex')}`,
+    secret: randomBytes(32).toString('base64url'),
+    natsToken: randomBytes(24).toString('base64url'),
+    regions: regionsSchema.parse(request.regions ?? defaultRegions),
+    basePort: defaultBasePort,
+    nats: null,
+  };
+  const { nats } = request;
+  const deployment: Deployment = {
+    ...base,
+    basePort: request.basePort ?? base.basePort,
+    nats:
+      nats === undefined ? base.nats : { servers: [nats.url], token: nats.token, replicas: nats.replicas },
+  };
+  refuseForeignData(dataDir, deployment);
+  mkdirSync(dataDir, { recursive: true, mode: privateDirectoryMode });
+  // An empty directory that was there before gets what is private as well.
+  if (existing === undefined) chmodSync(dataDir, privateDirectoryMode);
+  writeDeployment(dataDir, deployment);
+  return deployment;
+}
+
+/** Data of another cluster under this deployment's identity would be taken for its own, or refused node by node. */
+function refuseForeignData(dataDir: string, deployment: Deployment): void {
+  for (const dir of processDirs(deployment, dataDir)) {
+    let config: unknown;
+    try {
+      config = JSON.parse(readFileSync(configFile(dir), 'utf8'));
+    } catch {
+      continue;
+    }
+    const cluster =
+      typeof config === 'object' && config !== null && 'cluster' in config ? config.cluster : undefined;
+    if (typeof cluster === 'string' && cluster !== deployment.cluster) {
+      throw new DeploymentError(
+        `${dir} holds data of cluster ${cluster}, but ${deploymentFile(dataDir)} is of cluster ${deployment.cluster}: ` +
+          'put the right deployment.json back, choose another --data, or delete the data with --fresh',
+      );
+    }
+  }
+}
+
+/** True when something else listens on the loopback port. */
+function isBusy(port: number): Promise<boolean> {
+  return new Promise((done) => {
+    const server = createServer();
+    server.once('error', () => done(true));
+    server.listen({ port, host: '127.0.0.1', exclusive: true }, () => server.close(() => done(false)));
+  });
+}
+
+/** @throws DeploymentError naming the ports of `processes` that others hold, and who wants them. */
+async function refuseBusyPorts(processes: readonly ProcessSpec[]): Promise<void> {
+  const wanted = processes.flatMap(({ id, ports }) => ports.map((port) => ({ id, port })));
+  const checked = await Promise.all(
+    wanted.map(async (entry) => ({ ...entry, busy: await isBusy(entry.port) })),
+  );
+  const busy = checked.filter((entry) => entry.busy);
+  if (busy.length === 0) return;
+  const named = busy.slice(0, 4).map(({ id, port }) => `${port} (for ${id})`);
+  const more = busy.length > named.length ? ` and ${busy.length - named.length} more` : '';
+  throw new DeploymentError(
+    `port ${named.join(', ')}${more} is in use by another program: stop it, or choose other ports with --base-port N`,
+  );
+}
+
+/** Pid of the running supervisor of `dataDir`, also of one that is still starting, or undefined. */
+export function runningSupervisor(dataDir: string): number | undefined {
+  const holder = lockHolder(supervisorDir(dataDir));
+  return holder?.purpose === upPurpose ? holder.identity.pid : undefined;
+}
+
+/**
+ * Ends what the pid files below `dataDir` name and is still the same process. A pid that belongs to a stranger by now is left
+ * alone. What the directories are called is not asked: a damaged deployment.json must not keep anything running.
+ * @returns the ids, such as `us-east-1/n1`, of those that were running.
+ */
+export async function stopLeftovers(dataDir: string): Promise<readonly string[]> {
+  const stopped = await Promise.all(
+    pidFilesBelow(dataDir).map(async (file) => {
+      const identity = readPidFile(file);
+      const running = identity !== undefined && (await stopProcess(identity, orphanGraceMs));
+      if (identity !== undefined) removePidFile(file);
+      return running ? [dirname(relative(dataDir, file))] : [];
+    }),
+  );
+  return stopped.flat();
+}
+
+function lockedMessage(dataDir: string, holder: LockHolder | undefined): string {
+  if (holder === undefined)
+    return `${dataDir} is in use by another process that could not write down its pid: wait until it has ended`;
+  const { identity, purpose, since } = holder;
+  return purpose === upPurpose
+    ? `the deployment in ${dataDir} is already running or starting (supervisor pid ${identity.pid}, since ${since}); \`sextant down\` stops it`
+    : `the deployment in ${dataDir} is being stopped (${purpose}, pid ${identity.pid}, since ${since}): try again when that has ended`;
+}
+
+/** An early word, before anything is made in the directory; what decides is the lock. @throws DeploymentError. */
+export function refuseRunning(dataDir: string): void {
+  const holder = lockHolder(supervisorDir(dataDir));
+  if (holder !== undefined) throw new DeploymentError(lockedMessage(dataDir, holder));
+}
+
+/** @throws DeploymentError naming who has the directory. */
+async function lockDeployment(dataDir: string, purpose: string): Promise<DirectoryLock> {
+  const outcome = await lockDirectory(supervisorDir(dataDir), purpose);
+  if (outcome.kind === 'locked') return outcome.lock;
+  throw new DeploymentError(
+    outcome.kind === 'held'
+      ? lockedMessage(dataDir, outcome.holder)
+      : `${supervisorDir(dataDir)} cannot be locked: ${outcome.reason}`,
+  );
+}
+
+/** Makes the locked directory ready for a start: leftovers of a run that died are stopped, the deployment is opened or created. */
+async function openDeployment(request: UpRequest, onProgress: (line: string) => void): Promise<Deployment> {
+  const { dataDir } = request;
+  // What cannot be started is not cleared away either, unless it is to be deleted.
+  if (request.fresh !== true) readDeployment(dataDir);
+  const leftovers = await stopLeftovers(dataDir);
+  if (leftovers.length > 0)
+    onProgress(`stopped ${leftovers.length} processes that an earlier run left behind`);
+  return prepareDeployment(request, onProgress);
+}
+
+/** A deployment under supervision in this process. */
+export type RunningDeployment = {
+  readonly deployment: Deployment;
+  readonly supervisor: Supervisor;
+  /** Stops every process that was started, and forgets the supervisor. */
+  stop(): Promise<void>;
+};
+
+export type UpHooks = {
+  readonly onProgress: (line: string) => void;
+  readonly programs: Programs;
+  readonly timeoutMs?: number;
+  /** Handed the deployment before it is ready, so that an interrupted start can be stopped too. */
+  readonly onStarting?: (running: RunningDeployment) => void;
+};
+
+/**
+ * Brings the deployment up in this process, which becomes its supervisor, and resolves when it is ready. Of several that try
+ * at once one gets the directory, before anything is read or started.
+ * @throws DeploymentError when it cannot; then everything that was started has been stopped again.
+ */
+export async function bringUp(given: UpRequest, hooks: UpHooks): Promise<RunningDeployment> {
+  const request = { ...given, dataDir: resolve(given.dataDir) };
+  refuseUnusable(request);
+  const lock = await lockDeployment(request.dataDir, upPurpose);
+  try {
+    return await bringUpLocked(request, hooks, lock);
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
+async function bringUpLocked(
+  request: UpRequest,
+  hooks: UpHooks,
+  lock: DirectoryLock,
+): Promise<RunningDeployment> {
+  const { onProgress, programs } = hooks;
+  const { dataDir } = request;
+  const deployment = await openDeployment(request, onProgress);
+  const nats =
+    deployment.nats === null ? await findNatsServer(undefined, onProgress) : { path: '', version: '0.0.0' };
+  if ('error' in nats) throw new DeploymentError(nats.error);
+
+  const proxies = await Promise.all(
+    routesOf(deployment).map((ends) => RouteProxy.open(ends, routePortOf(deployment, ends.to))),
+  );
+  const servers = natsProcesses(deployment, dataDir, nats, proxies);
+  const wrote = storeVersion(dataDir, servers);
+  const processes = [...servers, ...sextantProcesses(deployment, dataDir, programs)];
+  const supervisor = new Supervisor({
+    processes,
+    proxies: deployment.nats === null ? new RouteProxies(proxies) : undefined,
+    controlSocket: controlSocket(dataDir),
+    onProgress,
+  });
+  const running: RunningDeployment = {
+    deployment,
+    supervisor,
+    async stop() {
+      await supervisor.stop();
+      lock.release();
+    },
+  };
+  try {
+    const problem = storeProblem(wrote, nats, servers.length > 1);
+    if (problem !== undefined) throw new DeploymentError(problem);
+    await refuseBusyPorts(processes);
+    if (servers.length > 0) rememberStoreVersion(dataDir, wrote, nats.version);
+    hooks.onStarting?.(running);
+    onProgress(`starting ${processes.length} processes of ${deployment.regions.length} regions`);
+    const failure = await supervisor.start(hooks.timeoutMs ?? defaultStartTimeoutMs);
+    if (failure !== undefined) {
+      const tail = failure.logTail.map((line) => `  | ${line}`).join('\n');
+      const hint = servers.length > 0 ? downgradeHint(wrote, nats) : undefined;
+      throw new DeploymentError(
+        `${failure.process} ${failure.reason}\nlast lines of ${failure.log}:\n${tail === '' ? '  | (empty)' : tail}` +
+          (hint === undefined ? '' : `\n${hint}`),
+      );
+    }
+  } catch (error) {
+    await running.stop();
+    throw error;
+  }
+  return running;
+}
+
+/**
+ * Takes the directory from whoever has it: a supervisor is asked to stop, and killed after its grace; another `down` is
+ * waited for. @returns the lock, and whether a supervisor was stopped. @throws DeploymentError when it cannot be had.
+ */
+async function takeOver(
+  dataDir: string,
+): Promise<{ readonly lock: DirectoryLock; readonly supervisor: boolean }> {
+  const deadline = performance.now() + supervisorGraceMs + 2 * orphanGraceMs;
+  let supervisor = false;
+  for (;;) {
+    const outcome = await lockDirectory(supervisorDir(dataDir), downPurpose);
+    if (outcome.kind === 'locked') return { lock: outcome.lock, supervisor };
+    if (outcome.kind === 'failed')
+      throw new DeploymentError(`${supervisorDir(dataDir)} cannot be locked: ${outcome.reason}`);
+    const { holder } = outcome;
+    if (performance.now() >= deadline) throw new DeploymentError(lockedMessage(dataDir, holder));
+    if (holder?.purpose === upPurpose && signalProcess(holder.identity, 'SIGTERM')) {
+      supervisor = true;
+      signalProcess(holder.identity, 'SIGCONT');
+      if (!(await waitForExit(holder.identity, supervisorGraceMs))) signalProcess(holder.identity, 'SIGKILL');
+      await waitForExit(holder.identity, orphanGraceMs);
+    } else {
+      await sleep(downPollMs);
+    }
+  }
+}
+
+/**
+ * Stops the deployment in `dataDir`: its supervisor, also one that is still starting, and whatever one that died left running.
+ * Needs no readable deployment.json.
+ * @returns what was found running; ids such as `supervisor` or `us-east-1/n1`.
+ * @throws DeploymentError when no deployment is there, or its directory cannot be had.
+ */
+export async function takeDown(dataDirGiven: string): Promise<readonly string[]> {
+  const dataDir = resolve(dataDirGiven);
+  if (
+    !existsSync(deploymentFile(dataDir)) &&
+    !existsSync(supervisorDir(dataDir)) &&
+    deploymentTraces(dataDir).length === 0
+  )
+    requireDeployment(dataDir);
+  const { lock, supervisor } = await takeOver(dataDir);
+  try {
+    const leftovers = await stopLeftovers(dataDir);
+    return supervisor ? ['supervisor', ...leftovers] : leftovers;
+  } finally {
+    lock.release();
+  }
+}
+
+/** Last lines of a process's log, for an error message. */
+export const supervisorLogTail = (dataDir: string): readonly string[] =>
+  lastLines(logFile(supervisorDir(dataDir)), 12);

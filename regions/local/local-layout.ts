@@ -1,0 +1,259 @@
+/**
+ * Where everything of a local deployment lies: ports, directories, and the processes with their configuration. Computed from
+ * `deployment.json` alone, so that `up`, `down`, `status` and the tests agree without asking a running supervisor.
+ */
+import { join, resolve } from 'node:path';
+import { z } from 'zod';
+import { clusterSchema, secretSchema, strictShape } from '../../storage/index.ts';
+import { natsSchema, regionsMax, regionsSchema } from '../agent/config.ts';
+import { type NatsServer, natsServerConfig, natsTopology, witness, witnessIndex } from './nats-server.ts';
+import type { RouteEnds } from './route-proxy.ts';
+
+/** Content of `deployment.json`: what makes the deployment this one. Holds secrets; the file's mode is 0600. */
+export const deploymentSchema = strictShape({
+  version: z.literal(1),
+  cluster: clusterSchema,
+  secret: secretSchema,
+  natsToken: z.string().min(1),
+  regions: regionsSchema,
+  basePort: z.int().min(1),
+  /** Servers of someone else (`--nats URL`), or null when the deployment runs its own. */
+  nats: natsSchema.nullable(),
+});
+export type Deployment = z.output<typeof deploymentSchema>;
+
+export const nodesPerRegion = 6;
+const portsPerRegion = 20;
+const host = '127.0.0.1';
+
+export type RegionPorts = {
+  readonly nodes: readonly number[];
+  readonly agent: number;
+  readonly gateway: number;
+  readonly nats: number;
+  readonly natsRoute: number;
+};
+
+/** Ports of the region with this index. */
+export function portsOf(basePort: number, regionIndex: number): RegionPorts {
+  const first = basePort + portsPerRegion * regionIndex;
+  return {
+    nodes: Array.from({ length: nodesPerRegion }, (_, index) => first + 1 + index),
+    agent: first + 10,
+    gateway: first + 11,
+    nats: first + 12,
+    natsRoute: first + 13,
+  };
+}
+
+/** Highest base port with which the last region's ports, and the witness's, still are ports. */
+export const basePortMax = 65_535 - portsPerRegion * (regionsMax + 1);
+
+export type ProcessRole = 'nats' | 'storage' | 'agent' | 'gateway';
+/** The order in which a region's processes start; they stop in the reverse order. */
+export const startOrder: readonly ProcessRole[] = ['nats', 'storage', 'agent', 'gateway'];
+
+/** One process to supervise. */
+export type ProcessSpec = {
+  /** `<region>/<name>`, such as `us-east-1/n1`, `us-east-1/gateway`; the directory below the data directory too. */
+  readonly id: string;
+  readonly region: string;
+  readonly role: ProcessRole;
+  /** Holds `config.json`, `process.log` and `pid`. */
+  readonly dir: string;
+  /** What `wipe` deletes. */
+  readonly dataDir: string;
+  readonly command: string;
+  readonly args: readonly string[];
+  /** Content of `config.json`, which `args` names. */
+  readonly config: string;
+  /** All must be free before the start; the first accepting connections means the process is up. */
+  readonly ports: readonly number[];
+  /** Answers 2xx once the process serves clients. */
+  readonly readyUrl?: string;
+  /** Environment variables it is given unless the operator has set them. */
+  readonly env?: Readonly<Record<string, string>>;
+};
+
+/** What Node.js is given to run each kind of process: its own flags, and the main file. Tests hand in their own. */
+export type Programs = Readonly<Record<Exclude<ProcessRole, 'nats'>, readonly string[]>>;
+
+export const configFile = (dir: string): string => join(dir, 'config.json');
+export const logFile = (dir: string): string => join(dir, 'process.log');
+export const pidFile = (dir: string): string => join(dir, 'pid');
+export const deploymentFile = (dataDir: string): string => join(dataDir, 'deployment.json');
+export const supervisorDir = (dataDir: string): string => join(dataDir, 'supervisor');
+/** Compiled code of all processes: a restart takes half as long with it. Safe to delete; as private as the data beside it. */
+const compileCacheDir = (dataDir: string): string => resolve(supervisorDir(dataDir), 'compile-cache');
+export const controlSocket = (dataDir: string): string => join(supervisorDir(dataDir), 'control.sock');
+
+/** Availability zone of node `index` (from 0): two nodes in each of three. */
+const azOf = (region: string, index: number): string => `${region}${'abc'[Math.floor(index / 2)] ?? ''}`;
+
+/** Names of the directories in which a region keeps its processes. */
+export const processNames: readonly string[] = [
+  ...Array.from({ length: nodesPerRegion }, (_, index) => `n${index + 1}`),
+  'agent',
+  'gateway',
+  'nats',
+];
+
+/** Every directory a deployment of these regions may keep a process in. */
+export function processDirs(deployment: Deployment, dataDir: string): readonly string[] {
+  const regions = deployment.regions.flatMap((region) =>
+    processNames.map((name) => join(dataDir, region, name)),
+  );
+  return [...regions, join(dataDir, witness)];
+}
+
+/**
+ * Routes between servers: one for each pair, through one proxy. Each dials its successor in a ring, because a JetStream server
+ * refuses to start a cluster without a route to dial; of other pairs the later dials the earlier.
+ */
+export function routesOf(deployment: Deployment): readonly RouteEnds[] {
+  if (deployment.nats !== null) return [];
+  const { servers } = natsTopology(deployment.regions);
+  if (servers.length === 1) return [];
+  const ring = servers.map((from, index) => ({ from, to: servers[(index + 1) % servers.length] ?? from }));
+  const chords = servers.flatMap((from, index) =>
+    servers
+      .slice(0, Math.max(0, index - 1))
+      .filter((_, earlier) => !(earlier === 0 && index === servers.length - 1))
+      .map((to) => ({ from, to })),
+  );
+  return [...ring, ...chords];
+}
+
+const serverIndex = (deployment: Deployment, server: string): number =>
+  server === witness ? witnessIndex : deployment.regions.map(String).indexOf(server);
+
+/** Port that `server` takes routes on. */
+export const routePortOf = (deployment: Deployment, server: string): number =>
+  portsOf(deployment.basePort, serverIndex(deployment, server)).natsRoute;
+
+/** The NATS servers. `proxies` are where each route of `routesOf` is dialled. */
+export function natsProcesses(
+  deployment: Deployment,
+  dataDir: string,
+  server: NatsServer,
+  proxies: readonly { readonly ends: RouteEnds; readonly port: number }[],
+): readonly ProcessSpec[] {
+  if (deployment.nats !== null) return [];
+  const { servers, voters } = natsTopology(deployment.regions);
+  const secrets = {
+    cluster: deployment.cluster,
+    token: deployment.natsToken,
+    routePassword: deployment.natsToken,
+  };
+  return servers.map((region) => {
+    const ports = portsOf(deployment.basePort, serverIndex(deployment, region));
+    const dir = resolve(dataDir, region === witness ? witness : join(region, 'nats'));
+    const store = join(dir, 'data');
+    const config = natsServerConfig(
+      {
+        region,
+        clientPort: ports.nats,
+        routePort: ports.natsRoute,
+        routes: proxies.filter(({ ends }) => ends.from === region).map(({ port }) => port),
+        clustered: servers.length > 1,
+        ...(voters.includes(region) && { storeDir: store }),
+      },
+      secrets,
+      server.version,
+    );
+    return {
+      id: region === witness ? `${witness}/nats` : `${region}/nats`,
+      region,
+      role: 'nats',
+      dir,
+      dataDir: store,
+      command: server.path,
+      args: ['-c', configFile(dir)],
+      config,
+      ports: servers.length > 1 ? [ports.nats, ports.natsRoute] : [ports.nats],
+    } as const;
+  });
+}
+
+/** Storage nodes, agent and gateway of every region. */
+export function sextantProcesses(
+  deployment: Deployment,
+  dataDir: string,
+  programs: Programs,
+): readonly ProcessSpec[] {
+  const { cluster, secret, regions } = deployment;
+  return regions.flatMap((region, index) => {
+    const ports = portsOf(deployment.basePort, index);
+    const at = (port: number) => `${host}:${port}`;
+    const nodes = ports.nodes.map((port, node) => ({
+      node: `n${node + 1}`,
+      az: azOf(region, node),
+      address: at(port),
+    }));
+    const nats = deployment.nats ?? {
+      servers: [`nats://${at(ports.nats)}`],
+      token: deployment.natsToken,
+      replicas: natsTopology(regions).replicas,
+    };
+    const spec = (role: keyof Programs, name: string, port: number, config: object): ProcessSpec => {
+      const dir = resolve(dataDir, region, name);
+      return {
+        id: `${region}/${name}`,
+        region,
+        role,
+        dir,
+        dataDir: join(dir, 'data'),
+        command: process.execPath,
+        args: [...programs[role], '--config', configFile(dir)],
+        config: JSON.stringify({ cluster, secret, region, listen: at(port), ...config }, null, 2),
+        ports: [port],
+        env: { NODE_COMPILE_CACHE: compileCacheDir(dataDir) },
+        ...(role === 'gateway' && { readyUrl: `http://${at(port)}/readyz` }),
+      };
+    };
+    const dataOf = (name: string) => join(resolve(dataDir, region, name), 'data');
+    const storage = nodes.map(({ node, az }, position) =>
+      spec('storage', node, ports.nodes[position] ?? 0, {
+        node,
+        az,
+        dataDir: dataOf(node),
+        peers: nodes.filter((peer) => peer.node !== node),
+      }),
+    );
+    const agent = spec('agent', 'agent', ports.agent, {
+      dataDir: dataOf('agent'),
+      gateways: [at(ports.gateway)],
+      nodes,
+      nats,
+      regions,
+    });
+    const gateway = spec('gateway', 'gateway', ports.gateway, {
+      gateway: 'g1',
+      agent: at(ports.agent),
+      nodes,
+      nats,
+      regions,
+    });
+    return [...storage, agent, gateway];
+  });
+}
+
+/** Where clients and people connect. */
+export type RegionEndpoints = {
+  readonly region: string;
+  readonly gateway: string;
+  readonly agent: string;
+  readonly nats: string;
+};
+
+export function endpointsOf(deployment: Deployment): readonly RegionEndpoints[] {
+  return deployment.regions.map((region, index) => {
+    const ports = portsOf(deployment.basePort, index);
+    return {
+      region,
+      gateway: `http://${host}:${ports.gateway}`,
+      agent: `http://${host}:${ports.agent}`,
+      nats: deployment.nats?.servers[0] ?? `nats://${host}:${ports.nats}`,
+    };
+  });
+}

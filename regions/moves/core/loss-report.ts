@@ -1,0 +1,137 @@
+/**
+ * What a failover left behind: every commit that was durable in a region and is not on the new primary's path. The
+ * records themselves stay on that region's disks as an orphan; this is the list an operator reads.
+ */
+import { z } from 'zod';
+import {
+  decodeRecords,
+  type Epoch,
+  framePayload,
+  type Lsn,
+  type ReceivedFrame,
+  type RegionId,
+} from '../../../storage/core.ts';
+import { moveLimits } from '../../control/core/move-limits.ts';
+
+/** One commit that is no longer part of history. */
+export const lostCommitSchema = z.object({
+  lsn: z.int().min(0),
+  commitTimeUs: z.number(),
+  /** Hex trace id of the write; null when it was untraced. */
+  traceId: z.string().nullable(),
+});
+export type LostCommit = z.infer<typeof lostCommitSchema>;
+
+export const lossReportSchema = z.object({
+  v: z.literal(1),
+  /** The reign under which the region found out. */
+  epoch: z.int(),
+  /** The reign whose writes are concerned. */
+  orphanEpoch: z.int(),
+  region: z.string(),
+  /** Records in (fromLsn, toLsn] of `orphanEpoch` are the orphan. */
+  fromLsn: z.int(),
+  toLsn: z.int(),
+  lostBytes: z.int(),
+  count: z.int(),
+  firstCommitTimeUs: z.number().nullable(),
+  lastCommitTimeUs: z.number().nullable(),
+  /** True when there were more than the list holds; count and times still cover them all. */
+  truncated: z.boolean(),
+  commits: z.array(lostCommitSchema),
+  foundAtMs: z.number(),
+});
+export type LossReport = z.infer<typeof lossReportSchema>;
+
+/** Collects the commits of an orphan, frame by frame: each of its range, and each once (R9). */
+export class LossCollector {
+  private readonly from: Lsn;
+  private readonly to: Lsn;
+  /** Frames may be handed in again, whole or in part: nothing at or below this is counted twice. */
+  private reached: Lsn;
+  private readonly commits: LostCommit[] = [];
+  private count = 0;
+  private first: number | null = null;
+  private last: number | null = null;
+
+  constructor(range: { readonly from: Lsn; readonly to: Lsn }) {
+    this.from = range.from;
+    this.to = range.to;
+    this.reached = range.from;
+  }
+
+  /** Takes the next frame along the orphan; frames come in LSN order. */
+  add(frame: ReceivedFrame): void {
+    const decoded = decodeRecords(framePayload(frame.bytes), frame.header.base);
+    if (decoded.kind === 'malformed') return;
+    for (const record of decoded.records) {
+      if (record.kind !== 'commit' || record.lsn <= this.reached || record.lsn > this.to) continue;
+      this.reached = record.lsn;
+      this.count += 1;
+      this.first ??= record.commitTimeUs;
+      this.last = record.commitTimeUs;
+      if (this.commits.length >= moveLimits.lossCommitsMax) continue;
+      const traceId =
+        record.trace === null ? null : Buffer.from(record.trace.subarray(0, 16)).toString('hex');
+      this.commits.push({ lsn: record.lsn, commitTimeUs: record.commitTimeUs, traceId });
+    }
+  }
+
+  report(about: {
+    readonly epoch: Epoch;
+    readonly orphanEpoch: Epoch;
+    readonly region: RegionId;
+    readonly foundAtMs: number;
+  }): LossReport {
+    return {
+      v: 1,
+      ...about,
+      fromLsn: this.from,
+      toLsn: this.to,
+      lostBytes: this.to - this.from,
+      count: this.count,
+      firstCommitTimeUs: this.first,
+      lastCommitTimeUs: this.last,
+      truncated: this.count > this.commits.length,
+      commits: this.commits,
+    };
+  }
+}
+
+/**
+ * One list per lost reign out of what several regions found: the same commit may be an orphan in more than one, and is
+ * counted once.
+ */
+export function mergeLosses(reports: readonly LossReport[]): readonly LossReport[] {
+  const byEpoch = new Map<number, LossReport>();
+  for (const report of [...reports].sort((a, b) => b.count - a.count || a.region.localeCompare(b.region))) {
+    const known = byEpoch.get(report.orphanEpoch);
+    byEpoch.set(report.orphanEpoch, known === undefined ? report : merged(known, report));
+  }
+  return [...byEpoch.values()].sort((a, b) => a.orphanEpoch - b.orphanEpoch);
+}
+
+/** @param known the report with more commits; its region and time of finding stay. */
+function merged(known: LossReport, other: LossReport): LossReport {
+  const have = new Set(known.commits.map((commit) => commit.lsn));
+  const more = other.commits.filter((commit) => !have.has(commit.lsn));
+  const commits = [...known.commits, ...more].sort((a, b) => a.lsn - b.lsn);
+  const count = Math.max(known.count, commits.length);
+  const fromLsn = Math.min(known.fromLsn, other.fromLsn);
+  const toLsn = Math.max(known.toLsn, other.toLsn);
+  return {
+    ...known,
+    fromLsn,
+    toLsn,
+    lostBytes: toLsn - fromLsn,
+    count,
+    firstCommitTimeUs: extreme(Math.min, known.firstCommitTimeUs, other.firstCommitTimeUs),
+    lastCommitTimeUs: extreme(Math.max, known.lastCommitTimeUs, other.lastCommitTimeUs),
+    truncated: count > commits.length,
+    commits,
+  };
+}
+
+function extreme(pick: (a: number, b: number) => number, a: number | null, b: number | null): number | null {
+  return a === null ? b : b === null ? a : pick(a, b);
+}

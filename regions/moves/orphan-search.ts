@@ -1,0 +1,181 @@
+/** Finds what a failover left behind in this region, by inspection when the region joins a path, and reports it (R9). */
+
+import {
+  commonPoint,
+  type Epoch,
+  EpochTree,
+  type Lsn,
+  lsn,
+  mainBranch,
+  maxLsn,
+  minLsn,
+  nodeLimits,
+  type Recovered,
+  type RegionClient,
+  RegionFetch,
+  runRecovery,
+  splitFrames,
+  zeroLsn,
+} from '../../storage/index.ts';
+import type { Logger } from '../../telemetry/index.ts';
+import { LossCollector } from './core/loss-report.ts';
+import type { LossStore } from './loss-store.ts';
+
+const inspectMs = 15_000;
+const retryMs = 100;
+/** Answers in a row that bring nothing of an orphan, `retryMs` apart. */
+const triesMax = 300;
+/** Between a look that was not complete and the next. */
+const lookAgainMs = 2_000;
+
+export interface OrphanSearchOptions {
+  readonly region: RegionClient;
+  readonly losses: LossStore;
+  readonly log: Logger;
+}
+
+export class OrphanSearch {
+  private readonly options: OrphanSearchOptions;
+  /** Reigns already looked at, under which head. */
+  private readonly inspected = new Set<string>();
+  /** One look at a time: two would write the same report. */
+  private searching: Promise<void> = Promise.resolve();
+  /** The path joined last; a look for an older one is not repeated. */
+  private newest: Recovered | null = null;
+  private lookedUnderEpoch: Epoch | null = null;
+  private again: NodeJS.Timeout | undefined;
+  private closed = false;
+
+  constructor(options: OrphanSearchOptions) {
+    this.options = options;
+  }
+
+  /** Whether a look is under way or has to be repeated. */
+  get isLooking(): boolean {
+    return this.newest !== null && this.newest.head !== this.lookedUnderEpoch;
+  }
+
+  /** The newest path under which everything these nodes hold has been looked at and reported; null before. */
+  get lookedUnder(): Epoch | null {
+    return this.lookedUnderEpoch;
+  }
+
+  /**
+   * Looks once the looks asked for before are over; what is found is saved as loss reports. A look that could not see
+   * everything is repeated until it has, or until the region joins another path.
+   */
+  search(joined: Recovered): void {
+    this.newest = joined;
+    this.searching = this.searching.then(async () => {
+      const complete = await this.find(joined);
+      if (this.closed) return;
+      if (complete) {
+        this.lookedUnderEpoch = joined.head;
+        return;
+      }
+      if (this.newest !== joined) return;
+      clearTimeout(this.again);
+      this.again = setTimeout(() => {
+        if (!this.closed && this.newest === joined) this.search(joined);
+      }, lookAgainMs);
+    });
+  }
+
+  close(): void {
+    this.closed = true;
+    clearTimeout(this.again);
+  }
+
+  /**
+   * Looks for what was durable here and is not part of history any more, reign by reign, and lists it commit by
+   * commit. Worked out from the nodes' trees every time the region joins a path, so that an agent that dies in the
+   * middle only begins again. The records themselves stay where they are.
+   * @returns whether everything was looked at.
+   */
+  private async find(joined: Recovered): Promise<boolean> {
+    const tree = new EpochTree(joined.tree);
+    let complete = true;
+    for (const { epoch: reign } of joined.tree) {
+      if (reign === joined.head || this.inspected.has(`${joined.head}/${reign}`)) continue;
+      const outcome = await runRecovery(
+        this.options.region,
+        { kind: 'inspect', branch: mainBranch, epoch: joined.head, head: reign },
+        { timeoutMs: inspectMs },
+      );
+      if (this.closed) return false;
+      if (outcome.kind !== 'recovered') {
+        this.options.log.warn({ reign, outcome }, 'could not look for lost writes; looks again in a moment');
+        complete = false;
+        continue;
+      }
+      this.inspected.add(`${joined.head}/${reign}`);
+      const { vdl } = outcome.outcome;
+      // What lies below the start of the reign belongs to an older one, which is looked at by itself.
+      const from = maxLsn(tree.startOf(reign), commonPoint(tree, { head: reign, lsn: vdl }, joined.head));
+      const reported = this.options.losses.reportedFrom(reign);
+      const to = reported === null ? vdl : minLsn(vdl, lsn(reported));
+      if (from < to && !(await this.report({ reign, from, to, foundUnder: joined.head }))) complete = false;
+    }
+    return complete;
+  }
+
+  /**
+   * Reads an orphan from whichever nodes hold it.
+   * @returns false when none of them gives it: it is looked for again.
+   */
+  private async report(orphan: {
+    readonly reign: Epoch;
+    readonly from: Lsn;
+    readonly to: Lsn;
+    readonly foundUnder: Epoch;
+  }): Promise<boolean> {
+    const { reign, from, to } = orphan;
+    const collector = new LossCollector({ from, to });
+    const fetcher = new RegionFetch(this.options.region, 0);
+    let failures = 0;
+    for (let at = from; at < to && !this.closed; ) {
+      const reply = await fetcher.fetch({
+        kind: 'fetch',
+        branch: mainBranch,
+        head: reign,
+        from: at,
+        bytesMax: nodeLimits.fetchBytesMax,
+        waitMs: 0,
+        durableOnly: false,
+        known: { head: reign, vdl: zeroLsn },
+      });
+      const split = reply === null ? null : splitFrames(reply.frames);
+      if (reply === null || split === null || split.kind === 'bad' || reply.next === at) {
+        failures += 1;
+        if (failures > triesMax) {
+          this.inspected.delete(`${orphan.foundUnder}/${reign}`);
+          this.options.log.error(
+            { reign, at, to },
+            'no node gives the lost writes from here on; looks again in a moment',
+          );
+          return false;
+        }
+        await new Promise((resolve) => setTimeout(resolve, retryMs));
+        continue;
+      }
+      for (const frame of split.frames) collector.add(frame);
+      at = reply.next;
+      failures = 0;
+    }
+    const report = collector.report({
+      epoch: orphan.foundUnder,
+      orphanEpoch: reign,
+      region: this.options.region.region,
+      foundAtMs: Date.now(),
+    });
+    if (this.closed) return false;
+    if (report.count === 0) return true;
+    await this.options.losses.save(report);
+    const { count, fromLsn, toLsn, lostBytes } = report;
+    this.options.log.warn(
+      { count, fromLsn, toLsn, lostBytes, orphanEpoch: reign },
+      'durable writes of this region are no longer part of history',
+    );
+    return true;
+  }
+}

@@ -1,0 +1,81 @@
+/**
+ * Commit times still of interest, in LSN order: from them the age of the oldest commit a secondary lacks is read.
+ * When there are too many, neighbours become one that ends where the later ends and is as old as the earlier, so lag is
+ * never understated by thinning.
+ */
+import assert from 'node:assert/strict';
+import { framePayload, type Lsn, lsn, type ReceivedFrame, RecordCursor } from '../../../storage/core.ts';
+
+/** When a commit happened, by the primary's clock. */
+export interface CommitMark {
+  readonly lsn: Lsn;
+  readonly commitTimeUs: number;
+}
+
+export class CommitMarks {
+  private marks: CommitMark[] = [];
+  private start = 0;
+  private readonly limit: number;
+
+  constructor(limit: number) {
+    assert(limit >= 2, 'at least the oldest and the newest mark are kept');
+    this.limit = limit;
+  }
+
+  /** Adds marks above all that are here already. */
+  add(marks: readonly CommitMark[]): void {
+    for (const mark of marks) {
+      const last = this.marks.at(-1);
+      if (last === undefined || mark.lsn > last.lsn) this.marks.push(mark);
+    }
+    while (this.marks.length - this.start > this.limit) {
+      this.marks = thinned(this.marks.slice(this.start));
+      this.start = 0;
+    }
+  }
+
+  /** Drops what is durable by now. @returns the newest that was dropped; null when none was. */
+  settle(vdl: Lsn): CommitMark | null {
+    const from = this.start;
+    while ((this.marks[this.start]?.lsn ?? Number.POSITIVE_INFINITY) <= vdl) this.start += 1;
+    const dropped = this.start > from ? (this.marks[this.start - 1] ?? null) : null;
+    if (this.start < 1_024 && this.start < this.marks.length) return dropped;
+    this.marks = this.marks.slice(this.start);
+    this.start = 0;
+    return dropped;
+  }
+
+  /** The oldest commit above the last settled VDL. */
+  get oldest(): CommitMark | null {
+    return this.marks[this.start] ?? null;
+  }
+
+  clear(): void {
+    this.marks = [];
+    this.start = 0;
+  }
+}
+
+/** The oldest mark as it is, and the rest two by two. */
+function thinned(marks: readonly CommitMark[]): CommitMark[] {
+  return marks.flatMap((mark, index) => {
+    if (index === 0) return [mark];
+    if (index % 2 === 0) return [];
+    const later = marks[index + 1] ?? mark;
+    return [{ lsn: later.lsn, commitTimeUs: Math.min(mark.commitTimeUs, later.commitTimeUs) }];
+  });
+}
+
+/** The commits of frames in (from, next]; of a frame that does not decode, those before the fault. */
+export function commitMarksIn(frames: readonly ReceivedFrame[], from: Lsn, next: Lsn): CommitMark[] {
+  const marks: CommitMark[] = [];
+  for (const { header, bytes } of frames) {
+    const cursor = new RecordCursor(framePayload(bytes));
+    while (cursor.next()) {
+      const at = header.base + cursor.end;
+      if (cursor.isCommit && at > from && at <= next)
+        marks.push({ lsn: lsn(at), commitTimeUs: cursor.commitTimeUs });
+    }
+  }
+  return marks;
+}

@@ -1,0 +1,162 @@
+/**
+ * A secondary's side of shipping: joins the path of whoever is primary, takes frames in order, hands them to its own
+ * six nodes, and tells the primary how far it is. It never goes back to an older epoch (R4).
+ */
+
+import {
+  type Epoch,
+  genesisEpoch,
+  type Lsn,
+  maxLsn,
+  type Recovered,
+  unreachable,
+  zeroLsn,
+} from '../../../storage/core.ts';
+import type { Shipped } from '../../bus/core/messages.ts';
+import { reportLimits } from '../../status/core/report-limits.ts';
+import { shippingLimits } from './shipping-limits.ts';
+
+export type ReceiverEvent =
+  | { readonly kind: 'shipped'; readonly message: Shipped }
+  /** The region's nodes follow the path to `head` now. */
+  | { readonly kind: 'joined'; readonly outcome: Recovered }
+  | { readonly kind: 'joinFailed'; readonly head: Epoch }
+  /** The region's quorum has stored more (VCL), or made more durable (VDL): the primary's credit follows the first. */
+  | { readonly kind: 'durable'; readonly vcl: Lsn; readonly vdl: Lsn }
+  /** The region's nodes belong to a newer reign; or too few of them answer. Join again when the primary speaks. */
+  | { readonly kind: 'lost' }
+  | { readonly kind: 'tick' };
+
+export type ReceiverEffect =
+  /** Seal and survey the region's nodes for this path. Answer with `joined` or `joinFailed`. */
+  | { readonly kind: 'join'; readonly head: Epoch; readonly forks: Shipped['forks'] }
+  /** Write frames that continue at `start` to the region's nodes. */
+  | { readonly kind: 'store'; readonly start: Lsn; readonly next: Lsn; readonly frames: Uint8Array }
+  | { readonly kind: 'ack'; readonly to: Shipped['from']; readonly gap: boolean };
+
+export type ReceiverState =
+  | { readonly kind: 'waiting' }
+  | { readonly kind: 'joining'; readonly head: Epoch }
+  | { readonly kind: 'following'; readonly head: Epoch };
+
+/** Where the receiver stands; what an acknowledgement says. */
+export interface ReceiverPosition {
+  readonly head: Epoch;
+  readonly received: Lsn;
+  readonly vcl: Lsn;
+  readonly vdl: Lsn;
+}
+
+export class Receiver {
+  private stateNow: ReceiverState = { kind: 'waiting' };
+  private newestHead: Epoch = genesisEpoch;
+  private primaryRegion: Shipped['from'] | null = null;
+  private primaryVdlLsn: Lsn = zeroLsn;
+  private received: Lsn = zeroLsn;
+  private vcl: Lsn = zeroLsn;
+  private vdl: Lsn = zeroLsn;
+  private ackedAtMs = 0;
+  private heardAtMs = Number.NEGATIVE_INFINITY;
+  private effects: ReceiverEffect[] = [];
+
+  get state(): ReceiverState {
+    return this.stateNow;
+  }
+
+  get position(): ReceiverPosition {
+    const head = this.stateNow.kind === 'following' ? this.stateNow.head : genesisEpoch;
+    return { head, received: this.received, vcl: this.vcl, vdl: this.vdl };
+  }
+
+  /** Who ships to this region; null before the first message. */
+  get primary(): Shipped['from'] | null {
+    return this.primaryRegion;
+  }
+
+  /** What the primary last said was durable there. */
+  get primaryVdl(): Lsn {
+    return this.primaryVdlLsn;
+  }
+
+  /** Whether the primary has been heard lately. */
+  hears(nowMs: number): boolean {
+    return nowMs - this.heardAtMs < reportLimits.offlineAfterMs;
+  }
+
+  step(event: ReceiverEvent, nowMs: number): readonly ReceiverEffect[] {
+    this.effects = [];
+    switch (event.kind) {
+      case 'shipped':
+        this.shipped(event.message, nowMs);
+        break;
+      case 'joined':
+        this.joined(event.outcome, nowMs);
+        break;
+      case 'joinFailed':
+        if (this.stateNow.kind === 'joining' && this.stateNow.head === event.head)
+          this.stateNow = { kind: 'waiting' };
+        break;
+      case 'durable':
+        if (this.stateNow.kind !== 'following') break;
+        this.vcl = maxLsn(this.vcl, event.vcl);
+        this.vdl = maxLsn(this.vdl, event.vdl);
+        this.ack(false, nowMs);
+        break;
+      case 'lost':
+        // A join under way has not been lost by what came before it.
+        if (this.stateNow.kind === 'following') this.stateNow = { kind: 'waiting' };
+        break;
+      case 'tick':
+        if (nowMs - this.ackedAtMs >= shippingLimits.heartbeatMs) this.ack(false, nowMs);
+        break;
+      default:
+        unreachable(event);
+    }
+    return this.effects;
+  }
+
+  private shipped(message: Shipped, nowMs: number): void {
+    // R4: whoever ships an older path has been superseded, and hears nothing back.
+    if (message.head < this.newestHead) return;
+    if (message.head > this.newestHead) this.primaryVdlLsn = zeroLsn;
+    this.newestHead = message.head;
+    this.heardAtMs = nowMs;
+    this.primaryRegion = message.from;
+    this.primaryVdlLsn = maxLsn(this.primaryVdlLsn, message.vdl);
+    const current = this.stateNow;
+    if (current.kind === 'waiting' || current.head < message.head) {
+      this.stateNow = { kind: 'joining', head: message.head };
+      this.effects.push({ kind: 'join', head: message.head, forks: message.forks });
+      return;
+    }
+    if (current.kind === 'joining') return;
+    this.take(message, nowMs);
+  }
+
+  private take(message: Shipped, nowMs: number): void {
+    // R3: what is stored continues what was stored before.
+    if (message.start > this.received) {
+      this.ack(true, nowMs);
+      return;
+    }
+    if (message.next <= this.received) return;
+    this.received = message.next;
+    this.effects.push({ kind: 'store', start: message.start, next: message.next, frames: message.frames });
+  }
+
+  private joined(outcome: Recovered, nowMs: number): void {
+    if (this.stateNow.kind !== 'joining' || this.stateNow.head !== outcome.head) return;
+    this.stateNow = { kind: 'following', head: outcome.head };
+    this.received = outcome.vdl;
+    this.vcl = outcome.vdl;
+    this.vdl = outcome.vdl;
+    // Asking for what comes next is the same as having found a gap.
+    this.ack(true, nowMs);
+  }
+
+  private ack(gap: boolean, nowMs: number): void {
+    if (this.primaryRegion === null || this.stateNow.kind !== 'following') return;
+    this.ackedAtMs = nowMs;
+    this.effects.push({ kind: 'ack', to: this.primaryRegion, gap });
+  }
+}

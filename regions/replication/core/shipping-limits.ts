@@ -1,0 +1,47 @@
+/** Bounds of shipping redo to other regions, with their units. */
+import assert from 'node:assert/strict';
+import { redoLimits, volumeLimits } from '../../../storage/core.ts';
+
+const MiB = 1024 * 1024;
+
+export const shippingLimits = {
+  /**
+   * Redo sent to one secondary and not yet stored there, committed or not: a transaction may be far larger. Well under what a
+   * NATS server buffers per connection.
+   */
+  windowBytes: 8 * MiB,
+  /** Frames in one message, before compression. Under the server's `max_payload` of 1 MiB with the header. */
+  messageBytes: 512 * 1024,
+  /** Frames smaller than this are sent as they are: compressing them costs more than it saves. */
+  compressFromBytes: 16 * 1024,
+  /**
+   * Redo for a secondary that has been sent everything leaves at most this often: what a message and a batch cost is the
+   * same whatever is in them, at the primary, on the way and at the six nodes that keep it. A lone write leaves at once.
+   */
+  shipEveryMs: 20,
+  /** A secondary hears from its shipper at least this often. */
+  heartbeatMs: 200,
+  /** Without progress for this long, a shipper starts again from what was acknowledged. */
+  resendAfterMs: 1_000,
+  /** The pause between such starts doubles while nothing gets on, up to this. */
+  resendMsMax: 8_000,
+  /** Behind and without progress for this long, a secondary stands still: it is not ready. After as long again its lane begins anew. */
+  stallAfterMs: 3_000,
+  /** Until a lane that still stands begins anew once more; doubles from `stallAfterMs` up to this. */
+  rebuildMsMax: 60_000,
+  /** Commit times kept per secondary to tell its lag; more than this are thinned. */
+  commitMarksMax: 4_096,
+} as const;
+
+assert(
+  shippingLimits.windowBytes > 4 * shippingLimits.messageBytes,
+  'several messages fit the credit window',
+);
+assert(
+  shippingLimits.messageBytes > redoLimits.framePayloadBytesMax,
+  'whatever transaction is cut into frames, one frame fits a message',
+);
+assert(
+  shippingLimits.windowBytes + shippingLimits.messageBytes <= volumeLimits.outstandingBytesMax,
+  'a receiver takes all that its primary may send it',
+);

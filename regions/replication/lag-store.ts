@@ -1,0 +1,61 @@
+/** What the agent remembers of its secondaries' lag, on disk, so that a restart does not begin to count anew. */
+import { readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Logger } from '../../telemetry/index.ts';
+import { parseJson } from '../bus/core/messages.ts';
+import { type LagMemory, lagMemorySchema, noLagMemory, rememberLags } from './core/lag-memory.ts';
+
+export class LagStore {
+  private readonly path: string;
+  private readonly log: Logger;
+  private memoryNow: LagMemory;
+  private saved: string;
+  private saving = false;
+
+  private constructor(path: string, memory: LagMemory, log: Logger) {
+    this.path = path;
+    this.memoryNow = memory;
+    this.saved = JSON.stringify(memory);
+    this.log = log;
+  }
+
+  /** Reads what an earlier agent left; a file that is missing or damaged says nothing. */
+  static async open(dataDir: string, log: Logger): Promise<LagStore> {
+    const path = join(dataDir, 'lag.json');
+    const text = await readFile(path, 'utf8').catch(() => null);
+    const parsed = text === null ? null : parseJson(lagMemorySchema, text);
+    if (parsed?.kind === 'malformed')
+      log.warn({ file: path, reason: parsed.reason }, 'the remembered lag cannot be read');
+    return new LagStore(path, parsed?.kind === 'ok' ? parsed.value : noLagMemory, log);
+  }
+
+  get memory(): LagMemory {
+    return this.memoryNow;
+  }
+
+  /** Takes in what is known now and writes it behind the caller's back; one write at a time. */
+  note(lags: Parameters<typeof rememberLags>[1], nowUs: number): void {
+    this.memoryNow = rememberLags(this.memoryNow, lags, nowUs);
+    this.save();
+  }
+
+  /** Forgets: this region is not the one that ships any more. */
+  forget(): void {
+    this.memoryNow = noLagMemory;
+    this.save();
+  }
+
+  private save(): void {
+    const text = JSON.stringify(this.memoryNow);
+    if (this.saving || text === this.saved) return;
+    this.saving = true;
+    this.saved = text;
+    // Not flushed: what is lost with the machine is a second of it, and only shown.
+    writeFile(`${this.path}.new`, `${text}\n`)
+      .then(() => rename(`${this.path}.new`, this.path))
+      .catch((err: unknown) => this.log.warn({ err, file: this.path }, 'the lag cannot be remembered'))
+      .finally(() => {
+        this.saving = false;
+      });
+  }
+}

@@ -1,0 +1,304 @@
+/**
+ * Drives the receiver of a secondary region: frames from NATS to the region's six nodes, acknowledgements back, and a
+ * `replicate` span for every traced write once it is durable here.
+ */
+import { promisify } from 'node:util';
+import { zstdDecompress } from 'node:zlib';
+import {
+  decodeRecords,
+  type Epoch,
+  EpochTree,
+  type Fork,
+  framePayload,
+  type Lsn,
+  mainBranch,
+  monotonicMs,
+  type Offered,
+  type ReceivedFrame,
+  type Recovered,
+  type RecoveryGoal,
+  type RegionId,
+  splitFrames,
+  wallUs,
+} from '../../storage/index.ts';
+import {
+  attributes,
+  childContext,
+  type Logger,
+  readTraceContext,
+  replicateSpanName,
+  type Telemetry,
+} from '../../telemetry/index.ts';
+import { decodeShipped, encodeAck, type Shipped, subjectsOf } from '../bus/core/messages.ts';
+import type { NatsConnection } from '../bus/nats-connection.ts';
+import { ClockOffset } from './core/clock-offset.ts';
+import { Receiver, type ReceiverEffect, type ReceiverPosition } from './core/receiver.ts';
+import { shippingLimits } from './core/shipping-limits.ts';
+import { StallWatch } from './core/stall-watch.ts';
+
+const decompress = promisify(zstdDecompress);
+const tickMs = 50;
+/** More than any shipped message unpacks to. */
+const unpackedBytesMax = 4 * shippingLimits.messageBytes;
+/** Traced commits that wait to be durable here; beyond it newer ones go without their span. */
+const tracesWaitingMax = 50_000;
+
+/** Writes frames to a region's nodes and says what became durable. */
+export interface RegionReceiver {
+  offer(frames: Uint8Array, tree: EpochTree): Offered;
+  close(): void;
+}
+
+export interface ReceivingOptions {
+  readonly cluster: string;
+  readonly region: RegionId;
+  readonly connection: NatsConnection;
+  readonly recover: (goal: RecoveryGoal) => Promise<Recovered | null>;
+  readonly openReceiver: (
+    at: { readonly head: Epoch; readonly forks: readonly Fork[]; readonly vdl: Lsn },
+    on: { readonly durable: (vdl: Lsn, vcl: Lsn) => void; readonly lost: (reason: string) => void },
+  ) => RegionReceiver;
+  /** The region follows a path; whatever it held beside that path is an orphan. */
+  readonly onJoined: (outcome: Recovered) => void;
+  readonly telemetry: Telemetry;
+  readonly log: Logger;
+}
+
+interface WaitingTrace {
+  readonly lsn: Lsn;
+  readonly commitTimeUs: number;
+  readonly trace: Uint8Array;
+  readonly from: RegionId;
+}
+
+export class Receiving {
+  private readonly options: ReceivingOptions;
+  private readonly receiver = new Receiver();
+  private readonly offset = new ClockOffset();
+  /** What this region itself sees of standing still, whatever its primary sees. */
+  private readonly watch = new StallWatch();
+  private readonly ticker: NodeJS.Timeout;
+  private readonly unsubscribe: () => void;
+  private store: RegionReceiver | null = null;
+  private tree = new EpochTree();
+  private waiting: WaitingTrace[] = [];
+  private unpacking: Promise<void> = Promise.resolve();
+  private closed = false;
+
+  constructor(options: ReceivingOptions) {
+    this.options = options;
+    const subject = subjectsOf(options.cluster).ship(options.region);
+    this.unsubscribe = options.connection.subscribe(subject, (message) => this.arrived(message.data));
+    this.ticker = setInterval(() => this.tick(), tickMs);
+  }
+
+  private tick(): void {
+    this.step({ kind: 'tick' });
+    const { receiver } = this;
+    const { vcl, vdl } = receiver.position;
+    const nowMs = monotonicMs();
+    // A primary that is silent wants nothing; a join has its own limits and its own log lines.
+    const isBehind =
+      receiver.state.kind === 'following' && receiver.hears(nowMs) && vdl < receiver.primaryVdl;
+    for (const news of this.watch.look({ isBehind, progress: vcl }, nowMs)) {
+      const facts = { primary: this.from, vdl, vcl, primaryVdl: receiver.primaryVdl };
+      if (news.kind === 'stalled')
+        this.options.log.error(
+          { ...facts, forMs: news.forMs },
+          'this region stands still behind its primary',
+        );
+      else if (news.kind === 'recovered')
+        this.options.log.info({ ...facts, afterMs: news.afterMs }, 'this region moves again');
+      // The primary begins its lane anew first; what it sends then is all there may be to mend.
+      else if (news.attempt > 1) this.lose(`stands still for ${Math.round(news.forMs)} ms`);
+    }
+  }
+
+  /** How long this region has stood still behind a primary that it hears; 0 while it moves or has everything. */
+  get stalledMs(): number {
+    return this.watch.stalledMs(monotonicMs());
+  }
+
+  get position(): ReceiverPosition {
+    return this.receiver.position;
+  }
+
+  get primaryVdl(): Lsn {
+    return this.receiver.primaryVdl;
+  }
+
+  /** Whose path this region follows or joins; null before anybody was heard. */
+  get primary(): RegionId | null {
+    return this.receiver.primary;
+  }
+
+  /** Following a primary that was heard lately. */
+  get following(): boolean {
+    return this.receiver.state.kind === 'following' && this.receiver.hears(monotonicMs());
+  }
+
+  /** Primary's clock minus ours, microseconds. */
+  get clockOffsetUs(): number {
+    return this.offset.offsetUs;
+  }
+
+  close(): void {
+    this.closed = true;
+    clearInterval(this.ticker);
+    this.unsubscribe();
+    this.store?.close();
+  }
+
+  private step(event: Parameters<Receiver['step']>[0]): void {
+    if (this.closed) return;
+    for (const effect of this.receiver.step(event, monotonicMs())) this.carryOut(effect);
+  }
+
+  private arrived(bytes: Uint8Array): void {
+    const receivedAtUs = wallUs();
+    const shipped = decodeShipped(bytes);
+    if (shipped.kind === 'malformed') {
+      this.options.log.warn({ reason: shipped.reason }, 'ignored a shipped message that could not be read');
+      return;
+    }
+    const { compressed, ...message } = shipped.value;
+    if (message.echo !== null) {
+      const { ackSentAtUs, ackReceivedAtUs } = message.echo;
+      this.offset.add({ t0: ackSentAtUs, t1: ackReceivedAtUs, t2: message.sentAtUs, t3: receivedAtUs });
+    }
+    // Unpacking is asynchronous; a chain keeps what arrived in order in order.
+    this.unpacking = this.unpacking.then(async () => {
+      const frames = compressed ? await this.unpack(message.frames) : message.frames;
+      if (frames !== null) this.step({ kind: 'shipped', message: { ...message, frames } });
+    });
+  }
+
+  private async unpack(frames: Uint8Array): Promise<Uint8Array | null> {
+    try {
+      return await decompress(frames, { maxOutputLength: unpackedBytesMax });
+    } catch (error) {
+      this.options.log.warn({ err: error }, 'ignored a shipped message that does not decompress');
+      return null;
+    }
+  }
+
+  private carryOut(effect: ReceiverEffect): void {
+    switch (effect.kind) {
+      case 'join':
+        void this.join(effect.head, effect.forks);
+        return;
+      case 'store':
+        this.keep(effect);
+        return;
+      case 'ack':
+        this.acknowledge(effect.to, effect.gap);
+        return;
+    }
+  }
+
+  private async join(head: Epoch, forks: Shipped['forks']): Promise<void> {
+    const { log, recover, openReceiver, onJoined } = this.options;
+    this.store?.close();
+    this.store = null;
+    this.waiting = [];
+    const outcome = await recover({ kind: 'follow', branch: mainBranch, epoch: head, head, forks });
+    const { state } = this.receiver;
+    // The primary may have changed meanwhile, and a join of its path be under way.
+    if (this.closed || state.kind !== 'joining' || state.head !== head) return;
+    if (outcome === null || outcome.head !== head) {
+      if (outcome !== null)
+        log.error({ epoch: head, found: outcome.head }, 'the nodes do not follow the path they were given');
+      this.step({ kind: 'joinFailed', head });
+      return;
+    }
+    log.info({ epoch: head, vdl: outcome.vdl }, 'follows the primary');
+    this.tree = new EpochTree(outcome.forks);
+    onJoined(outcome);
+    const store = openReceiver(outcome, {
+      durable: (vdl, vcl) => this.durable(vdl, vcl),
+      lost: (reason) => {
+        if (this.store === store) this.lose(reason);
+      },
+    });
+    this.store = store;
+    this.step({ kind: 'joined', outcome });
+  }
+
+  private keep({ frames }: Extract<ReceiverEffect, { kind: 'store' }>): void {
+    const split = splitFrames(frames);
+    if (split.kind === 'bad') {
+      this.lose(`frames from the primary do not check: ${split.reason}`);
+      return;
+    }
+    if (this.options.telemetry.enabled) for (const frame of split.frames) this.expectTraces(frame);
+    const offered: Offered = this.store?.offer(frames, this.tree) ?? { kind: 'over' };
+    // Not expected of a primary that respects the credit window; joining again finds out where to go on.
+    if (offered.kind !== 'taken') this.lose(`the region cannot take what was shipped: ${offered.kind}`);
+  }
+
+  private lose(reason: string): void {
+    this.options.log.warn(
+      { reason, epoch: this.receiver.position.head },
+      'stopped following: joins again when the primary is heard',
+    );
+    this.store?.close();
+    this.store = null;
+    // A message that never unpacks must not hold up those of the next beginning.
+    this.unpacking = Promise.resolve();
+    this.step({ kind: 'lost' });
+  }
+
+  private expectTraces(frame: ReceivedFrame): void {
+    const decoded = decodeRecords(framePayload(frame.bytes), frame.header.base);
+    const from = this.from;
+    if (decoded.kind === 'malformed' || from === null) return;
+    for (const record of decoded.records) {
+      if (record.kind !== 'commit' || record.trace === null || record.lsn <= this.receiver.position.vdl)
+        continue;
+      if (this.waiting.length >= tracesWaitingMax) return;
+      this.waiting.push({ lsn: record.lsn, commitTimeUs: record.commitTimeUs, trace: record.trace, from });
+    }
+  }
+
+  private get from(): RegionId | null {
+    return this.receiver.primary;
+  }
+
+  private durable(vdl: Lsn, vcl: Lsn): void {
+    this.step({ kind: 'durable', vdl, vcl });
+    if (this.waiting.length === 0) return;
+    const offsetUs = this.offset.offsetUs;
+    const endUs = wallUs() + offsetUs;
+    const done = this.waiting.findIndex((write) => write.lsn > vdl);
+    const settled = done < 0 ? this.waiting : this.waiting.slice(0, done);
+    this.waiting = done < 0 ? [] : this.waiting.slice(done);
+    for (const write of settled) this.traced(write, endUs, offsetUs);
+  }
+
+  /** A span whose duration is the lag of one write: commit there to durable here, on the primary's clock. */
+  private traced(write: WaitingTrace, endUs: number, offsetUs: number): void {
+    const parent = readTraceContext(write.trace);
+    if (parent === null || !parent.sampled) return;
+    this.options.telemetry.record({
+      name: replicateSpanName(write.from, this.options.region),
+      kind: 'consumer',
+      context: childContext(parent),
+      parentSpanId: parent.spanId,
+      startUs: write.commitTimeUs,
+      endUs: Math.max(endUs, write.commitTimeUs),
+      attributes: {
+        [attributes.lsn]: write.lsn,
+        [attributes.sourceRegion]: write.from,
+        [attributes.targetRegion]: this.options.region,
+        [attributes.clockSkewMs]: -offsetUs / 1000,
+      },
+    });
+  }
+
+  private acknowledge(to: RegionId, gap: boolean): void {
+    const { cluster, region, connection } = this.options;
+    const ack = encodeAck({ region, ...this.receiver.position, gap, ackSentAtUs: wallUs() });
+    // Lost or refused, the next one says the same.
+    connection.publish(subjectsOf(cluster).ack(to), ack);
+  }
+}

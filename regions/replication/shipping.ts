@@ -1,0 +1,267 @@
+/**
+ * Drives one shipper per secondary, each with a NATS connection of its own (R1): a server that stalls a publisher for
+ * a frozen subscriber then stalls the shipping to that region alone.
+ */
+import { promisify } from 'node:util';
+import { constants, zstdCompress } from 'node:zlib';
+import {
+  type Epoch,
+  type FetchSource,
+  type Fork,
+  type Lsn,
+  mainBranch,
+  monotonicMs,
+  RegionFetch,
+  type RegionId,
+  splitFrames,
+  wallUs,
+} from '../../storage/index.ts';
+import type { Logger } from '../../telemetry/index.ts';
+import { type ClockEcho, decodeAck, encodeShipped, type ShipAck, subjectsOf } from '../bus/core/messages.ts';
+import type { NatsConnection } from '../bus/nats-connection.ts';
+import { commitMarksIn } from './core/commit-marks.ts';
+import type { LagMemory } from './core/lag-memory.ts';
+import { type Lag, Shipper, type ShipperEffect } from './core/shipper.ts';
+import { shippingLimits } from './core/shipping-limits.ts';
+import { type StallNews, StallWatch } from './core/stall-watch.ts';
+
+const compress = promisify(zstdCompress);
+const compression = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
+const fetchWaitMs = 1_000;
+const tickMs = 50;
+
+export interface ShippingOptions {
+  readonly cluster: string;
+  readonly from: RegionId;
+  readonly secondaries: readonly RegionId[];
+  readonly region: FetchSource;
+  /** Opens a connection named for its purpose. */
+  readonly connect: (purpose: string) => NatsConnection;
+  /** A lane has begun to stand still. */
+  readonly onStalled: (to: RegionId) => void;
+  /** What is known of each secondary's lag from before this reign. */
+  readonly remembered: LagMemory;
+  readonly log: Logger;
+}
+
+/** Lag, and how long the lane has stood still; 0 while it moves. */
+export type LaneLag = Lag & { readonly stalledMs: number };
+
+/** What one primary's reign ships. */
+export interface Reign {
+  readonly head: Epoch;
+  readonly forks: readonly Fork[];
+  readonly vdl: Lsn;
+}
+
+export class Shipping {
+  private readonly options: ShippingOptions;
+  private readonly lanes: readonly Lane[];
+
+  constructor(options: ShippingOptions, reign: Reign) {
+    this.options = options;
+    this.lanes = options.secondaries.map((to, index) => new Lane(options, reign, to, index));
+  }
+
+  /** Hands an acknowledgement to the lane it belongs to. */
+  acked(bytes: Uint8Array): void {
+    const ack = decodeAck(bytes);
+    if (ack.kind === 'malformed') {
+      this.options.log.warn({ reason: ack.reason }, 'ignored an acknowledgement that could not be read');
+      return;
+    }
+    this.lanes.find((lane) => lane.to === ack.value.region)?.acked(ack.value);
+  }
+
+  /** The region's nodes call redo durable up to here: news for the lanes whose window is full. */
+  durable(vdl: Lsn): void {
+    for (const lane of this.lanes) lane.durable(vdl);
+  }
+
+  lag(): readonly (LaneLag & { readonly region: RegionId })[] {
+    return this.lanes.map((lane) => ({ region: lane.to, ...lane.lag() }));
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.lanes.map((lane) => lane.close()));
+  }
+}
+
+/** One secondary: its shipper, its connection, its place in the log. */
+class Lane {
+  readonly to: RegionId;
+  private readonly index: number;
+  private readonly options: ShippingOptions;
+  private readonly reign: Reign;
+  private readonly shipper: Shipper;
+  private readonly watch = new StallWatch();
+  private connection: NatsConnection;
+  private log: RegionFetch;
+  /** Counts the lane's beginnings: what an earlier one left under way comes to nothing. */
+  private life = 0;
+  private readonly ticker: NodeJS.Timeout;
+  /** The read that waits for its time. */
+  private due: NodeJS.Timeout | undefined;
+  private echo: ClockEcho | null = null;
+  /** Messages leave in the order their frames were read, however long compressing takes. */
+  private sending: Promise<void> = Promise.resolve();
+  private closed = false;
+
+  constructor(options: ShippingOptions, reign: Reign, to: RegionId, index: number) {
+    this.options = options;
+    this.reign = reign;
+    this.to = to;
+    this.index = index;
+    this.shipper = new Shipper(reign.head, reign.vdl, options.remembered[to] ?? null);
+    this.connection = options.connect(`ship-${to}`);
+    this.log = new RegionFetch(options.region, index);
+    this.ticker = setInterval(() => this.tick(), tickMs);
+  }
+
+  private tick(): void {
+    const nowMs = monotonicMs();
+    this.carryOut(this.shipper.step({ kind: 'tick' }, nowMs));
+    const { isBehind, storedTo } = this.shipper;
+    for (const news of this.watch.look({ isBehind, progress: storedTo }, nowMs)) this.heard(news);
+  }
+
+  private heard(news: StallNews): void {
+    const { log, from } = this.options;
+    const { vdl, lagBytes, online } = this.lag();
+    const facts = { from, to: this.to, vdl, storedTo: this.shipper.storedTo, lagBytes, online };
+    if (news.kind === 'stalled') {
+      log.error({ ...facts, forMs: news.forMs }, 'a secondary stands still');
+      this.options.onStalled(this.to);
+    } else if (news.kind === 'recovered')
+      log.info({ ...facts, afterMs: news.afterMs }, 'a secondary moves again');
+    else this.rebuild(news.attempt);
+  }
+
+  /** Another connection, another node to read from, and a word of the secondary from where to go on. */
+  private rebuild(attempt: number): void {
+    this.options.log.warn({ to: this.to, attempt }, 'the lane to a secondary begins anew');
+    this.life += 1;
+    clearTimeout(this.due);
+    void this.connection.close();
+    this.connection = this.options.connect(`ship-${this.to}`);
+    this.log = new RegionFetch(this.options.region, this.index + attempt);
+    this.sending = Promise.resolve();
+    this.echo = null;
+    this.carryOut(this.shipper.step({ kind: 'restarted' }, monotonicMs()));
+  }
+
+  acked(ack: ShipAck): void {
+    if (this.closed) return;
+    this.echo = { ackSentAtUs: ack.ackSentAtUs, ackReceivedAtUs: wallUs() };
+    this.carryOut(this.shipper.step({ kind: 'acked', ack }, monotonicMs()));
+  }
+
+  durable(vdl: Lsn): void {
+    if (!this.closed) this.carryOut(this.shipper.step({ kind: 'durable', vdl }, monotonicMs()));
+  }
+
+  lag(): LaneLag {
+    const nowMs = monotonicMs();
+    return { ...this.shipper.lag(nowMs, wallUs()), stalledMs: this.watch.stalledMs(nowMs) };
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    clearInterval(this.ticker);
+    clearTimeout(this.due);
+    await this.connection.close();
+  }
+
+  private carryOut(effects: readonly ShipperEffect[]): void {
+    for (const effect of effects) {
+      if (effect.kind === 'fetch') this.fetchLater(effect);
+      else if (effect.kind === 'ship') this.ship(effect);
+      else this.beat(effect);
+    }
+  }
+
+  private fetchLater({ from, known, afterMs }: Extract<ShipperEffect, { kind: 'fetch' }>): void {
+    // A read from elsewhere takes the place of one that has not begun.
+    clearTimeout(this.due);
+    if (afterMs === 0) void this.fetch(from, known);
+    else this.due = setTimeout(() => void this.fetch(from, known), afterMs);
+  }
+
+  private async fetch(from: Lsn, known: Lsn): Promise<void> {
+    const { life } = this;
+    const reply = await this.log.fetch({
+      kind: 'fetch',
+      branch: mainBranch,
+      head: this.reign.head,
+      from,
+      bytesMax: shippingLimits.messageBytes,
+      waitMs: fetchWaitMs,
+      // R2: a secondary must never hold what the primary's recovery may not find.
+      durableOnly: true,
+      known: { head: this.reign.head, vdl: known },
+    });
+    if (this.closed || life !== this.life) return;
+    const split = reply === null ? null : splitFrames(reply.frames);
+    if (reply === null || split === null || split.kind === 'bad') {
+      if (split?.kind === 'bad')
+        this.options.log.error({ reason: split.reason }, 'a storage node sent frames that do not check');
+      // The shipper's next tick asks again: a node that fails at once is not asked in a tight loop.
+      this.carryOut(this.shipper.step({ kind: 'fetchFailed' }, monotonicMs()));
+      return;
+    }
+    const commits = commitMarksIn(split.frames, from, reply.next);
+    const { next, vdl, frames } = reply;
+    this.carryOut(this.shipper.step({ kind: 'fetched', from, next, vdl, frames, commits }, monotonicMs()));
+  }
+
+  private ship({ start, next, vdl, frames }: Extract<ShipperEffect, { kind: 'ship' }>): void {
+    const { life } = this;
+    this.sending = this.sending.then(async () => {
+      const body = await packed(frames);
+      if (this.closed || life !== this.life) return;
+      const outcome = this.publish(start, next, vdl, body);
+      this.carryOut(this.shipper.step({ kind: 'shipped', outcome }, monotonicMs()));
+    });
+  }
+
+  /** Behind the messages under way: one that overtook them would look like a gap. */
+  private beat({ start, vdl }: Extract<ShipperEffect, { kind: 'heartbeat' }>): void {
+    const { life } = this;
+    this.sending = this.sending.then(() => {
+      if (!this.closed && life === this.life)
+        this.publish(start, start, vdl, { bytes: new Uint8Array(0), compressed: false });
+    });
+  }
+
+  private publish(start: Lsn, next: Lsn, vdl: Lsn, body: Packed): 'sent' | 'refused' {
+    const { head, forks } = this.reign;
+    const { from, cluster } = this.options;
+    const message = {
+      from,
+      head,
+      forks,
+      start,
+      next,
+      vdl,
+      sentAtUs: wallUs(),
+      echo: this.echo,
+      frames: body.bytes,
+    };
+    const outcome = this.connection.publish(subjectsOf(cluster).ship(this.to), encodeShipped(message, body));
+    if (outcome === 'too-large')
+      this.options.log.error({ bytes: body.bytes.length }, 'the NATS server refuses messages of this size');
+    return outcome === 'sent' ? 'sent' : 'refused';
+  }
+}
+
+interface Packed {
+  readonly bytes: Uint8Array;
+  readonly compressed: boolean;
+}
+
+/** Compresses what is worth it; a single small commit travels as it is. */
+async function packed(frames: Uint8Array): Promise<Packed> {
+  if (frames.length < shippingLimits.compressFromBytes) return { bytes: frames, compressed: false };
+  const bytes = await compress(frames, compression);
+  return bytes.length < frames.length ? { bytes, compressed: true } : { bytes: frames, compressed: false };
+}

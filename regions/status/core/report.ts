@@ -1,0 +1,323 @@
+/**
+ * What a region's agent and gateways tell everybody a few times a second, and how one view of the whole deployment is
+ * made of it. A report is news, not truth: nothing is decided by it, and an old one says that its region is offline.
+ */
+import { z } from 'zod';
+import { ascending, epoch, forkSchema, lsn, type RegionId } from '../../../storage/core.ts';
+import type { ControlRecord } from '../../control/core/control-record.ts';
+import type { Survivor } from '../../control/core/survivors.ts';
+import { reportLimits } from './report-limits.ts';
+
+/** One storage node, in reports and in `GET /v1/status`. */
+export const nodeReportSchema = z.object({
+  id: z.string(),
+  az: z.string(),
+  /** `up`: answers; `behind`: answers and lacks durable redo; `down`: does not answer. */
+  state: z.enum(['up', 'behind', 'down']),
+  scl: z.int(),
+  pid: z.int().nullable(),
+  address: z.string(),
+  /** What keeps a node that answers from taking writes, in its own words. */
+  trouble: z.string().exactOptional(),
+});
+export type NodeReport = z.infer<typeof nodeReportSchema>;
+
+const lagReportSchema = z.object({
+  region: z.string(),
+  lagBytes: z.number(),
+  /** Null while the oldest commit that is missing there is unknown. */
+  lagMs: z.number().nullable(),
+  vdl: z.int(),
+  online: z.boolean(),
+  /** How long it has stood still while the primary has more; 0 while it gets on. */
+  stalledMs: z.number().optional(),
+});
+
+export const regionReportSchema = z.object({
+  v: z.literal(1),
+  region: z.string(),
+  agent: z.string(),
+  gateway: z.string().nullable(),
+  /** The path its nodes follow, and what is durable in the region along it; null while it does not know. */
+  epoch: z.int().min(0),
+  vdl: z.int().min(0).nullable(),
+  /** The newest part of that path. */
+  forks: z.array(forkSchema).optional(),
+  /** The highest epoch that any of its nodes has forked, followed or sealed for. */
+  highestEpoch: z.int().min(0).optional(),
+  /** For a secondary: receiving, and from whom it last heard what; null when it heard nobody. */
+  following: z.boolean(),
+  followed: z.string().nullable().optional(),
+  primaryVdl: z.int().min(0).nullable(),
+  /** For a secondary: how long it has stood still behind a primary that it hears; 0 while it gets on. */
+  stalledMs: z.number().optional(),
+  nodes: z.array(nodeReportSchema),
+  /** For a primary: how far every secondary is behind. */
+  lag: z.array(lagReportSchema),
+  lossEpochs: z.array(z.int()),
+  sentAtMs: z.number(),
+  /** What is wrong with NATS as its agent sees it, in words. */
+  trouble: z.string().exactOptional(),
+});
+export type RegionReport = z.infer<typeof regionReportSchema>;
+
+export const gatewayReportSchema = z.object({
+  v: z.literal(1),
+  region: z.string(),
+  gateway: z.string(),
+  address: z.string(),
+  pid: z.int(),
+  phase: z.enum(['reading', 'claiming', 'recovering', 'writing', 'draining', 'releasing']),
+  epoch: z.int().nullable(),
+  ready: z.boolean(),
+  vdl: z.int(),
+});
+export type GatewayReport = z.infer<typeof gatewayReportSchema>;
+
+/** Either of the two, told apart by `kind`. */
+export const reportSchema = z.discriminatedUnion('kind', [
+  regionReportSchema.extend({ kind: z.literal('region') }),
+  gatewayReportSchema.extend({ kind: z.literal('gateway') }),
+]);
+export type Report = z.infer<typeof reportSchema>;
+
+export interface RegionStatus {
+  readonly name: string;
+  readonly role: 'primary' | 'secondary' | 'offline';
+  readonly epoch: number;
+  /** Null while the region does not know what its nodes hold. */
+  readonly vdl: number | null;
+  /** Null while unknown. */
+  readonly lagBytes: number | null;
+  readonly lagMs: number | null;
+  /** What would be lost, in milliseconds of commits, if the primary were lost now and this region took over. */
+  readonly rpoMs: number | null;
+  /** How long a secondary has stood still while its primary has more; 0 while it gets on, whatever its lag. */
+  readonly stalledMs: number;
+  /** How old the region's own word is; null when it was never heard. */
+  readonly ageMs: number | null;
+  readonly ready: boolean;
+  readonly gateway: string | null;
+  readonly agent: string | null;
+  readonly writer: string | null;
+  /** What is wrong with NATS as the region's agent sees it, in words; left out while nothing is. */
+  readonly trouble?: string;
+  readonly nodes: readonly NodeReport[];
+}
+
+/** What `GET /v1/status` answers. */
+export interface ClusterStatus {
+  readonly cluster: string;
+  readonly epoch: number;
+  readonly primary: string | null;
+  readonly state: 'stable' | 'switching' | 'failing-over' | 'degraded';
+  readonly holder: string | null;
+  readonly regions: readonly RegionStatus[];
+}
+
+interface Heard<T> {
+  readonly report: T;
+  readonly atMs: number;
+}
+
+export class ClusterView {
+  private readonly cluster: string;
+  private readonly regions: readonly RegionId[];
+  private readonly regionReports = new Map<string, Heard<RegionReport>>();
+  private readonly gatewayReports = new Map<string, Heard<GatewayReport>>();
+  private recordNow: ControlRecord | null = null;
+
+  constructor(cluster: string, regions: readonly RegionId[]) {
+    this.cluster = cluster;
+    this.regions = regions;
+  }
+
+  get record(): ControlRecord | null {
+    return this.recordNow;
+  }
+
+  saw(record: ControlRecord): void {
+    if (this.recordNow === null || record.n > this.recordNow.n) this.recordNow = record;
+  }
+
+  /** Reports of regions that are not part of the deployment are passed over. */
+  heard(report: Report, nowMs: number): void {
+    if (!this.regions.some((name) => name === report.region)) return;
+    if (report.kind === 'region') {
+      this.regionReports.set(report.region, { report, atMs: nowMs });
+      return;
+    }
+    for (const [name, heard] of this.gatewayReports)
+      if (recent(heard, nowMs) === null) this.gatewayReports.delete(name);
+    this.gatewayReports.set(`${report.region}/${report.gateway}`, { report, atMs: nowMs });
+  }
+
+  /** The last report of a region, if it is recent. */
+  region(name: string, nowMs: number): RegionReport | null {
+    return recent(this.regionReports.get(name), nowMs);
+  }
+
+  /** Every region that is heard, as a failover judges it; `withinMs` is how old its last word may be. */
+  survivors(nowMs: number, withinMs: number): readonly Survivor[] {
+    return this.regions.flatMap((name) => {
+      const heard = this.regionReports.get(name);
+      if (heard === undefined || nowMs - heard.atMs >= withinMs) return [];
+      const { vdl, forks = [], followed = null, primaryVdl } = heard.report;
+      return [
+        {
+          region: name,
+          held: vdl === null ? null : { epoch: epoch(heard.report.epoch), vdl: lsn(vdl), forks },
+          followed: this.regions.find((region) => region === followed) ?? null,
+          heardMsAgo: nowMs - heard.atMs,
+          primaryVdl: primaryVdl === null ? null : lsn(primaryVdl),
+        },
+      ];
+    });
+  }
+
+  /** Recent reports of a region's gateways. */
+  gateways(name: string, nowMs: number): readonly GatewayReport[] {
+    const found: GatewayReport[] = [];
+    for (const heard of this.gatewayReports.values()) {
+      const report = recent(heard, nowMs);
+      if (report?.region === name) found.push(report);
+    }
+    return found;
+  }
+
+  status(nowMs: number): ClusterStatus {
+    const record = this.recordNow;
+    const regions = this.regions.map((name) => this.regionStatus(name, nowMs));
+    return {
+      cluster: this.cluster,
+      epoch: record?.epoch ?? 0,
+      primary: record?.primary ?? null,
+      state: this.state(regions),
+      holder:
+        record?.holder === null || record === null ? null : `${record.primary}/${record.holder.gateway}`,
+      regions,
+    };
+  }
+
+  private state(regions: readonly RegionStatus[]): ClusterStatus['state'] {
+    const record = this.recordNow;
+    if (record !== null && record.state !== 'stable') return record.state;
+    const whole = regions.every(
+      (region) =>
+        region.role !== 'offline' && region.ready && region.nodes.every((node) => node.state !== 'down'),
+    );
+    return record !== null && record.holder !== null && whole ? 'stable' : 'degraded';
+  }
+
+  private regionStatus(name: RegionId, nowMs: number): RegionStatus {
+    const primary = this.recordNow?.primary === name;
+    const last = this.regionReports.get(name)?.report ?? null;
+    const report = this.region(name, nowMs);
+    const gateways = this.gateways(name, nowMs);
+    const writer = gateways.find((gateway) => gateway.phase === 'writing') ?? null;
+    const lag = primary ? { lagBytes: 0, lagMs: 0 } : this.lag(name, last, nowMs);
+    const stalledMs = Math.round(this.stalledMs(name, nowMs));
+    const heardAtMs = this.regionReports.get(name)?.atMs ?? null;
+    const role = report === null ? 'offline' : primary ? 'primary' : 'secondary';
+    const ready =
+      role === 'offline'
+        ? false
+        : primary
+          ? writer !== null
+          : (report?.following ?? false) &&
+            stalledMs === 0 &&
+            lag.lagMs !== null &&
+            lag.lagMs < reportLimits.readyLagMs;
+    return {
+      name,
+      role,
+      epoch: last?.epoch ?? 0,
+      vdl: primary ? this.primaryVdl(last, writer) : (last?.vdl ?? null),
+      ...lag,
+      rpoMs: lag.lagMs,
+      stalledMs,
+      ageMs: heardAtMs === null ? null : Math.max(0, Math.round(nowMs - heardAtMs)),
+      ready,
+      gateway: gateways[0]?.address ?? last?.gateway ?? null,
+      agent: last?.agent ?? null,
+      writer: writer === null ? null : writer.gateway,
+      ...(report?.trouble !== undefined && { trouble: report.trouble }),
+      nodes: (last?.nodes ?? []).map((node) =>
+        report === null ? { ...node, state: 'down' as const } : node,
+      ),
+    };
+  }
+
+  /** How long a region has stood still, as its primary says, or as it says itself; 0 while it gets on. */
+  stalledMs(name: string, nowMs: number): number {
+    const primary = this.recordNow?.primary ?? '';
+    if (name === primary) return 0;
+    const lane = this.region(primary, nowMs)?.lag.find((entry) => entry.region === name);
+    return Math.max(lane?.stalledMs ?? 0, this.region(name, nowMs)?.stalledMs ?? 0);
+  }
+
+  /** Why a region that stands still is not ready, in words for an operator; null while it gets on. */
+  stallReason(name: string, nowMs: number): string | null {
+    const forMs = this.stalledMs(name, nowMs);
+    if (forMs === 0) return null;
+    const primary = this.recordNow?.primary ?? 'its primary';
+    return `${name} has received nothing from ${primary} for ${Math.round(forMs / 1_000)} s and lacks redo that is durable there: the lane begins anew by itself; see the log of both agents`;
+  }
+
+  /**
+   * What the primary has durable, by the newest word of anybody: reports arrive at different times, and what a secondary
+   * of the same reign holds was durable at the primary before (R2).
+   */
+  private primaryVdl(last: RegionReport | null, writer: GatewayReport | null): number | null {
+    const reign = Math.max(last?.epoch ?? 0, writer?.epoch ?? 0);
+    const secondaries = [...this.regionReports.values()]
+      .filter(({ report }) => report.epoch === reign && report.region !== this.recordNow?.primary)
+      .map(({ report }) => report.vdl);
+    const known = [last?.vdl, writer?.vdl, ...secondaries].filter((vdl) => typeof vdl === 'number');
+    return known.length === 0 ? null : Math.max(...known);
+  }
+
+  /**
+   * Lag as the primary says. While the primary is silent, what it last said and the time since; of a region that had
+   * everything then, still 0: nothing is known that it lacks. Unknown while the primary has not said.
+   */
+  private lag(
+    name: string,
+    last: RegionReport | null,
+    nowMs: number,
+  ): { readonly lagBytes: number | null; readonly lagMs: number | null } {
+    const heard = this.regionReports.get(this.recordNow?.primary ?? '');
+    const entry = heard?.report.lag.find((candidate) => candidate.region === name);
+    if (heard === undefined || entry === undefined) {
+      const { primaryVdl = null, vdl = null } = last ?? {};
+      const known = primaryVdl !== null && vdl !== null;
+      return { lagBytes: known ? Math.max(0, primaryVdl - vdl) : null, lagMs: null };
+    }
+    if (entry.lagMs === null) return { lagBytes: entry.lagBytes, lagMs: null };
+    const silentMs = nowMs - heard.atMs;
+    const growing = entry.lagMs > 0 && silentMs > reportLimits.offlineAfterMs ? silentMs : 0;
+    return { lagBytes: entry.lagBytes, lagMs: Math.round(entry.lagMs + growing) };
+  }
+
+  /** The highest epoch that any region has said its nodes know of. */
+  highestEpoch(): number {
+    return Math.max(0, ...this.regions.map((name) => this.highestEpochOf(name)));
+  }
+
+  /** The same of one region, however long ago it was said; 0 when it never was. */
+  highestEpochOf(name: string): number {
+    return this.regionReports.get(name)?.report.highestEpoch ?? 0;
+  }
+
+  /** Epochs some region has found lost writes of. */
+  lossEpochs(): readonly number[] {
+    const epochs = new Set<number>();
+    for (const { report } of this.regionReports.values())
+      for (const epoch of report.lossEpochs) epochs.add(epoch);
+    return [...epochs].sort(ascending);
+  }
+}
+
+function recent<T>(heard: Heard<T> | undefined, nowMs: number): T | null {
+  return heard !== undefined && nowMs - heard.atMs < reportLimits.offlineAfterMs ? heard.report : null;
+}

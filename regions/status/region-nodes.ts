@@ -1,0 +1,119 @@
+/** What the six storage nodes of this region say about themselves, asked twice a second. */
+
+import {
+  type Epoch,
+  epoch,
+  type Fork,
+  genesisEpoch,
+  type Lsn,
+  lsn,
+  mainBranch,
+  type NodeAddress,
+  quorumLimits,
+  type RegionClient,
+  RegionFetch,
+  type StatusReply,
+  zeroLsn,
+} from '../../storage/index.ts';
+import type { Held } from '../control/core/survivors.ts';
+import type { NodeReport } from './core/report.ts';
+
+const statusTimeoutMs = 400;
+
+export class RegionNodes {
+  private readonly nodes: readonly NodeAddress[];
+  private readonly region: RegionClient;
+  private reportsNow: readonly NodeReport[] = [];
+  private heldNow: { readonly epoch: Epoch; readonly vdl: Lsn } | null = null;
+  private highestNow: Epoch = genesisEpoch;
+  private path: { readonly head: Epoch; readonly forks: readonly Fork[] } = { head: genesisEpoch, forks: [] };
+  private learning = false;
+
+  constructor(nodes: readonly NodeAddress[], region: RegionClient) {
+    this.nodes = nodes;
+    this.region = region;
+  }
+
+  /** The nodes as the last poll found them; empty before the first. */
+  get reports(): readonly NodeReport[] {
+    return this.reportsNow;
+  }
+
+  /**
+   * What they hold along the newest path they know; null before three have answered, since fewer may all have missed what
+   * four made durable. More may be durable than any of them was told.
+   */
+  get held(): Held | null {
+    if (this.heldNow === null) return null;
+    return { ...this.heldNow, forks: this.forksTo(this.heldNow.epoch) };
+  }
+
+  /** The highest epoch that any of them has forked, followed or sealed for, as far as was ever heard. */
+  get highestEpoch(): Epoch {
+    return this.highestNow;
+  }
+
+  /** The path to `head`, oldest first; empty while it is not known. */
+  forksTo(head: Epoch): readonly Fork[] {
+    return this.path.head === head ? this.path.forks : [];
+  }
+
+  /** The region's nodes follow this path by now. */
+  follows(head: Epoch, forks: readonly Fork[]): void {
+    if (head >= this.path.head) this.path = { head, forks };
+  }
+
+  /** Asks all six once. @returns the newest head among them and the highest VDL known along it. */
+  async poll(): Promise<{ readonly head: Epoch; readonly vdl: Lsn }> {
+    const answers = await Promise.all(
+      this.nodes.map(async (node) => {
+        const reply = await this.region.request(node.node, { kind: 'status' }, statusTimeoutMs);
+        return { node, status: reply.kind === 'status' ? reply : null };
+      }),
+    );
+    const known = answers.flatMap(({ status }) => (status === null ? [] : [status]));
+    // A node that missed a reign may know of redo of an older one, far above where that was left.
+    const head = epoch(known.reduce((newest, status) => Math.max(newest, status.head), 0));
+    const vdl = lsn(
+      known.reduce((highest, status) => (status.head === head ? Math.max(highest, status.vdl) : highest), 0),
+    );
+    this.highestNow = epoch(
+      Math.max(this.highestNow, ...known.flatMap((status) => [status.head, status.sealed])),
+    );
+    this.heldNow = known.length >= quorumLimits.readQuorum ? { epoch: head, vdl } : null;
+    this.reportsNow = answers.map(({ node, status }) => nodeReport(node, status, vdl));
+    if (this.path.head !== head && head !== genesisEpoch) void this.learnPath(head);
+    return { head, vdl };
+  }
+
+  /** Reads the path from whichever node has it; one try for each poll. */
+  private async learnPath(head: Epoch): Promise<void> {
+    if (this.learning) return;
+    this.learning = true;
+    const reply = await new RegionFetch(this.region, head).fetch({
+      kind: 'fetch',
+      branch: mainBranch,
+      head,
+      from: zeroLsn,
+      bytesMax: 1,
+      waitMs: 0,
+      durableOnly: true,
+      known: { head: genesisEpoch, vdl: zeroLsn },
+    });
+    this.learning = false;
+    if (reply !== null && reply.head === head) this.follows(head, reply.forks);
+  }
+}
+
+function nodeReport(node: NodeAddress, status: StatusReply | null, vdl: number): NodeReport {
+  const state = status === null ? 'down' : status.scl < vdl ? 'behind' : 'up';
+  return {
+    id: node.node,
+    az: node.az,
+    state,
+    scl: status?.scl ?? 0,
+    pid: status?.pid ?? null,
+    address: node.address,
+    ...(status?.trouble !== undefined && { trouble: status.trouble }),
+  };
+}

@@ -1,0 +1,44 @@
+/**
+ * Reads a region's log from whichever of its six nodes has it: one node at a time, and the next one when that node
+ * is silent, does not know the path, or has nothing to give.
+ */
+import type { NodeId } from '../redo/ids.ts';
+import type { FetchedReply, FetchRequest, StorageReply, StorageRequest } from '../wire/core/messages.ts';
+
+/** The part of a region client this needs. */
+export interface FetchSource {
+  readonly nodes: readonly NodeId[];
+  request(
+    node: NodeId,
+    request: StorageRequest,
+    timeoutMs: number,
+  ): Promise<StorageReply | { readonly kind: 'unanswered'; readonly reason: string }>;
+}
+
+/** Beyond the wait that the request itself asks for, in milliseconds. */
+const answerMs = 1_500;
+
+export class RegionFetch {
+  private readonly region: FetchSource;
+  private at: number;
+
+  /** @param start which node to begin with, so that several readers spread over the six. */
+  constructor(region: FetchSource, start: number) {
+    this.region = region;
+    this.at = start;
+  }
+
+  /** @returns null when this try brought nothing; the next one asks another node. */
+  async fetch(request: FetchRequest): Promise<FetchedReply | null> {
+    const node = this.region.nodes[this.at % this.region.nodes.length];
+    if (node === undefined) return null;
+    const reply = await this.region.request(node, request, request.waitMs + answerMs);
+    if (reply.kind !== 'fetched') {
+      this.at += 1;
+      return null;
+    }
+    // Nothing new, or nothing it knows of: a node that the writer cannot reach looks the same from here.
+    if (reply.frames.length === 0) this.at += 1;
+    return reply;
+  }
+}

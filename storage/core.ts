@@ -1,0 +1,41 @@
+/** The pure half of the door: what cores of other layers, and threads that do no I/O of their own, import. */
+export { commonPoint, EpochTree, type Fork, forkSchema } from './history/epoch-tree.ts';
+export { InFlight } from './process/core/in-flight.ts';
+export type { Recovered, RecoveryGoal } from './quorum/core/recovery.ts';
+export { viewOf } from './redo/bytes.ts';
+export { framePayload, type ReceivedFrame, splitFrames } from './redo/frame.ts';
+export {
+  ascending,
+  type Epoch,
+  epoch,
+  genesisEpoch,
+  type Lsn,
+  lsn,
+  mainBranch,
+  maxLsn,
+  minLsn,
+  type PageNo,
+  type PgId,
+  pageNo,
+  pgId,
+  type RegionId,
+  regionId,
+  unreachable,
+  zeroLsn,
+} from './redo/ids.ts';
+export { nodeLimits, quorumLimits, redoLimits, volumeLimits } from './redo/limits.ts';
+export {
+  applyChange,
+  type Commit,
+  commitBytesMax,
+  decodeRecords,
+  diffPage,
+  encodeMtr,
+  type Mtr,
+  type MtrRun,
+  type PageChange,
+  type PositionedRecord,
+  recordBytes,
+} from './redo/record.ts';
+export { lastCplIn, RecordCursor } from './redo/record-cursor.ts';
+export type { StatusReply } from './wire/core/messages.ts';

@@ -1,0 +1,46 @@
+/** The door of storage: what the other layers may import. */
+
+export { RegionClient } from './client/region-client.ts';
+export { type FetchSource, RegionFetch } from './client/region-fetch.ts';
+export { type TailFrames, TailReader } from './client/tail-reader.ts';
+export * from './core.ts';
+export { every, monotonicMs, wallUs } from './process/clock.ts';
+export { compileSooner, keepCompiledCode } from './process/compilation.ts';
+export {
+  addressSchema,
+  clusterSchema,
+  dataDirSchema,
+  isOffLoopback,
+  listenSchema,
+  loadConfig,
+  type NodeAddress,
+  nodeSchema,
+  nodesSchema,
+  parseAddress,
+  refineSecret,
+  regionSchema,
+  secretSchema,
+  strictShape,
+} from './process/config.ts';
+export {
+  type DirectoryLock,
+  heldMessage,
+  holderFileName,
+  type LockHolder,
+  lockDirectory,
+  lockFileName,
+  lockHolder,
+} from './process/directory-lock.ts';
+export {
+  identify,
+  readPidFile,
+  removePidFile,
+  signalProcess,
+  stopProcess,
+  waitForExit,
+  writePidFile,
+} from './process/process-identity.ts';
+export type { AppendFacts } from './quorum/append-facts.ts';
+export { type Offered, ReceiverDriver } from './quorum/receiver-driver.ts';
+export { runRecovery } from './quorum/recovery-driver.ts';
+export { WriterDriver } from './quorum/writer-driver.ts';

@@ -1,0 +1,281 @@
+/**
+ * What one node holds of the volume: an index of its frames by epoch, and how far it is complete.
+ *
+ * Two chains run through the frames. The volume chain (each frame starts where the one before ended) says up to
+ * where a history can be read here without a gap. The protection-group chain (`prevPg`) gives the SCL: up to
+ * where this node has every record of that group, which is what a writer counts.
+ */
+import assert from 'node:assert/strict';
+import type { EpochTree } from '../../history/epoch-tree.ts';
+import type { FrameHeader } from '../../redo/frame.ts';
+import { type Epoch, type Lsn, maxLsn, minLsn, type PgId, zeroLsn } from '../../redo/ids.ts';
+import { segmentLimits } from '../../redo/limits.ts';
+
+/** Where a frame's bytes lie; only the shell that wrote them looks inside. */
+export type FramePosition = { readonly file: number; readonly offset: number; readonly length: number };
+
+/**
+ * A frame this node has persisted, or a stretch of them: frames that follow one another in the volume and on the disk and
+ * that nobody tells apart any more. `base` and `prevPg` are then of the first, `end` and `lastCpl` of the last.
+ */
+export interface HeldFrame {
+  readonly epoch: Epoch;
+  readonly pg: PgId;
+  readonly base: Lsn;
+  readonly end: Lsn;
+  readonly prevPg: Lsn;
+  /** LSN of the last commit in it; null when it holds none. */
+  readonly lastCpl: Lsn | null;
+  readonly position: FramePosition;
+}
+
+/** The persisted frames of one epoch, ordered by LSN. */
+class EpochFrames {
+  readonly start: Lsn;
+  readonly frames: HeldFrame[] = [];
+  /** End of the gap-free run of the volume chain from `start`. */
+  volumeEnd: Lsn;
+  /** Entries before this index have been joined. */
+  private joined = 0;
+  private readonly chains = new Map<PgId, PgChain>();
+
+  constructor(start: Lsn) {
+    this.start = start;
+    this.volumeEnd = start;
+  }
+
+  insert(frame: HeldFrame): boolean {
+    if (this.holds(frame.base)) return false;
+    const at = this.indexAtOrAfter(frame.base);
+    if (at === this.frames.length) this.frames.push(frame);
+    else this.frames.splice(at, 0, frame);
+    if (at < this.joined) this.joined += 1;
+    for (let next = at; this.frames[next]?.base === this.volumeEnd; next++) {
+      this.volumeEnd = this.frames[next]?.end ?? this.volumeEnd;
+    }
+    this.chainOf(frame.pg).link(frame);
+    return true;
+  }
+
+  /** Whether the frame that starts at `base` is here, by itself or in a stretch: an epoch has one frame at any LSN. */
+  holds(base: Lsn): boolean {
+    return this.indexHolding(base) >= 0;
+  }
+
+  /** Joins neighbours at or below `limit` into stretches. */
+  join(limit: Lsn): void {
+    const first = Math.max(0, this.joined - 1);
+    let end = first;
+    while ((this.frames[end]?.end ?? Number.POSITIVE_INFINITY) <= limit) end += 1;
+    if (end - first < joinedAtOnce) return;
+    const stretches: HeldFrame[] = [];
+    for (const frame of this.frames.slice(first, end)) {
+      const last = stretches.at(-1);
+      const both = last === undefined ? null : joinedFrame(last, frame);
+      if (both === null) stretches.push(frame);
+      else stretches[stretches.length - 1] = both;
+    }
+    this.frames.splice(first, end - first, ...stretches);
+    this.joined = first + stretches.length;
+  }
+
+  private chainOf(pg: PgId): PgChain {
+    let chain = this.chains.get(pg);
+    if (chain === undefined) {
+      chain = new PgChain(this.start);
+      this.chains.set(pg, chain);
+    }
+    return chain;
+  }
+
+  sclOf(pg: PgId): Lsn {
+    return this.chains.get(pg)?.scl ?? this.start;
+  }
+
+  get pgs(): readonly PgId[] {
+    return [...this.chains.keys()];
+  }
+
+  /** Index of the first frame with base ≥ `at`. */
+  indexAtOrAfter(at: Lsn): number {
+    let low = 0;
+    let high = this.frames.length;
+    // Appends arrive in order nearly always: look at the end before searching.
+    const last = this.frames[high - 1];
+    if (last === undefined || last.base < at) return high;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.frames[middle]?.base ?? zeroLsn) < at) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  /** The frame that holds the byte at `position`, if it is here. */
+  indexHolding(position: Lsn): number {
+    const at = this.indexAtOrAfter(position);
+    if (this.frames[at]?.base === position) return at;
+    const before = this.frames[at - 1];
+    return before !== undefined && before.end > position ? at - 1 : -1;
+  }
+}
+
+/** Two neighbours as one, when they lie side by side in the volume and on the disk and are not too long; else null. */
+function joinedFrame(one: HeldFrame, next: HeldFrame): HeldFrame | null {
+  const { file, offset, length } = one.position;
+  const isAdjacent =
+    one.end === next.base &&
+    one.pg === next.pg &&
+    next.position.file === file &&
+    next.position.offset === offset + length;
+  if (!isAdjacent || length + next.position.length > segmentLimits.stretchBytes) return null;
+  return {
+    ...one,
+    end: next.end,
+    lastCpl: next.lastCpl ?? one.lastCpl,
+    position: { file, offset, length: length + next.position.length },
+  };
+}
+
+/** Entries that are worth going through once more. */
+const joinedAtOnce = 64;
+
+class PgChain {
+  scl: Lsn;
+  private readonly waiting = new Map<Lsn, Lsn>();
+
+  constructor(start: Lsn) {
+    this.scl = start;
+  }
+
+  link(frame: HeldFrame): void {
+    if (frame.prevPg !== this.scl) {
+      this.waiting.set(frame.prevPg, frame.end);
+      return;
+    }
+    this.scl = frame.end;
+    for (let end = this.waiting.get(this.scl); end !== undefined; end = this.waiting.get(this.scl)) {
+      this.waiting.delete(this.scl);
+      this.scl = end;
+    }
+  }
+}
+
+/** All the frames one node has persisted. */
+export class Segment {
+  private readonly tree: EpochTree;
+  private readonly epochs = new Map<Epoch, EpochFrames>();
+
+  constructor(tree: EpochTree) {
+    this.tree = tree;
+  }
+
+  /** Whether a frame with this header is already here. */
+  has(header: Pick<FrameHeader, 'epoch' | 'base'>): boolean {
+    return this.epochs.get(header.epoch)?.holds(header.base) ?? false;
+  }
+
+  /** Takes a persisted frame in. @returns false when it was here already. */
+  insert(frame: HeldFrame): boolean {
+    assert(this.tree.has(frame.epoch), `S4: a frame of epoch ${frame.epoch}, which is not in the tree`);
+    return this.framesOf(frame.epoch).insert(frame);
+  }
+
+  /**
+   * Joins the frames of the path to `head` at or below `limit` into stretches, so that the index does not grow with every
+   * frame ever written. Nobody must want to know single frames there: surveys tell what lies above the durable point.
+   */
+  join(head: Epoch, limit: Lsn): void {
+    for (const step of this.tree.path(head)) this.epochs.get(step.epoch)?.join(minLsn(limit, step.until));
+  }
+
+  private framesOf(candidate: Epoch): EpochFrames {
+    let epochFrames = this.epochs.get(candidate);
+    if (epochFrames === undefined) {
+      epochFrames = new EpochFrames(this.tree.startOf(candidate));
+      this.epochs.set(candidate, epochFrames);
+    }
+    return epochFrames;
+  }
+
+  /** Up to here the history that ends in `head` can be read from this node without a gap. */
+  volumeEnd(head: Epoch): Lsn {
+    let end = zeroLsn;
+    for (const step of this.tree.path(head)) {
+      if (end < step.from) return end;
+      end = maxLsn(end, minLsn(this.epochs.get(step.epoch)?.volumeEnd ?? step.from, step.until));
+      if (end < step.until) return end;
+    }
+    return end;
+  }
+
+  /**
+   * SCL of a group along the path to `head`. The head's chains are anchored at its fork: they count only once
+   * everything below the fork is here, and until then the node is complete to the end of its volume chain.
+   */
+  scl(head: Epoch, pg: PgId): Lsn {
+    const fork = this.tree.startOf(head);
+    const end = this.volumeEnd(head);
+    if (end < fork) return end;
+    return this.epochs.get(head)?.sclOf(pg) ?? fork;
+  }
+
+  /** SCLs of every group that has records along the path to `head`. */
+  scls(head: Epoch): readonly (readonly [PgId, Lsn])[] {
+    const pgs = new Set(this.tree.path(head).flatMap((step) => this.epochs.get(step.epoch)?.pgs ?? []));
+    return [...pgs].map((pg) => [pg, this.scl(head, pg)] as const);
+  }
+
+  /**
+   * Consecutive frames along the path to `head`, starting with the one that holds or follows `from`, until
+   * a gap, a frame that starts at or above `limit`, or `bytesMax` (at least one frame when there is any).
+   */
+  run(
+    head: Epoch,
+    from: Lsn,
+    bytesMax: number,
+    limit: Lsn,
+  ): { readonly frames: readonly HeldFrame[]; readonly end: Lsn } {
+    const frames: HeldFrame[] = [];
+    let bytes = 0;
+    let end = from;
+    for (const step of this.tree.path(head)) {
+      if (end >= step.until || end < step.from) continue;
+      const epochFrames = this.epochs.get(step.epoch);
+      let at = epochFrames?.indexHolding(end) ?? -1;
+      if (epochFrames === undefined || at < 0) return { frames, end };
+      for (; end < step.until; at++) {
+        const frame = epochFrames.frames[at];
+        if (frame === undefined || frame.base > end || frame.base >= limit) return { frames, end };
+        if (bytes > 0 && bytes + frame.position.length > bytesMax) return { frames, end };
+        end = minLsn(frame.end, step.until);
+        // Of a stretch, what lies beyond the fork is no part of this path.
+        frames.push(end === frame.end ? frame : { ...frame, end });
+        bytes += frame.position.length;
+      }
+    }
+    return { frames, end };
+  }
+
+  /** Every frame of `candidate` that reaches above `from`, gaps or not, in LSN order. */
+  framesAbove(candidate: Epoch, from: Lsn): readonly HeldFrame[] {
+    const epochFrames = this.epochs.get(candidate);
+    if (epochFrames === undefined) return [];
+    let at = epochFrames.indexAtOrAfter(from);
+    if ((epochFrames.frames[at - 1]?.end ?? zeroLsn) > from) at -= 1;
+    return epochFrames.frames.slice(at);
+  }
+
+  /** Highest LSN held of any epoch, gaps or not. */
+  get lastLsn(): Lsn {
+    let last = zeroLsn;
+    for (const { frames } of this.epochs.values()) last = maxLsn(last, frames.at(-1)?.end ?? zeroLsn);
+    return last;
+  }
+
+  get frameCount(): number {
+    let count = 0;
+    for (const { frames } of this.epochs.values()) count += frames.length;
+    return count;
+  }
+}

@@ -1,0 +1,70 @@
+/** What a storage node's state machine takes in and asks for, and what it must remember. */
+import type { Fork } from '../../history/epoch-tree.ts';
+import type { FramePosition, HeldFrame } from '../../log/core/segment.ts';
+import type { ReceivedFrame } from '../../redo/frame.ts';
+import { type Epoch, genesisEpoch, type Lsn, type PageNo, zeroLsn } from '../../redo/ids.ts';
+import type { DurablePoint, RefusalCode, StorageReply, StorageRequest } from '../../wire/core/messages.ts';
+
+/** What a node must remember beside its frames. Replaced as a whole, and never goes backwards. */
+export interface NodeState {
+  readonly sealed: Epoch;
+  readonly forks: readonly Fork[];
+  /** False on a node that started empty beside peers that were not, until it has caught up once. */
+  readonly hydrated: boolean;
+  /** A hint that bounds the work of recovery; may be older than the truth. */
+  readonly durable: DurablePoint;
+}
+
+export const emptyNodeState: NodeState = {
+  sealed: genesisEpoch,
+  forks: [],
+  hydrated: false,
+  durable: { head: genesisEpoch, vdl: zeroLsn },
+};
+
+/** Names one request until it is answered; only the shell knows the peer behind it. */
+export type Caller = number;
+
+export type NodeEvent =
+  | { readonly kind: 'request'; readonly caller: Caller | null; readonly request: StorageRequest }
+  | { readonly kind: 'persisted'; readonly ticket: number; readonly positions: readonly FramePosition[] }
+  | {
+      readonly kind: 'persistFailed';
+      readonly ticket: number;
+      readonly code: RefusalCode;
+      readonly reason: string;
+    }
+  | { readonly kind: 'statePersisted'; readonly ticket: number }
+  | { readonly kind: 'repaired'; readonly frames: Uint8Array; readonly forks: readonly Fork[] }
+  | { readonly kind: 'repairFailed' }
+  | { readonly kind: 'callerGone'; readonly caller: Caller }
+  | { readonly kind: 'tick' };
+
+export type NodeEffect =
+  | { readonly kind: 'persistFrames'; readonly ticket: number; readonly frames: readonly ReceivedFrame[] }
+  | { readonly kind: 'persistState'; readonly ticket: number; readonly state: NodeState }
+  | { readonly kind: 'reply'; readonly caller: Caller; readonly reply: StorageReply }
+  /** Answer a fetch with the bytes of these frames. */
+  | { readonly kind: 'replyFrames'; readonly caller: Caller; readonly answer: FetchAnswer }
+  /** Answer a page read; the node is complete for it. */
+  | {
+      readonly kind: 'replyPages';
+      readonly caller: Caller;
+      readonly head: Epoch;
+      readonly readPoint: Lsn;
+      readonly pages: readonly PageNo[];
+    }
+  /** These frames are persisted and may be indexed by page; `bytes` are those of each. */
+  | { readonly kind: 'held'; readonly frames: readonly HeldFrame[]; readonly bytes: readonly Uint8Array[] }
+  /** A fork below what is already folded: page images above it are of no use on the new path. */
+  | { readonly kind: 'forked'; readonly fork: Fork }
+  /** Ask a peer for frames along `head` from `from`. */
+  | { readonly kind: 'repair'; readonly head: Epoch; readonly from: Lsn; readonly durable: DurablePoint };
+
+export interface FetchAnswer {
+  readonly head: Epoch;
+  readonly vdl: Lsn;
+  readonly next: Lsn;
+  readonly forks: readonly Fork[];
+  readonly frames: readonly HeldFrame[];
+}

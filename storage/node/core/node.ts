@@ -1,0 +1,499 @@
+/**
+ * One storage node as a pure state machine: it takes frames, acknowledges them once they are persisted, keeps its
+ * promises about older writers, and answers what it holds. Nodes have no vote: every operation is idempotent, and
+ * any message may be lost, repeated or late.
+ */
+import assert from 'node:assert/strict';
+import { EpochTree, endOfTime, type Fork } from '../../history/epoch-tree.ts';
+import { type FramePosition, type HeldFrame, Segment } from '../../log/core/segment.ts';
+import { framePayload, type ReceivedFrame, splitFrames } from '../../redo/frame.ts';
+import {
+  type BranchName,
+  type Epoch,
+  genesisEpoch,
+  type Lsn,
+  maxLsn,
+  type PgId,
+  pgId,
+  unreachable,
+  zeroLsn,
+} from '../../redo/ids.ts';
+import { nodeLimits } from '../../redo/limits.ts';
+import { lastCplIn } from '../../redo/record-cursor.ts';
+import type {
+  AppendRequest,
+  DurablePoint,
+  FetchRequest,
+  ReadPagesRequest,
+  RefusalCode,
+  StorageReply,
+  StorageRequest,
+  SurveyRequest,
+} from '../../wire/core/messages.ts';
+import { FetchWaiters } from './fetch-waiters.ts';
+import type { Caller, NodeEffect, NodeEvent, NodeState } from './node-events.ts';
+import { RepairWatch } from './repair-watch.ts';
+import { durableOn, surveyOf } from './survey.ts';
+
+interface PendingAppend {
+  readonly ticket: number;
+  readonly frames: readonly ReceivedFrame[];
+  /** LSN of the last commit in each frame. */
+  readonly lastCpls: readonly (Lsn | null)[];
+  readonly acks: {
+    readonly caller: Caller;
+    readonly request: AppendRequest;
+    readonly pgs: readonly PgId[];
+  }[];
+}
+
+export class StorageNode {
+  readonly tree: EpochTree;
+  readonly segment: Segment;
+  private readonly branch: BranchName;
+  private sealedBelow: Epoch;
+  private hydrated: boolean;
+  private durablePoint: DurablePoint;
+  private lowWaterLsn: Lsn = zeroLsn;
+  private nextTicket = 1;
+  private readonly pending = new Map<number, PendingAppend>();
+  private readonly pendingKeys = new Set<string>();
+  private pendingBytes = 0;
+  private readonly stateReplies = new Map<
+    number,
+    readonly { readonly caller: Caller; readonly reply: () => StorageReply }[]
+  >();
+  private readonly waiters = new FetchWaiters();
+  private readonly repairs = new RepairWatch();
+  private hintSavedAtMs = 0;
+  private hintSaved: DurablePoint;
+  private effects: NodeEffect[] = [];
+
+  constructor(branch: BranchName, state: NodeState, held: readonly HeldFrame[] = []) {
+    this.branch = branch;
+    this.tree = new EpochTree(state.forks);
+    this.segment = new Segment(this.tree);
+    this.sealedBelow = state.sealed;
+    this.hydrated = state.hydrated;
+    this.durablePoint = state.durable;
+    this.hintSaved = state.durable;
+    for (const frame of held) this.segment.insert(frame);
+  }
+
+  get head(): Epoch {
+    return this.tree.headOf(this.branch);
+  }
+
+  get sealed(): Epoch {
+    return this.sealedBelow;
+  }
+
+  get durable(): DurablePoint {
+    return this.durablePoint;
+  }
+
+  get lowWater(): Lsn {
+    return this.lowWaterLsn;
+  }
+
+  get state(): NodeState {
+    return {
+      sealed: this.sealedBelow,
+      forks: this.tree.all(),
+      hydrated: this.hydrated,
+      durable: this.durablePoint,
+    };
+  }
+
+  /** Takes one event at a time. The effects are to be carried out in order. */
+  step(event: NodeEvent, nowMs: number): readonly NodeEffect[] {
+    this.effects = [];
+    switch (event.kind) {
+      case 'request':
+        this.request(event.caller, event.request, nowMs);
+        break;
+      case 'persisted':
+        this.persisted(event.ticket, event.positions, nowMs);
+        break;
+      case 'persistFailed':
+        this.persistFailed(event.ticket, event.code, event.reason);
+        break;
+      case 'statePersisted':
+        for (const { caller, reply } of this.stateReplies.get(event.ticket) ?? [])
+          this.reply(caller, reply());
+        this.stateReplies.delete(event.ticket);
+        break;
+      case 'repaired':
+        this.repaired(event.frames, event.forks);
+        break;
+      case 'repairFailed':
+        this.repairs.ended();
+        break;
+      case 'callerGone':
+        this.waiters.forget(event.caller);
+        break;
+      case 'tick':
+        this.tick(nowMs);
+        break;
+      default:
+        unreachable(event);
+    }
+    return this.effects;
+  }
+
+  private request(caller: Caller | null, request: StorageRequest, nowMs: number): void {
+    switch (request.kind) {
+      case 'append':
+        this.append(caller, request, nowMs);
+        return;
+      case 'seal':
+        this.seal(caller, request.epoch);
+        return;
+      case 'survey':
+        this.survey(caller, request);
+        return;
+      case 'fork':
+        this.fork(caller, request.authority, request.forks);
+        return;
+      case 'fetch':
+        this.fetch(caller, request, nowMs);
+        return;
+      case 'readPages':
+        this.readPages(caller, request);
+        return;
+      case 'status':
+        this.refuse(caller, 'BAD_REQUEST', 'status is answered by the process, not by its core');
+        return;
+      default:
+        unreachable(request);
+    }
+  }
+
+  private reply(caller: Caller | null, reply: StorageReply): void {
+    if (caller !== null) this.effects.push({ kind: 'reply', caller, reply });
+  }
+
+  private refuse(caller: Caller | null, code: RefusalCode, reason: string): void {
+    this.reply(caller, { kind: 'refused', code, reason, sealed: this.sealedBelow });
+  }
+
+  /** S2: an authority older than the seal is refused, whatever it asks. */
+  private refusesAuthority(caller: Caller | null, authority: Epoch): boolean {
+    if (authority >= this.sealedBelow) return false;
+    this.reply(caller, this.fenced(authority));
+    return true;
+  }
+
+  private fenced(authority: Epoch): StorageReply {
+    const reason = `epoch ${authority} is fenced: this node is sealed for epoch ${this.sealedBelow}`;
+    return { kind: 'refused', code: 'SEALED', reason, sealed: this.sealedBelow };
+  }
+
+  private append(caller: Caller | null, request: AppendRequest, nowMs: number): void {
+    if (this.refusesAuthority(caller, request.authority)) return;
+    if (!this.tree.has(request.durable.head)) {
+      this.refuse(caller, 'UNKNOWN_EPOCH', `epoch ${request.durable.head} is not in this node's tree`);
+      return;
+    }
+    const split = splitFrames(request.frames);
+    if (split.kind === 'bad') {
+      this.refuse(caller, 'BAD_FRAME', split.reason);
+      return;
+    }
+    const lastCpls = this.inspect(caller, split.frames);
+    if (lastCpls === null) return;
+    if (this.pendingBytes + request.frames.length > nodeLimits.pendingBytesMax) {
+      this.refuse(caller, 'OVERLOADED', `${nodeLimits.pendingBytesMax} bytes wait for the disk already`);
+      return;
+    }
+    this.learn(request, nowMs);
+    this.keep(caller, request, split.frames, lastCpls);
+  }
+
+  /** Checks what the checksum cannot: that records are whole and epochs known. @returns the last commit of each frame. */
+  private inspect(caller: Caller | null, frames: readonly ReceivedFrame[]): readonly (Lsn | null)[] | null {
+    const inspected: (Lsn | null)[] = [];
+    for (const { header, bytes } of frames) {
+      if (!this.tree.has(header.epoch) || header.epoch === genesisEpoch) {
+        this.refuse(caller, 'UNKNOWN_EPOCH', `epoch ${header.epoch} is not in this node's tree`);
+        return null;
+      }
+      if (header.base < this.tree.startOf(header.epoch)) {
+        this.refuse(
+          caller,
+          'BAD_FRAME',
+          `a frame of epoch ${header.epoch} starts at ${header.base}, before its fork`,
+        );
+        return null;
+      }
+      const lastCpl = lastCplIn(framePayload(bytes), header.base);
+      if (lastCpl === 'malformed') {
+        this.refuse(caller, 'BAD_FRAME', 'the payload is not a whole number of records');
+        return null;
+      }
+      inspected.push(lastCpl);
+    }
+    return inspected;
+  }
+
+  private learn(request: AppendRequest, nowMs: number): void {
+    const { head, vdl } = request.durable;
+    const told = this.durablePoint;
+    // S2: who appends was let in by four seals for its authority; a node wiped since then seals for it once more.
+    const isNewReign = request.authority > this.sealedBelow;
+    this.sealedBelow = isNewReign ? request.authority : this.sealedBelow;
+    if (isNewReign) this.persistState([]);
+    const newer = head > told.head || (head === told.head && vdl > told.vdl);
+    // A new head may have gone back behind what nobody read any more on the old one.
+    if (head > told.head) this.lowWaterLsn = request.lowWater;
+    else if (head === told.head) this.lowWaterLsn = maxLsn(this.lowWaterLsn, request.lowWater);
+    if (!newer) return;
+    // The first word of a new head may know less than what its path already had durable here.
+    this.durablePoint = { head, vdl: maxLsn(vdl, durableOn(this.tree, this.durablePoint, head)) };
+    this.hydrate();
+    this.answerWaiters(nowMs);
+  }
+
+  private keep(
+    caller: Caller | null,
+    request: AppendRequest | null,
+    frames: readonly ReceivedFrame[],
+    lastCpls: readonly (Lsn | null)[],
+  ): void {
+    const fresh: ReceivedFrame[] = [];
+    const freshCpls: (Lsn | null)[] = [];
+    frames.forEach((frame, index) => {
+      const key = `${frame.header.epoch}/${frame.header.base}`;
+      if (this.segment.has(frame.header) || this.pendingKeys.has(key)) return;
+      this.pendingKeys.add(key);
+      fresh.push(frame);
+      freshCpls.push(lastCpls[index] ?? null);
+    });
+    const ack =
+      caller === null || request === null
+        ? []
+        : [{ caller, request, pgs: [...new Set(frames.map((frame) => frame.header.pg))] }];
+    if (fresh.length === 0) {
+      // Everything is here or on its way to the disk: answer when the newest write under way has finished.
+      const last = [...this.pending.values()].at(-1);
+      if (last !== undefined) last.acks.push(...ack);
+      // A writer asks without frames before it sends any: by then this node's own state is safe too (S6).
+      else if (frames.length === 0)
+        for (const entry of ack) this.replyAfterState(entry.caller, () => this.ackOf(entry));
+      else for (const entry of ack) this.reply(entry.caller, this.ackOf(entry));
+      return;
+    }
+    const ticket = this.nextTicket++;
+    for (const frame of fresh) this.pendingBytes += frame.bytes.length;
+    this.pending.set(ticket, { ticket, frames: fresh, lastCpls: freshCpls, acks: ack });
+    this.effects.push({ kind: 'persistFrames', ticket, frames: fresh });
+  }
+
+  private ackOf({ request, pgs }: PendingAppend['acks'][number]): StorageReply {
+    // S2: persisted before the seal or after, an older writer gets no acknowledgement once the node is sealed.
+    if (request.authority < this.sealedBelow) return this.fenced(request.authority);
+    const head = request.durable.head;
+    return { kind: 'acked', head, scls: this.sclsOf(head, pgs) };
+  }
+
+  /** The SCLs an acknowledgement carries; one without frames tells all, so that a returning writer knows where to resume. */
+  private sclsOf(head: Epoch, pgs: readonly PgId[]): readonly (readonly [PgId, Lsn])[] {
+    const known = pgs.length > 0 ? pgs : this.segment.scls(head).map(([pg]) => pg);
+    return (known.length > 0 ? known : [pgId(0)]).map((pg) => [pg, this.segment.scl(head, pg)] as const);
+  }
+
+  private takePending(ticket: number): PendingAppend {
+    const pending = this.pending.get(ticket);
+    if (pending === undefined) assert.fail(`no write is under way under ticket ${ticket}`);
+    this.pending.delete(ticket);
+    for (const { header, bytes } of pending.frames) {
+      this.pendingKeys.delete(`${header.epoch}/${header.base}`);
+      this.pendingBytes -= bytes.length;
+    }
+    return pending;
+  }
+
+  private persisted(ticket: number, positions: readonly FramePosition[], nowMs: number): void {
+    const pending = this.takePending(ticket);
+    assert.equal(positions.length, pending.frames.length, 'a position for every frame persisted');
+    const held: HeldFrame[] = pending.frames.map(({ header }, index) => {
+      const position = positions[index];
+      assert(position !== undefined, 'a position for every frame persisted');
+      const { epoch, pg, base, end, prevPg } = header;
+      return { epoch, pg, base, end, prevPg, lastCpl: pending.lastCpls[index] ?? null, position };
+    });
+    for (const frame of held) this.segment.insert(frame);
+    for (const entry of pending.acks) this.reply(entry.caller, this.ackOf(entry));
+    this.effects.push({ kind: 'held', frames: held, bytes: pending.frames.map((frame) => frame.bytes) });
+    this.answerWaiters(nowMs);
+  }
+
+  private persistFailed(ticket: number, code: RefusalCode, reason: string): void {
+    for (const { caller } of this.takePending(ticket).acks) this.refuse(caller, code, reason);
+  }
+
+  /** Answers now, or, while a change of state is on its way to the disk, once that is there: it may hold the promise. */
+  private replyAfterState(caller: Caller | null, reply: () => StorageReply): void {
+    if (caller === null) return;
+    const newest = [...this.stateReplies.keys()].at(-1);
+    if (newest === undefined) this.reply(caller, reply());
+    else this.stateReplies.set(newest, [...(this.stateReplies.get(newest) ?? []), { caller, reply }]);
+  }
+
+  private persistState(
+    replies: readonly { readonly caller: Caller; readonly reply: () => StorageReply }[],
+  ): void {
+    const ticket = this.nextTicket++;
+    this.stateReplies.set(ticket, replies);
+    this.effects.push({ kind: 'persistState', ticket, state: this.state });
+  }
+
+  private seal(caller: Caller | null, candidate: Epoch): void {
+    if (this.refusesAuthority(caller, candidate)) return;
+    // In force from here on, before it is persisted: a crash only forgets a promise that was never given.
+    const changed = candidate > this.sealedBelow;
+    this.sealedBelow = candidate;
+    if (caller === null) return;
+    const reply = (): StorageReply => ({
+      kind: 'sealed',
+      forks: this.tree.all(),
+      fresh: !this.hydrated,
+      empty: this.segment.frameCount === 0 && this.durablePoint.vdl === zeroLsn,
+    });
+    if (changed) this.persistState([{ caller, reply }]);
+    else this.replyAfterState(caller, reply);
+  }
+
+  /**
+   * Takes forks in up to the first that contradicts the tree, and saves what it took: from now on frames of those
+   * epochs may arrive (S4). @returns the fork that contradicts.
+   */
+  private addForks(forks: readonly Fork[]): Fork | null {
+    let conflict: Fork | null = null;
+    let added = false;
+    for (const fork of forks) {
+      const outcome = this.tree.add(fork);
+      if (outcome === 'conflict' || outcome === 'orphan') {
+        conflict = fork;
+        break;
+      }
+      if (outcome === 'known') continue;
+      added = true;
+      this.effects.push({ kind: 'forked', fork });
+    }
+    if (added) this.persistState([]);
+    return conflict;
+  }
+
+  private fork(caller: Caller | null, authority: Epoch, forks: readonly Fork[]): void {
+    if (this.refusesAuthority(caller, authority)) return;
+    const conflict = this.addForks(forks);
+    if (conflict !== null) {
+      this.refuse(
+        caller,
+        'EPOCH_CONFLICT',
+        `epoch ${conflict.epoch} from (${conflict.parent}, ${conflict.forkLsn}) contradicts this node's tree`,
+      );
+      return;
+    }
+    this.replyAfterState(caller, () => ({ kind: 'forked' }));
+  }
+
+  private survey(caller: Caller | null, request: SurveyRequest): void {
+    if (this.refusesAuthority(caller, request.authority)) return;
+    const conflict = this.addForks(request.forks);
+    if (conflict !== null || !this.tree.has(request.head)) {
+      this.refuse(
+        caller,
+        'EPOCH_CONFLICT',
+        `the path to epoch ${request.head} does not fit this node's tree`,
+      );
+      return;
+    }
+    // Frames still on their way to the disk may stay out: since the seal they can no longer be acknowledged (S2).
+    this.replyAfterState(caller, () => surveyOf(this.tree, this.segment, this.durablePoint, request.head));
+  }
+
+  private fetch(caller: Caller | null, request: FetchRequest, nowMs: number): void {
+    if (caller === null) return;
+    if (request.head !== null && !this.tree.has(request.head)) {
+      this.refuse(caller, 'UNKNOWN_EPOCH', `epoch ${request.head} is not in this node's tree`);
+      return;
+    }
+    if (this.answerFetch(caller, request, request.waitMs === 0)) return;
+    if (this.waiters.add(caller, request, nowMs)) return;
+    this.refuse(caller, 'OVERLOADED', `${nodeLimits.fetchWaitersMax} fetches wait here already`);
+  }
+
+  /** @returns false when there is no news and `force` is not set. */
+  private answerFetch(caller: Caller, request: FetchRequest, force: boolean): boolean {
+    const head = request.head ?? this.head;
+    const vdl = durableOn(this.tree, this.durablePoint, head);
+    const limit = request.durableOnly ? vdl : endOfTime;
+    const { frames, end } = this.segment.run(head, request.from, request.bytesMax, limit);
+    const news = frames.length > 0 || head !== request.known.head || vdl > request.known.vdl;
+    if (!news && !force) return false;
+    const forks = head === request.known.head ? [] : this.tree.forksOf(head);
+    this.effects.push({ kind: 'replyFrames', caller, answer: { head, vdl, next: end, forks, frames } });
+    return true;
+  }
+
+  private answerWaiters(nowMs: number): void {
+    this.waiters.serve(nowMs, (caller, request, overdue) => this.answerFetch(caller, request, overdue));
+  }
+
+  private readPages(caller: Caller | null, request: ReadPagesRequest): void {
+    if (caller === null) return;
+    const { head, readPoint, pages } = request;
+    if (!this.tree.has(head)) {
+      this.refuse(caller, 'UNKNOWN_EPOCH', `epoch ${head} is not in this node's tree`);
+      return;
+    }
+    const complete = this.segment.volumeEnd(head);
+    if (complete < readPoint) {
+      this.refuse(
+        caller,
+        'NOT_COMPLETE',
+        `read point ${readPoint} is above ${complete}, up to where this node is complete`,
+      );
+      return;
+    }
+    this.effects.push({ kind: 'replyPages', caller, head, readPoint, pages });
+  }
+
+  private repaired(frames: Uint8Array, forks: readonly Fork[]): void {
+    this.repairs.ended();
+    if (this.addForks(forks) !== null) return;
+    const split = splitFrames(frames);
+    if (split.kind === 'bad') return;
+    const lastCpls = this.inspect(null, split.frames);
+    if (lastCpls !== null) this.keep(null, null, split.frames, lastCpls);
+  }
+
+  private tick(nowMs: number): void {
+    this.answerWaiters(nowMs);
+    this.saveHint(nowMs);
+    const { head, vdl } = this.durablePoint;
+    const end = this.segment.volumeEnd(head);
+    if (this.repairs.due(end, vdl, nowMs))
+      this.effects.push({ kind: 'repair', head, from: end, durable: this.durablePoint });
+    if (end >= vdl) this.hydrate();
+  }
+
+  /** S6: a node that came back empty is a witness again once it holds everything its region's writer calls durable. */
+  private hydrate(): void {
+    const { head, vdl } = this.durablePoint;
+    if (this.hydrated || head === genesisEpoch || this.segment.volumeEnd(head) < vdl) return;
+    this.hydrated = true;
+    this.persistState([]);
+  }
+
+  /** The durable hint is saved now and then, so that a survey after a restart lists seconds of frames, not all. */
+  private saveHint(nowMs: number): void {
+    if (nowMs - this.hintSavedAtMs < nodeLimits.hintSaveMs) return;
+    this.hintSavedAtMs = nowMs;
+    if (this.hintSaved === this.durablePoint) return;
+    this.hintSaved = this.durablePoint;
+    this.persistState([]);
+  }
+}

@@ -1,0 +1,32 @@
+/** What a node can say of a path: up to where it is complete, what it was told is durable, and what it holds above. */
+import { commonPoint, type EpochTree } from '../../history/epoch-tree.ts';
+import type { Segment } from '../../log/core/segment.ts';
+import { type Epoch, type Lsn, minLsn, zeroLsn } from '../../redo/ids.ts';
+import type { DurablePoint, SurveyedReply, SurveyFrame } from '../../wire/core/messages.ts';
+
+/** What a node was told is durable, as far as it lies on the path to `head`. */
+export function durableOn(tree: EpochTree, durable: DurablePoint, head: Epoch): Lsn {
+  if (durable.head === head) return durable.vdl;
+  return tree.has(durable.head) ? commonPoint(tree, { head: durable.head, lsn: durable.vdl }, head) : zeroLsn;
+}
+
+/** Answers a survey; see `SurveyedReply`. */
+export function surveyOf(
+  tree: EpochTree,
+  segment: Segment,
+  durable: DurablePoint,
+  head: Epoch,
+): SurveyedReply {
+  const vdl: Lsn = durableOn(tree, durable, head);
+  const chain: SurveyFrame[] = [];
+  for (const step of tree.path(head)) {
+    if (step.until <= vdl) continue;
+    for (const frame of segment.framesAbove(step.epoch, vdl)) {
+      if (frame.base >= step.until) break;
+      // Where the path leaves an epoch is a consistency point by itself: forks are made at VDLs.
+      const cpl = frame.lastCpl ?? -1;
+      chain.push([frame.base, minLsn(frame.end, step.until), frame.pg, Math.min(cpl, step.until)]);
+    }
+  }
+  return { kind: 'surveyed', volumeEnd: segment.volumeEnd(head), scls: segment.scls(head), vdl, chain };
+}

@@ -1,0 +1,188 @@
+/**
+ * Opens what a node has on disk: the state file, which says whose data this is and what the node has promised, and the
+ * log, which is read from end to end. Nothing is changed before the identity has been checked.
+ */
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { forkSchema } from '../history/epoch-tree.ts';
+import { type Disk, onDisk } from '../log/disk.ts';
+import { HotLog, type LogRecovery } from '../log/hot-log.ts';
+import { StateFile } from '../log/state-file.ts';
+import type { StorageConfig } from '../process/config.ts';
+import { framePayload } from '../redo/frame.ts';
+import { type Epoch, epoch, lsn, mainBranch } from '../redo/ids.ts';
+import { redoLimits } from '../redo/limits.ts';
+import { lastCplIn } from '../redo/record-cursor.ts';
+import { StorageNode } from './core/node.ts';
+import { emptyNodeState, type NodeState } from './core/node-events.ts';
+
+/** What the state file holds. */
+export interface NodeRecord {
+  readonly cluster: string;
+  readonly region: string;
+  readonly node: string;
+  readonly state: NodeState;
+}
+
+/** A start that cannot succeed; the message says what to do about it. */
+export class StartError extends Error {
+  override readonly name = 'StartError';
+}
+
+/** A node with its promises and without its frames. */
+export interface LoadedNode {
+  readonly node: StorageNode;
+  readonly stateFile: StateFile<NodeRecord>;
+}
+
+export interface OpenLogOptions {
+  readonly config: StorageConfig;
+  readonly disk: Disk;
+  /** Takes in every frame of the log. */
+  readonly node: StorageNode;
+  readonly onFailed: (message: string) => void;
+  /** See HotLogOptions. */
+  readonly onFlushed: (tookMs: number) => void;
+}
+
+export interface OpenLog {
+  readonly log: HotLog;
+  readonly recovery: LogRecovery;
+}
+
+const stateVersion = 1;
+const wayOut = 'Wipe the node (remove its data directory) and start it: it rebuilds itself from its peers.';
+
+const stateSchema = z
+  .strictObject({
+    sealed: z.int().min(0),
+    forks: z.array(forkSchema),
+    hydrated: z.boolean(),
+    durable: z.strictObject({ head: z.int().min(0), vdl: z.int().min(0) }),
+  })
+  .transform(
+    (raw): NodeState => ({
+      sealed: epoch(raw.sealed),
+      forks: raw.forks,
+      hydrated: raw.hydrated,
+      durable: { head: epoch(raw.durable.head), vdl: lsn(raw.durable.vdl) },
+    }),
+  );
+const recordSchema = z.strictObject({
+  cluster: z.string(),
+  region: z.string(),
+  node: z.string(),
+  state: stateSchema,
+});
+
+/** @throws StartError when the state is damaged, another node's, or cannot be read or written. */
+export async function loadNode(config: StorageConfig, disk: Disk): Promise<LoadedNode> {
+  const { dataDir, pgBytes = redoLimits.pgBytesDefault } = config;
+  if (pgBytes < redoLimits.pgBytesMin)
+    throw new StartError(`pgBytes is ${pgBytes}, at least ${redoLimits.pgBytesMin} is needed`);
+  const made = await onDisk<void>((done) => disk.makeDirectory(dataDir, done));
+  if (made.kind === 'failed') throw new StartError(`dataDir ${dataDir} cannot be made: ${made.message}`);
+  const stateFile = new StateFile<NodeRecord>({
+    disk,
+    path: join(dataDir, 'state'),
+    version: stateVersion,
+    parse: parseRecord,
+    fallback: 'never',
+  });
+  const state = await loadState(config, stateFile);
+  return { node: new StorageNode(mainBranch, state), stateFile };
+}
+
+/** Reads the whole log into the node. @throws StartError when it cannot be opened or does not fit the state. */
+export async function openLog({ config, disk, node, onFailed, onFlushed }: OpenLogOptions): Promise<OpenLog> {
+  const directory = logDirectoryOf(config);
+  const unknown = new Set<Epoch>();
+  const opened = await HotLog.open({
+    directory,
+    disk,
+    onFailed,
+    onFlushed,
+    onFrame: (position, { header, bytes }) => {
+      if (!node.tree.has(header.epoch)) {
+        unknown.add(header.epoch);
+        return;
+      }
+      const { epoch, pg, base, end, prevPg } = header;
+      const lastCpl = lastCplIn(framePayload(bytes), base);
+      node.segment.insert({
+        epoch,
+        pg,
+        base,
+        end,
+        prevPg,
+        lastCpl: lastCpl === 'malformed' ? null : lastCpl,
+        position,
+      });
+    },
+  });
+  if (opened.kind === 'failed')
+    throw new StartError(`the log in ${directory} cannot be opened: ${opened.message}`);
+  if (unknown.size > 0) {
+    await opened.log.close();
+    // S4: a frame is written only after its epoch's fork is safe, so the state has gone back in time.
+    throw new StartError(
+      `${config.dataDir}: the log holds frames of epochs ${[...unknown].join(', ')}, which the state file does not know. ${wayOut}`,
+    );
+  }
+  return { log: opened.log, recovery: opened.recovery };
+}
+
+async function loadState(config: StorageConfig, file: StateFile<NodeRecord>): Promise<NodeState> {
+  const { cluster, region, node, dataDir } = config;
+  const loaded = await file.load();
+  switch (loaded.kind) {
+    case 'damaged':
+      throw new StartError(`${dataDir}: the state file is damaged (${loaded.reason}). ${wayOut}`);
+    case 'absent':
+      if (hasFiles(logDirectoryOf(config)))
+        throw new StartError(`${dataDir}: there is a log and no state file beside it. ${wayOut}`);
+      await create(config, file);
+      return emptyNodeState;
+    case 'value':
+    case 'previous': {
+      const found = loaded.value;
+      if (found.cluster === cluster && found.region === region && found.node === node) return found.state;
+      throw new StartError(
+        `dataDir ${dataDir} holds the data of node ${found.cluster}/${found.region}/${found.node}, this is ${cluster}/${region}/${node}`,
+      );
+    }
+  }
+}
+
+async function create(
+  { cluster, region, node, dataDir }: StorageConfig,
+  file: StateFile<NodeRecord>,
+): Promise<void> {
+  const saved = await file.save({ cluster, region, node, state: emptyNodeState });
+  if (saved.kind === 'failed') throw new StartError(`dataDir ${dataDir} cannot be written: ${saved.message}`);
+}
+
+function logDirectoryOf(config: StorageConfig): string {
+  return join(config.dataDir, 'log');
+}
+
+function hasFiles(directory: string): boolean {
+  try {
+    return readdirSync(directory).length > 0;
+  } catch {
+    return false;
+  }
+}
+
+function parseRecord(body: unknown): { kind: 'ok'; value: NodeRecord } | { kind: 'bad'; reason: string } {
+  try {
+    const parsed = recordSchema.safeParse(body);
+    return parsed.success
+      ? { kind: 'ok', value: parsed.data }
+      : { kind: 'bad', reason: z.prettifyError(parsed.error) };
+  } catch (error) {
+    // Branded constructors assert.
+    return { kind: 'bad', reason: error instanceof Error ? error.message : String(error) };
+  }
+}

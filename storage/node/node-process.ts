@@ -1,0 +1,298 @@
+/**
+ * One storage node as a process: its data, its links and a little HTTP.
+ *
+ * The port is taken first and the data directory locked next, so that a second process of the same node stops before it
+ * touches the data; links are let in once the log has been read. A kill at any moment is fine: what was acknowledged is flushed, and a start takes stock.
+ */
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:http';
+import { join } from 'node:path';
+import {
+  createLogger,
+  createProcessMetrics,
+  type Histogram,
+  type Logger,
+  metrics as metricNames,
+  serviceName,
+} from '../../telemetry/index.ts';
+import { type Disk, nodeDisk } from '../log/disk.ts';
+import { DiskHealth } from '../log/disk-health.ts';
+import { FrameReader } from '../log/frame-reader.ts';
+import type { LogRecovery } from '../log/hot-log.ts';
+import { PageIndex } from '../pages/core/page-index.ts';
+import { ImageStore } from '../pages/image-store.ts';
+import { PageReader } from '../pages/page-reader.ts';
+import { parseAddress, type StorageConfig } from '../process/config.ts';
+import { type DirectoryLock, heldMessage, lockDirectory } from '../process/directory-lock.ts';
+import { plainBytes } from '../redo/bytes.ts';
+import { redoLimits } from '../redo/limits.ts';
+import { decodeRequest } from '../wire/core/message-codec.ts';
+import type { StatusReply } from '../wire/core/messages.ts';
+import type { LinkConnection, LinkHandlers } from '../wire/link-connection.ts';
+import { LinkRpc } from '../wire/link-rpc.ts';
+import { LinkServer } from '../wire/link-server.ts';
+import { encodeReplyBody } from '../wire/storage-client.ts';
+import type { StorageNode } from './core/node.ts';
+import type { Caller } from './core/node-events.ts';
+import { loadNode, openLog, StartError } from './node-data.ts';
+import { answerHttp, type NodeHttp, watchNode } from './node-http.ts';
+import { NodeRuntime } from './node-runtime.ts';
+import { PeerRepair } from './repair.ts';
+
+export { StartError } from './node-data.ts';
+
+export interface StorageNodeOptions {
+  readonly disk?: Disk;
+  readonly logger?: Logger;
+  /**
+   * Runs once when the disk can no longer be trusted: the process should end, and its supervisor start it again.
+   * Default: the process exits with code 1.
+   */
+  readonly onFatal?: (message: string) => void;
+}
+
+export interface RunningNode {
+  /** Where it listens, with the port it got. */
+  readonly address: string;
+  /** Its state machine, to look at. */
+  readonly node: StorageNode;
+  /** Ends links, saves a hint of what is durable and closes the log. */
+  close(): Promise<void>;
+}
+
+/** Requests of one link that may be under way. */
+const requestsPerLinkMax = 8_192;
+
+/** Starts a storage node. @throws StartError with a message for the operator. */
+export async function startStorageNode(
+  config: StorageConfig,
+  options: StorageNodeOptions = {},
+): Promise<RunningNode> {
+  const { region } = config;
+  const logger =
+    options.logger ??
+    createLogger({ service: serviceName(region), region, component: `storage/${config.node}` });
+  const onFatal = oneFatal(logger, options.onFatal);
+  const metrics = createProcessMetrics({ region, process: `storage/${config.node}` });
+  let http: NodeHttp = { kind: 'starting', registry: metrics.registry };
+  const server = createServer((request, response) => answerHttp(http, request, response));
+  const address = await listen(server, config.listen);
+  let lock: DirectoryLock | undefined;
+  try {
+    lock = await lockData(config);
+    const flushes = metrics.registry.histogram(metricNames.storageSyncDuration).with({});
+    const parts = await openParts(config, options, logger, onFatal, flushes);
+    const { node, runtime, startedAtMs, logBytes } = parts;
+    const links = new LinkServer({
+      server,
+      cluster: config.cluster,
+      secret: config.secret,
+      onLink: (link) => serveLink(runtime, link, logger),
+      onRefused: (refusal, peer) => logger.warn({ peer, code: refusal.code }, 'a link was refused'),
+    });
+    watchNode(metrics.registry, parts);
+    http = { kind: 'ready', registry: metrics.registry, node, health: parts.health };
+    const { frames, damagedBytes } = parts.recovery;
+    logger.info(
+      { address, frames, damagedBytes, logBytes, startMs: Date.now() - startedAtMs },
+      'the storage node is ready',
+    );
+    const close = async (): Promise<void> => {
+      await closeAll(server, links, runtime, metrics.stop, logger);
+      lock?.release();
+    };
+    return { address, node, close };
+  } catch (error) {
+    lock?.release();
+    server.closeAllConnections();
+    server.close();
+    metrics.stop();
+    throw error;
+  }
+}
+
+/** @throws StartError naming the directory and the process that has it. */
+async function lockData({ dataDir, node }: StorageConfig): Promise<DirectoryLock> {
+  const outcome = await lockDirectory(dataDir, `storage node ${node}`);
+  if (outcome.kind === 'locked') return outcome.lock;
+  if (outcome.kind === 'failed')
+    throw new StartError(`dataDir ${dataDir} cannot be locked: ${outcome.reason}`);
+  throw new StartError(`dataDir ${heldMessage(dataDir, outcome.holder)}`);
+}
+
+function oneFatal(logger: Logger, given: ((message: string) => void) | undefined): (message: string) => void {
+  let fatal = false;
+  return (message) => {
+    if (fatal) return;
+    fatal = true;
+    logger.fatal({ reason: message }, 'the disk cannot be trusted any more, the process ends');
+    if (given === undefined) process.exit(1);
+    else given(message);
+  };
+}
+
+async function openParts(
+  config: StorageConfig,
+  options: StorageNodeOptions,
+  logger: Logger,
+  onFatal: (message: string) => void,
+  flushes: Histogram,
+) {
+  const startedAtMs = Date.now();
+  const onTrouble = (what: string, reason: string): void => logger.warn({ reason }, what);
+  const now = (): number => performance.now();
+  const disk = options.disk ?? nodeDisk;
+  const { node, stateFile } = await loadNode(config, disk);
+  const index = new PageIndex(node.tree);
+  const { log, recovery } = await openLog({
+    config,
+    disk,
+    node,
+    onFailed: (message) => onFatal(`the log cannot be written: ${message}`),
+    onFlushed: (tookMs) => flushes.observe(tookMs / 1_000),
+  });
+  report(recovery, logger);
+  // A frame that rotted since the start: the next start does not count it as held, and repair brings it back.
+  const frames = new FrameReader(log, (reason) => onFatal(`the log has rotted: ${reason}`));
+  const images = new ImageStore(join(config.dataDir, 'images'), config.pgBytes ?? redoLimits.pgBytesDefault);
+  const pages = new PageReader({
+    index,
+    tree: node.tree,
+    segment: node.segment,
+    frames,
+    images,
+    now,
+    onTrouble,
+  });
+  pages.start({ head: node.durable.head, lsn: node.durable.vdl });
+  const health = new DiskHealth(logger, now);
+  const status = (): StatusReply => ({
+    kind: 'status',
+    region: config.region,
+    node: config.node,
+    az: config.az,
+    head: node.head,
+    sealed: node.sealed,
+    scl: node.segment.volumeEnd(node.head),
+    vdl: node.durable.vdl,
+    pid: process.pid,
+    startedAtMs,
+    logBytes: recovery.frameBytes + log.counters.bytesWritten,
+    ...(health.trouble !== null && { trouble: health.trouble }),
+  });
+  const identity = { cluster: config.cluster, region: config.region, node: config.node };
+  const runtime = new NodeRuntime({
+    node,
+    log,
+    stateFile,
+    identity,
+    frames,
+    pages,
+    repair: new PeerRepair(config),
+    status,
+    now,
+    onFatal,
+    health,
+  });
+  return { node, health, log, pages, runtime, recovery, startedAtMs, logBytes: recovery.frameBytes };
+}
+
+function report(recovery: LogRecovery, logger: Logger): void {
+  const { tornTail, damage, damagedBytes } = recovery;
+  if (tornTail !== undefined)
+    logger.info({ tornTail }, 'an unfinished write at the end of the log was cut away');
+  if (damagedBytes > 0)
+    logger.error(
+      { damage: damage.slice(0, 10), damagedBytes },
+      'part of the log is damaged; repair brings it back from the peers',
+    );
+}
+
+function serveLink(runtime: NodeRuntime, link: LinkConnection, logger: Logger): LinkHandlers {
+  const waiting = new Set<Caller>();
+  const rpc = new LinkRpc({
+    send: (message) => link.send(message),
+    onRequest: (kind, body, reply) => {
+      const decoded = decodeRequest(kind, plainBytes(body));
+      if (decoded.kind === 'malformed') {
+        reply(
+          encodeReplyBody({
+            kind: 'refused',
+            code: 'BAD_REQUEST',
+            reason: decoded.reason,
+            sealed: runtime.sealed,
+          }),
+        );
+        return true;
+      }
+      if (waiting.size >= requestsPerLinkMax) {
+        const reason = `${requestsPerLinkMax} requests of this link are under way`;
+        reply(encodeReplyBody({ kind: 'refused', code: 'OVERLOADED', reason, sealed: runtime.sealed }));
+        return true;
+      }
+      const mine: { caller: Caller | null } = { caller: null };
+      mine.caller = runtime.request(decoded.message, (answer) => {
+        if (mine.caller !== null) waiting.delete(mine.caller);
+        reply(encodeReplyBody(answer));
+      });
+      if (mine.caller !== null) waiting.add(mine.caller);
+      return true;
+    },
+    onNotice: (kind, body) => {
+      const decoded = decodeRequest(kind, plainBytes(body));
+      if (decoded.kind === 'message') runtime.request(decoded.message, null);
+    },
+    pendingMax: 1,
+  });
+  return {
+    onMessage: (bytes) => {
+      if (rpc.receive(bytes)) return;
+      logger.warn('a link sent a malformed message and is closed');
+      link.close();
+    },
+    onClose: () => {
+      rpc.linkClosed();
+      for (const caller of waiting) runtime.callerGone(caller);
+      waiting.clear();
+    },
+  };
+}
+
+/** @throws StartError naming the port and the key when it is taken. */
+async function listen(server: Server, wanted: string): Promise<string> {
+  const target = parseAddress(wanted);
+  if (target === undefined) throw new StartError(`listen: ${wanted} is not host:port`);
+  const { host, port } = target;
+  try {
+    server.listen(port, host);
+    await once(server, 'listening');
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    if (code === 'EADDRINUSE') {
+      throw new StartError(
+        `port ${port} is taken by another process; stop it, or change the key listen (${wanted})`,
+      );
+    }
+    throw new StartError(
+      `cannot listen on ${wanted} (key listen): ${error instanceof Error ? error.message : String(error)}`,
+    );
+  }
+  const bound = server.address();
+  const boundPort = typeof bound === 'object' && bound !== null ? bound.port : port;
+  return host.includes(':') ? `[${host}]:${boundPort}` : `${host}:${boundPort}`;
+}
+
+async function closeAll(
+  server: Server,
+  links: LinkServer,
+  runtime: NodeRuntime,
+  stopMetrics: () => void,
+  logger: Logger,
+): Promise<void> {
+  stopMetrics();
+  server.close();
+  await links.close();
+  await runtime.close();
+  server.closeAllConnections();
+  logger.info('the storage node has stopped');
+}

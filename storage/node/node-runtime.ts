@@ -1,0 +1,290 @@
+/**
+ * Drives the pure node: requests and what the disk reports become events, effects become writes and replies.
+ *
+ * S4: a frame is written to the log only after every fork learned before it is in the state file, so that after a
+ * crash at any moment no frame is of an unknown epoch.
+ */
+import assert from 'node:assert/strict';
+import type { DiskHealth } from '../log/disk-health.ts';
+import type { FrameReader } from '../log/frame-reader.ts';
+import type { AppendResult, HotLog } from '../log/hot-log.ts';
+import type { StateFile } from '../log/state-file.ts';
+import type { FoldLimit, PageReader } from '../pages/page-reader.ts';
+import type { ReceivedFrame } from '../redo/frame.ts';
+import { type Epoch, minLsn, unreachable } from '../redo/ids.ts';
+import type { RefusalCode, StatusReply, StorageReply, StorageRequest } from '../wire/core/messages.ts';
+import type { StorageNode } from './core/node.ts';
+import type { Caller, FetchAnswer, NodeEffect, NodeEvent } from './core/node-events.ts';
+import type { NodeRecord } from './node-data.ts';
+import type { Repair } from './repair.ts';
+
+export interface NodeRuntimeOptions {
+  readonly node: StorageNode;
+  readonly log: HotLog;
+  readonly stateFile: StateFile<NodeRecord>;
+  readonly identity: Omit<NodeRecord, 'state'>;
+  readonly frames: FrameReader;
+  readonly pages: PageReader;
+  readonly repair: Repair;
+  readonly health: DiskHealth;
+  readonly status: () => StatusReply;
+  /** Milliseconds on a clock that never goes back. */
+  readonly now: () => number;
+  /** The disk is not to be trusted any more: the process has to be restarted to read back what it has. */
+  readonly onFatal: (message: string) => void;
+}
+
+export type Answer = (reply: StorageReply) => void;
+
+export const nodeRuntimeLimits = {
+  /** How often the node looks around: waiting fetches, repair, the durable hint, folding. */
+  tickMs: 50,
+  /** The same while it lacks nothing and has nothing to fold. A fetch without news is answered so much late. */
+  restingTickMs: 250,
+  /** Wait before the state file is written again after the disk was full. */
+  stateRetryMs: 500,
+  /** Page reads under way; more are refused. */
+  pageReadsMax: 64,
+} as const;
+
+export class NodeRuntime {
+  readonly counters = { requests: 0, acked: 0, refused: 0, repairedBytes: 0 };
+  private readonly options: NodeRuntimeOptions;
+  private readonly node: StorageNode;
+  private readonly answers = new Map<Caller, Answer>();
+  private nextCaller: Caller = 1;
+  private forksUnsaved = 0;
+  private heldBack: Extract<NodeEffect, { kind: 'persistFrames' }>[] = [];
+  private pageReads = 0;
+  private ticks: NodeJS.Timeout;
+  private resting = false;
+  private closed = false;
+
+  constructor(options: NodeRuntimeOptions) {
+    this.options = options;
+    this.node = options.node;
+    this.ticks = setInterval(() => this.tick(), nodeRuntimeLimits.tickMs);
+  }
+
+  get sealed(): Epoch {
+    return this.node.sealed;
+  }
+
+  /**
+   * Takes a request. `answer` runs at most once; null for a one-way message.
+   * @returns a name by which the owner says that nobody waits for the answer any more.
+   */
+  request(request: StorageRequest, answer: Answer | null): Caller | null {
+    if (this.closed) return null;
+    this.counters.requests += 1;
+    if (request.kind === 'status') {
+      answer?.(this.options.status());
+      return null;
+    }
+    if (answer === null) {
+      this.step({ kind: 'request', caller: null, request });
+      return null;
+    }
+    const caller = this.nextCaller++;
+    this.answers.set(caller, answer);
+    this.step({ kind: 'request', caller, request });
+    return this.answers.has(caller) ? caller : null;
+  }
+
+  callerGone(caller: Caller): void {
+    if (!this.answers.delete(caller) || this.closed) return;
+    this.step({ kind: 'callerGone', caller });
+  }
+
+  /** Stops, saves what shortens the next recovery and waits for the disk. */
+  async close(): Promise<void> {
+    if (this.closed) return;
+    this.closed = true;
+    clearInterval(this.ticks);
+    this.answers.clear();
+    this.options.repair.close();
+    await this.options.stateFile.save({ ...this.options.identity, state: this.node.state });
+    await this.options.pages.close();
+    await this.options.log.close();
+  }
+
+  private step(event: NodeEvent): void {
+    if (this.closed) return;
+    const effects = this.node.step(event, this.options.now());
+    const forked = effects.some((effect) => effect.kind === 'forked');
+    for (const effect of effects) this.carryOut(effect, forked);
+    if (this.resting && !this.hasRest) this.rest(false);
+  }
+
+  private tick(): void {
+    this.step({ kind: 'tick' });
+    const { node, options, foldLimit } = this;
+    node.segment.join(foldLimit.head, foldLimit.lowWater);
+    if (this.hasRest) this.rest(true);
+    else void options.pages.fold(foldLimit);
+  }
+
+  private get foldLimit(): FoldLimit {
+    const { head, vdl } = this.node.durable;
+    return { head, lowWater: minLsn(this.node.lowWater, vdl) };
+  }
+
+  private get hasRest(): boolean {
+    const { durable, segment } = this.node;
+    return segment.volumeEnd(durable.head) >= durable.vdl && this.options.pages.isDone(this.foldLimit);
+  }
+
+  /** Only a tick lets the node rest, so that one busy by fits and starts does not put its ticks off for ever. */
+  private rest(resting: boolean): void {
+    if (resting === this.resting || this.closed) return;
+    this.resting = resting;
+    clearInterval(this.ticks);
+    const everyMs = resting ? nodeRuntimeLimits.restingTickMs : nodeRuntimeLimits.tickMs;
+    this.ticks = setInterval(() => this.tick(), everyMs);
+  }
+
+  private carryOut(effect: NodeEffect, forked: boolean): void {
+    switch (effect.kind) {
+      case 'persistFrames':
+        if (this.forksUnsaved > 0) this.heldBack.push(effect);
+        else this.append(effect.ticket, effect.frames);
+        return;
+      case 'persistState':
+        void this.saveState(effect.ticket, forked);
+        return;
+      case 'reply':
+        this.answer(effect.caller, effect.reply);
+        return;
+      case 'replyFrames':
+        void this.answerFrames(effect.caller, effect.answer);
+        return;
+      case 'replyPages':
+        void this.answerPages(effect);
+        return;
+      case 'held':
+        this.options.pages.held(effect.frames, effect.bytes);
+        return;
+      case 'forked':
+        // The next fold sees whether the images lie on the path that is written.
+        return;
+      case 'repair':
+        void this.repair(effect);
+        return;
+      default:
+        unreachable(effect);
+    }
+  }
+
+  private answer(caller: Caller, reply: StorageReply): void {
+    const answer = this.answers.get(caller);
+    if (answer === undefined) return;
+    this.answers.delete(caller);
+    if (reply.kind === 'acked') this.counters.acked += 1;
+    if (reply.kind === 'refused') this.counters.refused += 1;
+    answer(reply);
+  }
+
+  private refuse(caller: Caller, code: RefusalCode, reason: string): void {
+    this.answer(caller, { kind: 'refused', code, reason, sealed: this.node.sealed });
+  }
+
+  private append(ticket: number, frames: readonly ReceivedFrame[]): void {
+    this.options.log.append(
+      frames.map((frame) => frame.bytes),
+      (result) => this.appended(ticket, result),
+    );
+  }
+
+  private appended(ticket: number, result: AppendResult): void {
+    if (result.kind === 'persisted') {
+      this.options.health.worked('log');
+      this.step({ kind: 'persisted', ticket, positions: result.positions });
+      return;
+    }
+    if (result.reason === 'disk-full') this.options.health.failed('log', result.message);
+    const code = {
+      'disk-full': 'DISK_FULL',
+      'queue-full': 'OVERLOADED',
+      'io-error': 'DISK_FAILED',
+      closed: 'DISK_FAILED',
+    } as const;
+    this.step({ kind: 'persistFailed', ticket, code: code[result.reason], reason: result.message });
+  }
+
+  private async saveState(ticket: number, forked: boolean): Promise<void> {
+    if (forked) this.forksUnsaved += 1;
+    const { stateFile, identity, onFatal, health } = this.options;
+    for (;;) {
+      // The newest state holds every promise made before it, so it may be saved in place of the one asked for.
+      const saved = await stateFile.save({ ...identity, state: this.node.state });
+      if (saved.kind === 'saved') break;
+      if (saved.reason === 'io-error') {
+        onFatal(`the state file cannot be written: ${saved.message}`);
+        return;
+      }
+      health.failed('state file', saved.message);
+      await new Promise((resolve) => setTimeout(resolve, nodeRuntimeLimits.stateRetryMs));
+      if (this.closed) return;
+    }
+    health.worked('state file');
+    if (forked) this.forkSaved();
+    this.step({ kind: 'statePersisted', ticket });
+  }
+
+  private forkSaved(): void {
+    this.forksUnsaved -= 1;
+    assert(this.forksUnsaved >= 0, 'S4: every fork is saved once');
+    if (this.forksUnsaved > 0) return;
+    for (const { ticket, frames } of this.heldBack.splice(0)) this.append(ticket, frames);
+  }
+
+  private async answerFrames(caller: Caller, { head, vdl, next, forks, frames }: FetchAnswer): Promise<void> {
+    const read = await this.options.frames.read(frames);
+    const good = read.kind === 'ok' ? read.frames : read.good;
+    const bad = frames[good.length];
+    if (read.kind === 'bad' && good.length === 0) {
+      this.refuse(caller, 'DISK_FAILED', read.reason);
+      return;
+    }
+    this.answer(caller, {
+      kind: 'fetched',
+      head,
+      vdl,
+      next: bad === undefined ? next : bad.base,
+      forks,
+      frames: join(good),
+    });
+  }
+
+  private async answerPages({
+    caller,
+    head,
+    readPoint,
+    pages,
+  }: Extract<NodeEffect, { kind: 'replyPages' }>): Promise<void> {
+    if (this.pageReads >= nodeRuntimeLimits.pageReadsMax) {
+      this.refuse(caller, 'OVERLOADED', `${nodeRuntimeLimits.pageReadsMax} page reads are under way here`);
+      return;
+    }
+    this.pageReads += 1;
+    const read = await this.options.pages.read(head, readPoint, pages);
+    this.pageReads -= 1;
+    if (read.kind === 'pages') this.answer(caller, read);
+    else this.refuse(caller, read.code, read.reason);
+  }
+
+  private async repair({ head, from, durable }: Extract<NodeEffect, { kind: 'repair' }>): Promise<void> {
+    const fetched = await this.options.repair.fetch(head, from, durable);
+    if (fetched === null) {
+      this.step({ kind: 'repairFailed' });
+      return;
+    }
+    this.counters.repairedBytes += fetched.frames.length;
+    this.step({ kind: 'repaired', frames: fetched.frames, forks: fetched.forks });
+  }
+}
+
+function join(parts: readonly Uint8Array[]): Uint8Array {
+  const only = parts[0];
+  return only !== undefined && parts.length === 1 ? only : Buffer.concat(parts);
+}

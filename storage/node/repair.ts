@@ -1,0 +1,80 @@
+/**
+ * Fetches what this node lacks from its peers, the nearest availability zone first. One fetch at a time and at most one
+ * a tick, so that catching up leaves the disk and the network to the writer; links are made when first needed.
+ */
+import type { Fork } from '../history/epoch-tree.ts';
+import type { StorageConfig } from '../process/config.ts';
+import { type Epoch, type Lsn, mainBranch, zeroLsn } from '../redo/ids.ts';
+import { nodeLimits } from '../redo/limits.ts';
+import type { DurablePoint } from '../wire/core/messages.ts';
+import { StorageClient } from '../wire/storage-client.ts';
+
+export interface Repaired {
+  readonly frames: Uint8Array;
+  readonly forks: readonly Fork[];
+}
+
+export interface Repair {
+  /** Frames along the path to `head` from `from` on, from one peer; null when that peer had none. */
+  fetch(head: Epoch, from: Lsn, durable: DurablePoint): Promise<Repaired | null>;
+  close(): void;
+}
+
+const fetchMs = 5_000;
+
+export class PeerRepair implements Repair {
+  private readonly config: StorageConfig;
+  private readonly order: StorageConfig['peers'];
+  private clients: readonly StorageClient[] | null = null;
+  private at = 0;
+  private closed = false;
+
+  constructor(config: StorageConfig) {
+    this.config = config;
+    const others = config.peers.filter((peer) => peer.node !== config.node);
+    this.order = [
+      ...others.filter((peer) => peer.az === config.az),
+      ...others.filter((peer) => peer.az !== config.az),
+    ];
+  }
+
+  async fetch(head: Epoch, from: Lsn): Promise<Repaired | null> {
+    const client = this.next();
+    if (client === null) return null;
+    const answer = await client.request(
+      {
+        kind: 'fetch',
+        branch: mainBranch,
+        head,
+        from,
+        bytesMax: nodeLimits.fetchBytesMax,
+        waitMs: 0,
+        durableOnly: true,
+        known: { head, vdl: zeroLsn },
+      },
+      fetchMs,
+    );
+    if (answer.kind === 'fetched' && answer.frames.length > 0) return answer;
+    // Stay with a peer that has what is needed; pass on from one that has not.
+    this.at += 1;
+    return null;
+  }
+
+  close(): void {
+    this.closed = true;
+    for (const client of this.clients ?? []) client.close();
+  }
+
+  /** The peer whose turn it is, or the next one that is reachable. */
+  private next(): StorageClient | null {
+    if (this.closed) return null;
+    const { cluster, secret, region } = this.config;
+    this.clients ??= this.order.map((target) => new StorageClient({ cluster, secret, region, target }));
+    for (let tried = 0; tried < this.clients.length; tried++) {
+      const client = this.clients[this.at % this.clients.length];
+      if (client?.isUp === true) return client;
+      this.at += 1;
+    }
+    return null;
+  }
+}

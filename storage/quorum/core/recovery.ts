@@ -1,0 +1,460 @@
+/**
+ * Takes over a volume: fences whoever wrote before, finds what is durable, makes it four copies again, and then
+ * either forks a new epoch there (a writer starts) or joins the path of a newer primary (a region follows).
+ * The same steps serve a crashed writer, a switchover, a failover and the return of an old primary.
+ */
+import assert from 'node:assert/strict';
+import { EpochTree, type Fork } from '../../history/epoch-tree.ts';
+import {
+  type BranchName,
+  type Epoch,
+  genesisEpoch,
+  type Lsn,
+  type NodeId,
+  unreachable,
+  zeroLsn,
+} from '../../redo/ids.ts';
+import { nodeLimits, quorumLimits, recoveryLimits } from '../../redo/limits.ts';
+import type { RefusedReply, StorageReply, StorageRequest, SurveyedReply } from '../../wire/core/messages.ts';
+import { durableEnd } from './durable-end.ts';
+
+export type RecoveryGoal =
+  /** Become the writer: fork `epoch`, which the control plane has just allotted to us. */
+  | { readonly kind: 'fork'; readonly branch: BranchName; readonly epoch: Epoch }
+  /** Become a follower of the reign `epoch`, whose path is `forks`. */
+  | {
+      readonly kind: 'follow';
+      readonly branch: BranchName;
+      readonly epoch: Epoch;
+      readonly head: Epoch;
+      readonly forks: readonly Fork[];
+    }
+  /** Find out how far another path was durable here, and change nothing: what a failover left behind. */
+  | { readonly kind: 'inspect'; readonly branch: BranchName; readonly epoch: Epoch; readonly head: Epoch };
+
+export type RecoveryEvent =
+  | { readonly kind: 'start' }
+  | { readonly kind: 'answered'; readonly node: NodeId; readonly reply: StorageReply }
+  | { readonly kind: 'unanswered'; readonly node: NodeId }
+  | { readonly kind: 'tick' };
+
+export type RecoveryEffect =
+  | { readonly kind: 'send'; readonly node: NodeId; readonly request: StorageRequest }
+  | { readonly kind: 'recovered'; readonly outcome: Recovered }
+  | { readonly kind: 'fenced'; readonly by: Epoch }
+  /** Not possible as things are, and waiting does not help. */
+  | { readonly kind: 'failed'; readonly reason: string };
+
+export interface Recovered {
+  readonly head: Epoch;
+  /** The path to `head`. */
+  readonly forks: readonly Fork[];
+  /**
+   * Durable on four nodes along the path to `head`; a CPL. Of an inspection: what may have been durable, judged from
+   * the nodes that answered; exact when all six did.
+   */
+  readonly vdl: Lsn;
+  /** Every fork this region's nodes have recorded, on the path or not. */
+  readonly tree: readonly Fork[];
+}
+
+export type RecoveryPhase = 'sealing' | 'surveying' | 'replicating' | 'forking' | 'done';
+
+interface Peer {
+  readonly node: NodeId;
+  sealed: boolean;
+  fresh: boolean;
+  empty: boolean;
+  survey: SurveyedReply | null;
+  forked: boolean;
+  /** A request is out; the next waits for its answer. */
+  busy: boolean;
+  retryAtMs: number;
+}
+
+/** A copy under way: the target lacks frames from `at` on, and donors are tried in turn. */
+interface Copy {
+  readonly target: NodeId;
+  at: Lsn;
+  donor: NodeId | null;
+  tried: Set<NodeId>;
+}
+
+export class Recovery {
+  private readonly goal: RecoveryGoal;
+  private readonly peers: ReadonlyMap<NodeId, Peer>;
+  private tree = new EpochTree();
+  private phaseNow: RecoveryPhase = 'sealing';
+  private startedAtMs = 0;
+  /** All six hold nothing at all: this volume begins. */
+  private isNew = false;
+  /** The path being surveyed. */
+  private head: Epoch = genesisEpoch;
+  private vdl: Lsn = zeroLsn;
+  private copies: Copy[] = [];
+  private effects: RecoveryEffect[] = [];
+  private readonly fetchBytesMax: number;
+  private steps = 0;
+
+  /** @param fetchBytesMax one stretch of a copy; simulations scale it. */
+  constructor(
+    nodes: readonly NodeId[],
+    goal: RecoveryGoal,
+    fetchBytesMax: number = nodeLimits.fetchBytesMax,
+  ) {
+    this.fetchBytesMax = fetchBytesMax;
+    assert.equal(nodes.length, quorumLimits.copies, 'a region has six storage nodes');
+    this.goal = goal;
+    this.peers = new Map(nodes.map((node) => [node, newPeer(node)]));
+  }
+
+  get phase(): RecoveryPhase {
+    return this.phaseNow;
+  }
+
+  /** Changes whenever the recovery gets on: a node more that answers, a phase, a stretch copied. Repetitions are none. */
+  get progress(): number {
+    return this.steps;
+  }
+
+  step(event: RecoveryEvent, nowMs: number): readonly RecoveryEffect[] {
+    this.effects = [];
+    if (this.phaseNow === 'done') return this.effects;
+    switch (event.kind) {
+      case 'start':
+        this.startedAtMs = nowMs;
+        break;
+      case 'answered':
+        this.answered(this.peer(event.node), event.reply, nowMs);
+        break;
+      case 'unanswered':
+        this.postpone(this.peer(event.node), nowMs);
+        break;
+      case 'tick':
+        break;
+      default:
+        unreachable(event);
+    }
+    this.proceed(nowMs);
+    return this.effects;
+  }
+
+  private peer(node: NodeId): Peer {
+    const peer = this.peers.get(node);
+    assert(peer !== undefined, `${node} is not one of the six`);
+    return peer;
+  }
+
+  private postpone(peer: Peer, nowMs: number): void {
+    peer.busy = false;
+    peer.retryAtMs = nowMs + recoveryLimits.retryAfterMs;
+    // A donor that fell silent is passed over; a target that fell silent is replaced by another.
+    for (const copy of this.copies) if (copy.donor === peer.node) copy.donor = null;
+    this.copies = this.copies.filter((copy) => copy.target !== peer.node);
+    if (this.phaseNow === 'replicating') peer.survey = null;
+  }
+
+  private answered(peer: Peer, reply: StorageReply, nowMs: number): void {
+    peer.busy = false;
+    switch (reply.kind) {
+      case 'refused':
+        this.refused(peer, reply, nowMs);
+        return;
+      case 'sealed':
+        if (!peer.sealed) this.steps += 1;
+        peer.sealed = true;
+        peer.fresh = reply.fresh;
+        peer.empty = reply.empty;
+        // One that speaks later is a copy more, but no history: the first four know every fork a quorum recorded.
+        if (this.phaseNow !== 'sealing') return;
+        for (const fork of reply.forks) {
+          assert(this.tree.add(fork) !== 'conflict', `S3: two nodes disagree about epoch ${fork.epoch}`);
+        }
+        return;
+      case 'surveyed':
+        peer.survey = reply;
+        return;
+      case 'fetched':
+        this.fetched(peer, reply.frames, reply.next);
+        return;
+      case 'acked':
+        this.copied(peer, nowMs);
+        return;
+      case 'forked':
+        if (!peer.forked) this.steps += 1;
+        peer.forked = true;
+        return;
+      default:
+        this.postpone(peer, nowMs);
+    }
+  }
+
+  private refused(peer: Peer, reply: RefusedReply, nowMs: number): void {
+    if (reply.code === 'SEALED' && reply.sealed > this.goal.epoch) {
+      this.finish({ kind: 'fenced', by: reply.sealed });
+    } else if (reply.code === 'EPOCH_CONFLICT') {
+      this.finish({ kind: 'failed', reason: `${peer.node}: ${reply.reason}` });
+    } else {
+      this.postpone(peer, nowMs);
+    }
+  }
+
+  private finish(effect: RecoveryEffect): void {
+    this.phaseNow = 'done';
+    this.effects.push(effect);
+  }
+
+  private idle(nowMs: number): readonly Peer[] {
+    return [...this.peers.values()].filter((peer) => !peer.busy && nowMs >= peer.retryAtMs);
+  }
+
+  private send(peer: Peer, request: StorageRequest): void {
+    peer.busy = true;
+    this.effects.push({ kind: 'send', node: peer.node, request });
+  }
+
+  private proceed(nowMs: number): void {
+    for (let before: RecoveryPhase | null = null; before !== this.phaseNow; ) {
+      if (before !== null) this.steps += 1;
+      before = this.phaseNow;
+      switch (this.phaseNow) {
+        case 'sealing':
+          this.seal(nowMs);
+          break;
+        case 'surveying':
+          this.survey(nowMs);
+          break;
+        case 'replicating':
+          this.replicate(nowMs);
+          break;
+        case 'forking':
+          this.fork(nowMs);
+          break;
+        case 'done':
+          return;
+        default:
+          unreachable(this.phaseNow);
+      }
+    }
+  }
+
+  private askSeals(nowMs: number): void {
+    for (const peer of this.idle(nowMs)) {
+      if (!peer.sealed) this.send(peer, { kind: 'seal', branch: this.goal.branch, epoch: this.goal.epoch });
+    }
+  }
+
+  private askSurveys(nowMs: number): void {
+    const forks = this.tree.forksOf(this.head);
+    for (const peer of this.idle(nowMs)) {
+      if (!peer.sealed || peer.survey !== null) continue;
+      this.send(peer, { kind: 'survey', authority: this.goal.epoch, head: this.head, forks });
+    }
+  }
+
+  /** Fence: with four promises no older writer finds a quorum among the rest (S2). */
+  private seal(nowMs: number): void {
+    this.askSeals(nowMs);
+    const sealed = [...this.peers.values()].filter((peer) => peer.sealed);
+    const witnesses = sealed.filter((peer) => !peer.fresh).length;
+    const allHere = sealed.length === quorumLimits.copies;
+    // The two slowest get a moment: the more answers, the less there is to copy afterwards.
+    if (
+      !allHere &&
+      (sealed.length < quorumLimits.writeQuorum || nowMs - this.startedAtMs < recoveryLimits.graceMs)
+    )
+      return;
+    // S6: nodes that came back empty know nothing; three that did not must speak, unless the whole region is new.
+    this.isNew = allHere && sealed.every((peer) => peer.empty);
+    if (witnesses < quorumLimits.readQuorum && !this.isNew) {
+      if (allHere)
+        this.finish({
+          kind: 'failed',
+          reason: `only ${witnesses} of six storage nodes hold their data; three are needed`,
+        });
+      return;
+    }
+    // A writer continues what this region has; a follower takes the path it was given, whatever it had before.
+    for (const fork of this.goal.kind === 'follow' ? this.goal.forks : []) {
+      const outcome = this.tree.add(fork);
+      if (outcome === 'added' || outcome === 'known') continue;
+      this.finish({
+        kind: 'failed',
+        reason: `the primary's epoch ${fork.epoch} contradicts what this region recorded`,
+      });
+      return;
+    }
+    this.head = this.goal.kind === 'fork' ? this.tree.headOf(this.goal.branch) : this.goal.head;
+    if (!this.tree.has(this.head)) {
+      this.finish({ kind: 'failed', reason: `no storage node knows epoch ${this.head}` });
+      return;
+    }
+    if (this.goal.kind === 'fork' && this.head > this.goal.epoch) {
+      this.finish({ kind: 'fenced', by: this.head });
+      return;
+    }
+    if (this.goal.kind === 'fork' && this.tree.has(this.goal.epoch)) {
+      // Where it was forked is known, but not whether whoever did it still writes under this number.
+      this.finish({
+        kind: 'failed',
+        reason: `epoch ${this.goal.epoch} was forked by an earlier attempt; take a new one`,
+      });
+      return;
+    }
+    this.phaseNow = 'surveying';
+  }
+
+  private survey(nowMs: number): void {
+    this.askSurveys(nowMs);
+    // One that sealed may be gone by now, and another here instead.
+    this.askSeals(nowMs);
+    const surveyed = [...this.peers.values()].filter((peer) => peer.survey !== null);
+    const witnesses = surveyed.filter((peer) => !peer.fresh).length;
+    const awaited = [...this.peers.values()].filter((peer) => peer.sealed && peer.busy).length;
+    if (surveyed.length < quorumLimits.writeQuorum || (witnesses < quorumLimits.readQuorum && !this.isNew))
+      return;
+    if (awaited > 0 && nowMs - this.startedAtMs < recoveryLimits.graceMs) return;
+    const answers = surveyed.flatMap((peer) => (peer.survey === null ? [] : [peer.survey]));
+    if (this.goal.kind === 'inspect') {
+      this.vdl = durableEnd(answers, 'acknowledgeable');
+      this.recovered();
+      return;
+    }
+    this.vdl = durableEnd(answers, 'any');
+    this.phaseNow = 'replicating';
+  }
+
+  /** S7: what is at or below VDL goes to four nodes before anything is built on it. */
+  private replicate(nowMs: number): void {
+    const surveyed = [...this.peers.values()].filter((peer) => peer.survey !== null);
+    const complete = surveyed.filter((peer) => (peer.survey?.volumeEnd ?? zeroLsn) >= this.vdl).length;
+    if (complete >= quorumLimits.writeQuorum) {
+      this.copies = [];
+      this.replicated();
+      return;
+    }
+    // A node that returned, or one whose copy was interrupted, is asked where it stands.
+    this.askSurveys(nowMs);
+    this.askSeals(nowMs);
+    const targets = surveyed
+      .filter((peer) => (peer.survey?.volumeEnd ?? zeroLsn) < this.vdl)
+      .sort((a, b) => (b.survey?.volumeEnd ?? 0) - (a.survey?.volumeEnd ?? 0))
+      .slice(0, quorumLimits.writeQuorum - complete);
+    for (const target of targets) this.copyTo(target, nowMs);
+  }
+
+  private copyTo(target: Peer, nowMs: number): void {
+    let copy = this.copies.find((candidate) => candidate.target === target.node);
+    if (copy === undefined) {
+      copy = { target: target.node, at: target.survey?.volumeEnd ?? zeroLsn, donor: null, tried: new Set() };
+      this.copies.push(copy);
+    }
+    if (copy.donor !== null || target.busy) return;
+    const found = copy;
+    const donor = this.idle(nowMs).find(
+      (peer) =>
+        peer.survey !== null && peer !== target && !found.tried.has(peer.node) && this.holds(peer, found.at),
+    );
+    if (donor === undefined) {
+      copy.tried.clear();
+      return;
+    }
+    copy.donor = donor.node;
+    copy.tried.add(donor.node);
+    this.send(donor, {
+      kind: 'fetch',
+      branch: this.goal.branch,
+      head: this.head,
+      from: copy.at,
+      bytesMax: this.fetchBytesMax,
+      waitMs: 0,
+      durableOnly: false,
+      known: { head: this.head, vdl: zeroLsn },
+    });
+  }
+
+  private holds(peer: Peer, at: Lsn): boolean {
+    if (peer.survey === null) return false;
+    // Below what it was told is durable a survey lists nothing: behind a hole it may hold this all the same.
+    return (
+      peer.survey.volumeEnd > at ||
+      peer.survey.vdl > at ||
+      peer.survey.chain.some(([base, end]) => base <= at && end > at)
+    );
+  }
+
+  private fetched(donor: Peer, frames: Uint8Array, next: Lsn): void {
+    const copy = this.copies.find((candidate) => candidate.donor === donor.node);
+    if (copy === undefined) return;
+    copy.donor = null;
+    const target = this.peer(copy.target);
+    if (frames.length === 0 || target.busy) return;
+    copy.tried.clear();
+    copy.at = next;
+    this.send(target, {
+      kind: 'append',
+      authority: this.goal.epoch,
+      // No word about what is durable: a node that came back empty must not think itself complete with this much (S6).
+      durable: { head: genesisEpoch, vdl: zeroLsn },
+      lowWater: zeroLsn,
+      frames,
+    });
+  }
+
+  /** The target has persisted a stretch; the next survey of it says how far that brought it. */
+  private copied(target: Peer, nowMs: number): void {
+    const copy = this.copies.find((candidate) => candidate.target === target.node);
+    if (copy === undefined || target.survey === null) return;
+    this.steps += 1;
+    if (copy.at < this.vdl) return;
+    this.copies = this.copies.filter((candidate) => candidate !== copy);
+    target.survey = null;
+    target.retryAtMs = nowMs;
+  }
+
+  private replicated(): void {
+    if (this.goal.kind === 'fork') {
+      const fork: Fork = {
+        epoch: this.goal.epoch,
+        branch: this.goal.branch,
+        parent: this.head,
+        forkLsn: this.vdl,
+      };
+      const outcome = this.tree.add(fork);
+      assert(outcome === 'added', `S3: epoch ${fork.epoch} was allotted before (${outcome})`);
+      this.head = this.goal.epoch;
+      this.phaseNow = 'forking';
+      return;
+    }
+    this.recovered();
+  }
+
+  private recovered(): void {
+    this.finish({
+      kind: 'recovered',
+      outcome: { head: this.head, forks: this.tree.forksOf(this.head), vdl: this.vdl, tree: this.tree.all() },
+    });
+  }
+
+  private fork(nowMs: number): void {
+    const forks = this.tree.forksOf(this.head);
+    for (const peer of this.idle(nowMs)) {
+      if (!peer.forked) this.send(peer, { kind: 'fork', authority: this.goal.epoch, forks });
+    }
+    const forked = [...this.peers.values()].filter((peer) => peer.forked).length;
+    if (forked >= quorumLimits.writeQuorum) this.recovered();
+  }
+}
+
+function newPeer(node: NodeId): Peer {
+  return {
+    node,
+    sealed: false,
+    fresh: false,
+    empty: false,
+    survey: null,
+    forked: false,
+    busy: false,
+    retryAtMs: 0,
+  };
+}

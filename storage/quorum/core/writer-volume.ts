@@ -1,0 +1,186 @@
+/**
+ * The writer's side of a volume: it allots LSNs, lays mini-transactions into frames and lets the quorum writer
+ * make them durable. Batching has no timer: while two batches are under way, what arrives is gathered into the
+ * next, so a lone transaction leaves at once and a crowd shares frames. What came of an event leaves with the next `flush`.
+ */
+import assert from 'node:assert/strict';
+import type { Fork } from '../../history/epoch-tree.ts';
+import { encodeFrame } from '../../redo/frame.ts';
+import { type Epoch, type Lsn, lsn, type NodeId, type PgId } from '../../redo/ids.ts';
+import { type QuorumBounds, quorumBoundsDefault, volumeLimits } from '../../redo/limits.ts';
+import { type Mtr, splitRun } from '../../redo/record.ts';
+import { type QuorumEffect, type QuorumEvent, type QuorumFrame, QuorumWriter } from './quorum-writer.ts';
+
+/** Records of one group that wait for a frame; consecutive in LSN order. */
+interface OpenRun {
+  readonly pg: PgId;
+  readonly base: Lsn;
+  readonly parts: Uint8Array[];
+  byteLength: number;
+  lastCpl: Lsn | null;
+}
+
+export interface VolumeOptions {
+  readonly nodes: readonly NodeId[];
+  /** The reign: this epoch's frames, sent under this epoch's authority. */
+  readonly epoch: Epoch;
+  readonly forks: readonly Fork[];
+  readonly forkLsn: Lsn;
+  readonly nowMs: number;
+  readonly bounds?: QuorumBounds;
+}
+
+export class Volume {
+  readonly epoch: Epoch;
+  private readonly quorum: QuorumWriter;
+  private readonly bounds: QuorumBounds;
+  private nextLsn: Lsn;
+  private readonly forkLsn: Lsn;
+  private readonly lastOfPg = new Map<PgId, Lsn>();
+  private open: OpenRun[] = [];
+  private framed: readonly QuorumFrame[] = [];
+  private openCommits = 0;
+  private batchEnds: Lsn[] = [];
+  /** Transactions in the last batch. */
+  private batchCommits = 0;
+  /** Since when nothing but transactions that are about to come holds a crowd's batch back. */
+  private gatheringSinceMs: number | null = null;
+
+  constructor(options: VolumeOptions) {
+    this.epoch = options.epoch;
+    this.forkLsn = options.forkLsn;
+    this.nextLsn = options.forkLsn;
+    this.bounds = options.bounds ?? quorumBoundsDefault;
+    this.quorum = new QuorumWriter({
+      nodes: options.nodes,
+      authority: options.epoch,
+      head: options.epoch,
+      forks: options.forks,
+      start: options.forkLsn,
+      nowMs: options.nowMs,
+      bounds: this.bounds,
+    });
+  }
+
+  get vdl(): Lsn {
+    return this.quorum.vdl;
+  }
+
+  get vcl(): Lsn {
+    return this.quorum.vcl;
+  }
+
+  /** End of everything committed, durable or not. */
+  get lastLsn(): Lsn {
+    return this.nextLsn;
+  }
+
+  get upNodes(): number {
+    return this.quorum.upNodes;
+  }
+
+  sclOf(node: NodeId): Lsn {
+    return this.quorum.sclOf(node);
+  }
+
+  /** Redo committed and not yet durable. */
+  get outstandingBytes(): number {
+    return this.nextLsn - this.quorum.vdl;
+  }
+
+  /** Redo committed and not yet framed. */
+  get unflushedBytes(): number {
+    return this.open.reduce((bytes, run) => bytes + run.byteLength, 0);
+  }
+
+  /** Everything committed is on every node that can be reached, and they know. */
+  get isQuiet(): boolean {
+    return this.open.length === 0 && this.quorum.isQuiet;
+  }
+
+  /** False at the back-pressure bound: new transactions have to wait, memory does not grow (S8). */
+  get hasRoom(): boolean {
+    return this.outstandingBytes < this.bounds.outstandingBytesMax;
+  }
+
+  setLowWater(lowWater: Lsn): void {
+    this.quorum.setLowWater(lowWater);
+  }
+
+  /**
+   * Takes a committed mini-transaction. It leaves with the next `flush`.
+   * @returns its last commit's LSN: the response may leave once VDL has reached it.
+   */
+  commit(mtr: Mtr): Lsn {
+    mtr.runs.forEach((run, index) => {
+      for (const bytes of splitRun(run.bytes, this.bounds.framePayloadBytesMax)) this.add(run.pg, bytes);
+      if (index === mtr.runs.length - 1) {
+        const last = this.open.at(-1);
+        assert(last !== undefined, 'a mini-transaction holds at least its commit');
+        last.lastCpl = this.nextLsn;
+      }
+    });
+    this.openCommits += mtr.commits;
+    return this.nextLsn;
+  }
+
+  private add(pg: PgId, bytes: Uint8Array): void {
+    const last = this.open.at(-1);
+    const base = this.nextLsn;
+    this.nextLsn = lsn(base + bytes.length);
+    if (
+      last !== undefined &&
+      last.pg === pg &&
+      last.byteLength + bytes.length <= this.bounds.framePayloadBytesMax
+    ) {
+      last.parts.push(bytes);
+      last.byteLength += bytes.length;
+      return;
+    }
+    this.open.push({ pg, base, parts: [bytes], byteLength: bytes.length, lastCpl: null });
+  }
+
+  /**
+   * Frames and sends what was committed, unless it should wait: ask again after the next event.
+   * @param isMoreComing transactions are being carried out right now; a crowd's batch waits for them, but not for long.
+   */
+  flush(nowMs: number, isMoreComing = false): readonly QuorumEffect[] {
+    while (this.batchEnds[0] !== undefined && this.batchEnds[0] <= this.quorum.vcl) this.batchEnds.shift();
+    if (this.open.length === 0 || this.batchEnds.length >= volumeLimits.batchesInFlightMax) return [];
+    if (this.batchCommits >= volumeLimits.crowdCommits && !this.mayCrowdLeave(nowMs, isMoreComing)) return [];
+    const frames = this.open.map((run) => this.frame(run));
+    this.open = [];
+    this.batchCommits = this.openCommits;
+    this.openCommits = 0;
+    this.gatheringSinceMs = null;
+    this.batchEnds.push(this.nextLsn);
+    this.framed = frames;
+    return this.quorum.offer(frames, nowMs);
+  }
+
+  /** The frames of the last `flush`, once: readers beside the writer follow them. */
+  takeFramed(): readonly QuorumFrame[] {
+    const { framed } = this;
+    this.framed = [];
+    return framed;
+  }
+
+  /** A batch costs every node the same, whatever is in it: what joins it is carried for nothing. */
+  private mayCrowdLeave(nowMs: number, isMoreComing: boolean): boolean {
+    if (!this.quorum.isLevel(nowMs)) return false;
+    this.gatheringSinceMs ??= nowMs;
+    return !isMoreComing || nowMs - this.gatheringSinceMs >= volumeLimits.gatherMs;
+  }
+
+  private frame(run: OpenRun): QuorumFrame {
+    const { pg, base, lastCpl } = run;
+    const prevPg = this.lastOfPg.get(pg) ?? this.forkLsn;
+    const end = lsn(base + run.byteLength);
+    this.lastOfPg.set(pg, end);
+    return { pg, end, lastCpl, bytes: encodeFrame({ epoch: this.epoch, pg, base, prevPg }, run.parts) };
+  }
+
+  step(event: QuorumEvent, nowMs: number): readonly QuorumEffect[] {
+    return this.quorum.step(event, nowMs);
+  }
+}

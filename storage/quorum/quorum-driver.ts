@@ -1,0 +1,151 @@
+/** What the writer and the receiver share: carries the effects of a pure quorum machine to the nodes and its events back. */
+
+import type { RegionClient } from '../client/region-client.ts';
+import { type Epoch, type Lsn, type NodeId, unreachable } from '../redo/ids.ts';
+import type { AppendRequest } from '../wire/core/messages.ts';
+import type { Answer } from '../wire/storage-client.ts';
+import { LowWater } from './core/low-water.ts';
+import type { QuorumEffect, QuorumEvent } from './core/quorum-writer.ts';
+
+/** Volume or QuorumWriter. */
+export interface QuorumMachine {
+  readonly vdl: Lsn;
+  /** Ticks bring nothing for a while. */
+  readonly isQuiet: boolean;
+  setLowWater(lowWater: Lsn): void;
+  step(event: QuorumEvent, nowMs: number): readonly QuorumEffect[];
+}
+
+export interface QuorumHandlers {
+  onDurable(vdl: Lsn, vcl: Lsn, by: NodeId): void;
+  /** VCL has moved within a transaction. */
+  onComplete?(vcl: Lsn): void;
+  onFenced(by: Epoch): void;
+  onQuorumLost(reason: string): void;
+  /** An append leaves for a node; for telemetry. */
+  onSent?(node: NodeId, request: AppendRequest): void;
+  /** A node has persisted an append; for telemetry. Runs before the `onDurable` it may lead to. */
+  onAcked?(node: NodeId, request: AppendRequest): void;
+}
+
+const tickMs = 10;
+/** While nothing is written: an idle region should wake nobody without need. */
+const quietTickMs = 100;
+/** A node that is dead or frozen loses its link before; this is for one that is neither and does not answer. */
+const appendMs = 5_000;
+
+export class QuorumDriver {
+  private readonly region: RegionClient;
+  private readonly authority: Epoch;
+  private readonly machine: QuorumMachine;
+  private readonly handlers: QuorumHandlers;
+  private ticks: NodeJS.Timeout;
+  private ticksEveryMs = tickMs;
+  private readonly unwatch: () => void;
+  private readonly lowWater = new LowWater();
+  private over = false;
+
+  constructor(region: RegionClient, authority: Epoch, machine: QuorumMachine, handlers: QuorumHandlers) {
+    this.region = region;
+    this.authority = authority;
+    this.machine = machine;
+    this.handlers = handlers;
+    this.ticks = setInterval(() => this.tick(), tickMs);
+    this.unwatch = region.watch({
+      onNodeUp: (node) => this.step({ kind: 'nodeUp', node }),
+      onNodeDown: (node) => this.step({ kind: 'nodeDown', node }),
+    });
+  }
+
+  get isOver(): boolean {
+    return this.over;
+  }
+
+  step(event: QuorumEvent): void {
+    if (!this.over) this.carryOut(this.machine.step(event, performance.now()));
+  }
+
+  carryOut(effects: readonly QuorumEffect[]): void {
+    for (const effect of effects) {
+      if (this.over) return;
+      this.carryOutOne(effect);
+    }
+    this.adjustTicks();
+  }
+
+  private adjustTicks(): void {
+    const everyMs = this.machine.isQuiet ? quietTickMs : tickMs;
+    if (everyMs === this.ticksEveryMs || this.over) return;
+    this.ticksEveryMs = everyMs;
+    clearInterval(this.ticks);
+    this.ticks = setInterval(() => this.tick(), everyMs);
+  }
+
+  private tick(): void {
+    this.machine.setLowWater(this.lowWater.at(this.machine.vdl, performance.now()));
+    this.step({ kind: 'tick' });
+  }
+
+  /** Nothing is heard of the volume from here on. */
+  close(): void {
+    if (this.over) return;
+    this.step({ kind: 'farewell' });
+    this.over = true;
+    clearInterval(this.ticks);
+    this.unwatch();
+  }
+
+  private carryOutOne(effect: QuorumEffect): void {
+    switch (effect.kind) {
+      case 'append': {
+        const { node, request } = effect;
+        if (request.frames.length > 0) this.handlers.onSent?.(node, request);
+        this.region.ask(node, request, appendMs, (answer) => this.answered(node, answer, request));
+        return;
+      }
+      case 'notice':
+        this.region.notify(effect.node, effect.request);
+        return;
+      case 'fork': {
+        const { node, forks } = effect;
+        const request = { kind: 'fork', authority: this.authority, forks } as const;
+        this.region.ask(node, request, appendMs, (answer) => this.answered(node, answer, null));
+        return;
+      }
+      case 'durable':
+        this.handlers.onDurable(effect.vdl, effect.vcl, effect.by);
+        return;
+      case 'complete':
+        this.handlers.onComplete?.(effect.vcl);
+        return;
+      case 'fenced':
+        this.close();
+        this.handlers.onFenced(effect.by);
+        return;
+      case 'quorumLost':
+        this.close();
+        this.handlers.onQuorumLost(effect.reason);
+        return;
+      default:
+        unreachable(effect);
+    }
+  }
+
+  private answered(node: NodeId, answer: Answer, request: AppendRequest | null): void {
+    if (this.over) return;
+    switch (answer.kind) {
+      case 'acked':
+        if (request !== null && request.frames.length > 0) this.handlers.onAcked?.(node, request);
+        this.step({ kind: 'acked', node, head: answer.head, scls: answer.scls });
+        return;
+      case 'refused':
+        this.step({ kind: 'refused', node, code: answer.code, sealed: answer.sealed });
+        return;
+      case 'forked':
+        this.step({ kind: 'forked', node });
+        return;
+      default:
+        this.step({ kind: 'unanswered', node });
+    }
+  }
+}

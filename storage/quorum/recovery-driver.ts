@@ -1,0 +1,91 @@
+/** Runs a recovery over a region's nodes: the pure recovery says what to send, and hears what came back. */
+
+import type { RegionClient } from '../client/region-client.ts';
+import { type Epoch, type NodeId, unreachable } from '../redo/ids.ts';
+import {
+  type Recovered,
+  Recovery,
+  type RecoveryEffect,
+  type RecoveryEvent,
+  type RecoveryGoal,
+} from './core/recovery.ts';
+
+export type RecoveryResult =
+  | { readonly kind: 'recovered'; readonly outcome: Recovered }
+  /** A newer reign holds the nodes. */
+  | { readonly kind: 'fenced'; readonly by: Epoch }
+  /** Not possible as things are; trying again with the same goal does not help. */
+  | { readonly kind: 'failed'; readonly reason: string }
+  /** Too few nodes answered, and nothing got on for the time. A `fork` that timed out may have been forked: take a new epoch to try again. */
+  | { readonly kind: 'timeout'; readonly phase: string }
+  | { readonly kind: 'aborted' };
+
+export interface RecoveryOptions {
+  /** Given up when nothing has got on for so long. However much has to be copied, as long as it is. */
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal;
+}
+
+const tickMs = 20;
+/** For one request to one node. */
+const requestMs = 2_000;
+
+/** See `Recovery`. Resolves once; never rejects. */
+export function runRecovery(
+  region: Pick<RegionClient, 'nodes' | 'ask'>,
+  goal: RecoveryGoal,
+  options: RecoveryOptions,
+): Promise<RecoveryResult> {
+  const { timeoutMs, signal } = options;
+  return new Promise((resolve) => {
+    const recovery = new Recovery(region.nodes, goal);
+    let finished = false;
+    const finish = (result: RecoveryResult): void => {
+      if (finished) return;
+      finished = true;
+      clearInterval(ticks);
+      clearTimeout(deadline);
+      signal?.removeEventListener('abort', abort);
+      resolve(result);
+    };
+    let progress = recovery.progress;
+    const step = (event: RecoveryEvent): void => {
+      if (finished) return;
+      for (const effect of recovery.step(event, performance.now())) carryOut(effect);
+      if (recovery.progress === progress || finished) return;
+      progress = recovery.progress;
+      deadline.refresh();
+    };
+    const carryOut = (effect: RecoveryEffect): void => {
+      switch (effect.kind) {
+        case 'send':
+          ask(effect.node, effect.request);
+          return;
+        case 'recovered':
+        case 'fenced':
+        case 'failed':
+          finish(effect);
+          return;
+        default:
+          unreachable(effect);
+      }
+    };
+    const ask = (node: NodeId, request: Extract<RecoveryEffect, { kind: 'send' }>['request']): void =>
+      region.ask(node, request, requestMs, (answer) =>
+        step(
+          answer.kind === 'unanswered'
+            ? { kind: 'unanswered', node }
+            : { kind: 'answered', node, reply: answer },
+        ),
+      );
+    const abort = (): void => finish({ kind: 'aborted' });
+    const ticks = setInterval(() => step({ kind: 'tick' }), tickMs);
+    const deadline = setTimeout(() => finish({ kind: 'timeout', phase: recovery.phase }), timeoutMs);
+    if (signal?.aborted === true) {
+      abort();
+      return;
+    }
+    signal?.addEventListener('abort', abort);
+    step({ kind: 'start' });
+  });
+}

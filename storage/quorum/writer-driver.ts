@@ -1,0 +1,169 @@
+/**
+ * The writer's volume over a region's nodes. Commits of one turn of the event loop share frames, and what a turn heard
+ * from the nodes is looked at when all of it was heard; the driver says when
+ * they are durable, and when its reign is over. After `onFenced` or `onQuorumLost` nothing becomes durable any more:
+ * whoever had commits out has to treat them as unknown and recover.
+ */
+
+import type { RegionClient } from '../client/region-client.ts';
+import type { Fork } from '../history/epoch-tree.ts';
+import type { Epoch, Lsn, NodeId } from '../redo/ids.ts';
+import type { Mtr } from '../redo/record.ts';
+import { type AppendFacts, AppendRecorder } from './append-facts.ts';
+import type { QuorumEffect } from './core/quorum-writer.ts';
+import { Volume } from './core/writer-volume.ts';
+import { QuorumDriver, type QuorumMachine } from './quorum-driver.ts';
+
+export interface WriterDriverOptions {
+  readonly region: RegionClient;
+  /** The epoch that recovery has just forked. */
+  readonly epoch: Epoch;
+  readonly forks: readonly Fork[];
+  readonly forkLsn: Lsn;
+  /** Everything at or below `vdl` is durable. `facts` is empty unless `recordFacts` is set. */
+  readonly onDurable: (vdl: Lsn, facts: readonly AppendFacts[]) => void;
+  /** A newer reign has sealed the nodes. Runs at most once, and never together with `onQuorumLost`. */
+  readonly onFenced: (by: Epoch) => void;
+  readonly onQuorumLost: (reason: string) => void;
+  /** A frame has been made, in LSN order; what is in it is not durable before `onDurable` says so. */
+  readonly onFramed?: (bytes: Uint8Array, end: Lsn) => void;
+  /** Whether more commits are about to come, so that a crowd's batch should wait for them. Say `gathered` when they have come. */
+  readonly isMoreComing?: () => boolean;
+  /** Keep what `append` spans are made of. */
+  readonly recordFacts?: boolean;
+}
+
+export class WriterDriver {
+  private readonly volume: Volume;
+  private readonly driver: QuorumDriver;
+  private readonly facts: AppendRecorder | null;
+  private readonly isMoreComing: () => boolean;
+  private readonly onFramed: (bytes: Uint8Array, end: Lsn) => void;
+  private flushPlanned = false;
+  private flushedTo: Lsn;
+
+  constructor(options: WriterDriverOptions) {
+    const { region, epoch, forks, forkLsn } = options;
+    this.flushedTo = forkLsn;
+    this.volume = new Volume({ nodes: region.nodes, epoch, forks, forkLsn, nowMs: performance.now() });
+    this.facts =
+      options.recordFacts === true ? new AppendRecorder(epoch, (node) => region.azOf(node), wallUs) : null;
+    const { facts } = this;
+    this.isMoreComing = options.isMoreComing ?? (() => false);
+    this.onFramed = options.onFramed ?? (() => undefined);
+    this.driver = new QuorumDriver(region, epoch, this.machine(), {
+      onDurable: (vdl, vcl, by) => options.onDurable(vdl, facts?.durable(vcl, by) ?? none),
+      onFenced: options.onFenced,
+      onQuorumLost: options.onQuorumLost,
+      ...(facts !== null && {
+        onSent: (node, request) => facts.sent(node, request),
+        onAcked: (node, request) => facts.acked(node, request),
+      }),
+    });
+  }
+
+  get vdl(): Lsn {
+    return this.volume.vdl;
+  }
+
+  get vcl(): Lsn {
+    return this.volume.vcl;
+  }
+
+  /** End of everything committed, durable or not. */
+  get lastLsn(): Lsn {
+    return this.volume.lastLsn;
+  }
+
+  get epoch(): Epoch {
+    return this.volume.epoch;
+  }
+
+  /** Redo committed and not yet durable. */
+  get outstandingBytes(): number {
+    return this.volume.outstandingBytes;
+  }
+
+  /** False at the back-pressure bound: let new transactions wait until the next `onDurable` (S8). */
+  get hasRoom(): boolean {
+    return this.volume.hasRoom;
+  }
+
+  get upNodes(): number {
+    return this.volume.upNodes;
+  }
+
+  /** Fenced, without quorum, or closed. */
+  get isOver(): boolean {
+    return this.driver.isOver;
+  }
+
+  sclOf(node: NodeId): Lsn {
+    return this.volume.sclOf(node);
+  }
+
+  /** No reader needs a page version older than this; nodes fold pages up to here. */
+  setLowWater(lowWater: Lsn): void {
+    this.volume.setLowWater(lowWater);
+  }
+
+  /** Takes a committed mini-transaction. @returns its commit's LSN: durable once `onDurable` has reached it. */
+  commit(mtr: Mtr): Lsn {
+    const lsn = this.volume.commit(mtr);
+    this.planFlush();
+    return lsn;
+  }
+
+  /** No more commits are about to come. */
+  gathered(): void {
+    this.planFlush();
+  }
+
+  close(): void {
+    this.driver.close();
+  }
+
+  private planFlush(): void {
+    if (this.flushPlanned || this.volume.unflushedBytes === 0) return;
+    this.flushPlanned = true;
+    setImmediate(() => {
+      this.flushPlanned = false;
+      if (!this.driver.isOver) this.driver.carryOut(this.flush());
+    });
+  }
+
+  private flush(): readonly QuorumEffect[] {
+    const effects = this.volume.flush(performance.now(), this.isMoreComing());
+    for (const { bytes, end } of this.volume.takeFramed()) this.onFramed(bytes, end);
+    if (effects.length > 0) {
+      this.facts?.flushed(this.flushedTo, this.volume.lastLsn);
+      this.flushedTo = this.volume.lastLsn;
+    }
+    return effects;
+  }
+
+  private machine(): QuorumMachine {
+    const { volume } = this;
+    return {
+      step: (event, nowMs) => {
+        const effects = volume.step(event, nowMs);
+        // What has not left when the writer ends was promised to nobody.
+        if (event.kind !== 'farewell') this.planFlush();
+        return effects;
+      },
+      setLowWater: (lowWater) => volume.setLowWater(lowWater),
+      get vdl() {
+        return volume.vdl;
+      },
+      get isQuiet() {
+        return volume.isQuiet;
+      },
+    };
+  }
+}
+
+const none: readonly AppendFacts[] = [];
+
+function wallUs(): number {
+  return Math.round((performance.timeOrigin + performance.now()) * 1_000);
+}

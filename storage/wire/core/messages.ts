@@ -1,0 +1,178 @@
+/**
+ * What crosses a storage link, version 1: requests to a storage node and its replies. How they become bytes is in
+ * `message-codec.ts`.
+ *
+ * History of versions: 1 (2026-11-21).
+ */
+import type { Fork } from '../../history/epoch-tree.ts';
+import type { BranchName, Epoch, Lsn, PageNo, PgId } from '../../redo/ids.ts';
+
+export const linkVersion = 1;
+
+/** What is durable in this region, as its one writer says: the only point anyone may read at. */
+export interface DurablePoint {
+  readonly head: Epoch;
+  readonly vdl: Lsn;
+}
+
+/** Redo for a node, or only news of the durable point when it carries no frames. */
+export interface AppendRequest {
+  readonly kind: 'append';
+  /** The reign under which it is sent; a node refuses an authority older than its seal (S2). */
+  readonly authority: Epoch;
+  readonly durable: DurablePoint;
+  /** No reader needs a page version older than this. */
+  readonly lowWater: Lsn;
+  /** Frames back to back. */
+  readonly frames: Uint8Array;
+}
+
+export interface SealRequest {
+  readonly kind: 'seal';
+  readonly branch: BranchName;
+  readonly epoch: Epoch;
+}
+
+/** Asks what a node holds along the path to `head`, and teaches it that path. */
+export interface SurveyRequest {
+  readonly kind: 'survey';
+  readonly authority: Epoch;
+  readonly head: Epoch;
+  readonly forks: readonly Fork[];
+}
+
+export interface ForkRequest {
+  readonly kind: 'fork';
+  readonly authority: Epoch;
+  readonly forks: readonly Fork[];
+}
+
+/** Frames along a path from an LSN on; waits for news when there are none (shipping, tailing, repair, recovery). */
+export interface FetchRequest {
+  readonly kind: 'fetch';
+  readonly branch: BranchName;
+  /** Path to follow; null for the node's newest of the branch. */
+  readonly head: Epoch | null;
+  readonly from: Lsn;
+  readonly bytesMax: number;
+  readonly waitMs: number;
+  /** Only frames the region's writer has called durable: what a shipper may send on (R2). */
+  readonly durableOnly: boolean;
+  /** What the caller has seen; an answer leaves early when there is news against it. */
+  readonly known: DurablePoint;
+}
+
+export interface ReadPagesRequest {
+  readonly kind: 'readPages';
+  readonly head: Epoch;
+  readonly readPoint: Lsn;
+  readonly pages: readonly PageNo[];
+}
+
+export interface StatusRequest {
+  readonly kind: 'status';
+}
+
+export type StorageRequest =
+  | AppendRequest
+  | SealRequest
+  | SurveyRequest
+  | ForkRequest
+  | FetchRequest
+  | ReadPagesRequest
+  | StatusRequest;
+
+/** The frames of an append are persisted; `scls` are this node's SCLs along the path to `head`. */
+export interface AckedReply {
+  readonly kind: 'acked';
+  readonly head: Epoch;
+  readonly scls: readonly (readonly [PgId, Lsn])[];
+}
+
+export interface SealedReply {
+  readonly kind: 'sealed';
+  readonly forks: readonly Fork[];
+  /** True on a node that came back empty and has not caught up since: it does not count as a witness. */
+  readonly fresh: boolean;
+  /** True on a node that holds no frame and was never told of anything durable. */
+  readonly empty: boolean;
+}
+
+/** One frame of a survey, clipped to the path: `[base, end, pg, lastCpl]`; lastCpl is -1 when it holds no commit. */
+export type SurveyFrame = readonly [base: number, end: number, pg: number, lastCpl: number];
+
+export interface SurveyedReply {
+  readonly kind: 'surveyed';
+  readonly volumeEnd: Lsn;
+  readonly scls: readonly (readonly [PgId, Lsn])[];
+  /** What this node was told is durable, as far as it lies on the path; the chain starts there. */
+  readonly vdl: Lsn;
+  readonly chain: readonly SurveyFrame[];
+}
+
+export interface ForkedReply {
+  readonly kind: 'forked';
+}
+
+export interface FetchedReply {
+  readonly kind: 'fetched';
+  readonly head: Epoch;
+  readonly vdl: Lsn;
+  /** Where the next fetch continues. */
+  readonly next: Lsn;
+  /** The path to `head`, when the caller did not know that head. */
+  readonly forks: readonly Fork[];
+  readonly frames: Uint8Array;
+}
+
+/** Pages in the order asked; null for a page that does not exist at the read point. */
+export interface PagesReply {
+  readonly kind: 'pages';
+  readonly pages: readonly (Uint8Array | null)[];
+}
+
+export interface StatusReply {
+  readonly kind: 'status';
+  readonly region: string;
+  readonly node: string;
+  readonly az: string;
+  readonly head: Epoch;
+  readonly sealed: Epoch;
+  readonly scl: Lsn;
+  readonly vdl: Lsn;
+  readonly pid: number;
+  readonly startedAtMs: number;
+  readonly logBytes: number;
+  /** Why the node's disk takes no writes, in words; left out while it does. */
+  readonly trouble?: string;
+}
+
+export type RefusalCode =
+  | 'SEALED'
+  | 'UNKNOWN_EPOCH'
+  | 'BAD_FRAME'
+  | 'BAD_REQUEST'
+  | 'EPOCH_CONFLICT'
+  | 'NOT_COMPLETE'
+  | 'DISK_FULL'
+  | 'DISK_FAILED'
+  | 'OVERLOADED'
+  | 'WITHDRAWN';
+
+/** The node did nothing; `sealed` is its seal where that is the reason. */
+export interface RefusedReply {
+  readonly kind: 'refused';
+  readonly code: RefusalCode;
+  readonly reason: string;
+  readonly sealed: Epoch;
+}
+
+export type StorageReply =
+  | AckedReply
+  | SealedReply
+  | SurveyedReply
+  | ForkedReply
+  | FetchedReply
+  | PagesReply
+  | StatusReply
+  | RefusedReply;

@@ -1,0 +1,198 @@
+/**
+ * One storage node as others see it: a link that keeps itself up, typed requests over it, and a check that the process
+ * at the address is the node it is meant to be. Nothing here retries a request; who asked knows whether that is right.
+ */
+
+import { plainBytes } from '../redo/bytes.ts';
+import type { NodeId, RegionId } from '../redo/ids.ts';
+import {
+  type Decoded,
+  decodeReply,
+  type EncodedMessage,
+  encodeReply,
+  encodeRequest,
+} from './core/message-codec.ts';
+import type { StatusReply, StorageReply, StorageRequest } from './core/messages.ts';
+import { connectLink, type Link } from './link.ts';
+import { LinkRpc, type RpcBody, type RpcResult } from './link-rpc.ts';
+
+/** Where a node listens and what it should answer to. */
+export interface NodeTarget {
+  readonly node: NodeId;
+  readonly az: string;
+  /** `host:port`. */
+  readonly address: string;
+}
+
+/** The node did not answer; whether it acted on the request is unknown unless `sent` is false. */
+export interface Unanswered {
+  readonly kind: 'unanswered';
+  readonly reason: string;
+  readonly sent: boolean;
+}
+
+export type Answer = StorageReply | Unanswered;
+
+export interface StorageClientOptions {
+  readonly cluster: string;
+  readonly secret: string;
+  readonly region: RegionId;
+  readonly target: NodeTarget;
+  /** The link is open and the node is the one that was meant. Followed by one `onDown`. */
+  readonly onUp?: () => void;
+  readonly onDown?: () => void;
+  /** Someone answers at the address and will not, or must not, be talked to; `message` says what to put right. */
+  readonly onRefused?: (message: string) => void;
+}
+
+/** Requests one link may have unanswered. */
+const pendingMax = 4_096;
+const introductionMs = 2_000;
+
+export class StorageClient {
+  readonly target: NodeTarget;
+  private readonly options: StorageClientOptions;
+  private readonly link: Link;
+  private readonly rpc: LinkRpc;
+  private phase: 'down' | 'introducing' | 'up' | 'closed' = 'down';
+  private refusalMessage: string | null = null;
+  private connection = 0;
+
+  constructor(options: StorageClientOptions) {
+    this.options = options;
+    this.target = options.target;
+    this.rpc = new LinkRpc({
+      send: (message) => this.link.send(message),
+      onRequest: () => false,
+      onNotice: () => undefined,
+      pendingMax,
+    });
+    this.link = connectLink({
+      address: options.target.address,
+      cluster: options.cluster,
+      secret: options.secret,
+      random: Math.random,
+      onOpen: () => this.introduce(),
+      onMessage: (bytes) => void this.rpc.receive(bytes),
+      onClose: () => this.closed(),
+      onRefused: (refusal) => this.refused(`${refusal.code}: ${refusal.message}`),
+    });
+  }
+
+  get isUp(): boolean {
+    return this.phase === 'up';
+  }
+
+  /** Why the process at the address was not accepted, or did not accept us; null once it has. */
+  get refusal(): string | null {
+    return this.refusalMessage;
+  }
+
+  /** Asks; `done` runs once, never inside this call, at the latest after `timeoutMs`. */
+  ask(request: StorageRequest, timeoutMs: number, done: (answer: Answer) => void): void {
+    this.askEncoded(encodeRequest(request), timeoutMs, done);
+  }
+
+  /** As `ask`, for a request that was encoded for several nodes at once. */
+  askEncoded(encoded: EncodedMessage, timeoutMs: number, done: (answer: Answer) => void): void {
+    if (this.phase !== 'up') {
+      const reason = this.refusalMessage ?? `${this.target.node} at ${this.target.address} is not reachable`;
+      queueMicrotask(() => done({ kind: 'unanswered', reason, sent: false }));
+      return;
+    }
+    this.send(encoded, timeoutMs, done);
+  }
+
+  request(request: StorageRequest, timeoutMs: number): Promise<Answer> {
+    return new Promise((resolve) => this.ask(request, timeoutMs, resolve));
+  }
+
+  /** Sends without wanting an answer. @returns whether it left. */
+  notify(request: StorageRequest): boolean {
+    if (this.phase !== 'up') return false;
+    const { kind, body } = encodeRequest(request);
+    return this.rpc.notify(kind, body);
+  }
+
+  close(): void {
+    if (this.phase === 'closed') return;
+    const wasUp = this.phase === 'up';
+    this.phase = 'closed';
+    this.link.close();
+    this.rpc.linkClosed();
+    if (wasUp) this.options.onDown?.();
+  }
+
+  private send(encoded: EncodedMessage, timeoutMs: number, done: (answer: Answer) => void): void {
+    this.rpc.request(encoded.kind, encoded.body, timeoutMs, (result) =>
+      done(this.answerOf(result, timeoutMs)),
+    );
+  }
+
+  private answerOf(result: RpcResult, timeoutMs: number): Answer {
+    const { node } = this.target;
+    if (result.kind === 'failed') {
+      const sent = result.reason !== 'not-sent' && result.reason !== 'too-many';
+      const reason =
+        result.reason === 'timeout' ? `no answer within ${timeoutMs} ms` : `the link: ${result.reason}`;
+      return { kind: 'unanswered', reason: `${node}: ${reason}`, sent };
+    }
+    const decoded = decodeReplyBody(result.body);
+    if (decoded.kind === 'message') return decoded.message;
+    return { kind: 'unanswered', reason: `${node}: malformed answer: ${decoded.reason}`, sent: true };
+  }
+
+  /** S10: a wrong address must not lead to another node's, or another region's, data. */
+  private introduce(): void {
+    this.phase = 'introducing';
+    const connection = ++this.connection;
+    this.send(encodeRequest({ kind: 'status' }), introductionMs, (answer) => {
+      if (this.phase !== 'introducing' || connection !== this.connection) return;
+      const wrong = answer.kind === 'status' ? this.mismatch(answer) : 'it did not say which node it is';
+      if (wrong !== null) {
+        this.phase = 'down';
+        this.refused(`NODE_MISMATCH: ${wrong}`);
+        // The address may be put right at the other side; the next connection asks again.
+        setTimeout(() => {
+          if (this.phase === 'down' && connection === this.connection && this.link.isOpen) this.introduce();
+        }, introductionMs).unref();
+        return;
+      }
+      this.phase = 'up';
+      this.refusalMessage = null;
+      this.options.onUp?.();
+    });
+  }
+
+  private mismatch(status: StatusReply): string | null {
+    const { target, region } = this.options;
+    if (status.node === target.node && status.region === region) return null;
+    return `${target.address} is ${status.region}/${status.node}, expected ${region}/${target.node}`;
+  }
+
+  private closed(): void {
+    const wasUp = this.phase === 'up';
+    if (this.phase !== 'closed') this.phase = 'down';
+    this.connection += 1;
+    // First the answers that will not come, then the news of the link: who is told can rely on nothing being out.
+    this.rpc.linkClosed();
+    if (wasUp && this.phase === 'down') this.options.onDown?.();
+  }
+
+  private refused(message: string): void {
+    const text = `${this.target.node} at ${this.target.address}: ${message}`;
+    if (text === this.refusalMessage) return;
+    this.refusalMessage = text;
+    this.options.onRefused?.(text);
+  }
+}
+
+/** A reply travels with its own kind in front, since one kind of request has several kinds of reply. */
+export function encodeReplyBody(reply: StorageReply): RpcBody {
+  const { kind, body } = encodeReply(reply);
+  return [Uint8Array.of(kind), body];
+}
+
+function decodeReplyBody(body: Uint8Array): Decoded<StorageReply> {
+  return decodeReply(body[0] ?? 0, plainBytes(body).subarray(1));
+}

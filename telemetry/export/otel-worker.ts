@@ -1,0 +1,277 @@
+/**
+ * The telemetry worker thread, and the only file that imports the OpenTelemetry SDK. It turns facts into spans with the
+ * ids and times they were recorded with, and exports them as OTLP/HTTP JSON. Whatever happens to the collector happens
+ * here, away from the event loop that serves writes.
+ */
+import assert from 'node:assert/strict';
+import { parentPort, workerData } from 'node:worker_threads';
+import {
+  type DiagLogger,
+  DiagLogLevel,
+  diag,
+  isValidSpanId,
+  ROOT_CONTEXT,
+  SpanKind,
+  SpanStatusCode,
+  TraceFlags,
+  trace,
+} from '@opentelemetry/api';
+import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http';
+import { NodeSDK } from '@opentelemetry/sdk-node';
+import {
+  AlwaysOnSampler,
+  BatchSpanProcessor,
+  type IdGenerator,
+  type ReadableSpan,
+  type SpanExporter,
+} from '@opentelemetry/sdk-trace';
+import { z } from 'zod';
+import manifest from '../../package.json' with { type: 'json' };
+import type { AttributeValue, SpanFact } from '../trace/facts.ts';
+import { attributes } from '../trace/names.ts';
+import { requestFrame } from './otlp-json.ts';
+import { RowExporter } from './row-exporter.ts';
+import type { FromWorker, ToWorker, WorkerSettings } from './worker-protocol.ts';
+
+assert(parentPort !== null, 'otel-worker.ts runs only as a worker thread');
+const port = parentPort;
+const settings: WorkerSettings = workerData;
+const send = (message: FromWorker): void => port.postMessage(message);
+
+const spanKinds: Readonly<Record<SpanFact['kind'], SpanKind>> = {
+  internal: SpanKind.INTERNAL,
+  server: SpanKind.SERVER,
+  client: SpanKind.CLIENT,
+  producer: SpanKind.PRODUCER,
+  consumer: SpanKind.CONSUMER,
+};
+
+/** Gives the SDK the ids of the fact being converted instead of new ones (T1). */
+class PresetIds implements IdGenerator {
+  #traceId = '';
+  #spanId = '';
+  use(traceId: string, spanId: string): void {
+    this.#traceId = traceId;
+    this.#spanId = spanId;
+  }
+  generateTraceId(): string {
+    return this.#traceId;
+  }
+  generateSpanId(): string {
+    return this.#spanId;
+  }
+}
+
+/** Spans converted and not yet exported or given up. Kept at or below `queueMax`, so the SDK never drops in silence. */
+let unsettled = 0;
+
+function settle(exported: number, dropped: number): void {
+  unsettled -= exported + dropped;
+  assert(unsettled >= 0, 'T3: a span has one fate');
+  send({ kind: 'settled', exported, dropped });
+}
+
+/** The OTLP exporter, with the fate of every span counted and the reason of a failure told. */
+class CountingExporter implements SpanExporter {
+  readonly #inner = new OTLPTraceExporter();
+  readonly #inFlight = new Set<Promise<void>>();
+
+  export(spans: ReadableSpan[], done: Parameters<SpanExporter['export']>[1]): void {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#inFlight.add(promise);
+    this.#inner.export(spans, (result) => {
+      this.#inFlight.delete(promise);
+      resolve();
+      // 0 is ExportResultCode.SUCCESS of @opentelemetry/core, which is not a dependency of its own here.
+      if (result.code === 0) {
+        settle(spans.length, 0);
+      } else {
+        send({
+          kind: 'warning',
+          message: `the collector took none of ${spans.length} spans: ${reason(result.error)}`,
+        });
+        settle(0, spans.length);
+      }
+      done(result);
+    });
+  }
+  /** Resolves when the exports under way now have ended, well or badly. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#inFlight);
+  }
+  forceFlush(): Promise<void> {
+    return this.#inner.forceFlush();
+  }
+  shutdown(): Promise<void> {
+    return this.#inner.shutdown();
+  }
+}
+
+/** Name, code and message only: the data of an exporter error is the collector's answer, which may hold anything. */
+function reason(error: unknown): string {
+  if (!(error instanceof Error)) return 'unknown error';
+  const code = 'code' in error && error.code !== undefined ? ` (${String(error.code)})` : '';
+  // Refused connections come as an AggregateError without a message of its own.
+  const message =
+    error.message === '' && error instanceof AggregateError
+      ? error.errors.map(String).join('; ')
+      : error.message;
+  return `${message.slice(0, 300)}${code}`;
+}
+
+const forward = (message: string): void =>
+  send({ kind: 'warning', message: `opentelemetry: ${message.slice(0, 300)}` });
+const silent = (): void => undefined;
+// Errors of the exporter reach the operator through CountingExporter; here they would only repeat themselves.
+const diagLogger: DiagLogger = { error: silent, warn: forward, info: silent, debug: silent, verbose: silent };
+diag.setLogger(diagLogger, { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true });
+
+const ids = new PresetIds();
+const { batch } = settings;
+const exporter = new CountingExporter();
+const processor = new BatchSpanProcessor({
+  exporter,
+  scheduledDelayMillis: batch.scheduleDelayMs,
+  maxExportBatchSize: batch.exportBatchMax,
+  maxQueueSize: batch.queueMax,
+  exportTimeoutMillis: batch.exportTimeoutMs,
+});
+const sdk = new NodeSDK({
+  serviceName: settings.serviceName,
+  spanProcessors: [processor],
+  // Left out, these two would start OTLP exporters for metrics and logs, which Jaeger refuses.
+  metricReaders: [],
+  logRecordProcessors: [],
+  textMapPropagator: null,
+  idGenerator: ids,
+  // The decision was taken at the head of the trace: every fact that arrives here is to be kept.
+  sampler: new AlwaysOnSampler(),
+});
+sdk.start();
+const scopeName = 'sextant';
+const tracer = trace.getTracer(scopeName, manifest.version);
+const resourceSchema = z.looseObject({
+  resource: z.looseObject({
+    attributes: z.record(
+      z.string(),
+      z.union([z.string(), z.number(), z.boolean(), z.array(z.string())]).optional(),
+    ),
+  }),
+});
+
+/** Exact: a microsecond count below 2^53 splits into seconds and nanoseconds without rounding. */
+function hrTime(us: number): [seconds: number, nanoseconds: number] {
+  const seconds = Math.floor(us / 1e6);
+  return [seconds, Math.round((us - seconds * 1e6) * 1000)];
+}
+
+function exportFact(fact: SpanFact): void {
+  const { context, parentSpanId, startUs, endUs, error } = fact;
+  ids.use(context.traceId, context.spanId);
+  const parent =
+    parentSpanId === null
+      ? ROOT_CONTEXT
+      : trace.setSpanContext(ROOT_CONTEXT, {
+          traceId: context.traceId,
+          spanId: parentSpanId,
+          traceFlags: TraceFlags.SAMPLED,
+          isRemote: true,
+        });
+  const spanAttributes: Record<string, string | number | boolean | string[]> = {};
+  for (const [key, value] of Object.entries(fact.attributes)) {
+    spanAttributes[key] = typeof value === 'object' ? [...value] : value;
+  }
+  if (error !== undefined) spanAttributes[attributes.errorType] = error.code;
+  if (endUs < startUs) spanAttributes[attributes.clockSkewMs] ??= (endUs - startUs) / 1000;
+  const span = tracer.startSpan(
+    fact.name,
+    { kind: spanKinds[fact.kind], startTime: hrTime(startUs), attributes: spanAttributes },
+    parent,
+  );
+  if (error !== undefined) span.setStatus({ code: SpanStatusCode.ERROR, message: error.message });
+  span.end(hrTime(Math.max(startUs, endUs)));
+}
+
+/** The SDK would take a malformed fact and fail later, with the whole batch it is in. */
+function wellFormed({ context, parentSpanId, startUs, endUs }: SpanFact): boolean {
+  return (
+    trace.isSpanContextValid({ ...context, traceFlags: TraceFlags.SAMPLED }) &&
+    (parentSpanId === null || isValidSpanId(parentSpanId)) &&
+    Number.isSafeInteger(Math.trunc(startUs)) &&
+    Number.isSafeInteger(Math.trunc(endUs)) &&
+    startUs >= 0
+  );
+}
+
+function accept(facts: readonly SpanFact[]): void {
+  const room = Math.max(0, batch.queueMax - unsettled);
+  unsettled += facts.length;
+  let dropped = 0;
+  for (const [index, fact] of facts.entries()) {
+    if (index >= room) {
+      dropped++;
+    } else if (wellFormed(fact)) {
+      exportFact(fact);
+    } else {
+      dropped++;
+      send({ kind: 'warning', message: `a malformed span fact was dropped: ${fact.name}` });
+    }
+  }
+  if (dropped > 0) settle(0, dropped);
+  send({ kind: 'taken', spans: facts.length });
+}
+
+const rows = new RowExporter({
+  batch,
+  frame: () => (frame ??= requestFrame(resourceOfSdk(), { name: scopeName, version: manifest.version })),
+  settled: (exported, dropped, error) => {
+    if (dropped > 0)
+      send({ kind: 'warning', message: `the collector took none of ${dropped} spans: ${reason(error)}` });
+    settle(exported, dropped);
+  },
+});
+let frame: ReturnType<typeof requestFrame> | undefined;
+
+/** The attributes the SDK would put on every span, whatever detectors it was told to use. */
+function resourceOfSdk(): Readonly<Record<string, AttributeValue>> {
+  const probe: unknown = tracer.startSpan('probe');
+  const found: Record<string, AttributeValue> = {};
+  const parsed = resourceSchema.parse(probe).resource.attributes;
+  for (const [key, value] of Object.entries(parsed)) if (value !== undefined) found[key] = value;
+  return found;
+}
+
+function acceptRows(values: readonly unknown[], spans: number): void {
+  unsettled += spans;
+  if (unsettled > batch.queueMax) settle(0, spans);
+  else rows.add({ values, spans });
+  send({ kind: 'taken', spans });
+}
+
+/** Everything converted before is exported or given up. The processor alone does not wait for an export under way. */
+async function drain(): Promise<void> {
+  await Promise.allSettled([processor.forceFlush(), exporter.settled(), rows.drain()]);
+}
+
+async function stop(): Promise<void> {
+  await drain();
+  // A failed export makes this reject; it was counted and reported by the exporter.
+  await Promise.allSettled([sdk.shutdown(), rows.shutdown()]);
+}
+
+port.on('message', (message: ToWorker) => {
+  switch (message.kind) {
+    case 'facts':
+      accept(message.facts);
+      return;
+    case 'rows':
+      acceptRows(message.values, message.spans);
+      return;
+    case 'flush':
+      void drain().then(() => send({ kind: 'flushed', id: message.id }));
+      return;
+    case 'shutdown':
+      void stop().then(() => send({ kind: 'stopped' }));
+      return;
+  }
+});

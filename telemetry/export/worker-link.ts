@@ -1,0 +1,270 @@
+/**
+ * A bounded buffer of facts and the worker thread behind it. Facts cross in small batches against credit: the worker
+ * is never sent more than it has taken, so its inbox is bounded too. A worker that dies is replaced, at most once a
+ * minute; what it held is counted as dropped.
+ */
+import { Worker } from 'node:worker_threads';
+import type { SpanFact } from '../trace/facts.ts';
+import type { FromWorker, ToWorker, WorkerSettings } from './worker-protocol.ts';
+
+/**
+ * Spans held here and on the way to the worker, while it is busy or starting (T3). As facts they take about 1 KB each; those
+ * that come by the ten thousand are rows, at about 50 bytes a span.
+ */
+export const bufferedSpansMax = { facts: 16_384, rows: 131_072 } as const;
+/** Spans in one message. About 0.4 ms of structured clone, the longest this keeps the event loop from its work. */
+const batchSpans = { facts: 256, rows: 1_024 } as const;
+/** Spans sent and not yet taken off the worker's port. */
+const creditSpans = 32_768;
+/** Longest a span waits here when the worker is idle. */
+const handOverDelayMs = 100;
+/** Share of the 2 s of a shutdown in which the worker may still export; the rest is for ending the thread. */
+const shutdownExportMs = 1500;
+const terminateMs = 300;
+const restartDelayMs = 60_000;
+/** A runaway worker hits this and dies alone, instead of taking a database process with it. */
+const workerHeapMb = 256;
+
+type Chunk =
+  | { readonly kind: 'facts'; readonly facts: SpanFact[] }
+  | { readonly kind: 'rows'; readonly values: unknown[]; spans: number };
+
+export interface WorkerLinkOptions {
+  readonly settings: WorkerSettings;
+  /** The whole environment of the worker thread. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Called for every trouble; the caller limits the rate. */
+  readonly warn: (message: string, droppedSpans: number) => void;
+}
+
+export class WorkerLink {
+  readonly #options: WorkerLinkOptions;
+  /** Oldest first: each is one message. */
+  #chunks: Chunk[] = [];
+  #buffered = 0;
+  /** Sent and not yet taken. */
+  #untaken = 0;
+  /** Sent and neither exported nor dropped. */
+  #unsettled = 0;
+  #exported = 0;
+  #dropped = 0;
+  #worker: Worker | null = null;
+  #timer: NodeJS.Timeout | null = null;
+  /** The timer fires in the next turn. */
+  #isSoon = false;
+  #stopped: Promise<void> | null = null;
+  #flushId = 0;
+  readonly #flushes = new Map<number, () => void>();
+  #onStopped: () => void = () => undefined;
+
+  constructor(options: WorkerLinkOptions) {
+    this.#options = options;
+    this.#startWorker();
+  }
+
+  get exportedSpans(): number {
+    return this.#exported;
+  }
+
+  get droppedSpans(): number {
+    return this.#dropped;
+  }
+
+  /** Appends to the buffer, or counts the fact as dropped when that is full or shut down. */
+  push(fact: SpanFact): void {
+    if (!this.#hasRoom(1, 'facts')) return;
+    const last = this.#chunks.at(-1);
+    if (last?.kind === 'facts' && last.facts.length < batchSpans.facts) last.facts.push(fact);
+    else this.#chunks.push({ kind: 'facts', facts: [fact] });
+    this.#buffered++;
+    this.#schedule(handOverDelayMs);
+  }
+
+  /**
+   * Appends rows that stand for `spans` spans, or counts those as dropped.
+   * @param pack adds the rows; told whether they begin a message, where nothing that came before can be referred to.
+   */
+  pushRows(spans: number, pack: (out: unknown[], isFirst: boolean) => void): void {
+    if (!this.#hasRoom(spans, 'rows')) return;
+    let last = this.#chunks.at(-1);
+    const isFirst = last?.kind !== 'rows' || last.spans >= batchSpans.rows;
+    if (last?.kind !== 'rows' || isFirst) {
+      last = { kind: 'rows', values: [], spans: 0 };
+      this.#chunks.push(last);
+    }
+    pack(last.values, isFirst);
+    last.spans += spans;
+    this.#buffered += spans;
+    // What lies here long outlives the young generation, and costs a garbage collection then.
+    this.#schedule(last.spans < batchSpans.rows ? handOverDelayMs : 0);
+  }
+
+  #hasRoom(spans: number, kind: keyof typeof bufferedSpansMax): boolean {
+    if (this.#stopped !== null) {
+      this.#drop(spans, 'a span was recorded after the shutdown of telemetry');
+      return false;
+    }
+    if (this.#buffered + this.#untaken + spans <= bufferedSpansMax[kind]) return true;
+    this.#drop(spans, 'the span buffer is full');
+    return false;
+  }
+
+  /** Resolves when all facts pushed before are exported or given up, or after `timeoutMs`. */
+  async flush(timeoutMs: number): Promise<void> {
+    this.#sendAll();
+    if (this.#worker === null || this.#unsettled === 0) return;
+    const id = ++this.#flushId;
+    await within(timeoutMs, (done) => {
+      this.#flushes.set(id, done);
+      this.#post({ kind: 'flush', id });
+    });
+    this.#flushes.delete(id);
+  }
+
+  shutdown(): Promise<void> {
+    this.#stopped ??= this.#shutdown();
+    return this.#stopped;
+  }
+
+  async #shutdown(): Promise<void> {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#sendAll();
+    const worker = this.#worker;
+    if (worker !== null) {
+      // Referenced again: the process must not end between here and the last export.
+      worker.ref();
+      await within(shutdownExportMs, (done) => {
+        this.#onStopped = done;
+        this.#post({ kind: 'shutdown' });
+      });
+      this.#worker = null;
+      await within(terminateMs, (done) => void worker.terminate().then(done, done));
+    }
+    for (const done of this.#flushes.values()) done();
+    const lost = this.#unsettled + this.#buffered;
+    this.#unsettled = 0;
+    this.#buffered = 0;
+    this.#chunks = [];
+    if (lost > 0) this.#drop(lost, 'spans were not exported before the process ended');
+  }
+
+  #schedule(delayMs: number): void {
+    if (this.#timer !== null && delayMs === 0 && !this.#isSoon) {
+      clearTimeout(this.#timer);
+      this.#timer = null;
+    }
+    if (this.#timer !== null) return;
+    this.#isSoon = delayMs === 0;
+    this.#timer = setTimeout(() => this.#handOver(), delayMs).unref();
+  }
+
+  /** One message a turn, so that cloning a full buffer never holds up the event loop for long. */
+  #handOver(): void {
+    this.#timer = null;
+    if (this.#worker === null || this.#untaken >= creditSpans || this.#chunks.length === 0) return;
+    this.#sendChunk();
+    if (this.#chunks.length > 0) this.#schedule(0);
+  }
+
+  /** Beyond credit too: for a flush or a shutdown the buffer, itself bounded, goes out at once. */
+  #sendAll(): void {
+    while (this.#worker !== null && this.#chunks.length > 0) this.#sendChunk();
+  }
+
+  #sendChunk(): void {
+    const chunk = this.#chunks.shift();
+    if (chunk === undefined) return;
+    const spans = chunk.kind === 'facts' ? chunk.facts.length : chunk.spans;
+    this.#buffered -= spans;
+    try {
+      this.#post(chunk);
+    } catch (error) {
+      // Only a value that cannot be cloned comes here. It is a bug of whoever recorded it, but not worth the process.
+      const why = error instanceof Error ? error.message : 'unknown error';
+      this.#drop(spans, `a span fact holds more than plain data: ${why}`);
+      return;
+    }
+    this.#untaken += spans;
+    this.#unsettled += spans;
+  }
+
+  #post(message: ToWorker): void {
+    this.#worker?.postMessage(message);
+  }
+
+  #startWorker(): void {
+    const worker = new Worker(new URL('./otel-worker.ts', import.meta.url), {
+      name: 'telemetry',
+      env: { ...this.#options.env },
+      workerData: this.#options.settings,
+      resourceLimits: { maxOldGenerationSizeMb: workerHeapMb },
+      // Flags of the main thread (inspectors, loaders of a test runner) are not meant for this one.
+      execArgv: [],
+    });
+    worker.unref();
+    worker.on('message', (message: FromWorker) => {
+      if (this.#worker === worker) this.#receive(message);
+    });
+    worker.on('error', (error) =>
+      this.#workerEnded(worker, error instanceof Error ? error.message : 'unknown error'),
+    );
+    worker.on('exit', (code) => this.#workerEnded(worker, `exit code ${code}`));
+    this.#worker = worker;
+  }
+
+  #receive(message: FromWorker): void {
+    switch (message.kind) {
+      case 'taken':
+        this.#untaken -= message.spans;
+        if (this.#chunks.length > 0) this.#schedule(0);
+        return;
+      case 'settled':
+        this.#unsettled -= message.exported + message.dropped;
+        this.#exported += message.exported;
+        if (message.dropped > 0)
+          this.#drop(message.dropped, 'spans were dropped because the collector does not keep up');
+        return;
+      case 'warning':
+        this.#options.warn(message.message, this.#dropped);
+        return;
+      case 'flushed':
+        this.#flushes.get(message.id)?.();
+        return;
+      case 'stopped':
+        this.#onStopped();
+        return;
+    }
+  }
+
+  #workerEnded(worker: Worker, why: string): void {
+    if (this.#worker !== worker) return;
+    this.#worker = null;
+    const lost = this.#unsettled;
+    this.#untaken = 0;
+    this.#unsettled = 0;
+    this.#dropped += lost;
+    this.#options.warn(`the telemetry worker ended and starts again in a minute: ${why}`, this.#dropped);
+    for (const done of this.#flushes.values()) done();
+    this.#onStopped();
+    if (this.#stopped !== null) return;
+    setTimeout(() => {
+      if (this.#stopped === null) this.#startWorker();
+    }, restartDelayMs).unref();
+  }
+
+  #drop(count: number, why: string): void {
+    this.#dropped += count;
+    this.#options.warn(why, this.#dropped);
+  }
+}
+
+/** Resolves when `start` calls back or after `timeoutMs`, whichever is first. Keeps the process alive meanwhile. */
+function within(timeoutMs: number, start: (done: () => void) => void): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, Math.max(0, timeoutMs));
+    start(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}

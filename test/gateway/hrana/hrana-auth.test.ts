@@ -1,0 +1,164 @@
+import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
+import { createClient } from '@libsql/client';
+import { Hono } from 'hono';
+import { describe, expect, it } from 'vitest';
+import { bearerGuard, createAuthenticator, isLoopback } from '../../../gateway/access/auth.ts';
+import { authenticator, execute, RawSocket, startHarness } from './hrana-harness.ts';
+
+const { publicKey, privateKey } = generateKeyPairSync('ed25519');
+const pem = publicKey.export({ type: 'spki', format: 'pem' }).toString();
+const raw = publicKey.export({ type: 'spki', format: 'der' }).subarray(-32);
+const nowSeconds = 1_800_000_000;
+
+function token(
+  claims: object,
+  header: object = { alg: 'EdDSA', typ: 'JWT' },
+  key: KeyObject = privateKey,
+): string {
+  const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const signed = `${part(header)}.${part(claims)}`;
+  return `${signed}.${sign(null, Buffer.from(signed), key).toString('base64url')}`;
+}
+
+function codeOf(jwt: string | null): string {
+  const outcome = authenticator(pem, () => nowSeconds * 1000).verify(jwt);
+  return outcome.ok ? 'ok' : outcome.error.code;
+}
+
+describe('tokens', () => {
+  it('pass when signed with the key, given as PEM or as raw bytes', () => {
+    expect(codeOf(token({}))).toBe('ok');
+    for (const key of [raw.toString('base64'), raw.toString('base64url')]) {
+      expect(authenticator(key).verify(token({ a: 'rw' })).ok).toBe(true);
+    }
+  });
+
+  it('are refused when missing, expired, too early, altered, of another key or another algorithm', () => {
+    const good = token({});
+    const [header, claims, signature] = good.split('.');
+    expect(codeOf(null)).toBe('AUTH_JWT_MISSING');
+    expect(codeOf(token({ exp: nowSeconds + 1, nbf: nowSeconds }))).toBe('ok');
+    expect(codeOf(token({ exp: nowSeconds }))).toBe('AUTH_JWT_EXPIRED');
+    const otherClaims = Buffer.from('{"sub":"root"}').toString('base64url');
+    const bad = [
+      token({ nbf: nowSeconds + 1 }),
+      token({ exp: 'never' }),
+      token({}, { alg: 'none' }),
+      token({}, { alg: 'HS256' }),
+      token({}, { alg: 'EdDSA', crit: ['x'] }),
+      token({}, { alg: 'EdDSA' }, generateKeyPairSync('ed25519').privateKey),
+      `${header}.${otherClaims}.${signature}`,
+      `${header}.${claims}.`,
+      `${header}.${claims}`,
+      `${good}.x`,
+      'x',
+      '..',
+    ];
+    for (const jwt of bad) expect(codeOf(jwt), jwt).toBe('AUTH_JWT_INVALID');
+  });
+
+  it('that grant less than everything are refused, not taken for more', () => {
+    expect(codeOf(token({ a: 'ro' }))).toBe('AUTH_JWT_INVALID');
+    expect(codeOf(token({ p: { ro: { ns: ['x'] } } }))).toBe('AUTH_JWT_INVALID');
+  });
+
+  it('expire although they were verified before', () => {
+    let now = (nowSeconds - 10) * 1000;
+    const auth = authenticator(pem, () => now);
+    const jwt = token({ exp: nowSeconds });
+    const grant = auth.verify(jwt);
+    expect(grant.ok && auth.lapsed(grant.value)).toBeNull();
+    now = nowSeconds * 1000;
+    expect(auth.verify(jwt)).toMatchObject({ ok: false, error: { code: 'AUTH_JWT_EXPIRED' } });
+    expect(grant.ok && auth.lapsed(grant.value)).toMatchObject({ code: 'AUTH_JWT_EXPIRED' });
+  });
+
+  it('need a key that is Ed25519', () => {
+    const rsa = generateKeyPairSync('rsa', { modulusLength: 1024 }).publicKey.export({
+      type: 'spki',
+      format: 'pem',
+    });
+    for (const jwtPublicKey of ['', 'nonsense', rsa.toString(), raw.subarray(1).toString('base64')]) {
+      expect(createAuthenticator({ jwtPublicKey })).toMatchObject({
+        ok: false,
+        error: { message: expect.stringContaining('Ed25519') },
+      });
+    }
+  });
+});
+
+describe('a gateway with a key', () => {
+  it.each(['http', 'ws'] as const)('lets the stock client in by its authToken over %s', async (transport) => {
+    const harness = await startHarness({ auth: authenticator(pem) });
+    const query = async (authToken?: string) => {
+      const client = createClient({
+        url: harness[transport],
+        ...(authToken === undefined ? {} : { authToken }),
+      });
+      try {
+        return (await client.execute('SELECT 1')).rows.length;
+      } catch (error) {
+        return Object(error).code;
+      } finally {
+        client.close();
+      }
+    };
+    expect(await query(token({}))).toBe(1);
+    expect(await query()).toBe('AUTH_JWT_MISSING');
+    expect(await query('x.y.z')).toBe('AUTH_JWT_INVALID');
+    expect(await query(token({ exp: 1 }))).toBe('AUTH_JWT_EXPIRED');
+    expect(harness.twin.contexts).toHaveLength(1);
+  });
+
+  it('answers 401 in JSON, and tells a bad header from a bad token', async () => {
+    const { post } = await startHarness({ auth: authenticator(pem) });
+    const body = { requests: [execute('SELECT 1')] };
+    expect(await post('/v2/pipeline', body, { authorization: 'Basic abc' })).toMatchObject({
+      status: 401,
+      contentType: 'application/json',
+      json: { code: 'AUTH_HTTP_HEADER_INVALID' },
+    });
+    expect((await post('/v3/cursor', { batch: { steps: [] } })).status).toBe(401);
+  });
+
+  it('guards the routes of others that ask for it', async () => {
+    const auth = authenticator(pem);
+    const app = new Hono();
+    app.use('/v1/*', bearerGuard(auth));
+    app.get('/v1/status', (context) => context.text('fine'));
+    const { http } = await startHarness({ auth, app });
+    const get = (headers: Record<string, string>) => fetch(`${http}/v1/status`, { headers });
+    expect((await get({})).status).toBe(401);
+    expect((await get({ authorization: `Bearer ${token({})}` })).status).toBe(200);
+  });
+
+  it('stops serving a WebSocket whose token has expired, until it shows a new one', async () => {
+    let now = 0;
+    const { ws } = await startHarness({ auth: authenticator(pem, () => now) });
+    const socket = await RawSocket.greeted(ws, token({ exp: 1 }));
+    socket.ask(1, { type: 'open_stream', stream_id: 1 });
+    now = 1_000;
+    socket.ask(2, { type: 'open_stream', stream_id: 2 });
+    socket.send({ type: 'hello', jwt: token({ exp: 2 }) });
+    socket.ask(3, { type: 'open_stream', stream_id: 3 });
+    const answers = await socket.take(4);
+    expect(answers.at(-3)).toMatchObject({ error: { code: 'AUTH_JWT_EXPIRED' } });
+    expect(answers.slice(-2)).toMatchObject([{ type: 'hello_ok' }, { type: 'response_ok' }]);
+  });
+});
+
+describe('loopback', () => {
+  it.each(['127.0.0.1', '127.9.9.9:80', 'localhost', 'LOCALHOST:7011', 'db.localhost', '::1', '[::1]:7011'])(
+    'is %s',
+    (host) => {
+      expect(isLoopback(host)).toBe(true);
+    },
+  );
+
+  it.each(['0.0.0.0', '::', '10.0.0.1', 'example.com', '127.0.0.1.example.com', 'localhost.example.com', ''])(
+    'is not %s',
+    (host) => {
+      expect(isLoopback(host)).toBe(false);
+    },
+  );
+});

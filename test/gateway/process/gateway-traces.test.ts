@@ -1,0 +1,121 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { startTelemetry } from '../../../telemetry/index.ts';
+import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from '../../telemetry/otlp-receiver.ts';
+import { GatewayWorld, ready, urlOf, writes } from './gateway-harness.ts';
+
+let world: GatewayWorld | null = null;
+let receiver: OtlpReceiver | null = null;
+
+afterEach(async () => {
+  await world?.close();
+  await receiver?.close();
+  world = null;
+  receiver = null;
+});
+
+async function traced() {
+  const one = await GatewayWorld.start();
+  const collector = await startOtlpReceiver();
+  world = one;
+  receiver = collector;
+  const telemetry = (gateway: string) =>
+    startTelemetry({
+      serviceName: 'sextant-us-east-1',
+      region: 'us-east-1',
+      instanceId: `us-east-1/${gateway}`,
+      role: 'gateway',
+      env: { OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint },
+    });
+  const writer = await one.gateway('g1', { telemetry: telemetry('g1') });
+  await writes(writer);
+  await ready(urlOf(writer));
+  const client = one.client(writer, 'ws');
+  await client.execute('CREATE TABLE t (id INTEGER PRIMARY KEY, v)');
+  return { one, collector, writer, client, telemetry };
+}
+
+function byTrace(spans: readonly ReceivedSpan[]): Map<string, ReceivedSpan[]> {
+  const traces = new Map<string, ReceivedSpan[]>();
+  for (const span of spans) traces.set(span.traceId, [...(traces.get(span.traceId) ?? []), span]);
+  return traces;
+}
+
+describe('traces of a gateway', () => {
+  it('hold for each of two hundred inserts one server span, one commit and six appends, one of which made the quorum', async () => {
+    const { collector, client } = await traced();
+    const inserts = Array.from({ length: 200 }, (_, id) => id);
+    const lanes = [0, 1, 2, 3].map(async (lane) => {
+      for (const id of inserts)
+        if (id % 4 === lane)
+          await client.execute({ sql: 'INSERT INTO t VALUES (?, ?)', args: [id, 'secret'] });
+    });
+    await Promise.all(lanes);
+    const spans = await collector.waitFor(
+      (all) => all.filter((span) => span.name === 'append').length >= 201 * 6,
+      20_000,
+    );
+    const traces = [...byTrace(spans).values()].filter((trace) =>
+      trace.some((span) => span.name === 'INSERT'),
+    );
+    expect(traces.length).toBe(200);
+    for (const trace of traces) {
+      const [server, ...otherServers] = trace.filter((span) => span.kind === 'server');
+      const [commit, ...otherCommits] = trace.filter((span) => span.name === 'commit');
+      const appends = trace.filter((span) => span.name === 'append');
+      expect([otherServers.length, otherCommits.length, appends.length, trace.length]).toEqual([0, 0, 6, 8]);
+      expect(server?.service).toBe('sextant-us-east-1');
+      expect(server?.attributes['db.query.text']).toBe('INSERT INTO t VALUES (?, ?)');
+      expect(commit?.parentSpanId).toBe(server?.spanId);
+      expect(appends.every((append) => append.parentSpanId === commit?.spanId)).toBe(true);
+      expect(new Set(appends.map((append) => append.attributes['sextant.node'])).size).toBe(6);
+      expect(appends.filter((append) => append.attributes['sextant.quorum'] === true).length).toBe(1);
+      expect(
+        (server?.startUs ?? 0) <= (commit?.startUs ?? 0) && (commit?.endUs ?? 0) <= (server?.endUs ?? 0),
+      ).toBe(true);
+    }
+  });
+
+  it('continue the trace of the client, follow a forwarded write to its commit, and give a read its server span only', async () => {
+    const { collector, one, telemetry } = await traced();
+    const reader = await one.gateway('g2', { telemetry: telemetry('g2') });
+    await ready(urlOf(reader));
+    const write = '0af7651916cd43dd8448eb211c80319c';
+    const read = '0af7651916cd43dd8448eb211c80319d';
+    const run = async (sql: string, traceId: string): Promise<void> => {
+      await fetch(`${urlOf(reader)}/v2/pipeline`, {
+        method: 'POST',
+        headers: { traceparent: `00-${traceId}-b7ad6b7169203331-01` },
+        body: JSON.stringify({
+          baton: null,
+          requests: [{ type: 'execute', stmt: { sql } }, { type: 'close' }],
+        }),
+      });
+    };
+    await run("INSERT INTO t VALUES (1, 'x')", write);
+    await run('SELECT count(*) FROM t', read);
+    const spans = await collector.waitFor(
+      (all) =>
+        all.filter((span) => span.traceId === write).length >= 9 &&
+        all.some((span) => span.traceId === read && span.kind === 'server'),
+      20_000,
+    );
+    const trace = spans.filter((span) => span.traceId === write);
+    const named = (name: string) => trace.find((span) => span.name === name);
+    expect(trace.map((span) => span.name).sort()).toEqual([
+      'INSERT',
+      'append',
+      'append',
+      'append',
+      'append',
+      'append',
+      'append',
+      'commit',
+      'forward',
+    ]);
+    expect(named('INSERT')?.parentSpanId).toBe('b7ad6b7169203331');
+    expect(named('forward')?.parentSpanId).toBe(named('INSERT')?.spanId);
+    expect(named('commit')?.parentSpanId).toBe(named('forward')?.spanId);
+    const reads = spans.filter((span) => span.traceId === read && span.name !== 'read.wait');
+    expect(reads.map((span) => span.name)).toEqual(['SELECT']);
+  });
+});

@@ -1,0 +1,233 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { decodeControlRecord, encodeControlRecord } from '../../../regions/control/control-store-wire.ts';
+import {
+  abortMove,
+  acquire,
+  beginFailover,
+  beginSwitchover,
+  type ControlRecord,
+  checkControlRecord,
+  checkControlStep,
+  completeMove,
+  type Holder,
+  initialControlRecord,
+  type RefusalCode,
+  release,
+  renew,
+  sameHolder,
+  type Transition,
+} from '../../../regions/control/core/control-record.ts';
+import { epoch, lsn, regionId } from '../../../storage/redo/ids.ts';
+
+const us = regionId('us-east-1');
+const eu = regionId('eu-west-1');
+const ap = regionId('ap-northeast-1');
+const g1: Holder = { gateway: 'g1', incarnation: 'a' };
+const g1Restarted: Holder = { gateway: 'g1', incarnation: 'b' };
+const g2: Holder = { gateway: 'g2', incarnation: 'c' };
+
+function next(transition: Transition): ControlRecord {
+  if (transition.kind !== 'next') throw new Error(`refused: ${transition.code}: ${transition.reason}`);
+  return transition.record;
+}
+
+const vacant = initialControlRecord(us);
+const held = next(acquire(vacant, { region: us, holder: g1, lapsed: false }));
+const switching = next(beginSwitchover(held, { id: 's1', to: eu, startedAtMs: 1 }));
+const drained = next(release(switching, { holder: g1, drainedTo: lsn(4_096) }));
+const failing = next(
+  beginFailover(held, { id: 'f1', to: eu, allowDataLoss: true, startedAtMs: 1, lapsed: true }),
+);
+
+const states = { vacant, held, switching, drained, failing };
+type State = keyof typeof states;
+
+/** Every transition anybody can attempt, in the variants that may be told apart. */
+const attempts: Record<string, (record: ControlRecord) => Transition> = {
+  'acquire by the same incarnation': (r) => acquire(r, { region: us, holder: g1, lapsed: false }),
+  'acquire by a later incarnation': (r) => acquire(r, { region: us, holder: g1Restarted, lapsed: false }),
+  'acquire by another gateway': (r) => acquire(r, { region: us, holder: g2, lapsed: false }),
+  'acquire by another gateway after a lapse': (r) => acquire(r, { region: us, holder: g2, lapsed: true }),
+  'acquire by another region after a lapse': (r) => acquire(r, { region: eu, holder: g2, lapsed: true }),
+  'renew by the holder': (r) => renew(r, g1),
+  'renew by a later incarnation': (r) => renew(r, g1Restarted),
+  'release by the holder': (r) => release(r, { holder: g1, drainedTo: lsn(4_096) }),
+  'release by another': (r) => release(r, { holder: g2, drainedTo: lsn(4_096) }),
+  'begin a switchover': (r) => beginSwitchover(r, { id: 's2', to: ap, startedAtMs: 2 }),
+  'begin a switchover to the primary': (r) => beginSwitchover(r, { id: 's2', to: us, startedAtMs: 2 }),
+  'begin a failover': (r) =>
+    beginFailover(r, { id: 'f2', to: ap, allowDataLoss: true, startedAtMs: 2, lapsed: false }),
+  'begin a failover after a lapse': (r) =>
+    beginFailover(r, { id: 'f2', to: ap, allowDataLoss: true, startedAtMs: 2, lapsed: true }),
+  'begin a failover to the target of the one under way': (r) =>
+    beginFailover(r, { id: 'f2', to: eu, allowDataLoss: true, startedAtMs: 2, lapsed: false }),
+  'begin a failover to the primary': (r) =>
+    beginFailover(r, { id: 'f2', to: us, allowDataLoss: true, startedAtMs: 2, lapsed: true }),
+  'complete the switchover': (r) => completeMove(r, { id: 's1', region: eu, holder: g2 }),
+  'complete the failover': (r) => completeMove(r, { id: 'f1', region: eu, holder: null }),
+  'complete in another region': (r) => completeMove(r, { id: r.move?.id ?? 's1', region: ap, holder: g2 }),
+  'abort the switchover': (r) => abortMove(r, { id: 's1' }),
+  'abort the failover': (r) => abortMove(r, { id: 'f1' }),
+};
+
+const order: readonly State[] = ['vacant', 'held', 'switching', 'drained', 'failing'];
+type Row = readonly ['next' | RefusalCode, ...('next' | RefusalCode)[]];
+/** One column per state, in `order`. */
+const table: Record<keyof typeof attempts, Row> = {
+  'acquire by the same incarnation': ['next', 'held', 'held', 'moving', 'moving'],
+  'acquire by a later incarnation': ['next', 'next', 'next', 'moving', 'moving'],
+  'acquire by another gateway': ['next', 'held', 'held', 'moving', 'moving'],
+  'acquire by another gateway after a lapse': ['next', 'next', 'next', 'moving', 'moving'],
+  'acquire by another region after a lapse': [
+    'not-primary',
+    'not-primary',
+    'not-primary',
+    'not-primary',
+    'not-primary',
+  ],
+  'renew by the holder': ['not-holder', 'next', 'next', 'not-holder', 'not-holder'],
+  'renew by a later incarnation': ['not-holder', 'not-holder', 'not-holder', 'not-holder', 'not-holder'],
+  'release by the holder': ['not-holder', 'next', 'next', 'not-holder', 'not-holder'],
+  'release by another': ['not-holder', 'not-holder', 'not-holder', 'not-holder', 'not-holder'],
+  'begin a switchover': ['next', 'next', 'moving', 'moving', 'moving'],
+  'begin a switchover to the primary': ['already-primary', 'already-primary', 'moving', 'moving', 'moving'],
+  'begin a failover': ['next', 'held', 'held', 'next', 'next'],
+  'begin a failover after a lapse': ['next', 'next', 'next', 'next', 'next'],
+  'begin a failover to the target of the one under way': ['next', 'held', 'held', 'next', 'moving'],
+  'begin a failover to the primary': [
+    'already-primary',
+    'already-primary',
+    'already-primary',
+    'already-primary',
+    'already-primary',
+  ],
+  'complete the switchover': ['no-move', 'no-move', 'not-drained', 'next', 'other-move'],
+  'complete the failover': ['no-move', 'no-move', 'other-move', 'other-move', 'next'],
+  'complete in another region': ['no-move', 'no-move', 'not-target', 'not-target', 'not-target'],
+  'abort the switchover': ['no-move', 'no-move', 'next', 'next', 'other-move'],
+  'abort the failover': ['no-move', 'no-move', 'other-move', 'other-move', 'next'],
+};
+
+describe('control record', () => {
+  for (const [name, attempt] of Object.entries(attempts)) {
+    test(`${name}: allowed or refused as the table says in each state`, () => {
+      const outcomes = order.map((state) => {
+        const transition = attempt(states[state]);
+        return transition.kind === 'next' ? 'next' : transition.code;
+      });
+      expect(outcomes).toEqual(table[name]);
+    });
+  }
+
+  test('an acquisition takes the next epoch and keeps a switchover going', () => {
+    expect(held).toEqual({ ...vacant, epoch: 1, holder: g1, n: 1 });
+    const successor = next(acquire(switching, { region: us, holder: g1Restarted, lapsed: false }));
+    expect(successor).toEqual({ ...switching, epoch: 2, holder: g1Restarted, n: 3 });
+  });
+
+  test('a failover whose target is lost too gives way to one elsewhere, and cannot complete any more', () => {
+    const elsewhere = next(
+      beginFailover(failing, { id: 'f2', to: ap, allowDataLoss: true, startedAtMs: 2, lapsed: false }),
+    );
+    expect(elsewhere).toMatchObject({
+      state: 'failing-over',
+      holder: null,
+      primary: us,
+      move: { id: 'f2', to: ap },
+    });
+    expect(completeMove(elsewhere, { id: 'f1', region: eu, holder: g2 })).toMatchObject({
+      code: 'other-move',
+    });
+    expect(next(completeMove(elsewhere, { id: 'f2', region: ap, holder: g2 }))).toMatchObject({
+      primary: ap,
+      epoch: 2,
+    });
+  });
+
+  test('a renewal changes only n', () => {
+    expect(next(renew(held, g1))).toEqual({ ...held, n: 2 });
+  });
+
+  test('a switchover records where the old writer drained to and ends in the next epoch at the target', () => {
+    expect(drained.move?.fork).toEqual({ lsn: 4_096 });
+    expect(drained.holder).toBeNull();
+    const done = next(completeMove(drained, { id: 's1', region: eu, holder: g2 }));
+    expect(done).toEqual({ v: 1, epoch: 2, primary: eu, holder: g2, state: 'stable', move: null, n: 4 });
+  });
+
+  test('a failover deposes the holder at once, so that its next renewal is refused', () => {
+    expect(failing).toMatchObject({ state: 'failing-over', holder: null, primary: us, epoch: 1 });
+    expect(renew(failing, g1)).toMatchObject({ kind: 'refused', code: 'not-holder' });
+  });
+
+  test('completing without a holder takes an epoch too, and lets a gateway of the target acquire', () => {
+    const done = next(completeMove(failing, { id: 'f1', region: eu, holder: null }));
+    expect(done).toMatchObject({ primary: eu, holder: null, epoch: 2, state: 'stable', move: null });
+    expect(next(acquire(done, { region: eu, holder: g2, lapsed: false })).epoch).toBe(3);
+  });
+
+  test('an aborted switchover leaves a holder that has not released where it was', () => {
+    expect(next(abortMove(switching, { id: 's1' }))).toMatchObject({ state: 'stable', holder: g1, epoch: 1 });
+  });
+
+  test('a failover supersedes a switchover whose source was lost', () => {
+    const transition = beginFailover(switching, {
+      id: 'f9',
+      to: ap,
+      allowDataLoss: false,
+      startedAtMs: 1,
+      lapsed: true,
+    });
+    expect(next(transition).move).toMatchObject({ id: 'f9', kind: 'failover', from: us, to: ap });
+  });
+
+  test('a record rebuilt after the loss of its bucket continues above the epochs the nodes know', () => {
+    const rebuilt = initialControlRecord(us, epoch(41));
+    expect(next(acquire(rebuilt, { region: us, holder: g1, lapsed: false })).epoch).toBe(42);
+  });
+
+  test('in any history of attempts R20 to R23 hold and each record survives its encoding', () => {
+    const moves = Object.values(attempts);
+    fc.assert(
+      fc.property(fc.array(fc.nat(moves.length - 1), { maxLength: 60 }), (choices) => {
+        let record = vacant;
+        for (const choice of choices) {
+          const transition = moves[choice]?.(record);
+          if (transition?.kind !== 'next') continue;
+          const after = transition.record;
+          checkControlStep(record, after);
+          expect(after.epoch).toBeGreaterThanOrEqual(record.epoch);
+          if (after.holder !== null && !sameHolder(after.holder, record.holder)) {
+            expect(after.epoch).toBe(record.epoch + 1);
+          }
+          expect(decodeControlRecord(encodeControlRecord(after))).toEqual({ kind: 'record', record: after });
+          record = after;
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  test('records that no transition produces are broken invariants', () => {
+    expect(() => checkControlRecord({ ...held, state: 'switching' })).toThrow('R22');
+    expect(() => checkControlRecord({ ...drained, holder: g1 })).toThrow('R22');
+    expect(() => checkControlRecord({ ...failing, holder: g1 })).toThrow('R22');
+    expect(() => checkControlStep(held, { ...held, n: 2, holder: g2 })).toThrow('R20');
+    expect(() => checkControlStep(held, { ...held, n: 3 })).toThrow('R21');
+  });
+
+  test.each([
+    ['a deletion marker', ''],
+    ['something else', '{"hello":1}'],
+    ['a later version', JSON.stringify({ ...held, v: 2 })],
+    ['an unknown field', JSON.stringify({ ...held, extra: 1 })],
+    ['an epoch that is none', JSON.stringify({ ...held, epoch: -1 })],
+    ['a region that cannot be one', JSON.stringify({ ...held, primary: 'US EAST' })],
+    ['a contradiction', JSON.stringify({ ...held, state: 'switching' })],
+  ])('%s in the bucket is unusable, with a reason', (_, text) => {
+    const decoded = decodeControlRecord(new TextEncoder().encode(text));
+    expect(decoded.kind).toBe('unusable');
+    expect(decoded.kind === 'unusable' && decoded.reason.length > 0).toBe(true);
+  });
+});

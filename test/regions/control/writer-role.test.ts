@@ -1,0 +1,402 @@
+import { describe, expect, test } from 'vitest';
+import {
+  abortMove,
+  acquire,
+  type ControlRecord,
+  type Holder,
+  initialControlRecord,
+  release,
+  renew,
+} from '../../../regions/control/core/control-record.ts';
+import { moveLimits } from '../../../regions/control/core/move-limits.ts';
+import { epoch, lsn, regionId, zeroLsn } from '../../../storage/redo/ids.ts';
+import {
+  Bench,
+  bench,
+  eu,
+  failingOverTo,
+  limits,
+  me,
+  next,
+  other,
+  switchingTo,
+  us,
+} from './writer-role-bench.ts';
+
+const { renewMs, ttlMs, marginMs, retryMs } = limits;
+
+describe('a claim', () => {
+  test('takes the next epoch, and the lease counts from before it was sent', () => {
+    const at = new Bench();
+    at.nowMs = 1_000;
+    at.show();
+    at.nowMs = 1_800;
+    at.settle();
+    expect(at.effects.at(-1)).toEqual({ kind: 'recover', epoch: 1, atLeast: 0 });
+    expect(at.role.mayAcknowledge(1_000 + ttlMs - marginMs - 1)).toBe(true);
+    expect(at.role.mayAcknowledge(1_000 + ttlMs - marginMs)).toBe(false);
+  });
+
+  test('waits out the lease of another gateway, and not that of an earlier start of its own', () => {
+    const held = new Bench(
+      next(acquire(initialControlRecord(us), { region: us, holder: other, lapsed: false })),
+    );
+    held.show();
+    expect(held.tick(ttlMs + marginMs - 1)).toEqual([]);
+    expect(held.tick(1)).toEqual(['write']);
+    const before: Holder = { gateway: 'g1', incarnation: 'before' };
+    const own = new Bench(
+      next(acquire(initialControlRecord(us), { region: us, holder: before, lapsed: false })),
+    );
+    expect(own.show()).toEqual(['write']);
+  });
+
+  test('starts its wait anew at every renewal of the other', () => {
+    const at = new Bench(
+      next(acquire(initialControlRecord(us), { region: us, holder: other, lapsed: false })),
+    );
+    at.show();
+    at.nowMs = 10_000;
+    at.change(next(renew(at.record, other)));
+    at.show();
+    expect(at.tick(ttlMs + marginMs - 1)).toEqual([]);
+    expect(at.tick(1)).toEqual(['write']);
+  });
+
+  test('that was lost is not sent again before a newer record was seen', () => {
+    const at = new Bench();
+    at.show();
+    at.change(next(acquire(at.record, { region: us, holder: other, lapsed: false })));
+    expect(at.answer(at.apply())).toEqual(['read']);
+    expect(at.role.phase).toBe('reading');
+    expect(at.tick(retryMs - 1)).toEqual([]);
+    expect(at.tick(1)).toEqual(['read']);
+    at.show();
+    expect(at.tick()).toEqual([]);
+    expect(at.role.record?.holder).toEqual(other);
+  });
+
+  test('of unknown outcome is sent again as it was, and counts from the first sending', () => {
+    const at = new Bench();
+    at.show();
+    const first = at.write;
+    at.apply();
+    at.nowMs = 1_500;
+    expect(at.answer('unknown')).toEqual(['read']);
+    at.tick(5_000);
+    expect(at.write).toEqual(first);
+    at.answer(at.apply());
+    expect(at.role.phase).toBe('recovering');
+    expect(at.role.mayAcknowledge(ttlMs - marginMs - 1)).toBe(true);
+    expect(at.role.mayAcknowledge(ttlMs - marginMs)).toBe(false);
+  });
+
+  test('of unknown outcome that took place is given back, and the next one has an epoch of its own', () => {
+    const at = new Bench();
+    at.show();
+    at.apply();
+    at.answer('unknown');
+    at.show();
+    expect(at.tick(retryMs)).toEqual(['write']);
+    expect(at.role.phase).toBe('releasing');
+    expect(at.write?.record).toMatchObject({ holder: null, epoch: 1 });
+    at.answer(at.apply());
+    at.tick(retryMs);
+    at.settle();
+    expect(at.epoch).toBe(2);
+  });
+
+  test('made after a shutdown was asked for is given back at once', () => {
+    const at = bench('claiming');
+    at.step({ kind: 'shutdown' });
+    expect(at.answer(at.apply())).toEqual(['write']);
+    at.settle();
+    expect(at.record.holder).toBeNull();
+    expect(at.tick(60_000)).toEqual([]);
+    expect(at.effects.map((effect) => effect.kind)).not.toContain('recover');
+  });
+});
+
+describe('the lease of a reign', () => {
+  test('is renewed in time, and every renewal extends it', () => {
+    const at = bench('writing');
+    for (let nowMs = 0; nowMs < 5 * ttlMs; nowMs += 100) {
+      at.tick(100);
+      at.settle();
+      expect(at.role.mayAcknowledge(at.nowMs)).toBe(true);
+    }
+    expect(at.role.phase).toBe('writing');
+    expect(at.record.n).toBeGreaterThan((4 * ttlMs) / renewMs);
+  });
+
+  test('is renewed while it recovers and while it drains', () => {
+    for (const phase of ['recovering', 'draining'] as const) {
+      const at = bench(phase);
+      for (let nowMs = 0; nowMs < 2 * ttlMs; nowMs += 100) {
+        at.tick(100);
+        at.settle();
+      }
+      expect(at.role.phase).toBe(phase);
+      expect(at.role.mayAcknowledge(at.nowMs)).toBe(true);
+    }
+  });
+
+  test('lapses when nobody acknowledges, and the reign with it', () => {
+    const at = bench('writing');
+    for (; at.nowMs < ttlMs - marginMs - 100; ) {
+      at.tick(100);
+      if (at.write !== null) at.answer('unknown');
+    }
+    expect(at.role.phase).toBe('writing');
+    at.tick(100);
+    expect(at.role.phase).toBe('reading');
+    expect(at.effects).toContainEqual({ kind: 'close', epoch: 1, reason: 'lease-lapsed' });
+  });
+
+  test('lapses also when the first thing that is heard in time is the outcome of a renewal', () => {
+    for (const outcome of ['won', 'lost', 'unknown'] as const) {
+      const at = bench('writing');
+      at.tick(renewMs);
+      // The process was frozen.
+      at.nowMs = 60_000;
+      expect(at.answer(outcome)).toContain('close');
+      expect(at.role.phase).not.toBe('writing');
+    }
+  });
+
+  test('R24: a renewal sent again and acknowledged at last counts from its first sending', () => {
+    const at = bench('writing');
+    at.tick(renewMs);
+    at.apply();
+    at.nowMs += 1_500;
+    at.answer('unknown');
+    at.tick(5_500);
+    expect(at.write).not.toBeNull();
+    expect(at.apply()).toBe('won');
+    at.answer('won');
+    expect(at.role.mayAcknowledge(renewMs + ttlMs - marginMs - 1)).toBe(true);
+    expect(at.role.mayAcknowledge(renewMs + ttlMs - marginMs)).toBe(false);
+    // Its next renewal is another change, and counts for itself.
+    at.tick();
+    const sentAt = at.nowMs;
+    at.settle();
+    expect(at.role.mayAcknowledge(sentAt + ttlMs - marginMs - 1)).toBe(true);
+  });
+
+  test('a renewal lost against another change is made again upon that change', () => {
+    const at = bench('writing');
+    at.tick(renewMs);
+    at.change(switchingTo(at.record));
+    expect(at.answer(at.apply())).toContain('read');
+    expect(at.show()).toEqual(['drain']);
+    at.tick(retryMs);
+    expect(at.answer(at.apply())).toEqual([]);
+    expect(at.record.state).toBe('switching');
+  });
+
+  test('a record that names somebody else ends the reign at once', () => {
+    const at = bench('writing');
+    at.change(next(acquire(at.record, { region: us, holder: other, lapsed: true })));
+    expect(at.show()).toEqual(['close', 'read']);
+    expect(at.role.mayAcknowledge(at.nowMs)).toBe(false);
+    expect(at.tick(1_000)).toEqual([]);
+  });
+});
+
+describe('the end of a reign', () => {
+  test('a lost quorum gives the lease back, and claims again after a pause, in a new epoch', () => {
+    const at = bench('writing');
+    at.step({ kind: 'quorumLost', epoch: at.epoch });
+    expect(at.role.mayAcknowledge(at.nowMs)).toBe(false);
+    at.settle();
+    expect(at.record.holder).toBeNull();
+    expect(at.tick(499)).toEqual([]);
+    expect(at.tick(1)).toEqual(['write']);
+    at.settle();
+    expect(at.epoch).toBe(2);
+  });
+
+  test('waits for the renewal under way before it gives the lease back', () => {
+    const at = bench('writing');
+    at.tick(renewMs);
+    expect(at.step({ kind: 'quorumLost', epoch: at.epoch })).toEqual(['close']);
+    expect(at.answer(at.apply())).toEqual(['write']);
+    at.settle();
+    expect(at.record.holder).toBeNull();
+  });
+
+  test('tries a release of unknown outcome again, not in a tight loop, until it is settled', () => {
+    const at = bench('writing');
+    at.step({ kind: 'shutdown' });
+    at.apply();
+    expect(at.answer('unknown')).toEqual(['read']);
+    expect(at.tick(retryMs - 1)).toEqual([]);
+    expect(at.tick(1)).toEqual(['write']);
+    at.settle();
+    expect(at.role.phase).toBe('reading');
+    expect(at.record.holder).toBeNull();
+  });
+
+  test('a release lost against another change is made upon that change', () => {
+    const at = bench('writing');
+    at.step({ kind: 'shutdown' });
+    at.change(switchingTo(at.record));
+    expect(at.answer(at.apply())).toEqual(['read']);
+    expect(at.show()).toEqual(['write']);
+    at.settle();
+    expect(at.record).toMatchObject({ holder: null, state: 'stable', primary: us });
+  });
+
+  test('a fenced writer gives back what still names it', () => {
+    const at = bench('writing');
+    at.step({ kind: 'fenced', epoch: at.epoch });
+    at.tick(500);
+    at.answer(at.apply());
+    expect(at.record).toMatchObject({ holder: null, epoch: 1 });
+    at.settle();
+    expect(at.epoch).toBe(2);
+  });
+
+  test('a shutdown leaves nothing behind, also when the record still names it later', () => {
+    const at = bench('claiming');
+    at.apply();
+    at.step({ kind: 'shutdown' });
+    at.answer('unknown');
+    at.show();
+    at.tick(retryMs);
+    at.settle();
+    expect(at.record.holder).toBeNull();
+    expect(at.tick(60_000)).toEqual([]);
+  });
+});
+
+describe('a switchover', () => {
+  test('drains, says where to, and releases for the target alone', () => {
+    const at = bench('draining');
+    expect(at.effects.at(-1)).toEqual({ kind: 'drain', epoch: 1, to: eu });
+    at.drained(700);
+    expect(at.role.mayAcknowledge(at.nowMs)).toBe(false);
+    at.settle();
+    expect(at.record).toMatchObject({ holder: null, state: 'switching', move: { fork: { lsn: 700 } } });
+    expect(at.tick(moveLimits.switchoverMs)).toEqual([]);
+  });
+
+  test('that nobody completes is given up by the region that drained, which writes again (R7)', () => {
+    const at = bench('draining');
+    at.drained(700);
+    at.settle();
+    at.tick(1);
+    at.tick(moveLimits.switchoverMs + 1);
+    expect(at.answer('unknown')).toEqual(['read']);
+    expect(at.tick(retryMs - 1)).toEqual([]);
+    expect(at.tick(1)).toEqual(['write']);
+    at.settle();
+    expect(at.record).toMatchObject({ state: 'stable', primary: us, epoch: 2, holder: me });
+  });
+
+  test('that is given up while it drains lets the writer go on', () => {
+    const at = bench('draining');
+    at.change(next(abortMove(at.record, { id: `to-${eu}` })));
+    expect(at.show()).toEqual(['resume']);
+    expect(at.role.phase).toBe('writing');
+    expect(at.step({ kind: 'drained', epoch: at.epoch, lsn: lsn(5) })).toEqual([]);
+  });
+
+  test('that is given up after it drained is followed by a new reign', () => {
+    const at = bench('releasing');
+    at.change(next(abortMove(at.record, { id: `to-${eu}` })));
+    at.answer(at.apply());
+    at.show();
+    at.settle();
+    expect(at.record).toMatchObject({ state: 'stable', primary: us, epoch: 2, holder: me });
+  });
+
+  test('drains at once, also while a renewal is under way', () => {
+    const at = bench('writing');
+    at.tick(renewMs);
+    at.change(switchingTo(at.record));
+    expect(at.show()).toEqual(['drain']);
+  });
+
+  test('that begins while the writer recovers is drained for when it is open', () => {
+    const at = bench('recovering');
+    at.change(switchingTo(at.record));
+    at.show();
+    expect(at.recovered()).toEqual(['open', 'drain']);
+  });
+
+  test('R7: a writer that cannot drain gives the move up before it gives the lease back', () => {
+    for (const kind of ['quorumLost', 'shutdown'] as const) {
+      const at = bench('draining');
+      at.step(kind === 'shutdown' ? { kind } : { kind, epoch: at.epoch });
+      expect(at.write?.record).toMatchObject({ state: 'stable', move: null, holder: me });
+      at.answer(at.apply());
+      expect(at.write?.record).toMatchObject({ state: 'stable', holder: null });
+      at.settle();
+      expect(at.record).toMatchObject({ primary: us, holder: null, move: null });
+    }
+  });
+
+  test('R7: a move that begins while the lease is given back undrained is given up too', () => {
+    const at = bench('writing');
+    at.step({ kind: 'quorumLost', epoch: at.epoch });
+    at.change(switchingTo(at.record));
+    at.answer(at.apply());
+    at.show();
+    at.settle();
+    expect(at.record).toMatchObject({ primary: us, holder: null, state: 'stable' });
+  });
+
+  const drainedRecord = (): ControlRecord => {
+    const acquired = next(acquire(initialControlRecord(eu), { region: eu, holder: other, lapsed: false }));
+    return next(release(switchingTo(acquired, us), { holder: other, drainedTo: lsn(700) }));
+  };
+
+  test('R6: the target claims when all that was drained is durable there, on the path of the drained reign', () => {
+    const at = new Bench(drainedRecord());
+    expect(at.show()).toEqual([]);
+    expect(at.step({ kind: 'regionVdl', head: epoch(1), vdl: lsn(699) })).toEqual([]);
+    expect(at.step({ kind: 'regionVdl', head: epoch(0), vdl: lsn(9_000) })).toEqual([]);
+    expect(at.step({ kind: 'regionVdl', head: epoch(1), vdl: lsn(700) })).toEqual(['write']);
+    at.settle();
+    expect(at.effects.at(-1)).toEqual({ kind: 'recover', epoch: 2, atLeast: 700 });
+    expect(at.record).toMatchObject({ primary: us, holder: me, state: 'stable', epoch: 2 });
+  });
+
+  test('R6: a recovery that finds less than was drained is a broken invariant', () => {
+    const at = new Bench(drainedRecord());
+    at.show();
+    at.step({ kind: 'regionVdl', head: epoch(1), vdl: lsn(700) });
+    at.settle();
+    expect(() => at.recovered(699)).toThrow('R6');
+  });
+
+  test('is not claimed by a third region, nor by the target before the source has drained', () => {
+    const third = new Bench(drainedRecord(), regionId('ap-northeast-1'));
+    third.step({ kind: 'regionVdl', head: epoch(1), vdl: lsn(9_000) });
+    expect(third.show()).toEqual([]);
+    const early = new Bench(
+      switchingTo(next(acquire(initialControlRecord(eu), { region: eu, holder: other, lapsed: false })), us),
+    );
+    early.step({ kind: 'regionVdl', head: epoch(1), vdl: lsn(9_000) });
+    expect(early.show()).toEqual([]);
+    expect(early.tick(60_000)).toEqual([]);
+  });
+});
+
+describe('a failover', () => {
+  test('is taken over by a gateway of the target, whatever is durable there', () => {
+    const at = new Bench(failingOverTo(initialControlRecord(eu), us));
+    expect(at.show()).toEqual(['write']);
+    at.settle();
+    expect(at.record).toMatchObject({ primary: us, holder: me, state: 'stable', epoch: 1 });
+    expect(at.effects.at(-1)).toEqual({ kind: 'recover', epoch: 1, atLeast: zeroLsn });
+  });
+
+  test('deposes the writer that sees it, which claims nothing afterwards', () => {
+    const at = bench('draining');
+    at.change(failingOverTo(at.record));
+    expect(at.show()).toEqual(['close', 'read']);
+    expect(at.tick(60_000)).toEqual([]);
+  });
+});

@@ -1,0 +1,159 @@
+/**
+ * The whole deployment: seeds of every profile that must be well, seeds that once were not, and proof that the judges see
+ * what is broken on purpose.
+ */
+import { describe, expect, it } from 'vitest';
+import type { Verdict } from '../judges/judge.ts';
+import { type ProfileName, profileNames } from '../options.ts';
+import type { RunResult } from '../run-seeds.ts';
+import { type RunChoices, simulate } from './deployment.ts';
+import {
+  blackouts,
+  brokenSwitchovers,
+  frozenWriters,
+  interruptedWrites,
+  isolation,
+  isolationUnderLongLease,
+  largeTransactions,
+  type Scenario,
+  slowLargeTransactions,
+} from './scenarios.ts';
+import type { Defect } from './sim-types.ts';
+
+const slow = { timeout: 120_000 };
+
+/** What the judges and the invariants objected to. */
+const objections = (result: RunResult): readonly string[] => [
+  ...(result.crash === undefined ? [] : [result.crash]),
+  ...result.violations.map(({ judge, verdict, text }) => `${judge} (${verdict}): ${text}`),
+];
+
+const run = (seed: number, profile: ProfileName, choices?: RunChoices): RunResult =>
+  simulate(seed, profile, choices);
+
+describe('a deployment', { retry: 0 }, () => {
+  for (const profile of profileNames) {
+    it(`keeps every promise under ${profile}`, slow, () => {
+      for (const seed of [101, 102, 103]) {
+        const result = run(seed, profile);
+        expect([seed, objections(result)]).toEqual([seed, []]);
+        expect(result.stats).toMatchObject({ acked: expect.any(Number) });
+        expect(result.stats.acked).toBeGreaterThan(0);
+      }
+    });
+  }
+
+  it('is the same run for the same seed, and another for another', slow, () => {
+    for (const profile of profileNames) {
+      const first = run(7, profile);
+      expect(run(7, profile).hash).toBe(first.hash);
+      expect(run(8, profile).hash).not.toBe(first.hash);
+    }
+  });
+
+  it('sees leases taken, regions left and writes reported lost', slow, () => {
+    const totals = { forks: 0, failovers: 0, orphans: 0 };
+    for (const seed of [2, 5, 6]) {
+      const { stats } = run(seed, 'swarm', { adjust: isolation });
+      totals.forks += stats.forks ?? 0;
+      totals.failovers += stats.failovers ?? 0;
+      totals.orphans += stats.orphans ?? 0;
+    }
+    expect(totals.forks).toBeGreaterThan(3);
+    expect(totals.failovers).toBeGreaterThan(0);
+    expect(totals.orphans).toBeGreaterThan(0);
+  });
+});
+
+/** Each was found by the simulator; the name says what went wrong. */
+describe('what once went wrong', { retry: 0 }, () => {
+  const cases: readonly {
+    readonly what: string;
+    readonly seed: number;
+    readonly profile: ProfileName;
+    readonly adjust?: Scenario;
+  }[] = [
+    {
+      what: 'a switchover whose target died with the agent that ran it was never given up, and nobody could write again',
+      seed: 10,
+      profile: 'swarm',
+      adjust: brokenSwitchovers,
+    },
+  ];
+  for (const { what, seed, profile, adjust } of cases) {
+    it(what, slow, () => {
+      expect(objections(run(seed, profile, { adjust }))).toEqual([]);
+    });
+  }
+});
+
+describe('the judges object when', { retry: 0 }, () => {
+  /** Runs seeds until a judge objects to what was broken; the same seeds are well when nothing is. */
+  const objected = (
+    defects: readonly Defect[],
+    adjust: Scenario,
+    seedsMax: number,
+    verdict: Verdict = 'correctness',
+  ): readonly string[] => {
+    for (let seed = 0; seed < seedsMax; seed += 1) {
+      const broken = run(seed, 'swarm', { defects, adjust });
+      const found = broken.violations.filter((violation) => violation.verdict === verdict);
+      if (found.length === 0) continue;
+      expect([seed, objections(run(seed, 'swarm', { adjust }))]).toEqual([seed, []]);
+      return [...new Set(found.map((violation) => violation.judge))];
+    }
+    return [];
+  };
+
+  it('a node acknowledges before its sync', slow, () => {
+    expect(objected(['ack-before-sync'], blackouts, 10)).not.toEqual([]);
+  });
+
+  it('a recovery does not copy what it builds on to four nodes', slow, () => {
+    expect(objected(['skip-replication'], interruptedWrites, 10)).toContain('copies');
+  });
+
+  it('a gateway acknowledges without looking at its lease', slow, () => {
+    expect(objected(['ignore-lease'], isolation, 10)).toContain('single-writer');
+  });
+
+  it('a failover does not wait for the lease to lapse', slow, () => {
+    expect(objected(['hasty-failover'], isolationUnderLongLease, 10)).toContain('single-writer');
+  });
+
+  it('within a region neither the lease nor the seal stands between two writers', slow, () => {
+    expect(objected(['ignore-lease', 'ignore-seal'], frozenWriters, 40)).toContain('single-writer');
+  });
+
+  it('undurable redo is shipped', slow, () => {
+    expect(objected(['ship-undurable'], isolation, 3)).toContain('monotonic');
+  });
+
+  it('a failover keeps quiet about what it lost', slow, () => {
+    expect(objected(['hide-losses'], isolation, 10)).toContain('durability');
+  });
+
+  it('a write is applied twice', slow, () => {
+    expect(objected(['apply-twice'], blackouts, 3)).toContain('durability');
+  });
+
+  it(
+    'credit waits for the commit, so that a transaction larger than the window never arrives (r01)',
+    slow,
+    () => {
+      expect(objected(['credit-by-vdl'], largeTransactions, 3, 'liveness')).toContain('convergence');
+    },
+  );
+
+  it('a writer gives up on a record that is old, although four nodes get on (r17)', slow, () => {
+    expect(objected(['age-ends-reign'], slowLargeTransactions, 3, 'liveness')).toContain('quorum');
+  });
+
+  it('but not when only the lease fails within a region, for the seal stands behind it (S2)', slow, () => {
+    for (let seed = 0; seed < 25; seed += 1) {
+      const result = run(seed, 'swarm', { defects: ['ignore-lease'], adjust: frozenWriters });
+      const broken = result.violations.filter((violation) => violation.verdict === 'correctness');
+      expect([seed, broken]).toEqual([seed, []]);
+    }
+  });
+});

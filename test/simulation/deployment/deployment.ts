@@ -1,0 +1,304 @@
+/**
+ * A whole deployment from one seed: regions of six storage nodes, an agent, a gateway and a client, the control
+ * bucket and NATS between them, faults and an operator; then healing, convergence, and the final history for the judges.
+ */
+import {
+  type ControlRecord,
+  checkControlStep,
+  initialControlRecord,
+} from '../../../regions/control/core/control-record.ts';
+import { EpochTree, type Fork } from '../../../storage/history/epoch-tree.ts';
+import { type Epoch, genesisEpoch, type Lsn, regionId } from '../../../storage/redo/ids.ts';
+import { FaultScheduler } from '../faults.ts';
+import { collectViolations, type Violation } from '../judges/judge.ts';
+import type { LossReport, LostRange } from '../judges/losses.ts';
+import { describeOptions, drawOptions, type ProfileName, type SimulationOptions } from '../options.ts';
+import { SimAgent } from '../processes/agent.ts';
+import { SimClient } from '../processes/client.ts';
+import { controlKey } from '../processes/control-store.ts';
+import { SimGateway, writerName } from '../processes/gateway.ts';
+import { SimStorageNode } from '../processes/storage-node.ts';
+import { concludeRun, type RunReport, type RunResult } from '../run-seeds.ts';
+import { Fleet } from '../world/fleet.ts';
+import { Trace, type TracePrinter } from '../world/trace.ts';
+import { World } from '../world/world.ts';
+import { completeTo, durableFrames, seenFrame, writesOn } from './sim-disks.ts';
+import { type SimFaults, SimOperator } from './sim-operator.ts';
+import {
+  agentAddress,
+  clientAddress,
+  type Defect,
+  gatewayAddress,
+  nodeAddress,
+  nodeIds,
+  type SimContext,
+  type SimFleet,
+} from './sim-types.ts';
+import { SimWitness } from './sim-witness.ts';
+import type { Address } from './topology.ts';
+
+const seconds = 1_000_000;
+/** Everything starts before anything breaks. */
+const warmUpUs = 1 * seconds;
+const keptLinesMax = 60;
+
+export type RunChoices = {
+  readonly print?: TracePrinter | undefined;
+  /** Something broken on purpose. */
+  readonly defects?: readonly Defect[] | undefined;
+  /** Changes what the seed drew, for a scenario. */
+  readonly adjust?: ((options: SimulationOptions) => SimulationOptions) | undefined;
+};
+
+/** Makes the run of a seed. The same arguments give the same trace hash. */
+export function simulate(seed: number, profile: ProfileName, choices: RunChoices = {}): RunResult {
+  const drawn = drawOptions(seed, profile);
+  const options = choices.adjust === undefined ? drawn : choices.adjust(drawn);
+  const trace = new Trace({ keptLinesMax, ...(choices.print === undefined ? {} : { print: choices.print }) });
+  const world = new World({ seed, trace, stepsMax: options.stepsMax });
+  return concludeRun(world, describeOptions(options), () =>
+    new Deployment(world, options, new Set(choices.defects)).run(),
+  );
+}
+
+class Deployment {
+  private readonly world: World;
+  private readonly options: SimulationOptions;
+  private readonly fleet: SimFleet;
+  private readonly witness: SimWitness;
+  private readonly faults: SimFaults;
+  private readonly operator: SimOperator;
+  private readonly agents = new Map<string, SimAgent>();
+  private readonly clients = new Map<string, SimClient>();
+  /** Nodes whose durable bytes a fault destroyed and that were not seen complete since. */
+  private readonly destroyed = new Set<Address>();
+  /** Which region wrote which epoch, and which epochs a failover began. */
+  private readonly writers = new Map<Epoch, string>();
+  private readonly failovers = new Set<Epoch>();
+  private readonly stalls: string[] = [];
+
+  constructor(world: World, options: SimulationOptions, defects: ReadonlySet<Defect>) {
+    this.world = world;
+    this.options = options;
+    this.fleet = new Fleet(world, options);
+    this.witness = new SimWitness(world, options.convergenceUs, {
+      countCopies: (region, forks, head, vdl) => this.countCopies(region, forks, head, vdl),
+      nodeComplete: (address) => this.repaired(address),
+    });
+    this.faults = new FaultScheduler(this.fleet, (event) => {
+      if (event.kind === 'wipe' || event.kind === 'rot') this.destroyed.add(addressOf(event.target));
+      this.operator.heard(event);
+    });
+    this.operator = new SimOperator(this.fleet, this.agents, () => this.faults.lostRegions);
+    this.build({
+      cluster: 'sim',
+      regions: options.regions,
+      witness: this.witness,
+      bounds: options.sizes,
+      defects,
+    });
+  }
+
+  run(): RunReport {
+    const { world, options, fleet, witness } = this;
+    const [first] = options.regions;
+    if (first === undefined) throw new Error('a deployment has a region');
+    this.watchControl();
+    fleet.control.bootstrap(controlKey, initialControlRecord(regionId(first)));
+    fleet.startAll();
+    this.forward(warmUpUs);
+    this.faults.start();
+    this.operator.start();
+    this.forward(options.faultPhaseUs);
+    this.operator.calmDown();
+    this.faults.healAll();
+    const live = options.regions.filter((region) => !this.faults.lostRegions.includes(region));
+    const deadlineUs = world.nowUs + options.convergenceUs;
+    witness.healed(live);
+    this.converge(live, deadlineUs);
+    witness.convergence.finish(world.nowUs);
+    this.judgeEnd(live);
+    const violations: Violation[] = [...collectViolations(witness.judges)];
+    for (const text of this.stalls) violations.push({ judge: 'progress', verdict: 'liveness', text });
+    return { violations, stats: this.stats() };
+  }
+
+  private build(context: SimContext): void {
+    const { fleet, options } = this;
+    for (const region of options.regions) {
+      for (const [index, node] of nodeIds.entries()) {
+        fleet.add({
+          address: nodeAddress(region, node),
+          role: 'node',
+          az: `az${1 + Math.floor(index / 2)}`,
+          boot: (runtime) => new SimStorageNode(runtime, context, node),
+        });
+      }
+      fleet.add({
+        address: agentAddress(region),
+        role: 'agent',
+        az: 'az2',
+        boot: (runtime) => {
+          const agent = new SimAgent(runtime, context, options.lease);
+          this.agents.set(region, agent);
+          return agent;
+        },
+      });
+      const gateways = ['g1', 'g2'].slice(0, options.gateways);
+      for (const [index, gateway] of gateways.entries()) {
+        fleet.add({
+          address: gatewayAddress(region, gateway),
+          role: 'gateway',
+          az: index === 0 ? 'az3' : 'az1',
+          boot: (runtime) => new SimGateway(runtime, context, gateway, options.lease),
+        });
+      }
+      fleet.add({
+        address: clientAddress(region),
+        role: 'client',
+        az: 'az1',
+        boot: (runtime) => {
+          const client = new SimClient(runtime, {
+            ...options.workload,
+            region,
+            gateway: gatewayAddress(region, gateways.at(-1) ?? 'g1'),
+            onIssued: (writeId, parts) => this.witness.issued(writeId, parts),
+            onOutcome: (writeId, outcome) => this.witness.outcome(region, writeId, outcome),
+          });
+          this.clients.set(region, client);
+          return client;
+        },
+      });
+    }
+  }
+
+  /** The truth about the control record, as the store committed it. */
+  private watchControl(): void {
+    let before: ControlRecord | undefined;
+    this.fleet.control.onCommit(({ value, sequence }) => {
+      this.witness.controlRecord('the store', sequence, value.epoch);
+      if (before !== undefined) checkControlStep(before, value);
+      if (value.holder !== null && value.epoch !== (before?.epoch ?? genesisEpoch)) {
+        this.writers.set(value.epoch, value.primary);
+        this.witness.singleWriter.claimed(value.epoch, writerName(value.holder.incarnation));
+        if (before?.state === 'failing-over') this.failovers.add(value.epoch);
+      }
+      before = value;
+    });
+  }
+
+  private forward(durationUs: number): void {
+    if (this.world.runFor(durationUs) === 'budget')
+      this.stalls.push(`the step budget was spent at ${this.world.nowUs} us`);
+  }
+
+  /** Clients write until every region has seen one write through, then stop; then all have to meet. */
+  private converge(live: readonly string[], deadlineUs: number): void {
+    const { world, witness } = this;
+    const writing = new Set(live);
+    world.runUntil(() => {
+      for (const region of writing) if (witness.convergence.hasProgressed(region)) writing.delete(region);
+      return writing.size === 0;
+    }, deadlineUs);
+    for (const client of this.clients.values()) client.stop();
+    world.runUntil(() => live.every((region) => this.clients.get(region)?.idle === true), deadlineUs);
+    witness.convergence.quiet(world.nowUs);
+    let sinceUs = world.nowUs;
+    // Something held back may still arrive: they have to stay together for a while.
+    world.runUntil(() => {
+      if (!witness.level(live)) sinceUs = world.nowUs;
+      return world.nowUs - sinceUs > seconds && witness.convergence.converged();
+    }, deadlineUs);
+  }
+
+  private judgeEnd(live: readonly string[]): void {
+    const { witness, fleet, world } = this;
+    for (const host of fleet.hosts()) {
+      if (host.role !== 'node') continue;
+      for (const frame of durableFrames(host.disk)) witness.agreement.frame(seenFrame(host.address, frame));
+    }
+    const { newest } = witness;
+    const primary = fleet.control.read(controlKey)?.value.primary;
+    const point = primary === undefined ? undefined : witness.points.get(primary);
+    if (newest === undefined || primary === undefined || point === undefined || point.epoch !== newest.epoch)
+      return;
+    const { forks } = newest;
+    if (witness.convergence.converged()) {
+      for (const region of live) {
+        const counted = this.countCopies(region, forks, newest.epoch, point.vdl);
+        witness.copies.counted({
+          region,
+          atUs: world.nowUs,
+          when: 'end',
+          head: newest.epoch,
+          vdl: point.vdl,
+          ...counted,
+        });
+      }
+    }
+    const logs = nodeIds.map((node) => durableFrames(fleet.host(nodeAddress(primary, node)).disk));
+    const whole = logs.find((log) => completeTo(log, forks, newest.epoch) >= point.vdl);
+    // Without a whole copy the count above has objected already.
+    if (whole === undefined) return;
+    const report = this.lossReport(forks);
+    witness.durability.lossReported(report);
+    witness.singleWriter.lossReported(report);
+    witness.durability.final(writesOn(whole, forks, newest.epoch, point.vdl));
+  }
+
+  /** What the regions reported, and for a region that stays lost what the failover could say: everything above the fork. */
+  private lossReport(forks: readonly Fork[]): LossReport {
+    const tree = new EpochTree(forks);
+    const path = new Set<Epoch>(forks.map((fork) => fork.epoch));
+    const listed = this.witness.lostCommits(path);
+    const lost = new Set(this.faults.lostRegions);
+    const estimated: LostRange[] = [];
+    for (const failover of this.failovers) {
+      if (!path.has(failover)) continue;
+      for (const [epoch, region] of this.writers) {
+        if (epoch >= failover || !lost.has(region)) continue;
+        estimated.push({ epoch, afterLsn: tree.visibleUntil(failover, epoch), throughLsn: undefined });
+      }
+    }
+    const count = estimated.length > 0 ? undefined : listed.length;
+    return {
+      epoch: forks.at(-1)?.epoch ?? genesisEpoch,
+      reason: 'failover',
+      ranges: [...listed, ...estimated],
+      count,
+    };
+  }
+
+  private countCopies(
+    region: string,
+    forks: readonly Fork[],
+    head: Epoch,
+    vdl: Lsn,
+  ): { complete: number; destroyed: number } {
+    let complete = 0;
+    let destroyed = 0;
+    for (const node of nodeIds) {
+      const address = nodeAddress(region, node);
+      if (completeTo(durableFrames(this.fleet.host(address).disk), forks, head) >= vdl) complete += 1;
+      else if (this.destroyed.has(address)) destroyed += 1;
+    }
+    return { complete, destroyed };
+  }
+
+  private repaired(address: Address): void {
+    if (!this.destroyed.delete(address)) return;
+    this.world.note(`${address} is complete again`);
+    this.faults.repaired(address);
+  }
+
+  private stats(): Readonly<Record<string, number>> {
+    let struck = 0;
+    for (const count of this.faults.counts.values()) struck += count.struck;
+    return { ...this.witness.counts, ...this.operator.counts, faults: struck };
+  }
+}
+
+function addressOf(target: string): Address {
+  const slash = target.indexOf('/');
+  return `${target.slice(0, slash)}/${target.slice(slash + 1)}`;
+}

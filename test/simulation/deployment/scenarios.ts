@@ -1,0 +1,113 @@
+/** Runs made for one purpose: few kinds of fault, struck hard, where a certain promise is most at risk. */
+import { defaultLeaseLimits } from '../../../regions/control/core/lease.ts';
+import {
+  type FaultKind,
+  type FaultPlan,
+  type SimulationOptions,
+  scaledBounds,
+  shortLease,
+} from '../options.ts';
+import { Prng, type Range } from '../world/prng.ts';
+
+export type Scenario = (options: SimulationOptions) => SimulationOptions;
+
+const ms = 1000;
+const seconds = 1_000_000;
+
+const plan = (kind: FaultKind, gapUs: Range, lastsUs: Range): FaultPlan => ({ kind, gapUs, lastsUs });
+const between = (min: number, max: number): Range => ({ min, max });
+const small = { largePerMille: 0, largePagesMax: 0 };
+const busy = { ...small, openMax: 8, pauseUs: 15 * ms };
+
+/** One region that loses power again and again while its disks are slow to sync. */
+export const blackouts: Scenario = (options) => ({
+  ...options,
+  regions: options.regions.slice(0, 1),
+  gateways: 1,
+  faultPhaseUs: 5 * seconds,
+  workload: busy,
+  disk: { ...options.disk, syncUs: between(2 * ms, 6 * ms) },
+  bounds: { ...options.bounds, nodesDownMax: 6 },
+  faults: [plan('region-crash', between(600 * ms, 1200 * ms), between(100 * ms, 300 * ms))],
+});
+
+/** One region whose writer dies with redo under way to nodes that are out of reach for a moment. */
+export const interruptedWrites: Scenario = (options) => ({
+  ...options,
+  regions: options.regions.slice(0, 1),
+  gateways: 1,
+  faultPhaseUs: 6 * seconds,
+  workload: busy,
+  faults: [
+    plan('crash', between(50 * ms, 300 * ms), between(10 * ms, 60 * ms)),
+    plan('clog', between(20 * ms, 80 * ms), between(50 * ms, 900 * ms)),
+  ],
+});
+
+/** Regions cut off for longer than a lease, while their own clients go on writing. */
+export const isolation: Scenario = (options) => ({
+  ...options,
+  regions: ['us-east-1', 'eu-west-1', 'ap-northeast-1'],
+  gateways: 1,
+  faultPhaseUs: 26 * seconds,
+  workload: { ...small, openMax: 3, pauseUs: 200 * ms },
+  lease: shortLease,
+  hastyPerMille: 1000,
+  faults: [plan('region-isolation', between(2 * seconds, 4 * seconds), between(18 * seconds, 20 * seconds))],
+});
+
+/** The same, with a lease long enough that a failover could come before it lapses. */
+export const isolationUnderLongLease: Scenario = (options) => ({
+  ...isolation(options),
+  lease: defaultLeaseLimits,
+});
+
+/** One region with a standby gateway, where processes freeze for longer than a lease. */
+export const frozenWriters: Scenario = (options) => ({
+  ...options,
+  regions: options.regions.slice(0, 1),
+  gateways: 2,
+  faultPhaseUs: 26 * seconds,
+  workload: { ...small, openMax: 8, pauseUs: 50 * ms },
+  lease: shortLease,
+  network: { ...options.network, heartbeatUs: between(13 * seconds, 14 * seconds) },
+  faults: [plan('pause', between(500 * ms, 1500 * ms), between(11 * seconds, 12 * seconds))],
+});
+
+/** Switchovers again and again, while regions crash in the middle of them. */
+export const brokenSwitchovers: Scenario = (options) => ({
+  ...options,
+  regions: ['us-east-1', 'eu-west-1', 'ap-northeast-1'],
+  gateways: 1,
+  faultPhaseUs: 10 * seconds,
+  workload: { ...small, openMax: 3, pauseUs: 100 * ms },
+  switchoverGapUs: between(300 * ms, 900 * ms),
+  hastyPerMille: 0,
+  faults: [
+    plan('region-crash', between(500 * ms, 1500 * ms), between(300 * ms, 2 * seconds)),
+    plan('crash', between(200 * ms, 600 * ms), between(50 * ms, 500 * ms)),
+  ],
+});
+
+/** Transactions several times as large as every window and buffer on their way, while agents and nodes are killed. */
+export const largeTransactions: Scenario = (options) => ({
+  ...options,
+  regions: ['us-east-1', 'eu-west-1', 'ap-northeast-1'],
+  gateways: 1,
+  faultPhaseUs: 8 * seconds,
+  sizes: scaledBounds(Prng.fromSeed(options.seed).stream('large transactions')),
+  workload: { largePerMille: 100, largePagesMax: 100, openMax: 2, pauseUs: 250 * ms },
+  hastyPerMille: 0,
+  faults: [plan('crash', between(500 * ms, 2 * seconds), between(50 * ms, 500 * ms))],
+});
+
+/** The same where the way to each node is so slow that a transaction takes longer than a quorum may stand still. */
+export const slowLargeTransactions: Scenario = (options) => ({
+  ...largeTransactions(options),
+  regions: options.regions.slice(0, 1),
+  faultPhaseUs: 20 * seconds,
+  workload: { largePerMille: 400, largePagesMax: 150, openMax: 1, pauseUs: seconds },
+  network: { ...options.network, bytesPerMs: 80 },
+  disk: { ...options.disk, stallPerMille: 0 },
+  faults: [],
+});

@@ -1,0 +1,111 @@
+/**
+ * Plays the operator: a switchover now and then, a failover with data loss allowed when the primary region is out, and
+ * another look later at whether writes have a home. Commands go to the agent of the target region, as the CLI's do.
+ */
+import type { ControlRecord } from '../../../regions/control/core/control-record.ts';
+import type { FaultEvent, FaultScheduler } from '../faults.ts';
+import type { SimAgent } from '../processes/agent.ts';
+import { controlKey } from '../processes/control-store.ts';
+import type { MoveKind } from '../processes/moves.ts';
+import type { Prng } from '../world/prng.ts';
+import { agentAddress, type BusPayload, type LinkMessage, type SimFleet } from './sim-types.ts';
+
+const seconds = 1_000_000;
+const reviewUs = 2 * seconds;
+
+export class SimOperator {
+  readonly counts = { switchovers: 0, failovers: 0 };
+  private readonly fleet: SimFleet;
+  private readonly agents: ReadonlyMap<string, SimAgent>;
+  private readonly lost: () => readonly string[];
+  private readonly prng: Prng;
+  private planning = true;
+
+  constructor(fleet: SimFleet, agents: ReadonlyMap<string, SimAgent>, lost: () => readonly string[]) {
+    this.fleet = fleet;
+    this.agents = agents;
+    this.lost = lost;
+    this.prng = fleet.world.prng('operator');
+  }
+
+  start(): void {
+    this.plan();
+    this.review();
+  }
+
+  /** No more planned moves; what is needed is still done. */
+  calmDown(): void {
+    this.planning = false;
+  }
+
+  /** A fault took place. */
+  heard(event: FaultEvent): void {
+    const out =
+      event.kind === 'region-loss' || event.kind === 'region-crash' || event.kind === 'region-isolation';
+    if (!out || event.target !== this.record?.primary) return;
+    if (event.kind !== 'region-loss' && !this.prng.perMille(this.fleet.options.hastyPerMille)) return;
+    this.fleet.world.schedule(
+      this.prng.between(seconds / 2, 4 * seconds),
+      `operator fails away from ${event.target}`,
+      () => {
+        if (this.record?.primary === event.target) this.failover(event.target);
+      },
+    );
+  }
+
+  private get record(): ControlRecord | undefined {
+    return this.fleet.control.read(controlKey)?.value;
+  }
+
+  private plan(): void {
+    this.fleet.world.schedule(this.prng.within(this.fleet.options.switchoverGapUs), 'operator plans', () => {
+      if (!this.planning) return;
+      this.plan();
+      const record = this.record;
+      const targets = this.fleet.options.regions.filter((region) => region !== record?.primary);
+      if (targets.length > 0 && this.command(this.prng.pick(targets), 'switchover'))
+        this.counts.switchovers += 1;
+    });
+  }
+
+  /** Writes must have a home: a primary region that is gone for good, or a move to one, is failed away from. */
+  private review(): void {
+    this.fleet.world.schedule(reviewUs, 'operator looks', () => {
+      this.review();
+      const record = this.record;
+      const lost = this.lost();
+      if (record === undefined || record.state === 'failing-over') return;
+      if (lost.includes(record.primary) || (record.move !== null && lost.includes(record.move.to)))
+        this.failover(record.primary);
+    });
+  }
+
+  /** The best of the regions that are there, by what is durable in them; now and then another one. */
+  private failover(from: string): void {
+    const lost = this.lost();
+    const able = this.fleet.options.regions.filter(
+      (region) => region !== from && !lost.includes(region) && this.agent(region) !== undefined,
+    );
+    if (able.length === 0) return;
+    const best = [...able].sort((left, right) => {
+      const a = this.agent(left)?.durable;
+      const b = this.agent(right)?.durable;
+      return (b?.epoch ?? 0) - (a?.epoch ?? 0) || (b?.vdl ?? 0) - (a?.vdl ?? 0);
+    });
+    const target = this.prng.perMille(800) ? (best[0] ?? from) : this.prng.pick(able);
+    if (this.command(target, 'failover')) this.counts.failovers += 1;
+  }
+
+  private command(region: string, kind: MoveKind): boolean {
+    const began = this.agent(region)?.move(kind) ?? false;
+    if (began) this.fleet.world.note(`operator: ${kind} to ${region}`);
+    return began;
+  }
+
+  private agent(region: string): SimAgent | undefined {
+    return this.fleet.host(agentAddress(region)).state === 'up' ? this.agents.get(region) : undefined;
+  }
+}
+
+/** The scheduler of a deployment. */
+export type SimFaults = FaultScheduler<LinkMessage, BusPayload, ControlRecord>;

@@ -1,0 +1,120 @@
+/** What the simulated processes say to one another, and what they tell the judges. */
+import type { ControlRecord } from '../../../regions/control/core/control-record.ts';
+import type { LossReport } from '../../../regions/moves/core/loss-report.ts';
+import type { ShippingBounds } from '../../../regions/replication/core/shipper.ts';
+import type { Fork } from '../../../storage/history/epoch-tree.ts';
+import {
+  type Epoch,
+  type Lsn,
+  type NodeId,
+  nodeId,
+  type PageNo,
+  type PgId,
+} from '../../../storage/redo/ids.ts';
+import type { QuorumBounds } from '../../../storage/redo/limits.ts';
+import type { Process, Runtime } from '../twins/process.ts';
+import type { Fleet } from '../world/fleet.ts';
+import type { WrittenParts } from './sim-workload.ts';
+import type { Address } from './topology.ts';
+
+/** How a write ended, as its client is told. `retry` is between gateways: nothing was done, ask the writer. */
+export type WriteOutcome =
+  | { readonly kind: 'committed'; readonly region: string; readonly epoch: Epoch; readonly lsn: Lsn }
+  | { readonly kind: 'unknown' }
+  | { readonly kind: 'refused' }
+  | { readonly kind: 'retry' };
+
+/** On links. Storage requests and replies are the bytes of the production codecs, with their kind in front. */
+export type LinkMessage =
+  | { readonly kind: 'request'; readonly id: number; readonly type: number; readonly body: Uint8Array }
+  | { readonly kind: 'notice'; readonly type: number; readonly body: Uint8Array }
+  | { readonly kind: 'reply'; readonly id: number; readonly type: number; readonly body: Uint8Array }
+  /** A storage node has read its disk and serves; until then its links are open and mute. */
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'write'; readonly write: WrittenParts }
+  | { readonly kind: 'outcome'; readonly writeId: string; readonly outcome: WriteOutcome };
+
+/** Over NATS go bytes only. */
+export type BusPayload = Uint8Array;
+
+export type SimRuntime = Runtime<LinkMessage, BusPayload, ControlRecord>;
+export type SimProcess = Process<LinkMessage, BusPayload, ControlRecord>;
+export type SimFleet = Fleet<LinkMessage, BusPayload, ControlRecord>;
+
+/** Something broken on purpose, to show that a judge objects. */
+export const defects = [
+  'ack-before-sync',
+  'ignore-seal',
+  'ignore-lease',
+  'hasty-failover',
+  'ship-undurable',
+  'skip-replication',
+  'hide-losses',
+  'apply-twice',
+  'credit-by-vdl',
+  'age-ends-reign',
+] as const;
+export type Defect = (typeof defects)[number];
+
+/** The eyes of the judges. A process tells what it did at the moment it did it, and gets nothing back. */
+export interface Witness {
+  /** A write's outcome leaves the writer for its client. */
+  acknowledged(ack: {
+    readonly writer: string;
+    readonly region: string;
+    readonly writeId: string;
+    readonly epoch: Epoch;
+    readonly lsn: Lsn;
+  }): void;
+  /** A writer's recovery holds everything durable on four nodes, and begins to fork `epoch`, the last of `forks`. */
+  forking(region: string, epoch: Epoch, forks: readonly Fork[]): void;
+  /** A writer's recovery has forked `epoch` on four nodes. */
+  forked(region: string, epoch: Epoch, forks: readonly Fork[]): void;
+  /** The writer of a region holds that this is durable. */
+  primaryDurable(region: string, epoch: Epoch, vdl: Lsn): void;
+  /** A message with this durable point leaves for a secondary. */
+  shipped(to: string, epoch: Epoch, vdl: Lsn): void;
+  /** A secondary holds that this is durable in it. */
+  secondaryDurable(region: string, epoch: Epoch, vdl: Lsn): void;
+  /** A node has answered its region's writer, and says how far it is in some groups. */
+  appendAnswered(region: string, node: NodeId, scls: readonly (readonly [PgId, Lsn])[]): void;
+  /** The writer of a region lost a node. */
+  nodeLost(region: string, node: NodeId): void;
+  /** The writer of a region gives its reign up for want of a quorum. */
+  quorumLost(region: string, epoch: Epoch, reason: string): void;
+  /** A region has stood still for the limit while its primary had more for it. */
+  stalled(from: string, to: string): void;
+  lossReported(report: LossReport): void;
+  /** A process saw the control record. */
+  controlRecord(observer: string, sequence: number, epoch: Epoch): void;
+  pageRead(at: string, head: Epoch, readPoint: Lsn, page: PageNo, content: Uint8Array | null): void;
+  /** How far a node is along the path its writer leads, and whether it counts as a witness. */
+  nodeLevel(address: Address, head: Epoch, end: Lsn, hydrated: boolean): void;
+  /** A node found its state unreadable, and its operator wiped it. */
+  nodeWiped(address: Address): void;
+}
+
+/** The windows and buffers between a transaction and the regions it has to reach. */
+export type SimBounds = {
+  readonly quorum: QuorumBounds;
+  readonly shipping: ShippingBounds;
+  readonly fetchBytesMax: number;
+};
+
+/** What the processes of a run have in common. */
+export type SimContext = {
+  readonly cluster: string;
+  readonly regions: readonly string[];
+  readonly witness: Witness;
+  readonly bounds: SimBounds;
+  /** What is broken on purpose; empty but in tests of the judges. */
+  readonly defects: ReadonlySet<Defect>;
+};
+
+export const nodeIds: readonly NodeId[] = ['n1', 'n2', 'n3', 'n4', 'n5', 'n6'].map(nodeId);
+export const pgBytes = 1024 * 1024;
+
+export const nodeAddress = (region: string, node: NodeId): Address => `${region}/${node}`;
+export const gatewayAddress = (region: string, gateway: string): Address => `${region}/${gateway}`;
+export const agentAddress = (region: string): Address => `${region}/agent`;
+export const clientAddress = (region: string): Address => `${region}/client`;

@@ -1,0 +1,242 @@
+/** Passes what the processes say they did to the judges, with the time of the world, and keeps what the end needs. */
+import { crc32 } from 'node:zlib';
+import type { LossReport as RegionLoss } from '../../../regions/moves/core/loss-report.ts';
+import type { Fork } from '../../../storage/history/epoch-tree.ts';
+import {
+  type Epoch,
+  type Lsn,
+  lsn,
+  type NodeId,
+  type PageNo,
+  type PgId,
+  epoch as toEpoch,
+} from '../../../storage/redo/ids.ts';
+import { AgreementJudge } from '../judges/agreement.ts';
+import { ConvergenceJudge } from '../judges/convergence.ts';
+import { CopiesJudge } from '../judges/copies.ts';
+import { DurabilityJudge } from '../judges/durability.ts';
+import type { Judge } from '../judges/judge.ts';
+import type { LostRange } from '../judges/losses.ts';
+import { MonotonicJudge } from '../judges/monotonic.ts';
+import { QuorumJudge } from '../judges/quorum.ts';
+import { SingleWriterJudge } from '../judges/single-writer.ts';
+import type { World } from '../world/world.ts';
+import type { Witness, WriteOutcome } from './sim-types.ts';
+import type { Address } from './topology.ts';
+
+export type Point = { readonly epoch: Epoch; readonly vdl: Lsn };
+
+/** What the witness asks of the deployment around it. */
+export type WitnessHooks = {
+  readonly countCopies: (
+    region: string,
+    forks: readonly Fork[],
+    head: Epoch,
+    vdl: Lsn,
+  ) => { readonly complete: number; readonly destroyed: number };
+  readonly nodeComplete: (address: Address) => void;
+};
+
+export class SimWitness implements Witness {
+  readonly durability = new DurabilityJudge();
+  readonly agreement = new AgreementJudge();
+  readonly monotonic = new MonotonicJudge();
+  readonly convergence: ConvergenceJudge;
+  readonly singleWriter = new SingleWriterJudge({ excuseReportedLosses: false });
+  readonly copies = new CopiesJudge();
+  readonly quorum = new QuorumJudge();
+  readonly counts = {
+    issued: 0,
+    acked: 0,
+    unknown: 0,
+    refused: 0,
+    forks: 0,
+    orphans: 0,
+    pages: 0,
+    wiped: 0,
+    stalls: 0,
+  };
+  /** The newest fork that a writer made, with the whole path to it. */
+  newest: { readonly region: string; readonly epoch: Epoch; readonly forks: readonly Fork[] } | undefined;
+  readonly losses: RegionLoss[] = [];
+  readonly points = new Map<string, Point>();
+  private readonly world: World;
+  private readonly hooks: WitnessHooks;
+  /** Writes sent after healing. */
+  private late: Set<string> | undefined;
+  private readonly levels = new Map<string, Point>();
+
+  constructor(world: World, convergenceUs: number, hooks: WitnessHooks) {
+    this.world = world;
+    this.hooks = hooks;
+    this.convergence = new ConvergenceJudge(convergenceUs);
+  }
+
+  get judges(): readonly Judge[] {
+    return [
+      this.durability,
+      this.agreement,
+      this.monotonic,
+      this.convergence,
+      this.singleWriter,
+      this.copies,
+      this.quorum,
+    ];
+  }
+
+  /** Do all of `regions` stand at the same point? */
+  level(regions: readonly string[]): boolean {
+    const [first, ...others] = regions.map((region) => this.points.get(region));
+    return (
+      first !== undefined && others.every((point) => point?.epoch === first.epoch && point.vdl === first.vdl)
+    );
+  }
+
+  issued(writeId: string, parts: number): void {
+    this.counts.issued += 1;
+    this.durability.issued(writeId, parts);
+    this.late?.add(writeId);
+  }
+
+  /** Faults are over, and `regions` are there. */
+  healed(regions: readonly string[]): void {
+    this.late = new Set();
+    this.convergence.heal(this.world.nowUs, regions);
+  }
+
+  /** What a client was told. */
+  outcome(client: string, writeId: string, outcome: WriteOutcome): void {
+    switch (outcome.kind) {
+      case 'committed': {
+        const { epoch, lsn: position, region } = outcome;
+        this.counts.acked += 1;
+        this.durability.acknowledged({ writeId, epoch, lsn: position, region, atUs: this.world.nowUs });
+        if (this.late?.has(writeId) === true) this.convergence.progress(this.world.nowUs, client);
+        return;
+      }
+      case 'refused':
+        this.counts.refused += 1;
+        this.durability.refused(writeId);
+        return;
+      case 'unknown':
+        this.counts.unknown += 1;
+        return;
+      case 'retry':
+        throw new Error('a client was told what is between gateways');
+    }
+  }
+
+  acknowledged(ack: Parameters<Witness['acknowledged']>[0]): void {
+    this.singleWriter.acknowledged({ ...ack, atUs: this.world.nowUs });
+  }
+
+  forking(region: string, epoch: Epoch, forks: readonly Fork[]): void {
+    const last = forks.at(-1);
+    if (last === undefined) throw new Error('a fork has a path');
+    const { parent, forkLsn: vdl } = last;
+    this.monotonic.recovered(parent, vdl);
+    this.monotonic.recovered(epoch, vdl);
+    const { complete, destroyed } = this.hooks.countCopies(region, forks, epoch, vdl);
+    this.copies.counted({
+      region,
+      atUs: this.world.nowUs,
+      when: 'recovered',
+      head: epoch,
+      vdl,
+      complete,
+      destroyed,
+    });
+  }
+
+  forked(region: string, epoch: Epoch, forks: readonly Fork[]): void {
+    const last = forks.at(-1);
+    if (last === undefined) throw new Error('a fork has a path');
+    this.counts.forks += 1;
+    this.world.note(`${region} forked epoch ${epoch} from (${last.parent}, ${last.forkLsn})`);
+    this.singleWriter.forked(epoch, last.parent, last.forkLsn);
+    if (this.newest === undefined || epoch > this.newest.epoch) this.newest = { region, epoch, forks };
+  }
+
+  primaryDurable(region: string, epoch: Epoch, vdl: Lsn): void {
+    this.monotonic.primary(epoch, vdl);
+    this.durableIn(region, epoch, vdl, true);
+  }
+
+  shipped(to: string, epoch: Epoch, vdl: Lsn): void {
+    this.monotonic.shipped(to, epoch, vdl);
+  }
+
+  secondaryDurable(region: string, epoch: Epoch, vdl: Lsn): void {
+    this.durableIn(region, epoch, vdl, false);
+  }
+
+  appendAnswered(region: string, node: NodeId, scls: readonly (readonly [PgId, Lsn])[]): void {
+    this.quorum.answered(this.world.nowUs, region, node, scls);
+  }
+
+  nodeLost(region: string, node: NodeId): void {
+    this.quorum.lost(region, node);
+  }
+
+  quorumLost(region: string, epoch: Epoch, reason: string): void {
+    this.world.note(`${region} lost its quorum in epoch ${epoch}: ${reason}`);
+    this.quorum.reignEnded(this.world.nowUs, region, epoch, reason);
+  }
+
+  stalled(_from: string, _to: string): void {
+    this.counts.stalls += 1;
+  }
+
+  lossReported(report: RegionLoss): void {
+    const { region, orphanEpoch, epoch, fromLsn, toLsn, count } = report;
+    this.counts.orphans += count;
+    this.world.note(
+      `${region} reports ${count} commits in (${fromLsn}, ${toLsn}] of epoch ${orphanEpoch} lost under epoch ${epoch}`,
+    );
+    this.losses.push(report);
+  }
+
+  controlRecord(observer: string, sequence: number, epoch: Epoch): void {
+    this.monotonic.controlRecord(observer, sequence, epoch);
+  }
+
+  pageRead(at: string, head: Epoch, readPoint: Lsn, page: PageNo, content: Uint8Array | null): void {
+    this.counts.pages += 1;
+    this.agreement.page({ at, head, readPoint, page, crc: content === null ? -1 : crc32(content) });
+  }
+
+  nodeLevel(address: Address, head: Epoch, end: Lsn, hydrated: boolean): void {
+    const point = this.points.get(address.slice(0, address.indexOf('/')));
+    if (point !== undefined && hydrated && head === point.epoch && end >= point.vdl)
+      this.hooks.nodeComplete(address);
+  }
+
+  nodeWiped(_address: Address): void {
+    this.counts.wiped += 1;
+  }
+
+  /** Every commit that the regions listed as lost under an epoch of the path to the end. */
+  lostCommits(path: ReadonlySet<number>): readonly LostRange[] {
+    const ranges = new Map<string, LostRange>();
+    for (const { epoch, orphanEpoch, commits } of this.losses) {
+      if (!path.has(epoch)) continue;
+      for (const { lsn: position } of commits) {
+        ranges.set(`${orphanEpoch} ${position}`, {
+          epoch: toEpoch(orphanEpoch),
+          afterLsn: lsn(position - 1),
+          throughLsn: lsn(position),
+        });
+      }
+    }
+    return [...ranges.values()];
+  }
+
+  private durableIn(region: string, epoch: Epoch, vdl: Lsn, writes: boolean): void {
+    const known = this.levels.get(region);
+    if (known?.epoch === epoch && known.vdl === vdl) return;
+    this.levels.set(region, { epoch, vdl });
+    this.points.set(region, { epoch, vdl });
+    this.monotonic.durable(region, epoch, vdl, writes);
+    this.convergence.position(this.world.nowUs, region, epoch, vdl);
+  }
+}

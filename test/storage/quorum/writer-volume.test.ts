@@ -1,0 +1,187 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { parseFrame } from '../../../storage/redo/frame.ts';
+import { nodeId, pageNo } from '../../../storage/redo/ids.ts';
+import { redoLimits, volumeLimits } from '../../../storage/redo/limits.ts';
+import { decodeRecords, type PageChange } from '../../../storage/redo/record.ts';
+import {
+  ack,
+  ackAll,
+  basesTo,
+  commit,
+  crowd,
+  expectMore,
+  flush,
+  forget,
+  framesOf,
+  othersOf,
+  ready,
+  refuse,
+  sent,
+  sentTo,
+  start,
+  step,
+  volume,
+  wait,
+} from './answering-nodes.ts';
+
+beforeEach(start);
+
+describe('batches', () => {
+  it('go out at once while fewer than two are under way; what comes then is gathered into the next', () => {
+    ready();
+    const ends = [commit(), commit(), commit(), commit(), commit()];
+    expect(basesTo(1)).toEqual([[100], [ends[0]]]);
+    expect(volume.unflushedBytes).toBe((ends[4] ?? 0) - (ends[1] ?? 0));
+    forget('n5', 'n6');
+    for (const n of [1, 2, 3, 4]) ack(n);
+    // The first batch is durable, so the three that waited leave as one frame to the four that answered.
+    expect(basesTo(1)).toEqual([[ends[0]], [ends[1]]]);
+    expect(volume.unflushedBytes).toBe(0);
+    ackAll(1, 2, 3, 4);
+    expect(volume.vdl).toBe(ends[4]);
+  });
+
+  it('of a crowd wait for all nodes, since what gathers meanwhile costs them nothing more', () => {
+    ready();
+    crowd();
+    ackAll(1, 2, 3, 4);
+    const end = commit();
+    expect(basesTo(1)).toEqual([]);
+    expect(volume.vdl).toBeLessThan(end);
+    ack(5);
+    expect(basesTo(1)).toEqual([]);
+    ack(6);
+    expect(basesTo(1)).toHaveLength(1);
+    expect(volume.unflushedBytes).toBe(0);
+  });
+
+  it('of a crowd wait for a slow node once, a few milliseconds, and again when it has caught up', () => {
+    ready();
+    crowd();
+    ackAll(1, 2, 3, 4, 5);
+    crowd();
+    wait(volumeLimits.stepMs - 1);
+    step({ kind: 'tick' });
+    expect(basesTo(1)).toEqual([]);
+    wait(1);
+    step({ kind: 'tick' });
+    expect(basesTo(1)).toHaveLength(1);
+    ackAll(1, 2, 3, 4, 5);
+    crowd();
+    expect(basesTo(1)).toHaveLength(1);
+    ackAll(1, 2, 3, 4, 5, 6);
+    crowd();
+    ackAll(1, 2, 3, 4, 5);
+    crowd();
+    expect(basesTo(1)).toEqual([]);
+  });
+
+  it('of a crowd wait a moment for transactions that are about to come', () => {
+    ready();
+    crowd();
+    expectMore(true);
+    commit();
+    ackAll(1, 2, 3, 4, 5, 6);
+    wait(volumeLimits.gatherMs - 1);
+    step({ kind: 'tick' });
+    expect(basesTo(1)).toEqual([]);
+    wait(1);
+    step({ kind: 'tick' });
+    expect(basesTo(1)).toHaveLength(1);
+  });
+
+  it('of a crowd leave when nothing more is about to come', () => {
+    ready();
+    crowd();
+    expectMore(true);
+    commit();
+    ackAll(1, 2, 3, 4, 5, 6);
+    expect(basesTo(1)).toEqual([]);
+    expectMore(false);
+    flush();
+    expect(basesTo(1)).toHaveLength(1);
+  });
+
+  it('of a lone transaction wait for nobody', () => {
+    ready();
+    expectMore(true);
+    commit();
+    expect(basesTo(1)).toHaveLength(1);
+  });
+
+  it('of a crowd do not wait for a node that is gone, or that refused', () => {
+    ready();
+    crowd();
+    ackAll(1, 2, 3, 4);
+    step({ kind: 'nodeDown', node: nodeId('n5') });
+    refuse(6, 'DISK_FULL');
+    commit();
+    expect(basesTo(1)).toHaveLength(1);
+  });
+
+  it('send the very same request to nodes that are level', () => {
+    ready();
+    commit();
+    expect(new Set(sent.map((one) => one.request)).size).toBe(1);
+  });
+
+  it('send at most two appends to a node at once, each within its bound', () => {
+    ready();
+    const image = (page: number): PageChange => ({
+      kind: 'pageImage',
+      page: pageNo(page),
+      bytes: new Uint8Array(4096).fill(page),
+    });
+    const end = commit(
+      Array.from({ length: 256 }, (_, at) => image(at + 1)).concat(
+        Array.from({ length: 255 }, (_, at) => image(at + 257)),
+      ),
+    );
+    expect(sentTo(1)).toHaveLength(volumeLimits.appendsInFlightMax);
+    for (let round = 0; volume.vdl < end && round < 20; round++) {
+      for (const { request } of sentTo(1))
+        expect(request.frames.length).toBeLessThanOrEqual(volumeLimits.appendBytesMax);
+      for (const n of [1, 2, 3, 4]) if (sentTo(n).length > 0) ack(n);
+    }
+    expect(volume.vdl).toBe(end);
+    expect(othersOf('durable')).toHaveLength(1);
+  });
+
+  it('split a transaction longer than a frame between records, in one chain', () => {
+    ready();
+    const changes = Array.from({ length: 200 }, (_, at): PageChange => {
+      return { kind: 'pageImage', page: pageNo(at + 1), bytes: new Uint8Array(4096).fill(at) };
+    });
+    const end = commit(changes);
+    const bytes = sentTo(1).map(({ request }) => request.frames);
+    const headers = bytes.flatMap(framesOf);
+    expect(headers.length).toBe(Math.ceil((end - 100) / redoLimits.framePayloadBytesMax));
+    headers.forEach((header, at) => {
+      expect(header.base).toBe(at === 0 ? 100 : headers[at - 1]?.end);
+      expect(header.prevPg).toBe(header.base);
+    });
+    for (const part of bytes) {
+      for (let at = 0; at < part.length; ) {
+        const parsed = parseFrame(part, at);
+        if (parsed.kind !== 'frame') throw new Error(parsed.kind);
+        expect(decodeRecords(part.subarray(at + 36, at + parsed.length), parsed.header.base).kind).toBe(
+          'records',
+        );
+        at += parsed.length;
+      }
+    }
+    expect(headers.at(-1)?.end).toBe(end);
+  });
+
+  it('stop taking transactions at the bound', () => {
+    ready();
+    expect(volume.hasRoom).toBe(true);
+    const big = Array.from({ length: 250 }, (_, at): PageChange => {
+      return { kind: 'pageImage', page: pageNo(at + 1), bytes: new Uint8Array(4096) };
+    });
+    while (volume.hasRoom) commit(big);
+    expect(volume.outstandingBytes).toBeGreaterThanOrEqual(volumeLimits.outstandingBytesMax);
+    for (let round = 0; round < 200; round++) for (const n of [1, 2, 3, 4]) if (sentTo(n).length > 0) ack(n);
+    expect([volume.outstandingBytes, volume.hasRoom]).toEqual([0, true]);
+  });
+});

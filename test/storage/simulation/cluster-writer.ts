@@ -1,0 +1,178 @@
+/** A writer on a cluster, with a stream of random transactions. */
+import type { Fork } from '../../../storage/history/epoch-tree.ts';
+import type { QuorumEffect, QuorumEvent } from '../../../storage/quorum/core/quorum-writer.ts';
+import type { Recovered } from '../../../storage/quorum/core/recovery.ts';
+import { Volume } from '../../../storage/quorum/core/writer-volume.ts';
+import { type Epoch, type Lsn, lsn, type NodeId, pageNo } from '../../../storage/redo/ids.ts';
+import { redoLimits, volumeLimits } from '../../../storage/redo/limits.ts';
+import { encodeMtr, type PageChange } from '../../../storage/redo/record.ts';
+import type { StorageReply } from '../../../storage/wire/core/messages.ts';
+import { type Cluster, tickMs, type Watcher } from './cluster.ts';
+import { commitAt, sixNodes } from './samples.ts';
+
+/** A writer on the cluster: the volume, its links, and a stream of random transactions. */
+export class Writer {
+  readonly volume: Volume;
+  readonly epoch: Epoch;
+  readonly forks: readonly Fork[];
+  readonly forkLsn: Lsn;
+  fencedBy: Epoch | null = null;
+  private stopped: boolean;
+  quorumLost = false;
+  private readonly cluster: Cluster;
+  /** Times the engine is busy and more commits are expected. */
+  private gatherings = 0;
+  private announcedTo: Lsn;
+  private checkedTo: Lsn;
+  private readonly watcher: Watcher;
+  private readonly cut: ReadonlySet<NodeId>;
+
+  constructor(cluster: Cluster, { head, forks, vdl }: Recovered) {
+    this.cluster = cluster;
+    this.stopped = false;
+    this.epoch = head;
+    this.forks = forks;
+    this.forkLsn = vdl;
+    this.announcedTo = vdl;
+    this.checkedTo = vdl;
+    this.cut = cluster.reach(() => this.over);
+    this.volume = new Volume({ nodes: sixNodes, epoch: head, forks, forkLsn: vdl, nowMs: cluster.nowMs });
+    const link = (kind: 'nodeUp' | 'nodeDown', node: NodeId) =>
+      cluster.after(2, () => this.step({ kind, node }));
+    this.watcher = { nodeUp: (node) => link('nodeUp', node), nodeDown: (node) => link('nodeDown', node) };
+    cluster.watchers.add(this.watcher);
+    for (const node of cluster.up) link('nodeUp', node);
+    this.tick();
+  }
+
+  get over(): boolean {
+    return this.stopped || this.fencedBy !== null;
+  }
+
+  /** The process dies. */
+  stop(): void {
+    this.stopped = true;
+    this.cluster.watchers.delete(this.watcher);
+  }
+
+  commit(changes: readonly PageChange[]): Lsn {
+    // One to three transactions that committed as a group: only the last of their commits is a point to stop at (S11).
+    const commits = Array.from({ length: 1 + (this.volume.lastLsn % 3) }, () => commitAt(this.cluster.nowMs));
+    const end = this.volume.commit(encodeMtr(changes, commits, redoLimits.pgBytesMin));
+    this.cluster.truth.cpls.add(end);
+    if (this.cluster.dice.chance(this.cluster.faults.gather)) this.gather();
+    this.flush();
+    return end;
+  }
+
+  /** The engine is said to be busy for a moment; the batch may leave before it has done. */
+  private gather(): void {
+    this.gatherings += 1;
+    this.cluster.after(this.cluster.dice.below(2 * volumeLimits.gatherMs), () => {
+      this.gatherings -= 1;
+      if (!this.over) this.flush();
+    });
+  }
+
+  private flush(): void {
+    this.run(this.volume.flush(this.cluster.nowMs, this.gatherings > 0));
+  }
+
+  /** Commits a small transaction on one to three pages of three protection groups. */
+  commitRandom(): Lsn {
+    const { dice } = this.cluster;
+    const changes = Array.from({ length: 1 + dice.below(3) }, (): PageChange => {
+      const bytes = Buffer.alloc(1 + dice.below(40), dice.below(256));
+      return {
+        kind: 'pageDelta',
+        page: pageNo(1 + dice.below(768)),
+        runs: [{ offset: dice.below(4000), bytes }],
+      };
+    });
+    return this.commit(changes);
+  }
+
+  private tick(): void {
+    this.cluster.after(tickMs, () => {
+      if (this.over) return;
+      this.step({ kind: 'tick' });
+      this.tick();
+    });
+  }
+
+  private step(event: QuorumEvent): void {
+    if (this.over) return;
+    this.run(this.volume.step(event, this.cluster.nowMs));
+    this.flush();
+  }
+
+  private run(effects: readonly QuorumEffect[]): void {
+    for (const effect of effects) this.carryOut(effect);
+  }
+
+  private carryOut(effect: QuorumEffect): void {
+    const { cluster } = this;
+    switch (effect.kind) {
+      case 'append': {
+        cluster.truth.remember(effect.request.frames);
+        const { node } = effect;
+        cluster.rpc(
+          node,
+          effect.request,
+          (reply) => {
+            if (reply?.kind === 'acked')
+              this.step({ kind: 'acked', node, head: reply.head, scls: reply.scls });
+            else this.failed(node, reply);
+          },
+          this.cut,
+        );
+        return;
+      }
+      case 'notice':
+        cluster.notice(effect.node, effect.request);
+        return;
+      case 'fork': {
+        const { node, forks } = effect;
+        cluster.rpc(
+          node,
+          { kind: 'fork', authority: this.epoch, forks },
+          (reply) => {
+            if (reply?.kind === 'forked') this.step({ kind: 'forked', node });
+            else this.failed(node, reply);
+          },
+          this.cut,
+        );
+        return;
+      }
+      case 'durable':
+        this.durable(effect.vdl);
+        return;
+      case 'fenced':
+        this.fencedBy = effect.by;
+        return;
+      case 'quorumLost':
+        this.quorumLost = true;
+        return;
+    }
+  }
+
+  private failed(node: NodeId, reply: StorageReply | null): void {
+    if (reply?.kind === 'refused')
+      this.step({ kind: 'refused', node, code: reply.code, sealed: reply.sealed });
+    else this.step({ kind: 'unanswered', node });
+  }
+
+  private durable(vdl: Lsn): void {
+    const { cluster } = this;
+    cluster.check(vdl > this.announcedTo, `VDL went from ${this.announcedTo} to ${vdl}`);
+    cluster.check(cluster.truth.cpls.has(vdl), `VDL ${vdl} is not the end of a transaction`);
+    this.announcedTo = vdl;
+    cluster.truth.announce(this.epoch, this.checkedTo, vdl);
+    // Frames are checked whole: the next check starts at the frame that holds the VDL.
+    for (;;) {
+      const frame = cluster.truth.frames.get(`${this.epoch}/${this.checkedTo}`);
+      if (frame === undefined || this.checkedTo + frame.length - 36 > vdl) return;
+      this.checkedTo = lsn(this.checkedTo + frame.length - 36);
+    }
+  }
+}

@@ -1,0 +1,139 @@
+/** Small values the tests of the storage cores are built from. */
+
+import type { Fork } from '../../../storage/history/epoch-tree.ts';
+import type { HeldFrame } from '../../../storage/log/core/segment.ts';
+import { encodeFrame, parseFrame } from '../../../storage/redo/frame.ts';
+import {
+  type Epoch,
+  epoch,
+  type Lsn,
+  lsn,
+  mainBranch,
+  type NodeId,
+  nodeId,
+  pageNo,
+  pgId,
+} from '../../../storage/redo/ids.ts';
+import {
+  type Commit,
+  decodeRecords,
+  encodeRecord,
+  type PageChange,
+  recordBytes,
+} from '../../../storage/redo/record.ts';
+
+export const sixNodes: readonly NodeId[] = ['n1', 'n2', 'n3', 'n4', 'n5', 'n6'].map(nodeId);
+
+export function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex');
+}
+
+export function fromHex(text: string): Uint8Array {
+  return new Uint8Array(Buffer.from(text.replaceAll(' ', ''), 'hex'));
+}
+
+export function fork(of: number, parent: number, at: number, branch = mainBranch): Fork {
+  return { epoch: epoch(of), branch, parent: epoch(parent), forkLsn: lsn(at) };
+}
+
+export const commitAt = (commitTimeUs: number): Commit => ({ kind: 'commit', commitTimeUs, trace: null });
+
+export function delta(page: number, text: string): PageChange {
+  return { kind: 'pageDelta', page: pageNo(page), runs: [{ offset: 0, bytes: Buffer.from(text) }] };
+}
+
+export function encoded(record: PageChange | Commit): Uint8Array {
+  const bytes = new Uint8Array(recordBytes(record));
+  encodeRecord(record, bytes, 0);
+  return bytes;
+}
+
+/** A commit record, the smallest whole record there is: ten bytes. */
+export const tenBytes = encoded(commitAt(1));
+
+export interface FrameSample {
+  readonly epoch?: number;
+  readonly pg?: number;
+  readonly base: number;
+  /** Where the group's chain was before this frame; its base unless given. */
+  readonly prev?: number;
+  /** Commit records in it, of ten bytes each. */
+  readonly commits?: number;
+}
+
+/** A frame of whole commit records, ten LSNs each. */
+export function frameBytes({
+  epoch: of = 1,
+  pg = 0,
+  base,
+  prev = base,
+  commits = 1,
+}: FrameSample): Uint8Array {
+  const parts = Array.from({ length: commits }, () => tenBytes);
+  return encodeFrame({ epoch: epoch(of), pg: pgId(pg), base: lsn(base), prevPg: lsn(prev) }, parts);
+}
+
+export function held(sample: FrameSample): HeldFrame {
+  const { epoch: of = 1, pg = 0, base, prev = base, commits = 1 } = sample;
+  const end = lsn(base + commits * tenBytes.length);
+  const position = { file: of, offset: base, length: frameBytes(sample).length };
+  return { epoch: epoch(of), pg: pgId(pg), base: lsn(base), end, prevPg: lsn(prev), lastCpl: end, position };
+}
+
+/** A persisted frame as the shell would describe it. */
+export function heldOf(bytes: Uint8Array, offset = 0): HeldFrame {
+  const parsed = parseFrame(bytes);
+  if (parsed.kind !== 'frame') throw new Error(parsed.kind);
+  const { epoch: of, pg, base, end, prevPg } = parsed.header;
+  const decoded = decodeRecords(bytes.subarray(36), base);
+  if (decoded.kind !== 'records') throw new Error(decoded.reason);
+  const lastCpl: Lsn | null = decoded.records.findLast((record) => record.kind === 'commit')?.lsn ?? null;
+  return { epoch: of, pg, base, end, prevPg, lastCpl, position: { file: 1, offset, length: bytes.length } };
+}
+
+export const epochs = (...values: readonly number[]): readonly Epoch[] => values.map(epoch);
+
+/** Numbers from one seed (mulberry32); the tests' only source of chance beside fast-check. */
+export class Dice {
+  private state: number;
+
+  constructor(seed: number) {
+    this.state = seed >>> 0;
+  }
+
+  /** A number in [0, 1). */
+  next(): number {
+    this.state = (this.state + 0x6d2b_79f5) >>> 0;
+    let mixed = this.state;
+    mixed = Math.imul(mixed ^ (mixed >>> 15), mixed | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 0x1_0000_0000;
+  }
+
+  /** A whole number in [0, below). */
+  below(below: number): number {
+    return Math.floor(this.next() * below);
+  }
+
+  chance(probability: number): boolean {
+    return this.next() < probability;
+  }
+
+  pick<T>(from: readonly T[]): T {
+    const picked = from[this.below(from.length)];
+    if (picked === undefined) throw new Error('nothing to pick from');
+    return picked;
+  }
+
+  shuffle<T>(from: readonly T[]): T[] {
+    const shuffled = [...from];
+    for (let at = shuffled.length - 1; at > 0; at--) {
+      const other = this.below(at + 1);
+      const [a, b] = [shuffled[at], shuffled[other]];
+      if (a === undefined || b === undefined) throw new Error('unreachable');
+      shuffled[at] = b;
+      shuffled[other] = a;
+    }
+    return shuffled;
+  }
+}

@@ -1,0 +1,133 @@
+/**
+ * What writers made and called durable, and what must hold of it at every moment: nothing is durable that four disks do not
+ * have, and no history begun from a finished recovery lacks what a writer ever called durable.
+ */
+import { EpochTree, type Fork } from '../../../storage/history/epoch-tree.ts';
+import type { Recovered } from '../../../storage/quorum/core/recovery.ts';
+import { parseFrame, splitFrames } from '../../../storage/redo/frame.ts';
+import type { Epoch, Lsn } from '../../../storage/redo/ids.ts';
+import { type FrameSample, frameBytes, heldOf } from './samples.ts';
+
+/** What the truth is compared with. Frames are named `epoch/base`. */
+export interface Disks {
+  copiesOf(frame: string): number;
+  /** On how many disks an epoch is forked. */
+  forkedOn(epoch: Epoch): number;
+  fail(what: string): never;
+}
+
+export class Truth {
+  /** Every frame any writer made, by `epoch/base`. */
+  readonly frames = new Map<string, Uint8Array>();
+  /** Every announcement of durability. */
+  readonly announced: { readonly epoch: Epoch; readonly vdl: Lsn }[] = [];
+  readonly recovered: Recovered[] = [];
+  /** Ends of transactions, of whatever epoch. */
+  readonly cpls = new Set<Lsn>();
+  private readonly disks: Disks;
+
+  constructor(disks: Disks) {
+    this.disks = disks;
+  }
+
+  private check(holds: boolean, what: string): void {
+    if (!holds) this.disks.fail(what);
+  }
+
+  /** A writer has sent these frames. */
+  remember(bytes: Uint8Array): void {
+    const split = splitFrames(bytes);
+    if (split.kind === 'bad') this.disks.fail(split.reason);
+    for (const { header, bytes: frame } of split.frames)
+      this.frames.set(`${header.epoch}/${header.base}`, frame);
+  }
+
+  /** Makes a frame without a writer; it is part of the truth from then on. */
+  plant(sample: FrameSample): { readonly bytes: Uint8Array; readonly end: Lsn } {
+    const bytes = frameBytes(sample);
+    const { epoch, base, end } = heldOf(bytes);
+    this.frames.set(`${epoch}/${base}`, bytes);
+    this.cpls.add(end);
+    return { bytes, end };
+  }
+
+  /** A writer called `vdl` durable: four nodes must have every frame below it, and every later history must show it. */
+  announce(epoch: Epoch, from: Lsn, vdl: Lsn): void {
+    for (let at: number = from; at < vdl; ) {
+      const key = `${epoch}/${at}`;
+      const bytes =
+        this.frames.get(key) ?? this.disks.fail(`durable ${vdl}, and no frame of epoch ${epoch} at ${at}`);
+      const copies = this.disks.copiesOf(key);
+      this.check(
+        copies >= 4,
+        `epoch ${epoch} called ${vdl} durable with ${copies} copies of the frame at ${at}`,
+      );
+      const parsed = parseFrame(bytes);
+      at = parsed.kind === 'frame' ? parsed.header.end : this.disks.fail('a bad frame');
+    }
+    this.announced.push({ epoch, vdl });
+    for (const outcome of this.recovered) this.checkShows(outcome, epoch, vdl);
+  }
+
+  /** A recovery is finished: its fork and everything below it are on four disks, and it is at a consistency point. */
+  recoveredTo(outcome: Recovered): void {
+    this.recovered.push(outcome);
+    const { head, forks, vdl } = outcome;
+    const atFork = forks.some((fork) => fork.epoch !== head && fork.forkLsn === vdl);
+    this.check(
+      vdl === 0 || atFork || this.cpls.has(vdl),
+      `epoch ${head} forks at ${vdl}, inside a transaction`,
+    );
+    const promised = this.disks.forkedOn(head);
+    this.check(promised >= 4, `epoch ${head} is forked on ${promised} disks`);
+    for (const step of new EpochTree(forks).path(head)) {
+      for (let at: number = step.from; at < Math.min(step.until, vdl); ) {
+        const key = `${step.epoch}/${at}`;
+        const frame =
+          this.frames.get(key) ?? this.disks.fail(`no frame of epoch ${step.epoch} at ${at}, below ${vdl}`);
+        const copies = this.disks.copiesOf(key);
+        this.check(copies >= 4, `recovered to ${vdl} with ${copies} copies of the frame at ${at}`);
+        at += frame.length - 36;
+      }
+    }
+    for (const { epoch, vdl } of this.announced) this.checkShows(outcome, epoch, vdl);
+  }
+
+  private checkShows(outcome: Recovered, epoch: Epoch, vdl: Lsn): void {
+    if (outcome.head <= epoch) return;
+    const tree = new EpochTree(outcome.forks);
+    // What lies at the very start of a reign belongs to its parents.
+    if (tree.has(epoch) && vdl === tree.startOf(epoch)) return;
+    const shown = tree.visibleUntil(outcome.head, epoch);
+    this.check(
+      shown >= vdl,
+      `epoch ${epoch} called ${vdl} durable, epoch ${outcome.head} shows it up to ${shown}`,
+    );
+  }
+
+  /** The bytes of the history that ends in `head`, from the writers' own frames. */
+  bytesOf(forks: readonly Fork[], head: Epoch, vdl: Lsn): Uint8Array {
+    return this.collect(forks, head, vdl, (epoch, base) => this.frames.get(`${epoch}/${base}`));
+  }
+
+  /** The bytes of the history that ends in `head`, from frames of whatever source. */
+  collect(
+    forks: readonly Fork[],
+    head: Epoch,
+    vdl: Lsn,
+    frameAt: (epoch: Epoch, base: number) => Uint8Array | undefined,
+  ): Uint8Array {
+    const bytes = new Uint8Array(vdl);
+    for (const step of new EpochTree(forks).path(head)) {
+      const until = Math.min(step.until, vdl);
+      for (let at: number = step.from; at < until; ) {
+        const frame =
+          frameAt(step.epoch, at) ??
+          this.disks.fail(`no frame of epoch ${step.epoch} at ${at}, below ${vdl}`);
+        bytes.set(frame.subarray(36, 36 + Math.min(frame.length - 36, until - at)), at);
+        at += frame.length - 36;
+      }
+    }
+    return bytes;
+  }
+}
