@@ -8,6 +8,7 @@ import type { Epoch, Lsn, NodeId, PageNo, RegionId } from '../redo/ids.ts';
 import { type EncodedMessage, encodeRequest } from '../wire/core/message-codec.ts';
 import type { AppendRequest, StatusReply, StorageRequest } from '../wire/core/messages.ts';
 import { type Answer, type NodeTarget, StorageClient } from '../wire/storage-client.ts';
+import type { NodeLinks, NodeWatcher } from './node-links.ts';
 import { PageFetcher, type PagesFetched, type PagesWanted } from './page-fetcher.ts';
 
 export interface RegionClientOptions {
@@ -22,13 +23,6 @@ export interface RegionClientOptions {
   readonly onRefused?: (node: NodeId, message: string) => void;
 }
 
-/** Hears of links. A watcher is told of nodes that are up already. */
-export interface NodeWatcher {
-  onNodeUp(node: NodeId): void;
-  /** Requests that were out have been answered `unanswered` before. */
-  onNodeDown(node: NodeId): void;
-}
-
 export interface NodeStatus extends NodeTarget {
   readonly up: boolean;
   /** Why the node does not talk to us: wrong secret, wrong cluster, wrong address; null when nothing is wrong. */
@@ -36,7 +30,7 @@ export interface NodeStatus extends NodeTarget {
   readonly status: StatusReply | null;
 }
 
-export class RegionClient {
+export class RegionClient implements NodeLinks {
   readonly region: RegionId;
   readonly nodes: readonly NodeId[];
   private readonly clients = new Map<NodeId, StorageClient>();

@@ -1,4 +1,5 @@
 /** What the hot log takes, answers and counts. */
+import type { Runtime } from '../process/runtime.ts';
 import type { ReceivedFrame } from '../redo/frame.ts';
 import { nodeLimits } from '../redo/limits.ts';
 import type { Disk, DiskFailureReason } from './disk.ts';
@@ -24,6 +25,8 @@ export interface HotLogOptions extends Partial<HotLogBounds> {
   /** Directory of the log's files; made when absent. Nothing else should write into it. */
   readonly directory: string;
   readonly disk: Disk;
+  /** Default: this machine. */
+  readonly runtime?: Runtime;
   /**
    * Gets every frame on disk, in the order of the log, before `open` resolves. The frame's bytes are a view valid only
    * during the call. Frames are durable by the time `open` resolves, not before.

@@ -12,6 +12,7 @@
  */
 import assert from 'node:assert/strict';
 import { dirname, join } from 'node:path';
+import { machine, type Runtime } from '../process/runtime.ts';
 import { volumeLimits } from '../redo/limits.ts';
 import { type DiskResult, diskFailureReason, onDisk, readFully } from './disk.ts';
 import { type LogFileLease, LogFiles, logFileName, logFileNumbers } from './hot-log-files.ts';
@@ -83,6 +84,7 @@ export class HotLog {
     readsFromDisk: 0,
   };
   private readonly options: HotLogOptions & HotLogBounds;
+  private readonly runtime: Runtime;
   private readonly files: LogFiles;
   private readonly tail: LogTail;
   private state: State = { kind: 'open' };
@@ -101,6 +103,7 @@ export class HotLog {
     lease?: LogFileLease,
   ) {
     this.options = options;
+    this.runtime = options.runtime ?? machine;
     this.files = files;
     this.tail = new LogTail(options.tailBytesMax);
     this.nextNumber = at.number;
@@ -206,7 +209,7 @@ export class HotLog {
     if (this.phase === 'flushing') return;
     this.phase = 'flushing';
     // What came in one read of a socket is one batch. Waiting for the turn to end gathers nothing more and costs 5 % of a node.
-    process.nextTick(() => this.flush());
+    this.runtime.soon(() => this.flush());
   }
 
   /** Reads one frame, from memory when it was written lately. Concurrent reads are the caller's to bound. */
@@ -298,7 +301,7 @@ export class HotLog {
     const buffers = runs.map((run) => run.slab.bytes.subarray(run.start, run.end));
     const length = buffers.reduce((sum, buffer) => sum + buffer.length, 0);
     const { file } = current.lease;
-    const startMs = performance.now();
+    const startMs = this.runtime.nowMs();
     file.append(buffers, current.endBytes, (appended) => {
       if (appended.kind === 'failed') {
         const reason = diskFailureReason(appended);
@@ -311,7 +314,7 @@ export class HotLog {
       }
       this.counters.batches += 1;
       this.counters.bytesWritten += length;
-      this.options.onFlushed?.(performance.now() - startMs);
+      this.options.onFlushed?.(this.runtime.nowMs() - startMs);
       this.persisted(current, batch, buffers);
     });
   }

@@ -2,14 +2,14 @@
  * Opens what a node has on disk: the state file, which says whose data this is and what the node has promised, and the
  * log, which is read from end to end. Nothing is changed before the identity has been checked.
  */
-import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { forkSchema } from '../history/epoch-tree.ts';
 import { type Disk, onDisk } from '../log/disk.ts';
-import { HotLog, type LogRecovery } from '../log/hot-log.ts';
+import { HotLog, type HotLogBounds, type LogRecovery } from '../log/hot-log.ts';
 import { StateFile } from '../log/state-file.ts';
 import type { StorageConfig } from '../process/config.ts';
+import type { Runtime } from '../process/runtime.ts';
 import { framePayload } from '../redo/frame.ts';
 import { type Epoch, epoch, lsn, mainBranch } from '../redo/ids.ts';
 import { redoLimits } from '../redo/limits.ts';
@@ -28,6 +28,13 @@ export interface NodeRecord {
 /** A start that cannot succeed; the message says what to do about it. */
 export class StartError extends Error {
   override readonly name = 'StartError';
+  /** What is on the disk cannot be believed: the node has to be wiped. */
+  readonly wantsWipe: boolean;
+
+  constructor(message: string, { wantsWipe = false } = {}) {
+    super(message);
+    this.wantsWipe = wantsWipe;
+  }
 }
 
 /** A node with its promises and without its frames. */
@@ -39,6 +46,8 @@ export interface LoadedNode {
 export interface OpenLogOptions {
   readonly config: StorageConfig;
   readonly disk: Disk;
+  readonly runtime: Runtime;
+  readonly bounds: Partial<HotLogBounds>;
   /** Takes in every frame of the log. */
   readonly node: StorageNode;
   readonly onFailed: (message: string) => void;
@@ -90,17 +99,20 @@ export async function loadNode(config: StorageConfig, disk: Disk): Promise<Loade
     parse: parseRecord,
     fallback: 'never',
   });
-  const state = await loadState(config, stateFile);
+  const state = await loadState(config, disk, stateFile);
   return { node: new StorageNode(mainBranch, state), stateFile };
 }
 
 /** Reads the whole log into the node. @throws StartError when it cannot be opened or does not fit the state. */
-export async function openLog({ config, disk, node, onFailed, onFlushed }: OpenLogOptions): Promise<OpenLog> {
+export async function openLog(options: OpenLogOptions): Promise<OpenLog> {
+  const { config, disk, runtime, bounds, node, onFailed, onFlushed } = options;
   const directory = logDirectoryOf(config);
   const unknown = new Set<Epoch>();
   const opened = await HotLog.open({
+    ...bounds,
     directory,
     disk,
+    runtime,
     onFailed,
     onFlushed,
     onFrame: (position, { header, bytes }) => {
@@ -128,20 +140,25 @@ export async function openLog({ config, disk, node, onFailed, onFlushed }: OpenL
     // S4: a frame is written only after its epoch's fork is safe, so the state has gone back in time.
     throw new StartError(
       `${config.dataDir}: the log holds frames of epochs ${[...unknown].join(', ')}, which the state file does not know. ${wayOut}`,
+      { wantsWipe: true },
     );
   }
   return { log: opened.log, recovery: opened.recovery };
 }
 
-async function loadState(config: StorageConfig, file: StateFile<NodeRecord>): Promise<NodeState> {
+async function loadState(config: StorageConfig, disk: Disk, file: StateFile<NodeRecord>): Promise<NodeState> {
   const { cluster, region, node, dataDir } = config;
   const loaded = await file.load();
   switch (loaded.kind) {
     case 'damaged':
-      throw new StartError(`${dataDir}: the state file is damaged (${loaded.reason}). ${wayOut}`);
+      throw new StartError(`${dataDir}: the state file is damaged (${loaded.reason}). ${wayOut}`, {
+        wantsWipe: true,
+      });
     case 'absent':
-      if (hasFiles(logDirectoryOf(config)))
-        throw new StartError(`${dataDir}: there is a log and no state file beside it. ${wayOut}`);
+      if (await hasFiles(disk, logDirectoryOf(config)))
+        throw new StartError(`${dataDir}: there is a log and no state file beside it. ${wayOut}`, {
+          wantsWipe: true,
+        });
       await create(config, file);
       return emptyNodeState;
     case 'value':
@@ -167,12 +184,9 @@ function logDirectoryOf(config: StorageConfig): string {
   return join(config.dataDir, 'log');
 }
 
-function hasFiles(directory: string): boolean {
-  try {
-    return readdirSync(directory).length > 0;
-  } catch {
-    return false;
-  }
+async function hasFiles(disk: Disk, directory: string): Promise<boolean> {
+  const listed = await onDisk<readonly string[]>((done) => disk.list(directory, done));
+  return listed.kind === 'ok' && listed.value.length > 0;
 }
 
 function parseRecord(body: unknown): { kind: 'ok'; value: NodeRecord } | { kind: 'bad'; reason: string } {

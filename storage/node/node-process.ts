@@ -10,33 +10,28 @@ import { join } from 'node:path';
 import {
   createLogger,
   createProcessMetrics,
-  type Histogram,
   type Logger,
   metrics as metricNames,
   serviceName,
 } from '../../telemetry/index.ts';
 import { type Disk, nodeDisk } from '../log/disk.ts';
-import { DiskHealth } from '../log/disk-health.ts';
-import { FrameReader } from '../log/frame-reader.ts';
-import type { LogRecovery } from '../log/hot-log.ts';
-import { PageIndex } from '../pages/core/page-index.ts';
-import { ImageStore } from '../pages/image-store.ts';
-import { PageReader } from '../pages/page-reader.ts';
+import { LmdbImages } from '../pages/image-store.ts';
 import { parseAddress, type StorageConfig } from '../process/config.ts';
 import { type DirectoryLock, heldMessage, lockDirectory } from '../process/directory-lock.ts';
+import { machine } from '../process/runtime.ts';
 import { plainBytes } from '../redo/bytes.ts';
 import { redoLimits } from '../redo/limits.ts';
 import { decodeRequest } from '../wire/core/message-codec.ts';
-import type { StatusReply } from '../wire/core/messages.ts';
 import type { LinkConnection, LinkHandlers } from '../wire/link-connection.ts';
 import { LinkRpc } from '../wire/link-rpc.ts';
 import { LinkServer } from '../wire/link-server.ts';
 import { encodeReplyBody } from '../wire/storage-client.ts';
 import type { StorageNode } from './core/node.ts';
 import type { Caller } from './core/node-events.ts';
-import { loadNode, openLog, StartError } from './node-data.ts';
+import { StartError } from './node-data.ts';
 import { answerHttp, type NodeHttp, watchNode } from './node-http.ts';
-import { NodeRuntime } from './node-runtime.ts';
+import { openParts } from './node-parts.ts';
+import type { NodeRuntime } from './node-runtime.ts';
 import { PeerRepair } from './repair.ts';
 
 export { StartError } from './node-data.ts';
@@ -81,7 +76,19 @@ export async function startStorageNode(
   try {
     lock = await lockData(config);
     const flushes = metrics.registry.histogram(metricNames.storageSyncDuration).with({});
-    const parts = await openParts(config, options, logger, onFatal, flushes);
+    const disk = options.disk ?? nodeDisk;
+    const parts = await openParts({
+      config,
+      disk,
+      runtime: machine,
+      images: () =>
+        new LmdbImages(join(config.dataDir, 'images'), config.pgBytes ?? redoLimits.pgBytesDefault),
+      repair: new PeerRepair(config),
+      logger,
+      pid: process.pid,
+      onFatal,
+      onFlushed: (tookMs) => flushes.observe(tookMs / 1_000),
+    });
     const { node, runtime, startedAtMs, logBytes } = parts;
     const links = new LinkServer({
       server,
@@ -129,83 +136,6 @@ function oneFatal(logger: Logger, given: ((message: string) => void) | undefined
     if (given === undefined) process.exit(1);
     else given(message);
   };
-}
-
-async function openParts(
-  config: StorageConfig,
-  options: StorageNodeOptions,
-  logger: Logger,
-  onFatal: (message: string) => void,
-  flushes: Histogram,
-) {
-  const startedAtMs = Date.now();
-  const onTrouble = (what: string, reason: string): void => logger.warn({ reason }, what);
-  const now = (): number => performance.now();
-  const disk = options.disk ?? nodeDisk;
-  const { node, stateFile } = await loadNode(config, disk);
-  const index = new PageIndex(node.tree);
-  const { log, recovery } = await openLog({
-    config,
-    disk,
-    node,
-    onFailed: (message) => onFatal(`the log cannot be written: ${message}`),
-    onFlushed: (tookMs) => flushes.observe(tookMs / 1_000),
-  });
-  report(recovery, logger);
-  // A frame that rotted since the start: the next start does not count it as held, and repair brings it back.
-  const frames = new FrameReader(log, (reason) => onFatal(`the log has rotted: ${reason}`));
-  const images = new ImageStore(join(config.dataDir, 'images'), config.pgBytes ?? redoLimits.pgBytesDefault);
-  const pages = new PageReader({
-    index,
-    tree: node.tree,
-    segment: node.segment,
-    frames,
-    images,
-    now,
-    onTrouble,
-  });
-  pages.start({ head: node.durable.head, lsn: node.durable.vdl });
-  const health = new DiskHealth(logger, now);
-  const status = (): StatusReply => ({
-    kind: 'status',
-    region: config.region,
-    node: config.node,
-    az: config.az,
-    head: node.head,
-    sealed: node.sealed,
-    scl: node.segment.volumeEnd(node.head),
-    vdl: node.durable.vdl,
-    pid: process.pid,
-    startedAtMs,
-    logBytes: recovery.frameBytes + log.counters.bytesWritten,
-    ...(health.trouble !== null && { trouble: health.trouble }),
-  });
-  const identity = { cluster: config.cluster, region: config.region, node: config.node };
-  const runtime = new NodeRuntime({
-    node,
-    log,
-    stateFile,
-    identity,
-    frames,
-    pages,
-    repair: new PeerRepair(config),
-    status,
-    now,
-    onFatal,
-    health,
-  });
-  return { node, health, log, pages, runtime, recovery, startedAtMs, logBytes: recovery.frameBytes };
-}
-
-function report(recovery: LogRecovery, logger: Logger): void {
-  const { tornTail, damage, damagedBytes } = recovery;
-  if (tornTail !== undefined)
-    logger.info({ tornTail }, 'an unfinished write at the end of the log was cut away');
-  if (damagedBytes > 0)
-    logger.error(
-      { damage: damage.slice(0, 10), damagedBytes },
-      'part of the log is damaged; repair brings it back from the peers',
-    );
 }
 
 function serveLink(runtime: NodeRuntime, link: LinkConnection, logger: Logger): LinkHandlers {

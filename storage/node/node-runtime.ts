@@ -1,15 +1,12 @@
 /**
  * Drives the pure node: requests and what the disk reports become events, effects become writes and replies.
- *
- * S4: a frame is written to the log only after every fork learned before it is in the state file, so that after a
- * crash at any moment no frame is of an unknown epoch.
  */
-import assert from 'node:assert/strict';
 import type { DiskHealth } from '../log/disk-health.ts';
 import type { FrameReader } from '../log/frame-reader.ts';
 import type { AppendResult, HotLog } from '../log/hot-log.ts';
 import type { StateFile } from '../log/state-file.ts';
 import type { FoldLimit, PageReader } from '../pages/page-reader.ts';
+import { pause, type Runtime, type Timer } from '../process/runtime.ts';
 import type { ReceivedFrame } from '../redo/frame.ts';
 import { type Epoch, minLsn, unreachable } from '../redo/ids.ts';
 import type { RefusalCode, StatusReply, StorageReply, StorageRequest } from '../wire/core/messages.ts';
@@ -28,8 +25,7 @@ export interface NodeRuntimeOptions {
   readonly repair: Repair;
   readonly health: DiskHealth;
   readonly status: () => StatusReply;
-  /** Milliseconds on a clock that never goes back. */
-  readonly now: () => number;
+  readonly runtime: Runtime;
   /** The disk is not to be trusted any more: the process has to be restarted to read back what it has. */
   readonly onFatal: (message: string) => void;
 }
@@ -53,17 +49,15 @@ export class NodeRuntime {
   private readonly node: StorageNode;
   private readonly answers = new Map<Caller, Answer>();
   private nextCaller: Caller = 1;
-  private forksUnsaved = 0;
-  private heldBack: Extract<NodeEffect, { kind: 'persistFrames' }>[] = [];
   private pageReads = 0;
-  private ticks: NodeJS.Timeout;
+  private ticks: Timer;
   private resting = false;
   private closed = false;
 
   constructor(options: NodeRuntimeOptions) {
     this.options = options;
     this.node = options.node;
-    this.ticks = setInterval(() => this.tick(), nodeRuntimeLimits.tickMs);
+    this.ticks = options.runtime.every(nodeRuntimeLimits.tickMs, () => this.tick());
   }
 
   get sealed(): Epoch {
@@ -100,7 +94,7 @@ export class NodeRuntime {
   async close(): Promise<void> {
     if (this.closed) return;
     this.closed = true;
-    clearInterval(this.ticks);
+    this.ticks.stop();
     this.answers.clear();
     this.options.repair.close();
     await this.options.stateFile.save({ ...this.options.identity, state: this.node.state });
@@ -110,9 +104,8 @@ export class NodeRuntime {
 
   private step(event: NodeEvent): void {
     if (this.closed) return;
-    const effects = this.node.step(event, this.options.now());
-    const forked = effects.some((effect) => effect.kind === 'forked');
-    for (const effect of effects) this.carryOut(effect, forked);
+    const effects = this.node.step(event, this.options.runtime.nowMs());
+    for (const effect of effects) this.carryOut(effect);
     if (this.resting && !this.hasRest) this.rest(false);
   }
 
@@ -138,19 +131,18 @@ export class NodeRuntime {
   private rest(resting: boolean): void {
     if (resting === this.resting || this.closed) return;
     this.resting = resting;
-    clearInterval(this.ticks);
+    this.ticks.stop();
     const everyMs = resting ? nodeRuntimeLimits.restingTickMs : nodeRuntimeLimits.tickMs;
-    this.ticks = setInterval(() => this.tick(), everyMs);
+    this.ticks = this.options.runtime.every(everyMs, () => this.tick());
   }
 
-  private carryOut(effect: NodeEffect, forked: boolean): void {
+  private carryOut(effect: NodeEffect): void {
     switch (effect.kind) {
       case 'persistFrames':
-        if (this.forksUnsaved > 0) this.heldBack.push(effect);
-        else this.append(effect.ticket, effect.frames);
+        this.append(effect.ticket, effect.frames);
         return;
       case 'persistState':
-        void this.saveState(effect.ticket, forked);
+        void this.saveState(effect.ticket);
         return;
       case 'reply':
         this.answer(effect.caller, effect.reply);
@@ -211,9 +203,8 @@ export class NodeRuntime {
     this.step({ kind: 'persistFailed', ticket, code: code[result.reason], reason: result.message });
   }
 
-  private async saveState(ticket: number, forked: boolean): Promise<void> {
-    if (forked) this.forksUnsaved += 1;
-    const { stateFile, identity, onFatal, health } = this.options;
+  private async saveState(ticket: number): Promise<void> {
+    const { stateFile, identity, onFatal, health, runtime } = this.options;
     for (;;) {
       // The newest state holds every promise made before it, so it may be saved in place of the one asked for.
       const saved = await stateFile.save({ ...identity, state: this.node.state });
@@ -223,19 +214,11 @@ export class NodeRuntime {
         return;
       }
       health.failed('state file', saved.message);
-      await new Promise((resolve) => setTimeout(resolve, nodeRuntimeLimits.stateRetryMs));
+      await pause(runtime, nodeRuntimeLimits.stateRetryMs);
       if (this.closed) return;
     }
     health.worked('state file');
-    if (forked) this.forkSaved();
     this.step({ kind: 'statePersisted', ticket });
-  }
-
-  private forkSaved(): void {
-    this.forksUnsaved -= 1;
-    assert(this.forksUnsaved >= 0, 'S4: every fork is saved once');
-    if (this.forksUnsaved > 0) return;
-    for (const { ticket, frames } of this.heldBack.splice(0)) this.append(ticket, frames);
   }
 
   private async answerFrames(caller: Caller, { head, vdl, next, forks, frames }: FetchAnswer): Promise<void> {

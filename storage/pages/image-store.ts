@@ -21,12 +21,23 @@ export type ImageRead =
   | { readonly kind: 'absent' }
   | { readonly kind: 'bad'; readonly reason: string };
 
+/** Where images lie. */
+export interface ImageStore {
+  /** Images stored. */
+  readonly size: number;
+  /** Stores images that hold everything at or below `at`. Rejects when they cannot be written, such as on a full disk. */
+  putAll(pages: ReadonlyMap<PageNo, Uint8Array>, at: Lsn): Promise<void>;
+  get(page: PageNo): ImageRead;
+  clear(): Promise<void>;
+  close(): Promise<void>;
+}
+
 /** `crc32 u32 | lsn u64 | page`, little-endian. */
 const stampBytes = 12;
 /** Images written in one transaction, which is how long the event loop is kept at it: about a millisecond. */
 const imagesPerTurn = 128;
 
-export class ImageStore {
+export class LmdbImages implements ImageStore {
   private readonly directory: string;
   private readonly pgBytes: number;
   private readonly groups = new Map<PgId, RootDatabase<Buffer, Buffer>>();
@@ -74,11 +85,6 @@ export class ImageStore {
       return { kind: 'bad', reason: `the image of page ${page} does not match its checksum` };
     // A copy: LMDB's memory is not ours to keep, and readers fold into what they get.
     return { kind: 'ok', lsn: toLsn(lsn), bytes: new Uint8Array(value.subarray(stampBytes)) };
-  }
-
-  /** Forgets the image of a page. */
-  async remove(page: PageNo): Promise<void> {
-    await this.group(this.pgOf(page)).remove(keyBytes(page));
   }
 
   /** Closes and deletes the environment of one group. */

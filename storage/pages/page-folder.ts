@@ -6,10 +6,10 @@
  *
  * Records are byte ranges after the change, so folding one into an image that holds it already changes nothing.
  */
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { commonPoint, type EpochTree } from '../history/epoch-tree.ts';
 import type { Segment } from '../log/core/segment.ts';
 import type { FrameReader } from '../log/frame-reader.ts';
+import { nextTurn, type Runtime } from '../process/runtime.ts';
 import { checkedFrames, type FrameHeader, framePayload } from '../redo/frame.ts';
 import { type Epoch, genesisEpoch, type Lsn, lsn, minLsn, type PageNo, zeroLsn } from '../redo/ids.ts';
 import { redoLimits } from '../redo/limits.ts';
@@ -40,7 +40,7 @@ export interface PageFolderOptions {
   readonly segment: Segment;
   readonly frames: FrameReader;
   readonly images: ImageStore;
-  readonly now: () => number;
+  readonly runtime: Runtime;
   /** Told of images that could not be stored. */
   readonly onTrouble: (what: string, reason: string) => void;
   readonly bounds?: Partial<typeof pageFolderBounds>;
@@ -93,20 +93,20 @@ export class PageFolder {
    * @returns why the images have to be made anew; null when all is well.
    */
   async fold(head: Epoch, lowWater: Lsn): Promise<string | null> {
-    const { now, index } = this.options;
-    const startMs = now();
+    const { runtime, index } = this.options;
+    const startMs = runtime.nowMs();
     const untilMs = startMs + this.bounds.foldMsPerTick;
     if (startMs < this.restUntilMs) return null;
     try {
       while (this.applied.lsn < lowWater && this.hasRoom && !this.closed) {
         if (!(await this.applyNext(head, lowWater, untilMs))) break;
-        if (now() >= untilMs) break;
+        if (runtime.nowMs() >= untilMs) break;
       }
     } catch (error) {
       if (error instanceof Unreadable) return error.message;
       throw error;
     }
-    while (index.forget()) await nextTurn();
+    while (index.forget()) await nextTurn(this.options.runtime);
     if (!this.hasRoom) await this.store();
     return null;
   }
@@ -122,9 +122,10 @@ export class PageFolder {
     await this.options.images.clear();
     try {
       while (this.applied.lsn < target && !this.closed) {
-        if (!(await this.applyNext(head, target, this.options.now() + this.bounds.foldMsPerTick))) break;
+        if (!(await this.applyNext(head, target, this.options.runtime.nowMs() + this.bounds.foldMsPerTick)))
+          break;
         if (!this.hasRoom && !(await this.store())) break;
-        await nextTurn();
+        await nextTurn(this.options.runtime);
       }
     } catch (error) {
       if (error instanceof Unreadable) return false;
@@ -162,7 +163,7 @@ export class PageFolder {
         // A stretch may begin long before: what was applied must not use up the time again.
         if (header.end <= at) continue;
         at = this.applyFrame(head, header, framePayload(bytes), at, limit);
-        if (this.options.now() >= untilMs) return at;
+        if (this.options.runtime.nowMs() >= untilMs) return at;
       }
     return at;
   }
@@ -196,11 +197,11 @@ export class PageFolder {
 
   /** Makes room. @returns false when the images could not be stored: they stay in memory, and folding rests. */
   private async store(): Promise<boolean> {
-    const { images, now, onTrouble } = this.options;
+    const { images, runtime, onTrouble } = this.options;
     try {
       await images.putAll(this.working, this.applied.lsn);
     } catch (error) {
-      this.restUntilMs = now() + this.bounds.retryMs;
+      this.restUntilMs = runtime.nowMs() + this.bounds.retryMs;
       onTrouble('page images could not be stored', String(error));
       return false;
     }

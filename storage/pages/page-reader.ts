@@ -6,10 +6,10 @@
  * Images are made anew when one turns out bad and when the history that is written forks below them. Until that is done
  * reads are answered NOT_COMPLETE, and other nodes serve.
  */
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { EpochTree } from '../history/epoch-tree.ts';
 import type { HeldFrame, Segment } from '../log/core/segment.ts';
 import type { FrameReader } from '../log/frame-reader.ts';
+import { nextTurn, type Runtime } from '../process/runtime.ts';
 import { checkedFrames, framePayload } from '../redo/frame.ts';
 import { type Epoch, genesisEpoch, type Lsn, minLsn, type PageNo, zeroLsn } from '../redo/ids.ts';
 import { redoLimits } from '../redo/limits.ts';
@@ -35,7 +35,7 @@ export interface PageReaderOptions {
   readonly segment: Segment;
   readonly frames: FrameReader;
   readonly images: ImageStore;
-  readonly now: () => number;
+  readonly runtime: Runtime;
   /** Told of images that could not be stored, which stay in memory, and of why images are made anew. */
   readonly onTrouble: (what: string, reason: string) => void;
   readonly bounds?: Partial<typeof pageFolderBounds>;
@@ -116,7 +116,7 @@ export class PageReader {
     if (this.arrivedBytes < pageReaderBounds.unindexedBytes) return;
     if (this.indexing === 'planned' || this.isRebuilding || this.closed) return;
     this.indexing = 'planned';
-    setImmediate(() => {
+    this.options.runtime.turn(() => {
       this.indexing = 'idle';
       if (!this.isRebuilding) this.indexAll();
     });
@@ -272,7 +272,7 @@ export class PageReader {
         }
       }
       at = run.end;
-      await nextTurn();
+      await nextTurn(this.options.runtime);
     }
     return { kind: 'pages', pages: pages.map((page) => found.get(page) ?? null) };
   }
@@ -318,7 +318,7 @@ export class PageReader {
             offset += bytes.length;
           }
         }
-        await nextTurn();
+        await nextTurn(this.options.runtime);
       }
     }
     return true;

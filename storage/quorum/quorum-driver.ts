@@ -1,10 +1,11 @@
 /** What the writer and the receiver share: carries the effects of a pure quorum machine to the nodes and its events back. */
 
-import type { RegionClient } from '../client/region-client.ts';
+import type { NodeAnswer, NodeLinks } from '../client/node-links.ts';
+import { type Runtime, type Timer, machine as thisMachine } from '../process/runtime.ts';
 import { type Epoch, type Lsn, type NodeId, unreachable } from '../redo/ids.ts';
+import type { QuorumBounds } from '../redo/limits.ts';
 import type { AppendRequest } from '../wire/core/messages.ts';
-import type { Answer } from '../wire/storage-client.ts';
-import { LowWater } from './core/low-water.ts';
+import { LowWater, type LowWaterBounds } from './core/low-water.ts';
 import type { QuorumEffect, QuorumEvent } from './core/quorum-writer.ts';
 
 /** Volume or QuorumWriter. */
@@ -28,6 +29,14 @@ export interface QuorumHandlers {
   onAcked?(node: NodeId, request: AppendRequest): void;
 }
 
+/** What a driver runs on; what is left out is this machine's, and the usual bounds. */
+export interface DriverPlace {
+  readonly runtime?: Runtime;
+  readonly lowWater?: LowWaterBounds;
+  /** Bounds between a transaction and its quorum. */
+  readonly bounds?: QuorumBounds;
+}
+
 const tickMs = 10;
 /** While nothing is written: an idle region should wake nobody without need. */
 const quietTickMs = 100;
@@ -35,22 +44,31 @@ const quietTickMs = 100;
 const appendMs = 5_000;
 
 export class QuorumDriver {
-  private readonly region: RegionClient;
+  private readonly runtime: Runtime;
+  private readonly region: NodeLinks;
   private readonly authority: Epoch;
   private readonly machine: QuorumMachine;
   private readonly handlers: QuorumHandlers;
-  private ticks: NodeJS.Timeout;
+  private ticks: Timer;
   private ticksEveryMs = tickMs;
   private readonly unwatch: () => void;
-  private readonly lowWater = new LowWater();
+  private readonly lowWater: LowWater;
   private over = false;
 
-  constructor(region: RegionClient, authority: Epoch, machine: QuorumMachine, handlers: QuorumHandlers) {
+  constructor(
+    region: NodeLinks,
+    authority: Epoch,
+    machine: QuorumMachine,
+    handlers: QuorumHandlers,
+    { runtime = thisMachine, lowWater }: DriverPlace = {},
+  ) {
+    this.runtime = runtime;
+    this.lowWater = new LowWater(lowWater);
     this.region = region;
     this.authority = authority;
     this.machine = machine;
     this.handlers = handlers;
-    this.ticks = setInterval(() => this.tick(), tickMs);
+    this.ticks = runtime.every(tickMs, () => this.tick());
     this.unwatch = region.watch({
       onNodeUp: (node) => this.step({ kind: 'nodeUp', node }),
       onNodeDown: (node) => this.step({ kind: 'nodeDown', node }),
@@ -62,7 +80,7 @@ export class QuorumDriver {
   }
 
   step(event: QuorumEvent): void {
-    if (!this.over) this.carryOut(this.machine.step(event, performance.now()));
+    if (!this.over) this.carryOut(this.machine.step(event, this.runtime.nowMs()));
   }
 
   carryOut(effects: readonly QuorumEffect[]): void {
@@ -77,12 +95,12 @@ export class QuorumDriver {
     const everyMs = this.machine.isQuiet ? quietTickMs : tickMs;
     if (everyMs === this.ticksEveryMs || this.over) return;
     this.ticksEveryMs = everyMs;
-    clearInterval(this.ticks);
-    this.ticks = setInterval(() => this.tick(), everyMs);
+    this.ticks.stop();
+    this.ticks = this.runtime.every(everyMs, () => this.tick());
   }
 
   private tick(): void {
-    this.machine.setLowWater(this.lowWater.at(this.machine.vdl, performance.now()));
+    this.machine.setLowWater(this.lowWater.at(this.machine.vdl, this.runtime.nowMs()));
     this.step({ kind: 'tick' });
   }
 
@@ -91,7 +109,7 @@ export class QuorumDriver {
     if (this.over) return;
     this.step({ kind: 'farewell' });
     this.over = true;
-    clearInterval(this.ticks);
+    this.ticks.stop();
     this.unwatch();
   }
 
@@ -131,7 +149,7 @@ export class QuorumDriver {
     }
   }
 
-  private answered(node: NodeId, answer: Answer, request: AppendRequest | null): void {
+  private answered(node: NodeId, answer: NodeAnswer, request: AppendRequest | null): void {
     if (this.over) return;
     switch (answer.kind) {
       case 'acked':

@@ -3,17 +3,18 @@
  * go on unchanged; only what of a frame lies on the followed path counts.
  */
 
-import type { RegionClient } from '../client/region-client.ts';
+import type { NodeLinks } from '../client/node-links.ts';
 import type { EpochTree, Fork } from '../history/epoch-tree.ts';
+import { machine, type Runtime } from '../process/runtime.ts';
 import { framePayload, type ReceivedFrame, splitFrames } from '../redo/frame.ts';
 import { type Epoch, type Lsn, minLsn } from '../redo/ids.ts';
-import { volumeLimits } from '../redo/limits.ts';
+import { quorumBoundsDefault } from '../redo/limits.ts';
 import { lastCplIn } from '../redo/record-cursor.ts';
 import { type QuorumFrame, QuorumWriter } from './core/quorum-writer.ts';
-import { QuorumDriver } from './quorum-driver.ts';
+import { type DriverPlace, QuorumDriver } from './quorum-driver.ts';
 
 export interface ReceiverDriverOptions {
-  readonly region: RegionClient;
+  readonly region: NodeLinks;
   /** The reign that is followed. */
   readonly authority: Epoch;
   /** The path the frames lie on. */
@@ -26,6 +27,7 @@ export interface ReceiverDriverOptions {
   /** A newer reign has sealed the nodes. Runs at most once, and never together with `onQuorumLost`. */
   readonly onFenced: (by: Epoch) => void;
   readonly onQuorumLost: (reason: string) => void;
+  readonly place?: DriverPlace;
 }
 
 export type Offered =
@@ -42,10 +44,15 @@ export type Offered =
 export class ReceiverDriver {
   private readonly writer: QuorumWriter;
   private readonly driver: QuorumDriver;
+  private readonly runtime: Runtime;
+  private readonly outstandingBytesMax: number;
   private nextLsn: Lsn;
 
   constructor(options: ReceiverDriverOptions) {
-    const { region, authority, head, forks, start } = options;
+    const { region, authority, head, forks, start, place = {} } = options;
+    const { runtime = machine, bounds } = place;
+    this.runtime = runtime;
+    this.outstandingBytesMax = (bounds ?? quorumBoundsDefault).outstandingBytesMax;
     this.nextLsn = start;
     this.writer = new QuorumWriter({
       nodes: region.nodes,
@@ -53,14 +60,21 @@ export class ReceiverDriver {
       head,
       forks,
       start,
-      nowMs: performance.now(),
+      nowMs: runtime.nowMs(),
+      ...(bounds !== undefined && { bounds }),
     });
-    this.driver = new QuorumDriver(region, authority, this.writer, {
-      onDurable: options.onDurable,
-      onComplete: (vcl) => options.onDurable(this.writer.vdl, vcl),
-      onFenced: options.onFenced,
-      onQuorumLost: options.onQuorumLost,
-    });
+    this.driver = new QuorumDriver(
+      region,
+      authority,
+      this.writer,
+      {
+        onDurable: options.onDurable,
+        onComplete: (vcl) => options.onDurable(this.writer.vdl, vcl),
+        onFenced: options.onFenced,
+        onQuorumLost: options.onQuorumLost,
+      },
+      place,
+    );
   }
 
   get vdl(): Lsn {
@@ -82,15 +96,11 @@ export class ReceiverDriver {
   }
 
   get hasRoom(): boolean {
-    return this.outstandingBytes < volumeLimits.outstandingBytesMax;
+    return this.outstandingBytes < this.outstandingBytesMax;
   }
 
   get isOver(): boolean {
     return this.driver.isOver;
-  }
-
-  setLowWater(lowWater: Lsn): void {
-    this.writer.setLowWater(lowWater);
   }
 
   /**
@@ -122,7 +132,7 @@ export class ReceiverDriver {
       next = end;
     }
     this.nextLsn = next;
-    if (taken.length > 0) this.driver.carryOut(this.writer.offer(taken, performance.now()));
+    if (taken.length > 0) this.driver.carryOut(this.writer.offer(taken, this.runtime.nowMs()));
     return { kind: 'taken', next };
   }
 

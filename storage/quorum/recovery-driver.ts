@@ -1,6 +1,7 @@
 /** Runs a recovery over a region's nodes: the pure recovery says what to send, and hears what came back. */
 
-import type { RegionClient } from '../client/region-client.ts';
+import type { NodeLinks } from '../client/node-links.ts';
+import { machine, type Runtime } from '../process/runtime.ts';
 import { type Epoch, type NodeId, unreachable } from '../redo/ids.ts';
 import {
   type Recovered,
@@ -24,6 +25,10 @@ export interface RecoveryOptions {
   /** Given up when nothing has got on for so long. However much has to be copied, as long as it is. */
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
+  /** Default: this machine. */
+  readonly runtime?: Runtime;
+  /** Frames fetched at once, when copies have to be made; the usual bound by default. */
+  readonly fetchBytesMax?: number;
 }
 
 const tickMs = 20;
@@ -32,29 +37,30 @@ const requestMs = 2_000;
 
 /** See `Recovery`. Resolves once; never rejects. */
 export function runRecovery(
-  region: Pick<RegionClient, 'nodes' | 'ask'>,
+  region: Pick<NodeLinks, 'nodes' | 'ask'>,
   goal: RecoveryGoal,
   options: RecoveryOptions,
 ): Promise<RecoveryResult> {
-  const { timeoutMs, signal } = options;
+  const { timeoutMs, signal, runtime = machine, fetchBytesMax } = options;
   return new Promise((resolve) => {
-    const recovery = new Recovery(region.nodes, goal);
+    const recovery = new Recovery(region.nodes, goal, fetchBytesMax);
     let finished = false;
     const finish = (result: RecoveryResult): void => {
       if (finished) return;
       finished = true;
-      clearInterval(ticks);
-      clearTimeout(deadline);
+      ticks.stop();
+      deadline.stop();
       signal?.removeEventListener('abort', abort);
       resolve(result);
     };
     let progress = recovery.progress;
     const step = (event: RecoveryEvent): void => {
       if (finished) return;
-      for (const effect of recovery.step(event, performance.now())) carryOut(effect);
+      for (const effect of recovery.step(event, runtime.nowMs())) carryOut(effect);
       if (recovery.progress === progress || finished) return;
       progress = recovery.progress;
-      deadline.refresh();
+      deadline.stop();
+      deadline = runtime.after(timeoutMs, giveUp);
     };
     const carryOut = (effect: RecoveryEffect): void => {
       switch (effect.kind) {
@@ -79,8 +85,9 @@ export function runRecovery(
         ),
       );
     const abort = (): void => finish({ kind: 'aborted' });
-    const ticks = setInterval(() => step({ kind: 'tick' }), tickMs);
-    const deadline = setTimeout(() => finish({ kind: 'timeout', phase: recovery.phase }), timeoutMs);
+    const giveUp = (): void => finish({ kind: 'timeout', phase: recovery.phase });
+    const ticks = runtime.every(tickMs, () => step({ kind: 'tick' }));
+    let deadline = runtime.after(timeoutMs, giveUp);
     if (signal?.aborted === true) {
       abort();
       return;

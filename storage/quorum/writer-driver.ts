@@ -5,17 +5,18 @@
  * whoever had commits out has to treat them as unknown and recover.
  */
 
-import type { RegionClient } from '../client/region-client.ts';
+import type { NodeLinks } from '../client/node-links.ts';
 import type { Fork } from '../history/epoch-tree.ts';
+import { machine, type Runtime } from '../process/runtime.ts';
 import type { Epoch, Lsn, NodeId } from '../redo/ids.ts';
 import type { Mtr } from '../redo/record.ts';
 import { type AppendFacts, AppendRecorder } from './append-facts.ts';
 import type { QuorumEffect } from './core/quorum-writer.ts';
 import { Volume } from './core/writer-volume.ts';
-import { QuorumDriver, type QuorumMachine } from './quorum-driver.ts';
+import { type DriverPlace, QuorumDriver, type QuorumMachine } from './quorum-driver.ts';
 
 export interface WriterDriverOptions {
-  readonly region: RegionClient;
+  readonly region: NodeLinks;
   /** The epoch that recovery has just forked. */
   readonly epoch: Epoch;
   readonly forks: readonly Fork[];
@@ -31,6 +32,7 @@ export interface WriterDriverOptions {
   readonly isMoreComing?: () => boolean;
   /** Keep what `append` spans are made of. */
   readonly recordFacts?: boolean;
+  readonly place?: DriverPlace;
 }
 
 export class WriterDriver {
@@ -39,27 +41,49 @@ export class WriterDriver {
   private readonly facts: AppendRecorder | null;
   private readonly isMoreComing: () => boolean;
   private readonly onFramed: (bytes: Uint8Array, end: Lsn) => void;
+  private readonly runtime: Runtime;
   private flushPlanned = false;
   private flushedTo: Lsn;
 
   constructor(options: WriterDriverOptions) {
-    const { region, epoch, forks, forkLsn } = options;
+    const { region, epoch, forks, forkLsn, place = {} } = options;
+    const { runtime = machine, bounds } = place;
+    this.runtime = runtime;
     this.flushedTo = forkLsn;
-    this.volume = new Volume({ nodes: region.nodes, epoch, forks, forkLsn, nowMs: performance.now() });
+    this.volume = new Volume({
+      nodes: region.nodes,
+      epoch,
+      forks,
+      forkLsn,
+      nowMs: runtime.nowMs(),
+      ...(bounds !== undefined && { bounds }),
+    });
     this.facts =
-      options.recordFacts === true ? new AppendRecorder(epoch, (node) => region.azOf(node), wallUs) : null;
+      options.recordFacts === true
+        ? new AppendRecorder(
+            epoch,
+            (node) => region.azOf(node),
+            () => runtime.wallUs(),
+          )
+        : null;
     const { facts } = this;
     this.isMoreComing = options.isMoreComing ?? (() => false);
     this.onFramed = options.onFramed ?? (() => undefined);
-    this.driver = new QuorumDriver(region, epoch, this.machine(), {
-      onDurable: (vdl, vcl, by) => options.onDurable(vdl, facts?.durable(vcl, by) ?? none),
-      onFenced: options.onFenced,
-      onQuorumLost: options.onQuorumLost,
-      ...(facts !== null && {
-        onSent: (node, request) => facts.sent(node, request),
-        onAcked: (node, request) => facts.acked(node, request),
-      }),
-    });
+    this.driver = new QuorumDriver(
+      region,
+      epoch,
+      this.quorumMachine(),
+      {
+        onDurable: (vdl, vcl, by) => options.onDurable(vdl, facts?.durable(vcl, by) ?? none),
+        onFenced: options.onFenced,
+        onQuorumLost: options.onQuorumLost,
+        ...(facts !== null && {
+          onSent: (node, request) => facts.sent(node, request),
+          onAcked: (node, request) => facts.acked(node, request),
+        }),
+      },
+      place,
+    );
   }
 
   get vdl(): Lsn {
@@ -102,11 +126,6 @@ export class WriterDriver {
     return this.volume.sclOf(node);
   }
 
-  /** No reader needs a page version older than this; nodes fold pages up to here. */
-  setLowWater(lowWater: Lsn): void {
-    this.volume.setLowWater(lowWater);
-  }
-
   /** Takes a committed mini-transaction. @returns its commit's LSN: durable once `onDurable` has reached it. */
   commit(mtr: Mtr): Lsn {
     const lsn = this.volume.commit(mtr);
@@ -126,14 +145,14 @@ export class WriterDriver {
   private planFlush(): void {
     if (this.flushPlanned || this.volume.unflushedBytes === 0) return;
     this.flushPlanned = true;
-    setImmediate(() => {
+    this.runtime.turn(() => {
       this.flushPlanned = false;
       if (!this.driver.isOver) this.driver.carryOut(this.flush());
     });
   }
 
   private flush(): readonly QuorumEffect[] {
-    const effects = this.volume.flush(performance.now(), this.isMoreComing());
+    const effects = this.volume.flush(this.runtime.nowMs(), this.isMoreComing());
     for (const { bytes, end } of this.volume.takeFramed()) this.onFramed(bytes, end);
     if (effects.length > 0) {
       this.facts?.flushed(this.flushedTo, this.volume.lastLsn);
@@ -142,7 +161,7 @@ export class WriterDriver {
     return effects;
   }
 
-  private machine(): QuorumMachine {
+  private quorumMachine(): QuorumMachine {
     const { volume } = this;
     return {
       step: (event, nowMs) => {
@@ -163,7 +182,3 @@ export class WriterDriver {
 }
 
 const none: readonly AppendFacts[] = [];
-
-function wallUs(): number {
-  return Math.round((performance.timeOrigin + performance.now()) * 1_000);
-}

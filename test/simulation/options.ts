@@ -4,7 +4,7 @@
  */
 import { defaultLeaseLimits, type LeaseLimits } from '../../regions/control/core/lease.ts';
 import { shippingLimits } from '../../regions/replication/core/shipping-limits.ts';
-import { nodeLimits, quorumBoundsDefault } from '../../storage/redo/limits.ts';
+import { nodeLimits, quorumBoundsDefault, volumeLimits } from '../../storage/redo/limits.ts';
 import type { SimBounds } from './deployment/sim-types.ts';
 import type { LatencyOptions } from './deployment/topology.ts';
 import type { ClockOptions } from './twins/clock.ts';
@@ -149,6 +149,9 @@ export const usualBounds: SimBounds = {
   quorum: quorumBoundsDefault,
   shipping: shippingLimits,
   fetchBytesMax: nodeLimits.fetchBytesMax,
+  log: {},
+  pages: {},
+  lowWater: volumeLimits,
 };
 
 /** As the usual ones are related: a frame fits a message and an append, a window several messages, the receiver a window. */
@@ -165,6 +168,18 @@ export function scaledBounds(prng: Prng): SimBounds {
     },
     shipping: { windowBytes, messageBytes: message },
     fetchBytesMax: 3 * frame,
+    log: {},
+    pages: {},
+    lowWater: volumeLimits,
+  };
+}
+
+/** Log files that fill up, images that are stored, snapshots that age: within the seconds that a run lasts. */
+export function storageBounds(prng: Prng): Pick<SimBounds, 'log' | 'pages' | 'lowWater'> {
+  return {
+    log: { fileBytesMax: prng.pick([16, 64, 1024]) * KiB, tailBytesMax: prng.pick([0, 32, 8192]) * KiB },
+    pages: { foldPages: prng.pick([2, 16, 4096]), foldBytes: prng.pick([4, 64]) * KiB },
+    lowWater: { ...volumeLimits, readPointAgeMs: prng.pick([1_000, 3_000, 60_000]), lowWaterEveryMs: 200 },
   };
 }
 
@@ -203,7 +218,10 @@ export function drawOptions(seed: number, profile: ProfileName): SimulationOptio
     bounds: drawBounds(prng.stream('bounds'), profile),
     lease: prng.stream('lease').pick([defaultLeaseLimits, shortLease, shortLease]),
     gateways: prng.stream('gateways').pick([1, 1, 2]),
-    sizes: large ? scaledBounds(prng.stream('sizes')) : usualBounds,
+    sizes: {
+      ...(large ? scaledBounds(prng.stream('sizes')) : usualBounds),
+      ...storageBounds(prng.stream('storage')),
+    },
     workload: {
       largePerMille: large ? prng.stream('large share').pick([10, 40]) : 0,
       largePagesMax: 80,

@@ -22,16 +22,19 @@ const fine: RunResult = {
 const broken: Violation = { judge: 'durability', verdict: 'correctness', text: 'w1 is gone' };
 const stuck: Violation = { judge: 'convergence', verdict: 'liveness', text: 'too late' };
 
-const run = (args: string, runOne: RunOne) => {
+const run = async (args: string, runOne: RunOne) => {
   const lines: string[] = [];
-  const code = runSeeds(args.split(' '), runOne, { line: (text) => lines.push(text), progress: () => {} });
+  const code = await runSeeds(args.split(' '), runOne, {
+    line: (text) => lines.push(text),
+    progress: () => {},
+  });
   return { code, lines, text: lines.join('\n') };
 };
 
 describe('runSeeds', () => {
-  it('runs the seeds asked for, without a profile each in turn, and sums their counters', () => {
+  it('runs the seeds asked for, without a profile each in turn, and sums their counters', async () => {
     const seen: string[] = [];
-    const { code, text } = run('--seeds 5 --from 3', (seed, profile) => {
+    const { code, text } = await run('--seeds 5 --from 3', (seed, profile) => {
       seen.push(`${seed} ${profile}`);
       return fine;
     });
@@ -40,8 +43,8 @@ describe('runSeeds', () => {
     expect(text).toBe('5 seeds, 0 failed: writes 10');
   });
 
-  it('stops at the first failure, shows the trace and the findings, and prints the one command to repeat it', () => {
-    const { code, text } = run('--seeds 9 --profile swarm', (seed) =>
+  it('stops at the first failure, shows the trace and the findings, and prints the one command to repeat it', async () => {
+    const { code, text } = await run('--seeds 9 --profile swarm', (seed) =>
       seed === 4 ? { ...fine, violations: [broken] } : fine,
     );
     expect(code).toBe(exitCodes.correctness);
@@ -51,7 +54,7 @@ describe('runSeeds', () => {
     expect(text).toContain('5 seeds, 1 failed');
   });
 
-  it('answers with the code of the kind of failure, the worst one when it keeps going', () => {
+  it('answers with the code of the kind of failure, the worst one when it keeps going', async () => {
     const outcomes: RunOne = (seed) => {
       if (seed === 3) throw new Error('invariant S1');
       return {
@@ -60,19 +63,19 @@ describe('runSeeds', () => {
         crash: seed === 4 ? 'S2' : undefined,
       };
     };
-    const codeOf = (args: string): number => run(args, outcomes).code;
-    expect(codeOf('--seed 0')).toBe(exitCodes.ok);
-    expect(codeOf('--seed 1')).toBe(exitCodes.liveness);
-    expect(codeOf('--seed 2')).toBe(exitCodes.correctness);
-    expect(codeOf('--seed 3')).toBe(exitCodes.crash);
-    expect(codeOf('--seed 4')).toBe(exitCodes.crash);
-    expect(codeOf('--seeds 3 --keep-going')).toBe(exitCodes.correctness);
-    expect(codeOf('--seeds 4 --keep-going')).toBe(exitCodes.crash);
+    const codeOf = async (args: string): Promise<number> => (await run(args, outcomes)).code;
+    expect(await codeOf('--seed 0')).toBe(exitCodes.ok);
+    expect(await codeOf('--seed 1')).toBe(exitCodes.liveness);
+    expect(await codeOf('--seed 2')).toBe(exitCodes.correctness);
+    expect(await codeOf('--seed 3')).toBe(exitCodes.crash);
+    expect(await codeOf('--seed 4')).toBe(exitCodes.crash);
+    expect(await codeOf('--seeds 3 --keep-going')).toBe(exitCodes.correctness);
+    expect(await codeOf('--seeds 4 --keep-going')).toBe(exitCodes.crash);
   });
 
-  it('compares two runs of each seed when asked', () => {
+  it('compares two runs of each seed when asked', async () => {
     let runs = 0;
-    const { code, text } = run('--seed 1 --twice', () => {
+    const { code, text } = await run('--seed 1 --twice', async () => {
       runs += 1;
       return { ...fine, hash: `h${runs}` };
     });
@@ -80,8 +83,8 @@ describe('runSeeds', () => {
     expect(text).toContain('the same seed gave h1 and h2');
   });
 
-  it('prints one JSON document on request', () => {
-    const { code, lines } = run('--seeds 2 --profile lite --json', () => fine);
+  it('prints one JSON document on request', async () => {
+    const { code, lines } = await run('--seeds 2 --profile lite --json', () => fine);
     expect(code).toBe(0);
     expect(lines).toHaveLength(1);
     expect(JSON.parse(lines[0] ?? '')).toMatchObject({
@@ -90,20 +93,20 @@ describe('runSeeds', () => {
     });
   });
 
-  it('prints every event only when asked', () => {
+  it('prints every event only when asked', async () => {
     const printing: RunOne = (_seed, _profile, print) => {
       print?.('an event');
       return fine;
     };
     expect(
-      run('--seed 1 --trace --twice', printing).lines.filter((line) => line === 'an event'),
+      (await run('--seed 1 --trace --twice', printing)).lines.filter((line) => line === 'an event'),
     ).toHaveLength(1);
-    expect(run('--seed 1', printing).text).not.toContain('an event');
+    expect((await run('--seed 1', printing)).text).not.toContain('an event');
   });
 
-  it('refuses a wrong command line', () => {
+  it('refuses a wrong command line', async () => {
     for (const args of ['--seed x', '--profile stormy', '--seeds 0', '--seed 1 --seeds 2', '--unknown']) {
-      expect([args, run(args, () => fine).code]).toEqual([args, exitCodes.usage]);
+      expect([args, (await run(args, () => fine)).code]).toEqual([args, exitCodes.usage]);
     }
   });
 });
@@ -137,19 +140,19 @@ describe('runSeedsInLanes', () => {
         },
         output,
       );
-      const one = run(args, runOne);
+      const one = await run(args, runOne);
       expect([args, await done, lines]).toEqual([args, one.code, one.lines]);
     }
   });
 });
 
 describe('concludeRun', () => {
-  it('keeps the trace of a run that throws', () => {
+  it('keeps the trace of a run that throws', async () => {
     const world = makeWorld(1);
     world.schedule(5, 'the culprit', () => {
       throw new Error('invariant S1');
     });
-    const result = concludeRun(world, 'toy', () => {
+    const result = await concludeRun(world, 'toy', () => {
       world.runToIdle();
       return { violations: [], stats: {} };
     });

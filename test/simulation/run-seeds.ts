@@ -28,17 +28,25 @@ export type RunResult = {
 export type RunReport = Pick<RunResult, 'violations' | 'stats'>;
 
 /** Makes one whole run, usually by `concludeRun`. */
-export type RunOne = (seed: number, profile: ProfileName, print: TracePrinter | undefined) => RunResult;
+export type RunOne = (
+  seed: number,
+  profile: ProfileName,
+  print: TracePrinter | undefined,
+) => RunResult | Promise<RunResult>;
 
 const printError = (error: unknown): string =>
   error instanceof Error ? (error.stack ?? error.message) : String(error);
 
 /** Runs `body` on `world` and makes the result of it, also when it throws, so that the trace is not lost with it. */
-export function concludeRun(world: World, description: string, body: () => RunReport): RunResult {
+export async function concludeRun(
+  world: World,
+  description: string,
+  body: () => RunReport | Promise<RunReport>,
+): Promise<RunResult> {
   let report: RunReport = { violations: [], stats: {} };
   let crash: string | undefined;
   try {
-    report = body();
+    report = await body();
   } catch (error) {
     crash = printError(error);
   }
@@ -79,12 +87,12 @@ const usage = `simulate [--seed N | --seeds N [--from N]] [--profile ${profileNa
   --trace        print every event  --keep-going  do not stop at the first failure`;
 
 /** Runs what `argv` (without node and script) asks for; answers the exit code. */
-export function runSeeds(argv: readonly string[], runOne: RunOne, output: Output): number {
+export async function runSeeds(argv: readonly string[], runOne: RunOne, output: Output): Promise<number> {
   const flags = parseFlags(argv);
   if (typeof flags === 'string') return explain(flags, output);
   const report = new Report(flags, output);
   for (let seed = flags.from; seed < flags.from + flags.seeds && report.goesOn; seed += 1) {
-    report.add(runSeed(seed, flags, runOne, output));
+    report.add(await runSeed(seed, flags, runOne, output));
   }
   return report.finish();
 }
@@ -214,11 +222,16 @@ function profileOf(seed: number, flags: Flags): ProfileName {
 }
 
 /** Runs one seed, twice when that is asked for. */
-export function runSeed(seed: number, flags: Flags, runOne: RunOne, output: Output): SeedOutcome {
+export async function runSeed(
+  seed: number,
+  flags: Flags,
+  runOne: RunOne,
+  output: Output,
+): Promise<SeedOutcome> {
   const profile = profileOf(seed, flags);
   try {
-    const result = runOne(seed, profile, flags.trace ? output.line : undefined);
-    const again = flags.twice ? runOne(seed, profile, undefined) : result;
+    const result = await runOne(seed, profile, flags.trace ? output.line : undefined);
+    const again = flags.twice ? await runOne(seed, profile, undefined) : result;
     const failure: Failure | undefined =
       again.hash !== result.hash
         ? { kind: 'differs', hashes: [result.hash, again.hash] }

@@ -5,6 +5,7 @@ import { type Flags, runSeed } from './run-seeds.ts';
 
 const silent = { line: () => {}, progress: () => {} };
 
-parentPort?.on('message', ({ seed, flags }: { readonly seed: number; readonly flags: Flags }) => {
-  parentPort?.postMessage(runSeed(seed, flags, (number, profile) => simulate(number, profile), silent));
+parentPort?.on('message', async ({ seed, flags }: { readonly seed: number; readonly flags: Flags }) => {
+  const outcome = await runSeed(seed, flags, (number, profile) => simulate(number, profile), silent);
+  parentPort?.postMessage(outcome);
 });

@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { EpochTree, endOfTime, type Fork } from '../../history/epoch-tree.ts';
 import { type FramePosition, type HeldFrame, Segment } from '../../log/core/segment.ts';
-import { framePayload, type ReceivedFrame, splitFrames } from '../../redo/frame.ts';
+import { type ReceivedFrame, splitFrames } from '../../redo/frame.ts';
 import {
   type BranchName,
   type Epoch,
@@ -19,7 +19,6 @@ import {
   zeroLsn,
 } from '../../redo/ids.ts';
 import { nodeLimits } from '../../redo/limits.ts';
-import { lastCplIn } from '../../redo/record-cursor.ts';
 import type {
   AppendRequest,
   DurablePoint,
@@ -31,6 +30,8 @@ import type {
   SurveyRequest,
 } from '../../wire/core/messages.ts';
 import { FetchWaiters } from './fetch-waiters.ts';
+import { ForkGate, type PersistFrames } from './fork-gate.ts';
+import { inspectFrames } from './inspect-frames.ts';
 import type { Caller, NodeEffect, NodeEvent, NodeState } from './node-events.ts';
 import { RepairWatch } from './repair-watch.ts';
 import { durableOn, surveyOf } from './survey.ts';
@@ -63,6 +64,7 @@ export class StorageNode {
     number,
     readonly { readonly caller: Caller; readonly reply: () => StorageReply }[]
   >();
+  private readonly forkGate = new ForkGate();
   private readonly waiters = new FetchWaiters();
   private readonly repairs = new RepairWatch();
   private hintSavedAtMs = 0;
@@ -119,6 +121,7 @@ export class StorageNode {
         this.persistFailed(event.ticket, event.code, event.reason);
         break;
       case 'statePersisted':
+        this.effects.push(...this.forkGate.saved(event.ticket));
         for (const { caller, reply } of this.stateReplies.get(event.ticket) ?? [])
           this.reply(caller, reply());
         this.stateReplies.delete(event.ticket);
@@ -200,40 +203,17 @@ export class StorageNode {
       this.refuse(caller, 'BAD_FRAME', split.reason);
       return;
     }
-    const lastCpls = this.inspect(caller, split.frames);
-    if (lastCpls === null) return;
+    const inspected = inspectFrames(this.tree, split.frames);
+    if (inspected.kind === 'bad') {
+      this.refuse(caller, inspected.code, inspected.reason);
+      return;
+    }
     if (this.pendingBytes + request.frames.length > nodeLimits.pendingBytesMax) {
       this.refuse(caller, 'OVERLOADED', `${nodeLimits.pendingBytesMax} bytes wait for the disk already`);
       return;
     }
     this.learn(request, nowMs);
-    this.keep(caller, request, split.frames, lastCpls);
-  }
-
-  /** Checks what the checksum cannot: that records are whole and epochs known. @returns the last commit of each frame. */
-  private inspect(caller: Caller | null, frames: readonly ReceivedFrame[]): readonly (Lsn | null)[] | null {
-    const inspected: (Lsn | null)[] = [];
-    for (const { header, bytes } of frames) {
-      if (!this.tree.has(header.epoch) || header.epoch === genesisEpoch) {
-        this.refuse(caller, 'UNKNOWN_EPOCH', `epoch ${header.epoch} is not in this node's tree`);
-        return null;
-      }
-      if (header.base < this.tree.startOf(header.epoch)) {
-        this.refuse(
-          caller,
-          'BAD_FRAME',
-          `a frame of epoch ${header.epoch} starts at ${header.base}, before its fork`,
-        );
-        return null;
-      }
-      const lastCpl = lastCplIn(framePayload(bytes), header.base);
-      if (lastCpl === 'malformed') {
-        this.refuse(caller, 'BAD_FRAME', 'the payload is not a whole number of records');
-        return null;
-      }
-      inspected.push(lastCpl);
-    }
-    return inspected;
+    this.keep(caller, request, split.frames, inspected.lastCpls);
   }
 
   private learn(request: AppendRequest, nowMs: number): void {
@@ -286,7 +266,8 @@ export class StorageNode {
     const ticket = this.nextTicket++;
     for (const frame of fresh) this.pendingBytes += frame.bytes.length;
     this.pending.set(ticket, { ticket, frames: fresh, lastCpls: freshCpls, acks: ack });
-    this.effects.push({ kind: 'persistFrames', ticket, frames: fresh });
+    const write: PersistFrames = { kind: 'persistFrames', ticket, frames: fresh };
+    if (this.forkGate.admits(write)) this.effects.push(write);
   }
 
   private ackOf({ request, pgs }: PendingAppend['acks'][number]): StorageReply {
@@ -342,10 +323,11 @@ export class StorageNode {
 
   private persistState(
     replies: readonly { readonly caller: Caller; readonly reply: () => StorageReply }[],
-  ): void {
+  ): number {
     const ticket = this.nextTicket++;
     this.stateReplies.set(ticket, replies);
     this.effects.push({ kind: 'persistState', ticket, state: this.state });
+    return ticket;
   }
 
   private seal(caller: Caller | null, candidate: Epoch): void {
@@ -381,7 +363,7 @@ export class StorageNode {
       added = true;
       this.effects.push({ kind: 'forked', fork });
     }
-    if (added) this.persistState([]);
+    if (added) this.forkGate.learned(this.persistState([]));
     return conflict;
   }
 
@@ -466,8 +448,8 @@ export class StorageNode {
     if (this.addForks(forks) !== null) return;
     const split = splitFrames(frames);
     if (split.kind === 'bad') return;
-    const lastCpls = this.inspect(null, split.frames);
-    if (lastCpls !== null) this.keep(null, null, split.frames, lastCpls);
+    const inspected = inspectFrames(this.tree, split.frames);
+    if (inspected.kind === 'good') this.keep(null, null, split.frames, inspected.lastCpls);
   }
 
   private tick(nowMs: number): void {

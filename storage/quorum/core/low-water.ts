@@ -5,18 +5,30 @@
 import { type Lsn, zeroLsn } from '../../redo/ids.ts';
 import { volumeLimits } from '../../redo/limits.ts';
 
+export interface LowWaterBounds {
+  /** A snapshot is not read for longer than this, as a rule. */
+  readonly readPointAgeMs: number;
+  readonly unfoldedBytesMax: number;
+  readonly lowWaterEveryMs: number;
+}
+
 export class LowWater {
+  private readonly bounds: LowWaterBounds;
   private readonly past: { readonly atMs: number; readonly vdl: Lsn }[] = [];
   private mark: Lsn = zeroLsn;
 
+  constructor(bounds: LowWaterBounds = volumeLimits) {
+    this.bounds = bounds;
+  }
+
   /** Notes what is durable now. @returns what was durable `readPointAgeMs` ago, or `unfoldedBytesMax` before now. */
   at(vdl: Lsn, nowMs: number): Lsn {
+    const { readPointAgeMs, unfoldedBytesMax, lowWaterEveryMs } = this.bounds;
     const last = this.past.at(-1);
-    if (last === undefined || nowMs - last.atMs >= volumeLimits.lowWaterEveryMs)
-      this.past.push({ atMs: nowMs, vdl });
+    if (last === undefined || nowMs - last.atMs >= lowWaterEveryMs) this.past.push({ atMs: nowMs, vdl });
     for (let first = this.past[0]; first !== undefined; first = this.past[0]) {
-      const isOld = nowMs - first.atMs >= volumeLimits.readPointAgeMs;
-      if (!isOld && vdl - first.vdl <= volumeLimits.unfoldedBytesMax) break;
+      const isOld = nowMs - first.atMs >= readPointAgeMs;
+      if (!isOld && vdl - first.vdl <= unfoldedBytesMax) break;
       this.mark = first.vdl;
       this.past.shift();
     }

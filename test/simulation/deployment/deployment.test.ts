@@ -10,6 +10,7 @@ import { type RunChoices, simulate } from './deployment.ts';
 import {
   blackouts,
   brokenSwitchovers,
+  foldedPages,
   frozenWriters,
   interruptedWrites,
   isolation,
@@ -28,14 +29,14 @@ const objections = (result: RunResult): readonly string[] => [
   ...result.violations.map(({ judge, verdict, text }) => `${judge} (${verdict}): ${text}`),
 ];
 
-const run = (seed: number, profile: ProfileName, choices?: RunChoices): RunResult =>
+const run = (seed: number, profile: ProfileName, choices?: RunChoices): Promise<RunResult> =>
   simulate(seed, profile, choices);
 
 describe('a deployment', { retry: 0 }, () => {
   for (const profile of profileNames) {
-    it(`keeps every promise under ${profile}`, slow, () => {
+    it(`keeps every promise under ${profile}`, slow, async () => {
       for (const seed of [101, 102, 103]) {
-        const result = run(seed, profile);
+        const result = await run(seed, profile);
         expect([seed, objections(result)]).toEqual([seed, []]);
         expect(result.stats).toMatchObject({ acked: expect.any(Number) });
         expect(result.stats.acked).toBeGreaterThan(0);
@@ -43,18 +44,18 @@ describe('a deployment', { retry: 0 }, () => {
     });
   }
 
-  it('is the same run for the same seed, and another for another', slow, () => {
+  it('is the same run for the same seed, and another for another', slow, async () => {
     for (const profile of profileNames) {
-      const first = run(7, profile);
-      expect(run(7, profile).hash).toBe(first.hash);
-      expect(run(8, profile).hash).not.toBe(first.hash);
+      const first = await run(7, profile);
+      expect((await run(7, profile)).hash).toBe(first.hash);
+      expect((await run(8, profile)).hash).not.toBe(first.hash);
     }
   });
 
-  it('sees leases taken, regions left and writes reported lost', slow, () => {
+  it('sees leases taken, regions left and writes reported lost', slow, async () => {
     const totals = { forks: 0, failovers: 0, orphans: 0 };
     for (const seed of [2, 5, 6]) {
-      const { stats } = run(seed, 'swarm', { adjust: isolation });
+      const { stats } = await run(seed, 'swarm', { adjust: isolation });
       totals.forks += stats.forks ?? 0;
       totals.failovers += stats.failovers ?? 0;
       totals.orphans += stats.orphans ?? 0;
@@ -81,79 +82,91 @@ describe('what once went wrong', { retry: 0 }, () => {
     },
   ];
   for (const { what, seed, profile, adjust } of cases) {
-    it(what, slow, () => {
-      expect(objections(run(seed, profile, { adjust }))).toEqual([]);
+    it(what, slow, async () => {
+      expect(objections(await run(seed, profile, { adjust }))).toEqual([]);
     });
   }
 });
 
 describe('the judges object when', { retry: 0 }, () => {
   /** Runs seeds until a judge objects to what was broken; the same seeds are well when nothing is. */
-  const objected = (
+  const objected = async (
     defects: readonly Defect[],
     adjust: Scenario,
     seedsMax: number,
     verdict: Verdict = 'correctness',
-  ): readonly string[] => {
+  ): Promise<readonly string[]> => {
     for (let seed = 0; seed < seedsMax; seed += 1) {
-      const broken = run(seed, 'swarm', { defects, adjust });
+      const broken = await run(seed, 'swarm', { defects, adjust });
       const found = broken.violations.filter((violation) => violation.verdict === verdict);
       if (found.length === 0) continue;
-      expect([seed, objections(run(seed, 'swarm', { adjust }))]).toEqual([seed, []]);
+      expect([seed, objections(await run(seed, 'swarm', { adjust }))]).toEqual([seed, []]);
       return [...new Set(found.map((violation) => violation.judge))];
     }
     return [];
   };
 
-  it('a node acknowledges before its sync', slow, () => {
-    expect(objected(['ack-before-sync'], blackouts, 10)).not.toEqual([]);
+  it('a node acknowledges before its sync', slow, async () => {
+    expect(await objected(['ack-before-sync'], blackouts, 10)).not.toEqual([]);
   });
 
-  it('a recovery does not copy what it builds on to four nodes', slow, () => {
-    expect(objected(['skip-replication'], interruptedWrites, 10)).toContain('copies');
+  it('a node forgets what its state file was given, seals and forks among it', slow, async () => {
+    expect(await objected(['state-forgotten'], interruptedWrites, 10)).not.toEqual([]);
   });
 
-  it('a gateway acknowledges without looking at its lease', slow, () => {
-    expect(objected(['ignore-lease'], isolation, 10)).toContain('single-writer');
+  it('images of pages are those of long ago', slow, async () => {
+    expect(await objected(['images-forgotten'], foldedPages, 10)).toContain('agreement');
   });
 
-  it('a failover does not wait for the lease to lapse', slow, () => {
-    expect(objected(['hasty-failover'], isolationUnderLongLease, 10)).toContain('single-writer');
+  it('a recovery does not copy what it builds on to four nodes', slow, async () => {
+    expect(await objected(['skip-replication'], interruptedWrites, 10)).toContain('copies');
   });
 
-  it('within a region neither the lease nor the seal stands between two writers', slow, () => {
-    expect(objected(['ignore-lease', 'ignore-seal'], frozenWriters, 40)).toContain('single-writer');
+  it('a gateway acknowledges without looking at its lease', slow, async () => {
+    expect(await objected(['ignore-lease'], isolation, 10)).toContain('single-writer');
   });
 
-  it('undurable redo is shipped', slow, () => {
-    expect(objected(['ship-undurable'], isolation, 3)).toContain('monotonic');
+  it('a failover does not wait for the lease to lapse', slow, async () => {
+    expect(await objected(['hasty-failover'], isolationUnderLongLease, 10)).toContain('single-writer');
   });
 
-  it('a failover keeps quiet about what it lost', slow, () => {
-    expect(objected(['hide-losses'], isolation, 10)).toContain('durability');
+  it('within a region neither the lease nor the seal stands between two writers', slow, async () => {
+    expect(await objected(['ignore-lease', 'ignore-seal'], frozenWriters, 40)).toContain('single-writer');
   });
 
-  it('a write is applied twice', slow, () => {
-    expect(objected(['apply-twice'], blackouts, 3)).toContain('durability');
+  it('undurable redo is shipped', slow, async () => {
+    expect(await objected(['ship-undurable'], isolation, 3)).toContain('monotonic');
+  });
+
+  it('a failover keeps quiet about what it lost', slow, async () => {
+    expect(await objected(['hide-losses'], isolation, 10)).toContain('durability');
+  });
+
+  it('a write is applied twice', slow, async () => {
+    expect(await objected(['apply-twice'], blackouts, 3)).toContain('durability');
   });
 
   it(
     'credit waits for the commit, so that a transaction larger than the window never arrives (r01)',
     slow,
-    () => {
-      expect(objected(['credit-by-vdl'], largeTransactions, 3, 'liveness')).toContain('convergence');
+    async () => {
+      expect(await objected(['credit-by-vdl'], largeTransactions, 3, 'liveness')).toContain('convergence');
     },
   );
 
-  it('a writer gives up on a record that is old, although four nodes get on (r17)', slow, () => {
-    expect(objected(['age-ends-reign'], slowLargeTransactions, 3, 'liveness')).toContain('quorum');
+  it('a writer gives up on a record that is old, although four nodes get on (r17)', slow, async () => {
+    expect(await objected(['age-ends-reign'], slowLargeTransactions, 3, 'liveness')).toContain('quorum');
   });
 
-  it('but not when only the lease fails within a region, for the seal stands behind it (S2)', slow, () => {
-    for (let seed = 0; seed < 25; seed += 1) {
-      const result = run(seed, 'swarm', { defects: ['ignore-lease'], adjust: frozenWriters });
-      const broken = result.violations.filter((violation) => violation.verdict === 'correctness');
-      expect([seed, broken]).toEqual([seed, []]);
-    }
-  });
+  it(
+    'but not when only the lease fails within a region, for the seal stands behind it (S2)',
+    slow,
+    async () => {
+      for (let seed = 0; seed < 25; seed += 1) {
+        const result = await run(seed, 'swarm', { defects: ['ignore-lease'], adjust: frozenWriters });
+        const broken = result.violations.filter((violation) => violation.verdict === 'correctness');
+        expect([seed, broken]).toEqual([seed, []]);
+      }
+    },
+  );
 });

@@ -51,7 +51,7 @@ export type RunChoices = {
 };
 
 /** Makes the run of a seed. The same arguments give the same trace hash. */
-export function simulate(seed: number, profile: ProfileName, choices: RunChoices = {}): RunResult {
+export function simulate(seed: number, profile: ProfileName, choices: RunChoices = {}): Promise<RunResult> {
   const drawn = drawOptions(seed, profile);
   const options = choices.adjust === undefined ? drawn : choices.adjust(drawn);
   const trace = new Trace({ keptLinesMax, ...(choices.print === undefined ? {} : { print: choices.print }) });
@@ -99,23 +99,23 @@ class Deployment {
     });
   }
 
-  run(): RunReport {
+  async run(): Promise<RunReport> {
     const { world, options, fleet, witness } = this;
     const [first] = options.regions;
     if (first === undefined) throw new Error('a deployment has a region');
     this.watchControl();
     fleet.control.bootstrap(controlKey, initialControlRecord(regionId(first)));
     fleet.startAll();
-    this.forward(warmUpUs);
+    await this.forward(warmUpUs);
     this.faults.start();
     this.operator.start();
-    this.forward(options.faultPhaseUs);
+    await this.forward(options.faultPhaseUs);
     this.operator.calmDown();
     this.faults.healAll();
     const live = options.regions.filter((region) => !this.faults.lostRegions.includes(region));
     const deadlineUs = world.nowUs + options.convergenceUs;
     witness.healed(live);
-    this.converge(live, deadlineUs);
+    await this.converge(live, deadlineUs);
     witness.convergence.finish(world.nowUs);
     this.judgeEnd(live);
     const violations: Violation[] = [...collectViolations(witness.judges)];
@@ -132,12 +132,14 @@ class Deployment {
           role: 'node',
           az: `az${1 + Math.floor(index / 2)}`,
           boot: (runtime) => new SimStorageNode(runtime, context, node),
+          usesPromises: true,
         });
       }
       fleet.add({
         address: agentAddress(region),
         role: 'agent',
         az: 'az2',
+        usesPromises: true,
         boot: (runtime) => {
           const agent = new SimAgent(runtime, context, options.lease);
           this.agents.set(region, agent);
@@ -150,6 +152,7 @@ class Deployment {
           address: gatewayAddress(region, gateway),
           role: 'gateway',
           az: index === 0 ? 'az3' : 'az1',
+          usesPromises: true,
           boot: (runtime) => new SimGateway(runtime, context, gateway, options.lease),
         });
       }
@@ -187,25 +190,29 @@ class Deployment {
     });
   }
 
-  private forward(durationUs: number): void {
-    if (this.world.runFor(durationUs) === 'budget')
+  private async forward(durationUs: number): Promise<void> {
+    const { world } = this;
+    if ((await world.runUntilSettled(() => false, world.nowUs + durationUs)) === 'budget')
       this.stalls.push(`the step budget was spent at ${this.world.nowUs} us`);
   }
 
   /** Clients write until every region has seen one write through, then stop; then all have to meet. */
-  private converge(live: readonly string[], deadlineUs: number): void {
+  private async converge(live: readonly string[], deadlineUs: number): Promise<void> {
     const { world, witness } = this;
     const writing = new Set(live);
-    world.runUntil(() => {
+    await world.runUntilSettled(() => {
       for (const region of writing) if (witness.convergence.hasProgressed(region)) writing.delete(region);
       return writing.size === 0;
     }, deadlineUs);
     for (const client of this.clients.values()) client.stop();
-    world.runUntil(() => live.every((region) => this.clients.get(region)?.idle === true), deadlineUs);
+    await world.runUntilSettled(
+      () => live.every((region) => this.clients.get(region)?.idle === true),
+      deadlineUs,
+    );
     witness.convergence.quiet(world.nowUs);
     let sinceUs = world.nowUs;
     // Something held back may still arrive: they have to stay together for a while.
-    world.runUntil(() => {
+    await world.runUntilSettled(() => {
       if (!witness.level(live)) sinceUs = world.nowUs;
       return world.nowUs - sinceUs > seconds && witness.convergence.converged();
     }, deadlineUs);

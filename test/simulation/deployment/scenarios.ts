@@ -44,6 +44,22 @@ export const interruptedWrites: Scenario = (options) => ({
   ],
 });
 
+/** One region whose nodes fold what is a second old, store every other image, and die now and then. */
+export const foldedPages: Scenario = (options) => ({
+  ...options,
+  regions: options.regions.slice(0, 1),
+  gateways: 1,
+  faultPhaseUs: 8 * seconds,
+  workload: { ...busy, pauseUs: 30 * ms },
+  sizes: {
+    ...options.sizes,
+    log: { fileBytesMax: 16 * 1024, tailBytesMax: 0 },
+    pages: { foldPages: 1, foldBytes: 2 * 1024 },
+    lowWater: { ...options.sizes.lowWater, readPointAgeMs: 1_000, lowWaterEveryMs: 200 },
+  },
+  faults: [plan('crash', between(1 * seconds, 3 * seconds), between(100 * ms, 600 * ms))],
+});
+
 /** Regions cut off for longer than a lease, while their own clients go on writing. */
 export const isolation: Scenario = (options) => ({
   ...options,

@@ -2,16 +2,21 @@
 
 import { crc32 } from 'node:zlib';
 import { EpochTree, type Fork } from '../../../storage/history/epoch-tree.ts';
-import { Segment } from '../../../storage/log/core/segment.ts';
+import { type FramePosition, Segment } from '../../../storage/log/core/segment.ts';
 import { type Epoch, type Lsn, zeroLsn } from '../../../storage/redo/ids.ts';
 import type { SeenFrame } from '../judges/agreement.ts';
-import { type ScannedFrame, scanLog } from '../processes/node-log.ts';
+import { dataDir } from '../processes/storage-node.ts';
 import type { Disk } from '../twins/disk.ts';
+import { type ScannedFrame, scanLog } from './log-scan.ts';
 import { type LoggedWrite, readWrites } from './sim-workload.ts';
 
 /** The frames of a log that a loss of power would leave. */
 export function durableFrames(disk: Disk): readonly ScannedFrame[] {
-  return scanLog(disk.read('log').subarray(0, disk.durableBytes('log'))).frames;
+  const logs = disk.files().filter((name) => name.startsWith(`${dataDir}/log/`));
+  return logs.flatMap((name) => {
+    const number = Number.parseInt(name.slice(`${dataDir}/log/`.length), 10);
+    return scanLog(disk.read(name).subarray(0, disk.durableBytes(name)), number).frames;
+  });
 }
 
 /** Up to where a disk holds the path to `head` without a gap. */
@@ -30,7 +35,7 @@ export function writesOn(
   const { tree, segment, byPosition } = build(frames, forks);
   const run = segment.run(head, zeroLsn, Number.MAX_SAFE_INTEGER, vdl);
   const along = run.frames.map((held) => {
-    const scanned = byPosition.get(held.position.offset);
+    const scanned = byPosition.get(keyOf(held.position));
     if (scanned === undefined) throw new Error(`no frame lies at ${held.position.offset}`);
     return { frame: scanned.frame, until: tree.visibleUntil(head, held.epoch) };
   });
@@ -43,13 +48,15 @@ export function seenFrame(at: string, { frame }: ScannedFrame): SeenFrame {
   return { at, epoch, pg, base, end, crc: crc32(frame.bytes) };
 }
 
+const keyOf = ({ file, offset }: FramePosition): string => `${file}/${offset}`;
+
 function build(frames: readonly ScannedFrame[], forks: readonly Fork[]) {
   const tree = new EpochTree(forks);
   const segment = new Segment(tree);
-  const byPosition = new Map<number, ScannedFrame>();
+  const byPosition = new Map<string, ScannedFrame>();
   for (const scanned of frames) {
     if (!tree.has(scanned.held.epoch)) continue;
-    byPosition.set(scanned.held.position.offset, scanned);
+    byPosition.set(keyOf(scanned.held.position), scanned);
     segment.insert(scanned.held);
   }
   return { tree, segment, byPosition };

@@ -3,6 +3,9 @@ import type { ControlRecord } from '../../../regions/control/core/control-record
 import type { LossReport } from '../../../regions/moves/core/loss-report.ts';
 import type { ShippingBounds } from '../../../regions/replication/core/shipper.ts';
 import type { Fork } from '../../../storage/history/epoch-tree.ts';
+import type { HotLogBounds } from '../../../storage/log/hot-log.ts';
+import type { pageFolderBounds } from '../../../storage/pages/page-folder.ts';
+import type { LowWaterBounds } from '../../../storage/quorum/core/low-water.ts';
 import {
   type Epoch,
   type Lsn,
@@ -44,6 +47,8 @@ export type SimFleet = Fleet<LinkMessage, BusPayload, ControlRecord>;
 /** Something broken on purpose, to show that a judge objects. */
 export const defects = [
   'ack-before-sync',
+  'state-forgotten',
+  'images-forgotten',
   'ignore-seal',
   'ignore-lease',
   'hasty-failover',
@@ -99,6 +104,10 @@ export type SimBounds = {
   readonly quorum: QuorumBounds;
   readonly shipping: ShippingBounds;
   readonly fetchBytesMax: number;
+  readonly log: Partial<HotLogBounds>;
+  readonly pages: Partial<typeof pageFolderBounds>;
+  /** How long snapshots are kept, which says what may be folded. */
+  readonly lowWater: LowWaterBounds;
 };
 
 /** What the processes of a run have in common. */

@@ -26,6 +26,7 @@ import type { BusClient, BusMessage } from '../twins/bus.ts';
 import type { ControlEvent } from '../twins/control-bucket.ts';
 import type { DiskCompletion } from '../twins/disk.ts';
 import type { ConnectionId, LinkEvent } from '../twins/network.ts';
+import { RuntimeTwin } from '../twins/runtime.ts';
 import { SimControlStore } from './control-store.ts';
 import { RecoveryRun } from './drivers.ts';
 import { type MoveKind, SimMoves } from './moves.ts';
@@ -42,6 +43,7 @@ export class SimAgent implements SimProcess {
   private readonly runtime: SimRuntime;
   private readonly context: SimContext;
   private readonly region: string;
+  private readonly time: RuntimeTwin;
   private readonly links: RegionLinks;
   private readonly store: SimControlStore;
   private readonly bus: BusClient<BusPayload>;
@@ -63,6 +65,7 @@ export class SimAgent implements SimProcess {
     this.runtime = runtime;
     this.context = context;
     this.region = regionOf(runtime.address);
+    this.time = new RuntimeTwin(runtime);
     this.links = new RegionLinks(runtime, this.region);
     this.store = new SimControlStore(runtime.connectControl('control'), () => this.nowMs);
     this.bus = runtime.connectBus('main');
@@ -140,6 +143,7 @@ export class SimAgent implements SimProcess {
   }
 
   onTimer(name: string): void {
+    if (this.time.rang(name)) return;
     const lane = this.lanes.find(({ timer }) => timer === name);
     if (lane !== undefined) lane.timerFired();
     else if (name === 'links') this.links.settle();
@@ -156,7 +160,6 @@ export class SimAgent implements SimProcess {
     this.links.tick();
     for (const lane of this.lanes) lane.tick();
     this.receiving?.tick();
-    this.search?.run?.tick();
     this.moves.tick();
     for (const retry of this.retries.splice(0)) retry();
   }
@@ -216,7 +219,7 @@ export class SimAgent implements SimProcess {
     this.reignSought = undefined;
     this.closeLanes();
     if (this.receiving !== undefined) return;
-    this.receiving = new Receiving(this.runtime, this.context, this.links, {
+    this.receiving = new Receiving(this.runtime, this.context, this.time, this.links, {
       region: this.region,
       bus: this.bus,
       onJoined: (outcome) => this.findOrphans(outcome),
@@ -242,17 +245,22 @@ export class SimAgent implements SimProcess {
     const { joined } = search;
     const { fetchBytesMax } = this.context.bounds;
     const goal = { kind: 'inspect', branch: mainBranch, epoch: joined.head, head: reign } as const;
-    search.run = new RecoveryRun(this.links, goal, { skipsReplication: false, fetchBytesMax }, (result) => {
-      if (this.search !== search) return;
-      if (result.kind === 'recovered') {
-        const { vdl } = result.outcome;
-        const tree = new EpochTree(joined.tree);
-        const from = maxLsn(tree.startOf(reign), commonPoint(tree, { head: reign, lsn: vdl }, joined.head));
-        if (from < vdl) this.listOrphan({ reign, from, to: vdl, foundUnder: joined.head });
-      } else if (result.kind === 'timeout') search.reigns.push(reign);
-      this.inspectNext(search);
-    });
-    search.run.start();
+    search.run = new RecoveryRun(
+      this.links,
+      this.time,
+      goal,
+      { skipsReplication: false, fetchBytesMax },
+      (result) => {
+        if (this.search !== search) return;
+        if (result.kind === 'recovered') {
+          const { vdl } = result.outcome;
+          const tree = new EpochTree(joined.tree);
+          const from = maxLsn(tree.startOf(reign), commonPoint(tree, { head: reign, lsn: vdl }, joined.head));
+          if (from < vdl) this.listOrphan({ reign, from, to: vdl, foundUnder: joined.head });
+        } else if (result.kind === 'timeout') search.reigns.push(reign);
+        this.inspectNext(search);
+      },
+    );
   }
 
   private listOrphan(orphan: Orphan): void {

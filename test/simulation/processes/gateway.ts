@@ -8,9 +8,10 @@ import { parseJson, subjectsOf } from '../../../regions/bus/core/messages.ts';
 import type { ControlRecord } from '../../../regions/control/core/control-record.ts';
 import type { LeaseLimits } from '../../../regions/control/core/lease.ts';
 import { type RoleEffect, type RoleEvent, WriterRole } from '../../../regions/control/core/writer-role.ts';
+import type { NodeLinks } from '../../../storage/client/node-links.ts';
 import type { Fork } from '../../../storage/history/epoch-tree.ts';
 import type { Recovered } from '../../../storage/quorum/core/recovery.ts';
-import { Volume } from '../../../storage/quorum/core/writer-volume.ts';
+import { WriterDriver } from '../../../storage/quorum/writer-driver.ts';
 import {
   type Epoch,
   epoch,
@@ -36,8 +37,9 @@ import { type Address, regionOf } from '../deployment/topology.ts';
 import type { BusClient, BusMessage } from '../twins/bus.ts';
 import type { ControlEvent } from '../twins/control-bucket.ts';
 import type { ConnectionId, LinkEvent } from '../twins/network.ts';
+import { RuntimeTwin } from '../twins/runtime.ts';
 import { SimControlStore } from './control-store.ts';
-import { QuorumDriver, type QuorumMachine, RecoveryRun } from './drivers.ts';
+import { placeOf, RecoveryRun } from './drivers.ts';
 import { LogFetch, RegionLinks } from './region-links.ts';
 
 const tickUs = 50_000;
@@ -46,6 +48,7 @@ const holdMs = 8_000;
 const retryMs = 100;
 const heldMax = 10_000;
 const readEveryMs = 700;
+const gatherMs = 3;
 
 type Answerer = (outcome: WriteOutcome) => void;
 type Held = {
@@ -65,8 +68,9 @@ type Forwarded = Held & { readonly id: string };
 
 type Reign = {
   readonly epoch: Epoch;
-  readonly volume: Volume;
-  readonly driver: QuorumDriver;
+  readonly driver: WriterDriver;
+  /** Ends the watch of its nodes. */
+  readonly unwatch: () => void;
   executed: Executed[];
   phase: 'open' | 'draining';
 };
@@ -77,6 +81,7 @@ export class SimGateway implements SimProcess {
   private readonly region: string;
   private readonly name: string;
   private readonly writer: string;
+  private readonly time: RuntimeTwin;
   private readonly links: RegionLinks;
   private readonly log: LogFetch;
   private readonly role: WriterRole;
@@ -93,6 +98,7 @@ export class SimGateway implements SimProcess {
   private head: Epoch = genesisEpoch;
   private vdl: Lsn = zeroLsn;
   private readAtMs = 0;
+  private gathering = false;
 
   constructor(runtime: SimRuntime, context: SimContext, name: string, limits: LeaseLimits) {
     this.runtime = runtime;
@@ -102,6 +108,7 @@ export class SimGateway implements SimProcess {
     // Unique in the deployment, as the random one of a real gateway is: the record tells holders apart by nothing else.
     const incarnation = `${this.region}.${name}.${runtime.incarnation}`;
     this.writer = writerName(incarnation);
+    this.time = new RuntimeTwin(runtime);
     this.links = new RegionLinks(runtime, this.region);
     this.log = new LogFetch(this.links, runtime.incarnation);
     this.role = new WriterRole(regionId(this.region), { gateway: name, incarnation }, limits);
@@ -155,6 +162,7 @@ export class SimGateway implements SimProcess {
   }
 
   onTimer(name: string): void {
+    if (this.time.rang(name)) return;
     if (name === 'links') this.links.settle();
     else if (name === 'tail') this.tail();
     else this.tick();
@@ -178,8 +186,6 @@ export class SimGateway implements SimProcess {
     this.store.tick();
     this.links.tick();
     this.roleStep({ kind: 'tick' });
-    this.recovery?.tick();
-    this.reign?.driver.tick();
     this.endByAge();
     this.checkDrained();
     this.place();
@@ -249,7 +255,7 @@ export class SimGateway implements SimProcess {
       fetchBytesMax: this.context.bounds.fetchBytesMax,
       onForking: (forks: readonly Fork[]) => this.context.witness.forking(this.region, reign, forks),
     };
-    this.recovery = new RecoveryRun(this.links, goal, options, (result) => {
+    this.recovery = new RecoveryRun(this.links, this.time, goal, options, (result) => {
       this.runtime.note(
         `recovery of epoch ${reign}: ${result.kind} ${result.kind === 'failed' ? result.reason : ''}`,
       );
@@ -260,29 +266,17 @@ export class SimGateway implements SimProcess {
       } else if (result.kind === 'fenced') this.roleStep({ kind: 'fenced', epoch: reign });
       else this.roleStep({ kind: 'recoveryFailed', epoch: reign });
     });
-    this.recovery.start();
   }
 
   private open(reign: Epoch): void {
     const { recovered } = this;
     if (recovered?.epoch !== reign) throw new Error(`epoch ${reign} is opened and was not recovered`);
     const { forks, vdl } = recovered.outcome;
-    const { nodes } = this.links;
-    const volume = new Volume({
-      nodes,
+    const driver = new WriterDriver({
+      region: this.witnessed(),
       epoch: reign,
       forks,
       forkLsn: vdl,
-      nowMs: this.nowMs,
-      bounds: this.context.bounds.quorum,
-    });
-    const machine: QuorumMachine = {
-      step: (event, nowMs) => {
-        const effects = volume.step(event, nowMs);
-        return event.kind === 'farewell' ? effects : [...effects, ...volume.flush(nowMs)];
-      },
-    };
-    const driver = new QuorumDriver(this.links, reign, machine, {
       onDurable: (durable) => this.durable(durable),
       onFenced: () => {
         // Only the defect that ignores the lease leaves a reign open that the role has ended.
@@ -290,13 +284,34 @@ export class SimGateway implements SimProcess {
         this.roleStep({ kind: 'fenced', epoch: reign });
       },
       onQuorumLost: (reason) => this.quorumLost(reign, reason),
-      onAcked: (node, scls) => this.context.witness.appendAnswered(this.region, node, scls),
+      isMoreComing: () => this.gathering,
+      place: placeOf(this.time, this.context),
+    });
+    const unwatch = this.links.watch({
+      onNodeUp: () => undefined,
       onNodeDown: (node) => this.context.witness.nodeLost(this.region, node),
     });
-    this.reign = { epoch: reign, volume, driver, executed: [], phase: 'open' };
+    this.reign = { epoch: reign, driver, unwatch, executed: [], phase: 'open' };
     this.context.witness.primaryDurable(this.region, reign, vdl);
-    driver.open();
     this.place();
+  }
+
+  /** This region's nodes; what they answer to the writer is told to the judges. */
+  private witnessed(): NodeLinks {
+    const { links, region } = this;
+    const { witness } = this.context;
+    return {
+      nodes: links.nodes,
+      azOf: (node) => links.azOf(node),
+      watch: (watcher) => links.watch(watcher),
+      notify: (node, request) => links.notify(node, request),
+      ask: (node, request, timeoutMs, done) =>
+        links.ask(node, request, timeoutMs, (answer) => {
+          if (answer.kind === 'acked' && this.reign !== undefined)
+            witness.appendAnswered(region, node, answer.scls);
+          done(answer);
+        }),
+    };
   }
 
   private quorumLost(epoch: Epoch, reason: string): void {
@@ -321,6 +336,7 @@ export class SimGateway implements SimProcess {
     const { reign } = this;
     this.reign = undefined;
     reign?.driver.close();
+    reign?.unwatch();
     for (const { answer } of reign?.executed ?? []) answer({ kind: 'unknown' });
   }
 
@@ -348,8 +364,8 @@ export class SimGateway implements SimProcess {
 
   private checkDrained(): void {
     const { reign } = this;
-    if (reign?.phase !== 'draining' || reign.volume.vdl !== reign.volume.lastLsn) return;
-    this.roleStep({ kind: 'drained', epoch: reign.epoch, lsn: reign.volume.lastLsn });
+    if (reign?.phase !== 'draining' || reign.driver.vdl !== reign.driver.lastLsn) return;
+    this.roleStep({ kind: 'drained', epoch: reign.epoch, lsn: reign.driver.lastLsn });
   }
 
   private take(write: WrittenParts, answer: Answerer): void {
@@ -366,7 +382,7 @@ export class SimGateway implements SimProcess {
     const waiting = this.held;
     this.held = [];
     for (const held of waiting) {
-      if (this.reign?.phase === 'open' && this.reign.volume.hasRoom)
+      if (this.reign?.phase === 'open' && this.reign.driver.hasRoom)
         this.execute(this.reign, held.write, held.answer);
       else if (this.nowMs >= held.deadlineMs) held.answer({ kind: 'refused' });
       else if (this.mayForward && this.nowMs >= held.nextTryMs) this.forward(held);
@@ -385,9 +401,19 @@ export class SimGateway implements SimProcess {
     const times = this.context.defects.has('apply-twice') && write.parts.length === 4 ? 2 : 1;
     let position: Lsn = zeroLsn;
     for (let time = 0; time < times; time += 1)
-      position = reign.volume.commit(encodeWrite(write, this.runtime.wallUs()));
+      position = reign.driver.commit(encodeWrite(write, this.runtime.wallUs()));
     reign.executed.push({ write, answer, lsn: position, executedAtMs: this.nowMs });
-    reign.driver.carryOut(reign.volume.flush(this.nowMs));
+    this.gather(reign);
+  }
+
+  /** Now and then the writer says that more is coming, and a crowd's batch waits for it. */
+  private gather(reign: Reign): void {
+    if (this.gathering || !this.runtime.random.perMille(100)) return;
+    this.gathering = true;
+    this.time.after(gatherMs, () => {
+      this.gathering = false;
+      reign.driver.gathered();
+    });
   }
 
   private forward(held: Held): void {
@@ -438,17 +464,23 @@ export class SimGateway implements SimProcess {
     });
   }
 
-  /** Reads one page where a reader of this region would, from one node. */
+  /** Reads one page where a reader of this region would, from two nodes, which have to agree. */
   private readPage(): void {
     if (this.nowMs < this.readAtMs || this.head === genesisEpoch) return;
     this.readAtMs = this.nowMs + readEveryMs;
-    const node = this.runtime.random.pick(this.links.nodes);
+    const { nodes } = this.links;
+    const first = this.runtime.random.below(nodes.length);
+    const second = (first + 1 + this.runtime.random.below(nodes.length - 1)) % nodes.length;
     const page = this.runtime.random.pick(workloadPages);
     const { head, vdl: readPoint } = this;
-    this.links.ask(node, { kind: 'readPages', head, readPoint, pages: [page] }, 2_000, (reply) => {
-      if (reply.kind !== 'pages') return;
-      this.context.witness.pageRead(`${this.region}/${node}`, head, readPoint, page, reply.pages[0] ?? null);
-    });
+    for (const node of [nodes[first], nodes[second]]) {
+      if (node === undefined) continue;
+      this.links.ask(node, { kind: 'readPages', head, readPoint, pages: [page] }, 2_000, (reply) => {
+        if (reply.kind !== 'pages') return;
+        const content = reply.pages[0] ?? null;
+        this.context.witness.pageRead(`${this.region}/${node}`, head, readPoint, page, content);
+      });
+    }
   }
 }
 

@@ -1,6 +1,5 @@
 /** Drives the production receiver of a secondary: joins, hands frames to the region's six nodes, acknowledges. */
 
-import assert from 'node:assert/strict';
 import { decodeShipped, encodeAck, subjectsOf } from '../../../regions/bus/core/messages.ts';
 import {
   Receiver,
@@ -10,35 +9,26 @@ import {
 } from '../../../regions/replication/core/receiver.ts';
 import { StallWatch } from '../../../regions/replication/core/stall-watch.ts';
 import { EpochTree, type Fork } from '../../../storage/history/epoch-tree.ts';
-import { type QuorumFrame, QuorumWriter } from '../../../storage/quorum/core/quorum-writer.ts';
 import type { Recovered } from '../../../storage/quorum/core/recovery.ts';
-import { framePayload, splitFrames } from '../../../storage/redo/frame.ts';
-import {
-  type Epoch,
-  type Lsn,
-  mainBranch,
-  minLsn,
-  type RegionId,
-  regionId,
-} from '../../../storage/redo/ids.ts';
-import { lastCplIn } from '../../../storage/redo/record-cursor.ts';
+import { ReceiverDriver } from '../../../storage/quorum/receiver-driver.ts';
+import { type Epoch, type Lsn, mainBranch, type RegionId, regionId } from '../../../storage/redo/ids.ts';
 import type { BusPayload, SimContext, SimRuntime } from '../deployment/sim-types.ts';
 import type { BusClient } from '../twins/bus.ts';
-import { QuorumDriver, RecoveryRun } from './drivers.ts';
+import type { RuntimeTwin } from '../twins/runtime.ts';
+import { placeOf, RecoveryRun } from './drivers.ts';
 import type { RegionLinks } from './region-links.ts';
 
-/** Writes another region's frames to this region's nodes, as the shell's ReceiverDriver does. */
+/** Writes another region's frames to this region's nodes. */
 type Store = {
-  readonly writer: QuorumWriter;
-  readonly driver: QuorumDriver;
+  readonly driver: ReceiverDriver;
   readonly tree: EpochTree;
-  next: Lsn;
 };
 
 export class Receiving {
   private readonly runtime: SimRuntime;
   private readonly context: SimContext;
   private readonly region: RegionId;
+  private readonly time: RuntimeTwin;
   private readonly links: RegionLinks;
   private readonly bus: BusClient<BusPayload>;
   private readonly onJoined: (outcome: Recovered) => void;
@@ -51,6 +41,7 @@ export class Receiving {
   constructor(
     runtime: SimRuntime,
     context: SimContext,
+    time: RuntimeTwin,
     links: RegionLinks,
     options: {
       readonly region: string;
@@ -61,6 +52,7 @@ export class Receiving {
     this.runtime = runtime;
     this.context = context;
     this.region = regionId(options.region);
+    this.time = time;
     this.links = links;
     this.bus = options.bus;
     this.onJoined = options.onJoined;
@@ -87,8 +79,6 @@ export class Receiving {
   }
 
   tick(): void {
-    this.joining?.tick();
-    this.store?.driver.tick();
     this.step({ kind: 'tick' });
     const { vcl, vdl } = this.receiver.position;
     const isBehind = this.following && vdl < this.receiver.primaryVdl;
@@ -141,6 +131,7 @@ export class Receiving {
     const goal = { kind: 'follow', branch: mainBranch, epoch: head, head, forks } as const;
     this.joining = new RecoveryRun(
       this.links,
+      this.time,
       goal,
       {
         skipsReplication: this.context.defects.has('skip-replication'),
@@ -160,32 +151,29 @@ export class Receiving {
         this.joined(result.outcome);
       },
     );
-    this.joining.start();
   }
 
   private joined(outcome: Recovered): void {
     const { head, forks, vdl } = outcome;
     this.onJoined(outcome);
-    const writer = new QuorumWriter({
-      nodes: this.links.nodes,
+    let committed = vdl;
+    const driver = new ReceiverDriver({
+      region: this.links,
       authority: head,
       head,
       forks,
       start: vdl,
-      nowMs: this.nowMs,
-      bounds: this.context.bounds.quorum,
-    });
-    const driver = new QuorumDriver(this.links, head, writer, {
-      onDurable: (durable, vcl) => this.durable(head, durable, vcl),
-      // The defect holds credit back until the commit, as was once done.
-      onComplete: (vcl) => {
-        if (!this.context.defects.has('credit-by-vdl')) this.durable(head, writer.vdl, vcl);
+      onDurable: (durable, vcl) => {
+        // The defect holds credit back until the commit, as was once done.
+        const isCommit = durable > committed;
+        committed = durable;
+        if (isCommit || !this.context.defects.has('credit-by-vdl')) this.durable(head, durable, vcl);
       },
       onFenced: () => this.lost(),
       onQuorumLost: () => this.lost(),
+      place: placeOf(this.time, this.context),
     });
-    this.store = { writer, driver, tree: new EpochTree(forks), next: vdl };
-    driver.open();
+    this.store = { driver, tree: new EpochTree(forks) };
     this.context.witness.secondaryDurable(this.region, head, vdl);
     this.step({ kind: 'joined', outcome });
   }
@@ -207,29 +195,8 @@ export class Receiving {
       this.step({ kind: 'lost' });
       return;
     }
-    if (store.next - store.writer.vcl >= this.context.bounds.quorum.outstandingBytesMax) {
-      this.lost();
-      return;
-    }
-    const split = splitFrames(frames);
-    if (split.kind === 'bad') throw new Error(`frames from the primary do not check: ${split.reason}`);
-    const taken: QuorumFrame[] = [];
-    for (const { header, bytes } of split.frames) {
-      const end = minLsn(header.end, store.tree.visibleUntil(store.writer.head, header.epoch));
-      if (end <= header.base)
-        throw new Error(
-          `a shipped frame of epoch ${header.epoch} is not on the path to ${store.writer.head}`,
-        );
-      if (end <= store.next) continue;
-      if (header.base > store.next) {
-        this.lost();
-        return;
-      }
-      const lastCpl = lastCplIn(framePayload(bytes), header.base, end);
-      assert(lastCpl !== 'malformed', 'what was shipped is whole');
-      taken.push({ bytes, pg: header.pg, end, lastCpl });
-      store.next = end;
-    }
-    if (taken.length > 0) store.driver.carryOut(store.writer.offer(taken, this.nowMs));
+    const offered = store.driver.offer(frames, store.tree);
+    if (offered.kind === 'bad') throw new Error(`frames from the primary do not check: ${offered.reason}`);
+    if (offered.kind !== 'taken') this.lost();
   }
 }

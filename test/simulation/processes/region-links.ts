@@ -3,26 +3,15 @@
  * answered once and in time, and news of which nodes are there. Messages cross the network encoded.
  */
 
+import type { NodeAnswer, NodeLinks, NodeWatcher } from '../../../storage/client/node-links.ts';
 import type { NodeId } from '../../../storage/redo/ids.ts';
 import { decodeReply, type EncodedMessage, encodeRequest } from '../../../storage/wire/core/message-codec.ts';
-import type {
-  FetchedReply,
-  FetchRequest,
-  StorageReply,
-  StorageRequest,
-} from '../../../storage/wire/core/messages.ts';
+import type { FetchedReply, FetchRequest, StorageRequest } from '../../../storage/wire/core/messages.ts';
 import { type LinkMessage, nodeAddress, nodeIds, type SimRuntime } from '../deployment/sim-types.ts';
 import type { Address } from '../deployment/topology.ts';
 import type { ConnectionId, LinkEvent } from '../twins/network.ts';
 
-export type Unanswered = { readonly kind: 'unanswered' };
-export type Answer = StorageReply | Unanswered;
-type Done = (answer: Answer) => void;
-
-export type NodeWatcher = {
-  readonly onNodeUp: (node: NodeId) => void;
-  readonly onNodeDown: (node: NodeId) => void;
-};
+type Done = (answer: NodeAnswer) => void;
 
 type Link = { readonly node: NodeId; connection: ConnectionId | undefined; up: boolean };
 type Pending = {
@@ -32,9 +21,9 @@ type Pending = {
   readonly done: Done;
 };
 
-const unanswered: Unanswered = { kind: 'unanswered' };
+const unanswered: NodeAnswer = { kind: 'unanswered' };
 
-export class RegionLinks {
+export class RegionLinks implements NodeLinks {
   readonly nodes: readonly NodeId[] = nodeIds;
   private readonly runtime: SimRuntime;
   private readonly links = new Map<Address, Link>();
@@ -60,6 +49,10 @@ export class RegionLinks {
 
   get nowMs(): number {
     return this.runtime.nowUs() / 1000;
+  }
+
+  azOf(node: NodeId): string {
+    return `az${1 + Math.floor(nodeIds.indexOf(node) / 2)}`;
   }
 
   isUp(node: NodeId): boolean {

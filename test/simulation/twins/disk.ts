@@ -103,6 +103,11 @@ export class Disk {
     return found.content.slice(offset, Math.min(found.length, offset + length));
   }
 
+  /** Bytes the process would read in `file`; 0 when there is no such file. */
+  length(file: string): number {
+    return this.stored.get(file)?.length ?? 0;
+  }
+
   /** Bytes of `file` that a crash cannot take. */
   durableBytes(file: string): number {
     return this.stored.get(file)?.durable ?? 0;

@@ -61,6 +61,8 @@ export type Runtime<M, P, V> = {
   readonly connectBus: (name: string) => BusClient<P>;
   /** Opens the connection `name` to the control bucket. */
   readonly connectControl: (name: string) => ControlClient<V>;
+  /** Ends the process after what it does now; its supervisor starts it again a second later. */
+  readonly exit: (why: string) => void;
   /** Adds a line to the trace. */
   readonly note: (line: string) => void;
 };
@@ -75,6 +77,8 @@ export type HostSpec<M, P, V> = {
   readonly clock: ClockOptions;
   /** Makes the process object of one incarnation; it acts only from `onStart` on. */
   readonly boot: (runtime: Runtime<M, P, V>) => Process<M, P, V>;
+  /** The process uses promises: what follows from an event is not over when its handler returns. */
+  readonly usesPromises?: boolean;
 };
 
 /** What connects processes: links, NATS and the control bucket, on one topology. */
@@ -90,6 +94,8 @@ export type HostState = 'down' | 'up' | 'paused';
 type Waiting = { readonly timer: boolean; readonly what: string; readonly run: () => void };
 
 const waitingMax = 1_000_000;
+/** A supervisor's pause before it starts what has ended by itself. */
+const restartUs = 1_000_000;
 
 export class Host<M, P, V> {
   readonly address: Address;
@@ -156,6 +162,7 @@ export class Host<M, P, V> {
     this.acting = this.generation;
     const process = this.spec.boot(this.runtime());
     this.current = process;
+    if (this.spec.usesPromises === true) this.world.unsettle();
     process.onStart();
   }
 
@@ -207,6 +214,7 @@ export class Host<M, P, V> {
     for (const item of [...timers, ...rest]) {
       // A handler may end its own process; the rest of the burst dies with it.
       if (this.current === undefined || this.generation !== generation) return;
+      if (this.spec.usesPromises === true) this.world.unsettle();
       this.world.note(`${item.what} to ${this.address} late`);
       item.run();
     }
@@ -222,6 +230,7 @@ export class Host<M, P, V> {
     if (process === undefined) return;
     const run = choose(process);
     assert(run !== undefined, `${this.address} has no handler for: ${what}`);
+    if (this.spec.usesPromises === true) this.world.unsettle();
     if (this.motion === 'running') {
       run();
       return;
@@ -275,8 +284,18 @@ export class Host<M, P, V> {
         check();
         return this.connectControl(name);
       },
+      exit: (why) => this.exit(generation, why),
       note: (line) => this.world.note(`${this.address}: ${line}`),
     };
+  }
+
+  private exit(generation: number, why: string): void {
+    this.world.note(`${this.address} ends itself: ${why}`);
+    this.world.schedule(0, `exit ${this.address}`, () => {
+      if (this.acting !== generation) return;
+      this.crash('process');
+      this.world.schedule(restartUs, `restart ${this.address}`, () => this.start());
+    });
   }
 
   private setTimer(name: string, delayUs: number): void {

@@ -15,6 +15,8 @@ export type ProcessSpec<M, P, V> = {
   readonly az: string;
   /** Makes the process object of one incarnation. */
   readonly boot: (runtime: Runtime<M, P, V>) => Process<M, P, V>;
+  /** See `HostSpec`. */
+  readonly usesPromises?: boolean;
 };
 
 /** `M` travels on links, `P` over NATS, `V` lies in the control bucket. */

@@ -1,7 +1,8 @@
 /**
  * Virtual time and the only loop of a simulation. Everything that happens is an event in one heap ordered by
  * (time, number of scheduling): a packet, a disk completion, a timer, a client, a fault. One event runs to its end
- * before the next begins; there are no promises, so no other order can leak in.
+ * before the next begins. A process may use promises as long as they wait for nothing but events of this world: whatever follows
+ * from an event by promises happens before the next event, in an order that depends on nothing else.
  */
 import assert from 'node:assert/strict';
 import { Prng } from './prng.ts';
@@ -45,6 +46,7 @@ export class World {
   private timeUs = 0;
   private stepCount = 0;
   private running = false;
+  private settled = true;
 
   constructor(options: WorldOptions) {
     this.seed = options.seed;
@@ -104,21 +106,42 @@ export class World {
     this.trace.add(`${this.timeUs} - ${line}`);
   }
 
+  /** An event goes to a process that uses promises. */
+  unsettle(): void {
+    this.settled = false;
+  }
+
+  /** As `runUntil`, for worlds with processes that use promises. Rejects with what a promise that nobody waits for rejected with. */
+  async runUntilSettled(met: () => boolean, deadlineUs: number): Promise<RunOutcome> {
+    assert(!this.running, 'the loop was entered from inside an event');
+    this.running = true;
+    const failures: unknown[] = [];
+    const failed = (error: unknown): void => void failures.push(error);
+    process.on('unhandledRejection', failed);
+    try {
+      for (;;) {
+        if (!this.settled) {
+          this.settled = true;
+          await new Promise((resolve) => setImmediate(resolve));
+          if (failures.length > 0) throw failures[0];
+        }
+        const outcome = this.runNext(met, deadlineUs);
+        if (outcome !== null) return outcome;
+      }
+    } finally {
+      process.off('unhandledRejection', failed);
+      this.running = false;
+    }
+  }
+
   /** Processes events until `met()` holds or `deadlineUs` (absolute) is reached. */
   runUntil(met: () => boolean, deadlineUs: number): RunOutcome {
     assert(!this.running, 'the loop was entered from inside an event');
     this.running = true;
     try {
       for (;;) {
-        if (met()) return 'met';
-        const event = this.peek();
-        if (event === undefined) return 'idle';
-        if (event.timeUs > deadlineUs) {
-          this.timeUs = Math.max(this.timeUs, deadlineUs);
-          return 'deadline';
-        }
-        if (this.stepCount >= this.stepsMax) return 'budget';
-        this.step(event);
+        const outcome = this.runNext(met, deadlineUs);
+        if (outcome !== null) return outcome;
       }
     } finally {
       this.running = false;
@@ -136,6 +159,20 @@ export class World {
   /** Processes events until none is left (periodic timers never let that happen) or the step budget is spent. */
   runToIdle(): RunOutcome {
     return this.runUntil(() => false, Number.MAX_SAFE_INTEGER);
+  }
+
+  /** @returns null when an event was processed, or why none was. */
+  private runNext(met: () => boolean, deadlineUs: number): RunOutcome | null {
+    if (met()) return 'met';
+    const event = this.peek();
+    if (event === undefined) return 'idle';
+    if (event.timeUs > deadlineUs) {
+      this.timeUs = Math.max(this.timeUs, deadlineUs);
+      return 'deadline';
+    }
+    if (this.stepCount >= this.stepsMax) return 'budget';
+    this.step(event);
+    return null;
   }
 
   private step(event: ScheduledEvent): void {

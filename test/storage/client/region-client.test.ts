@@ -300,12 +300,28 @@ describe('taking over', () => {
   });
 });
 
+/** Nothing is folded until it is said that no reader needs what is durable by then. */
+function heldLowWater() {
+  const bounds = {
+    readPointAgeMs: Number.POSITIVE_INFINITY,
+    unfoldedBytesMax: Number.POSITIVE_INFINITY,
+    lowWaterEveryMs: 10,
+  };
+  const raise = async (): Promise<void> => {
+    bounds.readPointAgeMs = 0;
+    await new Promise((resolve) => setTimeout(resolve, 250));
+    bounds.readPointAgeMs = Number.POSITIVE_INFINITY;
+  };
+  return { bounds, raise };
+}
+
 describe('reading pages', () => {
   it('gives every page as it was at every read point, folded or not, before and after a restart', {
     timeout: 60_000,
   }, async () => {
     const { region, client } = await open();
-    const writer = await TestWriter.open(client, 1);
+    const lowWater = heldLowWater();
+    const writer = await TestWriter.open(client, 1, { place: { lowWater: lowWater.bounds } });
     const reference = new ReferencePages(42);
     const pages = Array.from({ length: 8 }, (_, at) => pageNo(at + 1));
     const write = async (count: number): Promise<void> => {
@@ -332,7 +348,7 @@ describe('reading pages', () => {
     await write(150);
     await check(0);
     const lowWaterAt = reference.versions.length - 1;
-    writer.driver.setLowWater(reference.versions[lowWaterAt]?.lsn ?? zeroLsn);
+    await lowWater.raise();
     await write(60);
     await eventually('pages were folded', () =>
       region.nodes.every((node) => existsSync(join(node.config.dataDir, 'images', 'pg-0'))),
@@ -348,11 +364,12 @@ describe('reading pages', () => {
 
   it('serves what was folded away by reading the log again', { timeout: 60_000 }, async () => {
     const { region, client } = await open();
-    const writer = await TestWriter.open(client, 1);
+    const lowWater = heldLowWater();
+    const writer = await TestWriter.open(client, 1, { place: { lowWater: lowWater.bounds } });
     const reference = new ReferencePages(7);
     for (let at = 0; at < 120; at++) reference.committed(writer.driver.commit(reference.change(2)));
     await writer.untilDurable(writer.driver.lastLsn);
-    writer.driver.setLowWater(writer.driver.vdl);
+    await lowWater.raise();
     for (let at = 0; at < 20; at++) reference.committed(writer.driver.commit(reference.change(2)));
     await writer.untilDurable(writer.driver.lastLsn);
     await eventually('pages were folded', () =>

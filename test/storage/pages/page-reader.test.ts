@@ -7,8 +7,9 @@ import { EpochTree } from '../../../storage/history/epoch-tree.ts';
 import { type HeldFrame, Segment } from '../../../storage/log/core/segment.ts';
 import { FrameReader } from '../../../storage/log/frame-reader.ts';
 import { PageIndex } from '../../../storage/pages/core/page-index.ts';
-import { ImageStore } from '../../../storage/pages/image-store.ts';
+import { LmdbImages } from '../../../storage/pages/image-store.ts';
 import { PageReader, pageReaderBounds } from '../../../storage/pages/page-reader.ts';
+import { machine } from '../../../storage/process/runtime.ts';
 import { encodeFrame, parseFrame } from '../../../storage/redo/frame.ts';
 import {
   epoch,
@@ -28,7 +29,7 @@ afterEach(async () => {
 });
 
 /** Images that can be damaged, and a disk that can be full. */
-class FaultyImages extends ImageStore {
+class FaultyImages extends LmdbImages {
   private failure: string | null = null;
   private readonly damaged = new Set<PageNo>();
 
@@ -47,7 +48,7 @@ class FaultyImages extends ImageStore {
     return super.putAll(pages, at);
   }
 
-  override get(page: PageNo): ReturnType<ImageStore['get']> {
+  override get(page: PageNo): ReturnType<LmdbImages['get']> {
     return this.damaged.has(page) ? { kind: 'bad', reason: 'damaged on purpose' } : super.get(page);
   }
 
@@ -98,7 +99,7 @@ class Bench {
       segment: this.segment,
       frames: new FrameReader(log, (reason) => this.rotten.push(reason)),
       images: this.images,
-      now: () => (this.nowMs += this.msPerLook),
+      runtime: { ...machine, nowMs: () => (this.nowMs += this.msPerLook) },
       onTrouble: (what) => this.troubles.push(what),
       bounds: { foldPages },
     });

@@ -67,8 +67,6 @@ interface Machine {
   freeAtMs: { log: number; state: number };
   /** Frames on their way to the log, oldest write first. */
   writing: (readonly ReceivedFrame[])[];
-  forksUnsaved: number;
-  heldBack: Extract<NodeEffect, { kind: 'persistFrames' }>[];
   answers: Map<Caller, (reply: StorageReply) => void>;
   nextCaller: number;
 }
@@ -150,8 +148,6 @@ export class Cluster extends Timeline {
     const torn = machine.writing[0]?.slice(0, this.dice.below(4)) ?? [];
     for (const frame of torn) this.toLog(machine, frame);
     machine.writing = [];
-    machine.forksUnsaved = 0;
-    machine.heldBack = [];
     machine.answers = new Map();
     for (const watcher of this.watchers) watcher.nodeDown(id);
   }
@@ -234,24 +230,17 @@ export class Cluster extends Timeline {
   private step(machine: Machine, event: NodeEvent): void {
     if (machine.core === null) return;
     const effects = machine.core.step(event, this.nowMs);
-    const forked = effects.some((effect) => effect.kind === 'forked');
-    for (const effect of effects) this.carryOut(machine, effect, forked);
+    for (const effect of effects) this.carryOut(machine, effect);
   }
 
-  private carryOut(machine: Machine, effect: NodeEffect, forked: boolean): void {
+  private carryOut(machine: Machine, effect: NodeEffect): void {
     switch (effect.kind) {
       case 'persistFrames':
-        // S4, as the shell keeps it: no frame before the forks it may depend on.
-        if (machine.forksUnsaved > 0) machine.heldBack.push(effect);
-        else this.persist(machine, effect);
+        this.persist(machine, effect);
         return;
       case 'persistState': {
-        if (forked) machine.forksUnsaved += 1;
         this.onDisk(machine, 'state', () => {
           machine.state = effect.state;
-          if (forked) machine.forksUnsaved -= 1;
-          if (machine.forksUnsaved === 0)
-            for (const held of machine.heldBack.splice(0)) this.persist(machine, held);
           this.step(machine, { kind: 'statePersisted', ticket: effect.ticket });
         });
         return;
@@ -355,8 +344,6 @@ function newMachine(id: NodeId): Machine {
     state: emptyNodeState,
     freeAtMs: { log: 0, state: 0 },
     writing: [],
-    forksUnsaved: 0,
-    heldBack: [],
     answers: new Map(),
     nextCaller: 1,
   };

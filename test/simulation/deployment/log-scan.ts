@@ -1,6 +1,6 @@
 /**
- * Reads the log of a simulated node from its disk. Where bytes are no frame, the next one is looked for: first at the end
- * the broken frame's own header claims, then byte by byte. What follows the last frame is a torn write.
+ * Reads the log files of a simulated node as the judges do, independently of how the node reads them. Where bytes are no frame, the
+ * next one is looked for: first at the end the broken frame's own header claims, then byte by byte.
  */
 
 import assert from 'node:assert/strict';
@@ -26,7 +26,8 @@ export type ScannedLog = {
   readonly damagedBytes: number;
 };
 
-export function scanLog(bytes: Uint8Array): ScannedLog {
+/** @param file the number of the file these bytes are. */
+export function scanLog(bytes: Uint8Array, file: number): ScannedLog {
   const frames: ScannedFrame[] = [];
   let validBytes = 0;
   let damagedBytes = 0;
@@ -37,7 +38,8 @@ export function scanLog(bytes: Uint8Array): ScannedLog {
       continue;
     }
     damagedBytes += at - validBytes;
-    frames.push(scanned({ header: parsed.header, bytes: bytes.subarray(at, at + parsed.length) }, at));
+    const frame = { header: parsed.header, bytes: bytes.subarray(at, at + parsed.length) };
+    frames.push(scanned(frame, file, at));
     at += parsed.length;
     validBytes = at;
   }
@@ -45,11 +47,11 @@ export function scanLog(bytes: Uint8Array): ScannedLog {
 }
 
 /** The index entry of a frame that lies at `offset`. */
-export function scanned(frame: ReceivedFrame, offset: number): ScannedFrame {
+function scanned(frame: ReceivedFrame, file: number, offset: number): ScannedFrame {
   const { epoch, pg, base, end, prevPg } = frame.header;
   const lastCpl = lastCplIn(framePayload(frame.bytes), base);
   assert(lastCpl !== 'malformed', 'a frame that was kept holds whole records');
-  const position = { file: 1, offset, length: frame.bytes.length };
+  const position = { file, offset, length: frame.bytes.length };
   return { frame, held: { epoch, pg, base, end, prevPg, lastCpl, position } };
 }
 
