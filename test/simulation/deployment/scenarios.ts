@@ -6,6 +6,7 @@ import {
   type SimulationOptions,
   scaledBounds,
   shortLease,
+  usualRecoveryMs,
 } from '../options.ts';
 import { Prng, type Range } from '../world/prng.ts';
 
@@ -40,6 +41,21 @@ export const interruptedWrites: Scenario = (options) => ({
   workload: busy,
   faults: [
     plan('crash', between(50 * ms, 300 * ms), between(10 * ms, 60 * ms)),
+    plan('clog', between(20 * ms, 80 * ms), between(50 * ms, 900 * ms)),
+  ],
+});
+
+/** One region whose writers die again and again, and whose recoveries are given up before slow nodes have answered. */
+export const hastyRecoveries: Scenario = (options) => ({
+  ...options,
+  regions: options.regions.slice(0, 1),
+  gateways: 2,
+  faultPhaseUs: 8 * seconds,
+  workload: busy,
+  recoveryMs: between(20, 300),
+  disk: { ...options.disk, syncUs: between(5 * ms, 40 * ms) },
+  faults: [
+    plan('crash', between(50 * ms, 300 * ms), between(50 * ms, 500 * ms)),
     plan('clog', between(20 * ms, 80 * ms), between(50 * ms, 900 * ms)),
   ],
 });
@@ -106,6 +122,7 @@ export const slowLargeTransactions: Scenario = (options) => ({
   ...largeTransactions(options),
   regions: options.regions.slice(0, 1),
   faultPhaseUs: 20 * seconds,
+  recoveryMs: usualRecoveryMs,
   workload: { largePerMille: 400, largePagesMax: 150, openMax: 1, pauseUs: seconds },
   network: { ...options.network, bytesPerMs: 80 },
   disk: { ...options.disk, stallPerMille: 0 },

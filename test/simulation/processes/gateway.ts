@@ -4,6 +4,7 @@
  * held while a move or a recovery is under way. A response leaves when VDL covers it and the lease is valid.
  */
 import { z } from 'zod';
+import { type RecoveryEnd, roleEventOf } from '../../../gateway/reign/core/recovery-end.ts';
 import { parseJson, subjectsOf } from '../../../regions/bus/core/messages.ts';
 import type { ControlRecord } from '../../../regions/control/core/control-record.ts';
 import type { LeaseLimits } from '../../../regions/control/core/lease.ts';
@@ -36,6 +37,7 @@ import { type Address, regionOf } from '../deployment/topology.ts';
 import type { BusClient, BusMessage } from '../twins/bus.ts';
 import type { ControlEvent } from '../twins/control-bucket.ts';
 import type { ConnectionId, LinkEvent } from '../twins/network.ts';
+import type { Prng } from '../world/prng.ts';
 import { SimControlStore } from './control-store.ts';
 import { QuorumDriver, type QuorumMachine, RecoveryRun } from './drivers.ts';
 import { LogFetch, RegionLinks } from './region-links.ts';
@@ -84,7 +86,7 @@ export class SimGateway implements SimProcess {
   private readonly bus: BusClient<BusPayload>;
   private readonly roleEvents: RoleEvent[] = [];
   private stepping = false;
-  private recovery: RecoveryRun | undefined;
+  private recovery: { readonly run: RecoveryRun; readonly untilMs: number; timedOut(): void } | undefined;
   private recovered: { readonly epoch: Epoch; readonly outcome: Recovered } | undefined;
   private reign: Reign | undefined;
   private held: Held[] = [];
@@ -93,6 +95,7 @@ export class SimGateway implements SimProcess {
   private head: Epoch = genesisEpoch;
   private vdl: Lsn = zeroLsn;
   private readAtMs = 0;
+  private readonly patience: Prng;
 
   constructor(runtime: SimRuntime, context: SimContext, name: string, limits: LeaseLimits) {
     this.runtime = runtime;
@@ -107,6 +110,7 @@ export class SimGateway implements SimProcess {
     this.role = new WriterRole(regionId(this.region), { gateway: name, incarnation }, limits);
     this.store = new SimControlStore(runtime.connectControl('control'), () => this.nowMs);
     this.bus = runtime.connectBus('sql');
+    this.patience = runtime.random.stream('recovery');
   }
 
   onStart(): void {
@@ -178,7 +182,8 @@ export class SimGateway implements SimProcess {
     this.store.tick();
     this.links.tick();
     this.roleStep({ kind: 'tick' });
-    this.recovery?.tick();
+    this.recovery?.run.tick();
+    this.endRecovery();
     this.reign?.driver.tick();
     this.endByAge();
     this.checkDrained();
@@ -243,24 +248,41 @@ export class SimGateway implements SimProcess {
 
   private recover(reign: Epoch): void {
     this.close();
+    let phase = 'before the fork';
     const goal = { kind: 'fork', branch: mainBranch, epoch: reign } as const;
     const options = {
       skipsReplication: this.context.defects.has('skip-replication'),
       fetchBytesMax: this.context.bounds.fetchBytesMax,
-      onForking: (forks: readonly Fork[]) => this.context.witness.forking(this.region, reign, forks),
+      onForking: (forks: readonly Fork[]) => {
+        phase = 'forking';
+        this.context.witness.forking(this.region, reign, forks);
+      },
     };
-    this.recovery = new RecoveryRun(this.links, goal, options, (result) => {
-      this.runtime.note(
-        `recovery of epoch ${reign}: ${result.kind} ${result.kind === 'failed' ? result.reason : ''}`,
-      );
+    const ended = (end: RecoveryEnd): void => {
+      this.runtime.note(`recovery of epoch ${reign}: ${describeEnd(end)}`);
+      if (end.kind === 'timeout') this.context.witness.recoveryTimedOut(end.phase === 'forking');
+      const event = roleEventOf(reign, end);
+      if (event !== null) this.roleStep(event);
+    };
+    const run = new RecoveryRun(this.links, goal, options, (result) => {
+      if (result.kind === 'failed') this.runtime.note(`epoch ${reign} cannot be forked: ${result.reason}`);
       if (result.kind === 'recovered') {
         this.recovered = { epoch: reign, outcome: result.outcome };
         this.context.witness.forked(this.region, reign, result.outcome.forks);
-        this.roleStep({ kind: 'recovered', epoch: reign, vdl: result.outcome.vdl });
-      } else if (result.kind === 'fenced') this.roleStep({ kind: 'fenced', epoch: reign });
-      else this.roleStep({ kind: 'recoveryFailed', epoch: reign });
+      }
+      ended(result.kind === 'timeout' ? { kind: 'timeout', phase } : result);
     });
-    this.recovery.start();
+    const timedOut = (): void => ended({ kind: 'timeout', phase });
+    this.recovery = { run, untilMs: this.nowMs + this.patience.within(this.context.recoveryMs), timedOut };
+    run.start();
+  }
+
+  /** Sooner than the run itself gives up: what the role makes of it is to be seen often. */
+  private endRecovery(): void {
+    const { recovery } = this;
+    if (recovery === undefined || recovery.run.isOver || this.nowMs < recovery.untilMs) return;
+    recovery.run.close();
+    recovery.timedOut();
   }
 
   private open(reign: Epoch): void {
@@ -316,7 +338,7 @@ export class SimGateway implements SimProcess {
 
   /** Nothing is acknowledged from here on; what is in flight is unknown to its clients. */
   private close(): void {
-    this.recovery?.close();
+    this.recovery?.run.close();
     this.recovery = undefined;
     const { reign } = this;
     this.reign = undefined;
@@ -454,6 +476,9 @@ export class SimGateway implements SimProcess {
 
 /** How the judges name a start of a gateway. */
 export const writerName = (incarnation: string): string => `writer ${incarnation}`;
+
+const describeEnd = (end: RecoveryEnd): string =>
+  end.kind === 'timeout' ? `timeout ${end.phase}` : end.kind;
 
 const encodeJson = (value: unknown): Uint8Array => Buffer.from(JSON.stringify(value));
 
