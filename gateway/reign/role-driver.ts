@@ -32,6 +32,7 @@ import {
 } from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
 import type { GatewayMetrics } from '../observe/gateway-metrics.ts';
+import { roleEventOf } from './core/recovery-end.ts';
 import { type Drainable, movedAway } from './drain.ts';
 import type { GatewayVolume } from './gateway-volume.ts';
 import type { Reign } from './reign.ts';
@@ -53,7 +54,7 @@ export interface RoleDriverOptions {
   readonly onReignEnded: () => void;
 }
 
-/** One attempt at a recovery; the next one begins at once while the lease holds. */
+/** One attempt at a recovery is given up when nothing has got on for so long; the role says whether another follows. */
 const recoveryMs = 15_000;
 const drainPollMs = 2;
 /** A statement under way may finish within this time of a drain; then it is stopped. */
@@ -69,7 +70,7 @@ export class RoleDriver {
   private readonly sight = new ControlSight(lookMs);
   private readonly ticker: NodeJS.Timeout;
   private readonly stopWatching: () => void;
-  private recovering: { readonly epoch: Epoch; readonly abort: AbortController } | null = null;
+  private recovering: AbortController | null = null;
   private recovered: Recovered | null = null;
   private reign: Reign | null = null;
   private draining: Epoch | null = null;
@@ -131,7 +132,7 @@ export class RoleDriver {
     this.closed = true;
     clearInterval(this.ticker);
     this.stopWatching();
-    this.recovering?.abort.abort();
+    this.recovering?.abort();
   }
 
   /** Why the last look at the control record brought none; null when it did. */
@@ -222,33 +223,22 @@ export class RoleDriver {
     this.step({ kind: 'written', write });
   }
 
-  /** Tries again with the same epoch while nothing can have been forked; the lease decides how long. */
   private async recover(epoch: Epoch): Promise<void> {
     const { log, nodes } = this.options;
     const abort = new AbortController();
-    this.recovering = { epoch, abort };
+    this.recovering = abort;
     this.heldSinceMs ??= monotonicMs();
-    for (;;) {
-      const result = await runRecovery(
-        nodes,
-        { kind: 'fork', branch: mainBranch, epoch },
-        { timeoutMs: recoveryMs, signal: abort.signal },
-      );
-      if (this.closed || abort.signal.aborted) return;
-      if (result.kind === 'timeout' && result.phase !== 'forking') {
-        log.warn({ epoch, phase: result.phase }, 'too few storage nodes answer; the recovery goes on');
-        continue;
-      }
-      this.recovering = null;
-      if (result.kind === 'recovered') {
-        this.recovered = result.outcome;
-        this.step({ kind: 'recovered', epoch, vdl: result.outcome.vdl });
-        return;
-      }
-      log.warn({ epoch, result }, 'the recovery failed');
-      this.step({ kind: 'recoveryFailed', epoch });
-      return;
-    }
+    const result = await runRecovery(
+      nodes,
+      { kind: 'fork', branch: mainBranch, epoch },
+      { timeoutMs: recoveryMs, signal: abort.signal },
+    );
+    if (this.closed || abort.signal.aborted) return;
+    this.recovering = null;
+    if (result.kind === 'recovered') this.recovered = result.outcome;
+    else log.warn({ epoch, result }, 'the recovery has not ended well');
+    const event = roleEventOf(epoch, result);
+    if (event !== null) this.step(event);
   }
 
   private open(epoch: Epoch): void {
@@ -320,7 +310,7 @@ export class RoleDriver {
     const { volume, log, onReignEnded } = this.options;
     log.info({ epoch, reason }, 'the reign ends');
     this.draining = null;
-    this.recovering?.abort.abort();
+    this.recovering?.abort();
     this.recovering = null;
     this.recovered = null;
     if (this.reign === null) return;

@@ -1,12 +1,14 @@
 /**
- * Page reads over the nodes of a region: one node is asked, the fastest lately that is believed complete for the read
- * point; a second one is asked as well when the first is slower than nearly all reads are; the next one at once when a
- * node refuses. The first answer wins.
+ * Page reads over the nodes of a region. Whom a read asks and when is decided in `core/hedge.ts`, who comes first in
+ * `core/read-order.ts`; this file sends the requests and keeps the time.
  */
 import type { Epoch, Lsn, NodeId, PageNo } from '../redo/ids.ts';
+import { unreachable } from '../redo/ids.ts';
 import { nodeLimits } from '../redo/limits.ts';
 import type { StorageRequest } from '../wire/core/messages.ts';
 import type { Answer, NodeTarget } from '../wire/storage-client.ts';
+import { HedgedRead, type HedgeEffect, type HedgeEvent } from './core/hedge.ts';
+import { ReadOrder } from './core/read-order.ts';
 
 export type PagesFetched =
   | { readonly kind: 'pages'; readonly pages: readonly (Uint8Array | null)[] }
@@ -23,6 +25,7 @@ export interface PageFetcherOptions {
   /** Preferred zone; null for none. */
   readonly az: string | null;
   readonly isUp: (node: NodeId) => boolean;
+  /** Asks one node; `done` runs once, never inside this call. */
   readonly ask: (
     node: NodeId,
     request: StorageRequest,
@@ -32,58 +35,29 @@ export interface PageFetcherOptions {
   readonly now?: () => number;
 }
 
-export const pageFetchLimits = {
-  timeoutMs: 5_000,
-  /** A second node is asked no sooner than this. */
-  hedgeMinMs: 5,
-  /** A second node is asked no later than this, however slow reads have been. */
-  hedgeMaxMs: 250,
-  /** Reads whose latency is remembered. */
-  samples: 128,
-  /** How long a node that was behind a read point is passed over for such reads. */
-  behindMs: 250,
-  /** Wait before a new round when every node refused. */
-  roundMs: 20,
-  /** Latency assumed of a node not read from yet. */
-  unknownMs: 1,
-  /** Nodes of other zones count as this much slower than they are. */
-  otherZoneFactor: 1.5,
-} as const;
-
-interface NodeView {
-  readonly node: NodeId;
-  readonly near: boolean;
-  latencyMs: number;
-  behind: { readonly at: Lsn; readonly untilMs: number } | null;
-}
+const readMs = 5_000;
 
 export class PageFetcher {
   private readonly options: PageFetcherOptions;
   private readonly now: () => number;
-  private readonly views: readonly NodeView[];
-  private readonly latencies: number[] = [];
-  private latencyAt = 0;
+  private readonly order: ReadOrder;
 
   constructor(options: PageFetcherOptions) {
     this.options = options;
     this.now = options.now ?? (() => performance.now());
-    this.views = options.nodes.map(({ node, az }) => ({
-      node,
-      near: options.az === null || az === options.az,
-      latencyMs: pageFetchLimits.unknownMs,
-      behind: null,
-    }));
+    this.order = new ReadOrder(options.nodes, options.az);
   }
 
   async read(
     head: Epoch,
     readPoint: Lsn,
     pages: readonly PageNo[],
-    { timeoutMs = pageFetchLimits.timeoutMs }: PagesWanted,
+    { timeoutMs = readMs }: PagesWanted,
   ): Promise<PagesFetched> {
     const reads: Promise<PagesFetched>[] = [];
     for (let at = 0; at < pages.length; at += nodeLimits.readPagesMax) {
-      reads.push(this.readSome(head, readPoint, pages.slice(at, at + nodeLimits.readPagesMax), timeoutMs));
+      const some = pages.slice(at, at + nodeLimits.readPagesMax);
+      reads.push(this.readSome({ kind: 'readPages', head, readPoint, pages: some }, timeoutMs));
     }
     const found: (Uint8Array | null)[] = [];
     for (const part of await Promise.all(reads)) {
@@ -93,110 +67,97 @@ export class PageFetcher {
     return { kind: 'pages', pages: found };
   }
 
-  /** Delay after which a second node is asked: what nearly all reads take. */
-  get hedgeMs(): number {
-    const sorted = [...this.latencies].sort((a, b) => a - b);
-    const nearlyAll = sorted[Math.floor(sorted.length * 0.95)] ?? pageFetchLimits.hedgeMinMs;
-    return Math.min(pageFetchLimits.hedgeMaxMs, Math.max(pageFetchLimits.hedgeMinMs, nearlyAll));
-  }
-
-  private readSome(
-    head: Epoch,
-    readPoint: Lsn,
-    pages: readonly PageNo[],
-    timeoutMs: number,
-  ): Promise<PagesFetched> {
-    return new Promise((resolve) => {
-      const deadlineMs = this.now() + timeoutMs;
-      const timers = new Set<NodeJS.Timeout>();
-      let reason: string | null = null;
-      let asking = 0;
-      let left: NodeView[] = [];
-      const waitedFor = new Map<NodeView, number>();
-      let done = false;
-      const finish = (result: PagesFetched): void => {
-        if (done) return;
-        done = true;
-        for (const timer of timers) clearTimeout(timer);
-        resolve(result);
-      };
-      const later = (ms: number, run: () => void): void => {
-        const timer = setTimeout(() => {
-          timers.delete(timer);
-          if (!done) run();
-        }, ms);
-        timers.add(timer);
-      };
-      const startRound = (): void => {
-        left = this.ranked(readPoint);
-        if (!askNext()) later(pageFetchLimits.roundMs, startRound);
-        else later(this.hedgeMs, () => void askNext());
-      };
-      const askNext = (): boolean => {
-        const view = left.shift();
-        if (view === undefined) return false;
-        asking += 1;
-        const sentAtMs = this.now();
-        waitedFor.set(view, sentAtMs);
-        this.options.ask(
-          view.node,
-          { kind: 'readPages', head, readPoint, pages },
-          // The read's own end comes first: that a node asked just before it has not answered is no news.
-          Math.max(0, deadlineMs - sentAtMs) + pageFetchLimits.roundMs,
-          (answer) => {
-            asking -= 1;
-            waitedFor.delete(view);
-            if (answer.kind === 'pages' && answer.pages.length === pages.length) {
-              this.answered(view, this.now() - sentAtMs);
-              if (!done) this.overtaken(waitedFor);
-              finish({ kind: 'pages', pages: answer.pages });
-              return;
-            }
-            reason = reasonOf(view.node, answer);
-            this.failed(view, answer, readPoint);
-            if (!done && !askNext() && asking === 0) later(pageFetchLimits.roundMs, startRound);
-          },
-        );
-        return true;
-      };
-      later(timeoutMs, () =>
-        finish({
-          kind: 'unavailable',
-          reason: `no storage node served the read within ${timeoutMs} ms; last: ${reason ?? silence(waitedFor)}`,
-        }),
-      );
-      startRound();
+  private readSome(request: ReadPagesRequest, timeoutMs: number): Promise<PagesFetched> {
+    const { isUp, ask } = this.options;
+    const { order, now } = this;
+    return new Promise((done) => {
+      new PageRead({ order, isUp, ask, now, request, timeoutMs, done }).tick();
     });
   }
+}
 
-  /** Nodes to ask, best first; those believed behind the read point come last, since belief may be out of date. */
-  private ranked(readPoint: Lsn): NodeView[] {
-    const nowMs = this.now();
-    const cost = (view: NodeView): number => {
-      const behind = view.behind !== null && view.behind.at <= readPoint && nowMs < view.behind.untilMs;
-      return view.latencyMs * (view.near ? 1 : pageFetchLimits.otherZoneFactor) + (behind ? 1e6 : 0);
-    };
-    return this.views.filter((view) => this.options.isUp(view.node)).sort((a, b) => cost(a) - cost(b));
+type ReadPagesRequest = Extract<StorageRequest, { kind: 'readPages' }>;
+
+interface PageReadOptions extends Pick<PageFetcherOptions, 'isUp' | 'ask'> {
+  readonly order: ReadOrder;
+  readonly now: () => number;
+  readonly request: ReadPagesRequest;
+  readonly timeoutMs: number;
+  readonly done: (result: PagesFetched) => void;
+}
+
+/** Drives one hedged read. Nodes that answer after its end still teach the order. */
+class PageRead {
+  private readonly options: PageReadOptions;
+  private readonly read: HedgedRead;
+  private readonly sentAtMs = new Map<NodeId, number>();
+  private timer: NodeJS.Timeout | undefined;
+  private wakeAtMs = Number.POSITIVE_INFINITY;
+
+  constructor(options: PageReadOptions) {
+    this.options = options;
+    this.read = new HedgedRead(options.timeoutMs, options.now());
   }
 
-  private answered(view: NodeView, tookMs: number): void {
-    view.latencyMs += (tookMs - view.latencyMs) / 8;
-    // What was slow once is forgotten little by little, so that it gets another chance.
-    for (const other of this.views)
-      if (other !== view) other.latencyMs = Math.max(pageFetchLimits.unknownMs, other.latencyMs * 0.99);
-    this.latencies[this.latencyAt] = tookMs;
-    this.latencyAt = (this.latencyAt + 1) % pageFetchLimits.samples;
+  tick(): void {
+    const { order, isUp, request, now } = this.options;
+    this.wakeAtMs = Number.POSITIVE_INFINITY;
+    const up = order.ranked(request.readPoint, now()).filter(isUp);
+    this.step({ kind: 'tick', order: up, hedgeMs: order.hedgeMs }, null);
   }
 
-  /** Another answered first: these are at least this slow, or frozen, and are not to be asked first next time. */
-  private overtaken(waitedFor: ReadonlyMap<NodeView, number>): void {
-    const nowMs = this.now();
-    for (const [view, sentAtMs] of waitedFor) view.latencyMs = Math.max(view.latencyMs, nowMs - sentAtMs) * 2;
+  /** @param pages what came with `served`. */
+  private step(event: HedgeEvent, pages: readonly (Uint8Array | null)[] | null): void {
+    for (const effect of this.read.step(event, this.options.now())) this.carryOut(effect, pages ?? []);
+    if (this.read.wakeAtMs === this.wakeAtMs) return;
+    clearTimeout(this.timer);
+    this.wakeAtMs = this.read.wakeAtMs;
+    // A timer may fire a fraction of a millisecond early; the tick then changes nothing, and another one follows.
+    if (this.wakeAtMs !== Number.POSITIVE_INFINITY)
+      this.timer = setTimeout(() => this.tick(), this.wakeAtMs - this.options.now());
   }
 
-  private failed(view: NodeView, answer: Answer, readPoint: Lsn): void {
-    if (answer.kind === 'unanswered') view.latencyMs = Math.min(1_000, view.latencyMs * 2 + 1);
-    else view.behind = { at: readPoint, untilMs: this.now() + pageFetchLimits.behindMs };
+  private carryOut(effect: HedgeEffect, pages: readonly (Uint8Array | null)[]): void {
+    switch (effect.kind) {
+      case 'ask':
+        this.ask(effect.node);
+        return;
+      case 'take':
+        this.options.done({ kind: 'pages', pages });
+        return;
+      case 'giveUp':
+        this.options.done({ kind: 'unavailable', reason: effect.reason });
+        return;
+      default:
+        unreachable(effect);
+    }
+  }
+
+  private ask(node: NodeId): void {
+    const { ask, request, now } = this.options;
+    const sentAtMs = now();
+    this.sentAtMs.set(node, sentAtMs);
+    ask(node, request, this.read.requestMs(sentAtMs), (answer) => this.answered(node, sentAtMs, answer));
+  }
+
+  private answered(node: NodeId, sentAtMs: number, answer: Answer): void {
+    const { order, request, now } = this.options;
+    if (answer.kind === 'pages' && answer.pages.length === request.pages.length) {
+      order.served(node, now() - sentAtMs);
+      const first = !this.read.isOver;
+      this.step({ kind: 'served', node }, answer.pages);
+      if (first) this.overtake();
+      return;
+    }
+    if (answer.kind === 'unanswered') order.silent(node);
+    else order.refused(node, request.readPoint, now());
+    this.step({ kind: 'failed', node, reason: reasonOf(node, answer) }, null);
+  }
+
+  private overtake(): void {
+    const nowMs = this.options.now();
+    for (const node of this.read.waitingFor)
+      this.options.order.overtaken(node, nowMs - (this.sentAtMs.get(node) ?? nowMs));
   }
 }
 
@@ -209,9 +170,4 @@ function reasonOf(node: NodeId, answer: Answer): string {
     default:
       return `${node}: a wrong answer`;
   }
-}
-
-function silence(waitedFor: ReadonlyMap<NodeView, number>): string {
-  const nodes = [...waitedFor.keys()].map(({ node }) => node);
-  return nodes.length === 0 ? 'no storage node is reachable' : `no answer from ${nodes.join(', ')}`;
 }

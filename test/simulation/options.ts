@@ -81,6 +81,8 @@ export type SimulationOptions = {
   readonly faults: readonly FaultPlan[];
   readonly bounds: FaultBounds;
   readonly lease: LeaseLimits;
+  /** How long one attempt at a recovery may last. In half of the runs so short that attempts are given up in every phase. */
+  readonly recoveryMs: Range;
   /** Gateways of each region, any of which may be the writer. */
   readonly gateways: number;
   readonly workload: WorkloadOptions;
@@ -129,6 +131,9 @@ export const shortLease: LeaseLimits = {
   retryMs: 300,
   attemptMs: 1_500,
 };
+
+/** What a gateway gives one attempt at a recovery. */
+export const usualRecoveryMs = span(15_000, 15_000);
 
 /** Kinds that a profile always has, and kinds that each seed has or has not. */
 const kindsOf: Readonly<
@@ -217,6 +222,7 @@ export function drawOptions(seed: number, profile: ProfileName): SimulationOptio
     faults: drawFaults(prng.stream('faults'), profile),
     bounds: drawBounds(prng.stream('bounds'), profile),
     lease: prng.stream('lease').pick([defaultLeaseLimits, shortLease, shortLease]),
+    recoveryMs: prng.stream('recovery').pick([usualRecoveryMs, span(20, 400)]),
     gateways: prng.stream('gateways').pick([1, 1, 2]),
     sizes: {
       ...(large ? scaledBounds(prng.stream('sizes')) : usualBounds),

@@ -54,6 +54,8 @@ export type RoleEvent =
   | { readonly kind: 'written'; readonly write: ControlWrite }
   | { readonly kind: 'recovered'; readonly epoch: Epoch; readonly vdl: Lsn }
   | { readonly kind: 'recoveryFailed'; readonly epoch: Epoch }
+  /** Too few nodes answered in time. `mayHaveForked`: a fork request may have left, and with it the epoch is spent. */
+  | { readonly kind: 'recoveryTimedOut'; readonly epoch: Epoch; readonly mayHaveForked: boolean }
   | { readonly kind: 'fenced'; readonly epoch: Epoch }
   | { readonly kind: 'quorumLost'; readonly epoch: Epoch }
   /** The SQL engine that writes is stuck or has died: a new one has to begin at what is durable. */
@@ -174,6 +176,10 @@ export class WriterRole {
         if (this.phaseNow === 'recovering' && event.epoch === this.epochNow)
           this.endReign('recovery-failed', { kind: 'given-up' }, nowMs);
         break;
+      case 'recoveryTimedOut':
+        if (this.phaseNow === 'recovering' && event.epoch === this.epochNow)
+          this.recoverAgain(event.epoch, event.mayHaveForked, nowMs);
+        break;
       case 'fenced':
         if (event.epoch === this.epochNow) this.endReign('fenced', null, nowMs);
         break;
@@ -217,6 +223,12 @@ export class WriterRole {
     assert(this.epochNow !== null, 'a recovery belongs to an epoch');
     this.phaseNow = 'writing';
     this.effects.push({ kind: 'open', epoch: this.epochNow });
+  }
+
+  /** The same epoch is tried again while nothing can have been forked under it (S3); the lease decides how long. */
+  private recoverAgain(epoch: Epoch, mayHaveForked: boolean, nowMs: number): void {
+    if (mayHaveForked) this.endReign('recovery-failed', { kind: 'given-up' }, nowMs);
+    else this.effects.push({ kind: 'recover', epoch, atLeast: this.atLeast });
   }
 
   /** @param giveBack null when the record is no longer ours to change. */

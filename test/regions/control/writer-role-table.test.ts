@@ -13,6 +13,7 @@ describe('writer role, event by event', () => {
     written: ({ seq }) => ({ kind: 'written', write: { kind: 'won', seq: seq + 1 } }),
     recovered: () => ({ kind: 'recovered', epoch: epoch(1), vdl: lsn(9) }),
     recoveryFailed: () => ({ kind: 'recoveryFailed', epoch: epoch(1) }),
+    recoveryTimedOut: () => ({ kind: 'recoveryTimedOut', epoch: epoch(1), mayHaveForked: false }),
     fenced: () => ({ kind: 'fenced', epoch: epoch(1) }),
     quorumLost: () => ({ kind: 'quorumLost', epoch: epoch(1) }),
     engineLost: () => ({ kind: 'engineLost', epoch: epoch(1) }),
@@ -26,6 +27,7 @@ describe('writer role, event by event', () => {
     written: 'throws',
     recovered: [phase],
     recoveryFailed: [phase],
+    recoveryTimedOut: [phase],
     fenced: [phase],
     quorumLost: [phase],
     engineLost: [phase],
@@ -49,6 +51,7 @@ describe('writer role, event by event', () => {
       ...reigns('recovering'),
       recovered: ['writing', 'open'],
       recoveryFailed: ['releasing', 'close', 'write'],
+      recoveryTimedOut: ['recovering', 'recover'],
     },
     writing: reigns('writing'),
     draining: { ...reigns('draining'), drained: ['releasing', 'close', 'write'] },
@@ -84,8 +87,16 @@ describe('writer role, event by event', () => {
   }
 
   test('what belongs to another reign changes nothing', () => {
-    const stranger = { epoch: epoch(7), vdl: lsn(0), lsn: lsn(0) };
-    for (const kind of ['recovered', 'recoveryFailed', 'fenced', 'quorumLost', 'drained'] as const) {
+    const stranger = { epoch: epoch(7), vdl: lsn(0), lsn: lsn(0), mayHaveForked: true };
+    const kinds = [
+      'recovered',
+      'recoveryFailed',
+      'recoveryTimedOut',
+      'fenced',
+      'quorumLost',
+      'drained',
+    ] as const;
+    for (const kind of kinds) {
       for (const phase of ['recovering', 'writing', 'draining'] as const) {
         const at = bench(phase);
         expect(at.step({ kind, ...stranger })).toEqual([]);

@@ -25,6 +25,29 @@ import {
 
 const { renewMs, ttlMs, marginMs, retryMs } = limits;
 
+describe('a recovery that too few nodes answer', () => {
+  const timedOut = (mayHaveForked: boolean) =>
+    ({ kind: 'recoveryTimedOut', epoch: epoch(1), mayHaveForked }) as const;
+
+  test('is tried again with its epoch, and with what a switchover drained, as long as the lease lasts', () => {
+    const at = bench('recovering');
+    for (let time = 0; time < 3; time += 1) {
+      expect(at.step(timedOut(false))).toEqual(['recover']);
+      expect(at.effects.at(-1)).toEqual({ kind: 'recover', epoch: 1, atLeast: 0 });
+    }
+    at.nowMs = ttlMs;
+    expect(at.step(timedOut(false))).toContain('close');
+    expect(at.role.phase).toBe('reading');
+    expect(at.step(timedOut(false))).not.toContain('recover');
+  });
+
+  test('is given up when its epoch may have been forked (S3)', () => {
+    const at = bench('recovering');
+    expect(at.step(timedOut(true))).toEqual(['close', 'write']);
+    expect(at.effects.at(-2)).toEqual({ kind: 'close', epoch: 1, reason: 'recovery-failed' });
+  });
+});
+
 describe('a claim', () => {
   test('takes the next epoch, and the lease counts from before it was sent', () => {
     const at = new Bench();

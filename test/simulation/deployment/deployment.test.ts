@@ -12,6 +12,7 @@ import {
   brokenSwitchovers,
   foldedPages,
   frozenWriters,
+  hastyRecoveries,
   interruptedWrites,
   isolation,
   isolationUnderLongLease,
@@ -51,6 +52,22 @@ describe('a deployment', { retry: 0 }, () => {
       expect((await run(8, profile)).hash).not.toBe(first.hash);
     }
   });
+
+  it(
+    'sees recoveries that take too long tried again with their epoch, and given up once it may be forked',
+    slow,
+    async () => {
+      const totals = { retries: 0, spent: 0 };
+      for (let seed = 0; seed < 10; seed += 1) {
+        const result = await run(seed, 'swarm', { adjust: hastyRecoveries });
+        expect([seed, objections(result)]).toEqual([seed, []]);
+        totals.retries += result.stats.retries ?? 0;
+        totals.spent += result.stats.spent ?? 0;
+      }
+      expect(totals.retries).toBeGreaterThan(50);
+      expect(totals.spent).toBeGreaterThan(5);
+    },
+  );
 
   it('sees leases taken, regions left and writes reported lost', slow, async () => {
     const totals = { forks: 0, failovers: 0, orphans: 0 };

@@ -95,6 +95,7 @@ class Deployment {
       regions: options.regions,
       witness: this.witness,
       bounds: options.sizes,
+      recoveryMs: options.recoveryMs,
       defects,
     });
   }

@@ -6,6 +6,7 @@ import {
   type SimulationOptions,
   scaledBounds,
   shortLease,
+  usualRecoveryMs,
 } from '../options.ts';
 import { Prng, type Range } from '../world/prng.ts';
 
@@ -58,6 +59,21 @@ export const foldedPages: Scenario = (options) => ({
     lowWater: { ...options.sizes.lowWater, readPointAgeMs: 1_000, lowWaterEveryMs: 200 },
   },
   faults: [plan('crash', between(1 * seconds, 3 * seconds), between(100 * ms, 600 * ms))],
+});
+
+/** One region whose writers die again and again, and whose recoveries are given up before slow nodes have answered. */
+export const hastyRecoveries: Scenario = (options) => ({
+  ...options,
+  regions: options.regions.slice(0, 1),
+  gateways: 2,
+  faultPhaseUs: 8 * seconds,
+  workload: busy,
+  recoveryMs: between(20, 300),
+  disk: { ...options.disk, syncUs: between(5 * ms, 40 * ms) },
+  faults: [
+    plan('crash', between(50 * ms, 300 * ms), between(50 * ms, 500 * ms)),
+    plan('clog', between(20 * ms, 80 * ms), between(50 * ms, 900 * ms)),
+  ],
 });
 
 /** Regions cut off for longer than a lease, while their own clients go on writing. */
@@ -122,6 +138,7 @@ export const slowLargeTransactions: Scenario = (options) => ({
   ...largeTransactions(options),
   regions: options.regions.slice(0, 1),
   faultPhaseUs: 20 * seconds,
+  recoveryMs: usualRecoveryMs,
   workload: { largePerMille: 400, largePagesMax: 150, openMax: 1, pauseUs: seconds },
   network: { ...options.network, bytesPerMs: 80 },
   disk: { ...options.disk, stallPerMille: 0 },

@@ -17,6 +17,7 @@ import {
 import type { QuorumBounds } from '../../../storage/redo/limits.ts';
 import type { Process, Runtime } from '../twins/process.ts';
 import type { Fleet } from '../world/fleet.ts';
+import type { Range } from '../world/prng.ts';
 import type { WrittenParts } from './sim-workload.ts';
 import type { Address } from './topology.ts';
 
@@ -75,6 +76,8 @@ export interface Witness {
   forking(region: string, epoch: Epoch, forks: readonly Fork[]): void;
   /** A writer's recovery has forked `epoch` on four nodes. */
   forked(region: string, epoch: Epoch, forks: readonly Fork[]): void;
+  /** An attempt at a recovery took too long. Its epoch is spent when it may have been forked, else it is tried again. */
+  recoveryTimedOut(mayHaveForked: boolean): void;
   /** The writer of a region holds that this is durable. */
   primaryDurable(region: string, epoch: Epoch, vdl: Lsn): void;
   /** A message with this durable point leaves for a secondary. */
@@ -116,6 +119,8 @@ export type SimContext = {
   readonly regions: readonly string[];
   readonly witness: Witness;
   readonly bounds: SimBounds;
+  /** How long one attempt at a recovery may last. */
+  readonly recoveryMs: Range;
   /** What is broken on purpose; empty but in tests of the judges. */
   readonly defects: ReadonlySet<Defect>;
 };

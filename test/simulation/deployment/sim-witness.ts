@@ -55,6 +55,8 @@ export class SimWitness implements Witness {
     pages: 0,
     wiped: 0,
     stalls: 0,
+    retries: 0,
+    spent: 0,
   };
   /** The newest fork that a writer made, with the whole path to it. */
   newest: { readonly region: string; readonly epoch: Epoch; readonly forks: readonly Fork[] } | undefined;
@@ -155,6 +157,11 @@ export class SimWitness implements Witness {
     this.world.note(`${region} forked epoch ${epoch} from (${last.parent}, ${last.forkLsn})`);
     this.singleWriter.forked(epoch, last.parent, last.forkLsn);
     if (this.newest === undefined || epoch > this.newest.epoch) this.newest = { region, epoch, forks };
+  }
+
+  recoveryTimedOut(mayHaveForked: boolean): void {
+    if (mayHaveForked) this.counts.spent += 1;
+    else this.counts.retries += 1;
   }
 
   primaryDurable(region: string, epoch: Epoch, vdl: Lsn): void {

@@ -14,16 +14,23 @@ export function placeOf(time: RuntimeTwin, { bounds }: SimContext): DriverPlace 
   return { runtime: time, bounds: bounds.quorum, lowWater: bounds.lowWater };
 }
 
-/** Links whose requests are seen as they leave, and whose answers may be believed to say something else. */
-export function observed(
+/**
+ * Links whose requests are seen as they leave, and whose answers may be believed to say something else.
+ * @param onRequest says whether the request leaves; otherwise nobody answers it.
+ */
+function observed(
   links: NodeLinks,
-  onRequest: (request: StorageRequest) => void,
+  time: RuntimeTwin,
+  onRequest: (request: StorageRequest) => boolean,
   believed: (answer: NodeAnswer) => NodeAnswer,
 ): Pick<NodeLinks, 'nodes' | 'ask'> {
   return {
     nodes: links.nodes,
     ask: (node, request, timeoutMs, done) => {
-      onRequest(request);
+      if (!onRequest(request)) {
+        time.after(timeoutMs, () => done({ kind: 'unanswered' }));
+        return;
+      }
       links.ask(node, request, timeoutMs, (answer) => done(believed(answer)));
     },
   };
@@ -33,11 +40,15 @@ export type RecoveryRunOptions = {
   /** The defect makes every node look complete, so that nothing is copied; the chain still says what there is. */
   readonly skipsReplication: boolean;
   readonly fetchBytesMax: number;
+  /** Given up when nothing has got on for so long; 15 s by default. */
+  readonly timeoutMs?: number;
   /** The first fork request is about to leave: everything the new reign builds on lies on four nodes (S7). */
   readonly onForking?: (forks: readonly Fork[]) => void;
+  /** Whether a request to fork gets lost; asked for each. */
+  readonly losesFork?: () => boolean;
 };
 
-const timeoutMs = 15_000;
+const timeoutMsUsual = 15_000;
 
 /** One recovery, until it has answered once or is closed. */
 export class RecoveryRun {
@@ -53,17 +64,19 @@ export class RecoveryRun {
     let forking = false;
     const seen = observed(
       links,
+      time,
       (request) => {
-        if (request.kind !== 'fork' || forking) return;
+        if (request.kind !== 'fork') return true;
+        if (!forking) options.onForking?.(request.forks);
         forking = true;
-        options.onForking?.(request.forks);
+        return options.losesFork?.() !== true;
       },
       (answer) =>
         options.skipsReplication && answer.kind === 'surveyed'
           ? { ...answer, volumeEnd: lsn(Number.MAX_SAFE_INTEGER) }
           : answer,
     );
-    const { fetchBytesMax } = options;
+    const { fetchBytesMax, timeoutMs = timeoutMsUsual } = options;
     const { signal } = this.abort;
     void runRecovery(seen, goal, { timeoutMs, signal, runtime: time, fetchBytesMax }).then((result) => {
       if (!signal.aborted) done(result);

@@ -4,6 +4,7 @@
  * held while a move or a recovery is under way. A response leaves when VDL covers it and the lease is valid.
  */
 import { z } from 'zod';
+import { type RecoveryEnd, roleEventOf } from '../../../gateway/reign/core/recovery-end.ts';
 import { parseJson, subjectsOf } from '../../../regions/bus/core/messages.ts';
 import type { ControlRecord } from '../../../regions/control/core/control-record.ts';
 import type { LeaseLimits } from '../../../regions/control/core/lease.ts';
@@ -38,6 +39,7 @@ import type { BusClient, BusMessage } from '../twins/bus.ts';
 import type { ControlEvent } from '../twins/control-bucket.ts';
 import type { ConnectionId, LinkEvent } from '../twins/network.ts';
 import { RuntimeTwin } from '../twins/runtime.ts';
+import type { Prng } from '../world/prng.ts';
 import { SimControlStore } from './control-store.ts';
 import { placeOf, RecoveryRun } from './drivers.ts';
 import { LogFetch, RegionLinks } from './region-links.ts';
@@ -49,6 +51,8 @@ const retryMs = 100;
 const heldMax = 10_000;
 const readEveryMs = 700;
 const gatherMs = 3;
+/** A run whose recoveries are given up sooner than this is about that: requests to fork get lost in it. */
+const hastyMs = 1_000;
 
 type Answerer = (outcome: WriteOutcome) => void;
 type Held = {
@@ -99,6 +103,7 @@ export class SimGateway implements SimProcess {
   private vdl: Lsn = zeroLsn;
   private readAtMs = 0;
   private gathering = false;
+  private readonly patience: Prng;
 
   constructor(runtime: SimRuntime, context: SimContext, name: string, limits: LeaseLimits) {
     this.runtime = runtime;
@@ -114,6 +119,7 @@ export class SimGateway implements SimProcess {
     this.role = new WriterRole(regionId(this.region), { gateway: name, incarnation }, limits);
     this.store = new SimControlStore(runtime.connectControl('control'), () => this.nowMs);
     this.bus = runtime.connectBus('sql');
+    this.patience = runtime.random.stream('recovery');
   }
 
   onStart(): void {
@@ -253,18 +259,24 @@ export class SimGateway implements SimProcess {
     const options = {
       skipsReplication: this.context.defects.has('skip-replication'),
       fetchBytesMax: this.context.bounds.fetchBytesMax,
+      // Often sooner than a real gateway gives up: what the role makes of it is to be seen.
+      timeoutMs: this.patience.within(this.context.recoveryMs),
+      losesFork: () => this.context.recoveryMs.max < hastyMs && this.patience.perMille(400),
       onForking: (forks: readonly Fork[]) => this.context.witness.forking(this.region, reign, forks),
     };
+    const ended = (end: RecoveryEnd): void => {
+      this.runtime.note(`recovery of epoch ${reign}: ${describeEnd(end)}`);
+      if (end.kind === 'timeout') this.context.witness.recoveryTimedOut(end.phase === 'forking');
+      const event = roleEventOf(reign, end);
+      if (event !== null) this.roleStep(event);
+    };
     this.recovery = new RecoveryRun(this.links, this.time, goal, options, (result) => {
-      this.runtime.note(
-        `recovery of epoch ${reign}: ${result.kind} ${result.kind === 'failed' ? result.reason : ''}`,
-      );
+      if (result.kind === 'failed') this.runtime.note(`epoch ${reign} cannot be forked: ${result.reason}`);
       if (result.kind === 'recovered') {
         this.recovered = { epoch: reign, outcome: result.outcome };
         this.context.witness.forked(this.region, reign, result.outcome.forks);
-        this.roleStep({ kind: 'recovered', epoch: reign, vdl: result.outcome.vdl });
-      } else if (result.kind === 'fenced') this.roleStep({ kind: 'fenced', epoch: reign });
-      else this.roleStep({ kind: 'recoveryFailed', epoch: reign });
+      }
+      ended(result);
     });
   }
 
@@ -486,6 +498,9 @@ export class SimGateway implements SimProcess {
 
 /** How the judges name a start of a gateway. */
 export const writerName = (incarnation: string): string => `writer ${incarnation}`;
+
+const describeEnd = (end: RecoveryEnd): string =>
+  end.kind === 'timeout' ? `timeout ${end.phase}` : end.kind;
 
 const encodeJson = (value: unknown): Uint8Array => Buffer.from(JSON.stringify(value));
 
