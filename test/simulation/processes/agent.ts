@@ -22,11 +22,11 @@ import {
 } from '../../../storage/redo/ids.ts';
 import type { BusPayload, LinkMessage, SimContext, SimProcess, SimRuntime } from '../deployment/sim-types.ts';
 import { type Address, regionOf } from '../deployment/topology.ts';
+import { RuntimeTwin } from '../ports/runtime.ts';
 import type { BusClient, BusMessage } from '../twins/bus.ts';
 import type { ControlEvent } from '../twins/control-bucket.ts';
 import type { DiskCompletion } from '../twins/disk.ts';
 import type { ConnectionId, LinkEvent } from '../twins/network.ts';
-import { RuntimeTwin } from '../twins/runtime.ts';
 import { SimControlStore } from './control-store.ts';
 import { RecoveryRun } from './drivers.ts';
 import { type MoveKind, SimMoves } from './moves.ts';
@@ -66,7 +66,7 @@ export class SimAgent implements SimProcess {
     this.context = context;
     this.region = regionOf(runtime.address);
     this.time = new RuntimeTwin(runtime);
-    this.links = new RegionLinks(runtime, this.region);
+    this.links = new RegionLinks(runtime, this.time, this.region);
     this.store = new SimControlStore(runtime.connectControl('control'), () => this.nowMs);
     this.bus = runtime.connectBus('main');
     this.challenger = new ChallengerTimer(limits);
@@ -146,7 +146,6 @@ export class SimAgent implements SimProcess {
     if (this.time.rang(name)) return;
     const lane = this.lanes.find(({ timer }) => timer === name);
     if (lane !== undefined) lane.timerFired();
-    else if (name === 'links') this.links.settle();
     else if (name === 'tick') this.tick();
   }
 
@@ -157,7 +156,6 @@ export class SimAgent implements SimProcess {
   private tick(): void {
     this.runtime.setTimer('tick', tickUs);
     this.store.tick();
-    this.links.tick();
     for (const lane of this.lanes) lane.tick();
     this.receiving?.tick();
     this.moves.tick();

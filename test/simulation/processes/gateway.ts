@@ -35,10 +35,10 @@ import type {
 } from '../deployment/sim-types.ts';
 import { encodeWrite, type WrittenParts, workloadPages } from '../deployment/sim-workload.ts';
 import { type Address, regionOf } from '../deployment/topology.ts';
+import { RuntimeTwin } from '../ports/runtime.ts';
 import type { BusClient, BusMessage } from '../twins/bus.ts';
 import type { ControlEvent } from '../twins/control-bucket.ts';
 import type { ConnectionId, LinkEvent } from '../twins/network.ts';
-import { RuntimeTwin } from '../twins/runtime.ts';
 import type { Prng } from '../world/prng.ts';
 import { SimControlStore } from './control-store.ts';
 import { placeOf, RecoveryRun } from './drivers.ts';
@@ -114,7 +114,7 @@ export class SimGateway implements SimProcess {
     const incarnation = `${this.region}.${name}.${runtime.incarnation}`;
     this.writer = writerName(incarnation);
     this.time = new RuntimeTwin(runtime);
-    this.links = new RegionLinks(runtime, this.region);
+    this.links = new RegionLinks(runtime, this.time, this.region);
     this.log = new LogFetch(this.links, runtime.incarnation);
     this.role = new WriterRole(regionId(this.region), { gateway: name, incarnation }, limits);
     this.store = new SimControlStore(runtime.connectControl('control'), () => this.nowMs);
@@ -169,8 +169,7 @@ export class SimGateway implements SimProcess {
 
   onTimer(name: string): void {
     if (this.time.rang(name)) return;
-    if (name === 'links') this.links.settle();
-    else if (name === 'tail') this.tail();
+    if (name === 'tail') this.tail();
     else this.tick();
   }
 
@@ -190,7 +189,6 @@ export class SimGateway implements SimProcess {
   private tick(): void {
     this.runtime.setTimer('tick', tickUs);
     this.store.tick();
-    this.links.tick();
     this.roleStep({ kind: 'tick' });
     this.endByAge();
     this.checkDrained();

@@ -13,8 +13,8 @@ import type { Recovered } from '../../../storage/quorum/core/recovery.ts';
 import { ReceiverDriver } from '../../../storage/quorum/receiver-driver.ts';
 import { type Epoch, type Lsn, mainBranch, type RegionId, regionId } from '../../../storage/redo/ids.ts';
 import type { BusPayload, SimContext, SimRuntime } from '../deployment/sim-types.ts';
+import type { RuntimeTwin } from '../ports/runtime.ts';
 import type { BusClient } from '../twins/bus.ts';
-import type { RuntimeTwin } from '../twins/runtime.ts';
 import { placeOf, RecoveryRun } from './drivers.ts';
 import type { RegionLinks } from './region-links.ts';
 
