@@ -54,13 +54,13 @@ export function holdsSecret(authorization: string | undefined, secret: string): 
 }
 
 /** Whether an upgrade to an admin WebSocket is allowed; else why not. */
-export function upgradeProblem(
+export async function upgradeProblem(
   request: IncomingMessage,
   auth: Authenticator,
   secret: string,
-): SqlError | null {
+): Promise<SqlError | null> {
   if (holdsSecret(request.headers.authorization, secret)) return null;
-  const grant = auth.verifyHeader(request.headers.authorization);
+  const grant = await auth.verifyHeader(request.headers.authorization);
   return grant.ok ? null : grant.error;
 }
 
