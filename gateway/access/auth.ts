@@ -8,7 +8,8 @@ import type { MiddlewareHandler } from 'hono';
 import { encodeErrorBody } from '../sql/error-body.ts';
 import { adviseError, adviseFailure, describeError, failure } from '../sql/errors.ts';
 import type { SqlError, SqlOutcome } from '../sql/sql.ts';
-import { type Claims, defaultTokenLimits, parsePublicKey, TokenChecker, type TokenLimits } from './tokens.ts';
+import { defaultTokenLimits, type TokenLimits } from './core/token-limits.ts';
+import { type Claims, parsePublicKey, TokenChecker } from './tokens.ts';
 
 /** What a valid token grants: everything, until it expires. */
 export interface Grant {
@@ -35,6 +36,7 @@ export interface AuthOptions {
   readonly jwtPublicKey: string | null;
   /** Wall clock in milliseconds. */
   readonly nowMs?: () => number;
+  /** How many signatures are checked at a time, and how many wait. */
   readonly limits?: TokenLimits;
 }
 

@@ -7,6 +7,7 @@ import { compactVerify, errors } from 'jose';
 import { z } from 'zod';
 import { adviseFailure, limitFailure } from '../sql/errors.ts';
 import type { SqlOutcome } from '../sql/sql.ts';
+import type { TokenLimits } from './core/token-limits.ts';
 
 const claimsSchema = z.object({
   exp: z.number().optional(),
@@ -16,15 +17,6 @@ const claimsSchema = z.object({
 });
 /** What a token says that counts here. */
 export type Claims = z.output<typeof claimsSchema>;
-
-export interface TokenLimits {
-  /** Signatures checked at a time: `jose` does it on the threads that files are read with, too. */
-  readonly tokenChecks: number;
-  /** Tokens that may wait for that. */
-  readonly tokenChecksWaiting: number;
-}
-
-export const defaultTokenLimits: TokenLimits = { tokenChecks: 4, tokenChecksWaiting: 10_000 };
 
 /** Verified tokens kept, so that a signature is checked once and not per request. */
 const cachedTokens = 1_000;

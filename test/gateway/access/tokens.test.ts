@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import { type Authenticator, createAuthenticator, type Verdict } from '../../../gateway/access/auth.ts';
-import type { TokenLimits } from '../../../gateway/access/tokens.ts';
+import type { TokenLimits } from '../../../gateway/access/core/token-limits.ts';
 import { upgradeProblem } from '../../../gateway/admin/admin.ts';
 import { LiveFeed } from '../../../gateway/admin/watch.ts';
 import { MessageOrder } from '../../../gateway/hrana/message-order.ts';
