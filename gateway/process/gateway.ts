@@ -77,7 +77,11 @@ export async function startGateway(config: GatewayConfig, options: GatewayOption
   const { log } = options;
   const limits: ServiceLimits = { ...defaultServiceLimits, ...options.limits };
   const problem = serviceLimitsProblem(limits);
-  const auth = createAuthenticator({ jwtPublicKey: config.auth?.jwtPublicKey ?? null });
+  const protocolLimits = { ...defaultLimits, ...config.limits };
+  const auth = createAuthenticator({
+    jwtPublicKey: config.auth?.jwtPublicKey ?? null,
+    limits: protocolLimits,
+  });
   const listen = parseAddress(config.listen);
   if (problem !== null) throw new GatewayStartError(problem);
   if (!auth.ok) throw new GatewayStartError(auth.error.message);
@@ -279,7 +283,7 @@ export async function startGateway(config: GatewayConfig, options: GatewayOption
     service,
     listen,
     auth: auth.value,
-    limits: { ...defaultLimits, ...config.limits },
+    limits: protocolLimits,
     logger: log,
     version: options.version,
     app: adminRoutes({
