@@ -13,7 +13,6 @@ import {
   type EndReason,
   type Holder,
   type LeaseLimits,
-  moveLimits,
   type RoleEffect,
   type RoleEvent,
   type WriterPhase,
@@ -33,7 +32,7 @@ import {
 import type { Logger } from '../../telemetry/index.ts';
 import type { GatewayMetrics } from '../observe/gateway-metrics.ts';
 import { roleEventOf } from './core/recovery-end.ts';
-import { type Drainable, movedAway } from './drain.ts';
+import { type Drainable, DrainDriver } from './drain.ts';
 import type { GatewayVolume } from './gateway-volume.ts';
 import type { Reign } from './reign.ts';
 
@@ -56,11 +55,7 @@ export interface RoleDriverOptions {
 
 /** One attempt at a recovery is given up when nothing has got on for so long; the role says whether another follows. */
 const recoveryMs = 15_000;
-const drainPollMs = 2;
-/** A statement under way may finish within this time of a drain; then it is stopped. */
-const statementDrainMs = 4_000;
-/** One that cannot be stopped keeps its thread silent; after this long the thread is given up. */
-const stuckMs = 1_000;
+const settlePollMs = 2;
 /** Within this time a look at the control record that failed is told: a poll and a read. */
 const lookMs = 2_500;
 
@@ -73,7 +68,7 @@ export class RoleDriver {
   private recovering: AbortController | null = null;
   private recovered: Recovered | null = null;
   private reign: Reign | null = null;
-  private draining: Epoch | null = null;
+  private draining: DrainDriver | null = null;
   private heldSinceMs: number | null = null;
   private phaseSeen: WriterPhase = 'reading';
   private recordSeen: ControlRecord | null = null;
@@ -125,13 +120,14 @@ export class RoleDriver {
   async shutdown(waitMs: number): Promise<void> {
     const deadline = monotonicMs() + waitMs;
     this.step({ kind: 'shutdown' });
-    while (this.role.phase !== 'reading' && monotonicMs() < deadline) await pause(drainPollMs);
+    while (this.role.phase !== 'reading' && monotonicMs() < deadline) await pause(settlePollMs);
   }
 
   close(): void {
     this.closed = true;
     clearInterval(this.ticker);
     this.stopWatching();
+    this.endDrain();
     this.recovering?.abort();
   }
 
@@ -202,11 +198,11 @@ export class RoleDriver {
         this.open(effect.epoch);
         return;
       case 'drain':
-        void this.drain(effect.epoch, effect.to);
+        this.startDrain(effect.epoch, effect.to);
         return;
       case 'resume':
         this.options.log.info({ epoch: effect.epoch }, 'the move was given up, writes go on');
-        this.draining = null;
+        this.endDrain();
         return;
       case 'close':
         this.end(effect.epoch, effect.reason);
@@ -262,7 +258,7 @@ export class RoleDriver {
       },
       onEngineLost: (reason) => {
         // What was committed is on its way to the nodes all the same: a drain waits for no more than that.
-        if (this.draining === epoch) return;
+        if (this.draining !== null) return;
         log.warn({ epoch, reason }, 'the engine that writes is lost');
         this.step({ kind: 'engineLost', epoch });
       },
@@ -275,41 +271,32 @@ export class RoleDriver {
     });
   }
 
-  /**
-   * New writes wait already, since the phase says `draining`. What is open gets `moveLimits.drainMs`, then it is rolled
-   * back; then everything that was committed has to be durable.
-   */
-  private async drain(epoch: Epoch, to: RegionId): Promise<void> {
+  /** New writes wait already, since the phase says `draining`. */
+  private startDrain(epoch: Epoch, to: RegionId): void {
+    const { reign } = this;
+    if (reign === null) throw new Error('a writer that drains has a reign');
     const { volume, sessions, log } = this.options;
-    this.draining = epoch;
-    const sinceMs = monotonicMs();
-    await volume.settledChanges();
-    while (this.draining === epoch && this.role.epoch === epoch && !this.closed) {
-      const writing = sessions.writing;
-      const { reign } = this;
-      if (reign === null) return;
-      if (writing.length === 0 && reign.isSettled) {
-        log.info({ epoch, to, lsn: reign.lastLsn, tookMs: Math.round(monotonicMs() - sinceMs) }, 'drained');
+    this.draining = new DrainDriver({
+      volume,
+      sessions,
+      reign,
+      onDrained: (tookMs) => {
+        log.info({ epoch, to, lsn: reign.lastLsn, tookMs: Math.round(tookMs) }, 'drained');
         this.heldSinceMs = null;
         this.step({ kind: 'drained', epoch, lsn: reign.lastLsn });
-        return;
-      }
-      const lastedMs = monotonicMs() - sinceMs;
-      if (lastedMs >= moveLimits.drainMs)
-        for (const session of writing) if (session.isIdle) session.lose(movedAway());
-      if (lastedMs >= statementDrainMs) {
-        for (const session of writing) session.stopWrite(movedAway());
-        // What cannot be stopped keeps its thread, not the move: the next reign has another thread.
-        if (volume.writer.silentMs >= stuckMs) volume.writer.abandon('it holds a move up');
-      }
-      await pause(drainPollMs);
-    }
+      },
+    });
+  }
+
+  private endDrain(): void {
+    this.draining?.close();
+    this.draining = null;
   }
 
   private end(epoch: Epoch, reason: EndReason): void {
     const { volume, log, onReignEnded } = this.options;
     log.info({ epoch, reason }, 'the reign ends');
-    this.draining = null;
+    this.endDrain();
     this.recovering?.abort();
     this.recovering = null;
     this.recovered = null;
