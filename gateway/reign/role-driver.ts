@@ -20,7 +20,6 @@ import {
 } from '../../regions/core.ts';
 import {
   type Epoch,
-  type Lsn,
   mainBranch,
   monotonicMs,
   type Recovered,
@@ -34,7 +33,7 @@ import type { GatewayMetrics } from '../observe/gateway-metrics.ts';
 import { roleEventOf } from './core/recovery-end.ts';
 import { type Drainable, DrainDriver } from './drain.ts';
 import type { GatewayVolume } from './gateway-volume.ts';
-import type { Reign } from './reign.ts';
+import type { Reign, ReignPort } from './reign.ts';
 
 export interface RoleDriverOptions {
   readonly region: RegionId;
@@ -48,9 +47,6 @@ export interface RoleDriverOptions {
   readonly sessions: { readonly writing: readonly Drainable[] };
   readonly metrics: GatewayMetrics;
   readonly log: Logger;
-  /** The phase or the record has changed. */
-  readonly onChange: () => void;
-  readonly onReignEnded: () => void;
 }
 
 /** One attempt at a recovery is given up when nothing has got on for so long; the role says whether another follows. */
@@ -63,8 +59,9 @@ export class RoleDriver {
   private readonly options: RoleDriverOptions;
   private readonly role: WriterRole;
   private readonly sight = new ControlSight(lookMs);
-  private readonly ticker: NodeJS.Timeout;
-  private readonly stopWatching: () => void;
+  private readonly changeWatchers: (() => void)[] = [];
+  private ticker: NodeJS.Timeout | null = null;
+  private stopWatching: () => void = () => undefined;
   private recovering: AbortController | null = null;
   private recovered: Recovered | null = null;
   private reign: Reign | null = null;
@@ -81,8 +78,18 @@ export class RoleDriver {
   constructor(options: RoleDriverOptions) {
     this.options = options;
     this.role = new WriterRole(options.region, options.me, options.leaseLimits);
-    this.stopWatching = options.store.watch((reading) => this.read(reading));
-    this.ticker = setInterval(() => this.step({ kind: 'tick' }), options.tickMs);
+    options.volume.watchRegionVdl((head, vdl) => this.step({ kind: 'regionVdl', head, vdl }));
+  }
+
+  /** Looks at the control record from now on, and does what it asks of this gateway. */
+  start(): void {
+    this.stopWatching = this.options.store.watch((reading) => this.read(reading));
+    this.ticker = setInterval(() => this.step({ kind: 'tick' }), this.options.tickMs);
+  }
+
+  /** Tells `watcher` whenever the phase or the record has changed, or writes begin. */
+  watch(watcher: () => void): void {
+    this.changeWatchers.push(watcher);
   }
 
   get phase(): WriterPhase {
@@ -106,16 +113,6 @@ export class RoleDriver {
     return this.role.mayAcknowledge(monotonicMs());
   }
 
-  /** What is durable in this region has moved. */
-  regionVdl(head: Epoch, vdl: Lsn): void {
-    this.step({ kind: 'regionVdl', head, vdl });
-  }
-
-  /** An answer could leave and the lease says no: the role looks at its clock now, not at the next tick. */
-  look(): void {
-    this.step({ kind: 'tick' });
-  }
-
   /** Gives the lease back, so that nobody has to wait for it. Resolves when that is settled, or after `waitMs`. */
   async shutdown(waitMs: number): Promise<void> {
     const deadline = monotonicMs() + waitMs;
@@ -125,7 +122,7 @@ export class RoleDriver {
 
   close(): void {
     this.closed = true;
-    clearInterval(this.ticker);
+    if (this.ticker !== null) clearInterval(this.ticker);
     this.stopWatching();
     this.endDrain();
     this.recovering?.abort();
@@ -176,7 +173,11 @@ export class RoleDriver {
     this.recordSeen = record;
     // A renewed lease may let out answers that wait.
     this.reign?.release();
-    this.options.onChange();
+    this.tellChange();
+  }
+
+  private tellChange(): void {
+    for (const watcher of this.changeWatchers) watcher();
   }
 
   private carryOut(effect: RoleEffect): void {
@@ -242,33 +243,37 @@ export class RoleDriver {
     if (recovered === null) throw new Error('G26: a writer opens only where a recovery ended');
     const { volume, log, metrics } = this.options;
     log.info({ epoch, vdl: recovered.vdl }, 'writes begin');
-    this.reign = volume.openWriter({
-      epoch,
-      forks: recovered.forks,
-      vdl: recovered.vdl,
+    const { forks, vdl } = recovered;
+    this.reign = volume.openWriter({ epoch, forks, vdl, port: this.portOf(epoch) });
+    this.recovered = null;
+    void volume.settledChanges().then(() => {
+      if (this.heldSinceMs !== null) metrics.stalled('recovery', monotonicMs() - this.heldSinceMs);
+      this.heldSinceMs = null;
+      this.tellChange();
+    });
+  }
+
+  private portOf(epoch: Epoch): ReignPort {
+    const { log } = this.options;
+    return {
       mayAcknowledge: () => this.role.epoch === epoch && this.mayAcknowledge(),
-      onLapsed: () => queueMicrotask(() => this.look()),
-      onFenced: (by) => {
+      // The role looks at its clock now, not at the next tick.
+      lapsed: () => queueMicrotask(() => this.step({ kind: 'tick' })),
+      fenced: (by) => {
         log.warn({ epoch, by }, 'fenced by a newer reign');
         this.step({ kind: 'fenced', epoch });
       },
-      onQuorumLost: (reason) => {
+      quorumLost: (reason) => {
         log.warn({ epoch, reason }, 'the write quorum is lost');
         this.step({ kind: 'quorumLost', epoch });
       },
-      onEngineLost: (reason) => {
+      engineLost: (reason) => {
         // What was committed is on its way to the nodes all the same: a drain waits for no more than that.
         if (this.draining !== null) return;
         log.warn({ epoch, reason }, 'the engine that writes is lost');
         this.step({ kind: 'engineLost', epoch });
       },
-    });
-    this.recovered = null;
-    void volume.settledChanges().then(() => {
-      if (this.heldSinceMs !== null) metrics.stalled('recovery', monotonicMs() - this.heldSinceMs);
-      this.heldSinceMs = null;
-      this.options.onChange();
-    });
+    };
   }
 
   /** New writes wait already, since the phase says `draining`. */
@@ -294,7 +299,7 @@ export class RoleDriver {
   }
 
   private end(epoch: Epoch, reason: EndReason): void {
-    const { volume, log, onReignEnded } = this.options;
+    const { volume, log } = this.options;
     log.info({ epoch, reason }, 'the reign ends');
     this.endDrain();
     this.recovering?.abort();
@@ -304,7 +309,6 @@ export class RoleDriver {
     if (reason !== 'drained' && reason !== 'shutdown') this.heldSinceMs = monotonicMs();
     volume.closeWriter(this.reign);
     this.reign = null;
-    onReignEnded();
   }
 }
 
