@@ -1,10 +1,10 @@
 /** Drives a drain (`core/drain.ts`): looks at the streams that may hold it up, every few milliseconds, and acts on them. */
-import { monotonicMs, unreachable } from '../../storage/index.ts';
+import { type Runtime, type Timer, unreachable } from '../../storage/index.ts';
 import { adviseError } from '../sql/errors.ts';
 import type { SqlError } from '../sql/sql.ts';
 import { Drain, type DrainEffect, type DrainEvent } from './core/drain.ts';
-import type { GatewayVolume } from './gateway-volume.ts';
 import type { Reign } from './reign.ts';
+import type { RoleVolume } from './role-volume.ts';
 
 /** A stream with a transaction that may write, or an operation under way that may. */
 export interface Drainable {
@@ -17,7 +17,8 @@ export interface Drainable {
 }
 
 export interface DrainOptions {
-  readonly volume: Pick<GatewayVolume, 'writer' | 'settledChanges'>;
+  readonly volume: Pick<RoleVolume, 'writer' | 'settledChanges'>;
+  readonly runtime: Runtime;
   /** Streams that may write now. */
   readonly sessions: { readonly writing: readonly Drainable[] };
   readonly reign: Pick<Reign, 'isSettled'>;
@@ -29,12 +30,13 @@ const lookEveryMs = 2;
 
 export class DrainDriver {
   private readonly options: DrainOptions;
-  private readonly drain = new Drain(monotonicMs());
-  private readonly ticker: NodeJS.Timeout;
+  private readonly drain: Drain;
+  private readonly ticker: Timer;
 
   constructor(options: DrainOptions) {
     this.options = options;
-    this.ticker = setInterval(() => this.look(), lookEveryMs);
+    this.drain = new Drain(options.runtime.nowMs());
+    this.ticker = options.runtime.every(lookEveryMs, () => this.look());
     void options.volume.settledChanges().then(() => {
       this.step({ kind: 'opened' });
       this.look();
@@ -57,8 +59,8 @@ export class DrainDriver {
   }
 
   private step(event: DrainEvent): void {
-    const effects = this.drain.step(event, monotonicMs());
-    if (this.drain.phase === 'over') clearInterval(this.ticker);
+    const effects = this.drain.step(event, this.options.runtime.nowMs());
+    if (this.drain.phase === 'over') this.ticker.stop();
     for (const effect of effects) this.carryOut(effect);
   }
 

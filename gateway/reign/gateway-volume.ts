@@ -25,6 +25,7 @@ import { type ReaderCallbacks, ReaderPool, type ReaderPoolLimits } from '../engi
 import { WriterEngine } from '../engine/writer-engine.ts';
 import { Follower, findReadPoint, type ReadPoint, visiblePart } from './follower.ts';
 import { Reign, type ReignEngines, type ReignPort, type ReignStart } from './reign.ts';
+import type { RegionVdlWatcher, RoleVolume } from './role-volume.ts';
 
 export interface VolumeOptions {
   readonly region: RegionClient;
@@ -48,9 +49,6 @@ export interface CommitObserver {
   reignEnded(): void;
 }
 
-/** Hears how far this region is durable along the newest path. */
-export type RegionVdlWatcher = (head: Epoch, vdl: Lsn) => void;
-
 interface ReadWaiter {
   readonly lsn: Lsn;
   readonly done: (reached: boolean) => void;
@@ -69,7 +67,7 @@ const peekMs = 5;
 /** How long the readers may take to catch up with what a reign begins with, before they begin anew there. */
 const handOverMs = 300;
 
-export class GatewayVolume {
+export class GatewayVolume implements RoleVolume {
   readonly readers: ReaderPool;
   readonly writer: WriterEngine;
   private readonly options: VolumeOptions;

@@ -5,10 +5,13 @@
 import assert from 'node:assert/strict';
 import {
   type AppendFacts,
+  type DriverPlace,
   type Epoch,
   type Fork,
   type Lsn,
-  type RegionClient,
+  machine,
+  type NodeLinks,
+  type Runtime,
   WriterDriver,
 } from '../../storage/index.ts';
 import type { EngineCommitEvent } from '../engine/engine.ts';
@@ -47,10 +50,11 @@ export interface ReignEngines {
 }
 
 export interface ReignOptions {
-  readonly region: RegionClient;
+  readonly region: NodeLinks;
   readonly start: ReignStart;
   readonly engines: ReignEngines;
   readonly recordFacts: boolean;
+  readonly place?: DriverPlace;
 }
 
 /** Called once: true when the answer may leave, false when its reign is over. */
@@ -62,13 +66,15 @@ export class Reign {
   readonly forkLsn: Lsn;
   private readonly port: ReignPort;
   private readonly engines: ReignEngines;
+  private readonly runtime: Runtime;
   private readonly driver: WriterDriver;
   private readonly gate: ResponseGate<Waiter>;
   private readonly roomWaiters: (() => void)[] = [];
   private over = false;
   private taken: Lsn;
 
-  constructor({ region, start, engines, recordFacts }: ReignOptions) {
+  constructor({ region, start, engines, recordFacts, place = {} }: ReignOptions) {
+    this.runtime = place.runtime ?? machine;
     const { epoch, forks, vdl: forkLsn, port } = start;
     this.port = port;
     this.engines = engines;
@@ -88,6 +94,7 @@ export class Reign {
       onFramed: (bytes, end) => engines.framed(bytes, end),
       recordFacts,
       isMoreComing: () => engines.isMoreComing(),
+      place,
     });
   }
 
@@ -160,10 +167,10 @@ export class Reign {
     if (this.hasRoom || this.over) return Promise.resolve(this.hasRoom);
     return new Promise((resolve) => {
       const done = (): void => {
-        clearTimeout(timer);
+        timer.stop();
         resolve(this.hasRoom);
       };
-      const timer = setTimeout(done, waitMs);
+      const timer = this.runtime.after(waitMs, done);
       this.roomWaiters.push(done);
     });
   }

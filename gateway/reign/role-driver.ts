@@ -20,20 +20,25 @@ import {
 } from '../../regions/core.ts';
 import {
   type Epoch,
+  machine,
   mainBranch,
-  monotonicMs,
+  type NodeLinks,
+  pause,
   type Recovered,
-  type RegionClient,
+  type RecoveryOptions,
+  type RecoveryResult,
   type RegionId,
+  type Runtime,
   runRecovery,
+  type Timer,
   unreachable,
 } from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
 import type { GatewayMetrics } from '../observe/gateway-metrics.ts';
 import { roleEventOf } from './core/recovery-end.ts';
 import { type Drainable, DrainDriver } from './drain.ts';
-import type { GatewayVolume } from './gateway-volume.ts';
 import type { Reign, ReignPort } from './reign.ts';
+import type { RoleVolume } from './role-volume.ts';
 
 export interface RoleDriverOptions {
   readonly region: RegionId;
@@ -41,12 +46,19 @@ export interface RoleDriverOptions {
   readonly leaseLimits: LeaseLimits;
   readonly tickMs: number;
   readonly store: ControlStore;
-  readonly nodes: RegionClient;
-  readonly volume: GatewayVolume;
+  /** For recoveries. */
+  readonly nodes: Pick<NodeLinks, 'nodes' | 'ask'>;
+  readonly volume: RoleVolume;
   /** Streams that may write now. */
   readonly sessions: { readonly writing: readonly Drainable[] };
-  readonly metrics: GatewayMetrics;
-  readonly log: Logger;
+  readonly metrics: Pick<GatewayMetrics, 'controlUpdate' | 'stalled'>;
+  readonly log: Pick<Logger, 'info' | 'warn'>;
+  /** Default: this machine. */
+  readonly runtime?: Runtime;
+  /** Bounds of one attempt at a recovery; what is left out is as usual. */
+  readonly recovery?: () => Partial<Pick<RecoveryOptions, 'timeoutMs' | 'fetchBytesMax'>>;
+  /** Hears how each attempt ended that was not given up from here. */
+  readonly onRecoveryEnd?: (epoch: Epoch, result: RecoveryResult) => void;
 }
 
 /** One attempt at a recovery is given up when nothing has got on for so long; the role says whether another follows. */
@@ -60,7 +72,8 @@ export class RoleDriver {
   private readonly role: WriterRole;
   private readonly sight = new ControlSight(lookMs);
   private readonly changeWatchers: (() => void)[] = [];
-  private ticker: NodeJS.Timeout | null = null;
+  private readonly runtime: Runtime;
+  private ticker: Timer | null = null;
   private stopWatching: () => void = () => undefined;
   private recovering: AbortController | null = null;
   private recovered: Recovered | null = null;
@@ -77,6 +90,7 @@ export class RoleDriver {
 
   constructor(options: RoleDriverOptions) {
     this.options = options;
+    this.runtime = options.runtime ?? machine;
     this.role = new WriterRole(options.region, options.me, options.leaseLimits);
     options.volume.watchRegionVdl((head, vdl) => this.step({ kind: 'regionVdl', head, vdl }));
   }
@@ -84,7 +98,7 @@ export class RoleDriver {
   /** Looks at the control record from now on, and does what it asks of this gateway. */
   start(): void {
     this.stopWatching = this.options.store.watch((reading) => this.read(reading));
-    this.ticker = setInterval(() => this.step({ kind: 'tick' }), this.options.tickMs);
+    this.ticker = this.runtime.every(this.options.tickMs, () => this.step({ kind: 'tick' }));
   }
 
   /** Tells `watcher` whenever the phase or the record has changed, or writes begin. */
@@ -106,23 +120,24 @@ export class RoleDriver {
 
   /** How long answers may leave unless the lease is renewed; 0 while this gateway does not hold it. */
   get leaseRemainingMs(): number {
-    return this.mayAcknowledge() ? Math.max(0, this.leaseUntilMs - monotonicMs()) : 0;
+    return this.mayAcknowledge() ? Math.max(0, this.leaseUntilMs - this.runtime.nowMs()) : 0;
   }
 
   mayAcknowledge(): boolean {
-    return this.role.mayAcknowledge(monotonicMs());
+    return this.role.mayAcknowledge(this.runtime.nowMs());
   }
 
   /** Gives the lease back, so that nobody has to wait for it. Resolves when that is settled, or after `waitMs`. */
   async shutdown(waitMs: number): Promise<void> {
-    const deadline = monotonicMs() + waitMs;
+    const deadline = this.runtime.nowMs() + waitMs;
     this.step({ kind: 'shutdown' });
-    while (this.role.phase !== 'reading' && monotonicMs() < deadline) await pause(settlePollMs);
+    while (this.role.phase !== 'reading' && this.runtime.nowMs() < deadline)
+      await pause(this.runtime, settlePollMs);
   }
 
   close(): void {
     this.closed = true;
-    if (this.ticker !== null) clearInterval(this.ticker);
+    this.ticker?.stop();
     this.stopWatching();
     this.endDrain();
     this.recovering?.abort();
@@ -135,12 +150,12 @@ export class RoleDriver {
 
   /** How long ago the record was known to be the newest; 0 while the store answers. */
   get recordAgeMs(): number {
-    return this.sight.lastSeen(monotonicMs())?.ageMs ?? 0;
+    return this.sight.lastSeen(this.runtime.nowMs())?.ageMs ?? 0;
   }
 
   private read(reading: ControlReading): void {
     const before = this.sight.problem?.kind;
-    this.sight.saw(reading, monotonicMs());
+    this.sight.saw(reading, this.runtime.nowMs());
     if (reading.kind === 'record') this.step({ kind: 'record', view: reading.view });
     else if (reading.kind !== 'unavailable' && reading.kind !== before)
       this.options.log.warn({ reading }, 'the control record cannot be used');
@@ -153,7 +168,7 @@ export class RoleDriver {
     if (this.stepping) return;
     this.stepping = true;
     for (let next = this.inbox.shift(); next !== undefined; next = this.inbox.shift()) {
-      for (const effect of this.role.step(next, monotonicMs())) this.carryOut(effect);
+      for (const effect of this.role.step(next, this.runtime.nowMs())) this.carryOut(effect);
     }
     this.stepping = false;
     this.notice();
@@ -183,7 +198,7 @@ export class RoleDriver {
   private carryOut(effect: RoleEffect): void {
     switch (effect.kind) {
       case 'write': {
-        const sentAtMs = monotonicMs();
+        const sentAtMs = this.runtime.nowMs();
         this.options.store.compareAndSet(effect.expectedSeq, effect.record, (write) =>
           this.written(write, sentAtMs),
         );
@@ -224,14 +239,15 @@ export class RoleDriver {
     const { log, nodes } = this.options;
     const abort = new AbortController();
     this.recovering = abort;
-    this.heldSinceMs ??= monotonicMs();
+    this.heldSinceMs ??= this.runtime.nowMs();
     const result = await runRecovery(
       nodes,
       { kind: 'fork', branch: mainBranch, epoch },
-      { timeoutMs: recoveryMs, signal: abort.signal },
+      { timeoutMs: recoveryMs, ...this.options.recovery?.(), signal: abort.signal, runtime: this.runtime },
     );
     if (this.closed || abort.signal.aborted) return;
     this.recovering = null;
+    this.options.onRecoveryEnd?.(epoch, result);
     if (result.kind === 'recovered') this.recovered = result.outcome;
     else log.warn({ epoch, result }, 'the recovery has not ended well');
     const event = roleEventOf(epoch, result);
@@ -247,7 +263,7 @@ export class RoleDriver {
     this.reign = volume.openWriter({ epoch, forks, vdl, port: this.portOf(epoch) });
     this.recovered = null;
     void volume.settledChanges().then(() => {
-      if (this.heldSinceMs !== null) metrics.stalled('recovery', monotonicMs() - this.heldSinceMs);
+      if (this.heldSinceMs !== null) metrics.stalled('recovery', this.runtime.nowMs() - this.heldSinceMs);
       this.heldSinceMs = null;
       this.tellChange();
     });
@@ -283,6 +299,7 @@ export class RoleDriver {
     const { volume, sessions, log } = this.options;
     this.draining = new DrainDriver({
       volume,
+      runtime: this.runtime,
       sessions,
       reign,
       onDrained: (tookMs) => {
@@ -306,12 +323,8 @@ export class RoleDriver {
     this.recovering = null;
     this.recovered = null;
     if (this.reign === null) return;
-    if (reason !== 'drained' && reason !== 'shutdown') this.heldSinceMs = monotonicMs();
-    volume.closeWriter(this.reign);
+    if (reason !== 'drained' && reason !== 'shutdown') this.heldSinceMs = this.runtime.nowMs();
+    volume.closeWriter(this.reign, reason);
     this.reign = null;
   }
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -127,6 +127,10 @@ describe('the judges object when', { retry: 0 }, () => {
     expect(await objected(['ack-before-sync'], blackouts, 10)).not.toEqual([]);
   });
 
+  it('answers pass the gate before what they saw is durable', slow, async () => {
+    expect(await objected(['answers-early'], interruptedWrites, 10)).toContain('durability');
+  });
+
   it('a node forgets what its state file was given, seals and forks among it', slow, async () => {
     expect(await objected(['state-forgotten'], interruptedWrites, 10)).not.toEqual([]);
   });

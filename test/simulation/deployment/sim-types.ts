@@ -48,6 +48,7 @@ export const defects = [
   'ack-before-sync',
   'state-forgotten',
   'images-forgotten',
+  'answers-early',
   'ignore-seal',
   'ignore-lease',
   'hasty-failover',

@@ -4,16 +4,13 @@
  * held while a move or a recovery is under way. A response leaves when VDL covers it and the lease is valid.
  */
 import { z } from 'zod';
-import { Drain } from '../../../gateway/reign/core/drain.ts';
-import { type RecoveryEnd, roleEventOf } from '../../../gateway/reign/core/recovery-end.ts';
+import type { Reign } from '../../../gateway/reign/reign.ts';
+import { RoleDriver } from '../../../gateway/reign/role-driver.ts';
 import { parseJson, subjectsOf } from '../../../regions/bus/core/messages.ts';
 import type { ControlRecord } from '../../../regions/control/core/control-record.ts';
 import type { LeaseLimits } from '../../../regions/control/core/lease.ts';
-import { type RoleEffect, type RoleEvent, WriterRole } from '../../../regions/control/core/writer-role.ts';
 import type { NodeLinks } from '../../../storage/client/node-links.ts';
-import type { Fork } from '../../../storage/history/epoch-tree.ts';
-import type { Recovered } from '../../../storage/quorum/core/recovery.ts';
-import { WriterDriver } from '../../../storage/quorum/writer-driver.ts';
+import type { RecoveryResult } from '../../../storage/quorum/recovery-driver.ts';
 import {
   type Epoch,
   epoch,
@@ -22,10 +19,8 @@ import {
   lsn,
   mainBranch,
   regionId,
-  unreachable,
   zeroLsn,
 } from '../../../storage/redo/ids.ts';
-import { volumeLimits } from '../../../storage/redo/limits.ts';
 import type {
   BusPayload,
   LinkMessage,
@@ -34,7 +29,7 @@ import type {
   SimRuntime,
   WriteOutcome,
 } from '../deployment/sim-types.ts';
-import { encodeWrite, type WrittenParts, workloadPages } from '../deployment/sim-workload.ts';
+import { type WrittenParts, workloadPages } from '../deployment/sim-workload.ts';
 import { type Address, regionOf } from '../deployment/topology.ts';
 import { RuntimeTwin } from '../ports/runtime.ts';
 import type { BusClient, BusMessage } from '../twins/bus.ts';
@@ -42,8 +37,9 @@ import type { ControlEvent } from '../twins/control-bucket.ts';
 import type { ConnectionId, LinkEvent } from '../twins/network.ts';
 import type { Prng } from '../world/prng.ts';
 import { SimControlStore } from './control-store.ts';
-import { placeOf, RecoveryRun } from './drivers.ts';
+import { observed } from './drivers.ts';
 import { LogFetch, RegionLinks } from './region-links.ts';
+import { SimVolume } from './volume.ts';
 
 const tickUs = 50_000;
 /** How long a write may wait for a writer. */
@@ -51,7 +47,7 @@ const holdMs = 8_000;
 const retryMs = 100;
 const heldMax = 10_000;
 const readEveryMs = 700;
-const gatherMs = 3;
+const roleTickMs = 100;
 /** A run whose recoveries are given up sooner than this is about that: requests to fork get lost in it. */
 const hastyMs = 1_000;
 
@@ -62,24 +58,8 @@ type Held = {
   readonly deadlineMs: number;
   nextTryMs: number;
 };
-type Executed = {
-  readonly write: WrittenParts;
-  readonly answer: Answerer;
-  readonly lsn: Lsn;
-  readonly executedAtMs: number;
-};
 /** Sent to the writer; its answer is awaited until the deadline. */
 type Forwarded = Held & { readonly id: string };
-
-type Reign = {
-  readonly epoch: Epoch;
-  readonly driver: WriterDriver;
-  /** Ends the watch of its nodes. */
-  readonly unwatch: () => void;
-  executed: Executed[];
-  /** Under way while the writer drains. */
-  drain: Drain | null;
-};
 
 export class SimGateway implements SimProcess {
   private readonly runtime: SimRuntime;
@@ -90,21 +70,16 @@ export class SimGateway implements SimProcess {
   private readonly time: RuntimeTwin;
   private readonly links: RegionLinks;
   private readonly log: LogFetch;
-  private readonly role: WriterRole;
+  private readonly volume: SimVolume;
+  private readonly role: RoleDriver;
   private readonly store: SimControlStore;
   private readonly bus: BusClient<BusPayload>;
-  private readonly roleEvents: RoleEvent[] = [];
-  private stepping = false;
-  private recovery: RecoveryRun | undefined;
-  private recovered: { readonly epoch: Epoch; readonly outcome: Recovered } | undefined;
-  private reign: Reign | undefined;
   private held: Held[] = [];
   private readonly forwarded = new Map<string, Forwarded>();
   private nextForward = 1;
   private head: Epoch = genesisEpoch;
   private vdl: Lsn = zeroLsn;
   private readAtMs = 0;
-  private gathering = false;
   private readonly patience: Prng;
 
   constructor(runtime: SimRuntime, context: SimContext, name: string, limits: LeaseLimits) {
@@ -118,10 +93,30 @@ export class SimGateway implements SimProcess {
     this.time = new RuntimeTwin(runtime);
     this.links = new RegionLinks(runtime, this.time, this.region);
     this.log = new LogFetch(this.links, runtime.incarnation);
-    this.role = new WriterRole(regionId(this.region), { gateway: name, incarnation }, limits);
     this.store = new SimControlStore(runtime.connectControl('control'), () => this.nowMs);
     this.bus = runtime.connectBus('sql');
     this.patience = runtime.random.stream('recovery');
+    this.volume = new SimVolume(runtime, context, this.time, this.links, this.region);
+    const { recoveryMs, bounds, witness } = context;
+    this.role = new RoleDriver({
+      region: regionId(this.region),
+      me: { gateway: name, incarnation },
+      leaseLimits: limits,
+      tickMs: roleTickMs,
+      store: this.store,
+      nodes: this.recoveryNodes(),
+      volume: this.volume,
+      sessions: { writing: [] },
+      metrics: { controlUpdate: () => undefined, stalled: () => undefined },
+      log: { info: () => undefined, warn: () => undefined },
+      runtime: this.time,
+      // Often sooner than a real gateway gives up: what the role makes of it is to be seen.
+      recovery: () => ({ timeoutMs: this.patience.within(recoveryMs), fetchBytesMax: bounds.fetchBytesMax }),
+      onRecoveryEnd: (reign, result) => {
+        runtime.note(`recovery of epoch ${reign}: ${describeEnd(result)}`);
+        if (result.kind === 'timeout') witness.recoveryTimedOut(result.phase === 'forking');
+      },
+    });
   }
 
   onStart(): void {
@@ -129,8 +124,9 @@ export class SimGateway implements SimProcess {
       if (reading.kind !== 'record') return;
       const { view } = reading;
       this.context.witness.controlRecord(this.runtime.address, view.seq, view.record.epoch);
-      this.roleStep({ kind: 'record', view });
     });
+    this.role.start();
+    this.role.watch(() => this.place());
     this.bus.subscribe(this.sqlSubject(this.region, this.name));
     this.bus.subscribe(this.replySubject);
     this.tail();
@@ -161,8 +157,9 @@ export class SimGateway implements SimProcess {
     const { reply } = message;
     if (reply === undefined) return;
     const answer = (outcome: WriteOutcome): void => void this.bus.publish(reply, encodeJson({ id, outcome }));
-    if (this.reign === undefined || this.reign.drain !== null) answer({ kind: 'retry' });
-    else this.execute(this.reign, write, answer);
+    const { writable } = this;
+    if (writable === null) answer({ kind: 'retry' });
+    else this.execute(writable, write, answer);
   }
 
   onControl(_client: string, event: ControlEvent<ControlRecord>): void {
@@ -191,9 +188,7 @@ export class SimGateway implements SimProcess {
   private tick(): void {
     this.runtime.setTimer('tick', tickUs);
     this.store.tick();
-    this.roleStep({ kind: 'tick' });
-    this.endByAge();
-    this.lookAtDrain();
+    this.volume.endByAge();
     this.place();
     for (const [id, forward] of [...this.forwarded]) {
       if (this.nowMs < forward.deadlineMs || !this.forwarded.delete(id)) continue;
@@ -203,198 +198,29 @@ export class SimGateway implements SimProcess {
     this.readPage();
   }
 
-  private roleStep(event: RoleEvent): void {
-    this.roleEvents.push(event);
-    if (this.stepping) return;
-    this.stepping = true;
-    for (let next = this.roleEvents.shift(); next !== undefined; next = this.roleEvents.shift()) {
-      for (const effect of this.role.step(next, this.nowMs)) this.carryOut(effect);
-    }
-    this.stepping = false;
+  /** The reign that takes writes now. */
+  private get writable(): Reign | null {
+    // The defect leaves a reign open after its lease, and writes go on in it.
+    const isOpen = this.role.phase === 'writing' || this.context.defects.has('ignore-lease');
+    return isOpen ? this.volume.reign : null;
   }
 
-  private carryOut(effect: RoleEffect): void {
-    switch (effect.kind) {
-      case 'write':
-        this.store.compareAndSet(effect.expectedSeq, effect.record, (write) =>
-          this.roleStep({ kind: 'written', write }),
-        );
-        return;
-      case 'read':
-        this.store.read((reading) => {
-          if (reading.kind === 'record') this.roleStep({ kind: 'record', view: reading.view });
-        });
-        return;
-      case 'recover':
-        this.recover(effect.epoch);
-        return;
-      case 'open':
-        this.open(effect.epoch);
-        return;
-      case 'drain':
-        this.startDrain();
-        return;
-      case 'resume':
-        this.endDrain();
-        this.place();
-        return;
-      case 'close':
-        this.runtime.note(`reign ${effect.epoch} ends: ${effect.reason}`);
-        if (
-          this.context.defects.has('ignore-lease') &&
-          (effect.reason === 'lease-lapsed' || effect.reason === 'deposed')
-        )
-          return;
-        this.close();
-        return;
-      default:
-        unreachable(effect);
-    }
-  }
-
-  private recover(reign: Epoch): void {
-    this.close();
-    const goal = { kind: 'fork', branch: mainBranch, epoch: reign } as const;
-    const options = {
-      skipsReplication: this.context.defects.has('skip-replication'),
-      fetchBytesMax: this.context.bounds.fetchBytesMax,
-      // Often sooner than a real gateway gives up: what the role makes of it is to be seen.
-      timeoutMs: this.patience.within(this.context.recoveryMs),
-      losesFork: () => this.context.recoveryMs.max < hastyMs && this.patience.perMille(400),
-      onForking: (forks: readonly Fork[]) => this.context.witness.forking(this.region, reign, forks),
-    };
-    const ended = (end: RecoveryEnd): void => {
-      this.runtime.note(`recovery of epoch ${reign}: ${describeEnd(end)}`);
-      if (end.kind === 'timeout') this.context.witness.recoveryTimedOut(end.phase === 'forking');
-      const event = roleEventOf(reign, end);
-      if (event !== null) this.roleStep(event);
-    };
-    this.recovery = new RecoveryRun(this.links, this.time, goal, options, (result) => {
-      if (result.kind === 'failed') this.runtime.note(`epoch ${reign} cannot be forked: ${result.reason}`);
-      if (result.kind === 'recovered') {
-        this.recovered = { epoch: reign, outcome: result.outcome };
-        this.context.witness.forked(this.region, reign, result.outcome.forks);
-      }
-      ended(result);
-    });
-  }
-
-  private open(reign: Epoch): void {
-    const { recovered } = this;
-    if (recovered?.epoch !== reign) throw new Error(`epoch ${reign} is opened and was not recovered`);
-    const { forks, vdl } = recovered.outcome;
-    const driver = new WriterDriver({
-      region: this.witnessed(),
-      epoch: reign,
-      forks,
-      forkLsn: vdl,
-      onDurable: (durable) => this.durable(durable),
-      onFenced: () => {
-        // Only the defect that ignores the lease leaves a reign open that the role has ended.
-        if (this.role.epoch !== reign) this.close();
-        this.roleStep({ kind: 'fenced', epoch: reign });
+  /** This region's nodes for a recovery. The judges see what is about to be forked; defects and lost requests are put in here. */
+  private recoveryNodes(): Pick<NodeLinks, 'nodes' | 'ask'> {
+    const { context, region } = this;
+    const isHasty = context.recoveryMs.max < hastyMs;
+    let forking: Epoch = genesisEpoch;
+    return observed(
+      this.links,
+      this.time,
+      (request) => {
+        if (request.kind !== 'fork') return true;
+        if (request.authority > forking) context.witness.forking(region, request.authority, request.forks);
+        forking = request.authority;
+        return !isHasty || !this.patience.perMille(400);
       },
-      onQuorumLost: (reason) => this.quorumLost(reign, reason),
-      isMoreComing: () => this.gathering,
-      place: placeOf(this.time, this.context),
-    });
-    const unwatch = this.links.watch({
-      onNodeUp: () => undefined,
-      onNodeDown: (node) => this.context.witness.nodeLost(this.region, node),
-    });
-    this.reign = { epoch: reign, driver, unwatch, executed: [], drain: null };
-    this.context.witness.primaryDurable(this.region, reign, vdl);
-    this.place();
-  }
-
-  /** This region's nodes; what they answer to the writer is told to the judges. */
-  private witnessed(): NodeLinks {
-    const { links, region } = this;
-    const { witness } = this.context;
-    return {
-      nodes: links.nodes,
-      azOf: (node) => links.azOf(node),
-      watch: (watcher) => links.watch(watcher),
-      notify: (node, request) => links.notify(node, request),
-      ask: (node, request, timeoutMs, done) =>
-        links.ask(node, request, timeoutMs, (answer) => {
-          if (answer.kind === 'acked' && this.reign !== undefined)
-            witness.appendAnswered(region, node, answer.scls);
-          done(answer);
-        }),
-    };
-  }
-
-  private quorumLost(epoch: Epoch, reason: string): void {
-    this.context.witness.quorumLost(this.region, epoch, reason);
-    this.roleStep({ kind: 'quorumLost', epoch });
-  }
-
-  /** The defect counts the age of what waits, as was once done, whether it gets on or not. */
-  private endByAge(): void {
-    const { reign } = this;
-    const oldest = reign?.executed[0];
-    if (reign === undefined || oldest === undefined || !this.context.defects.has('age-ends-reign')) return;
-    if (this.nowMs - oldest.executedAtMs <= volumeLimits.quorumLostAfterMs) return;
-    reign.driver.close();
-    this.quorumLost(reign.epoch, 'the defect: a record is old');
-  }
-
-  /** Nothing is acknowledged from here on; what is in flight is unknown to its clients. */
-  private close(): void {
-    this.recovery?.close();
-    this.recovery = undefined;
-    const { reign } = this;
-    this.endDrain();
-    this.reign = undefined;
-    reign?.driver.close();
-    reign?.unwatch();
-    for (const { answer } of reign?.executed ?? []) answer({ kind: 'unknown' });
-  }
-
-  private durable(vdl: Lsn): void {
-    const { reign } = this;
-    if (reign === undefined) return;
-    this.context.witness.primaryDurable(this.region, reign.epoch, vdl);
-    const done = reign.executed.filter((executed) => executed.lsn <= vdl);
-    reign.executed = reign.executed.filter((executed) => executed.lsn > vdl);
-    for (const executed of done) this.acknowledge(reign, executed);
-    this.lookAtDrain();
-  }
-
-  /** R24: the lease is looked at for every response. */
-  private acknowledge(reign: Reign, { write, answer, lsn: position }: Executed): void {
-    const { witness, defects } = this.context;
-    if (!this.role.mayAcknowledge(this.nowMs) && !defects.has('ignore-lease')) {
-      answer({ kind: 'unknown' });
-      return;
-    }
-    const { region, writer } = this;
-    witness.acknowledged({ writer, region, writeId: write.writeId, epoch: reign.epoch, lsn: position });
-    answer({ kind: 'committed', region, epoch: reign.epoch, lsn: position });
-  }
-
-  private startDrain(): void {
-    if (this.reign === undefined) return;
-    this.reign.drain = new Drain(this.nowMs);
-    this.reign.drain.step({ kind: 'opened' }, this.nowMs);
-    this.lookAtDrain();
-  }
-
-  private endDrain(): void {
-    if (this.reign === undefined) return;
-    this.reign.drain?.step({ kind: 'ended' }, this.nowMs);
-    this.reign.drain = null;
-  }
-
-  /** Transactions begin and commit at one moment here: only redo that is not durable yet can hold a drain up. */
-  private lookAtDrain(): void {
-    const { reign } = this;
-    if (reign === undefined || reign.drain === null) return;
-    const { vdl, lastLsn } = reign.driver;
-    const view = { idle: 0, running: 0, isSettled: vdl === lastLsn, threadSilentMs: 0 };
-    for (const effect of reign.drain.step({ kind: 'look', view }, this.nowMs))
-      if (effect.kind === 'drained') this.roleStep({ kind: 'drained', epoch: reign.epoch, lsn: lastLsn });
+      context.defects.has('skip-replication'),
+    );
   }
 
   private take(write: WrittenParts, answer: Answerer): void {
@@ -411,8 +237,8 @@ export class SimGateway implements SimProcess {
     const waiting = this.held;
     this.held = [];
     for (const held of waiting) {
-      if (this.reign?.drain === null && this.reign.driver.hasRoom)
-        this.execute(this.reign, held.write, held.answer);
+      const { writable } = this;
+      if (writable?.hasRoom === true) this.execute(writable, held.write, held.answer);
       else if (this.nowMs >= held.deadlineMs) held.answer({ kind: 'refused' });
       else if (this.mayForward && this.nowMs >= held.nextTryMs) this.forward(held);
       else this.held.push(held);
@@ -421,27 +247,17 @@ export class SimGateway implements SimProcess {
 
   private get mayForward(): boolean {
     const { record } = this.role;
-    if (this.reign !== undefined || record === null || record.holder === null || record.move !== null)
+    if (this.volume.reign !== null || record === null || record.holder === null || record.move !== null)
       return false;
     return record.primary !== this.region || record.holder.gateway !== this.name;
   }
 
   private execute(reign: Reign, write: WrittenParts, answer: Answerer): void {
-    const times = this.context.defects.has('apply-twice') && write.parts.length === 4 ? 2 : 1;
-    let position: Lsn = zeroLsn;
-    for (let time = 0; time < times; time += 1)
-      position = reign.driver.commit(encodeWrite(write, this.runtime.wallUs()));
-    reign.executed.push({ write, answer, lsn: position, executedAtMs: this.nowMs });
-    this.gather(reign);
-  }
-
-  /** Now and then the writer says that more is coming, and a crowd's batch waits for it. */
-  private gather(reign: Reign): void {
-    if (this.gathering || !this.runtime.random.perMille(100)) return;
-    this.gathering = true;
-    this.time.after(gatherMs, () => {
-      this.gathering = false;
-      reign.driver.gathered();
+    const { region, writer } = this;
+    this.volume.execute(reign, write, (executed) => {
+      if (executed.kind === 'committed')
+        this.context.witness.acknowledged({ writer, region, writeId: write.writeId, ...executed });
+      answer(executed.kind === 'committed' ? { ...executed, region } : executed);
     });
   }
 
@@ -487,7 +303,7 @@ export class SimGateway implements SimProcess {
       if (reply.head > this.head || reply.vdl > this.vdl) {
         this.head = reply.head;
         this.vdl = reply.vdl;
-        this.roleStep({ kind: 'regionVdl', head: this.head, vdl: this.vdl });
+        this.volume.regionVdl(this.head, this.vdl);
       }
       this.tail();
     });
@@ -516,8 +332,12 @@ export class SimGateway implements SimProcess {
 /** How the judges name a start of a gateway. */
 export const writerName = (incarnation: string): string => `writer ${incarnation}`;
 
-const describeEnd = (end: RecoveryEnd): string =>
-  end.kind === 'timeout' ? `timeout ${end.phase}` : end.kind;
+const describeEnd = (end: RecoveryResult): string =>
+  end.kind === 'timeout'
+    ? `timeout ${end.phase}`
+    : end.kind === 'failed'
+      ? `failed: ${end.reason}`
+      : end.kind;
 
 const encodeJson = (value: unknown): Uint8Array => Buffer.from(JSON.stringify(value));
 
