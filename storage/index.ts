@@ -40,6 +40,7 @@ export {
   waitForExit,
   writePidFile,
 } from './process/process-identity.ts';
+export { machine, pause, type Runtime, type Timer } from './process/runtime.ts';
 export type { AppendFacts } from './quorum/append-facts.ts';
 export { type Offered, ReceiverDriver } from './quorum/receiver-driver.ts';
 export { runRecovery } from './quorum/recovery-driver.ts';
