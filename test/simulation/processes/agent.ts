@@ -12,6 +12,7 @@ import { LossCollector, type LossReport, lossReportSchema } from '../../../regio
 import type { Receiving } from '../../../regions/replication/receiving.ts';
 import { findReign } from '../../../regions/replication/reign.ts';
 import type { Shipping } from '../../../regions/replication/shipping.ts';
+import { RegionNodes } from '../../../regions/status/region-nodes.ts';
 import { type FetchSource, RegionFetch } from '../../../storage/client/region-fetch.ts';
 import { commonPoint, EpochTree } from '../../../storage/history/epoch-tree.ts';
 import type { Recovered } from '../../../storage/quorum/core/recovery.ts';
@@ -25,7 +26,15 @@ import {
   regionId,
   zeroLsn,
 } from '../../../storage/redo/ids.ts';
-import type { BusPayload, LinkMessage, SimContext, SimProcess, SimRuntime } from '../deployment/sim-types.ts';
+import {
+  type BusPayload,
+  type LinkMessage,
+  nodeAddress,
+  nodeIds,
+  type SimContext,
+  type SimProcess,
+  type SimRuntime,
+} from '../deployment/sim-types.ts';
 import { type Address, regionOf } from '../deployment/topology.ts';
 import { logTwin } from '../ports/log.ts';
 import { type NatsPart, NatsTwins } from '../ports/nats.ts';
@@ -41,6 +50,7 @@ import { RegionLinks } from './region-links.ts';
 import { fetchSource, type ReplicationHost, startReceiving, startShipping } from './replication.ts';
 
 const tickUs = 50_000;
+const statusEveryMs = 500;
 const lossFile = /^loss-(\d+)-(\d+)$/;
 
 type Orphan = { readonly reign: Epoch; readonly from: Lsn; readonly to: Lsn; readonly foundUnder: Epoch };
@@ -53,13 +63,14 @@ export class SimAgent implements SimProcess {
   private readonly links: RegionLinks;
   private readonly store: SimControlStore;
   private readonly log: FetchSource;
+  private readonly nodes: RegionNodes;
   private readonly nats: NatsTwins;
   private readonly connection: NatsPart;
   private readonly replication: ReplicationHost;
   private readonly challenger: ChallengerTimer;
   private readonly moves: SimMoves;
   private current: ControlView | undefined;
-  private shipping: Shipping | undefined;
+  private shipping: { readonly epoch: Epoch; readonly run: Shipping } | undefined;
   private receiving: Receiving | undefined;
   private reignSought: Epoch | undefined;
   private readonly losses = new Map<string, LossReport>();
@@ -78,6 +89,10 @@ export class SimAgent implements SimProcess {
     this.links = new RegionLinks(runtime, this.region);
     this.store = new SimControlStore(runtime.connectControl('control'), () => this.nowMs);
     this.log = fetchSource(this.links);
+    this.nodes = new RegionNodes(
+      nodeIds.map((node) => ({ node, az: this.links.azOf(node), address: nodeAddress(this.region, node) })),
+      this.log,
+    );
     this.nats = new NatsTwins(runtime);
     this.connection = this.nats.open('main');
     this.replication = {
@@ -128,8 +143,9 @@ export class SimAgent implements SimProcess {
       if (reading.kind === 'record') this.saw(reading.view);
     });
     this.connection.subscribe(subjects.ack(regionId(this.region)), (message) =>
-      this.shipping?.acked(message.data),
+      this.shipping?.run.acked(message.data),
     );
+    this.time.every(statusEveryMs, () => void this.pollNodes());
     this.runtime.setTimer('tick', tickUs);
   }
 
@@ -197,15 +213,21 @@ export class SimAgent implements SimProcess {
     const isOver = (): boolean => this.reignSought !== reign;
     const found = await findReign(this.log, reign, isOver, this.time);
     if (found === null) return;
-    await this.shipping?.close();
-    if (!isOver()) this.shipping = startShipping(this.replication, found);
+    await this.shipping?.run.close();
+    if (!isOver()) this.shipping = { epoch: reign, run: startShipping(this.replication, found) };
   }
 
   private becomeSecondary(): void {
     this.reignSought = undefined;
-    void this.shipping?.close();
+    void this.shipping?.run.close();
     this.shipping = undefined;
     this.receiving ??= startReceiving(this.replication, (outcome) => this.findOrphans(outcome));
+  }
+
+  /** What the nodes call durable goes to the lanes whose window is full. */
+  private async pollNodes(): Promise<void> {
+    const { head, vdl } = await this.nodes.poll();
+    if (this.shipping?.epoch === head) this.shipping.run.durable(vdl);
   }
 
   /** Looks, reign by reign, for what was durable here and is not part of history any more. */
