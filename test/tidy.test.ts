@@ -8,6 +8,7 @@ import {
   fileLength,
   folderSize,
   importDirection,
+  importsDependencies,
   invariants,
   leftoverMarkers,
   type SourceFile,
@@ -39,6 +40,11 @@ describe('the tree is tidy', () => {
 
   it('one layer enters another by its door', () => {
     expect(sources.flatMap(entersByTheDoor)).toEqual([]);
+  });
+
+  it('production files import only packages that an installation without development dependencies has', () => {
+    const { dependencies } = JSON.parse(read('package.json'));
+    expect(sources.flatMap((file) => importsDependencies(file, dependencies))).toEqual([]);
   });
 
   it('no subjects of a layer need each other', () => {
@@ -136,6 +142,17 @@ describe('each rule sees a planted violation', () => {
     expect(
       ['../../storage/index.ts', '../../storage/core.ts', '../bus/b.ts', 'zod'].flatMap(imports),
     ).toEqual([]);
+  });
+
+  it('a package of the development dependencies in a production file', () => {
+    const imports = (path: string, text: string) =>
+      importsDependencies(file(path, text), { '@a/b': '1.0.0' });
+    expect(imports('regions/cli/a.ts', "import { c } from 'c';")).toEqual([
+      'regions/cli/a.ts imports c, and c is not in the dependencies of package.json',
+    ]);
+    expect(imports('regions/cli/a.ts', "const { c } = await import('@a/c/d');")).toHaveLength(1);
+    expect(imports('regions/cli/a.ts', "import '@a/b/c'; import 'node:fs'; import './d.ts';")).toEqual([]);
+    expect(imports('test/a.ts', "import { c } from 'c';")).toEqual([]);
   });
 
   it('subjects that need each other, by way of a third', () => {

@@ -1,15 +1,15 @@
 /**
- * Who may use the gateway: JWTs signed with EdDSA (Ed25519), checked with `node:crypto`, and the guard that keeps
- * web pages away from a gateway that is open to the local machine.
+ * Who may use the gateway: those with a client token, and the guard that keeps web pages away from a gateway that is open to
+ * the local machine.
  */
-import { createPublicKey, type KeyObject, verify } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import type { MiddlewareHandler } from 'hono';
-import { z } from 'zod';
 import { encodeErrorBody } from '../sql/error-body.ts';
 import { adviseError, adviseFailure, describeError, failure } from '../sql/errors.ts';
 import type { SqlError, SqlOutcome } from '../sql/sql.ts';
+import { defaultTokenLimits, type TokenLimits } from './core/token-limits.ts';
+import { type Claims, parsePublicKey, TokenChecker } from './tokens.ts';
 
 /** What a valid token grants: everything, until it expires. */
 export interface Grant {
@@ -17,13 +17,16 @@ export interface Grant {
   readonly expiresAtMs: number | null;
 }
 
+/** The answer about a token: at once when its signature was checked before, else a promise, which never rejects. */
+export type Verdict = SqlOutcome<Grant> | Promise<SqlOutcome<Grant>>;
+
 export interface Authenticator {
   /** True when no key is configured: everything is allowed, and only loopback may be listened on. */
   readonly open: boolean;
-  /** Checks a token. Failures have AUTH_JWT_MISSING, AUTH_JWT_INVALID or AUTH_JWT_EXPIRED. */
-  verify(token: string | null): SqlOutcome<Grant>;
+  /** Checks a token. Failures have AUTH_JWT_MISSING, AUTH_JWT_INVALID, AUTH_JWT_EXPIRED or SEXTANT_LIMIT. */
+  verify(token: string | null): Verdict;
   /** Checks the value of an `Authorization` header. */
-  verifyHeader(authorization: string | undefined): SqlOutcome<Grant>;
+  verifyHeader(authorization: string | undefined): Verdict;
   /** AUTH_JWT_EXPIRED when a grant given earlier has lapsed since, else null. */
   lapsed(grant: Grant): SqlError | null;
 }
@@ -33,78 +36,8 @@ export interface AuthOptions {
   readonly jwtPublicKey: string | null;
   /** Wall clock in milliseconds. */
   readonly nowMs?: () => number;
-}
-
-/** Verified tokens kept, so that a signature is checked once and not per request. */
-const cachedTokens = 1_000;
-/** Longest token looked at, in characters. */
-const maxTokenLength = 16_384;
-const base64url = /^[A-Za-z0-9_-]+$/;
-const ed25519SpkiPrefix = Buffer.from('302a300506032b6570032100', 'hex');
-
-const headerSchema = z.object({ alg: z.string(), crit: z.unknown().optional() });
-const claimsSchema = z.object({
-  exp: z.number().optional(),
-  nbf: z.number().optional(),
-  a: z.string().optional(),
-  p: z.unknown().optional(),
-});
-type Claims = z.output<typeof claimsSchema>;
-
-function parsePublicKey(text: string): KeyObject | null {
-  const trimmed = text.trim();
-  try {
-    if (trimmed.startsWith('-----')) {
-      const key = createPublicKey(trimmed);
-      return key.asymmetricKeyType === 'ed25519' ? key : null;
-    }
-    const raw = Buffer.from(trimmed, 'base64');
-    if (raw.length !== 32) return null;
-    return createPublicKey({ key: Buffer.concat([ed25519SpkiPrefix, raw]), format: 'der', type: 'spki' });
-  } catch {
-    return null;
-  }
-}
-
-function parsePart<T>(part: string, schema: z.ZodType<T>): T | null {
-  if (!base64url.test(part)) return null;
-  try {
-    const parsed = schema.safeParse(JSON.parse(Buffer.from(part, 'base64url').toString('utf8')));
-    return parsed.success ? parsed.data : null;
-  } catch {
-    return null;
-  }
-}
-
-/** The claims of a token whose signature holds, else what is wrong with it. */
-function verifiedClaims(token: string, key: KeyObject): SqlOutcome<Claims> {
-  const invalid = (detail: string) => adviseFailure('AUTH_JWT_INVALID', detail);
-  if (token.length > maxTokenLength) return invalid('The token is too long');
-  const [headerPart, claimsPart, signaturePart, ...rest] = token.split('.');
-  if (
-    headerPart === undefined ||
-    claimsPart === undefined ||
-    signaturePart === undefined ||
-    rest.length > 0
-  ) {
-    return invalid('The token is not a JWT of three parts');
-  }
-  const header = parsePart(headerPart, headerSchema);
-  if (header === null) return invalid('The header of the token cannot be read');
-  if (header.alg !== 'EdDSA' || header.crit !== undefined)
-    return invalid('The token is not signed with EdDSA');
-  if (!base64url.test(signaturePart)) return invalid('The signature of the token cannot be read');
-  const signature = Buffer.from(signaturePart, 'base64url');
-  if (!verify(null, Buffer.from(`${headerPart}.${claimsPart}`), key, signature)) {
-    return invalid('The token is not signed with the key of this gateway');
-  }
-  const claims = parsePart(claimsPart, claimsSchema);
-  if (claims === null) return invalid('The claims of the token cannot be read');
-  // A token that grants less than everything must not be taken for one that grants everything.
-  if (claims.a !== undefined && claims.a !== 'rw')
-    return invalid('Only tokens with full access (a = "rw") are supported');
-  if (claims.p !== undefined) return invalid('Tokens with scoped permissions (claim p) are not supported');
-  return { ok: true, value: claims };
+  /** How many signatures are checked at a time, and how many wait. */
+  readonly limits?: TokenLimits;
 }
 
 const openGrant: SqlOutcome<Grant> = { ok: true, value: { expiresAtMs: null } };
@@ -124,30 +57,28 @@ export function createAuthenticator(options: AuthOptions): SqlOutcome<Authentica
     );
   }
 
-  const verified = new Map<string, Claims>();
+  const tokens = new TokenChecker(key, options.limits ?? defaultTokenLimits);
   const lapsed = (grant: Grant): SqlError | null =>
     grant.expiresAtMs !== null && nowMs() >= grant.expiresAtMs
       ? adviseError('AUTH_JWT_EXPIRED', 'The token has expired')
       : null;
-  const check = (token: string | null): SqlOutcome<Grant> => {
-    if (token === null || token === '') return adviseFailure('AUTH_JWT_MISSING', 'No token was sent');
-    let claims = verified.get(token);
-    if (claims === undefined) {
-      const fresh = verifiedClaims(token, key);
-      if (!fresh.ok) return fresh;
-      claims = fresh.value;
-      const oldest = verified.size >= cachedTokens ? verified.keys().next().value : undefined;
-      if (oldest !== undefined) verified.delete(oldest);
-      verified.set(token, claims);
-    }
-    if (claims.nbf !== undefined && nowMs() < claims.nbf * 1000) {
+  const grantOf = (token: string, claims: SqlOutcome<Claims>): SqlOutcome<Grant> => {
+    if (!claims.ok) return claims;
+    const { exp, nbf } = claims.value;
+    if (nbf !== undefined && nowMs() < nbf * 1000)
       return adviseFailure('AUTH_JWT_INVALID', 'The token is not valid yet (claim nbf)');
-    }
-    const grant: Grant = { expiresAtMs: claims.exp === undefined ? null : claims.exp * 1000 };
+    const grant: Grant = { expiresAtMs: exp === undefined ? null : exp * 1000 };
     const expired = lapsed(grant);
     if (expired === null) return { ok: true, value: grant };
-    verified.delete(token);
+    tokens.forget(token);
     return { ok: false, error: expired };
+  };
+  const check = (token: string | null): Verdict => {
+    if (token === null || token === '') return adviseFailure('AUTH_JWT_MISSING', 'No token was sent');
+    const claims = tokens.check(token);
+    return claims instanceof Promise
+      ? claims.then((settled) => grantOf(token, settled))
+      : grantOf(token, claims);
   };
   return {
     ok: true,
@@ -203,7 +134,7 @@ export function originProblem(request: IncomingMessage, auth: Authenticator): Sq
 /** Hono middleware that lets only requests with a valid `Authorization` header pass. */
 export function bearerGuard(auth: Authenticator): MiddlewareHandler {
   return async (context, next) => {
-    const grant = auth.verifyHeader(context.req.header('authorization'));
+    const grant = await auth.verifyHeader(context.req.header('authorization'));
     if (grant.ok) return next();
     return new Response(encodeErrorBody(grant.error), {
       status: describeError(grant.error.code).httpStatus,

@@ -13,7 +13,7 @@ export interface LiveFeedOptions {
   /** The status as JSON text. */
   readonly status: () => string;
   /** Why a request may not watch; null when it may. */
-  readonly problem: (request: IncomingMessage) => SqlError | null;
+  readonly problem: (request: IncomingMessage) => Promise<SqlError | null>;
 }
 
 /** A peer that has taken nothing for this many pushes is cut. */
@@ -37,6 +37,7 @@ export class LiveFeed {
   private readonly pinger: NodeJS.Timeout;
   private timer: NodeJS.Timeout | null = null;
   private dirty = false;
+  private closed = false;
   private last = '';
 
   constructor(options: LiveFeedOptions) {
@@ -60,26 +61,34 @@ export class LiveFeed {
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): boolean {
     const path = (request.url ?? '').split('?')[0];
     if (path !== '/v1/watch') return false;
-    const { watchers } = this.options.limits;
-    const full =
-      this.watchers.size >= watchers
-        ? adviseError('SEXTANT_LIMIT', `The limit watchers = ${watchers} is reached`)
-        : null;
-    const problem = this.options.problem(request) ?? full;
-    if (problem !== null) {
-      refuse(socket, problem);
-      return true;
-    }
-    this.server.handleUpgrade(request, socket, head, (ws) => this.add(ws));
+    // Nobody else listens to the socket while the token is checked, and an error that nobody hears ends the process.
+    socket.on('error', () => undefined);
+    void this.admit(request, socket, head);
     return true;
   }
 
   close(): void {
+    this.closed = true;
     clearInterval(this.pinger);
     if (this.timer !== null) clearTimeout(this.timer);
     for (const ws of this.watchers.keys()) ws.close(1001, 'The gateway is stopping');
     for (const ws of this.watchers.keys()) ws.terminate();
     this.watchers.clear();
+  }
+
+  private async admit(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    const problem = (await this.options.problem(request)) ?? this.full();
+    if (socket.destroyed) return;
+    if (problem === null) this.server.handleUpgrade(request, socket, head, (ws) => this.add(ws));
+    else refuse(socket, problem);
+  }
+
+  private full(): SqlError | null {
+    if (this.closed) return adviseError('SEXTANT_SHUTTING_DOWN', 'This gateway is stopping');
+    const { watchers } = this.options.limits;
+    return this.watchers.size < watchers
+      ? null
+      : adviseError('SEXTANT_LIMIT', `The limit watchers = ${watchers} is reached`);
   }
 
   private add(ws: WebSocket): void {
@@ -123,7 +132,6 @@ export class LiveFeed {
 
 function refuse(socket: Duplex, error: SqlError): void {
   const body = encodeErrorBody(error);
-  socket.on('error', () => undefined);
   socket.end(
     `HTTP/1.1 ${statusOf(error)} Refused\r\nconnection: close\r\ncontent-type: application/json\r\n` +
       `content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,

@@ -112,7 +112,10 @@ export class HranaHttp {
 
   /** Answers one POST whose path passed `isHranaPost`. Settles when the response is handed to the socket. */
   async handle(request: IncomingMessage, response: ServerResponse, target: HranaTarget): Promise<void> {
-    const grant = this.#options.auth.verifyHeader(request.headers.authorization);
+    const verdict = this.#options.auth.verifyHeader(request.headers.authorization);
+    const grant = verdict instanceof Promise ? await verdict : verdict;
+    // A client that left while its token was checked sends no body: waiting for one would never end.
+    if (request.destroyed) return;
     if (!grant.ok) return this.#refuse(request, response, grant.error);
     const body = await this.#readBody(request);
     if (!body.ok) return this.#refuse(request, response, body.error);

@@ -22,8 +22,10 @@ import type { GatewayLimits } from './core/protocol-limits.ts';
 import { contextOf, readyRequest, readySteps, SqlStore } from './core/stored-sql.ts';
 import { SocketCursor } from './hrana-cursor.ts';
 import { type FrameEncoding, frameBytes, readFrame, writeFrame } from './hrana-frames.ts';
+import { MessageOrder } from './message-order.ts';
 import { fits, runRequest } from './run-request.ts';
 import { largeAnswerBytes, type SlowReaders } from './slow-readers.ts';
+import type { Job, OpenCursor, Plan, QueuedJob, SocketStream } from './socket-stream.ts';
 
 /** WebSocket close codes used, as sqld uses them. */
 const closeCodes = {
@@ -53,36 +55,6 @@ export interface SocketCaller {
   readonly client: string;
 }
 
-type Job = () => SqlOutcome<string> | Promise<SqlOutcome<string>>;
-
-/** What is to be done about a request: answer at once, or run a job in the order of a stream. */
-type Plan =
-  | { readonly kind: 'answer'; readonly outcome: SqlOutcome<string> }
-  | { readonly kind: 'queue'; readonly stream: SocketStream; readonly job: Job };
-
-/** A job that waits for those before it on its stream. */
-interface QueuedJob {
-  readonly requestId: number;
-  /** Length of the request. */
-  readonly bytes: number;
-  readonly run: Job;
-}
-
-/** A stream of one socket: a session, or the reason why there is none, and the jobs that wait for it. */
-interface SocketStream {
-  readonly session: SqlOutcome<SqlSession>;
-  readonly jobs: QueuedJob[];
-  running: boolean;
-  closed: boolean;
-  cursorId: number | null;
-}
-
-/** A cursor, and the stream whose batch it reads. */
-interface OpenCursor {
-  readonly stream: SocketStream;
-  readonly cursor: SocketCursor;
-}
-
 function answer(outcome: SqlOutcome<string>): Plan {
   return { kind: 'answer', outcome };
 }
@@ -106,6 +78,10 @@ export class HranaSocket {
   readonly #streams = new Map<number, SocketStream>();
   readonly #cursors = new Map<number, OpenCursor>();
   readonly #closings = new Set<Promise<void>>();
+  readonly #order = new MessageOrder<RawData>(
+    (data) => this.#receive(data),
+    () => this.#throttle(),
+  );
   readonly #ping: NodeJS.Timeout;
   readonly #flags: { alive: boolean; paused: boolean; corked: boolean; draining: boolean } = {
     alive: true,
@@ -148,8 +124,7 @@ export class HranaSocket {
     ws.on('message', (data, isBinary) => {
       this.#flags.alive = true;
       if (this.#ws.readyState !== this.#ws.OPEN) return;
-      const { encoding } = this.#caller;
-      if (isBinary === (encoding === 'protobuf')) this.#receive(data);
+      if (isBinary === (caller.encoding === 'protobuf')) this.#order.take(data);
       else this.#shut(closeCodes.frameType, `Only ${isBinary ? 'text' : 'binary'} messages are accepted`);
     });
     socket.on('drain', () => this.#throttle());
@@ -222,7 +197,10 @@ export class HranaSocket {
     this.#shut(closeCodes.goingAway, 'The gateway is stopping');
   }
 
-  #receive(data: RawData): void {
+  /** A promise when the message is a hello whose token has to be checked: what comes after it waits. */
+  #receive(data: RawData): void | Promise<void> {
+    // The socket may have been closed since the message came.
+    if (this.#ws.readyState !== this.#ws.OPEN) return;
     const { encoding } = this.#caller;
     const message = readFrame(data, encoding, this.#decoder, this.#options.limits);
     if (!message.ok) {
@@ -231,8 +209,9 @@ export class HranaSocket {
       return;
     }
     if (message.value.kind === 'hello') {
-      this.#hello(message.value.jwt);
-      return;
+      const verdict = this.#options.auth.verify(message.value.jwt);
+      if (verdict instanceof Promise) return verdict.then((grant) => this.#greet(grant));
+      return this.#greet(verdict);
     }
     const { requestId } = message.value;
     const plan = this.#plan(message.value.request);
@@ -241,8 +220,9 @@ export class HranaSocket {
     else this.#enqueue(plan.stream, requestId, frameBytes(data), plan.job);
   }
 
-  #hello(jwt: string | null): void {
-    const grant = this.#options.auth.verify(jwt);
+  /** Answers a hello; a socket that was closed while its token was checked hears nothing. */
+  #greet(grant: SqlOutcome<Grant>): void {
+    if (this.#ws.readyState !== this.#ws.OPEN) return;
     if (grant.ok) {
       this.#grant = grant.value;
       this.#send('{"type":"hello_ok"}');
@@ -477,6 +457,7 @@ export class HranaSocket {
     const buffered = this.#ws.bufferedAmount;
     if (buffered + this.#cursorBytes !== this.#holder.bytes) this.#count();
     const load = Math.max(
+      this.#order.waiting ? 1 : 0,
       this.#inFlight / limits.requestsInFlightPerConnection,
       this.#inFlightBytes / limits.requestBytesInFlightPerConnection,
       buffered / limits.bufferedBytesPerConnection,

@@ -1,6 +1,10 @@
-/** What a drain sees of the streams that may hold it up. */
+/** Drives a drain (`core/drain.ts`): looks at the streams that may hold it up, every few milliseconds, and acts on them. */
+import { monotonicMs, unreachable } from '../../storage/index.ts';
 import { adviseError } from '../sql/errors.ts';
 import type { SqlError } from '../sql/sql.ts';
+import { Drain, type DrainEffect, type DrainEvent } from './core/drain.ts';
+import type { GatewayVolume } from './gateway-volume.ts';
+import type { Reign } from './reign.ts';
 
 /** A stream with a transaction that may write, or an operation under way that may. */
 export interface Drainable {
@@ -12,8 +16,75 @@ export interface Drainable {
   stopWrite(error: SqlError): void;
 }
 
+export interface DrainOptions {
+  readonly volume: Pick<GatewayVolume, 'writer' | 'settledChanges'>;
+  /** Streams that may write now. */
+  readonly sessions: { readonly writing: readonly Drainable[] };
+  readonly reign: Pick<Reign, 'isSettled'>;
+  /** Nothing is open any more and everything committed is durable. Runs at most once, and not after `close`. */
+  readonly onDrained: (tookMs: number) => void;
+}
+
+const lookEveryMs = 2;
+
+export class DrainDriver {
+  private readonly options: DrainOptions;
+  private readonly drain = new Drain(monotonicMs());
+  private readonly ticker: NodeJS.Timeout;
+
+  constructor(options: DrainOptions) {
+    this.options = options;
+    this.ticker = setInterval(() => this.look(), lookEveryMs);
+    void options.volume.settledChanges().then(() => {
+      this.step({ kind: 'opened' });
+      this.look();
+    });
+  }
+
+  /** The reign is over, or goes on. */
+  close(): void {
+    this.step({ kind: 'ended' });
+  }
+
+  private look(): void {
+    const { sessions, reign, volume } = this.options;
+    if (this.drain.phase === 'over') return;
+    const { writing } = sessions;
+    const idle = writing.filter((session) => session.isIdle).length;
+    const { isSettled } = reign;
+    const threadSilentMs = volume.writer.silentMs;
+    this.step({ kind: 'look', view: { idle, running: writing.length - idle, isSettled, threadSilentMs } });
+  }
+
+  private step(event: DrainEvent): void {
+    const effects = this.drain.step(event, monotonicMs());
+    if (this.drain.phase === 'over') clearInterval(this.ticker);
+    for (const effect of effects) this.carryOut(effect);
+  }
+
+  private carryOut(effect: DrainEffect): void {
+    const { sessions, volume, onDrained } = this.options;
+    switch (effect.kind) {
+      case 'loseIdle':
+        for (const session of sessions.writing) if (session.isIdle) session.lose(movedAway());
+        return;
+      case 'stopRunning':
+        for (const session of sessions.writing) session.stopWrite(movedAway());
+        return;
+      case 'abandonThread':
+        volume.writer.abandon('it holds a move up');
+        return;
+      case 'drained':
+        onDrained(effect.tookMs);
+        return;
+      default:
+        unreachable(effect);
+    }
+  }
+}
+
 /** What a drain tells a transaction that lasted too long. */
-export const movedAway = (): SqlError =>
+const movedAway = (): SqlError =>
   adviseError(
     'SEXTANT_MOVE_IN_PROGRESS',
     'The primary moves to another region and the transaction, which was open for too long, was rolled back',

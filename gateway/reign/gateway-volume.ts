@@ -9,7 +9,6 @@
 import {
   type AppendFacts,
   type Epoch,
-  type Fork,
   genesisEpoch,
   type Lsn,
   maxLsn,
@@ -25,7 +24,7 @@ import { Handover } from '../engine/engine-handover.ts';
 import { type ReaderCallbacks, ReaderPool, type ReaderPoolLimits } from '../engine/reader-pool.ts';
 import { WriterEngine } from '../engine/writer-engine.ts';
 import { Follower, findReadPoint, type ReadPoint, visiblePart } from './follower.ts';
-import { Reign } from './reign.ts';
+import { Reign, type ReignEngines, type ReignPort, type ReignStart } from './reign.ts';
 
 export interface VolumeOptions {
   readonly region: RegionClient;
@@ -38,22 +37,19 @@ export interface VolumeOptions {
   readonly pgBytes?: number;
   readonly recordFacts: boolean;
   readonly onFatal: (error: Error) => void;
-  readonly onCommit: (commit: EngineCommitEvent, reign: Reign) => void;
-  readonly onDurable: (vdl: Lsn, facts: readonly AppendFacts[]) => void;
-  /** What is durable in this region along the newest path has moved. */
-  readonly onRegionVdl: (head: Epoch, vdl: Lsn) => void;
+  readonly observer: CommitObserver;
 }
 
-export interface WriterStart {
-  readonly epoch: Epoch;
-  readonly forks: readonly Fork[];
-  readonly vdl: Lsn;
-  readonly mayAcknowledge: () => boolean;
-  readonly onLapsed: () => void;
-  readonly onFenced: (by: Epoch) => void;
-  readonly onQuorumLost: (reason: string) => void;
-  readonly onEngineLost: (reason: string) => void;
+/** Hears of the commits of every reign. */
+export interface CommitObserver {
+  committed(commit: EngineCommitEvent, epoch: Epoch): void;
+  durable(vdl: Lsn, facts: readonly AppendFacts[]): void;
+  /** A reign is over: what is not durable by now is unknown. */
+  reignEnded(): void;
 }
+
+/** Hears how far this region is durable along the newest path. */
+export type RegionVdlWatcher = (head: Epoch, vdl: Lsn) => void;
 
 interface ReadWaiter {
   readonly lsn: Lsn;
@@ -79,7 +75,8 @@ export class GatewayVolume {
   private readonly options: VolumeOptions;
   private readonly largeAnswers = new Handover().buffers.all;
   private reignNow: Reign | null = null;
-  private engineLost: ((reason: string) => void) | null = null;
+  private reignPort: ReignPort | null = null;
+  private regionVdlWatcher: RegionVdlWatcher | null = null;
   private follower: Follower | null = null;
   /** Whether the readers follow the reign's own redo. */
   private tapping = false;
@@ -106,7 +103,7 @@ export class GatewayVolume {
       start: (onFatal) => this.startWriter(onFatal),
       log,
       engineSilenceMs: limits.engineSilenceMs,
-      onLost: (reason) => this.engineLost?.(reason),
+      onLost: (reason) => this.reignPort?.engineLost(reason),
     });
   }
 
@@ -115,6 +112,11 @@ export class GatewayVolume {
     await this.readers.start();
     await this.writer.start();
     void this.change(() => this.attach());
+  }
+
+  /** The writer role is told from now on. */
+  watchRegionVdl(watcher: RegionVdlWatcher): void {
+    this.regionVdlWatcher = watcher;
   }
 
   private startReader(callbacks: ReaderCallbacks): Promise<Engine> {
@@ -217,41 +219,37 @@ export class GatewayVolume {
   }
 
   /** Makes the engine the writer's. @returns the reign; it may be over already when it was closed meanwhile. */
-  openWriter(start: WriterStart): Reign {
+  openWriter(start: ReignStart): Reign {
     const { region, recordFacts } = this.options;
-    const reign: Reign = new Reign({
-      region,
-      epoch: start.epoch,
-      forks: start.forks,
-      forkLsn: start.vdl,
-      recordFacts,
-      mayAcknowledge: start.mayAcknowledge,
-      onLapsed: start.onLapsed,
-      onFenced: start.onFenced,
-      onQuorumLost: start.onQuorumLost,
-      isMoreComing: () => this.writer.engine.isBusy,
-      onFramed: (bytes, end) => this.readers.offer(bytes, end),
-      onCommit: (commit) => this.options.onCommit(commit, reign),
-      onDurable: (vdl, facts) => {
-        this.writer.engine.setDurable(vdl);
-        if (this.tapping) {
-          this.readers.advance(vdl);
-          this.wakeReaders();
-        }
-        this.options.onDurable(vdl, facts);
-      },
-    });
+    const reign = new Reign({ region, start, engines: this.enginesOfReign(), recordFacts });
     void this.change(async () => {
       if (reign.isOver || this.stop.signal.aborted) return;
       this.adoptHead({ head: reign.epoch, forks: reign.forks, vdl: start.vdl });
       this.reignNow = reign;
-      this.engineLost = start.onEngineLost;
+      this.reignPort = start.port;
       await this.writer.begin(start.vdl);
       this.attached = true;
       this.writerOpen = true;
       this.handOver(reign, start.vdl);
     });
     return reign;
+  }
+
+  private enginesOfReign(): ReignEngines {
+    const { observer } = this.options;
+    return {
+      isMoreComing: () => this.writer.engine.isBusy,
+      framed: (bytes, end) => this.readers.offer(bytes, end),
+      committed: (commit, epoch) => observer.committed(commit, epoch),
+      durable: (vdl, facts) => {
+        this.writer.engine.setDurable(vdl);
+        if (this.tapping) {
+          this.readers.advance(vdl);
+          this.wakeReaders();
+        }
+        observer.durable(vdl, facts);
+      },
+    };
   }
 
   /** From the log to the reign's own redo, as soon as the readers have what the reign began with. */
@@ -283,10 +281,11 @@ export class GatewayVolume {
   /** Ends a reign: nothing is acknowledged from this moment on; reads go on at what was durable. */
   closeWriter(reign: Reign): void {
     reign.close();
+    this.options.observer.reignEnded();
     this.writerOpen = false;
     void this.change(async () => {
       if (this.reignNow !== reign || this.stop.signal.aborted) return;
-      this.engineLost = null;
+      this.reignPort = null;
       this.tapping = false;
       this.vdlNow = reign.vdl;
       this.readers.withdraw();
@@ -348,12 +347,12 @@ export class GatewayVolume {
       onHead: (at) => {
         if (this.reignNow !== null) return;
         this.adoptHead(at);
-        this.options.onRegionVdl(at.head, at.vdl);
+        this.regionVdlWatcher?.(at.head, at.vdl);
       },
       onVdl: (head, vdl) => {
         if (this.reignNow !== null) return;
         this.vdlNow = vdl;
-        this.options.onRegionVdl(head, vdl);
+        this.regionVdlWatcher?.(head, vdl);
       },
       onStall: (news, readPoint, vdl) => {
         if (news === 'stalled')
@@ -361,7 +360,7 @@ export class GatewayVolume {
         else this.options.log.info({ readPoint, vdl }, 'reads get on again');
       },
     });
-    this.options.onRegionVdl(point.head, point.vdl);
+    this.regionVdlWatcher?.(point.head, point.vdl);
     this.wakeReaders();
   }
 

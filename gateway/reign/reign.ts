@@ -14,24 +14,43 @@ import {
 import type { EngineCommitEvent } from '../engine/engine.ts';
 import { ResponseGate } from './core/gate.ts';
 
-export interface ReignOptions {
-  readonly region: RegionClient;
+/** What a reign asks of the writer role that began it, and tells it. Made once for each reign. */
+export interface ReignPort {
+  /** Whether the lease is valid at this moment (R24). */
+  mayAcknowledge(): boolean;
+  /** An answer could leave and the lease is not valid: the role has to look. */
+  lapsed(): void;
+  /** A newer reign has sealed the nodes. */
+  fenced(by: Epoch): void;
+  quorumLost(reason: string): void;
+  /** The thread that writes is stuck or has died. */
+  engineLost(reason: string): void;
+}
+
+/** Where a reign begins: where its recovery ended. */
+export interface ReignStart {
   readonly epoch: Epoch;
   readonly forks: readonly Fork[];
-  readonly forkLsn: Lsn;
-  /** Whether the lease is valid at this moment (R24). */
-  readonly mayAcknowledge: () => boolean;
-  /** An answer could leave and the lease is not valid: the role has to look. */
-  readonly onLapsed: () => void;
-  readonly onDurable: (vdl: Lsn, facts: readonly AppendFacts[]) => void;
-  readonly onCommit: (commit: EngineCommitEvent) => void;
-  readonly onFenced: (by: Epoch) => void;
-  readonly onQuorumLost: (reason: string) => void;
+  readonly vdl: Lsn;
+  readonly port: ReignPort;
+}
+
+/** The engines under a reign: one makes its redo, the others follow it. */
+export interface ReignEngines {
+  /** Whether more commits are about to come. */
+  isMoreComing(): boolean;
   /** Redo has left for the nodes, in LSN order. */
-  readonly onFramed: (bytes: Uint8Array, end: Lsn) => void;
+  framed(bytes: Uint8Array, end: Lsn): void;
+  /** Before the commit is on its way. */
+  committed(commit: EngineCommitEvent, epoch: Epoch): void;
+  durable(vdl: Lsn, facts: readonly AppendFacts[]): void;
+}
+
+export interface ReignOptions {
+  readonly region: RegionClient;
+  readonly start: ReignStart;
+  readonly engines: ReignEngines;
   readonly recordFacts: boolean;
-  /** Whether the engine is about to commit more. */
-  readonly isMoreComing: () => boolean;
 }
 
 /** Called once: true when the answer may leave, false when its reign is over. */
@@ -41,16 +60,18 @@ export class Reign {
   readonly epoch: Epoch;
   readonly forks: readonly Fork[];
   readonly forkLsn: Lsn;
-  private readonly options: ReignOptions;
+  private readonly port: ReignPort;
+  private readonly engines: ReignEngines;
   private readonly driver: WriterDriver;
   private readonly gate: ResponseGate<Waiter>;
   private readonly roomWaiters: (() => void)[] = [];
   private over = false;
   private taken: Lsn;
 
-  constructor(options: ReignOptions) {
-    const { region, epoch, forks, forkLsn } = options;
-    this.options = options;
+  constructor({ region, start, engines, recordFacts }: ReignOptions) {
+    const { epoch, forks, vdl: forkLsn, port } = start;
+    this.port = port;
+    this.engines = engines;
     this.epoch = epoch;
     this.forks = forks;
     this.forkLsn = forkLsn;
@@ -62,11 +83,11 @@ export class Reign {
       forks,
       forkLsn,
       onDurable: (vdl, facts) => this.durable(vdl, facts),
-      onFenced: options.onFenced,
-      onQuorumLost: options.onQuorumLost,
-      onFramed: options.onFramed,
-      recordFacts: options.recordFacts,
-      isMoreComing: options.isMoreComing,
+      onFenced: (by) => port.fenced(by),
+      onQuorumLost: (reason) => port.quorumLost(reason),
+      onFramed: (bytes, end) => engines.framed(bytes, end),
+      recordFacts,
+      isMoreComing: () => engines.isMoreComing(),
     });
   }
 
@@ -113,7 +134,7 @@ export class Reign {
   /** Takes what the engine committed. After the end it goes nowhere: its answer will say that it is unknown. */
   commit(commit: EngineCommitEvent): void {
     if (this.over) return;
-    this.options.onCommit(commit);
+    this.engines.committed(commit, this.epoch);
     const at = this.driver.commit(commit.mtr);
     this.taken = at;
     assert.equal(at, commit.lsn, 'G24: the engine and the volume count the same LSNs');
@@ -127,10 +148,10 @@ export class Reign {
   /** Calls back, at once or later, with true when an answer that saw `seen` may leave, with false when the reign ended before. */
   settle(seen: Lsn, done: Waiter): void {
     if (this.over) done(false);
-    else if (this.gate.covers(seen) && this.options.mayAcknowledge()) done(true);
+    else if (this.gate.covers(seen) && this.port.mayAcknowledge()) done(true);
     else {
       this.gate.hold(seen, done);
-      if (this.gate.covers(seen)) this.options.onLapsed();
+      if (this.gate.covers(seen)) this.port.lapsed();
     }
   }
 
@@ -149,7 +170,7 @@ export class Reign {
 
   /** Lets out what is durable; called when the lease was renewed, too. */
   release(): void {
-    for (const waiter of this.gate.release(this.options.mayAcknowledge())) waiter(true);
+    for (const waiter of this.gate.release(this.port.mayAcknowledge())) waiter(true);
   }
 
   /** Stops at once: nothing is acknowledged any more. */
@@ -164,9 +185,9 @@ export class Reign {
   private durable(vdl: Lsn, facts: readonly AppendFacts[]): void {
     if (this.over) return;
     this.gate.advance(vdl);
-    this.options.onDurable(vdl, facts);
+    this.engines.durable(vdl, facts);
     this.release();
-    if (this.gate.size > 0 && !this.options.mayAcknowledge()) this.options.onLapsed();
+    if (this.gate.size > 0 && !this.port.mayAcknowledge()) this.port.lapsed();
     if (this.hasRoom) for (const waiter of this.roomWaiters.splice(0)) waiter();
   }
 }

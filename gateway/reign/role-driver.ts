@@ -13,7 +13,6 @@ import {
   type EndReason,
   type Holder,
   type LeaseLimits,
-  moveLimits,
   type RoleEffect,
   type RoleEvent,
   type WriterPhase,
@@ -21,7 +20,6 @@ import {
 } from '../../regions/core.ts';
 import {
   type Epoch,
-  type Lsn,
   mainBranch,
   monotonicMs,
   type Recovered,
@@ -33,9 +31,9 @@ import {
 import type { Logger } from '../../telemetry/index.ts';
 import type { GatewayMetrics } from '../observe/gateway-metrics.ts';
 import { roleEventOf } from './core/recovery-end.ts';
-import { type Drainable, movedAway } from './drain.ts';
+import { type Drainable, DrainDriver } from './drain.ts';
 import type { GatewayVolume } from './gateway-volume.ts';
-import type { Reign } from './reign.ts';
+import type { Reign, ReignPort } from './reign.ts';
 
 export interface RoleDriverOptions {
   readonly region: RegionId;
@@ -49,18 +47,11 @@ export interface RoleDriverOptions {
   readonly sessions: { readonly writing: readonly Drainable[] };
   readonly metrics: GatewayMetrics;
   readonly log: Logger;
-  /** The phase or the record has changed. */
-  readonly onChange: () => void;
-  readonly onReignEnded: () => void;
 }
 
 /** One attempt at a recovery is given up when nothing has got on for so long; the role says whether another follows. */
 const recoveryMs = 15_000;
-const drainPollMs = 2;
-/** A statement under way may finish within this time of a drain; then it is stopped. */
-const statementDrainMs = 4_000;
-/** One that cannot be stopped keeps its thread silent; after this long the thread is given up. */
-const stuckMs = 1_000;
+const settlePollMs = 2;
 /** Within this time a look at the control record that failed is told: a poll and a read. */
 const lookMs = 2_500;
 
@@ -68,12 +59,13 @@ export class RoleDriver {
   private readonly options: RoleDriverOptions;
   private readonly role: WriterRole;
   private readonly sight = new ControlSight(lookMs);
-  private readonly ticker: NodeJS.Timeout;
-  private readonly stopWatching: () => void;
+  private readonly changeWatchers: (() => void)[] = [];
+  private ticker: NodeJS.Timeout | null = null;
+  private stopWatching: () => void = () => undefined;
   private recovering: AbortController | null = null;
   private recovered: Recovered | null = null;
   private reign: Reign | null = null;
-  private draining: Epoch | null = null;
+  private draining: DrainDriver | null = null;
   private heldSinceMs: number | null = null;
   private phaseSeen: WriterPhase = 'reading';
   private recordSeen: ControlRecord | null = null;
@@ -86,8 +78,18 @@ export class RoleDriver {
   constructor(options: RoleDriverOptions) {
     this.options = options;
     this.role = new WriterRole(options.region, options.me, options.leaseLimits);
-    this.stopWatching = options.store.watch((reading) => this.read(reading));
-    this.ticker = setInterval(() => this.step({ kind: 'tick' }), options.tickMs);
+    options.volume.watchRegionVdl((head, vdl) => this.step({ kind: 'regionVdl', head, vdl }));
+  }
+
+  /** Looks at the control record from now on, and does what it asks of this gateway. */
+  start(): void {
+    this.stopWatching = this.options.store.watch((reading) => this.read(reading));
+    this.ticker = setInterval(() => this.step({ kind: 'tick' }), this.options.tickMs);
+  }
+
+  /** Tells `watcher` whenever the phase or the record has changed, or writes begin. */
+  watch(watcher: () => void): void {
+    this.changeWatchers.push(watcher);
   }
 
   get phase(): WriterPhase {
@@ -111,27 +113,18 @@ export class RoleDriver {
     return this.role.mayAcknowledge(monotonicMs());
   }
 
-  /** What is durable in this region has moved. */
-  regionVdl(head: Epoch, vdl: Lsn): void {
-    this.step({ kind: 'regionVdl', head, vdl });
-  }
-
-  /** An answer could leave and the lease says no: the role looks at its clock now, not at the next tick. */
-  look(): void {
-    this.step({ kind: 'tick' });
-  }
-
   /** Gives the lease back, so that nobody has to wait for it. Resolves when that is settled, or after `waitMs`. */
   async shutdown(waitMs: number): Promise<void> {
     const deadline = monotonicMs() + waitMs;
     this.step({ kind: 'shutdown' });
-    while (this.role.phase !== 'reading' && monotonicMs() < deadline) await pause(drainPollMs);
+    while (this.role.phase !== 'reading' && monotonicMs() < deadline) await pause(settlePollMs);
   }
 
   close(): void {
     this.closed = true;
-    clearInterval(this.ticker);
+    if (this.ticker !== null) clearInterval(this.ticker);
     this.stopWatching();
+    this.endDrain();
     this.recovering?.abort();
   }
 
@@ -180,7 +173,11 @@ export class RoleDriver {
     this.recordSeen = record;
     // A renewed lease may let out answers that wait.
     this.reign?.release();
-    this.options.onChange();
+    this.tellChange();
+  }
+
+  private tellChange(): void {
+    for (const watcher of this.changeWatchers) watcher();
   }
 
   private carryOut(effect: RoleEffect): void {
@@ -202,11 +199,11 @@ export class RoleDriver {
         this.open(effect.epoch);
         return;
       case 'drain':
-        void this.drain(effect.epoch, effect.to);
+        this.startDrain(effect.epoch, effect.to);
         return;
       case 'resume':
         this.options.log.info({ epoch: effect.epoch }, 'the move was given up, writes go on');
-        this.draining = null;
+        this.endDrain();
         return;
       case 'close':
         this.end(effect.epoch, effect.reason);
@@ -246,70 +243,65 @@ export class RoleDriver {
     if (recovered === null) throw new Error('G26: a writer opens only where a recovery ended');
     const { volume, log, metrics } = this.options;
     log.info({ epoch, vdl: recovered.vdl }, 'writes begin');
-    this.reign = volume.openWriter({
-      epoch,
-      forks: recovered.forks,
-      vdl: recovered.vdl,
-      mayAcknowledge: () => this.role.epoch === epoch && this.mayAcknowledge(),
-      onLapsed: () => queueMicrotask(() => this.look()),
-      onFenced: (by) => {
-        log.warn({ epoch, by }, 'fenced by a newer reign');
-        this.step({ kind: 'fenced', epoch });
-      },
-      onQuorumLost: (reason) => {
-        log.warn({ epoch, reason }, 'the write quorum is lost');
-        this.step({ kind: 'quorumLost', epoch });
-      },
-      onEngineLost: (reason) => {
-        // What was committed is on its way to the nodes all the same: a drain waits for no more than that.
-        if (this.draining === epoch) return;
-        log.warn({ epoch, reason }, 'the engine that writes is lost');
-        this.step({ kind: 'engineLost', epoch });
-      },
-    });
+    const { forks, vdl } = recovered;
+    this.reign = volume.openWriter({ epoch, forks, vdl, port: this.portOf(epoch) });
     this.recovered = null;
     void volume.settledChanges().then(() => {
       if (this.heldSinceMs !== null) metrics.stalled('recovery', monotonicMs() - this.heldSinceMs);
       this.heldSinceMs = null;
-      this.options.onChange();
+      this.tellChange();
     });
   }
 
-  /**
-   * New writes wait already, since the phase says `draining`. What is open gets `moveLimits.drainMs`, then it is rolled
-   * back; then everything that was committed has to be durable.
-   */
-  private async drain(epoch: Epoch, to: RegionId): Promise<void> {
+  private portOf(epoch: Epoch): ReignPort {
+    const { log } = this.options;
+    return {
+      mayAcknowledge: () => this.role.epoch === epoch && this.mayAcknowledge(),
+      // The role looks at its clock now, not at the next tick.
+      lapsed: () => queueMicrotask(() => this.step({ kind: 'tick' })),
+      fenced: (by) => {
+        log.warn({ epoch, by }, 'fenced by a newer reign');
+        this.step({ kind: 'fenced', epoch });
+      },
+      quorumLost: (reason) => {
+        log.warn({ epoch, reason }, 'the write quorum is lost');
+        this.step({ kind: 'quorumLost', epoch });
+      },
+      engineLost: (reason) => {
+        // What was committed is on its way to the nodes all the same: a drain waits for no more than that.
+        if (this.draining !== null) return;
+        log.warn({ epoch, reason }, 'the engine that writes is lost');
+        this.step({ kind: 'engineLost', epoch });
+      },
+    };
+  }
+
+  /** New writes wait already, since the phase says `draining`. */
+  private startDrain(epoch: Epoch, to: RegionId): void {
+    const { reign } = this;
+    if (reign === null) throw new Error('a writer that drains has a reign');
     const { volume, sessions, log } = this.options;
-    this.draining = epoch;
-    const sinceMs = monotonicMs();
-    await volume.settledChanges();
-    while (this.draining === epoch && this.role.epoch === epoch && !this.closed) {
-      const writing = sessions.writing;
-      const { reign } = this;
-      if (reign === null) return;
-      if (writing.length === 0 && reign.isSettled) {
-        log.info({ epoch, to, lsn: reign.lastLsn, tookMs: Math.round(monotonicMs() - sinceMs) }, 'drained');
+    this.draining = new DrainDriver({
+      volume,
+      sessions,
+      reign,
+      onDrained: (tookMs) => {
+        log.info({ epoch, to, lsn: reign.lastLsn, tookMs: Math.round(tookMs) }, 'drained');
         this.heldSinceMs = null;
         this.step({ kind: 'drained', epoch, lsn: reign.lastLsn });
-        return;
-      }
-      const lastedMs = monotonicMs() - sinceMs;
-      if (lastedMs >= moveLimits.drainMs)
-        for (const session of writing) if (session.isIdle) session.lose(movedAway());
-      if (lastedMs >= statementDrainMs) {
-        for (const session of writing) session.stopWrite(movedAway());
-        // What cannot be stopped keeps its thread, not the move: the next reign has another thread.
-        if (volume.writer.silentMs >= stuckMs) volume.writer.abandon('it holds a move up');
-      }
-      await pause(drainPollMs);
-    }
+      },
+    });
+  }
+
+  private endDrain(): void {
+    this.draining?.close();
+    this.draining = null;
   }
 
   private end(epoch: Epoch, reason: EndReason): void {
-    const { volume, log, onReignEnded } = this.options;
+    const { volume, log } = this.options;
     log.info({ epoch, reason }, 'the reign ends');
-    this.draining = null;
+    this.endDrain();
     this.recovering?.abort();
     this.recovering = null;
     this.recovered = null;
@@ -317,7 +309,6 @@ export class RoleDriver {
     if (reason !== 'drained' && reason !== 'shutdown') this.heldSinceMs = monotonicMs();
     volume.closeWriter(this.reign);
     this.reign = null;
-    onReignEnded();
   }
 }
 

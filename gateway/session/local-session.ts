@@ -11,10 +11,10 @@ import type { ReaderSession } from '../engine/reader-pool.ts';
 import type { Drainable } from '../reign/drain.ts';
 import type { GatewayVolume, Settled } from '../reign/gateway-volume.ts';
 import { adviseError, sqlError } from '../sql/errors.ts';
+import { emptyResult, operationWhileLost } from '../sql/lost-transaction.ts';
 import type { AnyOperationValue, SqlOperation } from '../sql/operation.ts';
 import type { SqlError, SqlOutcome } from '../sql/sql.ts';
 import type { StreamState } from '../sql/stream-state.ts';
-import { answerLost, emptyResult } from './core/lost-transaction.ts';
 import { opensReadTransaction, type SessionPlace } from './core/routing.ts';
 
 export type LocalAnswer =
@@ -221,8 +221,9 @@ export class LocalSession implements Drainable {
   }
 
   private answerLost(operation: SqlOperation): LocalAnswer | null {
-    if (this.lost === null) return null;
-    const answer = answerLost(this.lost, operation);
+    const { lost } = this;
+    if (lost === null) return null;
+    const answer = operationWhileLost(operation);
     const reply = (outcome: SqlOutcome<AnyOperationValue>): LocalAnswer => ({
       kind: 'answered',
       outcome,
@@ -239,8 +240,8 @@ export class LocalSession implements Drainable {
         this.lost = null;
         return reply({ ok: true, value: valueFor(operation) });
       case 'refuse':
-        if (answer.ended) this.lost = null;
-        return reply({ ok: false, error: answer.error });
+        if (answer.ends) this.lost = null;
+        return reply({ ok: false, error: lost });
     }
   }
 

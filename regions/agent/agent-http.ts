@@ -2,100 +2,108 @@
  * The agent's own HTTP: what a deployment looks like and how to move it, also when no gateway is left. The same paths
  * and shapes as a gateway's, behind the cluster secret.
  */
-import { timingSafeEqual } from 'node:crypto';
 import type { Server } from 'node:http';
 import { serve } from '@hono/node-server';
-import { type Context, Hono } from 'hono';
+import type { Hono, MiddlewareHandler } from 'hono';
 import { z } from 'zod';
 import { monotonicMs, parseAddress } from '../../storage/index.ts';
 import { type MetricRegistry, metricsContentType } from '../../telemetry/index.ts';
+import type { ApiError, ApiReply } from '../api/core/api-routes.ts';
+import { mountApi } from '../api/mount.ts';
+import { holdsSecret } from '../api/secret.ts';
 import { unansweredOf } from '../moves/core/loss-answers.ts';
 import { mergeLosses } from '../moves/core/loss-report.ts';
 import type { AgentReply, AgentRequest } from '../moves/core/operations.ts';
-import { rebuildRequestSchema } from '../rebuild/rebuild.ts';
 import type { Agent } from './agent.ts';
 import type { AgentConfig } from './config.ts';
 
-const moveSchema = z.strictObject({
-  target: z.string(),
-  allowDataLoss: z.boolean().optional(),
-  sacrifice: z.array(z.string()).optional(),
-});
-
 /** Routes over a running agent. Asked for another region's move, it says which agent to ask. */
-export function agentRoutes(agent: Agent, config: AgentConfig, registry: MetricRegistry): Hono {
-  const app = new Hono();
-  app.get('/healthz', (c) => c.json({ status: 'ok' }));
-  app.get('/readyz', (c) => {
-    const { unready } = agent;
-    return unready === null ? c.json({ ready: true }) : c.json({ ready: false, reason: unready }, 503);
-  });
-  app.get('/metrics', (c) => c.body(registry.render(), 200, { 'content-type': metricsContentType }));
-  app.use('/v1/*', async (c, next) => {
-    if (authorized(c.req.header('authorization'), config)) return next();
-    return c.json(
-      { code: 'CLUSTER_SECRET_WRONG', message: 'the agent answers with the cluster secret as bearer token' },
-      401,
-    );
-  });
-  app.get('/v1/status', (c) => c.json(agent.view.status(monotonicMs())));
-  app.get('/v1/losses', async (c) => {
-    const reply = await agent.serve({ kind: 'losses' });
-    if (reply.kind !== 'losses') return refused(c, reply);
-    const { region, regions } = config;
-    const { epoch = 0, lookedUnder = 0 } = reply;
-    return c.json({
-      losses: mergeLosses(reply.reports),
-      // An agent knows what its own region lost and asks nobody else; a gateway asks all of them.
-      unreachable: regions.filter((name) => name !== region),
-      unanswered: unansweredOf([{ region, epoch, lookedUnder }], epoch),
-    });
-  });
-  app.get('/v1/operations/:id', async (c) =>
-    answer(c, await agent.serve({ kind: 'operation', id: c.req.param('id') }), 200),
+export function agentRoutes(
+  agent: Pick<Agent, 'unready' | 'view' | 'serve' | 'rebuild'>,
+  config: Pick<AgentConfig, 'region' | 'regions' | 'secret'>,
+  registry: MetricRegistry,
+): Hono {
+  const encodeError = (error: ApiError) => JSON.stringify(error);
+  const begin = async (
+    request: Extract<AgentRequest, { kind: 'switchover' | 'failover' }>,
+  ): Promise<ApiReply<'failover', 'agent'>> => {
+    const { target } = request;
+    if (target !== config.region) {
+      const message = `a move to ${target} is run by the agent of ${target}; this is ${config.region}`;
+      return { status: 421, error: { code: 'OTHER_REGION', message } };
+    }
+    const reply = await agent.serve(request);
+    if (reply.kind === 'operation') return { status: 202, body: reply.operation };
+    const error = refusal(reply);
+    return { status: error.code === 'INTERNAL' ? 500 : 409, error };
+  };
+  return mountApi(
+    'agent',
+    {
+      health: () => ({ status: 200, body: { status: 'ok' } }),
+      agentReady: () => {
+        const { unready } = agent;
+        return unready === null
+          ? { status: 200, body: { ready: true } }
+          : { status: 503, body: { ready: false, reason: unready } };
+      },
+      metrics: () => ({ status: 200, text: registry.render(), contentType: metricsContentType }),
+      status: () => ({ status: 200, body: agent.view.status(monotonicMs()) }),
+      losses: async () => {
+        const reply = await agent.serve({ kind: 'losses' });
+        if (reply.kind !== 'losses') return refused(reply);
+        const { region, regions } = config;
+        const { epoch = 0, lookedUnder = 0 } = reply;
+        const body = {
+          losses: mergeLosses(reply.reports),
+          // An agent knows what its own region lost and asks nobody else; a gateway asks all of them.
+          unreachable: regions.filter((name) => name !== region),
+          unanswered: unansweredOf([{ region, epoch, lookedUnder }], epoch),
+        };
+        return { status: 200, body };
+      },
+      operation: async ({ params }) => {
+        const reply = await agent.serve({ kind: 'operation', id: params.id });
+        return reply.kind === 'operation' ? { status: 200, body: reply.operation } : refused(reply);
+      },
+      switchover: ({ body }) => begin({ kind: 'switchover', ...body }),
+      failover: ({ body }) => begin({ kind: 'failover', ...body }),
+      rebuild: async ({ body }) => {
+        const reply = await agent.rebuild(body);
+        return 'code' in reply ? { status: 409, error: reply } : { status: 200, body: reply };
+      },
+    },
+    {
+      guard: secretGuard(config.secret, encodeError),
+      encodeError,
+      badBody: (problem) => ({ code: 'BAD_REQUEST', message: z.prettifyError(problem) }),
+      bodyTooLarge: (bytesMax) => ({
+        code: 'BODY_TOO_LARGE',
+        message: `the body is larger than ${bytesMax} bytes`,
+      }),
+    },
   );
-  app.post('/v1/control/rebuild', async (c) => {
-    const body = rebuildRequestSchema.safeParse(await c.req.json().catch(() => null));
-    if (!body.success) return c.json({ code: 'BAD_REQUEST', message: z.prettifyError(body.error) }, 400);
-    const reply = await agent.rebuild(body.data);
-    return 'code' in reply ? c.json(reply, 409) : c.json(reply);
-  });
-  for (const kind of ['switchover', 'failover'] as const) {
-    app.post(`/v1/${kind}`, async (c) => {
-      const body = moveSchema.safeParse(await c.req.json().catch(() => null));
-      if (!body.success) return c.json({ code: 'BAD_REQUEST', message: z.prettifyError(body.error) }, 400);
-      const { target, allowDataLoss = false, sacrifice = [] } = body.data;
-      if (target !== config.region) {
-        return c.json(
-          {
-            code: 'OTHER_REGION',
-            message: `a move to ${target} is run by the agent of ${target}; this is ${config.region}`,
-          },
-          421,
-        );
-      }
-      const request: AgentRequest =
-        kind === 'switchover' ? { kind, target } : { kind, target, allowDataLoss, sacrifice };
-      return answer(c, await agent.serve(request), 202);
-    });
-  }
-  return app;
 }
 
-function authorized(header: string | undefined, config: AgentConfig): boolean {
-  const given = Buffer.from(header ?? '');
-  const wanted = Buffer.from(`Bearer ${config.secret}`);
-  return given.length === wanted.length && timingSafeEqual(given, wanted);
+function secretGuard(secret: string, encodeError: (error: ApiError) => string): MiddlewareHandler {
+  const message = 'the agent answers with the cluster secret as bearer token';
+  return async (context, next) => {
+    if (holdsSecret(context.req.header('authorization'), secret)) return next();
+    const body = encodeError({ code: 'CLUSTER_SECRET_WRONG', message });
+    return new Response(body, { status: 401, headers: { 'content-type': 'application/json' } });
+  };
 }
 
-function answer(c: Context, reply: AgentReply, status: 200 | 202): Response {
-  return reply.kind === 'operation' ? c.json(reply.operation, status) : refused(c, reply);
+function refusal(reply: AgentReply): ApiError {
+  return reply.kind === 'refused'
+    ? { code: reply.code, message: reply.message }
+    : { code: 'INTERNAL', message: 'an answer of the wrong kind' };
 }
 
-function refused(c: Context, reply: AgentReply): Response {
-  if (reply.kind !== 'refused')
-    return c.json({ code: 'INTERNAL', message: 'an answer of the wrong kind' }, 500);
-  return c.json({ code: reply.code, message: reply.message }, reply.code === 'UNKNOWN_OPERATION' ? 404 : 409);
+function refused(reply: AgentReply): { readonly status: 404 | 409 | 500; readonly error: ApiError } {
+  const error = refusal(reply);
+  if (error.code === 'INTERNAL') return { status: 500, error };
+  return { status: error.code === 'UNKNOWN_OPERATION' ? 404 : 409, error };
 }
 
 export type Listening =

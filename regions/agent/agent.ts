@@ -35,13 +35,9 @@ import { type AgentReply, type AgentRequest, agentRequestSchema } from '../moves
 import { LossStore } from '../moves/loss-store.ts';
 import { Moves } from '../moves/moves.ts';
 import { OrphanSearch } from '../moves/orphan-search.ts';
+import type { RebuildReply, RebuildRequest } from '../rebuild/core/rebuild-request.ts';
 import { makeFirstRecord } from '../rebuild/first-record.ts';
-import {
-  type RebuildRefused,
-  type RebuildReply,
-  type RebuildRequest,
-  rebuildControl,
-} from '../rebuild/rebuild.ts';
+import { type RebuildRefused, rebuildControl } from '../rebuild/rebuild.ts';
 import { LagStore } from '../replication/lag-store.ts';
 import { Receiving } from '../replication/receiving.ts';
 import { findReign } from '../replication/reign.ts';

@@ -1,5 +1,4 @@
 /** Makes a lost control record anew on an operator's word; what may be written is decided in `core/control-rebuild.ts`. */
-import { z } from 'zod';
 import { epoch, genesisEpoch, monotonicMs, type RegionId } from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
 import { readControl } from '../control/control-link.ts';
@@ -12,27 +11,7 @@ import type { Survivor } from '../control/core/survivors.ts';
 import type { ClusterView } from '../status/core/report.ts';
 import { reportLimits } from '../status/core/report-limits.ts';
 import { planRebuild, type RegionFinding } from './core/control-rebuild.ts';
-
-export const rebuildRequestSchema = z.strictObject({
-  /** The region to become primary; left out, the one that holds most. */
-  primary: z.string().optional(),
-  /** Regions that may be left out although they do not answer. */
-  without: z.array(z.string()).default([]),
-  /** Say what would be written, and write nothing. */
-  dryRun: z.boolean().default(false),
-});
-export type RebuildRequest = z.output<typeof rebuildRequestSchema>;
-
-export const rebuildReplySchema = z.object({
-  primary: z.string(),
-  epoch: z.int(),
-  /** What the nodes of each region hold, in words. */
-  found: z.string(),
-  written: z.boolean(),
-  /** Processes that had seen the lost record have to be started again to believe this one. */
-  restart: z.boolean(),
-});
-export type RebuildReply = z.output<typeof rebuildReplySchema>;
+import type { RebuildReply, RebuildRequest } from './core/rebuild-request.ts';
 
 export type RebuildRefused = {
   readonly code: string;

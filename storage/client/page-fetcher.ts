@@ -2,6 +2,7 @@
  * Page reads over the nodes of a region. Whom a read asks and when is decided in `core/hedge.ts`, who comes first in
  * `core/read-order.ts`; this file sends the requests and keeps the time.
  */
+import type { Runtime, Timer } from '../process/runtime.ts';
 import type { Epoch, Lsn, NodeId, PageNo } from '../redo/ids.ts';
 import { unreachable } from '../redo/ids.ts';
 import { nodeLimits } from '../redo/limits.ts';
@@ -32,19 +33,17 @@ export interface PageFetcherOptions {
     timeoutMs: number,
     done: (answer: Answer) => void,
   ) => void;
-  readonly now?: () => number;
+  readonly runtime: Runtime;
 }
 
 const readMs = 5_000;
 
 export class PageFetcher {
   private readonly options: PageFetcherOptions;
-  private readonly now: () => number;
   private readonly order: ReadOrder;
 
   constructor(options: PageFetcherOptions) {
     this.options = options;
-    this.now = options.now ?? (() => performance.now());
     this.order = new ReadOrder(options.nodes, options.az);
   }
 
@@ -68,10 +67,10 @@ export class PageFetcher {
   }
 
   private readSome(request: ReadPagesRequest, timeoutMs: number): Promise<PagesFetched> {
-    const { isUp, ask } = this.options;
-    const { order, now } = this;
+    const { isUp, ask, runtime } = this.options;
+    const { order } = this;
     return new Promise((done) => {
-      new PageRead({ order, isUp, ask, now, request, timeoutMs, done }).tick();
+      new PageRead({ order, isUp, ask, runtime, request, timeoutMs, done }).tick();
     });
   }
 }
@@ -80,7 +79,7 @@ type ReadPagesRequest = Extract<StorageRequest, { kind: 'readPages' }>;
 
 interface PageReadOptions extends Pick<PageFetcherOptions, 'isUp' | 'ask'> {
   readonly order: ReadOrder;
-  readonly now: () => number;
+  readonly runtime: Runtime;
   readonly request: ReadPagesRequest;
   readonly timeoutMs: number;
   readonly done: (result: PagesFetched) => void;
@@ -91,30 +90,33 @@ class PageRead {
   private readonly options: PageReadOptions;
   private readonly read: HedgedRead;
   private readonly sentAtMs = new Map<NodeId, number>();
-  private timer: NodeJS.Timeout | undefined;
+  private timer: Timer | undefined;
   private wakeAtMs = Number.POSITIVE_INFINITY;
 
   constructor(options: PageReadOptions) {
     this.options = options;
-    this.read = new HedgedRead(options.timeoutMs, options.now());
+    this.read = new HedgedRead(options.timeoutMs, options.runtime.nowMs());
   }
 
   tick(): void {
-    const { order, isUp, request, now } = this.options;
+    const { order, isUp, request, runtime } = this.options;
     this.wakeAtMs = Number.POSITIVE_INFINITY;
-    const up = order.ranked(request.readPoint, now()).filter(isUp);
+    const up = order.ranked(request.readPoint, runtime.nowMs()).filter(isUp);
     this.step({ kind: 'tick', order: up, hedgeMs: order.hedgeMs }, null);
   }
 
   /** @param pages what came with `served`. */
   private step(event: HedgeEvent, pages: readonly (Uint8Array | null)[] | null): void {
-    for (const effect of this.read.step(event, this.options.now())) this.carryOut(effect, pages ?? []);
+    for (const effect of this.read.step(event, this.options.runtime.nowMs()))
+      this.carryOut(effect, pages ?? []);
     if (this.read.wakeAtMs === this.wakeAtMs) return;
-    clearTimeout(this.timer);
+    this.timer?.stop();
     this.wakeAtMs = this.read.wakeAtMs;
     // A timer may fire a fraction of a millisecond early; the tick then changes nothing, and another one follows.
     if (this.wakeAtMs !== Number.POSITIVE_INFINITY)
-      this.timer = setTimeout(() => this.tick(), this.wakeAtMs - this.options.now());
+      this.timer = this.options.runtime.after(this.wakeAtMs - this.options.runtime.nowMs(), () =>
+        this.tick(),
+      );
   }
 
   private carryOut(effect: HedgeEffect, pages: readonly (Uint8Array | null)[]): void {
@@ -134,28 +136,28 @@ class PageRead {
   }
 
   private ask(node: NodeId): void {
-    const { ask, request, now } = this.options;
-    const sentAtMs = now();
+    const { ask, request, runtime } = this.options;
+    const sentAtMs = runtime.nowMs();
     this.sentAtMs.set(node, sentAtMs);
     ask(node, request, this.read.requestMs(sentAtMs), (answer) => this.answered(node, sentAtMs, answer));
   }
 
   private answered(node: NodeId, sentAtMs: number, answer: Answer): void {
-    const { order, request, now } = this.options;
+    const { order, request, runtime } = this.options;
     if (answer.kind === 'pages' && answer.pages.length === request.pages.length) {
-      order.served(node, now() - sentAtMs);
+      order.served(node, runtime.nowMs() - sentAtMs);
       const first = !this.read.isOver;
       this.step({ kind: 'served', node }, answer.pages);
       if (first) this.overtake();
       return;
     }
     if (answer.kind === 'unanswered') order.silent(node);
-    else order.refused(node, request.readPoint, now());
+    else order.refused(node, request.readPoint, runtime.nowMs());
     this.step({ kind: 'failed', node, reason: reasonOf(node, answer) }, null);
   }
 
   private overtake(): void {
-    const nowMs = this.options.now();
+    const nowMs = this.options.runtime.nowMs();
     for (const node of this.read.waitingFor)
       this.options.order.overtaken(node, nowMs - (this.sentAtMs.get(node) ?? nowMs));
   }

@@ -4,10 +4,11 @@
  */
 import assert from 'node:assert/strict';
 import type { Logger } from '../../telemetry/index.ts';
+import { machine } from '../process/runtime.ts';
 import type { Epoch, Lsn, NodeId, PageNo, RegionId } from '../redo/ids.ts';
 import { type EncodedMessage, encodeRequest } from '../wire/core/message-codec.ts';
 import type { AppendRequest, StatusReply, StorageRequest } from '../wire/core/messages.ts';
-import { type Answer, type NodeTarget, StorageClient } from '../wire/storage-client.ts';
+import { type Answer, type LinkPlace, type NodeTarget, StorageClient } from '../wire/storage-client.ts';
 import type { NodeLinks, NodeWatcher } from './node-links.ts';
 import { PageFetcher, type PagesFetched, type PagesWanted } from './page-fetcher.ts';
 
@@ -19,6 +20,7 @@ export interface RegionClientOptions {
   /** Zone of this process: its nodes are preferred for page reads and tailing. */
   readonly az?: string;
   readonly log?: Logger;
+  readonly place?: LinkPlace;
   /** A node refuses the link, or is not the one it should be; said once for each reason. */
   readonly onRefused?: (node: NodeId, message: string) => void;
 }
@@ -40,7 +42,7 @@ export class RegionClient implements NodeLinks {
   private encodedAppend: { readonly request: AppendRequest; readonly encoded: EncodedMessage } | null = null;
 
   constructor(options: RegionClientOptions) {
-    const { cluster, secret, region, nodes, log } = options;
+    const { cluster, secret, region, nodes, log, place = {} } = options;
     this.region = region;
     this.nodes = nodes.map(({ node }) => node);
     for (const target of nodes) {
@@ -49,6 +51,7 @@ export class RegionClient implements NodeLinks {
         secret,
         region,
         target,
+        place,
         onUp: () => this.tell((watcher) => watcher.onNodeUp(target.node)),
         onDown: () => this.tell((watcher) => watcher.onNodeDown(target.node)),
         onRefused: (message) => {
@@ -61,6 +64,7 @@ export class RegionClient implements NodeLinks {
     this.pages = new PageFetcher({
       nodes,
       az: options.az ?? null,
+      runtime: place.runtime ?? machine,
       isUp: (node) => this.isUp(node),
       ask: (node, request, timeoutMs, done) => this.ask(node, request, timeoutMs, done),
     });

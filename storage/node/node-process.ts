@@ -19,20 +19,15 @@ import { LmdbImages } from '../pages/image-store.ts';
 import { parseAddress, type StorageConfig } from '../process/config.ts';
 import { type DirectoryLock, heldMessage, lockDirectory } from '../process/directory-lock.ts';
 import { machine } from '../process/runtime.ts';
-import { plainBytes } from '../redo/bytes.ts';
 import { redoLimits } from '../redo/limits.ts';
-import { decodeRequest } from '../wire/core/message-codec.ts';
-import type { LinkConnection, LinkHandlers } from '../wire/link-connection.ts';
-import { LinkRpc } from '../wire/link-rpc.ts';
 import { LinkServer } from '../wire/link-server.ts';
-import { encodeReplyBody } from '../wire/storage-client.ts';
 import type { StorageNode } from './core/node.ts';
-import type { Caller } from './core/node-events.ts';
 import { StartError } from './node-data.ts';
 import { answerHttp, type NodeHttp, watchNode } from './node-http.ts';
 import { openParts } from './node-parts.ts';
 import type { NodeRuntime } from './node-runtime.ts';
 import { PeerRepair } from './repair.ts';
+import { serveLink } from './serve-link.ts';
 
 export { StartError } from './node-data.ts';
 
@@ -54,9 +49,6 @@ export interface RunningNode {
   /** Ends links, saves a hint of what is durable and closes the log. */
   close(): Promise<void>;
 }
-
-/** Requests of one link that may be under way. */
-const requestsPerLinkMax = 8_192;
 
 /** Starts a storage node. @throws StartError with a message for the operator. */
 export async function startStorageNode(
@@ -135,56 +127,6 @@ function oneFatal(logger: Logger, given: ((message: string) => void) | undefined
     logger.fatal({ reason: message }, 'the disk cannot be trusted any more, the process ends');
     if (given === undefined) process.exit(1);
     else given(message);
-  };
-}
-
-function serveLink(runtime: NodeRuntime, link: LinkConnection, logger: Logger): LinkHandlers {
-  const waiting = new Set<Caller>();
-  const rpc = new LinkRpc({
-    send: (message) => link.send(message),
-    onRequest: (kind, body, reply) => {
-      const decoded = decodeRequest(kind, plainBytes(body));
-      if (decoded.kind === 'malformed') {
-        reply(
-          encodeReplyBody({
-            kind: 'refused',
-            code: 'BAD_REQUEST',
-            reason: decoded.reason,
-            sealed: runtime.sealed,
-          }),
-        );
-        return true;
-      }
-      if (waiting.size >= requestsPerLinkMax) {
-        const reason = `${requestsPerLinkMax} requests of this link are under way`;
-        reply(encodeReplyBody({ kind: 'refused', code: 'OVERLOADED', reason, sealed: runtime.sealed }));
-        return true;
-      }
-      const mine: { caller: Caller | null } = { caller: null };
-      mine.caller = runtime.request(decoded.message, (answer) => {
-        if (mine.caller !== null) waiting.delete(mine.caller);
-        reply(encodeReplyBody(answer));
-      });
-      if (mine.caller !== null) waiting.add(mine.caller);
-      return true;
-    },
-    onNotice: (kind, body) => {
-      const decoded = decodeRequest(kind, plainBytes(body));
-      if (decoded.kind === 'message') runtime.request(decoded.message, null);
-    },
-    pendingMax: 1,
-  });
-  return {
-    onMessage: (bytes) => {
-      if (rpc.receive(bytes)) return;
-      logger.warn('a link sent a malformed message and is closed');
-      link.close();
-    },
-    onClose: () => {
-      rpc.linkClosed();
-      for (const caller of waiting) runtime.callerGone(caller);
-      waiting.clear();
-    },
   };
 }
 

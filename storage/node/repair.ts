@@ -7,7 +7,7 @@ import type { StorageConfig } from '../process/config.ts';
 import { type Epoch, type Lsn, mainBranch, zeroLsn } from '../redo/ids.ts';
 import { nodeLimits } from '../redo/limits.ts';
 import type { DurablePoint } from '../wire/core/messages.ts';
-import { StorageClient } from '../wire/storage-client.ts';
+import { type LinkPlace, StorageClient } from '../wire/storage-client.ts';
 
 export interface Repaired {
   readonly frames: Uint8Array;
@@ -24,13 +24,18 @@ const fetchMs = 5_000;
 
 export class PeerRepair implements Repair {
   private readonly config: StorageConfig;
+  private readonly place: LinkPlace;
+  private readonly bytesMax: number;
   private readonly order: StorageConfig['peers'];
   private clients: readonly StorageClient[] | null = null;
   private at = 0;
   private closed = false;
 
-  constructor(config: StorageConfig) {
+  /** @param bytesMax frames in one answer. */
+  constructor(config: StorageConfig, place: LinkPlace = {}, bytesMax: number = nodeLimits.fetchBytesMax) {
     this.config = config;
+    this.place = place;
+    this.bytesMax = bytesMax;
     const others = config.peers.filter((peer) => peer.node !== config.node);
     this.order = [
       ...others.filter((peer) => peer.az === config.az),
@@ -47,7 +52,7 @@ export class PeerRepair implements Repair {
         branch: mainBranch,
         head,
         from,
-        bytesMax: nodeLimits.fetchBytesMax,
+        bytesMax: this.bytesMax,
         waitMs: 0,
         durableOnly: true,
         known: { head, vdl: zeroLsn },
@@ -69,7 +74,9 @@ export class PeerRepair implements Repair {
   private next(): StorageClient | null {
     if (this.closed) return null;
     const { cluster, secret, region } = this.config;
-    this.clients ??= this.order.map((target) => new StorageClient({ cluster, secret, region, target }));
+    this.clients ??= this.order.map(
+      (target) => new StorageClient({ cluster, secret, region, target, place: this.place }),
+    );
     for (let tried = 0; tried < this.clients.length; tried++) {
       const client = this.clients[this.at % this.clients.length];
       if (client?.isUp === true) return client;

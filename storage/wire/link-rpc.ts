@@ -5,6 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { InFlight } from '../process/core/in-flight.ts';
+import { machine, type Runtime, type Timer } from '../process/runtime.ts';
 
 export const rpcHeaderBytes = 5;
 
@@ -42,11 +43,13 @@ export interface RpcOptions {
   readonly onNotice: (kind: number, body: Uint8Array) => void;
   /** Requests that may wait for a response. */
   readonly pendingMax: number;
+  /** Default: this machine. */
+  readonly runtime?: Runtime;
 }
 
 interface Pending {
   readonly done: (result: RpcResult) => void;
-  readonly timer: NodeJS.Timeout;
+  readonly timer: Timer;
 }
 
 export class LinkRpc {
@@ -73,7 +76,8 @@ export class LinkRpc {
     }
     const id = this.nextId();
     const message = encodeMessage(checkedKind(kind), id, body);
-    const timer = setTimeout(() => this.settle(id, { kind: 'failed', reason: 'timeout' }), timeoutMs);
+    const { runtime = machine } = this.options;
+    const timer = runtime.after(timeoutMs, () => this.settle(id, { kind: 'failed', reason: 'timeout' }));
     this.pending.set(id, { done, timer });
     if (this.options.send(message)) return;
     queueMicrotask(() => this.settle(id, { kind: 'failed', reason: 'not-sent' }));
@@ -132,7 +136,7 @@ export class LinkRpc {
   }
 
   private end({ timer, done }: Pending, result: RpcResult): void {
-    clearTimeout(timer);
+    timer.stop();
     done(result);
   }
 

@@ -3,6 +3,7 @@
  * at the address is the node it is meant to be. Nothing here retries a request; who asked knows whether that is right.
  */
 
+import { machine, type Runtime } from '../process/runtime.ts';
 import { plainBytes } from '../redo/bytes.ts';
 import type { NodeId, RegionId } from '../redo/ids.ts';
 import {
@@ -13,7 +14,7 @@ import {
   encodeRequest,
 } from './core/message-codec.ts';
 import type { StatusReply, StorageReply, StorageRequest } from './core/messages.ts';
-import { connectLink, type Link } from './link.ts';
+import { connectLink, type Link, type LinkOptions } from './link.ts';
 import { LinkRpc, type RpcBody, type RpcResult } from './link-rpc.ts';
 
 /** Where a node listens and what it should answer to. */
@@ -33,11 +34,18 @@ export interface Unanswered {
 
 export type Answer = StorageReply | Unanswered;
 
+/** What a client of nodes runs on; what is left out is this machine and its network. */
+export interface LinkPlace {
+  readonly dial?: (options: LinkOptions) => Link;
+  readonly runtime?: Runtime;
+}
+
 export interface StorageClientOptions {
   readonly cluster: string;
   readonly secret: string;
   readonly region: RegionId;
   readonly target: NodeTarget;
+  readonly place?: LinkPlace;
   /** The link is open and the node is the one that was meant. Followed by one `onDown`. */
   readonly onUp?: () => void;
   readonly onDown?: () => void;
@@ -52,6 +60,7 @@ const introductionMs = 2_000;
 export class StorageClient {
   readonly target: NodeTarget;
   private readonly options: StorageClientOptions;
+  private readonly runtime: Runtime;
   private readonly link: Link;
   private readonly rpc: LinkRpc;
   private phase: 'down' | 'introducing' | 'up' | 'closed' = 'down';
@@ -59,19 +68,22 @@ export class StorageClient {
   private connection = 0;
 
   constructor(options: StorageClientOptions) {
+    const { dial = connectLink, runtime = machine } = options.place ?? {};
     this.options = options;
+    this.runtime = runtime;
     this.target = options.target;
     this.rpc = new LinkRpc({
       send: (message) => this.link.send(message),
       onRequest: () => false,
       onNotice: () => undefined,
       pendingMax,
+      runtime,
     });
-    this.link = connectLink({
+    this.link = dial({
       address: options.target.address,
       cluster: options.cluster,
       secret: options.secret,
-      random: Math.random,
+      random: () => runtime.random(),
       onOpen: () => this.introduce(),
       onMessage: (bytes) => void this.rpc.receive(bytes),
       onClose: () => this.closed(),
@@ -153,9 +165,9 @@ export class StorageClient {
         this.phase = 'down';
         this.refused(`NODE_MISMATCH: ${wrong}`);
         // The address may be put right at the other side; the next connection asks again.
-        setTimeout(() => {
+        this.runtime.after(introductionMs, () => {
           if (this.phase === 'down' && connection === this.connection && this.link.isOpen) this.introduce();
-        }, introductionMs).unref();
+        });
         return;
       }
       this.phase = 'up';

@@ -51,6 +51,26 @@ export function importDirection(file: SourceFile): readonly string[] {
   });
 }
 
+/** The package of a specifier, without the path inside it; null for a file or what Node.js brings. */
+function packageOf(specifier: string): string | null {
+  if (specifier.startsWith('.') || specifier.startsWith('node:')) return null;
+  return specifier.split('/', specifier.startsWith('@') ? 2 : 1).join('/');
+}
+
+/** What runs in production needs nothing that `npm ci --omit=dev` leaves out. */
+export function importsDependencies(
+  file: SourceFile,
+  dependencies: Readonly<Record<string, string>>,
+): readonly string[] {
+  if (file.path.startsWith('test/')) return [];
+  return importsOf(file).flatMap((specifier) => {
+    const name = packageOf(specifier);
+    return name === null || Object.hasOwn(dependencies, name)
+      ? []
+      : [`${file.path} imports ${specifier}, and ${name} is not in the dependencies of package.json`];
+  });
+}
+
 /** Subjects without any I/O have no `core/` inside. */
 const pureSubjects = ['storage/redo/', 'storage/history/', 'gateway/sql/'] as const;
 const isCore = (path: string): boolean =>

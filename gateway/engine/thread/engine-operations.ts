@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { conditionHolds } from '../../sql/condition.ts';
 import { adviseError, failure, sqlError } from '../../sql/errors.ts';
+import { emptyResult, whileLost } from '../../sql/lost-transaction.ts';
 import type {
   BatchResult,
   BatchStep,
@@ -91,24 +92,24 @@ export class Operations {
     }
   }
 
-  /** Statements that tell the client about a lost transaction end it; the others keep being told. */
-  private lostError(session: Session, word: string): SqlOutcome<SqlResult> | null {
+  /** What a statement is answered of which the client believes that something goes before it that is gone; null: run it. */
+  private answerLost(session: Session, sql: string): SqlOutcome<SqlResult> | null {
     const { lost, lostHeld } = session;
     if (lostHeld !== null) {
       session.lostHeld = null;
       return { ok: false, error: lostHeld };
     }
     if (lost === null) return null;
-    if (word === 'ROLLBACK') {
-      session.lost = null;
-      return { ok: true, value: { columns: [], rows: [], affectedRowCount: 0, lastInsertRowid: null } };
+    const answer = whileLost(sql);
+    if (answer.kind !== 'refuse' || answer.ends) session.lost = null;
+    switch (answer.kind) {
+      case 'run':
+        return null;
+      case 'rolledBack':
+        return { ok: true, value: emptyResult };
+      case 'refuse':
+        return { ok: false, error: lost };
     }
-    if (word === 'BEGIN') {
-      session.lost = null;
-      return null;
-    }
-    if (word === 'COMMIT' || word === 'END') session.lost = null;
-    return { ok: false, error: lost };
   }
 
   /** A statement that is an operation of its own may commit in a group. */
@@ -132,7 +133,7 @@ export class Operations {
     operation: Operation,
     given: SqlStatement,
   ): Waiting<SqlOutcome<SqlResult>> {
-    const lost = session.hasLost ? this.lostError(session, firstWord(given.sql)) : null;
+    const lost = session.hasLost ? this.answerLost(session, given.sql) : null;
     if (lost !== null) return lost;
     for (;;) {
       const found = this.prepareFor(session, operation, (connection, mode) =>
@@ -384,20 +385,20 @@ export class Operations {
     wasm.heap().write(sql, text, 'utf8');
     wasm.heap()[text + bytes] = 0;
     try {
-      return yield* this.runScript(session, operation, wordAt, text, bytes);
+      return yield* this.runScript(session, operation, headAt, text, bytes);
     } finally {
       wasm.call.free(text);
     }
-    function wordAt(from: number): string {
+    function headAt(from: number): string {
       // Enough text for leading comments of the usual length; a longer one only costs the row count, which a script drops.
-      return firstWord(wasm.heap().toString('utf8', from, Math.min(text + bytes, from + 1024)));
+      return wasm.heap().toString('utf8', from, Math.min(text + bytes, from + 1024));
     }
   }
 
   private *runScript(
     session: Session,
     operation: Operation,
-    wordAt: (from: number) => string,
+    headAt: (from: number) => string,
     text: number,
     bytes: number,
   ): Waiting<SqlOutcome<null>> {
@@ -405,8 +406,9 @@ export class Operations {
     let at = text;
     while (at < end) {
       const from = at;
-      const word = wordAt(from);
-      const lost = session.hasLost ? this.lostError(session, word) : null;
+      const head = headAt(from);
+      const word = firstWord(head);
+      const lost = session.hasLost ? this.answerLost(session, head) : null;
       if (lost !== null && !lost.ok) return lost;
       let next = end;
       const found = this.prepareFor(session, operation, (connection, mode) => {

@@ -1,7 +1,8 @@
 /** Every bound of the gateway's protocol layer, with its unit in its name, and how the bounds relate. */
 import assert from 'node:assert';
+import { defaultTokenLimits, type TokenLimits } from '../../access/core/token-limits.ts';
 
-export interface GatewayLimits {
+export interface GatewayLimits extends TokenLimits {
   /** Open sockets, HTTP and WebSocket together. */
   readonly connections: number;
   /** Open HTTP streams (batons). At the bound the longest idle stream without a transaction is closed first. */
@@ -88,6 +89,7 @@ export const defaultLimits: GatewayLimits = {
   requestReadMs: 120_000,
   keepAliveMs: 65_000,
   shutdownMs: 5_000,
+  ...defaultTokenLimits,
 };
 
 /**

@@ -125,10 +125,12 @@ describe('transactions', () => {
     await run(session, 'CREATE TABLE t (a)');
     await run(session, 'BEGIN');
     await run(session, 'INSERT INTO t VALUES (1)');
+    await run(session, 'SAVEPOINT s');
     const endless =
       'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT 1 FROM n) INSERT INTO t SELECT count(*) FROM n';
     expect(await code(session, endless)).toBe('SQLITE_INTERRUPT');
     expect(await code(session, 'INSERT INTO t VALUES (2)')).toBe('SEXTANT_TRANSACTION_ABORTED');
+    expect(await code(session, 'ROLLBACK TO s')).toBe('SEXTANT_TRANSACTION_ABORTED');
     expect((await execute(session, 'SELECT 1')).autocommit).toBe(false);
     await run(session, 'ROLLBACK');
     expect(await rows(session, 'SELECT count(*) FROM t')).toEqual([[0n]]);

@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { answerLost } from '../../../gateway/session/core/lost-transaction.ts';
 import {
   asksForWriter,
   classOfOperation,
@@ -119,25 +118,5 @@ describe('routing', () => {
     expect(opensReadTransaction(execute('BEGIN TRANSACTION READONLY'))).toBe(true);
     expect(opensReadTransaction(batch('BEGIN TRANSACTION READONLY', 'SELECT 1', 'COMMIT'))).toBe(false);
     expect(opensReadTransaction(execute('BEGIN IMMEDIATE'))).toBe(false);
-  });
-});
-
-describe('a lost transaction', () => {
-  const lost = { code: 'SEXTANT_TRANSACTION_ABORTED', message: 'gone' };
-
-  it('is told until the client ends it, so that nothing meant for it runs by itself', () => {
-    expect(answerLost(lost, execute('INSERT INTO t VALUES (1)'))).toEqual({
-      kind: 'refuse',
-      error: lost,
-      ended: false,
-    });
-    expect(answerLost(lost, execute('COMMIT'))).toEqual({ kind: 'refuse', error: lost, ended: true });
-    expect(answerLost(lost, execute('ROLLBACK'))).toEqual({ kind: 'rolledBack' });
-    expect(answerLost(lost, execute('BEGIN IMMEDIATE'))).toEqual({ kind: 'run' });
-    expect(answerLost(lost, batch('INSERT INTO t VALUES (1)', 'COMMIT', 'ROLLBACK'))).toEqual({
-      kind: 'refuse',
-      error: lost,
-      ended: true,
-    });
   });
 });

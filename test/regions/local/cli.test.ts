@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -112,6 +112,28 @@ describe('every command', () => {
       expect(help).toMatch(/\nExample:\n {2}sextant /);
     },
   );
+});
+
+describe('the launcher', () => {
+  const launcher = cli.replace(/\.ts$/, '.mjs');
+  const versionBy = (nodeArguments: readonly string[]) => {
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath,
+      [...nodeArguments, launcher, '--version'],
+      {
+        encoding: 'utf8',
+      },
+    );
+    return { status, stdout, stderr };
+  };
+  /** Makes the launcher believe that it runs on Node.js 20, as a system may have. */
+  const asNode20 = `data:text/javascript,Object.defineProperty(process,'versions',{value:{...process.versions,node:'20.20.2'}})`;
+
+  test('runs the command itself, or hands over to the Node.js that came with the dependencies', () => {
+    const own = versionBy([]);
+    expect(own).toMatchObject({ status: 0, stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) });
+    expect(versionBy(['--import', asNode20])).toEqual(own);
+  });
 });
 
 describe('asking a deployment', () => {

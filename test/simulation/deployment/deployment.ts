@@ -26,6 +26,7 @@ import { completeTo, durableFrames, seenFrame, writesOn } from './sim-disks.ts';
 import { type SimFaults, SimOperator } from './sim-operator.ts';
 import {
   agentAddress,
+  azOf,
   clientAddress,
   type Defect,
   gatewayAddress,
@@ -127,11 +128,11 @@ class Deployment {
   private build(context: SimContext): void {
     const { fleet, options } = this;
     for (const region of options.regions) {
-      for (const [index, node] of nodeIds.entries()) {
+      for (const node of nodeIds) {
         fleet.add({
           address: nodeAddress(region, node),
           role: 'node',
-          az: `az${1 + Math.floor(index / 2)}`,
+          az: azOf(node),
           boot: (runtime) => new SimStorageNode(runtime, context, node),
           usesPromises: true,
         });

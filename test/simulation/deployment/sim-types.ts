@@ -28,11 +28,9 @@ export type WriteOutcome =
   | { readonly kind: 'refused' }
   | { readonly kind: 'retry' };
 
-/** On links. Storage requests and replies are the bytes of the production codecs, with their kind in front. */
+/** On links. Storage requests and replies are the bytes that travel on real links. */
 export type LinkMessage =
-  | { readonly kind: 'request'; readonly id: number; readonly type: number; readonly body: Uint8Array }
-  | { readonly kind: 'notice'; readonly type: number; readonly body: Uint8Array }
-  | { readonly kind: 'reply'; readonly id: number; readonly type: number; readonly body: Uint8Array }
+  | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
   /** A storage node has read its disk and serves; until then its links are open and mute. */
   | { readonly kind: 'ready' }
   | { readonly kind: 'write'; readonly write: WrittenParts }
@@ -126,6 +124,8 @@ export type SimContext = {
 };
 
 export const nodeIds: readonly NodeId[] = ['n1', 'n2', 'n3', 'n4', 'n5', 'n6'].map(nodeId);
+/** Two nodes in each of three zones. */
+export const azOf = (node: NodeId): string => `az${1 + Math.floor(nodeIds.indexOf(node) / 2)}`;
 export const pgBytes = 1024 * 1024;
 
 export const nodeAddress = (region: string, node: NodeId): Address => `${region}/${node}`;

@@ -13,7 +13,7 @@ import type { Receiving } from '../../../regions/replication/receiving.ts';
 import { findReign } from '../../../regions/replication/reign.ts';
 import type { Shipping } from '../../../regions/replication/shipping.ts';
 import { RegionNodes } from '../../../regions/status/region-nodes.ts';
-import { type FetchSource, RegionFetch } from '../../../storage/client/region-fetch.ts';
+import { RegionFetch } from '../../../storage/client/region-fetch.ts';
 import { commonPoint, EpochTree } from '../../../storage/history/epoch-tree.ts';
 import type { Recovered } from '../../../storage/quorum/core/recovery.ts';
 import { splitFrames } from '../../../storage/redo/frame.ts';
@@ -27,6 +27,7 @@ import {
   zeroLsn,
 } from '../../../storage/redo/ids.ts';
 import {
+  azOf,
   type BusPayload,
   type LinkMessage,
   nodeAddress,
@@ -38,16 +39,16 @@ import {
 import { type Address, regionOf } from '../deployment/topology.ts';
 import { logTwin } from '../ports/log.ts';
 import { type NatsPart, NatsTwins } from '../ports/nats.ts';
+import { RuntimeTwin } from '../ports/runtime.ts';
 import type { BusMessage } from '../twins/bus.ts';
 import type { ControlEvent } from '../twins/control-bucket.ts';
 import type { DiskCompletion } from '../twins/disk.ts';
 import type { ConnectionId, LinkEvent } from '../twins/network.ts';
-import { RuntimeTwin } from '../twins/runtime.ts';
 import { SimControlStore } from './control-store.ts';
 import { RecoveryRun } from './drivers.ts';
 import { type MoveKind, SimMoves } from './moves.ts';
 import { RegionLinks } from './region-links.ts';
-import { fetchSource, type ReplicationHost, startReceiving, startShipping } from './replication.ts';
+import { type ReplicationHost, startReceiving, startShipping } from './replication.ts';
 
 const tickUs = 50_000;
 const statusEveryMs = 500;
@@ -62,7 +63,6 @@ export class SimAgent implements SimProcess {
   private readonly time: RuntimeTwin;
   private readonly links: RegionLinks;
   private readonly store: SimControlStore;
-  private readonly log: FetchSource;
   private readonly nodes: RegionNodes;
   private readonly nats: NatsTwins;
   private readonly connection: NatsPart;
@@ -86,12 +86,11 @@ export class SimAgent implements SimProcess {
     this.context = context;
     this.region = regionOf(runtime.address);
     this.time = new RuntimeTwin(runtime);
-    this.links = new RegionLinks(runtime, this.region);
+    this.links = new RegionLinks(runtime, this.time, this.region);
     this.store = new SimControlStore(runtime.connectControl('control'), () => this.nowMs);
-    this.log = fetchSource(this.links);
     this.nodes = new RegionNodes(
-      nodeIds.map((node) => ({ node, az: this.links.azOf(node), address: nodeAddress(this.region, node) })),
-      this.log,
+      nodeIds.map((node) => ({ node, az: azOf(node), address: nodeAddress(this.region, node) })),
+      this.links,
     );
     this.nats = new NatsTwins(runtime);
     this.connection = this.nats.open('main');
@@ -175,8 +174,7 @@ export class SimAgent implements SimProcess {
 
   onTimer(name: string): void {
     if (this.time.rang(name)) return;
-    if (name === 'links') this.links.settle();
-    else if (name === 'tick') this.tick();
+    if (name === 'tick') this.tick();
   }
 
   private get nowMs(): number {
@@ -186,7 +184,6 @@ export class SimAgent implements SimProcess {
   private tick(): void {
     this.runtime.setTimer('tick', tickUs);
     this.store.tick();
-    this.links.tick();
     this.moves.tick();
     for (const retry of this.retries.splice(0)) retry();
   }
@@ -211,7 +208,7 @@ export class SimAgent implements SimProcess {
     // Before the first writer there is nothing to ship.
     if (reign === genesisEpoch) return;
     const isOver = (): boolean => this.reignSought !== reign;
-    const found = await findReign(this.log, reign, isOver, this.time);
+    const found = await findReign(this.links, reign, isOver, this.time);
     if (found === null) return;
     await this.shipping?.run.close();
     if (!isOver()) this.shipping = { epoch: reign, run: startShipping(this.replication, found) };
@@ -270,7 +267,7 @@ export class SimAgent implements SimProcess {
       orphan,
       name,
       collector: new LossCollector({ from, to }),
-      log: new RegionFetch(this.log, 0),
+      log: new RegionFetch(this.links, 0),
       at: from,
     });
   }

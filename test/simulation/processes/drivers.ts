@@ -7,7 +7,7 @@ import { type RecoveryResult, runRecovery } from '../../../storage/quorum/recove
 import { lsn } from '../../../storage/redo/ids.ts';
 import type { StorageRequest } from '../../../storage/wire/core/messages.ts';
 import type { SimContext } from '../deployment/sim-types.ts';
-import type { RuntimeTwin } from '../twins/runtime.ts';
+import type { RuntimeTwin } from '../ports/runtime.ts';
 
 /** Where a driver runs: on this process's time, with the bounds of the run. */
 export function placeOf(time: RuntimeTwin, { bounds }: SimContext): DriverPlace {

@@ -4,6 +4,7 @@
  * held while a move or a recovery is under way. A response leaves when VDL covers it and the lease is valid.
  */
 import { z } from 'zod';
+import { Drain } from '../../../gateway/reign/core/drain.ts';
 import { type RecoveryEnd, roleEventOf } from '../../../gateway/reign/core/recovery-end.ts';
 import { parseJson, subjectsOf } from '../../../regions/bus/core/messages.ts';
 import type { ControlRecord } from '../../../regions/control/core/control-record.ts';
@@ -35,10 +36,10 @@ import type {
 } from '../deployment/sim-types.ts';
 import { encodeWrite, type WrittenParts, workloadPages } from '../deployment/sim-workload.ts';
 import { type Address, regionOf } from '../deployment/topology.ts';
+import { RuntimeTwin } from '../ports/runtime.ts';
 import type { BusClient, BusMessage } from '../twins/bus.ts';
 import type { ControlEvent } from '../twins/control-bucket.ts';
 import type { ConnectionId, LinkEvent } from '../twins/network.ts';
-import { RuntimeTwin } from '../twins/runtime.ts';
 import type { Prng } from '../world/prng.ts';
 import { SimControlStore } from './control-store.ts';
 import { placeOf, RecoveryRun } from './drivers.ts';
@@ -76,7 +77,8 @@ type Reign = {
   /** Ends the watch of its nodes. */
   readonly unwatch: () => void;
   executed: Executed[];
-  phase: 'open' | 'draining';
+  /** Under way while the writer drains. */
+  drain: Drain | null;
 };
 
 export class SimGateway implements SimProcess {
@@ -114,7 +116,7 @@ export class SimGateway implements SimProcess {
     const incarnation = `${this.region}.${name}.${runtime.incarnation}`;
     this.writer = writerName(incarnation);
     this.time = new RuntimeTwin(runtime);
-    this.links = new RegionLinks(runtime, this.region);
+    this.links = new RegionLinks(runtime, this.time, this.region);
     this.log = new LogFetch(this.links, runtime.incarnation);
     this.role = new WriterRole(regionId(this.region), { gateway: name, incarnation }, limits);
     this.store = new SimControlStore(runtime.connectControl('control'), () => this.nowMs);
@@ -159,7 +161,7 @@ export class SimGateway implements SimProcess {
     const { reply } = message;
     if (reply === undefined) return;
     const answer = (outcome: WriteOutcome): void => void this.bus.publish(reply, encodeJson({ id, outcome }));
-    if (this.reign?.phase !== 'open') answer({ kind: 'retry' });
+    if (this.reign === undefined || this.reign.drain !== null) answer({ kind: 'retry' });
     else this.execute(this.reign, write, answer);
   }
 
@@ -169,8 +171,7 @@ export class SimGateway implements SimProcess {
 
   onTimer(name: string): void {
     if (this.time.rang(name)) return;
-    if (name === 'links') this.links.settle();
-    else if (name === 'tail') this.tail();
+    if (name === 'tail') this.tail();
     else this.tick();
   }
 
@@ -190,10 +191,9 @@ export class SimGateway implements SimProcess {
   private tick(): void {
     this.runtime.setTimer('tick', tickUs);
     this.store.tick();
-    this.links.tick();
     this.roleStep({ kind: 'tick' });
     this.endByAge();
-    this.checkDrained();
+    this.lookAtDrain();
     this.place();
     for (const [id, forward] of [...this.forwarded]) {
       if (this.nowMs < forward.deadlineMs || !this.forwarded.delete(id)) continue;
@@ -232,11 +232,10 @@ export class SimGateway implements SimProcess {
         this.open(effect.epoch);
         return;
       case 'drain':
-        if (this.reign !== undefined) this.reign.phase = 'draining';
-        this.checkDrained();
+        this.startDrain();
         return;
       case 'resume':
-        if (this.reign !== undefined) this.reign.phase = 'open';
+        this.endDrain();
         this.place();
         return;
       case 'close':
@@ -303,7 +302,7 @@ export class SimGateway implements SimProcess {
       onNodeUp: () => undefined,
       onNodeDown: (node) => this.context.witness.nodeLost(this.region, node),
     });
-    this.reign = { epoch: reign, driver, unwatch, executed: [], phase: 'open' };
+    this.reign = { epoch: reign, driver, unwatch, executed: [], drain: null };
     this.context.witness.primaryDurable(this.region, reign, vdl);
     this.place();
   }
@@ -346,6 +345,7 @@ export class SimGateway implements SimProcess {
     this.recovery?.close();
     this.recovery = undefined;
     const { reign } = this;
+    this.endDrain();
     this.reign = undefined;
     reign?.driver.close();
     reign?.unwatch();
@@ -359,7 +359,7 @@ export class SimGateway implements SimProcess {
     const done = reign.executed.filter((executed) => executed.lsn <= vdl);
     reign.executed = reign.executed.filter((executed) => executed.lsn > vdl);
     for (const executed of done) this.acknowledge(reign, executed);
-    this.checkDrained();
+    this.lookAtDrain();
   }
 
   /** R24: the lease is looked at for every response. */
@@ -374,10 +374,27 @@ export class SimGateway implements SimProcess {
     answer({ kind: 'committed', region, epoch: reign.epoch, lsn: position });
   }
 
-  private checkDrained(): void {
+  private startDrain(): void {
+    if (this.reign === undefined) return;
+    this.reign.drain = new Drain(this.nowMs);
+    this.reign.drain.step({ kind: 'opened' }, this.nowMs);
+    this.lookAtDrain();
+  }
+
+  private endDrain(): void {
+    if (this.reign === undefined) return;
+    this.reign.drain?.step({ kind: 'ended' }, this.nowMs);
+    this.reign.drain = null;
+  }
+
+  /** Transactions begin and commit at one moment here: only redo that is not durable yet can hold a drain up. */
+  private lookAtDrain(): void {
     const { reign } = this;
-    if (reign?.phase !== 'draining' || reign.driver.vdl !== reign.driver.lastLsn) return;
-    this.roleStep({ kind: 'drained', epoch: reign.epoch, lsn: reign.driver.lastLsn });
+    if (reign === undefined || reign.drain === null) return;
+    const { vdl, lastLsn } = reign.driver;
+    const view = { idle: 0, running: 0, isSettled: vdl === lastLsn, threadSilentMs: 0 };
+    for (const effect of reign.drain.step({ kind: 'look', view }, this.nowMs))
+      if (effect.kind === 'drained') this.roleStep({ kind: 'drained', epoch: reign.epoch, lsn: lastLsn });
   }
 
   private take(write: WrittenParts, answer: Answerer): void {
@@ -394,7 +411,7 @@ export class SimGateway implements SimProcess {
     const waiting = this.held;
     this.held = [];
     for (const held of waiting) {
-      if (this.reign?.phase === 'open' && this.reign.driver.hasRoom)
+      if (this.reign?.drain === null && this.reign.driver.hasRoom)
         this.execute(this.reign, held.write, held.answer);
       else if (this.nowMs >= held.deadlineMs) held.answer({ kind: 'refused' });
       else if (this.mayForward && this.nowMs >= held.nextTryMs) this.forward(held);

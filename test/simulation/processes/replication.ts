@@ -7,7 +7,6 @@ import { noLagMemory } from '../../../regions/replication/core/lag-memory.ts';
 import { Receiving, type RegionReceiver } from '../../../regions/replication/receiving.ts';
 import type { Reign } from '../../../regions/replication/reign.ts';
 import { type Outlet, Shipping } from '../../../regions/replication/shipping.ts';
-import type { NodeLinks } from '../../../storage/client/node-links.ts';
 import type { FetchSource } from '../../../storage/client/region-fetch.ts';
 import type { Recovered, RecoveryGoal } from '../../../storage/quorum/core/recovery.ts';
 import { ReceiverDriver } from '../../../storage/quorum/receiver-driver.ts';
@@ -18,34 +17,21 @@ import { disabledTelemetry, type Logger } from '../../../telemetry/index.ts';
 import type { SimContext } from '../deployment/sim-types.ts';
 import { codecTwin } from '../ports/codec.ts';
 import type { NatsPart, NatsTwins } from '../ports/nats.ts';
-import type { RuntimeTwin } from '../twins/runtime.ts';
+import type { RuntimeTwin } from '../ports/runtime.ts';
 import { placeOf, RecoveryRun } from './drivers.ts';
+import type { RegionLinks } from './region-links.ts';
 
 /** What a region's agent has for them. */
 export type ReplicationHost = {
   readonly region: string;
   readonly context: SimContext;
   readonly time: RuntimeTwin;
-  readonly links: NodeLinks;
+  readonly links: RegionLinks;
   readonly nats: NatsTwins;
   /** The connection that stays open for as long as the process lives. */
   readonly connection: NatsPart;
   readonly log: Logger;
 };
-
-/** Reads of the region's log, as the region client answers them. */
-export function fetchSource(links: NodeLinks): FetchSource {
-  return {
-    nodes: links.nodes,
-    request: (node, request, timeoutMs) =>
-      new Promise((resolve) =>
-        links.ask(node, request, timeoutMs, (answer) => {
-          if (answer.kind === 'unanswered') resolve({ ...answer, reason: 'simulated' });
-          else resolve(answer);
-        }),
-      ),
-  };
-}
 
 /** Begins to ship a reign to all other regions. */
 export function startShipping(host: ReplicationHost, reign: Reign): Shipping {
@@ -93,11 +79,10 @@ function logSource({ links, context }: ReplicationHost): FetchSource {
   const shipsUndurable = context.defects.has('ship-undurable');
   const asked = (request: StorageRequest): StorageRequest =>
     shipsUndurable && request.kind === 'fetch' ? { ...request, durableOnly: false } : request;
-  const source = fetchSource(links);
   return {
-    nodes: source.nodes,
+    nodes: links.nodes,
     request: async (node, request, timeoutMs) => {
-      const answer = await source.request(node, asked(request), timeoutMs);
+      const answer = await links.request(node, asked(request), timeoutMs);
       if (answer.kind !== 'fetched') return answer;
       const split = splitFrames(answer.frames);
       if (split.kind === 'bad')

@@ -3,23 +3,20 @@
  * simulated time. Here are only its links, its repair over them, and what its operator does with a node that cannot start.
  */
 
-import type { Caller } from '../../../storage/node/core/node-events.ts';
 import { StartError } from '../../../storage/node/node-data.ts';
 import { type NodeParts, openParts } from '../../../storage/node/node-parts.ts';
-import type { Repair, Repaired } from '../../../storage/node/repair.ts';
-import {
-  type Epoch,
-  type Lsn,
-  mainBranch,
-  type NodeId,
-  regionId,
-  zeroLsn,
-} from '../../../storage/redo/ids.ts';
-import { decodeRequest, encodeReply } from '../../../storage/wire/core/message-codec.ts';
-import type { StorageReply, StorageRequest } from '../../../storage/wire/core/messages.ts';
+import { PeerRepair } from '../../../storage/node/repair.ts';
+import { serveLink } from '../../../storage/node/serve-link.ts';
+import { concatBytes } from '../../../storage/redo/bytes.ts';
+import { type NodeId, regionId } from '../../../storage/redo/ids.ts';
+import { decodeRequest, encodeRequest } from '../../../storage/wire/core/message-codec.ts';
+import type { LinkHandlers } from '../../../storage/wire/link-connection.ts';
+import { type RpcBody, rpcHeaderBytes } from '../../../storage/wire/link-rpc.ts';
 import { createLogger } from '../../../telemetry/index.ts';
 import {
+  azOf,
   type LinkMessage,
+  nodeAddress,
   nodeIds,
   pgBytes,
   type SimContext,
@@ -27,16 +24,15 @@ import {
   type SimRuntime,
 } from '../deployment/sim-types.ts';
 import { type Address, regionOf } from '../deployment/topology.ts';
+import { ImagesTwin } from '../ports/images.ts';
+import { LinksTwin } from '../ports/links.ts';
+import { NodeDisk } from '../ports/node-disk.ts';
+import { RuntimeTwin } from '../ports/runtime.ts';
 import type { DiskCompletion } from '../twins/disk.ts';
-import { ImagesTwin } from '../twins/images.ts';
 import type { ConnectionId, LinkEvent } from '../twins/network.ts';
-import { NodeDisk } from '../twins/node-disk.ts';
-import { RuntimeTwin } from '../twins/runtime.ts';
-import { RegionLinks } from './region-links.ts';
 
 const reportMs = 100;
 const startRetryMs = 500;
-const linksMs = 100;
 
 const logger = createLogger({ service: 'simulation', region: 'sim', component: 'node', level: 'silent' });
 
@@ -49,10 +45,10 @@ export class SimStorageNode implements SimProcess {
   private readonly id: NodeId;
   private readonly time: RuntimeTwin;
   private readonly disk: NodeDisk;
-  private readonly repair: LinkRepair;
+  private readonly peers: LinksTwin;
   private parts: NodeParts | undefined;
   private readonly connections = new Map<ConnectionId, Address>();
-  private readonly callers = new Map<ConnectionId, Set<Caller>>();
+  private readonly served = new Map<ConnectionId, LinkHandlers>();
 
   constructor(runtime: SimRuntime, context: SimContext, id: NodeId) {
     this.runtime = runtime;
@@ -63,7 +59,7 @@ export class SimStorageNode implements SimProcess {
       acksBeforeSync: context.defects.has('ack-before-sync'),
       forgetsRenames: context.defects.has('state-forgotten'),
     });
-    this.repair = new LinkRepair(runtime, id, context.bounds.fetchBytesMax);
+    this.peers = new LinksTwin(runtime);
   }
 
   onStart(): void {
@@ -71,34 +67,28 @@ export class SimStorageNode implements SimProcess {
   }
 
   onLink(event: LinkEvent): void {
-    if (this.repair.links?.onLink(event) === true) return;
+    if (this.peers.onLink(event)) return;
     if (event.kind === 'open') {
       if (event.dialled) return;
       this.connections.set(event.connection, event.peer);
-      if (this.parts !== undefined) this.runtime.send(event.peer, { kind: 'ready' }, event.connection);
+      if (this.parts !== undefined) this.serveLink(this.parts, event.peer, event.connection);
       return;
     }
     this.connections.delete(event.connection);
-    for (const caller of this.callers.get(event.connection) ?? []) this.parts?.runtime.callerGone(caller);
-    this.callers.delete(event.connection);
+    this.served.get(event.connection)?.onClose({ kind: 'closed-by-peer', message: 'the connection ended' });
+    this.served.delete(event.connection);
   }
 
   onMessage(from: Address, message: LinkMessage, connection: ConnectionId): void {
     switch (message.kind) {
-      case 'request':
-      case 'notice': {
-        if (this.parts === undefined) return;
-        const decoded = decodeRequest(message.type, message.body);
-        if (decoded.kind === 'malformed')
-          throw new Error(`${from} asks what cannot be read: ${decoded.reason}`);
-        const request = this.meddled(decoded.message);
-        if (message.kind === 'notice') this.parts.runtime.request(request, null);
-        else this.request(this.parts, request, { from, connection, id: message.id });
+      case 'bytes': {
+        const served = this.served.get(connection);
+        if (served === undefined) this.peers.onMessage(from, message, connection);
+        else served.onMessage(this.meddled(message.bytes));
         return;
       }
-      case 'reply':
       case 'ready':
-        this.repair.links?.onMessage(from, message, connection);
+        this.peers.onMessage(from, message, connection);
         return;
       case 'write':
       case 'outcome':
@@ -107,8 +97,7 @@ export class SimStorageNode implements SimProcess {
   }
 
   onTimer(name: string): void {
-    if (this.time.rang(name)) return;
-    if (name === 'links') this.repair.links?.settle();
+    this.time.rang(name);
   }
 
   onDisk(completion: DiskCompletion): void {
@@ -131,22 +120,24 @@ export class SimStorageNode implements SimProcess {
   private openParts(): Promise<NodeParts> {
     const { context, id, runtime, time } = this;
     const { bounds } = context;
+    const region = regionOf(runtime.address);
+    const config = {
+      cluster: context.cluster,
+      secret: '',
+      region: regionId(region),
+      node: id,
+      az: azOf(id),
+      listen: '',
+      dataDir,
+      peers: nodeIds.map((node) => ({ node, az: azOf(node), address: nodeAddress(region, node) })),
+      pgBytes,
+    };
     return openParts({
-      config: {
-        cluster: context.cluster,
-        secret: '',
-        region: regionId(regionOf(runtime.address)),
-        node: id,
-        az: '',
-        listen: '',
-        dataDir,
-        peers: [],
-        pgBytes,
-      },
+      config,
       disk: this.disk,
       runtime: time,
       images: () => new ImagesTwin(context.defects.has('images-forgotten')),
-      repair: this.repair,
+      repair: new PeerRepair(config, { dial: this.peers.dial, runtime: time }, bounds.fetchBytesMax),
       logger,
       pid: runtime.incarnation,
       onFatal: (message) => runtime.exit(message),
@@ -164,8 +155,7 @@ export class SimStorageNode implements SimProcess {
 
   private serve(parts: NodeParts): void {
     this.parts = parts;
-    for (const [connection, peer] of this.connections) this.runtime.send(peer, { kind: 'ready' }, connection);
-    this.time.every(linksMs, () => this.repair.links?.tick());
+    for (const [connection, peer] of this.connections) this.serveLink(parts, peer, connection);
     this.time.every(reportMs, () => {
       const { node } = parts;
       const { head } = node.durable;
@@ -174,80 +164,26 @@ export class SimStorageNode implements SimProcess {
     });
   }
 
-  private request(
-    parts: NodeParts,
-    request: StorageRequest,
-    asker: { readonly from: Address; readonly connection: ConnectionId; readonly id: number },
-  ): void {
-    const { from, connection, id } = asker;
-    const mine: { caller: Caller | null } = { caller: null };
-    mine.caller = parts.runtime.request(request, (reply: StorageReply) => {
-      if (mine.caller !== null) this.callers.get(connection)?.delete(mine.caller);
-      const { kind: type, body } = encodeReply(reply);
-      this.runtime.send(from, { kind: 'reply', id, type, body }, connection);
-    });
-    if (mine.caller === null) return;
-    const callers = this.callers.get(connection);
-    if (callers === undefined) this.callers.set(connection, new Set([mine.caller]));
-    else callers.add(mine.caller);
+  private serveLink(parts: NodeParts, peer: Address, connection: ConnectionId): void {
+    const { runtime } = this;
+    const link = {
+      send: (bytes: Uint8Array) => runtime.send(peer, { kind: 'bytes', bytes }, connection) === 'sent',
+      close: () => runtime.exit('a link was closed for what it sent'),
+    };
+    this.served.set(connection, serveLink(parts.runtime, link, logger));
+    runtime.send(peer, { kind: 'ready' }, connection);
   }
 
   /** The defect lets an older writer pass for the newest. */
-  private meddled(request: StorageRequest): StorageRequest {
-    if (!this.context.defects.has('ignore-seal') || request.kind !== 'append' || this.parts === undefined)
-      return request;
+  private meddled(message: Uint8Array): Uint8Array {
+    if (!this.context.defects.has('ignore-seal') || this.parts === undefined) return message;
+    const head = message.subarray(0, rpcHeaderBytes);
+    const decoded = decodeRequest(head[0] ?? 0, message.subarray(rpcHeaderBytes));
+    if (decoded.kind !== 'message' || decoded.message.kind !== 'append') return message;
     const { sealed } = this.parts.node;
-    return request.authority < sealed ? { ...request, authority: sealed } : request;
+    if (decoded.message.authority >= sealed) return message;
+    return concatBytes([head, ...bodyOf(encodeRequest({ ...decoded.message, authority: sealed }).body)]);
   }
 }
 
-/** One fetch from one peer, those of the same zone first by their number; durable frames only. */
-class LinkRepair implements Repair {
-  links: RegionLinks | undefined;
-  private readonly runtime: SimRuntime;
-  private readonly id: NodeId;
-  private readonly bytesMax: number;
-  private peerAt: number;
-
-  constructor(runtime: SimRuntime, id: NodeId, bytesMax: number) {
-    this.runtime = runtime;
-    this.id = id;
-    this.bytesMax = bytesMax;
-    this.peerAt = nodeIds.indexOf(id);
-  }
-
-  fetch(head: Epoch, from: Lsn): Promise<Repaired | null> {
-    this.links ??= new RegionLinks(this.runtime, regionOf(this.runtime.address), this.id);
-    const { links } = this;
-    for (let tried = 0; tried < nodeIds.length; tried += 1) {
-      const peer = nodeIds[(this.peerAt ^ 1) % nodeIds.length];
-      if (peer === undefined || peer === this.id || !links.isUp(peer)) {
-        this.peerAt += 1;
-        continue;
-      }
-      const request = {
-        kind: 'fetch',
-        branch: mainBranch,
-        head,
-        from,
-        bytesMax: this.bytesMax,
-        waitMs: 0,
-        durableOnly: true,
-        known: { head, vdl: zeroLsn },
-      } as const;
-      return new Promise((resolve) =>
-        links.ask(peer, request, 5_000, (reply) => {
-          if (reply.kind === 'fetched' && reply.frames.length > 0) {
-            resolve(reply);
-            return;
-          }
-          this.peerAt += 1;
-          resolve(null);
-        }),
-      );
-    }
-    return Promise.resolve(null);
-  }
-
-  close(): void {}
-}
+const bodyOf = (body: RpcBody): readonly Uint8Array[] => (body instanceof Uint8Array ? [body] : body);

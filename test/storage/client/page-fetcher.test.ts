@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { PageFetcher, type PagesFetched } from '../../../storage/client/page-fetcher.ts';
+import { machine } from '../../../storage/process/runtime.ts';
 import { epoch, lsn, type NodeId, nodeId, pageNo } from '../../../storage/redo/ids.ts';
 import type { Answer } from '../../../storage/wire/storage-client.ts';
 
@@ -15,6 +16,7 @@ async function read(
   const fetcher = new PageFetcher({
     nodes,
     az: null,
+    runtime: machine,
     isUp: (node) => up.some((target) => target.node === node),
     ask: (node, _request, timeoutMs, done) => {
       const given = answer(node, performance.now() - startMs);

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import type { Disk, DiskDone, DiskFile, DiskOpenMode, DiskResult } from '../../../storage/log/disk.ts';
 import { concatBytes } from '../../../storage/redo/bytes.ts';
-import type { DiskCompletion, Disk as DiskTwin } from './disk.ts';
+import type { DiskCompletion, Disk as DiskTwin } from '../twins/disk.ts';
 
 /** What a disk may get wrong on purpose. */
 export type DiskDefects = {

@@ -1,12 +1,15 @@
 /** What the admin API takes and gives. `/openapi.json` is made of these, so that it cannot differ from what is served. */
 import { z } from 'zod';
-import { lossReportSchema, nodeReportSchema, operationSchema } from '../../../regions/core.ts';
+import { lossReportSchema } from '../../moves/core/loss-report.ts';
+import { operationSchema } from '../../moves/core/operations.ts';
+import { rebuildReplySchema, rebuildRequestSchema } from '../../rebuild/core/rebuild-request.ts';
+import { nodeReportSchema } from '../../status/core/report.ts';
 
-export const switchoverSchema = z
+const switchoverSchema = z
   .strictObject({ target: z.string().describe('Region to become primary.') })
   .describe('Moves the primary without loss; needs both regions.');
 
-export const failoverSchema = z
+const failoverSchema = z
   .strictObject({
     target: z.string().describe('Region to become primary.'),
     allowDataLoss: z
@@ -22,9 +25,9 @@ export const failoverSchema = z
   })
   .describe('Moves the primary away from a region that no longer answers.');
 
-export const errorSchema = z.object({ code: z.string(), message: z.string(), error: z.string().optional() });
+const errorSchema = z.object({ code: z.string(), message: z.string(), error: z.string().optional() });
 
-export const statusSchema = z.object({
+const statusSchema = z.object({
   cluster: z.string(),
   epoch: z.int(),
   primary: z.string().nullable(),
@@ -45,14 +48,18 @@ export const statusSchema = z.object({
       gateway: z.string().nullable(),
       agent: z.string().nullable(),
       writer: z.string().nullable(),
+      trouble: z
+        .string()
+        .exactOptional()
+        .describe('What is wrong with NATS as the region\u2019s agent sees it; left out while nothing is.'),
       nodes: z.array(nodeReportSchema),
     }),
   ),
 });
 
-export const lossSummarySchema = lossReportSchema.omit({ commits: true });
+const lossSummarySchema = lossReportSchema.omit({ commits: true });
 
-export const lossesSchema = z.object({
+const lossesSchema = z.object({
   losses: z.array(lossSummarySchema),
   unreachable: z.array(z.string()).describe('Regions that did not answer: what they know is missing here.'),
   unanswered: z
@@ -62,7 +69,7 @@ export const lossesSchema = z.object({
     ),
 });
 
-export const readySchema = z.object({
+const readySchema = z.object({
   ready: z.boolean(),
   reasons: z.array(z.string()).describe('Why not; empty when ready.'),
   region: z.string(),
@@ -72,4 +79,21 @@ export const readySchema = z.object({
   vdl: z.int(),
 });
 
-export { lossReportSchema, operationSchema };
+/** By the name each has in `/openapi.json`. */
+export const apiSchemas = {
+  Status: statusSchema,
+  Operation: operationSchema,
+  Switchover: switchoverSchema,
+  Failover: failoverSchema,
+  Losses: lossesSchema,
+  LossReport: lossReportSchema,
+  Ready: readySchema,
+  Error: errorSchema,
+  Health: z.object({ status: z.literal('ok') }),
+  AgentReady: z.object({ ready: z.boolean(), reason: z.string().exactOptional() }),
+  Rebuild: rebuildRequestSchema,
+  Rebuilt: rebuildReplySchema,
+} as const;
+export type SchemaName = keyof typeof apiSchemas;
+/** What a schema of that name describes. */
+export type Described<N extends SchemaName> = z.output<(typeof apiSchemas)[N]>;

@@ -1,0 +1,56 @@
+/** Why a gateway does not serve SQL as it should, in words for an operator. Pure. */
+import { type ControlProblem, type ControlRecord, describeReading } from '../../../regions/core.ts';
+import type { Epoch, RegionId } from '../../../storage/core.ts';
+
+export interface ReadinessFacts {
+  readonly region: RegionId;
+  /** A point to read at was found. */
+  readonly isAttached: boolean;
+  readonly record: ControlRecord | null;
+  /** Why the last look at the record brought none; null when it did. */
+  readonly recordProblem: ControlProblem | null;
+  /** The epoch whose path is read or written. */
+  readonly head: Epoch;
+  /** A writer is known, here or elsewhere. */
+  readonly hasWriter: boolean;
+  /** How long the thread that writes has given no sign of life. */
+  readonly writerSilentMs: number;
+  /** How long no reading thread has been free. */
+  readonly readersWaitedMs: number;
+  /** From so long on a thread is doubted. */
+  readonly doubtMs: number;
+  /** Why news of the primary, or reads of what is here, stand still; null while they get on. */
+  readonly stall: string | null;
+}
+
+/** @returns no reasons when the gateway is ready. */
+export function whyNotReady(facts: ReadinessFacts): readonly string[] {
+  const reasons = [
+    facts.isAttached ? null : 'no point to read at: fewer than three storage nodes of this region answer',
+    recordReason(facts),
+    writerThreadReason(facts),
+    readersReason(facts),
+    facts.stall,
+  ];
+  return reasons.filter((reason) => reason !== null);
+}
+
+function recordReason({ region, record, recordProblem, head, hasWriter }: ReadinessFacts): string | null {
+  // A secondary reads on without a record; its primary cannot write on.
+  const needed = record === null || (record.primary === region && recordProblem?.kind !== 'unavailable');
+  if (recordProblem !== null && needed) return describeReading(recordProblem, head).reason;
+  if (record === null) return 'the control record has not been read yet';
+  return record.primary === region && !hasWriter ? 'this region is primary and has no writer' : null;
+}
+
+function writerThreadReason({ writerSilentMs, doubtMs }: ReadinessFacts): string | null {
+  const silentMs = Math.round(writerSilentMs);
+  if (silentMs <= doubtMs) return null;
+  return `the thread that writes has given no sign of life for ${silentMs} ms: a statement keeps it that cannot be interrupted`;
+}
+
+function readersReason({ readersWaitedMs, doubtMs }: ReadinessFacts): string | null {
+  const waitedMs = Math.round(readersWaitedMs);
+  if (waitedMs <= doubtMs) return null;
+  return `no reading thread has been free for ${waitedMs} ms: all are busy with slow statements`;
+}

@@ -1,0 +1,66 @@
+/** What a gateway says of itself: to others in its report, to its supervisor in its readiness. */
+import type { ClusterView, Described, GatewayReport } from '../../regions/index.ts';
+import { monotonicMs } from '../../storage/index.ts';
+import { whyNotReady } from './core/readiness.ts';
+import type { GatewaySetup } from './setup.ts';
+import type { SqlPart } from './start-sql.ts';
+import type { VolumePart } from './start-volume.ts';
+
+export class GatewayStatus {
+  /** `host:port`; with the port it got once it listens. */
+  address: string;
+  private readonly setup: GatewaySetup;
+  private readonly storage: VolumePart;
+  private readonly sql: SqlPart;
+  private readonly view: ClusterView;
+
+  constructor(setup: GatewaySetup, storage: VolumePart, sql: SqlPart, view: ClusterView) {
+    this.address = setup.config.listen;
+    this.setup = setup;
+    this.storage = storage;
+    this.sql = sql;
+    this.view = view;
+  }
+
+  report(): GatewayReport {
+    const { region, gateway } = this.setup.config;
+    const { role, volume } = this.storage;
+    return {
+      v: 1,
+      region,
+      gateway,
+      address: this.address,
+      pid: process.pid,
+      phase: role.phase === 'writing' && volume.reign === null ? 'recovering' : role.phase,
+      epoch: role.epoch,
+      ready: this.reasons().length === 0,
+      vdl: volume.vdl,
+    };
+  }
+
+  readiness(): Described<'Ready'> {
+    const { region, gateway } = this.setup.config;
+    const { role, volume } = this.storage;
+    const reasons = [...this.reasons()];
+    const { head: epoch, vdl } = volume;
+    return { ready: reasons.length === 0, reasons, region, gateway, phase: role.phase, epoch, vdl };
+  }
+
+  private reasons(): readonly string[] {
+    const { config, limits } = this.setup;
+    const { role, volume } = this.storage;
+    const { watch } = this.sql;
+    return whyNotReady({
+      region: config.region,
+      isAttached: volume.isAttached,
+      record: role.record,
+      recordProblem: role.recordProblem,
+      head: volume.head,
+      hasWriter: watch.place() === 'here' || watch.remote() !== null,
+      writerSilentMs: volume.writer.silentMs,
+      readersWaitedMs: volume.readers.waitedMs(),
+      doubtMs: limits.engineDoubtMs,
+      stall: this.view.stallReason(config.region, monotonicMs()) ?? volume.stallReason(),
+    });
+  }
+}

@@ -1,0 +1,60 @@
+/** What a gateway is started with, checked before anything is started. */
+import { randomBytes } from 'node:crypto';
+import type { Holder, LeaseLimits } from '../../regions/index.ts';
+import { parseAddress } from '../../storage/index.ts';
+import type { Logger, Telemetry } from '../../telemetry/index.ts';
+import { type Authenticator, createAuthenticator } from '../access/auth.ts';
+import { defaultLimits, type GatewayLimits } from '../hrana/core/protocol-limits.ts';
+import {
+  defaultServiceLimits,
+  type ServiceLimits,
+  serviceLimitsProblem,
+} from '../session/core/service-limits.ts';
+import type { ReadPreference } from '../sql/stream-state.ts';
+import type { GatewayConfig } from './config.ts';
+
+export interface GatewayOptions {
+  readonly log: Logger;
+  readonly version: string;
+  /** The gateway cannot go on: log it and end the process. */
+  readonly onFatal: (error: Error) => void;
+  readonly telemetry?: Telemetry;
+  readonly limits?: Partial<ServiceLimits>;
+  readonly leaseLimits?: LeaseLimits;
+  /** Consistency of streams that ask for none. Default `session`. */
+  readonly readDefault?: ReadPreference;
+  /** Durable pages each engine keeps. Default 256 MiB in the one that writes, 64 MiB in each that reads. */
+  readonly pageCacheBytes?: number;
+  readonly pgBytes?: number;
+}
+
+/** An expected reason why a gateway cannot start, in words for the operator. */
+export class GatewayStartError extends Error {}
+
+export interface GatewaySetup {
+  readonly config: GatewayConfig;
+  readonly options: GatewayOptions;
+  readonly limits: ServiceLimits;
+  readonly protocolLimits: GatewayLimits;
+  readonly auth: Authenticator;
+  readonly listen: { readonly host: string; readonly port: number };
+  /** This start of this gateway. */
+  readonly me: Holder;
+}
+
+/** @throws GatewayStartError with what to do about it. */
+export function checkSetup(config: GatewayConfig, options: GatewayOptions): GatewaySetup {
+  const limits: ServiceLimits = { ...defaultServiceLimits, ...options.limits };
+  const problem = serviceLimitsProblem(limits);
+  const protocolLimits: GatewayLimits = { ...defaultLimits, ...config.limits };
+  const auth = createAuthenticator({
+    jwtPublicKey: config.auth?.jwtPublicKey ?? null,
+    limits: protocolLimits,
+  });
+  const listen = parseAddress(config.listen);
+  if (problem !== null) throw new GatewayStartError(problem);
+  if (!auth.ok) throw new GatewayStartError(auth.error.message);
+  if (listen === undefined) throw new GatewayStartError(`listen: ${config.listen} is not host:port`);
+  const me = { gateway: config.gateway, incarnation: randomBytes(8).toString('hex') };
+  return { config, options, limits, protocolLimits, auth: auth.value, listen, me };
+}

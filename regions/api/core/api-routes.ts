@@ -1,0 +1,178 @@
+/**
+ * The one table of the admin API: every path, what it takes, and what it may answer. Gateways and agents serve what is theirs of it
+ * (`mount.ts` holds them to it), and `/openapi.json` is made of it.
+ */
+import type { Described, SchemaName } from './api-schemas.ts';
+
+/** Who serves a route. */
+export type ApiServer = 'gateway' | 'agent';
+
+export type ErrorStatus = 400 | 401 | 404 | 409 | 413 | 421 | 429 | 500 | 503 | 504;
+
+/** One way to succeed: JSON of a schema, plain text, or nothing that a document could describe. */
+export type Answer =
+  | { readonly schema: SchemaName; readonly description: string }
+  | { readonly text: true; readonly description: string }
+  | { readonly description: string };
+
+export interface ApiRoute {
+  readonly method: 'get' | 'post';
+  /** `{name}` stands for what varies. What begins with `/v1/` asks for a token or the cluster's secret. */
+  readonly path: string;
+  readonly summary: string;
+  /** What the parts of the path mean that vary. */
+  readonly parameters?: Readonly<Record<string, string>>;
+  readonly body?: SchemaName;
+  readonly answers: Readonly<Record<number, Answer>>;
+  /** Who serves it, and with which statuses each may refuse. */
+  readonly errors: { readonly [S in ApiServer]?: readonly ErrorStatus[] };
+}
+
+const json = <const N extends SchemaName>(schema: N, description: string) =>
+  ({ schema, description }) as const;
+
+/** A gateway refuses a token that is missing or bad, and too many to be checked at once. */
+const guarded = [401, 429] as const;
+const move = {
+  gateway: [...guarded, 400, 404, 409, 413, 503, 504],
+  agent: [401, 400, 409, 413, 421, 500],
+} as const;
+
+export const apiRoutes = {
+  health: {
+    method: 'get',
+    path: '/healthz',
+    summary: 'The process runs',
+    answers: { 200: json('Health', 'It does.') },
+    errors: { gateway: [], agent: [] },
+  },
+  ready: {
+    method: 'get',
+    path: '/readyz',
+    summary: 'Whether SQL is served',
+    answers: { 200: json('Ready', 'It is.'), 503: json('Ready', 'Not now; the reasons say why.') },
+    errors: { gateway: [] },
+  },
+  agentReady: {
+    method: 'get',
+    path: '/readyz',
+    summary: 'Whether the agent does its work',
+    answers: {
+      200: json('AgentReady', 'It does.'),
+      503: json('AgentReady', 'Not now; the reason says why.'),
+    },
+    errors: { agent: [] },
+  },
+  metrics: {
+    method: 'get',
+    path: '/metrics',
+    summary: 'Prometheus metrics',
+    answers: { 200: { text: true, description: 'Prometheus text format 0.0.4.' } },
+    errors: { gateway: [], agent: [] },
+  },
+  status: {
+    method: 'get',
+    path: '/v1/status',
+    summary: 'The whole deployment',
+    answers: { 200: json('Status', 'As last reported.') },
+    errors: { gateway: guarded, agent: [401] },
+  },
+  watch: {
+    method: 'get',
+    path: '/v1/watch',
+    summary: 'Live feed: the status, pushed when it changes (WebSocket)',
+    answers: { 101: { description: 'Messages are Status objects in JSON.' } },
+    errors: { gateway: [...guarded, 400, 503] },
+  },
+  switchover: {
+    method: 'post',
+    path: '/v1/switchover',
+    summary: 'Planned move of the primary, without loss',
+    body: 'Switchover',
+    answers: { 202: json('Operation', 'It has begun.') },
+    errors: move,
+  },
+  failover: {
+    method: 'post',
+    path: '/v1/failover',
+    summary: 'Move of the primary away from a lost region',
+    body: 'Failover',
+    answers: { 202: json('Operation', 'It has begun.') },
+    errors: move,
+  },
+  operation: {
+    method: 'get',
+    path: '/v1/operations/{id}',
+    summary: 'How a move is going',
+    parameters: { id: 'As the move answered.' },
+    answers: { 200: json('Operation', 'Its phases and its result.') },
+    errors: { gateway: [...guarded, 400, 404, 409, 503, 504], agent: [401, 404, 409, 500] },
+  },
+  losses: {
+    method: 'get',
+    path: '/v1/losses',
+    summary: 'What failovers left behind',
+    answers: { 200: json('Losses', 'One entry per lost reign.') },
+    errors: { gateway: guarded, agent: [401, 404, 409, 500] },
+  },
+  loss: {
+    method: 'get',
+    path: '/v1/losses/{epoch}',
+    summary: 'Every lost write of one reign',
+    parameters: { epoch: 'The reign whose writes are concerned.' },
+    answers: { 200: json('LossReport', 'Commit by commit.') },
+    errors: { gateway: [...guarded, 400, 404] },
+  },
+  rebuild: {
+    method: 'post',
+    path: '/v1/control/rebuild',
+    summary: 'Makes a lost control record anew',
+    body: 'Rebuild',
+    answers: { 200: json('Rebuilt', 'What was written, or would be.') },
+    errors: { agent: [401, 400, 409, 413] },
+  },
+} as const satisfies Readonly<Record<string, ApiRoute>>;
+
+type Routes = typeof apiRoutes;
+/** The routes that a gateway, or an agent, serves. */
+export type RouteName<S extends ApiServer> = {
+  [N in keyof Routes]: S extends keyof Routes[N]['errors'] ? N : never;
+}[keyof Routes];
+
+/** What is told of a refusal. `waitMs`: ask again after this long. */
+export interface ApiError {
+  readonly code: string;
+  readonly message: string;
+  readonly waitMs?: number;
+}
+
+/** What is said may be given as it is kept: unchangeable. */
+type Given<T> = T extends readonly (infer E)[]
+  ? readonly Given<E>[]
+  : T extends object
+    ? { readonly [K in keyof T]: Given<T[K]> }
+    : T;
+type AnswerBody<A> = A extends { readonly schema: infer N extends SchemaName }
+  ? { readonly body: Given<Described<N>> }
+  : A extends { readonly text: true }
+    ? { readonly text: string; readonly contentType: string }
+    : never;
+type Success<Answers> = {
+  [Status in keyof Answers]: { readonly status: Status } & AnswerBody<Answers[Status]>;
+}[keyof Answers];
+type StatusOf<List> = List extends readonly (infer Status)[] ? Status : never;
+
+/** What a server may answer on a route: a status of the table, with what belongs to it. */
+export type ApiReply<N extends keyof Routes, S extends ApiServer> =
+  | Success<Routes[N]['answers']>
+  | {
+      readonly status: StatusOf<S extends keyof Routes[N]['errors'] ? Routes[N]['errors'][S] : never>;
+      readonly error: ApiError;
+    };
+
+type Varying<Path> = Path extends `${string}{${infer Name}}${infer Rest}` ? Name | Varying<Rest> : never;
+/** What a handler is given: the parts of the path that vary, and the body as its schema reads it. */
+export interface ApiCall<N extends keyof Routes> {
+  readonly params: Readonly<Record<Varying<Routes[N]['path']>, string>>;
+  readonly body: Routes[N] extends { readonly body: infer B extends SchemaName } ? Described<B> : undefined;
+}

@@ -1,0 +1,84 @@
+/** Serves a server's part of the admin API's table: bodies are bounded and parsed here, and answers are of the table by type. */
+import { Hono, type MiddlewareHandler } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
+import type { z } from 'zod';
+import {
+  type ApiCall,
+  type ApiError,
+  type ApiReply,
+  type ApiRoute,
+  type ApiServer,
+  apiRoutes,
+  type RouteName,
+} from './core/api-routes.ts';
+import { apiSchemas } from './core/api-schemas.ts';
+
+const bodyBytesMax = 16 * 1024;
+
+/** What answers each route of a server. */
+export type ApiHandlers<S extends ApiServer> = {
+  readonly [N in RouteName<S>]: (call: ApiCall<N>) => ApiReply<N, S> | Promise<ApiReply<N, S>>;
+};
+
+export interface MountOptions {
+  /** Lets a request below `/v1/` pass, or answers why not. */
+  readonly guard: MiddlewareHandler;
+  /** How this server writes an error down. */
+  readonly encodeError: (error: ApiError) => string;
+  readonly badBody: (problem: z.ZodError) => ApiError;
+  readonly bodyTooLarge: (bytesMax: number) => ApiError;
+}
+
+/** A reply of any route. */
+type Reply =
+  | { readonly status: number; readonly error: ApiError }
+  | { readonly status: number; readonly body: object }
+  | { readonly status: number; readonly text: string; readonly contentType: string };
+type Handler = (call: { params: Readonly<Record<string, string>>; body: unknown }) => Reply | Promise<Reply>;
+
+function respond(status: number, body: string, contentType = 'application/json'): Response {
+  return new Response(body, { status, headers: { 'content-type': contentType } });
+}
+
+/** The JSON of a body, whatever its content type says: `curl -d` calls it a form. Undefined when it is none. */
+function parsedJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The routes of `server`, each answered by its handler. */
+export function mountApi<S extends ApiServer>(
+  server: S,
+  handlers: ApiHandlers<S>,
+  options: MountOptions,
+): Hono {
+  const refuse = (status: number, error: ApiError) => respond(status, options.encodeError(error));
+  const app = new Hono();
+  app.use('/v1/*', options.guard);
+  app.use(
+    '/v1/*',
+    bodyLimit({ maxSize: bodyBytesMax, onError: () => refuse(413, options.bodyTooLarge(bodyBytesMax)) }),
+  );
+  // The types tie each handler to its route; here, where all are treated alike, they are forgotten.
+  const byName = handlers as unknown as Readonly<Record<string, Handler>>;
+  for (const [name, route] of Object.entries<ApiRoute>(apiRoutes)) {
+    const handler = byName[name];
+    if (route.errors[server] === undefined || handler === undefined) continue;
+    app.on(route.method.toUpperCase(), route.path.replace(/\{(\w+)\}/g, ':$1'), async (context) => {
+      const read =
+        route.body === undefined
+          ? undefined
+          : apiSchemas[route.body].safeParse(parsedJson(await context.req.text()));
+      if (read?.success === false) return refuse(400, options.badBody(read.error));
+      const reply = await handler({ params: context.req.param(), body: read?.data });
+      if ('error' in reply) return refuse(reply.status, reply.error);
+      return 'text' in reply
+        ? respond(reply.status, reply.text, reply.contentType)
+        : respond(reply.status, JSON.stringify(reply.body));
+    });
+  }
+  return app;
+}

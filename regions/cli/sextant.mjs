@@ -1,0 +1,29 @@
+#!/usr/bin/env node
+/**
+ * The `sextant` command. Plain JavaScript that imports nothing of ours before the Node.js version is known to fit: one before
+ * 22.18 cannot read TypeScript at all. An older one hands over to the Node.js that `npm ci` brings along (the dependency
+ * `node`), or ends in one clear sentence.
+ */
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const nodeMajorMin = 24;
+
+if (Number.parseInt(process.versions.node, 10) >= nodeMajorMin) {
+  const { main } = await import('./main.ts');
+  await main(process.argv);
+} else {
+  const bundled = fileURLToPath(new URL('../../node_modules/node/bin/node', import.meta.url));
+  if (existsSync(bundled)) {
+    const child = spawn(bundled, process.argv.slice(1), { stdio: 'inherit' });
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+    child.once('exit', (code) => process.exit(code ?? 1));
+  } else {
+    console.error(
+      `sextant needs Node.js ${nodeMajorMin} or newer; this is ${process.versions.node}. ` +
+        'Run `npm ci` in its folder (it brings one along) and then `npx sextant`, or install Node.js 24.',
+    );
+    process.exitCode = 1;
+  }
+}

@@ -1,0 +1,178 @@
+/** What a gateway answers on its routes of the admin API's table. */
+import { describe, expect, it } from 'vitest';
+import { adminRoutes, document } from '../../../gateway/admin/admin.ts';
+import type { AgentAnswer, AgentLink } from '../../../gateway/admin/agent-link.ts';
+import { ClusterView } from '../../../regions/index.ts';
+import { regionId } from '../../../storage/core.ts';
+import { MetricRegistry } from '../../../telemetry/index.ts';
+import { authenticator } from '../hrana/hrana-harness.ts';
+
+const [us, eu] = [regionId('us-east-1'), regionId('eu-west-1')];
+
+function gateway(answer: AgentAnswer, jwtPublicKey: string | null = null) {
+  const asked: unknown[] = [];
+  const agents: Pick<AgentLink, 'ask' | 'losses'> = {
+    ask: async (region, request) => {
+      asked.push([region, request]);
+      return answer;
+    },
+    losses: async () => ({ reports: [], unreachable: [eu], unanswered: [] }),
+  };
+  const app = adminRoutes({
+    auth: authenticator(jwtPublicKey),
+    secret: 'the-secret-of-the-cluster',
+    version: '1.2.3',
+    regions: [us, eu],
+    view: new ClusterView('test', [us, eu]),
+    agents: agents as AgentLink,
+    registry: new MetricRegistry({}),
+    ready: () => ({
+      ready: false,
+      reasons: ['r'],
+      region: us,
+      gateway: 'g1',
+      phase: 'reading',
+      epoch: 1,
+      vdl: 0,
+    }),
+  });
+  const ask = async (method: string, path: string, body?: string, headers: Record<string, string> = {}) => {
+    const response = await app.request(path, { method, headers, ...(body !== undefined && { body }) });
+    const text = await response.text();
+    return { status: response.status, body: text.startsWith('{') ? JSON.parse(text) : text };
+  };
+  return { ask, asked };
+}
+const refused = (code: string): AgentAnswer => ({
+  kind: 'reply',
+  reply: { kind: 'refused', code, message: 'why' },
+});
+
+describe('the admin API', () => {
+  it('is closed to others where a key is configured, and open to the secret of the cluster', async () => {
+    const { ask } = gateway(refused('X'), 'A'.repeat(43));
+    expect(await ask('GET', '/v1/status')).toMatchObject({ status: 401, body: { code: 'AUTH_JWT_MISSING' } });
+    expect(await ask('GET', '/v1/nothing')).toMatchObject({ status: 401 });
+    const authorization = 'Bearer the-secret-of-the-cluster';
+    expect(await ask('GET', '/v1/status', undefined, { authorization })).toMatchObject({ status: 200 });
+    expect(await ask('GET', '/readyz')).toMatchObject({
+      status: 503,
+      body: { ready: false, reasons: ['r'] },
+    });
+    expect(await ask('GET', '/console')).toMatchObject({ status: 404, body: { code: 'SEXTANT_NOT_FOUND' } });
+    expect(await ask('GET', '/v1/drills')).toMatchObject({
+      status: 404,
+      body: { code: 'SEXTANT_NOT_FOUND' },
+    });
+  });
+
+  it('asks the agent of the target, whatever the content type of the body is', async () => {
+    const { ask, asked } = gateway(refused('MOVE_RUNNING'));
+    for (const headers of [{}, { 'content-type': 'application/x-www-form-urlencoded' }])
+      expect(await ask('POST', '/v1/failover', '{"target":"eu-west-1"}', headers)).toEqual({
+        status: 409,
+        body: { code: 'MOVE_RUNNING', message: 'why', error: 'why' },
+      });
+    expect(asked[0]).toEqual([eu, { kind: 'failover', target: eu, allowDataLoss: false, sacrifice: [] }]);
+  });
+
+  it('refuses with the status that belongs to the reason', async () => {
+    const statuses = { BAD_REQUEST: 400, UNKNOWN_OPERATION: 404, NO_CONTROL_RECORD: 503, ANYTHING: 409 };
+    for (const [code, status] of Object.entries(statuses)) {
+      expect(await gateway(refused(code)).ask('GET', '/v1/operations/us-east-1.7')).toMatchObject({ status });
+    }
+    const silent = (mayHaveActed: boolean) => gateway({ kind: 'silent', mayHaveActed, reason: 'gone' });
+    for (const [mayHaveActed, status] of [
+      [false, 503],
+      [true, 504],
+    ] as const)
+      expect(
+        await silent(mayHaveActed).ask('POST', '/v1/switchover', '{"target":"us-east-1"}'),
+      ).toMatchObject({
+        status,
+        body: { code: 'AGENT_UNREACHABLE' },
+      });
+  });
+
+  it('says what is wrong with a body, an epoch, a region, and a watch that is no WebSocket', async () => {
+    const { ask, asked } = gateway(refused('X'));
+    expect(await ask('POST', '/v1/switchover', '{"to":"x"}')).toMatchObject({
+      status: 400,
+      body: {
+        code: 'BAD_REQUEST',
+        message: expect.stringMatching(/^The body must be JSON like \{"target": "us-east-1"\}: .*target: /),
+      },
+    });
+    expect(await ask('POST', '/v1/switchover', 'nonsense')).toMatchObject({
+      status: 400,
+      body: { message: expect.stringContaining('body: ') },
+    });
+    expect(await ask('POST', '/v1/switchover', `"${'x'.repeat(17_000)}"`)).toMatchObject({
+      status: 413,
+      body: { code: 'SEXTANT_BODY_TOO_LARGE' },
+    });
+    for (const path of ['/v1/switchover', '/v1/failover'])
+      expect(await ask('POST', path, '{"target":"mars"}')).toMatchObject({
+        status: 404,
+        body: {
+          code: 'UNKNOWN_REGION',
+          message: 'There is no region "mars"; there are us-east-1, eu-west-1.',
+        },
+      });
+    expect(await ask('POST', '/v1/failover', '{"target":"us-east-1","sacrifice":["mars"]}')).toMatchObject({
+      status: 404,
+      body: { code: 'UNKNOWN_REGION' },
+    });
+    expect(await ask('GET', '/v1/losses/x')).toMatchObject({ status: 400, body: { code: 'BAD_REQUEST' } });
+    expect(await ask('GET', '/v1/losses/7')).toMatchObject({ status: 404, body: { code: 'UNKNOWN_LOSS' } });
+    expect(await ask('GET', '/v1/losses')).toEqual({
+      status: 200,
+      body: { losses: [], unreachable: ['eu-west-1'], unanswered: [] },
+    });
+    expect(await ask('GET', '/v1/watch')).toMatchObject({
+      status: 400,
+      body: { code: 'SEXTANT_PROTOCOL_ERROR' },
+    });
+    expect(await ask('GET', '/v1/operations/nonsense')).toMatchObject({
+      status: 404,
+      body: { code: 'UNKNOWN_OPERATION' },
+    });
+    expect(asked).toEqual([]);
+  });
+});
+
+describe('/openapi.json', () => {
+  it('is the document of what is served: each path, what a request may leave out, and the error codes', async () => {
+    const { ask } = gateway(refused('X'));
+    const { body } = await ask('GET', '/openapi.json');
+    expect(body).toEqual(JSON.parse(JSON.stringify(document('1.2.3'))));
+    expect(body).toMatchObject({ openapi: '3.1.0', info: { title: 'Sextant gateway', version: '1.2.3' } });
+    expect(Object.keys(body.paths)).toEqual([
+      '/healthz',
+      '/readyz',
+      '/metrics',
+      '/v1/status',
+      '/v1/watch',
+      '/v1/switchover',
+      '/v1/failover',
+      '/v1/operations/{id}',
+      '/v1/losses',
+      '/v1/losses/{epoch}',
+    ]);
+    expect(body.components.schemas.Failover.required).toEqual(['target']);
+    expect(body.components.schemas.Switchover.additionalProperties).toBe(false);
+    // Fields of answers may be added: a client made of the document must not refuse them.
+    expect(body.components.schemas.Status.additionalProperties).toBeUndefined();
+    expect(body['x-sextant-errors'].SEXTANT_LIMIT.httpStatus).toBe(429);
+    for (const [path, methods] of Object.entries<Record<string, unknown>>(body.paths)) {
+      for (const method of Object.keys(methods)) {
+        const answer = await ask(
+          method.toUpperCase(),
+          path.replace(/\{\w+\}/, '1'),
+          method === 'post' ? '{}' : undefined,
+        );
+        expect(Object(methods[method]).responses, path).toHaveProperty(String(answer.status));
+      }
+    }
+  });
+});
