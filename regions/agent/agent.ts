@@ -11,13 +11,11 @@ import {
   heldMessage,
   lockDirectory,
   lsn,
-  mainBranch,
   monotonicMs,
   ReceiverDriver,
   type Recovered,
   type RecoveryGoal,
   RegionClient,
-  RegionFetch,
   type RegionId,
   runRecovery,
   wallUs,
@@ -42,6 +40,7 @@ import { makeFirstRecord } from '../rebuild/first-record.ts';
 import { type RebuildRefused, rebuildControl } from '../rebuild/rebuild.ts';
 import { LagStore } from '../replication/lag-store.ts';
 import { Receiving } from '../replication/receiving.ts';
+import { findReign } from '../replication/reign.ts';
 import { Shipping } from '../replication/shipping.ts';
 import { ClusterView, type RegionReport, reportSchema } from '../status/core/report.ts';
 import { reportLimits } from '../status/core/report-limits.ts';
@@ -53,7 +52,6 @@ const statusEveryMs = 500;
 const lagSaveMs = 1_000;
 /** Within this time a look at the control record that failed is told: a poll and a read. */
 const lookMs = 2_500;
-const reignRetryMs = 100;
 const recoverTimeoutMs = 15_000;
 const troubleEveryMs = 60_000;
 
@@ -267,46 +265,31 @@ export class Agent {
     this.receiving = null;
     // Before the first writer there is nothing to ship.
     if (reign === genesisEpoch) return;
-    const log = new RegionFetch(this.region, 0);
-    while (!this.closed && this.reignSought === reign) {
-      const reply = await log.fetch({
-        kind: 'fetch',
-        branch: mainBranch,
-        head: reign,
-        from: zeroLsn,
-        bytesMax: 1,
-        waitMs: 0,
-        durableOnly: true,
-        known: { head: genesisEpoch, vdl: zeroLsn },
-      });
-      if (reply === null) {
-        await new Promise((resolve) => setTimeout(resolve, reignRetryMs));
-        continue;
-      }
-      if (this.closed || this.reignSought !== reign) return;
-      await this.shipping?.run.close();
-      // Closing takes a moment, in which the region may have been deposed.
-      if (this.closed || this.reignSought !== reign) return;
-      this.primaryVdl = reply.vdl;
-      this.nodes.follows(reign, reply.forks);
-      const { cluster, region, regions } = this.config;
-      const run = new Shipping(
-        {
-          cluster,
-          from: region,
-          secondaries: regions.filter((name) => name !== region),
-          region: this.region,
-          connect: (purpose) => this.connect(purpose),
-          onStalled: (to) => this.stalls.set(to, (this.stalls.get(to) ?? 0) + 1),
-          remembered: this.lags.memory,
-          log: this.log,
-        },
-        { head: reign, forks: reply.forks, vdl: reply.vdl },
-      );
-      this.shipping = { epoch: reign, run };
-      this.log.info({ epoch: reign, vdl: reply.vdl }, 'ships');
-      return;
-    }
+    const isOver = (): boolean => this.closed || this.reignSought !== reign;
+    const found = await findReign(this.region, reign, isOver);
+    if (found === null) return;
+    await this.shipping?.run.close();
+    // Closing takes a moment, in which the region may have been deposed.
+    if (isOver()) return;
+    const { vdl, forks } = found;
+    this.primaryVdl = vdl;
+    this.nodes.follows(reign, forks);
+    const { cluster, region, regions } = this.config;
+    const run = new Shipping(
+      {
+        cluster,
+        from: region,
+        secondaries: regions.filter((name) => name !== region),
+        region: this.region,
+        connect: (purpose) => this.connect(purpose),
+        onStalled: (to) => this.stalls.set(to, (this.stalls.get(to) ?? 0) + 1),
+        remembered: this.lags.memory,
+        log: this.log,
+      },
+      found,
+    );
+    this.shipping = { epoch: reign, run };
+    this.log.info({ epoch: reign, vdl }, 'ships');
   }
 
   private becomeSecondary(): void {

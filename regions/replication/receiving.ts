@@ -2,8 +2,6 @@
  * Drives the receiver of a secondary region: frames from NATS to the region's six nodes, acknowledgements back, and a
  * `replicate` span for every traced write once it is durable here.
  */
-import { promisify } from 'node:util';
-import { zstdDecompress } from 'node:zlib';
 import {
   decodeRecords,
   type Epoch,
@@ -11,15 +9,16 @@ import {
   type Fork,
   framePayload,
   type Lsn,
+  machine,
   mainBranch,
-  monotonicMs,
   type Offered,
   type ReceivedFrame,
   type Recovered,
   type RecoveryGoal,
   type RegionId,
+  type Runtime,
   splitFrames,
-  wallUs,
+  type Timer,
 } from '../../storage/index.ts';
 import {
   attributes,
@@ -33,13 +32,10 @@ import { decodeShipped, encodeAck, type Shipped, subjectsOf } from '../bus/core/
 import type { NatsConnection } from '../bus/nats-connection.ts';
 import { ClockOffset } from './core/clock-offset.ts';
 import { Receiver, type ReceiverEffect, type ReceiverPosition } from './core/receiver.ts';
-import { shippingLimits } from './core/shipping-limits.ts';
 import { StallWatch } from './core/stall-watch.ts';
+import { type Codec, unpacked, zstd } from './packing.ts';
 
-const decompress = promisify(zstdDecompress);
 const tickMs = 50;
-/** More than any shipped message unpacks to. */
-const unpackedBytesMax = 4 * shippingLimits.messageBytes;
 /** Traced commits that wait to be durable here; beyond it newer ones go without their span. */
 const tracesWaitingMax = 50_000;
 
@@ -52,7 +48,7 @@ export interface RegionReceiver {
 export interface ReceivingOptions {
   readonly cluster: string;
   readonly region: RegionId;
-  readonly connection: NatsConnection;
+  readonly connection: Pick<NatsConnection, 'publish' | 'subscribe'>;
   readonly recover: (goal: RecoveryGoal) => Promise<Recovered | null>;
   readonly openReceiver: (
     at: { readonly head: Epoch; readonly forks: readonly Fork[]; readonly vdl: Lsn },
@@ -62,6 +58,8 @@ export interface ReceivingOptions {
   readonly onJoined: (outcome: Recovered) => void;
   readonly telemetry: Telemetry;
   readonly log: Logger;
+  readonly runtime?: Runtime;
+  readonly codec?: Codec;
 }
 
 interface WaitingTrace {
@@ -73,11 +71,13 @@ interface WaitingTrace {
 
 export class Receiving {
   private readonly options: ReceivingOptions;
+  private readonly runtime: Runtime;
+  private readonly codec: Codec;
   private readonly receiver = new Receiver();
   private readonly offset = new ClockOffset();
   /** What this region itself sees of standing still, whatever its primary sees. */
   private readonly watch = new StallWatch();
-  private readonly ticker: NodeJS.Timeout;
+  private readonly ticker: Timer;
   private readonly unsubscribe: () => void;
   private store: RegionReceiver | null = null;
   private tree = new EpochTree();
@@ -86,17 +86,20 @@ export class Receiving {
   private closed = false;
 
   constructor(options: ReceivingOptions) {
+    const { runtime = machine, codec = zstd } = options;
     this.options = options;
+    this.runtime = runtime;
+    this.codec = codec;
     const subject = subjectsOf(options.cluster).ship(options.region);
     this.unsubscribe = options.connection.subscribe(subject, (message) => this.arrived(message.data));
-    this.ticker = setInterval(() => this.tick(), tickMs);
+    this.ticker = runtime.every(tickMs, () => this.tick());
   }
 
   private tick(): void {
     this.step({ kind: 'tick' });
     const { receiver } = this;
     const { vcl, vdl } = receiver.position;
-    const nowMs = monotonicMs();
+    const nowMs = this.runtime.nowMs();
     // A primary that is silent wants nothing; a join has its own limits and its own log lines.
     const isBehind =
       receiver.state.kind === 'following' && receiver.hears(nowMs) && vdl < receiver.primaryVdl;
@@ -116,7 +119,7 @@ export class Receiving {
 
   /** How long this region has stood still behind a primary that it hears; 0 while it moves or has everything. */
   get stalledMs(): number {
-    return this.watch.stalledMs(monotonicMs());
+    return this.watch.stalledMs(this.runtime.nowMs());
   }
 
   get position(): ReceiverPosition {
@@ -134,7 +137,7 @@ export class Receiving {
 
   /** Following a primary that was heard lately. */
   get following(): boolean {
-    return this.receiver.state.kind === 'following' && this.receiver.hears(monotonicMs());
+    return this.receiver.state.kind === 'following' && this.receiver.hears(this.runtime.nowMs());
   }
 
   /** Primary's clock minus ours, microseconds. */
@@ -144,18 +147,18 @@ export class Receiving {
 
   close(): void {
     this.closed = true;
-    clearInterval(this.ticker);
+    this.ticker.stop();
     this.unsubscribe();
     this.store?.close();
   }
 
   private step(event: Parameters<Receiver['step']>[0]): void {
     if (this.closed) return;
-    for (const effect of this.receiver.step(event, monotonicMs())) this.carryOut(effect);
+    for (const effect of this.receiver.step(event, this.runtime.nowMs())) this.carryOut(effect);
   }
 
   private arrived(bytes: Uint8Array): void {
-    const receivedAtUs = wallUs();
+    const receivedAtUs = this.runtime.wallUs();
     const shipped = decodeShipped(bytes);
     if (shipped.kind === 'malformed') {
       this.options.log.warn({ reason: shipped.reason }, 'ignored a shipped message that could not be read');
@@ -175,7 +178,7 @@ export class Receiving {
 
   private async unpack(frames: Uint8Array): Promise<Uint8Array | null> {
     try {
-      return await decompress(frames, { maxOutputLength: unpackedBytesMax });
+      return await unpacked(frames, this.codec);
     } catch (error) {
       this.options.log.warn({ err: error }, 'ignored a shipped message that does not decompress');
       return null;
@@ -268,7 +271,7 @@ export class Receiving {
     this.step({ kind: 'durable', vdl, vcl });
     if (this.waiting.length === 0) return;
     const offsetUs = this.offset.offsetUs;
-    const endUs = wallUs() + offsetUs;
+    const endUs = this.runtime.wallUs() + offsetUs;
     const done = this.waiting.findIndex((write) => write.lsn > vdl);
     const settled = done < 0 ? this.waiting : this.waiting.slice(0, done);
     this.waiting = done < 0 ? [] : this.waiting.slice(done);
@@ -297,7 +300,7 @@ export class Receiving {
 
   private acknowledge(to: RegionId, gap: boolean): void {
     const { cluster, region, connection } = this.options;
-    const ack = encodeAck({ region, ...this.receiver.position, gap, ackSentAtUs: wallUs() });
+    const ack = encodeAck({ region, ...this.receiver.position, gap, ackSentAtUs: this.runtime.wallUs() });
     // Lost or refused, the next one says the same.
     connection.publish(subjectsOf(cluster).ack(to), ack);
   }

@@ -2,31 +2,28 @@
  * Drives one shipper per secondary, each with a NATS connection of its own (R1): a server that stalls a publisher for
  * a frozen subscriber then stalls the shipping to that region alone.
  */
-import { promisify } from 'node:util';
-import { constants, zstdCompress } from 'node:zlib';
 import {
-  type Epoch,
   type FetchSource,
-  type Fork,
   type Lsn,
+  machine,
   mainBranch,
-  monotonicMs,
   RegionFetch,
   type RegionId,
+  type Runtime,
   splitFrames,
-  wallUs,
+  type Timer,
 } from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
 import { type ClockEcho, decodeAck, encodeShipped, type ShipAck, subjectsOf } from '../bus/core/messages.ts';
 import type { NatsConnection } from '../bus/nats-connection.ts';
 import { commitMarksIn } from './core/commit-marks.ts';
 import type { LagMemory } from './core/lag-memory.ts';
-import { type Lag, Shipper, type ShipperEffect } from './core/shipper.ts';
+import { type Lag, Shipper, type ShipperEffect, type ShippingBounds } from './core/shipper.ts';
 import { shippingLimits } from './core/shipping-limits.ts';
 import { type StallNews, StallWatch } from './core/stall-watch.ts';
+import { type Codec, type Packed, packed, zstd } from './packing.ts';
+import type { Reign } from './reign.ts';
 
-const compress = promisify(zstdCompress);
-const compression = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
 const fetchWaitMs = 1_000;
 const tickMs = 50;
 
@@ -36,23 +33,22 @@ export interface ShippingOptions {
   readonly secondaries: readonly RegionId[];
   readonly region: FetchSource;
   /** Opens a connection named for its purpose. */
-  readonly connect: (purpose: string) => NatsConnection;
+  readonly connect: (purpose: string) => Outlet;
   /** A lane has begun to stand still. */
   readonly onStalled: (to: RegionId) => void;
   /** What is known of each secondary's lag from before this reign. */
   readonly remembered: LagMemory;
   readonly log: Logger;
+  readonly runtime?: Runtime;
+  readonly bounds?: ShippingBounds;
+  readonly codec?: Codec;
 }
+
+/** What a lane needs of its NATS connection. */
+export type Outlet = Pick<NatsConnection, 'publish' | 'close'>;
 
 /** Lag, and how long the lane has stood still; 0 while it moves. */
 export type LaneLag = Lag & { readonly stalledMs: number };
-
-/** What one primary's reign ships. */
-export interface Reign {
-  readonly head: Epoch;
-  readonly forks: readonly Fork[];
-  readonly vdl: Lsn;
-}
 
 export class Shipping {
   private readonly options: ShippingOptions;
@@ -93,15 +89,18 @@ class Lane {
   private readonly index: number;
   private readonly options: ShippingOptions;
   private readonly reign: Reign;
+  private readonly runtime: Runtime;
+  private readonly bounds: ShippingBounds;
+  private readonly codec: Codec;
   private readonly shipper: Shipper;
   private readonly watch = new StallWatch();
-  private connection: NatsConnection;
+  private connection: Outlet;
   private log: RegionFetch;
   /** Counts the lane's beginnings: what an earlier one left under way comes to nothing. */
   private life = 0;
-  private readonly ticker: NodeJS.Timeout;
+  private readonly ticker: Timer;
   /** The read that waits for its time. */
-  private due: NodeJS.Timeout | undefined;
+  private due: Timer | undefined;
   private echo: ClockEcho | null = null;
   /** Messages leave in the order their frames were read, however long compressing takes. */
   private sending: Promise<void> = Promise.resolve();
@@ -112,14 +111,18 @@ class Lane {
     this.reign = reign;
     this.to = to;
     this.index = index;
-    this.shipper = new Shipper(reign.head, reign.vdl, options.remembered[to] ?? null);
+    const { runtime = machine, bounds = shippingLimits, codec = zstd } = options;
+    this.runtime = runtime;
+    this.bounds = bounds;
+    this.codec = codec;
+    this.shipper = new Shipper(reign.head, reign.vdl, options.remembered[to] ?? null, bounds);
     this.connection = options.connect(`ship-${to}`);
     this.log = new RegionFetch(options.region, index);
-    this.ticker = setInterval(() => this.tick(), tickMs);
+    this.ticker = runtime.every(tickMs, () => this.tick());
   }
 
   private tick(): void {
-    const nowMs = monotonicMs();
+    const nowMs = this.runtime.nowMs();
     this.carryOut(this.shipper.step({ kind: 'tick' }, nowMs));
     const { isBehind, storedTo } = this.shipper;
     for (const news of this.watch.look({ isBehind, progress: storedTo }, nowMs)) this.heard(news);
@@ -141,34 +144,34 @@ class Lane {
   private rebuild(attempt: number): void {
     this.options.log.warn({ to: this.to, attempt }, 'the lane to a secondary begins anew');
     this.life += 1;
-    clearTimeout(this.due);
+    this.due?.stop();
     void this.connection.close();
     this.connection = this.options.connect(`ship-${this.to}`);
     this.log = new RegionFetch(this.options.region, this.index + attempt);
     this.sending = Promise.resolve();
     this.echo = null;
-    this.carryOut(this.shipper.step({ kind: 'restarted' }, monotonicMs()));
+    this.carryOut(this.shipper.step({ kind: 'restarted' }, this.runtime.nowMs()));
   }
 
   acked(ack: ShipAck): void {
     if (this.closed) return;
-    this.echo = { ackSentAtUs: ack.ackSentAtUs, ackReceivedAtUs: wallUs() };
-    this.carryOut(this.shipper.step({ kind: 'acked', ack }, monotonicMs()));
+    this.echo = { ackSentAtUs: ack.ackSentAtUs, ackReceivedAtUs: this.runtime.wallUs() };
+    this.carryOut(this.shipper.step({ kind: 'acked', ack }, this.runtime.nowMs()));
   }
 
   durable(vdl: Lsn): void {
-    if (!this.closed) this.carryOut(this.shipper.step({ kind: 'durable', vdl }, monotonicMs()));
+    if (!this.closed) this.carryOut(this.shipper.step({ kind: 'durable', vdl }, this.runtime.nowMs()));
   }
 
   lag(): LaneLag {
-    const nowMs = monotonicMs();
-    return { ...this.shipper.lag(nowMs, wallUs()), stalledMs: this.watch.stalledMs(nowMs) };
+    const nowMs = this.runtime.nowMs();
+    return { ...this.shipper.lag(nowMs, this.runtime.wallUs()), stalledMs: this.watch.stalledMs(nowMs) };
   }
 
   async close(): Promise<void> {
     this.closed = true;
-    clearInterval(this.ticker);
-    clearTimeout(this.due);
+    this.ticker.stop();
+    this.due?.stop();
     await this.connection.close();
   }
 
@@ -182,9 +185,9 @@ class Lane {
 
   private fetchLater({ from, known, afterMs }: Extract<ShipperEffect, { kind: 'fetch' }>): void {
     // A read from elsewhere takes the place of one that has not begun.
-    clearTimeout(this.due);
+    this.due?.stop();
     if (afterMs === 0) void this.fetch(from, known);
-    else this.due = setTimeout(() => void this.fetch(from, known), afterMs);
+    else this.due = this.runtime.after(afterMs, () => void this.fetch(from, known));
   }
 
   private async fetch(from: Lsn, known: Lsn): Promise<void> {
@@ -194,7 +197,7 @@ class Lane {
       branch: mainBranch,
       head: this.reign.head,
       from,
-      bytesMax: shippingLimits.messageBytes,
+      bytesMax: this.bounds.messageBytes,
       waitMs: fetchWaitMs,
       // R2: a secondary must never hold what the primary's recovery may not find.
       durableOnly: true,
@@ -206,21 +209,23 @@ class Lane {
       if (split?.kind === 'bad')
         this.options.log.error({ reason: split.reason }, 'a storage node sent frames that do not check');
       // The shipper's next tick asks again: a node that fails at once is not asked in a tight loop.
-      this.carryOut(this.shipper.step({ kind: 'fetchFailed' }, monotonicMs()));
+      this.carryOut(this.shipper.step({ kind: 'fetchFailed' }, this.runtime.nowMs()));
       return;
     }
     const commits = commitMarksIn(split.frames, from, reply.next);
     const { next, vdl, frames } = reply;
-    this.carryOut(this.shipper.step({ kind: 'fetched', from, next, vdl, frames, commits }, monotonicMs()));
+    this.carryOut(
+      this.shipper.step({ kind: 'fetched', from, next, vdl, frames, commits }, this.runtime.nowMs()),
+    );
   }
 
   private ship({ start, next, vdl, frames }: Extract<ShipperEffect, { kind: 'ship' }>): void {
     const { life } = this;
     this.sending = this.sending.then(async () => {
-      const body = await packed(frames);
+      const body = await packed(frames, this.codec);
       if (this.closed || life !== this.life) return;
       const outcome = this.publish(start, next, vdl, body);
-      this.carryOut(this.shipper.step({ kind: 'shipped', outcome }, monotonicMs()));
+      this.carryOut(this.shipper.step({ kind: 'shipped', outcome }, this.runtime.nowMs()));
     });
   }
 
@@ -243,7 +248,7 @@ class Lane {
       start,
       next,
       vdl,
-      sentAtUs: wallUs(),
+      sentAtUs: this.runtime.wallUs(),
       echo: this.echo,
       frames: body.bytes,
     };
@@ -252,16 +257,4 @@ class Lane {
       this.options.log.error({ bytes: body.bytes.length }, 'the NATS server refuses messages of this size');
     return outcome === 'sent' ? 'sent' : 'refused';
   }
-}
-
-interface Packed {
-  readonly bytes: Uint8Array;
-  readonly compressed: boolean;
-}
-
-/** Compresses what is worth it; a single small commit travels as it is. */
-async function packed(frames: Uint8Array): Promise<Packed> {
-  if (frames.length < shippingLimits.compressFromBytes) return { bytes: frames, compressed: false };
-  const bytes = await compress(frames, compression);
-  return bytes.length < frames.length ? { bytes, compressed: true } : { bytes: frames, compressed: false };
 }

@@ -3,6 +3,7 @@
 import {
   type Epoch,
   epoch,
+  type FetchSource,
   type Fork,
   genesisEpoch,
   type Lsn,
@@ -10,7 +11,6 @@ import {
   mainBranch,
   type NodeAddress,
   quorumLimits,
-  type RegionClient,
   RegionFetch,
   type StatusReply,
   zeroLsn,
@@ -22,14 +22,14 @@ const statusTimeoutMs = 400;
 
 export class RegionNodes {
   private readonly nodes: readonly NodeAddress[];
-  private readonly region: RegionClient;
+  private readonly region: FetchSource;
   private reportsNow: readonly NodeReport[] = [];
   private heldNow: { readonly epoch: Epoch; readonly vdl: Lsn } | null = null;
   private highestNow: Epoch = genesisEpoch;
   private path: { readonly head: Epoch; readonly forks: readonly Fork[] } = { head: genesisEpoch, forks: [] };
   private learning = false;
 
-  constructor(nodes: readonly NodeAddress[], region: RegionClient) {
+  constructor(nodes: readonly NodeAddress[], region: FetchSource) {
     this.nodes = nodes;
     this.region = region;
   }

@@ -1,13 +1,19 @@
 /**
  * The agent of a region: ships when its region is primary, receives when it is not, looks for what a failover left
- * behind, and runs moves. The production cores, driven as the agent's shell drives them.
+ * behind, and runs moves. Shipping and receiving are the production shells; the rest drives the production cores as the
+ * agent's shell drives them.
  */
 
-import { decodeAck, parseJson, subjectsOf } from '../../../regions/bus/core/messages.ts';
+import { parseJson, subjectsOf } from '../../../regions/bus/core/messages.ts';
 import type { ControlView } from '../../../regions/control/core/control-port.ts';
 import type { ControlRecord } from '../../../regions/control/core/control-record.ts';
 import { ChallengerTimer, type LeaseLimits } from '../../../regions/control/core/lease.ts';
 import { LossCollector, type LossReport, lossReportSchema } from '../../../regions/moves/core/loss-report.ts';
+import type { Receiving } from '../../../regions/replication/receiving.ts';
+import { findReign } from '../../../regions/replication/reign.ts';
+import type { Shipping } from '../../../regions/replication/shipping.ts';
+import { RegionNodes } from '../../../regions/status/region-nodes.ts';
+import { RegionFetch } from '../../../storage/client/region-fetch.ts';
 import { commonPoint, EpochTree } from '../../../storage/history/epoch-tree.ts';
 import type { Recovered } from '../../../storage/quorum/core/recovery.ts';
 import { splitFrames } from '../../../storage/redo/frame.ts';
@@ -20,21 +26,32 @@ import {
   regionId,
   zeroLsn,
 } from '../../../storage/redo/ids.ts';
-import type { BusPayload, LinkMessage, SimContext, SimProcess, SimRuntime } from '../deployment/sim-types.ts';
+import {
+  azOf,
+  type BusPayload,
+  type LinkMessage,
+  nodeAddress,
+  nodeIds,
+  type SimContext,
+  type SimProcess,
+  type SimRuntime,
+} from '../deployment/sim-types.ts';
 import { type Address, regionOf } from '../deployment/topology.ts';
+import { logTwin } from '../ports/log.ts';
+import { type NatsPart, NatsTwins } from '../ports/nats.ts';
 import { RuntimeTwin } from '../ports/runtime.ts';
-import type { BusClient, BusMessage } from '../twins/bus.ts';
+import type { BusMessage } from '../twins/bus.ts';
 import type { ControlEvent } from '../twins/control-bucket.ts';
 import type { DiskCompletion } from '../twins/disk.ts';
 import type { ConnectionId, LinkEvent } from '../twins/network.ts';
 import { SimControlStore } from './control-store.ts';
 import { RecoveryRun } from './drivers.ts';
 import { type MoveKind, SimMoves } from './moves.ts';
-import { Receiving } from './receiving.ts';
-import { LogFetch, RegionLinks } from './region-links.ts';
-import { Lane } from './shipping.ts';
+import { RegionLinks } from './region-links.ts';
+import { type ReplicationHost, startReceiving, startShipping } from './replication.ts';
 
 const tickUs = 50_000;
+const statusEveryMs = 500;
 const lossFile = /^loss-(\d+)-(\d+)$/;
 
 type Orphan = { readonly reign: Epoch; readonly from: Lsn; readonly to: Lsn; readonly foundUnder: Epoch };
@@ -46,13 +63,16 @@ export class SimAgent implements SimProcess {
   private readonly time: RuntimeTwin;
   private readonly links: RegionLinks;
   private readonly store: SimControlStore;
-  private readonly bus: BusClient<BusPayload>;
+  private readonly nodes: RegionNodes;
+  private readonly nats: NatsTwins;
+  private readonly connection: NatsPart;
+  private readonly replication: ReplicationHost;
   private readonly challenger: ChallengerTimer;
   private readonly moves: SimMoves;
   private current: ControlView | undefined;
-  private lanes: readonly Lane[] = [];
+  private shipping: { readonly epoch: Epoch; readonly run: Shipping } | undefined;
   private receiving: Receiving | undefined;
-  private reignSought: { readonly epoch: Epoch; readonly log: LogFetch } | undefined;
+  private reignSought: Epoch | undefined;
   private readonly losses = new Map<string, LossReport>();
   private readonly unsaved = new Map<string, LossReport>();
   /** What is left to look at since the region joined last. */
@@ -68,7 +88,21 @@ export class SimAgent implements SimProcess {
     this.time = new RuntimeTwin(runtime);
     this.links = new RegionLinks(runtime, this.time, this.region);
     this.store = new SimControlStore(runtime.connectControl('control'), () => this.nowMs);
-    this.bus = runtime.connectBus('main');
+    this.nodes = new RegionNodes(
+      nodeIds.map((node) => ({ node, az: azOf(node), address: nodeAddress(this.region, node) })),
+      this.links,
+    );
+    this.nats = new NatsTwins(runtime);
+    this.connection = this.nats.open('main');
+    this.replication = {
+      region: this.region,
+      context,
+      time: this.time,
+      links: this.links,
+      nats: this.nats,
+      connection: this.connection,
+      log: logTwin(this.region, 'agent', runtime.note),
+    };
     this.challenger = new ChallengerTimer(limits);
     this.moves = new SimMoves({
       region: this.region,
@@ -107,8 +141,10 @@ export class SimAgent implements SimProcess {
     this.store.watch((reading) => {
       if (reading.kind === 'record') this.saw(reading.view);
     });
-    this.bus.subscribe(subjects.ack(regionId(this.region)));
-    this.bus.subscribe(subjects.ship(regionId(this.region)));
+    this.connection.subscribe(subjects.ack(regionId(this.region)), (message) =>
+      this.shipping?.run.acked(message.data),
+    );
+    this.time.every(statusEveryMs, () => void this.pollNodes());
     this.runtime.setTimer('tick', tickUs);
   }
 
@@ -120,14 +156,8 @@ export class SimAgent implements SimProcess {
     this.links.onMessage(from, message, connection);
   }
 
-  onBus(_client: string, message: BusMessage<BusPayload>): void {
-    if (message.subject.includes('.ship.')) {
-      this.receiving?.arrived(message.payload);
-      return;
-    }
-    const ack = decodeAck(message.payload);
-    if (ack.kind === 'malformed') throw new Error(`an acknowledgement cannot be read: ${ack.reason}`);
-    this.lanes.find((lane) => lane.to === ack.value.region)?.acked(ack.value);
+  onBus(connection: string, message: BusMessage<BusPayload>): void {
+    this.nats.arrived(connection, message);
   }
 
   onControl(_client: string, event: ControlEvent<ControlRecord>): void {
@@ -144,9 +174,7 @@ export class SimAgent implements SimProcess {
 
   onTimer(name: string): void {
     if (this.time.rang(name)) return;
-    const lane = this.lanes.find(({ timer }) => timer === name);
-    if (lane !== undefined) lane.timerFired();
-    else if (name === 'tick') this.tick();
+    if (name === 'tick') this.tick();
   }
 
   private get nowMs(): number {
@@ -156,8 +184,6 @@ export class SimAgent implements SimProcess {
   private tick(): void {
     this.runtime.setTimer('tick', tickUs);
     this.store.tick();
-    for (const lane of this.lanes) lane.tick();
-    this.receiving?.tick();
     this.moves.tick();
     for (const retry of this.retries.splice(0)) retry();
   }
@@ -170,63 +196,35 @@ export class SimAgent implements SimProcess {
     this.challenger.saw(view.seq, this.nowMs);
     const { epoch, primary } = view.record;
     if (before?.epoch === epoch && before.primary === primary) return;
-    if (primary === this.region) this.becomePrimary(epoch);
+    if (primary === this.region) void this.becomePrimary(epoch);
     else this.becomeSecondary();
   }
 
   /** Ships the reign's path once this region's nodes know it: its writer has recovered by then. */
-  private becomePrimary(reign: Epoch): void {
+  private async becomePrimary(reign: Epoch): Promise<void> {
+    this.reignSought = reign;
     this.receiving?.close();
     this.receiving = undefined;
     // Before the first writer there is nothing to ship.
     if (reign === genesisEpoch) return;
-    this.reignSought = { epoch: reign, log: new LogFetch(this.links, 0) };
-    this.seekReign(this.reignSought);
-  }
-
-  private seekReign(sought: NonNullable<typeof this.reignSought>): void {
-    const request = {
-      kind: 'fetch',
-      branch: mainBranch,
-      head: sought.epoch,
-      from: zeroLsn,
-      bytesMax: 1,
-      waitMs: 0,
-      durableOnly: true,
-      known: { head: genesisEpoch, vdl: zeroLsn },
-    } as const;
-    sought.log.fetch(request, (reply) => {
-      if (this.reignSought !== sought) return;
-      if (reply === null) {
-        this.retries.push(() => {
-          if (this.reignSought === sought) this.seekReign(sought);
-        });
-        return;
-      }
-      this.closeLanes();
-      const reign = { head: sought.epoch, forks: reply.forks, vdl: reply.vdl };
-      const others = this.context.regions.filter((name) => name !== this.region);
-      this.lanes = others.map(
-        (to, index) =>
-          new Lane(this.runtime, this.context, this.links, reign, { from: this.region, to, index }),
-      );
-    });
+    const isOver = (): boolean => this.reignSought !== reign;
+    const found = await findReign(this.links, reign, isOver, this.time);
+    if (found === null) return;
+    await this.shipping?.run.close();
+    if (!isOver()) this.shipping = { epoch: reign, run: startShipping(this.replication, found) };
   }
 
   private becomeSecondary(): void {
     this.reignSought = undefined;
-    this.closeLanes();
-    if (this.receiving !== undefined) return;
-    this.receiving = new Receiving(this.runtime, this.context, this.time, this.links, {
-      region: this.region,
-      bus: this.bus,
-      onJoined: (outcome) => this.findOrphans(outcome),
-    });
+    void this.shipping?.run.close();
+    this.shipping = undefined;
+    this.receiving ??= startReceiving(this.replication, (outcome) => this.findOrphans(outcome));
   }
 
-  private closeLanes(): void {
-    for (const lane of this.lanes) lane.close();
-    this.lanes = [];
+  /** What the nodes call durable goes to the lanes whose window is full. */
+  private async pollNodes(): Promise<void> {
+    const { head, vdl } = await this.nodes.poll();
+    if (this.shipping?.epoch === head) this.shipping.run.durable(vdl);
   }
 
   /** Looks, reign by reign, for what was durable here and is not part of history any more. */
@@ -269,7 +267,7 @@ export class SimAgent implements SimProcess {
       orphan,
       name,
       collector: new LossCollector({ from, to }),
-      log: new LogFetch(this.links, 0),
+      log: new RegionFetch(this.links, 0),
       at: from,
     });
   }
@@ -278,7 +276,7 @@ export class SimAgent implements SimProcess {
     readonly orphan: Orphan;
     readonly name: string;
     readonly collector: LossCollector;
-    readonly log: LogFetch;
+    readonly log: RegionFetch;
     at: Lsn;
   }): void {
     const { orphan, collector } = work;
@@ -296,7 +294,7 @@ export class SimAgent implements SimProcess {
       durableOnly: false,
       known: { head: orphan.reign, vdl: zeroLsn },
     } as const;
-    work.log.fetch(request, (reply) => {
+    void work.log.fetch(request).then((reply) => {
       const split = reply === null ? null : splitFrames(reply.frames);
       if (reply === null || split === null || split.kind === 'bad' || reply.next === work.at) {
         this.retries.push(() => this.collect(work));

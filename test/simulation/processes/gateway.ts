@@ -309,7 +309,7 @@ export class SimGateway implements SimProcess {
     });
   }
 
-  /** Reads one page where a reader of this region would, from two nodes, which have to agree. */
+  /** Reads one page where a reader of this region would, as a gateway does and from two nodes: all have to agree. */
   private readPage(): void {
     if (this.nowMs < this.readAtMs || this.head === genesisEpoch) return;
     this.readAtMs = this.nowMs + readEveryMs;
@@ -318,6 +318,10 @@ export class SimGateway implements SimProcess {
     const second = (first + 1 + this.runtime.random.below(nodes.length - 1)) % nodes.length;
     const page = this.runtime.random.pick(workloadPages);
     const { head, vdl: readPoint } = this;
+    void this.links.readPages(head, readPoint, [page]).then((read) => {
+      if (read.kind === 'pages')
+        this.context.witness.pageRead(this.region, head, readPoint, page, read.pages[0] ?? null);
+    });
     for (const node of [nodes[first], nodes[second]]) {
       if (node === undefined) continue;
       this.links.ask(node, { kind: 'readPages', head, readPoint, pages: [page] }, 2_000, (reply) => {
