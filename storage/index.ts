@@ -1,5 +1,6 @@
 /** The door of storage: what the other layers may import. */
 
+export type { NodeLinks } from './client/node-links.ts';
 export { RegionClient } from './client/region-client.ts';
 export { type FetchSource, RegionFetch } from './client/region-fetch.ts';
 export { type TailFrames, TailReader } from './client/tail-reader.ts';
@@ -42,6 +43,7 @@ export {
 } from './process/process-identity.ts';
 export { machine, pause, type Runtime, type Timer } from './process/runtime.ts';
 export type { AppendFacts } from './quorum/append-facts.ts';
+export type { DriverPlace } from './quorum/quorum-driver.ts';
 export { type Offered, ReceiverDriver } from './quorum/receiver-driver.ts';
 export { runRecovery } from './quorum/recovery-driver.ts';
 export { WriterDriver } from './quorum/writer-driver.ts';
