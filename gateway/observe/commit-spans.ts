@@ -1,4 +1,5 @@
 /** The `append` spans of a batch of commits, out of recorded facts: one for each storage node. */
+import { quorumLimits } from '../../storage/core.ts';
 import type { AppendRow } from '../../telemetry/index.ts';
 
 /** What one node did for a batch. */
@@ -8,9 +9,6 @@ export interface NodeAck {
   readonly ackedAtUs: number;
   readonly quorum: boolean;
 }
-
-/** Copies a write needs. */
-const quorum = 4;
 
 /**
  * @param sentAtUs when the batch left, for nodes that have not answered.
@@ -42,5 +40,5 @@ export function appendRows(
 function decisiveNode(acks: readonly NodeAck[]): string | null {
   const noted = acks.find((ack) => ack.quorum);
   if (noted !== undefined) return noted.node;
-  return [...acks].sort((a, b) => a.ackedAtUs - b.ackedAtUs)[quorum - 1]?.node ?? null;
+  return [...acks].sort((a, b) => a.ackedAtUs - b.ackedAtUs)[quorumLimits.writeQuorum - 1]?.node ?? null;
 }

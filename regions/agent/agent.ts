@@ -12,7 +12,6 @@ import {
   lockDirectory,
   lsn,
   monotonicMs,
-  ReceiverDriver,
   type Recovered,
   type RecoveryGoal,
   RegionClient,
@@ -39,7 +38,7 @@ import type { RebuildReply, RebuildRequest } from '../rebuild/core/rebuild-reque
 import { makeFirstRecord } from '../rebuild/first-record.ts';
 import { type RebuildRefused, rebuildControl } from '../rebuild/rebuild.ts';
 import { LagStore } from '../replication/lag-store.ts';
-import { Receiving } from '../replication/receiving.ts';
+import { openRegionReceiver, Receiving } from '../replication/receiving.ts';
 import { findReign } from '../replication/reign.ts';
 import { Shipping } from '../replication/shipping.ts';
 import { ClusterView, type RegionReport, reportSchema } from '../status/core/report.ts';
@@ -304,17 +303,7 @@ export class Agent {
       region,
       connection: this.nats,
       recover: (goal) => this.recover(goal),
-      openReceiver: (at, on) =>
-        new ReceiverDriver({
-          region: this.region,
-          authority: at.head,
-          head: at.head,
-          forks: at.forks,
-          start: at.vdl,
-          onDurable: on.durable,
-          onFenced: (by) => on.lost(`epoch ${by} has sealed the nodes`),
-          onQuorumLost: (reason) => on.lost(reason),
-        }),
+      openReceiver: (at, on) => openRegionReceiver(this.region, at, on),
       onJoined: (outcome) => {
         this.nodes.follows(outcome.head, outcome.forks);
         this.orphans.search(outcome);

@@ -3,16 +3,18 @@
  * `replicate` span for every traced write once it is durable here.
  */
 import {
+  type DriverPlace,
   decodeRecords,
   type Epoch,
   EpochTree,
-  type Fork,
   framePayload,
   type Lsn,
   machine,
   mainBranch,
+  type NodeLinks,
   type Offered,
   type ReceivedFrame,
+  ReceiverDriver,
   type Recovered,
   type RecoveryGoal,
   type RegionId,
@@ -34,6 +36,7 @@ import { ClockOffset } from './core/clock-offset.ts';
 import { Receiver, type ReceiverEffect, type ReceiverPosition } from './core/receiver.ts';
 import { StallWatch } from './core/stall-watch.ts';
 import { type Codec, unpacked, zstd } from './packing.ts';
+import type { Reign } from './reign.ts';
 
 const tickMs = 50;
 /** Traced commits that wait to be durable here; beyond it newer ones go without their span. */
@@ -45,15 +48,40 @@ export interface RegionReceiver {
   close(): void;
 }
 
+/** What it tells: how much is durable and complete by now, and that it is over and why. */
+export interface ReceiverNews {
+  readonly durable: (vdl: Lsn, vcl: Lsn) => void;
+  readonly lost: (reason: string) => void;
+}
+
+/** Writes to these nodes what continues `at`. */
+export function openRegionReceiver(
+  region: NodeLinks,
+  at: Reign,
+  on: ReceiverNews,
+  place?: DriverPlace,
+): RegionReceiver {
+  const { head, forks, vdl } = at;
+  return new ReceiverDriver({
+    region,
+    authority: head,
+    head,
+    forks,
+    start: vdl,
+    onDurable: on.durable,
+    onFenced: (by) => on.lost(`epoch ${by} has sealed the nodes`),
+    onQuorumLost: on.lost,
+    ...(place !== undefined && { place }),
+  });
+}
+
 export interface ReceivingOptions {
   readonly cluster: string;
   readonly region: RegionId;
   readonly connection: Pick<NatsConnection, 'publish' | 'subscribe'>;
   readonly recover: (goal: RecoveryGoal) => Promise<Recovered | null>;
-  readonly openReceiver: (
-    at: { readonly head: Epoch; readonly forks: readonly Fork[]; readonly vdl: Lsn },
-    on: { readonly durable: (vdl: Lsn, vcl: Lsn) => void; readonly lost: (reason: string) => void },
-  ) => RegionReceiver;
+  /** As `openRegionReceiver` does. */
+  readonly openReceiver: (at: Reign, on: ReceiverNews) => RegionReceiver;
   /** The region follows a path; whatever it held beside that path is an orphan. */
   readonly onJoined: (outcome: Recovered) => void;
   readonly telemetry: Telemetry;
@@ -138,11 +166,6 @@ export class Receiving {
   /** Following a primary that was heard lately. */
   get following(): boolean {
     return this.receiver.state.kind === 'following' && this.receiver.hears(this.runtime.nowMs());
-  }
-
-  /** Primary's clock minus ours, microseconds. */
-  get clockOffsetUs(): number {
-    return this.offset.offsetUs;
   }
 
   close(): void {

@@ -26,8 +26,6 @@ export interface LinkOptions {
   readonly address: string;
   readonly cluster: string;
   readonly secret: string;
-  /** First message of every connection, sent before `onOpen`. */
-  readonly hello?: () => Uint8Array;
   /** From 0 up to 1; spreads reconnects so that they do not come in waves. */
   readonly random: () => number;
   /** The link is open; every `onOpen` is followed by one `onClose`. */
@@ -161,8 +159,6 @@ class ReconnectingLink implements Link {
       },
     });
     this.connection = connection;
-    const hello = this.options.hello?.();
-    if (hello !== undefined) connection.send(hello);
     this.options.onOpen();
   }
 

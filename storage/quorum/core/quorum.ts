@@ -25,18 +25,3 @@ export function recoverablePgcl(scls: readonly Lsn[]): Lsn {
   );
   return lsn(Math.max(...scls));
 }
-
-/** Whether `answers` copies fence a writer: it can no longer find a write quorum among the others. */
-export function fences(answers: number): boolean {
-  return answers > quorumLimits.copies - quorumLimits.writeQuorum;
-}
-
-export type QuorumState = 'pending' | 'reached' | 'impossible';
-
-/** Where a vote of the six copies stands. */
-export function quorumState(votes: { readonly yes: number; readonly no: number }): QuorumState {
-  assert(votes.yes + votes.no <= quorumLimits.copies, 'more votes than copies');
-  if (votes.yes >= quorumLimits.writeQuorum) return 'reached';
-  if (votes.no > quorumLimits.copies - quorumLimits.writeQuorum) return 'impossible';
-  return 'pending';
-}

@@ -142,7 +142,6 @@ const refusalCodes = [
   'DISK_FULL',
   'DISK_FAILED',
   'OVERLOADED',
-  'WITHDRAWN',
 ] as const satisfies readonly RefusalCode[];
 
 const requestSchemas = {

@@ -156,8 +156,7 @@ export type RefusalCode =
   | 'NOT_COMPLETE'
   | 'DISK_FULL'
   | 'DISK_FAILED'
-  | 'OVERLOADED'
-  | 'WITHDRAWN';
+  | 'OVERLOADED';
 
 /** The node did nothing; `sealed` is its seal where that is the reason. */
 export interface RefusedReply {

@@ -4,14 +4,18 @@
  */
 import { decodeShipped } from '../../../regions/bus/core/messages.ts';
 import { noLagMemory } from '../../../regions/replication/core/lag-memory.ts';
-import { Receiving, type RegionReceiver } from '../../../regions/replication/receiving.ts';
+import {
+  openRegionReceiver,
+  type ReceiverNews,
+  Receiving,
+  type RegionReceiver,
+} from '../../../regions/replication/receiving.ts';
 import type { Reign } from '../../../regions/replication/reign.ts';
 import { type Outlet, Shipping } from '../../../regions/replication/shipping.ts';
 import type { FetchSource } from '../../../storage/client/region-fetch.ts';
 import type { Recovered, RecoveryGoal } from '../../../storage/quorum/core/recovery.ts';
-import { ReceiverDriver } from '../../../storage/quorum/receiver-driver.ts';
 import { splitFrames } from '../../../storage/redo/frame.ts';
-import { maxLsn, type RegionId, regionId } from '../../../storage/redo/ids.ts';
+import { maxLsn, regionId } from '../../../storage/redo/ids.ts';
 import type { StorageRequest } from '../../../storage/wire/core/messages.ts';
 import { disabledTelemetry, type Logger } from '../../../telemetry/index.ts';
 import type { SimContext } from '../deployment/sim-types.ts';
@@ -59,13 +63,12 @@ export function startShipping(host: ReplicationHost, reign: Reign): Shipping {
 /** Begins to receive from whoever is primary. */
 export function startReceiving(host: ReplicationHost, onJoined: (outcome: Recovered) => void): Receiving {
   const { context, time, connection, log } = host;
-  const region = regionId(host.region);
   return new Receiving({
     cluster: context.cluster,
-    region,
+    region: regionId(host.region),
     connection,
     recover: (goal) => recover(host, goal),
-    openReceiver: (at, on) => openReceiver(host, region, at, on),
+    openReceiver: (at, on) => openReceiver(host, at, on),
     onJoined,
     telemetry: disabledTelemetry,
     log,
@@ -128,37 +131,30 @@ function recover(
 
 /** Tells the witness what is durable here. The defect holds credit back until the commit, as was once done. */
 function openReceiver(
-  { context, links, time }: ReplicationHost,
-  region: RegionId,
-  ...[at, on]: Parameters<ConstructorParameters<typeof Receiving>[0]['openReceiver']>
+  { region, context, links, time }: ReplicationHost,
+  at: Reign,
+  on: ReceiverNews,
 ): RegionReceiver {
   const { witness, defects } = context;
-  const { head, forks, vdl: start } = at;
-  let committed = start;
-  witness.secondaryDurable(region, head, start);
-  const driver = new ReceiverDriver({
-    region: links,
-    authority: head,
-    head,
-    forks,
-    start,
-    onDurable: (vdl, vcl) => {
+  let committed = at.vdl;
+  witness.secondaryDurable(region, at.head, at.vdl);
+  const seen: ReceiverNews = {
+    lost: on.lost,
+    durable: (vdl, vcl) => {
       const isCommit = vdl > committed;
       committed = vdl;
       if (!isCommit && defects.has('credit-by-vdl')) return;
-      witness.secondaryDurable(region, head, vdl);
+      witness.secondaryDurable(region, at.head, vdl);
       on.durable(vdl, vcl);
     },
-    onFenced: (by) => on.lost(`epoch ${by} has sealed the nodes`),
-    onQuorumLost: on.lost,
-    place: placeOf(time, context),
-  });
+  };
+  const receiver = openRegionReceiver(links, at, seen, placeOf(time, context));
   return {
     offer: (frames, tree) => {
-      const offered = driver.offer(frames, tree);
+      const offered = receiver.offer(frames, tree);
       if (offered.kind === 'bad') throw new Error(`frames from the primary do not check: ${offered.reason}`);
       return offered;
     },
-    close: () => driver.close(),
+    close: () => receiver.close(),
   };
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { EpochTree } from '../../../storage/history/epoch-tree.ts';
-import { fences, pgcl, quorumState, recoverablePgcl } from '../../../storage/quorum/core/quorum.ts';
+import { pgcl, recoverablePgcl } from '../../../storage/quorum/core/quorum.ts';
 import { QuorumWriter } from '../../../storage/quorum/core/quorum-writer.ts';
 import { branchName, epoch, lsn, nodeId, pageNo, pgId, regionId } from '../../../storage/redo/ids.ts';
 import { fork, sixNodes, tenBytes } from '../simulation/samples.ts';
@@ -37,21 +37,6 @@ describe('what recovery must assume acknowledged', () => {
   it('cannot be told from two copies', () => {
     expect(() => recoverablePgcl([lsn(1), lsn(2)])).toThrow('needs 3 copies, got 2');
   });
-});
-
-it('three of six promises fence a writer, two do not', () => {
-  expect([0, 1, 2, 3, 4, 5, 6].map(fences)).toEqual([false, false, false, true, true, true, true]);
-});
-
-it.each([
-  [0, 0, 'pending'],
-  [3, 2, 'pending'],
-  [3, 3, 'impossible'],
-  [4, 0, 'reached'],
-  [4, 2, 'reached'],
-  [0, 3, 'impossible'],
-] as const)('a vote of %i for and %i against is %s', (yes, no, expected) => {
-  expect(quorumState({ yes, no })).toBe(expected);
 });
 
 it("in Aurora's example, odd LSNs to one group and even to the other, VCL is 104 though PGCLs are 103 and 104", () => {

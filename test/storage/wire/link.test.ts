@@ -127,14 +127,13 @@ function connect(
 }
 
 describe('a link', () => {
-  it('carries binary messages both ways, hello first, in order, of any size up to its bound', async () => {
+  it('carries binary messages both ways, in order, of any size up to its bound', async () => {
     const server = await listen();
-    const { link, events } = connect(server.address, { hello: () => Buffer.from('hello') });
+    const { link, events } = connect(server.address);
     await events.next('open');
     const sizes = [0, 1, 125, 126, 65_535, 65_536, 3_000_000];
     const sent = sizes.map((size) => Buffer.alloc(size, size % 251));
     for (const bytes of sent) expect(link.send(bytes)).toBe(true);
-    expect((await server.events.next('message')).bytes).toEqual(Buffer.from('hello'));
     for (const bytes of sent) expect((await server.events.next('message')).bytes.length).toBe(bytes.length);
     const back = server.connections[0];
     for (const bytes of sent) expect(back?.send(bytes)).toBe(true);
