@@ -114,11 +114,6 @@ export class LocalSession implements Drainable {
     return this.running === 'nothing';
   }
 
-  /** The client believes in a transaction that is gone. */
-  get hasLost(): boolean {
-    return this.lost !== null;
-  }
-
   /** Rolls back what is open; the client is told until it ends the transaction. */
   lose(error: SqlError): void {
     this.lost = error;
@@ -148,7 +143,14 @@ export class LocalSession implements Drainable {
   ): void {
     const lost = this.answerLost(operation);
     if (lost !== null) {
-      done(lost);
+      done({
+        kind: 'answered',
+        outcome: lost,
+        seenLsn: zeroLsn,
+        commits: [],
+        epoch: this.volume.head,
+        state: null,
+      });
       return;
     }
     const { place } = this;
@@ -220,28 +222,24 @@ export class LocalSession implements Drainable {
     return { kind: 'answered', outcome, seenLsn, commits, epoch: this.volume.head, state };
   }
 
-  private answerLost(operation: SqlOperation): LocalAnswer | null {
+  /**
+   * G35. What a client that believes in a transaction which is gone is told, before anything decides where its operation is to
+   * run; null when the operation may run. An operation that begins anew ends the loss.
+   */
+  answerLost(operation: SqlOperation): SqlOutcome<AnyOperationValue> | null {
     const { lost } = this;
     if (lost === null) return null;
     const answer = operationWhileLost(operation);
-    const reply = (outcome: SqlOutcome<AnyOperationValue>): LocalAnswer => ({
-      kind: 'answered',
-      outcome,
-      seenLsn: zeroLsn,
-      commits: [],
-      epoch: this.volume.head,
-      state: null,
-    });
     switch (answer.kind) {
       case 'run':
         this.lost = null;
         return null;
       case 'rolledBack':
         this.lost = null;
-        return reply({ ok: true, value: valueFor(operation) });
+        return { ok: true, value: valueFor(operation) };
       case 'refuse':
         if (answer.ends) this.lost = null;
-        return reply({ ok: false, error: lost });
+        return { ok: false, error: lost };
     }
   }
 

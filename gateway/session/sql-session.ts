@@ -163,6 +163,11 @@ export class GatewaySession implements SqlSession {
 
   /** Most operations find nothing to wait for before they run here, and cost no promise then. */
   private start(request: Request, done: (outcome: Outcome) => void): void {
+    const lost = this.local.answerLost(request.operation);
+    if (lost !== null) {
+      done(lost);
+      return;
+    }
     const kind = classOfOperation(request.operation);
     const where = this.runsAtOnce(kind);
     if (where === null) {
@@ -215,6 +220,9 @@ export class GatewaySession implements SqlSession {
 
   private attemptAs(request: Request, kind: StatementClass): Promise<Attempt> {
     if (this.closed) return Promise.resolve(answer(adviseFailure('STREAM_EXPIRED', 'The stream was closed')));
+    // The transaction may have been lost while this waited. Nothing of it may run anywhere, wherever the writer is now (G35).
+    const lost = this.local.answerLost(request.operation);
+    if (lost !== null) return Promise.resolve(answer(lost));
     const place = this.remote !== null ? 'remote' : this.local.place;
     return this.attempt(request, kind, route(place, kind, this.services.watch.place()));
   }

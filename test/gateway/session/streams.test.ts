@@ -149,6 +149,36 @@ describe('a read transaction', () => {
   });
 });
 
+describe('a transaction that is lost', () => {
+  it('runs nothing more, also when the writer is a third gateway by then, and COMMIT says so (G35)', async () => {
+    const { one, writer, reader } = await pair();
+    const third = await one.gateway('g3');
+    await ready(urlOf(third));
+    const streams: Readonly<Record<string, ReturnType<typeof stream>>> = {
+      g2: stream(urlOf(reader)),
+      g3: stream(urlOf(third)),
+    };
+    for (const held of Object.values(streams)) expect(await held.sql('BEGIN')).toEqual([]);
+    await writer.close();
+    let successor = '';
+    await eventually('another gateway writes', async () => {
+      successor = (await one.record()).record.holder?.gateway ?? '';
+      return successor in streams;
+    });
+    const held = streams[successor === 'g2' ? 'g3' : 'g2'];
+    if (held === undefined) throw new Error('one of two is left');
+    const lost = 'SEXTANT_TRANSACTION_ABORTED';
+    // The first is told at the writer that is gone, the others here.
+    expect(await held.sql('INSERT INTO t VALUES (10, 10)')).toBe(lost);
+    expect(await held.sql('INSERT INTO t VALUES (11, 11)')).toBe(lost);
+    expect(await held.script('INSERT INTO t VALUES (12, 12); DELETE FROM t WHERE id = 1')).toBe(lost);
+    expect(await held.sql('SELECT * FROM t')).toBe(lost);
+    expect(await held.sql('COMMIT')).toBe(lost);
+    expect(await held.sql('SELECT id, v FROM t')).toEqual([['1', '0']]);
+    expect(await held.sql('INSERT INTO t VALUES (13, 13)')).toEqual([]);
+  });
+});
+
 describe('a gateway that is gone', () => {
   it('leaves no transaction at the writer that others have to wait for', async () => {
     const one = await GatewayWorld.start({ children: true });

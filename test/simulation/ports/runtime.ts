@@ -40,7 +40,7 @@ export class RuntimeTwin implements Runtime {
 
   every(periodMs: number, run: () => void): { stop(): void } {
     const name = this.name();
-    const again = (): void => this.host.setTimer(name, Math.round(periodMs * 1_000));
+    const again = (): void => this.host.setTimer(name, Math.max(1, Math.round(periodMs * 1_000)));
     this.running.set(name, () => {
       again();
       run();
@@ -55,7 +55,8 @@ export class RuntimeTwin implements Runtime {
       this.running.delete(name);
       run();
     });
-    this.host.setTimer(name, Math.max(0, Math.round(delayMs * 1_000)));
+    // Never early: who finds that it is not time yet would ask again for ever, without time passing.
+    this.host.setTimer(name, Math.max(0, Math.ceil(delayMs * 1_000)));
     return { stop: () => this.stop(name) };
   }
 
