@@ -16,10 +16,10 @@ import {
 } from '../../regions/index.ts';
 import { monotonicMs, type RegionId } from '../../storage/index.ts';
 import { type MetricRegistry, metricsContentType } from '../../telemetry/index.ts';
-import { type Authenticator, bearerGuard } from '../access/auth.ts';
+import { type Authenticator, bearerGuard, type Grant } from '../access/auth.ts';
 import { encodeErrorBody } from '../sql/error-body.ts';
 import { adviseError, describeError, errorTable } from '../sql/errors.ts';
-import type { SqlError } from '../sql/sql.ts';
+import type { SqlError, SqlOutcome } from '../sql/sql.ts';
 import type { AgentAnswer, AgentLink } from './agent-link.ts';
 
 export interface AdminOptions {
@@ -33,15 +33,14 @@ export interface AdminOptions {
   readonly ready: () => Described<'Ready'>;
 }
 
-/** Whether an upgrade to an admin WebSocket is allowed; else why not. */
-export async function upgradeProblem(
+/** What allows an upgrade to an admin WebSocket, or why nothing does. */
+export async function upgradeGrant(
   request: IncomingMessage,
   auth: Authenticator,
   secret: string,
-): Promise<SqlError | null> {
-  if (holdsSecret(request.headers.authorization, secret)) return null;
-  const grant = await auth.verifyHeader(request.headers.authorization);
-  return grant.ok ? null : grant.error;
+): Promise<SqlOutcome<Grant>> {
+  if (holdsSecret(request.headers.authorization, secret)) return { ok: true, value: { expiresAtMs: null } };
+  return await auth.verifyHeader(request.headers.authorization);
 }
 
 function guard(auth: Authenticator, secret: string): MiddlewareHandler {

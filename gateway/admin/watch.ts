@@ -2,25 +2,32 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
+import type { Grant } from '../access/auth.ts';
 import type { ServiceLimits } from '../session/core/service-limits.ts';
 import { encodeErrorBody } from '../sql/error-body.ts';
 import { adviseError } from '../sql/errors.ts';
-import type { SqlError } from '../sql/sql.ts';
+import type { SqlError, SqlOutcome } from '../sql/sql.ts';
 import { statusOf } from './admin.ts';
 
 export interface LiveFeedOptions {
   readonly limits: ServiceLimits;
   /** The status as JSON text. */
   readonly status: () => string;
-  /** Why a request may not watch; null when it may. */
-  readonly problem: (request: IncomingMessage) => Promise<SqlError | null>;
+  /** What allows a request to watch, or why it may not. */
+  readonly grant: (request: IncomingMessage) => Promise<SqlOutcome<Grant>>;
+  /** Why a grant given earlier holds no more; null while it does. */
+  readonly lapsed: (grant: Grant) => SqlError | null;
 }
 
 /** A peer that has taken nothing for this many pushes is cut. */
 const skipsMax = 40;
 const pingEveryMs = 30_000;
+const lookEveryMs = 1_000;
+/** WebSocket close code for a peer that may not go on. */
+const violation = 1008;
 
 interface Watcher {
+  readonly grant: Grant;
   skips: number;
   alive: boolean;
 }
@@ -35,6 +42,7 @@ export class LiveFeed {
   });
   private readonly watchers = new Map<WebSocket, Watcher>();
   private readonly pinger: NodeJS.Timeout;
+  private readonly looker: NodeJS.Timeout;
   private timer: NodeJS.Timeout | null = null;
   private dirty = false;
   private closed = false;
@@ -44,6 +52,8 @@ export class LiveFeed {
     this.options = options;
     this.pinger = setInterval(() => this.ping(), pingEveryMs);
     this.pinger.unref();
+    this.looker = setInterval(() => this.endLapsed(), lookEveryMs);
+    this.looker.unref();
   }
 
   get size(): number {
@@ -70,6 +80,7 @@ export class LiveFeed {
   close(): void {
     this.closed = true;
     clearInterval(this.pinger);
+    clearInterval(this.looker);
     if (this.timer !== null) clearTimeout(this.timer);
     for (const ws of this.watchers.keys()) ws.close(1001, 'The gateway is stopping');
     for (const ws of this.watchers.keys()) ws.terminate();
@@ -77,10 +88,12 @@ export class LiveFeed {
   }
 
   private async admit(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
-    const problem = (await this.options.problem(request)) ?? this.full();
+    const grant = await this.options.grant(request);
     if (socket.destroyed) return;
-    if (problem === null) this.server.handleUpgrade(request, socket, head, (ws) => this.add(ws));
-    else refuse(socket, problem);
+    const problem = grant.ok ? this.full() : grant.error;
+    if (problem === null && grant.ok)
+      this.server.handleUpgrade(request, socket, head, (ws) => this.add(ws, grant.value));
+    else if (problem !== null) refuse(socket, problem);
   }
 
   private full(): SqlError | null {
@@ -91,8 +104,8 @@ export class LiveFeed {
       : adviseError('SEXTANT_LIMIT', `The limit watchers = ${watchers} is reached`);
   }
 
-  private add(ws: WebSocket): void {
-    const watcher: Watcher = { skips: 0, alive: true };
+  private add(ws: WebSocket, grant: Grant): void {
+    const watcher: Watcher = { grant, skips: 0, alive: true };
     this.watchers.set(ws, watcher);
     ws.on('error', () => undefined);
     ws.on('close', () => void this.watchers.delete(ws));
@@ -101,6 +114,14 @@ export class LiveFeed {
     });
     this.last = this.options.status();
     ws.send(this.last);
+  }
+
+  /** A feed ends with the token it was opened with. */
+  private endLapsed(): void {
+    for (const [ws, { grant }] of this.watchers) {
+      const lapsed = this.options.lapsed(grant);
+      if (lapsed !== null) ws.close(violation, lapsed.code);
+    }
   }
 
   private push(): void {

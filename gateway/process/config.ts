@@ -8,6 +8,7 @@ import {
   listenSchema,
   nodeSchema,
   nodesSchema,
+  refineSecret,
   regionSchema,
   secretSchema,
   strictShape,
@@ -49,6 +50,7 @@ export const gatewayConfigSchema = strictShape({
   limits: limitsSchema.optional(),
 })
   .superRefine(refineRegion)
+  .superRefine(refineSecret)
   .superRefine((config, context) => {
     if (isOffLoopback(config.listen) && config.auth === undefined) {
       context.addIssue({

@@ -1,7 +1,7 @@
 /** The part of a gateway that exchanges news: its own report, those of others, and the live feed of them. */
 import { ClusterView } from '../../regions/index.ts';
 import { monotonicMs } from '../../storage/index.ts';
-import { upgradeProblem } from '../admin/admin.ts';
+import { upgradeGrant } from '../admin/admin.ts';
 import { LiveFeed } from '../admin/watch.ts';
 import { Reporter } from './gateway-report.ts';
 import { GatewayStatus } from './gateway-status.ts';
@@ -32,7 +32,8 @@ export function startNewsPart(
   const feed = new LiveFeed({
     limits,
     status: () => JSON.stringify(view.status(monotonicMs())),
-    problem: (request) => upgradeProblem(request, auth, secret),
+    grant: (request) => upgradeGrant(request, auth, secret),
+    lapsed: (grant) => auth.lapsed(grant),
   });
   const report = () => status.report();
   const reporter = new Reporter({ nats, cluster, region, view, report, onHeard: () => feed.changed() });

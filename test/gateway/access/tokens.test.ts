@@ -5,7 +5,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import { type Authenticator, createAuthenticator, type Verdict } from '../../../gateway/access/auth.ts';
 import type { TokenLimits } from '../../../gateway/access/core/token-limits.ts';
-import { upgradeProblem } from '../../../gateway/admin/admin.ts';
+import { upgradeGrant } from '../../../gateway/admin/admin.ts';
 import { LiveFeed } from '../../../gateway/admin/watch.ts';
 import { MessageOrder } from '../../../gateway/hrana/message-order.ts';
 import { defaultServiceLimits } from '../../../gateway/session/core/service-limits.ts';
@@ -214,7 +214,8 @@ describe('the live feed', () => {
     const feed = new LiveFeed({
       limits: defaultServiceLimits,
       status: () => '{"cluster":"test"}',
-      problem: (request) => upgradeProblem(request, auth, 'the-secret'),
+      grant: (request) => upgradeGrant(request, auth, 'the-secret'),
+      lapsed: (grant) => auth.lapsed(grant),
     });
     const { ws } = await startHarness({
       auth,
@@ -235,6 +236,17 @@ describe('the live feed', () => {
     expect(await outcome(watch(token({})))).toBe('{"cluster":"test"}');
     expect(await outcome(watch('the-secret'))).toBe('{"cluster":"test"}');
     expect(await outcome(watch(stranger()))).toContain('401');
+    feed.close();
+  });
+
+  it('ends with its token', async () => {
+    const { feed, watch } = await feedBehind(authenticator(pem));
+    const socket = watch(token({ exp: Math.floor(Date.now() / 1_000) + 2 }));
+    expect(await outcome(socket)).toBe('{"cluster":"test"}');
+    const closed = new Promise((resolve) =>
+      socket.on('close', (code, reason) => resolve([code, reason.toString()])),
+    );
+    expect(await closed).toEqual([1008, 'AUTH_JWT_EXPIRED']);
     feed.close();
   });
 

@@ -120,6 +120,17 @@ describe('a gateway', () => {
       status: 503,
       code: 'AGENT_UNREACHABLE',
     });
+    // Over a socket a body may come in chunks, without its length, or not at all.
+    const chunked = (text: string) =>
+      fetch(`${urlOf(gateway)}/v1/switchover`, {
+        method: 'POST',
+        body: new Blob([text]).stream(),
+        duplex: 'half',
+      } as RequestInit);
+    expect((await chunked('{"target":"mars"}')).status).toBe(404);
+    expect((await chunked('x'.repeat(20_000))).status).toBe(413);
+    expect((await fetch(`${urlOf(gateway)}/v1/switchover`, { method: 'POST' })).status).toBe(400);
+    expect((await fetch(`${urlOf(gateway)}/v1/status`, { method: 'DELETE' })).status).toBe(404);
     expect((await fetch(`${urlOf(gateway)}/v1/operations/nonsense`)).status).toBe(404);
     expect(await (await fetch(`${urlOf(gateway)}/v1/losses`)).json()).toEqual({
       losses: [],

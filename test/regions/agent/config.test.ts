@@ -163,6 +163,12 @@ describe('a configuration', () => {
       /secret: at least 16 characters/,
     ],
     [
+      'a short secret of a gateway off loopback',
+      'gateway',
+      { ...gateway, listen: '10.0.0.1:1', auth: { jwtPublicKey: 'k' } },
+      /secret: at least 16 characters/,
+    ],
+    [
       'no client authentication off loopback',
       'gateway',
       { ...gateway, listen: '[::]:1' },
