@@ -22,6 +22,7 @@ import type {
 } from '../sql/sql.ts';
 import type { StatementClass } from '../sql/statement-facts.ts';
 import { freshStream, type ReadPreference, type StreamState } from '../sql/stream-state.ts';
+import { failureOf, isAboutConsistency, isUnknown, readerFailure } from './core/outcomes.ts';
 import { asksForWriter, classOfOperation, leavesTransaction, mayCommit, route } from './core/routing.ts';
 import type { ServiceLimits } from './core/service-limits.ts';
 import type { ForwardClient, ForwardOutcome } from './forward-client.ts';
@@ -478,27 +479,4 @@ const stateGone = (): SqlError =>
 
 function answer(outcome: Outcome): Attempt {
   return { kind: 'answer', outcome };
-}
-
-function failureOf(outcome: Outcome): SqlError | null {
-  return outcome.ok ? null : outcome.error;
-}
-
-/** Nobody waits for a commit that may not exist. */
-function isUnknown(outcome: Outcome): boolean {
-  return failureOf(outcome)?.code === 'SEXTANT_COMMIT_UNKNOWN';
-}
-
-/** The error of an operation, or of the first step of a batch that names what a reader may not know yet. */
-function readerFailure(outcome: Outcome): SqlError | null {
-  if (!outcome.ok) return outcome.error;
-  const { value } = outcome;
-  if (value === null || 'rows' in value || 'params' in value) return null;
-  for (const step of value) if (step?.ok === false && asksForWriter(step.error) !== null) return step.error;
-  return null;
-}
-
-/** `PRAGMA sextant_read` is about reads to come, and waits for nothing itself. */
-function isAboutConsistency(operation: SqlOperation): boolean {
-  return operation.kind === 'execute' && /^\s*PRAGMA\s+sextant_read\b/i.test(operation.statement.sql);
 }

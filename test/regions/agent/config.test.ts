@@ -171,7 +171,7 @@ describe('a configuration', () => {
     [
       'no client authentication off loopback',
       'gateway',
-      { ...gateway, listen: '[::]:1' },
+      { ...gateway, listen: '[::]:1', secret: 'a secret of some length' },
       /auth\.jwtPublicKey: needed to listen on/,
     ],
   ];

@@ -1,0 +1,29 @@
+/** What the outcome of an operation says about where it should have run. Pure. */
+import type { AnyOperationValue, SqlOperation } from '../../sql/operation.ts';
+import type { SqlError, SqlOutcome } from '../../sql/sql.ts';
+import { asksForWriter } from './routing.ts';
+
+type Outcome = SqlOutcome<AnyOperationValue>;
+
+export function failureOf(outcome: Outcome): SqlError | null {
+  return outcome.ok ? null : outcome.error;
+}
+
+/** Nobody waits for a commit that may not exist. */
+export function isUnknown(outcome: Outcome): boolean {
+  return failureOf(outcome)?.code === 'SEXTANT_COMMIT_UNKNOWN';
+}
+
+/** The error of an operation, or of the first step of a batch that names what a reader may not know yet. */
+export function readerFailure(outcome: Outcome): SqlError | null {
+  if (!outcome.ok) return outcome.error;
+  const { value } = outcome;
+  if (value === null || 'rows' in value || 'params' in value) return null;
+  for (const step of value) if (step?.ok === false && asksForWriter(step.error) !== null) return step.error;
+  return null;
+}
+
+/** `PRAGMA sextant_read` is about reads to come, and waits for nothing itself. */
+export function isAboutConsistency(operation: SqlOperation): boolean {
+  return operation.kind === 'execute' && /^\s*PRAGMA\s+sextant_read\b/i.test(operation.statement.sql);
+}
