@@ -16,6 +16,7 @@ export interface Runtime {
   /** Microseconds since 1970 by the wall clock, which may be wrong and may jump. Nothing is decided by it. */
   wallUs(): number;
   every(periodMs: number, run: () => void): Timer;
+  /** @param delayMs below zero is at once. */
   after(delayMs: number, run: () => void): Timer;
   /** Runs something when the callback that is being carried out has ended, before anything else that arrives. */
   soon(run: () => void): void;
@@ -34,7 +35,7 @@ export const machine: Runtime = {
     return { stop: () => clearInterval(timer) };
   },
   after: (delayMs, run) => {
-    const timer = setTimeout(run, delayMs);
+    const timer = setTimeout(run, Math.max(0, delayMs));
     return { stop: () => clearTimeout(timer) };
   },
   soon: (run) => process.nextTick(run),
