@@ -34,6 +34,34 @@ export type WorldOptions = {
 const before = (left: ScheduledEvent, right: ScheduledEvent): boolean =>
   left.timeUs < right.timeUs || (left.timeUs === right.timeUs && left.id < right.id);
 
+/**
+ * Turns of the machine's event loop, between which all that follows by promises happens. Many are ordered at once: a whole round of
+ * the loop for each would be a fifth of a run.
+ */
+class Turns {
+  private ordered = 0;
+  private waiting: (() => void) | null = null;
+
+  next(): Promise<void> {
+    if (this.ordered === 0) this.order();
+    return new Promise((resolve) => {
+      this.waiting = resolve;
+    });
+  }
+
+  private order(): void {
+    for (; this.ordered < turnsAtOnce; this.ordered++)
+      setImmediate(() => {
+        this.ordered -= 1;
+        const { waiting } = this;
+        this.waiting = null;
+        waiting?.();
+      });
+  }
+}
+
+const turnsAtOnce = 64;
+
 export class World {
   readonly seed: number;
   readonly trace: Trace;
@@ -115,6 +143,7 @@ export class World {
   async runUntilSettled(met: () => boolean, deadlineUs: number): Promise<RunOutcome> {
     assert(!this.running, 'the loop was entered from inside an event');
     this.running = true;
+    const turns = new Turns();
     const failures: unknown[] = [];
     const failed = (error: unknown): void => void failures.push(error);
     process.on('unhandledRejection', failed);
@@ -122,7 +151,7 @@ export class World {
       for (;;) {
         if (!this.settled) {
           this.settled = true;
-          await new Promise((resolve) => setImmediate(resolve));
+          await turns.next();
           if (failures.length > 0) throw failures[0];
         }
         const outcome = this.runNext(met, deadlineUs);
