@@ -22,6 +22,24 @@ export async function freePorts(count: number): Promise<readonly number[]> {
   return ports;
 }
 
+/** A whole deployment takes at most so many ports in a row. */
+const portsPerDeployment = 160;
+const deploymentPortMin = 20_000;
+const deploymentPortMax = 32_000;
+
+/** The first of a row of ports for a deployment, drawn by lot, on none of which anybody listens. @throws Error when none is found. */
+export async function freeBasePort(): Promise<number> {
+  const rows = Math.floor((deploymentPortMax - deploymentPortMin) / portsPerDeployment);
+  for (let tries = 0; tries < rows; tries++) {
+    const base = deploymentPortMin + portsPerDeployment * Math.floor(Math.random() * rows);
+    const ports = Array.from({ length: portsPerDeployment }, (_, at) => base + at);
+    if ((await Promise.all(ports.map(isFree))).every(Boolean)) return base;
+  }
+  throw new Error(
+    `no ${portsPerDeployment} free ports in a row from ${deploymentPortMin} to ${deploymentPortMax}`,
+  );
+}
+
 async function isFree(port: number): Promise<boolean> {
   const { promise, resolve } = Promise.withResolvers<boolean>();
   const probe = createServer();

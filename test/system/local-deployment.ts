@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Client, createClient } from '@libsql/client';
 import { z } from 'zod';
+import { freeBasePort } from '../free-ports.ts';
 
 const cliFile = join(import.meta.dirname, '../../regions/cli/sextant.ts');
 const upTimeoutMs = 120_000;
@@ -64,7 +65,7 @@ export class TestDeployment {
     readonly basePort?: number;
   }): Promise<TestDeployment> {
     const dataDir = await mkdtemp(join(tmpdir(), 'sextant-system-'));
-    const basePort = options.basePort ?? 20_000 + 160 * Math.floor(Math.random() * 70);
+    const basePort = options.basePort ?? (await freeBasePort());
     const deployment = new TestDeployment(dataDir, options.regions, basePort, {
       ...process.env,
       ...options.env,

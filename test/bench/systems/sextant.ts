@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { freeBasePort } from '../../free-ports.ts';
 import type { Target } from '../load/plan.ts';
 import { schema } from '../load/workload.ts';
 import type { Roles } from '../measure/accounting.ts';
@@ -17,8 +18,6 @@ const commandTimeoutMs = 90_000;
 const portsPerRegion = 20;
 const gatewayOffset = 11;
 const nodeNames = ['n1', 'n2', 'n3', 'n4', 'n5', 'n6'] as const;
-const basePortMin = 20_000;
-const basePortMax = 32_000;
 
 export interface SextantOptions {
   readonly regions?: readonly string[];
@@ -63,8 +62,7 @@ export async function startSextant(
   const regions = options.regions ?? ['us-east-1'];
   const [first = ''] = regions;
   const dataDir = join(bench.directory, `sextant-${++started}`);
-  const slots = Math.floor((basePortMax - basePortMin) / 160);
-  const basePort = basePortMin + 160 * Math.floor(Math.random() * slots);
+  const basePort = await freeBasePort();
   const env = { ...process.env, ...options.env };
   const commands = new Set<Command>();
   const cli = async (args: readonly string[], timeoutMs = commandTimeoutMs): Promise<string> => {
