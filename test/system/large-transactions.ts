@@ -15,6 +15,10 @@ const regionNames = ['us', 'eu', 'ap', 'sa', 'af', 'oc'] as const;
 const modeNames = ['rest', 'load', 'kill-primary', 'kill-secondary'] as const;
 type Mode = (typeof modeNames)[number];
 
+const usage = `node test/system/large-transactions.ts [--regions 2,6] [--sizes 1,1M,9M,64M,250M]
+       [--modes ${modeNames.join(',')}] [--base-port 20000]
+       [--minutes 10]   that all regions may take to be level after one transaction`;
+
 const KiB = 1024;
 const units: Readonly<Record<string, number>> = { '': 1, K: KiB, M: KiB * KiB };
 /** Beside a large transaction only little is written: what is asked is whether it goes on. */
@@ -38,8 +42,13 @@ function choicesOf(args: readonly string[]): Choices {
       modes: { type: 'string', default: modeNames.join(',') },
       'base-port': { type: 'string', default: '20000' },
       minutes: { type: 'string', default: '10' },
+      help: { type: 'boolean', default: false },
     },
   });
+  if (values.help) {
+    console.log(usage);
+    process.exit(0);
+  }
   const list = (text: string): readonly string[] => text.split(',');
   return {
     regions: list(values.regions).map((text) => numberIn(text, 2, regionNames.length)),

@@ -1,4 +1,5 @@
 /** One region for tests of whole gateways: six storage nodes, a NATS server, and gateways inside the test or as processes. */
+
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -6,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Client, createClient } from '@libsql/client';
+import { z } from 'zod';
 import type { GatewayConfig } from '../../../gateway/process/config.ts';
 import { type GatewayOptions, type RunningGateway, startGateway } from '../../../gateway/process/gateway.ts';
 import { type NatsConnection, openNatsConnection } from '../../../regions/bus/nats-connection.ts';
@@ -213,6 +215,10 @@ export async function ready(url: string, timeoutMs = 20_000): Promise<void> {
     timeoutMs,
   );
 }
+
+/** The code of a client's error, or all of it when it has none. */
+export const codeOf = (error: unknown): string =>
+  z.object({ code: z.string() }).safeParse(error).data?.code ?? String(error);
 
 export const urlOf = (gateway: RunningGateway): string => `http://${gateway.address}`;
 

@@ -6,7 +6,7 @@ import { changeControl } from '../../../regions/control/control-link.ts';
 import { abortMove, beginSwitchover } from '../../../regions/control/core/control-record.ts';
 import { regionId } from '../../../storage/redo/ids.ts';
 import { eventually } from '../../storage/region-harness.ts';
-import { GatewayWorld, ready, shortLease, urlOf, writes } from './gateway-harness.ts';
+import { codeOf, GatewayWorld, ready, shortLease, urlOf, writes } from './gateway-harness.ts';
 
 let world: GatewayWorld | null = null;
 
@@ -19,9 +19,6 @@ async function start(options: { readonly children?: boolean } = {}): Promise<Gat
   world = await GatewayWorld.start(options);
   return world;
 }
-
-const codeOf = (error: unknown): string =>
-  z.object({ code: z.string() }).safeParse(error).data?.code ?? String(error);
 
 interface Tally {
   readonly acknowledged: number[];

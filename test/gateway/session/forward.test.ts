@@ -14,7 +14,7 @@ import { changeControl } from '../../../regions/control/control-link.ts';
 import { abortMove, beginSwitchover } from '../../../regions/control/core/control-record.ts';
 import { regionId } from '../../../storage/redo/ids.ts';
 import { eventually } from '../../storage/region-harness.ts';
-import { GatewayWorld, ready, urlOf, writes } from '../process/gateway-harness.ts';
+import { codeOf, GatewayWorld, ready, urlOf, writes } from '../process/gateway-harness.ts';
 
 let world: GatewayWorld | null = null;
 
@@ -22,9 +22,6 @@ afterEach(async () => {
   await world?.close();
   world = null;
 });
-
-const codeOf = (error: unknown): string =>
-  z.object({ code: z.string() }).safeParse(error).data?.code ?? String(error);
 
 const pipelineSchema = z.object({
   results: z.array(

@@ -4,7 +4,7 @@ import { changeControl } from '../../../regions/control/control-link.ts';
 import { release } from '../../../regions/control/core/control-record.ts';
 import { nodeId, zeroLsn } from '../../../storage/redo/ids.ts';
 import { eventually } from '../../storage/region-harness.ts';
-import { GatewayWorld, ready, urlOf, writes } from '../process/gateway-harness.ts';
+import { codeOf, GatewayWorld, ready, urlOf, writes } from '../process/gateway-harness.ts';
 
 let world: GatewayWorld | null = null;
 
@@ -14,9 +14,6 @@ afterEach(async () => {
 });
 
 const nobody = { gateway: nodeId('nobody'), incarnation: '0' };
-
-const codeOf = (error: unknown): string =>
-  z.object({ code: z.string() }).safeParse(error).data?.code ?? String(error);
 
 /** A writer and a gateway that forwards, with a table of one row. */
 async function pair() {

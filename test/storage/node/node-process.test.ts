@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { type DiskFailure, nodeDisk } from '../../../storage/log/disk.ts';
+import { type Disk, type DiskFailure, type DiskFile, nodeDisk } from '../../../storage/log/disk.ts';
 import {
   type RunningNode,
   type StorageNodeOptions,
@@ -103,6 +103,17 @@ function ticksOf({ node }: RunningNode): () => number {
   const steps = vi.spyOn(node, 'step');
   return () => steps.mock.calls.filter(([event]) => event.kind === 'tick').length;
 }
+
+/** Opens files of the machine's disk; what is appended to a log file goes through `pass`. */
+const logAppendsPass =
+  (pass: (append: DiskFile['append']) => DiskFile['append']): Disk['open'] =>
+  (path, mode, done) =>
+    nodeDisk.open(path, mode, (opened) => {
+      if (opened.kind === 'failed' || !path.endsWith('.log')) return done(opened);
+      const file = opened.value;
+      const append = pass((buffers, position, wrote) => file.append(buffers, position, wrote));
+      done({ kind: 'ok', value: { ...file, append } });
+    });
 
 describe('a storage node', () => {
   it('acknowledges with its SCL once frames are flushed, and still has them after a restart', async () => {
@@ -293,21 +304,10 @@ describe('a storage node', () => {
         if (renames === 2) releaseState = rename;
         else rename();
       },
-      open: (path, mode, done) =>
-        nodeDisk.open(path, mode, (opened) => {
-          if (opened.kind === 'failed' || !path.endsWith('.log')) return done(opened);
-          const file = opened.value;
-          done({
-            kind: 'ok',
-            value: {
-              ...file,
-              append: (buffers, position, wrote) => {
-                written.push('frames');
-                file.append(buffers, position, wrote);
-              },
-            },
-          });
-        }),
+      open: logAppendsPass((append) => (buffers, position, wrote) => {
+        written.push('frames');
+        append(buffers, position, wrote);
+      }),
     };
     const ask = await connect(await start(newConfig(), { disk }));
     const forked = ask(forkOf(1));
@@ -327,19 +327,10 @@ describe('a storage node', () => {
     let isFull = false;
     const disk: typeof nodeDisk = {
       ...nodeDisk,
-      open: (path, mode, done) =>
-        nodeDisk.open(path, mode, (opened) => {
-          if (opened.kind === 'failed' || !path.endsWith('.log')) return done(opened);
-          const file = opened.value;
-          done({
-            kind: 'ok',
-            value: {
-              ...file,
-              append: (buffers, position, wrote) =>
-                isFull ? setImmediate(() => wrote(full)) : file.append(buffers, position, wrote),
-            },
-          });
-        }),
+      open: logAppendsPass(
+        (append) => (buffers, position, wrote) =>
+          isFull ? setImmediate(() => wrote(full)) : append(buffers, position, wrote),
+      ),
     };
     const lines: string[] = [];
     const destination = { write: (line: string) => void lines.push(line) };
