@@ -43,6 +43,14 @@ const recordSchema = z.strictObject({
     })
     .nullable(),
   n: z.int().min(0),
+  policy: z
+    .strictObject({
+      automatic: z.boolean(),
+      maxLossMs: z.int().min(0).nullable(),
+      rpoMs: z.int().min(0).nullable(),
+      prefer: z.array(region),
+    })
+    .exactOptional(),
 });
 
 export type DecodedRecord =

@@ -4,7 +4,8 @@
  */
 import { genesisEpoch, type RegionId, unreachable } from '../../../storage/core.ts';
 import type { ControlReading, ControlView } from './control-port.ts';
-import type { ControlRecord, MoveKind } from './control-record.ts';
+import { type ControlRecord, type MoveKind, policyOf } from './control-record.ts';
+import { type Policy, samePolicy } from './policy.ts';
 
 /** Where the control record can be looked for, as far as a process hears others over NATS. */
 export interface Neighbours {
@@ -152,11 +153,13 @@ export function moveGone(
 export class RenewalCount {
   private seq: number;
   private incarnation: string | null;
+  private policy: Policy;
   private renewals = 0;
 
   constructor({ seq, record }: ControlView) {
     this.seq = seq;
     this.incarnation = record.holder?.incarnation ?? null;
+    this.policy = policyOf(record);
   }
 
   /**
@@ -166,10 +169,14 @@ export class RenewalCount {
    */
   saw({ seq, record }: ControlView): boolean {
     const incarnation = record.holder?.incarnation ?? null;
+    // An operator who changes the policy meanwhile says nothing of the holder.
+    const policy = policyOf(record);
+    const decided = !samePolicy(policy, this.policy);
+    if (seq > this.seq) this.policy = policy;
     if (incarnation !== this.incarnation) {
       this.incarnation = incarnation;
       this.renewals = 0;
-    } else if (seq > this.seq) {
+    } else if (seq > this.seq && !decided) {
       this.renewals += 1;
     }
     this.seq = Math.max(this.seq, seq);

@@ -5,6 +5,7 @@ import {
   beginSwitchover,
   type ControlRecord,
   initialControlRecord,
+  setPolicy,
   type Transition,
 } from '../../../regions/control/core/control-record.ts';
 import { ControlSight } from '../../../regions/control/core/control-sight.ts';
@@ -176,6 +177,19 @@ describe('a holder is alive', () => {
   test('not by a leap from an old record to the last one it wrote', () => {
     const count = new RenewalCount(view(10, heldBy(us)));
     expect([40, 40, 40].map((seq) => count.saw(view(seq, heldBy(us))))).toEqual([false, false, false]);
+  });
+
+  test('not by an operator who changes the policy meanwhile', () => {
+    const policies = [0, 1, 2, 3].map((rpoMs) => next(setPolicy(heldBy(us), { rpoMs })));
+    const count = new RenewalCount(view(10, heldBy(us)));
+    expect(policies.map((record, at) => count.saw(view(11 + at, record)))).toEqual([
+      false,
+      false,
+      false,
+      false,
+    ]);
+    const last = policies.at(-1) ?? heldBy(us);
+    expect([count.saw(view(15, last)), count.saw(view(16, last))]).toEqual([false, true]);
   });
 
   test('not by the renewals of another', () => {

@@ -17,6 +17,7 @@ import {
   beginFailover,
   beginSwitchover,
   initialControlRecord,
+  setPolicy,
   type Transition,
 } from '../../../regions/control/core/control-record.ts';
 import { ChallengerTimer, defaultLeaseLimits, toleratedDrift } from '../../../regions/control/core/lease.ts';
@@ -279,6 +280,11 @@ class Arena {
       const to = random.pick([us, eu, ap]);
       moves += 1;
       const id = `m${moves}`;
+      if (random.below(10) === 0) {
+        const decided = setPolicy(record, { rpoMs: random.below(3) });
+        if (decided.kind === 'next') client.compareAndSet(seq, decided.record, () => undefined);
+        return;
+      }
       const lapsed = timer.mayChallenge(seq, this.nowMs);
       const transition: Transition | null =
         record.move !== null && random.below(8) === 0
