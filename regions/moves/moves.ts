@@ -19,7 +19,6 @@ import { type ChallengerTimer, defaultLeaseLimits } from '../control/core/lease.
 import { moveLimits } from '../control/core/move-limits.ts';
 import {
   describeReading,
-  describeRecord,
   moveGone,
   type Neighbours,
   noChange,
@@ -28,6 +27,7 @@ import {
   staleness,
 } from '../control/core/record-claims.ts';
 import { type FailoverVerdict, judgeFailover, type Survivor } from '../control/core/survivors.ts';
+import { alreadyPrimary, switchoverProblem } from '../control/core/switchover-rules.ts';
 import type { ClusterView } from '../status/core/report.ts';
 import { reportLimits } from '../status/core/report-limits.ts';
 import type { Operation } from './core/operations.ts';
@@ -81,7 +81,9 @@ export class Moves {
   async switchover(): Promise<Operation | Refused> {
     const record = await this.readRecord();
     if ('code' in record) return record;
-    const refusal = this.switchoverProblem(record);
+    const { region, view, following } = this.options;
+    const question = { ...view.switchoverQuestion(region, record, monotonicMs()), following: following() };
+    const refusal = switchoverProblem(question);
     if (refusal !== null) return refusal;
     return this.start('switchover', record, (operation) => this.runSwitchover(operation));
   }
@@ -95,8 +97,8 @@ export class Moves {
     const read = await this.readRecord();
     const fresh = !('code' in read);
     const record = fresh ? read : this.hint();
-    if (record === null) return 'code' in read ? read : this.alreadyPrimary(read);
-    if (record.primary === region) return this.alreadyPrimary(record);
+    if (record === null) return 'code' in read ? read : alreadyPrimary(read);
+    if (record.primary === region) return alreadyPrimary(record);
     const verdict = this.judge(record, wish, moveLimits.survivorHeardMs);
     if (verdict.kind === 'refused') return { code: verdict.code, message: verdict.reason };
     if (!wish.allowDataLoss) return this.mayLose(record, verdict);
@@ -140,13 +142,6 @@ export class Moves {
     return judgeFailover({ target: region, record, survivors: [me(), ...asked], sacrifice: wish.sacrifice });
   }
 
-  private alreadyPrimary(record: ControlRecord): Refused {
-    return {
-      code: 'ALREADY_PRIMARY',
-      message: `${this.options.region} is the primary region already. By the control record as read just now, ${describeRecord(record)}`,
-    };
-  }
-
   private mayLose(record: ControlRecord, verdict: Extract<FailoverVerdict, { kind: 'possible' }>): Refused {
     const heard =
       verdict.primaryVdl === null
@@ -159,41 +154,6 @@ export class Moves {
         'If it can still be reached, use a switchover, which loses nothing. Otherwise allow data loss explicitly (--allow-data-loss); ' +
         'what is lost stays on the old region and is listed when it returns.',
     };
-  }
-
-  private switchoverProblem(record: ControlRecord): Refused | null {
-    const { region, view } = this.options;
-    if (record.primary === region) return this.alreadyPrimary(record);
-    if (record.move !== null) {
-      return {
-        code: 'MOVE_IN_PROGRESS',
-        message: `${record.move.kind} ${record.move.id} to ${record.move.to} is under way`,
-      };
-    }
-    const status = view.status(monotonicMs());
-    const target = status.regions.find((candidate) => candidate.name === region);
-    const primary = status.regions.find((candidate) => candidate.name === record.primary);
-    if (primary?.writer === null || primary === undefined || record.holder === null) {
-      return {
-        code: 'NO_WRITER',
-        message: `${record.primary} has no writer to take over from; if it is lost, use a failover`,
-      };
-    }
-    if (!this.options.following()) {
-      return { code: 'TARGET_NOT_READY', message: `${region} is not receiving from ${record.primary}` };
-    }
-    const lagMs = target?.lagMs ?? null;
-    if (lagMs === null || lagMs > moveLimits.switchoverLagMsMax) {
-      const how = lagMs === null ? 'how far it is behind is not known yet' : `it is ${lagMs} ms behind`;
-      return {
-        code: 'TARGET_BEHIND',
-        message: `${region} is not close enough: ${how}; a switchover begins at ${moveLimits.switchoverLagMsMax} ms or less`,
-      };
-    }
-    if (view.gateways(region, monotonicMs()).length === 0) {
-      return { code: 'TARGET_NOT_READY', message: `${region} has no gateway that could become the writer` };
-    }
-    return null;
   }
 
   private start(

@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { ascending, epoch, forkSchema, lsn, type RegionId } from '../../../storage/core.ts';
 import type { ControlRecord } from '../../control/core/control-record.ts';
 import type { Survivor } from '../../control/core/survivors.ts';
+import type { SwitchoverQuestion } from '../../control/core/switchover-rules.ts';
 import { reportLimits } from './report-limits.ts';
 
 /** One storage node, in reports and in `GET /v1/status`. */
@@ -173,6 +174,24 @@ export class ClusterView {
         },
       ];
     });
+  }
+
+  /** What is heard that decides whether a switchover to `target` may begin, as of `record`. */
+  switchoverQuestion(target: RegionId, record: ControlRecord, nowMs: number): SwitchoverQuestion {
+    const report = this.region(target, nowMs);
+    const takesWrites = ({ state, trouble }: NodeReport): boolean =>
+      state !== 'down' && trouble === undefined;
+    const writer = this.gateways(record.primary, nowMs).find(({ phase }) => phase === 'writing');
+    return {
+      target,
+      record,
+      writer: writer?.gateway ?? null,
+      following: report?.following ?? false,
+      lagMs: this.lag(target, this.regionReports.get(target)?.report ?? null, nowMs).lagMs,
+      stalledMs: this.stalledMs(target, nowMs),
+      writableNodes: report?.nodes.filter(takesWrites).length ?? 0,
+      gateways: this.gateways(target, nowMs).length,
+    };
   }
 
   /** Recent reports of a region's gateways. */

@@ -148,7 +148,14 @@ class Agent implements ControlStore {
       kind: 'region' as const,
       agent: 'a',
       gateway: null,
-      nodes: [],
+      nodes: ['n1', 'n2', 'n3', 'n4'].map((id) => ({
+        id,
+        az: 'a',
+        state: 'up' as const,
+        scl: 90,
+        pid: 1,
+        address: 'a',
+      })),
       lossEpochs: [],
     };
     const gateway = {
