@@ -95,7 +95,8 @@ function served(options: AdminOptions): Hono {
       watch: () => failed(400, 'SEXTANT_PROTOCOL_ERROR', '/v1/watch is a WebSocket.'),
       switchover: ({ body }) => begin({ kind: 'switchover', ...body }, options),
       failover: ({ body }) => begin({ kind: 'failover', ...body }, options),
-      operation: ({ params }) => operation(params.id, options),
+      operation: ({ params }) => operation('operation', params.id, options),
+      cancel: ({ params }) => operation('cancel', params.id, options),
       losses: () => losses(options),
       loss: ({ params }) => loss(params.epoch, options),
     },
@@ -147,12 +148,17 @@ async function begin(move: Move, options: AdminOptions): Promise<ApiReply<'failo
   return answerOf(await options.agents.ask(region, move), region, 202);
 }
 
-async function operation(id: string, options: AdminOptions): Promise<ApiReply<'operation', 'gateway'>> {
+/** Asks after an operation, or for its end. */
+async function operation(
+  kind: 'operation' | 'cancel',
+  id: string,
+  options: AdminOptions,
+): Promise<ApiReply<'operation', 'gateway'>> {
   const name = operationRegion(id);
   const region = name === null ? null : knownRegion(name, options);
   if (region === null)
     return failed(404, 'UNKNOWN_OPERATION', `There is no operation ${JSON.stringify(id)}.`);
-  return answerOf(await options.agents.ask(region, { kind: 'operation', id }), region, 200);
+  return answerOf(await options.agents.ask(region, { kind, id }), region, 200);
 }
 
 async function losses(options: AdminOptions): Promise<ApiReply<'losses', 'gateway'>> {

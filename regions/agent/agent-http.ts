@@ -66,6 +66,10 @@ export function agentRoutes(
         const reply = await agent.serve({ kind: 'operation', id: params.id });
         return reply.kind === 'operation' ? { status: 200, body: reply.operation } : refused(reply);
       },
+      cancel: async ({ params }) => {
+        const reply = await agent.serve({ kind: 'cancel', id: params.id });
+        return reply.kind === 'operation' ? { status: 200, body: reply.operation } : refused(reply);
+      },
       switchover: ({ body }) => begin({ kind: 'switchover', ...body }),
       failover: ({ body }) => begin({ kind: 'failover', ...body }),
       rebuild: async ({ body }) => {

@@ -108,6 +108,14 @@ export const apiRoutes = {
     answers: { 200: json('Operation', 'Its phases and its result.') },
     errors: { gateway: [...guarded, 400, 404, 409, 503, 504], agent: [401, 404, 409, 500] },
   },
+  cancel: {
+    method: 'post',
+    path: '/v1/operations/{id}/cancel',
+    summary: 'Gives a move up, until its target has taken over',
+    parameters: { id: 'As the move answered.' },
+    answers: { 200: json('Operation', 'It is being given up, or is.') },
+    errors: { gateway: [...guarded, 400, 404, 409, 503, 504], agent: [401, 404, 409, 500] },
+  },
   losses: {
     method: 'get',
     path: '/v1/losses',

@@ -196,6 +196,11 @@ export class ChallengerTimer {
     return this.#seenAt + this.#limits.ttlMs + this.#limits.marginMs;
   }
 
+  /** How long ago the newest revision was first seen, in ms; infinite before the first. */
+  stillMs(now: number): number {
+    return now - this.#seenAt;
+  }
+
   /** Whether the lease recorded in revision `seq` may be judged lapsed at `now` (R25). */
   mayChallenge(seq: number, now: number): boolean {
     return seq === this.#seq && now >= this.#seenAt + this.#limits.ttlMs + this.#limits.marginMs;

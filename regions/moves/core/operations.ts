@@ -10,6 +10,8 @@ export const operationSchema = z.object({
   kind: z.enum(['switchover', 'failover']),
   target: z.string(),
   from: z.string(),
+  /** Begun by the policy and by nobody's hand. */
+  automatic: z.boolean().exactOptional(),
   state: z.enum(['running', 'done', 'failed']),
   phases: z.array(z.object({ name: z.string(), startedAtMs: z.number(), endedAtMs: z.number().nullable() })),
   error: z.object({ code: z.string(), message: z.string() }).optional(),
@@ -45,6 +47,7 @@ export const agentRequestSchema = z.discriminatedUnion('kind', [
     sacrifice: z.array(z.string()).optional(),
   }),
   z.object({ kind: z.literal('operation'), id: z.string() }),
+  z.object({ kind: z.literal('cancel'), id: z.string() }),
   z.object({ kind: z.literal('losses') }),
 ]);
 export type AgentRequest = z.infer<typeof agentRequestSchema>;

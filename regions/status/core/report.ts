@@ -3,7 +3,7 @@
  * made of it. A report is news, not truth: nothing is decided by it, and an old one says that its region is offline.
  */
 import { z } from 'zod';
-import { ascending, epoch, forkSchema, lsn, type RegionId } from '../../../storage/core.ts';
+import { ascending, epoch, forkSchema, lsn, quorumLimits, type RegionId } from '../../../storage/core.ts';
 import type { ControlRecord } from '../../control/core/control-record.ts';
 import type { Survivor } from '../../control/core/survivors.ts';
 import type { SwitchoverQuestion } from '../../control/core/switchover-rules.ts';
@@ -50,8 +50,13 @@ export const regionReportSchema = z.object({
   following: z.boolean(),
   followed: z.string().nullable().optional(),
   primaryVdl: z.int().min(0).nullable(),
+  /** For a secondary: how long before it was sent the region held all that its primary had called durable. */
+  levelMsAgo: z.number().nullable().optional(),
   /** For a secondary: how long it has stood still behind a primary that it hears; 0 while it gets on. */
   stalledMs: z.number().optional(),
+  /** The primary that its agent holds for lost, and why no failover begins by itself all the same. */
+  suspects: z.object({ primary: z.string(), epoch: z.int(), reason: z.string() }).exactOptional(),
+  noFailover: z.string().exactOptional(),
   nodes: z.array(nodeReportSchema),
   /** For a primary: how far every secondary is behind. */
   lag: z.array(lagReportSchema),
@@ -116,14 +121,17 @@ export interface ClusterStatus {
   readonly regions: readonly RegionStatus[];
 }
 
+/** As a report carries it. */
+type Suspicion = { readonly epoch: number; readonly reason: string };
+
 interface Heard<T> {
   readonly report: T;
   readonly atMs: number;
 }
 
 export class ClusterView {
+  readonly regions: readonly RegionId[];
   private readonly cluster: string;
-  private readonly regions: readonly RegionId[];
   private readonly regionReports = new Map<string, Heard<RegionReport>>();
   private readonly gatewayReports = new Map<string, Heard<GatewayReport>>();
   private recordNow: ControlRecord | null = null;
@@ -163,7 +171,7 @@ export class ClusterView {
     return this.regions.flatMap((name) => {
       const heard = this.regionReports.get(name);
       if (heard === undefined || nowMs - heard.atMs >= withinMs) return [];
-      const { vdl, forks = [], followed = null, primaryVdl } = heard.report;
+      const { vdl, forks = [], followed = null, primaryVdl, levelMsAgo = null } = heard.report;
       return [
         {
           region: name,
@@ -171,6 +179,7 @@ export class ClusterView {
           followed: this.regions.find((region) => region === followed) ?? null,
           heardMsAgo: nowMs - heard.atMs,
           primaryVdl: primaryVdl === null ? null : lsn(primaryVdl),
+          levelMsAgo,
         },
       ];
     });
@@ -192,6 +201,33 @@ export class ClusterView {
       writableNodes: report?.nodes.filter(takesWrites).length ?? 0,
       gateways: this.gateways(target, nowMs).length,
     };
+  }
+
+  /** How long ago a region's agent and any of its gateways spoke, in ms; null when they did not lately. */
+  heardMsAgo(
+    name: string,
+    nowMs: number,
+  ): { readonly agentMsAgo: number | null; readonly gatewayMsAgo: number | null } {
+    const agent = this.regionReports.get(name);
+    const gateways = [...this.gatewayReports.values()].filter(({ report }) => report.region === name);
+    return {
+      agentMsAgo: agent === undefined ? null : nowMs - agent.atMs,
+      gatewayMsAgo: gateways.length === 0 ? null : nowMs - Math.max(...gateways.map(({ atMs }) => atMs)),
+    };
+  }
+
+  /** The primary that a region holds for lost, as it said lately. */
+  suspicionOf(name: RegionId, nowMs: number): (Suspicion & { readonly primary: RegionId }) | null {
+    const suspects = this.region(name, nowMs)?.suspects;
+    const primary = this.regions.find((region) => region === suspects?.primary);
+    return suspects === undefined || primary === undefined ? null : { ...suspects, primary };
+  }
+
+  /** Whether a region has a gateway, and enough storage nodes that take writes, as far as it said lately. */
+  canWrite(name: RegionId, nowMs: number): boolean {
+    const nodes = this.region(name, nowMs)?.nodes ?? [];
+    const up = nodes.filter(({ state, trouble }) => state !== 'down' && trouble === undefined);
+    return up.length >= quorumLimits.writeQuorum && this.gateways(name, nowMs).length > 0;
   }
 
   /** Recent reports of a region's gateways. */

@@ -76,6 +76,12 @@ describe('the admin API', () => {
     expect(asked[0]).toEqual([eu, { kind: 'failover', target: eu, allowDataLoss: false, sacrifice: [] }]);
   });
 
+  it('asks the agent that runs a move to give it up', async () => {
+    const { ask, asked } = gateway(refused('TOO_LATE'));
+    expect(await ask('POST', '/v1/operations/us-east-1.7/cancel')).toMatchObject({ status: 409 });
+    expect(asked).toEqual([[us, { kind: 'cancel', id: 'us-east-1.7' }]]);
+  });
+
   it('refuses with the status that belongs to the reason', async () => {
     const statuses = { BAD_REQUEST: 400, UNKNOWN_OPERATION: 404, NO_CONTROL_RECORD: 503, ANYTHING: 409 };
     for (const [code, status] of Object.entries(statuses)) {
@@ -156,6 +162,7 @@ describe('/openapi.json', () => {
       '/v1/switchover',
       '/v1/failover',
       '/v1/operations/{id}',
+      '/v1/operations/{id}/cancel',
       '/v1/losses',
       '/v1/losses/{epoch}',
     ]);

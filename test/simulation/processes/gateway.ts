@@ -9,6 +9,7 @@ import { RoleDriver } from '../../../gateway/reign/role-driver.ts';
 import { parseJson, subjectsOf } from '../../../regions/bus/core/messages.ts';
 import type { ControlRecord } from '../../../regions/control/core/control-record.ts';
 import type { LeaseLimits } from '../../../regions/control/core/lease.ts';
+import type { Report } from '../../../regions/status/core/report.ts';
 import type { NodeLinks } from '../../../storage/client/node-links.ts';
 import type { RecoveryResult } from '../../../storage/quorum/recovery-driver.ts';
 import {
@@ -42,6 +43,7 @@ import { LogFetch, RegionLinks } from './region-links.ts';
 import { SimVolume } from './volume.ts';
 
 const tickUs = 50_000;
+const reportEveryMs = 500;
 /** How long a write may wait for a writer. */
 const holdMs = 8_000;
 const retryMs = 100;
@@ -126,7 +128,11 @@ export class SimGateway implements SimProcess {
       this.context.witness.controlRecord(this.runtime.address, view.seq, view.record.epoch);
     });
     this.role.start();
-    this.role.watch(() => this.place());
+    this.role.watch(() => {
+      this.place();
+      this.report();
+    });
+    this.time.every(reportEveryMs, () => this.report());
     this.bus.subscribe(this.sqlSubject(this.region, this.name));
     this.bus.subscribe(this.replySubject);
     this.tail();
@@ -196,6 +202,24 @@ export class SimGateway implements SimProcess {
       forward.answer({ kind: 'unknown' });
     }
     this.readPage();
+  }
+
+  /** Tells everybody how this gateway is. */
+  private report(): void {
+    const { phase } = this.role;
+    const report: Report = {
+      kind: 'gateway',
+      v: 1,
+      region: this.region,
+      gateway: this.name,
+      address: this.runtime.address,
+      pid: 1,
+      phase,
+      epoch: this.volume.reign?.epoch ?? null,
+      ready: true,
+      vdl: this.vdl,
+    };
+    this.bus.publish(subjectsOf(this.context.cluster).report(regionId(this.region)), encodeJson(report));
   }
 
   /** The reign that takes writes now. */
