@@ -28,12 +28,14 @@ import { ControlHealth } from '../control/core/control-health.ts';
 import type { ControlReading, ControlView } from '../control/core/control-port.ts';
 import { ControlSight } from '../control/core/control-sight.ts';
 import { ChallengerTimer, defaultLeaseLimits } from '../control/core/lease.ts';
-import { describeReading, type Neighbours } from '../control/core/record-claims.ts';
+import { describeReading, type Neighbours, noRecord } from '../control/core/record-claims.ts';
 import type { Survivor } from '../control/core/survivors.ts';
 import { type AgentReply, type AgentRequest, agentRequestSchema } from '../moves/core/operations.ts';
 import { LossStore } from '../moves/loss-store.ts';
 import { Moves } from '../moves/moves.ts';
 import { OrphanSearch } from '../moves/orphan-search.ts';
+import { policyBody } from '../policy/core/policy-request.ts';
+import { changePolicy, type PolicyAnswer, type PolicyOptions, readPolicy } from '../policy/policy.ts';
 import type { RebuildReply, RebuildRequest } from '../rebuild/core/rebuild-request.ts';
 import { makeFirstRecord } from '../rebuild/first-record.ts';
 import { type RebuildRefused, rebuildControl } from '../rebuild/rebuild.ts';
@@ -383,7 +385,22 @@ export class Agent {
       }
       case 'losses':
         return { kind: 'losses', reports: [...this.losses.all], ...this.lookedFor };
+      case 'policy':
+        return policyReply(await readPolicy(this.policyOptions));
+      case 'change-policy':
+        return policyReply(await changePolicy(request.change, this.policyOptions));
     }
+  }
+
+  private get policyOptions(): PolicyOptions {
+    const { config, store, log } = this;
+    return {
+      regions: config.regions,
+      store,
+      looked: (reading) => this.looked(reading),
+      noRecord: (reason) => noRecord(reason, this.sight.lastSeen(monotonicMs()), this.neighbours()),
+      log,
+    };
   }
 
   /** Makes a lost control record anew, on an operator's word; refused while it can be read. */
@@ -463,4 +480,8 @@ export class Agent {
     this.primaryVdl = lsn(Math.max(this.primaryVdl, vdl));
     this.shipping.run.durable(this.primaryVdl);
   }
+}
+
+function policyReply(answer: PolicyAnswer): AgentReply {
+  return answer.kind === 'policy' ? { kind: 'policy', policy: policyBody(answer.policy) } : answer;
 }
