@@ -26,6 +26,8 @@ export interface AdminOptions {
   readonly auth: Authenticator;
   readonly secret: string;
   readonly version: string;
+  /** This gateway's own. */
+  readonly region: RegionId;
   readonly regions: readonly RegionId[];
   readonly view: ClusterView;
   readonly agents: AgentLink;
@@ -97,17 +99,20 @@ function served(options: AdminOptions): Hono {
       failover: ({ body }) => begin({ kind: 'failover', ...body }, options),
       operation: ({ params }) => operation('operation', params.id, options),
       cancel: ({ params }) => operation('cancel', params.id, options),
+      policy: async () => policyReply(await askPolicy({ kind: 'policy' }, options)),
+      changePolicy: ({ body }) => changePolicy(body, options),
       losses: () => losses(options),
       loss: ({ params }) => loss(params.epoch, options),
     },
     {
       guard: guard(options.auth, options.secret),
       encodeError: encodeErrorBody,
-      badBody: (problem) => {
+      badBody: (problem, wanted) => {
         const problems = problem.issues.map((issue) => `${issue.path.join('.') || 'body'}: ${issue.message}`);
+        const example = wanted === 'PolicyChange' ? '{"rpoMs": 0}' : `{"target": "${options.regions[0]}"}`;
         return {
           code: 'BAD_REQUEST',
-          message: `The body must be JSON like {"target": "${options.regions[0]}"}: ${problems.join('; ')}.`,
+          message: `The body must be JSON like ${example}: ${problems.join('; ')}.`,
         };
       },
       bodyTooLarge: (bytesMax) =>
@@ -146,6 +151,38 @@ async function begin(move: Move, options: AdminOptions): Promise<ApiReply<'failo
   const stranger = sacrifice.find((name) => knownRegion(name, options) === null);
   if (stranger !== undefined) return unknownRegion(stranger, options);
   return answerOf(await options.agents.ask(region, move), region, 202);
+}
+
+/** Any agent may read and change the policy; this gateway's own region is asked first. */
+function askPolicy(
+  request: Extract<AgentRequest, { kind: 'policy' | 'change-policy' }>,
+  { agents, region, regions }: AdminOptions,
+): Promise<AgentAnswer> {
+  return agents.askAny([region, ...regions.filter((name) => name !== region)], request);
+}
+
+async function changePolicy(
+  change: Described<'PolicyChange'>,
+  options: AdminOptions,
+): Promise<ApiReply<'changePolicy', 'gateway'>> {
+  const answer = await askPolicy({ kind: 'change-policy', change }, options);
+  if (answer.kind === 'silent' || answer.reply.kind !== 'refused') return policyReply(answer);
+  const { code, message } = answer.reply;
+  if (code === 'NO_CONTROL_RECORD') return failed(503, code, message);
+  return failed(code === 'BAD_REQUEST' ? 400 : 409, code, message);
+}
+
+function policyReply(answer: AgentAnswer): ApiReply<'policy', 'gateway'> {
+  if (answer.kind === 'silent') {
+    const advice = answer.mayHaveActed
+      ? 'It may have acted all the same: look at /v1/policy, or ask again, which does no harm.'
+      : 'Nothing has changed.';
+    return failed(503, 'AGENT_UNREACHABLE', `No agent answers: ${answer.reason}. ${advice}`);
+  }
+  const { reply } = answer;
+  if (reply.kind === 'policy') return { status: 200, body: reply.policy };
+  if (reply.kind === 'refused') return failed(503, reply.code, reply.message);
+  return failed(503, 'AGENT_UNREACHABLE', 'An agent answered something else.');
 }
 
 /** Asks after an operation, or for its end. */
@@ -197,6 +234,7 @@ function answerOf<S extends 200 | 202>(answer: AgentAnswer, region: RegionId, su
     case 'refused':
       return failed(refusalStatus(reply.code), reply.code, reply.message);
     case 'losses':
+    case 'policy':
       return failed(503, 'AGENT_UNREACHABLE', `${region} answered something else.`);
   }
 }

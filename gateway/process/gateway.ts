@@ -105,6 +105,7 @@ function adminApp({ setup, observed, control, news }: GatewayParts): ReturnType<
     auth,
     secret: config.secret,
     version: options.version,
+    region: config.region,
     regions: config.regions,
     view: news.view,
     agents: new AgentLink(control.nats, config.cluster, limits.agentAnswerMs),

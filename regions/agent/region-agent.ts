@@ -23,7 +23,7 @@ import { ControlHealth } from '../control/core/control-health.ts';
 import type { ControlReading, ControlStore, ControlView } from '../control/core/control-port.ts';
 import { ControlSight } from '../control/core/control-sight.ts';
 import { ChallengerTimer, type LeaseLimits } from '../control/core/lease.ts';
-import { describeReading, type Neighbours } from '../control/core/record-claims.ts';
+import { describeReading, type Neighbours, noRecord } from '../control/core/record-claims.ts';
 import type { Survivor } from '../control/core/survivors.ts';
 import { FailoverWatch } from '../failover/failover-watch.ts';
 import type { AgentReply, AgentRequest } from '../moves/core/operations.ts';
@@ -31,6 +31,8 @@ import type { LossKeeper } from '../moves/loss-store.ts';
 import { Moves } from '../moves/moves.ts';
 import type { OperationKeeper } from '../moves/operation-store.ts';
 import { OrphanSearch } from '../moves/orphan-search.ts';
+import { policyBody } from '../policy/core/policy-request.ts';
+import { changePolicy, type PolicyAnswer, type PolicyOptions, readPolicy } from '../policy/policy.ts';
 import type { LagKeeper } from '../replication/lag-store.ts';
 import { Lending } from '../replication/lending.ts';
 import { Receiving, type ReceivingOptions } from '../replication/receiving.ts';
@@ -300,7 +302,22 @@ export class RegionAgent {
       }
       case 'losses':
         return { kind: 'losses', reports: [...this.options.losses.all], ...this.lookedFor };
+      case 'policy':
+        return policyReply(await readPolicy(this.policyOptions));
+      case 'change-policy':
+        return policyReply(await changePolicy(request.change, this.policyOptions));
     }
+  }
+
+  private get policyOptions(): PolicyOptions {
+    const { regions, store, runtime, log } = this.options;
+    return {
+      regions,
+      store,
+      looked: (reading) => this.looked(reading),
+      noRecord: (reason) => noRecord(reason, this.sight.lastSeen(runtime.nowMs()), this.neighbours()),
+      log,
+    };
   }
 
   private heard(report: Report): void {
@@ -428,4 +445,8 @@ export class RegionAgent {
     this.primaryVdl = lsn(Math.max(this.primaryVdl, vdl));
     this.shipping.run.durable(this.primaryVdl);
   }
+}
+
+function policyReply(answer: PolicyAnswer): AgentReply {
+  return answer.kind === 'policy' ? { kind: 'policy', policy: policyBody(answer.policy) } : answer;
 }

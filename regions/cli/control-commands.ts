@@ -137,6 +137,10 @@ function print(reply: RebuildReply, options: RebuildOptions): void {
       ? `the control record was made anew: ${primary} is primary, epochs go on above ${epoch}`
       : `would be written: ${primary} primary, epochs above ${epoch}`,
   );
+  // Nothing but the lost record had it.
+  console.log(
+    'the policy is the default one: no failover begins by itself and no write waits for another region; `sextant policy` sets it',
+  );
 }
 
 /** Processes that saw the lost record do not believe revisions that begin anew. */

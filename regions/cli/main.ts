@@ -9,6 +9,7 @@ import { addControlCommands } from './control-commands.ts';
 import { addFaultCommands } from './fault-commands.ts';
 import { addMoveCommands } from './move-commands.ts';
 import { CliError } from './output.ts';
+import { addPolicyCommand } from './policy-commands.ts';
 import { addSqlCommands } from './sql-commands.ts';
 import { addStatusCommand } from './status-command.ts';
 import { addUpCommands } from './up-commands.ts';
@@ -29,6 +30,7 @@ export function buildProgram(): Command {
   addStatusCommand(program);
   addSqlCommands(program);
   addMoveCommands(program);
+  addPolicyCommand(program);
   addControlCommands(program);
   addFaultCommands(program);
   return program;

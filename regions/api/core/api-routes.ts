@@ -16,7 +16,7 @@ export type Answer =
   | { readonly description: string };
 
 export interface ApiRoute {
-  readonly method: 'get' | 'post';
+  readonly method: 'get' | 'post' | 'put';
   /** `{name}` stands for what varies. What begins with `/v1/` asks for a token or the cluster's secret. */
   readonly path: string;
   readonly summary: string;
@@ -130,6 +130,21 @@ export const apiRoutes = {
     parameters: { epoch: 'The reign whose writes are concerned.' },
     answers: { 200: json('LossReport', 'Commit by commit.') },
     errors: { gateway: [...guarded, 400, 404] },
+  },
+  policy: {
+    method: 'get',
+    path: '/v1/policy',
+    summary: 'What was decided about failovers and how far writes may run ahead of other regions',
+    answers: { 200: json('Policy', 'As the control record has it now.') },
+    errors: { gateway: [...guarded, 503], agent: [401, 503] },
+  },
+  changePolicy: {
+    method: 'put',
+    path: '/v1/policy',
+    summary: 'Replaces the fields of the policy that are given; the others stay',
+    body: 'PolicyChange',
+    answers: { 200: json('Policy', 'The whole policy after the change.') },
+    errors: { gateway: [...guarded, 400, 409, 413, 503], agent: [401, 400, 409, 413, 503] },
   },
   rebuild: {
     method: 'post',

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { lossReportSchema } from '../../moves/core/loss-report.ts';
 import { operationSchema } from '../../moves/core/operations.ts';
+import { policyChangeSchema, policySchema } from '../../policy/core/policy-request.ts';
 import { rebuildReplySchema, rebuildRequestSchema } from '../../rebuild/core/rebuild-request.ts';
 import { nodeReportSchema } from '../../status/core/report.ts';
 
@@ -33,6 +34,7 @@ const statusSchema = z.object({
   primary: z.string().nullable(),
   state: z.enum(['stable', 'switching', 'failing-over', 'degraded']),
   holder: z.string().nullable(),
+  policy: policySchema.nullable().describe('Null while no control record has been seen.'),
   regions: z.array(
     z.object({
       name: z.string(),
@@ -91,6 +93,8 @@ export const apiSchemas = {
   Error: errorSchema,
   Health: z.object({ status: z.literal('ok') }),
   AgentReady: z.object({ ready: z.boolean(), reason: z.string().exactOptional() }),
+  Policy: policySchema,
+  PolicyChange: policyChangeSchema,
   Rebuild: rebuildRequestSchema,
   Rebuilt: rebuildReplySchema,
 } as const;

@@ -58,7 +58,10 @@ export function openapi(
     openapi: '3.1.0',
     info,
     paths: Object.fromEntries(
-      routes.map((route) => [route.path, { [route.method]: operation(route, server) }]),
+      [...Map.groupBy(routes, ({ path }) => path)].map(([path, methods]) => [
+        path,
+        Object.fromEntries(methods.map((route) => [route.method, operation(route, server)])),
+      ]),
     ),
     components: {
       securitySchemes: { bearer: { type: 'http', scheme: 'bearer', description: bearer } },

@@ -3,6 +3,7 @@
  * `GET /v1/operations/{id}` answers.
  */
 import { z } from 'zod';
+import { policyChangeSchema, policySchema } from '../../policy/core/policy-request.ts';
 import { lossReportSchema } from './loss-report.ts';
 
 export const operationSchema = z.object({
@@ -49,6 +50,8 @@ export const agentRequestSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('operation'), id: z.string() }),
   z.object({ kind: z.literal('cancel'), id: z.string() }),
   z.object({ kind: z.literal('losses') }),
+  z.object({ kind: z.literal('policy') }),
+  z.object({ kind: z.literal('change-policy'), change: policyChangeSchema }),
 ]);
 export type AgentRequest = z.infer<typeof agentRequestSchema>;
 
@@ -61,6 +64,7 @@ export const agentReplySchema = z.discriminatedUnion('kind', [
     epoch: z.int().optional(),
     lookedUnder: z.int().optional(),
   }),
+  z.object({ kind: z.literal('policy'), policy: policySchema }),
   z.object({ kind: z.literal('refused'), code: z.string(), message: z.string() }),
 ]);
 export type AgentReply = z.infer<typeof agentReplySchema>;

@@ -4,7 +4,8 @@
  */
 import { z } from 'zod';
 import { ascending, epoch, forkSchema, lsn, quorumLimits, type RegionId } from '../../../storage/core.ts';
-import type { ControlRecord } from '../../control/core/control-record.ts';
+import { type ControlRecord, policyOf } from '../../control/core/control-record.ts';
+import type { Policy } from '../../control/core/policy.ts';
 import type { Survivor } from '../../control/core/survivors.ts';
 import type { SwitchoverQuestion } from '../../control/core/switchover-rules.ts';
 import { reportLimits } from './report-limits.ts';
@@ -118,6 +119,8 @@ export interface ClusterStatus {
   readonly primary: string | null;
   readonly state: 'stable' | 'switching' | 'failing-over' | 'degraded';
   readonly holder: string | null;
+  /** Null while no control record has been seen. */
+  readonly policy: Policy | null;
   readonly regions: readonly RegionStatus[];
 }
 
@@ -250,6 +253,7 @@ export class ClusterView {
       state: this.state(regions),
       holder:
         record?.holder === null || record === null ? null : `${record.primary}/${record.holder.gateway}`,
+      policy: record === null ? null : policyOf(record),
       regions,
     };
   }

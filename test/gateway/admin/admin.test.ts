@@ -11,7 +11,11 @@ const [us, eu] = [regionId('us-east-1'), regionId('eu-west-1')];
 
 function gateway(answer: AgentAnswer, jwtPublicKey: string | null = null) {
   const asked: unknown[] = [];
-  const agents: Pick<AgentLink, 'ask' | 'losses'> = {
+  const agents: Pick<AgentLink, 'ask' | 'askAny' | 'losses'> = {
+    askAny: async (regions, request) => {
+      asked.push([regions, request]);
+      return answer;
+    },
     ask: async (region, request) => {
       asked.push([region, request]);
       return answer;
@@ -22,6 +26,7 @@ function gateway(answer: AgentAnswer, jwtPublicKey: string | null = null) {
     auth: authenticator(jwtPublicKey),
     secret: 'the-secret-of-the-cluster',
     version: '1.2.3',
+    region: us,
     regions: [us, eu],
     view: new ClusterView('test', [us, eu]),
     agents: agents as AgentLink,
@@ -147,6 +152,50 @@ describe('the admin API', () => {
   });
 });
 
+describe('/v1/policy', () => {
+  const policy = { automatic: false, maxLossMs: null, rpoMs: 0, prefer: [] };
+
+  it('is asked of any agent, its own region first, and changed by the fields that are given', async () => {
+    const { ask, asked } = gateway({ kind: 'reply', reply: { kind: 'policy', policy } });
+    expect(await ask('GET', '/v1/policy')).toEqual({ status: 200, body: policy });
+    expect(await ask('PUT', '/v1/policy', '{"rpoMs":0}')).toEqual({ status: 200, body: policy });
+    expect(asked).toEqual([
+      [[us, eu], { kind: 'policy' }],
+      [[us, eu], { kind: 'change-policy', change: { rpoMs: 0 } }],
+    ]);
+  });
+
+  it('is refused with the field, and with the status that belongs to the reason', async () => {
+    const { ask, asked } = gateway(refused('X'));
+    for (const [body, problem] of [
+      ['{"rpoMs":"0"}', 'rpoMs: '],
+      ['{"automatic":1}', 'automatic: '],
+      ['{"prefer":"eu-west-1"}', 'prefer: '],
+      ['{"rpo":0}', 'rpo'],
+    ] as const)
+      expect(await ask('PUT', '/v1/policy', body)).toMatchObject({
+        status: 400,
+        body: {
+          code: 'BAD_REQUEST',
+          message: expect.stringMatching(
+            new RegExp(`^The body must be JSON like \\{"rpoMs": 0\\}: .*${problem}`),
+          ),
+        },
+      });
+    expect(asked).toEqual([]);
+    for (const [code, status] of Object.entries({ BAD_REQUEST: 400, NO_CONTROL_RECORD: 503, moving: 409 }))
+      expect(await gateway(refused(code)).ask('PUT', '/v1/policy', '{}')).toMatchObject({
+        status,
+        body: { code, message: 'why' },
+      });
+    const silent = gateway({ kind: 'silent', mayHaveActed: true, reason: 'gone' });
+    expect(await silent.ask('PUT', '/v1/policy', '{}')).toMatchObject({
+      status: 503,
+      body: { code: 'AGENT_UNREACHABLE', message: expect.stringContaining('ask again, which does no harm') },
+    });
+  });
+});
+
 describe('/openapi.json', () => {
   it('is the document of what is served: each path, what a request may leave out, and the error codes', async () => {
     const { ask } = gateway(refused('X'));
@@ -165,7 +214,9 @@ describe('/openapi.json', () => {
       '/v1/operations/{id}/cancel',
       '/v1/losses',
       '/v1/losses/{epoch}',
+      '/v1/policy',
     ]);
+    expect(Object.keys(body.paths['/v1/policy'])).toEqual(['get', 'put']);
     expect(body.components.schemas.Failover.required).toEqual(['target']);
     expect(body.components.schemas.Switchover.additionalProperties).toBe(false);
     // Fields of answers may be added: a client made of the document must not refuse them.
@@ -176,7 +227,7 @@ describe('/openapi.json', () => {
         const answer = await ask(
           method.toUpperCase(),
           path.replace(/\{\w+\}/, '1'),
-          method === 'post' ? '{}' : undefined,
+          method === 'get' ? undefined : '{}',
         );
         expect(Object(methods[method]).responses, path).toHaveProperty(String(answer.status));
       }
