@@ -31,12 +31,14 @@ import { ChallengerTimer, defaultLeaseLimits } from '../control/core/lease.ts';
 import { describeReading, type Neighbours } from '../control/core/record-claims.ts';
 import type { Survivor } from '../control/core/survivors.ts';
 import { type AgentReply, type AgentRequest, agentRequestSchema } from '../moves/core/operations.ts';
+import { lastCommitUs } from '../moves/last-write.ts';
 import { LossStore } from '../moves/loss-store.ts';
 import { Moves } from '../moves/moves.ts';
 import { OrphanSearch } from '../moves/orphan-search.ts';
 import type { RebuildReply, RebuildRequest } from '../rebuild/core/rebuild-request.ts';
 import { makeFirstRecord } from '../rebuild/first-record.ts';
 import { type RebuildRefused, rebuildControl } from '../rebuild/rebuild.ts';
+import { positionsOf } from '../replication/core/lag-memory.ts';
 import { LagStore } from '../replication/lag-store.ts';
 import { openRegionReceiver, Receiving } from '../replication/receiving.ts';
 import { findReign } from '../replication/reign.ts';
@@ -91,6 +93,8 @@ export class Agent {
   private receiving: Receiving | null = null;
   private reignSought: Epoch | null = null;
   private primaryVdl = zeroLsn;
+  /** How far the clock of the region followed last was ahead of ours; 0 while nobody was followed. */
+  private primaryAheadUs = 0;
   private bootstrapping = false;
   private troubled = false;
   private closed = false;
@@ -125,6 +129,10 @@ export class Agent {
       neighbours: () => this.neighbours(),
       highestEpoch: () => this.nodes.highestEpoch,
       forkOf: (reign) => this.nodes.forksTo(reign).at(-1)?.forkLsn ?? null,
+      lastCommit: async (reign, forkLsn) => {
+        const atUs = await lastCommitUs(this.region, reign, forkLsn);
+        return atUs === null ? null : { atUs, aheadUs: this.primaryAheadUs };
+      },
       log,
     });
   }
@@ -260,6 +268,7 @@ export class Agent {
   /** Ships the reign's path once this region's nodes know it: its writer has recovered by then. */
   private async becomePrimary(reign: Epoch): Promise<void> {
     this.reignSought = reign;
+    this.primaryAheadUs = this.receiving?.clockAheadUs ?? this.primaryAheadUs;
     this.receiving?.close();
     this.receiving = null;
     // Before the first writer there is nothing to ship.
@@ -274,6 +283,7 @@ export class Agent {
     this.primaryVdl = vdl;
     this.nodes.follows(reign, forks);
     const { cluster, region, regions } = this.config;
+    const heard = this.view.survivors(monotonicMs(), Number.POSITIVE_INFINITY);
     const run = new Shipping(
       {
         cluster,
@@ -282,7 +292,7 @@ export class Agent {
         region: this.region,
         connect: (purpose) => this.connect(purpose),
         onStalled: (to) => this.stalls.set(to, (this.stalls.get(to) ?? 0) + 1),
-        remembered: this.lags.memory,
+        remembered: positionsOf(this.lags.memory, { epoch: reign, vdl, forks }, heard, wallUs()),
         log: this.log,
       },
       found,

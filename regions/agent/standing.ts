@@ -37,10 +37,12 @@ export function standingOf(parts: StandingParts): RegionReport {
     primaryVdl,
     nodes: [...nodes.reports],
     stalledMs: Math.round(receiving?.stalledMs ?? 0),
-    lag: lags.map(({ region, lagBytes, lagMs, vdl, online, stalledMs }) => ({
+    lag: lags.map(({ region, lagBytes, lagMs, lagCommits, lagCommitsExact, vdl, online, stalledMs }) => ({
       region,
       lagBytes,
       lagMs: lagMs === null ? null : Math.round(lagMs),
+      lagCommits,
+      lagCommitsExact,
       vdl,
       online,
       stalledMs: Math.round(stalledMs),

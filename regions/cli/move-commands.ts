@@ -109,9 +109,13 @@ async function follow(begun: Operation, gateways: readonly string[], target: Tar
 
 function printOperation(operation: Operation): void {
   console.log(paint('green', `${operation.kind} to ${operation.target} done`));
-  const { loss, pauseMs, rtoMs } = operation.result ?? {};
+  const { loss, pauseMs, rtoMs, rtoFromLastWriteMs } = operation.result ?? {};
   if (pauseMs !== undefined) console.log(`writes paused for ${formatMs(pauseMs)}`);
-  if (rtoMs !== undefined) console.log(`writes were back after ${formatMs(rtoMs)} (RTO)`);
+  if (rtoMs !== undefined) {
+    const since =
+      rtoFromLastWriteMs === undefined ? '' : `, ${formatMs(rtoFromLastWriteMs)} after the last write kept`;
+    console.log(`writes were back after ${formatMs(rtoMs)} (RTO)${since}`);
+  }
   if (loss === undefined) return;
   const { forkLsn, lastHeardVdl, atRiskBytes } = loss;
   const risk =

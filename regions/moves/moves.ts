@@ -4,7 +4,15 @@
  * region that is being left behind in a failover; only for its lease to lapse.
  */
 import { randomBytes } from 'node:crypto';
-import { type Epoch, type Lsn, monotonicMs, type RegionId, unreachable } from '../../storage/index.ts';
+import {
+  type Epoch,
+  type Lsn,
+  lsn,
+  monotonicMs,
+  type RegionId,
+  unreachable,
+  wallUs,
+} from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
 import { type Changed, changeControl, readControl } from '../control/control-link.ts';
 import type { ControlReading, ControlStore } from '../control/core/control-port.ts';
@@ -31,6 +39,7 @@ import { alreadyPrimary, switchoverProblem } from '../control/core/switchover-ru
 import type { ClusterView } from '../status/core/report.ts';
 import { reportLimits } from '../status/core/report-limits.ts';
 import type { Operation } from './core/operations.ts';
+import { rtoFromLastWriteMs } from './core/rto.ts';
 
 export interface MovesOptions {
   readonly region: RegionId;
@@ -50,6 +59,11 @@ export interface MovesOptions {
   readonly highestEpoch: () => number;
   /** Where a reign begins on this region's path; null when that is not known. */
   readonly forkOf: (epoch: Epoch) => Lsn | null;
+  /** When the last commit before a fork was made, by whose clock that is, and how far that is ahead of ours. */
+  readonly lastCommit: (
+    reign: Epoch,
+    forkLsn: Lsn,
+  ) => Promise<{ readonly atUs: number; readonly aheadUs: number } | null>;
   readonly log: Logger;
 }
 
@@ -277,10 +291,14 @@ export class Moves {
       );
     }
     const rtoMs = Math.round(monotonicMs() - begunAtMs);
+    const backAtUs = wallUs();
+    const loss = await this.lossOf(verdict, taken.epoch);
+    const last = await this.options.lastCommit(taken.epoch, lsn(loss.forkLsn));
     operation.done({
       epoch: this.options.sight.view?.record.epoch ?? taken.epoch,
       rtoMs,
-      loss: await this.lossOf(verdict, taken.epoch),
+      ...(last !== null && { rtoFromLastWriteMs: rtoFromLastWriteMs(last.atUs, last.aheadUs, backAtUs) }),
+      loss,
     });
   }
 

@@ -15,7 +15,8 @@ export const nodeReportSchema = z.object({
   az: z.string(),
   /** `up`: answers; `behind`: answers and lacks durable redo; `down`: does not answer. */
   state: z.enum(['up', 'behind', 'down']),
-  scl: z.int(),
+  /** Null while the node does not answer. */
+  scl: z.int().nullable(),
   pid: z.int().nullable(),
   address: z.string(),
   /** What keeps a node that answers from taking writes, in its own words. */
@@ -28,6 +29,9 @@ const lagReportSchema = z.object({
   lagBytes: z.number(),
   /** Null while the oldest commit that is missing there is unknown. */
   lagMs: z.number().nullable(),
+  /** Commits not durable there: so many, or at least so many; null while unknown. Left out by an older agent. */
+  lagCommits: z.int().nullable().optional(),
+  lagCommitsExact: z.boolean().optional(),
   vdl: z.int(),
   online: z.boolean(),
   /** How long it has stood still while the primary has more; 0 while it gets on. */
@@ -262,7 +266,7 @@ export class ClusterView {
       writer: writer === null ? null : writer.gateway,
       ...(report?.trouble !== undefined && { trouble: report.trouble }),
       nodes: (last?.nodes ?? []).map((node) =>
-        report === null ? { ...node, state: 'down' as const } : node,
+        report === null ? { ...node, state: 'down' as const, scl: null } : node,
       ),
     };
   }
