@@ -35,6 +35,8 @@ import { lastCommitUs } from '../moves/last-write.ts';
 import { LossStore } from '../moves/loss-store.ts';
 import { Moves } from '../moves/moves.ts';
 import { OrphanSearch } from '../moves/orphan-search.ts';
+import { MoveStopwatch } from '../readiness/core/move-stopwatch.ts';
+import { type Readiness, readinessOf } from '../readiness/core/readiness.ts';
 import type { RebuildReply, RebuildRequest } from '../rebuild/core/rebuild-request.ts';
 import { makeFirstRecord } from '../rebuild/first-record.ts';
 import { type RebuildRefused, rebuildControl } from '../rebuild/rebuild.ts';
@@ -43,7 +45,7 @@ import { LagStore } from '../replication/lag-store.ts';
 import { openRegionReceiver, Receiving } from '../replication/receiving.ts';
 import { findReign } from '../replication/reign.ts';
 import { Shipping } from '../replication/shipping.ts';
-import { ClusterView, type RegionReport, reportSchema } from '../status/core/report.ts';
+import { ClusterView, type GatewayReport, type RegionReport, reportSchema } from '../status/core/report.ts';
 import { reportLimits } from '../status/core/report-limits.ts';
 import { RegionNodes } from '../status/region-nodes.ts';
 import type { AgentConfig } from './config.ts';
@@ -86,6 +88,7 @@ export class Agent {
   private readonly control = new ControlHealth(monotonicMs());
   private readonly troubleLimit = new RateLimit(troubleEveryMs, monotonicMs);
   private readonly challenger = new ChallengerTimer(defaultLeaseLimits);
+  private readonly stopwatch: MoveStopwatch;
   private readonly stops: (() => void)[] = [];
   /** How often the lane to each secondary has stood still since this process started. */
   readonly stalls = new Map<RegionId, number>();
@@ -108,6 +111,7 @@ export class Agent {
     this.losses = losses;
     this.lags = lags;
     this.view = new ClusterView(config.cluster, config.regions);
+    this.stopwatch = new MoveStopwatch(config.region);
     this.nats = this.connect('control');
     this.store = openControlStore({
       connection: this.nats,
@@ -162,6 +166,16 @@ export class Agent {
     return this.view.stallReason(this.config.region, monotonicMs());
   }
 
+  /** Which region could take over now, as far as this agent knows. */
+  get readiness(): Readiness {
+    const { highestEpoch } = this.nodes;
+    const { problem } = this.sight;
+    return readinessOf(
+      { view: this.view, regions: this.config.regions, problem, highestEpoch },
+      monotonicMs(),
+    );
+  }
+
   private get trouble(): string | null {
     return this.control.trouble(monotonicMs());
   }
@@ -206,7 +220,7 @@ export class Agent {
         const report = parseJson(reportSchema, Buffer.from(message.data).toString('utf8'));
         if (report.kind !== 'ok') return;
         this.view.heard(report.value, monotonicMs());
-        if (report.value.kind === 'gateway') this.control.heard(report.value.phase, monotonicMs());
+        if (report.value.kind === 'gateway') this.heardGateway(report.value);
       }),
       this.nats.subscribe(subjects.ack(this.config.region), (message) =>
         this.shipping?.run.acked(message.data),
@@ -224,6 +238,13 @@ export class Agent {
         if (this.shipping !== null) this.lags.note(this.shipping.run.lag(), wallUs());
       }),
     );
+  }
+
+  private heardGateway({ region, phase, epoch }: GatewayReport): void {
+    const nowMs = monotonicMs();
+    this.control.heard(phase, nowMs);
+    if (region === this.config.region && phase === 'writing' && epoch !== null)
+      this.stopwatch.wrote(epoch, nowMs);
   }
 
   private async bootstrap(): Promise<void> {
@@ -258,6 +279,7 @@ export class Agent {
   private saw(view: ControlView, before: ControlView['record'] | undefined): void {
     this.challenger.saw(view.seq, monotonicMs());
     this.view.saw(view.record);
+    this.stopwatch.saw(view.record, monotonicMs());
     const { epoch, primary } = view.record;
     if (before?.epoch === epoch && before.primary === primary) return;
     this.log.info({ epoch, primary }, 'a new reign');
@@ -442,6 +464,7 @@ export class Agent {
       lags: this.shipping?.run.lag() ?? [],
       lossEpochs: this.losses.epochs,
       trouble,
+      took: this.stopwatch.took,
     });
   }
 

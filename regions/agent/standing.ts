@@ -1,5 +1,6 @@
 /** How a region stands, put together for everybody from what its agent knows. */
 import type { Survivor } from '../control/core/survivors.ts';
+import type { Took } from '../readiness/core/move-stopwatch.ts';
 import type { Receiving } from '../replication/receiving.ts';
 import type { Shipping } from '../replication/shipping.ts';
 import type { RegionReport } from '../status/core/report.ts';
@@ -18,10 +19,11 @@ export interface StandingParts {
   /** Reigns whose lost writes are known here. */
   readonly lossEpochs: readonly number[];
   readonly trouble: string | null;
+  readonly took: Took;
 }
 
 export function standingOf(parts: StandingParts): RegionReport {
-  const { config, survivor, nodes, receiving, lags, lossEpochs, trouble } = parts;
+  const { config, survivor, nodes, receiving, lags, lossEpochs, trouble, took } = parts;
   const { held, followed, primaryVdl } = survivor;
   return {
     v: 1,
@@ -48,6 +50,7 @@ export function standingOf(parts: StandingParts): RegionReport {
       stalledMs: Math.round(stalledMs),
     })),
     lossEpochs: [...lossEpochs],
+    took,
     sentAtMs: Date.now(),
     ...(trouble !== null && { trouble }),
   };

@@ -9,6 +9,7 @@ import { addControlCommands } from './control-commands.ts';
 import { addFaultCommands } from './fault-commands.ts';
 import { addMoveCommands } from './move-commands.ts';
 import { CliError } from './output.ts';
+import { addReadinessCommand } from './readiness-command.ts';
 import { addSqlCommands } from './sql-commands.ts';
 import { addStatusCommand } from './status-command.ts';
 import { addUpCommands } from './up-commands.ts';
@@ -27,6 +28,7 @@ export function buildProgram(): Command {
     .addHelpText('after', '\nExample:\n  sextant up --detach && sextant sql us-east-1 "SELECT 1"');
   addUpCommands(program);
   addStatusCommand(program);
+  addReadinessCommand(program);
   addSqlCommands(program);
   addMoveCommands(program);
   addControlCommands(program);

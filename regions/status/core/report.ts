@@ -60,6 +60,8 @@ export const regionReportSchema = z.object({
   /** For a primary: how far every secondary is behind. */
   lag: z.array(lagReportSchema),
   lossEpochs: z.array(z.int()),
+  /** How long the last moves to this region took; see `MoveStopwatch`. Left out by an older agent. */
+  took: z.object({ switchoverMs: z.number().nullable(), promotionMs: z.number().nullable() }).exactOptional(),
   sentAtMs: z.number(),
   /** What is wrong with NATS as its agent sees it, in words. */
   trouble: z.string().exactOptional(),
@@ -120,6 +122,15 @@ export interface ClusterStatus {
   readonly regions: readonly RegionStatus[];
 }
 
+/** What a region lacks. */
+export interface Missing {
+  readonly lagBytes: number | null;
+  readonly lagMs: number | null;
+  readonly commits: number | null;
+  /** False: at least so many. */
+  readonly commitsExact: boolean;
+}
+
 interface Heard<T> {
   readonly report: T;
   readonly atMs: number;
@@ -160,6 +171,22 @@ export class ClusterView {
   /** The last report of a region, if it is recent. */
   region(name: string, nowMs: number): RegionReport | null {
     return recent(this.regionReports.get(name), nowMs);
+  }
+
+  /** How old the region's own word is; null when it was never heard. */
+  ageMs(name: string, nowMs: number): number | null {
+    const heard = this.regionReports.get(name);
+    return heard === undefined ? null : Math.max(0, Math.round(nowMs - heard.atMs));
+  }
+
+  /** What a region lacks of what is durable in its primary, as the primary says; null where unknown. */
+  missing(name: string, nowMs: number): Missing {
+    const lag = this.lag(name, this.regionReports.get(name)?.report ?? null, nowMs);
+    const heard = this.regionReports.get(this.recordNow?.primary ?? '');
+    const entry = heard?.report.lag.find(({ region }) => region === name);
+    const isNow = heard !== undefined && recent(heard, nowMs) !== null;
+    const commits = entry?.lagCommits ?? null;
+    return { ...lag, commits, commitsExact: isNow && commits !== null && entry?.lagCommitsExact === true };
   }
 
   /** Every region that is heard, as a failover judges it; `withinMs` is how old its last word may be. */
@@ -240,7 +267,6 @@ export class ClusterView {
     const writer = gateways.find((gateway) => gateway.phase === 'writing') ?? null;
     const lag = primary ? { lagBytes: 0, lagMs: 0 } : this.lag(name, last, nowMs);
     const stalledMs = Math.round(this.stalledMs(name, nowMs));
-    const heardAtMs = this.regionReports.get(name)?.atMs ?? null;
     const role = report === null ? 'offline' : primary ? 'primary' : 'secondary';
     const ready =
       role === 'offline'
@@ -259,7 +285,7 @@ export class ClusterView {
       ...lag,
       rpoMs: lag.lagMs,
       stalledMs,
-      ageMs: heardAtMs === null ? null : Math.max(0, Math.round(nowMs - heardAtMs)),
+      ageMs: this.ageMs(name, nowMs),
       ready,
       gateway: gateways[0]?.address ?? last?.gateway ?? null,
       agent: last?.agent ?? null,
