@@ -31,6 +31,7 @@ export {
   operationRegion,
   operationSchema,
 } from './moves/core/operations.ts';
+export { readinessOf } from './readiness/core/readiness.ts';
 export { StallWatch } from './replication/core/stall-watch.ts';
 export { ClusterView, type GatewayReport, nodeReportSchema, reportSchema } from './status/core/report.ts';
 export { reportLimits } from './status/core/report-limits.ts';

@@ -33,6 +33,7 @@ export interface AdminOptions {
   readonly agents: AgentLink;
   readonly registry: MetricRegistry;
   readonly ready: () => Described<'Ready'>;
+  readonly readiness: () => Described<'Readiness'>;
 }
 
 /** What allows an upgrade to an admin WebSocket, or why nothing does. */
@@ -94,6 +95,7 @@ function served(options: AdminOptions): Hono {
       },
       metrics: () => ({ status: 200, text: options.registry.render(), contentType: metricsContentType }),
       status: () => ({ status: 200, body: options.view.status(monotonicMs()) }),
+      readiness: () => ({ status: 200, body: options.readiness() }),
       watch: () => failed(400, 'SEXTANT_PROTOCOL_ERROR', '/v1/watch is a WebSocket.'),
       switchover: ({ body }) => begin({ kind: 'switchover', ...body }, options),
       failover: ({ body }) => begin({ kind: 'failover', ...body }, options),

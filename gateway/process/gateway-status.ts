@@ -1,5 +1,5 @@
 /** What a gateway says of itself: to others in its report, to its supervisor in its readiness. */
-import type { ClusterView, Described, GatewayReport } from '../../regions/index.ts';
+import { type ClusterView, type Described, type GatewayReport, readinessOf } from '../../regions/index.ts';
 import { monotonicMs } from '../../storage/index.ts';
 import { whyNotReady } from './core/readiness.ts';
 import type { GatewaySetup } from './setup.ts';
@@ -44,6 +44,14 @@ export class GatewayStatus {
     const reasons = [...this.reasons()];
     const { head: epoch, vdl } = volume;
     return { ready: reasons.length === 0, reasons, region, gateway, phase: role.phase, epoch, vdl };
+  }
+
+  /** Which region could take over now, as far as this gateway knows. */
+  takeover(): Described<'Readiness'> {
+    const { role, volume } = this.storage;
+    const { regions } = this.setup.config;
+    const facts = { view: this.view, regions, problem: role.recordProblem, highestEpoch: volume.head };
+    return readinessOf(facts, monotonicMs());
   }
 
   private reasons(): readonly string[] {

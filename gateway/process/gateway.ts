@@ -111,6 +111,7 @@ function adminApp({ setup, observed, control, news }: GatewayParts): ReturnType<
     agents: new AgentLink(control.nats, config.cluster, limits.agentAnswerMs),
     registry: observed.process.registry,
     ready: () => news.status.readiness(),
+    readiness: () => news.status.takeover(),
   });
 }
 

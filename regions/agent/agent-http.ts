@@ -19,7 +19,7 @@ import type { AgentConfig } from './config.ts';
 
 /** Routes over a running agent. Asked for another region's move, it says which agent to ask. */
 export function agentRoutes(
-  agent: Pick<Agent, 'unready' | 'view' | 'serve' | 'rebuild'>,
+  agent: Pick<Agent, 'unready' | 'view' | 'readiness' | 'serve' | 'rebuild'>,
   config: Pick<AgentConfig, 'region' | 'regions' | 'secret'>,
   registry: MetricRegistry,
 ): Hono {
@@ -49,6 +49,7 @@ export function agentRoutes(
       },
       metrics: () => ({ status: 200, text: registry.render(), contentType: metricsContentType }),
       status: () => ({ status: 200, body: agent.view.status(monotonicMs()) }),
+      readiness: () => ({ status: 200, body: agent.readiness }),
       losses: async () => {
         const reply = await agent.serve({ kind: 'losses' });
         if (reply.kind !== 'losses') return refused(reply);

@@ -22,6 +22,7 @@ import { defaultLeaseLimits } from '../control/core/lease.ts';
 import { type AgentReply, type AgentRequest, agentRequestSchema } from '../moves/core/operations.ts';
 import { LossStore } from '../moves/loss-store.ts';
 import { OperationStore } from '../moves/operation-store.ts';
+import type { Readiness } from '../readiness/core/readiness.ts';
 import type { RebuildReply, RebuildRequest } from '../rebuild/core/rebuild-request.ts';
 import { makeFirstRecord } from '../rebuild/first-record.ts';
 import { type RebuildRefused, rebuildControl } from '../rebuild/rebuild.ts';
@@ -135,6 +136,10 @@ export class Agent {
 
   get isPrimary(): boolean {
     return this.agent.isPrimary;
+  }
+
+  get readiness(): Readiness {
+    return this.agent.readiness;
   }
 
   get stalls(): RegionAgent['stalls'] {

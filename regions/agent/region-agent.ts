@@ -27,12 +27,16 @@ import { describeReading, type Neighbours, noRecord } from '../control/core/reco
 import type { Survivor } from '../control/core/survivors.ts';
 import { FailoverWatch } from '../failover/failover-watch.ts';
 import type { AgentReply, AgentRequest } from '../moves/core/operations.ts';
+import { lastCommitUs } from '../moves/last-write.ts';
 import type { LossKeeper } from '../moves/loss-store.ts';
 import { Moves } from '../moves/moves.ts';
 import type { OperationKeeper } from '../moves/operation-store.ts';
 import { OrphanSearch } from '../moves/orphan-search.ts';
 import { policyBody } from '../policy/core/policy-request.ts';
 import { changePolicy, type PolicyAnswer, type PolicyOptions, readPolicy } from '../policy/policy.ts';
+import { MoveStopwatch } from '../readiness/core/move-stopwatch.ts';
+import { type Readiness, readinessOf } from '../readiness/core/readiness.ts';
+import { noLagMemory, positionsOf } from '../replication/core/lag-memory.ts';
 import type { LagKeeper } from '../replication/lag-store.ts';
 import { Lending } from '../replication/lending.ts';
 import { Receiving, type ReceivingOptions } from '../replication/receiving.ts';
@@ -97,12 +101,15 @@ export class RegionAgent {
   private readonly control: ControlHealth;
   private readonly challenger: ChallengerTimer;
   private readonly lending: Lending;
+  private readonly stopwatch: MoveStopwatch;
   private readonly stops: (() => void)[] = [];
   private readonly pulledAtMs = new Map<RegionId, number>();
   private shipping: { readonly epoch: Epoch; readonly run: Shipping } | null = null;
   private receiving: Receiving | null = null;
   private reignSought: Epoch | null = null;
   private primaryVdl = zeroLsn;
+  /** How far the clock of the region followed last was ahead of ours; 0 while nobody was followed. */
+  private primaryAheadUs = 0;
   private closed = false;
 
   constructor(options: RegionAgentOptions) {
@@ -112,10 +119,12 @@ export class RegionAgent {
     this.control = new ControlHealth(runtime.nowMs());
     this.challenger = new ChallengerTimer(lease);
     this.nodes = new RegionNodes(nodes, links);
+    this.stopwatch = new MoveStopwatch(region);
     this.orphans = new OrphanSearch(options);
     this.lending = new Lending({
       path: () => this.path(),
-      ship: (to, { from, reign }) => this.ship({ from, via: region, secondaries: [to] }, reign),
+      ship: (to, { from, reign }) =>
+        this.ship({ from, via: region, secondaries: [to], remembered: noLagMemory }, reign),
       runtime,
       log,
     });
@@ -130,6 +139,10 @@ export class RegionAgent {
       neighbours: () => this.neighbours(),
       highestEpoch: () => this.nodes.highestEpoch,
       forkOf: (reign) => this.nodes.forksTo(reign).at(-1)?.forkLsn ?? null,
+      lastCommit: async (reign, forkLsn) => {
+        const atUs = await lastCommitUs(links, reign, forkLsn, runtime);
+        return atUs === null ? null : { atUs, aheadUs: this.primaryAheadUs };
+      },
       pull: (from) => this.pull(from),
     });
     this.watch = new FailoverWatch({
@@ -204,6 +217,14 @@ export class RegionAgent {
     return this.view.stallReason(this.options.region, this.options.runtime.nowMs());
   }
 
+  /** Which region could take over now, as far as this agent knows. */
+  get readiness(): Readiness {
+    const { regions, runtime } = this.options;
+    const { highestEpoch } = this.nodes;
+    const { problem } = this.sight;
+    return readinessOf({ view: this.view, regions, problem, highestEpoch }, runtime.nowMs());
+  }
+
   /** What is wrong with NATS as this agent sees it; null while nothing is. */
   get trouble(): string | null {
     return this.control.trouble(this.options.runtime.nowMs());
@@ -221,6 +242,7 @@ export class RegionAgent {
       lags: this.shipping?.run.lag() ?? [],
       lossEpochs: losses.epochs,
       trouble: this.trouble,
+      took: this.stopwatch.took,
       watch: this.watch,
       sentAtMs: Math.floor(runtime.wallUs() / 1_000),
     });
@@ -321,10 +343,13 @@ export class RegionAgent {
   }
 
   private heard(report: Report): void {
-    const nowMs = this.options.runtime.nowMs();
+    const { region, runtime } = this.options;
+    const nowMs = runtime.nowMs();
     this.view.heard(report, nowMs);
     if (report.kind !== 'gateway') return;
-    this.control.heard(report.phase, nowMs);
+    const { phase, epoch } = report;
+    this.control.heard(phase, nowMs);
+    if (report.region === region && phase === 'writing' && epoch !== null) this.stopwatch.wrote(epoch, nowMs);
     if (this.moves.isMoving) this.moves.look();
   }
 
@@ -332,6 +357,7 @@ export class RegionAgent {
     const { region, runtime, log } = this.options;
     this.challenger.saw(view.seq, runtime.nowMs());
     this.view.saw(view.record);
+    this.stopwatch.saw(view.record, runtime.nowMs());
     const { epoch, primary } = view.record;
     if (this.moves.isMoving) this.moves.look();
     if (before?.epoch === epoch && before.primary === primary) return;
@@ -342,8 +368,9 @@ export class RegionAgent {
 
   /** Ships the reign's path once this region's nodes know it: its writer has recovered by then. */
   private async becomePrimary(reign: Epoch): Promise<void> {
-    const { region, regions, links, runtime, log } = this.options;
+    const { region, regions, links, lags, runtime, log } = this.options;
     this.reignSought = reign;
+    this.primaryAheadUs = this.receiving?.clockAheadUs ?? this.primaryAheadUs;
     this.receiving?.close();
     this.receiving = null;
     // Before the first writer there is nothing to ship.
@@ -358,18 +385,23 @@ export class RegionAgent {
     this.primaryVdl = vdl;
     this.nodes.follows(reign, forks);
     const secondaries = regions.filter((name) => name !== region);
-    this.shipping = { epoch: reign, run: this.ship({ from: region, secondaries }, found) };
+    const heard = this.view.survivors(runtime.nowMs(), Number.POSITIVE_INFINITY);
+    const held = { epoch: reign, vdl, forks };
+    const remembered = positionsOf(lags.memory, held, heard, runtime.wallUs());
+    this.shipping = { epoch: reign, run: this.ship({ from: region, secondaries, remembered }, found) };
     log.info({ epoch: reign, vdl }, 'ships');
   }
 
-  private ship(whose: Pick<ShippingOptions, 'from' | 'via' | 'secondaries'>, reign: Reign): Shipping {
-    const { cluster, replication, lags, runtime, log } = this.options;
+  private ship(
+    whose: Pick<ShippingOptions, 'from' | 'via' | 'secondaries' | 'remembered'>,
+    reign: Reign,
+  ): Shipping {
+    const { cluster, replication, runtime, log } = this.options;
     const onStalled = (to: RegionId): void => {
       this.stalls.set(to, (this.stalls.get(to) ?? 0) + 1);
       replication.onStalled(to);
     };
-    const remembered = lags.memory;
-    return new Shipping({ ...replication, ...whose, cluster, onStalled, remembered, runtime, log }, reign);
+    return new Shipping({ ...replication, ...whose, cluster, onStalled, runtime, log }, reign);
   }
 
   private becomeSecondary(): void {

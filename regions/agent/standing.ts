@@ -2,6 +2,7 @@
 import type { RegionId } from '../../storage/index.ts';
 import type { Survivor } from '../control/core/survivors.ts';
 import type { FailoverWatch } from '../failover/failover-watch.ts';
+import type { Took } from '../readiness/core/move-stopwatch.ts';
 import type { Receiving } from '../replication/receiving.ts';
 import type { Shipping } from '../replication/shipping.ts';
 import type { RegionReport } from '../status/core/report.ts';
@@ -26,12 +27,14 @@ export interface StandingParts {
   /** Reigns whose lost writes are known here. */
   readonly lossEpochs: readonly number[];
   readonly trouble: string | null;
+  readonly took: Took;
   readonly watch: Pick<FailoverWatch, 'suspicion' | 'refusal'>;
   readonly sentAtMs: number;
 }
 
 export function standingOf(parts: StandingParts): RegionReport {
-  const { region, addresses, survivor, nodes, receiving, lags, lossEpochs, trouble, watch, sentAtMs } = parts;
+  const { region, addresses, survivor, nodes, receiving, lags, lossEpochs, trouble, took, watch, sentAtMs } =
+    parts;
   const { held, followed, primaryVdl, levelMsAgo } = survivor;
   const { suspicion, refusal } = watch;
   return {
@@ -48,15 +51,18 @@ export function standingOf(parts: StandingParts): RegionReport {
     primaryVdl,
     nodes: [...nodes.reports],
     stalledMs: Math.round(receiving?.stalledMs ?? 0),
-    lag: lags.map(({ region: to, lagBytes, lagMs, vdl, online, stalledMs }) => ({
+    lag: lags.map(({ region: to, lagBytes, lagMs, lagCommits, lagCommitsExact, vdl, online, stalledMs }) => ({
       region: to,
       lagBytes,
       lagMs: lagMs === null ? null : Math.round(lagMs),
+      lagCommits,
+      lagCommitsExact,
       vdl,
       online,
       stalledMs: Math.round(stalledMs),
     })),
     lossEpochs: [...lossEpochs],
+    took,
     sentAtMs,
     levelMsAgo: levelMsAgo === null ? null : Math.round(levelMsAgo),
     ...(trouble !== null && { trouble }),

@@ -6,6 +6,7 @@
 import {
   type Epoch,
   type Lsn,
+  lsn,
   pause,
   type RegionId,
   type Timer,
@@ -52,6 +53,7 @@ import {
   type KeptOperation,
 } from './core/operation-log.ts';
 import type { Operation } from './core/operations.ts';
+import { rtoFromLastWriteMs } from './core/rto.ts';
 import { FailoverJudge, type JudgeOptions } from './failover-judge.ts';
 import type { OperationKeeper } from './operation-store.ts';
 
@@ -68,6 +70,11 @@ export interface MovesOptions extends JudgeOptions {
   readonly highestEpoch: () => number;
   /** Where a reign begins on this region's path; null when that is not known. */
   readonly forkOf: (epoch: Epoch) => Lsn | null;
+  /** When the last commit before a fork was made, by whose clock that is, and how far that is ahead of ours. */
+  readonly lastCommit: (
+    reign: Epoch,
+    forkLsn: Lsn,
+  ) => Promise<{ readonly atUs: number; readonly aheadUs: number } | null>;
   /** Asks a survivor to send the redo that this region lacks; often, and of no effect while it is on its way. */
   readonly pull: (from: RegionId) => void;
   /**
@@ -405,11 +412,10 @@ export class Moves {
     if (outcome.kind === 'failed') {
       this.keep(failedWith(operation, outcome.code, outcome.message, this.wallMs), run.wish);
     } else {
-      const { epoch, tookMs } = outcome;
       const result =
         kind === 'switchover'
-          ? { epoch, pauseMs: tookMs }
-          : { epoch, rtoMs: tookMs, loss: await this.lossOf(run.verdict, epoch) };
+          ? { epoch: outcome.epoch, pauseMs: outcome.tookMs }
+          : await this.failedOver(run.verdict, outcome);
       this.keep(doneWith(operation, result, this.wallMs), run.wish);
     }
     const { state, error, result } = this.get(id) ?? operation;
@@ -430,6 +436,20 @@ export class Moves {
       this.operations.delete(id);
     }
     this.options.operations.keep([...this.operations.values()]);
+  }
+
+  /** What a failover came to: how long writes were away, as the operator and as the clients saw it, and what is lost. */
+  private async failedOver(
+    verdict: FailoverVerdict | null,
+    { epoch, tookMs }: Extract<MoveState['outcome'], { kind: 'done' }>,
+  ): Promise<NonNullable<Operation['result']>> {
+    const { lastCommit, runtime } = this.options;
+    const backAtUs = runtime.wallUs();
+    const loss = await this.lossOf(verdict, epoch);
+    const last = await lastCommit(epoch, lsn(loss.forkLsn));
+    const fromLastWrite =
+      last === null ? {} : { rtoFromLastWriteMs: rtoFromLastWriteMs(last.atUs, last.aheadUs, backAtUs) };
+    return { epoch, rtoMs: tookMs, ...fromLastWrite, loss };
   }
 
   /** Where history goes on, by the path once it is known, and what had been heard of the region that is left. */

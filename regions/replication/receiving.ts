@@ -163,6 +163,11 @@ export class Receiving {
     return this.receiver.primary;
   }
 
+  /** How far the primary's wall clock is ahead of ours, in microseconds; 0 before the first exchange. */
+  get clockAheadUs(): number {
+    return this.offset.offsetUs;
+  }
+
   /** Following a primary that was heard lately. */
   get following(): boolean {
     return this.receiver.state.kind === 'following' && this.receiver.hears(this.runtime.nowMs());

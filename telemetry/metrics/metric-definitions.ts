@@ -221,6 +221,42 @@ export const metrics = {
     description: 'Times the lane to the region stood still and was begun anew',
     labels: ['target'],
   }),
+  takeoverReady: define({
+    kind: 'gauge',
+    name: 'sextant_takeover_ready',
+    unit: '1',
+    description: '1 while the region could take over now, by a switchover or a failover, else 0',
+    labels: ['target'],
+  }),
+  takeoverSeconds: define({
+    kind: 'gauge',
+    name: 'sextant_takeover_seconds',
+    unit: 'seconds',
+    description: 'About how long writes would wait if the region took over now; no sample while it could not',
+    labels: ['target', 'move'],
+  }),
+  takeoverLossCommits: define({
+    kind: 'gauge',
+    name: 'sextant_takeover_loss_commits',
+    unit: '1',
+    description:
+      'Commits that would be lost, at least, if the primary were lost now and the region took over',
+    labels: ['target'],
+  }),
+  takeoverLossBytes: define({
+    kind: 'gauge',
+    name: 'sextant_takeover_loss_bytes',
+    unit: 'bytes',
+    description: 'Redo that would be lost if the primary were lost now and the region took over',
+    labels: ['target'],
+  }),
+  takeoverLossSeconds: define({
+    kind: 'gauge',
+    name: 'sextant_takeover_loss_seconds',
+    unit: 'seconds',
+    description: 'Time of commits that would be lost if the primary were lost now and the region took over',
+    labels: ['target'],
+  }),
   leaseRemainingSeconds: define({
     kind: 'gauge',
     name: 'sextant_lease_remaining_seconds',

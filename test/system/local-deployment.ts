@@ -20,7 +20,7 @@ const nodeSchema = z.object({
   id: z.string(),
   az: z.string(),
   state: z.string(),
-  scl: z.number(),
+  scl: z.number().nullable(),
   pid: z.number().nullable(),
   address: z.string(),
 });

@@ -77,6 +77,13 @@ export const apiRoutes = {
     answers: { 200: json('Status', 'As last reported.') },
     errors: { gateway: guarded, agent: [401] },
   },
+  readiness: {
+    method: 'get',
+    path: '/v1/readiness',
+    summary: 'Which region could take over now, at what loss and in what time',
+    answers: { 200: json('Readiness', 'As this process sees it, by reports not older than 3 s.') },
+    errors: { gateway: guarded, agent: [401] },
+  },
   watch: {
     method: 'get',
     path: '/v1/watch',

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { lossReportSchema } from '../../moves/core/loss-report.ts';
 import { operationSchema } from '../../moves/core/operations.ts';
 import { policyChangeSchema, policySchema } from '../../policy/core/policy-request.ts';
+import { readinessSchema } from '../../readiness/core/readiness.ts';
 import { rebuildReplySchema, rebuildRequestSchema } from '../../rebuild/core/rebuild-request.ts';
 import { nodeReportSchema } from '../../status/core/report.ts';
 
@@ -84,6 +85,7 @@ const readySchema = z.object({
 /** By the name each has in `/openapi.json`. */
 export const apiSchemas = {
   Status: statusSchema,
+  Readiness: readinessSchema,
   Operation: operationSchema,
   Switchover: switchoverSchema,
   Failover: failoverSchema,

@@ -40,19 +40,15 @@ export interface SwitchoverRefusal {
 
 /** @returns why a switchover to the target is refused now; null when it may begin. */
 export function switchoverProblem(question: SwitchoverQuestion): SwitchoverRefusal | null {
-  const { target, record, writer, following, lagMs, stalledMs, writableNodes, gateways } = question;
+  const { target, record, writer, following, lagMs, stalledMs } = question;
   const { primary, move } = record;
   if (primary === target) return alreadyPrimary(record);
   if (move !== null) return refusal('MOVE_IN_PROGRESS', `${move.kind} ${move.id} to ${move.to} is under way`);
   if (writer === null || record.holder === null)
     return refusal('NO_WRITER', `${primary} has no writer to take over from; if it is lost, use a failover`);
   if (!following) return refusal('TARGET_NOT_READY', `${target} is not receiving from ${primary}`);
-  if (writableNodes < quorumLimits.writeQuorum)
-    return refusal(
-      'TARGET_NOT_READY',
-      `${target} could not write: ${writableNodes} of its six storage nodes take writes, and ${quorumLimits.writeQuorum} have to. ` +
-        'Start the others, or wait until they answer',
-    );
+  const mute = couldWrite(question);
+  if (mute !== null) return mute;
   if (stalledMs > 0)
     return refusal(
       'TARGET_BEHIND',
@@ -66,6 +62,22 @@ export function switchoverProblem(question: SwitchoverQuestion): SwitchoverRefus
       `${target} is not close enough: ${how}; a switchover begins at ${moveLimits.switchoverLagMsMax} ms or less`,
     );
   }
+  return null;
+}
+
+/** @returns why the target could not write if it were primary, whatever the move; null when it could. */
+export function couldWrite({
+  target,
+  writableNodes,
+  gateways,
+}: Pick<SwitchoverQuestion, 'target' | 'writableNodes' | 'gateways'>): SwitchoverRefusal | null {
+  const { copies, writeQuorum } = quorumLimits;
+  if (writableNodes < writeQuorum)
+    return refusal(
+      'TARGET_NOT_READY',
+      `${target} could not write: ${writableNodes} of its ${copies} storage nodes take writes, and ${writeQuorum} have to. ` +
+        'Start the others, or wait until they answer',
+    );
   if (gateways === 0)
     return refusal('TARGET_NOT_READY', `${target} has no gateway that could become the writer`);
   return null;

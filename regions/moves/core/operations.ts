@@ -23,6 +23,8 @@ export const operationSchema = z.object({
       pauseMs: z.number().optional(),
       /** From the request to the new writer taking writes. */
       rtoMs: z.number().optional(),
+      /** The same from the last write that is part of history; left out while its time is not known. */
+      rtoFromLastWriteMs: z.number().exactOptional(),
       /** What is known at once; the exact list follows when the lost region is back. */
       loss: z
         .object({

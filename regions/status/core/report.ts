@@ -16,7 +16,8 @@ export const nodeReportSchema = z.object({
   az: z.string(),
   /** `up`: answers; `behind`: answers and lacks durable redo; `down`: does not answer. */
   state: z.enum(['up', 'behind', 'down']),
-  scl: z.int(),
+  /** Null while the node does not answer. */
+  scl: z.int().nullable(),
   pid: z.int().nullable(),
   address: z.string(),
   /** What keeps a node that answers from taking writes, in its own words. */
@@ -29,6 +30,9 @@ const lagReportSchema = z.object({
   lagBytes: z.number(),
   /** Null while the oldest commit that is missing there is unknown. */
   lagMs: z.number().nullable(),
+  /** Commits not durable there: so many, or at least so many; null while unknown. Left out by an older agent. */
+  lagCommits: z.int().nullable().optional(),
+  lagCommitsExact: z.boolean().optional(),
   vdl: z.int(),
   online: z.boolean(),
   /** How long it has stood still while the primary has more; 0 while it gets on. */
@@ -62,6 +66,8 @@ export const regionReportSchema = z.object({
   /** For a primary: how far every secondary is behind. */
   lag: z.array(lagReportSchema),
   lossEpochs: z.array(z.int()),
+  /** How long the last moves to this region took; see `MoveStopwatch`. Left out by an older agent. */
+  took: z.object({ switchoverMs: z.number().nullable(), promotionMs: z.number().nullable() }).exactOptional(),
   sentAtMs: z.number(),
   /** What is wrong with NATS as its agent sees it, in words. */
   trouble: z.string().exactOptional(),
@@ -126,6 +132,14 @@ export interface ClusterStatus {
 
 /** As a report carries it. */
 type Suspicion = { readonly epoch: number; readonly reason: string };
+/** What a region lacks. */
+export interface Missing {
+  readonly lagBytes: number | null;
+  readonly lagMs: number | null;
+  readonly commits: number | null;
+  /** False: at least so many. */
+  readonly commitsExact: boolean;
+}
 
 interface Heard<T> {
   readonly report: T;
@@ -167,6 +181,22 @@ export class ClusterView {
   /** The last report of a region, if it is recent. */
   region(name: string, nowMs: number): RegionReport | null {
     return recent(this.regionReports.get(name), nowMs);
+  }
+
+  /** How old the region's own word is; null when it was never heard. */
+  ageMs(name: string, nowMs: number): number | null {
+    const heard = this.regionReports.get(name);
+    return heard === undefined ? null : Math.max(0, Math.round(nowMs - heard.atMs));
+  }
+
+  /** What a region lacks of what is durable in its primary, as the primary says; null where unknown. */
+  missing(name: string, nowMs: number): Missing {
+    const lag = this.lag(name, this.regionReports.get(name)?.report ?? null, nowMs);
+    const heard = this.regionReports.get(this.recordNow?.primary ?? '');
+    const entry = heard?.report.lag.find(({ region }) => region === name);
+    const isNow = heard !== undefined && recent(heard, nowMs) !== null;
+    const commits = entry?.lagCommits ?? null;
+    return { ...lag, commits, commitsExact: isNow && commits !== null && entry?.lagCommitsExact === true };
   }
 
   /** Every region that is heard, as a failover judges it; `withinMs` is how old its last word may be. */
@@ -276,7 +306,6 @@ export class ClusterView {
     const writer = gateways.find((gateway) => gateway.phase === 'writing') ?? null;
     const lag = primary ? { lagBytes: 0, lagMs: 0 } : this.lag(name, last, nowMs);
     const stalledMs = Math.round(this.stalledMs(name, nowMs));
-    const heardAtMs = this.regionReports.get(name)?.atMs ?? null;
     const role = report === null ? 'offline' : primary ? 'primary' : 'secondary';
     const ready =
       role === 'offline'
@@ -295,14 +324,14 @@ export class ClusterView {
       ...lag,
       rpoMs: lag.lagMs,
       stalledMs,
-      ageMs: heardAtMs === null ? null : Math.max(0, Math.round(nowMs - heardAtMs)),
+      ageMs: this.ageMs(name, nowMs),
       ready,
       gateway: gateways[0]?.address ?? last?.gateway ?? null,
       agent: last?.agent ?? null,
       writer: writer === null ? null : writer.gateway,
       ...(report?.trouble !== undefined && { trouble: report.trouble }),
       nodes: (last?.nodes ?? []).map((node) =>
-        report === null ? { ...node, state: 'down' as const } : node,
+        report === null ? { ...node, state: 'down' as const, scl: null } : node,
       ),
     };
   }

@@ -40,6 +40,7 @@ function gateway(answer: AgentAnswer, jwtPublicKey: string | null = null) {
       epoch: 1,
       vdl: 0,
     }),
+    readiness: () => ({ epoch: 3, primary: us, regions: [] }),
   });
   const ask = async (method: string, path: string, body?: string, headers: Record<string, string> = {}) => {
     const response = await app.request(path, { method, headers, ...(body !== undefined && { body }) });
@@ -60,6 +61,11 @@ describe('the admin API', () => {
     expect(await ask('GET', '/v1/nothing')).toMatchObject({ status: 401 });
     const authorization = 'Bearer the-secret-of-the-cluster';
     expect(await ask('GET', '/v1/status', undefined, { authorization })).toMatchObject({ status: 200 });
+    expect(await ask('GET', '/v1/readiness')).toMatchObject({ status: 401 });
+    expect(await ask('GET', '/v1/readiness', undefined, { authorization })).toMatchObject({
+      status: 200,
+      body: { epoch: 3, primary: us },
+    });
     expect(await ask('GET', '/readyz')).toMatchObject({
       status: 503,
       body: { ready: false, reasons: ['r'] },
@@ -207,6 +213,7 @@ describe('/openapi.json', () => {
       '/readyz',
       '/metrics',
       '/v1/status',
+      '/v1/readiness',
       '/v1/watch',
       '/v1/switchover',
       '/v1/failover',

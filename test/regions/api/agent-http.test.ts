@@ -28,6 +28,7 @@ function agent(
     {
       unready: null,
       view: new ClusterView('test', [us, eu]),
+      readiness: { epoch: 3, primary: us, regions: [] },
       serve: async (request) => {
         asked.push(request);
         return answer(request);
@@ -72,6 +73,10 @@ describe('the agent', () => {
     expect(await ask('GET', '/metrics', undefined, none)).toMatchObject({
       status: 200,
       type: 'text/plain; version=0.0.4; charset=utf-8',
+    });
+    expect(await ask('GET', '/v1/readiness')).toMatchObject({
+      status: 200,
+      body: { epoch: 3, primary: us, regions: [] },
     });
     for (const authorization of ['', secret, 'Bearer', `Bearer ${secret}x`, `Basic ${secret}`]) {
       expect(await ask('GET', '/v1/status', undefined, { authorization })).toEqual({

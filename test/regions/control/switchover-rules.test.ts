@@ -65,7 +65,7 @@ const cases: readonly (readonly [string, Partial<SwitchoverQuestion>, string, Re
     'to a region without a write quorum',
     { writableNodes: 3 },
     'TARGET_NOT_READY',
-    /3 of its six storage nodes/,
+    /3 of its 6 storage nodes/,
   ],
   ['to a region that stands still', { stalledMs: 3_200 }, 'TARGET_BEHIND', /stored nothing for 3200 ms/],
   [

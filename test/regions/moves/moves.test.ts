@@ -100,6 +100,7 @@ class Agent implements ControlStore {
       neighbours: () => ({ heard: [ap], silent: [us] }),
       highestEpoch: () => 1,
       forkOf: () => this.fork,
+      lastCommit: async () => this.lastCommit,
       log: pino({ level: 'silent' }),
     });
     this.saw();
@@ -108,6 +109,12 @@ class Agent implements ControlStore {
 
   /** Where the new reign forked, once the agent has read its path. */
   fork = lsn(90);
+
+  /** The last write kept was made three seconds before the test, by a clock that is 500 ms ahead of ours. */
+  lastCommit: { readonly atUs: number; readonly aheadUs: number } | null = {
+    atUs: Date.now() * 1_000 - 3_000_000 + 500_000,
+    aheadUs: 500_000,
+  };
 
   get current(): ControlView {
     return { seq: this.seq, record: this.record };
@@ -602,16 +609,24 @@ describe('a failover', () => {
       state: 'done',
       result: { epoch: 2, loss: { forkLsn: 90, lastHeardVdl: 100, atRiskBytes: 10, exact: false } },
     });
-    expect(done.result?.rtoMs).toBeGreaterThanOrEqual(lapseMs);
+    const { rtoMs = 0, rtoFromLastWriteMs } = done.result ?? {};
+    expect(rtoMs).toBeGreaterThanOrEqual(lapseMs);
+    expect(rtoFromLastWriteMs).toBe(rtoMs + 3_000);
     expect(phases(done)).toEqual(['waiting-for-lease', 'deposing', 'promoting']);
   });
 
-  test('does not wait when nobody holds the lease', async () => {
+  test('does not wait when nobody holds the lease, and states no time from a last write that is not known', async () => {
     const agent = new Agent();
+    agent.lastCommit = null;
     agent.change(release(agent.record, { holder: old, drainedTo: lsn(0) }));
-    await agent.begin('failover');
+    const id = await agent.begin('failover');
     await pass(100);
     expect(agent.record.state).toBe('failing-over');
+    agent.change(completeMove(agent.record, { id, region: eu, holder: fresh }));
+    agent.reports({ eu: { phase: 'writing', epoch: 2 } });
+    await pass(100);
+    expect(agent.operation(id).state).toBe('done');
+    expect(agent.operation(id).result).not.toHaveProperty('rtoFromLastWriteMs');
   });
 
   test('away from a writer that renews its lease fails with PRIMARY_ALIVE and changes nothing', async () => {

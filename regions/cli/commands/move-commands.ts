@@ -2,9 +2,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { z } from 'zod';
-import { type Unanswered, whoIsMissing } from '../moves/core/loss-answers.ts';
-import { type LossReport, lossReportSchema } from '../moves/core/loss-report.ts';
-import { type Operation, operationRegion, operationSchema } from '../moves/core/operations.ts';
+import { type Unanswered, whoIsMissing } from '../../moves/core/loss-answers.ts';
+import { type LossReport, lossReportSchema } from '../../moves/core/loss-report.ts';
+import { type Operation, operationRegion, operationSchema } from '../../moves/core/operations.ts';
 import {
   type Answer,
   ask,
@@ -14,9 +14,9 @@ import {
   type Target,
   targetOf,
   unknownRegion,
-} from './admin-client.ts';
-import { type AskOptions, withAsk, withExample } from './options.ts';
-import { CliError, formatBytes, formatMs, note, paint, printJson, table } from './output.ts';
+} from '../admin-client.ts';
+import { type AskOptions, withAsk, withExample } from '../options.ts';
+import { CliError, formatBytes, formatMs, note, paint, printJson, table } from '../output.ts';
 
 const lossSummarySchema = lossReportSchema.omit({ commits: true });
 type LossSummary = z.output<typeof lossSummarySchema>;
@@ -109,9 +109,13 @@ async function follow(begun: Operation, gateways: readonly string[], target: Tar
 
 function printOperation(operation: Operation): void {
   console.log(paint('green', `${operation.kind} to ${operation.target} done`));
-  const { loss, pauseMs, rtoMs } = operation.result ?? {};
+  const { loss, pauseMs, rtoMs, rtoFromLastWriteMs } = operation.result ?? {};
   if (pauseMs !== undefined) console.log(`writes paused for ${formatMs(pauseMs)}`);
-  if (rtoMs !== undefined) console.log(`writes were back after ${formatMs(rtoMs)} (RTO)`);
+  if (rtoMs !== undefined) {
+    const since =
+      rtoFromLastWriteMs === undefined ? '' : `, ${formatMs(rtoFromLastWriteMs)} after the last write kept`;
+    console.log(`writes were back after ${formatMs(rtoMs)} (RTO)${since}`);
+  }
   if (loss === undefined) return;
   const { forkLsn, lastHeardVdl, atRiskBytes } = loss;
   const risk =

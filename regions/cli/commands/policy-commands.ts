@@ -1,8 +1,8 @@
 /** `sextant policy`: shows what was decided about failovers and the RPO, with what it costs now, and changes it by parts. */
 import type { Command } from 'commander';
 import type { z } from 'zod';
-import { policySchema } from '../policy/core/policy-request.ts';
-import { describePolicy } from '../policy/core/policy-words.ts';
+import { policySchema } from '../../policy/core/policy-request.ts';
+import { describePolicy } from '../../policy/core/policy-words.ts';
 import {
   type Answer,
   ask,
@@ -12,9 +12,9 @@ import {
   fetchStatus,
   type Target,
   targetOf,
-} from './admin-client.ts';
-import { type AskOptions, withAsk, withExample } from './options.ts';
-import { CliError, formatMs, note, printJson, table } from './output.ts';
+} from '../admin-client.ts';
+import { type AskOptions, withAsk, withExample } from '../options.ts';
+import { CliError, formatMs, note, printJson, table } from '../output.ts';
 
 type PolicyOptions = AskOptions & {
   readonly automatic?: string;
