@@ -9,13 +9,8 @@ export { defaultLeaseLimits, type LeaseLimits } from './control/core/lease.ts';
 export { moveLimits } from './control/core/move-limits.ts';
 export { defaultPolicy, type Policy } from './control/core/policy.ts';
 export { describeReading, formatAge } from './control/core/record-claims.ts';
-export {
-  type EndReason,
-  type RoleEffect,
-  type RoleEvent,
-  type WriterPhase,
-  WriterRole,
-} from './control/core/writer-role.ts';
+export { WriterRole } from './control/core/writer-role.ts';
+export type { EndReason, RoleEffect, RoleEvent, WriterPhase } from './control/core/writer-role-events.ts';
 export {
   chooseLoss,
   type LossAnswer,

@@ -5,6 +5,7 @@ import { Command, CommanderError } from 'commander';
 import { z } from 'zod';
 import { endOnBrokenPipe } from '../../telemetry/core.ts';
 import { DeploymentError } from '../local/local-deployment.ts';
+import { CliError } from './ask/output.ts';
 import { addControlCommands } from './commands/control-commands.ts';
 import { addFaultCommands } from './commands/fault-commands.ts';
 import { addMoveCommands } from './commands/move-commands.ts';
@@ -13,7 +14,6 @@ import { addReadinessCommand } from './commands/readiness-command.ts';
 import { addSqlCommands } from './commands/sql-commands.ts';
 import { addStatusCommand } from './commands/status-command.ts';
 import { addUpCommands } from './commands/up-commands.ts';
-import { CliError } from './output.ts';
 
 function version(): string {
   const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');

@@ -34,6 +34,7 @@ import {
 } from './control-store-wire.ts';
 import type { ControlReading, ControlStore, ControlView, ControlWrite } from './core/control-port.ts';
 import { type ControlRecord, initialControlRecord } from './core/control-record.ts';
+import { defaultLeaseLimits } from './core/lease.ts';
 
 export interface ControlStoreOptions {
   /** Not owned: closing the store leaves it open. */
@@ -78,7 +79,7 @@ export interface JetStreamControlStore extends ControlStore {
 }
 
 const defaultReadTimeoutMs = 1_500;
-const defaultWriteTimeoutMs = 1_500;
+const defaultWriteTimeoutMs = defaultLeaseLimits.attemptMs;
 const defaultPollMs = 1_000;
 /** A cluster that has just started elects two leaders before it can create a bucket. */
 const defaultBootstrapTimeoutMs = 30_000;

@@ -7,9 +7,9 @@ import { requestAction } from '../../local/control-socket.ts';
 import { bringUp, requireDeployment, runningSupervisor } from '../../local/local-deployment.ts';
 import { controlSocket } from '../../local/local-layout.ts';
 import { type RebuildReply, rebuildReplySchema } from '../../rebuild/core/rebuild-request.ts';
-import { type Answer, failWith, type Target, targetOf } from '../admin-client.ts';
-import { type AskOptions, withAsk, withExample } from '../options.ts';
-import { CliError, note, printJson } from '../output.ts';
+import { type Answer, failWith, type Target, targetOf } from '../ask/admin-client.ts';
+import { type AskOptions, withAsk, withExample } from '../ask/options.ts';
+import { CliError, note, printJson } from '../ask/output.ts';
 import { programs } from './up-commands.ts';
 
 type RebuildOptions = AskOptions & {

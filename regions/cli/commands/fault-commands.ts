@@ -4,9 +4,9 @@ import type { Command } from 'commander';
 import { type Action, requestAction } from '../../local/control-socket.ts';
 import { requireDeployment } from '../../local/local-deployment.ts';
 import { controlSocket, nodesPerRegion } from '../../local/local-layout.ts';
-import { unknownRegion } from '../admin-client.ts';
-import { type CommonOptions, withCommon, withExample } from '../options.ts';
-import { CliError, printJson } from '../output.ts';
+import { unknownRegion } from '../ask/admin-client.ts';
+import { type CommonOptions, withCommon, withExample } from '../ask/options.ts';
+import { CliError, printJson } from '../ask/output.ts';
 import { programs } from './up-commands.ts';
 
 type Verb = Action['action'];

@@ -14,9 +14,9 @@ import {
   type Target,
   targetOf,
   unknownRegion,
-} from '../admin-client.ts';
-import { type AskOptions, withAsk, withExample } from '../options.ts';
-import { CliError, formatBytes, formatMs, note, paint, printJson, table } from '../output.ts';
+} from '../ask/admin-client.ts';
+import { type AskOptions, withAsk, withExample } from '../ask/options.ts';
+import { CliError, formatBytes, formatMs, note, paint, printJson, table } from '../ask/output.ts';
 
 const lossSummarySchema = lossReportSchema.omit({ commits: true });
 type LossSummary = z.output<typeof lossSummarySchema>;

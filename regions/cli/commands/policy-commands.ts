@@ -12,9 +12,9 @@ import {
   fetchStatus,
   type Target,
   targetOf,
-} from '../admin-client.ts';
-import { type AskOptions, withAsk, withExample } from '../options.ts';
-import { CliError, formatMs, note, printJson, table } from '../output.ts';
+} from '../ask/admin-client.ts';
+import { type AskOptions, withAsk, withExample } from '../ask/options.ts';
+import { CliError, formatMs, note, printJson, table } from '../ask/output.ts';
 
 type PolicyOptions = AskOptions & {
   readonly automatic?: string;

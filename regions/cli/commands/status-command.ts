@@ -8,9 +8,9 @@ import {
   fetchStatus,
   type RegionStatus,
   targetOf,
-} from '../admin-client.ts';
-import { type AskOptions, withAsk, withExample } from '../options.ts';
-import { formatBytes, formatMs, note, paint, printJson, table } from '../output.ts';
+} from '../ask/admin-client.ts';
+import { type AskOptions, withAsk, withExample } from '../ask/options.ts';
+import { formatBytes, formatMs, note, paint, printJson, table } from '../ask/output.ts';
 
 type LocalProcess = SupervisorStatus['processes'][number];
 

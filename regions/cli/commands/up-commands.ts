@@ -26,8 +26,8 @@ import {
   type Programs,
   supervisorDir,
 } from '../../local/local-layout.ts';
-import { type CommonOptions, withCommon, withExample } from '../options.ts';
-import { CliError, note, paint, printJson, table } from '../output.ts';
+import { type CommonOptions, withCommon, withExample } from '../ask/options.ts';
+import { CliError, note, paint, printJson, table } from '../ask/output.ts';
 
 const fromRoot = (path: string): string => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
 const cliFile = fromRoot('regions/cli/sextant.ts');

@@ -84,6 +84,8 @@ export const gatewayReportSchema = z.object({
   epoch: z.int().nullable(),
   ready: z.boolean(),
   vdl: z.int(),
+  /** For the writer: how long its lease has been suspended; left out while it is valid. */
+  suspendedMs: z.number().exactOptional(),
 });
 export type GatewayReport = z.infer<typeof gatewayReportSchema>;
 
@@ -113,7 +115,7 @@ export interface RegionStatus {
   readonly gateway: string | null;
   readonly agent: string | null;
   readonly writer: string | null;
-  /** What is wrong with NATS as the region's agent sees it, in words; left out while nothing is. */
+  /** What is wrong with NATS as the region's agent or its writer sees it, in words; left out while nothing is. */
   readonly trouble?: string;
   readonly nodes: readonly NodeReport[];
 }
@@ -139,6 +141,12 @@ export interface Missing {
   readonly commits: number | null;
   /** False: at least so many. */
   readonly commitsExact: boolean;
+}
+
+/** Why a writer acknowledges nothing, in words; undefined while its lease is valid. */
+function suspension(writer: GatewayReport | null): string | undefined {
+  if (writer?.suspendedMs === undefined) return undefined;
+  return `the lease of ${writer.gateway} is suspended since ${Math.round(writer.suspendedMs / 1_000)} s, since the control record takes no renewal: writes wait`;
 }
 
 interface Heard<T> {
@@ -306,12 +314,13 @@ export class ClusterView {
     const writer = gateways.find((gateway) => gateway.phase === 'writing') ?? null;
     const lag = primary ? { lagBytes: 0, lagMs: 0 } : this.lag(name, last, nowMs);
     const stalledMs = Math.round(this.stalledMs(name, nowMs));
+    const trouble = report?.trouble ?? suspension(writer);
     const role = report === null ? 'offline' : primary ? 'primary' : 'secondary';
     const ready =
       role === 'offline'
         ? false
         : primary
-          ? writer !== null
+          ? writer !== null && writer.suspendedMs === undefined
           : (report?.following ?? false) &&
             stalledMs === 0 &&
             lag.lagMs !== null &&
@@ -329,7 +338,7 @@ export class ClusterView {
       gateway: gateways[0]?.address ?? last?.gateway ?? null,
       agent: last?.agent ?? null,
       writer: writer === null ? null : writer.gateway,
-      ...(report?.trouble !== undefined && { trouble: report.trouble }),
+      ...(trouble !== undefined && { trouble }),
       nodes: (last?.nodes ?? []).map((node) =>
         report === null ? { ...node, state: 'down' as const, scl: null } : node,
       ),

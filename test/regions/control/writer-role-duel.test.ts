@@ -21,7 +21,8 @@ import {
   type Transition,
 } from '../../../regions/control/core/control-record.ts';
 import { ChallengerTimer, defaultLeaseLimits, toleratedDrift } from '../../../regions/control/core/lease.ts';
-import { type RoleEvent, WriterRole } from '../../../regions/control/core/writer-role.ts';
+import { WriterRole } from '../../../regions/control/core/writer-role.ts';
+import type { RoleEvent } from '../../../regions/control/core/writer-role-events.ts';
 import { type Epoch, lsn, type RegionId, regionId } from '../../../storage/redo/ids.ts';
 import { ControlStoreTwin, type ControlTwinClient } from '../../simulation/twins/control-store-twin.ts';
 import { Prng } from '../../simulation/world/prng.ts';
@@ -49,6 +50,7 @@ class Arena {
   /** A gateway and its own next start both thought they could; expected when processes linger. */
   twice = 0;
   readonly opened: Epoch[] = [];
+  suspensions = 0;
   nowMs = 0;
   quiet = false;
   private readonly random: Prng;
@@ -67,7 +69,7 @@ class Arena {
       schedule: (delayMs, act) => this.after(delayMs, act),
       random: () => network.uint32() / 2 ** 32,
       delayMs: { min: 1, max: 60 },
-      timeoutMs: 1_500,
+      timeoutMs: limits.attemptMs,
       pollMs: 1_000,
       chance: { lose: 0.05, linger: 0.05, stale: 0.2 },
     });
@@ -188,7 +190,7 @@ class Arena {
   }
 
   private read(life: Life, reading: ControlReading): void {
-    if (reading.kind === 'record') this.step(life, { kind: 'record', view: reading.view });
+    this.step(life, reading.kind === 'record' ? { kind: 'record', view: reading.view } : { kind: 'unseen' });
   }
 
   private step(life: Life, event: RoleEvent): void {
@@ -215,7 +217,11 @@ class Arena {
             this.step(life, { kind: 'drained', epoch: effect.epoch, lsn: lsn(effect.epoch * 10) }),
           );
           break;
+        case 'suspend':
+          this.suspensions += 1;
+          break;
         case 'resume':
+        case 'reopen':
         case 'close':
           break;
       }
@@ -313,7 +319,7 @@ const faultyMs = 120_000;
 
 describe('writer roles against each other', { retry: 0 }, () => {
   test('never may two acknowledge at once, epochs only rise, and when all is quiet one writes', () => {
-    let [reigns, primaries] = [0, 0];
+    let [reigns, primaries, suspensions] = [0, 0, 0];
     fc.assert(
       fc.property(fc.nat(), drifts, (seed, drift) => {
         const arena = new Arena(seed, gatewaysOf(drift), false).run(faultyMs);
@@ -327,12 +333,14 @@ describe('writer roles against each other', { retry: 0 }, () => {
         expect(arena.twin.current?.record).toMatchObject({ state: 'stable' });
         expect(arena.opened).toEqual([...new Set(arena.opened)].sort((a, b) => a - b));
         reigns += arena.opened.length;
+        suspensions += arena.suspensions;
         primaries += new Set(arena.twin.history.map((record) => record.primary)).size;
       }),
       { numRuns: 150, examples: [[1_784_027_369, [0.13333333240558756, 0, 0, 0]]] },
     );
     expect(reigns).toBeGreaterThan(150 * 5);
     expect(primaries).toBeGreaterThan(150 * 1.5);
+    expect(suspensions).toBeGreaterThan(150 * 3);
   });
 
   test('of a gateway and its own next start at most one can make anything durable', () => {

@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { formatBytes, formatMs, table } from '../../../regions/cli/ask/output.ts';
+import { splitStatements } from '../../../regions/cli/ask/split-statements.ts';
 import { buildProgram } from '../../../regions/cli/main.ts';
-import { formatBytes, formatMs, table } from '../../../regions/cli/output.ts';
-import { splitStatements } from '../../../regions/cli/split-statements.ts';
 import { prepareDeployment } from '../../../regions/local/local-deployment.ts';
 
 const cli = fileURLToPath(new URL('../../../regions/cli/sextant.ts', import.meta.url));

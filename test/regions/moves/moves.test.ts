@@ -632,7 +632,7 @@ describe('a failover', () => {
   test('away from a writer that renews its lease fails with PRIMARY_ALIVE and changes nothing', async () => {
     const agent = new Agent();
     const id = await agent.begin('failover');
-    await pass(3_000);
+    await pass(defaultLeaseLimits.renewMs);
     agent.change(renew(agent.record, old));
     await pass(100);
     expect(agent.operation(id).state).toBe('running');

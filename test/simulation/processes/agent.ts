@@ -36,7 +36,7 @@ import { replicationParts, runRecovery } from './replication.ts';
 
 const tickUs = 50_000;
 /** The defect: a lease that counts as lapsed at once. */
-const hastyLease: LeaseLimits = { renewMs: 1, ttlMs: 3, marginMs: 1, retryMs: 0.5, attemptMs: 0.5 };
+const hastyLease: LeaseLimits = { renewMs: 1, ttlMs: 4, marginMs: 1, retryMs: 0.5, attemptMs: 0.5 };
 
 export class SimAgent implements SimProcess {
   private readonly runtime: SimRuntime;

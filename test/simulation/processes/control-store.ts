@@ -13,7 +13,7 @@ import type { ControlClient, ControlEntry, ControlEvent } from '../twins/control
 /** Where the record lies in the bucket. */
 export const controlKey = 'control';
 
-const timeoutMs = 1_400;
+const timeoutMs = 750;
 const retryMs = 150;
 const pollMs = 1_000;
 

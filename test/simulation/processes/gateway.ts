@@ -109,7 +109,12 @@ export class SimGateway implements SimProcess {
       nodes: this.recoveryNodes(),
       volume: this.volume,
       sessions: { writing: [] },
-      metrics: { controlUpdate: () => undefined, stalled: () => undefined },
+      metrics: {
+        controlUpdate: () => undefined,
+        stalled: () => undefined,
+        leaseSuspended: () => witness.leaseSuspended(),
+      },
+      answerWaitMs: holdMs,
       log: { info: () => undefined, warn: () => undefined },
       runtime: this.time,
       // Often sooner than a real gateway gives up: what the role makes of it is to be seen.
@@ -225,7 +230,8 @@ export class SimGateway implements SimProcess {
   /** The reign that takes writes now. */
   private get writable(): Reign | null {
     // The defect leaves a reign open after its lease, and writes go on in it.
-    const isOpen = this.role.phase === 'writing' || this.context.defects.has('ignore-lease');
+    const { phase, suspendedMs } = this.role;
+    const isOpen = (phase === 'writing' && suspendedMs === null) || this.context.defects.has('ignore-lease');
     return isOpen ? this.volume.reign : null;
   }
 

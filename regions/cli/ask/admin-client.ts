@@ -3,8 +3,8 @@
  * in what they need and tolerantly in the rest.
  */
 import { z } from 'zod';
-import { requireDeployment } from '../local/local-deployment.ts';
-import { type Deployment, endpointsOf, type RegionEndpoints } from '../local/local-layout.ts';
+import { requireDeployment } from '../../local/local-deployment.ts';
+import { type Deployment, endpointsOf, type RegionEndpoints } from '../../local/local-layout.ts';
 import { CliError } from './output.ts';
 
 /** Options that say which deployment is meant. */
