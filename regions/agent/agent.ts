@@ -23,10 +23,12 @@ import {
 import { type Logger, RateLimit, type Telemetry } from '../../telemetry/index.ts';
 import { parseJson, subjectsOf } from '../bus/core/messages.ts';
 import { type NatsConnection, openNatsConnection } from '../bus/nats-connection.ts';
+import { ControlLeader } from '../control/control-leader.ts';
 import { type JetStreamControlStore, openControlStore } from '../control/control-store.ts';
 import { ControlHealth } from '../control/core/control-health.ts';
 import type { ControlReading, ControlView } from '../control/core/control-port.ts';
 import { ControlSight } from '../control/core/control-sight.ts';
+import { leaderPlacementLimits } from '../control/core/leader-placement.ts';
 import { ChallengerTimer, defaultLeaseLimits } from '../control/core/lease.ts';
 import { describeReading, type Neighbours } from '../control/core/record-claims.ts';
 import type { Survivor } from '../control/core/survivors.ts';
@@ -81,6 +83,7 @@ export class Agent {
   private readonly sight = new ControlSight(lookMs);
   private readonly orphans: OrphanSearch;
   private readonly moves: Moves;
+  private readonly controlLeader: ControlLeader;
   private readonly control = new ControlHealth(monotonicMs());
   private readonly troubleLimit = new RateLimit(troubleEveryMs, monotonicMs);
   private readonly challenger = new ChallengerTimer(defaultLeaseLimits);
@@ -113,6 +116,14 @@ export class Agent {
     this.region = new RegionClient({ ...config, log });
     this.nodes = new RegionNodes(config.nodes, this.region);
     this.orphans = new OrphanSearch({ region: this.region, losses, log });
+    this.controlLeader = new ControlLeader({
+      connection: this.nats,
+      cluster: config.cluster,
+      region: config.region,
+      regions: config.regions,
+      record: () => (this.sight.problem === null ? (this.sight.view?.record ?? null) : null),
+      log,
+    });
     this.moves = new Moves({
       region: config.region,
       store: this.store,
@@ -212,6 +223,7 @@ export class Agent {
       }),
       every(reportLimits.reportMs, () => this.report()),
       every(statusEveryMs, () => void this.pollNodes()),
+      every(leaderPlacementLimits.lookEveryMs, () => void this.controlLeader.look()),
       every(lagSaveMs, () => {
         if (this.shipping !== null) this.lags.note(this.shipping.run.lag(), wallUs());
       }),
