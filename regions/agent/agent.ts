@@ -16,8 +16,10 @@ import {
 import { type Logger, RateLimit, type Telemetry } from '../../telemetry/index.ts';
 import { parseJson, subjectsOf } from '../bus/core/messages.ts';
 import { type NatsConnection, openNatsConnection } from '../bus/nats-connection.ts';
+import { ControlLeader } from '../control/control-leader.ts';
 import { type JetStreamControlStore, openControlStore } from '../control/control-store.ts';
 import type { ControlReading } from '../control/core/control-port.ts';
+import { leaderPlacementLimits } from '../control/core/leader-placement.ts';
 import { defaultLeaseLimits } from '../control/core/lease.ts';
 import { type AgentReply, type AgentRequest, agentRequestSchema } from '../moves/core/operations.ts';
 import { LossStore } from '../moves/loss-store.ts';
@@ -63,6 +65,7 @@ export class Agent {
   private readonly store: JetStreamControlStore;
   private readonly links: RegionClient;
   private readonly agent: RegionAgent;
+  private readonly controlLeader: ControlLeader;
   private readonly lock: DirectoryLock;
   private readonly troubleLimit = new RateLimit(troubleEveryMs, monotonicMs);
   private readonly stops: (() => void)[] = [];
@@ -104,6 +107,15 @@ export class Agent {
       },
       runtime: machine,
       telemetry,
+      log,
+    });
+    const { sight } = this.agent;
+    this.controlLeader = new ControlLeader({
+      connection: this.nats,
+      cluster,
+      region,
+      regions,
+      record: () => (sight.problem === null ? (sight.view?.record ?? null) : null),
       log,
     });
   }
@@ -186,6 +198,7 @@ export class Agent {
           message.respond(Buffer.from(JSON.stringify(reply))),
         );
       }),
+      every(leaderPlacementLimits.lookEveryMs, () => void this.controlLeader.look()),
       every(troubleLookMs, () => this.tellTrouble(this.agent.trouble)),
     );
   }

@@ -15,6 +15,7 @@ import { type Epoch, genesisEpoch, type RegionId } from '../../storage/core.ts';
 import type { NatsConnection } from '../bus/nats-connection.ts';
 import {
   bytesText,
+  controlBucket,
   decodeControlRecord,
   encodeControlRecord,
   isLaterVersion,
@@ -122,7 +123,7 @@ class BucketStore implements JetStreamControlStore {
   constructor(options: ControlStoreOptions) {
     assert(/^[a-z0-9][a-z0-9-]{0,62}$/.test(options.cluster), `not a cluster name: ${options.cluster}`);
     this.#connection = options.connection;
-    this.#bucket = `sextant-${options.cluster}-control`;
+    this.#bucket = controlBucket(options.cluster);
     this.#hintSubject = `sextant.${options.cluster}.control`;
     this.#replicas = options.replicas;
     this.#readTimeoutMs = options.readTimeoutMs ?? defaultReadTimeoutMs;
