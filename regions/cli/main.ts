@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { endOnBrokenPipe } from '../../telemetry/core.ts';
 import { DeploymentError } from '../local/local-deployment.ts';
 import { addControlCommands } from './control-commands.ts';
+import { addDrillCommands } from './drill-commands.ts';
 import { addFaultCommands } from './fault-commands.ts';
 import { addMoveCommands } from './move-commands.ts';
 import { CliError } from './output.ts';
@@ -30,6 +31,7 @@ export function buildProgram(): Command {
   addSqlCommands(program);
   addMoveCommands(program);
   addControlCommands(program);
+  addDrillCommands(program);
   addFaultCommands(program);
   return program;
 }

@@ -9,8 +9,22 @@ import { z } from 'zod';
 
 /** What can be done to a part of a deployment. `target` is a region, or a process such as `us-east-1/n1`. */
 export const actionSchema = z.strictObject({
-  action: z.enum(['kill', 'start', 'freeze', 'thaw', 'wipe', 'isolate', 'heal']),
+  action: z.enum([
+    'kill',
+    'start',
+    'freeze',
+    'thaw',
+    'wipe',
+    'isolate',
+    'heal',
+    // SIGKILL, and its supervisor starts it again, as after any crash.
+    'crash',
+    // A region's routes, and a storage node's flushes, take `delayMs` longer. 0 ends it.
+    'slow-link',
+    'slow-disk',
+  ]),
   target: z.string().max(128),
+  delayMs: z.number().min(0).max(10_000).optional(),
 });
 export type Action = z.output<typeof actionSchema>;
 
@@ -39,6 +53,8 @@ export const supervisorStatusSchema = z.object({
   pid: z.number(),
   phase: z.enum(['starting', 'ready', 'stopping']),
   isolated: z.array(z.string()),
+  /** Regions whose routes, and storage nodes whose flushes, are slowed down on purpose. */
+  slowed: z.array(z.string()).default([]),
   processes: z.array(processStatusSchema),
 });
 /** What a supervisor knows: its own pid, and every process with its state. */

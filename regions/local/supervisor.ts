@@ -90,6 +90,10 @@ export class Supervisor {
       pid: process.pid,
       phase: this.#phase,
       isolated: [...(this.#options.proxies?.isolated ?? [])],
+      slowed: [
+        ...(this.#options.proxies?.slowed ?? []),
+        ...this.#processes.filter(({ flushDelayMs }) => flushDelayMs > 0).map(({ spec }) => spec.id),
+      ],
       processes: this.#processes.map((managed) => ({ ...managed.status, ports: [...managed.status.ports] })),
     };
   }
@@ -114,10 +118,11 @@ export class Supervisor {
     return this.#failure;
   }
 
-  /** Kills, starts, freezes, thaws, wipes, isolates or heals a region or a process. An unknown target is an error that lists those known. */
-  async act({ action, target }: Action): Promise<ActionResult> {
+  /** Breaks or mends a region or a process (`Action`). An unknown target is an error that lists those known. */
+  async act({ action, target, delayMs = 0 }: Action): Promise<ActionResult> {
     if (this.#phase === 'stopping') return { error: 'the deployment is stopping' };
-    if (action === 'isolate' || action === 'heal') return this.#cutOrHeal(action, target);
+    if (action === 'isolate' || action === 'heal' || action === 'slow-link')
+      return this.#actOnRoutes(action, target, delayMs);
     const chosen = this.#processes.filter(({ spec }) => spec.region === target || spec.id === target);
     if (chosen.length === 0) return { error: this.#unknown(target) };
     const changed = chosen.map(({ spec }) => spec.id);
@@ -137,6 +142,14 @@ export class Supervisor {
         return { changed: chosen.filter((managed) => managed.freeze()).map(({ spec }) => spec.id) };
       case 'thaw':
         return { changed: chosen.filter((managed) => managed.thaw()).map(({ spec }) => spec.id) };
+      case 'crash':
+        return { changed: chosen.filter((managed) => managed.crash()).map(({ spec }) => spec.id) };
+      case 'slow-disk': {
+        const slowed = chosen.filter((managed) => managed.slowFlushes(delayMs)).map(({ spec }) => spec.id);
+        return slowed.length > 0
+          ? { changed: slowed }
+          : { error: `only a storage node that runs has flushes to slow down, not ${target}` };
+      }
     }
   }
 
@@ -201,17 +214,18 @@ export class Supervisor {
     return `no process ${target}; there are ${ids.join(', ')}`;
   }
 
-  #cutOrHeal(action: 'isolate' | 'heal', target: string): ActionResult {
+  #actOnRoutes(action: 'isolate' | 'heal' | 'slow-link', target: string, delayMs: number): ActionResult {
     const { proxies } = this.#options;
     if (proxies === undefined) {
       return {
         error:
-          'the network between regions is not ours to cut: the deployment uses NATS servers given with --nats',
+          'the network between regions is not ours to touch: the deployment uses NATS servers given with --nats',
       };
     }
     if (!this.#processes.some(({ spec }) => spec.region === target)) return { error: this.#unknown(target) };
     if (action === 'isolate') proxies.isolate(target);
-    else proxies.heal(target);
+    else if (action === 'heal') proxies.heal(target);
+    else proxies.slow(target, delayMs);
     return { changed: [target] };
   }
 
