@@ -8,6 +8,7 @@ import {
   type ClusterView,
   chooseLoss,
   type Described,
+  type DrillLink,
   holdsSecret,
   mountApi,
   openapi,
@@ -29,6 +30,8 @@ export interface AdminOptions {
   readonly regions: readonly RegionId[];
   readonly view: ClusterView;
   readonly agents: AgentLink;
+  /** Who runs drills; null where nobody can break processes and heal them. */
+  readonly drills: DrillLink | null;
   readonly registry: MetricRegistry;
   readonly ready: () => Described<'Ready'>;
 }
@@ -68,7 +71,7 @@ export function adminRoutes(options: AdminOptions): Hono {
     '/openapi.json',
     () => new Response(described, { headers: { 'content-type': 'application/json' } }),
   );
-  for (const path of ['/v1/drills', '/v1/drills/*', '/console', '/console/*']) {
+  for (const path of ['/console', '/console/*']) {
     app.all(path, (context) => {
       const body = encodeErrorBody({
         code: 'SEXTANT_NOT_FOUND',
@@ -98,15 +101,20 @@ function served(options: AdminOptions): Hono {
       operation: ({ params }) => operation(params.id, options),
       losses: () => losses(options),
       loss: ({ params }) => loss(params.epoch, options),
+      drills: () => options.drills?.list() ?? noSupervisor,
+      startDrill: ({ body }) => options.drills?.start(body) ?? noSupervisor,
+      drill: ({ params }) => options.drills?.show(params.id) ?? noSupervisor,
     },
     {
       guard: guard(options.auth, options.secret),
       encodeError: encodeErrorBody,
-      badBody: (problem) => {
+      badBody: (problem, body) => {
         const problems = problem.issues.map((issue) => `${issue.path.join('.') || 'body'}: ${issue.message}`);
+        const like =
+          body === 'DrillRequest' ? '{"kind": "node-loss"}' : `{"target": "${options.regions[0]}"}`;
         return {
           code: 'BAD_REQUEST',
-          message: `The body must be JSON like {"target": "${options.regions[0]}"}: ${problems.join('; ')}.`,
+          message: `The body must be JSON like ${like}: ${problems.join('; ')}.`,
         };
       },
       bodyTooLarge: (bytesMax) =>
@@ -123,6 +131,14 @@ function failed<S extends number>(
 ): { readonly status: S; readonly error: ApiError } {
   return { status, error: { code, message } };
 }
+
+/** A drill breaks processes and has to bring them back, also when this one is among them. */
+const noSupervisor = failed(
+  409,
+  'NO_SUPERVISOR',
+  'No supervisor runs this gateway, so nobody here can break a process and start it again: run drills on a local deployment ' +
+    '(`sextant up`), or `sextant drill switchover --on FILE` from a machine that reaches every gateway.',
+);
 
 function knownRegion(name: string, options: AdminOptions): RegionId | null {
   return options.regions.find((region) => region === name) ?? null;

@@ -10,7 +10,7 @@ import {
   apiRoutes,
   type RouteName,
 } from './core/api-routes.ts';
-import { apiSchemas } from './core/api-schemas.ts';
+import { apiSchemas, type SchemaName } from './core/api-schemas.ts';
 
 const bodyBytesMax = 16 * 1024;
 
@@ -24,7 +24,8 @@ export interface MountOptions {
   readonly guard: MiddlewareHandler;
   /** How this server writes an error down. */
   readonly encodeError: (error: ApiError) => string;
-  readonly badBody: (problem: z.ZodError) => ApiError;
+  /** @param body the schema that it does not fit. */
+  readonly badBody: (problem: z.ZodError, body: SchemaName) => ApiError;
   readonly bodyTooLarge: (bytesMax: number) => ApiError;
 }
 
@@ -87,7 +88,8 @@ export function mountApi<S extends ApiServer>(
       const text = route.body === undefined ? '' : await boundedText(context.req.raw);
       if (text === null) return refuse(413, options.bodyTooLarge(bodyBytesMax));
       const read = route.body === undefined ? undefined : apiSchemas[route.body].safeParse(parsedJson(text));
-      if (read?.success === false) return refuse(400, options.badBody(read.error));
+      if (read?.success === false && route.body !== undefined)
+        return refuse(400, options.badBody(read.error, route.body));
       const reply = await handler({ params: context.req.param(), body: read?.data });
       if ('error' in reply) return refuse(reply.status, reply.error);
       return 'text' in reply

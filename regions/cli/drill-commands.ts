@@ -12,12 +12,12 @@ import {
   drillRequestSchema,
 } from '../drills/core/drill-kinds.ts';
 import type { DrillReport, DrillSummary } from '../drills/core/drill-report.ts';
-import { listDrills, showDrill } from '../drills/drill-history.ts';
-import type { DrillTarget } from '../drills/drill-target.ts';
-import { executeDrill } from '../drills/execute.ts';
-import { localTarget } from '../drills/local-target.ts';
-import { DrillRefused } from '../drills/preflight.ts';
-import { remoteSchema, remoteTarget } from '../drills/remote-target.ts';
+import { listDrills, showDrill } from '../drills/run/drill-history.ts';
+import type { DrillTarget } from '../drills/run/drill-target.ts';
+import { executeDrill } from '../drills/run/execute.ts';
+import { localTarget } from '../drills/run/local-target.ts';
+import { DrillRefused } from '../drills/run/preflight.ts';
+import { remoteSchema, remoteTarget } from '../drills/run/remote-target.ts';
 import { requireDeployment, runningSupervisor } from '../local/local-deployment.ts';
 import { ask } from './admin-client.ts';
 import { type CommonOptions, withCommon, withExample } from './options.ts';

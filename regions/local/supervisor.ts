@@ -5,7 +5,13 @@
 import type { Server } from 'node:http';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Action, type ActionResult, type SupervisorStatus, serveControl } from './control-socket.ts';
+import {
+  type Action,
+  type ActionResult,
+  type MoreRoutes,
+  type SupervisorStatus,
+  serveControl,
+} from './control-socket.ts';
 import { logFile, type ProcessRole, type ProcessSpec, startOrder } from './local-layout.ts';
 import { lastLines, ManagedProcess } from './managed-process.ts';
 import { StoreJudge, StoreWatch } from './nats-store-watch.ts';
@@ -24,6 +30,8 @@ export type SupervisorOptions = {
   /** Undefined when the deployment has no routes of its own to cut. */
   readonly proxies: RouteProxies | undefined;
   readonly controlSocket: string;
+  /** Served at the control socket as well. */
+  readonly more?: MoreRoutes;
   /** Told about every step; for people. */
   readonly onProgress: (line: string) => void;
 };
@@ -108,6 +116,7 @@ export class Supervisor {
     this.#control = await serveControl(this.#options.controlSocket, {
       status: () => this.status,
       act: (action) => this.act(action),
+      ...(this.#options.more !== undefined && { more: this.#options.more }),
     });
     // Stopped while the socket was being made: then nobody else closes it.
     if (this.#phase === 'stopping') this.#closeControl();
@@ -161,6 +170,7 @@ export class Supervisor {
 
   async #stopAll(): Promise<void> {
     this.#phase = 'stopping';
+    this.#options.more?.close();
     clearInterval(this.#storeLooks);
     for (const role of startOrder.toReversed()) {
       const stage = this.#processes.filter(({ spec }) => spec.role === role);

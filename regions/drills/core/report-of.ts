@@ -84,7 +84,8 @@ export function reportOf(facts: DrillFacts, iso: (ms: number) => string): DrillR
     unfinished.push({ name: 'the drill runs to its end', held: false, detail: 'it was stopped' });
   if (account === null)
     unfinished.push({ name: 'the data are compared', held: false, detail: 'they could not be read' });
-  const service = recovery === null ? [] : serviceChecks(plan, recovery, during);
+  // Of a drill that was stopped in the middle, the outage is not over and says nothing.
+  const service = recovery === null || facts.interrupted ? [] : serviceChecks(plan, recovery, during);
   const checks = [...facts.checks, ...service, ...unfinished];
   const failed = facts.phases.filter(({ outcome }) => outcome !== 'passed').length;
   return {

@@ -5,8 +5,8 @@
 import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { z } from 'zod';
-import { type DirectoryLock, lockDirectory, lockHolder } from '../../storage/index.ts';
-import type { DrillKind } from './core/drill-kinds.ts';
+import { type DirectoryLock, lockDirectory, lockHolder } from '../../../storage/index.ts';
+import type { DrillKind } from '../core/drill-kinds.ts';
 import {
   type DrillAnswer,
   type DrillBegun,
@@ -15,9 +15,9 @@ import {
   drillBegunSchema,
   drillReportSchema,
   summaryOf,
-} from './core/drill-report.ts';
-import { reportHtml } from './core/report-html.ts';
-import { reportJunit } from './core/report-junit.ts';
+} from '../core/drill-report.ts';
+import { reportHtml } from '../core/report-html.ts';
+import { reportJunit } from '../core/report-junit.ts';
 import { DrillRefused } from './preflight.ts';
 
 const historyDir = (dataDir: string): string => join(resolve(dataDir), 'drills');
@@ -115,4 +115,15 @@ export function showDrill(dataDir: string, id: string): DrillAnswer | null {
   const running = lockHolder(historyDir(dataDir))?.identity.pid === pid;
   const state = running ? 'running' : 'abandoned';
   return { id, kind, state, startedAt, rtoMs: null, rpoCommits: null, lostWrites: null, report: null };
+}
+
+/** The drill that a process runs, once it has broken something or is about to; null before. */
+export function runningDrill(dataDir: string, pid: number): DrillAnswer | null {
+  const dir = historyDir(dataDir);
+  const [newest] = drillIds(dataDir).filter(
+    (name) => readJson(join(dir, name, 'begun.json'), drillBegunSchema)?.pid === pid,
+  );
+  const found = newest === undefined ? null : showDrill(dataDir, newest);
+  // Pids come again: an older drill of the same one has ended.
+  return found?.state === 'running' ? found : null;
 }

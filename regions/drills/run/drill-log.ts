@@ -1,7 +1,7 @@
 /** What a drill tells while it runs, and keeps for its report: the timeline, the phases, and the lag of every region. */
-import type { DrillState } from './core/drill-phases.ts';
-import type { LagSample, PhaseRecord } from './core/drill-report.ts';
-import type { StatusSight } from './core/status-sight.ts';
+import type { DrillState } from '../core/drill-phases.ts';
+import type { LagSample, PhaseRecord } from '../core/drill-report.ts';
+import type { StatusSight } from '../core/status-sight.ts';
 import { wallMs } from './load-clients.ts';
 
 const sampleMs = 250;

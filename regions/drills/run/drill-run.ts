@@ -3,22 +3,22 @@
  * before it is broken, so that it is healed however the drill ends.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { DrillRequest } from './core/drill-kinds.ts';
+import type { DrillRequest } from '../core/drill-kinds.ts';
 import {
   afterPhase,
   type DrillEvent,
   type DrillPhase,
   type DrillState,
   isOver,
-} from './core/drill-phases.ts';
-import type { Deed, DrillPlan, Refusal } from './core/drill-plan.ts';
-import type { Check, DrillReport } from './core/drill-report.ts';
-import { accountFor, type LedgerAccount } from './core/ledger-account.ts';
-import { type LossLook, lossesSince } from './core/losses-since.ts';
-import { type DrillFacts, type MovePhase, reportOf, stopwatchRegions } from './core/report-of.ts';
-import { type OutsideSight, signSeen, unwell, unwellUnderLoad } from './core/status-sight.ts';
-import { acknowledgements } from './core/stopwatch.ts';
-import { dataChecks, noneFailed, steadyCheck } from './core/verdict.ts';
+} from '../core/drill-phases.ts';
+import type { Deed, DrillPlan, Refusal } from '../core/drill-plan.ts';
+import type { Check, DrillReport } from '../core/drill-report.ts';
+import { accountFor, type LedgerAccount } from '../core/ledger-account.ts';
+import { type LossLook, lossesSince } from '../core/losses-since.ts';
+import { type DrillFacts, type MovePhase, reportOf, stopwatchRegions } from '../core/report-of.ts';
+import { type OutsideSight, signSeen, unwell, unwellUnderLoad } from '../core/status-sight.ts';
+import { acknowledgements } from '../core/stopwatch.ts';
+import { dataChecks, noneFailed, steadyCheck } from '../core/verdict.ts';
 import type { DrillLog } from './drill-log.ts';
 import { failOver, movedByPolicy, switchOver } from './drill-moves.ts';
 import type { DrillTarget } from './drill-target.ts';

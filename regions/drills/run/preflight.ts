@@ -1,10 +1,10 @@
 /** What has to hold before a drill breaks anything: a deployment that is whole, a region that exists, a load that can write. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type DrillRequest, safeKinds } from './core/drill-kinds.ts';
-import { type DrillPlan, planDrill, type Refusal, whatItNeeds } from './core/drill-plan.ts';
-import type { LaneAddress } from './core/load-messages.ts';
-import type { LossLook } from './core/losses-since.ts';
-import { type StatusSight, unwell } from './core/status-sight.ts';
+import { type DrillRequest, safeKinds } from '../core/drill-kinds.ts';
+import { type DrillPlan, planDrill, type Refusal, whatItNeeds } from '../core/drill-plan.ts';
+import type { LaneAddress } from '../core/load-messages.ts';
+import type { LossLook } from '../core/losses-since.ts';
+import { type StatusSight, unwell } from '../core/status-sight.ts';
 import type { DrillTarget } from './drill-target.ts';
 
 /** What is known before the fault. */

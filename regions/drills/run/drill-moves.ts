@@ -1,7 +1,7 @@
 /** Moves as a drill makes them: begun at whoever answers, tried again while that helps, and watched to their end. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Operation } from '../moves/core/operations.ts';
-import { heirs } from './core/status-sight.ts';
+import type { Operation } from '../../moves/core/operations.ts';
+import { heirs } from '../core/status-sight.ts';
 import type { DrillTarget } from './drill-target.ts';
 import { wallMs } from './load-clients.ts';
 

@@ -1,8 +1,8 @@
 /** The clients of a drill's load: stock libSQL clients, one for each region and transport, that write numbered rows and tell how each ended. */
 import { type Client, createClient, LibsqlError } from '@libsql/client/web';
-import { formatTraceparent, newSpanId, newTraceId } from '../../telemetry/core.ts';
-import { checksumOf, type LedgerEntry, outcomeOf, payloadOf } from './core/ledger.ts';
-import type { LaneAddress } from './core/load-messages.ts';
+import { formatTraceparent, newSpanId, newTraceId } from '../../../telemetry/core.ts';
+import { checksumOf, type LedgerEntry, outcomeOf, payloadOf } from '../core/ledger.ts';
+import type { LaneAddress } from '../core/load-messages.ts';
 
 /** Requests of one client without an answer; beyond that it sends nothing, as a pool would. */
 const inFlightMax = 64;

@@ -1,8 +1,8 @@
 /** The deployment as a drill acts on it. A local one can be broken and healed; one elsewhere can only be asked. */
-import type { Operation } from '../moves/core/operations.ts';
-import type { Deed, Refusal } from './core/drill-plan.ts';
-import type { LossLook } from './core/losses-since.ts';
-import type { OutsideSight, StatusSight } from './core/status-sight.ts';
+import type { Operation } from '../../moves/core/operations.ts';
+import type { Deed, Refusal } from '../core/drill-plan.ts';
+import type { LossLook } from '../core/losses-since.ts';
+import type { OutsideSight, StatusSight } from '../core/status-sight.ts';
 
 /** Where a region's clients connect, and with what. */
 export interface RegionAddress {

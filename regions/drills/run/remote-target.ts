@@ -1,6 +1,6 @@
 /** A deployment elsewhere, named by a file: gateways of its regions and tokens for them. It can be asked and moved, never broken. */
 import { z } from 'zod';
-import { strictShape } from '../../storage/index.ts';
+import { strictShape } from '../../../storage/index.ts';
 import { AdminSight, type Ask } from './admin-sight.ts';
 import type { DrillTarget } from './drill-target.ts';
 

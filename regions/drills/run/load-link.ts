@@ -1,9 +1,9 @@
 /** The drill's end of its load: starts the process, gives it orders, and keeps the ledger of what it tells. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import type { LedgerEntry } from './core/ledger.ts';
-import type { RegionRows } from './core/ledger-account.ts';
-import { type FromLoad, fromLoadSchema, type LaneAddress, type ToLoad } from './core/load-messages.ts';
+import type { LedgerEntry } from '../core/ledger.ts';
+import type { RegionRows } from '../core/ledger-account.ts';
+import { type FromLoad, fromLoadSchema, type LaneAddress, type ToLoad } from '../core/load-messages.ts';
 
 const loadFile = fileURLToPath(new URL('load-process.ts', import.meta.url));
 const openMs = 20_000;

@@ -1,9 +1,9 @@
 /** A drill's questions to the admin API of a deployment, wherever that is: each to any gateway that answers. */
 import { z } from 'zod';
-import { lossReportSchema } from '../moves/core/loss-report.ts';
-import { type Operation, operationSchema } from '../moves/core/operations.ts';
-import { type LossLook, lossListSchema } from './core/losses-since.ts';
-import { type StatusSight, statusSightSchema } from './core/status-sight.ts';
+import { lossReportSchema } from '../../moves/core/loss-report.ts';
+import { type Operation, operationSchema } from '../../moves/core/operations.ts';
+import { type LossLook, lossListSchema } from '../core/losses-since.ts';
+import { type StatusSight, statusSightSchema } from '../core/status-sight.ts';
 import type { Begun, RegionAddress } from './drill-target.ts';
 
 /** One request with a JSON answer, as the commands make them. */

@@ -1,5 +1,5 @@
 /** The process of a drill's load: its own, so that no work of the drill delays what it times. Does what its parent says, and ends with it. */
-import { type FromLoad, type ToLoad, toLoadSchema } from './core/load-messages.ts';
+import { type FromLoad, type ToLoad, toLoadSchema } from '../core/load-messages.ts';
 import { LoadClients } from './load-clients.ts';
 
 const reportMs = 100;

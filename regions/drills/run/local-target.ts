@@ -1,9 +1,9 @@
 /** The deployment on this machine: its supervisor breaks and heals, its gateways and agents are asked. */
-import { requestAction, supervisorStatus } from '../local/control-socket.ts';
-import { controlSocket, type Deployment, endpointsOf } from '../local/local-layout.ts';
+import { requestAction, supervisorStatus } from '../../local/control-socket.ts';
+import { controlSocket, type Deployment, endpointsOf } from '../../local/local-layout.ts';
+import type { Deed } from '../core/drill-plan.ts';
+import type { OutsideSight, StatusSight } from '../core/status-sight.ts';
 import { AdminSight, type Ask } from './admin-sight.ts';
-import type { Deed } from './core/drill-plan.ts';
-import type { OutsideSight, StatusSight } from './core/status-sight.ts';
 import type { DrillTarget, RegionAddress } from './drill-target.ts';
 
 export function localTarget(

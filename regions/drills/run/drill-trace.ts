@@ -6,8 +6,8 @@ import {
   type SpanFact,
   spanNames,
   type TraceContext,
-} from '../../telemetry/index.ts';
-import type { DrillReport } from './core/drill-report.ts';
+} from '../../../telemetry/index.ts';
+import type { DrillReport } from '../core/drill-report.ts';
 
 const usPerMs = 1_000;
 

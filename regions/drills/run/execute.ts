@@ -3,10 +3,10 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { cpus, release, totalmem, type } from 'node:os';
 import { z } from 'zod';
-import { newSpanId, newTraceId, serviceName, startTelemetry } from '../../telemetry/index.ts';
-import { findNatsServer } from '../local/nats-server.ts';
-import type { DrillRequest } from './core/drill-kinds.ts';
-import type { DrillReport } from './core/drill-report.ts';
+import { newSpanId, newTraceId, serviceName, startTelemetry } from '../../../telemetry/index.ts';
+import { findNatsServer } from '../../local/nats-server.ts';
+import type { DrillRequest } from '../core/drill-kinds.ts';
+import type { DrillReport } from '../core/drill-report.ts';
 import { drillId, lockDrills, saveBegun, saveReport } from './drill-history.ts';
 import { DrillLog } from './drill-log.ts';
 import { DrillRun } from './drill-run.ts';
@@ -88,7 +88,7 @@ export async function executeDrill(given: Execution): Promise<Executed> {
 
 async function versions(): Promise<Readonly<Record<string, string>>> {
   const packageSchema = z.object({ version: z.string(), dependencies: z.record(z.string(), z.string()) });
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  const text = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8');
   const { version, dependencies } = packageSchema.parse(JSON.parse(text));
   const nats = await findNatsServer();
   return {
