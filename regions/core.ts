@@ -1,6 +1,6 @@
 /** The pure half of the door: what cores of the gateway import. */
 export type { ApiError, ApiReply } from './api/core/api-routes.ts';
-export type { Described } from './api/core/api-schemas.ts';
+export type { Described, SchemaName } from './api/core/api-schemas.ts';
 export { parseJson, subjectsOf } from './bus/core/messages.ts';
 export type { ControlReading, ControlStore, ControlWrite } from './control/core/control-port.ts';
 export { type ControlRecord, type Holder, policyOf, sameHolder } from './control/core/control-record.ts';

@@ -8,10 +8,12 @@ import {
   type ClusterView,
   chooseLoss,
   type Described,
+  type DrillLink,
   holdsSecret,
   mountApi,
   openapi,
   operationRegion,
+  type SchemaName,
   whoIsMissing,
 } from '../../regions/index.ts';
 import { monotonicMs, type RegionId } from '../../storage/index.ts';
@@ -31,6 +33,8 @@ export interface AdminOptions {
   readonly regions: readonly RegionId[];
   readonly view: ClusterView;
   readonly agents: AgentLink;
+  /** Who runs drills; null where nobody can break processes and heal them. */
+  readonly drills: DrillLink | null;
   readonly registry: MetricRegistry;
   readonly ready: () => Described<'Ready'>;
   readonly readiness: () => Described<'Readiness'>;
@@ -71,7 +75,7 @@ export function adminRoutes(options: AdminOptions): Hono {
     '/openapi.json',
     () => new Response(described, { headers: { 'content-type': 'application/json' } }),
   );
-  for (const path of ['/v1/drills', '/v1/drills/*', '/console', '/console/*']) {
+  for (const path of ['/console', '/console/*']) {
     app.all(path, (context) => {
       const body = encodeErrorBody({
         code: 'SEXTANT_NOT_FOUND',
@@ -82,6 +86,12 @@ export function adminRoutes(options: AdminOptions): Hono {
   }
   return app.route('/', served(options));
 }
+
+/** What a body looks like, where it does not name a target. */
+const bodyExamples: { readonly [S in SchemaName]?: string } = {
+  PolicyChange: '{"rpoMs": 0}',
+  DrillRequest: '{"kind": "node-loss"}',
+};
 
 /** What this gateway answers on each of its routes. */
 function served(options: AdminOptions): Hono {
@@ -105,13 +115,16 @@ function served(options: AdminOptions): Hono {
       changePolicy: ({ body }) => changePolicy(body, options),
       losses: () => losses(options),
       loss: ({ params }) => loss(params.epoch, options),
+      drills: () => options.drills?.list() ?? noSupervisor,
+      startDrill: ({ body }) => options.drills?.start(body) ?? noSupervisor,
+      drill: ({ params }) => options.drills?.show(params.id) ?? noSupervisor,
     },
     {
       guard: guard(options.auth, options.secret),
       encodeError: encodeErrorBody,
       badBody: (problem, wanted) => {
         const problems = problem.issues.map((issue) => `${issue.path.join('.') || 'body'}: ${issue.message}`);
-        const example = wanted === 'PolicyChange' ? '{"rpoMs": 0}' : `{"target": "${options.regions[0]}"}`;
+        const example = bodyExamples[wanted] ?? `{"target": "${options.regions[0]}"}`;
         return {
           code: 'BAD_REQUEST',
           message: `The body must be JSON like ${example}: ${problems.join('; ')}.`,
@@ -131,6 +144,14 @@ function failed<S extends number>(
 ): { readonly status: S; readonly error: ApiError } {
   return { status, error: { code, message } };
 }
+
+/** A drill breaks processes and has to bring them back, also when this one is among them. */
+const noSupervisor = failed(
+  409,
+  'NO_SUPERVISOR',
+  'No supervisor runs this gateway, so nobody here can break a process and start it again: run drills on a local deployment ' +
+    '(`sextant up`), or `sextant drill switchover --on FILE` from a machine that reaches every gateway.',
+);
 
 function knownRegion(name: string, options: AdminOptions): RegionId | null {
   return options.regions.find((region) => region === name) ?? null;

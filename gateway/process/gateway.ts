@@ -1,5 +1,5 @@
 /** One gateway, composed of its parts. */
-import type { GatewayReport } from '../../regions/index.ts';
+import { drillLink, type GatewayReport } from '../../regions/index.ts';
 import { adminRoutes } from '../admin/admin.ts';
 import { AgentLink } from '../admin/agent-link.ts';
 import type { GatewayConfig } from './config.ts';
@@ -109,6 +109,7 @@ function adminApp({ setup, observed, control, news }: GatewayParts): ReturnType<
     regions: config.regions,
     view: news.view,
     agents: new AgentLink(control.nats, config.cluster, limits.agentAnswerMs),
+    drills: config.supervisor === undefined ? null : drillLink(config.supervisor),
     registry: observed.process.registry,
     ready: () => news.status.readiness(),
     readiness: () => news.status.takeover(),

@@ -24,6 +24,7 @@ export interface MountOptions {
   readonly guard: MiddlewareHandler;
   /** How this server writes an error down. */
   readonly encodeError: (error: ApiError) => string;
+  /** @param wanted the schema that it does not fit. */
   readonly badBody: (problem: z.ZodError, wanted: SchemaName) => ApiError;
   readonly bodyTooLarge: (bytesMax: number) => ApiError;
 }

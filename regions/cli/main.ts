@@ -7,6 +7,7 @@ import { endOnBrokenPipe } from '../../telemetry/core.ts';
 import { DeploymentError } from '../local/local-deployment.ts';
 import { CliError } from './ask/output.ts';
 import { addControlCommands } from './commands/control-commands.ts';
+import { addDrillCommands } from './commands/drill-commands.ts';
 import { addFaultCommands } from './commands/fault-commands.ts';
 import { addMoveCommands } from './commands/move-commands.ts';
 import { addPolicyCommand } from './commands/policy-commands.ts';
@@ -34,6 +35,7 @@ export function buildProgram(): Command {
   addMoveCommands(program);
   addPolicyCommand(program);
   addControlCommands(program);
+  addDrillCommands(program);
   addFaultCommands(program);
   return program;
 }

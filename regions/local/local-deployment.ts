@@ -32,7 +32,7 @@ import {
   waitForExit,
 } from '../../storage/index.ts';
 import { regionsMax, regionsSchema } from '../agent/config.ts';
-import { socketPathProblem } from './control-socket.ts';
+import { type MoreRoutes, socketPathProblem } from './control-socket.ts';
 import {
   basePortMax,
   configFile,
@@ -361,6 +361,8 @@ export type UpHooks = {
   readonly onProgress: (line: string) => void;
   readonly programs: Programs;
   readonly timeoutMs?: number;
+  /** What the supervisor serves beside its own, for the deployment in this directory. */
+  readonly more?: (dataDir: string) => MoreRoutes;
   /** Handed the deployment before it is ready, so that an interrupted start can be stopped too. */
   readonly onStarting?: (running: RunningDeployment) => void;
 };
@@ -404,6 +406,7 @@ async function bringUpLocked(
     processes,
     proxies: deployment.nats === null ? new RouteProxies(proxies) : undefined,
     controlSocket: controlSocket(dataDir),
+    ...(hooks.more !== undefined && { more: hooks.more(dataDir) }),
     onProgress,
   });
   const running: RunningDeployment = {

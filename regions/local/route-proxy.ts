@@ -4,11 +4,45 @@
  */
 import assert from 'node:assert/strict';
 import { connect, createServer, type Server, type Socket } from 'node:net';
+import { Transform } from 'node:stream';
 
 /** One direction of dialling: `from` dials, `to` listens. Bytes flow both ways. */
 export type RouteEnds = { readonly from: string; readonly to: string };
 
 const listenHost = '127.0.0.1';
+/** Bytes on their way through a slow cable; beyond that it takes no more before some have arrived. */
+const underwayMax = 8 * 1024 * 1024;
+
+/** A direction of a cable in which every byte takes `delayMs()` longer, asked for each piece. The order stays. */
+function slowly(delayMs: () => number): Transform {
+  let underway = 0;
+  let freeAtMs = 0;
+  let resume: (() => void) | null = null;
+  let done: (() => void) | null = null;
+  return new Transform({
+    transform(chunk: Buffer, _encoding, taken) {
+      const ms = delayMs();
+      if (ms === 0 && underway === 0) return taken(null, chunk);
+      const now = performance.now();
+      // What comes after a slower piece waits for it, also once the cable is as fast as before.
+      freeAtMs = Math.max(freeAtMs, now + ms);
+      underway += chunk.length;
+      setTimeout(() => {
+        underway -= chunk.length;
+        this.push(chunk);
+        if (underway === 0) done?.();
+        resume?.();
+        resume = null;
+      }, freeAtMs - now);
+      if (underway < underwayMax) taken();
+      else resume = taken;
+    },
+    flush(ended) {
+      if (underway === 0) ended();
+      else done = ended;
+    },
+  });
+}
 
 /** A TCP proxy for one route. While it is cut, connections are reset at once and none passes. */
 export class RouteProxy {
@@ -17,6 +51,7 @@ export class RouteProxy {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   #cut: boolean = false;
+  #delayMs = 0;
 
   private constructor(ends: RouteEnds, targetPort: number) {
     this.ends = ends;
@@ -59,6 +94,11 @@ export class RouteProxy {
     this.#cut = false;
   }
 
+  /** From now on every byte takes so much longer, each way. */
+  slow(delayMs: number): void {
+    this.#delayMs = delayMs;
+  }
+
   async close(): Promise<void> {
     this.cut();
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
@@ -82,8 +122,9 @@ export class RouteProxy {
         other.destroy();
       });
     }
-    inbound.pipe(outbound);
-    outbound.pipe(inbound);
+    const delayMs = (): number => this.#delayMs;
+    inbound.pipe(slowly(delayMs)).pipe(outbound);
+    outbound.pipe(slowly(delayMs)).pipe(inbound);
   }
 }
 
@@ -91,6 +132,7 @@ export class RouteProxy {
 export class RouteProxies {
   readonly #proxies: readonly RouteProxy[];
   readonly #isolated = new Set<string>();
+  readonly #delays = new Map<string, number>();
 
   constructor(proxies: readonly RouteProxy[]) {
     this.#proxies = proxies;
@@ -98,6 +140,21 @@ export class RouteProxies {
 
   get isolated(): readonly string[] {
     return [...this.#isolated];
+  }
+
+  /** Regions with slow routes. */
+  get slowed(): readonly string[] {
+    return [...this.#delays.keys()];
+  }
+
+  /** Every byte from and to the region takes so much longer; 0 ends it. Between two slow regions the delays add up. */
+  slow(region: string, delayMs: number): void {
+    if (delayMs === 0) this.#delays.delete(region);
+    else this.#delays.set(region, delayMs);
+    for (const proxy of this.#proxies) {
+      const { from, to } = proxy.ends;
+      proxy.slow((this.#delays.get(from) ?? 0) + (this.#delays.get(to) ?? 0));
+    }
   }
 
   isolate(region: string): void {

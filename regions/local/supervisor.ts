@@ -5,7 +5,13 @@
 import type { Server } from 'node:http';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Action, type ActionResult, type SupervisorStatus, serveControl } from './control-socket.ts';
+import {
+  type Action,
+  type ActionResult,
+  type MoreRoutes,
+  type SupervisorStatus,
+  serveControl,
+} from './control-socket.ts';
 import { logFile, type ProcessRole, type ProcessSpec, startOrder } from './local-layout.ts';
 import { lastLines, ManagedProcess } from './managed-process.ts';
 import { StoreJudge, StoreWatch } from './nats-store-watch.ts';
@@ -24,6 +30,8 @@ export type SupervisorOptions = {
   /** Undefined when the deployment has no routes of its own to cut. */
   readonly proxies: RouteProxies | undefined;
   readonly controlSocket: string;
+  /** Served at the control socket as well. */
+  readonly more?: MoreRoutes;
   /** Told about every step; for people. */
   readonly onProgress: (line: string) => void;
 };
@@ -90,6 +98,10 @@ export class Supervisor {
       pid: process.pid,
       phase: this.#phase,
       isolated: [...(this.#options.proxies?.isolated ?? [])],
+      slowed: [
+        ...(this.#options.proxies?.slowed ?? []),
+        ...this.#processes.filter(({ flushDelayMs }) => flushDelayMs > 0).map(({ spec }) => spec.id),
+      ],
       processes: this.#processes.map((managed) => ({ ...managed.status, ports: [...managed.status.ports] })),
     };
   }
@@ -104,6 +116,7 @@ export class Supervisor {
     this.#control = await serveControl(this.#options.controlSocket, {
       status: () => this.status,
       act: (action) => this.act(action),
+      ...(this.#options.more !== undefined && { more: this.#options.more }),
     });
     // Stopped while the socket was being made: then nobody else closes it.
     if (this.#phase === 'stopping') this.#closeControl();
@@ -114,10 +127,11 @@ export class Supervisor {
     return this.#failure;
   }
 
-  /** Kills, starts, freezes, thaws, wipes, isolates or heals a region or a process. An unknown target is an error that lists those known. */
-  async act({ action, target }: Action): Promise<ActionResult> {
+  /** Breaks or mends a region or a process (`Action`). An unknown target is an error that lists those known. */
+  async act({ action, target, delayMs = 0 }: Action): Promise<ActionResult> {
     if (this.#phase === 'stopping') return { error: 'the deployment is stopping' };
-    if (action === 'isolate' || action === 'heal') return this.#cutOrHeal(action, target);
+    if (action === 'isolate' || action === 'heal' || action === 'slow-link')
+      return this.#actOnRoutes(action, target, delayMs);
     const chosen = this.#processes.filter(({ spec }) => spec.region === target || spec.id === target);
     if (chosen.length === 0) return { error: this.#unknown(target) };
     const changed = chosen.map(({ spec }) => spec.id);
@@ -137,6 +151,14 @@ export class Supervisor {
         return { changed: chosen.filter((managed) => managed.freeze()).map(({ spec }) => spec.id) };
       case 'thaw':
         return { changed: chosen.filter((managed) => managed.thaw()).map(({ spec }) => spec.id) };
+      case 'crash':
+        return { changed: chosen.filter((managed) => managed.crash()).map(({ spec }) => spec.id) };
+      case 'slow-disk': {
+        const slowed = chosen.filter((managed) => managed.slowFlushes(delayMs)).map(({ spec }) => spec.id);
+        return slowed.length > 0
+          ? { changed: slowed }
+          : { error: `only a storage node that runs has flushes to slow down, not ${target}` };
+      }
     }
   }
 
@@ -148,6 +170,7 @@ export class Supervisor {
 
   async #stopAll(): Promise<void> {
     this.#phase = 'stopping';
+    this.#options.more?.close();
     clearInterval(this.#storeLooks);
     for (const role of startOrder.toReversed()) {
       const stage = this.#processes.filter(({ spec }) => spec.role === role);
@@ -201,17 +224,18 @@ export class Supervisor {
     return `no process ${target}; there are ${ids.join(', ')}`;
   }
 
-  #cutOrHeal(action: 'isolate' | 'heal', target: string): ActionResult {
+  #actOnRoutes(action: 'isolate' | 'heal' | 'slow-link', target: string, delayMs: number): ActionResult {
     const { proxies } = this.#options;
     if (proxies === undefined) {
       return {
         error:
-          'the network between regions is not ours to cut: the deployment uses NATS servers given with --nats',
+          'the network between regions is not ours to touch: the deployment uses NATS servers given with --nats',
       };
     }
     if (!this.#processes.some(({ spec }) => spec.region === target)) return { error: this.#unknown(target) };
     if (action === 'isolate') proxies.isolate(target);
-    else proxies.heal(target);
+    else if (action === 'heal') proxies.heal(target);
+    else proxies.slow(target, delayMs);
     return { changed: [target] };
   }
 

@@ -1,5 +1,7 @@
 /** What the admin API takes and gives. `/openapi.json` is made of these, so that it cannot differ from what is served. */
 import { z } from 'zod';
+import { drillRequestSchema } from '../../drills/core/drill-kinds.ts';
+import { drillAnswerSchema, drillSummarySchema } from '../../drills/core/drill-report.ts';
 import { lossReportSchema } from '../../moves/core/loss-report.ts';
 import { operationSchema } from '../../moves/core/operations.ts';
 import { policyChangeSchema, policySchema } from '../../policy/core/policy-request.ts';
@@ -97,6 +99,9 @@ export const apiSchemas = {
   AgentReady: z.object({ ready: z.boolean(), reason: z.string().exactOptional() }),
   Policy: policySchema,
   PolicyChange: policyChangeSchema,
+  DrillRequest: drillRequestSchema,
+  Drill: drillAnswerSchema,
+  Drills: z.object({ drills: z.array(drillSummarySchema).describe('The newest first.') }),
   Rebuild: rebuildRequestSchema,
   Rebuilt: rebuildReplySchema,
 } as const;

@@ -9,7 +9,8 @@ import { type CommonOptions, withCommon, withExample } from '../ask/options.ts';
 import { CliError, printJson } from '../ask/output.ts';
 import { programs } from './up-commands.ts';
 
-type Verb = Action['action'];
+/** What is struck by hand; drills know a few more. */
+type Verb = Exclude<Action['action'], 'crash' | 'slow-link' | 'slow-disk'>;
 const pastTense: Readonly<Record<Verb, string>> = {
   kill: 'killed',
   start: 'started',

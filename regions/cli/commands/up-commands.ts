@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { z } from 'zod';
 import { brokenPipeExitCode, onBrokenPipe } from '../../../telemetry/core.ts';
+import { drillDesk } from '../../drills/run/drill-desk.ts';
 import {
   bringUp,
   defaultBasePort,
@@ -44,6 +45,9 @@ export const programs: Programs = {
   agent: [fromRoot('regions/main.ts')],
   gateway: [semiSpace(32), fromRoot('gateway/main.ts')],
 };
+
+/** The supervisor runs the drills that are asked for over HTTP, each as a command of its own. */
+const desk = (dataDir: string) => drillDesk(dataDir, [process.execPath, cliFile]);
 
 type UpOptions = CommonOptions & {
   readonly regions?: string;
@@ -123,6 +127,7 @@ async function upInForeground(options: UpOptions, request: UpRequest): Promise<v
   const running = await bringUp(request, {
     onProgress: note,
     programs,
+    more: desk,
     timeoutMs: timeoutOf(options),
     onStarting: (deployment) => {
       starting = deployment;
@@ -221,6 +226,7 @@ async function supervise(options: UpOptions): Promise<void> {
     await bringUp(requestOf(options), {
       onProgress: (line) => tell({ kind: 'progress', line }),
       programs,
+      more: desk,
       timeoutMs: Number(options.timeout) * 1_000,
       onStarting: (deployment) => {
         starting = deployment;

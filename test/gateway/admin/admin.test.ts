@@ -2,14 +2,14 @@
 import { describe, expect, it } from 'vitest';
 import { adminRoutes, document } from '../../../gateway/admin/admin.ts';
 import type { AgentAnswer, AgentLink } from '../../../gateway/admin/agent-link.ts';
-import { ClusterView } from '../../../regions/index.ts';
+import { ClusterView, type DrillLink } from '../../../regions/index.ts';
 import { regionId } from '../../../storage/core.ts';
 import { MetricRegistry } from '../../../telemetry/index.ts';
 import { authenticator } from '../hrana/hrana-harness.ts';
 
 const [us, eu] = [regionId('us-east-1'), regionId('eu-west-1')];
 
-function gateway(answer: AgentAnswer, jwtPublicKey: string | null = null) {
+function gateway(answer: AgentAnswer, jwtPublicKey: string | null = null, drills: DrillLink | null = null) {
   const asked: unknown[] = [];
   const agents: Pick<AgentLink, 'ask' | 'askAny' | 'losses'> = {
     askAny: async (regions, request) => {
@@ -30,6 +30,7 @@ function gateway(answer: AgentAnswer, jwtPublicKey: string | null = null) {
     regions: [us, eu],
     view: new ClusterView('test', [us, eu]),
     agents: agents as AgentLink,
+    drills,
     registry: new MetricRegistry({}),
     ready: () => ({
       ready: false,
@@ -71,10 +72,7 @@ describe('the admin API', () => {
       body: { ready: false, reasons: ['r'] },
     });
     expect(await ask('GET', '/console')).toMatchObject({ status: 404, body: { code: 'SEXTANT_NOT_FOUND' } });
-    expect(await ask('GET', '/v1/drills')).toMatchObject({
-      status: 404,
-      body: { code: 'SEXTANT_NOT_FOUND' },
-    });
+    expect(await ask('GET', '/v1/drills')).toMatchObject({ status: 401 });
   });
 
   it('asks the agent of the target, whatever the content type of the body is', async () => {
@@ -202,6 +200,62 @@ describe('/v1/policy', () => {
   });
 });
 
+describe('drills', () => {
+  const drill = {
+    id: '20261129-101500-node-loss-3fa2',
+    kind: 'node-loss',
+    state: 'running',
+    startedAt: '2026-11-29T10:15:00.000Z',
+    rtoMs: null,
+    rpoCommits: null,
+    lostWrites: null,
+    report: null,
+  } as const;
+
+  it('are refused where no supervisor could undo them, with the way out', async () => {
+    const { ask } = gateway(refused('X'));
+    for (const [method, path, body] of [
+      ['POST', '/v1/drills', '{"kind":"node-loss"}'],
+      ['GET', '/v1/drills', undefined],
+      ['GET', '/v1/drills/x', undefined],
+    ] as const)
+      expect(await ask(method, path, body)).toMatchObject({
+        status: 409,
+        body: {
+          code: 'NO_SUPERVISOR',
+          message: expect.stringContaining('sextant drill switchover --on FILE'),
+        },
+      });
+  });
+
+  it('are asked of the supervisor, with the defaults filled in, and its answers are handed on', async () => {
+    const asked: unknown[] = [];
+    const { ask } = gateway(refused('X'), null, {
+      list: async () => ({ status: 200, body: { drills: [drill] } }),
+      start: async (request) => {
+        asked.push(request);
+        return { status: 202, body: drill };
+      },
+      show: async (id) =>
+        id === drill.id
+          ? { status: 200, body: drill }
+          : { status: 404, error: { code: 'UNKNOWN_DRILL', message: 'none' } },
+    });
+    expect(await ask('POST', '/v1/drills', '{"kind":"node-loss"}')).toEqual({ status: 202, body: drill });
+    expect(asked).toEqual([{ kind: 'node-loss', load: 60, seconds: 8 }]);
+    expect(await ask('GET', '/v1/drills')).toEqual({ status: 200, body: { drills: [drill] } });
+    expect(await ask('GET', `/v1/drills/${drill.id}`)).toEqual({ status: 200, body: drill });
+    expect(await ask('GET', '/v1/drills/other')).toMatchObject({
+      status: 404,
+      body: { code: 'UNKNOWN_DRILL' },
+    });
+    expect(await ask('POST', '/v1/drills', '{"kind":"earthquake"}')).toMatchObject({
+      status: 400,
+      body: { message: expect.stringMatching(/^The body must be JSON like \{"kind": "node-loss"\}: kind: /) },
+    });
+  });
+});
+
 describe('/openapi.json', () => {
   it('is the document of what is served: each path, what a request may leave out, and the error codes', async () => {
     const { ask } = gateway(refused('X'));
@@ -222,8 +276,11 @@ describe('/openapi.json', () => {
       '/v1/losses',
       '/v1/losses/{epoch}',
       '/v1/policy',
+      '/v1/drills',
+      '/v1/drills/{id}',
     ]);
     expect(Object.keys(body.paths['/v1/policy'])).toEqual(['get', 'put']);
+    expect(Object.keys(body.paths['/v1/drills'])).toEqual(['get', 'post']);
     expect(body.components.schemas.Failover.required).toEqual(['target']);
     expect(body.components.schemas.Switchover.additionalProperties).toBe(false);
     // Fields of answers may be added: a client made of the document must not refuse them.
