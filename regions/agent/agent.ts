@@ -36,6 +36,7 @@ import { type AgentReply, type AgentRequest, agentRequestSchema } from '../moves
 import { LossStore } from '../moves/loss-store.ts';
 import { Moves } from '../moves/moves.ts';
 import { OrphanSearch } from '../moves/orphan-search.ts';
+import { serveSeals } from '../moves/seal-old-region.ts';
 import type { RebuildReply, RebuildRequest } from '../rebuild/core/rebuild-request.ts';
 import { makeFirstRecord } from '../rebuild/first-record.ts';
 import { type RebuildRefused, rebuildControl } from '../rebuild/rebuild.ts';
@@ -220,6 +221,17 @@ export class Agent {
         void this.answer(Buffer.from(message.data).toString('utf8')).then((reply) =>
           message.respond(Buffer.from(JSON.stringify(reply))),
         );
+      }),
+      serveSeals({
+        connection: this.nats,
+        cluster: this.config.cluster,
+        region: this.config.region,
+        nodes: this.region,
+        onSealed: (reign, outcome) =>
+          this.log.warn(
+            { reign, outcome },
+            'another region has asked to seal the nodes here against a reign',
+          ),
       }),
       every(reportLimits.reportMs, () => this.report()),
       every(statusEveryMs, () => void this.pollNodes()),
