@@ -210,16 +210,22 @@ export class GatewayVolume implements RoleVolume {
 
   /**
    * Decides about an engine's answer: calls back at once, or when it is durable or lost.
-   * @param needsLease false for a read that asks for no more than something durable.
+   * @param asksWriter false for a read that asks for no more than something durable.
    */
-  settle(answer: EngineAnswer<unknown>, needsLease: boolean, done: (settled: Settled) => void): void {
+  settle(answer: EngineAnswer<unknown>, asksWriter: boolean, done: (settled: Settled) => void): void {
     const reign = this.reignNow;
     const { seenLsn } = answer;
     if (reign === null || seenLsn === 0) done('released');
     // A reader engine that has just replaced the writer shows nothing beyond what was durable.
     else if (reign.isOver) done(afterwards(answer, reign));
-    else if (!needsLease && reign.covers(seenLsn)) done('released');
-    else reign.settle(seenLsn, (released) => done(released ? 'released' : afterwards(answer, reign)));
+    else if (!asksWriter && reign.covers(seenLsn)) done('released');
+    else {
+      const settle = (): void =>
+        reign.settle(seenLsn, (released) => done(released ? 'released' : afterwards(answer, reign)));
+      // What commits is proved by its own votes, and what is part of a transaction by its COMMIT.
+      if (answer.commits.length === 0 && answer.autocommit) reign.prove(settle);
+      else settle();
+    }
   }
 
   /** Makes the engine the writer's. @returns the reign; it may be over already when it was closed meanwhile. */

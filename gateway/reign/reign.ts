@@ -16,6 +16,7 @@ import {
 } from '../../storage/index.ts';
 import type { EngineCommitEvent } from '../engine/engine.ts';
 import { ResponseGate } from './core/gate.ts';
+import { WriterProof } from './writer-proof.ts';
 
 /** What a reign asks of the writer role that began it, and tells it. Made once for each reign. */
 export interface ReignPort {
@@ -69,6 +70,7 @@ export class Reign {
   private readonly runtime: Runtime;
   private readonly driver: WriterDriver;
   private readonly gate: ResponseGate<Waiter>;
+  private readonly proof: WriterProof;
   private readonly roomWaiters: (() => void)[] = [];
   private over = false;
   private taken: Lsn;
@@ -83,6 +85,13 @@ export class Reign {
     this.forkLsn = forkLsn;
     this.gate = new ResponseGate(forkLsn);
     this.taken = forkLsn;
+    this.proof = new WriterProof({
+      region,
+      epoch,
+      vdl: () => this.vdl,
+      runtime: this.runtime,
+      onFenced: (by) => port.fenced(by),
+    });
     this.driver = new WriterDriver({
       region,
       epoch,
@@ -157,6 +166,11 @@ export class Reign {
     return this.gate.covers(seen);
   }
 
+  /** Calls back once four nodes have said that they still take this reign's word, or the reign is over (G37). */
+  prove(done: () => void): void {
+    this.proof.prove(done);
+  }
+
   /** Calls back, at once or later, with true when an answer that saw `seen` may leave, with false when it was given up. */
   settle(seen: Lsn, done: Waiter): void {
     if (this.over) done(false);
@@ -195,6 +209,7 @@ export class Reign {
     if (this.over) return;
     this.over = true;
     this.driver.close();
+    this.proof.close();
     for (const waiter of this.gate.close()) waiter(false);
     for (const waiter of this.roomWaiters.splice(0)) waiter();
   }

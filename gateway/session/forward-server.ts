@@ -146,7 +146,7 @@ export class ForwardServer {
   private async position(): Promise<ForwardReply> {
     const { reign } = this.options.volume;
     if (reign === null) return this.refusal();
-    const may = await new Promise<boolean>((resolve) => reign.settle(reign.vdl, resolve));
+    const may = await new Promise<boolean>((resolve) => reign.prove(() => reign.settle(reign.vdl, resolve)));
     if (!may) return this.refusal();
     return { kind: 'position', epoch: reign.epoch, vdl: reign.vdl };
   }

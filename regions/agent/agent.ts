@@ -98,7 +98,6 @@ export class Agent {
         onStalled: () => undefined,
       },
       recover: (goal) => runRecovery(this.links, goal, { timeoutMs: recoverTimeoutMs }),
-      seal: async () => false,
       losses,
       operations,
       lags,

@@ -32,6 +32,7 @@ import type { LossKeeper } from '../moves/loss-store.ts';
 import { Moves } from '../moves/moves.ts';
 import type { OperationKeeper } from '../moves/operation-store.ts';
 import { OrphanSearch } from '../moves/orphan-search.ts';
+import { sealOldRegion, serveSeals } from '../moves/seal-old-region.ts';
 import { policyBody } from '../policy/core/policy-request.ts';
 import { changePolicy, type PolicyAnswer, type PolicyOptions, readPolicy } from '../policy/policy.ts';
 import { MoveStopwatch } from '../readiness/core/move-stopwatch.ts';
@@ -70,14 +71,12 @@ export interface RegionAgentOptions {
   readonly lease: LeaseLimits;
   readonly links: RegionClient;
   readonly store: ControlStore;
-  readonly nats: Pick<NatsConnection, 'connected' | 'publish' | 'subscribe'>;
+  readonly nats: Pick<NatsConnection, 'connected' | 'publish' | 'subscribe' | 'request'>;
   readonly replication: ReplicationParts;
   /** Runs a recovery over the region's own nodes. */
   readonly recover: (goal: RecoveryGoal) => Promise<RecoveryResult>;
   /** Bytes of one read of the log in search of lost writes; the usual bound by default. */
   readonly fetchBytesMax?: number;
-  /** Seals the nodes of another region; see `Moves`. */
-  readonly seal: (region: RegionId, epoch: Epoch) => Promise<boolean>;
   readonly losses: LossKeeper;
   readonly operations: OperationKeeper;
   readonly lags: LagKeeper;
@@ -144,6 +143,7 @@ export class RegionAgent {
         return atUs === null ? null : { atUs, aheadUs: this.primaryAheadUs };
       },
       pull: (from) => this.pull(from),
+      seal: (of, reign) => sealOldRegion({ connection: options.nats, cluster, region: of, reign }),
     });
     this.watch = new FailoverWatch({
       region,
@@ -162,7 +162,7 @@ export class RegionAgent {
   }
 
   start(): void {
-    const { cluster, region, store, nats, lags, runtime } = this.options;
+    const { cluster, region, store, nats, links, lags, runtime, log } = this.options;
     const subjects = subjectsOf(cluster);
     const timers: readonly Timer[] = [
       runtime.every(reportLimits.reportMs, () => this.report()),
@@ -191,6 +191,17 @@ export class RegionAgent {
       nats.subscribe(subjects.pull(region), (message) => {
         const wish = decodePull(message.data);
         if (wish.kind === 'ok') this.lending.asked(wish.value);
+      }),
+    );
+    this.stops.push(
+      serveSeals({
+        connection: nats,
+        cluster,
+        region,
+        nodes: links,
+        onSealed: (reign, outcome) =>
+          log.warn({ reign, outcome }, 'another region has asked to seal the nodes here against a reign'),
+        runtime,
       }),
     );
     this.watch.start();

@@ -53,6 +53,7 @@ import {
   type KeptOperation,
 } from './core/operation-log.ts';
 import type { Operation } from './core/operations.ts';
+import { isHolderFenced } from './core/region-fence.ts';
 import { rtoFromLastWriteMs } from './core/rto.ts';
 import { FailoverJudge, type JudgeOptions } from './failover-judge.ts';
 import type { OperationKeeper } from './operation-store.ts';
@@ -77,11 +78,8 @@ export interface MovesOptions extends JudgeOptions {
   ) => Promise<{ readonly atUs: number; readonly aheadUs: number } | null>;
   /** Asks a survivor to send the redo that this region lacks; often, and of no effect while it is on its way. */
   readonly pull: (from: RegionId) => void;
-  /**
-   * Seals the nodes of a region for a later epoch than this one, as far as they can be reached. @returns whether so many are
-   * sealed that no writer of it can make anything durable.
-   */
-  readonly seal: (region: RegionId, epoch: Epoch) => Promise<boolean>;
+  /** Seals the nodes of a region against a reign; see `sealOldRegion`. */
+  readonly seal: (region: RegionId, reign: Epoch) => Promise<'fenced' | 'unreachable'>;
   readonly operations: OperationKeeper;
   readonly log: Logger;
 }
@@ -381,13 +379,12 @@ export class Moves {
     const { region, challenger, runtime } = this.options;
     const { move, wish } = run;
     const asked = wish ?? { allowDataLoss: true, sacrifice: [], maxLossMs: null };
-    const isFenced = move.fenced !== null && record.epoch <= move.fenced;
     const begun = beginFailover(record, {
       id: move.id,
       to: region,
       allowDataLoss: asked.allowDataLoss,
       startedAtMs: this.wallMs,
-      lapsed: isFenced || challenger.mayChallenge(seq, runtime.nowMs()),
+      lapsed: isHolderFenced(record, move.fenced) || challenger.mayChallenge(seq, runtime.nowMs()),
     });
     if (begun.kind === 'refused') return begun;
     const verdict = this.judge.onRevision(record, asked);
@@ -398,9 +395,9 @@ export class Moves {
 
   private async seal(run: Run, { region, epoch }: Extract<MoveEffect, { kind: 'seal' }>): Promise<void> {
     run.sealing = true;
-    const isFenced = await this.options.seal(region, epoch);
+    const outcome = await this.options.seal(region, epoch);
     run.sealing = false;
-    if (isFenced) this.step(run, { kind: 'fenced', epoch });
+    if (outcome === 'fenced') this.step(run, { kind: 'fenced', epoch });
   }
 
   private async end(run: Run, outcome: NonNullable<MoveState['outcome']>): Promise<void> {

@@ -33,6 +33,8 @@ export function subjectsOf(cluster: string) {
     allReports: `${prefix}.report.*`,
     /** Requests to a region's agent: moves, operations, losses. */
     agent: (to: RegionId) => `${prefix}.agent.${to}`,
+    /** Requests to a region's agent to seal its nodes. */
+    fence: (to: RegionId) => `${prefix}.fence.${to}`,
     /** Statements for the writer in a region. */
     sql: (to: RegionId) => `${prefix}.sql.${to}`,
   } as const;

@@ -10,6 +10,7 @@ import type { ControlView } from '../../control/core/control-port.ts';
 import type { ControlRecord, Move, MoveKind } from '../../control/core/control-record.ts';
 import { moveLimits } from '../../control/core/move-limits.ts';
 import { isAlive, moveGone, type Renewals, renewalsSeen } from '../../control/core/record-claims.ts';
+import { isHolderFenced } from './region-fence.ts';
 
 /** In the order they may come; `ended` is the last. As `GET /v1/operations/{id}` names them. */
 export type MovePhase =
@@ -54,7 +55,7 @@ export type MoveEvent =
   | { readonly kind: 'refused'; readonly code: string; readonly reason: string }
   /** The record could be neither read nor changed. */
   | { readonly kind: 'unavailable'; readonly reason: string }
-  /** Nodes of the old region are sealed for a later epoch than this one: its writer can make nothing durable any more. */
+  /** Nodes of the old region are sealed against this reign: its writer can make nothing durable any more (R28). */
   | { readonly kind: 'fenced'; readonly epoch: Epoch }
   | { readonly kind: 'cancelled' };
 
@@ -93,7 +94,7 @@ export interface MoveState {
   readonly since: number;
   /** The epoch in which the target took over; null before. */
   readonly taken: Epoch | null;
-  /** Epochs up to this one are fenced at the old region's storage. */
+  /** The reign that is fenced at the old region's storage (R28). */
   readonly fenced: Epoch | null;
   readonly renewals: Renewals | null;
   /** How far pulling has got, and when it last got on. */
@@ -282,7 +283,7 @@ const waitLook: Cell<'looked'> = (move, event, nowMs) => {
   if (record.primary === move.target)
     return fail(move, 'ALREADY_PRIMARY', `${move.target} is the primary region already`);
   const pull: readonly MoveEffect[] = better === null ? [] : [{ kind: 'pull', from: better }];
-  if (event.lapsed || (move.fenced !== null && record.epoch <= move.fenced)) {
+  if (event.lapsed || isHolderFenced(record, move.fenced)) {
     const waited: MoveState = { ...move, from: record.primary };
     if (better === null) return stay({ ...waited, phase: 'deposing' }, [{ kind: 'depose' }]);
     return stay({ ...waited, phase: 'pulling', pulled: { vdl: event.vdl, atMs: nowMs } }, pull);

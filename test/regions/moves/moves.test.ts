@@ -73,7 +73,7 @@ class Agent implements ControlStore {
       pull: (from) => void this.pulls.push(from),
       seal: async (region) => {
         this.sealed = [...this.sealed, region];
-        return this.isFenced;
+        return this.isFenced ? 'fenced' : 'unreachable';
       },
       operations: {
         kept,

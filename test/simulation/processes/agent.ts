@@ -54,7 +54,7 @@ export class SimAgent implements SimProcess {
     this.time = new RuntimeTwin(runtime);
     this.links = new RegionLinks(runtime, this.time, region);
     this.store = new SimControlStore(runtime.connectControl('control'), () => this.time.nowMs());
-    this.nats = new NatsTwins(runtime);
+    this.nats = new NatsTwins(runtime, this.time);
     this.losses = new SimLosses(runtime, context);
     const log = logTwin(region, 'agent', runtime.note);
     const host = { region, context, time: this.time, links: this.links, nats: this.nats, log };
@@ -71,7 +71,6 @@ export class SimAgent implements SimProcess {
       replication: replicationParts(host),
       recover: (goal) => runRecovery(host, goal),
       fetchBytesMax: bounds.fetchBytesMax,
-      seal: async () => false,
       losses: this.losses,
       operations: new SimOperations(runtime),
       lags: noLags,
