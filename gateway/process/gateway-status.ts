@@ -1,5 +1,5 @@
 /** What a gateway says of itself: to others in its report, to its supervisor in its readiness. */
-import type { ClusterView, Described, GatewayReport } from '../../regions/index.ts';
+import { type ClusterView, type Described, type GatewayReport, reportLimits } from '../../regions/index.ts';
 import { monotonicMs } from '../../storage/index.ts';
 import { whyNotReady } from './core/readiness.ts';
 import type { GatewaySetup } from './setup.ts';
@@ -25,6 +25,7 @@ export class GatewayStatus {
   report(): GatewayReport {
     const { region, gateway } = this.setup.config;
     const { role, volume } = this.storage;
+    const hold = volume.reign?.hold ?? null;
     return {
       v: 1,
       region,
@@ -35,6 +36,7 @@ export class GatewayStatus {
       epoch: role.epoch,
       ready: this.reasons().length === 0,
       vdl: volume.vdl,
+      ...(hold !== null && { hold }),
     };
   }
 
@@ -61,6 +63,7 @@ export class GatewayStatus {
       readersWaitedMs: volume.readers.waitedMs(),
       doubtMs: limits.engineDoubtMs,
       stall: this.view.stallReason(config.region, monotonicMs()) ?? volume.stallReason(),
+      hold: volume.holdReason(reportLimits.heldMs),
     });
   }
 }

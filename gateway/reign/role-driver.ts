@@ -11,8 +11,10 @@ import {
   type ControlStore,
   type ControlWrite,
   type EndReason,
+  formatAge,
   type Holder,
   type LeaseLimits,
+  policyOf,
   type RoleEffect,
   type RoleEvent,
   type WriterPhase,
@@ -32,9 +34,11 @@ import {
   runRecovery,
   type Timer,
   unreachable,
+  zeroLsn,
 } from '../../storage/index.ts';
-import type { Logger } from '../../telemetry/index.ts';
+import { type Logger, RateLimit } from '../../telemetry/index.ts';
 import type { GatewayMetrics } from '../observe/gateway-metrics.ts';
+import type { Proof } from './core/elsewhere.ts';
 import { roleEventOf } from './core/recovery-end.ts';
 import { type Drainable, DrainDriver } from './drain.ts';
 import type { Reign, ReignPort } from './reign.ts';
@@ -51,6 +55,10 @@ export interface RoleDriverOptions {
   readonly volume: RoleVolume;
   /** Streams that may write now. */
   readonly sessions: { readonly writing: readonly Drainable[] };
+  /** Hears what other regions acknowledge of this region's redo, until the function that it answers is called. */
+  readonly watchProofs: (onProof: (proof: Proof) => void) => () => void;
+  /** An answer that waits for other regions for longer is given up. */
+  readonly holdMs: number;
   readonly metrics: Pick<GatewayMetrics, 'controlUpdate' | 'stalled'>;
   readonly log: Pick<Logger, 'info' | 'warn'>;
   /** Default: this machine. */
@@ -64,6 +72,9 @@ export interface RoleDriverOptions {
 /** One attempt at a recovery is given up when nothing has got on for so long; the role says whether another follows. */
 const recoveryMs = 15_000;
 const settlePollMs = 2;
+/** An RPO holds every answer for a moment. It is told of when it lasts, and how often. */
+const holdToldMs = 1_000;
+const holdToldEveryMs = 10_000;
 /** Within this time a look at the control record that failed is told: a poll and a read. */
 const lookMs = 2_500;
 
@@ -87,18 +98,27 @@ export class RoleDriver {
   private closed = false;
   /** For people: the role keeps its own account. */
   private leaseUntilMs = 0;
+  /** This region takes over in `epoch` from another one, whose newest reign was `from`. */
+  private takenOver: { readonly epoch: Epoch; readonly from: Epoch } | null = null;
+  private stopProofs: (() => void) | null = null;
+  private readonly holdLimit: RateLimit;
+  private holdTold = false;
 
   constructor(options: RoleDriverOptions) {
     this.options = options;
     this.runtime = options.runtime ?? machine;
     this.role = new WriterRole(options.region, options.me, options.leaseLimits);
+    this.holdLimit = new RateLimit(holdToldEveryMs, () => this.runtime.nowMs());
     options.volume.watchRegionVdl((head, vdl) => this.step({ kind: 'regionVdl', head, vdl }));
   }
 
   /** Looks at the control record from now on, and does what it asks of this gateway. */
   start(): void {
     this.stopWatching = this.options.store.watch((reading) => this.read(reading));
-    this.ticker = this.runtime.every(this.options.tickMs, () => this.step({ kind: 'tick' }));
+    this.ticker = this.runtime.every(this.options.tickMs, () => {
+      this.step({ kind: 'tick' });
+      this.lookAtHold();
+    });
   }
 
   /** Tells `watcher` whenever the phase or the record has changed, or writes begin. */
@@ -138,6 +158,7 @@ export class RoleDriver {
   close(): void {
     this.closed = true;
     this.ticker?.stop();
+    this.stopProofs?.();
     this.stopWatching();
     this.endDrain();
     this.recovering?.abort();
@@ -186,9 +207,45 @@ export class RoleDriver {
       );
     this.phaseSeen = phase;
     this.recordSeen = record;
+    this.followPolicy();
     // A renewed lease may let out answers that wait.
     this.reign?.release();
     this.tellChange();
+  }
+
+  /** The policy of the newest record seen is in force; other regions are listened to only while it asks for them. */
+  private followPolicy(): void {
+    const rpoMs = this.rpoMs;
+    this.reign?.demand(rpoMs);
+    const listens = this.reign !== null && rpoMs !== null;
+    if (listens) this.stopProofs ??= this.options.watchProofs((proof) => this.reign?.acknowledged(proof));
+    else {
+      this.stopProofs?.();
+      this.stopProofs = null;
+    }
+  }
+
+  private get rpoMs(): number | null {
+    const { record } = this.role;
+    return record === null ? null : policyOf(record).rpoMs;
+  }
+
+  /** Says when answers wait for other regions and when they do no more, and gives up those that have waited too long. */
+  private lookAtHold(): void {
+    const { log, holdMs } = this.options;
+    this.reign?.giveUpHeld(holdMs);
+    const hold = this.reign?.hold ?? null;
+    if (hold !== null && hold.forMs >= holdToldMs) {
+      if (this.holdLimit.pass() === null) return;
+      this.holdTold = true;
+      log.warn(
+        { ...hold, forMs: Math.round(hold.forMs), elsewhere: this.reign?.heardElsewhere },
+        `answers wait for another region since ${formatAge(hold.forMs)} (policy --rpo-ms ${hold.rpoMs}); sextant policy --rpo-ms off lets them go`,
+      );
+    } else if (hold === null && this.holdTold) {
+      this.holdTold = false;
+      log.info('no answer waits for another region any more');
+    }
   }
 
   private tellChange(): void {
@@ -198,6 +255,9 @@ export class RoleDriver {
   private carryOut(effect: RoleEffect): void {
     switch (effect.kind) {
       case 'write': {
+        const { record } = this.role;
+        if (record !== null && effect.record.primary !== record.primary)
+          this.takenOver = { epoch: effect.record.epoch, from: record.epoch };
         const sentAtMs = this.runtime.nowMs();
         this.options.store.compareAndSet(effect.expectedSeq, effect.record, (write) =>
           this.written(write, sentAtMs),
@@ -260,8 +320,20 @@ export class RoleDriver {
     const { volume, log, metrics } = this.options;
     log.info({ epoch, vdl: recovered.vdl }, 'writes begin');
     const { forks, vdl } = recovered;
-    this.reign = volume.openWriter({ epoch, forks, vdl, port: this.portOf(epoch) });
+    const { takenOver } = this;
+    // What this region has of another one's reign came from there and is durable there, too (R2).
+    const received = takenOver?.epoch === epoch && takenOver.from === forks.at(-1)?.parent;
+    const proven = received ? vdl : zeroLsn;
+    this.reign = volume.openWriter({
+      epoch,
+      forks,
+      vdl,
+      proven,
+      rpoMs: this.rpoMs,
+      port: this.portOf(epoch),
+    });
     this.recovered = null;
+    this.followPolicy();
     void volume.settledChanges().then(() => {
       if (this.heldSinceMs !== null) metrics.stalled('recovery', this.runtime.nowMs() - this.heldSinceMs);
       this.heldSinceMs = null;
@@ -326,5 +398,6 @@ export class RoleDriver {
     if (reason !== 'drained' && reason !== 'shutdown') this.heldSinceMs = this.runtime.nowMs();
     volume.closeWriter(this.reign, reason);
     this.reign = null;
+    this.followPolicy();
   }
 }

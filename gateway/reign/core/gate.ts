@@ -1,12 +1,14 @@
 /**
- * The response gate of a writer: answers wait here until the volume is durable at everything they saw. Pure.
+ * The response gate of a writer: answers wait here until the volume is durable at everything they saw, and until other regions
+ * have as much of that as the policy asks for. Pure.
  *
  * G20. An answer leaves only when the VDL has reached its LSN and the lease is valid at that moment (R24).
+ * G36. Under an RPO it leaves only once the redo up to its LSN was within the RPO (`elsewhere.ts`).
  * G21. Answers leave in the order of their LSNs, and those of one LSN in the order in which they came.
  * G22. Once closed, nothing leaves as durable any more, not even what is.
  */
 import assert from 'node:assert/strict';
-import { type Lsn, maxLsn } from '../../../storage/core.ts';
+import { lsn as asLsn, type Lsn, maxLsn } from '../../../storage/core.ts';
 
 interface Held<T> {
   readonly lsn: Lsn;
@@ -18,28 +20,49 @@ export class ResponseGate<T> {
   /** Entries at the front of `held` that have left; the array is cut for many at once. */
   private left = 0;
   private durableLsn: Lsn;
+  private freeLsn: Lsn;
   private open = true;
 
-  constructor(start: Lsn) {
+  /** @param free how far answers may leave when the reign begins; less than `start` while other regions have yet to prove it. */
+  constructor(start: Lsn, free: Lsn) {
     this.durableLsn = start;
+    this.freeLsn = free;
   }
 
   get durable(): Lsn {
     return this.durableLsn;
   }
 
+  /** Answers that saw no more than this may leave while the lease is valid. */
+  get free(): Lsn {
+    return this.freeLsn;
+  }
+
   get size(): number {
     return this.held.length - this.left;
   }
 
-  /** Moves the durable point. Nothing leaves by itself: call `release`. */
+  /** Moves the durable point. Nothing is free or leaves by itself: call `permit` and `release`. */
   advance(vdl: Lsn): void {
     this.durableLsn = maxLsn(this.durableLsn, vdl);
   }
 
+  /** Frees what is durable up to `limit`. What was free once stays free: it was within the RPO then. */
+  permit(limit: Lsn): void {
+    this.freeLsn = maxLsn(this.freeLsn, asLsn(Math.min(this.durableLsn, limit)));
+  }
+
+  /** How many answers wait for nothing but other regions. */
+  get heldBack(): number {
+    let count = 0;
+    for (let at = this.left; (this.held[at]?.lsn ?? Number.POSITIVE_INFINITY) <= this.durableLsn; at++)
+      if ((this.held[at]?.lsn ?? 0) > this.freeLsn) count++;
+    return count;
+  }
+
   /** Whether an answer that saw `lsn` could leave if the lease is valid. */
   covers(lsn: Lsn): boolean {
-    return this.open && lsn <= this.durableLsn;
+    return this.open && lsn <= this.freeLsn;
   }
 
   /** Holds an answer until `release` gives it out or `close` gives it up. */
@@ -58,7 +81,7 @@ export class ResponseGate<T> {
     const out: T[] = [];
     for (
       let first = this.held[this.left];
-      first !== undefined && first.lsn <= this.durableLsn;
+      first !== undefined && first.lsn <= this.freeLsn;
       first = this.held[this.left]
     ) {
       out.push(first.item);
@@ -68,6 +91,18 @@ export class ResponseGate<T> {
       this.held.splice(0, this.left);
       this.left = 0;
     }
+    return out;
+  }
+
+  /** Takes out those of the answers that wait for nothing but other regions which are to be given up. */
+  giveUp(mayGiveUp: (item: T) => boolean): readonly T[] {
+    const out: T[] = [];
+    this.held = this.held.slice(this.left).filter(({ lsn, item }) => {
+      if (lsn > this.durableLsn || lsn <= this.freeLsn || !mayGiveUp(item)) return true;
+      out.push(item);
+      return false;
+    });
+    this.left = 0;
     return out;
   }
 

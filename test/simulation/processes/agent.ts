@@ -6,7 +6,7 @@
 
 import { parseJson, subjectsOf } from '../../../regions/bus/core/messages.ts';
 import type { ControlView } from '../../../regions/control/core/control-port.ts';
-import type { ControlRecord } from '../../../regions/control/core/control-record.ts';
+import { type ControlRecord, setPolicy } from '../../../regions/control/core/control-record.ts';
 import { ChallengerTimer, type LeaseLimits } from '../../../regions/control/core/lease.ts';
 import { LossCollector, type LossReport, lossReportSchema } from '../../../regions/moves/core/loss-report.ts';
 import type { Receiving } from '../../../regions/replication/receiving.ts';
@@ -44,7 +44,7 @@ import type { BusMessage } from '../twins/bus.ts';
 import type { ControlEvent } from '../twins/control-bucket.ts';
 import type { DiskCompletion } from '../twins/disk.ts';
 import type { ConnectionId, LinkEvent } from '../twins/network.ts';
-import { SimControlStore } from './control-store.ts';
+import { changeControl, SimControlStore } from './control-store.ts';
 import { RecoveryRun } from './drivers.ts';
 import { type MoveKind, SimMoves } from './moves.ts';
 import { RegionLinks } from './region-links.ts';
@@ -121,6 +121,15 @@ export class SimAgent implements SimProcess {
   /** An operator's command. False when it is refused at once. */
   move(kind: MoveKind): boolean {
     return this.moves.begin(kind);
+  }
+
+  /** An operator's decision; it is lost with this agent. */
+  decide(rpoMs: number | null): void {
+    changeControl(
+      this.store,
+      ({ record }) => setPolicy(record, { rpoMs }),
+      () => undefined,
+    );
   }
 
   /** What is durable in this region as a secondary; undefined when it follows nobody. */
