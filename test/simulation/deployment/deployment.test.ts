@@ -15,7 +15,9 @@ import {
   hastyRecoveries,
   interruptedWrites,
   isolation,
+  isolationUnderBound,
   isolationUnderLongLease,
+  isolationUnderRpo,
   largeTransactions,
   type Scenario,
   slowLargeTransactions,
@@ -80,6 +82,20 @@ describe('a deployment', { retry: 0 }, () => {
     expect(totals.forks).toBeGreaterThan(3);
     expect(totals.failovers).toBeGreaterThan(0);
     expect(totals.orphans).toBeGreaterThan(0);
+  });
+});
+
+describe('with an RPO', { retry: 0 }, () => {
+  it('of 0 no answered write is lost although regions are cut off and failed away from', slow, async () => {
+    const totals = { failovers: 0, heldToRpo: 0, orphans: 0 };
+    for (const seed of [2, 5, 6]) {
+      const result = await run(seed, 'swarm', { adjust: isolationUnderRpo });
+      expect([seed, objections(result)]).toEqual([seed, []]);
+      totals.failovers += result.stats.failovers ?? 0;
+      totals.heldToRpo += result.stats.heldToRpo ?? 0;
+    }
+    expect(totals.failovers).toBeGreaterThan(0);
+    expect(totals.heldToRpo).toBeGreaterThan(20);
   });
 });
 
@@ -161,6 +177,14 @@ describe('the judges object when', { retry: 0 }, () => {
 
   it('a failover keeps quiet about what it lost', slow, async () => {
     expect(await objected(['hide-losses'], isolation, 10)).toContain('durability');
+  });
+
+  it('a gate opens although no other region has what an answer saw', slow, async () => {
+    expect(await objected(['ignores-rpo'], isolationUnderRpo, 5)).toContain('rpo');
+  });
+
+  it('a gate stays open although every secondary is further behind than the RPO', slow, async () => {
+    expect(await objected(['ignores-rpo'], isolationUnderBound, 10)).toContain('rpo');
   });
 
   it('a write is applied twice', slow, async () => {

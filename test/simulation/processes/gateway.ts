@@ -4,9 +4,10 @@
  * held while a move or a recovery is under way. A response leaves when VDL covers it and the lease is valid.
  */
 import { z } from 'zod';
+import type { Proof } from '../../../gateway/reign/core/elsewhere.ts';
 import type { Reign } from '../../../gateway/reign/reign.ts';
 import { RoleDriver } from '../../../gateway/reign/role-driver.ts';
-import { parseJson, subjectsOf } from '../../../regions/bus/core/messages.ts';
+import { decodeAck, parseJson, subjectsOf } from '../../../regions/bus/core/messages.ts';
 import type { ControlRecord } from '../../../regions/control/core/control-record.ts';
 import type { LeaseLimits } from '../../../regions/control/core/lease.ts';
 import type { Report } from '../../../regions/status/core/report.ts';
@@ -46,6 +47,8 @@ const tickUs = 50_000;
 const reportEveryMs = 500;
 /** How long a write may wait for a writer. */
 const holdMs = 8_000;
+/** How long an answer may wait for other regions or for the lease: some are given up, and some are not. */
+const answerWaitMs = 3_000;
 const retryMs = 100;
 const heldMax = 10_000;
 const readEveryMs = 700;
@@ -76,6 +79,9 @@ export class SimGateway implements SimProcess {
   private readonly role: RoleDriver;
   private readonly store: SimControlStore;
   private readonly bus: BusClient<BusPayload>;
+  /** Opened with the first policy that asks for it. */
+  private proofs: BusClient<BusPayload> | null = null;
+  private onProof: ((proof: Proof) => void) | null = null;
   private held: Held[] = [];
   private readonly forwarded = new Map<string, Forwarded>();
   private nextForward = 1;
@@ -109,12 +115,13 @@ export class SimGateway implements SimProcess {
       nodes: this.recoveryNodes(),
       volume: this.volume,
       sessions: { writing: [] },
+      watchProofs: (onProof) => this.watchProofs(onProof),
+      answerWaitMs,
       metrics: {
         controlUpdate: () => undefined,
         stalled: () => undefined,
         leaseSuspended: () => witness.leaseSuspended(),
       },
-      answerWaitMs: holdMs,
       log: { info: () => undefined, warn: () => undefined },
       runtime: this.time,
       // Often sooner than a real gateway gives up: what the role makes of it is to be seen.
@@ -159,7 +166,12 @@ export class SimGateway implements SimProcess {
     });
   }
 
-  onBus(_client: string, message: BusMessage<BusPayload>): void {
+  onBus(client: string, message: BusMessage<BusPayload>): void {
+    if (client === 'proofs') {
+      const ack = decodeAck(message.payload);
+      if (ack.kind === 'ok') this.onProof?.(ack.value);
+      return;
+    }
     if (message.subject === this.replySubject) {
       this.forwardAnswered(decodeOutcome(message.payload));
       return;
@@ -181,6 +193,18 @@ export class SimGateway implements SimProcess {
     if (this.time.rang(name)) return;
     if (name === 'tail') this.tail();
     else this.tick();
+  }
+
+  private watchProofs(onProof: (proof: Proof) => void): () => void {
+    this.onProof = onProof;
+    const { cluster } = this.context;
+    this.proofs ??= this.runtime.connectBus('proofs');
+    const { proofs } = this;
+    const subscription = proofs.subscribe(subjectsOf(cluster).ack(regionId(this.region)));
+    return () => {
+      proofs.unsubscribe(subscription);
+      this.onProof = null;
+    };
   }
 
   private get nowMs(): number {

@@ -92,16 +92,19 @@ export class SimVolume implements RoleVolume {
     };
     const reign = new Reign({
       region: this.witnessed(),
-      start: { ...start, port },
+      // The defect opens a gate that knows of no policy.
+      start: { ...start, port, rpoMs: defects.has('ignores-rpo') ? null : start.rpoMs },
       engines: {
         isMoreComing: () => this.gathering,
         framed: () => undefined,
         committed: () => undefined,
         durable: (durable) => witness.primaryDurable(region, epoch, durable),
+        freed: () => undefined,
       },
       recordFacts: false,
       place: placeOf(this.time, context),
     });
+    if (defects.has('ignores-rpo')) reign.demand = () => undefined;
     const unwatch = this.links.watch({
       onNodeUp: () => undefined,
       onNodeDown: (node) => witness.nodeLost(region, node),
@@ -129,6 +132,7 @@ export class SimVolume implements RoleVolume {
       const mtr = encodeWrite(write, this.runtime.wallUs());
       const commit: EngineCommitEvent = { mtr, lsn: lsn(reign.lastLsn + mtr.byteLength), commits: [] };
       reign.commit(commit);
+      this.context.witness.committed(reign.epoch, commit.lsn);
     }
     const at = reign.lastLsn;
     const executedAtMs = this.time.nowMs();
@@ -136,9 +140,9 @@ export class SimVolume implements RoleVolume {
     waiting.push(executedAtMs);
     // The defect asks the gate about what was durable before the write.
     const seen = this.context.defects.has('answers-early') ? reign.vdl : at;
-    reign.settle(seen, (released) => {
+    reign.settle(seen, (release) => {
       waiting.splice(waiting.indexOf(executedAtMs), 1);
-      done(released ? { kind: 'committed', epoch: reign.epoch, lsn: at } : { kind: 'unknown' });
+      done(release === 'free' ? { kind: 'committed', epoch: reign.epoch, lsn: at } : { kind: 'unknown' });
     });
     this.gather(reign);
   }
