@@ -5,6 +5,7 @@ import { controlSocket } from '../local/local-layout.ts';
 import { type DeploymentStatus, failWith, fetchStatus, type RegionStatus, targetOf } from './admin-client.ts';
 import { type AskOptions, withAsk, withExample } from './options.ts';
 import { formatBytes, formatMs, note, paint, printJson, table } from './output.ts';
+import { wanTable } from './wan-table.ts';
 
 type LocalProcess = SupervisorStatus['processes'][number];
 
@@ -112,6 +113,8 @@ function print(status: DeploymentStatus | undefined, local: SupervisorStatus | u
       ),
     );
   }
+  const distances = local === undefined ? null : wanTable(local);
+  if (distances !== null) blocks.push(distances);
   const names = new Set([
     ...(status?.regions.map(({ name }) => name) ?? []),
     ...(local?.processes.map(({ region }) => region) ?? []),

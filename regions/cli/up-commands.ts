@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { z } from 'zod';
 import { brokenPipeExitCode, onBrokenPipe } from '../../telemetry/core.ts';
+import { supervisorStatus } from '../local/control-socket.ts';
 import {
   bringUp,
   defaultBasePort,
@@ -20,6 +21,7 @@ import {
   type UpRequest,
 } from '../local/local-deployment.ts';
 import {
+  controlSocket,
   type Deployment,
   endpointsOf,
   logFile,
@@ -28,6 +30,7 @@ import {
 } from '../local/local-layout.ts';
 import { type CommonOptions, withCommon, withExample } from './options.ts';
 import { CliError, note, paint, printJson, table } from './output.ts';
+import { wanTable } from './wan-table.ts';
 
 const fromRoot = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 const cliFile = fromRoot('regions/cli/sextant.ts');
@@ -52,6 +55,8 @@ type UpOptions = CommonOptions & {
   readonly fresh?: boolean;
   readonly nats?: string;
   readonly natsReplicas: string;
+  readonly wan?: boolean;
+  readonly wanRttMs?: string;
   readonly timeout: string;
 };
 
@@ -67,6 +72,12 @@ function natsOf(options: UpOptions): Pick<UpRequest, 'nats'> {
   return { nats: { url: options.nats, token, replicas: replicas.data } };
 }
 
+function wanOf({ wan, wanRttMs }: UpOptions): Pick<UpRequest, 'wan'> {
+  if (wanRttMs !== undefined)
+    return { wan: { kind: 'equal', rttMs: wanRttMs.trim() === '' ? Number.NaN : Number(wanRttMs) } };
+  return wan === true ? { wan: { kind: 'cities' } } : {};
+}
+
 function requestOf(options: UpOptions): UpRequest {
   return {
     dataDir: options.data,
@@ -74,10 +85,12 @@ function requestOf(options: UpOptions): UpRequest {
     ...(options.basePort !== undefined && { basePort: Number(options.basePort) }),
     ...(options.fresh === true && { fresh: true }),
     ...natsOf(options),
+    ...wanOf(options),
   };
 }
 
-function printReady(options: CommonOptions, deployment: Deployment): void {
+async function printReady(options: CommonOptions, deployment: Deployment): Promise<void> {
+  const supervisor = await supervisorStatus(controlSocket(resolve(options.data)));
   const endpoints = endpointsOf(deployment);
   if (options.json === true) {
     const dataDir = resolve(options.data);
@@ -87,6 +100,7 @@ function printReady(options: CommonOptions, deployment: Deployment): void {
       dataDir,
       supervisorPid: runningSupervisor(dataDir),
       endpoints,
+      wan: supervisor?.wan ?? [],
     });
     return;
   }
@@ -96,6 +110,8 @@ function printReady(options: CommonOptions, deployment: Deployment): void {
       endpoints.map(({ region, gateway, agent, nats }) => [region, gateway, agent, nats]),
     ),
   );
+  const distances = supervisor === undefined ? null : wanTable(supervisor);
+  if (distances !== null) console.log(distances);
   console.log(paint('green', 'ready'));
 }
 
@@ -133,7 +149,7 @@ async function upInForeground(options: UpOptions, request: UpRequest): Promise<v
     if (process.exitCode === brokenPipeExitCode) return;
     throw new CliError('interrupted before the deployment was ready; everything has been stopped');
   }
-  printReady(options, running.deployment);
+  await printReady(options, running.deployment);
   if (options.json !== true) note('Ctrl-C stops it; --detach leaves it running');
   await ending;
   note('stopped');
@@ -154,11 +170,21 @@ const messageSchema = z.discriminatedUnion('kind', [
 type SupervisorMessage = z.output<typeof messageSchema>;
 
 /** The options of `up` that `supervise` takes as they are; a NATS token stays in the environment. */
-const handedOn = ({ regions, basePort, fresh, nats, natsReplicas }: UpOptions): readonly string[] => [
+const handedOn = ({
+  regions,
+  basePort,
+  fresh,
+  nats,
+  natsReplicas,
+  wan,
+  wanRttMs,
+}: UpOptions): readonly string[] => [
   ...(regions === undefined ? [] : ['--regions', regions]),
   ...(basePort === undefined ? [] : ['--base-port', basePort]),
   ...(fresh === true ? ['--fresh'] : []),
   ...(nats === undefined ? [] : ['--nats', nats, '--nats-replicas', natsReplicas]),
+  ...(wan === true ? ['--wan'] : []),
+  ...(wanRttMs === undefined ? [] : ['--wan-rtt-ms', wanRttMs]),
 ];
 
 async function upDetached(options: UpOptions, request: UpRequest): Promise<void> {
@@ -192,7 +218,7 @@ async function upDetached(options: UpOptions, request: UpRequest): Promise<void>
   child.removeAllListeners('exit');
   child.disconnect();
   child.unref();
-  printReady(options, requireDeployment(dataDir));
+  await printReady(options, requireDeployment(dataDir));
 }
 
 /** The detached supervisor. It belongs to the `up` that started it until it is ready, and to nobody afterwards. */
@@ -251,6 +277,11 @@ const withRequest = (command: Command): Command =>
     .option('--fresh', 'delete the deployment in the data directory first')
     .option('--nats <url>', 'use NATS servers that run already; their token is $SEXTANT_NATS_TOKEN')
     .option('--nats-replicas <n>', 'copies of the control record on those servers: 1, 3 or 5', '1')
+    .option(
+      '--wan',
+      'this time, regions are as far apart as the cities that clouds name them after: messages between them take that long',
+    )
+    .option('--wan-rtt-ms <n>', 'the same, with one round-trip time for every pair of regions')
     .option(
       '--timeout <seconds>',
       'give up when it is not ready by then',

@@ -6,12 +6,21 @@ import { chmodSync, mkdirSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, request, type Server } from 'node:http';
 import { dirname } from 'node:path';
 import { z } from 'zod';
+import { rttMsMax } from './core/wide-area.ts';
 
 /** What can be done to a part of a deployment. `target` is a region, or a process such as `us-east-1/n1`. */
-export const actionSchema = z.strictObject({
-  action: z.enum(['kill', 'start', 'freeze', 'thaw', 'wipe', 'isolate', 'heal']),
-  target: z.string().max(128),
-});
+export const actionSchema = z.discriminatedUnion('action', [
+  z.strictObject({
+    action: z.enum(['kill', 'start', 'freeze', 'thaw', 'wipe', 'isolate', 'heal']),
+    target: z.string().max(128),
+  }),
+  /** Adds so much to the round trip of every link of a region, until `heal`. */
+  z.strictObject({
+    action: z.literal('slow'),
+    target: z.string().max(128),
+    addedRttMs: z.number().min(0).max(rttMsMax),
+  }),
+]);
 export type Action = z.output<typeof actionSchema>;
 
 /** Answer to an action: the processes (or, for isolate and heal, the region) it changed. */
@@ -39,6 +48,9 @@ export const supervisorStatusSchema = z.object({
   pid: z.number(),
   phase: z.enum(['starting', 'ready', 'stopping']),
   isolated: z.array(z.string()),
+  /** How far apart the regions are made to be; empty without `--wan`. */
+  wan: z.array(z.object({ a: z.string(), b: z.string(), rttMs: z.number() })).default([]),
+  slowed: z.array(z.object({ region: z.string(), addedRttMs: z.number() })).default([]),
   processes: z.array(processStatusSchema),
 });
 /** What a supervisor knows: its own pid, and every process with its state. */

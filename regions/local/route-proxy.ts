@@ -1,21 +1,26 @@
 /**
  * The cables between the regions of a local deployment. Every NATS route between two regions runs through one of these, so that
- * a region can be cut off while all its processes stay as they are, and be joined again.
+ * a region can be cut off while all its processes stay as they are, and be joined again, and so that a message may take as long
+ * as between the cities that the regions are named after. Nothing else goes from one region to another.
  */
 import assert from 'node:assert/strict';
 import { connect, createServer, type Server, type Socket } from 'node:net';
+import { type PairRoundTrip, roundTripOf } from './core/wide-area.ts';
+import { DelayedDirection } from './delayed-socket.ts';
 
 /** One direction of dialling: `from` dials, `to` listens. Bytes flow both ways. */
 export type RouteEnds = { readonly from: string; readonly to: string };
 
 const listenHost = '127.0.0.1';
 
-/** A TCP proxy for one route. While it is cut, connections are reset at once and none passes. */
+/** A TCP proxy for one route, each way with its delay. While it is cut, connections are reset at once and none passes. */
 export class RouteProxy {
   readonly ends: RouteEnds;
   readonly #targetPort: number;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
+  readonly #directions = new Set<DelayedDirection>();
+  #delayMs = 0;
   #cut: boolean = false;
 
   private constructor(ends: RouteEnds, targetPort: number) {
@@ -41,13 +46,19 @@ export class RouteProxy {
     return address.port;
   }
 
+  /** How long a byte takes from one end to the other, from now on. */
+  set delayMs(ms: number) {
+    this.#delayMs = ms;
+    for (const direction of this.#directions) direction.delayMs = ms;
+  }
+
   get isCut(): boolean {
     return this.#cut;
   }
 
   /** Connections now passing through. */
   get connections(): number {
-    return this.#sockets.size / 2;
+    return Math.ceil(this.#sockets.size / 2);
   }
 
   cut(): void {
@@ -75,25 +86,40 @@ export class RouteProxy {
       [outbound, inbound],
     ] as const) {
       this.#sockets.add(socket);
-      // An error is always followed by close, which takes the other half down too.
+      // An error is always followed by close, which takes the other half down too once that has arrived there.
       socket.on('error', () => undefined);
+      const direction = new DelayedDirection(socket, other, this.#delayMs);
+      this.#directions.add(direction);
       socket.once('close', () => {
         this.#sockets.delete(socket);
-        other.destroy();
+        this.#directions.delete(direction);
       });
     }
-    inbound.pipe(outbound);
-    outbound.pipe(inbound);
   }
 }
 
-/** All routes of a deployment, cut and healed by region. A route works while neither of its ends is isolated. */
+/** All routes of a deployment, cut, slowed and healed by region. A route works while neither of its ends is isolated. */
 export class RouteProxies {
   readonly #proxies: readonly RouteProxy[];
+  readonly #pairs: readonly PairRoundTrip[];
   readonly #isolated = new Set<string>();
+  /** What is added to the round trips of a region's links. */
+  readonly #slowed = new Map<string, number>();
 
-  constructor(proxies: readonly RouteProxy[]) {
+  /** @param pairs how far apart the regions are; empty when no distance is imitated. */
+  constructor(proxies: readonly RouteProxy[], pairs: readonly PairRoundTrip[] = []) {
     this.#proxies = proxies;
+    this.#pairs = pairs;
+    this.#apply();
+  }
+
+  /** The distances that were set at the start. */
+  get pairs(): readonly PairRoundTrip[] {
+    return this.#pairs;
+  }
+
+  get slowed(): readonly { readonly region: string; readonly addedRttMs: number }[] {
+    return [...this.#slowed].map(([region, addedRttMs]) => ({ region, addedRttMs }));
   }
 
   get isolated(): readonly string[] {
@@ -105,8 +131,16 @@ export class RouteProxies {
     this.#apply();
   }
 
+  /** Adds so much to the round trip of each link of the region, instead of what was added before. */
+  slow(region: string, addedRttMs: number): void {
+    this.#slowed.set(region, addedRttMs);
+    this.#apply();
+  }
+
+  /** Joins the region again, and takes away what was added to its links. */
   heal(region: string): void {
     this.#isolated.delete(region);
+    this.#slowed.delete(region);
     this.#apply();
   }
 
@@ -116,7 +150,10 @@ export class RouteProxies {
 
   #apply(): void {
     for (const proxy of this.#proxies) {
-      const cut = this.#isolated.has(proxy.ends.from) || this.#isolated.has(proxy.ends.to);
+      const { from, to } = proxy.ends;
+      const added = (this.#slowed.get(from) ?? 0) + (this.#slowed.get(to) ?? 0);
+      proxy.delayMs = (roundTripOf(this.#pairs, from, to) + added) / 2;
+      const cut = this.#isolated.has(from) || this.#isolated.has(to);
       if (cut === proxy.isCut) continue;
       if (cut) proxy.cut();
       else proxy.heal();

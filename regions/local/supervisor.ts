@@ -90,6 +90,8 @@ export class Supervisor {
       pid: process.pid,
       phase: this.#phase,
       isolated: [...(this.#options.proxies?.isolated ?? [])],
+      wan: [...(this.#options.proxies?.pairs ?? [])],
+      slowed: [...(this.#options.proxies?.slowed ?? [])],
       processes: this.#processes.map((managed) => ({ ...managed.status, ports: [...managed.status.ports] })),
     };
   }
@@ -114,10 +116,11 @@ export class Supervisor {
     return this.#failure;
   }
 
-  /** Kills, starts, freezes, thaws, wipes, isolates or heals a region or a process. An unknown target is an error that lists those known. */
-  async act({ action, target }: Action): Promise<ActionResult> {
+  /** Kills, starts, freezes, thaws, wipes, isolates, slows or heals a region or a process. An unknown target is an error that lists those known. */
+  async act(request: Action): Promise<ActionResult> {
     if (this.#phase === 'stopping') return { error: 'the deployment is stopping' };
-    if (action === 'isolate' || action === 'heal') return this.#cutOrHeal(action, target);
+    const { action, target } = request;
+    if (action === 'isolate' || action === 'heal' || action === 'slow') return this.#changeLinks(request);
     const chosen = this.#processes.filter(({ spec }) => spec.region === target || spec.id === target);
     if (chosen.length === 0) return { error: this.#unknown(target) };
     const changed = chosen.map(({ spec }) => spec.id);
@@ -201,16 +204,18 @@ export class Supervisor {
     return `no process ${target}; there are ${ids.join(', ')}`;
   }
 
-  #cutOrHeal(action: 'isolate' | 'heal', target: string): ActionResult {
+  #changeLinks(request: Action): ActionResult {
+    const { target } = request;
     const { proxies } = this.#options;
     if (proxies === undefined) {
       return {
         error:
-          'the network between regions is not ours to cut: the deployment uses NATS servers given with --nats',
+          'the network between regions is not ours to change: the deployment uses NATS servers given with --nats',
       };
     }
     if (!this.#processes.some(({ spec }) => spec.region === target)) return { error: this.#unknown(target) };
-    if (action === 'isolate') proxies.isolate(target);
+    if (request.action === 'isolate') proxies.isolate(target);
+    else if (request.action === 'slow') proxies.slow(target, request.addedRttMs);
     else proxies.heal(target);
     return { changed: [target] };
   }
