@@ -10,14 +10,13 @@ export class DelayLine {
   private waiting: Waiting[] = [];
   private start = 0;
   private held = 0;
-  private newestMs = Number.NEGATIVE_INFINITY;
   private delay: number;
 
   constructor(delayMs: number) {
     this.delay = delayMs;
   }
 
-  /** For what goes in from now on. What is under way keeps its time, and nothing overtakes it. */
+  /** For what goes in from now on. What is under way keeps its time, and nothing overtakes it: one leaves after the other. */
   set delayMs(ms: number) {
     this.delay = ms;
   }
@@ -28,14 +27,13 @@ export class DelayLine {
   }
 
   push(bytes: Uint8Array, nowMs: number): void {
-    this.newestMs = this.dueAt(nowMs);
-    this.waiting.push({ bytes, dueMs: this.newestMs });
+    this.waiting.push({ bytes, dueMs: this.dueAt(nowMs) });
     this.held += bytes.length;
   }
 
-  /** When something that goes in now would come out. */
+  /** When something that goes in now would come out, unless it has to wait behind what is under way. */
   dueAt(nowMs: number): number {
-    return Math.max(this.newestMs, nowMs + this.delay);
+    return nowMs + this.delay;
   }
 
   /** The next that has arrived; null when none has. */
