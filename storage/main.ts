@@ -1,6 +1,8 @@
 /** A storage node as a process of its own: `node storage/main.ts --config FILE`. */
 import { parseArgs } from 'node:util';
 import { createLogger, type Logger, serviceName } from '../telemetry/index.ts';
+import { type Disk, nodeDisk } from './log/disk.ts';
+import { slowableDisk, slowDiskOrder } from './log/slow-disk.ts';
 import { StartError, startStorageNode } from './node/node-process.ts';
 import { compileSooner, keepCompiledCode } from './process/compilation.ts';
 import { loadConfig, type StorageConfig, storageConfigSchema } from './process/config.ts';
@@ -27,6 +29,28 @@ function exitOnBugs(logger: Logger): void {
   process.once('unhandledRejection', exit);
 }
 
+/** A supervisor that started this process may rehearse a slow disk, over a channel that only it has. Without one nothing can. */
+function faultsOfDrills(logger: Logger): { readonly disk?: Disk } {
+  const channel = process.channel;
+  if (channel === undefined || channel === null) return {};
+  const { disk, slow } = slowableDisk(nodeDisk);
+  const toDelay = (delayMs: number): void => {
+    slow(delayMs);
+    logger.warn(
+      { delayMs },
+      delayMs > 0 ? 'a drill slows every flush down' : 'flushes are as fast as the disk',
+    );
+  };
+  process.on('message', (message) => {
+    const delayMs = slowDiskOrder(message);
+    if (delayMs !== null) toDelay(delayMs);
+  });
+  // Nobody is left who could end it.
+  process.once('disconnect', () => toDelay(0));
+  channel.unref();
+  return { disk };
+}
+
 compileSooner();
 const config = configFromArguments();
 const logger = createLogger({
@@ -36,7 +60,7 @@ const logger = createLogger({
 });
 exitOnBugs(logger);
 try {
-  const starting = startStorageNode(config, { logger });
+  const starting = startStorageNode(config, { logger, ...faultsOfDrills(logger) });
   // A signal during the start waits for it: the log is being read and perhaps mended.
   const stop = (): void => void starting.then((node) => node.close()).then(() => process.exit(0));
   process.once('SIGTERM', stop);

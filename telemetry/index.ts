@@ -26,6 +26,7 @@ export { createProcessMetrics } from './metrics/process-metrics.ts';
 export {
   attributes,
   attributeValues,
+  drillPhaseSpanName,
   replicateSpanName,
   serverSpanName,
   serviceName,

@@ -8,10 +8,12 @@ import {
   type ClusterView,
   chooseLoss,
   type Described,
+  type DrillLink,
   holdsSecret,
   mountApi,
   openapi,
   operationRegion,
+  type SchemaName,
   whoIsMissing,
 } from '../../regions/index.ts';
 import { monotonicMs, type RegionId } from '../../storage/index.ts';
@@ -26,9 +28,13 @@ export interface AdminOptions {
   readonly auth: Authenticator;
   readonly secret: string;
   readonly version: string;
+  /** This gateway's own. */
+  readonly region: RegionId;
   readonly regions: readonly RegionId[];
   readonly view: ClusterView;
   readonly agents: AgentLink;
+  /** Who runs drills; null where nobody can break processes and heal them. */
+  readonly drills: DrillLink | null;
   readonly registry: MetricRegistry;
   readonly ready: () => Described<'Ready'>;
   readonly readiness: () => Described<'Readiness'>;
@@ -69,7 +75,7 @@ export function adminRoutes(options: AdminOptions): Hono {
     '/openapi.json',
     () => new Response(described, { headers: { 'content-type': 'application/json' } }),
   );
-  for (const path of ['/v1/drills', '/v1/drills/*', '/console', '/console/*']) {
+  for (const path of ['/console', '/console/*']) {
     app.all(path, (context) => {
       const body = encodeErrorBody({
         code: 'SEXTANT_NOT_FOUND',
@@ -80,6 +86,12 @@ export function adminRoutes(options: AdminOptions): Hono {
   }
   return app.route('/', served(options));
 }
+
+/** What a body looks like, where it does not name a target. */
+const bodyExamples: { readonly [S in SchemaName]?: string } = {
+  PolicyChange: '{"rpoMs": 0}',
+  DrillRequest: '{"kind": "node-loss"}',
+};
 
 /** What this gateway answers on each of its routes. */
 function served(options: AdminOptions): Hono {
@@ -97,18 +109,25 @@ function served(options: AdminOptions): Hono {
       watch: () => failed(400, 'SEXTANT_PROTOCOL_ERROR', '/v1/watch is a WebSocket.'),
       switchover: ({ body }) => begin({ kind: 'switchover', ...body }, options),
       failover: ({ body }) => begin({ kind: 'failover', ...body }, options),
-      operation: ({ params }) => operation(params.id, options),
+      operation: ({ params }) => operation('operation', params.id, options),
+      cancel: ({ params }) => operation('cancel', params.id, options),
+      policy: async () => policyReply(await askPolicy({ kind: 'policy' }, options)),
+      changePolicy: ({ body }) => changePolicy(body, options),
       losses: () => losses(options),
       loss: ({ params }) => loss(params.epoch, options),
+      drills: () => options.drills?.list() ?? noSupervisor,
+      startDrill: ({ body }) => options.drills?.start(body) ?? noSupervisor,
+      drill: ({ params }) => options.drills?.show(params.id) ?? noSupervisor,
     },
     {
       guard: guard(options.auth, options.secret),
       encodeError: encodeErrorBody,
-      badBody: (problem) => {
+      badBody: (problem, wanted) => {
         const problems = problem.issues.map((issue) => `${issue.path.join('.') || 'body'}: ${issue.message}`);
+        const example = bodyExamples[wanted] ?? `{"target": "${options.regions[0]}"}`;
         return {
           code: 'BAD_REQUEST',
-          message: `The body must be JSON like {"target": "${options.regions[0]}"}: ${problems.join('; ')}.`,
+          message: `The body must be JSON like ${example}: ${problems.join('; ')}.`,
         };
       },
       bodyTooLarge: (bytesMax) =>
@@ -125,6 +144,14 @@ function failed<S extends number>(
 ): { readonly status: S; readonly error: ApiError } {
   return { status, error: { code, message } };
 }
+
+/** A drill breaks processes and has to bring them back, also when this one is among them. */
+const noSupervisor = failed(
+  409,
+  'NO_SUPERVISOR',
+  'No supervisor runs this gateway, so nobody here can break a process and start it again: run drills on a local deployment ' +
+    '(`sextant up`), or `sextant drill switchover --on FILE` from a machine that reaches every gateway.',
+);
 
 function knownRegion(name: string, options: AdminOptions): RegionId | null {
   return options.regions.find((region) => region === name) ?? null;
@@ -149,12 +176,49 @@ async function begin(move: Move, options: AdminOptions): Promise<ApiReply<'failo
   return answerOf(await options.agents.ask(region, move), region, 202);
 }
 
-async function operation(id: string, options: AdminOptions): Promise<ApiReply<'operation', 'gateway'>> {
+/** Any agent may read and change the policy; this gateway's own region is asked first. */
+function askPolicy(
+  request: Extract<AgentRequest, { kind: 'policy' | 'change-policy' }>,
+  { agents, region, regions }: AdminOptions,
+): Promise<AgentAnswer> {
+  return agents.askAny([region, ...regions.filter((name) => name !== region)], request);
+}
+
+async function changePolicy(
+  change: Described<'PolicyChange'>,
+  options: AdminOptions,
+): Promise<ApiReply<'changePolicy', 'gateway'>> {
+  const answer = await askPolicy({ kind: 'change-policy', change }, options);
+  if (answer.kind === 'silent' || answer.reply.kind !== 'refused') return policyReply(answer);
+  const { code, message } = answer.reply;
+  if (code === 'NO_CONTROL_RECORD') return failed(503, code, message);
+  return failed(code === 'BAD_REQUEST' ? 400 : 409, code, message);
+}
+
+function policyReply(answer: AgentAnswer): ApiReply<'policy', 'gateway'> {
+  if (answer.kind === 'silent') {
+    const advice = answer.mayHaveActed
+      ? 'It may have acted all the same: look at /v1/policy, or ask again, which does no harm.'
+      : 'Nothing has changed.';
+    return failed(503, 'AGENT_UNREACHABLE', `No agent answers: ${answer.reason}. ${advice}`);
+  }
+  const { reply } = answer;
+  if (reply.kind === 'policy') return { status: 200, body: reply.policy };
+  if (reply.kind === 'refused') return failed(503, reply.code, reply.message);
+  return failed(503, 'AGENT_UNREACHABLE', 'An agent answered something else.');
+}
+
+/** Asks after an operation, or for its end. */
+async function operation(
+  kind: 'operation' | 'cancel',
+  id: string,
+  options: AdminOptions,
+): Promise<ApiReply<'operation', 'gateway'>> {
   const name = operationRegion(id);
   const region = name === null ? null : knownRegion(name, options);
   if (region === null)
     return failed(404, 'UNKNOWN_OPERATION', `There is no operation ${JSON.stringify(id)}.`);
-  return answerOf(await options.agents.ask(region, { kind: 'operation', id }), region, 200);
+  return answerOf(await options.agents.ask(region, { kind, id }), region, 200);
 }
 
 async function losses(options: AdminOptions): Promise<ApiReply<'losses', 'gateway'>> {
@@ -193,6 +257,7 @@ function answerOf<S extends 200 | 202>(answer: AgentAnswer, region: RegionId, su
     case 'refused':
       return failed(refusalStatus(reply.code), reply.code, reply.message);
     case 'losses':
+    case 'policy':
       return failed(503, 'AGENT_UNREACHABLE', `${region} answered something else.`);
   }
 }

@@ -47,6 +47,8 @@ export const gatewayConfigSchema = strictShape({
   nats: natsSchema,
   regions: regionsSchema,
   auth: authSchema.optional(),
+  /** Control socket of the supervisor that runs this process, where one does: drills are asked of it. */
+  supervisor: z.string().min(1).optional(),
   limits: limitsSchema.optional(),
 })
   .superRefine(refineRegion)

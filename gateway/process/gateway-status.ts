@@ -25,6 +25,7 @@ export class GatewayStatus {
   report(): GatewayReport {
     const { region, gateway } = this.setup.config;
     const { role, volume } = this.storage;
+    const { suspendedMs } = role;
     return {
       v: 1,
       region,
@@ -35,6 +36,7 @@ export class GatewayStatus {
       epoch: role.epoch,
       ready: this.reasons().length === 0,
       vdl: volume.vdl,
+      ...(suspendedMs !== null && { suspendedMs }),
     };
   }
 
@@ -65,6 +67,7 @@ export class GatewayStatus {
       recordProblem: role.recordProblem,
       head: volume.head,
       hasWriter: watch.place() === 'here' || watch.remote() !== null,
+      suspendedMs: role.suspendedMs,
       writerSilentMs: volume.writer.silentMs,
       readersWaitedMs: volume.readers.waitedMs(),
       doubtMs: limits.engineDoubtMs,

@@ -1,5 +1,5 @@
 /** One gateway, composed of its parts. */
-import type { GatewayReport } from '../../regions/index.ts';
+import { drillLink, type GatewayReport } from '../../regions/index.ts';
 import { adminRoutes } from '../admin/admin.ts';
 import { AgentLink } from '../admin/agent-link.ts';
 import type { GatewayConfig } from './config.ts';
@@ -105,9 +105,11 @@ function adminApp({ setup, observed, control, news }: GatewayParts): ReturnType<
     auth,
     secret: config.secret,
     version: options.version,
+    region: config.region,
     regions: config.regions,
     view: news.view,
     agents: new AgentLink(control.nats, config.cluster, limits.agentAnswerMs),
+    drills: config.supervisor === undefined ? null : drillLink(config.supervisor),
     registry: observed.process.registry,
     ready: () => news.status.readiness(),
     readiness: () => news.status.takeover(),

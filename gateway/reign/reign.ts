@@ -57,7 +57,7 @@ export interface ReignOptions {
   readonly place?: DriverPlace;
 }
 
-/** Called once: true when the answer may leave, false when its reign is over. */
+/** Called once: true when the answer may leave, false when its reign is over or the lease was suspended for too long. */
 type Waiter = (released: boolean) => void;
 
 export class Reign {
@@ -152,12 +152,17 @@ export class Reign {
     if (!this.over) this.driver.gathered();
   }
 
-  /** Calls back, at once or later, with true when an answer that saw `seen` may leave, with false when the reign ended before. */
+  /** Whether everything up to `seen` is durable under this reign, whoever may acknowledge now. */
+  covers(seen: Lsn): boolean {
+    return this.gate.covers(seen);
+  }
+
+  /** Calls back, at once or later, with true when an answer that saw `seen` may leave, with false when it was given up. */
   settle(seen: Lsn, done: Waiter): void {
     if (this.over) done(false);
     else if (this.gate.covers(seen) && this.port.mayAcknowledge()) done(true);
     else {
-      this.gate.hold(seen, done);
+      this.gate.hold(seen, done, this.runtime.nowMs());
       if (this.gate.covers(seen)) this.port.lapsed();
     }
   }
@@ -178,6 +183,11 @@ export class Reign {
   /** Lets out what is durable; called when the lease was renewed, too. */
   release(): void {
     for (const waiter of this.gate.release(this.port.mayAcknowledge())) waiter(true);
+  }
+
+  /** Gives up the answers that have waited for `waitMs`. Called while the lease is suspended. */
+  giveUp(waitMs: number): void {
+    for (const waiter of this.gate.giveUp(this.runtime.nowMs() - waitMs)) waiter(false);
   }
 
   /** Stops at once: nothing is acknowledged any more. */

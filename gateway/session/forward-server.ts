@@ -154,7 +154,8 @@ export class ForwardServer {
   private refusal(): Extract<ForwardReply, { kind: 'refused' }> {
     const { watch } = this.options;
     const place = watch.place();
-    const reason = place === 'draining' ? 'draining' : watch.isQuorumLost ? 'quorum-lost' : 'not-writer';
+    const isHeld = place === 'draining' || place === 'suspended';
+    const reason = isHeld ? place : watch.isQuorumLost ? 'quorum-lost' : 'not-writer';
     return { kind: 'refused', reason, message: `this gateway does not take writes now: ${reason}` };
   }
 

@@ -6,21 +6,26 @@ import { chmodSync, mkdirSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, request, type Server } from 'node:http';
 import { dirname } from 'node:path';
 import { z } from 'zod';
-import { rttMsMax } from './core/wide-area.ts';
 
 /** What can be done to a part of a deployment. `target` is a region, or a process such as `us-east-1/n1`. */
-export const actionSchema = z.discriminatedUnion('action', [
-  z.strictObject({
-    action: z.enum(['kill', 'start', 'freeze', 'thaw', 'wipe', 'isolate', 'heal']),
-    target: z.string().max(128),
-  }),
-  /** Adds so much to the round trip of every link of a region, until `heal`. */
-  z.strictObject({
-    action: z.literal('slow'),
-    target: z.string().max(128),
-    addedRttMs: z.number().min(0).max(rttMsMax),
-  }),
-]);
+export const actionSchema = z.strictObject({
+  action: z.enum([
+    'kill',
+    'start',
+    'freeze',
+    'thaw',
+    'wipe',
+    'isolate',
+    'heal',
+    // SIGKILL, and its supervisor starts it again, as after any crash.
+    'crash',
+    // A region's routes (each way), and a storage node's flushes, take `delayMs` longer. 0 ends it, and `heal` that of routes.
+    'slow-link',
+    'slow-disk',
+  ]),
+  target: z.string().max(128),
+  delayMs: z.number().min(0).max(10_000).optional(),
+});
 export type Action = z.output<typeof actionSchema>;
 
 /** Answer to an action: the processes (or, for isolate and heal, the region) it changed. */
@@ -50,16 +55,25 @@ export const supervisorStatusSchema = z.object({
   isolated: z.array(z.string()),
   /** How far apart the regions are made to be; empty without `--wan`. */
   wan: z.array(z.object({ a: z.string(), b: z.string(), rttMs: z.number() })).default([]),
-  slowed: z.array(z.object({ region: z.string(), addedRttMs: z.number() })).default([]),
+  /** Regions whose routes, and storage nodes whose flushes, are slowed down on purpose. */
+  slowed: z.array(z.string()).default([]),
   processes: z.array(processStatusSchema),
 });
 /** What a supervisor knows: its own pid, and every process with its state. */
 export type SupervisorStatus = z.output<typeof supervisorStatusSchema>;
 
+/** What else is served at the socket: answers with a status and a body, or undefined when the path is not its own. */
+export type MoreRoutes = {
+  answer(method: string, path: string, body: unknown): Promise<readonly [number, unknown]> | undefined;
+  /** Ends what it runs. */
+  close(): void;
+};
+
 /** What the socket serves. */
 export type ControlHandlers = {
   readonly status: () => SupervisorStatus;
   readonly act: (action: Action) => Promise<ActionResult>;
+  readonly more?: MoreRoutes;
 };
 
 const bodyBytesMax = 16 * 1024;
@@ -90,7 +104,10 @@ async function bodyOf(message: IncomingMessage): Promise<unknown> {
   }
 }
 
-async function answer(message: IncomingMessage, handlers: ControlHandlers): Promise<[number, unknown]> {
+async function answer(
+  message: IncomingMessage,
+  handlers: ControlHandlers,
+): Promise<readonly [number, unknown]> {
   if (message.method === 'GET' && message.url === '/status') return [200, handlers.status()];
   if (message.method === 'POST' && message.url === '/actions') {
     const action = actionSchema.safeParse(await bodyOf(message));
@@ -98,6 +115,10 @@ async function answer(message: IncomingMessage, handlers: ControlHandlers): Prom
     const result = await handlers.act(action.data);
     return ['error' in result ? 409 : 200, result];
   }
+  const { method = 'GET', url = '/' } = message;
+  const body = method === 'GET' ? undefined : await bodyOf(message);
+  const more = await handlers.more?.answer(method, url, body);
+  if (more !== undefined) return more;
   return [404, { error: 'GET /status or POST /actions' }];
 }
 
@@ -107,7 +128,7 @@ export async function serveControl(path: string, handlers: ControlHandlers): Pro
   rmSync(path, { force: true });
   const server = createServer((message, response) => {
     answer(message, handlers)
-      .catch((error: unknown): [number, unknown] => [500, { error: String(error) }])
+      .catch((error: unknown): readonly [number, unknown] => [500, { error: String(error) }])
       .then(([code, body]) => {
         response.writeHead(code, { 'content-type': 'application/json' }).end(JSON.stringify(body));
       })
@@ -121,8 +142,14 @@ export async function serveControl(path: string, handlers: ControlHandlers): Pro
   return server;
 }
 
-/** One request to the supervisor, or undefined when none answers within `timeoutMs`. */
-function call(path: string, method: string, url: string, body: unknown, timeoutMs: number): Promise<unknown> {
+/** One request to the supervisor at `path`: the JSON it answers, or undefined when none answers within `timeoutMs`. */
+export function callSupervisor(
+  path: string,
+  method: string,
+  url: string,
+  body: unknown,
+  timeoutMs: number,
+): Promise<unknown> {
   return new Promise((resolve) => {
     const outgoing = request({ socketPath: path, method, path: url, timeout: timeoutMs }, (response) => {
       bodyOfResponse(response).then(resolve, () => resolve(undefined));
@@ -145,14 +172,16 @@ const actionTimeoutMs = 60_000;
 /** Status of the supervisor at `path`, or undefined when none runs there. */
 export async function supervisorStatus(path: string): Promise<SupervisorStatus | undefined> {
   const parsed = supervisorStatusSchema.safeParse(
-    await call(path, 'GET', '/status', undefined, statusTimeoutMs),
+    await callSupervisor(path, 'GET', '/status', undefined, statusTimeoutMs),
   );
   return parsed.success ? parsed.data : undefined;
 }
 
 /** Has the supervisor at `path` do something, and waits until it is done. */
 export async function requestAction(path: string, action: Action): Promise<ActionResult> {
-  const parsed = actionResultSchema.safeParse(await call(path, 'POST', '/actions', action, actionTimeoutMs));
+  const parsed = actionResultSchema.safeParse(
+    await callSupervisor(path, 'POST', '/actions', action, actionTimeoutMs),
+  );
   return parsed.success
     ? parsed.data
     : { error: 'no supervisor answers: is the deployment running? (`sextant up`, or another --data)' };

@@ -14,7 +14,6 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { createServer } from 'node:net';
 import { dirname, join, relative, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
@@ -32,7 +31,8 @@ import {
   waitForExit,
 } from '../../storage/index.ts';
 import { regionsMax, regionsSchema } from '../agent/config.ts';
-import { socketPathProblem } from './control-socket.ts';
+import { isBusy } from './busy-port.ts';
+import { type MoreRoutes, socketPathProblem } from './control-socket.ts';
 import { type Distances, type PairRoundTrip, wideAreaOf } from './core/wide-area.ts';
 import {
   basePortMax,
@@ -274,15 +274,6 @@ function refuseForeignData(dataDir: string, deployment: Deployment): void {
   }
 }
 
-/** True when something else listens on the loopback port. */
-function isBusy(port: number): Promise<boolean> {
-  return new Promise((done) => {
-    const server = createServer();
-    server.once('error', () => done(true));
-    server.listen({ port, host: '127.0.0.1', exclusive: true }, () => server.close(() => done(false)));
-  });
-}
-
 /** @throws DeploymentError naming the ports of `processes` that others hold, and who wants them. */
 async function refuseBusyPorts(processes: readonly ProcessSpec[]): Promise<void> {
   const wanted = processes.flatMap(({ id, ports }) => ports.map((port) => ({ id, port })));
@@ -370,6 +361,8 @@ export type UpHooks = {
   readonly onProgress: (line: string) => void;
   readonly programs: Programs;
   readonly timeoutMs?: number;
+  /** What the supervisor serves beside its own, for the deployment in this directory. */
+  readonly more?: (dataDir: string) => MoreRoutes;
   /** Handed the deployment before it is ready, so that an interrupted start can be stopped too. */
   readonly onStarting?: (running: RunningDeployment) => void;
 };
@@ -414,6 +407,7 @@ async function bringUpLocked(
     processes,
     proxies: deployment.nats === null ? new RouteProxies(proxies, pairs) : undefined,
     controlSocket: controlSocket(dataDir),
+    ...(hooks.more !== undefined && { more: hooks.more(dataDir) }),
     onProgress,
   });
   const running: RunningDeployment = {

@@ -230,6 +230,7 @@ export function sextantProcesses(
     const gateway = spec('gateway', 'gateway', ports.gateway, {
       gateway: 'g1',
       agent: at(ports.agent),
+      supervisor: resolve(controlSocket(dataDir)),
       nodes,
       nats,
       regions,

@@ -94,6 +94,7 @@ export class ManagedProcess {
   #lastExit: string | null = null;
   #restartTimer: NodeJS.Timeout | undefined;
   #comesBack: boolean = false;
+  #flushDelayMs = 0;
 
   /** @param onDeath told when the process ended by itself, before it is started again. */
   constructor(spec: ProcessSpec, onDeath: (reason: string) => void = () => undefined) {
@@ -182,6 +183,23 @@ export class ManagedProcess {
     return this.#life?.child.kill('SIGCONT') ?? false;
   }
 
+  /** SIGKILL as a crash would have it: it is started again. Answers false when it does not run. */
+  crash(): boolean {
+    return this.#life?.child.kill('SIGKILL') ?? false;
+  }
+
+  /** How much longer each flush of a storage node takes, on purpose; 0 as a rule. */
+  get flushDelayMs(): number {
+    return this.#flushDelayMs;
+  }
+
+  /** Has a storage node take so much longer for each flush, until it is told 0 or ends. Answers false when it cannot be told. */
+  slowFlushes(delayMs: number): boolean {
+    if (this.spec.role !== 'storage' || this.#life?.child.connected !== true) return false;
+    this.#flushDelayMs = delayMs;
+    return this.#life.child.send({ kind: 'slow-disk', delayMs });
+  }
+
   /** Kills the process and deletes its data, and starts it again empty. */
   async wipe(): Promise<void> {
     await this.kill();
@@ -210,7 +228,8 @@ export class ManagedProcess {
     // In a session of its own: Ctrl-C in a terminal reaches the supervisor alone, which then stops all in order.
     const child = spawn(command, args, {
       cwd: dir,
-      stdio: ['ignore', log, log],
+      // A storage node takes the faults of drills over a channel that nobody else has.
+      stdio: this.spec.role === 'storage' ? ['ignore', log, log, 'ipc'] : ['ignore', log, log],
       detached: true,
       env: childEnvironment(env),
     });
@@ -235,6 +254,7 @@ export class ManagedProcess {
   #ended(reason: string, startedAt: number): void {
     this.#life = undefined;
     this.#frozen = false;
+    this.#flushDelayMs = 0;
     this.#lastExit = reason;
     removePidFile(pidFile(this.spec.dir));
     if (!this.#wanted) return;

@@ -103,7 +103,7 @@ export class RouteProxies {
   readonly #proxies: readonly RouteProxy[];
   readonly #pairs: readonly PairRoundTrip[];
   readonly #isolated = new Set<string>();
-  /** What is added to the round trips of a region's links. */
+  /** What is added to each way of a region's links. */
   readonly #slowed = new Map<string, number>();
 
   /** @param pairs how far apart the regions are; empty when no distance is imitated. */
@@ -118,8 +118,9 @@ export class RouteProxies {
     return this.#pairs;
   }
 
-  get slowed(): readonly { readonly region: string; readonly addedRttMs: number }[] {
-    return [...this.#slowed].map(([region, addedRttMs]) => ({ region, addedRttMs }));
+  /** Regions whose links are slower than they were made at the start. */
+  get slowed(): readonly string[] {
+    return [...this.#slowed.keys()];
   }
 
   get isolated(): readonly string[] {
@@ -131,9 +132,10 @@ export class RouteProxies {
     this.#apply();
   }
 
-  /** Adds so much to the round trip of each link of the region, instead of what was added before. */
-  slow(region: string, addedRttMs: number): void {
-    this.#slowed.set(region, addedRttMs);
+  /** Every byte from and to the region takes so much longer; 0 ends it. Between two slow regions it adds up. */
+  slow(region: string, delayMs: number): void {
+    if (delayMs === 0) this.#slowed.delete(region);
+    else this.#slowed.set(region, delayMs);
     this.#apply();
   }
 
@@ -152,7 +154,7 @@ export class RouteProxies {
     for (const proxy of this.#proxies) {
       const { from, to } = proxy.ends;
       const added = (this.#slowed.get(from) ?? 0) + (this.#slowed.get(to) ?? 0);
-      proxy.delayMs = (roundTripOf(this.#pairs, from, to) + added) / 2;
+      proxy.delayMs = roundTripOf(this.#pairs, from, to) / 2 + added;
       const cut = this.#isolated.has(from) || this.#isolated.has(to);
       if (cut === proxy.isCut) continue;
       if (cut) proxy.cut();

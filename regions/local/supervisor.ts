@@ -5,7 +5,13 @@
 import type { Server } from 'node:http';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Action, type ActionResult, type SupervisorStatus, serveControl } from './control-socket.ts';
+import {
+  type Action,
+  type ActionResult,
+  type MoreRoutes,
+  type SupervisorStatus,
+  serveControl,
+} from './control-socket.ts';
 import { logFile, type ProcessRole, type ProcessSpec, startOrder } from './local-layout.ts';
 import { lastLines, ManagedProcess } from './managed-process.ts';
 import { StoreJudge, StoreWatch } from './nats-store-watch.ts';
@@ -24,6 +30,8 @@ export type SupervisorOptions = {
   /** Undefined when the deployment has no routes of its own to cut. */
   readonly proxies: RouteProxies | undefined;
   readonly controlSocket: string;
+  /** Served at the control socket as well. */
+  readonly more?: MoreRoutes;
   /** Told about every step; for people. */
   readonly onProgress: (line: string) => void;
 };
@@ -91,7 +99,10 @@ export class Supervisor {
       phase: this.#phase,
       isolated: [...(this.#options.proxies?.isolated ?? [])],
       wan: [...(this.#options.proxies?.pairs ?? [])],
-      slowed: [...(this.#options.proxies?.slowed ?? [])],
+      slowed: [
+        ...(this.#options.proxies?.slowed ?? []),
+        ...this.#processes.filter(({ flushDelayMs }) => flushDelayMs > 0).map(({ spec }) => spec.id),
+      ],
       processes: this.#processes.map((managed) => ({ ...managed.status, ports: [...managed.status.ports] })),
     };
   }
@@ -106,6 +117,7 @@ export class Supervisor {
     this.#control = await serveControl(this.#options.controlSocket, {
       status: () => this.status,
       act: (action) => this.act(action),
+      ...(this.#options.more !== undefined && { more: this.#options.more }),
     });
     // Stopped while the socket was being made: then nobody else closes it.
     if (this.#phase === 'stopping') this.#closeControl();
@@ -116,11 +128,11 @@ export class Supervisor {
     return this.#failure;
   }
 
-  /** Kills, starts, freezes, thaws, wipes, isolates, slows or heals a region or a process. An unknown target is an error that lists those known. */
-  async act(request: Action): Promise<ActionResult> {
+  /** Breaks or mends a region or a process (`Action`). An unknown target is an error that lists those known. */
+  async act({ action, target, delayMs = 0 }: Action): Promise<ActionResult> {
     if (this.#phase === 'stopping') return { error: 'the deployment is stopping' };
-    const { action, target } = request;
-    if (action === 'isolate' || action === 'heal' || action === 'slow') return this.#changeLinks(request);
+    if (action === 'isolate' || action === 'heal' || action === 'slow-link')
+      return this.#actOnRoutes(action, target, delayMs);
     const chosen = this.#processes.filter(({ spec }) => spec.region === target || spec.id === target);
     if (chosen.length === 0) return { error: this.#unknown(target) };
     const changed = chosen.map(({ spec }) => spec.id);
@@ -140,6 +152,14 @@ export class Supervisor {
         return { changed: chosen.filter((managed) => managed.freeze()).map(({ spec }) => spec.id) };
       case 'thaw':
         return { changed: chosen.filter((managed) => managed.thaw()).map(({ spec }) => spec.id) };
+      case 'crash':
+        return { changed: chosen.filter((managed) => managed.crash()).map(({ spec }) => spec.id) };
+      case 'slow-disk': {
+        const slowed = chosen.filter((managed) => managed.slowFlushes(delayMs)).map(({ spec }) => spec.id);
+        return slowed.length > 0
+          ? { changed: slowed }
+          : { error: `only a storage node that runs has flushes to slow down, not ${target}` };
+      }
     }
   }
 
@@ -151,6 +171,7 @@ export class Supervisor {
 
   async #stopAll(): Promise<void> {
     this.#phase = 'stopping';
+    this.#options.more?.close();
     clearInterval(this.#storeLooks);
     for (const role of startOrder.toReversed()) {
       const stage = this.#processes.filter(({ spec }) => spec.role === role);
@@ -204,19 +225,18 @@ export class Supervisor {
     return `no process ${target}; there are ${ids.join(', ')}`;
   }
 
-  #changeLinks(request: Action): ActionResult {
-    const { target } = request;
+  #actOnRoutes(action: 'isolate' | 'heal' | 'slow-link', target: string, delayMs: number): ActionResult {
     const { proxies } = this.#options;
     if (proxies === undefined) {
       return {
         error:
-          'the network between regions is not ours to change: the deployment uses NATS servers given with --nats',
+          'the network between regions is not ours to touch: the deployment uses NATS servers given with --nats',
       };
     }
     if (!this.#processes.some(({ spec }) => spec.region === target)) return { error: this.#unknown(target) };
-    if (request.action === 'isolate') proxies.isolate(target);
-    else if (request.action === 'slow') proxies.slow(target, request.addedRttMs);
-    else proxies.heal(target);
+    if (action === 'isolate') proxies.isolate(target);
+    else if (action === 'heal') proxies.heal(target);
+    else proxies.slow(target, delayMs);
     return { changed: [target] };
   }
 

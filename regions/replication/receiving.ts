@@ -173,6 +173,16 @@ export class Receiving {
     return this.receiver.state.kind === 'following' && this.receiver.hears(this.runtime.nowMs());
   }
 
+  /** Since the primary was heard; null when it never was. */
+  get heardMsAgo(): number | null {
+    return this.receiver.heardMsAgo(this.runtime.nowMs());
+  }
+
+  /** See `Receiver`. */
+  get levelMsAgo(): number | null {
+    return this.receiver.levelMsAgo(this.runtime.nowMs());
+  }
+
   close(): void {
     this.closed = true;
     this.ticker.stop();
@@ -200,7 +210,9 @@ export class Receiving {
     // Unpacking is asynchronous; a chain keeps what arrived in order in order.
     this.unpacking = this.unpacking.then(async () => {
       const frames = compressed ? await this.unpack(message.frames) : message.frames;
-      if (frames !== null) this.step({ kind: 'shipped', message: { ...message, frames } });
+      if (frames === null) return;
+      const transitMs = Math.max(0, (receivedAtUs + this.offset.offsetUs - message.sentAtUs) / 1_000);
+      this.step({ kind: 'shipped', message: { ...message, frames }, transitMs });
     });
   }
 

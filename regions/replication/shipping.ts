@@ -30,6 +30,8 @@ const tickMs = 50;
 export interface ShippingOptions {
   readonly cluster: string;
   readonly from: RegionId;
+  /** Who ships, when it is not the region whose path it is. */
+  readonly via?: RegionId;
   readonly secondaries: readonly RegionId[];
   readonly region: FetchSource;
   /** Opens a connection named for its purpose. */
@@ -258,9 +260,10 @@ class Lane {
 
   private publish(start: Lsn, next: Lsn, vdl: Lsn, body: Packed): 'sent' | 'refused' {
     const { head, forks } = this.reign;
-    const { from, cluster } = this.options;
+    const { from, via, cluster } = this.options;
     const message = {
       from,
+      ...(via !== undefined && { via }),
       head,
       forks,
       start,

@@ -32,6 +32,11 @@ export function replicateSpanName(fromRegion: string, toRegion: string): string 
   return `replicate ${fromRegion}→${toRegion}`;
 }
 
+/** Name of one phase of a drill, such as `drill recovery`; there are eight. Parent: `drill`. */
+export function drillPhaseSpanName(phase: string): string {
+  return `${spanNames.drill} ${phase}`;
+}
+
 const sqlVerbs: ReadonlySet<string> = new Set(
   (
     'ALTER ANALYZE ATTACH BATCH BEGIN COMMIT CREATE DELETE DETACH DROP END EXPLAIN INSERT PRAGMA REINDEX RELEASE ' +
@@ -73,12 +78,22 @@ export const attributes = {
   consistency: 'sextant.consistency',
   /** Branch of the history tree, such as `main`. */
   branch: 'sextant.branch',
-  /** Kind of process: `gateway`, `agent` or `storage`. A resource attribute. */
+  /** Kind of process: `gateway`, `agent`, `storage` or `drill`. A resource attribute. */
   role: 'sextant.role',
   /** Identifier of a move or a drill in `/v1/operations` and `/v1/drills`. */
   operationId: 'sextant.operation.id',
-  /** Acknowledged writes that a forced failover gave up. */
+  /** Acknowledged writes that a forced failover, or the fault of a drill, gave up. */
   lostWrites: 'sextant.lost_writes',
+  /** What was rehearsed, such as `region-loss`. */
+  drillKind: 'sextant.drill.kind',
+  /** True when every objective and every check held. */
+  drillPassed: 'sextant.drill.passed',
+  /** Where the fault was. */
+  drillRegion: 'sextant.drill.region',
+  /** Measured recovery time, milliseconds; -1 when writes did not come back. */
+  drillRtoMs: 'sextant.drill.rto_ms',
+  /** Longest time without an acknowledged write, milliseconds. */
+  drillStallMs: 'sextant.drill.write_stall_ms',
 
   dbSystemName: 'db.system.name',
   dbNamespace: 'db.namespace',

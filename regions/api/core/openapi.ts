@@ -46,6 +46,14 @@ function namesIn(route: ApiRoute): readonly SchemaName[] {
   return route.body === undefined ? answers : [route.body, ...answers];
 }
 
+/** Every path once, with all its methods. */
+function pathsOf(routes: readonly ApiRoute[], server: ApiServer): Readonly<Record<string, object>> {
+  const paths: Record<string, object> = {};
+  for (const route of routes)
+    paths[route.path] = { ...paths[route.path], [route.method]: operation(route, server) };
+  return paths;
+}
+
 /** What a server serves of the table, as OpenAPI 3.1. @param bearer what its bearer tokens are. */
 export function openapi(
   server: ApiServer,
@@ -57,9 +65,7 @@ export function openapi(
   return {
     openapi: '3.1.0',
     info,
-    paths: Object.fromEntries(
-      routes.map((route) => [route.path, { [route.method]: operation(route, server) }]),
-    ),
+    paths: pathsOf(routes, server),
     components: {
       securitySchemes: { bearer: { type: 'http', scheme: 'bearer', description: bearer } },
       // As a client writes it: what has a default may be left out of a request, and an answer may have fields that are newer.

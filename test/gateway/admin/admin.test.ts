@@ -2,16 +2,20 @@
 import { describe, expect, it } from 'vitest';
 import { adminRoutes, document } from '../../../gateway/admin/admin.ts';
 import type { AgentAnswer, AgentLink } from '../../../gateway/admin/agent-link.ts';
-import { ClusterView } from '../../../regions/index.ts';
+import { ClusterView, type DrillLink } from '../../../regions/index.ts';
 import { regionId } from '../../../storage/core.ts';
 import { MetricRegistry } from '../../../telemetry/index.ts';
 import { authenticator } from '../hrana/hrana-harness.ts';
 
 const [us, eu] = [regionId('us-east-1'), regionId('eu-west-1')];
 
-function gateway(answer: AgentAnswer, jwtPublicKey: string | null = null) {
+function gateway(answer: AgentAnswer, jwtPublicKey: string | null = null, drills: DrillLink | null = null) {
   const asked: unknown[] = [];
-  const agents: Pick<AgentLink, 'ask' | 'losses'> = {
+  const agents: Pick<AgentLink, 'ask' | 'askAny' | 'losses'> = {
+    askAny: async (regions, request) => {
+      asked.push([regions, request]);
+      return answer;
+    },
     ask: async (region, request) => {
       asked.push([region, request]);
       return answer;
@@ -22,9 +26,11 @@ function gateway(answer: AgentAnswer, jwtPublicKey: string | null = null) {
     auth: authenticator(jwtPublicKey),
     secret: 'the-secret-of-the-cluster',
     version: '1.2.3',
+    region: us,
     regions: [us, eu],
     view: new ClusterView('test', [us, eu]),
     agents: agents as AgentLink,
+    drills,
     registry: new MetricRegistry({}),
     ready: () => ({
       ready: false,
@@ -66,10 +72,7 @@ describe('the admin API', () => {
       body: { ready: false, reasons: ['r'] },
     });
     expect(await ask('GET', '/console')).toMatchObject({ status: 404, body: { code: 'SEXTANT_NOT_FOUND' } });
-    expect(await ask('GET', '/v1/drills')).toMatchObject({
-      status: 404,
-      body: { code: 'SEXTANT_NOT_FOUND' },
-    });
+    expect(await ask('GET', '/v1/drills')).toMatchObject({ status: 401 });
   });
 
   it('asks the agent of the target, whatever the content type of the body is', async () => {
@@ -80,6 +83,12 @@ describe('the admin API', () => {
         body: { code: 'MOVE_RUNNING', message: 'why', error: 'why' },
       });
     expect(asked[0]).toEqual([eu, { kind: 'failover', target: eu, allowDataLoss: false, sacrifice: [] }]);
+  });
+
+  it('asks the agent that runs a move to give it up', async () => {
+    const { ask, asked } = gateway(refused('TOO_LATE'));
+    expect(await ask('POST', '/v1/operations/us-east-1.7/cancel')).toMatchObject({ status: 409 });
+    expect(asked).toEqual([[us, { kind: 'cancel', id: 'us-east-1.7' }]]);
   });
 
   it('refuses with the status that belongs to the reason', async () => {
@@ -147,6 +156,106 @@ describe('the admin API', () => {
   });
 });
 
+describe('/v1/policy', () => {
+  const policy = { automatic: false, maxLossMs: null, rpoMs: 0, prefer: [] };
+
+  it('is asked of any agent, its own region first, and changed by the fields that are given', async () => {
+    const { ask, asked } = gateway({ kind: 'reply', reply: { kind: 'policy', policy } });
+    expect(await ask('GET', '/v1/policy')).toEqual({ status: 200, body: policy });
+    expect(await ask('PUT', '/v1/policy', '{"rpoMs":0}')).toEqual({ status: 200, body: policy });
+    expect(asked).toEqual([
+      [[us, eu], { kind: 'policy' }],
+      [[us, eu], { kind: 'change-policy', change: { rpoMs: 0 } }],
+    ]);
+  });
+
+  it('is refused with the field, and with the status that belongs to the reason', async () => {
+    const { ask, asked } = gateway(refused('X'));
+    for (const [body, problem] of [
+      ['{"rpoMs":"0"}', 'rpoMs: '],
+      ['{"automatic":1}', 'automatic: '],
+      ['{"prefer":"eu-west-1"}', 'prefer: '],
+      ['{"rpo":0}', 'rpo'],
+    ] as const)
+      expect(await ask('PUT', '/v1/policy', body)).toMatchObject({
+        status: 400,
+        body: {
+          code: 'BAD_REQUEST',
+          message: expect.stringMatching(
+            new RegExp(`^The body must be JSON like \\{"rpoMs": 0\\}: .*${problem}`),
+          ),
+        },
+      });
+    expect(asked).toEqual([]);
+    for (const [code, status] of Object.entries({ BAD_REQUEST: 400, NO_CONTROL_RECORD: 503, moving: 409 }))
+      expect(await gateway(refused(code)).ask('PUT', '/v1/policy', '{}')).toMatchObject({
+        status,
+        body: { code, message: 'why' },
+      });
+    const silent = gateway({ kind: 'silent', mayHaveActed: true, reason: 'gone' });
+    expect(await silent.ask('PUT', '/v1/policy', '{}')).toMatchObject({
+      status: 503,
+      body: { code: 'AGENT_UNREACHABLE', message: expect.stringContaining('ask again, which does no harm') },
+    });
+  });
+});
+
+describe('drills', () => {
+  const drill = {
+    id: '20261129-101500-node-loss-3fa2',
+    kind: 'node-loss',
+    state: 'running',
+    startedAt: '2026-11-29T10:15:00.000Z',
+    rtoMs: null,
+    rpoCommits: null,
+    lostWrites: null,
+    report: null,
+  } as const;
+
+  it('are refused where no supervisor could undo them, with the way out', async () => {
+    const { ask } = gateway(refused('X'));
+    for (const [method, path, body] of [
+      ['POST', '/v1/drills', '{"kind":"node-loss"}'],
+      ['GET', '/v1/drills', undefined],
+      ['GET', '/v1/drills/x', undefined],
+    ] as const)
+      expect(await ask(method, path, body)).toMatchObject({
+        status: 409,
+        body: {
+          code: 'NO_SUPERVISOR',
+          message: expect.stringContaining('sextant drill switchover --on FILE'),
+        },
+      });
+  });
+
+  it('are asked of the supervisor, with the defaults filled in, and its answers are handed on', async () => {
+    const asked: unknown[] = [];
+    const { ask } = gateway(refused('X'), null, {
+      list: async () => ({ status: 200, body: { drills: [drill] } }),
+      start: async (request) => {
+        asked.push(request);
+        return { status: 202, body: drill };
+      },
+      show: async (id) =>
+        id === drill.id
+          ? { status: 200, body: drill }
+          : { status: 404, error: { code: 'UNKNOWN_DRILL', message: 'none' } },
+    });
+    expect(await ask('POST', '/v1/drills', '{"kind":"node-loss"}')).toEqual({ status: 202, body: drill });
+    expect(asked).toEqual([{ kind: 'node-loss', load: 60, seconds: 8 }]);
+    expect(await ask('GET', '/v1/drills')).toEqual({ status: 200, body: { drills: [drill] } });
+    expect(await ask('GET', `/v1/drills/${drill.id}`)).toEqual({ status: 200, body: drill });
+    expect(await ask('GET', '/v1/drills/other')).toMatchObject({
+      status: 404,
+      body: { code: 'UNKNOWN_DRILL' },
+    });
+    expect(await ask('POST', '/v1/drills', '{"kind":"earthquake"}')).toMatchObject({
+      status: 400,
+      body: { message: expect.stringMatching(/^The body must be JSON like \{"kind": "node-loss"\}: kind: /) },
+    });
+  });
+});
+
 describe('/openapi.json', () => {
   it('is the document of what is served: each path, what a request may leave out, and the error codes', async () => {
     const { ask } = gateway(refused('X'));
@@ -163,9 +272,15 @@ describe('/openapi.json', () => {
       '/v1/switchover',
       '/v1/failover',
       '/v1/operations/{id}',
+      '/v1/operations/{id}/cancel',
       '/v1/losses',
       '/v1/losses/{epoch}',
+      '/v1/policy',
+      '/v1/drills',
+      '/v1/drills/{id}',
     ]);
+    expect(Object.keys(body.paths['/v1/policy'])).toEqual(['get', 'put']);
+    expect(Object.keys(body.paths['/v1/drills'])).toEqual(['get', 'post']);
     expect(body.components.schemas.Failover.required).toEqual(['target']);
     expect(body.components.schemas.Switchover.additionalProperties).toBe(false);
     // Fields of answers may be added: a client made of the document must not refuse them.
@@ -176,7 +291,7 @@ describe('/openapi.json', () => {
         const answer = await ask(
           method.toUpperCase(),
           path.replace(/\{\w+\}/, '1'),
-          method === 'post' ? '{}' : undefined,
+          method === 'get' ? undefined : '{}',
         );
         expect(Object(methods[method]).responses, path).toHaveProperty(String(answer.status));
       }

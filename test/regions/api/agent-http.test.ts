@@ -148,6 +148,18 @@ describe('the agent', () => {
     expect(asked).toEqual([{ primary: 'us-east-1', without: [], dryRun: false }]);
   });
 
+  it('reads and changes the policy, and refuses with the status that belongs to the reason', async () => {
+    const policy = { automatic: true, maxLossMs: 5, rpoMs: null, prefer: [] };
+    const { ask, asked } = agent(() => ({ kind: 'policy', policy }));
+    expect(await ask('GET', '/v1/policy')).toMatchObject({ status: 200, body: policy });
+    expect(await ask('PUT', '/v1/policy', '{"automatic":true}')).toMatchObject({ status: 200, body: policy });
+    expect(asked).toEqual([{ kind: 'policy' }, { kind: 'change-policy', change: { automatic: true } }]);
+    for (const [code, status] of Object.entries({ BAD_REQUEST: 400, NO_CONTROL_RECORD: 503, other: 409 }))
+      expect(
+        await agent(() => ({ kind: 'refused', code, message: 'why' })).ask('PUT', '/v1/policy', '{}'),
+      ).toMatchObject({ status, body: { code } });
+  });
+
   it('answers what it knows of losses, and whom it did not ask', async () => {
     const { ask } = agent(() => ({ kind: 'losses', reports: [], epoch: 4, lookedUnder: 3 }));
     expect(await ask('GET', '/v1/losses')).toMatchObject({

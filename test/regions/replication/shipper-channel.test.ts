@@ -171,7 +171,7 @@ class Channel {
       echo: null,
       frames,
     };
-    this.send(() => this.receive({ kind: 'shipped', message }));
+    this.send(() => this.receive({ kind: 'shipped', message, transitMs: 0 }));
   }
 
   private receive(event: ReceiverEvent): void {

@@ -5,8 +5,9 @@ import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { z } from 'zod';
-import { brokenPipeExitCode, onBrokenPipe } from '../../telemetry/core.ts';
-import { supervisorStatus } from '../local/control-socket.ts';
+import { brokenPipeExitCode, onBrokenPipe } from '../../../telemetry/core.ts';
+import { drillDesk } from '../../drills/run/drill-desk.ts';
+import { supervisorStatus } from '../../local/control-socket.ts';
 import {
   bringUp,
   defaultBasePort,
@@ -19,7 +20,7 @@ import {
   runningSupervisor,
   takeDown,
   type UpRequest,
-} from '../local/local-deployment.ts';
+} from '../../local/local-deployment.ts';
 import {
   controlSocket,
   type Deployment,
@@ -27,12 +28,12 @@ import {
   logFile,
   type Programs,
   supervisorDir,
-} from '../local/local-layout.ts';
-import { type CommonOptions, withCommon, withExample } from './options.ts';
-import { CliError, note, paint, printJson, table } from './output.ts';
-import { wanTable } from './wan-table.ts';
+} from '../../local/local-layout.ts';
+import { type CommonOptions, withCommon, withExample } from '../ask/options.ts';
+import { CliError, note, paint, printJson, table } from '../ask/output.ts';
+import { wanTable } from '../ask/wan-table.ts';
 
-const fromRoot = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+const fromRoot = (path: string): string => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
 const cliFile = fromRoot('regions/cli/sextant.ts');
 
 /**
@@ -47,6 +48,9 @@ export const programs: Programs = {
   agent: [fromRoot('regions/main.ts')],
   gateway: [semiSpace(32), fromRoot('gateway/main.ts')],
 };
+
+/** The supervisor runs the drills that are asked for over HTTP, each as a command of its own. */
+const desk = (dataDir: string) => drillDesk(dataDir, [process.execPath, cliFile]);
 
 type UpOptions = CommonOptions & {
   readonly regions?: string;
@@ -139,6 +143,7 @@ async function upInForeground(options: UpOptions, request: UpRequest): Promise<v
   const running = await bringUp(request, {
     onProgress: note,
     programs,
+    more: desk,
     timeoutMs: timeoutOf(options),
     onStarting: (deployment) => {
       starting = deployment;
@@ -224,7 +229,7 @@ async function upDetached(options: UpOptions, request: UpRequest): Promise<void>
 /** The detached supervisor. It belongs to the `up` that started it until it is ready, and to nobody afterwards. */
 async function supervise(options: UpOptions): Promise<void> {
   // Only here: other commands log nothing and need not wait for it to load.
-  const { createLogger } = await import('../../telemetry/index.ts');
+  const { createLogger } = await import('../../../telemetry/index.ts');
   let parent = process.connected;
   const log = createLogger({ service: 'sextant-supervisor', region: 'local', component: 'supervisor' });
   const tell = (message: SupervisorMessage) => {
@@ -247,6 +252,7 @@ async function supervise(options: UpOptions): Promise<void> {
     await bringUp(requestOf(options), {
       onProgress: (line) => tell({ kind: 'progress', line }),
       programs,
+      more: desk,
       timeoutMs: Number(options.timeout) * 1_000,
       onStarting: (deployment) => {
         starting = deployment;

@@ -1,16 +1,17 @@
 /** Faults on a local deployment: `node`, `region`, and `gateway|agent|storage`, which also run one process from a configuration. */
 import { spawn } from 'node:child_process';
 import type { Command } from 'commander';
-import { type Action, requestAction } from '../local/control-socket.ts';
-import { rttMsMax } from '../local/core/wide-area.ts';
-import { requireDeployment } from '../local/local-deployment.ts';
-import { controlSocket, nodesPerRegion } from '../local/local-layout.ts';
-import { unknownRegion } from './admin-client.ts';
-import { type CommonOptions, withCommon, withExample } from './options.ts';
-import { CliError, printJson } from './output.ts';
+import { type Action, requestAction } from '../../local/control-socket.ts';
+import { rttMsMax } from '../../local/core/wide-area.ts';
+import { requireDeployment } from '../../local/local-deployment.ts';
+import { controlSocket, nodesPerRegion } from '../../local/local-layout.ts';
+import { unknownRegion } from '../ask/admin-client.ts';
+import { type CommonOptions, withCommon, withExample } from '../ask/options.ts';
+import { CliError, printJson } from '../ask/output.ts';
 import { programs } from './up-commands.ts';
 
-type Verb = Action['action'];
+/** What is struck by hand; drills know a few more. */
+type Verb = Exclude<Action['action'], 'crash' | 'slow-disk'>;
 const pastTense: Readonly<Record<Verb, string>> = {
   kill: 'killed',
   start: 'started',
@@ -19,10 +20,10 @@ const pastTense: Readonly<Record<Verb, string>> = {
   wipe: 'wiped and started',
   isolate: 'isolated',
   heal: 'healed',
-  slow: 'slowed',
+  'slow-link': 'slowed',
 };
 
-async function act(request: Action, options: CommonOptions): Promise<void> {
+async function act(request: Action & { readonly action: Verb }, options: CommonOptions): Promise<void> {
   const { action, target } = request;
   const deployment = requireDeployment(options.data);
   const [region = ''] = target.split('/');
@@ -52,7 +53,7 @@ function addedOf(text: string): number {
 }
 
 type FaultSpec = {
-  readonly verb: Exclude<Verb, 'slow'>;
+  readonly verb: Exclude<Verb, 'slow-link'>;
   readonly description: string;
 };
 
@@ -152,7 +153,7 @@ export function addFaultCommands(program: Command): void {
       .description('add to the round trip of every link between a region and the others, until `heal`')
       .requiredOption('--ms <n>', `how much, in milliseconds, up to ${rttMsMax}`)
       .action((name: string, options: CommonOptions & { readonly ms: string }) =>
-        act({ action: 'slow', target: regionTarget(name), addedRttMs: addedOf(options.ms) }, options),
+        act({ action: 'slow-link', target: regionTarget(name), delayMs: addedOf(options.ms) / 2 }, options),
       ),
     'sextant region slow eu-west-1 --ms 300',
   );

@@ -1,10 +1,10 @@
 /** `sextant readiness`: which region could take over now, at what loss and in what time. */
 import type { Command } from 'commander';
-import { type Readiness, type RegionReadiness, readinessSchema } from '../readiness/core/readiness.ts';
-import { reportLimits } from '../status/core/report-limits.ts';
-import { ask, failWith, type NoAnswer, type Target, targetOf } from './admin-client.ts';
-import { type AskOptions, withAsk, withExample } from './options.ts';
-import { CliError, formatBytes, formatMs, note, paint, printJson, table } from './output.ts';
+import { type Readiness, type RegionReadiness, readinessSchema } from '../../readiness/core/readiness.ts';
+import { reportLimits } from '../../status/core/report-limits.ts';
+import { ask, failWith, type NoAnswer, type Target, targetOf } from '../ask/admin-client.ts';
+import { type AskOptions, withAsk, withExample } from '../ask/options.ts';
+import { CliError, formatBytes, formatMs, note, paint, printJson, table } from '../ask/output.ts';
 
 const unknown = 'unknown';
 

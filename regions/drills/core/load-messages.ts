@@ -1,0 +1,61 @@
+/** What a drill and the process of its load say to each other, over the channel between parent and child. */
+import { z } from 'zod';
+
+const laneSchema = z.object({
+  region: z.string(),
+  transport: z.enum(['http', 'ws']),
+  /** Of the gateway, with `http:` or `https:`. */
+  url: z.string(),
+  token: z.string().nullable(),
+});
+export type LaneAddress = z.infer<typeof laneSchema>;
+
+export const toLoadSchema = z.discriminatedUnion('kind', [
+  /** Connect, and make the table through the first lane. */
+  z.object({
+    kind: z.literal('open'),
+    drill: z.string(),
+    table: z.string(),
+    lanes: z.array(laneSchema),
+    perSecond: z.number(),
+  }),
+  /** Write until told to pause. */
+  z.object({ kind: z.literal('run') }),
+  /** Send nothing more, and say so when every answer is there, or after `patienceMs`. */
+  z.object({ kind: z.literal('pause'), patienceMs: z.number() }),
+  /** Read every row as each region has it. */
+  z.object({ kind: z.literal('read') }),
+  z.object({ kind: z.literal('end'), dropTable: z.boolean() }),
+]);
+export type ToLoad = z.infer<typeof toLoadSchema>;
+
+export const ledgerEntrySchema = z.object({
+  id: z.int(),
+  lane: z.int(),
+  sentAtMs: z.number(),
+  endedAtMs: z.number().nullable(),
+  outcome: z.enum(['acknowledged', 'refused', 'unknown']),
+  code: z.string().nullable(),
+  traceId: z.string(),
+});
+
+export const fromLoadSchema = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('opened') }),
+  z.object({ kind: z.literal('failed'), message: z.string() }),
+  /** Writes that ended since the last message. After a pause also those without an answer, which may still end. */
+  z.object({ kind: z.literal('wrote'), entries: z.array(ledgerEntrySchema) }),
+  z.object({ kind: z.literal('paused'), waiting: z.int() }),
+  z.object({
+    kind: z.literal('rows'),
+    regions: z.array(
+      z.object({
+        region: z.string(),
+        /** Id and checksum of each row; null when the region could not be read, and `reason` says why. */
+        rows: z.array(z.tuple([z.int(), z.int()])).nullable(),
+        reason: z.string().nullable(),
+      }),
+    ),
+  }),
+  z.object({ kind: z.literal('ended') }),
+]);
+export type FromLoad = z.infer<typeof fromLoadSchema>;

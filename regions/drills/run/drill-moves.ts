@@ -1,0 +1,128 @@
+/** Moves as a drill makes them: begun at whoever answers, tried again while that helps, and watched to their end. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Operation } from '../../moves/core/operations.ts';
+import { heirs } from '../core/status-sight.ts';
+import type { DrillTarget } from './drill-target.ts';
+import { wallMs } from './load-clients.ts';
+
+const pollMs = 50;
+const againMs = 300;
+/** So long a move that is refused for a passing reason is asked for again. */
+const beginPatienceMs = 45_000;
+const movePatienceMs = 120_000;
+
+/** Refusals that pass by themselves: an election, a region that is not quite level, a move that is about to end. */
+const passing: ReadonlySet<string> = new Set([
+  'NO_CONTROL_RECORD',
+  'CONTROL_UNAVAILABLE',
+  'AGENT_UNREACHABLE',
+  'NO_WRITER',
+  'TARGET_NOT_READY',
+  'TARGET_BEHIND',
+  'TARGET_NOT_JOINED',
+  'SURVIVOR_UNKNOWN',
+  'MOVE_IN_PROGRESS',
+]);
+
+export interface MoveMade {
+  readonly operation: Operation;
+  /** When the request that began it was sent; Unix milliseconds. */
+  readonly askedAtMs: number;
+}
+
+/** Tells what goes on, for people. */
+export type Say = (event: string) => void;
+
+/**
+ * Begins a move to the first of `candidates` that takes it, and waits for its end.
+ * @throws Error with the reason when nobody takes it, or it fails.
+ */
+async function moveTo(
+  target: DrillTarget,
+  kind: 'switchover' | 'failover',
+  candidates: () => Promise<readonly string[]>,
+  say: Say,
+  signal: AbortSignal,
+): Promise<MoveMade> {
+  const deadline = performance.now() + beginPatienceMs;
+  let why = 'no region can take over';
+  while (performance.now() < deadline) {
+    for (const to of await candidates()) {
+      const askedAtMs = wallMs();
+      const begun = await target.begin(kind, to);
+      if (begun.kind === 'begun') {
+        say(`${kind} to ${to} begins`);
+        return { operation: await followed(target, begun.operation, signal), askedAtMs };
+      }
+      const reason = begun.kind === 'refused' ? `${begun.code}: ${begun.message}` : begun.message;
+      if (reason !== why) say(`${kind} to ${to} is not taken yet: ${reason}`);
+      why = reason;
+      if (begun.kind === 'refused' && !passing.has(begun.code)) throw new Error(why);
+    }
+    await sleep(againMs, undefined, { signal });
+  }
+  throw new Error(why);
+}
+
+async function followed(target: DrillTarget, begun: Operation, signal: AbortSignal): Promise<Operation> {
+  const deadline = performance.now() + movePatienceMs;
+  let operation = begun;
+  while (operation.state === 'running') {
+    if (performance.now() > deadline) throw new Error(`${operation.kind} ${operation.id} does not end`);
+    await sleep(pollMs, undefined, { signal });
+    operation = (await target.operation(begun.id)) ?? operation;
+  }
+  if (operation.state === 'failed')
+    throw new Error(
+      `the ${operation.kind} failed: ${operation.error?.code ?? ''} ${operation.error?.message ?? ''}`.trim(),
+    );
+  return operation;
+}
+
+/** A planned move. */
+export const switchOver = (
+  target: DrillTarget,
+  to: string,
+  say: Say,
+  signal: AbortSignal,
+): Promise<MoveMade> => moveTo(target, 'switchover', () => Promise.resolve([to]), say, signal);
+
+/** Away from a lost region, to the survivor that holds most. */
+export const failOver = (
+  target: DrillTarget,
+  lost: string,
+  say: Say,
+  signal: AbortSignal,
+): Promise<MoveMade> =>
+  moveTo(
+    target,
+    'failover',
+    async () => {
+      const status = await target.status(lost);
+      return status === null ? [] : heirs(status, lost);
+    },
+    say,
+    signal,
+  );
+
+/** Waits for the policy to move the primary. @returns the new primary, or null when it did not within `patienceMs`. */
+export async function movedByPolicy(
+  target: DrillTarget,
+  lost: string,
+  patienceMs: number,
+  signal: AbortSignal,
+): Promise<string | null> {
+  const deadline = performance.now() + patienceMs;
+  while (performance.now() < deadline) {
+    const status = await target.status(lost);
+    if (
+      status !== null &&
+      status.primary !== null &&
+      status.primary !== lost &&
+      status.state !== 'failing-over'
+    )
+      return status.primary;
+    await sleep(pollMs, undefined, { signal });
+  }
+  return null;
+}

@@ -1,0 +1,443 @@
+/**
+ * Runs a drill: phase by phase as `drill-phases.ts` has them, on whatever deployment the target is. What is broken is noted
+ * before it is broken, so that it is healed however the drill ends.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { DrillRequest } from '../core/drill-kinds.ts';
+import {
+  afterPhase,
+  type DrillEvent,
+  type DrillPhase,
+  type DrillState,
+  isOver,
+} from '../core/drill-phases.ts';
+import type { Deed, DrillPlan, Refusal } from '../core/drill-plan.ts';
+import type { Check, DrillReport } from '../core/drill-report.ts';
+import { accountFor, type LedgerAccount } from '../core/ledger-account.ts';
+import { type LossLook, lossesSince } from '../core/losses-since.ts';
+import { type DrillFacts, type MovePhase, reportOf, stopwatchRegions } from '../core/report-of.ts';
+import { type OutsideSight, signSeen, unwell, unwellUnderLoad } from '../core/status-sight.ts';
+import { acknowledgements } from '../core/stopwatch.ts';
+import { dataChecks, noneFailed, steadyCheck } from '../core/verdict.ts';
+import type { DrillLog } from './drill-log.ts';
+import { failOver, movedByPolicy, switchOver } from './drill-moves.ts';
+import type { DrillTarget } from './drill-target.ts';
+import { wallMs } from './load-clients.ts';
+import { drainMs, type LoadLink } from './load-link.ts';
+import type { Prepared } from './preflight.ts';
+
+export interface RunOptions {
+  readonly id: string;
+  readonly request: DrillRequest;
+  readonly target: DrillTarget;
+  readonly prepared: Prepared;
+  readonly load: LoadLink;
+  readonly log: DrillLog;
+  /** Aborted when somebody wants the drill to stop: what is broken is healed first. */
+  readonly signal: AbortSignal;
+  readonly traceId: string;
+  readonly versions: Readonly<Record<string, string>>;
+  readonly machine: Readonly<Record<string, string>>;
+}
+
+const pollMs = 50;
+const seenPatienceMs = 15_000;
+const backPatienceMs = 60_000;
+const wholePatienceMs = 150_000;
+const policyPatienceMs = 60_000;
+/** Under load a secondary that is this late counts as following. */
+const followingLagMs = 1_500;
+/** Data that do not fit are looked at again for so long: what was shipped last may not be shown yet. */
+const settlePatienceMs = 20_000;
+/** Clients write for so long on each side of a move back, so that its pause can be seen. */
+const besideMoveMs = 1_000;
+
+/** A phase that did not hold, in words. */
+class PhaseFailed extends Error {
+  override readonly name = 'PhaseFailed';
+}
+
+export class DrillRun {
+  readonly #options: RunOptions;
+  readonly #plan: DrillPlan;
+  readonly #checks: Check[] = [];
+  /** How to undo what is broken now, the last first. */
+  readonly #undo: Deed[] = [];
+  /** Until when the signal counts; healing goes on whatever comes. */
+  #signal: AbortSignal;
+  #before: OutsideSight = { dumb: [], restarts: {} };
+  #faultAtMs: number | null = null;
+  #detectedAtMs: number | null = null;
+  #watchedUntilMs: number | null = null;
+  #moveAskedAtMs: number | null = null;
+  #movePhases: readonly MovePhase[] = [];
+  #failback: DrillFacts['failback'] = null;
+  #account: LedgerAccount | null = null;
+  #dataChecks: readonly Check[] = [];
+  /** The primary is, or may be, where it was not before. */
+  #moved: boolean = false;
+
+  constructor(options: RunOptions) {
+    this.#options = options;
+    this.#plan = options.prepared.plan;
+    this.#signal = options.signal;
+  }
+
+  /** Runs all that follows the preflight. */
+  async run(): Promise<DrillReport> {
+    const { log, load, target } = this.#options;
+    log.sample(() => target.status(this.#plan.region));
+    let state: DrillState = afterPhase('preflight', 'passed');
+    let interrupted = false;
+    while (!isOver(state)) {
+      const event = await this.#phase(state);
+      interrupted ||= event === 'interrupted';
+      state = afterPhase(state, event);
+    }
+    log.stopSampling();
+    const report = await this.#report(interrupted);
+    // A red drill's rows are evidence.
+    if (!report.passed && !interrupted)
+      log.say(`the rows of the drill are kept in ${this.#options.prepared.table}`);
+    await load.end(report.passed || interrupted);
+    return report;
+  }
+
+  async #phase(
+    state: Exclude<DrillState, 'ended' | 'refused' | 'preflight'> | DrillState,
+  ): Promise<DrillEvent> {
+    const { log } = this.#options;
+    if (state === 'preflight' || isOver(state)) return 'passed';
+    log.enter(state);
+    const startedAtMs = wallMs();
+    let outcome: DrillEvent = 'passed';
+    try {
+      await this.#work(state);
+    } catch (error) {
+      const aborted = this.#options.signal.aborted && state !== 'healing';
+      outcome = aborted ? 'interrupted' : 'failed';
+      const reason = error instanceof Error ? error.message : String(error);
+      if (aborted) log.say('stopping: what is broken is healed first');
+      else {
+        log.say(`failed: ${reason}`);
+        if (error instanceof PhaseFailed || outcome === 'failed')
+          this.#checks.push({ name: `${state} succeeds`, held: false, detail: reason });
+      }
+    }
+    log.ended({ name: state, startedAtMs, endedAtMs: wallMs(), outcome });
+    return outcome;
+  }
+
+  #work(phase: Exclude<DrillPhase, 'preflight'> | 'healing'): Promise<void> {
+    switch (phase) {
+      case 'steady':
+        return this.#steady();
+      case 'fault':
+        return this.#fault();
+      case 'detection':
+        return this.#detection();
+      case 'recovery':
+        return this.#recovery();
+      case 'verification':
+        return this.#verification();
+      case 'failback':
+        return this.#goBack();
+      case 'healing':
+        return this.#healing();
+    }
+  }
+
+  async #steady(): Promise<void> {
+    const { load, log, request, prepared } = this.#options;
+    load.run();
+    log.say(`${request.load} writes/s over ${prepared.lanes.length} clients for ${request.seconds} s`);
+    await this.#sleep(request.seconds * 1_000);
+    const check = steadyCheck(load.entries, prepared.lanes);
+    this.#checks.push(check);
+    log.say(check.detail);
+    if (!check.held) throw new PhaseFailed(check.detail);
+  }
+
+  async #fault(): Promise<void> {
+    const { target, log } = this.#options;
+    this.#before = await target.outside();
+    this.#faultAtMs = wallMs();
+    if (this.#plan.breaks.length === 0) log.say('nothing is broken: the move itself is what is watched');
+    for (const [at, deed] of this.#plan.breaks.entries()) {
+      const heal = this.#plan.heals[at];
+      if (heal !== undefined) this.#undo.push(heal);
+      log.say(inWords(deed));
+      await target.perform(deed);
+    }
+  }
+
+  async #detection(): Promise<void> {
+    const { target, log } = this.#options;
+    const { sign, region } = this.#plan;
+    const name = 'the fault is seen from outside';
+    const deadline = performance.now() + seenPatienceMs;
+    for (;;) {
+      const [status, outside] = await Promise.all([target.status(region), target.outside()]);
+      const seen = signSeen(sign, status, outside, this.#before);
+      if (seen !== null) {
+        this.#detectedAtMs = wallMs();
+        if (sign.kind !== 'none') this.#checks.push({ name, held: true, detail: seen });
+        log.say(seen);
+        return;
+      }
+      if (performance.now() > deadline) break;
+      await this.#sleep(pollMs);
+    }
+    throw new PhaseFailed(`nothing told of the fault within ${seenPatienceMs / 1_000} s`);
+  }
+
+  async #recovery(): Promise<void> {
+    const { log, request } = this.#options;
+    const { move, region } = this.#plan;
+    if (move === 'failover') await this.#failOver();
+    if (move === 'switchover') {
+      this.#moved = true;
+      const { operation, askedAtMs } = await switchOver(
+        this.#options.target,
+        region,
+        this.#say,
+        this.#signal,
+      );
+      this.#faultAtMs = askedAtMs;
+      this.#movePhases = operation.phases;
+      log.say(`the agent says that writes paused for ${operation.result?.pauseMs ?? '?'} ms`);
+    }
+    await this.#writesBack(move === 'none' ? this.#faultAtMs : wallMs());
+    log.say('writes are acknowledged');
+    await this.#sleep(move === 'none' ? request.seconds * 1_000 : besideMoveMs);
+    await this.#heal();
+    await this.#wholeUnderLoad();
+    // An outage that began after the first of them has to end as well.
+    await this.#writesBack(wallMs());
+    this.#watchedUntilMs = wallMs();
+  }
+
+  async #failOver(): Promise<void> {
+    const { target, log, prepared } = this.#options;
+    const { region } = this.#plan;
+    this.#moved = true;
+    if (prepared.byPolicy) {
+      log.say('the policy fails over by itself: waiting for it');
+      const primary = await movedByPolicy(target, region, policyPatienceMs, this.#signal);
+      const held = primary !== null;
+      const detail = held ? `${primary} took over` : `nothing moved within ${policyPatienceMs / 1_000} s`;
+      this.#checks.push({ name: 'the policy fails over by itself', held, detail });
+      log.say(detail);
+      if (held) return;
+    }
+    const { operation, askedAtMs } = await failOver(target, region, this.#say, this.#signal);
+    this.#moveAskedAtMs = askedAtMs;
+    this.#movePhases = operation.phases;
+    const { rtoMs } = operation.result ?? {};
+    log.say(
+      `${operation.target} is the primary; its agent says after ${rtoMs === undefined ? '?' : Math.round(rtoMs)} ms`,
+    );
+  }
+
+  /** Waits for an acknowledged write that a client which is a stopwatch has sent after `sinceMs`. */
+  async #writesBack(sinceMs: number | null): Promise<void> {
+    const { load, prepared } = this.#options;
+    const watched = stopwatchRegions(this.#plan, prepared.regions);
+    await this.#until('a write is acknowledged', backPatienceMs, () => {
+      const since = load.entries.filter(({ sentAtMs }) => sentAtMs > (sinceMs ?? 0));
+      return Promise.resolve(acknowledgements(since, prepared.lanes, watched).length > 0 ? [] : ['none yet']);
+    });
+  }
+
+  /** Undoes what is broken. A deed that fails stays to be undone. */
+  async #heal(): Promise<void> {
+    const { target, log } = this.#options;
+    for (let deed = this.#undo.at(-1); deed !== undefined; deed = this.#undo.at(-1)) {
+      await target.perform(deed);
+      log.say(inWords(deed));
+      this.#undo.pop();
+    }
+  }
+
+  async #wholeUnderLoad(): Promise<void> {
+    const { target, log } = this.#options;
+    const reasons = async (): Promise<readonly string[]> => {
+      const [status, disorder] = await Promise.all([target.status(), target.disorder()]);
+      if (status === null) return ['no gateway answers'];
+      return [...disorder, ...unwellUnderLoad(status, followingLagMs)];
+    };
+    await this.#until('every region is whole and follows', wholePatienceMs, reasons);
+    log.say('every region is whole and follows');
+  }
+
+  async #verification(): Promise<void> {
+    await this.#takeAccount('');
+    const red = this.#dataChecks.filter(({ held }) => !held);
+    if (red.length > 0) throw new PhaseFailed(red.map(({ name, detail }) => `${name}: ${detail}`).join('; '));
+  }
+
+  /** Stops the load, and compares the ledger with every region's data until they fit, or the patience is over. */
+  async #takeAccount(when: string): Promise<void> {
+    const { load, log, target, prepared, id } = this.#options;
+    const waiting = await load.pause(drainMs);
+    if (waiting > 0) log.say(`${waiting} writes have no answer`);
+    if (load.dead !== null) throw new PhaseFailed(load.dead);
+    await this.#until('every region is level', wholePatienceMs, async () => {
+      const status = await target.status();
+      return status === null ? ['no gateway answers'] : unwell(status);
+    });
+    const deadline = performance.now() + settlePatienceMs;
+    for (;;) {
+      const [regions, losses] = await Promise.all([load.read(), target.losses()]);
+      const account = accountFor({
+        drill: id,
+        lanes: prepared.lanes,
+        entries: load.entries,
+        regions,
+        losses: lossesSince(prepared.losses, losses ?? unheard),
+      });
+      this.#account = account;
+      this.#dataChecks = dataChecks(this.#plan, account, when);
+      if (account.discrepancies.length === 0 || performance.now() > deadline) break;
+      await this.#sleep(500);
+    }
+    const { acknowledged, refused, unknown, lost, reportedLost, discrepancies } = this.#account;
+    log.say(
+      `${acknowledged} acknowledged, ${refused} refused, ${unknown} unknown; ${lost.length} lost, ${reportedLost} reported as lost`,
+    );
+    for (const { text } of discrepancies) log.say(`does not fit: ${text}`);
+  }
+
+  async #goBack(): Promise<void> {
+    const { target, load, log, prepared } = this.#options;
+    if (this.#plan.move === 'none') {
+      log.say('nothing has to move back');
+      return;
+    }
+    load.run();
+    const stalledFromMs = wallMs();
+    await this.#sleep(besideMoveMs);
+    const beganAtMs = wallMs();
+    await switchOver(target, prepared.primary, this.#say, this.#signal);
+    this.#moved = false;
+    await this.#wholeUnderLoad();
+    const endedAtMs = wallMs();
+    this.#failback = { beganAtMs, endedAtMs, stalledFromMs };
+    log.say(`${prepared.primary} is the primary again, after ${Math.round(endedAtMs - beganAtMs)} ms`);
+    await this.#sleep(besideMoveMs);
+    const first = this.#dataChecks;
+    await this.#takeAccount(' after the move back');
+    const during = load.entries.filter(({ sentAtMs }) => sentAtMs >= stalledFromMs);
+    this.#checks.push(noneFailed('no request fails while the primary moves back', during));
+    this.#dataChecks = [...first, ...this.#dataChecks];
+    if (this.#checks.at(-1)?.held === false) throw new PhaseFailed(this.#checks.at(-1)?.detail ?? '');
+  }
+
+  /** After a phase failed, or somebody stopped the drill: everything as it was, as far as it goes. */
+  async #healing(): Promise<void> {
+    const { target, log, prepared } = this.#options;
+    // Nothing interrupts this; a second Ctrl-C ends the process.
+    this.#signal = new AbortController().signal;
+    this.#watchedUntilMs ??= wallMs();
+    const byHand = this.#undo.map(inWords);
+    try {
+      await this.#heal();
+      await this.#wholeUnderLoad();
+      const status = await target.status();
+      if (this.#moved && status?.primary !== prepared.primary) {
+        await switchOver(target, prepared.primary, this.#say, this.#signal);
+        log.say(`${prepared.primary} is the primary again`);
+      }
+      log.say('what was broken is healed');
+    } catch (error) {
+      if (byHand.length > 0) log.say(`by hand, where it has not been done: ${byHand.join('; ')}`);
+      throw error;
+    } finally {
+      if (this.#account === null && this.#options.load.dead === null)
+        await this.#takeAccount('').catch((error: unknown) =>
+          log.say(`the data cannot be compared: ${String(error)}`),
+        );
+    }
+  }
+
+  async #report(interrupted: boolean): Promise<DrillReport> {
+    const { id, request, prepared, load, log, target, traceId, versions, machine } = this.#options;
+    if (load.dead !== null)
+      this.#checks.push({ name: 'the load runs throughout', held: false, detail: load.dead });
+    const status = await target.status();
+    const endedAtMs = wallMs();
+    return reportOf(
+      {
+        id,
+        request,
+        plan: this.#plan,
+        cluster: prepared.cluster,
+        regions: prepared.regions,
+        lanes: prepared.lanes,
+        beganAtMs: log.beganAtMs,
+        endedAtMs,
+        interrupted,
+        before: { primary: prepared.primary, epoch: prepared.epoch },
+        after: { primary: status?.primary ?? null, epoch: status?.epoch ?? null },
+        faultAtMs: this.#faultAtMs,
+        detectedAtMs: this.#detectedAtMs,
+        watchedUntilMs: this.#watchedUntilMs ?? endedAtMs,
+        moveAskedAtMs: this.#moveAskedAtMs,
+        movePhases: this.#movePhases,
+        failback: this.#failback,
+        entries: load.entries,
+        account: this.#account,
+        checks: [...this.#checks, ...this.#dataChecks],
+        phases: log.phases,
+        timeline: log.timeline,
+        lag: log.lag,
+        traceId,
+        versions,
+        machine,
+      },
+      (ms) => new Date(ms).toISOString(),
+    );
+  }
+
+  readonly #say = (event: string): void => this.#options.log.say(event);
+
+  async #sleep(ms: number): Promise<void> {
+    await sleep(ms, undefined, { signal: this.#signal });
+  }
+
+  /** Waits until nothing is left to say against it. @throws PhaseFailed with what is left after `patienceMs`. */
+  async #until(what: string, patienceMs: number, against: () => Promise<readonly string[]>): Promise<void> {
+    const deadline = performance.now() + patienceMs;
+    for (;;) {
+      const reasons = await against();
+      if (reasons.length === 0) return;
+      if (this.#options.load.dead !== null) throw new PhaseFailed(this.#options.load.dead);
+      if (performance.now() > deadline)
+        throw new PhaseFailed(`not within ${patienceMs / 1_000} s: ${what} (${reasons.join('; ')})`);
+      await this.#sleep(pollMs);
+    }
+  }
+}
+
+/** Nobody answered: everything about losses is missing. */
+const unheard: LossLook = { reports: [], unreachable: ['every region'], unanswered: [] };
+
+/** A deed as a line of the timeline; where there is a command for it, that command. */
+export function inWords({ action, target, delayMs }: Deed): string {
+  switch (action) {
+    case 'slow-link':
+      return delayMs === 0
+        ? `the link of ${target} is fast again`
+        : `the link of ${target} takes ${delayMs} ms longer`;
+    case 'slow-disk':
+      return delayMs === 0
+        ? `flushes of ${target} are fast again`
+        : `flushes of ${target} take ${delayMs} ms longer`;
+    case 'crash':
+      return `kill -9 ${target}`;
+    default:
+      return `sextant ${target.includes('/') ? 'node' : 'region'} ${action} ${target}`;
+  }
+}
+
+export type { Refusal };

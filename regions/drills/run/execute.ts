@@ -1,0 +1,110 @@
+/** One drill from its request to its report on disk, with its load and its trace. */
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { cpus, release, totalmem, type } from 'node:os';
+import { z } from 'zod';
+import { newSpanId, newTraceId, serviceName, startTelemetry } from '../../../telemetry/index.ts';
+import { findNatsServer } from '../../local/nats-server.ts';
+import type { DrillRequest } from '../core/drill-kinds.ts';
+import type { DrillReport } from '../core/drill-report.ts';
+import { drillId, lockDrills, saveBegun, saveReport } from './drill-history.ts';
+import { DrillLog } from './drill-log.ts';
+import { DrillRun } from './drill-run.ts';
+import type { DrillTarget } from './drill-target.ts';
+import { drillSpans } from './drill-trace.ts';
+import { wallMs } from './load-clients.ts';
+import { LoadLink } from './load-link.ts';
+import { prepare } from './preflight.ts';
+
+export interface Execution {
+  readonly request: DrillRequest;
+  readonly target: DrillTarget;
+  /** Where the history of the deployment's drills is kept. */
+  readonly dataDir: string;
+  /** Where the report is written as well. */
+  readonly reportDir?: string;
+  /** Told about every step; for people. */
+  readonly onProgress: (line: string) => void;
+  /** Aborted when the drill shall stop and heal. */
+  readonly signal: AbortSignal;
+}
+
+export interface Executed {
+  readonly report: DrillReport;
+  /** The directories that hold it. */
+  readonly dirs: readonly string[];
+}
+
+/** Runs the drill. @throws DrillRefused, before anything is broken, with the way out. */
+export async function executeDrill(given: Execution): Promise<Executed> {
+  const { request, target, dataDir, signal } = given;
+  const lock = await lockDrills(dataDir);
+  try {
+    const log = new DrillLog(given.onProgress);
+    const id = drillId(request.kind, log.beganAtMs, randomBytes(2).toString('hex'));
+    const prepared = await prepare(id, request, target);
+    const { primary, regions, plan, lanes, table } = prepared;
+    log.say(`${regions.length} regions, all level; ${primary} writes, epoch ${prepared.epoch}`);
+    const load = await LoadLink.open({ drill: id, table, lanes, perSecond: request.load });
+    try {
+      saveBegun(dataDir, {
+        id,
+        kind: request.kind,
+        startedAt: new Date(log.beganAtMs).toISOString(),
+        pid: process.pid,
+      });
+      log.ended({ name: 'preflight', startedAtMs: log.beganAtMs, endedAtMs: wallMs(), outcome: 'passed' });
+      const telemetry = startTelemetry({
+        serviceName: serviceName('drill'),
+        region: plan.region,
+        instanceId: `drill/${id}`,
+        role: 'drill',
+      });
+      const context = telemetry.begin(null) ?? { traceId: newTraceId(), spanId: newSpanId(), sampled: false };
+      const run = new DrillRun({
+        id,
+        request,
+        target,
+        prepared,
+        load,
+        log,
+        signal,
+        traceId: context.traceId,
+        versions: await versions(),
+        machine: machine(),
+      });
+      const report = await run.run();
+      telemetry.recordMany(drillSpans(report, context, log.beganAtMs));
+      await telemetry.flush();
+      await telemetry.shutdown();
+      return { report, dirs: saveReport(dataDir, report, given.reportDir) };
+    } finally {
+      load.kill();
+    }
+  } finally {
+    lock.release();
+  }
+}
+
+async function versions(): Promise<Readonly<Record<string, string>>> {
+  const packageSchema = z.object({ version: z.string(), dependencies: z.record(z.string(), z.string()) });
+  const text = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8');
+  const { version, dependencies } = packageSchema.parse(JSON.parse(text));
+  const nats = await findNatsServer();
+  return {
+    sextant: version,
+    node: process.versions.node,
+    '@libsql/client': dependencies['@libsql/client'] ?? '?',
+    '@sqlite.org/sqlite-wasm': dependencies['@sqlite.org/sqlite-wasm'] ?? '?',
+    ...('version' in nats && { 'nats-server': nats.version }),
+  };
+}
+
+function machine(): Readonly<Record<string, string>> {
+  const cores = cpus();
+  return {
+    system: `${type()} ${release()}`,
+    cpu: `${cores.length} × ${cores[0]?.model.trim() ?? 'unknown'}`,
+    memory: `${Math.round(totalmem() / 2 ** 30)} GiB`,
+  };
+}

@@ -1,0 +1,71 @@
+/** The deployment on this machine: its supervisor breaks and heals, its gateways and agents are asked. */
+import { requestAction, supervisorStatus } from '../../local/control-socket.ts';
+import { controlSocket, type Deployment, endpointsOf } from '../../local/local-layout.ts';
+import type { Deed } from '../core/drill-plan.ts';
+import type { OutsideSight, StatusSight } from '../core/status-sight.ts';
+import { AdminSight, type Ask } from './admin-sight.ts';
+import type { DrillTarget, RegionAddress } from './drill-target.ts';
+
+export function localTarget(
+  dataDir: string,
+  deployment: Deployment,
+  ask: Ask,
+  clientToken: string | null,
+): DrillTarget {
+  const socket = controlSocket(dataDir);
+  const headers = {
+    authorization: `Bearer ${deployment.secret}`,
+    'x-sextant-cluster': deployment.cluster,
+  };
+  const regions: readonly RegionAddress[] = endpointsOf(deployment).map(({ region, gateway, agent }) => ({
+    region,
+    gateway,
+    agent,
+    token: clientToken,
+  }));
+  const admin = new AdminSight(
+    regions.map((address) => ({ ...address, headers })),
+    ask,
+  );
+  const supervised = () => supervisorStatus(socket);
+  return {
+    canBreak: true,
+    regions,
+    status: (avoided): Promise<StatusSight | null> => admin.status(avoided),
+    async outside(): Promise<OutsideSight> {
+      const [dumb, status] = await Promise.all([admin.dumb(), supervised()]);
+      const restarts = (status?.processes ?? []).map(({ id, restarts: times }) => [id, times] as const);
+      return { dumb, restarts: Object.fromEntries(restarts) };
+    },
+    async disorder() {
+      const status = await supervised();
+      if (status === undefined) return ['the supervisor does not answer: `sextant up` starts it'];
+      const { isolated, slowed, processes } = status;
+      return [
+        ...isolated.map((region) => `${region} is cut off: \`sextant region heal ${region}\``),
+        ...slowed.map((what) =>
+          what.includes('/')
+            ? `${what} is slowed down: \`sextant down\` and \`sextant up\` end that`
+            : `${what} is slowed down: \`sextant region heal ${what}\``,
+        ),
+        ...processes
+          .filter(({ state }) => state !== 'running')
+          .map(({ id, state }) => `${id} is ${state}: \`sextant ${remedy(id, state)}\``),
+      ];
+    },
+    async perform(deed: Deed) {
+      const result = await requestAction(socket, deed);
+      if ('error' in result) throw new Error(result.error);
+    },
+    begin: (kind, to) => admin.begin(kind, to),
+    operation: (id) => admin.operation(id),
+    failsOverByItself: () => admin.failsOverByItself(),
+    losses: (avoided) => admin.losses(avoided),
+  };
+}
+
+/** The command that ends a state. */
+function remedy(process: string, state: string): string {
+  const verb = state === 'frozen' ? 'thaw' : 'start';
+  return `node ${verb} ${process}`;
+}

@@ -1,0 +1,119 @@
+/** What has to hold before a drill breaks anything: a deployment that is whole, a region that exists, a load that can write. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type DrillRequest, safeKinds } from '../core/drill-kinds.ts';
+import { type DrillPlan, planDrill, type Refusal, whatItNeeds } from '../core/drill-plan.ts';
+import type { LaneAddress } from '../core/load-messages.ts';
+import type { LossLook } from '../core/losses-since.ts';
+import { type StatusSight, unwell } from '../core/status-sight.ts';
+import type { DrillTarget } from './drill-target.ts';
+
+/** What is known before the fault. */
+export interface Prepared {
+  readonly plan: DrillPlan;
+  readonly cluster: string;
+  readonly regions: readonly string[];
+  readonly primary: string;
+  readonly epoch: number;
+  readonly lanes: readonly LaneAddress[];
+  /** The table that the load writes; the drill's own. */
+  readonly table: string;
+  /** What was reported as lost before. */
+  readonly losses: LossLook;
+  /** A policy fails over; the drill only watches. */
+  readonly byPolicy: boolean;
+}
+
+/** Why a drill did not begin. */
+export class DrillRefused extends Error {
+  override readonly name = 'DrillRefused';
+  readonly code: string;
+
+  constructor({ code, message }: Refusal) {
+    super(message);
+    this.code = code;
+  }
+}
+
+const pollMs = 200;
+/** A deployment that has just started, or moved, may need so long to be level. */
+const levelPatienceMs = 10_000;
+
+/** @throws DrillRefused with the way out. */
+export async function prepare(id: string, request: DrillRequest, target: DrillTarget): Promise<Prepared> {
+  const { kind } = request;
+  if (!target.canBreak && !safeKinds.includes(kind))
+    throw new DrillRefused({ code: 'LOCAL_ONLY', message: whatItNeeds(kind) });
+  const seen = await target.status();
+  if (seen === null)
+    throw new DrillRefused({
+      code: 'NOT_RUNNING',
+      message: 'no gateway answers: start the deployment with `sextant up`, or name another --data or --on',
+    });
+  // A region that is not there is told at once, whatever else there is to say.
+  planned(seen, request);
+  const status = await whole(target);
+  const plan = planned(status, request);
+  const lanes = lanesOf(status, target);
+  const losses = await target.losses();
+  if (losses === null)
+    throw new DrillRefused({
+      code: 'LOSSES_UNKNOWN',
+      message:
+        'no gateway tells what earlier failovers lost, so that what this one loses could not be told apart: look at `sextant losses`',
+    });
+  return {
+    plan,
+    cluster: status.cluster,
+    regions: status.regions.map(({ name }) => name),
+    primary: status.primary ?? '',
+    epoch: status.epoch,
+    lanes,
+    table: `sextant_drill_${id.replace(/\W/g, '_')}`,
+    losses,
+    byPolicy: plan.move === 'failover' && (await target.failsOverByItself()),
+  };
+}
+
+function planned(status: StatusSight, request: DrillRequest): DrillPlan {
+  const scene = {
+    regions: status.regions.map(({ name }) => name),
+    primary: status.primary ?? '',
+    nodes: Object.fromEntries(status.regions.map(({ name, nodes }) => [name, nodes])),
+  };
+  const planning = planDrill(request.kind, scene, request.region);
+  if (planning.kind === 'refused') throw new DrillRefused(planning);
+  return planning.plan;
+}
+
+/** The deployment once it is whole. @throws DrillRefused with what is wrong, when it is not soon. */
+async function whole(target: DrillTarget): Promise<StatusSight> {
+  const deadline = performance.now() + levelPatienceMs;
+  for (;;) {
+    const [status, disorder] = await Promise.all([target.status(), target.disorder()]);
+    const reasons = status === null ? ['no gateway answers'] : [...disorder, ...unwell(status)];
+    if (status !== null && reasons.length === 0) return status;
+    if (performance.now() > deadline)
+      throw new DrillRefused({
+        code: 'DEGRADED',
+        message: `a drill begins on a deployment that is whole, and this one is not: ${reasons.join('; ')}. Put that right first; \`sextant status\` shows it`,
+      });
+    await sleep(pollMs);
+  }
+}
+
+/** A client by HTTP and one by WebSocket in every region, the primary's first. */
+function lanesOf(status: StatusSight, target: DrillTarget): readonly LaneAddress[] {
+  const regions = status.regions.toSorted(
+    (a, b) => Number(b.name === status.primary) - Number(a.name === status.primary),
+  );
+  return regions.flatMap(({ name }) => {
+    const address = target.regions.find(({ region }) => region === name);
+    if (address === undefined)
+      throw new DrillRefused({
+        code: 'REGION_UNNAMED',
+        message: `the deployment has a region ${name} that the file of --on does not name: add its gateway there`,
+      });
+    const { gateway: url, token } = address;
+    return (['http', 'ws'] as const).map((transport) => ({ region: name, transport, url, token }));
+  });
+}
