@@ -11,6 +11,7 @@ import {
 } from '../ask/admin-client.ts';
 import { type AskOptions, withAsk, withExample } from '../ask/options.ts';
 import { formatBytes, formatMs, note, paint, printJson, table } from '../ask/output.ts';
+import { wanTable } from '../ask/wan-table.ts';
 
 type LocalProcess = SupervisorStatus['processes'][number];
 
@@ -131,6 +132,8 @@ function print(status: DeploymentStatus | undefined, local: SupervisorStatus | u
       ),
     );
   }
+  const distances = local === undefined ? null : wanTable(local);
+  if (distances !== null) blocks.push(distances);
   const names = new Set([
     ...(status?.regions.map(({ name }) => name) ?? []),
     ...(local?.processes.map(({ region }) => region) ?? []),
