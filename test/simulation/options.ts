@@ -220,7 +220,11 @@ export function drawOptions(seed: number, profile: ProfileName): SimulationOptio
     disk: drawDisk(prng.stream('disk'), calm),
     clock: calm
       ? { offsetUsMax: 0, driftPpmMax: 0 }
-      : { offsetUsMax: prng.stream('clock').pick([0, 5 * ms, 2 * seconds]), driftPpmMax: 200 },
+      : {
+          offsetUsMax: prng.stream('clock').pick([0, 5 * ms, 2 * seconds]),
+          // A tenth is less than the lease bears.
+          driftPpmMax: prng.stream('drift').pick([200, 200, 100_000]),
+        },
     faults: drawFaults(prng.stream('faults'), profile),
     bounds: drawBounds(prng.stream('bounds'), profile),
     lease: prng.stream('lease').pick([defaultLeaseLimits, defaultLeaseLimits, longLease]),

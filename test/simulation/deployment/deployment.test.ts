@@ -163,6 +163,18 @@ describe('the judges object when', { retry: 0 }, () => {
     expect(await objected(['ignore-lease'], isolation, 10)).toContain('single-writer');
   });
 
+  it('a suspended lease does not close the gate', slow, async () => {
+    expect(await objected(['gate-stays-open'], isolation, 10)).toContain('single-writer');
+  });
+
+  it(
+    'a suspended lease opens the gate because the record, as it is read, still names the writer',
+    slow,
+    async () => {
+      expect(await objected(['reopen-unproved'], isolation, 10)).toContain('single-writer');
+    },
+  );
+
   it('a failover does not wait for the lease to lapse', slow, async () => {
     expect(await objected(['hasty-failover'], isolationUnderLongLease, 10)).toContain('single-writer');
   });

@@ -51,6 +51,8 @@ export const defects = [
   'answers-early',
   'ignore-seal',
   'ignore-lease',
+  'gate-stays-open',
+  'reopen-unproved',
   'hasty-failover',
   'ship-undurable',
   'skip-replication',

@@ -42,6 +42,7 @@ export class SimVolume implements RoleVolume {
   private watcher: RegionVdlWatcher = () => undefined;
   private open: OpenReign | null = null;
   private gathering = false;
+  private namedUntilMs = 0;
 
   constructor(
     runtime: SimRuntime,
@@ -80,7 +81,7 @@ export class SimVolume implements RoleVolume {
     witness.forked(region, epoch, forks);
     const port: ReignPort = {
       ...start.port,
-      ...(defects.has('ignore-lease') && { mayAcknowledge: () => true }),
+      mayAcknowledge: () => this.mayAcknowledge(start.port),
       fenced: (by) => {
         if (defects.has('ignore-lease') && this.open?.reign.epoch === epoch) this.end(this.open);
         start.port.fenced(by);
@@ -112,6 +113,18 @@ export class SimVolume implements RoleVolume {
     this.open = { reign, port, unwatch, executedAtMs: [] };
     witness.primaryDurable(region, epoch, vdl);
     return reign;
+  }
+
+  /** The record was seen to name this gateway: to a defect that proves as much as a compare-and-set. */
+  namedUntil(untilMs: number): void {
+    this.namedUntilMs = untilMs;
+  }
+
+  private mayAcknowledge(port: ReignPort): boolean {
+    const { defects } = this.context;
+    if (defects.has('ignore-lease') || defects.has('gate-stays-open')) return true;
+    const believes = defects.has('reopen-unproved') && this.time.nowMs() < this.namedUntilMs;
+    return believes || port.mayAcknowledge();
   }
 
   closeWriter(reign: Reign, reason: EndReason): void {
