@@ -48,6 +48,8 @@ interface WaitingCommit {
   parentSpanId: string | null;
   durableUs: number | null;
   durableAtMs: number;
+  /** Its answer waits for another region: whose request it was is told with that. */
+  isHeld: boolean;
   facts: AppendFacts | null;
 }
 
@@ -182,6 +184,7 @@ export class RequestTracer {
         parentSpanId: null,
         durableUs: null,
         durableAtMs: 0,
+        isHeld: false,
         facts: null,
       };
       this.waiting.set(lsn, waiting);
@@ -209,7 +212,10 @@ export class RequestTracer {
       commit.durableUs = nowUs;
       commit.durableAtMs = nowMs;
       commit.facts = facts.find((batch) => commit.lsn > batch.lsnFrom && commit.lsn <= batch.lsnTo) ?? null;
-      if (commit.lsn > free && this.held.length < this.options.limits.spansWaiting) this.held.push(commit);
+      if (commit.lsn > free && this.held.length < this.options.limits.spansWaiting) {
+        commit.isHeld = true;
+        this.held.push(commit);
+      }
       durable += 1;
     }
     this.pending.splice(0, durable);
@@ -221,9 +227,12 @@ export class RequestTracer {
     if (this.held.length === 0) return;
     const endUs = wallUs();
     let left = 0;
-    for (const { lsn, traceId, spanId, durableUs } of this.held) {
+    for (const commit of this.held) {
+      const { lsn, traceId, spanId, durableUs } = commit;
       if (lsn > free) break;
       left += 1;
+      commit.isHeld = false;
+      commit.durableAtMs = monotonicMs();
       this.options.telemetry.record({
         name: spanNames.rpoWait,
         kind: 'internal',
@@ -235,6 +244,7 @@ export class RequestTracer {
       });
     }
     this.held.splice(0, left);
+    this.planSweep();
   }
 
   /** A reign is over: what was not durable is recorded as unknown. */
@@ -266,7 +276,7 @@ export class RequestTracer {
   private sweep(): void {
     const nowMs = monotonicMs();
     for (const commit of this.waiting.values()) {
-      if (commit.durableUs === null) break;
+      if (commit.durableUs === null || commit.isHeld) break;
       const isWhole =
         commit.parentSpanId !== null && (commit.facts?.acks.length ?? 0) >= this.options.nodes.length;
       if (!isWhole && nowMs - commit.durableAtMs < this.options.limits.spanWaitMs) continue;

@@ -174,12 +174,12 @@ export class GatewayVolume implements RoleVolume {
     return this.reign?.vdl ?? this.vdlNow;
   }
 
-  /** Why answers have waited for other regions for so long, in words for an operator; null while none has. */
+  /** Why answers have waited for other regions for so long, or would, in words for an operator; null while none has. */
   holdReason(fromMs: number): string | null {
     const hold = this.reign?.hold ?? null;
     if (hold === null || hold.forMs < fromMs) return null;
     return (
-      `no other region has had what this one holds for ${formatAge(hold.forMs)} (policy --rpo-ms ${hold.rpoMs}), and ${hold.answers} answers wait for it: ` +
+      `what this region has had for ${formatAge(hold.forMs)} is in no other one, and answers wait for that (policy --rpo-ms ${hold.rpoMs}): ` +
       'bring a secondary back, or let them go with `sextant policy --rpo-ms off`'
     );
   }

@@ -83,11 +83,12 @@ interface Waiting {
   readonly sinceMs: number;
 }
 
-/** Answers that wait for nothing but other regions. */
+/** Redo that is durable here and not within the RPO: answers that saw it wait for nothing but other regions. */
 export interface Hold {
   readonly rpoMs: number;
+  /** How many wait now; those that waited too long were given up. */
   readonly answers: number;
-  /** How long the oldest redo that they saw has been durable here, in milliseconds. */
+  /** How long the oldest of it has been durable here, in milliseconds. */
   readonly forMs: number;
 }
 
@@ -130,6 +131,7 @@ export class Reign {
       runtime: this.runtime,
       onFenced: (by) => port.fenced(by),
     });
+    if (this.gate.free < forkLsn) this.noteHeld(forkLsn);
     this.driver = new WriterDriver({
       region,
       epoch,
@@ -284,14 +286,13 @@ export class Reign {
     for (const { done } of this.gate.giveUp(({ sinceMs }) => sinceMs <= since)) done('over');
   }
 
-  /** What waits for nothing but other regions; null while nothing does. */
+  /** What is durable here and not within the RPO; null while nothing is. */
   get hold(): Hold | null {
     const { rpoMs } = this;
-    if (this.over || rpoMs === null) return null;
-    const answers = this.gate.heldBack;
-    if (answers === 0) return null;
-    const sinceUs = this.durableMarks.oldest?.commitTimeUs ?? this.runtime.nowMs() * 1_000;
-    return { rpoMs, answers, forMs: Math.max(0, this.runtime.nowMs() - sinceUs / 1_000) };
+    if (this.over || rpoMs === null || this.gate.free >= this.vdl) return null;
+    const nowMs = this.runtime.nowMs();
+    const sinceUs = this.durableMarks.oldest?.commitTimeUs ?? nowMs * 1_000;
+    return { rpoMs, answers: this.gate.heldBack, forMs: Math.max(0, nowMs - sinceUs / 1_000) };
   }
 
   /** Stops at once: nothing is acknowledged any more. */
@@ -311,9 +312,12 @@ export class Reign {
     this.gate.permit(this.elsewhere.limit(this.runtime.nowMs()));
     this.engines.durable(vdl, facts, this.gate.free);
     this.letOut(before);
-    if (this.gate.free < vdl)
-      this.durableMarks.add([{ lsn: vdl, commitTimeUs: this.runtime.nowMs() * 1_000, commits: 1 }]);
+    if (this.gate.free < vdl) this.noteHeld(vdl);
     if (this.gate.size > 0 && !this.port.mayAcknowledge()) this.port.lapsed();
+  }
+
+  private noteHeld(vdl: Lsn): void {
+    this.durableMarks.add([{ lsn: vdl, commitTimeUs: this.runtime.nowMs() * 1_000, commits: 1 }]);
   }
 
   private look(): void {

@@ -248,7 +248,7 @@ export class RoleDriver {
       );
     } else if (hold === null && this.holdTold) {
       this.holdTold = false;
-      log.info('no answer waits for another region any more');
+      log.info('answers wait for other regions no more');
     }
   }
 

@@ -41,14 +41,14 @@ const statusSchema = z.object({
   hold: z
     .object({
       rpoMs: z.number().describe('The policy that the writer has in force.'),
-      answers: z.int().describe('How many wait.'),
-      forMs: z
-        .number()
-        .describe('How long what the first of them saw has been durable in the primary alone.'),
+      answers: z.int().describe('How many wait now.'),
+      forMs: z.number().describe('How long the oldest of it has been durable in the primary alone.'),
       waitsFor: z.array(z.string()).describe('Any one of these regions would let them go.'),
     })
     .nullable()
-    .describe('Answers that wait for another region, as the policy asks; null while none does.'),
+    .describe(
+      'What is durable in the primary and not within the RPO, so that answers wait for it; null while nothing is.',
+    ),
   regions: z.array(
     z.object({
       name: z.string(),

@@ -103,8 +103,8 @@ function costNow({ rpoMs }: Policy, { regions, hold }: DeploymentStatus): readon
   );
   const waits =
     hold === null || hold === undefined
-      ? 'no answer waits for another region'
-      : `${hold.answers} answers wait for another region, the first for ${formatMs(hold.forMs)}`;
+      ? 'everything is within the RPO'
+      : `the oldest write that is not within it is ${formatMs(hold.forMs)} old, and ${hold.answers} answers wait`;
   return [`now: ${behind.join(', ')}; ${waits}`];
 }
 

@@ -115,7 +115,7 @@ function holdLines({ hold }: DeploymentStatus): readonly string[] {
   if (hold === null || hold === undefined || hold.forMs < heldTellMs) return [];
   const { answers, forMs, waitsFor, rpoMs } = hold;
   const line =
-    `${answers} ${answers === 1 ? 'answer waits' : 'answers wait'} for ${waitsFor.join(' or ')} since ${formatMs(forMs)} (policy --rpo-ms ${rpoMs ?? ''}): ` +
+    `writes have waited for ${waitsFor.join(' or ')} for ${formatMs(forMs)} (policy --rpo-ms ${rpoMs ?? ''}; ${answers} answers wait now): ` +
     '`sextant policy --rpo-ms off` lets them go, and a failover may then lose them';
   return [paint('yellow', line)];
 }

@@ -86,7 +86,7 @@ export const gatewayReportSchema = z.object({
   vdl: z.int(),
   /** For the writer: how long its lease has been suspended; left out while it is valid. */
   suspendedMs: z.number().exactOptional(),
-  /** For a writer: answers that wait for nothing but other regions; left out while none does. */
+  /** For a writer: redo that is not within the RPO, and the answers that wait for it; left out while there is none. */
   hold: z.object({ rpoMs: z.number(), answers: z.int(), forMs: z.number() }).exactOptional(),
 });
 export type GatewayReport = z.infer<typeof gatewayReportSchema>;
@@ -128,7 +128,7 @@ export interface HoldStatus {
   /** The policy that the writer has in force, in milliseconds. */
   readonly rpoMs: number;
   readonly answers: number;
-  /** How long the oldest redo that they saw has been durable in the primary region alone, in milliseconds. */
+  /** How long the oldest of that redo has been durable in the primary region alone, in milliseconds. */
   readonly forMs: number;
   /** Any one of these would let them go. */
   readonly waitsFor: readonly string[];
@@ -143,7 +143,7 @@ export interface ClusterStatus {
   readonly holder: string | null;
   /** Null while no control record has been seen. */
   readonly policy: Policy | null;
-  /** Answers at the writer that wait for nothing but other regions, as the policy asks; null while none does. */
+  /** Redo of the primary that is not within the RPO, and the answers that wait for it; null while there is none. */
   readonly hold: HoldStatus | null;
   readonly regions: readonly RegionStatus[];
 }

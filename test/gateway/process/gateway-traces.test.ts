@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { startTelemetry } from '../../../telemetry/index.ts';
 import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from '../../telemetry/otlp-receiver.ts';
 import { GatewayWorld, ready, urlOf, writes } from './gateway-harness.ts';
+import { acknowledge, demand } from './rpo-harness.ts';
 
 let world: GatewayWorld | null = null;
 let receiver: OtlpReceiver | null = null;
@@ -73,6 +74,30 @@ describe('traces of a gateway', () => {
         (server?.startUs ?? 0) <= (commit?.startUs ?? 0) && (commit?.endUs ?? 0) <= (server?.endUs ?? 0),
       ).toBe(true);
     }
+  });
+
+  it('hold below a commit how long it waited for another region under an RPO, and nothing of that without one', async () => {
+    const { collector, client, one, writer: gateway } = await traced();
+    await client.execute('INSERT INTO t VALUES (1, 1)');
+    await demand({ one, gateway }, 0);
+    await acknowledge({ one, gateway });
+    const held = client.execute('INSERT INTO t VALUES (2, 2)');
+    await new Promise((resolve) => setTimeout(resolve, 2_500));
+    await acknowledge({ one, gateway });
+    await held;
+    const spans = await collector.waitFor(
+      (all) =>
+        all.some((span) => span.name === 'rpo.wait') &&
+        all.filter(({ name }) => name === 'commit').length > 2,
+      20_000,
+    );
+    const waits = spans.filter((span) => span.name === 'rpo.wait');
+    expect(waits).toHaveLength(1);
+    const [wait] = waits;
+    const commit = spans.find((span) => span.spanId === wait?.parentSpanId);
+    expect([commit?.name, commit?.traceId]).toEqual(['commit', wait?.traceId]);
+    expect(spans.find((span) => span.spanId === commit?.parentSpanId)?.name).toBe('INSERT');
+    expect((wait?.endUs ?? 0) - (wait?.startUs ?? 0)).toBeGreaterThan(200_000);
   });
 
   it('continue the trace of the client, follow a forwarded write to its commit, and give a read its server span only', async () => {

@@ -102,6 +102,24 @@ test('what keeps a node from writing and NATS from keeping the record is told on
   expect(statusOf(us, offlineAfterMs)).not.toHaveProperty('trouble');
 });
 
+test('answers that wait for another region are told with how long, for whom, and make the primary unready in time', () => {
+  const view = healthy();
+  expect(view.status(1_000)).toMatchObject({ hold: null, policy: { rpoMs: null } });
+  const held = (forMs: number) => {
+    view.heard(reportSchema.parse(gatewayOf(us, { hold: { rpoMs: 0, answers: 3, forMs } })), 1_000);
+    return view.status(1_000);
+  };
+  expect(held(40.4)).toMatchObject({
+    state: 'stable',
+    hold: { rpoMs: 0, answers: 3, forMs: 40, waitsFor: [eu] },
+    regions: [
+      { name: us, ready: true, holdsMs: 0 },
+      { name: eu, ready: true, holdsMs: 40 },
+    ],
+  });
+  expect(held(reportLimits.heldMs)).toMatchObject({ state: 'degraded', regions: [{ ready: false }, {}] });
+});
+
 describe('status of the cluster', () => {
   const cases: readonly (readonly [string, (view: ClusterView) => void, object])[] = [
     [
