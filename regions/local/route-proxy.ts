@@ -130,12 +130,12 @@ export class RouteProxy {
 
 /** All routes of a deployment, cut and healed by region. A route works while neither of its ends is isolated. */
 export class RouteProxies {
-  readonly #proxies: readonly RouteProxy[];
+  readonly proxies: readonly RouteProxy[];
   readonly #isolated = new Set<string>();
   readonly #delays = new Map<string, number>();
 
   constructor(proxies: readonly RouteProxy[]) {
-    this.#proxies = proxies;
+    this.proxies = proxies;
   }
 
   get isolated(): readonly string[] {
@@ -151,7 +151,7 @@ export class RouteProxies {
   slow(region: string, delayMs: number): void {
     if (delayMs === 0) this.#delays.delete(region);
     else this.#delays.set(region, delayMs);
-    for (const proxy of this.#proxies) {
+    for (const proxy of this.proxies) {
       const { from, to } = proxy.ends;
       proxy.slow((this.#delays.get(from) ?? 0) + (this.#delays.get(to) ?? 0));
     }
@@ -168,11 +168,11 @@ export class RouteProxies {
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.#proxies.map((proxy) => proxy.close()));
+    await Promise.all(this.proxies.map((proxy) => proxy.close()));
   }
 
   #apply(): void {
-    for (const proxy of this.#proxies) {
+    for (const proxy of this.proxies) {
       const cut = this.#isolated.has(proxy.ends.from) || this.#isolated.has(proxy.ends.to);
       if (cut === proxy.isCut) continue;
       if (cut) proxy.cut();

@@ -10,16 +10,20 @@ const check = (name: string, held: boolean, detail: string): Check => ({ name, h
 
 const laneName = ({ region, transport }: Lane): string => `${region} (${transport})`;
 
+/** Clients to whom no write was acknowledged yet. */
+export const unserved = (entries: readonly LedgerEntry[], lanes: readonly Lane[]): readonly string[] =>
+  lanes
+    .filter((_, index) => !entries.some(({ lane, outcome }) => lane === index && outcome === 'acknowledged'))
+    .map(laneName);
+
 /** Before the fault every client is served, and nothing fails: otherwise what follows says nothing about the fault. */
 export function steadyCheck(entries: readonly LedgerEntry[], lanes: readonly Lane[]): Check {
   const name = 'before the fault every client in every region is served';
-  const idle = lanes.filter(
-    (_, index) => !entries.some(({ lane, outcome }) => lane === index && outcome === 'acknowledged'),
-  );
+  const idle = unserved(entries, lanes);
   const failed = entries.filter(({ endedAtMs, outcome }) => endedAtMs !== null && outcome !== 'acknowledged');
-  if (idle.length > 0) return check(name, false, `no write acknowledged to ${idle.map(laneName).join(', ')}`);
+  if (idle.length > 0) return check(name, false, `no write acknowledged to ${idle.join(', ')}`);
   if (failed.length > 0) return check(name, false, failuresText(failed));
-  return check(name, true, `${entries.length} writes, all acknowledged or on their way`);
+  return check(name, true, `${entries.length} writes, all acknowledged`);
 }
 
 /** What clients were told of writes that failed, and how often, the most frequent first. */

@@ -12,6 +12,9 @@ const endMs = 15_000;
 /** Beyond the limit that a gateway puts on a waiting write. */
 export const drainMs = 15_000;
 
+/** What a drill needs of its load. */
+export type Load = Pick<LoadLink, 'entries' | 'dead' | 'run' | 'pause' | 'read' | 'end'>;
+
 export class LoadLink {
   readonly #child: ChildProcess;
   readonly #entries = new Map<number, LedgerEntry>();

@@ -38,8 +38,16 @@ const pollMs = 200;
 /** A deployment that has just started, or moved, may need so long to be level. */
 const levelPatienceMs = 10_000;
 
-/** @throws DrillRefused with the way out. */
-export async function prepare(id: string, request: DrillRequest, target: DrillTarget): Promise<Prepared> {
+/**
+ * @param patienceMs a deployment that is not whole may become so within this time.
+ * @throws DrillRefused with the way out.
+ */
+export async function prepare(
+  id: string,
+  request: DrillRequest,
+  target: DrillTarget,
+  patienceMs: number = levelPatienceMs,
+): Promise<Prepared> {
   const { kind } = request;
   if (!target.canBreak && !safeKinds.includes(kind))
     throw new DrillRefused({ code: 'LOCAL_ONLY', message: whatItNeeds(kind) });
@@ -51,7 +59,7 @@ export async function prepare(id: string, request: DrillRequest, target: DrillTa
     });
   // A region that is not there is told at once, whatever else there is to say.
   planned(seen, request);
-  const status = await whole(target);
+  const status = await whole(target, patienceMs);
   const plan = planned(status, request);
   const lanes = lanesOf(status, target);
   const losses = await target.losses();
@@ -86,8 +94,8 @@ function planned(status: StatusSight, request: DrillRequest): DrillPlan {
 }
 
 /** The deployment once it is whole. @throws DrillRefused with what is wrong, when it is not soon. */
-async function whole(target: DrillTarget): Promise<StatusSight> {
-  const deadline = performance.now() + levelPatienceMs;
+async function whole(target: DrillTarget, patienceMs: number): Promise<StatusSight> {
+  const deadline = performance.now() + patienceMs;
   for (;;) {
     const [status, disorder] = await Promise.all([target.status(), target.disorder()]);
     const reasons = status === null ? ['no gateway answers'] : [...disorder, ...unwell(status)];
