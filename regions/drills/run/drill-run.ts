@@ -161,11 +161,11 @@ export class DrillRun {
     load.run();
     // Connections have to be made first, which a busy machine takes its time for.
     await this.#until('every client is served', this.#patience.backMs, () =>
-      Promise.resolve(unserved(load.entries, prepared.lanes)),
+      Promise.resolve(unserved(load.entries, prepared.clients)),
     );
-    log.say(`${request.load} writes/s over ${prepared.lanes.length} clients for ${request.seconds} s`);
+    log.say(`${request.load} writes/s over ${prepared.clients.length} clients for ${request.seconds} s`);
     await this.#sleep(request.seconds * 1_000);
-    const check = steadyCheck(load.entries, prepared.lanes);
+    const check = steadyCheck(load.entries, prepared.clients);
     this.#checks.push(check);
     log.say(check.detail);
     if (!check.held) throw new CheckFailed(check.detail);
@@ -260,7 +260,9 @@ export class DrillRun {
     const watched = stopwatchRegions(this.#plan, prepared.regions);
     await this.#until('a write is acknowledged', this.#patience.backMs, () => {
       const since = load.entries.filter(({ sentAtMs }) => sentAtMs > (sinceMs ?? 0));
-      return Promise.resolve(acknowledgements(since, prepared.lanes, watched).length > 0 ? [] : ['none yet']);
+      return Promise.resolve(
+        acknowledgements(since, prepared.clients, watched).length > 0 ? [] : ['none yet'],
+      );
     });
   }
 
@@ -306,7 +308,7 @@ export class DrillRun {
       const [regions, losses] = await Promise.all([load.read(), target.losses()]);
       const account = accountFor({
         drill: id,
-        lanes: prepared.lanes,
+        clients: prepared.clients,
         entries: load.entries,
         regions,
         losses: lossesSince(prepared.losses, losses ?? unheard),
@@ -388,7 +390,7 @@ export class DrillRun {
         plan: this.#plan,
         cluster: prepared.cluster,
         regions: prepared.regions,
-        lanes: prepared.lanes,
+        clients: prepared.clients,
         beganAtMs: log.beganAtMs,
         endedAtMs,
         interrupted,

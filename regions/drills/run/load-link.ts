@@ -3,7 +3,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { LedgerEntry } from '../core/ledger.ts';
 import type { RegionRows } from '../core/ledger-account.ts';
-import { type FromLoad, fromLoadSchema, type LaneAddress, type ToLoad } from '../core/load-messages.ts';
+import { type ClientAddress, type FromLoad, fromLoadSchema, type ToLoad } from '../core/load-messages.ts';
 
 const loadFile = fileURLToPath(new URL('load-process.ts', import.meta.url));
 const openMs = 20_000;
@@ -39,12 +39,12 @@ export class LoadLink {
   static async open(given: {
     readonly drill: string;
     readonly table: string;
-    readonly lanes: readonly LaneAddress[];
+    readonly clients: readonly ClientAddress[];
     readonly perSecond: number;
   }): Promise<LoadLink> {
     const link = new LoadLink();
     const opened = link.#once('opened', openMs);
-    link.#order({ kind: 'open', ...given, lanes: [...given.lanes] });
+    link.#order({ kind: 'open', ...given, clients: [...given.clients] });
     try {
       await opened;
     } catch (error) {

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type DrillRequest, safeKinds } from '../core/drill-kinds.ts';
 import { type DrillPlan, planDrill, type Refusal, whatItNeeds } from '../core/drill-plan.ts';
-import type { LaneAddress } from '../core/load-messages.ts';
+import type { ClientAddress } from '../core/load-messages.ts';
 import type { LossLook } from '../core/losses-since.ts';
 import { type StatusSight, unwell } from '../core/status-sight.ts';
 import type { DrillTarget } from './drill-target.ts';
@@ -14,7 +14,7 @@ export interface Prepared {
   readonly regions: readonly string[];
   readonly primary: string;
   readonly epoch: number;
-  readonly lanes: readonly LaneAddress[];
+  readonly clients: readonly ClientAddress[];
   /** The table that the load writes; the drill's own. */
   readonly table: string;
   /** What was reported as lost before. */
@@ -61,7 +61,7 @@ export async function prepare(
   planned(seen, request);
   const status = await whole(target, patienceMs);
   const plan = planned(status, request);
-  const lanes = lanesOf(status, target);
+  const clients = clientsOf(status, target);
   const losses = await target.losses();
   if (losses === null)
     throw new DrillRefused({
@@ -75,7 +75,7 @@ export async function prepare(
     regions: status.regions.map(({ name }) => name),
     primary: status.primary ?? '',
     epoch: status.epoch,
-    lanes,
+    clients,
     table: `sextant_drill_${id.replace(/\W/g, '_')}`,
     losses,
     byPolicy: plan.move === 'failover' && (await target.failsOverByItself()),
@@ -110,7 +110,7 @@ async function whole(target: DrillTarget, patienceMs: number): Promise<StatusSig
 }
 
 /** A client by HTTP and one by WebSocket in every region, the primary's first. */
-function lanesOf(status: StatusSight, target: DrillTarget): readonly LaneAddress[] {
+function clientsOf(status: StatusSight, target: DrillTarget): readonly ClientAddress[] {
   const regions = status.regions.toSorted(
     (a, b) => Number(b.name === status.primary) - Number(a.name === status.primary),
   );

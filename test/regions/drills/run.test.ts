@@ -11,7 +11,7 @@ import { wallMs } from '../../../regions/drills/run/load-clients.ts';
 import type { Load } from '../../../regions/drills/run/load-link.ts';
 import { DrillRefused, prepare } from '../../../regions/drills/run/preflight.ts';
 import type { Operation } from '../../../regions/moves/core/operations.ts';
-import { asia, drill, east, europe, lanes, regions, scene, traceOf } from './samples.ts';
+import { asia, clients, drill, east, europe, regions, scene, traceOf } from './samples.ts';
 
 /** A deployment of three regions that does what it is told, as long as nothing is planted in it. */
 class Pretended implements DrillTarget {
@@ -105,7 +105,7 @@ class PretendedLoad implements Load {
       const now = wallMs();
       this.written.push({
         id,
-        lane: id % lanes.length,
+        client: id % clients.length,
         sentAtMs: now,
         endedAtMs: now,
         outcome: 'acknowledged',
@@ -123,9 +123,9 @@ class PretendedLoad implements Load {
       region,
       reason: null,
       rows: new Map(
-        (region === this.stuck ? [] : this.written).map(({ id, lane }) => [
+        (region === this.stuck ? [] : this.written).map(({ id, client }) => [
           id,
-          expectedChecksum(drill, id, lane),
+          expectedChecksum(drill, id, client),
         ]),
       ),
     }));
