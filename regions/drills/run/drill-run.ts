@@ -369,12 +369,8 @@ export class DrillRun {
     } catch (error) {
       if (byHand.length > 0) log.say(`by hand, where it has not been done: ${byHand.join('; ')}`);
       throw error;
-    } finally {
-      if (this.#account === null && this.#options.load.dead === null)
-        await this.#takeAccount('').catch((error: unknown) =>
-          log.say(`the data cannot be compared: ${String(error)}`),
-        );
     }
+    if (this.#account === null) await this.#takeAccount('');
   }
 
   async #report(interrupted: boolean): Promise<DrillReport> {
