@@ -1,20 +1,16 @@
 /** The pure half of the door: what cores of the gateway import. */
 export type { ApiError, ApiReply } from './api/core/api-routes.ts';
-export type { Described } from './api/core/api-schemas.ts';
+export type { Described, SchemaName } from './api/core/api-schemas.ts';
 export { parseJson, subjectsOf } from './bus/core/messages.ts';
 export type { ControlReading, ControlStore, ControlWrite } from './control/core/control-port.ts';
-export { type ControlRecord, type Holder, sameHolder } from './control/core/control-record.ts';
+export { type ControlRecord, type Holder, policyOf, sameHolder } from './control/core/control-record.ts';
 export { type ControlProblem, ControlSight } from './control/core/control-sight.ts';
 export { defaultLeaseLimits, type LeaseLimits } from './control/core/lease.ts';
 export { moveLimits } from './control/core/move-limits.ts';
+export { defaultPolicy, type Policy } from './control/core/policy.ts';
 export { describeReading, formatAge } from './control/core/record-claims.ts';
-export {
-  type EndReason,
-  type RoleEffect,
-  type RoleEvent,
-  type WriterPhase,
-  WriterRole,
-} from './control/core/writer-role.ts';
+export { WriterRole } from './control/core/writer-role.ts';
+export type { EndReason, RoleEffect, RoleEvent, WriterPhase } from './control/core/writer-role-events.ts';
 export {
   chooseLoss,
   type LossAnswer,
@@ -30,6 +26,7 @@ export {
   operationRegion,
   operationSchema,
 } from './moves/core/operations.ts';
+export { readinessOf } from './readiness/core/readiness.ts';
 export { StallWatch } from './replication/core/stall-watch.ts';
 export { ClusterView, type GatewayReport, nodeReportSchema, reportSchema } from './status/core/report.ts';
 export { reportLimits } from './status/core/report-limits.ts';

@@ -14,6 +14,7 @@ export {
   mainBranch,
   maxLsn,
   minLsn,
+  type NodeId,
   type PageNo,
   type PgId,
   pageNo,

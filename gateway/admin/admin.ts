@@ -13,6 +13,7 @@ import {
   mountApi,
   openapi,
   operationRegion,
+  type SchemaName,
   whoIsMissing,
 } from '../../regions/index.ts';
 import { monotonicMs, type RegionId } from '../../storage/index.ts';
@@ -27,6 +28,8 @@ export interface AdminOptions {
   readonly auth: Authenticator;
   readonly secret: string;
   readonly version: string;
+  /** This gateway's own. */
+  readonly region: RegionId;
   readonly regions: readonly RegionId[];
   readonly view: ClusterView;
   readonly agents: AgentLink;
@@ -34,6 +37,7 @@ export interface AdminOptions {
   readonly drills: DrillLink | null;
   readonly registry: MetricRegistry;
   readonly ready: () => Described<'Ready'>;
+  readonly readiness: () => Described<'Readiness'>;
 }
 
 /** What allows an upgrade to an admin WebSocket, or why nothing does. */
@@ -83,6 +87,12 @@ export function adminRoutes(options: AdminOptions): Hono {
   return app.route('/', served(options));
 }
 
+/** What a body looks like, where it does not name a target. */
+const bodyExamples: { readonly [S in SchemaName]?: string } = {
+  PolicyChange: '{"rpoMs": 0}',
+  DrillRequest: '{"kind": "node-loss"}',
+};
+
 /** What this gateway answers on each of its routes. */
 function served(options: AdminOptions): Hono {
   return mountApi(
@@ -95,10 +105,14 @@ function served(options: AdminOptions): Hono {
       },
       metrics: () => ({ status: 200, text: options.registry.render(), contentType: metricsContentType }),
       status: () => ({ status: 200, body: options.view.status(monotonicMs()) }),
+      readiness: () => ({ status: 200, body: options.readiness() }),
       watch: () => failed(400, 'SEXTANT_PROTOCOL_ERROR', '/v1/watch is a WebSocket.'),
       switchover: ({ body }) => begin({ kind: 'switchover', ...body }, options),
       failover: ({ body }) => begin({ kind: 'failover', ...body }, options),
-      operation: ({ params }) => operation(params.id, options),
+      operation: ({ params }) => operation('operation', params.id, options),
+      cancel: ({ params }) => operation('cancel', params.id, options),
+      policy: async () => policyReply(await askPolicy({ kind: 'policy' }, options)),
+      changePolicy: ({ body }) => changePolicy(body, options),
       losses: () => losses(options),
       loss: ({ params }) => loss(params.epoch, options),
       drills: () => options.drills?.list() ?? noSupervisor,
@@ -108,13 +122,12 @@ function served(options: AdminOptions): Hono {
     {
       guard: guard(options.auth, options.secret),
       encodeError: encodeErrorBody,
-      badBody: (problem, body) => {
+      badBody: (problem, wanted) => {
         const problems = problem.issues.map((issue) => `${issue.path.join('.') || 'body'}: ${issue.message}`);
-        const like =
-          body === 'DrillRequest' ? '{"kind": "node-loss"}' : `{"target": "${options.regions[0]}"}`;
+        const example = bodyExamples[wanted] ?? `{"target": "${options.regions[0]}"}`;
         return {
           code: 'BAD_REQUEST',
-          message: `The body must be JSON like ${like}: ${problems.join('; ')}.`,
+          message: `The body must be JSON like ${example}: ${problems.join('; ')}.`,
         };
       },
       bodyTooLarge: (bytesMax) =>
@@ -163,12 +176,49 @@ async function begin(move: Move, options: AdminOptions): Promise<ApiReply<'failo
   return answerOf(await options.agents.ask(region, move), region, 202);
 }
 
-async function operation(id: string, options: AdminOptions): Promise<ApiReply<'operation', 'gateway'>> {
+/** Any agent may read and change the policy; this gateway's own region is asked first. */
+function askPolicy(
+  request: Extract<AgentRequest, { kind: 'policy' | 'change-policy' }>,
+  { agents, region, regions }: AdminOptions,
+): Promise<AgentAnswer> {
+  return agents.askAny([region, ...regions.filter((name) => name !== region)], request);
+}
+
+async function changePolicy(
+  change: Described<'PolicyChange'>,
+  options: AdminOptions,
+): Promise<ApiReply<'changePolicy', 'gateway'>> {
+  const answer = await askPolicy({ kind: 'change-policy', change }, options);
+  if (answer.kind === 'silent' || answer.reply.kind !== 'refused') return policyReply(answer);
+  const { code, message } = answer.reply;
+  if (code === 'NO_CONTROL_RECORD') return failed(503, code, message);
+  return failed(code === 'BAD_REQUEST' ? 400 : 409, code, message);
+}
+
+function policyReply(answer: AgentAnswer): ApiReply<'policy', 'gateway'> {
+  if (answer.kind === 'silent') {
+    const advice = answer.mayHaveActed
+      ? 'It may have acted all the same: look at /v1/policy, or ask again, which does no harm.'
+      : 'Nothing has changed.';
+    return failed(503, 'AGENT_UNREACHABLE', `No agent answers: ${answer.reason}. ${advice}`);
+  }
+  const { reply } = answer;
+  if (reply.kind === 'policy') return { status: 200, body: reply.policy };
+  if (reply.kind === 'refused') return failed(503, reply.code, reply.message);
+  return failed(503, 'AGENT_UNREACHABLE', 'An agent answered something else.');
+}
+
+/** Asks after an operation, or for its end. */
+async function operation(
+  kind: 'operation' | 'cancel',
+  id: string,
+  options: AdminOptions,
+): Promise<ApiReply<'operation', 'gateway'>> {
   const name = operationRegion(id);
   const region = name === null ? null : knownRegion(name, options);
   if (region === null)
     return failed(404, 'UNKNOWN_OPERATION', `There is no operation ${JSON.stringify(id)}.`);
-  return answerOf(await options.agents.ask(region, { kind: 'operation', id }), region, 200);
+  return answerOf(await options.agents.ask(region, { kind, id }), region, 200);
 }
 
 async function losses(options: AdminOptions): Promise<ApiReply<'losses', 'gateway'>> {
@@ -207,6 +257,7 @@ function answerOf<S extends 200 | 202>(answer: AgentAnswer, region: RegionId, su
     case 'refused':
       return failed(refusalStatus(reply.code), reply.code, reply.message);
     case 'losses':
+    case 'policy':
       return failed(503, 'AGENT_UNREACHABLE', `${region} answered something else.`);
   }
 }

@@ -60,6 +60,19 @@ export class AgentLink {
   }
 
   /**
+   * Asks one agent after another until one answers what is asked of any of them. Only for requests that may be carried out
+   * twice: one that did not answer in time may have acted.
+   */
+  async askAny(regions: readonly RegionId[], request: AgentRequest): Promise<AgentAnswer> {
+    let last: AgentAnswer = { kind: 'silent', mayHaveActed: false, reason: 'no agent is known' };
+    for (const region of regions) {
+      last = await this.ask(region, request);
+      if (last.kind === 'reply' && !isAway(last.reply)) return last;
+    }
+    return last;
+  }
+
+  /**
    * What all regions that answer know of lost writes, one report per reign, and whose answer is missing or not complete yet.
    * @param epoch the newest epoch this gateway knows of.
    */
@@ -89,3 +102,6 @@ export class AgentLink {
     return { reports: mergeLosses(found), unreachable, unanswered: unansweredOf(answers, epoch) };
   }
 }
+
+/** Whether another agent may know better: this one cannot read the control record. */
+const isAway = (reply: AgentReply): boolean => reply.kind === 'refused' && reply.code === 'NO_CONTROL_RECORD';

@@ -33,6 +33,7 @@ export class GatewayMetrics {
   private readonly unknownCommits: Counter;
   private readonly redoBytes: Counter;
   private readonly forwardDuration: Histogram;
+  private readonly suspensions: Counter;
 
   constructor(registry: MetricRegistry) {
     this.registry = registry;
@@ -41,6 +42,7 @@ export class GatewayMetrics {
     this.unknownCommits = registry.counter(metrics.commits).with({ outcome: 'unknown' });
     this.redoBytes = registry.counter(metrics.redoBytes).with({});
     this.forwardDuration = registry.histogram(metrics.forwardDuration).with({});
+    this.suspensions = registry.counter(metrics.leaseSuspensions).with({});
   }
 
   answered(operation: SqlOperation, error: SqlError | null, tookMs: number): void {
@@ -99,7 +101,11 @@ export class GatewayMetrics {
       .add();
   }
 
-  stalled(cause: string, tookMs: number): void {
+  leaseSuspended(): void {
+    this.suspensions.add();
+  }
+
+  stalled(cause: 'recovery' | 'lease', tookMs: number): void {
     this.registry
       .histogram(metrics.writeStallDuration)
       .with({ cause })

@@ -1,5 +1,5 @@
 /** What a gateway says of itself: to others in its report, to its supervisor in its readiness. */
-import type { ClusterView, Described, GatewayReport } from '../../regions/index.ts';
+import { type ClusterView, type Described, type GatewayReport, readinessOf } from '../../regions/index.ts';
 import { monotonicMs } from '../../storage/index.ts';
 import { whyNotReady } from './core/readiness.ts';
 import type { GatewaySetup } from './setup.ts';
@@ -25,6 +25,7 @@ export class GatewayStatus {
   report(): GatewayReport {
     const { region, gateway } = this.setup.config;
     const { role, volume } = this.storage;
+    const { suspendedMs } = role;
     return {
       v: 1,
       region,
@@ -35,6 +36,7 @@ export class GatewayStatus {
       epoch: role.epoch,
       ready: this.reasons().length === 0,
       vdl: volume.vdl,
+      ...(suspendedMs !== null && { suspendedMs }),
     };
   }
 
@@ -44,6 +46,14 @@ export class GatewayStatus {
     const reasons = [...this.reasons()];
     const { head: epoch, vdl } = volume;
     return { ready: reasons.length === 0, reasons, region, gateway, phase: role.phase, epoch, vdl };
+  }
+
+  /** Which region could take over now, as far as this gateway knows. */
+  takeover(): Described<'Readiness'> {
+    const { role, volume } = this.storage;
+    const { regions } = this.setup.config;
+    const facts = { view: this.view, regions, problem: role.recordProblem, highestEpoch: volume.head };
+    return readinessOf(facts, monotonicMs());
   }
 
   private reasons(): readonly string[] {
@@ -57,6 +67,7 @@ export class GatewayStatus {
       recordProblem: role.recordProblem,
       head: volume.head,
       hasWriter: watch.place() === 'here' || watch.remote() !== null,
+      suspendedMs: role.suspendedMs,
       writerSilentMs: volume.writer.silentMs,
       readersWaitedMs: volume.readers.waitedMs(),
       doubtMs: limits.engineDoubtMs,

@@ -105,12 +105,14 @@ function adminApp({ setup, observed, control, news }: GatewayParts): ReturnType<
     auth,
     secret: config.secret,
     version: options.version,
+    region: config.region,
     regions: config.regions,
     view: news.view,
     agents: new AgentLink(control.nats, config.cluster, limits.agentAnswerMs),
     drills: config.supervisor === undefined ? null : drillLink(config.supervisor),
     registry: observed.process.registry,
     ready: () => news.status.readiness(),
+    readiness: () => news.status.takeover(),
   });
 }
 

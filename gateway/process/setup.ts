@@ -1,6 +1,6 @@
 /** What a gateway is started with, checked before anything is started. */
 import { randomBytes } from 'node:crypto';
-import type { Holder, LeaseLimits } from '../../regions/index.ts';
+import type { Holder } from '../../regions/index.ts';
 import { parseAddress } from '../../storage/index.ts';
 import type { Logger, Telemetry } from '../../telemetry/index.ts';
 import { type Authenticator, createAuthenticator } from '../access/auth.ts';
@@ -20,7 +20,6 @@ export interface GatewayOptions {
   readonly onFatal: (error: Error) => void;
   readonly telemetry?: Telemetry;
   readonly limits?: Partial<ServiceLimits>;
-  readonly leaseLimits?: LeaseLimits;
   /** Consistency of streams that ask for none. Default `session`. */
   readonly readDefault?: ReadPreference;
   /** Durable pages each engine keeps. Default 256 MiB in the one that writes, 64 MiB in each that reads. */

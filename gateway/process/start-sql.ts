@@ -61,6 +61,7 @@ function watchWriter(setup: GatewaySetup, { role, volume, nodes }: VolumePart): 
     record: () => role.record,
     recordAgeMs: () => role.recordAgeMs,
     phase: () => role.phase,
+    isSuspended: () => role.suspendedMs !== null,
     isOpen: () => volume.reign !== null,
     quorumLost: () => nodes.upNodes.length < quorumLimits.writeQuorum,
   });

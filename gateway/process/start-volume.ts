@@ -36,8 +36,9 @@ export async function startVolumePart(
   const role = new RoleDriver({
     region,
     me,
-    leaseLimits: options.leaseLimits ?? defaultLeaseLimits,
+    leaseLimits: defaultLeaseLimits,
     tickMs: limits.roleTickMs,
+    answerWaitMs: limits.writeWaitMs,
     store: control.store,
     nodes,
     volume,

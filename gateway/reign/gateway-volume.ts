@@ -3,8 +3,8 @@
  * follow the log of this region; in a reign they follow its own redo, which is here first. One change is carried out at a
  * time, in the order in which they are asked for.
  *
- * G23. An answer that saw redo of a reign leaves only through that reign's gate, or once that reign is over and what it saw
- * is durable.
+ * G23. An answer that saw redo of a reign leaves only through that reign's gate, or if it needs no lease, or once that
+ * reign is over; and only when what it saw is durable.
  */
 import {
   type AppendFacts,
@@ -57,6 +57,8 @@ interface ReadWaiter {
 /** Whether an answer may leave as it is. */
 export type Settled =
   | 'released'
+  /** As `released`, but this gateway is not, or cannot prove to be, the writer any more: others may have written since. */
+  | 'stale'
   /** What it saw is not known to be durable, and never will be; what it committed may or may not exist. */
   | 'lost'
   /** As `lost`, and it has certainly committed nothing. */
@@ -206,14 +208,24 @@ export class GatewayVolume implements RoleVolume {
     });
   }
 
-  /** Decides about an engine's answer: calls back at once, or when it is durable or lost. */
-  settle(answer: EngineAnswer<unknown>, done: (settled: Settled) => void): void {
+  /**
+   * Decides about an engine's answer: calls back at once, or when it is durable or lost.
+   * @param asksWriter false for a read that asks for no more than something durable.
+   */
+  settle(answer: EngineAnswer<unknown>, asksWriter: boolean, done: (settled: Settled) => void): void {
     const reign = this.reignNow;
     const { seenLsn } = answer;
     if (reign === null || seenLsn === 0) done('released');
     // A reader engine that has just replaced the writer shows nothing beyond what was durable.
     else if (reign.isOver) done(afterwards(answer, reign));
-    else reign.settle(seenLsn, (released) => done(released ? 'released' : afterwards(answer, reign)));
+    else if (!asksWriter && reign.covers(seenLsn)) done('released');
+    else {
+      const settle = (): void =>
+        reign.settle(seenLsn, (released) => done(released ? 'released' : afterwards(answer, reign)));
+      // What commits is proved by its own votes, and what is part of a transaction by its COMMIT.
+      if (answer.commits.length === 0 && answer.autocommit) reign.prove(settle);
+      else settle();
+    }
   }
 
   /** Makes the engine the writer's. @returns the reign; it may be over already when it was closed meanwhile. */
@@ -412,9 +424,9 @@ export class GatewayVolume implements RoleVolume {
   }
 }
 
-/** What becomes of an answer whose reign is over. */
+/** What becomes of an answer whose reign is over, or that waited too long for the lease. */
 function afterwards(answer: EngineAnswer<unknown>, reign: Reign): Settled {
   const { commits, seenLsn } = answer;
-  if (commits.length === 0) return seenLsn <= reign.vdl ? 'released' : 'discarded';
+  if (commits.length === 0) return seenLsn <= reign.vdl ? 'stale' : 'discarded';
   return commits.every((commit) => commit.lsn > reign.takenTo) ? 'discarded' : 'lost';
 }

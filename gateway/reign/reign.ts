@@ -16,6 +16,7 @@ import {
 } from '../../storage/index.ts';
 import type { EngineCommitEvent } from '../engine/engine.ts';
 import { ResponseGate } from './core/gate.ts';
+import { WriterProof } from './writer-proof.ts';
 
 /** What a reign asks of the writer role that began it, and tells it. Made once for each reign. */
 export interface ReignPort {
@@ -57,7 +58,7 @@ export interface ReignOptions {
   readonly place?: DriverPlace;
 }
 
-/** Called once: true when the answer may leave, false when its reign is over. */
+/** Called once: true when the answer may leave, false when its reign is over or the lease was suspended for too long. */
 type Waiter = (released: boolean) => void;
 
 export class Reign {
@@ -69,6 +70,7 @@ export class Reign {
   private readonly runtime: Runtime;
   private readonly driver: WriterDriver;
   private readonly gate: ResponseGate<Waiter>;
+  private readonly proof: WriterProof;
   private readonly roomWaiters: (() => void)[] = [];
   private over = false;
   private taken: Lsn;
@@ -83,6 +85,13 @@ export class Reign {
     this.forkLsn = forkLsn;
     this.gate = new ResponseGate(forkLsn);
     this.taken = forkLsn;
+    this.proof = new WriterProof({
+      region,
+      epoch,
+      vdl: () => this.vdl,
+      runtime: this.runtime,
+      onFenced: (by) => port.fenced(by),
+    });
     this.driver = new WriterDriver({
       region,
       epoch,
@@ -152,12 +161,22 @@ export class Reign {
     if (!this.over) this.driver.gathered();
   }
 
-  /** Calls back, at once or later, with true when an answer that saw `seen` may leave, with false when the reign ended before. */
+  /** Whether everything up to `seen` is durable under this reign, whoever may acknowledge now. */
+  covers(seen: Lsn): boolean {
+    return this.gate.covers(seen);
+  }
+
+  /** Calls back once four nodes have said that they still take this reign's word, or the reign is over (G37). */
+  prove(done: () => void): void {
+    this.proof.prove(done);
+  }
+
+  /** Calls back, at once or later, with true when an answer that saw `seen` may leave, with false when it was given up. */
   settle(seen: Lsn, done: Waiter): void {
     if (this.over) done(false);
     else if (this.gate.covers(seen) && this.port.mayAcknowledge()) done(true);
     else {
-      this.gate.hold(seen, done);
+      this.gate.hold(seen, done, this.runtime.nowMs());
       if (this.gate.covers(seen)) this.port.lapsed();
     }
   }
@@ -180,11 +199,17 @@ export class Reign {
     for (const waiter of this.gate.release(this.port.mayAcknowledge())) waiter(true);
   }
 
+  /** Gives up the answers that have waited for `waitMs`. Called while the lease is suspended. */
+  giveUp(waitMs: number): void {
+    for (const waiter of this.gate.giveUp(this.runtime.nowMs() - waitMs)) waiter(false);
+  }
+
   /** Stops at once: nothing is acknowledged any more. */
   close(): void {
     if (this.over) return;
     this.over = true;
     this.driver.close();
+    this.proof.close();
     for (const waiter of this.gate.close()) waiter(false);
     for (const waiter of this.roomWaiters.splice(0)) waiter();
   }

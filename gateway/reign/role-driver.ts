@@ -9,7 +9,6 @@ import {
   type ControlRecord,
   ControlSight,
   type ControlStore,
-  type ControlWrite,
   type EndReason,
   type Holder,
   type LeaseLimits,
@@ -51,7 +50,9 @@ export interface RoleDriverOptions {
   readonly volume: RoleVolume;
   /** Streams that may write now. */
   readonly sessions: { readonly writing: readonly Drainable[] };
-  readonly metrics: Pick<GatewayMetrics, 'controlUpdate' | 'stalled'>;
+  readonly metrics: Pick<GatewayMetrics, 'controlUpdate' | 'stalled' | 'leaseSuspended'>;
+  /** An answer waits this long for a suspended lease; then its client is told that its fate is unknown. */
+  readonly answerWaitMs: number;
   readonly log: Pick<Logger, 'info' | 'warn'>;
   /** Default: this machine. */
   readonly runtime?: Runtime;
@@ -85,8 +86,7 @@ export class RoleDriver {
   private stepping = false;
   private readonly inbox: RoleEvent[] = [];
   private closed = false;
-  /** For people: the role keeps its own account. */
-  private leaseUntilMs = 0;
+  private suspendedAtMs: number | null = null;
 
   constructor(options: RoleDriverOptions) {
     this.options = options;
@@ -98,7 +98,10 @@ export class RoleDriver {
   /** Looks at the control record from now on, and does what it asks of this gateway. */
   start(): void {
     this.stopWatching = this.options.store.watch((reading) => this.read(reading));
-    this.ticker = this.runtime.every(this.options.tickMs, () => this.step({ kind: 'tick' }));
+    this.ticker = this.runtime.every(this.options.tickMs, () => {
+      this.step({ kind: 'tick' });
+      if (this.suspendedAtMs !== null) this.reign?.giveUp(this.options.answerWaitMs);
+    });
   }
 
   /** Tells `watcher` whenever the phase or the record has changed, or writes begin. */
@@ -120,7 +123,12 @@ export class RoleDriver {
 
   /** How long answers may leave unless the lease is renewed; 0 while this gateway does not hold it. */
   get leaseRemainingMs(): number {
-    return this.mayAcknowledge() ? Math.max(0, this.leaseUntilMs - this.runtime.nowMs()) : 0;
+    return this.role.leaseRemainingMs(this.runtime.nowMs());
+  }
+
+  /** How long the lease of this gateway's reign has been suspended; null while it is valid, or there is no reign. */
+  get suspendedMs(): number | null {
+    return this.suspendedAtMs === null ? null : this.runtime.nowMs() - this.suspendedAtMs;
   }
 
   mayAcknowledge(): boolean {
@@ -156,8 +164,9 @@ export class RoleDriver {
   private read(reading: ControlReading): void {
     const before = this.sight.problem?.kind;
     this.sight.saw(reading, this.runtime.nowMs());
-    if (reading.kind === 'record') this.step({ kind: 'record', view: reading.view });
-    else if (reading.kind !== 'unavailable' && reading.kind !== before)
+    this.step(reading.kind === 'record' ? { kind: 'record', view: reading.view } : { kind: 'unseen' });
+    if (reading.kind === 'record') return;
+    if (reading.kind !== 'unavailable' && reading.kind !== before)
       this.options.log.warn({ reading }, 'the control record cannot be used');
   }
 
@@ -197,13 +206,12 @@ export class RoleDriver {
 
   private carryOut(effect: RoleEffect): void {
     switch (effect.kind) {
-      case 'write': {
-        const sentAtMs = this.runtime.nowMs();
-        this.options.store.compareAndSet(effect.expectedSeq, effect.record, (write) =>
-          this.written(write, sentAtMs),
-        );
+      case 'write':
+        this.options.store.compareAndSet(effect.expectedSeq, effect.record, (write) => {
+          this.options.metrics.controlUpdate(write.kind);
+          this.step({ kind: 'written', write });
+        });
         return;
-      }
       case 'read':
         this.options.store.read((reading) => this.read(reading));
         return;
@@ -220,6 +228,12 @@ export class RoleDriver {
         this.options.log.info({ epoch: effect.epoch }, 'the move was given up, writes go on');
         this.endDrain();
         return;
+      case 'suspend':
+        this.suspend(effect.epoch);
+        return;
+      case 'reopen':
+        this.reopen(effect.epoch, effect.afterMs);
+        return;
       case 'close':
         this.end(effect.epoch, effect.reason);
         return;
@@ -228,11 +242,22 @@ export class RoleDriver {
     }
   }
 
-  private written(write: ControlWrite, sentAtMs: number): void {
-    const { metrics, leaseLimits } = this.options;
-    metrics.controlUpdate(write.kind);
-    if (write.kind === 'won') this.leaseUntilMs = sentAtMs + leaseLimits.ttlMs - leaseLimits.marginMs;
-    this.step({ kind: 'written', write });
+  /** The gate asks for the lease at every answer, so it is closed already. */
+  private suspend(epoch: Epoch): void {
+    const { log, metrics } = this.options;
+    this.suspendedAtMs = this.runtime.nowMs();
+    metrics.leaseSuspended();
+    log.warn({ epoch, waiting: this.reign?.waiting ?? 0 }, 'the lease is suspended: answers wait');
+    this.tellChange();
+  }
+
+  private reopen(epoch: Epoch, afterMs: number): void {
+    const { log, metrics } = this.options;
+    this.suspendedAtMs = null;
+    metrics.stalled('lease', afterMs);
+    log.info({ epoch, suspendedMs: Math.round(afterMs) }, 'the lease is resumed');
+    this.reign?.release();
+    this.tellChange();
   }
 
   private async recover(epoch: Epoch): Promise<void> {
@@ -318,6 +343,7 @@ export class RoleDriver {
   private end(epoch: Epoch, reason: EndReason): void {
     const { volume, log } = this.options;
     log.info({ epoch, reason }, 'the reign ends');
+    this.suspendedAtMs = null;
     this.endDrain();
     this.recovering?.abort();
     this.recovering = null;

@@ -146,7 +146,7 @@ export class ForwardServer {
   private async position(): Promise<ForwardReply> {
     const { reign } = this.options.volume;
     if (reign === null) return this.refusal();
-    const may = await new Promise<boolean>((resolve) => reign.settle(reign.vdl, resolve));
+    const may = await new Promise<boolean>((resolve) => reign.prove(() => reign.settle(reign.vdl, resolve)));
     if (!may) return this.refusal();
     return { kind: 'position', epoch: reign.epoch, vdl: reign.vdl };
   }
@@ -154,7 +154,8 @@ export class ForwardServer {
   private refusal(): Extract<ForwardReply, { kind: 'refused' }> {
     const { watch } = this.options;
     const place = watch.place();
-    const reason = place === 'draining' ? 'draining' : watch.isQuorumLost ? 'quorum-lost' : 'not-writer';
+    const isHeld = place === 'draining' || place === 'suspended';
+    const reason = isHeld ? place : watch.isQuorumLost ? 'quorum-lost' : 'not-writer';
     return { kind: 'refused', reason, message: `this gateway does not take writes now: ${reason}` };
   }
 

@@ -51,13 +51,20 @@ export class LocalSessions {
   }
 }
 
+/** What an operation was when it was given to an engine. */
+interface Asked {
+  readonly wasAutocommit: boolean;
+  /** Only the writer can answer it. */
+  readonly asksWriter: boolean;
+}
+
 /** An operation of a client that is gone may go on for this long on the writing thread before it is stopped. */
 const goneGraceMs = 1_000;
 
 const unknown = (): SqlError =>
   adviseError(
     'SEXTANT_COMMIT_UNKNOWN',
-    'The statement was committed, and this gateway stopped being the writer before four storage nodes had confirmed it',
+    'The statement was committed, and this gateway stopped being the writer, or could not renew its lease in time, before that was confirmed',
   );
 
 const aborted = (): SqlError =>
@@ -154,15 +161,20 @@ export class LocalSession implements Drainable {
       return;
     }
     const { place } = this;
-    const wasAutocommit = this.autocommit;
+    const reads = place === 'reader' || (place === 'idle' && where === 'reader');
+    const asked: Asked = {
+      wasAutocommit: this.autocommit,
+      // What is durable here is enough for any read but one that wants everything acknowledged anywhere.
+      asksWriter: !reads || state.readPreference === 'global',
+    };
     const taken: TakeAnswer = (answer) => {
       this.noteAnswer(answer);
-      this.volume.settle(answer, (settled) => {
+      this.volume.settle(answer, asked.asksWriter, (settled) => {
         this.running = 'nothing';
-        done(this.settled(answer, settled, wasAutocommit));
+        done(this.settled(answer, settled, asked));
       });
     };
-    if (place === 'reader' || (place === 'idle' && where === 'reader')) {
+    if (reads) {
       this.running = 'read';
       const transaction = place === 'idle' && opensReadTransaction(operation);
       this.reading.run(operation, trace, state, transaction, taken);
@@ -195,21 +207,18 @@ export class LocalSession implements Drainable {
     this.snapshotTaken = !answer.autocommit && (this.snapshotTaken || answer.seenLsn > 0);
   }
 
-  private settled(
-    answer: EngineAnswer<AnyOperationValue>,
-    settled: Settled,
-    wasAutocommit: boolean,
-  ): LocalAnswer {
+  private settled(answer: EngineAnswer<AnyOperationValue>, settled: Settled, asked: Asked): LocalAnswer {
     if (answer.aborted) return { kind: 'notRun' };
     const { stopped } = this;
     this.stopped = null;
     const { outcome } = answer;
-    if (settled === 'released') {
+    const isWhole = asked.wasAutocommit && answer.autocommit;
+    if (settled === 'released' || (settled === 'stale' && !(asked.asksWriter && isWhole))) {
       const wasStopped = stopped !== null && !outcome.ok && outcome.error.code === 'SQLITE_INTERRUPT';
       return this.answered(answer, wasStopped ? { ok: false, error: stopped } : outcome);
     }
     if (settled === 'lost') return this.answered(answer, { ok: false, error: unknown() });
-    if (wasAutocommit && answer.autocommit) return { kind: 'notRun' };
+    if (isWhole) return { kind: 'notRun' };
     // The engine tells the client of the loss once more, with its next statement.
     return this.answered(answer, { ok: false, error: aborted() });
   }

@@ -25,6 +25,8 @@ export interface WriterWatchOptions {
   /** How long ago that record was known to be the newest; 0 while the store answers. */
   readonly recordAgeMs: () => number;
   readonly phase: () => WriterPhase;
+  /** Whether the lease of this gateway's reign is suspended. */
+  readonly isSuspended: () => boolean;
   /** Whether this gateway's engine is the writer's. */
   readonly isOpen: () => boolean;
   /** Fewer storage nodes of this region answer than a write needs. */
@@ -69,7 +71,7 @@ export class WriterWatch {
   place(): WriterPlace {
     const phase = this.options.phase();
     if (this.options.isOpen()) {
-      if (phase === 'writing') return 'here';
+      if (phase === 'writing') return this.options.isSuspended() ? 'suspended' : 'here';
       if (phase === 'draining') return 'draining';
     }
     switch (phase) {

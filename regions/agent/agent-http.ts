@@ -19,7 +19,7 @@ import type { AgentConfig } from './config.ts';
 
 /** Routes over a running agent. Asked for another region's move, it says which agent to ask. */
 export function agentRoutes(
-  agent: Pick<Agent, 'unready' | 'view' | 'serve' | 'rebuild'>,
+  agent: Pick<Agent, 'unready' | 'view' | 'readiness' | 'serve' | 'rebuild'>,
   config: Pick<AgentConfig, 'region' | 'regions' | 'secret'>,
   registry: MetricRegistry,
 ): Hono {
@@ -49,6 +49,7 @@ export function agentRoutes(
       },
       metrics: () => ({ status: 200, text: registry.render(), contentType: metricsContentType }),
       status: () => ({ status: 200, body: agent.view.status(monotonicMs()) }),
+      readiness: () => ({ status: 200, body: agent.readiness }),
       losses: async () => {
         const reply = await agent.serve({ kind: 'losses' });
         if (reply.kind !== 'losses') return refused(reply);
@@ -66,8 +67,18 @@ export function agentRoutes(
         const reply = await agent.serve({ kind: 'operation', id: params.id });
         return reply.kind === 'operation' ? { status: 200, body: reply.operation } : refused(reply);
       },
+      cancel: async ({ params }) => {
+        const reply = await agent.serve({ kind: 'cancel', id: params.id });
+        return reply.kind === 'operation' ? { status: 200, body: reply.operation } : refused(reply);
+      },
       switchover: ({ body }) => begin({ kind: 'switchover', ...body }),
       failover: ({ body }) => begin({ kind: 'failover', ...body }),
+      policy: async () => policyOf(await agent.serve({ kind: 'policy' })),
+      changePolicy: async ({ body }) => {
+        const reply = await agent.serve({ kind: 'change-policy', change: body });
+        if (reply.kind !== 'refused' || reply.code === 'NO_CONTROL_RECORD') return policyOf(reply);
+        return { status: reply.code === 'BAD_REQUEST' ? 400 : 409, error: refusal(reply) };
+      },
       rebuild: async ({ body }) => {
         const reply = await agent.rebuild(body);
         return 'code' in reply ? { status: 409, error: reply } : { status: 200, body: reply };
@@ -92,6 +103,12 @@ function secretGuard(secret: string, encodeError: (error: ApiError) => string): 
     const body = encodeError({ code: 'CLUSTER_SECRET_WRONG', message });
     return new Response(body, { status: 401, headers: { 'content-type': 'application/json' } });
   };
+}
+
+function policyOf(reply: AgentReply): ApiReply<'policy', 'agent'> {
+  return reply.kind === 'policy'
+    ? { status: 200, body: reply.policy }
+    : { status: 503, error: refusal(reply) };
 }
 
 function refusal(reply: AgentReply): ApiError {

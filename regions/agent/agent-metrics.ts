@@ -1,9 +1,11 @@
 /** The agent's metrics: who reigns as far as it knows, and how far behind each secondary is. */
 import { type MetricRegistry, metrics } from '../../telemetry/index.ts';
+import { watchReadiness } from '../readiness/readiness-metrics.ts';
 import type { Agent } from './agent.ts';
 
 /** Keeps them; they are read from the agent at each scrape. Lag is the primary's to tell: elsewhere there is none. */
 export function watchAgent(registry: MetricRegistry, agent: Agent): void {
+  watchReadiness(registry, () => agent.readiness);
   const epoch = registry.gauge(metrics.epoch).with({});
   const isPrimary = registry.gauge(metrics.isPrimary).with({});
   const vdl = registry.gauge(metrics.volumeDurableLsn).with({});

@@ -1,14 +1,23 @@
 /** How a region stands, put together for everybody from what its agent knows. */
+import type { RegionId } from '../../storage/index.ts';
 import type { Survivor } from '../control/core/survivors.ts';
+import type { FailoverWatch } from '../failover/failover-watch.ts';
+import type { Took } from '../readiness/core/move-stopwatch.ts';
 import type { Receiving } from '../replication/receiving.ts';
 import type { Shipping } from '../replication/shipping.ts';
 import type { RegionReport } from '../status/core/report.ts';
 import { reportLimits } from '../status/core/report-limits.ts';
 import type { RegionNodes } from '../status/region-nodes.ts';
-import type { AgentConfig } from './config.ts';
+
+/** Where a region's agent and its first gateway are found. */
+export interface Addresses {
+  readonly agent: string;
+  readonly gateway: string | null;
+}
 
 export interface StandingParts {
-  readonly config: AgentConfig;
+  readonly region: RegionId;
+  readonly addresses: Addresses;
   readonly survivor: Survivor;
   readonly nodes: Pick<RegionNodes, 'highestEpoch' | 'reports'>;
   /** Null in the primary. */
@@ -18,16 +27,21 @@ export interface StandingParts {
   /** Reigns whose lost writes are known here. */
   readonly lossEpochs: readonly number[];
   readonly trouble: string | null;
+  readonly took: Took;
+  readonly watch: Pick<FailoverWatch, 'suspicion' | 'refusal'>;
+  readonly sentAtMs: number;
 }
 
 export function standingOf(parts: StandingParts): RegionReport {
-  const { config, survivor, nodes, receiving, lags, lossEpochs, trouble } = parts;
-  const { held, followed, primaryVdl } = survivor;
+  const { region, addresses, survivor, nodes, receiving, lags, lossEpochs, trouble, took, watch, sentAtMs } =
+    parts;
+  const { held, followed, primaryVdl, levelMsAgo } = survivor;
+  const { suspicion, refusal } = watch;
   return {
     v: 1,
-    region: config.region,
-    agent: config.listen,
-    gateway: config.gateways[0] ?? null,
+    region,
+    agent: addresses.agent,
+    gateway: addresses.gateway,
     epoch: held?.epoch ?? 0,
     vdl: held?.vdl ?? null,
     forks: (held?.forks ?? []).slice(-reportLimits.reportForksMax),
@@ -37,16 +51,22 @@ export function standingOf(parts: StandingParts): RegionReport {
     primaryVdl,
     nodes: [...nodes.reports],
     stalledMs: Math.round(receiving?.stalledMs ?? 0),
-    lag: lags.map(({ region, lagBytes, lagMs, vdl, online, stalledMs }) => ({
-      region,
+    lag: lags.map(({ region: to, lagBytes, lagMs, lagCommits, lagCommitsExact, vdl, online, stalledMs }) => ({
+      region: to,
       lagBytes,
       lagMs: lagMs === null ? null : Math.round(lagMs),
+      lagCommits,
+      lagCommitsExact,
       vdl,
       online,
       stalledMs: Math.round(stalledMs),
     })),
     lossEpochs: [...lossEpochs],
-    sentAtMs: Date.now(),
+    took,
+    sentAtMs,
+    levelMsAgo: levelMsAgo === null ? null : Math.round(levelMsAgo),
     ...(trouble !== null && { trouble }),
+    ...(suspicion !== null && { suspects: { ...suspicion } }),
+    ...(refusal !== null && { noFailover: refusal }),
   };
 }

@@ -24,8 +24,8 @@ export interface MountOptions {
   readonly guard: MiddlewareHandler;
   /** How this server writes an error down. */
   readonly encodeError: (error: ApiError) => string;
-  /** @param body the schema that it does not fit. */
-  readonly badBody: (problem: z.ZodError, body: SchemaName) => ApiError;
+  /** @param wanted the schema that it does not fit. */
+  readonly badBody: (problem: z.ZodError, wanted: SchemaName) => ApiError;
   readonly bodyTooLarge: (bytesMax: number) => ApiError;
 }
 
@@ -85,11 +85,12 @@ export function mountApi<S extends ApiServer>(
     const handler = byName[name];
     if (route.errors[server] === undefined || handler === undefined) continue;
     app.on(route.method.toUpperCase(), route.path.replace(/\{(\w+)\}/g, ':$1'), async (context) => {
-      const text = route.body === undefined ? '' : await boundedText(context.req.raw);
+      const { body: wanted } = route;
+      const text = wanted === undefined ? '' : await boundedText(context.req.raw);
       if (text === null) return refuse(413, options.bodyTooLarge(bodyBytesMax));
-      const read = route.body === undefined ? undefined : apiSchemas[route.body].safeParse(parsedJson(text));
-      if (read?.success === false && route.body !== undefined)
-        return refuse(400, options.badBody(read.error, route.body));
+      const read = wanted === undefined ? undefined : apiSchemas[wanted].safeParse(parsedJson(text));
+      if (wanted !== undefined && read?.success === false)
+        return refuse(400, options.badBody(read.error, wanted));
       const reply = await handler({ params: context.req.param(), body: read?.data });
       if ('error' in reply) return refuse(reply.status, reply.error);
       return 'text' in reply

@@ -5,14 +5,16 @@ import { Command, CommanderError } from 'commander';
 import { z } from 'zod';
 import { endOnBrokenPipe } from '../../telemetry/core.ts';
 import { DeploymentError } from '../local/local-deployment.ts';
-import { addControlCommands } from './control-commands.ts';
-import { addDrillCommands } from './drill-commands.ts';
-import { addFaultCommands } from './fault-commands.ts';
-import { addMoveCommands } from './move-commands.ts';
-import { CliError } from './output.ts';
-import { addSqlCommands } from './sql-commands.ts';
-import { addStatusCommand } from './status-command.ts';
-import { addUpCommands } from './up-commands.ts';
+import { CliError } from './ask/output.ts';
+import { addControlCommands } from './commands/control-commands.ts';
+import { addDrillCommands } from './commands/drill-commands.ts';
+import { addFaultCommands } from './commands/fault-commands.ts';
+import { addMoveCommands } from './commands/move-commands.ts';
+import { addPolicyCommand } from './commands/policy-commands.ts';
+import { addReadinessCommand } from './commands/readiness-command.ts';
+import { addSqlCommands } from './commands/sql-commands.ts';
+import { addStatusCommand } from './commands/status-command.ts';
+import { addUpCommands } from './commands/up-commands.ts';
 
 function version(): string {
   const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
@@ -28,8 +30,10 @@ export function buildProgram(): Command {
     .addHelpText('after', '\nExample:\n  sextant up --detach && sextant sql us-east-1 "SELECT 1"');
   addUpCommands(program);
   addStatusCommand(program);
+  addReadinessCommand(program);
   addSqlCommands(program);
   addMoveCommands(program);
+  addPolicyCommand(program);
   addControlCommands(program);
   addDrillCommands(program);
   addFaultCommands(program);

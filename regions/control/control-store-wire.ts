@@ -7,6 +7,7 @@ import { AssertionError } from 'node:assert/strict';
 import { z } from 'zod';
 import { epoch, lsn, regionId } from '../../storage/core.ts';
 import { type ControlRecord, checkControlRecord } from './core/control-record.ts';
+import type { StreamGroup } from './core/leader-placement.ts';
 
 const region = z
   .string()
@@ -43,6 +44,14 @@ const recordSchema = z.strictObject({
     })
     .nullable(),
   n: z.int().min(0),
+  policy: z
+    .strictObject({
+      automatic: z.boolean(),
+      maxLossMs: z.int().min(0).nullable(),
+      rpoMs: z.int().min(0).nullable(),
+      prefer: z.array(region),
+    })
+    .exactOptional(),
 });
 
 export type DecodedRecord =
@@ -79,6 +88,8 @@ export function isLaterVersion(bytes: Uint8Array): boolean {
 
 /** JetStream's error codes (`err_code`) that decide something here. */
 export const jetStreamCode = {
+  /** A body that this server cannot take: before 2.11, any body of a step-down. */
+  badRequest: 10_003,
   noSuitablePeers: 10_005,
   noMessage: 10_037,
   streamExists: 10_058,
@@ -117,6 +128,20 @@ const streamSchema = z.object({
   state: z.object({ last_seq: z.number() }),
 });
 export type StreamReply = z.infer<typeof streamSchema>;
+const groupSchema = z.object({
+  cluster: z.object({
+    leader: z.string().default(''),
+    replicas: z
+      .array(
+        z.object({
+          name: z.string(),
+          current: z.boolean().default(false),
+          offline: z.boolean().default(false),
+        }),
+      )
+      .default([]),
+  }),
+});
 
 export type Reply<T> =
   | { readonly kind: 'ok'; readonly value: T }
@@ -137,6 +162,25 @@ export function parseAck(bytes: Uint8Array): Reply<{ readonly stream: string; re
 /** Answer to `STREAM.INFO` and `STREAM.CREATE`. */
 export function parseStream(bytes: Uint8Array): Reply<StreamReply> {
   return parseReply(streamSchema, bytes);
+}
+
+/** Answer to `STREAM.INFO`: which servers keep the stream. A server that stands alone names none. */
+export function parseGroup(bytes: Uint8Array): Reply<StreamGroup> {
+  const reply = parseReply(groupSchema, bytes);
+  if (reply.kind !== 'ok') return reply;
+  const { leader, replicas } = reply.value.cluster;
+  return {
+    kind: 'ok',
+    value: {
+      leader: leader === '' ? null : leader,
+      replicas: replicas.map(({ name, current, offline }) => ({ name, isCurrent: current && !offline })),
+    },
+  };
+}
+
+/** Answer to `STREAM.LEADER.STEPDOWN`. */
+export function parseSuccess(bytes: Uint8Array): Reply<{ readonly success: true }> {
+  return parseReply(z.object({ success: z.literal(true) }), bytes);
 }
 
 /** Answer to `STREAM.MSG.GET`. */
@@ -198,6 +242,9 @@ export function streamProblems(
   return problems;
 }
 
+/** The bucket of a cluster's control record, and the stream it lies in. */
+export const controlBucket = (cluster: string): string => `sextant-${cluster}-control`;
+export const controlStream = (cluster: string): string => streamName(controlBucket(cluster));
 export const streamName = (bucket: string): string => `KV_${bucket}`;
 export const recordSubject = (bucket: string): string => `$KV.${bucket}.control`;
 /** The body of an API request. */

@@ -15,6 +15,7 @@ import { type Epoch, genesisEpoch, type RegionId } from '../../storage/core.ts';
 import type { NatsConnection } from '../bus/nats-connection.ts';
 import {
   bytesText,
+  controlBucket,
   decodeControlRecord,
   encodeControlRecord,
   isLaterVersion,
@@ -34,6 +35,7 @@ import {
 } from './control-store-wire.ts';
 import type { ControlReading, ControlStore, ControlView, ControlWrite } from './core/control-port.ts';
 import { type ControlRecord, initialControlRecord } from './core/control-record.ts';
+import { defaultLeaseLimits } from './core/lease.ts';
 
 export interface ControlStoreOptions {
   /** Not owned: closing the store leaves it open. */
@@ -78,7 +80,7 @@ export interface JetStreamControlStore extends ControlStore {
 }
 
 const defaultReadTimeoutMs = 1_500;
-const defaultWriteTimeoutMs = 1_500;
+const defaultWriteTimeoutMs = defaultLeaseLimits.attemptMs;
 const defaultPollMs = 1_000;
 /** A cluster that has just started elects two leaders before it can create a bucket. */
 const defaultBootstrapTimeoutMs = 30_000;
@@ -121,7 +123,7 @@ class BucketStore implements JetStreamControlStore {
   constructor(options: ControlStoreOptions) {
     assert(/^[a-z0-9][a-z0-9-]{0,62}$/.test(options.cluster), `not a cluster name: ${options.cluster}`);
     this.#connection = options.connection;
-    this.#bucket = `sextant-${options.cluster}-control`;
+    this.#bucket = controlBucket(options.cluster);
     this.#hintSubject = `sextant.${options.cluster}.control`;
     this.#replicas = options.replicas;
     this.#readTimeoutMs = options.readTimeoutMs ?? defaultReadTimeoutMs;

@@ -5,7 +5,17 @@ import type { Logger } from '../../telemetry/index.ts';
 import { parseJson } from '../bus/core/messages.ts';
 import { type LossReport, lossReportSchema } from './core/loss-report.ts';
 
-export class LossStore {
+/** Where loss reports are kept. */
+export interface LossKeeper {
+  readonly epochs: readonly number[];
+  readonly all: readonly LossReport[];
+  /** Where the reported orphan of a reign begins; null when none is. A later failover may leave behind more below it. */
+  reportedFrom(orphanEpoch: number): number | null;
+  /** Resolves when it is kept for good. */
+  save(report: LossReport): Promise<void>;
+}
+
+export class LossStore implements LossKeeper {
   private readonly dir: string;
   private readonly reports = new Map<string, LossReport>();
 
@@ -33,7 +43,6 @@ export class LossStore {
     return [...this.reports.values()];
   }
 
-  /** Where the reported orphan of a reign begins; null when none is. A later failover may leave behind more below it. */
   reportedFrom(orphanEpoch: number): number | null {
     const starts = this.all
       .filter((report) => report.orphanEpoch === orphanEpoch)

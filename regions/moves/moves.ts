@@ -1,13 +1,21 @@
 /**
- * Runs switchovers and failovers: the target region's agent begins the move in the control record, the gateways do
- * what the record says, and this watches until the new writer writes or the time is up. Nothing here waits for the
- * region that is being left behind in a failover; only for its lease to lapse.
+ * Runs the moves to this region: the agent begins a move in the control record, the gateways do what the record says, and
+ * this drives the machine of `core/move-machine.ts` until the new writer writes or the time is up. A move that the record
+ * names and nobody drives, since its agent died, is taken up. Nothing here waits for the region that is left in a failover.
  */
-import { randomBytes } from 'node:crypto';
-import { type Epoch, type Lsn, monotonicMs, type RegionId, unreachable } from '../../storage/index.ts';
+import {
+  type Epoch,
+  type Lsn,
+  lsn,
+  pause,
+  type RegionId,
+  type Timer,
+  unreachable,
+  zeroLsn,
+} from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
 import { type Changed, changeControl, readControl } from '../control/control-link.ts';
-import type { ControlReading, ControlStore } from '../control/core/control-port.ts';
+import type { ControlReading, ControlStore, ControlView } from '../control/core/control-port.ts';
 import {
   abortMove,
   beginFailover,
@@ -15,34 +23,47 @@ import {
   type ControlRecord,
 } from '../control/core/control-record.ts';
 import type { ControlSight } from '../control/core/control-sight.ts';
-import { type ChallengerTimer, defaultLeaseLimits } from '../control/core/lease.ts';
 import { moveLimits } from '../control/core/move-limits.ts';
 import {
   describeReading,
-  describeRecord,
-  moveGone,
   type Neighbours,
   noChange,
   noRecord,
-  RenewalCount,
   staleness,
 } from '../control/core/record-claims.ts';
-import { type FailoverVerdict, judgeFailover, type Survivor } from '../control/core/survivors.ts';
-import type { ClusterView } from '../status/core/report.ts';
+import type { FailoverVerdict } from '../control/core/survivors.ts';
+import { alreadyPrimary, switchoverProblem } from '../control/core/switchover-rules.ts';
 import { reportLimits } from '../status/core/report-limits.ts';
+import {
+  beginMove,
+  cancelProblem,
+  type MoveEffect,
+  type MoveEvent,
+  type MoveState,
+  type MoveStep,
+  resumedMove,
+  stepMove,
+  takenMove,
+} from './core/move-machine.ts';
+import {
+  doneWith,
+  type FailoverWish,
+  failedWith,
+  inPhase,
+  type KeptOperation,
+} from './core/operation-log.ts';
 import type { Operation } from './core/operations.ts';
+import { isHolderFenced } from './core/region-fence.ts';
+import { rtoFromLastWriteMs } from './core/rto.ts';
+import { FailoverJudge, type JudgeOptions } from './failover-judge.ts';
+import type { OperationKeeper } from './operation-store.ts';
 
-export interface MovesOptions {
-  readonly region: RegionId;
+export interface MovesOptions extends JudgeOptions {
   readonly store: ControlStore;
-  readonly view: ClusterView;
-  readonly challenger: ChallengerTimer;
   /** What this agent knows of the control record. */
   readonly sight: ControlSight;
   /** A look at the store brought this: the agent acts on a record, and the challenger's clock runs from now. */
   readonly looked: (reading: ControlReading) => void;
-  /** What this region holds and whom it follows, as of now. */
-  readonly me: () => Survivor;
   /** Whether this region receives from a primary that was heard lately. */
   readonly following: () => boolean;
   readonly neighbours: () => Neighbours;
@@ -50,57 +71,118 @@ export interface MovesOptions {
   readonly highestEpoch: () => number;
   /** Where a reign begins on this region's path; null when that is not known. */
   readonly forkOf: (epoch: Epoch) => Lsn | null;
+  /** When the last commit before a fork was made, by whose clock that is, and how far that is ahead of ours. */
+  readonly lastCommit: (
+    reign: Epoch,
+    forkLsn: Lsn,
+  ) => Promise<{ readonly atUs: number; readonly aheadUs: number } | null>;
+  /** Asks a survivor to send the redo that this region lacks; often, and of no effect while it is on its way. */
+  readonly pull: (from: RegionId) => void;
+  /** Seals the nodes of a region against a reign; see `sealOldRegion`. */
+  readonly seal: (region: RegionId, reign: Epoch) => Promise<'fenced' | 'unreachable'>;
+  readonly operations: OperationKeeper;
   readonly log: Logger;
 }
 
-/** What an operator says with a failover. */
-export interface FailoverWish {
-  readonly allowDataLoss: boolean;
-  /** Regions whose redo beyond this one's is given up by name. */
-  readonly sacrifice: readonly RegionId[];
-}
-
 type Refused = { readonly code: string; readonly message: string };
-const pollMs = 20;
+/** Between looks at what is known, while a move runs. */
+const lookMs = 20;
+/** Between looks at whether a move needs somebody who drives it. */
+const reviewMs = 500;
 /** After the new writer writes, its agent reads the path within this time; until then where it forked is an estimate. */
 const forkKnownMs = 2_000;
 
-/** Begins operations and remembers them. One runs at a time, since there is one control record. */
+/** One move that is driven here. */
+interface Run {
+  move: MoveState;
+  readonly wish: FailoverWish | null;
+  verdict: FailoverVerdict | null;
+  sealing: boolean;
+}
+
 export class Moves {
   private readonly options: MovesOptions;
-  private readonly operations = new Map<string, MutableOperation>();
+  private readonly judge: FailoverJudge;
+  private readonly operations = new Map<string, KeptOperation>();
+  private readonly runs = new Map<string, Run>();
+  private readonly review: Timer;
+  private looks: Timer | null = null;
 
   constructor(options: MovesOptions) {
     this.options = options;
+    this.judge = new FailoverJudge(options);
+    for (const kept of options.operations.kept) this.operations.set(kept.operation.id, kept);
+    this.review = options.runtime.every(reviewMs, () => this.takeUp());
   }
 
   get(id: string): Operation | null {
-    return this.operations.get(id)?.snapshot() ?? null;
+    return this.operations.get(id)?.operation ?? null;
+  }
+
+  /** Whether a move to this region is driven here. */
+  get isMoving(): boolean {
+    return this.runs.size > 0;
+  }
+
+  close(): void {
+    this.review.stop();
+    this.looks?.stop();
+    this.runs.clear();
   }
 
   async switchover(): Promise<Operation | Refused> {
     const record = await this.readRecord();
     if ('code' in record) return record;
-    const refusal = this.switchoverProblem(record);
+    const { region, view, following, runtime } = this.options;
+    const question = { ...view.switchoverQuestion(region, record, runtime.nowMs()), following: following() };
+    const refusal = switchoverProblem(question) ?? this.underWay('switchover');
     if (refusal !== null) return refusal;
-    return this.start('switchover', record, (operation) => this.runSwitchover(operation));
+    return this.begin('switchover', record, null);
   }
 
   /**
    * Refuses what is clear already, and else begins. While the bucket elects its leader no record can be read, and the
    * lease has to be waited out meanwhile: then it begins with the record seen last, and judges once it can read.
    */
-  async failover(wish: FailoverWish): Promise<Operation | Refused> {
+  async failover(wish: FailoverWish, automatic = false): Promise<Operation | Refused> {
     const { region } = this.options;
     const read = await this.readRecord();
     const fresh = !('code' in read);
     const record = fresh ? read : this.hint();
-    if (record === null) return 'code' in read ? read : this.alreadyPrimary(read);
-    if (record.primary === region) return this.alreadyPrimary(record);
-    const verdict = this.judge(record, wish, moveLimits.survivorHeardMs);
-    if (verdict.kind === 'refused') return { code: verdict.code, message: verdict.reason };
-    if (!wish.allowDataLoss) return this.mayLose(record, verdict);
-    return this.start('failover', record, (operation) => this.runFailover(operation, wish));
+    if (record === null) return 'code' in read ? read : alreadyPrimary(read);
+    if (record.primary === region) return alreadyPrimary(record);
+    const refusal = this.judge.problem(record, wish);
+    if (refusal !== null) return refusal;
+    const moving = this.underWay('failover');
+    if (moving !== null) return moving;
+    return this.begin('failover', record, wish, automatic);
+  }
+
+  /** Gives a move up, where that is safe: until the target has taken over. */
+  cancel(id: string): Operation | Refused {
+    const run = this.runs.get(id);
+    const operation = this.get(id);
+    if (operation === null) return { code: 'UNKNOWN_OPERATION', message: `there is no operation ${id}` };
+    const problem = run === undefined ? 'it has ended' : cancelProblem(run.move);
+    if (run === undefined || problem !== null)
+      return { code: 'TOO_LATE', message: `operation ${id} cannot be cancelled: ${problem}` };
+    this.step(run, { kind: 'cancelled' });
+    return this.get(id) ?? operation;
+  }
+
+  /** Something may have changed: a record, a report. */
+  look(): void {
+    for (const run of [...this.runs.values()]) this.lookAt(run);
+  }
+
+  private underWay(kind: Operation['kind']): Refused | null {
+    for (const { move } of this.runs.values())
+      if (move.kind === kind && !move.isGuarded)
+        return {
+          code: 'MOVE_IN_PROGRESS',
+          message: `${kind} ${move.id} to ${move.target} is under way; \`sextant cancel ${move.id}\` gives it up`,
+        };
+    return null;
   }
 
   /** The record seen last, where a move away from its primary may begin before it can be read again. */
@@ -113,16 +195,16 @@ export class Moves {
 
   /** The record as it is now, or why there is none and how old the one seen last is. */
   private async readRecord(): Promise<ControlRecord | Refused> {
-    const { store, sight, looked, neighbours, highestEpoch, view } = this.options;
+    const { store, sight, looked, neighbours, highestEpoch, view, runtime } = this.options;
     const reading = await readControl(store);
     looked(reading);
     const none = (reason: string): Refused => ({
       code: 'NO_CONTROL_RECORD',
-      message: noRecord(reason, sight.lastSeen(monotonicMs()), neighbours()),
+      message: noRecord(reason, sight.lastSeen(runtime.nowMs()), neighbours()),
     });
     if (reading.kind !== 'record') return none(describeReading(reading, highestEpoch()).reason);
     const { record } = reading.view;
-    const heard = view.survivors(monotonicMs(), reportLimits.offlineAfterMs);
+    const heard = view.survivors(runtime.nowMs(), reportLimits.offlineAfterMs);
     const old = staleness(
       record,
       heard.flatMap(({ region, held }) => (held === null ? [] : [{ region, epoch: held.epoch }])),
@@ -130,224 +212,241 @@ export class Moves {
     return old === null ? record : none(old);
   }
 
-  /** Who may hold more than this region, as far as is heard. */
-  private judge(record: ControlRecord, wish: FailoverWish, heardMs: number): FailoverVerdict {
-    const { region, view, me } = this.options;
-    const others = view.survivors(monotonicMs(), heardMs).filter((survivor) => survivor.region !== region);
-    // A primary that was lost this moment is heard still; by the time it may be deposed it no longer is.
-    const early = heardMs < reportLimits.offlineAfterMs;
-    const asked = early ? others.filter((survivor) => survivor.region !== record.primary) : others;
-    return judgeFailover({ target: region, record, survivors: [me(), ...asked], sacrifice: wish.sacrifice });
-  }
-
-  private alreadyPrimary(record: ControlRecord): Refused {
-    return {
-      code: 'ALREADY_PRIMARY',
-      message: `${this.options.region} is the primary region already. By the control record as read just now, ${describeRecord(record)}`,
-    };
-  }
-
-  private mayLose(record: ControlRecord, verdict: Extract<FailoverVerdict, { kind: 'possible' }>): Refused {
-    const heard =
-      verdict.primaryVdl === null
-        ? `nobody who is heard has heard ${record.primary} in its present reign, so what it acknowledged is unknown`
-        : `${record.primary} was last heard at ${verdict.primaryVdl} and may have acknowledged more since`;
-    return {
-      code: 'DATA_LOSS_POSSIBLE',
-      message:
-        `${this.options.region} is durable to LSN ${verdict.vdl}; ${heard}. ` +
-        'If it can still be reached, use a switchover, which loses nothing. Otherwise allow data loss explicitly (--allow-data-loss); ' +
-        'what is lost stays on the old region and is listed when it returns.',
-    };
-  }
-
-  private switchoverProblem(record: ControlRecord): Refused | null {
-    const { region, view } = this.options;
-    if (record.primary === region) return this.alreadyPrimary(record);
-    if (record.move !== null) {
-      return {
-        code: 'MOVE_IN_PROGRESS',
-        message: `${record.move.kind} ${record.move.id} to ${record.move.to} is under way`,
-      };
-    }
-    const status = view.status(monotonicMs());
-    const target = status.regions.find((candidate) => candidate.name === region);
-    const primary = status.regions.find((candidate) => candidate.name === record.primary);
-    if (primary?.writer === null || primary === undefined || record.holder === null) {
-      return {
-        code: 'NO_WRITER',
-        message: `${record.primary} has no writer to take over from; if it is lost, use a failover`,
-      };
-    }
-    if (!this.options.following()) {
-      return { code: 'TARGET_NOT_READY', message: `${region} is not receiving from ${record.primary}` };
-    }
-    const lagMs = target?.lagMs ?? null;
-    if (lagMs === null || lagMs > moveLimits.switchoverLagMsMax) {
-      const how = lagMs === null ? 'how far it is behind is not known yet' : `it is ${lagMs} ms behind`;
-      return {
-        code: 'TARGET_BEHIND',
-        message: `${region} is not close enough: ${how}; a switchover begins at ${moveLimits.switchoverLagMsMax} ms or less`,
-      };
-    }
-    if (view.gateways(region, monotonicMs()).length === 0) {
-      return { code: 'TARGET_NOT_READY', message: `${region} has no gateway that could become the writer` };
-    }
-    return null;
-  }
-
-  private start(
+  private begin(
     kind: Operation['kind'],
     record: ControlRecord,
-    run: (operation: MutableOperation) => Promise<void>,
+    wish: FailoverWish | null,
+    automatic = false,
   ): Operation {
-    const { region, log } = this.options;
-    const operation = new MutableOperation(
-      `${region}.${randomBytes(6).toString('hex')}`,
-      kind,
-      region,
-      record.primary,
+    const { region, runtime } = this.options;
+    const random = Math.floor(runtime.random() * 2 ** 48).toString(16);
+    const id = `${region}.${random.padStart(12, '0')}`;
+    const step = beginMove({ id, kind, target: region, from: record.primary }, runtime.nowMs());
+    return this.drive(step, wish, automatic);
+  }
+
+  /** Begins to drive a move, new or taken up. */
+  private drive(step: MoveStep, wish: FailoverWish | null, automatic = false): Operation {
+    const { log, runtime } = this.options;
+    const { id, kind, target, from } = step.move;
+    const run: Run = { move: step.move, wish, verdict: null, sealing: false };
+    const before = this.get(id);
+    const began: Operation = { id, kind, target, from, state: 'running', phases: [] };
+    const operation = inPhase(
+      before ?? (automatic ? { ...began, automatic } : began),
+      step.move.phase,
+      this.wallMs,
     );
-    this.operations.set(operation.id, operation);
+    this.runs.set(id, run);
+    this.looks ??= runtime.every(lookMs, () => this.look());
+    this.keep(operation, wish);
+    log.info({ operation: id, kind, from, to: target, phase: step.move.phase, automatic }, 'move begins');
+    for (const effect of step.effects) this.carryOut(run, effect);
+    return this.get(id) ?? operation;
+  }
+
+  /** R32: a move that the record names and nobody drives: this region's own, or one whose agent is silent. */
+  private takeUp(): void {
+    const { region, sight, view, runtime, log } = this.options;
+    const seen = sight.view;
+    if (seen === null) return;
+    const { move } = seen.record;
+    for (const run of [...this.runs.values()])
+      if (run.move.isGuarded && view.region(run.move.target, runtime.nowMs()) !== null) this.forget(run);
+    if (move !== null && !this.runs.has(move.id)) {
+      const isGuarded = move.to !== region;
+      if (isGuarded && view.region(move.to, runtime.nowMs()) !== null) return;
+      const kept = this.operations.get(move.id);
+      if (kept !== undefined && kept.operation.state !== 'running') return;
+      log.warn({ operation: move.id, to: move.to }, 'takes up a move that nobody drives');
+      const resumed = resumedMove(move, seen, isGuarded, runtime.nowMs());
+      this.drive({ move: resumed, effects: [] }, kept?.wish ?? null);
+    }
+    for (const { operation, wish } of this.operations.values())
+      if (operation.state === 'running' && !this.runs.has(operation.id) && operation.id !== move?.id)
+        this.takeUpKept(operation, wish, seen);
+  }
+
+  /** An operation of an earlier start of this agent that is not in the record: it had not begun there, or has left it. */
+  private takeUpKept(operation: Operation, wish: FailoverWish | null, { record }: ControlView): void {
+    const { region, runtime, view } = this.options;
+    const { id, kind, phases } = operation;
+    const from = view.regions.find((name) => name === operation.from) ?? region;
+    const about = { id, kind, target: region, from };
+    const ageMs = this.wallMs - (phases[0]?.startedAtMs ?? 0);
+    const isYoung = ageMs >= 0 && ageMs < moveLimits.failoverMs;
+    if (record.primary === region && from !== region) {
+      this.drive({ move: takenMove(about, record.epoch, runtime.nowMs()), effects: [] }, wish);
+    } else if (kind === 'failover' && wish !== null && isYoung) {
+      this.drive(beginMove({ ...about, from: record.primary }, runtime.nowMs()), wish);
+    } else {
+      const message = `the agent of ${region} was restarted before the ${kind} had begun in the control record; nothing was changed`;
+      this.keep(failedWith(operation, 'INTERRUPTED', message, this.wallMs), wish);
+    }
+  }
+
+  private lookAt(run: Run): void {
+    const { sight, challenger, me, runtime, view } = this.options;
+    const nowMs = runtime.nowMs();
+    const seen = sight.view;
+    const { target } = run.move;
+    const epochs = view
+      .gateways(target, nowMs)
+      .flatMap(({ phase, epoch }) => (phase === 'writing' && epoch !== null ? [epoch as Epoch] : []));
+    const isWaiting = run.move.phase === 'waiting-for-lease' || run.move.phase === 'pulling';
+    const better =
+      isWaiting && seen !== null && run.wish !== null ? this.judge.better(seen.record, run.wish) : null;
+    this.step(run, {
+      kind: 'looked',
+      view: seen,
+      stillMs: challenger.stillMs(nowMs),
+      lapsed: seen !== null && (seen.record.holder === null || challenger.mayChallenge(seen.seq, nowMs)),
+      better: better?.region ?? null,
+      vdl: me().held?.vdl ?? zeroLsn,
+      writing: epochs.length === 0 ? null : (Math.max(...epochs) as Epoch),
+    });
+  }
+
+  private step(run: Run, event: MoveEvent): void {
+    const before = run.move;
+    if (this.runs.get(before.id) !== run) return;
+    const { move, effects } = stepMove(before, event, this.options.runtime.nowMs());
+    run.move = move;
+    const operation = this.get(move.id);
+    if (operation !== null && (move.phase !== before.phase || move.from !== before.from)) {
+      const left: Operation = { ...operation, from: move.from };
+      const goesOn = move.phase !== 'ended' && move.phase !== before.phase;
+      this.keep(goesOn ? inPhase(left, move.phase, this.wallMs) : left, run.wish);
+    }
+    for (const effect of effects) this.carryOut(run, effect);
+    if (move.outcome !== null) void this.end(run, move.outcome);
+  }
+
+  private carryOut(run: Run, effect: MoveEffect): void {
+    const { store, region, looked, pull } = this.options;
+    const { id } = run.move;
+    switch (effect.kind) {
+      case 'begin':
+        this.change(run, ({ record }) =>
+          beginSwitchover(record, { id, to: region, startedAtMs: this.wallMs }),
+        );
+        return;
+      case 'abort':
+        this.change(run, (view) => {
+          looked({ kind: 'record', view });
+          return abortMove(view.record, { id });
+        });
+        return;
+      case 'depose':
+        void changeControl(store, (view) => {
+          looked({ kind: 'record', view });
+          return this.deposition(run, view);
+        }).then((changed) => this.changed(run, changed));
+        return;
+      case 'pull':
+        pull(effect.from);
+        return;
+      case 'seal':
+        if (!run.sealing) void this.seal(run, effect);
+        return;
+      default:
+        unreachable(effect);
+    }
+  }
+
+  private change(run: Run, transition: Parameters<typeof changeControl>[1]): void {
+    void changeControl(this.options.store, transition).then((changed) => this.changed(run, changed));
+  }
+
+  private changed(run: Run, changed: Changed): void {
+    if (changed.kind === 'refused') {
+      const { code, reason } = changed;
+      this.step(run, { kind: 'refused', code, reason });
+    } else if (changed.kind === 'unavailable') {
+      const reason = noChange(changed.reason, this.options.neighbours());
+      this.step(run, { kind: 'unavailable', reason });
+    } else {
+      this.options.looked({ kind: 'record', view: changed.view });
+      this.step(run, changed);
+    }
+  }
+
+  /** Deposes on the very revision that was read, if the failover is justified on it. */
+  private deposition(
+    run: Run,
+    { record, seq }: ControlView,
+  ): ReturnType<Parameters<typeof changeControl>[1]> {
+    const { region, challenger, runtime } = this.options;
+    const { move, wish } = run;
+    const asked = wish ?? { allowDataLoss: true, sacrifice: [], maxLossMs: null };
+    const begun = beginFailover(record, {
+      id: move.id,
+      to: region,
+      allowDataLoss: asked.allowDataLoss,
+      startedAtMs: this.wallMs,
+      lapsed: isHolderFenced(record, move.fenced) || challenger.mayChallenge(seq, runtime.nowMs()),
+    });
+    if (begun.kind === 'refused') return begun;
+    const verdict = this.judge.onRevision(record, asked);
+    if (verdict.kind === 'refused') return verdict;
+    run.verdict = verdict;
+    return begun;
+  }
+
+  private async seal(run: Run, { region, epoch }: Extract<MoveEffect, { kind: 'seal' }>): Promise<void> {
+    run.sealing = true;
+    const outcome = await this.options.seal(region, epoch);
+    run.sealing = false;
+    if (outcome === 'fenced') this.step(run, { kind: 'fenced', epoch });
+  }
+
+  private async end(run: Run, outcome: NonNullable<MoveState['outcome']>): Promise<void> {
+    const { log } = this.options;
+    const { id, kind } = run.move;
+    this.forget(run);
+    const operation = this.get(id);
+    if (operation === null) return;
+    if (outcome.kind === 'failed') {
+      this.keep(failedWith(operation, outcome.code, outcome.message, this.wallMs), run.wish);
+    } else {
+      const result =
+        kind === 'switchover'
+          ? { epoch: outcome.epoch, pauseMs: outcome.tookMs }
+          : await this.failedOver(run.verdict, outcome);
+      this.keep(doneWith(operation, result, this.wallMs), run.wish);
+    }
+    const { state, error, result } = this.get(id) ?? operation;
+    log.info({ operation: id, kind, state, error, result }, 'move ends');
+  }
+
+  private forget(run: Run): void {
+    this.runs.delete(run.move.id);
+    if (this.runs.size > 0) return;
+    this.looks?.stop();
+    this.looks = null;
+  }
+
+  private keep(operation: Operation, wish: FailoverWish | null): void {
+    this.operations.set(operation.id, { operation, wish });
     for (const id of this.operations.keys()) {
       if (this.operations.size <= moveLimits.operationsMax) break;
       this.operations.delete(id);
     }
-    log.info({ operation: operation.id, kind, from: record.primary, to: region }, 'move begins');
-    run(operation)
-      .catch((error: unknown) =>
-        operation.fail('INTERNAL', error instanceof Error ? error.message : String(error)),
-      )
-      .finally(() => {
-        const { state, error, result } = operation.snapshot();
-        log.info({ operation: operation.id, kind, state, error, result }, 'move ends');
-      });
-    return operation.snapshot();
+    this.options.operations.keep([...this.operations.values()]);
   }
 
-  private async runSwitchover(operation: MutableOperation): Promise<void> {
-    const { store, region } = this.options;
-    const deadline = monotonicMs() + moveLimits.switchoverMs;
-    operation.phase('preparing');
-    const begun = await changeControl(store, ({ record }) =>
-      beginSwitchover(record, { id: operation.id, to: region, startedAtMs: Date.now() }),
-    );
-    if (begun.kind !== 'changed') return this.failToChange(operation, begun);
-    const since = begun.view.seq;
-    const heldAtMs = monotonicMs();
-    operation.phase('draining');
-    const drained = await this.until(
-      since,
-      deadline,
-      (record) => record.move?.id !== operation.id || record.move.fork !== undefined,
-    );
-    if (drained === null)
-      return this.abort(operation, `${operation.from} did not drain within ${moveLimits.switchoverMs} ms`);
-    if (drained.primary !== region) operation.phase('catching-up');
-    const taken = await this.until(since, deadline, (record) => record.move?.id !== operation.id);
-    if (taken === null)
-      return this.abort(operation, `${region} did not take over within ${moveLimits.switchoverMs} ms`);
-    if (taken.primary !== region) return operation.fail('ABORTED', this.gone(operation, taken));
-    operation.phase('promoting');
-    if (!(await this.writing(taken.epoch, deadline)))
-      return operation.fail('TIMEOUT', `${region} is primary, but its gateway does not write yet`);
-    operation.done({
-      epoch: this.options.sight.view?.record.epoch ?? taken.epoch,
-      pauseMs: Math.round(monotonicMs() - heldAtMs),
-    });
-  }
-
-  private async abort(operation: MutableOperation, why: string): Promise<void> {
-    const aborted = await changeControl(this.options.store, ({ record }) =>
-      abortMove(record, { id: operation.id }),
-    );
-    operation.fail('TIMEOUT', `${why}; ${this.afterAbort(operation, aborted)}`);
-  }
-
-  private afterAbort(operation: MutableOperation, aborted: Changed): string {
-    switch (aborted.kind) {
-      case 'changed':
-        return this.gone(operation, aborted.view.record);
-      case 'refused':
-        return 'the move had ended by then: the status tells where the primary is';
-      case 'unavailable':
-        return `and giving the move up failed: ${noChange(aborted.reason, this.options.neighbours())}`;
-      default:
-        return unreachable(aborted);
-    }
-  }
-
-  private gone({ kind, from }: MutableOperation, record: ControlRecord): string {
-    return moveGone({ kind, from, to: this.options.region }, record);
-  }
-
-  private failToChange(operation: MutableOperation, outcome: Exclude<Changed, { kind: 'changed' }>): void {
-    const reason =
-      outcome.kind === 'unavailable' ? noChange(outcome.reason, this.options.neighbours()) : outcome.reason;
-    operation.fail(failureCode(outcome), reason);
-  }
-
-  private async runFailover(operation: MutableOperation, wish: FailoverWish): Promise<void> {
-    const { region } = this.options;
-    const begunAtMs = monotonicMs();
-    const deadline = begunAtMs + moveLimits.failoverMs;
-    let verdict: FailoverVerdict | null = null;
-    let begun: Changed;
-    for (;;) {
-      operation.phase('waiting-for-lease');
-      const alive = await this.awaitLapse(deadline);
-      if (alive !== null) return operation.fail(alive.code, alive.message);
-      operation.phase('deposing');
-      begun = await this.depose(operation, wish, (judged) => {
-        verdict = judged;
-      });
-      // The record had moved on: its holder is somebody else's to wait for, or this one renewed once more before it was lost.
-      if (begun.kind === 'refused' && begun.code === 'held' && monotonicMs() < deadline) continue;
-      break;
-    }
-    if (begun.kind !== 'changed') return this.failToChange(operation, begun);
-    operation.phase('promoting');
-    const taken = await this.until(begun.view.seq, deadline, (record) => record.move?.id !== operation.id);
-    if (taken !== null && taken.primary !== region)
-      return operation.fail('ABORTED', this.gone(operation, taken));
-    if (taken === null || !(await this.writing(taken.epoch, deadline))) {
-      return operation.fail(
-        'TIMEOUT',
-        `${operation.from} is deposed, and no gateway of ${region} writes yet; it goes on trying`,
-      );
-    }
-    const rtoMs = Math.round(monotonicMs() - begunAtMs);
-    operation.done({
-      epoch: this.options.sight.view?.record.epoch ?? taken.epoch,
-      rtoMs,
-      loss: await this.lossOf(verdict, taken.epoch),
-    });
-  }
-
-  /** Judges by the record as it is read, and begins the failover on that very revision. */
-  private depose(
-    operation: MutableOperation,
-    { allowDataLoss, sacrifice }: FailoverWish,
-    judged: (verdict: FailoverVerdict) => void,
-  ): Promise<Changed> {
-    const { store, region, challenger, looked } = this.options;
-    return changeControl(store, (view) => {
-      const { record, seq } = view;
-      looked({ kind: 'record', view });
-      // Who is to be left behind is whoever is primary by now.
-      if (record.primary !== region) operation.leaves(record.primary);
-      const begun = beginFailover(record, {
-        id: operation.id,
-        to: region,
-        allowDataLoss,
-        startedAtMs: Date.now(),
-        lapsed: challenger.mayChallenge(seq, monotonicMs()),
-      });
-      if (begun.kind === 'refused') return begun;
-      const verdict = this.judge(record, { allowDataLoss, sacrifice }, reportLimits.offlineAfterMs);
-      judged(verdict);
-      return verdict.kind === 'refused' ? verdict : begun;
-    });
+  /** What a failover came to: how long writes were away, as the operator and as the clients saw it, and what is lost. */
+  private async failedOver(
+    verdict: FailoverVerdict | null,
+    { epoch, tookMs }: Extract<MoveState['outcome'], { kind: 'done' }>,
+  ): Promise<NonNullable<Operation['result']>> {
+    const { lastCommit, runtime } = this.options;
+    const backAtUs = runtime.wallUs();
+    const loss = await this.lossOf(verdict, epoch);
+    const last = await lastCommit(epoch, lsn(loss.forkLsn));
+    const fromLastWrite =
+      last === null ? {} : { rtoFromLastWriteMs: rtoFromLastWriteMs(last.atUs, last.aheadUs, backAtUs) };
+    return { epoch, rtoMs: tookMs, ...fromLastWrite, loss };
   }
 
   /** Where history goes on, by the path once it is known, and what had been heard of the region that is left. */
@@ -355,11 +454,12 @@ export class Moves {
     verdict: FailoverVerdict | null,
     reign: Epoch,
   ): Promise<NonNullable<NonNullable<Operation['result']>['loss']>> {
-    const deadline = monotonicMs() + forkKnownMs;
-    let fork = this.options.forkOf(reign);
-    while (fork === null && monotonicMs() < deadline) {
-      await pause();
-      fork = this.options.forkOf(reign);
+    const { runtime, forkOf } = this.options;
+    const deadline = runtime.nowMs() + forkKnownMs;
+    let fork = forkOf(reign);
+    while (fork === null && runtime.nowMs() < deadline) {
+      await pause(runtime, lookMs);
+      fork = forkOf(reign);
     }
     const judged = verdict?.kind === 'possible' ? verdict : null;
     const forkLsn = fork ?? judged?.vdl ?? 0;
@@ -368,120 +468,7 @@ export class Moves {
     return { forkLsn, lastHeardVdl, atRiskBytes, exact: false };
   }
 
-  /** @returns null when the lease has lapsed or nobody holds it. */
-  private async awaitLapse(deadline: number): Promise<Refused | null> {
-    const { sight, challenger, neighbours } = this.options;
-    let renewals: RenewalCount | null = null;
-    while (monotonicMs() < deadline) {
-      const { view } = sight;
-      if (view === null)
-        return {
-          code: 'NO_CONTROL_RECORD',
-          message: noRecord('none was ever seen here', null, neighbours()),
-        };
-      if (view.record.holder === null || challenger.mayChallenge(view.seq, monotonicMs())) return null;
-      renewals ??= new RenewalCount(view);
-      // That writer is not lost, and deposing it by force would only lose data.
-      if (renewals.saw(view)) {
-        return {
-          code: 'PRIMARY_ALIVE',
-          message: `the writer of ${view.record.primary} renews its lease; use a switchover, or stop that region first`,
-        };
-      }
-      await pause();
-    }
-    const { ttlMs, marginMs } = defaultLeaseLimits;
-    return {
-      code: 'TIMEOUT',
-      message: `the lease did not lapse; it does ${ttlMs + marginMs} ms after its last renewal`,
-    };
-  }
-
-  /** @param since the revision of our own change: what this agent has seen may still be from before it. */
-  private async until(
-    since: number,
-    deadline: number,
-    holds: (record: ControlRecord) => boolean,
-  ): Promise<ControlRecord | null> {
-    while (monotonicMs() < deadline) {
-      const { view } = this.options.sight;
-      if (view !== null && view.seq >= since && holds(view.record)) return view.record;
-      await pause();
-    }
-    return null;
-  }
-
-  /** A gateway may have told of an earlier reign of this region, so the epoch has to fit. */
-  private async writing(since: Epoch, deadline: number): Promise<boolean> {
-    const { view, region } = this.options;
-    while (monotonicMs() < deadline) {
-      if (
-        view
-          .gateways(region, monotonicMs())
-          .some((gateway) => gateway.phase === 'writing' && (gateway.epoch ?? 0) >= since)
-      )
-        return true;
-      await pause();
-    }
-    return false;
-  }
-}
-
-const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, pollMs));
-
-function failureCode(outcome: Exclude<Changed, { kind: 'changed' }>): string {
-  if (outcome.kind === 'unavailable') return 'CONTROL_UNAVAILABLE';
-  switch (outcome.code) {
-    case 'moving':
-      return 'MOVE_IN_PROGRESS';
-    case 'held':
-      return 'PRIMARY_ALIVE';
-    default:
-      return outcome.code.toUpperCase().replaceAll('-', '_');
-  }
-}
-
-class MutableOperation {
-  readonly id: string;
-  readonly kind: Operation['kind'];
-  private value: Operation;
-
-  constructor(id: string, kind: Operation['kind'], target: string, from: string) {
-    this.id = id;
-    this.kind = kind;
-    this.value = { id, kind, target, from, state: 'running', phases: [] };
-  }
-
-  /** The region that is left. */
-  get from(): string {
-    return this.value.from;
-  }
-
-  /** It turned out that another region is the one to leave. */
-  leaves(from: string): void {
-    this.value = { ...this.value, from };
-  }
-
-  phase(name: string): void {
-    this.value = {
-      ...this.value,
-      phases: [...this.endedPhases(), { name, startedAtMs: Date.now(), endedAtMs: null }],
-    };
-  }
-
-  done(result: NonNullable<Operation['result']>): void {
-    this.value = { ...this.value, state: 'done', phases: this.endedPhases(), result };
-  }
-
-  fail(code: string, message: string): void {
-    this.value = { ...this.value, state: 'failed', phases: this.endedPhases(), error: { code, message } };
-  }
-
-  snapshot(): Operation {
-    return this.value;
-  }
-
-  private endedPhases(): Operation['phases'] {
-    return this.value.phases.map((phase) => ({ ...phase, endedAtMs: phase.endedAtMs ?? Date.now() }));
+  private get wallMs(): number {
+    return Math.floor(this.options.runtime.wallUs() / 1_000);
   }
 }

@@ -4,24 +4,28 @@ import {
   commonPoint,
   type Epoch,
   EpochTree,
+  type FetchSource,
   type Lsn,
   lsn,
   mainBranch,
   maxLsn,
   minLsn,
   nodeLimits,
+  pause,
   type Recovered,
-  type RegionClient,
+  type RecoveryGoal,
+  type RecoveryResult,
   RegionFetch,
-  runRecovery,
+  type RegionId,
+  type Runtime,
   splitFrames,
+  type Timer,
   zeroLsn,
 } from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
 import { LossCollector } from './core/loss-report.ts';
-import type { LossStore } from './loss-store.ts';
+import type { LossKeeper } from './loss-store.ts';
 
-const inspectMs = 15_000;
 const retryMs = 100;
 /** Answers in a row that bring nothing of an orphan, `retryMs` apart. */
 const triesMax = 300;
@@ -29,8 +33,13 @@ const triesMax = 300;
 const lookAgainMs = 2_000;
 
 export interface OrphanSearchOptions {
-  readonly region: RegionClient;
-  readonly losses: LossStore;
+  readonly region: RegionId;
+  /** Its nodes. */
+  readonly links: FetchSource;
+  readonly recover: (goal: RecoveryGoal) => Promise<RecoveryResult>;
+  readonly losses: LossKeeper;
+  readonly runtime: Runtime;
+  readonly fetchBytesMax?: number;
   readonly log: Logger;
 }
 
@@ -43,7 +52,7 @@ export class OrphanSearch {
   /** The path joined last; a look for an older one is not repeated. */
   private newest: Recovered | null = null;
   private lookedUnderEpoch: Epoch | null = null;
-  private again: NodeJS.Timeout | undefined;
+  private again: Timer | undefined;
   private closed = false;
 
   constructor(options: OrphanSearchOptions) {
@@ -74,16 +83,16 @@ export class OrphanSearch {
         return;
       }
       if (this.newest !== joined) return;
-      clearTimeout(this.again);
-      this.again = setTimeout(() => {
+      this.again?.stop();
+      this.again = this.options.runtime.after(lookAgainMs, () => {
         if (!this.closed && this.newest === joined) this.search(joined);
-      }, lookAgainMs);
+      });
     });
   }
 
   close(): void {
     this.closed = true;
-    clearTimeout(this.again);
+    this.again?.stop();
   }
 
   /**
@@ -97,11 +106,8 @@ export class OrphanSearch {
     let complete = true;
     for (const { epoch: reign } of joined.tree) {
       if (reign === joined.head || this.inspected.has(`${joined.head}/${reign}`)) continue;
-      const outcome = await runRecovery(
-        this.options.region,
-        { kind: 'inspect', branch: mainBranch, epoch: joined.head, head: reign },
-        { timeoutMs: inspectMs },
-      );
+      const goal = { kind: 'inspect', branch: mainBranch, epoch: joined.head, head: reign } as const;
+      const outcome = await this.options.recover(goal);
       if (this.closed) return false;
       if (outcome.kind !== 'recovered') {
         this.options.log.warn({ reign, outcome }, 'could not look for lost writes; looks again in a moment');
@@ -131,7 +137,7 @@ export class OrphanSearch {
   }): Promise<boolean> {
     const { reign, from, to } = orphan;
     const collector = new LossCollector({ from, to });
-    const fetcher = new RegionFetch(this.options.region, 0);
+    const fetcher = new RegionFetch(this.options.links, 0);
     let failures = 0;
     for (let at = from; at < to && !this.closed; ) {
       const reply = await fetcher.fetch({
@@ -139,7 +145,7 @@ export class OrphanSearch {
         branch: mainBranch,
         head: reign,
         from: at,
-        bytesMax: nodeLimits.fetchBytesMax,
+        bytesMax: this.options.fetchBytesMax ?? nodeLimits.fetchBytesMax,
         waitMs: 0,
         durableOnly: false,
         known: { head: reign, vdl: zeroLsn },
@@ -155,7 +161,7 @@ export class OrphanSearch {
           );
           return false;
         }
-        await new Promise((resolve) => setTimeout(resolve, retryMs));
+        await pause(this.options.runtime, retryMs);
         continue;
       }
       for (const frame of split.frames) collector.add(frame);
@@ -165,8 +171,8 @@ export class OrphanSearch {
     const report = collector.report({
       epoch: orphan.foundUnder,
       orphanEpoch: reign,
-      region: this.options.region.region,
-      foundAtMs: Date.now(),
+      region: this.options.region,
+      foundAtMs: Math.floor(this.options.runtime.wallUs() / 1_000),
     });
     if (this.closed) return false;
     if (report.count === 0) return true;

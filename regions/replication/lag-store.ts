@@ -5,7 +5,16 @@ import type { Logger } from '../../telemetry/index.ts';
 import { parseJson } from '../bus/core/messages.ts';
 import { type LagMemory, lagMemorySchema, noLagMemory, rememberLags } from './core/lag-memory.ts';
 
-export class LagStore {
+/** Where the lag of the secondaries is remembered. */
+export interface LagKeeper {
+  readonly memory: LagMemory;
+  /** Takes in what is known now and keeps it in the background. */
+  note(lags: Parameters<typeof rememberLags>[1], nowUs: number): void;
+  /** Forgets: this region is not the one that ships any more. */
+  forget(): void;
+}
+
+export class LagStore implements LagKeeper {
   private readonly path: string;
   private readonly log: Logger;
   private memoryNow: LagMemory;
@@ -33,18 +42,17 @@ export class LagStore {
     return this.memoryNow;
   }
 
-  /** Takes in what is known now and writes it behind the caller's back; one write at a time. */
   note(lags: Parameters<typeof rememberLags>[1], nowUs: number): void {
     this.memoryNow = rememberLags(this.memoryNow, lags, nowUs);
     this.save();
   }
 
-  /** Forgets: this region is not the one that ships any more. */
   forget(): void {
     this.memoryNow = noLagMemory;
     this.save();
   }
 
+  /** Writes behind the caller's back, one write at a time. */
   private save(): void {
     const text = JSON.stringify(this.memoryNow);
     if (this.saving || text === this.saved) return;

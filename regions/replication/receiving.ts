@@ -163,9 +163,24 @@ export class Receiving {
     return this.receiver.primary;
   }
 
+  /** How far the primary's wall clock is ahead of ours, in microseconds; 0 before the first exchange. */
+  get clockAheadUs(): number {
+    return this.offset.offsetUs;
+  }
+
   /** Following a primary that was heard lately. */
   get following(): boolean {
     return this.receiver.state.kind === 'following' && this.receiver.hears(this.runtime.nowMs());
+  }
+
+  /** Since the primary was heard; null when it never was. */
+  get heardMsAgo(): number | null {
+    return this.receiver.heardMsAgo(this.runtime.nowMs());
+  }
+
+  /** See `Receiver`. */
+  get levelMsAgo(): number | null {
+    return this.receiver.levelMsAgo(this.runtime.nowMs());
   }
 
   close(): void {
@@ -195,7 +210,9 @@ export class Receiving {
     // Unpacking is asynchronous; a chain keeps what arrived in order in order.
     this.unpacking = this.unpacking.then(async () => {
       const frames = compressed ? await this.unpack(message.frames) : message.frames;
-      if (frames !== null) this.step({ kind: 'shipped', message: { ...message, frames } });
+      if (frames === null) return;
+      const transitMs = Math.max(0, (receivedAtUs + this.offset.offsetUs - message.sentAtUs) / 1_000);
+      this.step({ kind: 'shipped', message: { ...message, frames }, transitMs });
     });
   }
 

@@ -30,6 +30,8 @@ const tickMs = 50;
 export interface ShippingOptions {
   readonly cluster: string;
   readonly from: RegionId;
+  /** Who ships, when it is not the region whose path it is. */
+  readonly via?: RegionId;
   readonly secondaries: readonly RegionId[];
   readonly region: FetchSource;
   /** Opens a connection named for its purpose. */
@@ -179,6 +181,7 @@ class Lane {
     for (const effect of effects) {
       if (effect.kind === 'fetch') this.fetchLater(effect);
       else if (effect.kind === 'ship') this.ship(effect);
+      else if (effect.kind === 'look') void this.look(effect.from);
       else this.beat(effect);
     }
   }
@@ -192,17 +195,7 @@ class Lane {
 
   private async fetch(from: Lsn, known: Lsn): Promise<void> {
     const { life } = this;
-    const reply = await this.log.fetch({
-      kind: 'fetch',
-      branch: mainBranch,
-      head: this.reign.head,
-      from,
-      bytesMax: this.bounds.messageBytes,
-      waitMs: fetchWaitMs,
-      // R2: a secondary must never hold what the primary's recovery may not find.
-      durableOnly: true,
-      known: { head: this.reign.head, vdl: known },
-    });
+    const reply = await this.read(from, known, fetchWaitMs);
     if (this.closed || life !== this.life) return;
     const split = reply === null ? null : splitFrames(reply.frames);
     if (reply === null || split === null || split.kind === 'bad') {
@@ -217,6 +210,33 @@ class Lane {
     this.carryOut(
       this.shipper.step({ kind: 'fetched', from, next, vdl, frames, commits }, this.runtime.nowMs()),
     );
+  }
+
+  /** @param waitMs how long it may wait for news. @returns null when this try brought nothing. */
+  private read(from: Lsn, known: Lsn, waitMs: number): ReturnType<RegionFetch['fetch']> {
+    return this.log.fetch({
+      kind: 'fetch',
+      branch: mainBranch,
+      head: this.reign.head,
+      from,
+      bytesMax: this.bounds.messageBytes,
+      waitMs,
+      // R2: a secondary must never hold what the primary's recovery may not find.
+      durableOnly: true,
+      known: { head: this.reign.head, vdl: known },
+    });
+  }
+
+  private async look(from: Lsn): Promise<void> {
+    const { life } = this;
+    const reply = await this.read(from, from, 0);
+    if (this.closed || life !== this.life) return;
+    const split = reply === null ? null : splitFrames(reply.frames);
+    const found =
+      reply === null || split === null || split.kind === 'bad'
+        ? { next: from, commits: [] }
+        : { next: reply.next, commits: commitMarksIn(split.frames, from, reply.next) };
+    this.carryOut(this.shipper.step({ kind: 'looked', from, ...found }, this.runtime.nowMs()));
   }
 
   private ship({ start, next, vdl, frames }: Extract<ShipperEffect, { kind: 'ship' }>): void {
@@ -240,9 +260,10 @@ class Lane {
 
   private publish(start: Lsn, next: Lsn, vdl: Lsn, body: Packed): 'sent' | 'refused' {
     const { head, forks } = this.reign;
-    const { from, cluster } = this.options;
+    const { from, via, cluster } = this.options;
     const message = {
       from,
+      ...(via !== undefined && { via }),
       head,
       forks,
       start,

@@ -111,7 +111,7 @@ function nodeReport(node: NodeAddress, status: StatusReply | null, vdl: number):
     id: node.node,
     az: node.az,
     state,
-    scl: status?.scl ?? 0,
+    scl: status?.scl ?? null,
     pid: status?.pid ?? null,
     address: node.address,
     ...(status?.trouble !== undefined && { trouble: status.trouble }),

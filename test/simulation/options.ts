@@ -123,12 +123,12 @@ const usual: Readonly<Record<FaultKind, { readonly gapUs: Range; readonly lastsU
   'nats-crash': { gapUs: span(2 * seconds, 8 * seconds), lastsUs: span(200 * ms, 6 * seconds) },
 };
 
-/** A third of the usual one in time, so that a short run sees leases lapse and be taken. */
-export const shortLease: LeaseLimits = {
+/** Six times the usual one: some faults end before it lapses, and a failover may come long before. */
+export const longLease: LeaseLimits = {
   renewMs: 3_000,
-  ttlMs: 9_000,
-  marginMs: 1_000,
-  retryMs: 300,
+  ttlMs: 15_000,
+  marginMs: 2_000,
+  retryMs: 500,
   attemptMs: 1_500,
 };
 
@@ -221,7 +221,7 @@ export function drawOptions(seed: number, profile: ProfileName): SimulationOptio
       : { offsetUsMax: prng.stream('clock').pick([0, 5 * ms, 2 * seconds]), driftPpmMax: 200 },
     faults: drawFaults(prng.stream('faults'), profile),
     bounds: drawBounds(prng.stream('bounds'), profile),
-    lease: prng.stream('lease').pick([defaultLeaseLimits, shortLease, shortLease]),
+    lease: prng.stream('lease').pick([defaultLeaseLimits, defaultLeaseLimits, longLease]),
     recoveryMs: prng.stream('recovery').pick([usualRecoveryMs, span(20, 400)]),
     gateways: prng.stream('gateways').pick([1, 1, 2]),
     sizes: {

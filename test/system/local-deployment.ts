@@ -7,7 +7,7 @@ import { type Client, createClient } from '@libsql/client';
 import { z } from 'zod';
 import { freeBasePort } from '../free-ports.ts';
 
-const cliFile = join(import.meta.dirname, '../../regions/cli/sextant.ts');
+const ownRoot = join(import.meta.dirname, '../..');
 const upTimeoutMs = 120_000;
 
 export interface CliResult {
@@ -20,7 +20,7 @@ const nodeSchema = z.object({
   id: z.string(),
   az: z.string(),
   state: z.string(),
-  scl: z.number(),
+  scl: z.number().nullable(),
   pid: z.number().nullable(),
   address: z.string(),
 });
@@ -49,9 +49,17 @@ export class TestDeployment {
   readonly dataDir: string;
   private readonly basePort: number;
   private readonly env: NodeJS.ProcessEnv;
+  private readonly cliFile: string;
   private readonly clients: Client[] = [];
 
-  private constructor(dataDir: string, regions: readonly string[], basePort: number, env: NodeJS.ProcessEnv) {
+  private constructor(
+    root: string,
+    dataDir: string,
+    regions: readonly string[],
+    basePort: number,
+    env: NodeJS.ProcessEnv,
+  ) {
+    this.cliFile = join(root, 'regions/cli/sextant.ts');
     this.dataDir = dataDir;
     this.regions = regions;
     this.basePort = basePort;
@@ -63,10 +71,12 @@ export class TestDeployment {
     readonly env?: NodeJS.ProcessEnv;
     /** Default: somewhere from 20000 up. */
     readonly basePort?: number;
+    /** Another checkout than this one. */
+    readonly root?: string;
   }): Promise<TestDeployment> {
     const dataDir = await mkdtemp(join(tmpdir(), 'sextant-system-'));
     const basePort = options.basePort ?? (await freeBasePort());
-    const deployment = new TestDeployment(dataDir, options.regions, basePort, {
+    const deployment = new TestDeployment(options.root ?? ownRoot, dataDir, options.regions, basePort, {
       ...process.env,
       ...options.env,
     });
@@ -83,7 +93,7 @@ export class TestDeployment {
   /** Runs one command of the CLI against this deployment. */
   cli(args: readonly string[], timeoutMs = 90_000): Promise<CliResult> {
     return new Promise((resolve, reject) => {
-      const child = spawn(process.execPath, [cliFile, ...args, '--data', this.dataDir], {
+      const child = spawn(process.execPath, [this.cliFile, ...args, '--data', this.dataDir], {
         env: this.env,
         timeout: timeoutMs,
       });

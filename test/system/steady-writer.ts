@@ -20,6 +20,7 @@ export class SteadyWriter {
   private lastAckMs = performance.now();
   private longestPauseMs = 0;
   private next: number;
+  private newestAcknowledged = 0;
 
   /** @param firstId rows are numbered from here, so that several writers can share a table. */
   constructor(
@@ -44,6 +45,7 @@ export class SteadyWriter {
       .then(
         () => {
           this.acknowledged.push(id);
+          this.newestAcknowledged = Math.max(this.newestAcknowledged, id);
           this.longestPauseMs = Math.max(this.longestPauseMs, performance.now() - this.lastAckMs);
           this.lastAckMs = performance.now();
         },
@@ -53,6 +55,16 @@ export class SteadyWriter {
       );
     this.inFlight.add(insert);
     void insert.finally(() => this.inFlight.delete(insert));
+  }
+
+  /** Resolves with the next acknowledgement of a write that begins from now on, or fails after `timeoutMs`. */
+  async nextAcknowledgement(timeoutMs: number): Promise<void> {
+    const from = this.next;
+    const deadline = performance.now() + timeoutMs;
+    while (this.newestAcknowledged < from) {
+      if (performance.now() > deadline) throw new Error(`nothing was acknowledged for ${timeoutMs} ms`);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
   }
 
   /** Resolves once `count` more rows are acknowledged. */

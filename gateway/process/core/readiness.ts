@@ -13,6 +13,8 @@ export interface ReadinessFacts {
   readonly head: Epoch;
   /** A writer is known, here or elsewhere. */
   readonly hasWriter: boolean;
+  /** How long the lease of this gateway's reign has been suspended; null while it is valid, or there is no reign. */
+  readonly suspendedMs: number | null;
   /** How long the thread that writes has given no sign of life. */
   readonly writerSilentMs: number;
   /** How long no reading thread has been free. */
@@ -35,11 +37,14 @@ export function whyNotReady(facts: ReadinessFacts): readonly string[] {
   return reasons.filter((reason) => reason !== null);
 }
 
-function recordReason({ region, record, recordProblem, head, hasWriter }: ReadinessFacts): string | null {
+function recordReason(facts: ReadinessFacts): string | null {
+  const { region, record, recordProblem, head, hasWriter, suspendedMs } = facts;
   // A secondary reads on without a record; its primary cannot write on.
   const needed = record === null || (record.primary === region && recordProblem?.kind !== 'unavailable');
   if (recordProblem !== null && needed) return describeReading(recordProblem, head).reason;
   if (record === null) return 'the control record has not been read yet';
+  if (suspendedMs !== null)
+    return `the lease of this gateway is suspended since ${Math.round(suspendedMs)} ms: it cannot renew it, and writes wait`;
   return record.primary === region && !hasWriter ? 'this region is primary and has no writer' : null;
 }
 

@@ -1,15 +1,18 @@
 /**
- * The response gate of a writer: answers wait here until the volume is durable at everything they saw. Pure.
+ * The response gate of a writer: answers wait here until the volume is durable at everything they saw, and as long as the
+ * lease is suspended. Pure.
  *
- * G20. An answer leaves only when the VDL has reached its LSN and the lease is valid at that moment (R24).
+ * G20. An answer leaves only when the VDL has reached its LSN and the lease is valid at that moment (R24). A read that
+ *   asks for no more than something durable needs no lease, and is not held here.
  * G21. Answers leave in the order of their LSNs, and those of one LSN in the order in which they came.
- * G22. Once closed, nothing leaves as durable any more, not even what is.
+ * G22. Once closed, nothing leaves as durable any more, not even what is. Nor does what was given up.
  */
 import assert from 'node:assert/strict';
 import { type Lsn, maxLsn } from '../../../storage/core.ts';
 
 interface Held<T> {
   readonly lsn: Lsn;
+  readonly sinceMs: number;
   readonly item: T;
 }
 
@@ -42,14 +45,15 @@ export class ResponseGate<T> {
     return this.open && lsn <= this.durableLsn;
   }
 
-  /** Holds an answer until `release` gives it out or `close` gives it up. */
-  hold(lsn: Lsn, item: T): void {
+  /** Holds an answer, from `nowMs` on, until `release` gives it out or `giveUp` or `close` gives it up. */
+  hold(lsn: Lsn, item: T, nowMs: number): void {
     assert(this.open, 'G22: a closed gate holds nothing');
     let at = this.held.length;
     // Answers come nearly in order: an older snapshot's is a few places from the end.
     while (at > this.left && (this.held[at - 1]?.lsn ?? 0) > lsn) at--;
-    if (at === this.held.length) this.held.push({ lsn, item });
-    else this.held.splice(at, 0, { lsn, item });
+    const entry = { lsn, item, sinceMs: nowMs };
+    if (at === this.held.length) this.held.push(entry);
+    else this.held.splice(at, 0, entry);
   }
 
   /** Takes out what may leave. @param mayAcknowledge whether the lease is valid now. */
@@ -69,6 +73,14 @@ export class ResponseGate<T> {
       this.left = 0;
     }
     return out;
+  }
+
+  /** Takes out what has been held since `heldSinceMs` or longer: its clients have waited for the lease as long as they may. */
+  giveUp(heldSinceMs: number): readonly T[] {
+    const rest = this.held.slice(this.left);
+    this.held = rest.filter(({ sinceMs }) => sinceMs > heldSinceMs);
+    this.left = 0;
+    return rest.filter(({ sinceMs }) => sinceMs <= heldSinceMs).map(({ item }) => item);
   }
 
   /** Ends the gate. @returns everything that was held. */

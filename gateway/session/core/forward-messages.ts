@@ -11,7 +11,14 @@ import { z } from 'zod';
 import { type Epoch, epoch, type Lsn, lsn, viewOf } from '../../../storage/core.ts';
 
 /** Why a writer does not take a call. */
-export type ForwardRefusal = 'not-writer' | 'draining' | 'quorum-lost' | 'busy' | 'malformed' | 'too-large';
+export type ForwardRefusal =
+  | 'not-writer'
+  | 'draining'
+  | 'suspended'
+  | 'quorum-lost'
+  | 'busy'
+  | 'malformed'
+  | 'too-large';
 
 export type ForwardRequest =
   /** One part of a call; the last one starts it and is answered like a poll for part 0. */
@@ -76,7 +83,7 @@ const replyHeader = z.discriminatedUnion('kind', [
   z.object({
     v: version,
     kind: z.literal('refused'),
-    reason: z.enum(['not-writer', 'draining', 'quorum-lost', 'busy', 'malformed', 'too-large']),
+    reason: z.enum(['not-writer', 'draining', 'suspended', 'quorum-lost', 'busy', 'malformed', 'too-large']),
     message: z.string(),
   }),
   z.object({ v: version, kind: z.literal('unknown') }),

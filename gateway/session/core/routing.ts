@@ -3,7 +3,7 @@
  * is its text, what is known about the writer is its state here; the engine has the last word about what writes.
  *
  * G10. A transaction runs in one place from its BEGIN to its end.
- * G11. While the writer drains, nothing that could write is begun; reads go on.
+ * G11. While the writer drains or its lease is suspended, nothing that could write is begun; reads go on.
  */
 import { unreachable } from '../../../storage/core.ts';
 import { type SqlOperation, statementsOf } from '../../sql/operation.ts';
@@ -16,6 +16,8 @@ export type WriterPlace =
   | 'here'
   /** This gateway's engine is the writer's, and begins nothing new: it drains. */
   | 'draining'
+  /** As `draining`: the lease of this gateway is suspended. */
+  | 'suspended'
   /** By another gateway. */
   | 'elsewhere'
   /** By nobody at the moment, and this gateway's engine only reads. */
@@ -44,6 +46,7 @@ export function route(session: SessionPlace, kind: StatementClass, writer: Write
     case 'here':
       return 'writer';
     case 'draining':
+    case 'suspended':
     case 'nowhere':
       return 'wait';
     case 'elsewhere':

@@ -16,7 +16,7 @@ export type Answer =
   | { readonly description: string };
 
 export interface ApiRoute {
-  readonly method: 'get' | 'post';
+  readonly method: 'get' | 'post' | 'put';
   /** `{name}` stands for what varies. What begins with `/v1/` asks for a token or the cluster's secret. */
   readonly path: string;
   readonly summary: string;
@@ -77,6 +77,13 @@ export const apiRoutes = {
     answers: { 200: json('Status', 'As last reported.') },
     errors: { gateway: guarded, agent: [401] },
   },
+  readiness: {
+    method: 'get',
+    path: '/v1/readiness',
+    summary: 'Which region could take over now, at what loss and in what time',
+    answers: { 200: json('Readiness', 'As this process sees it, by reports not older than 3 s.') },
+    errors: { gateway: guarded, agent: [401] },
+  },
   watch: {
     method: 'get',
     path: '/v1/watch',
@@ -108,6 +115,14 @@ export const apiRoutes = {
     answers: { 200: json('Operation', 'Its phases and its result.') },
     errors: { gateway: [...guarded, 400, 404, 409, 503, 504], agent: [401, 404, 409, 500] },
   },
+  cancel: {
+    method: 'post',
+    path: '/v1/operations/{id}/cancel',
+    summary: 'Gives a move up, until its target has taken over',
+    parameters: { id: 'As the move answered.' },
+    answers: { 200: json('Operation', 'It is being given up, or is.') },
+    errors: { gateway: [...guarded, 400, 404, 409, 503, 504], agent: [401, 404, 409, 500] },
+  },
   losses: {
     method: 'get',
     path: '/v1/losses',
@@ -122,6 +137,21 @@ export const apiRoutes = {
     parameters: { epoch: 'The reign whose writes are concerned.' },
     answers: { 200: json('LossReport', 'Commit by commit.') },
     errors: { gateway: [...guarded, 400, 404] },
+  },
+  policy: {
+    method: 'get',
+    path: '/v1/policy',
+    summary: 'What was decided about failovers and how far writes may run ahead of other regions',
+    answers: { 200: json('Policy', 'As the control record has it now.') },
+    errors: { gateway: [...guarded, 503], agent: [401, 503] },
+  },
+  changePolicy: {
+    method: 'put',
+    path: '/v1/policy',
+    summary: 'Replaces the fields of the policy that are given; the others stay',
+    body: 'PolicyChange',
+    answers: { 200: json('Policy', 'The whole policy after the change.') },
+    errors: { gateway: [...guarded, 400, 409, 413, 503], agent: [401, 400, 409, 413, 503] },
   },
   drills: {
     method: 'get',

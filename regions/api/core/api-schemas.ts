@@ -4,6 +4,8 @@ import { drillRequestSchema } from '../../drills/core/drill-kinds.ts';
 import { drillAnswerSchema, drillSummarySchema } from '../../drills/core/drill-report.ts';
 import { lossReportSchema } from '../../moves/core/loss-report.ts';
 import { operationSchema } from '../../moves/core/operations.ts';
+import { policyChangeSchema, policySchema } from '../../policy/core/policy-request.ts';
+import { readinessSchema } from '../../readiness/core/readiness.ts';
 import { rebuildReplySchema, rebuildRequestSchema } from '../../rebuild/core/rebuild-request.ts';
 import { nodeReportSchema } from '../../status/core/report.ts';
 
@@ -35,6 +37,7 @@ const statusSchema = z.object({
   primary: z.string().nullable(),
   state: z.enum(['stable', 'switching', 'failing-over', 'degraded']),
   holder: z.string().nullable(),
+  policy: policySchema.nullable().describe('Null while no control record has been seen.'),
   regions: z.array(
     z.object({
       name: z.string(),
@@ -84,6 +87,7 @@ const readySchema = z.object({
 /** By the name each has in `/openapi.json`. */
 export const apiSchemas = {
   Status: statusSchema,
+  Readiness: readinessSchema,
   Operation: operationSchema,
   Switchover: switchoverSchema,
   Failover: failoverSchema,
@@ -93,6 +97,8 @@ export const apiSchemas = {
   Error: errorSchema,
   Health: z.object({ status: z.literal('ok') }),
   AgentReady: z.object({ ready: z.boolean(), reason: z.string().exactOptional() }),
+  Policy: policySchema,
+  PolicyChange: policyChangeSchema,
   DrillRequest: drillRequestSchema,
   Drill: drillAnswerSchema,
   Drills: z.object({ drills: z.array(drillSummarySchema).describe('The newest first.') }),

@@ -24,6 +24,8 @@ export function subjectsOf(cluster: string) {
   return {
     /** Redo for one secondary. */
     ship: (to: RegionId) => `${prefix}.ship.${to}`,
+    /** Wishes of a region for redo that this one has. */
+    pull: (from: RegionId) => `${prefix}.pull.${from}`,
     /** Acknowledgements to the region that ships. */
     ack: (to: RegionId) => `${prefix}.ack.${to}`,
     /** A region's state of affairs, published by its agent. */
@@ -31,6 +33,8 @@ export function subjectsOf(cluster: string) {
     allReports: `${prefix}.report.*`,
     /** Requests to a region's agent: moves, operations, losses. */
     agent: (to: RegionId) => `${prefix}.agent.${to}`,
+    /** Requests to a region's agent to seal its nodes. */
+    fence: (to: RegionId) => `${prefix}.fence.${to}`,
     /** Statements for the writer in a region. */
     sql: (to: RegionId) => `${prefix}.sql.${to}`,
   } as const;
@@ -38,7 +42,10 @@ export function subjectsOf(cluster: string) {
 
 /** Redo on its way to a secondary; a heartbeat when it carries no frames. */
 export interface Shipped {
+  /** Whose path it is. */
   readonly from: RegionId;
+  /** Who ships, where it is not that region: a survivor that lends what it has. Acknowledgements go there. */
+  readonly via?: RegionId;
   readonly head: Epoch;
   /** The path to `head`. */
   readonly forks: readonly Fork[];
@@ -81,6 +88,7 @@ const regionSchema = z.string().transform(regionId);
 const shippedSchema = z.object({
   v: z.literal(1),
   from: regionSchema,
+  via: regionSchema.exactOptional(),
   head: epochSchema,
   forks: z.array(forkSchema),
   start: lsnSchema,
@@ -101,6 +109,22 @@ const ackSchema = z.object({
   gap: z.boolean(),
   ackSentAtUs: z.number(),
 });
+
+const pullSchema = z.object({ v: z.literal(1), to: regionSchema });
+
+/** A region asks another one to send what that has of the newest path. Said again and again while it is wanted. */
+export function encodePull(to: RegionId): Uint8Array {
+  return Buffer.from(JSON.stringify({ v: 1, to }));
+}
+
+/** @returns the region that asks. */
+export function decodePull(bytes: Uint8Array): Parsed<RegionId> {
+  const parsed = parseJson(
+    pullSchema,
+    Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8'),
+  );
+  return parsed.kind === 'malformed' ? parsed : { kind: 'ok', value: parsed.value.to };
+}
 
 /** Encodes a shipped message around frames that are compressed already or not at all. */
 export function encodeShipped(

@@ -2,13 +2,13 @@
  * Whether NATS keeps the control record: can it be read, and does it take the changes that gateways send. A JetStream that met
  * a full disk takes none, and some versions then answer nothing at all, while the connection stays as it was.
  */
-import type { WriterPhase } from './writer-role.ts';
+import type { WriterPhase } from './writer-role-events.ts';
 
 export const controlHealthLimits = {
   /** The record cannot be read for so long: an election of its leader is over by then. */
   unreadableMs: 10_000,
-  /** The record stands still for so long although somebody tries to change it: more than a whole lease. */
-  unchangedMs: 20_000,
+  /** The record stands still for so long although somebody tries to change it: more than an election and a lease. */
+  unchangedMs: 10_000,
   /** A try counts for so long. */
   tryMs: 5_000,
 } as const;
@@ -40,7 +40,7 @@ export class ControlHealth {
     this.unreadableSinceMs ??= nowMs;
   }
 
-  /** A gateway told what it is doing. The writer renews the record every 3 s; who claims it changes it. */
+  /** A gateway told what it is doing. The writer renews the record twice a second or so; who claims it changes it. */
   heard(phase: WriterPhase, nowMs: number): void {
     if (phase === 'claiming' || phase === 'writing') this.triedAtMs = nowMs;
   }

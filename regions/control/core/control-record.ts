@@ -10,7 +10,8 @@
  * - R21 `n` increases by one with each change, renewals included, so that no two records of a cluster are equal;
  * - R22 `stable` means no move, `switching` a switchover away from `primary`, `failing-over` a failover without holder;
  * - R23 a holder is replaced only after it released, was superseded by a later incarnation of itself, or was judged
- *   lapsed by somebody who waited out its lease (`lease.ts`).
+ *   lapsed by somebody who waited out its lease (`lease.ts`);
+ * - R26 the policy changes by `setPolicy` alone, which changes nothing else; every other change keeps it.
  */
 import assert from 'node:assert/strict';
 import {
@@ -21,6 +22,7 @@ import {
   type RegionId,
   unreachable,
 } from '../../../storage/core.ts';
+import { changedPolicy, defaultPolicy, type Policy, type PolicyChange, samePolicy } from './policy.ts';
 
 /** The process that writes: a gateway of the primary region, and which start of it. */
 export interface Holder {
@@ -60,6 +62,11 @@ export interface ControlRecord {
   readonly move: Move | null;
   /** Changes so far, renewals included. */
   readonly n: number;
+  /**
+   * What an operator has decided beforehand (`policyOf`). Left out while it is the default: versions that know no policy
+   * refuse a record that has one, so they can neither drop it nor work beside it.
+   */
+  readonly policy?: Policy;
 }
 
 export type RefusalCode =
@@ -71,7 +78,8 @@ export type RefusalCode =
   | 'no-move'
   | 'other-move'
   | 'not-drained'
-  | 'not-target';
+  | 'not-target'
+  | 'same-policy';
 
 export type Transition =
   | { readonly kind: 'next'; readonly record: ControlRecord }
@@ -80,6 +88,11 @@ export type Transition =
 /** The record a new cluster starts with. `highestEpoch` is above genesis only when a lost record is being rebuilt. */
 export function initialControlRecord(primary: RegionId, highestEpoch: Epoch = genesisEpoch): ControlRecord {
   return { v: 1, epoch: highestEpoch, primary, holder: null, state: 'stable', move: null, n: 0 };
+}
+
+/** What an operator has decided beforehand; the default where nobody has. */
+export function policyOf(record: ControlRecord): Policy {
+  return record.policy ?? defaultPolicy;
 }
 
 /** True when both name the same start of the same gateway. */
@@ -212,6 +225,22 @@ export function abortMove(record: ControlRecord, by: { readonly id: string }): T
   return next(record, { state: 'stable', move: null });
 }
 
+/**
+ * Changes the policy, whatever else is under way; what `change` leaves out stays. Whether a deployment can keep it is asked
+ * before (`policyProblem`). A change that changes nothing is refused: its record would equal a renewal by the holder, which
+ * would take it for its own and date its lease from the wrong sending (R24).
+ */
+export function setPolicy(record: ControlRecord, change: PolicyChange): Transition {
+  const before = policyOf(record);
+  const policy = changedPolicy(before, change);
+  if (samePolicy(before, policy)) return refused('same-policy', 'the policy is like this already');
+  if (!samePolicy(policy, defaultPolicy)) return next(record, { policy });
+  const { policy: _, ...without } = record;
+  const after = { ...without, n: record.n + 1 };
+  checkControlStep(record, after);
+  return { kind: 'next', record: after };
+}
+
 /** @throws AssertionError when `record` is not one that the transitions above can produce (R22). */
 export function checkControlRecord(record: ControlRecord): void {
   const { state, move, holder, primary } = record;
@@ -242,6 +271,10 @@ export function checkControlStep(before: ControlRecord, after: ControlRecord): v
     after.primary !== before.primary || (after.holder !== null && !sameHolder(after.holder, before.holder));
   const step = newReign ? 1 : 0;
   assert(after.epoch === before.epoch + step, `R20: epoch went from ${before.epoch} to ${after.epoch}`);
+  if (samePolicy(policyOf(before), policyOf(after))) return;
+  const { policy: _before, n: _n, ...rest } = before;
+  const { policy: _after, n: _m, ...restAfter } = after;
+  assert.deepStrictEqual(restAfter, rest, 'R26: a change of the policy changed something else');
 }
 
 const highestEpoch = 0xffff_ffff;

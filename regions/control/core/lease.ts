@@ -1,18 +1,21 @@
 /**
  * The writer's lease, seen from both sides, each on its own monotonic clock and neither comparing it with the other's.
  *
- * R24 The holder may acknowledge only while `now < (time before it sent its last acknowledged renewal) + ttl - margin`;
- *     a renewal nobody acknowledged counts as lost. Once lapsed, a reign is over: it never becomes valid again.
- *     A renewal sent again at the same revision is the same change, which the first sending may have made: when it is
- *     acknowledged at last, the time of the first sending counts (`writer-role.ts`).
+ * R24 The holder may acknowledge only while `now < (time before it first sent its last acknowledged renewal) + ttl - margin`;
+ *     a renewal nobody acknowledged counts as lost. Beyond that time the lease is suspended: nothing is acknowledged, and
+ *     renewals go on. The next acknowledged renewal is a compare-and-set on the revision that names this holder, so nobody
+ *     came between, and the lease is valid again if that renewal's own term has not passed. A renewal sent again at the
+ *     same revision is the same change, which the first sending may have made: when it is acknowledged at last, the time
+ *     of the first sending counts (`writer-role.ts`). It may be 40 s old, and then only the next renewal opens the gate.
  * R25 A challenger may challenge a revision only `ttl + margin` after it first saw that revision, and then has to win
  *     the compare-and-set on exactly that revision, which fails if the holder renewed in between.
  *
  * Why no two are valid at once: the revision was written before the challenger saw it and sent before it was written, so
  * the challenger's wait starts later than the holder's and is 2 x margin longer. That survives clocks that run up to
- * `margin / ttl` fast or slow (13 % with the defaults). A machine that was suspended may have stopped its monotonic
- * clock altogether; against that, and against a stalled event loop, stand the check on the write path and the epoch
- * that fences at the storage nodes.
+ * `margin / ttl` fast or slow (14 % with the defaults). Once the challenger has won, no renewal of the old holder can be
+ * acknowledged any more, however late it is stored, so a suspended lease stays suspended. A machine that was suspended may
+ * have stopped its monotonic clock altogether; against that, and against a stalled event loop, stand the check on the
+ * write path and the epoch that fences at the storage nodes.
  */
 import assert from 'node:assert/strict';
 
@@ -30,15 +33,15 @@ export interface LeaseLimits {
 }
 
 /**
- * A NATS bucket whose leader dies accepts writes again after 4 to 9 s (a constant of its elections), so the time a
- * holder can go without a renewal, `ttl - margin - renew`, is what decides whether an election costs the reign.
+ * A failover waits out `ttl + margin`, so the term is short. An election of the bucket's leader lasts longer than the term
+ * and costs a pause, not the reign. A compare-and-set between continents takes up to half a second: an attempt has more.
  */
 export const defaultLeaseLimits: LeaseLimits = {
-  renewMs: 3_000,
-  ttlMs: 15_000,
-  marginMs: 2_000,
-  retryMs: 500,
-  attemptMs: 1_500,
+  renewMs: 600,
+  ttlMs: 2_500,
+  marginMs: 350,
+  retryMs: 150,
+  attemptMs: 800,
 };
 
 /** @throws AssertionError when the limits could not keep a lease, or not keep it safe. */
@@ -52,14 +55,13 @@ export function checkLeaseLimits(limits: LeaseLimits): LeaseLimits {
   }
   assert(ttlMs >= 3 * renewMs, `lease ttlMs (${ttlMs}) is at least three times renewMs (${renewMs})`);
   assert(
-    ttlMs - marginMs >= 2 * renewMs,
-    `lease ttlMs - marginMs survives one lost renewal of ${renewMs} ms`,
+    ttlMs - marginMs > renewMs + attemptMs + retryMs,
+    `lease ttlMs - marginMs survives one renewal that nobody answered for ${attemptMs} ms`,
   );
   assert(
-    marginMs * 100 >= ttlMs,
-    `lease marginMs (${marginMs}) covers clocks that differ by 1 % over ${ttlMs} ms`,
+    marginMs * 10 >= ttlMs,
+    `lease marginMs (${marginMs}) covers clocks that run 10 % fast or slow over ${ttlMs} ms`,
   );
-  assert(attemptMs <= renewMs / 2, `lease attemptMs (${attemptMs}) is at most half of renewMs (${renewMs})`);
   assert(retryMs <= renewMs, `lease retryMs (${retryMs}) is at most renewMs (${renewMs})`);
   return limits;
 }
@@ -70,39 +72,32 @@ export const toleratedDrift = (limits: LeaseLimits): number => limits.marginMs /
 export type HolderEvent =
   /** The wake-up asked for, or any other moment: cheap and always allowed. */
   | { readonly kind: 'tick' }
-  /** The compare-and-set of the attempt was won. */
-  | { readonly kind: 'renewed'; readonly attempt: number }
+  /** The compare-and-set of the attempt was won. `sentAtMs`: when that very change was first sent at its revision. */
+  | { readonly kind: 'renewed'; readonly attempt: number; readonly sentAtMs: number }
   /** It failed, timed out or lost against a change that left us the holder: read again and retry. */
-  | { readonly kind: 'unsettled'; readonly attempt: number }
-  /** The record names somebody else, or nobody. */
-  | { readonly kind: 'deposed' }
-  /** We are about to give the lease back; nothing is acknowledged after this. */
-  | { readonly kind: 'releasing' };
-
-export type LapseReason = 'expired' | 'deposed' | 'released';
+  | { readonly kind: 'unsettled'; readonly attempt: number };
 
 export type HolderEffect =
   /** Read if need be, then compare-and-set a renewal, and report under this number. */
   | { readonly kind: 'renew'; readonly attempt: number }
   /** Call `step` with a tick at this time; replaces any wake-up asked for before. */
   | { readonly kind: 'wake'; readonly at: number }
-  /** The reign is over. Emitted once; nothing follows. */
-  | { readonly kind: 'lapsed'; readonly reason: LapseReason };
-
-/** Attempts whose outcome is awaited at most; older ones are forgotten, which can only shorten the lease. */
-const maxAttempts = 8;
+  /** The term has passed: nothing may be acknowledged until `resumed`. */
+  | { readonly kind: 'suspended' }
+  /** A renewal was acknowledged within its own term, `afterMs` after the last one had passed. */
+  | { readonly kind: 'resumed'; readonly afterMs: number };
 
 /** One reign, from a won acquisition to its end. */
 export class HolderLease {
   readonly #limits: LeaseLimits;
-  readonly #sentAt = new Map<number, number>();
   #validUntil: number;
+  #suspendedSince: number | null = null;
   #nextAttemptAt: number;
   #giveUpAt = Number.POSITIVE_INFINITY;
   #attempt = 0;
   #ended: boolean = false;
 
-  /** `acquireSentAt`: this process's monotonic clock before it sent the acquisition that was acknowledged. */
+  /** `acquireSentAt`: this process's monotonic clock before it first sent the acquisition that was acknowledged. */
   constructor(limits: LeaseLimits, acquireSentAt: number) {
     this.#limits = checkLeaseLimits(limits);
     this.#validUntil = acquireSentAt + limits.ttlMs - limits.marginMs;
@@ -114,28 +109,28 @@ export class HolderLease {
     return !this.#ended && now < this.#validUntil;
   }
 
-  /** The time of the holder's clock from which it may acknowledge nothing, unless a renewal is acknowledged before. */
+  /** The time of the holder's clock from which it may acknowledge nothing, unless a renewal is acknowledged. */
   get validUntil(): number {
     return this.#validUntil;
   }
 
-  /** Tells the lease what happened; answers what to do. After `lapsed`, always nothing. */
-  step(event: HolderEvent, now: number): readonly HolderEffect[] {
-    if (this.#ended) return [];
-    if (event.kind === 'deposed') return this.#end('deposed');
-    if (event.kind === 'releasing') return this.#end('released');
-    if (now >= this.#validUntil) return this.#end('expired');
-    if (event.kind === 'renewed') this.#renewed(event.attempt);
-    if (event.kind === 'unsettled') this.#unsettled(event.attempt, now);
-    return this.#proceed(now);
+  /** The reign is over, or is about to be given back: never valid again. */
+  end(): void {
+    this.#ended = true;
   }
 
-  #renewed(attempt: number): void {
-    const sentAt = this.#sentAt.get(attempt);
-    if (sentAt === undefined) return;
-    for (const known of this.#sentAt.keys()) if (known <= attempt) this.#sentAt.delete(known);
-    this.#validUntil = Math.max(this.#validUntil, sentAt + this.#limits.ttlMs - this.#limits.marginMs);
-    this.#nextAttemptAt = Math.max(this.#nextAttemptAt, sentAt + this.#limits.renewMs);
+  /** Tells the lease what happened; answers what to do. After `end`, nothing. */
+  step(event: HolderEvent, now: number): readonly HolderEffect[] {
+    if (this.#ended) return [];
+    if (event.kind === 'renewed') this.#renewed(event.attempt, event.sentAtMs);
+    if (event.kind === 'unsettled') this.#unsettled(event.attempt, now);
+    return [...this.#look(now), ...this.#proceed(now)];
+  }
+
+  #renewed(attempt: number, sentAtMs: number): void {
+    this.#validUntil = Math.max(this.#validUntil, sentAtMs + this.#limits.ttlMs - this.#limits.marginMs);
+    if (attempt !== this.#attempt) return;
+    this.#nextAttemptAt = Math.max(this.#nextAttemptAt, sentAtMs + this.#limits.renewMs);
     this.#giveUpAt = Number.POSITIVE_INFINITY;
   }
 
@@ -145,32 +140,33 @@ export class HolderLease {
     this.#nextAttemptAt = now + this.#limits.retryMs;
   }
 
+  #look(now: number): readonly HolderEffect[] {
+    const since = this.#suspendedSince;
+    if (now >= this.#validUntil) {
+      if (since !== null) return [];
+      this.#suspendedSince = this.#validUntil;
+      return [{ kind: 'suspended' }];
+    }
+    if (since === null) return [];
+    this.#suspendedSince = null;
+    return [{ kind: 'resumed', afterMs: now - since }];
+  }
+
   #proceed(now: number): readonly HolderEffect[] {
     const effects: HolderEffect[] = [];
     if (now >= this.#giveUpAt) this.#unsettled(this.#attempt, now);
     if (this.#giveUpAt === Number.POSITIVE_INFINITY && now >= this.#nextAttemptAt) {
       effects.push({ kind: 'renew', attempt: this.#begin(now) });
     }
-    const at = Math.min(
-      this.#giveUpAt === Number.POSITIVE_INFINITY ? this.#nextAttemptAt : this.#giveUpAt,
-      this.#validUntil,
-    );
-    effects.push({ kind: 'wake', at });
+    const at = this.#giveUpAt === Number.POSITIVE_INFINITY ? this.#nextAttemptAt : this.#giveUpAt;
+    effects.push({ kind: 'wake', at: now < this.#validUntil ? Math.min(at, this.#validUntil) : at });
     return effects;
   }
 
   #begin(now: number): number {
     this.#attempt += 1;
-    this.#sentAt.set(this.#attempt, now);
-    this.#sentAt.delete(this.#attempt - maxAttempts);
     this.#giveUpAt = now + this.#limits.attemptMs;
     return this.#attempt;
-  }
-
-  #end(reason: LapseReason): readonly HolderEffect[] {
-    this.#ended = true;
-    this.#sentAt.clear();
-    return [{ kind: 'lapsed', reason }];
   }
 }
 
@@ -194,6 +190,11 @@ export class ChallengerTimer {
       this.#seenAt = now;
     }
     return this.#seenAt + this.#limits.ttlMs + this.#limits.marginMs;
+  }
+
+  /** How long ago the newest revision was first seen, in ms; infinite before the first. */
+  stillMs(now: number): number {
+    return now - this.#seenAt;
   }
 
   /** Whether the lease recorded in revision `seq` may be judged lapsed at `now` (R25). */

@@ -1,4 +1,5 @@
 /** Bounds of moves of the primary and of what is told about them, with their units. */
+import { defaultLeaseLimits } from './lease.ts';
 
 export const moveLimits = {
   /** A switchover that has not drained and caught up by then is given up and the old primary continues. */
@@ -12,6 +13,12 @@ export const moveLimits = {
   survivorHeardMs: 1_000,
   /** How long a failover waits for the lease to lapse and the target's gateway to take over. */
   failoverMs: 60_000,
+  /** A target that took over at the last moment has this long for its gateway to write. */
+  promoteMs: 10_000,
+  /** A holder that has not renewed for so long may have its storage sealed: longer than two renewals take. */
+  sealAfterMs: 2 * defaultLeaseLimits.renewMs + defaultLeaseLimits.retryMs,
+  /** Redo fetched from a better survivor has to get on within this time. */
+  pullStillMs: 5_000,
   /** How long a writer waits for open transactions when it drains; what is open then is rolled back. */
   drainMs: 400,
   /** Redo in (fork, VDL] that a loss report names commit by commit. */

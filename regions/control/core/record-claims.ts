@@ -4,7 +4,8 @@
  */
 import { genesisEpoch, type RegionId, unreachable } from '../../../storage/core.ts';
 import type { ControlReading, ControlView } from './control-port.ts';
-import type { ControlRecord, MoveKind } from './control-record.ts';
+import { type ControlRecord, type MoveKind, policyOf } from './control-record.ts';
+import { type Policy, samePolicy } from './policy.ts';
 
 /** Where the control record can be looked for, as far as a process hears others over NATS. */
 export interface Neighbours {
@@ -148,31 +149,27 @@ export function moveGone(
   return `the ${move.kind} to ${move.to} was given up: the old primary ${primary} continues`;
 }
 
-/** Counts how often a holder is seen to renew while somebody waits for its lease to lapse. */
-export class RenewalCount {
-  private seq: number;
-  private incarnation: string | null;
-  private renewals = 0;
-
-  constructor({ seq, record }: ControlView) {
-    this.seq = seq;
-    this.incarnation = record.holder?.incarnation ?? null;
-  }
-
-  /**
-   * Takes the newest record seen. A first record may be old, so a leap of its revision proves a single renewal whenever
-   * that was; two that were seen one after another prove a holder that is alive.
-   * @returns whether the holder is alive for certain.
-   */
-  saw({ seq, record }: ControlView): boolean {
-    const incarnation = record.holder?.incarnation ?? null;
-    if (incarnation !== this.incarnation) {
-      this.incarnation = incarnation;
-      this.renewals = 0;
-    } else if (seq > this.seq) {
-      this.renewals += 1;
-    }
-    this.seq = Math.max(this.seq, seq);
-    return incarnation !== null && this.renewals >= 2;
-  }
+/** How often one holder was seen to renew while somebody waited for its lease to lapse. */
+export interface Renewals {
+  readonly seq: number;
+  readonly incarnation: string | null;
+  readonly count: number;
+  readonly policy: Policy;
 }
+
+/**
+ * Takes the newest record seen. A first record may be old, so a leap of its revision proves a single renewal whenever that
+ * was.
+ */
+export function renewalsSeen(before: Renewals | null, { seq, record }: ControlView): Renewals {
+  const incarnation = record.holder?.incarnation ?? null;
+  const policy = policyOf(record);
+  if (before === null || incarnation !== before.incarnation) return { seq, incarnation, count: 0, policy };
+  if (seq <= before.seq) return before;
+  // An operator who changes the policy meanwhile says nothing of the holder.
+  const renewed = samePolicy(policy, before.policy) ? 1 : 0;
+  return { seq, incarnation, count: before.count + renewed, policy };
+}
+
+/** Whether the holder is alive for certain: two renewals that were seen one after another prove it. */
+export const isAlive = ({ incarnation, count }: Renewals): boolean => incarnation !== null && count >= 2;

@@ -33,6 +33,8 @@ export interface Survivor {
   readonly heardMsAgo: number;
   /** What the region it follows last said was durable there. */
   readonly primaryVdl: Lsn | null;
+  /** How long ago it last held all that the region it follows had called durable; null when that is not known. */
+  readonly levelMsAgo: number | null;
 }
 
 export interface FailoverQuestion {
@@ -90,6 +92,34 @@ function isPrefix(older: Held, newer: Held): boolean {
   const tree = treeOf([...older.forks, ...newer.forks]);
   if (tree === null || !tree.has(older.epoch) || !tree.has(newer.epoch)) return false;
   return commonPoint(tree, { head: older.epoch, lsn: older.vdl }, newer.epoch) === older.vdl;
+}
+
+/** The survivor that holds most of what the target lacks, the lost primary and what is given up by name left aside; null when none does. */
+export function betterSurvivor(question: FailoverQuestion): Survivor | null {
+  const { target, record, survivors, sacrifice } = question;
+  const mine = survivors.find(({ region }) => region === target)?.held ?? null;
+  let best: { readonly survivor: Survivor; readonly held: Held } | null = null;
+  for (const survivor of survivors) {
+    const { region, held } = survivor;
+    if (held === null || region === target || region === record.primary || sacrifice.includes(region))
+      continue;
+    if (mine !== null && !holdsMore(held, mine)) continue;
+    if (best === null || holdsMore(held, best.held)) best = { survivor, held };
+  }
+  return best?.survivor ?? null;
+}
+
+/**
+ * How long ago somebody held all that the primary had called durable, of those who hold nothing that the target lacks. Null
+ * when nobody knows.
+ */
+export function levelMsAgo({ target, survivors }: FailoverQuestion): number | null {
+  const mine = survivors.find(({ region }) => region === target)?.held ?? null;
+  const ages = survivors.flatMap((survivor) => {
+    const { held, levelMsAgo: age, heardMsAgo } = survivor;
+    return mine === null || held === null || holdsMore(held, mine) || age === null ? [] : [age + heardMsAgo];
+  });
+  return ages.length === 0 ? null : Math.min(...ages);
 }
 
 /** Judges a failover by what is known now; see `FailoverVerdict`. */

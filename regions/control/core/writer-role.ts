@@ -7,6 +7,10 @@
  * lost is not tried again before a newer record has been seen; one whose outcome is unknown is tried again as it was,
  * which settles it (`control-port.ts`).
  *
+ * A lapsed lease ends no reign. Answers wait from then on (`suspend`), renewals go on, and the first that is won in time
+ * lets them out again (`reopen`): it proves that the record named this reign all the while. A reign ends when the record
+ * names somebody else, the nodes fence it, its quorum or engine is lost, or it drains.
+ *
  * R6 The target of a switchover claims, and writes, only with everything durable that the old writer drained.
  * R7 A switchover goes on only from a writer that drained; one that could not gives the move up before its lease. One that
  *    has drained and is not relieved within the time of a move takes its writes back.
@@ -20,6 +24,7 @@ import {
   unreachable,
   zeroLsn,
 } from '../../../storage/core.ts';
+import { GatewayChallenge } from './challenge.ts';
 import type { ControlView, ControlWrite } from './control-port.ts';
 import {
   abortMove,
@@ -33,56 +38,9 @@ import {
   sameHolder,
   type Transition,
 } from './control-record.ts';
-import { ChallengerTimer, type HolderEvent, HolderLease, type LeaseLimits } from './lease.ts';
+import { type HolderEvent, HolderLease, type LeaseLimits } from './lease.ts';
 import { moveLimits } from './move-limits.ts';
-
-export type WriterPhase = 'reading' | 'claiming' | 'recovering' | 'writing' | 'draining' | 'releasing';
-
-/** Why a reign ended. */
-export type EndReason =
-  | 'deposed'
-  | 'lease-lapsed'
-  | 'fenced'
-  | 'quorum-lost'
-  | 'engine-lost'
-  | 'drained'
-  | 'recovery-failed'
-  | 'shutdown';
-
-export type RoleEvent =
-  | { readonly kind: 'record'; readonly view: ControlView }
-  | { readonly kind: 'written'; readonly write: ControlWrite }
-  | { readonly kind: 'recovered'; readonly epoch: Epoch; readonly vdl: Lsn }
-  | { readonly kind: 'recoveryFailed'; readonly epoch: Epoch }
-  /** Too few nodes answered in time. `mayHaveForked`: a fork request may have left, and with it the epoch is spent. */
-  | { readonly kind: 'recoveryTimedOut'; readonly epoch: Epoch; readonly mayHaveForked: boolean }
-  | { readonly kind: 'fenced'; readonly epoch: Epoch }
-  | { readonly kind: 'quorumLost'; readonly epoch: Epoch }
-  /** The SQL engine that writes is stuck or has died: a new one has to begin at what is durable. */
-  | { readonly kind: 'engineLost'; readonly epoch: Epoch }
-  /** Nothing is open any more and everything committed is durable. */
-  | { readonly kind: 'drained'; readonly epoch: Epoch; readonly lsn: Lsn }
-  /**
-   * What is durable in this region has moved: a switchover's target waits for it. `head` is the epoch whose path that
-   * is: durable redo of another path than the drained writer's counts for nothing.
-   */
-  | { readonly kind: 'regionVdl'; readonly head: Epoch; readonly vdl: Lsn }
-  /** The process is about to end and wants nobody to wait for its lease. */
-  | { readonly kind: 'shutdown' }
-  | { readonly kind: 'tick' };
-
-export type RoleEffect =
-  | { readonly kind: 'write'; readonly expectedSeq: number; readonly record: ControlRecord }
-  /** Look at the record again: what we know of it is out of date. */
-  | { readonly kind: 'read' }
-  | { readonly kind: 'recover'; readonly epoch: Epoch; readonly atLeast: Lsn }
-  | { readonly kind: 'open'; readonly epoch: Epoch }
-  /** Hold new writes, let open ones finish; answer with `drained`. */
-  | { readonly kind: 'drain'; readonly epoch: Epoch; readonly to: RegionId }
-  /** The move was given up: go on writing. */
-  | { readonly kind: 'resume'; readonly epoch: Epoch }
-  /** Stop acknowledging at once; what is in flight is unknown to its clients. */
-  | { readonly kind: 'close'; readonly epoch: Epoch; readonly reason: EndReason };
+import type { EndReason, RoleEffect, RoleEvent, WriterPhase } from './writer-role-events.ts';
 
 type ChangeKind = 'claim' | 'renew' | 'release' | 'abort';
 
@@ -93,8 +51,7 @@ interface Pending {
   readonly expectedSeq: number;
   /** When this change was first sent at this revision, which may be the sending that made it (R24). */
   readonly sentAtMs: number;
-  /** The lease's number for the renewal sent first, and for the one sent now. */
-  readonly firstAttempt: number;
+  /** The lease's number for the renewal. */
   readonly attempt: number;
 }
 
@@ -108,7 +65,7 @@ export class WriterRole {
   private readonly region: RegionId;
   private readonly me: Holder;
   private readonly limits: LeaseLimits;
-  private readonly challenger: ChallengerTimer;
+  private readonly challenge: GatewayChallenge;
   private phaseNow: WriterPhase = 'reading';
   private view: ControlView | null = null;
   private epochNow: Epoch | null = null;
@@ -134,7 +91,7 @@ export class WriterRole {
     this.region = region;
     this.me = me;
     this.limits = limits;
-    this.challenger = new ChallengerTimer(limits);
+    this.challenge = new GatewayChallenge(limits);
   }
 
   get phase(): WriterPhase {
@@ -156,6 +113,11 @@ export class WriterRole {
     return this.lease?.isValid(nowMs) ?? false;
   }
 
+  /** How long a write may be acknowledged unless the lease is renewed, in ms; 0 without a valid lease. */
+  leaseRemainingMs(nowMs: number): number {
+    return this.lease?.isValid(nowMs) === true ? this.lease.validUntil - nowMs : 0;
+  }
+
   /**
    * Effects are carried out at once and in order. A tick every 100 ms or so keeps the lease.
    * @param nowMs this process's monotonic clock.
@@ -165,6 +127,9 @@ export class WriterRole {
     switch (event.kind) {
       case 'record':
         this.saw(event.view, nowMs);
+        break;
+      case 'unseen':
+        this.challenge.unseen();
         break;
       case 'written':
         this.written(event.write, nowMs);
@@ -213,9 +178,9 @@ export class WriterRole {
   }
 
   private saw(view: ControlView, nowMs: number): void {
+    this.challenge.saw(view.seq, nowMs);
     if (this.view !== null && view.seq <= this.view.seq) return;
     this.view = view;
-    this.challenger.saw(view.seq, nowMs);
   }
 
   private recovered(vdl: Lsn): void {
@@ -225,7 +190,7 @@ export class WriterRole {
     this.effects.push({ kind: 'open', epoch: this.epochNow });
   }
 
-  /** The same epoch is tried again while nothing can have been forked under it (S3); the lease decides how long. */
+  /** The same epoch is tried again while nothing can have been forked under it (S3) and the record names this reign. */
   private recoverAgain(epoch: Epoch, mayHaveForked: boolean, nowMs: number): void {
     if (mayHaveForked) this.endReign('recovery-failed', { kind: 'given-up' }, nowMs);
     else this.effects.push({ kind: 'recover', epoch, atLeast: this.atLeast });
@@ -238,27 +203,40 @@ export class WriterRole {
     this.epochNow = null;
     this.renewWanted = null;
     this.claimNotBeforeMs = reason === 'drained' ? nowMs : nowMs + claimAgainAfterMs;
-    this.lease?.step({ kind: 'releasing' }, nowMs);
+    this.lease?.end();
     this.lease = null;
     this.releaseWanted = giveBack;
     this.phaseNow = giveBack === null ? 'reading' : 'releasing';
     if (giveBack === null) this.effects.push({ kind: 'read' });
   }
 
-  /** Renews in time; ends the reign when the lease lapses or the record names somebody else. */
+  /** Renews in time; ends the reign when the record names somebody else. */
   private keepLease(nowMs: number): void {
     const record = this.view?.record;
-    const deposed = record !== undefined && !sameHolder(record.holder, this.me);
-    this.stepLease(deposed ? { kind: 'deposed' } : { kind: 'tick' }, nowMs);
+    if (this.epochNow !== null && record !== undefined && !sameHolder(record.holder, this.me))
+      this.endReign('deposed', null, nowMs);
+    this.stepLease({ kind: 'tick' }, nowMs);
   }
 
-  /** Every step of the lease may end it: none of its effects may be passed over. */
+  /** None of the lease's effects may be passed over. */
   private stepLease(event: HolderEvent, nowMs: number): void {
-    if (this.lease === null) return;
+    if (this.lease === null || this.epochNow === null) return;
     for (const effect of this.lease.step(event, nowMs)) {
-      if (effect.kind === 'renew') this.renewWanted = effect.attempt;
-      if (effect.kind !== 'lapsed' || this.epochNow === null) continue;
-      this.endReign(effect.reason === 'deposed' ? 'deposed' : 'lease-lapsed', null, nowMs);
+      switch (effect.kind) {
+        case 'renew':
+          this.renewWanted = effect.attempt;
+          break;
+        case 'suspended':
+          this.effects.push({ kind: 'suspend', epoch: this.epochNow });
+          break;
+        case 'resumed':
+          this.effects.push({ kind: 'reopen', epoch: this.epochNow, afterMs: effect.afterMs });
+          break;
+        case 'wake':
+          break;
+        default:
+          unreachable(effect);
+      }
     }
   }
 
@@ -317,8 +295,10 @@ export class WriterRole {
       if (aborted.kind === 'next') this.send('abort', aborted.record, 0, nowMs);
       return;
     }
-    const lapsed = this.challenger.mayChallenge(this.view?.seq ?? 0, nowMs);
-    this.begin(acquire(record, { region: this.region, holder: this.me, lapsed }), zeroLsn, nowMs);
+    const verdict = this.challenge.verdict(this.view?.seq ?? 0, nowMs);
+    const acquisition = acquire(record, { region: this.region, holder: this.me, lapsed: verdict === 'yes' });
+    if (acquisition.kind === 'next') this.begin(acquisition, zeroLsn, nowMs);
+    else if (acquisition.code === 'held' && verdict === 'look') this.lookAgain(nowMs);
   }
 
   /**
@@ -351,14 +331,7 @@ export class WriterRole {
     assert(this.view !== null && this.pending === null, 'one change of the record at a time');
     const { seq } = this.view;
     const again = this.lastSent?.what === what && this.lastSent.expectedSeq === seq ? this.lastSent : null;
-    this.pending = {
-      what,
-      record,
-      expectedSeq: seq,
-      sentAtMs: again?.sentAtMs ?? nowMs,
-      firstAttempt: again?.firstAttempt ?? attempt,
-      attempt,
-    };
+    this.pending = { what, record, expectedSeq: seq, sentAtMs: again?.sentAtMs ?? nowMs, attempt };
     this.lastSent = this.pending;
     this.effects.push({ kind: 'write', expectedSeq: seq, record });
   }
@@ -380,7 +353,12 @@ export class WriterRole {
 
   /** While what we know is known to be old, asks again: a read may be stale or unanswered. */
   private readAgain(nowMs: number): void {
-    if (this.view === null || this.view.seq > this.lostAtSeq || nowMs < this.readAgainAtMs) return;
+    if (this.view === null || this.view.seq > this.lostAtSeq) return;
+    this.lookAgain(nowMs);
+  }
+
+  private lookAgain(nowMs: number): void {
+    if (nowMs < this.readAgainAtMs) return;
     this.readAgainAtMs = nowMs + this.limits.retryMs;
     this.effects.push({ kind: 'read' });
   }
@@ -418,6 +396,7 @@ export class WriterRole {
         this.readAgainAtMs = nowMs;
         break;
       case 'unknown':
+        this.challenge.unseen();
         this.effects.push({ kind: 'read' });
         break;
       default:
@@ -457,7 +436,7 @@ export class WriterRole {
         this.effects.push({ kind: 'recover', epoch: pending.record.epoch, atLeast: this.atLeast });
         return;
       case 'renew':
-        this.stepLease({ kind: 'renewed', attempt: pending.firstAttempt }, nowMs);
+        this.stepLease({ kind: 'renewed', attempt: pending.attempt, sentAtMs: pending.sentAtMs }, nowMs);
         return;
       case 'release':
         this.phaseNow = 'reading';

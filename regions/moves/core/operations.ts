@@ -3,6 +3,7 @@
  * `GET /v1/operations/{id}` answers.
  */
 import { z } from 'zod';
+import { policyChangeSchema, policySchema } from '../../policy/core/policy-request.ts';
 import { lossReportSchema } from './loss-report.ts';
 
 export const operationSchema = z.object({
@@ -10,6 +11,8 @@ export const operationSchema = z.object({
   kind: z.enum(['switchover', 'failover']),
   target: z.string(),
   from: z.string(),
+  /** Begun by the policy and by nobody's hand. */
+  automatic: z.boolean().exactOptional(),
   state: z.enum(['running', 'done', 'failed']),
   phases: z.array(z.object({ name: z.string(), startedAtMs: z.number(), endedAtMs: z.number().nullable() })),
   error: z.object({ code: z.string(), message: z.string() }).optional(),
@@ -20,6 +23,8 @@ export const operationSchema = z.object({
       pauseMs: z.number().optional(),
       /** From the request to the new writer taking writes. */
       rtoMs: z.number().optional(),
+      /** The same from the last write that is part of history; left out while its time is not known. */
+      rtoFromLastWriteMs: z.number().exactOptional(),
       /** What is known at once; the exact list follows when the lost region is back. */
       loss: z
         .object({
@@ -45,7 +50,10 @@ export const agentRequestSchema = z.discriminatedUnion('kind', [
     sacrifice: z.array(z.string()).optional(),
   }),
   z.object({ kind: z.literal('operation'), id: z.string() }),
+  z.object({ kind: z.literal('cancel'), id: z.string() }),
   z.object({ kind: z.literal('losses') }),
+  z.object({ kind: z.literal('policy') }),
+  z.object({ kind: z.literal('change-policy'), change: policyChangeSchema }),
 ]);
 export type AgentRequest = z.infer<typeof agentRequestSchema>;
 
@@ -58,6 +66,7 @@ export const agentReplySchema = z.discriminatedUnion('kind', [
     epoch: z.int().optional(),
     lookedUnder: z.int().optional(),
   }),
+  z.object({ kind: z.literal('policy'), policy: policySchema }),
   z.object({ kind: z.literal('refused'), code: z.string(), message: z.string() }),
 ]);
 export type AgentReply = z.infer<typeof agentReplySchema>;

@@ -10,6 +10,8 @@ import { framePayload, type Lsn, lsn, type ReceivedFrame, RecordCursor } from '.
 export interface CommitMark {
   readonly lsn: Lsn;
   readonly commitTimeUs: number;
+  /** How many commits it stands for: more than one when neighbours were joined. */
+  readonly commits: number;
 }
 
 export class CommitMarks {
@@ -50,6 +52,15 @@ export class CommitMarks {
     return this.marks[this.start] ?? null;
   }
 
+  /** Commits above the last settled VDL: so many, or at least so many when the oldest mark has swallowed some below it. */
+  get count(): { readonly commits: number; readonly isExact: boolean } {
+    let commits = 0;
+    for (let at = this.start + 1; at < this.marks.length; at += 1) commits += this.marks[at]?.commits ?? 0;
+    const { oldest } = this;
+    if (oldest === null) return { commits: 0, isExact: true };
+    return { commits: commits + 1, isExact: oldest.commits === 1 };
+  }
+
   clear(): void {
     this.marks = [];
     this.start = 0;
@@ -62,7 +73,8 @@ function thinned(marks: readonly CommitMark[]): CommitMark[] {
     if (index === 0) return [mark];
     if (index % 2 === 0) return [];
     const later = marks[index + 1] ?? mark;
-    return [{ lsn: later.lsn, commitTimeUs: Math.min(mark.commitTimeUs, later.commitTimeUs) }];
+    const commitTimeUs = Math.min(mark.commitTimeUs, later.commitTimeUs);
+    return [{ lsn: later.lsn, commitTimeUs, commits: mark.commits + (later === mark ? 0 : later.commits) }];
   });
 }
 
@@ -74,7 +86,7 @@ export function commitMarksIn(frames: readonly ReceivedFrame[], from: Lsn, next:
     while (cursor.next()) {
       const at = header.base + cursor.end;
       if (cursor.isCommit && at > from && at <= next)
-        marks.push({ lsn: lsn(at), commitTimeUs: cursor.commitTimeUs });
+        marks.push({ lsn: lsn(at), commitTimeUs: cursor.commitTimeUs, commits: 1 });
     }
   }
   return marks;

@@ -4,12 +4,16 @@
  */
 import { z } from 'zod';
 import { type Lsn, lsn } from '../../../storage/core.ts';
+import { bytesBeyond, type Held } from '../../control/core/survivors.ts';
 import type { Lag } from './shipper.ts';
 
-/** Of one secondary: everything committed before `sinceUs` (the primary's clock) was durable there, and it had `vdl`. */
+/**
+ * Of one secondary: it had `vdl`, and everything committed before `sinceUs` (the primary's clock) was durable there. Null
+ * when only the position is known.
+ */
 export interface RememberedLag {
   readonly vdl: Lsn;
-  readonly sinceUs: number;
+  readonly sinceUs: number | null;
 }
 
 /** By region. */
@@ -18,7 +22,7 @@ export type LagMemory = Readonly<Record<string, RememberedLag>>;
 /** As it lies on disk. */
 export const lagMemorySchema = z.record(
   z.string(),
-  z.object({ vdl: z.int().min(0).transform(lsn), sinceUs: z.number() }),
+  z.object({ vdl: z.int().min(0).transform(lsn), sinceUs: z.number().nullable() }),
 );
 
 /**
@@ -34,6 +38,27 @@ export function rememberLags(
   for (const { region, lagMs, vdl } of lags)
     if (lagMs !== null) after[region] = { vdl, sinceUs: nowUs - lagMs * 1_000 };
   return after;
+}
+
+/**
+ * What a new reign begins with: of a secondary whose lag is not remembered, how much of the new path it holds by its own last
+ * word, however long ago that was. A region that is lost never says more, and its lag goes on from there.
+ * @param me what this region holds, along the path it ships.
+ * @param heard what the other regions said they hold.
+ */
+export function positionsOf(
+  memory: LagMemory,
+  me: Held,
+  heard: readonly { readonly region: string; readonly held: Held | null }[],
+  nowUs: number,
+): LagMemory {
+  const known: Record<string, RememberedLag> = {};
+  for (const { region, held } of heard) {
+    const missing = held === null ? null : bytesBeyond(held, me);
+    if (missing !== null)
+      known[region] = { vdl: lsn(me.vdl - missing), sinceUs: missing === 0 ? nowUs : null };
+  }
+  return { ...known, ...memory };
 }
 
 /** What is still true of it once this region has followed somebody else: nothing that bounds a lag. */

@@ -17,7 +17,8 @@ import { reportLimits } from '../../status/core/report-limits.ts';
 import { shippingLimits } from './shipping-limits.ts';
 
 export type ReceiverEvent =
-  | { readonly kind: 'shipped'; readonly message: Shipped }
+  /** `transitMs`: how long it was on its way, by the clock offset as known. */
+  | { readonly kind: 'shipped'; readonly message: Shipped; readonly transitMs: number }
   /** The region's nodes follow the path to `head` now. */
   | { readonly kind: 'joined'; readonly outcome: Recovered }
   | { readonly kind: 'joinFailed'; readonly head: Epoch }
@@ -57,6 +58,11 @@ export class Receiver {
   private vdl: Lsn = zeroLsn;
   private ackedAtMs = 0;
   private heardAtMs = Number.NEGATIVE_INFINITY;
+  /** When what the primary said last was true there. */
+  private saidAtMs = Number.NEGATIVE_INFINITY;
+  private levelAtMs: number | null = null;
+  /** Who sent last: the primary, or a survivor that lends its redo. */
+  private sender: Shipped['from'] | null = null;
   private effects: ReceiverEffect[] = [];
 
   get state(): ReceiverState {
@@ -83,11 +89,21 @@ export class Receiver {
     return nowMs - this.heardAtMs < reportLimits.offlineAfterMs;
   }
 
+  /** Since the primary was heard; null when it never was. */
+  heardMsAgo(nowMs: number): number | null {
+    return this.heardAtMs === Number.NEGATIVE_INFINITY ? null : nowMs - this.heardAtMs;
+  }
+
+  /** How long ago this region last held all that its primary had called durable; null when it has not since it joined. */
+  levelMsAgo(nowMs: number): number | null {
+    return this.levelAtMs === null ? null : Math.max(0, nowMs - this.levelAtMs);
+  }
+
   step(event: ReceiverEvent, nowMs: number): readonly ReceiverEffect[] {
     this.effects = [];
     switch (event.kind) {
       case 'shipped':
-        this.shipped(event.message, nowMs);
+        this.shipped(event.message, event.transitMs, nowMs);
         break;
       case 'joined':
         this.joined(event.outcome, nowMs);
@@ -100,6 +116,7 @@ export class Receiver {
         if (this.stateNow.kind !== 'following') break;
         this.vcl = maxLsn(this.vcl, event.vcl);
         this.vdl = maxLsn(this.vdl, event.vdl);
+        this.noteLevel();
         this.ack(false, nowMs);
         break;
       case 'lost':
@@ -115,14 +132,23 @@ export class Receiver {
     return this.effects;
   }
 
-  private shipped(message: Shipped, nowMs: number): void {
+  private shipped(message: Shipped, transitMs: number, nowMs: number): void {
     // R4: whoever ships an older path has been superseded, and hears nothing back.
     if (message.head < this.newestHead) return;
-    if (message.head > this.newestHead) this.primaryVdlLsn = zeroLsn;
+    if (message.head > this.newestHead) {
+      this.primaryVdlLsn = zeroLsn;
+      this.levelAtMs = null;
+    }
     this.newestHead = message.head;
-    this.heardAtMs = nowMs;
     this.primaryRegion = message.from;
+    this.sender = message.via ?? message.from;
     this.primaryVdlLsn = maxLsn(this.primaryVdlLsn, message.vdl);
+    // Who lends its redo tells nothing of the primary.
+    if (message.via === undefined) {
+      this.heardAtMs = nowMs;
+      this.saidAtMs = nowMs - transitMs;
+      this.noteLevel();
+    }
     const current = this.stateNow;
     if (current.kind === 'waiting' || current.head < message.head) {
       this.stateNow = { kind: 'joining', head: message.head };
@@ -131,6 +157,11 @@ export class Receiver {
     }
     if (current.kind === 'joining') return;
     this.take(message, nowMs);
+  }
+
+  private noteLevel(): void {
+    const isLevel = this.stateNow.kind === 'following' && this.vdl >= this.primaryVdlLsn;
+    if (isLevel && this.saidAtMs > Number.NEGATIVE_INFINITY) this.levelAtMs = this.saidAtMs;
   }
 
   private take(message: Shipped, nowMs: number): void {
@@ -155,8 +186,8 @@ export class Receiver {
   }
 
   private ack(gap: boolean, nowMs: number): void {
-    if (this.primaryRegion === null || this.stateNow.kind !== 'following') return;
+    if (this.sender === null || this.stateNow.kind !== 'following') return;
     this.ackedAtMs = nowMs;
-    this.effects.push({ kind: 'ack', to: this.primaryRegion, gap });
+    this.effects.push({ kind: 'ack', to: this.sender, gap });
   }
 }

@@ -22,6 +22,13 @@ export type ShipperEvent =
       readonly commits: readonly CommitMark[];
     }
   | { readonly kind: 'fetchFailed' }
+  /** What a look into the log found; `next` is `from` when nobody answered. */
+  | {
+      readonly kind: 'looked';
+      readonly from: Lsn;
+      readonly next: Lsn;
+      readonly commits: readonly CommitMark[];
+    }
   /** Whether the last `ship` left this process. */
   | { readonly kind: 'shipped'; readonly outcome: 'sent' | 'refused' }
   /** What this path's VDL is by now: lag and heartbeats go on while the window is full and nothing is fetched. */
@@ -36,6 +43,8 @@ export type ShipperEffect =
    * `fetchFailed`.
    */
   | { readonly kind: 'fetch'; readonly from: Lsn; readonly known: Lsn; readonly afterMs: number }
+  /** Read frames called durable from `from` on for their commit times only. Answer with `looked`. */
+  | { readonly kind: 'look'; readonly from: Lsn }
   | {
       readonly kind: 'ship';
       readonly start: Lsn;
@@ -60,6 +69,9 @@ export interface Lag {
    * a start nobody can say since when a secondary lacks what it lacks, until the log was read where it is.
    */
   readonly lagMs: number | null;
+  /** Commits not yet durable there: so many, or at least so many. Null while nobody knows where it is. */
+  readonly lagCommits: number | null;
+  readonly lagCommitsExact: boolean;
   readonly online: boolean;
   readonly vdl: Lsn;
 }
@@ -88,7 +100,7 @@ export class Shipper {
   private fetchingFrom: Lsn | null = null;
   private gapAt: Lsn | null = null;
   private gapAtMs = 0;
-  /** Behind since then, or without progress since then; null when caught up. */
+  /** By what is known of it: behind since then, or without progress since then; null when caught up. */
   private behindSinceMs: number | null = null;
   private fetchNotBeforeMs = Number.NEGATIVE_INFINITY;
   /** When the next message is due. */
@@ -101,6 +113,13 @@ export class Shipper {
   /** The newest commit whose time was read and that it has: what it lacks was committed after that, too. */
   private settled: CommitMark | null = null;
   private remembered: RememberedLag | null;
+  /** While it is away: the oldest commit that it lacks, once the log was read where it is. */
+  private missing: CommitMark | null = null;
+  /** A look into the log for that commit is under way, from here; null while none is. */
+  private lookingFrom: Lsn | null = null;
+  /** Without a commit up to here. */
+  private lookedTo: Lsn = zeroLsn;
+  private lookNotBeforeMs = Number.NEGATIVE_INFINITY;
   private effects: ShipperEffect[] = [];
 
   /**
@@ -131,6 +150,9 @@ export class Shipper {
       case 'fetchFailed':
         this.fetchingFrom = null;
         break;
+      case 'looked':
+        this.looked(event, nowMs);
+        break;
       case 'shipped':
         // What did not leave is read again; the log keeps it.
         if (event.outcome === 'refused') {
@@ -146,6 +168,7 @@ export class Shipper {
         this.cursor = null;
         this.received = zeroLsn;
         this.fetchingFrom = null;
+        this.lookingFrom = null;
         this.gapAt = null;
         this.resends = 0;
         break;
@@ -155,19 +178,29 @@ export class Shipper {
       default:
         unreachable(event);
     }
-    this.behindSinceMs = this.ackedVdl >= this.vdl ? null : (this.behindSinceMs ?? nowMs);
-    if (this.cursor !== null && this.ackedVdl >= this.vdl) this.levelAtMs = nowMs;
+    const { known } = this;
+    const isLevel = known !== null && known >= this.vdl;
+    this.behindSinceMs = isLevel ? null : (this.behindSinceMs ?? nowMs);
+    if (isLevel) this.levelAtMs = nowMs;
     return this.effects;
+  }
+
+  /** Durable there for certain: as it says, or before it has spoken as is remembered. Null while nothing is known. */
+  private get known(): Lsn | null {
+    if (this.cursor !== null) return this.ackedVdl;
+    if (this.remembered !== null) return maxLsn(this.remembered.vdl, this.ackedVdl);
+    return this.ackedVdl === zeroLsn ? null : this.ackedVdl;
   }
 
   /** Lag as of now. @param nowUs the primary's wall clock, which also stamped the commits. */
   lag(nowMs: number, nowUs: number): Lag {
-    // Before it has spoken, what was remembered of it stands.
-    const known = this.cursor !== null || this.remembered !== null;
-    const vdl = this.cursor !== null ? this.ackedVdl : (this.remembered?.vdl ?? zeroLsn);
+    const { known } = this;
+    const vdl = known ?? zeroLsn;
+    const isLevel = known !== null && known >= this.vdl;
     return {
       lagBytes: Math.max(0, this.vdl - vdl),
-      lagMs: known && vdl >= this.vdl ? 0 : this.missingMs(nowMs, nowUs),
+      lagMs: isLevel ? 0 : this.missingMs(nowMs, nowUs),
+      ...(isLevel ? { lagCommits: 0, lagCommitsExact: true } : this.missingCommits()),
       online: this.isOnline(nowMs),
       vdl,
     };
@@ -175,7 +208,7 @@ export class Shipper {
 
   /** Whether the secondary lacks something durable here. */
   get isBehind(): boolean {
-    return this.behindSinceMs !== null;
+    return this.ackedVdl < this.vdl;
   }
 
   /** How much is stored there; within a large transaction it rises while the VDL stands. */
@@ -186,17 +219,32 @@ export class Shipper {
   /** Age of the oldest commit that is missing there; never understated, and null while nothing bounds it. */
   private missingMs(nowMs: number, nowUs: number): number | null {
     const { oldest } = this.marks;
-    const { levelAtMs, settled, remembered } = this;
+    const { levelAtMs, settled, remembered, missing } = this;
     const behindMs = this.behindSinceMs === null ? 0 : nowMs - this.behindSinceMs;
-    // Below its VCL nothing is missing, so that the first commit read from there on is the oldest one.
-    const covered = levelAtMs !== null || (this.marksFrom !== null && this.marksFrom <= this.ackedVcl);
-    if (oldest !== null && covered) return Math.max(0, (nowUs - oldest.commitTimeUs) / 1000, behindMs);
+    if (oldest !== null && this.isCovered) return Math.max(0, (nowUs - oldest.commitTimeUs) / 1000, behindMs);
+    if (missing !== null) return Math.max(0, (nowUs - missing.commitTimeUs) / 1000);
     const bounds = [
       ...(levelAtMs === null ? [] : [nowMs - levelAtMs]),
       ...(settled === null ? [] : [(nowUs - settled.commitTimeUs) / 1000]),
-      ...(remembered === null ? [] : [(nowUs - remembered.sinceUs) / 1000]),
+      ...(remembered === null || remembered.sinceUs === null ? [] : [(nowUs - remembered.sinceUs) / 1000]),
     ];
     return bounds.length === 0 ? null : Math.max(0, Math.min(...bounds), behindMs);
+  }
+
+  /** Below its VCL nothing is missing, so that the first commit read from there on is the oldest one. */
+  private get isCovered(): boolean {
+    return this.levelAtMs !== null || (this.marksFrom !== null && this.marksFrom <= this.ackedVcl);
+  }
+
+  /** Of a secondary that is behind. Commits whose times were not read are not counted. */
+  private missingCommits(): Pick<Lag, 'lagCommits' | 'lagCommitsExact'> {
+    if (this.known === null) return { lagCommits: null, lagCommitsExact: false };
+    const { commits, isExact } = this.marks.count;
+    const isRead = this.cursor !== null && this.cursor >= this.vdl && this.isCovered;
+    return {
+      lagCommits: Math.max(commits, this.missing === null ? 0 : 1),
+      lagCommitsExact: isExact && isRead,
+    };
   }
 
   isOnline(nowMs: number): boolean {
@@ -208,7 +256,8 @@ export class Shipper {
     // A secondary still on another path has to join this one first; the heartbeats tell it where to.
     if (ack.head !== this.head) return;
     const newGap = this.isNewGap(ack, nowMs);
-    if (newGap && ack.received < this.ackedVcl) this.wentBack(ack);
+    const hadMore = this.cursor === null && this.remembered !== null && ack.vdl < this.remembered.vdl;
+    if (hadMore || (newGap && ack.received < this.ackedVcl)) this.wentBack(ack);
     if (ack.received > this.received || ack.vcl > this.ackedVcl || ack.vdl > this.ackedVdl) {
       this.progressAtMs = nowMs;
       this.resends = 0;
@@ -219,6 +268,7 @@ export class Shipper {
     this.ackedVcl = maxLsn(this.ackedVcl, ack.vcl);
     this.ackedVdl = maxLsn(this.ackedVdl, ack.vdl);
     this.settled = this.marks.settle(this.ackedVdl) ?? this.settled;
+    if (this.missing !== null && this.missing.lsn <= this.ackedVdl) this.missing = null;
     if (this.cursor === null || ack.received > this.cursor || newGap) {
       this.cursor = ack.received;
       this.progressAtMs = nowMs;
@@ -233,13 +283,16 @@ export class Shipper {
    */
   private wentBack(ack: ShipAck): void {
     this.ackedVcl = ack.vcl;
-    if (ack.vdl >= this.ackedVdl) return;
+    if (ack.vdl >= (this.known ?? zeroLsn)) return;
     this.ackedVdl = ack.vdl;
     this.marks.clear();
     this.marksFrom = null;
     this.levelAtMs = null;
     this.settled = null;
     this.remembered = null;
+    this.missing = null;
+    this.lookingFrom = null;
+    this.lookedTo = zeroLsn;
   }
 
   /** Every message that was behind the lost one complains of the same gap; one new start per gap is enough. */
@@ -275,6 +328,25 @@ export class Shipper {
     this.fetch(nowMs);
   }
 
+  /** Of a secondary that is away nothing is read but the oldest commit that it lacks, once: its lag goes on from there. */
+  private look(nowMs: number): void {
+    const { known } = this;
+    if (this.isOnline(nowMs) || this.lookingFrom !== null || nowMs < this.lookNotBeforeMs) return;
+    if (known === null || known >= this.vdl || this.missing !== null) return;
+    if (this.marks.oldest !== null && this.isCovered) return;
+    this.lookingFrom = maxLsn(known, this.lookedTo);
+    this.effects.push({ kind: 'look', from: this.lookingFrom });
+  }
+
+  private looked({ from, next, commits }: Extract<ShipperEvent, { kind: 'looked' }>, nowMs: number): void {
+    const { known } = this;
+    if (from !== this.lookingFrom || known === null) return;
+    this.lookingFrom = null;
+    this.lookNotBeforeMs = nowMs + shippingLimits.heartbeatMs;
+    this.missing = commits.find((mark) => mark.lsn > known) ?? null;
+    this.lookedTo = next;
+  }
+
   private fetch(nowMs: number): void {
     if (this.cursor === null || this.fetchingFrom === this.cursor || nowMs < this.fetchNotBeforeMs) return;
     // Nobody there: heartbeats go on, and its next acknowledgement starts this again.
@@ -302,6 +374,7 @@ export class Shipper {
     }
     if (nowMs - this.sentAtMs >= shippingLimits.heartbeatMs) this.beat(nowMs);
     this.fetch(nowMs);
+    this.look(nowMs);
   }
 
   private beat(nowMs: number): void {

@@ -3,9 +3,11 @@
  * made of it. A report is news, not truth: nothing is decided by it, and an old one says that its region is offline.
  */
 import { z } from 'zod';
-import { ascending, epoch, forkSchema, lsn, type RegionId } from '../../../storage/core.ts';
-import type { ControlRecord } from '../../control/core/control-record.ts';
+import { ascending, epoch, forkSchema, lsn, quorumLimits, type RegionId } from '../../../storage/core.ts';
+import { type ControlRecord, policyOf } from '../../control/core/control-record.ts';
+import type { Policy } from '../../control/core/policy.ts';
 import type { Survivor } from '../../control/core/survivors.ts';
+import type { SwitchoverQuestion } from '../../control/core/switchover-rules.ts';
 import { reportLimits } from './report-limits.ts';
 
 /** One storage node, in reports and in `GET /v1/status`. */
@@ -14,7 +16,8 @@ export const nodeReportSchema = z.object({
   az: z.string(),
   /** `up`: answers; `behind`: answers and lacks durable redo; `down`: does not answer. */
   state: z.enum(['up', 'behind', 'down']),
-  scl: z.int(),
+  /** Null while the node does not answer. */
+  scl: z.int().nullable(),
   pid: z.int().nullable(),
   address: z.string(),
   /** What keeps a node that answers from taking writes, in its own words. */
@@ -27,6 +30,9 @@ const lagReportSchema = z.object({
   lagBytes: z.number(),
   /** Null while the oldest commit that is missing there is unknown. */
   lagMs: z.number().nullable(),
+  /** Commits not durable there: so many, or at least so many; null while unknown. Left out by an older agent. */
+  lagCommits: z.int().nullable().optional(),
+  lagCommitsExact: z.boolean().optional(),
   vdl: z.int(),
   online: z.boolean(),
   /** How long it has stood still while the primary has more; 0 while it gets on. */
@@ -49,12 +55,19 @@ export const regionReportSchema = z.object({
   following: z.boolean(),
   followed: z.string().nullable().optional(),
   primaryVdl: z.int().min(0).nullable(),
+  /** For a secondary: how long before it was sent the region held all that its primary had called durable. */
+  levelMsAgo: z.number().nullable().optional(),
   /** For a secondary: how long it has stood still behind a primary that it hears; 0 while it gets on. */
   stalledMs: z.number().optional(),
+  /** The primary that its agent holds for lost, and why no failover begins by itself all the same. */
+  suspects: z.object({ primary: z.string(), epoch: z.int(), reason: z.string() }).exactOptional(),
+  noFailover: z.string().exactOptional(),
   nodes: z.array(nodeReportSchema),
   /** For a primary: how far every secondary is behind. */
   lag: z.array(lagReportSchema),
   lossEpochs: z.array(z.int()),
+  /** How long the last moves to this region took; see `MoveStopwatch`. Left out by an older agent. */
+  took: z.object({ switchoverMs: z.number().nullable(), promotionMs: z.number().nullable() }).exactOptional(),
   sentAtMs: z.number(),
   /** What is wrong with NATS as its agent sees it, in words. */
   trouble: z.string().exactOptional(),
@@ -71,6 +84,8 @@ export const gatewayReportSchema = z.object({
   epoch: z.int().nullable(),
   ready: z.boolean(),
   vdl: z.int(),
+  /** For the writer: how long its lease has been suspended; left out while it is valid. */
+  suspendedMs: z.number().exactOptional(),
 });
 export type GatewayReport = z.infer<typeof gatewayReportSchema>;
 
@@ -100,7 +115,7 @@ export interface RegionStatus {
   readonly gateway: string | null;
   readonly agent: string | null;
   readonly writer: string | null;
-  /** What is wrong with NATS as the region's agent sees it, in words; left out while nothing is. */
+  /** What is wrong with NATS as the region's agent or its writer sees it, in words; left out while nothing is. */
   readonly trouble?: string;
   readonly nodes: readonly NodeReport[];
 }
@@ -112,7 +127,26 @@ export interface ClusterStatus {
   readonly primary: string | null;
   readonly state: 'stable' | 'switching' | 'failing-over' | 'degraded';
   readonly holder: string | null;
+  /** Null while no control record has been seen. */
+  readonly policy: Policy | null;
   readonly regions: readonly RegionStatus[];
+}
+
+/** As a report carries it. */
+type Suspicion = { readonly epoch: number; readonly reason: string };
+/** What a region lacks. */
+export interface Missing {
+  readonly lagBytes: number | null;
+  readonly lagMs: number | null;
+  readonly commits: number | null;
+  /** False: at least so many. */
+  readonly commitsExact: boolean;
+}
+
+/** Why a writer acknowledges nothing, in words; undefined while its lease is valid. */
+function suspension(writer: GatewayReport | null): string | undefined {
+  if (writer?.suspendedMs === undefined) return undefined;
+  return `the lease of ${writer.gateway} is suspended since ${Math.round(writer.suspendedMs / 1_000)} s, since the control record takes no renewal: writes wait`;
 }
 
 interface Heard<T> {
@@ -121,8 +155,8 @@ interface Heard<T> {
 }
 
 export class ClusterView {
+  readonly regions: readonly RegionId[];
   private readonly cluster: string;
-  private readonly regions: readonly RegionId[];
   private readonly regionReports = new Map<string, Heard<RegionReport>>();
   private readonly gatewayReports = new Map<string, Heard<GatewayReport>>();
   private recordNow: ControlRecord | null = null;
@@ -157,12 +191,28 @@ export class ClusterView {
     return recent(this.regionReports.get(name), nowMs);
   }
 
+  /** How old the region's own word is; null when it was never heard. */
+  ageMs(name: string, nowMs: number): number | null {
+    const heard = this.regionReports.get(name);
+    return heard === undefined ? null : Math.max(0, Math.round(nowMs - heard.atMs));
+  }
+
+  /** What a region lacks of what is durable in its primary, as the primary says; null where unknown. */
+  missing(name: string, nowMs: number): Missing {
+    const lag = this.lag(name, this.regionReports.get(name)?.report ?? null, nowMs);
+    const heard = this.regionReports.get(this.recordNow?.primary ?? '');
+    const entry = heard?.report.lag.find(({ region }) => region === name);
+    const isNow = heard !== undefined && recent(heard, nowMs) !== null;
+    const commits = entry?.lagCommits ?? null;
+    return { ...lag, commits, commitsExact: isNow && commits !== null && entry?.lagCommitsExact === true };
+  }
+
   /** Every region that is heard, as a failover judges it; `withinMs` is how old its last word may be. */
   survivors(nowMs: number, withinMs: number): readonly Survivor[] {
     return this.regions.flatMap((name) => {
       const heard = this.regionReports.get(name);
       if (heard === undefined || nowMs - heard.atMs >= withinMs) return [];
-      const { vdl, forks = [], followed = null, primaryVdl } = heard.report;
+      const { vdl, forks = [], followed = null, primaryVdl, levelMsAgo = null } = heard.report;
       return [
         {
           region: name,
@@ -170,9 +220,55 @@ export class ClusterView {
           followed: this.regions.find((region) => region === followed) ?? null,
           heardMsAgo: nowMs - heard.atMs,
           primaryVdl: primaryVdl === null ? null : lsn(primaryVdl),
+          levelMsAgo,
         },
       ];
     });
+  }
+
+  /** What is heard that decides whether a switchover to `target` may begin, as of `record`. */
+  switchoverQuestion(target: RegionId, record: ControlRecord, nowMs: number): SwitchoverQuestion {
+    const report = this.region(target, nowMs);
+    const takesWrites = ({ state, trouble }: NodeReport): boolean =>
+      state !== 'down' && trouble === undefined;
+    const writer = this.gateways(record.primary, nowMs).find(({ phase }) => phase === 'writing');
+    return {
+      target,
+      record,
+      writer: writer?.gateway ?? null,
+      following: report?.following ?? false,
+      lagMs: this.lag(target, this.regionReports.get(target)?.report ?? null, nowMs).lagMs,
+      stalledMs: this.stalledMs(target, nowMs),
+      writableNodes: report?.nodes.filter(takesWrites).length ?? 0,
+      gateways: this.gateways(target, nowMs).length,
+    };
+  }
+
+  /** How long ago a region's agent and any of its gateways spoke, in ms; null when they did not lately. */
+  heardMsAgo(
+    name: string,
+    nowMs: number,
+  ): { readonly agentMsAgo: number | null; readonly gatewayMsAgo: number | null } {
+    const agent = this.regionReports.get(name);
+    const gateways = [...this.gatewayReports.values()].filter(({ report }) => report.region === name);
+    return {
+      agentMsAgo: agent === undefined ? null : nowMs - agent.atMs,
+      gatewayMsAgo: gateways.length === 0 ? null : nowMs - Math.max(...gateways.map(({ atMs }) => atMs)),
+    };
+  }
+
+  /** The primary that a region holds for lost, as it said lately. */
+  suspicionOf(name: RegionId, nowMs: number): (Suspicion & { readonly primary: RegionId }) | null {
+    const suspects = this.region(name, nowMs)?.suspects;
+    const primary = this.regions.find((region) => region === suspects?.primary);
+    return suspects === undefined || primary === undefined ? null : { ...suspects, primary };
+  }
+
+  /** Whether a region has a gateway, and enough storage nodes that take writes, as far as it said lately. */
+  canWrite(name: RegionId, nowMs: number): boolean {
+    const nodes = this.region(name, nowMs)?.nodes ?? [];
+    const up = nodes.filter(({ state, trouble }) => state !== 'down' && trouble === undefined);
+    return up.length >= quorumLimits.writeQuorum && this.gateways(name, nowMs).length > 0;
   }
 
   /** Recent reports of a region's gateways. */
@@ -195,6 +291,7 @@ export class ClusterView {
       state: this.state(regions),
       holder:
         record?.holder === null || record === null ? null : `${record.primary}/${record.holder.gateway}`,
+      policy: record === null ? null : policyOf(record),
       regions,
     };
   }
@@ -217,13 +314,13 @@ export class ClusterView {
     const writer = gateways.find((gateway) => gateway.phase === 'writing') ?? null;
     const lag = primary ? { lagBytes: 0, lagMs: 0 } : this.lag(name, last, nowMs);
     const stalledMs = Math.round(this.stalledMs(name, nowMs));
-    const heardAtMs = this.regionReports.get(name)?.atMs ?? null;
+    const trouble = report?.trouble ?? suspension(writer);
     const role = report === null ? 'offline' : primary ? 'primary' : 'secondary';
     const ready =
       role === 'offline'
         ? false
         : primary
-          ? writer !== null
+          ? writer !== null && writer.suspendedMs === undefined
           : (report?.following ?? false) &&
             stalledMs === 0 &&
             lag.lagMs !== null &&
@@ -236,14 +333,14 @@ export class ClusterView {
       ...lag,
       rpoMs: lag.lagMs,
       stalledMs,
-      ageMs: heardAtMs === null ? null : Math.max(0, Math.round(nowMs - heardAtMs)),
+      ageMs: this.ageMs(name, nowMs),
       ready,
       gateway: gateways[0]?.address ?? last?.gateway ?? null,
       agent: last?.agent ?? null,
       writer: writer === null ? null : writer.gateway,
-      ...(report?.trouble !== undefined && { trouble: report.trouble }),
+      ...(trouble !== undefined && { trouble }),
       nodes: (last?.nodes ?? []).map((node) =>
-        report === null ? { ...node, state: 'down' as const } : node,
+        report === null ? { ...node, state: 'down' as const, scl: null } : node,
       ),
     };
   }

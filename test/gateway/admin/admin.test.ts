@@ -11,7 +11,11 @@ const [us, eu] = [regionId('us-east-1'), regionId('eu-west-1')];
 
 function gateway(answer: AgentAnswer, jwtPublicKey: string | null = null, drills: DrillLink | null = null) {
   const asked: unknown[] = [];
-  const agents: Pick<AgentLink, 'ask' | 'losses'> = {
+  const agents: Pick<AgentLink, 'ask' | 'askAny' | 'losses'> = {
+    askAny: async (regions, request) => {
+      asked.push([regions, request]);
+      return answer;
+    },
     ask: async (region, request) => {
       asked.push([region, request]);
       return answer;
@@ -22,6 +26,7 @@ function gateway(answer: AgentAnswer, jwtPublicKey: string | null = null, drills
     auth: authenticator(jwtPublicKey),
     secret: 'the-secret-of-the-cluster',
     version: '1.2.3',
+    region: us,
     regions: [us, eu],
     view: new ClusterView('test', [us, eu]),
     agents: agents as AgentLink,
@@ -36,6 +41,7 @@ function gateway(answer: AgentAnswer, jwtPublicKey: string | null = null, drills
       epoch: 1,
       vdl: 0,
     }),
+    readiness: () => ({ epoch: 3, primary: us, regions: [] }),
   });
   const ask = async (method: string, path: string, body?: string, headers: Record<string, string> = {}) => {
     const response = await app.request(path, { method, headers, ...(body !== undefined && { body }) });
@@ -56,6 +62,11 @@ describe('the admin API', () => {
     expect(await ask('GET', '/v1/nothing')).toMatchObject({ status: 401 });
     const authorization = 'Bearer the-secret-of-the-cluster';
     expect(await ask('GET', '/v1/status', undefined, { authorization })).toMatchObject({ status: 200 });
+    expect(await ask('GET', '/v1/readiness')).toMatchObject({ status: 401 });
+    expect(await ask('GET', '/v1/readiness', undefined, { authorization })).toMatchObject({
+      status: 200,
+      body: { epoch: 3, primary: us },
+    });
     expect(await ask('GET', '/readyz')).toMatchObject({
       status: 503,
       body: { ready: false, reasons: ['r'] },
@@ -72,6 +83,12 @@ describe('the admin API', () => {
         body: { code: 'MOVE_RUNNING', message: 'why', error: 'why' },
       });
     expect(asked[0]).toEqual([eu, { kind: 'failover', target: eu, allowDataLoss: false, sacrifice: [] }]);
+  });
+
+  it('asks the agent that runs a move to give it up', async () => {
+    const { ask, asked } = gateway(refused('TOO_LATE'));
+    expect(await ask('POST', '/v1/operations/us-east-1.7/cancel')).toMatchObject({ status: 409 });
+    expect(asked).toEqual([[us, { kind: 'cancel', id: 'us-east-1.7' }]]);
   });
 
   it('refuses with the status that belongs to the reason', async () => {
@@ -136,6 +153,50 @@ describe('the admin API', () => {
       body: { code: 'UNKNOWN_OPERATION' },
     });
     expect(asked).toEqual([]);
+  });
+});
+
+describe('/v1/policy', () => {
+  const policy = { automatic: false, maxLossMs: null, rpoMs: 0, prefer: [] };
+
+  it('is asked of any agent, its own region first, and changed by the fields that are given', async () => {
+    const { ask, asked } = gateway({ kind: 'reply', reply: { kind: 'policy', policy } });
+    expect(await ask('GET', '/v1/policy')).toEqual({ status: 200, body: policy });
+    expect(await ask('PUT', '/v1/policy', '{"rpoMs":0}')).toEqual({ status: 200, body: policy });
+    expect(asked).toEqual([
+      [[us, eu], { kind: 'policy' }],
+      [[us, eu], { kind: 'change-policy', change: { rpoMs: 0 } }],
+    ]);
+  });
+
+  it('is refused with the field, and with the status that belongs to the reason', async () => {
+    const { ask, asked } = gateway(refused('X'));
+    for (const [body, problem] of [
+      ['{"rpoMs":"0"}', 'rpoMs: '],
+      ['{"automatic":1}', 'automatic: '],
+      ['{"prefer":"eu-west-1"}', 'prefer: '],
+      ['{"rpo":0}', 'rpo'],
+    ] as const)
+      expect(await ask('PUT', '/v1/policy', body)).toMatchObject({
+        status: 400,
+        body: {
+          code: 'BAD_REQUEST',
+          message: expect.stringMatching(
+            new RegExp(`^The body must be JSON like \\{"rpoMs": 0\\}: .*${problem}`),
+          ),
+        },
+      });
+    expect(asked).toEqual([]);
+    for (const [code, status] of Object.entries({ BAD_REQUEST: 400, NO_CONTROL_RECORD: 503, moving: 409 }))
+      expect(await gateway(refused(code)).ask('PUT', '/v1/policy', '{}')).toMatchObject({
+        status,
+        body: { code, message: 'why' },
+      });
+    const silent = gateway({ kind: 'silent', mayHaveActed: true, reason: 'gone' });
+    expect(await silent.ask('PUT', '/v1/policy', '{}')).toMatchObject({
+      status: 503,
+      body: { code: 'AGENT_UNREACHABLE', message: expect.stringContaining('ask again, which does no harm') },
+    });
   });
 });
 
@@ -206,15 +267,19 @@ describe('/openapi.json', () => {
       '/readyz',
       '/metrics',
       '/v1/status',
+      '/v1/readiness',
       '/v1/watch',
       '/v1/switchover',
       '/v1/failover',
       '/v1/operations/{id}',
+      '/v1/operations/{id}/cancel',
       '/v1/losses',
       '/v1/losses/{epoch}',
+      '/v1/policy',
       '/v1/drills',
       '/v1/drills/{id}',
     ]);
+    expect(Object.keys(body.paths['/v1/policy'])).toEqual(['get', 'put']);
     expect(Object.keys(body.paths['/v1/drills'])).toEqual(['get', 'post']);
     expect(body.components.schemas.Failover.required).toEqual(['target']);
     expect(body.components.schemas.Switchover.additionalProperties).toBe(false);
@@ -226,7 +291,7 @@ describe('/openapi.json', () => {
         const answer = await ask(
           method.toUpperCase(),
           path.replace(/\{\w+\}/, '1'),
-          method === 'post' ? '{}' : undefined,
+          method === 'get' ? undefined : '{}',
         );
         expect(Object(methods[method]).responses, path).toHaveProperty(String(answer.status));
       }

@@ -13,7 +13,6 @@ import { type GatewayOptions, type RunningGateway, startGateway } from '../../..
 import { type NatsConnection, openNatsConnection } from '../../../regions/bus/nats-connection.ts';
 import { readControl } from '../../../regions/control/control-link.ts';
 import { openControlStore } from '../../../regions/control/control-store.ts';
-import type { LeaseLimits } from '../../../regions/control/core/lease.ts';
 import { findNatsServer } from '../../../regions/local/nats-server.ts';
 import { genesisEpoch, nodeId, regionId } from '../../../storage/redo/ids.ts';
 import { freePorts } from '../../free-ports.ts';
@@ -29,15 +28,6 @@ import {
 
 export const natsToken = 'a token for tests';
 const mainPath = fileURLToPath(new URL('../../../gateway/main.ts', import.meta.url));
-/** As the defaults, in a fifth of the time, so that a test can see a lease lapse. */
-export const shortLease: LeaseLimits = {
-  renewMs: 300,
-  ttlMs: 1_500,
-  marginMs: 200,
-  retryMs: 50,
-  attemptMs: 150,
-};
-
 export interface GatewayProcess {
   readonly url: string;
   readonly child: ChildProcess;

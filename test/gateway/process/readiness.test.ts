@@ -19,6 +19,7 @@ const ready: ReadinessFacts = {
   recordProblem: null,
   head: epoch(1),
   hasWriter: true,
+  suspendedMs: null,
   writerSilentMs: 0,
   readersWaitedMs: 0,
   doubtMs: 1_000,
@@ -32,6 +33,11 @@ describe('a gateway', () => {
   });
 
   const cases: readonly (readonly [string, Partial<ReadinessFacts>, readonly RegExp[]])[] = [
+    [
+      'cannot renew the lease under which it writes',
+      { hasWriter: false, suspendedMs: 1_234 },
+      [/suspended since 1234 ms/],
+    ],
     ['has no point to read at', { isAttached: false }, [/fewer than three storage nodes/]],
     ['has not read the record', { record: null }, [/has not been read yet/]],
     [

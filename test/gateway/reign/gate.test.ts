@@ -6,7 +6,7 @@ import { lsn } from '../../../storage/redo/ids.ts';
 describe('the response gate', () => {
   it('lets an answer out when the volume is durable at its LSN and the lease is valid, not before (G20)', () => {
     const gate = new ResponseGate<string>(lsn(10));
-    gate.hold(lsn(20), 'write');
+    gate.hold(lsn(20), 'write', 0);
     expect(gate.release(true)).toEqual([]);
     gate.advance(lsn(19));
     expect(gate.release(true)).toEqual([]);
@@ -30,7 +30,7 @@ describe('the response gate', () => {
         let durable = 0;
         let left = 0;
         for (const [at, step] of steps.entries()) {
-          gate.hold(lsn(step.lsn), { lsn: step.lsn, at });
+          gate.hold(lsn(step.lsn), { lsn: step.lsn, at }, at);
           if (step.advanceTo === null) continue;
           durable = Math.max(durable, step.advanceTo);
           gate.advance(lsn(step.advanceTo));
@@ -44,14 +44,26 @@ describe('the response gate', () => {
     );
   });
 
+  it('gives up what has waited for long enough, and lets out nothing of it afterwards (G22)', () => {
+    const gate = new ResponseGate<string>(lsn(10));
+    gate.hold(lsn(12), 'b', 100);
+    gate.hold(lsn(11), 'a', 300);
+    gate.hold(lsn(13), 'c', 301);
+    gate.advance(lsn(13));
+    expect(gate.giveUp(99)).toEqual([]);
+    expect(gate.giveUp(300)).toEqual(['a', 'b']);
+    expect(gate.size).toBe(1);
+    expect(gate.release(true)).toEqual(['c']);
+  });
+
   it('gives everything up when it is closed, and nothing out afterwards (G22)', () => {
     const gate = new ResponseGate<string>(lsn(10));
-    gate.hold(lsn(12), 'b');
-    gate.hold(lsn(11), 'a');
+    gate.hold(lsn(12), 'b', 0);
+    gate.hold(lsn(11), 'a', 0);
     gate.advance(lsn(12));
     expect(gate.close()).toEqual(['a', 'b']);
     expect(gate.release(true)).toEqual([]);
     expect(gate.covers(lsn(1))).toBe(false);
-    expect(() => gate.hold(lsn(13), 'c')).toThrow(/G22/);
+    expect(() => gate.hold(lsn(13), 'c', 0)).toThrow(/G22/);
   });
 });

@@ -16,6 +16,7 @@ import { classOfStatement, factsOf, type StatementClass } from '../../../gateway
 const idle: Record<WriterPlace, Record<StatementClass, Route>> = {
   here: { read: 'reader', write: 'writer', unclear: 'reader' },
   draining: { read: 'reader', write: 'wait', unclear: 'reader' },
+  suspended: { read: 'reader', write: 'wait', unclear: 'reader' },
   elsewhere: { read: 'reader', write: 'forward', unclear: 'reader' },
   nowhere: { read: 'reader', write: 'wait', unclear: 'reader' },
 };

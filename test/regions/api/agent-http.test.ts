@@ -28,6 +28,7 @@ function agent(
     {
       unready: null,
       view: new ClusterView('test', [us, eu]),
+      readiness: { epoch: 3, primary: us, regions: [] },
       serve: async (request) => {
         asked.push(request);
         return answer(request);
@@ -72,6 +73,10 @@ describe('the agent', () => {
     expect(await ask('GET', '/metrics', undefined, none)).toMatchObject({
       status: 200,
       type: 'text/plain; version=0.0.4; charset=utf-8',
+    });
+    expect(await ask('GET', '/v1/readiness')).toMatchObject({
+      status: 200,
+      body: { epoch: 3, primary: us, regions: [] },
     });
     for (const authorization of ['', secret, 'Bearer', `Bearer ${secret}x`, `Basic ${secret}`]) {
       expect(await ask('GET', '/v1/status', undefined, { authorization })).toEqual({
@@ -141,6 +146,18 @@ describe('the agent', () => {
       body: { code: 'TOO_EARLY', message: 'wait', waitMs: 17_000 },
     });
     expect(asked).toEqual([{ primary: 'us-east-1', without: [], dryRun: false }]);
+  });
+
+  it('reads and changes the policy, and refuses with the status that belongs to the reason', async () => {
+    const policy = { automatic: true, maxLossMs: 5, rpoMs: null, prefer: [] };
+    const { ask, asked } = agent(() => ({ kind: 'policy', policy }));
+    expect(await ask('GET', '/v1/policy')).toMatchObject({ status: 200, body: policy });
+    expect(await ask('PUT', '/v1/policy', '{"automatic":true}')).toMatchObject({ status: 200, body: policy });
+    expect(asked).toEqual([{ kind: 'policy' }, { kind: 'change-policy', change: { automatic: true } }]);
+    for (const [code, status] of Object.entries({ BAD_REQUEST: 400, NO_CONTROL_RECORD: 503, other: 409 }))
+      expect(
+        await agent(() => ({ kind: 'refused', code, message: 'why' })).ask('PUT', '/v1/policy', '{}'),
+      ).toMatchObject({ status, body: { code } });
   });
 
   it('answers what it knows of losses, and whom it did not ask', async () => {

@@ -26,7 +26,7 @@ test('a record that stands still is trouble only while a gateway tries to change
   for (const phase of ['claiming', 'writing'] as const) {
     health.heard(phase, unchangedMs);
     expect(health.trouble(unchangedMs - 1)).toBeNull();
-    expect(health.trouble(unchangedMs)).toMatch(/^the control record takes no changes since 20 s, although/);
+    expect(health.trouble(unchangedMs)).toMatch(/^the control record takes no changes since 10 s, although/);
     expect(health.trouble(unchangedMs + tryMs)).toBeNull();
   }
   // The same revision again is no change; the next one is.

@@ -12,12 +12,15 @@ import {
   completeMove,
   type Holder,
   initialControlRecord,
+  policyOf,
   type RefusalCode,
   release,
   renew,
   sameHolder,
+  setPolicy,
   type Transition,
 } from '../../../regions/control/core/control-record.ts';
+import { defaultPolicy, samePolicy } from '../../../regions/control/core/policy.ts';
 import { epoch, lsn, regionId } from '../../../storage/redo/ids.ts';
 
 const us = regionId('us-east-1');
@@ -69,6 +72,9 @@ const attempts: Record<string, (record: ControlRecord) => Transition> = {
   'complete in another region': (r) => completeMove(r, { id: r.move?.id ?? 's1', region: ap, holder: g2 }),
   'abort the switchover': (r) => abortMove(r, { id: 's1' }),
   'abort the failover': (r) => abortMove(r, { id: 'f1' }),
+  'set a policy': (r) => setPolicy(r, { rpoMs: 0, prefer: [eu, ap] }),
+  'set another policy': (r) => setPolicy(r, { automatic: true, maxLossMs: 1_000 }),
+  'set the default policy': (r) => setPolicy(r, defaultPolicy),
 };
 
 const order: readonly State[] = ['vacant', 'held', 'switching', 'drained', 'failing'];
@@ -107,6 +113,9 @@ const table: Record<keyof typeof attempts, Row> = {
   'complete in another region': ['no-move', 'no-move', 'not-target', 'not-target', 'not-target'],
   'abort the switchover': ['no-move', 'no-move', 'next', 'next', 'other-move'],
   'abort the failover': ['no-move', 'no-move', 'other-move', 'other-move', 'next'],
+  'set a policy': ['next', 'next', 'next', 'next', 'next'],
+  'set another policy': ['next', 'next', 'next', 'next', 'next'],
+  'set the default policy': ['same-policy', 'same-policy', 'same-policy', 'same-policy', 'same-policy'],
 };
 
 describe('control record', () => {
@@ -187,7 +196,27 @@ describe('control record', () => {
     expect(next(acquire(rebuilt, { region: us, holder: g1, lapsed: false })).epoch).toBe(42);
   });
 
-  test('in any history of attempts R20 to R23 hold and each record survives its encoding', () => {
+  test('a policy is changed by parts, and changes nothing else', () => {
+    const rpo = next(setPolicy(switching, { rpoMs: 0 }));
+    expect(rpo).toEqual({ ...switching, n: 3, policy: { ...defaultPolicy, rpoMs: 0 } });
+    const both = next(setPolicy(rpo, { automatic: true }));
+    expect(policyOf(both)).toEqual({ ...defaultPolicy, rpoMs: 0, automatic: true });
+  });
+
+  test('a record says nothing of the default policy, so that versions that know none can read it again', () => {
+    const set = next(setPolicy(held, { automatic: true }));
+    const back = next(setPolicy(set, { automatic: false }));
+    expect(back).toEqual({ ...held, n: 3 });
+    expect('policy' in back).toBe(false);
+  });
+
+  test('the same policy again is no change: its record would be a renewal that nobody sent (R24)', () => {
+    const set = next(setPolicy(held, { rpoMs: 5 }));
+    expect(setPolicy(set, { rpoMs: 5 })).toMatchObject({ kind: 'refused', code: 'same-policy' });
+    expect(setPolicy(set, {})).toMatchObject({ kind: 'refused', code: 'same-policy' });
+  });
+
+  test('in any history of attempts R20 to R23 and R26 hold and each record survives its encoding', () => {
     const moves = Object.values(attempts);
     fc.assert(
       fc.property(fc.array(fc.nat(moves.length - 1), { maxLength: 60 }), (choices) => {
@@ -198,6 +227,8 @@ describe('control record', () => {
           const after = transition.record;
           checkControlStep(record, after);
           expect(after.epoch).toBeGreaterThanOrEqual(record.epoch);
+          const decided = Object.keys(attempts)[choice]?.startsWith('set ') === true;
+          expect(samePolicy(policyOf(after), policyOf(record))).toBe(!decided);
           if (after.holder !== null && !sameHolder(after.holder, record.holder)) {
             expect(after.epoch).toBe(record.epoch + 1);
           }
@@ -215,6 +246,9 @@ describe('control record', () => {
     expect(() => checkControlRecord({ ...failing, holder: g1 })).toThrow('R22');
     expect(() => checkControlStep(held, { ...held, n: 2, holder: g2 })).toThrow('R20');
     expect(() => checkControlStep(held, { ...held, n: 3 })).toThrow('R21');
+    const decided = next(setPolicy(held, { rpoMs: 0 }));
+    const { policy: _, ...forgotten } = next(release(decided, { holder: g1, drainedTo: lsn(0) }));
+    expect(() => checkControlStep(decided, forgotten)).toThrow('R26');
   });
 
   test.each([
@@ -224,6 +258,8 @@ describe('control record', () => {
     ['an unknown field', JSON.stringify({ ...held, extra: 1 })],
     ['an epoch that is none', JSON.stringify({ ...held, epoch: -1 })],
     ['a region that cannot be one', JSON.stringify({ ...held, primary: 'US EAST' })],
+    ['a policy with an unknown field', JSON.stringify({ ...held, policy: { ...defaultPolicy, extra: 1 } })],
+    ['a policy that cannot be one', JSON.stringify({ ...held, policy: { ...defaultPolicy, rpoMs: -1 } })],
     ['a contradiction', JSON.stringify({ ...held, state: 'switching' })],
   ])('%s in the bucket is unusable, with a reason', (_, text) => {
     const decoded = decodeControlRecord(new TextEncoder().encode(text));

@@ -5,16 +5,19 @@ import {
   beginSwitchover,
   type ControlRecord,
   initialControlRecord,
+  setPolicy,
   type Transition,
 } from '../../../regions/control/core/control-record.ts';
 import { ControlSight } from '../../../regions/control/core/control-sight.ts';
 import {
   describeReading,
   formatAge,
+  isAlive,
   moveGone,
   noRecord,
   quorumAdvice,
-  RenewalCount,
+  type Renewals,
+  renewalsSeen,
   staleness,
 } from '../../../regions/control/core/record-claims.ts';
 import { epoch, regionId } from '../../../storage/redo/ids.ts';
@@ -163,27 +166,42 @@ describe('words about a record', () => {
 });
 
 describe('a holder is alive', () => {
+  const whether = (views: readonly ControlView[]): readonly boolean[] => {
+    let renewals: Renewals | null = null;
+    return views.map((seen) => {
+      renewals = renewalsSeen(renewals, seen);
+      return isAlive(renewals);
+    });
+  };
+
   test('once it was seen to renew twice', () => {
-    const count = new RenewalCount(view(10, heldBy(us)));
-    expect([10, 11, 11, 12].map((seq) => count.saw(view(seq, heldBy(us))))).toEqual([
-      false,
-      false,
+    const seen = [10, 10, 11, 11, 12].map((seq) => view(seq, heldBy(us)));
+    expect(whether(seen)).toEqual([false, false, false, false, true]);
+  });
+
+  test('not by a leap from an old record to the last one it wrote', () => {
+    const seen = [10, 40, 40, 40].map((seq) => view(seq, heldBy(us)));
+    expect(whether(seen)).toEqual([false, false, false, false]);
+  });
+
+  test('not by an operator who changes the policy meanwhile', () => {
+    const policies = [0, 1, 2, 3].map((rpoMs) => next(setPolicy(heldBy(us), { rpoMs })));
+    const last = policies.at(-1) ?? heldBy(us);
+    const seen = [heldBy(us), ...policies].map((record, at) => view(10 + at, record));
+    expect(whether([...seen, view(15, last), view(16, last)])).toEqual([
+      ...seen.map(() => false),
       false,
       true,
     ]);
   });
 
-  test('not by a leap from an old record to the last one it wrote', () => {
-    const count = new RenewalCount(view(10, heldBy(us)));
-    expect([40, 40, 40].map((seq) => count.saw(view(seq, heldBy(us))))).toEqual([false, false, false]);
-  });
-
   test('not by the renewals of another', () => {
-    const count = new RenewalCount(view(10, heldBy(us, 'a')));
-    expect([count.saw(view(11, heldBy(us, 'a'))), count.saw(view(12, heldBy(us, 'b')))]).toEqual([
+    const seen = [view(10, heldBy(us, 'a')), view(11, heldBy(us, 'a')), view(12, heldBy(us, 'b'))];
+    expect(whether([...seen, view(13, { ...heldBy(us), holder: null })])).toEqual([
+      false,
+      false,
       false,
       false,
     ]);
-    expect(count.saw(view(13, { ...heldBy(us), holder: null }))).toBe(false);
   });
 });

@@ -91,6 +91,7 @@ const survivor = (region: Survivor['region'], change: Partial<Survivor> = {}): S
   followed: ap,
   heardMsAgo: 100,
   primaryVdl: lsn(1_600),
+  levelMsAgo: 0,
   ...change,
 });
 

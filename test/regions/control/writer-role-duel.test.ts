@@ -17,10 +17,12 @@ import {
   beginFailover,
   beginSwitchover,
   initialControlRecord,
+  setPolicy,
   type Transition,
 } from '../../../regions/control/core/control-record.ts';
 import { ChallengerTimer, defaultLeaseLimits, toleratedDrift } from '../../../regions/control/core/lease.ts';
-import { type RoleEvent, WriterRole } from '../../../regions/control/core/writer-role.ts';
+import { WriterRole } from '../../../regions/control/core/writer-role.ts';
+import type { RoleEvent } from '../../../regions/control/core/writer-role-events.ts';
 import { type Epoch, lsn, type RegionId, regionId } from '../../../storage/redo/ids.ts';
 import { ControlStoreTwin, type ControlTwinClient } from '../../simulation/twins/control-store-twin.ts';
 import { Prng } from '../../simulation/world/prng.ts';
@@ -48,6 +50,9 @@ class Arena {
   /** A gateway and its own next start both thought they could; expected when processes linger. */
   twice = 0;
   readonly opened: Epoch[] = [];
+  /** Those whose lease was valid then. A suspended one may open late, and answers nothing until it is resumed. */
+  readonly openedToAnswer: Epoch[] = [];
+  suspensions = 0;
   nowMs = 0;
   quiet = false;
   private readonly random: Prng;
@@ -66,7 +71,7 @@ class Arena {
       schedule: (delayMs, act) => this.after(delayMs, act),
       random: () => network.uint32() / 2 ** 32,
       delayMs: { min: 1, max: 60 },
-      timeoutMs: 1_500,
+      timeoutMs: limits.attemptMs,
       pollMs: 1_000,
       chance: { lose: 0.05, linger: 0.05, stale: 0.2 },
     });
@@ -187,7 +192,7 @@ class Arena {
   }
 
   private read(life: Life, reading: ControlReading): void {
-    if (reading.kind === 'record') this.step(life, { kind: 'record', view: reading.view });
+    this.step(life, reading.kind === 'record' ? { kind: 'record', view: reading.view } : { kind: 'unseen' });
   }
 
   private step(life: Life, event: RoleEvent): void {
@@ -208,13 +213,18 @@ class Arena {
           break;
         case 'open':
           this.opened.push(effect.epoch);
+          if (role.mayAcknowledge(life.now())) this.openedToAnswer.push(effect.epoch);
           break;
         case 'drain':
           this.after(this.random.between(5, 600), () =>
             this.step(life, { kind: 'drained', epoch: effect.epoch, lsn: lsn(effect.epoch * 10) }),
           );
           break;
+        case 'suspend':
+          this.suspensions += 1;
+          break;
         case 'resume':
+        case 'reopen':
         case 'close':
           break;
       }
@@ -279,6 +289,11 @@ class Arena {
       const to = random.pick([us, eu, ap]);
       moves += 1;
       const id = `m${moves}`;
+      if (random.below(10) === 0) {
+        const decided = setPolicy(record, { rpoMs: random.below(3) });
+        if (decided.kind === 'next') client.compareAndSet(seq, decided.record, () => undefined);
+        return;
+      }
       const lapsed = timer.mayChallenge(seq, this.nowMs);
       const transition: Transition | null =
         record.move !== null && random.below(8) === 0
@@ -307,7 +322,7 @@ const faultyMs = 120_000;
 
 describe('writer roles against each other', { retry: 0 }, () => {
   test('never may two acknowledge at once, epochs only rise, and when all is quiet one writes', () => {
-    let [reigns, primaries] = [0, 0];
+    let [reigns, primaries, suspensions] = [0, 0, 0];
     fc.assert(
       fc.property(fc.nat(), drifts, (seed, drift) => {
         const arena = new Arena(seed, gatewaysOf(drift), false).run(faultyMs);
@@ -319,14 +334,23 @@ describe('writer roles against each other', { retry: 0 }, () => {
         expect(arena.overlaps + arena.twice).toBe(0);
         expect(arena.writers().map((life) => life.role.phase)).toEqual(['writing']);
         expect(arena.twin.current?.record).toMatchObject({ state: 'stable' });
-        expect(arena.opened).toEqual([...new Set(arena.opened)].sort((a, b) => a - b));
+        expect(new Set(arena.opened).size).toBe(arena.opened.length);
+        expect(arena.openedToAnswer).toEqual([...arena.openedToAnswer].sort((a, b) => a - b));
         reigns += arena.opened.length;
+        suspensions += arena.suspensions;
         primaries += new Set(arena.twin.history.map((record) => record.primary)).size;
       }),
-      { numRuns: 150, examples: [[1_784_027_369, [0.13333333240558756, 0, 0, 0]]] },
+      {
+        numRuns: 150,
+        examples: [
+          [1_784_027_369, [0.13333333240558756, 0, 0, 0]],
+          [2_147_481_586, [0, 0, 0, 0]],
+        ],
+      },
     );
     expect(reigns).toBeGreaterThan(150 * 5);
     expect(primaries).toBeGreaterThan(150 * 1.5);
+    expect(suspensions).toBeGreaterThan(150 * 3);
   });
 
   test('of a gateway and its own next start at most one can make anything durable', () => {

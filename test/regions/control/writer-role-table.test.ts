@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { RoleEffect, RoleEvent, WriterPhase } from '../../../regions/control/core/writer-role.ts';
+import type { RoleEffect, RoleEvent, WriterPhase } from '../../../regions/control/core/writer-role-events.ts';
 import { epoch, lsn } from '../../../storage/redo/ids.ts';
 import { type Bench, bench, failingOverTo, switchingTo, us } from './writer-role-bench.ts';
 
@@ -10,6 +10,7 @@ describe('writer role, event by event', () => {
       kind: 'record',
       view: { seq: seq + 1, record: record.primary === us ? failingOverTo(record) : switchingTo(record, us) },
     }),
+    unseen: () => ({ kind: 'unseen' }),
     written: ({ seq }) => ({ kind: 'written', write: { kind: 'won', seq: seq + 1 } }),
     recovered: () => ({ kind: 'recovered', epoch: epoch(1), vdl: lsn(9) }),
     recoveryFailed: () => ({ kind: 'recoveryFailed', epoch: epoch(1) }),
@@ -24,6 +25,7 @@ describe('writer role, event by event', () => {
   };
   const stays = (phase: WriterPhase): Record<RoleEvent['kind'], Outcome> => ({
     record: [phase],
+    unseen: [phase],
     written: 'throws',
     recovered: [phase],
     recoveryFailed: [phase],

@@ -29,15 +29,17 @@ describe('a recovery that too few nodes answer', () => {
   const timedOut = (mayHaveForked: boolean) =>
     ({ kind: 'recoveryTimedOut', epoch: epoch(1), mayHaveForked }) as const;
 
-  test('is tried again with its epoch, and with what a switchover drained, as long as the lease lasts', () => {
+  test('is tried again with its epoch, and with what a switchover drained, as long as the record names it', () => {
     const at = bench('recovering');
     for (let time = 0; time < 3; time += 1) {
       expect(at.step(timedOut(false))).toEqual(['recover']);
       expect(at.effects.at(-1)).toEqual({ kind: 'recover', epoch: 1, atLeast: 0 });
     }
+    // The lease lapses meanwhile: nothing is acknowledged, and the record still names this reign.
     at.nowMs = ttlMs;
-    expect(at.step(timedOut(false))).toContain('close');
-    expect(at.role.phase).toBe('reading');
+    expect(at.step(timedOut(false))).toContain('recover');
+    at.change(next(acquire(at.record, { region: us, holder: other, lapsed: true })));
+    expect(at.show()).toContain('close');
     expect(at.step(timedOut(false))).not.toContain('recover');
   });
 
@@ -53,7 +55,7 @@ describe('a claim', () => {
     const at = new Bench();
     at.nowMs = 1_000;
     at.show();
-    at.nowMs = 1_800;
+    at.nowMs = 1_400;
     at.settle();
     expect(at.effects.at(-1)).toEqual({ kind: 'recover', epoch: 1, atLeast: 0 });
     expect(at.role.mayAcknowledge(1_000 + ttlMs - marginMs - 1)).toBe(true);
@@ -66,7 +68,9 @@ describe('a claim', () => {
     );
     held.show();
     expect(held.tick(ttlMs + marginMs - 1)).toEqual([]);
-    expect(held.tick(1)).toEqual(['write']);
+    // R25: it may, and looks once more first.
+    expect(held.tick(1)).toEqual(['read']);
+    expect(held.show()).toEqual(['write']);
     const before: Holder = { gateway: 'g1', incarnation: 'before' };
     const own = new Bench(
       next(acquire(initialControlRecord(us), { region: us, holder: before, lapsed: false })),
@@ -83,7 +87,22 @@ describe('a claim', () => {
     at.change(next(renew(at.record, other)));
     at.show();
     expect(at.tick(ttlMs + marginMs - 1)).toEqual([]);
-    expect(at.tick(1)).toEqual(['write']);
+    expect(at.tick(1)).toEqual(['read']);
+    expect(at.show()).toEqual(['write']);
+  });
+
+  test('gives a holder that nobody could see the time to renew first, once the record can be read again', () => {
+    const at = new Bench(
+      next(acquire(initialControlRecord(us), { region: us, holder: other, lapsed: false })),
+    );
+    at.show();
+    at.nowMs = 10_000;
+    expect(at.step({ kind: 'unseen' })).toEqual(['read']);
+    expect(at.show()).toEqual([]);
+    expect(at.tick(renewMs - 1)).toEqual(['read']);
+    expect(at.show()).toEqual([]);
+    at.tick(retryMs);
+    expect(at.show()).toEqual(['write']);
   });
 
   test('that was lost is not sent again before a newer record was seen', () => {
@@ -164,16 +183,67 @@ describe('the lease of a reign', () => {
     }
   });
 
-  test('lapses when nobody acknowledges, and the reign with it', () => {
-    const at = bench('writing');
-    for (; at.nowMs < ttlMs - marginMs - 100; ) {
+  /** Nobody answers until the lease has lapsed. */
+  const suspended = (at: Bench): Bench => {
+    while (at.role.mayAcknowledge(at.nowMs)) {
       at.tick(100);
       if (at.write !== null) at.answer('unknown');
     }
+    return at;
+  };
+
+  test('is suspended when nobody acknowledges, and the reign goes on', () => {
+    const at = suspended(bench('writing'));
+    expect(at.nowMs).toBe(Math.ceil((ttlMs - marginMs) / 100) * 100);
     expect(at.role.phase).toBe('writing');
-    at.tick(100);
+    expect(at.effects.filter((effect) => effect.kind !== 'write' && effect.kind !== 'read').at(-1)).toEqual({
+      kind: 'suspend',
+      epoch: 1,
+    });
+    expect(at.tick(60_000)).not.toContain('close');
+    expect(at.role.phase).toBe('writing');
+  });
+
+  test('opens the gate again with the first renewal that is won, in the same epoch and without a recovery', () => {
+    for (const phase of ['writing', 'draining'] as const) {
+      const at = suspended(bench(phase));
+      // What was sent again and again is settled first; the next renewal is another change, and counts for itself.
+      for (let time = 0; time < 10 && !at.role.mayAcknowledge(at.nowMs); time += 1) {
+        at.tick(100);
+        at.settle();
+      }
+      const reopened = at.effects.find((effect) => effect.kind === 'reopen');
+      expect(reopened).toEqual({ kind: 'reopen', epoch: 1, afterMs: at.nowMs - (ttlMs - marginMs) });
+      expect(at.role.mayAcknowledge(at.nowMs)).toBe(true);
+      expect([at.role.phase, at.epoch]).toEqual([phase, 1]);
+      expect(at.effects.filter(({ kind }) => kind === 'recover')).toHaveLength(1);
+    }
+  });
+
+  test('opens nothing because the record still names this reign: only a compare-and-set does', () => {
+    const at = bench('writing');
+    at.tick(renewMs);
+    at.answer('unknown');
+    at.nowMs = 40_000;
+    at.tick();
+    // The first renewal is stored at last, and its newer revision is seen.
+    at.change(next(renew(at.record, me)));
+    at.show();
+    expect(at.role.mayAcknowledge(at.nowMs)).toBe(false);
+    expect(at.effects).not.toContainEqual(expect.objectContaining({ kind: 'reopen' }));
+    if (at.write !== null) at.answer(at.apply());
+    at.tick(retryMs);
+    at.settle();
+    expect(at.role.mayAcknowledge(at.nowMs)).toBe(true);
+  });
+
+  test('a suspended reign whose record names somebody else ends', () => {
+    const at = suspended(bench('writing'));
+    at.change(failingOverTo(at.record));
+    if (at.write !== null) at.answer(at.apply());
+    expect(at.show()).toEqual(['close', 'read']);
     expect(at.role.phase).toBe('reading');
-    expect(at.effects).toContainEqual({ kind: 'close', epoch: 1, reason: 'lease-lapsed' });
+    expect(at.tick(60_000)).not.toContain('reopen');
   });
 
   test('lapses also when the first thing that is heard in time is the outcome of a renewal', () => {
@@ -182,8 +252,9 @@ describe('the lease of a reign', () => {
       at.tick(renewMs);
       // The process was frozen.
       at.nowMs = 60_000;
-      expect(at.answer(outcome)).toContain('close');
-      expect(at.role.phase).not.toBe('writing');
+      if (outcome === 'won') at.apply();
+      expect(at.answer(outcome)).toContain('suspend');
+      expect(at.role.mayAcknowledge(at.nowMs)).toBe(false);
     }
   });
 

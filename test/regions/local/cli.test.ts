@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { formatBytes, formatMs, table } from '../../../regions/cli/ask/output.ts';
+import { splitStatements } from '../../../regions/cli/ask/split-statements.ts';
 import { buildProgram } from '../../../regions/cli/main.ts';
-import { formatBytes, formatMs, table } from '../../../regions/cli/output.ts';
-import { splitStatements } from '../../../regions/cli/split-statements.ts';
 import { prepareDeployment } from '../../../regions/local/local-deployment.ts';
 
 const cli = fileURLToPath(new URL('../../../regions/cli/sextant.ts', import.meta.url));
@@ -146,6 +146,31 @@ describe('asking a deployment', () => {
     expect(out).toMatch(/n1 +us-east-1a +running +2048 +77 +7001/);
     const json = await sextant(['status', '--url', url, '--json']);
     expect(JSON.parse(json.out)).toEqual(status());
+  });
+
+  test('policy shows what each field means and what it costs now, and changes what its options name', async () => {
+    const policy = { automatic: false, maxLossMs: null, rpoMs: 0, prefer: ['eu-west-1'] };
+    replies['/v1/policy'] = () => ({ body: policy });
+    replies['/v1/status'] = () => ({ body: status() });
+    const shown = await sextant(['policy', '--url', url]);
+    expect(shown.out).toMatch(/--automatic +off +a failover begins when a person starts it/);
+    expect(shown.out).toMatch(/--rpo-ms +0 +an answer leaves once one more region/);
+    expect(shown.out).toMatch(/now: eu-west-1 is 1\.50 s behind; no answer waits for another region/);
+    const args = ['--rpo-ms', '0', '--automatic', 'off', '--max-loss-ms', 'none', '--prefer', 'eu-west-1'];
+    const set = await sextant(['policy', ...args, '--url', url, '--json']);
+    expect(JSON.parse(set.out)).toEqual(policy);
+    expect(requests.filter(({ path }) => path === '/v1/policy').map(({ body }) => body)).toEqual([
+      undefined,
+      policy,
+    ]);
+    for (const [option, value, words] of [
+      ['--automatic', 'yes', 'is on or off, not yes'],
+      ['--rpo-ms', '-1', 'is a number of milliseconds or off, not -1'],
+    ] as const)
+      expect(await sextant(['policy', `${option}=${value}`, '--url', url])).toMatchObject({
+        code: 1,
+        err: expect.stringContaining(words),
+      });
   });
 
   test('sql prints a table, or JSON, and runs several statements in one session', async () => {

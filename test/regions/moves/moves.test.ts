@@ -23,9 +23,11 @@ import { ControlSight } from '../../../regions/control/core/control-sight.ts';
 import { ChallengerTimer, defaultLeaseLimits } from '../../../regions/control/core/lease.ts';
 import { moveLimits } from '../../../regions/control/core/move-limits.ts';
 import type { Survivor } from '../../../regions/control/core/survivors.ts';
+import type { FailoverWish, KeptOperation } from '../../../regions/moves/core/operation-log.ts';
 import type { Operation } from '../../../regions/moves/core/operations.ts';
-import { type FailoverWish, Moves } from '../../../regions/moves/moves.ts';
+import { Moves } from '../../../regions/moves/moves.ts';
 import { ClusterView } from '../../../regions/status/core/report.ts';
+import { machine } from '../../../storage/process/runtime.ts';
 import { epoch, lsn, regionId } from '../../../storage/redo/ids.ts';
 
 const [us, eu, ap] = [regionId('us-east-1'), regionId('eu-west-1'), regionId('ap-northeast-1')];
@@ -58,8 +60,28 @@ class Agent implements ControlStore {
   readonly challenger = new ChallengerTimer(defaultLeaseLimits);
   readonly moves: Moves;
 
-  constructor() {
+  /** Regions whose redo was asked for, and what sealing the old region comes to. */
+  readonly pulls: string[] = [];
+  sealed: readonly string[] = [];
+  isFenced = false;
+  kept: readonly KeptOperation[] = [];
+  levelMsAgo: number | null = 0;
+
+  constructor(kept: readonly KeptOperation[] = []) {
     this.moves = new Moves({
+      lease: defaultLeaseLimits,
+      pull: (from) => void this.pulls.push(from),
+      seal: async (region) => {
+        this.sealed = [...this.sealed, region];
+        return this.isFenced ? 'fenced' : 'unreachable';
+      },
+      operations: {
+        kept,
+        keep: (operations) => {
+          this.kept = operations;
+        },
+      },
+      runtime: machine,
       region: eu,
       store: this,
       view: this.view,
@@ -72,11 +94,13 @@ class Agent implements ControlStore {
         followed: this.followed,
         heardMsAgo: 0,
         primaryVdl: this.primaryVdl,
+        levelMsAgo: this.levelMsAgo,
       }),
       following: () => this.following,
       neighbours: () => ({ heard: [ap], silent: [us] }),
       highestEpoch: () => 1,
       forkOf: () => this.fork,
+      lastCommit: async () => this.lastCommit,
       log: pino({ level: 'silent' }),
     });
     this.saw();
@@ -85,6 +109,12 @@ class Agent implements ControlStore {
 
   /** Where the new reign forked, once the agent has read its path. */
   fork = lsn(90);
+
+  /** The last write kept was made three seconds before the test, by a clock that is 500 ms ahead of ours. */
+  lastCommit: { readonly atUs: number; readonly aheadUs: number } | null = {
+    atUs: Date.now() * 1_000 - 3_000_000 + 500_000,
+    aheadUs: 500_000,
+  };
 
   get current(): ControlView {
     return { seq: this.seq, record: this.record };
@@ -148,7 +178,14 @@ class Agent implements ControlStore {
       kind: 'region' as const,
       agent: 'a',
       gateway: null,
-      nodes: [],
+      nodes: ['n1', 'n2', 'n3', 'n4'].map((id) => ({
+        id,
+        az: 'a',
+        state: 'up' as const,
+        scl: 90,
+        pid: 1,
+        address: 'a',
+      })),
       lossEpochs: [],
     };
     const gateway = {
@@ -205,7 +242,7 @@ class Agent implements ControlStore {
     const begun =
       kind === 'switchover'
         ? await this.moves.switchover()
-        : await this.moves.failover({ allowDataLoss: true, sacrifice });
+        : await this.moves.failover({ allowDataLoss: true, sacrifice, maxLossMs: null });
     if ('code' in begun) throw new Error(`${begun.code}: ${begun.message}`);
     return begun.id;
   }
@@ -221,7 +258,9 @@ const pass = (ms: number) => vi.advanceTimersByTimeAsync(ms);
 const phases = (operation: Operation) => operation.phases.map((phase) => phase.name);
 
 beforeEach(() => {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance', 'Date'] });
+  vi.useFakeTimers({
+    toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance', 'Date', 'hrtime'],
+  });
 });
 afterEach(() => {
   vi.useRealTimers();
@@ -410,6 +449,7 @@ describe('a failover', () => {
 
   const wish = (allowDataLoss = true, ...sacrifice: FailoverWish['sacrifice']): FailoverWish => ({
     allowDataLoss,
+    maxLossMs: null,
     sacrifice,
   });
 
@@ -455,23 +495,39 @@ describe('a failover', () => {
     });
   });
 
-  test('past a better survivor is refused by name, also with leave to lose data', async () => {
+  test('fetches what a better survivor holds, and deposes once it holds as much', async () => {
     const agent = new Agent();
     agent.third({ epoch: 1, vdl: 250 });
-    const begun = await agent.moves.failover(wish());
-    expect(begun).toMatchObject({ code: 'TARGET_BEHIND' });
-    expect(agent.writes).toEqual([]);
+    const id = await agent.begin('failover');
+    await pass(lapseMs - 50);
+    agent.third({ epoch: 1, vdl: 250 });
+    await pass(100);
+    expect(agent.operation(id)).toMatchObject({ state: 'running' });
+    expect(phases(agent.operation(id))).toEqual(['waiting-for-lease', 'pulling']);
+    expect([...new Set(agent.pulls)]).toEqual([ap]);
+    expect(agent.record).toMatchObject({ state: 'stable', holder: old });
+    agent.held = { epoch: epoch(1), vdl: lsn(250), forks: [] };
+    await pass(100);
+    expect(phases(agent.operation(id)).slice(2)).toEqual(['deposing', 'promoting']);
+    expect(agent.record).toMatchObject({ state: 'failing-over', move: { id } });
+  });
+
+  test('past a better survivor that gives nothing is refused by name, also with leave to lose data', async () => {
+    const agent = new Agent();
+    const id = await agent.begin('failover');
+    for (let ms = 0; ms < lapseMs + moveLimits.pullStillMs + 500; ms += 500) {
+      agent.third({ epoch: 1, vdl: 250 });
+      await pass(500);
+    }
+    expect(agent.operation(id)).toMatchObject({
+      state: 'failed',
+      error: { code: 'TARGET_BEHIND', message: expect.stringContaining('--sacrifice ap-northeast-1') },
+    });
+    expect(agent.record).toMatchObject({ state: 'stable', holder: old });
     expect(await agent.begin('failover', [ap])).toMatch(/^eu-west-1\./);
   });
 
-  test('goes on past a survivor that is not heard any more', async () => {
-    const agent = new Agent();
-    agent.third({ epoch: 1, vdl: 250 });
-    await pass(moveLimits.survivorHeardMs);
-    expect(await agent.begin('failover')).toMatch(/^eu-west-1\./);
-  });
-
-  test('that began while no record could be read is judged once it can', async () => {
+  test('that began while no record could be read fetches what a survivor holds once it can', async () => {
     const agent = new Agent();
     agent.reading = { kind: 'unavailable', reason: 'no leader' };
     const id = await agent.begin('failover');
@@ -479,8 +535,40 @@ describe('a failover', () => {
     agent.reading = null;
     agent.third({ epoch: 1, vdl: 250 });
     await pass(1_100);
-    expect(agent.operation(id)).toMatchObject({ state: 'failed', error: { code: 'TARGET_BEHIND' } });
+    expect(phases(agent.operation(id)).at(-1)).toBe('pulling');
     expect(agent.record).toMatchObject({ state: 'stable', holder: old });
+  });
+
+  test('seals the storage of a primary that has not renewed for two renewals, and need not wait any longer', async () => {
+    const agent = new Agent();
+    agent.isFenced = true;
+    const id = await agent.begin('failover');
+    await pass(moveLimits.sealAfterMs - 100);
+    expect(agent.sealed).toEqual([]);
+    await pass(200);
+    expect([...new Set(agent.sealed)]).toEqual([us]);
+    expect(agent.record).toMatchObject({ state: 'failing-over', move: { id } });
+  });
+
+  test('by a policy that bounds what may be lost is refused above the bound, with the ways out', async () => {
+    const agent = new Agent();
+    agent.levelMsAgo = lapseMs + 9_000;
+    const begun = await agent.moves.failover({ allowDataLoss: true, sacrifice: [], maxLossMs: 5_000 }, true);
+    if ('code' in begun) throw new Error(begun.message);
+    expect(begun.automatic).toBe(true);
+    await pass(lapseMs + 100);
+    expect(agent.operation(begun.id)).toMatchObject({
+      state: 'failed',
+      error: { code: 'LOSS_ABOVE_BOUND', message: expect.stringContaining('--max-loss-ms') },
+    });
+    expect(agent.record).toMatchObject({ state: 'stable' });
+  });
+
+  test('goes on past a survivor that is not heard any more', async () => {
+    const agent = new Agent();
+    agent.third({ epoch: 1, vdl: 250 });
+    await pass(moveLimits.survivorHeardMs);
+    expect(await agent.begin('failover')).toMatch(/^eu-west-1\./);
   });
 
   test('whose record turns out to be an old one waits for the lease of the holder it learns of', async () => {
@@ -521,22 +609,30 @@ describe('a failover', () => {
       state: 'done',
       result: { epoch: 2, loss: { forkLsn: 90, lastHeardVdl: 100, atRiskBytes: 10, exact: false } },
     });
-    expect(done.result?.rtoMs).toBeGreaterThanOrEqual(lapseMs);
+    const { rtoMs = 0, rtoFromLastWriteMs } = done.result ?? {};
+    expect(rtoMs).toBeGreaterThanOrEqual(lapseMs);
+    expect(rtoFromLastWriteMs).toBe(rtoMs + 3_000);
     expect(phases(done)).toEqual(['waiting-for-lease', 'deposing', 'promoting']);
   });
 
-  test('does not wait when nobody holds the lease', async () => {
+  test('does not wait when nobody holds the lease, and states no time from a last write that is not known', async () => {
     const agent = new Agent();
+    agent.lastCommit = null;
     agent.change(release(agent.record, { holder: old, drainedTo: lsn(0) }));
-    await agent.begin('failover');
+    const id = await agent.begin('failover');
     await pass(100);
     expect(agent.record.state).toBe('failing-over');
+    agent.change(completeMove(agent.record, { id, region: eu, holder: fresh }));
+    agent.reports({ eu: { phase: 'writing', epoch: 2 } });
+    await pass(100);
+    expect(agent.operation(id).state).toBe('done');
+    expect(agent.operation(id).result).not.toHaveProperty('rtoFromLastWriteMs');
   });
 
   test('away from a writer that renews its lease fails with PRIMARY_ALIVE and changes nothing', async () => {
     const agent = new Agent();
     const id = await agent.begin('failover');
-    await pass(3_000);
+    await pass(defaultLeaseLimits.renewMs);
     agent.change(renew(agent.record, old));
     await pass(100);
     expect(agent.operation(id).state).toBe('running');
@@ -590,12 +686,148 @@ describe('operations', () => {
     const first = await agent.begin('switchover');
     expect(first).toMatch(/^eu-west-1\.[0-9a-f]{12}$/);
     agent.change(abortMove(agent.record, { id: first }));
+    await pass(40);
     for (let count = 0; count < moveLimits.operationsMax; count++) {
-      Object.assign(agent, { goodReads: 1, reading: { kind: 'unavailable', reason: 'no leader' } });
-      await agent.begin('switchover');
+      agent.moves.cancel(await agent.begin('switchover'));
+      await pass(1);
     }
-    await pass(10);
     expect(agent.moves.get(first)).toBeNull();
     expect(agent.moves.get('eu-west-1.nothing')).toBeNull();
   });
+
+  test('of the same kind run one at a time', async () => {
+    const agent = new Agent();
+    const id = await agent.begin('failover');
+    expect(await agent.moves.failover({ allowDataLoss: true, sacrifice: [], maxLossMs: null })).toEqual({
+      code: 'MOVE_IN_PROGRESS',
+      message: `failover ${id} to eu-west-1 is under way; \`sextant cancel ${id}\` gives it up`,
+    });
+  });
+});
+
+describe('a move is cancelled', () => {
+  test('while the old writer drains: the record is changed back', async () => {
+    const agent = new Agent();
+    const id = await agent.begin('switchover');
+    await pass(50);
+    agent.moves.cancel(id);
+    await pass(50);
+    expect(agent.operation(id)).toMatchObject({ state: 'failed', error: { code: 'CANCELLED' } });
+    expect(agent.record).toMatchObject({ state: 'stable', move: null, holder: old });
+  });
+
+  test('while a failover waits: nothing was changed', async () => {
+    const agent = new Agent();
+    const id = await agent.begin('failover');
+    agent.moves.cancel(id);
+    expect(agent.operation(id).error?.message).toContain('nothing had been changed');
+    expect(agent.writes).toEqual([]);
+  });
+
+  test('while its change of the record is under way: it is changed back as soon as that is known', async () => {
+    const agent = new Agent();
+    const id = await agent.begin('switchover');
+    agent.moves.cancel(id);
+    await pass(100);
+    expect(agent.operation(id)).toMatchObject({ state: 'failed', error: { code: 'CANCELLED' } });
+    expect(agent.record).toMatchObject({ state: 'stable', move: null });
+  });
+
+  test('not once the target has taken over, nor when it has ended', async () => {
+    const agent = new Agent();
+    const id = await agent.begin('switchover');
+    await pass(20);
+    agent.change(release(agent.record, { holder: old, drainedTo: lsn(100) }));
+    agent.change(completeMove(agent.record, { id, region: eu, holder: fresh }));
+    await pass(40);
+    expect(agent.moves.cancel(id)).toMatchObject({ code: 'TOO_LATE' });
+    agent.reports({ eu: { phase: 'writing', epoch: 2 } });
+    await pass(40);
+    expect(agent.operation(id).state).toBe('done');
+    expect(agent.moves.cancel(id)).toMatchObject({ code: 'TOO_LATE' });
+    expect(agent.moves.cancel('eu-west-1.nothing')).toMatchObject({ code: 'UNKNOWN_OPERATION' });
+  });
+});
+
+describe('a move whose agent died', () => {
+  /** The same region's agent, started again beside the record as it is. */
+  const again = (before: Agent): Agent => {
+    const agent = new Agent(before.kept);
+    agent.record = before.record;
+    agent.seq = before.seq;
+    agent.saw();
+    return agent;
+  };
+
+  test('R32: in the middle of a switchover is taken up under its id and completes', async () => {
+    const before = new Agent();
+    const id = await before.begin('switchover');
+    await pass(50);
+    before.moves.close();
+    const agent = again(before);
+    await pass(600);
+    expect(agent.operation(id)).toMatchObject({ state: 'running', target: eu });
+    agent.change(release(agent.record, { holder: old, drainedTo: lsn(100) }));
+    await pass(50);
+    agent.change(completeMove(agent.record, { id, region: eu, holder: fresh }));
+    agent.reports({ eu: { phase: 'writing', epoch: 2 } });
+    await pass(50);
+    expect(agent.operation(id)).toMatchObject({ state: 'done', result: { epoch: 2 } });
+  });
+
+  test('while a failover waited for the lease waits again and deposes', async () => {
+    const before = new Agent();
+    const id = await before.begin('failover');
+    await pass(50);
+    before.moves.close();
+    const agent = again(before);
+    await pass(lapseOf(agent) + 1_000);
+    expect(agent.record).toMatchObject({ state: 'failing-over', move: { id } });
+  });
+
+  test('before a switchover was in the record is told as interrupted', async () => {
+    const before = new Agent();
+    before.losesAnswers = 0;
+    const id = await before.begin('switchover');
+    const kept = before.kept;
+    before.moves.close();
+    const agent = new Agent(kept);
+    await pass(600);
+    expect(agent.operation(id)).toMatchObject({ state: 'failed', error: { code: 'INTERRUPTED' } });
+  });
+
+  test('after the target had taken over is done once its gateway writes', async () => {
+    const before = new Agent();
+    const id = await before.begin('switchover');
+    await pass(50);
+    before.moves.close();
+    before.change(release(before.record, { holder: old, drainedTo: lsn(100) }));
+    before.change(completeMove(before.record, { id, region: eu, holder: fresh }));
+    const agent = again(before);
+    agent.reports({ eu: { phase: 'writing', epoch: 2 } });
+    await pass(600);
+    expect(agent.operation(id)).toMatchObject({ state: 'done', result: { epoch: 2 } });
+  });
+
+  test('and whose region stays silent is given up by another region when its time is over', async () => {
+    const agent = new Agent();
+    agent.change(beginSwitchover(agent.record, { id: 'ap-northeast-1.m', to: ap, startedAtMs: 0 }));
+    await pass(moveLimits.switchoverMs);
+    expect(agent.record.move).not.toBeNull();
+    await pass(reviewsMs);
+    expect(agent.record).toMatchObject({ state: 'stable', move: null, primary: us });
+  });
+
+  test('is left to its own region as long as that is heard', async () => {
+    const agent = new Agent();
+    agent.change(beginSwitchover(agent.record, { id: 'ap-northeast-1.m', to: ap, startedAtMs: 0 }));
+    for (let ms = 0; ms < moveLimits.switchoverMs + reviewsMs; ms += 1_000) {
+      agent.third({ epoch: 1, vdl: 90 });
+      await pass(1_000);
+    }
+    expect(agent.record).toMatchObject({ state: 'switching' });
+  });
+
+  const reviewsMs = 5_000;
+  const lapseOf = (_: Agent): number => defaultLeaseLimits.ttlMs + defaultLeaseLimits.marginMs;
 });

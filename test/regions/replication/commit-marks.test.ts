@@ -10,7 +10,7 @@ import { epoch, lsn, pageNo, pgId } from '../../../storage/redo/ids.ts';
 import { redoLimits } from '../../../storage/redo/limits.ts';
 import { encodeMtr } from '../../../storage/redo/record.ts';
 
-const mark = (at: number): CommitMark => ({ lsn: lsn(at), commitTimeUs: at * 1_000 });
+const mark = (at: number): CommitMark => ({ lsn: lsn(at), commitTimeUs: at * 1_000, commits: 1 });
 
 describe('commit marks', () => {
   test('name the oldest commit above the settled VDL', () => {
@@ -40,6 +40,32 @@ describe('commit marks', () => {
     marks.clear();
     marks.add([mark(10)]);
     expect(marks.oldest).toEqual(mark(10));
+  });
+
+  test('count what is left exactly, or less than that when they had to be thinned and say so', () => {
+    const batches = fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 12 });
+    fc.assert(
+      fc.property(
+        batches,
+        fc.integer({ min: 2, max: 64 }),
+        fc.double({ min: 0, max: 1, noNaN: true }),
+        (sizes, limit, share) => {
+          const marks = new CommitMarks(limit);
+          let last = 0;
+          for (const size of sizes) {
+            marks.add(Array.from({ length: size }, (_, index) => mark(last + index + 1)));
+            last += size;
+          }
+          const vdl = Math.floor(share * last);
+          marks.settle(lsn(vdl));
+          const { commits, isExact } = marks.count;
+          if (isExact || last <= limit) expect(commits).toBe(last - vdl);
+          expect(commits).toBeLessThanOrEqual(last - vdl);
+          if (vdl < last) expect(commits).toBeGreaterThan(0);
+          if (last <= limit) expect(isExact).toBe(true);
+        },
+      ),
+    );
   });
 
   test('never understate the age of the oldest commit, however much is thinned', () => {
@@ -90,7 +116,7 @@ describe('commit marks of frames', () => {
 
   test('are where and when each transaction was committed, traced or not', () => {
     expect(commitMarksIn(frames, base, lsn(1e9))).toEqual(
-      timesUs.map((commitTimeUs, at) => ({ lsn: ends[at], commitTimeUs })),
+      timesUs.map((commitTimeUs, at) => ({ lsn: ends[at], commitTimeUs, commits: 1 })),
     );
   });
 

@@ -21,7 +21,7 @@ const shipped = (head: number, start: number, next: number, from = primary): Rec
     echo: null,
     frames: new Uint8Array(next - start),
   };
-  return { kind: 'shipped', message };
+  return { kind: 'shipped', message, transitMs: 0 };
 };
 const joined = (head: number, vdl: number): ReceiverEvent => ({
   kind: 'joined',

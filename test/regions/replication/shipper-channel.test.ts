@@ -8,7 +8,7 @@ import {
   type ShippingBounds,
 } from '../../../regions/replication/core/shipper.ts';
 import { shippingLimits } from '../../../regions/replication/core/shipping-limits.ts';
-import { epoch, lsn, mainBranch, regionId } from '../../../storage/redo/ids.ts';
+import { epoch, type Lsn, lsn, mainBranch, regionId } from '../../../storage/redo/ids.ts';
 import { Prng } from '../../simulation/world/prng.ts';
 
 const primary = regionId('us-east-1');
@@ -115,6 +115,7 @@ class Channel {
       if (effect.kind === 'fetch') this.after(effect.afterMs, () => this.fetch(effect.from, effect.known));
       else if (effect.kind === 'heartbeat')
         this.publish(effect.start, effect.start, effect.vdl, new Uint8Array(0));
+      else if (effect.kind === 'look') this.look(effect.from);
       else {
         this.unstoredMost = Math.max(this.unstoredMost, effect.next - this.complete);
         if (effect.start < this.shippedTo) this.resent += effect.next - effect.start;
@@ -124,6 +125,15 @@ class Channel {
         this.after(1, () => this.ship({ kind: 'shipped', outcome }));
       }
     }
+  }
+
+  /** One commit at the end of the log, or nobody answers. */
+  private look(from: Lsn): void {
+    this.after(1 + uniform(this.random) * 5, () => {
+      const next = this.chance(this.faults.failFetch) ? from : lsn(Math.max(from, this.logEnd));
+      const commits = next > from ? [{ lsn: next, commitTimeUs: this.nowMs * 1_000, commits: 1 }] : [];
+      this.ship({ kind: 'looked', from, next, commits });
+    });
   }
 
   /** A byte of redo at LSN n is n mod 251: what arrives can be told from what should have. */
@@ -137,7 +147,7 @@ class Channel {
         { length: Math.max(0, next - from) },
         (_, index) => (from + index) % 251,
       );
-      const commits = next > from ? [{ lsn: lsn(next), commitTimeUs: this.nowMs * 1_000 }] : [];
+      const commits = next > from ? [{ lsn: lsn(next), commitTimeUs: this.nowMs * 1_000, commits: 1 }] : [];
       this.ship({
         kind: 'fetched',
         from: lsn(from),
@@ -161,7 +171,7 @@ class Channel {
       echo: null,
       frames,
     };
-    this.send(() => this.receive({ kind: 'shipped', message }));
+    this.send(() => this.receive({ kind: 'shipped', message, transitMs: 0 }));
   }
 
   private receive(event: ReceiverEvent): void {
@@ -236,7 +246,7 @@ describe('shipper and receiver over a bad channel', { retry: 0 }, () => {
       ]);
       expect([seed, channel.shipper.lag(channel.nowMs, channel.nowMs * 1_000)]).toEqual([
         seed,
-        { lagBytes: 0, lagMs: 0, online: true, vdl: channel.logEnd },
+        { lagBytes: 0, lagMs: 0, lagCommits: 0, lagCommitsExact: true, online: true, vdl: channel.logEnd },
       ]);
     }
   });

@@ -43,9 +43,17 @@ function fetched(
     next: lsn(next),
     vdl: lsn(vdl),
     frames: new Uint8Array(next - from),
-    commits: commits.map(([at, commitTimeUs]) => ({ lsn: lsn(at), commitTimeUs })),
+    commits: marksOf(commits),
   };
 }
+const marksOf = (commits: readonly (readonly [number, number])[]) =>
+  commits.map(([at, commitTimeUs]) => ({ lsn: lsn(at), commitTimeUs, commits: 1 }));
+/** What a look into the log found. */
+const looked = (
+  from: number,
+  next: number,
+  commits: readonly (readonly [number, number])[] = [],
+): ShipperEvent => ({ kind: 'looked', from: lsn(from), next: lsn(next), commits: marksOf(commits) });
 const tick: ShipperEvent = { kind: 'tick' };
 const kinds = (effects: readonly ShipperEffect[]): readonly string[] => effects.map((effect) => effect.kind);
 const fetchFrom = (from: number, known: number, afterMs = 0): ShipperEffect => ({
@@ -206,7 +214,7 @@ describe('shipper', () => {
 
   test('a secondary that is not heard gets heartbeats only, until it speaks again', () => {
     const shipper = joined(0);
-    shipper.step(fetched(0, 100), 1);
+    shipper.step(fetched(0, 100, 100, [[100, 0]]), 1);
     shipper.step({ kind: 'fetchFailed' }, 2);
     expect(kinds(shipper.step(tick, offlineAfterMs))).toEqual(['heartbeat']);
     expect(shipper.step(ack(0), 2 * offlineAfterMs)).toEqual([fetchFrom(0, 100)]);
@@ -258,7 +266,7 @@ describe('shipper', () => {
     shipper.step({ kind: 'fetchFailed' }, 1);
     expect(shipper.step({ kind: 'restarted' }, 400)).toEqual([]);
     expect(kinds(shipper.step(tick, 401))).toEqual(['heartbeat']);
-    expect(shipper.lag(500, 0).lagBytes).toBe(500);
+    expect(shipper.lag(500, 0).lagBytes).toBe(400);
     expect(shipper.step(ack(200), 501)).toEqual([fetchFrom(200, 500)]);
   });
 
@@ -361,7 +369,14 @@ describe('lag of a secondary', () => {
   test('of one that never spoke is everything, for a time that nobody knows', () => {
     const shipper = new Shipper(head, lsn(700));
     shipper.step(tick, 1_000);
-    expect(shipper.lag(3_500, 0)).toEqual({ lagBytes: 700, lagMs: null, online: false, vdl: 0 });
+    expect(shipper.lag(3_500, 0)).toEqual({
+      lagBytes: 700,
+      lagMs: null,
+      lagCommits: null,
+      lagCommitsExact: false,
+      online: false,
+      vdl: 0,
+    });
   });
 
   test('is unknown after a start until the oldest commit it lacks was read, and then as old as that is', () => {
@@ -394,6 +409,8 @@ describe('lag of a secondary', () => {
     expect(silent.lag(20, atUs(60_000))).toEqual({
       lagBytes: 600,
       lagMs: 50_000,
+      lagCommits: 0,
+      lagCommitsExact: false,
       online: false,
       vdl: 400,
     });
@@ -403,6 +420,75 @@ describe('lag of a secondary', () => {
     silent.step(ack(400), 30);
     silent.step(ack(0, { gap: true }), 40);
     expect(silent.lag(50, atUs(60_000)).lagMs).toBeNull();
+  });
+
+  test('of one that is away is the age of the oldest commit it lacks, which is read once and not sent', () => {
+    const lost = new Shipper(head, lsn(1_000), { vdl: lsn(400), sinceUs: null });
+    expect(lost.lag(0, atUs(60_000))).toMatchObject({ lagBytes: 600, lagMs: null });
+    expect(lost.step(tick, 10)).toContainEqual({ kind: 'look', from: 400 });
+    // A large transaction: no commit so far. The next look goes on behind it.
+    expect(kinds(lost.step(looked(400, 700), 20))).toEqual([]);
+    expect(lost.step(tick, 20 + heartbeatMs)).toContainEqual({ kind: 'look', from: 700 });
+    const found = [
+      [800, atUs(50_000)],
+      [900, atUs(55_000)],
+    ] as const;
+    expect(kinds(lost.step(looked(700, 900, found), 230))).toEqual([]);
+    for (let nowMs = 250; nowMs < 2_000; nowMs += 50)
+      expect(kinds(lost.step(tick, nowMs))).not.toContain('look');
+    expect(lost.lag(2_000, atUs(60_000))).toMatchObject({ lagMs: 10_000, lagCommits: 1, vdl: 400 });
+    // It is back, holds more than was known, and lacks the second commit.
+    lost.step(ack(800, { gap: true }), 2_000);
+    lost.step(fetched(800, 1_000, 1_000, [[900, atUs(55_000)]]), 2_010);
+    expect(lost.lag(2_020, atUs(60_000))).toMatchObject({
+      lagMs: 5_000,
+      lagCommits: 1,
+      lagCommitsExact: true,
+    });
+  });
+
+  test('of one that was level when it was lost is nothing until somebody writes, and then as old as that write', () => {
+    const lost = new Shipper(head, lsn(400), { vdl: lsn(400), sinceUs: 0 });
+    for (let nowMs = 0; nowMs <= 50_000; nowMs += 50)
+      expect(kinds(lost.step(tick, nowMs))).not.toContain('look');
+    expect(lost.lag(50_000, atUs(50_000))).toMatchObject({ lagBytes: 0, lagMs: 0, lagCommits: 0 });
+    lost.step({ kind: 'durable', vdl: lsn(500) }, 50_100);
+    expect(lost.lag(50_200, atUs(50_200))).toMatchObject({ lagBytes: 100, lagMs: 200 });
+    expect(lost.step(tick, 50_200)).toContainEqual({ kind: 'look', from: 400 });
+    lost.step(looked(400, 500, [[500, atUs(50_050)]]), 50_210);
+    expect(lost.lag(60_050, atUs(60_050))).toMatchObject({ lagMs: 10_000, lagCommits: 1 });
+  });
+
+  test('a look that nobody answered is repeated, and one that was overtaken by a loss of nodes counts nothing', () => {
+    const lost = new Shipper(head, lsn(1_000), { vdl: lsn(400), sinceUs: null });
+    lost.step(tick, 0);
+    lost.step(looked(400, 400), 10);
+    expect(kinds(lost.step(tick, 10 + heartbeatMs - 1))).not.toContain('look');
+    expect(lost.step(tick, 10 + heartbeatMs)).toContainEqual({ kind: 'look', from: 400 });
+    lost.step(ack(100, { gap: true }), 220);
+    lost.step(looked(400, 1_000, [[1_000, atUs(0)]]), 230);
+    expect(lost.lag(240, atUs(60_000))).toMatchObject({ lagBytes: 900, lagMs: null, vdl: 100 });
+  });
+
+  test('counts the commits that are missing, and says when there may be more', () => {
+    const shipper = joined(0);
+    const commits = Array.from({ length: 10 }, (_, at) => [(at + 1) * 10, atUs(at)] as const);
+    shipper.step(fetched(0, 100, 100, commits), 1);
+    expect(shipper.lag(2, 0)).toMatchObject({ lagCommits: 10, lagCommitsExact: true });
+    shipper.step(ack(100, { vcl: 30 }), 3);
+    expect(shipper.lag(4, 0)).toMatchObject({ lagCommits: 7, lagCommitsExact: true });
+    // More is durable here than was read.
+    shipper.step({ kind: 'durable', vdl: lsn(500) }, 5);
+    expect(shipper.lag(6, 0)).toMatchObject({ lagCommits: 7, lagCommitsExact: false });
+  });
+
+  test('begun anew goes on from what the secondary had said', () => {
+    const shipper = joined(0);
+    shipper.step(fetched(0, 100, 100, [[100, atUs(1_000)]]), 1);
+    shipper.step(ack(100), 2);
+    shipper.step({ kind: 'durable', vdl: lsn(160) }, 3);
+    shipper.step({ kind: 'restarted' }, 4);
+    expect(shipper.lag(5, 0)).toMatchObject({ lagBytes: 60, vdl: 100 });
   });
 
   test('does not jump between a message and the next under a steady load', () => {

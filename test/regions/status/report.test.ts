@@ -205,7 +205,7 @@ describe('status of the cluster', () => {
       role: 'offline',
       ready: false,
       vdl: 90,
-      nodes: [{ state: 'down' }],
+      nodes: [{ state: 'down', scl: null }],
     });
   });
 

@@ -3,9 +3,9 @@ import { defaultLeaseLimits } from '../../../regions/control/core/lease.ts';
 import {
   type FaultKind,
   type FaultPlan,
+  longLease,
   type SimulationOptions,
   scaledBounds,
-  shortLease,
   usualRecoveryMs,
 } from '../options.ts';
 import { Prng, type Range } from '../world/prng.ts';
@@ -83,7 +83,7 @@ export const isolation: Scenario = (options) => ({
   gateways: 1,
   faultPhaseUs: 26 * seconds,
   workload: { ...small, openMax: 3, pauseUs: 200 * ms },
-  lease: shortLease,
+  lease: defaultLeaseLimits,
   hastyPerMille: 1000,
   faults: [plan('region-isolation', between(2 * seconds, 4 * seconds), between(18 * seconds, 20 * seconds))],
 });
@@ -91,7 +91,7 @@ export const isolation: Scenario = (options) => ({
 /** The same, with a lease long enough that a failover could come before it lapses. */
 export const isolationUnderLongLease: Scenario = (options) => ({
   ...isolation(options),
-  lease: defaultLeaseLimits,
+  lease: longLease,
 });
 
 /** One region with a standby gateway, where processes freeze for longer than a lease. */
@@ -101,7 +101,7 @@ export const frozenWriters: Scenario = (options) => ({
   gateways: 2,
   faultPhaseUs: 26 * seconds,
   workload: { ...small, openMax: 8, pauseUs: 50 * ms },
-  lease: shortLease,
+  lease: defaultLeaseLimits,
   network: { ...options.network, heartbeatUs: between(13 * seconds, 14 * seconds) },
   faults: [plan('pause', between(500 * ms, 1500 * ms), between(11 * seconds, 12 * seconds))],
 });

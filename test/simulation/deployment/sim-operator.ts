@@ -2,16 +2,16 @@
  * Plays the operator: a switchover now and then, a failover with data loss allowed when the primary region is out, and
  * another look later at whether writes have a home. Commands go to the agent of the target region, as the CLI's do.
  */
-import type { ControlRecord } from '../../../regions/control/core/control-record.ts';
+import type { ControlRecord, MoveKind } from '../../../regions/control/core/control-record.ts';
 import type { FaultEvent, FaultScheduler } from '../faults.ts';
 import type { SimAgent } from '../processes/agent.ts';
 import { controlKey } from '../processes/control-store.ts';
-import type { MoveKind } from '../processes/moves.ts';
 import type { Prng } from '../world/prng.ts';
 import { agentAddress, type BusPayload, type LinkMessage, type SimFleet } from './sim-types.ts';
 
 const seconds = 1_000_000;
 const reviewUs = 2 * seconds;
+const needsSacrifice = ['TARGET_NOT_JOINED', 'SURVIVOR_UNKNOWN'];
 
 export class SimOperator {
   readonly counts = { switchovers: 0, failovers: 0 };
@@ -20,6 +20,7 @@ export class SimOperator {
   private readonly lost: () => readonly string[];
   private readonly prng: Prng;
   private planning = true;
+  private isStuck = false;
 
   constructor(fleet: SimFleet, agents: ReadonlyMap<string, SimAgent>, lost: () => readonly string[]) {
     this.fleet = fleet;
@@ -63,8 +64,7 @@ export class SimOperator {
       this.plan();
       const record = this.record;
       const targets = this.fleet.options.regions.filter((region) => region !== record?.primary);
-      if (targets.length > 0 && this.command(this.prng.pick(targets), 'switchover'))
-        this.counts.switchovers += 1;
+      if (targets.length > 0) this.command(this.prng.pick(targets), 'switchover');
     });
   }
 
@@ -93,13 +93,25 @@ export class SimOperator {
       return (b?.epoch ?? 0) - (a?.epoch ?? 0) || (b?.vdl ?? 0) - (a?.vdl ?? 0);
     });
     const target = this.prng.perMille(800) ? (best[0] ?? from) : this.prng.pick(able);
-    if (this.command(target, 'failover')) this.counts.failovers += 1;
+    this.command(target, 'failover');
   }
 
-  private command(region: string, kind: MoveKind): boolean {
-    const began = this.agent(region)?.move(kind) ?? false;
-    if (began) this.fleet.world.note(`operator: ${kind} to ${region}`);
-    return began;
+  /** Regions that are lost for good are given up by name once a failover was refused for what they may hold. */
+  private command(target: string, kind: MoveKind): void {
+    const { world } = this.fleet;
+    const sacrifice = this.isStuck ? [...this.lost()] : [];
+    const request =
+      kind === 'switchover' ? { kind, target } : { kind, target, allowDataLoss: true, sacrifice };
+    void this.agent(target)
+      ?.serve(request)
+      .then((reply) => {
+        this.isStuck = kind === 'failover' && reply.kind === 'refused' && needsSacrifice.includes(reply.code);
+        if (reply.kind === 'refused') world.note(`operator: ${kind} to ${target} refused: ${reply.code}`);
+        if (reply.kind !== 'operation') return;
+        world.note(`operator: ${kind} to ${target}`);
+        if (kind === 'switchover') this.counts.switchovers += 1;
+        else this.counts.failovers += 1;
+      });
   }
 
   private agent(region: string): SimAgent | undefined {

@@ -89,6 +89,8 @@ export interface Witness {
   nodeLost(region: string, node: NodeId): void;
   /** The writer of a region gives its reign up for want of a quorum. */
   quorumLost(region: string, epoch: Epoch, reason: string): void;
+  /** The lease of a writer has lapsed, and its gate is closed. */
+  leaseSuspended(): void;
   /** A region has stood still for the limit while its primary had more for it. */
   stalled(from: string, to: string): void;
   lossReported(report: LossReport): void;

@@ -55,6 +55,7 @@ export class SimWitness implements Witness {
     pages: 0,
     wiped: 0,
     stalls: 0,
+    suspensions: 0,
     retries: 0,
     spent: 0,
   };
@@ -188,6 +189,10 @@ export class SimWitness implements Witness {
   quorumLost(region: string, epoch: Epoch, reason: string): void {
     this.world.note(`${region} lost its quorum in epoch ${epoch}: ${reason}`);
     this.quorum.reignEnded(this.world.nowUs, region, epoch, reason);
+  }
+
+  leaseSuspended(): void {
+    this.counts.suspensions += 1;
   }
 
   stalled(_from: string, _to: string): void {

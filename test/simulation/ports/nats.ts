@@ -1,29 +1,40 @@
 /**
  * The NATS connections of a simulated process, as `openNatsConnection` gives them, on the simulated bus. Its faults are those of
  * `twins/bus.ts`. What is published while disconnected is refused; what meets a socket that does not drain is `sent`, and may
- * arrive late. Closing takes no time, and what is in flight then may be lost. Headers, requests and flushes are left out.
+ * arrive late. Closing takes no time, and what is in flight then may be lost. Headers and flushes are left out.
  */
-import type { NatsConnection, NatsMessage, PublishOutcome } from '../../../regions/bus/nats-connection.ts';
+
+import type {
+  NatsConnection,
+  NatsMessage,
+  PublishOutcome,
+  RequestOutcome,
+} from '../../../regions/bus/nats-connection.ts';
+import type { Runtime } from '../../../storage/process/runtime.ts';
 import type { BusPayload, SimRuntime } from '../deployment/sim-types.ts';
 import type { BusClient, BusMessage } from '../twins/bus.ts';
 
 /** What the simulated shells use of a connection. */
 export type NatsPart = Pick<
   NatsConnection,
-  'connected' | 'maxPayloadBytes' | 'publish' | 'subscribe' | 'close'
+  'connected' | 'maxPayloadBytes' | 'publish' | 'request' | 'subscribe' | 'close'
 >;
 
 /** As the servers of a deployment are configured. */
 const maxPayloadBytes = 1024 * 1024;
 
+type Host = Pick<SimRuntime, 'connectBus' | 'address' | 'incarnation'>;
+
 /** All of one process. */
 export class NatsTwins {
-  private readonly runtime: Pick<SimRuntime, 'connectBus'>;
+  private readonly runtime: Host;
+  private readonly time: Pick<Runtime, 'after'>;
   private readonly connections = new Map<string, NatsTwin>();
   private opened = 0;
 
-  constructor(runtime: Pick<SimRuntime, 'connectBus'>) {
+  constructor(runtime: Host, time: Pick<Runtime, 'after'>) {
     this.runtime = runtime;
+    this.time = time;
   }
 
   /** Opens a connection named for its purpose. */
@@ -31,7 +42,9 @@ export class NatsTwins {
     this.opened += 1;
     const name = `${purpose}.${this.opened}`;
     const forget = (): void => void this.connections.delete(name);
-    const connection = new NatsTwin(this.runtime.connectBus(name), forget);
+    const { address, incarnation } = this.runtime;
+    const inbox = `_INBOX.${address.replace('/', '.')}.${incarnation}.${name}`;
+    const connection = new NatsTwin(this.runtime.connectBus(name), inbox, this.time, forget);
     this.connections.set(name, connection);
     return connection;
   }
@@ -45,11 +58,21 @@ export class NatsTwins {
 class NatsTwin implements NatsPart {
   readonly maxPayloadBytes = maxPayloadBytes;
   private readonly client: BusClient<BusPayload>;
+  private readonly inbox: string;
+  private readonly time: Pick<Runtime, 'after'>;
   private readonly onClose: () => void;
   private readonly interests = new Map<number, (message: NatsMessage) => void>();
+  private requests = 0;
 
-  constructor(client: BusClient<BusPayload>, onClose: () => void) {
+  constructor(
+    client: BusClient<BusPayload>,
+    inbox: string,
+    time: Pick<Runtime, 'after'>,
+    onClose: () => void,
+  ) {
     this.client = client;
+    this.inbox = inbox;
+    this.time = time;
     this.onClose = onClose;
   }
 
@@ -69,6 +92,24 @@ class NatsTwin implements NatsPart {
     return () => {
       if (this.interests.delete(subscription)) this.client.unsubscribe(subscription);
     };
+  }
+
+  request(subject: string, data: Uint8Array, timeoutMs: number): Promise<RequestOutcome> {
+    if (!this.connected) return Promise.resolve({ kind: 'disconnected' });
+    this.requests += 1;
+    const reply = `${this.inbox}.${this.requests}`;
+    return new Promise((resolve) => {
+      const end = (outcome: RequestOutcome): void => {
+        unsubscribe();
+        timer.stop();
+        resolve(outcome);
+      };
+      const unsubscribe = this.subscribe(reply, (message) =>
+        end({ kind: 'reply', data: message.data, header: () => undefined }),
+      );
+      const timer = this.time.after(timeoutMs, () => end({ kind: 'timeout' }));
+      this.client.publish(subject, data, reply);
+    });
   }
 
   async close(): Promise<void> {

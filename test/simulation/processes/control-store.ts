@@ -5,20 +5,15 @@
 import type {
   ControlReading,
   ControlStore,
-  ControlView,
   ControlWrite,
 } from '../../../regions/control/core/control-port.ts';
-import {
-  type ControlRecord,
-  checkControlRecord,
-  type Transition,
-} from '../../../regions/control/core/control-record.ts';
+import { type ControlRecord, checkControlRecord } from '../../../regions/control/core/control-record.ts';
 import type { ControlClient, ControlEntry, ControlEvent } from '../twins/control-bucket.ts';
 
 /** Where the record lies in the bucket. */
 export const controlKey = 'control';
 
-const timeoutMs = 1_400;
+const timeoutMs = 750;
 const retryMs = 150;
 const pollMs = 1_000;
 
@@ -162,41 +157,4 @@ export class SimControlStore implements ControlStore {
 
 function readingOf(entry: ControlEntry<ControlRecord>): ControlReading {
   return { kind: 'record', view: { seq: entry.sequence, record: entry.value } };
-}
-
-const triesMax = 20;
-
-/**
- * Reads, applies a transition, writes; again when somebody else was first, and as it was when the outcome is unknown.
- * As the agents' `changeControl` does.
- */
-export function changeControl(
-  store: ControlStore,
-  transition: (view: ControlView) => Transition,
-  done: (changed: ControlView | undefined) => void,
-): void {
-  let triesLeft = triesMax;
-  const write = (next: ControlView): void => {
-    triesLeft -= 1;
-    store.compareAndSet(next.seq, next.record, (outcome) => {
-      if (outcome.kind === 'won') done({ seq: outcome.seq, record: next.record });
-      else if (triesLeft <= 0) done(undefined);
-      else if (outcome.kind === 'unknown') write(next);
-      else read();
-    });
-  };
-  const read = (): void => {
-    triesLeft -= 1;
-    store.read((reading) => {
-      if (reading.kind !== 'record') {
-        if (triesLeft <= 0) done(undefined);
-        else read();
-        return;
-      }
-      const next = transition(reading.view);
-      if (next.kind === 'refused') done(undefined);
-      else write({ seq: reading.view.seq, record: next.record });
-    });
-  };
-  read();
 }

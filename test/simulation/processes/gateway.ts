@@ -9,6 +9,7 @@ import { RoleDriver } from '../../../gateway/reign/role-driver.ts';
 import { parseJson, subjectsOf } from '../../../regions/bus/core/messages.ts';
 import type { ControlRecord } from '../../../regions/control/core/control-record.ts';
 import type { LeaseLimits } from '../../../regions/control/core/lease.ts';
+import type { Report } from '../../../regions/status/core/report.ts';
 import type { NodeLinks } from '../../../storage/client/node-links.ts';
 import type { RecoveryResult } from '../../../storage/quorum/recovery-driver.ts';
 import {
@@ -42,6 +43,7 @@ import { LogFetch, RegionLinks } from './region-links.ts';
 import { SimVolume } from './volume.ts';
 
 const tickUs = 50_000;
+const reportEveryMs = 500;
 /** How long a write may wait for a writer. */
 const holdMs = 8_000;
 const retryMs = 100;
@@ -107,7 +109,12 @@ export class SimGateway implements SimProcess {
       nodes: this.recoveryNodes(),
       volume: this.volume,
       sessions: { writing: [] },
-      metrics: { controlUpdate: () => undefined, stalled: () => undefined },
+      metrics: {
+        controlUpdate: () => undefined,
+        stalled: () => undefined,
+        leaseSuspended: () => witness.leaseSuspended(),
+      },
+      answerWaitMs: holdMs,
       log: { info: () => undefined, warn: () => undefined },
       runtime: this.time,
       // Often sooner than a real gateway gives up: what the role makes of it is to be seen.
@@ -126,7 +133,11 @@ export class SimGateway implements SimProcess {
       this.context.witness.controlRecord(this.runtime.address, view.seq, view.record.epoch);
     });
     this.role.start();
-    this.role.watch(() => this.place());
+    this.role.watch(() => {
+      this.place();
+      this.report();
+    });
+    this.time.every(reportEveryMs, () => this.report());
     this.bus.subscribe(this.sqlSubject(this.region, this.name));
     this.bus.subscribe(this.replySubject);
     this.tail();
@@ -198,10 +209,29 @@ export class SimGateway implements SimProcess {
     this.readPage();
   }
 
+  /** Tells everybody how this gateway is. */
+  private report(): void {
+    const { phase } = this.role;
+    const report: Report = {
+      kind: 'gateway',
+      v: 1,
+      region: this.region,
+      gateway: this.name,
+      address: this.runtime.address,
+      pid: 1,
+      phase,
+      epoch: this.volume.reign?.epoch ?? null,
+      ready: true,
+      vdl: this.vdl,
+    };
+    this.bus.publish(subjectsOf(this.context.cluster).report(regionId(this.region)), encodeJson(report));
+  }
+
   /** The reign that takes writes now. */
   private get writable(): Reign | null {
     // The defect leaves a reign open after its lease, and writes go on in it.
-    const isOpen = this.role.phase === 'writing' || this.context.defects.has('ignore-lease');
+    const { phase, suspendedMs } = this.role;
+    const isOpen = (phase === 'writing' && suspendedMs === null) || this.context.defects.has('ignore-lease');
     return isOpen ? this.volume.reign : null;
   }
 

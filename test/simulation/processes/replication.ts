@@ -2,22 +2,21 @@
  * The production shells of replication on a simulated process: what they are given, what the witness sees of what they do,
  * and what a defect makes of it.
  */
+import type { ReplicationParts } from '../../../regions/agent/region-agent.ts';
 import { decodeShipped } from '../../../regions/bus/core/messages.ts';
-import { noLagMemory } from '../../../regions/replication/core/lag-memory.ts';
 import {
   openRegionReceiver,
   type ReceiverNews,
-  Receiving,
   type RegionReceiver,
 } from '../../../regions/replication/receiving.ts';
 import type { Reign } from '../../../regions/replication/reign.ts';
-import { type Outlet, Shipping } from '../../../regions/replication/shipping.ts';
+import type { Outlet } from '../../../regions/replication/shipping.ts';
 import type { FetchSource } from '../../../storage/client/region-fetch.ts';
-import type { Recovered, RecoveryGoal } from '../../../storage/quorum/core/recovery.ts';
+import type { RecoveryGoal } from '../../../storage/quorum/core/recovery.ts';
+import type { RecoveryResult } from '../../../storage/quorum/recovery-driver.ts';
 import { splitFrames } from '../../../storage/redo/frame.ts';
-import { maxLsn, regionId } from '../../../storage/redo/ids.ts';
+import { maxLsn } from '../../../storage/redo/ids.ts';
 import type { StorageRequest } from '../../../storage/wire/core/messages.ts';
-import { disabledTelemetry, type Logger } from '../../../telemetry/index.ts';
 import type { SimContext } from '../deployment/sim-types.ts';
 import { codecTwin } from '../ports/codec.ts';
 import type { NatsPart, NatsTwins } from '../ports/nats.ts';
@@ -32,49 +31,19 @@ export type ReplicationHost = {
   readonly time: RuntimeTwin;
   readonly links: RegionLinks;
   readonly nats: NatsTwins;
-  /** The connection that stays open for as long as the process lives. */
-  readonly connection: NatsPart;
-  readonly log: Logger;
 };
 
-/** Begins to ship a reign to all other regions. */
-export function startShipping(host: ReplicationHost, reign: Reign): Shipping {
-  const { context, nats, time, log } = host;
-  const from = regionId(host.region);
-  const secondaries = context.regions.filter((name) => name !== from).map(regionId);
-  return new Shipping(
-    {
-      cluster: context.cluster,
-      from,
-      secondaries,
-      region: logSource(host),
-      connect: (purpose) => observedOutlet(nats.open(purpose), host),
-      onStalled: (to) => context.witness.stalled(from, to),
-      remembered: noLagMemory,
-      log,
-      runtime: time,
-      bounds: context.bounds.shipping,
-      codec: codecTwin,
-    },
-    reign,
-  );
-}
-
-/** Begins to receive from whoever is primary. */
-export function startReceiving(host: ReplicationHost, onJoined: (outcome: Recovered) => void): Receiving {
-  const { context, time, connection, log } = host;
-  return new Receiving({
-    cluster: context.cluster,
-    region: regionId(host.region),
-    connection,
-    recover: (goal) => recover(host, goal),
+/** How redo leaves and arrives in a simulated region. */
+export function replicationParts(host: ReplicationHost): ReplicationParts {
+  const { context, nats, region } = host;
+  return {
+    region: logSource(host),
+    connect: (purpose) => observedOutlet(nats.open(purpose), host),
     openReceiver: (at, on) => openReceiver(host, at, on),
-    onJoined,
-    telemetry: disabledTelemetry,
-    log,
-    runtime: time,
+    onStalled: (to) => context.witness.stalled(region, to),
+    bounds: context.bounds.shipping,
     codec: codecTwin,
-  });
+  };
 }
 
 /** The log that is shipped. Nodes send whole frames. The defect reads beyond what is durable, and believes that it is. */
@@ -112,21 +81,16 @@ function observedOutlet(connection: NatsPart, { context }: ReplicationHost): Out
   };
 }
 
-function recover(
-  { links, time, context, log }: ReplicationHost,
+/** A recovery over the region's own nodes. */
+export function runRecovery(
+  { links, time, context }: ReplicationHost,
   goal: RecoveryGoal,
-): Promise<Recovered | null> {
+): Promise<RecoveryResult> {
   const options = {
     skipsReplication: context.defects.has('skip-replication'),
     fetchBytesMax: context.bounds.fetchBytesMax,
   };
-  return new Promise((resolve) => {
-    new RecoveryRun(links, time, goal, options, (result) => {
-      if (result.kind !== 'recovered')
-        log.warn({ outcome: result, epoch: goal.epoch }, 'could not join the path of the primary');
-      resolve(result.kind === 'recovered' ? result.outcome : null);
-    });
-  });
+  return new Promise((resolve) => void new RecoveryRun(links, time, goal, options, resolve));
 }
 
 /** Tells the witness what is durable here. The defect holds credit back until the commit, as was once done. */

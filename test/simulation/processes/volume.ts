@@ -5,7 +5,7 @@
 import type { EngineCommitEvent } from '../../../gateway/engine/engine.ts';
 import { Reign, type ReignPort, type ReignStart } from '../../../gateway/reign/reign.ts';
 import type { RegionVdlWatcher, RoleVolume } from '../../../gateway/reign/role-volume.ts';
-import type { EndReason } from '../../../regions/control/core/writer-role.ts';
+import type { EndReason } from '../../../regions/control/core/writer-role-events.ts';
 import type { NodeLinks } from '../../../storage/client/node-links.ts';
 import { type Epoch, type Lsn, lsn } from '../../../storage/redo/ids.ts';
 import { volumeLimits } from '../../../storage/redo/limits.ts';
@@ -114,7 +114,7 @@ export class SimVolume implements RoleVolume {
   closeWriter(reign: Reign, reason: EndReason): void {
     this.runtime.note(`reign ${reign.epoch} ends: ${reason}`);
     const ignores = this.context.defects.has('ignore-lease');
-    if (ignores && (reason === 'lease-lapsed' || reason === 'deposed')) return;
+    if (ignores && reason === 'deposed') return;
     if (this.open?.reign === reign) this.end(this.open);
   }
 

@@ -33,7 +33,7 @@ export interface ControlTwinOptions {
   readonly chance: {
     /** A request or a notification never arrives. */
     readonly lose: number;
-    /** A request arrives up to ten timeouts after its caller gave it up. */
+    /** A request arrives up to fifty timeouts after its caller gave it up: 40 s were seen. */
     readonly linger: number;
     /** A read is answered from the past, though never before what its client has seen. */
     readonly stale: number;
@@ -256,7 +256,7 @@ class TwinClient implements ControlTwinClient {
   #send(arrive: () => void): void {
     const { schedule, random, delayMs, chance, timeoutMs } = this.#options;
     if (this.#cut || random() < chance.lose) return;
-    const lateMs = random() < chance.linger ? timeoutMs * (1 + 9 * random()) : 0;
+    const lateMs = random() < chance.linger ? timeoutMs * (1 + 49 * random()) : 0;
     schedule(lateMs + delayMs.min + random() * (delayMs.max - delayMs.min), () => {
       if (lateMs > 0 || !this.#cut) arrive();
     });

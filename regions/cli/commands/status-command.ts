@@ -1,10 +1,16 @@
 /** `sextant status`: what the deployment says about itself, with what its local supervisor knows about the processes. */
 import type { Command } from 'commander';
-import { type SupervisorStatus, supervisorStatus } from '../local/control-socket.ts';
-import { controlSocket } from '../local/local-layout.ts';
-import { type DeploymentStatus, failWith, fetchStatus, type RegionStatus, targetOf } from './admin-client.ts';
-import { type AskOptions, withAsk, withExample } from './options.ts';
-import { formatBytes, formatMs, note, paint, printJson, table } from './output.ts';
+import { type SupervisorStatus, supervisorStatus } from '../../local/control-socket.ts';
+import { controlSocket } from '../../local/local-layout.ts';
+import {
+  type DeploymentStatus,
+  failWith,
+  fetchStatus,
+  type RegionStatus,
+  targetOf,
+} from '../ask/admin-client.ts';
+import { type AskOptions, withAsk, withExample } from '../ask/options.ts';
+import { formatBytes, formatMs, note, paint, printJson, table } from '../ask/output.ts';
 
 type LocalProcess = SupervisorStatus['processes'][number];
 

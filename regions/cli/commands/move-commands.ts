@@ -1,10 +1,10 @@
-/** `sextant switchover`, `failover` and `losses`: managed moves of the primary with their progress, and what failovers lost. */
+/** `sextant switchover`, `failover`, `cancel` and `losses`: managed moves of the primary with their progress, and what failovers lost. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { z } from 'zod';
-import { type Unanswered, whoIsMissing } from '../moves/core/loss-answers.ts';
-import { type LossReport, lossReportSchema } from '../moves/core/loss-report.ts';
-import { type Operation, operationSchema } from '../moves/core/operations.ts';
+import { type Unanswered, whoIsMissing } from '../../moves/core/loss-answers.ts';
+import { type LossReport, lossReportSchema } from '../../moves/core/loss-report.ts';
+import { type Operation, operationRegion, operationSchema } from '../../moves/core/operations.ts';
 import {
   type Answer,
   ask,
@@ -14,9 +14,9 @@ import {
   type Target,
   targetOf,
   unknownRegion,
-} from './admin-client.ts';
-import { type AskOptions, withAsk, withExample } from './options.ts';
-import { CliError, formatBytes, formatMs, note, paint, printJson, table } from './output.ts';
+} from '../ask/admin-client.ts';
+import { type AskOptions, withAsk, withExample } from '../ask/options.ts';
+import { CliError, formatBytes, formatMs, note, paint, printJson, table } from '../ask/output.ts';
 
 const lossSummarySchema = lossReportSchema.omit({ commits: true });
 type LossSummary = z.output<typeof lossSummarySchema>;
@@ -109,9 +109,13 @@ async function follow(begun: Operation, gateways: readonly string[], target: Tar
 
 function printOperation(operation: Operation): void {
   console.log(paint('green', `${operation.kind} to ${operation.target} done`));
-  const { loss, pauseMs, rtoMs } = operation.result ?? {};
+  const { loss, pauseMs, rtoMs, rtoFromLastWriteMs } = operation.result ?? {};
   if (pauseMs !== undefined) console.log(`writes paused for ${formatMs(pauseMs)}`);
-  if (rtoMs !== undefined) console.log(`writes were back after ${formatMs(rtoMs)} (RTO)`);
+  if (rtoMs !== undefined) {
+    const since =
+      rtoFromLastWriteMs === undefined ? '' : `, ${formatMs(rtoFromLastWriteMs)} after the last write kept`;
+    console.log(`writes were back after ${formatMs(rtoMs)} (RTO)${since}`);
+  }
   if (loss === undefined) return;
   const { forkLsn, lastHeardVdl, atRiskBytes } = loss;
   const risk =
@@ -159,6 +163,23 @@ async function move(kind: 'switchover' | 'failover', options: MoveOptions): Prom
     throw new CliError(operation.error?.message ?? `the ${kind} failed`, operation.error?.code ?? undefined);
   }
   if (options.json !== true) printOperation(operation);
+}
+
+async function cancel(id: string, options: AskOptions): Promise<void> {
+  const target = targetOf(options);
+  const path = `/v1/operations/${encodeURIComponent(id)}/cancel`;
+  const region = operationRegion(id);
+  const gateways = region === null ? target.gateways : gatewaysFor(target, region);
+  const begun = await begin(gateways, path, target, {});
+  const operation = await follow(begun, gateways, target);
+  const isCancelled = operation.error?.code === 'CANCELLED';
+  if (options.json === true) printJson(operation);
+  if (!isCancelled)
+    throw new CliError(
+      operation.error?.message ?? `operation ${id} was not cancelled: ${operation.target} had taken over`,
+      operation.error?.code ?? 'TOO_LATE',
+    );
+  if (options.json !== true) console.log(operation.error?.message ?? 'cancelled');
 }
 
 async function requireRegion(target: Target, region: string): Promise<void> {
@@ -244,6 +265,12 @@ export function addMoveCommands(program: Command): void {
       )
       .action((options: MoveOptions) => move('failover', options)),
     'sextant failover --to eu-west-1 --allow-data-loss',
+  );
+  withExample(
+    withAsk(program.command('cancel').argument('<operation>'))
+      .description('give up a switchover or failover, until its target has taken over')
+      .action(cancel),
+    'sextant cancel eu-west-1.1b0c3297f264',
   );
   withExample(
     withAsk(program.command('losses').argument('[epoch]'))

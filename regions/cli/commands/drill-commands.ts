@@ -1,7 +1,7 @@
 /** `sextant drill`: rehearsals of faults under a verified load, and the history of those that were. */
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { loadConfig } from '../../storage/index.ts';
+import { loadConfig } from '../../../storage/index.ts';
 import {
   type DrillKind,
   type DrillRequest,
@@ -10,18 +10,18 @@ import {
   drillPurpose,
   drillRegion,
   drillRequestSchema,
-} from '../drills/core/drill-kinds.ts';
-import type { DrillReport, DrillSummary } from '../drills/core/drill-report.ts';
-import { listDrills, showDrill } from '../drills/run/drill-history.ts';
-import type { DrillTarget } from '../drills/run/drill-target.ts';
-import { executeDrill } from '../drills/run/execute.ts';
-import { localTarget } from '../drills/run/local-target.ts';
-import { DrillRefused } from '../drills/run/preflight.ts';
-import { remoteSchema, remoteTarget } from '../drills/run/remote-target.ts';
-import { requireDeployment, runningSupervisor } from '../local/local-deployment.ts';
-import { ask } from './admin-client.ts';
-import { type CommonOptions, withCommon, withExample } from './options.ts';
-import { CliError, formatMs, note, paint, printJson, table } from './output.ts';
+} from '../../drills/core/drill-kinds.ts';
+import type { DrillReport, DrillSummary } from '../../drills/core/drill-report.ts';
+import { listDrills, showDrill } from '../../drills/run/drill-history.ts';
+import type { DrillTarget } from '../../drills/run/drill-target.ts';
+import { executeDrill } from '../../drills/run/execute.ts';
+import { localTarget } from '../../drills/run/local-target.ts';
+import { DrillRefused } from '../../drills/run/preflight.ts';
+import { remoteSchema, remoteTarget } from '../../drills/run/remote-target.ts';
+import { requireDeployment, runningSupervisor } from '../../local/local-deployment.ts';
+import { ask } from '../ask/admin-client.ts';
+import { type CommonOptions, withCommon, withExample } from '../ask/options.ts';
+import { CliError, formatMs, note, paint, printJson, table } from '../ask/output.ts';
 
 type DrillOptions = CommonOptions & {
   readonly region?: string;

@@ -5,8 +5,8 @@ import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { z } from 'zod';
-import { brokenPipeExitCode, onBrokenPipe } from '../../telemetry/core.ts';
-import { drillDesk } from '../drills/run/drill-desk.ts';
+import { brokenPipeExitCode, onBrokenPipe } from '../../../telemetry/core.ts';
+import { drillDesk } from '../../drills/run/drill-desk.ts';
 import {
   bringUp,
   defaultBasePort,
@@ -19,18 +19,18 @@ import {
   runningSupervisor,
   takeDown,
   type UpRequest,
-} from '../local/local-deployment.ts';
+} from '../../local/local-deployment.ts';
 import {
   type Deployment,
   endpointsOf,
   logFile,
   type Programs,
   supervisorDir,
-} from '../local/local-layout.ts';
-import { type CommonOptions, withCommon, withExample } from './options.ts';
-import { CliError, note, paint, printJson, table } from './output.ts';
+} from '../../local/local-layout.ts';
+import { type CommonOptions, withCommon, withExample } from '../ask/options.ts';
+import { CliError, note, paint, printJson, table } from '../ask/output.ts';
 
-const fromRoot = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+const fromRoot = (path: string): string => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
 const cliFile = fromRoot('regions/cli/sextant.ts');
 
 /**
@@ -203,7 +203,7 @@ async function upDetached(options: UpOptions, request: UpRequest): Promise<void>
 /** The detached supervisor. It belongs to the `up` that started it until it is ready, and to nobody afterwards. */
 async function supervise(options: UpOptions): Promise<void> {
   // Only here: other commands log nothing and need not wait for it to load.
-  const { createLogger } = await import('../../telemetry/index.ts');
+  const { createLogger } = await import('../../../telemetry/index.ts');
   let parent = process.connected;
   const log = createLogger({ service: 'sextant-supervisor', region: 'local', component: 'supervisor' });
   const tell = (message: SupervisorMessage) => {

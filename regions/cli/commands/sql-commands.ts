@@ -1,11 +1,11 @@
 /** `sextant sql` and `sextant shell`: SQL through a region's gateway. */
 import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
-import { gatewayOf, targetOf } from './admin-client.ts';
-import { type AskOptions, withAsk, withExample } from './options.ts';
-import { CliError, paint, printJson } from './output.ts';
-import { splitStatements } from './split-statements.ts';
-import { resultAsJson, resultAsText, SqlSession } from './sql-client.ts';
+import { gatewayOf, targetOf } from '../ask/admin-client.ts';
+import { type AskOptions, withAsk, withExample } from '../ask/options.ts';
+import { CliError, paint, printJson } from '../ask/output.ts';
+import { splitStatements } from '../ask/split-statements.ts';
+import { resultAsJson, resultAsText, SqlSession } from '../ask/sql-client.ts';
 
 async function sessionFor(region: string, options: AskOptions): Promise<SqlSession> {
   const target = targetOf(options);

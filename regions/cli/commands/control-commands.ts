@@ -3,13 +3,13 @@ import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { z } from 'zod';
-import { requestAction } from '../local/control-socket.ts';
-import { bringUp, requireDeployment, runningSupervisor } from '../local/local-deployment.ts';
-import { controlSocket } from '../local/local-layout.ts';
-import { type RebuildReply, rebuildReplySchema } from '../rebuild/core/rebuild-request.ts';
-import { type Answer, failWith, type Target, targetOf } from './admin-client.ts';
-import { type AskOptions, withAsk, withExample } from './options.ts';
-import { CliError, note, printJson } from './output.ts';
+import { requestAction } from '../../local/control-socket.ts';
+import { bringUp, requireDeployment, runningSupervisor } from '../../local/local-deployment.ts';
+import { controlSocket } from '../../local/local-layout.ts';
+import { type RebuildReply, rebuildReplySchema } from '../../rebuild/core/rebuild-request.ts';
+import { type Answer, failWith, type Target, targetOf } from '../ask/admin-client.ts';
+import { type AskOptions, withAsk, withExample } from '../ask/options.ts';
+import { CliError, note, printJson } from '../ask/output.ts';
 import { programs } from './up-commands.ts';
 
 type RebuildOptions = AskOptions & {
@@ -136,6 +136,10 @@ function print(reply: RebuildReply, options: RebuildOptions): void {
     written
       ? `the control record was made anew: ${primary} is primary, epochs go on above ${epoch}`
       : `would be written: ${primary} primary, epochs above ${epoch}`,
+  );
+  // Nothing but the lost record had it.
+  console.log(
+    'the policy is the default one: no failover begins by itself and no write waits for another region; `sextant policy` sets it',
   );
 }
 

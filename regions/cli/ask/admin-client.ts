@@ -3,8 +3,8 @@
  * in what they need and tolerantly in the rest.
  */
 import { z } from 'zod';
-import { requireDeployment } from '../local/local-deployment.ts';
-import { type Deployment, endpointsOf, type RegionEndpoints } from '../local/local-layout.ts';
+import { requireDeployment } from '../../local/local-deployment.ts';
+import { type Deployment, endpointsOf, type RegionEndpoints } from '../../local/local-layout.ts';
 import { CliError } from './output.ts';
 
 /** Options that say which deployment is meant. */
@@ -56,6 +56,10 @@ export const statusSchema = z.looseObject({
   epoch: z.number().nullish(),
   primary: z.string().nullish(),
   state: z.string(),
+  policy: z.looseObject({ rpoMs: z.number().nullish() }).nullish(),
+  hold: z
+    .looseObject({ answers: z.number(), forMs: z.number(), waitsFor: z.array(z.string()).default([]) })
+    .nullish(),
   regions: z.array(regionStatusSchema),
 });
 export type DeploymentStatus = z.output<typeof statusSchema>;
@@ -118,10 +122,11 @@ export async function ask(
   headers: Readonly<Record<string, string>>,
   body?: unknown,
   timeoutMs: number = requestTimeoutMs,
+  method: 'GET' | 'POST' | 'PUT' = body === undefined ? 'GET' : 'POST',
 ): Promise<Answer> {
   try {
     const response = await fetch(new URL(path, base), {
-      method: body === undefined ? 'GET' : 'POST',
+      method,
       headers: { ...headers, ...(body !== undefined && { 'content-type': 'application/json' }) },
       ...(body !== undefined && { body: JSON.stringify(body) }),
       signal: AbortSignal.timeout(timeoutMs),

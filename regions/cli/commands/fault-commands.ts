@@ -1,12 +1,12 @@
 /** Faults on a local deployment: `node`, `region`, and `gateway|agent|storage`, which also run one process from a configuration. */
 import { spawn } from 'node:child_process';
 import type { Command } from 'commander';
-import { type Action, requestAction } from '../local/control-socket.ts';
-import { requireDeployment } from '../local/local-deployment.ts';
-import { controlSocket, nodesPerRegion } from '../local/local-layout.ts';
-import { unknownRegion } from './admin-client.ts';
-import { type CommonOptions, withCommon, withExample } from './options.ts';
-import { CliError, printJson } from './output.ts';
+import { type Action, requestAction } from '../../local/control-socket.ts';
+import { requireDeployment } from '../../local/local-deployment.ts';
+import { controlSocket, nodesPerRegion } from '../../local/local-layout.ts';
+import { unknownRegion } from '../ask/admin-client.ts';
+import { type CommonOptions, withCommon, withExample } from '../ask/options.ts';
+import { CliError, printJson } from '../ask/output.ts';
 import { programs } from './up-commands.ts';
 
 /** What is struck by hand; drills know a few more. */

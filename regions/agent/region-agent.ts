@@ -1,0 +1,495 @@
+/**
+ * What the agent of one region does, whatever it runs on: ships when its region is primary, receives when it is not, tells
+ * everybody how the region is, runs the moves that make it primary, and looks for what a failover left behind. It is given
+ * time, links, NATS, the control store and what is kept on disk, so that production (`agent.ts`) and the simulator run it alike.
+ */
+import {
+  type Epoch,
+  genesisEpoch,
+  lsn,
+  type NodeAddress,
+  type RecoveryGoal,
+  type RecoveryResult,
+  type RegionClient,
+  type RegionId,
+  type Runtime,
+  type Timer,
+  zeroLsn,
+} from '../../storage/index.ts';
+import type { Logger, Telemetry } from '../../telemetry/index.ts';
+import { decodePull, encodePull, parseJson, subjectsOf } from '../bus/core/messages.ts';
+import type { NatsConnection } from '../bus/nats-connection.ts';
+import { ControlHealth } from '../control/core/control-health.ts';
+import type { ControlReading, ControlStore, ControlView } from '../control/core/control-port.ts';
+import { ControlSight } from '../control/core/control-sight.ts';
+import { ChallengerTimer, type LeaseLimits } from '../control/core/lease.ts';
+import { describeReading, type Neighbours, noRecord } from '../control/core/record-claims.ts';
+import type { Survivor } from '../control/core/survivors.ts';
+import { FailoverWatch } from '../failover/failover-watch.ts';
+import type { AgentReply, AgentRequest } from '../moves/core/operations.ts';
+import { lastCommitUs } from '../moves/last-write.ts';
+import type { LossKeeper } from '../moves/loss-store.ts';
+import { Moves } from '../moves/moves.ts';
+import type { OperationKeeper } from '../moves/operation-store.ts';
+import { OrphanSearch } from '../moves/orphan-search.ts';
+import { sealOldRegion, serveSeals } from '../moves/seal-old-region.ts';
+import { policyBody } from '../policy/core/policy-request.ts';
+import { changePolicy, type PolicyAnswer, type PolicyOptions, readPolicy } from '../policy/policy.ts';
+import { MoveStopwatch } from '../readiness/core/move-stopwatch.ts';
+import { type Readiness, readinessOf } from '../readiness/core/readiness.ts';
+import { noLagMemory, positionsOf } from '../replication/core/lag-memory.ts';
+import type { LagKeeper } from '../replication/lag-store.ts';
+import { Lending } from '../replication/lending.ts';
+import { Receiving, type ReceivingOptions } from '../replication/receiving.ts';
+import { findReign, type Reign } from '../replication/reign.ts';
+import { Shipping, type ShippingOptions } from '../replication/shipping.ts';
+import { ClusterView, type RegionReport, type Report, reportSchema } from '../status/core/report.ts';
+import { reportLimits } from '../status/core/report-limits.ts';
+import { RegionNodes } from '../status/region-nodes.ts';
+import { type Addresses, standingOf } from './standing.ts';
+
+const nodesEveryMs = 500;
+const lagSaveMs = 1_000;
+/** Between two wishes for the redo of the same survivor. */
+const pullEveryMs = 500;
+/** Within this time a look at the control record that failed is told: a poll and a read. */
+const lookMs = 2_500;
+
+/** How redo leaves and arrives, besides what every region's agent has. */
+export type ReplicationParts = Pick<
+  ShippingOptions,
+  'region' | 'connect' | 'bounds' | 'codec' | 'onStalled'
+> &
+  Pick<ReceivingOptions, 'openReceiver'>;
+
+export interface RegionAgentOptions {
+  readonly cluster: string;
+  readonly region: RegionId;
+  readonly regions: readonly RegionId[];
+  readonly nodes: readonly NodeAddress[];
+  readonly addresses: Addresses;
+  readonly lease: LeaseLimits;
+  readonly links: RegionClient;
+  readonly store: ControlStore;
+  readonly nats: Pick<NatsConnection, 'connected' | 'publish' | 'subscribe' | 'request'>;
+  readonly replication: ReplicationParts;
+  /** Runs a recovery over the region's own nodes. */
+  readonly recover: (goal: RecoveryGoal) => Promise<RecoveryResult>;
+  /** Bytes of one read of the log in search of lost writes; the usual bound by default. */
+  readonly fetchBytesMax?: number;
+  readonly losses: LossKeeper;
+  readonly operations: OperationKeeper;
+  readonly lags: LagKeeper;
+  /** A record was looked for; what it brought is known here by now. */
+  readonly onReading: (reading: ControlReading) => void;
+  readonly runtime: Runtime;
+  readonly telemetry: Telemetry;
+  readonly log: Logger;
+}
+
+export class RegionAgent {
+  readonly view: ClusterView;
+  readonly sight = new ControlSight(lookMs);
+  readonly nodes: RegionNodes;
+  readonly moves: Moves;
+  readonly watch: FailoverWatch;
+  /** How often the lane to each secondary has stood still since this process started. */
+  readonly stalls = new Map<RegionId, number>();
+  private readonly options: RegionAgentOptions;
+  private readonly orphans: OrphanSearch;
+  private readonly control: ControlHealth;
+  private readonly challenger: ChallengerTimer;
+  private readonly lending: Lending;
+  private readonly stopwatch: MoveStopwatch;
+  private readonly stops: (() => void)[] = [];
+  private readonly pulledAtMs = new Map<RegionId, number>();
+  private shipping: { readonly epoch: Epoch; readonly run: Shipping } | null = null;
+  private receiving: Receiving | null = null;
+  private reignSought: Epoch | null = null;
+  private primaryVdl = zeroLsn;
+  /** How far the clock of the region followed last was ahead of ours; 0 while nobody was followed. */
+  private primaryAheadUs = 0;
+  private closed = false;
+
+  constructor(options: RegionAgentOptions) {
+    const { cluster, region, regions, nodes, links, runtime, log, lease } = options;
+    this.options = options;
+    this.view = new ClusterView(cluster, regions);
+    this.control = new ControlHealth(runtime.nowMs());
+    this.challenger = new ChallengerTimer(lease);
+    this.nodes = new RegionNodes(nodes, links);
+    this.stopwatch = new MoveStopwatch(region);
+    this.orphans = new OrphanSearch(options);
+    this.lending = new Lending({
+      path: () => this.path(),
+      ship: (to, { from, reign }) =>
+        this.ship({ from, via: region, secondaries: [to], remembered: noLagMemory }, reign),
+      runtime,
+      log,
+    });
+    this.moves = new Moves({
+      ...options,
+      view: this.view,
+      challenger: this.challenger,
+      sight: this.sight,
+      looked: (reading) => this.looked(reading),
+      me: () => this.survivor(),
+      following: () => this.receiving?.following ?? false,
+      neighbours: () => this.neighbours(),
+      highestEpoch: () => this.nodes.highestEpoch,
+      forkOf: (reign) => this.nodes.forksTo(reign).at(-1)?.forkLsn ?? null,
+      lastCommit: async (reign, forkLsn) => {
+        const atUs = await lastCommitUs(links, reign, forkLsn, runtime);
+        return atUs === null ? null : { atUs, aheadUs: this.primaryAheadUs };
+      },
+      pull: (from) => this.pull(from),
+      seal: (of, reign) => sealOldRegion({ connection: options.nats, cluster, region: of, reign }),
+    });
+    this.watch = new FailoverWatch({
+      region,
+      regions,
+      lease,
+      view: this.view,
+      sight: this.sight,
+      challenger: this.challenger,
+      moves: this.moves,
+      me: () => this.survivor(),
+      redoHeardMsAgo: () => this.receiving?.heardMsAgo ?? null,
+      isConnected: () => options.nats.connected,
+      runtime,
+      log,
+    });
+  }
+
+  start(): void {
+    const { cluster, region, store, nats, links, lags, runtime, log } = this.options;
+    const subjects = subjectsOf(cluster);
+    const timers: readonly Timer[] = [
+      runtime.every(reportLimits.reportMs, () => this.report()),
+      runtime.every(nodesEveryMs, () => void this.pollNodes()),
+      runtime.every(lagSaveMs, () => {
+        if (this.shipping !== null) lags.note(this.shipping.run.lag(), runtime.wallUs());
+      }),
+    ];
+    this.stops.push(
+      ...timers.map((timer) => () => timer.stop()),
+      store.watch((reading) => {
+        const nowMs = runtime.nowMs();
+        if (reading.kind === 'record') this.control.read(reading.view.seq, nowMs);
+        else if (reading.kind === 'absent') this.control.read(0, nowMs);
+        else this.control.unreadable(reading.reason, nowMs);
+        this.looked(reading);
+      }),
+      nats.subscribe(subjects.allReports, (message) => {
+        const report = parseJson(reportSchema, Buffer.from(message.data).toString('utf8'));
+        if (report.kind === 'ok') this.heard(report.value);
+      }),
+      nats.subscribe(subjects.ack(region), (message) => {
+        this.shipping?.run.acked(message.data);
+        this.lending.acked(message.data);
+      }),
+      nats.subscribe(subjects.pull(region), (message) => {
+        const wish = decodePull(message.data);
+        if (wish.kind === 'ok') this.lending.asked(wish.value);
+      }),
+    );
+    this.stops.push(
+      serveSeals({
+        connection: nats,
+        cluster,
+        region,
+        nodes: links,
+        onSealed: (reign, outcome) =>
+          log.warn({ reign, outcome }, 'another region has asked to seal the nodes here against a reign'),
+        runtime,
+      }),
+    );
+    this.watch.start();
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    for (const stop of this.stops) stop();
+    this.watch.close();
+    this.moves.close();
+    this.lending.close();
+    this.receiving?.close();
+    this.orphans.close();
+    await this.shipping?.run.close();
+  }
+
+  /** What keeps this agent from doing its work, in words for an operator; null when nothing does. */
+  get unready(): string | null {
+    const { view, problem } = this.sight;
+    if (problem !== null && (view === null || problem.kind !== 'unavailable'))
+      return describeReading(problem, this.nodes.highestEpoch).reason;
+    if (this.trouble !== null) return this.trouble;
+    if (view === null) return 'the control record has not been read yet';
+    return this.view.stallReason(this.options.region, this.options.runtime.nowMs());
+  }
+
+  /** Which region could take over now, as far as this agent knows. */
+  get readiness(): Readiness {
+    const { regions, runtime } = this.options;
+    const { highestEpoch } = this.nodes;
+    const { problem } = this.sight;
+    return readinessOf({ view: this.view, regions, problem, highestEpoch }, runtime.nowMs());
+  }
+
+  /** What is wrong with NATS as this agent sees it; null while nothing is. */
+  get trouble(): string | null {
+    return this.control.trouble(this.options.runtime.nowMs());
+  }
+
+  /** How the region stands, as this agent tells everybody. */
+  get standing(): RegionReport {
+    const { region, addresses, losses, runtime } = this.options;
+    return standingOf({
+      region,
+      addresses,
+      survivor: this.survivor(),
+      nodes: this.nodes,
+      receiving: this.receiving,
+      lags: this.shipping?.run.lag() ?? [],
+      lossEpochs: losses.epochs,
+      trouble: this.trouble,
+      took: this.stopwatch.took,
+      watch: this.watch,
+      sentAtMs: Math.floor(runtime.wallUs() / 1_000),
+    });
+  }
+
+  /** Whether this region's agent ships, as the primary's does. */
+  get isPrimary(): boolean {
+    return this.shipping !== null;
+  }
+
+  /** Where this region stands: by its shipping or its receiving, and while it does neither by what its nodes say. */
+  survivor(): Survivor {
+    const { receiving, shipping, nodes } = this;
+    const { region } = this.options;
+    const at = receiving?.position;
+    const primaryVdl = receiving !== null && receiving.primary !== null ? receiving.primaryVdl : null;
+    const levelMsAgo = receiving?.levelMsAgo ?? null;
+    const found = { region, heardMsAgo: 0, followed: receiving?.primary ?? null, primaryVdl, levelMsAgo };
+    if (shipping !== null) {
+      const { epoch } = shipping;
+      const held = { epoch, vdl: this.primaryVdl, forks: nodes.forksTo(epoch) };
+      return { ...found, held, followed: region, primaryVdl: this.primaryVdl };
+    }
+    if (at === undefined || at.head === genesisEpoch) return { ...found, held: nodes.held };
+    return { ...found, held: { epoch: at.head, vdl: at.vdl, forks: nodes.forksTo(at.head) } };
+  }
+
+  /** Whose agents are heard: their NATS servers are joined with this region's. */
+  neighbours(): Neighbours {
+    const { region, regions, runtime } = this.options;
+    const others = regions.filter((name) => name !== region);
+    const heard = (name: RegionId): boolean => this.view.region(name, runtime.nowMs()) !== null;
+    return { heard: others.filter(heard), silent: others.filter((name) => !heard(name)) };
+  }
+
+  /** Takes in what a look at the control record brought, whoever looked. */
+  looked(reading: ControlReading): void {
+    if (this.closed) return;
+    const { runtime, log, onReading } = this.options;
+    const before = this.sight.view?.record;
+    const problem = this.sight.problem;
+    if (this.sight.saw(reading, runtime.nowMs()) && reading.kind === 'record') this.saw(reading.view, before);
+    else if (reading.kind !== 'record' && JSON.stringify(problem) !== JSON.stringify(reading)) {
+      const { code, reason } = describeReading(reading, this.nodes.highestEpoch);
+      log.warn({ code, reason }, 'the control record cannot be read');
+    }
+    onReading(reading);
+  }
+
+  /** Answers a request from a gateway, or from the agent's own HTTP. */
+  async serve(request: AgentRequest): Promise<AgentReply> {
+    switch (request.kind) {
+      case 'switchover':
+      case 'failover': {
+        const { region } = this.options;
+        const { target } = request;
+        if (target !== region) {
+          const message = `a move to ${target} is run by the agent of ${target}; this is ${region}`;
+          return { kind: 'refused', code: 'OTHER_REGION', message };
+        }
+        const { allowDataLoss = false, sacrifice = [] } = request.kind === 'failover' ? request : {};
+        const begun =
+          request.kind === 'switchover'
+            ? await this.moves.switchover()
+            : await this.moves.failover({ allowDataLoss, sacrifice, maxLossMs: null });
+        return 'id' in begun ? { kind: 'operation', operation: begun } : { kind: 'refused', ...begun };
+      }
+      case 'operation': {
+        const operation = this.moves.get(request.id);
+        if (operation !== null) return { kind: 'operation', operation };
+        const message = `no operation ${request.id} is known here`;
+        return { kind: 'refused', code: 'UNKNOWN_OPERATION', message };
+      }
+      case 'cancel': {
+        const cancelled = this.moves.cancel(request.id);
+        return 'id' in cancelled
+          ? { kind: 'operation', operation: cancelled }
+          : { kind: 'refused', ...cancelled };
+      }
+      case 'losses':
+        return { kind: 'losses', reports: [...this.options.losses.all], ...this.lookedFor };
+      case 'policy':
+        return policyReply(await readPolicy(this.policyOptions));
+      case 'change-policy':
+        return policyReply(await changePolicy(request.change, this.policyOptions));
+    }
+  }
+
+  private get policyOptions(): PolicyOptions {
+    const { regions, store, runtime, log } = this.options;
+    return {
+      regions,
+      store,
+      looked: (reading) => this.looked(reading),
+      noRecord: (reason) => noRecord(reason, this.sight.lastSeen(runtime.nowMs()), this.neighbours()),
+      log,
+    };
+  }
+
+  private heard(report: Report): void {
+    const { region, runtime } = this.options;
+    const nowMs = runtime.nowMs();
+    this.view.heard(report, nowMs);
+    if (report.kind !== 'gateway') return;
+    const { phase, epoch } = report;
+    this.control.heard(phase, nowMs);
+    if (report.region === region && phase === 'writing' && epoch !== null) this.stopwatch.wrote(epoch, nowMs);
+    if (this.moves.isMoving) this.moves.look();
+  }
+
+  private saw(view: ControlView, before: ControlView['record'] | undefined): void {
+    const { region, runtime, log } = this.options;
+    this.challenger.saw(view.seq, runtime.nowMs());
+    this.view.saw(view.record);
+    this.stopwatch.saw(view.record, runtime.nowMs());
+    const { epoch, primary } = view.record;
+    if (this.moves.isMoving) this.moves.look();
+    if (before?.epoch === epoch && before.primary === primary) return;
+    log.info({ epoch, primary }, 'a new reign');
+    if (primary === region) void this.becomePrimary(epoch);
+    else this.becomeSecondary();
+  }
+
+  /** Ships the reign's path once this region's nodes know it: its writer has recovered by then. */
+  private async becomePrimary(reign: Epoch): Promise<void> {
+    const { region, regions, links, lags, runtime, log } = this.options;
+    this.reignSought = reign;
+    this.primaryAheadUs = this.receiving?.clockAheadUs ?? this.primaryAheadUs;
+    this.receiving?.close();
+    this.receiving = null;
+    // Before the first writer there is nothing to ship.
+    if (reign === genesisEpoch) return;
+    const isOver = (): boolean => this.closed || this.reignSought !== reign;
+    const found = await findReign(links, reign, isOver, runtime);
+    if (found === null) return;
+    await this.shipping?.run.close();
+    // Closing takes a moment, in which the region may have been deposed.
+    if (isOver()) return;
+    const { vdl, forks } = found;
+    this.primaryVdl = vdl;
+    this.nodes.follows(reign, forks);
+    const secondaries = regions.filter((name) => name !== region);
+    const heard = this.view.survivors(runtime.nowMs(), Number.POSITIVE_INFINITY);
+    const held = { epoch: reign, vdl, forks };
+    const remembered = positionsOf(lags.memory, held, heard, runtime.wallUs());
+    this.shipping = { epoch: reign, run: this.ship({ from: region, secondaries, remembered }, found) };
+    log.info({ epoch: reign, vdl }, 'ships');
+  }
+
+  private ship(
+    whose: Pick<ShippingOptions, 'from' | 'via' | 'secondaries' | 'remembered'>,
+    reign: Reign,
+  ): Shipping {
+    const { cluster, replication, runtime, log } = this.options;
+    const onStalled = (to: RegionId): void => {
+      this.stalls.set(to, (this.stalls.get(to) ?? 0) + 1);
+      replication.onStalled(to);
+    };
+    return new Shipping({ ...replication, ...whose, cluster, onStalled, runtime, log }, reign);
+  }
+
+  private becomeSecondary(): void {
+    const { cluster, region, nats, replication, lags, telemetry, runtime, log } = this.options;
+    const { codec } = replication;
+    this.reignSought = null;
+    void this.shipping?.run.close();
+    this.shipping = null;
+    lags.forget();
+    if (this.receiving !== null) return;
+    this.receiving = new Receiving({
+      cluster,
+      region,
+      connection: nats,
+      recover: async (goal) => {
+        const outcome = await this.options.recover(goal);
+        if (outcome.kind === 'recovered') return outcome.outcome;
+        log.warn({ outcome, epoch: goal.epoch }, 'could not join the path of the primary; tries again');
+        return null;
+      },
+      openReceiver: replication.openReceiver,
+      onJoined: (outcome) => {
+        this.nodes.follows(outcome.head, outcome.forks);
+        this.orphans.search(outcome);
+      },
+      telemetry,
+      log,
+      runtime,
+      ...(codec !== undefined && { codec }),
+    });
+  }
+
+  /** What may be lent: the path that this region follows. */
+  private path(): { readonly from: RegionId; readonly reign: Reign } | null {
+    const { held, followed } = this.survivor();
+    if (this.shipping !== null || held === null || held.forks.length === 0) return null;
+    const from = followed ?? this.sight.view?.record.primary;
+    if (from === undefined) return null;
+    return { from, reign: { head: held.epoch, forks: held.forks, vdl: held.vdl } };
+  }
+
+  private pull(from: RegionId): void {
+    const { cluster, region, nats, runtime } = this.options;
+    const nowMs = runtime.nowMs();
+    if (nowMs - (this.pulledAtMs.get(from) ?? Number.NEGATIVE_INFINITY) < pullEveryMs) return;
+    this.pulledAtMs.set(from, nowMs);
+    nats.publish(subjectsOf(cluster).pull(from), encodePull(region));
+  }
+
+  /**
+   * The newest epoch this agent knows of, and that under which it has looked for lost writes. A primary holds the newest
+   * history itself and has nothing left behind but what it found when it joined an older path.
+   */
+  private get lookedFor(): { readonly epoch: number; readonly lookedUnder: number } {
+    const record = this.sight.view?.record;
+    const epoch = Math.max(record?.epoch ?? 0, this.receiving?.position.head ?? 0);
+    const done = record?.primary === this.options.region && !this.orphans.isLooking;
+    return { epoch, lookedUnder: done ? epoch : (this.orphans.lookedUnder ?? 0) };
+  }
+
+  private report(): void {
+    const { cluster, region, nats, runtime } = this.options;
+    const report = { kind: 'region' as const, ...this.standing };
+    this.view.heard(report, runtime.nowMs());
+    nats.publish(subjectsOf(cluster).report(region), Buffer.from(JSON.stringify(report)));
+  }
+
+  private async pollNodes(): Promise<void> {
+    const { head, vdl } = await this.nodes.poll();
+    const { position } = this.receiving ?? {};
+    if (position !== undefined) this.lending.durable(position.head, position.vdl);
+    if (this.shipping === null || this.shipping.epoch !== head) return;
+    this.primaryVdl = lsn(Math.max(this.primaryVdl, vdl));
+    this.shipping.run.durable(this.primaryVdl);
+  }
+}
+
+function policyReply(answer: PolicyAnswer): AgentReply {
+  return answer.kind === 'policy' ? { kind: 'policy', policy: policyBody(answer.policy) } : answer;
+}

@@ -1,0 +1,96 @@
+/**
+ * Whether a planned move of the primary may begin: the one rule by which the target's agent refuses a switchover and by which
+ * readiness is told beforehand. What it knows of others comes from their reports and decides nothing but this.
+ */
+import { quorumLimits, type RegionId } from '../../../storage/core.ts';
+import type { ControlRecord } from './control-record.ts';
+import { moveLimits } from './move-limits.ts';
+import { describeRecord } from './record-claims.ts';
+
+/** How the two regions of a switchover are, as far as is heard. */
+export interface SwitchoverQuestion {
+  readonly target: RegionId;
+  readonly record: ControlRecord;
+  /** A gateway of the primary that says it writes, heard lately; null when none does. */
+  readonly writer: string | null;
+  /** The target receives from a primary that was heard lately. */
+  readonly following: boolean;
+  /** Age of the oldest commit that the target lacks; null while unknown. */
+  readonly lagMs: number | null;
+  /** How long the target has stood still behind the primary; 0 while it gets on. */
+  readonly stalledMs: number;
+  /** Storage nodes of the target that answer and take writes. */
+  readonly writableNodes: number;
+  /** Gateways of the target that were heard lately. */
+  readonly gateways: number;
+}
+
+export type SwitchoverCode =
+  | 'ALREADY_PRIMARY'
+  | 'MOVE_IN_PROGRESS'
+  | 'NO_WRITER'
+  | 'TARGET_NOT_READY'
+  | 'TARGET_BEHIND';
+
+export interface SwitchoverRefusal {
+  readonly code: SwitchoverCode;
+  /** For an operator, with the way out. */
+  readonly message: string;
+}
+
+/** @returns why a switchover to the target is refused now; null when it may begin. */
+export function switchoverProblem(question: SwitchoverQuestion): SwitchoverRefusal | null {
+  const { target, record, writer, following, lagMs, stalledMs } = question;
+  const { primary, move } = record;
+  if (primary === target) return alreadyPrimary(record);
+  if (move !== null) return refusal('MOVE_IN_PROGRESS', `${move.kind} ${move.id} to ${move.to} is under way`);
+  if (writer === null || record.holder === null)
+    return refusal('NO_WRITER', `${primary} has no writer to take over from; if it is lost, use a failover`);
+  if (!following) return refusal('TARGET_NOT_READY', `${target} is not receiving from ${primary}`);
+  const mute = couldWrite(question);
+  if (mute !== null) return mute;
+  if (stalledMs > 0)
+    return refusal(
+      'TARGET_BEHIND',
+      `${target} has stored nothing for ${Math.round(stalledMs)} ms and lacks redo that is durable in ${primary}; ` +
+        'its lane begins anew by itself, and a switchover may begin once it gets on',
+    );
+  if (lagMs === null || lagMs > moveLimits.switchoverLagMsMax) {
+    const how = lagMs === null ? 'how far it is behind is not known yet' : `it is ${lagMs} ms behind`;
+    return refusal(
+      'TARGET_BEHIND',
+      `${target} is not close enough: ${how}; a switchover begins at ${moveLimits.switchoverLagMsMax} ms or less`,
+    );
+  }
+  return null;
+}
+
+/** @returns why the target could not write if it were primary, whatever the move; null when it could. */
+export function couldWrite({
+  target,
+  writableNodes,
+  gateways,
+}: Pick<SwitchoverQuestion, 'target' | 'writableNodes' | 'gateways'>): SwitchoverRefusal | null {
+  const { copies, writeQuorum } = quorumLimits;
+  if (writableNodes < writeQuorum)
+    return refusal(
+      'TARGET_NOT_READY',
+      `${target} could not write: ${writableNodes} of its ${copies} storage nodes take writes, and ${writeQuorum} have to. ` +
+        'Start the others, or wait until they answer',
+    );
+  if (gateways === 0)
+    return refusal('TARGET_NOT_READY', `${target} has no gateway that could become the writer`);
+  return null;
+}
+
+/** Refuses any move to the region that is primary already, by a record that was read just now. */
+export function alreadyPrimary(record: ControlRecord): SwitchoverRefusal {
+  return refusal(
+    'ALREADY_PRIMARY',
+    `${record.primary} is the primary region already. By the control record as read just now, ${describeRecord(record)}`,
+  );
+}
+
+function refusal(code: SwitchoverCode, message: string): SwitchoverRefusal {
+  return { code, message };
+}
