@@ -236,6 +236,7 @@ export class DrillRun {
     this.#moved = true;
     if (prepared.byPolicy) {
       log.say('the policy fails over by itself: waiting for it');
+      const startedAtMs = wallMs();
       const primary = await movedByPolicy(target, region, this.#patience.policyMs, this.#signal);
       const held = primary !== null;
       const detail = held
@@ -243,7 +244,10 @@ export class DrillRun {
         : `nothing moved within ${this.#patience.policyMs / 1_000} s`;
       this.#checks.push({ name: 'the policy fails over by itself', held, detail });
       log.say(detail);
-      if (held) return;
+      if (held) {
+        this.#movePhases = [{ name: 'failover by policy', startedAtMs, endedAtMs: wallMs() }];
+        return;
+      }
     }
     const { operation, askedAtMs } = await failOver(target, region, this.#say, this.#signal);
     this.#moveAskedAtMs = askedAtMs;
