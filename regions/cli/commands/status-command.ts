@@ -144,7 +144,8 @@ function print(status: DeploymentStatus | undefined, local: SupervisorStatus | u
     if ((region?.nodes.length ?? 0) + processes.length === 0) continue;
     const trouble = typeof region?.trouble === 'string' ? `\n${paint('yellow', region.trouble)}` : '';
     const cut = local?.isolated.includes(name) === true ? paint('yellow', ' (isolated)') : '';
-    blocks.push(`${paint('bold', name)}${cut}${trouble}\n${processTable(region, processes)}`);
+    const slow = local?.slowed.includes(name) === true ? paint('yellow', ' (slow link)') : '';
+    blocks.push(`${paint('bold', name)}${cut}${slow}${trouble}\n${processTable(region, processes)}`);
   }
   console.log(blocks.join('\n\n'));
 }

@@ -225,3 +225,21 @@ export function whatItNeeds(kind: DrillKind): string {
     `${kind}\`), or rehearse \`switchover\` here, which breaks nothing`
   );
 }
+
+/** A deed as a line of the timeline; where there is a command for it, that command. */
+export function inWords({ action, target, delayMs }: Deed): string {
+  switch (action) {
+    case 'slow-link':
+      return delayMs === 0
+        ? `the link of ${target} is fast again`
+        : `the link of ${target} takes ${delayMs} ms longer`;
+    case 'slow-disk':
+      return delayMs === 0
+        ? `flushes of ${target} are fast again`
+        : `flushes of ${target} take ${delayMs} ms longer`;
+    case 'crash':
+      return `kill -9 ${target}`;
+    default:
+      return `sextant ${target.includes('/') ? 'node' : 'region'} ${action} ${target}`;
+  }
+}

@@ -60,7 +60,7 @@ export const drillReportSchema = z.object({
   checks: z.array(checkSchema),
   /** From the fault (a lost region), or from the last write before the longest pause (everything else), to the write that ended it. */
   rtoMs: ms.nullable(),
-  /** From when the oldest lost write was sent to when the newest was acknowledged; 0 when none was lost. */
+  /** From when the oldest lost write was sent to the fault, or to when the newest was sent if that is later; 0 when none was lost. */
   rpoMs: ms,
   rpoCommits: z.int(),
   rpoBytes: z.number(),

@@ -3,7 +3,7 @@
  * deployment. Whatever does not fit is named. Nothing here trusts the deployment: a write counts as lost when its client was
  * told that it is durable and no region has it, whether the deployment says so or not.
  */
-import { expectedChecksum, type Lane, type LedgerEntry } from './ledger.ts';
+import { expectedChecksum, type LedgerEntry, type LoadClient } from './ledger.ts';
 
 /** What one region shows: the checksum of each row by its id; null when it could not be read. */
 export interface RegionRows {
@@ -64,7 +64,7 @@ export interface LedgerAccount {
 
 export interface LedgerCase {
   readonly drill: string;
-  readonly lanes: readonly Lane[];
+  readonly clients: readonly LoadClient[];
   readonly entries: readonly LedgerEntry[];
   readonly regions: readonly RegionRows[];
   readonly losses: ReportedLosses;
@@ -82,7 +82,7 @@ function named(ids: readonly number[]): string {
 const writes = (count: number): string => (count === 1 ? 'one write' : `${count} writes`);
 
 export function accountFor(given: LedgerCase): LedgerAccount {
-  const { entries, lanes, losses, regions } = given;
+  const { entries, clients, losses, regions } = given;
   const read = regions.filter(
     (region): region is { region: string; rows: ReadonlyMap<number, number> } => region.rows !== null,
   );
@@ -95,7 +95,7 @@ export function accountFor(given: LedgerCase): LedgerAccount {
   const lost = gone.map(
     (entry): LostWrite => ({
       id: entry.id,
-      region: lanes[entry.lane]?.region ?? '?',
+      region: clients[entry.client]?.region ?? '?',
       sentAtMs: entry.sentAtMs,
       acknowledgedAtMs: entry.endedAtMs ?? entry.sentAtMs,
       traceId: entry.traceId,
@@ -198,14 +198,14 @@ function damaged(
   { drill, entries }: LedgerCase,
   read: readonly { readonly region: string; readonly rows: ReadonlyMap<number, number> }[],
 ): readonly Discrepancy[] {
-  const laneOf = new Map(entries.map(({ id, lane }) => [id, lane]));
+  const clientOfWrite = new Map(entries.map(({ id, client }) => [id, client]));
   return read.flatMap(({ region, rows }) => {
     const strangers: number[] = [];
     const broken: number[] = [];
     for (const [id, checksum] of rows) {
-      const lane = laneOf.get(id);
-      if (lane === undefined) strangers.push(id);
-      else if (expectedChecksum(drill, id, lane) !== checksum) broken.push(id);
+      const client = clientOfWrite.get(id);
+      if (client === undefined) strangers.push(id);
+      else if (expectedChecksum(drill, id, client) !== checksum) broken.push(id);
     }
     return [
       ...(broken.length === 0

@@ -4,7 +4,7 @@ import { crc32 } from 'node:zlib';
 export type Transport = 'http' | 'ws';
 
 /** One client of the load: a region's gateway by one transport. */
-export interface Lane {
+export interface LoadClient {
   readonly region: string;
   readonly transport: Transport;
 }
@@ -18,8 +18,8 @@ export type Outcome = 'acknowledged' | 'refused' | 'unknown';
 /** One write. Times are Unix milliseconds by the clock of the load's process. */
 export interface LedgerEntry {
   readonly id: number;
-  /** Index into the lanes. */
-  readonly lane: number;
+  /** Index into the clients. */
+  readonly client: number;
   readonly sentAtMs: number;
   /** Null while no answer has come; at the end of a drill that is an unknown write. */
   readonly endedAtMs: number | null;
@@ -55,9 +55,9 @@ export function payloadOf(drill: string, id: number): string {
 }
 
 /** The checksum of a row as it was read. */
-export const checksumOf = (id: number, lane: number, payload: string): number =>
-  crc32(`${id}|${lane}|${payload}`);
+export const checksumOf = (id: number, client: number, payload: string): number =>
+  crc32(`${id}|${client}|${payload}`);
 
 /** The checksum that the row of a write has to have. */
-export const expectedChecksum = (drill: string, id: number, lane: number): number =>
-  checksumOf(id, lane, payloadOf(drill, id));
+export const expectedChecksum = (drill: string, id: number, client: number): number =>
+  checksumOf(id, client, payloadOf(drill, id));

@@ -1,22 +1,22 @@
 /** What a drill and the process of its load say to each other, over the channel between parent and child. */
 import { z } from 'zod';
 
-const laneSchema = z.object({
+const clientSchema = z.object({
   region: z.string(),
   transport: z.enum(['http', 'ws']),
   /** Of the gateway, with `http:` or `https:`. */
   url: z.string(),
   token: z.string().nullable(),
 });
-export type LaneAddress = z.infer<typeof laneSchema>;
+export type ClientAddress = z.infer<typeof clientSchema>;
 
 export const toLoadSchema = z.discriminatedUnion('kind', [
-  /** Connect, and make the table through the first lane. */
+  /** Connect, and make the table through the first client. */
   z.object({
     kind: z.literal('open'),
     drill: z.string(),
     table: z.string(),
-    lanes: z.array(laneSchema),
+    clients: z.array(clientSchema),
     perSecond: z.number(),
   }),
   /** Write until told to pause. */
@@ -31,7 +31,7 @@ export type ToLoad = z.infer<typeof toLoadSchema>;
 
 export const ledgerEntrySchema = z.object({
   id: z.int(),
-  lane: z.int(),
+  client: z.int(),
   sentAtMs: z.number(),
   endedAtMs: z.number().nullable(),
   outcome: z.enum(['acknowledged', 'refused', 'unknown']),

@@ -2,7 +2,7 @@
 import type { DrillRequest } from './drill-kinds.ts';
 import type { DrillPlan } from './drill-plan.ts';
 import type { Check, DrillReport, LagSample, PhaseRecord } from './drill-report.ts';
-import type { Lane, LedgerEntry } from './ledger.ts';
+import type { LedgerEntry, LoadClient } from './ledger.ts';
 import type { LedgerAccount } from './ledger-account.ts';
 import { acknowledgements, latencyMs, longestStall, recoveryOf, throughput } from './stopwatch.ts';
 import { failuresOf, objectivesOf, serviceChecks } from './verdict.ts';
@@ -21,7 +21,7 @@ export interface DrillFacts {
   readonly plan: DrillPlan;
   readonly cluster: string;
   readonly regions: readonly string[];
-  readonly lanes: readonly Lane[];
+  readonly clients: readonly LoadClient[];
   readonly beganAtMs: number;
   readonly endedAtMs: number;
   readonly interrupted: boolean;
@@ -62,10 +62,10 @@ export const stopwatchRegions = (plan: DrillPlan, regions: readonly string[]): r
 
 /** @param iso writes a moment (Unix milliseconds) down. */
 export function reportOf(facts: DrillFacts, iso: (ms: number) => string): DrillReport {
-  const { plan, request, account, entries, lanes, faultAtMs } = facts;
+  const { plan, request, account, entries, clients, faultAtMs } = facts;
   const watched = stopwatchRegions(plan, facts.regions);
-  const isWatched = ({ lane }: LedgerEntry): boolean => watched.includes(lanes[lane]?.region ?? '');
-  const acks = acknowledgements(entries, lanes, watched);
+  const isWatched = ({ client }: LedgerEntry): boolean => watched.includes(clients[client]?.region ?? '');
+  const acks = acknowledgements(entries, clients, watched);
   const recovery =
     faultAtMs === null
       ? null
@@ -107,7 +107,7 @@ export function reportOf(facts: DrillFacts, iso: (ms: number) => string): DrillR
     objectives: [...objectives],
     checks,
     rtoMs: recovery?.rtoMs ?? null,
-    rpoMs: rpoMsOf(account),
+    rpoMs: rpoMsOf(account, faultAtMs),
     rpoCommits: rpoCommits ?? 0,
     rpoBytes: account?.reportedBytes ?? 0,
     writeStallMs: recovery?.writeStallMs ?? 0,
@@ -151,12 +151,11 @@ export function reportOf(facts: DrillFacts, iso: (ms: number) => string): DrillR
   };
 }
 
-function rpoMsOf(account: LedgerAccount | null): number {
-  const lost = account?.lost ?? [];
-  if (lost.length === 0) return 0;
-  const first = Math.min(...lost.map(({ sentAtMs }) => sentAtMs));
-  const last = Math.max(...lost.map(({ acknowledgedAtMs }) => acknowledgedAtMs));
-  return Math.round(last - first);
+/** How much of the newest history is missing: from the oldest lost write to the fault, or to the newest one if that is later. */
+function rpoMsOf(account: LedgerAccount | null, faultAtMs: number | null): number {
+  const sent = (account?.lost ?? []).map(({ sentAtMs }) => sentAtMs);
+  if (sent.length === 0) return 0;
+  return Math.round(Math.max(...sent, faultAtMs ?? 0) - Math.min(...sent));
 }
 
 /** What the time to recover was made of: seeing it, deciding, the move's own phases, and the way back to the clients. */
@@ -183,7 +182,7 @@ function rtoPhases(
 function failbackOf(facts: DrillFacts): Pick<DrillReport, 'failbackMs' | 'failbackStallMs'> {
   const { failback } = facts;
   if (failback === null) return { failbackMs: null, failbackStallMs: null };
-  const acks = acknowledgements(facts.entries, facts.lanes);
+  const acks = acknowledgements(facts.entries, facts.clients);
   const stall = longestStall(acks, failback.stalledFromMs, failback.endedAtMs);
   return {
     failbackMs: Math.round(failback.endedAtMs - failback.beganAtMs),

@@ -88,7 +88,7 @@ export function signSeen(
       const region = status?.regions.find(({ name }) => name === sign.region);
       const down = region?.nodes.filter(({ id, state }) => sign.nodes.includes(id) && state === 'down') ?? [];
       return down.length === sign.nodes.length
-        ? `status says that ${down.map(({ id }) => id).join(' and ')} of ${sign.region} are down`
+        ? `status says that ${down.map(({ id }) => id).join(' and ')} of ${sign.region} ${down.length === 1 ? 'is' : 'are'} down`
         : null;
     }
     case 'node-behind': {

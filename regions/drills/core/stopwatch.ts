@@ -1,5 +1,5 @@
 /** What a drill's clients saw of time: pauses between acknowledged writes, latency, throughput. All times are Unix milliseconds. */
-import type { Lane, LedgerEntry } from './ledger.ts';
+import type { LedgerEntry, LoadClient } from './ledger.ts';
 
 /** A time without an acknowledged write. `endedAtMs` is null when none came any more. */
 export interface Stall {
@@ -11,13 +11,13 @@ export interface Stall {
 /** When writes were acknowledged to the clients of these regions (of all when left out), in order. */
 export function acknowledgements(
   entries: readonly LedgerEntry[],
-  lanes: readonly Lane[],
+  clients: readonly LoadClient[],
   regions?: readonly string[],
 ): readonly number[] {
   return entries
     .filter(
-      ({ outcome, lane }) =>
-        outcome === 'acknowledged' && (regions?.includes(lanes[lane]?.region ?? '') ?? true),
+      ({ outcome, client }) =>
+        outcome === 'acknowledged' && (regions?.includes(clients[client]?.region ?? '') ?? true),
     )
     .flatMap(({ endedAtMs }) => (endedAtMs === null ? [] : [endedAtMs]))
     .sort((a, b) => a - b);

@@ -2,24 +2,33 @@
 import type { DrillRequest } from './drill-kinds.ts';
 import type { DrillPlan } from './drill-plan.ts';
 import type { Check, Objective } from './drill-report.ts';
-import type { Lane, LedgerEntry } from './ledger.ts';
+import type { LedgerEntry, LoadClient } from './ledger.ts';
 import type { DiscrepancyKind, LedgerAccount } from './ledger-account.ts';
 import type { Recovery } from './stopwatch.ts';
 
 const check = (name: string, held: boolean, detail: string): Check => ({ name, held, detail });
 
-const laneName = ({ region, transport }: Lane): string => `${region} (${transport})`;
+const clientName = ({ region, transport }: LoadClient): string => `${region} (${transport})`;
+
+/** Clients to whom no write was acknowledged yet. */
+export const unserved = (
+  entries: readonly LedgerEntry[],
+  clients: readonly LoadClient[],
+): readonly string[] =>
+  clients
+    .filter(
+      (_, index) => !entries.some(({ client, outcome }) => client === index && outcome === 'acknowledged'),
+    )
+    .map(clientName);
 
 /** Before the fault every client is served, and nothing fails: otherwise what follows says nothing about the fault. */
-export function steadyCheck(entries: readonly LedgerEntry[], lanes: readonly Lane[]): Check {
+export function steadyCheck(entries: readonly LedgerEntry[], clients: readonly LoadClient[]): Check {
   const name = 'before the fault every client in every region is served';
-  const idle = lanes.filter(
-    (_, index) => !entries.some(({ lane, outcome }) => lane === index && outcome === 'acknowledged'),
-  );
+  const idle = unserved(entries, clients);
   const failed = entries.filter(({ endedAtMs, outcome }) => endedAtMs !== null && outcome !== 'acknowledged');
-  if (idle.length > 0) return check(name, false, `no write acknowledged to ${idle.map(laneName).join(', ')}`);
+  if (idle.length > 0) return check(name, false, `no write acknowledged to ${idle.join(', ')}`);
   if (failed.length > 0) return check(name, false, failuresText(failed));
-  return check(name, true, `${entries.length} writes, all acknowledged or on their way`);
+  return check(name, true, `${entries.length} writes, all acknowledged`);
 }
 
 /** What clients were told of writes that failed, and how often, the most frequent first. */

@@ -86,8 +86,8 @@ export function drillDesk(dataDir: string, command: readonly string[]): MoreRout
       );
     },
     close() {
-      // What they broke is going to be stopped anyway.
-      for (const child of running) child.kill('SIGTERM');
+      // What they broke is stopped as well, and nobody is left who could heal it: the history calls them abandoned.
+      for (const child of running) child.kill('SIGKILL');
     },
   };
 }

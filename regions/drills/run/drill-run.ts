@@ -4,26 +4,20 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DrillRequest } from '../core/drill-kinds.ts';
-import {
-  afterPhase,
-  type DrillEvent,
-  type DrillPhase,
-  type DrillState,
-  isOver,
-} from '../core/drill-phases.ts';
-import type { Deed, DrillPlan, Refusal } from '../core/drill-plan.ts';
+import { afterPhase, type DrillEvent, type DrillState, isOver } from '../core/drill-phases.ts';
+import { type Deed, type DrillPlan, inWords } from '../core/drill-plan.ts';
 import type { Check, DrillReport } from '../core/drill-report.ts';
 import { accountFor, type LedgerAccount } from '../core/ledger-account.ts';
 import { type LossLook, lossesSince } from '../core/losses-since.ts';
 import { type DrillFacts, type MovePhase, reportOf, stopwatchRegions } from '../core/report-of.ts';
 import { type OutsideSight, signSeen, unwell, unwellUnderLoad } from '../core/status-sight.ts';
 import { acknowledgements } from '../core/stopwatch.ts';
-import { dataChecks, noneFailed, steadyCheck } from '../core/verdict.ts';
+import { dataChecks, noneFailed, steadyCheck, unserved } from '../core/verdict.ts';
 import type { DrillLog } from './drill-log.ts';
 import { failOver, movedByPolicy, switchOver } from './drill-moves.ts';
 import type { DrillTarget } from './drill-target.ts';
 import { wallMs } from './load-clients.ts';
-import { drainMs, type LoadLink } from './load-link.ts';
+import { drainMs, type Load } from './load-link.ts';
 import type { Prepared } from './preflight.ts';
 
 export interface RunOptions {
@@ -31,35 +25,55 @@ export interface RunOptions {
   readonly request: DrillRequest;
   readonly target: DrillTarget;
   readonly prepared: Prepared;
-  readonly load: LoadLink;
+  readonly load: Load;
   readonly log: DrillLog;
   /** Aborted when somebody wants the drill to stop: what is broken is healed first. */
   readonly signal: AbortSignal;
   readonly traceId: string;
   readonly versions: Readonly<Record<string, string>>;
   readonly machine: Readonly<Record<string, string>>;
+  readonly patience?: Patience;
 }
 
+/** How long is waited for each thing before its phase has failed. */
+export interface Patience {
+  /** The fault is seen from outside. */
+  readonly seenMs: number;
+  /** A write is acknowledged. */
+  readonly backMs: number;
+  /** Every region is there and follows, or is level. */
+  readonly wholeMs: number;
+  /** A policy moves the primary. */
+  readonly policyMs: number;
+  /** Data that do not fit are looked at again: what was shipped last may not be shown yet. */
+  readonly settleMs: number;
+}
+
+const patienceDefault: Patience = {
+  seenMs: 15_000,
+  backMs: 60_000,
+  wholeMs: 150_000,
+  policyMs: 60_000,
+  settleMs: 20_000,
+};
 const pollMs = 50;
-const seenPatienceMs = 15_000;
-const backPatienceMs = 60_000;
-const wholePatienceMs = 150_000;
-const policyPatienceMs = 60_000;
 /** Under load a secondary that is this late counts as following. */
 const followingLagMs = 1_500;
-/** Data that do not fit are looked at again for so long: what was shipped last may not be shown yet. */
-const settlePatienceMs = 20_000;
 /** Clients write for so long on each side of a move back, so that its pause can be seen. */
 const besideMoveMs = 1_000;
 
-/** A phase that did not hold, in words. */
-class PhaseFailed extends Error {
-  override readonly name = 'PhaseFailed';
+/** What follows the preflight. */
+type RunPhase = Exclude<DrillState, 'preflight' | 'ended' | 'refused'>;
+
+/** A check did not hold; it stands among the checks already. */
+class CheckFailed extends Error {
+  override readonly name = 'CheckFailed';
 }
 
 export class DrillRun {
   readonly #options: RunOptions;
   readonly #plan: DrillPlan;
+  readonly #patience: Patience;
   readonly #checks: Check[] = [];
   /** How to undo what is broken now, the last first. */
   readonly #undo: Deed[] = [];
@@ -80,6 +94,7 @@ export class DrillRun {
   constructor(options: RunOptions) {
     this.#options = options;
     this.#plan = options.prepared.plan;
+    this.#patience = options.patience ?? patienceDefault;
     this.#signal = options.signal;
   }
 
@@ -89,7 +104,7 @@ export class DrillRun {
     log.sample(() => target.status(this.#plan.region));
     let state: DrillState = afterPhase('preflight', 'passed');
     let interrupted = false;
-    while (!isOver(state)) {
+    while (!isOver(state) && state !== 'preflight') {
       const event = await this.#phase(state);
       interrupted ||= event === 'interrupted';
       state = afterPhase(state, event);
@@ -103,32 +118,26 @@ export class DrillRun {
     return report;
   }
 
-  async #phase(
-    state: Exclude<DrillState, 'ended' | 'refused' | 'preflight'> | DrillState,
-  ): Promise<DrillEvent> {
+  async #phase(phase: RunPhase): Promise<DrillEvent> {
     const { log } = this.#options;
-    if (state === 'preflight' || isOver(state)) return 'passed';
-    log.enter(state);
+    log.enter(phase);
     const startedAtMs = wallMs();
     let outcome: DrillEvent = 'passed';
     try {
-      await this.#work(state);
+      if (phase !== 'healing') this.#signal.throwIfAborted();
+      await this.#work(phase);
     } catch (error) {
-      const aborted = this.#options.signal.aborted && state !== 'healing';
-      outcome = aborted ? 'interrupted' : 'failed';
+      outcome = this.#options.signal.aborted && phase !== 'healing' ? 'interrupted' : 'failed';
       const reason = error instanceof Error ? error.message : String(error);
-      if (aborted) log.say('stopping: what is broken is healed first');
-      else {
-        log.say(`failed: ${reason}`);
-        if (error instanceof PhaseFailed || outcome === 'failed')
-          this.#checks.push({ name: `${state} succeeds`, held: false, detail: reason });
-      }
+      log.say(outcome === 'failed' ? `failed: ${reason}` : 'stopping: what is broken is healed first');
+      if (outcome === 'failed' && !(error instanceof CheckFailed))
+        this.#checks.push({ name: `${phase} succeeds`, held: false, detail: reason });
     }
-    log.ended({ name: state, startedAtMs, endedAtMs: wallMs(), outcome });
+    log.ended({ name: phase, startedAtMs, endedAtMs: wallMs(), outcome });
     return outcome;
   }
 
-  #work(phase: Exclude<DrillPhase, 'preflight'> | 'healing'): Promise<void> {
+  #work(phase: RunPhase): Promise<void> {
     switch (phase) {
       case 'steady':
         return this.#steady();
@@ -150,12 +159,16 @@ export class DrillRun {
   async #steady(): Promise<void> {
     const { load, log, request, prepared } = this.#options;
     load.run();
-    log.say(`${request.load} writes/s over ${prepared.lanes.length} clients for ${request.seconds} s`);
+    // Connections have to be made first, which a busy machine takes its time for.
+    await this.#until('every client is served', this.#patience.backMs, () =>
+      Promise.resolve(unserved(load.entries, prepared.clients)),
+    );
+    log.say(`${request.load} writes/s over ${prepared.clients.length} clients for ${request.seconds} s`);
     await this.#sleep(request.seconds * 1_000);
-    const check = steadyCheck(load.entries, prepared.lanes);
+    const check = steadyCheck(load.entries, prepared.clients);
     this.#checks.push(check);
     log.say(check.detail);
-    if (!check.held) throw new PhaseFailed(check.detail);
+    if (!check.held) throw new CheckFailed(check.detail);
   }
 
   async #fault(): Promise<void> {
@@ -175,7 +188,7 @@ export class DrillRun {
     const { target, log } = this.#options;
     const { sign, region } = this.#plan;
     const name = 'the fault is seen from outside';
-    const deadline = performance.now() + seenPatienceMs;
+    const deadline = performance.now() + this.#patience.seenMs;
     for (;;) {
       const [status, outside] = await Promise.all([target.status(region), target.outside()]);
       const seen = signSeen(sign, status, outside, this.#before);
@@ -188,7 +201,7 @@ export class DrillRun {
       if (performance.now() > deadline) break;
       await this.#sleep(pollMs);
     }
-    throw new PhaseFailed(`nothing told of the fault within ${seenPatienceMs / 1_000} s`);
+    throw new Error(`nothing told of the fault within ${this.#patience.seenMs / 1_000} s`);
   }
 
   async #recovery(): Promise<void> {
@@ -223,12 +236,18 @@ export class DrillRun {
     this.#moved = true;
     if (prepared.byPolicy) {
       log.say('the policy fails over by itself: waiting for it');
-      const primary = await movedByPolicy(target, region, policyPatienceMs, this.#signal);
+      const startedAtMs = wallMs();
+      const primary = await movedByPolicy(target, region, this.#patience.policyMs, this.#signal);
       const held = primary !== null;
-      const detail = held ? `${primary} took over` : `nothing moved within ${policyPatienceMs / 1_000} s`;
+      const detail = held
+        ? `${primary} took over`
+        : `nothing moved within ${this.#patience.policyMs / 1_000} s`;
       this.#checks.push({ name: 'the policy fails over by itself', held, detail });
       log.say(detail);
-      if (held) return;
+      if (held) {
+        this.#movePhases = [{ name: 'failover by policy', startedAtMs, endedAtMs: wallMs() }];
+        return;
+      }
     }
     const { operation, askedAtMs } = await failOver(target, region, this.#say, this.#signal);
     this.#moveAskedAtMs = askedAtMs;
@@ -243,9 +262,11 @@ export class DrillRun {
   async #writesBack(sinceMs: number | null): Promise<void> {
     const { load, prepared } = this.#options;
     const watched = stopwatchRegions(this.#plan, prepared.regions);
-    await this.#until('a write is acknowledged', backPatienceMs, () => {
+    await this.#until('a write is acknowledged', this.#patience.backMs, () => {
       const since = load.entries.filter(({ sentAtMs }) => sentAtMs > (sinceMs ?? 0));
-      return Promise.resolve(acknowledgements(since, prepared.lanes, watched).length > 0 ? [] : ['none yet']);
+      return Promise.resolve(
+        acknowledgements(since, prepared.clients, watched).length > 0 ? [] : ['none yet'],
+      );
     });
   }
 
@@ -266,14 +287,14 @@ export class DrillRun {
       if (status === null) return ['no gateway answers'];
       return [...disorder, ...unwellUnderLoad(status, followingLagMs)];
     };
-    await this.#until('every region is whole and follows', wholePatienceMs, reasons);
+    await this.#until('every region is whole and follows', this.#patience.wholeMs, reasons);
     log.say('every region is whole and follows');
   }
 
   async #verification(): Promise<void> {
     await this.#takeAccount('');
     const red = this.#dataChecks.filter(({ held }) => !held);
-    if (red.length > 0) throw new PhaseFailed(red.map(({ name, detail }) => `${name}: ${detail}`).join('; '));
+    if (red.length > 0) throw new CheckFailed(red.map(({ name, detail }) => `${name}: ${detail}`).join('; '));
   }
 
   /** Stops the load, and compares the ledger with every region's data until they fit, or the patience is over. */
@@ -281,17 +302,17 @@ export class DrillRun {
     const { load, log, target, prepared, id } = this.#options;
     const waiting = await load.pause(drainMs);
     if (waiting > 0) log.say(`${waiting} writes have no answer`);
-    if (load.dead !== null) throw new PhaseFailed(load.dead);
-    await this.#until('every region is level', wholePatienceMs, async () => {
+    if (load.dead !== null) throw new Error(load.dead);
+    await this.#until('every region is level', this.#patience.wholeMs, async () => {
       const status = await target.status();
       return status === null ? ['no gateway answers'] : unwell(status);
     });
-    const deadline = performance.now() + settlePatienceMs;
+    const deadline = performance.now() + this.#patience.settleMs;
     for (;;) {
       const [regions, losses] = await Promise.all([load.read(), target.losses()]);
       const account = accountFor({
         drill: id,
-        lanes: prepared.lanes,
+        clients: prepared.clients,
         entries: load.entries,
         regions,
         losses: lossesSince(prepared.losses, losses ?? unheard),
@@ -330,7 +351,7 @@ export class DrillRun {
     const during = load.entries.filter(({ sentAtMs }) => sentAtMs >= stalledFromMs);
     this.#checks.push(noneFailed('no request fails while the primary moves back', during));
     this.#dataChecks = [...first, ...this.#dataChecks];
-    if (this.#checks.at(-1)?.held === false) throw new PhaseFailed(this.#checks.at(-1)?.detail ?? '');
+    if (this.#checks.at(-1)?.held === false) throw new CheckFailed(this.#checks.at(-1)?.detail);
   }
 
   /** After a phase failed, or somebody stopped the drill: everything as it was, as far as it goes. */
@@ -352,12 +373,8 @@ export class DrillRun {
     } catch (error) {
       if (byHand.length > 0) log.say(`by hand, where it has not been done: ${byHand.join('; ')}`);
       throw error;
-    } finally {
-      if (this.#account === null && this.#options.load.dead === null)
-        await this.#takeAccount('').catch((error: unknown) =>
-          log.say(`the data cannot be compared: ${String(error)}`),
-        );
     }
+    if (this.#account === null) await this.#takeAccount('');
   }
 
   async #report(interrupted: boolean): Promise<DrillReport> {
@@ -373,7 +390,7 @@ export class DrillRun {
         plan: this.#plan,
         cluster: prepared.cluster,
         regions: prepared.regions,
-        lanes: prepared.lanes,
+        clients: prepared.clients,
         beganAtMs: log.beganAtMs,
         endedAtMs,
         interrupted,
@@ -405,15 +422,15 @@ export class DrillRun {
     await sleep(ms, undefined, { signal: this.#signal });
   }
 
-  /** Waits until nothing is left to say against it. @throws PhaseFailed with what is left after `patienceMs`. */
+  /** Waits until nothing is left to say against it. @throws Error with what is left after `patienceMs`. */
   async #until(what: string, patienceMs: number, against: () => Promise<readonly string[]>): Promise<void> {
     const deadline = performance.now() + patienceMs;
     for (;;) {
       const reasons = await against();
       if (reasons.length === 0) return;
-      if (this.#options.load.dead !== null) throw new PhaseFailed(this.#options.load.dead);
+      if (this.#options.load.dead !== null) throw new Error(this.#options.load.dead);
       if (performance.now() > deadline)
-        throw new PhaseFailed(`not within ${patienceMs / 1_000} s: ${what} (${reasons.join('; ')})`);
+        throw new Error(`not within ${patienceMs / 1_000} s: ${what} (${reasons.join('; ')})`);
       await this.#sleep(pollMs);
     }
   }
@@ -421,23 +438,3 @@ export class DrillRun {
 
 /** Nobody answered: everything about losses is missing. */
 const unheard: LossLook = { reports: [], unreachable: ['every region'], unanswered: [] };
-
-/** A deed as a line of the timeline; where there is a command for it, that command. */
-export function inWords({ action, target, delayMs }: Deed): string {
-  switch (action) {
-    case 'slow-link':
-      return delayMs === 0
-        ? `the link of ${target} is fast again`
-        : `the link of ${target} takes ${delayMs} ms longer`;
-    case 'slow-disk':
-      return delayMs === 0
-        ? `flushes of ${target} are fast again`
-        : `flushes of ${target} take ${delayMs} ms longer`;
-    case 'crash':
-      return `kill -9 ${target}`;
-    default:
-      return `sextant ${target.includes('/') ? 'node' : 'region'} ${action} ${target}`;
-  }
-}
-
-export type { Refusal };

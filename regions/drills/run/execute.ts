@@ -43,9 +43,9 @@ export async function executeDrill(given: Execution): Promise<Executed> {
     const log = new DrillLog(given.onProgress);
     const id = drillId(request.kind, log.beganAtMs, randomBytes(2).toString('hex'));
     const prepared = await prepare(id, request, target);
-    const { primary, regions, plan, lanes, table } = prepared;
+    const { primary, regions, plan, clients, table } = prepared;
     log.say(`${regions.length} regions, all level; ${primary} writes, epoch ${prepared.epoch}`);
-    const load = await LoadLink.open({ drill: id, table, lanes, perSecond: request.load });
+    const load = await LoadLink.open({ drill: id, table, clients, perSecond: request.load });
     try {
       saveBegun(dataDir, {
         id,

@@ -2,7 +2,7 @@
 import { type Client, createClient, LibsqlError } from '@libsql/client/web';
 import { formatTraceparent, newSpanId, newTraceId } from '../../../telemetry/core.ts';
 import { checksumOf, type LedgerEntry, outcomeOf, payloadOf } from '../core/ledger.ts';
-import type { LaneAddress } from '../core/load-messages.ts';
+import type { ClientAddress } from '../core/load-messages.ts';
 
 /** Requests of one client without an answer; beyond that it sends nothing, as a pool would. */
 const inFlightMax = 64;
@@ -22,23 +22,27 @@ function codeOf(error: unknown): string {
   return error instanceof Error ? error.message.slice(0, 80) : 'UNKNOWN';
 }
 
-const urlOf = ({ url, transport }: LaneAddress): string =>
+const urlOf = ({ url, transport }: ClientAddress): string =>
   transport === 'ws' ? url.replace(/^http/, 'ws') : url;
 
-const clientOf = (lane: LaneAddress, url: string): Client =>
-  createClient({ url, concurrency: inFlightMax, ...(lane.token !== null && { authToken: lane.token }) });
+const connected = (address: ClientAddress, url: string): Client =>
+  createClient({
+    url,
+    concurrency: inFlightMax,
+    ...(address.token !== null && { authToken: address.token }),
+  });
 
 /** Writes of one client that have no answer yet, and what has ended. */
-class LaneClient {
+class WritingClient {
   readonly waiting = new Map<number, LedgerEntry>();
   /** Writes that are due, as a fraction. */
   due = 0;
   readonly #client: Client;
-  readonly #lane: number;
+  readonly #index: number;
 
-  constructor(lane: LaneAddress, index: number) {
-    this.#client = clientOf(lane, urlOf(lane));
-    this.#lane = index;
+  constructor(address: ClientAddress, index: number) {
+    this.#client = connected(address, urlOf(address));
+    this.#index = index;
   }
 
   get client(): Client {
@@ -52,7 +56,7 @@ class LaneClient {
     const traceparent = formatTraceparent({ traceId, spanId: newSpanId(), sampled: true });
     const begun: LedgerEntry = {
       id,
-      lane: this.#lane,
+      client: this.#index,
       sentAtMs: wallMs(),
       endedAtMs: null,
       outcome: 'unknown',
@@ -67,8 +71,8 @@ class LaneClient {
     this.#client
       .execute({
         // The comment is how a client hands its trace over on either transport; the commit record keeps it.
-        sql: `INSERT INTO ${table} (id, lane, payload) VALUES (?, ?, ?) /*traceparent='${traceparent}'*/`,
-        args: [id, this.#lane, payloadOf(drill, id)],
+        sql: `INSERT INTO ${table} (id, client, payload) VALUES (?, ?, ?) /*traceparent='${traceparent}'*/`,
+        args: [id, this.#index, payloadOf(drill, id)],
       })
       .then(
         () => end({ ...begun, endedAtMs: wallMs(), outcome: 'acknowledged' }),
@@ -87,8 +91,8 @@ const catchUpMs = 100;
 
 /** The load: every client at its share of the rate, whatever becomes of the others. */
 export class LoadClients {
-  readonly #lanes: readonly LaneAddress[];
-  readonly #clients: readonly LaneClient[];
+  readonly #addresses: readonly ClientAddress[];
+  readonly #clients: readonly WritingClient[];
   readonly #table: string;
   readonly #drill: string;
   readonly #perSecond: number;
@@ -99,20 +103,20 @@ export class LoadClients {
   constructor(given: {
     readonly drill: string;
     readonly table: string;
-    readonly lanes: readonly LaneAddress[];
+    readonly clients: readonly ClientAddress[];
     readonly perSecond: number;
   }) {
-    this.#lanes = given.lanes;
+    this.#addresses = given.clients;
     this.#drill = given.drill;
     this.#table = given.table;
     this.#perSecond = given.perSecond;
-    this.#clients = given.lanes.map((lane, index) => new LaneClient(lane, index));
+    this.#clients = given.clients.map((address, index) => new WritingClient(address, index));
   }
 
   /** Makes the table. */
   async open(): Promise<void> {
     await this.#clients[0]?.client.execute(
-      `CREATE TABLE ${this.#table} (id INTEGER PRIMARY KEY, lane INTEGER NOT NULL, payload TEXT NOT NULL)`,
+      `CREATE TABLE ${this.#table} (id INTEGER PRIMARY KEY, client INTEGER NOT NULL, payload TEXT NOT NULL)`,
     );
   }
 
@@ -135,7 +139,7 @@ export class LoadClients {
     }, tickMs);
   }
 
-  #write(client: LaneClient): void {
+  #write(client: WritingClient): void {
     const id = this.#nextId;
     if (client.write(id, this.#table, this.#drill, (entry) => this.#ended.push(entry))) this.#nextId += 1;
   }
@@ -162,30 +166,30 @@ export class LoadClients {
       readonly reason: string | null;
     }[]
   > {
-    const one = this.#lanes.filter(({ transport }) => transport === 'http');
+    const one = this.#addresses.filter(({ transport }) => transport === 'http');
     return Promise.all(
-      one.map(async (lane) => {
+      one.map(async (address) => {
         try {
-          return { region: lane.region, rows: await this.#rowsOf(lane), reason: null };
+          return { region: address.region, rows: await this.#rowsOf(address), reason: null };
         } catch (error) {
-          return { region: lane.region, rows: null, reason: codeOf(error) };
+          return { region: address.region, rows: null, reason: codeOf(error) };
         }
       }),
     );
   }
 
-  async #rowsOf(lane: LaneAddress): Promise<[number, number][]> {
-    const client = clientOf(lane, `${urlOf(lane)}/read/eventual/`);
+  async #rowsOf(address: ClientAddress): Promise<[number, number][]> {
+    const client = connected(address, `${urlOf(address)}/read/eventual/`);
     try {
       const found: [number, number][] = [];
       for (let after = -1; ; ) {
         const { rows } = await client.execute({
-          sql: `SELECT id, lane, payload FROM ${this.#table} WHERE id > ? ORDER BY id LIMIT ${pageRows}`,
+          sql: `SELECT id, client, payload FROM ${this.#table} WHERE id > ? ORDER BY id LIMIT ${pageRows}`,
           args: [after],
         });
         for (const row of rows) {
           const id = Number(row.id);
-          found.push([id, checksumOf(id, Number(row.lane), String(row.payload))]);
+          found.push([id, checksumOf(id, Number(row.client), String(row.payload))]);
           after = id;
         }
         if (rows.length < pageRows) return found;

@@ -3,7 +3,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { LedgerEntry } from '../core/ledger.ts';
 import type { RegionRows } from '../core/ledger-account.ts';
-import { type FromLoad, fromLoadSchema, type LaneAddress, type ToLoad } from '../core/load-messages.ts';
+import { type ClientAddress, type FromLoad, fromLoadSchema, type ToLoad } from '../core/load-messages.ts';
 
 const loadFile = fileURLToPath(new URL('load-process.ts', import.meta.url));
 const openMs = 20_000;
@@ -11,6 +11,9 @@ const readMs = 60_000;
 const endMs = 15_000;
 /** Beyond the limit that a gateway puts on a waiting write. */
 export const drainMs = 15_000;
+
+/** What a drill needs of its load. */
+export type Load = Pick<LoadLink, 'entries' | 'dead' | 'run' | 'pause' | 'read' | 'end'>;
 
 export class LoadLink {
   readonly #child: ChildProcess;
@@ -36,12 +39,12 @@ export class LoadLink {
   static async open(given: {
     readonly drill: string;
     readonly table: string;
-    readonly lanes: readonly LaneAddress[];
+    readonly clients: readonly ClientAddress[];
     readonly perSecond: number;
   }): Promise<LoadLink> {
     const link = new LoadLink();
     const opened = link.#once('opened', openMs);
-    link.#order({ kind: 'open', ...given, lanes: [...given.lanes] });
+    link.#order({ kind: 'open', ...given, clients: [...given.clients] });
     try {
       await opened;
     } catch (error) {

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type DrillRequest, safeKinds } from '../core/drill-kinds.ts';
 import { type DrillPlan, planDrill, type Refusal, whatItNeeds } from '../core/drill-plan.ts';
-import type { LaneAddress } from '../core/load-messages.ts';
+import type { ClientAddress } from '../core/load-messages.ts';
 import type { LossLook } from '../core/losses-since.ts';
 import { type StatusSight, unwell } from '../core/status-sight.ts';
 import type { DrillTarget } from './drill-target.ts';
@@ -14,7 +14,7 @@ export interface Prepared {
   readonly regions: readonly string[];
   readonly primary: string;
   readonly epoch: number;
-  readonly lanes: readonly LaneAddress[];
+  readonly clients: readonly ClientAddress[];
   /** The table that the load writes; the drill's own. */
   readonly table: string;
   /** What was reported as lost before. */
@@ -38,8 +38,16 @@ const pollMs = 200;
 /** A deployment that has just started, or moved, may need so long to be level. */
 const levelPatienceMs = 10_000;
 
-/** @throws DrillRefused with the way out. */
-export async function prepare(id: string, request: DrillRequest, target: DrillTarget): Promise<Prepared> {
+/**
+ * @param patienceMs a deployment that is not whole may become so within this time.
+ * @throws DrillRefused with the way out.
+ */
+export async function prepare(
+  id: string,
+  request: DrillRequest,
+  target: DrillTarget,
+  patienceMs: number = levelPatienceMs,
+): Promise<Prepared> {
   const { kind } = request;
   if (!target.canBreak && !safeKinds.includes(kind))
     throw new DrillRefused({ code: 'LOCAL_ONLY', message: whatItNeeds(kind) });
@@ -51,9 +59,9 @@ export async function prepare(id: string, request: DrillRequest, target: DrillTa
     });
   // A region that is not there is told at once, whatever else there is to say.
   planned(seen, request);
-  const status = await whole(target);
+  const status = await whole(target, patienceMs);
   const plan = planned(status, request);
-  const lanes = lanesOf(status, target);
+  const clients = clientsOf(status, target);
   const losses = await target.losses();
   if (losses === null)
     throw new DrillRefused({
@@ -67,7 +75,7 @@ export async function prepare(id: string, request: DrillRequest, target: DrillTa
     regions: status.regions.map(({ name }) => name),
     primary: status.primary ?? '',
     epoch: status.epoch,
-    lanes,
+    clients,
     table: `sextant_drill_${id.replace(/\W/g, '_')}`,
     losses,
     byPolicy: plan.move === 'failover' && (await target.failsOverByItself()),
@@ -86,8 +94,8 @@ function planned(status: StatusSight, request: DrillRequest): DrillPlan {
 }
 
 /** The deployment once it is whole. @throws DrillRefused with what is wrong, when it is not soon. */
-async function whole(target: DrillTarget): Promise<StatusSight> {
-  const deadline = performance.now() + levelPatienceMs;
+async function whole(target: DrillTarget, patienceMs: number): Promise<StatusSight> {
+  const deadline = performance.now() + patienceMs;
   for (;;) {
     const [status, disorder] = await Promise.all([target.status(), target.disorder()]);
     const reasons = status === null ? ['no gateway answers'] : [...disorder, ...unwell(status)];
@@ -102,7 +110,7 @@ async function whole(target: DrillTarget): Promise<StatusSight> {
 }
 
 /** A client by HTTP and one by WebSocket in every region, the primary's first. */
-function lanesOf(status: StatusSight, target: DrillTarget): readonly LaneAddress[] {
+function clientsOf(status: StatusSight, target: DrillTarget): readonly ClientAddress[] {
   const regions = status.regions.toSorted(
     (a, b) => Number(b.name === status.primary) - Number(a.name === status.primary),
   );

@@ -176,7 +176,7 @@ describe('what a client was told', () => {
       expect(outcomeOf(code)).toBe('unknown');
   });
 
-  it('is checked row by row: another drill, id or lane makes another checksum', () => {
+  it('is checked row by row: another drill, id or client makes another checksum', () => {
     const sums = [
       expectedChecksum(drill, 1, 1),
       expectedChecksum(drill, 2, 1),

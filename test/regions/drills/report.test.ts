@@ -19,11 +19,11 @@ import {
 } from '../../../regions/drills/core/verdict.ts';
 import {
   asia,
+  clients,
   east,
   everywhere,
   facts,
   iso,
-  lanes,
   ledgerCase,
   lossesOf,
   planOf,
@@ -61,8 +61,8 @@ describe('the stopwatch', () => {
 
   it('listens to the clients that it is told to', () => {
     const entries = [write(0, 10), write(2, 20), write(3, 30, { outcome: 'unknown' })];
-    expect(acknowledgements(entries, lanes)).toEqual([15, 25]);
-    expect(acknowledgements(entries, lanes, [east])).toEqual([15]);
+    expect(acknowledgements(entries, clients)).toEqual([15, 25]);
+    expect(acknowledgements(entries, clients, [east])).toEqual([15]);
   });
 
   it('puts each write into the second in which it ended', () => {
@@ -82,7 +82,8 @@ describe('the verdict', () => {
       rtoMs: 4_005,
       writeStallMs: expect.any(Number),
       rpoCommits: 1,
-      rpoMs: 5,
+      // Write 398 was sent 30 ms before the fault.
+      rpoMs: 30,
       rpoBytes: 50,
       detectionMs: 300,
       lostWrites: 1,
@@ -169,14 +170,14 @@ describe('the verdict', () => {
   });
 
   it('begins only when every client is served', () => {
-    const all = lanes.map((_, lane) => write(lane, 0, { lane }));
-    expect(steadyCheck(all, lanes).held).toBe(true);
-    expect(steadyCheck(all.slice(1), lanes)).toMatchObject({
+    const all = clients.map((_, client) => write(client, 0, { client }));
+    expect(steadyCheck(all, clients).held).toBe(true);
+    expect(steadyCheck(all.slice(1), clients)).toMatchObject({
       held: false,
       detail: 'no write acknowledged to us-east-1 (http)',
     });
     expect(
-      steadyCheck([...all, write(9, 0, { outcome: 'unknown', code: 'ECONNRESET' })], lanes),
+      steadyCheck([...all, write(9, 0, { outcome: 'unknown', code: 'ECONNRESET' })], clients),
     ).toMatchObject({
       held: false,
       detail: '1 × ECONNRESET',

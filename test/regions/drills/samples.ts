@@ -2,7 +2,7 @@
 import { type DrillRequest, drillRequestSchema } from '../../../regions/drills/core/drill-kinds.ts';
 import type { DrillPlan } from '../../../regions/drills/core/drill-plan.ts';
 import { planDrill } from '../../../regions/drills/core/drill-plan.ts';
-import type { Lane, LedgerEntry } from '../../../regions/drills/core/ledger.ts';
+import type { LedgerEntry, LoadClient } from '../../../regions/drills/core/ledger.ts';
 import { expectedChecksum } from '../../../regions/drills/core/ledger.ts';
 import {
   accountFor,
@@ -15,7 +15,7 @@ import type { DrillFacts } from '../../../regions/drills/core/report-of.ts';
 export const drill = '20261129-101500-region-loss-3fa2';
 export const regions = ['us-east-1', 'eu-west-1', 'ap-northeast-1'] as const;
 export const [east, europe, asia] = regions;
-export const lanes: readonly Lane[] = regions.flatMap((region) => [
+export const clients: readonly LoadClient[] = regions.flatMap((region) => [
   { region, transport: 'http' as const },
   { region, transport: 'ws' as const },
 ]);
@@ -33,7 +33,7 @@ export const traceOf = (id: number): string => id.toString(16).padStart(32, '0')
 /** A write, acknowledged 5 ms after it was sent unless `more` says otherwise. */
 export const write = (id: number, sentAtMs: number, more: Partial<LedgerEntry> = {}): LedgerEntry => ({
   id,
-  lane: id % lanes.length,
+  client: id % clients.length,
   sentAtMs,
   endedAtMs: sentAtMs + 5,
   outcome: 'acknowledged',
@@ -50,7 +50,7 @@ export const rowsOf = (
   new Map(
     entries
       .filter(({ id, outcome }) => outcome === 'acknowledged' && !without.includes(id))
-      .map(({ id, lane }) => [id, expectedChecksum(drill, id, lane)]),
+      .map(({ id, client }) => [id, expectedChecksum(drill, id, client)]),
   );
 
 export const noLosses: ReportedLosses = { count: 0, bytes: 0, traceIds: [], complete: true, missing: [] };
@@ -70,7 +70,7 @@ export const everywhere = (rows: ReadonlyMap<number, number> | null): readonly R
 /** Ten writes, acknowledged and in every region; `more` bends it. */
 export function ledgerCase(more: Partial<LedgerCase> = {}): LedgerCase {
   const entries = more.entries ?? Array.from({ length: 10 }, (_, at) => write(at + 1, at * 10));
-  return { drill, lanes, entries, regions: everywhere(rowsOf(entries)), losses: noLosses, ...more };
+  return { drill, clients, entries, regions: everywhere(rowsOf(entries)), losses: noLosses, ...more };
 }
 
 export function planOf(kind: DrillRequest['kind'], region?: string): DrillPlan {
@@ -100,7 +100,7 @@ export function facts(more: Partial<DrillFacts> = {}): DrillFacts {
     plan: planOf('region-loss'),
     cluster: 'sextant-test',
     regions,
-    lanes,
+    clients,
     beganAtMs,
     endedAtMs: at(15_000),
     interrupted: false,
