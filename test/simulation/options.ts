@@ -90,6 +90,8 @@ export type SimulationOptions = {
   readonly sizes: SimBounds;
   /** The policy's RPO in milliseconds. `tried`: an operator puts one in force and out again. */
   readonly rpo: number | 'off' | 'tried';
+  /** Whether a failover begins by itself; from three regions on. */
+  readonly automatic: boolean;
   /** Time between two planned switchovers. */
   readonly switchoverGapUs: Range;
   /** How many in a thousand isolations and crashes of the primary region the operator answers with a failover. */
@@ -244,6 +246,7 @@ export function drawOptions(seed: number, profile: ProfileName): SimulationOptio
         .pick(profile === 'region-loss' ? [40 * ms, 150 * ms] : [60 * ms, 250 * ms, 350 * ms, 500 * ms]),
     },
     rpo: prng.stream('rpo').pick(['off', 'tried', 0, 0, 300]),
+    automatic: prng.stream('automatic').perMille(500),
     switchoverGapUs: span(3 * seconds, 10 * seconds),
     hastyPerMille: 400,
     lostRegionReturns: prng.stream('return').perMille(500),
@@ -310,6 +313,7 @@ export function describeOptions(options: SimulationOptions): string {
     `faults ${faults}`,
     `large ${options.workload.largePerMille}/1000`,
     `rpo ${options.rpo}`,
+    ...(options.automatic ? ['automatic'] : []),
     `bounds ${nodesDownMax}/${nodesDestroyedMax}/${regionsOutMax}`,
   ].join(', ');
 }

@@ -9,6 +9,7 @@ import {
   policyOf,
   setPolicy,
 } from '../../../regions/control/core/control-record.ts';
+import { policyLimits } from '../../../regions/control/core/policy.ts';
 import { EpochTree, type Fork } from '../../../storage/history/epoch-tree.ts';
 import { type Epoch, genesisEpoch, type Lsn, regionId } from '../../../storage/redo/ids.ts';
 import { FaultScheduler } from '../faults.ts';
@@ -86,7 +87,7 @@ class Deployment {
     this.world = world;
     this.options = options;
     this.fleet = new Fleet(world, options);
-    this.witness = new SimWitness(world, options.convergenceUs, {
+    this.witness = new SimWitness(world, options, {
       countCopies: (region, forks, head, vdl) => this.countCopies(region, forks, head, vdl),
       nodeComplete: (address) => this.repaired(address),
     });
@@ -110,10 +111,7 @@ class Deployment {
     const [first] = options.regions;
     if (first === undefined) throw new Error('a deployment has a region');
     this.watchControl();
-    fleet.control.bootstrap(
-      controlKey,
-      firstRecord(first, typeof options.rpo === 'number' ? options.rpo : null),
-    );
+    fleet.control.bootstrap(controlKey, firstRecord(first, options));
     fleet.startAll();
     await this.forward(warmUpUs);
     this.faults.start();
@@ -314,15 +312,19 @@ class Deployment {
     return {
       ...this.witness.counts,
       heldToRpo: this.witness.rpo.judged,
+      automatic: this.witness.observers.begun,
       ...this.operator.counts,
       faults: struck,
     };
   }
 }
 
-function firstRecord(primary: string, rpoMs: number | null): ControlRecord {
+function firstRecord(primary: string, { rpo, automatic, regions }: SimulationOptions): ControlRecord {
   const record = initialControlRecord(regionId(primary));
-  const decided = setPolicy(record, { rpoMs });
+  const decided = setPolicy(record, {
+    rpoMs: typeof rpo === 'number' ? rpo : null,
+    automatic: automatic && regions.length >= policyLimits.automaticRegionsMin,
+  });
   return decided.kind === 'next' ? decided.record : record;
 }
 

@@ -61,6 +61,7 @@ export const defects = [
   'credit-by-vdl',
   'age-ends-reign',
   'ignores-rpo',
+  'one-observer',
 ] as const;
 export type Defect = (typeof defects)[number];
 
@@ -96,6 +97,10 @@ export interface Witness {
   quorumLost(region: string, epoch: Epoch, reason: string): void;
   /** The lease of a writer has lapsed, and its gate is closed. */
   leaseSuspended(): void;
+  /** A sign of life of one region has arrived at the agent of another. */
+  sawLife(at: string, of: string): void;
+  /** The agent of a region begins a failover away from another one by the policy. */
+  beganFailover(by: string, primary: string): void;
   /** A region has stood still for the limit while its primary had more for it. */
   stalled(from: string, to: string): void;
   lossReported(report: LossReport): void;

@@ -18,6 +18,7 @@ import { DurabilityJudge } from '../judges/durability.ts';
 import type { Judge } from '../judges/judge.ts';
 import type { LostRange } from '../judges/losses.ts';
 import { MonotonicJudge } from '../judges/monotonic.ts';
+import { ObserversJudge } from '../judges/observers.ts';
 import { QuorumJudge } from '../judges/quorum.ts';
 import { RpoJudge } from '../judges/rpo.ts';
 import { SingleWriterJudge } from '../judges/single-writer.ts';
@@ -47,6 +48,7 @@ export class SimWitness implements Witness {
   readonly copies = new CopiesJudge();
   readonly quorum = new QuorumJudge();
   readonly rpo = new RpoJudge();
+  readonly observers: ObserversJudge;
   readonly counts = {
     issued: 0,
     acked: 0,
@@ -71,10 +73,15 @@ export class SimWitness implements Witness {
   private late: Set<string> | undefined;
   private readonly levels = new Map<string, Point>();
 
-  constructor(world: World, convergenceUs: number, hooks: WitnessHooks) {
+  constructor(
+    world: World,
+    { convergenceUs, regions }: { readonly convergenceUs: number; readonly regions: readonly string[] },
+    hooks: WitnessHooks,
+  ) {
     this.world = world;
     this.hooks = hooks;
     this.convergence = new ConvergenceJudge(convergenceUs);
+    this.observers = new ObserversJudge(regions);
   }
 
   get judges(): readonly Judge[] {
@@ -87,6 +94,7 @@ export class SimWitness implements Witness {
       this.copies,
       this.quorum,
       this.rpo,
+      this.observers,
     ];
   }
 
@@ -199,6 +207,14 @@ export class SimWitness implements Witness {
   quorumLost(region: string, epoch: Epoch, reason: string): void {
     this.world.note(`${region} lost its quorum in epoch ${epoch}: ${reason}`);
     this.quorum.reignEnded(this.world.nowUs, region, epoch, reason);
+  }
+
+  sawLife(at: string, of: string): void {
+    this.observers.sawLife(at, of, this.world.nowUs);
+  }
+
+  beganFailover(by: string, primary: string): void {
+    this.observers.beganFailover(by, primary, this.world.nowUs);
   }
 
   leaseSuspended(): void {

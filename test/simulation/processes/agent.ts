@@ -1,8 +1,9 @@
 /** The production agent of a region on a simulated process: what it is given, and what a defect makes of it. */
 import { RegionAgent } from '../../../regions/agent/region-agent.ts';
-import { parseJson } from '../../../regions/bus/core/messages.ts';
+import { decodeShipped, parseJson, subjectsOf } from '../../../regions/bus/core/messages.ts';
 import type { ControlRecord } from '../../../regions/control/core/control-record.ts';
 import type { LeaseLimits } from '../../../regions/control/core/lease.ts';
+import type { Suspicion } from '../../../regions/failover/core/suspicion.ts';
 import { type LossReport, lossReportSchema } from '../../../regions/moves/core/loss-report.ts';
 import { type KeptOperation, keptOperationSchema } from '../../../regions/moves/core/operation-log.ts';
 import type { AgentReply, AgentRequest } from '../../../regions/moves/core/operations.ts';
@@ -24,7 +25,7 @@ import {
 } from '../deployment/sim-types.ts';
 import { type Address, regionOf } from '../deployment/topology.ts';
 import { logTwin } from '../ports/log.ts';
-import { NatsTwins } from '../ports/nats.ts';
+import { type NatsPart, NatsTwins } from '../ports/nats.ts';
 import { RuntimeTwin } from '../ports/runtime.ts';
 import type { BusMessage } from '../twins/bus.ts';
 import type { ControlEvent } from '../twins/control-bucket.ts';
@@ -46,11 +47,16 @@ export class SimAgent implements SimProcess {
   private readonly nats: NatsTwins;
   private readonly losses: SimLosses;
   private readonly agent: RegionAgent;
+  private readonly context: SimContext;
+  private readonly region: string;
+  private seqSeen = 0;
 
   constructor(runtime: SimRuntime, context: SimContext, lease: LeaseLimits) {
     const region = regionId(regionOf(runtime.address));
     const { cluster, defects, witness, bounds } = context;
     this.runtime = runtime;
+    this.context = context;
+    this.region = region;
     this.time = new RuntimeTwin(runtime);
     this.links = new RegionLinks(runtime, this.time, region);
     this.store = new SimControlStore(runtime.connectControl('control'), () => this.time.nowMs());
@@ -67,21 +73,39 @@ export class SimAgent implements SimProcess {
       lease: defects.has('hasty-failover') ? hastyLease : lease,
       links: this.links,
       store: this.store,
-      nats: this.nats.open('main'),
+      nats: this.observed(this.nats.open('main')),
       replication: replicationParts(host),
       recover: (goal) => runRecovery(host, goal),
       fetchBytesMax: bounds.fetchBytesMax,
       losses: this.losses,
-      operations: new SimOperations(runtime),
+      operations: new SimOperations(runtime, (from) => witness.beganFailover(region, from)),
       lags: noLags,
       onReading: (reading) => {
-        if (reading.kind === 'record')
-          witness.controlRecord(runtime.address, reading.view.seq, reading.view.record.epoch);
+        if (reading.kind !== 'record') return;
+        const { seq, record } = reading.view;
+        witness.controlRecord(runtime.address, seq, record.epoch);
+        if (seq > this.seqSeen && record.holder !== null) witness.sawLife(region, record.primary);
+        this.seqSeen = Math.max(this.seqSeen, seq);
       },
       runtime: this.time,
       telemetry: disabledTelemetry,
       log,
     });
+  }
+
+  /** The witness sees what arrives of other regions. The defect: what this agent suspects it hears from all others, too. */
+  private observed(connection: NatsPart): NatsPart {
+    const { witness, defects, cluster } = this.context;
+    const { allReports } = subjectsOf(cluster);
+    const subscribe: NatsPart['subscribe'] = (subject, onMessage) =>
+      connection.subscribe(subject, (message) => {
+        const from = regionIn(message.data);
+        if (from !== null && from !== this.region) witness.sawLife(this.region, from);
+        const suspicion = this.agent.watch.suspicion;
+        const isForged = defects.has('one-observer') && subject === allReports && suspicion !== null;
+        onMessage(isForged ? { ...message, data: withSuspicion(message.data, suspicion) } : message);
+      });
+    return Object.assign(Object.create(connection) as NatsPart, { subscribe });
   }
 
   /** An operator's command, as a gateway or the CLI brings it. */
@@ -127,6 +151,18 @@ export class SimAgent implements SimProcess {
     this.runtime.setTimer('tick', tickUs);
     this.store.tick();
   }
+}
+
+/** The region that speaks in a report, or whose redo this is; null when neither. */
+function regionIn(data: Uint8Array): string | null {
+  const shipped = decodeShipped(data);
+  if (shipped.kind === 'ok') return shipped.value.via === undefined ? shipped.value.from : null;
+  return /"region":"([^"]+)"/.exec(Buffer.from(data).toString('latin1'))?.[1] ?? null;
+}
+
+function withSuspicion(data: Uint8Array, suspects: Suspicion): Uint8Array {
+  const report: object = JSON.parse(Buffer.from(data).toString('utf8'));
+  return Buffer.from(JSON.stringify({ ...report, suspects }));
 }
 
 /** The lag that an earlier start saw is not judged, and not kept. */
@@ -192,9 +228,12 @@ const operationsFile = 'operations';
 class SimOperations implements OperationKeeper {
   readonly kept: readonly KeptOperation[];
   private readonly runtime: SimRuntime;
+  private readonly onAutomatic: (from: string) => void;
+  private readonly seen = new Set<string>();
 
-  constructor(runtime: SimRuntime) {
+  constructor(runtime: SimRuntime, onAutomatic: (from: string) => void) {
     this.runtime = runtime;
+    this.onAutomatic = onAutomatic;
     const isThere = runtime.disk.files().includes(operationsFile);
     const text = isThere ? Buffer.from(runtime.disk.read(operationsFile)).toString('utf8') : '[]';
     const parsed = parseJson(keptOperationSchema.array(), text);
@@ -202,6 +241,11 @@ class SimOperations implements OperationKeeper {
   }
 
   keep(operations: readonly KeptOperation[]): void {
+    for (const { operation } of operations) {
+      if (operation.automatic !== true || this.seen.has(operation.id)) continue;
+      this.seen.add(operation.id);
+      if (!this.kept.some((kept) => kept.operation.id === operation.id)) this.onAutomatic(operation.from);
+    }
     this.runtime.disk.replace(operationsFile, Buffer.from(JSON.stringify(operations)), 'operations');
   }
 }

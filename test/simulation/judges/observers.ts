@@ -1,0 +1,46 @@
+/**
+ * What the policy promises of a failover that begins by itself (R31): a majority of the other regions had seen nothing of the
+ * primary for a while. Signs of life are told as they arrive at each region's agent, whatever that makes of them.
+ */
+import { suspicionLimits } from '../../../regions/failover/core/suspicion.ts';
+import type { Judge } from './judge.ts';
+
+/** Agents look a few times a second, and their clocks drift. */
+const slackUs = 400_000;
+
+export class ObserversJudge implements Judge {
+  readonly name = 'observers';
+  readonly verdict = 'correctness';
+  /** Failovers that began by themselves, for a test to see that there were any. */
+  begun = 0;
+  private readonly found: string[] = [];
+  private readonly seenAtUs = new Map<string, number>();
+  private readonly regions: readonly string[];
+
+  constructor(regions: readonly string[]) {
+    this.regions = regions;
+  }
+
+  /** A word of `of`, its redo, or a renewal of its lease arrived in `at`. */
+  sawLife(at: string, of: string, nowUs: number): void {
+    this.seenAtUs.set(`${at} ${of}`, nowUs);
+  }
+
+  /** The agent of `by` begins a failover away from `primary` because the policy says so. */
+  beganFailover(by: string, primary: string, nowUs: number): void {
+    this.begun += 1;
+    const others = this.regions.filter((region) => region !== primary);
+    const silentUs = suspicionLimits.silentMs * 1_000 - slackUs;
+    const without = others.filter(
+      (region) => nowUs - (this.seenAtUs.get(`${region} ${primary}`) ?? 0) >= silentUs,
+    );
+    if (2 * without.length > others.length) return;
+    this.found.push(
+      `${by} began a failover away from ${primary} at ${nowUs} us, and only ${without.length} of ${others.length} other regions had seen nothing of it`,
+    );
+  }
+
+  violations(): readonly string[] {
+    return this.found;
+  }
+}
