@@ -7,7 +7,6 @@ export { type ControlRecord, type Holder, policyOf, sameHolder } from './control
 export { type ControlProblem, ControlSight } from './control/core/control-sight.ts';
 export { defaultLeaseLimits, type LeaseLimits } from './control/core/lease.ts';
 export { moveLimits } from './control/core/move-limits.ts';
-export { defaultPolicy, type Policy } from './control/core/policy.ts';
 export { describeReading, formatAge } from './control/core/record-claims.ts';
 export { WriterRole } from './control/core/writer-role.ts';
 export type { EndReason, RoleEffect, RoleEvent, WriterPhase } from './control/core/writer-role-events.ts';
