@@ -10,6 +10,7 @@ import { type RunChoices, simulate } from './deployment.ts';
 import {
   blackouts,
   brokenSwitchovers,
+  deafRegions,
   foldedPages,
   frozenWriters,
   hastyRecoveries,
@@ -197,6 +198,10 @@ describe('the judges object when', { retry: 0 }, () => {
 
   it('a gate stays open although every secondary is further behind than the RPO', slow, async () => {
     expect(await objected(['ignores-rpo'], isolationUnderBound, 10)).toContain('rpo');
+  });
+
+  it('one observer is enough for a failover', slow, async () => {
+    expect(await objected(['one-observer'], deafRegions, 10)).toContain('observers');
   });
 
   it('a write is applied twice', slow, async () => {

@@ -101,6 +101,14 @@ export const isolationUnderLongLease: Scenario = (options) => ({
   lease: longLease,
 });
 
+/** Regions that hear nothing of the others for a while, and are heard: each of them alone takes the primary for lost. */
+export const deafRegions: Scenario = (options) => ({
+  ...isolation(options),
+  automatic: true,
+  hastyPerMille: 0,
+  faults: [plan('one-way-cut', between(1 * seconds, 2 * seconds), between(6 * seconds, 9 * seconds))],
+});
+
 /** One region with a standby gateway, where processes freeze for longer than a lease. */
 export const frozenWriters: Scenario = (options) => ({
   ...options,

@@ -11,6 +11,7 @@ import { agentAddress, type BusPayload, type LinkMessage, type SimFleet } from '
 
 const seconds = 1_000_000;
 const reviewUs = 2 * seconds;
+const patienceUs = 10 * seconds;
 const needsSacrifice = ['TARGET_NOT_JOINED', 'SURVIVOR_UNKNOWN'];
 const policyGapUs = { min: seconds / 2, max: 3 * seconds };
 
@@ -22,6 +23,8 @@ export class SimOperator {
   private readonly prng: Prng;
   private planning = true;
   private isStuck = false;
+  /** Looks in a row that found writes without a home. */
+  private needed = 0;
 
   constructor(fleet: SimFleet, agents: ReadonlyMap<string, SimAgent>, lost: () => readonly string[]) {
     this.fleet = fleet;
@@ -47,8 +50,9 @@ export class SimOperator {
       event.kind === 'region-loss' || event.kind === 'region-crash' || event.kind === 'region-isolation';
     if (!out || event.target !== this.record?.primary) return;
     if (event.kind !== 'region-loss' && !this.prng.perMille(this.fleet.options.hastyPerMille)) return;
+    const patience = this.trustsPolicy ? patienceUs : 0;
     this.fleet.world.schedule(
-      this.prng.between(seconds / 2, 4 * seconds),
+      patience + this.prng.between(seconds / 2, 4 * seconds),
       `operator fails away from ${event.target}`,
       () => {
         if (this.record?.primary === event.target) this.failover(event.target);
@@ -58,6 +62,12 @@ export class SimOperator {
 
   private get record(): ControlRecord | undefined {
     return this.fleet.control.read(controlKey)?.value;
+  }
+
+  /** The policy is expected to do it; an operator steps in when it has not for long. */
+  private get trustsPolicy(): boolean {
+    const { record } = this;
+    return record !== undefined && policyOf(record).automatic;
   }
 
   private plan(): void {
@@ -100,8 +110,10 @@ export class SimOperator {
       const lost = this.lost();
       if (record !== undefined) this.reviewPolicy(record, lost);
       if (record === undefined || record.state === 'failing-over') return;
-      if (lost.includes(record.primary) || (record.move !== null && lost.includes(record.move.to)))
-        this.failover(record.primary);
+      const needed = lost.includes(record.primary) || (record.move !== null && lost.includes(record.move.to));
+      this.needed = needed ? this.needed + 1 : 0;
+      const patience = this.trustsPolicy ? patienceUs / reviewUs : 0;
+      if (needed && this.needed > patience) this.failover(record.primary);
     });
   }
 

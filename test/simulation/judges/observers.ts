@@ -5,8 +5,8 @@
 import { suspicionLimits } from '../../../regions/failover/core/suspicion.ts';
 import type { Judge } from './judge.ts';
 
-/** Agents look a few times a second, and their clocks drift. */
-const slackUs = 400_000;
+/** What an agent suspects counts with the others for a second after its last report, and clocks drift. */
+const slackUs = 1_400_000;
 
 export class ObserversJudge implements Judge {
   readonly name = 'observers';
