@@ -140,6 +140,8 @@ export class FaultScheduler<M, P, V> {
       case 'region-isolation':
       case 'region-loss':
         return this.strikeRegion(kind, prng);
+      case 'pair-cut':
+        return this.cutPair(prng);
       case 'one-way-cut':
       case 'clog':
       case 'slow-region':
@@ -259,6 +261,17 @@ export class FaultScheduler<M, P, V> {
     const inbound = prng.perMille(500);
     const rule = fleet.topology.addRule({ from: inbound ? to : from, to: inbound ? from : to, effect });
     return this.fault(kind, chosen, [], undefined, () => fleet.topology.removeRule(rule));
+  }
+
+  /** One region hears nothing of another one, which others hear. */
+  private cutPair(prng: Prng): Active | undefined {
+    const { fleet } = this;
+    const { regions } = fleet.options;
+    if (regions.length < 3) return undefined;
+    const from = prng.pick(regions);
+    const to = prng.pick(regions.filter((region) => region !== from));
+    const rule = fleet.topology.addRule({ from, to, effect: { kind: 'cut' } });
+    return this.fault('pair-cut', `${from}/${to}`, [], undefined, () => fleet.topology.removeRule(rule));
   }
 
   private crashNats(prng: Prng): Active | undefined {

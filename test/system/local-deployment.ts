@@ -1,6 +1,6 @@
 /** A real deployment for tests: `sextant up --detach` in a directory of its own, driven by the command line as a user would. */
 import { spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Client, createClient } from '@libsql/client';
@@ -126,6 +126,12 @@ export class TestDeployment {
   async killAgent(region: string): Promise<void> {
     await this.run('node', 'kill', `${region}/agent`);
     await this.run('node', 'start', `${region}/agent`);
+  }
+
+  /** Kills the NATS servers of regions at one moment; the supervisor starts them again. */
+  async killNats(regions: readonly string[]): Promise<void> {
+    const files = regions.map((region) => readFile(join(this.dataDir, region, 'nats', 'pid'), 'utf8'));
+    for (const pid of await Promise.all(files)) process.kill(Number.parseInt(pid, 10), 'SIGKILL');
   }
 
   gateway(region: string): string {

@@ -197,6 +197,21 @@ describe('three regions on real processes', { timeout: 120_000 }, () => {
       expect(missing(account.acknowledged, await idsIn(deployment.client(region), name))).toEqual([]);
   });
 
+  it('pauses its writes while the control record has no leader, and keeps its reign (R24)', async () => {
+    const name = await table('nats_loss');
+    const { epoch } = await deployment.settled();
+    const writer = new SteadyWriter(deployment.client(east), name, { perSecond: 50 });
+    await writer.acknowledges(50);
+    await deployment.killNats(regions);
+    await writer.acknowledges(300);
+    const account = await writer.stop();
+    for (const { code } of account.failed)
+      expect(['SEXTANT_COMMIT_UNKNOWN', 'SEXTANT_NO_WRITER']).toContain(code);
+    const after = await deployment.settled();
+    expect([after.epoch, after.primary]).toEqual([epoch, east]);
+    expect(missing(account.acknowledged, await idsIn(deployment.client(east), name))).toEqual([]);
+  });
+
   it('acknowledges no write with three nodes gone, says why, still reads, and writes again when they are back', async () => {
     const name = await table('quorum_loss');
     const client = deployment.client(east);

@@ -101,12 +101,16 @@ export const isolationUnderLongLease: Scenario = (options) => ({
   lease: longLease,
 });
 
-/** Regions that hear nothing of the others for a while, and are heard: each of them alone takes the primary for lost. */
+/**
+ * A region that hears nothing of another one, which the third hears, under a lease that is renewed so seldom that its renewals
+ * are no sign of life: alone it takes a primary for lost that is not.
+ */
 export const deafRegions: Scenario = (options) => ({
   ...isolation(options),
+  lease: longLease,
   automatic: true,
   hastyPerMille: 0,
-  faults: [plan('one-way-cut', between(1 * seconds, 2 * seconds), between(6 * seconds, 9 * seconds))],
+  faults: [plan('pair-cut', between(1 * seconds, 2 * seconds), between(5 * seconds, 8 * seconds))],
 });
 
 /** One region with a standby gateway, where processes freeze for longer than a lease. */

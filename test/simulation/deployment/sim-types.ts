@@ -98,7 +98,7 @@ export interface Witness {
   /** The lease of a writer has lapsed, and its gate is closed. */
   leaseSuspended(): void;
   /** A sign of life of one region has arrived at the agent of another. */
-  sawLife(at: string, of: string): void;
+  sawLife(at: string, of: string, isRenewal: boolean): void;
   /** The agent of a region begins a failover away from another one by the policy. */
   beganFailover(by: string, primary: string): void;
   /** A region has stood still for the limit while its primary had more for it. */

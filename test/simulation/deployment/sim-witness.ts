@@ -209,8 +209,8 @@ export class SimWitness implements Witness {
     this.quorum.reignEnded(this.world.nowUs, region, epoch, reason);
   }
 
-  sawLife(at: string, of: string): void {
-    this.observers.sawLife(at, of, this.world.nowUs);
+  sawLife(at: string, of: string, isRenewal: boolean): void {
+    this.observers.sawLife(at, of, isRenewal, this.world.nowUs);
   }
 
   beganFailover(by: string, primary: string): void {

@@ -1,6 +1,7 @@
 /**
  * What the policy promises of a failover that begins by itself (R31): a majority of the other regions had seen nothing of the
- * primary for a while. Signs of life are told as they arrive at each region's agent, whatever that makes of them.
+ * primary for a while, or no renewal of its lease for a long while. Signs of life are told as they arrive at each region's
+ * agent, whatever that makes of them.
  */
 import { suspicionLimits } from '../../../regions/failover/core/suspicion.ts';
 import type { Judge } from './judge.ts';
@@ -15,6 +16,7 @@ export class ObserversJudge implements Judge {
   begun = 0;
   private readonly found: string[] = [];
   private readonly seenAtUs = new Map<string, number>();
+  private readonly renewedAtUs = new Map<string, number>();
   private readonly regions: readonly string[];
 
   constructor(regions: readonly string[]) {
@@ -22,17 +24,22 @@ export class ObserversJudge implements Judge {
   }
 
   /** A word of `of`, its redo, or a renewal of its lease arrived in `at`. */
-  sawLife(at: string, of: string, nowUs: number): void {
+  sawLife(at: string, of: string, isRenewal: boolean, nowUs: number): void {
     this.seenAtUs.set(`${at} ${of}`, nowUs);
+    if (isRenewal) this.renewedAtUs.set(`${at} ${of}`, nowUs);
   }
 
   /** The agent of `by` begins a failover away from `primary` because the policy says so. */
   beganFailover(by: string, primary: string, nowUs: number): void {
     this.begun += 1;
     const others = this.regions.filter((region) => region !== primary);
-    const silentUs = suspicionLimits.silentMs * 1_000 - slackUs;
+    const { silentMs, writerlessMs } = suspicionLimits;
+    const since = (of: Map<string, number>, region: string): number =>
+      nowUs - (of.get(`${region} ${primary}`) ?? 0) + slackUs;
     const without = others.filter(
-      (region) => nowUs - (this.seenAtUs.get(`${region} ${primary}`) ?? 0) >= silentUs,
+      (region) =>
+        since(this.seenAtUs, region) >= silentMs * 1_000 ||
+        since(this.renewedAtUs, region) >= writerlessMs * 1_000,
     );
     if (2 * without.length > others.length) return;
     this.found.push(

@@ -36,6 +36,8 @@ import { RegionLinks } from './region-links.ts';
 import { replicationParts, runRecovery } from './replication.ts';
 
 const tickUs = 50_000;
+/** As the failover watch says it. */
+const beginsByPolicy = 'a failover begins by the policy';
 /** The defect: a lease that counts as lapsed at once. */
 const hastyLease: LeaseLimits = { renewMs: 1, ttlMs: 4, marginMs: 1, retryMs: 0.5, attemptMs: 0.5 };
 
@@ -62,7 +64,11 @@ export class SimAgent implements SimProcess {
     this.store = new SimControlStore(runtime.connectControl('control'), () => this.time.nowMs());
     this.nats = new NatsTwins(runtime, this.time);
     this.losses = new SimLosses(runtime, context);
-    const log = logTwin(region, 'agent', runtime.note);
+    const log = logTwin(region, 'agent', (line) => {
+      runtime.note(line);
+      const { primary } = this.agent.watch.suspicion ?? {};
+      if (primary !== undefined && line.startsWith(beginsByPolicy)) witness.beganFailover(region, primary);
+    });
     const host = { region, context, time: this.time, links: this.links, nats: this.nats, log };
     this.agent = new RegionAgent({
       cluster,
@@ -78,13 +84,13 @@ export class SimAgent implements SimProcess {
       recover: (goal) => runRecovery(host, goal),
       fetchBytesMax: bounds.fetchBytesMax,
       losses: this.losses,
-      operations: new SimOperations(runtime, (from) => witness.beganFailover(region, from)),
+      operations: new SimOperations(runtime),
       lags: noLags,
       onReading: (reading) => {
         if (reading.kind !== 'record') return;
         const { seq, record } = reading.view;
         witness.controlRecord(runtime.address, seq, record.epoch);
-        if (seq > this.seqSeen && record.holder !== null) witness.sawLife(region, record.primary);
+        if (seq > this.seqSeen && record.holder !== null) witness.sawLife(region, record.primary, true);
         this.seqSeen = Math.max(this.seqSeen, seq);
       },
       runtime: this.time,
@@ -100,7 +106,7 @@ export class SimAgent implements SimProcess {
     const subscribe: NatsPart['subscribe'] = (subject, onMessage) =>
       connection.subscribe(subject, (message) => {
         const from = regionIn(message.data);
-        if (from !== null && from !== this.region) witness.sawLife(this.region, from);
+        if (from !== null && from !== this.region) witness.sawLife(this.region, from, false);
         const suspicion = this.agent.watch.suspicion;
         const isForged = defects.has('one-observer') && subject === allReports && suspicion !== null;
         onMessage(isForged ? { ...message, data: withSuspicion(message.data, suspicion) } : message);
@@ -228,12 +234,9 @@ const operationsFile = 'operations';
 class SimOperations implements OperationKeeper {
   readonly kept: readonly KeptOperation[];
   private readonly runtime: SimRuntime;
-  private readonly onAutomatic: (from: string) => void;
-  private readonly seen = new Set<string>();
 
-  constructor(runtime: SimRuntime, onAutomatic: (from: string) => void) {
+  constructor(runtime: SimRuntime) {
     this.runtime = runtime;
-    this.onAutomatic = onAutomatic;
     const isThere = runtime.disk.files().includes(operationsFile);
     const text = isThere ? Buffer.from(runtime.disk.read(operationsFile)).toString('utf8') : '[]';
     const parsed = parseJson(keptOperationSchema.array(), text);
@@ -241,11 +244,6 @@ class SimOperations implements OperationKeeper {
   }
 
   keep(operations: readonly KeptOperation[]): void {
-    for (const { operation } of operations) {
-      if (operation.automatic !== true || this.seen.has(operation.id)) continue;
-      this.seen.add(operation.id);
-      if (!this.kept.some((kept) => kept.operation.id === operation.id)) this.onAutomatic(operation.from);
-    }
     this.runtime.disk.replace(operationsFile, Buffer.from(JSON.stringify(operations)), 'operations');
   }
 }
