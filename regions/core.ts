@@ -1,7 +1,7 @@
 /** The pure half of the door: what cores of the gateway import. */
 export type { ApiError, ApiReply } from './api/core/api-routes.ts';
 export type { Described, SchemaName } from './api/core/api-schemas.ts';
-export { parseJson, subjectsOf } from './bus/core/messages.ts';
+export { decodeAck, parseJson, type ShipAck, subjectsOf } from './bus/core/messages.ts';
 export type { ControlReading, ControlStore, ControlWrite } from './control/core/control-port.ts';
 export { type ControlRecord, type Holder, policyOf, sameHolder } from './control/core/control-record.ts';
 export { type ControlProblem, ControlSight } from './control/core/control-sight.ts';
@@ -27,6 +27,7 @@ export {
   operationSchema,
 } from './moves/core/operations.ts';
 export { readinessOf } from './readiness/core/readiness.ts';
+export { CommitMarks } from './replication/core/commit-marks.ts';
 export { StallWatch } from './replication/core/stall-watch.ts';
 export { ClusterView, type GatewayReport, nodeReportSchema, reportSchema } from './status/core/report.ts';
 export { reportLimits } from './status/core/report-limits.ts';

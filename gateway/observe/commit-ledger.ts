@@ -9,6 +9,8 @@ export class CommitLedger {
   private readonly tracer: RequestTracer;
   /** Not durable yet, in LSN order. */
   private readonly waiting: { readonly lsn: Lsn; readonly commitTimeUs: number }[] = [];
+  /** Durable here, while answers wait for another region, in LSN order. */
+  private readonly held: { readonly lsn: Lsn; readonly durableUs: number }[] = [];
 
   constructor(metrics: GatewayMetrics, tracer: RequestTracer) {
     this.metrics = metrics;
@@ -26,22 +28,38 @@ export class CommitLedger {
     this.tracer.commitsMade(commit, epoch);
   }
 
-  durable(vdl: Lsn, facts: readonly AppendFacts[]): void {
+  /** @param free answers that saw no more may leave: commits beyond wait for another region. */
+  durable(vdl: Lsn, facts: readonly AppendFacts[], free: Lsn): void {
     const nowUs = wallUs();
     let settled = 0;
     for (const { lsn, commitTimeUs } of this.waiting) {
       if (lsn > vdl) break;
       this.metrics.durable((nowUs - commitTimeUs) / 1_000);
+      if (lsn > free) this.held.push({ lsn, durableUs: nowUs });
       settled += 1;
     }
     if (settled > 0) this.waiting.splice(0, settled);
-    this.tracer.durableAt(vdl, facts);
+    this.tracer.durableAt(vdl, facts, free);
+  }
+
+  freed(free: Lsn): void {
+    if (this.held.length === 0) return;
+    const nowUs = wallUs();
+    let left = 0;
+    for (const { lsn, durableUs } of this.held) {
+      if (lsn > free) break;
+      this.metrics.heldBack((nowUs - durableUs) / 1_000);
+      left += 1;
+    }
+    this.held.splice(0, left);
+    this.tracer.freedAt(free);
   }
 
   /** What is not durable by now is unknown. */
   reignEnded(): void {
     this.metrics.unknown(this.waiting.length);
     this.waiting.length = 0;
+    this.held.length = 0;
     this.tracer.reignEnded();
   }
 }

@@ -23,6 +23,7 @@ export interface GatewayFigures {
   readonly leaseRemainingMs: number;
   readonly quorumNodes: number;
   readonly commitsPending: number;
+  readonly answersHeld: number;
 }
 
 export class GatewayMetrics {
@@ -31,6 +32,7 @@ export class GatewayMetrics {
   private readonly commitDuration: Histogram;
   private readonly durableCommits: Counter;
   private readonly unknownCommits: Counter;
+  private readonly holdDuration: Histogram;
   private readonly redoBytes: Counter;
   private readonly forwardDuration: Histogram;
   private readonly suspensions: Counter;
@@ -40,6 +42,7 @@ export class GatewayMetrics {
     this.commitDuration = registry.histogram(metrics.commitDuration).with({});
     this.durableCommits = registry.counter(metrics.commits).with({ outcome: 'durable' });
     this.unknownCommits = registry.counter(metrics.commits).with({ outcome: 'unknown' });
+    this.holdDuration = registry.histogram(metrics.rpoHoldDuration).with({});
     this.redoBytes = registry.counter(metrics.redoBytes).with({});
     this.forwardDuration = registry.histogram(metrics.forwardDuration).with({});
     this.suspensions = registry.counter(metrics.leaseSuspensions).with({});
@@ -73,6 +76,11 @@ export class GatewayMetrics {
   durable(tookMs: number): void {
     this.durableCommits.add();
     this.commitDuration.observe(Math.max(0, tookMs) / 1_000);
+  }
+
+  /** @param tookMs from durable in this region to within the RPO, by the wall clock. */
+  heldBack(tookMs: number): void {
+    this.holdDuration.observe(Math.max(0, tookMs) / 1_000);
   }
 
   unknown(commits: number): void {
@@ -135,6 +143,7 @@ export class GatewayMetrics {
       lease: this.registry.gauge(metrics.leaseRemainingSeconds).with({}),
       quorum: this.registry.gauge(metrics.quorumNodes).with({}),
       pending: this.registry.gauge(metrics.commitsPending).with({}),
+      held: this.registry.gauge(metrics.rpoHeldAnswers).with({}),
     };
     this.registry.onScrape(() => {
       const figures = read();
@@ -145,6 +154,7 @@ export class GatewayMetrics {
       gauges.lease.set(figures.leaseRemainingMs / 1_000);
       gauges.quorum.set(figures.quorumNodes);
       gauges.pending.set(figures.commitsPending);
+      gauges.held.set(figures.answersHeld);
     });
   }
 }

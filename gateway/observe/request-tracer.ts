@@ -61,6 +61,8 @@ export class RequestTracer {
   private readonly waiting = new Map<Lsn, WaitingCommit>();
   /** Those of them that are not durable. */
   private pending: WaitingCommit[] = [];
+  /** Durable here, while answers wait for another region. */
+  private held: WaitingCommit[] = [];
   private last: {
     readonly facts: AppendFacts;
     readonly acks: number;
@@ -196,7 +198,8 @@ export class RequestTracer {
     }
   }
 
-  durableAt(vdl: Lsn, facts: readonly AppendFacts[]): void {
+  /** @param free commits beyond wait for another region. */
+  durableAt(vdl: Lsn, facts: readonly AppendFacts[], free: Lsn): void {
     if (!this.enabled) return;
     const nowUs = wallUs();
     const nowMs = monotonicMs();
@@ -206,14 +209,37 @@ export class RequestTracer {
       commit.durableUs = nowUs;
       commit.durableAtMs = nowMs;
       commit.facts = facts.find((batch) => commit.lsn > batch.lsnFrom && commit.lsn <= batch.lsnTo) ?? null;
+      if (commit.lsn > free && this.held.length < this.options.limits.spansWaiting) this.held.push(commit);
       durable += 1;
     }
     this.pending.splice(0, durable);
     this.planSweep();
   }
 
+  /** What waited for another region up to here may leave. */
+  freedAt(free: Lsn): void {
+    if (this.held.length === 0) return;
+    const endUs = wallUs();
+    let left = 0;
+    for (const { lsn, traceId, spanId, durableUs } of this.held) {
+      if (lsn > free) break;
+      left += 1;
+      this.options.telemetry.record({
+        name: spanNames.rpoWait,
+        kind: 'internal',
+        context: { traceId, spanId: newSpanId(), sampled: true },
+        parentSpanId: spanId,
+        startUs: durableUs ?? endUs,
+        endUs,
+        attributes: { [attributes.lsn]: lsn },
+      });
+    }
+    this.held.splice(0, left);
+  }
+
   /** A reign is over: what was not durable is recorded as unknown. */
   reignEnded(): void {
+    this.held = [];
     for (const commit of this.waiting.values()) this.emit(commit);
     this.waiting.clear();
     this.pending = [];

@@ -1,5 +1,11 @@
 /** What a gateway says of itself: to others in its report, to its supervisor in its readiness. */
-import { type ClusterView, type Described, type GatewayReport, readinessOf } from '../../regions/index.ts';
+import {
+  type ClusterView,
+  type Described,
+  type GatewayReport,
+  readinessOf,
+  reportLimits,
+} from '../../regions/index.ts';
 import { monotonicMs } from '../../storage/index.ts';
 import { whyNotReady } from './core/readiness.ts';
 import type { GatewaySetup } from './setup.ts';
@@ -26,6 +32,7 @@ export class GatewayStatus {
     const { region, gateway } = this.setup.config;
     const { role, volume } = this.storage;
     const { suspendedMs } = role;
+    const hold = volume.reign?.hold ?? null;
     return {
       v: 1,
       region,
@@ -37,6 +44,7 @@ export class GatewayStatus {
       ready: this.reasons().length === 0,
       vdl: volume.vdl,
       ...(suspendedMs !== null && { suspendedMs }),
+      ...(hold !== null && { hold }),
     };
   }
 
@@ -72,6 +80,7 @@ export class GatewayStatus {
       readersWaitedMs: volume.readers.waitedMs(),
       doubtMs: limits.engineDoubtMs,
       stall: this.view.stallReason(config.region, monotonicMs()) ?? volume.stallReason(),
+      hold: volume.holdReason(reportLimits.heldMs),
     });
   }
 }

@@ -72,6 +72,7 @@ function measure({ setup, observed, storage, sql }: GatewayParts): void {
     leaseRemainingMs: role.leaseRemainingMs,
     quorumNodes: nodes.upNodes.length,
     commitsPending: observed.commits.pending,
+    answersHeld: volume.reign?.hold?.answers ?? 0,
   }));
 }
 

@@ -25,7 +25,12 @@ export function startSqlPart(
   const { cluster, region } = config;
   const { volume, sessions } = storage;
   const watch = watchWriter(setup, storage);
-  const forward = new ForwardClient(nats, peerName(region, me), limits);
+  const forward = new ForwardClient(
+    nats,
+    peerName(region, me),
+    limits,
+    (writer) => !watch.isReplaced(writer),
+  );
   const forwardServer = new ForwardServer({
     nats,
     subject: gatewaySubject(cluster, region, me),

@@ -1,5 +1,5 @@
 /** The part of a gateway that holds the data: the region's nodes, the engines on the volume, and the writer role. */
-import { defaultLeaseLimits } from '../../regions/index.ts';
+import { decodeAck, defaultLeaseLimits, subjectsOf } from '../../regions/index.ts';
 import { RegionClient } from '../../storage/index.ts';
 import { GatewayVolume } from '../reign/gateway-volume.ts';
 import { RoleDriver } from '../reign/role-driver.ts';
@@ -43,6 +43,11 @@ export async function startVolumePart(
     nodes,
     volume,
     sessions,
+    watchProofs: (onProof) =>
+      control.nats.subscribe(subjectsOf(cluster).ack(region), ({ data }) => {
+        const ack = decodeAck(data);
+        if (ack.kind === 'ok') onProof(ack.value);
+      }),
     metrics: observed.metrics,
     log,
   });

@@ -6,6 +6,8 @@
  * G23. An answer that saw redo of a reign leaves only through that reign's gate, or if it needs no lease, or once that
  * reign is over; and only when what it saw is durable.
  */
+
+import { formatAge } from '../../regions/core.ts';
 import {
   type AppendFacts,
   type Epoch,
@@ -23,6 +25,7 @@ import { Engine, type EngineCommitEvent } from '../engine/engine.ts';
 import { Handover } from '../engine/engine-handover.ts';
 import { type ReaderCallbacks, ReaderPool, type ReaderPoolLimits } from '../engine/reader-pool.ts';
 import { WriterEngine } from '../engine/writer-engine.ts';
+import type { ReadPreference } from '../sql/stream-state.ts';
 import { Follower, findReadPoint, type ReadPoint, visiblePart } from './follower.ts';
 import { Reign, type ReignEngines, type ReignPort, type ReignStart } from './reign.ts';
 import type { RegionVdlWatcher, RoleVolume } from './role-volume.ts';
@@ -44,7 +47,10 @@ export interface VolumeOptions {
 /** Hears of the commits of every reign. */
 export interface CommitObserver {
   committed(commit: EngineCommitEvent, epoch: Epoch): void;
-  durable(vdl: Lsn, facts: readonly AppendFacts[]): void;
+  /** @param free commits beyond wait for another region. */
+  durable(vdl: Lsn, facts: readonly AppendFacts[], free: Lsn): void;
+  /** Answers that saw commits up to here may leave. */
+  freed(free: Lsn): void;
   /** A reign is over: what is not durable by now is unknown. */
   reignEnded(): void;
 }
@@ -62,7 +68,9 @@ export type Settled =
   /** What it saw is not known to be durable, and never will be; what it committed may or may not exist. */
   | 'lost'
   /** As `lost`, and it has certainly committed nothing. */
-  | 'discarded';
+  | 'discarded'
+  /** What it saw is durable in this region, and no other one has proved in time that it has it. */
+  | 'held';
 
 /** A thread that writes and is busy is not waited for: storage has the page, too. */
 const peekMs = 5;
@@ -166,6 +174,16 @@ export class GatewayVolume implements RoleVolume {
     return this.reign?.vdl ?? this.vdlNow;
   }
 
+  /** Why answers have waited for other regions for so long, in words for an operator; null while none has. */
+  holdReason(fromMs: number): string | null {
+    const hold = this.reign?.hold ?? null;
+    if (hold === null || hold.forMs < fromMs) return null;
+    return (
+      `no other region has had what this one holds for ${formatAge(hold.forMs)} (policy --rpo-ms ${hold.rpoMs}), and ${hold.answers} answers wait for it: ` +
+      'bring a secondary back, or let them go with `sextant policy --rpo-ms off`'
+    );
+  }
+
   /** Why reads stand still although more is durable in this region; null while they get on. */
   stallReason(): string | null {
     return this.follower?.stallReason ?? null;
@@ -183,15 +201,23 @@ export class GatewayVolume implements RoleVolume {
     }
   }
 
+  /**
+   * How far a read on the writer has to wait beyond what is acknowledged. A `global` read decides about commits whose answers
+   * were given up: it waits for what is durable here and not yet free.
+   */
+  pointFor(preference: ReadPreference): Lsn {
+    return preference === 'global' ? (this.reign?.vdl ?? zeroLsn) : zeroLsn;
+  }
+
   /** Whether a read given to the readers now sees everything up to `lsn`, and on the writer everything acknowledged so far. */
   covers(lsn: Lsn): boolean {
-    return this.attached && this.readers.vdl >= maxLsn(lsn, this.reign?.vdl ?? zeroLsn);
+    return this.attached && this.readers.vdl >= maxLsn(lsn, this.reign?.readPoint ?? zeroLsn);
   }
 
   /** As `covers`, at once or within the time. */
   reached(given: Lsn, waitMs: number): Promise<boolean> | boolean {
     if (this.covers(given)) return true;
-    const lsn = maxLsn(given, this.reign?.vdl ?? zeroLsn);
+    const lsn = maxLsn(given, this.reign?.readPoint ?? zeroLsn);
     return new Promise((resolve) => {
       const waiter: ReadWaiter = {
         lsn,
@@ -221,7 +247,10 @@ export class GatewayVolume implements RoleVolume {
     else if (!asksWriter && reign.covers(seenLsn)) done('released');
     else {
       const settle = (): void =>
-        reign.settle(seenLsn, (released) => done(released ? 'released' : afterwards(answer, reign)));
+        reign.settle(seenLsn, (release) => {
+          if (release === 'over') done(afterwards(answer, reign));
+          else done(release === 'free' ? 'released' : 'held');
+        });
       // What commits is proved by its own votes, and what is part of a transaction by its COMMIT.
       if (answer.commits.length === 0 && answer.autocommit) reign.prove(settle);
       else settle();
@@ -251,13 +280,16 @@ export class GatewayVolume implements RoleVolume {
       isMoreComing: () => this.writer.engine.isBusy,
       framed: (bytes, end) => this.readers.offer(bytes, end),
       committed: (commit, epoch) => observer.committed(commit, epoch),
-      durable: (vdl, facts) => {
+      durable: (vdl, facts, free) => {
         this.writer.engine.setDurable(vdl);
-        if (this.tapping) {
-          this.readers.advance(vdl);
+        observer.durable(vdl, facts, free);
+      },
+      freed: (free) => {
+        if (this.tapping && this.reignNow !== null) {
+          this.readers.advance(this.reignNow.readPoint);
           this.wakeReaders();
         }
-        observer.durable(vdl, facts);
+        observer.freed(free);
       },
     };
   }
@@ -270,7 +302,7 @@ export class GatewayVolume implements RoleVolume {
     }
     setTimeout(() => {
       if (this.tapping || reign.isOver || this.reignNow !== reign) return;
-      this.readers.begin(reign.vdl);
+      this.readers.begin(reign.readPoint);
       this.tap(reign);
     }, handOverMs);
   }
@@ -279,7 +311,7 @@ export class GatewayVolume implements RoleVolume {
     this.follower?.close();
     this.follower = null;
     this.tapping = true;
-    this.readers.advance(reign.vdl);
+    this.readers.advance(reign.readPoint);
     this.wakeReaders();
   }
 
@@ -427,6 +459,6 @@ export class GatewayVolume implements RoleVolume {
 /** What becomes of an answer whose reign is over, or that waited too long for the lease. */
 function afterwards(answer: EngineAnswer<unknown>, reign: Reign): Settled {
   const { commits, seenLsn } = answer;
-  if (commits.length === 0) return seenLsn <= reign.vdl ? 'stale' : 'discarded';
+  if (commits.length === 0) return seenLsn <= reign.free ? 'stale' : 'discarded';
   return commits.every((commit) => commit.lsn > reign.takenTo) ? 'discarded' : 'lost';
 }

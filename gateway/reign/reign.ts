@@ -1,8 +1,9 @@
 /**
  * One reign of this gateway as the writer: redo from the engine to the quorum, and the gate that answers wait at until the
- * volume is durable at what they saw. A reign ends once and for all; the next one is another object.
+ * volume is durable at what they saw, here and, under an RPO, in another region. A reign ends once and for all; the next one is another object.
  */
 import assert from 'node:assert/strict';
+import { CommitMarks } from '../../regions/core.ts';
 import {
   type AppendFacts,
   type DriverPlace,
@@ -10,11 +11,14 @@ import {
   type Fork,
   type Lsn,
   machine,
+  maxLsn,
   type NodeLinks,
   type Runtime,
+  volumeLimits,
   WriterDriver,
 } from '../../storage/index.ts';
 import type { EngineCommitEvent } from '../engine/engine.ts';
+import { Elsewhere, type Proof } from './core/elsewhere.ts';
 import { ResponseGate } from './core/gate.ts';
 import { WriterProof } from './writer-proof.ts';
 
@@ -36,6 +40,10 @@ export interface ReignStart {
   readonly epoch: Epoch;
   readonly forks: readonly Fork[];
   readonly vdl: Lsn;
+  /** How much of that is durable in another region, too, for certain. */
+  readonly proven: Lsn;
+  /** How long a commit may be durable here alone (`Policy`), in milliseconds; null for as long as it takes. */
+  readonly rpoMs: number | null;
   readonly port: ReignPort;
 }
 
@@ -47,7 +55,10 @@ export interface ReignEngines {
   framed(bytes: Uint8Array, end: Lsn): void;
   /** Before the commit is on its way. */
   committed(commit: EngineCommitEvent, epoch: Epoch): void;
-  durable(vdl: Lsn, facts: readonly AppendFacts[]): void;
+  /** @param free as for `freed`, which follows when it has moved. */
+  durable(vdl: Lsn, facts: readonly AppendFacts[], free: Lsn): void;
+  /** Answers that saw redo up to here may leave: it is durable, and as far elsewhere as the policy asks for. */
+  freed(free: Lsn): void;
 }
 
 export interface ReignOptions {
@@ -58,8 +69,29 @@ export interface ReignOptions {
   readonly place?: DriverPlace;
 }
 
-/** Called once: true when the answer may leave, false when its reign is over or the lease was suspended for too long. */
-type Waiter = (released: boolean) => void;
+/**
+ * How an answer's wait ends: it may leave; its reign is over, or its lease was suspended for too long; or it waited too long
+ * for other regions and is given up.
+ */
+export type Release = 'free' | 'over' | 'held';
+
+/** Called once. */
+type Waiter = (release: Release) => void;
+
+interface Waiting {
+  readonly done: Waiter;
+  readonly sinceMs: number;
+}
+
+/** Answers that wait for nothing but other regions. */
+export interface Hold {
+  readonly rpoMs: number;
+  readonly answers: number;
+  /** How long the oldest redo that they saw has been durable here, in milliseconds. */
+  readonly forMs: number;
+}
+
+const marksMax = 4_096;
 
 export class Reign {
   readonly epoch: Epoch;
@@ -69,21 +101,27 @@ export class Reign {
   private readonly engines: ReignEngines;
   private readonly runtime: Runtime;
   private readonly driver: WriterDriver;
-  private readonly gate: ResponseGate<Waiter>;
+  private readonly gate: ResponseGate<Waiting>;
   private readonly proof: WriterProof;
+  private readonly elsewhere: Elsewhere;
+  /** When redo that is not free yet became durable here. */
+  private readonly durableMarks = new CommitMarks(marksMax);
   private readonly roomWaiters: (() => void)[] = [];
   private over = false;
   private taken: Lsn;
 
   constructor({ region, start, engines, recordFacts, place = {} }: ReignOptions) {
     this.runtime = place.runtime ?? machine;
-    const { epoch, forks, vdl: forkLsn, port } = start;
+    const { epoch, forks, vdl: forkLsn, proven, rpoMs, port } = start;
     this.port = port;
     this.engines = engines;
     this.epoch = epoch;
     this.forks = forks;
     this.forkLsn = forkLsn;
-    this.gate = new ResponseGate(forkLsn);
+    this.elsewhere = new Elsewhere(epoch, proven);
+    this.elsewhere.demand(rpoMs, forkLsn);
+    this.gate = new ResponseGate(forkLsn, rpoMs === null ? forkLsn : proven);
+    this.gate.permit(this.elsewhere.limit(this.runtime.nowMs()));
     this.taken = forkLsn;
     this.proof = new WriterProof({
       region,
@@ -115,6 +153,21 @@ export class Reign {
     return this.gate.durable;
   }
 
+  /** Answers that saw no more may leave while the lease is valid. */
+  get free(): Lsn {
+    return this.gate.free;
+  }
+
+  /** Where reads are made: at what is free, and never below what the reign began with, since there is nothing else to read. */
+  get readPoint(): Lsn {
+    return maxLsn(this.free, this.forkLsn);
+  }
+
+  /** What the policy in force asks for, in milliseconds; null for nothing. */
+  get rpoMs(): number | null {
+    return this.elsewhere.rpoMs;
+  }
+
   /** End of everything committed. */
   get lastLsn(): Lsn {
     return this.driver.lastLsn;
@@ -133,8 +186,9 @@ export class Reign {
     return this.driver.upNodes;
   }
 
+  /** Redo that waits for other regions takes room as that which waits for storage nodes does. */
   get hasRoom(): boolean {
-    return this.driver.hasRoom;
+    return this.driver.hasRoom && this.lastLsn - this.readPoint < volumeLimits.outstandingBytesMax;
   }
 
   /** Answers that wait for durability. */
@@ -153,6 +207,7 @@ export class Reign {
     this.engines.committed(commit, this.epoch);
     const at = this.driver.commit(commit.mtr);
     this.taken = at;
+    this.elsewhere.committed(at, this.runtime.nowMs());
     assert.equal(at, commit.lsn, 'G24: the engine and the volume count the same LSNs');
   }
 
@@ -161,7 +216,7 @@ export class Reign {
     if (!this.over) this.driver.gathered();
   }
 
-  /** Whether everything up to `seen` is durable under this reign, whoever may acknowledge now. */
+  /** Whether everything up to `seen` may be told under this reign, whoever may acknowledge now. */
   covers(seen: Lsn): boolean {
     return this.gate.covers(seen);
   }
@@ -171,12 +226,12 @@ export class Reign {
     this.proof.prove(done);
   }
 
-  /** Calls back, at once or later, with true when an answer that saw `seen` may leave, with false when it was given up. */
+  /** Calls back, at once or later, when an answer that saw `seen` may leave, or why it never will. */
   settle(seen: Lsn, done: Waiter): void {
-    if (this.over) done(false);
-    else if (this.gate.covers(seen) && this.port.mayAcknowledge()) done(true);
+    if (this.over) done('over');
+    else if (this.gate.covers(seen) && this.port.mayAcknowledge()) done('free');
     else {
-      this.gate.hold(seen, done, this.runtime.nowMs());
+      this.gate.hold(seen, { done, sinceMs: this.runtime.nowMs() });
       if (this.gate.covers(seen)) this.port.lapsed();
     }
   }
@@ -194,14 +249,49 @@ export class Reign {
     });
   }
 
-  /** Lets out what is durable; called when the lease was renewed, too. */
+  /** Lets out what is free; called when the lease was renewed, too. */
   release(): void {
-    for (const waiter of this.gate.release(this.port.mayAcknowledge())) waiter(true);
+    for (const { done } of this.gate.release(this.port.mayAcknowledge())) done('free');
   }
 
-  /** Gives up the answers that have waited for `waitMs`. Called while the lease is suspended. */
-  giveUp(waitMs: number): void {
-    for (const waiter of this.gate.giveUp(this.runtime.nowMs() - waitMs)) waiter(false);
+  /** Puts a policy in force, from this moment on. */
+  demand(rpoMs: number | null): void {
+    if (this.over || rpoMs === this.rpoMs) return;
+    this.elsewhere.demand(rpoMs, this.lastLsn);
+    this.look();
+  }
+
+  /** A region has acknowledged what was shipped to it. */
+  acknowledged(proof: Proof): void {
+    if (this.over) return;
+    this.elsewhere.acknowledged(proof);
+    this.look();
+  }
+
+  /** What each secondary has acknowledged in this reign, for people. */
+  get heardElsewhere(): Readonly<Record<string, Lsn>> {
+    return Object.fromEntries(this.elsewhere.heard);
+  }
+
+  /** Gives up the answers that have waited for other regions, or for a suspended lease, for so long. */
+  giveUp(afterMs: number, isSuspended: boolean): void {
+    if (this.over || this.gate.size === 0 || (this.rpoMs === null && !isSuspended)) return;
+    const since = this.runtime.nowMs() - afterMs;
+    // Whether what they saw outlives this region is unknown.
+    const held = this.gate.giveUp(({ sinceMs }, waitsFor) => waitsFor === 'regions' && sinceMs <= since);
+    for (const { done } of held) done('held');
+    if (!isSuspended) return;
+    for (const { done } of this.gate.giveUp(({ sinceMs }) => sinceMs <= since)) done('over');
+  }
+
+  /** What waits for nothing but other regions; null while nothing does. */
+  get hold(): Hold | null {
+    const { rpoMs } = this;
+    if (this.over || rpoMs === null) return null;
+    const answers = this.gate.heldBack;
+    if (answers === 0) return null;
+    const sinceUs = this.durableMarks.oldest?.commitTimeUs ?? this.runtime.nowMs() * 1_000;
+    return { rpoMs, answers, forMs: Math.max(0, this.runtime.nowMs() - sinceUs / 1_000) };
   }
 
   /** Stops at once: nothing is acknowledged any more. */
@@ -210,16 +300,36 @@ export class Reign {
     this.over = true;
     this.driver.close();
     this.proof.close();
-    for (const waiter of this.gate.close()) waiter(false);
+    for (const { done } of this.gate.close()) done('over');
     for (const waiter of this.roomWaiters.splice(0)) waiter();
   }
 
   private durable(vdl: Lsn, facts: readonly AppendFacts[]): void {
     if (this.over) return;
     this.gate.advance(vdl);
-    this.engines.durable(vdl, facts);
-    this.release();
+    const before = this.gate.free;
+    this.gate.permit(this.elsewhere.limit(this.runtime.nowMs()));
+    this.engines.durable(vdl, facts, this.gate.free);
+    this.letOut(before);
+    if (this.gate.free < vdl)
+      this.durableMarks.add([{ lsn: vdl, commitTimeUs: this.runtime.nowMs() * 1_000, commits: 1 }]);
     if (this.gate.size > 0 && !this.port.mayAcknowledge()) this.port.lapsed();
+  }
+
+  private look(): void {
+    const before = this.gate.free;
+    this.gate.permit(this.elsewhere.limit(this.runtime.nowMs()));
+    this.letOut(before);
+  }
+
+  /** @param before what was free before. */
+  private letOut(before: Lsn): void {
+    const { free } = this.gate;
+    if (free > before) {
+      this.durableMarks.settle(free);
+      this.engines.freed(free);
+    }
+    this.release();
     if (this.hasRoom) for (const waiter of this.roomWaiters.splice(0)) waiter();
   }
 }

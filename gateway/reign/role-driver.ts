@@ -10,8 +10,10 @@ import {
   ControlSight,
   type ControlStore,
   type EndReason,
+  formatAge,
   type Holder,
   type LeaseLimits,
+  policyOf,
   type RoleEffect,
   type RoleEvent,
   type WriterPhase,
@@ -31,9 +33,11 @@ import {
   runRecovery,
   type Timer,
   unreachable,
+  zeroLsn,
 } from '../../storage/index.ts';
-import type { Logger } from '../../telemetry/index.ts';
+import { type Logger, RateLimit } from '../../telemetry/index.ts';
 import type { GatewayMetrics } from '../observe/gateway-metrics.ts';
+import type { Proof } from './core/elsewhere.ts';
 import { roleEventOf } from './core/recovery-end.ts';
 import { type Drainable, DrainDriver } from './drain.ts';
 import type { Reign, ReignPort } from './reign.ts';
@@ -50,9 +54,11 @@ export interface RoleDriverOptions {
   readonly volume: RoleVolume;
   /** Streams that may write now. */
   readonly sessions: { readonly writing: readonly Drainable[] };
-  readonly metrics: Pick<GatewayMetrics, 'controlUpdate' | 'stalled' | 'leaseSuspended'>;
-  /** An answer waits this long for a suspended lease; then its client is told that its fate is unknown. */
+  /** Hears what other regions acknowledge of this region's redo, until the function that it answers is called. */
+  readonly watchProofs: (onProof: (proof: Proof) => void) => () => void;
+  /** An answer waits this long for other regions or for a suspended lease; then its client is told that its fate is unknown. */
   readonly answerWaitMs: number;
+  readonly metrics: Pick<GatewayMetrics, 'controlUpdate' | 'stalled' | 'leaseSuspended'>;
   readonly log: Pick<Logger, 'info' | 'warn'>;
   /** Default: this machine. */
   readonly runtime?: Runtime;
@@ -65,6 +71,9 @@ export interface RoleDriverOptions {
 /** One attempt at a recovery is given up when nothing has got on for so long; the role says whether another follows. */
 const recoveryMs = 15_000;
 const settlePollMs = 2;
+/** An RPO holds every answer for a moment. It is told of when it lasts, and how often. */
+const holdToldMs = 1_000;
+const holdToldEveryMs = 10_000;
 /** Within this time a look at the control record that failed is told: a poll and a read. */
 const lookMs = 2_500;
 
@@ -87,11 +96,17 @@ export class RoleDriver {
   private readonly inbox: RoleEvent[] = [];
   private closed = false;
   private suspendedAtMs: number | null = null;
+  /** This region takes over in `epoch` from another one, whose newest reign was `from`. */
+  private takenOver: { readonly epoch: Epoch; readonly from: Epoch } | null = null;
+  private stopProofs: (() => void) | null = null;
+  private readonly holdLimit: RateLimit;
+  private holdTold = false;
 
   constructor(options: RoleDriverOptions) {
     this.options = options;
     this.runtime = options.runtime ?? machine;
     this.role = new WriterRole(options.region, options.me, options.leaseLimits);
+    this.holdLimit = new RateLimit(holdToldEveryMs, () => this.runtime.nowMs());
     options.volume.watchRegionVdl((head, vdl) => this.step({ kind: 'regionVdl', head, vdl }));
   }
 
@@ -100,7 +115,8 @@ export class RoleDriver {
     this.stopWatching = this.options.store.watch((reading) => this.read(reading));
     this.ticker = this.runtime.every(this.options.tickMs, () => {
       this.step({ kind: 'tick' });
-      if (this.suspendedAtMs !== null) this.reign?.giveUp(this.options.answerWaitMs);
+      this.reign?.giveUp(this.options.answerWaitMs, this.suspendedAtMs !== null);
+      this.tellHold();
     });
   }
 
@@ -146,6 +162,7 @@ export class RoleDriver {
   close(): void {
     this.closed = true;
     this.ticker?.stop();
+    this.stopProofs?.();
     this.stopWatching();
     this.endDrain();
     this.recovering?.abort();
@@ -195,9 +212,44 @@ export class RoleDriver {
       );
     this.phaseSeen = phase;
     this.recordSeen = record;
+    this.followPolicy();
     // A renewed lease may let out answers that wait.
     this.reign?.release();
     this.tellChange();
+  }
+
+  /** The policy of the newest record seen is in force; other regions are listened to only while it asks for them. */
+  private followPolicy(): void {
+    const rpoMs = this.rpoMs;
+    this.reign?.demand(rpoMs);
+    const listens = this.reign !== null && rpoMs !== null;
+    if (listens) this.stopProofs ??= this.options.watchProofs((proof) => this.reign?.acknowledged(proof));
+    else {
+      this.stopProofs?.();
+      this.stopProofs = null;
+    }
+  }
+
+  private get rpoMs(): number | null {
+    const { record } = this.role;
+    return record === null ? null : policyOf(record).rpoMs;
+  }
+
+  /** Says when answers wait for other regions, and when they do no more. */
+  private tellHold(): void {
+    const { log } = this.options;
+    const hold = this.reign?.hold ?? null;
+    if (hold !== null && hold.forMs >= holdToldMs) {
+      if (this.holdLimit.pass() === null) return;
+      this.holdTold = true;
+      log.warn(
+        { ...hold, forMs: Math.round(hold.forMs), elsewhere: this.reign?.heardElsewhere },
+        `answers wait for another region since ${formatAge(hold.forMs)} (policy --rpo-ms ${hold.rpoMs}); sextant policy --rpo-ms off lets them go`,
+      );
+    } else if (hold === null && this.holdTold) {
+      this.holdTold = false;
+      log.info('no answer waits for another region any more');
+    }
   }
 
   private tellChange(): void {
@@ -206,12 +258,16 @@ export class RoleDriver {
 
   private carryOut(effect: RoleEffect): void {
     switch (effect.kind) {
-      case 'write':
+      case 'write': {
+        const { record } = this.role;
+        if (record !== null && effect.record.primary !== record.primary)
+          this.takenOver = { epoch: effect.record.epoch, from: record.epoch };
         this.options.store.compareAndSet(effect.expectedSeq, effect.record, (write) => {
           this.options.metrics.controlUpdate(write.kind);
           this.step({ kind: 'written', write });
         });
         return;
+      }
       case 'read':
         this.options.store.read((reading) => this.read(reading));
         return;
@@ -285,8 +341,20 @@ export class RoleDriver {
     const { volume, log, metrics } = this.options;
     log.info({ epoch, vdl: recovered.vdl }, 'writes begin');
     const { forks, vdl } = recovered;
-    this.reign = volume.openWriter({ epoch, forks, vdl, port: this.portOf(epoch) });
+    const { takenOver } = this;
+    // What this region has of another one's reign came from there and is durable there, too (R2).
+    const received = takenOver?.epoch === epoch && takenOver.from === forks.at(-1)?.parent;
+    const proven = received ? vdl : zeroLsn;
+    this.reign = volume.openWriter({
+      epoch,
+      forks,
+      vdl,
+      proven,
+      rpoMs: this.rpoMs,
+      port: this.portOf(epoch),
+    });
     this.recovered = null;
+    this.followPolicy();
     void volume.settledChanges().then(() => {
       if (this.heldSinceMs !== null) metrics.stalled('recovery', this.runtime.nowMs() - this.heldSinceMs);
       this.heldSinceMs = null;
@@ -352,5 +420,6 @@ export class RoleDriver {
     if (reason !== 'drained' && reason !== 'shutdown') this.heldSinceMs = this.runtime.nowMs();
     volume.closeWriter(this.reign, reason);
     this.reign = null;
+    this.followPolicy();
   }
 }

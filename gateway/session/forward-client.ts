@@ -38,6 +38,8 @@ const headerRoom = 4 * 1024;
 /** Parts of one answer asked for at once. */
 const partsAtOnce = 4;
 const resendMs = 20;
+/** A writer that another has replaced is waited for no longer than this: what it was doing will not be found out. */
+const replacedSilenceMs = 1_500;
 
 interface Sent {
   readonly reply: ForwardReply | null;
@@ -51,13 +53,23 @@ export class ForwardClient {
   private readonly nats: NatsConnection;
   private readonly limits: ServiceLimits;
   private readonly prefix: string;
+  private readonly isWriter: (writer: RemoteWriter) => boolean;
   private ids = 0;
 
-  /** @param me differs between any two processes that forward. */
-  constructor(nats: NatsConnection, me: string, limits: ServiceLimits) {
+  /**
+   * @param me differs between any two processes that forward.
+   * @param isWriter whether the newest control record that is known names that writer, or nobody.
+   */
+  constructor(
+    nats: NatsConnection,
+    me: string,
+    limits: ServiceLimits,
+    isWriter: (writer: RemoteWriter) => boolean,
+  ) {
     this.nats = nats;
     this.prefix = me;
     this.limits = limits;
+    this.isWriter = isWriter;
   }
 
   /** A name for a stream or a call that nobody else uses. */
@@ -154,12 +166,15 @@ export class ForwardClient {
       if (reply === null) {
         if (!mayHaveArrived) return { kind: 'notRun', reason: nobody ? 'nobody' : 'disconnected' };
         if (nobody) return { kind: 'unknown', reason: 'the writer has gone since it got the statement' };
-        if (performance.now() - heardAtMs > forwardSilenceMs) {
+        const silentMs = performance.now() - heardAtMs;
+        if (silentMs > forwardSilenceMs) {
           return {
             kind: 'unknown',
             reason: `the writer has said nothing for forwardSilenceMs = ${forwardSilenceMs}`,
           };
         }
+        if (silentMs > replacedSilenceMs && !this.isWriter(writer))
+          return { kind: 'unknown', reason: 'the writer says nothing, and another one has taken its place' };
         await new Promise((resolve) => setTimeout(resolve, resendMs));
         request = { kind: 'poll', call: id, part: 0 };
         continue;

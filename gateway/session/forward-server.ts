@@ -4,10 +4,11 @@
  */
 
 import type { NatsConnection, NatsMessage } from '../../regions/index.ts';
-import { monotonicMs, unreachable, zeroLsn } from '../../storage/index.ts';
+import { monotonicMs, unreachable } from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
 import type { RequestTracer } from '../observe/request-tracer.ts';
 import type { GatewayVolume } from '../reign/gateway-volume.ts';
+import type { Release } from '../reign/reign.ts';
 import { adviseFailure } from '../sql/errors.ts';
 import { decodeCall, encodeResult, type ForwardCall, type ForwardResult } from './core/forward-call.ts';
 import {
@@ -142,12 +143,17 @@ export class ForwardServer {
     }
   }
 
-  /** The lease has to be valid now, or somebody else may have acknowledged more. */
+  /**
+   * The lease has to be valid now, or somebody else may have acknowledged more. What other regions have yet to prove counts,
+   * too: a region that reads there has it.
+   */
   private async position(): Promise<ForwardReply> {
     const { reign } = this.options.volume;
     if (reign === null) return this.refusal();
-    const may = await new Promise<boolean>((resolve) => reign.prove(() => reign.settle(reign.vdl, resolve)));
-    if (!may) return this.refusal();
+    const release = await new Promise<Release>((resolve) =>
+      reign.prove(() => reign.settle(reign.free, resolve)),
+    );
+    if (release !== 'free') return this.refusal();
     return { kind: 'position', epoch: reign.epoch, vdl: reign.vdl };
   }
 
@@ -325,7 +331,7 @@ export class ForwardServer {
     for (;;) {
       const idle = session.place === 'idle';
       if (idle && where === 'writer' && volume.reign !== null) await volume.reign.room(limits.writeWaitMs);
-      else if (idle) await volume.reached(zeroLsn, limits.readWaitMs);
+      else if (idle) await volume.reached(volume.pointFor(state.readPreference), limits.readWaitMs);
       if (idle && this.options.watch.place() !== 'here') return { kind: 'notRun' };
       const answer = await new Promise<LocalAnswer>((resolve) =>
         session.run(operation, where, trace, state, resolve),

@@ -67,6 +67,20 @@ const unknown = (): SqlError =>
     'The statement was committed, and this gateway stopped being the writer, or could not renew its lease in time, before that was confirmed',
   );
 
+/** Whether it is kept is decided by what becomes of this region, or by the acknowledgement of another one. */
+const held = (volume: GatewayVolume, committed: boolean): SqlError => {
+  const why = volume.holdReason(0) ?? 'no other region had confirmed it in time (policy --rpo-ms)';
+  return committed
+    ? adviseError(
+        'SEXTANT_COMMIT_UNKNOWN',
+        `The statement was committed and is durable in this region, and may be lost with it: ${why}`,
+      )
+    : adviseError(
+        'SEXTANT_STORAGE_UNAVAILABLE',
+        `The statement changed nothing, and what it read may be lost with this region: ${why}`,
+      );
+};
+
 const aborted = (): SqlError =>
   sqlError(
     'SEXTANT_TRANSACTION_ABORTED',
@@ -216,6 +230,10 @@ export class LocalSession implements Drainable {
     if (settled === 'released' || (settled === 'stale' && !(asked.asksWriter && isWhole))) {
       const wasStopped = stopped !== null && !outcome.ok && outcome.error.code === 'SQLITE_INTERRUPT';
       return this.answered(answer, wasStopped ? { ok: false, error: stopped } : outcome);
+    }
+    if (settled === 'held') {
+      const error = held(this.volume, answer.commits.length > 0);
+      return this.answered(answer, { ok: false, error });
     }
     if (settled === 'lost') return this.answered(answer, { ok: false, error: unknown() });
     if (isWhole) return { kind: 'notRun' };

@@ -188,7 +188,7 @@ export class GatewaySession implements SqlSession {
     if (this.closed || this.remote !== null || this.local.place !== 'idle' || watch.place() !== 'here')
       return null;
     if (kind === 'write') return volume.reign?.hasRoom === true ? 'writer' : null;
-    return volume.covers(zeroLsn) ? 'reader' : null;
+    return volume.covers(volume.pointFor(this.state.readPreference)) ? 'reader' : null;
   }
 
   /** Tries until there is an answer, or nobody has patience left. @param first how an attempt before this ended. */
@@ -262,12 +262,19 @@ export class GatewaySession implements SqlSession {
     const idle = this.local.place === 'idle';
     if (idle && volume.reign?.hasRoom === false) {
       const room = await volume.reign.room(limits.writeWaitMs);
-      if (!room) return answer(limitFailure('outstandingBytesMax', volumeLimits.outstandingBytesMax));
+      if (!room) return answer(this.noRoom());
       // Things may have changed while it waited.
       return { kind: 'again', as: kind, pauseMs: 0 };
     }
     const local = await new Promise<LocalAnswer>((resolve) => this.runHere(request, 'writer', resolve));
     return this.concludeHere(request, kind, local, 'writer', idle);
+  }
+
+  /** Nothing of it has run. */
+  private noRoom(): Outcome {
+    const held = this.services.volume.holdReason(0);
+    if (held !== null) return adviseFailure('SEXTANT_NO_WRITER', `The write did not run: ${held}`);
+    return limitFailure('outstandingBytesMax', volumeLimits.outstandingBytesMax);
   }
 
   private runHere(request: Request, where: LocalPlace, done: (local: LocalAnswer) => void): void {
@@ -312,7 +319,8 @@ export class GatewaySession implements SqlSession {
     const startMs = monotonicMs();
     let needed: Lsn = zeroLsn;
     if (preference === 'session') needed = volume.writtenLsn;
-    if (preference === 'global' && watch.place() !== 'here') {
+    if (preference === 'global' && watch.place() === 'here') needed = volume.pointFor(preference);
+    else if (preference === 'global') {
       const point = await this.globalPoint(request);
       if (point === null)
         return watch.place() === 'here'
@@ -329,7 +337,10 @@ export class GatewaySession implements SqlSession {
     if (ready) return null;
     // This region is behind; the writer is not. A read transaction that is open here cannot go there.
     if (watch.place() === 'elsewhere' && this.local.place === 'idle') return this.runForward(request, 'read');
-    const detail = `This region's volume has not reached LSN ${needed} within readWaitMs = ${limits.readWaitMs}`;
+    const held = volume.holdReason(0);
+    const detail =
+      `This region's volume has not reached LSN ${needed} within readWaitMs = ${limits.readWaitMs}` +
+      (held === null ? '' : `: ${held}`);
     return answer({ ok: false, error: adviseError('SEXTANT_STORAGE_UNAVAILABLE', detail) });
   }
 

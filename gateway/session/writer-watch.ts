@@ -98,6 +98,13 @@ export class WriterWatch {
     };
   }
 
+  /** Whether the newest record that is known names another holder, which may be this gateway. */
+  isReplaced({ subject }: RemoteWriter): boolean {
+    const record = this.options.record();
+    if (record === null || record.holder === null) return false;
+    return gatewaySubject(this.options.cluster, record.primary, record.holder) !== subject;
+  }
+
   /** Whether this gateway is about to write: a call may wait here instead of being sent away. */
   get isComing(): boolean {
     const phase = this.options.phase();

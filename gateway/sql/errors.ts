@@ -162,7 +162,7 @@ const table = {
   },
   SEXTANT_COMMIT_UNKNOWN: {
     meaning:
-      'The gateway lost its volume between the commit and the proof that it is durable; it may or may not be.',
+      'The gateway lost its volume, or gave up waiting for another region, between the commit and the proof that it will stay; it may or may not.',
     action: 'Read back whether the change is there before doing it again.',
     retryable: false,
     httpStatus: 503,

@@ -19,7 +19,7 @@ export const actionSchema = z.strictObject({
     'heal',
     // SIGKILL, and its supervisor starts it again, as after any crash.
     'crash',
-    // A region's routes, and a storage node's flushes, take `delayMs` longer. 0 ends it.
+    // A region's routes (each way), and a storage node's flushes, take `delayMs` longer. 0 ends it, and `heal` that of routes.
     'slow-link',
     'slow-disk',
   ]),
@@ -53,6 +53,8 @@ export const supervisorStatusSchema = z.object({
   pid: z.number(),
   phase: z.enum(['starting', 'ready', 'stopping']),
   isolated: z.array(z.string()),
+  /** How far apart the regions are made to be; empty without `--wan`. */
+  wan: z.array(z.object({ a: z.string(), b: z.string(), rttMs: z.number() })).default([]),
   /** Regions whose routes, and storage nodes whose flushes, are slowed down on purpose. */
   slowed: z.array(z.string()).default([]),
   processes: z.array(processStatusSchema),

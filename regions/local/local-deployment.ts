@@ -14,7 +14,6 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { createServer } from 'node:net';
 import { dirname, join, relative, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
@@ -32,7 +31,9 @@ import {
   waitForExit,
 } from '../../storage/index.ts';
 import { regionsMax, regionsSchema } from '../agent/config.ts';
+import { isBusy } from './busy-port.ts';
 import { type MoreRoutes, socketPathProblem } from './control-socket.ts';
+import { type Distances, type PairRoundTrip, wideAreaOf } from './core/wide-area.ts';
 import {
   basePortMax,
   configFile,
@@ -40,7 +41,6 @@ import {
   type Deployment,
   deploymentFile,
   deploymentSchema,
-  logFile,
   natsProcesses,
   type ProcessSpec,
   type Programs,
@@ -51,7 +51,6 @@ import {
   supervisorDir,
 } from './local-layout.ts';
 import { deploymentTraces, pidFilesBelow } from './local-traces.ts';
-import { lastLines } from './managed-process.ts';
 import { findNatsServer } from './nats-server.ts';
 import { downgradeHint, rememberStoreVersion, storeProblem, storeVersion } from './nats-store-version.ts';
 import { RouteProxies, RouteProxy } from './route-proxy.ts';
@@ -74,6 +73,8 @@ export type UpRequest = {
   readonly basePort?: number;
   readonly fresh?: boolean;
   readonly nats?: { readonly url: string; readonly token: string; readonly replicas: 1 | 3 | 5 };
+  /** How far apart the regions are made to be this time; left out, they are as close as one machine is. */
+  readonly wan?: Distances;
 };
 
 const privateMode = 0o600;
@@ -238,11 +239,19 @@ export function prepareDeployment(
       nats === undefined ? base.nats : { servers: [nats.url], token: nats.token, replicas: nats.replicas },
   };
   refuseForeignData(dataDir, deployment);
+  distancesOf(request, deployment);
   mkdirSync(dataDir, { recursive: true, mode: privateDirectoryMode });
   // An empty directory that was there before gets what is private as well.
   if (existing === undefined) chmodSync(dataDir, privateDirectoryMode);
   writeDeployment(dataDir, deployment);
   return deployment;
+}
+
+/** @throws DeploymentError when the regions cannot be set apart as was asked. */
+function distancesOf({ wan }: UpRequest, { regions, nats }: Deployment): readonly PairRoundTrip[] {
+  const area = wideAreaOf(regions, wan, nats === null);
+  if (area.kind === 'refused') throw new DeploymentError(area.reason);
+  return area.pairs;
 }
 
 /** Data of another cluster under this deployment's identity would be taken for its own, or refused node by node. */
@@ -263,15 +272,6 @@ function refuseForeignData(dataDir: string, deployment: Deployment): void {
       );
     }
   }
-}
-
-/** True when something else listens on the loopback port. */
-function isBusy(port: number): Promise<boolean> {
-  return new Promise((done) => {
-    const server = createServer();
-    server.once('error', () => done(true));
-    server.listen({ port, host: '127.0.0.1', exclusive: true }, () => server.close(() => done(false)));
-  });
 }
 
 /** @throws DeploymentError naming the ports of `processes` that others hold, and who wants them. */
@@ -396,6 +396,7 @@ async function bringUpLocked(
     deployment.nats === null ? await findNatsServer(undefined, onProgress) : { path: '', version: '0.0.0' };
   if ('error' in nats) throw new DeploymentError(nats.error);
 
+  const pairs = distancesOf(request, deployment);
   const proxies = await Promise.all(
     routesOf(deployment).map((ends) => RouteProxy.open(ends, routePortOf(deployment, ends.to))),
   );
@@ -404,7 +405,7 @@ async function bringUpLocked(
   const processes = [...servers, ...sextantProcesses(deployment, dataDir, programs)];
   const supervisor = new Supervisor({
     processes,
-    proxies: deployment.nats === null ? new RouteProxies(proxies) : undefined,
+    proxies: deployment.nats === null ? new RouteProxies(proxies, pairs) : undefined,
     controlSocket: controlSocket(dataDir),
     ...(hooks.more !== undefined && { more: hooks.more(dataDir) }),
     onProgress,
@@ -489,7 +490,3 @@ export async function takeDown(dataDirGiven: string): Promise<readonly string[]>
     lock.release();
   }
 }
-
-/** Last lines of a process's log, for an error message. */
-export const supervisorLogTail = (dataDir: string): readonly string[] =>
-  lastLines(logFile(supervisorDir(dataDir)), 12);

@@ -1,57 +1,27 @@
 /**
  * The cables between the regions of a local deployment. Every NATS route between two regions runs through one of these, so that
- * a region can be cut off while all its processes stay as they are, and be joined again.
+ * a region can be cut off while all its processes stay as they are, and be joined again, and so that a message may take as long
+ * as between the cities that the regions are named after. Nothing else goes from one region to another.
  */
 import assert from 'node:assert/strict';
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import { Transform } from 'node:stream';
+import { type PairRoundTrip, roundTripOf } from './core/wide-area.ts';
+import { DelayedDirection } from './delayed-socket.ts';
 
 /** One direction of dialling: `from` dials, `to` listens. Bytes flow both ways. */
 export type RouteEnds = { readonly from: string; readonly to: string };
 
 const listenHost = '127.0.0.1';
-/** Bytes on their way through a slow cable; beyond that it takes no more before some have arrived. */
-const underwayMax = 8 * 1024 * 1024;
 
-/** A direction of a cable in which every byte takes `delayMs()` longer, asked for each piece. The order stays. */
-function slowly(delayMs: () => number): Transform {
-  let underway = 0;
-  let freeAtMs = 0;
-  let resume: (() => void) | null = null;
-  let done: (() => void) | null = null;
-  return new Transform({
-    transform(chunk: Buffer, _encoding, taken) {
-      const ms = delayMs();
-      if (ms === 0 && underway === 0) return taken(null, chunk);
-      const now = performance.now();
-      // What comes after a slower piece waits for it, also once the cable is as fast as before.
-      freeAtMs = Math.max(freeAtMs, now + ms);
-      underway += chunk.length;
-      setTimeout(() => {
-        underway -= chunk.length;
-        this.push(chunk);
-        if (underway === 0) done?.();
-        resume?.();
-        resume = null;
-      }, freeAtMs - now);
-      if (underway < underwayMax) taken();
-      else resume = taken;
-    },
-    flush(ended) {
-      if (underway === 0) ended();
-      else done = ended;
-    },
-  });
-}
-
-/** A TCP proxy for one route. While it is cut, connections are reset at once and none passes. */
+/** A TCP proxy for one route, each way with its delay. While it is cut, connections are reset at once and none passes. */
 export class RouteProxy {
   readonly ends: RouteEnds;
   readonly #targetPort: number;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
-  #cut: boolean = false;
+  readonly #directions = new Set<DelayedDirection>();
   #delayMs = 0;
+  #cut: boolean = false;
 
   private constructor(ends: RouteEnds, targetPort: number) {
     this.ends = ends;
@@ -76,13 +46,19 @@ export class RouteProxy {
     return address.port;
   }
 
+  /** How long a byte takes from one end to the other, from now on. */
+  set delayMs(ms: number) {
+    this.#delayMs = ms;
+    for (const direction of this.#directions) direction.delayMs = ms;
+  }
+
   get isCut(): boolean {
     return this.#cut;
   }
 
   /** Connections now passing through. */
   get connections(): number {
-    return this.#sockets.size / 2;
+    return Math.ceil(this.#sockets.size / 2);
   }
 
   cut(): void {
@@ -92,11 +68,6 @@ export class RouteProxy {
 
   heal(): void {
     this.#cut = false;
-  }
-
-  /** From now on every byte takes so much longer, each way. */
-  slow(delayMs: number): void {
-    this.#delayMs = delayMs;
   }
 
   async close(): Promise<void> {
@@ -115,46 +86,45 @@ export class RouteProxy {
       [outbound, inbound],
     ] as const) {
       this.#sockets.add(socket);
-      // An error is always followed by close, which takes the other half down too.
+      // An error is always followed by close, which takes the other half down too once that has arrived there.
       socket.on('error', () => undefined);
+      const direction = new DelayedDirection(socket, other, this.#delayMs);
+      this.#directions.add(direction);
       socket.once('close', () => {
         this.#sockets.delete(socket);
-        other.destroy();
+        this.#directions.delete(direction);
       });
     }
-    const delayMs = (): number => this.#delayMs;
-    inbound.pipe(slowly(delayMs)).pipe(outbound);
-    outbound.pipe(slowly(delayMs)).pipe(inbound);
   }
 }
 
-/** All routes of a deployment, cut and healed by region. A route works while neither of its ends is isolated. */
+/** All routes of a deployment, cut, slowed and healed by region. A route works while neither of its ends is isolated. */
 export class RouteProxies {
-  readonly proxies: readonly RouteProxy[];
+  readonly #proxies: readonly RouteProxy[];
+  readonly #pairs: readonly PairRoundTrip[];
   readonly #isolated = new Set<string>();
-  readonly #delays = new Map<string, number>();
+  /** What is added to each way of a region's links. */
+  readonly #slowed = new Map<string, number>();
 
-  constructor(proxies: readonly RouteProxy[]) {
-    this.proxies = proxies;
+  /** @param pairs how far apart the regions are; empty when no distance is imitated. */
+  constructor(proxies: readonly RouteProxy[], pairs: readonly PairRoundTrip[] = []) {
+    this.#proxies = proxies;
+    this.#pairs = pairs;
+    this.#apply();
+  }
+
+  /** The distances that were set at the start. */
+  get pairs(): readonly PairRoundTrip[] {
+    return this.#pairs;
+  }
+
+  /** Regions whose links are slower than they were made at the start. */
+  get slowed(): readonly string[] {
+    return [...this.#slowed.keys()];
   }
 
   get isolated(): readonly string[] {
     return [...this.#isolated];
-  }
-
-  /** Regions with slow routes. */
-  get slowed(): readonly string[] {
-    return [...this.#delays.keys()];
-  }
-
-  /** Every byte from and to the region takes so much longer; 0 ends it. Between two slow regions the delays add up. */
-  slow(region: string, delayMs: number): void {
-    if (delayMs === 0) this.#delays.delete(region);
-    else this.#delays.set(region, delayMs);
-    for (const proxy of this.proxies) {
-      const { from, to } = proxy.ends;
-      proxy.slow((this.#delays.get(from) ?? 0) + (this.#delays.get(to) ?? 0));
-    }
   }
 
   isolate(region: string): void {
@@ -162,18 +132,30 @@ export class RouteProxies {
     this.#apply();
   }
 
+  /** Every byte from and to the region takes so much longer; 0 ends it. Between two slow regions it adds up. */
+  slow(region: string, delayMs: number): void {
+    if (delayMs === 0) this.#slowed.delete(region);
+    else this.#slowed.set(region, delayMs);
+    this.#apply();
+  }
+
+  /** Joins the region again, and takes away what was added to its links. */
   heal(region: string): void {
     this.#isolated.delete(region);
+    this.#slowed.delete(region);
     this.#apply();
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.proxies.map((proxy) => proxy.close()));
+    await Promise.all(this.#proxies.map((proxy) => proxy.close()));
   }
 
   #apply(): void {
-    for (const proxy of this.proxies) {
-      const cut = this.#isolated.has(proxy.ends.from) || this.#isolated.has(proxy.ends.to);
+    for (const proxy of this.#proxies) {
+      const { from, to } = proxy.ends;
+      const added = (this.#slowed.get(from) ?? 0) + (this.#slowed.get(to) ?? 0);
+      proxy.delayMs = roundTripOf(this.#pairs, from, to) / 2 + added;
+      const cut = this.#isolated.has(from) || this.#isolated.has(to);
       if (cut === proxy.isCut) continue;
       if (cut) proxy.cut();
       else proxy.heal();

@@ -98,6 +98,7 @@ export class Supervisor {
       pid: process.pid,
       phase: this.#phase,
       isolated: [...(this.#options.proxies?.isolated ?? [])],
+      wan: [...(this.#options.proxies?.pairs ?? [])],
       slowed: [
         ...(this.#options.proxies?.slowed ?? []),
         ...this.#processes.filter(({ flushDelayMs }) => flushDelayMs > 0).map(({ spec }) => spec.id),

@@ -323,7 +323,7 @@ export class Moves {
   }
 
   private carryOut(run: Run, effect: MoveEffect): void {
-    const { store, region, looked, pull } = this.options;
+    const { store, region, looked, pull, runtime } = this.options;
     const { id } = run.move;
     switch (effect.kind) {
       case 'begin':
@@ -338,10 +338,14 @@ export class Moves {
         });
         return;
       case 'depose':
-        void changeControl(store, (view) => {
-          looked({ kind: 'record', view });
-          return this.deposition(run, view);
-        }).then((changed) => this.changed(run, changed));
+        void changeControl(
+          store,
+          (view) => {
+            looked({ kind: 'record', view });
+            return this.deposition(run, view);
+          },
+          runtime,
+        ).then((changed) => this.changed(run, changed));
         return;
       case 'pull':
         pull(effect.from);
@@ -355,7 +359,9 @@ export class Moves {
   }
 
   private change(run: Run, transition: Parameters<typeof changeControl>[1]): void {
-    void changeControl(this.options.store, transition).then((changed) => this.changed(run, changed));
+    void changeControl(this.options.store, transition, this.options.runtime).then((changed) =>
+      this.changed(run, changed),
+    );
   }
 
   private changed(run: Run, changed: Changed): void {

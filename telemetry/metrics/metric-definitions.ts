@@ -96,6 +96,21 @@ export const metrics = {
     description: 'Commits made by the engine and not yet durable',
     labels: [],
   }),
+  rpoHeldAnswers: define({
+    kind: 'gauge',
+    name: 'sextant_rpo_held_answers',
+    unit: '1',
+    description: 'Answers that are durable in this region and wait for another one, as the policy asks',
+    labels: [],
+  }),
+  rpoHoldDuration: define({
+    kind: 'histogram',
+    name: 'sextant_rpo_hold_duration_seconds',
+    unit: 'seconds',
+    description: 'Time from a commit durable in this region to within the RPO of the policy',
+    labels: [],
+    buckets: latencyBuckets,
+  }),
   redoBytes: define({
     kind: 'counter',
     name: 'sextant_redo_bytes_total',

@@ -9,6 +9,8 @@
 export const spanNames = {
   /** One client write from the engine's commit to the volume being durable at its LSN. Parent: the server span. */
   commit: 'commit',
+  /** A commit that is durable in its region and waits for another one, as the policy asks. Parent: `commit`. */
+  rpoWait: 'rpo.wait',
   /** One storage node receiving and persisting the write. Parent: `commit`. Carries `sextant.quorum`. */
   append: 'append',
   /** A gateway that is not the writer sending a statement to the one that is. Parent: the server span. */

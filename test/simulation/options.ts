@@ -88,6 +88,8 @@ export type SimulationOptions = {
   readonly workload: WorkloadOptions;
   /** Scaled down where writes may be large, so that a few hundred KiB exceed every window and buffer. */
   readonly sizes: SimBounds;
+  /** The policy's RPO in milliseconds. `tried`: an operator puts one in force and out again. */
+  readonly rpo: number | 'off' | 'tried';
   /** Time between two planned switchovers. */
   readonly switchoverGapUs: Range;
   /** How many in a thousand isolations and crashes of the primary region the operator answers with a failover. */
@@ -218,7 +220,11 @@ export function drawOptions(seed: number, profile: ProfileName): SimulationOptio
     disk: drawDisk(prng.stream('disk'), calm),
     clock: calm
       ? { offsetUsMax: 0, driftPpmMax: 0 }
-      : { offsetUsMax: prng.stream('clock').pick([0, 5 * ms, 2 * seconds]), driftPpmMax: 200 },
+      : {
+          offsetUsMax: prng.stream('clock').pick([0, 5 * ms, 2 * seconds]),
+          // A tenth is less than the lease bears.
+          driftPpmMax: prng.stream('drift').pick([200, 200, 100_000]),
+        },
     faults: drawFaults(prng.stream('faults'), profile),
     bounds: drawBounds(prng.stream('bounds'), profile),
     lease: prng.stream('lease').pick([defaultLeaseLimits, defaultLeaseLimits, longLease]),
@@ -237,6 +243,7 @@ export function drawOptions(seed: number, profile: ProfileName): SimulationOptio
         .stream('pause')
         .pick(profile === 'region-loss' ? [40 * ms, 150 * ms] : [60 * ms, 250 * ms, 350 * ms, 500 * ms]),
     },
+    rpo: prng.stream('rpo').pick(['off', 'tried', 0, 0, 300]),
     switchoverGapUs: span(3 * seconds, 10 * seconds),
     hastyPerMille: 400,
     lostRegionReturns: prng.stream('return').perMille(500),
@@ -302,6 +309,7 @@ export function describeOptions(options: SimulationOptions): string {
     `${options.faultPhaseUs / seconds} s`,
     `faults ${faults}`,
     `large ${options.workload.largePerMille}/1000`,
+    `rpo ${options.rpo}`,
     `bounds ${nodesDownMax}/${nodesDestroyedMax}/${regionsOutMax}`,
   ].join(', ');
 }

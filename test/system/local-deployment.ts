@@ -28,6 +28,7 @@ const statusSchema = z.object({
   epoch: z.number(),
   primary: z.string().nullable(),
   state: z.string(),
+  hold: z.object({ rpoMs: z.number(), answers: z.number(), waitsFor: z.array(z.string()) }).nullable(),
   regions: z.array(
     z.object({
       name: z.string(),
@@ -71,6 +72,8 @@ export class TestDeployment {
     readonly env?: NodeJS.ProcessEnv;
     /** Default: somewhere from 20000 up. */
     readonly basePort?: number;
+    /** More of what `sextant up` takes. */
+    readonly flags?: readonly string[];
     /** Another checkout than this one. */
     readonly root?: string;
   }): Promise<TestDeployment> {
@@ -80,12 +83,13 @@ export class TestDeployment {
       ...process.env,
       ...options.env,
     });
-    await deployment.up();
+    await deployment.up(options.flags);
     return deployment;
   }
 
-  async up(): Promise<void> {
-    const args = ['up', '--detach', '--regions', this.regions.join(','), '--base-port', `${this.basePort}`];
+  async up(flags: readonly string[] = []): Promise<void> {
+    const regions = ['--regions', this.regions.join(',')];
+    const args = ['up', '--detach', ...regions, '--base-port', `${this.basePort}`, ...flags];
     const up = await this.cli(args, upTimeoutMs);
     if (up.code !== 0) throw new Error(`sextant up failed:\n${up.stdout}\n${up.stderr}`);
   }

@@ -241,7 +241,7 @@ describe('three regions on real processes', { timeout: 120_000 }, () => {
     await writer.acknowledges(50);
     // Cut off first, so that some acknowledged writes exist in the lost region alone.
     await deployment.run('region', 'isolate', east);
-    await writer.acknowledges(50);
+    await writer.acknowledges(5);
     await deployment.run('region', 'kill', east);
     const account = await writer.stop();
     const refused = await deployment.cli(['failover', '--to', asia]);

@@ -23,6 +23,8 @@ export interface ReadinessFacts {
   readonly doubtMs: number;
   /** Why news of the primary, or reads of what is here, stand still; null while they get on. */
   readonly stall: string | null;
+  /** Why answers have waited for other regions for long; null while none has. */
+  readonly hold: string | null;
 }
 
 /** @returns no reasons when the gateway is ready. */
@@ -33,6 +35,7 @@ export function whyNotReady(facts: ReadinessFacts): readonly string[] {
     writerThreadReason(facts),
     readersReason(facts),
     facts.stall,
+    facts.hold,
   ];
   return reasons.filter((reason) => reason !== null);
 }

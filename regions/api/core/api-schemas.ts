@@ -38,6 +38,17 @@ const statusSchema = z.object({
   state: z.enum(['stable', 'switching', 'failing-over', 'degraded']),
   holder: z.string().nullable(),
   policy: policySchema.nullable().describe('Null while no control record has been seen.'),
+  hold: z
+    .object({
+      rpoMs: z.number().describe('The policy that the writer has in force.'),
+      answers: z.int().describe('How many wait.'),
+      forMs: z
+        .number()
+        .describe('How long what the first of them saw has been durable in the primary alone.'),
+      waitsFor: z.array(z.string()).describe('Any one of these regions would let them go.'),
+    })
+    .nullable()
+    .describe('Answers that wait for another region, as the policy asks; null while none does.'),
   regions: z.array(
     z.object({
       name: z.string(),
@@ -48,6 +59,9 @@ const statusSchema = z.object({
       lagMs: z.number().nullable(),
       rpoMs: z.number().nullable(),
       stalledMs: z.number().describe('How long a secondary has stood still while its primary has more.'),
+      holdsMs: z
+        .number()
+        .describe('How long answers at the primary have been waiting for what this region lacks.'),
       ageMs: z.number().nullable().describe('How old the region\u2019s own word is; null when never heard.'),
       ready: z.boolean(),
       gateway: z.string().nullable(),

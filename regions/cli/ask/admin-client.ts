@@ -58,7 +58,12 @@ export const statusSchema = z.looseObject({
   state: z.string(),
   policy: z.looseObject({ rpoMs: z.number().nullish() }).nullish(),
   hold: z
-    .looseObject({ answers: z.number(), forMs: z.number(), waitsFor: z.array(z.string()).default([]) })
+    .looseObject({
+      answers: z.number(),
+      forMs: z.number(),
+      rpoMs: z.number().nullish(),
+      waitsFor: z.array(z.string()).default([]),
+    })
     .nullish(),
   regions: z.array(regionStatusSchema),
 });

@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import type { Command } from 'commander';
 import { type Action, requestAction } from '../../local/control-socket.ts';
+import { rttMsMax } from '../../local/core/wide-area.ts';
 import { requireDeployment } from '../../local/local-deployment.ts';
 import { controlSocket, nodesPerRegion } from '../../local/local-layout.ts';
 import { unknownRegion } from '../ask/admin-client.ts';
@@ -10,7 +11,7 @@ import { CliError, printJson } from '../ask/output.ts';
 import { programs } from './up-commands.ts';
 
 /** What is struck by hand; drills know a few more. */
-type Verb = Exclude<Action['action'], 'crash' | 'slow-link' | 'slow-disk'>;
+type Verb = Exclude<Action['action'], 'crash' | 'slow-disk'>;
 const pastTense: Readonly<Record<Verb, string>> = {
   kill: 'killed',
   start: 'started',
@@ -19,16 +20,15 @@ const pastTense: Readonly<Record<Verb, string>> = {
   wipe: 'wiped and started',
   isolate: 'isolated',
   heal: 'healed',
+  'slow-link': 'slowed',
 };
 
-async function act(action: Verb, target: string, options: CommonOptions): Promise<void> {
+async function act(request: Action & { readonly action: Verb }, options: CommonOptions): Promise<void> {
+  const { action, target } = request;
   const deployment = requireDeployment(options.data);
-  const [region = '', name] = target.split('/');
+  const [region = ''] = target.split('/');
   if (!deployment.regions.some((known) => known === region)) throw unknownRegion(region, deployment.regions);
-  const result = await requestAction(controlSocket(options.data), {
-    action,
-    target: name === undefined ? region : `${region}/${name}`,
-  });
+  const result = await requestAction(controlSocket(options.data), request);
   if ('error' in result) throw new CliError(result.error);
   if (options.json === true) printJson({ action, ...result });
   else if (result.changed.length === 0) console.log('nothing to do');
@@ -46,8 +46,14 @@ const regionTarget = (target: string): string => {
   throw new CliError(`a region is written by its name alone, such as us-east-1, not ${target}`);
 };
 
+function addedOf(text: string): number {
+  const ms = Number(text);
+  if (text.trim() !== '' && ms >= 0 && ms <= rttMsMax) return ms;
+  throw new CliError(`--ms is a number of milliseconds from 0 to ${rttMsMax}, not ${text}`);
+}
+
 type FaultSpec = {
-  readonly verb: Verb;
+  readonly verb: Exclude<Verb, 'slow-link'>;
   readonly description: string;
 };
 
@@ -62,7 +68,9 @@ function addFaults(
     withExample(
       withCommon(parent.command(verb).argument(argument))
         .description(description)
-        .action((target: string, options: CommonOptions) => act(verb, targetOf(target), options)),
+        .action((target: string, options: CommonOptions) =>
+          act({ action: verb, target: targetOf(target) }, options),
+        ),
       `sextant ${parent.name()} ${verb} ${example}`,
     );
   }
@@ -133,11 +141,21 @@ export function addFaultCommands(program: Command): void {
         verb: 'isolate',
         description: 'cut the network between a region and the others; its processes stay as they are',
       },
-      { verb: 'heal', description: 'join an isolated region again' },
+      { verb: 'heal', description: 'join an isolated region again, and take away what `slow` added' },
     ],
     '<region>',
     regionTarget,
     'eu-west-1',
+  );
+
+  withExample(
+    withCommon(region.command('slow').argument('<region>'))
+      .description('add to the round trip of every link between a region and the others, until `heal`')
+      .requiredOption('--ms <n>', `how much, in milliseconds, up to ${rttMsMax}`)
+      .action((name: string, options: CommonOptions & { readonly ms: string }) =>
+        act({ action: 'slow-link', target: regionTarget(name), delayMs: addedOf(options.ms) / 2 }, options),
+      ),
+    'sextant region slow eu-west-1 --ms 300',
   );
 
   const one = (name: string) => (text: string) => `${regionTarget(text)}/${name}`;

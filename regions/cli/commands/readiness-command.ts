@@ -78,11 +78,15 @@ async function readiness(options: AskOptions): Promise<void> {
   else print(said);
   if (said.regions.some(({ ready }) => ready)) return;
   process.exitCode = 1;
-  note(
-    said.regions.length === 0
-      ? 'there is no second region that could take over'
-      : 'no region could take over now',
-  );
+  note(noneText(said.regions));
+}
+
+function noneText(regions: readonly RegionReadiness[]): string {
+  if (regions.length === 0) return 'there is no second region that could take over';
+  const possible = regions.filter(({ failover }) => failover.possible).map(({ region }) => region);
+  return possible.length === 0
+    ? 'no region could take over now'
+    : `no region is ready; if the primary is lost, a failover is possible to ${possible.join(', ')}`;
 }
 
 export function addReadinessCommand(program: Command): void {

@@ -11,6 +11,7 @@ import {
 } from '../ask/admin-client.ts';
 import { type AskOptions, withAsk, withExample } from '../ask/options.ts';
 import { formatBytes, formatMs, note, paint, printJson, table } from '../ask/output.ts';
+import { wanTable } from '../ask/wan-table.ts';
 
 type LocalProcess = SupervisorStatus['processes'][number];
 
@@ -28,6 +29,8 @@ function colourState(state: string): string {
 /** What a deployment of this version says as null it does not know; an older one says nothing. */
 const orUnknown = (value: number | null | undefined, format: (value: number) => string): string =>
   value === null ? 'unknown' : orDash(value, format);
+/** An RPO holds every answer for a moment: what is shorter is no news. */
+const heldTellMs = 1_000;
 /** A region's word that is older than this is shown with its age. */
 const freshMs = 1_000;
 
@@ -107,17 +110,30 @@ function processTable(region: RegionStatus | undefined, processes: readonly Loca
   ]);
 }
 
+/** Writes that stand still by policy say so before anything else. */
+function holdLines({ hold }: DeploymentStatus): readonly string[] {
+  if (hold === null || hold === undefined || hold.forMs < heldTellMs) return [];
+  const { answers, forMs, waitsFor, rpoMs } = hold;
+  const line =
+    `${answers} ${answers === 1 ? 'answer waits' : 'answers wait'} for ${waitsFor.join(' or ')} since ${formatMs(forMs)} (policy --rpo-ms ${rpoMs ?? ''}): ` +
+    '`sextant policy --rpo-ms off` lets them go, and a failover may then lose them';
+  return [paint('yellow', line)];
+}
+
 function print(status: DeploymentStatus | undefined, local: SupervisorStatus | undefined): void {
   const blocks: string[] = [];
   if (status !== undefined) {
     blocks.push(
       `cluster ${paint('bold', status.cluster)}  state ${colourState(status.state)}  epoch ${orDash(status.epoch, String)}  primary ${orDash(status.primary, String)}`,
+      ...holdLines(status),
       table(
         ['REGION', 'ROLE', 'VDL', 'LAG', 'RPO', 'READY', 'GATEWAY', 'AGENT'],
         status.regions.map(regionRow),
       ),
     );
   }
+  const distances = local === undefined ? null : wanTable(local);
+  if (distances !== null) blocks.push(distances);
   const names = new Set([
     ...(status?.regions.map(({ name }) => name) ?? []),
     ...(local?.processes.map(({ region }) => region) ?? []),

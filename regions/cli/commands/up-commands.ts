@@ -7,6 +7,7 @@ import type { Command } from 'commander';
 import { z } from 'zod';
 import { brokenPipeExitCode, onBrokenPipe } from '../../../telemetry/core.ts';
 import { drillDesk } from '../../drills/run/drill-desk.ts';
+import { supervisorStatus } from '../../local/control-socket.ts';
 import {
   bringUp,
   defaultBasePort,
@@ -21,6 +22,7 @@ import {
   type UpRequest,
 } from '../../local/local-deployment.ts';
 import {
+  controlSocket,
   type Deployment,
   endpointsOf,
   logFile,
@@ -29,6 +31,7 @@ import {
 } from '../../local/local-layout.ts';
 import { type CommonOptions, withCommon, withExample } from '../ask/options.ts';
 import { CliError, note, paint, printJson, table } from '../ask/output.ts';
+import { wanTable } from '../ask/wan-table.ts';
 
 const fromRoot = (path: string): string => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
 const cliFile = fromRoot('regions/cli/sextant.ts');
@@ -56,6 +59,8 @@ type UpOptions = CommonOptions & {
   readonly fresh?: boolean;
   readonly nats?: string;
   readonly natsReplicas: string;
+  readonly wan?: boolean;
+  readonly wanRttMs?: string;
   readonly timeout: string;
 };
 
@@ -71,6 +76,12 @@ function natsOf(options: UpOptions): Pick<UpRequest, 'nats'> {
   return { nats: { url: options.nats, token, replicas: replicas.data } };
 }
 
+function wanOf({ wan, wanRttMs }: UpOptions): Pick<UpRequest, 'wan'> {
+  if (wanRttMs !== undefined)
+    return { wan: { kind: 'equal', rttMs: wanRttMs.trim() === '' ? Number.NaN : Number(wanRttMs) } };
+  return wan === true ? { wan: { kind: 'cities' } } : {};
+}
+
 function requestOf(options: UpOptions): UpRequest {
   return {
     dataDir: options.data,
@@ -78,10 +89,12 @@ function requestOf(options: UpOptions): UpRequest {
     ...(options.basePort !== undefined && { basePort: Number(options.basePort) }),
     ...(options.fresh === true && { fresh: true }),
     ...natsOf(options),
+    ...wanOf(options),
   };
 }
 
-function printReady(options: CommonOptions, deployment: Deployment): void {
+async function printReady(options: CommonOptions, deployment: Deployment): Promise<void> {
+  const supervisor = await supervisorStatus(controlSocket(resolve(options.data)));
   const endpoints = endpointsOf(deployment);
   if (options.json === true) {
     const dataDir = resolve(options.data);
@@ -91,6 +104,7 @@ function printReady(options: CommonOptions, deployment: Deployment): void {
       dataDir,
       supervisorPid: runningSupervisor(dataDir),
       endpoints,
+      wan: supervisor?.wan ?? [],
     });
     return;
   }
@@ -100,6 +114,8 @@ function printReady(options: CommonOptions, deployment: Deployment): void {
       endpoints.map(({ region, gateway, agent, nats }) => [region, gateway, agent, nats]),
     ),
   );
+  const distances = supervisor === undefined ? null : wanTable(supervisor);
+  if (distances !== null) console.log(distances);
   console.log(paint('green', 'ready'));
 }
 
@@ -138,7 +154,7 @@ async function upInForeground(options: UpOptions, request: UpRequest): Promise<v
     if (process.exitCode === brokenPipeExitCode) return;
     throw new CliError('interrupted before the deployment was ready; everything has been stopped');
   }
-  printReady(options, running.deployment);
+  await printReady(options, running.deployment);
   if (options.json !== true) note('Ctrl-C stops it; --detach leaves it running');
   await ending;
   note('stopped');
@@ -159,11 +175,21 @@ const messageSchema = z.discriminatedUnion('kind', [
 type SupervisorMessage = z.output<typeof messageSchema>;
 
 /** The options of `up` that `supervise` takes as they are; a NATS token stays in the environment. */
-const handedOn = ({ regions, basePort, fresh, nats, natsReplicas }: UpOptions): readonly string[] => [
+const handedOn = ({
+  regions,
+  basePort,
+  fresh,
+  nats,
+  natsReplicas,
+  wan,
+  wanRttMs,
+}: UpOptions): readonly string[] => [
   ...(regions === undefined ? [] : ['--regions', regions]),
   ...(basePort === undefined ? [] : ['--base-port', basePort]),
   ...(fresh === true ? ['--fresh'] : []),
   ...(nats === undefined ? [] : ['--nats', nats, '--nats-replicas', natsReplicas]),
+  ...(wan === true ? ['--wan'] : []),
+  ...(wanRttMs === undefined ? [] : ['--wan-rtt-ms', wanRttMs]),
 ];
 
 async function upDetached(options: UpOptions, request: UpRequest): Promise<void> {
@@ -197,7 +223,7 @@ async function upDetached(options: UpOptions, request: UpRequest): Promise<void>
   child.removeAllListeners('exit');
   child.disconnect();
   child.unref();
-  printReady(options, requireDeployment(dataDir));
+  await printReady(options, requireDeployment(dataDir));
 }
 
 /** The detached supervisor. It belongs to the `up` that started it until it is ready, and to nobody afterwards. */
@@ -257,6 +283,11 @@ const withRequest = (command: Command): Command =>
     .option('--fresh', 'delete the deployment in the data directory first')
     .option('--nats <url>', 'use NATS servers that run already; their token is $SEXTANT_NATS_TOKEN')
     .option('--nats-replicas <n>', 'copies of the control record on those servers: 1, 3 or 5', '1')
+    .option(
+      '--wan',
+      'this time, regions are as far apart as the cities that clouds name them after: messages between them take that long',
+    )
+    .option('--wan-rtt-ms <n>', 'the same, with one round-trip time for every pair of regions')
     .option(
       '--timeout <seconds>',
       'give up when it is not ready by then',

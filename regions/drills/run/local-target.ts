@@ -43,7 +43,11 @@ export function localTarget(
       const { isolated, slowed, processes } = status;
       return [
         ...isolated.map((region) => `${region} is cut off: \`sextant region heal ${region}\``),
-        ...slowed.map((what) => `${what} is slowed down: \`sextant down\` and \`sextant up\` end that`),
+        ...slowed.map((what) =>
+          what.includes('/')
+            ? `${what} is slowed down: \`sextant down\` and \`sextant up\` end that`
+            : `${what} is slowed down: \`sextant region heal ${what}\``,
+        ),
         ...processes
           .filter(({ state }) => state !== 'running')
           .map(({ id, state }) => `${id} is ${state}: \`sextant ${remedy(id, state)}\``),
@@ -59,6 +63,10 @@ export function localTarget(
     losses: (avoided) => admin.losses(avoided),
   };
 }
+
+/** The command that ends a slowness: of a region's links, or of a node's flushes. */
+const swifter = (what: string): string =>
+  what.includes('/') ? `node kill ${what} && sextant node start ${what}` : `region heal ${what}`;
 
 /** The command that ends a state. */
 function remedy(process: string, state: string): string {

@@ -5,6 +5,8 @@ export const reportLimits = {
   offlineAfterMs: 3_000,
   /** A secondary that lags more than this is not ready to serve or to take over. */
   readyLagMs: 5_000,
+  /** A writer whose answers have waited for other regions for so long is not ready: writes stand still. */
+  heldMs: 3_000,
   /** How often agents and gateways tell everybody how they are. */
   reportMs: 250,
   /** Forks of its path that a region tells everybody in each report; the newest ones. */

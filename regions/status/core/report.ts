@@ -86,6 +86,8 @@ export const gatewayReportSchema = z.object({
   vdl: z.int(),
   /** For the writer: how long its lease has been suspended; left out while it is valid. */
   suspendedMs: z.number().exactOptional(),
+  /** For a writer: answers that wait for nothing but other regions; left out while none does. */
+  hold: z.object({ rpoMs: z.number(), answers: z.int(), forMs: z.number() }).exactOptional(),
 });
 export type GatewayReport = z.infer<typeof gatewayReportSchema>;
 
@@ -109,6 +111,8 @@ export interface RegionStatus {
   readonly rpoMs: number | null;
   /** How long a secondary has stood still while its primary has more; 0 while it gets on, whatever its lag. */
   readonly stalledMs: number;
+  /** For a secondary: how long answers at the primary have been waiting for what it lacks; 0 while none does. */
+  readonly holdsMs: number;
   /** How old the region's own word is; null when it was never heard. */
   readonly ageMs: number | null;
   readonly ready: boolean;
@@ -120,6 +124,16 @@ export interface RegionStatus {
   readonly nodes: readonly NodeReport[];
 }
 
+export interface HoldStatus {
+  /** The policy that the writer has in force, in milliseconds. */
+  readonly rpoMs: number;
+  readonly answers: number;
+  /** How long the oldest redo that they saw has been durable in the primary region alone, in milliseconds. */
+  readonly forMs: number;
+  /** Any one of these would let them go. */
+  readonly waitsFor: readonly string[];
+}
+
 /** What `GET /v1/status` answers. */
 export interface ClusterStatus {
   readonly cluster: string;
@@ -129,6 +143,8 @@ export interface ClusterStatus {
   readonly holder: string | null;
   /** Null while no control record has been seen. */
   readonly policy: Policy | null;
+  /** Answers at the writer that wait for nothing but other regions, as the policy asks; null while none does. */
+  readonly hold: HoldStatus | null;
   readonly regions: readonly RegionStatus[];
 }
 
@@ -292,8 +308,18 @@ export class ClusterView {
       holder:
         record?.holder === null || record === null ? null : `${record.primary}/${record.holder.gateway}`,
       policy: record === null ? null : policyOf(record),
+      hold: this.hold(nowMs),
       regions,
     };
+  }
+
+  /** What the writer said last of answers that wait for other regions. */
+  private hold(nowMs: number): HoldStatus | null {
+    const primary = this.recordNow?.primary ?? '';
+    const said = this.gateways(primary, nowMs).find(({ hold }) => hold !== undefined)?.hold;
+    if (said === undefined) return null;
+    const waitsFor = this.regions.filter((name) => name !== primary);
+    return { ...said, forMs: Math.round(said.forMs), waitsFor };
   }
 
   private state(regions: readonly RegionStatus[]): ClusterStatus['state'] {
@@ -320,7 +346,9 @@ export class ClusterView {
       role === 'offline'
         ? false
         : primary
-          ? writer !== null && writer.suspendedMs === undefined
+          ? writer !== null &&
+            writer.suspendedMs === undefined &&
+            (this.hold(nowMs)?.forMs ?? 0) < reportLimits.heldMs
           : (report?.following ?? false) &&
             stalledMs === 0 &&
             lag.lagMs !== null &&
@@ -333,6 +361,7 @@ export class ClusterView {
       ...lag,
       rpoMs: lag.lagMs,
       stalledMs,
+      holdsMs: primary ? 0 : (this.hold(nowMs)?.forMs ?? 0),
       ageMs: this.ageMs(name, nowMs),
       ready,
       gateway: gateways[0]?.address ?? last?.gateway ?? null,

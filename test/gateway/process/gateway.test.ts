@@ -78,12 +78,13 @@ describe('a gateway', () => {
     expect(Object.keys(document.components.schemas)).toContain('Status');
     const status = await (await fetch(`${url}/v1/status`)).json();
     expect(status).toMatchObject({ cluster: 'test', epoch: 1, primary: 'us-east-1', holder: 'us-east-1/g1' });
-    for (const path of ['/console', '/v1/drills']) {
+    const refusals = [
+      ['/console', 404, 'not part of this version'],
+      ['/v1/drills', 409, 'No supervisor runs this gateway'],
+    ] as const;
+    for (const [path, code, words] of refusals) {
       const answer = await fetch(`${url}${path}`);
-      expect([answer.status, await answer.text()]).toEqual([
-        404,
-        expect.stringContaining('not part of this version'),
-      ]);
+      expect([answer.status, await answer.text()]).toEqual([code, expect.stringContaining(words)]);
     }
   });
 

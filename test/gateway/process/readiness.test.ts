@@ -24,6 +24,7 @@ const ready: ReadinessFacts = {
   readersWaitedMs: 0,
   doubtMs: 1_000,
   stall: null,
+  hold: null,
 };
 const unavailable = { kind: 'unavailable', reason: 'no answer' } as const;
 

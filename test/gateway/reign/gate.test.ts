@@ -1,16 +1,22 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ResponseGate } from '../../../gateway/reign/core/gate.ts';
-import { lsn } from '../../../storage/redo/ids.ts';
+import { type Lsn, lsn } from '../../../storage/redo/ids.ts';
+
+/** As without an RPO: what is durable is free. */
+function advance(gate: ResponseGate<unknown>, vdl: Lsn): void {
+  gate.advance(vdl);
+  gate.permit(vdl);
+}
 
 describe('the response gate', () => {
   it('lets an answer out when the volume is durable at its LSN and the lease is valid, not before (G20)', () => {
-    const gate = new ResponseGate<string>(lsn(10));
-    gate.hold(lsn(20), 'write', 0);
+    const gate = new ResponseGate<string>(lsn(10), lsn(10));
+    gate.hold(lsn(20), 'write');
     expect(gate.release(true)).toEqual([]);
-    gate.advance(lsn(19));
+    advance(gate, lsn(19));
     expect(gate.release(true)).toEqual([]);
-    gate.advance(lsn(20));
+    advance(gate, lsn(20));
     expect(gate.release(false)).toEqual([]);
     expect(gate.release(true)).toEqual(['write']);
     expect(gate.release(true)).toEqual([]);
@@ -26,14 +32,14 @@ describe('the response gate', () => {
     );
     fc.assert(
       fc.property(arrivals, (steps) => {
-        const gate = new ResponseGate<{ lsn: number; at: number }>(lsn(0));
+        const gate = new ResponseGate<{ lsn: number; at: number }>(lsn(0), lsn(0));
         let durable = 0;
         let left = 0;
         for (const [at, step] of steps.entries()) {
-          gate.hold(lsn(step.lsn), { lsn: step.lsn, at }, at);
+          gate.hold(lsn(step.lsn), { lsn: step.lsn, at });
           if (step.advanceTo === null) continue;
           durable = Math.max(durable, step.advanceTo);
-          gate.advance(lsn(step.advanceTo));
+          advance(gate, lsn(step.advanceTo));
           const out = gate.release(true);
           left += out.length;
           expect(out).toEqual([...out].sort((a, b) => a.lsn - b.lsn || a.at - b.at));
@@ -44,26 +50,53 @@ describe('the response gate', () => {
     );
   });
 
-  it('gives up what has waited for long enough, and lets out nothing of it afterwards (G22)', () => {
-    const gate = new ResponseGate<string>(lsn(10));
-    gate.hold(lsn(12), 'b', 100);
-    gate.hold(lsn(11), 'a', 300);
-    gate.hold(lsn(13), 'c', 301);
-    gate.advance(lsn(13));
-    expect(gate.giveUp(99)).toEqual([]);
-    expect(gate.giveUp(300)).toEqual(['a', 'b']);
+  it('gives up what is asked for, and lets out nothing of it afterwards (G22)', () => {
+    const gate = new ResponseGate<string>(lsn(10), lsn(10));
+    gate.hold(lsn(12), 'b');
+    gate.hold(lsn(11), 'a');
+    gate.hold(lsn(13), 'c');
+    advance(gate, lsn(12));
+    const waits: string[] = [];
+    const which = (item: string, waitsFor: string): boolean => {
+      waits.push(`${item} ${waitsFor}`);
+      return item !== 'c';
+    };
+    expect(gate.giveUp(which)).toEqual(['a', 'b']);
+    expect(waits).toEqual(['a lease', 'b lease', 'c durability']);
     expect(gate.size).toBe(1);
+    advance(gate, lsn(13));
     expect(gate.release(true)).toEqual(['c']);
   });
 
+  it('under an RPO holds what is durable here until it is permitted, and gives that up alone (G36)', () => {
+    const gate = new ResponseGate<string>(lsn(10), lsn(4));
+    expect([gate.covers(lsn(4)), gate.covers(lsn(5))]).toEqual([true, false]);
+    for (const at of [5, 12, 20, 30]) gate.hold(lsn(at), `${at}`);
+    gate.advance(lsn(20));
+    expect(gate.release(true)).toEqual([]);
+    expect(gate.heldBack).toBe(3);
+    gate.permit(lsn(15));
+    expect(gate.release(true)).toEqual(['5', '12']);
+    // What was within the RPO once may leave later, too.
+    gate.permit(lsn(1));
+    expect([gate.free, gate.heldBack]).toEqual([15, 1]);
+    expect(gate.giveUp(() => false)).toEqual([]);
+    expect(gate.giveUp((_, waitsFor) => waitsFor === 'regions')).toEqual(['20']);
+    gate.permit(lsn(1_000));
+    expect([gate.free, gate.size]).toEqual([20, 1]);
+    gate.advance(lsn(30));
+    gate.permit(lsn(1_000));
+    expect(gate.release(true)).toEqual(['30']);
+  });
+
   it('gives everything up when it is closed, and nothing out afterwards (G22)', () => {
-    const gate = new ResponseGate<string>(lsn(10));
-    gate.hold(lsn(12), 'b', 0);
-    gate.hold(lsn(11), 'a', 0);
-    gate.advance(lsn(12));
+    const gate = new ResponseGate<string>(lsn(10), lsn(10));
+    gate.hold(lsn(12), 'b');
+    gate.hold(lsn(11), 'a');
+    advance(gate, lsn(12));
     expect(gate.close()).toEqual(['a', 'b']);
     expect(gate.release(true)).toEqual([]);
     expect(gate.covers(lsn(1))).toBe(false);
-    expect(() => gate.hold(lsn(13), 'c', 0)).toThrow(/G22/);
+    expect(() => gate.hold(lsn(13), 'c')).toThrow(/G22/);
   });
 });

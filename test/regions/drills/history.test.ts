@@ -92,7 +92,7 @@ async function desk(program: string): Promise<ReturnType<typeof drillLink>> {
   writeFileSync(file, program);
   const more: MoreRoutes = drillDesk(dataDir, [process.execPath, file]);
   const socket = join(dataDir, 'control.sock');
-  const status = { pid: 1, phase: 'ready' as const, isolated: [], slowed: [], processes: [] };
+  const status = { pid: 1, phase: 'ready' as const, isolated: [], wan: [], slowed: [], processes: [] };
   const server = await serveControl(socket, {
     status: () => status,
     act: async () => ({ changed: [] }),

@@ -373,7 +373,7 @@ test('a control socket that a dead supervisor left is replaced', async () => {
   mkdirSync(supervisorDir(dataDir), { recursive: true });
   writeFileSync(path, '');
   expect(await supervisorStatus(path)).toBeUndefined();
-  const status = { pid: 1, phase: 'ready' as const, isolated: [], slowed: [], processes: [] };
+  const status = { pid: 1, phase: 'ready' as const, isolated: [], wan: [], slowed: [], processes: [] };
   const server = await serveControl(path, { status: () => status, act: async () => ({ changed: [] }) });
   expect(await supervisorStatus(path)).toEqual(status);
   server.close();

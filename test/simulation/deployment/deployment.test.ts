@@ -15,7 +15,9 @@ import {
   hastyRecoveries,
   interruptedWrites,
   isolation,
+  isolationUnderBound,
   isolationUnderLongLease,
+  isolationUnderRpo,
   largeTransactions,
   type Scenario,
   slowLargeTransactions,
@@ -83,6 +85,20 @@ describe('a deployment', { retry: 0 }, () => {
   });
 });
 
+describe('with an RPO', { retry: 0 }, () => {
+  it('of 0 no answered write is lost although regions are cut off and failed away from', slow, async () => {
+    const totals = { failovers: 0, heldToRpo: 0, orphans: 0 };
+    for (const seed of [2, 5, 6]) {
+      const result = await run(seed, 'swarm', { adjust: isolationUnderRpo });
+      expect([seed, objections(result)]).toEqual([seed, []]);
+      totals.failovers += result.stats.failovers ?? 0;
+      totals.heldToRpo += result.stats.heldToRpo ?? 0;
+    }
+    expect(totals.failovers).toBeGreaterThan(0);
+    expect(totals.heldToRpo).toBeGreaterThan(20);
+  });
+});
+
 /** Each was found by the simulator; the name says what went wrong. */
 describe('what once went wrong', { retry: 0 }, () => {
   const cases: readonly {
@@ -147,6 +163,18 @@ describe('the judges object when', { retry: 0 }, () => {
     expect(await objected(['ignore-lease'], isolation, 10)).toContain('single-writer');
   });
 
+  it('a suspended lease does not close the gate', slow, async () => {
+    expect(await objected(['gate-stays-open'], isolation, 10)).toContain('single-writer');
+  });
+
+  it(
+    'a suspended lease opens the gate because the record, as it is read, still names the writer',
+    slow,
+    async () => {
+      expect(await objected(['reopen-unproved'], isolation, 10)).toContain('single-writer');
+    },
+  );
+
   it('a failover does not wait for the lease to lapse', slow, async () => {
     expect(await objected(['hasty-failover'], isolationUnderLongLease, 10)).toContain('single-writer');
   });
@@ -161,6 +189,14 @@ describe('the judges object when', { retry: 0 }, () => {
 
   it('a failover keeps quiet about what it lost', slow, async () => {
     expect(await objected(['hide-losses'], isolation, 10)).toContain('durability');
+  });
+
+  it('a gate opens although no other region has what an answer saw', slow, async () => {
+    expect(await objected(['ignores-rpo'], isolationUnderRpo, 5)).toContain('rpo');
+  });
+
+  it('a gate stays open although every secondary is further behind than the RPO', slow, async () => {
+    expect(await objected(['ignores-rpo'], isolationUnderBound, 10)).toContain('rpo');
   });
 
   it('a write is applied twice', slow, async () => {

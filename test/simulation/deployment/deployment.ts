@@ -6,6 +6,8 @@ import {
   type ControlRecord,
   checkControlStep,
   initialControlRecord,
+  policyOf,
+  setPolicy,
 } from '../../../regions/control/core/control-record.ts';
 import { EpochTree, type Fork } from '../../../storage/history/epoch-tree.ts';
 import { type Epoch, genesisEpoch, type Lsn, regionId } from '../../../storage/redo/ids.ts';
@@ -54,7 +56,9 @@ export type RunChoices = {
 /** Makes the run of a seed. The same arguments give the same trace hash. */
 export function simulate(seed: number, profile: ProfileName, choices: RunChoices = {}): Promise<RunResult> {
   const drawn = drawOptions(seed, profile);
-  const options = choices.adjust === undefined ? drawn : choices.adjust(drawn);
+  const adjusted = choices.adjust === undefined ? drawn : choices.adjust(drawn);
+  // A region that is alone has no other to wait for.
+  const options: SimulationOptions = adjusted.regions.length > 1 ? adjusted : { ...adjusted, rpo: 'off' };
   const trace = new Trace({ keptLinesMax, ...(choices.print === undefined ? {} : { print: choices.print }) });
   const world = new World({ seed, trace, stepsMax: options.stepsMax });
   return concludeRun(world, describeOptions(options), () =>
@@ -106,7 +110,10 @@ class Deployment {
     const [first] = options.regions;
     if (first === undefined) throw new Error('a deployment has a region');
     this.watchControl();
-    fleet.control.bootstrap(controlKey, initialControlRecord(regionId(first)));
+    fleet.control.bootstrap(
+      controlKey,
+      firstRecord(first, typeof options.rpo === 'number' ? options.rpo : null),
+    );
     fleet.startAll();
     await this.forward(warmUpUs);
     this.faults.start();
@@ -183,6 +190,7 @@ class Deployment {
     this.fleet.control.onCommit(({ value, sequence }) => {
       this.witness.controlRecord('the store', sequence, value.epoch);
       if (before !== undefined) checkControlStep(before, value);
+      this.witness.rpo.policy(policyOf(value).rpoMs);
       if (value.holder !== null && value.epoch !== (before?.epoch ?? genesisEpoch)) {
         this.writers.set(value.epoch, value.primary);
         this.witness.singleWriter.claimed(value.epoch, writerName(value.holder.incarnation));
@@ -303,8 +311,19 @@ class Deployment {
   private stats(): Readonly<Record<string, number>> {
     let struck = 0;
     for (const count of this.faults.counts.values()) struck += count.struck;
-    return { ...this.witness.counts, ...this.operator.counts, faults: struck };
+    return {
+      ...this.witness.counts,
+      heldToRpo: this.witness.rpo.judged,
+      ...this.operator.counts,
+      faults: struck,
+    };
   }
+}
+
+function firstRecord(primary: string, rpoMs: number | null): ControlRecord {
+  const record = initialControlRecord(regionId(primary));
+  const decided = setPolicy(record, { rpoMs });
+  return decided.kind === 'next' ? decided.record : record;
 }
 
 function addressOf(target: string): Address {

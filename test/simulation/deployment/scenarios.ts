@@ -83,12 +83,19 @@ export const isolation: Scenario = (options) => ({
   gateways: 1,
   faultPhaseUs: 26 * seconds,
   workload: { ...small, openMax: 3, pauseUs: 200 * ms },
+  rpo: 'off',
   lease: defaultLeaseLimits,
   hastyPerMille: 1000,
   faults: [plan('region-isolation', between(2 * seconds, 4 * seconds), between(18 * seconds, 20 * seconds))],
 });
 
-/** The same, with a lease long enough that a failover could come before it lapses. */
+/** The same, where answers wait for another region: the clients of one that is cut off get none. */
+export const isolationUnderRpo: Scenario = (options) => ({ ...isolation(options), rpo: 0 });
+
+/** The same with a bound that a cut soon exceeds. */
+export const isolationUnderBound: Scenario = (options) => ({ ...isolation(options), rpo: 300 });
+
+/** As `isolation`, with a lease long enough that a failover could come before it lapses. */
 export const isolationUnderLongLease: Scenario = (options) => ({
   ...isolation(options),
   lease: longLease,

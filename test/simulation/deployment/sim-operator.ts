@@ -1,8 +1,8 @@
 /**
- * Plays the operator: a switchover now and then, a failover with data loss allowed when the primary region is out, and
+ * Plays the operator: puts an RPO in force and out again in runs that begin without, a switchover now and then, a failover with data loss allowed when the primary region is out, and
  * another look later at whether writes have a home. Commands go to the agent of the target region, as the CLI's do.
  */
-import type { ControlRecord, MoveKind } from '../../../regions/control/core/control-record.ts';
+import { type ControlRecord, type MoveKind, policyOf } from '../../../regions/control/core/control-record.ts';
 import type { FaultEvent, FaultScheduler } from '../faults.ts';
 import type { SimAgent } from '../processes/agent.ts';
 import { controlKey } from '../processes/control-store.ts';
@@ -12,6 +12,7 @@ import { agentAddress, type BusPayload, type LinkMessage, type SimFleet } from '
 const seconds = 1_000_000;
 const reviewUs = 2 * seconds;
 const needsSacrifice = ['TARGET_NOT_JOINED', 'SURVIVOR_UNKNOWN'];
+const policyGapUs = { min: seconds / 2, max: 3 * seconds };
 
 export class SimOperator {
   readonly counts = { switchovers: 0, failovers: 0 };
@@ -32,6 +33,7 @@ export class SimOperator {
   start(): void {
     this.plan();
     this.review();
+    if (this.fleet.options.rpo === 'tried') this.tryPolicies();
   }
 
   /** No more planned moves; what is needed is still done. */
@@ -68,12 +70,35 @@ export class SimOperator {
     });
   }
 
+  /** Answers wait when it comes, and some wait when it goes. */
+  private tryPolicies(): void {
+    this.fleet.world.schedule(this.prng.within(policyGapUs), 'operator decides', () => {
+      if (!this.planning) return;
+      this.tryPolicies();
+      this.decide(this.prng.pick([null, 0, 0, 200]));
+    });
+  }
+
+  /** By any agent that is there: the record decides. */
+  private decide(rpoMs: number | null): void {
+    const region = this.prng.pick(this.fleet.options.regions);
+    void this.agent(region)?.serve({ kind: 'change-policy', change: { rpoMs } });
+  }
+
+  /** Without another region nothing could be answered; what was tried ends with the faults. */
+  private reviewPolicy(record: ControlRecord, lost: readonly string[]): void {
+    const { rpo, regions } = this.fleet.options;
+    const alone = regions.length - lost.length < 2;
+    if (policyOf(record).rpoMs !== null && (alone || (rpo === 'tried' && !this.planning))) this.decide(null);
+  }
+
   /** Writes must have a home: a primary region that is gone for good, or a move to one, is failed away from. */
   private review(): void {
     this.fleet.world.schedule(reviewUs, 'operator looks', () => {
       this.review();
       const record = this.record;
       const lost = this.lost();
+      if (record !== undefined) this.reviewPolicy(record, lost);
       if (record === undefined || record.state === 'failing-over') return;
       if (lost.includes(record.primary) || (record.move !== null && lost.includes(record.move.to)))
         this.failover(record.primary);

@@ -51,6 +51,8 @@ export const defects = [
   'answers-early',
   'ignore-seal',
   'ignore-lease',
+  'gate-stays-open',
+  'reopen-unproved',
   'hasty-failover',
   'ship-undurable',
   'skip-replication',
@@ -58,6 +60,7 @@ export const defects = [
   'apply-twice',
   'credit-by-vdl',
   'age-ends-reign',
+  'ignores-rpo',
 ] as const;
 export type Defect = (typeof defects)[number];
 
@@ -71,6 +74,8 @@ export interface Witness {
     readonly epoch: Epoch;
     readonly lsn: Lsn;
   }): void;
+  /** The writer of a reign has made a commit that ends here. */
+  committed(epoch: Epoch, lsn: Lsn): void;
   /** A writer's recovery holds everything durable on four nodes, and begins to fork `epoch`, the last of `forks`. */
   forking(region: string, epoch: Epoch, forks: readonly Fork[]): void;
   /** A writer's recovery has forked `epoch` on four nodes. */

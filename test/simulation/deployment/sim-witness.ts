@@ -19,6 +19,7 @@ import type { Judge } from '../judges/judge.ts';
 import type { LostRange } from '../judges/losses.ts';
 import { MonotonicJudge } from '../judges/monotonic.ts';
 import { QuorumJudge } from '../judges/quorum.ts';
+import { RpoJudge } from '../judges/rpo.ts';
 import { SingleWriterJudge } from '../judges/single-writer.ts';
 import type { World } from '../world/world.ts';
 import type { Witness, WriteOutcome } from './sim-types.ts';
@@ -45,6 +46,7 @@ export class SimWitness implements Witness {
   readonly singleWriter = new SingleWriterJudge({ excuseReportedLosses: false });
   readonly copies = new CopiesJudge();
   readonly quorum = new QuorumJudge();
+  readonly rpo = new RpoJudge();
   readonly counts = {
     issued: 0,
     acked: 0,
@@ -84,6 +86,7 @@ export class SimWitness implements Witness {
       this.singleWriter,
       this.copies,
       this.quorum,
+      this.rpo,
     ];
   }
 
@@ -131,6 +134,11 @@ export class SimWitness implements Witness {
 
   acknowledged(ack: Parameters<Witness['acknowledged']>[0]): void {
     this.singleWriter.acknowledged({ ...ack, atUs: this.world.nowUs });
+    this.rpo.acknowledged(ack.epoch, ack.lsn);
+  }
+
+  committed(epoch: Epoch, position: Lsn): void {
+    this.rpo.committed(epoch, position, this.world.nowUs);
   }
 
   forking(region: string, epoch: Epoch, forks: readonly Fork[]): void {
@@ -157,6 +165,7 @@ export class SimWitness implements Witness {
     this.counts.forks += 1;
     this.world.note(`${region} forked epoch ${epoch} from (${last.parent}, ${last.forkLsn})`);
     this.singleWriter.forked(epoch, last.parent, last.forkLsn);
+    this.rpo.forked(region, epoch, last.parent, last.forkLsn);
     if (this.newest === undefined || epoch > this.newest.epoch) this.newest = { region, epoch, forks };
   }
 
@@ -175,6 +184,7 @@ export class SimWitness implements Witness {
   }
 
   secondaryDurable(region: string, epoch: Epoch, vdl: Lsn): void {
+    this.rpo.durable(region, epoch, vdl);
     this.durableIn(region, epoch, vdl, false);
   }
 

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { Timer } from '../../../storage/process/runtime.ts';
 import type { Address } from '../deployment/topology.ts';
 import { makeTopology, networkOptions } from '../testing.ts';
 import { Bus, type BusClient } from '../twins/bus.ts';
@@ -14,15 +15,25 @@ const setUp = () => {
     reconnectBufferBytes: 10_000,
   });
   const process = (address: Address): NatsTwins => {
-    const twins: NatsTwins = new NatsTwins({
-      connectBus: (name): BusClient<Uint8Array> =>
-        bus.connect(address, name, {
-          isFrozen: () => false,
-          inProcess: (_what, run) => run(),
-          onMessage: (message) => twins.arrived(name, message),
-          onStatus: () => undefined,
-        }),
-    });
+    const connectBus = (name: string): BusClient<Uint8Array> =>
+      bus.connect(address, name, {
+        isFrozen: () => false,
+        inProcess: (_what, run) => run(),
+        onMessage: (message) => twins.arrived(name, message),
+        onStatus: () => undefined,
+      });
+    const after = (delayMs: number, run: () => void): Timer => {
+      let stopped = false;
+      topology.world.schedule(delayMs * 1_000, 'timer', () => {
+        if (!stopped) run();
+      });
+      return {
+        stop: () => {
+          stopped = true;
+        },
+      };
+    };
+    const twins: NatsTwins = new NatsTwins({ connectBus, address, incarnation: 1 }, { after });
     return twins;
   };
   const here = process('us/agent');
@@ -45,6 +56,22 @@ describe('a NATS connection', () => {
     from.publish('a.x', bytes('two'));
     world.runFor(secondUs);
     expect(got).toEqual(['a.x one', 'b']);
+  });
+
+  it('answers a request once, and says when nobody did in time', async () => {
+    const { world, here, there } = setUp();
+    const [from, to] = [here.open('main'), there.open('main')];
+    to.subscribe('ask', (message) => {
+      message.respond(bytes('one'));
+      message.respond(bytes('two'));
+    });
+    world.runFor(secondUs);
+    const answered = from.request('ask', bytes(''), 500);
+    const silent = from.request('nobody', bytes(''), 500);
+    world.runFor(secondUs);
+    const reply = await answered;
+    expect(reply.kind === 'reply' ? Buffer.from(reply.data).toString() : reply.kind).toBe('one');
+    expect(await silent).toEqual({ kind: 'timeout' });
   });
 
   it('refuses what is published before it is connected, while it is not, and what the server would not take', () => {

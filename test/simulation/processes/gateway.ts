@@ -4,9 +4,10 @@
  * held while a move or a recovery is under way. A response leaves when VDL covers it and the lease is valid.
  */
 import { z } from 'zod';
+import type { Proof } from '../../../gateway/reign/core/elsewhere.ts';
 import type { Reign } from '../../../gateway/reign/reign.ts';
 import { RoleDriver } from '../../../gateway/reign/role-driver.ts';
-import { parseJson, subjectsOf } from '../../../regions/bus/core/messages.ts';
+import { decodeAck, parseJson, subjectsOf } from '../../../regions/bus/core/messages.ts';
 import type { ControlRecord } from '../../../regions/control/core/control-record.ts';
 import type { LeaseLimits } from '../../../regions/control/core/lease.ts';
 import type { Report } from '../../../regions/status/core/report.ts';
@@ -46,6 +47,8 @@ const tickUs = 50_000;
 const reportEveryMs = 500;
 /** How long a write may wait for a writer. */
 const holdMs = 8_000;
+/** How long an answer may wait for other regions or for the lease: some are given up, and some are not. */
+const answerWaitMs = 3_000;
 const retryMs = 100;
 const heldMax = 10_000;
 const readEveryMs = 700;
@@ -68,6 +71,8 @@ export class SimGateway implements SimProcess {
   private readonly context: SimContext;
   private readonly region: string;
   private readonly name: string;
+  private readonly incarnation: string;
+  private readonly limits: LeaseLimits;
   private readonly writer: string;
   private readonly time: RuntimeTwin;
   private readonly links: RegionLinks;
@@ -76,6 +81,9 @@ export class SimGateway implements SimProcess {
   private readonly role: RoleDriver;
   private readonly store: SimControlStore;
   private readonly bus: BusClient<BusPayload>;
+  /** Opened with the first policy that asks for it. */
+  private proofs: BusClient<BusPayload> | null = null;
+  private onProof: ((proof: Proof) => void) | null = null;
   private held: Held[] = [];
   private readonly forwarded = new Map<string, Forwarded>();
   private nextForward = 1;
@@ -90,7 +98,9 @@ export class SimGateway implements SimProcess {
     this.region = regionOf(runtime.address);
     this.name = name;
     // Unique in the deployment, as the random one of a real gateway is: the record tells holders apart by nothing else.
-    const incarnation = `${this.region}.${name}.${runtime.incarnation}`;
+    this.incarnation = `${this.region}.${name}.${runtime.incarnation}`;
+    this.limits = limits;
+    const { incarnation } = this;
     this.writer = writerName(incarnation);
     this.time = new RuntimeTwin(runtime);
     this.links = new RegionLinks(runtime, this.time, this.region);
@@ -109,12 +119,13 @@ export class SimGateway implements SimProcess {
       nodes: this.recoveryNodes(),
       volume: this.volume,
       sessions: { writing: [] },
+      watchProofs: (onProof) => this.watchProofs(onProof),
+      answerWaitMs,
       metrics: {
         controlUpdate: () => undefined,
         stalled: () => undefined,
         leaseSuspended: () => witness.leaseSuspended(),
       },
-      answerWaitMs: holdMs,
       log: { info: () => undefined, warn: () => undefined },
       runtime: this.time,
       // Often sooner than a real gateway gives up: what the role makes of it is to be seen.
@@ -131,6 +142,8 @@ export class SimGateway implements SimProcess {
       if (reading.kind !== 'record') return;
       const { view } = reading;
       this.context.witness.controlRecord(this.runtime.address, view.seq, view.record.epoch);
+      if (view.record.holder?.incarnation === this.incarnation)
+        this.volume.namedUntil(this.nowMs + this.limits.ttlMs - this.limits.marginMs);
     });
     this.role.start();
     this.role.watch(() => {
@@ -159,7 +172,12 @@ export class SimGateway implements SimProcess {
     });
   }
 
-  onBus(_client: string, message: BusMessage<BusPayload>): void {
+  onBus(client: string, message: BusMessage<BusPayload>): void {
+    if (client === 'proofs') {
+      const ack = decodeAck(message.payload);
+      if (ack.kind === 'ok') this.onProof?.(ack.value);
+      return;
+    }
     if (message.subject === this.replySubject) {
       this.forwardAnswered(decodeOutcome(message.payload));
       return;
@@ -181,6 +199,18 @@ export class SimGateway implements SimProcess {
     if (this.time.rang(name)) return;
     if (name === 'tail') this.tail();
     else this.tick();
+  }
+
+  private watchProofs(onProof: (proof: Proof) => void): () => void {
+    this.onProof = onProof;
+    const { cluster } = this.context;
+    this.proofs ??= this.runtime.connectBus('proofs');
+    const { proofs } = this;
+    const subscription = proofs.subscribe(subjectsOf(cluster).ack(regionId(this.region)));
+    return () => {
+      proofs.unsubscribe(subscription);
+      this.onProof = null;
+    };
   }
 
   private get nowMs(): number {
@@ -229,9 +259,11 @@ export class SimGateway implements SimProcess {
 
   /** The reign that takes writes now. */
   private get writable(): Reign | null {
-    // The defect leaves a reign open after its lease, and writes go on in it.
     const { phase, suspendedMs } = this.role;
-    const isOpen = (phase === 'writing' && suspendedMs === null) || this.context.defects.has('ignore-lease');
+    const { defects } = this.context;
+    // A defect takes writes while the lease is suspended; another leaves a reign open after its end, too.
+    const isBlind = defects.has('gate-stays-open') || defects.has('reopen-unproved');
+    const isOpen = (phase === 'writing' && (suspendedMs === null || isBlind)) || defects.has('ignore-lease');
     return isOpen ? this.volume.reign : null;
   }
 

@@ -42,6 +42,7 @@ export class SimVolume implements RoleVolume {
   private watcher: RegionVdlWatcher = () => undefined;
   private open: OpenReign | null = null;
   private gathering = false;
+  private namedUntilMs = 0;
 
   constructor(
     runtime: SimRuntime,
@@ -80,7 +81,7 @@ export class SimVolume implements RoleVolume {
     witness.forked(region, epoch, forks);
     const port: ReignPort = {
       ...start.port,
-      ...(defects.has('ignore-lease') && { mayAcknowledge: () => true }),
+      mayAcknowledge: () => this.mayAcknowledge(start.port),
       fenced: (by) => {
         if (defects.has('ignore-lease') && this.open?.reign.epoch === epoch) this.end(this.open);
         start.port.fenced(by);
@@ -92,16 +93,19 @@ export class SimVolume implements RoleVolume {
     };
     const reign = new Reign({
       region: this.witnessed(),
-      start: { ...start, port },
+      // The defect opens a gate that knows of no policy.
+      start: { ...start, port, rpoMs: defects.has('ignores-rpo') ? null : start.rpoMs },
       engines: {
         isMoreComing: () => this.gathering,
         framed: () => undefined,
         committed: () => undefined,
         durable: (durable) => witness.primaryDurable(region, epoch, durable),
+        freed: () => undefined,
       },
       recordFacts: false,
       place: placeOf(this.time, context),
     });
+    if (defects.has('ignores-rpo')) reign.demand = () => undefined;
     const unwatch = this.links.watch({
       onNodeUp: () => undefined,
       onNodeDown: (node) => witness.nodeLost(region, node),
@@ -109,6 +113,18 @@ export class SimVolume implements RoleVolume {
     this.open = { reign, port, unwatch, executedAtMs: [] };
     witness.primaryDurable(region, epoch, vdl);
     return reign;
+  }
+
+  /** The record was seen to name this gateway: to a defect that proves as much as a compare-and-set. */
+  namedUntil(untilMs: number): void {
+    this.namedUntilMs = untilMs;
+  }
+
+  private mayAcknowledge(port: ReignPort): boolean {
+    const { defects } = this.context;
+    if (defects.has('ignore-lease') || defects.has('gate-stays-open')) return true;
+    const believes = defects.has('reopen-unproved') && this.time.nowMs() < this.namedUntilMs;
+    return believes || port.mayAcknowledge();
   }
 
   closeWriter(reign: Reign, reason: EndReason): void {
@@ -129,6 +145,7 @@ export class SimVolume implements RoleVolume {
       const mtr = encodeWrite(write, this.runtime.wallUs());
       const commit: EngineCommitEvent = { mtr, lsn: lsn(reign.lastLsn + mtr.byteLength), commits: [] };
       reign.commit(commit);
+      this.context.witness.committed(reign.epoch, commit.lsn);
     }
     const at = reign.lastLsn;
     const executedAtMs = this.time.nowMs();
@@ -136,9 +153,9 @@ export class SimVolume implements RoleVolume {
     waiting.push(executedAtMs);
     // The defect asks the gate about what was durable before the write.
     const seen = this.context.defects.has('answers-early') ? reign.vdl : at;
-    reign.settle(seen, (released) => {
+    reign.settle(seen, (release) => {
       waiting.splice(waiting.indexOf(executedAtMs), 1);
-      done(released ? { kind: 'committed', epoch: reign.epoch, lsn: at } : { kind: 'unknown' });
+      done(release === 'free' ? { kind: 'committed', epoch: reign.epoch, lsn: at } : { kind: 'unknown' });
     });
     this.gather(reign);
   }

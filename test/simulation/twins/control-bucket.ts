@@ -7,7 +7,7 @@
  *   the commit changes it. Sequences start at 1 and grow by 1.
  * - Writing the same value again at the same expected sequence is answered as the first time, so a caller can settle a doubt.
  * - A request or its answer may be lost; the caller cannot tell whether the write happened. A write that was under way when
- *   the leader died or was cut off happens or not, by chance, and is never answered.
+ *   the leader died or was cut off happens or not, by chance, up to 40 s later, and is never answered.
  * - `get` is answered by the region's own replica, which may be behind; so may a watch. Nothing may be decided from either.
  * - Without a leader that reaches a majority nothing is written; an election takes `electionUs` from the moment the loss is found.
  */
@@ -60,6 +60,9 @@ export type ControlHandler<V> = {
   readonly inProcess: (what: string, run: () => void) => void;
   readonly onEvent: (event: ControlEvent<V>) => void;
 };
+
+/** How much later a write that nobody answered may still be stored. */
+const lateUs: Range = { min: 1_000_000, max: 40_000_000 };
 
 const replicaAddress = (region: string): Address => `${region}/nats#control`;
 
@@ -280,7 +283,11 @@ export class ControlBucket<V> {
       if (this.term !== term) return;
       const alone = this.replicas.get(replica.region) !== replica || !this.reachesMajority(replica.region);
       // The followers may have had it before the leader was lost; nobody is left who could say so.
-      if (alone && !this.prng.perMille(500)) return;
+      if (alone && this.prng.perMille(500)) return;
+      if (alone && this.prng.perMille(500)) {
+        this.world.schedule(this.prng.within(lateUs), 'control late', () => this.store(update));
+        return;
+      }
       const last = this.committed.get(update.key)?.sequence ?? 0;
       if (last !== update.expected) {
         const successor = this.successors.get(`${update.expected} ${update.key}`);
@@ -293,6 +300,12 @@ export class ControlBucket<V> {
       const { sequence } = this.commit(update);
       if (!alone) this.answer(replica, origin, { kind: 'updated', token, sequence });
     });
+  }
+
+  /** A write that a leader kept and nobody heard of is stored once a majority is there again, unless another came first. */
+  private store(update: Update<V>): void {
+    if (this.leader === undefined || !this.reachesMajority(this.leader)) return;
+    if ((this.committed.get(update.key)?.sequence ?? 0) === update.expected) this.commit(update);
   }
 
   private commit(update: Update<V>): ControlEntry<V> {

@@ -1,0 +1,52 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import { defaultServiceLimits } from '../../../gateway/session/core/service-limits.ts';
+import { ForwardClient } from '../../../gateway/session/forward-client.ts';
+import { freshStream } from '../../../gateway/sql/stream-state.ts';
+import type { NatsConnection } from '../../../regions/bus/nats-connection.ts';
+import { regionId } from '../../../storage/redo/ids.ts';
+
+/** A connection behind which a frozen writer has what it is sent and says nothing. */
+const silence: NatsConnection = {
+  connected: true,
+  maxPayloadBytes: 1024 * 1024,
+  publish: () => 'sent',
+  subscribe: () => () => undefined,
+  request: async () => {
+    await delay(50);
+    return { kind: 'timeout' };
+  },
+  flush: () => Promise.resolve('timeout'),
+  whenConnected: () => Promise.resolve(true),
+  close: () => Promise.resolve(),
+};
+
+const insert = {
+  stream: 's',
+  fresh: true,
+  state: freshStream,
+  traceparent: null,
+  operation: {
+    kind: 'execute',
+    statement: { sql: 'INSERT INTO t VALUES (1)', args: [], namedArgs: [], wantRows: false },
+  },
+} as const;
+
+describe('a statement that was sent to a writer which fell silent', () => {
+  const fate = async (isWriter: boolean): Promise<{ readonly reason: string; readonly tookMs: number }> => {
+    const client = new ForwardClient(silence, 'me', defaultServiceLimits, () => isWriter);
+    const sentAtMs = performance.now();
+    const outcome = await client.call({ subject: 'sql.there', region: regionId('us-east-1') }, insert);
+    const tookMs = performance.now() - sentAtMs;
+    if (outcome.kind !== 'unknown') throw new Error(outcome.kind);
+    return { reason: outcome.reason, tookMs };
+  };
+
+  it('is unknown after forwardSilenceMs, and soon once another writer has taken its place', async () => {
+    const [lone, replaced] = await Promise.all([fate(true), fate(false)]);
+    expect(lone.reason).toContain('forwardSilenceMs');
+    expect(lone.tookMs).toBeGreaterThanOrEqual(defaultServiceLimits.forwardSilenceMs);
+    expect(replaced.reason).toContain('another one has taken its place');
+    expect(replaced.tookMs).toBeLessThan(defaultServiceLimits.forwardSilenceMs / 2);
+  });
+});
