@@ -64,10 +64,6 @@ export function localTarget(
   };
 }
 
-/** The command that ends a slowness: of a region's links, or of a node's flushes. */
-const swifter = (what: string): string =>
-  what.includes('/') ? `node kill ${what} && sextant node start ${what}` : `region heal ${what}`;
-
 /** The command that ends a state. */
 function remedy(process: string, state: string): string {
   const verb = state === 'frozen' ? 'thaw' : 'start';
