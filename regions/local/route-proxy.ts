@@ -100,7 +100,7 @@ export class RouteProxy {
 
 /** All routes of a deployment, cut, slowed and healed by region. A route works while neither of its ends is isolated. */
 export class RouteProxies {
-  readonly proxies: readonly RouteProxy[];
+  readonly #proxies: readonly RouteProxy[];
   readonly #pairs: readonly PairRoundTrip[];
   readonly #isolated = new Set<string>();
   /** What is added to each way of a region's links. */
@@ -108,7 +108,7 @@ export class RouteProxies {
 
   /** @param pairs how far apart the regions are; empty when no distance is imitated. */
   constructor(proxies: readonly RouteProxy[], pairs: readonly PairRoundTrip[] = []) {
-    this.proxies = proxies;
+    this.#proxies = proxies;
     this.#pairs = pairs;
     this.#apply();
   }
@@ -147,11 +147,11 @@ export class RouteProxies {
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.proxies.map((proxy) => proxy.close()));
+    await Promise.all(this.#proxies.map((proxy) => proxy.close()));
   }
 
   #apply(): void {
-    for (const proxy of this.proxies) {
+    for (const proxy of this.#proxies) {
       const { from, to } = proxy.ends;
       const added = (this.#slowed.get(from) ?? 0) + (this.#slowed.get(to) ?? 0);
       proxy.delayMs = roundTripOf(this.#pairs, from, to) / 2 + added;

@@ -61,12 +61,19 @@ export interface OutsideSight {
   readonly restarts: Readonly<Record<string, number>>;
 }
 
+/** How far a region lags, in milliseconds; 0 where nobody says. */
+const lagOf = (status: StatusSight | null, region: string): number =>
+  status?.regions.find(({ name }) => name === region)?.lagMs ?? 0;
+
+/** Lag moves by itself: that much of a delay has to be seen. */
+const lagShare = 0.7;
+
 /** What tells of the fault, in words; null while nothing does. @param before as it was before the fault. */
 export function signSeen(
   sign: Sign,
   status: StatusSight | null,
   outside: OutsideSight,
-  before: OutsideSight,
+  before: OutsideSight & { readonly status: StatusSight | null },
 ): string | null {
   switch (sign.kind) {
     case 'none':
@@ -100,8 +107,10 @@ export function signSeen(
         : null;
     }
     case 'lag-above': {
-      const lagMs = status?.regions.find(({ name }) => name === sign.region)?.lagMs ?? 0;
-      return lagMs >= sign.ms ? `status says that ${sign.region} lags ${Math.round(lagMs)} ms` : null;
+      const [was, now] = [lagOf(before.status, sign.region), lagOf(status, sign.region)];
+      return now >= was + lagShare * sign.ms
+        ? `status says that ${sign.region} lags ${Math.round(now)} ms, after ${Math.round(was)} before`
+        : null;
     }
   }
 }

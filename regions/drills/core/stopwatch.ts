@@ -42,7 +42,23 @@ export function longestStall(acks: readonly number[], fromMs: number, toMs: numb
   return toMs - last > longest.ms ? { beganAtMs: last, endedAtMs: null, ms: toMs - last } : longest;
 }
 
-/** Time to the write that ended the longest pause: from the fault, or from the last write before the pause. */
+/** The first time without an acknowledged write that is longer than `aboveMs`; null when there is none. As `longestStall` otherwise. */
+export function firstStall(
+  acks: readonly number[],
+  fromMs: number,
+  toMs: number,
+  aboveMs: number,
+): Stall | null {
+  let last = fromMs;
+  for (const at of acks) {
+    if (at > toMs) break;
+    if (at >= fromMs && at - last > aboveMs) return { beganAtMs: last, endedAtMs: at, ms: at - last };
+    last = at;
+  }
+  return toMs - last > aboveMs ? { beganAtMs: last, endedAtMs: null, ms: toMs - last } : null;
+}
+
+/** Time to the write that ended the outage: from the fault, or from the last write before the pause. */
 export interface Recovery {
   /** Null when no write was acknowledged any more. */
   readonly rtoMs: number | null;
@@ -51,10 +67,14 @@ export interface Recovery {
   readonly backAtMs: number | null;
 }
 
+/** A pause is an outage when it is this many times as long as any before the fault, and not shorter than a person notices. */
+const outageTimes = 3;
+const outageMsMin = 250;
+
 /**
  * @param faultAtMs when the fault was struck.
- * @param from `fault`: a region is gone, and every moment since counts. `stall`: service goes on or is back at once, and only
- * the longest pause counts, wherever after the fault it lies.
+ * @param from `fault`: a region is gone. The first pause after it is the outage, and every moment since the fault counts.
+ * `stall`: service goes on or is back at once, and only the longest pause counts, wherever after the fault it lies.
  */
 export function recoveryOf(
   acks: readonly number[],
@@ -62,12 +82,16 @@ export function recoveryOf(
   toMs: number,
   from: 'fault' | 'stall',
 ): Recovery {
-  const stall = longestStall(acks, faultAtMs, toMs);
-  const backAtMs = stall.endedAtMs;
-  const beganAtMs = from === 'fault' ? faultAtMs : Math.max(faultAtMs, stall.beganAtMs);
+  const longest = longestStall(acks, faultAtMs, toMs);
+  const before = acks.filter((at) => at <= faultAtMs);
+  const usual = longestStall(before, before[0] ?? faultAtMs, before.at(-1) ?? faultAtMs);
+  const above = Math.max(outageMsMin, outageTimes * usual.ms);
+  const outage = from === 'fault' ? (firstStall(acks, faultAtMs, toMs, above) ?? longest) : longest;
+  const backAtMs = outage.endedAtMs;
+  const beganAtMs = from === 'fault' ? faultAtMs : Math.max(faultAtMs, outage.beganAtMs);
   return {
     rtoMs: backAtMs === null ? null : Math.max(0, Math.round(backAtMs - beganAtMs)),
-    writeStallMs: Math.round(stall.ms),
+    writeStallMs: Math.round(longest.ms),
     backAtMs,
   };
 }

@@ -10,7 +10,13 @@ import type { Check, DrillReport } from '../core/drill-report.ts';
 import { accountFor, type LedgerAccount } from '../core/ledger-account.ts';
 import { type LossLook, lossesSince } from '../core/losses-since.ts';
 import { type DrillFacts, type MovePhase, reportOf, stopwatchRegions } from '../core/report-of.ts';
-import { type OutsideSight, signSeen, unwell, unwellUnderLoad } from '../core/status-sight.ts';
+import {
+  type OutsideSight,
+  type StatusSight,
+  signSeen,
+  unwell,
+  unwellUnderLoad,
+} from '../core/status-sight.ts';
 import { acknowledgements } from '../core/stopwatch.ts';
 import { dataChecks, noneFailed, steadyCheck, unserved } from '../core/verdict.ts';
 import type { DrillLog } from './drill-log.ts';
@@ -79,7 +85,7 @@ export class DrillRun {
   readonly #undo: Deed[] = [];
   /** Until when the signal counts; healing goes on whatever comes. */
   #signal: AbortSignal;
-  #before: OutsideSight = { dumb: [], restarts: {} };
+  #before: OutsideSight & { readonly status: StatusSight | null } = { dumb: [], restarts: {}, status: null };
   #faultAtMs: number | null = null;
   #detectedAtMs: number | null = null;
   #watchedUntilMs: number | null = null;
@@ -173,7 +179,8 @@ export class DrillRun {
 
   async #fault(): Promise<void> {
     const { target, log } = this.#options;
-    this.#before = await target.outside();
+    const [outside, status] = await Promise.all([target.outside(), target.status()]);
+    this.#before = { ...outside, status };
     this.#faultAtMs = wallMs();
     if (this.#plan.breaks.length === 0) log.say('nothing is broken: the move itself is what is watched');
     for (const [at, deed] of this.#plan.breaks.entries()) {

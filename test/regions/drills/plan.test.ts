@@ -179,7 +179,12 @@ describe('what a drill sees in the status', () => {
       /n1 and n2/,
     ],
     ['writer-loss', status(), { dumb: [], restarts: { 'us-east-1/gateway': 3 } }, /started again/],
-    ['slow-link', status(({ name }) => (name === europe ? { lagMs: 180 } : {})), quiet, /lags 180 ms/],
+    [
+      'slow-link',
+      status(({ name }) => (name === europe ? { lagMs: 180 } : {})),
+      quiet,
+      /lags 180 ms, after 0 before/,
+    ],
     [
       'slow-disk',
       status(({ nodes }) => ({ nodes: nodes.map((node) => ({ ...node, state: 'behind' })) })),
@@ -188,9 +193,16 @@ describe('what a drill sees in the status', () => {
     ],
   ] as const)('%s is seen by its sign, and not without', (kind, seen, outside, words) => {
     const { sign } = planOf(kind);
-    expect(signSeen(sign, seen, outside, quiet)).toMatch(words);
-    expect(signSeen(sign, status(), quiet, quiet)).toBeNull();
-    expect(signSeen(sign, null, quiet, quiet)).toBeNull();
+    const before = { ...quiet, status: status() };
+    expect(signSeen(sign, seen, outside, before)).toMatch(words);
+    expect(signSeen(sign, status(), quiet, before)).toBeNull();
+    expect(signSeen(sign, null, quiet, before)).toBeNull();
+  });
+
+  it('does not take the distance between regions for a slow link', () => {
+    const far = status(({ name }) => (name === europe ? { lagMs: 170 } : {}));
+    const before = { ...quiet, status: far };
+    expect(signSeen(planOf('slow-link').sign, far, quiet, before)).toBeNull();
   });
 
   it('lets the survivor that holds most take over, and never one that is offline', () => {

@@ -59,6 +59,17 @@ describe('the stopwatch', () => {
     });
   });
 
+  it('takes the first pause after a region is gone for the outage, also when a longer one follows', () => {
+    const acks = [900, 950, 1_000, 3_000, 3_050, 9_000, 9_050];
+    expect(recoveryOf(acks, 1_000, 9_500, 'fault')).toEqual({
+      rtoMs: 2_000,
+      writeStallMs: 5_950,
+      backAtMs: 3_000,
+    });
+    // Pauses that were usual before the fault are none.
+    expect(recoveryOf([0, 400, 800, 1_200, 2_000, 4_500], 1_000, 4_600, 'fault').rtoMs).toBe(3_500);
+  });
+
   it('listens to the clients that it is told to', () => {
     const entries = [write(0, 10), write(2, 20), write(3, 30, { outcome: 'unknown' })];
     expect(acknowledgements(entries, clients)).toEqual([15, 25]);

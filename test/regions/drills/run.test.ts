@@ -208,7 +208,7 @@ describe('a drill', { timeout: 60_000 }, () => {
     const { red } = await run('node-loss', (planted) => {
       planted.missing = [europe];
     });
-    expect(red).toEqual(['every region has answered about lost writes']);
+    expect(red).toContain('every region has answered about lost writes');
   });
 
   it('heals what it broke when somebody stops it, and says so', async () => {
