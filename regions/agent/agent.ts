@@ -35,6 +35,8 @@ import type { AgentConfig } from './config.ts';
 import { RegionAgent } from './region-agent.ts';
 
 const recoverTimeoutMs = 15_000;
+/** No lease hangs on an agent's changes of the record. From far each takes a round trip, and another one to see who was first. */
+const writeTimeoutMs = 2_000;
 const troubleLookMs = 500;
 const troubleEveryMs = 60_000;
 
@@ -79,7 +81,12 @@ export class Agent {
     this.config = config;
     this.log = log;
     this.nats = this.connect('control');
-    this.store = openControlStore({ connection: this.nats, cluster, replicas: nats.replicas ?? null });
+    this.store = openControlStore({
+      connection: this.nats,
+      cluster,
+      replicas: nats.replicas ?? null,
+      writeTimeoutMs,
+    });
     this.links = new RegionClient({ ...config, log });
     this.agent = new RegionAgent({
       cluster,
@@ -114,6 +121,7 @@ export class Agent {
       cluster,
       region,
       regions,
+      staleForMs: () => this.store.staleForMs,
       record: () => (sight.problem === null ? (sight.view?.record ?? null) : null),
       log,
     });

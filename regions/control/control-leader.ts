@@ -1,14 +1,15 @@
 /**
  * Keeps the leader of the control stream out of the primary region (`core/leader-placement.ts`). From nats-server 2.11 on a
  * step-down takes the name of the server that is to lead; an older one refuses any body, and is asked without one, until
- * the leader happens to be elsewhere.
+ * the leader happens to be elsewhere. A leader that answers with an older record than was seen is asked to step down, too: a
+ * server whose disk failed was seen to lead like that, and no writer could claim.
  */
 import { monotonicMs, type RegionId } from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
 import type { NatsConnection } from '../bus/nats-connection.ts';
 import { controlStream, jetStreamCode, jsonBytes, parseGroup, parseSuccess } from './control-store-wire.ts';
 import type { ControlRecord } from './core/control-record.ts';
-import { LeaderPlacement } from './core/leader-placement.ts';
+import { LeaderPlacement, StaleLeader } from './core/leader-placement.ts';
 
 export interface ControlLeaderOptions {
   /** Not owned. */
@@ -16,6 +17,8 @@ export interface ControlLeaderOptions {
   readonly cluster: string;
   readonly region: RegionId;
   readonly regions: readonly RegionId[];
+  /** How long the leader has answered with an older record than was seen; see `JetStreamControlStore`. */
+  readonly staleForMs: () => number;
   /** The newest record, and null while it cannot be read. */
   readonly record: () => ControlRecord | null;
   readonly log: Pick<Logger, 'info' | 'warn'>;
@@ -26,6 +29,7 @@ const answerMs = 1_500;
 export class ControlLeader {
   private readonly options: ControlLeaderOptions;
   private readonly placement: LeaderPlacement;
+  private readonly stale = new StaleLeader();
   private readonly stream: string;
   private looking = false;
 
@@ -37,10 +41,22 @@ export class ControlLeader {
 
   /** Looks if it is time to, and moves the leader if that is wanted. Called every `lookEveryMs`; resolves when it is done. */
   async look(): Promise<void> {
-    if (this.looking || !this.placement.isDue(this.options.record(), monotonicMs())) return;
+    if (this.looking) return;
+    const { record, staleForMs } = this.options;
+    const isStale = this.stale.looked(staleForMs(), monotonicMs());
+    if (!isStale && !this.placement.isDue(record(), monotonicMs())) return;
     this.looking = true;
-    await this.lookNow();
+    await (isStale ? this.endStale(staleForMs()) : this.lookNow());
     this.looking = false;
+  }
+
+  /** Another server of the stream has what this one lacks: what was seen was stored by a majority. */
+  private async endStale(staleForMs: number): Promise<void> {
+    const outcome = await this.ask(new Uint8Array());
+    this.options.log.warn(
+      { staleForMs: Math.round(staleForMs), outcome: outcome?.reason ?? 'stepped down' },
+      'the leader of the control stream answers with an older record than was seen: it is asked to step down; if that does not help, start that NATS server again',
+    );
   }
 
   private async lookNow(): Promise<void> {

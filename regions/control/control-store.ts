@@ -75,6 +75,11 @@ export type BootstrapOutcome =
 export interface JetStreamControlStore extends ControlStore {
   /** Creates the bucket and its first record, once in a cluster's life; with both there, answers what they hold. */
   bootstrap(request: BootstrapRequest): Promise<BootstrapOutcome>;
+  /**
+   * For how long the stream's leader has answered every read with an older record than was seen before, in ms; 0 while it does
+   * not. A server whose disk failed may lead like that for good.
+   */
+  readonly staleForMs: number;
   /** Ends all watches. Reads and writes under way still answer. */
   close(): void;
 }
@@ -116,6 +121,7 @@ class BucketStore implements JetStreamControlStore {
   readonly #watchers = new Set<Watcher>();
   #verified: boolean = false;
   #highestSeq = 0;
+  #staleSinceMs: number | null = null;
   #stopWatching: (() => void) | null = null;
   #looking: boolean = false;
   #lookAgain: boolean = false;
@@ -129,6 +135,10 @@ class BucketStore implements JetStreamControlStore {
     this.#readTimeoutMs = options.readTimeoutMs ?? defaultReadTimeoutMs;
     this.#writeTimeoutMs = options.writeTimeoutMs ?? defaultWriteTimeoutMs;
     this.#pollMs = options.pollMs ?? defaultPollMs;
+  }
+
+  get staleForMs(): number {
+    return this.#staleSinceMs === null ? 0 : performance.now() - this.#staleSinceMs;
   }
 
   read(done: (reading: ControlReading) => void): void {
@@ -169,11 +179,13 @@ class BucketStore implements JetStreamControlStore {
     if (last.kind !== 'ok') return last;
     const { seq, data } = last.value;
     if (seq < this.#highestSeq) {
+      this.#staleSinceMs ??= performance.now();
       return {
         kind: 'unavailable',
         reason: `stale answer: revision ${seq} after ${this.#highestSeq} was seen`,
       };
     }
+    this.#staleSinceMs = null;
     const decoded = decodeControlRecord(data);
     if (decoded.kind === 'unusable') return decoded;
     this.#highestSeq = seq;

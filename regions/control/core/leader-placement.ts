@@ -25,6 +25,8 @@ export const leaderPlacementLimits = {
   againMaxMs: 300_000,
   /** With fewer votes a step-down gains nothing: without the primary's server there is no majority. */
   votersMin: 3,
+  /** A leader that has answered with an older record for so long will not catch up by itself. */
+  staleMs: 5_000,
 } as const;
 
 /**
@@ -88,5 +90,21 @@ export class LeaderPlacement {
     this.notBeforeMs = nowMs + this.againMs;
     this.againMs = Math.min(this.againMs * 2, leaderPlacementLimits.againMaxMs);
     return to;
+  }
+}
+
+/** When a leader that answers with an older record than was seen is asked to step down, by whichever agent sees it. */
+export class StaleLeader {
+  private notBeforeMs = Number.NEGATIVE_INFINITY;
+  private againMs: number = leaderPlacementLimits.againMs;
+
+  /** @param staleForMs how long it has answered like that; 0 while it does not. @returns whether to ask it now. */
+  looked(staleForMs: number, nowMs: number): boolean {
+    const { againMs, againMaxMs, staleMs } = leaderPlacementLimits;
+    if (staleForMs === 0) this.againMs = againMs;
+    if (staleForMs < staleMs || nowMs < this.notBeforeMs) return false;
+    this.notBeforeMs = nowMs + this.againMs;
+    this.againMs = Math.min(this.againMs * 2, againMaxMs);
+    return true;
   }
 }

@@ -17,6 +17,7 @@ import {
   LeaderPlacement,
   leaderPlacementLimits,
   regionOfServer,
+  StaleLeader,
   type StreamGroup,
 } from '../../../regions/control/core/leader-placement.ts';
 import { genesisEpoch, lsn, regionId } from '../../../storage/redo/ids.ts';
@@ -111,6 +112,49 @@ describe('the leader of the control stream', () => {
   });
 });
 
+describe('a leader that answers with an older record than was seen', () => {
+  const { staleMs } = leaderPlacementLimits;
+
+  test('is asked to step down after a while, then ever more seldom, and soon again once it had caught up', () => {
+    const stale = new StaleLeader();
+    expect([0, 100, staleMs - 1, staleMs].map((forMs) => stale.looked(forMs, forMs))).toEqual([
+      false,
+      false,
+      false,
+      true,
+    ]);
+    const asked: number[] = [];
+    for (let ms = staleMs + 1_000; ms < 100_000; ms += 1_000) if (stale.looked(ms, ms)) asked.push(ms);
+    expect(asked).toEqual([15_000, 35_000, 75_000]);
+    stale.looked(0, 200_000);
+    expect(stale.looked(staleMs, 210_000)).toBe(true);
+    expect(stale.looked(staleMs + againMs, 210_000 + againMs)).toBe(true);
+  });
+
+  test('is asked by whichever agent sees it, whatever the record is', async () => {
+    const asked: string[] = [];
+    const warned: unknown[] = [];
+    const keeper = new ControlLeader({
+      connection: {
+        request: async (subject) => {
+          asked.push(subject);
+          return { kind: 'reply', data: jsonBytes({ success: true }), header: () => undefined };
+        },
+      },
+      cluster: 'c',
+      region: eu,
+      regions,
+      staleForMs: () => staleMs,
+      record: () => null,
+      log: { info: () => undefined, warn: (facts: unknown) => void warned.push(facts) },
+    });
+    await keeper.look();
+    await keeper.look();
+    expect(asked).toEqual([`$JS.API.STREAM.LEADER.STEPDOWN.${controlStream('c')}`]);
+    expect(warned).toEqual([{ staleForMs: staleMs, outcome: 'stepped down' }]);
+  });
+});
+
 describe('the agent of the primary region', () => {
   let servers: TestServers | undefined;
   let connection: NatsConnection | undefined;
@@ -151,6 +195,7 @@ describe('the agent of the primary region', () => {
       cluster: 'c',
       region: primary,
       regions: named,
+      staleForMs: () => 0,
       record: () => next(acquire(initialControlRecord(primary), { region: primary, holder, lapsed: false })),
       log: { info: () => undefined, warn: () => undefined },
     });

@@ -41,7 +41,11 @@ class Register implements ControlStore {
     done({ kind: 'won', seq: this.view.seq });
   };
 
-  watch = () => () => undefined;
+  watch: ControlStore['watch'] = (onReading) => {
+    const { view } = this;
+    if (view !== null) queueMicrotask(() => onReading({ kind: 'record', view }));
+    return () => undefined;
+  };
 }
 
 function held(): ControlRecord {
