@@ -28,7 +28,9 @@ const statusSchema = z.object({
   epoch: z.number(),
   primary: z.string().nullable(),
   state: z.string(),
-  hold: z.object({ rpoMs: z.number(), answers: z.number(), waitsFor: z.array(z.string()) }).nullable(),
+  hold: z
+    .object({ rpoMs: z.number(), answers: z.number(), waitsFor: z.array(z.string()) })
+    .nullish(),
   regions: z.array(
     z.object({
       name: z.string(),

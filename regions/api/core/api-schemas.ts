@@ -38,6 +38,16 @@ const statusSchema = z.object({
   state: z.enum(['stable', 'switching', 'failing-over', 'degraded']),
   holder: z.string().nullable(),
   policy: policySchema.nullable().describe('Null while no control record has been seen.'),
+  failover: z
+    .object({
+      automatic: z.boolean(),
+      reason: z
+        .string()
+        .nullable()
+        .describe('Why none begins by itself, or not now; null when nothing is in the way.'),
+      suspectedBy: z.array(z.string()).describe('Regions whose agents hold the primary for lost.'),
+    })
+    .describe('Whether a failover begins by itself.'),
   hold: z
     .object({
       rpoMs: z.number().describe('The policy that the writer has in force.'),

@@ -57,6 +57,13 @@ export const statusSchema = z.looseObject({
   primary: z.string().nullish(),
   state: z.string(),
   policy: z.looseObject({ rpoMs: z.number().nullish() }).nullish(),
+  failover: z
+    .looseObject({
+      automatic: z.boolean(),
+      reason: z.string().nullish(),
+      suspectedBy: z.array(z.string()).default([]),
+    })
+    .nullish(),
   hold: z
     .looseObject({
       answers: z.number(),

@@ -110,6 +110,19 @@ function processTable(region: RegionStatus | undefined, processes: readonly Loca
   ]);
 }
 
+/** Whether a failover begins by itself, and what keeps it. */
+function failoverLines({ failover, primary }: DeploymentStatus): readonly string[] {
+  if (failover === null || failover === undefined) return [];
+  const { automatic, reason, suspectedBy } = failover;
+  const why = typeof reason === 'string' ? `: ${reason}` : '';
+  const lines = [
+    automatic ? `failover: begins by itself${why && `, and not now${why}`}` : `failover: by hand${why}`,
+  ];
+  if (suspectedBy.length > 0)
+    lines.push(paint('yellow', `${orDash(primary, String)} is held for lost by ${suspectedBy.join(', ')}`));
+  return lines;
+}
+
 /** Writes that stand still by policy say so before anything else. */
 function holdLines({ hold }: DeploymentStatus): readonly string[] {
   if (hold === null || hold === undefined || hold.forMs < heldTellMs) return [];
@@ -125,7 +138,7 @@ function print(status: DeploymentStatus | undefined, local: SupervisorStatus | u
   if (status !== undefined) {
     blocks.push(
       `cluster ${paint('bold', status.cluster)}  state ${colourState(status.state)}  epoch ${orDash(status.epoch, String)}  primary ${orDash(status.primary, String)}`,
-      ...holdLines(status),
+      [...holdLines(status), ...failoverLines(status)].join('\n'),
       table(
         ['REGION', 'ROLE', 'VDL', 'LAG', 'RPO', 'READY', 'GATEWAY', 'AGENT'],
         status.regions.map(regionRow),

@@ -15,7 +15,7 @@ export interface Policy {
    * further behind. 0: it waits until one more region has it durable. Null: it waits for no other region.
    */
   readonly rpoMs: number | null;
-  /** Regions to fail over to, the best first, among those that hold equally much. */
+  /** Regions to fail over to, the best first: what another one holds beyond it is fetched first. The one that holds most when empty. */
   readonly prefer: readonly RegionId[];
 }
 
@@ -46,6 +46,13 @@ export function samePolicy(a: Policy, b: Policy): boolean {
     a.prefer.length === b.prefer.length &&
     a.prefer.every((region, at) => region === b.prefer[at])
   );
+}
+
+/** Why no failover begins by itself in a deployment of so many regions, in words for an operator; null when one may. */
+export function whyNotAutomatic({ automatic }: Pick<Policy, 'automatic'>, regions: number): string | null {
+  if (regions < policyLimits.automaticRegionsMin)
+    return `with ${regions === 1 ? 'one region' : `${regions} regions`} it never begins by itself without a witness: who is left cannot tell a lost primary from a cut link`;
+  return automatic ? null : 'the policy leaves it to a person (sextant policy --automatic on)';
 }
 
 /**

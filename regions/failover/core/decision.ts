@@ -9,7 +9,7 @@ import type { RegionId } from '../../../storage/core.ts';
 import type { ControlRecord } from '../../control/core/control-record.ts';
 import { lossAboveBound, mostLostMs } from '../../control/core/exposure.ts';
 import type { LeaseLimits } from '../../control/core/lease.ts';
-import { type Policy, policyLimits } from '../../control/core/policy.ts';
+import { type Policy, whyNotAutomatic } from '../../control/core/policy.ts';
 import { betterSurvivor, levelMsAgo, type Survivor } from '../../control/core/survivors.ts';
 import type { Suspicion } from './suspicion.ts';
 
@@ -44,11 +44,8 @@ export type FailoverDecision =
 /** Decides by what is known now. */
 export function decideFailover(question: FailoverWatchQuestion): FailoverDecision {
   const { regions, record, policy, observers } = question;
-  if (!policy.automatic) return { kind: 'off', reason: 'the policy says that a person begins a failover' };
-  if (regions.length < policyLimits.automaticRegionsMin) {
-    const reason = `${regions.length} regions: the one that is left cannot tell a lost primary from a cut link, so that a failover never begins by itself without a witness`;
-    return { kind: 'off', reason };
-  }
+  const off = whyNotAutomatic(policy, regions.length);
+  if (off !== null) return { kind: 'off', reason: off };
   const { primary, epoch } = record;
   const others = regions.length - 1;
   const suspecting = observers.filter(

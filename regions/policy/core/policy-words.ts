@@ -34,8 +34,8 @@ export function describePolicy(
       value: prefer.length === 0 ? 'none' : prefer.join(','),
       meaning:
         prefer.length === 0
-          ? 'of regions that hold equally much, any may be failed over to'
-          : `of regions that hold equally much, ${prefer[0]} comes first`,
+          ? 'a failover that begins by itself goes to the region that holds most'
+          : `a failover that begins by itself goes to ${prefer[0]} if it can; what others hold beyond it is fetched first`,
     },
   ];
 }

@@ -5,7 +5,7 @@
 import { z } from 'zod';
 import { ascending, epoch, forkSchema, lsn, quorumLimits, type RegionId } from '../../../storage/core.ts';
 import { type ControlRecord, policyOf } from '../../control/core/control-record.ts';
-import type { Policy } from '../../control/core/policy.ts';
+import { type Policy, whyNotAutomatic } from '../../control/core/policy.ts';
 import type { Survivor } from '../../control/core/survivors.ts';
 import type { SwitchoverQuestion } from '../../control/core/switchover-rules.ts';
 import { reportLimits } from './report-limits.ts';
@@ -134,6 +134,15 @@ export interface HoldStatus {
   readonly waitsFor: readonly string[];
 }
 
+/** Whether a failover begins by itself. */
+export interface FailoverStatus {
+  readonly automatic: boolean;
+  /** Why none does, or why none does now although the primary is held for lost; null when nothing is in the way. */
+  readonly reason: string | null;
+  /** Regions whose agents hold the primary for lost. */
+  readonly suspectedBy: readonly string[];
+}
+
 /** What `GET /v1/status` answers. */
 export interface ClusterStatus {
   readonly cluster: string;
@@ -143,6 +152,7 @@ export interface ClusterStatus {
   readonly holder: string | null;
   /** Null while no control record has been seen. */
   readonly policy: Policy | null;
+  readonly failover: FailoverStatus;
   /** Redo of the primary that is not within the RPO, and the answers that wait for it; null while there is none. */
   readonly hold: HoldStatus | null;
   readonly regions: readonly RegionStatus[];
@@ -308,8 +318,24 @@ export class ClusterView {
       holder:
         record?.holder === null || record === null ? null : `${record.primary}/${record.holder.gateway}`,
       policy: record === null ? null : policyOf(record),
+      failover: this.failover(nowMs),
       hold: this.hold(nowMs),
       regions,
+    };
+  }
+
+  private failover(nowMs: number): FailoverStatus {
+    const record = this.recordNow;
+    const heard = this.regions.flatMap((name) => this.region(name, nowMs) ?? []);
+    const off = record === null ? null : whyNotAutomatic(policyOf(record), this.regions.length);
+    const refusals = heard.flatMap(({ noFailover }) => noFailover ?? []);
+    const suspecting = heard.filter(
+      ({ suspects }) => suspects?.primary === record?.primary && suspects?.epoch === record?.epoch,
+    );
+    return {
+      automatic: record !== null && off === null,
+      reason: off ?? refusals[0] ?? null,
+      suspectedBy: record === null ? [] : suspecting.map(({ region }) => region),
     };
   }
 
