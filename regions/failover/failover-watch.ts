@@ -28,7 +28,7 @@ export interface FailoverWatchOptions {
   readonly view: ClusterView;
   readonly sight: ControlSight;
   readonly challenger: ChallengerTimer;
-  readonly moves: Pick<Moves, 'failover' | 'isMoving'>;
+  readonly moves: Pick<Moves, 'failover' | 'isFailingOver'>;
   readonly me: () => Survivor;
   /** Since redo or a heartbeat of the primary arrived; null when none has. */
   readonly redoHeardMsAgo: () => number | null;
@@ -114,8 +114,8 @@ export class FailoverWatch {
     this.decisionNow = decision;
     if (decision.kind === 'refused' && before.kind !== 'refused')
       log.error({ reason: decision.reason }, 'no failover begins by itself');
-    if (decision.kind !== 'begin' || decision.target !== region || moves.isMoving || nowMs < this.notBeforeMs)
-      return;
+    const isMine = decision.kind === 'begin' && decision.target === region;
+    if (!isMine || moves.isFailingOver || nowMs < this.notBeforeMs) return;
     this.notBeforeMs = nowMs + againMs;
     log.warn({ primary: record.primary, reason: decision.reason }, 'a failover begins by the policy');
     const wish = { allowDataLoss: true, sacrifice: [], maxLossMs: policy.maxLossMs };

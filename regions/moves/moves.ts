@@ -124,6 +124,11 @@ export class Moves {
     return this.runs.size > 0;
   }
 
+  /** Whether a failover to this region is driven here. */
+  get isFailingOver(): boolean {
+    return [...this.runs.values()].some(({ move }) => move.kind === 'failover' && !move.isGuarded);
+  }
+
   close(): void {
     this.review.stop();
     this.looks?.stop();

@@ -70,11 +70,11 @@ export function decideFailover(question: FailoverWatchQuestion): FailoverDecisio
   };
 }
 
-/** A move is on its way to a region that is heard; a switchover away from a lost primary is none. */
+/** A failover is on its way to a region that is heard and can write; a switchover away from a lost primary is none. */
 function isUnderWay({ record, observers }: FailoverWatchQuestion): boolean {
   const { move } = record;
   if (move === null || move.kind === 'switchover') return false;
-  return observers.some(({ survivor }) => survivor.region === move.to);
+  return observers.some(({ survivor, canWrite }) => canWrite && survivor.region === move.to);
 }
 
 /** The first that is preferred, else whoever holds most; what others have beyond that is fetched by the move. */

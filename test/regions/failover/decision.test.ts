@@ -153,6 +153,8 @@ describe('a failover by the policy', () => {
     expect(decide([observer(eu), observer(ap)], { record: failing(ap) }).kind).toBe('watching');
     const regions = [us, eu, ap, sa];
     expect(decide([observer(eu), observer(ap)], { regions, record: failing(sa) }).kind).toBe('begin');
+    const stuck = [observer(eu), observer(ap, { canWrite: false })];
+    expect(decide(stuck, { record: failing(ap) })).toMatchObject({ kind: 'begin', target: eu });
   });
 
   test('is refused when more may be lost than the policy allows, with the ways out', () => {
