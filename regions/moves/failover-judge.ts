@@ -57,12 +57,14 @@ export class FailoverJudge {
     const verdict = judgeFailover(question);
     const { maxLossMs } = wish;
     if (verdict.kind === 'refused' || maxLossMs === null) return verdict;
-    const { challenger, lease, region, runtime } = this.options;
+    const { challenger, lease, region, runtime, view } = this.options;
+    const others = question.survivors.filter((survivor) => survivor.region !== record.primary);
     const lostMs = mostLostMs({
       levelMsAgo: levelMsAgo(question),
       stillMs: challenger.stillMs(runtime.nowMs()),
       lease,
       policy: policyOf(record),
+      isEverybodyHeard: others.length === view.regions.length - 1,
     });
     if (lostMs !== null && lostMs <= maxLossMs) return verdict;
     return { kind: 'refused', code: 'LOSS_ABOVE_BOUND', reason: lossAboveBound(region, lostMs, maxLossMs) };

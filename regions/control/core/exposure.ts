@@ -14,14 +14,18 @@ export interface ExposureQuestion {
   readonly stillMs: number;
   readonly lease: Pick<LeaseLimits, 'ttlMs'>;
   readonly policy: Pick<Policy, 'rpoMs'>;
+  /** Every other region is heard. Else the one that an RPO waited for may be among those that are not. */
+  readonly isEverybodyHeard: boolean;
 }
 
 /** @returns the bound in milliseconds; null when nothing bounds it. */
-export function mostLostMs({ levelMsAgo, stillMs, lease, policy }: ExposureQuestion): number | null {
+export function mostLostMs(question: ExposureQuestion): number | null {
+  const { levelMsAgo, stillMs, lease, policy, isEverybodyHeard } = question;
   // No holder acknowledges later than its term after a renewal that was seen (R24).
   const endedMsAgo = stillMs - lease.ttlMs;
   const byLevel = levelMsAgo === null ? null : Math.max(0, levelMsAgo - endedMsAgo);
-  const bounds = [byLevel, policy.rpoMs].filter((bound) => bound !== null);
+  const byRpo = isEverybodyHeard ? policy.rpoMs : null;
+  const bounds = [byLevel, byRpo].filter((bound) => bound !== null);
   return bounds.length === 0 ? null : Math.round(Math.min(...bounds));
 }
 

@@ -90,12 +90,13 @@ function chosen({ regions, policy, record, observers }: FailoverWatchQuestion): 
 }
 
 function lossProblem(question: FailoverWatchQuestion, target: RegionId): string | null {
-  const { policy, record, observers, stillMs, lease } = question;
+  const { policy, record, regions, observers, stillMs, lease } = question;
   if (policy.maxLossMs === null) return null;
   const survivors = observers.map(({ survivor }) => survivor);
   const best = betterSurvivor({ target, record, survivors, sacrifice: [] })?.region ?? target;
   const level = levelMsAgo({ target: best, record, survivors, sacrifice: [] });
-  const lostMs = mostLostMs({ levelMsAgo: level, stillMs, lease, policy });
+  const isEverybodyHeard = observers.length === regions.length - 1;
+  const lostMs = mostLostMs({ levelMsAgo: level, stillMs, lease, policy, isEverybodyHeard });
   return lostMs !== null && lostMs <= policy.maxLossMs
     ? null
     : lossAboveBound(target, lostMs, policy.maxLossMs);

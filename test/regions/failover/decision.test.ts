@@ -171,5 +171,9 @@ describe('a failover by the policy', () => {
   test('may always begin when an RPO keeps what can be lost within the bound', () => {
     const kept = decide([observer(eu), observer(ap)], { policy: { maxLossMs: 0, rpoMs: 0 } });
     expect(kept.kind).toBe('begin');
+    // The region that has what was answered may be the one that is not heard.
+    const regions = [us, eu, ap, sa];
+    const alone = decide([observer(eu), observer(ap)], { regions, policy: { maxLossMs: 0, rpoMs: 0 } });
+    expect(alone.kind).toBe('refused');
   });
 });
