@@ -1,4 +1,5 @@
 /** What each field of a policy means, in words for people. */
+import { defaultLeaseLimits } from '../../control/core/lease.ts';
 import type { Policy } from '../../control/core/policy.ts';
 
 /** One field: as the command line names it, its value as it is given there, and what it means. */
@@ -26,7 +27,7 @@ export function describePolicy(
       meaning:
         maxLossMs === null
           ? 'a failover that begins by itself may lose any writes that had not reached the target'
-          : `a failover that begins by itself is refused when more than ${maxLossMs} ms of writes may be lost`,
+          : maxLossMeaning(maxLossMs, rpoMs),
     },
     { option: 'rpo-ms', value: rpoMs === null ? 'off' : `${rpoMs}`, meaning: rpoMeaning(rpoMs) },
     {
@@ -38,6 +39,16 @@ export function describePolicy(
           : `a failover that begins by itself goes to ${prefer[0]} if it can; what others hold beyond it is fetched first`,
     },
   ];
+}
+
+/** A writer that is cut off may go on for its lease's term, so that no smaller loss can be promised without an RPO. */
+function maxLossMeaning(maxLossMs: number, rpoMs: number | null): string {
+  const refused = `a failover that begins by itself is refused when more than ${maxLossMs} ms of writes may be lost`;
+  const { ttlMs } = defaultLeaseLimits;
+  const isMet = maxLossMs > ttlMs || (rpoMs !== null && rpoMs <= maxLossMs);
+  return isMet
+    ? refused
+    : `${refused}, and without an RPO within it that is always so: a writer that is cut off may go on for ${ttlMs} ms`;
 }
 
 type PreferNames = { readonly prefer: readonly string[] };

@@ -129,4 +129,15 @@ describe('the policy of a deployment', () => {
     expect(set.map(({ value }) => value)).toEqual(['on', '1000', '0', 'eu-west-1,ap-northeast-1']);
     expect(set[2]?.meaning).toContain('loses no write that was answered');
   });
+
+  test('say when a bound is so small that no failover would ever begin', () => {
+    const bound = (maxLossMs: number, rpoMs: number | null): string | undefined =>
+      describePolicy({ automatic: true, maxLossMs, rpoMs, prefer: [] }).find(
+        ({ option }) => option === 'max-loss-ms',
+      )?.meaning;
+    expect(bound(1_000, null)).toContain('that is always so');
+    expect(bound(1_000, 2_000)).toContain('that is always so');
+    expect(bound(1_000, 500)).not.toContain('always');
+    expect(bound(60_000, null)).not.toContain('always');
+  });
 });
