@@ -17,6 +17,7 @@ const help =
   'usage: node test/system/failover-time.ts [--rounds N] [--load N] [--beside DIR]\n' +
   '  --rounds N    rounds of each kind (3)      --load N   writes a second in all (100)\n' +
   '  --beside DIR  another checkout, in turns with this one\n';
+const steadyMs = 8_000;
 /** Ids of two writers never meet. */
 const idsApart = 1_000_000;
 
@@ -57,7 +58,8 @@ async function runRound({ root, automatic }: Kind, load: number): Promise<Round>
           firstId: at * idsApart,
         }),
     );
-    await sleep(3_000);
+    // By then the leader of the control stream has left the primary region.
+    await sleep(steadyMs);
     const killedAtMs = performance.now();
     await deployment.run('region', 'kill', primary);
     const killTookMs = performance.now() - killedAtMs;

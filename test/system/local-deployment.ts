@@ -28,9 +28,7 @@ const statusSchema = z.object({
   epoch: z.number(),
   primary: z.string().nullable(),
   state: z.string(),
-  hold: z
-    .object({ rpoMs: z.number(), answers: z.number(), waitsFor: z.array(z.string()) })
-    .nullish(),
+  hold: z.object({ rpoMs: z.number(), answers: z.number(), waitsFor: z.array(z.string()) }).nullish(),
   regions: z.array(
     z.object({
       name: z.string(),

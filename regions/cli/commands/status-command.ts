@@ -137,8 +137,11 @@ function print(status: DeploymentStatus | undefined, local: SupervisorStatus | u
   const blocks: string[] = [];
   if (status !== undefined) {
     blocks.push(
-      `cluster ${paint('bold', status.cluster)}  state ${colourState(status.state)}  epoch ${orDash(status.epoch, String)}  primary ${orDash(status.primary, String)}`,
-      [...holdLines(status), ...failoverLines(status)].join('\n'),
+      [
+        `cluster ${paint('bold', status.cluster)}  state ${colourState(status.state)}  epoch ${orDash(status.epoch, String)}  primary ${orDash(status.primary, String)}`,
+        ...failoverLines(status),
+        ...holdLines(status),
+      ].join('\n'),
       table(
         ['REGION', 'ROLE', 'VDL', 'LAG', 'RPO', 'READY', 'GATEWAY', 'AGENT'],
         status.regions.map(regionRow),

@@ -17,9 +17,9 @@ export interface StreamGroup {
 }
 
 export const leaderPlacementLimits = {
-  lookEveryMs: 5_000,
+  lookEveryMs: 2_000,
   /** A move, or a new writer, is left alone for so long. */
-  settleMs: 5_000,
+  settleMs: 2_000,
   /** Between two step-downs; twice as long each time that nothing came of it, up to `againMaxMs`. */
   againMs: 10_000,
   againMaxMs: 300_000,
