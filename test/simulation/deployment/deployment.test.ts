@@ -109,6 +109,12 @@ describe('what once went wrong', { retry: 0 }, () => {
     readonly adjust?: Scenario;
   }[] = [
     {
+      what: 'the judge of the RPO took a reign for another region’s that had forked, and never known it',
+      seed: 5063,
+      profile: 'region-loss',
+    },
+    { what: 'the judge of the RPO did not know that clocks run slow', seed: 5794, profile: 'swarm' },
+    {
       what: 'a switchover whose target died with the agent that ran it was never given up, and nobody could write again',
       seed: 10,
       profile: 'swarm',

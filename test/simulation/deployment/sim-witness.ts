@@ -22,6 +22,7 @@ import { ObserversJudge } from '../judges/observers.ts';
 import { QuorumJudge } from '../judges/quorum.ts';
 import { RpoJudge } from '../judges/rpo.ts';
 import { SingleWriterJudge } from '../judges/single-writer.ts';
+import type { SimulationOptions } from '../options.ts';
 import type { World } from '../world/world.ts';
 import type { Witness, WriteOutcome } from './sim-types.ts';
 import type { Address } from './topology.ts';
@@ -47,7 +48,7 @@ export class SimWitness implements Witness {
   readonly singleWriter = new SingleWriterJudge({ excuseReportedLosses: false });
   readonly copies = new CopiesJudge();
   readonly quorum = new QuorumJudge();
-  readonly rpo = new RpoJudge();
+  readonly rpo: RpoJudge;
   readonly observers: ObserversJudge;
   readonly counts = {
     issued: 0,
@@ -75,13 +76,14 @@ export class SimWitness implements Witness {
 
   constructor(
     world: World,
-    { convergenceUs, regions }: { readonly convergenceUs: number; readonly regions: readonly string[] },
+    { convergenceUs, regions, clock }: Pick<SimulationOptions, 'convergenceUs' | 'regions' | 'clock'>,
     hooks: WitnessHooks,
   ) {
     this.world = world;
     this.hooks = hooks;
     this.convergence = new ConvergenceJudge(convergenceUs);
     this.observers = new ObserversJudge(regions);
+    this.rpo = new RpoJudge(clock.driftPpmMax);
   }
 
   get judges(): readonly Judge[] {
@@ -153,6 +155,7 @@ export class SimWitness implements Witness {
     const last = forks.at(-1);
     if (last === undefined) throw new Error('a fork has a path');
     const { parent, forkLsn: vdl } = last;
+    this.rpo.forking(region, epoch);
     this.monotonic.recovered(parent, vdl);
     this.monotonic.recovered(epoch, vdl);
     const { complete, destroyed } = this.hooks.countCopies(region, forks, epoch, vdl);

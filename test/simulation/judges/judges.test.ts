@@ -436,6 +436,32 @@ describe('RPO judge', () => {
     expect(judge.judged).toBe(2);
   });
 
+  it('knows that what came from another region is durable there, also when that never knew its own fork', () => {
+    const judge = new RpoJudge();
+    judge.policy(0);
+    judge.forked(us, epoch(1), epoch(0), lsn(0));
+    judge.forking(eu, epoch(2));
+    judge.forked('ap-northeast-1', epoch(3), epoch(2), lsn(10));
+    judge.acknowledged(epoch(3), lsn(10));
+    expect(judge.violations()).toEqual([]);
+  });
+
+  it('grants slow clocks their share, and no more', () => {
+    for (const [driftPpm, found] of [
+      [200, 1],
+      [100_000, 1],
+      [250_000, 0],
+    ] as const) {
+      const judge = new RpoJudge(driftPpm);
+      judge.policy(300);
+      judge.forked(us, epoch(1), epoch(0), lsn(0));
+      judge.committed(epoch(1), lsn(10), 0);
+      judge.committed(epoch(1), lsn(20), 390_000);
+      judge.acknowledged(epoch(1), lsn(20));
+      expect(judge.violations()).toHaveLength(found);
+    }
+  });
+
   it('objects to an answer further from the oldest commit that is missing elsewhere than the RPO', () => {
     const judge = begun(500);
     judge.acknowledged(epoch(1), lsn(20));

@@ -21,8 +21,8 @@ type Reign = {
   readonly acknowledged: Lsn[];
 };
 
-/** Clocks of processes drift by 200 ppm, and times are rounded. */
-const slack = (us: number): number => us * 1.001 + 1_000;
+/** Times are rounded, and ticks are late. */
+const roundingUs = 1_000;
 
 export class RpoJudge implements Judge {
   readonly name = 'rpo';
@@ -32,14 +32,27 @@ export class RpoJudge implements Judge {
   private readonly found: string[] = [];
   private readonly reigns = new Map<Epoch, Reign>();
   private readonly held = new Map<string, Map<Epoch, Lsn>>();
+  /** Who began to fork a reign, also where that was never known to have ended. */
+  private readonly writers = new Map<Epoch, string>();
+  /** The largest share by which clocks of processes run slow: an N of theirs lasts so much longer. */
+  private readonly drift: number;
   private policyUs: number | null | undefined;
   private stands = true;
+
+  constructor(driftPpmMax = 200) {
+    this.drift = driftPpmMax / 1_000_000;
+  }
 
   /** The policy in the control record. After it has changed nobody can say which one a writer knew. */
   policy(rpoMs: number | null): void {
     const us = rpoMs === null ? null : rpoMs * 1_000;
     if (this.policyUs === undefined) this.policyUs = us;
     if (this.policyUs !== us) this.stands = false;
+  }
+
+  /** A writer in `region` begins to fork `epoch`. */
+  forking(region: string, epoch: Epoch): void {
+    this.writers.set(epoch, region);
   }
 
   /** A writer in `region` forked `epoch` from `parent`. */
@@ -52,7 +65,8 @@ export class RpoJudge implements Judge {
           `${region} had made (${parent}, ${lsn}) durable, which was acknowledged, and forked epoch ${epoch} below it, at ${forkLsn}`,
         );
     // What a region has of another's reign is durable there, too.
-    const proven = from !== undefined && from.region !== region ? forkLsn : 0;
+    const writer = from?.region ?? this.writers.get(parent);
+    const proven = writer !== undefined && writer !== region ? forkLsn : 0;
     this.reigns.set(epoch, { region, forkLsn, commits: [], proven, acknowledged: [] });
   }
 
@@ -92,7 +106,7 @@ export class RpoJudge implements Judge {
     const oldest = reign.commits.find((commit) => commit.lsn > reign.proven);
     if (own === undefined || oldest === undefined) return;
     const spanUs = own.atUs - oldest.atUs;
-    if (spanUs > slack(policyUs))
+    if (spanUs > policyUs / (1 - this.drift) + roundingUs)
       this.found.push(
         `(${epoch}, ${lsn}) was acknowledged ${Math.round(spanUs / 1_000)} ms after a commit that no other region has; the RPO is ${policyUs / 1_000} ms`,
       );
