@@ -182,7 +182,7 @@ export class Moves {
 
   private underWay(kind: Operation['kind']): Refused | null {
     for (const { move } of this.runs.values())
-      if (move.kind === kind && !move.isGuarded)
+      if (move.kind === kind && !move.isGuarded && move.outcome === null)
         return {
           code: 'MOVE_IN_PROGRESS',
           message: `${kind} ${move.id} to ${move.target} is under way; \`sextant cancel ${move.id}\` gives it up`,
@@ -257,7 +257,7 @@ export class Moves {
     if (seen === null) return;
     const { move } = seen.record;
     for (const run of [...this.runs.values()])
-      if (run.move.isGuarded && view.region(run.move.target, runtime.nowMs()) !== null) this.forget(run);
+      if (run.move.isGuarded && view.region(run.move.target, runtime.nowMs()) !== null) this.dismiss(run);
     if (move !== null && !this.runs.has(move.id)) {
       const isGuarded = move.to !== region;
       if (isGuarded && view.region(move.to, runtime.nowMs()) !== null) return;
@@ -268,7 +268,12 @@ export class Moves {
       this.drive({ move: resumed, effects: [] }, kept?.wish ?? null);
     }
     for (const { operation, wish } of this.operations.values())
-      if (operation.state === 'running' && !this.runs.has(operation.id) && operation.id !== move?.id)
+      if (
+        operation.state === 'running' &&
+        operation.target === region &&
+        !this.runs.has(operation.id) &&
+        operation.id !== move?.id
+      )
         this.takeUpKept(operation, wish, seen);
   }
 
@@ -314,7 +319,8 @@ export class Moves {
 
   private step(run: Run, event: MoveEvent): void {
     const before = run.move;
-    if (this.runs.get(before.id) !== run) return;
+    // One that has ended stays until its result is kept, so that nobody takes it up again meanwhile.
+    if (this.runs.get(before.id) !== run || before.outcome !== null) return;
     const { move, effects } = stepMove(before, event, this.options.runtime.nowMs());
     run.move = move;
     const operation = this.get(move.id);
@@ -414,9 +420,8 @@ export class Moves {
   private async end(run: Run, outcome: NonNullable<MoveState['outcome']>): Promise<void> {
     const { log } = this.options;
     const { id, kind } = run.move;
-    this.forget(run);
     const operation = this.get(id);
-    if (operation === null) return;
+    if (operation === null) return this.forget(run);
     if (outcome.kind === 'failed') {
       this.keep(failedWith(operation, outcome.code, outcome.message, this.wallMs), run.wish);
     } else {
@@ -426,8 +431,16 @@ export class Moves {
           : await this.failedOver(run.verdict, outcome);
       this.keep(doneWith(operation, result, this.wallMs), run.wish);
     }
+    this.forget(run);
     const { state, error, result } = this.get(id) ?? operation;
     log.info({ operation: id, kind, state, error, result }, 'move ends');
+  }
+
+  /** The target's own agent is heard again, and keeps the operation. */
+  private dismiss(run: Run): void {
+    this.forget(run);
+    this.operations.delete(run.move.id);
+    this.options.operations.keep([...this.operations.values()]);
   }
 
   private forget(run: Run): void {

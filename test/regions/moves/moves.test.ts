@@ -108,7 +108,7 @@ class Agent implements ControlStore {
   }
 
   /** Where the new reign forked, once the agent has read its path. */
-  fork = lsn(90);
+  fork: ReturnType<typeof lsn> | null = lsn(90);
 
   /** The last write kept was made three seconds before the test, by a clock that is 500 ms ahead of ours. */
   lastCommit: { readonly atUs: number; readonly aheadUs: number } | null = {
@@ -702,6 +702,35 @@ describe('operations', () => {
       code: 'MOVE_IN_PROGRESS',
       message: `failover ${id} to eu-west-1 is under way; \`sextant cancel ${id}\` gives it up`,
     });
+  });
+});
+
+describe('a move that has ended', () => {
+  test('is not taken up again while its result is put together', async () => {
+    const agent = new Agent();
+    agent.fork = null;
+    const id = await agent.begin('failover');
+    await pass(defaultLeaseLimits.ttlMs + defaultLeaseLimits.marginMs + 100);
+    agent.change(completeMove(agent.record, { id, region: eu, holder: fresh }));
+    agent.reports({ eu: { phase: 'writing', epoch: 2 } });
+    await pass(4_000);
+    const { state, result, phases: told } = agent.operation(id);
+    expect(state).toBe('done');
+    expect(told.filter(({ name }) => name === 'promoting')).toHaveLength(1);
+    expect(result?.loss).toMatchObject({ lastHeardVdl: 100 });
+    expect(agent.moves.isMoving).toBe(false);
+  });
+
+  test('of another region is forgotten here once that region is heard again', async () => {
+    const agent = new Agent();
+    const id = 'ap-northeast-1.m';
+    agent.change(beginSwitchover(agent.record, { id, to: ap, startedAtMs: 0 }));
+    await pass(1_000);
+    expect(agent.moves.get(id)).toMatchObject({ state: 'running', target: ap });
+    agent.third({ epoch: 1, vdl: 90 });
+    await pass(600);
+    expect(agent.moves.get(id)).toBeNull();
+    expect(agent.kept).toEqual([]);
   });
 });
 
