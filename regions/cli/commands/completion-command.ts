@@ -20,7 +20,7 @@ export function addCompletionCommand(program: Command): void {
       .action((shell: (typeof shells)[number]) => {
         console.log(completionScript(shell, wordsOf(program)));
       }),
-    'eval "$(sextant completion bash)"',
+    'sextant completion bash > ~/.local/share/bash-completion/completions/sextant',
     'sextant completion zsh > ~/.zfunc/_sextant',
     'sextant completion fish > ~/.config/fish/completions/sextant.fish',
   );
