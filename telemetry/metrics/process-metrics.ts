@@ -17,7 +17,8 @@ const noSpans: SpanCounts = { exportedSpans: 0, droppedSpans: 0 };
 
 /** Labels of every series of a process. */
 export interface ProcessLabels {
-  readonly region: string;
+  /** Of all but a supervisor, which is of no region. */
+  readonly region?: string;
   /** The kind of process and, where there are several in a region, its name: `agent`, `gateway/g1`, `storage/n1`. */
   readonly process: string;
   /** Availability zone, of a storage node. */

@@ -26,9 +26,9 @@ export class ControlCopies {
   private copiesNow: readonly ControlCopy[] = [];
   private answers = false;
 
-  /** @param group null when JetStream did not answer: then nothing new is known of any copy. */
+  /** @param group null when JetStream did not answer. Then, and without a leader, nothing new is known of any copy. */
   saw(group: StreamGroup | null, nowMs: number): void {
-    this.answers = group !== null;
+    this.answers = group !== null && group.leader !== null;
     if (group === null || group.leader === null) return;
     const { leader, replicas } = group;
     const before = new Map(this.copiesNow.map((copy) => [copy.server, copy]));
@@ -40,7 +40,7 @@ export class ControlCopies {
     }));
   }
 
-  /** Whether JetStream answered the last look. */
+  /** Whether JetStream answered the last look, and named a leader: a server that is cut off names none. */
   get isUp(): boolean {
     return this.answers;
   }
