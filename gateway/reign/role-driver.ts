@@ -358,7 +358,10 @@ export class RoleDriver {
     this.recovered = null;
     this.followPolicy();
     void volume.settledChanges().then(() => {
-      if (this.heldSinceMs !== null) metrics.stalled('recovery', this.runtime.nowMs() - this.heldSinceMs);
+      // The pause of a move began in another region: whoever runs the move tells it.
+      const isMove = takenOver?.epoch === epoch;
+      if (this.heldSinceMs !== null && !isMove)
+        metrics.stalled('recovery', this.runtime.nowMs() - this.heldSinceMs);
       this.heldSinceMs = null;
       this.tellChange();
     });

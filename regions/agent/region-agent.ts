@@ -40,12 +40,13 @@ import { type Readiness, readinessOf } from '../readiness/core/readiness.ts';
 import { noLagMemory, positionsOf } from '../replication/core/lag-memory.ts';
 import type { LagKeeper } from '../replication/lag-store.ts';
 import { Lending } from '../replication/lending.ts';
-import { Receiving, type ReceivingOptions } from '../replication/receiving.ts';
+import { Receiving } from '../replication/receiving.ts';
 import { findReign, type Reign } from '../replication/reign.ts';
-import { Shipping, type ShippingOptions } from '../replication/shipping.ts';
+import { type LaneWindow, Shipping, type ShippingOptions } from '../replication/shipping.ts';
 import { ClusterView, type RegionReport, type Report, reportSchema } from '../status/core/report.ts';
 import { reportLimits } from '../status/core/report-limits.ts';
 import { RegionNodes } from '../status/region-nodes.ts';
+import type { ReplicationParts } from './replication-parts.ts';
 import { type Addresses, standingOf } from './standing.ts';
 
 const nodesEveryMs = 500;
@@ -54,13 +55,6 @@ const lagSaveMs = 1_000;
 const pullEveryMs = 500;
 /** Within this time a look at the control record that failed is told: a poll and a read. */
 const lookMs = 2_500;
-
-/** How redo leaves and arrives, besides what every region's agent has. */
-export type ReplicationParts = Pick<
-  ShippingOptions,
-  'region' | 'connect' | 'bounds' | 'codec' | 'onStalled'
-> &
-  Pick<ReceivingOptions, 'openReceiver'>;
 
 export interface RegionAgentOptions {
   readonly cluster: string;
@@ -83,6 +77,8 @@ export interface RegionAgentOptions {
   /** A record was looked for; what it brought is known here by now. */
   readonly onReading: (reading: ControlReading) => void;
   readonly runtime: Runtime;
+  /** What is wrong with the NATS servers that this agent answers for, in words; null while nothing is. */
+  readonly natsTrouble?: () => string | null;
   readonly telemetry: Telemetry;
   readonly log: Logger;
 }
@@ -218,6 +214,11 @@ export class RegionAgent {
     await this.shipping?.run.close();
   }
 
+  /** Lanes to the secondaries; none elsewhere than in the primary. */
+  get windows(): readonly LaneWindow[] {
+    return this.shipping?.run.windows() ?? [];
+  }
+
   /** What keeps this agent from doing its work, in words for an operator; null when nothing does. */
   get unready(): string | null {
     const { view, problem } = this.sight;
@@ -252,7 +253,7 @@ export class RegionAgent {
       receiving: this.receiving,
       lags: this.shipping?.run.lag() ?? [],
       lossEpochs: losses.epochs,
-      trouble: this.trouble,
+      trouble: this.trouble ?? this.options.natsTrouble?.() ?? null,
       took: this.stopwatch.took,
       watch: this.watch,
       sentAtMs: Math.floor(runtime.wallUs() / 1_000),

@@ -49,6 +49,7 @@ import {
   routesOf,
   sextantProcesses,
   supervisorDir,
+  supervisorPort,
 } from './local-layout.ts';
 import { deploymentTraces, pidFilesBelow } from './local-traces.ts';
 import { findNatsServer } from './nats-server.ts';
@@ -275,7 +276,7 @@ function refuseForeignData(dataDir: string, deployment: Deployment): void {
 }
 
 /** @throws DeploymentError naming the ports of `processes` that others hold, and who wants them. */
-async function refuseBusyPorts(processes: readonly ProcessSpec[]): Promise<void> {
+async function refuseBusyPorts(processes: readonly Pick<ProcessSpec, 'id' | 'ports'>[]): Promise<void> {
   const wanted = processes.flatMap(({ id, ports }) => ports.map((port) => ({ id, port })));
   const checked = await Promise.all(
     wanted.map(async (entry) => ({ ...entry, busy: await isBusy(entry.port) })),
@@ -403,10 +404,15 @@ async function bringUpLocked(
   const servers = natsProcesses(deployment, dataDir, nats, proxies);
   const wrote = storeVersion(dataDir, servers);
   const processes = [...servers, ...sextantProcesses(deployment, dataDir, programs)];
+  const metricsPort = supervisorPort(deployment.basePort);
   const supervisor = new Supervisor({
     processes,
     proxies: deployment.nats === null ? new RouteProxies(proxies, pairs) : undefined,
+    ...(deployment.nats === null && {
+      nats: { cluster: deployment.cluster, token: deployment.natsToken },
+    }),
     controlSocket: controlSocket(dataDir),
+    metricsPort,
     ...(hooks.more !== undefined && { more: hooks.more(dataDir) }),
     onProgress,
   });
@@ -421,7 +427,7 @@ async function bringUpLocked(
   try {
     const problem = storeProblem(wrote, nats, servers.length > 1);
     if (problem !== undefined) throw new DeploymentError(problem);
-    await refuseBusyPorts(processes);
+    await refuseBusyPorts([...processes, { id: 'the supervisor', ports: [metricsPort] }]);
     if (servers.length > 0) rememberStoreVersion(dataDir, wrote, nats.version);
     hooks.onStarting?.(running);
     onProgress(`starting ${processes.length} processes of ${deployment.regions.length} regions`);

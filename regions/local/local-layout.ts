@@ -46,6 +46,9 @@ export function portsOf(basePort: number, regionIndex: number): RegionPorts {
   };
 }
 
+/** Where the supervisor tells Prometheus what it knows: no process has this port. */
+export const supervisorPort = (basePort: number): number => basePort;
+
 /** Highest base port with which the last region's ports, and the witness's, still are ports. */
 export const basePortMax = 65_535 - portsPerRegion * (regionsMax + 1);
 

@@ -14,8 +14,9 @@ import {
 } from './control-socket.ts';
 import { logFile, type ProcessRole, type ProcessSpec, startOrder } from './local-layout.ts';
 import { lastLines, ManagedProcess } from './managed-process.ts';
-import { StoreJudge, StoreWatch } from './nats-store-watch.ts';
+import { NatsCare } from './nats-care.ts';
 import type { RouteProxies } from './route-proxy.ts';
+import { serveSupervisorMetrics } from './supervisor-metrics.ts';
 
 /** Why a deployment did not become ready. `logTail` are the last lines of the process's log. */
 export type StartFailure = {
@@ -29,7 +30,11 @@ export type SupervisorOptions = {
   readonly processes: readonly ProcessSpec[];
   /** Undefined when the deployment has no routes of its own to cut. */
   readonly proxies: RouteProxies | undefined;
+  /** How the NATS servers are asked about the control record; undefined when they are somebody else's. */
+  readonly nats?: { readonly cluster: string; readonly token: string };
   readonly controlSocket: string;
+  /** Where it tells Prometheus what it knows. */
+  readonly metricsPort: number;
   /** Served at the control socket as well. */
   readonly more?: MoreRoutes;
   /** Told about every step; for people. */
@@ -39,7 +44,6 @@ export type SupervisorOptions = {
 const pollMs = 50;
 const probeTimeoutMs = 1_000;
 const restartPatience = 3;
-const storeLookMs = 1_000;
 const logTailLines = 12;
 /** How long each role may take to stop in order before it is killed. */
 const graceMs: Readonly<Record<ProcessRole, number>> = {
@@ -81,7 +85,8 @@ export class Supervisor {
   #phase: SupervisorStatus['phase'] = 'starting';
   #failure: StartFailure | undefined;
   #stopped: Promise<void> | undefined;
-  #storeLooks: NodeJS.Timeout | undefined;
+  #care: NatsCare | undefined;
+  #metrics: { close(): void } | undefined;
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
@@ -119,9 +124,14 @@ export class Supervisor {
       act: (action) => this.act(action),
       ...(this.#options.more !== undefined && { more: this.#options.more }),
     });
-    // Stopped while the socket was being made: then nobody else closes it.
+    this.#metrics = await serveSupervisorMetrics(this.#options.metricsPort, () => ({
+      status: this.status,
+      natsFreeBytes: this.#care?.freeBytes ?? new Map(),
+      drills: this.#options.more?.endedDrills() ?? [],
+    }));
+    // Stopped while the sockets were being made: then nobody else closes them.
     if (this.#phase === 'stopping') this.#closeControl();
-    this.#watchStores();
+    this.#careForNats();
     const regions = [...new Set(this.#processes.map(({ spec }) => spec.region))];
     await Promise.all(regions.map((region) => this.#startRegion(region, deadline)));
     if (this.#failure === undefined && this.#phase === 'starting') this.#phase = 'ready';
@@ -172,7 +182,7 @@ export class Supervisor {
   async #stopAll(): Promise<void> {
     this.#phase = 'stopping';
     this.#options.more?.close();
-    clearInterval(this.#storeLooks);
+    await this.#care?.close();
     for (const role of startOrder.toReversed()) {
       const stage = this.#processes.filter(({ spec }) => spec.role === role);
       await Promise.all(stage.map((managed) => managed.retire(graceMs[role])));
@@ -181,38 +191,21 @@ export class Supervisor {
     this.#closeControl();
   }
 
-  /** A NATS server whose disk was full is started again once there is space: it does not recover by itself. */
-  #watchStores(): void {
-    if (this.#phase === 'stopping') return;
-    const watched = this.#processes
-      .filter(({ spec }) => spec.role === 'nats')
-      .map((managed) => ({
-        managed,
-        judge: new StoreJudge(),
-        watch: new StoreWatch(managed.spec.dataDir, logFile(managed.spec.dir)),
-      }));
-    this.#storeLooks = setInterval(() => {
-      for (const { managed, judge, watch } of watched) {
-        const look = watch.look();
-        if (look === undefined) continue;
-        const restart = judge.judge(look, performance.now());
-        this.#tellTrouble(managed, judge.trouble);
-        if (restart) void managed.restart(graceMs.nats, 'started again, its disk had been full');
-      }
-    }, storeLookMs);
-    this.#storeLooks.unref();
-  }
-
-  #tellTrouble(managed: ManagedProcess, trouble: string | null): void {
-    const was = managed.trouble;
-    managed.trouble = trouble;
-    const { id } = managed.spec;
-    if (was === null && trouble !== null) this.#options.onProgress(`${id}: ${trouble}`);
-    if (was !== null && trouble === null)
-      this.#options.onProgress(`${id}: there is space on its disk again: starting it again`);
+  /** The NATS servers do not get well by themselves. */
+  #careForNats(): void {
+    const { nats, proxies, onProgress } = this.#options;
+    if (this.#phase === 'stopping' || nats === undefined) return;
+    this.#care = new NatsCare({
+      ...nats,
+      servers: this.#processes.filter(({ spec }) => spec.role === 'nats'),
+      isIsolated: (region) => proxies?.isolated.includes(region) ?? false,
+      graceMs: graceMs.nats,
+      onProgress,
+    });
   }
 
   #closeControl(): void {
+    this.#metrics?.close();
     this.#control?.close();
     this.#control?.closeAllConnections();
   }

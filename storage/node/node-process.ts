@@ -23,11 +23,13 @@ import { redoLimits } from '../redo/limits.ts';
 import { LinkServer } from '../wire/link-server.ts';
 import type { StorageNode } from './core/node.ts';
 import { StartError } from './node-data.ts';
-import { answerHttp, type NodeHttp, watchNode } from './node-http.ts';
+import { answerHttp, type NodeHttp } from './node-http.ts';
+import { watchNode } from './node-metrics.ts';
 import { openParts } from './node-parts.ts';
 import type { NodeRuntime } from './node-runtime.ts';
 import { PeerRepair } from './repair.ts';
 import { serveLink } from './serve-link.ts';
+import { SpaceWatch } from './space-watch.ts';
 
 export { StartError } from './node-data.ts';
 
@@ -60,7 +62,7 @@ export async function startStorageNode(
     options.logger ??
     createLogger({ service: serviceName(region), region, component: `storage/${config.node}` });
   const onFatal = oneFatal(logger, options.onFatal);
-  const metrics = createProcessMetrics({ region, process: `storage/${config.node}` });
+  const metrics = createProcessMetrics({ region, process: `storage/${config.node}`, zone: config.az });
   let http: NodeHttp = { kind: 'starting', registry: metrics.registry };
   const server = createServer((request, response) => answerHttp(http, request, response));
   const address = await listen(server, config.listen);
@@ -89,7 +91,8 @@ export async function startStorageNode(
       onLink: (link) => serveLink(runtime, link, logger),
       onRefused: (refusal, peer) => logger.warn({ peer, code: refusal.code }, 'a link was refused'),
     });
-    watchNode(metrics.registry, parts);
+    const space = new SpaceWatch(config.dataDir);
+    watchNode(metrics.registry, parts, space);
     http = { kind: 'ready', registry: metrics.registry, node, health: parts.health };
     const { frames, damagedBytes } = parts.recovery;
     logger.info(
@@ -97,6 +100,7 @@ export async function startStorageNode(
       'the storage node is ready',
     );
     const close = async (): Promise<void> => {
+      space.close();
       await closeAll(server, links, runtime, metrics.stop, logger);
       lock?.release();
     };

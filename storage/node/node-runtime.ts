@@ -32,6 +32,13 @@ export interface NodeRuntimeOptions {
 
 export type Answer = (reply: StorageReply) => void;
 
+/** Hears what a node does; for metrics. */
+export interface NodeWatcher {
+  /** The pages of one request were built, or could not be. */
+  onPagesRead(tookMs: number): void;
+  onRefused(code: RefusalCode): void;
+}
+
 export const nodeRuntimeLimits = {
   /** How often the node looks around: waiting fetches, repair, the durable hint, folding. */
   tickMs: 50,
@@ -45,6 +52,7 @@ export const nodeRuntimeLimits = {
 
 export class NodeRuntime {
   readonly counters = { requests: 0, acked: 0, refused: 0, repairedBytes: 0 };
+  private watcher: NodeWatcher | null = null;
   private readonly options: NodeRuntimeOptions;
   private readonly node: StorageNode;
   private readonly answers = new Map<Caller, Answer>();
@@ -62,6 +70,11 @@ export class NodeRuntime {
 
   get sealed(): Epoch {
     return this.node.sealed;
+  }
+
+  /** Tells one watcher what happens from now on. */
+  watch(watcher: NodeWatcher): void {
+    this.watcher = watcher;
   }
 
   /**
@@ -172,7 +185,10 @@ export class NodeRuntime {
     if (answer === undefined) return;
     this.answers.delete(caller);
     if (reply.kind === 'acked') this.counters.acked += 1;
-    if (reply.kind === 'refused') this.counters.refused += 1;
+    if (reply.kind === 'refused') {
+      this.counters.refused += 1;
+      this.watcher?.onRefused(reply.code);
+    }
     answer(reply);
   }
 
@@ -250,8 +266,10 @@ export class NodeRuntime {
       return;
     }
     this.pageReads += 1;
+    const startMs = this.options.runtime.nowMs();
     const read = await this.options.pages.read(head, readPoint, pages);
     this.pageReads -= 1;
+    this.watcher?.onPagesRead(this.options.runtime.nowMs() - startMs);
     if (read.kind === 'pages') this.answer(caller, read);
     else this.refuse(caller, read.code, read.reason);
   }

@@ -1,7 +1,10 @@
 /** The whole, on real processes: three regions, real NATS, the stock client, and every fault the README promises to survive. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { metrics } from '../../telemetry/index.ts';
+import { besideTheTable, definitionOf, samplesOf, sumOf } from '../telemetry/exposition.ts';
 import { type OtlpReceiver, startOtlpReceiver } from '../telemetry/otlp-receiver.ts';
+import { checkMetrics, promtool } from '../telemetry/promtool.ts';
 import { cities, citySummary, loadCities } from './cities.ts';
 import { TestDeployment } from './local-deployment.ts';
 import { idsIn, SteadyWriter } from './steady-writer.ts';
@@ -106,19 +109,44 @@ describe('three regions on real processes', { timeout: 120_000 }, () => {
     }
   });
 
-  it('tells Prometheus who reigns and how far behind each secondary is', async () => {
+  it('tells Prometheus what the table of metrics says, from every process, and nothing else (T14)', async () => {
+    const texts = await deployment.scrape();
+    expect(texts).toHaveLength(25);
+    const samples = texts.flatMap(samplesOf);
+    expect([...new Set(besideTheTable(samples))]).toEqual([]);
+    // These have no sample before something has happened.
+    const later = ['policyRpo', 'policyMaxLoss', 'droppedSeries'];
+    const told = new Set(samples.map(({ name }) => definitionOf(name)));
+    const untold = Object.entries(metrics).flatMap(([key, one]) => (told.has(one) ? [] : [key]));
+    expect(untold.filter((key) => !later.includes(key))).toEqual([]);
+    if (promtool !== null) expect([...new Set(texts.map(checkMetrics))]).toEqual(['']);
+  });
+
+  it('tells Prometheus who writes, and how far behind each secondary is', async () => {
     const status = await deployment.settled();
-    const primary = await deployment.agentMetrics(east);
-    expect(primary.get('sextant_is_primary')).toBe(1);
-    expect(primary.get('sextant_epoch')).toBe(status.epoch);
-    expect(primary.get('sextant_volume_durable_lsn')).toBeGreaterThan(0);
-    for (const target of [europe, asia]) {
-      expect(primary.get(`sextant_replication_lag_seconds ${target}`)).toBe(0);
-      expect(primary.get(`sextant_replication_lag_bytes ${target}`)).toBe(0);
+    const samples = await deployment.samples();
+    expect(sumOf(samples, 'sextant_is_primary')).toBe(1);
+    expect(sumOf(samples, 'sextant_is_primary', { region: east })).toBe(1);
+    const agent = { region: east, process: 'agent' };
+    expect(sumOf(samples, 'sextant_epoch', agent)).toBe(status.epoch);
+    expect(sumOf(samples, 'sextant_volume_durable_lsn', agent)).toBeGreaterThan(0);
+    const lags = samples.filter(({ name }) => name.startsWith('sextant_replication_lag_'));
+    const where = lags.map(({ name, labels }) => `${labels.region} ${name} ${labels.target}`);
+    expect(new Set(where)).toEqual(
+      new Set(
+        [asia, europe].flatMap((target) =>
+          ['bytes', 'commits', 'seconds'].map((unit) => `${east} sextant_replication_lag_${unit} ${target}`),
+        ),
+      ),
+    );
+    expect(lags.map(({ value }) => value)).toEqual([0, 0, 0, 0, 0, 0]);
+    for (const node of ['n1', 'n2', 'n3', 'n4', 'n5', 'n6']) {
+      const at = { region: east, node };
+      expect(sumOf(samples, 'sextant_append_duration_seconds_count', at)).toBeGreaterThan(0);
+      expect(sumOf(samples, 'sextant_append_backlog_bytes', at)).toBe(0);
     }
-    const secondary = await deployment.agentMetrics(europe);
-    expect(secondary.get('sextant_is_primary')).toBe(0);
-    expect([...secondary.keys()].filter((name) => name.includes('lag'))).toEqual([]);
+    expect(sumOf(samples, 'sextant_control_copy_current', agent)).toBe(3);
+    expect(sumOf(samples, 'sextant_page_cache_hits_total', { region: east })).toBeGreaterThan(0);
   });
 
   it('brings a transaction larger than every window to every region, in one reign, and what follows it', async () => {
@@ -236,11 +264,29 @@ describe('three regions on real processes', { timeout: 120_000 }, () => {
     const name = await table('switched');
     const writer = new SteadyWriter(deployment.client(east), name, { perSecond: 100 });
     await writer.acknowledges(100);
+    const moved = async () => {
+      const samples = await deployment.samples();
+      const stalls = (cause: string): number =>
+        sumOf(samples, 'sextant_write_stall_duration_seconds_count', { region: europe, cause });
+      const done = { region: europe, kind: 'switchover', result: 'done' };
+      return {
+        moves: sumOf(samples, 'sextant_moves_total', done),
+        switchovers: stalls('switchover'),
+        recoveries: stalls('recovery'),
+      };
+    };
+    const before = await moved();
     await deployment.run('switchover', '--to', europe);
     await writer.acknowledges(100);
     const account = await writer.stop();
     expect(account.failed).toEqual([]);
     expect(account.longestPauseMs).toBeLessThan(1_000);
+    const now = await moved();
+    expect([now.moves - before.moves, now.switchovers - before.switchovers, now.recoveries]).toEqual([
+      1,
+      1,
+      before.recoveries,
+    ]);
     const after = await deployment.settled();
     expect(after.primary).toBe(europe);
     for (const region of regions)
@@ -271,6 +317,12 @@ describe('three regions on real processes', { timeout: 120_000 }, () => {
     }
     const survivor = deployment.client(heir);
     await survivor.execute(`INSERT INTO ${name} VALUES (1000000, 'written by the new primary')`);
+    // What the lost region lacks is what was written since, and not the whole volume.
+    const without = await deployment.samples();
+    const volumeBytes = sumOf(without, 'sextant_volume_durable_lsn', { region: heir, process: 'agent' });
+    const lackedBytes = sumOf(without, 'sextant_replication_lag_bytes', { region: heir, target: east });
+    expect(lackedBytes).toBeGreaterThan(0);
+    expect(lackedBytes).toBeLessThan(volumeBytes / 10);
     await deployment.run('region', 'heal', east);
     await deployment.run('region', 'start', east);
     await deployment.settled(90_000);
@@ -291,5 +343,12 @@ describe('three regions on real processes', { timeout: 120_000 }, () => {
     expect(reported).toBeGreaterThanOrEqual(lost.length);
     expect(reported).toBeLessThanOrEqual(lost.length + unheard);
     for (const region of regions) expect(await idsIn(deployment.client(region), name)).toContain(1_000_000);
+    const told = await deployment.samples();
+    expect(sumOf(told, 'sextant_lost_writes_total')).toBe(reported);
+    expect(
+      sumOf(told, 'sextant_moves_total', { region: heir, kind: 'failover', result: 'done' }),
+    ).toBeGreaterThan(0);
+    const failover = { region: heir, cause: 'failover' };
+    expect(sumOf(told, 'sextant_write_stall_duration_seconds_count', failover)).toBeGreaterThan(0);
   });
 });

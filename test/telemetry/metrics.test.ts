@@ -1,11 +1,21 @@
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { createProcessMetrics, MetricRegistry, metrics } from '../../telemetry/index.ts';
+import {
+  createProcessMetrics,
+  type MetricDefinition,
+  MetricRegistry,
+  metrics,
+} from '../../telemetry/index.ts';
+import { metricsPage } from '../../telemetry/metrics/metrics-page.ts';
+import { checkMetrics, promtool } from './promtool.ts';
 
 const requests = {
   kind: 'counter',
   name: 'sextant_test_requests_total',
   unit: '1',
   description: 'Requests, by outcome',
+  worry: 'rises',
   labels: ['outcome'],
 } as const;
 const duration = {
@@ -13,6 +23,7 @@ const duration = {
   name: 'sextant_test_duration_seconds',
   unit: 'seconds',
   description: 'Time taken',
+  worry: 'rises',
   labels: [],
   buckets: [0.1, 1],
 } as const;
@@ -21,6 +32,7 @@ const depth = {
   name: 'sextant_test_depth',
   unit: '1',
   description: 'Depth',
+  worry: 'rises',
   labels: [],
 } as const;
 
@@ -117,41 +129,122 @@ sextant_test_duration_seconds_count{region="us-east-1"} 4
   });
 });
 
-describe('the metrics of a process', () => {
-  it('can all be registered together', () => {
+const results = {
+  kind: 'counter',
+  name: 'sextant_test_results_total',
+  unit: '1',
+  description: 'Results',
+  worry: 'rises',
+  labels: ['kind', 'result'],
+  words: { kind: ['a', 'b'], result: ['done', 'failed'] },
+} as const;
+
+describe('labels with fixed words', () => {
+  it('are there at 0 before the first event, or nobody would see it happen (T14)', () => {
     const registry = new MetricRegistry();
-    for (const definition of Object.values(metrics)) {
-      if (definition.kind === 'counter') registry.counter(definition);
-      else if (definition.kind === 'gauge') registry.gauge(definition);
-      else registry.histogram(definition);
-    }
-    expect(new Set(Object.values(metrics).map(({ name }) => name)).size).toBe(Object.keys(metrics).length);
+    registry.counter(results);
+    expect(registry.render().split('\n').slice(2, -1)).toEqual([
+      'sextant_test_results_total{kind="a",result="done"} 0',
+      'sextant_test_results_total{kind="a",result="failed"} 0',
+      'sextant_test_results_total{kind="b",result="done"} 0',
+      'sextant_test_results_total{kind="b",result="failed"} 0',
+    ]);
   });
 
-  it('include memory, CPU and event loop delay', async () => {
-    const { registry, stop } = createProcessMetrics({ region: 'us-east-1', process: 'gateway' });
-    const read = (name: string): number => {
-      const line = registry
-        .render()
-        .split('\n')
-        .find((one) => one.startsWith(name));
-      return Number(line?.split(' ').at(-1));
-    };
+  it('are not made up where one of several labels takes names', () => {
+    const registry = new MetricRegistry();
+    registry.counter({ ...results, words: { kind: ['a', 'b'] } });
+    expect(registry.render()).toBe('');
+  });
+
+  it('take no other word (T14)', () => {
+    const counter = new MetricRegistry().counter<MetricDefinition & { kind: 'counter' }>(results);
+    expect(() => counter.with({ kind: 'c', result: 'done' })).toThrow('T14');
+  });
+
+  it('belong to labels that the metric has (T14)', () => {
+    expect(() => new MetricRegistry().counter({ ...requests, words: { nothing: ['a'] } })).toThrow('T14');
+  });
+});
+
+function registerAll(): MetricRegistry {
+  const registry = new MetricRegistry({ region: 'us-east-1', process: 'all' }, metrics.droppedSeries);
+  for (const definition of Object.values(metrics) as readonly MetricDefinition[]) {
+    const labels = Object.fromEntries(
+      definition.labels.map((label) => [label, definition.words?.[label]?.[0] ?? 'x']),
+    );
+    if (definition.kind === 'counter') registry.counter(definition).with(labels).add();
+    else if (definition.kind === 'gauge') registry.gauge(definition).with(labels).set(1);
+    else registry.histogram(definition).with(labels).observe(1);
+  }
+  return registry;
+}
+
+describe('the table of metrics', () => {
+  it('names each metric once', () => {
+    const all = Object.values(metrics);
+    expect(new Set(all.map(({ name }) => name)).size).toBe(all.length);
+  });
+
+  it('is the page that operators read (T14)', () => {
+    const page = readFileSync(new URL('../../telemetry/METRICS.md', import.meta.url), 'utf8');
+    expect(page, 'run `npx node telemetry/metrics/metrics-page.ts`').toBe(metricsPage());
+  });
+
+  it.skipIf(promtool === null)('passes `promtool check metrics` (skipped where there is no promtool)', () => {
+    expect(checkMetrics(registerAll().render())).toBe('');
+  });
+});
+
+describe('the metrics of a process', () => {
+  const lineOf = (text: string, start: string): string =>
+    text.split('\n').find((line) => line.startsWith(start)) ?? '';
+  const sampleOf = (text: string, start: string): number => Number(lineOf(text, start).split(' ').at(-1));
+
+  it('tell version, memory, CPU, files, and how late the event loop is', async () => {
+    const { registry, stop } = createProcessMetrics({
+      region: 'us-east-1',
+      process: 'storage/n1',
+      zone: 'a',
+    });
     try {
-      // The probe needs two of its turns after a scrape before it measures; it then sees the loop held up for 150 ms.
-      registry.render();
-      await new Promise((resolve) => setTimeout(resolve, 100));
+      await sleep(100);
       const until = performance.now() + 150;
       while (performance.now() < until);
-      await new Promise((resolve) => setTimeout(resolve, 50));
-      expect(
-        read('sextant_event_loop_delay_seconds{region="us-east-1",process="gateway",quantile="1"}'),
-      ).toBeGreaterThan(0.1);
+      await sleep(50);
+      const text = registry.render();
+      const read = (name: string): number => sampleOf(text, name);
+      expect(read('sextant_event_loop_delay_seconds_sum')).toBeGreaterThan(0.09);
+      expect(lineOf(text, 'sextant_build_info')).toMatch(
+        /^sextant_build_info\{region="us-east-1",process="storage\/n1",zone="a",version="[\d.]+",node="[\d.]+"\} 1$/,
+      );
       expect(read('process_resident_memory_bytes')).toBeGreaterThan(10_000_000);
+      expect(read('nodejs_heap_size_total_bytes')).toBeGreaterThanOrEqual(
+        read('nodejs_heap_size_used_bytes'),
+      );
       expect(read('process_cpu_seconds_total')).toBeGreaterThan(0.1);
       expect(read('process_start_time_seconds')).toBeGreaterThan(1_700_000_000);
+      if (process.platform === 'linux') {
+        expect(read('process_open_fds')).toBeGreaterThan(2);
+        expect(read('process_max_fds')).toBeGreaterThan(read('process_open_fds'));
+      }
     } finally {
       stop();
     }
+  });
+
+  it('are the same for a second scraper: a scrape resets nothing (T13)', async () => {
+    const { registry, stop } = createProcessMetrics({ region: 'us-east-1', process: 'agent' });
+    const probes = (): number => sampleOf(registry.render(), 'sextant_event_loop_delay_seconds_count');
+    while (probes() < 2) await sleep(10);
+    stop();
+    const counted = (): readonly string[] =>
+      registry
+        .render()
+        .split('\n')
+        .filter((line) => /^sextant_event_loop_delay_seconds|^sextant_build_info/.test(line));
+    const first = counted();
+    expect(counted()).toEqual(first);
+    expect(probes()).toBeGreaterThan(1);
   });
 });

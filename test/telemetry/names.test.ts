@@ -2,7 +2,6 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import {
   attributes,
-  metrics,
   queryText,
   queryTextMax,
   replicateSpanName,
@@ -28,7 +27,6 @@ describe('names', () => {
     const readme = readFileSync(new URL('../../telemetry/README.md', import.meta.url), 'utf8');
     const all = [
       ...Object.values(spanNames),
-      ...Object.values(metrics).map(({ name }) => name),
       ...Object.values(attributes).filter((name) => name.startsWith('sextant.')),
     ];
     expect(all.filter((name) => !readme.includes(`\`${name}\``))).toEqual([]);

@@ -101,6 +101,7 @@ export class SimVolume implements RoleVolume {
         committed: () => undefined,
         durable: (durable) => witness.primaryDurable(region, epoch, durable),
         freed: () => undefined,
+        appended: () => undefined,
       },
       recordFacts: false,
       place: placeOf(this.time, context),
