@@ -49,9 +49,18 @@ export function portsOf(basePort: number, regionIndex: number): RegionPorts {
 /** Highest base port with which the last region's ports, and the witness's, still are ports. */
 export const basePortMax = 65_535 - portsPerRegion * (regionsMax + 1);
 
-export type ProcessRole = 'nats' | 'storage' | 'agent' | 'gateway';
-/** The order in which a region's processes start; they stop in the reverse order. */
-export const startOrder: readonly ProcessRole[] = ['nats', 'storage', 'agent', 'gateway'];
+/** `prometheus`, `window` and `jaeger` belong to no region and run only with `--jaeger`. */
+export type ProcessRole = 'prometheus' | 'window' | 'jaeger' | 'nats' | 'storage' | 'agent' | 'gateway';
+/** The order in which a region's processes start; all stop in the reverse order, so that Jaeger takes the last spans. */
+export const startOrder: readonly ProcessRole[] = [
+  'prometheus',
+  'window',
+  'jaeger',
+  'nats',
+  'storage',
+  'agent',
+  'gateway',
+];
 
 /** One process to supervise. */
 export type ProcessSpec = {
@@ -73,10 +82,12 @@ export type ProcessSpec = {
   readonly readyUrl?: string;
   /** Environment variables it is given unless the operator has set them. */
   readonly env?: Readonly<Record<string, string>>;
+  /** With more than this in `dataDir` the supervisor starts it again empty. */
+  readonly dataBytesMax?: number;
 };
 
 /** What Node.js is given to run each kind of process: its own flags, and the main file. Tests hand in their own. */
-export type Programs = Readonly<Record<Exclude<ProcessRole, 'nats'>, readonly string[]>>;
+export type Programs = Readonly<Record<'storage' | 'agent' | 'gateway', readonly string[]>>;
 
 export const configFile = (dir: string): string => join(dir, 'config.json');
 export const logFile = (dir: string): string => join(dir, 'process.log');
@@ -97,6 +108,10 @@ export const processNames: readonly string[] = [
   'gateway',
   'nats',
 ];
+
+/** What `--jaeger` adds stands beside the regions: this directory, and the processes in it. */
+export const telemetryGroup = 'telemetry';
+export const telemetryNames: readonly string[] = ['prometheus', 'window', 'jaeger'];
 
 /** Every directory a deployment of these regions may keep a process in. */
 export function processDirs(deployment: Deployment, dataDir: string): readonly string[] {
@@ -175,11 +190,12 @@ export function natsProcesses(
   });
 }
 
-/** Storage nodes, agent and gateway of every region. */
+/** Storage nodes, agent and gateway of every region. Spans go to `otlpEndpoint`, if there is one. */
 export function sextantProcesses(
   deployment: Deployment,
   dataDir: string,
   programs: Programs,
+  otlpEndpoint?: string,
 ): readonly ProcessSpec[] {
   const { cluster, secret, regions } = deployment;
   return regions.flatMap((region, index) => {
@@ -207,7 +223,10 @@ export function sextantProcesses(
         args: [...programs[role], '--config', configFile(dir)],
         config: JSON.stringify({ cluster, secret, region, listen: at(port), ...config }, null, 2),
         ports: [port],
-        env: { NODE_COMPILE_CACHE: compileCacheDir(dataDir) },
+        env: {
+          NODE_COMPILE_CACHE: compileCacheDir(dataDir),
+          ...(otlpEndpoint !== undefined && { OTEL_EXPORTER_OTLP_ENDPOINT: otlpEndpoint }),
+        },
         ...(role === 'gateway' && { readyUrl: `http://${at(port)}/readyz` }),
       };
     };

@@ -12,6 +12,7 @@ import {
   type SupervisorStatus,
   serveControl,
 } from './control-socket.ts';
+import { directoryBytes } from './directory-bytes.ts';
 import { logFile, type ProcessRole, type ProcessSpec, startOrder } from './local-layout.ts';
 import { lastLines, ManagedProcess } from './managed-process.ts';
 import { StoreJudge, StoreWatch } from './nats-store-watch.ts';
@@ -40,6 +41,7 @@ const pollMs = 50;
 const probeTimeoutMs = 1_000;
 const restartPatience = 3;
 const storeLookMs = 1_000;
+const dataLookMs = 10_000;
 const logTailLines = 12;
 /** How long each role may take to stop in order before it is killed. */
 const graceMs: Readonly<Record<ProcessRole, number>> = {
@@ -47,6 +49,9 @@ const graceMs: Readonly<Record<ProcessRole, number>> = {
   agent: 5_000,
   storage: 8_000,
   nats: 5_000,
+  jaeger: 8_000,
+  window: 2_000,
+  prometheus: 8_000,
 };
 
 /** True when something accepts connections on the loopback port. */
@@ -82,6 +87,7 @@ export class Supervisor {
   #failure: StartFailure | undefined;
   #stopped: Promise<void> | undefined;
   #storeLooks: NodeJS.Timeout | undefined;
+  #dataLooks: NodeJS.Timeout | undefined;
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
@@ -122,6 +128,7 @@ export class Supervisor {
     // Stopped while the socket was being made: then nobody else closes it.
     if (this.#phase === 'stopping') this.#closeControl();
     this.#watchStores();
+    this.#watchData();
     const regions = [...new Set(this.#processes.map(({ spec }) => spec.region))];
     await Promise.all(regions.map((region) => this.#startRegion(region, deadline)));
     if (this.#failure === undefined && this.#phase === 'starting') this.#phase = 'ready';
@@ -173,6 +180,7 @@ export class Supervisor {
     this.#phase = 'stopping';
     this.#options.more?.close();
     clearInterval(this.#storeLooks);
+    clearInterval(this.#dataLooks);
     for (const role of startOrder.toReversed()) {
       const stage = this.#processes.filter(({ spec }) => spec.role === role);
       await Promise.all(stage.map((managed) => managed.retire(graceMs[role])));
@@ -201,6 +209,24 @@ export class Supervisor {
       }
     }, storeLookMs);
     this.#storeLooks.unref();
+  }
+
+  /** What has outgrown its limit is started again empty: it is worth less than the space that storage nodes beside it need. */
+  #watchData(): void {
+    if (this.#phase === 'stopping') return;
+    const bounded = this.#processes.filter(({ spec }) => spec.dataBytesMax !== undefined);
+    this.#dataLooks = setInterval(() => {
+      for (const managed of bounded) {
+        const { id, dataDir, dataBytesMax = Infinity } = managed.spec;
+        const bytes = directoryBytes(dataDir);
+        if (bytes <= dataBytesMax) continue;
+        this.#options.onProgress(
+          `${id}: its data takes ${bytes} B of ${dataBytesMax}: starting it again empty`,
+        );
+        void managed.wipe();
+      }
+    }, dataLookMs);
+    this.#dataLooks.unref();
   }
 
   #tellTrouble(managed: ManagedProcess, trouble: string | null): void {

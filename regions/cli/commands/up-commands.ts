@@ -61,6 +61,7 @@ type UpOptions = CommonOptions & {
   readonly natsReplicas: string;
   readonly wan?: boolean;
   readonly wanRttMs?: string;
+  readonly jaeger?: boolean;
   readonly timeout: string;
 };
 
@@ -88,6 +89,7 @@ function requestOf(options: UpOptions): UpRequest {
     ...(options.regions !== undefined && { regions: options.regions.split(',').map((name) => name.trim()) }),
     ...(options.basePort !== undefined && { basePort: Number(options.basePort) }),
     ...(options.fresh === true && { fresh: true }),
+    ...(options.jaeger === true && { jaeger: true }),
     ...natsOf(options),
     ...wanOf(options),
   };
@@ -183,12 +185,14 @@ const handedOn = ({
   natsReplicas,
   wan,
   wanRttMs,
+  jaeger,
 }: UpOptions): readonly string[] => [
   ...(regions === undefined ? [] : ['--regions', regions]),
   ...(basePort === undefined ? [] : ['--base-port', basePort]),
   ...(fresh === true ? ['--fresh'] : []),
   ...(nats === undefined ? [] : ['--nats', nats, '--nats-replicas', natsReplicas]),
   ...(wan === true ? ['--wan'] : []),
+  ...(jaeger === true ? ['--jaeger'] : []),
   ...(wanRttMs === undefined ? [] : ['--wan-rtt-ms', wanRttMs]),
 ];
 
@@ -288,6 +292,7 @@ const withRequest = (command: Command): Command =>
       'this time, regions are as far apart as the cities that clouds name them after: messages between them take that long',
     )
     .option('--wan-rtt-ms <n>', 'the same, with one round-trip time for every pair of regions')
+    .option('--jaeger', 'this time, run Jaeger and Prometheus beside it, with every write traced to them')
     .option(
       '--timeout <seconds>',
       'give up when it is not ready by then',
