@@ -33,6 +33,7 @@ export class Heartbeats {
   private readonly options: HeartbeatOptions;
   private readonly timer: Timer | null;
   private heardAtMs: number;
+  private heardEpoch = 0;
   private toldAtMs: number;
   /** Of whom it is expected. */
   private primary: RegionId | null = null;
@@ -52,12 +53,13 @@ export class Heartbeats {
   }
 
   /** The agent of a region has spoken. */
-  heard(report: Pick<RegionReport, 'region' | 'lag' | 'following' | 'followed'>): void {
+  heard(report: Pick<RegionReport, 'region' | 'epoch' | 'lag' | 'following' | 'followed'>): void {
     const { region, sight, runtime } = this.options;
     if (report.region === region) return;
     const nowMs = runtime.nowMs();
     const primary = sight.view?.record.primary;
     this.heardAtMs = nowMs;
+    this.heardEpoch = Math.max(this.heardEpoch, report.epoch);
     if (report.region === primary && report.lag.some((lag) => lag.region === region)) this.toldAtMs = nowMs;
     if (report.following && report.followed === primary) this.followedAtMs.set(report.region, nowMs);
     else this.followedAtMs.delete(report.region);
@@ -81,6 +83,7 @@ export class Heartbeats {
           ? null
           : { primary, epoch: seen.view.record.epoch, ageMs: seen.ageMs },
       heardMsAgo: nowMs - this.heardAtMs,
+      heardEpoch: this.heardEpoch,
       toldMsAgo: nowMs - this.toldAtMs,
       isFollowedElsewhere: followed.some((atMs) => nowMs - atMs < reportLimits.offlineAfterMs),
       lags: lags(),

@@ -66,6 +66,8 @@ export class LagStore implements LagKeeper {
       .catch((err: unknown) => this.log.warn({ err, file: this.path }, 'the lag cannot be remembered'))
       .finally(() => {
         this.saving = false;
+        // What was noted meanwhile; a write that failed is not tried again before something has changed.
+        this.save();
       });
   }
 }

@@ -3,9 +3,11 @@
  *
  * R41 A pair of regions has one source of heartbeats at a time, as far as agents can know: the agent that ships. While nobody
  *     is heard to say how far a secondary lags, the secondary tells its own age. An agent says nothing that has been deposed,
- *     or that sees neither the control record nor any other agent: others may reign, and tell, by then.
+ *     or has heard of a newer reign than the record it saw, or sees neither the record nor any other agent: others may reign,
+ *     and tell, by then.
  *
- * The two limits are one: a primary that is cut off falls silent when the secondaries that lost it begin.
+ * A primary that is cut off falls silent when the secondaries that lost it begin. A secondary that hears no agent at all may
+ * be cut off itself, and then the primary tells: it waits until it would have noticed that it cannot read the record.
  */
 import type { Epoch, RegionId } from '../../../storage/core.ts';
 
@@ -13,6 +15,8 @@ export const heartbeatLimits = {
   everyMs: 1_000,
   /** Nobody tells for so long, or nobody is seen for so long. */
   silentMs: 5_000,
+  /** The same for a secondary that hears nobody. Cut off, an agent was seen to read an old record for 11 s. */
+  aloneMs: 15_000,
 } as const;
 
 /** What one agent knows of who reigns and who tells. Times are by its own monotonic clock. */
@@ -22,6 +26,8 @@ export interface LagSight {
   readonly reign: { readonly primary: RegionId; readonly epoch: Epoch; readonly ageMs: number } | null;
   /** Since the agent of any other region was heard, or since this one started. */
   readonly heardMsAgo: number;
+  /** The newest epoch that any of them follows; 0 before one was heard. */
+  readonly heardEpoch: number;
   /** Since the primary's agent said how far this region lags, or since it may be expected to. */
   readonly toldMsAgo: number;
   /** Another region receives from the primary: its agent lives. */
@@ -56,10 +62,11 @@ export interface Heartbeat {
 /** The heartbeats that are this agent's to send now. A lag that nobody knows is not told: any number would be taken for it. */
 export function heartbeatsOf(sight: LagSight): readonly Heartbeat[] {
   const { region, reign, heardMsAgo, toldMsAgo, lags, ageMs } = sight;
-  const { silentMs } = heartbeatLimits;
-  if (reign === null) return [];
+  const { silentMs, aloneMs } = heartbeatLimits;
+  if (reign === null || sight.heardEpoch > reign.epoch) return [];
   const { primary, epoch, ageMs: recordAgeMs } = reign;
-  if (recordAgeMs >= silentMs && heardMsAgo >= silentMs) return [];
+  const isAlone = heardMsAgo >= silentMs;
+  if (recordAgeMs >= silentMs && isAlone) return [];
   if (primary === region) {
     return (lags ?? []).flatMap(({ region: target, lagMs, lagBytes, lagCommits, stalledMs }) =>
       lagMs === null
@@ -67,7 +74,7 @@ export function heartbeatsOf(sight: LagSight): readonly Heartbeat[] {
         : [{ source: region, target, epoch, lagMs, lagBytes, lagCommits, trouble: stalled(stalledMs) }],
     );
   }
-  if (toldMsAgo < silentMs || sight.isFollowedElsewhere || ageMs === null) return [];
+  if (toldMsAgo < (isAlone ? aloneMs : silentMs) || sight.isFollowedElsewhere || ageMs === null) return [];
   const message = `nobody says how far ${region} is behind ${primary}; this is since ${region} last had everything`;
   const trouble = { code: 'PRIMARY_SILENT', message } as const;
   return [

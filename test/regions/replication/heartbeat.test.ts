@@ -3,7 +3,7 @@ import { heartbeatLimits, heartbeatsOf, type LagSight } from '../../../regions/r
 import { epoch, regionId } from '../../../storage/redo/ids.ts';
 
 const [us, eu, ap] = [regionId('us-east-1'), regionId('eu-west-1'), regionId('ap-northeast-1')];
-const { silentMs } = heartbeatLimits;
+const { silentMs, aloneMs } = heartbeatLimits;
 const lag = { lagBytes: 10, lagCommits: 2, stalledMs: 0 };
 
 /** The primary as it sees itself. */
@@ -11,6 +11,7 @@ const primary: LagSight = {
   region: us,
   reign: { primary: us, epoch: epoch(3), ageMs: 0 },
   heardMsAgo: 100,
+  heardEpoch: 3,
   toldMsAgo: 60_000,
   isFollowedElsewhere: true,
   lags: [
@@ -24,6 +25,7 @@ const secondary: LagSight = {
   region: eu,
   reign: { primary: us, epoch: epoch(3), ageMs: 0 },
   heardMsAgo: 100,
+  heardEpoch: 3,
   toldMsAgo: 200,
   isFollowedElsewhere: true,
   lags: null,
@@ -79,7 +81,18 @@ describe('who tells how far a region lags (R41)', () => {
       { ...alone, reign: { primary: us, epoch: epoch(3), ageMs: silentMs }, heardMsAgo: silentMs },
       [],
     ],
-    ['with two regions, the record that it sees is enough', { ...alone, heardMsAgo: 60_000 }, own],
+    [
+      'who hears nobody waits, since it may be cut off and not know yet',
+      { ...alone, heardMsAgo: silentMs },
+      [],
+    ],
+    [
+      'and is believed once it can read the record all that time, as with two regions',
+      { ...alone, toldMsAgo: aloneMs, heardMsAgo: aloneMs },
+      own,
+    ],
+    ['a primary that hears of a newer reign has been deposed', { ...primary, heardEpoch: 4 }, []],
+    ['nor does a secondary speak for a reign that is over', { ...alone, heardEpoch: 4 }, []],
   ];
   for (const [name, sight, expected] of cases)
     test(name, () => {
