@@ -1,11 +1,13 @@
 /** The light half of the door: what cores, engine threads and the CLI import without loading the rest. */
 export { brokenPipeExitCode, endOnBrokenPipe, onBrokenPipe } from './log/broken-pipe.ts';
 export { RateLimit } from './log/rate-limit.ts';
-export type { AttributeValue, SpanFact, SpanKind } from './trace/facts.ts';
+export type { AttributeValue, ServiceName, SpanFact, SpanKind, SpanLink } from './trace/facts.ts';
 export {
   childContext,
   encodeTraceContext,
   formatTraceparent,
+  keptTrace,
+  namedTrace,
   newSpanId,
   newTraceId,
   parseTraceparent,

@@ -27,6 +27,8 @@ export {
   attributes,
   attributeValues,
   drillPhaseSpanName,
+  lagServiceName,
+  lagSpanName,
   replicateSpanName,
   serverSpanName,
   serviceName,

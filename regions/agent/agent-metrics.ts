@@ -3,7 +3,10 @@ import { type MetricRegistry, metrics } from '../../telemetry/index.ts';
 import { watchReadiness } from '../readiness/readiness-metrics.ts';
 import type { Agent } from './agent.ts';
 
-/** Keeps them; they are read from the agent at each scrape. Lag is the primary's to tell: elsewhere there is none. */
+/**
+ * Keeps them; they are read from the agent at each scrape. Lag is the primary's to tell: elsewhere there is none. Age is what a
+ * secondary knows by itself.
+ */
 export function watchAgent(registry: MetricRegistry, agent: Agent): void {
   watchReadiness(registry, () => agent.readiness);
   const epoch = registry.gauge(metrics.epoch).with({});
@@ -11,6 +14,7 @@ export function watchAgent(registry: MetricRegistry, agent: Agent): void {
   const vdl = registry.gauge(metrics.volumeDurableLsn).with({});
   const lagSeconds = registry.gauge(metrics.replicationLagSeconds);
   const lagBytes = registry.gauge(metrics.replicationLagBytes);
+  const age = registry.gauge(metrics.replicaAge);
   const stalledSeconds = registry.gauge(metrics.replicationStalledSeconds);
   const stalls = registry.counter(metrics.replicationStalls);
   const counted = new Map<string, number>();
@@ -19,6 +23,8 @@ export function watchAgent(registry: MetricRegistry, agent: Agent): void {
     epoch.set(standing.epoch);
     isPrimary.set(agent.isPrimary ? 1 : 0);
     if (standing.vdl !== null) vdl.set(standing.vdl);
+    age.clear();
+    if (agent.replicaAgeMs !== null) age.with({}).set(agent.replicaAgeMs / 1_000);
     lagSeconds.clear();
     lagBytes.clear();
     stalledSeconds.clear();

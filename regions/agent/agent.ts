@@ -161,6 +161,11 @@ export class Agent {
     return this.agent.readiness;
   }
 
+  /** See `RegionAgent`. */
+  get replicaAgeMs(): number | null {
+    return this.agent.replicaAgeMs;
+  }
+
   get stalls(): RegionAgent['stalls'] {
     return this.agent.stalls;
   }

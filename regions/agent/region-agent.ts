@@ -33,8 +33,7 @@ import { Moves } from '../moves/moves.ts';
 import type { OperationKeeper } from '../moves/operation-store.ts';
 import { OrphanSearch } from '../moves/orphan-search.ts';
 import { sealOldRegion, serveSeals } from '../moves/seal-old-region.ts';
-import { policyBody } from '../policy/core/policy-request.ts';
-import { changePolicy, type PolicyAnswer, type PolicyOptions, readPolicy } from '../policy/policy.ts';
+import type { PolicyOptions } from '../policy/policy.ts';
 import { MoveStopwatch } from '../readiness/core/move-stopwatch.ts';
 import { type Readiness, readinessOf } from '../readiness/core/readiness.ts';
 import { noLagMemory, positionsOf } from '../replication/core/lag-memory.ts';
@@ -46,6 +45,8 @@ import { Shipping, type ShippingOptions } from '../replication/shipping.ts';
 import { ClusterView, type RegionReport, type Report, reportSchema } from '../status/core/report.ts';
 import { reportLimits } from '../status/core/report-limits.ts';
 import { RegionNodes } from '../status/region-nodes.ts';
+import { answerRequest } from './answer-request.ts';
+import { Heartbeats } from './heartbeats.ts';
 import { type Addresses, standingOf } from './standing.ts';
 
 const nodesEveryMs = 500;
@@ -93,6 +94,7 @@ export class RegionAgent {
   readonly nodes: RegionNodes;
   readonly moves: Moves;
   readonly watch: FailoverWatch;
+  private readonly heartbeats: Heartbeats;
   /** How often the lane to each secondary has stood still since this process started. */
   readonly stalls = new Map<RegionId, number>();
   private readonly options: RegionAgentOptions;
@@ -159,17 +161,21 @@ export class RegionAgent {
       runtime,
       log,
     });
+    this.heartbeats = new Heartbeats({
+      ...options,
+      sight: this.sight,
+      lags: () => this.shipping?.run.lag() ?? null,
+      ageMs: () => this.replicaAgeMs,
+    });
   }
 
   start(): void {
-    const { cluster, region, store, nats, links, lags, runtime, log } = this.options;
+    const { cluster, region, store, nats, links, runtime, log } = this.options;
     const subjects = subjectsOf(cluster);
     const timers: readonly Timer[] = [
       runtime.every(reportLimits.reportMs, () => this.report()),
       runtime.every(nodesEveryMs, () => void this.pollNodes()),
-      runtime.every(lagSaveMs, () => {
-        if (this.shipping !== null) lags.note(this.shipping.run.lag(), runtime.wallUs());
-      }),
+      runtime.every(lagSaveMs, () => this.noteLags()),
     ];
     this.stops.push(
       ...timers.map((timer) => () => timer.stop()),
@@ -211,6 +217,7 @@ export class RegionAgent {
     this.closed = true;
     for (const stop of this.stops) stop();
     this.watch.close();
+    this.heartbeats.close();
     this.moves.close();
     this.lending.close();
     this.receiving?.close();
@@ -264,6 +271,22 @@ export class RegionAgent {
     return this.shipping !== null;
   }
 
+  /**
+   * How long ago this region, as a secondary, last had everything its primary had called durable: by what it hears since it
+   * joined, or by what an earlier start of this agent heard. Null in the primary, and while nothing is known.
+   */
+  get replicaAgeMs(): number | null {
+    const { region, lags, runtime } = this.options;
+    if (this.receiving === null) return null;
+    const { levelMsAgo } = this.receiving;
+    const sinceUs = lags.memory[region]?.sinceUs ?? null;
+    const ages = [
+      ...(levelMsAgo === null ? [] : [levelMsAgo]),
+      ...(sinceUs === null ? [] : [Math.max(0, runtime.wallUs() - sinceUs) / 1_000]),
+    ];
+    return ages.length === 0 ? null : Math.min(...ages);
+  }
+
   /** Where this region stands: by its shipping or its receiving, and while it does neither by what its nodes say. */
   survivor(): Survivor {
     const { receiving, shipping, nodes } = this;
@@ -304,42 +327,10 @@ export class RegionAgent {
   }
 
   /** Answers a request from a gateway, or from the agent's own HTTP. */
-  async serve(request: AgentRequest): Promise<AgentReply> {
-    switch (request.kind) {
-      case 'switchover':
-      case 'failover': {
-        const { region } = this.options;
-        const { target } = request;
-        if (target !== region) {
-          const message = `a move to ${target} is run by the agent of ${target}; this is ${region}`;
-          return { kind: 'refused', code: 'OTHER_REGION', message };
-        }
-        const { allowDataLoss = false, sacrifice = [] } = request.kind === 'failover' ? request : {};
-        const begun =
-          request.kind === 'switchover'
-            ? await this.moves.switchover()
-            : await this.moves.failover({ allowDataLoss, sacrifice, maxLossMs: null });
-        return 'id' in begun ? { kind: 'operation', operation: begun } : { kind: 'refused', ...begun };
-      }
-      case 'operation': {
-        const operation = this.moves.get(request.id);
-        if (operation !== null) return { kind: 'operation', operation };
-        const message = `no operation ${request.id} is known here`;
-        return { kind: 'refused', code: 'UNKNOWN_OPERATION', message };
-      }
-      case 'cancel': {
-        const cancelled = this.moves.cancel(request.id);
-        return 'id' in cancelled
-          ? { kind: 'operation', operation: cancelled }
-          : { kind: 'refused', ...cancelled };
-      }
-      case 'losses':
-        return { kind: 'losses', reports: [...this.options.losses.all], ...this.lookedFor };
-      case 'policy':
-        return policyReply(await readPolicy(this.policyOptions));
-      case 'change-policy':
-        return policyReply(await changePolicy(request.change, this.policyOptions));
-    }
+  serve(request: AgentRequest): Promise<AgentReply> {
+    const { region, losses } = this.options;
+    const policy = this.policyOptions;
+    return answerRequest(request, { region, moves: this.moves, losses, lookedFor: this.lookedFor, policy });
   }
 
   private get policyOptions(): PolicyOptions {
@@ -357,6 +348,7 @@ export class RegionAgent {
     const { region, runtime } = this.options;
     const nowMs = runtime.nowMs();
     this.view.heard(report, nowMs);
+    if (report.kind === 'region') this.heartbeats.heard(report);
     if (report.kind !== 'gateway') return;
     const { phase, epoch } = report;
     this.control.heard(phase, nowMs);
@@ -384,6 +376,7 @@ export class RegionAgent {
     this.primaryAheadUs = this.receiving?.clockAheadUs ?? this.primaryAheadUs;
     this.receiving?.close();
     this.receiving = null;
+    lags.keepOnly(regions.filter((name) => name !== region));
     // Before the first writer there is nothing to ship.
     if (reign === genesisEpoch) return;
     const isOver = (): boolean => this.closed || this.reignSought !== reign;
@@ -421,7 +414,7 @@ export class RegionAgent {
     this.reignSought = null;
     void this.shipping?.run.close();
     this.shipping = null;
-    lags.forget();
+    lags.keepOnly([region]);
     if (this.receiving !== null) return;
     this.receiving = new Receiving({
       cluster,
@@ -473,6 +466,14 @@ export class RegionAgent {
     return { epoch, lookedUnder: done ? epoch : (this.orphans.lookedUnder ?? 0) };
   }
 
+  private noteLags(): void {
+    const { region, lags, runtime } = this.options;
+    if (this.shipping !== null) lags.note(this.shipping.run.lag(), runtime.wallUs());
+    if (this.receiving === null) return;
+    const { levelMsAgo: lagMs, position } = this.receiving;
+    lags.note([{ region, lagMs, vdl: position.vdl }], runtime.wallUs());
+  }
+
   private report(): void {
     const { cluster, region, nats, runtime } = this.options;
     const report = { kind: 'region' as const, ...this.standing };
@@ -488,8 +489,4 @@ export class RegionAgent {
     this.primaryVdl = lsn(Math.max(this.primaryVdl, vdl));
     this.shipping.run.durable(this.primaryVdl);
   }
-}
-
-function policyReply(answer: PolicyAnswer): AgentReply {
-  return answer.kind === 'policy' ? { kind: 'policy', policy: policyBody(answer.policy) } : answer;
 }

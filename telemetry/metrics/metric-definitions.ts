@@ -222,6 +222,14 @@ export const metrics = {
     description: 'Redo durable in the primary and not yet durable in the region',
     labels: ['target'],
   }),
+  replicaAge: define({
+    kind: 'gauge',
+    name: 'sextant_replica_age_seconds',
+    unit: 'seconds',
+    description:
+      'For a secondary: time since it last had everything its primary had called durable, by its own clock; no sample while unknown',
+    labels: [],
+  }),
   replicationStalledSeconds: define({
     kind: 'gauge',
     name: 'sextant_replication_stalled_seconds',

@@ -5,6 +5,8 @@
  * Renaming anything here breaks saved searches and dashboards: treat these strings as a public interface.
  */
 
+import type { ServiceName } from './facts.ts';
+
 /** Names that never vary. Names with a bounded variable part have a function below. */
 export const spanNames = {
   /** One client write from the engine's commit to the volume being durable at its LSN. Parent: the server span. */
@@ -32,6 +34,14 @@ export const spanNames = {
 /** Name of the span whose duration is the replication lag of one write. At most 30 names for six regions. */
 export function replicateSpanName(fromRegion: string, toRegion: string): string {
   return `replicate ${fromRegion}→${toRegion}`;
+}
+
+/**
+ * Name of the span that tells each second how far one region lags, and whose duration is that lag (T8). Its service is
+ * `lagServiceName`, so that one page of Jaeger's Monitor shows all pairs. At most 30 names for six regions.
+ */
+export function lagSpanName(fromRegion: string, toRegion: string) {
+  return `${fromRegion}→${toRegion}` as const;
 }
 
 /** Name of one phase of a drill, such as `drill recovery`; there are eight. Parent: `drill`. */
@@ -76,6 +86,10 @@ export const attributes = {
   /** Region the write came from and region that applied it. */
   sourceRegion: 'sextant.source.region',
   targetRegion: 'sextant.target.region',
+  /** What the target of a heartbeat lacks; left out while it is unknown. */
+  lagBytes: 'sextant.lag_bytes',
+  /** Commits that the target lacks: so many, or at least so many. */
+  lagCommits: 'sextant.lag_commits',
   /** `eventual`, `session` or `global`. */
   consistency: 'sextant.consistency',
   /** Branch of the history tree, such as `main`. */
@@ -137,8 +151,11 @@ export const attributeValues = {
   serviceNamespace: 'sextant',
 } as const;
 
+/** The service of the spans that are the lag of regions, whichever agent tells it. */
+export const lagServiceName = 'sextant-lag';
+
 /** Jaeger's service list, Monitor tab and dependency graph separate regions by this name. */
-export function serviceName(region: string): `sextant-${string}` {
+export function serviceName(region: string): ServiceName {
   return `sextant-${region}`;
 }
 

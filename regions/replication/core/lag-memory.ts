@@ -1,5 +1,5 @@
 /**
- * What an agent remembers of its secondaries' lag while it does not run, and while a new reign begins: of a secondary that
+ * What an agent remembers of its secondaries' lag, or as a secondary of its own, while it does not run, and while a new reign begins: of a secondary that
  * is away, nobody else could say since when it lacks what it lacks.
  */
 import { z } from 'zod';
@@ -8,8 +8,8 @@ import { bytesBeyond, type Held } from '../../control/core/survivors.ts';
 import type { Lag } from './shipper.ts';
 
 /**
- * Of one secondary: it had `vdl`, and everything committed before `sinceUs` (the primary's clock) was durable there. Null
- * when only the position is known.
+ * Of one secondary: it had `vdl`, and everything committed before `sinceUs` was durable there. That is by the clock of whoever
+ * remembers, the primary's or the secondary's own. Null when only the position is known.
  */
 export interface RememberedLag {
   readonly vdl: Lsn;
