@@ -1,4 +1,5 @@
 /** The light half of the door: what cores, engine threads and the CLI import without loading the rest. */
+export { type JaegerPages, jaegerPages, type TraceSearch } from './jaeger/core/links.ts';
 export { brokenPipeExitCode, endOnBrokenPipe, onBrokenPipe } from './log/broken-pipe.ts';
 export { RateLimit } from './log/rate-limit.ts';
 export type { AttributeValue, ServiceName, SpanFact, SpanKind, SpanLink } from './trace/facts.ts';

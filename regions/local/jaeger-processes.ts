@@ -42,13 +42,22 @@ function portsOf(basePort: number) {
   };
 }
 
-export function jaegerAddresses({ basePort }: Pick<Deployment, 'basePort'>): JaegerAddresses {
+function addressesOf({ basePort }: Deployment): JaegerAddresses {
   const { ui, otlp, prometheus } = portsOf(basePort);
   return {
     ui: `http://${host}:${ui}`,
     otlp: `http://${host}:${otlp}`,
     prometheus: `http://${host}:${prometheus}`,
   };
+}
+
+/** Where the deployment's own Jaeger is; undefined when it was started without one. */
+export function runningJaeger(
+  deployment: Deployment,
+  supervisor: { readonly processes: readonly { readonly id: string }[] } | undefined,
+): JaegerAddresses | undefined {
+  const runs = supervisor?.processes.some(({ id }) => id === `${telemetryGroup}/jaeger`) === true;
+  return runs ? addressesOf(deployment) : undefined;
 }
 
 const fileOf = (name: string): string =>
@@ -86,7 +95,7 @@ export function processesWith(
   programs: Programs,
 ): readonly ProcessSpec[] {
   if (jaeger === undefined) return sextantProcesses(deployment, dataDir, programs);
-  const own = sextantProcesses(deployment, dataDir, programs, jaegerAddresses(deployment).otlp);
+  const own = sextantProcesses(deployment, dataDir, programs, addressesOf(deployment).otlp);
   return [...jaegerProcesses(deployment, dataDir, jaeger, own), ...own];
 }
 

@@ -35,13 +35,15 @@ export type SupervisorOptions = {
   readonly more?: MoreRoutes;
   /** Told about every step; for people. */
   readonly onProgress: (line: string) => void;
+  /** How often data that has a limit is looked at. */
+  readonly dataLookMs?: number;
 };
 
 const pollMs = 50;
 const probeTimeoutMs = 1_000;
 const restartPatience = 3;
 const storeLookMs = 1_000;
-const dataLookMs = 10_000;
+const defaultDataLookMs = 10_000;
 const logTailLines = 12;
 /** How long each role may take to stop in order before it is killed. */
 const graceMs: Readonly<Record<ProcessRole, number>> = {
@@ -225,7 +227,7 @@ export class Supervisor {
         );
         void managed.wipe();
       }
-    }, dataLookMs);
+    }, this.#options.dataLookMs ?? defaultDataLookMs);
     this.#dataLooks.unref();
   }
 

@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
 import { createLogger } from '../log/log.ts';
+import { lagServiceName } from '../trace/names.ts';
 import { windowServer } from './window-server.ts';
 
 const usage =
@@ -22,7 +23,7 @@ if (!options.success) fail(`${z.prettifyError(options.error)}\n${usage}`);
 const { listen, prometheus } = options.data;
 const colon = listen.lastIndexOf(':');
 
-const log = createLogger({ service: 'sextant-lag', region: 'local', component: 'window' });
+const log = createLogger({ service: lagServiceName, region: 'local', component: 'window' });
 const server = windowServer(prometheus);
 server.once('error', (error) => fail(`cannot listen at ${listen}: ${error.message}`));
 server.listen(Number(listen.slice(colon + 1)), listen.slice(0, colon), () =>

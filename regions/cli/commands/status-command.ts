@@ -9,6 +9,7 @@ import {
   type RegionStatus,
   targetOf,
 } from '../ask/admin-client.ts';
+import { type JaegerLinks, jaegerLinks, jaegerTable } from '../ask/jaeger-links.ts';
 import { type AskOptions, withAsk, withExample } from '../ask/options.ts';
 import { formatBytes, formatMs, note, paint, printJson, table } from '../ask/output.ts';
 import { wanTable } from '../ask/wan-table.ts';
@@ -93,7 +94,15 @@ type SaidOfNode = {
   readonly trouble?: string | null | undefined;
 };
 
-const roleOrder: readonly LocalProcess['role'][] = ['storage', 'agent', 'gateway', 'nats'];
+const roleOrder: readonly LocalProcess['role'][] = [
+  'storage',
+  'agent',
+  'gateway',
+  'nats',
+  'jaeger',
+  'prometheus',
+  'window',
+];
 const processHeadings = ['PROCESS', 'AZ', 'STATE', 'SCL', 'PID', 'PORT', ''];
 
 function processTable(region: RegionStatus | undefined, processes: readonly LocalProcess[]): string {
@@ -133,7 +142,11 @@ function holdLines({ hold }: DeploymentStatus): readonly string[] {
   return [paint('yellow', line)];
 }
 
-function print(status: DeploymentStatus | undefined, local: SupervisorStatus | undefined): void {
+function print(
+  status: DeploymentStatus | undefined,
+  local: SupervisorStatus | undefined,
+  jaeger: JaegerLinks | undefined,
+): void {
   const blocks: string[] = [];
   if (status !== undefined) {
     blocks.push(
@@ -150,6 +163,8 @@ function print(status: DeploymentStatus | undefined, local: SupervisorStatus | u
   }
   const distances = local === undefined ? null : wanTable(local);
   if (distances !== null) blocks.push(distances);
+  const pages = jaegerTable(jaeger);
+  if (pages !== null) blocks.push(pages);
   const names = new Set([
     ...(status?.regions.map(({ name }) => name) ?? []),
     ...(local?.processes.map(({ region }) => region) ?? []),
@@ -173,8 +188,10 @@ async function status(options: AskOptions): Promise<void> {
     target.local === undefined ? undefined : supervisorStatus(controlSocket(options.data)),
   ]);
   const said = answer.kind === 'ok' ? answer.status : undefined;
-  if (options.json === true) printJson({ ...said, ...(local !== undefined && { local }) });
-  else if (said !== undefined || local !== undefined) print(said, local);
+  const jaeger = target.local === undefined ? undefined : await jaegerLinks(target.local, local);
+  if (options.json === true)
+    printJson({ ...said, ...(local !== undefined && { local }), ...(jaeger !== undefined && { jaeger }) });
+  else if (said !== undefined || local !== undefined) print(said, local, jaeger);
   if (said !== undefined && target.local !== undefined && local === undefined) {
     note(
       'the supervisor does not run, and without it no region reaches another: `sextant up` starts everything again',

@@ -29,6 +29,7 @@ import {
   type Programs,
   supervisorDir,
 } from '../../local/local-layout.ts';
+import { jaegerLinks, jaegerTable } from '../ask/jaeger-links.ts';
 import { type CommonOptions, withCommon, withExample } from '../ask/options.ts';
 import { CliError, note, paint, printJson, table } from '../ask/output.ts';
 import { wanTable } from '../ask/wan-table.ts';
@@ -98,6 +99,7 @@ function requestOf(options: UpOptions): UpRequest {
 async function printReady(options: CommonOptions, deployment: Deployment): Promise<void> {
   const supervisor = await supervisorStatus(controlSocket(resolve(options.data)));
   const endpoints = endpointsOf(deployment);
+  const jaeger = await jaegerLinks(deployment, supervisor);
   if (options.json === true) {
     const dataDir = resolve(options.data);
     printJson({
@@ -107,6 +109,7 @@ async function printReady(options: CommonOptions, deployment: Deployment): Promi
       supervisorPid: runningSupervisor(dataDir),
       endpoints,
       wan: supervisor?.wan ?? [],
+      ...(jaeger !== undefined && { jaeger }),
     });
     return;
   }
@@ -118,6 +121,8 @@ async function printReady(options: CommonOptions, deployment: Deployment): Promi
   );
   const distances = supervisor === undefined ? null : wanTable(supervisor);
   if (distances !== null) console.log(distances);
+  const pages = jaegerTable(jaeger);
+  if (pages !== null) console.log(pages);
   console.log(paint('green', 'ready'));
 }
 

@@ -1,5 +1,5 @@
 /** Pages of Jaeger's user interface that answer one question each. */
-import { lagService } from './recent-window.ts';
+import { lagServiceName } from '../../trace/names.ts';
 
 const hourMs = 3_600_000;
 
@@ -24,7 +24,7 @@ export function jaegerPages(ui: string): JaegerPages {
     `${ui}/${path}?${new URLSearchParams(values)}`;
   return {
     // A service without server spans shows nothing until another kind is chosen, and the browser remembers the last choice.
-    monitor: page('monitor', { service: lagService, spanKind: 'server', timeframe: `${hourMs}` }),
+    monitor: page('monitor', { service: lagServiceName, spanKind: 'server', timeframe: `${hourMs}` }),
     trace: (traceId) => `${ui}/trace/${traceId}`,
     search: ({ service, operation }) => page('search', { service, operation, lookback: '2d', limit: '20' }),
   };

@@ -3,6 +3,7 @@
  * fortieth of what such a rate has seen after 15 s, and stays in it for ten minutes after it has recovered. A rate over the
  * last seconds is asked for instead, in steps short enough that nothing falls between two of them.
  */
+import { lagServiceName } from '../../trace/names.ts';
 
 /** A range query of Prometheus's HTTP API. Times are Unix seconds. */
 export interface RangeQuery {
@@ -11,9 +12,6 @@ export interface RangeQuery {
   readonly end: number;
   readonly stepSeconds: number;
 }
-
-/** The service whose spans are heartbeats: one a second for each pair of regions, as long as the lag is at that moment. */
-export const lagService = 'sextant-lag';
 
 /** Points of a graph, at most: its width on a large screen, and far below Prometheus's 11,000. */
 const pointsMax = 720;
@@ -27,8 +25,10 @@ const secondsOf: Readonly<Record<string, number>> = { ms: 0.001, s: 1, m: 60, h:
 
 /** The same question about less time at more moments; never about more time, or at fewer moments, than was asked. */
 export function recentOnly(asked: RangeQuery): RangeQuery {
-  const { windowSeconds, stepSeconds } = asked.query.includes(`"${lagService}"`) ? lagWindow : otherWindow;
-  const fewest = Math.ceil((asked.end - asked.start) / pointsMax);
+  const { windowSeconds, stepSeconds } = asked.query.includes(`"${lagServiceName}"`)
+    ? lagWindow
+    : otherWindow;
+  const fewest = Math.round((asked.end - asked.start) / pointsMax);
   const step = Math.min(asked.stepSeconds, Math.max(stepSeconds, fewest));
   const window = Math.max(windowSeconds, step);
   const query = asked.query.replaceAll(rangeSelector, (selector, count: string, unit: string) =>
