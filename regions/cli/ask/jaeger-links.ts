@@ -24,8 +24,10 @@ const patienceMs = 3_000;
 const lookbackMs = 2 * 24 * 3_600_000;
 /** Traces in one answer. */
 const tracesMax = 20;
-/** Each round of the search for the slowest write leaves one in twenty of those that were slower, or fewer. */
-const roundsMax = 8;
+/** The same where the slowest one is looked for. */
+const peakTracesMax = 1_000;
+/** A span is counted within a second, scraped within another, and looked for in a window of three. */
+const peakSlackSeconds = 6;
 const servicePrefix = 'sextant-';
 
 const servicesSchema = z.object({ data: z.array(z.string()).nullable() });
@@ -40,6 +42,12 @@ const tracesSchema = z.object({
     .nullable(),
 });
 
+const rangeSchema = z.object({
+  data: z.object({
+    result: z.array(z.object({ values: z.array(z.tuple([z.number(), z.coerce.number()])) })),
+  }),
+});
+
 /** A span that was looked for. Times are microseconds. */
 type Found = {
   readonly service: string;
@@ -50,11 +58,13 @@ type Found = {
 
 class JaegerSearch {
   readonly #ui: string;
+  readonly #prometheus: string;
   readonly #signal: AbortSignal;
   readonly #endUs: number;
 
-  constructor(ui: string, nowMs: number) {
+  constructor({ ui, prometheus }: { readonly ui: string; readonly prometheus: string }, nowMs: number) {
     this.#ui = ui;
+    this.#prometheus = prometheus;
     this.#signal = AbortSignal.timeout(patienceMs);
     this.#endUs = nowMs * 1_000;
   }
@@ -71,19 +81,23 @@ class JaegerSearch {
     return (data ?? []).filter((name) => name.startsWith(servicePrefix));
   }
 
-  /** Spans of that name in the traces of one answer, at least `minDurationUs` long. */
-  async #spans(service: string, operation: string, minDurationUs: number): Promise<readonly Found[]> {
+  /** Spans of that name in the newest traces that have one. `leastUs` is the shortest that counts. */
+  async #spans(
+    service: string,
+    operation: string,
+    { startUs = this.#endUs - lookbackMs * 1_000, endUs = this.#endUs, leastUs = 0, limit = tracesMax } = {},
+  ): Promise<readonly Found[]> {
     const answer = await this.#ask('traces', {
       service,
       operation,
-      limit: `${tracesMax}`,
-      start: `${this.#endUs - lookbackMs * 1_000}`,
-      end: `${this.#endUs}`,
-      ...(minDurationUs > 0 && { minDuration: `${minDurationUs}us` }),
+      limit: `${limit}`,
+      start: `${startUs}`,
+      end: `${endUs}`,
+      ...(leastUs > 0 && { minDuration: `${leastUs}us` }),
     });
     return (tracesSchema.parse(answer).data ?? []).flatMap(({ traceID, spans }) =>
       spans
-        .filter(({ operationName, duration }) => operationName === operation && duration >= minDurationUs)
+        .filter(({ operationName, duration }) => operationName === operation && duration >= leastUs)
         .map(({ startTime, duration }) => ({
           service,
           traceId: traceID,
@@ -94,29 +108,46 @@ class JaegerSearch {
   }
 
   async newest(services: readonly string[], operation: string): Promise<Found | null> {
-    const found = await Promise.all(services.map((service) => this.#spans(service, operation, 0)));
+    const found = await Promise.all(services.map((service) => this.#spans(service, operation)));
     return best(found.flat(), ({ startUs }) => startUs);
   }
 
+  /**
+   * The slowest span of that name. Jaeger's storage finds the newest traces in which anything took long, and cannot sort; so
+   * Prometheus is asked when the slowest one ended, to the minute and then to the second, and Jaeger what there was then.
+   */
   async slowest(services: readonly string[], operation: string): Promise<Found | null> {
-    const found = await Promise.all(services.map((service) => this.#slowestOf(service, operation)));
-    return best(
-      found.filter((span) => span !== null),
-      ({ durationUs }) => durationUs,
+    const endSeconds = this.#endUs / 1e6;
+    const coarse = await this.#peak(operation, endSeconds - lookbackMs / 1_000, endSeconds, 60, 60);
+    if (coarse === null) return null;
+    const fine = await this.#peak(operation, coarse.atSeconds - 62, coarse.atSeconds + 2, 1, 3);
+    const { atSeconds, boundMs } = fine ?? coarse;
+    const between = {
+      startUs: Math.round((atSeconds - peakSlackSeconds) * 1e6 - boundMs * 1_000),
+      endUs: Math.round((atSeconds + 1) * 1e6),
+    };
+    // No bucket is wider than its lower bound.
+    const least = Math.floor(boundMs * 500);
+    const found = await Promise.all(
+      services.map((service) =>
+        this.#spans(service, operation, { ...between, leastUs: least, limit: peakTracesMax }),
+      ),
     );
+    return best(found.flat(), ({ durationUs }) => durationUs);
   }
 
-  /** Jaeger answers with the newest; so it is asked for slower ones until there are none. */
-  async #slowestOf(service: string, operation: string): Promise<Found | null> {
-    let slowest: Found | null = null;
-    for (let round = 0; round < roundsMax; round++) {
-      const least: number = slowest === null ? 0 : slowest.durationUs + 1;
-      const found = await this.#spans(service, operation, least);
-      const next: Found | null = best(found, ({ durationUs }) => durationUs);
-      if (next === null) return slowest;
-      slowest = next;
-    }
-    return slowest;
+  /** When the largest bucket in which a span of that name ended was reached last, and its upper bound. */
+  async #peak(operation: string, start: number, end: number, step: number, windowSeconds: number) {
+    const bucket = `traces_span_metrics_duration_milliseconds_bucket{span_name="${operation}"}`;
+    const query = `histogram_quantile(1, sum by (le) (increase(${bucket}[${windowSeconds}s])))`;
+    const form = new URLSearchParams({ query, start: `${start}`, end: `${end}`, step: `${step}` });
+    const response = await fetch(`${this.#prometheus}/api/v1/query_range?${form}`, { signal: this.#signal });
+    const points = rangeSchema.parse(await response.json()).data.result.flatMap(({ values }) => values);
+    return points.reduce<{ readonly atSeconds: number; readonly boundMs: number } | null>(
+      (most, [atSeconds, boundMs]) =>
+        Number.isFinite(boundMs) && boundMs >= (most?.boundMs ?? 0) ? { atSeconds, boundMs } : most,
+      null,
+    );
   }
 }
 
@@ -142,7 +173,7 @@ export async function jaegerLinks(
     return {
       ...fixed,
       ...nothing,
-      ...(await foundBy(pages, new JaegerSearch(ui, Date.now()))),
+      ...(await foundBy(pages, new JaegerSearch(addresses, Date.now()))),
       answers: true,
     };
   } catch {
