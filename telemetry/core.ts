@@ -4,10 +4,25 @@ export { brokenPipeExitCode, endOnBrokenPipe, onBrokenPipe } from './log/broken-
 export { RateLimit } from './log/rate-limit.ts';
 export type { AttributeValue, ServiceName, SpanFact, SpanKind, SpanLink } from './trace/facts.ts';
 export {
+  attributes,
+  attributeValues,
+  drillPhaseSpanName,
+  lagServiceName,
+  lagSpanName,
+  movePhaseSpanName,
+  recoveryPhaseSpanName,
+  replicateSpanName,
+  serverSpanName,
+  serviceName,
+  spanNames,
+  traceparentHeader,
+} from './trace/names.ts';
+export {
   childContext,
   encodeTraceContext,
   formatTraceparent,
   keptTrace,
+  namedChild,
   namedTrace,
   newSpanId,
   newTraceId,

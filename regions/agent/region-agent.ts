@@ -29,6 +29,7 @@ import { FailoverWatch } from '../failover/failover-watch.ts';
 import type { AgentReply, AgentRequest } from '../moves/core/operations.ts';
 import { lastCommitUs } from '../moves/last-write.ts';
 import type { LossKeeper } from '../moves/loss-store.ts';
+import { MoveTraces } from '../moves/move-traces.ts';
 import { Moves } from '../moves/moves.ts';
 import type { OperationKeeper } from '../moves/operation-store.ts';
 import { OrphanSearch } from '../moves/orphan-search.ts';
@@ -36,7 +37,7 @@ import { sealOldRegion, serveSeals } from '../moves/seal-old-region.ts';
 import type { PolicyOptions } from '../policy/policy.ts';
 import { MoveStopwatch } from '../readiness/core/move-stopwatch.ts';
 import { type Readiness, readinessOf } from '../readiness/core/readiness.ts';
-import { noLagMemory, positionsOf } from '../replication/core/lag-memory.ts';
+import { ageOf, noLagMemory, positionsOf } from '../replication/core/lag-memory.ts';
 import type { LagKeeper } from '../replication/lag-store.ts';
 import { Lending } from '../replication/lending.ts';
 import { Receiving, type ReceivingOptions } from '../replication/receiving.ts';
@@ -121,7 +122,14 @@ export class RegionAgent {
     this.challenger = new ChallengerTimer(lease);
     this.nodes = new RegionNodes(nodes, links);
     this.stopwatch = new MoveStopwatch(region);
-    this.orphans = new OrphanSearch(options);
+    const traces = new MoveTraces(cluster, options.telemetry);
+    this.orphans = new OrphanSearch({
+      ...options,
+      onReport: (report, lost, lookedAtUs) => {
+        const { orphanEpoch, epoch } = report;
+        traces.lost(report, lost, lookedAtUs, this.view.failoverAfter(orphanEpoch, epoch));
+      },
+    });
     this.lending = new Lending({
       path: () => this.path(),
       ship: (to, { from, reign }) =>
@@ -131,6 +139,7 @@ export class RegionAgent {
     });
     this.moves = new Moves({
       ...options,
+      traces,
       view: this.view,
       challenger: this.challenger,
       sight: this.sight,
@@ -259,6 +268,7 @@ export class RegionAgent {
       receiving: this.receiving,
       lags: this.shipping?.run.lag() ?? [],
       lossEpochs: losses.epochs,
+      failovers: this.moves.failovers,
       trouble: this.trouble,
       took: this.stopwatch.took,
       watch: this.watch,
@@ -271,20 +281,11 @@ export class RegionAgent {
     return this.shipping !== null;
   }
 
-  /**
-   * How long ago this region, as a secondary, last had everything its primary had called durable: by what it hears since it
-   * joined, or by what an earlier start of this agent heard. Null in the primary, and while nothing is known.
-   */
+  /** See `ageOf`; null in the primary. */
   get replicaAgeMs(): number | null {
     const { region, lags, runtime } = this.options;
     if (this.receiving === null) return null;
-    const { levelMsAgo } = this.receiving;
-    const sinceUs = lags.memory[region]?.sinceUs ?? null;
-    const ages = [
-      ...(levelMsAgo === null ? [] : [levelMsAgo]),
-      ...(sinceUs === null ? [] : [Math.max(0, runtime.wallUs() - sinceUs) / 1_000]),
-    ];
-    return ages.length === 0 ? null : Math.min(...ages);
+    return ageOf(this.receiving.levelMsAgo, lags.memory[region], runtime.wallUs());
   }
 
   /** Where this region stands: by its shipping or its receiving, and while it does neither by what its nodes say. */

@@ -120,7 +120,7 @@ export function newSpanId(): string {
   return randomHex(spanIdBytes);
 }
 
-/** The root of a new trace that no sampler drops: of what operators look for there is little. */
+/** The root of a new trace that no sampler drops: of what operators look for there is little (T9). */
 export function keptTrace(): TraceContext {
   return { traceId: newTraceId(), spanId: newSpanId(), sampled: true };
 }
@@ -135,6 +135,12 @@ export function namedTrace(...names: readonly string[]): TraceContext {
   const spanId = digest.slice(traceIdBytes * 2, (traceIdBytes + spanIdBytes) * 2);
   assert(traceId !== zeroTraceId && spanId !== zeroSpanId, 'T2: ids are not zero');
   return { traceId, spanId, sampled: true };
+}
+
+/** The child of `parent` that this name always gives: recorded twice, it is the same span. */
+export function namedChild(parent: TraceContext, name: string): TraceContext {
+  const { traceId, spanId, sampled } = parent;
+  return { traceId, spanId: namedTrace(traceId, spanId, name).spanId, sampled };
 }
 
 /** A new span in the trace of `parent`, sampled as it is. Its `parentSpanId` is `parent.spanId`. */

@@ -41,6 +41,17 @@ export function rememberLags(
 }
 
 /**
+ * How long ago a secondary last had everything: by what it hears since it joined, or by what an earlier start of its agent
+ * heard, all on its own clocks. Null while neither says.
+ */
+export function ageOf(levelMsAgo: number | null, before: RememberedLag | undefined, nowUs: number): number | null {
+  const sinceUs = before?.sinceUs ?? null;
+  const rememberedMs = sinceUs === null ? null : Math.max(0, nowUs - sinceUs) / 1_000;
+  if (levelMsAgo === null || rememberedMs === null) return levelMsAgo ?? rememberedMs;
+  return Math.min(levelMsAgo, rememberedMs);
+}
+
+/**
  * What a new reign begins with: of a secondary whose lag is not remembered, how much of the new path it holds by its own last
  * word, however long ago that was. A region that is lost never says more, and its lag goes on from there.
  * @param me what this region holds, along the path it ships.
