@@ -1,6 +1,7 @@
 /** What a deployment says about itself, and what its local supervisor knows of the processes, as tables. */
 import type { SupervisorStatus } from '../../local/control-socket.ts';
 import type { DeploymentStatus, RegionStatus } from './admin-client.ts';
+import { type JaegerLinks, jaegerTable } from './jaeger-links.ts';
 import { formatBytes, formatMs, paint, table } from './output.ts';
 import { wanTable } from './wan-table.ts';
 
@@ -84,7 +85,15 @@ type SaidOfNode = {
   readonly trouble?: string | null | undefined;
 };
 
-const roleOrder: readonly LocalProcess['role'][] = ['storage', 'agent', 'gateway', 'nats'];
+const roleOrder: readonly LocalProcess['role'][] = [
+  'storage',
+  'agent',
+  'gateway',
+  'nats',
+  'jaeger',
+  'prometheus',
+  'window',
+];
 const processHeadings = ['PROCESS', 'AZ', 'STATE', 'SCL', 'PID', 'PORT', ''];
 
 function processTable(region: RegionStatus | undefined, processes: readonly LocalProcess[]): string {
@@ -128,6 +137,7 @@ function holdLines({ hold }: DeploymentStatus): readonly string[] {
 export function blocksOf(
   status: DeploymentStatus | undefined,
   local: SupervisorStatus | undefined,
+  jaeger: JaegerLinks | undefined,
 ): { readonly summary: readonly string[]; readonly processes: readonly string[] } {
   const blocks: string[] = [];
   if (status !== undefined) {
@@ -145,6 +155,8 @@ export function blocksOf(
   }
   const distances = local === undefined ? null : wanTable(local);
   if (distances !== null) blocks.push(distances);
+  const pages = jaegerTable(jaeger);
+  if (pages !== null) blocks.push(pages);
   const perRegion: string[] = [];
   const names = new Set([
     ...(status?.regions.map(({ name }) => name) ?? []),

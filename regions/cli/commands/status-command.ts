@@ -11,6 +11,7 @@ import {
   type Target,
   targetOf,
 } from '../ask/admin-client.ts';
+import { type JaegerLinks, jaegerLinks } from '../ask/jaeger-links.ts';
 import { type AskOptions, withAsk, withExample } from '../ask/options.ts';
 import { CliError, formatMs, note, paint, printJson } from '../ask/output.ts';
 import { blocksOf } from '../ask/status-text.ts';
@@ -21,6 +22,8 @@ type StatusOptions = AskOptions & { readonly watch?: boolean; readonly every: st
 interface Look {
   readonly said: DeploymentStatus | undefined;
   readonly local: SupervisorStatus | undefined;
+  /** Pages of the deployment's own Jaeger, when it runs one. */
+  readonly jaeger: JaegerLinks | undefined;
   readonly refusal: NoAnswer | null;
 }
 
@@ -29,19 +32,24 @@ async function look(target: Target, dataDir: string): Promise<Look> {
     fetchStatus(target),
     target.local === undefined ? undefined : supervisorStatus(controlSocket(dataDir)),
   ]);
+  const jaeger = target.local === undefined ? undefined : await jaegerLinks(target.local, local);
   return answer.kind === 'ok'
-    ? { said: answer.status, local, refusal: null }
-    : { said: undefined, local, refusal: answer };
+    ? { said: answer.status, local, jaeger, refusal: null }
+    : { said: undefined, local, jaeger, refusal: answer };
 }
 
-const asJson = ({ said, local }: Look): object => ({ ...said, ...(local !== undefined && { local }) });
+const asJson = ({ said, local, jaeger }: Look): object => ({
+  ...said,
+  ...(local !== undefined && { local }),
+  ...(jaeger !== undefined && { jaeger }),
+});
 
 async function once(target: Target, options: StatusOptions): Promise<void> {
   const seen = await look(target, options.data);
-  const { said, local, refusal } = seen;
+  const { said, local, jaeger, refusal } = seen;
   if (options.json === true) printJson(asJson(seen));
   else if (said !== undefined || local !== undefined) {
-    const { summary, processes } = blocksOf(said, local);
+    const { summary, processes } = blocksOf(said, local, jaeger);
     console.log([...summary, ...processes].join('\n\n'));
   }
   if (said !== undefined && target.local !== undefined && local === undefined) {
@@ -75,8 +83,8 @@ async function watch(target: Target, options: StatusOptions): Promise<never> {
 }
 
 /** On a terminal the new picture takes the place of the old one; what has no room is left out, and said so. */
-function showAgain({ said, local, refusal }: Look, gapMs: number, silentMs: number | null): void {
-  const { summary, processes } = blocksOf(said, local);
+function showAgain({ said, local, jaeger, refusal }: Look, gapMs: number, silentMs: number | null): void {
+  const { summary, processes } = blocksOf(said, local, jaeger);
   const head = `${new Date().toISOString()}  every ${formatMs(gapMs)}, Ctrl-C ends`;
   const since = silentMs === null ? '' : `, for ${formatMs(silentMs)}`;
   const trouble = refusal === null ? [] : [paint('red', `${refusal.message}${since}`)];

@@ -222,7 +222,7 @@ function withSuspicion(data: Uint8Array, suspects: Suspicion): Uint8Array {
 }
 
 /** The lag that an earlier start saw is not judged, and not kept. */
-const noLags: LagKeeper = { memory: noLagMemory, note: () => undefined, forget: () => undefined };
+const noLags: LagKeeper = { memory: noLagMemory, note: () => undefined, keepOnly: () => undefined };
 
 const lossFile = /^loss-(\d+)-(\d+)$/;
 

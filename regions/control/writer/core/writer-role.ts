@@ -25,9 +25,9 @@ import {
   type RegionId,
   unreachable,
   zeroLsn,
-} from '../../../storage/core.ts';
-import { GatewayChallenge } from './challenge.ts';
-import type { ControlView, ControlWrite } from './control-port.ts';
+} from '../../../../storage/core.ts';
+import { GatewayChallenge } from '../../core/challenge.ts';
+import type { ControlView, ControlWrite } from '../../core/control-port.ts';
 import {
   abortMove,
   acquire,
@@ -39,9 +39,9 @@ import {
   renew,
   sameHolder,
   type Transition,
-} from './control-record.ts';
-import { type HolderEvent, HolderLease, type LeaseLimits } from './lease.ts';
-import { moveLimits } from './move-limits.ts';
+} from '../../core/control-record.ts';
+import { type HolderEvent, HolderLease, type LeaseLimits } from '../../core/lease.ts';
+import { moveLimits } from '../../core/move-limits.ts';
 import { QuorumSight } from './quorum-sight.ts';
 import type { EndReason, RoleEffect, RoleEvent, WriterPhase } from './writer-role-events.ts';
 

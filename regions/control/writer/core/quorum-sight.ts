@@ -1,5 +1,5 @@
 /** Whether a region's storage nodes can make a write quorum, as one of its gateways sees its links to them. */
-import { quorumLimits } from '../../../storage/core.ts';
+import { quorumLimits } from '../../../../storage/core.ts';
 
 /** A reign that has lacked a write quorum for so long is given up: a node that restarts is back sooner. */
 export const quorumlessMs = 5_000;

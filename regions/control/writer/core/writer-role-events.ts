@@ -1,7 +1,7 @@
 /** What the writer role is told and what it asks for. */
-import type { Epoch, Lsn, RegionId } from '../../../storage/core.ts';
-import type { ControlView, ControlWrite } from './control-port.ts';
-import type { ControlRecord } from './control-record.ts';
+import type { Epoch, Lsn, RegionId } from '../../../../storage/core.ts';
+import type { ControlView, ControlWrite } from '../../core/control-port.ts';
+import type { ControlRecord } from '../../core/control-record.ts';
 
 export type WriterPhase = 'reading' | 'claiming' | 'recovering' | 'writing' | 'draining' | 'releasing';
 
