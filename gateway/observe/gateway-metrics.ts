@@ -8,6 +8,7 @@ import {
 } from '../../telemetry/index.ts';
 import { type SqlOperation, verbOf } from '../sql/operation.ts';
 import type { SqlError } from '../sql/sql.ts';
+import type { ForwardFate } from './forward-trail.ts';
 
 interface VerbSeries {
   readonly duration: Histogram;
@@ -35,6 +36,7 @@ export class GatewayMetrics {
   private readonly holdDuration: Histogram;
   private readonly redoBytes: Counter;
   private readonly forwardDuration: Histogram;
+  private readonly forwardAttempts: Counter;
   private readonly suspensions: Counter;
 
   constructor(registry: MetricRegistry) {
@@ -45,6 +47,7 @@ export class GatewayMetrics {
     this.holdDuration = registry.histogram(metrics.rpoHoldDuration).with({});
     this.redoBytes = registry.counter(metrics.redoBytes).with({});
     this.forwardDuration = registry.histogram(metrics.forwardDuration).with({});
+    this.forwardAttempts = registry.counter(metrics.forwardAttempts).with({});
     this.suspensions = registry.counter(metrics.leaseSuspensions).with({});
   }
 
@@ -94,11 +97,13 @@ export class GatewayMetrics {
       .observe(tookMs / 1_000);
   }
 
-  forwarded(outcome: string, tookMs: number): void {
-    this.registry
-      .counter(metrics.forwardedWrites)
-      .with({ outcome: outcome === 'result' ? 'ok' : outcome })
-      .add();
+  forwardSent(): void {
+    this.forwardAttempts.add();
+  }
+
+  /** @param tookMs from sending it first to the answer of the client. */
+  forwarded(outcome: ForwardFate, tookMs: number): void {
+    this.registry.counter(metrics.forwardedWrites).with({ outcome }).add();
     this.forwardDuration.observe(tookMs / 1_000);
   }
 

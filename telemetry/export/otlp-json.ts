@@ -5,11 +5,15 @@
  */
 import assert from 'node:assert/strict';
 import type { AttributeValue } from '../trace/facts.ts';
-import { attributes, attributeValues, spanNames } from '../trace/names.ts';
+import { appendSpanName, attributes, attributeValues, spanNames } from '../trace/names.ts';
 import { appendWidth, commitWidth, rowKinds, serverWidth } from '../trace/span-rows.ts';
 import type { JsonBytes } from './json-bytes.ts';
 
-const kinds = { internal: 1, server: 2, client: 3 } as const;
+/**
+ * What goes on below a `commit` without it is of the kind consumer: whoever looks for what a client waited for, as Jaeger does
+ * for its critical path, leaves out a consumer below a producer (T12).
+ */
+const kinds = { server: 2, client: 3, producer: 4, consumer: 5 } as const;
 /** Sampled; and whether its parent, if any, may be in another process. */
 const flags = { root: 0x101, child: 0x301 } as const;
 const statusError = 2;
@@ -47,7 +51,7 @@ const pieces = {
   start: Buffer.from('"startTimeUnixNano":"'),
   end: Buffer.from('000","endTimeUnixNano":"'),
   attributes: Buffer.from('000","attributes":['),
-  commit: Buffer.from(`"${spanNames.commit}","kind":${kinds.internal},`),
+  commit: Buffer.from(`"${spanNames.commit}","kind":${kinds.producer},`),
   lsn: Buffer.from(`{"key":"${attributes.lsn}","value":{"intValue":`),
   epoch: Buffer.from(
     `}},${attributeJson(attributes.branch, 'main')},{"key":"${attributes.epoch}","value":{"intValue":`,
@@ -220,8 +224,11 @@ class AppendTemplate {
       this.traceIds.push(add('{"traceId":"'));
       this.spanIds.push(add(`${'0'.repeat(traceIdLength)}","spanId":"`));
       this.parents.push(add(`${'0'.repeat(spanIdLength)}","parentSpanId":"`));
-      add(`${'0'.repeat(spanIdLength)}","flags":${flags.child},"name":"${spanNames.append}",`);
-      add(`"kind":${kinds.client},"startTimeUnixNano":"${startUs}000","endTimeUnixNano":"${endUs}000",`);
+      const kind = values[at + 6] === true ? kinds.client : kinds.consumer;
+      add(
+        `${'0'.repeat(spanIdLength)}","flags":${flags.child},"name":${JSON.stringify(appendSpanName(node))},`,
+      );
+      add(`"kind":${kind},"startTimeUnixNano":"${startUs}000","endTimeUnixNano":"${endUs}000",`);
       add(`"attributes":[${attributeJson(attributes.node, node)},`);
       add(attributeJson(attributes.cloudAvailabilityZone, string(values[at + 1])));
       if (values[at + 4] === true) add(`,${attributeJson(attributes.quorum, true)}`);

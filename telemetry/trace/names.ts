@@ -11,7 +11,7 @@ export const spanNames = {
   commit: 'commit',
   /** A commit that is durable in its region and waits for another one, as the policy asks. Parent: `commit`. */
   rpoWait: 'rpo.wait',
-  /** One storage node receiving and persisting the write. Parent: `commit`. Carries `sextant.quorum`. */
+  /** One storage node receiving and persisting the write; see `appendSpanName`. Parent: `commit`. */
   append: 'append',
   /** A gateway that is not the writer sending a statement to the one that is. Parent: the server span. */
   forward: 'forward',
@@ -32,6 +32,11 @@ export const spanNames = {
 /** Name of the span whose duration is the replication lag of one write. At most 30 names for six regions. */
 export function replicateSpanName(fromRegion: string, toRegion: string): string {
   return `replicate ${fromRegion}→${toRegion}`;
+}
+
+/** Name of the span of one storage node, such as `append n3`. At most six names for a region, which has six nodes. */
+export function appendSpanName(node: string): string {
+  return `${spanNames.append} ${node}`;
 }
 
 /** Name of one phase of a drill, such as `drill recovery`; there are eight. Parent: `drill`. */
@@ -82,6 +87,8 @@ export const attributes = {
   branch: 'sextant.branch',
   /** Kind of process: `gateway`, `agent`, `storage` or `drill`. A resource attribute. */
   role: 'sextant.role',
+  /** How often a forwarded statement was sent until a writer took it, or nobody did. */
+  attempts: 'sextant.attempts',
   /** Identifier of a move or a drill in `/v1/operations` and `/v1/drills`. */
   operationId: 'sextant.operation.id',
   /** Acknowledged writes that a forced failover, or the fault of a drill, gave up. */
