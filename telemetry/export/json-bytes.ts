@@ -1,11 +1,7 @@
 /** Bytes of a JSON document that grows as it is written. Numbers and ids are put in as digits, without a string for each. */
-import { randomFillSync } from 'node:crypto';
 
 const hexDigits = Buffer.from('0123456789abcdef');
 const digitZero = 0x30;
-const spanIdBytes = 8;
-/** Span ids drawn from the operating system at once. */
-const idsDrawn = 512;
 /** The longest number that is written: 2^53. */
 const numberDigitsMax = 16;
 /** Numbers are cut here, so that both halves are small integers. */
@@ -15,8 +11,6 @@ const half = 10 ** halfDigits;
 export class JsonBytes {
   private buffer: Buffer;
   private length = 0;
-  private readonly random = new Uint8Array(idsDrawn * spanIdBytes);
-  private randomUsed = idsDrawn * spanIdBytes;
 
   /** @param buffer what to begin with; it is used whole, and left when it does not suffice. */
   constructor(buffer: Buffer) {
@@ -67,20 +61,10 @@ export class JsonBytes {
       this.buffer.copyWithin(start + (places[index] ?? 0), start + first, start + first + ascii.length);
   }
 
-  /** Writes a span id of its own: 16 hex digits, not all zero. */
-  randomId(at: number): void {
-    if (this.randomUsed === this.random.length) {
-      randomFillSync(this.random);
-      this.randomUsed = 0;
-    }
-    let any = 0;
-    for (let index = 0; index < spanIdBytes; index++) {
-      const byte = this.random[this.randomUsed++] ?? 0;
-      any |= byte;
-      this.buffer[at + 2 * index] = hexDigits[byte >>> 4] ?? 0;
-      this.buffer[at + 2 * index + 1] = hexDigits[byte & 15] ?? 0;
-    }
-    if (any === 0) this.buffer[at] = hexDigits[1] ?? 0;
+  /** Changes one hex digit. @param by 1 to 15: different for each, and never the digit that was there. */
+  changeDigit(at: number, by: number): void {
+    const digit = hexDigits.indexOf(this.buffer[at] ?? 0);
+    this.buffer[at] = hexDigits[digit ^ by] ?? 0;
   }
 
   /** Takes the comma behind the last span away. @returns everything written. */

@@ -196,6 +196,7 @@ export class RowWriter {
 
 const traceIdLength = 32;
 const spanIdLength = 16;
+const appendsMax = 15;
 
 /**
  * The `append` spans of one batch. They are the same for each of its commits but for ids, so a commit's are a copy with
@@ -210,6 +211,7 @@ class AppendTemplate {
 
   constructor(values: readonly unknown[], row: number) {
     const count = number(values[row + 1]);
+    assert(count <= appendsMax, 'T1: the ids of the appends of a commit differ in one digit');
     const parts: string[] = [];
     let length = 0;
     const add = (more: string): number => {
@@ -243,9 +245,11 @@ class AppendTemplate {
 
   write(out: JsonBytes, traceId: string, parentSpanId: string): void {
     const start = out.copy(this.bytes);
-    for (const at of this.spanIds) out.randomId(start + at);
     out.repeat(traceId, start, this.traceIds);
     out.repeat(parentSpanId, start, this.parents);
+    // Not drawn anew: rows that are sent again, since a collector did not answer, must be the same spans.
+    out.repeat(parentSpanId, start, this.spanIds);
+    for (const [index, at] of this.spanIds.entries()) out.changeDigit(start + at, index + 1);
   }
 }
 

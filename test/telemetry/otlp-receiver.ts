@@ -86,7 +86,8 @@ function spansOf(body: string): ReceivedSpan[] {
   });
 }
 
-export async function startOtlpReceiver(): Promise<OtlpReceiver> {
+/** @param wantedPort where to listen; 0 is any free port. */
+export async function startOtlpReceiver(wantedPort = 0): Promise<OtlpReceiver> {
   const spans: ReceivedSpan[] = [];
   const requests: { path: string; headers: IncomingMessage['headers'] }[] = [];
   const watchers = new Set<() => void>();
@@ -111,7 +112,7 @@ export async function startOtlpReceiver(): Promise<OtlpReceiver> {
     message.on('data', (chunk: Buffer) => chunks.push(chunk));
     message.on('end', () => answer(message, response, Buffer.concat(chunks)));
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(wantedPort, '127.0.0.1', resolve));
   const address = server.address();
   const port = typeof address === 'object' && address !== null ? address.port : 0;
 
