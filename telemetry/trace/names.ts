@@ -13,7 +13,7 @@ export const spanNames = {
   rpoWait: 'rpo.wait',
   /** One storage node receiving and persisting the write; see `appendSpanName`. Parent: `commit`. */
   append: 'append',
-  /** A gateway that is not the writer sending a statement to the one that is. Parent: the server span. */
+  /** A gateway that is not the writer sending a statement to the one that is, however often (T11). Parent: the server span. */
   forward: 'forward',
   /** A read waiting until this region has caught up with the session or with the primary. */
   readWait: 'read.wait',
