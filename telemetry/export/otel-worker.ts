@@ -30,7 +30,7 @@ import manifest from '../../package.json' with { type: 'json' };
 import type { AttributeValue, SpanFact } from '../trace/facts.ts';
 import { attributes } from '../trace/names.ts';
 import { Delivery } from './delivery.ts';
-import { requestFrame } from './otlp-json.ts';
+import { requestFrame } from './otlp-messages.ts';
 import { RowExporter } from './row-exporter.ts';
 import type { FromWorker, ToWorker, WorkerSettings } from './worker-protocol.ts';
 

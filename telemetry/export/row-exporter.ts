@@ -1,5 +1,5 @@
 /**
- * Exports rows: gathers them, writes them as OTLP JSON and sends them with the transport of the SDK's own exporter, which
+ * Exports rows: gathers them, writes them as OTLP protobuf and sends them with the transport of the SDK's own exporter, which
  * reads the same `OTEL_*` variables. Runs in the telemetry worker.
  */
 import {
@@ -8,11 +8,12 @@ import {
 } from '@opentelemetry/otlp-exporter-base/node-http';
 import type { BatchSettings } from '../trace/settings.ts';
 import { Delivery, type TransmitResult } from './delivery.ts';
-import { JsonBytes } from './json-bytes.ts';
-import { RowWriter } from './otlp-json.ts';
+import { closeFrame, type RequestFrame } from './otlp-messages.ts';
+import { RowWriter } from './row-writer.ts';
+import { SpanBytes } from './span-bytes.ts';
 
-/** About what a span takes as JSON. */
-const spanBytes = 520;
+/** About what a span takes. */
+const spanBytes = 200;
 const sparesMax = 3;
 
 export interface RowBatch {
@@ -23,7 +24,7 @@ export interface RowBatch {
 export interface RowExporterOptions {
   readonly batch: BatchSettings;
   /** What surrounds the spans of a request; asked for when the first one is sent. */
-  readonly frame: () => { readonly before: string; readonly after: string };
+  readonly frame: () => RequestFrame;
   /** See `DeliveryOptions`. */
   readonly settled: (exported: number, dropped: number, error: unknown) => void;
   readonly failed: (spans: number, error: unknown) => void;
@@ -39,17 +40,17 @@ export class RowExporter {
   constructor({ batch, frame, settled, failed }: RowExporterOptions) {
     const writer = new RowWriter();
     this.transport = createOtlpHttpExportDelegate<readonly RowBatch[], null>(
-      convertLegacyHttpOptions({}, 'TRACES', 'v1/traces', { 'Content-Type': 'application/json' }),
+      convertLegacyHttpOptions({}, 'TRACES', 'v1/traces', { 'Content-Type': 'application/x-protobuf' }),
       {
         serializeRequest: (batches) => {
-          const { before, after } = frame();
-          const bytes = before.length + spansOf(batches) * spanBytes;
-          const out = new JsonBytes(this.spare.pop() ?? Buffer.allocUnsafeSlow(bytes));
-          out.add(before);
+          const around = frame();
+          const bytes = around.before.length + spansOf(batches) * spanBytes;
+          const out = new SpanBytes(this.spare.pop() ?? Buffer.allocUnsafeSlow(bytes));
+          out.copy(around.before);
           for (const { values } of batches) writer.write(values, out);
-          const written = out.finish(after);
+          closeFrame(around, out);
           this.lastWritten = out.memory;
-          return written;
+          return out.written;
         },
         deserializeResponse: () => null,
       },

@@ -1,7 +1,8 @@
-/** A collector for tests: takes OTLP/HTTP JSON on a free port of the loopback and keeps every span it is sent. */
+/** A collector for tests: takes OTLP/HTTP, JSON and protobuf, on a free port of the loopback and keeps every span it is sent. */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { gunzipSync } from 'node:zlib';
 import { z } from 'zod';
+import { requestOf } from './otlp-protobuf.ts';
 
 export interface ReceivedSpan {
   readonly service: string;
@@ -65,8 +66,8 @@ const kinds = ['unspecified', 'internal', 'server', 'client', 'producer', 'consu
 const attributesOf = (list: readonly z.infer<typeof attribute>[]): Record<string, unknown> =>
   Object.fromEntries(list.map(({ key, value }) => [key, Object.values(value)[0]]));
 
-function spansOf(body: string): ReceivedSpan[] {
-  return request.parse(JSON.parse(body)).resourceSpans.flatMap(({ resource, scopeSpans }) => {
+function spansOf(body: unknown): ReceivedSpan[] {
+  return request.parse(body).resourceSpans.flatMap(({ resource, scopeSpans }) => {
     const resourceAttributes = attributesOf(resource.attributes);
     return scopeSpans.flatMap((scope) =>
       scope.spans.map((one) => ({
@@ -98,8 +99,9 @@ export async function startOtlpReceiver(wantedPort = 0): Promise<OtlpReceiver> {
     requests.push({ path: message.url ?? '', headers: message.headers });
     const status = behaviour.kind === 'status' ? behaviour.status : 200;
     if (status < 300 && message.url === '/v1/traces') {
-      const text = message.headers['content-encoding'] === 'gzip' ? gunzipSync(body) : body;
-      spans.push(...spansOf(text.toString()));
+      const bytes = message.headers['content-encoding'] === 'gzip' ? gunzipSync(body) : body;
+      const isProtobuf = message.headers['content-type'] === 'application/x-protobuf';
+      spans.push(...spansOf(isProtobuf ? requestOf(bytes) : JSON.parse(bytes.toString())));
     }
     for (const watcher of watchers) watcher();
     const respond = () => response.writeHead(status, { 'content-type': 'application/json' }).end('{}');
