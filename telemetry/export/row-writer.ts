@@ -152,8 +152,9 @@ function commit(values: readonly unknown[], at: number, out: SpanBytes, appends:
   out.hex(start + template.spanId, string(values[at + 2]));
   if (parentSpanId !== null) out.hex(start + template.parentSpanId, parentSpanId);
   times(out, start, template, number(values[at + 7]), number(values[at + 8]));
-  for (const [index, place] of template.numbers.entries())
-    out.padded(start + place, number(values[at + 4 + index]));
+  const { numbers } = template;
+  for (let index = 0; index < numbers.length; index++)
+    out.padded(start + (numbers[index] ?? 0), number(values[at + 4 + index]));
   appends.write(out, start + template.traceId, start + template.spanId);
 }
 
@@ -193,12 +194,14 @@ class AppendTemplate {
   /** @param traceAt where the trace id of their commit lies in `out`. @param spanAt its span id. */
   write(out: SpanBytes, traceAt: number, spanAt: number): void {
     const start = out.copy(this.bytes);
-    for (const at of this.traceIds) out.again(start + at, traceAt, traceIdBytes);
-    for (const at of this.parents) out.again(start + at, spanAt, spanIdBytes);
-    // Not drawn anew: rows that are sent again, since a collector did not answer, must be the same spans.
-    for (const [index, at] of this.spanIds.entries()) {
-      out.again(start + at, spanAt, spanIdBytes);
-      out.change(start + at, index + 1);
+    const { traceIds, spanIds, parents } = this;
+    for (let index = 0; index < spanIds.length; index++) {
+      out.again(start + (traceIds[index] ?? 0), traceAt, traceIdBytes);
+      out.again(start + (parents[index] ?? 0), spanAt, spanIdBytes);
+      // Not drawn anew: rows that are sent again, since a collector did not answer, must be the same spans.
+      const at = start + (spanIds[index] ?? 0);
+      out.again(at, spanAt, spanIdBytes);
+      out.change(at, index + 1);
     }
   }
 }

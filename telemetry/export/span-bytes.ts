@@ -3,6 +3,7 @@
 /** Bytes of a number in a place of fixed width: eight times seven bits hold every safe integer. */
 export const paddedBytes = 8;
 const nanosecondsOfUs = 1_000;
+const two28 = 2 ** 28;
 const two32 = 2 ** 32;
 
 export class SpanBytes {
@@ -63,13 +64,13 @@ export class SpanBytes {
 
   /** Puts a whole number that is not negative at a place, as a varint of that many bytes, longer than it had to be. */
   padded(at: number, value: number, bytes: number = paddedBytes): void {
-    let rest = value;
-    for (let index = 0; index < bytes - 1; index++) {
-      const next = Math.floor(rest / 128);
-      this.buffer[at + index] = 0x80 | (rest - next * 128);
-      rest = next;
+    // In halves that are small integers.
+    const high = Math.floor(value / two28);
+    const low = value - high * two28;
+    for (let index = 0; index < bytes; index++) {
+      const seven = index < 4 ? low >>> (7 * index) : high >>> (7 * index - 28);
+      this.buffer[at + index] = index < bytes - 1 ? 0x80 | (seven & 0x7f) : seven;
     }
-    this.buffer[at + bytes - 1] = rest;
   }
 
   private ensure(more: number): void {
