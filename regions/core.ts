@@ -9,7 +9,12 @@ export { defaultLeaseLimits, type LeaseLimits } from './control/core/lease.ts';
 export { moveLimits } from './control/core/move-limits.ts';
 export { describeReading, formatAge } from './control/core/record-claims.ts';
 export { WriterRole } from './control/writer/core/writer-role.ts';
-export type { EndReason, RoleEffect, RoleEvent, WriterPhase } from './control/writer/core/writer-role-events.ts';
+export type {
+  EndReason,
+  RoleEffect,
+  RoleEvent,
+  WriterPhase,
+} from './control/writer/core/writer-role-events.ts';
 export {
   chooseLoss,
   type LossAnswer,

@@ -10,6 +10,7 @@ import {
 import { type SqlOperation, verbOf } from '../sql/operation.ts';
 import type { SqlError } from '../sql/sql.ts';
 import type { ReadPreference } from '../sql/stream-state.ts';
+import type { ForwardFate } from './forward-trail.ts';
 
 interface NodeAppends {
   readonly duration: Histogram;
@@ -61,6 +62,7 @@ export class GatewayMetrics {
   private readonly holdDuration: Histogram;
   private readonly redoBytes: Counter;
   private readonly forwardDuration: Histogram;
+  private readonly forwardAttempts: Counter;
   private readonly suspensions: Counter;
   private readonly pageReadDuration: Histogram;
   private readonly appends = new Map<string, NodeAppends>();
@@ -79,6 +81,7 @@ export class GatewayMetrics {
     this.holdDuration = registry.histogram(metrics.rpoHoldDuration).with({});
     this.redoBytes = registry.counter(metrics.redoBytes).with({});
     this.forwardDuration = registry.histogram(metrics.forwardDuration).with({});
+    this.forwardAttempts = registry.counter(metrics.forwardAttempts).with({});
     this.suspensions = registry.counter(metrics.leaseSuspensions).with({});
   }
 
@@ -128,11 +131,13 @@ export class GatewayMetrics {
       .observe(tookMs / 1_000);
   }
 
-  forwarded(outcome: 'result' | 'notRun' | 'unknown' | 'tooLarge', tookMs: number): void {
-    this.registry
-      .counter(metrics.forwardedWrites)
-      .with({ outcome: outcome === 'result' ? 'ok' : outcome })
-      .add();
+  forwardSent(): void {
+    this.forwardAttempts.add();
+  }
+
+  /** @param tookMs from sending it first to the answer of the client. */
+  forwarded(outcome: ForwardFate, tookMs: number): void {
+    this.registry.counter(metrics.forwardedWrites).with({ outcome }).add();
     this.forwardDuration.observe(tookMs / 1_000);
   }
 

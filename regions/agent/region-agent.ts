@@ -19,12 +19,12 @@ import {
 import type { Logger, Telemetry } from '../../telemetry/index.ts';
 import { decodePull, encodePull, parseJson, subjectsOf } from '../bus/core/messages.ts';
 import type { NatsConnection } from '../bus/nats-connection.ts';
-import { ControlHealth } from '../control/writer/core/control-health.ts';
 import type { ControlReading, ControlStore, ControlView } from '../control/core/control-port.ts';
 import { ControlSight } from '../control/core/control-sight.ts';
 import { ChallengerTimer, type LeaseLimits } from '../control/core/lease.ts';
 import { describeReading, type Neighbours, noRecord } from '../control/core/record-claims.ts';
 import type { Survivor } from '../control/core/survivors.ts';
+import { ControlHealth } from '../control/writer/core/control-health.ts';
 import { FailoverWatch } from '../failover/failover-watch.ts';
 import type { AgentReply, AgentRequest } from '../moves/core/operations.ts';
 import { lastCommitUs } from '../moves/last-write.ts';
@@ -46,9 +46,9 @@ import { type LaneWindow, Shipping, type ShippingOptions } from '../replication/
 import { ClusterView, type RegionReport, type Report, reportSchema } from '../status/core/report.ts';
 import { reportLimits } from '../status/core/report-limits.ts';
 import { RegionNodes } from '../status/region-nodes.ts';
-import type { ReplicationParts } from './replication-parts.ts';
 import { answerRequest } from './answer-request.ts';
 import { Heartbeats } from './heartbeats.ts';
+import type { ReplicationParts } from './replication-parts.ts';
 import { type Addresses, standingOf } from './standing.ts';
 
 const nodesEveryMs = 500;

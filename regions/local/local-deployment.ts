@@ -31,9 +31,11 @@ import {
   waitForExit,
 } from '../../storage/index.ts';
 import { regionsMax, regionsSchema } from '../agent/config.ts';
+import { findNatsServer } from '../nats/nats-server.ts';
 import { busyPortsProblem } from './busy-port.ts';
-import { type MoreRoutes, socketPathProblem } from './control-socket.ts';
 import { type Distances, type PairRoundTrip, wideAreaOf } from './cables/core/wide-area.ts';
+import { RouteProxies, RouteProxy } from './cables/route-proxy.ts';
+import { type MoreRoutes, socketPathProblem } from './control-socket.ts';
 import { processesWith } from './jaeger-processes.ts';
 import { findJaegerPrograms, type JaegerPrograms } from './jaeger-programs.ts';
 import {
@@ -53,9 +55,7 @@ import {
   telemetryGroup,
 } from './local-layout.ts';
 import { deploymentTraces, pidFilesBelow } from './local-traces.ts';
-import { findNatsServer } from '../nats/nats-server.ts';
 import { downgradeHint, rememberStoreVersion, storeProblem, storeVersion } from './nats-store-version.ts';
-import { RouteProxies, RouteProxy } from './cables/route-proxy.ts';
 import { Supervisor } from './supervisor.ts';
 
 /** Something the user can put right; `message` says what and how. Anything else that is thrown is a bug. */

@@ -6,7 +6,13 @@ import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { clusterSchema, secretSchema, strictShape } from '../../storage/index.ts';
 import { natsSchema, regionsMax, regionsSchema } from '../agent/config.ts';
-import { type NatsServer, natsServerConfig, natsTopology, witness, witnessIndex } from '../nats/nats-server.ts';
+import {
+  type NatsServer,
+  natsServerConfig,
+  natsTopology,
+  witness,
+  witnessIndex,
+} from '../nats/nats-server.ts';
 import type { RouteEnds } from './cables/route-proxy.ts';
 
 /** Content of `deployment.json`: what makes the deployment this one. Holds secrets; the file's mode is 0600. */

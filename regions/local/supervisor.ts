@@ -5,6 +5,7 @@
 import type { Server } from 'node:http';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { RouteProxies } from './cables/route-proxy.ts';
 import {
   type Action,
   type ActionResult,
@@ -16,7 +17,6 @@ import { directoryBytes } from './directory-bytes.ts';
 import { logFile, type ProcessRole, type ProcessSpec, startOrder } from './local-layout.ts';
 import { lastLines, ManagedProcess } from './managed-process.ts';
 import { NatsCare } from './nats-care.ts';
-import type { RouteProxies } from './cables/route-proxy.ts';
 import { serveSupervisorMetrics } from './supervisor-metrics.ts';
 
 /** Why a deployment did not become ready. `logTail` are the last lines of the process's log. */

@@ -13,9 +13,9 @@ export const spanNames = {
   commit: 'commit',
   /** A commit that is durable in its region and waits for another one, as the policy asks. Parent: `commit`. */
   rpoWait: 'rpo.wait',
-  /** One storage node receiving and persisting the write. Parent: `commit`. Carries `sextant.quorum`. */
+  /** One storage node receiving and persisting the write; see `appendSpanName`. Parent: `commit`. */
   append: 'append',
-  /** A gateway that is not the writer sending a statement to the one that is. Parent: the server span. */
+  /** A gateway that is not the writer sending a statement to the one that is, however often (T11). Parent: the server span. */
   forward: 'forward',
   /** A read waiting until this region has caught up with the session or with the primary. */
   readWait: 'read.wait',
@@ -50,6 +50,11 @@ export function replicateSpanName(fromRegion: string, toRegion: string): string 
  */
 export function lagSpanName(fromRegion: string, toRegion: string) {
   return `${fromRegion}→${toRegion}` as const;
+}
+
+/** Name of the span of one storage node, such as `append n3`. At most six names for a region, which has six nodes. */
+export function appendSpanName(node: string) {
+  return `${spanNames.append} ${node}` as const;
 }
 
 /** Name of one phase of a drill, such as `drill recovery`; there are eight. Parent: `drill`. */
@@ -114,6 +119,8 @@ export const attributes = {
   branch: 'sextant.branch',
   /** Kind of process: `gateway`, `agent`, `storage` or `drill`. A resource attribute. */
   role: 'sextant.role',
+  /** How often a forwarded statement was sent until a writer took it, or nobody did. */
+  attempts: 'sextant.attempts',
   /** Identifier of a move or a drill in `/v1/operations` and `/v1/drills`. */
   operationId: 'sextant.operation.id',
   /** Acknowledged writes that a forced failover, or the fault of a drill, gave up. */

@@ -2,9 +2,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { metrics } from '../../telemetry/index.ts';
-import { besideTheTable, definitionOf, samplesOf, sumOf } from '../telemetry/exposition.ts';
-import { type OtlpReceiver, startOtlpReceiver } from '../telemetry/otlp-receiver.ts';
-import { checkMetrics, promtool } from '../telemetry/promtool.ts';
+import { criticalPath } from '../telemetry/critical-path.ts';
+import { besideTheTable, definitionOf, samplesOf, sumOf } from '../telemetry/metrics/exposition.ts';
+import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from '../telemetry/otlp-receiver.ts';
+import { checkMetrics, promtool } from '../telemetry/metrics/promtool.ts';
 import { cities, citySummary, loadCities } from './cities.ts';
 import { TestDeployment } from './local-deployment.ts';
 import { idsIn, SteadyWriter } from './steady-writer.ts';
@@ -75,12 +76,13 @@ describe('three regions on real processes', { timeout: 120_000 }, () => {
     expect(rows.map((row) => [row.big, row.raw])).toEqual([[`${2n ** 62n}`, '0001FF']]);
   });
 
-  it('makes one trace per insert, across every region', async () => {
+  it('makes one trace per insert, across every region, whose critical path is the quorum (T12, G39)', async () => {
     const name = await table('traced');
     const inserts = 200;
-    const client = deployment.client(east);
-    for (let id = 1; id <= inserts; id++)
+    for (let id = 1; id <= inserts; id++) {
+      const client = deployment.client(id % 2 === 0 ? east : europe);
       await client.execute({ sql: `INSERT INTO ${name} VALUES (?, 'x')`, args: [id] });
+    }
     const ofInserts = () => {
       const roots = collector.spans.filter(
         (span) =>
@@ -92,20 +94,35 @@ describe('three regions on real processes', { timeout: 120_000 }, () => {
         if (wanted.has(span.traceId)) traces.set(span.traceId, [...(traces.get(span.traceId) ?? []), span]);
       return traces;
     };
-    const complete = () => [...ofInserts().values()].filter((spans) => spans.length === 10).length >= inserts;
+    const isForwarded = (spans: readonly ReceivedSpan[]) => spans.some((span) => span.name === 'forward');
+    const isWhole = (spans: readonly ReceivedSpan[]) => spans.length === (isForwarded(spans) ? 12 : 10);
+    const complete = () => [...ofInserts().values()].filter(isWhole).length >= inserts;
     await collector.waitFor(complete, 20_000);
     const traces = ofInserts();
-    expect(traces.size).toBe(inserts);
+    expect([traces.size, [...traces.values()].filter(isForwarded).length]).toEqual([inserts, inserts / 2]);
     for (const spans of traces.values()) {
       const names = spans.map((span) => `${span.service}: ${span.name}`).sort();
       expect(names).toEqual([
         `sextant-${asia}: replicate ${east}→${asia}`,
+        ...(isForwarded(spans) ? [`sextant-${europe}: INSERT`, `sextant-${europe}: forward`] : []),
         `sextant-${europe}: replicate ${east}→${europe}`,
         `sextant-${east}: INSERT`,
-        ...Array.from({ length: 6 }, () => `sextant-${east}: append`),
+        ...[1, 2, 3, 4, 5, 6].map((node) => `sextant-${east}: append n${node}`),
         `sextant-${east}: commit`,
       ]);
-      expect(spans.filter((span) => span.attributes['sextant.quorum'] === true)).toHaveLength(1);
+      const [decisive, ...others] = spans.filter((span) => span.attributes['sextant.quorum'] === true);
+      expect(others).toEqual([]);
+      const path = criticalPath(spans).map(({ span }) => span);
+      expect(path.filter(({ name }) => name.startsWith('replicate'))).toEqual([]);
+      const appends = path.filter((span) => span.name.startsWith('append'));
+      expect(appends.map(({ endUs, kind }) => [endUs, kind])).toEqual([[decisive?.endUs, 'client']]);
+      // Jaeger warns of a child that begins before its parent, or after its end.
+      for (const span of spans) {
+        const parent = spans.find(({ spanId }) => spanId === span.parentSpanId);
+        if (parent === undefined) continue;
+        expect(span.startUs).toBeGreaterThanOrEqual(parent.startUs);
+        expect(span.startUs).toBeLessThanOrEqual(parent.endUs);
+      }
     }
   });
 

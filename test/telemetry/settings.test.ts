@@ -30,7 +30,7 @@ describe('settings', () => {
     ],
     [
       { OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' },
-      'OTEL_EXPORTER_OTLP_PROTOCOL: traces are always sent as http/json',
+      'OTEL_EXPORTER_OTLP_PROTOCOL is not followed: spans of requests and commits leave as http/protobuf, all others as http/json',
     ],
     [{ OTEL_TRACES_EXPORTER: 'zipkin' }, 'OTEL_TRACES_EXPORTER: only otlp and none are supported'],
   ])('warn about %o', (env, warning) => {

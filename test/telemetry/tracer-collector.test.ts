@@ -153,8 +153,9 @@ describe('telemetry with a collector', () => {
       endUs: startUs + 5,
       durable: true,
     };
-    const append = { node: 'n1', az: 'us-east-1a', startUs, endUs: startUs + 3, quorum: true, acked: true };
-    const silent = { ...append, node: 'n6', quorum: false, acked: false };
+    const times = { startUs, endUs: startUs + 3 };
+    const append = { node: 'n1', az: 'us-east-1a', ...times, quorum: true, acked: true, awaited: true };
+    const silent = { ...append, node: 'n6', quorum: false, acked: false, awaited: false };
     telemetry.recordServer(server);
     telemetry.recordServer({
       ...server,
@@ -193,6 +194,7 @@ describe('telemetry with a collector', () => {
       }),
       fact({ name: 'BATCH', kind: 'server', context, endUs: server.endUs, attributes: attributesOfServer }),
       fact({
+        kind: 'producer',
         context: { ...context, spanId: commit.spanId },
         parentSpanId: context.spanId,
         startUs: commit.startUs,
@@ -205,7 +207,7 @@ describe('telemetry with a collector', () => {
         },
       }),
       fact({
-        name: 'append',
+        name: 'append n1',
         kind: 'client',
         context: { ...context, spanId: rowAppend?.spanId ?? '' },
         parentSpanId: commit.spanId,
@@ -213,8 +215,8 @@ describe('telemetry with a collector', () => {
         attributes: { ...nodeOf('n1'), 'sextant.quorum': true },
       }),
       fact({
-        name: 'append',
-        kind: 'client',
+        name: 'append n6',
+        kind: 'consumer',
         context: { ...context, spanId: rowSilent?.spanId ?? '' },
         parentSpanId: commit.spanId,
         endUs: append.endUs,
@@ -242,7 +244,15 @@ describe('telemetry with a collector', () => {
     const collector = await receiver();
     collector.behave({ kind: 'delay', delayMs: 60_000 });
     const { telemetry } = start({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint });
-    const append = { node: 'n1', az: 'a', startUs, endUs: startUs, quorum: false, acked: true };
+    const append = {
+      node: 'n1',
+      az: 'a',
+      startUs,
+      endUs: startUs,
+      quorum: false,
+      acked: true,
+      awaited: true,
+    };
     const appends = Array.from({ length: 6 }, () => append);
     const commit = {
       traceId: newTraceId(),

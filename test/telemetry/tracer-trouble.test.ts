@@ -1,9 +1,11 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
-import { describe, expect, it } from 'vitest';
+import { setTimeout as delay } from 'node:timers/promises';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { WorkerLink } from '../../telemetry/export/worker-link.ts';
-import type { Telemetry } from '../../telemetry/index.ts';
-import { fact, patienceMs, receiver, run, start } from './tracer-harness.ts';
+import { type CommitRow, newSpanId, newTraceId, type Telemetry } from '../../telemetry/index.ts';
+import { type ReceivedSpan, startOtlpReceiver } from './otlp-receiver.ts';
+import { fact, patienceMs, receiver, run, start, startUs } from './tracer-harness.ts';
 
 /** A port that nothing listens on. */
 async function closedPort(): Promise<number> {
@@ -72,6 +74,84 @@ describe('telemetry with a collector in trouble (T4)', () => {
     telemetry.record(fact());
     await telemetry.flush(patienceMs);
     expect([telemetry.exportedSpans, telemetry.droppedSpans]).toEqual([1, 266]);
+  });
+
+  it.each([
+    ['answers 503', { kind: 'status', status: 503 }],
+    ['is silent', { kind: 'delay', delayMs: 60_000 }],
+  ] as const)(
+    'keeps its spans while the collector %s, and delivers them within ten seconds of its return, with nothing new to send',
+    async (_, behaviour) => {
+      const collector = await receiver();
+      const { telemetry } = start({
+        OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint,
+        OTEL_EXPORTER_OTLP_TIMEOUT: '5000',
+        OTEL_BSP_SCHEDULE_DELAY: '10',
+      });
+      telemetry.record(fact());
+      await telemetry.flush(patienceMs);
+      collector.behave(behaviour);
+      const append = {
+        node: 'n1',
+        az: 'a',
+        startUs,
+        endUs: startUs,
+        quorum: true,
+        acked: true,
+        awaited: true,
+      };
+      const commit = (): CommitRow => ({
+        traceId: newTraceId(),
+        spanId: newSpanId(),
+        parentSpanId: null,
+        lsn: 1,
+        epoch: 1,
+        redoBytes: 1,
+        startUs,
+        endUs: startUs,
+        durable: true,
+      });
+      // Far more requests than a transport takes at once.
+      const recorded: string[] = [];
+      for (let turn = 0; turn < 50; turn++) {
+        const one = commit();
+        recorded.push(one.traceId);
+        telemetry.recordCommit(one, [append]);
+        telemetry.record(fact({ context: { traceId: one.traceId, spanId: newSpanId(), sampled: true } }));
+        await delay(120);
+      }
+      expect([telemetry.exportedSpans, telemetry.droppedSpans]).toEqual([1, 0]);
+      collector.behave({ kind: 'accept' });
+      // What it was sent and did not answer it may have, too: only an answer counts.
+      await vi.waitFor(() => expect(telemetry.exportedSpans).toBe(151), { timeout: 10_000, interval: 50 });
+      expect(new Set(collector.spans.map(({ spanId }) => spanId)).size).toBe(151);
+      expect(telemetry.droppedSpans).toBe(0);
+    },
+  );
+
+  it('delivers to a collector that was dead and is started again, and gives the oldest spans up when they are too many (T3)', async () => {
+    const first = await startOtlpReceiver();
+    await first.close();
+    const { telemetry, warnings } = start({
+      OTEL_EXPORTER_OTLP_ENDPOINT: first.endpoint,
+      OTEL_BSP_SCHEDULE_DELAY: '10',
+      OTEL_BSP_MAX_QUEUE_SIZE: '100',
+      OTEL_BSP_MAX_EXPORT_BATCH_SIZE: '10',
+    });
+    for (let turn = 0; turn < 30; turn++) {
+      telemetry.recordMany(Array.from({ length: 10 }, (_, at) => fact({ attributes: { turn, at } })));
+      await delay(120);
+    }
+    const again = await startOtlpReceiver(Number(new URL(first.endpoint).port));
+    onTestFinished(() => again.close());
+    const last = (spans: readonly ReceivedSpan[]) =>
+      spans.some(({ attributes: { turn, at } }) => turn === 29 && at === 9);
+    await again.waitFor(last, 10_000);
+    await telemetry.flush(patienceMs);
+    expect(telemetry.exportedSpans).toBeGreaterThanOrEqual(90);
+    expect(telemetry.exportedSpans + telemetry.droppedSpans).toBe(300);
+    expect(again.spans.length).toBe(telemetry.exportedSpans);
+    expect(warnings.length).toBe(1);
   });
 
   it('counts what a worker held that died, says so, and still shuts down', async () => {

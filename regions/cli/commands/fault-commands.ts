@@ -1,8 +1,8 @@
 /** Faults on a local deployment: `node`, `region`, and `gateway|agent|storage`, which also run one process from a configuration. */
 import { spawn } from 'node:child_process';
 import type { Command } from 'commander';
-import { type Action, requestAction } from '../../local/control-socket.ts';
 import { rttMsMax } from '../../local/cables/core/wide-area.ts';
+import { type Action, requestAction } from '../../local/control-socket.ts';
 import { requireDeployment } from '../../local/local-deployment.ts';
 import { controlSocket, nodesPerRegion } from '../../local/local-layout.ts';
 import { unknownRegion } from '../ask/admin-client.ts';

@@ -44,7 +44,11 @@ export function rememberLags(
  * How long ago a secondary last had everything: by what it hears since it joined, or by what an earlier start of its agent
  * heard, all on its own clocks. Null while neither says.
  */
-export function ageOf(levelMsAgo: number | null, before: RememberedLag | undefined, nowUs: number): number | null {
+export function ageOf(
+  levelMsAgo: number | null,
+  before: RememberedLag | undefined,
+  nowUs: number,
+): number | null {
   const sinceUs = before?.sinceUs ?? null;
   const rememberedMs = sinceUs === null ? null : Math.max(0, nowUs - sinceUs) / 1_000;
   if (levelMsAgo === null || rememberedMs === null) return levelMsAgo ?? rememberedMs;

@@ -18,8 +18,8 @@ import {
   type ProcessSpec,
   portsOf,
 } from '../../../regions/local/local-layout.ts';
-import type { Machine } from '../../../regions/nats/nats-server.ts';
 import { Supervisor } from '../../../regions/local/supervisor.ts';
+import type { Machine } from '../../../regions/nats/nats-server.ts';
 import { freePorts } from '../../free-ports.ts';
 
 const said = {

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect, type NatsConnection } from 'nats';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { RouteProxies, RouteProxy } from '../../../regions/local/cables/route-proxy.ts';
 import {
   type Deployment,
   deploymentSchema,
@@ -19,7 +20,6 @@ import {
   natsServerConfig,
   natsTopology,
 } from '../../../regions/nats/nats-server.ts';
-import { RouteProxies, RouteProxy } from '../../../regions/local/cables/route-proxy.ts';
 
 /** A machine with some executables, where `apt-get install` may put one more. */
 function machineWith(options: {

@@ -6,8 +6,8 @@ import {
   type MetricDefinition,
   MetricRegistry,
   metrics,
-} from '../../telemetry/index.ts';
-import { metricsPage } from '../../telemetry/metrics/metrics-page.ts';
+} from '../../../telemetry/index.ts';
+import { metricsPage } from '../../../telemetry/metrics/metrics-page.ts';
 import { checkMetrics, promtool } from './promtool.ts';
 
 const requests = {
@@ -187,7 +187,7 @@ describe('the table of metrics', () => {
   });
 
   it('is the page that operators read (T14)', () => {
-    const page = readFileSync(new URL('../../telemetry/METRICS.md', import.meta.url), 'utf8');
+    const page = readFileSync(new URL('../../../telemetry/METRICS.md', import.meta.url), 'utf8');
     expect(page, 'run `npx node telemetry/metrics/metrics-page.ts`').toBe(metricsPage());
   });
 
