@@ -61,7 +61,7 @@ it('a forwarded write that waits for a writer is one span and one count, however
   expect([refused.size, forwards.length, ofThem.length]).toEqual([writes, writes, 2 * writes]);
   for (const { startUs, endUs, error, attributes } of forwards) {
     expect(error).not.toBeNull();
-    expect(endUs - startUs).toBeGreaterThan(2_900_000);
+    expect(endUs - startUs).toBeGreaterThan(2_000_000);
     // At once, then after 15, 30, 60, 120, 240, 480 ms and each second; and at each change of the record.
     expect(Number(attributes['sextant.attempts'])).toBeGreaterThanOrEqual(6);
     expect(Number(attributes['sextant.attempts'])).toBeLessThanOrEqual(20);
