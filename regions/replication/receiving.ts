@@ -277,7 +277,8 @@ export class Receiving {
       },
     });
     this.store = store;
-    if (outcome.vdl === zeroLsn) this.fillingSinceUs ??= Math.round(this.runtime.wallUs());
+    if (outcome.vdl === zeroLsn && this.receiver.primaryVdl > zeroLsn)
+      this.fillingSinceUs ??= Math.round(this.runtime.wallUs());
     this.step({ kind: 'joined', outcome });
   }
 
