@@ -307,7 +307,7 @@ describe('three regions on real processes', { timeout: 120_000 }, () => {
     await deployment.run('policy', '--rpo-ms', 'off');
     await deployment.run('node', 'wipe', `${east}/n6`);
     const rowsOf = (spans: readonly ReceivedSpan[]) => new Set(spans.map((span) => rowOf(span)));
-    // A drill takes longer than this whole suite; drills.test.ts holds its trace against the table.
+    // A drill has a suite of its own; `drill-trace.test.ts` holds its trace against the tables.
     const expected = tableSpans.filter((row) => !row.startsWith('drill') && row !== 'sql.execute');
     const spans = await collector.waitFor(
       (received) => expected.every((row) => rowsOf(received).has(row)),
