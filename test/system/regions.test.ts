@@ -297,10 +297,12 @@ describe('three regions on real processes', { timeout: 120_000 }, () => {
 
   it('records every span in the table of telemetry/README.md, and nothing that the table lacks (T10)', async () => {
     await eastWrites();
-    // What no test above brings about: a read that waits, an answer under an RPO, and a node that is filled from nothing.
+    // What no test above has to bring about: an answer under an RPO, a read that waits, an error, a node filled from nothing.
     const name = await table('spans');
     await deployment.run('policy', '--rpo-ms', '0');
-    await deployment.client(europe).execute(`INSERT INTO ${name} VALUES (1, 'forwarded')`);
+    const insert = `INSERT INTO ${name} VALUES (1, 'forwarded')`;
+    await deployment.client(europe).batch([insert, `UPDATE ${name} SET note = 'changed'`]);
+    await expect(deployment.client(europe).execute(insert)).rejects.toThrow('UNIQUE');
     const globally = createClient({ url: `http://${deployment.gateway(asia)}/read/global/` });
     await globally.execute(`SELECT note FROM ${name}`);
     globally.close();
