@@ -4,6 +4,7 @@ export { brokenPipeExitCode, endOnBrokenPipe, onBrokenPipe } from './log/broken-
 export { RateLimit } from './log/rate-limit.ts';
 export type { AttributeValue, ServiceName, SpanFact, SpanKind, SpanLink } from './trace/facts.ts';
 export {
+  appendSpanName,
   attributes,
   attributeValues,
   drillPhaseSpanName,

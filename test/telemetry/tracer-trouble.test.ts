@@ -139,13 +139,13 @@ describe('telemetry with a collector in trouble (T4)', () => {
       OTEL_BSP_MAX_EXPORT_BATCH_SIZE: '10',
     });
     for (let turn = 0; turn < 30; turn++) {
-      telemetry.recordMany(Array.from({ length: 10 }, (_, at) => fact({ attributes: { turn, at } })));
+      telemetry.recordMany(Array.from({ length: 10 }, (_, at) => fact({ attributes: { 'sextant.lsn': turn, 'sextant.epoch': at } })));
       await delay(120);
     }
     const again = await startOtlpReceiver(Number(new URL(first.endpoint).port));
     onTestFinished(() => again.close());
     const last = (spans: readonly ReceivedSpan[]) =>
-      spans.some(({ attributes: { turn, at } }) => turn === 29 && at === 9);
+      spans.some(({ attributes: of }) => of['sextant.lsn'] === 29 && of['sextant.epoch'] === 9);
     await again.waitFor(last, 10_000);
     await telemetry.flush(patienceMs);
     expect(telemetry.exportedSpans).toBeGreaterThanOrEqual(90);
