@@ -23,16 +23,6 @@ export {
   metricsContentType,
 } from './metrics/metrics.ts';
 export { createProcessMetrics, follow } from './metrics/process-metrics.ts';
-export {
-  attributes,
-  attributeValues,
-  drillPhaseSpanName,
-  replicateSpanName,
-  serverSpanName,
-  serviceName,
-  spanNames,
-  traceparentHeader,
-} from './trace/names.ts';
 export { queryText, queryTextMax } from './trace/query-text.ts';
 export {
   createSampler,

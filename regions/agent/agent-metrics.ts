@@ -4,17 +4,23 @@ import type { Operation } from '../moves/core/operations.ts';
 import { watchReadiness } from '../readiness/readiness-metrics.ts';
 import type { Agent, AgentFigures } from './agent.ts';
 
-/** Keeps them; they are read from the agent at each scrape. Lag is the primary's to tell: elsewhere there is none. */
+/**
+ * Keeps them; they are read from the agent at each scrape. Lag is the primary's to tell: elsewhere there is none. Age is what a
+ * secondary knows by itself.
+ */
 export function watchAgent(registry: MetricRegistry, agent: Agent): void {
   watchReadiness(registry, () => agent.readiness);
   watchMoves(registry, agent);
   const epoch = registry.gauge(metrics.epoch).with({});
   const vdl = registry.gauge(metrics.volumeDurableLsn).with({});
+  const age = registry.gauge(metrics.replicaAge);
   const readers = [watchLag(registry, agent), watchShipping(registry), watchControl(registry)];
   registry.onScrape(() => {
     const { standing, figures } = agent;
     epoch.set(standing.epoch);
     if (standing.vdl !== null) vdl.set(standing.vdl);
+    age.clear();
+    if (agent.replicaAgeMs !== null) age.with({}).set(agent.replicaAgeMs / 1_000);
     for (const read of readers) read(figures);
   });
 }

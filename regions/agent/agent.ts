@@ -201,6 +201,11 @@ export class Agent {
     return this.agent.readiness;
   }
 
+  /** See `RegionAgent`. */
+  get replicaAgeMs(): number | null {
+    return this.agent.replicaAgeMs;
+  }
+
   /** What only metrics tell of it. */
   get figures(): AgentFigures {
     const { stalls, windows, sight } = this.agent;

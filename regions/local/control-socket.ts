@@ -39,7 +39,7 @@ export type ActionResult = z.output<typeof actionResultSchema>;
 const processStatusSchema = z.object({
   id: z.string(),
   region: z.string(),
-  role: z.enum(['nats', 'storage', 'agent', 'gateway']),
+  role: z.enum(['prometheus', 'window', 'jaeger', 'nats', 'storage', 'agent', 'gateway']),
   state: z.enum(['stopped', 'running', 'frozen', 'restarting', 'crash-looping']),
   pid: z.number().nullable(),
   ports: z.array(z.number()),

@@ -6,8 +6,8 @@ import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { clusterSchema, secretSchema, strictShape } from '../../storage/index.ts';
 import { natsSchema, regionsMax, regionsSchema } from '../agent/config.ts';
-import { type NatsServer, natsServerConfig, natsTopology, witness, witnessIndex } from './nats-server.ts';
-import type { RouteEnds } from './route-proxy.ts';
+import { type NatsServer, natsServerConfig, natsTopology, witness, witnessIndex } from '../nats/nats-server.ts';
+import type { RouteEnds } from './cables/route-proxy.ts';
 
 /** Content of `deployment.json`: what makes the deployment this one. Holds secrets; the file's mode is 0600. */
 export const deploymentSchema = strictShape({
@@ -52,9 +52,18 @@ export const supervisorPort = (basePort: number): number => basePort;
 /** Highest base port with which the last region's ports, and the witness's, still are ports. */
 export const basePortMax = 65_535 - portsPerRegion * (regionsMax + 1);
 
-export type ProcessRole = 'nats' | 'storage' | 'agent' | 'gateway';
-/** The order in which a region's processes start; they stop in the reverse order. */
-export const startOrder: readonly ProcessRole[] = ['nats', 'storage', 'agent', 'gateway'];
+/** `prometheus`, `window` and `jaeger` belong to no region and run only with `--jaeger`. */
+export type ProcessRole = 'prometheus' | 'window' | 'jaeger' | 'nats' | 'storage' | 'agent' | 'gateway';
+/** The order in which a region's processes start; all stop in the reverse order, so that Jaeger takes the last spans. */
+export const startOrder: readonly ProcessRole[] = [
+  'prometheus',
+  'window',
+  'jaeger',
+  'nats',
+  'storage',
+  'agent',
+  'gateway',
+];
 
 /** One process to supervise. */
 export type ProcessSpec = {
@@ -76,10 +85,12 @@ export type ProcessSpec = {
   readonly readyUrl?: string;
   /** Environment variables it is given unless the operator has set them. */
   readonly env?: Readonly<Record<string, string>>;
+  /** With more than this in `dataDir` the supervisor starts it again empty. */
+  readonly dataBytesMax?: number;
 };
 
 /** What Node.js is given to run each kind of process: its own flags, and the main file. Tests hand in their own. */
-export type Programs = Readonly<Record<Exclude<ProcessRole, 'nats'>, readonly string[]>>;
+export type Programs = Readonly<Record<'storage' | 'agent' | 'gateway', readonly string[]>>;
 
 export const configFile = (dir: string): string => join(dir, 'config.json');
 export const logFile = (dir: string): string => join(dir, 'process.log');
@@ -100,6 +111,10 @@ export const processNames: readonly string[] = [
   'gateway',
   'nats',
 ];
+
+/** What `--jaeger` adds stands beside the regions: this directory, and the processes in it. */
+export const telemetryGroup = 'telemetry';
+export const telemetryNames: readonly string[] = ['prometheus', 'window', 'jaeger'];
 
 /** Every directory a deployment of these regions may keep a process in. */
 export function processDirs(deployment: Deployment, dataDir: string): readonly string[] {
@@ -178,11 +193,12 @@ export function natsProcesses(
   });
 }
 
-/** Storage nodes, agent and gateway of every region. */
+/** Storage nodes, agent and gateway of every region. Spans go to `otlpEndpoint`, if there is one. */
 export function sextantProcesses(
   deployment: Deployment,
   dataDir: string,
   programs: Programs,
+  otlpEndpoint?: string,
 ): readonly ProcessSpec[] {
   const { cluster, secret, regions } = deployment;
   return regions.flatMap((region, index) => {
@@ -210,7 +226,10 @@ export function sextantProcesses(
         args: [...programs[role], '--config', configFile(dir)],
         config: JSON.stringify({ cluster, secret, region, listen: at(port), ...config }, null, 2),
         ports: [port],
-        env: { NODE_COMPILE_CACHE: compileCacheDir(dataDir) },
+        env: {
+          NODE_COMPILE_CACHE: compileCacheDir(dataDir),
+          ...(otlpEndpoint !== undefined && { OTEL_EXPORTER_OTLP_ENDPOINT: otlpEndpoint }),
+        },
         ...(role === 'gateway' && { readyUrl: `http://${at(port)}/readyz` }),
       };
     };

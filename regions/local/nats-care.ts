@@ -6,10 +6,10 @@
 import { existsSync } from 'node:fs';
 import { type NatsConnection, openNatsConnection } from '../bus/nats-connection.ts';
 import { ControlCopiesWatch } from '../control/control-copies-watch.ts';
-import { CopyJudge } from './core/nats-copy-judge.ts';
+import { CopyJudge } from '../nats/core/nats-copy-judge.ts';
 import { logFile } from './local-layout.ts';
 import type { ManagedProcess } from './managed-process.ts';
-import { StoreJudge, StoreWatch } from './nats-store-watch.ts';
+import { StoreJudge, StoreWatch } from '../nats/nats-store-watch.ts';
 
 export interface NatsCareOptions {
   /** The servers. */

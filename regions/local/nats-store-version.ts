@@ -5,7 +5,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { logFile, type ProcessSpec, supervisorDir } from './local-layout.ts';
-import { isAtLeast, type NatsServer } from './nats-server.ts';
+import { isAtLeast, type NatsServer } from '../nats/nats-server.ts';
 
 const versionFile = (dataDir: string): string => join(supervisorDir(dataDir), 'nats-version');
 const versionPattern = /^\d+\.\d+\.\d+$/;

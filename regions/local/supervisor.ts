@@ -12,10 +12,11 @@ import {
   type SupervisorStatus,
   serveControl,
 } from './control-socket.ts';
+import { directoryBytes } from './directory-bytes.ts';
 import { logFile, type ProcessRole, type ProcessSpec, startOrder } from './local-layout.ts';
 import { lastLines, ManagedProcess } from './managed-process.ts';
 import { NatsCare } from './nats-care.ts';
-import type { RouteProxies } from './route-proxy.ts';
+import type { RouteProxies } from './cables/route-proxy.ts';
 import { serveSupervisorMetrics } from './supervisor-metrics.ts';
 
 /** Why a deployment did not become ready. `logTail` are the last lines of the process's log. */
@@ -39,11 +40,14 @@ export type SupervisorOptions = {
   readonly more?: MoreRoutes;
   /** Told about every step; for people. */
   readonly onProgress: (line: string) => void;
+  /** How often data that has a limit is looked at. */
+  readonly dataLookMs?: number;
 };
 
 const pollMs = 50;
 const probeTimeoutMs = 1_000;
 const restartPatience = 3;
+const defaultDataLookMs = 10_000;
 const logTailLines = 12;
 /** How long each role may take to stop in order before it is killed. */
 const graceMs: Readonly<Record<ProcessRole, number>> = {
@@ -51,6 +55,9 @@ const graceMs: Readonly<Record<ProcessRole, number>> = {
   agent: 5_000,
   storage: 8_000,
   nats: 5_000,
+  jaeger: 8_000,
+  window: 2_000,
+  prometheus: 8_000,
 };
 
 /** True when something accepts connections on the loopback port. */
@@ -87,6 +94,7 @@ export class Supervisor {
   #stopped: Promise<void> | undefined;
   #care: NatsCare | undefined;
   #metrics: { close(): void } | undefined;
+  #dataLooks: NodeJS.Timeout | undefined;
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
@@ -132,6 +140,7 @@ export class Supervisor {
     // Stopped while the sockets were being made: then nobody else closes them.
     if (this.#phase === 'stopping') this.#closeControl();
     this.#careForNats();
+    this.#watchData();
     const regions = [...new Set(this.#processes.map(({ spec }) => spec.region))];
     await Promise.all(regions.map((region) => this.#startRegion(region, deadline)));
     if (this.#failure === undefined && this.#phase === 'starting') this.#phase = 'ready';
@@ -183,6 +192,7 @@ export class Supervisor {
     this.#phase = 'stopping';
     this.#options.more?.close();
     await this.#care?.close();
+    clearInterval(this.#dataLooks);
     for (const role of startOrder.toReversed()) {
       const stage = this.#processes.filter(({ spec }) => spec.role === role);
       await Promise.all(stage.map((managed) => managed.retire(graceMs[role])));
@@ -202,6 +212,24 @@ export class Supervisor {
       graceMs: graceMs.nats,
       onProgress,
     });
+  }
+
+  /** What has outgrown its limit is started again empty: it is worth less than the space that storage nodes beside it need. */
+  #watchData(): void {
+    if (this.#phase === 'stopping') return;
+    const bounded = this.#processes.filter(({ spec }) => spec.dataBytesMax !== undefined);
+    this.#dataLooks = setInterval(() => {
+      for (const managed of bounded) {
+        const { id, dataDir, dataBytesMax = Infinity } = managed.spec;
+        const bytes = directoryBytes(dataDir);
+        if (bytes <= dataBytesMax) continue;
+        this.#options.onProgress(
+          `${id}: its data takes ${bytes} B of ${dataBytesMax}: starting it again empty`,
+        );
+        void managed.wipe();
+      }
+    }, this.#options.dataLookMs ?? defaultDataLookMs);
+    this.#dataLooks.unref();
   }
 
   #closeControl(): void {

@@ -14,9 +14,11 @@ import {
   SpanKind,
   SpanStatusCode,
   TraceFlags,
+  type Tracer,
   trace,
 } from '@opentelemetry/api';
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http';
+import { resourceFromAttributes } from '@opentelemetry/resources';
 import { NodeSDK } from '@opentelemetry/sdk-node';
 import {
   AlwaysOnSampler,
@@ -24,10 +26,11 @@ import {
   type IdGenerator,
   type ReadableSpan,
   type SpanExporter,
+  TracerProvider,
 } from '@opentelemetry/sdk-trace';
 import { z } from 'zod';
 import manifest from '../../package.json' with { type: 'json' };
-import type { AttributeValue, SpanFact } from '../trace/facts.ts';
+import type { AttributeValue, ServiceName, SpanFact } from '../trace/facts.ts';
 import { attributes } from '../trace/names.ts';
 import { requestFrame } from './otlp-json.ts';
 import { RowExporter } from './row-exporter.ts';
@@ -150,6 +153,25 @@ const sdk = new NodeSDK({
 sdk.start();
 const scopeName = 'sextant';
 const tracer = trace.getTracer(scopeName, manifest.version);
+/** Of services that are not this process's own: their spans have its resource, but for the name. */
+const otherTracers = new Map<ServiceName, Tracer>();
+
+function tracerOf(service: ServiceName | undefined): Tracer {
+  if (service === undefined || service === settings.serviceName) return tracer;
+  const known = otherTracers.get(service);
+  if (known !== undefined) return known;
+  const provider = new TracerProvider({
+    resource: resourceFromAttributes({ ...resourceOfSdk(), [attributes.serviceName]: service }),
+    // The same queue, the same exporter: whose spans they are makes no difference to their fate (T3).
+    spanProcessors: [processor],
+    idGenerator: ids,
+    sampler: new AlwaysOnSampler(),
+  });
+  const made = provider.getTracer(scopeName, manifest.version);
+  otherTracers.set(service, made);
+  return made;
+}
+
 const resourceSchema = z.looseObject({
   resource: z.looseObject({
     attributes: z.record(
@@ -166,7 +188,8 @@ function hrTime(us: number): [seconds: number, nanoseconds: number] {
 }
 
 function exportFact(fact: SpanFact): void {
-  const { context, parentSpanId, startUs, endUs, error } = fact;
+  const { context, parentSpanId, startUs, endUs, error, links = [] } = fact;
+  const own = tracerOf(fact.service);
   ids.use(context.traceId, context.spanId);
   const parent =
     parentSpanId === null
@@ -183,9 +206,16 @@ function exportFact(fact: SpanFact): void {
   }
   if (error !== undefined) spanAttributes[attributes.errorType] = error.code;
   if (endUs < startUs) spanAttributes[attributes.clockSkewMs] ??= (endUs - startUs) / 1000;
-  const span = tracer.startSpan(
+  const span = own.startSpan(
     fact.name,
-    { kind: spanKinds[fact.kind], startTime: hrTime(startUs), attributes: spanAttributes },
+    {
+      kind: spanKinds[fact.kind],
+      startTime: hrTime(startUs),
+      attributes: spanAttributes,
+      links: links.map((link) => ({
+        context: { ...link, traceFlags: TraceFlags.SAMPLED, isRemote: true },
+      })),
+    },
     parent,
   );
   if (error !== undefined) span.setStatus({ code: SpanStatusCode.ERROR, message: error.message });
@@ -193,9 +223,11 @@ function exportFact(fact: SpanFact): void {
 }
 
 /** The SDK would take a malformed fact and fail later, with the whole batch it is in. */
-function wellFormed({ context, parentSpanId, startUs, endUs }: SpanFact): boolean {
+function wellFormed({ context, parentSpanId, startUs, endUs, links = [] }: SpanFact): boolean {
   return (
-    trace.isSpanContextValid({ ...context, traceFlags: TraceFlags.SAMPLED }) &&
+    [context, ...links].every((ids) =>
+      trace.isSpanContextValid({ ...ids, traceFlags: TraceFlags.SAMPLED }),
+    ) &&
     (parentSpanId === null || isValidSpanId(parentSpanId)) &&
     Number.isSafeInteger(Math.trunc(startUs)) &&
     Number.isSafeInteger(Math.trunc(endUs)) &&

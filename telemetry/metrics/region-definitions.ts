@@ -51,6 +51,15 @@ export const regionMetrics = {
     worry: '0',
     labels: ['target'],
   },
+  replicaAge: {
+    kind: 'gauge',
+    name: 'sextant_replica_age_seconds',
+    unit: 'seconds',
+    description:
+      'For a secondary: time since it last had everything its primary had called durable, by its own clock; no sample while unknown',
+    worry: "rises while `sextant_replication_lag_seconds` is silent: the primary's agent is lost",
+    labels: [],
+  },
   replicationStalledSeconds: {
     kind: 'gauge',
     name: 'sextant_replication_stalled_seconds',

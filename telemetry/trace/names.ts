@@ -5,6 +5,8 @@
  * Renaming anything here breaks saved searches and dashboards: treat these strings as a public interface.
  */
 
+import type { ServiceName } from './facts.ts';
+
 /** Names that never vary. Names with a bounded variable part have a function below. */
 export const spanNames = {
   /** One client write from the engine's commit to the volume being durable at its LSN. Parent: the server span. */
@@ -17,12 +19,20 @@ export const spanNames = {
   forward: 'forward',
   /** A read waiting until this region has caught up with the session or with the primary. */
   readWait: 'read.wait',
-  /** Finding the durable end of the log and opening a writer on it. */
+  /** Finding the durable end of the log and opening a writer on it. Parent: the move that asked for it, if one did. */
   recovery: 'recovery',
-  /** A managed move without loss, from the request to writes flowing again. */
+  /** A managed move without loss, from the request to its end. */
   switchover: 'switchover',
-  /** A move away from a lost region, from the decision to writes flowing again. */
+  /** A move away from a lost region, from the decision to its end. */
   failover: 'failover',
+  /** A region lists what a failover left behind there. Linked: the failover. */
+  losses: 'losses',
+  /** One write that is no longer part of history, at the moment of its commit. Parent: its `commit`. Linked: the failover. */
+  lost: 'lost',
+  /** A region or a storage node is filled from nothing. */
+  bootstrap: 'bootstrap',
+  /** A storage node fetches what it lacks from its peers, until it is level. */
+  repair: 'repair',
   /** One rehearsed fault under a verified workload. */
   drill: 'drill',
   /** A server span whose statement begins with no known SQL verb. */
@@ -34,9 +44,27 @@ export function replicateSpanName(fromRegion: string, toRegion: string): string 
   return `replicate ${fromRegion}→${toRegion}`;
 }
 
+/**
+ * Name of the span that tells each second how far one region lags, and whose duration is that lag (T8). Its service is
+ * `lagServiceName`, so that one page of Jaeger's Monitor shows all pairs. At most 30 names for six regions.
+ */
+export function lagSpanName(fromRegion: string, toRegion: string) {
+  return `${fromRegion}→${toRegion}` as const;
+}
+
 /** Name of one phase of a drill, such as `drill recovery`; there are eight. Parent: `drill`. */
 export function drillPhaseSpanName(phase: string): string {
   return `${spanNames.drill} ${phase}`;
+}
+
+/** Name of one phase of a move, such as `failover promoting`; there are eight. Parent: the move. */
+export function movePhaseSpanName(kind: 'switchover' | 'failover', phase: string) {
+  return `${spanNames[kind]} ${phase}` as const;
+}
+
+/** Name of one phase of a recovery, such as `recovery surveying`; there are five. Parent: `recovery`. */
+export function recoveryPhaseSpanName(phase: string) {
+  return `${spanNames.recovery} ${phase}` as const;
 }
 
 const sqlVerbs: ReadonlySet<string> = new Set(
@@ -76,6 +104,10 @@ export const attributes = {
   /** Region the write came from and region that applied it. */
   sourceRegion: 'sextant.source.region',
   targetRegion: 'sextant.target.region',
+  /** What the target of a heartbeat lacks; left out while it is unknown. */
+  lagBytes: 'sextant.lag_bytes',
+  /** Commits that the target lacks: so many, or at least so many. */
+  lagCommits: 'sextant.lag_commits',
   /** `eventual`, `session` or `global`. */
   consistency: 'sextant.consistency',
   /** Branch of the history tree, such as `main`. */
@@ -86,6 +118,12 @@ export const attributes = {
   operationId: 'sextant.operation.id',
   /** Acknowledged writes that a forced failover, or the fault of a drill, gave up. */
   lostWrites: 'sextant.lost_writes',
+  /** Those of them in whose traces a `lost` span was put. */
+  lostWritesMarked: 'sextant.lost_writes_marked',
+  /** Redo that a failover's target had heard of and did not have. */
+  atRiskBytes: 'sextant.at_risk_bytes',
+  /** Redo that a repair or bootstrap brought. */
+  filledBytes: 'sextant.filled_bytes',
   /** What was rehearsed, such as `region-loss`. */
   drillKind: 'sextant.drill.kind',
   /** True when every objective and every check held. */
@@ -137,8 +175,11 @@ export const attributeValues = {
   serviceNamespace: 'sextant',
 } as const;
 
+/** The service of the spans that are the lag of regions, whichever agent tells it. */
+export const lagServiceName = 'sextant-lag';
+
 /** Jaeger's service list, Monitor tab and dependency graph separate regions by this name. */
-export function serviceName(region: string): `sextant-${string}` {
+export function serviceName(region: string): ServiceName {
   return `sextant-${region}`;
 }
 

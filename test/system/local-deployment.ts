@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { type Client, createClient } from '@libsql/client';
 import { z } from 'zod';
 import { freeBasePort } from '../free-ports.ts';
-import { type Sample, samplesOf } from '../telemetry/exposition.ts';
+import { type Sample, samplesOf } from '../telemetry/metrics/exposition.ts';
 
 const ownRoot = join(import.meta.dirname, '../..');
 const upTimeoutMs = 120_000;

@@ -2,9 +2,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { metrics } from '../../telemetry/index.ts';
-import { besideTheTable, definitionOf, samplesOf, sumOf } from '../telemetry/exposition.ts';
+import { besideTheTable, definitionOf, samplesOf, sumOf } from '../telemetry/metrics/exposition.ts';
+import { checkMetrics, promtool } from '../telemetry/metrics/promtool.ts';
 import { type OtlpReceiver, startOtlpReceiver } from '../telemetry/otlp-receiver.ts';
-import { checkMetrics, promtool } from '../telemetry/promtool.ts';
 import { cities, citySummary, loadCities } from './cities.ts';
 import { TestDeployment } from './local-deployment.ts';
 import { idsIn, SteadyWriter } from './steady-writer.ts';

@@ -15,6 +15,7 @@ export interface ReceivedSpan {
   readonly startUs: number;
   readonly endUs: number;
   readonly attributes: Readonly<Record<string, unknown>>;
+  readonly links: readonly { readonly traceId: string; readonly spanId: string }[];
   readonly error: string | null;
 }
 
@@ -50,6 +51,7 @@ const span = z.object({
   startTimeUnixNano: z.string(),
   endTimeUnixNano: z.string(),
   attributes: z.array(attribute),
+  links: z.array(z.object({ traceId: z.string(), spanId: z.string() })).optional(),
   status: z.object({ code: z.number().optional(), message: z.string().optional() }).optional(),
 });
 const request = z.object({
@@ -80,6 +82,7 @@ function spansOf(body: string): ReceivedSpan[] {
         startUs: Number(BigInt(one.startTimeUnixNano) / 1000n),
         endUs: Number(BigInt(one.endTimeUnixNano) / 1000n),
         attributes: attributesOf(one.attributes),
+        links: one.links ?? [],
         error: one.status?.code === 2 ? (one.status.message ?? '') : null,
       })),
     );

@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import type { Command } from 'commander';
 import { type Action, requestAction } from '../../local/control-socket.ts';
-import { rttMsMax } from '../../local/core/wide-area.ts';
+import { rttMsMax } from '../../local/cables/core/wide-area.ts';
 import { requireDeployment } from '../../local/local-deployment.ts';
 import { controlSocket, nodesPerRegion } from '../../local/local-layout.ts';
 import { unknownRegion } from '../ask/admin-client.ts';

@@ -29,6 +29,7 @@ import {
   type Programs,
   supervisorDir,
 } from '../../local/local-layout.ts';
+import { jaegerLinks, jaegerTable } from '../ask/jaeger-links.ts';
 import { type CommonOptions, withCommon, withExample } from '../ask/options.ts';
 import { CliError, note, paint, printJson, table } from '../ask/output.ts';
 import { wanTable } from '../ask/wan-table.ts';
@@ -61,6 +62,7 @@ type UpOptions = CommonOptions & {
   readonly natsReplicas: string;
   readonly wan?: boolean;
   readonly wanRttMs?: string;
+  readonly jaeger?: boolean;
   readonly timeout: string;
 };
 
@@ -88,6 +90,7 @@ function requestOf(options: UpOptions): UpRequest {
     ...(options.regions !== undefined && { regions: options.regions.split(',').map((name) => name.trim()) }),
     ...(options.basePort !== undefined && { basePort: Number(options.basePort) }),
     ...(options.fresh === true && { fresh: true }),
+    ...(options.jaeger === true && { jaeger: true }),
     ...natsOf(options),
     ...wanOf(options),
   };
@@ -96,6 +99,7 @@ function requestOf(options: UpOptions): UpRequest {
 async function printReady(options: CommonOptions, deployment: Deployment): Promise<void> {
   const supervisor = await supervisorStatus(controlSocket(resolve(options.data)));
   const endpoints = endpointsOf(deployment);
+  const jaeger = await jaegerLinks(deployment, supervisor);
   if (options.json === true) {
     const dataDir = resolve(options.data);
     printJson({
@@ -105,6 +109,7 @@ async function printReady(options: CommonOptions, deployment: Deployment): Promi
       supervisorPid: runningSupervisor(dataDir),
       endpoints,
       wan: supervisor?.wan ?? [],
+      ...(jaeger !== undefined && { jaeger }),
     });
     return;
   }
@@ -116,6 +121,8 @@ async function printReady(options: CommonOptions, deployment: Deployment): Promi
   );
   const distances = supervisor === undefined ? null : wanTable(supervisor);
   if (distances !== null) console.log(distances);
+  const pages = jaegerTable(jaeger);
+  if (pages !== null) console.log(pages);
   console.log(paint('green', 'ready'));
 }
 
@@ -183,12 +190,14 @@ const handedOn = ({
   natsReplicas,
   wan,
   wanRttMs,
+  jaeger,
 }: UpOptions): readonly string[] => [
   ...(regions === undefined ? [] : ['--regions', regions]),
   ...(basePort === undefined ? [] : ['--base-port', basePort]),
   ...(fresh === true ? ['--fresh'] : []),
   ...(nats === undefined ? [] : ['--nats', nats, '--nats-replicas', natsReplicas]),
   ...(wan === true ? ['--wan'] : []),
+  ...(jaeger === true ? ['--jaeger'] : []),
   ...(wanRttMs === undefined ? [] : ['--wan-rtt-ms', wanRttMs]),
 ];
 
@@ -288,6 +297,7 @@ const withRequest = (command: Command): Command =>
       'this time, regions are as far apart as the cities that clouds name them after: messages between them take that long',
     )
     .option('--wan-rtt-ms <n>', 'the same, with one round-trip time for every pair of regions')
+    .option('--jaeger', 'this time, run Jaeger and Prometheus beside it, with every write traced to them')
     .option(
       '--timeout <seconds>',
       'give up when it is not ready by then',

@@ -66,6 +66,8 @@ export const regionReportSchema = z.object({
   /** For a primary: how far every secondary is behind. */
   lag: z.array(lagReportSchema),
   lossEpochs: z.array(z.int()),
+  /** The newest failovers that its agent has carried out, with the epochs that they began. Left out by an older agent. */
+  failovers: z.array(z.object({ id: z.string(), epoch: z.int() })).exactOptional(),
   /** How long the last moves to this region took; see `MoveStopwatch`. Left out by an older agent. */
   took: z.object({ switchoverMs: z.number().nullable(), promotionMs: z.number().nullable() }).exactOptional(),
   sentAtMs: z.number(),
@@ -255,8 +257,6 @@ export class ClusterView {
   /** What is heard that decides whether a switchover to `target` may begin, as of `record`. */
   switchoverQuestion(target: RegionId, record: ControlRecord, nowMs: number): SwitchoverQuestion {
     const report = this.region(target, nowMs);
-    const takesWrites = ({ state, trouble }: NodeReport): boolean =>
-      state !== 'down' && trouble === undefined;
     const writer = this.gateways(record.primary, nowMs).find(({ phase }) => phase === 'writing');
     return {
       target,
@@ -265,7 +265,7 @@ export class ClusterView {
       following: report?.following ?? false,
       lagMs: this.lag(target, this.regionReports.get(target)?.report ?? null, nowMs).lagMs,
       stalledMs: this.stalledMs(target, nowMs),
-      writableNodes: report?.nodes.filter(takesWrites).length ?? 0,
+      writableNodes: this.writableNodes(target, nowMs) ?? 0,
       gateways: this.gateways(target, nowMs).length,
     };
   }
@@ -292,9 +292,14 @@ export class ClusterView {
 
   /** Whether a region has a gateway, and enough storage nodes that take writes, as far as it said lately. */
   canWrite(name: RegionId, nowMs: number): boolean {
-    const nodes = this.region(name, nowMs)?.nodes ?? [];
-    const up = nodes.filter(({ state, trouble }) => state !== 'down' && trouble === undefined);
-    return up.length >= quorumLimits.writeQuorum && this.gateways(name, nowMs).length > 0;
+    const writable = this.writableNodes(name, nowMs) ?? 0;
+    return writable >= quorumLimits.writeQuorum && this.gateways(name, nowMs).length > 0;
+  }
+
+  /** How many storage nodes of a region take writes, as its agent said lately; null when it did not. */
+  writableNodes(name: RegionId, nowMs: number): number | null {
+    const nodes = this.region(name, nowMs)?.nodes;
+    return nodes?.filter(({ state, trouble }) => state !== 'down' && trouble === undefined).length ?? null;
   }
 
   /** Recent reports of a region's gateways. */
@@ -459,6 +464,13 @@ export class ClusterView {
   /** The same of one region, however long ago it was said; 0 when it never was. */
   highestEpochOf(name: string): number {
     return this.regionReports.get(name)?.report.highestEpoch ?? 0;
+  }
+
+  /** The failover that ended a reign, as far as was ever heard: the first one after it, up to `until`. Null when none was. */
+  failoverAfter(reign: number, until: number): string | null {
+    const known = [...this.regionReports.values()].flatMap(({ report }) => report.failovers ?? []);
+    const after = known.filter(({ epoch: began }) => began > reign && began <= until);
+    return after.sort((a, b) => a.epoch - b.epoch)[0]?.id ?? null;
   }
 
   /** Epochs some region has found lost writes of. */

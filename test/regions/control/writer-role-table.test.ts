@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { RoleEffect, RoleEvent, WriterPhase } from '../../../regions/control/core/writer-role-events.ts';
+import type { RoleEffect, RoleEvent, WriterPhase } from '../../../regions/control/writer/core/writer-role-events.ts';
 import { epoch, lsn } from '../../../storage/redo/ids.ts';
 import { type Bench, bench, failingOverTo, switchingTo, us } from './writer-role-bench.ts';
 
@@ -20,6 +20,7 @@ describe('writer role, event by event', () => {
     engineLost: () => ({ kind: 'engineLost', epoch: epoch(1) }),
     drained: () => ({ kind: 'drained', epoch: epoch(1), lsn: lsn(700) }),
     regionVdl: () => ({ kind: 'regionVdl', head: epoch(1), vdl: lsn(9) }),
+    nodes: () => ({ kind: 'nodes', up: 3 }),
     shutdown: () => ({ kind: 'shutdown' }),
     tick: () => ({ kind: 'tick' }),
   };
@@ -35,6 +36,7 @@ describe('writer role, event by event', () => {
     engineLost: [phase],
     drained: [phase],
     regionVdl: [phase],
+    nodes: [phase],
     shutdown: [phase],
     tick: [phase],
   });

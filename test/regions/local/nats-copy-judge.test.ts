@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { CopyJudge, type CopyLook, copyJudgeLimits } from '../../../regions/local/core/nats-copy-judge.ts';
+import { CopyJudge, type CopyLook, copyJudgeLimits } from '../../../regions/nats/core/nats-copy-judge.ts';
 
 const well: CopyLook = {
   isReachable: true,

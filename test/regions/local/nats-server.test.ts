@@ -18,8 +18,8 @@ import {
   type Machine,
   natsServerConfig,
   natsTopology,
-} from '../../../regions/local/nats-server.ts';
-import { RouteProxies, RouteProxy } from '../../../regions/local/route-proxy.ts';
+} from '../../../regions/nats/nats-server.ts';
+import { RouteProxies, RouteProxy } from '../../../regions/local/cables/route-proxy.ts';
 
 /** A machine with some executables, where `apt-get install` may put one more. */
 function machineWith(options: {

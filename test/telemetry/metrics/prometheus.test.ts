@@ -5,12 +5,12 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { portsOf, supervisorPort } from '../../regions/local/local-layout.ts';
+import { portsOf, supervisorPort } from '../../../regions/local/local-layout.ts';
 import { definitionOf } from './exposition.ts';
 import { namesIn } from './promql.ts';
 import { promtool, runPromtool } from './promtool.ts';
 
-const folder = fileURLToPath(new URL('../../telemetry/', import.meta.url));
+const folder = fileURLToPath(new URL('../../../telemetry/', import.meta.url));
 const prometheus = join(folder, 'prometheus');
 const read = (path: string): string => readFileSync(join(folder, path), 'utf8');
 

@@ -1,5 +1,5 @@
 /** What a process tells Prometheus, read and held to the table of metrics. */
-import { type MetricDefinition, metrics } from '../../telemetry/index.ts';
+import { type MetricDefinition, metrics } from '../../../telemetry/index.ts';
 
 /** One line of an exposition. */
 export interface Sample {

@@ -1,7 +1,7 @@
 /** What the writer role is told and what it asks for. */
-import type { Epoch, Lsn, RegionId } from '../../../storage/core.ts';
-import type { ControlView, ControlWrite } from './control-port.ts';
-import type { ControlRecord } from './control-record.ts';
+import type { Epoch, Lsn, RegionId } from '../../../../storage/core.ts';
+import type { ControlView, ControlWrite } from '../../core/control-port.ts';
+import type { ControlRecord } from '../../core/control-record.ts';
 
 export type WriterPhase = 'reading' | 'claiming' | 'recovering' | 'writing' | 'draining' | 'releasing';
 
@@ -35,6 +35,8 @@ export type RoleEvent =
    * is: durable redo of another path than the drained writer's counts for nothing.
    */
   | { readonly kind: 'regionVdl'; readonly head: Epoch; readonly vdl: Lsn }
+  /** How many of this region's storage nodes answer now. */
+  | { readonly kind: 'nodes'; readonly up: number }
   /** The process is about to end and wants nobody to wait for its lease. */
   | { readonly kind: 'shutdown' }
   | { readonly kind: 'tick' };

@@ -8,8 +8,8 @@ import {
   type MetricDefinition,
   MetricRegistry,
   metrics,
-} from '../../telemetry/index.ts';
-import { metricsPage } from '../../telemetry/metrics/metrics-page.ts';
+} from '../../../telemetry/index.ts';
+import { metricsPage } from '../../../telemetry/metrics/metrics-page.ts';
 import { checkMetrics, promtool } from './promtool.ts';
 
 const requests = {
@@ -189,7 +189,7 @@ describe('the table of metrics', () => {
   });
 
   it('holds only what production files keep (T14)', () => {
-    const root = fileURLToPath(new URL('../../', import.meta.url));
+    const root = fileURLToPath(new URL('../../../', import.meta.url));
     const files = ['telemetry', 'storage', 'regions', 'gateway'].flatMap((folder) =>
       readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
         .filter((path) => path.endsWith('.ts') && !path.endsWith('-definitions.ts'))
@@ -201,7 +201,7 @@ describe('the table of metrics', () => {
   });
 
   it('is the page that operators read (T14)', () => {
-    const page = readFileSync(new URL('../../telemetry/METRICS.md', import.meta.url), 'utf8');
+    const page = readFileSync(new URL('../../../telemetry/METRICS.md', import.meta.url), 'utf8');
     expect(page, 'run `npx node telemetry/metrics/metrics-page.ts`').toBe(metricsPage());
   });
 
