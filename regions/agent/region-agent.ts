@@ -48,8 +48,8 @@ import { reportLimits } from '../status/core/report-limits.ts';
 import { RegionNodes } from '../status/region-nodes.ts';
 import { answerRequest } from './answer-request.ts';
 import { Heartbeats } from './heartbeats.ts';
-import type { ReplicationParts } from './replication-parts.ts';
 import { repairSpan } from './repair-span.ts';
+import type { ReplicationParts } from './replication-parts.ts';
 import { type Addresses, standingOf } from './standing.ts';
 
 const nodesEveryMs = 500;

@@ -139,7 +139,11 @@ describe('telemetry with a collector in trouble (T4)', () => {
       OTEL_BSP_MAX_EXPORT_BATCH_SIZE: '10',
     });
     for (let turn = 0; turn < 30; turn++) {
-      telemetry.recordMany(Array.from({ length: 10 }, (_, at) => fact({ attributes: { 'sextant.lsn': turn, 'sextant.epoch': at } })));
+      telemetry.recordMany(
+        Array.from({ length: 10 }, (_, at) =>
+          fact({ attributes: { 'sextant.lsn': turn, 'sextant.epoch': at } }),
+        ),
+      );
       await delay(120);
     }
     const again = await startOtlpReceiver(Number(new URL(first.endpoint).port));

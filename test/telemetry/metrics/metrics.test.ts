@@ -1,5 +1,7 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import {
   createProcessMetrics,
@@ -184,6 +186,18 @@ describe('the table of metrics', () => {
   it('names each metric once', () => {
     const all = Object.values(metrics);
     expect(new Set(all.map(({ name }) => name)).size).toBe(all.length);
+  });
+
+  it('holds only what production files keep (T14)', () => {
+    const root = fileURLToPath(new URL('../../../', import.meta.url));
+    const files = ['telemetry', 'storage', 'regions', 'gateway'].flatMap((folder) =>
+      readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+        .filter((path) => path.endsWith('.ts') && !path.endsWith('-definitions.ts'))
+        .map((path) => readFileSync(join(root, folder, path), 'utf8')),
+    );
+    const text = files.join('\n');
+    const kept = (key: string): boolean => new RegExp(`\\bmetric(?:s|Names)\\.${key}\\b`).test(text);
+    expect(Object.keys(metrics).filter((key) => !kept(key))).toEqual([]);
   });
 
   it('is the page that operators read (T14)', () => {
