@@ -8,7 +8,7 @@ import { z } from 'zod';
 import { freeBasePort } from '../free-ports.ts';
 
 const ownRoot = join(import.meta.dirname, '../..');
-const upTimeoutMs = 120_000;
+const upTimeoutMs = 300_000;
 
 export interface CliResult {
   readonly code: number;

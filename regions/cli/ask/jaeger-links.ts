@@ -1,6 +1,6 @@
 /** Pages of the deployment's own Jaeger that answer what one asks after a bad day, found by asking it. */
 import { z } from 'zod';
-import { type JaegerPages, jaegerPages } from '../../../telemetry/core.ts';
+import { type JaegerPages, jaegerPages, spanNames } from '../../../telemetry/core.ts';
 import type { SupervisorStatus } from '../../local/control-socket.ts';
 import { runningJaeger } from '../../local/jaeger-processes.ts';
 import type { Deployment } from '../../local/local-layout.ts';
@@ -184,17 +184,17 @@ export async function jaegerLinks(
 async function foundBy(pages: JaegerPages, search: JaegerSearch) {
   const services = await search.services();
   const [write, failover, drill, lost] = await Promise.all([
-    search.slowest(services, 'commit'),
-    search.newest(services, 'failover'),
-    search.newest(services, 'drill'),
-    search.newest(services, 'lost'),
+    search.slowest(services, spanNames.commit),
+    search.newest(services, spanNames.failover),
+    search.newest(services, spanNames.drill),
+    search.newest(services, spanNames.lost),
   ]);
   const trace = (found: Found | null) => (found === null ? null : pages.trace(found.traceId));
   return {
     slowestWrite: trace(write),
     lastFailover: trace(failover),
     lastDrill: trace(drill),
-    lostWrites: lost === null ? null : pages.search({ service: lost.service, operation: 'lost' }),
+    lostWrites: lost === null ? null : pages.search({ service: lost.service, operation: spanNames.lost }),
   };
 }
 
