@@ -34,16 +34,16 @@ async function happen(deployment: TestDeployment): Promise<void> {
   const client = deployment.client(europe);
   await client.execute('CREATE TABLE picture (id INTEGER PRIMARY KEY, text TEXT)');
   const writer = new SteadyWriter(client, 'picture', { perSecond: 10 });
-  await sleep(90_000);
+  await sleep(45_000);
   await deployment.run('region', 'isolate', tokyo);
-  await sleep(60_000);
+  await sleep(45_000);
   await deployment.run('region', 'heal', tokyo);
   await deployment.until(
     'level again',
     ({ regions }) => regions.every(({ lagMs }) => (lagMs ?? 0) < 1_000),
     60_000,
   );
-  await sleep(90_000);
+  await sleep(45_000);
   await writer.stop();
   const drill = await deployment.cli(['drill', 'partition', '--region', primary], 240_000);
   process.stdout.write(drill.stdout + drill.stderr);
