@@ -10,6 +10,8 @@ import { chromium, type Page } from 'playwright-core';
 import { z } from 'zod';
 import { TestDeployment } from '../system/local-deployment.ts';
 import { SteadyWriter } from '../system/steady-writer.ts';
+import { JaegerApi } from './jaeger-api.ts';
+import { flaws } from './whole-traces.ts';
 
 const { values } = parseArgs({
   options: {
@@ -23,9 +25,6 @@ const [primary, europe, tokyo] = ['us-east-1', 'eu-west-1', 'ap-northeast-1'] as
 
 const linksSchema = z.object({
   jaeger: z.object({ ui: z.string(), lag: z.string(), lastFailover: z.string(), lostWrites: z.string() }),
-});
-const tracesSchema = z.object({
-  data: z.array(z.object({ traceID: z.string(), spans: z.array(z.unknown()) })),
 });
 
 /** What there is to see: calm, a region cut off and back, a forwarded write, and a drill that loses the primary. */
@@ -50,18 +49,17 @@ async function happen(deployment: TestDeployment): Promise<void> {
   await sleep(5_000);
 }
 
-/** The newest whole trace of a write that Europe forwarded. */
+/** A whole trace of a write that Europe forwarded in one attempt. */
 async function forwardedWrite(ui: string): Promise<string> {
-  const query = new URLSearchParams({
-    service: `sextant-${europe}`,
-    operation: 'forward',
-    limit: '200',
-    start: `${(Date.now() - quarterHourMs) * 1_000}`,
-    end: `${Date.now() * 1_000}`,
-  });
-  const { data } = tracesSchema.parse(await (await fetch(`${ui}/api/traces?${query}`)).json());
-  const whole = Math.max(...data.map(({ spans }) => spans.length));
-  return data.find(({ spans }) => spans.length === whole)?.traceID ?? '';
+  const toUs = Date.now() * 1_000;
+  const traces = await new JaegerApi(ui).all(`sextant-${europe}`, 'forward', toUs - quarterHourMs * 1_000, toUs);
+  const whole = traces.find(
+    (trace) =>
+      flaws(trace, primary, [europe, tokyo]).length === 0 &&
+      trace.spans.filter(({ operationName }) => operationName === 'forward').length === 1,
+  );
+  if (whole === undefined) throw new Error(`none of ${traces.length} forwarded writes has a whole trace`);
+  return whole.traceID;
 }
 
 async function take(page: Page, url: string, name: string, selector: string): Promise<void> {
