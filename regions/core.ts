@@ -18,6 +18,7 @@ export {
   whoIsMissing,
 } from './moves/core/loss-answers.ts';
 export { type LossReport, lossReportSchema, mergeLosses } from './moves/core/loss-report.ts';
+export { operationTrace } from './moves/core/move-spans.ts';
 export {
   type AgentReply,
   type AgentRequest,

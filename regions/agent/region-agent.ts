@@ -48,6 +48,7 @@ import { reportLimits } from '../status/core/report-limits.ts';
 import { RegionNodes } from '../status/region-nodes.ts';
 import { answerRequest } from './answer-request.ts';
 import { Heartbeats } from './heartbeats.ts';
+import { repairSpan } from './repair-span.ts';
 import { type Addresses, standingOf } from './standing.ts';
 
 const nodesEveryMs = 500;
@@ -120,7 +121,9 @@ export class RegionAgent {
     this.view = new ClusterView(cluster, regions);
     this.control = new ControlHealth(runtime.nowMs());
     this.challenger = new ChallengerTimer(lease);
-    this.nodes = new RegionNodes(nodes, links);
+    this.nodes = new RegionNodes(nodes, links, (node, report) =>
+      options.telemetry.record(repairSpan({ cluster, region, node }, report)),
+    );
     this.stopwatch = new MoveStopwatch(region);
     const traces = new MoveTraces(cluster, options.telemetry);
     this.orphans = new OrphanSearch({

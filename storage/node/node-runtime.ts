@@ -12,6 +12,7 @@ import { type Epoch, minLsn, unreachable } from '../redo/ids.ts';
 import type { RefusalCode, StatusReply, StorageReply, StorageRequest } from '../wire/core/messages.ts';
 import type { StorageNode } from './core/node.ts';
 import type { Caller, FetchAnswer, NodeEffect, NodeEvent } from './core/node-events.ts';
+import { RepairSession } from './core/repair-session.ts';
 import type { NodeRecord } from './node-data.ts';
 import type { Repair } from './repair.ts';
 
@@ -45,6 +46,8 @@ export const nodeRuntimeLimits = {
 
 export class NodeRuntime {
   readonly counters = { requests: 0, acked: 0, refused: 0, repairedBytes: 0 };
+  /** See `RepairSession`. */
+  readonly repairs = new RepairSession();
   private readonly options: NodeRuntimeOptions;
   private readonly node: StorageNode;
   private readonly answers = new Map<Caller, Answer>();
@@ -112,6 +115,8 @@ export class NodeRuntime {
   private tick(): void {
     this.step({ kind: 'tick' });
     const { node, options, foldLimit } = this;
+    const end = node.segment.volumeEnd(node.durable.head);
+    if (end >= node.durable.vdl) this.repairs.level(end, options.runtime.wallUs());
     node.segment.join(foldLimit.head, foldLimit.lowWater);
     if (this.hasRest) this.rest(true);
     else void options.pages.fold(foldLimit);
@@ -257,12 +262,14 @@ export class NodeRuntime {
   }
 
   private async repair({ head, from, durable }: Extract<NodeEffect, { kind: 'repair' }>): Promise<void> {
+    this.repairs.asked(from, this.options.runtime.wallUs());
     const fetched = await this.options.repair.fetch(head, from, durable);
     if (fetched === null) {
       this.step({ kind: 'repairFailed' });
       return;
     }
     this.counters.repairedBytes += fetched.frames.length;
+    this.repairs.brought(fetched.frames.length);
     this.step({ kind: 'repaired', frames: fetched.frames, forks: fetched.forks });
   }
 }

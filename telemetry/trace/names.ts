@@ -40,8 +40,8 @@ export const spanNames = {
 } as const;
 
 /** Name of the span whose duration is the replication lag of one write. At most 30 names for six regions. */
-export function replicateSpanName(fromRegion: string, toRegion: string): string {
-  return `replicate ${fromRegion}→${toRegion}`;
+export function replicateSpanName(fromRegion: string, toRegion: string) {
+  return `replicate ${fromRegion}→${toRegion}` as const;
 }
 
 /**
@@ -53,8 +53,8 @@ export function lagSpanName(fromRegion: string, toRegion: string) {
 }
 
 /** Name of one phase of a drill, such as `drill recovery`; there are eight. Parent: `drill`. */
-export function drillPhaseSpanName(phase: string): string {
-  return `${spanNames.drill} ${phase}`;
+export function drillPhaseSpanName(phase: string) {
+  return `${spanNames.drill} ${phase}` as const;
 }
 
 /** Name of one phase of a move, such as `failover promoting`; there are eight. Parent: the move. */
@@ -67,21 +67,54 @@ export function recoveryPhaseSpanName(phase: string) {
   return `${spanNames.recovery} ${phase}` as const;
 }
 
-const sqlVerbs: ReadonlySet<string> = new Set(
-  (
-    'ALTER ANALYZE ATTACH BATCH BEGIN COMMIT CREATE DELETE DETACH DROP END EXPLAIN INSERT PRAGMA REINDEX RELEASE ' +
-    'REPLACE ROLLBACK SAVEPOINT SELECT UPDATE VACUUM VALUES WITH'
-  ).split(' '),
-);
+const sqlVerbs = [
+  ...([
+    'ALTER',
+    'ANALYZE',
+    'ATTACH',
+    'BATCH',
+    'BEGIN',
+    'COMMIT',
+    'CREATE',
+    'DELETE',
+    'DETACH',
+    'DROP',
+  ] as const),
+  ...([
+    'END',
+    'EXPLAIN',
+    'INSERT',
+    'PRAGMA',
+    'REINDEX',
+    'RELEASE',
+    'REPLACE',
+    'ROLLBACK',
+    'SAVEPOINT',
+  ] as const),
+  ...(['SELECT', 'UPDATE', 'VACUUM', 'VALUES', 'WITH'] as const),
+] as const;
+type SqlVerb = (typeof sqlVerbs)[number];
+const verbs: ReadonlyMap<string, SqlVerb> = new Map(sqlVerbs.map((verb) => [verb, verb]));
 
 /**
  * Name of a gateway's server span: the SQL verb (`INSERT`), or `sql.execute` when `operation` is not one. What clients
  * send never becomes a span name unchecked, so the list of operations in Jaeger stays short.
  */
-export function serverSpanName(operation: string | null): string {
-  const verb = operation?.toUpperCase();
-  return verb !== undefined && sqlVerbs.has(verb) ? verb : spanNames.sqlExecute;
+export function serverSpanName(operation: string | null): SqlVerb | typeof spanNames.sqlExecute {
+  return verbs.get(operation?.toUpperCase() ?? '') ?? spanNames.sqlExecute;
 }
+
+/** What a span may be called: nothing else gets into Jaeger's list of operations (T10). */
+export type SpanName =
+  | (typeof spanNames)[keyof typeof spanNames]
+  | ReturnType<
+      | typeof replicateSpanName
+      | typeof lagSpanName
+      | typeof drillPhaseSpanName
+      | typeof movePhaseSpanName
+      | typeof recoveryPhaseSpanName
+      | typeof serverSpanName
+    >;
 
 /** Attribute keys, grouped by who defined them. */
 export const attributes = {
@@ -91,8 +124,6 @@ export const attributes = {
   epoch: 'sextant.epoch',
   /** Storage node that persisted the write, such as `n3`. */
   node: 'sextant.node',
-  /** Protection group of the frame. */
-  pg: 'sextant.pg',
   /** True on the one `append` whose acknowledgement made the write quorum. Absent on the others. */
   quorum: 'sextant.quorum',
   /** Volume durable LSN when the fact was recorded. */
@@ -145,28 +176,17 @@ export const attributes = {
 
   cloudRegion: 'cloud.region',
   cloudAvailabilityZone: 'cloud.availability_zone',
-  serverAddress: 'server.address',
-  serverPort: 'server.port',
-  networkPeerAddress: 'network.peer.address',
-  networkPeerPort: 'network.peer.port',
-  httpRequestMethod: 'http.request.method',
-  httpRoute: 'http.route',
-  httpResponseStatusCode: 'http.response.status_code',
 
   messagingSystem: 'messaging.system',
-  messagingOperationName: 'messaging.operation.name',
-  messagingOperationType: 'messaging.operation.type',
-  messagingDestinationName: 'messaging.destination.name',
-  messagingDestinationTemplate: 'messaging.destination.template',
-  messagingBatchMessageCount: 'messaging.batch.message_count',
-  messagingMessageBodySize: 'messaging.message.body.size',
 
   hostName: 'host.name',
   serviceName: 'service.name',
   serviceNamespace: 'service.namespace',
   serviceInstanceId: 'service.instance.id',
-  serviceVersion: 'service.version',
 } as const;
+
+/** What a span may say (T10). */
+export type AttributeKey = (typeof attributes)[keyof typeof attributes];
 
 /** Attribute values that are the same wherever they appear. */
 export const attributeValues = {

@@ -1,7 +1,9 @@
 /** The whole, on real processes: three regions, real NATS, the stock client, and every fault the README promises to survive. */
+import { createClient } from '@libsql/client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { type OtlpReceiver, startOtlpReceiver } from '../telemetry/otlp-receiver.ts';
+import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from '../telemetry/otlp-receiver.ts';
+import { rowOf, tableAttributes, tableKinds, tableSpans } from '../telemetry/span-tables.ts';
 import { cities, citySummary, loadCities } from './cities.ts';
 import { TestDeployment } from './local-deployment.ts';
 import { idsIn, SteadyWriter } from './steady-writer.ts';
@@ -291,5 +293,71 @@ describe('three regions on real processes', { timeout: 120_000 }, () => {
     expect(reported).toBeGreaterThanOrEqual(lost.length);
     expect(reported).toBeLessThanOrEqual(lost.length + unheard);
     for (const region of regions) expect(await idsIn(deployment.client(region), name)).toContain(1_000_000);
+  });
+
+  it('records every span in the table of telemetry/README.md, and nothing that the table lacks (T10)', async () => {
+    await eastWrites();
+    // What no test above has to bring about: an answer under an RPO, a read that waits, an error, a node filled from nothing.
+    const name = await table('spans');
+    await deployment.run('policy', '--rpo-ms', '0');
+    const insert = `INSERT INTO ${name} VALUES (1, 'forwarded')`;
+    await deployment.client(europe).batch([insert, `UPDATE ${name} SET note = 'changed'`]);
+    await expect(deployment.client(europe).execute(insert)).rejects.toThrow('UNIQUE');
+    const globally = createClient({ url: `http://${deployment.gateway(asia)}/read/global/` });
+    await globally.execute(`SELECT note FROM ${name}`);
+    globally.close();
+    await deployment.run('policy', '--rpo-ms', 'off');
+    await deployment.run('node', 'wipe', `${east}/n6`);
+    const rowsOf = (spans: readonly ReceivedSpan[]) => new Set(spans.map((span) => rowOf(span)));
+    // A drill has a suite of its own; `drill-trace.test.ts` holds its trace against the tables.
+    const expected = tableSpans.filter((row) => !row.startsWith('drill') && row !== 'sql.execute');
+    const spans = await collector.waitFor(
+      (received) => expected.every((row) => rowsOf(received).has(row)),
+      60_000,
+    );
+    const strangers = spans
+      .filter((span) => rowOf(span) === null)
+      .map(({ service, name: own }) => `${service} ${own}`);
+    expect([...new Set(strangers)]).toEqual([]);
+    const kinds = spans
+      .filter((span) => tableKinds.get(rowOf(span) ?? '') !== span.kind)
+      .map(({ name: own, kind }) => `${own}: ${kind}`);
+    expect([...new Set(kinds)]).toEqual([]);
+    const keys = new Set(spans.flatMap(({ attributes }) => Object.keys(attributes)));
+    expect([...keys].filter((key) => !tableAttributes.includes(key))).toEqual([]);
+    const elsewhere = /^sextant\.drill\.|^sextant\.role$|^messaging\.system$/;
+    expect(tableAttributes.filter((key) => !keys.has(key) && !elsewhere.test(key))).toEqual([]);
+  });
+
+  it('leaves whole traces of moves and lost writes behind', () => {
+    const { spans } = collector;
+    const operations = spans.filter(({ name }) => name === 'switchover' || name === 'failover');
+    expect(operations.length).toBeGreaterThanOrEqual(3);
+    for (const { traceId, spanId, startUs, endUs, error } of operations) {
+      const children = spans.filter((span) => span.traceId === traceId && span.parentSpanId === spanId);
+      const phases = children.filter(({ name }) => /^(switchover|failover) /.test(name));
+      expect(Math.min(...phases.map((phase) => phase.startUs))).toBe(startUs);
+      expect(Math.max(...phases.map((phase) => phase.endUs))).toBe(endUs);
+      // The gateway that took over recovered under the agent's span, in a process of its own.
+      if (error === null) expect(children.map(({ name }) => name)).toContain('recovery');
+    }
+    const lost = spans.filter(({ name }) => name === 'lost');
+    const reports = spans.filter(({ name }) => name === 'losses');
+    expect(reports.length).toBeGreaterThan(0);
+    expect(
+      reports.reduce((sum, { attributes }) => sum + Number(attributes['sextant.lost_writes_marked']), 0),
+    ).toBe(lost.length);
+    const failovers = operations.filter(({ name }) => name === 'failover').map(({ spanId }) => spanId);
+    for (const { traceId, parentSpanId, links, startUs, error } of lost) {
+      const trace = spans.filter((span) => span.traceId === traceId);
+      const commit = trace.find(({ spanId }) => spanId === parentSpanId);
+      expect(error).toContain('is not part of history any more');
+      expect(failovers).toContain(links[0]?.spanId);
+      // Killed with its region, the gateway may have taken the last commits' own spans with it.
+      if (commit === undefined) continue;
+      expect(commit.name).toBe('commit');
+      expect(startUs).toBeGreaterThanOrEqual(commit.startUs);
+      expect(startUs).toBeLessThanOrEqual(commit.endUs);
+    }
   });
 });

@@ -26,7 +26,13 @@ describe('telemetry with a collector', () => {
     const root = fact({
       name: 'INSERT',
       kind: 'server',
-      attributes: { text: 'ü', whole: 7, real: 0.5, flag: true, list: ['a', 'b'] },
+      attributes: {
+        [attributes.dbQueryText]: 'ü',
+        [attributes.lsn]: 7,
+        [attributes.clockSkewMs]: 0.5,
+        [attributes.quorum]: true,
+        [attributes.consistency]: ['a', 'b'],
+      },
       error: { code: 'SQLITE_CONSTRAINT', message: 'UNIQUE failed' },
     });
     const child = fact({ context: childContext(root.context), parentSpanId: root.context.spanId });
@@ -55,11 +61,11 @@ describe('telemetry with a collector', () => {
     }
     const [first] = received;
     expect(first?.attributes).toEqual({
-      text: 'ü',
-      whole: 7,
-      real: 0.5,
-      flag: true,
-      list: { values: [{ stringValue: 'a' }, { stringValue: 'b' }] },
+      'db.query.text': 'ü',
+      'sextant.lsn': 7,
+      'sextant.clock_skew_ms': 0.5,
+      'sextant.quorum': true,
+      'sextant.consistency': { values: [{ stringValue: 'a' }, { stringValue: 'b' }] },
       'error.type': 'SQLITE_CONSTRAINT',
     });
     expect(first?.resource).toMatchObject({
@@ -275,10 +281,10 @@ describe('telemetry with a collector', () => {
     const collector = await receiver();
     const { telemetry, warnings } = start({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint });
     const context = { traceId: 'nonsense', spanId: newSpanId(), sampled: true };
-    telemetry.recordMany([fact({ context, name: 'bad ids' }), fact({ startUs: Number.NaN }), fact()]);
+    telemetry.recordMany([fact({ context, name: 'append' }), fact({ startUs: Number.NaN }), fact()]);
     await telemetry.flush(patienceMs);
     expect([telemetry.exportedSpans, telemetry.droppedSpans]).toEqual([1, 2]);
-    expect(warnings).toEqual(['a malformed span fact was dropped: bad ids']);
+    expect(warnings).toEqual(['a malformed span fact was dropped: append']);
   });
 
   it('sends what is still buffered when it shuts down, and counts what comes later', async () => {
