@@ -14,7 +14,7 @@ import {
   serveControl,
 } from './control-socket.ts';
 import { directoryBytes } from './directory-bytes.ts';
-import { logFile, type ProcessRole, type ProcessSpec, startOrder } from './local-layout.ts';
+import { logFile, type ProcessRole, type ProcessSpec, startOrder, telemetryGroup } from './local-layout.ts';
 import { lastLines, ManagedProcess } from './managed-process.ts';
 import { NatsCare } from './nats-care.ts';
 import { serveSupervisorMetrics } from './supervisor-metrics.ts';
@@ -255,6 +255,7 @@ export class Supervisor {
       };
     }
     if (!this.#processes.some(({ spec }) => spec.region === target)) return { error: this.#unknown(target) };
+    if (target === telemetryGroup) return { error: `${target} is no region and has no links to cut` };
     if (action === 'isolate') proxies.isolate(target);
     else if (action === 'heal') proxies.heal(target);
     else proxies.slow(target, delayMs);

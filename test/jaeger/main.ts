@@ -38,7 +38,7 @@ async function main(): Promise<number> {
   const basePort = values['base-port'];
   const deployment = await TestDeployment.start({
     regions: ['us-east-1', 'eu-west-1', 'ap-northeast-1'],
-    flags: ['--jaeger'],
+    flags: ['--jaeger', '--timeout', '240'],
     ...(basePort !== undefined && { basePort: Number(basePort) }),
   });
   let failed = 0;

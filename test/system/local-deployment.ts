@@ -9,7 +9,7 @@ import { freeBasePort } from '../free-ports.ts';
 import { type Sample, samplesOf } from '../telemetry/metrics/exposition.ts';
 
 const ownRoot = join(import.meta.dirname, '../..');
-const upTimeoutMs = 120_000;
+const upTimeoutMs = 300_000;
 
 export interface CliResult {
   readonly code: number;

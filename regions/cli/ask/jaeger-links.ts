@@ -1,6 +1,6 @@
 /** Pages of the deployment's own Jaeger that answer what one asks after a bad day, found by asking it. */
 import { z } from 'zod';
-import { type JaegerPages, jaegerPages } from '../../../telemetry/core.ts';
+import { type JaegerPages, jaegerPages, spanNames } from '../../../telemetry/core.ts';
 import type { SupervisorStatus } from '../../local/control-socket.ts';
 import { runningJaeger } from '../../local/jaeger-processes.ts';
 import type { Deployment } from '../../local/local-layout.ts';
@@ -20,14 +20,14 @@ export type JaegerLinks = {
   readonly lostWrites: string | null;
 };
 
-const patienceMs = 3_000;
+const patienceMs = 5_000;
 const lookbackMs = 2 * 24 * 3_600_000;
 /** Traces in one answer. */
 const tracesMax = 20;
 /** The same where the slowest one is looked for. */
 const peakTracesMax = 1_000;
-/** A span is counted within a second, scraped within another, and looked for in a window of three. */
-const peakSlackSeconds = 6;
+/** A commit is told with the one after it, or later on a busy machine; so it was that much earlier, at most, than it was counted. */
+const peakSlackSeconds = 30;
 const servicePrefix = 'sextant-';
 
 const servicesSchema = z.object({ data: z.array(z.string()).nullable() });
@@ -44,7 +44,7 @@ const tracesSchema = z.object({
 
 const rangeSchema = z.object({
   data: z.object({
-    result: z.array(z.object({ values: z.array(z.tuple([z.number(), z.coerce.number()])) })),
+    result: z.array(z.object({ values: z.array(z.tuple([z.number(), z.string().transform(Number)])) })),
   }),
 });
 
@@ -114,16 +114,20 @@ class JaegerSearch {
 
   /**
    * The slowest span of that name. Jaeger's storage finds the newest traces in which anything took long, and cannot sort; so
-   * Prometheus is asked when the slowest one ended, to the minute and then to the second, and Jaeger what there was then.
+   * Prometheus is asked when the slowest one was counted, to the minute and then to ten seconds, and Jaeger what there was
+   * then. Where more than `peakTracesMax` writes were as slow at that time, it is one of them.
    */
   async slowest(services: readonly string[], operation: string): Promise<Found | null> {
     const endSeconds = this.#endUs / 1e6;
     const coarse = await this.#peak(operation, endSeconds - lookbackMs / 1_000, endSeconds, 60, 60);
     if (coarse === null) return null;
-    const fine = await this.#peak(operation, coarse.atSeconds - 62, coarse.atSeconds + 2, 1, 3);
-    const { atSeconds, boundMs } = fine ?? coarse;
+    const fine = await this.#peak(operation, coarse.atSeconds - 60, coarse.atSeconds + 10, 5, 10);
+    // A pause between two scrapes may be longer than the finer window; the coarse one has seen more then.
+    const isFine = fine !== null && fine.boundMs >= coarse.boundMs;
+    const { atSeconds, boundMs } = isFine ? fine : coarse;
+    const backSeconds = (isFine ? 10 : 60) + peakSlackSeconds + boundMs / 1_000;
     const between = {
-      startUs: Math.round((atSeconds - peakSlackSeconds) * 1e6 - boundMs * 1_000),
+      startUs: Math.round((atSeconds - backSeconds) * 1e6),
       endUs: Math.round((atSeconds + 1) * 1e6),
     };
     // No bucket is wider than its lower bound.
@@ -184,17 +188,17 @@ export async function jaegerLinks(
 async function foundBy(pages: JaegerPages, search: JaegerSearch) {
   const services = await search.services();
   const [write, failover, drill, lost] = await Promise.all([
-    search.slowest(services, 'commit'),
-    search.newest(services, 'failover'),
-    search.newest(services, 'drill'),
-    search.newest(services, 'lost'),
+    search.slowest(services, spanNames.commit),
+    search.newest(services, spanNames.failover),
+    search.newest(services, spanNames.drill),
+    search.newest(services, spanNames.lost),
   ]);
   const trace = (found: Found | null) => (found === null ? null : pages.trace(found.traceId));
   return {
     slowestWrite: trace(write),
     lastFailover: trace(failover),
     lastDrill: trace(drill),
-    lostWrites: lost === null ? null : pages.search({ service: lost.service, operation: 'lost' }),
+    lostWrites: lost === null ? null : pages.search({ service: lost.service, operation: spanNames.lost }),
   };
 }
 
