@@ -9,6 +9,7 @@ import {
   chooseLoss,
   type Described,
   type DrillLink,
+  type EventSink,
   holdsSecret,
   mountApi,
   openapi,
@@ -38,6 +39,10 @@ export interface AdminOptions {
   readonly registry: MetricRegistry;
   readonly ready: () => Described<'Ready'>;
   readonly readiness: () => Described<'Readiness'>;
+  readonly live: {
+    problem(): SqlError | null;
+    feed(to: EventSink): void;
+  };
 }
 
 /** What allows an upgrade to an admin WebSocket, or why nothing does. */
@@ -75,15 +80,6 @@ export function adminRoutes(options: AdminOptions): Hono {
     '/openapi.json',
     () => new Response(described, { headers: { 'content-type': 'application/json' } }),
   );
-  for (const path of ['/console', '/console/*']) {
-    app.all(path, (context) => {
-      const body = encodeErrorBody({
-        code: 'SEXTANT_NOT_FOUND',
-        message: `${context.req.path} is not part of this version of Sextant; /openapi.json lists what is.`,
-      });
-      return new Response(body, { status: 404, headers: { 'content-type': 'application/json' } });
-    });
-  }
   return app.route('/', served(options));
 }
 
@@ -106,6 +102,12 @@ function served(options: AdminOptions): Hono {
       metrics: () => ({ status: 200, text: options.registry.render(), contentType: metricsContentType }),
       status: () => ({ status: 200, body: options.view.status(monotonicMs()) }),
       readiness: () => ({ status: 200, body: options.readiness() }),
+      live: () => {
+        const problem = options.live.problem();
+        if (problem === null) return { status: 200, feed: (to) => options.live.feed(to) };
+        const status = statusOf(problem) === 503 ? 503 : 429;
+        return { status, error: problem };
+      },
       watch: () => failed(400, 'SEXTANT_PROTOCOL_ERROR', '/v1/watch is a WebSocket.'),
       switchover: ({ body }) => begin({ kind: 'switchover', ...body }, options),
       failover: ({ body }) => begin({ kind: 'failover', ...body }, options),

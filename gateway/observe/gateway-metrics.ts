@@ -8,6 +8,7 @@ import {
 } from '../../telemetry/index.ts';
 import { type SqlOperation, verbOf } from '../sql/operation.ts';
 import type { SqlError } from '../sql/sql.ts';
+import { WriteLoad } from './core/write-load.ts';
 
 interface VerbSeries {
   readonly duration: Histogram;
@@ -27,6 +28,8 @@ export interface GatewayFigures {
 }
 
 export class GatewayMetrics {
+  /** The same of writes, for the report that consoles draw curves of. */
+  readonly writes = new WriteLoad();
   private readonly registry: MetricRegistry;
   private readonly verbs = new Map<string, VerbSeries>();
   private readonly commitDuration: Histogram;
@@ -70,12 +73,14 @@ export class GatewayMetrics {
 
   committed(bytes: number): void {
     this.redoBytes.add(bytes);
+    this.writes.committed(bytes);
   }
 
   /** @param tookMs from the engine's commit to durable, by the wall clock. */
   durable(tookMs: number): void {
     this.durableCommits.add();
     this.commitDuration.observe(Math.max(0, tookMs) / 1_000);
+    this.writes.durable(tookMs);
   }
 
   /** @param tookMs from durable in this region to within the RPO, by the wall clock. */
@@ -85,6 +90,7 @@ export class GatewayMetrics {
 
   unknown(commits: number): void {
     this.unknownCommits.add(commits);
+    this.writes.unknown(commits);
   }
 
   readWaited(consistency: string, tookMs: number): void {

@@ -116,6 +116,8 @@ async function printReady(options: CommonOptions, deployment: Deployment): Promi
   );
   const distances = supervisor === undefined ? null : wanTable(supervisor);
   if (distances !== null) console.log(distances);
+  const [first] = endpoints;
+  if (first !== undefined) console.log(`console  ${first.gateway}/console`);
   console.log(paint('green', 'ready'));
 }
 

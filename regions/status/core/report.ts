@@ -9,6 +9,7 @@ import { type Policy, whyNotAutomatic } from '../../control/core/policy.ts';
 import type { Survivor } from '../../control/core/survivors.ts';
 import type { SwitchoverQuestion } from '../../control/core/switchover-rules.ts';
 import { reportLimits } from './report-limits.ts';
+import { writeTotalsSchema } from './write-totals.ts';
 
 /** One storage node, in reports and in `GET /v1/status`. */
 export const nodeReportSchema = z.object({
@@ -88,6 +89,8 @@ export const gatewayReportSchema = z.object({
   suspendedMs: z.number().exactOptional(),
   /** For a writer: redo that is not within the RPO, and the answers that wait for it; left out while there is none. */
   hold: z.object({ rpoMs: z.number(), answers: z.int(), forMs: z.number() }).exactOptional(),
+  /** For a writer: what it has committed since its process started. Left out by an older gateway. */
+  writes: writeTotalsSchema.exactOptional(),
 });
 export type GatewayReport = z.infer<typeof gatewayReportSchema>;
 
@@ -268,6 +271,19 @@ export class ClusterView {
       writableNodes: report?.nodes.filter(takesWrites).length ?? 0,
       gateways: this.gateways(target, nowMs).length,
     };
+  }
+
+  /** What the gateway that writes in the primary region said last, and when; null while none does. */
+  writer(nowMs: number): Heard<GatewayReport> | null {
+    const writes = ({ phase, region }: GatewayReport): boolean =>
+      region === this.recordNow?.primary && (phase === 'writing' || phase === 'draining');
+    const all = [...this.gatewayReports.values()];
+    return all.find((heard) => writes(heard.report) && recent(heard, nowMs) !== null) ?? null;
+  }
+
+  /** The last report of every region that was ever heard. */
+  get lastReports(): readonly RegionReport[] {
+    return [...this.regionReports.values()].map(({ report }) => report);
   }
 
   /** How long ago a region's agent and any of its gateways spoke, in ms; null when they did not lately. */
