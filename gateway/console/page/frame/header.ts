@@ -65,8 +65,15 @@ export function header(onToken: () => void): Header {
       attribute(state, 'hidden', event === null);
       if (event !== null) {
         const { status } = event;
-        showChip(state, status.state === 'stable' ? 'good' : 'warn', stateWords[status.state]);
-        text(primary, `${status.primary ?? 'no region'} writes · epoch ${status.epoch}`);
+        const words = stateWords[status.state];
+        const epoch = `epoch ${status.epoch}`;
+        if (staleForMs === null) {
+          showChip(state, status.state === 'stable' ? 'good' : 'warn', words);
+          text(primary, `${status.primary ?? 'no region'} writes · ${epoch}`);
+        } else {
+          showChip(state, 'quiet', `Was ${words.toLowerCase()}`);
+          text(primary, `${status.primary ?? 'no region'} was primary · ${epoch}`);
+        }
         if (event.page !== '') page ??= event.page;
         attribute(reload, 'hidden', event.page === '' || event.page === page);
       } else text(primary, '');

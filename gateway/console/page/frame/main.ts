@@ -54,6 +54,7 @@ const moves: readonly View[] = [
   policyForm(),
 ];
 const lost = lossesView();
+const sql = sqlPane();
 const [keyFigures, world, charts, cards, history, sinceOpened] = overview.map(({ element }) => element);
 const parts: Readonly<Record<TabName, HTMLElement>> = {
   overview: h(
@@ -70,11 +71,11 @@ const parts: Readonly<Record<TabName, HTMLElement>> = {
   moves: h('div', {}, ...moves.map(({ element }) => element)),
   drills: drilling.element,
   losses: lost.element,
-  sql: sqlPane(),
+  sql: sql.element,
 };
 const main = h('main', { id: 'main', tabindex: -1 }, ...tabNames.map((name) => parts[name]));
 document.body.append(h('a', { class: 'skip', href: '#main' }, 'Skip to the content'), top.element, main);
-const views: readonly View[] = [top, ...overview, ...moves, drilling, lost];
+const views: readonly View[] = [top, ...overview, ...moves, drilling, lost, sql];
 
 function show(): void {
   const state: PageState = {

@@ -6,7 +6,14 @@ import { credentials } from './session.ts';
 export interface SqlOutcome extends SqlProgress {
   /** From the request sent to the last row read. */
   readonly tookMs: number;
+  /** The trace that the gateway was asked to put it in, in hex. */
+  readonly traceId: string;
 }
+
+const hex = (bytes: number): string =>
+  [...crypto.getRandomValues(new Uint8Array(bytes))]
+    .map((byte) => byte.toString(16).padStart(2, '0'))
+    .join('');
 
 /** @param level the consistency that it reads with. @param signal ends it. */
 export async function runSql(
@@ -16,13 +23,22 @@ export async function runSql(
   signal: AbortSignal,
 ): Promise<SqlOutcome> {
   const begunMs = performance.now();
-  const ended = (progress: SqlProgress): SqlOutcome => ({ ...progress, tookMs: performance.now() - begunMs });
+  const traceId = hex(16);
+  const ended = (progress: SqlProgress): SqlOutcome => ({
+    ...progress,
+    tookMs: performance.now() - begunMs,
+    traceId,
+  });
   const failed = (code: string, message: string): SqlOutcome =>
     ended({ ...noRows, error: { code, message } });
   try {
     const response = await fetch(`/read/${level}/v3/cursor`, {
       method: 'POST',
-      headers: { ...credentials(), 'content-type': 'application/json' },
+      headers: {
+        ...credentials(),
+        'content-type': 'application/json',
+        traceparent: `00-${traceId}-${hex(8)}-01`,
+      },
       body: cursorBody(sql),
       signal,
       cache: 'no-store',

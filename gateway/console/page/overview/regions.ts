@@ -18,6 +18,8 @@ interface Shown {
   readonly region: RegionStatus;
   readonly isPrimary: boolean;
   readonly readiness: RegionReadiness | null;
+  /** How old the event is, where that is too old to be now. */
+  readonly staleMs: number;
 }
 
 const nodeTone = (node: Node, isHeard: boolean): Tone =>
@@ -66,16 +68,17 @@ class RegionCard {
     );
   }
 
-  show({ region, isPrimary, readiness }: Shown): void {
+  show({ region, isPrimary, readiness, staleMs }: Shown): void {
     this.#isHeard = region.role !== 'offline';
     attribute(this.element, 'data-role', region.role);
     showChip(this.#role, ...roleWords(region, isPrimary, readiness));
     const lag = isPrimary ? 'itself' : `${duration(region.lagMs)} · ${bytes(region.lagBytes)}`;
     text(this.#facts.lag, lag);
     text(this.#facts.vdl, count(region.vdl));
+    const heardMs = region.ageMs === null ? null : region.ageMs + staleMs;
     text(
       this.#facts.heard,
-      region.ageMs === null ? 'never' : region.ageMs < 1_500 ? 'now' : `${duration(region.ageMs)} ago`,
+      heardMs === null ? 'never' : heardMs < 1_500 ? 'now' : `${duration(heardMs)} ago`,
     );
     this.#zones.show(zonesOf(region.name, region.nodes), ({ name }) => name);
     const quorum = quorumOf(region);
@@ -125,7 +128,7 @@ export function regionCards(): View {
   );
   return {
     element,
-    update({ event }: PageState) {
+    update({ event, staleForMs }: PageState) {
       if (event === null) return;
       const { regions, primary } = event.status;
       keyed.show(
@@ -133,6 +136,7 @@ export function regionCards(): View {
           region,
           isPrimary: region.name === primary,
           readiness: event.readiness.regions.find((one) => one.region === region.name) ?? null,
+          staleMs: staleForMs ?? 0,
         })),
         ({ region }) => region.name,
       );

@@ -60,6 +60,7 @@ export function confirm(options: Confirmation): void {
       else text(said, refused);
     });
   });
+  field.addEventListener('input', () => text(said, ''));
   dialog.addEventListener('close', () => dialog.remove());
   document.body.append(dialog);
   dialog.showModal();

@@ -118,7 +118,7 @@ function facts(report: DrillReport): HTMLElement {
   ];
   return h(
     'dl',
-    { class: 'facts wide' },
+    { class: 'facts many' },
     ...all.map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value))),
   );
 }

@@ -2,11 +2,14 @@
 import { count, duration, some } from '../core/format.ts';
 import { runSql, type SqlOutcome } from '../link/sql.ts';
 import { attribute, button, h, panel, text } from '../view/dom.ts';
+import { type PageState, traceUrl, type View } from '../view/page-state.ts';
+import { trace } from './drill-report.ts';
 
 const levels = ['session', 'eventual', 'global'] as const;
 const limits = [100, 500, 2_000] as const;
 
-export function sqlPane(): HTMLElement {
+export function sqlPane(): View {
+  let page: PageState | null = null;
   const sql = h('textarea', {
     id: 'sql',
     rows: 6,
@@ -48,6 +51,8 @@ export function sqlPane(): HTMLElement {
   const show = (outcome: SqlOutcome): void => {
     text(problem, outcome.error === null ? '' : `${outcome.error.message} (${outcome.error.code})`);
     text(status, outcome.error === null ? summary(outcome) : `Failed after ${duration(outcome.tookMs)}`);
+    const url = page === null ? null : traceUrl(page, outcome.traceId);
+    if (url !== null) status.append(' · ', trace(page, outcome.traceId));
     attribute(result, 'hidden', outcome.columns.length === 0);
     result.replaceChildren(table(outcome));
   };
@@ -72,7 +77,12 @@ export function sqlPane(): HTMLElement {
     event.preventDefault();
     void start();
   });
-  return panel('SQL', form, problem, status, result);
+  return {
+    element: panel('SQL', form, problem, status, result),
+    update(state) {
+      page = state;
+    },
+  };
 }
 
 function summary({ rows, columns, hasMore, affected, tookMs }: SqlOutcome): string {
