@@ -32,6 +32,7 @@ export {
   ClusterView,
   type GatewayReport,
   nodeReportSchema,
+  type Report,
   reportSchema,
 } from './status/core/report.ts';
 export { reportLimits } from './status/core/report-limits.ts';

@@ -10,6 +10,7 @@ export interface LiveStreamOptions {
   readonly limits: {
     readonly consoles: number;
     readonly consoleEveryMs: number;
+    readonly consoleGapMs: number;
     readonly consoleBufferedBytes: number;
   };
   /** The event as JSON text, as of now. */
@@ -26,6 +27,7 @@ export class LiveStream {
   private readonly options: LiveStreamOptions;
   private readonly readers = new Set<EventSink>();
   private timer: NodeJS.Timeout | null = null;
+  private pushedAtMs = Number.NEGATIVE_INFINITY;
   private closed = false;
 
   constructor(options: LiveStreamOptions) {
@@ -46,13 +48,24 @@ export class LiveStream {
       : adviseError('SEXTANT_LIMIT', `The limit consoles = ${consoles} is reached`);
   }
 
-  /** One event at once, then one every `consoleEveryMs`, until the reader goes or is cut. */
+  /** One event at once, then one at least every `consoleEveryMs`, until the reader goes or is cut. */
   feed(to: EventSink): void {
     to.on('close', () => this.forget(to));
     to.writeHead(200, headers);
     to.write(this.bytes());
     this.readers.add(to);
-    this.timer ??= setInterval(() => this.push(), this.options.limits.consoleEveryMs);
+    this.timer ??= this.later();
+  }
+
+  /**
+   * There is news that pages wait for: it goes out at once, unless something has just gone out. So what the writer reports is
+   * never older than the time between two reports, rather than that and `consoleEveryMs`.
+   */
+  nudge(): void {
+    if (this.timer === null || performance.now() - this.pushedAtMs < this.options.limits.consoleGapMs) return;
+    clearInterval(this.timer);
+    this.timer = this.later();
+    this.push();
   }
 
   /** Ends every stream. A console asks again, until it finds this gateway's successor. */
@@ -67,7 +80,12 @@ export class LiveStream {
     return Buffer.from(`data: ${this.options.event()}\n\n`);
   }
 
+  private later(): NodeJS.Timeout {
+    return setInterval(() => this.push(), this.options.limits.consoleEveryMs);
+  }
+
   private push(): void {
+    this.pushedAtMs = performance.now();
     const bytes = this.bytes();
     for (const reader of this.readers) {
       if (reader.writableLength <= this.options.limits.consoleBufferedBytes) reader.write(bytes);

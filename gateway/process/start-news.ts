@@ -1,5 +1,5 @@
 /** The part of a gateway that exchanges news: its own report, those of others, and the live feed of them. */
-import { ClusterView } from '../../regions/index.ts';
+import { ClusterView, type Report } from '../../regions/index.ts';
 import { monotonicMs } from '../../storage/index.ts';
 import { upgradeGrant } from '../admin/admin.ts';
 import { LiveFeed } from '../admin/watch.ts';
@@ -56,11 +56,16 @@ export function startNewsPart(
     },
   });
   const report = () => status.report();
-  const reporter = new Reporter({ nats, cluster, region, view, report, onHeard: () => feed.changed() });
+  const onHeard = (heard: Report): void => {
+    feed.changed();
+    if (heard.kind === 'gateway' && heard.phase === 'writing') live.nudge();
+  };
+  const reporter = new Reporter({ nats, cluster, region, view, report, onHeard });
   role.watch(() => {
     if (role.record !== null) view.saw(role.record);
     reporter.publish();
     feed.changed();
+    live.nudge();
   });
   return { view, status, reporter, feed, page, live };
 }

@@ -1,6 +1,7 @@
 /** How far behind the truth a page is, and what fifty of them cost the writer. */
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
+import { takeEvents } from '../../gateway/console/page/core/event-stream.ts';
 import { live } from './browser.ts';
 import { originOf, pause, type Stage } from './stage.ts';
 
@@ -8,11 +9,47 @@ const quantile = (values: readonly number[], share: number): number =>
   [...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * share))] ??
   Number.NaN;
 
+export interface Staleness {
+  /** Until a page has drawn it. */
+  readonly page: readonly number[];
+  /** Until its event has come in, read as a page reads it and without a browser. */
+  readonly stream: readonly number[];
+}
+
+type Seen = readonly (readonly [atMs: number, vdl: number])[];
+const commits = 200;
+
+/** Notes when the stream says what of the primary's durable LSN, until it is told to stop. */
+async function note(
+  url: string,
+  primary: string,
+  seen: [number, number][],
+  signal: AbortSignal,
+): Promise<void> {
+  const schema = z.object({
+    status: z.object({ regions: z.array(z.object({ name: z.string(), vdl: z.number() })) }),
+  });
+  let rest = '';
+  try {
+    const response = await fetch(`${url}/v1/live`, { signal });
+    for await (const part of response.body ?? []) {
+      const events = takeEvents(rest, Buffer.from(part).toString('utf8'));
+      rest = events.rest;
+      for (const text of events.data) {
+        const { regions } = schema.parse(JSON.parse(text)).status;
+        seen.push([Date.now(), regions.find(({ name }) => name === primary)?.vdl ?? 0]);
+      }
+    }
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+}
+
 /**
- * From when a client was told that its commit is durable to when the page shows that it is, in milliseconds: 200 commits at random
- * times. The page notes each change of the primary's durable LSN as it draws it.
+ * From when a client was told that its commit is durable to when that is seen, in milliseconds, for commits at random times. The
+ * page notes each change of the primary's durable LSN as it draws it.
  */
-export async function staleness(stage: Stage, primary: string, seenAt: string): Promise<readonly number[]> {
+export async function staleness(stage: Stage, primary: string, seenAt: string): Promise<Staleness> {
   const { page } = await stage.browser.page();
   await page.goto(`${originOf(stage, seenAt)}/console`);
   await live(page);
@@ -24,23 +61,30 @@ export async function staleness(stage: Stage, primary: string, seenAt: string): 
     };
     new MutationObserver(note).observe(document.querySelector('.regions'), { subtree: true, childList: true, characterData: true });
   }`);
+  const stop = new AbortController();
+  const inStream: [number, number][] = [];
+  const reading = note(originOf(stage, seenAt), primary, inStream, stop.signal);
   const client = stage.deployment.client(primary);
   await client.execute('CREATE TABLE IF NOT EXISTS truth (id INTEGER PRIMARY KEY)');
   const truths: { readonly atMs: number; readonly vdl: number }[] = [];
-  for (let at = 0; at < 200; at += 1) {
+  for (let at = 0; at < commits; at += 1) {
     await client.execute('INSERT INTO truth DEFAULT VALUES');
     const atMs = Date.now();
     truths.push({ atMs, vdl: await stage.deployment.durableAt(primary) });
     await pause(100 + Math.random() * 300);
   }
   await pause(2_000);
+  stop.abort();
+  await reading;
   const shown = z.array(z.tuple([z.number(), z.number()])).parse(await page.evaluate('window.shown'));
   await page.context().close();
-  return truths.map(({ atMs, vdl }) => {
-    const first = shown.find(([when, known]) => when >= atMs - 1_000 && known >= vdl);
-    if (first === undefined) throw new Error(`the page never showed ${vdl}`);
-    return Math.max(0, first[0] - atMs);
-  });
+  const behind = (seen: Seen): readonly number[] =>
+    truths.map(({ atMs, vdl }) => {
+      const first = seen.find(([when, known]) => when >= atMs - 1_000 && known >= vdl);
+      if (first === undefined) throw new Error(`nobody was ever shown ${vdl}`);
+      return Math.max(0, first[0] - atMs);
+    });
+  return { page: behind(shown), stream: behind(inStream) };
 }
 
 /** Processor time of a process so far, in milliseconds. Linux counts it in hundredths of a second. */

@@ -61,8 +61,10 @@ export interface ServiceLimits extends SpanLimits {
   readonly watchBufferedBytes: number;
   /** Consoles open at once: readers of `/v1/live`. */
   readonly consoles: number;
-  /** They get news this often. */
+  /** They get news at least this often. */
   readonly consoleEveryMs: number;
+  /** And at most this often. */
+  readonly consoleGapMs: number;
   /** One that has not taken this much is cut. */
   readonly consoleBufferedBytes: number;
   /** How often the writer's lease is looked at, besides at every event and every answer. */
@@ -104,7 +106,8 @@ export const defaultServiceLimits: ServiceLimits = {
   watchEveryMs: 250,
   watchBufferedBytes: mebibyte,
   consoles: 128,
-  consoleEveryMs: 200,
+  consoleEveryMs: 300,
+  consoleGapMs: 125,
   consoleBufferedBytes: mebibyte,
   roleTickMs: 100,
   agentAnswerMs: 3_000,

@@ -29,7 +29,7 @@ class Sink implements EventSink {
   }
 }
 
-const limits = { consoles: 3, consoleEveryMs: 200, consoleBufferedBytes: 1_000 };
+const limits = { consoles: 3, consoleEveryMs: 200, consoleGapMs: 50, consoleBufferedBytes: 1_000 };
 
 function stream() {
   let made = 0;
@@ -60,6 +60,22 @@ describe('/v1/live', () => {
     expect(made()).toBe(5);
     for (const { events, status } of sinks)
       expect([status, events.length, events.at(-1)]).toEqual([200, 3, 'data: {"n":5}\n\n']);
+  });
+
+  it('tells at once what pages wait for, but not twice in a moment, and then in time again', () => {
+    const { live, made } = stream();
+    live.nudge();
+    expect(made()).toBe(0);
+    const sink = new Sink();
+    live.feed(sink);
+    vi.advanceTimersByTime(100);
+    live.nudge();
+    live.nudge();
+    expect(sink.events).toHaveLength(2);
+    vi.advanceTimersByTime(199);
+    expect(sink.events).toHaveLength(2);
+    vi.advanceTimersByTime(1);
+    expect(sink.events).toHaveLength(3);
   });
 
   it('makes none while nobody reads', () => {

@@ -5,7 +5,7 @@
  */
 import type { LiveEvent } from './api-types.ts';
 
-/** Without an event for so long, what is shown is old. Events come five times a second. */
+/** Without an event for so long, what is shown is old. Events come several times a second. */
 export const staleAfterMs = 1_200;
 
 export type Feed = {

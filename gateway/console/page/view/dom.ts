@@ -1,6 +1,6 @@
 /**
  * Elements without markup: whatever a region, a row or an error is called arrives as text (G45 forbids the rest). Updates touch only
- * what has changed, so that a focused button stays focused while news comes in five times a second.
+ * what has changed, so that a focused button stays focused while news comes in several times a second.
  */
 export type Child = Node | string | null;
 type Attributes = Readonly<Record<string, string | number | boolean | null>>;
