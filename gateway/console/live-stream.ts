@@ -25,7 +25,8 @@ const headers = {
 
 export class LiveStream {
   private readonly options: LiveStreamOptions;
-  private readonly readers = new Set<EventSink>();
+  /** Each with what says that it may read no more. */
+  private readonly readers = new Map<EventSink, () => boolean>();
   private timer: NodeJS.Timeout | null = null;
   private pushedAtMs = Number.NEGATIVE_INFINITY;
   private closed = false;
@@ -48,12 +49,14 @@ export class LiveStream {
       : adviseError('SEXTANT_LIMIT', `The limit consoles = ${consoles} is reached`);
   }
 
-  /** One event at once, then one at least every `consoleEveryMs`, until the reader goes or is cut. */
-  feed(to: EventSink): void {
+  /** One event at once, then one at least every `consoleEveryMs`, until the reader goes, is cut, or may read no more. */
+  feed(to: EventSink, isOver: () => boolean): void {
+    // It may have gone while its token was looked at, and would never be forgotten.
+    if (to.destroyed) return;
     to.on('close', () => this.forget(to));
     to.writeHead(200, headers);
     to.write(this.bytes());
-    this.readers.add(to);
+    this.readers.set(to, isOver);
     this.timer ??= this.later();
   }
 
@@ -71,7 +74,7 @@ export class LiveStream {
   /** Ends every stream. A console asks again, until it finds this gateway's successor. */
   close(): void {
     this.closed = true;
-    for (const reader of this.readers) reader.end();
+    for (const reader of this.readers.keys()) reader.end();
     this.readers.clear();
     this.rest();
   }
@@ -87,8 +90,9 @@ export class LiveStream {
   private push(): void {
     this.pushedAtMs = performance.now();
     const bytes = this.bytes();
-    for (const reader of this.readers) {
-      if (reader.writableLength <= this.options.limits.consoleBufferedBytes) reader.write(bytes);
+    for (const [reader, isOver] of this.readers) {
+      if (isOver()) reader.end();
+      else if (reader.writableLength <= this.options.limits.consoleBufferedBytes) reader.write(bytes);
       else reader.destroy();
     }
   }

@@ -22,7 +22,7 @@ export interface PageFiles {
   readonly assets: ReadonlyMap<string, PageFile>;
 }
 
-const loadMs = 20_000;
+const loadMs = 60_000;
 
 /** @throws when a file is missing or cannot be read: then the installation is broken. */
 export function loadPageFiles(): Promise<PageFiles> {

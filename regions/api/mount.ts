@@ -38,7 +38,11 @@ type Reply =
   | { readonly status: number; readonly body: object }
   | { readonly status: number; readonly text: string; readonly contentType: string }
   | { readonly status: number; readonly feed: (to: EventSink) => void };
-type Handler = (call: { params: Readonly<Record<string, string>>; body: unknown }) => Reply | Promise<Reply>;
+type Handler = (call: {
+  params: Readonly<Record<string, string>>;
+  authorization: string | undefined;
+  body: unknown;
+}) => Reply | Promise<Reply>;
 
 function respond(status: number, body: string, contentType = 'application/json'): Response {
   return new Response(body, { status, headers: { 'content-type': contentType } });
@@ -95,7 +99,11 @@ export function mountApi<S extends ApiServer>(
       const read = wanted === undefined ? undefined : apiSchemas[wanted].safeParse(parsedJson(text));
       if (wanted !== undefined && read?.success === false)
         return refuse(400, options.badBody(read.error, wanted));
-      const reply = await handler({ params: context.req.param(), body: read?.data });
+      const reply = await handler({
+        params: context.req.param(),
+        authorization: context.req.header('authorization'),
+        body: read?.data,
+      });
       if ('error' in reply) return refuse(reply.status, reply.error);
       if ('feed' in reply) {
         reply.feed((context.env as HttpBindings).outgoing);

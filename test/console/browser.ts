@@ -40,6 +40,8 @@ export class ConsoleBrowser {
   /** A page with a session of its own, that has not gone anywhere yet. */
   async page(options: BrowserContextOptions = {}): Promise<Watched> {
     const context = await this.browser.newContext({ viewport: { width: 1_440, height: 1_000 }, ...options });
+    // Its first visitor waits for the gateway to make the page ready, on a machine that does much else.
+    context.setDefaultNavigationTimeout(90_000);
     const page = await context.newPage();
     const requests: string[] = [];
     const problems: string[] = [];
@@ -59,7 +61,7 @@ export class ConsoleBrowser {
 }
 
 /** Waits until a page shows live data. */
-export async function live(page: Page, timeout = 20_000): Promise<void> {
+export async function live(page: Page, timeout = 40_000): Promise<void> {
   await page.locator('#fresh[data-tone=good]').waitFor({ timeout });
   await page.locator('main:not([data-empty])').waitFor({ timeout });
 }

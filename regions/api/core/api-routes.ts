@@ -216,6 +216,8 @@ export interface ApiError {
 
 /** Where server-sent events are written: the part of a response of `node:http` that is used for it. */
 export interface EventSink {
+  /** The client has gone. */
+  readonly destroyed: boolean;
   /** Bytes that the client has not taken. */
   readonly writableLength: number;
   writeHead(status: number, headers: Readonly<Record<string, string>>): unknown;
@@ -255,5 +257,7 @@ type Varying<Path> = Path extends `${string}{${infer Name}}${infer Rest}` ? Name
 /** What a handler is given: the parts of the path that vary, and the body as its schema reads it. */
 export interface ApiCall<N extends keyof Routes> {
   readonly params: Readonly<Record<Varying<Routes[N]['path']>, string>>;
+  /** The header, for an answer that goes on for longer than a token may. */
+  readonly authorization: string | undefined;
   readonly body: Routes[N] extends { readonly body: infer B extends SchemaName } ? Described<B> : undefined;
 }

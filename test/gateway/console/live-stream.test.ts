@@ -29,6 +29,7 @@ class Sink implements EventSink {
   }
 }
 
+const never = (): boolean => false;
 const limits = { consoles: 3, consoleEveryMs: 200, consoleGapMs: 50, consoleBufferedBytes: 1_000 };
 
 function stream() {
@@ -50,7 +51,7 @@ describe('/v1/live', () => {
   it('tells each reader at once, and then makes one event for all of them', () => {
     const { live, made } = stream();
     const sinks = [new Sink(), new Sink(), new Sink()];
-    for (const sink of sinks) live.feed(sink);
+    for (const sink of sinks) live.feed(sink, never);
     expect(sinks.map(({ events }) => events)).toEqual([
       ['data: {"n":1}\n\n'],
       ['data: {"n":2}\n\n'],
@@ -67,7 +68,7 @@ describe('/v1/live', () => {
     live.nudge();
     expect(made()).toBe(0);
     const sink = new Sink();
-    live.feed(sink);
+    live.feed(sink, never);
     vi.advanceTimersByTime(100);
     live.nudge();
     live.nudge();
@@ -81,17 +82,25 @@ describe('/v1/live', () => {
   it('makes none while nobody reads', () => {
     const { live, made } = stream();
     const sink = new Sink();
-    live.feed(sink);
+    live.feed(sink, never);
     sink.destroy();
     vi.advanceTimersByTime(10_000);
     expect([made(), live.size, vi.getTimerCount()]).toEqual([1, 0, 0]);
   });
 
+  it('keeps nobody who has gone before it could begin', () => {
+    const { live, made } = stream();
+    const gone = new Sink();
+    gone.destroyed = true;
+    live.feed(gone, never);
+    expect([live.size, made(), vi.getTimerCount()]).toEqual([0, 0, 0]);
+  });
+
   it('cuts a reader that takes nothing, and no other', () => {
     const { live } = stream();
     const [slow, quick] = [new Sink(), new Sink()];
-    live.feed(slow);
-    live.feed(quick);
+    live.feed(slow, never);
+    live.feed(quick, never);
     slow.writableLength = limits.consoleBufferedBytes + 1;
     vi.advanceTimersByTime(200);
     expect([slow.destroyed, slow.events.length, quick.destroyed, quick.events.length, live.size]).toEqual([
@@ -103,12 +112,30 @@ describe('/v1/live', () => {
     ]);
   });
 
+  it('ends with the token that it was opened with', () => {
+    const { live } = stream();
+    const [short, long] = [new Sink(), new Sink()];
+    let isOver = false;
+    live.feed(short, () => isOver);
+    live.feed(long, never);
+    vi.advanceTimersByTime(200);
+    isOver = true;
+    vi.advanceTimersByTime(200);
+    expect([short.ended, short.events.length, long.ended, long.events.length, live.size]).toEqual([
+      true,
+      2,
+      false,
+      3,
+      1,
+    ]);
+  });
+
   it('names the limit to the one too many, and ends all when the gateway stops', () => {
     const { live } = stream();
     const sinks = [new Sink(), new Sink(), new Sink()];
     for (const sink of sinks) {
       expect(live.problem()).toBeNull();
-      live.feed(sink);
+      live.feed(sink, never);
     }
     expect(live.problem()).toMatchObject({
       code: 'SEXTANT_LIMIT',

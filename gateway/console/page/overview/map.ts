@@ -16,6 +16,8 @@ import { attribute, h, Keyed, panel, s, text } from '../view/dom.ts';
 import type { PageState, View } from '../view/page-state.ts';
 
 const labelHeight = 30;
+/** One dash of a link and the gap behind it. */
+const dashPixels = 8;
 /** About what a character of each line of a label takes. */
 const nameWidth = 7;
 const noteWidth = 6.1;
@@ -52,8 +54,10 @@ export function map(): View {
   const links = s('g');
   const marks = s('g');
   const names = s('g');
-  const drawing = s('svg', { class: 'map', role: 'img' }, dots, links, marks, names);
-  const frame = h('div', { class: 'map-frame' }, drawing);
+  // Land lies on a layer of its own: links that move do not make a browser draw its thousands of dots again.
+  const ground = s('svg', { class: 'map ground', 'aria-hidden': 'true' }, dots);
+  const drawing = s('svg', { class: 'map', role: 'img' }, links, marks, names);
+  const frame = h('div', { class: 'map-frame' }, ground, drawing);
   const caption = h(
     'p',
     { class: 'note', hidden: true },
@@ -69,6 +73,9 @@ export function map(): View {
   const element = panel('Regions', frame, key, caption);
   let size: Size = { width: 0, height: 0 };
   let shown: PageState | null = null;
+  // Links move with each event: what stands still has heard nothing, and no browser draws between two events.
+  let phase = 0;
+  const isStill = window.matchMedia('(prefers-reduced-motion: reduce)');
 
   const arcs = new Keyed<Drawn & { readonly from: Point; readonly isLive: boolean }, SVGPathElement>(
     links,
@@ -76,6 +83,7 @@ export function map(): View {
     (path, { from, at, isLive }) => {
       attribute(path, 'd', arc(from, at).path);
       attribute(path, 'data-live', isLive);
+      attribute(path, 'stroke-dashoffset', isLive ? -phase : null);
     },
   );
   const points = new Keyed<Drawn, SVGGElement>(marks, marker, (mark, { region, at }) => {
@@ -140,14 +148,17 @@ export function map(): View {
     const width = Math.floor(frame.clientWidth);
     if (width === size.width || width === 0) return;
     size = { width, height: mapHeight(width) };
-    attribute(drawing, 'viewBox', `0 0 ${size.width} ${size.height}`);
-    attribute(drawing, 'height', size.height);
+    for (const layer of [ground, drawing]) {
+      attribute(layer, 'viewBox', `0 0 ${size.width} ${size.height}`);
+      attribute(layer, 'height', size.height);
+    }
     drawLand(dots, size);
     if (shown !== null) draw(shown);
   }).observe(frame);
   return {
     element,
     update(state) {
+      if (state.event !== shown?.event && !isStill.matches) phase = (phase + 2) % dashPixels;
       shown = state;
       draw(state);
     },
