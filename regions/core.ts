@@ -1,5 +1,5 @@
 /** The pure half of the door: what cores of the gateway import. */
-export type { ApiError, ApiReply } from './api/core/api-routes.ts';
+export type { ApiError, ApiReply, EventSink } from './api/core/api-routes.ts';
 export type { Described, SchemaName } from './api/core/api-schemas.ts';
 export { decodeAck, parseJson, type ShipAck, subjectsOf } from './bus/core/messages.ts';
 export type { ControlReading, ControlStore, ControlWrite } from './control/core/control-port.ts';
@@ -34,5 +34,7 @@ export {
 export { readinessOf } from './readiness/core/readiness.ts';
 export { CommitMarks } from './replication/core/commit-marks.ts';
 export { StallWatch } from './replication/core/stall-watch.ts';
-export { ClusterView, type GatewayReport, nodeReportSchema, reportSchema } from './status/core/report.ts';
+export { ClusterView } from './status/core/cluster-view.ts';
+export { type GatewayReport, nodeReportSchema, type Report, reportSchema } from './status/core/report.ts';
 export { reportLimits } from './status/core/report-limits.ts';
+export type { WriteTotals } from './status/core/write-totals.ts';

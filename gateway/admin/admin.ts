@@ -9,6 +9,7 @@ import {
   chooseLoss,
   type Described,
   type DrillLink,
+  type EventSink,
   holdsSecret,
   mountApi,
   openapi,
@@ -38,16 +39,28 @@ export interface AdminOptions {
   readonly registry: MetricRegistry;
   readonly ready: () => Described<'Ready'>;
   readonly readiness: () => Described<'Readiness'>;
+  readonly live: {
+    problem(): SqlError | null;
+    feed(to: EventSink, isOver: () => boolean): void;
+  };
 }
 
 /** What allows an upgrade to an admin WebSocket, or why nothing does. */
-export async function upgradeGrant(
+export function upgradeGrant(
   request: IncomingMessage,
   auth: Authenticator,
   secret: string,
 ): Promise<SqlOutcome<Grant>> {
-  if (holdsSecret(request.headers.authorization, secret)) return { ok: true, value: { expiresAtMs: null } };
-  return await auth.verifyHeader(request.headers.authorization);
+  return grantOf(request.headers.authorization, auth, secret);
+}
+
+async function grantOf(
+  authorization: string | undefined,
+  auth: Authenticator,
+  secret: string,
+): Promise<SqlOutcome<Grant>> {
+  if (holdsSecret(authorization, secret)) return { ok: true, value: { expiresAtMs: null } };
+  return await auth.verifyHeader(authorization);
 }
 
 function guard(auth: Authenticator, secret: string): MiddlewareHandler {
@@ -75,15 +88,6 @@ export function adminRoutes(options: AdminOptions): Hono {
     '/openapi.json',
     () => new Response(described, { headers: { 'content-type': 'application/json' } }),
   );
-  for (const path of ['/console', '/console/*']) {
-    app.all(path, (context) => {
-      const body = encodeErrorBody({
-        code: 'SEXTANT_NOT_FOUND',
-        message: `${context.req.path} is not part of this version of Sextant; /openapi.json lists what is.`,
-      });
-      return new Response(body, { status: 404, headers: { 'content-type': 'application/json' } });
-    });
-  }
   return app.route('/', served(options));
 }
 
@@ -106,6 +110,7 @@ function served(options: AdminOptions): Hono {
       metrics: () => ({ status: 200, text: options.registry.render(), contentType: metricsContentType }),
       status: () => ({ status: 200, body: options.view.status(monotonicMs()) }),
       readiness: () => ({ status: 200, body: options.readiness() }),
+      live: ({ authorization }) => live(authorization, options),
       watch: () => failed(400, 'SEXTANT_PROTOCOL_ERROR', '/v1/watch is a WebSocket.'),
       switchover: ({ body }) => begin({ kind: 'switchover', ...body }, options),
       failover: ({ body }) => begin({ kind: 'failover', ...body }, options),
@@ -163,6 +168,24 @@ function unknownRegion(name: string, options: AdminOptions) {
     'UNKNOWN_REGION',
     `There is no region ${JSON.stringify(name)}; there are ${options.regions.join(', ')}.`,
   );
+}
+
+/** A feed ends with the token that it was opened with. */
+async function live(
+  authorization: string | undefined,
+  options: AdminOptions,
+): Promise<ApiReply<'live', 'gateway'>> {
+  const { auth, secret } = options;
+  const grant = await grantOf(authorization, auth, secret);
+  const problem = grant.ok ? options.live.problem() : grant.error;
+  if (problem === null && grant.ok)
+    return {
+      status: 200,
+      feed: (to) => options.live.feed(to, () => auth.lapsed(grant.value) !== null),
+    };
+  const { code, message } = problem ?? adviseError('SEXTANT_LIMIT', 'The feed is not to be had now');
+  const status = describeError(code).httpStatus;
+  return failed(status === 401 || status === 503 ? status : 429, code, message);
 }
 
 type Move = Extract<AgentRequest, { kind: 'switchover' | 'failover' }>;

@@ -10,6 +10,7 @@ import {
 import { type SqlOperation, verbOf } from '../sql/operation.ts';
 import type { SqlError } from '../sql/sql.ts';
 import type { ReadPreference } from '../sql/stream-state.ts';
+import { WriteLoad } from './core/write-load.ts';
 import type { ForwardFate } from './forward-trail.ts';
 
 interface NodeAppends {
@@ -54,6 +55,8 @@ export interface PageCacheCounts {
 }
 
 export class GatewayMetrics {
+  /** The same of writes, for the report that consoles draw curves of. */
+  readonly writes = new WriteLoad();
   private readonly registry: MetricRegistry;
   private readonly verbs = new Map<string, VerbSeries>();
   private readonly commitDuration: Histogram;
@@ -107,12 +110,14 @@ export class GatewayMetrics {
 
   committed(bytes: number): void {
     this.redoBytes.add(bytes);
+    this.writes.committed(bytes);
   }
 
   /** @param tookMs from the engine's commit to durable, by the wall clock. */
   durable(tookMs: number): void {
     this.durableCommits.add();
     this.commitDuration.observe(Math.max(0, tookMs) / 1_000);
+    this.writes.durable(tookMs);
   }
 
   /** @param tookMs from durable in this region to within the RPO, by the wall clock. */
@@ -122,6 +127,7 @@ export class GatewayMetrics {
 
   unknown(commits: number): void {
     this.unknownCommits.add(commits);
+    this.writes.unknown(commits);
   }
 
   readWaited(consistency: ReadPreference, tookMs: number): void {

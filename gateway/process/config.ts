@@ -49,6 +49,8 @@ export const gatewayConfigSchema = strictShape({
   auth: authSchema.optional(),
   /** Control socket of the supervisor that runs this process, where one does: drills are asked of it. */
   supervisor: z.string().min(1).optional(),
+  /** Where a person looks at traces: the address of Jaeger's page, which consoles link to. */
+  jaegerUrl: z.url({ protocol: /^https?$/ }).optional(),
   limits: limitsSchema.optional(),
 })
   .superRefine(refineRegion)

@@ -5,6 +5,7 @@ import {
   type GatewayReport,
   type NatsConnection,
   parseJson,
+  type Report,
   reportLimits,
   reportSchema,
   subjectsOf,
@@ -18,7 +19,7 @@ export interface ReporterOptions {
   readonly view: ClusterView;
   readonly report: () => GatewayReport;
   /** Somebody's report has been heard. */
-  readonly onHeard: () => void;
+  readonly onHeard: (report: Report) => void;
 }
 
 export class Reporter {
@@ -33,7 +34,7 @@ export class Reporter {
       const report = parseJson(reportSchema, Buffer.from(message.data).toString('utf8'));
       if (report.kind !== 'ok') return;
       view.heard(report.value, monotonicMs());
-      onHeard();
+      onHeard(report.value);
     });
     this.timer = setInterval(() => this.publish(), reportLimits.reportMs);
     this.timer.unref();

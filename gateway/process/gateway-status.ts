@@ -10,19 +10,28 @@ import { monotonicMs } from '../../storage/index.ts';
 import { whyNotReady } from './core/readiness.ts';
 import type { GatewaySetup } from './setup.ts';
 import type { SqlPart } from './start-sql.ts';
+import type { TelemetryPart } from './start-telemetry.ts';
 import type { VolumePart } from './start-volume.ts';
 
 export class GatewayStatus {
   /** `host:port`; with the port it got once it listens. */
   address: string;
   private readonly setup: GatewaySetup;
+  private readonly observed: TelemetryPart;
   private readonly storage: VolumePart;
   private readonly sql: SqlPart;
   private readonly view: ClusterView;
 
-  constructor(setup: GatewaySetup, storage: VolumePart, sql: SqlPart, view: ClusterView) {
+  constructor(
+    setup: GatewaySetup,
+    observed: TelemetryPart,
+    storage: VolumePart,
+    sql: SqlPart,
+    view: ClusterView,
+  ) {
     this.address = setup.config.listen;
     this.setup = setup;
+    this.observed = observed;
     this.storage = storage;
     this.sql = sql;
     this.view = view;
@@ -45,6 +54,7 @@ export class GatewayStatus {
       vdl: volume.vdl,
       ...(suspendedMs !== null && { suspendedMs }),
       ...(hold !== null && { hold }),
+      ...(volume.reign !== null && { writes: this.observed.metrics.writes.totals }),
     };
   }
 

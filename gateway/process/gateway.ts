@@ -55,7 +55,7 @@ async function startParts(setup: GatewaySetup): Promise<GatewayParts> {
   const control = openControlPart(setup);
   const storage = await startVolumePart(setup, control, observed);
   const sql = startSqlPart(setup, control, observed, storage);
-  const news = startNewsPart(setup, control, storage, sql);
+  const news = startNewsPart(setup, control, observed, storage, sql);
   const parts = { setup, observed, control, storage, sql, news };
   measure(parts);
   storage.role.start();
@@ -134,13 +134,15 @@ function adminApp({ setup, observed, control, news }: GatewayParts): ReturnType<
     registry: observed.process.registry,
     ready: () => news.status.readiness(),
     readiness: () => news.status.takeover(),
-  });
+    live: news.live,
+  }).route('/', news.page.routes);
 }
 
 /** Requests under way are answered first; then the lease is given back. */
 async function shutDown(parts: GatewayParts, server: HttpServer): Promise<void> {
   const { log } = parts.setup.options;
   log.info('the gateway stops');
+  parts.news.live.close();
   await server.close();
   await release(parts);
   log.info('the gateway has stopped');

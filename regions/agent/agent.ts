@@ -41,7 +41,8 @@ import { makeFirstRecord } from '../rebuild/first-record.ts';
 import { type RebuildRefused, rebuildControl } from '../rebuild/rebuild.ts';
 import { LagStore } from '../replication/lag-store.ts';
 import { openRegionReceiver } from '../replication/receiving.ts';
-import type { ClusterView, RegionReport } from '../status/core/report.ts';
+import type { ClusterView } from '../status/core/cluster-view.ts';
+import type { RegionReport } from '../status/core/report.ts';
 import type { AgentConfig } from './config.ts';
 import { RegionAgent } from './region-agent.ts';
 

@@ -1,4 +1,6 @@
 /** Serves a server's part of the admin API's table: bodies are bounded and parsed here, and answers are of the table by type. */
+import type { HttpBindings } from '@hono/node-server';
+import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import { Hono, type MiddlewareHandler } from 'hono';
 import type { z } from 'zod';
 import {
@@ -8,6 +10,7 @@ import {
   type ApiRoute,
   type ApiServer,
   apiRoutes,
+  type EventSink,
   type RouteName,
 } from './core/api-routes.ts';
 import { apiSchemas, type SchemaName } from './core/api-schemas.ts';
@@ -33,8 +36,13 @@ export interface MountOptions {
 type Reply =
   | { readonly status: number; readonly error: ApiError }
   | { readonly status: number; readonly body: object }
-  | { readonly status: number; readonly text: string; readonly contentType: string };
-type Handler = (call: { params: Readonly<Record<string, string>>; body: unknown }) => Reply | Promise<Reply>;
+  | { readonly status: number; readonly text: string; readonly contentType: string }
+  | { readonly status: number; readonly feed: (to: EventSink) => void };
+type Handler = (call: {
+  params: Readonly<Record<string, string>>;
+  authorization: string | undefined;
+  body: unknown;
+}) => Reply | Promise<Reply>;
 
 function respond(status: number, body: string, contentType = 'application/json'): Response {
   return new Response(body, { status, headers: { 'content-type': contentType } });
@@ -91,8 +99,16 @@ export function mountApi<S extends ApiServer>(
       const read = wanted === undefined ? undefined : apiSchemas[wanted].safeParse(parsedJson(text));
       if (wanted !== undefined && read?.success === false)
         return refuse(400, options.badBody(read.error, wanted));
-      const reply = await handler({ params: context.req.param(), body: read?.data });
+      const reply = await handler({
+        params: context.req.param(),
+        authorization: context.req.header('authorization'),
+        body: read?.data,
+      });
       if ('error' in reply) return refuse(reply.status, reply.error);
+      if ('feed' in reply) {
+        reply.feed((context.env as HttpBindings).outgoing);
+        return RESPONSE_ALREADY_SENT;
+      }
       return 'text' in reply
         ? respond(reply.status, reply.text, reply.contentType)
         : respond(reply.status, JSON.stringify(reply.body));

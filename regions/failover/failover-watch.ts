@@ -9,7 +9,7 @@ import type { ControlSight } from '../control/core/control-sight.ts';
 import type { ChallengerTimer, LeaseLimits } from '../control/core/lease.ts';
 import type { Survivor } from '../control/core/survivors.ts';
 import type { Moves } from '../moves/moves.ts';
-import type { ClusterView } from '../status/core/report.ts';
+import type { ClusterView } from '../status/core/cluster-view.ts';
 import { decideFailover, type FailoverDecision, type Observer } from './core/decision.ts';
 import { type Suspicion, suspicionOf } from './core/suspicion.ts';
 

@@ -12,7 +12,7 @@ import {
   levelMsAgo,
   type Survivor,
 } from '../control/core/survivors.ts';
-import type { ClusterView } from '../status/core/report.ts';
+import type { ClusterView } from '../status/core/cluster-view.ts';
 import { reportLimits } from '../status/core/report-limits.ts';
 import type { FailoverWish } from './core/operation-log.ts';
 

@@ -3,7 +3,7 @@ import { epoch, type RegionId } from '../../storage/core.ts';
 import type { Logger } from '../../telemetry/index.ts';
 import type { JetStreamControlStore } from '../control/control-store.ts';
 import type { ControlReading } from '../control/core/control-port.ts';
-import type { ClusterView } from '../status/core/report.ts';
+import type { ClusterView } from '../status/core/cluster-view.ts';
 import type { RegionNodes } from '../status/region-nodes.ts';
 
 export interface FirstRecordOptions {

@@ -8,7 +8,7 @@ import type { ControlSight } from '../control/core/control-sight.ts';
 import { defaultLeaseLimits } from '../control/core/lease.ts';
 import { describeRecord, type Neighbours, noRecord } from '../control/core/record-claims.ts';
 import type { Survivor } from '../control/core/survivors.ts';
-import type { ClusterView } from '../status/core/report.ts';
+import type { ClusterView } from '../status/core/cluster-view.ts';
 import { reportLimits } from '../status/core/report-limits.ts';
 import { planRebuild, type RegionFinding } from './core/control-rebuild.ts';
 import type { RebuildReply, RebuildRequest } from './core/rebuild-request.ts';

@@ -59,6 +59,14 @@ export interface ServiceLimits extends SpanLimits {
   readonly watchEveryMs: number;
   /** A live feed whose peer has not taken this much is skipped, and cut when that lasts. */
   readonly watchBufferedBytes: number;
+  /** Consoles open at once: readers of `/v1/live`. */
+  readonly consoles: number;
+  /** They get news at least this often. */
+  readonly consoleEveryMs: number;
+  /** And at most this often. */
+  readonly consoleGapMs: number;
+  /** One that has not taken this much is cut. */
+  readonly consoleBufferedBytes: number;
   /** How often the writer's lease is looked at, besides at every event and every answer. */
   readonly roleTickMs: number;
   /** A start or request of an operation waits this long for the agent. */
@@ -97,6 +105,10 @@ export const defaultServiceLimits: ServiceLimits = {
   watchers: 256,
   watchEveryMs: 250,
   watchBufferedBytes: mebibyte,
+  consoles: 128,
+  consoleEveryMs: 300,
+  consoleGapMs: 125,
+  consoleBufferedBytes: mebibyte,
   roleTickMs: 100,
   agentAnswerMs: 3_000,
 };

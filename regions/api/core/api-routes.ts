@@ -13,6 +13,8 @@ export type ErrorStatus = 400 | 401 | 404 | 409 | 413 | 421 | 429 | 500 | 503 | 
 export type Answer =
   | { readonly schema: SchemaName; readonly description: string }
   | { readonly text: true; readonly description: string }
+  /** Server-sent events, each a JSON object of the schema. */
+  | { readonly events: SchemaName; readonly description: string }
   | { readonly description: string };
 
 export interface ApiRoute {
@@ -90,6 +92,19 @@ export const apiRoutes = {
     summary: 'Live feed: the status, pushed when it changes (WebSocket)',
     answers: { 101: { description: 'Messages are Status objects in JSON.' } },
     errors: { gateway: [...guarded, 400, 503] },
+  },
+  live: {
+    method: 'get',
+    path: '/v1/live',
+    summary:
+      'Live feed for pages: status, readiness, moves, history and the writer\u2019s totals (server-sent events)',
+    answers: {
+      200: {
+        events: 'LiveEvent',
+        description: 'One event at once, then one a few times a second, until the client goes or takes none.',
+      },
+    },
+    errors: { gateway: [...guarded, 503] },
   },
   switchover: {
     method: 'post',
@@ -199,6 +214,19 @@ export interface ApiError {
   readonly waitMs?: number;
 }
 
+/** Where server-sent events are written: the part of a response of `node:http` that is used for it. */
+export interface EventSink {
+  /** The client has gone. */
+  readonly destroyed: boolean;
+  /** Bytes that the client has not taken. */
+  readonly writableLength: number;
+  writeHead(status: number, headers: Readonly<Record<string, string>>): unknown;
+  write(bytes: Uint8Array): unknown;
+  end(): unknown;
+  destroy(): unknown;
+  on(event: 'close', listener: () => void): unknown;
+}
+
 /** What is said may be given as it is kept: unchangeable. */
 type Given<T> = T extends readonly (infer E)[]
   ? readonly Given<E>[]
@@ -209,7 +237,9 @@ type AnswerBody<A> = A extends { readonly schema: infer N extends SchemaName }
   ? { readonly body: Given<Described<N>> }
   : A extends { readonly text: true }
     ? { readonly text: string; readonly contentType: string }
-    : never;
+    : A extends { readonly events: SchemaName }
+      ? { readonly feed: (to: EventSink) => void }
+      : never;
 type Success<Answers> = {
   [Status in keyof Answers]: { readonly status: Status } & AnswerBody<Answers[Status]>;
 }[keyof Answers];
@@ -227,5 +257,7 @@ type Varying<Path> = Path extends `${string}{${infer Name}}${infer Rest}` ? Name
 /** What a handler is given: the parts of the path that vary, and the body as its schema reads it. */
 export interface ApiCall<N extends keyof Routes> {
   readonly params: Readonly<Record<Varying<Routes[N]['path']>, string>>;
+  /** The header, for an answer that goes on for longer than a token may. */
+  readonly authorization: string | undefined;
   readonly body: Routes[N] extends { readonly body: infer B extends SchemaName } ? Described<B> : undefined;
 }

@@ -8,6 +8,7 @@ import { policyChangeSchema, policySchema } from '../../policy/core/policy-reque
 import { readinessSchema } from '../../readiness/core/readiness.ts';
 import { rebuildReplySchema, rebuildRequestSchema } from '../../rebuild/core/rebuild-request.ts';
 import { nodeReportSchema } from '../../status/core/report.ts';
+import { writeTotalsSchema } from '../../status/core/write-totals.ts';
 
 const switchoverSchema = z
   .strictObject({ target: z.string().describe('Region to become primary.') })
@@ -86,6 +87,47 @@ const statusSchema = z.object({
   ),
 });
 
+const liveEventSchema = z
+  .object({
+    atMs: z.number().describe('When it was made, by the wall clock of the gateway.'),
+    region: z.string().describe('Of the gateway that tells it.'),
+    gateway: z.string(),
+    version: z.string(),
+    page: z.string().describe('Changes with the console that this gateway serves.'),
+    jaegerUrl: z
+      .string()
+      .nullable()
+      .describe('Where a person looks at traces; null where that is not known.'),
+    status: statusSchema,
+    readiness: readinessSchema,
+    move: z
+      .object({
+        id: z.string(),
+        kind: z.enum(['switchover', 'failover']),
+        from: z.string(),
+        to: z.string(),
+        startedAtMs: z.number(),
+      })
+      .nullable()
+      .describe('The move that the control record names.'),
+    writes: writeTotalsSchema
+      .extend({
+        gateway: z.string(),
+        pid: z.int(),
+        boundsMs: z.array(z.number()).describe('Upper bounds of `latency`, in milliseconds.'),
+        ageMs: z.number().describe('How old the writer\u2019s word is.'),
+      })
+      .nullable()
+      .describe('What the writer has committed since it started; null while nobody writes.'),
+    forks: z
+      .array(z.object({ epoch: z.int(), parent: z.int(), forkLsn: z.int() }))
+      .describe('The newest forks of history that any region knows, by epoch.'),
+    lossEpochs: z.array(z.int()).describe('Reigns of which lost writes are known.'),
+  })
+  .describe(
+    'Everything that changes by itself, as one gateway sees it. Each event is whole and replaces the last.',
+  );
+
 const lossSummarySchema = lossReportSchema.omit({ commits: true });
 
 const lossesSchema = z.object({
@@ -111,6 +153,7 @@ const readySchema = z.object({
 /** By the name each has in `/openapi.json`. */
 export const apiSchemas = {
   Status: statusSchema,
+  LiveEvent: liveEventSchema,
   Readiness: readinessSchema,
   Operation: operationSchema,
   Switchover: switchoverSchema,

@@ -14,6 +14,10 @@ const refused = {
 function response(answer: Answer): object {
   const { description } = answer;
   if ('schema' in answer) return { description, content: content(answer.schema) };
+  if ('events' in answer) {
+    const schema = { $ref: `#/components/schemas/${answer.events}` };
+    return { description, content: { 'text/event-stream': { schema } } };
+  }
   return 'text' in answer
     ? { description, content: { 'text/plain': { schema: { type: 'string' } } } }
     : { description };
@@ -40,9 +44,10 @@ function operation(route: ApiRoute, server: ApiServer): object {
 }
 
 function namesIn(route: ApiRoute): readonly SchemaName[] {
-  const answers = Object.values(route.answers).flatMap((answer) =>
-    'schema' in answer ? [answer.schema] : [],
-  );
+  const answers = Object.values(route.answers).flatMap((answer) => {
+    if ('schema' in answer) return [answer.schema];
+    return 'events' in answer ? [answer.events] : [];
+  });
   return route.body === undefined ? answers : [route.body, ...answers];
 }
 

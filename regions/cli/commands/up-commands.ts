@@ -123,6 +123,8 @@ async function printReady(options: CommonOptions, deployment: Deployment): Promi
   if (distances !== null) console.log(distances);
   const pages = jaegerTable(jaeger);
   if (pages !== null) console.log(pages);
+  const [first] = endpoints;
+  if (first !== undefined) console.log(`console  ${first.gateway}/console`);
   console.log(paint('green', 'ready'));
 }
 

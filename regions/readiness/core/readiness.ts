@@ -14,7 +14,7 @@ import { moveLimits } from '../../control/core/move-limits.ts';
 import { describeReading, formatAge } from '../../control/core/record-claims.ts';
 import { judgeFailover } from '../../control/core/survivors.ts';
 import { couldWrite, switchoverProblem } from '../../control/core/switchover-rules.ts';
-import type { ClusterView } from '../../status/core/report.ts';
+import type { ClusterView } from '../../status/core/cluster-view.ts';
 import { reportLimits } from '../../status/core/report-limits.ts';
 import { failoverTime, switchoverTime, type TakeoverTime } from './takeover-time.ts';
 

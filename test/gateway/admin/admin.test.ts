@@ -2,6 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { adminRoutes, document } from '../../../gateway/admin/admin.ts';
 import type { AgentAnswer, AgentLink } from '../../../gateway/admin/agent-link.ts';
+import { LiveStream } from '../../../gateway/console/live-stream.ts';
+import { defaultServiceLimits } from '../../../gateway/session/core/service-limits.ts';
 import { ClusterView, type DrillLink } from '../../../regions/index.ts';
 import { regionId } from '../../../storage/core.ts';
 import { MetricRegistry } from '../../../telemetry/index.ts';
@@ -22,6 +24,9 @@ function gateway(answer: AgentAnswer, jwtPublicKey: string | null = null, drills
     },
     losses: async () => ({ reports: [], unreachable: [eu], unanswered: [] }),
   };
+  // Without a socket there is nothing to write events to.
+  const live = new LiveStream({ limits: defaultServiceLimits, event: () => '{}' });
+  live.close();
   const app = adminRoutes({
     auth: authenticator(jwtPublicKey),
     secret: 'the-secret-of-the-cluster',
@@ -41,6 +46,7 @@ function gateway(answer: AgentAnswer, jwtPublicKey: string | null = null, drills
       epoch: 1,
       vdl: 0,
     }),
+    live,
     readiness: () => ({ epoch: 3, primary: us, regions: [] }),
   });
   const ask = async (method: string, path: string, body?: string, headers: Record<string, string> = {}) => {
@@ -71,7 +77,6 @@ describe('the admin API', () => {
       status: 503,
       body: { ready: false, reasons: ['r'] },
     });
-    expect(await ask('GET', '/console')).toMatchObject({ status: 404, body: { code: 'SEXTANT_NOT_FOUND' } });
     expect(await ask('GET', '/v1/drills')).toMatchObject({ status: 401 });
   });
 
@@ -269,6 +274,7 @@ describe('/openapi.json', () => {
       '/v1/status',
       '/v1/readiness',
       '/v1/watch',
+      '/v1/live',
       '/v1/switchover',
       '/v1/failover',
       '/v1/operations/{id}',

@@ -2,6 +2,8 @@ import { type Client, createClient } from '@libsql/client';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { z } from 'zod';
+import { takeEvents } from '../../../gateway/console/page/core/event-stream.ts';
+import { apiSchemas } from '../../../regions/api/core/api-schemas.ts';
 import { changeControl } from '../../../regions/control/control-link.ts';
 import { abortMove, beginSwitchover } from '../../../regions/control/core/control-record.ts';
 import { defaultLeaseLimits } from '../../../regions/control/core/lease.ts';
@@ -78,14 +80,42 @@ describe('a gateway', () => {
     expect(Object.keys(document.components.schemas)).toContain('Status');
     const status = await (await fetch(`${url}/v1/status`)).json();
     expect(status).toMatchObject({ cluster: 'test', epoch: 1, primary: 'us-east-1', holder: 'us-east-1/g1' });
-    const refusals = [
-      ['/console', 404, 'not part of this version'],
-      ['/v1/drills', 409, 'No supervisor runs this gateway'],
-    ] as const;
-    for (const [path, code, words] of refusals) {
-      const answer = await fetch(`${url}${path}`);
-      expect([answer.status, await answer.text()]).toEqual([code, expect.stringContaining(words)]);
+    const drills = await fetch(`${url}/v1/drills`);
+    expect([drills.status, await drills.text()]).toEqual([
+      409,
+      expect.stringContaining('No supervisor runs this gateway'),
+    ]);
+  });
+
+  it('serves the console, tells it over /v1/live what the writer does, and ends its stream when it stops', async () => {
+    const { gateway, client } = await writer();
+    const url = urlOf(gateway);
+    const page = await fetch(`${url}/console`);
+    expect([page.status, page.headers.get('content-type')]).toEqual([200, 'text/html; charset=utf-8']);
+    const script = /src="([^"]+)"/.exec(await page.text())?.[1];
+    expect(await (await fetch(`${url}${script}`)).text()).toContain("from '../link/live.ts'");
+    await client.execute('CREATE TABLE t (id INTEGER PRIMARY KEY)');
+    const feed = await fetch(`${url}/v1/live`);
+    expect(feed.headers.get('content-type')).toContain('text/event-stream');
+    let rest = '';
+    let commits = 0;
+    let closing: Promise<void> | null = null;
+    for await (const part of feed.body ?? []) {
+      const events = takeEvents(rest, Buffer.from(part).toString('utf8'));
+      rest = events.rest;
+      for (const text of events.data) {
+        const told = apiSchemas.LiveEvent.parse(JSON.parse(text));
+        expect(told).toMatchObject({
+          gateway: 'g1',
+          status: { cluster: 'test' },
+          readiness: { primary: 'us-east-1' },
+        });
+        commits = Math.max(commits, told.writes?.commits ?? 0);
+      }
+      if (commits > 0) closing ??= gateway.close();
     }
+    await closing;
+    expect(commits).toBeGreaterThan(0);
   });
 
   it('refuses to start on a port that is taken, and says what to do', async () => {

@@ -5,7 +5,7 @@ import { type ApiRoute, apiRoutes } from '../../../regions/api/core/api-routes.t
 import { openapi } from '../../../regions/api/core/openapi.ts';
 import { holdsSecret } from '../../../regions/api/secret.ts';
 import type { AgentReply, AgentRequest, Operation } from '../../../regions/moves/core/operations.ts';
-import { ClusterView } from '../../../regions/status/core/report.ts';
+import { ClusterView } from '../../../regions/status/core/cluster-view.ts';
 import { regionId } from '../../../storage/core.ts';
 import { MetricRegistry } from '../../../telemetry/index.ts';
 

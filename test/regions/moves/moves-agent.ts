@@ -21,7 +21,7 @@ import type { FailoverWish, KeptOperation } from '../../../regions/moves/core/op
 import type { Operation } from '../../../regions/moves/core/operations.ts';
 import { MoveTraces } from '../../../regions/moves/move-traces.ts';
 import { Moves } from '../../../regions/moves/moves.ts';
-import { ClusterView } from '../../../regions/status/core/report.ts';
+import { ClusterView } from '../../../regions/status/core/cluster-view.ts';
 import { machine } from '../../../storage/process/runtime.ts';
 import { epoch, lsn, regionId } from '../../../storage/redo/ids.ts';
 import type { SpanFact } from '../../../telemetry/index.ts';

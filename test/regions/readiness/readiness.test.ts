@@ -10,12 +10,8 @@ import { defaultLeaseLimits } from '../../../regions/control/core/lease.ts';
 import { switchoverProblem } from '../../../regions/control/core/switchover-rules.ts';
 import { readinessOf, readinessSchema } from '../../../regions/readiness/core/readiness.ts';
 import { promotionGuessMs } from '../../../regions/readiness/core/takeover-time.ts';
-import {
-  ClusterView,
-  type GatewayReport,
-  type NodeReport,
-  type RegionReport,
-} from '../../../regions/status/core/report.ts';
+import { ClusterView } from '../../../regions/status/core/cluster-view.ts';
+import type { GatewayReport, NodeReport, RegionReport } from '../../../regions/status/core/report.ts';
 import { reportLimits } from '../../../regions/status/core/report-limits.ts';
 import { epoch, lsn, mainBranch, regionId } from '../../../storage/redo/ids.ts';
 

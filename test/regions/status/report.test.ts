@@ -8,8 +8,8 @@ import {
   type Transition,
 } from '../../../regions/control/core/control-record.ts';
 
+import { ClusterView } from '../../../regions/status/core/cluster-view.ts';
 import {
-  ClusterView,
   type GatewayReport,
   type NodeReport,
   type RegionReport,

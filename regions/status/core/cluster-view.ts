@@ -1,0 +1,407 @@
+/** One view of the whole deployment, made of what regions and gateways report and of the control record. */
+import { ascending, epoch, lsn, quorumLimits, type RegionId } from '../../../storage/core.ts';
+import { type ControlRecord, policyOf } from '../../control/core/control-record.ts';
+import { type Policy, whyNotAutomatic } from '../../control/core/policy.ts';
+import type { Survivor } from '../../control/core/survivors.ts';
+import type { SwitchoverQuestion } from '../../control/core/switchover-rules.ts';
+import type { GatewayReport, NodeReport, RegionReport, Report } from './report.ts';
+import { reportLimits } from './report-limits.ts';
+
+export interface RegionStatus {
+  readonly name: string;
+  readonly role: 'primary' | 'secondary' | 'offline';
+  readonly epoch: number;
+  /** Null while the region does not know what its nodes hold. */
+  readonly vdl: number | null;
+  /** Null while unknown. */
+  readonly lagBytes: number | null;
+  readonly lagMs: number | null;
+  /** What would be lost, in milliseconds of commits, if the primary were lost now and this region took over. */
+  readonly rpoMs: number | null;
+  /** How long a secondary has stood still while its primary has more; 0 while it gets on, whatever its lag. */
+  readonly stalledMs: number;
+  /** For a secondary: how long answers at the primary have been waiting for what it lacks; 0 while none does. */
+  readonly holdsMs: number;
+  /** How old the region's own word is; null when it was never heard. */
+  readonly ageMs: number | null;
+  readonly ready: boolean;
+  readonly gateway: string | null;
+  readonly agent: string | null;
+  readonly writer: string | null;
+  /** What is wrong with NATS as the region's agent or its writer sees it, in words; left out while nothing is. */
+  readonly trouble?: string;
+  readonly nodes: readonly NodeReport[];
+}
+
+export interface HoldStatus {
+  /** The policy that the writer has in force, in milliseconds. */
+  readonly rpoMs: number;
+  readonly answers: number;
+  /** How long the oldest of that redo has been durable in the primary region alone, in milliseconds. */
+  readonly forMs: number;
+  /** Any one of these would let them go. */
+  readonly waitsFor: readonly string[];
+}
+
+/** Whether a failover begins by itself. */
+export interface FailoverStatus {
+  readonly automatic: boolean;
+  /** Why none does, or why none does now although the primary is held for lost; null when nothing is in the way. */
+  readonly reason: string | null;
+  /** Regions whose agents hold the primary for lost. */
+  readonly suspectedBy: readonly string[];
+}
+
+/** What `GET /v1/status` answers. */
+export interface ClusterStatus {
+  readonly cluster: string;
+  readonly epoch: number;
+  readonly primary: string | null;
+  readonly state: 'stable' | 'switching' | 'failing-over' | 'degraded';
+  readonly holder: string | null;
+  /** Null while no control record has been seen. */
+  readonly policy: Policy | null;
+  readonly failover: FailoverStatus;
+  /** Redo of the primary that is not within the RPO, and the answers that wait for it; null while there is none. */
+  readonly hold: HoldStatus | null;
+  readonly regions: readonly RegionStatus[];
+}
+
+/** As a report carries it. */
+type Suspicion = { readonly epoch: number; readonly reason: string };
+/** What a region lacks. */
+export interface Missing {
+  readonly lagBytes: number | null;
+  readonly lagMs: number | null;
+  readonly commits: number | null;
+  /** False: at least so many. */
+  readonly commitsExact: boolean;
+}
+
+/** Why a writer acknowledges nothing, in words; undefined while its lease is valid. */
+function suspension(writer: GatewayReport | null): string | undefined {
+  if (writer?.suspendedMs === undefined) return undefined;
+  return `the lease of ${writer.gateway} is suspended since ${Math.round(writer.suspendedMs / 1_000)} s, since the control record takes no renewal: writes wait`;
+}
+
+interface Heard<T> {
+  readonly report: T;
+  readonly atMs: number;
+}
+
+export class ClusterView {
+  readonly regions: readonly RegionId[];
+  private readonly cluster: string;
+  private readonly regionReports = new Map<string, Heard<RegionReport>>();
+  private readonly gatewayReports = new Map<string, Heard<GatewayReport>>();
+  private recordNow: ControlRecord | null = null;
+
+  constructor(cluster: string, regions: readonly RegionId[]) {
+    this.cluster = cluster;
+    this.regions = regions;
+  }
+
+  get record(): ControlRecord | null {
+    return this.recordNow;
+  }
+
+  saw(record: ControlRecord): void {
+    if (this.recordNow === null || record.n > this.recordNow.n) this.recordNow = record;
+  }
+
+  /** Reports of regions that are not part of the deployment are passed over. */
+  heard(report: Report, nowMs: number): void {
+    if (!this.regions.some((name) => name === report.region)) return;
+    if (report.kind === 'region') {
+      this.regionReports.set(report.region, { report, atMs: nowMs });
+      return;
+    }
+    for (const [name, heard] of this.gatewayReports)
+      if (recent(heard, nowMs) === null) this.gatewayReports.delete(name);
+    this.gatewayReports.set(`${report.region}/${report.gateway}`, { report, atMs: nowMs });
+  }
+
+  /** The last report of a region, if it is recent. */
+  region(name: string, nowMs: number): RegionReport | null {
+    return recent(this.regionReports.get(name), nowMs);
+  }
+
+  /** How old the region's own word is; null when it was never heard. */
+  ageMs(name: string, nowMs: number): number | null {
+    const heard = this.regionReports.get(name);
+    return heard === undefined ? null : Math.max(0, Math.round(nowMs - heard.atMs));
+  }
+
+  /** What a region lacks of what is durable in its primary, as the primary says; null where unknown. */
+  missing(name: string, nowMs: number): Missing {
+    const lag = this.lag(name, this.regionReports.get(name)?.report ?? null, nowMs);
+    const heard = this.regionReports.get(this.recordNow?.primary ?? '');
+    const entry = heard?.report.lag.find(({ region }) => region === name);
+    const isNow = heard !== undefined && recent(heard, nowMs) !== null;
+    const commits = entry?.lagCommits ?? null;
+    return { ...lag, commits, commitsExact: isNow && commits !== null && entry?.lagCommitsExact === true };
+  }
+
+  /** Every region that is heard, as a failover judges it; `withinMs` is how old its last word may be. */
+  survivors(nowMs: number, withinMs: number): readonly Survivor[] {
+    return this.regions.flatMap((name) => {
+      const heard = this.regionReports.get(name);
+      if (heard === undefined || nowMs - heard.atMs >= withinMs) return [];
+      const { vdl, forks = [], followed = null, primaryVdl, levelMsAgo = null } = heard.report;
+      return [
+        {
+          region: name,
+          held: vdl === null ? null : { epoch: epoch(heard.report.epoch), vdl: lsn(vdl), forks },
+          followed: this.regions.find((region) => region === followed) ?? null,
+          heardMsAgo: nowMs - heard.atMs,
+          primaryVdl: primaryVdl === null ? null : lsn(primaryVdl),
+          levelMsAgo,
+        },
+      ];
+    });
+  }
+
+  /** What is heard that decides whether a switchover to `target` may begin, as of `record`. */
+  switchoverQuestion(target: RegionId, record: ControlRecord, nowMs: number): SwitchoverQuestion {
+    const report = this.region(target, nowMs);
+    const writer = this.gateways(record.primary, nowMs).find(({ phase }) => phase === 'writing');
+    return {
+      target,
+      record,
+      writer: writer?.gateway ?? null,
+      following: report?.following ?? false,
+      lagMs: this.lag(target, this.regionReports.get(target)?.report ?? null, nowMs).lagMs,
+      stalledMs: this.stalledMs(target, nowMs),
+      writableNodes: this.writableNodes(target, nowMs) ?? 0,
+      gateways: this.gateways(target, nowMs).length,
+    };
+  }
+
+  /** What the gateway that writes in the primary region said last, and when; null while none does. */
+  writer(nowMs: number): Heard<GatewayReport> | null {
+    const writes = ({ phase, region }: GatewayReport): boolean =>
+      region === this.recordNow?.primary && (phase === 'writing' || phase === 'draining');
+    const all = [...this.gatewayReports.values()];
+    return all.find((heard) => writes(heard.report) && recent(heard, nowMs) !== null) ?? null;
+  }
+
+  /** The last report of every region that was ever heard. */
+  get lastReports(): readonly RegionReport[] {
+    return [...this.regionReports.values()].map(({ report }) => report);
+  }
+
+  /** How long ago a region's agent and any of its gateways spoke, in ms; null when they did not lately. */
+  heardMsAgo(
+    name: string,
+    nowMs: number,
+  ): { readonly agentMsAgo: number | null; readonly gatewayMsAgo: number | null } {
+    const agent = this.regionReports.get(name);
+    const gateways = [...this.gatewayReports.values()].filter(({ report }) => report.region === name);
+    return {
+      agentMsAgo: agent === undefined ? null : nowMs - agent.atMs,
+      gatewayMsAgo: gateways.length === 0 ? null : nowMs - Math.max(...gateways.map(({ atMs }) => atMs)),
+    };
+  }
+
+  /** The primary that a region holds for lost, as it said lately. */
+  suspicionOf(name: RegionId, nowMs: number): (Suspicion & { readonly primary: RegionId }) | null {
+    const suspects = this.region(name, nowMs)?.suspects;
+    const primary = this.regions.find((region) => region === suspects?.primary);
+    return suspects === undefined || primary === undefined ? null : { ...suspects, primary };
+  }
+
+  /** Whether a region has a gateway, and enough storage nodes that take writes, as far as it said lately. */
+  canWrite(name: RegionId, nowMs: number): boolean {
+    const writable = this.writableNodes(name, nowMs) ?? 0;
+    return writable >= quorumLimits.writeQuorum && this.gateways(name, nowMs).length > 0;
+  }
+
+  /** How many storage nodes of a region take writes, as its agent said lately; null when it did not. */
+  writableNodes(name: RegionId, nowMs: number): number | null {
+    const nodes = this.region(name, nowMs)?.nodes;
+    return nodes?.filter(({ state, trouble }) => state !== 'down' && trouble === undefined).length ?? null;
+  }
+
+  /** Recent reports of a region's gateways. */
+  gateways(name: string, nowMs: number): readonly GatewayReport[] {
+    const found: GatewayReport[] = [];
+    for (const heard of this.gatewayReports.values()) {
+      const report = recent(heard, nowMs);
+      if (report?.region === name) found.push(report);
+    }
+    return found;
+  }
+
+  status(nowMs: number): ClusterStatus {
+    const record = this.recordNow;
+    const regions = this.regions.map((name) => this.regionStatus(name, nowMs));
+    return {
+      cluster: this.cluster,
+      epoch: record?.epoch ?? 0,
+      primary: record?.primary ?? null,
+      state: this.state(regions),
+      holder:
+        record?.holder === null || record === null ? null : `${record.primary}/${record.holder.gateway}`,
+      policy: record === null ? null : policyOf(record),
+      failover: this.failover(nowMs),
+      hold: this.hold(nowMs),
+      regions,
+    };
+  }
+
+  private failover(nowMs: number): FailoverStatus {
+    const record = this.recordNow;
+    const heard = this.regions.flatMap((name) => this.region(name, nowMs) ?? []);
+    const off = record === null ? null : whyNotAutomatic(policyOf(record), this.regions.length);
+    const refusals = heard.flatMap(({ noFailover }) => noFailover ?? []);
+    const suspecting = heard.filter(
+      ({ suspects }) => suspects?.primary === record?.primary && suspects?.epoch === record?.epoch,
+    );
+    return {
+      automatic: record !== null && off === null,
+      reason: off ?? refusals[0] ?? null,
+      suspectedBy: record === null ? [] : suspecting.map(({ region }) => region),
+    };
+  }
+
+  /** What the writer said last of answers that wait for other regions. */
+  private hold(nowMs: number): HoldStatus | null {
+    const primary = this.recordNow?.primary ?? '';
+    const said = this.gateways(primary, nowMs).find(({ hold }) => hold !== undefined)?.hold;
+    if (said === undefined) return null;
+    const waitsFor = this.regions.filter((name) => name !== primary);
+    return { ...said, forMs: Math.round(said.forMs), waitsFor };
+  }
+
+  private state(regions: readonly RegionStatus[]): ClusterStatus['state'] {
+    const record = this.recordNow;
+    if (record !== null && record.state !== 'stable') return record.state;
+    const whole = regions.every(
+      (region) =>
+        region.role !== 'offline' && region.ready && region.nodes.every((node) => node.state !== 'down'),
+    );
+    return record !== null && record.holder !== null && whole ? 'stable' : 'degraded';
+  }
+
+  private regionStatus(name: RegionId, nowMs: number): RegionStatus {
+    const primary = this.recordNow?.primary === name;
+    const last = this.regionReports.get(name)?.report ?? null;
+    const report = this.region(name, nowMs);
+    const gateways = this.gateways(name, nowMs);
+    const writer = gateways.find((gateway) => gateway.phase === 'writing') ?? null;
+    const lag = primary ? { lagBytes: 0, lagMs: 0 } : this.lag(name, last, nowMs);
+    const stalledMs = Math.round(this.stalledMs(name, nowMs));
+    const trouble = report?.trouble ?? suspension(writer);
+    const role = report === null ? 'offline' : primary ? 'primary' : 'secondary';
+    const ready =
+      role === 'offline'
+        ? false
+        : primary
+          ? writer !== null &&
+            writer.suspendedMs === undefined &&
+            (this.hold(nowMs)?.forMs ?? 0) < reportLimits.heldMs
+          : (report?.following ?? false) &&
+            stalledMs === 0 &&
+            lag.lagMs !== null &&
+            lag.lagMs < reportLimits.readyLagMs;
+    return {
+      name,
+      role,
+      epoch: last?.epoch ?? 0,
+      vdl: primary ? this.primaryVdl(last, writer) : (last?.vdl ?? null),
+      ...lag,
+      rpoMs: lag.lagMs,
+      stalledMs,
+      holdsMs: primary ? 0 : (this.hold(nowMs)?.forMs ?? 0),
+      ageMs: this.ageMs(name, nowMs),
+      ready,
+      gateway: gateways[0]?.address ?? last?.gateway ?? null,
+      agent: last?.agent ?? null,
+      writer: writer === null ? null : writer.gateway,
+      ...(trouble !== undefined && { trouble }),
+      nodes: (last?.nodes ?? []).map((node) =>
+        report === null ? { ...node, state: 'down' as const, scl: null } : node,
+      ),
+    };
+  }
+
+  /** How long a region has stood still, as its primary says, or as it says itself; 0 while it gets on. */
+  stalledMs(name: string, nowMs: number): number {
+    const primary = this.recordNow?.primary ?? '';
+    if (name === primary) return 0;
+    const lane = this.region(primary, nowMs)?.lag.find((entry) => entry.region === name);
+    return Math.max(lane?.stalledMs ?? 0, this.region(name, nowMs)?.stalledMs ?? 0);
+  }
+
+  /** Why a region that stands still is not ready, in words for an operator; null while it gets on. */
+  stallReason(name: string, nowMs: number): string | null {
+    const forMs = this.stalledMs(name, nowMs);
+    if (forMs === 0) return null;
+    const primary = this.recordNow?.primary ?? 'its primary';
+    return `${name} has received nothing from ${primary} for ${Math.round(forMs / 1_000)} s and lacks redo that is durable there: the lane begins anew by itself; see the log of both agents`;
+  }
+
+  /**
+   * What the primary has durable, by the newest word of anybody: reports arrive at different times, and what a secondary
+   * of the same reign holds was durable at the primary before (R2).
+   */
+  private primaryVdl(last: RegionReport | null, writer: GatewayReport | null): number | null {
+    const reign = Math.max(last?.epoch ?? 0, writer?.epoch ?? 0);
+    const secondaries = [...this.regionReports.values()]
+      .filter(({ report }) => report.epoch === reign && report.region !== this.recordNow?.primary)
+      .map(({ report }) => report.vdl);
+    const known = [last?.vdl, writer?.vdl, ...secondaries].filter((vdl) => typeof vdl === 'number');
+    return known.length === 0 ? null : Math.max(...known);
+  }
+
+  /**
+   * Lag as the primary says. While the primary is silent, what it last said and the time since; of a region that had
+   * everything then, still 0: nothing is known that it lacks. Unknown while the primary has not said.
+   */
+  private lag(
+    name: string,
+    last: RegionReport | null,
+    nowMs: number,
+  ): { readonly lagBytes: number | null; readonly lagMs: number | null } {
+    const heard = this.regionReports.get(this.recordNow?.primary ?? '');
+    const entry = heard?.report.lag.find((candidate) => candidate.region === name);
+    if (heard === undefined || entry === undefined) {
+      const { primaryVdl = null, vdl = null } = last ?? {};
+      const known = primaryVdl !== null && vdl !== null;
+      return { lagBytes: known ? Math.max(0, primaryVdl - vdl) : null, lagMs: null };
+    }
+    if (entry.lagMs === null) return { lagBytes: entry.lagBytes, lagMs: null };
+    const silentMs = nowMs - heard.atMs;
+    const growing = entry.lagMs > 0 && silentMs > reportLimits.offlineAfterMs ? silentMs : 0;
+    return { lagBytes: entry.lagBytes, lagMs: Math.round(entry.lagMs + growing) };
+  }
+
+  /** The highest epoch that any region has said its nodes know of. */
+  highestEpoch(): number {
+    return Math.max(0, ...this.regions.map((name) => this.highestEpochOf(name)));
+  }
+
+  /** The same of one region, however long ago it was said; 0 when it never was. */
+  highestEpochOf(name: string): number {
+    return this.regionReports.get(name)?.report.highestEpoch ?? 0;
+  }
+
+  /** The failover that ended a reign, as far as was ever heard: the first one after it, up to `until`. Null when none was. */
+  failoverAfter(reign: number, until: number): string | null {
+    const known = [...this.regionReports.values()].flatMap(({ report }) => report.failovers ?? []);
+    const after = known.filter(({ epoch: began }) => began > reign && began <= until);
+    return after.sort((a, b) => a.epoch - b.epoch)[0]?.id ?? null;
+  }
+
+  /** Epochs some region has found lost writes of. */
+  lossEpochs(): readonly number[] {
+    const epochs = new Set<number>();
+    for (const { report } of this.regionReports.values())
+      for (const epoch of report.lossEpochs) epochs.add(epoch);
+    return [...epochs].sort(ascending);
+  }
+}
+
+function recent<T>(heard: Heard<T> | undefined, nowMs: number): T | null {
+  return heard !== undefined && nowMs - heard.atMs < reportLimits.offlineAfterMs ? heard.report : null;
+}
