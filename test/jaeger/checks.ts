@@ -165,9 +165,19 @@ const stall: JaegerCheck = {
   },
 };
 
-const lossesSchema = z.object({
-  reports: z.array(z.object({ commits: z.array(z.object({ traceId: z.string().nullable() })) })),
-});
+const lossesSchema = z.object({ losses: z.array(z.object({ orphanEpoch: z.number() })) });
+const lossSchema = z.object({ commits: z.array(z.object({ traceId: z.string().nullable() })) });
+
+/** Every write that is known to be lost. */
+async function lostWrites(deployment: TestDeployment) {
+  const { losses } = lossesSchema.parse(JSON.parse(await deployment.run('losses', '--json')));
+  const reports = await Promise.all(
+    losses.map(async ({ orphanEpoch }) =>
+      lossSchema.parse(JSON.parse(await deployment.run('losses', `${orphanEpoch}`, '--json'))),
+    ),
+  );
+  return reports.flatMap(({ commits }) => commits);
+}
 
 const badDay: JaegerCheck = {
   name: 'bad-day',
@@ -179,8 +189,7 @@ const badDay: JaegerCheck = {
     const drill = await deployment.cli(['drill', 'partition', '--region', primary, '--json'], 240_000);
     const report = z.object({ id: z.string(), passed: z.boolean() }).parse(JSON.parse(drill.stdout));
     seen.expect(report.passed, `drill ${report.id}`);
-    const lossText = await deployment.run('losses', '--json');
-    const lost = lossesSchema.parse(JSON.parse(lossText)).reports.flatMap(({ commits }) => commits);
+    const lost = await lostWrites(deployment);
     seen.expect(lost.length > 0, `${lost.length} writes were lost`);
     await sleep(3_000);
     const links = await linksOf(deployment);

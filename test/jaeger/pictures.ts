@@ -52,7 +52,12 @@ async function happen(deployment: TestDeployment): Promise<void> {
 /** A whole trace of a write that Europe forwarded in one attempt. */
 async function forwardedWrite(ui: string): Promise<string> {
   const toUs = Date.now() * 1_000;
-  const traces = await new JaegerApi(ui).all(`sextant-${europe}`, 'forward', toUs - quarterHourMs * 1_000, toUs);
+  const traces = await new JaegerApi(ui).all(
+    `sextant-${europe}`,
+    'forward',
+    toUs - quarterHourMs * 1_000,
+    toUs,
+  );
   const whole = traces.find(
     (trace) =>
       flaws(trace, primary, [europe, tokyo]).length === 0 &&
