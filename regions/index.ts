@@ -7,4 +7,5 @@ export { holdsSecret } from './api/secret.ts';
 export { type NatsConnection, type NatsMessage, openNatsConnection } from './bus/nats-connection.ts';
 export { openControlStore } from './control/control-store.ts';
 export * from './core.ts';
+export { gatewayPart } from './deploy/region-file.ts';
 export { type DrillLink, drillLink } from './drills/run/drill-link.ts';

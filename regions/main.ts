@@ -1,15 +1,16 @@
-/** Starts one region's agent: `node regions/main.ts --config FILE`. */
+/** Starts one region's agent: `node regions/main.ts --config FILE`. The file is the agent's own, or its region's. */
 import { parseArgs } from 'node:util';
-import { keepCompiledCode, loadConfig } from '../storage/index.ts';
+import { keepCompiledCode, loadProcessConfig } from '../storage/index.ts';
 import { createLogger, createProcessMetrics, serviceName, startTelemetry } from '../telemetry/index.ts';
 import { Agent, AgentStartError } from './agent/agent.ts';
 import { agentRoutes, listenHttp } from './agent/agent-http.ts';
 import { watchAgent } from './agent/agent-metrics.ts';
 import { agentConfigSchema } from './agent/config.ts';
+import { agentPart } from './deploy/region-file.ts';
 
 const { values } = parseArgs({ options: { config: { type: 'string' } } });
 if (values.config === undefined) fail('usage: sextant agent --config FILE');
-const loaded = loadConfig(values.config, agentConfigSchema);
+const loaded = loadProcessConfig(values.config, agentConfigSchema, agentPart);
 if (loaded.kind === 'invalid') fail(loaded.message);
 const config = loaded.value;
 

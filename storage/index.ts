@@ -13,7 +13,6 @@ export {
   dataDirSchema,
   isOffLoopback,
   listenSchema,
-  loadConfig,
   type NodeAddress,
   nodeSchema,
   nodesSchema,
@@ -23,6 +22,21 @@ export {
   secretSchema,
   strictShape,
 } from './process/config.ts';
+export {
+  type ConfigProblem,
+  type ConfigResult,
+  type Derivation,
+  invalidConfig,
+  isRegionFile,
+  loadConfig,
+  loadProcessConfig,
+  type PathProblem,
+  parseConfig,
+  placeProblems,
+  type RegionPart,
+  showProblem,
+} from './process/config-file.ts';
+export type { ConfigPath } from './process/config-text.ts';
 export {
   type DirectoryLock,
   heldMessage,
@@ -41,6 +55,19 @@ export {
   waitForExit,
   writePidFile,
 } from './process/process-identity.ts';
+export {
+  besideFile,
+  dataDirOf,
+  filesBeside,
+  nodeAddresses,
+  nodesPerRegion,
+  originOf,
+  readSecret,
+  regionFrame,
+  type SecretFiles,
+  sharedConfig,
+  storagePart,
+} from './process/region-file.ts';
 export { machine, pause, type Runtime, type Timer } from './process/runtime.ts';
 export type { AppendFacts } from './quorum/append-facts.ts';
 export type { DriverPlace } from './quorum/quorum-driver.ts';

@@ -8,7 +8,6 @@ import {
   existsSync,
   mkdirSync,
   readdirSync,
-  readFileSync,
   renameSync,
   rmdirSync,
   rmSync,
@@ -16,6 +15,7 @@ import {
 } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { z } from 'zod';
 import {
   type DirectoryLock,
   holderFileName,
@@ -31,27 +31,34 @@ import {
   waitForExit,
 } from '../../storage/index.ts';
 import { regionsMax, regionsSchema } from '../agent/config.ts';
+import { witness } from '../deploy/core/nats-topology.ts';
+import { regionText, witnessText } from '../deploy/core/region-text.ts';
+import { writeMachineFile } from '../deploy/write-files.ts';
+import { findNatsServer } from '../nats/nats-server.ts';
 import { isBusy } from './busy-port.ts';
 import { type MoreRoutes, socketPathProblem } from './control-socket.ts';
 import { type Distances, type PairRoundTrip, wideAreaOf } from './core/wide-area.ts';
 import {
   basePortMax,
-  configFile,
   controlSocket,
   type Deployment,
+  type DialledRoute,
   deploymentFile,
   deploymentSchema,
+  formerConfigFile,
   natsProcesses,
   type ProcessSpec,
   type Programs,
   processDirs,
+  regionFileOf,
+  regionPlans,
   routePortOf,
   routesOf,
   sextantProcesses,
   supervisorDir,
+  witnessPlan,
 } from './local-layout.ts';
 import { deploymentTraces, pidFilesBelow } from './local-traces.ts';
-import { findNatsServer } from './nats-server.ts';
 import { downgradeHint, rememberStoreVersion, storeProblem, storeVersion } from './nats-store-version.ts';
 import { RouteProxies, RouteProxy } from './route-proxy.ts';
 import { Supervisor } from './supervisor.ts';
@@ -94,8 +101,8 @@ export function readDeployment(dataDir: string): Deployment | undefined {
   throw new DeploymentError(
     `${loaded.message}\n` +
       'The file holds what makes the deployment this one, so nothing is started without it. `sextant down` stops what still runs; ' +
-      "put the file back from a copy (its cluster and secret also stand in every process's config.json, such as " +
-      `${join(dataDir, '<region>', 'n1', 'config.json')}), or give the data up with \`sextant up --fresh\`.`,
+      "put the file back from a copy (its cluster also stands in each region's file and its secrets beside that, such as " +
+      `${join(dataDir, '<region>', 'region.yaml')}), or give the data up with \`sextant up --fresh\`.`,
   );
 }
 
@@ -254,24 +261,35 @@ function distancesOf({ wan }: UpRequest, { regions, nats }: Deployment): readonl
   return area.pairs;
 }
 
+const clusterOnly = z.looseObject({ cluster: z.string() });
+
 /** Data of another cluster under this deployment's identity would be taken for its own, or refused node by node. */
 function refuseForeignData(dataDir: string, deployment: Deployment): void {
-  for (const dir of processDirs(deployment, dataDir)) {
-    let config: unknown;
-    try {
-      config = JSON.parse(readFileSync(configFile(dir), 'utf8'));
-    } catch {
-      continue;
-    }
-    const cluster =
-      typeof config === 'object' && config !== null && 'cluster' in config ? config.cluster : undefined;
-    if (typeof cluster === 'string' && cluster !== deployment.cluster) {
+  const files = [...deployment.regions, witness].map((region) => regionFileOf(dataDir, region));
+  const former = processDirs(deployment, dataDir).map(formerConfigFile);
+  for (const file of [...files, ...former]) {
+    const loaded = loadConfig(file, clusterOnly, {});
+    if (loaded.kind === 'ok' && loaded.value.cluster !== deployment.cluster) {
       throw new DeploymentError(
-        `${dir} holds data of cluster ${cluster}, but ${deploymentFile(dataDir)} is of cluster ${deployment.cluster}: ` +
+        `${dirname(file)} holds data of cluster ${loaded.value.cluster}, but ${deploymentFile(dataDir)} is of cluster ${deployment.cluster}: ` +
           'put the right deployment.json back, choose another --data, or delete the data with --fresh',
       );
     }
   }
+}
+
+/** Writes the files that the processes run from, and takes away what a version before this one had in their place. */
+function writeRegionFiles(deployment: Deployment, dataDir: string, dialled: readonly DialledRoute[]): void {
+  const { secret, natsToken } = deployment;
+  const secrets = { cluster: secret, natsToken: deployment.nats?.token ?? natsToken };
+  const title =
+    'Written by `sextant up` at each start: what is changed here is lost. `sextant init` makes files to keep.';
+  for (const plan of regionPlans(deployment, dataDir, dialled))
+    writeMachineFile(regionFileOf(dataDir, plan.region), regionText(plan, title), secrets);
+  const alone = witnessPlan(deployment, dialled);
+  if (alone !== undefined)
+    writeMachineFile(regionFileOf(dataDir, witness), witnessText(alone, title), secrets);
+  for (const dir of processDirs(deployment, dataDir)) rmSync(formerConfigFile(dir), { force: true });
 }
 
 /** @throws DeploymentError naming the ports of `processes` that others hold, and who wants them. */
@@ -424,6 +442,7 @@ async function bringUpLocked(
     await refuseBusyPorts(processes);
     if (servers.length > 0) rememberStoreVersion(dataDir, wrote, nats.version);
     hooks.onStarting?.(running);
+    writeRegionFiles(deployment, dataDir, proxies);
     onProgress(`starting ${processes.length} processes of ${deployment.regions.length} regions`);
     const failure = await supervisor.start(hooks.timeoutMs ?? defaultStartTimeoutMs);
     if (failure !== undefined) {

@@ -1,17 +1,9 @@
 /**
- * Configuration of a storage node, and the parsing that every Sextant process shares. A configuration is parsed once,
- * strictly: an unknown or missing key is an error that names the file, the key and what is allowed there. Two values may come
- * from the environment instead of the file, so that a file can be world-readable: `SEXTANT_SECRET` and `SEXTANT_NATS_TOKEN`.
+ * Configuration of a storage node, and the schemas of the values that several processes share. Parsed once, strictly
+ * (`config-file.ts`): an unknown or missing key is an error that names the file, the key and what is allowed there.
  */
-import { readFileSync } from 'node:fs';
-import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { nodeId, regionId } from '../redo/ids.ts';
-
-/** What `loadConfig` answers: the parsed value, or every problem found, each in one line, ready to print. */
-export type ConfigResult<T> =
-  | { readonly kind: 'ok'; readonly value: T }
-  | { readonly kind: 'invalid'; readonly message: string; readonly problems: readonly string[] };
 
 /** Host and port of an address such as `127.0.0.1:7001` or `[::1]:7001`. */
 export type Address = { readonly host: string; readonly port: number };
@@ -117,102 +109,3 @@ export const storageConfigSchema = strictShape({
 
 /** Configuration of one storage node. `secret` and `address`es are already checked; nothing here needs parsing again. */
 export type StorageConfig = z.output<typeof storageConfigSchema>;
-
-/** Environment variables that stand in for a key which the file leaves out. A value in the file wins. */
-const fromEnvironment: readonly { readonly variable: string; readonly path: readonly string[] }[] = [
-  { variable: 'SEXTANT_SECRET', path: ['secret'] },
-  { variable: 'SEXTANT_NATS_TOKEN', path: ['nats', 'token'] },
-];
-
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-
-/** `value` with `fallback` at `path`, unless something stands there already or the objects on the way are missing. */
-function withDefault(value: unknown, path: readonly string[], fallback: string): unknown {
-  const [key, ...rest] = path;
-  if (key === undefined || !isObject(value)) return value;
-  if (rest.length === 0) return { ...value, [key]: value[key] ?? fallback };
-  return key in value ? { ...value, [key]: withDefault(value[key], rest, fallback) } : value;
-}
-
-function describe(issue: z.core.$ZodRawIssue): string | undefined {
-  if (issue.code === 'invalid_type' && issue.input === undefined)
-    return `missing; expected ${issue.expected}`;
-  if (issue.code === 'invalid_type') return `expected ${issue.expected}`;
-  return undefined;
-}
-
-/** A key that may be shown: in a damaged file a secret may stand where a key belongs. */
-const shownKey = (key: string): string =>
-  /^[A-Za-z][A-Za-z_-]{0,23}$/.test(key) ? key : `(not shown, ${key.length} characters)`;
-
-function problemOf(issue: z.core.$ZodIssue): string {
-  const path = issue.path.map(String);
-  if (issue.code === 'unrecognized_keys') {
-    const keys = issue.keys.map((key) => [...path, shownKey(key)].join('.')).join(', ');
-    return `unknown key ${keys}; ${issue.message}`;
-  }
-  const key = path.join('.');
-  const hint = fromEnvironment.find((entry) => entry.path.join('.') === key);
-  const missing = issue.message.startsWith('missing;');
-  return `${key === '' ? 'the file' : key}: ${issue.message}${hint && missing ? ` (or set ${hint.variable})` : ''}`;
-}
-
-/**
- * Parses an already read configuration. `file` only names it in errors.
- * Only keys the schema knows are filled from the environment, so a storage node does not stumble over a NATS token.
- */
-export function parseConfig<Schema extends z.ZodType>(
-  value: unknown,
-  file: string,
-  schema: Schema,
-  environment: NodeJS.ProcessEnv = process.env,
-): ConfigResult<z.output<Schema>> {
-  let filled = value;
-  for (const { variable, path } of fromEnvironment) {
-    const fallback = environment[variable];
-    if (fallback !== undefined && fallback !== '') filled = withDefault(filled, path, fallback);
-  }
-  const parsed = schema.safeParse(filled, { error: describe });
-  if (parsed.success) return { kind: 'ok', value: parsed.data };
-  const problems = parsed.error.issues.map(problemOf);
-  return { kind: 'invalid', problems, message: problems.map((problem) => `${file}: ${problem}`).join('\n') };
-}
-
-/**
- * Reads, parses and checks the YAML or JSON file `file`. Unreadable and malformed files are answers too, not exceptions. No
- * answer quotes what stands in the file.
- */
-export function loadConfig<Schema extends z.ZodType>(
-  file: string,
-  schema: Schema,
-  environment: NodeJS.ProcessEnv = process.env,
-): ConfigResult<z.output<Schema>> {
-  const invalid = (problem: string) =>
-    ({ kind: 'invalid', problems: [problem], message: `${file}: ${problem}` }) as const;
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch (error) {
-    return invalid(`cannot be read (${error instanceof Error ? error.message : String(error)})`);
-  }
-  const read = readYaml(text);
-  return 'problem' in read ? invalid(read.problem) : parseConfig(read.value, file, schema, environment);
-}
-
-/** The parser's own messages quote the line, and a configuration holds secrets: told is only what is wrong and where. */
-function readYaml(text: string): { readonly value: unknown } | { readonly problem: string } {
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, logLevel: 'silent' });
-  const [error] = document.errors;
-  if (error !== undefined) {
-    const { line, col } = lines.linePos(error.pos[0]);
-    const what = error.code.toLowerCase().replaceAll('_', ' ');
-    return { problem: `is neither YAML nor JSON: ${what} in line ${line}, column ${col}` };
-  }
-  try {
-    return { value: document.toJS() };
-  } catch {
-    return { problem: 'is neither YAML nor JSON: an alias in it leads nowhere, or to too much' };
-  }
-}

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { cpus, release, totalmem, type } from 'node:os';
 import { z } from 'zod';
 import { newSpanId, newTraceId, serviceName, startTelemetry } from '../../../telemetry/index.ts';
-import { findNatsServer } from '../../local/nats-server.ts';
+import { findNatsServer } from '../../nats/nats-server.ts';
 import type { DrillRequest } from '../core/drill-kinds.ts';
 import type { DrillReport } from '../core/drill-report.ts';
 import { drillId, lockDrills, saveBegun, saveReport } from './drill-history.ts';

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect, type NatsConnection } from 'nats';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { natsTopology } from '../../../regions/deploy/core/nats-topology.ts';
 import {
   type Deployment,
   deploymentSchema,
@@ -12,14 +13,13 @@ import {
   routesOf,
 } from '../../../regions/local/local-layout.ts';
 import { ManagedProcess } from '../../../regions/local/managed-process.ts';
+import { RouteProxies, RouteProxy } from '../../../regions/local/route-proxy.ts';
 import {
   findNatsServer,
   isAtLeast,
   type Machine,
   natsServerConfig,
-  natsTopology,
-} from '../../../regions/local/nats-server.ts';
-import { RouteProxies, RouteProxy } from '../../../regions/local/route-proxy.ts';
+} from '../../../regions/nats/nats-server.ts';
 
 /** A machine with some executables, where `apt-get install` may put one more. */
 function machineWith(options: {
@@ -141,7 +141,13 @@ describe('the NATS servers of a deployment', () => {
   );
 
   test('sync to disk before they answer, where the version knows the word', () => {
-    const plan = { region: 'a', clientPort: 1, routePort: 2, routes: [3], clustered: true, storeDir: '/s' };
+    const plan = {
+      region: 'a',
+      address: '127.0.0.1:1',
+      routeAddress: '10.0.0.1:2',
+      routes: ['10.0.0.2:3'],
+      storeDir: '/s',
+    };
     const secrets = { cluster: 'c', token: 't', routePassword: 'r' };
     const config = (version: string) => JSON.parse(natsServerConfig(plan, secrets, version));
     expect(config('2.10.0').jetstream.sync_interval).toBe('always');
@@ -150,8 +156,10 @@ describe('the NATS servers of a deployment', () => {
       server_name: 'c-a',
       server_tags: ['region:a'],
       write_deadline: '1s',
+      host: '127.0.0.1',
+      port: 1,
       authorization: { token: 't' },
-      cluster: { name: 'c', port: 2, routes: ['nats-route://route:r@127.0.0.1:3'] },
+      cluster: { name: 'c', host: '10.0.0.1', port: 2, routes: ['nats-route://route:r@10.0.0.2:3'] },
     });
     expect(config('2.9.10').cluster.authorization).toMatchObject({ user: 'route', password: 'r' });
   });

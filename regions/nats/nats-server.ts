@@ -1,10 +1,12 @@
 /**
- * The NATS servers of a local deployment: finding (or, on Debian and Ubuntu as root, installing) the `nats-server` binary, and
+ * The NATS servers of a deployment: finding (or, on Debian and Ubuntu as root, installing) the `nats-server` binary, and
  * the configuration of one cluster with a server per region.
  */
+import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { accessSync, constants, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { parseAddress } from '../../storage/index.ts';
 
 /** A usable server binary. */
 export type NatsServer = { readonly path: string; readonly version: string };
@@ -133,38 +135,27 @@ export function isAtLeast(version: string, wanted: string): boolean {
   return true;
 }
 
-/** One server of the cluster. `routes` are the ports it dials (each a proxy, or the other server itself). */
+/** One server of the cluster. Addresses are `host:port`; `routes` are those that it dials (another server, or a proxy to it). */
 export type NatsServerPlan = {
   readonly region: string;
-  readonly clientPort: number;
-  readonly routePort: number;
-  readonly routes: readonly number[];
+  readonly address: string;
+  /** Left out for a server that stands alone: without a cluster JetStream needs no election to start. */
+  readonly routeAddress?: string;
+  readonly routes: readonly string[];
   /** Directory of JetStream's files; left out on servers that carry messages but do not vote. */
   readonly storeDir?: string;
-  /** False for a server that stands alone: without a cluster JetStream needs no election to start. */
-  readonly clustered: boolean;
 };
 
-/** The name of the third vote of a two-region deployment. */
-export const witness = 'witness';
-/** The witness takes the ports of this region index, one past the last possible region. */
-export const witnessIndex = 6;
-const votersMax = 3;
-
-/** Which servers there are and which of them keep the control record: an odd number, never half of them in one region. */
-export function natsTopology(regions: readonly string[]): {
-  readonly servers: readonly string[];
-  readonly voters: readonly string[];
-  readonly replicas: 1 | 3;
-} {
-  const servers = regions.length === 2 ? [...regions, witness] : regions;
-  if (servers.length === 1) return { servers, voters: servers, replicas: 1 };
-  return { servers, voters: servers.slice(0, votersMax), replicas: 3 };
-}
-
 const mebibyte = 1024 * 1024;
-/** No process answers here. What gossip says about a server's route leads nowhere, so that no route can go around its proxy. */
+/** No process answers here. What gossip says about a server's route leads nowhere: routes are those that are configured, and no other. */
 const nowhere = '127.0.0.1:1';
+
+/** @throws AssertionError when `address` is none: they were parsed with the file that they stand in. */
+function listenOn(address: string): { readonly host: string; readonly port: number } {
+  const parsed = parseAddress(address);
+  assert(parsed !== undefined, `${address} is an address`);
+  return parsed;
+}
 
 /**
  * Configuration of one server, as JSON, which nats-server reads as it is.
@@ -185,22 +176,20 @@ export function natsServerConfig(
       ...(isAtLeast(version, '2.10.0') && { sync_interval: 'always' }),
     },
   };
-  const cluster = plan.clustered && {
+  const cluster = plan.routeAddress !== undefined && {
     cluster: {
       name: secrets.cluster,
-      host: '127.0.0.1',
-      port: plan.routePort,
+      ...listenOn(plan.routeAddress),
       advertise: nowhere,
       no_advertise: true,
       authorization: { user: 'route', password: secrets.routePassword, timeout: 5 },
-      routes: plan.routes.map((port) => `nats-route://route:${secrets.routePassword}@127.0.0.1:${port}`),
+      routes: plan.routes.map((address) => `nats-route://route:${secrets.routePassword}@${address}`),
     },
   };
   return JSON.stringify(
     {
       server_name: `${secrets.cluster}-${plan.region}`,
-      host: '127.0.0.1',
-      port: plan.clientPort,
+      ...listenOn(plan.address),
       server_tags: [`region:${plan.region}`],
       max_payload: 8 * mebibyte,
       write_deadline: '1s',
