@@ -20,6 +20,7 @@ export {
   refineSecret,
   regionSchema,
   secretSchema,
+  storageConfigSchema,
   strictShape,
 } from './process/config.ts';
 export {

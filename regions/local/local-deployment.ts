@@ -15,7 +15,6 @@ import {
 } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { z } from 'zod';
 import {
   type DirectoryLock,
   holderFileName,
@@ -31,9 +30,6 @@ import {
   waitForExit,
 } from '../../storage/index.ts';
 import { regionsMax, regionsSchema } from '../agent/config.ts';
-import { witness } from '../deploy/core/nats-topology.ts';
-import { regionText, witnessText } from '../deploy/core/region-text.ts';
-import { writeMachineFile } from '../deploy/write-files.ts';
 import { findNatsServer } from '../nats/nats-server.ts';
 import { isBusy } from './busy-port.ts';
 import { type MoreRoutes, socketPathProblem } from './control-socket.ts';
@@ -42,24 +38,19 @@ import {
   basePortMax,
   controlSocket,
   type Deployment,
-  type DialledRoute,
   deploymentFile,
   deploymentSchema,
-  formerConfigFile,
   natsProcesses,
   type ProcessSpec,
   type Programs,
-  processDirs,
-  regionFileOf,
-  regionPlans,
   routePortOf,
   routesOf,
   sextantProcesses,
   supervisorDir,
-  witnessPlan,
 } from './local-layout.ts';
 import { deploymentTraces, pidFilesBelow } from './local-traces.ts';
 import { downgradeHint, rememberStoreVersion, storeProblem, storeVersion } from './nats-store-version.ts';
+import { foreignData, writeRegionFiles } from './region-files.ts';
 import { RouteProxies, RouteProxy } from './route-proxy.ts';
 import { Supervisor } from './supervisor.ts';
 
@@ -245,7 +236,8 @@ export function prepareDeployment(
     nats:
       nats === undefined ? base.nats : { servers: [nats.url], token: nats.token, replicas: nats.replicas },
   };
-  refuseForeignData(dataDir, deployment);
+  const foreign = foreignData(dataDir, deployment);
+  if (foreign !== undefined) throw new DeploymentError(foreign);
   distancesOf(request, deployment);
   mkdirSync(dataDir, { recursive: true, mode: privateDirectoryMode });
   // An empty directory that was there before gets what is private as well.
@@ -259,37 +251,6 @@ function distancesOf({ wan }: UpRequest, { regions, nats }: Deployment): readonl
   const area = wideAreaOf(regions, wan, nats === null);
   if (area.kind === 'refused') throw new DeploymentError(area.reason);
   return area.pairs;
-}
-
-const clusterOnly = z.looseObject({ cluster: z.string() });
-
-/** Data of another cluster under this deployment's identity would be taken for its own, or refused node by node. */
-function refuseForeignData(dataDir: string, deployment: Deployment): void {
-  const files = [...deployment.regions, witness].map((region) => regionFileOf(dataDir, region));
-  const former = processDirs(deployment, dataDir).map(formerConfigFile);
-  for (const file of [...files, ...former]) {
-    const loaded = loadConfig(file, clusterOnly, {});
-    if (loaded.kind === 'ok' && loaded.value.cluster !== deployment.cluster) {
-      throw new DeploymentError(
-        `${dirname(file)} holds data of cluster ${loaded.value.cluster}, but ${deploymentFile(dataDir)} is of cluster ${deployment.cluster}: ` +
-          'put the right deployment.json back, choose another --data, or delete the data with --fresh',
-      );
-    }
-  }
-}
-
-/** Writes the files that the processes run from, and takes away what a version before this one had in their place. */
-function writeRegionFiles(deployment: Deployment, dataDir: string, dialled: readonly DialledRoute[]): void {
-  const { secret, natsToken } = deployment;
-  const secrets = { cluster: secret, natsToken: deployment.nats?.token ?? natsToken };
-  const title =
-    'Written by `sextant up` at each start: what is changed here is lost. `sextant init` makes files to keep.';
-  for (const plan of regionPlans(deployment, dataDir, dialled))
-    writeMachineFile(regionFileOf(dataDir, plan.region), regionText(plan, title), secrets);
-  const alone = witnessPlan(deployment, dialled);
-  if (alone !== undefined)
-    writeMachineFile(regionFileOf(dataDir, witness), witnessText(alone, title), secrets);
-  for (const dir of processDirs(deployment, dataDir)) rmSync(formerConfigFile(dir), { force: true });
 }
 
 /** @throws DeploymentError naming the ports of `processes` that others hold, and who wants them. */
