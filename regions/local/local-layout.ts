@@ -6,6 +6,8 @@ import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { clusterSchema, secretSchema, strictShape } from '../../storage/index.ts';
 import { natsSchema, regionsMax, regionsSchema } from '../agent/config.ts';
+import { natsServerSecurity } from '../control/core/nats-server-security.ts';
+import { identityFilesOf, type LocalProcess, operatorOf } from './local-certificates.ts';
 import { type NatsServer, natsServerConfig, natsTopology, witness, witnessIndex } from './nats-server.ts';
 import type { RouteEnds } from './route-proxy.ts';
 
@@ -15,6 +17,10 @@ export const deploymentSchema = strictShape({
   cluster: clusterSchema,
   secret: secretSchema,
   natsToken: z.string().min(1),
+  /** What the NATS servers show each other. One of an older version is their token. */
+  natsRoutePassword: z.string().min(1).optional(),
+  /** Whether the processes encrypt what they say to one another. */
+  secure: z.boolean().optional(),
   regions: regionsSchema,
   basePort: z.int().min(1),
   /** Servers of someone else (`--nats URL`), or null when the deployment runs its own. */
@@ -71,6 +77,8 @@ export type ProcessSpec = {
   readonly ports: readonly number[];
   /** Answers 2xx once the process serves clients. */
   readonly readyUrl?: string;
+  /** Files that it reads again when it gets SIGHUP. */
+  readonly reloads?: readonly string[];
   /** Environment variables it is given unless the operator has set them. */
   readonly env?: Readonly<Record<string, string>>;
 };
@@ -143,12 +151,13 @@ export function natsProcesses(
   const secrets = {
     cluster: deployment.cluster,
     token: deployment.natsToken,
-    routePassword: deployment.natsToken,
+    routePassword: deployment.natsRoutePassword ?? deployment.natsToken,
   };
   return servers.map((region) => {
     const ports = portsOf(deployment.basePort, serverIndex(deployment, region));
     const dir = resolve(dataDir, region === witness ? witness : join(region, 'nats'));
     const store = join(dir, 'data');
+    const files = deployment.secure === true ? identityFilesOf(dataDir, natsIdentity(region)) : undefined;
     const config = natsServerConfig(
       {
         region,
@@ -156,6 +165,7 @@ export function natsProcesses(
         routePort: ports.natsRoute,
         routes: proxies.filter(({ ends }) => ends.from === region).map(({ port }) => port),
         clustered: servers.length > 1,
+        ...(files && { security: natsServerSecurity(deployment.cluster, deployment.regions, files) }),
         ...(voters.includes(region) && { storeDir: store }),
       },
       secrets,
@@ -170,6 +180,7 @@ export function natsProcesses(
       command: server.path,
       args: ['-c', configFile(dir)],
       config,
+      ...(files && { reloads: Object.values(files) }),
       ports: servers.length > 1 ? [ports.nats, ports.natsRoute] : [ports.nats],
     } as const;
   });
@@ -192,7 +203,7 @@ export function sextantProcesses(
     }));
     const nats = deployment.nats ?? {
       servers: [`nats://${at(ports.nats)}`],
-      token: deployment.natsToken,
+      ...(deployment.secure !== true && { token: deployment.natsToken }),
       replicas: natsTopology(regions).replicas,
     };
     const spec = (role: keyof Programs, name: string, port: number, config: object): ProcessSpec => {
@@ -205,7 +216,20 @@ export function sextantProcesses(
         dataDir: join(dir, 'data'),
         command: process.execPath,
         args: [...programs[role], '--config', configFile(dir)],
-        config: JSON.stringify({ cluster, secret, region, listen: at(port), ...config }, null, 2),
+        config: JSON.stringify(
+          {
+            cluster,
+            secret,
+            region,
+            listen: at(port),
+            ...config,
+            ...(deployment.secure === true && {
+              identity: identityFilesOf(dataDir, { region, role, name: identityName(role, name) }),
+            }),
+          },
+          null,
+          2,
+        ),
         ports: [port],
         env: { NODE_COMPILE_CACHE: compileCacheDir(dataDir) },
         ...(role === 'gateway' && { readyUrl: `http://${at(port)}/readyz` }),
@@ -228,7 +252,7 @@ export function sextantProcesses(
       regions,
     });
     const gateway = spec('gateway', 'gateway', ports.gateway, {
-      gateway: 'g1',
+      gateway: gatewayName,
       agent: at(ports.agent),
       supervisor: resolve(controlSocket(dataDir)),
       nodes,
@@ -237,6 +261,27 @@ export function sextantProcesses(
     });
     return [...storage, agent, gateway];
   });
+}
+
+/** A certificate names a gateway as its configuration does; its directory is named otherwise. */
+const gatewayName = 'g1';
+const identityName = (role: keyof Programs, name: string): string =>
+  role === 'gateway' ? gatewayName : name;
+const natsIdentity = (server: string): LocalProcess => ({ region: server, role: 'nats', name: 'nats' });
+
+/** Who has a certificate in an encrypted deployment: every process, and the command line. */
+export function certifiedProcesses({ regions }: Deployment): readonly LocalProcess[] {
+  const nodes = Array.from({ length: nodesPerRegion }, (_, index) => `n${index + 1}`);
+  const [first] = regions;
+  return [
+    ...natsTopology(regions).servers.map(natsIdentity),
+    ...regions.flatMap((region): readonly LocalProcess[] => [
+      ...nodes.map((name) => ({ region, role: 'storage', name }) as const),
+      { region, role: 'agent', name: 'agent' },
+      { region, role: 'gateway', name: gatewayName },
+    ]),
+    ...(first === undefined ? [] : [operatorOf(first)]),
+  ];
 }
 
 /** Where clients and people connect. */
@@ -253,7 +298,7 @@ export function endpointsOf(deployment: Deployment): readonly RegionEndpoints[] 
     return {
       region,
       gateway: `http://${host}:${ports.gateway}`,
-      agent: `http://${host}:${ports.agent}`,
+      agent: `${deployment.secure === true ? 'https' : 'http'}://${host}:${ports.agent}`,
       nats: deployment.nats?.servers[0] ?? `nats://${host}:${ports.nats}`,
     };
   });

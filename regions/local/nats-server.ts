@@ -5,6 +5,7 @@
 import { spawn } from 'node:child_process';
 import { accessSync, constants, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import type { NatsServerSecurity } from '../control/core/nats-server-security.ts';
 
 /** A usable server binary. */
 export type NatsServer = { readonly path: string; readonly version: string };
@@ -141,6 +142,8 @@ export type NatsServerPlan = {
   readonly routes: readonly number[];
   /** Directory of JetStream's files; left out on servers that carry messages but do not vote. */
   readonly storeDir?: string;
+  /** How it knows clients and other servers where the deployment is encrypted; left out, clients show the token. */
+  readonly security?: NatsServerSecurity;
   /** False for a server that stands alone: without a cluster JetStream needs no election to start. */
   readonly clustered: boolean;
 };
@@ -193,6 +196,7 @@ export function natsServerConfig(
       advertise: nowhere,
       no_advertise: true,
       authorization: { user: 'route', password: secrets.routePassword, timeout: 5 },
+      ...(plan.security !== undefined && { tls: plan.security.clusterTls }),
       routes: plan.routes.map((port) => `nats-route://route:${secrets.routePassword}@127.0.0.1:${port}`),
     },
   };
@@ -204,7 +208,9 @@ export function natsServerConfig(
       server_tags: [`region:${plan.region}`],
       max_payload: 8 * mebibyte,
       write_deadline: '1s',
-      authorization: { token: secrets.token },
+      ...(plan.security === undefined
+        ? { authorization: { token: secrets.token } }
+        : { tls: plan.security.tls, authorization: plan.security.authorization }),
       ...jetstream,
       ...cluster,
     },
