@@ -1,6 +1,12 @@
 /** Starts one region's agent: `node regions/main.ts --config FILE`. The file is the agent's own, or its region's. */
 import { parseArgs } from 'node:util';
-import { keepCompiledCode, loadProcessConfig } from '../storage/index.ts';
+import {
+  IdentityError,
+  keepCompiledCode,
+  loadProcessConfig,
+  openCredentials,
+  watchCredentials,
+} from '../storage/index.ts';
 import { createLogger, createProcessMetrics, serviceName, startTelemetry } from '../telemetry/index.ts';
 import { Agent, AgentStartError } from './agent/agent.ts';
 import { agentRoutes, listenHttp } from './agent/agent-http.ts';
@@ -26,11 +32,17 @@ const metrics = createProcessMetrics({ region: config.region, process: 'agent' }
 process.on('uncaughtException', (error) => crash(error));
 process.on('unhandledRejection', (error) => crash(error));
 
-const agent = await Agent.start({ config, log, telemetry }).catch((error: unknown) =>
+const credentials = credentialsOf();
+if (credentials !== undefined) watchCredentials(metrics.registry, credentials);
+const agent = await Agent.start({ config, log, telemetry, credentials }).catch((error: unknown) =>
   error instanceof AgentStartError ? fail(error.message) : crash(error),
 );
 watchAgent(metrics.registry, agent);
-const listening = await listenHttp(agentRoutes(agent, config, metrics.registry), config.listen);
+const listening = await listenHttp(
+  agentRoutes(agent, config, metrics.registry),
+  config.listen,
+  credentials === undefined ? undefined : { credentials, log },
+);
 if (listening.kind === 'failed') fail(listening.message);
 log.info({ listen: config.listen }, 'agent listens');
 keepCompiledCode();
@@ -47,6 +59,16 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
         (error: unknown) => crash(error),
       );
   });
+}
+
+function credentialsOf() {
+  const { cluster, region, identity } = config;
+  try {
+    return openCredentials(identity, { cluster, region, role: 'agent' }, log);
+  } catch (error) {
+    if (error instanceof IdentityError) fail(error.message);
+    throw error;
+  }
 }
 
 function fail(message: string): never {

@@ -5,18 +5,31 @@ export { RegionClient } from './client/region-client.ts';
 export { type FetchSource, RegionFetch } from './client/region-fetch.ts';
 export { type TailFrames, TailReader } from './client/tail-reader.ts';
 export * from './core.ts';
+export {
+  type Credentials,
+  IdentityError,
+  openCredentials,
+  tlsOptions,
+  watchCredentials,
+} from './identity/credentials.ts';
+export { certificatesIn, readIdentity } from './identity/read-identity.ts';
+export { checkIdentity, describeDialError, dialSecurely } from './identity/secure-dial.ts';
+export { createSecureServer, refusalOf } from './identity/secure-server.ts';
 export { every, monotonicMs, wallUs } from './process/clock.ts';
 export { compileSooner, keepCompiledCode } from './process/compilation.ts';
 export {
   addressSchema,
   clusterSchema,
   dataDirSchema,
+  type IdentityFiles,
+  identityFilesSchema,
   isOffLoopback,
   listenSchema,
   type NodeAddress,
   nodeSchema,
   nodesSchema,
   parseAddress,
+  refineIdentity,
   refineSecret,
   regionSchema,
   secretSchema,
@@ -60,6 +73,7 @@ export {
   besideFile,
   dataDirOf,
   filesBeside,
+  identityFilesOf,
   nodeAddresses,
   nodesPerRegion,
   originOf,

@@ -1,13 +1,15 @@
 /** Configuration of a gateway. Parsing: `storage/process/config.ts`. */
 import { z } from 'zod';
-import { natsSchema, refineRegion, regionsSchema } from '../../regions/index.ts';
+import { natsSchema, refineNats, refineRegion, regionsSchema } from '../../regions/index.ts';
 import {
   addressSchema,
   clusterSchema,
+  identityFilesSchema,
   isOffLoopback,
   listenSchema,
   nodeSchema,
   nodesSchema,
+  refineIdentity,
   refineSecret,
   regionSchema,
   secretSchema,
@@ -47,12 +49,22 @@ export const gatewayConfigSchema = strictShape({
   nats: natsSchema,
   regions: regionsSchema,
   auth: authSchema.optional(),
+  /** What it proves itself with to storage nodes and NATS. */
+  identity: identityFilesSchema.optional(),
   /** Control socket of the supervisor that runs this process, where one does: drills are asked of it. */
   supervisor: z.string().min(1).optional(),
   limits: limitsSchema.optional(),
 })
   .superRefine(refineRegion)
   .superRefine(refineSecret)
+  .superRefine(refineNats)
+  .superRefine(({ identity, listen, agent, nodes, nats }, context) =>
+    refineIdentity(
+      identity,
+      [listen, agent, ...nodes.map(({ address }) => address), ...nats.servers],
+      context,
+    ),
+  )
   .superRefine((config, context) => {
     if (isOffLoopback(config.listen) && config.auth === undefined) {
       context.addIssue({

@@ -126,7 +126,7 @@ async function shutDown(parts: GatewayParts, server: HttpServer): Promise<void> 
   log.info('the gateway has stopped');
 }
 
-async function release({ observed, control, storage, sql, news }: GatewayParts): Promise<void> {
+async function release({ setup, observed, control, storage, sql, news }: GatewayParts): Promise<void> {
   await storage.role.shutdown(giveBackMs);
   news.reporter.close();
   news.feed.close();
@@ -138,5 +138,6 @@ async function release({ observed, control, storage, sql, news }: GatewayParts):
   observed.tracer.close();
   observed.process.stop();
   await control.nats.close();
+  setup.credentials?.close();
   await observed.telemetry.shutdown();
 }

@@ -1,7 +1,7 @@
 /** What a gateway is started with, checked before anything is started. */
 import { randomBytes } from 'node:crypto';
 import type { Holder } from '../../regions/index.ts';
-import { parseAddress } from '../../storage/index.ts';
+import { type Credentials, IdentityError, openCredentials, parseAddress } from '../../storage/index.ts';
 import type { Logger, Telemetry } from '../../telemetry/index.ts';
 import { type Authenticator, createAuthenticator } from '../access/auth.ts';
 import { defaultLimits, type GatewayLimits } from '../hrana/core/protocol-limits.ts';
@@ -36,6 +36,8 @@ export interface GatewaySetup {
   readonly limits: ServiceLimits;
   readonly protocolLimits: GatewayLimits;
   readonly auth: Authenticator;
+  /** What it proves itself with, where the deployment is encrypted. */
+  readonly credentials: Credentials | undefined;
   readonly listen: { readonly host: string; readonly port: number };
   /** This start of this gateway. */
   readonly me: Holder;
@@ -55,5 +57,18 @@ export function checkSetup(config: GatewayConfig, options: GatewayOptions): Gate
   if (!auth.ok) throw new GatewayStartError(auth.error.message);
   if (listen === undefined) throw new GatewayStartError(`listen: ${config.listen} is not host:port`);
   const me = { gateway: config.gateway, incarnation: randomBytes(8).toString('hex') };
-  return { config, options, limits, protocolLimits, auth: auth.value, listen, me };
+  const credentials = credentialsOf(config, options.log);
+  return { config, options, limits, protocolLimits, auth: auth.value, listen, me, credentials };
+}
+
+/** @throws GatewayStartError when the certificate cannot be used. */
+function credentialsOf(
+  { cluster, region, gateway, identity }: GatewayConfig,
+  log: Logger,
+): Credentials | undefined {
+  try {
+    return openCredentials(identity, { cluster, region, role: 'gateway', name: gateway }, log);
+  } catch (error) {
+    throw error instanceof IdentityError ? new GatewayStartError(error.message) : error;
+  }
 }

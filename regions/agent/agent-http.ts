@@ -2,12 +2,12 @@
  * The agent's own HTTP: what a deployment looks like and how to move it, also when no gateway is left. The same paths
  * and shapes as a gateway's, behind the cluster secret.
  */
-import type { Server } from 'node:http';
-import { serve } from '@hono/node-server';
+import type { IncomingMessage, Server } from 'node:http';
+import { createAdaptorServer, getRequestListener } from '@hono/node-server';
 import type { Hono, MiddlewareHandler } from 'hono';
 import { z } from 'zod';
-import { monotonicMs, parseAddress } from '../../storage/index.ts';
-import { type MetricRegistry, metricsContentType } from '../../telemetry/index.ts';
+import { type Credentials, createSecureServer, monotonicMs, parseAddress } from '../../storage/index.ts';
+import { type Logger, type MetricRegistry, metricsContentType } from '../../telemetry/index.ts';
 import type { ApiError, ApiReply } from '../api/core/api-routes.ts';
 import { mountApi } from '../api/mount.ts';
 import { holdsSecret } from '../api/secret.ts';
@@ -127,14 +127,39 @@ export type Listening =
   | { readonly kind: 'listening'; readonly server: Server; readonly port: number }
   | { readonly kind: 'failed'; readonly message: string };
 
+/** What an agent listens with where the deployment is encrypted. */
+export interface HttpSecurity {
+  readonly credentials: Credentials;
+  readonly log: Pick<Logger, 'warn'>;
+}
+
+/** Health and metrics are for the whole cluster, all else for those that may ask an agent. */
+const watched = new Set(['/healthz', '/readyz', '/metrics']);
+const doorOf = ({ url = '' }: IncomingMessage) => (watched.has(url) ? 'watch' : 'api');
+
+function serverFor(app: Hono, security: HttpSecurity | undefined): Server {
+  if (security === undefined) return createAdaptorServer({ fetch: app.fetch }) as Server;
+  const { credentials, log } = security;
+  const listener = getRequestListener(app.fetch);
+  return createSecureServer({
+    credentials,
+    doorOf,
+    onRequest: (request, response) => void listener(request, response),
+    onRefused: (refused) => log.warn(refused, 'a caller was turned away'),
+  });
+}
+
 /** Listens, or says what stands in the way and what to change. */
-export function listenHttp(app: Hono, listen: string): Promise<Listening> {
+export function listenHttp(app: Hono, listen: string, security?: HttpSecurity): Promise<Listening> {
   const address = parseAddress(listen);
   if (address === undefined)
     return Promise.resolve({ kind: 'failed', message: `listen: ${listen} is not host:port` });
   return new Promise((resolve) => {
-    const server = serve({ fetch: app.fetch, hostname: address.host, port: address.port }, (info) => {
-      resolve({ kind: 'listening', server: server as Server, port: info.port });
+    const server = serverFor(app, security);
+    server.listen(address.port, address.host, () => {
+      const bound = server.address();
+      const port = typeof bound === 'object' && bound !== null ? bound.port : address.port;
+      resolve({ kind: 'listening', server, port });
     });
     server.on('error', (error: NodeJS.ErrnoException) => {
       const busy = error.code === 'EADDRINUSE';

@@ -4,6 +4,7 @@
  */
 
 import {
+  type Credentials,
   type DirectoryLock,
   every,
   heldMessage,
@@ -21,6 +22,7 @@ import { type JetStreamControlStore, openControlStore } from '../control/control
 import type { ControlReading } from '../control/core/control-port.ts';
 import { leaderPlacementLimits } from '../control/core/leader-placement.ts';
 import { defaultLeaseLimits } from '../control/core/lease.ts';
+import { natsSecurity } from '../control/nats-security.ts';
 import { type AgentReply, type AgentRequest, agentRequestSchema } from '../moves/core/operations.ts';
 import { LossStore } from '../moves/loss-store.ts';
 import { OperationStore } from '../moves/operation-store.ts';
@@ -44,6 +46,8 @@ export interface AgentOptions {
   readonly config: AgentConfig;
   readonly log: Logger;
   readonly telemetry: Telemetry;
+  /** What it proves itself with, where the deployment is encrypted. Not owned. */
+  readonly credentials?: Credentials | undefined;
 }
 
 /** An agent that cannot start; the message says what to do about it. */
@@ -63,6 +67,7 @@ interface Kept {
 export class Agent {
   private readonly config: AgentConfig;
   private readonly log: Logger;
+  private readonly credentials: Credentials | undefined;
   private readonly nats: NatsConnection;
   private readonly store: JetStreamControlStore;
   private readonly links: RegionClient;
@@ -75,11 +80,15 @@ export class Agent {
   private troubled = false;
   private closed = false;
 
-  private constructor({ config, log, telemetry }: AgentOptions, { lock, losses, lags, operations }: Kept) {
+  private constructor(
+    { config, log, telemetry, credentials }: AgentOptions,
+    { lock, losses, lags, operations }: Kept,
+  ) {
     const { cluster, region, regions, nodes, nats } = config;
     this.lock = lock;
     this.config = config;
     this.log = log;
+    this.credentials = credentials;
     this.nats = this.connect('control');
     this.store = openControlStore({
       connection: this.nats,
@@ -87,7 +96,11 @@ export class Agent {
       replicas: nats.replicas ?? null,
       writeTimeoutMs,
     });
-    this.links = new RegionClient({ ...config, log });
+    this.links = new RegionClient({
+      ...config,
+      log,
+      ...(credentials !== undefined && { place: { credentials } }),
+    });
     this.agent = new RegionAgent({
       cluster,
       region,
@@ -182,11 +195,12 @@ export class Agent {
   }
 
   private connect(purpose: string): NatsConnection {
-    const { nats, region } = this.config;
+    const { cluster, nats, region } = this.config;
     return openNatsConnection({
       servers: nats.servers,
-      token: nats.token,
+      ...(nats.token !== undefined && { token: nats.token }),
       name: `agent-${region}-${purpose}`,
+      ...natsSecurity(this.credentials, { cluster, region, role: 'agent' }),
       onStatus: (status) => {
         if (status.kind === 'unanswerable')
           this.log.warn(status, 'passed over a NATS message that names no subject for its answer');

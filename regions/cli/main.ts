@@ -4,8 +4,10 @@ import { styleText } from 'node:util';
 import { Command, CommanderError } from 'commander';
 import { z } from 'zod';
 import { endOnBrokenPipe } from '../../telemetry/core.ts';
+import { CertificateError } from '../certs/certificate-store.ts';
 import { DeploymentError } from '../local/local-deployment.ts';
 import { CliError } from './ask/output.ts';
+import { addCertsCommands } from './commands/certs-commands.ts';
 import { addCompletionCommand } from './commands/completion-command.ts';
 import { addControlCommands } from './commands/control-commands.ts';
 import { addDoctorCommand } from './commands/doctor-command.ts';
@@ -40,6 +42,7 @@ export function buildProgram(): Command {
   addPolicyCommand(program);
   addControlCommands(program);
   addDrillCommands(program);
+  addCertsCommands(program);
   addFaultCommands(program);
   addDoctorCommand(program);
   addCompletionCommand(program);
@@ -47,7 +50,7 @@ export function buildProgram(): Command {
 }
 
 /** Prints an expected failure in one line, or as `{"error": …}` where JSON was asked for. */
-function report(error: CliError | DeploymentError, json: boolean): void {
+function report(error: Error, json: boolean): void {
   const code = error instanceof CliError ? error.code : undefined;
   if (json) {
     console.error(JSON.stringify({ error: { code: code ?? null, message: error.message } }));
@@ -65,7 +68,11 @@ export async function main(argv: readonly string[]): Promise<void> {
   } catch (error) {
     if (error instanceof CommanderError) {
       process.exitCode = error.exitCode;
-    } else if (error instanceof CliError || error instanceof DeploymentError) {
+    } else if (
+      error instanceof CliError ||
+      error instanceof DeploymentError ||
+      error instanceof CertificateError
+    ) {
       report(error, argv.includes('--json'));
       process.exitCode = 1;
     } else {

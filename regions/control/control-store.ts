@@ -15,7 +15,6 @@ import { type Epoch, genesisEpoch, type RegionId } from '../../storage/core.ts';
 import type { NatsConnection } from '../bus/nats-connection.ts';
 import {
   bytesText,
-  controlBucket,
   decodeControlRecord,
   encodeControlRecord,
   isLaterVersion,
@@ -25,16 +24,15 @@ import {
   parseMessage,
   parseStream,
   type Reply,
-  recordSubject,
   type StoredMessage,
   type StreamReply,
   streamConfig,
-  streamName,
   streamProblems,
   textBytes,
 } from './control-store-wire.ts';
 import type { ControlReading, ControlStore, ControlView, ControlWrite } from './core/control-port.ts';
 import { type ControlRecord, initialControlRecord } from './core/control-record.ts';
+import { controlBucket, hintSubject, recordSubject, streamName } from './core/control-subjects.ts';
 import { defaultLeaseLimits } from './core/lease.ts';
 
 export interface ControlStoreOptions {
@@ -130,7 +128,7 @@ class BucketStore implements JetStreamControlStore {
     assert(/^[a-z0-9][a-z0-9-]{0,62}$/.test(options.cluster), `not a cluster name: ${options.cluster}`);
     this.#connection = options.connection;
     this.#bucket = controlBucket(options.cluster);
-    this.#hintSubject = `sextant.${options.cluster}.control`;
+    this.#hintSubject = hintSubject(options.cluster);
     this.#replicas = options.replicas;
     this.#readTimeoutMs = options.readTimeoutMs ?? defaultReadTimeoutMs;
     this.#writeTimeoutMs = options.writeTimeoutMs ?? defaultWriteTimeoutMs;

@@ -7,10 +7,10 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
 import {
   type ConfigProblem,
-  isOffLoopback,
   loadProcessConfig,
   placeProblems,
   readSecret,
+  type SecretFiles,
   storageConfigSchema,
   storagePart,
 } from '../../storage/index.ts';
@@ -19,10 +19,9 @@ import { type DeploymentFile, deploymentRules, listenersOf } from './core/region
 import { natsConfigOfFile } from './nats-config.ts';
 import { agentPart, loadMachineFile, type MachineFile, serverOf } from './region-file.ts';
 
-/** What a check found. Warnings do not stop anything from starting. */
+/** What a check found. */
 export interface CheckResult {
   readonly problems: readonly ConfigProblem[];
-  readonly warnings: readonly ConfigProblem[];
   /** Regions that the files speak of and that none of them is of. */
   readonly absent: readonly string[];
 }
@@ -94,14 +93,14 @@ const fileOf = (machine: MachineFile): DeploymentFile => {
 function secretProblems(machines: readonly MachineFile[]): readonly ConfigProblem[] {
   const [first, ...rest] = machines;
   if (first === undefined) return [];
-  const digestOf = (machine: MachineFile, key: 'clusterFile' | 'natsTokenFile') => {
+  const digestOf = (machine: MachineFile, key: keyof SecretFiles) => {
     const { secrets } = machine.kind === 'region' ? machine.region : machine.witness;
     const read = readSecret(secrets, key, machine.file);
     return read.kind === 'read' && read.value !== undefined
       ? createHash('sha256').update(read.value).digest()
       : undefined;
   };
-  return (['clusterFile', 'natsTokenFile'] as const).flatMap((key) => {
+  return (['clusterFile', 'natsTokenFile', 'natsRouteFile'] as const).flatMap((key) => {
     const wanted = digestOf(first, key);
     return rest.flatMap((machine) => {
       const digest = digestOf(machine, key);
@@ -110,17 +109,6 @@ function secretProblems(machines: readonly MachineFile[]): readonly ConfigProble
       return placeProblems(machine.file, [{ path: ['secrets', key], message }]);
     });
   });
-}
-
-/** What is allowed and should be known: links that other machines could read. */
-function warningsOf(machine: MachineFile): readonly ConfigProblem[] {
-  const { identity } = machine.kind === 'region' ? machine.region : machine.witness;
-  if (identity !== undefined) return [];
-  const open = fileOf(machine).listeners.filter(({ address }) => isOffLoopback(address));
-  const [first] = open;
-  if (first === undefined) return [];
-  const message = `other machines reach this address and ${open.length - 1} more, and links are not encrypted: use a private network`;
-  return placeProblems(machine.file, [{ path: first.path, message }]);
 }
 
 /** The same thing is wrong for several processes and is told once. */
@@ -136,10 +124,7 @@ function once(problems: readonly ConfigProblem[]): readonly ConfigProblem[] {
  * Checks `files`: each by itself, and what several have to agree on. `gateway` is what Node.js runs a gateway with.
  * Secrets may come from the environment, as for the processes.
  */
-export async function checkFiles(
-  files: readonly string[],
-  gateway: readonly string[],
-): Promise<CheckResult> {
+export async function checkFiles(files: readonly string[], gateway: readonly string[]): Promise<CheckResult> {
   const loaded = files.map(loadMachineFile);
   const machines = loaded.flatMap((result) => (result.kind === 'ok' ? [result.value] : []));
   const unread = loaded.flatMap((result) => (result.kind === 'invalid' ? result.found : []));
@@ -158,7 +143,6 @@ export async function checkFiles(
       ...across,
       ...secretProblems(machines),
     ]),
-    warnings: machines.flatMap(warningsOf),
     absent: [...wanted].filter((region) => !named.has(region)),
   };
 }

@@ -13,6 +13,7 @@ import {
   dataDirOf,
   dataDirSchema,
   filesBeside,
+  type Identity,
   loadConfig,
   nodeAddresses,
   nodeSchema,
@@ -71,7 +72,7 @@ export const witnessFileSchema = strictShape({
   ),
   dataDir: dataDirSchema,
   secrets: regionFrame.secrets,
-  identity: regionFrame.identity,
+  certificatesDir: regionFrame.certificatesDir,
   nats: natsPartSchema,
 }).superRefine((file, context) => tell(context, natsRules({ ...file, name: witness })));
 export type WitnessFile = z.output<typeof witnessFileSchema>;
@@ -104,15 +105,22 @@ export const serverOf = (machine: MachineFile): ServerFile =>
     ? { ...machine.region, name: machine.region.region }
     : { ...machine.witness, name: witness };
 
+/** Names of the processes that a region has one of, in their certificates. */
+export const agentName = 'agent';
+export const natsName = 'nats';
+
 /** What agents and gateways have in common: nodes, NATS, regions. */
 function upperConfig(
   region: RegionFile,
   file: string,
+  process: Pick<Identity, 'role' | 'name'>,
 ): { readonly kind: 'ok'; readonly config: object } | Extract<Derivation, { kind: 'invalid' }> {
-  const common = sharedConfig(region, file);
+  const common = sharedConfig(region, file, process);
   if (common.kind === 'invalid') return common;
   const token = readSecret(region.secrets, 'natsTokenFile', file);
   if (token.kind === 'unreadable') return { kind: 'invalid', problems: [token.problem] };
+  // A process with a certificate is known by that.
+  const shown = region.certificatesDir === undefined ? token.value : undefined;
   const { nats, regions, nodes } = region;
   const replicas = nats.servers === undefined ? natsTopology(regions).replicas : nats.replicas;
   const config = {
@@ -120,7 +128,7 @@ function upperConfig(
     nodes: nodeAddresses(nodes),
     nats: {
       servers: nats.servers ?? [`nats://${nats.address}`],
-      ...(token.value !== undefined && { token: token.value }),
+      ...(shown !== undefined && { token: shown }),
       ...(replicas !== undefined && { replicas }),
     },
     regions,
@@ -149,7 +157,7 @@ const upperMoves = ({ nats }: RegionFile): readonly Move[] => [
 export const agentPart: RegionPart<RegionFile> = {
   schema: regionFileSchema,
   derive(region, file): Derivation {
-    const upper = upperConfig(region, file);
+    const upper = upperConfig(region, file, { role: 'agent', name: agentName });
     if (upper.kind === 'invalid') return upper;
     const { agent } = region;
     const config = {
@@ -180,7 +188,7 @@ export function gatewayPart(name: string | undefined): RegionPart<RegionFile> {
         const message = `say which of these this process is, with --name: ${known}`;
         return { kind: 'invalid', problems: [{ path: ['gateways'], message }] };
       }
-      const upper = upperConfig(region, file);
+      const upper = upperConfig(region, file, { role: 'gateway', name: own.gateway });
       if (upper.kind === 'invalid') return upper;
       const { address, ...keys } = own;
       const moved: ConfigPath = ['gateways', index];

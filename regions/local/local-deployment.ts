@@ -30,12 +30,15 @@ import {
   waitForExit,
 } from '../../storage/index.ts';
 import { regionsMax, regionsSchema } from '../agent/config.ts';
+import { CertificateError } from '../certs/certificate-store.ts';
 import { findNatsServer } from '../nats/nats-server.ts';
 import { isBusy } from './busy-port.ts';
 import { type MoreRoutes, socketPathProblem } from './control-socket.ts';
 import { type Distances, type PairRoundTrip, wideAreaOf } from './core/wide-area.ts';
+import { certificatesDir, ensureCertificates, renewLocal } from './local-certificates.ts';
 import {
   basePortMax,
+  certifiedProcesses,
   controlSocket,
   type Deployment,
   deploymentFile,
@@ -71,6 +74,8 @@ export type UpRequest = {
   readonly basePort?: number;
   readonly fresh?: boolean;
   readonly nats?: { readonly url: string; readonly token: string; readonly replicas: 1 | 3 | 5 };
+  /** Whether processes encrypt what they say to one another. */
+  readonly secure?: boolean;
   /** How far apart the regions are made to be this time; left out, they are as close as one machine is. */
   readonly wan?: Distances;
 };
@@ -220,8 +225,8 @@ export function prepareDeployment(
         'leave --regions out, choose another --data, or delete its data with --fresh',
     );
   }
-  const base = existing ?? {
-    version: 1 as const,
+  const base: Deployment = existing ?? {
+    version: 1,
     cluster: `sextant-${randomBytes(4).toString('hex')}`,
     secret: randomBytes(32).toString('base64url'),
     natsToken: randomBytes(24).toString('base64url'),
@@ -233,9 +238,15 @@ export function prepareDeployment(
   const deployment: Deployment = {
     ...base,
     basePort: request.basePort ?? base.basePort,
+    ...(request.secure !== undefined && { secure: request.secure }),
+    natsRoutePassword: base.natsRoutePassword ?? randomBytes(24).toString('base64url'),
     nats:
       nats === undefined ? base.nats : { servers: [nats.url], token: nats.token, replicas: nats.replicas },
   };
+  if (deployment.secure === true && deployment.nats !== null)
+    throw new DeploymentError(
+      '--secure encrypts what goes through NATS servers of its own: leave --nats out, or deploy with `sextant certs` and one configuration for each process',
+    );
   const foreign = foreignData(dataDir, deployment);
   if (foreign !== undefined) throw new DeploymentError(foreign);
   distancesOf(request, deployment);
@@ -375,6 +386,7 @@ async function bringUpLocked(
     deployment.nats === null ? await findNatsServer(undefined, onProgress) : { path: '', version: '0.0.0' };
   if ('error' in nats) throw new DeploymentError(nats.error);
 
+  await secureDeployment(dataDir, deployment, onProgress);
   const pairs = distancesOf(request, deployment);
   const proxies = await Promise.all(
     routesOf(deployment).map((ends) => RouteProxy.open(ends, routePortOf(deployment, ends.to))),
@@ -387,6 +399,7 @@ async function bringUpLocked(
     proxies: deployment.nats === null ? new RouteProxies(proxies, pairs) : undefined,
     controlSocket: controlSocket(dataDir),
     ...(hooks.more !== undefined && { more: hooks.more(dataDir) }),
+    ...(deployment.secure === true && { renew: () => renewLocal(dataDir) }),
     onProgress,
   });
   const running: RunningDeployment = {
@@ -419,6 +432,28 @@ async function bringUpLocked(
     throw error;
   }
   return running;
+}
+
+/** @throws DeploymentError when the certificates cannot be made. */
+async function secureDeployment(
+  dataDir: string,
+  deployment: Deployment,
+  onProgress: (line: string) => void,
+): Promise<void> {
+  if (deployment.secure !== true) {
+    onProgress(
+      'processes talk to each other in plain text, on this machine only: `sextant up --secure` encrypts that',
+    );
+    return;
+  }
+  try {
+    await ensureCertificates(dataDir, deployment.cluster, certifiedProcesses(deployment));
+  } catch (error) {
+    if (!(error instanceof CertificateError)) throw error;
+    throw new DeploymentError(
+      `${error.message}. Deleting ${certificatesDir(dataDir)} has all of them made anew.`,
+    );
+  }
 }
 
 /**

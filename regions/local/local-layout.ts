@@ -11,8 +11,9 @@ import { natsTopology, witness } from '../deploy/core/nats-topology.ts';
 import type { NatsPart, ServerFile } from '../deploy/core/region-rules.ts';
 import type { RegionPlan, WitnessPlan } from '../deploy/core/region-text.ts';
 import { natsConfigFile, natsConfigOf } from '../deploy/nats-config.ts';
-import { secretFiles } from '../deploy/write-files.ts';
+import { secretNames } from '../deploy/write-files.ts';
 import type { NatsServer } from '../nats/nats-server.ts';
+import { certificatesDir, identityFilesOf, type LocalProcess, operatorOf } from './local-certificates.ts';
 import type { RouteEnds } from './route-proxy.ts';
 
 /** Content of `deployment.json`: what makes the deployment this one. Holds secrets; the file's mode is 0600. */
@@ -21,6 +22,10 @@ export const deploymentSchema = strictShape({
   cluster: clusterSchema,
   secret: secretSchema,
   natsToken: z.string().min(1),
+  /** What the NATS servers show each other. One of an older version is their token. */
+  natsRoutePassword: z.string().min(1).optional(),
+  /** Whether the processes encrypt what they say to one another. */
+  secure: z.boolean().optional(),
   regions: regionsSchema,
   basePort: z.int().min(1),
   /** Servers of someone else (`--nats URL`), or null when the deployment runs its own. */
@@ -78,6 +83,8 @@ export type ProcessSpec = {
   readonly ports: readonly number[];
   /** Answers 2xx once the process serves clients. */
   readonly readyUrl?: string;
+  /** Files that it reads again when it gets SIGHUP. */
+  readonly reloads?: readonly string[];
   /** Environment variables it is given unless the operator has set them. */
   readonly env?: Readonly<Record<string, string>>;
 };
@@ -160,6 +167,12 @@ function natsPlanOf(deployment: Deployment, server: string, dialled: readonly Di
 
 const at = (port: number): string => `${host}:${port}`;
 
+/** What a region's file says about secrets and certificates. */
+const privacyOf = ({ secure }: Deployment, dataDir: string) => ({
+  secrets: secretNames(secure === true),
+  ...(secure === true && { certificatesDir: resolve(certificatesDir(dataDir)) }),
+});
+
 /** The files of the regions, as `sextant init` would write them for this machine. `dialled` is where each route leads. */
 export function regionPlans(
   deployment: Deployment,
@@ -174,7 +187,7 @@ export function regionPlans(
       region,
       regions,
       dataDir: '.',
-      secrets: secretFiles,
+      ...privacyOf(deployment, dataDir),
       nodes: ports.nodes.map((port, node) => ({
         node: `n${node + 1}`,
         az: azOf(region, node),
@@ -192,6 +205,7 @@ export function regionPlans(
 /** The file of the witness, where there is one. */
 export function witnessPlan(
   deployment: Deployment,
+  dataDir: string,
   dialled: readonly DialledRoute[],
 ): WitnessPlan | undefined {
   const { cluster, regions, nats } = deployment;
@@ -200,7 +214,7 @@ export function witnessPlan(
     cluster,
     regions,
     dataDir: '.',
-    secrets: secretFiles,
+    ...privacyOf(deployment, dataDir),
     nats: natsPlanOf(deployment, witness, dialled),
   };
 }
@@ -212,7 +226,7 @@ export function natsProcesses(
   server: NatsServer,
   dialled: readonly DialledRoute[],
 ): readonly ProcessSpec[] {
-  const alone = witnessPlan(deployment, dialled);
+  const alone = witnessPlan(deployment, dataDir, dialled);
   const files: readonly ServerFile[] = [
     ...regionPlans(deployment, dataDir, dialled).map((plan) => ({ ...plan, name: plan.region })),
     ...(alone === undefined ? [] : [{ ...alone, name: witness }]),
@@ -221,7 +235,14 @@ export function natsProcesses(
     const { name, nats } = file;
     const dir = resolve(dataDir, name === witness ? witness : join(name, 'nats'));
     const store = join(dir, 'data');
-    const content = natsConfigOf(file, deployment.natsToken, store, server.version);
+    const files = deployment.secure === true ? identityFilesOf(dataDir, natsIdentity(name)) : undefined;
+    const content = natsConfigOf(file, {
+      storeDir: store,
+      token: deployment.natsToken,
+      routePassword: deployment.natsRoutePassword ?? deployment.natsToken,
+      identity: files,
+      version: server.version,
+    });
     if (content === undefined) return [];
     const ports = portsOf(deployment.basePort, serverIndex(deployment, name));
     return [
@@ -234,14 +255,12 @@ export function natsProcesses(
         command: server.path,
         args: ['-c', natsConfigFile(dir)],
         config: { file: natsConfigFile(dir), content },
+        ...(files !== undefined && { reloads: Object.values(files) }),
         ports: nats.routeAddress === undefined ? [ports.nats] : [ports.nats, ports.natsRoute],
       },
     ];
   });
 }
-
-/** Name of the gateway that every region has. */
-const gatewayName = 'g1';
 
 /** Storage nodes, agent and gateway of every region, each run from its region's file. */
 export function sextantProcesses(
@@ -277,6 +296,25 @@ export function sextantProcesses(
   });
 }
 
+/** A certificate names a gateway as its configuration does; its directory is named otherwise. */
+const gatewayName = 'g1';
+const natsIdentity = (server: string): LocalProcess => ({ region: server, role: 'nats', name: 'nats' });
+
+/** Who has a certificate in an encrypted deployment: every process, and the command line. */
+export function certifiedProcesses({ regions }: Deployment): readonly LocalProcess[] {
+  const nodes = Array.from({ length: nodesPerRegion }, (_, index) => `n${index + 1}`);
+  const [first] = regions;
+  return [
+    ...natsTopology(regions).servers.map(natsIdentity),
+    ...regions.flatMap((region): readonly LocalProcess[] => [
+      ...nodes.map((name) => ({ region, role: 'storage', name }) as const),
+      { region, role: 'agent', name: 'agent' },
+      { region, role: 'gateway', name: gatewayName },
+    ]),
+    ...(first === undefined ? [] : [operatorOf(first)]),
+  ];
+}
+
 /** Where clients and people connect. */
 export type RegionEndpoints = {
   readonly region: string;
@@ -291,7 +329,7 @@ export function endpointsOf(deployment: Deployment): readonly RegionEndpoints[] 
     return {
       region,
       gateway: `http://${host}:${ports.gateway}`,
-      agent: `http://${host}:${ports.agent}`,
+      agent: `${deployment.secure === true ? 'https' : 'http'}://${host}:${ports.agent}`,
       nats: deployment.nats?.servers[0] ?? `nats://${host}:${ports.nats}`,
     };
   });

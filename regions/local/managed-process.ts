@@ -183,6 +183,11 @@ export class ManagedProcess {
     return this.#life?.child.kill('SIGCONT') ?? false;
   }
 
+  /** SIGHUP: it reads its files again. Answers false when it does not run. */
+  reload(): boolean {
+    return this.#life?.child.kill('SIGHUP') ?? false;
+  }
+
   /** SIGKILL as a crash would have it: it is started again. Answers false when it does not run. */
   crash(): boolean {
     return this.#life?.child.kill('SIGKILL') ?? false;

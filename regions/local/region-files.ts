@@ -45,11 +45,15 @@ export function writeRegionFiles(
   dataDir: string,
   dialled: readonly DialledRoute[],
 ): void {
-  const { secret, natsToken } = deployment;
-  const secrets = { cluster: secret, natsToken: deployment.nats?.token ?? natsToken };
+  const { secret, natsToken, natsRoutePassword, nats, secure } = deployment;
+  const secrets = {
+    clusterFile: secret,
+    natsTokenFile: secure === true ? undefined : (nats?.token ?? natsToken),
+    natsRouteFile: natsRoutePassword ?? natsToken,
+  };
   for (const plan of regionPlans(deployment, dataDir, dialled))
     writeMachineFile(regionFileOf(dataDir, plan.region), regionText(plan, title), secrets);
-  const alone = witnessPlan(deployment, dialled);
+  const alone = witnessPlan(deployment, dataDir, dialled);
   if (alone !== undefined)
     writeMachineFile(regionFileOf(dataDir, witness), witnessText(alone, title), secrets);
   for (const dir of processDirs(deployment, dataDir)) rmSync(formerConfigFile(dir), { force: true });

@@ -15,6 +15,7 @@ import {
 import { logFile, type ProcessRole, type ProcessSpec, startOrder } from './local-layout.ts';
 import { lastLines, ManagedProcess } from './managed-process.ts';
 import { StoreJudge, StoreWatch } from './nats-store-watch.ts';
+import { ReloadWatch } from './reload-watch.ts';
 import type { RouteProxies } from './route-proxy.ts';
 
 /** Why a deployment did not become ready. `logTail` are the last lines of the process's log. */
@@ -32,6 +33,8 @@ export type SupervisorOptions = {
   readonly controlSocket: string;
   /** Served at the control socket as well. */
   readonly more?: MoreRoutes;
+  /** Renews the certificates that are due, where the deployment has any; processes take them up while they run. */
+  readonly renew?: () => Promise<void>;
   /** Told about every step; for people. */
   readonly onProgress: (line: string) => void;
 };
@@ -40,6 +43,7 @@ const pollMs = 50;
 const probeTimeoutMs = 1_000;
 const restartPatience = 3;
 const storeLookMs = 1_000;
+const renewEveryMs = 3_600_000;
 const logTailLines = 12;
 /** How long each role may take to stop in order before it is killed. */
 const graceMs: Readonly<Record<ProcessRole, number>> = {
@@ -82,6 +86,7 @@ export class Supervisor {
   #failure: StartFailure | undefined;
   #stopped: Promise<void> | undefined;
   #storeLooks: NodeJS.Timeout | undefined;
+  #renewals: NodeJS.Timeout | undefined;
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
@@ -122,6 +127,7 @@ export class Supervisor {
     // Stopped while the socket was being made: then nobody else closes it.
     if (this.#phase === 'stopping') this.#closeControl();
     this.#watchStores();
+    this.#renew();
     const regions = [...new Set(this.#processes.map(({ spec }) => spec.region))];
     await Promise.all(regions.map((region) => this.#startRegion(region, deadline)));
     if (this.#failure === undefined && this.#phase === 'starting') this.#phase = 'ready';
@@ -173,12 +179,26 @@ export class Supervisor {
     this.#phase = 'stopping';
     this.#options.more?.close();
     clearInterval(this.#storeLooks);
+    clearInterval(this.#renewals);
     for (const role of startOrder.toReversed()) {
       const stage = this.#processes.filter(({ spec }) => spec.role === role);
       await Promise.all(stage.map((managed) => managed.retire(graceMs[role])));
     }
     await this.#options.proxies?.close();
     this.#closeControl();
+  }
+
+  #renew(): void {
+    const { renew, onProgress } = this.#options;
+    if (renew === undefined || this.#phase === 'stopping') return;
+    this.#renewals = setInterval(() => {
+      renew().catch((error: unknown) =>
+        onProgress(
+          `certificates cannot be renewed: ${error instanceof Error ? error.message : String(error)}`,
+        ),
+      );
+    }, renewEveryMs);
+    this.#renewals.unref();
   }
 
   /** A NATS server whose disk was full is started again once there is space: it does not recover by itself. */
@@ -190,9 +210,11 @@ export class Supervisor {
         managed,
         judge: new StoreJudge(),
         watch: new StoreWatch(managed.spec.dataDir, logFile(managed.spec.dir)),
+        files: new ReloadWatch({ files: managed.spec.reloads ?? [], reload: () => managed.reload() }),
       }));
     this.#storeLooks = setInterval(() => {
-      for (const { managed, judge, watch } of watched) {
+      for (const { managed, judge, watch, files } of watched) {
+        files.look();
         const look = watch.look();
         if (look === undefined) continue;
         const restart = judge.judge(look, performance.now());

@@ -7,6 +7,7 @@ import { spawn } from 'node:child_process';
 import { accessSync, constants, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { parseAddress } from '../../storage/index.ts';
+import type { NatsServerSecurity } from '../control/core/nats-server-security.ts';
 
 /** A usable server binary. */
 export type NatsServer = { readonly path: string; readonly version: string };
@@ -144,6 +145,8 @@ export type NatsServerPlan = {
   readonly routes: readonly string[];
   /** Directory of JetStream's files; left out on servers that carry messages but do not vote. */
   readonly storeDir?: string;
+  /** How it knows clients and other servers where the deployment is encrypted; left out, clients show the token. */
+  readonly security?: NatsServerSecurity;
 };
 
 const mebibyte = 1024 * 1024;
@@ -183,6 +186,7 @@ export function natsServerConfig(
       advertise: nowhere,
       no_advertise: true,
       authorization: { user: 'route', password: secrets.routePassword, timeout: 5 },
+      ...(plan.security !== undefined && { tls: plan.security.clusterTls }),
       routes: plan.routes.map((address) => `nats-route://route:${secrets.routePassword}@${address}`),
     },
   };
@@ -193,7 +197,9 @@ export function natsServerConfig(
       server_tags: [`region:${plan.region}`],
       max_payload: 8 * mebibyte,
       write_deadline: '1s',
-      authorization: { token: secrets.token },
+      ...(plan.security === undefined
+        ? { authorization: { token: secrets.token } }
+        : { tls: plan.security.tls, authorization: plan.security.authorization }),
       ...jetstream,
       ...cluster,
     },

@@ -78,6 +78,38 @@ export const nodesSchema = z
     'every node is named once',
   );
 
+/** Where a process finds what it proves itself with, in PEM. The files are read again when they change. */
+export const identityFilesSchema = strictShape({
+  /** The authorities of the cluster: one, or two while one replaces the other. */
+  caFile: z.string().min(1, 'a file'),
+  certFile: z.string().min(1, 'a file'),
+  keyFile: z.string().min(1, 'a file'),
+});
+export type IdentityFiles = z.output<typeof identityFilesSchema>;
+
+/** Host and port of an address or a URL, or undefined. */
+const hostOf = (address: string): string | undefined =>
+  parseAddress(address.replace(/^[a-z]+:\/\/(?:[^@/]*@)?/, '').replace(/\/.*$/, ''))?.host;
+
+/**
+ * Refuses to speak to other machines, or let them speak, without encryption (S60).
+ * @param addresses what the process listens on and what it connects to, `host:port` or a URL.
+ */
+export function refineIdentity(
+  identity: IdentityFiles | undefined,
+  addresses: readonly string[],
+  context: z.RefinementCtx,
+): void {
+  if (identity !== undefined) return;
+  const away = addresses.find((address) => !isLoopback(hostOf(address) ?? ''));
+  if (away === undefined) return;
+  context.addIssue({
+    code: 'custom',
+    path: ['identity'],
+    message: `needed because ${away} is not on this machine: certificates are made by \`sextant certs\``,
+  });
+}
+
 /** Refuses a weak cluster secret where other machines can reach the process. */
 export function refineSecret(config: { listen: string; secret: string }, context: z.RefinementCtx): void {
   if (isOffLoopback(config.listen) && config.secret.length < secretLengthMin) {
@@ -99,13 +131,18 @@ export const storageConfigSchema = strictShape({
   dataDir: dataDirSchema,
   /** The other nodes of the region; the node itself may stand among them. */
   peers: z.array(nodeAddressSchema),
+  identity: identityFilesSchema.optional(),
   /** Bytes of pages per protection group; the default is the storage node's own. */
   pgBytes: z
     .int()
     .min(mebibyte, 'at least 1048576 bytes (1 MiB)')
     .multipleOf(4096, 'a multiple of the page size, 4096')
     .optional(),
-}).superRefine(refineSecret);
+})
+  .superRefine(refineSecret)
+  .superRefine(({ identity, listen, peers }, context) =>
+    refineIdentity(identity, [listen, ...peers.map(({ address }) => address)], context),
+  );
 
 /** Configuration of one storage node. `secret` and `address`es are already checked; nothing here needs parsing again. */
 export type StorageConfig = z.output<typeof storageConfigSchema>;

@@ -6,11 +6,14 @@
 import { readFileSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
+import type { Identity } from '../identity/core/identity.ts';
+import { directoryOf, fileNames } from '../identity/core/identity-files.ts';
 import {
   addressSchema,
   azSchema,
   clusterSchema,
   dataDirSchema,
+  type IdentityFiles,
   nodeSchema,
   regionSchema,
   storageConfigSchema,
@@ -31,6 +34,7 @@ const fileName = z.string().min(1, 'a file, relative to this one or absolute');
 export const secretsSchema = strictShape({
   clusterFile: fileName.optional(),
   natsTokenFile: fileName.optional(),
+  natsRouteFile: fileName.optional(),
 });
 export type SecretFiles = z.output<typeof secretsSchema>;
 
@@ -65,7 +69,7 @@ export const regionFrame = {
   regions: z.unknown(),
   dataDir: dataDirSchema,
   secrets: secretsSchema.optional(),
-  identity: z.unknown().optional(),
+  certificatesDir: z.string().min(1, 'a directory').optional(),
   nodes: regionNodesSchema,
   pgBytes: storageConfigSchema.shape.pgBytes,
   agent: z.unknown(),
@@ -122,29 +126,51 @@ export function filesBeside<Value>(value: Value, file: string): Value {
 export const dataDirOf = (region: { readonly dataDir: string }, file: string, name: string): string =>
   join(besideFile(file, region.dataDir), name, 'data');
 
-/** What every process has of its region's file, and where it stands there. @returns the secret's problem when it has one. */
-export function sharedConfig(
-  region: Pick<RegionFrame, 'cluster' | 'region' | 'secrets' | 'identity'>,
+/** Where a process finds its certificate, by the file that names the directory of all; undefined where none is named. */
+export function identityFilesOf(
+  { certificatesDir }: { readonly certificatesDir?: string | undefined },
   file: string,
+  process: Omit<Identity, 'cluster'>,
+): IdentityFiles | undefined {
+  if (certificatesDir === undefined) return undefined;
+  const dir = join(besideFile(file, certificatesDir), directoryOf(process));
+  return {
+    caFile: join(dir, fileNames.ca),
+    certFile: join(dir, fileNames.cert),
+    keyFile: join(dir, fileNames.key),
+  };
+}
+
+/** What every process has of its region's file. @returns the secret's problem when it has one. */
+export function sharedConfig(
+  region: Pick<RegionFrame, 'cluster' | 'region' | 'secrets' | 'certificatesDir'>,
+  file: string,
+  process: Pick<Identity, 'role' | 'name'>,
 ):
   | { readonly kind: 'ok'; readonly shared: object }
   | { readonly kind: 'invalid'; readonly problems: readonly PathProblem[] } {
   const secret = readSecret(region.secrets, 'clusterFile', file);
   if (secret.kind === 'unreadable') return { kind: 'invalid', problems: [secret.problem] };
+  const identity = identityFilesOf(region, file, { region: region.region, ...process });
   const shared = {
     cluster: region.cluster,
     region: region.region,
     ...(secret.value !== undefined && { secret: secret.value }),
-    ...(region.identity !== undefined && { identity: filesBeside(region.identity, file) }),
+    ...(identity !== undefined && { identity }),
   };
   return { kind: 'ok', shared };
 }
+
+const sharedMoves = [
+  [['secret'], ['secrets', 'clusterFile']],
+  [['identity'], ['certificatesDir']],
+] as const;
 
 /** Where a process's own keys stand in its region's file: by the longest beginning of a path. What is not listed stands alike. */
 export function originOf(
   moves: readonly (readonly [from: ConfigPath, to: ConfigPath])[],
 ): (path: ConfigPath) => ConfigPath {
-  const all = [...moves, [['secret'], ['secrets', 'clusterFile']] as const];
+  const all = [...moves, ...sharedMoves];
   return (path) => {
     const move = all.find(([from]) => from.every((step, index) => path[index] === step));
     return move === undefined ? path : [...move[1], ...path.slice(move[0].length)];
@@ -167,7 +193,7 @@ export function storagePart(name: string | undefined): RegionPart<RegionFrame> {
         const message = `say which of these this process is, with --node: ${known}`;
         return { kind: 'invalid', problems: [{ path: ['nodes'], message }] };
       }
-      const common = sharedConfig(region, file);
+      const common = sharedConfig(region, file, { role: 'storage', name: own.node });
       if (common.kind === 'invalid') return common;
       const peers = region.nodes.map((_, at) => at).filter((at) => at !== index);
       const config = {

@@ -339,6 +339,22 @@ export const metrics = {
     description: 'User and system CPU time of the process, its worker threads included',
     labels: [],
   }),
+  certificateExpiry: define({
+    kind: 'gauge',
+    name: 'sextant_certificate_expiry_timestamp_seconds',
+    unit: 'seconds',
+    description:
+      'When the certificate of this process, or the first of its authorities, expires, as Unix time',
+    labels: ['certificate'],
+  }),
+  certificateRefused: define({
+    kind: 'gauge',
+    name: 'sextant_certificate_files_refused',
+    unit: '1',
+    description:
+      '1 while the certificate files cannot be used and the process goes on with those it read before',
+    labels: [],
+  }),
   startTime: define({
     kind: 'gauge',
     name: 'process_start_time_seconds',

@@ -61,6 +61,7 @@ type UpOptions = CommonOptions & {
   readonly natsReplicas: string;
   readonly wan?: boolean;
   readonly wanRttMs?: string;
+  readonly secure?: boolean;
   readonly timeout: string;
 };
 
@@ -88,6 +89,7 @@ function requestOf(options: UpOptions): UpRequest {
     ...(options.regions !== undefined && { regions: options.regions.split(',').map((name) => name.trim()) }),
     ...(options.basePort !== undefined && { basePort: Number(options.basePort) }),
     ...(options.fresh === true && { fresh: true }),
+    ...(options.secure !== undefined && { secure: options.secure }),
     ...natsOf(options),
     ...wanOf(options),
   };
@@ -183,11 +185,13 @@ const handedOn = ({
   natsReplicas,
   wan,
   wanRttMs,
+  secure,
 }: UpOptions): readonly string[] => [
   ...(regions === undefined ? [] : ['--regions', regions]),
   ...(basePort === undefined ? [] : ['--base-port', basePort]),
   ...(fresh === true ? ['--fresh'] : []),
   ...(nats === undefined ? [] : ['--nats', nats, '--nats-replicas', natsReplicas]),
+  ...(secure === undefined ? [] : [secure ? '--secure' : '--no-secure']),
   ...(wan === true ? ['--wan'] : []),
   ...(wanRttMs === undefined ? [] : ['--wan-rtt-ms', wanRttMs]),
 ];
@@ -283,6 +287,8 @@ const withRequest = (command: Command): Command =>
     .option('--fresh', 'delete the deployment in the data directory first')
     .option('--nats <url>', 'use NATS servers that run already; their token is $SEXTANT_NATS_TOKEN')
     .option('--nats-replicas <n>', 'copies of the control record on those servers: 1, 3 or 5', '1')
+    .option('--secure', 'encrypt what processes say to one another, with certificates made for them')
+    .option('--no-secure', 'from now on in plain text, which is what a new deployment speaks')
     .option(
       '--wan',
       'this time, regions are as far apart as the cities that clouds name them after: messages between them take that long',

@@ -4,7 +4,7 @@ import { statfs } from 'node:fs/promises';
 import { freemem } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
-import { findNatsServer, thisMachine } from '../../local/nats-server.ts';
+import { findNatsServer, thisMachine } from '../../nats/nats-server.ts';
 import { readinessSchema } from '../../readiness/core/readiness.ts';
 import { askAny, type DeploymentStatus, fetchStatus, type Target } from '../ask/admin-client.ts';
 import type { DeploymentFacts, MachineFacts } from './core/diagnosis.ts';

@@ -20,7 +20,11 @@ export interface DeploymentRequest {
 }
 
 export type DeploymentPlan =
-  | { readonly kind: 'planned'; readonly regions: readonly RegionPlan[]; readonly witness: WitnessPlan | undefined }
+  | {
+      readonly kind: 'planned';
+      readonly regions: readonly RegionPlan[];
+      readonly witness: WitnessPlan | undefined;
+    }
   | { readonly kind: 'refused'; readonly reason: string };
 
 const zoneLetters = ['a', 'b', 'c'] as const;
@@ -36,7 +40,8 @@ const withPort = (host: string, port: number): string =>
   host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 
 /** Zones of a region, as they are named. */
-export const zonesOf = (region: string): readonly string[] => zoneLetters.map((letter) => `${region}${letter}`);
+export const zonesOf = (region: string): readonly string[] =>
+  zoneLetters.map((letter) => `${region}${letter}`);
 
 /** Host of a zone, or else of its region; agents, gateways and NATS are where the region is, or in its first zone. */
 const hostOf = ({ hosts }: DeploymentRequest, name: string, region: string): string | undefined =>
@@ -50,7 +55,9 @@ export function planDeployment(request: DeploymentRequest): DeploymentPlan {
   const known = new Set([...regions, ...regions.flatMap(zonesOf), ...servers]);
   const stray = Object.keys(hosts).find((name) => !known.has(name));
   if (stray !== undefined)
-    return refused(`${stray} is no region, zone or witness of this deployment: there are ${[...known].join(', ')}`);
+    return refused(
+      `${stray} is no region, zone or witness of this deployment: there are ${[...known].join(', ')}`,
+    );
   const mainHost = (region: string) => hosts[region] ?? hosts[zonesOf(region)[0] ?? ''];
   for (const server of servers) {
     const zone = zonesOf(server).find((name) => hostOf(request, name, server) === undefined);
@@ -59,14 +66,18 @@ export function planDeployment(request: DeploymentRequest): DeploymentPlan {
         'two regions need a third vote on a machine elsewhere: name it with --host witness=ADDRESS, or take three regions',
       );
     if (server !== witness && zone !== undefined)
-      return refused(`no machine for ${zone}: name one with --host ${server}=ADDRESS, or --machine ${zone}=ADDRESS`);
+      return refused(
+        `no machine for ${zone}: name one with --host ${server}=ADDRESS, or --machine ${zone}=ADDRESS`,
+      );
   }
   const clustered = servers.length > 1;
   // Regions that share a machine, on one laptop say, have ports of their own there.
   const sharing = new Map<string, number>();
   const baseOf = new Map<string, number>();
   for (const server of servers) {
-    const own = [...new Set([mainHost(server), ...zonesOf(server).map((zone) => hostOf(request, zone, server))])];
+    const own = [
+      ...new Set([mainHost(server), ...zonesOf(server).map((zone) => hostOf(request, zone, server))]),
+    ];
     const turn = Math.max(...own.map((host) => sharing.get(host ?? '') ?? 0));
     for (const host of own) sharing.set(host ?? '', turn + 1);
     baseOf.set(server, basePort + turn * portsUsed);

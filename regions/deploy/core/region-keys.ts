@@ -38,13 +38,16 @@ export const regionKeys: readonly RegionKey[] = [
   },
   {
     key: 'secrets.natsTokenFile',
-    meaning:
-      'Agents, gateways and NATS servers let each other in with it. Without this key: $SEXTANT_NATS_TOKEN.',
+    meaning: 'NATS servers let agents and gateways in with it. Without this key: $SEXTANT_NATS_TOKEN.',
   },
   {
-    key: 'identity',
+    key: 'secrets.natsRouteFile',
+    meaning: 'NATS servers of different regions let each other in with it. Without this key: the NATS token.',
+  },
+  {
+    key: 'certificatesDir',
     meaning:
-      'Certificate with which the processes of this region prove who they are to others: `caFile`, `certFile`, `keyFile`.',
+      'Directory with the certificates of the processes here, as `sextant certs` makes it: `<region>/<role>/<name>/`. Needed off loopback; with it processes encrypt, know each other by certificate, and need no NATS token.',
   },
   { key: 'nodes', meaning: 'The six storage nodes: two in each of three availability zones.' },
   { key: 'nodes[].node', meaning: 'Name of the node: `--node` of `sextant storage`. It stays for good.' },

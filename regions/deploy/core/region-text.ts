@@ -3,13 +3,22 @@ import { witness } from './nats-topology.ts';
 import { meaningOf } from './region-keys.ts';
 import type { NatsPart } from './region-rules.ts';
 
+/** Files with secrets, as they are named in the file. */
+export interface SecretNames {
+  readonly clusterFile: string;
+  readonly natsTokenFile?: string | undefined;
+  readonly natsRouteFile?: string | undefined;
+}
+
 /** What is written. Paths are as they shall stand in the file. */
 export interface RegionPlan {
   readonly cluster: string;
   readonly region: string;
   readonly regions: readonly string[];
   readonly dataDir: string;
-  readonly secrets: { readonly clusterFile: string; readonly natsTokenFile: string };
+  readonly secrets: SecretNames;
+  /** Where processes find their certificates; left out on loopback. */
+  readonly certificatesDir?: string | undefined;
   readonly nodes: readonly { readonly node: string; readonly az: string; readonly address: string }[];
   readonly agent: { readonly address: string };
   /** Beside name and address, whatever else a gateway is told. */
@@ -19,11 +28,12 @@ export interface RegionPlan {
     readonly [key: string]: unknown;
   }[];
   readonly nats: NatsPart;
-  /** Top-level keys of other subjects, such as who this machine is to the others. */
-  readonly more?: Readonly<Record<string, unknown>>;
 }
 
-export type WitnessPlan = Pick<RegionPlan, 'cluster' | 'regions' | 'dataDir' | 'secrets' | 'nats' | 'more'>;
+export type WitnessPlan = Pick<
+  RegionPlan,
+  'cluster' | 'regions' | 'dataDir' | 'secrets' | 'certificatesDir' | 'nats'
+>;
 
 const widthMax = 118;
 
@@ -95,27 +105,16 @@ const sections = (top: Readonly<Record<string, unknown>>): string =>
     .join('\n\n');
 
 /** The file of a region. `title` is its first comment. */
-export function regionText({ more, ...plan }: RegionPlan, title: string): string {
-  const { cluster, region, regions, dataDir, secrets, nodes, agent, gateways, nats } = plan;
-  const top = {
-    version: 1,
-    cluster,
-    region,
-    regions,
-    dataDir,
-    secrets,
-    ...more,
-    nodes,
-    agent,
-    gateways,
-    nats,
-  };
-  return `${comment(title, '').join('\n')}\n${sections(top)}\n`;
+export function regionText(plan: RegionPlan, title: string): string {
+  const { cluster, region, regions, dataDir, secrets, certificatesDir } = plan;
+  const { nodes, agent, gateways, nats } = plan;
+  const head = { version: 1, cluster, region, regions, dataDir, secrets, certificatesDir };
+  return `${comment(title, '').join('\n')}\n${sections({ ...head, nodes, agent, gateways, nats })}\n`;
 }
 
 /** The file of a witness. */
-export function witnessText({ more, ...plan }: WitnessPlan, title: string): string {
-  const { cluster, regions, dataDir, secrets, nats } = plan;
-  const top = { version: 1, cluster, witness, regions, dataDir, secrets, ...more, nats };
+export function witnessText(plan: WitnessPlan, title: string): string {
+  const { cluster, regions, dataDir, secrets, certificatesDir, nats } = plan;
+  const top = { version: 1, cluster, witness, regions, dataDir, secrets, certificatesDir, nats };
   return `${comment(title, '').join('\n')}\n${sections(top)}\n`;
 }

@@ -3,7 +3,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { type NatsConnection, openNatsConnection } from '../../../regions/bus/nats-connection.ts';
 import { ControlLeader } from '../../../regions/control/control-leader.ts';
 import { openControlStore } from '../../../regions/control/control-store.ts';
-import { controlStream, jsonBytes, parseGroup } from '../../../regions/control/control-store-wire.ts';
+import { jsonBytes, parseGroup } from '../../../regions/control/control-store-wire.ts';
 import {
   acquire,
   beginSwitchover,
@@ -12,6 +12,7 @@ import {
   release,
   type Transition,
 } from '../../../regions/control/core/control-record.ts';
+import { controlStream } from '../../../regions/control/core/control-subjects.ts';
 import {
   betterLeader,
   LeaderPlacement,

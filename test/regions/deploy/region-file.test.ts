@@ -15,14 +15,18 @@ import {
   regionFileSchema,
   witnessFileSchema,
 } from '../../../regions/deploy/region-file.ts';
-import { secretFiles, writeMachineFile } from '../../../regions/deploy/write-files.ts';
+import { secretNames, writeMachineFile } from '../../../regions/deploy/write-files.ts';
 import { storageConfigSchema } from '../../../storage/process/config.ts';
 import { loadProcessConfig } from '../../../storage/process/config-file.ts';
 import { storagePart } from '../../../storage/process/region-file.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'sextant-region-'));
 const file = join(root, 'us-east-1', 'region.yaml');
-const secrets = { cluster: 'the secret of the cluster', natsToken: 'the token of nats' };
+const secrets = {
+  clusterFile: 'the secret of the cluster',
+  natsTokenFile: 'the token of nats',
+  natsRouteFile: 'the password of routes',
+};
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
 const regions = ['us-east-1', 'eu-west-1', 'ap-northeast-1'];
@@ -31,7 +35,7 @@ const plan: RegionPlan = {
   region: 'us-east-1',
   regions,
   dataDir: 'data',
-  secrets: secretFiles,
+  secrets: secretNames(false),
   nodes: [1, 2, 3, 4, 5, 6].map((n) => ({
     node: `n${n}`,
     az: `us-east-1${'abc'[Math.floor((n - 1) / 2)]}`,
@@ -46,8 +50,8 @@ const plan: RegionPlan = {
     address: '127.0.0.1:7012',
     routeAddress: '127.0.0.1:7013',
     routes: [
-      { region: 'eu-west-1', address: '10.0.0.2:7013' },
-      { region: 'ap-northeast-1', address: '10.0.0.3:7013' },
+      { region: 'eu-west-1', address: '127.0.0.2:7013' },
+      { region: 'ap-northeast-1', address: '127.0.0.3:7013' },
     ],
   },
 };
@@ -94,7 +98,7 @@ describe('the file of a region', () => {
       kind: 'ok',
       value: {
         cluster: 'shop',
-        secret: secrets.cluster,
+        secret: secrets.clusterFile,
         region: 'us-east-1',
         node: 'n3',
         az: 'us-east-1b',
@@ -108,10 +112,10 @@ describe('the file of a region', () => {
   test('configures the agent and each gateway, with the gateway’s own keys', () => {
     const shared = {
       cluster: 'shop',
-      secret: secrets.cluster,
+      secret: secrets.clusterFile,
       region: 'us-east-1',
       nodes: plan.nodes,
-      nats: { servers: ['nats://127.0.0.1:7012'], token: secrets.natsToken, replicas: 3 },
+      nats: { servers: ['nats://127.0.0.1:7012'], token: secrets.natsTokenFile, replicas: 3 },
       regions,
     };
     expect(agent()).toEqual({
@@ -148,13 +152,13 @@ describe('the file of a region', () => {
     expect(JSON.parse(nats.config)).toMatchObject({
       server_name: 'shop-us-east-1',
       port: 7012,
-      authorization: { token: secrets.natsToken },
+      authorization: { token: secrets.natsTokenFile },
       jetstream: { store_dir: join(root, 'us-east-1/data/nats/data'), sync_interval: 'always' },
       cluster: {
         port: 7013,
         routes: [
-          `nats-route://route:${secrets.natsToken}@10.0.0.2:7013`,
-          `nats-route://route:${secrets.natsToken}@10.0.0.3:7013`,
+          `nats-route://route:${secrets.natsRouteFile}@127.0.0.2:7013`,
+          `nats-route://route:${secrets.natsRouteFile}@127.0.0.3:7013`,
         ],
       },
     });
@@ -312,8 +316,14 @@ describe('the file of a region', () => {
 
   test('of a witness holds a NATS server and nothing else', () => {
     const { cluster, dataDir } = plan;
-    const nats = { ...plan.nats, routes: [{ region: 'eu-west-1', address: '10.0.0.2:7013' }] };
-    const alone = { cluster, dataDir, regions: ['us-east-1', 'eu-west-1'], secrets: secretFiles, nats };
+    const nats = { ...plan.nats, routes: [{ region: 'eu-west-1', address: '127.0.0.2:7013' }] };
+    const alone = {
+      cluster,
+      dataDir,
+      regions: ['us-east-1', 'eu-west-1'],
+      secrets: secretNames(false),
+      nats,
+    };
     const path = join(root, 'witness', 'witness.yaml');
     mkdirSync(join(root, 'witness'), { recursive: true });
     writeMachineFile(path, witnessText(alone, 'A test.'), secrets);
