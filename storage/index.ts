@@ -82,7 +82,7 @@ export {
   type SecretFiles,
   sharedConfig,
   storagePart,
-} from './process/region-file.ts';
+} from './region/region-file.ts';
 export { machine, pause, type Runtime, type Timer } from './process/runtime.ts';
 export type { AppendFacts } from './quorum/append-facts.ts';
 export type { DriverPlace } from './quorum/quorum-driver.ts';

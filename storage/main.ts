@@ -10,7 +10,7 @@ import { StartError, startStorageNode } from './node/node-process.ts';
 import { compileSooner, keepCompiledCode } from './process/compilation.ts';
 import { type StorageConfig, storageConfigSchema } from './process/config.ts';
 import { loadProcessConfig } from './process/config-file.ts';
-import { storagePart } from './process/region-file.ts';
+import { storagePart } from './region/region-file.ts';
 
 function configFromArguments(): StorageConfig {
   const options = { config: { type: 'string' }, node: { type: 'string' } } as const;

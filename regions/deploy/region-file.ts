@@ -1,5 +1,5 @@
 /**
- * A region's file as agents, NATS servers and the command read it: the frame of `storage/process/region-file.ts` with this
+ * A region's file as agents, NATS servers and the command read it: the frame of `storage/region/region-file.ts` with this
  * layer's keys in it. What a gateway is given beside its name and address is the gateway's to describe, and passed on as it is.
  */
 import { z } from 'zod';

@@ -1,7 +1,7 @@
 /**
  * Reading a configuration file, for every Sextant process: parsed once, strictly, and what is wrong is told with file, line,
  * column and key, and with what is allowed there. A process's own file holds its configuration as it is; a region's file
- * (`region-file.ts`) holds those of all its processes. Two values may come from the environment instead, so that a file can be
+ * (`region/region-file.ts`) holds those of all its processes. Two values may come from the environment instead, so that a file can be
  * world-readable: `SEXTANT_SECRET` and `SEXTANT_NATS_TOKEN`.
  */
 import { readFileSync, statSync } from 'node:fs';

@@ -11,12 +11,13 @@ export interface DeploymentRequest {
   readonly hosts: Readonly<Record<string, string>>;
   readonly dataDir: string;
   readonly secrets: RegionPlan['secrets'];
+  readonly certificatesDir: string;
   /** First of the ports that a region uses on its machine; the same on each. */
   readonly basePort: number;
   /** Gateways of each region. */
   readonly gateways: number;
-  /** What every gateway is told beside its name and address. */
-  readonly gatewayKeys: Readonly<Record<string, unknown>>;
+  /** What a gateway is told beside its name and address. */
+  readonly gatewayKeys: (gateway: string, region: string) => Readonly<Record<string, unknown>>;
 }
 
 export type DeploymentPlan =
@@ -49,7 +50,9 @@ const hostOf = ({ hosts }: DeploymentRequest, name: string, region: string): str
 
 /** The files of a deployment, or what is missing or in the way. Pure: nothing is looked up. */
 export function planDeployment(request: DeploymentRequest): DeploymentPlan {
-  const { cluster, regions, hosts, dataDir, secrets, basePort, gateways } = request;
+  const { cluster, regions, hosts, basePort, gateways } = request;
+  const { dataDir, secrets, certificatesDir } = request;
+  const shared = { cluster, regions, dataDir, secrets, certificatesDir };
   const { servers } = natsTopology(regions);
   const refused = (reason: string): DeploymentPlan => ({ kind: 'refused', reason });
   const known = new Set([...regions, ...regions.flatMap(zonesOf), ...servers]);
@@ -107,11 +110,11 @@ export function planDeployment(request: DeploymentRequest): DeploymentPlan {
     const own = Array.from({ length: gateways }, (_, index) => ({
       gateway: `g${index + 1}`,
       address: at(region, index === 0 ? offsets.gateway : offsets.moreGateways + index - 1),
-      ...request.gatewayKeys,
+      ...request.gatewayKeys(`g${index + 1}`, region),
     }));
     const agent = { address: at(region, offsets.agent) };
-    return { cluster, region, regions, dataDir, secrets, nodes, agent, gateways: own, nats: natsOf(region) };
+    return { ...shared, region, nodes, agent, gateways: own, nats: natsOf(region) };
   });
-  const alone = { cluster, regions, dataDir, secrets, nats: natsOf(witness) };
+  const alone = { ...shared, nats: natsOf(witness) };
   return { kind: 'planned', regions: planned, witness: servers.includes(witness) ? alone : undefined };
 }

@@ -18,7 +18,7 @@ import {
 import { secretNames, writeMachineFile } from '../../../regions/deploy/write-files.ts';
 import { storageConfigSchema } from '../../../storage/process/config.ts';
 import { loadProcessConfig } from '../../../storage/process/config-file.ts';
-import { storagePart } from '../../../storage/process/region-file.ts';
+import { storagePart } from '../../../storage/region/region-file.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'sextant-region-'));
 const file = join(root, 'us-east-1', 'region.yaml');

@@ -18,9 +18,9 @@ import {
   regionSchema,
   storageConfigSchema,
   strictShape,
-} from './config.ts';
-import type { Derivation, PathProblem, RegionPart } from './config-file.ts';
-import type { ConfigPath } from './config-text.ts';
+} from '../process/config.ts';
+import type { Derivation, PathProblem, RegionPart } from '../process/config-file.ts';
+import type { ConfigPath } from '../process/config-text.ts';
 
 const zones = 3;
 const nodesPerZone = 2;
