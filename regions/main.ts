@@ -6,6 +6,7 @@ import { Agent, AgentStartError } from './agent/agent.ts';
 import { agentRoutes, listenHttp } from './agent/agent-http.ts';
 import { watchAgent } from './agent/agent-metrics.ts';
 import { agentConfigSchema } from './agent/config.ts';
+import { auditLog } from './api/audit.ts';
 
 const { values } = parseArgs({ options: { config: { type: 'string' } } });
 if (values.config === undefined) fail('usage: sextant agent --config FILE');
@@ -29,7 +30,10 @@ const agent = await Agent.start({ config, log, telemetry }).catch((error: unknow
   error instanceof AgentStartError ? fail(error.message) : crash(error),
 );
 watchAgent(metrics.registry, agent);
-const listening = await listenHttp(agentRoutes(agent, config, metrics.registry), config.listen);
+const listening = await listenHttp(
+  agentRoutes(agent, config, metrics.registry, auditLog(log)),
+  config.listen,
+);
 if (listening.kind === 'failed') fail(listening.message);
 log.info({ listen: config.listen }, 'agent listens');
 keepCompiledCode();

@@ -11,6 +11,8 @@ export {
   addressSchema,
   clusterSchema,
   dataDirSchema,
+  isLoopback,
+  isLoopbackHost,
   isOffLoopback,
   listenSchema,
   loadConfig,
