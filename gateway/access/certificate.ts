@@ -1,5 +1,5 @@
 /** The certificate of the listening socket, replaced while connections go on. */
-import { X509Certificate } from 'node:crypto';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import type { Server } from 'node:https';
 import { createSecureContext } from 'node:tls';
 import { type FilesRead, readFilesNow, watchFiles } from './watched-files.ts';
@@ -33,8 +33,10 @@ export function certificateIn(read: FilesRead): CertificateRead {
   if (read.kind === 'unreadable') return { kind: 'unusable', reason: read.reason };
   const [cert = '', key = ''] = read.texts;
   try {
-    const { validTo } = new X509Certificate(cert);
-    // It is here that a key of another certificate is found out.
+    const first = new X509Certificate(cert);
+    const { validTo } = first;
+    if (!first.checkPrivateKey(createPrivateKey(key)))
+      return { kind: 'unusable', reason: 'the key is that of another certificate' };
     createSecureContext({ cert, key, minVersion: tlsVersionMin });
     return { kind: 'certificate', certificate: { cert, key }, validUntil: validTo };
   } catch (error) {

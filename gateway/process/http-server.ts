@@ -10,6 +10,7 @@ import { isLoopback } from '../../storage/index.ts';
 import type { Authenticator } from '../access/auth.ts';
 import type { CertificateFiles } from '../access/certificate.ts';
 import type { Bound } from '../access/core/connection-slots.ts';
+import { closingAnswer, endWith } from '../access/last-words.ts';
 import { corsHeaders, type OriginRules, originProblem, preflightHeaders } from '../access/origins.ts';
 import { hranaTarget, readHeader } from '../hrana/core/hrana-target.ts';
 import { validTraceparent } from '../hrana/core/hrana-trace.ts';
@@ -84,13 +85,8 @@ function headerTrace(headers: IncomingMessage['headers']): string | null {
 
 /** Answers an upgrade request that is not taken, with a JSON error, and closes the socket. */
 function refuseUpgrade(socket: Duplex, error: SqlError): void {
-  const body = encodeErrorBody(error);
-  const status = describeError(error.code).httpStatus;
-  socket.on('error', () => {});
-  socket.end(
-    `HTTP/1.1 ${status} Refused\r\nconnection: close\r\ncontent-type: application/json\r\n` +
-      `content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-  );
+  const { httpStatus } = describeError(error.code);
+  endWith(socket, closingAnswer(`${httpStatus} Refused`, encodeErrorBody(error)));
 }
 
 /** What is answered as long as anything is. */

@@ -21,6 +21,7 @@ import {
   watchCertificate,
 } from '../access/certificate.ts';
 import { type Bound, ConnectionSlots } from '../access/core/connection-slots.ts';
+import { closingAnswer, endWith } from '../access/last-words.ts';
 import type { GatewayLimits } from '../hrana/core/protocol-limits.ts';
 import { encodeErrorBody } from '../sql/error-body.ts';
 import { adviseError } from '../sql/errors.ts';
@@ -164,11 +165,5 @@ function beforeTls(server: HttpsServer, waitMs: number, onConnection: (socket: S
 }
 
 function answerPlain(socket: Socket): void {
-  const body = encodeErrorBody(plainRefused);
-  socket.resume();
-  socket.end(
-    'HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: application/json\r\n' +
-      `content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-    () => socket.destroySoon(),
-  );
+  endWith(socket, closingAnswer('400 Bad Request', encodeErrorBody(plainRefused)));
 }
