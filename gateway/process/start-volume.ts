@@ -41,6 +41,7 @@ export async function startVolumePart(
     answerWaitMs: limits.writeWaitMs,
     store: control.store,
     nodes,
+    upNodes: () => nodes.upNodes.length,
     volume,
     sessions,
     watchProofs: (onProof) =>

@@ -51,6 +51,8 @@ export interface RoleDriverOptions {
   readonly store: ControlStore;
   /** For recoveries. */
   readonly nodes: Pick<NodeLinks, 'nodes' | 'ask'>;
+  /** How many of the region's storage nodes answer now. */
+  readonly upNodes: () => number;
   readonly volume: RoleVolume;
   /** Streams that may write now. */
   readonly sessions: { readonly writing: readonly Drainable[] };
@@ -114,7 +116,7 @@ export class RoleDriver {
   start(): void {
     this.stopWatching = this.options.store.watch((reading) => this.read(reading));
     this.ticker = this.runtime.every(this.options.tickMs, () => {
-      this.step({ kind: 'tick' });
+      this.step({ kind: 'nodes', up: this.options.upNodes() });
       this.reign?.giveUp(this.options.answerWaitMs, this.suspendedAtMs !== null);
       this.tellHold();
     });

@@ -6,13 +6,16 @@ import { z } from 'zod';
 import { endOnBrokenPipe } from '../../telemetry/core.ts';
 import { DeploymentError } from '../local/local-deployment.ts';
 import { CliError } from './ask/output.ts';
+import { addCompletionCommand } from './commands/completion-command.ts';
 import { addControlCommands } from './commands/control-commands.ts';
+import { addDoctorCommand } from './commands/doctor-command.ts';
 import { addDrillCommands } from './commands/drill-commands.ts';
 import { addFaultCommands } from './commands/fault-commands.ts';
 import { addMoveCommands } from './commands/move-commands.ts';
 import { addPolicyCommand } from './commands/policy-commands.ts';
 import { addReadinessCommand } from './commands/readiness-command.ts';
-import { addSqlCommands } from './commands/sql-commands.ts';
+import { addShellCommand } from './commands/shell-command.ts';
+import { addSqlCommand } from './commands/sql-command.ts';
 import { addStatusCommand } from './commands/status-command.ts';
 import { addUpCommands } from './commands/up-commands.ts';
 
@@ -31,12 +34,15 @@ export function buildProgram(): Command {
   addUpCommands(program);
   addStatusCommand(program);
   addReadinessCommand(program);
-  addSqlCommands(program);
+  addSqlCommand(program);
+  addShellCommand(program);
   addMoveCommands(program);
   addPolicyCommand(program);
   addControlCommands(program);
   addDrillCommands(program);
   addFaultCommands(program);
+  addDoctorCommand(program);
+  addCompletionCommand(program);
   return program;
 }
 

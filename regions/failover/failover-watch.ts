@@ -87,6 +87,7 @@ export class FailoverWatch {
       stillMs: challenger.stillMs(nowMs),
       ...view.heardMsAgo(record.primary, nowMs),
       redoMsAgo: redoHeardMsAgo(),
+      writableNodes: view.writableNodes(record.primary, nowMs),
       awakeMs: nowMs - this.awakeSinceMs,
     });
     const { suspicionNow: suspicion } = this;

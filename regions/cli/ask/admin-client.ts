@@ -19,8 +19,8 @@ export type Target = {
   readonly agents: readonly string[];
   /** For the admin API: the cluster secret on a local deployment, else the client's token. */
   readonly headers: Readonly<Record<string, string>>;
-  /** For SQL: only ever the client's own token. */
-  readonly clientHeaders: Readonly<Record<string, string>>;
+  /** For SQL: only ever the client's own token; null without one. */
+  readonly clientToken: string | null;
 };
 
 const nodeStatusSchema = z.looseObject({
@@ -88,7 +88,7 @@ const requestTimeoutMs = 3_000;
 export function targetOf(options: TargetOptions): Target {
   const url = options.url ?? process.env.SEXTANT_URL;
   const token = options.token ?? process.env.SEXTANT_TOKEN;
-  const clientHeaders = token === undefined ? {} : { authorization: `Bearer ${token}` };
+  const clientToken = token ?? null;
   if (url !== undefined && url !== '') {
     if (!/^https?:\/\//.test(url))
       throw new CliError(`--url is a gateway's address, such as http://127.0.0.1:7011, not ${url}`);
@@ -97,8 +97,8 @@ export function targetOf(options: TargetOptions): Target {
       endpoints: [],
       gateways: [url.replace(/\/+$/, '')],
       agents: [],
-      headers: clientHeaders,
-      clientHeaders,
+      headers: clientToken === null ? {} : { authorization: `Bearer ${clientToken}` },
+      clientToken,
     };
   }
   const local = requireDeployment(options.data);
@@ -109,7 +109,7 @@ export function targetOf(options: TargetOptions): Target {
     gateways: endpoints.map(({ gateway }) => gateway),
     agents: endpoints.map(({ agent }) => agent),
     headers: { authorization: `Bearer ${token ?? local.secret}`, 'x-sextant-cluster': local.cluster },
-    clientHeaders,
+    clientToken,
   };
 }
 

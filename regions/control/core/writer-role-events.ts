@@ -35,6 +35,8 @@ export type RoleEvent =
    * is: durable redo of another path than the drained writer's counts for nothing.
    */
   | { readonly kind: 'regionVdl'; readonly head: Epoch; readonly vdl: Lsn }
+  /** How many of this region's storage nodes answer now. */
+  | { readonly kind: 'nodes'; readonly up: number }
   /** The process is about to end and wants nobody to wait for its lease. */
   | { readonly kind: 'shutdown' }
   | { readonly kind: 'tick' };

@@ -14,6 +14,8 @@
  * R6 The target of a switchover claims, and writes, only with everything durable that the old writer drained.
  * R7 A switchover goes on only from a writer that drained; one that could not gives the move up before its lease. One that
  *    has drained and is not relieved within the time of a move takes its writes back.
+ * R43 A region that cannot make a write quorum does not keep the lease: its gateways claim only while four of its nodes
+ *    answer, and a reign that has lacked them for 5 s gives the lease back. Another region may take over then.
  */
 import assert from 'node:assert/strict';
 import {
@@ -40,6 +42,7 @@ import {
 } from './control-record.ts';
 import { type HolderEvent, HolderLease, type LeaseLimits } from './lease.ts';
 import { moveLimits } from './move-limits.ts';
+import { QuorumSight } from './quorum-sight.ts';
 import type { EndReason, RoleEffect, RoleEvent, WriterPhase } from './writer-role-events.ts';
 
 type ChangeKind = 'claim' | 'renew' | 'release' | 'abort';
@@ -66,6 +69,7 @@ export class WriterRole {
   private readonly me: Holder;
   private readonly limits: LeaseLimits;
   private readonly challenge: GatewayChallenge;
+  private readonly quorum = new QuorumSight();
   private phaseNow: WriterPhase = 'reading';
   private view: ControlView | null = null;
   private epochNow: Epoch | null = null;
@@ -161,6 +165,9 @@ export class WriterRole {
       case 'regionVdl':
         this.regionDurable = { head: event.head, vdl: event.vdl };
         break;
+      case 'nodes':
+        this.quorum.saw(event.up, nowMs);
+        break;
       case 'shutdown':
         this.ending = true;
         if (this.epochNow !== null) this.endReign('shutdown', { kind: 'given-up' }, nowMs);
@@ -215,6 +222,9 @@ export class WriterRole {
     const record = this.view?.record;
     if (this.epochNow !== null && record !== undefined && !sameHolder(record.holder, this.me))
       this.endReign('deposed', null, nowMs);
+    const needsNodes = this.phaseNow === 'recovering' || this.phaseNow === 'writing';
+    if (needsNodes && this.quorum.hasLackedLong(nowMs))
+      this.endReign('quorum-lost', { kind: 'given-up' }, nowMs);
     this.stepLease({ kind: 'tick' }, nowMs);
   }
 
@@ -283,16 +293,17 @@ export class WriterRole {
       return;
     }
     if (this.ending) return;
+    if (this.isStranded(record, nowMs)) {
+      const aborted = abortMove(record, { id: record.move.id });
+      if (aborted.kind === 'next') this.send('abort', aborted.record, 0, nowMs);
+      return;
+    }
+    if (!this.quorum.canWrite) return;
     const { move } = record;
     if (move?.to === this.region && (record.state === 'failing-over' || move.fork !== undefined)) {
       const atLeast = record.state === 'switching' ? (move.fork?.lsn ?? zeroLsn) : zeroLsn;
       if (record.state === 'switching' && !this.hasReached(record.epoch, atLeast)) return;
       this.begin(completeMove(record, { id: move.id, region: this.region, holder: this.me }), atLeast, nowMs);
-      return;
-    }
-    if (this.isStranded(record, nowMs)) {
-      const aborted = abortMove(record, { id: record.move.id });
-      if (aborted.kind === 'next') this.send('abort', aborted.record, 0, nowMs);
       return;
     }
     const verdict = this.challenge.verdict(this.view?.seq ?? 0, nowMs);

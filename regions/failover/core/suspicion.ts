@@ -2,13 +2,15 @@
  * Whether one region's agent holds the primary for lost, by what it sees itself. One sign of life is enough to trust it: a
  * primary that is slow, overloaded or frozen for a moment is not suspected. Others are asked in `decision.ts`.
  */
-import type { RegionId } from '../../../storage/core.ts';
+import { quorumLimits, type RegionId } from '../../../storage/core.ts';
 import type { ControlRecord } from '../../control/core/control-record.ts';
 import { formatAge } from '../../control/core/record-claims.ts';
 
 export const suspicionLimits = {
   /** All signs of life have been absent for so long. */
   silentMs: 2_000,
+  /** Its own agent says that too few of its storage nodes take writes, and nobody has written there for so long. */
+  quorumlessMs: 5_000,
   /** The region lives, and nobody has written there for so long: longer than a gateway takes to start and recover. */
   writerlessMs: 15_000,
 } as const;
@@ -24,6 +26,8 @@ export interface Sight {
   readonly gatewayMsAgo: number | null;
   /** Since redo or a heartbeat of it arrived. */
   readonly redoMsAgo: number | null;
+  /** Storage nodes of it that take writes, by the word of its own agent; null when that was not heard lately. */
+  readonly writableNodes: number | null;
   /** How long this agent itself has been awake and connected: what it missed before says nothing. */
   readonly awakeMs: number;
 }
@@ -38,7 +42,7 @@ export interface Suspicion {
 /** @returns null while there is a sign of life, or while this agent has not watched for long enough. */
 export function suspicionOf(sight: Sight): Suspicion | null {
   const { record, stillMs, awakeMs } = sight;
-  const { silentMs, writerlessMs } = suspicionLimits;
+  const { silentMs, quorumlessMs, writerlessMs } = suspicionLimits;
   const suspect = (reason: string): Suspicion => ({ primary: record.primary, epoch: record.epoch, reason });
   const quietMs = Math.min(stillMs, awakeMs, ...ages(sight));
   if (quietMs >= silentMs) {
@@ -46,8 +50,15 @@ export function suspicionOf(sight: Sight): Suspicion | null {
       `nothing of ${record.primary} has been seen for ${formatAge(quietMs)}: no renewal of its lease, no word of its agent or its gateways, no redo`,
     );
   }
+  const unwrittenMs = Math.min(stillMs, awakeMs);
+  const { writableNodes } = sight;
+  if (writableNodes !== null && writableNodes < quorumLimits.writeQuorum && unwrittenMs >= quorumlessMs) {
+    return suspect(
+      `${record.primary} says that ${writableNodes} of its six storage nodes take writes, of which ${quorumLimits.writeQuorum} are needed, and its lease has not been renewed for ${formatAge(stillMs)}`,
+    );
+  }
   // A switchover holds writes on purpose, and somebody drives it.
-  if (record.state !== 'switching' && Math.min(stillMs, awakeMs) >= writerlessMs) {
+  if (record.state !== 'switching' && unwrittenMs >= writerlessMs) {
     return suspect(
       `${record.primary} is heard and nobody has written there for ${formatAge(stillMs)}: its lease is not renewed`,
     );

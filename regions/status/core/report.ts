@@ -255,8 +255,6 @@ export class ClusterView {
   /** What is heard that decides whether a switchover to `target` may begin, as of `record`. */
   switchoverQuestion(target: RegionId, record: ControlRecord, nowMs: number): SwitchoverQuestion {
     const report = this.region(target, nowMs);
-    const takesWrites = ({ state, trouble }: NodeReport): boolean =>
-      state !== 'down' && trouble === undefined;
     const writer = this.gateways(record.primary, nowMs).find(({ phase }) => phase === 'writing');
     return {
       target,
@@ -265,7 +263,7 @@ export class ClusterView {
       following: report?.following ?? false,
       lagMs: this.lag(target, this.regionReports.get(target)?.report ?? null, nowMs).lagMs,
       stalledMs: this.stalledMs(target, nowMs),
-      writableNodes: report?.nodes.filter(takesWrites).length ?? 0,
+      writableNodes: this.writableNodes(target, nowMs) ?? 0,
       gateways: this.gateways(target, nowMs).length,
     };
   }
@@ -292,9 +290,14 @@ export class ClusterView {
 
   /** Whether a region has a gateway, and enough storage nodes that take writes, as far as it said lately. */
   canWrite(name: RegionId, nowMs: number): boolean {
-    const nodes = this.region(name, nowMs)?.nodes ?? [];
-    const up = nodes.filter(({ state, trouble }) => state !== 'down' && trouble === undefined);
-    return up.length >= quorumLimits.writeQuorum && this.gateways(name, nowMs).length > 0;
+    const writable = this.writableNodes(name, nowMs) ?? 0;
+    return writable >= quorumLimits.writeQuorum && this.gateways(name, nowMs).length > 0;
+  }
+
+  /** How many storage nodes of a region take writes, as its agent said lately; null when it did not. */
+  writableNodes(name: RegionId, nowMs: number): number | null {
+    const nodes = this.region(name, nowMs)?.nodes;
+    return nodes?.filter(({ state, trouble }) => state !== 'down' && trouble === undefined).length ?? null;
   }
 
   /** Recent reports of a region's gateways. */

@@ -20,6 +20,7 @@ describe('writer role, event by event', () => {
     engineLost: () => ({ kind: 'engineLost', epoch: epoch(1) }),
     drained: () => ({ kind: 'drained', epoch: epoch(1), lsn: lsn(700) }),
     regionVdl: () => ({ kind: 'regionVdl', head: epoch(1), vdl: lsn(9) }),
+    nodes: () => ({ kind: 'nodes', up: 3 }),
     shutdown: () => ({ kind: 'shutdown' }),
     tick: () => ({ kind: 'tick' }),
   };
@@ -35,6 +36,7 @@ describe('writer role, event by event', () => {
     engineLost: [phase],
     drained: [phase],
     regionVdl: [phase],
+    nodes: [phase],
     shutdown: [phase],
     tick: [phase],
   });

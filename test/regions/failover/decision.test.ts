@@ -33,7 +33,7 @@ const record = next(
     lapsed: false,
   }),
 );
-const { silentMs, writerlessMs } = suspicionLimits;
+const { silentMs, quorumlessMs, writerlessMs } = suspicionLimits;
 
 describe('a primary is suspected', () => {
   const silent: Sight = {
@@ -42,6 +42,7 @@ describe('a primary is suspected', () => {
     agentMsAgo: silentMs,
     gatewayMsAgo: null,
     redoMsAgo: silentMs + 5,
+    writableNodes: null,
     awakeMs: 60_000,
   };
 
@@ -64,6 +65,16 @@ describe('a primary is suspected', () => {
     test(`not while ${name}`, () => {
       expect(suspicionOf({ ...silent, stillMs: writerlessMs - 1, ...change })).toBeNull();
     });
+
+  const lacking: Sight = { ...silent, agentMsAgo: 100, stillMs: quorumlessMs, writableNodes: 3 };
+
+  test('when it says itself that three of its nodes take writes, and its lease is not renewed', () => {
+    expect(suspicionOf(lacking)?.reason).toContain('3 of its six storage nodes take writes, of which 4');
+    expect(suspicionOf({ ...lacking, writableNodes: 4 })).toBeNull();
+    expect(suspicionOf({ ...lacking, writableNodes: null })).toBeNull();
+    expect(suspicionOf({ ...lacking, stillMs: quorumlessMs - 1 })).toBeNull();
+    expect(suspicionOf({ ...lacking, awakeMs: quorumlessMs - 1 })).toBeNull();
+  });
 
   test('when it lives and nobody has written there for long', () => {
     expect(suspicionOf({ ...silent, agentMsAgo: 100, stillMs: writerlessMs })?.reason).toContain(

@@ -12,6 +12,7 @@ import {
   brokenSwitchovers,
   deafRegions,
   foldedPages,
+  frozenPrimaries,
   frozenWriters,
   hastyRecoveries,
   interruptedWrites,
@@ -208,6 +209,10 @@ describe('the judges object when', { retry: 0 }, () => {
 
   it('one observer is enough for a failover', slow, async () => {
     expect(await objected(['one-observer'], deafRegions, 10)).toContain('observers');
+  });
+
+  it('a region counts as fenced once two of its nodes are sealed', slow, async () => {
+    expect(await objected(['two-seals'], frozenPrimaries, 20)).toContain('fence');
   });
 
   it('a write is applied twice', slow, async () => {

@@ -313,6 +313,7 @@ class Deployment {
       ...this.witness.counts,
       heldToRpo: this.witness.rpo.judged,
       automatic: this.witness.observers.begun,
+      fences: this.witness.fence.fences,
       ...this.operator.counts,
       faults: struck,
     };

@@ -113,6 +113,16 @@ export const deafRegions: Scenario = (options) => ({
   faults: [plan('pair-cut', between(1 * seconds, 2 * seconds), between(5 * seconds, 8 * seconds))],
 });
 
+/** Primaries that freeze for long, one process of them at a time, and failovers soon after: their storage is sealed meanwhile. */
+export const frozenPrimaries: Scenario = (options) => ({
+  ...isolation(options),
+  automatic: false,
+  faults: [
+    plan('pause', between(50 * ms, 300 * ms), between(2 * seconds, 4 * seconds)),
+    plan('region-isolation', between(3 * seconds, 5 * seconds), between(2 * seconds, 4 * seconds)),
+  ],
+});
+
 /** One region with a standby gateway, where processes freeze for longer than a lease. */
 export const frozenWriters: Scenario = (options) => ({
   ...options,

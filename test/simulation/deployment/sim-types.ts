@@ -62,6 +62,7 @@ export const defects = [
   'age-ends-reign',
   'ignores-rpo',
   'one-observer',
+  'two-seals',
 ] as const;
 export type Defect = (typeof defects)[number];
 
@@ -99,8 +100,14 @@ export interface Witness {
   leaseSuspended(): void;
   /** A sign of life of one region has arrived at the agent of another. */
   sawLife(at: string, of: string, isRenewal: boolean): void;
+  /** One region has heard the agent of another say that too few of its nodes take writes. */
+  heardShort(at: string, of: string): void;
   /** The agent of a region begins a failover away from another one by the policy. */
   beganFailover(by: string, primary: string): void;
+  /** A node has told its region's agent that a seal for `epoch` is on its disk. */
+  sealed(region: string, node: NodeId, epoch: Epoch): void;
+  /** The agent of a region tells a challenger that nothing becomes durable there under `reign` any more. */
+  fenced(region: string, reign: Epoch): void;
   /** A region has stood still for the limit while its primary had more for it. */
   stalled(from: string, to: string): void;
   lossReported(report: LossReport): void;

@@ -15,6 +15,7 @@ import { AgreementJudge } from '../judges/agreement.ts';
 import { ConvergenceJudge } from '../judges/convergence.ts';
 import { CopiesJudge } from '../judges/copies.ts';
 import { DurabilityJudge } from '../judges/durability.ts';
+import { FenceJudge } from '../judges/fence.ts';
 import type { Judge } from '../judges/judge.ts';
 import type { LostRange } from '../judges/losses.ts';
 import { MonotonicJudge } from '../judges/monotonic.ts';
@@ -47,6 +48,7 @@ export class SimWitness implements Witness {
   readonly convergence: ConvergenceJudge;
   readonly singleWriter = new SingleWriterJudge({ excuseReportedLosses: false });
   readonly copies = new CopiesJudge();
+  readonly fence = new FenceJudge();
   readonly quorum = new QuorumJudge();
   readonly rpo: RpoJudge;
   readonly observers: ObserversJudge;
@@ -94,6 +96,7 @@ export class SimWitness implements Witness {
       this.convergence,
       this.singleWriter,
       this.copies,
+      this.fence,
       this.quorum,
       this.rpo,
       this.observers,
@@ -216,8 +219,20 @@ export class SimWitness implements Witness {
     this.observers.sawLife(at, of, isRenewal, this.world.nowUs);
   }
 
+  heardShort(at: string, of: string): void {
+    this.observers.heardShort(at, of, this.world.nowUs);
+  }
+
   beganFailover(by: string, primary: string): void {
     this.observers.beganFailover(by, primary, this.world.nowUs);
+  }
+
+  sealed(region: string, node: NodeId, epoch: Epoch): void {
+    this.fence.sealed(region, node, epoch);
+  }
+
+  fenced(region: string, reign: Epoch): void {
+    this.fence.fenced(region, reign, this.world.nowUs);
   }
 
   leaseSuspended(): void {

@@ -1,6 +1,8 @@
 /** The production agent of a region on a simulated process: what it is given, and what a defect makes of it. */
+import { z } from 'zod';
 import { RegionAgent } from '../../../regions/agent/region-agent.ts';
 import { decodeShipped, parseJson, subjectsOf } from '../../../regions/bus/core/messages.ts';
+import type { NatsMessage } from '../../../regions/bus/nats-connection.ts';
 import type { ControlRecord } from '../../../regions/control/core/control-record.ts';
 import type { LeaseLimits } from '../../../regions/control/core/lease.ts';
 import type { Suspicion } from '../../../regions/failover/core/suspicion.ts';
@@ -11,7 +13,9 @@ import type { LossKeeper } from '../../../regions/moves/loss-store.ts';
 import type { OperationKeeper } from '../../../regions/moves/operation-store.ts';
 import { noLagMemory } from '../../../regions/replication/core/lag-memory.ts';
 import type { LagKeeper } from '../../../regions/replication/lag-store.ts';
+import type { NodeLinks } from '../../../storage/client/node-links.ts';
 import { type Epoch, genesisEpoch, type Lsn, regionId } from '../../../storage/redo/ids.ts';
+import { quorumLimits } from '../../../storage/redo/limits.ts';
 import { disabledTelemetry } from '../../../telemetry/index.ts';
 import {
   azOf,
@@ -77,7 +81,7 @@ export class SimAgent implements SimProcess {
       nodes: nodeIds.map((node) => ({ node, az: azOf(node), address: nodeAddress(region, node) })),
       addresses: { agent: runtime.address, gateway: null },
       lease: defects.has('hasty-failover') ? hastyLease : lease,
-      links: this.links,
+      links: this.sealing(),
       store: this.store,
       nats: this.observed(this.nats.open('main')),
       replication: replicationParts(host),
@@ -102,16 +106,48 @@ export class SimAgent implements SimProcess {
   /** The witness sees what arrives of other regions. The defect: what this agent suspects it hears from all others, too. */
   private observed(connection: NatsPart): NatsPart {
     const { witness, defects, cluster } = this.context;
-    const { allReports } = subjectsOf(cluster);
+    const { allReports, fence } = subjectsOf(cluster);
     const subscribe: NatsPart['subscribe'] = (subject, onMessage) =>
       connection.subscribe(subject, (message) => {
         const from = regionIn(message.data);
-        if (from !== null && from !== this.region) witness.sawLife(this.region, from, false);
+        if (from !== null && from !== this.region) {
+          witness.sawLife(this.region, from, false);
+          if (subject === allReports && isShort(message.data)) witness.heardShort(this.region, from);
+        }
         const suspicion = this.agent.watch.suspicion;
         const isForged = defects.has('one-observer') && subject === allReports && suspicion !== null;
-        onMessage(isForged ? { ...message, data: withSuspicion(message.data, suspicion) } : message);
+        if (isForged) onMessage({ ...message, data: withSuspicion(message.data, suspicion) });
+        else if (subject === fence(regionId(this.region)))
+          onMessage({ ...message, respond: this.fencing(message) });
+        else onMessage(message);
       });
     return Object.assign(Object.create(connection) as NatsPart, { subscribe });
+  }
+
+  /** The witness hears that this region is called fenced. */
+  private fencing({ respond }: NatsMessage): NatsMessage['respond'] {
+    return (data, headers) => {
+      const { reign, fenced } = JSON.parse(Buffer.from(data).toString('utf8'));
+      if (fenced) this.context.witness.fenced(this.region, reign);
+      return respond(data, headers);
+    };
+  }
+
+  /** The witness hears which nodes are sealed. The defect: two are asked, and the others pass for sealed. */
+  private sealing(): RegionLinks {
+    const { links, time, region } = this;
+    const { defects, witness } = this.context;
+    const ask: NodeLinks['ask'] = (node, request, timeoutMs, done) => {
+      if (request.kind === 'seal' && defects.has('two-seals') && links.nodes.indexOf(node) >= 2) {
+        time.after(0, () => done({ kind: 'sealed', forks: [], fresh: false, empty: false }));
+        return;
+      }
+      links.ask(node, request, timeoutMs, (answer) => {
+        if (request.kind === 'seal' && answer.kind === 'sealed') witness.sealed(region, node, request.epoch);
+        done(answer);
+      });
+    };
+    return Object.assign(Object.create(links) as RegionLinks, { ask });
   }
 
   /** An operator's command, as a gateway or the CLI brings it. */
@@ -165,6 +201,20 @@ function regionIn(data: Uint8Array): string | null {
   if (shipped.kind === 'ok') return shipped.value.via === undefined ? shipped.value.from : null;
   return /"region":"([^"]+)"/.exec(Buffer.from(data).toString('latin1'))?.[1] ?? null;
 }
+
+/** Whether a report says that too few of its region's nodes take writes. */
+function isShort(report: Uint8Array): boolean {
+  const parsed = parseJson(nodesSchema, Buffer.from(report).toString('utf8'));
+  if (parsed.kind !== 'ok') return false;
+  const writable = parsed.value.nodes.filter(
+    ({ state, trouble }) => state !== 'down' && trouble === undefined,
+  );
+  return writable.length < quorumLimits.writeQuorum;
+}
+
+const nodesSchema = z.object({
+  nodes: z.array(z.object({ state: z.string(), trouble: z.unknown().optional() })),
+});
 
 function withSuspicion(data: Uint8Array, suspects: Suspicion): Uint8Array {
   const report: object = JSON.parse(Buffer.from(data).toString('utf8'));

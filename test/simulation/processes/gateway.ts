@@ -117,6 +117,7 @@ export class SimGateway implements SimProcess {
       tickMs: roleTickMs,
       store: this.store,
       nodes: this.recoveryNodes(),
+      upNodes: () => this.links.upNodes.length,
       volume: this.volume,
       sessions: { writing: [] },
       watchProofs: (onProof) => this.watchProofs(onProof),
