@@ -17,6 +17,7 @@ import { addReadinessCommand } from './commands/readiness-command.ts';
 import { addShellCommand } from './commands/shell-command.ts';
 import { addSqlCommand } from './commands/sql-command.ts';
 import { addStatusCommand } from './commands/status-command.ts';
+import { addTokenCommands } from './commands/token-commands.ts';
 import { addUpCommands } from './commands/up-commands.ts';
 
 function version(): string {
@@ -41,6 +42,7 @@ export function buildProgram(): Command {
   addControlCommands(program);
   addDrillCommands(program);
   addFaultCommands(program);
+  addTokenCommands(program);
   addDoctorCommand(program);
   addCompletionCommand(program);
   return program;
