@@ -30,3 +30,4 @@ export { CommitMarks } from './replication/core/commit-marks.ts';
 export { StallWatch } from './replication/core/stall-watch.ts';
 export { ClusterView, type GatewayReport, nodeReportSchema, reportSchema } from './status/core/report.ts';
 export { reportLimits } from './status/core/report-limits.ts';
+export { covers, type Scope, type ScopeReading, scopeOf, scopes } from './tokens/core/scope.ts';

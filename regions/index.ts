@@ -1,8 +1,9 @@
 /** The door of regions: what the gateway may import. */
 
 export { natsSchema, refineNats, refineRegion, regionsSchema } from './agent/config.ts';
+export { type AdminAct, auditLog } from './api/audit.ts';
 export { openapi } from './api/core/openapi.ts';
-export { mountApi } from './api/mount.ts';
+export { type Admission, mountApi, type Right } from './api/mount.ts';
 export { holdsSecret } from './api/secret.ts';
 export { type NatsConnection, type NatsMessage, openNatsConnection } from './bus/nats-connection.ts';
 export { openControlStore } from './control/control-store.ts';

@@ -13,6 +13,7 @@ import { agentRoutes, listenHttp } from './agent/agent-http.ts';
 import { watchAgent } from './agent/agent-metrics.ts';
 import { agentConfigSchema } from './agent/config.ts';
 import { agentPart } from './deploy/region-file.ts';
+import { auditLog } from './api/audit.ts';
 
 const { values } = parseArgs({ options: { config: { type: 'string' } } });
 if (values.config === undefined) fail('usage: sextant agent --config FILE');
@@ -39,7 +40,7 @@ const agent = await Agent.start({ config, log, telemetry, credentials }).catch((
 );
 watchAgent(metrics.registry, agent);
 const listening = await listenHttp(
-  agentRoutes(agent, config, metrics.registry),
+  agentRoutes(agent, config, metrics.registry, auditLog(log)),
   config.listen,
   credentials === undefined ? undefined : { credentials, log },
 );

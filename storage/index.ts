@@ -23,6 +23,8 @@ export {
   dataDirSchema,
   type IdentityFiles,
   identityFilesSchema,
+  isLoopback,
+  isLoopbackHost,
   isOffLoopback,
   listenSchema,
   type NodeAddress,

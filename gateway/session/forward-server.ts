@@ -22,6 +22,7 @@ import {
   splitParts,
 } from './core/forward-messages.ts';
 import { type PeerAnswer, PeerLiveness } from './core/peer-liveness.ts';
+import { writeRefused } from './core/read-only.ts';
 import { classOfOperation } from './core/routing.ts';
 import type { ServiceLimits } from './core/service-limits.ts';
 import { type LocalAnswer, type LocalPlace, LocalSession, type LocalSessions } from './local-session.ts';
@@ -327,7 +328,8 @@ export class ForwardServer {
     const trace = tracer.engineTrace(context);
     const { operation } = call;
     let { state } = call;
-    let where: LocalPlace = classOfOperation(operation) === 'write' ? 'writer' : 'reader';
+    // G40: a reading thread cannot write, whatever the words of the operation are.
+    let where: LocalPlace = !call.readOnly && classOfOperation(operation) === 'write' ? 'writer' : 'reader';
     for (;;) {
       const idle = session.place === 'idle';
       if (idle && where === 'writer' && volume.reign !== null) await volume.reign.room(limits.writeWaitMs);
@@ -343,7 +345,7 @@ export class ForwardServer {
         state = answer.state ?? state;
         continue;
       }
-      if (idle && code === 'SEXTANT_READ_ONLY') {
+      if (idle && code === 'SEXTANT_READ_ONLY' && !call.readOnly) {
         // On a gateway that has become a reader meanwhile, a write is refused before anything ran.
         if (where === 'writer') return { kind: 'notRun' };
         where = 'writer';
@@ -353,7 +355,7 @@ export class ForwardServer {
       const changed = answer.state ?? state;
       return {
         kind: 'answered',
-        outcome: answer.outcome,
+        outcome: code === 'SEXTANT_READ_ONLY' ? { ok: false, error: writeRefused } : answer.outcome,
         autocommit: session.isAutocommit,
         holds: session.place !== 'idle',
         state: changed === call.state ? null : changed,

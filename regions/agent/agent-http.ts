@@ -4,12 +4,13 @@
  */
 import type { IncomingMessage, Server } from 'node:http';
 import { createAdaptorServer, getRequestListener } from '@hono/node-server';
-import type { Hono, MiddlewareHandler } from 'hono';
+import type { Hono } from 'hono';
 import { z } from 'zod';
 import { type Credentials, createSecureServer, monotonicMs, parseAddress } from '../../storage/index.ts';
 import { type Logger, type MetricRegistry, metricsContentType } from '../../telemetry/index.ts';
+import type { AdminAct } from '../api/audit.ts';
 import type { ApiError, ApiReply } from '../api/core/api-routes.ts';
-import { mountApi } from '../api/mount.ts';
+import { type Admission, mountApi } from '../api/mount.ts';
 import { holdsSecret } from '../api/secret.ts';
 import { unansweredOf } from '../moves/core/loss-answers.ts';
 import { mergeLosses } from '../moves/core/loss-report.ts';
@@ -22,6 +23,7 @@ export function agentRoutes(
   agent: Pick<Agent, 'unready' | 'view' | 'readiness' | 'serve' | 'rebuild'>,
   config: Pick<AgentConfig, 'region' | 'regions' | 'secret'>,
   registry: MetricRegistry,
+  audit: (act: AdminAct) => void,
 ): Hono {
   const encodeError = (error: ApiError) => JSON.stringify(error);
   const begin = async (
@@ -85,7 +87,8 @@ export function agentRoutes(
       },
     },
     {
-      guard: secretGuard(config.secret, encodeError),
+      admit: (authorization) => admission(authorization, config.secret),
+      audit,
       encodeError,
       badBody: (problem) => ({ code: 'BAD_REQUEST', message: z.prettifyError(problem) }),
       bodyTooLarge: (bytesMax) => ({
@@ -96,13 +99,11 @@ export function agentRoutes(
   );
 }
 
-function secretGuard(secret: string, encodeError: (error: ApiError) => string): MiddlewareHandler {
+/** Whoever has the secret may do everything; there is nobody else. */
+function admission(authorization: string | undefined, secret: string): Admission {
+  if (holdsSecret(authorization, secret)) return { kind: 'admitted', who: 'the cluster secret' };
   const message = 'the agent answers with the cluster secret as bearer token';
-  return async (context, next) => {
-    if (holdsSecret(context.req.header('authorization'), secret)) return next();
-    const body = encodeError({ code: 'CLUSTER_SECRET_WRONG', message });
-    return new Response(body, { status: 401, headers: { 'content-type': 'application/json' } });
-  };
+  return { kind: 'refused', who: null, status: 401, error: { code: 'CLUSTER_SECRET_WRONG', message } };
 }
 
 function policyOf(reply: AgentReply): ApiReply<'policy', 'agent'> {

@@ -21,6 +21,7 @@ import { addReadinessCommand } from './commands/readiness-command.ts';
 import { addShellCommand } from './commands/shell-command.ts';
 import { addSqlCommand } from './commands/sql-command.ts';
 import { addStatusCommand } from './commands/status-command.ts';
+import { addTokenCommands } from './commands/token-commands.ts';
 import { addUpCommands } from './commands/up-commands.ts';
 
 function version(): string {
@@ -48,6 +49,7 @@ export function buildProgram(): Command {
   addCertsCommands(program);
   addProcessCommands(program);
   addFaultCommands(program);
+  addTokenCommands(program);
   addDoctorCommand(program);
   addCompletionCommand(program);
   return program;

@@ -5,16 +5,17 @@
 import { randomBytes } from 'node:crypto';
 import { cpSync, existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { parseAddress, type Role } from '../../storage/index.ts';
+import { directoryOf, fileNames, parseAddress, type Role } from '../../storage/index.ts';
 import { hasAuthority, initAuthority, issueCertificate } from '../certs/certificate-store.ts';
 import { certificateDays } from '../certs/core/certificate-plan.ts';
 import { type DeploymentRequest, planDeployment } from './core/deployment-plan.ts';
 import { witness } from './core/nats-topology.ts';
 import { type RegionPlan, regionText, type WitnessPlan, witnessText } from './core/region-text.ts';
+import { makeKey } from '../tokens/key-files.ts';
 import { agentName, natsName } from './region-file.ts';
 import { type DeploymentSecrets, secretNames, writeMachineFile } from './write-files.ts';
 
-export interface InitRequest extends Omit<DeploymentRequest, 'secrets' | 'certificatesDir'> {
+export interface InitRequest extends Omit<DeploymentRequest, 'secrets' | 'certificatesDir' | 'gatewayKeys'> {
   /** Where the folders are made. */
   readonly dir: string;
   /** Writes files anew that are there; secrets and the authority stay what they are. */
@@ -30,6 +31,8 @@ export type InitResult =
       readonly authority: string;
       /** The folder of the certificate with which a person or a tool acts (`--identity`). */
       readonly operator: string;
+      /** What tokens of clients are made with. */
+      readonly tokenKey: string;
     }
   | { readonly kind: 'refused'; readonly reason: string };
 
@@ -38,6 +41,9 @@ const witnessFileName = 'witness.yaml';
 const certificatesDir = 'certs';
 const authorityDir = 'authority';
 const operatorName = 'admin';
+/** What tokens of clients are signed with, and the public half that gateways get. */
+const tokenKeyName = 'token-key.pem';
+const keySetName = 'jwks.json';
 const secretBytes = 32;
 
 const title = (name: string): string =>
@@ -97,9 +103,19 @@ function secretsIn(dir: string, folders: readonly string[]): DeploymentSecrets {
   };
 }
 
-/** @throws CertificateError when certificates cannot be made. */
+/** Clients speak TLS with the gateway's own certificate, and show a token that the key in `authority/` has signed. */
+const gatewayKeys = (gateway: string, region: string) => {
+  const own = join(certificatesDir, directoryOf({ region, role: 'gateway', name: gateway }));
+  return {
+    tls: { certFile: join(own, fileNames.cert), keyFile: join(own, fileNames.key) },
+    auth: { jwksFile: keySetName },
+  };
+};
+
+/** @throws CertificateError or KeyFileError when certificates or keys cannot be made. */
 export async function initialize(request: InitRequest): Promise<InitResult> {
-  const plan = planDeployment({ ...request, secrets: secretNames(true), certificatesDir });
+  const shape = { secrets: secretNames(true), certificatesDir, gatewayKeys };
+  const plan = planDeployment({ ...request, ...shape });
   if (plan.kind === 'refused') return plan;
   const dir = resolve(request.dir);
   const machines = [
@@ -113,6 +129,9 @@ export async function initialize(request: InitRequest): Promise<InitResult> {
   }
   const authority = join(dir, authorityDir);
   if (!hasAuthority(authority)) await initAuthority(authority, request.cluster, Date.now());
+  const tokenKey = join(authority, tokenKeyName);
+  const keySet = join(authority, keySetName);
+  if (!existsSync(tokenKey)) await makeKey('EdDSA', { key: tokenKey, jwks: keySet });
   const secrets = secretsIn(
     dir,
     machines.map(({ name }) => name),
@@ -121,6 +140,7 @@ export async function initialize(request: InitRequest): Promise<InitResult> {
     await issueTo(authority, name, processes);
     writeMachineFile(file, text, secrets);
     cpSync(join(authority, name), join(dir, name, certificatesDir, name), { recursive: true });
+    if (name !== witness) cpSync(keySet, join(dir, name, keySetName));
   }
   const [first = ''] = request.regions;
   const identity = { region: first, role: 'operator', name: operatorName } as const;
@@ -134,6 +154,7 @@ export async function initialize(request: InitRequest): Promise<InitResult> {
     files: machines.map(({ name, file }) => ({ name, file })),
     authority,
     operator,
+    tokenKey,
   };
 }
 

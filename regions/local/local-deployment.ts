@@ -32,7 +32,7 @@ import {
 import { regionsMax, regionsSchema } from '../agent/config.ts';
 import { CertificateError } from '../certs/certificate-store.ts';
 import { findNatsServer } from '../nats/nats-server.ts';
-import { isBusy } from './busy-port.ts';
+import { busyPorts } from './busy-port.ts';
 import { type MoreRoutes, socketPathProblem } from './control-socket.ts';
 import { type Distances, type PairRoundTrip, wideAreaOf } from './core/wide-area.ts';
 import { certificatesDir, ensureCertificates, renewLocal } from './local-certificates.ts';
@@ -44,7 +44,6 @@ import {
   deploymentFile,
   deploymentSchema,
   natsProcesses,
-  type ProcessSpec,
   type Programs,
   routePortOf,
   routesOf,
@@ -264,21 +263,6 @@ function distancesOf({ wan }: UpRequest, { regions, nats }: Deployment): readonl
   return area.pairs;
 }
 
-/** @throws DeploymentError naming the ports of `processes` that others hold, and who wants them. */
-async function refuseBusyPorts(processes: readonly ProcessSpec[]): Promise<void> {
-  const wanted = processes.flatMap(({ id, ports }) => ports.map((port) => ({ id, port })));
-  const checked = await Promise.all(
-    wanted.map(async (entry) => ({ ...entry, busy: await isBusy(entry.port) })),
-  );
-  const busy = checked.filter((entry) => entry.busy);
-  if (busy.length === 0) return;
-  const named = busy.slice(0, 4).map(({ id, port }) => `${port} (for ${id})`);
-  const more = busy.length > named.length ? ` and ${busy.length - named.length} more` : '';
-  throw new DeploymentError(
-    `port ${named.join(', ')}${more} is in use by another program: stop it, or choose other ports with --base-port N`,
-  );
-}
-
 /** Pid of the running supervisor of `dataDir`, also of one that is still starting, or undefined. */
 export function runningSupervisor(dataDir: string): number | undefined {
   const holder = lockHolder(supervisorDir(dataDir));
@@ -413,7 +397,8 @@ async function bringUpLocked(
   try {
     const problem = storeProblem(wrote, nats, servers.length > 1);
     if (problem !== undefined) throw new DeploymentError(problem);
-    await refuseBusyPorts(processes);
+    const busy = await busyPorts(processes);
+    if (busy !== undefined) throw new DeploymentError(busy);
     if (servers.length > 0) rememberStoreVersion(dataDir, wrote, nats.version);
     hooks.onStarting?.(running);
     writeRegionFiles(deployment, dataDir, proxies);

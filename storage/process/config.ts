@@ -13,8 +13,9 @@ const addressPattern = /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+)):(\d{1,5})$/;
 const portMax = 65_535;
 const mebibyte = 1024 * 1024;
 
-/** Shortest cluster secret accepted once a process listens off loopback. */
+/** Shortest cluster secret accepted once a process listens off loopback, and the fewest different characters in it. */
 export const secretLengthMin = 16;
+const secretVarietyMin = 8;
 
 /** Host and port of `text`, or undefined when it is not `host:port`. IPv6 hosts stand in brackets and lose them here. */
 export function parseAddress(text: string): Address | undefined {
@@ -27,6 +28,15 @@ export function parseAddress(text: string): Address | undefined {
 /** True when only this machine can reach `host`: `localhost`, 127.0.0.0/8 and `::1`. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(host);
+}
+
+/** True when a `Host` header, with or without a port, names this machine by a name or address that only it can mean. */
+export function isLoopbackHost(header: string): boolean {
+  const name = header
+    .replace(/:[0-9]*$/, '')
+    .replace(/^\[|\]$/g, '')
+    .toLowerCase();
+  return isLoopback(name) || name.endsWith('.localhost');
 }
 
 /** True when a process that listens on `listen` can be reached from another machine. */
@@ -112,13 +122,13 @@ export function refineIdentity(
 
 /** Refuses a weak cluster secret where other machines can reach the process. */
 export function refineSecret(config: { listen: string; secret: string }, context: z.RefinementCtx): void {
-  if (isOffLoopback(config.listen) && config.secret.length < secretLengthMin) {
-    context.addIssue({
-      code: 'custom',
-      path: ['secret'],
-      message: `at least ${secretLengthMin} characters are needed to listen on ${config.listen}, which other machines can reach`,
-    });
-  }
+  if (!isOffLoopback(config.listen)) return;
+  const { length } = config.secret;
+  const variety = new Set(config.secret).size;
+  if (length >= secretLengthMin && variety >= secretVarietyMin) return;
+  const needed = `at least ${secretLengthMin} characters, ${secretVarietyMin} of them different,`;
+  const message = `${needed} are needed to listen on ${config.listen}, which other machines can reach`;
+  context.addIssue({ code: 'custom', path: ['secret'], message });
 }
 
 export const storageConfigSchema = strictShape({

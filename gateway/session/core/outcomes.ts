@@ -1,4 +1,5 @@
 /** What the outcome of an operation says about where it should have run. Pure. */
+import { adviseError } from '../../sql/errors.ts';
 import type { AnyOperationValue, SqlOperation } from '../../sql/operation.ts';
 import type { SqlError, SqlOutcome } from '../../sql/sql.ts';
 import { asksForWriter } from './routing.ts';
@@ -27,3 +28,17 @@ export function readerFailure(outcome: Outcome): SqlError | null {
 export function isAboutConsistency(operation: SqlOperation): boolean {
   return operation.kind === 'execute' && /^\s*PRAGMA\s+sextant_read\b/i.test(operation.statement.sql);
 }
+
+/** A client that is in a transaction hears it until it ends the transaction. */
+export const transactionGone = (): SqlError =>
+  adviseError(
+    'SEXTANT_TRANSACTION_ABORTED',
+    'The writer that held this transaction is gone, and the transaction was rolled back',
+  );
+
+/** Told once; then the stream goes on without what it had. */
+export const stateGone = (): SqlError =>
+  adviseError(
+    'SEXTANT_TRANSACTION_ABORTED',
+    'The writer that held the temporary tables and attached databases of this stream is gone, and they with it; the statement did not run',
+  );

@@ -12,8 +12,11 @@ import { programs } from './up-commands.ts';
 
 /** This process becomes `command`, under the same pid: signals and limits of a service manager reach it. */
 function become(command: string, args: readonly string[]): never {
+  if (process.execve === undefined) throw new CliError('this system cannot replace one program by another');
+  // Node.js would say that this is experimental, once a start.
   process.removeAllListeners('warning');
-  process.execve(command, [command, ...args], { ...process.env } as Record<string, string>);
+  process.execve(command, [command, ...args], process.env);
+  throw new CliError(`${command} could not be run`);
 }
 
 const becomeNode = (program: readonly string[], args: readonly string[]): never =>

@@ -160,14 +160,38 @@ describe('a configuration', () => {
     [
       'a short secret of a gateway off loopback',
       'gateway',
-      { ...gateway, listen: '10.0.0.1:1', auth: { jwtPublicKey: 'k' } },
+      { ...gateway, listen: '10.0.0.1:1', insecure: ['no-auth', 'no-tls'] },
       /secret: at least 16 characters/,
     ],
     [
       'no client authentication off loopback',
       'gateway',
-      { ...gateway, listen: '[::]:1', secret: 'a secret of some length' },
-      /auth\.jwtPublicKey: needed to listen on/,
+      { ...gateway, listen: '[::]:1', secret: 'a secret of some length', insecure: ['no-tls'] },
+      /auth: needed to listen on .*insecure: \[no-auth\]/,
+    ],
+    [
+      'plain text off loopback',
+      'gateway',
+      { ...gateway, listen: '[::]:1', secret: 'a secret of some length', auth: { jwtPublicKey: 'k' } },
+      /tls: needed to listen on .*insecure: \[no-tls\]/,
+    ],
+    [
+      'a monotonous secret off loopback',
+      'storage',
+      { ...storage, listen: '10.0.0.1:1', secret: 'abababababababababab' },
+      /secret: at least 16 characters, 8 of them different/,
+    ],
+    [
+      'no key in auth',
+      'gateway',
+      { ...gateway, auth: { audience: 'x' } },
+      /auth: jwtPublicKey, jwksFile or both/,
+    ],
+    [
+      'an origin with a path',
+      'gateway',
+      { ...gateway, origins: ['https://app.example/'] },
+      /origins\.0: an origin in lower case without path/,
     ],
   ];
   test.each(wrong)(
@@ -242,12 +266,18 @@ describe('a configuration', () => {
     expect(parseConfig(storage, 'f', storageConfigSchema, environment).kind).toBe('ok');
   });
 
-  test('may listen off loopback once it is authenticated', () => {
+  test('may listen off loopback once it is secured, or says what it does without', () => {
     const open = { listen: '0.0.0.0:7011', secret: 'sixteen letters!' };
     expect(parseConfig({ ...storage, ...open }, 'f', storageConfigSchema, {}).kind).toBe('ok');
     expect(parseConfig({ ...agent, ...open }, 'f', agentConfigSchema, {}).kind).toBe('ok');
     const key = { auth: { jwtPublicKey: 'key' } };
-    expect(parseConfig({ ...gateway, ...open, ...key }, 'f', gatewayConfigSchema, {}).kind).toBe('ok');
+    const tls = { tls: { certFile: 'c', keyFile: 'k' } };
+    const kind = (more: object) =>
+      parseConfig({ ...gateway, ...open, ...more }, 'f', gatewayConfigSchema, {}).kind;
+    expect(kind({ ...key, ...tls })).toBe('ok');
+    expect(kind({ ...key, insecure: ['no-tls'] })).toBe('ok');
+    expect(kind({ ...tls, insecure: ['no-auth'] })).toBe('ok');
+    expect(kind({ ...key, insecure: ['no-auth'] })).toBe('invalid');
   });
 });
 
