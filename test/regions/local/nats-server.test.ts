@@ -76,14 +76,14 @@ describe('finding nats-server', () => {
   test('installs the package on Debian and Ubuntu as root, with fresh lists when needed, and says so', async () => {
     const lines: string[] = [];
     const machine = machineWith({ isRoot: true, osRelease: debian, apt: [100, 0, 0] });
-    expect(await findNatsServer(machine, (line) => lines.push(line))).toEqual({
+    expect(await findNatsServer(machine, { onProgress: (line) => lines.push(line), install: true })).toEqual({
       path: '/usr/sbin/nats-server',
       version: '2.9.10',
     });
     expect(machine.calls).toEqual(['apt-get install', 'apt-get update', 'apt-get install']);
     expect(lines[0]).toMatch(/installing the package/);
     const ubuntu = machineWith({ isRoot: true, osRelease: 'ID=pop\nID_LIKE="ubuntu debian"', apt: [0] });
-    expect(await findNatsServer(ubuntu)).toMatchObject({ version: '2.9.10' });
+    expect(await findNatsServer(ubuntu, { install: true })).toMatchObject({ version: '2.9.10' });
     expect(ubuntu.calls).toEqual(['apt-get install']);
   });
 
@@ -93,7 +93,7 @@ describe('finding nats-server', () => {
     ['when the installation fails', { isRoot: true, osRelease: debian, apt: [100, 0, 100] }],
   ])('%s names the three ways', async (_name, options) => {
     const machine = machineWith(options);
-    expect(await findNatsServer(machine)).toEqual({
+    expect(await findNatsServer(machine, { install: true })).toEqual({
       error: expect.stringMatching(/\$NATS_SERVER.*on the PATH.*--nats URL/),
     });
   });
