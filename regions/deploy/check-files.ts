@@ -7,9 +7,12 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
 import {
   type ConfigProblem,
+  identityFilesOf,
   loadProcessConfig,
   placeProblems,
+  readIdentity,
   readSecret,
+  regionId,
   type SecretFiles,
   storageConfigSchema,
   storagePart,
@@ -17,7 +20,7 @@ import {
 import { agentConfigSchema } from '../agent/config.ts';
 import { type DeploymentFile, deploymentRules, listenersOf } from './core/region-rules.ts';
 import { natsConfigOfFile } from './nats-config.ts';
-import { agentPart, loadMachineFile, type MachineFile, serverOf } from './region-file.ts';
+import { agentName, agentPart, loadMachineFile, type MachineFile, natsName, serverOf } from './region-file.ts';
 
 /** What a check found. */
 export interface CheckResult {
@@ -69,6 +72,31 @@ async function checkRegion(
     region.gateways.map(({ gateway: name }) => checkGateway(file, name, gateway)),
   );
   return [...own, ...gateways.flat()];
+}
+
+/** Certificates are read as each process reads its own at its start; what is wrong stands once for the directory. */
+function checkCertificates(machine: MachineFile): readonly ConfigProblem[] {
+  const { name, cluster, nats } = serverOf(machine);
+  const region = machine.kind === 'region' ? machine.region : machine.witness;
+  const own = { region: regionId(name), cluster };
+  const processes =
+    machine.kind === 'region'
+      ? [
+          ...machine.region.nodes.map(({ node }) => ({ role: 'storage' as const, name: String(node) })),
+          { role: 'agent' as const, name: agentName },
+          ...machine.region.gateways.map(({ gateway }) => ({ role: 'gateway' as const, name: String(gateway) })),
+        ]
+      : [];
+  const servers = nats.servers === undefined ? [{ role: 'nats' as const, name: natsName }] : [];
+  const reasons = [...processes, ...servers].flatMap((process) => {
+    const files = identityFilesOf(region, machine.file, { ...process, region: name });
+    const read = files === undefined ? undefined : readIdentity(files, { ...own, ...process }, Date.now());
+    return read?.kind === 'unusable' ? [read.reason] : [];
+  });
+  const [first, ...more] = reasons;
+  if (first === undefined) return [];
+  const message = more.length === 0 ? first : `${first}; and ${more.length} more`;
+  return placeProblems(machine.file, [{ path: ['certificatesDir'], message }]);
 }
 
 /** The server's configuration is made with a version of which all keys are known. */
@@ -140,6 +168,7 @@ export async function checkFiles(files: readonly string[], gateway: readonly str
       ...unread,
       ...inside.flat(),
       ...machines.flatMap(checkNats),
+      ...machines.flatMap(checkCertificates),
       ...across,
       ...secretProblems(machines),
     ]),
