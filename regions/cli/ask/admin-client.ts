@@ -223,7 +223,11 @@ export async function regionsOf(target: Target): Promise<readonly RegionStatus[]
   return answer.kind === 'ok' ? answer.status.regions : failWith(answer);
 }
 
-const asUrl = (text: string): string => (/^https?:\/\//.test(text) ? text : `http://${text}`);
+/** A region's gateway speaks as the one that named it does: all have certificates, or none. */
+const asUrl = (text: string, { gateways }: Target): string => {
+  if (/^https?:\/\//.test(text)) return text;
+  return `${gateways[0]?.startsWith('https:') === true ? 'https' : 'http'}://${text}`;
+};
 
 /** Gateway URL of `region`. @throws CliError listing the regions there are. */
 export async function gatewayOf(target: Target, region: string): Promise<string> {
@@ -240,7 +244,7 @@ export async function gatewayOf(target: Target, region: string): Promise<string>
   }
   if (found.gateway === undefined || found.gateway === null)
     throw new CliError(`${region} has no gateway that is known`);
-  return asUrl(found.gateway);
+  return asUrl(found.gateway, target);
 }
 
 export const unknownRegion = (region: string, known: readonly string[]): CliError =>
