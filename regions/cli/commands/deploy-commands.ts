@@ -2,16 +2,15 @@
 import { basename, relative } from 'node:path';
 import { createInterface, type Interface } from 'node:readline/promises';
 import type { Command } from 'commander';
-import { showProblem } from '../../../storage/index.ts';
+import { clusterSchema, showProblem } from '../../../storage/index.ts';
+import { regionsSchema } from '../../agent/config.ts';
 import { checkFiles } from '../../deploy/check-files.ts';
 import { gatewaysMax, initBasePortMax } from '../../deploy/core/deployment-plan.ts';
 import { natsTopology, witness } from '../../deploy/core/nats-topology.ts';
 import { type InitRequest, initialize } from '../../deploy/initialize.ts';
+import { defaultBasePort } from '../../local/local-deployment.ts';
 import { withExample } from '../ask/options.ts';
 import { CliError, note, paint, printJson } from '../ask/output.ts';
-import { defaultBasePort } from '../../local/local-deployment.ts';
-import { clusterSchema } from '../../../storage/index.ts';
-import { regionsSchema } from '../../agent/config.ts';
 import { programs } from './up-commands.ts';
 
 interface InitOptions {
@@ -54,7 +53,9 @@ async function completed(options: InitOptions): Promise<InitOptions> {
   const isAsked = process.stdin.isTTY === true && process.stderr.isTTY === true && options.json !== true;
   if (!isAsked) {
     if (missing.length > 0)
-      throw new CliError(`say ${missing.map((key) => `--${key}`).join(' and ')}, or run this in a terminal, where it asks`);
+      throw new CliError(
+        `say ${missing.map((key) => `--${key}`).join(' and ')}, or run this in a terminal, where it asks`,
+      );
     return options;
   }
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
@@ -109,9 +110,13 @@ async function init(given: InitOptions): Promise<void> {
   const { files, authority, operator, tokenKey } = result;
   if (given.json === true) return printJson({ files, authority, operator, tokenKey });
   for (const { name, file } of files) console.log(`${relative('.', file)}   ${name}`);
-  note(`each folder goes to its machine: it holds the file, the secrets and the certificates, for its owner alone`);
+  note(
+    `each folder goes to its machine: it holds the file, the secrets and the certificates, for its owner alone`,
+  );
   note(`${relative('.', authority)} stays with you: who has it can make certificates`);
-  note(`check the files with: sextant config check ${files.map(({ file }) => relative('.', file)).join(' ')}`);
+  note(
+    `check the files with: sextant config check ${files.map(({ file }) => relative('.', file)).join(' ')}`,
+  );
 }
 
 async function check(files: readonly string[], { json }: { readonly json?: boolean }): Promise<void> {
@@ -119,8 +124,7 @@ async function check(files: readonly string[], { json }: { readonly json?: boole
   if (json === true) printJson({ ok: problems.length === 0, problems, absent });
   else {
     for (const problem of problems) console.error(`${paint('red', 'error')}: ${showProblem(problem)}`);
-    if (absent.length > 0 && files.length > 1)
-      note(`not among these files: ${absent.join(', ')}`);
+    if (absent.length > 0 && files.length > 1) note(`not among these files: ${absent.join(', ')}`);
     if (problems.length === 0) console.log(`${files.map((file) => basename(file)).join(', ')}: ok`);
   }
   if (problems.length > 0) process.exitCode = 1;
@@ -135,8 +139,18 @@ export function addDeployCommands(program: Command): void {
       )
       .option('--cluster <name>', 'name of the deployment')
       .option('--regions <names>', 'up to six, the first is the primary of the new deployment')
-      .option('--host <region=address>', 'the machine of a region, or of the witness; repeatable', collect, [])
-      .option('--machine <zone=address>', 'the machine of one zone, such as us-east-1a; repeatable', collect, [])
+      .option(
+        '--host <region=address>',
+        'the machine of a region, or of the witness; repeatable',
+        collect,
+        [],
+      )
+      .option(
+        '--machine <zone=address>',
+        'the machine of one zone, such as us-east-1a; repeatable',
+        collect,
+        [],
+      )
       .option('--base-port <port>', 'first of the ports on each machine', String(defaultBasePort))
       .option('--gateways <n>', `gateways in each region, at most ${gatewaysMax}`, '1')
       .option('--data-dir <dir>', 'where machines keep their data', '/var/lib/sextant')

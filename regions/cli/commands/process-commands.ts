@@ -63,7 +63,8 @@ interface ProcessOptions {
 
 /** Hands the options on to the process's own program, which refuses what is missing. */
 function handOn(program: readonly string[], { config, node, name }: ProcessOptions): never {
-  if (config === undefined) throw new CliError('--config FILE names the file of a region, or of this process');
+  if (config === undefined)
+    throw new CliError('--config FILE names the file of a region, or of this process');
   const given = Object.entries({ config, node, name });
   return becomeNode(
     program,

@@ -1,14 +1,17 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { regionKeys } from '../../../regions/deploy/core/region-keys.ts';
 import { buildProgram } from '../../../regions/cli/main.ts';
+import { regionKeys } from '../../../regions/deploy/core/region-keys.ts';
 
 const regions = join(import.meta.dirname, '../../../regions');
 const page = readFileSync(join(regions, 'DEPLOY.md'), 'utf8');
 
 test('DEPLOY.md has every key of a region’s file, in the words of its comment', () => {
-  const rows = [...page.matchAll(/^\| `([a-zA-Z.[\]]+)` \| (.+) \|$/gm)].map(([, key, meaning]) => ({ key, meaning }));
+  const rows = [...page.matchAll(/^\| `([a-zA-Z.[\]]+)` \| (.+) \|$/gm)].map(([, key, meaning]) => ({
+    key,
+    meaning,
+  }));
   expect(rows).toEqual(regionKeys);
 });
 

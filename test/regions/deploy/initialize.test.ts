@@ -13,7 +13,12 @@ const gateway = [join(import.meta.dirname, '../../../gateway/main.ts')];
 const request: InitRequest = {
   cluster: 'shop',
   regions: ['us-east-1', 'eu-west-1', 'ap-northeast-1'],
-  hosts: { 'us-east-1': '10.0.0.1', 'us-east-1b': '10.0.0.11', 'eu-west-1': 'db.eu.example', 'ap-northeast-1': 'fd00::3' },
+  hosts: {
+    'us-east-1': '10.0.0.1',
+    'us-east-1b': '10.0.0.11',
+    'eu-west-1': 'db.eu.example',
+    'ap-northeast-1': 'fd00::3',
+  },
   dataDir: '/var/lib/sextant',
   basePort: 7000,
   gateways: 2,
@@ -67,9 +72,21 @@ describe('the plan of a deployment', () => {
   });
 
   test.each([
-    ['a machine is missing', { hosts: { 'us-east-1': 'a', 'eu-west-1': 'b' } }, /no machine for ap-northeast-1a: .*--host ap-northeast-1=ADDRESS/],
-    ['a name is of nothing', { hosts: { ...request.hosts, mars: 'a' } }, /mars is no region, zone or witness/],
-    ['two regions have no third vote', { regions: ['us-east-1', 'eu-west-1'], hosts: { 'us-east-1': 'a', 'eu-west-1': 'b' } }, /--host witness=ADDRESS/],
+    [
+      'a machine is missing',
+      { hosts: { 'us-east-1': 'a', 'eu-west-1': 'b' } },
+      /no machine for ap-northeast-1a: .*--host ap-northeast-1=ADDRESS/,
+    ],
+    [
+      'a name is of nothing',
+      { hosts: { ...request.hosts, mars: 'a' } },
+      /mars is no region, zone or witness/,
+    ],
+    [
+      'two regions have no third vote',
+      { regions: ['us-east-1', 'eu-west-1'], hosts: { 'us-east-1': 'a', 'eu-west-1': 'b' } },
+      /--host witness=ADDRESS/,
+    ],
     ['the ports do not fit', { basePort: 65_530 }, /do not fit below 65535/],
   ])('is refused when %s', (_name, changes, reason) => {
     expect(plan(changes)).toMatchObject({ kind: 'refused', reason: expect.stringMatching(reason) });
@@ -101,7 +118,12 @@ describe('what is written', () => {
   });
 
   test('is not overwritten, and with --force keeps secrets and the authority', async () => {
-    const kept = ['us-east-1/secrets/cluster', 'us-east-1/secrets/nats-route', 'authority/ca.pem', 'authority/token-key.pem'];
+    const kept = [
+      'us-east-1/secrets/cluster',
+      'us-east-1/secrets/nats-route',
+      'authority/ca.pem',
+      'authority/token-key.pem',
+    ];
     const before = kept.map(read);
     expect(await initialize(request)).toMatchObject({ kind: 'refused', reason: /is there already.*--force/ });
     expect(await initialize({ ...request, force: true })).toMatchObject({ kind: 'made' });
@@ -109,31 +131,80 @@ describe('what is written', () => {
   }, 60_000);
 
   const broken: readonly [string, string, (text: string) => string, RegExp][] = [
-    ['another cluster', 'eu-west-1/region.yaml', (text) => text.replace('cluster: shop', 'cluster: stop'), /:\d+:10: cluster: is shop in .*us-east-1/],
-    ['another order of regions', 'eu-west-1/region.yaml', (text) => text.replace('[us-east-1, eu-west-1,', '[eu-west-1, us-east-1,'), /regions: is us-east-1, eu-west-1, ap-northeast-1 in/],
-    ['a route to elsewhere', 'eu-west-1/region.yaml', (text) => text.replace('10.0.0.1:7013', '10.0.0.1:7099'), /nats\.routes\.0\.address: us-east-1 takes routes at 10\.0\.0\.1:7013/],
-    ['an address that is taken', 'eu-west-1/region.yaml', (text) => text.replace('db.eu.example:7010', '10.0.0.1:7010'), /agent\.address: 10\.0\.0\.1:7010 is taken by agent\.address of/],
-    ['another secret', 'eu-west-1/secrets/cluster', () => 'another secret of some length', /secrets\.clusterFile: holds another secret than that of/],
-    ['no certificates', 'eu-west-1/region.yaml', (text) => text.replace('certificatesDir: certs\n', ''), /certificatesDir: needed because .* is not on this machine/],
-    ['certificates that are not there', 'eu-west-1/region.yaml', (text) => text.replace('certificatesDir: certs\n', 'certificatesDir: none\n'), /certificatesDir: .*cannot be read/],
-    ['a limit that no gateway knows', 'eu-west-1/region.yaml', (text) => text.replace('gateway: g2,', 'gateway: g2, limits: { sofas: 1 },'), /gateways\.1\.limits\.sofas: unknown limit/],
+    [
+      'another cluster',
+      'eu-west-1/region.yaml',
+      (text) => text.replace('cluster: shop', 'cluster: stop'),
+      /:\d+:10: cluster: is shop in .*us-east-1/,
+    ],
+    [
+      'another order of regions',
+      'eu-west-1/region.yaml',
+      (text) => text.replace('[us-east-1, eu-west-1,', '[eu-west-1, us-east-1,'),
+      /regions: is us-east-1, eu-west-1, ap-northeast-1 in/,
+    ],
+    [
+      'a route to elsewhere',
+      'eu-west-1/region.yaml',
+      (text) => text.replace('10.0.0.1:7013', '10.0.0.1:7099'),
+      /nats\.routes\.0\.address: us-east-1 takes routes at 10\.0\.0\.1:7013/,
+    ],
+    [
+      'an address that is taken',
+      'eu-west-1/region.yaml',
+      (text) => text.replace('db.eu.example:7010', '10.0.0.1:7010'),
+      /agent\.address: 10\.0\.0\.1:7010 is taken by agent\.address of/,
+    ],
+    [
+      'another secret',
+      'eu-west-1/secrets/cluster',
+      () => 'another secret of some length',
+      /secrets\.clusterFile: holds another secret than that of/,
+    ],
+    [
+      'no certificates',
+      'eu-west-1/region.yaml',
+      (text) => text.replace('certificatesDir: certs\n', ''),
+      /certificatesDir: needed because .* is not on this machine/,
+    ],
+    [
+      'certificates that are not there',
+      'eu-west-1/region.yaml',
+      (text) => text.replace('certificatesDir: certs\n', 'certificatesDir: none\n'),
+      /certificatesDir: .*cannot be read/,
+    ],
+    [
+      'a limit that no gateway knows',
+      'eu-west-1/region.yaml',
+      (text) => text.replace('gateway: g2,', 'gateway: g2, limits: { sofas: 1 },'),
+      /gateways\.1\.limits\.sofas: unknown limit/,
+    ],
   ];
-  test.each(broken)('with %s is refused, at its line', async (_name, file, change, message) => {
-    const path = join(dir, file);
-    const text = readFileSync(path, 'utf8');
-    expect(change(text)).not.toBe(text);
-    writeFileSync(path, change(text));
-    try {
-      const { problems } = await checkFiles(files, gateway);
-      const shown = problems.map(({ file: at, line, column, key, message: what }) => `${at}:${line}:${column}: ${key}: ${what}`);
-      expect(shown.join('\n')).toMatch(message);
-      for (const problem of problems) expect(problem.line).toBeGreaterThan(0);
-    } finally {
-      writeFileSync(path, text);
-    }
-  }, 120_000);
+  test.each(broken)(
+    'with %s is refused, at its line',
+    async (_name, file, change, message) => {
+      const path = join(dir, file);
+      const text = readFileSync(path, 'utf8');
+      expect(change(text)).not.toBe(text);
+      writeFileSync(path, change(text));
+      try {
+        const { problems } = await checkFiles(files, gateway);
+        const shown = problems.map(
+          ({ file: at, line, column, key, message: what }) => `${at}:${line}:${column}: ${key}: ${what}`,
+        );
+        expect(shown.join('\n')).toMatch(message);
+        for (const problem of problems) expect(problem.line).toBeGreaterThan(0);
+      } finally {
+        writeFileSync(path, text);
+      }
+    },
+    120_000,
+  );
 
   test('says which regions no file is of', async () => {
-    expect(await checkFiles(files.slice(0, 1), gateway)).toEqual({ problems: [], absent: ['eu-west-1', 'ap-northeast-1'] });
+    expect(await checkFiles(files.slice(0, 1), gateway)).toEqual({
+      problems: [],
+      absent: ['eu-west-1', 'ap-northeast-1'],
+    });
   }, 120_000);
 });

@@ -1,5 +1,13 @@
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -112,7 +120,10 @@ describe('without a nats-server and without root', () => {
       ),
     });
     const path = join(dir(), 'nats-server');
-    expect(await findNatsServer(machineWith({ pip: genuine }), options, wanted)).toEqual({ path, version: '2.15.1' });
+    expect(await findNatsServer(machineWith({ pip: genuine }), options, wanted)).toEqual({
+      path,
+      version: '2.15.1',
+    });
     const again = machineWith({});
     expect(await findNatsServer(again, {}, wanted)).toEqual({ path, version: '2.15.1' });
     expect(again.calls).toEqual([]);
