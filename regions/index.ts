@@ -6,6 +6,6 @@ export { mountApi } from './api/mount.ts';
 export { holdsSecret } from './api/secret.ts';
 export { type NatsConnection, type NatsMessage, openNatsConnection } from './bus/nats-connection.ts';
 export { openControlStore } from './control/control-store.ts';
-export { natsSecurity } from './control/nats-security.ts';
+export { natsSecurity } from './bus/nats-security.ts';
 export * from './core.ts';
 export { type DrillLink, drillLink } from './drills/run/drill-link.ts';

@@ -22,7 +22,7 @@ import { type JetStreamControlStore, openControlStore } from '../control/control
 import type { ControlReading } from '../control/core/control-port.ts';
 import { leaderPlacementLimits } from '../control/core/leader-placement.ts';
 import { defaultLeaseLimits } from '../control/core/lease.ts';
-import { natsSecurity } from '../control/nats-security.ts';
+import { natsSecurity } from '../bus/nats-security.ts';
 import { type AgentReply, type AgentRequest, agentRequestSchema } from '../moves/core/operations.ts';
 import { LossStore } from '../moves/loss-store.ts';
 import { OperationStore } from '../moves/operation-store.ts';

@@ -32,7 +32,7 @@ import {
 } from './control-store-wire.ts';
 import type { ControlReading, ControlStore, ControlView, ControlWrite } from './core/control-port.ts';
 import { type ControlRecord, initialControlRecord } from './core/control-record.ts';
-import { controlBucket, hintSubject, recordSubject, streamName } from './core/control-subjects.ts';
+import { controlBucket, hintSubject, recordSubject, streamName } from '../bus/core/control-subjects.ts';
 import { defaultLeaseLimits } from './core/lease.ts';
 
 export interface ControlStoreOptions {

@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { clusterSchema, secretSchema, strictShape } from '../../storage/index.ts';
 import { natsSchema, regionsMax, regionsSchema } from '../agent/config.ts';
-import { natsServerSecurity } from '../control/core/nats-server-security.ts';
+import { natsServerSecurity } from '../bus/core/nats-server-security.ts';
 import { identityFilesOf, type LocalProcess, operatorOf } from './local-certificates.ts';
 import { type NatsServer, natsServerConfig, natsTopology, witness, witnessIndex } from './nats-server.ts';
 import type { RouteEnds } from './route-proxy.ts';

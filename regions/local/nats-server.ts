@@ -5,7 +5,7 @@
 import { spawn } from 'node:child_process';
 import { accessSync, constants, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
-import type { NatsServerSecurity } from '../control/core/nats-server-security.ts';
+import type { NatsServerSecurity } from '../bus/core/nats-server-security.ts';
 
 /** A usable server binary. */
 export type NatsServer = { readonly path: string; readonly version: string };

@@ -12,7 +12,7 @@ import {
   release,
   type Transition,
 } from '../../../regions/control/core/control-record.ts';
-import { controlStream } from '../../../regions/control/core/control-subjects.ts';
+import { controlStream } from '../../../regions/bus/core/control-subjects.ts';
 import {
   betterLeader,
   LeaderPlacement,

@@ -4,7 +4,7 @@
  * gateway's answers.
  */
 import type { RegionId } from '../../../storage/core.ts';
-import { subjectsOf } from '../../bus/core/messages.ts';
+import { subjectsOf } from './messages.ts';
 import { controlBucket, controlStream, hintSubject, recordSubject } from './control-subjects.ts';
 
 /** The processes that speak over NATS. */
