@@ -5,7 +5,7 @@ export { openapi } from './api/core/openapi.ts';
 export { mountApi } from './api/mount.ts';
 export { holdsSecret } from './api/secret.ts';
 export { type NatsConnection, type NatsMessage, openNatsConnection } from './bus/nats-connection.ts';
-export { openControlStore } from './control/control-store.ts';
 export { natsSecurity } from './bus/nats-security.ts';
+export { openControlStore } from './control/control-store.ts';
 export * from './core.ts';
 export { type DrillLink, drillLink } from './drills/run/drill-link.ts';

@@ -36,7 +36,11 @@ export class TestAuthority {
   ): Promise<IdentityFiles> {
     const dir = join(this.dir, `${++this.made}`);
     mkdirSync(dir);
-    const files = { caFile: join(dir, 'ca.pem'), certFile: join(dir, 'cert.pem'), keyFile: join(dir, 'key.pem') };
+    const files = {
+      caFile: join(dir, 'ca.pem'),
+      certFile: join(dir, 'cert.pem'),
+      keyFile: join(dir, 'key.pem'),
+    };
     await this.issueInto(files, identity, { ageDays, ca });
     return files;
   }

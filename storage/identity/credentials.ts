@@ -146,7 +146,9 @@ export function openCredentials(
   log: Logger,
   lookMs?: number,
 ): Credentials | undefined {
-  return files === undefined ? undefined : Credentials.open({ files, own, log, ...(lookMs !== undefined && { lookMs }) });
+  return files === undefined
+    ? undefined
+    : Credentials.open({ files, own, log, ...(lookMs !== undefined && { lookMs }) });
 }
 
 /** Keeps the metrics of the process's certificate. */

@@ -71,7 +71,10 @@ function judge(
   // As they were judged: TLS overlooks one that begins on the line where another ends.
   const bundle = authorities.map((authority) => authority.toString()).join('');
   const caExpiresAtMs = Math.min(...authorities.map(({ validToDate }) => validToDate.getTime()));
-  return { kind: 'ok', material: { ca: bundle, cert, key, identity: found.identity, expiresAtMs, caExpiresAtMs } };
+  return {
+    kind: 'ok',
+    material: { ca: bundle, cert, key, identity: found.identity, expiresAtMs, caExpiresAtMs },
+  };
 }
 
 const issued = (authority: X509Certificate, certificate: X509Certificate): boolean =>

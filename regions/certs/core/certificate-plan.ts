@@ -17,7 +17,8 @@ export const backdateMs = 5 * 60_000;
 const hostPattern = /^(?=.{1,253}$)[a-z0-9_](?:[a-z0-9_-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*$/i;
 
 /** Four numbers, or what has colons and hexadecimal digits: no DNS name looks like either. */
-const isIp = (host: string): boolean => /^\d{1,3}(?:\.\d{1,3}){3}$/.test(host) || /^(?=.*:)[0-9a-f:.]{2,45}$/i.test(host);
+const isIp = (host: string): boolean =>
+  /^\d{1,3}(?:\.\d{1,3}){3}$/.test(host) || /^(?=.*:)[0-9a-f:.]{2,45}$/i.test(host);
 
 /** Why a request cannot be carried out; null when it can. */
 export function requestProblem({ identity, hosts, days }: CertificateRequest): string | null {

@@ -6,14 +6,28 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import { controlBucket, controlStream, hintSubject, recordSubject } from '../../../regions/bus/core/control-subjects.ts';
+import {
+  controlBucket,
+  controlStream,
+  hintSubject,
+  recordSubject,
+} from '../../../regions/bus/core/control-subjects.ts';
 import { subjectsOf } from '../../../regions/bus/core/messages.ts';
-import { inboxPrefixOf, type NatsRole, natsRoles, permissionsOf } from '../../../regions/bus/core/nats-permissions.ts';
+import {
+  inboxPrefixOf,
+  type NatsRole,
+  natsRoles,
+  permissionsOf,
+} from '../../../regions/bus/core/nats-permissions.ts';
 import { natsServerSecurity } from '../../../regions/bus/core/nats-server-security.ts';
-import { type NatsConnection, type NatsStatus, openNatsConnection } from '../../../regions/bus/nats-connection.ts';
+import {
+  type NatsConnection,
+  type NatsStatus,
+  openNatsConnection,
+} from '../../../regions/bus/nats-connection.ts';
 import { natsSecurity } from '../../../regions/bus/nats-security.ts';
-import { type IdentityFiles, openCredentials } from '../../../storage/index.ts';
 import { type RegionId, regionId } from '../../../storage/core.ts';
+import { type IdentityFiles, openCredentials } from '../../../storage/index.ts';
 import { createLogger } from '../../../telemetry/index.ts';
 import { TestAuthority } from '../../certificates.ts';
 import { startNatsServers, testToken } from '../../conformance/control-store-servers.ts';
@@ -45,11 +59,19 @@ describe('who may say and hear what (R50)', () => {
     ship: { subject: own.ship, publish: { agent: 'any' }, subscribe: ['agent'] },
     pull: { subject: own.pull, publish: { agent: 'any' }, subscribe: ['agent'] },
     ack: { subject: own.ack, publish: { agent: 'any' }, subscribe: ['agent', 'gateway'] },
-    report: { subject: own.report, publish: { agent: 'own', gateway: 'own' }, subscribe: ['agent', 'gateway'] },
+    report: {
+      subject: own.report,
+      publish: { agent: 'own', gateway: 'own' },
+      subscribe: ['agent', 'gateway'],
+    },
     allReports: { subject: () => own.allReports, publish: {}, subscribe: ['agent', 'gateway'] },
     agent: { subject: own.agent, publish: { gateway: 'any' }, subscribe: ['agent'] },
     fence: { subject: own.fence, publish: { agent: 'any' }, subscribe: ['agent'] },
-    sql: { subject: (region) => `${own.sql(region)}.g1.abc`, publish: { gateway: 'any' }, subscribe: ['gateway'] },
+    sql: {
+      subject: (region) => `${own.sql(region)}.g1.abc`,
+      publish: { gateway: 'any' },
+      subscribe: ['gateway'],
+    },
   };
   /** Heard from all regions by whoever hears it. */
   const everywhere = new Set(['report', 'allReports']);
@@ -68,7 +90,11 @@ describe('who may say and hear what (R50)', () => {
 
   it('both read and change the control record; only agents make its bucket and place its leader', () => {
     const [agent, gateway] = natsRoles.map((role) => permissionsOf({ cluster, region: near, role }).publish);
-    for (const both of [recordSubject(controlBucket(cluster)), hintSubject(cluster), ...apis('STREAM.INFO', 'STREAM.MSG.GET')]) {
+    for (const both of [
+      recordSubject(controlBucket(cluster)),
+      hintSubject(cluster),
+      ...apis('STREAM.INFO', 'STREAM.MSG.GET'),
+    ]) {
       expect(allows(agent ?? [], both)).toBe(true);
       expect(allows(gateway ?? [], both)).toBe(true);
     }
@@ -84,14 +110,19 @@ describe('who may say and hear what (R50)', () => {
 
   it('whatever the code asks of JetStream is allowed to agents', () => {
     const text = ['regions', 'gateway']
-      .flatMap((folder) => readdirSync(join(import.meta.dirname, '../../..', folder), { recursive: true, withFileTypes: true }))
+      .flatMap((folder) =>
+        readdirSync(join(import.meta.dirname, '../../..', folder), { recursive: true, withFileTypes: true }),
+      )
       .filter((entry) => entry.isFile() && entry.name.endsWith('.ts') && entry.name !== 'nats-permissions.ts')
       .map((entry) => readFileSync(join(entry.parentPath, entry.name), 'utf8'))
       .join('\n');
-    const used = [...text.matchAll(/(?:\$JS\.API\.|')((?:STREAM|CONSUMER|DIRECT)(?:\.[A-Z]+)+)/g)].map(([, api]) => api ?? '');
+    const used = [...text.matchAll(/(?:\$JS\.API\.|')((?:STREAM|CONSUMER|DIRECT)(?:\.[A-Z]+)+)/g)].map(
+      ([, api]) => api ?? '',
+    );
     expect(used).toContain('STREAM.MSG.GET');
     const { publish } = permissionsOf({ cluster, region: near, role: 'agent' });
-    for (const api of used) expect(allows(publish, `$JS.API.${api}.${controlStream(cluster)}`), api).toBe(true);
+    for (const api of used)
+      expect(allows(publish, `$JS.API.${api}.${controlStream(cluster)}`), api).toBe(true);
   });
 
   it('another cluster shares nothing, and nobody hears what others are answered', () => {
@@ -108,11 +139,17 @@ describe('who may say and hear what (R50)', () => {
     }
   });
 
-  const apis = (...names: readonly string[]) => names.map((name) => `$JS.API.${name}.${controlStream(cluster)}`);
+  const apis = (...names: readonly string[]) =>
+    names.map((name) => `$JS.API.${name}.${controlStream(cluster)}`);
 });
 
 describe('a NATS server of an encrypted deployment (R51)', () => {
-  const log = createLogger({ service: 'test', region: near, component: 'test', destination: { write: () => undefined } });
+  const log = createLogger({
+    service: 'test',
+    region: near,
+    component: 'test',
+    destination: { write: () => undefined },
+  });
   const cleanups: (() => unknown)[] = [];
   let authority: TestAuthority;
   let foreign: TestAuthority;
@@ -130,7 +167,10 @@ describe('a NATS server of an encrypted deployment (R51)', () => {
     const { tls, authorization } = natsServerSecurity(cluster, [near, far], serverFiles);
     const file = join(dir, 'nats.json');
     const jetstream = { store_dir: join(dir, 'js'), max_file_store: 64 << 20, max_memory_store: 16 << 20 };
-    writeFileSync(file, JSON.stringify({ host: '127.0.0.1', port, server_name: 'a', jetstream, tls, authorization }));
+    writeFileSync(
+      file,
+      JSON.stringify({ host: '127.0.0.1', port, server_name: 'a', jetstream, tls, authorization }),
+    );
     server = spawn(process.env.NATS_SERVER ?? 'nats-server', ['-c', file], {
       stdio: 'ignore',
       env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` },
@@ -170,7 +210,11 @@ describe('a NATS server of an encrypted deployment (R51)', () => {
 
   const ready = async ({ connection }: { readonly connection: NatsConnection }) =>
     expect(await connection.whenConnected(20_000)).toBe(true);
-  const unjudged = { identity: { cluster, region: near, role: 'agent', name: 'x' }, expiresAtMs: 0, caExpiresAtMs: 0 } as const;
+  const unjudged = {
+    identity: { cluster, region: near, role: 'agent', name: 'x' },
+    expiresAtMs: 0,
+    caExpiresAtMs: 0,
+  } as const;
   const bytes = (text: string) => Buffer.from(text);
 
   it('lets an agent and a gateway speak as their roles do, and no further', async () => {
@@ -189,7 +233,9 @@ describe('a NATS server of an encrypted deployment (R51)', () => {
     gateway.connection.publish(own.ship(near), bytes('x'));
     await gateway.connection.flush(5_000);
     await agent.connection.flush(5_000);
-    await vi.waitFor(() => expect(gateway.seen.filter(({ kind }) => kind === 'error').length).toBeGreaterThan(0));
+    await vi.waitFor(() =>
+      expect(gateway.seen.filter(({ kind }) => kind === 'error').length).toBeGreaterThan(0),
+    );
     expect(heard).toEqual([]);
     expect(agent.seen.filter(({ kind }) => kind === 'error')).toEqual([]);
   }, 30_000);
@@ -200,28 +246,39 @@ describe('a NATS server of an encrypted deployment (R51)', () => {
     ['a certificate of a role that speaks to no NATS', () => authority.issue({ role: 'operator' })],
     ['a certificate of another cluster', () => authority.issue({ role: 'agent', cluster: 'b' })],
     ['a certificate of a region that is not there', () => authority.issue({ role: 'agent', region: 'mars' })],
-  ])('refuses %s', async (_what, issued) => {
-    const files = await issued();
-    const raw = files === null ? null : readFileSync(files.certFile, 'utf8');
-    // What the client itself would refuse to show is shown all the same.
-    const connection = openNatsConnection({
-      servers: [`nats://127.0.0.1:${port}`],
-      name: 'test',
-      ...(files !== null &&
-        raw !== null && {
-          secured: {
-            credentials: { material: { ...unjudged, ca: authority.ca, cert: raw, key: readFileSync(files.keyFile, 'utf8') } },
-            expected: { cluster, role: 'nats' },
-            inboxPrefix: '_INBOX_x',
-          },
-        }),
-      onStatus: (status) => seen.push(status),
-    });
-    const seen: NatsStatus[] = [];
-    cleanups.push(() => connection.close());
-    await vi.waitFor(() => expect(seen.some(({ kind }) => kind === 'connect-failed')).toBe(true), 20_000);
-    expect(connection.connected).toBe(false);
-  }, 30_000);
+  ])(
+    'refuses %s',
+    async (_what, issued) => {
+      const files = await issued();
+      const raw = files === null ? null : readFileSync(files.certFile, 'utf8');
+      // What the client itself would refuse to show is shown all the same.
+      const connection = openNatsConnection({
+        servers: [`nats://127.0.0.1:${port}`],
+        name: 'test',
+        ...(files !== null &&
+          raw !== null && {
+            secured: {
+              credentials: {
+                material: {
+                  ...unjudged,
+                  ca: authority.ca,
+                  cert: raw,
+                  key: readFileSync(files.keyFile, 'utf8'),
+                },
+              },
+              expected: { cluster, role: 'nats' },
+              inboxPrefix: '_INBOX_x',
+            },
+          }),
+        onStatus: (status) => seen.push(status),
+      });
+      const seen: NatsStatus[] = [];
+      cleanups.push(() => connection.close());
+      await vi.waitFor(() => expect(seen.some(({ kind }) => kind === 'connect-failed')).toBe(true), 20_000);
+      expect(connection.connected).toBe(false);
+    },
+    30_000,
+  );
 
   it('a client speaks to no server that shows another role, and takes up a new certificate of the server', async () => {
     const files = await authority.issue({ role: 'agent', name: 'agent' });
@@ -232,10 +289,7 @@ describe('a NATS server of an encrypted deployment (R51)', () => {
     server.kill('SIGHUP');
     await pause(500);
     const late = open(files, 'agent');
-    await vi.waitFor(
-      () => expect(JSON.stringify(late.seen)).toContain('expected NATS server'),
-      20_000,
-    );
+    await vi.waitFor(() => expect(JSON.stringify(late.seen)).toContain('expected NATS server'), 20_000);
     expect(late.connection.connected).toBe(false);
     // The server takes its own certificate up again, and nobody was cut off meanwhile.
     await authority.issueInto(serverFiles, { role: 'nats' });

@@ -39,7 +39,10 @@ describe('an identity', () => {
       kind: 'identity',
       identity: node,
     });
-    expect(identityIn(`DNS:a, URI:https://a.example, URI:${uri}`)).toEqual({ kind: 'identity', identity: node });
+    expect(identityIn(`DNS:a, URI:https://a.example, URI:${uri}`)).toEqual({
+      kind: 'identity',
+      identity: node,
+    });
   });
 
   it('is none where there are two, or none, or one inside another name', () => {
@@ -61,11 +64,12 @@ describe('who may connect to what (S60)', () => {
     api: { ...node, role: 'agent', name: 'agent' },
     watch: node,
   };
-  const admitted: Readonly<Record<Door, { readonly near: readonly Role[]; readonly far: readonly Role[] }>> = {
-    link: { near: ['storage', 'agent', 'gateway'], far: [] },
-    api: { near: ['agent', 'gateway', 'operator'], far: ['agent', 'gateway', 'operator'] },
-    watch: { near: [...roles], far: [...roles] },
-  };
+  const admitted: Readonly<Record<Door, { readonly near: readonly Role[]; readonly far: readonly Role[] }>> =
+    {
+      link: { near: ['storage', 'agent', 'gateway'], far: [] },
+      api: { near: ['agent', 'gateway', 'operator'], far: ['agent', 'gateway', 'operator'] },
+      watch: { near: [...roles], far: [...roles] },
+    };
 
   for (const door of ['link', 'api', 'watch'] as const) {
     for (const role of roles) {
@@ -92,7 +96,12 @@ describe('whom a caller means to reach', () => {
     const expected = { cluster: 'shop', role: 'storage', region: 'us-east-1', name: 'n1' } as const;
     expect(mismatch(expected, node)).toBeNull();
     expect(mismatch({ cluster: 'shop', role: 'storage' }, node)).toBeNull();
-    for (const change of [{ name: 'n2' }, { region: 'eu-west-1' }, { role: 'agent' }, { cluster: 'x' }] as const) {
+    for (const change of [
+      { name: 'n2' },
+      { region: 'eu-west-1' },
+      { role: 'agent' },
+      { cluster: 'x' },
+    ] as const) {
       const found = { ...node, ...change };
       const sentence = mismatch(expected, found) ?? '';
       expect(sentence).toContain(describeIdentity(node));

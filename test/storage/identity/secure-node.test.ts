@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { connect as connectTls, createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import { type Credentials, openCredentials } from '../../../storage/index.ts';
 import { IdentityError } from '../../../storage/identity/credentials.ts';
+import { type Credentials, openCredentials } from '../../../storage/index.ts';
 import { type RunningNode, startStorageNode } from '../../../storage/node/node-process.ts';
 import type { IdentityFiles } from '../../../storage/process/config.ts';
 import { nodeId, regionId, zeroLsn } from '../../../storage/redo/ids.ts';
@@ -103,7 +103,11 @@ async function answerTo(socket: Socket, sent: string): Promise<string> {
 }
 
 /** The same over TLS, with any certificate, so that what the other end says to it is seen. */
-async function answerOverTls(address: string, files: IdentityFiles | null, sent = get('/healthz')): Promise<string> {
+async function answerOverTls(
+  address: string,
+  files: IdentityFiles | null,
+  sent = get('/healthz'),
+): Promise<string> {
   const pem = files === null ? {} : { cert: readFileSync(files.certFile), key: readFileSync(files.keyFile) };
   const socket = connectTls({ host: '127.0.0.1', port: portOf(address), rejectUnauthorized: false, ...pem });
   return answerTo(socket, sent);
@@ -134,7 +138,9 @@ describe('a storage node with a certificate', () => {
     const prometheus = await authority.issue({ role: 'operator', region: 'eu-west-1' });
     const metrics = await answerOverTls(node.address, prometheus, get('/metrics'));
     expect(metrics).toContain('200 OK');
-    const expires = /sextant_certificate_expiry_timestamp_seconds\{[^}]*certificate="own"[^}]*\} (\d+)/.exec(metrics);
+    const expires = /sextant_certificate_expiry_timestamp_seconds\{[^}]*certificate="own"[^}]*\} (\d+)/.exec(
+      metrics,
+    );
     const days = (Number(expires?.[1]) * 1_000 - Date.now()) / (24 * 3_600_000);
     expect(days).toBeGreaterThan(89);
     expect(days).toBeLessThan(90.1);
@@ -148,9 +154,21 @@ describe('a storage node with a certificate', () => {
       'plain text': await answerTo(connectTcp(portOf(node.address), '127.0.0.1'), upgrade),
       'not even HTTP': await answerTo(connectTcp(portOf(node.address), '127.0.0.1'), '\u0000\u0001'),
       'no certificate': await answerOverTls(node.address, null, upgrade),
-      'another authority': await answerOverTls(node.address, await foreign.issue({ role: 'gateway' }), upgrade),
-      expired: await answerOverTls(node.address, await authority.issue({ role: 'gateway' }, { ageDays: 91 }), upgrade),
-      'another cluster': await answerOverTls(node.address, await authority.issue({ role: 'gateway', cluster: 'b' }), upgrade),
+      'another authority': await answerOverTls(
+        node.address,
+        await foreign.issue({ role: 'gateway' }),
+        upgrade,
+      ),
+      expired: await answerOverTls(
+        node.address,
+        await authority.issue({ role: 'gateway' }, { ageDays: 91 }),
+        upgrade,
+      ),
+      'another cluster': await answerOverTls(
+        node.address,
+        await authority.issue({ role: 'gateway', cluster: 'b' }),
+        upgrade,
+      ),
       'another region': await answerOverTls(
         node.address,
         await authority.issue({ role: 'gateway', region: 'eu-west-1' }),
@@ -204,7 +222,10 @@ describe('a storage node with a certificate', () => {
     const credentials = credentialsOf(await authority.issue({ role: 'gateway' }));
     const heard: string[] = [];
     const impostor = await foreign.issue({ role: 'storage', name: 'n1' });
-    const server = createTlsServer({ cert: readFileSync(impostor.certFile), key: readFileSync(impostor.keyFile) });
+    const server = createTlsServer({
+      cert: readFileSync(impostor.certFile),
+      key: readFileSync(impostor.keyFile),
+    });
     server.on('secureConnection', (socket: TLSSocket) => {
       socket.on('data', (bytes) => heard.push(bytes.toString('latin1')));
       socket.on('error', () => undefined);
@@ -237,7 +258,9 @@ describe('what passes between a client and a node', () => {
 
   /** The bytes of one request and its answer, as somebody on the way sees them. */
   async function captured(secured: boolean): Promise<string> {
-    const node = await startNode(secured ? await authority.issue({ role: 'storage', name: 'n1' }) : undefined);
+    const node = await startNode(
+      secured ? await authority.issue({ role: 'storage', name: 'n1' }) : undefined,
+    );
     const seen: Buffer[] = [];
     const tap = createServer((inbound) => {
       const outbound = connectTcp(portOf(node.address), '127.0.0.1');
@@ -314,7 +337,9 @@ describe('a certificate that is replaced', () => {
     await authority.issueInto(mine, { role: 'gateway' }, { ca: both });
     await vi.waitFor(async () => expect(await serial()).not.toBe(first), { timeout: 15_000, interval: 200 });
     const second = await serial();
-    await vi.waitFor(() => expect(credentials.material.ca.match(/BEGIN/g)).toHaveLength(2), { timeout: 5_000 });
+    await vi.waitFor(() => expect(credentials.material.ca.match(/BEGIN/g)).toHaveLength(2), {
+      timeout: 5_000,
+    });
     await next.issueInto(files, { role: 'storage', name: 'n1' }, { ca: both });
     await next.issueInto(mine, { role: 'gateway' }, { ca: both });
     await vi.waitFor(async () => expect(await serial()).not.toBe(second), { timeout: 15_000, interval: 200 });
