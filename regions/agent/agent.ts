@@ -17,12 +17,12 @@ import {
 import { type Logger, RateLimit, type Telemetry } from '../../telemetry/index.ts';
 import { parseJson, subjectsOf } from '../bus/core/messages.ts';
 import { type NatsConnection, openNatsConnection } from '../bus/nats-connection.ts';
+import { natsSecurity } from '../bus/nats-security.ts';
 import { ControlLeader } from '../control/control-leader.ts';
 import { type JetStreamControlStore, openControlStore } from '../control/control-store.ts';
 import type { ControlReading } from '../control/core/control-port.ts';
 import { leaderPlacementLimits } from '../control/core/leader-placement.ts';
 import { defaultLeaseLimits } from '../control/core/lease.ts';
-import { natsSecurity } from '../control/nats-security.ts';
 import { type AgentReply, type AgentRequest, agentRequestSchema } from '../moves/core/operations.ts';
 import { LossStore } from '../moves/loss-store.ts';
 import { OperationStore } from '../moves/operation-store.ts';

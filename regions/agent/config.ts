@@ -36,7 +36,7 @@ export function refineNats(
   context: z.RefinementCtx,
 ): void {
   if (identity !== undefined || nats.token !== undefined) return;
-  const message = 'missing; needed by a process without `identity` (or set SEXTANT_NATS_TOKEN)';
+  const message = 'missing; needed by a process without `identity`';
   context.addIssue({ code: 'custom', path: ['nats', 'token'], message });
 }
 

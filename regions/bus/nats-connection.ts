@@ -39,7 +39,7 @@ export interface NatsOptions {
 }
 
 export interface NatsSecurity {
-  readonly credentials: Credentials;
+  readonly credentials: Pick<Credentials, 'material'>;
   readonly expected: Expected;
   /** Where answers come in: the only inbox that the servers let this process listen at. */
   readonly inboxPrefix: string;

@@ -6,8 +6,8 @@
 import { AssertionError } from 'node:assert/strict';
 import { z } from 'zod';
 import { epoch, lsn, regionId } from '../../storage/core.ts';
+import { recordSubject, streamName } from '../bus/core/control-subjects.ts';
 import { type ControlRecord, checkControlRecord } from './core/control-record.ts';
-import { recordSubject, streamName } from './core/control-subjects.ts';
 import type { StreamGroup } from './core/leader-placement.ts';
 
 const region = z

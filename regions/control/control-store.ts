@@ -12,6 +12,7 @@ import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { type Epoch, genesisEpoch, type RegionId } from '../../storage/core.ts';
+import { controlBucket, hintSubject, recordSubject, streamName } from '../bus/core/control-subjects.ts';
 import type { NatsConnection } from '../bus/nats-connection.ts';
 import {
   bytesText,
@@ -32,7 +33,6 @@ import {
 } from './control-store-wire.ts';
 import type { ControlReading, ControlStore, ControlView, ControlWrite } from './core/control-port.ts';
 import { type ControlRecord, initialControlRecord } from './core/control-record.ts';
-import { controlBucket, hintSubject, recordSubject, streamName } from './core/control-subjects.ts';
 import { defaultLeaseLimits } from './core/lease.ts';
 
 export interface ControlStoreOptions {

@@ -10,7 +10,7 @@ import {
   placeProblems,
   readSecret,
 } from '../../storage/index.ts';
-import { natsServerSecurity } from '../control/core/nats-server-security.ts';
+import { natsServerSecurity } from '../bus/core/nats-server-security.ts';
 import { natsServerConfig } from '../nats/nats-server.ts';
 import { natsTopology, witness } from './core/nats-topology.ts';
 import type { ServerFile } from './core/region-rules.ts';

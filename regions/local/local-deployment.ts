@@ -30,15 +30,12 @@ import {
   waitForExit,
 } from '../../storage/index.ts';
 import { regionsMax, regionsSchema } from '../agent/config.ts';
-import { CertificateError } from '../certs/certificate-store.ts';
 import { findNatsServer } from '../nats/nats-server.ts';
 import { busyPorts } from './busy-port.ts';
 import { type MoreRoutes, socketPathProblem } from './control-socket.ts';
 import { type Distances, type PairRoundTrip, wideAreaOf } from './core/wide-area.ts';
-import { certificatesDir, ensureCertificates, renewLocal } from './local-certificates.ts';
 import {
   basePortMax,
-  certifiedProcesses,
   controlSocket,
   type Deployment,
   deploymentFile,
@@ -51,6 +48,7 @@ import {
   supervisorDir,
 } from './local-layout.ts';
 import { deploymentTraces, pidFilesBelow } from './local-traces.ts';
+import { renewLocal, secureDeployment } from './make-certificates.ts';
 import { downgradeHint, rememberStoreVersion, storeProblem, storeVersion } from './nats-store-version.ts';
 import { foreignData, writeRegionFiles } from './region-files.ts';
 import { RouteProxies, RouteProxy } from './route-proxy.ts';
@@ -244,10 +242,6 @@ export function prepareDeployment(
     nats:
       nats === undefined ? base.nats : { servers: [nats.url], token: nats.token, replicas: nats.replicas },
   };
-  if (deployment.secure === true && deployment.nats !== null)
-    throw new DeploymentError(
-      '--secure encrypts what goes through NATS servers of its own: leave --nats out, or deploy with `sextant certs` and one configuration for each process',
-    );
   const foreign = foreignData(dataDir, deployment);
   if (foreign !== undefined) throw new DeploymentError(foreign);
   distancesOf(request, deployment);
@@ -421,28 +415,6 @@ async function bringUpLocked(
     throw error;
   }
   return running;
-}
-
-/** @throws DeploymentError when the certificates cannot be made. */
-async function secureDeployment(
-  dataDir: string,
-  deployment: Deployment,
-  onProgress: (line: string) => void,
-): Promise<void> {
-  if (deployment.secure !== true) {
-    onProgress(
-      'processes talk to each other in plain text, on this machine only: `sextant up --secure` encrypts that',
-    );
-    return;
-  }
-  try {
-    await ensureCertificates(dataDir, deployment.cluster, certifiedProcesses(deployment));
-  } catch (error) {
-    if (!(error instanceof CertificateError)) throw error;
-    throw new DeploymentError(
-      `${error.message}. Deleting ${certificatesDir(dataDir)} has all of them made anew.`,
-    );
-  }
 }
 
 /**

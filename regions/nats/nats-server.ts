@@ -7,7 +7,7 @@ import { spawn } from 'node:child_process';
 import { accessSync, constants, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { parseAddress } from '../../storage/index.ts';
-import type { NatsServerSecurity } from '../control/core/nats-server-security.ts';
+import type { NatsServerSecurity } from '../bus/core/nats-server-security.ts';
 import { cachedServer, fetchServer, type Wanted, wantedHere } from './fetch-server.ts';
 
 /** A usable server binary. */

@@ -144,8 +144,11 @@ export function openCredentials(
   files: IdentityFiles | undefined,
   own: Expected,
   log: Logger,
+  lookMs?: number,
 ): Credentials | undefined {
-  return files === undefined ? undefined : Credentials.open({ files, own, log });
+  return files === undefined
+    ? undefined
+    : Credentials.open({ files, own, log, ...(lookMs !== undefined && { lookMs }) });
 }
 
 /** Keeps the metrics of the process's certificate. */

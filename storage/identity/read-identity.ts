@@ -68,8 +68,13 @@ function judge(
     throw new Unusable(
       `${certFile} expired ${describeSpan(expiry.sinceMs)} ago: issue another with \`sextant certs\``,
     );
+  // As they were judged: TLS overlooks one that begins on the line where another ends.
+  const bundle = authorities.map((authority) => authority.toString()).join('');
   const caExpiresAtMs = Math.min(...authorities.map(({ validToDate }) => validToDate.getTime()));
-  return { kind: 'ok', material: { ca, cert, key, identity: found.identity, expiresAtMs, caExpiresAtMs } };
+  return {
+    kind: 'ok',
+    material: { ca: bundle, cert, key, identity: found.identity, expiresAtMs, caExpiresAtMs },
+  };
 }
 
 const issued = (authority: X509Certificate, certificate: X509Certificate): boolean =>

@@ -3,7 +3,7 @@
  * sentence, written before a byte of what they sent has reached a parser.
  *
  * Certificates are judged here and not in the handshake: Node.js would end the connection of a stranger without a word. Between
- * the handshake and the verdict nothing is read.
+ * the handshake and the verdict nothing is read (S62).
  */
 import { constants } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';

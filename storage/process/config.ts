@@ -97,9 +97,11 @@ export const identityFilesSchema = strictShape({
 });
 export type IdentityFiles = z.output<typeof identityFilesSchema>;
 
-/** Host and port of an address or a URL, or undefined. */
-const hostOf = (address: string): string | undefined =>
-  parseAddress(address.replace(/^[a-z]+:\/\/(?:[^@/]*@)?/, '').replace(/\/.*$/, ''))?.host;
+/** Host of `host:port` or a URL; undefined when it is neither, which is another check's to say. */
+function hostOf(address: string): string | undefined {
+  const host = URL.canParse(address) && address.includes('://') ? new URL(address).hostname : undefined;
+  return host?.replace(/^\[|\]$/g, '') ?? parseAddress(address)?.host;
+}
 
 /**
  * Refuses to speak to other machines, or let them speak, without encryption (S60).
@@ -111,7 +113,10 @@ export function refineIdentity(
   context: z.RefinementCtx,
 ): void {
   if (identity !== undefined) return;
-  const away = addresses.find((address) => !isLoopback(hostOf(address) ?? ''));
+  const away = addresses.find((address) => {
+    const host = hostOf(address);
+    return host !== undefined && !isLoopback(host);
+  });
   if (away === undefined) return;
   context.addIssue({
     code: 'custom',

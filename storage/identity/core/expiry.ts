@@ -11,7 +11,7 @@ export type Expiry =
 /** @param expiresAtMs, nowMs Unix milliseconds. */
 export function judgeExpiry(expiresAtMs: number, nowMs: number, soonMs: number = warnBeforeMs): Expiry {
   const leftMs = expiresAtMs - nowMs;
-  if (leftMs <= 0) return { kind: 'expired', sinceMs: -leftMs };
+  if (leftMs <= 0) return { kind: 'expired', sinceMs: nowMs - expiresAtMs };
   return leftMs <= soonMs ? { kind: 'soon', leftMs } : { kind: 'valid' };
 }
 

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
+import { controlStream } from '../../../regions/bus/core/control-subjects.ts';
 import { type NatsConnection, openNatsConnection } from '../../../regions/bus/nats-connection.ts';
 import { ControlLeader } from '../../../regions/control/control-leader.ts';
 import { openControlStore } from '../../../regions/control/control-store.ts';
@@ -12,7 +13,6 @@ import {
   release,
   type Transition,
 } from '../../../regions/control/core/control-record.ts';
-import { controlStream } from '../../../regions/control/core/control-subjects.ts';
 import {
   betterLeader,
   LeaderPlacement,

@@ -4,8 +4,8 @@
  * gateway's answers.
  */
 import type { RegionId } from '../../../storage/core.ts';
-import { subjectsOf } from '../../bus/core/messages.ts';
 import { controlBucket, controlStream, hintSubject, recordSubject } from './control-subjects.ts';
+import { subjectsOf } from './messages.ts';
 
 /** The processes that speak over NATS. */
 export type NatsRole = 'agent' | 'gateway';

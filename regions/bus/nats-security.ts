@@ -1,7 +1,7 @@
 /** How a process of a role connects to NATS where the deployment is encrypted. */
 import type { Credentials } from '../../storage/index.ts';
-import type { NatsSecurity } from '../bus/nats-connection.ts';
 import { inboxPrefixOf, type NatsProcess } from './core/nats-permissions.ts';
+import type { NatsSecurity } from './nats-connection.ts';
 
 /** What `openNatsConnection` is told about it; nothing without a certificate. */
 export function natsSecurity(
