@@ -1,8 +1,12 @@
-/** A gateway as a process of its own: `node gateway/main.ts --config FILE`. */
-import { readFileSync } from 'node:fs';
+/**
+ * A gateway as a process of its own: `node gateway/main.ts --config FILE [--name NAME]`. The file is the gateway's own, or its
+ * region's, in which it has that name.
+ */
+import { readFileSync, writeSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
-import { compileSooner, keepCompiledCode, loadConfig } from '../storage/index.ts';
+import { gatewayPart } from '../regions/index.ts';
+import { type ConfigProblem, compileSooner, keepCompiledCode, loadProcessConfig } from '../storage/index.ts';
 import { createLogger, type Logger, serviceName } from '../telemetry/index.ts';
 import { type GatewayConfig, gatewayConfigSchema } from './process/config.ts';
 import { GatewayStartError, startGateway } from './process/gateway.ts';
@@ -15,10 +19,22 @@ function giveUp(message: string): never {
   process.exit(1);
 }
 
+/** `--check`: only says what is wrong with the configuration, as JSON, for `sextant config check`. */
+function tell(found: readonly ConfigProblem[]): never {
+  writeSync(process.stdout.fd, JSON.stringify(found));
+  process.exit(0);
+}
+
 function configFromArguments(): GatewayConfig {
-  const { values } = parseArgs({ options: { config: { type: 'string' } }, strict: true });
-  if (values.config === undefined) return giveUp('usage: node gateway/main.ts --config FILE');
-  const loaded = loadConfig(values.config, gatewayConfigSchema);
+  const options = {
+    config: { type: 'string' },
+    name: { type: 'string' },
+    check: { type: 'boolean' },
+  } as const;
+  const { values } = parseArgs({ options, strict: true });
+  if (values.config === undefined) return giveUp('usage: sextant gateway --config FILE [--name NAME]');
+  const loaded = loadProcessConfig(values.config, gatewayConfigSchema, gatewayPart(values.name));
+  if (values.check === true) return tell(loaded.kind === 'ok' ? [] : loaded.found);
   return loaded.kind === 'ok' ? loaded.value : giveUp(loaded.message);
 }
 

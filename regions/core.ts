@@ -38,3 +38,4 @@ export { ClusterView } from './status/core/cluster-view.ts';
 export { type GatewayReport, nodeReportSchema, type Report, reportSchema } from './status/core/report.ts';
 export { reportLimits } from './status/core/report-limits.ts';
 export type { WriteTotals } from './status/core/write-totals.ts';
+export { covers, type Scope, type ScopeReading, scopeOf, scopes } from './tokens/core/scope.ts';

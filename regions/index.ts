@@ -1,10 +1,13 @@
 /** The door of regions: what the gateway may import. */
 
-export { natsSchema, refineRegion, regionsSchema } from './agent/config.ts';
+export { natsSchema, refineNats, refineRegion, regionsSchema } from './agent/config.ts';
+export { type AdminAct, auditLog } from './api/audit.ts';
 export { openapi } from './api/core/openapi.ts';
-export { mountApi } from './api/mount.ts';
+export { type Admission, mountApi, type Right } from './api/mount.ts';
 export { holdsSecret } from './api/secret.ts';
 export { type NatsConnection, type NatsMessage, openNatsConnection } from './bus/nats-connection.ts';
+export { natsSecurity } from './bus/nats-security.ts';
 export { openControlStore } from './control/control-store.ts';
 export * from './core.ts';
+export { gatewayPart } from './deploy/region-file.ts';
 export { type DrillLink, drillLink } from './drills/run/drill-link.ts';

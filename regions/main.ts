@@ -1,15 +1,23 @@
-/** Starts one region's agent: `node regions/main.ts --config FILE`. */
+/** Starts one region's agent: `node regions/main.ts --config FILE`. The file is the agent's own, or its region's. */
 import { parseArgs } from 'node:util';
-import { keepCompiledCode, loadConfig } from '../storage/index.ts';
+import {
+  IdentityError,
+  keepCompiledCode,
+  loadProcessConfig,
+  openCredentials,
+  watchCredentials,
+} from '../storage/index.ts';
 import { createLogger, createProcessMetrics, serviceName, startTelemetry } from '../telemetry/index.ts';
 import { Agent, AgentStartError } from './agent/agent.ts';
 import { agentRoutes, listenHttp } from './agent/agent-http.ts';
 import { watchAgent } from './agent/agent-metrics.ts';
 import { agentConfigSchema } from './agent/config.ts';
+import { auditLog } from './api/audit.ts';
+import { agentPart } from './deploy/region-file.ts';
 
 const { values } = parseArgs({ options: { config: { type: 'string' } } });
 if (values.config === undefined) fail('usage: sextant agent --config FILE');
-const loaded = loadConfig(values.config, agentConfigSchema);
+const loaded = loadProcessConfig(values.config, agentConfigSchema, agentPart);
 if (loaded.kind === 'invalid') fail(loaded.message);
 const config = loaded.value;
 
@@ -25,11 +33,17 @@ const metrics = createProcessMetrics({ region: config.region, process: 'agent' }
 process.on('uncaughtException', (error) => crash(error));
 process.on('unhandledRejection', (error) => crash(error));
 
-const agent = await Agent.start({ config, log, telemetry }).catch((error: unknown) =>
+const credentials = credentialsOf();
+if (credentials !== undefined) watchCredentials(metrics.registry, credentials);
+const agent = await Agent.start({ config, log, telemetry, credentials }).catch((error: unknown) =>
   error instanceof AgentStartError ? fail(error.message) : crash(error),
 );
 watchAgent(metrics.registry, agent);
-const listening = await listenHttp(agentRoutes(agent, config, metrics.registry), config.listen);
+const listening = await listenHttp(
+  agentRoutes(agent, config, metrics.registry, auditLog(log)),
+  config.listen,
+  credentials === undefined ? undefined : { credentials, log },
+);
 if (listening.kind === 'failed') fail(listening.message);
 log.info({ listen: config.listen }, 'agent listens');
 keepCompiledCode();
@@ -46,6 +60,16 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
         (error: unknown) => crash(error),
       );
   });
+}
+
+function credentialsOf() {
+  const { cluster, region, identity } = config;
+  try {
+    return openCredentials(identity, { cluster, region, role: 'agent' }, log);
+  } catch (error) {
+    if (error instanceof IdentityError) fail(error.message);
+    throw error;
+  }
 }
 
 function fail(message: string): never {

@@ -1,5 +1,17 @@
 /** The pure half of the door: what cores of other layers, and threads that do no I/O of their own, import. */
 export { commonPoint, EpochTree, type Fork, forkSchema } from './history/epoch-tree.ts';
+export { type Expected, mismatch } from './identity/core/admission.ts';
+export { describeSpan, type Expiry, judgeExpiry, warnBeforeMs } from './identity/core/expiry.ts';
+export {
+  describeIdentity,
+  type Identity,
+  identityIn,
+  identityUri,
+  isIdentityPart,
+  type Role,
+  roles,
+} from './identity/core/identity.ts';
+export { directoryOf, fileNames } from './identity/core/identity-files.ts';
 export { InFlight } from './process/core/in-flight.ts';
 export type { Recovered, RecoveryGoal } from './quorum/core/recovery.ts';
 export { viewOf } from './redo/bytes.ts';

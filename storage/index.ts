@@ -5,24 +5,54 @@ export { RegionClient } from './client/region-client.ts';
 export { type FetchSource, RegionFetch } from './client/region-fetch.ts';
 export { type TailFrames, TailReader } from './client/tail-reader.ts';
 export * from './core.ts';
+export {
+  type Credentials,
+  IdentityError,
+  openCredentials,
+  tlsOptions,
+  watchCredentials,
+} from './identity/credentials.ts';
+export { certificatesIn, readIdentity } from './identity/read-identity.ts';
+export { checkIdentity, describeDialError, dialSecurely } from './identity/secure-dial.ts';
+export { createSecureServer, refusalOf } from './identity/secure-server.ts';
 export { every, monotonicMs, wallUs } from './process/clock.ts';
 export { compileSooner, keepCompiledCode } from './process/compilation.ts';
 export {
   addressSchema,
   clusterSchema,
   dataDirSchema,
+  type IdentityFiles,
+  identityFilesSchema,
+  isLoopback,
+  isLoopbackHost,
   isOffLoopback,
   listenSchema,
-  loadConfig,
   type NodeAddress,
   nodeSchema,
   nodesSchema,
   parseAddress,
+  refineIdentity,
   refineSecret,
   regionSchema,
   secretSchema,
+  storageConfigSchema,
   strictShape,
 } from './process/config.ts';
+export {
+  type ConfigProblem,
+  type ConfigResult,
+  type Derivation,
+  invalidConfig,
+  isRegionFile,
+  loadConfig,
+  loadProcessConfig,
+  type PathProblem,
+  parseConfig,
+  placeProblems,
+  type RegionPart,
+  showProblem,
+} from './process/config-file.ts';
+export type { ConfigPath } from './process/config-text.ts';
 export {
   type DirectoryLock,
   heldMessage,
@@ -41,6 +71,20 @@ export {
   waitForExit,
   writePidFile,
 } from './process/process-identity.ts';
+export {
+  besideFile,
+  dataDirOf,
+  filesBeside,
+  identityFilesOf,
+  nodeAddresses,
+  nodesPerRegion,
+  originOf,
+  readSecret,
+  regionFrame,
+  type SecretFiles,
+  sharedConfig,
+  storagePart,
+} from './region/region-file.ts';
 export { machine, pause, type Runtime, type Timer } from './process/runtime.ts';
 export type { AppendFacts } from './quorum/append-facts.ts';
 export type { AppendEnd, DriverPlace } from './quorum/quorum-driver.ts';

@@ -1,16 +1,22 @@
-/** A storage node as a process of its own: `node storage/main.ts --config FILE`. */
+/**
+ * A storage node as a process of its own: `node storage/main.ts --config FILE [--node NAME]`. The file is the node's own, or its
+ * region's, in which it has that name.
+ */
 import { parseArgs } from 'node:util';
 import { createLogger, type Logger, serviceName } from '../telemetry/index.ts';
 import { type Disk, nodeDisk } from './log/disk.ts';
 import { slowableDisk, slowDiskOrder } from './log/slow-disk.ts';
 import { StartError, startStorageNode } from './node/node-process.ts';
 import { compileSooner, keepCompiledCode } from './process/compilation.ts';
-import { loadConfig, type StorageConfig, storageConfigSchema } from './process/config.ts';
+import { type StorageConfig, storageConfigSchema } from './process/config.ts';
+import { loadProcessConfig } from './process/config-file.ts';
+import { storagePart } from './region/region-file.ts';
 
 function configFromArguments(): StorageConfig {
-  const { values } = parseArgs({ options: { config: { type: 'string' } }, strict: true });
-  if (values.config === undefined) return giveUp('usage: node storage/main.ts --config FILE');
-  const loaded = loadConfig(values.config, storageConfigSchema);
+  const options = { config: { type: 'string' }, node: { type: 'string' } } as const;
+  const { values } = parseArgs({ options, strict: true });
+  if (values.config === undefined) return giveUp('usage: sextant storage --config FILE [--node NAME]');
+  const loaded = loadProcessConfig(values.config, storageConfigSchema, storagePart(values.node));
   return loaded.kind === 'ok' ? loaded.value : giveUp(loaded.message);
 }
 

@@ -2,7 +2,11 @@
 import { findNatsServer } from '../regions/nats/nats-server.ts';
 
 export default async function setup(): Promise<void> {
-  const found = await findNatsServer(undefined, (line) => process.stdout.write(`${line}\n`));
+  const found = await findNatsServer(undefined, {
+    onProgress: (line) => process.stdout.write(`${line}\n`),
+    install: true,
+    fetch: true,
+  });
   if ('error' in found) throw new Error(found.error);
   process.env.NATS_SERVER = found.path;
 }

@@ -1,144 +1,123 @@
 /**
- * Who may use the gateway: those with a client token, and the guard that keeps web pages away from a gateway that is open to
- * the local machine.
+ * Who may use the gateway, and for what: holders of a client token, each as far as its scope goes. A gateway without keys is open:
+ * everybody who reaches it may do everything.
  */
-import type { IncomingMessage } from 'node:http';
-import { isIP } from 'node:net';
-import type { MiddlewareHandler } from 'hono';
-import { encodeErrorBody } from '../sql/error-body.ts';
-import { adviseError, adviseFailure, describeError, failure } from '../sql/errors.ts';
-import type { SqlError, SqlOutcome } from '../sql/sql.ts';
+import { covers, type Scope } from '../../regions/core.ts';
+import { adviseError, adviseFailure } from '../sql/errors.ts';
+import type { SessionOptions, SqlError, SqlOutcome } from '../sql/sql.ts';
+import type { ReadPreference } from '../sql/stream-state.ts';
 import { defaultTokenLimits, type TokenLimits } from './core/token-limits.ts';
-import { type Claims, parsePublicKey, TokenChecker } from './tokens.ts';
+import type { KeyRing } from './keys.ts';
+import { TokenChecker, type TokenRules, type Verified } from './tokens.ts';
 
-/** What a valid token grants: everything, until it expires. */
+/** What somebody may do, until it ends. */
 export interface Grant {
-  /** Unix time in milliseconds, or null when the token (or the open gateway) knows no end. */
+  /** Unix time in milliseconds, or null when it knows no end. */
   readonly expiresAtMs: number | null;
+  readonly scope: Scope;
+  /** Whom the token names; null when it names nobody, or there is none. */
+  readonly subject: string | null;
+  /** What the streams belong to that it opens (G41). */
+  readonly owner: string;
+  /** The key that the token was signed with: its `kid`, and what it is by. Null where there was no token. */
+  readonly key: { readonly kid: string | null; readonly thumbprint: string } | null;
 }
 
 /** The answer about a token: at once when its signature was checked before, else a promise, which never rejects. */
 export type Verdict = SqlOutcome<Grant> | Promise<SqlOutcome<Grant>>;
 
 export interface Authenticator {
-  /** True when no key is configured: everything is allowed, and only loopback may be listened on. */
+  /** True when no key is configured: everything is allowed. */
   readonly open: boolean;
   /** Checks a token. Failures have AUTH_JWT_MISSING, AUTH_JWT_INVALID, AUTH_JWT_EXPIRED or SEXTANT_LIMIT. */
   verify(token: string | null): Verdict;
   /** Checks the value of an `Authorization` header. */
   verifyHeader(authorization: string | undefined): Verdict;
-  /** AUTH_JWT_EXPIRED when a grant given earlier has lapsed since, else null. */
+  /** Why a grant given earlier holds no more, AUTH_JWT_EXPIRED or AUTH_JWT_INVALID, else null. */
   lapsed(grant: Grant): SqlError | null;
 }
 
 export interface AuthOptions {
-  /** Ed25519 public key as SPKI PEM, or its 32 bytes in base64 or base64url; null leaves the gateway open. */
-  readonly jwtPublicKey: string | null;
+  /** Keys that tokens are signed with; null leaves the gateway open. */
+  readonly keys: KeyRing | null;
+  readonly rules?: Partial<TokenRules>;
+  /** How far this clock and that of whoever issues tokens may be apart. Default 0. */
+  readonly clockToleranceMs?: number;
   /** Wall clock in milliseconds. */
   readonly nowMs?: () => number;
   /** How many signatures are checked at a time, and how many wait. */
   readonly limits?: TokenLimits;
 }
 
-const openGrant: SqlOutcome<Grant> = { ok: true, value: { expiresAtMs: null } };
+const openGrant: Grant = { expiresAtMs: null, scope: 'admin', subject: null, owner: '', key: null };
+const openOutcome: SqlOutcome<Grant> = { ok: true, value: openGrant };
+const openAuthenticator: Authenticator = {
+  open: true,
+  verify: () => openOutcome,
+  verifyHeader: () => openOutcome,
+  lapsed: () => null,
+};
 
-/** Builds the authenticator, or says why the configured key cannot be used. The key is public: no secret is kept. */
-export function createAuthenticator(options: AuthOptions): SqlOutcome<Authenticator> {
+const withdrawn = adviseError('AUTH_JWT_INVALID', 'The key that the token was signed with is withdrawn');
+const expired = adviseError('AUTH_JWT_EXPIRED', 'The token has expired');
+
+/** Checks tokens by these keys. Only public keys are kept. */
+export function createAuthenticator(options: AuthOptions): Authenticator {
+  const { keys, clockToleranceMs = 0 } = options;
+  if (keys === null) return openAuthenticator;
   const nowMs = options.nowMs ?? Date.now;
-  if (options.jwtPublicKey === null) {
-    const always = () => openGrant;
-    return { ok: true, value: { open: true, verify: always, verifyHeader: always, lapsed: () => null } };
-  }
-  const key = parsePublicKey(options.jwtPublicKey);
-  if (key === null) {
-    return failure(
-      'AUTH_JWT_INVALID',
-      'auth.jwtPublicKey is not an Ed25519 public key: give it as SPKI PEM, or as its 32 bytes in base64url.',
-    );
-  }
-
-  const tokens = new TokenChecker(key, options.limits ?? defaultTokenLimits);
-  const lapsed = (grant: Grant): SqlError | null =>
-    grant.expiresAtMs !== null && nowMs() >= grant.expiresAtMs
-      ? adviseError('AUTH_JWT_EXPIRED', 'The token has expired')
-      : null;
-  const grantOf = (token: string, claims: SqlOutcome<Claims>): SqlOutcome<Grant> => {
-    if (!claims.ok) return claims;
-    const { exp, nbf } = claims.value;
-    if (nbf !== undefined && nowMs() < nbf * 1000)
+  const rules: TokenRules = { issuer: null, audience: null, expiry: 'required', ...options.rules };
+  const tokens = new TokenChecker(keys, rules, options.limits ?? defaultTokenLimits);
+  const isOver = (expiresAtMs: number | null): boolean =>
+    expiresAtMs !== null && nowMs() - clockToleranceMs >= expiresAtMs;
+  const grantOf = (token: string, verified: SqlOutcome<Verified>): SqlOutcome<Grant> => {
+    if (!verified.ok) return verified;
+    const { expiresAtMs, notBeforeMs } = verified.value;
+    if (notBeforeMs !== null && nowMs() + clockToleranceMs < notBeforeMs)
       return adviseFailure('AUTH_JWT_INVALID', 'The token is not valid yet (claim nbf)');
-    const grant: Grant = { expiresAtMs: exp === undefined ? null : exp * 1000 };
-    const expired = lapsed(grant);
-    if (expired === null) return { ok: true, value: grant };
+    if (!isOver(expiresAtMs)) return verified;
     tokens.forget(token);
     return { ok: false, error: expired };
   };
   const check = (token: string | null): Verdict => {
     if (token === null || token === '') return adviseFailure('AUTH_JWT_MISSING', 'No token was sent');
-    const claims = tokens.check(token);
-    return claims instanceof Promise
-      ? claims.then((settled) => grantOf(token, settled))
-      : grantOf(token, claims);
+    const verified = tokens.check(token);
+    return verified instanceof Promise
+      ? verified.then((settled) => grantOf(token, settled))
+      : grantOf(token, verified);
   };
   return {
-    ok: true,
-    value: {
-      open: false,
-      verify: check,
-      verifyHeader: (authorization) => {
-        if (authorization === undefined || authorization === '') return check(null);
-        const match = /^Bearer +(\S+) *$/i.exec(authorization);
-        return match === null
-          ? adviseFailure('AUTH_HTTP_HEADER_INVALID', 'The Authorization header cannot be read')
-          : check(match[1] ?? null);
-      },
-      lapsed,
+    open: false,
+    verify: check,
+    verifyHeader: (authorization) => {
+      if (authorization === undefined || authorization === '') return check(null);
+      const match = /^Bearer +(\S+) *$/i.exec(authorization);
+      return match === null
+        ? adviseFailure('AUTH_HTTP_HEADER_INVALID', 'The Authorization header cannot be read')
+        : check(match[1] ?? null);
+    },
+    lapsed: ({ expiresAtMs, key }) => {
+      if (isOver(expiresAtMs)) return expired;
+      return key === null || keys.has(key.thumbprint) ? null : withdrawn;
     },
   };
 }
 
-/** Host name of a `Host` header value or of an origin, without port and brackets. */
-function hostName(host: string): string {
-  return host
-    .replace(/:[0-9]*$/, '')
-    .replace(/^\[|\]$/g, '')
-    .toLowerCase();
+/** What the holder of a grant is told who asks for more than it covers; null when it covers that. @param what begins a sentence. */
+export function beyondScope(grant: Grant, needed: Scope, what: string): SqlError | null {
+  return covers(grant.scope, needed)
+    ? null
+    : adviseError(
+        'AUTH_SCOPE_MISSING',
+        `${what} needs a token with the scope ${needed}; this one has the scope ${grant.scope}`,
+      );
 }
 
-/** True for names and addresses that only the own machine can mean. */
-export function isLoopback(host: string): boolean {
-  const name = hostName(isIP(host) === 6 ? `[${host}]` : host);
-  if (name === 'localhost' || name.endsWith('.localhost') || name === '::1') return true;
-  return isIP(name) === 4 && name.startsWith('127.');
-}
+const noOptions: SessionOptions = {};
 
-/**
- * Why a request must not use an *open* gateway, or null. A browser lets any page send requests to 127.0.0.1; such a
- * request carries the page's `Origin`, or, after a DNS trick, a foreign name in `Host`.
- */
-export function originProblem(request: IncomingMessage, auth: Authenticator): SqlError | null {
-  if (!auth.open) return null;
-  const { host, origin } = request.headers;
-  if (host !== undefined && !isLoopback(host)) {
-    return adviseError('SEXTANT_ORIGIN_REFUSED', 'An open gateway answers to loopback host names only');
-  }
-  if (origin !== undefined && origin.replace(/^[a-z]+:\/\//i, '').toLowerCase() !== host?.toLowerCase()) {
-    return adviseError(
-      'SEXTANT_ORIGIN_REFUSED',
-      'An open gateway takes no requests from pages of another origin',
-    );
-  }
-  return null;
-}
-
-/** Hono middleware that lets only requests with a valid `Authorization` header pass. */
-export function bearerGuard(auth: Authenticator): MiddlewareHandler {
-  return async (context, next) => {
-    const grant = await auth.verifyHeader(context.req.header('authorization'));
-    if (grant.ok) return next();
-    return new Response(encodeErrorBody(grant.error), {
-      status: describeError(grant.error.code).httpStatus,
-      headers: { 'content-type': 'application/json' },
-    });
-  };
+/** What the streams of a grant are opened with. @param readPreference null: the gateway's own. */
+export function sessionOptions(grant: Grant, readPreference: ReadPreference | null): SessionOptions {
+  const readOnly = grant.scope === 'read';
+  if (readPreference === null && !readOnly) return noOptions;
+  return { ...(readPreference !== null && { readPreference }), ...(readOnly && { readOnly }) };
 }

@@ -1,7 +1,7 @@
 /** The admin API and the small routes that watch over the process: what a gateway answers on the routes of the one table. */
-import type { IncomingMessage } from 'node:http';
-import { Hono, type MiddlewareHandler } from 'hono';
+import { Hono } from 'hono';
 import {
+  type AdminAct,
   type AgentRequest,
   type ApiError,
   type ApiReply,
@@ -10,7 +10,6 @@ import {
   type Described,
   type DrillLink,
   type EventSink,
-  holdsSecret,
   mountApi,
   openapi,
   operationRegion,
@@ -19,10 +18,11 @@ import {
 } from '../../regions/index.ts';
 import { monotonicMs, type RegionId } from '../../storage/index.ts';
 import { type MetricRegistry, metricsContentType } from '../../telemetry/index.ts';
-import { type Authenticator, bearerGuard, type Grant } from '../access/auth.ts';
+import { adminGrant, admit } from '../access/admission.ts';
+import type { Authenticator } from '../access/auth.ts';
 import { encodeErrorBody } from '../sql/error-body.ts';
 import { adviseError, describeError, errorTable } from '../sql/errors.ts';
-import type { SqlError, SqlOutcome } from '../sql/sql.ts';
+import type { SqlError } from '../sql/sql.ts';
 import type { AgentAnswer, AgentLink } from './agent-link.ts';
 
 export interface AdminOptions {
@@ -37,6 +37,8 @@ export interface AdminOptions {
   /** Who runs drills; null where nobody can break processes and heal them. */
   readonly drills: DrillLink | null;
   readonly registry: MetricRegistry;
+  /** Told of every request for a change. */
+  readonly audit: (act: AdminAct) => void;
   readonly ready: () => Described<'Ready'>;
   readonly readiness: () => Described<'Readiness'>;
   readonly live: {
@@ -45,35 +47,12 @@ export interface AdminOptions {
   };
 }
 
-/** What allows an upgrade to an admin WebSocket, or why nothing does. */
-export function upgradeGrant(
-  request: IncomingMessage,
-  auth: Authenticator,
-  secret: string,
-): Promise<SqlOutcome<Grant>> {
-  return grantOf(request.headers.authorization, auth, secret);
-}
-
-async function grantOf(
-  authorization: string | undefined,
-  auth: Authenticator,
-  secret: string,
-): Promise<SqlOutcome<Grant>> {
-  if (holdsSecret(authorization, secret)) return { ok: true, value: { expiresAtMs: null } };
-  return await auth.verifyHeader(authorization);
-}
-
-function guard(auth: Authenticator, secret: string): MiddlewareHandler {
-  const byToken = bearerGuard(auth);
-  return (context, next) =>
-    holdsSecret(context.req.header('authorization'), secret) ? next() : byToken(context, next);
-}
-
 /** `/openapi.json`, with the table of error codes that clients meet. */
 export function document(version: string): object {
   const description =
     'The admin API. SQL is spoken in the libSQL protocol (Hrana 2 and 3, JSON) at /v2/pipeline, /v3/pipeline, /v3/cursor and over WebSocket at /.';
-  const bearer = 'A client token (JWT, EdDSA) or the cluster secret; nothing on an open loopback gateway.';
+  const bearer =
+    'A client token (JWT, EdDSA or ES256), for what is not GET one with the scope admin, or the cluster secret; nothing on an open gateway.';
   return {
     ...openapi('gateway', { title: 'Sextant gateway', version, description }, bearer),
     'x-sextant-errors': errorTable,
@@ -125,7 +104,8 @@ function served(options: AdminOptions): Hono {
       drill: ({ params }) => options.drills?.show(params.id) ?? noSupervisor,
     },
     {
-      guard: guard(options.auth, options.secret),
+      admit: (authorization, right) => admit(authorization, right, options.auth, options.secret),
+      audit: options.audit,
       encodeError: encodeErrorBody,
       badBody: (problem, wanted) => {
         const problems = problem.issues.map((issue) => `${issue.path.join('.') || 'body'}: ${issue.message}`);
@@ -176,7 +156,7 @@ async function live(
   options: AdminOptions,
 ): Promise<ApiReply<'live', 'gateway'>> {
   const { auth, secret } = options;
-  const grant = await grantOf(authorization, auth, secret);
+  const grant = await adminGrant(authorization, auth, secret);
   const problem = grant.ok ? options.live.problem() : grant.error;
   if (problem === null && grant.ok)
     return {

@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { Grant } from '../access/auth.ts';
+import { closingAnswer, endWith } from '../access/last-words.ts';
 import type { ServiceLimits } from '../session/core/service-limits.ts';
 import { encodeErrorBody } from '../sql/error-body.ts';
 import { adviseError } from '../sql/errors.ts';
@@ -152,9 +153,5 @@ export class LiveFeed {
 }
 
 function refuse(socket: Duplex, error: SqlError): void {
-  const body = encodeErrorBody(error);
-  socket.end(
-    `HTTP/1.1 ${statusOf(error)} Refused\r\nconnection: close\r\ncontent-type: application/json\r\n` +
-      `content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-  );
+  endWith(socket, closingAnswer(`${statusOf(error)} Refused`, encodeErrorBody(error)));
 }

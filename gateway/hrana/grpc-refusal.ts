@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { endWith } from '../access/last-words.ts';
 
 const sentence =
   'Embedded replicas (syncUrl) are not supported: Sextant keeps its replicas in its regions. Use the URL of a gateway as the url of a remote client.';
@@ -60,14 +61,14 @@ export function refuseHttp2(error: NodeJS.ErrnoException, socket: Duplex, logger
     return;
   }
   if (error.code !== 'HPE_PAUSED_H2_UPGRADE') {
-    socket.end(statusOf(error.code));
+    endWith(socket, statusOf(error.code));
     return;
   }
   if (performance.now() - loggedAtMs >= logEveryMs) {
     loggedAtMs = performance.now();
     logger.warn({ code: 'SEXTANT_PROTOCOL_ERROR' }, `an HTTP/2 client was refused. ${sentence}`);
   }
-  socket.end(goodbye());
+  endWith(socket, goodbye());
 }
 
 function statusOf(code: string | undefined): string {

@@ -4,7 +4,8 @@
  */
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Authenticator } from '../access/auth.ts';
+import type { Duplex } from 'node:stream';
+import { type Authenticator, sessionOptions } from '../access/auth.ts';
 import { encodeErrorBody } from '../sql/error-body.ts';
 import { adviseFailure, describeError } from '../sql/errors.ts';
 import type { SessionOptions, SqlError, SqlOutcome, SqlRequestContext, SqlService } from '../sql/sql.ts';
@@ -37,6 +38,8 @@ export interface HranaHttpOptions {
   readonly limits: GatewayLimits;
   readonly readers: SlowReaders;
   readonly traceFromHeaders: (headers: IncomingMessage['headers']) => string | null;
+  /** Told of a connection whose peer has shown a token that holds. */
+  readonly proven: (socket: Duplex) => void;
 }
 
 /** Ends the response with a JSON error; `error` repeats the message for clients that read only that. */
@@ -84,6 +87,8 @@ interface Asked {
   readonly context: SqlRequestContext;
   readonly options: SessionOptions;
   readonly client: string;
+  /** Whom the streams belong to that it opens. */
+  readonly owner: string;
 }
 
 export class HranaHttp {
@@ -117,14 +122,16 @@ export class HranaHttp {
     // A client that left while its token was checked sends no body: waiting for one would never end.
     if (request.destroyed) return;
     if (!grant.ok) return this.#refuse(request, response, grant.error);
+    this.#options.proven(request.socket);
     const body = await this.#readBody(request);
     if (!body.ok) return this.#refuse(request, response, body.error);
     try {
       const { readPreference } = target;
       const asked: Asked = {
         context: { traceparent: this.#options.traceFromHeaders(request.headers) },
-        options: readPreference === null ? noOptions : { readPreference },
+        options: sessionOptions(grant.value, readPreference),
         client: request.socket.remoteAddress ?? '',
+        owner: grant.value.owner,
       };
       const endpoint = endpoints.get(target.path);
       if (endpoint === undefined) return;
@@ -304,7 +311,7 @@ export class HranaHttp {
 
   /** The right to use the stream, once an earlier request on it (a cursor still being read) is done. */
   async #take(baton: string | null, asked: Asked): Promise<SqlOutcome<StreamLease>> {
-    const taken = this.#streams.take(baton, asked.options);
+    const taken = this.#streams.take(baton, asked.options, asked.owner);
     if (!taken.ok || baton === null) return taken;
     await taken.value.ready;
     if (!taken.value.stream.closed) return taken;
@@ -383,8 +390,6 @@ export class HranaHttp {
     this.#send(response, bytes, asked, null);
   }
 }
-
-const noOptions: SessionOptions = {};
 
 function textOf(body: Buffer): SqlOutcome<string> {
   return isUtf8(body)

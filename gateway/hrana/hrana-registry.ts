@@ -10,6 +10,8 @@ import { createBatonMint } from './hrana-baton.ts';
 
 export interface HttpStream {
   readonly id: number;
+  /** Whom it belongs to: nobody else may go on with it (G41). */
+  readonly owner: string;
   readonly session: SqlSession;
   readonly store: SqlStore;
   /** Count of requests taken; the next baton carries it. */
@@ -58,9 +60,9 @@ export class StreamRegistry {
     return this.#streams.size;
   }
 
-  /** Opens a stream (`baton` null) with these options, or goes on with the one the baton names. */
-  take(baton: string | null, options: SessionOptions): SqlOutcome<StreamLease> {
-    return baton === null ? this.#open(options) : this.#resume(baton);
+  /** Opens a stream (`baton` null) with these options, or goes on with the one of this owner that the baton names. */
+  take(baton: string | null, options: SessionOptions, owner: string): SqlOutcome<StreamLease> {
+    return baton === null ? this.#open(options, owner) : this.#resume(baton, owner);
   }
 
   /** Ends every stream; settles when all sessions are closed. */
@@ -70,7 +72,7 @@ export class StreamRegistry {
     await Promise.all(this.#closing);
   }
 
-  #open(options: SessionOptions): SqlOutcome<StreamLease> {
+  #open(options: SessionOptions, owner: string): SqlOutcome<StreamLease> {
     if (this.#streams.size >= this.#limits.httpStreams && !this.#evict()) {
       return limitFailure('httpStreams', this.#limits.httpStreams);
     }
@@ -78,6 +80,7 @@ export class StreamRegistry {
     if (!session.ok) return session;
     const stream: HttpStream = {
       id: this.#nextId++,
+      owner,
       session: session.value,
       store: new SqlStore(this.#limits.storedSqlPerHttpStream, this.#limits.storedSqlBytes),
       seq: 0,
@@ -89,7 +92,7 @@ export class StreamRegistry {
     return { ok: true, value: this.#lease(stream) };
   }
 
-  #resume(text: string): SqlOutcome<StreamLease> {
+  #resume(text: string, owner: string): SqlOutcome<StreamLease> {
     const baton = this.#mint.read(text);
     if (baton === null) {
       return adviseFailure(
@@ -102,6 +105,8 @@ export class StreamRegistry {
       const reason = this.#tombstones.get(baton.streamId)?.reason ?? 'it ended some time ago';
       return adviseFailure('STREAM_EXPIRED', `The stream is closed: ${reason}`);
     }
+    if (stream.owner !== owner)
+      return adviseFailure('BATON_INVALID', 'The stream was opened with the token of somebody else');
     if (baton.seq !== stream.seq) {
       return adviseFailure('BATON_REUSED', 'The baton was used before; every response carries a new one');
     }

@@ -5,19 +5,13 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { RawData, WebSocket } from 'ws';
-import type { Authenticator, Grant } from '../access/auth.ts';
+import { type Authenticator, type Grant, sessionOptions } from '../access/auth.ts';
 import { adviseError, adviseFailure, limitFailure } from '../sql/errors.ts';
-import type {
-  SessionOptions,
-  SqlError,
-  SqlOutcome,
-  SqlRequestContext,
-  SqlService,
-  SqlSession,
-} from '../sql/sql.ts';
+import type { SqlError, SqlOutcome, SqlRequestContext, SqlService, SqlSession } from '../sql/sql.ts';
 import type { AnswerHolder } from './core/answer-budget.ts';
 import { encodeError } from './core/hrana-encode.ts';
 import { type HranaDecoder, newerThanFirst, type SocketRequest } from './core/hrana-messages.ts';
+import type { HranaTarget } from './core/hrana-target.ts';
 import type { GatewayLimits } from './core/protocol-limits.ts';
 import { contextOf, readyRequest, readySteps, SqlStore } from './core/stored-sql.ts';
 import { SocketCursor } from './hrana-cursor.ts';
@@ -42,6 +36,8 @@ export interface HranaWsOptions {
   readonly limits: GatewayLimits;
   readonly readers: SlowReaders;
   readonly traceFromHeaders: (headers: IncomingMessage['headers']) => string | null;
+  /** Told of a connection whose peer has shown a token that holds. */
+  readonly proven: (socket: Duplex) => void;
 }
 
 /** What the upgrade request said. */
@@ -49,8 +45,8 @@ export interface SocketCaller {
   readonly version: 1 | 2 | 3;
   readonly encoding: FrameEncoding;
   readonly context: SqlRequestContext;
-  /** What its streams are opened with. */
-  readonly session: SessionOptions;
+  /** The consistency that its streams are opened with; null for the gateway's own. */
+  readonly readPreference: HranaTarget['readPreference'];
   /** Whom its answers are counted to. */
   readonly client: string;
 }
@@ -83,6 +79,8 @@ export class HranaSocket {
     () => this.#throttle(),
   );
   readonly #ping: NodeJS.Timeout;
+  /** Who says no hello gives the connection back. */
+  readonly #greeting: NodeJS.Timeout;
   readonly #flags: { alive: boolean; paused: boolean; corked: boolean; draining: boolean } = {
     alive: true,
     paused: false,
@@ -116,6 +114,11 @@ export class HranaSocket {
     });
     this.#store = new SqlStore(options.limits.storedSqlPerWebsocket, options.limits.storedSqlBytes);
     this.#ping = setInterval(() => this.#heartbeat(), options.limits.websocketPingMs).unref();
+    const { firstRequestMs } = options.limits;
+    this.#greeting = setTimeout(
+      () => this.#shut(closeCodes.violation, `No hello within the limit firstRequestMs = ${firstRequestMs}`),
+      firstRequestMs,
+    ).unref();
     ws.on('pong', () => {
       this.#flags.alive = true;
     });
@@ -130,6 +133,7 @@ export class HranaSocket {
     socket.on('drain', () => this.#throttle());
     ws.on('close', () => {
       clearInterval(this.#ping);
+      clearTimeout(this.#greeting);
       this.#abandon();
       this.#options.readers.set(this.#holder, 0);
       void Promise.all(this.#closings).then(onEnd);
@@ -224,7 +228,11 @@ export class HranaSocket {
   #greet(grant: SqlOutcome<Grant>): void {
     if (this.#ws.readyState !== this.#ws.OPEN) return;
     if (grant.ok) {
+      // What is open belongs to whoever said hello before (G41).
+      if (this.#grant !== null && this.#grant.owner !== grant.value.owner) this.#abandon();
       this.#grant = grant.value;
+      clearTimeout(this.#greeting);
+      this.#options.proven(this.#socket);
       this.#send('{"type":"hello_ok"}');
       return;
     }
@@ -241,13 +249,13 @@ export class HranaSocket {
     const request = this.#decoder.socketRequest(wire);
     if (!request.ok) return answer(request);
     const newer = this.#caller.version === 1 ? newerThanFirst(request.value) : null;
-    return newer === null ? this.#planRequest(request.value) : answer(misuse(newer));
+    return newer === null ? this.#planRequest(request.value, this.#grant) : answer(misuse(newer));
   }
 
-  #planRequest(request: SocketRequest): Plan {
+  #planRequest(request: SocketRequest, grant: Grant): Plan {
     switch (request.kind) {
       case 'open_stream':
-        return answer(this.#openStream(request.streamId));
+        return answer(this.#openStream(request.streamId, grant));
       case 'close_stream':
         return this.#closeStream(request.streamId);
       case 'store': {
@@ -285,7 +293,7 @@ export class HranaSocket {
     }
   }
 
-  #openStream(streamId: number): SqlOutcome<string> {
+  #openStream(streamId: number, grant: Grant): SqlOutcome<string> {
     const { websocketStreamsPerConnection } = this.#options.limits;
     if (this.#streams.has(streamId)) return misuse(`Stream ${streamId} is already open`);
     const full = this.#streams.size >= websocketStreamsPerConnection;
@@ -293,7 +301,7 @@ export class HranaSocket {
       ? limitFailure('websocketStreamsPerConnection', websocketStreamsPerConnection)
       : this.#flags.draining
         ? adviseFailure('SEXTANT_SHUTTING_DOWN', 'This gateway is stopping')
-        : this.#options.service.openSession(this.#caller.session);
+        : this.#options.service.openSession(sessionOptions(grant, this.#caller.readPreference));
     // A failed stream is kept, within bounds, so that requests already under way get the reason.
     if (session.ok || this.#streams.size < 2 * websocketStreamsPerConnection) {
       this.#streams.set(streamId, { session, jobs: [], running: false, closed: false, cursorId: null });

@@ -76,7 +76,7 @@ export class HranaWs {
       const caller: SocketCaller = {
         ...(subprotocols.get(ws.protocol) ?? { version: 1, encoding: 'json' }),
         context: { traceparent: this.#options.traceFromHeaders(request.headers) },
-        session: readPreference === null ? {} : { readPreference },
+        readPreference,
         client: request.socket.remoteAddress ?? '',
       };
       const hrana: HranaSocket = new HranaSocket(ws, socket, this.#options, this.#decoder, caller, () => {

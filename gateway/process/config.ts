@@ -1,19 +1,24 @@
 /** Configuration of a gateway. Parsing: `storage/process/config.ts`. */
 import { z } from 'zod';
-import { natsSchema, refineRegion, regionsSchema } from '../../regions/index.ts';
+import { natsSchema, refineNats, refineRegion, regionsSchema } from '../../regions/index.ts';
 import {
   addressSchema,
   clusterSchema,
+  identityFilesSchema,
   isOffLoopback,
   listenSchema,
   nodeSchema,
   nodesSchema,
+  refineIdentity,
   refineSecret,
   regionSchema,
   secretSchema,
   strictShape,
 } from '../../storage/index.ts';
 import { defaultLimits, type GatewayLimits } from '../hrana/core/protocol-limits.ts';
+
+/** What `insecure` may name. */
+export const insecurities = ['no-auth', 'no-tls'] as const;
 
 const limitNames = new Set(Object.keys(defaultLimits));
 
@@ -29,10 +34,41 @@ const limitsSchema = z
   })
   .transform((limits): Partial<GatewayLimits> => limits);
 
+/** How far the clocks of who issues tokens and of this machine may be apart, in milliseconds. */
+const clockToleranceMs = { default: 5_000, max: 300_000 };
+
 const authSchema = strictShape({
-  /** Ed25519 public key that client tokens (JWT, EdDSA) are verified with: PEM (SPKI) or base64url of the 32 bytes. */
-  jwtPublicKey: z.string().min(1, 'an Ed25519 public key'),
+  /** Public key that client tokens (JWT) are verified with: PEM (SPKI; Ed25519 or P-256) or base64url of an Ed25519 key's 32 bytes. */
+  jwtPublicKey: z.string().min(1, 'a public key').optional(),
+  /** A JWKS file with more such keys. It is read again when it changes. */
+  jwksFile: z.string().min(1, 'a file').optional(),
+  /** Tokens have to be meant for this service (claim `aud`). */
+  audience: z.string().min(1).optional(),
+  /** Tokens have to be issued by this one (claim `iss`). */
+  issuer: z.string().min(1).optional(),
+  /** Whether tokens that never expire are refused. */
+  expiry: z.enum(['required', 'optional']).default('required'),
+  clockToleranceMs: z.int().min(0).max(clockToleranceMs.max).default(clockToleranceMs.default),
+}).refine(
+  ({ jwtPublicKey, jwksFile }) => jwtPublicKey !== undefined || jwksFile !== undefined,
+  'jwtPublicKey, jwksFile or both are needed',
+);
+
+const tlsSchema = strictShape({
+  /** The certificate, and after it those that lead to an authority which clients know, in PEM. */
+  certFile: z.string().min(1, 'a file'),
+  /** Its private key, in PEM. Both files are read again when they change. */
+  keyFile: z.string().min(1, 'a file'),
 });
+export type TlsConfig = z.output<typeof tlsSchema>;
+
+/** An origin as browsers write it. */
+const originSchema = z
+  .string()
+  .regex(
+    /^https?:\/\/(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::\d{1,5})?$/,
+    'an origin in lower case without path, such as https://app.example',
+  );
 
 export const gatewayConfigSchema = strictShape({
   cluster: clusterSchema,
@@ -47,6 +83,14 @@ export const gatewayConfigSchema = strictShape({
   nats: natsSchema,
   regions: regionsSchema,
   auth: authSchema.optional(),
+  /** What it proves itself with to storage nodes and NATS. */
+  identity: identityFilesSchema.optional(),
+  /** HTTPS and WSS instead of plain text. */
+  tls: tlsSchema.optional(),
+  /** Web pages that may use this gateway; others may not. */
+  origins: z.array(originSchema).max(64).optional(),
+  /** What is left out on purpose although other machines reach this gateway. */
+  insecure: z.array(z.enum(insecurities)).optional(),
   /** Control socket of the supervisor that runs this process, where one does: drills are asked of it. */
   supervisor: z.string().min(1).optional(),
   /** Where a person looks at traces: the address of Jaeger's page, which consoles link to. */
@@ -55,14 +99,23 @@ export const gatewayConfigSchema = strictShape({
 })
   .superRefine(refineRegion)
   .superRefine(refineSecret)
-  .superRefine((config, context) => {
-    if (isOffLoopback(config.listen) && config.auth === undefined) {
-      context.addIssue({
-        code: 'custom',
-        path: ['auth', 'jwtPublicKey'],
-        message: `needed to listen on ${config.listen}, which other machines can reach`,
-      });
-    }
+  .superRefine(refineNats)
+  .superRefine(({ identity, listen, agent, nodes, nats }, context) =>
+    refineIdentity(
+      identity,
+      [listen, agent, ...nodes.map(({ address }) => address), ...nats.servers],
+      context,
+    ),
+  )
+  .superRefine(({ listen, insecure = [], auth, tls }, context) => {
+    if (!isOffLoopback(listen)) return;
+    const refuse = (path: string, word: (typeof insecurities)[number], danger: string) => {
+      if (insecure.includes(word)) return;
+      const message = `needed to listen on ${listen}, which other machines can reach: ${danger}; \`insecure: [${word}]\` does without`;
+      context.addIssue({ code: 'custom', path: [path], message });
+    };
+    if (auth === undefined) refuse('auth', 'no-auth', 'anybody could read, write and move the primary');
+    if (tls === undefined) refuse('tls', 'no-tls', 'tokens and SQL could be read on their way');
   });
 
 /** Configuration of one gateway. */

@@ -1,7 +1,10 @@
 /** One gateway, composed of its parts. */
-import { drillLink, type GatewayReport } from '../../regions/index.ts';
+import type { IncomingMessage } from 'node:http';
+import { type AdminAct, auditLog, drillLink, type GatewayReport } from '../../regions/index.ts';
 import { adminRoutes } from '../admin/admin.ts';
 import { AgentLink } from '../admin/agent-link.ts';
+import { describeError } from '../sql/errors.ts';
+import type { SqlError } from '../sql/sql.ts';
 import type { GatewayConfig } from './config.ts';
 import { type HttpServer, startHttpServer } from './http-server.ts';
 import { type ControlPart, openControlPart } from './open-control.ts';
@@ -99,15 +102,18 @@ function backlogsOf({ reign }: VolumePart['volume']): ReadonlyMap<string, number
 /** @throws GatewayStartError when the address cannot be listened on; everything is released then. */
 async function serve(parts: GatewayParts): Promise<HttpServer> {
   const { setup, observed, sql, news } = parts;
-  const { options, listen, auth, protocolLimits } = setup;
+  const { config, options, listen, auth, protocolLimits } = setup;
   const started = await startHttpServer({
     service: sql.service,
     listen,
     auth,
+    tls: config.tls ?? null,
+    origins: config.origins ?? [],
     limits: protocolLimits,
     logger: options.log,
     version: options.version,
     app: adminApp(parts),
+    onForeign: foreignAudit(auditLog(options.log)),
     onUpgrade: (request, socket, head) => news.feed.upgrade(request, socket, head),
   });
   if (!started.ok) {
@@ -132,6 +138,7 @@ function adminApp({ setup, observed, control, news }: GatewayParts): ReturnType<
     agents: new AgentLink(control.nats, config.cluster, limits.agentAnswerMs),
     drills: config.supervisor === undefined ? null : drillLink(config.supervisor),
     registry: observed.process.registry,
+    audit: auditLog(options.log),
     ready: () => news.status.readiness(),
     readiness: () => news.status.takeover(),
     live: news.live,
@@ -148,7 +155,7 @@ async function shutDown(parts: GatewayParts, server: HttpServer): Promise<void> 
   log.info('the gateway has stopped');
 }
 
-async function release({ observed, control, storage, sql, news }: GatewayParts): Promise<void> {
+async function release({ setup, observed, control, storage, sql, news }: GatewayParts): Promise<void> {
   await storage.role.shutdown(giveBackMs);
   news.reporter.close();
   news.feed.close();
@@ -160,5 +167,17 @@ async function release({ observed, control, storage, sql, news }: GatewayParts):
   observed.tracer.close();
   observed.process.stop();
   await control.nats.close();
+  setup.credentials?.close();
   await observed.telemetry.shutdown();
+  setup.closeKeys();
+}
+
+/** Writes down admin acts that a foreign page may have asked for. */
+function foreignAudit(audit: (act: AdminAct) => void): (request: IncomingMessage, error: SqlError) => void {
+  return ({ method = '', url = '' }, { code }) => {
+    const path = url.split('?')[0] ?? '';
+    if (method === 'GET' || !path.startsWith('/v1/')) return;
+    const status = describeError(code).httpStatus;
+    audit({ who: null, what: `${method} ${path}`, target: {}, status, code, id: null, traceId: null });
+  };
 }

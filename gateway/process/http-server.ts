@@ -2,11 +2,16 @@
  * The gateway's one listening socket: libSQL over HTTP and WebSocket, and whatever else is mounted (status, admin,
  * console, live feed).
  */
-import { createServer, type IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { getRequestListener } from '@hono/node-server';
 import { Hono } from 'hono';
-import { type Authenticator, isLoopback, originProblem } from '../access/auth.ts';
+import { isLoopback } from '../../storage/index.ts';
+import type { Authenticator } from '../access/auth.ts';
+import type { CertificateFiles } from '../access/certificate.ts';
+import type { Bound } from '../access/core/connection-slots.ts';
+import { closingAnswer, endWith } from '../access/last-words.ts';
+import { corsHeaders, type OriginRules, originProblem, preflightHeaders } from '../access/origins.ts';
 import { hranaTarget, readHeader } from '../hrana/core/hrana-target.ts';
 import { validTraceparent } from '../hrana/core/hrana-trace.ts';
 import { type GatewayLimits, limitsProblem } from '../hrana/core/protocol-limits.ts';
@@ -18,9 +23,11 @@ import { SlowReaders } from '../hrana/slow-readers.ts';
 import { encodeErrorBody } from '../sql/error-body.ts';
 import { adviseError, describeError } from '../sql/errors.ts';
 import type { SqlError, SqlService } from '../sql/sql.ts';
+import { type Listener, makeListener } from './listener.ts';
 
 /** The part of a pino logger that is used here. */
 export interface ServerLogger {
+  info(fields: object, message: string): void;
   warn(fields: object, message: string): void;
   error(fields: object, message: string): void;
 }
@@ -29,12 +36,18 @@ export interface HttpServerOptions {
   readonly service: SqlService;
   readonly listen: { readonly host: string; readonly port: number };
   readonly auth: Authenticator;
+  /** Certificate and key; null or left out: plain text. */
+  readonly tls?: CertificateFiles | null;
+  /** Origins of web pages that may use it. */
+  readonly origins?: readonly string[];
   readonly limits: GatewayLimits;
   readonly logger: ServerLogger;
   /** Shown at `/version`. */
   readonly version: string;
-  /** More routes, served for every path that the protocol does not take. They guard themselves (`bearerGuard`). */
+  /** More routes, served for every path that the protocol does not take. They guard themselves. */
   readonly app?: Hono;
+  /** Told of requests for other routes that were refused because a foreign page may have sent them. */
+  readonly onForeign?: (request: IncomingMessage, error: SqlError) => void;
   /** Takes over an upgrade on a path other than `/` and returns true, or returns false. It guards itself. */
   readonly onUpgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => boolean;
   /** The caller's W3C trace context; the default reads `traceparent`. */
@@ -72,14 +85,17 @@ function headerTrace(headers: IncomingMessage['headers']): string | null {
 
 /** Answers an upgrade request that is not taken, with a JSON error, and closes the socket. */
 function refuseUpgrade(socket: Duplex, error: SqlError): void {
-  const body = encodeErrorBody(error);
-  const status = describeError(error.code).httpStatus;
-  socket.on('error', () => {});
-  socket.end(
-    `HTTP/1.1 ${status} Refused\r\nconnection: close\r\ncontent-type: application/json\r\n` +
-      `content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-  );
+  const { httpStatus } = describeError(error.code);
+  endWith(socket, closingAnswer(`${httpStatus} Refused`, encodeErrorBody(error)));
 }
+
+/** What is answered as long as anything is. */
+const healthPaths: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics']);
+const isAboutHealth = ({ method, url }: IncomingMessage): boolean =>
+  method === 'GET' && healthPaths.has((url ?? '').split('?')[0] ?? '');
+
+const beyond = (bound: Bound, limits: GatewayLimits): SqlError =>
+  adviseError('SEXTANT_LIMIT', `The limit ${bound} = ${limits[bound]} is reached`);
 
 function listenProblem(error: NodeJS.ErrnoException, host: string, port: number): string {
   const address = `${host}:${port}`;
@@ -97,23 +113,23 @@ function listenProblem(error: NodeJS.ErrnoException, host: string, port: number)
 }
 
 /**
- * Starts listening. Expected failures (a busy port, limits that do not fit together, an open gateway off loopback)
- * come back as a message that says what to do.
+ * Starts listening. Expected failures (a busy port, limits that do not fit together, a certificate that cannot be used)
+ * come back as a message that says what to do. Whether so much may be left open is the configuration's to say.
  */
 export async function startHttpServer(options: HttpServerOptions): Promise<StartOutcome> {
   const { auth, limits, listen, logger, onUpgrade } = options;
   const problem = limitsProblem(limits);
   if (problem !== null) return { ok: false, message: problem };
-  if (auth.open && !isLoopback(listen.host)) {
-    return {
-      ok: false,
-      message: `${listen.host}:${listen.port} is reachable from other machines and no auth.jwtPublicKey is configured. Configure the key, or listen on 127.0.0.1.`,
-    };
-  }
-
   const traceFromHeaders = options.traceFromHeaders ?? headerTrace;
   const readers = new SlowReaders(limits, logger);
-  const hrana = { service: options.service, auth, limits, readers, traceFromHeaders };
+  const rules: OriginRules = {
+    open: auth.open,
+    loopback: isLoopback(listen.host),
+    origins: new Set(options.origins),
+  };
+  const seats: { listener: Listener | null } = { listener: null };
+  const proven = (socket: Duplex): void => seats.listener?.prove(socket);
+  const hrana = { service: options.service, auth, limits, readers, traceFromHeaders, proven };
   const http = new HranaHttp(hrana);
   const websockets = new HranaWs(hrana);
 
@@ -141,51 +157,59 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Start
   const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false });
 
   let closing = false;
-  const server = createServer(
-    {
-      keepAliveTimeout: limits.keepAliveMs,
-      requestTimeout: limits.requestReadMs,
-      headersTimeout: Math.min(60_000, limits.requestReadMs),
-      noDelay: true,
-    },
-    (request, response) => {
-      const refused = closing
-        ? adviseError('SEXTANT_SHUTTING_DOWN', 'This gateway is stopping')
-        : originProblem(request, auth);
-      if (refused !== null) {
-        request.resume();
-        return sendError(response, refused);
-      }
-      if (refuseGrpc(request, response)) return;
-      const url = request.url ?? '/';
-      const target = hranaTarget(url, request.headers[readHeader]);
-      if (!target.ok) {
-        request.resume();
-        return sendError(response, target.error);
-      }
-      if (request.method === 'POST' && isHranaPost(target.value.path)) {
-        http.handle(request, response, target.value).catch((error: unknown) => {
-          // Nothing expected rejects here: the client is cut loose, and the defect is seen by the process.
-          logger.error({ err: error }, 'request failed');
-          response.destroy();
-          throw error;
-        });
-        return;
-      }
-      // The other routes are the same whatever the consistency of reads is.
-      if (!url.startsWith(target.value.path)) request.url = target.value.path;
-      void listener(request, response);
-    },
-  );
+  /** Why a request is not even looked at; null when it is. */
+  const refusal = (request: IncomingMessage): SqlError | null => {
+    if (closing) return adviseError('SEXTANT_SHUTTING_DOWN', 'This gateway is stopping');
+    const bound = seats.listener?.boundOf(request.socket) ?? null;
+    if (bound !== null && !isAboutHealth(request)) return beyond(bound, limits);
+    const foreign = originProblem(request, rules);
+    if (foreign !== null) options.onForeign?.(request, foreign);
+    return foreign;
+  };
+  const made = makeListener({ tls: options.tls ?? null, limits, logger }, (request, response) => {
+    const refused = refusal(request);
+    if (refused !== null) {
+      request.resume();
+      if (refused.code === 'SEXTANT_LIMIT') response.setHeader('connection', 'close');
+      return sendError(response, refused);
+    }
+    const preflight = preflightHeaders(request, rules);
+    if (preflight !== null) {
+      response.writeHead(204, preflight).end();
+      return;
+    }
+    for (const [name, value] of Object.entries(corsHeaders(request, rules) ?? {}))
+      response.setHeader(name, value);
+    if (refuseGrpc(request, response)) return;
+    const url = request.url ?? '/';
+    const target = hranaTarget(url, request.headers[readHeader]);
+    if (!target.ok) {
+      request.resume();
+      return sendError(response, target.error);
+    }
+    if (request.method === 'POST' && isHranaPost(target.value.path)) {
+      http.handle(request, response, target.value).catch((error: unknown) => {
+        // Nothing expected rejects here: the client is cut loose, and the defect is seen by the process.
+        logger.error({ err: error }, 'request failed');
+        response.destroy();
+        throw error;
+      });
+      return;
+    }
+    // The other routes are the same whatever the consistency of reads is.
+    if (!url.startsWith(target.value.path)) request.url = target.value.path;
+    void listener(request, response);
+  });
+  if (made.kind === 'unusable') {
+    await http.close();
+    return { ok: false, message: made.reason };
+  }
+  const { listener: seated } = made;
+  const { server } = seated;
+  seats.listener = seated;
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => refuseHttp2(error, socket, logger));
-  server.maxConnections = limits.connections;
-  server.on('drop', () =>
-    logger.warn({ limit: 'connections', value: limits.connections }, 'connection refused'),
-  );
   server.on('upgrade', (request, socket, head) => {
-    const refused = closing
-      ? adviseError('SEXTANT_SHUTTING_DOWN', 'This gateway is stopping')
-      : originProblem(request, auth);
+    const refused = refusal(request);
     if (refused !== null) return refuseUpgrade(socket, refused);
     const target = hranaTarget(request.url ?? '/', request.headers[readHeader]);
     if (!target.ok) return refuseUpgrade(socket, target.error);
@@ -229,6 +253,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Start
     clearInterval(sweep);
     await http.close();
     readers.close();
+    seated.close();
   };
   return {
     ok: true,

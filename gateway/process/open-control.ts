@@ -1,5 +1,10 @@
 /** The part of a gateway that talks to the rest of the deployment: NATS, and the control record in it. */
-import { type NatsConnection, openControlStore, openNatsConnection } from '../../regions/index.ts';
+import {
+  type NatsConnection,
+  natsSecurity,
+  openControlStore,
+  openNatsConnection,
+} from '../../regions/index.ts';
 import type { GatewaySetup } from './setup.ts';
 
 export interface ControlPart {
@@ -7,12 +12,13 @@ export interface ControlPart {
   readonly store: ReturnType<typeof openControlStore>;
 }
 
-export function openControlPart({ config, options }: GatewaySetup): ControlPart {
+export function openControlPart({ config, options, credentials }: GatewaySetup): ControlPart {
   const { cluster, region, gateway } = config;
   const { servers, token, replicas } = config.nats;
   const nats = openNatsConnection({
     servers,
-    token,
+    ...(token !== undefined && { token }),
+    ...natsSecurity(credentials, { cluster, region, role: 'gateway' }),
     name: `gateway-${region}-${gateway}`,
     onStatus: (status) => {
       if (status.kind === 'unanswerable')

@@ -1,9 +1,16 @@
 /** What a gateway is started with, checked before anything is started. */
 import { randomBytes } from 'node:crypto';
 import type { Holder } from '../../regions/index.ts';
-import { parseAddress } from '../../storage/index.ts';
+import {
+  type Credentials,
+  IdentityError,
+  isOffLoopback,
+  openCredentials,
+  parseAddress,
+} from '../../storage/index.ts';
 import type { Logger, Telemetry } from '../../telemetry/index.ts';
 import { type Authenticator, createAuthenticator } from '../access/auth.ts';
+import { openKeys } from '../access/key-source.ts';
 import { defaultLimits, type GatewayLimits } from '../hrana/core/protocol-limits.ts';
 import {
   defaultServiceLimits,
@@ -36,6 +43,10 @@ export interface GatewaySetup {
   readonly limits: ServiceLimits;
   readonly protocolLimits: GatewayLimits;
   readonly auth: Authenticator;
+  /** What it proves itself with, where the deployment is encrypted. */
+  readonly credentials: Credentials | undefined;
+  /** Ends the watch over the keys of tokens. */
+  readonly closeKeys: () => void;
   readonly listen: { readonly host: string; readonly port: number };
   /** This start of this gateway. */
   readonly me: Holder;
@@ -46,14 +57,52 @@ export function checkSetup(config: GatewayConfig, options: GatewayOptions): Gate
   const limits: ServiceLimits = { ...defaultServiceLimits, ...options.limits };
   const problem = serviceLimitsProblem(limits);
   const protocolLimits: GatewayLimits = { ...defaultLimits, ...config.limits };
-  const auth = createAuthenticator({
-    jwtPublicKey: config.auth?.jwtPublicKey ?? null,
-    limits: protocolLimits,
-  });
   const listen = parseAddress(config.listen);
   if (problem !== null) throw new GatewayStartError(problem);
-  if (!auth.ok) throw new GatewayStartError(auth.error.message);
   if (listen === undefined) throw new GatewayStartError(`listen: ${config.listen} is not host:port`);
+  const { auth, closeKeys } = openAuth(config, protocolLimits, options.log);
+  warnOfInsecurity(config, options.log);
   const me = { gateway: config.gateway, incarnation: randomBytes(8).toString('hex') };
-  return { config, options, limits, protocolLimits, auth: auth.value, listen, me };
+  const credentials = credentialsOf(config, options.log);
+  return { config, options, limits, protocolLimits, auth, closeKeys, listen, me, credentials };
+}
+
+/** @throws GatewayStartError when the certificate cannot be used. */
+function credentialsOf(
+  { cluster, region, gateway, identity }: GatewayConfig,
+  log: Logger,
+): Credentials | undefined {
+  try {
+    return openCredentials(identity, { cluster, region, role: 'gateway', name: gateway }, log);
+  } catch (error) {
+    throw error instanceof IdentityError ? new GatewayStartError(error.message) : error;
+  }
+}
+
+/** @throws GatewayStartError naming the key that cannot be used. */
+function openAuth(
+  { auth }: GatewayConfig,
+  limits: GatewayLimits,
+  log: Logger,
+): Pick<GatewaySetup, 'auth' | 'closeKeys'> {
+  if (auth === undefined) return { auth: createAuthenticator({ keys: null }), closeKeys: () => undefined };
+  const keys = openKeys(auth, log);
+  if (keys.kind === 'unusable') throw new GatewayStartError(keys.reason);
+  const { audience = null, issuer = null, expiry, clockToleranceMs } = auth;
+  const rules = { audience, issuer, expiry };
+  return {
+    auth: createAuthenticator({ keys: keys.ring, rules, clockToleranceMs, limits }),
+    closeKeys: keys.close,
+  };
+}
+
+/** What was left out on purpose is said at each start. */
+function warnOfInsecurity({ listen, insecure = [], auth, tls }: GatewayConfig, log: Logger): void {
+  if (!isOffLoopback(listen)) return;
+  const missing = [...(auth === undefined ? ['auth'] : []), ...(tls === undefined ? ['tls'] : [])];
+  if (missing.length > 0)
+    log.warn(
+      { listen, insecure, missing },
+      'other machines reach this gateway, and it is not secured against them',
+    );
 }

@@ -1,7 +1,7 @@
 /** The part of a gateway that exchanges news: its own report, those of others, and the live feed of them. */
 import { ClusterView, type Report } from '../../regions/index.ts';
 import { monotonicMs } from '../../storage/index.ts';
-import { upgradeGrant } from '../admin/admin.ts';
+import { upgradeGrant } from '../access/admission.ts';
 import { LiveFeed } from '../admin/watch.ts';
 import { type ConsolePage, consolePage } from '../console/console-routes.ts';
 import { liveEvent } from '../console/core/live-event.ts';

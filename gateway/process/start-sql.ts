@@ -52,6 +52,7 @@ export function startSqlPart(
     metrics,
     limits,
     readDefault,
+    readOnly: false,
   });
   return { watch, service, forwardServer };
 }

@@ -1,4 +1,5 @@
 /** The part of a gateway that tells how it is doing: metrics, spans, and the way to a collector. */
+import { watchCredentials } from '../../storage/index.ts';
 import { createProcessMetrics, serviceName, startTelemetry, type Telemetry } from '../../telemetry/index.ts';
 import { CommitLedger } from '../observe/commit-ledger.ts';
 import { GatewayMetrics } from '../observe/gateway-metrics.ts';
@@ -13,13 +14,14 @@ export interface TelemetryPart {
   readonly commits: CommitLedger;
 }
 
-export function startTelemetryPart({ config, options, limits }: GatewaySetup): TelemetryPart {
+export function startTelemetryPart({ config, options, limits, credentials }: GatewaySetup): TelemetryPart {
   const { cluster, region, gateway, nodes } = config;
   const instanceId = `${region}/${gateway}`;
   const telemetry =
     options.telemetry ??
     startTelemetry({ serviceName: serviceName(region), region, instanceId, role: 'gateway' });
   const process = createProcessMetrics({ region, process: `gateway/${gateway}` }, telemetry);
+  if (credentials !== undefined) watchCredentials(process.registry, credentials);
   const metrics = new GatewayMetrics(process.registry);
   const tracer = new RequestTracer({ telemetry, cluster, nodes, limits });
   return { telemetry, process, metrics, tracer, commits: new CommitLedger(metrics, tracer) };

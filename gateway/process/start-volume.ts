@@ -27,10 +27,11 @@ export async function startVolumePart(
   control: ControlPart,
   observed: TelemetryPart,
 ): Promise<VolumePart> {
-  const { config, options, limits, me } = setup;
+  const { config, options, limits, me, credentials } = setup;
   const { cluster, region, secret } = config;
   const { log } = options;
-  const nodes = new RegionClient({ cluster, secret, region, nodes: config.nodes, log });
+  const place = credentials === undefined ? {} : { credentials };
+  const nodes = new RegionClient({ cluster, secret, region, nodes: config.nodes, log, place });
   const sessions = new LocalSessions();
   const volume = makeVolume(setup, nodes, observed);
   await volume.start();

@@ -23,6 +23,7 @@ import {
 } from './core/forward-messages.ts';
 import { failureOf } from './core/outcomes.ts';
 import { type PeerAnswer, PeerLiveness } from './core/peer-liveness.ts';
+import { writeRefused } from './core/read-only.ts';
 import { classOfOperation } from './core/routing.ts';
 import type { ServiceLimits } from './core/service-limits.ts';
 import { type LocalAnswer, type LocalPlace, LocalSession, type LocalSessions } from './local-session.ts';
@@ -333,7 +334,8 @@ export class ForwardServer {
     const trace = tracer.engineTrace(context);
     const { operation } = call;
     let { state } = call;
-    let where: LocalPlace = classOfOperation(operation) === 'write' ? 'writer' : 'reader';
+    // G40: a reading thread cannot write, whatever the words of the operation are.
+    let where: LocalPlace = !call.readOnly && classOfOperation(operation) === 'write' ? 'writer' : 'reader';
     for (;;) {
       const idle = session.place === 'idle';
       if (idle && where === 'writer' && volume.reign !== null) await volume.reign.room(limits.writeWaitMs);
@@ -349,7 +351,7 @@ export class ForwardServer {
         state = answer.state ?? state;
         continue;
       }
-      if (idle && code === 'SEXTANT_READ_ONLY') {
+      if (idle && code === 'SEXTANT_READ_ONLY' && !call.readOnly) {
         // On a gateway that has become a reader meanwhile, a write is refused before anything ran.
         if (where === 'writer') return { kind: 'notRun' };
         where = 'writer';
@@ -360,7 +362,7 @@ export class ForwardServer {
       tracer.ended(span, operation, failureOf(answer.outcome), changed.readPreference);
       return {
         kind: 'answered',
-        outcome: answer.outcome,
+        outcome: code === 'SEXTANT_READ_ONLY' ? { ok: false, error: writeRefused } : answer.outcome,
         autocommit: session.isAutocommit,
         holds: session.place !== 'idle',
         state: changed === call.state ? null : changed,

@@ -2,7 +2,6 @@
 
 import { limitFailure } from '../sql/errors.ts';
 import type { SessionOptions, SqlOutcome, SqlService, SqlSession } from '../sql/sql.ts';
-import type { ReadPreference } from '../sql/stream-state.ts';
 import { GatewaySession, type SessionServices } from './sql-session.ts';
 
 export class GatewaySqlService implements SqlService {
@@ -24,15 +23,18 @@ export class GatewaySqlService implements SqlService {
     this.open += 1;
     return {
       ok: true,
-      value: new GatewaySession(this.servicesFor(options?.readPreference), () => {
+      value: new GatewaySession(this.servicesFor(options), () => {
         this.open -= 1;
       }),
     };
   }
 
-  private servicesFor(readPreference: ReadPreference | undefined): SessionServices {
-    return readPreference === undefined || readPreference === this.services.readDefault
+  private servicesFor(options: SessionOptions | undefined): SessionServices {
+    const { readDefault } = this.services;
+    const readPreference = options?.readPreference ?? readDefault;
+    const readOnly = options?.readOnly ?? false;
+    return readPreference === readDefault && !readOnly
       ? this.services
-      : { ...this.services, readDefault: readPreference };
+      : { ...this.services, readDefault: readPreference, readOnly };
   }
 }

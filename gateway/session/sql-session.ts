@@ -32,6 +32,7 @@ import {
   transactionGone,
   unknownFate,
 } from './core/outcomes.ts';
+import { type ReadOnlyReading, readOnlyOperation, writeRefused } from './core/read-only.ts';
 import { asksForWriter, classOfOperation, leavesTransaction, mayCommit, route } from './core/routing.ts';
 import type { ServiceLimits } from './core/service-limits.ts';
 import type { ForwardClient, ForwardOutcome } from './forward-client.ts';
@@ -47,6 +48,8 @@ export interface SessionServices {
   readonly metrics: GatewayMetrics;
   readonly limits: ServiceLimits;
   readonly readDefault: ReadPreference;
+  /** Its streams may only read (G40). */
+  readonly readOnly: boolean;
 }
 
 type Outcome = SqlOutcome<AnyOperationValue>;
@@ -161,17 +164,21 @@ export class GatewaySession implements SqlSession {
     return Promise.resolve();
   }
 
-  private run(operation: SqlOperation, context: SqlRequestContext, done: (outcome: Outcome) => void): void {
-    const { tracer, metrics } = this.services;
+  private run(given: SqlOperation, context: SqlRequestContext, done: (outcome: Outcome) => void): void {
+    const { tracer, metrics, readOnly } = this.services;
+    const reading: ReadOnlyReading = readOnly ? readOnlyOperation(given) : { kind: 'run', operation: given };
+    const operation = reading.kind === 'run' ? reading.operation : given;
     const span = tracer.begin(context.traceparent);
     const request: Request = { operation, span, sinceMs: monotonicMs(), attempts: 0, trail: null };
-    this.start(request, (outcome) => {
+    const answered = (outcome: Outcome): void => {
       const error = failureOf(outcome);
       request.trail?.ended();
       metrics.answered(operation, error, monotonicMs() - request.sinceMs);
       tracer.ended(span, operation, error, this.state.readPreference);
       done(outcome);
-    });
+    };
+    if (reading.kind === 'run') this.start(request, answered);
+    else answered({ ok: false, error: reading.error });
   }
 
   /** Most operations find nothing to wait for before they run here, and cost no promise then. */
@@ -277,6 +284,7 @@ export class GatewaySession implements SqlSession {
 
   private async write(request: Request, kind: StatementClass): Promise<Attempt> {
     const { volume, limits } = this.services;
+    assert(!this.services.readOnly, 'G40: a stream that may only read reaches no engine that writes');
     const idle = this.local.place === 'idle';
     if (idle && volume.reign?.hasRoom === false) {
       const room = await volume.reign.room(limits.writeWaitMs);
@@ -317,6 +325,7 @@ export class GatewaySession implements SqlSession {
       return { kind: 'again', as: kind, pauseMs: 0 };
     }
     const wants = idle && where === 'reader' ? asksForWriter(readerFailure(local.outcome)) : null;
+    if (wants === 'writes' && this.services.readOnly) return answer({ ok: false, error: writeRefused });
     if (wants === 'writes') return { kind: 'again', as: 'write', pauseMs: 0 };
     if (wants === 'schema' && watch.place() === 'elsewhere')
       return { kind: 'forward', instead: local.outcome };
@@ -457,6 +466,7 @@ export class GatewaySession implements SqlSession {
       stream: stream.id,
       fresh,
       state: this.state,
+      readOnly: this.services.readOnly,
       traceparent: trail.sent(stream.writer.region),
       operation: request.operation,
     });

@@ -104,7 +104,7 @@ const table = {
     httpStatus: 400,
   },
   BATON_INVALID: {
-    meaning: 'The baton was not issued by this gateway process, or was altered.',
+    meaning: 'The baton was not issued by this gateway process, or not to this token, or was altered.',
     action:
       'Open a new stream and run the whole transaction again; a gateway restart rolls back what was open.',
     retryable: false,
@@ -124,8 +124,8 @@ const table = {
   },
   AUTH_JWT_INVALID: {
     meaning:
-      'The token is malformed, not yet valid, not signed by the configured key, or asks for what is not supported.',
-    action: 'Get a token signed with the key that this gateway is configured with.',
+      'The token is malformed, not yet valid, not signed with a key of this gateway, meant for another service, or asks for what is not supported.',
+    action: 'Get a token that this gateway takes (`sextant token create`).',
     retryable: false,
     httpStatus: 401,
   },
@@ -141,12 +141,24 @@ const table = {
     retryable: false,
     httpStatus: 401,
   },
-  SEXTANT_ORIGIN_REFUSED: {
-    meaning:
-      'A web page of another origin, or a request under a foreign host name, tried to use an open local gateway.',
-    action: 'Call the gateway from a program, or configure `auth.jwtPublicKey`.',
+  AUTH_SCOPE_MISSING: {
+    meaning: 'The token does not grant what the request asks for; nothing of it was run.',
+    action: 'Use a token with the scope that the message names.',
     retryable: false,
     httpStatus: 403,
+  },
+  SEXTANT_ORIGIN_REFUSED: {
+    meaning:
+      'A web page of an origin that is not listed tried to use this gateway, or a request came to an open gateway under a foreign host name.',
+    action: 'Call the gateway from a program, or list the origin of the page with `origins`.',
+    retryable: false,
+    httpStatus: 403,
+  },
+  SEXTANT_PLAIN_TEXT: {
+    meaning: 'The port speaks TLS, and the connection began with something else.',
+    action: 'Use https://, wss:// or libsql:// instead of http:// or ws://.',
+    retryable: false,
+    httpStatus: 400,
   },
   SEXTANT_PROTOCOL_ERROR: {
     meaning: 'The request breaks the libSQL protocol; nothing of it was run.',

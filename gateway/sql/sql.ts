@@ -89,6 +89,8 @@ export interface SqlSession {
 export interface SessionOptions {
   /** The consistency of its reads until it sets another; left out, the service's own. */
   readonly readPreference?: ReadPreference;
+  /** Nothing that it asks for may change anything (G40). */
+  readonly readOnly?: boolean;
 }
 
 /** Opens streams. A failure names the limit when no more may be opened. */

@@ -2,14 +2,15 @@
  * The agent's own HTTP: what a deployment looks like and how to move it, also when no gateway is left. The same paths
  * and shapes as a gateway's, behind the cluster secret.
  */
-import type { Server } from 'node:http';
-import { serve } from '@hono/node-server';
-import type { Hono, MiddlewareHandler } from 'hono';
+import type { IncomingMessage, Server } from 'node:http';
+import { createAdaptorServer, getRequestListener } from '@hono/node-server';
+import type { Hono } from 'hono';
 import { z } from 'zod';
-import { monotonicMs, parseAddress } from '../../storage/index.ts';
-import { type MetricRegistry, metricsContentType } from '../../telemetry/index.ts';
+import { type Credentials, createSecureServer, monotonicMs, parseAddress } from '../../storage/index.ts';
+import { type Logger, type MetricRegistry, metricsContentType } from '../../telemetry/index.ts';
+import type { AdminAct } from '../api/audit.ts';
 import type { ApiError, ApiReply } from '../api/core/api-routes.ts';
-import { mountApi } from '../api/mount.ts';
+import { type Admission, mountApi } from '../api/mount.ts';
 import { holdsSecret } from '../api/secret.ts';
 import { unansweredOf } from '../moves/core/loss-answers.ts';
 import { mergeLosses } from '../moves/core/loss-report.ts';
@@ -22,6 +23,7 @@ export function agentRoutes(
   agent: Pick<Agent, 'unready' | 'view' | 'readiness' | 'serve' | 'rebuild'>,
   config: Pick<AgentConfig, 'region' | 'regions' | 'secret'>,
   registry: MetricRegistry,
+  audit: (act: AdminAct) => void,
 ): Hono {
   const encodeError = (error: ApiError) => JSON.stringify(error);
   const begin = async (
@@ -85,7 +87,8 @@ export function agentRoutes(
       },
     },
     {
-      guard: secretGuard(config.secret, encodeError),
+      admit: (authorization) => admission(authorization, config.secret),
+      audit,
       encodeError,
       badBody: (problem) => ({ code: 'BAD_REQUEST', message: z.prettifyError(problem) }),
       bodyTooLarge: (bytesMax) => ({
@@ -96,13 +99,11 @@ export function agentRoutes(
   );
 }
 
-function secretGuard(secret: string, encodeError: (error: ApiError) => string): MiddlewareHandler {
+/** Whoever has the secret may do everything; there is nobody else. */
+function admission(authorization: string | undefined, secret: string): Admission {
+  if (holdsSecret(authorization, secret)) return { kind: 'admitted', who: 'the cluster secret' };
   const message = 'the agent answers with the cluster secret as bearer token';
-  return async (context, next) => {
-    if (holdsSecret(context.req.header('authorization'), secret)) return next();
-    const body = encodeError({ code: 'CLUSTER_SECRET_WRONG', message });
-    return new Response(body, { status: 401, headers: { 'content-type': 'application/json' } });
-  };
+  return { kind: 'refused', who: null, status: 401, error: { code: 'CLUSTER_SECRET_WRONG', message } };
 }
 
 function policyOf(reply: AgentReply): ApiReply<'policy', 'agent'> {
@@ -127,14 +128,39 @@ export type Listening =
   | { readonly kind: 'listening'; readonly server: Server; readonly port: number }
   | { readonly kind: 'failed'; readonly message: string };
 
+/** What an agent listens with where the deployment is encrypted. */
+export interface HttpSecurity {
+  readonly credentials: Credentials;
+  readonly log: Pick<Logger, 'warn'>;
+}
+
+/** Health and metrics are for the whole cluster, all else for those that may ask an agent. */
+const watched = new Set(['/healthz', '/readyz', '/metrics']);
+const doorOf = ({ url = '' }: IncomingMessage) => (watched.has(url) ? 'watch' : 'api');
+
+function serverFor(app: Hono, security: HttpSecurity | undefined): Server {
+  if (security === undefined) return createAdaptorServer({ fetch: app.fetch }) as Server;
+  const { credentials, log } = security;
+  const listener = getRequestListener(app.fetch);
+  return createSecureServer({
+    credentials,
+    doorOf,
+    onRequest: (request, response) => void listener(request, response),
+    onRefused: (refused) => log.warn(refused, 'a caller was turned away'),
+  });
+}
+
 /** Listens, or says what stands in the way and what to change. */
-export function listenHttp(app: Hono, listen: string): Promise<Listening> {
+export function listenHttp(app: Hono, listen: string, security?: HttpSecurity): Promise<Listening> {
   const address = parseAddress(listen);
   if (address === undefined)
     return Promise.resolve({ kind: 'failed', message: `listen: ${listen} is not host:port` });
   return new Promise((resolve) => {
-    const server = serve({ fetch: app.fetch, hostname: address.host, port: address.port }, (info) => {
-      resolve({ kind: 'listening', server: server as Server, port: info.port });
+    const server = serverFor(app, security);
+    server.listen(address.port, address.host, () => {
+      const bound = server.address();
+      const port = typeof bound === 'object' && bound !== null ? bound.port : address.port;
+      resolve({ kind: 'listening', server, port });
     });
     server.on('error', (error: NodeJS.ErrnoException) => {
       const busy = error.code === 'EADDRINUSE';

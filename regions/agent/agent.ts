@@ -4,6 +4,7 @@
  */
 
 import {
+  type Credentials,
   type DirectoryLock,
   every,
   heldMessage,
@@ -18,6 +19,7 @@ import { type Logger, RateLimit, type Telemetry } from '../../telemetry/index.ts
 import { parseJson, subjectsOf } from '../bus/core/messages.ts';
 import { type NatsConnection, openNatsConnection } from '../bus/nats-connection.ts';
 import { ControlCopiesWatch } from '../control/control-copies-watch.ts';
+import { natsSecurity } from '../bus/nats-security.ts';
 import { ControlLeader } from '../control/control-leader.ts';
 import { type JetStreamControlStore, openControlStore } from '../control/control-store.ts';
 import type { ControlCopies } from '../control/core/control-copies.ts';
@@ -56,6 +58,8 @@ export interface AgentOptions {
   readonly config: AgentConfig;
   readonly log: Logger;
   readonly telemetry: Telemetry;
+  /** What it proves itself with, where the deployment is encrypted. Not owned. */
+  readonly credentials?: Credentials | undefined;
 }
 
 /** An agent that cannot start; the message says what to do about it. */
@@ -89,6 +93,7 @@ interface Kept {
 export class Agent {
   private readonly config: AgentConfig;
   private readonly log: Logger;
+  private readonly credentials: Credentials | undefined;
   private readonly nats: NatsConnection;
   private readonly store: JetStreamControlStore;
   private readonly links: RegionClient;
@@ -105,13 +110,17 @@ export class Agent {
   private troubled = false;
   private closed = false;
 
-  private constructor({ config, log, telemetry }: AgentOptions, { lock, losses, lags, operations }: Kept) {
+  private constructor(
+    { config, log, telemetry, credentials }: AgentOptions,
+    { lock, losses, lags, operations }: Kept,
+  ) {
     const { cluster, region, regions, nodes, nats } = config;
     this.lock = lock;
     this.losses = losses;
     this.moves = new EndedMoves(operations);
     this.config = config;
     this.log = log;
+    this.credentials = credentials;
     this.nats = this.connect('control');
     this.store = openControlStore({
       connection: this.nats,
@@ -119,7 +128,11 @@ export class Agent {
       replicas: nats.replicas ?? null,
       writeTimeoutMs,
     });
-    this.links = new RegionClient({ ...config, log });
+    this.links = new RegionClient({
+      ...config,
+      log,
+      ...(credentials !== undefined && { place: { credentials } }),
+    });
     this.copies = new ControlCopiesWatch({ connection: this.nats, cluster });
     this.agent = new RegionAgent({
       cluster,
@@ -246,11 +259,12 @@ export class Agent {
   }
 
   private connect(purpose: string): NatsConnection {
-    const { nats, region } = this.config;
+    const { cluster, nats, region } = this.config;
     return openNatsConnection({
       servers: nats.servers,
-      token: nats.token,
+      ...(nats.token !== undefined && { token: nats.token }),
       name: `agent-${region}-${purpose}`,
+      ...natsSecurity(this.credentials, { cluster, region, role: 'agent' }),
       onStatus: (status) => {
         if (status.kind === 'unanswerable')
           this.log.warn(status, 'passed over a NATS message that names no subject for its answer');

@@ -4,8 +4,11 @@ import {
   addressSchema,
   clusterSchema,
   dataDirSchema,
+  type IdentityFiles,
+  identityFilesSchema,
   listenSchema,
   nodesSchema,
+  refineIdentity,
   refineSecret,
   regionSchema,
   secretSchema,
@@ -20,11 +23,22 @@ export const natsSchema = strictShape({
   servers: z
     .array(z.string().regex(/^(nats|tls|ws|wss):\/\/\S+$/, 'a NATS URL, such as nats://127.0.0.1:7012'))
     .min(1, 'at least one NATS URL'),
-  token: z.string().min(1, 'the NATS token is not empty'),
+  /** Left out where the servers know this process by its certificate. */
+  token: z.string().min(1, 'the NATS token is not empty').optional(),
   /** Copies of the control record's bucket. Left out: one for a single region, three for more. */
   replicas: z.union([z.literal(1), z.literal(3), z.literal(5)], '1, 3 or 5').optional(),
 });
 export type NatsConfig = z.output<typeof natsSchema>;
+
+/** Refuses a process that has nothing to show to NATS. */
+export function refineNats(
+  { identity, nats }: { readonly identity?: IdentityFiles | undefined; readonly nats: NatsConfig },
+  context: z.RefinementCtx,
+): void {
+  if (identity !== undefined || nats.token !== undefined) return;
+  const message = 'missing; needed by a process without `identity`';
+  context.addIssue({ code: 'custom', path: ['nats', 'token'], message });
+}
 
 /** Every region of the deployment; the first is the primary of a new deployment. */
 export const regionsSchema = z
@@ -55,9 +69,18 @@ export const agentConfigSchema = strictShape({
   nodes: nodesSchema,
   nats: natsSchema,
   regions: regionsSchema,
+  identity: identityFilesSchema.optional(),
 })
   .superRefine(refineSecret)
-  .superRefine(refineRegion);
+  .superRefine(refineRegion)
+  .superRefine(refineNats)
+  .superRefine(({ identity, listen, gateways, nodes, nats }, context) =>
+    refineIdentity(
+      identity,
+      [listen, ...gateways, ...nodes.map(({ address }) => address), ...nats.servers],
+      context,
+    ),
+  );
 
 /** Configuration of one region's agent. */
 export type AgentConfig = z.output<typeof agentConfigSchema>;

@@ -1,8 +1,10 @@
 /** Serves a server's part of the admin API's table: bodies are bounded and parsed here, and answers are of the table by type. */
 import type { HttpBindings } from '@hono/node-server';
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
-import { Hono, type MiddlewareHandler } from 'hono';
+import { type Context, Hono } from 'hono';
 import type { z } from 'zod';
+import { parseTraceparent } from '../../telemetry/core.ts';
+import type { AdminAct } from './audit.ts';
 import {
   type ApiCall,
   type ApiError,
@@ -22,9 +24,24 @@ export type ApiHandlers<S extends ApiServer> = {
   readonly [N in RouteName<S>]: (call: ApiCall<N>) => ApiReply<N, S> | Promise<ApiReply<N, S>>;
 };
 
+/** What a request needs: to look, or to change something. */
+export type Right = 'read' | 'admin';
+
+export type Admission =
+  | { readonly kind: 'admitted'; readonly who: string }
+  /** `who` is null when nothing was shown that holds. */
+  | {
+      readonly kind: 'refused';
+      readonly who: string | null;
+      readonly status: number;
+      readonly error: ApiError;
+    };
+
 export interface MountOptions {
-  /** Lets a request below `/v1/` pass, or answers why not. */
-  readonly guard: MiddlewareHandler;
+  /** Lets a request below `/v1/` pass, or says why not. */
+  readonly admit: (authorization: string | undefined, right: Right) => Admission | Promise<Admission>;
+  /** Told of every request below `/v1/` that asks for a change, once it is answered. */
+  readonly audit: (act: AdminAct) => void;
   /** How this server writes an error down. */
   readonly encodeError: (error: ApiError) => string;
   /** @param wanted the schema that it does not fit. */
@@ -86,33 +103,92 @@ export function mountApi<S extends ApiServer>(
 ): Hono {
   const refuse = (status: number, error: ApiError) => respond(status, options.encodeError(error));
   const app = new Hono();
-  app.use('/v1/*', options.guard);
+  const answered = (reply: Reply, context: Context): Response => {
+    if ('error' in reply) return refuse(reply.status, reply.error);
+    if ('feed' in reply) {
+      reply.feed((context.env as HttpBindings).outgoing);
+      return RESPONSE_ALREADY_SENT;
+    }
+    return 'text' in reply
+      ? respond(reply.status, reply.text, reply.contentType)
+      : respond(reply.status, JSON.stringify(reply.body));
+  };
+  const admit = (context: Context, right: Right) => options.admit(context.req.header('authorization'), right);
   // The types tie each handler to its route; here, where all are treated alike, they are forgotten.
   const byName = handlers as unknown as Readonly<Record<string, Handler>>;
   for (const [name, route] of Object.entries<ApiRoute>(apiRoutes)) {
     const handler = byName[name];
     if (route.errors[server] === undefined || handler === undefined) continue;
-    app.on(route.method.toUpperCase(), route.path.replace(/\{(\w+)\}/g, ':$1'), async (context) => {
+    const path = route.path.replace(/\{(\w+)\}/g, ':$1');
+    /** The body and what is answered to it. */
+    const carryOut = async (context: Context): Promise<Carried> => {
       const { body: wanted } = route;
       const text = wanted === undefined ? '' : await boundedText(context.req.raw);
-      if (text === null) return refuse(413, options.bodyTooLarge(bodyBytesMax));
+      if (text === null)
+        return { asked: {}, reply: { status: 413, error: options.bodyTooLarge(bodyBytesMax) } };
       const read = wanted === undefined ? undefined : apiSchemas[wanted].safeParse(parsedJson(text));
       if (wanted !== undefined && read?.success === false)
-        return refuse(400, options.badBody(read.error, wanted));
-      const reply = await handler({
-        params: context.req.param(),
-        authorization: context.req.header('authorization'),
-        body: read?.data,
-      });
-      if ('error' in reply) return refuse(reply.status, reply.error);
-      if ('feed' in reply) {
-        reply.feed((context.env as HttpBindings).outgoing);
-        return RESPONSE_ALREADY_SENT;
-      }
-      return 'text' in reply
-        ? respond(reply.status, reply.text, reply.contentType)
-        : respond(reply.status, JSON.stringify(reply.body));
+        return { asked: {}, reply: { status: 400, error: options.badBody(read.error, wanted) } };
+      const call = { params: context.req.param(), body: read?.data };
+      const authorization = context.req.header('authorization');
+      return {
+        asked: { ...call.params, ...Object(call.body) },
+        reply: await handler({ ...call, authorization }),
+      };
+    };
+    app.on(route.method.toUpperCase(), path, async (context) => {
+      if (!path.startsWith('/v1/')) return answered((await carryOut(context)).reply, context);
+      const right = route.method === 'get' ? 'read' : 'admin';
+      const admission = await admit(context, right);
+      const { asked, reply }: Carried =
+        admission.kind === 'refused'
+          ? { asked: context.req.param(), reply: admission }
+          : right === 'admin' && couldBeForm(context)
+            ? { asked: context.req.param(), reply: { status: 415, error: notJson } }
+            : await carryOut(context);
+      if (right === 'admin') options.audit(actOf(name, context, admission.who, asked, reply));
+      return answered(reply, context);
     });
   }
+  // Who may not look is not told what there is.
+  app.all('/v1/*', async (context) => {
+    const admission = await admit(context, 'read');
+    return admission.kind === 'refused' ? refuse(admission.status, admission.error) : context.notFound();
+  });
   return app;
+}
+
+interface Carried {
+  readonly asked: Readonly<Record<string, unknown>>;
+  readonly reply: Reply;
+}
+
+const notJson: ApiError = {
+  code: 'NOT_JSON',
+  message: 'Without a token this takes JSON only: send the header content-type: application/json.',
+};
+
+/** Whether a page of anybody could have made a browser send this: forms carry no such headers. */
+function couldBeForm({ req }: Context): boolean {
+  if (req.header('authorization') !== undefined) return false;
+  return !/^application\/json\s*(?:;|$)/i.test(req.header('content-type') ?? '');
+}
+
+function actOf(
+  what: string,
+  { req }: Context,
+  who: string | null,
+  target: Readonly<Record<string, unknown>>,
+  reply: Reply,
+): AdminAct {
+  const id: unknown = 'body' in reply ? Object(reply.body).id : null;
+  return {
+    who,
+    what,
+    target,
+    status: reply.status,
+    code: 'error' in reply ? reply.error.code : null,
+    id: typeof id === 'string' ? id : null,
+    traceId: parseTraceparent(req.header('traceparent'))?.traceId ?? null,
+  };
 }

@@ -18,16 +18,31 @@ import {
   NatsError,
   type Subscription,
 } from 'nats';
-import { monotonicMs } from '../../storage/index.ts';
+import {
+  type Credentials,
+  checkIdentity,
+  type Expected,
+  monotonicMs,
+  tlsOptions,
+} from '../../storage/index.ts';
 import { RateLimit } from '../../telemetry/core.ts';
 
 export interface NatsOptions {
   /** `host:port` or `nats://host:port`, the nearest first: they are tried in this order. */
   readonly servers: readonly string[];
   readonly token?: string;
+  /** Speaks TLS with this certificate, and only to the servers that are expected. */
+  readonly secured?: NatsSecurity;
   /** Shown in the server's monitoring. */
   readonly name: string;
   readonly onStatus?: (status: NatsStatus) => void;
+}
+
+export interface NatsSecurity {
+  readonly credentials: Pick<Credentials, 'material'>;
+  readonly expected: Expected;
+  /** Where answers come in: the only inbox that the servers let this process listen at. */
+  readonly inboxPrefix: string;
 }
 
 export type NatsStatus =
@@ -308,6 +323,7 @@ function clientOptions(options: NatsOptions) {
     servers: [...options.servers],
     name: options.name,
     ...(options.token === undefined ? {} : { token: options.token }),
+    ...(options.secured === undefined ? {} : secured(options.secured)),
     // The order given is the order of preference, and the servers given are the only ones: otherwise gossip would let a
     // region's processes wander off to another region's server.
     noRandomize: true,
@@ -322,6 +338,24 @@ function clientOptions(options: NatsOptions) {
     timeout: dialTimeoutMs,
     noAsyncTraces: true,
   };
+}
+
+/** The client reads its TLS options anew for each connection, and so takes up a new certificate. */
+function secured({ credentials, expected, inboxPrefix }: NatsSecurity) {
+  const tls = {
+    ...tlsOptions,
+    get ca(): string {
+      return credentials.material.ca;
+    },
+    get cert(): string {
+      return credentials.material.cert;
+    },
+    get key(): string {
+      return credentials.material.key;
+    },
+    checkServerIdentity: checkIdentity(expected),
+  };
+  return { tls, inboxPrefix };
 }
 
 /** The client ends its read loop, with a line on stdout, when a callback throws. A broken invariant ends the process. */

@@ -4,19 +4,24 @@ import { styleText } from 'node:util';
 import { Command, CommanderError } from 'commander';
 import { z } from 'zod';
 import { endOnBrokenPipe } from '../../telemetry/core.ts';
+import { CertificateError } from '../certs/certificate-store.ts';
 import { DeploymentError } from '../local/local-deployment.ts';
 import { CliError } from './ask/output.ts';
+import { addCertsCommands } from './commands/certs-commands.ts';
 import { addCompletionCommand } from './commands/completion-command.ts';
 import { addControlCommands } from './commands/control-commands.ts';
+import { addDeployCommands } from './commands/deploy-commands.ts';
 import { addDoctorCommand } from './commands/doctor-command.ts';
 import { addDrillCommands } from './commands/drill-commands.ts';
 import { addFaultCommands } from './commands/fault-commands.ts';
 import { addMoveCommands } from './commands/move-commands.ts';
 import { addPolicyCommand } from './commands/policy-commands.ts';
+import { addProcessCommands } from './commands/process-commands.ts';
 import { addReadinessCommand } from './commands/readiness-command.ts';
 import { addShellCommand } from './commands/shell-command.ts';
 import { addSqlCommand } from './commands/sql-command.ts';
 import { addStatusCommand } from './commands/status-command.ts';
+import { addTokenCommands } from './commands/token-commands.ts';
 import { addUpCommands } from './commands/up-commands.ts';
 
 function version(): string {
@@ -40,14 +45,18 @@ export function buildProgram(): Command {
   addPolicyCommand(program);
   addControlCommands(program);
   addDrillCommands(program);
+  addDeployCommands(program);
+  addCertsCommands(program);
   addFaultCommands(program);
+  addProcessCommands(program);
+  addTokenCommands(program);
   addDoctorCommand(program);
   addCompletionCommand(program);
   return program;
 }
 
 /** Prints an expected failure in one line, or as `{"error": …}` where JSON was asked for. */
-function report(error: CliError | DeploymentError, json: boolean): void {
+function report(error: Error, json: boolean): void {
   const code = error instanceof CliError ? error.code : undefined;
   if (json) {
     console.error(JSON.stringify({ error: { code: code ?? null, message: error.message } }));
@@ -65,7 +74,11 @@ export async function main(argv: readonly string[]): Promise<void> {
   } catch (error) {
     if (error instanceof CommanderError) {
       process.exitCode = error.exitCode;
-    } else if (error instanceof CliError || error instanceof DeploymentError) {
+    } else if (
+      error instanceof CliError ||
+      error instanceof DeploymentError ||
+      error instanceof CertificateError
+    ) {
       report(error, argv.includes('--json'));
       process.exitCode = 1;
     } else {

@@ -6,6 +6,7 @@
 import { AssertionError } from 'node:assert/strict';
 import { z } from 'zod';
 import { epoch, lsn, regionId } from '../../storage/core.ts';
+import { recordSubject, streamName } from '../bus/core/control-subjects.ts';
 import { type ControlRecord, checkControlRecord } from './core/control-record.ts';
 import type { StreamGroup } from './core/leader-placement.ts';
 
@@ -242,11 +243,6 @@ export function streamProblems(
   return problems;
 }
 
-/** The bucket of a cluster's control record, and the stream it lies in. */
-export const controlBucket = (cluster: string): string => `sextant-${cluster}-control`;
-export const controlStream = (cluster: string): string => streamName(controlBucket(cluster));
-export const streamName = (bucket: string): string => `KV_${bucket}`;
-export const recordSubject = (bucket: string): string => `$KV.${bucket}.control`;
 /** The body of an API request. */
 export const jsonBytes = (value: unknown): Uint8Array => encoder.encode(JSON.stringify(value));
 export const textBytes = (value: string): Uint8Array => encoder.encode(value);

@@ -12,10 +12,10 @@ import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { type Epoch, genesisEpoch, type RegionId } from '../../storage/core.ts';
+import { controlBucket, hintSubject, recordSubject, streamName } from '../bus/core/control-subjects.ts';
 import type { NatsConnection } from '../bus/nats-connection.ts';
 import {
   bytesText,
-  controlBucket,
   decodeControlRecord,
   encodeControlRecord,
   isLaterVersion,
@@ -25,11 +25,9 @@ import {
   parseMessage,
   parseStream,
   type Reply,
-  recordSubject,
   type StoredMessage,
   type StreamReply,
   streamConfig,
-  streamName,
   streamProblems,
   textBytes,
 } from './control-store-wire.ts';
@@ -133,7 +131,7 @@ class BucketStore implements JetStreamControlStore {
     assert(/^[a-z0-9][a-z0-9-]{0,62}$/.test(options.cluster), `not a cluster name: ${options.cluster}`);
     this.#connection = options.connection;
     this.#bucket = controlBucket(options.cluster);
-    this.#hintSubject = `sextant.${options.cluster}.control`;
+    this.#hintSubject = hintSubject(options.cluster);
     this.#replicas = options.replicas;
     this.#readTimeoutMs = options.readTimeoutMs ?? defaultReadTimeoutMs;
     this.#writeTimeoutMs = options.writeTimeoutMs ?? defaultWriteTimeoutMs;

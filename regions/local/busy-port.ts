@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import type { ProcessSpec } from './local-layout.ts';
 
 /** True when something else listens on the loopback port. */
-export function isBusy(port: number): Promise<boolean> {
+function isBusy(port: number): Promise<boolean> {
   return new Promise((done) => {
     const server = createServer();
     server.once('error', () => done(true));
@@ -11,8 +11,8 @@ export function isBusy(port: number): Promise<boolean> {
   });
 }
 
-/** Which ports of `processes` others hold, and who wants them, in words; undefined when all are free. */
-export async function busyPortsProblem(
+/** Ports of `processes` that others hold, who wants them, and the way out; undefined when all are free. */
+export async function busyPorts(
   processes: readonly Pick<ProcessSpec, 'id' | 'ports'>[],
 ): Promise<string | undefined> {
   const wanted = processes.flatMap(({ id, ports }) => ports.map((port) => ({ id, port })));

@@ -10,7 +10,6 @@ import { parse } from 'yaml';
 import { z } from 'zod';
 import type { JaegerPrograms } from './jaeger-programs.ts';
 import {
-  configFile,
   type Deployment,
   type ProcessSpec,
   type Programs,
@@ -110,6 +109,7 @@ function jaegerProcesses(
   const at = (port: number) => `${host}:${port}`;
   const dirOf = (name: string) => resolve(dataDir, telemetryGroup, name);
   const dataOf = (name: string) => join(dirOf(name), 'data');
+  const configOf = (name: string) => join(dirOf(name), 'config.json');
   const spec = (
     role: 'jaeger' | 'prometheus' | 'window',
     rest: Omit<ProcessSpec, 'id' | 'region' | 'role' | 'dir' | 'dataDir'>,
@@ -137,14 +137,14 @@ function jaegerProcesses(
     spec('prometheus', {
       command: programs.prometheus,
       args: [
-        `--config.file=${configFile(dirOf('prometheus'))}`,
+        `--config.file=${configOf('prometheus')}`,
         `--storage.tsdb.path=${dataOf('prometheus')}`,
         '--storage.tsdb.retention.time=7d',
         '--storage.tsdb.retention.size=512MB',
         `--web.listen-address=${at(ports.prometheus)}`,
         '--log.level=warn',
       ],
-      config: JSON.stringify(prometheusConfig, null, 2),
+      config: { file: configOf('prometheus'), content: JSON.stringify(prometheusConfig, null, 2) },
       ports: [ports.prometheus],
       readyUrl: `http://${at(ports.prometheus)}/-/ready`,
     }),
@@ -157,14 +157,13 @@ function jaegerProcesses(
         '--prometheus',
         `http://${at(ports.prometheus)}`,
       ],
-      config: '{}',
       ports: [ports.window],
       readyUrl: `http://${at(ports.window)}/healthz`,
     }),
     spec('jaeger', {
       command: programs.jaeger,
-      args: ['--config', configFile(dirOf('jaeger'))],
-      config: JSON.stringify(parse(jaegerConfig), null, 2),
+      args: ['--config', configOf('jaeger')],
+      config: { file: configOf('jaeger'), content: JSON.stringify(parse(jaegerConfig), null, 2) },
       ports: [ports.ui, ports.otlp, ports.grpc, ports.spanMetrics],
       readyUrl: `http://${at(ports.ui)}/`,
       env: { GOMEMLIMIT: '1GiB' },

@@ -8,7 +8,6 @@ import {
   existsSync,
   mkdirSync,
   readdirSync,
-  readFileSync,
   renameSync,
   rmdirSync,
   rmSync,
@@ -32,7 +31,7 @@ import {
 } from '../../storage/index.ts';
 import { regionsMax, regionsSchema } from '../agent/config.ts';
 import { findNatsServer } from '../nats/nats-server.ts';
-import { busyPortsProblem } from './busy-port.ts';
+import { busyPorts } from './busy-port.ts';
 import { type Distances, type PairRoundTrip, wideAreaOf } from './cables/core/wide-area.ts';
 import { RouteProxies, RouteProxy } from './cables/route-proxy.ts';
 import { type MoreRoutes, socketPathProblem } from './control-socket.ts';
@@ -40,14 +39,12 @@ import { processesWith } from './jaeger-processes.ts';
 import { findJaegerPrograms, type JaegerPrograms } from './jaeger-programs.ts';
 import {
   basePortMax,
-  configFile,
   controlSocket,
   type Deployment,
   deploymentFile,
   deploymentSchema,
   natsProcesses,
   type Programs,
-  processDirs,
   routePortOf,
   routesOf,
   supervisorDir,
@@ -55,7 +52,9 @@ import {
   telemetryGroup,
 } from './local-layout.ts';
 import { deploymentTraces, pidFilesBelow } from './local-traces.ts';
+import { renewLocal, secureDeployment } from './make-certificates.ts';
 import { downgradeHint, rememberStoreVersion, storeProblem, storeVersion } from './nats-store-version.ts';
+import { foreignData, writeRegionFiles } from './region-files.ts';
 import { Supervisor } from './supervisor.ts';
 
 /** Something the user can put right; `message` says what and how. Anything else that is thrown is a bug. */
@@ -75,6 +74,10 @@ export type UpRequest = {
   readonly basePort?: number;
   readonly fresh?: boolean;
   readonly nats?: { readonly url: string; readonly token: string; readonly replicas: 1 | 3 | 5 };
+  /** Whether processes encrypt what they say to one another. */
+  readonly secure?: boolean;
+  /** Whether the package of nats-server may be installed, as root, where there is none. */
+  readonly install?: boolean;
   /** How far apart the regions are made to be this time; left out, they are as close as one machine is. */
   readonly wan?: Distances;
   /** Whether Jaeger and Prometheus run beside it this time, and take its spans and metrics. */
@@ -98,8 +101,8 @@ export function readDeployment(dataDir: string): Deployment | undefined {
   throw new DeploymentError(
     `${loaded.message}\n` +
       'The file holds what makes the deployment this one, so nothing is started without it. `sextant down` stops what still runs; ' +
-      "put the file back from a copy (its cluster and secret also stand in every process's config.json, such as " +
-      `${join(dataDir, '<region>', 'n1', 'config.json')}), or give the data up with \`sextant up --fresh\`.`,
+      "put the file back from a copy (its cluster also stands in each region's file and its secrets beside that, such as " +
+      `${join(dataDir, '<region>', 'region.yaml')}), or give the data up with \`sextant up --fresh\`.`,
   );
 }
 
@@ -227,8 +230,8 @@ export function prepareDeployment(
         'leave --regions out, choose another --data, or delete its data with --fresh',
     );
   }
-  const base = existing ?? {
-    version: 1 as const,
+  const base: Deployment = existing ?? {
+    version: 1,
     cluster: `sextant-${randomBytes(4).toString('hex')}`,
     secret: randomBytes(32).toString('base64url'),
     natsToken: randomBytes(24).toString('base64url'),
@@ -240,10 +243,13 @@ export function prepareDeployment(
   const deployment: Deployment = {
     ...base,
     basePort: request.basePort ?? base.basePort,
+    ...(request.secure !== undefined && { secure: request.secure }),
+    natsRoutePassword: base.natsRoutePassword ?? randomBytes(24).toString('base64url'),
     nats:
       nats === undefined ? base.nats : { servers: [nats.url], token: nats.token, replicas: nats.replicas },
   };
-  refuseForeignData(dataDir, deployment);
+  const foreign = foreignData(dataDir, deployment);
+  if (foreign !== undefined) throw new DeploymentError(foreign);
   distancesOf(request, deployment);
   if (request.jaeger === true && deployment.regions.some((region) => region === telemetryGroup))
     throw new DeploymentError(
@@ -261,26 +267,6 @@ function distancesOf({ wan }: UpRequest, { regions, nats }: Deployment): readonl
   const area = wideAreaOf(regions, wan, nats === null);
   if (area.kind === 'refused') throw new DeploymentError(area.reason);
   return area.pairs;
-}
-
-/** Data of another cluster under this deployment's identity would be taken for its own, or refused node by node. */
-function refuseForeignData(dataDir: string, deployment: Deployment): void {
-  for (const dir of processDirs(deployment, dataDir)) {
-    let config: unknown;
-    try {
-      config = JSON.parse(readFileSync(configFile(dir), 'utf8'));
-    } catch {
-      continue;
-    }
-    const cluster =
-      typeof config === 'object' && config !== null && 'cluster' in config ? config.cluster : undefined;
-    if (typeof cluster === 'string' && cluster !== deployment.cluster) {
-      throw new DeploymentError(
-        `${dir} holds data of cluster ${cluster}, but ${deploymentFile(dataDir)} is of cluster ${deployment.cluster}: ` +
-          'put the right deployment.json back, choose another --data, or delete the data with --fresh',
-      );
-    }
-  }
 }
 
 /** Pid of the running supervisor of `dataDir`, also of one that is still starting, or undefined. */
@@ -390,9 +376,12 @@ async function bringUpLocked(
   const { dataDir } = request;
   const deployment = await openDeployment(request, onProgress);
   const nats =
-    deployment.nats === null ? await findNatsServer(undefined, onProgress) : { path: '', version: '0.0.0' };
+    deployment.nats === null
+      ? await findNatsServer(undefined, { onProgress, fetch: true, install: request.install === true })
+      : { path: '', version: '0.0.0' };
   if ('error' in nats) throw new DeploymentError(nats.error);
 
+  await secureDeployment(dataDir, deployment, onProgress);
   const pairs = distancesOf(request, deployment);
   const proxies = await Promise.all(
     routesOf(deployment).map((ends) => RouteProxy.open(ends, routePortOf(deployment, ends.to))),
@@ -405,11 +394,15 @@ async function bringUpLocked(
     processes,
     proxies: deployment.nats === null ? new RouteProxies(proxies, pairs) : undefined,
     ...(deployment.nats === null && {
-      nats: { cluster: deployment.cluster, token: deployment.natsToken },
+      nats: {
+        cluster: deployment.cluster,
+        token: deployment.secure === true ? null : deployment.natsToken,
+      },
     }),
     controlSocket: controlSocket(dataDir),
     metricsPort,
     ...(hooks.more !== undefined && { more: hooks.more(dataDir) }),
+    ...(deployment.secure === true && { renew: () => renewLocal(dataDir) }),
     onProgress,
   });
   const running: RunningDeployment = {
@@ -423,10 +416,11 @@ async function bringUpLocked(
   try {
     const problem = storeProblem(wrote, nats, servers.length > 1);
     if (problem !== undefined) throw new DeploymentError(problem);
-    const busy = await busyPortsProblem([...processes, { id: 'the supervisor', ports: [metricsPort] }]);
+    const busy = await busyPorts([...processes, { id: 'the supervisor', ports: [metricsPort] }]);
     if (busy !== undefined) throw new DeploymentError(busy);
     if (servers.length > 0) rememberStoreVersion(dataDir, wrote, nats.version);
     hooks.onStarting?.(running);
+    writeRegionFiles(deployment, dataDir, proxies);
     onProgress(`starting ${processes.length} processes of ${deployment.regions.length} regions`);
     const failure = await supervisor.start(hooks.timeoutMs ?? defaultStartTimeoutMs);
     if (failure !== undefined) {

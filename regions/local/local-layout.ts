@@ -1,19 +1,20 @@
 /**
- * Where everything of a local deployment lies: ports, directories, and the processes with their configuration. Computed from
- * `deployment.json` alone, so that `up`, `down`, `status` and the tests agree without asking a running supervisor.
+ * Where everything of a local deployment lies: ports, directories, the files of its regions, and the processes that run from
+ * them. Computed from `deployment.json` alone, so that `up`, `down`, `status` and the tests agree without asking a running
+ * supervisor.
  */
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
-import { clusterSchema, secretSchema, strictShape } from '../../storage/index.ts';
+import { clusterSchema, nodesPerRegion, secretSchema, strictShape } from '../../storage/index.ts';
 import { natsSchema, regionsMax, regionsSchema } from '../agent/config.ts';
-import {
-  type NatsServer,
-  natsServerConfig,
-  natsTopology,
-  witness,
-  witnessIndex,
-} from '../nats/nats-server.ts';
+import { natsTopology, witness } from '../deploy/core/nats-topology.ts';
+import type { NatsPart, ServerFile } from '../deploy/core/region-rules.ts';
+import type { RegionPlan, WitnessPlan } from '../deploy/core/region-text.ts';
+import { natsConfigFile, natsConfigOf } from '../deploy/nats-config.ts';
+import { secretNames } from '../deploy/write-files.ts';
+import type { NatsServer } from '../nats/nats-server.ts';
 import type { RouteEnds } from './cables/route-proxy.ts';
+import { certificatesDir, identityFilesOf, type LocalProcess, operatorOf } from './local-certificates.ts';
 
 /** Content of `deployment.json`: what makes the deployment this one. Holds secrets; the file's mode is 0600. */
 export const deploymentSchema = strictShape({
@@ -21,6 +22,10 @@ export const deploymentSchema = strictShape({
   cluster: clusterSchema,
   secret: secretSchema,
   natsToken: z.string().min(1),
+  /** What the NATS servers show each other. One of an older version is their token. */
+  natsRoutePassword: z.string().min(1).optional(),
+  /** Whether the processes encrypt what they say to one another. */
+  secure: z.boolean().optional(),
   regions: regionsSchema,
   basePort: z.int().min(1),
   /** Servers of someone else (`--nats URL`), or null when the deployment runs its own. */
@@ -28,8 +33,9 @@ export const deploymentSchema = strictShape({
 });
 export type Deployment = z.output<typeof deploymentSchema>;
 
-export const nodesPerRegion = 6;
 const portsPerRegion = 20;
+/** The witness takes the ports of this region index, one past the last possible region. */
+const witnessIndex = regionsMax;
 const host = '127.0.0.1';
 
 export type RegionPorts = {
@@ -77,18 +83,20 @@ export type ProcessSpec = {
   readonly id: string;
   readonly region: string;
   readonly role: ProcessRole;
-  /** Holds `config.json`, `process.log` and `pid`. */
+  /** Holds `process.log` and `pid`. */
   readonly dir: string;
   /** What `wipe` deletes. */
   readonly dataDir: string;
   readonly command: string;
   readonly args: readonly string[];
-  /** Content of `config.json`, which `args` names. */
-  readonly config: string;
+  /** Of a NATS server: its configuration, made of its region's file and written before each start. `args` names it. */
+  readonly config?: { readonly file: string; readonly content: string };
   /** All must be free before the start; the first accepting connections means the process is up. */
   readonly ports: readonly number[];
   /** Answers 2xx once the process serves clients. */
   readonly readyUrl?: string;
+  /** Files that it reads again when it gets SIGHUP. */
+  readonly reloads?: readonly string[];
   /** Environment variables it is given unless the operator has set them. */
   readonly env?: Readonly<Record<string, string>>;
   /** With more than this in `dataDir` the supervisor starts it again empty. */
@@ -98,7 +106,11 @@ export type ProcessSpec = {
 /** What Node.js is given to run each kind of process: its own flags, and the main file. Tests hand in their own. */
 export type Programs = Readonly<Record<'storage' | 'agent' | 'gateway', readonly string[]>>;
 
-export const configFile = (dir: string): string => join(dir, 'config.json');
+/** Where a version before this one kept the configuration of each process. */
+export const formerConfigFile = (dir: string): string => join(dir, 'config.json');
+/** The file of a region, from which all its processes run; its secrets lie beside it. */
+export const regionFileOf = (dataDir: string, region: string): string =>
+  resolve(dataDir, region, region === witness ? 'witness.yaml' : 'region.yaml');
 export const logFile = (dir: string): string => join(dir, 'process.log');
 export const pidFile = (dir: string): string => join(dir, 'pid');
 export const deploymentFile = (dataDir: string): string => join(dataDir, 'deployment.json');
@@ -155,72 +167,129 @@ const serverIndex = (deployment: Deployment, server: string): number =>
 export const routePortOf = (deployment: Deployment, server: string): number =>
   portsOf(deployment.basePort, serverIndex(deployment, server)).natsRoute;
 
-/** The NATS servers. `proxies` are where each route of `routesOf` is dialled. */
+/** A route as it is dialled this time. */
+export type DialledRoute = { readonly ends: RouteEnds; readonly port: number };
+
+function natsPlanOf(deployment: Deployment, server: string, dialled: readonly DialledRoute[]): NatsPart {
+  if (deployment.nats !== null) {
+    const { servers, replicas } = deployment.nats;
+    return { servers, ...(replicas !== undefined && { replicas }) };
+  }
+  const ports = portsOf(deployment.basePort, serverIndex(deployment, server));
+  const routes = dialled
+    .filter(({ ends }) => ends.from === server)
+    .map(({ ends, port }) => ({ region: ends.to, address: at(port), proxied: true }));
+  const clustered = natsTopology(deployment.regions).servers.length > 1;
+  return { address: at(ports.nats), ...(clustered && { routeAddress: at(ports.natsRoute), routes }) };
+}
+
+const at = (port: number): string => `${host}:${port}`;
+
+/** What a region's file says about secrets and certificates. */
+const privacyOf = ({ secure }: Deployment, dataDir: string) => ({
+  secrets: secretNames(secure === true),
+  ...(secure === true && { certificatesDir: resolve(certificatesDir(dataDir)) }),
+});
+
+/** The files of the regions, as `sextant init` would write them for this machine. `dialled` is where each route leads. */
+export function regionPlans(
+  deployment: Deployment,
+  dataDir: string,
+  dialled: readonly DialledRoute[],
+): readonly RegionPlan[] {
+  const { cluster, regions } = deployment;
+  return regions.map((region, index) => {
+    const ports = portsOf(deployment.basePort, index);
+    return {
+      cluster,
+      region,
+      regions,
+      dataDir: '.',
+      ...privacyOf(deployment, dataDir),
+      nodes: ports.nodes.map((port, node) => ({
+        node: `n${node + 1}`,
+        az: azOf(region, node),
+        address: at(port),
+      })),
+      agent: { address: at(ports.agent) },
+      gateways: [
+        { gateway: gatewayName, address: at(ports.gateway), supervisor: resolve(controlSocket(dataDir)) },
+      ],
+      nats: natsPlanOf(deployment, region, dialled),
+    };
+  });
+}
+
+/** The file of the witness, where there is one. */
+export function witnessPlan(
+  deployment: Deployment,
+  dataDir: string,
+  dialled: readonly DialledRoute[],
+): WitnessPlan | undefined {
+  const { cluster, regions, nats } = deployment;
+  if (nats !== null || !natsTopology(regions).servers.includes(witness)) return undefined;
+  return {
+    cluster,
+    regions,
+    dataDir: '.',
+    ...privacyOf(deployment, dataDir),
+    nats: natsPlanOf(deployment, witness, dialled),
+  };
+}
+
+/** The NATS servers, each with the configuration that follows from its region's file. */
 export function natsProcesses(
   deployment: Deployment,
   dataDir: string,
   server: NatsServer,
-  proxies: readonly { readonly ends: RouteEnds; readonly port: number }[],
+  dialled: readonly DialledRoute[],
 ): readonly ProcessSpec[] {
-  if (deployment.nats !== null) return [];
-  const { servers, voters } = natsTopology(deployment.regions);
-  const secrets = {
-    cluster: deployment.cluster,
-    token: deployment.natsToken,
-    routePassword: deployment.natsToken,
-  };
-  return servers.map((region) => {
-    const ports = portsOf(deployment.basePort, serverIndex(deployment, region));
-    const dir = resolve(dataDir, region === witness ? witness : join(region, 'nats'));
+  const alone = witnessPlan(deployment, dataDir, dialled);
+  const files: readonly ServerFile[] = [
+    ...regionPlans(deployment, dataDir, dialled).map((plan) => ({ ...plan, name: plan.region })),
+    ...(alone === undefined ? [] : [{ ...alone, name: witness }]),
+  ];
+  return files.flatMap((file): readonly ProcessSpec[] => {
+    const { name, nats } = file;
+    const dir = resolve(dataDir, name === witness ? witness : join(name, 'nats'));
     const store = join(dir, 'data');
-    const config = natsServerConfig(
+    const files = deployment.secure === true ? identityFilesOf(dataDir, natsIdentity(name)) : undefined;
+    const content = natsConfigOf(file, {
+      storeDir: store,
+      token: deployment.natsToken,
+      routePassword: deployment.natsRoutePassword ?? deployment.natsToken,
+      identity: files,
+      version: server.version,
+    });
+    if (content === undefined) return [];
+    const ports = portsOf(deployment.basePort, serverIndex(deployment, name));
+    return [
       {
-        region,
-        clientPort: ports.nats,
-        routePort: ports.natsRoute,
-        routes: proxies.filter(({ ends }) => ends.from === region).map(({ port }) => port),
-        clustered: servers.length > 1,
-        ...(voters.includes(region) && { storeDir: store }),
+        id: `${name}/nats`,
+        region: name,
+        role: 'nats',
+        dir,
+        dataDir: store,
+        command: server.path,
+        args: ['-c', natsConfigFile(dir)],
+        config: { file: natsConfigFile(dir), content },
+        ...(files !== undefined && { reloads: Object.values(files) }),
+        ports: nats.routeAddress === undefined ? [ports.nats] : [ports.nats, ports.natsRoute],
       },
-      secrets,
-      server.version,
-    );
-    return {
-      id: region === witness ? `${witness}/nats` : `${region}/nats`,
-      region,
-      role: 'nats',
-      dir,
-      dataDir: store,
-      command: server.path,
-      args: ['-c', configFile(dir)],
-      config,
-      ports: servers.length > 1 ? [ports.nats, ports.natsRoute] : [ports.nats],
-    } as const;
+    ];
   });
 }
 
-/** Storage nodes, agent and gateway of every region. Spans go to `otlpEndpoint`, if there is one. */
+/** Storage nodes, agent and gateway of every region, each run from its region's file. Spans go to `otlpEndpoint`, if there is one. */
 export function sextantProcesses(
   deployment: Deployment,
   dataDir: string,
   programs: Programs,
   otlpEndpoint?: string,
 ): readonly ProcessSpec[] {
-  const { cluster, secret, regions } = deployment;
-  return regions.flatMap((region, index) => {
+  return deployment.regions.flatMap((region, index) => {
     const ports = portsOf(deployment.basePort, index);
-    const at = (port: number) => `${host}:${port}`;
-    const nodes = ports.nodes.map((port, node) => ({
-      node: `n${node + 1}`,
-      az: azOf(region, node),
-      address: at(port),
-    }));
-    const nats = deployment.nats ?? {
-      servers: [`nats://${at(ports.nats)}`],
-      token: deployment.natsToken,
-      replicas: natsTopology(regions).replicas,
-    };
-    const spec = (role: keyof Programs, name: string, port: number, config: object): ProcessSpec => {
+    const spec = (role: keyof Programs, name: string, port: number, args: readonly string[]): ProcessSpec => {
       const dir = resolve(dataDir, region, name);
       return {
         id: `${region}/${name}`,
@@ -229,8 +298,7 @@ export function sextantProcesses(
         dir,
         dataDir: join(dir, 'data'),
         command: process.execPath,
-        args: [...programs[role], '--config', configFile(dir)],
-        config: JSON.stringify({ cluster, secret, region, listen: at(port), ...config }, null, 2),
+        args: [...programs[role], '--config', regionFileOf(dataDir, region), ...args],
         ports: [port],
         env: {
           NODE_COMPILE_CACHE: compileCacheDir(dataDir),
@@ -239,32 +307,34 @@ export function sextantProcesses(
         ...(role === 'gateway' && { readyUrl: `http://${at(port)}/readyz` }),
       };
     };
-    const dataOf = (name: string) => join(resolve(dataDir, region, name), 'data');
-    const storage = nodes.map(({ node, az }, position) =>
-      spec('storage', node, ports.nodes[position] ?? 0, {
-        node,
-        az,
-        dataDir: dataOf(node),
-        peers: nodes.filter((peer) => peer.node !== node),
-      }),
+    const nodes = ports.nodes.map((port, node) =>
+      spec('storage', `n${node + 1}`, port, ['--node', `n${node + 1}`]),
     );
-    const agent = spec('agent', 'agent', ports.agent, {
-      dataDir: dataOf('agent'),
-      gateways: [at(ports.gateway)],
-      nodes,
-      nats,
-      regions,
-    });
-    const gateway = spec('gateway', 'gateway', ports.gateway, {
-      gateway: 'g1',
-      agent: at(ports.agent),
-      supervisor: resolve(controlSocket(dataDir)),
-      nodes,
-      nats,
-      regions,
-    });
-    return [...storage, agent, gateway];
+    return [
+      ...nodes,
+      spec('agent', 'agent', ports.agent, []),
+      spec('gateway', 'gateway', ports.gateway, ['--name', gatewayName]),
+    ];
   });
+}
+
+/** A certificate names a gateway as its configuration does; its directory is named otherwise. */
+const gatewayName = 'g1';
+const natsIdentity = (server: string): LocalProcess => ({ region: server, role: 'nats', name: 'nats' });
+
+/** Who has a certificate in an encrypted deployment: every process, and the command line. */
+export function certifiedProcesses({ regions }: Deployment): readonly LocalProcess[] {
+  const nodes = Array.from({ length: nodesPerRegion }, (_, index) => `n${index + 1}`);
+  const [first] = regions;
+  return [
+    ...natsTopology(regions).servers.map(natsIdentity),
+    ...regions.flatMap((region): readonly LocalProcess[] => [
+      ...nodes.map((name) => ({ region, role: 'storage', name }) as const),
+      { region, role: 'agent', name: 'agent' },
+      { region, role: 'gateway', name: gatewayName },
+    ]),
+    ...(first === undefined ? [] : [operatorOf(first)]),
+  ];
 }
 
 /** Where clients and people connect. */
@@ -281,7 +351,7 @@ export function endpointsOf(deployment: Deployment): readonly RegionEndpoints[] 
     return {
       region,
       gateway: `http://${host}:${ports.gateway}`,
-      agent: `http://${host}:${ports.agent}`,
+      agent: `${deployment.secure === true ? 'https' : 'http'}://${host}:${ports.agent}`,
       nats: deployment.nats?.servers[0] ?? `nats://${host}:${ports.nats}`,
     };
   });

@@ -5,7 +5,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { regionSchema } from '../../storage/index.ts';
-import { configFile, pidFile, processNames, telemetryNames } from './local-layout.ts';
+import { formerConfigFile, pidFile, processNames, regionFileOf, telemetryNames } from './local-layout.ts';
 
 function directoriesIn(dir: string): readonly string[] {
   try {
@@ -17,20 +17,26 @@ function directoriesIn(dir: string): readonly string[] {
   }
 }
 
-/** A region's directory holds directories of its processes and nothing else, with a configuration that was written for each. */
-function isRegion(dir: string): boolean {
+const besideProcesses: readonly string[] = ['region.yaml', 'region.yaml.new', 'secrets'];
+
+/**
+ * A region's directory holds its file, its secrets and directories of its processes, and nothing else; before there were such
+ * files, a configuration for each process.
+ */
+function isRegion(dataDir: string, region: string): boolean {
+  const dir = join(dataDir, region);
   const names = existsSync(dir) ? readdirSync(dir) : [];
   return (
-    names.length > 0 &&
-    names.every((name) => processNames.includes(name)) &&
-    names.some((name) => existsSync(configFile(join(dir, name))))
+    names.every((name) => processNames.includes(name) || besideProcesses.includes(name)) &&
+    (existsSync(regionFileOf(dataDir, region)) ||
+      names.some((name) => existsSync(formerConfigFile(join(dir, name)))))
   );
 }
 
 /** Names of the directories in `dataDir` in which regions of a deployment keep their processes. */
 export function deploymentTraces(dataDir: string): readonly string[] {
   return directoriesIn(dataDir).filter(
-    (name) => regionSchema.safeParse(name).success && isRegion(join(dataDir, name)),
+    (name) => regionSchema.safeParse(name).success && isRegion(dataDir, name),
   );
 }
 

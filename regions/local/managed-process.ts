@@ -15,7 +15,7 @@ import {
 } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { identify, removePidFile, writePidFile } from '../../storage/index.ts';
-import { configFile, logFile, type ProcessSpec, pidFile } from './local-layout.ts';
+import { logFile, type ProcessSpec, pidFile } from './local-layout.ts';
 
 /**
  * `stopped`: by an operator or not yet started. `restarting`: died, waits for its next start.
@@ -183,6 +183,11 @@ export class ManagedProcess {
     return this.#life?.child.kill('SIGCONT') ?? false;
   }
 
+  /** SIGHUP: it reads its files again. Answers false when it does not run. */
+  reload(): boolean {
+    return this.#life?.child.kill('SIGHUP') ?? false;
+  }
+
   /** SIGKILL as a crash would have it: it is started again. Answers false when it does not run. */
   crash(): boolean {
     return this.#life?.child.kill('SIGKILL') ?? false;
@@ -223,7 +228,7 @@ export class ManagedProcess {
   #spawn(): void {
     const { dir, command, args, config, env } = this.spec;
     mkdirSync(dir, { recursive: true, mode: 0o700 });
-    writeFileSync(configFile(dir), config, { mode: 0o600 });
+    if (config !== undefined) writeFileSync(config.file, config.content, { mode: 0o600 });
     const log = this.#openLog();
     // In a session of its own: Ctrl-C in a terminal reaches the supervisor alone, which then stops all in order.
     const child = spawn(command, args, {

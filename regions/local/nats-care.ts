@@ -16,7 +16,8 @@ export interface NatsCareOptions {
   readonly servers: readonly ManagedProcess[];
   /** Where they are asked about the control record. */
   readonly cluster: string;
-  readonly token: string;
+  /** Null where servers take certificates only, which agents and gateways have: then agents alone look at the copies. */
+  readonly token: string | null;
   readonly isIsolated: (region: string) => boolean;
   /** How long a server may take to stop. */
   readonly graceMs: number;
@@ -38,8 +39,7 @@ const lookEveryMs = 1_000;
 export class NatsCare {
   private readonly options: NatsCareOptions;
   private readonly cared: readonly Cared[];
-  private readonly connection: NatsConnection;
-  private readonly copies: ControlCopiesWatch;
+  private readonly asked: { readonly connection: NatsConnection; readonly copies: ControlCopiesWatch } | null;
   private readonly timer: NodeJS.Timeout;
 
   constructor(options: NatsCareOptions) {
@@ -52,14 +52,20 @@ export class NatsCare {
       hasStored: false,
       freeBytes: null,
     }));
-    this.connection = openNatsConnection({
-      servers: options.servers.map(({ spec }) => `nats://127.0.0.1:${spec.ports[0] ?? 0}`),
-      token: options.token,
-      name: 'supervisor',
-    });
-    this.copies = new ControlCopiesWatch({ connection: this.connection, cluster: options.cluster });
+    this.asked = this.open();
     this.timer = setInterval(() => this.look(), lookEveryMs);
     this.timer.unref();
+  }
+
+  private open() {
+    const { servers, token, cluster } = this.options;
+    if (token === null) return null;
+    const connection = openNatsConnection({
+      servers: servers.map(({ spec }) => `nats://127.0.0.1:${spec.ports[0] ?? 0}`),
+      token,
+      name: 'supervisor',
+    });
+    return { connection, copies: new ControlCopiesWatch({ connection, cluster }) };
   }
 
   /** Bytes left where each server stores, by its name; of those that keep copies. */
@@ -73,8 +79,8 @@ export class NatsCare {
 
   async close(): Promise<void> {
     clearInterval(this.timer);
-    this.copies.close();
-    await this.connection.close();
+    this.asked?.copies.close();
+    await this.asked?.connection.close();
   }
 
   private look(): void {
@@ -116,7 +122,8 @@ export class NatsCare {
   }
 
   private isCurrent({ spec }: ManagedProcess): boolean | null {
-    const { seen } = this.copies;
+    const seen = this.asked?.copies.seen;
+    if (seen === undefined) return null;
     if (!seen.isUp) return null;
     const name = `${this.options.cluster}-${spec.region}`;
     return seen.copies.find(({ server }) => server === name)?.isCurrent ?? null;

@@ -17,6 +17,7 @@ import { directoryBytes } from './directory-bytes.ts';
 import { logFile, type ProcessRole, type ProcessSpec, startOrder, telemetryGroup } from './local-layout.ts';
 import { lastLines, ManagedProcess } from './managed-process.ts';
 import { NatsCare } from './nats-care.ts';
+import { ReloadWatch } from './reload-watch.ts';
 import { serveSupervisorMetrics } from './supervisor-metrics.ts';
 
 /** Why a deployment did not become ready. `logTail` are the last lines of the process's log. */
@@ -32,12 +33,14 @@ export type SupervisorOptions = {
   /** Undefined when the deployment has no routes of its own to cut. */
   readonly proxies: RouteProxies | undefined;
   /** How the NATS servers are asked about the control record; undefined when they are somebody else's. */
-  readonly nats?: { readonly cluster: string; readonly token: string };
+  readonly nats?: { readonly cluster: string; readonly token: string | null };
   readonly controlSocket: string;
   /** Where it tells Prometheus what it knows. */
   readonly metricsPort: number;
   /** Served at the control socket as well. */
   readonly more?: MoreRoutes;
+  /** Renews the certificates that are due, where the deployment has any; processes take them up while they run. */
+  readonly renew?: () => Promise<void>;
   /** Told about every step; for people. */
   readonly onProgress: (line: string) => void;
   /** How often data that has a limit is looked at. */
@@ -48,6 +51,8 @@ const pollMs = 50;
 const probeTimeoutMs = 1_000;
 const restartPatience = 3;
 const defaultDataLookMs = 10_000;
+const filesLookMs = 1_000;
+const renewEveryMs = 3_600_000;
 const logTailLines = 12;
 /** How long each role may take to stop in order before it is killed. */
 const graceMs: Readonly<Record<ProcessRole, number>> = {
@@ -95,6 +100,8 @@ export class Supervisor {
   #care: NatsCare | undefined;
   #metrics: { close(): void } | undefined;
   #dataLooks: NodeJS.Timeout | undefined;
+  #fileLooks: NodeJS.Timeout | undefined;
+  #renewals: NodeJS.Timeout | undefined;
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
@@ -141,6 +148,8 @@ export class Supervisor {
     if (this.#phase === 'stopping') this.#closeControl();
     this.#careForNats();
     this.#watchData();
+    this.#watchFiles();
+    this.#renew();
     const regions = [...new Set(this.#processes.map(({ spec }) => spec.region))];
     await Promise.all(regions.map((region) => this.#startRegion(region, deadline)));
     if (this.#failure === undefined && this.#phase === 'starting') this.#phase = 'ready';
@@ -193,6 +202,8 @@ export class Supervisor {
     this.#options.more?.close();
     await this.#care?.close();
     clearInterval(this.#dataLooks);
+    clearInterval(this.#fileLooks);
+    clearInterval(this.#renewals);
     for (const role of startOrder.toReversed()) {
       const stage = this.#processes.filter(({ spec }) => spec.role === role);
       await Promise.all(stage.map((managed) => managed.retire(graceMs[role])));
@@ -212,6 +223,34 @@ export class Supervisor {
       graceMs: graceMs.nats,
       onProgress,
     });
+  }
+
+  #renew(): void {
+    const { renew, onProgress } = this.#options;
+    if (renew === undefined || this.#phase === 'stopping') return;
+    this.#renewals = setInterval(() => {
+      renew().catch((error: unknown) =>
+        onProgress(
+          `certificates cannot be renewed: ${error instanceof Error ? error.message : String(error)}`,
+        ),
+      );
+    }, renewEveryMs);
+    this.#renewals.unref();
+  }
+
+  /** A NATS server reads its certificate files again when it is told to. */
+  #watchFiles(): void {
+    if (this.#phase === 'stopping') return;
+    const watches = this.#processes
+      .filter(({ spec }) => spec.reloads !== undefined)
+      .map(
+        (managed) =>
+          new ReloadWatch({ files: managed.spec.reloads ?? [], reload: () => managed.reload() }),
+      );
+    this.#fileLooks = setInterval(() => {
+      for (const watch of watches) watch.look();
+    }, filesLookMs);
+    this.#fileLooks.unref();
   }
 
   /** What has outgrown its limit is started again empty: it is worth less than the space that storage nodes beside it need. */

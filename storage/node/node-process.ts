@@ -5,7 +5,7 @@
  * touches the data; links are let in once the log has been read. A kill at any moment is fine: what was acknowledged is flushed, and a start takes stock.
  */
 import { once } from 'node:events';
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import {
   createLogger,
@@ -14,6 +14,13 @@ import {
   metrics as metricNames,
   serviceName,
 } from '../../telemetry/index.ts';
+import {
+  type Credentials,
+  IdentityError,
+  openCredentials,
+  watchCredentials,
+} from '../identity/credentials.ts';
+import { createSecureServer, refusalOf } from '../identity/secure-server.ts';
 import { type Disk, nodeDisk } from '../log/disk.ts';
 import { LmdbImages } from '../pages/image-store.ts';
 import { parseAddress, type StorageConfig } from '../process/config.ts';
@@ -63,8 +70,10 @@ export async function startStorageNode(
     createLogger({ service: serviceName(region), region, component: `storage/${config.node}` });
   const onFatal = oneFatal(logger, options.onFatal);
   const metrics = createProcessMetrics({ region, process: `storage/${config.node}`, zone: config.az });
+  const credentials = credentialsOf(config, logger);
+  if (credentials !== undefined) watchCredentials(metrics.registry, credentials);
   let http: NodeHttp = { kind: 'starting', registry: metrics.registry };
-  const server = createServer((request, response) => answerHttp(http, request, response));
+  const server = serverFor(credentials, logger, (request, response) => answerHttp(http, request, response));
   const address = await listen(server, config.listen);
   let lock: DirectoryLock | undefined;
   try {
@@ -77,7 +86,7 @@ export async function startStorageNode(
       runtime: machine,
       images: () =>
         new LmdbImages(join(config.dataDir, 'images'), config.pgBytes ?? redoLimits.pgBytesDefault),
-      repair: new PeerRepair(config),
+      repair: new PeerRepair(config, credentials === undefined ? {} : { credentials }),
       logger,
       pid: process.pid,
       onFatal,
@@ -88,8 +97,15 @@ export async function startStorageNode(
       server,
       cluster: config.cluster,
       secret: config.secret,
+      ...(credentials !== undefined && {
+        identityRefusal: (stream) => refusalOf(credentials, 'link', stream),
+      }),
       onLink: (link) => serveLink(runtime, link, logger),
-      onRefused: (refusal, peer) => logger.warn({ peer, code: refusal.code }, 'a link was refused'),
+      onRefused: ({ code, message }, peer) =>
+        logger.warn(
+          { peer, code, ...(code === 'IDENTITY_REFUSED' && { reason: message }) },
+          'a link was refused',
+        ),
     });
     const space = new SpaceWatch(config.dataDir);
     watchNode(metrics.registry, parts, space);
@@ -102,16 +118,42 @@ export async function startStorageNode(
     const close = async (): Promise<void> => {
       space.close();
       await closeAll(server, links, runtime, metrics.stop, logger);
+      credentials?.close();
       lock?.release();
     };
     return { address, node, close };
   } catch (error) {
+    credentials?.close();
     lock?.release();
     server.closeAllConnections();
     server.close();
     metrics.stop();
     throw error;
   }
+}
+
+/** @throws StartError when the certificate cannot be used. */
+function credentialsOf(config: StorageConfig, log: Logger): Credentials | undefined {
+  const { identity, cluster, region, node } = config;
+  try {
+    return openCredentials(identity, { cluster, region, role: 'storage', name: node }, log);
+  } catch (error) {
+    throw error instanceof IdentityError ? new StartError(error.message) : error;
+  }
+}
+
+function serverFor(
+  credentials: Credentials | undefined,
+  logger: Logger,
+  onRequest: (request: IncomingMessage, response: ServerResponse) => void,
+): Server {
+  if (credentials === undefined) return createServer(onRequest);
+  return createSecureServer({
+    credentials,
+    doorOf: () => 'watch',
+    onRequest,
+    onRefused: (refused) => logger.warn(refused, 'a caller was turned away'),
+  });
 }
 
 /** @throws StartError naming the directory and the process that has it. */

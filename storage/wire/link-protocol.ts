@@ -20,6 +20,10 @@ export type LinkRefusalCode =
   | 'LINK_SECRET_WRONG'
   /** The address belongs to another cluster. */
   | 'LINK_CLUSTER_MISMATCH'
+  /** The certificates of the two do not allow it: one is another process's, or of another cluster, region or role. */
+  | 'IDENTITY_REFUSED'
+  /** The port takes TLS: the caller has no `identity` in its configuration. */
+  | 'TLS_REQUIRED'
   /** The processes are of versions that do not understand each other. */
   | 'LINK_VERSION_MISMATCH'
   /** The server holds as many links as it may; trying again later is right. */

@@ -19,6 +19,8 @@ export interface LinkServerOptions {
   readonly server: Server;
   readonly cluster: string;
   readonly secret: string;
+  /** Why the process at the other end, by its certificate, may not have a link; null when it may. Asked before all else. */
+  readonly identityRefusal?: (stream: Duplex) => string | null;
   /** Runs for each link that was let in, before its first message. */
   readonly onLink: (link: LinkConnection) => LinkHandlers;
   /** Runs for each upgrade that was not; `peer` is the address it came from. */
@@ -91,7 +93,7 @@ export class LinkServer {
       });
       return;
     }
-    const refusal = this.refusal(request);
+    const refusal = this.identityRefusal(stream) ?? this.refusal(request);
     if (refusal !== undefined) {
       this.refuse(request, stream, refusal);
       return;
@@ -117,6 +119,11 @@ export class LinkServer {
     });
     this.links.add(link);
     handlers.current = this.options.onLink(link);
+  }
+
+  private identityRefusal(stream: Duplex): LinkRefusal | undefined {
+    const message = this.options.identityRefusal?.(stream) ?? null;
+    return message === null ? undefined : { status: 403, code: 'IDENTITY_REFUSED', message };
   }
 
   /** The secret comes first: who does not know it learns neither the cluster nor the version. */
@@ -152,6 +159,7 @@ export class LinkServer {
 const statusTexts: Record<number, string> = {
   400: 'Bad Request',
   401: 'Unauthorized',
+  403: 'Forbidden',
   404: 'Not Found',
   409: 'Conflict',
   426: 'Upgrade Required',

@@ -5,8 +5,11 @@
 import assert from 'node:assert/strict';
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
-import { WebSocket } from 'ws';
+import { type ClientOptions, WebSocket } from 'ws';
 import { z } from 'zod';
+import type { Expected } from '../identity/core/admission.ts';
+import type { Credentials } from '../identity/credentials.ts';
+import { describeDialError, dialSecurely } from '../identity/secure-dial.ts';
 import { LinkConnection } from './link-connection.ts';
 import {
   type LinkBounds,
@@ -26,6 +29,8 @@ export interface LinkOptions {
   readonly address: string;
   readonly cluster: string;
   readonly secret: string;
+  /** What the link is encrypted with, and who has to answer. Left out, it is plain text. */
+  readonly secured?: { readonly credentials: Credentials; readonly expected: Expected };
   /** From 0 up to 1; spreads reconnects so that they do not come in waves. */
   readonly random: () => number;
   /** The link is open; every `onOpen` is followed by one `onClose`. */
@@ -116,6 +121,7 @@ class ReconnectingLink implements Link {
       // Masks guard proxies against scripts in browsers. Between two processes they only cost: the zero mask is sent
       // as it is by ws, without a pass over the bytes at either end.
       generateMask: zeroMask,
+      ...this.dialling(),
     });
     let stream: Socket | undefined;
     const end = (report: () => void): void => {
@@ -130,7 +136,11 @@ class ReconnectingLink implements Link {
     const unreachable = (message: string): void => end(() => this.options.onUnreachable?.(message));
     const deadline = setTimeout(() => unreachable(`no answer within ${connectMs} ms`), connectMs);
     this.abandon = (): void => unreachable('closed');
-    socket.on('error', (error) => unreachable(error.message));
+    socket.on('error', (error) => {
+      const message = describeDialError(error);
+      if (message === null) unreachable(error.message);
+      else end(() => this.options.onRefused({ status: 0, code: 'IDENTITY_REFUSED', message }));
+    });
     socket.on('upgrade', (response) => {
       stream = response.socket;
     });
@@ -145,6 +155,15 @@ class ReconnectingLink implements Link {
       socket.removeAllListeners();
       this.opened(socket, stream);
     });
+  }
+
+  /** TLS takes the place of TCP below the WebSocket; all else is the same. */
+  private dialling(): Pick<ClientOptions, 'createConnection'> {
+    const { secured } = this.options;
+    if (secured === undefined) return {};
+    const { hostname, port } = this.url;
+    const host = hostname.replace(/^\[|\]$/g, '');
+    return { createConnection: () => dialSecurely({ host, port: Number(port), ...secured }) };
   }
 
   private opened(socket: WebSocket, stream: Socket): void {
@@ -179,6 +198,8 @@ function zeroMask(mask: Buffer): void {
 const refusalCodes = [
   'LINK_SECRET_WRONG',
   'LINK_CLUSTER_MISMATCH',
+  'IDENTITY_REFUSED',
+  'TLS_REQUIRED',
   'LINK_VERSION_MISMATCH',
   'LINK_TOO_MANY',
   'LINK_CLOSING',

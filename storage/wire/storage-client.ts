@@ -3,6 +3,7 @@
  * at the address is the node it is meant to be. Nothing here retries a request; who asked knows whether that is right.
  */
 
+import type { Credentials } from '../identity/credentials.ts';
 import { machine, type Runtime } from '../process/runtime.ts';
 import { plainBytes } from '../redo/bytes.ts';
 import type { NodeId, RegionId } from '../redo/ids.ts';
@@ -37,6 +38,8 @@ export type Answer = StorageReply | Unanswered;
 /** What a client of nodes runs on; what is left out is this machine and its network. */
 export interface LinkPlace {
   readonly dial?: (options: LinkOptions) => Link;
+  /** What links are encrypted with; left out, they are plain text. */
+  readonly credentials?: Credentials;
   readonly runtime?: Runtime;
 }
 
@@ -68,10 +71,12 @@ export class StorageClient {
   private connection = 0;
 
   constructor(options: StorageClientOptions) {
-    const { dial = connectLink, runtime = machine } = options.place ?? {};
+    const { dial = connectLink, runtime = machine, credentials } = options.place ?? {};
+    const { cluster, region, target } = options;
+    const expected = { cluster, region, role: 'storage', name: target.node } as const;
     this.options = options;
     this.runtime = runtime;
-    this.target = options.target;
+    this.target = target;
     this.rpc = new LinkRpc({
       send: (message) => this.link.send(message),
       onRequest: () => false,
@@ -80,9 +85,10 @@ export class StorageClient {
       runtime,
     });
     this.link = dial({
-      address: options.target.address,
-      cluster: options.cluster,
+      address: target.address,
+      cluster,
       secret: options.secret,
+      ...(credentials !== undefined && { secured: { credentials, expected } }),
       random: () => runtime.random(),
       onOpen: () => this.introduce(),
       onMessage: (bytes) => void this.rpc.receive(bytes),

@@ -2,7 +2,16 @@
 import { parseArgs } from 'node:util';
 import type { PeerName } from './systems/system.ts';
 
-export const scenarioNames = ['oltp', 'storage', 'tracing', 'lag', 'growth', 'moves', 'soak'] as const;
+export const scenarioNames = [
+  'oltp',
+  'storage',
+  'tracing',
+  'encryption',
+  'lag',
+  'growth',
+  'moves',
+  'soak',
+] as const;
 export type ScenarioName = (typeof scenarioNames)[number];
 /** The soak takes ten minutes by itself: only when it is asked for. */
 const defaultScenarios = scenarioNames.filter((name) => name !== 'soak');

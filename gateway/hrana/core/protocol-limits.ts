@@ -1,10 +1,10 @@
 /** Every bound of the gateway's protocol layer, with its unit in its name, and how the bounds relate. */
 import assert from 'node:assert';
+import { defaultSlotLimits, type SlotLimits } from '../../access/core/connection-slots.ts';
 import { defaultTokenLimits, type TokenLimits } from '../../access/core/token-limits.ts';
 
-export interface GatewayLimits extends TokenLimits {
-  /** Open sockets, HTTP and WebSocket together. */
-  readonly connections: number;
+/** `connections` counts HTTP and WebSocket together. */
+export interface GatewayLimits extends TokenLimits, SlotLimits {
   /** Open HTTP streams (batons). At the bound the longest idle stream without a transaction is closed first. */
   readonly httpStreams: number;
   /** Streams open at once on one WebSocket. */
@@ -53,7 +53,9 @@ export interface GatewayLimits extends TokenLimits {
   readonly websocketPingMs: number;
   /** Reading one HTTP request, headers and body; and a client that takes nothing of a large answer for so long is cut. */
   readonly requestReadMs: number;
-  /** An HTTP connection without a request is closed after this long. */
+  /** A connection that has sent no whole request header by then, or on a WebSocket no hello, is closed. */
+  readonly firstRequestMs: number;
+  /** An HTTP connection without a further request is closed after this long. */
   readonly keepAliveMs: number;
   /** How long `close` waits for work in flight before it cuts the sockets. */
   readonly shutdownMs: number;
@@ -62,7 +64,7 @@ export interface GatewayLimits extends TokenLimits {
 const mebibyte = 1024 * 1024;
 
 export const defaultLimits: GatewayLimits = {
-  connections: 10_000,
+  ...defaultSlotLimits,
   httpStreams: 4_096,
   websocketStreamsPerConnection: 1_024,
   streamIdleMs: 60_000,
@@ -87,6 +89,7 @@ export const defaultLimits: GatewayLimits = {
   answerBytesWaitingPerClient: 256 * mebibyte,
   websocketPingMs: 30_000,
   requestReadMs: 120_000,
+  firstRequestMs: 10_000,
   keepAliveMs: 65_000,
   shutdownMs: 5_000,
   ...defaultTokenLimits,

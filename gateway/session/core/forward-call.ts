@@ -19,6 +19,8 @@ export interface ForwardCall {
   /** What the stream comes with. */
   readonly state: StreamState;
   readonly traceparent: string | null;
+  /** The stream may only read: nothing of the operation is to run that writes (G40). */
+  readonly readOnly: boolean;
   readonly operation: SqlOperation;
 }
 
@@ -149,13 +151,23 @@ const stateSchema: z.ZodType<StreamState> = z.object({
   counters: z.object({ changes: z.int(), totalChanges: z.int(), lastInsertRowid: rowidSchema }),
 });
 
-const callSchema = z.object({
+const callParts = {
   stream: idSchema,
   fresh: z.boolean(),
   state: stateSchema,
   traceparent: z.string().nullable(),
-  operation: operationSchema,
-});
+};
+/** A writer of an older version knows no `reading`, and refuses what it would otherwise run as a write. */
+const callSchema = z
+  .union([
+    z.object({ ...callParts, operation: operationSchema }),
+    z.object({ ...callParts, reading: operationSchema }),
+  ])
+  .transform((call): ForwardCall => {
+    if ('operation' in call) return { ...call, readOnly: false };
+    const { reading, ...parts } = call;
+    return { ...parts, readOnly: true, operation: reading };
+  });
 
 const columnSchema = z.object({ name: z.string().nullable(), decltype: z.string().nullable() });
 const errorSchema = z.object({ code: z.string(), message: z.string() });
@@ -224,7 +236,7 @@ export function encodeCall(call: ForwardCall): Uint8Array {
     args: given.args.map(toWire),
     namedArgs: given.namedArgs.map(({ name, value }) => ({ name, value: toWire(value) })),
   });
-  const { operation } = call;
+  const { operation, readOnly, ...parts } = call;
   const wire =
     operation.kind === 'execute'
       ? { kind: 'execute', statement: statement(operation.statement) }
@@ -234,7 +246,7 @@ export function encodeCall(call: ForwardCall): Uint8Array {
             steps: operation.steps.map((step) => ({ ...step, statement: statement(step.statement) })),
           }
         : operation;
-  return Buffer.from(wireJson({ ...call, operation: wire }));
+  return Buffer.from(wireJson({ ...parts, [readOnly ? 'reading' : 'operation']: wire }));
 }
 
 export function decodeCall(bytes: Uint8Array): Decoded<ForwardCall> {

@@ -45,6 +45,7 @@ export function unknownFate(operation: SqlOperation, reason: string, inTransacti
     : adviseError('SEXTANT_NO_WRITER', `The writer did not answer a read: ${reason}`);
 }
 
+/** A client that is in a transaction hears it until it ends the transaction. */
 export const transactionGone = (): SqlError =>
   adviseError(
     'SEXTANT_TRANSACTION_ABORTED',

@@ -7,7 +7,7 @@ import type { Described, SchemaName } from './api-schemas.ts';
 /** Who serves a route. */
 export type ApiServer = 'gateway' | 'agent';
 
-export type ErrorStatus = 400 | 401 | 404 | 409 | 413 | 421 | 429 | 500 | 503 | 504;
+export type ErrorStatus = 400 | 401 | 403 | 404 | 409 | 413 | 415 | 421 | 429 | 500 | 503 | 504;
 
 /** One way to succeed: JSON of a schema, plain text, or nothing that a document could describe. */
 export type Answer =
@@ -19,7 +19,10 @@ export type Answer =
 
 export interface ApiRoute {
   readonly method: 'get' | 'post' | 'put';
-  /** `{name}` stands for what varies. What begins with `/v1/` asks for a token or the cluster's secret. */
+  /**
+   * `{name}` stands for what varies. What begins with `/v1/` asks for a token or the cluster's secret: `get` for any that holds,
+   * what changes something for one with the scope `admin`.
+   */
   readonly path: string;
   readonly summary: string;
   /** What the parts of the path mean that vary. */
@@ -35,8 +38,10 @@ const json = <const N extends SchemaName>(schema: N, description: string) =>
 
 /** A gateway refuses a token that is missing or bad, and too many to be checked at once. */
 const guarded = [401, 429] as const;
+/** Nor is a token enough without the scope `admin`, nor, without any token, what a form could send. */
+const guardedAct = [...guarded, 403, 415] as const;
 const move = {
-  gateway: [...guarded, 400, 404, 409, 413, 503, 504],
+  gateway: [...guardedAct, 400, 404, 409, 413, 503, 504],
   agent: [401, 400, 409, 413, 421, 500],
 } as const;
 
@@ -136,7 +141,7 @@ export const apiRoutes = {
     summary: 'Gives a move up, until its target has taken over',
     parameters: { id: 'As the move answered.' },
     answers: { 200: json('Operation', 'It is being given up, or is.') },
-    errors: { gateway: [...guarded, 400, 404, 409, 503, 504], agent: [401, 404, 409, 500] },
+    errors: { gateway: [...guardedAct, 400, 404, 409, 503, 504], agent: [401, 404, 409, 500] },
   },
   losses: {
     method: 'get',
@@ -166,7 +171,7 @@ export const apiRoutes = {
     summary: 'Replaces the fields of the policy that are given; the others stay',
     body: 'PolicyChange',
     answers: { 200: json('Policy', 'The whole policy after the change.') },
-    errors: { gateway: [...guarded, 400, 409, 413, 503], agent: [401, 400, 409, 413, 503] },
+    errors: { gateway: [...guardedAct, 400, 409, 413, 503], agent: [401, 400, 409, 413, 503] },
   },
   drills: {
     method: 'get',
@@ -181,7 +186,7 @@ export const apiRoutes = {
     summary: 'Begins a drill on a local deployment',
     body: 'DrillRequest',
     answers: { 202: json('Drill', 'Its preflight has passed and it runs.') },
-    errors: { gateway: [...guarded, 400, 409, 413, 503] },
+    errors: { gateway: [...guardedAct, 400, 409, 413, 503] },
   },
   drill: {
     method: 'get',

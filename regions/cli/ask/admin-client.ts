@@ -3,12 +3,19 @@
  * in what they need and tolerantly in the rest.
  */
 import { z } from 'zod';
+import { identityFilesOf, operatorOf } from '../../local/local-certificates.ts';
 import { requireDeployment } from '../../local/local-deployment.ts';
 import { type Deployment, endpointsOf, type RegionEndpoints } from '../../local/local-layout.ts';
+import { actAs, operatorFilesIn, send } from './operator.ts';
 import { CliError } from './output.ts';
 
 /** Options that say which deployment is meant. */
-export type TargetOptions = { readonly data: string; readonly url?: string; readonly token?: string };
+export type TargetOptions = {
+  readonly data: string;
+  readonly url?: string;
+  readonly token?: string;
+  readonly identity?: string;
+};
 
 /** A deployment to talk to: the local one, or that behind one gateway's URL. */
 export type Target = {
@@ -88,6 +95,8 @@ const requestTimeoutMs = 3_000;
 export function targetOf(options: TargetOptions): Target {
   const url = options.url ?? process.env.SEXTANT_URL;
   const token = options.token ?? process.env.SEXTANT_TOKEN;
+  const operator = options.identity ?? process.env.SEXTANT_IDENTITY;
+  if (operator !== undefined && operator !== '') actAs(operatorFilesIn(operator));
   const clientToken = token ?? null;
   if (url !== undefined && url !== '') {
     if (!/^https?:\/\//.test(url))
@@ -103,6 +112,8 @@ export function targetOf(options: TargetOptions): Target {
   }
   const local = requireDeployment(options.data);
   const endpoints = endpointsOf(local);
+  const [first] = local.regions;
+  if (local.secure === true && first !== undefined) actAs(identityFilesOf(options.data, operatorOf(first)));
   return {
     local,
     endpoints,
@@ -137,15 +148,13 @@ export async function ask(
   method: 'GET' | 'POST' | 'PUT' = body === undefined ? 'GET' : 'POST',
 ): Promise<Answer> {
   try {
-    const response = await fetch(new URL(path, base), {
+    const { ok, status, text } = await send(new URL(path, base), {
       method,
       headers: { ...headers, ...(body !== undefined && { 'content-type': 'application/json' }) },
       ...(body !== undefined && { body: JSON.stringify(body) }),
-      signal: AbortSignal.timeout(timeoutMs),
+      timeoutMs,
     });
-    const text = await response.text();
-    if (!response.ok) return refusal(response.status, text);
-    return { kind: 'ok', body: JSON.parse(text) };
+    return ok ? { kind: 'ok', body: JSON.parse(text) } : refusal(status, text);
   } catch (error) {
     return { kind: 'unreachable', message: `${base} does not answer (${reasonOf(error)})` };
   }
@@ -214,7 +223,11 @@ export async function regionsOf(target: Target): Promise<readonly RegionStatus[]
   return answer.kind === 'ok' ? answer.status.regions : failWith(answer);
 }
 
-const asUrl = (text: string): string => (/^https?:\/\//.test(text) ? text : `http://${text}`);
+/** A region's gateway speaks as the one that named it does: all have certificates, or none. */
+const asUrl = (text: string, { gateways }: Target): string => {
+  if (/^https?:\/\//.test(text)) return text;
+  return `${gateways[0]?.startsWith('https:') === true ? 'https' : 'http'}://${text}`;
+};
 
 /** Gateway URL of `region`. @throws CliError listing the regions there are. */
 export async function gatewayOf(target: Target, region: string): Promise<string> {
@@ -231,7 +244,7 @@ export async function gatewayOf(target: Target, region: string): Promise<string>
   }
   if (found.gateway === undefined || found.gateway === null)
     throw new CliError(`${region} has no gateway that is known`);
-  return asUrl(found.gateway);
+  return asUrl(found.gateway, target);
 }
 
 export const unknownRegion = (region: string, known: readonly string[]): CliError =>

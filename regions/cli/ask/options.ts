@@ -6,7 +6,11 @@ import { defaultDataDir } from '../../local/local-deployment.ts';
 export type CommonOptions = { readonly data: string; readonly json?: boolean };
 
 /** Commands that ask a running deployment. */
-export type AskOptions = CommonOptions & { readonly url?: string; readonly token?: string };
+export type AskOptions = CommonOptions & {
+  readonly url?: string;
+  readonly token?: string;
+  readonly identity?: string;
+};
 
 export const withCommon = (command: Command): Command =>
   command
@@ -16,7 +20,8 @@ export const withCommon = (command: Command): Command =>
 export const withAsk = (command: Command): Command =>
   withCommon(command)
     .option('--url <url>', 'a gateway of a deployment elsewhere ($SEXTANT_URL)')
-    .option('--token <jwt>', 'client token for that gateway ($SEXTANT_TOKEN)');
+    .option('--token <jwt>', 'client token for that gateway ($SEXTANT_TOKEN)')
+    .option('--identity <dir>', "an operator's certificate, for what only agents answer ($SEXTANT_IDENTITY)");
 
 export const withExample = (command: Command, ...lines: readonly string[]): Command =>
   command.addHelpText('after', `\nExample:\n${lines.map((line) => `  ${line}`).join('\n')}`);

@@ -8,6 +8,7 @@ import { bringUp, requireDeployment, runningSupervisor } from '../../local/local
 import { controlSocket } from '../../local/local-layout.ts';
 import { type RebuildReply, rebuildReplySchema } from '../../rebuild/core/rebuild-request.ts';
 import { type Answer, failWith, type Target, targetOf } from '../ask/admin-client.ts';
+import { type AskReply, send } from '../ask/operator.ts';
 import { type AskOptions, withAsk, withExample } from '../ask/options.ts';
 import { CliError, note, printJson } from '../ask/output.ts';
 import { programs } from './up-commands.ts';
@@ -28,6 +29,14 @@ type Asked =
   | { readonly kind: 'done'; readonly reply: RebuildReply }
   | { readonly kind: 'later'; readonly why: string; readonly waitMs: number };
 
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
 /** Asks one agent. @throws CliError when it refuses for a reason that waiting does not remove. */
 async function askAgent(agent: string, target: Target, options: RebuildOptions): Promise<Asked> {
   const body = {
@@ -35,19 +44,19 @@ async function askAgent(agent: string, target: Target, options: RebuildOptions):
     ...(options.without !== undefined && { without: options.without.split(',').map((name) => name.trim()) }),
     dryRun: options.dryRun === true,
   };
-  let response: Response;
+  let response: AskReply;
   try {
-    response = await fetch(new URL('/v1/control/rebuild', agent), {
+    response = await send(new URL('/v1/control/rebuild', agent), {
       method: 'POST',
       headers: { ...target.headers, 'content-type': 'application/json' },
       body: JSON.stringify(body),
-      signal: AbortSignal.timeout(requestTimeoutMs),
+      timeoutMs: requestTimeoutMs,
     });
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     return { kind: 'later', why: `${agent} does not answer (${why})`, waitMs: retryMs };
   }
-  const json: unknown = await response.json().catch(() => null);
+  const json = jsonOf(response.text);
   const reply = rebuildReplySchema.safeParse(json);
   if (response.ok && reply.success) return { kind: 'done', reply: reply.data };
   const refusal = refusalSchema.safeParse(json);

@@ -1,14 +1,13 @@
 /** Faults on a local deployment: `node`, `region`, and `gateway|agent|storage`, which also run one process from a configuration. */
-import { spawn } from 'node:child_process';
 import type { Command } from 'commander';
 import { rttMsMax } from '../../local/cables/core/wide-area.ts';
+import { nodesPerRegion } from '../../../storage/index.ts';
 import { type Action, requestAction } from '../../local/control-socket.ts';
 import { requireDeployment } from '../../local/local-deployment.ts';
-import { controlSocket, nodesPerRegion } from '../../local/local-layout.ts';
+import { controlSocket } from '../../local/local-layout.ts';
 import { unknownRegion } from '../ask/admin-client.ts';
 import { type CommonOptions, withCommon, withExample } from '../ask/options.ts';
 import { CliError, printJson } from '../ask/output.ts';
-import { programs } from './up-commands.ts';
 
 /** What is struck by hand; drills know a few more. */
 type Verb = Exclude<Action['action'], 'crash' | 'slow-disk'>;
@@ -85,36 +84,6 @@ const freezeAndThaw = (what: string): readonly FaultSpec[] => [
   { verb: 'thaw', description: `SIGCONT ${what}` },
 ];
 
-/** Runs one process of a real deployment in the foreground, with this command's signals and exit code. */
-function runProgram(program: readonly string[], config: string | undefined, command: Command): Promise<void> {
-  if (config === undefined) command.help({ error: true });
-  const child = spawn(process.execPath, [...program, '--config', config ?? ''], { stdio: 'inherit' });
-  for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal));
-  // Ctrl-C in a terminal reaches the child by itself; twice would be once too often.
-  process.on('SIGINT', () => process.stdin.isTTY || child.kill('SIGINT'));
-  return new Promise((resolve, reject) => {
-    child.once('error', reject);
-    child.once('exit', (code) => {
-      process.exitCode = code ?? 1;
-      resolve();
-    });
-  });
-}
-
-function addProgram(program: Command, name: 'gateway' | 'agent' | 'storage', description: string): Command {
-  return withExample(
-    program
-      .command(name)
-      .description(description)
-      .option('--config <file>', 'its configuration, YAML or JSON')
-      .option('--json', 'accepted everywhere; the process logs JSON anyway')
-      .action((options: { readonly config?: string }, command: Command) =>
-        runProgram(programs[name], options.config, command),
-      ),
-    `sextant ${name} --config /etc/sextant/${name}.yaml`,
-  );
-}
-
 export function addFaultCommands(program: Command): void {
   const node = program
     .command('node')
@@ -159,9 +128,8 @@ export function addFaultCommands(program: Command): void {
   );
 
   const one = (name: string) => (text: string) => `${regionTarget(text)}/${name}`;
-  const gateway = addProgram(program, 'gateway', 'run one gateway, or kill and start a local one');
+  const gateway = program.command('gateway').description('kill and start the gateway of a local region');
   addFaults(gateway, killAndStart("a region's gateway"), '<region>', one('gateway'), 'us-east-1');
-  const agent = addProgram(program, 'agent', "run one region's agent, or kill and start a local one");
+  const agent = program.command('agent').description('kill and start the agent of a local region');
   addFaults(agent, killAndStart("a region's agent"), '<region>', one('agent'), 'us-east-1');
-  addProgram(program, 'storage', 'run one storage node');
 }

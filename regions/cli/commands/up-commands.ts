@@ -58,11 +58,13 @@ type UpOptions = CommonOptions & {
   readonly basePort?: string;
   readonly detach?: boolean;
   readonly fresh?: boolean;
+  readonly install?: boolean;
   readonly nats?: string;
   readonly natsReplicas: string;
   readonly wan?: boolean;
   readonly wanRttMs?: string;
   readonly jaeger?: boolean;
+  readonly secure?: boolean;
   readonly timeout: string;
 };
 
@@ -91,6 +93,8 @@ function requestOf(options: UpOptions): UpRequest {
     ...(options.basePort !== undefined && { basePort: Number(options.basePort) }),
     ...(options.fresh === true && { fresh: true }),
     ...(options.jaeger === true && { jaeger: true }),
+    ...(options.install === true && { install: true }),
+    ...(options.secure !== undefined && { secure: options.secure }),
     ...natsOf(options),
     ...wanOf(options),
   };
@@ -188,16 +192,20 @@ const handedOn = ({
   regions,
   basePort,
   fresh,
+  install,
   nats,
   natsReplicas,
   wan,
   wanRttMs,
   jaeger,
+  secure,
 }: UpOptions): readonly string[] => [
   ...(regions === undefined ? [] : ['--regions', regions]),
   ...(basePort === undefined ? [] : ['--base-port', basePort]),
   ...(fresh === true ? ['--fresh'] : []),
+  ...(install === true ? ['--install'] : []),
   ...(nats === undefined ? [] : ['--nats', nats, '--nats-replicas', natsReplicas]),
+  ...(secure === undefined ? [] : [secure ? '--secure' : '--no-secure']),
   ...(wan === true ? ['--wan'] : []),
   ...(jaeger === true ? ['--jaeger'] : []),
   ...(wanRttMs === undefined ? [] : ['--wan-rtt-ms', wanRttMs]),
@@ -292,8 +300,11 @@ const withRequest = (command: Command): Command =>
     )
     .option('--base-port <port>', `first of the ports it uses (default: ${defaultBasePort})`)
     .option('--fresh', 'delete the deployment in the data directory first')
+    .option('--install', 'as root on Debian and Ubuntu: install nats-server where there is none')
     .option('--nats <url>', 'use NATS servers that run already; their token is $SEXTANT_NATS_TOKEN')
     .option('--nats-replicas <n>', 'copies of the control record on those servers: 1, 3 or 5', '1')
+    .option('--secure', 'encrypt what processes say to one another, with certificates made for them')
+    .option('--no-secure', 'from now on in plain text, which is what a new deployment speaks')
     .option(
       '--wan',
       'this time, regions are as far apart as the cities that clouds name them after: messages between them take that long',

@@ -4,7 +4,7 @@ import { statfs } from 'node:fs/promises';
 import { freemem } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
-import { findNatsServer, thisMachine } from '../../nats/nats-server.ts';
+import { findNatsServer } from '../../nats/nats-server.ts';
 import { readinessSchema } from '../../readiness/core/readiness.ts';
 import { askAny, type DeploymentStatus, fetchStatus, type Target } from '../ask/admin-client.ts';
 import type { DeploymentFacts, MachineFacts } from './core/diagnosis.ts';
@@ -15,7 +15,7 @@ const answerMs = 3_000;
 export async function machineFacts(target: Target, dataDir: string): Promise<MachineFacts> {
   const directory = resolve(dataDir);
   // Who looks installs nothing.
-  const nats = target.local?.nats === null ? await findNatsServer({ ...thisMachine, isRoot: false }) : null;
+  const nats = target.local?.nats === null ? await findNatsServer() : null;
   return {
     nodeVersion: process.versions.node,
     diskFreeBytes: await freeBytes(directory),

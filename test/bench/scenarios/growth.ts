@@ -1,7 +1,9 @@
 /** What must not grow with the database: recovery of a killed writer, attach of a reader, latency of a commit. */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { z } from 'zod';
+import { gatewayConfigSchema } from '../../../gateway/process/config.ts';
+import { gatewayPart } from '../../../regions/index.ts';
+import { loadProcessConfig } from '../../../storage/index.ts';
 import { freePorts } from '../../free-ports.ts';
 import { runLoad } from '../load/load-client.ts';
 import type { Target } from '../load/plan.ts';
@@ -82,21 +84,21 @@ async function recover(system: RunningSextant, target: Target): Promise<number> 
   return timeUntil(startMs, () => querySql(target, ['UPDATE bench SET v = v + 1 WHERE id = 1']));
 }
 
-const configSchema = z.looseObject({ gateway: z.string(), listen: z.string() });
 let attached = 0;
 
 /** Starts one more gateway of the region and waits for its first answer. */
 async function attach(bench: Workbench, system: RunningSextant): Promise<number> {
   const [port = 0] = await freePorts(1);
   const region = system.regions[0] ?? '';
-  const own = join(system.dataDir, region, 'gateway', 'config.json');
-  const config = configSchema.parse(JSON.parse(readFileSync(own, 'utf8')));
+  const own = join(system.dataDir, region, 'region.yaml');
+  const loaded = loadProcessConfig(own, gatewayConfigSchema, gatewayPart(undefined), {});
+  if (loaded.kind === 'invalid') throw new Error(loaded.message);
   attached += 1;
   const name = `reader-${attached}`;
   const file = join(bench.directory, `${name}.json`);
   writeFileSync(
     file,
-    JSON.stringify({ ...config, gateway: `bench-${attached}`, listen: `127.0.0.1:${port}` }),
+    JSON.stringify({ ...loaded.value, gateway: `bench-${attached}`, listen: `127.0.0.1:${port}` }),
     { mode: 0o600 },
   );
   const target: Target = { protocol: 'hrana-http', host: '127.0.0.1', port };

@@ -1,5 +1,6 @@
 /** Every scenario by its name, in the order they run. */
 import type { ScenarioName } from '../options.ts';
+import { encryption } from './encryption.ts';
 import { growth } from './growth.ts';
 import { lag } from './lag.ts';
 import { moves } from './moves.ts';
@@ -13,6 +14,7 @@ export const scenarios: Readonly<Record<ScenarioName, Scenario>> = {
   oltp,
   storage,
   tracing,
+  encryption,
   lag,
   growth,
   moves,

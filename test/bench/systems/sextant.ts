@@ -22,6 +22,8 @@ const nodeNames = ['n1', 'n2', 'n3', 'n4', 'n5', 'n6'] as const;
 export interface SextantOptions {
   readonly regions?: readonly string[];
   readonly env?: NodeJS.ProcessEnv;
+  /** More of what `sextant up` takes. */
+  readonly flags?: readonly string[];
   /** Another checkout, whose deployment is started instead of this one's. */
   readonly root?: string;
 }
@@ -86,7 +88,11 @@ export async function startSextant(
   };
   bench.assertOpen();
   bench.onClose(stop);
-  await cli(['up', '--detach', '--regions', regions.join(','), '--base-port', String(basePort)], upTimeoutMs);
+  const flags = options.flags ?? [];
+  await cli(
+    ['up', '--detach', '--regions', regions.join(','), '--base-port', String(basePort), ...flags],
+    upTimeoutMs,
+  );
   const gatewayPort = (region: string): number =>
     basePort + portsPerRegion * regions.indexOf(region) + gatewayOffset;
   const target = (region: string, protocol: 'hrana-ws' | 'hrana-http' = 'hrana-ws'): Target => ({

@@ -3,9 +3,9 @@ import { generateKeyPairSync, sign } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { WebSocket } from 'ws';
-import { type Authenticator, createAuthenticator, type Verdict } from '../../../gateway/access/auth.ts';
+import { upgradeGrant } from '../../../gateway/access/admission.ts';
+import type { Authenticator, Verdict } from '../../../gateway/access/auth.ts';
 import type { TokenLimits } from '../../../gateway/access/core/token-limits.ts';
-import { upgradeGrant } from '../../../gateway/admin/admin.ts';
 import { LiveFeed } from '../../../gateway/admin/watch.ts';
 import { MessageOrder } from '../../../gateway/hrana/message-order.ts';
 import { defaultServiceLimits } from '../../../gateway/session/core/service-limits.ts';
@@ -21,11 +21,7 @@ function token(claims: object, key = privateKey): string {
 }
 const stranger = () => token({}, generateKeyPairSync('ed25519').privateKey);
 
-function limited(limits: TokenLimits): Authenticator {
-  const auth = createAuthenticator({ jwtPublicKey: pem, limits });
-  if (!auth.ok) throw new Error(auth.error.message);
-  return auth.value;
-}
+const limited = (limits: TokenLimits): Authenticator => authenticator(pem, { limits });
 
 /** An authenticator whose checks end when the test says so. */
 function held(): { readonly auth: Authenticator; readonly asked: () => number; release(): void } {
@@ -84,7 +80,9 @@ describe('a signature', () => {
       }
     });
     const auth = limited({ tokenChecks: 2, tokenChecksWaiting: 5 });
-    const tokens = Array.from({ length: 8 }, (_, sub) => (sub % 2 === 0 ? token({ sub }) : stranger()));
+    const tokens = Array.from({ length: 8 }, (_, sub) =>
+      sub % 2 === 0 ? token({ sub: `${sub}` }) : stranger(),
+    );
     const verdicts = tokens.map((jwt) => auth.verify(jwt));
     expect(verdicts.at(-1)).toMatchObject({
       ok: false,

@@ -4,7 +4,7 @@ import { adminRoutes, document } from '../../../gateway/admin/admin.ts';
 import type { AgentAnswer, AgentLink } from '../../../gateway/admin/agent-link.ts';
 import { LiveStream } from '../../../gateway/console/live-stream.ts';
 import { defaultServiceLimits } from '../../../gateway/session/core/service-limits.ts';
-import { ClusterView, type DrillLink } from '../../../regions/index.ts';
+import { type AdminAct, ClusterView, type DrillLink } from '../../../regions/index.ts';
 import { regionId } from '../../../storage/core.ts';
 import { MetricRegistry } from '../../../telemetry/index.ts';
 import { authenticator } from '../hrana/hrana-harness.ts';
@@ -13,6 +13,7 @@ const [us, eu] = [regionId('us-east-1'), regionId('eu-west-1')];
 
 function gateway(answer: AgentAnswer, jwtPublicKey: string | null = null, drills: DrillLink | null = null) {
   const asked: unknown[] = [];
+  const acts: AdminAct[] = [];
   const agents: Pick<AgentLink, 'ask' | 'askAny' | 'losses'> = {
     askAny: async (regions, request) => {
       asked.push([regions, request]);
@@ -37,6 +38,7 @@ function gateway(answer: AgentAnswer, jwtPublicKey: string | null = null, drills
     agents: agents as AgentLink,
     drills,
     registry: new MetricRegistry({}),
+    audit: (act) => acts.push(act),
     ready: () => ({
       ready: false,
       reasons: ['r'],
@@ -50,11 +52,12 @@ function gateway(answer: AgentAnswer, jwtPublicKey: string | null = null, drills
     readiness: () => ({ epoch: 3, primary: us, regions: [] }),
   });
   const ask = async (method: string, path: string, body?: string, headers: Record<string, string> = {}) => {
-    const response = await app.request(path, { method, headers, ...(body !== undefined && { body }) });
+    const json = { 'content-type': 'application/json', ...headers };
+    const response = await app.request(path, { method, headers: json, ...(body !== undefined && { body }) });
     const text = await response.text();
     return { status: response.status, body: text.startsWith('{') ? JSON.parse(text) : text };
   };
-  return { ask, asked };
+  return { ask, asked, acts };
 }
 const refused = (code: string): AgentAnswer => ({
   kind: 'reply',
@@ -80,14 +83,63 @@ describe('the admin API', () => {
     expect(await ask('GET', '/v1/drills')).toMatchObject({ status: 401 });
   });
 
-  it('asks the agent of the target, whatever the content type of the body is', async () => {
+  it('asks the agent of the target, and without a token takes no body that a form could have sent', async () => {
     const { ask, asked } = gateway(refused('MOVE_RUNNING'));
-    for (const headers of [{}, { 'content-type': 'application/x-www-form-urlencoded' }])
-      expect(await ask('POST', '/v1/failover', '{"target":"eu-west-1"}', headers)).toEqual({
-        status: 409,
-        body: { code: 'MOVE_RUNNING', message: 'why', error: 'why' },
+    const form = { 'content-type': 'application/x-www-form-urlencoded' };
+    const body = '{"target":"eu-west-1"}';
+    const reached = { status: 409, body: { code: 'MOVE_RUNNING', message: 'why', error: 'why' } };
+    expect(await ask('POST', '/v1/failover', body)).toEqual(reached);
+    expect(await ask('POST', '/v1/failover', body, { ...form, authorization: 'Bearer x' })).toEqual(reached);
+    for (const type of ['text/plain', 'multipart/form-data', form['content-type'], 'application/jsonp'])
+      expect(await ask('POST', '/v1/failover', body, { 'content-type': type })).toMatchObject({
+        status: 415,
+        body: { code: 'NOT_JSON' },
       });
-    expect(asked[0]).toEqual([eu, { kind: 'failover', target: eu, allowDataLoss: false, sacrifice: [] }]);
+    const request = { kind: 'failover', target: eu, allowDataLoss: false, sacrifice: [] };
+    expect(asked).toEqual([
+      [eu, request],
+      [eu, request],
+    ]);
+  });
+
+  it('writes each act down once, with who asked for what, and what became of it; never what only looks', async () => {
+    const { ask, acts } = gateway(refused('MOVE_RUNNING'), 'A'.repeat(43));
+    const secret = { authorization: 'Bearer the-secret-of-the-cluster' };
+    const traceId = '0af7651916cd43dd8448eb211c80319c';
+    const traced = { ...secret, traceparent: `00-${traceId}-b7ad6b7169203331-01` };
+    await ask('GET', '/v1/status', undefined, secret);
+    await ask('POST', '/v1/failover', '{"target":"eu-west-1","allowDataLoss":true}', traced);
+    await ask('POST', '/v1/switchover', '{"target":7}', secret);
+    await ask('POST', '/v1/operations/us-east-1.7/cancel');
+    expect(acts).toEqual([
+      {
+        who: 'the cluster secret',
+        what: 'failover',
+        target: { target: 'eu-west-1', allowDataLoss: true, sacrifice: [] },
+        status: 409,
+        code: 'MOVE_RUNNING',
+        id: null,
+        traceId,
+      },
+      {
+        who: 'the cluster secret',
+        what: 'switchover',
+        target: {},
+        status: 400,
+        code: 'BAD_REQUEST',
+        id: null,
+        traceId: null,
+      },
+      {
+        who: null,
+        what: 'cancel',
+        target: { id: 'us-east-1.7' },
+        status: 401,
+        code: 'AUTH_JWT_MISSING',
+        id: null,
+        traceId: null,
+      },
+    ]);
   });
 
   it('asks the agent that runs a move to give it up', async () => {

@@ -125,7 +125,7 @@ describe('clients that do not read', () => {
     const warnings: object[] = [];
     const { http, server, twin, post } = await startHarness({
       limits,
-      logger: { warn: (fields) => warnings.push(fields), error: () => {} },
+      logger: { info: () => {}, warn: (fields) => warnings.push(fields), error: () => {} },
     });
     for (let i = 0; i < 4; i++) {
       ask(http);

@@ -24,7 +24,7 @@ describe('clients of embedded replicas', () => {
   it('that begin with HTTP/2 are told that HTTP/1.1 is spoken, and the log says so', async () => {
     const lines: string[] = [];
     const { http } = await startHarness({
-      logger: { warn: (_fields, message) => lines.push(message), error: () => {} },
+      logger: { info: () => {}, warn: (_fields, message) => lines.push(message), error: () => {} },
     });
     const session = connectHttp2(http);
     session.on('error', () => {});

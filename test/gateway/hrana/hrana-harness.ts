@@ -1,7 +1,8 @@
 /** A protocol server over the SQL twin, and raw requests to it. */
 import { afterEach } from 'vitest';
 import { WebSocket } from 'ws';
-import { type Authenticator, createAuthenticator } from '../../../gateway/access/auth.ts';
+import { type Authenticator, type AuthOptions, createAuthenticator } from '../../../gateway/access/auth.ts';
+import { KeyRing, parsePublicKey } from '../../../gateway/access/keys.ts';
 import { defaultLimits, type GatewayLimits } from '../../../gateway/hrana/core/protocol-limits.ts';
 import {
   type HttpServer,
@@ -34,14 +35,25 @@ afterEach(async () => {
   }
 });
 
-export function authenticator(jwtPublicKey: string | null, nowMs?: () => number): Authenticator {
-  const auth = createAuthenticator({ jwtPublicKey, ...(nowMs === undefined ? {} : { nowMs }) });
-  if (!auth.ok) throw new Error(auth.error.message);
-  return auth.value;
+/** Checks tokens by one key, also tokens that never expire; null is open. */
+export function authenticator(
+  jwtPublicKey: string | null,
+  options: Partial<Omit<AuthOptions, 'keys'>> = {},
+): Authenticator {
+  if (jwtPublicKey === null) return createAuthenticator({ keys: null });
+  const key = parsePublicKey(jwtPublicKey);
+  if (key === null) throw new Error('no public key');
+  return createAuthenticator({
+    keys: new KeyRing([key]),
+    ...options,
+    rules: { expiry: 'optional', ...options.rules },
+  });
 }
 
 export interface HarnessOptions
-  extends Partial<Pick<HttpServerOptions, 'auth' | 'app' | 'onUpgrade' | 'logger'>> {
+  extends Partial<
+    Pick<HttpServerOptions, 'auth' | 'app' | 'onUpgrade' | 'onForeign' | 'logger' | 'tls' | 'origins'>
+  > {
   readonly limits?: Partial<GatewayLimits>;
 }
 
@@ -54,12 +66,12 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
     listen: { host: '127.0.0.1', port: 0 },
     auth: auth ?? authenticator(null),
     limits: { ...defaultLimits, shutdownMs: 500, ...limits },
-    logger: { warn: () => {}, error: (fields) => console.error(fields) },
+    logger: { info: () => {}, warn: () => {}, error: (fields) => console.error(fields) },
     version: '0.0.0-test',
     ...rest,
   });
   if (!started.ok) throw new Error(started.message);
-  const http = `http://127.0.0.1:${started.value.port}`;
+  const http = `${rest.tls == null ? 'http' : 'https'}://127.0.0.1:${started.value.port}`;
   const harness: Harness = {
     twin,
     server: started.value,

@@ -301,7 +301,7 @@ describe('the HTTP server', () => {
       service: twin.service,
       auth: authenticator(null),
       limits: defaultLimits,
-      logger: { warn: () => {}, error: () => {} },
+      logger: { info: () => {}, warn: () => {}, error: () => {} },
       version: '0',
     };
     const taken = await startHttpServer({ ...options, listen: { host: '127.0.0.1', port: server.port } });
@@ -309,8 +309,6 @@ describe('the HTTP server', () => {
       ok: false,
       message: expect.stringContaining(`127.0.0.1:${server.port} is already in use`),
     });
-    const exposed = await startHttpServer({ ...options, listen: { host: '0.0.0.0', port: 0 } });
-    expect(exposed).toMatchObject({ ok: false, message: expect.stringContaining('auth.jwtPublicKey') });
     twin.close();
   });
 

@@ -26,6 +26,7 @@ const insert = {
   fresh: true,
   state: freshStream,
   traceparent: null,
+  readOnly: false,
   operation: {
     kind: 'execute',
     statement: { sql: 'INSERT INTO t VALUES (1)', args: [], namedArgs: [], wantRows: false },

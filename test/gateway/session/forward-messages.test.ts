@@ -49,6 +49,7 @@ describe('forwarded messages', () => {
           fresh: true,
           state: streamState,
           traceparent: null,
+          readOnly: false,
           operation: { kind: 'execute', statement },
         } as const;
         expect(decodeCall(encodeCall(call))).toEqual({ kind: 'ok', value: call });
@@ -97,6 +98,7 @@ describe('forwarded messages', () => {
       fresh: false,
       state: freshStream,
       traceparent: '00-x',
+      readOnly: false,
       operation: {
         kind: 'batch',
         steps: [

@@ -78,6 +78,7 @@ describe('the writer', () => {
         fresh: true,
         state: freshStream,
         traceparent: null,
+        readOnly: false,
         operation: { kind: 'execute', statement },
       });
     };

@@ -5,18 +5,14 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
 import { gatewayConfigSchema } from '../../../gateway/process/config.ts';
 import { agentConfigSchema } from '../../../regions/agent/config.ts';
-import {
-  isLoopback,
-  loadConfig,
-  parseAddress,
-  parseConfig,
-  storageConfigSchema,
-} from '../../../storage/process/config.ts';
+import { isLoopback, parseAddress, storageConfigSchema } from '../../../storage/process/config.ts';
+import { loadConfig, parseConfig } from '../../../storage/process/config-file.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'sextant-config-'));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
 const nodes = [{ node: 'n1', az: 'us-east-1a', address: '127.0.0.1:7001' }];
+const identity = { caFile: 'ca.pem', certFile: 'cert.pem', keyFile: 'key.pem' };
 const nats = { servers: ['nats://127.0.0.1:7012'], token: 'token' };
 const storage = {
   cluster: 'c',
@@ -153,26 +149,86 @@ describe('a configuration', () => {
     [
       'a short secret off loopback',
       'storage',
-      { ...storage, listen: '0.0.0.0:1' },
+      { ...storage, listen: '0.0.0.0:1', identity },
       /secret: at least 16 characters/,
     ],
     [
       'a short secret of an agent off loopback',
       'agent',
-      { ...agent, listen: '10.0.0.1:1' },
+      { ...agent, listen: '10.0.0.1:1', identity },
       /secret: at least 16 characters/,
     ],
     [
       'a short secret of a gateway off loopback',
       'gateway',
-      { ...gateway, listen: '10.0.0.1:1', auth: { jwtPublicKey: 'k' } },
+      { ...gateway, listen: '10.0.0.1:1', insecure: ['no-auth', 'no-tls'], identity },
       /secret: at least 16 characters/,
     ],
     [
       'no client authentication off loopback',
       'gateway',
-      { ...gateway, listen: '[::]:1', secret: 'a secret of some length' },
-      /auth\.jwtPublicKey: needed to listen on/,
+      { ...gateway, listen: '[::]:1', secret: 'a secret of some length', insecure: ['no-tls'], identity },
+      /auth: needed to listen on .*insecure: \[no-auth\]/,
+    ],
+    [
+      'plain text off loopback',
+      'gateway',
+      { ...gateway, listen: '[::]:1', secret: 'a secret of some length', auth: { jwtPublicKey: 'k' }, identity },
+      /tls: needed to listen on .*insecure: \[no-tls\]/,
+    ],
+    [
+      'a monotonous secret off loopback',
+      'storage',
+      { ...storage, listen: '10.0.0.1:1', secret: 'abababababababababab', identity },
+      /secret: at least 16 characters, 8 of them different/,
+    ],
+    [
+      'no key in auth',
+      'gateway',
+      { ...gateway, auth: { audience: 'x' } },
+      /auth: jwtPublicKey, jwksFile or both/,
+    ],
+    [
+      'an origin with a path',
+      'gateway',
+      { ...gateway, origins: ['https://app.example/'] },
+      /origins\.0: an origin in lower case without path/,
+    ],
+    [
+      'no certificate off loopback',
+      'storage',
+      { ...storage, listen: '0.0.0.0:1', secret: 'a secret of some length' },
+      /identity: needed because 0\.0\.0\.0:1 is not on this machine/,
+    ],
+    [
+      'no certificate and a node elsewhere',
+      'storage',
+      { ...storage, peers: [{ node: 'n2', az: 'b', address: '10.0.0.2:7001' }] },
+      /identity: needed because 10\.0\.0\.2:7001/,
+    ],
+    [
+      'no certificate and NATS elsewhere',
+      'agent',
+      { ...agent, nats: { ...nats, servers: ['nats://127.0.0.1:1', 'nats://db.example'] } },
+      /identity: needed because nats:\/\/db\.example/,
+    ],
+    [
+      'no certificate and an agent elsewhere',
+      'gateway',
+      { ...gateway, agent: '10.0.0.2:7010' },
+      /identity: needed because 10\.0\.0\.2:7010/,
+    ],
+    [
+      'neither certificate nor token for NATS',
+      'agent',
+      { ...agent, nats: { servers: nats.servers } },
+      /nats\.token: missing; needed by a process without `identity` \(or set SEXTANT_NATS_TOKEN\)/,
+    ],
+    [
+      'half a certificate',
+      'storage',
+      { ...storage, identity: { caFile: 'ca.pem', certFile: 'cert.pem' } },
+      /identity\.keyFile: missing/,
     ],
   ];
   test.each(wrong)(
@@ -184,7 +240,7 @@ describe('a configuration', () => {
       expect(result.kind).toBe('invalid');
       if (result.kind === 'invalid') {
         expect(result.message).toMatch(message);
-        expect(result.message.startsWith(`${file}: `)).toBe(true);
+        expect(result.message).toMatch(/^\S+wrong\.json:1:\d+: /);
         expect(result.problems).toHaveLength(1);
       }
     },
@@ -217,7 +273,7 @@ describe('a configuration', () => {
       if (loaded.kind === 'ok') continue;
       for (let at = 0; at + 5 <= secret.length; at++)
         expect(loaded.message).not.toContain(secret.slice(at, at + 5));
-      if (/in line \d+, column \d+$/.test(loaded.message)) places.push(text);
+      if (/:\d+:\d+: is neither/.test(loaded.message)) places.push(text);
     }
     expect(places.length).toBeGreaterThan(300);
   });
@@ -247,12 +303,23 @@ describe('a configuration', () => {
     expect(parseConfig(storage, 'f', storageConfigSchema, environment).kind).toBe('ok');
   });
 
-  test('may listen off loopback once it is authenticated', () => {
-    const open = { listen: '0.0.0.0:7011', secret: 'sixteen letters!' };
+  test('needs no NATS token where it has a certificate', () => {
+    const certified = { ...agent, identity, nats: { servers: nats.servers } };
+    expect(parseConfig(certified, 'f', agentConfigSchema, {}).kind).toBe('ok');
+  });
+
+  test('may listen off loopback once it is secured, or says what it does without', () => {
+    const open = { listen: '0.0.0.0:7011', secret: 'sixteen letters!', identity };
     expect(parseConfig({ ...storage, ...open }, 'f', storageConfigSchema, {}).kind).toBe('ok');
     expect(parseConfig({ ...agent, ...open }, 'f', agentConfigSchema, {}).kind).toBe('ok');
     const key = { auth: { jwtPublicKey: 'key' } };
-    expect(parseConfig({ ...gateway, ...open, ...key }, 'f', gatewayConfigSchema, {}).kind).toBe('ok');
+    const tls = { tls: { certFile: 'c', keyFile: 'k' } };
+    const kind = (more: object) =>
+      parseConfig({ ...gateway, ...open, ...more }, 'f', gatewayConfigSchema, {}).kind;
+    expect(kind({ ...key, ...tls })).toBe('ok');
+    expect(kind({ ...key, insecure: ['no-tls'] })).toBe('ok');
+    expect(kind({ ...tls, insecure: ['no-auth'] })).toBe('ok');
+    expect(kind({ ...key, insecure: ['no-auth'] })).toBe('invalid');
   });
 });
 

@@ -1,6 +1,7 @@
 /** What an agent answers on its routes of the one table, and what the table is held to. */
 import { describe, expect, it } from 'vitest';
 import { agentRoutes } from '../../../regions/agent/agent-http.ts';
+import type { AdminAct } from '../../../regions/api/audit.ts';
 import { type ApiRoute, apiRoutes } from '../../../regions/api/core/api-routes.ts';
 import { openapi } from '../../../regions/api/core/openapi.ts';
 import { holdsSecret } from '../../../regions/api/secret.ts';
@@ -24,6 +25,7 @@ function agent(
   answer: (request: AgentRequest) => AgentReply = () => ({ kind: 'operation', operation: running }),
 ) {
   const asked: unknown[] = [];
+  const acts: AdminAct[] = [];
   const app = agentRoutes(
     {
       unready: null,
@@ -40,6 +42,7 @@ function agent(
     },
     { region: us, regions: [us, eu], secret },
     new MetricRegistry({}),
+    (act) => acts.push(act),
   );
   const ask = async (method: string, path: string, body?: string, headers: Record<string, string> = {}) => {
     const response = await app.request(path, {
@@ -54,7 +57,7 @@ function agent(
       body: text.startsWith('{') ? JSON.parse(text) : text,
     };
   };
-  return { ask, asked };
+  return { ask, asked, acts };
 }
 
 describe('the agent', () => {

@@ -1,9 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
+import { controlStream } from '../../../regions/bus/core/control-subjects.ts';
 import { type NatsConnection, openNatsConnection } from '../../../regions/bus/nats-connection.ts';
 import { ControlLeader } from '../../../regions/control/control-leader.ts';
 import { openControlStore } from '../../../regions/control/control-store.ts';
-import { controlStream, jsonBytes, parseGroup } from '../../../regions/control/control-store-wire.ts';
+import { jsonBytes, parseGroup } from '../../../regions/control/control-store-wire.ts';
 import {
   acquire,
   beginSwitchover,

@@ -147,7 +147,7 @@ describe('the processes beside a deployment', () => {
     expect(new Set(own.map(({ env }) => env?.OTEL_EXPORTER_OTLP_ENDPOINT))).toEqual(
       new Set(['http://127.0.0.1:7121']),
     );
-    const { scrape_configs: jobs } = JSON.parse(named('telemetry/prometheus').config);
+    const { scrape_configs: jobs } = JSON.parse(named('telemetry/prometheus').config?.content ?? '');
     const targets = Object.fromEntries(
       jobs.map((job: { job_name: string; static_configs: [{ targets: string[] }] }) => [
         job.job_name,
@@ -171,7 +171,7 @@ describe('the processes beside a deployment', () => {
   });
 
   test('their configuration is the one that is checked in, and Jaeger asks the window instead of Prometheus', () => {
-    const config = JSON.parse(named('telemetry/jaeger').config);
+    const config = JSON.parse(named('telemetry/jaeger').config?.content ?? '');
     const template = parse(readFileSync('telemetry/jaeger/jaeger.yaml', 'utf8'));
     expect(config.connectors).toEqual(template.connectors);
     expect(config.service).toEqual(template.service);
@@ -233,7 +233,6 @@ describe('data that has a limit', () => {
       dataDir: join(dataDir, name, 'data'),
       command: process.execPath,
       args: ['-e', 'setInterval(() => {}, 1000)'],
-      config: '{}',
       ports: [],
       ...(dataBytesMax !== undefined && { dataBytesMax }),
     });

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect, type NatsConnection } from 'nats';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { natsTopology } from '../../../regions/deploy/core/nats-topology.ts';
 import { RouteProxies, RouteProxy } from '../../../regions/local/cables/route-proxy.ts';
 import {
   type Deployment,
@@ -18,7 +19,6 @@ import {
   isAtLeast,
   type Machine,
   natsServerConfig,
-  natsTopology,
 } from '../../../regions/nats/nats-server.ts';
 
 /** A machine with some executables, where `apt-get install` may put one more. */
@@ -76,14 +76,14 @@ describe('finding nats-server', () => {
   test('installs the package on Debian and Ubuntu as root, with fresh lists when needed, and says so', async () => {
     const lines: string[] = [];
     const machine = machineWith({ isRoot: true, osRelease: debian, apt: [100, 0, 0] });
-    expect(await findNatsServer(machine, (line) => lines.push(line))).toEqual({
+    expect(await findNatsServer(machine, { onProgress: (line) => lines.push(line), install: true })).toEqual({
       path: '/usr/sbin/nats-server',
       version: '2.9.10',
     });
     expect(machine.calls).toEqual(['apt-get install', 'apt-get update', 'apt-get install']);
     expect(lines[0]).toMatch(/installing the package/);
     const ubuntu = machineWith({ isRoot: true, osRelease: 'ID=pop\nID_LIKE="ubuntu debian"', apt: [0] });
-    expect(await findNatsServer(ubuntu)).toMatchObject({ version: '2.9.10' });
+    expect(await findNatsServer(ubuntu, { install: true })).toMatchObject({ version: '2.9.10' });
     expect(ubuntu.calls).toEqual(['apt-get install']);
   });
 
@@ -93,7 +93,7 @@ describe('finding nats-server', () => {
     ['when the installation fails', { isRoot: true, osRelease: debian, apt: [100, 0, 100] }],
   ])('%s names the three ways', async (_name, options) => {
     const machine = machineWith(options);
-    expect(await findNatsServer(machine)).toEqual({
+    expect(await findNatsServer(machine, { install: true })).toEqual({
       error: expect.stringMatching(/\$NATS_SERVER.*on the PATH.*--nats URL/),
     });
   });
@@ -141,7 +141,13 @@ describe('the NATS servers of a deployment', () => {
   );
 
   test('sync to disk before they answer, where the version knows the word', () => {
-    const plan = { region: 'a', clientPort: 1, routePort: 2, routes: [3], clustered: true, storeDir: '/s' };
+    const plan = {
+      region: 'a',
+      address: '127.0.0.1:1',
+      routeAddress: '10.0.0.1:2',
+      routes: ['10.0.0.2:3'],
+      storeDir: '/s',
+    };
     const secrets = { cluster: 'c', token: 't', routePassword: 'r' };
     const config = (version: string) => JSON.parse(natsServerConfig(plan, secrets, version));
     expect(config('2.10.0').jetstream.sync_interval).toBe('always');
@@ -150,8 +156,10 @@ describe('the NATS servers of a deployment', () => {
       server_name: 'c-a',
       server_tags: ['region:a'],
       write_deadline: '1s',
+      host: '127.0.0.1',
+      port: 1,
       authorization: { token: 't' },
-      cluster: { name: 'c', port: 2, routes: ['nats-route://route:r@127.0.0.1:3'] },
+      cluster: { name: 'c', host: '10.0.0.1', port: 2, routes: ['nats-route://route:r@10.0.0.2:3'] },
     });
     expect(config('2.9.10').cluster.authorization).toMatchObject({ user: 'route', password: 'r' });
   });

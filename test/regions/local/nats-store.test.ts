@@ -28,7 +28,6 @@ const specOf = (name: string): ProcessSpec => ({
   dataDir: join(dir, name, 'data'),
   command: process.execPath,
   args: ['-e', 'setInterval(() => {}, 1000)'],
-  config: '{}',
   ports: [],
 });
 

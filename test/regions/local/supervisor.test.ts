@@ -10,7 +10,7 @@ import {
 } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -144,6 +144,21 @@ describe('a supervised deployment', () => {
     );
     expect(await stopLeftovers(dataDir)).toEqual([]);
     expect(runningSupervisor(dataDir)).toBeUndefined();
+  }, 40_000);
+
+  test('of a version with a configuration for each process goes on with its data, from the file of its region', async () => {
+    const { cluster, secret } = prepareDeployment({ dataDir, regions: ['us-east-1'] });
+    const former = join(dataDir, 'us-east-1', 'n5', 'config.json');
+    const data = join(dataDir, 'us-east-1', 'n5', 'data');
+    mkdirSync(data, { recursive: true });
+    writeFileSync(former, JSON.stringify({ cluster, secret, node: 'n5' }));
+    writeFileSync(join(data, 'kept'), '');
+    const { deployment } = await up();
+    expect(deployment.cluster).toBe(cluster);
+    expect(existsSync(former)).toBe(false);
+    expect(existsSync(join(data, 'kept'))).toBe(true);
+    expect(readdirSync(data).some((name) => name.startsWith('written-by-'))).toBe(true);
+    expect(readFileSync(join(dataDir, 'us-east-1', 'secrets', 'cluster'), 'utf8').trim()).toBe(secret);
   }, 40_000);
 
   test('refuses a busy port by its number, who wants it and --base-port', async () => {
@@ -288,10 +303,13 @@ describe('a data directory', () => {
   test('with data of another cluster is refused', () => {
     const { cluster } = prepareDeployment({ dataDir, regions: ['a'] });
     mkdirSync(join(dataDir, 'a', 'n3'), { recursive: true });
-    writeFileSync(join(dataDir, 'a', 'n3', 'config.json'), JSON.stringify({ cluster: 'other' }));
-    expect(() => prepareDeployment({ dataDir })).toThrow(
-      new RegExp(`data of cluster other, but .* is of cluster ${cluster}`),
-    );
+    const refused = new RegExp(`data of cluster other, but .* is of cluster ${cluster}`);
+    // As a version before the files of regions left it, and as it is now.
+    for (const file of ['n3/config.json', 'region.yaml']) {
+      writeFileSync(join(dataDir, 'a', file), JSON.stringify({ cluster: 'other' }));
+      expect(() => prepareDeployment({ dataDir })).toThrow(refused);
+      rmSync(join(dataDir, 'a', file));
+    }
   });
 
   test('that holds something else is neither used nor deleted', () => {
@@ -333,12 +351,13 @@ describe('a data directory', () => {
   test('with a damaged or lost deployment.json is not started, and can be given up: both say what is there', () => {
     const first = prepareDeployment({ dataDir, regions: ['a', 'b'] });
     const text = readFileSync(join(dataDir, 'deployment.json'), 'utf8');
-    const config = (region: string) => {
-      mkdirSync(join(dataDir, region, 'n1'), { recursive: true });
-      writeFileSync(join(dataDir, region, 'n1', 'config.json'), JSON.stringify({ cluster: first.cluster }));
+    const config = (file: string) => {
+      mkdirSync(dirname(join(dataDir, file)), { recursive: true });
+      writeFileSync(join(dataDir, file), JSON.stringify({ cluster: first.cluster }));
     };
-    config('a');
-    config('b');
+    // A version before this one left the first, this one leaves the second.
+    config('a/n1/config.json');
+    config('b/region.yaml');
     writeFileSync(join(dataDir, 'notes.txt'), '');
     for (let bytes = 1; bytes < text.length - 2; bytes += 7) {
       writeFileSync(join(dataDir, 'deployment.json'), text.slice(0, bytes));
@@ -348,7 +367,7 @@ describe('a data directory', () => {
       } catch (error) {
         if (error instanceof DeploymentError) message = error.message;
       }
-      expect(message).toMatch(/deployment\.json: .*\n.*`sextant down`.*a copy.*--fresh/s);
+      expect(message).toMatch(/deployment\.json:\d+:\d+: .*\n.*`sextant down`.*a copy.*--fresh/s);
       for (const secret of [first.secret, first.natsToken])
         for (let at = 0; at + 6 <= secret.length; at++)
           expect(message).not.toContain(secret.slice(at, at + 6));

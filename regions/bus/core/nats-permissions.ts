@@ -1,0 +1,83 @@
+/**
+ * What a process may say and hear over NATS, by its role and region (R50): the subjects of `subjectsOf` and of the control
+ * record, each to exactly those who use it. Whoever takes a gateway over can ship no redo, seal no node and ask no other
+ * gateway's answers.
+ */
+import type { RegionId } from '../../../storage/core.ts';
+import { controlBucket, controlStream, hintSubject, recordSubject } from './control-subjects.ts';
+import { subjectsOf } from './messages.ts';
+
+/** The processes that speak over NATS. */
+export type NatsRole = 'agent' | 'gateway';
+export const natsRoles: readonly NatsRole[] = ['agent', 'gateway'];
+
+/** Subjects as nats-server takes them: `*` stands for one part, `>` for all that follow. */
+export interface NatsPermissions {
+  readonly publish: readonly string[];
+  readonly subscribe: readonly string[];
+}
+
+export interface NatsProcess {
+  readonly cluster: string;
+  readonly region: RegionId;
+  readonly role: NatsRole;
+}
+
+/** Where answers come in. Each role of each region has its own, so that nobody hears what others are answered. */
+export function inboxPrefixOf({ cluster, region, role }: NatsProcess): string {
+  return `_INBOX_${cluster}_${region}_${role}`;
+}
+
+/** The user that nats-server makes of a certificate (`verify_and_map`): its subject, the last part first. */
+export function natsUser({ cluster, region, role }: NatsProcess): string {
+  return `CN=${role},OU=${region},O=${cluster}`;
+}
+
+/** Answers go to whoever asked, and need no permission of their own (`allow_responses`). */
+export function permissionsOf(process: NatsProcess): NatsPermissions {
+  const { cluster, region, role } = process;
+  const own = subjectsOf(cluster);
+  const inbox = `${inboxPrefixOf(process)}.>`;
+  const control = [hintSubject(cluster), recordSubject(controlBucket(cluster))];
+  const ask = (...apis: readonly string[]) => apis.map((api) => `$JS.API.${api}.${controlStream(cluster)}`);
+  const read = ask('STREAM.INFO', 'STREAM.MSG.GET');
+  switch (role) {
+    case 'agent':
+      return {
+        publish: [
+          ofAll(own.ship(region)),
+          ofAll(own.pull(region)),
+          ofAll(own.ack(region)),
+          ofAll(own.fence(region)),
+          own.report(region),
+          ...control,
+          ...read,
+          ...ask('STREAM.CREATE', 'STREAM.LEADER.STEPDOWN'),
+        ],
+        subscribe: [
+          own.ship(region),
+          own.pull(region),
+          own.ack(region),
+          own.fence(region),
+          own.agent(region),
+          own.allReports,
+          hintSubject(cluster),
+          inbox,
+        ],
+      };
+    case 'gateway':
+      return {
+        publish: [
+          ofAll(own.agent(region)),
+          `${ofAll(own.sql(region))}.*.*`,
+          own.report(region),
+          ...control,
+          ...read,
+        ],
+        subscribe: [`${own.sql(region)}.*.*`, own.ack(region), own.allReports, hintSubject(cluster), inbox],
+      };
+  }
+}
+
+/** The same subject of every region. */
+const ofAll = (subject: string): string => `${subject.slice(0, subject.lastIndexOf('.'))}.*`;

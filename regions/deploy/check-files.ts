@@ -1,0 +1,187 @@
+/**
+ * Checks the files of a deployment as the processes that run from them would, and against each other. R53: what passes here
+ * starts, because each process's configuration is made and parsed by the very code with which it starts.
+ */
+import { execFile } from 'node:child_process';
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { z } from 'zod';
+import {
+  type ConfigProblem,
+  identityFilesOf,
+  loadProcessConfig,
+  placeProblems,
+  readIdentity,
+  readSecret,
+  regionId,
+  type SecretFiles,
+  storageConfigSchema,
+  storagePart,
+} from '../../storage/index.ts';
+import { agentConfigSchema } from '../agent/config.ts';
+import { type DeploymentFile, deploymentRules, listenersOf } from './core/region-rules.ts';
+import { natsConfigOfFile } from './nats-config.ts';
+import {
+  agentName,
+  agentPart,
+  loadMachineFile,
+  type MachineFile,
+  natsName,
+  serverOf,
+} from './region-file.ts';
+
+/** What a check found. */
+export interface CheckResult {
+  readonly problems: readonly ConfigProblem[];
+  /** Regions that the files speak of and that none of them is of. */
+  readonly absent: readonly string[];
+}
+
+const gatewayTimeoutMs = 60_000;
+const outputMax = 1024 * 1024;
+const problemsSchema = z.array(
+  z.object({
+    file: z.string(),
+    line: z.number().exactOptional(),
+    column: z.number().exactOptional(),
+    key: z.string(),
+    message: z.string(),
+  }),
+);
+
+/** Gateways know their own keys: one is started only to say what is wrong. `program` is what Node.js runs it with. */
+function checkGateway(
+  file: string,
+  name: string,
+  program: readonly string[],
+): Promise<readonly ConfigProblem[]> {
+  const args = [...program, '--config', file, '--name', name, '--check'];
+  return new Promise((resolve) => {
+    const limits = { timeout: gatewayTimeoutMs, maxBuffer: outputMax };
+    execFile(process.execPath, args, limits, (error, stdout, stderr) => {
+      if (error === null) return resolve(problemsSchema.parse(JSON.parse(stdout)));
+      const why = stderr.trim().split('\n').at(-1) ?? error.message;
+      resolve([{ file, key: 'gateways', message: `${name} could not be asked: ${why}` }]);
+    });
+  });
+}
+
+async function checkRegion(
+  machine: Extract<MachineFile, { kind: 'region' }>,
+  gateway: readonly string[],
+): Promise<readonly ConfigProblem[]> {
+  const { file, region } = machine;
+  const loaded = [
+    ...region.nodes.map(({ node }) => loadProcessConfig(file, storageConfigSchema, storagePart(node))),
+    loadProcessConfig(file, agentConfigSchema, agentPart),
+  ];
+  const own = loaded.flatMap((result) => (result.kind === 'invalid' ? result.found : []));
+  const gateways = await Promise.all(
+    region.gateways.map(({ gateway: name }) => checkGateway(file, name, gateway)),
+  );
+  return [...own, ...gateways.flat()];
+}
+
+/** Certificates are read as each process reads its own at its start; what is wrong stands once for the directory. */
+function checkCertificates(machine: MachineFile): readonly ConfigProblem[] {
+  const { name, cluster, nats } = serverOf(machine);
+  const region = machine.kind === 'region' ? machine.region : machine.witness;
+  const own = { region: regionId(name), cluster };
+  const processes =
+    machine.kind === 'region'
+      ? [
+          ...machine.region.nodes.map(({ node }) => ({ role: 'storage' as const, name: String(node) })),
+          { role: 'agent' as const, name: agentName },
+          ...machine.region.gateways.map(({ gateway }) => ({
+            role: 'gateway' as const,
+            name: String(gateway),
+          })),
+        ]
+      : [];
+  const servers = nats.servers === undefined ? [{ role: 'nats' as const, name: natsName }] : [];
+  const reasons = [...processes, ...servers].flatMap((process) => {
+    const files = identityFilesOf(region, machine.file, { ...process, region: name });
+    const read = files === undefined ? undefined : readIdentity(files, { ...own, ...process }, Date.now());
+    return read?.kind === 'unusable' ? [read.reason] : [];
+  });
+  const [first, ...more] = reasons;
+  if (first === undefined) return [];
+  const message = more.length === 0 ? first : `${first}; and ${more.length} more`;
+  return placeProblems(machine.file, [{ path: ['certificatesDir'], message }]);
+}
+
+/** The server's configuration is made with a version of which all keys are known. */
+function checkNats(machine: MachineFile): readonly ConfigProblem[] {
+  if (serverOf(machine).nats.servers !== undefined) return [];
+  const made = natsConfigOfFile(machine, '2.9.10');
+  return made.kind === 'invalid' ? made.found : [];
+}
+
+const fileOf = (machine: MachineFile): DeploymentFile => {
+  const server = serverOf(machine);
+  const nats = (['address', 'routeAddress'] as const).flatMap((key) => {
+    const address = server.nats[key];
+    return address === undefined ? [] : [{ address, path: ['nats', key] }];
+  });
+  const listeners =
+    machine.kind === 'region' ? listenersOf({ ...machine.region, name: machine.region.region }) : nats;
+  return { file: machine.file, server, listeners };
+};
+
+/** The same secret everywhere, told apart without being shown. */
+function secretProblems(machines: readonly MachineFile[]): readonly ConfigProblem[] {
+  const [first, ...rest] = machines;
+  if (first === undefined) return [];
+  const digestOf = (machine: MachineFile, key: keyof SecretFiles) => {
+    const { secrets } = machine.kind === 'region' ? machine.region : machine.witness;
+    const read = readSecret(secrets, key, machine.file);
+    return read.kind === 'read' && read.value !== undefined
+      ? createHash('sha256').update(read.value).digest()
+      : undefined;
+  };
+  return (['clusterFile', 'natsTokenFile', 'natsRouteFile'] as const).flatMap((key) => {
+    const wanted = digestOf(first, key);
+    return rest.flatMap((machine) => {
+      const digest = digestOf(machine, key);
+      if (wanted === undefined || digest === undefined || timingSafeEqual(wanted, digest)) return [];
+      const message = `holds another secret than that of ${first.file}`;
+      return placeProblems(machine.file, [{ path: ['secrets', key], message }]);
+    });
+  });
+}
+
+/** The same thing is wrong for several processes and is told once. */
+function once(problems: readonly ConfigProblem[]): readonly ConfigProblem[] {
+  const seen = new Set<string>();
+  return problems.filter((problem) => {
+    const text = JSON.stringify(problem);
+    return !seen.has(text) && seen.add(text);
+  });
+}
+
+/**
+ * Checks `files`: each by itself, and what several have to agree on. `gateway` is what Node.js runs a gateway with.
+ * Secrets may come from the environment, as for the processes.
+ */
+export async function checkFiles(files: readonly string[], gateway: readonly string[]): Promise<CheckResult> {
+  const loaded = files.map(loadMachineFile);
+  const machines = loaded.flatMap((result) => (result.kind === 'ok' ? [result.value] : []));
+  const unread = loaded.flatMap((result) => (result.kind === 'invalid' ? result.found : []));
+  const regions = machines.filter((machine) => machine.kind === 'region');
+  const inside = await Promise.all(regions.map((machine) => checkRegion(machine, gateway)));
+  const across = deploymentRules(machines.map(fileOf)).flatMap(({ file, path, message }) =>
+    placeProblems(file, [{ path, message }]),
+  );
+  const named = new Set(regions.map(({ region }) => String(region.region)));
+  const wanted = new Set(machines.flatMap((machine) => serverOf(machine).regions));
+  return {
+    problems: once([
+      ...unread,
+      ...inside.flat(),
+      ...machines.flatMap(checkNats),
+      ...machines.flatMap(checkCertificates),
+      ...across,
+      ...secretProblems(machines),
+    ]),
+    absent: [...wanted].filter((region) => !named.has(region)),
+  };
+}

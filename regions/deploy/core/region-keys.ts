@@ -1,0 +1,107 @@
+/**
+ * What every key of a region's file means: the comments in files that are written, and the table of DEPLOY.md, which a test holds
+ * to this. `[]` stands for each entry of a list.
+ */
+export interface RegionKey {
+  readonly key: string;
+  /** What it means, what is allowed, and what happens without it. */
+  readonly meaning: string;
+}
+
+export const regionKeys: readonly RegionKey[] = [
+  { key: 'version', meaning: 'How this file is to be read: 1.' },
+  {
+    key: 'cluster',
+    meaning: 'Name of the deployment, the same in all its files: a to z, 0 to 9 and -, at most 63.',
+  },
+  { key: 'region', meaning: 'The region that this file is of: one of `regions`.' },
+  {
+    key: 'witness',
+    meaning:
+      'Instead of `region`, in the file of the third machine of a two-region deployment, which holds a NATS server and nothing else: `witness`.',
+  },
+  {
+    key: 'regions',
+    meaning:
+      'Every region, in one order in all files, at most six. The first is the primary of a new deployment; the first three keep the control record.',
+  },
+  {
+    key: 'dataDir',
+    meaning:
+      'Directory of what this region keeps, each process in one of its own below it. Relative names begin at this file. It has to be on a local disk.',
+  },
+  { key: 'secrets', meaning: 'Files with the secrets, which only their owner and group may read.' },
+  {
+    key: 'secrets.clusterFile',
+    meaning:
+      'Every process proves with it that it belongs to the deployment; 16 characters or more off loopback. Without this key: $SEXTANT_SECRET.',
+  },
+  {
+    key: 'secrets.natsTokenFile',
+    meaning: 'NATS servers let agents and gateways in with it. Without this key: $SEXTANT_NATS_TOKEN.',
+  },
+  {
+    key: 'secrets.natsRouteFile',
+    meaning: 'NATS servers of different regions let each other in with it. Without this key: the NATS token.',
+  },
+  {
+    key: 'certificatesDir',
+    meaning:
+      'Directory with the certificates of the processes here, as `sextant certs` makes it: `<region>/<role>/<name>/`. Needed off loopback; with it processes encrypt, know each other by certificate, and need no NATS token.',
+  },
+  { key: 'nodes', meaning: 'The six storage nodes: two in each of three availability zones.' },
+  { key: 'nodes[].node', meaning: 'Name of the node: `--node` of `sextant storage`. It stays for good.' },
+  { key: 'nodes[].az', meaning: 'Its availability zone: what fails together.' },
+  { key: 'nodes[].address', meaning: 'host:port that it listens on, and that this region reaches it at.' },
+  {
+    key: 'nodes[].dataDir',
+    meaning:
+      'Directory of its log and images, for a disk of its own. Without this key: `<dataDir>/<node>/data`.',
+  },
+  {
+    key: 'pgBytes',
+    meaning:
+      'For tests: span of a protection group in bytes, a multiple of 4096, at least 1 MiB. Leave it out: gateways use 10 GiB.',
+  },
+  { key: 'agent', meaning: 'The agent: ships redo to other regions or receives it, and carries out moves.' },
+  { key: 'agent.address', meaning: 'host:port that it listens on.' },
+  {
+    key: 'agent.dataDir',
+    meaning: 'Directory of what it remembers. Without this key: `<dataDir>/agent/data`.',
+  },
+  {
+    key: 'gateways',
+    meaning: 'Where clients connect. Each may take any key of its own that `gateway/README.md` lists.',
+  },
+  { key: 'gateways[].gateway', meaning: 'Name of the gateway: `--name` of `sextant gateway`.' },
+  { key: 'gateways[].address', meaning: 'host:port that it listens on.' },
+  { key: 'nats', meaning: 'The messaging server of this region, or servers that run elsewhere.' },
+  {
+    key: 'nats.address',
+    meaning:
+      'host:port where the server takes clients: the agent and the gateways of this region, nobody else.',
+  },
+  { key: 'nats.routeAddress', meaning: 'host:port where it takes the servers of other regions.' },
+  { key: 'nats.routes', meaning: 'The servers of the other regions, and of the witness where there is one.' },
+  { key: 'nats.routes[].region', meaning: 'The region that the route leads to, or `witness`.' },
+  { key: 'nats.routes[].address', meaning: 'What to dial: `nats.routeAddress` of that region.' },
+  {
+    key: 'nats.routes[].proxied',
+    meaning:
+      'true: the address is that of a proxy or a tunnel to that region, and not its `nats.routeAddress`.',
+  },
+  {
+    key: 'nats.servers',
+    meaning: 'Instead of the keys above: URLs of NATS servers that run elsewhere, the nearest first.',
+  },
+  {
+    key: 'nats.replicas',
+    meaning:
+      'With `servers`: copies of the control record, 1, 3 or 5. Without this key: one for a single region, else three.',
+  },
+];
+
+const meanings = new Map(regionKeys.map(({ key, meaning }) => [key, meaning]));
+
+/** What `key` means; keys that are not of this file have none. */
+export const meaningOf = (key: string): string | undefined => meanings.get(key);

@@ -1,0 +1,214 @@
+/**
+ * A region's file as agents, NATS servers and the command read it: the frame of `storage/region/region-file.ts` with this
+ * layer's keys in it. What a gateway is given beside its name and address is the gateway's to describe, and passed on as it is.
+ */
+import { z } from 'zod';
+import {
+  addressSchema,
+  besideFile,
+  type ConfigPath,
+  type ConfigResult,
+  clusterSchema,
+  type Derivation,
+  dataDirOf,
+  dataDirSchema,
+  filesBeside,
+  type Identity,
+  loadConfig,
+  nodeAddresses,
+  nodeSchema,
+  originOf,
+  type RegionPart,
+  readSecret,
+  regionFrame,
+  regionSchema,
+  sharedConfig,
+  strictShape,
+} from '../../storage/index.ts';
+import { natsSchema, regionsSchema } from '../agent/config.ts';
+import { natsTopology, witness } from './core/nats-topology.ts';
+import { type Broken, natsRules, regionRules, type ServerFile } from './core/region-rules.ts';
+
+const routeSchema = strictShape({
+  region: regionSchema,
+  address: addressSchema,
+  proxied: z.boolean().optional(),
+});
+
+const natsPartSchema = strictShape({
+  address: addressSchema.optional(),
+  routeAddress: addressSchema.optional(),
+  routes: z.array(routeSchema).optional(),
+  servers: natsSchema.shape.servers.optional(),
+  replicas: natsSchema.shape.replicas,
+});
+
+/** Keys beside these are the gateway's own. */
+const gatewayPartSchema = z.looseObject({ gateway: nodeSchema, address: addressSchema });
+
+const tell = (context: z.RefinementCtx, broken: readonly Broken[]): void => {
+  for (const { path, message } of broken) context.addIssue({ code: 'custom', path: [...path], message });
+};
+
+export const regionFileSchema = strictShape({
+  ...regionFrame,
+  regions: regionsSchema,
+  agent: strictShape({ address: addressSchema, dataDir: dataDirSchema.optional() }),
+  gateways: z.array(gatewayPartSchema),
+  nats: natsPartSchema,
+}).superRefine((file, context) => tell(context, regionRules({ ...file, name: file.region })));
+
+/** One region of a deployment. */
+export type RegionFile = z.output<typeof regionFileSchema>;
+
+/** The file of a machine that holds the third vote of a two-region deployment, and nothing else. */
+export const witnessFileSchema = strictShape({
+  version: regionFrame.version,
+  cluster: clusterSchema,
+  witness: z.literal(witness),
+  regions: regionsSchema.refine(
+    (regions) => natsTopology(regions).servers.includes(witness),
+    'two regions: a deployment with more has votes enough, and one with one needs none',
+  ),
+  dataDir: dataDirSchema,
+  secrets: regionFrame.secrets,
+  certificatesDir: regionFrame.certificatesDir,
+  nats: natsPartSchema,
+}).superRefine((file, context) => tell(context, natsRules({ ...file, name: witness })));
+export type WitnessFile = z.output<typeof witnessFileSchema>;
+
+/** Either of them: every machine of a deployment that has a NATS server has one. */
+export type MachineFile =
+  | { readonly kind: 'region'; readonly file: string; readonly region: RegionFile }
+  | { readonly kind: 'witness'; readonly file: string; readonly witness: WitnessFile };
+
+/** Reads the file of a region or of a witness. */
+export function loadMachineFile(file: string): ConfigResult<MachineFile> {
+  const peek = loadConfig(file, z.unknown(), {});
+  if (peek.kind === 'invalid') return peek;
+  const isWitness = typeof peek.value === 'object' && peek.value !== null && 'witness' in peek.value;
+  if (isWitness) {
+    const loaded = loadConfig(file, witnessFileSchema, {});
+    return loaded.kind === 'ok'
+      ? { kind: 'ok', value: { kind: 'witness', file, witness: loaded.value } }
+      : loaded;
+  }
+  const loaded = loadConfig(file, regionFileSchema, {});
+  return loaded.kind === 'ok'
+    ? { kind: 'ok', value: { kind: 'region', file, region: loaded.value } }
+    : loaded;
+}
+
+/** The part of a machine's file that its NATS server is made of. */
+export const serverOf = (machine: MachineFile): ServerFile =>
+  machine.kind === 'region'
+    ? { ...machine.region, name: machine.region.region }
+    : { ...machine.witness, name: witness };
+
+/** Names of the processes that a region has one of, in their certificates. */
+export const agentName = 'agent';
+export const natsName = 'nats';
+
+/** What agents and gateways have in common: nodes, NATS, regions. */
+function upperConfig(
+  region: RegionFile,
+  file: string,
+  process: Pick<Identity, 'role' | 'name'>,
+): { readonly kind: 'ok'; readonly config: object } | Extract<Derivation, { kind: 'invalid' }> {
+  const common = sharedConfig(region, file, process);
+  if (common.kind === 'invalid') return common;
+  const token = readSecret(region.secrets, 'natsTokenFile', file);
+  if (token.kind === 'unreadable') return { kind: 'invalid', problems: [token.problem] };
+  // A process with a certificate is known by that.
+  const shown = region.certificatesDir === undefined ? token.value : undefined;
+  const { nats, regions, nodes } = region;
+  const replicas = nats.servers === undefined ? natsTopology(regions).replicas : nats.replicas;
+  const config = {
+    ...common.shared,
+    nodes: nodeAddresses(nodes),
+    nats: {
+      servers: nats.servers ?? [`nats://${nats.address}`],
+      ...(shown !== undefined && { token: shown }),
+      ...(replicas !== undefined && { replicas }),
+    },
+    regions,
+  };
+  return { kind: 'ok', config };
+}
+
+type Move = readonly [from: ConfigPath, to: ConfigPath];
+
+const upperMoves = ({ nats }: RegionFile): readonly Move[] => [
+  [
+    ['nats', 'token'],
+    ['secrets', 'natsTokenFile'],
+  ],
+  ...(nats.servers === undefined
+    ? [
+        [
+          ['nats', 'servers', 0],
+          ['nats', 'address'],
+        ] as const,
+      ]
+    : []),
+];
+
+/** How an agent reads its region's file. */
+export const agentPart: RegionPart<RegionFile> = {
+  schema: regionFileSchema,
+  derive(region, file): Derivation {
+    const upper = upperConfig(region, file, { role: 'agent', name: agentName });
+    if (upper.kind === 'invalid') return upper;
+    const { agent } = region;
+    const config = {
+      ...upper.config,
+      listen: agent.address,
+      dataDir:
+        agent.dataDir === undefined ? dataDirOf(region, file, 'agent') : besideFile(file, agent.dataDir),
+      gateways: region.gateways.map(({ address }) => address),
+    };
+    return {
+      kind: 'ok',
+      config,
+      origin: originOf([...upperMoves(region), [['listen'], ['agent', 'address']]]),
+    };
+  },
+};
+
+/** How a gateway reads its region's file. `name` may be left out where there is one. */
+export function gatewayPart(name: string | undefined): RegionPart<RegionFile> {
+  return {
+    schema: regionFileSchema,
+    derive(region, file): Derivation {
+      const only = region.gateways.length === 1 ? 0 : -1;
+      const index = name === undefined ? only : region.gateways.findIndex(({ gateway }) => gateway === name);
+      const own = region.gateways[index];
+      if (own === undefined) {
+        const known = region.gateways.map(({ gateway }) => gateway).join(', ') || 'none';
+        const message = `say which of these this process is, with --name: ${known}`;
+        return { kind: 'invalid', problems: [{ path: ['gateways'], message }] };
+      }
+      const upper = upperConfig(region, file, { role: 'gateway', name: own.gateway });
+      if (upper.kind === 'invalid') return upper;
+      const { address, ...keys } = own;
+      const moved: ConfigPath = ['gateways', index];
+      const config = {
+        ...upper.config,
+        ...filesBeside(keys, file),
+        listen: address,
+        agent: region.agent.address,
+      };
+      const origin = originOf([
+        ...upperMoves(region),
+        [['listen'], [...moved, 'address']],
+        [['agent'], ['agent', 'address']],
+        ...['cluster', 'region', 'nodes', 'nats', 'regions', 'identity'].map(
+          (key) => [[key], [key]] as const,
+        ),
+        [['secret'], ['secrets', 'clusterFile']],
+        [[], moved],
+      ]);
+      return { kind: 'ok', config, origin };
+    },
+  };
+}

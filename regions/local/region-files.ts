@@ -1,0 +1,60 @@
+/** The files of a local deployment's regions on disk: written at each start, and looked at before. */
+import { rmSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { z } from 'zod';
+import { loadConfig } from '../../storage/index.ts';
+import { witness } from '../deploy/core/nats-topology.ts';
+import { regionText, witnessText } from '../deploy/core/region-text.ts';
+import { writeMachineFile } from '../deploy/write-files.ts';
+import {
+  type Deployment,
+  type DialledRoute,
+  deploymentFile,
+  formerConfigFile,
+  processDirs,
+  regionFileOf,
+  regionPlans,
+  witnessPlan,
+} from './local-layout.ts';
+
+const title =
+  'Written by `sextant up` at each start: what is changed here is lost. `sextant init` makes files to keep.';
+const clusterOnly = z.looseObject({ cluster: z.string() });
+
+/**
+ * Why the data in `dataDir` is none of this deployment's: data of another cluster under its identity would be taken for its own,
+ * or refused node by node. @returns undefined when it is.
+ */
+export function foreignData(dataDir: string, deployment: Deployment): string | undefined {
+  const files = [...deployment.regions, witness].map((region) => regionFileOf(dataDir, region));
+  const former = processDirs(deployment, dataDir).map(formerConfigFile);
+  for (const file of [...files, ...former]) {
+    const loaded = loadConfig(file, clusterOnly, {});
+    if (loaded.kind === 'ok' && loaded.value.cluster !== deployment.cluster)
+      return (
+        `${dirname(file)} holds data of cluster ${loaded.value.cluster}, but ${deploymentFile(dataDir)} is of cluster ${deployment.cluster}: ` +
+        'put the right deployment.json back, choose another --data, or delete the data with --fresh'
+      );
+  }
+  return undefined;
+}
+
+/** Writes the files that the processes run from, and takes away what a version before this one had in their place. */
+export function writeRegionFiles(
+  deployment: Deployment,
+  dataDir: string,
+  dialled: readonly DialledRoute[],
+): void {
+  const { secret, natsToken, natsRoutePassword, nats, secure } = deployment;
+  const secrets = {
+    clusterFile: secret,
+    natsTokenFile: secure === true ? undefined : (nats?.token ?? natsToken),
+    natsRouteFile: natsRoutePassword ?? natsToken,
+  };
+  for (const plan of regionPlans(deployment, dataDir, dialled))
+    writeMachineFile(regionFileOf(dataDir, plan.region), regionText(plan, title), secrets);
+  const alone = witnessPlan(deployment, dataDir, dialled);
+  if (alone !== undefined)
+    writeMachineFile(regionFileOf(dataDir, witness), witnessText(alone, title), secrets);
+  for (const dir of processDirs(deployment, dataDir)) rmSync(formerConfigFile(dir), { force: true });
+}

@@ -1,0 +1,32 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { buildProgram } from '../../../regions/cli/main.ts';
+import { regionKeys } from '../../../regions/deploy/core/region-keys.ts';
+
+const regions = join(import.meta.dirname, '../../../regions');
+const page = readFileSync(join(regions, 'DEPLOY.md'), 'utf8');
+
+test('DEPLOY.md has every key of a region’s file, in the words of its comment', () => {
+  const rows = [...page.matchAll(/^\| `([a-zA-Z.[\]]+)` \| (.+) \|$/gm)].map(([, key, meaning]) => ({
+    key,
+    meaning,
+  }));
+  expect(rows).toEqual(regionKeys);
+});
+
+test('each systemd unit runs a command that there is, with the options that it takes', () => {
+  const dir = join(regions, 'deploy/systemd');
+  const units = readdirSync(dir);
+  expect(units).toHaveLength(4);
+  for (const unit of units) {
+    const text = readFileSync(join(dir, unit), 'utf8');
+    const [, name = '', rest = ''] = /^ExecStart=.*sextant\.mjs (\S+) (.*)$/m.exec(text) ?? [];
+    const command = buildProgram().commands.find((one) => one.name() === name);
+    const known = command?.options.map(({ long }) => long) ?? [];
+    expect(known).toEqual(expect.arrayContaining(rest.match(/--\S+/g) ?? ['none']));
+    expect(page).toContain(`\`sextant ${name} `);
+    for (const hardened of ['NoNewPrivileges=yes', 'ProtectSystem=strict', 'User=sextant', 'Restart=always'])
+      expect(text).toContain(`\n${hardened}\n`);
+  }
+});
