@@ -7,6 +7,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { z } from 'zod';
 import { forget, type Machine, Machines, machinesProblem, type Ran } from './machines.ts';
 
 const regions = ['us-east-1', 'eu-west-1', 'ap-northeast-1'] as const;
@@ -76,6 +77,26 @@ class Deployment {
     this.machines.start(machine, `${region}/g1`, ['gateway', ...config, '--name', 'g1']);
   }
 
+  /** Waits until a node is reported as wanted; it is complete when it has everything durable. */
+  async untilNode(
+    region: Region,
+    node: string,
+    wanted: (state: string, isComplete: boolean) => boolean,
+  ): Promise<void> {
+    const deadline = performance.now() + readyMs;
+    for (;;) {
+      const status = statusSchema.parse(JSON.parse(await this.must(region, 'status', '--json')));
+      const own = status.regions.find(({ name }) => name === region);
+      const found = own?.nodes.find(({ id }) => id === node);
+      if (found !== undefined && wanted(found.state, (found.scl ?? 0) >= (own?.vdl ?? 0))) return;
+      assert(
+        performance.now() < deadline,
+        `${region}/${node} is still ${found?.state}, ${found?.scl} of ${own?.vdl}`,
+      );
+      await sleep(500);
+    }
+  }
+
   /** Asks until it succeeds and says what is wanted. */
   async until(region: Region, wanted: RegExp, ...args: readonly string[]): Promise<string> {
     const deadline = performance.now() + readyMs;
@@ -90,6 +111,16 @@ class Deployment {
     }
   }
 }
+
+const statusSchema = z.object({
+  regions: z.array(
+    z.object({
+      name: z.string(),
+      vdl: z.number().nullable(),
+      nodes: z.array(z.object({ id: z.string(), state: z.string(), scl: z.number().nullish() })),
+    }),
+  ),
+});
 
 async function procedures(shop: Deployment): Promise<void> {
   const [first, second, third] = regions;
@@ -139,10 +170,11 @@ async function procedures(shop: Deployment): Promise<void> {
   say('failed back, and the third region writes through it');
 
   await shop.machines.stop(`${first}/n3`, 'SIGTERM');
+  await shop.untilNode(first, 'n3', (state) => state !== 'up');
   rmSync(join(shop.folder(first), 'data', 'n3'), { recursive: true });
+  await shop.sql(first, "INSERT INTO note (text) VALUES ('while a node is away')");
   shop.startNode(first, 'n3');
-  await shop.sql(first, "INSERT INTO note (text) VALUES ('while a node is rebuilt')");
-  await shop.until(first, /(?:n\d +\S+ +up[\s\S]*){6}/, 'status');
+  await shop.untilNode(first, 'n3', (state, isComplete) => state === 'up' && isComplete);
   say('an emptied node has rebuilt itself');
 }
 
