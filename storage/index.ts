@@ -71,6 +71,13 @@ export {
   waitForExit,
   writePidFile,
 } from './process/process-identity.ts';
+export { machine, pause, type Runtime, type Timer } from './process/runtime.ts';
+export type { AppendFacts } from './quorum/append-facts.ts';
+export type { AppendEnd, DriverPlace } from './quorum/quorum-driver.ts';
+export { type Offered, ReceiverDriver } from './quorum/receiver-driver.ts';
+export type { RecoveryOptions, RecoveryResult } from './quorum/recovery-driver.ts';
+export { runRecovery } from './quorum/recovery-driver.ts';
+export { WriterDriver } from './quorum/writer-driver.ts';
 export {
   besideFile,
   dataDirOf,
@@ -85,10 +92,3 @@ export {
   sharedConfig,
   storagePart,
 } from './region/region-file.ts';
-export { machine, pause, type Runtime, type Timer } from './process/runtime.ts';
-export type { AppendFacts } from './quorum/append-facts.ts';
-export type { AppendEnd, DriverPlace } from './quorum/quorum-driver.ts';
-export { type Offered, ReceiverDriver } from './quorum/receiver-driver.ts';
-export type { RecoveryOptions, RecoveryResult } from './quorum/recovery-driver.ts';
-export { runRecovery } from './quorum/recovery-driver.ts';
-export { WriterDriver } from './quorum/writer-driver.ts';

@@ -18,8 +18,8 @@ import {
 import { type Logger, RateLimit, type Telemetry } from '../../telemetry/index.ts';
 import { parseJson, subjectsOf } from '../bus/core/messages.ts';
 import { type NatsConnection, openNatsConnection } from '../bus/nats-connection.ts';
-import { ControlCopiesWatch } from '../control/control-copies-watch.ts';
 import { natsSecurity } from '../bus/nats-security.ts';
+import { ControlCopiesWatch } from '../control/control-copies-watch.ts';
 import { ControlLeader } from '../control/control-leader.ts';
 import { type JetStreamControlStore, openControlStore } from '../control/control-store.ts';
 import type { ControlCopies } from '../control/core/control-copies.ts';

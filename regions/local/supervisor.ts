@@ -244,8 +244,7 @@ export class Supervisor {
     const watches = this.#processes
       .filter(({ spec }) => spec.reloads !== undefined)
       .map(
-        (managed) =>
-          new ReloadWatch({ files: managed.spec.reloads ?? [], reload: () => managed.reload() }),
+        (managed) => new ReloadWatch({ files: managed.spec.reloads ?? [], reload: () => managed.reload() }),
       );
     this.#fileLooks = setInterval(() => {
       for (const watch of watches) watch.look();

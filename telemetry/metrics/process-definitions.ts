@@ -14,7 +14,8 @@ export const processMetrics = {
     kind: 'gauge',
     name: 'sextant_certificate_expiry_timestamp_seconds',
     unit: 'seconds',
-    description: 'When the certificate of this process, or the first of its authorities, expires, as Unix time',
+    description:
+      'When the certificate of this process, or the first of its authorities, expires, as Unix time',
     worry: 'less than 14 days from now: renew it',
     labels: ['certificate'],
     words: { certificate: ['own', 'authority'] },
@@ -23,7 +24,8 @@ export const processMetrics = {
     kind: 'gauge',
     name: 'sextant_certificate_files_refused',
     unit: '1',
-    description: '1 while the certificate files cannot be used and the process goes on with those it read before',
+    description:
+      '1 while the certificate files cannot be used and the process goes on with those it read before',
     worry: '1: the log has the reason',
     labels: [],
   },

@@ -1,7 +1,7 @@
 /** Faults on a local deployment: `node`, `region`, and `gateway|agent|storage`, which also run one process from a configuration. */
 import type { Command } from 'commander';
-import { rttMsMax } from '../../local/cables/core/wide-area.ts';
 import { nodesPerRegion } from '../../../storage/index.ts';
+import { rttMsMax } from '../../local/cables/core/wide-area.ts';
 import { type Action, requestAction } from '../../local/control-socket.ts';
 import { requireDeployment } from '../../local/local-deployment.ts';
 import { controlSocket } from '../../local/local-layout.ts';

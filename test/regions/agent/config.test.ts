@@ -173,7 +173,13 @@ describe('a configuration', () => {
     [
       'plain text off loopback',
       'gateway',
-      { ...gateway, listen: '[::]:1', secret: 'a secret of some length', auth: { jwtPublicKey: 'k' }, identity },
+      {
+        ...gateway,
+        listen: '[::]:1',
+        secret: 'a secret of some length',
+        auth: { jwtPublicKey: 'k' },
+        identity,
+      },
       /tls: needed to listen on .*insecure: \[no-tls\]/,
     ],
     [
