@@ -8,8 +8,13 @@ export { type ControlProblem, ControlSight } from './control/core/control-sight.
 export { defaultLeaseLimits, type LeaseLimits } from './control/core/lease.ts';
 export { moveLimits } from './control/core/move-limits.ts';
 export { describeReading, formatAge } from './control/core/record-claims.ts';
-export { WriterRole } from './control/core/writer-role.ts';
-export type { EndReason, RoleEffect, RoleEvent, WriterPhase } from './control/core/writer-role-events.ts';
+export { WriterRole } from './control/writer/core/writer-role.ts';
+export type {
+  EndReason,
+  RoleEffect,
+  RoleEvent,
+  WriterPhase,
+} from './control/writer/core/writer-role-events.ts';
 export {
   chooseLoss,
   type LossAnswer,
@@ -18,6 +23,7 @@ export {
   whoIsMissing,
 } from './moves/core/loss-answers.ts';
 export { type LossReport, lossReportSchema, mergeLosses } from './moves/core/loss-report.ts';
+export { operationTrace } from './moves/core/move-spans.ts';
 export {
   type AgentReply,
   type AgentRequest,

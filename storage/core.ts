@@ -50,4 +50,4 @@ export {
   recordBytes,
 } from './redo/record.ts';
 export { lastCplIn, RecordCursor } from './redo/record-cursor.ts';
-export type { StatusReply } from './wire/core/messages.ts';
+export type { RepairReport, StatusReply } from './wire/core/messages.ts';

@@ -56,7 +56,7 @@ export {
 } from './process/process-identity.ts';
 export { machine, pause, type Runtime, type Timer } from './process/runtime.ts';
 export type { AppendFacts } from './quorum/append-facts.ts';
-export type { DriverPlace } from './quorum/quorum-driver.ts';
+export type { AppendEnd, DriverPlace } from './quorum/quorum-driver.ts';
 export { type Offered, ReceiverDriver } from './quorum/receiver-driver.ts';
 export type { RecoveryOptions, RecoveryResult } from './quorum/recovery-driver.ts';
 export { runRecovery } from './quorum/recovery-driver.ts';

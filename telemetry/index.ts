@@ -8,7 +8,7 @@ export {
   traceFields,
   withTrace,
 } from './log/log.ts';
-export { metrics } from './metrics/metric-definitions.ts';
+export { metricSections, metrics } from './metrics/metric-definitions.ts';
 export {
   type Counter,
   type CounterDefinition,
@@ -22,17 +22,7 @@ export {
   type MetricUnit,
   metricsContentType,
 } from './metrics/metrics.ts';
-export { createProcessMetrics } from './metrics/process-metrics.ts';
-export {
-  attributes,
-  attributeValues,
-  drillPhaseSpanName,
-  replicateSpanName,
-  serverSpanName,
-  serviceName,
-  spanNames,
-  traceparentHeader,
-} from './trace/names.ts';
+export { createProcessMetrics, follow } from './metrics/process-metrics.ts';
 export { queryText, queryTextMax } from './trace/query-text.ts';
 export {
   createSampler,

@@ -6,7 +6,7 @@ import { hostname } from 'node:os';
 import { WorkerLink } from './export/worker-link.ts';
 import { createLogger, type Logger } from './log/log.ts';
 import { RateLimit } from './log/rate-limit.ts';
-import type { SpanFact } from './trace/facts.ts';
+import type { ServiceName, SpanFact } from './trace/facts.ts';
 import { attributes, attributeValues } from './trace/names.ts';
 import type { TraceContext } from './trace/propagation.ts';
 import { defaultSampler, samplerFromEnv } from './trace/sampling.ts';
@@ -22,7 +22,7 @@ import {
 
 export interface TelemetryOptions {
   /** `sextant-<region>`, from `serviceName(region)`. */
-  readonly serviceName: `sextant-${string}`;
+  readonly serviceName: ServiceName;
   readonly region: string;
   /** Unique among the processes of a deployment, such as `us-east-1/g1`. */
   readonly instanceId: string;

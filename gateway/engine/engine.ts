@@ -301,6 +301,11 @@ export class Engine {
     return this.shared.life;
   }
 
+  /** Pages found in the cache since the start, and pages asked for, each modulo 2^32. */
+  get pageCounts(): { readonly hits: number; readonly misses: number } {
+    return this.shared.pageCounts;
+  }
+
   /** Operations without an answer. */
   get pendingOperations(): number {
     return this.pending.size;

@@ -113,6 +113,10 @@ export class ReaderPool {
     return this.threads.length;
   }
 
+  get engines(): readonly Engine[] {
+    return this.threads.map(({ engine }) => engine);
+  }
+
   /** Statements that wait for a thread. */
   get waiting(): number {
     return this.queue.length;

@@ -1,5 +1,12 @@
 /** Commits of this gateway from the engine to durable: counted, timed, and told to the tracer. */
-import { type AppendFacts, type Epoch, type Lsn, wallUs } from '../../storage/index.ts';
+import {
+  type AppendEnd,
+  type AppendFacts,
+  type Epoch,
+  type Lsn,
+  type NodeId,
+  wallUs,
+} from '../../storage/index.ts';
 import type { EngineCommitEvent } from '../engine/engine.ts';
 import type { GatewayMetrics } from './gateway-metrics.ts';
 import type { RequestTracer } from './request-tracer.ts';
@@ -53,6 +60,15 @@ export class CommitLedger {
     }
     this.held.splice(0, left);
     this.tracer.freedAt(free);
+  }
+
+  appended(node: NodeId, how: AppendEnd, tookMs: number): void {
+    if (how === 'acked') this.metrics.appended(node, tookMs);
+    else this.metrics.appendFailed(node, how);
+  }
+
+  pageRead(tookMs: number): void {
+    this.metrics.pageRead(tookMs);
   }
 
   /** What is not durable by now is unknown. */

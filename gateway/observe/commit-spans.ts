@@ -11,6 +11,7 @@ export interface NodeAck {
 }
 
 /**
+ * @param acks in the order in which they came.
  * @param sentAtUs when the batch left, for nodes that have not answered.
  * @param endUs when the commits were known to be durable.
  * @param nodes every storage node of the region with its zone.
@@ -22,8 +23,10 @@ export function appendRows(
   nodes: readonly { readonly node: string; readonly az: string }[],
 ): readonly AppendRow[] {
   const decisive = decisiveNode(acks);
+  const last = acks.findIndex((ack) => ack.node === decisive);
   return nodes.map(({ node, az }) => {
-    const ack = acks.find((candidate) => candidate.node === node);
+    const place = acks.findIndex((candidate) => candidate.node === node);
+    const ack = acks[place];
     const startUs = ack?.sentAtUs ?? sentAtUs;
     return {
       node,
@@ -32,6 +35,7 @@ export function appendRows(
       endUs: ack?.ackedAtUs ?? Math.max(startUs, endUs),
       quorum: node === decisive,
       acked: ack !== undefined,
+      awaited: decisive === null || (ack !== undefined && place <= last),
     };
   });
 }

@@ -1,6 +1,7 @@
 /** What a gateway counts, and what is read from it at each scrape. */
 import {
   type Counter,
+  follow,
   type Histogram,
   type MetricRegistry,
   metrics,
@@ -8,6 +9,14 @@ import {
 } from '../../telemetry/index.ts';
 import { type SqlOperation, verbOf } from '../sql/operation.ts';
 import type { SqlError } from '../sql/sql.ts';
+import type { ReadPreference } from '../sql/stream-state.ts';
+import type { ForwardFate } from './forward-trail.ts';
+
+interface NodeAppends {
+  readonly duration: Histogram;
+  readonly refused: Counter;
+  readonly unanswered: Counter;
+}
 
 interface VerbSeries {
   readonly duration: Histogram;
@@ -19,11 +28,29 @@ export interface GatewayFigures {
   readonly sessions: number;
   readonly vdl: number;
   readonly epoch: number;
-  readonly isPrimary: boolean;
+  /** This gateway may acknowledge writes now: of all gateways of a deployment one may, in health (R24). */
+  readonly mayAcknowledge: boolean;
   readonly leaseRemainingMs: number;
-  readonly quorumNodes: number;
+  /** Storage nodes, and whether this gateway is linked to each. */
+  readonly nodes: ReadonlyMap<string, boolean>;
+  /** Of this gateway's reign: what each node has not acknowledged; empty without a reign. */
+  readonly backlogBytes: ReadonlyMap<string, number>;
+  /** Of all engines, since each was started. */
+  readonly pageCaches: readonly PageCacheCounts[];
+  readonly natsConnected: boolean;
+  /** Null before the first read. */
+  readonly controlReadMsAgo: number | null;
   readonly commitsPending: number;
   readonly answersHeld: number;
+}
+
+/** What one engine has counted since it was started, modulo 2^32; another engine is another object. */
+export interface PageCacheCounts {
+  readonly engine: 'writer' | 'reader';
+  readonly hits: number;
+  readonly misses: number;
+  /** Whose counts these are. */
+  readonly of: object;
 }
 
 export class GatewayMetrics {
@@ -35,16 +62,26 @@ export class GatewayMetrics {
   private readonly holdDuration: Histogram;
   private readonly redoBytes: Counter;
   private readonly forwardDuration: Histogram;
+  private readonly forwardAttempts: Counter;
   private readonly suspensions: Counter;
+  private readonly pageReadDuration: Histogram;
+  private readonly appends = new Map<string, NodeAppends>();
 
   constructor(registry: MetricRegistry) {
     this.registry = registry;
+    this.pageReadDuration = registry.histogram(metrics.pageReadDuration).with({});
+    // Words that are known beforehand are at 0 before their first event (T14).
+    registry.histogram(metrics.readWaitDuration);
+    registry.counter(metrics.forwardedWrites);
+    registry.counter(metrics.controlUpdates);
+    registry.histogram(metrics.writeStallDuration);
     this.commitDuration = registry.histogram(metrics.commitDuration).with({});
     this.durableCommits = registry.counter(metrics.commits).with({ outcome: 'durable' });
     this.unknownCommits = registry.counter(metrics.commits).with({ outcome: 'unknown' });
     this.holdDuration = registry.histogram(metrics.rpoHoldDuration).with({});
     this.redoBytes = registry.counter(metrics.redoBytes).with({});
     this.forwardDuration = registry.histogram(metrics.forwardDuration).with({});
+    this.forwardAttempts = registry.counter(metrics.forwardAttempts).with({});
     this.suspensions = registry.counter(metrics.leaseSuspensions).with({});
   }
 
@@ -87,18 +124,20 @@ export class GatewayMetrics {
     this.unknownCommits.add(commits);
   }
 
-  readWaited(consistency: string, tookMs: number): void {
+  readWaited(consistency: ReadPreference, tookMs: number): void {
     this.registry
       .histogram(metrics.readWaitDuration)
       .with({ consistency })
       .observe(tookMs / 1_000);
   }
 
-  forwarded(outcome: string, tookMs: number): void {
-    this.registry
-      .counter(metrics.forwardedWrites)
-      .with({ outcome: outcome === 'result' ? 'ok' : outcome })
-      .add();
+  forwardSent(): void {
+    this.forwardAttempts.add();
+  }
+
+  /** @param tookMs from sending it first to the answer of the client. */
+  forwarded(outcome: ForwardFate, tookMs: number): void {
+    this.registry.counter(metrics.forwardedWrites).with({ outcome }).add();
     this.forwardDuration.observe(tookMs / 1_000);
   }
 
@@ -120,21 +159,49 @@ export class GatewayMetrics {
       .observe(tookMs / 1_000);
   }
 
+  /** A page that no engine here had has come from the storage nodes. */
+  pageRead(tookMs: number): void {
+    this.pageReadDuration.observe(tookMs / 1_000);
+  }
+
+  /** A storage node has acknowledged redo of this gateway's reign. */
+  appended(node: string, tookMs: number): void {
+    this.appendsOf(node).duration.observe(tookMs / 1_000);
+  }
+
+  appendFailed(node: string, how: 'refused' | 'unanswered'): void {
+    this.appendsOf(node)[how].add();
+  }
+
+  private appendsOf(node: string): NodeAppends {
+    const found = this.appends.get(node);
+    if (found !== undefined) return found;
+    const failures = this.registry.counter(metrics.appendFailures);
+    const made = {
+      duration: this.registry.histogram(metrics.appendDuration).with({ node }),
+      refused: failures.with({ node, how: 'refused' }),
+      unanswered: failures.with({ node, how: 'unanswered' }),
+    };
+    this.appends.set(node, made);
+    return made;
+  }
+
   /** Registers what is read of answers at each scrape. */
   watchAnswers(read: () => { readonly answerBytesWaiting: number; readonly readersEnded: number }): void {
     const waiting = this.registry.gauge(metrics.answerBytesWaiting).with({});
     const ended = this.registry.counter(metrics.slowReadersEnded).with({});
-    let counted = 0;
+    const countEnded = follow(ended);
     this.registry.onScrape(() => {
       const { answerBytesWaiting, readersEnded } = read();
       waiting.set(answerBytesWaiting);
-      ended.add(readersEnded - counted);
-      counted = readersEnded;
+      countEnded(readersEnded);
     });
   }
 
-  /** Registers what is read at each scrape. */
-  watch(read: () => GatewayFigures): void {
+  /** Registers what is read at each scrape. @param nodes of this region, by name. */
+  watch(nodes: readonly string[], read: () => GatewayFigures): void {
+    // What is known of each node is there from the start.
+    for (const node of nodes) this.appendsOf(node);
     const gauges = {
       sessions: this.registry.gauge(metrics.sqlSessions).with({}),
       vdl: this.registry.gauge(metrics.volumeDurableLsn).with({}),
@@ -144,17 +211,47 @@ export class GatewayMetrics {
       quorum: this.registry.gauge(metrics.quorumNodes).with({}),
       pending: this.registry.gauge(metrics.commitsPending).with({}),
       held: this.registry.gauge(metrics.rpoHeldAnswers).with({}),
+      nats: this.registry.gauge(metrics.natsConnected).with({}),
     };
+    const nodeUp = this.registry.gauge(metrics.storageNodeUp);
+    const backlog = this.registry.gauge(metrics.appendBacklog);
+    const recordAge = this.registry.gauge(metrics.controlRecordAge);
+    const countPages = this.pageCacheCounter();
     this.registry.onScrape(() => {
       const figures = read();
       gauges.sessions.set(figures.sessions);
       gauges.vdl.set(figures.vdl);
       gauges.epoch.set(figures.epoch);
-      gauges.isPrimary.set(figures.isPrimary ? 1 : 0);
+      gauges.isPrimary.set(figures.mayAcknowledge ? 1 : 0);
       gauges.lease.set(figures.leaseRemainingMs / 1_000);
-      gauges.quorum.set(figures.quorumNodes);
+      gauges.quorum.set([...figures.nodes.values()].filter((up) => up).length);
       gauges.pending.set(figures.commitsPending);
       gauges.held.set(figures.answersHeld);
+      gauges.nats.set(figures.natsConnected ? 1 : 0);
+      if (figures.controlReadMsAgo !== null) recordAge.with({}).set(figures.controlReadMsAgo / 1_000);
+      for (const [node, up] of figures.nodes) nodeUp.with({ node }).set(up ? 1 : 0);
+      backlog.clear();
+      for (const [node, bytes] of figures.backlogBytes) backlog.with({ node }).set(bytes);
+      countPages(figures.pageCaches);
     });
   }
+
+  /** Engines come and go, and each counts from 0. */
+  private pageCacheCounter(): (counts: readonly PageCacheCounts[]) => void {
+    const hits = this.registry.counter(metrics.pageCacheHits);
+    const misses = this.registry.counter(metrics.pageCacheMisses);
+    const seen = new WeakMap<object, PageCacheCounts>();
+    return (counts) => {
+      for (const count of counts) {
+        const { engine, of } = count;
+        const before = seen.get(of);
+        hits.with({ engine }).add(moduloWord(count.hits - (before?.hits ?? 0)));
+        misses.with({ engine }).add(moduloWord(count.misses - (before?.misses ?? 0)));
+        seen.set(of, count);
+      }
+    };
+  }
 }
+
+const wordMax = 2 ** 32;
+const moduloWord = (difference: number): number => (difference + wordMax) % wordMax;

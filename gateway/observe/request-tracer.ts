@@ -8,6 +8,7 @@ import {
   type AppendRow,
   attributes,
   attributeValues,
+  childContext,
   formatTraceparent,
   newSpanId,
   parseTraceparent,
@@ -89,9 +90,15 @@ export class RequestTracer {
     return { context, parentSpanId: parent?.spanId ?? null, startUs: this.enabled ? wallUs() : 0 };
   }
 
-  /** The context of a request that another gateway traces. */
-  context(traceparent: string | null): TraceContext | null {
-    return traceparent === null ? null : parseTraceparent(traceparent);
+  /**
+   * The span of a request that another gateway has forwarded here, below that one's `forward` (G39). Whether the trace is kept
+   * was decided there. Without a collector it is what came, so that what others export hangs on a span that exists.
+   */
+  arrived(traceparent: string | null): RequestSpan | null {
+    const parent = traceparent === null ? null : parseTraceparent(traceparent);
+    if (parent === null) return null;
+    if (!this.enabled) return { context: parent, parentSpanId: null, startUs: 0 };
+    return { context: childContext(parent), parentSpanId: parent.spanId, startUs: wallUs() };
   }
 
   /** What travels into the commit record. */
@@ -109,8 +116,7 @@ export class RequestTracer {
   forwardEnded(
     span: RequestSpan | null,
     spanId: string | undefined,
-    startUs: number,
-    to: string,
+    facts: { readonly startUs: number; readonly to: string; readonly attempts: number },
     error: SqlError | null,
   ): void {
     if (!this.enabled || span === null || spanId === undefined) return;
@@ -119,11 +125,12 @@ export class RequestTracer {
       kind: 'client',
       context: { ...span.context, spanId },
       parentSpanId: span.context.spanId,
-      startUs,
+      startUs: facts.startUs,
       endUs: wallUs(),
       attributes: {
         [attributes.messagingSystem]: attributeValues.messagingSystemNats,
-        [attributes.targetRegion]: to,
+        [attributes.targetRegion]: facts.to,
+        [attributes.attempts]: facts.attempts,
       },
       ...(error !== null && { error }),
     });

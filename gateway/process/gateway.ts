@@ -62,18 +62,38 @@ async function startParts(setup: GatewaySetup): Promise<GatewayParts> {
   return parts;
 }
 
-function measure({ setup, observed, storage, sql }: GatewayParts): void {
+function measure({ setup, observed, control, storage, sql }: GatewayParts): void {
   const { role, volume, nodes } = storage;
-  observed.metrics.watch(() => ({
-    sessions: sql.service.openSessions,
-    vdl: volume.vdl,
-    epoch: role.record?.epoch ?? 0,
-    isPrimary: role.record?.primary === setup.config.region,
-    leaseRemainingMs: role.leaseRemainingMs,
-    quorumNodes: nodes.upNodes.length,
-    commitsPending: observed.commits.pending,
-    answersHeld: volume.reign?.hold?.answers ?? 0,
-  }));
+  observed.metrics.watch(
+    setup.config.nodes.map(({ node }) => node),
+    () => ({
+      sessions: sql.service.openSessions,
+      vdl: volume.vdl,
+      epoch: role.record?.epoch ?? 0,
+      mayAcknowledge: role.mayAcknowledge(),
+      leaseRemainingMs: role.leaseRemainingMs,
+      nodes: new Map(nodes.nodes.map((node) => [node, nodes.isUp(node)])),
+      backlogBytes: backlogsOf(volume),
+      pageCaches: volume.engines.map(({ kind, engine }) => ({
+        engine: kind,
+        of: engine,
+        ...engine.pageCounts,
+      })),
+      natsConnected: control.nats.connected,
+      controlReadMsAgo: control.store.readMsAgo,
+      commitsPending: observed.commits.pending,
+      answersHeld: volume.reign?.hold?.answers ?? 0,
+    }),
+  );
+}
+
+function backlogsOf({ reign }: VolumePart['volume']): ReadonlyMap<string, number> {
+  const backlogs = new Map<string, number>();
+  for (const node of reign?.nodes ?? []) {
+    const bytes = reign?.backlogOf(node) ?? null;
+    if (bytes !== null) backlogs.set(node, bytes);
+  }
+  return backlogs;
 }
 
 /** @throws GatewayStartError when the address cannot be listened on; everything is released then. */

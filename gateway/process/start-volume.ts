@@ -1,7 +1,8 @@
 /** The part of a gateway that holds the data: the region's nodes, the engines on the volume, and the writer role. */
 import { decodeAck, defaultLeaseLimits, subjectsOf } from '../../regions/index.ts';
-import { RegionClient } from '../../storage/index.ts';
+import { machine, RegionClient } from '../../storage/index.ts';
 import { GatewayVolume } from '../reign/gateway-volume.ts';
+import { RecoveryTrace } from '../reign/recovery-trace.ts';
 import { RoleDriver } from '../reign/role-driver.ts';
 import { LocalSessions } from '../session/local-session.ts';
 import type { ControlPart } from './open-control.ts';
@@ -52,6 +53,8 @@ export async function startVolumePart(
       }),
     metrics: observed.metrics,
     log,
+    trace: (about) =>
+      new RecoveryTrace({ ...about, cluster, telemetry: observed.telemetry, runtime: machine }),
   });
   return { nodes, volume, sessions, role };
 }

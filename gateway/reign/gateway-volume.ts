@@ -9,11 +9,14 @@
 
 import { formatAge } from '../../regions/core.ts';
 import {
+  type AppendEnd,
   type AppendFacts,
   type Epoch,
   genesisEpoch,
   type Lsn,
   maxLsn,
+  monotonicMs,
+  type NodeId,
   type PageNo,
   type RegionClient,
   redoLimits,
@@ -53,6 +56,10 @@ export interface CommitObserver {
   freed(free: Lsn): void;
   /** A reign is over: what is not durable by now is unknown. */
   reignEnded(): void;
+  /** What became of redo that was sent to one node, and after how long. */
+  appended(node: NodeId, how: AppendEnd, tookMs: number): void;
+  /** A page has come from the storage nodes. */
+  pageRead(tookMs: number): void;
 }
 
 interface ReadWaiter {
@@ -152,6 +159,14 @@ export class GatewayVolume implements RoleVolume {
       onFatal,
       onIdle: () => this.reignNow?.gathered(),
     });
+  }
+
+  /** Every engine there is, for its counts. */
+  get engines(): readonly { readonly kind: 'writer' | 'reader'; readonly engine: Engine }[] {
+    return [
+      { kind: 'writer', engine: this.writer.engine },
+      ...this.readers.engines.map((engine) => ({ kind: 'reader' as const, engine })),
+    ];
   }
 
   /** Reads are served: a point to read at was found. */
@@ -291,6 +306,7 @@ export class GatewayVolume implements RoleVolume {
         }
         observer.freed(free);
       },
+      appended: (node, how, tookMs) => observer.appended(node, how, tookMs),
     };
   }
 
@@ -450,7 +466,9 @@ export class GatewayVolume implements RoleVolume {
     // The engine may still ask for what it saw before history forked below it.
     if (readPoint > (this.reignNow?.vdl ?? this.vdlNow))
       throw new Error(`history goes on from ${this.vdlNow}, and ${readPoint} is no part of it`);
+    const startMs = monotonicMs();
     const read = await this.options.region.readPages(this.headNow, readPoint, [page]);
+    this.options.observer.pageRead(monotonicMs() - startMs);
     if (read.kind === 'unavailable') throw new Error(read.reason);
     return read.pages[0] ?? null;
   }

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { CommitMarks } from '../../regions/core.ts';
 import {
+  type AppendEnd,
   type AppendFacts,
   type DriverPlace,
   type Epoch,
@@ -12,6 +13,7 @@ import {
   type Lsn,
   machine,
   maxLsn,
+  type NodeId,
   type NodeLinks,
   type Runtime,
   volumeLimits,
@@ -59,6 +61,8 @@ export interface ReignEngines {
   durable(vdl: Lsn, facts: readonly AppendFacts[], free: Lsn): void;
   /** Answers that saw redo up to here may leave: it is durable, and as far elsewhere as the policy asks for. */
   freed(free: Lsn): void;
+  /** What became of redo that was sent to one node, and after how long. */
+  appended(node: NodeId, how: AppendEnd, tookMs: number): void;
 }
 
 export interface ReignOptions {
@@ -99,6 +103,7 @@ export class Reign {
   readonly forks: readonly Fork[];
   readonly forkLsn: Lsn;
   private readonly port: ReignPort;
+  private readonly region: NodeLinks;
   private readonly engines: ReignEngines;
   private readonly runtime: Runtime;
   private readonly driver: WriterDriver;
@@ -115,6 +120,7 @@ export class Reign {
     this.runtime = place.runtime ?? machine;
     const { epoch, forks, vdl: forkLsn, proven, rpoMs, port } = start;
     this.port = port;
+    this.region = region;
     this.engines = engines;
     this.epoch = epoch;
     this.forks = forks;
@@ -141,6 +147,7 @@ export class Reign {
       onFenced: (by) => port.fenced(by),
       onQuorumLost: (reason) => port.quorumLost(reason),
       onFramed: (bytes, end) => engines.framed(bytes, end),
+      onAppended: (node, how, tookMs) => engines.appended(node, how, tookMs),
       recordFacts,
       isMoreComing: () => engines.isMoreComing(),
       place,
@@ -186,6 +193,15 @@ export class Reign {
 
   get upNodes(): number {
     return this.driver.upNodes;
+  }
+
+  get nodes(): readonly NodeId[] {
+    return this.region.nodes;
+  }
+
+  /** Redo made and not acknowledged by a node, in bytes; null while it has not said where it is. */
+  backlogOf(node: NodeId): number | null {
+    return this.driver.backlogOf(node);
   }
 
   /** Redo that waits for other regions takes room as that which waits for storage nodes does. */

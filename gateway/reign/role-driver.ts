@@ -40,6 +40,7 @@ import type { GatewayMetrics } from '../observe/gateway-metrics.ts';
 import type { Proof } from './core/elsewhere.ts';
 import { roleEventOf } from './core/recovery-end.ts';
 import { type Drainable, DrainDriver } from './drain.ts';
+import { type RecoveryTrace, type RecoveryTraceOptions, recoveryError } from './recovery-trace.ts';
 import type { Reign, ReignPort } from './reign.ts';
 import type { RoleVolume } from './role-volume.ts';
 
@@ -68,6 +69,8 @@ export interface RoleDriverOptions {
   readonly recovery?: () => Partial<Pick<RecoveryOptions, 'timeoutMs' | 'fetchBytesMax'>>;
   /** Hears how each attempt ended that was not given up from here. */
   readonly onRecoveryEnd?: (epoch: Epoch, result: RecoveryResult) => void;
+  /** Begins the trace of an attempt; left out where none is wanted. */
+  readonly trace?: (about: Pick<RecoveryTraceOptions, 'epoch' | 'operation'>) => RecoveryTrace;
 }
 
 /** One attempt at a recovery is given up when nothing has got on for so long; the role says whether another follows. */
@@ -100,6 +103,9 @@ export class RoleDriver {
   private suspendedAtMs: number | null = null;
   /** This region takes over in `epoch` from another one, whose newest reign was `from`. */
   private takenOver: { readonly epoch: Epoch; readonly from: Epoch } | null = null;
+  /** The move for which this gateway claimed the epoch it has. */
+  private operation: string | null = null;
+  private tracing: RecoveryTrace | null = null;
   private stopProofs: (() => void) | null = null;
   private readonly holdLimit: RateLimit;
   private holdTold = false;
@@ -264,6 +270,7 @@ export class RoleDriver {
         const { record } = this.role;
         if (record !== null && effect.record.primary !== record.primary)
           this.takenOver = { epoch: effect.record.epoch, from: record.epoch };
+        if (effect.record.epoch !== record?.epoch) this.operation = record?.move?.id ?? null;
         this.options.store.compareAndSet(effect.expectedSeq, effect.record, (write) => {
           this.options.metrics.controlUpdate(write.kind);
           this.step({ kind: 'written', write });
@@ -323,11 +330,21 @@ export class RoleDriver {
     const abort = new AbortController();
     this.recovering = abort;
     this.heldSinceMs ??= this.runtime.nowMs();
+    const tracing = this.options.trace?.({ epoch, operation: this.operation }) ?? null;
+    this.tracing = tracing;
     const result = await runRecovery(
       nodes,
       { kind: 'fork', branch: mainBranch, epoch },
-      { timeoutMs: recoveryMs, ...this.options.recovery?.(), signal: abort.signal, runtime: this.runtime },
+      {
+        timeoutMs: recoveryMs,
+        ...this.options.recovery?.(),
+        signal: abort.signal,
+        runtime: this.runtime,
+        onPhase: (phase) => tracing?.phase(phase),
+      },
     );
+    if (result.kind === 'recovered') tracing?.found(result.outcome.vdl);
+    else tracing?.ended(recoveryError(result));
     if (this.closed || abort.signal.aborted) return;
     this.recovering = null;
     this.options.onRecoveryEnd?.(epoch, result);
@@ -357,8 +374,13 @@ export class RoleDriver {
     });
     this.recovered = null;
     this.followPolicy();
+    const { tracing } = this;
     void volume.settledChanges().then(() => {
-      if (this.heldSinceMs !== null) metrics.stalled('recovery', this.runtime.nowMs() - this.heldSinceMs);
+      tracing?.ended(null);
+      // The pause of a move began in another region: whoever runs the move tells it.
+      const isMove = takenOver?.epoch === epoch;
+      if (this.heldSinceMs !== null && !isMove)
+        metrics.stalled('recovery', this.runtime.nowMs() - this.heldSinceMs);
       this.heldSinceMs = null;
       this.tellChange();
     });
@@ -418,6 +440,7 @@ export class RoleDriver {
     this.recovering?.abort();
     this.recovering = null;
     this.recovered = null;
+    this.tracing?.ended(recoveryError({ kind: 'aborted' }));
     if (this.reign === null) return;
     if (reason !== 'drained' && reason !== 'shutdown') this.heldSinceMs = this.runtime.nowMs();
     volume.closeWriter(this.reign, reason);

@@ -6,7 +6,7 @@
 import type { NatsConnection, NatsMessage } from '../../regions/index.ts';
 import { monotonicMs, unreachable } from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
-import type { RequestTracer } from '../observe/request-tracer.ts';
+import type { RequestSpan, RequestTracer } from '../observe/request-tracer.ts';
 import type { GatewayVolume } from '../reign/gateway-volume.ts';
 import type { Release } from '../reign/reign.ts';
 import { adviseFailure } from '../sql/errors.ts';
@@ -21,6 +21,7 @@ import {
   joinParts,
   splitParts,
 } from './core/forward-messages.ts';
+import { failureOf } from './core/outcomes.ts';
 import { type PeerAnswer, PeerLiveness } from './core/peer-liveness.ts';
 import { classOfOperation } from './core/routing.ts';
 import type { ServiceLimits } from './core/service-limits.ts';
@@ -263,12 +264,13 @@ export class ForwardServer {
   }
 
   private async perform(call: ForwardCall): Promise<CallState> {
-    const { limits, nats } = this.options;
+    const { limits, nats, tracer } = this.options;
+    const span = tracer.arrived(call.traceparent);
     const found = await this.streamFor(call);
     if (found.kind !== 'stream') return found;
     const { stream } = found;
     stream.calls += 1;
-    const result = await this.run(stream.session, call);
+    const result = await this.run(stream.session, call, span);
     stream.calls -= 1;
     stream.touchedAtMs = monotonicMs();
     if (result.kind === 'notRun' || (stream.session.isAutocommit && stream.session.place === 'idle'))
@@ -321,9 +323,13 @@ export class ForwardServer {
     return { kind: 'stream', stream };
   }
 
-  private async run(session: LocalSession, call: ForwardCall): Promise<ForwardResult> {
+  private async run(
+    session: LocalSession,
+    call: ForwardCall,
+    span: RequestSpan | null,
+  ): Promise<ForwardResult> {
     const { tracer, volume, limits } = this.options;
-    const context = tracer.context(call.traceparent);
+    const context = span?.context ?? null;
     const trace = tracer.engineTrace(context);
     const { operation } = call;
     let { state } = call;
@@ -351,6 +357,7 @@ export class ForwardServer {
       }
       tracer.committed(answer.commits, context);
       const changed = answer.state ?? state;
+      tracer.ended(span, operation, failureOf(answer.outcome), changed.readPreference);
       return {
         kind: 'answered',
         outcome: answer.outcome,

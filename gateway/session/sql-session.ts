@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { type Lsn, monotonicMs, unreachable, volumeLimits, wallUs, zeroLsn } from '../../storage/index.ts';
+import { ForwardTrail } from '../observe/forward-trail.ts';
 import type { GatewayMetrics } from '../observe/gateway-metrics.ts';
 import type { RequestSpan, RequestTracer } from '../observe/request-tracer.ts';
 import type { GatewayVolume } from '../reign/gateway-volume.ts';
@@ -22,7 +23,15 @@ import type {
 } from '../sql/sql.ts';
 import type { StatementClass } from '../sql/statement-facts.ts';
 import { freshStream, type ReadPreference, type StreamState } from '../sql/stream-state.ts';
-import { failureOf, isAboutConsistency, isUnknown, readerFailure } from './core/outcomes.ts';
+import {
+  failureOf,
+  isAboutConsistency,
+  isUnknown,
+  readerFailure,
+  stateGone,
+  transactionGone,
+  unknownFate,
+} from './core/outcomes.ts';
 import { asksForWriter, classOfOperation, leavesTransaction, mayCommit, route } from './core/routing.ts';
 import type { ServiceLimits } from './core/service-limits.ts';
 import type { ForwardClient, ForwardOutcome } from './forward-client.ts';
@@ -54,8 +63,10 @@ interface Request {
   readonly operation: SqlOperation;
   readonly span: RequestSpan | null;
   readonly sinceMs: number;
-  /** How often nothing came of it so far: each time it waits twice as long, unless there is news. */
+  /** How often nothing came of it since the last news of a writer: each time it waits twice as long. */
   attempts: number;
+  /** Of its ways to a writer elsewhere; null while it was not sent. */
+  trail: ForwardTrail | null;
 }
 
 interface RemoteStream {
@@ -69,8 +80,8 @@ interface RemoteStream {
 const positionRetryMs = 20;
 /** Who waits for a writer looks again after this long, news or not: how long to wait depends on why there is none. */
 const waitAgainMs = 250;
-/** The longest pause before looking again, when there is no news. */
-const pauseMaxMs = 250;
+/** The longest pause before a writer that did not take a statement is asked again, when there is no news. */
+const pauseMaxMs = 1_000;
 
 export class GatewaySession implements SqlSession {
   private readonly services: SessionServices;
@@ -153,9 +164,10 @@ export class GatewaySession implements SqlSession {
   private run(operation: SqlOperation, context: SqlRequestContext, done: (outcome: Outcome) => void): void {
     const { tracer, metrics } = this.services;
     const span = tracer.begin(context.traceparent);
-    const request: Request = { operation, span, sinceMs: monotonicMs(), attempts: 0 };
+    const request: Request = { operation, span, sinceMs: monotonicMs(), attempts: 0, trail: null };
     this.start(request, (outcome) => {
       const error = failureOf(outcome);
+      request.trail?.ended();
       metrics.answered(operation, error, monotonicMs() - request.sinceMs);
       tracer.ended(span, operation, error, this.state.readPreference);
       done(outcome);
@@ -205,11 +217,7 @@ export class GatewaySession implements SqlSession {
         case 'again': {
           const left = watch.patienceMs(request.sinceMs, monotonicMs());
           if (left <= 0) return { ok: false, error: watch.reason() };
-          if (attempt.pauseMs > 0) {
-            const pauseMs = Math.min(pauseMaxMs, attempt.pauseMs * 2 ** request.attempts);
-            request.attempts += 1;
-            await watch.next(Math.min(left, pauseMs));
-          }
+          if (attempt.pauseMs > 0) await this.pause(request, attempt.pauseMs, left);
           attempt = await this.attemptAs(request, attempt.as);
           break;
         }
@@ -217,6 +225,16 @@ export class GatewaySession implements SqlSession {
           return unreachable(attempt);
       }
     }
+  }
+
+  /** Waits before a statement is tried again. News is another writer, or another state of this gateway (G38). */
+  private async pause(request: Request, pauseMs: number, mostMs: number): Promise<void> {
+    const { watch } = this.services;
+    const before = { place: watch.place(), writer: watch.remote()?.subject };
+    const longestMs = Math.max(pauseMs, before.place === 'elsewhere' ? pauseMaxMs : waitAgainMs);
+    await watch.next(Math.min(mostMs, longestMs, pauseMs * 2 ** request.attempts));
+    const isNews = watch.place() !== before.place || watch.remote()?.subject !== before.writer;
+    request.attempts = isNews ? 0 : request.attempts + 1;
   }
 
   private attemptAs(request: Request, kind: StatementClass): Promise<Attempt> {
@@ -278,6 +296,7 @@ export class GatewaySession implements SqlSession {
   }
 
   private runHere(request: Request, where: LocalPlace, done: (local: LocalAnswer) => void): void {
+    request.trail?.ranHere();
     const trace = this.services.tracer.engineTrace(request.span?.context ?? null);
     this.local.run(request.operation, where, trace, this.state, done);
   }
@@ -382,7 +401,7 @@ export class GatewaySession implements SqlSession {
         return { kind: 'again', as: kind, pauseMs: this.services.limits.forwardRetryMs };
       case 'unknown': {
         forward.closeStream(writer, stream.id);
-        const error = this.unknown(request, outcome.reason, false);
+        const error = unknownFate(request.operation, outcome.reason, false);
         if (leavesTransaction(request.operation)) this.local.lose(error);
         return answer({ ok: false, error });
       }
@@ -410,7 +429,7 @@ export class GatewaySession implements SqlSession {
       case 'notRun':
         return this.lostRemote(wasOpen ? transactionGone() : stateGone(), request, wasOpen);
       case 'unknown':
-        return this.lostRemote(this.unknown(request, outcome.reason, wasOpen), request, wasOpen);
+        return this.lostRemote(unknownFate(request.operation, outcome.reason, wasOpen), request, wasOpen);
       default:
         return unreachable(outcome);
     }
@@ -425,21 +444,6 @@ export class GatewaySession implements SqlSession {
     return answer({ ok: false, error });
   }
 
-  private unknown(request: Request, reason: string, inTransaction: boolean): SqlError {
-    if (mayCommit(request.operation, inTransaction)) {
-      return adviseError(
-        'SEXTANT_COMMIT_UNKNOWN',
-        `The statement was sent to the writer, and its fate is not known: ${reason}`,
-      );
-    }
-    return inTransaction || leavesTransaction(request.operation)
-      ? adviseError(
-          'SEXTANT_TRANSACTION_ABORTED',
-          `The writer that held this transaction does not answer: ${reason}`,
-        )
-      : adviseError('SEXTANT_NO_WRITER', `The writer did not answer a read: ${reason}`);
-  }
-
   private adopt(stream: RemoteStream): void {
     if (this.closed) this.services.forward.closeStream(stream.writer, stream.id);
     else this.remote = stream;
@@ -447,22 +451,20 @@ export class GatewaySession implements SqlSession {
 
   private async send(request: Request, stream: RemoteStream, fresh: boolean): Promise<ForwardOutcome> {
     const { forward, tracer, metrics } = this.services;
-    const child = tracer.forwarded(request.span);
-    const startUs = wallUs();
-    const startMs = monotonicMs();
+    request.trail ??= new ForwardTrail(tracer, metrics, request.span);
+    const { trail } = request;
     const outcome = await forward.call(stream.writer, {
       stream: stream.id,
       fresh,
       state: this.state,
-      traceparent: child?.traceparent ?? null,
+      traceparent: trail.sent(stream.writer.region),
       operation: request.operation,
     });
-    metrics.forwarded(outcome.kind, monotonicMs() - startMs);
     const error =
       outcome.kind === 'result'
         ? failureOf(outcome.result.outcome)
         : { code: outcome.kind, message: 'reason' in outcome ? outcome.reason : outcome.message };
-    tracer.forwardEnded(request.span, child?.spanId, startUs, stream.writer.region, error);
+    trail.heard(outcome.kind, error);
     return outcome;
   }
 
@@ -474,19 +476,6 @@ export class GatewaySession implements SqlSession {
     return result.outcome;
   }
 }
-
-const transactionGone = (): SqlError =>
-  adviseError(
-    'SEXTANT_TRANSACTION_ABORTED',
-    'The writer that held this transaction is gone, and the transaction was rolled back',
-  );
-
-/** Told once; then the stream goes on without what it had. */
-const stateGone = (): SqlError =>
-  adviseError(
-    'SEXTANT_TRANSACTION_ABORTED',
-    'The writer that held the temporary tables and attached databases of this stream is gone, and they with it; the statement did not run',
-  );
 
 function answer(outcome: Outcome): Attempt {
   return { kind: 'answer', outcome };

@@ -12,18 +12,29 @@ import {
   machine,
   monotonicMs,
   RegionClient,
+  type RegionId,
   runRecovery,
 } from '../../storage/index.ts';
 import { type Logger, RateLimit, type Telemetry } from '../../telemetry/index.ts';
 import { parseJson, subjectsOf } from '../bus/core/messages.ts';
 import { type NatsConnection, openNatsConnection } from '../bus/nats-connection.ts';
 import { natsSecurity } from '../bus/nats-security.ts';
+import { ControlCopiesWatch } from '../control/control-copies-watch.ts';
 import { ControlLeader } from '../control/control-leader.ts';
 import { type JetStreamControlStore, openControlStore } from '../control/control-store.ts';
+import type { ControlCopies } from '../control/core/control-copies.ts';
 import type { ControlReading } from '../control/core/control-port.ts';
+import { policyOf } from '../control/core/control-record.ts';
 import { leaderPlacementLimits } from '../control/core/leader-placement.ts';
 import { defaultLeaseLimits } from '../control/core/lease.ts';
-import { type AgentReply, type AgentRequest, agentRequestSchema } from '../moves/core/operations.ts';
+import type { Policy } from '../control/core/policy.ts';
+import {
+  type AgentReply,
+  type AgentRequest,
+  agentRequestSchema,
+  type Operation,
+} from '../moves/core/operations.ts';
+import { EndedMoves } from '../moves/ended-moves.ts';
 import { LossStore } from '../moves/loss-store.ts';
 import { OperationStore } from '../moves/operation-store.ts';
 import type { Readiness } from '../readiness/core/readiness.ts';
@@ -55,6 +66,20 @@ export class AgentStartError extends Error {
   override readonly name = 'AgentStartError';
 }
 
+/** What only metrics tell of an agent. */
+export interface AgentFigures extends Pick<RegionAgent, 'stalls' | 'windows'> {
+  /** What was sent to each secondary since this process started, and the part of it that had been sent before; in bytes. */
+  readonly shipped: ReadonlyMap<RegionId, { readonly bytes: number; readonly again: number }>;
+  /** Null before the control record was read. */
+  readonly policy: Policy | null;
+  /** In the reports of this region. */
+  readonly lostWrites: number;
+  readonly regionsHeard: number;
+  readonly natsConnected: boolean;
+  readonly controlReadMsAgo: number | null;
+  readonly copies: ControlCopies;
+}
+
 /** What it keeps on disk. */
 interface Kept {
   readonly lock: DirectoryLock;
@@ -73,7 +98,11 @@ export class Agent {
   private readonly links: RegionClient;
   private readonly agent: RegionAgent;
   private readonly controlLeader: ControlLeader;
+  private readonly copies: ControlCopiesWatch;
   private readonly lock: DirectoryLock;
+  private readonly losses: LossStore;
+  private readonly moves: EndedMoves;
+  private readonly shipped = new Map<RegionId, { readonly bytes: number; readonly again: number }>();
   private readonly troubleLimit = new RateLimit(troubleEveryMs, monotonicMs);
   private readonly stops: (() => void)[] = [];
   private bootstrapping = false;
@@ -86,6 +115,8 @@ export class Agent {
   ) {
     const { cluster, region, regions, nodes, nats } = config;
     this.lock = lock;
+    this.losses = losses;
+    this.moves = new EndedMoves(operations);
     this.config = config;
     this.log = log;
     this.credentials = credentials;
@@ -101,6 +132,7 @@ export class Agent {
       log,
       ...(credentials !== undefined && { place: { credentials } }),
     });
+    this.copies = new ControlCopiesWatch({ connection: this.nats, cluster });
     this.agent = new RegionAgent({
       cluster,
       region,
@@ -116,15 +148,23 @@ export class Agent {
         connect: (purpose) => this.connect(purpose),
         openReceiver: (at, on) => openRegionReceiver(this.links, at, on),
         onStalled: () => undefined,
+        onShipped: (to, bytes, again) => {
+          const before = this.shipped.get(to) ?? { bytes: 0, again: 0 };
+          this.shipped.set(to, { bytes: before.bytes + bytes, again: before.again + again });
+        },
       },
       recover: (goal) => runRecovery(this.links, goal, { timeoutMs: recoverTimeoutMs }),
       losses,
-      operations,
+      operations: this.moves,
       lags,
       onReading: (reading) => {
         if (reading.kind === 'absent') void this.bootstrap();
       },
       runtime: machine,
+      natsTrouble: () => {
+        const where = { region, regions, isPrimary: this.agent.isPrimary };
+        return this.copies.seen.trouble(where, monotonicMs());
+      },
       telemetry,
       log,
     });
@@ -174,8 +214,30 @@ export class Agent {
     return this.agent.readiness;
   }
 
-  get stalls(): RegionAgent['stalls'] {
-    return this.agent.stalls;
+  /** See `RegionAgent`. */
+  get replicaAgeMs(): number | null {
+    return this.agent.replicaAgeMs;
+  }
+
+  /** What only metrics tell of it. */
+  get figures(): AgentFigures {
+    const { stalls, windows, sight } = this.agent;
+    return {
+      stalls,
+      shipped: this.shipped,
+      windows,
+      policy: sight.view === null ? null : policyOf(sight.view.record),
+      lostWrites: this.losses.all.reduce((sum, { count }) => sum + count, 0),
+      regionsHeard: this.agent.neighbours().heard.length + 1,
+      natsConnected: this.nats.connected,
+      controlReadMsAgo: this.store.readMsAgo,
+      copies: this.copies.seen,
+    };
+  }
+
+  /** Tells `watcher` of every move to this region that ends. */
+  watchMoves(watcher: (operation: Operation) => void): void {
+    this.moves.watch(watcher);
   }
 
   /** What keeps this agent from doing its work, in words for an operator; null when nothing does. */
@@ -187,6 +249,7 @@ export class Agent {
   async close(): Promise<void> {
     this.closed = true;
     for (const stop of this.stops) stop();
+    this.copies.close();
     await this.agent.close();
     this.store.close();
     this.links.close();

@@ -19,33 +19,37 @@ import {
 import type { Logger, Telemetry } from '../../telemetry/index.ts';
 import { decodePull, encodePull, parseJson, subjectsOf } from '../bus/core/messages.ts';
 import type { NatsConnection } from '../bus/nats-connection.ts';
-import { ControlHealth } from '../control/core/control-health.ts';
 import type { ControlReading, ControlStore, ControlView } from '../control/core/control-port.ts';
 import { ControlSight } from '../control/core/control-sight.ts';
 import { ChallengerTimer, type LeaseLimits } from '../control/core/lease.ts';
 import { describeReading, type Neighbours, noRecord } from '../control/core/record-claims.ts';
 import type { Survivor } from '../control/core/survivors.ts';
+import { ControlHealth } from '../control/writer/core/control-health.ts';
 import { FailoverWatch } from '../failover/failover-watch.ts';
 import type { AgentReply, AgentRequest } from '../moves/core/operations.ts';
 import { lastCommitUs } from '../moves/last-write.ts';
 import type { LossKeeper } from '../moves/loss-store.ts';
+import { MoveTraces } from '../moves/move-traces.ts';
 import { Moves } from '../moves/moves.ts';
 import type { OperationKeeper } from '../moves/operation-store.ts';
 import { OrphanSearch } from '../moves/orphan-search.ts';
 import { sealOldRegion, serveSeals } from '../moves/seal-old-region.ts';
-import { policyBody } from '../policy/core/policy-request.ts';
-import { changePolicy, type PolicyAnswer, type PolicyOptions, readPolicy } from '../policy/policy.ts';
+import type { PolicyOptions } from '../policy/policy.ts';
 import { MoveStopwatch } from '../readiness/core/move-stopwatch.ts';
 import { type Readiness, readinessOf } from '../readiness/core/readiness.ts';
-import { noLagMemory, positionsOf } from '../replication/core/lag-memory.ts';
+import { ageOf, noLagMemory, positionsOf } from '../replication/core/lag-memory.ts';
 import type { LagKeeper } from '../replication/lag-store.ts';
 import { Lending } from '../replication/lending.ts';
-import { Receiving, type ReceivingOptions } from '../replication/receiving.ts';
+import { Receiving } from '../replication/receiving.ts';
 import { findReign, type Reign } from '../replication/reign.ts';
-import { Shipping, type ShippingOptions } from '../replication/shipping.ts';
+import { type LaneWindow, Shipping, type ShippingOptions } from '../replication/shipping.ts';
 import { ClusterView, type RegionReport, type Report, reportSchema } from '../status/core/report.ts';
 import { reportLimits } from '../status/core/report-limits.ts';
 import { RegionNodes } from '../status/region-nodes.ts';
+import { answerRequest } from './answer-request.ts';
+import { Heartbeats } from './heartbeats.ts';
+import { repairSpan } from './repair-span.ts';
+import type { ReplicationParts } from './replication-parts.ts';
 import { type Addresses, standingOf } from './standing.ts';
 
 const nodesEveryMs = 500;
@@ -54,13 +58,6 @@ const lagSaveMs = 1_000;
 const pullEveryMs = 500;
 /** Within this time a look at the control record that failed is told: a poll and a read. */
 const lookMs = 2_500;
-
-/** How redo leaves and arrives, besides what every region's agent has. */
-export type ReplicationParts = Pick<
-  ShippingOptions,
-  'region' | 'connect' | 'bounds' | 'codec' | 'onStalled'
-> &
-  Pick<ReceivingOptions, 'openReceiver'>;
 
 export interface RegionAgentOptions {
   readonly cluster: string;
@@ -83,6 +80,8 @@ export interface RegionAgentOptions {
   /** A record was looked for; what it brought is known here by now. */
   readonly onReading: (reading: ControlReading) => void;
   readonly runtime: Runtime;
+  /** What is wrong with the NATS servers that this agent answers for, in words; null while nothing is. */
+  readonly natsTrouble?: () => string | null;
   readonly telemetry: Telemetry;
   readonly log: Logger;
 }
@@ -93,6 +92,7 @@ export class RegionAgent {
   readonly nodes: RegionNodes;
   readonly moves: Moves;
   readonly watch: FailoverWatch;
+  private readonly heartbeats: Heartbeats;
   /** How often the lane to each secondary has stood still since this process started. */
   readonly stalls = new Map<RegionId, number>();
   private readonly options: RegionAgentOptions;
@@ -117,9 +117,18 @@ export class RegionAgent {
     this.view = new ClusterView(cluster, regions);
     this.control = new ControlHealth(runtime.nowMs());
     this.challenger = new ChallengerTimer(lease);
-    this.nodes = new RegionNodes(nodes, links);
+    this.nodes = new RegionNodes(nodes, links, (node, report) =>
+      options.telemetry.record(repairSpan({ cluster, region, node }, report)),
+    );
     this.stopwatch = new MoveStopwatch(region);
-    this.orphans = new OrphanSearch(options);
+    const traces = new MoveTraces(cluster, options.telemetry);
+    this.orphans = new OrphanSearch({
+      ...options,
+      onReport: (report, lost, lookedAtUs) => {
+        const { orphanEpoch, epoch } = report;
+        traces.lost(report, lost, lookedAtUs, this.view.failoverAfter(orphanEpoch, epoch));
+      },
+    });
     this.lending = new Lending({
       path: () => this.path(),
       ship: (to, { from, reign }) =>
@@ -129,6 +138,7 @@ export class RegionAgent {
     });
     this.moves = new Moves({
       ...options,
+      traces,
       view: this.view,
       challenger: this.challenger,
       sight: this.sight,
@@ -159,17 +169,21 @@ export class RegionAgent {
       runtime,
       log,
     });
+    this.heartbeats = new Heartbeats({
+      ...options,
+      sight: this.sight,
+      lags: () => this.shipping?.run.lag() ?? null,
+      ageMs: () => this.replicaAgeMs,
+    });
   }
 
   start(): void {
-    const { cluster, region, store, nats, links, lags, runtime, log } = this.options;
+    const { cluster, region, store, nats, links, runtime, log } = this.options;
     const subjects = subjectsOf(cluster);
     const timers: readonly Timer[] = [
       runtime.every(reportLimits.reportMs, () => this.report()),
       runtime.every(nodesEveryMs, () => void this.pollNodes()),
-      runtime.every(lagSaveMs, () => {
-        if (this.shipping !== null) lags.note(this.shipping.run.lag(), runtime.wallUs());
-      }),
+      runtime.every(lagSaveMs, () => this.noteLags()),
     ];
     this.stops.push(
       ...timers.map((timer) => () => timer.stop()),
@@ -211,11 +225,17 @@ export class RegionAgent {
     this.closed = true;
     for (const stop of this.stops) stop();
     this.watch.close();
+    this.heartbeats.close();
     this.moves.close();
     this.lending.close();
     this.receiving?.close();
     this.orphans.close();
     await this.shipping?.run.close();
+  }
+
+  /** Lanes to the secondaries; none elsewhere than in the primary. */
+  get windows(): readonly LaneWindow[] {
+    return this.shipping?.run.windows() ?? [];
   }
 
   /** What keeps this agent from doing its work, in words for an operator; null when nothing does. */
@@ -252,7 +272,8 @@ export class RegionAgent {
       receiving: this.receiving,
       lags: this.shipping?.run.lag() ?? [],
       lossEpochs: losses.epochs,
-      trouble: this.trouble,
+      failovers: this.moves.failovers,
+      trouble: this.trouble ?? this.options.natsTrouble?.() ?? null,
       took: this.stopwatch.took,
       watch: this.watch,
       sentAtMs: Math.floor(runtime.wallUs() / 1_000),
@@ -262,6 +283,13 @@ export class RegionAgent {
   /** Whether this region's agent ships, as the primary's does. */
   get isPrimary(): boolean {
     return this.shipping !== null;
+  }
+
+  /** See `ageOf`; null in the primary. */
+  get replicaAgeMs(): number | null {
+    const { region, lags, runtime } = this.options;
+    if (this.receiving === null) return null;
+    return ageOf(this.receiving.levelMsAgo, lags.memory[region], runtime.wallUs());
   }
 
   /** Where this region stands: by its shipping or its receiving, and while it does neither by what its nodes say. */
@@ -304,42 +332,10 @@ export class RegionAgent {
   }
 
   /** Answers a request from a gateway, or from the agent's own HTTP. */
-  async serve(request: AgentRequest): Promise<AgentReply> {
-    switch (request.kind) {
-      case 'switchover':
-      case 'failover': {
-        const { region } = this.options;
-        const { target } = request;
-        if (target !== region) {
-          const message = `a move to ${target} is run by the agent of ${target}; this is ${region}`;
-          return { kind: 'refused', code: 'OTHER_REGION', message };
-        }
-        const { allowDataLoss = false, sacrifice = [] } = request.kind === 'failover' ? request : {};
-        const begun =
-          request.kind === 'switchover'
-            ? await this.moves.switchover()
-            : await this.moves.failover({ allowDataLoss, sacrifice, maxLossMs: null });
-        return 'id' in begun ? { kind: 'operation', operation: begun } : { kind: 'refused', ...begun };
-      }
-      case 'operation': {
-        const operation = this.moves.get(request.id);
-        if (operation !== null) return { kind: 'operation', operation };
-        const message = `no operation ${request.id} is known here`;
-        return { kind: 'refused', code: 'UNKNOWN_OPERATION', message };
-      }
-      case 'cancel': {
-        const cancelled = this.moves.cancel(request.id);
-        return 'id' in cancelled
-          ? { kind: 'operation', operation: cancelled }
-          : { kind: 'refused', ...cancelled };
-      }
-      case 'losses':
-        return { kind: 'losses', reports: [...this.options.losses.all], ...this.lookedFor };
-      case 'policy':
-        return policyReply(await readPolicy(this.policyOptions));
-      case 'change-policy':
-        return policyReply(await changePolicy(request.change, this.policyOptions));
-    }
+  serve(request: AgentRequest): Promise<AgentReply> {
+    const { region, losses } = this.options;
+    const policy = this.policyOptions;
+    return answerRequest(request, { region, moves: this.moves, losses, lookedFor: this.lookedFor, policy });
   }
 
   private get policyOptions(): PolicyOptions {
@@ -357,6 +353,7 @@ export class RegionAgent {
     const { region, runtime } = this.options;
     const nowMs = runtime.nowMs();
     this.view.heard(report, nowMs);
+    if (report.kind === 'region') this.heartbeats.heard(report);
     if (report.kind !== 'gateway') return;
     const { phase, epoch } = report;
     this.control.heard(phase, nowMs);
@@ -384,6 +381,7 @@ export class RegionAgent {
     this.primaryAheadUs = this.receiving?.clockAheadUs ?? this.primaryAheadUs;
     this.receiving?.close();
     this.receiving = null;
+    lags.keepOnly(regions.filter((name) => name !== region));
     // Before the first writer there is nothing to ship.
     if (reign === genesisEpoch) return;
     const isOver = (): boolean => this.closed || this.reignSought !== reign;
@@ -421,7 +419,7 @@ export class RegionAgent {
     this.reignSought = null;
     void this.shipping?.run.close();
     this.shipping = null;
-    lags.forget();
+    lags.keepOnly([region]);
     if (this.receiving !== null) return;
     this.receiving = new Receiving({
       cluster,
@@ -473,6 +471,14 @@ export class RegionAgent {
     return { epoch, lookedUnder: done ? epoch : (this.orphans.lookedUnder ?? 0) };
   }
 
+  private noteLags(): void {
+    const { region, lags, runtime } = this.options;
+    if (this.shipping !== null) lags.note(this.shipping.run.lag(), runtime.wallUs());
+    if (this.receiving === null) return;
+    const { levelMsAgo: lagMs, position } = this.receiving;
+    lags.note([{ region, lagMs, vdl: position.vdl }], runtime.wallUs());
+  }
+
   private report(): void {
     const { cluster, region, nats, runtime } = this.options;
     const report = { kind: 'region' as const, ...this.standing };
@@ -488,8 +494,4 @@ export class RegionAgent {
     this.primaryVdl = lsn(Math.max(this.primaryVdl, vdl));
     this.shipping.run.durable(this.primaryVdl);
   }
-}
-
-function policyReply(answer: PolicyAnswer): AgentReply {
-  return answer.kind === 'policy' ? { kind: 'policy', policy: policyBody(answer.policy) } : answer;
 }

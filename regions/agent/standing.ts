@@ -2,6 +2,7 @@
 import type { RegionId } from '../../storage/index.ts';
 import type { Survivor } from '../control/core/survivors.ts';
 import type { FailoverWatch } from '../failover/failover-watch.ts';
+import type { Moves } from '../moves/moves.ts';
 import type { Took } from '../readiness/core/move-stopwatch.ts';
 import type { Receiving } from '../replication/receiving.ts';
 import type { Shipping } from '../replication/shipping.ts';
@@ -26,6 +27,7 @@ export interface StandingParts {
   readonly lags: ReturnType<Shipping['lag']>;
   /** Reigns whose lost writes are known here. */
   readonly lossEpochs: readonly number[];
+  readonly failovers: Moves['failovers'];
   readonly trouble: string | null;
   readonly took: Took;
   readonly watch: Pick<FailoverWatch, 'suspicion' | 'refusal'>;
@@ -33,8 +35,8 @@ export interface StandingParts {
 }
 
 export function standingOf(parts: StandingParts): RegionReport {
-  const { region, addresses, survivor, nodes, receiving, lags, lossEpochs, trouble, took, watch, sentAtMs } =
-    parts;
+  const { region, addresses, survivor, nodes, receiving, lags, lossEpochs, failovers } = parts;
+  const { trouble, took, watch, sentAtMs } = parts;
   const { held, followed, primaryVdl, levelMsAgo } = survivor;
   const { suspicion, refusal } = watch;
   return {
@@ -62,6 +64,7 @@ export function standingOf(parts: StandingParts): RegionReport {
       stalledMs: Math.round(stalledMs),
     })),
     lossEpochs: [...lossEpochs],
+    failovers: failovers.slice(-reportLimits.reportFailoversMax).map(({ id, epoch }) => ({ id, epoch })),
     took,
     sentAtMs,
     levelMsAgo: levelMsAgo === null ? null : Math.round(levelMsAgo),

@@ -8,13 +8,16 @@ import { CertificateError } from '../certs/certificate-store.ts';
 import { DeploymentError } from '../local/local-deployment.ts';
 import { CliError } from './ask/output.ts';
 import { addCertsCommands } from './commands/certs-commands.ts';
+import { addCompletionCommand } from './commands/completion-command.ts';
 import { addControlCommands } from './commands/control-commands.ts';
+import { addDoctorCommand } from './commands/doctor-command.ts';
 import { addDrillCommands } from './commands/drill-commands.ts';
 import { addFaultCommands } from './commands/fault-commands.ts';
 import { addMoveCommands } from './commands/move-commands.ts';
 import { addPolicyCommand } from './commands/policy-commands.ts';
 import { addReadinessCommand } from './commands/readiness-command.ts';
-import { addSqlCommands } from './commands/sql-commands.ts';
+import { addShellCommand } from './commands/shell-command.ts';
+import { addSqlCommand } from './commands/sql-command.ts';
 import { addStatusCommand } from './commands/status-command.ts';
 import { addUpCommands } from './commands/up-commands.ts';
 
@@ -33,13 +36,16 @@ export function buildProgram(): Command {
   addUpCommands(program);
   addStatusCommand(program);
   addReadinessCommand(program);
-  addSqlCommands(program);
+  addSqlCommand(program);
+  addShellCommand(program);
   addMoveCommands(program);
   addPolicyCommand(program);
   addControlCommands(program);
   addDrillCommands(program);
   addCertsCommands(program);
   addFaultCommands(program);
+  addDoctorCommand(program);
+  addCompletionCommand(program);
   return program;
 }
 

@@ -2,7 +2,8 @@
 /**
  * The `sextant` command. Plain JavaScript that imports nothing of ours before the Node.js version is known to fit: one before
  * 22.18 cannot read TypeScript at all. An older one hands over to the Node.js that `npm ci` brings along (the dependency
- * `node`), or ends in one clear sentence.
+ * `node`), or ends in one clear sentence. Installed as a package it runs the JavaScript in `dist`, since Node.js strips no
+ * types below `node_modules`.
  */
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -11,11 +12,14 @@ import { fileURLToPath } from 'node:url';
 const nodeMajorMin = 24;
 
 if (Number.parseInt(process.versions.node, 10) >= nodeMajorMin) {
-  const { main } = await import('./main.ts');
+  const places = ['./main.ts', '../../dist/regions/cli/main.js', './main.js'];
+  const { main } = await import(places.find((place) => existsSync(new URL(place, import.meta.url))));
   await main(process.argv);
 } else {
-  const bundled = fileURLToPath(new URL('../../node_modules/node/bin/node', import.meta.url));
-  if (existsSync(bundled)) {
+  // Beside the package, or below it.
+  const places = ['../../node_modules/node/bin/node', '../../../node/bin/node'];
+  const bundled = places.map((place) => fileURLToPath(new URL(place, import.meta.url))).find(existsSync);
+  if (bundled !== undefined) {
     const child = spawn(bundled, process.argv.slice(1), { stdio: 'inherit' });
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
     child.once('exit', (code) => process.exit(code ?? 1));

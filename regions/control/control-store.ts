@@ -78,6 +78,8 @@ export interface JetStreamControlStore extends ControlStore {
    * not. A server whose disk failed may lead like that for good.
    */
   readonly staleForMs: number;
+  /** How long ago a read last brought the record, or that there is none, in ms; null before the first. */
+  readonly readMsAgo: number | null;
   /** Ends all watches. Reads and writes under way still answer. */
   close(): void;
 }
@@ -120,6 +122,7 @@ class BucketStore implements JetStreamControlStore {
   #verified: boolean = false;
   #highestSeq = 0;
   #staleSinceMs: number | null = null;
+  #readAtMs: number | null = null;
   #stopWatching: (() => void) | null = null;
   #looking: boolean = false;
   #lookAgain: boolean = false;
@@ -137,6 +140,10 @@ class BucketStore implements JetStreamControlStore {
 
   get staleForMs(): number {
     return this.#staleSinceMs === null ? 0 : performance.now() - this.#staleSinceMs;
+  }
+
+  get readMsAgo(): number | null {
+    return this.#readAtMs === null ? null : performance.now() - this.#readAtMs;
   }
 
   read(done: (reading: ControlReading) => void): void {
@@ -184,6 +191,7 @@ class BucketStore implements JetStreamControlStore {
       };
     }
     this.#staleSinceMs = null;
+    this.#readAtMs = performance.now();
     const decoded = decodeControlRecord(data);
     if (decoded.kind === 'unusable') return decoded;
     this.#highestSeq = seq;

@@ -1,5 +1,6 @@
-/** Whether a port can be had. */
+/** Whether ports can be had. */
 import { createServer } from 'node:net';
+import type { ProcessSpec } from './local-layout.ts';
 
 /** True when something else listens on the loopback port. */
 export function isBusy(port: number): Promise<boolean> {
@@ -8,4 +9,19 @@ export function isBusy(port: number): Promise<boolean> {
     server.once('error', () => done(true));
     server.listen({ port, host: '127.0.0.1', exclusive: true }, () => server.close(() => done(false)));
   });
+}
+
+/** Which ports of `processes` others hold, and who wants them, in words; undefined when all are free. */
+export async function busyPortsProblem(
+  processes: readonly Pick<ProcessSpec, 'id' | 'ports'>[],
+): Promise<string | undefined> {
+  const wanted = processes.flatMap(({ id, ports }) => ports.map((port) => ({ id, port })));
+  const checked = await Promise.all(
+    wanted.map(async (entry) => ({ ...entry, busy: await isBusy(entry.port) })),
+  );
+  const busy = checked.filter((entry) => entry.busy);
+  if (busy.length === 0) return undefined;
+  const named = busy.slice(0, 4).map(({ id, port }) => `${port} (for ${id})`);
+  const more = busy.length > named.length ? ` and ${busy.length - named.length} more` : '';
+  return `port ${named.join(', ')}${more} is in use by another program: stop it, or choose other ports with --base-port N`;
 }

@@ -6,6 +6,7 @@ import { chmodSync, mkdirSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, request, type Server } from 'node:http';
 import { dirname } from 'node:path';
 import { z } from 'zod';
+import type { metrics } from '../../telemetry/index.ts';
 
 /** What can be done to a part of a deployment. `target` is a region, or a process such as `us-east-1/n1`. */
 export const actionSchema = z.strictObject({
@@ -38,7 +39,7 @@ export type ActionResult = z.output<typeof actionResultSchema>;
 const processStatusSchema = z.object({
   id: z.string(),
   region: z.string(),
-  role: z.enum(['nats', 'storage', 'agent', 'gateway']),
+  role: z.enum(['prometheus', 'window', 'jaeger', 'nats', 'storage', 'agent', 'gateway']),
   state: z.enum(['stopped', 'running', 'frozen', 'restarting', 'crash-looping']),
   pid: z.number().nullable(),
   ports: z.array(z.number()),
@@ -62,8 +63,16 @@ export const supervisorStatusSchema = z.object({
 /** What a supervisor knows: its own pid, and every process with its state. */
 export type SupervisorStatus = z.output<typeof supervisorStatusSchema>;
 
+/** A drill, and how it ended. */
+export type EndedDrill = {
+  readonly kind: (typeof metrics)['drills']['words']['kind'][number];
+  readonly result: 'passed' | 'failed' | 'abandoned';
+};
+
 /** What else is served at the socket: answers with a status and a body, or undefined when the path is not its own. */
 export type MoreRoutes = {
+  /** Every drill of the deployment that has ended, for metrics. */
+  endedDrills(): readonly EndedDrill[];
   answer(method: string, path: string, body: unknown): Promise<readonly [number, unknown]> | undefined;
   /** Ends what it runs. */
   close(): void;

@@ -31,9 +31,13 @@ import {
   waitForExit,
 } from '../../storage/index.ts';
 import { regionsMax, regionsSchema } from '../agent/config.ts';
-import { isBusy } from './busy-port.ts';
+import { findNatsServer } from '../nats/nats-server.ts';
+import { busyPortsProblem } from './busy-port.ts';
+import { type Distances, type PairRoundTrip, wideAreaOf } from './cables/core/wide-area.ts';
+import { RouteProxies, RouteProxy } from './cables/route-proxy.ts';
 import { type MoreRoutes, socketPathProblem } from './control-socket.ts';
-import { type Distances, type PairRoundTrip, wideAreaOf } from './core/wide-area.ts';
+import { processesWith } from './jaeger-processes.ts';
+import { findJaegerPrograms, type JaegerPrograms } from './jaeger-programs.ts';
 import {
   basePortMax,
   configFile,
@@ -42,19 +46,18 @@ import {
   deploymentFile,
   deploymentSchema,
   natsProcesses,
-  type ProcessSpec,
   type Programs,
   processDirs,
   routePortOf,
   routesOf,
-  sextantProcesses,
   supervisorDir,
+  supervisorPort,
+  telemetryGroup,
 } from './local-layout.ts';
 import { deploymentTraces, pidFilesBelow } from './local-traces.ts';
-import { renewLocal, secureDeployment } from './make-certificates.ts';
-import { findNatsServer } from './nats-server.ts';
+import { natsAccess } from './nats-care.ts';
 import { downgradeHint, rememberStoreVersion, storeProblem, storeVersion } from './nats-store-version.ts';
-import { RouteProxies, RouteProxy } from './route-proxy.ts';
+import { renewLocal, secureDeployment } from './secure/make-certificates.ts';
 import { Supervisor } from './supervisor.ts';
 
 /** Something the user can put right; `message` says what and how. Anything else that is thrown is a bug. */
@@ -74,10 +77,11 @@ export type UpRequest = {
   readonly basePort?: number;
   readonly fresh?: boolean;
   readonly nats?: { readonly url: string; readonly token: string; readonly replicas: 1 | 3 | 5 };
-  /** Whether processes encrypt what they say to one another. */
   readonly secure?: boolean;
   /** How far apart the regions are made to be this time; left out, they are as close as one machine is. */
   readonly wan?: Distances;
+  /** Whether Jaeger and Prometheus run beside it this time, and take its spans and metrics. */
+  readonly jaeger?: boolean;
 };
 
 const privateMode = 0o600;
@@ -164,6 +168,7 @@ export function deleteDeployment(dataDir: string): string | undefined {
   }
   for (const region of regions) rmSync(join(dataDir, region), { recursive: true, force: true });
   rmSync(join(dataDir, 'witness'), { recursive: true, force: true });
+  rmSync(join(dataDir, telemetryGroup), { recursive: true, force: true });
   emptySupervisorDir(supervisorDir(dataDir));
   // Last: until then a second try still knows what this directory is.
   rmSync(deploymentFile(dataDir), { force: true });
@@ -245,6 +250,10 @@ export function prepareDeployment(
   };
   refuseForeignData(dataDir, deployment);
   distancesOf(request, deployment);
+  if (request.jaeger === true && deployment.regions.some((region) => region === telemetryGroup))
+    throw new DeploymentError(
+      `with --jaeger no region can be called ${telemetryGroup}: Jaeger's data is kept there`,
+    );
   mkdirSync(dataDir, { recursive: true, mode: privateDirectoryMode });
   // An empty directory that was there before gets what is private as well.
   if (existing === undefined) chmodSync(dataDir, privateDirectoryMode);
@@ -277,21 +286,6 @@ function refuseForeignData(dataDir: string, deployment: Deployment): void {
       );
     }
   }
-}
-
-/** @throws DeploymentError naming the ports of `processes` that others hold, and who wants them. */
-async function refuseBusyPorts(processes: readonly ProcessSpec[]): Promise<void> {
-  const wanted = processes.flatMap(({ id, ports }) => ports.map((port) => ({ id, port })));
-  const checked = await Promise.all(
-    wanted.map(async (entry) => ({ ...entry, busy: await isBusy(entry.port) })),
-  );
-  const busy = checked.filter((entry) => entry.busy);
-  if (busy.length === 0) return;
-  const named = busy.slice(0, 4).map(({ id, port }) => `${port} (for ${id})`);
-  const more = busy.length > named.length ? ` and ${busy.length - named.length} more` : '';
-  throw new DeploymentError(
-    `port ${named.join(', ')}${more} is in use by another program: stop it, or choose other ports with --base-port N`,
-  );
 }
 
 /** Pid of the running supervisor of `dataDir`, also of one that is still starting, or undefined. */
@@ -380,9 +374,11 @@ export type UpHooks = {
 export async function bringUp(given: UpRequest, hooks: UpHooks): Promise<RunningDeployment> {
   const request = { ...given, dataDir: resolve(given.dataDir) };
   refuseUnusable(request);
+  const jaeger = request.jaeger === true ? await findJaegerPrograms() : undefined;
+  if (jaeger !== undefined && 'error' in jaeger) throw new DeploymentError(jaeger.error);
   const lock = await lockDeployment(request.dataDir, upPurpose);
   try {
-    return await bringUpLocked(request, hooks, lock);
+    return await bringUpLocked(request, hooks, lock, jaeger);
   } catch (error) {
     lock.release();
     throw error;
@@ -393,6 +389,7 @@ async function bringUpLocked(
   request: UpRequest,
   hooks: UpHooks,
   lock: DirectoryLock,
+  jaeger: JaegerPrograms | undefined,
 ): Promise<RunningDeployment> {
   const { onProgress, programs } = hooks;
   const { dataDir } = request;
@@ -400,7 +397,6 @@ async function bringUpLocked(
   const nats =
     deployment.nats === null ? await findNatsServer(undefined, onProgress) : { path: '', version: '0.0.0' };
   if ('error' in nats) throw new DeploymentError(nats.error);
-
   await secureDeployment(dataDir, deployment, onProgress);
   const pairs = distancesOf(request, deployment);
   const proxies = await Promise.all(
@@ -408,11 +404,14 @@ async function bringUpLocked(
   );
   const servers = natsProcesses(deployment, dataDir, nats, proxies);
   const wrote = storeVersion(dataDir, servers);
-  const processes = [...servers, ...sextantProcesses(deployment, dataDir, programs)];
+  const processes = [...servers, ...processesWith(jaeger, deployment, dataDir, programs)];
+  const metricsPort = supervisorPort(deployment.basePort);
   const supervisor = new Supervisor({
     processes,
     proxies: deployment.nats === null ? new RouteProxies(proxies, pairs) : undefined,
+    ...(deployment.nats === null && { nats: natsAccess(dataDir, deployment) }),
     controlSocket: controlSocket(dataDir),
+    metricsPort,
     ...(hooks.more !== undefined && { more: hooks.more(dataDir) }),
     ...(deployment.secure === true && { renew: () => renewLocal(dataDir) }),
     onProgress,
@@ -428,7 +427,8 @@ async function bringUpLocked(
   try {
     const problem = storeProblem(wrote, nats, servers.length > 1);
     if (problem !== undefined) throw new DeploymentError(problem);
-    await refuseBusyPorts(processes);
+    const busy = await busyPortsProblem([...processes, { id: 'the supervisor', ports: [metricsPort] }]);
+    if (busy !== undefined) throw new DeploymentError(busy);
     if (servers.length > 0) rememberStoreVersion(dataDir, wrote, nats.version);
     hooks.onStarting?.(running);
     onProgress(`starting ${processes.length} processes of ${deployment.regions.length} regions`);

@@ -7,9 +7,15 @@ import { z } from 'zod';
 import { clusterSchema, secretSchema, strictShape } from '../../storage/index.ts';
 import { natsSchema, regionsMax, regionsSchema } from '../agent/config.ts';
 import { natsServerSecurity } from '../bus/core/nats-server-security.ts';
-import { identityFilesOf, type LocalProcess, operatorOf } from './local-certificates.ts';
-import { type NatsServer, natsServerConfig, natsTopology, witness, witnessIndex } from './nats-server.ts';
-import type { RouteEnds } from './route-proxy.ts';
+import {
+  type NatsServer,
+  natsServerConfig,
+  natsTopology,
+  witness,
+  witnessIndex,
+} from '../nats/nats-server.ts';
+import type { RouteEnds } from './cables/route-proxy.ts';
+import { gatewayName, identityFilesOf, natsIdentity, nodesPerRegion } from './secure/local-certificates.ts';
 
 /** Content of `deployment.json`: what makes the deployment this one. Holds secrets; the file's mode is 0600. */
 export const deploymentSchema = strictShape({
@@ -28,7 +34,6 @@ export const deploymentSchema = strictShape({
 });
 export type Deployment = z.output<typeof deploymentSchema>;
 
-export const nodesPerRegion = 6;
 const portsPerRegion = 20;
 const host = '127.0.0.1';
 
@@ -52,12 +57,24 @@ export function portsOf(basePort: number, regionIndex: number): RegionPorts {
   };
 }
 
+/** Where the supervisor tells Prometheus what it knows: no process has this port. */
+export const supervisorPort = (basePort: number): number => basePort;
+
 /** Highest base port with which the last region's ports, and the witness's, still are ports. */
 export const basePortMax = 65_535 - portsPerRegion * (regionsMax + 1);
 
-export type ProcessRole = 'nats' | 'storage' | 'agent' | 'gateway';
-/** The order in which a region's processes start; they stop in the reverse order. */
-export const startOrder: readonly ProcessRole[] = ['nats', 'storage', 'agent', 'gateway'];
+/** `prometheus`, `window` and `jaeger` belong to no region and run only with `--jaeger`. */
+export type ProcessRole = 'prometheus' | 'window' | 'jaeger' | 'nats' | 'storage' | 'agent' | 'gateway';
+/** The order in which a region's processes start; all stop in the reverse order, so that Jaeger takes the last spans. */
+export const startOrder: readonly ProcessRole[] = [
+  'prometheus',
+  'window',
+  'jaeger',
+  'nats',
+  'storage',
+  'agent',
+  'gateway',
+];
 
 /** One process to supervise. */
 export type ProcessSpec = {
@@ -81,10 +98,12 @@ export type ProcessSpec = {
   readonly reloads?: readonly string[];
   /** Environment variables it is given unless the operator has set them. */
   readonly env?: Readonly<Record<string, string>>;
+  /** With more than this in `dataDir` the supervisor starts it again empty. */
+  readonly dataBytesMax?: number;
 };
 
 /** What Node.js is given to run each kind of process: its own flags, and the main file. Tests hand in their own. */
-export type Programs = Readonly<Record<Exclude<ProcessRole, 'nats'>, readonly string[]>>;
+export type Programs = Readonly<Record<'storage' | 'agent' | 'gateway', readonly string[]>>;
 
 export const configFile = (dir: string): string => join(dir, 'config.json');
 export const logFile = (dir: string): string => join(dir, 'process.log');
@@ -105,6 +124,10 @@ export const processNames: readonly string[] = [
   'gateway',
   'nats',
 ];
+
+/** What `--jaeger` adds stands beside the regions: this directory, and the processes in it. */
+export const telemetryGroup = 'telemetry';
+export const telemetryNames: readonly string[] = ['prometheus', 'window', 'jaeger'];
 
 /** Every directory a deployment of these regions may keep a process in. */
 export function processDirs(deployment: Deployment, dataDir: string): readonly string[] {
@@ -186,11 +209,12 @@ export function natsProcesses(
   });
 }
 
-/** Storage nodes, agent and gateway of every region. */
+/** Storage nodes, agent and gateway of every region. Spans go to `otlpEndpoint`, if there is one. */
 export function sextantProcesses(
   deployment: Deployment,
   dataDir: string,
   programs: Programs,
+  otlpEndpoint?: string,
 ): readonly ProcessSpec[] {
   const { cluster, secret, regions } = deployment;
   return regions.flatMap((region, index) => {
@@ -231,7 +255,10 @@ export function sextantProcesses(
           2,
         ),
         ports: [port],
-        env: { NODE_COMPILE_CACHE: compileCacheDir(dataDir) },
+        env: {
+          NODE_COMPILE_CACHE: compileCacheDir(dataDir),
+          ...(otlpEndpoint !== undefined && { OTEL_EXPORTER_OTLP_ENDPOINT: otlpEndpoint }),
+        },
         ...(role === 'gateway' && { readyUrl: `http://${at(port)}/readyz` }),
       };
     };
@@ -263,26 +290,8 @@ export function sextantProcesses(
   });
 }
 
-/** A certificate names a gateway as its configuration does; its directory is named otherwise. */
-const gatewayName = 'g1';
 const identityName = (role: keyof Programs, name: string): string =>
   role === 'gateway' ? gatewayName : name;
-const natsIdentity = (server: string): LocalProcess => ({ region: server, role: 'nats', name: 'nats' });
-
-/** Who has a certificate in an encrypted deployment: every process, and the command line. */
-export function certifiedProcesses({ regions }: Deployment): readonly LocalProcess[] {
-  const nodes = Array.from({ length: nodesPerRegion }, (_, index) => `n${index + 1}`);
-  const [first] = regions;
-  return [
-    ...natsTopology(regions).servers.map(natsIdentity),
-    ...regions.flatMap((region): readonly LocalProcess[] => [
-      ...nodes.map((name) => ({ region, role: 'storage', name }) as const),
-      { region, role: 'agent', name: 'agent' },
-      { region, role: 'gateway', name: gatewayName },
-    ]),
-    ...(first === undefined ? [] : [operatorOf(first)]),
-  ];
-}
 
 /** Where clients and people connect. */
 export type RegionEndpoints = {

@@ -5,7 +5,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { regionSchema } from '../../storage/index.ts';
-import { configFile, pidFile, processNames } from './local-layout.ts';
+import { configFile, pidFile, processNames, telemetryNames } from './local-layout.ts';
 
 function directoriesIn(dir: string): readonly string[] {
   try {
@@ -34,14 +34,14 @@ export function deploymentTraces(dataDir: string): readonly string[] {
   );
 }
 
-/** Pid files in the two places where processes of a deployment keep them: `<region>/<process>/` and `witness/`. */
+/** Pid files in the places where processes of a deployment keep them: `<region>/<process>/`, `witness/`, `telemetry/<process>/`. */
 export function pidFilesBelow(dataDir: string): readonly string[] {
   const dirs = directoriesIn(dataDir)
     .filter((name) => name !== 'supervisor')
     .flatMap((name) => [
       join(dataDir, name),
       ...directoriesIn(join(dataDir, name))
-        .filter((process) => processNames.includes(process))
+        .filter((process) => processNames.includes(process) || telemetryNames.includes(process))
         .map((process) => join(dataDir, name, process)),
     ]);
   return dirs.map(pidFile).filter((file) => existsSync(file));

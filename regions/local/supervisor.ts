@@ -5,6 +5,7 @@
 import type { Server } from 'node:http';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { RouteProxies } from './cables/route-proxy.ts';
 import {
   type Action,
   type ActionResult,
@@ -12,11 +13,12 @@ import {
   type SupervisorStatus,
   serveControl,
 } from './control-socket.ts';
-import { logFile, type ProcessRole, type ProcessSpec, startOrder } from './local-layout.ts';
+import { directoryBytes } from './directory-bytes.ts';
+import { logFile, type ProcessRole, type ProcessSpec, startOrder, telemetryGroup } from './local-layout.ts';
 import { lastLines, ManagedProcess } from './managed-process.ts';
-import { StoreJudge, StoreWatch } from './nats-store-watch.ts';
-import { ReloadWatch } from './reload-watch.ts';
-import type { RouteProxies } from './route-proxy.ts';
+import { type NatsAccess, NatsCare } from './nats-care.ts';
+import { ReloadWatch } from './secure/reload-watch.ts';
+import { serveSupervisorMetrics } from './supervisor-metrics.ts';
 
 /** Why a deployment did not become ready. `logTail` are the last lines of the process's log. */
 export type StartFailure = {
@@ -30,20 +32,27 @@ export type SupervisorOptions = {
   readonly processes: readonly ProcessSpec[];
   /** Undefined when the deployment has no routes of its own to cut. */
   readonly proxies: RouteProxies | undefined;
+  /** How the NATS servers are asked about the control record; undefined when they are somebody else's. */
+  readonly nats?: NatsAccess;
   readonly controlSocket: string;
+  /** Where it tells Prometheus what it knows. */
+  readonly metricsPort: number;
   /** Served at the control socket as well. */
   readonly more?: MoreRoutes;
   /** Renews the certificates that are due, where the deployment has any; processes take them up while they run. */
   readonly renew?: () => Promise<void>;
   /** Told about every step; for people. */
   readonly onProgress: (line: string) => void;
+  /** How often data that has a limit is looked at. */
+  readonly dataLookMs?: number;
 };
 
 const pollMs = 50;
 const probeTimeoutMs = 1_000;
 const restartPatience = 3;
-const storeLookMs = 1_000;
+const defaultDataLookMs = 10_000;
 const renewEveryMs = 3_600_000;
+const reloadLookMs = 1_000;
 const logTailLines = 12;
 /** How long each role may take to stop in order before it is killed. */
 const graceMs: Readonly<Record<ProcessRole, number>> = {
@@ -51,6 +60,9 @@ const graceMs: Readonly<Record<ProcessRole, number>> = {
   agent: 5_000,
   storage: 8_000,
   nats: 5_000,
+  jaeger: 8_000,
+  window: 2_000,
+  prometheus: 8_000,
 };
 
 /** True when something accepts connections on the loopback port. */
@@ -85,8 +97,11 @@ export class Supervisor {
   #phase: SupervisorStatus['phase'] = 'starting';
   #failure: StartFailure | undefined;
   #stopped: Promise<void> | undefined;
-  #storeLooks: NodeJS.Timeout | undefined;
+  #care: NatsCare | undefined;
+  #metrics: { close(): void } | undefined;
+  #dataLooks: NodeJS.Timeout | undefined;
   #renewals: NodeJS.Timeout | undefined;
+  #reloads: NodeJS.Timeout | undefined;
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
@@ -124,9 +139,15 @@ export class Supervisor {
       act: (action) => this.act(action),
       ...(this.#options.more !== undefined && { more: this.#options.more }),
     });
-    // Stopped while the socket was being made: then nobody else closes it.
+    this.#metrics = await serveSupervisorMetrics(this.#options.metricsPort, () => ({
+      status: this.status,
+      natsFreeBytes: this.#care?.freeBytes ?? new Map(),
+      drills: this.#options.more?.endedDrills() ?? [],
+    }));
+    // Stopped while the sockets were being made: then nobody else closes them.
     if (this.#phase === 'stopping') this.#closeControl();
-    this.#watchStores();
+    this.#careForNats();
+    this.#watchData();
     this.#renew();
     const regions = [...new Set(this.#processes.map(({ spec }) => spec.region))];
     await Promise.all(regions.map((region) => this.#startRegion(region, deadline)));
@@ -178,8 +199,10 @@ export class Supervisor {
   async #stopAll(): Promise<void> {
     this.#phase = 'stopping';
     this.#options.more?.close();
-    clearInterval(this.#storeLooks);
+    await this.#care?.close();
+    clearInterval(this.#dataLooks);
     clearInterval(this.#renewals);
+    clearInterval(this.#reloads);
     for (const role of startOrder.toReversed()) {
       const stage = this.#processes.filter(({ spec }) => spec.role === role);
       await Promise.all(stage.map((managed) => managed.retire(graceMs[role])));
@@ -199,42 +222,50 @@ export class Supervisor {
       );
     }, renewEveryMs);
     this.#renewals.unref();
+    const watches = this.#processes
+      .filter(({ spec }) => spec.reloads !== undefined)
+      .map(
+        (managed) => new ReloadWatch({ files: managed.spec.reloads ?? [], reload: () => managed.reload() }),
+      );
+    this.#reloads = setInterval(() => {
+      for (const watch of watches) watch.look();
+    }, reloadLookMs);
+    this.#reloads.unref();
   }
 
-  /** A NATS server whose disk was full is started again once there is space: it does not recover by itself. */
-  #watchStores(): void {
+  /** The NATS servers do not get well by themselves. */
+  #careForNats(): void {
+    const { nats, proxies, onProgress } = this.#options;
+    if (this.#phase === 'stopping' || nats === undefined) return;
+    this.#care = new NatsCare({
+      ...nats,
+      servers: this.#processes.filter(({ spec }) => spec.role === 'nats'),
+      isIsolated: (region) => proxies?.isolated.includes(region) ?? false,
+      graceMs: graceMs.nats,
+      onProgress,
+    });
+  }
+
+  /** What has outgrown its limit is started again empty: it is worth less than the space that storage nodes beside it need. */
+  #watchData(): void {
     if (this.#phase === 'stopping') return;
-    const watched = this.#processes
-      .filter(({ spec }) => spec.role === 'nats')
-      .map((managed) => ({
-        managed,
-        judge: new StoreJudge(),
-        watch: new StoreWatch(managed.spec.dataDir, logFile(managed.spec.dir)),
-        files: new ReloadWatch({ files: managed.spec.reloads ?? [], reload: () => managed.reload() }),
-      }));
-    this.#storeLooks = setInterval(() => {
-      for (const { managed, judge, watch, files } of watched) {
-        files.look();
-        const look = watch.look();
-        if (look === undefined) continue;
-        const restart = judge.judge(look, performance.now());
-        this.#tellTrouble(managed, judge.trouble);
-        if (restart) void managed.restart(graceMs.nats, 'started again, its disk had been full');
+    const bounded = this.#processes.filter(({ spec }) => spec.dataBytesMax !== undefined);
+    this.#dataLooks = setInterval(() => {
+      for (const managed of bounded) {
+        const { id, dataDir, dataBytesMax = Infinity } = managed.spec;
+        const bytes = directoryBytes(dataDir);
+        if (bytes <= dataBytesMax) continue;
+        this.#options.onProgress(
+          `${id}: its data takes ${bytes} B of ${dataBytesMax}: starting it again empty`,
+        );
+        void managed.wipe();
       }
-    }, storeLookMs);
-    this.#storeLooks.unref();
-  }
-
-  #tellTrouble(managed: ManagedProcess, trouble: string | null): void {
-    const was = managed.trouble;
-    managed.trouble = trouble;
-    const { id } = managed.spec;
-    if (was === null && trouble !== null) this.#options.onProgress(`${id}: ${trouble}`);
-    if (was !== null && trouble === null)
-      this.#options.onProgress(`${id}: there is space on its disk again: starting it again`);
+    }, this.#options.dataLookMs ?? defaultDataLookMs);
+    this.#dataLooks.unref();
   }
 
   #closeControl(): void {
+    this.#metrics?.close();
     this.#control?.close();
     this.#control?.closeAllConnections();
   }
@@ -256,6 +287,7 @@ export class Supervisor {
       };
     }
     if (!this.#processes.some(({ spec }) => spec.region === target)) return { error: this.#unknown(target) };
+    if (target === telemetryGroup) return { error: `${target} is no region and has no links to cut` };
     if (action === 'isolate') proxies.isolate(target);
     else if (action === 'heal') proxies.heal(target);
     else proxies.slow(target, delayMs);

@@ -3,16 +3,7 @@
  * this drives the machine of `core/move-machine.ts` until the new writer writes or the time is up. A move that the record
  * names and nobody drives, since its agent died, is taken up. Nothing here waits for the region that is left in a failover.
  */
-import {
-  type Epoch,
-  type Lsn,
-  lsn,
-  pause,
-  type RegionId,
-  type Timer,
-  unreachable,
-  zeroLsn,
-} from '../../storage/index.ts';
+import { type Epoch, type RegionId, type Timer, unreachable, zeroLsn } from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
 import { type Changed, changeControl, readControl } from '../control/control-link.ts';
 import type { ControlReading, ControlStore, ControlView } from '../control/core/control-port.ts';
@@ -49,16 +40,18 @@ import {
   doneWith,
   type FailoverWish,
   failedWith,
+  failoversIn,
   inPhase,
   type KeptOperation,
 } from './core/operation-log.ts';
 import type { Operation } from './core/operations.ts';
 import { isHolderFenced } from './core/region-fence.ts';
-import { rtoFromLastWriteMs } from './core/rto.ts';
 import { FailoverJudge, type JudgeOptions } from './failover-judge.ts';
+import { type FailoverSight, failoverResult } from './failover-result.ts';
+import type { MoveTraces } from './move-traces.ts';
 import type { OperationKeeper } from './operation-store.ts';
 
-export interface MovesOptions extends JudgeOptions {
+export interface MovesOptions extends JudgeOptions, FailoverSight {
   readonly store: ControlStore;
   /** What this agent knows of the control record. */
   readonly sight: ControlSight;
@@ -69,18 +62,12 @@ export interface MovesOptions extends JudgeOptions {
   readonly neighbours: () => Neighbours;
   /** The highest epoch that this region's nodes know of. */
   readonly highestEpoch: () => number;
-  /** Where a reign begins on this region's path; null when that is not known. */
-  readonly forkOf: (epoch: Epoch) => Lsn | null;
-  /** When the last commit before a fork was made, by whose clock that is, and how far that is ahead of ours. */
-  readonly lastCommit: (
-    reign: Epoch,
-    forkLsn: Lsn,
-  ) => Promise<{ readonly atUs: number; readonly aheadUs: number } | null>;
   /** Asks a survivor to send the redo that this region lacks; often, and of no effect while it is on its way. */
   readonly pull: (from: RegionId) => void;
   /** Seals the nodes of a region against a reign; see `sealOldRegion`. */
   readonly seal: (region: RegionId, reign: Epoch) => Promise<'fenced' | 'unreachable'>;
   readonly operations: OperationKeeper;
+  readonly traces: Pick<MoveTraces, 'named' | 'kept'>;
   readonly log: Logger;
 }
 
@@ -89,8 +76,6 @@ type Refused = { readonly code: string; readonly message: string };
 const lookMs = 20;
 /** Between looks at whether a move needs somebody who drives it. */
 const reviewMs = 500;
-/** After the new writer writes, its agent reads the path within this time; until then where it forked is an estimate. */
-const forkKnownMs = 2_000;
 
 /** One move that is driven here. */
 interface Run {
@@ -117,6 +102,11 @@ export class Moves {
 
   get(id: string): Operation | null {
     return this.operations.get(id)?.operation ?? null;
+  }
+
+  /** Of every failover kept here that was carried out, the epoch it began; the oldest first. */
+  get failovers(): readonly { readonly id: string; readonly epoch: number }[] {
+    return failoversIn([...this.operations.values()]);
   }
 
   /** Whether a move to this region is driven here. */
@@ -232,16 +222,13 @@ export class Moves {
 
   /** Begins to drive a move, new or taken up. */
   private drive(step: MoveStep, wish: FailoverWish | null, automatic = false): Operation {
-    const { log, runtime } = this.options;
+    const { log, runtime, traces } = this.options;
     const { id, kind, target, from } = step.move;
     const run: Run = { move: step.move, wish, verdict: null, sealing: false };
     const before = this.get(id);
-    const began: Operation = { id, kind, target, from, state: 'running', phases: [] };
-    const operation = inPhase(
-      before ?? (automatic ? { ...began, automatic } : began),
-      step.move.phase,
-      this.wallMs,
-    );
+    const began: Operation = { id, kind, target, from, state: 'running', ...traces.named(id), phases: [] };
+    const last = before ?? (automatic ? { ...began, automatic } : began);
+    const operation = inPhase(last, step.move.phase, this.wallMs);
     this.runs.set(id, run);
     this.looks ??= runtime.every(lookMs, () => this.look());
     this.keep(operation, wish);
@@ -421,15 +408,16 @@ export class Moves {
     const { log } = this.options;
     const { id, kind } = run.move;
     const operation = this.get(id);
+    const atMs = this.wallMs;
     if (operation === null) return this.forget(run);
     if (outcome.kind === 'failed') {
-      this.keep(failedWith(operation, outcome.code, outcome.message, this.wallMs), run.wish);
+      this.keep(failedWith(operation, outcome.code, outcome.message, atMs), run.wish);
     } else {
       const result =
         kind === 'switchover'
           ? { epoch: outcome.epoch, pauseMs: outcome.tookMs }
-          : await this.failedOver(run.verdict, outcome);
-      this.keep(doneWith(operation, result, this.wallMs), run.wish);
+          : await failoverResult(run.verdict, outcome, this.options);
+      this.keep(doneWith(operation, result, atMs), run.wish);
     }
     this.forget(run);
     const { state, error, result } = this.get(id) ?? operation;
@@ -452,44 +440,12 @@ export class Moves {
 
   private keep(operation: Operation, wish: FailoverWish | null): void {
     this.operations.set(operation.id, { operation, wish });
+    this.options.traces.kept(operation);
     for (const id of this.operations.keys()) {
       if (this.operations.size <= moveLimits.operationsMax) break;
       this.operations.delete(id);
     }
     this.options.operations.keep([...this.operations.values()]);
-  }
-
-  /** What a failover came to: how long writes were away, as the operator and as the clients saw it, and what is lost. */
-  private async failedOver(
-    verdict: FailoverVerdict | null,
-    { epoch, tookMs }: Extract<MoveState['outcome'], { kind: 'done' }>,
-  ): Promise<NonNullable<Operation['result']>> {
-    const { lastCommit, runtime } = this.options;
-    const backAtUs = runtime.wallUs();
-    const loss = await this.lossOf(verdict, epoch);
-    const last = await lastCommit(epoch, lsn(loss.forkLsn));
-    const fromLastWrite =
-      last === null ? {} : { rtoFromLastWriteMs: rtoFromLastWriteMs(last.atUs, last.aheadUs, backAtUs) };
-    return { epoch, rtoMs: tookMs, ...fromLastWrite, loss };
-  }
-
-  /** Where history goes on, by the path once it is known, and what had been heard of the region that is left. */
-  private async lossOf(
-    verdict: FailoverVerdict | null,
-    reign: Epoch,
-  ): Promise<NonNullable<NonNullable<Operation['result']>['loss']>> {
-    const { runtime, forkOf } = this.options;
-    const deadline = runtime.nowMs() + forkKnownMs;
-    let fork = forkOf(reign);
-    while (fork === null && runtime.nowMs() < deadline) {
-      await pause(runtime, lookMs);
-      fork = forkOf(reign);
-    }
-    const judged = verdict?.kind === 'possible' ? verdict : null;
-    const forkLsn = fork ?? judged?.vdl ?? 0;
-    const lastHeardVdl = judged?.primaryVdl ?? null;
-    const atRiskBytes = lastHeardVdl === null ? null : Math.max(0, lastHeardVdl - forkLsn);
-    return { forkLsn, lastHeardVdl, atRiskBytes, exact: false };
   }
 
   private get wallMs(): number {

@@ -23,7 +23,7 @@ import {
   zeroLsn,
 } from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
-import { LossCollector } from './core/loss-report.ts';
+import { LossCollector, type LossReport, type LostTrace } from './core/loss-report.ts';
 import type { LossKeeper } from './loss-store.ts';
 
 const retryMs = 100;
@@ -38,6 +38,8 @@ export interface OrphanSearchOptions {
   readonly links: FetchSource;
   readonly recover: (goal: RecoveryGoal) => Promise<RecoveryResult>;
   readonly losses: LossKeeper;
+  /** Hears of each report once it is kept. */
+  readonly onReport: (report: LossReport, traces: readonly LostTrace[], lookedAtUs: number) => void;
   readonly runtime: Runtime;
   readonly fetchBytesMax?: number;
   readonly log: Logger;
@@ -137,6 +139,7 @@ export class OrphanSearch {
   }): Promise<boolean> {
     const { reign, from, to } = orphan;
     const collector = new LossCollector({ from, to });
+    const lookedAtUs = Math.round(this.options.runtime.wallUs());
     const fetcher = new RegionFetch(this.options.links, 0);
     let failures = 0;
     for (let at = from; at < to && !this.closed; ) {
@@ -177,9 +180,10 @@ export class OrphanSearch {
     if (this.closed) return false;
     if (report.count === 0) return true;
     await this.options.losses.save(report);
+    this.options.onReport(report, collector.traces, lookedAtUs);
     const { count, fromLsn, toLsn, lostBytes } = report;
     this.options.log.warn(
-      { count, fromLsn, toLsn, lostBytes, orphanEpoch: reign },
+      { count, fromLsn, toLsn, lostBytes, orphanEpoch: reign, traced: collector.traces.length },
       'durable writes of this region are no longer part of history',
     );
     return true;

@@ -1,6 +1,7 @@
-/** What the agent remembers of its secondaries' lag, on disk, so that a restart does not begin to count anew. */
+/** What the agent remembers of lag, its secondaries' or its own region's, on disk, so that a restart does not begin to count anew. */
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { RegionId } from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
 import { parseJson } from '../bus/core/messages.ts';
 import { type LagMemory, lagMemorySchema, noLagMemory, rememberLags } from './core/lag-memory.ts';
@@ -10,8 +11,8 @@ export interface LagKeeper {
   readonly memory: LagMemory;
   /** Takes in what is known now and keeps it in the background. */
   note(lags: Parameters<typeof rememberLags>[1], nowUs: number): void;
-  /** Forgets: this region is not the one that ships any more. */
-  forget(): void;
+  /** Forgets all others: what was known of them came from a role that this region has not any more. */
+  keepOnly(regions: readonly RegionId[]): void;
 }
 
 export class LagStore implements LagKeeper {
@@ -47,8 +48,9 @@ export class LagStore implements LagKeeper {
     this.save();
   }
 
-  forget(): void {
-    this.memoryNow = noLagMemory;
+  keepOnly(regions: readonly RegionId[]): void {
+    const kept = Object.entries(this.memoryNow).filter(([name]) => regions.some((region) => region === name));
+    this.memoryNow = Object.fromEntries(kept);
     this.save();
   }
 
@@ -64,6 +66,8 @@ export class LagStore implements LagKeeper {
       .catch((err: unknown) => this.log.warn({ err, file: this.path }, 'the lag cannot be remembered'))
       .finally(() => {
         this.saving = false;
+        // What was noted meanwhile; a write that failed is not tried again before something has changed.
+        this.save();
       });
   }
 }

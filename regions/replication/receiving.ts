@@ -21,13 +21,16 @@ import {
   type Runtime,
   splitFrames,
   type Timer,
+  zeroLsn,
 } from '../../storage/index.ts';
 import {
   attributes,
   childContext,
+  keptTrace,
   type Logger,
   readTraceContext,
   replicateSpanName,
+  spanNames,
   type Telemetry,
 } from '../../telemetry/index.ts';
 import { decodeShipped, encodeAck, type Shipped, subjectsOf } from '../bus/core/messages.ts';
@@ -102,7 +105,8 @@ export class Receiving {
   private readonly runtime: Runtime;
   private readonly codec: Codec;
   private readonly receiver = new Receiver();
-  private readonly offset = new ClockOffset();
+  /** By who ships: each has a clock of its own. */
+  private readonly offsets = new Map<RegionId, ClockOffset>();
   /** What this region itself sees of standing still, whatever its primary sees. */
   private readonly watch = new StallWatch();
   private readonly ticker: Timer;
@@ -111,6 +115,8 @@ export class Receiving {
   private tree = new EpochTree();
   private waiting: WaitingTrace[] = [];
   private unpacking: Promise<void> = Promise.resolve();
+  /** Since when this region is being filled from nothing; null while it is not. */
+  private fillingSinceUs: number | null = null;
   private closed = false;
 
   constructor(options: ReceivingOptions) {
@@ -165,7 +171,13 @@ export class Receiving {
 
   /** How far the primary's wall clock is ahead of ours, in microseconds; 0 before the first exchange. */
   get clockAheadUs(): number {
-    return this.offset.offsetUs;
+    return this.from === null ? 0 : this.offsetOf(this.from).offsetUs;
+  }
+
+  private offsetOf(region: RegionId): ClockOffset {
+    const offset = this.offsets.get(region) ?? new ClockOffset();
+    this.offsets.set(region, offset);
+    return offset;
   }
 
   /** Following a primary that was heard lately. */
@@ -203,15 +215,16 @@ export class Receiving {
       return;
     }
     const { compressed, ...message } = shipped.value;
+    const offset = this.offsetOf(message.via ?? message.from);
     if (message.echo !== null) {
       const { ackSentAtUs, ackReceivedAtUs } = message.echo;
-      this.offset.add({ t0: ackSentAtUs, t1: ackReceivedAtUs, t2: message.sentAtUs, t3: receivedAtUs });
+      offset.add({ t0: ackSentAtUs, t1: ackReceivedAtUs, t2: message.sentAtUs, t3: receivedAtUs });
     }
     // Unpacking is asynchronous; a chain keeps what arrived in order in order.
     this.unpacking = this.unpacking.then(async () => {
       const frames = compressed ? await this.unpack(message.frames) : message.frames;
       if (frames === null) return;
-      const transitMs = Math.max(0, (receivedAtUs + this.offset.offsetUs - message.sentAtUs) / 1_000);
+      const transitMs = Math.max(0, (receivedAtUs + offset.offsetUs - message.sentAtUs) / 1_000);
       this.step({ kind: 'shipped', message: { ...message, frames }, transitMs });
     });
   }
@@ -264,6 +277,8 @@ export class Receiving {
       },
     });
     this.store = store;
+    if (outcome.vdl === zeroLsn && this.receiver.primaryVdl > zeroLsn)
+      this.fillingSinceUs ??= Math.round(this.runtime.wallUs());
     this.step({ kind: 'joined', outcome });
   }
 
@@ -309,13 +324,35 @@ export class Receiving {
 
   private durable(vdl: Lsn, vcl: Lsn): void {
     this.step({ kind: 'durable', vdl, vcl });
+    if (this.fillingSinceUs !== null && vdl >= this.receiver.primaryVdl)
+      this.filled(this.fillingSinceUs, vdl);
     if (this.waiting.length === 0) return;
-    const offsetUs = this.offset.offsetUs;
+    const offsetUs = this.clockAheadUs;
     const endUs = this.runtime.wallUs() + offsetUs;
     const done = this.waiting.findIndex((write) => write.lsn > vdl);
     const settled = done < 0 ? this.waiting : this.waiting.slice(0, done);
     this.waiting = done < 0 ? [] : this.waiting.slice(done);
     for (const write of settled) this.traced(write, endUs, offsetUs);
+  }
+
+  /** From nothing to level with the primary. */
+  private filled(sinceUs: number, vdl: Lsn): void {
+    this.fillingSinceUs = null;
+    const { region, telemetry } = this.options;
+    telemetry.record({
+      name: spanNames.bootstrap,
+      kind: 'internal',
+      context: keptTrace(),
+      parentSpanId: null,
+      startUs: sinceUs,
+      endUs: Math.round(this.runtime.wallUs()),
+      attributes: {
+        [attributes.targetRegion]: region,
+        ...(this.from !== null && { [attributes.sourceRegion]: this.from }),
+        [attributes.lsn]: vdl,
+        [attributes.filledBytes]: vdl,
+      },
+    });
   }
 
   /** A span whose duration is the lag of one write: commit there to durable here, on the primary's clock. */

@@ -7,11 +7,13 @@ import {
   type Lsn,
   machine,
   mainBranch,
+  maxLsn,
   RegionFetch,
   type RegionId,
   type Runtime,
   splitFrames,
   type Timer,
+  zeroLsn,
 } from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
 import { type ClockEcho, decodeAck, encodeShipped, type ShipAck, subjectsOf } from '../bus/core/messages.ts';
@@ -38,6 +40,8 @@ export interface ShippingOptions {
   readonly connect: (purpose: string) => Outlet;
   /** A lane has begun to stand still. */
   readonly onStalled: (to: RegionId) => void;
+  /** Redo has left for a secondary; `again` of it had left before. In bytes, before compression. */
+  readonly onShipped?: (to: RegionId, bytes: number, again: number) => void;
   /** What is known of each secondary's lag from before this reign. */
   readonly remembered: LagMemory;
   readonly log: Logger;
@@ -51,6 +55,14 @@ export type Outlet = Pick<NatsConnection, 'publish' | 'close'>;
 
 /** Lag, and how long the lane has stood still; 0 while it moves. */
 export type LaneLag = Lag & { readonly stalledMs: number };
+
+/** Of one lane: redo sent and not stored there, the most that may be, and whether it is known where the secondary is. */
+export interface LaneWindow {
+  readonly region: RegionId;
+  readonly usedBytes: number;
+  readonly sizeBytes: number;
+  readonly isKnown: boolean;
+}
 
 export class Shipping {
   private readonly options: ShippingOptions;
@@ -80,6 +92,11 @@ export class Shipping {
     return this.lanes.map((lane) => ({ region: lane.to, ...lane.lag() }));
   }
 
+  /** How much of each lane's window is in use. */
+  windows(): readonly LaneWindow[] {
+    return this.lanes.map((lane) => ({ region: lane.to, ...lane.window }));
+  }
+
   async close(): Promise<void> {
     await Promise.all(this.lanes.map((lane) => lane.close()));
   }
@@ -104,6 +121,7 @@ class Lane {
   /** The read that waits for its time. */
   private due: Timer | undefined;
   private echo: ClockEcho | null = null;
+  private sentTo: Lsn = zeroLsn;
   /** Messages leave in the order their frames were read, however long compressing takes. */
   private sending: Promise<void> = Promise.resolve();
   private closed = false;
@@ -168,6 +186,11 @@ class Lane {
   lag(): LaneLag {
     const nowMs = this.runtime.nowMs();
     return { ...this.shipper.lag(nowMs, this.runtime.wallUs()), stalledMs: this.watch.stalledMs(nowMs) };
+  }
+
+  get window(): Omit<LaneWindow, 'region'> {
+    const { windowUsedBytes: usedBytes, isKnown } = this.shipper;
+    return { usedBytes, sizeBytes: this.bounds.windowBytes, isKnown };
   }
 
   async close(): Promise<void> {
@@ -245,8 +268,14 @@ class Lane {
       const body = await packed(frames, this.codec);
       if (this.closed || life !== this.life) return;
       const outcome = this.publish(start, next, vdl, body);
+      if (outcome === 'sent') this.sent(start, next, frames.length);
       this.carryOut(this.shipper.step({ kind: 'shipped', outcome }, this.runtime.nowMs()));
     });
+  }
+
+  private sent(start: Lsn, next: Lsn, bytes: number): void {
+    this.options.onShipped?.(this.to, bytes, start < this.sentTo ? bytes : 0);
+    this.sentTo = maxLsn(this.sentTo, next);
   }
 
   /** Behind the messages under way: one that overtook them would look like a gap. */

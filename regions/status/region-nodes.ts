@@ -10,8 +10,10 @@ import {
   lsn,
   mainBranch,
   type NodeAddress,
+  type NodeId,
   quorumLimits,
   RegionFetch,
+  type RepairReport,
   type StatusReply,
   zeroLsn,
 } from '../../storage/index.ts';
@@ -28,10 +30,19 @@ export class RegionNodes {
   private highestNow: Epoch = genesisEpoch;
   private path: { readonly head: Epoch; readonly forks: readonly Fork[] } = { head: genesisEpoch, forks: [] };
   private learning = false;
+  /** When the last repair that each node tells of began; null while it tells of none. What it told first is an old story. */
+  private readonly repairedAtUs = new Map<NodeId, number | null>();
+  private readonly onRepaired: (node: NodeAddress, report: RepairReport) => void;
 
-  constructor(nodes: readonly NodeAddress[], region: FetchSource) {
+  /** @param onRepaired hears of each repair of a node that ends from now on. */
+  constructor(
+    nodes: readonly NodeAddress[],
+    region: FetchSource,
+    onRepaired: (node: NodeAddress, report: RepairReport) => void = () => undefined,
+  ) {
     this.nodes = nodes;
     this.region = region;
+    this.onRepaired = onRepaired;
   }
 
   /** The nodes as the last poll found them; empty before the first. */
@@ -71,6 +82,7 @@ export class RegionNodes {
         return { node, status: reply.kind === 'status' ? reply : null };
       }),
     );
+    for (const { node, status } of answers) if (status !== null) this.noteRepair(node, status.repaired);
     const known = answers.flatMap(({ status }) => (status === null ? [] : [status]));
     // A node that missed a reign may know of redo of an older one, far above where that was left.
     const head = epoch(known.reduce((newest, status) => Math.max(newest, status.head), 0));
@@ -84,6 +96,13 @@ export class RegionNodes {
     this.reportsNow = answers.map(({ node, status }) => nodeReport(node, status, vdl));
     if (this.path.head !== head && head !== genesisEpoch) void this.learnPath(head);
     return { head, vdl };
+  }
+
+  private noteRepair(node: NodeAddress, report: RepairReport | undefined): void {
+    const before = this.repairedAtUs.get(node.node);
+    this.repairedAtUs.set(node.node, report?.beganAtUs ?? before ?? null);
+    if (before !== undefined && report !== undefined && report.beganAtUs !== before)
+      this.onRepaired(node, report);
   }
 
   /** Reads the path from whichever node has it; one try for each poll. */

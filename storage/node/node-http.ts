@@ -1,11 +1,8 @@
-/** The HTTP side of a storage node: is it alive, is it ready, and its figures for Prometheus. */
+/** The HTTP side of a storage node: is it alive, is it ready, and what it counts. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { type MetricRegistry, metrics, metricsContentType } from '../../telemetry/index.ts';
+import { type MetricRegistry, metricsContentType } from '../../telemetry/index.ts';
 import type { DiskHealth } from '../log/disk-health.ts';
-import type { HotLog } from '../log/hot-log.ts';
-import type { PageReader } from '../pages/page-reader.ts';
 import type { StorageNode } from './core/node.ts';
-import type { NodeRuntime } from './node-runtime.ts';
 
 export type NodeHttp =
   /** The log is being read. */
@@ -55,59 +52,4 @@ function position(node: StorageNode): object {
 
 function json(response: ServerResponse, status: number, body: object): void {
   response.writeHead(status, { 'content-type': 'application/json' }).end(`${JSON.stringify(body)}\n`);
-}
-
-export interface Watched {
-  readonly health: DiskHealth;
-  readonly node: StorageNode;
-  readonly log: HotLog;
-  readonly pages: PageReader;
-  readonly runtime: NodeRuntime;
-}
-
-/** Keeps the node's metrics; they are read from its counters at each scrape. */
-export function watchNode(registry: MetricRegistry, { node, log, pages, runtime, health }: Watched): void {
-  const counters = [
-    {
-      series: registry.counter(metrics.storageAppendedBytes).with({}),
-      read: () => log.counters.bytesWritten,
-      seen: 0,
-    },
-    {
-      series: registry.counter(metrics.storagePageReads).with({}),
-      read: () => pages.counters.pagesRead,
-      seen: 0,
-    },
-    {
-      series: registry.counter(metrics.storagePagesBuilt).with({}),
-      read: () => pages.folder.counters.changesFolded,
-      seen: 0,
-    },
-    {
-      series: registry.counter(metrics.storageRepairedBytes).with({}),
-      read: () => runtime.counters.repairedBytes,
-      seen: 0,
-    },
-    {
-      series: registry.counter(metrics.storageDiskFailures).with({}),
-      read: () => health.failures,
-      seen: 0,
-    },
-  ];
-  const isFull = registry.gauge(metrics.storageDiskFull).with({});
-  const scl = registry.gauge(metrics.segmentCompleteLsn);
-  const epoch = registry.gauge(metrics.epoch).with({});
-  const vdl = registry.gauge(metrics.volumeDurableLsn).with({});
-  registry.onScrape(() => {
-    for (const counter of counters) {
-      const value = counter.read();
-      counter.series.add(value - counter.seen);
-      counter.seen = value;
-    }
-    const { head } = node;
-    for (const [pg, lsn] of node.segment.scls(head)) scl.with({ pg: String(pg) }).set(lsn);
-    isFull.set(health.trouble === null ? 0 : 1);
-    epoch.set(head);
-    vdl.set(node.durable.vdl);
-  });
 }

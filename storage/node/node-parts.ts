@@ -95,8 +95,9 @@ export async function openParts(place: NodePlace): Promise<NodeParts> {
     startedAtMs,
     logBytes: logBytes + log.counters.bytesWritten,
     ...(health.trouble !== null && { trouble: health.trouble }),
+    ...(runtime.repairs.last !== null && { repaired: runtime.repairs.last }),
   });
-  const runtime = new NodeRuntime({
+  const runtime: NodeRuntime = new NodeRuntime({
     node,
     log,
     stateFile,

@@ -30,11 +30,13 @@ import { redoLimits } from '../redo/limits.ts';
 import { LinkServer } from '../wire/link-server.ts';
 import type { StorageNode } from './core/node.ts';
 import { StartError } from './node-data.ts';
-import { answerHttp, type NodeHttp, watchNode } from './node-http.ts';
+import { answerHttp, type NodeHttp } from './node-http.ts';
+import { watchNode } from './node-metrics.ts';
 import { openParts } from './node-parts.ts';
 import type { NodeRuntime } from './node-runtime.ts';
 import { PeerRepair } from './repair.ts';
 import { serveLink } from './serve-link.ts';
+import { SpaceWatch } from './space-watch.ts';
 
 export { StartError } from './node-data.ts';
 
@@ -67,7 +69,7 @@ export async function startStorageNode(
     options.logger ??
     createLogger({ service: serviceName(region), region, component: `storage/${config.node}` });
   const onFatal = oneFatal(logger, options.onFatal);
-  const metrics = createProcessMetrics({ region, process: `storage/${config.node}` });
+  const metrics = createProcessMetrics({ region, process: `storage/${config.node}`, zone: config.az });
   const credentials = credentialsOf(config, logger);
   if (credentials !== undefined) watchCredentials(metrics.registry, credentials);
   let http: NodeHttp = { kind: 'starting', registry: metrics.registry };
@@ -105,7 +107,8 @@ export async function startStorageNode(
           'a link was refused',
         ),
     });
-    watchNode(metrics.registry, parts);
+    const space = new SpaceWatch(config.dataDir);
+    watchNode(metrics.registry, parts, space);
     http = { kind: 'ready', registry: metrics.registry, node, health: parts.health };
     const { frames, damagedBytes } = parts.recovery;
     logger.info(
@@ -113,6 +116,7 @@ export async function startStorageNode(
       'the storage node is ready',
     );
     const close = async (): Promise<void> => {
+      space.close();
       await closeAll(server, links, runtime, metrics.stop, logger);
       credentials?.close();
       lock?.release();

@@ -12,6 +12,7 @@ import { type Epoch, minLsn, unreachable } from '../redo/ids.ts';
 import type { RefusalCode, StatusReply, StorageReply, StorageRequest } from '../wire/core/messages.ts';
 import type { StorageNode } from './core/node.ts';
 import type { Caller, FetchAnswer, NodeEffect, NodeEvent } from './core/node-events.ts';
+import { RepairSession } from './core/repair-session.ts';
 import type { NodeRecord } from './node-data.ts';
 import type { Repair } from './repair.ts';
 
@@ -32,6 +33,13 @@ export interface NodeRuntimeOptions {
 
 export type Answer = (reply: StorageReply) => void;
 
+/** Hears what a node does; for metrics. */
+export interface NodeWatcher {
+  /** The pages of one request were built, or could not be. */
+  onPagesRead(tookMs: number): void;
+  onRefused(code: RefusalCode): void;
+}
+
 export const nodeRuntimeLimits = {
   /** How often the node looks around: waiting fetches, repair, the durable hint, folding. */
   tickMs: 50,
@@ -45,6 +53,9 @@ export const nodeRuntimeLimits = {
 
 export class NodeRuntime {
   readonly counters = { requests: 0, acked: 0, refused: 0, repairedBytes: 0 };
+  private watcher: NodeWatcher | null = null;
+  /** See `RepairSession`. */
+  readonly repairs = new RepairSession();
   private readonly options: NodeRuntimeOptions;
   private readonly node: StorageNode;
   private readonly answers = new Map<Caller, Answer>();
@@ -62,6 +73,11 @@ export class NodeRuntime {
 
   get sealed(): Epoch {
     return this.node.sealed;
+  }
+
+  /** Tells one watcher what happens from now on. */
+  watch(watcher: NodeWatcher): void {
+    this.watcher = watcher;
   }
 
   /**
@@ -112,6 +128,8 @@ export class NodeRuntime {
   private tick(): void {
     this.step({ kind: 'tick' });
     const { node, options, foldLimit } = this;
+    const end = node.segment.volumeEnd(node.durable.head);
+    if (end >= node.durable.vdl) this.repairs.level(end, options.runtime.wallUs());
     node.segment.join(foldLimit.head, foldLimit.lowWater);
     if (this.hasRest) this.rest(true);
     else void options.pages.fold(foldLimit);
@@ -172,7 +190,10 @@ export class NodeRuntime {
     if (answer === undefined) return;
     this.answers.delete(caller);
     if (reply.kind === 'acked') this.counters.acked += 1;
-    if (reply.kind === 'refused') this.counters.refused += 1;
+    if (reply.kind === 'refused') {
+      this.counters.refused += 1;
+      this.watcher?.onRefused(reply.code);
+    }
     answer(reply);
   }
 
@@ -250,19 +271,23 @@ export class NodeRuntime {
       return;
     }
     this.pageReads += 1;
+    const startMs = this.options.runtime.nowMs();
     const read = await this.options.pages.read(head, readPoint, pages);
     this.pageReads -= 1;
+    this.watcher?.onPagesRead(this.options.runtime.nowMs() - startMs);
     if (read.kind === 'pages') this.answer(caller, read);
     else this.refuse(caller, read.code, read.reason);
   }
 
   private async repair({ head, from, durable }: Extract<NodeEffect, { kind: 'repair' }>): Promise<void> {
+    this.repairs.asked(from, this.options.runtime.wallUs());
     const fetched = await this.options.repair.fetch(head, from, durable);
     if (fetched === null) {
       this.step({ kind: 'repairFailed' });
       return;
     }
     this.counters.repairedBytes += fetched.frames.length;
+    this.repairs.brought(fetched.frames.length);
     this.step({ kind: 'repaired', frames: fetched.frames, forks: fetched.forks });
   }
 }

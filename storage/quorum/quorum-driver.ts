@@ -27,7 +27,12 @@ export interface QuorumHandlers {
   onSent?(node: NodeId, request: AppendRequest): void;
   /** A node has persisted an append; for telemetry. Runs before the `onDurable` it may lead to. */
   onAcked?(node: NodeId, request: AppendRequest): void;
+  /** What became of frames that were sent to a node, and after how long; for metrics. */
+  onAppended?(node: NodeId, how: AppendEnd, tookMs: number): void;
 }
+
+/** How an append ended. */
+export type AppendEnd = 'acked' | 'refused' | 'unanswered';
 
 /** What a driver runs on; what is left out is this machine's, and the usual bounds. */
 export interface DriverPlace {
@@ -118,7 +123,11 @@ export class QuorumDriver {
       case 'append': {
         const { node, request } = effect;
         if (request.frames.length > 0) this.handlers.onSent?.(node, request);
-        this.region.ask(node, request, appendMs, (answer) => this.answered(node, answer, request));
+        const sentAtMs = this.runtime.nowMs();
+        this.region.ask(node, request, appendMs, (answer) => {
+          if (request.frames.length > 0) this.timed(node, answer, sentAtMs);
+          this.answered(node, answer, request);
+        });
         return;
       }
       case 'notice':
@@ -147,6 +156,12 @@ export class QuorumDriver {
       default:
         unreachable(effect);
     }
+  }
+
+  private timed(node: NodeId, { kind }: NodeAnswer, sentAtMs: number): void {
+    if (this.over) return;
+    const how = kind === 'acked' || kind === 'refused' ? kind : 'unanswered';
+    this.handlers.onAppended?.(node, how, this.runtime.nowMs() - sentAtMs);
   }
 
   private answered(node: NodeId, answer: NodeAnswer, request: AppendRequest | null): void {

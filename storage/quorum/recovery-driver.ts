@@ -9,6 +9,7 @@ import {
   type RecoveryEffect,
   type RecoveryEvent,
   type RecoveryGoal,
+  type RecoveryPhase,
 } from './core/recovery.ts';
 
 export type RecoveryResult =
@@ -29,6 +30,8 @@ export interface RecoveryOptions {
   readonly runtime?: Runtime;
   /** Frames fetched at once, when copies have to be made; the usual bound by default. */
   readonly fetchBytesMax?: number;
+  /** Hears each phase that takes any time, when it begins. */
+  readonly onPhase?: (phase: Exclude<RecoveryPhase, 'done'>) => void;
 }
 
 const tickMs = 20;
@@ -41,7 +44,7 @@ export function runRecovery(
   goal: RecoveryGoal,
   options: RecoveryOptions,
 ): Promise<RecoveryResult> {
-  const { timeoutMs, signal, runtime = machine, fetchBytesMax } = options;
+  const { timeoutMs, signal, runtime = machine, fetchBytesMax, onPhase } = options;
   return new Promise((resolve) => {
     const recovery = new Recovery(region.nodes, goal, fetchBytesMax);
     let finished = false;
@@ -54,9 +57,17 @@ export function runRecovery(
       resolve(result);
     };
     let progress = recovery.progress;
+    let phase = recovery.phase;
+    const tellPhase = (): void => {
+      if (recovery.phase === phase || recovery.phase === 'done') return;
+      phase = recovery.phase;
+      onPhase?.(phase);
+    };
     const step = (event: RecoveryEvent): void => {
       if (finished) return;
-      for (const effect of recovery.step(event, runtime.nowMs())) carryOut(effect);
+      const effects = recovery.step(event, runtime.nowMs());
+      tellPhase();
+      for (const effect of effects) carryOut(effect);
       if (recovery.progress === progress || finished) return;
       progress = recovery.progress;
       deadline.stop();

@@ -8,12 +8,12 @@
 import type { NodeLinks } from '../client/node-links.ts';
 import type { Fork } from '../history/epoch-tree.ts';
 import { machine, type Runtime } from '../process/runtime.ts';
-import type { Epoch, Lsn, NodeId } from '../redo/ids.ts';
+import { type Epoch, type Lsn, type NodeId, zeroLsn } from '../redo/ids.ts';
 import type { Mtr } from '../redo/record.ts';
 import { type AppendFacts, AppendRecorder } from './append-facts.ts';
 import type { QuorumEffect } from './core/quorum-writer.ts';
 import { Volume } from './core/writer-volume.ts';
-import { type DriverPlace, QuorumDriver, type QuorumMachine } from './quorum-driver.ts';
+import { type AppendEnd, type DriverPlace, QuorumDriver, type QuorumMachine } from './quorum-driver.ts';
 
 export interface WriterDriverOptions {
   readonly region: NodeLinks;
@@ -28,6 +28,8 @@ export interface WriterDriverOptions {
   readonly onQuorumLost: (reason: string) => void;
   /** A frame has been made, in LSN order; what is in it is not durable before `onDurable` says so. */
   readonly onFramed?: (bytes: Uint8Array, end: Lsn) => void;
+  /** What became of frames that were sent to a node, and after how long. */
+  readonly onAppended?: (node: NodeId, how: AppendEnd, tookMs: number) => void;
   /** Whether more commits are about to come, so that a crowd's batch should wait for them. Say `gathered` when they have come. */
   readonly isMoreComing?: () => boolean;
   /** Keep what `append` spans are made of. */
@@ -77,6 +79,7 @@ export class WriterDriver {
         onDurable: (vdl, vcl, by) => options.onDurable(vdl, facts?.durable(vcl, by) ?? none),
         onFenced: options.onFenced,
         onQuorumLost: options.onQuorumLost,
+        ...(options.onAppended !== undefined && { onAppended: options.onAppended }),
         ...(facts !== null && {
           onSent: (node, request) => facts.sent(node, request),
           onAcked: (node, request) => facts.acked(node, request),
@@ -124,6 +127,13 @@ export class WriterDriver {
 
   sclOf(node: NodeId): Lsn {
     return this.volume.sclOf(node);
+  }
+
+  /** Redo committed and not acknowledged by a node, in bytes; null while it has not said where it is. */
+  backlogOf(node: NodeId): number | null {
+    const scl = this.volume.sclOf(node);
+    if (scl === zeroLsn && this.lastLsn > zeroLsn) return null;
+    return Math.max(0, this.lastLsn - scl);
   }
 
   /** Takes a committed mini-transaction. @returns its commit's LSN: durable once `onDurable` has reached it. */

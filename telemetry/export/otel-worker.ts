@@ -14,9 +14,11 @@ import {
   SpanKind,
   SpanStatusCode,
   TraceFlags,
+  type Tracer,
   trace,
 } from '@opentelemetry/api';
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http';
+import { resourceFromAttributes } from '@opentelemetry/resources';
 import { NodeSDK } from '@opentelemetry/sdk-node';
 import {
   AlwaysOnSampler,
@@ -24,12 +26,14 @@ import {
   type IdGenerator,
   type ReadableSpan,
   type SpanExporter,
+  TracerProvider,
 } from '@opentelemetry/sdk-trace';
 import { z } from 'zod';
 import manifest from '../../package.json' with { type: 'json' };
-import type { AttributeValue, SpanFact } from '../trace/facts.ts';
+import type { AttributeValue, ServiceName, SpanFact } from '../trace/facts.ts';
 import { attributes } from '../trace/names.ts';
-import { requestFrame } from './otlp-json.ts';
+import { Delivery } from './delivery.ts';
+import { requestFrame } from './otlp-messages.ts';
 import { RowExporter } from './row-exporter.ts';
 import type { FromWorker, ToWorker, WorkerSettings } from './worker-protocol.ts';
 
@@ -71,33 +75,23 @@ function settle(exported: number, dropped: number): void {
   send({ kind: 'settled', exported, dropped });
 }
 
-/** The OTLP exporter, with the fate of every span counted and the reason of a failure told. */
-class CountingExporter implements SpanExporter {
+/** Takes the spans of the SDK for a delivery of its own, which keeps them while the collector is away; the SDK would not. */
+class QueuedExporter implements SpanExporter {
   readonly #inner = new OTLPTraceExporter();
-  readonly #inFlight = new Set<Promise<void>>();
+  readonly delivery = new Delivery<ReadableSpan[]>({
+    spansOf: (spans) => spans.length,
+    transmit: (batches, done) => this.#inner.export(batches.flat(), done),
+    requestSpansMax: settings.batch.exportBatchMax,
+    // They have waited in the SDK.
+    delayMs: 0,
+    settled: fate,
+    failed: waits,
+  });
 
   export(spans: ReadableSpan[], done: Parameters<SpanExporter['export']>[1]): void {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#inFlight.add(promise);
-    this.#inner.export(spans, (result) => {
-      this.#inFlight.delete(promise);
-      resolve();
-      // 0 is ExportResultCode.SUCCESS of @opentelemetry/core, which is not a dependency of its own here.
-      if (result.code === 0) {
-        settle(spans.length, 0);
-      } else {
-        send({
-          kind: 'warning',
-          message: `the collector took none of ${spans.length} spans: ${reason(result.error)}`,
-        });
-        settle(0, spans.length);
-      }
-      done(result);
-    });
-  }
-  /** Resolves when the exports under way now have ended, well or badly. */
-  async settled(): Promise<void> {
-    await Promise.all(this.#inFlight);
+    this.delivery.add(spans);
+    // 0 is ExportResultCode.SUCCESS of @opentelemetry/core, which is not a dependency of its own here.
+    done({ code: 0 });
   }
   forceFlush(): Promise<void> {
     return this.#inner.forceFlush();
@@ -105,6 +99,16 @@ class CountingExporter implements SpanExporter {
   shutdown(): Promise<void> {
     return this.#inner.shutdown();
   }
+}
+
+function fate(exported: number, dropped: number, error: unknown): void {
+  if (dropped > 0)
+    send({ kind: 'warning', message: `the collector took none of ${dropped} spans: ${reason(error)}` });
+  settle(exported, dropped);
+}
+
+function waits(spans: number, error: unknown): void {
+  send({ kind: 'warning', message: `the collector takes no spans now, and ${spans} wait: ${reason(error)}` });
 }
 
 /** Name, code and message only: the data of an exporter error is the collector's answer, which may hold anything. */
@@ -122,13 +126,13 @@ function reason(error: unknown): string {
 const forward = (message: string): void =>
   send({ kind: 'warning', message: `opentelemetry: ${message.slice(0, 300)}` });
 const silent = (): void => undefined;
-// Errors of the exporter reach the operator through CountingExporter; here they would only repeat themselves.
+// Errors of the exporter reach the operator through `fate` and `waits`; here they would only repeat themselves.
 const diagLogger: DiagLogger = { error: silent, warn: forward, info: silent, debug: silent, verbose: silent };
 diag.setLogger(diagLogger, { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true });
 
 const ids = new PresetIds();
 const { batch } = settings;
-const exporter = new CountingExporter();
+const exporter = new QueuedExporter();
 const processor = new BatchSpanProcessor({
   exporter,
   scheduledDelayMillis: batch.scheduleDelayMs,
@@ -150,6 +154,25 @@ const sdk = new NodeSDK({
 sdk.start();
 const scopeName = 'sextant';
 const tracer = trace.getTracer(scopeName, manifest.version);
+/** Of services that are not this process's own: their spans have its resource, but for the name. */
+const otherTracers = new Map<ServiceName, Tracer>();
+
+function tracerOf(service: ServiceName | undefined): Tracer {
+  if (service === undefined || service === settings.serviceName) return tracer;
+  const known = otherTracers.get(service);
+  if (known !== undefined) return known;
+  const provider = new TracerProvider({
+    resource: resourceFromAttributes({ ...resourceOfSdk(), [attributes.serviceName]: service }),
+    // The same queue, the same exporter: whose spans they are makes no difference to their fate (T3).
+    spanProcessors: [processor],
+    idGenerator: ids,
+    sampler: new AlwaysOnSampler(),
+  });
+  const made = provider.getTracer(scopeName, manifest.version);
+  otherTracers.set(service, made);
+  return made;
+}
+
 const resourceSchema = z.looseObject({
   resource: z.looseObject({
     attributes: z.record(
@@ -166,7 +189,8 @@ function hrTime(us: number): [seconds: number, nanoseconds: number] {
 }
 
 function exportFact(fact: SpanFact): void {
-  const { context, parentSpanId, startUs, endUs, error } = fact;
+  const { context, parentSpanId, startUs, endUs, error, links = [] } = fact;
+  const own = tracerOf(fact.service);
   ids.use(context.traceId, context.spanId);
   const parent =
     parentSpanId === null
@@ -183,9 +207,16 @@ function exportFact(fact: SpanFact): void {
   }
   if (error !== undefined) spanAttributes[attributes.errorType] = error.code;
   if (endUs < startUs) spanAttributes[attributes.clockSkewMs] ??= (endUs - startUs) / 1000;
-  const span = tracer.startSpan(
+  const span = own.startSpan(
     fact.name,
-    { kind: spanKinds[fact.kind], startTime: hrTime(startUs), attributes: spanAttributes },
+    {
+      kind: spanKinds[fact.kind],
+      startTime: hrTime(startUs),
+      attributes: spanAttributes,
+      links: links.map((link) => ({
+        context: { ...link, traceFlags: TraceFlags.SAMPLED, isRemote: true },
+      })),
+    },
     parent,
   );
   if (error !== undefined) span.setStatus({ code: SpanStatusCode.ERROR, message: error.message });
@@ -193,9 +224,11 @@ function exportFact(fact: SpanFact): void {
 }
 
 /** The SDK would take a malformed fact and fail later, with the whole batch it is in. */
-function wellFormed({ context, parentSpanId, startUs, endUs }: SpanFact): boolean {
+function wellFormed({ context, parentSpanId, startUs, endUs, links = [] }: SpanFact): boolean {
   return (
-    trace.isSpanContextValid({ ...context, traceFlags: TraceFlags.SAMPLED }) &&
+    [context, ...links].every((ids) =>
+      trace.isSpanContextValid({ ...ids, traceFlags: TraceFlags.SAMPLED }),
+    ) &&
     (parentSpanId === null || isValidSpanId(parentSpanId)) &&
     Number.isSafeInteger(Math.trunc(startUs)) &&
     Number.isSafeInteger(Math.trunc(endUs)) &&
@@ -204,6 +237,7 @@ function wellFormed({ context, parentSpanId, startUs, endUs }: SpanFact): boolea
 }
 
 function accept(facts: readonly SpanFact[]): void {
+  makeRoom(facts.length);
   const room = Math.max(0, batch.queueMax - unsettled);
   unsettled += facts.length;
   let dropped = 0;
@@ -224,11 +258,8 @@ function accept(facts: readonly SpanFact[]): void {
 const rows = new RowExporter({
   batch,
   frame: () => (frame ??= requestFrame(resourceOfSdk(), { name: scopeName, version: manifest.version })),
-  settled: (exported, dropped, error) => {
-    if (dropped > 0)
-      send({ kind: 'warning', message: `the collector took none of ${dropped} spans: ${reason(error)}` });
-    settle(exported, dropped);
-  },
+  settled: fate,
+  failed: waits,
 });
 let frame: ReturnType<typeof requestFrame> | undefined;
 
@@ -241,21 +272,28 @@ function resourceOfSdk(): Readonly<Record<string, AttributeValue>> {
   return found;
 }
 
+/** What is oldest gives way, so that a collector that was away long hears of now (T3); rare spans outlast common ones. */
+function makeRoom(spans: number): void {
+  while (unsettled + spans > batch.queueMax)
+    if (!rows.delivery.dropOldest() && !exporter.delivery.dropOldest()) return;
+}
+
 function acceptRows(values: readonly unknown[], spans: number): void {
+  makeRoom(spans);
   unsettled += spans;
   if (unsettled > batch.queueMax) settle(0, spans);
-  else rows.add({ values, spans });
+  else rows.delivery.add({ values, spans });
   send({ kind: 'taken', spans });
 }
 
-/** Everything converted before is exported or given up. The processor alone does not wait for an export under way. */
+/** Everything converted before is exported or given up. */
 async function drain(): Promise<void> {
-  await Promise.allSettled([processor.forceFlush(), exporter.settled(), rows.drain()]);
+  await processor.forceFlush();
+  await Promise.all([exporter.delivery.drain(), rows.delivery.drain()]);
 }
 
 async function stop(): Promise<void> {
   await drain();
-  // A failed export makes this reject; it was counted and reported by the exporter.
   await Promise.allSettled([sdk.shutdown(), rows.shutdown()]);
 }
 

@@ -1,5 +1,5 @@
 /**
- * Exports rows: gathers them, writes them as OTLP JSON and sends them with the transport of the SDK's own exporter, which
+ * Exports rows: gathers them, writes them as OTLP protobuf and sends them with the transport of the SDK's own exporter, which
  * reads the same `OTEL_*` variables. Runs in the telemetry worker.
  */
 import {
@@ -7,11 +7,13 @@ import {
   createOtlpHttpExportDelegate,
 } from '@opentelemetry/otlp-exporter-base/node-http';
 import type { BatchSettings } from '../trace/settings.ts';
-import { JsonBytes } from './json-bytes.ts';
-import { RowWriter } from './otlp-json.ts';
+import { Delivery, type TransmitResult } from './delivery.ts';
+import { closeFrame, type RequestFrame } from './otlp-messages.ts';
+import { RowWriter } from './row-writer.ts';
+import { SpanBytes } from './span-bytes.ts';
 
-/** About what a span takes as JSON. */
-const spanBytes = 520;
+/** About what a span takes. */
+const spanBytes = 200;
 const sparesMax = 3;
 
 export interface RowBatch {
@@ -22,37 +24,33 @@ export interface RowBatch {
 export interface RowExporterOptions {
   readonly batch: BatchSettings;
   /** What surrounds the spans of a request; asked for when the first one is sent. */
-  readonly frame: () => { readonly before: string; readonly after: string };
-  /** Takes the fate of spans: accepted by the collector, or given up and why. */
+  readonly frame: () => RequestFrame;
+  /** See `DeliveryOptions`. */
   readonly settled: (exported: number, dropped: number, error: unknown) => void;
+  readonly failed: (spans: number, error: unknown) => void;
 }
 
 export class RowExporter {
-  private readonly options: RowExporterOptions;
-  private readonly delegate;
-  private waiting: RowBatch[] = [];
-  private waitingSpans = 0;
-  private timer: NodeJS.Timeout | null = null;
-  private readonly inFlight = new Set<Promise<void>>();
+  readonly delivery: Delivery<RowBatch>;
+  private readonly transport;
   /** Memory of requests that have been answered: a megabyte or two each, thirty times a second. */
   private readonly spare: Buffer[] = [];
   private lastWritten: Buffer | null = null;
 
-  constructor(options: RowExporterOptions) {
-    this.options = options;
+  constructor({ batch, frame, settled, failed }: RowExporterOptions) {
     const writer = new RowWriter();
-    this.delegate = createOtlpHttpExportDelegate<readonly RowBatch[], null>(
-      convertLegacyHttpOptions({}, 'TRACES', 'v1/traces', { 'Content-Type': 'application/json' }),
+    this.transport = createOtlpHttpExportDelegate<readonly RowBatch[], null>(
+      convertLegacyHttpOptions({}, 'TRACES', 'v1/traces', { 'Content-Type': 'application/x-protobuf' }),
       {
         serializeRequest: (batches) => {
-          const { before, after } = options.frame();
-          const bytes = before.length + spansOf(batches) * spanBytes;
-          const out = new JsonBytes(this.spare.pop() ?? Buffer.allocUnsafeSlow(bytes));
-          out.add(before);
+          const around = frame();
+          const bytes = around.before.length + spansOf(batches) * spanBytes;
+          const out = new SpanBytes(this.spare.pop() ?? Buffer.allocUnsafeSlow(bytes));
+          out.copy(around.before);
           for (const { values } of batches) writer.write(values, out);
-          const written = out.finish(after);
+          closeFrame(around, out);
           this.lastWritten = out.memory;
-          return written;
+          return out.written;
         },
         deserializeResponse: () => null,
       },
@@ -60,47 +58,28 @@ export class RowExporter {
       { name: 'span', countItems: spansOf },
       undefined,
     );
-  }
-
-  /** Takes rows; they leave when enough are together, or soon. */
-  add(batch: RowBatch): void {
-    this.waiting.push(batch);
-    this.waitingSpans += batch.spans;
-    if (this.waitingSpans >= this.options.batch.exportBatchMax) this.send();
-    else this.timer ??= setTimeout(() => this.send(), this.options.batch.scheduleDelayMs);
-  }
-
-  /** Resolves when everything taken before has been exported or given up. */
-  async drain(): Promise<void> {
-    this.send();
-    await Promise.all(this.inFlight);
-  }
-
-  async shutdown(): Promise<void> {
-    await this.drain();
-    await this.delegate.shutdown();
-  }
-
-  private send(): void {
-    if (this.timer !== null) clearTimeout(this.timer);
-    this.timer = null;
-    const batches = this.waiting;
-    if (batches.length === 0) return;
-    this.waiting = [];
-    this.waitingSpans = 0;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.inFlight.add(promise);
-    this.lastWritten = null;
-    this.delegate.export(batches, (result) => {
-      this.inFlight.delete(promise);
-      resolve();
-      if (memory !== null && this.spare.length < sparesMax) this.spare.push(memory);
-      const spans = spansOf(batches);
-      // 0 is ExportResultCode.SUCCESS of @opentelemetry/core, which is not a dependency of its own here.
-      if (result.code === 0) this.options.settled(spans, 0, undefined);
-      else this.options.settled(0, spans, result.error);
+    this.delivery = new Delivery({
+      spansOf: ({ spans }) => spans,
+      transmit: (batches, done) => this.transmit(batches, done),
+      requestSpansMax: batch.exportBatchMax,
+      delayMs: batch.scheduleDelayMs,
+      settled,
+      failed,
     });
-    const memory = this.lastWritten;
+  }
+
+  shutdown(): Promise<void> {
+    return this.transport.shutdown();
+  }
+
+  private transmit(batches: readonly RowBatch[], done: (result: TransmitResult) => void): void {
+    let memory: Buffer | null = null;
+    this.transport.export(batches, (result) => {
+      if (memory !== null && this.spare.length < sparesMax) this.spare.push(memory);
+      done(result);
+    });
+    memory = this.lastWritten;
+    this.lastWritten = null;
   }
 }
 

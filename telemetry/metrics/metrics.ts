@@ -15,7 +15,11 @@ interface DefinitionBase {
   readonly unit: MetricUnit;
   /** One sentence for the operator, without a full stop. */
   readonly description: string;
+  /** What an operator should look out for, in a few words. */
+  readonly worry: string;
   readonly labels: readonly string[];
+  /** All values of a label that has few and fixed ones. A label that is not here takes names: of regions, nodes, verbs. */
+  readonly words?: Readonly<Record<string, readonly string[]>>;
 }
 export interface CounterDefinition extends DefinitionBase {
   readonly kind: 'counter';
@@ -30,7 +34,14 @@ export interface HistogramDefinition extends DefinitionBase {
 }
 export type MetricDefinition = CounterDefinition | GaugeDefinition | HistogramDefinition;
 
-type Labels<D extends MetricDefinition> = { readonly [K in D['labels'][number]]: string };
+type Words<D extends MetricDefinition> = D extends { readonly words: infer W } ? W : Record<never, never>;
+type Labels<D extends MetricDefinition> = {
+  readonly [K in D['labels'][number]]: K extends keyof Words<D>
+    ? Words<D>[K] extends readonly (infer Word extends string)[]
+      ? Word
+      : string
+    : string;
+};
 
 /** One counter series. */
 export interface Counter {
@@ -136,7 +147,11 @@ class Family<Series extends Rendered> {
   }
 
   with(labels: Readonly<Record<string, string>>): Series {
-    const names = this.definition.labels;
+    const { labels: names, words = {} } = this.definition;
+    for (const [name, known] of Object.entries(words)) {
+      const value = labels[name] ?? '';
+      if (!known.includes(value)) assert.fail(`T14: ${value} is no ${name} of ${this.definition.name}`);
+    }
     let key = this.#key((name) => labels[name]);
     const known = this.#series.get(key);
     if (known !== undefined) return known;
@@ -153,6 +168,18 @@ class Family<Series extends Rendered> {
 
   clear(): void {
     this.#series.clear();
+  }
+
+  /** T14: a series whose labels are all known beforehand is there from the start, or its first event would not be seen to happen. */
+  begin(): void {
+    const { labels, words = {}, kind } = this.definition;
+    if (kind === 'gauge') return;
+    let combinations: readonly Readonly<Record<string, string>>[] = [{}];
+    for (const name of labels)
+      combinations = combinations.flatMap((one) =>
+        (words[name] ?? []).map((word) => ({ ...one, [name]: word })),
+      );
+    for (const combination of combinations) this.with(combination);
   }
 
   render(): string {
@@ -237,6 +264,7 @@ export class MetricRegistry {
     const family = new Family(definition, this.#constantLabels, make, () => this.#refused(definition));
     kin.set(definition.name, family);
     this.#families.set(definition.name, family);
+    family.begin();
     return family;
   }
 
@@ -246,15 +274,28 @@ export class MetricRegistry {
   }
 }
 
-function checkDefinition({ name, kind, unit, description, labels }: MetricDefinition): void {
+function checkDefinition({
+  name,
+  kind,
+  unit,
+  description,
+  worry,
+  labels,
+  words = {},
+}: MetricDefinition): void {
   assert(namePattern.test(name), `T6: bad metric name ${name}`);
-  assert(description !== '', `T6: ${name} needs a description`);
+  assert(description !== '' && worry !== '', `T6: ${name} needs a description, and what to worry about`);
   assert(!name.endsWith('_total') || kind === 'counter', `T6: only counters end with _total, not ${name}`);
   assert(kind !== 'counter' || name.endsWith('_total'), `T6: the counter ${name} must end with _total`);
   const base = kind === 'counter' ? name.slice(0, -'_total'.length) : name;
   assert(unit === '1' || base.endsWith(`_${unit}`), `T6: ${name} must end with its unit, ${unit}`);
   for (const label of labels)
-    assert(labelPattern.test(label) && label !== 'le', `T6: bad label ${label} of ${name}`);
+    assert(
+      labelPattern.test(label) && label !== 'le' && label !== 'quantile',
+      `T6: bad label ${label} of ${name}`,
+    );
+  for (const label of Object.keys(words))
+    assert(labels.includes(label), `T14: ${name} has words for ${label}, which is no label of it`);
 }
 
 const braced = (labels: string): string => (labels === '' ? '' : `{${labels}}`);

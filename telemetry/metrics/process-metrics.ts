@@ -1,7 +1,8 @@
-/** Metrics every process has: event loop, memory, CPU, spans. Read at each scrape, free in between. */
-import { monitorEventLoopDelay } from 'node:perf_hooks';
+/** Metrics every process has: version, memory, CPU, files, event loop, spans. Read at each scrape; only the event loop is watched in between. */
+import { readdirSync, readFileSync } from 'node:fs';
+import manifest from '../../package.json' with { type: 'json' };
 import { metrics } from './metric-definitions.ts';
-import { type Counter, MetricRegistry } from './metrics.ts';
+import { type Counter, type Gauge, type Histogram, MetricRegistry } from './metrics.ts';
 
 /** Milliseconds between the probes of the event loop: 20 wake-ups a second, also of a process that has nothing to do. */
 const probeIntervalMs = 50;
@@ -14,50 +15,90 @@ export interface SpanCounts {
 
 const noSpans: SpanCounts = { exportedSpans: 0, droppedSpans: 0 };
 
+/** Labels of every series of a process. */
+export interface ProcessLabels {
+  /** Of all but a supervisor, which is of no region. */
+  readonly region?: string;
+  /** The kind of process and, where there are several in a region, its name: `agent`, `gateway/g1`, `storage/n1`. */
+  readonly process: string;
+  /** Availability zone, of a storage node. */
+  readonly zone?: string;
+}
+
 /**
  * The registry of one process, with the process metrics in it. `stop` ends the event loop probe; it keeps no process
- * alive meanwhile. Event loop figures cover the time since the previous scrape.
+ * alive meanwhile. Nothing is reset by a scrape, so that any number of scrapers see the same (T13).
  */
 export function createProcessMetrics(
-  labels: { readonly region: string; readonly process: string },
+  labels: ProcessLabels,
   spans: SpanCounts = noSpans,
 ): { readonly registry: MetricRegistry; stop(): void } {
-  const registry = new MetricRegistry(labels, metrics.droppedSeries);
-  const delay = monitorEventLoopDelay({ resolution: probeIntervalMs });
-  delay.enable();
-  const loop = registry.gauge(metrics.eventLoopDelay);
-  const median = loop.with({ quantile: '0.5' });
-  const high = loop.with({ quantile: '0.99' });
-  const max = loop.with({ quantile: '1' });
-  const memory = registry.gauge(metrics.residentMemory).with({});
+  const registry = new MetricRegistry({ ...labels }, metrics.droppedSeries);
+  registry.gauge(metrics.buildInfo).with({ version: manifest.version, node: process.versions.node }).set(1);
+  const stop = watchEventLoop(registry.histogram(metrics.eventLoopDelay).with({}));
+  const resident = registry.gauge(metrics.residentMemory).with({});
+  const heapUsed = registry.gauge(metrics.heapUsed).with({});
+  const heapTotal = registry.gauge(metrics.heapTotal).with({});
+  const external = registry.gauge(metrics.externalMemory).with({});
   const cpu = follow(registry.counter(metrics.cpuSeconds).with({}));
   const exported = follow(registry.counter(metrics.spansExported).with({}));
   const dropped = follow(registry.counter(metrics.spansDropped).with({}));
+  const readFiles = watchFiles(registry);
   registry
     .gauge(metrics.startTime)
     .with({})
     .set(Math.round(Date.now() / 1000 - process.uptime()));
   registry.onScrape(() => {
-    // A probe measures its whole interval; what exceeds the interval is the delay. Without probes yet, 0.
-    const late = (nanoseconds: number): number => Math.max(0, nanoseconds / 1e6 - probeIntervalMs) / 1000;
-    median.set(delay.count === 0 ? 0 : late(delay.percentile(50)));
-    high.set(delay.count === 0 ? 0 : late(delay.percentile(99)));
-    max.set(delay.count === 0 ? 0 : late(delay.max));
-    delay.reset();
-    memory.set(process.memoryUsage.rss());
+    const memory = process.memoryUsage();
+    resident.set(memory.rss);
+    heapUsed.set(memory.heapUsed);
+    heapTotal.set(memory.heapTotal);
+    external.set(memory.external);
     const { user, system } = process.cpuUsage();
     cpu((user + system) / 1e6);
     exported(spans.exportedSpans);
     dropped(spans.droppedSpans);
+    readFiles();
   });
-  return { registry, stop: () => void delay.disable() };
+  return { registry, stop };
+}
+
+/** Observes how much later than due a timer runs: whatever holds the loop up makes it late. @returns how to end it. */
+function watchEventLoop(delay: Histogram): () => void {
+  let dueMs = performance.now() + probeIntervalMs;
+  const timer = setInterval(() => {
+    const nowMs = performance.now();
+    delay.observe(Math.max(0, nowMs - dueMs) / 1_000);
+    dueMs = nowMs + probeIntervalMs;
+  }, probeIntervalMs);
+  timer.unref();
+  return () => clearInterval(timer);
+}
+
+/** Open files and their bound, where the system tells them (Linux); elsewhere there are no samples. @returns what reads them. */
+function watchFiles(registry: MetricRegistry): () => void {
+  const max = maxFiles();
+  if (max === null) return () => undefined;
+  const open: Gauge = registry.gauge(metrics.openFds).with({});
+  registry.gauge(metrics.maxFds).with({}).set(max);
+  return () => open.set(readdirSync('/proc/self/fd').length);
+}
+
+function maxFiles(): number | null {
+  try {
+    const soft = /^Max open files\s+(\d+|unlimited)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1];
+    if (soft === undefined) return null;
+    return soft === 'unlimited' ? Number.POSITIVE_INFINITY : Number(soft);
+  } catch {
+    return null;
+  }
 }
 
 /** Keeps `counter` equal to a total that is counted elsewhere and only rises. */
-function follow(counter: Counter): (total: number) => void {
+export function follow(counter: Counter): (total: number) => void {
   let seen = 0;
   return (total) => {
     counter.add(Math.max(0, total - seen));
-    seen = total;
+    seen = Math.max(seen, total);
   };
 }

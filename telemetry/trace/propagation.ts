@@ -3,7 +3,7 @@
  * every region. `tracestate` and baggage are not carried: a log record has no room for what clients may put there.
  */
 import assert from 'node:assert/strict';
-import { randomFillSync } from 'node:crypto';
+import { createHash, randomFillSync } from 'node:crypto';
 
 /** Identity of one span. Ids are lower-case hex and never all zero (T2). */
 export interface TraceContext {
@@ -118,6 +118,29 @@ export function newTraceId(): string {
 /** A random span id: 16 hex digits, never all zero. */
 export function newSpanId(): string {
   return randomHex(spanIdBytes);
+}
+
+/** The root of a new trace that no sampler drops: of what operators look for there is little (T9). */
+export function keptTrace(): TraceContext {
+  return { traceId: newTraceId(), spanId: newSpanId(), sampled: true };
+}
+
+/**
+ * The span that these names always give, for work that another process may take up: whoever knows the names goes on in the
+ * same trace. Like `keptTrace`, no sampler drops it.
+ */
+export function namedTrace(...names: readonly string[]): TraceContext {
+  const digest = createHash('sha256').update(JSON.stringify(names)).digest('hex');
+  const traceId = digest.slice(0, traceIdBytes * 2);
+  const spanId = digest.slice(traceIdBytes * 2, (traceIdBytes + spanIdBytes) * 2);
+  assert(traceId !== zeroTraceId && spanId !== zeroSpanId, 'T2: ids are not zero');
+  return { traceId, spanId, sampled: true };
+}
+
+/** The child of `parent` that this name always gives: recorded twice, it is the same span. */
+export function namedChild(parent: TraceContext, name: string): TraceContext {
+  const { traceId, spanId, sampled } = parent;
+  return { traceId, spanId: namedTrace(traceId, spanId, name).spanId, sampled };
 }
 
 /** A new span in the trace of `parent`, sampled as it is. Its `parentSpanId` is `parent.spanId`. */

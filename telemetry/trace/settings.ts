@@ -50,8 +50,10 @@ export function tracingSettings(env: Environment): TracingSettings {
   if (exporter !== '' && exporter !== 'otlp')
     warnings.push('OTEL_TRACES_EXPORTER: only otlp and none are supported');
   const protocol = env.OTEL_EXPORTER_OTLP_TRACES_PROTOCOL ?? env.OTEL_EXPORTER_OTLP_PROTOCOL ?? '';
-  if (protocol !== '' && protocol !== 'http/json') {
-    warnings.push('OTEL_EXPORTER_OTLP_PROTOCOL: traces are always sent as http/json');
+  if (protocol !== '' && !protocol.startsWith('http/')) {
+    warnings.push(
+      'OTEL_EXPORTER_OTLP_PROTOCOL is not followed: spans of requests and commits leave as http/protobuf, all others as http/json',
+    );
   }
   const positive = (name: string, fallback: number, smallest = 1): number => {
     if (!set(env, name)) return fallback;

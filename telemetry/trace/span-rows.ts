@@ -37,6 +37,8 @@ export interface AppendRow {
   /** Its acknowledgement made the quorum. */
   readonly quorum: boolean;
   readonly acked: boolean;
+  /** False when the commit was durable without it: nothing waited for this node (T12). */
+  readonly awaited: boolean;
 }
 
 /** A commit, of the batch whose row came last. */
@@ -56,7 +58,7 @@ export interface CommitRow {
 /** Values of a row, the kind first. */
 export const serverWidth = 14;
 export const commitWidth = 10;
-export const appendWidth = 6;
+export const appendWidth = 7;
 
 export function packServer(out: unknown[], row: ServerRow): void {
   const { context, error } = row;
@@ -80,8 +82,8 @@ export function packServer(out: unknown[], row: ServerRow): void {
 
 export function packBatch(out: unknown[], appends: readonly AppendRow[]): void {
   out.push(rowKinds.batch, appends.length);
-  for (const { node, az, startUs, endUs, quorum, acked } of appends)
-    out.push(node, az, startUs, endUs, quorum, acked);
+  for (const { node, az, startUs, endUs, quorum, acked, awaited } of appends)
+    out.push(node, az, startUs, endUs, quorum, acked, awaited);
 }
 
 export function packCommit(out: unknown[], row: CommitRow): void {

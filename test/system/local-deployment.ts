@@ -6,9 +6,10 @@ import { join } from 'node:path';
 import { type Client, createClient } from '@libsql/client';
 import { z } from 'zod';
 import { freeBasePort } from '../free-ports.ts';
+import { type Sample, samplesOf } from '../telemetry/metrics/exposition.ts';
 
 const ownRoot = join(import.meta.dirname, '../..');
-const upTimeoutMs = 120_000;
+const upTimeoutMs = 300_000;
 
 export interface CliResult {
   readonly code: number;
@@ -138,14 +139,24 @@ export class TestDeployment {
     return `127.0.0.1:${this.basePort + 20 * this.regions.indexOf(region) + 11}`;
   }
 
-  /** What a region's agent tells Prometheus: value by name, and by target where a metric has one. */
-  async agentMetrics(region: string): Promise<ReadonlyMap<string, number>> {
-    const address = `127.0.0.1:${this.basePort + 20 * this.regions.indexOf(region) + 10}`;
-    const text = await (await fetch(`http://${address}/metrics`)).text();
-    const series = text.matchAll(/^(\w+)\{[^}\n]*?(?:target="([^"]+)")?\} (\S+)$/gm);
-    return new Map(
-      [...series].map(([, name, target, value]) => [[name, target].filter(Boolean).join(' '), Number(value)]),
+  /** What every process tells Prometheus, the supervisor first; of those that answer. */
+  async scrape(): Promise<readonly string[]> {
+    const offsets = this.regions.flatMap((_, index) =>
+      [1, 2, 3, 4, 5, 6, 10, 11].map((port) => 20 * index + port),
     );
+    const texts = await Promise.all(
+      [0, ...offsets].map((offset) =>
+        fetch(`http://127.0.0.1:${this.basePort + offset}/metrics`)
+          .then((response) => response.text())
+          .catch(() => null),
+      ),
+    );
+    return texts.filter((text) => text !== null);
+  }
+
+  /** The same as samples. */
+  async samples(): Promise<readonly Sample[]> {
+    return (await this.scrape()).flatMap(samplesOf);
   }
 
   /** Up to where the primary's gateway knows its volume durable, at this moment. */

@@ -1,7 +1,13 @@
 /** The whole, on real processes: three regions, real NATS, the stock client, and every fault the README promises to survive. */
+import { createClient } from '@libsql/client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { type OtlpReceiver, startOtlpReceiver } from '../telemetry/otlp-receiver.ts';
+import { metrics } from '../../telemetry/index.ts';
+import { criticalPath } from '../telemetry/critical-path.ts';
+import { besideTheTable, definitionOf, samplesOf, sumOf } from '../telemetry/metrics/exposition.ts';
+import { checkMetrics, promtool } from '../telemetry/metrics/promtool.ts';
+import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from '../telemetry/otlp-receiver.ts';
+import { rowOf, tableAttributes, tableKinds, tableSpans } from '../telemetry/span-tables.ts';
 import { cities, citySummary, loadCities } from './cities.ts';
 import { TestDeployment } from './local-deployment.ts';
 import { idsIn, SteadyWriter } from './steady-writer.ts';
@@ -72,12 +78,13 @@ describe('three regions on real processes', { timeout: 120_000 }, () => {
     expect(rows.map((row) => [row.big, row.raw])).toEqual([[`${2n ** 62n}`, '0001FF']]);
   });
 
-  it('makes one trace per insert, across every region', async () => {
+  it('makes one trace per insert, across every region, whose critical path is the quorum (T12, G39)', async () => {
     const name = await table('traced');
     const inserts = 200;
-    const client = deployment.client(east);
-    for (let id = 1; id <= inserts; id++)
+    for (let id = 1; id <= inserts; id++) {
+      const client = deployment.client(id % 2 === 0 ? east : europe);
       await client.execute({ sql: `INSERT INTO ${name} VALUES (?, 'x')`, args: [id] });
+    }
     const ofInserts = () => {
       const roots = collector.spans.filter(
         (span) =>
@@ -89,36 +96,76 @@ describe('three regions on real processes', { timeout: 120_000 }, () => {
         if (wanted.has(span.traceId)) traces.set(span.traceId, [...(traces.get(span.traceId) ?? []), span]);
       return traces;
     };
-    const complete = () => [...ofInserts().values()].filter((spans) => spans.length === 10).length >= inserts;
+    const isForwarded = (spans: readonly ReceivedSpan[]) => spans.some((span) => span.name === 'forward');
+    const isWhole = (spans: readonly ReceivedSpan[]) => spans.length === (isForwarded(spans) ? 12 : 10);
+    const complete = () => [...ofInserts().values()].filter(isWhole).length >= inserts;
     await collector.waitFor(complete, 20_000);
     const traces = ofInserts();
-    expect(traces.size).toBe(inserts);
+    expect([traces.size, [...traces.values()].filter(isForwarded).length]).toEqual([inserts, inserts / 2]);
     for (const spans of traces.values()) {
       const names = spans.map((span) => `${span.service}: ${span.name}`).sort();
       expect(names).toEqual([
         `sextant-${asia}: replicate ${east}→${asia}`,
+        ...(isForwarded(spans) ? [`sextant-${europe}: INSERT`, `sextant-${europe}: forward`] : []),
         `sextant-${europe}: replicate ${east}→${europe}`,
         `sextant-${east}: INSERT`,
-        ...Array.from({ length: 6 }, () => `sextant-${east}: append`),
+        ...[1, 2, 3, 4, 5, 6].map((node) => `sextant-${east}: append n${node}`),
         `sextant-${east}: commit`,
       ]);
-      expect(spans.filter((span) => span.attributes['sextant.quorum'] === true)).toHaveLength(1);
+      const [decisive, ...others] = spans.filter((span) => span.attributes['sextant.quorum'] === true);
+      expect(others).toEqual([]);
+      const path = criticalPath(spans).map(({ span }) => span);
+      expect(path.filter(({ name }) => name.startsWith('replicate'))).toEqual([]);
+      const appends = path.filter((span) => span.name.startsWith('append'));
+      expect(appends.map(({ endUs, kind }) => [endUs, kind])).toEqual([[decisive?.endUs, 'client']]);
+      // Jaeger warns of a child that begins before its parent, or after its end.
+      for (const span of spans) {
+        const parent = spans.find(({ spanId }) => spanId === span.parentSpanId);
+        if (parent === undefined) continue;
+        expect(span.startUs).toBeGreaterThanOrEqual(parent.startUs);
+        expect(span.startUs).toBeLessThanOrEqual(parent.endUs);
+      }
     }
   });
 
-  it('tells Prometheus who reigns and how far behind each secondary is', async () => {
+  it('tells Prometheus what the table of metrics says, from every process, and nothing else (T14)', async () => {
+    const texts = await deployment.scrape();
+    expect(texts).toHaveLength(25);
+    const samples = texts.flatMap(samplesOf);
+    expect([...new Set(besideTheTable(samples))]).toEqual([]);
+    // These have no sample before something has happened.
+    const later = ['policyRpo', 'policyMaxLoss', 'droppedSeries'];
+    const told = new Set(samples.map(({ name }) => definitionOf(name)));
+    const untold = Object.entries(metrics).flatMap(([key, one]) => (told.has(one) ? [] : [key]));
+    expect(untold.filter((key) => !later.includes(key))).toEqual([]);
+    if (promtool !== null) expect([...new Set(texts.map(checkMetrics))]).toEqual(['']);
+  });
+
+  it('tells Prometheus who writes, and how far behind each secondary is', async () => {
     const status = await deployment.settled();
-    const primary = await deployment.agentMetrics(east);
-    expect(primary.get('sextant_is_primary')).toBe(1);
-    expect(primary.get('sextant_epoch')).toBe(status.epoch);
-    expect(primary.get('sextant_volume_durable_lsn')).toBeGreaterThan(0);
-    for (const target of [europe, asia]) {
-      expect(primary.get(`sextant_replication_lag_seconds ${target}`)).toBe(0);
-      expect(primary.get(`sextant_replication_lag_bytes ${target}`)).toBe(0);
+    const samples = await deployment.samples();
+    expect(sumOf(samples, 'sextant_is_primary')).toBe(1);
+    expect(sumOf(samples, 'sextant_is_primary', { region: east })).toBe(1);
+    const agent = { region: east, process: 'agent' };
+    expect(sumOf(samples, 'sextant_epoch', agent)).toBe(status.epoch);
+    expect(sumOf(samples, 'sextant_volume_durable_lsn', agent)).toBeGreaterThan(0);
+    const lags = samples.filter(({ name }) => name.startsWith('sextant_replication_lag_'));
+    const where = lags.map(({ name, labels }) => `${labels.region} ${name} ${labels.target}`);
+    expect(new Set(where)).toEqual(
+      new Set(
+        [asia, europe].flatMap((target) =>
+          ['bytes', 'commits', 'seconds'].map((unit) => `${east} sextant_replication_lag_${unit} ${target}`),
+        ),
+      ),
+    );
+    expect(lags.map(({ value }) => value)).toEqual([0, 0, 0, 0, 0, 0]);
+    for (const node of ['n1', 'n2', 'n3', 'n4', 'n5', 'n6']) {
+      const at = { region: east, node };
+      expect(sumOf(samples, 'sextant_append_duration_seconds_count', at)).toBeGreaterThan(0);
+      expect(sumOf(samples, 'sextant_append_backlog_bytes', at)).toBe(0);
     }
-    const secondary = await deployment.agentMetrics(europe);
-    expect(secondary.get('sextant_is_primary')).toBe(0);
-    expect([...secondary.keys()].filter((name) => name.includes('lag'))).toEqual([]);
+    expect(sumOf(samples, 'sextant_control_copy_current', agent)).toBe(3);
+    expect(sumOf(samples, 'sextant_page_cache_hits_total', { region: east })).toBeGreaterThan(0);
   });
 
   it('brings a transaction larger than every window to every region, in one reign, and what follows it', async () => {
@@ -236,11 +283,29 @@ describe('three regions on real processes', { timeout: 120_000 }, () => {
     const name = await table('switched');
     const writer = new SteadyWriter(deployment.client(east), name, { perSecond: 100 });
     await writer.acknowledges(100);
+    const moved = async () => {
+      const samples = await deployment.samples();
+      const stalls = (cause: string): number =>
+        sumOf(samples, 'sextant_write_stall_duration_seconds_count', { region: europe, cause });
+      const done = { region: europe, kind: 'switchover', result: 'done' };
+      return {
+        moves: sumOf(samples, 'sextant_moves_total', done),
+        switchovers: stalls('switchover'),
+        recoveries: stalls('recovery'),
+      };
+    };
+    const before = await moved();
     await deployment.run('switchover', '--to', europe);
     await writer.acknowledges(100);
     const account = await writer.stop();
     expect(account.failed).toEqual([]);
     expect(account.longestPauseMs).toBeLessThan(1_000);
+    const now = await moved();
+    expect([now.moves - before.moves, now.switchovers - before.switchovers, now.recoveries]).toEqual([
+      1,
+      1,
+      before.recoveries,
+    ]);
     const after = await deployment.settled();
     expect(after.primary).toBe(europe);
     for (const region of regions)
@@ -271,6 +336,12 @@ describe('three regions on real processes', { timeout: 120_000 }, () => {
     }
     const survivor = deployment.client(heir);
     await survivor.execute(`INSERT INTO ${name} VALUES (1000000, 'written by the new primary')`);
+    // What the lost region lacks is what was written since, and not the whole volume.
+    const without = await deployment.samples();
+    const volumeBytes = sumOf(without, 'sextant_volume_durable_lsn', { region: heir, process: 'agent' });
+    const lackedBytes = sumOf(without, 'sextant_replication_lag_bytes', { region: heir, target: east });
+    expect(lackedBytes).toBeGreaterThan(0);
+    expect(lackedBytes).toBeLessThan(volumeBytes / 10);
     await deployment.run('region', 'heal', east);
     await deployment.run('region', 'start', east);
     await deployment.settled(90_000);
@@ -291,5 +362,78 @@ describe('three regions on real processes', { timeout: 120_000 }, () => {
     expect(reported).toBeGreaterThanOrEqual(lost.length);
     expect(reported).toBeLessThanOrEqual(lost.length + unheard);
     for (const region of regions) expect(await idsIn(deployment.client(region), name)).toContain(1_000_000);
+    const told = await deployment.samples();
+    expect(sumOf(told, 'sextant_lost_writes_total')).toBe(reported);
+    expect(
+      sumOf(told, 'sextant_moves_total', { region: heir, kind: 'failover', result: 'done' }),
+    ).toBeGreaterThan(0);
+    const failover = { region: heir, cause: 'failover' };
+    expect(sumOf(told, 'sextant_write_stall_duration_seconds_count', failover)).toBeGreaterThan(0);
+  });
+
+  it('records every span in the table of telemetry/README.md, and nothing that the table lacks (T10)', async () => {
+    await eastWrites();
+    // What no test above has to bring about: an answer under an RPO, a read that waits, an error, a node filled from nothing.
+    const name = await table('spans');
+    await deployment.run('policy', '--rpo-ms', '0');
+    const insert = `INSERT INTO ${name} VALUES (1, 'forwarded')`;
+    await deployment.client(europe).batch([insert, `UPDATE ${name} SET note = 'changed'`]);
+    await expect(deployment.client(europe).execute(insert)).rejects.toThrow('UNIQUE');
+    const globally = createClient({ url: `http://${deployment.gateway(asia)}/read/global/` });
+    await globally.execute(`SELECT note FROM ${name}`);
+    globally.close();
+    await deployment.run('policy', '--rpo-ms', 'off');
+    await deployment.run('node', 'wipe', `${east}/n6`);
+    const rowsOf = (spans: readonly ReceivedSpan[]) => new Set(spans.map((span) => rowOf(span)));
+    // A drill has a suite of its own; `drill-trace.test.ts` holds its trace against the tables.
+    const expected = tableSpans.filter((row) => !row.startsWith('drill') && row !== 'sql.execute');
+    const spans = await collector.waitFor(
+      (received) => expected.every((row) => rowsOf(received).has(row)),
+      60_000,
+    );
+    const strangers = spans
+      .filter((span) => rowOf(span) === null)
+      .map(({ service, name: own }) => `${service} ${own}`);
+    expect([...new Set(strangers)]).toEqual([]);
+    const kinds = spans
+      .filter((span) => tableKinds.get(rowOf(span) ?? '')?.includes(span.kind) !== true)
+      .map(({ name: own, kind }) => `${own}: ${kind}`);
+    expect([...new Set(kinds)]).toEqual([]);
+    const keys = new Set(spans.flatMap(({ attributes }) => Object.keys(attributes)));
+    expect([...keys].filter((key) => !tableAttributes.includes(key))).toEqual([]);
+    const elsewhere = /^sextant\.drill\.|^sextant\.role$|^messaging\.system$/;
+    expect(tableAttributes.filter((key) => !keys.has(key) && !elsewhere.test(key))).toEqual([]);
+  });
+
+  it('leaves whole traces of moves and lost writes behind', () => {
+    const { spans } = collector;
+    const operations = spans.filter(({ name }) => name === 'switchover' || name === 'failover');
+    expect(operations.length).toBeGreaterThanOrEqual(3);
+    for (const { traceId, spanId, startUs, endUs, error } of operations) {
+      const children = spans.filter((span) => span.traceId === traceId && span.parentSpanId === spanId);
+      const phases = children.filter(({ name }) => /^(switchover|failover) /.test(name));
+      expect(Math.min(...phases.map((phase) => phase.startUs))).toBe(startUs);
+      expect(Math.max(...phases.map((phase) => phase.endUs))).toBe(endUs);
+      // The gateway that took over recovered under the agent's span, in a process of its own.
+      if (error === null) expect(children.map(({ name }) => name)).toContain('recovery');
+    }
+    const lost = spans.filter(({ name }) => name === 'lost');
+    const reports = spans.filter(({ name }) => name === 'losses');
+    expect(reports.length).toBeGreaterThan(0);
+    expect(
+      reports.reduce((sum, { attributes }) => sum + Number(attributes['sextant.lost_writes_marked']), 0),
+    ).toBe(lost.length);
+    const failovers = operations.filter(({ name }) => name === 'failover').map(({ spanId }) => spanId);
+    for (const { traceId, parentSpanId, links, startUs, error } of lost) {
+      const trace = spans.filter((span) => span.traceId === traceId);
+      const commit = trace.find(({ spanId }) => spanId === parentSpanId);
+      expect(error).toContain('is not part of history any more');
+      expect(failovers).toContain(links[0]?.spanId);
+      // Killed with its region, the gateway may have taken the last commits' own spans with it.
+      if (commit === undefined) continue;
+      expect(commit.name).toBe('commit');
+      expect(startUs).toBeGreaterThanOrEqual(commit.startUs);
+      expect(startUs).toBeLessThanOrEqual(commit.endUs);
+    }
   });
 });

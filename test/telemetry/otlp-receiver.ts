@@ -1,7 +1,8 @@
-/** A collector for tests: takes OTLP/HTTP JSON on a free port of the loopback and keeps every span it is sent. */
+/** A collector for tests: takes OTLP/HTTP, JSON and protobuf, on a free port of the loopback and keeps every span it is sent. */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { gunzipSync } from 'node:zlib';
 import { z } from 'zod';
+import { requestOf } from './export/otlp-protobuf.ts';
 
 export interface ReceivedSpan {
   readonly service: string;
@@ -15,6 +16,7 @@ export interface ReceivedSpan {
   readonly startUs: number;
   readonly endUs: number;
   readonly attributes: Readonly<Record<string, unknown>>;
+  readonly links: readonly { readonly traceId: string; readonly spanId: string }[];
   readonly error: string | null;
 }
 
@@ -50,6 +52,7 @@ const span = z.object({
   startTimeUnixNano: z.string(),
   endTimeUnixNano: z.string(),
   attributes: z.array(attribute),
+  links: z.array(z.object({ traceId: z.string(), spanId: z.string() })).optional(),
   status: z.object({ code: z.number().optional(), message: z.string().optional() }).optional(),
 });
 const request = z.object({
@@ -65,8 +68,8 @@ const kinds = ['unspecified', 'internal', 'server', 'client', 'producer', 'consu
 const attributesOf = (list: readonly z.infer<typeof attribute>[]): Record<string, unknown> =>
   Object.fromEntries(list.map(({ key, value }) => [key, Object.values(value)[0]]));
 
-function spansOf(body: string): ReceivedSpan[] {
-  return request.parse(JSON.parse(body)).resourceSpans.flatMap(({ resource, scopeSpans }) => {
+function spansOf(body: unknown): ReceivedSpan[] {
+  return request.parse(body).resourceSpans.flatMap(({ resource, scopeSpans }) => {
     const resourceAttributes = attributesOf(resource.attributes);
     return scopeSpans.flatMap((scope) =>
       scope.spans.map((one) => ({
@@ -80,13 +83,15 @@ function spansOf(body: string): ReceivedSpan[] {
         startUs: Number(BigInt(one.startTimeUnixNano) / 1000n),
         endUs: Number(BigInt(one.endTimeUnixNano) / 1000n),
         attributes: attributesOf(one.attributes),
+        links: one.links ?? [],
         error: one.status?.code === 2 ? (one.status.message ?? '') : null,
       })),
     );
   });
 }
 
-export async function startOtlpReceiver(): Promise<OtlpReceiver> {
+/** @param wantedPort where to listen; 0 is any free port. */
+export async function startOtlpReceiver(wantedPort = 0): Promise<OtlpReceiver> {
   const spans: ReceivedSpan[] = [];
   const requests: { path: string; headers: IncomingMessage['headers'] }[] = [];
   const watchers = new Set<() => void>();
@@ -97,8 +102,9 @@ export async function startOtlpReceiver(): Promise<OtlpReceiver> {
     requests.push({ path: message.url ?? '', headers: message.headers });
     const status = behaviour.kind === 'status' ? behaviour.status : 200;
     if (status < 300 && message.url === '/v1/traces') {
-      const text = message.headers['content-encoding'] === 'gzip' ? gunzipSync(body) : body;
-      spans.push(...spansOf(text.toString()));
+      const bytes = message.headers['content-encoding'] === 'gzip' ? gunzipSync(body) : body;
+      const isProtobuf = message.headers['content-type'] === 'application/x-protobuf';
+      spans.push(...spansOf(isProtobuf ? requestOf(bytes) : JSON.parse(bytes.toString())));
     }
     for (const watcher of watchers) watcher();
     const respond = () => response.writeHead(status, { 'content-type': 'application/json' }).end('{}');
@@ -111,7 +117,7 @@ export async function startOtlpReceiver(): Promise<OtlpReceiver> {
     message.on('data', (chunk: Buffer) => chunks.push(chunk));
     message.on('end', () => answer(message, response, Buffer.concat(chunks)));
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(wantedPort, '127.0.0.1', resolve));
   const address = server.address();
   const port = typeof address === 'object' && address !== null ? address.port : 0;
 

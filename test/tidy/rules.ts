@@ -226,8 +226,9 @@ export function invariants(letter: string, readme: string, cited: readonly Sourc
 }
 
 export function topLevelLayout(entries: readonly string[]): readonly string[] {
+  const made = ['node_modules', 'dist'];
   return entries
-    .filter((entry) => !entry.startsWith('.') && entry !== 'node_modules' && !topLevel.has(entry))
+    .filter((entry) => !entry.startsWith('.') && !made.includes(entry) && !topLevel.has(entry))
     .map((entry) => `${entry} is not part of the layout`);
 }
 

@@ -16,6 +16,9 @@ const word = {
   running: 3,
   /** Operations sent and not answered. */
   pending: 4,
+  /** Pages found in the cache, and pages asked for, modulo 2^32. */
+  hits: 5,
+  misses: 6,
   claims: 8,
 } as const;
 
@@ -88,6 +91,14 @@ export class EngineShared {
     return Atomics.load(this.words, word.running);
   }
 
+  /** Pages found in the cache so far, and pages asked for; both begin again at 0 after 2^32. */
+  get pageCounts(): { readonly hits: number; readonly misses: number } {
+    return {
+      hits: Atomics.load(this.words, word.hits) >>> 0,
+      misses: Atomics.load(this.words, word.misses) >>> 0,
+    };
+  }
+
   // ---- what the worker does
 
   get generation(): number {
@@ -110,6 +121,15 @@ export class EngineShared {
   /** Shows that the worker gets on. */
   beat(): void {
     Atomics.add(this.words, word.life, 1);
+  }
+
+  /** The worker alone counts, so that a plain addition does. */
+  hit(): void {
+    this.words[word.hits] = ((this.words[word.hits] ?? 0) + 1) | 0;
+  }
+
+  missed(): void {
+    this.words[word.misses] = ((this.words[word.misses] ?? 0) + 1) | 0;
   }
 
   /** Whether other operations wait behind the one that runs. */

@@ -82,7 +82,11 @@ class EngineWorker {
     const reader = new PageReader(pages, this.shared, data.limits, stopReason);
     const vfs = new VolumeVfs(wasm, {
       store: () => this.store,
-      fetch: (store, page, readPoint) => reader.fetch(store, page, readPoint),
+      fetch: (store, page, readPoint) => {
+        this.shared.missed();
+        return reader.fetch(store, page, readPoint);
+      },
+      hit: () => this.shared.hit(),
       reserve: () => this.sessions.mayWrite(),
       prepareCommit: (file) => this.commits.prepare(file.store, file.pending, this.sessions.committers()),
       finishCommit: (file) => {

@@ -1,7 +1,8 @@
-/** What the outcome of an operation says about where it should have run. Pure. */
+/** What the outcome of an operation says about where it should have run, and what is told of one that has none. Pure. */
+import { adviseError } from '../../sql/errors.ts';
 import type { AnyOperationValue, SqlOperation } from '../../sql/operation.ts';
 import type { SqlError, SqlOutcome } from '../../sql/sql.ts';
-import { asksForWriter } from './routing.ts';
+import { asksForWriter, leavesTransaction, mayCommit } from './routing.ts';
 
 type Outcome = SqlOutcome<AnyOperationValue>;
 
@@ -27,3 +28,32 @@ export function readerFailure(outcome: Outcome): SqlError | null {
 export function isAboutConsistency(operation: SqlOperation): boolean {
   return operation.kind === 'execute' && /^\s*PRAGMA\s+sextant_read\b/i.test(operation.statement.sql);
 }
+
+/** The error of an operation that was sent to the writer, which did not tell what became of it. */
+export function unknownFate(operation: SqlOperation, reason: string, inTransaction: boolean): SqlError {
+  if (mayCommit(operation, inTransaction)) {
+    return adviseError(
+      'SEXTANT_COMMIT_UNKNOWN',
+      `The statement was sent to the writer, and its fate is not known: ${reason}`,
+    );
+  }
+  return inTransaction || leavesTransaction(operation)
+    ? adviseError(
+        'SEXTANT_TRANSACTION_ABORTED',
+        `The writer that held this transaction does not answer: ${reason}`,
+      )
+    : adviseError('SEXTANT_NO_WRITER', `The writer did not answer a read: ${reason}`);
+}
+
+export const transactionGone = (): SqlError =>
+  adviseError(
+    'SEXTANT_TRANSACTION_ABORTED',
+    'The writer that held this transaction is gone, and the transaction was rolled back',
+  );
+
+/** Told once; then the stream goes on without what it had. */
+export const stateGone = (): SqlError =>
+  adviseError(
+    'SEXTANT_TRANSACTION_ABORTED',
+    'The writer that held the temporary tables and attached databases of this stream is gone, and they with it; the statement did not run',
+  );

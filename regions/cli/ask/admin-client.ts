@@ -3,9 +3,9 @@
  * in what they need and tolerantly in the rest.
  */
 import { z } from 'zod';
-import { identityFilesOf, operatorOf } from '../../local/local-certificates.ts';
 import { requireDeployment } from '../../local/local-deployment.ts';
 import { type Deployment, endpointsOf, type RegionEndpoints } from '../../local/local-layout.ts';
+import { identityFilesOf, operatorOf } from '../../local/secure/local-certificates.ts';
 import { actAs, operatorFilesIn, send } from './operator.ts';
 import { CliError } from './output.ts';
 
@@ -26,8 +26,8 @@ export type Target = {
   readonly agents: readonly string[];
   /** For the admin API: the cluster secret on a local deployment, else the client's token. */
   readonly headers: Readonly<Record<string, string>>;
-  /** For SQL: only ever the client's own token. */
-  readonly clientHeaders: Readonly<Record<string, string>>;
+  /** For SQL: only ever the client's own token; null without one. */
+  readonly clientToken: string | null;
 };
 
 const nodeStatusSchema = z.looseObject({
@@ -97,7 +97,7 @@ export function targetOf(options: TargetOptions): Target {
   const token = options.token ?? process.env.SEXTANT_TOKEN;
   const operator = options.identity ?? process.env.SEXTANT_IDENTITY;
   if (operator !== undefined && operator !== '') actAs(operatorFilesIn(operator));
-  const clientHeaders = token === undefined ? {} : { authorization: `Bearer ${token}` };
+  const clientToken = token ?? null;
   if (url !== undefined && url !== '') {
     if (!/^https?:\/\//.test(url))
       throw new CliError(`--url is a gateway's address, such as http://127.0.0.1:7011, not ${url}`);
@@ -106,8 +106,8 @@ export function targetOf(options: TargetOptions): Target {
       endpoints: [],
       gateways: [url.replace(/\/+$/, '')],
       agents: [],
-      headers: clientHeaders,
-      clientHeaders,
+      headers: clientToken === null ? {} : { authorization: `Bearer ${clientToken}` },
+      clientToken,
     };
   }
   const local = requireDeployment(options.data);
@@ -120,7 +120,7 @@ export function targetOf(options: TargetOptions): Target {
     gateways: endpoints.map(({ gateway }) => gateway),
     agents: endpoints.map(({ agent }) => agent),
     headers: { authorization: `Bearer ${token ?? local.secret}`, 'x-sextant-cluster': local.cluster },
-    clientHeaders,
+    clientToken,
   };
 }
 

@@ -18,7 +18,10 @@ import { executeDrill } from '../../drills/run/execute.ts';
 import { localTarget } from '../../drills/run/local-target.ts';
 import { DrillRefused } from '../../drills/run/preflight.ts';
 import { remoteSchema, remoteTarget } from '../../drills/run/remote-target.ts';
+import { supervisorStatus } from '../../local/control-socket.ts';
+import { runningJaeger } from '../../local/jaeger-processes.ts';
 import { requireDeployment, runningSupervisor } from '../../local/local-deployment.ts';
+import { controlSocket } from '../../local/local-layout.ts';
 import { ask } from '../ask/admin-client.ts';
 import { type CommonOptions, withCommon, withExample } from '../ask/options.ts';
 import { CliError, formatMs, note, paint, printJson, table } from '../ask/output.ts';
@@ -67,6 +70,13 @@ function targetOf(options: DrillOptions): DrillTarget {
   return localTarget(options.data, deployment, ask, process.env.SEXTANT_TOKEN ?? null);
 }
 
+/** A deployment that runs with its own Jaeger has its drills there too. */
+async function collectorOf({ data, on }: DrillOptions): Promise<{ readonly collector?: string }> {
+  if (on !== undefined) return {};
+  const collector = runningJaeger(requireDeployment(data), await supervisorStatus(controlSocket(data)))?.otlp;
+  return collector === undefined ? {} : { collector };
+}
+
 /** Aborts with the first signal; the second one ends the process at once. */
 function stopAsked(onStop: () => void): AbortSignal {
   const stop = new AbortController();
@@ -88,6 +98,7 @@ async function drill(kind: DrillKind, options: DrillOptions): Promise<void> {
       request,
       target: targetOf(options),
       dataDir: options.data,
+      ...(await collectorOf(options)),
       ...(options.report !== undefined && { reportDir: options.report }),
       onProgress: tell,
       signal: stopAsked(() =>

@@ -1,10 +1,11 @@
 /** Faults on a local deployment: `node`, `region`, and `gateway|agent|storage`, which also run one process from a configuration. */
 import { spawn } from 'node:child_process';
 import type { Command } from 'commander';
+import { rttMsMax } from '../../local/cables/core/wide-area.ts';
 import { type Action, requestAction } from '../../local/control-socket.ts';
-import { rttMsMax } from '../../local/core/wide-area.ts';
 import { requireDeployment } from '../../local/local-deployment.ts';
-import { controlSocket, nodesPerRegion } from '../../local/local-layout.ts';
+import { controlSocket } from '../../local/local-layout.ts';
+import { nodesPerRegion } from '../../local/secure/local-certificates.ts';
 import { unknownRegion } from '../ask/admin-client.ts';
 import { type CommonOptions, withCommon, withExample } from '../ask/options.ts';
 import { CliError, printJson } from '../ask/output.ts';

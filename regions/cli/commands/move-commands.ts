@@ -159,6 +159,7 @@ async function move(kind: 'switchover' | 'failover', options: MoveOptions): Prom
         };
   const operation = await follow(await begin(gateways, `/v1/${kind}`, target, body), gateways, target);
   if (options.json === true) printJson(operation);
+  else if (operation.traceId !== undefined) note(`trace ${operation.traceId}`);
   if (operation.state === 'failed') {
     throw new CliError(operation.error?.message ?? `the ${kind} failed`, operation.error?.code ?? undefined);
   }

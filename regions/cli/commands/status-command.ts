@@ -1,4 +1,5 @@
-/** `sextant status`: what the deployment says about itself, with what its local supervisor knows about the processes. */
+/** `sextant status`: what the deployment says about itself, once or again and again. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { type SupervisorStatus, supervisorStatus } from '../../local/control-socket.ts';
 import { controlSocket } from '../../local/local-layout.ts';
@@ -6,188 +7,113 @@ import {
   type DeploymentStatus,
   failWith,
   fetchStatus,
-  type RegionStatus,
+  type NoAnswer,
+  type Target,
   targetOf,
 } from '../ask/admin-client.ts';
+import { type JaegerLinks, jaegerLinks } from '../ask/jaeger-links.ts';
 import { type AskOptions, withAsk, withExample } from '../ask/options.ts';
-import { formatBytes, formatMs, note, paint, printJson, table } from '../ask/output.ts';
-import { wanTable } from '../ask/wan-table.ts';
+import { CliError, formatMs, note, paint, printJson } from '../ask/output.ts';
+import { blocksOf } from '../ask/status-text.ts';
 
-type LocalProcess = SupervisorStatus['processes'][number];
+type StatusOptions = AskOptions & { readonly watch?: boolean; readonly every: string };
 
-const dash = '–';
-const orDash = <T>(value: T | null | undefined, format: (value: T) => string): string =>
-  value === null || value === undefined ? dash : format(value);
-
-function colourState(state: string): string {
-  if (['running', 'stable', 'ready', 'healthy', 'up', 'ok'].includes(state)) return paint('green', state);
-  if (['stopped', 'crash-looping', 'offline', 'down', 'dead', 'unreachable'].includes(state))
-    return paint('red', state);
-  return paint('yellow', state);
+/** One look: what was said, what the supervisor knows, and why nothing was said. */
+interface Look {
+  readonly said: DeploymentStatus | undefined;
+  readonly local: SupervisorStatus | undefined;
+  /** Pages of the deployment's own Jaeger, when it runs one. */
+  readonly jaeger: JaegerLinks | undefined;
+  readonly refusal: NoAnswer | null;
 }
 
-/** What a deployment of this version says as null it does not know; an older one says nothing. */
-const orUnknown = (value: number | null | undefined, format: (value: number) => string): string =>
-  value === null ? 'unknown' : orDash(value, format);
-/** An RPO holds every answer for a moment: what is shorter is no news. */
-const heldTellMs = 1_000;
-/** A region's word that is older than this is shown with its age. */
-const freshMs = 1_000;
-
-function vdlOf({ vdl, ageMs }: RegionStatus): string {
-  const known = orUnknown(vdl, String);
-  return typeof ageMs === 'number' && ageMs >= freshMs ? `${known} (${formatMs(ageMs)} ago)` : known;
-}
-
-function regionRow(region: RegionStatus): string[] {
-  const bytes = orUnknown(region.lagBytes, formatBytes);
-  const time = orUnknown(region.lagMs, formatMs);
-  return [
-    region.name,
-    region.role === 'offline' ? paint('red', region.role) : region.role,
-    vdlOf(region),
-    region.role === 'primary' ? dash : bytes === time ? time : `${bytes}, ${time}`,
-    region.role === 'primary' ? dash : orUnknown(region.rpoMs, formatMs),
-    region.ready === true ? paint('green', 'yes') : paint('red', notReadyText(region)),
-    orDash(region.gateway, String),
-    orDash(region.agent, String),
-  ];
-}
-
-function notReadyText({ stalledMs }: RegionStatus): string {
-  return typeof stalledMs === 'number' && stalledMs > 0
-    ? `no, stands still for ${formatMs(stalledMs)}`
-    : 'no';
-}
-
-/** A process's port as the end of its address. */
-const portOf = (address: string | null | undefined): string | undefined => address?.split(':').at(-1);
-
-function processRow(local: LocalProcess | undefined, name: string, az: string, said: SaidOfNode): string[] {
-  // The supervisor knows best what it stopped or froze; a running process may still be unwell by its own account.
-  const state =
-    local === undefined || local.state === 'running' ? (said.state ?? local?.state ?? dash) : local.state;
-  return [
-    name,
-    az,
-    colourState(state),
-    orDash(said.scl, String),
-    orDash(local?.pid ?? said.pid, String),
-    local?.ports.join(' ') ?? portOf(said.address) ?? dash,
-    [
-      ...[said.trouble, local?.trouble].flatMap((trouble) =>
-        typeof trouble === 'string' ? [paint('yellow', trouble)] : [],
-      ),
-      ...(local !== undefined && local.restarts > 0
-        ? [`${local.restarts} restarts, last: ${local.lastExit ?? dash}`]
-        : []),
-    ].join('; '),
-  ];
-}
-
-type SaidOfNode = {
-  readonly state?: string | null | undefined;
-  readonly scl?: number | null | undefined;
-  readonly pid?: number | null | undefined;
-  readonly address?: string | null | undefined;
-  readonly trouble?: string | null | undefined;
-};
-
-const roleOrder: readonly LocalProcess['role'][] = ['storage', 'agent', 'gateway', 'nats'];
-const processHeadings = ['PROCESS', 'AZ', 'STATE', 'SCL', 'PID', 'PORT', ''];
-
-function processTable(region: RegionStatus | undefined, processes: readonly LocalProcess[]): string {
-  const nodes = region?.nodes ?? [];
-  const byName = new Map(processes.map((process) => [process.id.split('/')[1] ?? '', process]));
-  const rows = nodes.map((node) => processRow(byName.get(node.id), node.id, node.az ?? dash, node));
-  const nodeIds = new Set(nodes.map(({ id }) => id));
-  const others = [...byName]
-    .filter(([name]) => !nodeIds.has(name))
-    .toSorted(([, a], [, b]) => roleOrder.indexOf(a.role) - roleOrder.indexOf(b.role));
-  return table(processHeadings, [
-    ...rows,
-    ...others.map(([name, process]) => processRow(process, name, dash, {})),
-  ]);
-}
-
-/** Whether a failover begins by itself, and what keeps it. */
-function failoverLines({ failover, primary }: DeploymentStatus): readonly string[] {
-  if (failover === null || failover === undefined) return [];
-  const { automatic, reason, suspectedBy } = failover;
-  const why = typeof reason === 'string' ? `: ${reason}` : '';
-  const lines = [
-    automatic ? `failover: begins by itself${why && `, and not now${why}`}` : `failover: by hand${why}`,
-  ];
-  if (suspectedBy.length > 0)
-    lines.push(paint('yellow', `${orDash(primary, String)} is held for lost by ${suspectedBy.join(', ')}`));
-  return lines;
-}
-
-/** Writes that stand still by policy say so before anything else. */
-function holdLines({ hold }: DeploymentStatus): readonly string[] {
-  if (hold === null || hold === undefined || hold.forMs < heldTellMs) return [];
-  const { answers, forMs, waitsFor, rpoMs } = hold;
-  const line =
-    `writes have waited for ${waitsFor.join(' or ')} for ${formatMs(forMs)} (policy --rpo-ms ${rpoMs ?? ''}; ${answers} answers wait now): ` +
-    '`sextant policy --rpo-ms off` lets them go, and a failover may then lose them';
-  return [paint('yellow', line)];
-}
-
-function print(status: DeploymentStatus | undefined, local: SupervisorStatus | undefined): void {
-  const blocks: string[] = [];
-  if (status !== undefined) {
-    blocks.push(
-      [
-        `cluster ${paint('bold', status.cluster)}  state ${colourState(status.state)}  epoch ${orDash(status.epoch, String)}  primary ${orDash(status.primary, String)}`,
-        ...failoverLines(status),
-        ...holdLines(status),
-      ].join('\n'),
-      table(
-        ['REGION', 'ROLE', 'VDL', 'LAG', 'RPO', 'READY', 'GATEWAY', 'AGENT'],
-        status.regions.map(regionRow),
-      ),
-    );
-  }
-  const distances = local === undefined ? null : wanTable(local);
-  if (distances !== null) blocks.push(distances);
-  const names = new Set([
-    ...(status?.regions.map(({ name }) => name) ?? []),
-    ...(local?.processes.map(({ region }) => region) ?? []),
-  ]);
-  for (const name of names) {
-    const region = status?.regions.find((candidate) => candidate.name === name);
-    const processes = local?.processes.filter((process) => process.region === name) ?? [];
-    if ((region?.nodes.length ?? 0) + processes.length === 0) continue;
-    const trouble = typeof region?.trouble === 'string' ? `\n${paint('yellow', region.trouble)}` : '';
-    const cut = local?.isolated.includes(name) === true ? paint('yellow', ' (isolated)') : '';
-    const slow = local?.slowed.includes(name) === true ? paint('yellow', ' (slow link)') : '';
-    blocks.push(`${paint('bold', name)}${cut}${slow}${trouble}\n${processTable(region, processes)}`);
-  }
-  console.log(blocks.join('\n\n'));
-}
-
-async function status(options: AskOptions): Promise<void> {
-  const target = targetOf(options);
+async function look(target: Target, dataDir: string): Promise<Look> {
   const [answer, local] = await Promise.all([
     fetchStatus(target),
-    target.local === undefined ? undefined : supervisorStatus(controlSocket(options.data)),
+    target.local === undefined ? undefined : supervisorStatus(controlSocket(dataDir)),
   ]);
-  const said = answer.kind === 'ok' ? answer.status : undefined;
-  if (options.json === true) printJson({ ...said, ...(local !== undefined && { local }) });
-  else if (said !== undefined || local !== undefined) print(said, local);
+  const jaeger = target.local === undefined ? undefined : await jaegerLinks(target.local, local);
+  return answer.kind === 'ok'
+    ? { said: answer.status, local, jaeger, refusal: null }
+    : { said: undefined, local, jaeger, refusal: answer };
+}
+
+const asJson = ({ said, local, jaeger }: Look): object => ({
+  ...said,
+  ...(local !== undefined && { local }),
+  ...(jaeger !== undefined && { jaeger }),
+});
+
+async function once(target: Target, options: StatusOptions): Promise<void> {
+  const seen = await look(target, options.data);
+  const { said, local, jaeger, refusal } = seen;
+  if (options.json === true) printJson(asJson(seen));
+  else if (said !== undefined || local !== undefined) {
+    const { summary, processes } = blocksOf(said, local, jaeger);
+    console.log([...summary, ...processes].join('\n\n'));
+  }
   if (said !== undefined && target.local !== undefined && local === undefined) {
     note(
       'the supervisor does not run, and without it no region reaches another: `sextant up` starts everything again',
     );
   }
-  if (answer.kind !== 'ok') failWith(answer);
+  if (refusal !== null) failWith(refusal);
+}
+
+const everyMs = { min: 100, max: 3_600_000 };
+
+/** Shows it again and again. An outage is what one watches for: it is shown, and ends nothing. */
+async function watch(target: Target, options: StatusOptions): Promise<never> {
+  const gapMs = Number(options.every);
+  if (!(gapMs >= everyMs.min && gapMs <= everyMs.max))
+    throw new CliError(
+      `--every is a number of milliseconds from ${everyMs.min} to ${everyMs.max}, not ${options.every}`,
+    );
+  let answeredAtMs: number | null = null;
+  for (;;) {
+    const seen = await look(target, options.data);
+    if (seen.refusal === null) answeredAtMs = Date.now();
+    const silentMs = answeredAtMs === null ? null : Date.now() - answeredAtMs;
+    if (options.json === true) {
+      const error = seen.refusal === null ? {} : { error: { message: seen.refusal.message } };
+      console.log(JSON.stringify({ at: new Date().toISOString(), ...asJson(seen), ...error }));
+    } else showAgain(seen, gapMs, silentMs);
+    await sleep(gapMs);
+  }
+}
+
+/** On a terminal the new picture takes the place of the old one; what has no room is left out, and said so. */
+function showAgain({ said, local, jaeger, refusal }: Look, gapMs: number, silentMs: number | null): void {
+  const { summary, processes } = blocksOf(said, local, jaeger);
+  const head = `${new Date().toISOString()}  every ${formatMs(gapMs)}, Ctrl-C ends`;
+  const since = silentMs === null ? '' : `, for ${formatMs(silentMs)}`;
+  const trouble = refusal === null ? [] : [paint('red', `${refusal.message}${since}`)];
+  const short = [paint('dim', head), ...trouble, ...summary];
+  const whole = [...short, ...processes].join('\n\n');
+  const { isTTY, rows } = process.stdout;
+  if (!isTTY) {
+    console.log(`${whole}\n`);
+    return;
+  }
+  const fits = whole.split('\n').length < rows;
+  const leftOut = paint('dim', `the processes are left out: this window has ${rows} lines`);
+  process.stdout.write(`\u001b[H\u001b[J${fits ? whole : [...short, leftOut].join('\n\n')}\n`);
+}
+
+async function status(options: StatusOptions): Promise<void> {
+  const target = targetOf(options);
+  if (options.watch === true) await watch(target, options);
+  else await once(target, options);
 }
 
 export function addStatusCommand(program: Command): void {
   withExample(
     withAsk(program.command('status'))
       .description('regions, roles, epoch, VDL, lag, nodes by availability zone, pids and ports')
+      .option('--watch', 'show it again and again; with --json one line each time')
+      .option('--every <ms>', 'pause between two looks with --watch', '1000')
       .action(status),
     'sextant status --json',
+    'sextant status --watch',
   );
 }

@@ -29,6 +29,7 @@ import {
   type Programs,
   supervisorDir,
 } from '../../local/local-layout.ts';
+import { jaegerLinks, jaegerTable } from '../ask/jaeger-links.ts';
 import { type CommonOptions, withCommon, withExample } from '../ask/options.ts';
 import { CliError, note, paint, printJson, table } from '../ask/output.ts';
 import { wanTable } from '../ask/wan-table.ts';
@@ -62,6 +63,7 @@ type UpOptions = CommonOptions & {
   readonly wan?: boolean;
   readonly wanRttMs?: string;
   readonly secure?: boolean;
+  readonly jaeger?: boolean;
   readonly timeout: string;
 };
 
@@ -90,6 +92,7 @@ function requestOf(options: UpOptions): UpRequest {
     ...(options.basePort !== undefined && { basePort: Number(options.basePort) }),
     ...(options.fresh === true && { fresh: true }),
     ...(options.secure !== undefined && { secure: options.secure }),
+    ...(options.jaeger === true && { jaeger: true }),
     ...natsOf(options),
     ...wanOf(options),
   };
@@ -98,6 +101,7 @@ function requestOf(options: UpOptions): UpRequest {
 async function printReady(options: CommonOptions, deployment: Deployment): Promise<void> {
   const supervisor = await supervisorStatus(controlSocket(resolve(options.data)));
   const endpoints = endpointsOf(deployment);
+  const jaeger = await jaegerLinks(deployment, supervisor);
   if (options.json === true) {
     const dataDir = resolve(options.data);
     printJson({
@@ -107,6 +111,7 @@ async function printReady(options: CommonOptions, deployment: Deployment): Promi
       supervisorPid: runningSupervisor(dataDir),
       endpoints,
       wan: supervisor?.wan ?? [],
+      ...(jaeger !== undefined && { jaeger }),
     });
     return;
   }
@@ -118,6 +123,8 @@ async function printReady(options: CommonOptions, deployment: Deployment): Promi
   );
   const distances = supervisor === undefined ? null : wanTable(supervisor);
   if (distances !== null) console.log(distances);
+  const pages = jaegerTable(jaeger);
+  if (pages !== null) console.log(pages);
   console.log(paint('green', 'ready'));
 }
 
@@ -186,6 +193,7 @@ const handedOn = ({
   wan,
   wanRttMs,
   secure,
+  jaeger,
 }: UpOptions): readonly string[] => [
   ...(regions === undefined ? [] : ['--regions', regions]),
   ...(basePort === undefined ? [] : ['--base-port', basePort]),
@@ -193,6 +201,7 @@ const handedOn = ({
   ...(nats === undefined ? [] : ['--nats', nats, '--nats-replicas', natsReplicas]),
   ...(secure === undefined ? [] : [secure ? '--secure' : '--no-secure']),
   ...(wan === true ? ['--wan'] : []),
+  ...(jaeger === true ? ['--jaeger'] : []),
   ...(wanRttMs === undefined ? [] : ['--wan-rtt-ms', wanRttMs]),
 ];
 
@@ -294,6 +303,7 @@ const withRequest = (command: Command): Command =>
       'this time, regions are as far apart as the cities that clouds name them after: messages between them take that long',
     )
     .option('--wan-rtt-ms <n>', 'the same, with one round-trip time for every pair of regions')
+    .option('--jaeger', 'this time, run Jaeger and Prometheus beside it, with every write traced to them')
     .option(
       '--timeout <seconds>',
       'give up when it is not ready by then',

@@ -23,6 +23,8 @@ export const moveLimits = {
   drainMs: 400,
   /** Redo in (fork, VDL] that a loss report names commit by commit. */
   lossCommitsMax: 50_000,
+  /** Lost writes of a report that get a span in their traces: more than half of what a process keeps for its collector. */
+  lossSpansMax: 10_000,
   /** Finished operations an agent remembers. */
   operationsMax: 256,
 } as const;

@@ -5,9 +5,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
-import type { MoreRoutes } from '../../local/control-socket.ts';
+import type { EndedDrill, MoreRoutes } from '../../local/control-socket.ts';
 import { type DrillRequest, drillRequestSchema } from '../core/drill-kinds.ts';
-import { listDrills, runningDrill, showDrill } from './drill-history.ts';
+import { listDrills, noteEnded, runningDrill, showDrill } from './drill-history.ts';
 
 const pollMs = 100;
 /** A preflight waits for a deployment that is not level yet, and makes a table. */
@@ -71,7 +71,12 @@ export function drillDesk(dataDir: string, command: readonly string[]): MoreRout
       `the drill has not begun within ${deskStartMs / 1_000} s and was stopped`,
     );
   };
+  const ended = new Map<string, EndedDrill>();
   return {
+    endedDrills() {
+      noteEnded(dataDir, ended);
+      return [...ended.values()];
+    },
     answer(method, path, body) {
       if (method === 'GET' && path === '/drills')
         return Promise.resolve([200, { drills: listDrills(dataDir) }] as const);

@@ -6,6 +6,7 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 
 import { join, resolve } from 'node:path';
 import type { z } from 'zod';
 import { type DirectoryLock, lockDirectory, lockHolder } from '../../../storage/index.ts';
+import type { EndedDrill } from '../../local/control-socket.ts';
 import type { DrillKind } from '../core/drill-kinds.ts';
 import {
   type DrillAnswer,
@@ -90,6 +91,15 @@ export function listDrills(dataDir: string): readonly DrillSummary[] {
     const { report: _, ...summary } = found;
     return [summary];
   });
+}
+
+/** Adds drills that have ended and are not in `known`, by their ids. What is known is not read again: reports are large. */
+export function noteEnded(dataDir: string, known: Map<string, EndedDrill>): void {
+  for (const id of drillIds(dataDir)) {
+    if (known.has(id)) continue;
+    const found = showDrill(dataDir, id);
+    if (found !== null && found.state !== 'running') known.set(id, { kind: found.kind, result: found.state });
+  }
 }
 
 function drillIds(dataDir: string): readonly string[] {

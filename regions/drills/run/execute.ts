@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { cpus, release, totalmem, type } from 'node:os';
 import { z } from 'zod';
 import { newSpanId, newTraceId, serviceName, startTelemetry } from '../../../telemetry/index.ts';
-import { findNatsServer } from '../../local/nats-server.ts';
+import { findNatsServer } from '../../nats/nats-server.ts';
 import type { DrillRequest } from '../core/drill-kinds.ts';
 import type { DrillReport } from '../core/drill-report.ts';
 import { drillId, lockDrills, saveBegun, saveReport } from './drill-history.ts';
@@ -21,6 +21,8 @@ export interface Execution {
   readonly target: DrillTarget;
   /** Where the history of the deployment's drills is kept. */
   readonly dataDir: string;
+  /** Where its spans go unless the environment says it: the OTLP endpoint of the deployment's own Jaeger. */
+  readonly collector?: string;
   /** Where the report is written as well. */
   readonly reportDir?: string;
   /** Told about every step; for people. */
@@ -59,6 +61,7 @@ export async function executeDrill(given: Execution): Promise<Executed> {
         region: plan.region,
         instanceId: `drill/${id}`,
         role: 'drill',
+        env: { OTEL_EXPORTER_OTLP_ENDPOINT: given.collector, ...process.env },
       });
       const context = telemetry.begin(null) ?? { traceId: newTraceId(), spanId: newSpanId(), sampled: false };
       const run = new DrillRun({

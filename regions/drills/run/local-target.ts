@@ -1,6 +1,6 @@
 /** The deployment on this machine: its supervisor breaks and heals, its gateways and agents are asked. */
 import { requestAction, supervisorStatus } from '../../local/control-socket.ts';
-import { controlSocket, type Deployment, endpointsOf } from '../../local/local-layout.ts';
+import { controlSocket, type Deployment, endpointsOf, telemetryGroup } from '../../local/local-layout.ts';
 import type { Deed } from '../core/drill-plan.ts';
 import type { OutsideSight, StatusSight } from '../core/status-sight.ts';
 import { AdminSight, type Ask } from './admin-sight.ts';
@@ -27,7 +27,12 @@ export function localTarget(
     regions.map((address) => ({ ...address, headers })),
     ask,
   );
-  const supervised = () => supervisorStatus(socket);
+  // What --jaeger runs beside the regions is needed for nothing, and no part of a drill.
+  const supervised = async () => {
+    const status = await supervisorStatus(socket);
+    if (status === undefined) return undefined;
+    return { ...status, processes: status.processes.filter(({ region }) => region !== telemetryGroup) };
+  };
   return {
     canBreak: true,
     regions,

@@ -11,6 +11,7 @@ import {
   type ReceivedFrame,
   type RegionId,
 } from '../../../storage/core.ts';
+import { readTraceContext, type TraceContext } from '../../../telemetry/core.ts';
 import { moveLimits } from '../../control/core/move-limits.ts';
 
 /** One commit that is no longer part of history. */
@@ -21,6 +22,14 @@ export const lostCommitSchema = z.object({
   traceId: z.string().nullable(),
 });
 export type LostCommit = z.infer<typeof lostCommitSchema>;
+
+/** A lost write with the trace that its commit record carries. */
+export interface LostTrace {
+  readonly lsn: number;
+  readonly commitTimeUs: number;
+  /** Of its `commit` span. */
+  readonly context: TraceContext;
+}
 
 export const lossReportSchema = z.object({
   v: z.literal(1),
@@ -50,6 +59,7 @@ export class LossCollector {
   /** Frames may be handed in again, whole or in part: nothing at or below this is counted twice. */
   private reached: Lsn;
   private readonly commits: LostCommit[] = [];
+  private readonly traced: LostTrace[] = [];
   private count = 0;
   private first: number | null = null;
   private last: number | null = null;
@@ -70,11 +80,19 @@ export class LossCollector {
       this.count += 1;
       this.first ??= record.commitTimeUs;
       this.last = record.commitTimeUs;
+      const context = record.trace === null ? null : readTraceContext(record.trace);
+      if (context?.sampled === true && this.traced.length < moveLimits.lossSpansMax)
+        this.traced.push({ lsn: record.lsn, commitTimeUs: record.commitTimeUs, context });
       if (this.commits.length >= moveLimits.lossCommitsMax) continue;
       const traceId =
         record.trace === null ? null : Buffer.from(record.trace.subarray(0, 16)).toString('hex');
       this.commits.push({ lsn: record.lsn, commitTimeUs: record.commitTimeUs, traceId });
     }
+  }
+
+  /** Of the first writes whose traces were kept by the sampler, so many as get a span. */
+  get traces(): readonly LostTrace[] {
+    return this.traced;
   }
 
   report(about: {

@@ -44,3 +44,10 @@ export function failedWith(operation: Operation, code: string, message: string, 
 function endedPhases({ phases }: Operation, nowMs: number): Operation['phases'] {
   return phases.map((phase) => ({ ...phase, endedAtMs: phase.endedAtMs ?? nowMs }));
 }
+
+/** Of every failover that was carried out, the epoch it began; the oldest first. */
+export function failoversIn(kept: readonly KeptOperation[]): readonly { id: string; epoch: number }[] {
+  return kept.flatMap(({ operation: { id, kind, result } }) =>
+    kind === 'failover' && result !== undefined ? [{ id, epoch: result.epoch }] : [],
+  );
+}

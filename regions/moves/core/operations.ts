@@ -14,6 +14,8 @@ export const operationSchema = z.object({
   /** Begun by the policy and by nobody's hand. */
   automatic: z.boolean().exactOptional(),
   state: z.enum(['running', 'done', 'failed']),
+  /** Of its spans; left out while no collector is set. */
+  traceId: z.string().exactOptional(),
   phases: z.array(z.object({ name: z.string(), startedAtMs: z.number(), endedAtMs: z.number().nullable() })),
   error: z.object({ code: z.string(), message: z.string() }).optional(),
   result: z

@@ -1,5 +1,5 @@
 /**
- * What an agent remembers of its secondaries' lag while it does not run, and while a new reign begins: of a secondary that
+ * What an agent remembers of its secondaries' lag, or as a secondary of its own, while it does not run, and while a new reign begins: of a secondary that
  * is away, nobody else could say since when it lacks what it lacks.
  */
 import { z } from 'zod';
@@ -8,8 +8,8 @@ import { bytesBeyond, type Held } from '../../control/core/survivors.ts';
 import type { Lag } from './shipper.ts';
 
 /**
- * Of one secondary: it had `vdl`, and everything committed before `sinceUs` (the primary's clock) was durable there. Null
- * when only the position is known.
+ * Of one secondary: it had `vdl`, and everything committed before `sinceUs` was durable there. That is by the clock of whoever
+ * remembers, the primary's or the secondary's own. Null when only the position is known.
  */
 export interface RememberedLag {
   readonly vdl: Lsn;
@@ -38,6 +38,21 @@ export function rememberLags(
   for (const { region, lagMs, vdl } of lags)
     if (lagMs !== null) after[region] = { vdl, sinceUs: nowUs - lagMs * 1_000 };
   return after;
+}
+
+/**
+ * How long ago a secondary last had everything: by what it hears since it joined, or by what an earlier start of its agent
+ * heard, all on its own clocks. Null while neither says.
+ */
+export function ageOf(
+  levelMsAgo: number | null,
+  before: RememberedLag | undefined,
+  nowUs: number,
+): number | null {
+  const sinceUs = before?.sinceUs ?? null;
+  const rememberedMs = sinceUs === null ? null : Math.max(0, nowUs - sinceUs) / 1_000;
+  if (levelMsAgo === null || rememberedMs === null) return levelMsAgo ?? rememberedMs;
+  return Math.min(levelMsAgo, rememberedMs);
 }
 
 /**

@@ -216,6 +216,16 @@ export class Shipper {
     return maxLsn(this.ackedVcl, this.ackedVdl);
   }
 
+  /** Redo that was sent and is not stored there, of `windowBytes` that may be; 0 while nobody knows where it is. */
+  get windowUsedBytes(): number {
+    return this.cursor === null ? 0 : Math.max(0, this.cursor - this.creditFrom);
+  }
+
+  /** Whether it is known where the secondary is; else its lag in bytes is an upper bound: the whole volume. */
+  get isKnown(): boolean {
+    return this.known !== null;
+  }
+
   /** Age of the oldest commit that is missing there; never understated, and null while nothing bounds it. */
   private missingMs(nowMs: number, nowUs: number): number | null {
     const { oldest } = this.marks;

@@ -11,4 +11,6 @@ export const reportLimits = {
   reportMs: 250,
   /** Forks of its path that a region tells everybody in each report; the newest ones. */
   reportForksMax: 32,
+  /** The newest failovers to it that a region tells everybody: a region that comes back asks which one left its writes behind. */
+  reportFailoversMax: 4,
 } as const;

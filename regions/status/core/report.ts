@@ -66,6 +66,8 @@ export const regionReportSchema = z.object({
   /** For a primary: how far every secondary is behind. */
   lag: z.array(lagReportSchema),
   lossEpochs: z.array(z.int()),
+  /** The newest failovers that its agent has carried out, with the epochs that they began. Left out by an older agent. */
+  failovers: z.array(z.object({ id: z.string(), epoch: z.int() })).exactOptional(),
   /** How long the last moves to this region took; see `MoveStopwatch`. Left out by an older agent. */
   took: z.object({ switchoverMs: z.number().nullable(), promotionMs: z.number().nullable() }).exactOptional(),
   sentAtMs: z.number(),
@@ -462,6 +464,13 @@ export class ClusterView {
   /** The same of one region, however long ago it was said; 0 when it never was. */
   highestEpochOf(name: string): number {
     return this.regionReports.get(name)?.report.highestEpoch ?? 0;
+  }
+
+  /** The failover that ended a reign, as far as was ever heard: the first one after it, up to `until`. Null when none was. */
+  failoverAfter(reign: number, until: number): string | null {
+    const known = [...this.regionReports.values()].flatMap(({ report }) => report.failovers ?? []);
+    const after = known.filter(({ epoch: began }) => began > reign && began <= until);
+    return after.sort((a, b) => a.epoch - b.epoch)[0]?.id ?? null;
   }
 
   /** Epochs some region has found lost writes of. */

@@ -200,6 +200,16 @@ const replySchemas = {
     startedAtMs: z.number(),
     logBytes: z.number(),
     trouble: z.string().exactOptional(),
+    repaired: z
+      .object({
+        fromLsn: lsnSchema,
+        toLsn: lsnSchema,
+        wasEmpty: z.boolean(),
+        beganAtUs: z.int(),
+        endedAtUs: z.int(),
+        bytes: z.int(),
+      })
+      .exactOptional(),
   }),
   [messageKinds.refused]: z.object({
     kind: z.literal('refused'),

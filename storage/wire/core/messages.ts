@@ -131,6 +131,17 @@ export interface PagesReply {
   readonly pages: readonly (Uint8Array | null)[];
 }
 
+/** A repair of a node that has ended: what it fetched from its peers until it was level. Times by its own clock, Unix microseconds. */
+export interface RepairReport {
+  readonly fromLsn: Lsn;
+  readonly toLsn: Lsn;
+  /** It held nothing when it began. */
+  readonly wasEmpty: boolean;
+  readonly beganAtUs: number;
+  readonly endedAtUs: number;
+  readonly bytes: number;
+}
+
 export interface StatusReply {
   readonly kind: 'status';
   readonly region: string;
@@ -145,6 +156,8 @@ export interface StatusReply {
   readonly logBytes: number;
   /** Why the node's disk takes no writes, in words; left out while it does. */
   readonly trouble?: string;
+  /** The last one that ended since its process started; left out before one has. */
+  readonly repaired?: RepairReport;
 }
 
 export type RefusalCode =

@@ -88,6 +88,7 @@ test('a read in a transaction at the writer is stopped while others wait, and th
   const vfs = new VolumeVfs(wasm, {
     store: () => store,
     fetch: () => null,
+    hit: () => undefined,
     reserve: () => null,
     prepareCommit: () => null,
     finishCommit: () => store.head,

@@ -13,7 +13,7 @@ import { type GatewayOptions, type RunningGateway, startGateway } from '../../..
 import { type NatsConnection, openNatsConnection } from '../../../regions/bus/nats-connection.ts';
 import { readControl } from '../../../regions/control/control-link.ts';
 import { openControlStore } from '../../../regions/control/control-store.ts';
-import { findNatsServer } from '../../../regions/local/nats-server.ts';
+import { findNatsServer } from '../../../regions/nats/nats-server.ts';
 import { genesisEpoch, nodeId, regionId } from '../../../storage/redo/ids.ts';
 import { freePorts } from '../../free-ports.ts';
 import {

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { startTelemetry } from '../../../telemetry/index.ts';
+import { criticalPath } from '../../telemetry/critical-path.ts';
 import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from '../../telemetry/otlp-receiver.ts';
 import { GatewayWorld, ready, urlOf, writes } from './gateway-harness.ts';
 import { acknowledge, demand } from './rpo-harness.ts';
@@ -35,6 +36,9 @@ async function traced() {
   return { one, collector, writer, client, telemetry };
 }
 
+const appendNames = [1, 2, 3, 4, 5, 6].map((node) => `append n${node}`);
+const isAppend = ({ name }: ReceivedSpan): boolean => name.startsWith('append ');
+
 function byTrace(spans: readonly ReceivedSpan[]): Map<string, ReceivedSpan[]> {
   const traces = new Map<string, ReceivedSpan[]>();
   for (const span of spans) traces.set(span.traceId, [...(traces.get(span.traceId) ?? []), span]);
@@ -51,10 +55,7 @@ describe('traces of a gateway', () => {
           await client.execute({ sql: 'INSERT INTO t VALUES (?, ?)', args: [id, 'secret'] });
     });
     await Promise.all(lanes);
-    const spans = await collector.waitFor(
-      (all) => all.filter((span) => span.name === 'append').length >= 201 * 6,
-      20_000,
-    );
+    const spans = await collector.waitFor((all) => all.filter(isAppend).length >= 201 * 6, 20_000);
     const traces = [...byTrace(spans).values()].filter((trace) =>
       trace.some((span) => span.name === 'INSERT'),
     );
@@ -62,17 +63,32 @@ describe('traces of a gateway', () => {
     for (const trace of traces) {
       const [server, ...otherServers] = trace.filter((span) => span.kind === 'server');
       const [commit, ...otherCommits] = trace.filter((span) => span.name === 'commit');
-      const appends = trace.filter((span) => span.name === 'append');
+      const appends = trace.filter(isAppend);
       expect([otherServers.length, otherCommits.length, appends.length, trace.length]).toEqual([0, 0, 6, 8]);
       expect(server?.service).toBe('sextant-us-east-1');
       expect(server?.attributes['db.query.text']).toBe('INSERT INTO t VALUES (?, ?)');
       expect(commit?.parentSpanId).toBe(server?.spanId);
       expect(appends.every((append) => append.parentSpanId === commit?.spanId)).toBe(true);
-      expect(new Set(appends.map((append) => append.attributes['sextant.node'])).size).toBe(6);
+      expect(appends.map(({ name }) => name).sort()).toEqual(appendNames);
+      expect(appends.every(({ name, attributes }) => name === `append ${attributes['sextant.node']}`)).toBe(
+        true,
+      );
       expect(appends.filter((append) => append.attributes['sextant.quorum'] === true).length).toBe(1);
       expect(
         (server?.startUs ?? 0) <= (commit?.startUs ?? 0) && (commit?.endUs ?? 0) <= (server?.endUs ?? 0),
       ).toBe(true);
+      // Two nodes of six, and any region behind, may be as slow as they like: nobody waited for them (T12).
+      expect(appends.filter(({ kind }) => kind === 'client').length).toBe(4);
+      if (commit === undefined) continue;
+      const decisive = appends.find(({ attributes }) => attributes['sextant.quorum'] === true);
+      const late = { ...commit, spanId: 'late', parentSpanId: commit.spanId, endUs: commit.endUs + 5_000 };
+      const waitedFor = (more: ReceivedSpan) =>
+        criticalPath([...trace, more]).find(({ span }) => span.parentSpanId === commit.spanId)?.span;
+      expect(waitedFor({ ...late, kind: 'consumer' })).toMatchObject({
+        kind: 'client',
+        endUs: decisive?.endUs,
+      });
+      expect(waitedFor({ ...late, kind: 'client' })?.spanId).toBe('late');
     }
   });
 
@@ -100,7 +116,7 @@ describe('traces of a gateway', () => {
     expect((wait?.endUs ?? 0) - (wait?.startUs ?? 0)).toBeGreaterThan(200_000);
   });
 
-  it('continue the trace of the client, follow a forwarded write to its commit, and give a read its server span only', async () => {
+  it('continue the trace of the client, follow a forwarded write through the server span of its writer to its commit, and give a read its server span only (G39)', async () => {
     const { collector, one, telemetry } = await traced();
     const reader = await one.gateway('g2', { telemetry: telemetry('g2') });
     await ready(urlOf(reader));
@@ -120,7 +136,7 @@ describe('traces of a gateway', () => {
     await run('SELECT count(*) FROM t', read);
     const spans = await collector.waitFor(
       (all) =>
-        all.filter((span) => span.traceId === write).length >= 9 &&
+        all.filter((span) => span.traceId === write).length >= 10 &&
         all.some((span) => span.traceId === read && span.kind === 'server'),
       20_000,
     );
@@ -128,18 +144,28 @@ describe('traces of a gateway', () => {
     const named = (name: string) => trace.find((span) => span.name === name);
     expect(trace.map((span) => span.name).sort()).toEqual([
       'INSERT',
-      'append',
-      'append',
-      'append',
-      'append',
-      'append',
-      'append',
+      'INSERT',
+      ...appendNames,
       'commit',
       'forward',
     ]);
-    expect(named('INSERT')?.parentSpanId).toBe('b7ad6b7169203331');
-    expect(named('forward')?.parentSpanId).toBe(named('INSERT')?.spanId);
-    expect(named('commit')?.parentSpanId).toBe(named('forward')?.spanId);
+    const entered = trace.find(({ parentSpanId }) => parentSpanId === 'b7ad6b7169203331');
+    expect([entered?.name, entered?.kind, named('forward')?.attributes['sextant.attempts']]).toEqual([
+      'INSERT',
+      'server',
+      1,
+    ]);
+    expect(named('forward')?.parentSpanId).toBe(entered?.spanId);
+    const served = trace.find(({ parentSpanId }) => parentSpanId === named('forward')?.spanId);
+    expect([served?.name, served?.kind, served?.resource['service.instance.id']]).toEqual([
+      'INSERT',
+      'server',
+      'us-east-1/g1',
+    ]);
+    expect(named('commit')?.parentSpanId).toBe(served?.spanId);
+    expect(criticalPath(trace).map(({ span }) => span.spanId)).toContain(
+      trace.find(({ attributes }) => attributes['sextant.quorum'] === true)?.spanId,
+    );
     const reads = spans.filter((span) => span.traceId === read && span.name !== 'read.wait');
     expect(reads.map((span) => span.name)).toEqual(['SELECT']);
   });

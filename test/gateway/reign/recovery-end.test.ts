@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type RecoveryEnd, roleEventOf } from '../../../gateway/reign/core/recovery-end.ts';
-import type { RoleEvent } from '../../../regions/control/core/writer-role-events.ts';
+import type { RoleEvent } from '../../../regions/control/writer/core/writer-role-events.ts';
 import { epoch, lsn } from '../../../storage/redo/ids.ts';
 
 describe('the end of a recovery', () => {

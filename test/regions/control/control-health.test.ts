@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { ControlHealth, controlHealthLimits } from '../../../regions/control/core/control-health.ts';
+import { ControlHealth, controlHealthLimits } from '../../../regions/control/writer/core/control-health.ts';
 
 const { unreadableMs, unchangedMs, tryMs } = controlHealthLimits;
 

@@ -10,8 +10,12 @@ import {
   type Transition,
 } from '../../../regions/control/core/control-record.ts';
 import { defaultLeaseLimits } from '../../../regions/control/core/lease.ts';
-import { WriterRole } from '../../../regions/control/core/writer-role.ts';
-import type { RoleEffect, RoleEvent, WriterPhase } from '../../../regions/control/core/writer-role-events.ts';
+import { WriterRole } from '../../../regions/control/writer/core/writer-role.ts';
+import type {
+  RoleEffect,
+  RoleEvent,
+  WriterPhase,
+} from '../../../regions/control/writer/core/writer-role-events.ts';
 import { type Epoch, lsn, regionId } from '../../../storage/redo/ids.ts';
 
 export const us = regionId('us-east-1');

@@ -21,8 +21,8 @@ import {
   type Transition,
 } from '../../../regions/control/core/control-record.ts';
 import { ChallengerTimer, defaultLeaseLimits, toleratedDrift } from '../../../regions/control/core/lease.ts';
-import { WriterRole } from '../../../regions/control/core/writer-role.ts';
-import type { RoleEvent } from '../../../regions/control/core/writer-role-events.ts';
+import { WriterRole } from '../../../regions/control/writer/core/writer-role.ts';
+import type { RoleEvent } from '../../../regions/control/writer/core/writer-role-events.ts';
 import { type Epoch, lsn, type RegionId, regionId } from '../../../storage/redo/ids.ts';
 import { ControlStoreTwin, type ControlTwinClient } from '../../simulation/twins/control-store-twin.ts';
 import { Prng } from '../../simulation/world/prng.ts';

@@ -1,5 +1,9 @@
 import { describe, expect, test } from 'vitest';
-import type { RoleEffect, RoleEvent, WriterPhase } from '../../../regions/control/core/writer-role-events.ts';
+import type {
+  RoleEffect,
+  RoleEvent,
+  WriterPhase,
+} from '../../../regions/control/writer/core/writer-role-events.ts';
 import { epoch, lsn } from '../../../storage/redo/ids.ts';
 import { type Bench, bench, failingOverTo, switchingTo, us } from './writer-role-bench.ts';
 

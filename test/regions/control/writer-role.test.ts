@@ -9,7 +9,7 @@ import {
   renew,
 } from '../../../regions/control/core/control-record.ts';
 import { moveLimits } from '../../../regions/control/core/move-limits.ts';
-import { quorumlessMs } from '../../../regions/control/core/quorum-sight.ts';
+import { quorumlessMs } from '../../../regions/control/writer/core/quorum-sight.ts';
 import { epoch, lsn, regionId, zeroLsn } from '../../../storage/redo/ids.ts';
 import {
   Bench,

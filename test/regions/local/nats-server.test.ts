@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect, type NatsConnection } from 'nats';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { RouteProxies, RouteProxy } from '../../../regions/local/cables/route-proxy.ts';
 import {
   type Deployment,
   deploymentSchema,
@@ -18,8 +19,7 @@ import {
   type Machine,
   natsServerConfig,
   natsTopology,
-} from '../../../regions/local/nats-server.ts';
-import { RouteProxies, RouteProxy } from '../../../regions/local/route-proxy.ts';
+} from '../../../regions/nats/nats-server.ts';
 
 /** A machine with some executables, where `apt-get install` may put one more. */
 function machineWith(options: {

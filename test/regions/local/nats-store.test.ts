@@ -11,7 +11,7 @@ import {
   storeProblem,
   storeVersion,
 } from '../../../regions/local/nats-store-version.ts';
-import { StoreJudge, StoreWatch } from '../../../regions/local/nats-store-watch.ts';
+import { StoreJudge, StoreWatch } from '../../../regions/nats/nats-store-watch.ts';
 
 const mebibyte = 1024 * 1024;
 let dir: string;

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { RouteProxies, RouteProxy } from '../../../regions/local/route-proxy.ts';
+import { RouteProxies, RouteProxy } from '../../../regions/local/cables/route-proxy.ts';
 
 let server: Server;
 /** What the far side does with a connection. */

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { cityRoundTripMs, knownCities } from '../../../regions/local/core/city-round-trips.ts';
-import { DelayLine } from '../../../regions/local/core/delay-line.ts';
-import { roundTripOf, wideAreaOf } from '../../../regions/local/core/wide-area.ts';
+import { cityRoundTripMs, knownCities } from '../../../regions/local/cables/core/city-round-trips.ts';
+import { DelayLine } from '../../../regions/local/cables/core/delay-line.ts';
+import { roundTripOf, wideAreaOf } from '../../../regions/local/cables/core/wide-area.ts';
 
 describe('round trips between cities', () => {
   // Average round trips that IBM Cloud published for 17 August to 15 September 2024, between the same cities: Washington and

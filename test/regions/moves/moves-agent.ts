@@ -19,10 +19,12 @@ import { ChallengerTimer, defaultLeaseLimits } from '../../../regions/control/co
 import type { Survivor } from '../../../regions/control/core/survivors.ts';
 import type { FailoverWish, KeptOperation } from '../../../regions/moves/core/operation-log.ts';
 import type { Operation } from '../../../regions/moves/core/operations.ts';
+import { MoveTraces } from '../../../regions/moves/move-traces.ts';
 import { Moves } from '../../../regions/moves/moves.ts';
 import { ClusterView } from '../../../regions/status/core/report.ts';
 import { machine } from '../../../storage/process/runtime.ts';
 import { epoch, lsn, regionId } from '../../../storage/redo/ids.ts';
+import type { SpanFact } from '../../../telemetry/index.ts';
 
 export const [us, eu, ap] = [regionId('us-east-1'), regionId('eu-west-1'), regionId('ap-northeast-1')];
 export const old: Holder = { gateway: 'g1', incarnation: 'us' };
@@ -60,6 +62,8 @@ export class Agent implements ControlStore {
   isFenced = false;
   kept: readonly KeptOperation[] = [];
   levelMsAgo: number | null = 0;
+  /** What was told of moves. */
+  readonly spans: SpanFact[] = [];
 
   constructor(kept: readonly KeptOperation[] = []) {
     this.moves = new Moves({
@@ -75,6 +79,10 @@ export class Agent implements ControlStore {
           this.kept = operations;
         },
       },
+      traces: new MoveTraces('c1', {
+        enabled: true,
+        recordMany: (facts) => void this.spans.push(...facts),
+      }),
       runtime: machine,
       region: eu,
       store: this,

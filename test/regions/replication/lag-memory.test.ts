@@ -6,7 +6,7 @@ import { afterAll, expect, test, vi } from 'vitest';
 import { positionsOf, rememberLags } from '../../../regions/replication/core/lag-memory.ts';
 import { LagStore } from '../../../regions/replication/lag-store.ts';
 import type { Fork } from '../../../storage/history/epoch-tree.ts';
-import { epoch, lsn, mainBranch } from '../../../storage/redo/ids.ts';
+import { epoch, lsn, mainBranch, regionId } from '../../../storage/redo/ids.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'sx-lag-'));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
@@ -60,7 +60,11 @@ test('an agent that starts again knows what the one before it knew, until the re
   await vi.waitFor(() => expect(readFileSync(file, 'utf8')).toContain('400'));
   const again = await LagStore.open(dir, log);
   expect(again.memory).toEqual({ eu: { vdl: 400, sinceUs: 4_000_000 } });
-  again.forget();
+  again.note([{ region: 'us', lagMs: 0, vdl: lsn(500) }], 6_000_000);
+  // It is a secondary now: what it knows of itself stays, and outlasts that it is level with nobody yet.
+  again.keepOnly([regionId('us')]);
+  again.note([{ region: 'us', lagMs: null, vdl: lsn(0) }], 9_000_000);
+  expect(again.memory).toEqual({ us: { vdl: 500, sinceUs: 6_000_000 } });
   await vi.waitFor(() => expect(readFileSync(file, 'utf8')).not.toContain('400'));
   writeFileSync(file, '{"eu": 7');
   expect((await LagStore.open(dir, log)).memory).toEqual({});

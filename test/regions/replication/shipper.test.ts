@@ -422,6 +422,17 @@ describe('lag of a secondary', () => {
     expect(silent.lag(50, atUs(60_000)).lagMs).toBeNull();
   });
 
+  test('in bytes is what a region lacks of the path, and known once something is remembered of it or it speaks', () => {
+    const remembered = new Shipper(head, lsn(9_271_256), { vdl: lsn(9_263_000), sinceUs: null });
+    expect(remembered.isKnown).toBe(true);
+    expect(remembered.lag(0, 0).lagBytes).toBe(8_256);
+    const unheard = new Shipper(head, lsn(9_271_256));
+    expect(unheard.isKnown).toBe(false);
+    unheard.step(ack(9_271_000), 0);
+    expect(unheard.isKnown).toBe(true);
+    expect(unheard.lag(0, 0).lagBytes).toBe(256);
+  });
+
   test('of one that is away is the age of the oldest commit it lacks, which is read once and not sent', () => {
     const lost = new Shipper(head, lsn(1_000), { vdl: lsn(400), sinceUs: null });
     expect(lost.lag(0, atUs(60_000))).toMatchObject({ lagBytes: 600, lagMs: null });

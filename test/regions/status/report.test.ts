@@ -227,6 +227,29 @@ describe('status of the cluster', () => {
     });
   });
 
+  test('knows which failover ended a reign, from whoever carried it out, however long ago that was', () => {
+    const view = healthy();
+    view.heard(
+      regionOf(eu, {
+        failovers: [
+          { id: 'e2', epoch: 2 },
+          { id: 'e7', epoch: 7 },
+        ],
+      }),
+      1_000,
+    );
+    view.heard(regionOf(us, { failovers: [{ id: 'u5', epoch: 5 }] }), 1_000);
+    expect([1, 2, 4, 5, 6, 7].map((reign) => view.failoverAfter(reign, 8))).toEqual([
+      'e2',
+      'u5',
+      'u5',
+      'e7',
+      'e7',
+      null,
+    ]);
+    expect(view.failoverAfter(2, 4)).toBeNull();
+  });
+
   test('shows a lag that rises while the primary is silent', () => {
     const view = healthy();
     const laterMs = 1_000 + offlineAfterMs + 500;

@@ -100,6 +100,8 @@ export interface Witness {
   leaseSuspended(): void;
   /** A sign of life of one region has arrived at the agent of another. */
   sawLife(at: string, of: string, isRenewal: boolean): void;
+  /** One region has heard the agent of another say that too few of its nodes take writes. */
+  heardShort(at: string, of: string): void;
   /** The agent of a region begins a failover away from another one by the policy. */
   beganFailover(by: string, primary: string): void;
   /** A node has told its region's agent that a seal for `epoch` is on its disk. */

@@ -219,6 +219,10 @@ export class SimWitness implements Witness {
     this.observers.sawLife(at, of, isRenewal, this.world.nowUs);
   }
 
+  heardShort(at: string, of: string): void {
+    this.observers.heardShort(at, of, this.world.nowUs);
+  }
+
   beganFailover(by: string, primary: string): void {
     this.observers.beganFailover(by, primary, this.world.nowUs);
   }

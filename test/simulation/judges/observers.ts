@@ -1,13 +1,17 @@
 /**
  * What the policy promises of a failover that begins by itself (R31): a majority of the other regions had seen nothing of the
- * primary for a while, or no renewal of its lease for a long while. Signs of life are told as they arrive at each region's
+ * primary for a while, or no renewal of its lease for a long while, or none for a shorter while after the primary's own agent
+ * said that its nodes make no write quorum. Signs of life are told as they arrive at each region's
  * agent, whatever that makes of them.
  */
 import { suspicionLimits } from '../../../regions/failover/core/suspicion.ts';
+import { reportLimits } from '../../../regions/status/core/report-limits.ts';
 import type { Judge } from './judge.ts';
 
 /** What an agent suspects counts with the others for a second after its last report, and clocks drift. */
 const slackUs = 1_400_000;
+/** For so long an agent goes by another one's last report. */
+const heardUs = reportLimits.offlineAfterMs * 1_000;
 
 export class ObserversJudge implements Judge {
   readonly name = 'observers';
@@ -17,6 +21,7 @@ export class ObserversJudge implements Judge {
   private readonly found: string[] = [];
   private readonly seenAtUs = new Map<string, number>();
   private readonly renewedAtUs = new Map<string, number>();
+  private readonly shortAtUs = new Map<string, number>();
   private readonly regions: readonly string[];
 
   constructor(regions: readonly string[]) {
@@ -29,18 +34,28 @@ export class ObserversJudge implements Judge {
     if (isRenewal) this.renewedAtUs.set(`${at} ${of}`, nowUs);
   }
 
+  /** `at` heard the agent of `of` say that too few of its nodes take writes. */
+  heardShort(at: string, of: string, nowUs: number): void {
+    this.shortAtUs.set(`${at} ${of}`, nowUs);
+  }
+
   /** The agent of `by` begins a failover away from `primary` because the policy says so. */
   beganFailover(by: string, primary: string, nowUs: number): void {
     this.begun += 1;
     const others = this.regions.filter((region) => region !== primary);
-    const { silentMs, writerlessMs } = suspicionLimits;
+    const { silentMs, quorumlessMs, writerlessMs } = suspicionLimits;
     const since = (of: Map<string, number>, region: string): number =>
       nowUs - (of.get(`${region} ${primary}`) ?? 0) + slackUs;
-    const without = others.filter(
-      (region) =>
+    const isShort = (region: string): boolean =>
+      nowUs - (this.shortAtUs.get(`${region} ${primary}`) ?? Number.NEGATIVE_INFINITY) < heardUs + slackUs;
+    const without = others.filter((region) => {
+      const unwrittenUs = since(this.renewedAtUs, region);
+      return (
         since(this.seenAtUs, region) >= silentMs * 1_000 ||
-        since(this.renewedAtUs, region) >= writerlessMs * 1_000,
-    );
+        unwrittenUs >= writerlessMs * 1_000 ||
+        (unwrittenUs >= quorumlessMs * 1_000 && isShort(region))
+      );
+    });
     if (2 * without.length > others.length) return;
     this.found.push(
       `${by} began a failover away from ${primary} at ${nowUs} us, and only ${without.length} of ${others.length} other regions had seen nothing of it`,

@@ -1,4 +1,5 @@
 /** The production agent of a region on a simulated process: what it is given, and what a defect makes of it. */
+import { z } from 'zod';
 import { RegionAgent } from '../../../regions/agent/region-agent.ts';
 import { decodeShipped, parseJson, subjectsOf } from '../../../regions/bus/core/messages.ts';
 import type { NatsMessage } from '../../../regions/bus/nats-connection.ts';
@@ -14,6 +15,7 @@ import { noLagMemory } from '../../../regions/replication/core/lag-memory.ts';
 import type { LagKeeper } from '../../../regions/replication/lag-store.ts';
 import type { NodeLinks } from '../../../storage/client/node-links.ts';
 import { type Epoch, genesisEpoch, type Lsn, regionId } from '../../../storage/redo/ids.ts';
+import { quorumLimits } from '../../../storage/redo/limits.ts';
 import { disabledTelemetry } from '../../../telemetry/index.ts';
 import {
   azOf,
@@ -108,7 +110,10 @@ export class SimAgent implements SimProcess {
     const subscribe: NatsPart['subscribe'] = (subject, onMessage) =>
       connection.subscribe(subject, (message) => {
         const from = regionIn(message.data);
-        if (from !== null && from !== this.region) witness.sawLife(this.region, from, false);
+        if (from !== null && from !== this.region) {
+          witness.sawLife(this.region, from, false);
+          if (subject === allReports && isShort(message.data)) witness.heardShort(this.region, from);
+        }
         const suspicion = this.agent.watch.suspicion;
         const isForged = defects.has('one-observer') && subject === allReports && suspicion !== null;
         if (isForged) onMessage({ ...message, data: withSuspicion(message.data, suspicion) });
@@ -197,13 +202,27 @@ function regionIn(data: Uint8Array): string | null {
   return /"region":"([^"]+)"/.exec(Buffer.from(data).toString('latin1'))?.[1] ?? null;
 }
 
+/** Whether a report says that too few of its region's nodes take writes. */
+function isShort(report: Uint8Array): boolean {
+  const parsed = parseJson(nodesSchema, Buffer.from(report).toString('utf8'));
+  if (parsed.kind !== 'ok') return false;
+  const writable = parsed.value.nodes.filter(
+    ({ state, trouble }) => state !== 'down' && trouble === undefined,
+  );
+  return writable.length < quorumLimits.writeQuorum;
+}
+
+const nodesSchema = z.object({
+  nodes: z.array(z.object({ state: z.string(), trouble: z.unknown().optional() })),
+});
+
 function withSuspicion(data: Uint8Array, suspects: Suspicion): Uint8Array {
   const report: object = JSON.parse(Buffer.from(data).toString('utf8'));
   return Buffer.from(JSON.stringify({ ...report, suspects }));
 }
 
 /** The lag that an earlier start saw is not judged, and not kept. */
-const noLags: LagKeeper = { memory: noLagMemory, note: () => undefined, forget: () => undefined };
+const noLags: LagKeeper = { memory: noLagMemory, note: () => undefined, keepOnly: () => undefined };
 
 const lossFile = /^loss-(\d+)-(\d+)$/;
 

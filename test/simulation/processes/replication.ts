@@ -2,7 +2,7 @@
  * The production shells of replication on a simulated process: what they are given, what the witness sees of what they do,
  * and what a defect makes of it.
  */
-import type { ReplicationParts } from '../../../regions/agent/region-agent.ts';
+import type { ReplicationParts } from '../../../regions/agent/replication-parts.ts';
 import { decodeShipped } from '../../../regions/bus/core/messages.ts';
 import {
   openRegionReceiver,

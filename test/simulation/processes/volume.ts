@@ -5,7 +5,7 @@
 import type { EngineCommitEvent } from '../../../gateway/engine/engine.ts';
 import { Reign, type ReignPort, type ReignStart } from '../../../gateway/reign/reign.ts';
 import type { RegionVdlWatcher, RoleVolume } from '../../../gateway/reign/role-volume.ts';
-import type { EndReason } from '../../../regions/control/core/writer-role-events.ts';
+import type { EndReason } from '../../../regions/control/writer/core/writer-role-events.ts';
 import type { NodeLinks } from '../../../storage/client/node-links.ts';
 import { type Epoch, type Lsn, lsn } from '../../../storage/redo/ids.ts';
 import { volumeLimits } from '../../../storage/redo/limits.ts';
@@ -101,6 +101,7 @@ export class SimVolume implements RoleVolume {
         committed: () => undefined,
         durable: (durable) => witness.primaryDurable(region, epoch, durable),
         freed: () => undefined,
+        appended: () => undefined,
       },
       recordFacts: false,
       place: placeOf(this.time, context),

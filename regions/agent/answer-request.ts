@@ -1,0 +1,58 @@
+/** What a region's agent answers to a request, from a gateway or over its own HTTP. */
+import type { RegionId } from '../../storage/index.ts';
+import type { AgentReply, AgentRequest } from '../moves/core/operations.ts';
+import type { LossKeeper } from '../moves/loss-store.ts';
+import type { Moves } from '../moves/moves.ts';
+import { policyBody } from '../policy/core/policy-request.ts';
+import { changePolicy, type PolicyAnswer, type PolicyOptions, readPolicy } from '../policy/policy.ts';
+
+export interface AnswerParts {
+  readonly region: RegionId;
+  readonly moves: Moves;
+  readonly losses: LossKeeper;
+  /** The newest epoch known here, and that under which lost writes have been looked for. */
+  readonly lookedFor: { readonly epoch: number; readonly lookedUnder: number };
+  readonly policy: PolicyOptions;
+}
+
+export async function answerRequest(request: AgentRequest, parts: AnswerParts): Promise<AgentReply> {
+  const { region, moves, losses, lookedFor, policy } = parts;
+  switch (request.kind) {
+    case 'switchover':
+    case 'failover': {
+      const { target } = request;
+      if (target !== region) {
+        const message = `a move to ${target} is run by the agent of ${target}; this is ${region}`;
+        return { kind: 'refused', code: 'OTHER_REGION', message };
+      }
+      const { allowDataLoss = false, sacrifice = [] } = request.kind === 'failover' ? request : {};
+      const begun =
+        request.kind === 'switchover'
+          ? await moves.switchover()
+          : await moves.failover({ allowDataLoss, sacrifice, maxLossMs: null });
+      return 'id' in begun ? { kind: 'operation', operation: begun } : { kind: 'refused', ...begun };
+    }
+    case 'operation': {
+      const operation = moves.get(request.id);
+      if (operation !== null) return { kind: 'operation', operation };
+      const message = `no operation ${request.id} is known here`;
+      return { kind: 'refused', code: 'UNKNOWN_OPERATION', message };
+    }
+    case 'cancel': {
+      const cancelled = moves.cancel(request.id);
+      return 'id' in cancelled
+        ? { kind: 'operation', operation: cancelled }
+        : { kind: 'refused', ...cancelled };
+    }
+    case 'losses':
+      return { kind: 'losses', reports: [...losses.all], ...lookedFor };
+    case 'policy':
+      return policyReply(await readPolicy(policy));
+    case 'change-policy':
+      return policyReply(await changePolicy(request.change, policy));
+  }
+}
+
+function policyReply(answer: PolicyAnswer): AgentReply {
+  return answer.kind === 'policy' ? { kind: 'policy', policy: policyBody(answer.policy) } : answer;
+}

@@ -1,0 +1,175 @@
+/** What a deployment says about itself, and what its local supervisor knows of the processes, as tables. */
+import type { SupervisorStatus } from '../../local/control-socket.ts';
+import type { DeploymentStatus, RegionStatus } from './admin-client.ts';
+import { type JaegerLinks, jaegerTable } from './jaeger-links.ts';
+import { formatBytes, formatMs, paint, table } from './output.ts';
+import { wanTable } from './wan-table.ts';
+
+type LocalProcess = SupervisorStatus['processes'][number];
+
+const dash = '–';
+const orDash = <T>(value: T | null | undefined, format: (value: T) => string): string =>
+  value === null || value === undefined ? dash : format(value);
+
+function colourState(state: string): string {
+  if (['running', 'stable', 'ready', 'healthy', 'up', 'ok'].includes(state)) return paint('green', state);
+  if (['stopped', 'crash-looping', 'offline', 'down', 'dead', 'unreachable'].includes(state))
+    return paint('red', state);
+  return paint('yellow', state);
+}
+
+/** What a deployment of this version says as null it does not know; an older one says nothing. */
+const orUnknown = (value: number | null | undefined, format: (value: number) => string): string =>
+  value === null ? 'unknown' : orDash(value, format);
+/** An RPO holds every answer for a moment: what is shorter is no news. */
+const heldTellMs = 1_000;
+/** A region's word that is older than this is shown with its age. */
+const freshMs = 1_000;
+
+function vdlOf({ vdl, ageMs }: RegionStatus): string {
+  const known = orUnknown(vdl, String);
+  return typeof ageMs === 'number' && ageMs >= freshMs ? `${known} (${formatMs(ageMs)} ago)` : known;
+}
+
+function regionRow(region: RegionStatus): string[] {
+  const bytes = orUnknown(region.lagBytes, formatBytes);
+  const time = orUnknown(region.lagMs, formatMs);
+  return [
+    region.name,
+    region.role === 'offline' ? paint('red', region.role) : region.role,
+    vdlOf(region),
+    region.role === 'primary' ? dash : bytes === time ? time : `${bytes}, ${time}`,
+    region.role === 'primary' ? dash : orUnknown(region.rpoMs, formatMs),
+    region.ready === true ? paint('green', 'yes') : paint('red', notReadyText(region)),
+    orDash(region.gateway, String),
+    orDash(region.agent, String),
+  ];
+}
+
+function notReadyText({ stalledMs }: RegionStatus): string {
+  return typeof stalledMs === 'number' && stalledMs > 0
+    ? `no, stands still for ${formatMs(stalledMs)}`
+    : 'no';
+}
+
+/** A process's port as the end of its address. */
+const portOf = (address: string | null | undefined): string | undefined => address?.split(':').at(-1);
+
+function processRow(local: LocalProcess | undefined, name: string, az: string, said: SaidOfNode): string[] {
+  // The supervisor knows best what it stopped or froze; a running process may still be unwell by its own account.
+  const state =
+    local === undefined || local.state === 'running' ? (said.state ?? local?.state ?? dash) : local.state;
+  return [
+    name,
+    az,
+    colourState(state),
+    orDash(said.scl, String),
+    orDash(local?.pid ?? said.pid, String),
+    local?.ports.join(' ') ?? portOf(said.address) ?? dash,
+    [
+      ...[said.trouble, local?.trouble].flatMap((trouble) =>
+        typeof trouble === 'string' ? [paint('yellow', trouble)] : [],
+      ),
+      ...(local !== undefined && local.restarts > 0
+        ? [`${local.restarts} restarts, last: ${local.lastExit ?? dash}`]
+        : []),
+    ].join('; '),
+  ];
+}
+
+type SaidOfNode = {
+  readonly state?: string | null | undefined;
+  readonly scl?: number | null | undefined;
+  readonly pid?: number | null | undefined;
+  readonly address?: string | null | undefined;
+  readonly trouble?: string | null | undefined;
+};
+
+const roleOrder: readonly LocalProcess['role'][] = [
+  'storage',
+  'agent',
+  'gateway',
+  'nats',
+  'jaeger',
+  'prometheus',
+  'window',
+];
+const processHeadings = ['PROCESS', 'AZ', 'STATE', 'SCL', 'PID', 'PORT', ''];
+
+function processTable(region: RegionStatus | undefined, processes: readonly LocalProcess[]): string {
+  const nodes = region?.nodes ?? [];
+  const byName = new Map(processes.map((process) => [process.id.split('/')[1] ?? '', process]));
+  const rows = nodes.map((node) => processRow(byName.get(node.id), node.id, node.az ?? dash, node));
+  const nodeIds = new Set(nodes.map(({ id }) => id));
+  const others = [...byName]
+    .filter(([name]) => !nodeIds.has(name))
+    .toSorted(([, a], [, b]) => roleOrder.indexOf(a.role) - roleOrder.indexOf(b.role));
+  return table(processHeadings, [
+    ...rows,
+    ...others.map(([name, process]) => processRow(process, name, dash, {})),
+  ]);
+}
+
+/** Whether a failover begins by itself, and what keeps it. */
+function failoverLines({ failover, primary }: DeploymentStatus): readonly string[] {
+  if (failover === null || failover === undefined) return [];
+  const { automatic, reason, suspectedBy } = failover;
+  const why = typeof reason === 'string' ? `: ${reason}` : '';
+  const lines = [
+    automatic ? `failover: begins by itself${why && `, and not now${why}`}` : `failover: by hand${why}`,
+  ];
+  if (suspectedBy.length > 0)
+    lines.push(paint('yellow', `${orDash(primary, String)} is held for lost by ${suspectedBy.join(', ')}`));
+  return lines;
+}
+
+/** Writes that stand still by policy say so before anything else. */
+function holdLines({ hold }: DeploymentStatus): readonly string[] {
+  if (hold === null || hold === undefined || hold.forMs < heldTellMs) return [];
+  const { answers, forMs, waitsFor, rpoMs } = hold;
+  const line =
+    `writes have waited for ${waitsFor.join(' or ')} for ${formatMs(forMs)} (policy --rpo-ms ${rpoMs ?? ''}; ${answers} answers wait now): ` +
+    '`sextant policy --rpo-ms off` lets them go, and a failover may then lose them';
+  return [paint('yellow', line)];
+}
+
+/** What the deployment says of its regions, and what is known of each process; either may be missing. */
+export function blocksOf(
+  status: DeploymentStatus | undefined,
+  local: SupervisorStatus | undefined,
+  jaeger: JaegerLinks | undefined,
+): { readonly summary: readonly string[]; readonly processes: readonly string[] } {
+  const blocks: string[] = [];
+  if (status !== undefined) {
+    blocks.push(
+      [
+        `cluster ${paint('bold', status.cluster)}  state ${colourState(status.state)}  epoch ${orDash(status.epoch, String)}  primary ${orDash(status.primary, String)}`,
+        ...failoverLines(status),
+        ...holdLines(status),
+      ].join('\n'),
+      table(
+        ['REGION', 'ROLE', 'VDL', 'LAG', 'RPO', 'READY', 'GATEWAY', 'AGENT'],
+        status.regions.map(regionRow),
+      ),
+    );
+  }
+  const distances = local === undefined ? null : wanTable(local);
+  if (distances !== null) blocks.push(distances);
+  const pages = jaegerTable(jaeger);
+  if (pages !== null) blocks.push(pages);
+  const perRegion: string[] = [];
+  const names = new Set([
+    ...(status?.regions.map(({ name }) => name) ?? []),
+    ...(local?.processes.map(({ region }) => region) ?? []),
+  ]);
+  for (const name of names) {
+    const region = status?.regions.find((candidate) => candidate.name === name);
+    const processes = local?.processes.filter((process) => process.region === name) ?? [];
+    if ((region?.nodes.length ?? 0) + processes.length === 0) continue;
+    const trouble = typeof region?.trouble === 'string' ? `\n${paint('yellow', region.trouble)}` : '';
+    const cut = local?.isolated.includes(name) === true ? paint('yellow', ' (isolated)') : '';
+    const slow = local?.slowed.includes(name) === true ? paint('yellow', ' (slow link)') : '';
+    perRegion.push(`${paint('bold', name)}${cut}${slow}${trouble}\n${processTable(region, processes)}`);
+  }
+  return { summary: blocks, processes: perRegion };
+}

@@ -1,0 +1,163 @@
+/** `sextant shell`: an interactive SQL shell on a region's gateway. What is piped in runs as a script. */
+import { createInterface, type Interface } from 'node:readline';
+import type { Command } from 'commander';
+import { type AskOptions, withAsk, withExample } from '../ask/options.ts';
+import { CliError, formatMs, paint, printJson } from '../ask/output.ts';
+import { historyFile, readHistory, writeHistory } from '../ask/shell-history.ts';
+import { splitStatements } from '../ask/split-statements.ts';
+import { resultAsJson, resultAsText, type SqlSession, sessionFor } from '../ask/sql-client.ts';
+import { completionsOf } from '../ask/sql-words.ts';
+
+const help = `Statements end with a semicolon and may span lines. Tab completes; the arrow keys bring back what was typed before.
+  .tables            names of all tables and views
+  .schema [name]     their definitions
+  .mode table|json   how results are printed
+  .timer on|off      how long each statement took
+  .help              this
+  .quit              leave (or Ctrl-D)`;
+const dotCommands = ['.tables', '.schema', '.mode', '.timer', '.help', '.quit'];
+
+const tablesSql =
+  "SELECT name, type FROM sqlite_schema WHERE type IN ('table','view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name";
+/** Bounded: it is asked for while somebody waits at the Tab key. */
+const namesSql =
+  "SELECT m.name AS name FROM sqlite_schema m WHERE m.type IN ('table','view') UNION SELECT c.name FROM sqlite_schema m, pragma_table_info(m.name) c WHERE m.type IN ('table','view') LIMIT 2000";
+const changesNames = /^\s*(?:create|drop|alter|rollback)\b/i;
+
+const quoted = (text: string): string => `'${text.replaceAll("'", "''")}'`;
+
+function schemaSql(name: string | undefined): string {
+  const one = name === undefined ? '' : ` AND tbl_name = ${quoted(name)}`;
+  return `SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL${one} ORDER BY rowid`;
+}
+
+class Shell {
+  private readonly session: SqlSession;
+  private json: boolean;
+  private timed = false;
+  private names: readonly string[] | null = null;
+  /** False once a statement has failed: a script that was piped in has to be told. */
+  succeeded = true;
+
+  constructor(session: SqlSession, json: boolean) {
+    this.session = session;
+    this.json = json;
+  }
+
+  async run(statement: string): Promise<void> {
+    const startedAtMs = performance.now();
+    try {
+      const result = await this.session.execute(statement);
+      if (changesNames.test(statement)) this.names = null;
+      if (this.json) printJson(resultAsJson(result));
+      else console.log(resultAsText(result));
+    } catch (error) {
+      if (!(error instanceof CliError)) throw error;
+      this.succeeded = false;
+      const code = error.code === undefined ? '' : `${error.code}: `;
+      console.error(paint('red', `${code}${error.message}`));
+    }
+    if (this.timed) console.log(paint('dim', formatMs(performance.now() - startedAtMs)));
+  }
+
+  /** @returns whether the shell goes on. */
+  async command(line: string): Promise<boolean> {
+    const [command, argument] = line.split(/\s+/);
+    switch (command) {
+      case '.quit':
+      case '.exit':
+        return false;
+      case '.tables':
+        await this.run(tablesSql);
+        return true;
+      case '.schema':
+        await this.run(schemaSql(argument));
+        return true;
+      case '.mode':
+        if (argument === 'table' || argument === 'json') this.json = argument === 'json';
+        else console.log('.mode is table or json');
+        return true;
+      case '.timer':
+        if (argument === 'on' || argument === 'off') this.timed = argument === 'on';
+        else console.log('.timer is on or off');
+        return true;
+      default:
+        console.log(command === '.help' ? help : `no command ${command}; .help lists them`);
+        return true;
+    }
+  }
+
+  async complete(line: string): Promise<[string[], string]> {
+    const isDotCommand = line.startsWith('.') && !line.includes(' ');
+    if (this.names === null && !isDotCommand) {
+      const found = await this.session.execute(namesSql).catch(() => null);
+      this.names = found?.rows.map((row) => String(row[0])) ?? [];
+    }
+    const [candidates, word] = completionsOf(line, this.names ?? [], dotCommands);
+    return [[...candidates], word];
+  }
+}
+
+function open(shell: Shell, isInteractive: boolean): Interface {
+  if (!isInteractive) return createInterface({ input: process.stdin });
+  const file = historyFile();
+  const lines = createInterface({
+    input: process.stdin,
+    output: process.stdout,
+    history: readHistory(file),
+    historySize: 1_000,
+    removeHistoryDuplicates: true,
+    completer: (line: string, done: (error: null, result: [string[], string]) => void) =>
+      void shell.complete(line).then((result) => done(null, result)),
+  });
+  lines.on('history', (typed) => writeHistory(file, typed));
+  return lines;
+}
+
+async function shell(region: string, options: AskOptions): Promise<void> {
+  const session = await sessionFor(region, options);
+  const isInteractive = process.stdin.isTTY === true && process.stdout.isTTY === true;
+  const running = new Shell(session, options.json === true);
+  const lines = open(running, isInteractive);
+  let pending = '';
+  const prompt = (): void => {
+    const more = `${' '.repeat(Math.max(0, region.length - 3))}...> `;
+    lines.setPrompt(pending === '' ? `${region}> ` : more);
+    if (isInteractive) lines.prompt();
+  };
+  // Ctrl-C drops the statement being typed, as in other shells; a second one on an empty line leaves.
+  lines.on('SIGINT', () => {
+    if (pending === '' && lines.line === '') lines.close();
+    pending = '';
+    if (isInteractive) process.stdout.write('\n');
+    prompt();
+  });
+  if (isInteractive) console.log(`${region}: statements end with a semicolon; .help for more`);
+  prompt();
+  for await (const line of lines) {
+    const trimmed = line.trim();
+    if (pending === '' && trimmed.startsWith('.')) {
+      if (!(await running.command(trimmed))) break;
+    } else {
+      const { statements, rest } = splitStatements(`${pending}${line}\n`);
+      for (const statement of statements) await running.run(statement);
+      pending = rest === '' ? '' : `${rest}\n`;
+    }
+    prompt();
+  }
+  lines.close();
+  if (!isInteractive && pending.trim() !== '') await running.run(pending);
+  session.close();
+  // A person saw the errors pass.
+  if (!isInteractive && !running.succeeded) process.exitCode = 1;
+}
+
+export function addShellCommand(program: Command): void {
+  withExample(
+    withAsk(program.command('shell').argument('<region>'))
+      .description("an interactive SQL shell on a region's gateway")
+      .action(shell),
+    'sextant shell eu-west-1',
+    'sextant shell eu-west-1 < script.sql',
+  );
+}
