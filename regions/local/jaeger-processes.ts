@@ -8,6 +8,7 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
 import { z } from 'zod';
+import type { IdentityFiles } from '../../storage/index.ts';
 import type { JaegerPrograms } from './jaeger-programs.ts';
 import {
   type Deployment,
@@ -16,6 +17,7 @@ import {
   sextantProcesses,
   telemetryGroup,
 } from './local-layout.ts';
+import { identityFilesOf, operatorOf } from './secure/local-certificates.ts';
 
 const host = '127.0.0.1';
 /** One past the last possible region, in the block whose NATS ports the witness has. */
@@ -74,8 +76,13 @@ const prometheusSchema = z.looseObject({
   scrape_configs: z.array(z.looseObject({ job_name: z.string() })),
 });
 
+type PrometheusConfig = z.output<typeof prometheusSchema>;
+
 /** The Prometheus configuration of the template, with the targets of each job replaced. */
-export function withTargets(template: string, targets: Readonly<Record<string, readonly string[]>>): unknown {
+export function withTargets(
+  template: string,
+  targets: Readonly<Record<string, readonly string[]>>,
+): PrometheusConfig {
   const config = prometheusSchema.parse(parse(template));
   return {
     ...config,
@@ -84,6 +91,23 @@ export function withTargets(template: string, targets: Readonly<Record<string, r
       static_configs: [{ targets: targets[job.job_name] ?? [] }],
     })),
   };
+}
+
+/** The same with one job more, under the name of the other, for processes that ask for a certificate. */
+export function withSecured(
+  config: PrometheusConfig,
+  targets: readonly string[],
+  { caFile, certFile, keyFile }: IdentityFiles,
+): PrometheusConfig {
+  if (targets.length === 0) return config;
+  const job = {
+    job_name: 'sextant_secured',
+    scheme: 'https',
+    tls_config: { ca_file: caFile, cert_file: certFile, key_file: keyFile },
+    relabel_configs: [{ target_label: 'job', replacement: 'sextant' }],
+    static_configs: [{ targets }],
+  };
+  return { ...config, scrape_configs: [...config.scrape_configs, job] };
 }
 
 /** Sextant's processes, and with `jaeger` those that run beside them and take what they tell. */
@@ -129,10 +153,17 @@ function jaegerProcesses(
     SEXTANT_JAEGER_METRICS: `http://${at(ports.window)}`,
     SEXTANT_JAEGER_DATA: dataOf('jaeger'),
   });
-  const prometheusConfig = withTargets(readFileSync(fileOf('prometheus.yml'), 'utf8'), {
-    span_metrics: [at(ports.spanMetrics)],
-    sextant: scraped.map((process) => at(process.ports[0] ?? 0)),
-  });
+  // Clients' ports are plain text, also where processes prove to each other who they are.
+  const isSecured = ({ role }: ProcessSpec) => deployment.secure === true && role !== 'gateway';
+  const addressesIn = (some: readonly ProcessSpec[]) => some.map((process) => at(process.ports[0] ?? 0));
+  const prometheusConfig = withSecured(
+    withTargets(readFileSync(fileOf('prometheus.yml'), 'utf8'), {
+      span_metrics: [at(ports.spanMetrics)],
+      sextant: addressesIn(scraped.filter((process) => !isSecured(process))),
+    }),
+    addressesIn(scraped.filter(isSecured)),
+    identityFilesOf(dataDir, operatorOf(deployment.regions[0] ?? '')),
+  );
   return [
     spec('prometheus', {
       command: programs.prometheus,

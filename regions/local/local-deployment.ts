@@ -52,9 +52,10 @@ import {
   telemetryGroup,
 } from './local-layout.ts';
 import { deploymentTraces, pidFilesBelow } from './local-traces.ts';
-import { renewLocal, secureDeployment } from './make-certificates.ts';
+import { natsAccess } from './nats-care.ts';
 import { downgradeHint, rememberStoreVersion, storeProblem, storeVersion } from './nats-store-version.ts';
 import { foreignData, writeRegionFiles } from './region-files.ts';
+import { renewLocal, secureDeployment } from './secure/make-certificates.ts';
 import { Supervisor } from './supervisor.ts';
 
 /** Something the user can put right; `message` says what and how. Anything else that is thrown is a bug. */
@@ -74,7 +75,6 @@ export type UpRequest = {
   readonly basePort?: number;
   readonly fresh?: boolean;
   readonly nats?: { readonly url: string; readonly token: string; readonly replicas: 1 | 3 | 5 };
-  /** Whether processes encrypt what they say to one another. */
   readonly secure?: boolean;
   /** Whether the package of nats-server may be installed, as root, where there is none. */
   readonly install?: boolean;
@@ -380,7 +380,6 @@ async function bringUpLocked(
       ? await findNatsServer(undefined, { onProgress, fetch: true, install: request.install === true })
       : { path: '', version: '0.0.0' };
   if ('error' in nats) throw new DeploymentError(nats.error);
-
   await secureDeployment(dataDir, deployment, onProgress);
   const pairs = distancesOf(request, deployment);
   const proxies = await Promise.all(
@@ -393,12 +392,7 @@ async function bringUpLocked(
   const supervisor = new Supervisor({
     processes,
     proxies: deployment.nats === null ? new RouteProxies(proxies, pairs) : undefined,
-    ...(deployment.nats === null && {
-      nats: {
-        cluster: deployment.cluster,
-        token: deployment.secure === true ? null : deployment.natsToken,
-      },
-    }),
+    ...(deployment.nats === null && { nats: natsAccess(dataDir, deployment) }),
     controlSocket: controlSocket(dataDir),
     metricsPort,
     ...(hooks.more !== undefined && { more: hooks.more(dataDir) }),

@@ -14,7 +14,7 @@ import { natsConfigFile, natsConfigOf } from '../deploy/nats-config.ts';
 import { secretNames } from '../deploy/write-files.ts';
 import type { NatsServer } from '../nats/nats-server.ts';
 import type { RouteEnds } from './cables/route-proxy.ts';
-import { certificatesDir, identityFilesOf, type LocalProcess, operatorOf } from './local-certificates.ts';
+import { certificatesDir, gatewayName, identityFilesOf, natsIdentity } from './secure/local-certificates.ts';
 
 /** Content of `deployment.json`: what makes the deployment this one. Holds secrets; the file's mode is 0600. */
 export const deploymentSchema = strictShape({
@@ -316,25 +316,6 @@ export function sextantProcesses(
       spec('gateway', 'gateway', ports.gateway, ['--name', gatewayName]),
     ];
   });
-}
-
-/** A certificate names a gateway as its configuration does; its directory is named otherwise. */
-const gatewayName = 'g1';
-const natsIdentity = (server: string): LocalProcess => ({ region: server, role: 'nats', name: 'nats' });
-
-/** Who has a certificate in an encrypted deployment: every process, and the command line. */
-export function certifiedProcesses({ regions }: Deployment): readonly LocalProcess[] {
-  const nodes = Array.from({ length: nodesPerRegion }, (_, index) => `n${index + 1}`);
-  const [first] = regions;
-  return [
-    ...natsTopology(regions).servers.map(natsIdentity),
-    ...regions.flatMap((region): readonly LocalProcess[] => [
-      ...nodes.map((name) => ({ region, role: 'storage', name }) as const),
-      { region, role: 'agent', name: 'agent' },
-      { region, role: 'gateway', name: gatewayName },
-    ]),
-    ...(first === undefined ? [] : [operatorOf(first)]),
-  ];
 }
 
 /** Where clients and people connect. */

@@ -4,20 +4,27 @@
  * what is wrong, and starts a server again when that helps.
  */
 import { existsSync } from 'node:fs';
+import { type Credentials, type IdentityFiles, openCredentials, type RegionId } from '../../storage/index.ts';
 import { type NatsConnection, openNatsConnection } from '../bus/nats-connection.ts';
+import { natsSecurity } from '../bus/nats-security.ts';
 import { ControlCopiesWatch } from '../control/control-copies-watch.ts';
 import { CopyJudge } from '../nats/core/nats-copy-judge.ts';
 import { StoreJudge, StoreWatch } from '../nats/nats-store-watch.ts';
-import { logFile } from './local-layout.ts';
+import { type Deployment, logFile } from './local-layout.ts';
 import type { ManagedProcess } from './managed-process.ts';
+import { identityFilesOf, operatorOf } from './secure/local-certificates.ts';
 
-export interface NatsCareOptions {
+/** How the servers are asked about the control record. */
+export interface NatsAccess {
+  readonly cluster: string;
+  readonly token: string;
+  /** What they are shown instead of the token, where the deployment is encrypted. */
+  readonly certificate?: { readonly files: IdentityFiles; readonly region: RegionId };
+}
+
+export interface NatsCareOptions extends NatsAccess {
   /** The servers. */
   readonly servers: readonly ManagedProcess[];
-  /** Where they are asked about the control record. */
-  readonly cluster: string;
-  /** Null where servers take certificates only, which agents and gateways have: then agents alone look at the copies. */
-  readonly token: string | null;
   readonly isIsolated: (region: string) => boolean;
   /** How long a server may take to stop. */
   readonly graceMs: number;
@@ -39,7 +46,9 @@ const lookEveryMs = 1_000;
 export class NatsCare {
   private readonly options: NatsCareOptions;
   private readonly cared: readonly Cared[];
-  private readonly asked: { readonly connection: NatsConnection; readonly copies: ControlCopiesWatch } | null;
+  private readonly credentials: Credentials | undefined;
+  private readonly connection: NatsConnection;
+  private readonly copies: ControlCopiesWatch;
   private readonly timer: NodeJS.Timeout;
 
   constructor(options: NatsCareOptions) {
@@ -52,20 +61,21 @@ export class NatsCare {
       hasStored: false,
       freeBytes: null,
     }));
-    this.asked = this.open();
-    this.timer = setInterval(() => this.look(), lookEveryMs);
-    this.timer.unref();
-  }
-
-  private open() {
-    const { servers, token, cluster } = this.options;
-    if (token === null) return null;
-    const connection = openNatsConnection({
-      servers: servers.map(({ spec }) => `nats://127.0.0.1:${spec.ports[0] ?? 0}`),
-      token,
+    this.credentials = credentialsOf(options);
+    this.connection = openNatsConnection({
+      servers: options.servers.map(({ spec }) => `nats://127.0.0.1:${spec.ports[0] ?? 0}`),
+      ...(this.credentials === undefined && { token: options.token }),
+      ...(options.certificate !== undefined &&
+        natsSecurity(this.credentials, {
+          ...options.certificate,
+          cluster: options.cluster,
+          role: 'operator',
+        })),
       name: 'supervisor',
     });
-    return { connection, copies: new ControlCopiesWatch({ connection, cluster }) };
+    this.copies = new ControlCopiesWatch({ connection: this.connection, cluster: options.cluster });
+    this.timer = setInterval(() => this.look(), lookEveryMs);
+    this.timer.unref();
   }
 
   /** Bytes left where each server stores, by its name; of those that keep copies. */
@@ -79,8 +89,9 @@ export class NatsCare {
 
   async close(): Promise<void> {
     clearInterval(this.timer);
-    this.asked?.copies.close();
-    await this.asked?.connection.close();
+    this.copies.close();
+    await this.connection.close();
+    this.credentials?.close();
   }
 
   private look(): void {
@@ -122,8 +133,7 @@ export class NatsCare {
   }
 
   private isCurrent({ spec }: ManagedProcess): boolean | null {
-    const seen = this.asked?.copies.seen;
-    if (seen === undefined) return null;
+    const { seen } = this.copies;
     if (!seen.isUp) return null;
     const name = `${this.options.cluster}-${spec.region}`;
     return seen.copies.find(({ server }) => server === name)?.isCurrent ?? null;
@@ -137,4 +147,20 @@ export class NatsCare {
     if (was === null && trouble !== null) this.options.onProgress(`${id}: ${trouble}`);
     if (was !== null && trouble === null) this.options.onProgress(`${id}: what was wrong is over`);
   }
+}
+
+/** Its own words go to whoever reads those of the supervisor. */
+function credentialsOf({ certificate, cluster, onProgress }: NatsCareOptions): Credentials | undefined {
+  const say = (_fields: unknown, message?: string): void =>
+    onProgress(`certificate of the supervisor: ${message}`);
+  const log = { info: () => undefined, warn: say, error: say };
+  return openCredentials(certificate?.files, { cluster, role: 'operator' }, log);
+}
+
+/** How the supervisor asks the NATS servers about the control record. */
+export function natsAccess(dataDir: string, { cluster, natsToken, secure, regions }: Deployment): NatsAccess {
+  const [region] = regions;
+  const access = { cluster, token: natsToken };
+  if (secure !== true || region === undefined) return access;
+  return { ...access, certificate: { files: identityFilesOf(dataDir, operatorOf(region)), region } };
 }

@@ -16,8 +16,8 @@ import {
 import { directoryBytes } from './directory-bytes.ts';
 import { logFile, type ProcessRole, type ProcessSpec, startOrder, telemetryGroup } from './local-layout.ts';
 import { lastLines, ManagedProcess } from './managed-process.ts';
-import { NatsCare } from './nats-care.ts';
-import { ReloadWatch } from './reload-watch.ts';
+import { type NatsAccess, NatsCare } from './nats-care.ts';
+import { ReloadWatch } from './secure/reload-watch.ts';
 import { serveSupervisorMetrics } from './supervisor-metrics.ts';
 
 /** Why a deployment did not become ready. `logTail` are the last lines of the process's log. */
@@ -33,7 +33,7 @@ export type SupervisorOptions = {
   /** Undefined when the deployment has no routes of its own to cut. */
   readonly proxies: RouteProxies | undefined;
   /** How the NATS servers are asked about the control record; undefined when they are somebody else's. */
-  readonly nats?: { readonly cluster: string; readonly token: string | null };
+  readonly nats?: NatsAccess;
   readonly controlSocket: string;
   /** Where it tells Prometheus what it knows. */
   readonly metricsPort: number;
@@ -51,8 +51,8 @@ const pollMs = 50;
 const probeTimeoutMs = 1_000;
 const restartPatience = 3;
 const defaultDataLookMs = 10_000;
-const filesLookMs = 1_000;
 const renewEveryMs = 3_600_000;
+const reloadLookMs = 1_000;
 const logTailLines = 12;
 /** How long each role may take to stop in order before it is killed. */
 const graceMs: Readonly<Record<ProcessRole, number>> = {
@@ -100,8 +100,8 @@ export class Supervisor {
   #care: NatsCare | undefined;
   #metrics: { close(): void } | undefined;
   #dataLooks: NodeJS.Timeout | undefined;
-  #fileLooks: NodeJS.Timeout | undefined;
   #renewals: NodeJS.Timeout | undefined;
+  #reloads: NodeJS.Timeout | undefined;
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
@@ -148,7 +148,6 @@ export class Supervisor {
     if (this.#phase === 'stopping') this.#closeControl();
     this.#careForNats();
     this.#watchData();
-    this.#watchFiles();
     this.#renew();
     const regions = [...new Set(this.#processes.map(({ spec }) => spec.region))];
     await Promise.all(regions.map((region) => this.#startRegion(region, deadline)));
@@ -202,27 +201,14 @@ export class Supervisor {
     this.#options.more?.close();
     await this.#care?.close();
     clearInterval(this.#dataLooks);
-    clearInterval(this.#fileLooks);
     clearInterval(this.#renewals);
+    clearInterval(this.#reloads);
     for (const role of startOrder.toReversed()) {
       const stage = this.#processes.filter(({ spec }) => spec.role === role);
       await Promise.all(stage.map((managed) => managed.retire(graceMs[role])));
     }
     await this.#options.proxies?.close();
     this.#closeControl();
-  }
-
-  /** The NATS servers do not get well by themselves. */
-  #careForNats(): void {
-    const { nats, proxies, onProgress } = this.#options;
-    if (this.#phase === 'stopping' || nats === undefined) return;
-    this.#care = new NatsCare({
-      ...nats,
-      servers: this.#processes.filter(({ spec }) => spec.role === 'nats'),
-      isIsolated: (region) => proxies?.isolated.includes(region) ?? false,
-      graceMs: graceMs.nats,
-      onProgress,
-    });
   }
 
   #renew(): void {
@@ -236,20 +222,28 @@ export class Supervisor {
       );
     }, renewEveryMs);
     this.#renewals.unref();
-  }
-
-  /** A NATS server reads its certificate files again when it is told to. */
-  #watchFiles(): void {
-    if (this.#phase === 'stopping') return;
     const watches = this.#processes
       .filter(({ spec }) => spec.reloads !== undefined)
       .map(
         (managed) => new ReloadWatch({ files: managed.spec.reloads ?? [], reload: () => managed.reload() }),
       );
-    this.#fileLooks = setInterval(() => {
+    this.#reloads = setInterval(() => {
       for (const watch of watches) watch.look();
-    }, filesLookMs);
-    this.#fileLooks.unref();
+    }, reloadLookMs);
+    this.#reloads.unref();
+  }
+
+  /** The NATS servers do not get well by themselves. */
+  #careForNats(): void {
+    const { nats, proxies, onProgress } = this.#options;
+    if (this.#phase === 'stopping' || nats === undefined) return;
+    this.#care = new NatsCare({
+      ...nats,
+      servers: this.#processes.filter(({ spec }) => spec.role === 'nats'),
+      isIsolated: (region) => proxies?.isolated.includes(region) ?? false,
+      graceMs: graceMs.nats,
+      onProgress,
+    });
   }
 
   /** What has outgrown its limit is started again empty: it is worth less than the space that storage nodes beside it need. */

@@ -18,11 +18,13 @@ export class IdentityError extends Error {
   override readonly name = 'IdentityError';
 }
 
+export type CredentialsLog = Pick<Logger, 'info' | 'warn' | 'error'>;
+
 export interface CredentialsOptions {
   readonly files: IdentityFiles;
   /** Who the process is by its configuration: a certificate of somebody else is refused. */
   readonly own: Expected;
-  readonly log: Logger;
+  readonly log: CredentialsLog;
   readonly lookMs?: number;
 }
 
@@ -143,7 +145,7 @@ export class Credentials {
 export function openCredentials(
   files: IdentityFiles | undefined,
   own: Expected,
-  log: Logger,
+  log: CredentialsLog,
   lookMs?: number,
 ): Credentials | undefined {
   return files === undefined

@@ -8,8 +8,8 @@ import { controlBucket, controlStream, hintSubject, recordSubject } from './cont
 import { subjectsOf } from './messages.ts';
 
 /** The processes that speak over NATS. */
-export type NatsRole = 'agent' | 'gateway';
-export const natsRoles: readonly NatsRole[] = ['agent', 'gateway'];
+export type NatsRole = 'agent' | 'gateway' | 'operator';
+export const natsRoles: readonly NatsRole[] = ['agent', 'gateway', 'operator'];
 
 /** Subjects as nats-server takes them: `*` stands for one part, `>` for all that follow. */
 export interface NatsPermissions {
@@ -65,6 +65,9 @@ export function permissionsOf(process: NatsProcess): NatsPermissions {
           inbox,
         ],
       };
+    case 'operator':
+      // Whoever watches over the servers: it looks at the copies of the control record.
+      return { publish: ask('STREAM.INFO'), subscribe: [inbox] };
     case 'gateway':
       return {
         publish: [

@@ -3,9 +3,9 @@
  * in what they need and tolerantly in the rest.
  */
 import { z } from 'zod';
-import { identityFilesOf, operatorOf } from '../../local/local-certificates.ts';
 import { requireDeployment } from '../../local/local-deployment.ts';
 import { type Deployment, endpointsOf, type RegionEndpoints } from '../../local/local-layout.ts';
+import { identityFilesOf, operatorOf } from '../../local/secure/local-certificates.ts';
 import { actAs, operatorFilesIn, send } from './operator.ts';
 import { CliError } from './output.ts';
 

@@ -243,7 +243,7 @@ describe('a NATS server of an encrypted deployment (R51)', () => {
   it.each([
     ['plain text', () => null],
     ['a foreign certificate', () => foreign.issue({ role: 'agent', name: 'agent' })],
-    ['a certificate of a role that speaks to no NATS', () => authority.issue({ role: 'operator' })],
+    ['a certificate of a role that speaks to no NATS', () => authority.issue({ role: 'storage' })],
     ['a certificate of another cluster', () => authority.issue({ role: 'agent', cluster: 'b' })],
     ['a certificate of a region that is not there', () => authority.issue({ role: 'agent', region: 'mars' })],
   ])(

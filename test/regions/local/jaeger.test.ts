@@ -8,6 +8,7 @@ import {
   fillIn,
   processesWith,
   runningJaeger,
+  withSecured,
   withTargets,
 } from '../../../regions/local/jaeger-processes.ts';
 import { findJaegerPrograms } from '../../../regions/local/jaeger-programs.ts';
@@ -209,6 +210,23 @@ describe('the templates', () => {
         { job_name: 'b', static_configs: [{ targets: ['y'] }] },
       ],
     });
+  });
+});
+
+describe('an encrypted deployment', () => {
+  test('is scraped with a certificate where processes ask for one, under the name of the same job', () => {
+    const plain = withTargets('scrape_configs: [{job_name: sextant}]', { sextant: ['gateway'] });
+    const files = { caFile: 'ca', certFile: 'cert', keyFile: 'key' };
+    expect(withSecured(plain, [], files)).toBe(plain);
+    expect(withSecured(plain, ['node'], files).scrape_configs).toEqual([
+      { job_name: 'sextant', static_configs: [{ targets: ['gateway'] }] },
+      expect.objectContaining({
+        scheme: 'https',
+        tls_config: { ca_file: 'ca', cert_file: 'cert', key_file: 'key' },
+        relabel_configs: [{ target_label: 'job', replacement: 'sextant' }],
+        static_configs: [{ targets: ['node'] }],
+      }),
+    ]);
   });
 });
 

@@ -9,10 +9,9 @@ import {
   initAuthority,
   issueCertificate,
   renewCertificates,
-} from '../certs/certificate-store.ts';
-import { certificateDays } from '../certs/core/certificate-plan.ts';
-import { certificatesDir, identityFilesOf } from './local-certificates.ts';
-import { certifiedProcesses, type Deployment } from './local-layout.ts';
+} from '../../certs/certificate-store.ts';
+import { certificateDays } from '../../certs/core/certificate-plan.ts';
+import { certificatesDir, certifiedProcesses, identityFilesOf } from './local-certificates.ts';
 
 const hosts = ['127.0.0.1', 'localhost'] as const;
 const renewWithinMs = 30 * 24 * 3_600_000;
@@ -28,7 +27,12 @@ const days = certificateDays.default;
  */
 export async function secureDeployment(
   dataDir: string,
-  deployment: Deployment,
+  deployment: {
+    readonly cluster: string;
+    readonly regions: readonly string[];
+    readonly secure?: boolean | undefined;
+    readonly nats: object | null;
+  },
   onProgress: (line: string) => void,
 ): Promise<void> {
   if (deployment.secure !== true) return onProgress(plainText);
@@ -37,7 +41,7 @@ export async function secureDeployment(
   try {
     if (!hasAuthority(dir)) await initAuthority(dir, deployment.cluster, Date.now());
     await renewLocal(dataDir);
-    for (const process of certifiedProcesses(deployment)) {
+    for (const process of certifiedProcesses(deployment.regions)) {
       if (existsSync(identityFilesOf(dataDir, process).certFile)) continue;
       await issueCertificate(dir, { identity: process, hosts, days }, Date.now());
     }

@@ -1,0 +1,58 @@
+/**
+ * Where the certificates of an encrypted deployment on this machine lie: those of an authority and a directory for each
+ * process, below the supervisor's.
+ */
+import { join, resolve } from 'node:path';
+import { type IdentityFiles, nodesPerRegion, type Role } from '../../../storage/index.ts';
+import { directoryOf, fileNames } from '../../certs/core/certificate-plan.ts';
+import { natsTopology } from '../../deploy/core/nats-topology.ts';
+
+/** A certificate names a gateway as its configuration does; its directory is named otherwise. */
+export const gatewayName = 'g1';
+
+/** One process that has a certificate. */
+export interface LocalProcess {
+  readonly region: string;
+  readonly role: Role;
+  readonly name: string;
+}
+
+/** The command line's own, for what only agents answer. */
+export const operatorOf = (firstRegion: string): LocalProcess => ({
+  region: firstRegion,
+  role: 'operator',
+  name: 'local',
+});
+
+export const certificatesDir = (dataDir: string): string => join(dataDir, 'supervisor', 'certs');
+
+/** Where a process finds its certificate, absolute. */
+export function identityFilesOf(dataDir: string, process: LocalProcess): IdentityFiles {
+  const dir = resolve(certificatesDir(dataDir), directoryOf(process));
+  return {
+    caFile: join(dir, fileNames.ca),
+    certFile: join(dir, fileNames.cert),
+    keyFile: join(dir, fileNames.key),
+  };
+}
+
+export const natsIdentity = (server: string): LocalProcess => ({
+  region: server,
+  role: 'nats',
+  name: 'nats',
+});
+
+/** Who has a certificate in an encrypted deployment: every process, and the command line. */
+export function certifiedProcesses(regions: readonly string[]): readonly LocalProcess[] {
+  const nodes = Array.from({ length: nodesPerRegion }, (_, index) => `n${index + 1}`);
+  const [first] = regions;
+  return [
+    ...natsTopology(regions).servers.map(natsIdentity),
+    ...regions.flatMap((region): readonly LocalProcess[] => [
+      ...nodes.map((name) => ({ region, role: 'storage', name }) as const),
+      { region, role: 'agent', name: 'agent' },
+      { region, role: 'gateway', name: gatewayName },
+    ]),
+    ...(first === undefined ? [] : [operatorOf(first)]),
+  ];
+}
