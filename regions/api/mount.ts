@@ -165,12 +165,15 @@ interface Carried {
 
 const notJson: ApiError = {
   code: 'NOT_JSON',
-  message: 'Without a token this takes JSON only: send the header content-type: application/json.',
+  message: 'From a page this takes JSON only: send the header content-type: application/json.',
 };
 
-/** Whether a page of anybody could have made a browser send this: forms carry no such headers. */
+const browserHeaders = ['origin', 'referer', 'sec-fetch-site'] as const;
+
+/** Whether a page of anybody could have made a browser send this form. What `curl -d` sends looks like one, and names no page. */
 function couldBeForm({ req }: Context): boolean {
   if (req.header('authorization') !== undefined) return false;
+  if (browserHeaders.every((name) => req.header(name) === undefined)) return false;
   return !/^application\/json\s*(?:;|$)/i.test(req.header('content-type') ?? '');
 }
 

@@ -160,6 +160,6 @@ export function addTokenCommands(program: Command): void {
       .argument('<token>', 'the token, or - to read it from the standard input')
       .option('--json', 'print JSON')
       .action(show),
-    'echo "$SEXTANT_TOKEN" | sextant token show -',
+    'sextant token show - < token.txt',
   );
 }

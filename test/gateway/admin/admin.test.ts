@@ -83,7 +83,7 @@ describe('the admin API', () => {
     expect(await ask('GET', '/v1/drills')).toMatchObject({ status: 401 });
   });
 
-  it('asks the agent of the target, and without a token takes no body that a form could have sent', async () => {
+  it('asks the agent of the target, and from a page without a token takes no body that a form could have sent', async () => {
     const { ask, asked } = gateway(refused('MOVE_RUNNING'));
     const form = { 'content-type': 'application/x-www-form-urlencoded' };
     const body = '{"target":"eu-west-1"}';
@@ -91,12 +91,14 @@ describe('the admin API', () => {
     expect(await ask('POST', '/v1/failover', body)).toEqual(reached);
     expect(await ask('POST', '/v1/failover', body, { ...form, authorization: 'Bearer x' })).toEqual(reached);
     for (const type of ['text/plain', 'multipart/form-data', form['content-type'], 'application/jsonp'])
-      expect(await ask('POST', '/v1/failover', body, { 'content-type': type })).toMatchObject({
-        status: 415,
-        body: { code: 'NOT_JSON' },
-      });
+      expect(
+        await ask('POST', '/v1/failover', body, { 'content-type': type, 'sec-fetch-site': 'same-origin' }),
+      ).toMatchObject({ status: 415, body: { code: 'NOT_JSON' } });
+    // What a command line sends names no page.
+    expect(await ask('POST', '/v1/failover', body, form)).toEqual(reached);
     const request = { kind: 'failover', target: eu, allowDataLoss: false, sacrifice: [] };
     expect(asked).toEqual([
+      [eu, request],
       [eu, request],
       [eu, request],
     ]);

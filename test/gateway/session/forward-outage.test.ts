@@ -67,7 +67,13 @@ it('a forwarded write that waits for a writer is one span and one count, however
     expect(Number(attributes['sextant.attempts'])).toBeLessThanOrEqual(20);
   }
   const url = urlOf(far);
-  expect(await counts(url, 'sextant_forwarded_writes_total')).toEqual({ ok: 2, notRun: writes });
+  expect(await counts(url, 'sextant_forwarded_writes_total')).toEqual({
+    ok: 2,
+    here: 0,
+    notRun: writes,
+    unknown: 0,
+    tooLarge: 0,
+  });
   const sent = Object.values(await counts(url, 'sextant_forward_attempts_total'))[0];
   const told = forwards.map(({ attributes }) => Number(attributes['sextant.attempts']));
   expect(sent).toBe(2 + told.reduce((sum, attempts) => sum + attempts, 0));
