@@ -118,12 +118,13 @@ describe('three regions on real processes', { timeout: 120_000 }, () => {
       expect(path.filter(({ name }) => name.startsWith('replicate'))).toEqual([]);
       const appends = path.filter((span) => span.name.startsWith('append'));
       expect(appends.map(({ endUs, kind }) => [endUs, kind])).toEqual([[decisive?.endUs, 'client']]);
-      // Jaeger warns of a child that begins before its parent, or after its end.
+      // Jaeger warns of a child that begins before its parent, or after its end. A busy node may be sent a write that four others
+      // have stored already.
       for (const span of spans) {
         const parent = spans.find(({ spanId }) => spanId === span.parentSpanId);
         if (parent === undefined) continue;
         expect(span.startUs).toBeGreaterThanOrEqual(parent.startUs);
-        expect(span.startUs).toBeLessThanOrEqual(parent.endUs);
+        if (span.kind !== 'consumer') expect(span.startUs).toBeLessThanOrEqual(parent.endUs);
       }
     }
   });
@@ -133,8 +134,8 @@ describe('three regions on real processes', { timeout: 120_000 }, () => {
     expect(texts).toHaveLength(25);
     const samples = texts.flatMap(samplesOf);
     expect([...new Set(besideTheTable(samples))]).toEqual([]);
-    // These have no sample before something has happened.
-    const later = ['policyRpo', 'policyMaxLoss', 'droppedSeries'];
+    // These have no sample before something has happened, or without certificates.
+    const later = ['policyRpo', 'policyMaxLoss', 'droppedSeries', 'certificateExpiry', 'certificateRefused'];
     const told = new Set(samples.map(({ name }) => definitionOf(name)));
     const untold = Object.entries(metrics).flatMap(([key, one]) => (told.has(one) ? [] : [key]));
     expect(untold.filter((key) => !later.includes(key))).toEqual([]);
