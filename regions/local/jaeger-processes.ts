@@ -43,7 +43,8 @@ function portsOf(basePort: number) {
   };
 }
 
-function addressesOf({ basePort }: Deployment): JaegerAddresses {
+/** Where it is, or would be. */
+export function addressesOf({ basePort }: Deployment): JaegerAddresses {
   const { ui, otlp, prometheus } = portsOf(basePort);
   return {
     ui: `http://${host}:${ui}`,

@@ -35,7 +35,7 @@ import { busyPorts } from './busy-port.ts';
 import { type Distances, type PairRoundTrip, wideAreaOf } from './cables/core/wide-area.ts';
 import { RouteProxies, RouteProxy } from './cables/route-proxy.ts';
 import { type MoreRoutes, socketPathProblem } from './control-socket.ts';
-import { processesWith } from './jaeger-processes.ts';
+import { addressesOf, processesWith } from './jaeger-processes.ts';
 import { findJaegerPrograms, type JaegerPrograms } from './jaeger-programs.ts';
 import {
   basePortMax,
@@ -414,7 +414,7 @@ async function bringUpLocked(
     if (busy !== undefined) throw new DeploymentError(busy);
     if (servers.length > 0) rememberStoreVersion(dataDir, wrote, nats.version);
     hooks.onStarting?.(running);
-    writeRegionFiles(deployment, dataDir, proxies);
+    writeRegionFiles(deployment, dataDir, proxies, jaeger && addressesOf(deployment).ui);
     onProgress(`starting ${processes.length} processes of ${deployment.regions.length} regions`);
     const failure = await supervisor.start(hooks.timeoutMs ?? defaultStartTimeoutMs);
     if (failure !== undefined) {

@@ -196,6 +196,7 @@ export function regionPlans(
   deployment: Deployment,
   dataDir: string,
   dialled: readonly DialledRoute[],
+  jaegerUrl?: string,
 ): readonly RegionPlan[] {
   const { cluster, regions } = deployment;
   return regions.map((region, index) => {
@@ -213,7 +214,12 @@ export function regionPlans(
       })),
       agent: { address: at(ports.agent) },
       gateways: [
-        { gateway: gatewayName, address: at(ports.gateway), supervisor: resolve(controlSocket(dataDir)) },
+        {
+          gateway: gatewayName,
+          address: at(ports.gateway),
+          supervisor: resolve(controlSocket(dataDir)),
+          ...(jaegerUrl !== undefined && { jaegerUrl }),
+        },
       ],
       nats: natsPlanOf(deployment, region, dialled),
     };

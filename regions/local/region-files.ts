@@ -39,11 +39,15 @@ export function foreignData(dataDir: string, deployment: Deployment): string | u
   return undefined;
 }
 
-/** Writes the files that the processes run from, and takes away what a version before this one had in their place. */
+/**
+ * Writes the files that the processes run from, and takes away what a version before this one had in their place.
+ * @param jaegerUrl where the console's links lead, when a Jaeger runs beside the deployment.
+ */
 export function writeRegionFiles(
   deployment: Deployment,
   dataDir: string,
   dialled: readonly DialledRoute[],
+  jaegerUrl?: string,
 ): void {
   const { secret, natsToken, natsRoutePassword, nats, secure } = deployment;
   const secrets = {
@@ -51,7 +55,7 @@ export function writeRegionFiles(
     natsTokenFile: secure === true ? undefined : (nats?.token ?? natsToken),
     natsRouteFile: natsRoutePassword ?? natsToken,
   };
-  for (const plan of regionPlans(deployment, dataDir, dialled))
+  for (const plan of regionPlans(deployment, dataDir, dialled, jaegerUrl))
     writeMachineFile(regionFileOf(dataDir, plan.region), regionText(plan, title), secrets);
   const alone = witnessPlan(deployment, dataDir, dialled);
   if (alone !== undefined)

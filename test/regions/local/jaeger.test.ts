@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { directoryBytes } from '../../../regions/local/directory-bytes.ts';
 import {
+  addressesOf,
   fillIn,
   processesWith,
   runningJaeger,
@@ -18,6 +19,7 @@ import {
   deploymentSchema,
   type ProcessSpec,
   portsOf,
+  regionPlans,
 } from '../../../regions/local/local-layout.ts';
 import { Supervisor } from '../../../regions/local/supervisor.ts';
 import type { Machine } from '../../../regions/nats/nats-server.ts';
@@ -157,6 +159,14 @@ describe('the processes beside a deployment', () => {
     );
     expect(targets.span_metrics).toEqual(['127.0.0.1:7123']);
     expect(targets.sextant).toEqual(own.map(({ ports }) => `127.0.0.1:${ports[0]}`));
+  });
+
+  test('every gateway is told where Jaeger is, for the links of its console, and without --jaeger nothing', () => {
+    const ui = addressesOf(deploymentAt(7000)).ui;
+    const urls = (jaegerUrl?: string) =>
+      regionPlans(deploymentAt(7000), dataDir, [], jaegerUrl).map(({ gateways }) => gateways[0]?.jaegerUrl);
+    expect(urls(ui)).toEqual(Array.from({ length: 6 }, () => 'http://127.0.0.1:7120'));
+    expect(urls()).toEqual(Array.from({ length: 6 }, () => undefined));
   });
 
   test('everything listens on the loopback alone, on ports that nothing else of this deployment or the next one has', () => {
