@@ -4,7 +4,6 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { connect, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createClient } from '@libsql/client';
@@ -19,6 +18,7 @@ import {
 import { gatewayPart } from '../../regions/index.ts';
 import { certificatesIn, loadProcessConfig } from '../../storage/index.ts';
 import { freePorts } from '../free-ports.ts';
+import { tapped } from '../tap.ts';
 import { TestDeployment } from './local-deployment.ts';
 
 const regions = ['us-east-1', 'eu-west-1'] as const;
@@ -41,27 +41,11 @@ afterAll(async () => {
 
 const portOf = (address: string): number => Number(address.slice(address.lastIndexOf(':') + 1));
 
-/** A TCP connection on whose bytes somebody listens. @returns the address to dial. */
-async function tapped(address: string, seen: Buffer[]): Promise<string> {
-  const tap: Server = createServer((inbound) => {
-    const outbound = connect(portOf(address), '127.0.0.1');
-    for (const [from, to] of [
-      [inbound, outbound],
-      [outbound, inbound],
-    ] as const) {
-      from.on('data', (bytes: Buffer) => {
-        seen.push(bytes);
-        to.write(bytes);
-      });
-      from.on('error', () => to.destroy());
-      from.on('close', () => to.destroy());
-    }
-  });
-  tap.listen(0, '127.0.0.1');
-  await once(tap, 'listening');
-  cleanups.push(() => void tap.close());
-  const bound = tap.address();
-  return `127.0.0.1:${typeof bound === 'object' && bound !== null ? bound.port : 0}`;
+/** @returns the address to dial. */
+async function listenedTo(address: string, seen: Buffer[]): Promise<string> {
+  const tap = await tapped(portOf(address), seen);
+  cleanups.push(() => tap.close());
+  return tap.address;
 }
 
 describe('an encrypted deployment', { timeout: 150_000 }, () => {
@@ -121,9 +105,9 @@ describe('an encrypted deployment', { timeout: 150_000 }, () => {
       { identity: { region: europe, role: 'gateway', name: 'g2' }, hosts: ['127.0.0.1'], days: 1 },
       Date.now(),
     );
-    const servers = await Promise.all(config.nats.servers.map((url) => tapped(url, seen)));
+    const servers = await Promise.all(config.nats.servers.map((url) => listenedTo(url, seen)));
     const nodes = await Promise.all(
-      config.nodes.map(async (node) => ({ ...node, address: await tapped(node.address, seen) })),
+      config.nodes.map(async (node) => ({ ...node, address: await listenedTo(node.address, seen) })),
     );
     const file = join(dir, 'config.json');
     const files = { caFile: 'ca.pem', certFile: 'cert.pem', keyFile: 'key.pem' };

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { connect as connectTcp, createServer, type Server, type Socket } from 'node:net';
+import { connect as connectTcp, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -14,6 +14,7 @@ import { nodeId, regionId, zeroLsn } from '../../../storage/redo/ids.ts';
 import { StorageClient } from '../../../storage/wire/storage-client.ts';
 import { createLogger, type Logger } from '../../../telemetry/index.ts';
 import { replace, TestAuthority } from '../../certificates.ts';
+import { tapped } from '../../tap.ts';
 
 const secret = 'the-cluster-secret-of-this-test';
 const region = regionId('us-east-1');
@@ -262,23 +263,10 @@ describe('what passes between a client and a node', () => {
       secured ? await authority.issue({ role: 'storage', name: 'n1' }) : undefined,
     );
     const seen: Buffer[] = [];
-    const tap = createServer((inbound) => {
-      const outbound = connectTcp(portOf(node.address), '127.0.0.1');
-      for (const [from, to] of [
-        [inbound, outbound],
-        [outbound, inbound],
-      ] as const) {
-        from.on('data', (bytes: Buffer) => {
-          seen.push(bytes);
-          to.write(bytes);
-        });
-        from.on('error', () => to.destroy());
-        from.on('close', () => to.destroy());
-      }
-    });
-    const address = `127.0.0.1:${await listening(tap)}`;
+    const tap = await tapped(portOf(node.address), seen);
+    cleanups.push(() => tap.close());
     const credentials = secured ? credentialsOf(await authority.issue({ role: 'gateway' })) : undefined;
-    const { client } = await dial(address, credentials);
+    const { client } = await dial(tap.address, credentials);
     const frames = Buffer.from(marker);
     await client.request(
       { kind: 'append', authority: node.node.head, durable: node.node.durable, lowWater: zeroLsn, frames },

@@ -123,7 +123,7 @@ export class WriterRole {
   }
 
   /**
-   * Effects are carried out at once and in order. A tick every 100 ms or so keeps the lease.
+   * Effects are carried out at once and in order. Told of `nodes`, or a `tick`, every 100 ms or so it keeps the lease.
    * @param nowMs this process's monotonic clock.
    */
   step(event: RoleEvent, nowMs: number): readonly RoleEffect[] {
