@@ -65,7 +65,7 @@ export const tracing: Scenario = async ({ bench, options }): Promise<Outcome> =>
       {
         text: 'UPDATE, 128 connections: throughput with every write traced ÷ without',
         value: kept,
-        bound: 0.75,
+        bound: 0.9,
         better: 'atLeast',
       },
     ],
