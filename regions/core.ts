@@ -3,11 +3,17 @@ export type { ApiError, ApiReply, EventSink } from './api/core/api-routes.ts';
 export type { Described, SchemaName } from './api/core/api-schemas.ts';
 export { decodeAck, parseJson, type ShipAck, subjectsOf } from './bus/core/messages.ts';
 export type { ControlReading, ControlStore, ControlWrite } from './control/core/control-port.ts';
-export { type ControlRecord, type Holder, policyOf, sameHolder } from './control/core/control-record.ts';
+export {
+  type ControlRecord,
+  type Holder,
+  isMember,
+  policyOf,
+  sameHolder,
+} from './control/core/control-record.ts';
 export { type ControlProblem, ControlSight } from './control/core/control-sight.ts';
 export { defaultLeaseLimits, type LeaseLimits } from './control/core/lease.ts';
 export { moveLimits } from './control/core/move-limits.ts';
-export { describeReading, formatAge } from './control/core/record-claims.ts';
+export { describeReading, formatAge, notMemberReason } from './control/core/record-claims.ts';
 export { WriterRole } from './control/writer/core/writer-role.ts';
 export type {
   EndReason,

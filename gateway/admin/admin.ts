@@ -31,7 +31,6 @@ export interface AdminOptions {
   readonly version: string;
   /** This gateway's own. */
   readonly region: RegionId;
-  readonly regions: readonly RegionId[];
   readonly view: ClusterView;
   readonly agents: AgentLink;
   /** Who runs drills; null where nobody can break processes and heal them. */
@@ -74,6 +73,7 @@ export function adminRoutes(options: AdminOptions): Hono {
 const bodyExamples: { readonly [S in SchemaName]?: string } = {
   PolicyChange: '{"rpoMs": 0}',
   DrillRequest: '{"kind": "node-loss"}',
+  RegionsChange: '{"add": "eu-west-1"}',
 };
 
 /** What this gateway answers on each of its routes. */
@@ -95,8 +95,9 @@ function served(options: AdminOptions): Hono {
       failover: ({ body }) => begin({ kind: 'failover', ...body }, options),
       operation: ({ params }) => operation('operation', params.id, options),
       cancel: ({ params }) => operation('cancel', params.id, options),
-      policy: async () => policyReply(await askPolicy({ kind: 'policy' }, options)),
+      policy: async () => policyReply(await askAnyone({ kind: 'policy' }, options)),
       changePolicy: ({ body }) => changePolicy(body, options),
+      changeRegions: ({ body }) => changeRegions(body, options),
       losses: () => losses(options),
       loss: ({ params }) => loss(params.epoch, options),
       drills: () => options.drills?.list() ?? noSupervisor,
@@ -109,7 +110,7 @@ function served(options: AdminOptions): Hono {
       encodeError: encodeErrorBody,
       badBody: (problem, wanted) => {
         const problems = problem.issues.map((issue) => `${issue.path.join('.') || 'body'}: ${issue.message}`);
-        const example = bodyExamples[wanted] ?? `{"target": "${options.regions[0]}"}`;
+        const example = bodyExamples[wanted] ?? `{"target": "${options.view.regions[0]}"}`;
         return {
           code: 'BAD_REQUEST',
           message: `The body must be JSON like ${example}: ${problems.join('; ')}.`,
@@ -139,14 +140,14 @@ const noSupervisor = failed(
 );
 
 function knownRegion(name: string, options: AdminOptions): RegionId | null {
-  return options.regions.find((region) => region === name) ?? null;
+  return options.view.regions.find((region) => region === name) ?? null;
 }
 
 function unknownRegion(name: string, options: AdminOptions) {
   return failed(
     404,
     'UNKNOWN_REGION',
-    `There is no region ${JSON.stringify(name)}; there are ${options.regions.join(', ')}.`,
+    `There is no region ${JSON.stringify(name)}; there are ${options.view.regions.join(', ')}.`,
   );
 }
 
@@ -179,19 +180,41 @@ async function begin(move: Move, options: AdminOptions): Promise<ApiReply<'failo
   return answerOf(await options.agents.ask(region, move), region, 202);
 }
 
-/** Any agent may read and change the policy; this gateway's own region is asked first. */
-function askPolicy(
-  request: Extract<AgentRequest, { kind: 'policy' | 'change-policy' }>,
-  { agents, region, regions }: AdminOptions,
+/** Any agent may read and change the policy and the regions; this gateway's own region is asked first. */
+function askAnyone(
+  request: Extract<AgentRequest, { kind: 'policy' | 'change-policy' | 'change-regions' }>,
+  { agents, region, view }: AdminOptions,
 ): Promise<AgentAnswer> {
-  return agents.askAny([region, ...regions.filter((name) => name !== region)], request);
+  return agents.askAny([region, ...view.regions.filter((name) => name !== region)], request);
+}
+
+async function changeRegions(
+  change: Described<'RegionsChange'>,
+  options: AdminOptions,
+): Promise<ApiReply<'changeRegions', 'gateway'>> {
+  const answer = await askAnyone({ kind: 'change-regions', change }, options);
+  if (answer.kind === 'silent') return failed(503, 'AGENT_UNREACHABLE', unheard(answer, '/v1/status'));
+  const { reply } = answer;
+  if (reply.kind === 'regions') return { status: 200, body: reply.membership };
+  if (reply.kind !== 'refused') return failed(503, 'AGENT_UNREACHABLE', 'An agent answered something else.');
+  const { code, message } = reply;
+  if (code === 'NO_CONTROL_RECORD') return failed(503, code, message);
+  return failed(code === 'BAD_REQUEST' ? 400 : 409, code, message);
+}
+
+/** What is known when no agent has answered a request that does no harm when it is made again. */
+function unheard(answer: Extract<AgentAnswer, { kind: 'silent' }>, lookAt: string): string {
+  const advice = answer.mayHaveActed
+    ? `It may have acted all the same: look at ${lookAt}, or ask again, which does no harm.`
+    : 'Nothing has changed.';
+  return `No agent answers: ${answer.reason}. ${advice}`;
 }
 
 async function changePolicy(
   change: Described<'PolicyChange'>,
   options: AdminOptions,
 ): Promise<ApiReply<'changePolicy', 'gateway'>> {
-  const answer = await askPolicy({ kind: 'change-policy', change }, options);
+  const answer = await askAnyone({ kind: 'change-policy', change }, options);
   if (answer.kind === 'silent' || answer.reply.kind !== 'refused') return policyReply(answer);
   const { code, message } = answer.reply;
   if (code === 'NO_CONTROL_RECORD') return failed(503, code, message);
@@ -199,12 +222,7 @@ async function changePolicy(
 }
 
 function policyReply(answer: AgentAnswer): ApiReply<'policy', 'gateway'> {
-  if (answer.kind === 'silent') {
-    const advice = answer.mayHaveActed
-      ? 'It may have acted all the same: look at /v1/policy, or ask again, which does no harm.'
-      : 'Nothing has changed.';
-    return failed(503, 'AGENT_UNREACHABLE', `No agent answers: ${answer.reason}. ${advice}`);
-  }
+  if (answer.kind === 'silent') return failed(503, 'AGENT_UNREACHABLE', unheard(answer, '/v1/policy'));
   const { reply } = answer;
   if (reply.kind === 'policy') return { status: 200, body: reply.policy };
   if (reply.kind === 'refused') return failed(503, reply.code, reply.message);
@@ -231,7 +249,7 @@ async function losses(options: AdminOptions): Promise<ApiReply<'losses', 'gatewa
 }
 
 function askLosses(options: AdminOptions): ReturnType<AgentLink['losses']> {
-  return options.agents.losses(options.regions, options.view.record?.epoch ?? 0);
+  return options.agents.losses(options.view.regions, options.view.record?.epoch ?? 0);
 }
 
 async function loss(text: string, options: AdminOptions): Promise<ApiReply<'loss', 'gateway'>> {
@@ -261,6 +279,7 @@ function answerOf<S extends 200 | 202>(answer: AgentAnswer, region: RegionId, su
       return failed(refusalStatus(reply.code), reply.code, reply.message);
     case 'losses':
     case 'policy':
+    case 'regions':
       return failed(503, 'AGENT_UNREACHABLE', `${region} answered something else.`);
   }
 }

@@ -3,6 +3,7 @@ import {
   type ClusterView,
   type Described,
   type GatewayReport,
+  isMember,
   readinessOf,
   reportLimits,
 } from '../../regions/index.ts';
@@ -69,7 +70,7 @@ export class GatewayStatus {
   /** Which region could take over now, as far as this gateway knows. */
   takeover(): Described<'Readiness'> {
     const { role, volume } = this.storage;
-    const { regions } = this.setup.config;
+    const { regions } = this.view;
     const facts = { view: this.view, regions, problem: role.recordProblem, highestEpoch: volume.head };
     return readinessOf(facts, monotonicMs());
   }
@@ -82,6 +83,7 @@ export class GatewayStatus {
       region: config.region,
       isAttached: volume.isAttached,
       record: role.record,
+      isMember: isMember(role.record, config.region),
       recordProblem: role.recordProblem,
       head: volume.head,
       hasWriter: watch.place() === 'here' || watch.remote() !== null,

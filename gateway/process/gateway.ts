@@ -133,7 +133,6 @@ function adminApp({ setup, observed, control, news }: GatewayParts): ReturnType<
     secret: config.secret,
     version: options.version,
     region: config.region,
-    regions: config.regions,
     view: news.view,
     agents: new AgentLink(control.nats, config.cluster, limits.agentAnswerMs),
     drills: config.supervisor === undefined ? null : drillLink(config.supervisor),

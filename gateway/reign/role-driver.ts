@@ -12,6 +12,7 @@ import {
   type EndReason,
   formatAge,
   type Holder,
+  isMember,
   type LeaseLimits,
   policyOf,
   type RoleEffect,
@@ -231,7 +232,11 @@ export class RoleDriver {
     const rpoMs = this.rpoMs;
     this.reign?.demand(rpoMs);
     const listens = this.reign !== null && rpoMs !== null;
-    if (listens) this.stopProofs ??= this.options.watchProofs((proof) => this.reign?.acknowledged(proof));
+    // R55: what a region holds that has gone proves nothing, since nobody can fail over to it.
+    if (listens)
+      this.stopProofs ??= this.options.watchProofs((proof) => {
+        if (isMember(this.role.record, proof.region)) this.reign?.acknowledged(proof);
+      });
     else {
       this.stopProofs?.();
       this.stopProofs = null;

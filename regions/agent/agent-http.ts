@@ -21,7 +21,7 @@ import type { AgentConfig } from './config.ts';
 /** Routes over a running agent. Asked for another region's move, it says which agent to ask. */
 export function agentRoutes(
   agent: Pick<Agent, 'unready' | 'view' | 'readiness' | 'serve' | 'rebuild'>,
-  config: Pick<AgentConfig, 'region' | 'regions' | 'secret'>,
+  config: Pick<AgentConfig, 'region' | 'secret'>,
   registry: MetricRegistry,
   audit: (act: AdminAct) => void,
 ): Hono {
@@ -55,12 +55,12 @@ export function agentRoutes(
       losses: async () => {
         const reply = await agent.serve({ kind: 'losses' });
         if (reply.kind !== 'losses') return refused(reply);
-        const { region, regions } = config;
+        const { region } = config;
         const { epoch = 0, lookedUnder = 0 } = reply;
         const body = {
           losses: mergeLosses(reply.reports),
           // An agent knows what its own region lost and asks nobody else; a gateway asks all of them.
-          unreachable: regions.filter((name) => name !== region),
+          unreachable: agent.view.regions.filter((name) => name !== region),
           unanswered: unansweredOf([{ region, epoch, lookedUnder }], epoch),
         };
         return { status: 200, body };
@@ -80,6 +80,13 @@ export function agentRoutes(
         const reply = await agent.serve({ kind: 'change-policy', change: body });
         if (reply.kind !== 'refused' || reply.code === 'NO_CONTROL_RECORD') return policyOf(reply);
         return { status: reply.code === 'BAD_REQUEST' ? 400 : 409, error: refusal(reply) };
+      },
+      changeRegions: async ({ body }) => {
+        const reply = await agent.serve({ kind: 'change-regions', change: body });
+        if (reply.kind === 'regions') return { status: 200, body: reply.membership };
+        const error = refusal(reply);
+        const status = error.code === 'NO_CONTROL_RECORD' ? 503 : error.code === 'BAD_REQUEST' ? 400 : 409;
+        return { status, error };
       },
       rebuild: async ({ body }) => {
         const reply = await agent.rebuild(body);

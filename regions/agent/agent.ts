@@ -28,6 +28,7 @@ import { policyOf } from '../control/core/control-record.ts';
 import { leaderPlacementLimits } from '../control/core/leader-placement.ts';
 import { defaultLeaseLimits } from '../control/core/lease.ts';
 import type { Policy } from '../control/core/policy.ts';
+import { type DetachedMark, readDetachedMark, removeDetachedMark } from '../membership/detached-mark.ts';
 import {
   type AgentReply,
   type AgentRequest,
@@ -51,6 +52,7 @@ import { RegionAgent } from './region-agent.ts';
 const recoverTimeoutMs = 15_000;
 /** No lease hangs on an agent's changes of the record. From far each takes a round trip, and another one to see who was first. */
 const writeTimeoutMs = 2_000;
+const detachedAgainMs = 500;
 const troubleLookMs = 500;
 const troubleEveryMs = 60_000;
 
@@ -106,6 +108,7 @@ export class Agent {
   private readonly shipped = new Map<RegionId, { readonly bytes: number; readonly again: number }>();
   private readonly troubleLimit = new RateLimit(troubleEveryMs, monotonicMs);
   private readonly stops: (() => void)[] = [];
+  private detached: DetachedMark | null;
   private bootstrapping = false;
   private troubled = false;
   private closed = false;
@@ -115,6 +118,7 @@ export class Agent {
     { lock, losses, lags, operations }: Kept,
   ) {
     const { cluster, region, regions, nodes, nats } = config;
+    this.detached = readDetachedMark(config.dataDir);
     this.lock = lock;
     this.losses = losses;
     this.moves = new EndedMoves(operations);
@@ -160,10 +164,11 @@ export class Agent {
       lags,
       onReading: (reading) => {
         if (reading.kind === 'absent') void this.bootstrap();
+        if (reading.kind === 'record') this.forgetDetachment();
       },
       runtime: machine,
       natsTrouble: () => {
-        const where = { region, regions, isPrimary: this.agent.isPrimary };
+        const where = { region, regions: this.agent.view.regions, isPrimary: this.agent.isPrimary };
         return this.copies.seen.trouble(where, monotonicMs());
       },
       telemetry,
@@ -292,6 +297,7 @@ export class Agent {
     const { config, agent, store, replicas, log } = this;
     if (config.region !== config.regions[0] || this.bootstrapping) return;
     this.bootstrapping = true;
+    if (this.detached !== null) await this.makeDetachedRecord(this.detached);
     await makeFirstRecord({
       region: config.region,
       replicas,
@@ -321,7 +327,7 @@ export class Agent {
   rebuild(request: RebuildRequest): Promise<RebuildReply | RebuildRefused> {
     const { agent, store, log } = this;
     return rebuildControl(request, {
-      regions: this.config.regions,
+      regions: agent.view.regions,
       replicas: this.replicas,
       store,
       sight: agent.sight,
@@ -332,6 +338,35 @@ export class Agent {
       looked: (reading) => agent.looked(reading),
       log,
     });
+  }
+
+  /**
+   * A region that was detached has epochs and no record: it makes one above them (R56). What says that it may is removed with
+   * the first record that is seen, so that one that is lost later is not made anew by itself.
+   */
+  private async makeDetachedRecord({ from }: DetachedMark): Promise<void> {
+    const { agent, log } = this;
+    log.warn(
+      { from, cluster: this.config.cluster },
+      'this region was detached: it makes a control record of its own',
+    );
+    let told = '';
+    while (!this.closed && agent.sight.view === null) {
+      await agent.nodes.poll();
+      const outcome = await this.rebuild({ without: [], dryRun: false });
+      if (!('code' in outcome) || outcome.code === 'NOTHING_FOUND') return;
+      const { code, message, waitMs = detachedAgainMs } = outcome;
+      if (code !== told && code !== 'WAIT_FOR_LEASE')
+        log.warn({ code, message }, 'the control record of the detached region is not made yet');
+      told = code;
+      await new Promise((resolve) => setTimeout(resolve, waitMs));
+    }
+  }
+
+  private forgetDetachment(): void {
+    if (this.detached === null) return;
+    removeDetachedMark(this.config.dataDir);
+    this.detached = null;
   }
 
   /** Copies of the bucket in which the control record lies. */

@@ -1,5 +1,6 @@
 /** What a region's agent answers to a request, from a gateway or over its own HTTP. */
 import type { RegionId } from '../../storage/index.ts';
+import { changeMembership, type MembershipOptions } from '../membership/membership.ts';
 import type { AgentReply, AgentRequest } from '../moves/core/operations.ts';
 import type { LossKeeper } from '../moves/loss-store.ts';
 import type { Moves } from '../moves/moves.ts';
@@ -13,10 +14,11 @@ export interface AnswerParts {
   /** The newest epoch known here, and that under which lost writes have been looked for. */
   readonly lookedFor: { readonly epoch: number; readonly lookedUnder: number };
   readonly policy: PolicyOptions;
+  readonly membership: MembershipOptions;
 }
 
 export async function answerRequest(request: AgentRequest, parts: AnswerParts): Promise<AgentReply> {
-  const { region, moves, losses, lookedFor, policy } = parts;
+  const { region, moves, losses, lookedFor, policy, membership } = parts;
   switch (request.kind) {
     case 'switchover':
     case 'failover': {
@@ -50,6 +52,10 @@ export async function answerRequest(request: AgentRequest, parts: AnswerParts): 
       return policyReply(await readPolicy(policy));
     case 'change-policy':
       return policyReply(await changePolicy(request.change, policy));
+    case 'change-regions': {
+      const answer = await changeMembership(request.change, membership);
+      return answer.kind === 'regions' ? { kind: 'regions', membership: answer.body } : answer;
+    }
   }
 }
 

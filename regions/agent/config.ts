@@ -14,9 +14,7 @@ import {
   secretSchema,
   strictShape,
 } from '../../storage/index.ts';
-
-/** More regions than this are not shipped to from one primary. */
-export const regionsMax = 6;
+import { regionsMax } from '../membership/core/membership-rules.ts';
 
 export const natsSchema = strictShape({
   /** Client URLs, own region's server first. */

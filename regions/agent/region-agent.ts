@@ -3,42 +3,32 @@
  * everybody how the region is, runs the moves that make it primary, and looks for what a failover left behind. It is given
  * time, links, NATS, the control store and what is kept on disk, so that production (`agent.ts`) and the simulator run it alike.
  */
-import {
-  type Epoch,
-  genesisEpoch,
-  lsn,
-  type NodeAddress,
-  type RecoveryGoal,
-  type RecoveryResult,
-  type RegionClient,
-  type RegionId,
-  type Runtime,
-  type Timer,
-  zeroLsn,
-} from '../../storage/index.ts';
-import type { Logger, Telemetry } from '../../telemetry/index.ts';
+import { type Epoch, genesisEpoch, lsn, type RegionId, type Timer, zeroLsn } from '../../storage/index.ts';
 import { decodePull, encodePull, parseJson, subjectsOf } from '../bus/core/messages.ts';
-import type { NatsConnection } from '../bus/nats-connection.ts';
-import type { ControlReading, ControlStore, ControlView } from '../control/core/control-port.ts';
+import type { ControlReading, ControlView } from '../control/core/control-port.ts';
+import { isMember } from '../control/core/control-record.ts';
 import { ControlSight } from '../control/core/control-sight.ts';
-import { ChallengerTimer, type LeaseLimits } from '../control/core/lease.ts';
-import { describeReading, type Neighbours, noRecord } from '../control/core/record-claims.ts';
+import { ChallengerTimer } from '../control/core/lease.ts';
+import {
+  describeReading,
+  type Neighbours,
+  noRecord,
+  notMemberReason,
+} from '../control/core/record-claims.ts';
 import type { Survivor } from '../control/core/survivors.ts';
 import { ControlHealth } from '../control/writer/core/control-health.ts';
 import { FailoverWatch } from '../failover/failover-watch.ts';
+import type { MembershipOptions } from '../membership/membership.ts';
 import type { AgentReply, AgentRequest } from '../moves/core/operations.ts';
 import { lastCommitUs } from '../moves/last-write.ts';
-import type { LossKeeper } from '../moves/loss-store.ts';
 import { MoveTraces } from '../moves/move-traces.ts';
 import { Moves } from '../moves/moves.ts';
-import type { OperationKeeper } from '../moves/operation-store.ts';
 import { OrphanSearch } from '../moves/orphan-search.ts';
 import { sealOldRegion, serveSeals } from '../moves/seal-old-region.ts';
 import type { PolicyOptions } from '../policy/policy.ts';
 import { MoveStopwatch } from '../readiness/core/move-stopwatch.ts';
 import { type Readiness, readinessOf } from '../readiness/core/readiness.ts';
 import { ageOf, noLagMemory, positionsOf } from '../replication/core/lag-memory.ts';
-import type { LagKeeper } from '../replication/lag-store.ts';
 import { Lending } from '../replication/lending.ts';
 import { Receiving } from '../replication/receiving.ts';
 import { findReign, type Reign } from '../replication/reign.ts';
@@ -49,9 +39,9 @@ import { reportLimits } from '../status/core/report-limits.ts';
 import { RegionNodes } from '../status/region-nodes.ts';
 import { answerRequest } from './answer-request.ts';
 import { Heartbeats } from './heartbeats.ts';
+import type { RegionAgentOptions } from './region-agent-options.ts';
 import { repairSpan } from './repair-span.ts';
-import type { ReplicationParts } from './replication-parts.ts';
-import { type Addresses, standingOf } from './standing.ts';
+import { standingOf } from './standing.ts';
 
 const nodesEveryMs = 500;
 const lagSaveMs = 1_000;
@@ -59,33 +49,6 @@ const lagSaveMs = 1_000;
 const pullEveryMs = 500;
 /** Within this time a look at the control record that failed is told: a poll and a read. */
 const lookMs = 2_500;
-
-export interface RegionAgentOptions {
-  readonly cluster: string;
-  readonly region: RegionId;
-  readonly regions: readonly RegionId[];
-  readonly nodes: readonly NodeAddress[];
-  readonly addresses: Addresses;
-  readonly lease: LeaseLimits;
-  readonly links: RegionClient;
-  readonly store: ControlStore;
-  readonly nats: Pick<NatsConnection, 'connected' | 'publish' | 'subscribe' | 'request'>;
-  readonly replication: ReplicationParts;
-  /** Runs a recovery over the region's own nodes. */
-  readonly recover: (goal: RecoveryGoal) => Promise<RecoveryResult>;
-  /** Bytes of one read of the log in search of lost writes; the usual bound by default. */
-  readonly fetchBytesMax?: number;
-  readonly losses: LossKeeper;
-  readonly operations: OperationKeeper;
-  readonly lags: LagKeeper;
-  /** A record was looked for; what it brought is known here by now. */
-  readonly onReading: (reading: ControlReading) => void;
-  readonly runtime: Runtime;
-  /** What is wrong with the NATS servers that this agent answers for, in words; null while nothing is. */
-  readonly natsTrouble?: () => string | null;
-  readonly telemetry: Telemetry;
-  readonly log: Logger;
-}
 
 export class RegionAgent {
   readonly view: ClusterView;
@@ -158,7 +121,6 @@ export class RegionAgent {
     });
     this.watch = new FailoverWatch({
       region,
-      regions,
       lease,
       view: this.view,
       sight: this.sight,
@@ -246,15 +208,16 @@ export class RegionAgent {
       return describeReading(problem, this.nodes.highestEpoch).reason;
     if (this.trouble !== null) return this.trouble;
     if (view === null) return 'the control record has not been read yet';
+    if (!isMember(view.record, this.options.region)) return notMemberReason(this.options.region);
     return this.view.stallReason(this.options.region, this.options.runtime.nowMs());
   }
 
   /** Which region could take over now, as far as this agent knows. */
   get readiness(): Readiness {
-    const { regions, runtime } = this.options;
     const { highestEpoch } = this.nodes;
     const { problem } = this.sight;
-    return readinessOf({ view: this.view, regions, problem, highestEpoch }, runtime.nowMs());
+    const { regions } = this.view;
+    return readinessOf({ view: this.view, regions, problem, highestEpoch }, this.options.runtime.nowMs());
   }
 
   /** What is wrong with NATS as this agent sees it; null while nothing is. */
@@ -310,10 +273,15 @@ export class RegionAgent {
     return { ...found, held: { epoch: at.head, vdl: at.vdl, forks: nodes.forksTo(at.head) } };
   }
 
+  /** Every other region of the deployment, as the control record has it. */
+  private get others(): readonly RegionId[] {
+    return this.view.regions.filter((name) => name !== this.options.region);
+  }
+
   /** Whose agents are heard: their NATS servers are joined with this region's. */
   neighbours(): Neighbours {
-    const { region, regions, runtime } = this.options;
-    const others = regions.filter((name) => name !== region);
+    const { runtime } = this.options;
+    const { others } = this;
     const heard = (name: RegionId): boolean => this.view.region(name, runtime.nowMs()) !== null;
     return { heard: others.filter(heard), silent: others.filter((name) => !heard(name)) };
   }
@@ -335,17 +303,21 @@ export class RegionAgent {
   /** Answers a request from a gateway, or from the agent's own HTTP. */
   serve(request: AgentRequest): Promise<AgentReply> {
     const { region, losses } = this.options;
-    const policy = this.policyOptions;
-    return answerRequest(request, { region, moves: this.moves, losses, lookedFor: this.lookedFor, policy });
+    const { moves, lookedFor, changes } = this;
+    const policy = { ...changes, regions: this.view.regions };
+    return answerRequest(request, { region, moves, losses, lookedFor, policy, membership: changes });
   }
 
-  private get policyOptions(): PolicyOptions {
+  /** What changes of the control record that no move makes are made with. */
+  private get changes(): Omit<PolicyOptions, 'regions'> & MembershipOptions {
     const { regions, store, runtime, log } = this.options;
     return {
-      regions,
+      configured: regions,
+      view: this.view,
       store,
       looked: (reading) => this.looked(reading),
       noRecord: (reason) => noRecord(reason, this.sight.lastSeen(runtime.nowMs()), this.neighbours()),
+      nowMs: () => runtime.nowMs(),
       log,
     };
   }
@@ -369,20 +341,37 @@ export class RegionAgent {
     this.stopwatch.saw(view.record, runtime.nowMs());
     const { epoch, primary } = view.record;
     if (this.moves.isMoving) this.moves.look();
-    if (before?.epoch === epoch && before.primary === primary) return;
+    const wasMember = before !== undefined && isMember(before, region);
+    if (!isMember(view.record, region)) {
+      if (wasMember) this.leave();
+      return;
+    }
+    this.shipping?.run.shipTo(this.others);
+    if (before?.epoch === epoch && before.primary === primary && wasMember) return;
     log.info({ epoch, primary }, 'a new reign');
     if (primary === region) void this.becomePrimary(epoch);
     else this.becomeSecondary();
   }
 
+  /** R55: this region has gone, or has yet to come. It does nothing until the record names it. */
+  private leave(): void {
+    const { region, log } = this.options;
+    log.warn({ region }, 'this region is none of the deployment: it neither ships nor receives');
+    this.reignSought = null;
+    void this.shipping?.run.close();
+    this.shipping = null;
+    this.receiving?.close();
+    this.receiving = null;
+  }
+
   /** Ships the reign's path once this region's nodes know it: its writer has recovered by then. */
   private async becomePrimary(reign: Epoch): Promise<void> {
-    const { region, regions, links, lags, runtime, log } = this.options;
+    const { region, links, lags, runtime, log } = this.options;
     this.reignSought = reign;
     this.primaryAheadUs = this.receiving?.clockAheadUs ?? this.primaryAheadUs;
     this.receiving?.close();
     this.receiving = null;
-    lags.keepOnly(regions.filter((name) => name !== region));
+    lags.keepOnly(this.others);
     // Before the first writer there is nothing to ship.
     if (reign === genesisEpoch) return;
     const isOver = (): boolean => this.closed || this.reignSought !== reign;
@@ -394,11 +383,13 @@ export class RegionAgent {
     const { vdl, forks } = found;
     this.primaryVdl = vdl;
     this.nodes.follows(reign, forks);
-    const secondaries = regions.filter((name) => name !== region);
     const heard = this.view.survivors(runtime.nowMs(), Number.POSITIVE_INFINITY);
     const held = { epoch: reign, vdl, forks };
     const remembered = positionsOf(lags.memory, held, heard, runtime.wallUs());
-    this.shipping = { epoch: reign, run: this.ship({ from: region, secondaries, remembered }, found) };
+    this.shipping = {
+      epoch: reign,
+      run: this.ship({ from: region, secondaries: this.others, remembered }, found),
+    };
     log.info({ epoch: reign, vdl }, 'ships');
   }
 

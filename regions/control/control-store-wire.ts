@@ -53,6 +53,7 @@ const recordSchema = z.strictObject({
       prefer: z.array(region),
     })
     .exactOptional(),
+  regions: z.array(region).min(1).exactOptional(),
 });
 
 export type DecodedRecord =

@@ -12,7 +12,7 @@ import {
 } from '../../storage/index.ts';
 import { natsServerSecurity } from '../bus/core/nats-server-security.ts';
 import { natsServerConfig } from '../nats/nats-server.ts';
-import { natsTopology, witness } from './core/nats-topology.ts';
+import { natsTopology } from './core/nats-topology.ts';
 import type { ServerFile } from './core/region-rules.ts';
 import { type MachineFile, natsName, serverOf } from './region-file.ts';
 
@@ -44,7 +44,7 @@ export interface NatsMakings {
 
 /** The configuration of one server; undefined where the file names servers that run elsewhere. */
 export function natsConfigOf(
-  { name, cluster, regions, nats }: ServerFile,
+  { name, cluster, regions, voters, nats }: ServerFile,
   { storeDir, token, routePassword, identity, version }: NatsMakings,
 ): string | undefined {
   if (nats.address === undefined) return undefined;
@@ -54,7 +54,7 @@ export function natsConfigOf(
       address: nats.address,
       ...(nats.routeAddress !== undefined && { routeAddress: nats.routeAddress }),
       routes: (nats.routes ?? []).map(({ address }) => address),
-      ...(natsTopology(regions).voters.includes(name) && { storeDir }),
+      ...(natsTopology(regions, voters).voters.includes(name) && { storeDir }),
       ...(identity !== undefined && { security: natsServerSecurity(cluster, regions, identity) }),
     },
     { cluster, token, routePassword },
@@ -106,6 +106,6 @@ export function natsConfigOfFile(
   const makings = { storeDir: storeDirOf(machine), token: shown, routePassword, identity, version };
   const config = natsConfigOf(server, makings);
   if (config !== undefined) return { kind: 'ok', config, dir: natsDirOf(machine) };
-  const name = machine.kind === 'region' ? machine.region.region : witness;
+  const name = machine.kind === 'region' ? machine.region.region : machine.witness.witness;
   return invalid(['nats', 'servers'], `${name} uses servers that run elsewhere: there is none to start`);
 }

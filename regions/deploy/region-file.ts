@@ -26,7 +26,7 @@ import {
   strictShape,
 } from '../../storage/index.ts';
 import { natsSchema, regionsSchema } from '../agent/config.ts';
-import { natsTopology, witness } from './core/nats-topology.ts';
+import { natsTopology, voteOnly } from './core/nats-topology.ts';
 import { type Broken, natsRules, regionRules, type ServerFile } from './core/region-rules.ts';
 
 const routeSchema = strictShape({
@@ -43,6 +43,9 @@ const natsPartSchema = strictShape({
   replicas: natsSchema.shape.replicas,
 });
 
+/** Servers that keep the control record; how many is told where they are counted (`natsRules`). */
+const votersSchema = z.array(regionSchema).optional();
+
 /** Keys beside these are the gateway's own. */
 const gatewayPartSchema = z.looseObject({ gateway: nodeSchema, address: addressSchema });
 
@@ -53,6 +56,7 @@ const tell = (context: z.RefinementCtx, broken: readonly Broken[]): void => {
 export const regionFileSchema = strictShape({
   ...regionFrame,
   regions: regionsSchema,
+  voters: votersSchema,
   agent: strictShape({ address: addressSchema, dataDir: dataDirSchema.optional() }),
   gateways: z.array(gatewayPartSchema),
   nats: natsPartSchema,
@@ -61,20 +65,26 @@ export const regionFileSchema = strictShape({
 /** One region of a deployment. */
 export type RegionFile = z.output<typeof regionFileSchema>;
 
-/** The file of a machine that holds the third vote of a two-region deployment, and nothing else. */
+/** The file of a machine that holds a server that only votes, and nothing else. */
 export const witnessFileSchema = strictShape({
   version: regionFrame.version,
   cluster: clusterSchema,
-  witness: z.literal(witness),
-  regions: regionsSchema.refine(
-    (regions) => natsTopology(regions).servers.includes(witness),
-    'two regions: a deployment with more has votes enough, and one with one needs none',
-  ),
+  witness: regionSchema,
+  regions: regionsSchema,
+  voters: votersSchema,
   dataDir: dataDirSchema,
   secrets: regionFrame.secrets,
   certificatesDir: regionFrame.certificatesDir,
   nats: natsPartSchema,
-}).superRefine((file, context) => tell(context, natsRules({ ...file, name: witness })));
+}).superRefine((file, context) => {
+  const names = voteOnly(file.regions, file.voters);
+  const message =
+    names.length === 0
+      ? 'no server of this deployment only votes: without `voters`, two regions have one, `witness`, and more have votes enough'
+      : `of the servers of this deployment, ${names.join(', ')} only ${names.length === 1 ? 'votes' : 'vote'}`;
+  if (!names.includes(file.witness)) context.addIssue({ code: 'custom', path: ['witness'], message });
+  else tell(context, natsRules({ ...file, name: file.witness }));
+});
 export type WitnessFile = z.output<typeof witnessFileSchema>;
 
 /** Either of them: every machine of a deployment that has a NATS server has one. */
@@ -103,7 +113,7 @@ export function loadMachineFile(file: string): ConfigResult<MachineFile> {
 export const serverOf = (machine: MachineFile): ServerFile =>
   machine.kind === 'region'
     ? { ...machine.region, name: machine.region.region }
-    : { ...machine.witness, name: witness };
+    : { ...machine.witness, name: machine.witness.witness };
 
 /** Names of the processes that a region has one of, in their certificates. */
 export const agentName = 'agent';
@@ -121,8 +131,8 @@ function upperConfig(
   if (token.kind === 'unreadable') return { kind: 'invalid', problems: [token.problem] };
   // A process with a certificate is known by that.
   const shown = region.certificatesDir === undefined ? token.value : undefined;
-  const { nats, regions, nodes } = region;
-  const replicas = nats.servers === undefined ? natsTopology(regions).replicas : nats.replicas;
+  const { nats, regions, voters, nodes } = region;
+  const replicas = nats.servers === undefined ? natsTopology(regions, voters).replicas : nats.replicas;
   const config = {
     ...common.shared,
     nodes: nodeAddresses(nodes),

@@ -23,7 +23,6 @@ const againMs = 2_000;
 
 export interface FailoverWatchOptions {
   readonly region: RegionId;
-  readonly regions: readonly RegionId[];
   readonly lease: LeaseLimits;
   readonly view: ClusterView;
   readonly sight: ControlSight;
@@ -98,9 +97,11 @@ export class FailoverWatch {
   }
 
   private decide(nowMs: number): void {
-    const { region, regions, lease, sight, challenger, moves, log } = this.options;
+    const { region, lease, view, sight, challenger, moves, log } = this.options;
+    const { regions } = view;
     const record = sight.view?.record;
-    if (record === undefined) return;
+    // R55: a region that has gone has no say.
+    if (record === undefined || !regions.includes(region)) return;
     const before = this.decisionNow;
     const policy = policyOf(record);
     const decision = decideFailover({

@@ -29,7 +29,8 @@ import {
   stopProcess,
   waitForExit,
 } from '../../storage/index.ts';
-import { regionsMax, regionsSchema } from '../agent/config.ts';
+import { regionsSchema } from '../agent/config.ts';
+import { regionsMax } from '../membership/core/membership-rules.ts';
 import { findNatsServer } from '../nats/nats-server.ts';
 import { busyPorts } from './busy-port.ts';
 import { type Distances, type PairRoundTrip, wideAreaOf } from './cables/core/wide-area.ts';
@@ -57,6 +58,7 @@ import { downgradeHint, rememberStoreVersion, storeProblem, storeVersion } from 
 import { foreignData, writeRegionFiles } from './region-files.ts';
 import { renewLocal, secureDeployment } from './secure/make-certificates.ts';
 import { Supervisor } from './supervisor.ts';
+import { failureText } from './wait-until-up.ts';
 
 /** Something the user can put right; `message` says what and how. Anything else that is thrown is a bug. */
 export class DeploymentError extends Error {
@@ -159,7 +161,8 @@ export function deleteDeployment(dataDir: string): string | undefined {
   } catch (error) {
     if (!(error instanceof DeploymentError)) throw error;
   }
-  const regions: readonly string[] = deployment?.regions ?? deploymentTraces(dataDir);
+  // Regions that have left keep their data here, and belong to the deployment as well.
+  const regions = [...new Set([...(deployment?.regions ?? []), ...deploymentTraces(dataDir)])];
   if (deployment === undefined && regions.length === 0) {
     throw new DeploymentError(
       `--fresh deletes only a Sextant deployment, and ${resolve(dataDir)} holds neither a readable deployment.json nor a region's processes. ` +
@@ -418,12 +421,8 @@ async function bringUpLocked(
     onProgress(`starting ${processes.length} processes of ${deployment.regions.length} regions`);
     const failure = await supervisor.start(hooks.timeoutMs ?? defaultStartTimeoutMs);
     if (failure !== undefined) {
-      const tail = failure.logTail.map((line) => `  | ${line}`).join('\n');
       const hint = servers.length > 0 ? downgradeHint(wrote, nats) : undefined;
-      throw new DeploymentError(
-        `${failure.process} ${failure.reason}\nlast lines of ${failure.log}:\n${tail === '' ? '  | (empty)' : tail}` +
-          (hint === undefined ? '' : `\n${hint}`),
-      );
+      throw new DeploymentError(failureText(failure) + (hint === undefined ? '' : `\n${hint}`));
     }
   } catch (error) {
     await running.stop();

@@ -5,15 +5,23 @@
  */
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
-import { clusterSchema, nodesPerRegion, secretSchema, strictShape } from '../../storage/index.ts';
-import { natsSchema, regionsMax, regionsSchema } from '../agent/config.ts';
-import { natsTopology, witness } from '../deploy/core/nats-topology.ts';
+import {
+  clusterSchema,
+  nodesPerRegion,
+  regionSchema,
+  secretSchema,
+  strictShape,
+} from '../../storage/index.ts';
+import { natsSchema, regionsSchema } from '../agent/config.ts';
+import { natsTopology, voteOnly, witness } from '../deploy/core/nats-topology.ts';
 import type { NatsPart, ServerFile } from '../deploy/core/region-rules.ts';
 import type { RegionPlan, WitnessPlan } from '../deploy/core/region-text.ts';
 import { natsConfigFile, natsConfigOf } from '../deploy/nats-config.ts';
 import { secretNames } from '../deploy/write-files.ts';
+import { regionsMax } from '../membership/core/membership-rules.ts';
 import type { NatsServer } from '../nats/nats-server.ts';
 import type { RouteEnds } from './cables/route-proxy.ts';
+import { slotOf } from './core/region-slots.ts';
 import { certificatesDir, gatewayName, identityFilesOf, natsIdentity } from './secure/local-certificates.ts';
 
 /** Content of `deployment.json`: what makes the deployment this one. Holds secrets; the file's mode is 0600. */
@@ -27,6 +35,10 @@ export const deploymentSchema = strictShape({
   /** Whether the processes encrypt what they say to one another. */
   secure: z.boolean().optional(),
   regions: regionsSchema,
+  /** The three of `core/region-slots.ts`; left out until regions come and go. */
+  voters: z.array(regionSchema).optional(),
+  slots: z.record(z.string(), z.int().min(0)).optional(),
+  headless: z.array(regionSchema).optional(),
   basePort: z.int().min(1),
   /** Servers of someone else (`--nats URL`), or null when the deployment runs its own. */
   nats: natsSchema.nullable(),
@@ -34,8 +46,6 @@ export const deploymentSchema = strictShape({
 export type Deployment = z.output<typeof deploymentSchema>;
 
 const portsPerRegion = 20;
-/** The witness takes the ports of this region index, one past the last possible region. */
-const witnessIndex = regionsMax;
 const host = '127.0.0.1';
 
 export type RegionPorts = {
@@ -110,7 +120,9 @@ export type Programs = Readonly<Record<'storage' | 'agent' | 'gateway', readonly
 export const formerConfigFile = (dir: string): string => join(dir, 'config.json');
 /** The file of a region, from which all its processes run; its secrets lie beside it. */
 export const regionFileOf = (dataDir: string, region: string): string =>
-  resolve(dataDir, region, region === witness ? 'witness.yaml' : 'region.yaml');
+  resolve(dataDir, region, 'region.yaml');
+/** The file of a server that only votes: the witness of two regions, or one whose region has left. */
+export const voterFileOf = (dataDir: string, name: string): string => resolve(dataDir, name, 'witness.yaml');
 export const logFile = (dir: string): string => join(dir, 'process.log');
 export const pidFile = (dir: string): string => join(dir, 'pid');
 export const deploymentFile = (dataDir: string): string => join(dataDir, 'deployment.json');
@@ -148,7 +160,7 @@ export function processDirs(deployment: Deployment, dataDir: string): readonly s
  */
 export function routesOf(deployment: Deployment): readonly RouteEnds[] {
   if (deployment.nats !== null) return [];
-  const { servers } = natsTopology(deployment.regions);
+  const { servers } = topologyOf(deployment);
   if (servers.length === 1) return [];
   const ring = servers.map((from, index) => ({ from, to: servers[(index + 1) % servers.length] ?? from }));
   const chords = servers.flatMap((from, index) =>
@@ -160,12 +172,26 @@ export function routesOf(deployment: Deployment): readonly RouteEnds[] {
   return [...ring, ...chords];
 }
 
-const serverIndex = (deployment: Deployment, server: string): number =>
-  server === witness ? witnessIndex : deployment.regions.map(String).indexOf(server);
+/** The NATS servers of a deployment that runs its own. */
+export const topologyOf = ({ regions, voters }: Deployment) => natsTopology(regions, voters);
+
+/** Ports of a region, or of a server that only votes. */
+export const portsIn = (deployment: Deployment, server: string): RegionPorts =>
+  portsOf(deployment.basePort, slotOf(deployment, server));
 
 /** Port that `server` takes routes on. */
 export const routePortOf = (deployment: Deployment, server: string): number =>
-  portsOf(deployment.basePort, serverIndex(deployment, server)).natsRoute;
+  portsIn(deployment, server).natsRoute;
+
+/**
+ * Routes of a server that comes while the others run: it dials every one of them, and their configurations stay as they are.
+ */
+export const routesOfNew = (deployment: Deployment, from: string): readonly RouteEnds[] =>
+  deployment.nats !== null
+    ? []
+    : topologyOf(deployment)
+        .servers.filter((to) => to !== from)
+        .map((to) => ({ from, to }));
 
 /** A route as it is dialled this time. */
 export type DialledRoute = { readonly ends: RouteEnds; readonly port: number };
@@ -175,11 +201,11 @@ function natsPlanOf(deployment: Deployment, server: string, dialled: readonly Di
     const { servers, replicas } = deployment.nats;
     return { servers, ...(replicas !== undefined && { replicas }) };
   }
-  const ports = portsOf(deployment.basePort, serverIndex(deployment, server));
+  const ports = portsIn(deployment, server);
   const routes = dialled
     .filter(({ ends }) => ends.from === server)
     .map(({ ends, port }) => ({ region: ends.to, address: at(port), proxied: true }));
-  const clustered = natsTopology(deployment.regions).servers.length > 1;
+  const clustered = topologyOf(deployment).servers.length > 1;
   return { address: at(ports.nats), ...(clustered && { routeAddress: at(ports.natsRoute), routes }) };
 }
 
@@ -198,13 +224,14 @@ export function regionPlans(
   dialled: readonly DialledRoute[],
   jaegerUrl?: string,
 ): readonly RegionPlan[] {
-  const { cluster, regions } = deployment;
-  return regions.map((region, index) => {
-    const ports = portsOf(deployment.basePort, index);
+  const { cluster, regions, voters } = deployment;
+  return regions.map((region) => {
+    const ports = portsIn(deployment, region);
     return {
       cluster,
       region,
       regions,
+      voters,
       dataDir: '.',
       ...privacyOf(deployment, dataDir),
       nodes: ports.nodes.map((port, node) => ({
@@ -213,34 +240,43 @@ export function regionPlans(
         address: at(port),
       })),
       agent: { address: at(ports.agent) },
-      gateways: [
-        {
-          gateway: gatewayName,
-          address: at(ports.gateway),
-          supervisor: resolve(controlSocket(dataDir)),
-          ...(jaegerUrl !== undefined && { jaegerUrl }),
-        },
-      ],
+      gateways: isHeadless(deployment, region)
+        ? []
+        : [
+            {
+              gateway: gatewayName,
+              address: at(ports.gateway),
+              supervisor: resolve(controlSocket(dataDir)),
+              ...(jaegerUrl !== undefined && { jaegerUrl }),
+            },
+          ],
       nats: natsPlanOf(deployment, region, dialled),
     };
   });
 }
 
-/** The file of the witness, where there is one. */
-export function witnessPlan(
+/** Whether a region has no gateway. */
+export const isHeadless = ({ headless = [] }: Deployment, region: string): boolean =>
+  headless.some((name) => name === region);
+
+/** Files of the servers that only vote. */
+export function voterPlans(
   deployment: Deployment,
   dataDir: string,
   dialled: readonly DialledRoute[],
-): WitnessPlan | undefined {
-  const { cluster, regions, nats } = deployment;
-  if (nats !== null || !natsTopology(regions).servers.includes(witness)) return undefined;
-  return {
+): readonly WitnessPlan[] {
+  const { cluster, regions, voters, nats } = deployment;
+  if (nats !== null) return [];
+  return voteOnly(regions, voters).map((name) => ({
     cluster,
+    witness: name,
     regions,
-    dataDir: '.',
+    voters,
+    // One whose region has left keeps what it has where it was.
+    dataDir: name === witness ? '.' : 'nats',
     ...privacyOf(deployment, dataDir),
-    nats: natsPlanOf(deployment, witness, dialled),
-  };
+    nats: natsPlanOf(deployment, name, dialled),
+  }));
 }
 
 /** The NATS servers, each with the configuration that follows from its region's file. */
@@ -250,10 +286,9 @@ export function natsProcesses(
   server: NatsServer,
   dialled: readonly DialledRoute[],
 ): readonly ProcessSpec[] {
-  const alone = witnessPlan(deployment, dataDir, dialled);
   const files: readonly ServerFile[] = [
     ...regionPlans(deployment, dataDir, dialled).map((plan) => ({ ...plan, name: plan.region })),
-    ...(alone === undefined ? [] : [{ ...alone, name: witness }]),
+    ...voterPlans(deployment, dataDir, dialled).map((plan) => ({ ...plan, name: plan.witness })),
   ];
   return files.flatMap((file): readonly ProcessSpec[] => {
     const { name, nats } = file;
@@ -268,7 +303,7 @@ export function natsProcesses(
       version: server.version,
     });
     if (content === undefined) return [];
-    const ports = portsOf(deployment.basePort, serverIndex(deployment, name));
+    const ports = portsIn(deployment, name);
     return [
       {
         id: `${name}/nats`,
@@ -293,8 +328,9 @@ export function sextantProcesses(
   programs: Programs,
   otlpEndpoint?: string,
 ): readonly ProcessSpec[] {
-  return deployment.regions.flatMap((region, index) => {
-    const ports = portsOf(deployment.basePort, index);
+  return deployment.regions.flatMap((region) => {
+    const ports = portsIn(deployment, region);
+    const headless = isHeadless(deployment, region);
     const spec = (role: keyof Programs, name: string, port: number, args: readonly string[]): ProcessSpec => {
       const dir = resolve(dataDir, region, name);
       return {
@@ -311,6 +347,10 @@ export function sextantProcesses(
           ...(otlpEndpoint !== undefined && { OTEL_EXPORTER_OTLP_ENDPOINT: otlpEndpoint }),
         },
         ...(role === 'gateway' && { readyUrl: `http://${at(port)}/readyz` }),
+        // Agents speak TLS where processes have certificates: then that it listens has to do.
+        ...(role === 'agent' &&
+          headless &&
+          deployment.secure !== true && { readyUrl: `http://${at(port)}/readyz` }),
       };
     };
     const nodes = ports.nodes.map((port, node) =>
@@ -319,7 +359,7 @@ export function sextantProcesses(
     return [
       ...nodes,
       spec('agent', 'agent', ports.agent, []),
-      spec('gateway', 'gateway', ports.gateway, ['--name', gatewayName]),
+      ...(headless ? [] : [spec('gateway', 'gateway', ports.gateway, ['--name', gatewayName])]),
     ];
   });
 }
@@ -327,16 +367,20 @@ export function sextantProcesses(
 /** Where clients and people connect. */
 export type RegionEndpoints = {
   readonly region: string;
+  /** Where its gateway is, or would be. */
   readonly gateway: string;
+  /** It has no gateway. */
+  readonly headless: boolean;
   readonly agent: string;
   readonly nats: string;
 };
 
 export function endpointsOf(deployment: Deployment): readonly RegionEndpoints[] {
-  return deployment.regions.map((region, index) => {
-    const ports = portsOf(deployment.basePort, index);
+  return deployment.regions.map((region) => {
+    const ports = portsIn(deployment, region);
     return {
       region,
+      headless: isHeadless(deployment, region),
       gateway: `http://${host}:${ports.gateway}`,
       agent: `${deployment.secure === true ? 'https' : 'http'}://${host}:${ports.agent}`,
       nats: deployment.nats?.servers[0] ?? `nats://${host}:${ports.nats}`,

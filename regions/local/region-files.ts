@@ -3,7 +3,7 @@ import { rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { z } from 'zod';
 import { loadConfig } from '../../storage/index.ts';
-import { witness } from '../deploy/core/nats-topology.ts';
+import { voteOnly, witness } from '../deploy/core/nats-topology.ts';
 import { regionText, witnessText } from '../deploy/core/region-text.ts';
 import { writeMachineFile } from '../deploy/write-files.ts';
 import {
@@ -14,7 +14,8 @@ import {
   processDirs,
   regionFileOf,
   regionPlans,
-  witnessPlan,
+  voterFileOf,
+  voterPlans,
 } from './local-layout.ts';
 
 const title =
@@ -26,7 +27,11 @@ const clusterOnly = z.looseObject({ cluster: z.string() });
  * or refused node by node. @returns undefined when it is.
  */
 export function foreignData(dataDir: string, deployment: Deployment): string | undefined {
-  const files = [...deployment.regions, witness].map((region) => regionFileOf(dataDir, region));
+  const { regions, voters } = deployment;
+  const files = [
+    ...regions.map((region) => regionFileOf(dataDir, region)),
+    ...[witness, ...voteOnly(regions, voters)].map((name) => voterFileOf(dataDir, name)),
+  ];
   const former = processDirs(deployment, dataDir).map(formerConfigFile);
   for (const file of [...files, ...former]) {
     const loaded = loadConfig(file, clusterOnly, {});
@@ -57,8 +62,7 @@ export function writeRegionFiles(
   };
   for (const plan of regionPlans(deployment, dataDir, dialled, jaegerUrl))
     writeMachineFile(regionFileOf(dataDir, plan.region), regionText(plan, title), secrets);
-  const alone = witnessPlan(deployment, dataDir, dialled);
-  if (alone !== undefined)
-    writeMachineFile(regionFileOf(dataDir, witness), witnessText(alone, title), secrets);
+  for (const plan of voterPlans(deployment, dataDir, dialled))
+    writeMachineFile(voterFileOf(dataDir, plan.witness), witnessText(plan, title), secrets);
   for (const dir of processDirs(deployment, dataDir)) rmSync(formerConfigFile(dir), { force: true });
 }

@@ -3,8 +3,6 @@
  * stops exactly them.
  */
 import type { Server } from 'node:http';
-import { connect } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { RouteProxies } from './cables/route-proxy.ts';
 import {
   type Action,
@@ -14,19 +12,12 @@ import {
   serveControl,
 } from './control-socket.ts';
 import { directoryBytes } from './directory-bytes.ts';
-import { logFile, type ProcessRole, type ProcessSpec, startOrder, telemetryGroup } from './local-layout.ts';
-import { lastLines, ManagedProcess } from './managed-process.ts';
+import { type ProcessRole, type ProcessSpec, startOrder, telemetryGroup } from './local-layout.ts';
+import { ManagedProcess } from './managed-process.ts';
 import { type NatsAccess, NatsCare } from './nats-care.ts';
 import { ReloadWatch } from './secure/reload-watch.ts';
 import { serveSupervisorMetrics } from './supervisor-metrics.ts';
-
-/** Why a deployment did not become ready. `logTail` are the last lines of the process's log. */
-export type StartFailure = {
-  readonly process: string;
-  readonly reason: string;
-  readonly log: string;
-  readonly logTail: readonly string[];
-};
+import { type StartFailure, waitUntilUp } from './wait-until-up.ts';
 
 export type SupervisorOptions = {
   readonly processes: readonly ProcessSpec[];
@@ -47,13 +38,9 @@ export type SupervisorOptions = {
   readonly dataLookMs?: number;
 };
 
-const pollMs = 50;
-const probeTimeoutMs = 1_000;
-const restartPatience = 3;
 const defaultDataLookMs = 10_000;
 const renewEveryMs = 3_600_000;
 const reloadLookMs = 1_000;
-const logTailLines = 12;
 /** How long each role may take to stop in order before it is killed. */
 const graceMs: Readonly<Record<ProcessRole, number>> = {
   gateway: 8_000,
@@ -65,34 +52,9 @@ const graceMs: Readonly<Record<ProcessRole, number>> = {
   prometheus: 8_000,
 };
 
-/** True when something accepts connections on the loopback port. */
-function accepts(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect({ host: '127.0.0.1', port, timeout: probeTimeoutMs });
-    const finish = (accepted: boolean) => {
-      socket.destroy();
-      resolve(accepted);
-    };
-    socket.once('connect', () => finish(true));
-    socket.once('error', () => finish(false));
-    socket.once('timeout', () => finish(false));
-  });
-}
-
-/** Undefined when `url` answers 2xx; else why not. */
-async function unreadiness(url: string): Promise<string | undefined> {
-  try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(probeTimeoutMs) });
-    const text = (await response.text()).trim().slice(0, 300);
-    return response.ok ? undefined : `${url} answers ${response.status} ${text}`;
-  } catch {
-    return `${url} does not answer`;
-  }
-}
-
 export class Supervisor {
   readonly #options: SupervisorOptions;
-  readonly #processes: readonly ManagedProcess[];
+  #processes: readonly ManagedProcess[];
   #control: Server | undefined;
   #phase: SupervisorStatus['phase'] = 'starting';
   #failure: StartFailure | undefined;
@@ -105,12 +67,7 @@ export class Supervisor {
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
-    this.#processes = options.processes.map(
-      (spec) =>
-        new ManagedProcess(spec, (reason) =>
-          options.onProgress(`${spec.id} ended (${reason}): starting it again`),
-        ),
-    );
+    this.#processes = options.processes.map((spec) => this.#managed(spec));
   }
 
   get status(): SupervisorStatus {
@@ -125,6 +82,13 @@ export class Supervisor {
       ],
       processes: this.#processes.map((managed) => ({ ...managed.status, ports: [...managed.status.ports] })),
     };
+  }
+
+  #managed(spec: ProcessSpec): ManagedProcess {
+    const { onProgress } = this.#options;
+    return new ManagedProcess(spec, (reason) =>
+      onProgress(`${spec.id} ended (${reason}): starting it again`),
+    );
   }
 
   /**
@@ -190,6 +154,62 @@ export class Supervisor {
     }
   }
 
+  /**
+   * Runs more processes from now on: those of a region that comes. Resolves when they listen, or with the first that does not;
+   * then none of them is kept.
+   */
+  async extend(specs: readonly ProcessSpec[], timeoutMs: number): Promise<StartFailure | undefined> {
+    const known = new Set(this.#processes.map(({ spec }) => spec.id));
+    const added = specs.filter(({ id }) => !known.has(id)).map((spec) => this.#managed(spec));
+    this.#changed([...this.#processes, ...added]);
+    const wait = {
+      deadline: performance.now() + timeoutMs,
+      isWanted: () => this.#phase !== 'stopping',
+      untilReady: false,
+    };
+    for (const role of startOrder) {
+      const stage = added.filter(({ spec }) => spec.role === role);
+      for (const managed of stage) managed.start();
+      const failures = await Promise.all(stage.map((managed) => waitUntilUp(managed, wait)));
+      const failure = failures.find((one) => one !== undefined);
+      if (failure === undefined) continue;
+      await this.dismiss(added.map(({ spec }) => spec.id));
+      return failure;
+    }
+    return undefined;
+  }
+
+  /** Stops processes, in order, and forgets them: those of a region that goes. @returns the ids of those that there were. */
+  async dismiss(ids: readonly string[]): Promise<readonly string[]> {
+    const leaving = this.#processes.filter(({ spec }) => ids.includes(spec.id));
+    for (const role of startOrder.toReversed()) {
+      const stage = leaving.filter(({ spec }) => spec.role === role);
+      await Promise.all(stage.map((managed) => managed.retire(graceMs[role])));
+    }
+    this.#changed(this.#processes.filter((managed) => !leaving.includes(managed)));
+    return leaving.map(({ spec }) => spec.id);
+  }
+
+  /** Stops a process in order and starts it again from another configuration. */
+  async replace(spec: ProcessSpec): Promise<void> {
+    const old = this.#processes.find((managed) => managed.spec.id === spec.id);
+    if (old === undefined) return;
+    await old.retire(graceMs[spec.role]);
+    const next = this.#managed(spec);
+    this.#changed(this.#processes.map((managed) => (managed === old ? next : managed)));
+    if (this.#phase !== 'stopping') next.start();
+  }
+
+  /** Whoever watches over processes watches over these. */
+  #changed(processes: readonly ManagedProcess[]): void {
+    this.#processes = processes;
+    const care = this.#care;
+    this.#care = undefined;
+    void care?.close();
+    this.#careForNats();
+    this.#watchReloads();
+  }
+
   /** Stops everything this supervisor started: gateways first, NATS last. Safe to call more than once. */
   stop(): Promise<void> {
     this.#stopped ??= this.#stopAll();
@@ -222,6 +242,13 @@ export class Supervisor {
       );
     }, renewEveryMs);
     this.#renewals.unref();
+    this.#watchReloads();
+  }
+
+  /** NATS servers read a new certificate when they are told. */
+  #watchReloads(): void {
+    clearInterval(this.#reloads);
+    if (this.#options.renew === undefined || this.#phase === 'stopping') return;
     const watches = this.#processes
       .filter(({ spec }) => spec.reloads !== undefined)
       .map(
@@ -300,7 +327,9 @@ export class Supervisor {
       if (!this.#isStarting()) return;
       const stage = mine.filter(({ spec }) => spec.role === role);
       for (const managed of stage) managed.start();
-      await Promise.all(stage.map((managed) => this.#waitUntilUp(managed, deadline)));
+      const wait = { deadline, isWanted: () => this.#isStarting(), untilReady: true };
+      const failures = await Promise.all(stage.map((managed) => waitUntilUp(managed, wait)));
+      this.#failure ??= failures.find((failure) => failure !== undefined);
     }
     if (this.#isStarting() && mine.some(({ spec }) => spec.readyUrl !== undefined)) {
       this.#options.onProgress(`${region} is ready`);
@@ -310,33 +339,4 @@ export class Supervisor {
   #isStarting(): boolean {
     return this.#phase === 'starting' && this.#failure === undefined;
   }
-
-  /** Waits until the process accepts connections and, if it has a readiness URL, is ready; else records the failure. */
-  async #waitUntilUp(managed: ManagedProcess, deadline: number): Promise<void> {
-    const { ports, readyUrl } = managed.spec;
-    let reason = `does not listen on port ${ports.join(' and ')}`;
-    while (this.#isStarting()) {
-      const { state, restarts, lastExit } = managed.status;
-      if (restarts >= restartPatience && state !== 'running') {
-        this.#failure ??= failureOf(managed, `keeps ending (${lastExit})`);
-        return;
-      }
-      const listening = (await Promise.all(ports.map(accepts))).every(Boolean);
-      if (listening) {
-        const problem = readyUrl === undefined ? undefined : await unreadiness(readyUrl);
-        if (problem === undefined) return;
-        reason = problem;
-      }
-      if (performance.now() >= deadline) {
-        this.#failure ??= failureOf(managed, `was not ready in time: ${reason}`);
-        return;
-      }
-      await sleep(pollMs);
-    }
-  }
-}
-
-function failureOf(managed: ManagedProcess, reason: string): StartFailure {
-  const log = logFile(managed.spec.dir);
-  return { process: managed.spec.id, reason, log, logTail: lastLines(log, logTailLines) };
 }

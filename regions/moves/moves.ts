@@ -12,6 +12,7 @@ import {
   beginFailover,
   beginSwitchover,
   type ControlRecord,
+  isMember,
 } from '../control/core/control-record.ts';
 import type { ControlSight } from '../control/core/control-sight.ts';
 import { moveLimits } from '../control/core/move-limits.ts';
@@ -20,6 +21,7 @@ import {
   type Neighbours,
   noChange,
   noRecord,
+  notMemberReason,
   staleness,
 } from '../control/core/record-claims.ts';
 import type { FailoverVerdict } from '../control/core/survivors.ts';
@@ -128,6 +130,7 @@ export class Moves {
   async switchover(): Promise<Operation | Refused> {
     const record = await this.readRecord();
     if ('code' in record) return record;
+    if (!isMember(record, this.options.region)) return notMember(this.options.region);
     const { region, view, following, runtime } = this.options;
     const question = { ...view.switchoverQuestion(region, record, runtime.nowMs()), following: following() };
     const refusal = switchoverProblem(question) ?? this.underWay('switchover');
@@ -146,6 +149,7 @@ export class Moves {
     const record = fresh ? read : this.hint();
     if (record === null) return 'code' in read ? read : alreadyPrimary(read);
     if (record.primary === region) return alreadyPrimary(record);
+    if (!isMember(record, region)) return notMember(region);
     const refusal = this.judge.problem(record, wish);
     if (refusal !== null) return refusal;
     const moving = this.underWay('failover');
@@ -241,7 +245,7 @@ export class Moves {
   private takeUp(): void {
     const { region, sight, view, runtime, log } = this.options;
     const seen = sight.view;
-    if (seen === null) return;
+    if (seen === null || !isMember(seen.record, region)) return;
     const { move } = seen.record;
     for (const run of [...this.runs.values()])
       if (run.move.isGuarded && view.region(run.move.target, runtime.nowMs()) !== null) this.dismiss(run);
@@ -451,4 +455,8 @@ export class Moves {
   private get wallMs(): number {
     return Math.floor(this.options.runtime.wallUs() / 1_000);
   }
+}
+
+function notMember(region: RegionId): Refused {
+  return { code: 'NOT_MEMBER', message: notMemberReason(region) };
 }

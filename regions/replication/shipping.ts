@@ -66,11 +66,27 @@ export interface LaneWindow {
 
 export class Shipping {
   private readonly options: ShippingOptions;
-  private readonly lanes: readonly Lane[];
+  private readonly reign: Reign;
+  private lanes: readonly Lane[];
+  /** Every lane reads from a node of its own turn, also those that come later. */
+  private opened = 0;
 
   constructor(options: ShippingOptions, reign: Reign) {
     this.options = options;
-    this.lanes = options.secondaries.map((to, index) => new Lane(options, reign, to, index));
+    this.reign = reign;
+    this.lanes = options.secondaries.map((to) => new Lane(options, reign, to, this.opened++));
+  }
+
+  /** Regions have come or gone: lanes to those that are new begin, lanes to others end, and the rest go on as they are. */
+  shipTo(secondaries: readonly RegionId[]): void {
+    const gone = this.lanes.filter(({ to }) => !secondaries.includes(to));
+    const kept = this.lanes.filter(({ to }) => secondaries.includes(to));
+    const isNew = (to: RegionId): boolean => !kept.some((lane) => lane.to === to);
+    const begun = secondaries
+      .filter(isNew)
+      .map((to) => new Lane(this.options, this.reign, to, this.opened++));
+    this.lanes = [...kept, ...begun];
+    for (const lane of gone) void lane.close();
   }
 
   /** Hands an acknowledgement to the lane it belongs to. */

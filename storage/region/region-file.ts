@@ -67,6 +67,7 @@ export const regionFrame = {
   cluster: clusterSchema,
   region: regionSchema,
   regions: z.unknown(),
+  voters: z.unknown().optional(),
   dataDir: dataDirSchema,
   secrets: secretsSchema.optional(),
   certificatesDir: z.string().min(1, 'a directory').optional(),

@@ -1,5 +1,10 @@
 /** Why a gateway does not serve SQL as it should, in words for an operator. Pure. */
-import { type ControlProblem, type ControlRecord, describeReading } from '../../../regions/core.ts';
+import {
+  type ControlProblem,
+  type ControlRecord,
+  describeReading,
+  notMemberReason,
+} from '../../../regions/core.ts';
 import type { Epoch, RegionId } from '../../../storage/core.ts';
 
 export interface ReadinessFacts {
@@ -7,6 +12,8 @@ export interface ReadinessFacts {
   /** A point to read at was found. */
   readonly isAttached: boolean;
   readonly record: ControlRecord | null;
+  /** The record leaves this region among those of the deployment. */
+  readonly isMember: boolean;
   /** Why the last look at the record brought none; null when it did. */
   readonly recordProblem: ControlProblem | null;
   /** The epoch whose path is read or written. */
@@ -46,6 +53,7 @@ function recordReason(facts: ReadinessFacts): string | null {
   const needed = record === null || (record.primary === region && recordProblem?.kind !== 'unavailable');
   if (recordProblem !== null && needed) return describeReading(recordProblem, head).reason;
   if (record === null) return 'the control record has not been read yet';
+  if (!facts.isMember) return notMemberReason(region);
   if (suspendedMs !== null)
     return `the lease of this gateway is suspended since ${Math.round(suspendedMs)} ms: it cannot renew it, and writes wait`;
   return record.primary === region && !hasWriter ? 'this region is primary and has no writer' : null;

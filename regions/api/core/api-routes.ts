@@ -173,6 +173,14 @@ export const apiRoutes = {
     answers: { 200: json('Policy', 'The whole policy after the change.') },
     errors: { gateway: [...guardedAct, 400, 409, 413, 503], agent: [401, 400, 409, 413, 503] },
   },
+  changeRegions: {
+    method: 'post',
+    path: '/v1/regions',
+    summary: 'Takes a region in, or lets one go',
+    body: 'RegionsChange',
+    answers: { 200: json('Regions', 'The regions from now on, and how the one stood that left.') },
+    errors: { gateway: [...guardedAct, 400, 409, 413, 503], agent: [401, 400, 409, 413, 503] },
+  },
   drills: {
     method: 'get',
     path: '/v1/drills',

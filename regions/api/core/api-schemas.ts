@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { drillRequestSchema } from '../../drills/core/drill-kinds.ts';
 import { drillAnswerSchema, drillSummarySchema } from '../../drills/core/drill-report.ts';
+import { membershipChangeSchema, membershipSchema } from '../../membership/core/membership-request.ts';
 import { lossReportSchema } from '../../moves/core/loss-report.ts';
 import { operationSchema } from '../../moves/core/operations.ts';
 import { policyChangeSchema, policySchema } from '../../policy/core/policy-request.ts';
@@ -75,6 +76,10 @@ const statusSchema = z.object({
         .describe('How long answers at the primary have been waiting for what this region lacks.'),
       ageMs: z.number().nullable().describe('How old the region\u2019s own word is; null when never heard.'),
       ready: z.boolean(),
+      headless: z
+        .boolean()
+        .default(false)
+        .describe('It has no gateway: it keeps a copy, and is no target of a move.'),
       gateway: z.string().nullable(),
       agent: z.string().nullable(),
       writer: z.string().nullable(),
@@ -166,6 +171,8 @@ export const apiSchemas = {
   AgentReady: z.object({ ready: z.boolean(), reason: z.string().exactOptional() }),
   Policy: policySchema,
   PolicyChange: policyChangeSchema,
+  Regions: membershipSchema,
+  RegionsChange: membershipChangeSchema,
   DrillRequest: drillRequestSchema,
   Drill: drillAnswerSchema,
   Drills: z.object({ drills: z.array(drillSummarySchema).describe('The newest first.') }),

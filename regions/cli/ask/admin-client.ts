@@ -50,6 +50,7 @@ const regionStatusSchema = z.looseObject({
   stalledMs: z.number().nullish(),
   ageMs: z.number().nullish(),
   ready: z.boolean().nullish(),
+  headless: z.boolean().nullish(),
   gateway: z.string().nullish(),
   agent: z.string().nullish(),
   trouble: z.string().nullish(),
@@ -117,7 +118,7 @@ export function targetOf(options: TargetOptions): Target {
   return {
     local,
     endpoints,
-    gateways: endpoints.map(({ gateway }) => gateway),
+    gateways: endpoints.flatMap(({ gateway, headless }) => (headless ? [] : [gateway])),
     agents: endpoints.map(({ agent }) => agent),
     headers: { authorization: `Bearer ${token ?? local.secret}`, 'x-sextant-cluster': local.cluster },
     clientToken,
@@ -232,6 +233,11 @@ const asUrl = (text: string, { gateways }: Target): string => {
 /** Gateway URL of `region`. @throws CliError listing the regions there are. */
 export async function gatewayOf(target: Target, region: string): Promise<string> {
   const known = target.endpoints.find((endpoint) => endpoint.region === region);
+  if (known?.headless === true)
+    throw headlessError(
+      region,
+      target.endpoints.flatMap((other) => (other.headless ? [] : [other.region])),
+    );
   if (known !== undefined) return known.gateway;
   if (target.local !== undefined) throw unknownRegion(region, target.local.regions);
   const regions = await regionsOf(target);
@@ -242,10 +248,22 @@ export async function gatewayOf(target: Target, region: string): Promise<string>
       regions.map(({ name }) => name),
     );
   }
+  if (found.headless === true)
+    throw headlessError(
+      region,
+      regions.flatMap((other) => (other.headless === true ? [] : [other.name])),
+    );
   if (found.gateway === undefined || found.gateway === null)
     throw new CliError(`${region} has no gateway that is known`);
   return asUrl(found.gateway, target);
 }
+
+/** Nobody answers SQL in a region without a gateway: says who does. */
+const headlessError = (region: string, others: readonly string[]): CliError =>
+  new CliError(
+    `${region} is headless: it keeps a copy and has no gateway. Ask ${others.join(' or ') || 'another region'}, or give it one ` +
+      `(\`sextant gateway add ${region}\` on a local deployment, an entry in \`gateways\` of its region.yaml elsewhere)`,
+  );
 
 export const unknownRegion = (region: string, known: readonly string[]): CliError =>
   new CliError(`no region ${region}; there are ${known.join(', ')}`);

@@ -41,7 +41,7 @@ function regionRow(region: RegionStatus): string[] {
     region.role === 'primary' ? dash : bytes === time ? time : `${bytes}, ${time}`,
     region.role === 'primary' ? dash : orUnknown(region.rpoMs, formatMs),
     region.ready === true ? paint('green', 'yes') : paint('red', notReadyText(region)),
-    orDash(region.gateway, String),
+    region.headless === true ? '(headless)' : orDash(region.gateway, String),
     orDash(region.agent, String),
   ];
 }

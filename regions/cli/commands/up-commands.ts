@@ -120,14 +120,19 @@ async function printReady(options: CommonOptions, deployment: Deployment): Promi
   console.log(
     table(
       ['REGION', 'GATEWAY', 'AGENT', 'NATS'],
-      endpoints.map(({ region, gateway, agent, nats }) => [region, gateway, agent, nats]),
+      endpoints.map(({ region, gateway, headless, agent, nats }) => [
+        region,
+        headless ? '(headless)' : gateway,
+        agent,
+        nats,
+      ]),
     ),
   );
   const distances = supervisor === undefined ? null : wanTable(supervisor);
   if (distances !== null) console.log(distances);
   const pages = jaegerTable(jaeger);
   if (pages !== null) console.log(pages);
-  const [first] = endpoints;
+  const first = endpoints.find(({ headless }) => !headless);
   if (first !== undefined) console.log(`console  ${first.gateway}/console`);
   console.log(paint('green', 'ready'));
 }

@@ -11,7 +11,8 @@
  * - R22 `stable` means no move, `switching` a switchover away from `primary`, `failing-over` a failover without holder;
  * - R23 a holder is replaced only after it released, was superseded by a later incarnation of itself, or was judged
  *   lapsed by somebody who waited out its lease (`lease.ts`);
- * - R26 the policy changes by `setPolicy` alone, which changes nothing else; every other change keeps it.
+ * - R26 the policy changes by `setPolicy` alone, which changes nothing else; every other change keeps it;
+ * - R54 the regions change by `setRegions` alone, which changes nothing else, while nothing moves; the primary is one of them.
  */
 import assert from 'node:assert/strict';
 import {
@@ -67,6 +68,11 @@ export interface ControlRecord {
    * refuse a record that has one, so they can neither drop it nor work beside it.
    */
   readonly policy?: Policy;
+  /**
+   * Every region of the deployment, once one has come or gone; the processes' own files count no more then (`regionsOf`).
+   * Left out before: as with the policy, a version that does not know it refuses the record.
+   */
+  readonly regions?: readonly RegionId[];
 }
 
 export type RefusalCode =
@@ -79,7 +85,10 @@ export type RefusalCode =
   | 'other-move'
   | 'not-drained'
   | 'not-target'
-  | 'same-policy';
+  | 'same-policy'
+  | 'same-regions'
+  | 'no-region'
+  | 'not-member';
 
 export type Transition =
   | { readonly kind: 'next'; readonly record: ControlRecord }
@@ -150,6 +159,7 @@ export function beginSwitchover(
 ): Transition {
   if (record.move !== null) return moveUnderWay(record.move);
   if (record.primary === by.to) return refused('already-primary', `${by.to} is the primary region already`);
+  if (!isMember(record, by.to)) return notMember(by.to);
   return next(record, {
     state: 'switching',
     move: { ...by, kind: 'switchover', from: record.primary, allowDataLoss: false },
@@ -173,6 +183,7 @@ export function beginFailover(
 ): Transition {
   if (record.state === 'failing-over' && record.move?.to === by.to) return moveUnderWay(record.move);
   if (record.primary === by.to) return refused('already-primary', `${by.to} is the primary region already`);
+  if (!isMember(record, by.to)) return notMember(by.to);
   if (record.holder !== null && !by.lapsed) {
     return refused('held', `gateway ${record.holder.gateway} of ${record.primary} holds the lease`);
   }
@@ -241,14 +252,48 @@ export function setPolicy(record: ControlRecord, change: PolicyChange): Transiti
   return { kind: 'next', record: after };
 }
 
-/** @throws AssertionError when `record` is not one that the transitions above can produce (R22). */
+/** The regions that the record names; `configured`, those of the process's own file, where none has come or gone yet. */
+export function regionsOf(
+  record: ControlRecord | null,
+  configured: readonly RegionId[],
+): readonly RegionId[] {
+  return record?.regions ?? configured;
+}
+
+/** Whether the record leaves a region among those of the deployment. A record that names none leaves all of them. */
+export function isMember(record: ControlRecord | null, region: RegionId): boolean {
+  return record?.regions?.includes(region) ?? true;
+}
+
+/**
+ * A region comes or goes: `regions` is every one of the deployment from now on. Not while something moves, and never without
+ * the primary. A change that changes nothing is refused, for the reason of `setPolicy`.
+ */
+export function setRegions(record: ControlRecord, regions: readonly RegionId[]): Transition {
+  if (record.move !== null) return moveUnderWay(record.move);
+  if (!regions.includes(record.primary))
+    return refused('no-region', `${record.primary} is the primary region: move the primary elsewhere first`);
+  if (record.regions !== undefined && sameRegions(record.regions, regions))
+    return refused('same-regions', 'these are the regions already');
+  return next(record, { regions: [...regions] });
+}
+
+const sameRegions = (a: readonly RegionId[] | undefined, b: readonly RegionId[] | undefined): boolean =>
+  a?.join() === b?.join();
+
+/** @throws AssertionError when `record` is not one that the transitions above can produce (R22, R54). */
 export function checkControlRecord(record: ControlRecord): void {
-  const { state, move, holder, primary } = record;
+  const { state, move, holder, primary, regions } = record;
   assert(Number.isSafeInteger(record.n) && record.n >= 0, `R21: n counts changes, not ${record.n}`);
   assert(
     (state === 'stable') === (move === null),
     `R22: state ${state} ${move === null ? 'without' : 'with'} a move`,
   );
+  if (regions !== undefined) {
+    assert(new Set(regions).size === regions.length, 'R54: a region is named twice');
+    assert(regions.includes(primary), `R54: the primary ${primary} is none of the regions`);
+    assert(move === null || regions.includes(move.to), 'R54: a move to a region that is none of them');
+  }
   if (move === null) return;
   assert(
     move.from === primary && move.to !== primary,
@@ -271,6 +316,12 @@ export function checkControlStep(before: ControlRecord, after: ControlRecord): v
     after.primary !== before.primary || (after.holder !== null && !sameHolder(after.holder, before.holder));
   const step = newReign ? 1 : 0;
   assert(after.epoch === before.epoch + step, `R20: epoch went from ${before.epoch} to ${after.epoch}`);
+  if (!sameRegions(before.regions, after.regions)) {
+    const { regions: _before, n: _n, ...rest } = before;
+    const { regions: _after, n: _m, ...restAfter } = after;
+    assert.deepStrictEqual(restAfter, rest, 'R54: a change of the regions changed something else');
+    assert(before.move === null, 'R54: the regions changed during a move');
+  }
   if (samePolicy(policyOf(before), policyOf(after))) return;
   const { policy: _before, n: _n, ...rest } = before;
   const { policy: _after, n: _m, ...restAfter } = after;
@@ -297,6 +348,13 @@ function refused(code: RefusalCode, reason: string): Transition {
 function notHolder(record: ControlRecord): Transition {
   const now = record.holder === null ? 'nobody does' : `gateway ${record.holder.gateway} does`;
   return refused('not-holder', `this incarnation does not hold the lease, ${now}`);
+}
+
+function notMember(region: RegionId): Transition {
+  return refused(
+    'not-member',
+    `${region} is none of the regions of this deployment any more: \`sextant region add ${region}\` takes it in`,
+  );
 }
 
 function moveUnderWay(move: Move): Transition {

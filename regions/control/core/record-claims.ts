@@ -173,3 +173,11 @@ export function renewalsSeen(before: Renewals | null, { seq, record }: ControlVi
 
 /** Whether the holder is alive for certain: two renewals that were seen one after another prove it. */
 export const isAlive = ({ incarnation, count }: Renewals): boolean => incarnation !== null && count >= 2;
+
+/** Why a process of a region that the control record does not name does nothing (R55). */
+export function notMemberReason(region: string): string {
+  return (
+    `${region} is none of the regions of this deployment: it was removed, or has not been taken in yet. ` +
+    `\`sextant region add ${region}\` takes it in; what it holds stays on its disks`
+  );
+}

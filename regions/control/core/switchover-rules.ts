@@ -23,6 +23,8 @@ export interface SwitchoverQuestion {
   readonly writableNodes: number;
   /** Gateways of the target that were heard lately. */
   readonly gateways: number;
+  /** The target has no gateway at all, by what its agent says. */
+  readonly headless: boolean;
 }
 
 export type SwitchoverCode =
@@ -70,13 +72,20 @@ export function couldWrite({
   target,
   writableNodes,
   gateways,
-}: Pick<SwitchoverQuestion, 'target' | 'writableNodes' | 'gateways'>): SwitchoverRefusal | null {
+  headless,
+}: Pick<SwitchoverQuestion, 'target' | 'writableNodes' | 'gateways' | 'headless'>): SwitchoverRefusal | null {
   const { copies, writeQuorum } = quorumLimits;
   if (writableNodes < writeQuorum)
     return refusal(
       'TARGET_NOT_READY',
       `${target} could not write: ${writableNodes} of its ${copies} storage nodes take writes, and ${writeQuorum} have to. ` +
         'Start the others, or wait until they answer',
+    );
+  if (headless)
+    return refusal(
+      'TARGET_NOT_READY',
+      `${target} is headless: it has no gateway that could become the writer. Give it one first (\`sextant gateway add ${target}\`, ` +
+        'or an entry in `gateways` of its region.yaml)',
     );
   if (gateways === 0)
     return refusal('TARGET_NOT_READY', `${target} has no gateway that could become the writer`);

@@ -115,6 +115,6 @@ export function planDeployment(request: DeploymentRequest): DeploymentPlan {
     const agent = { address: at(region, offsets.agent) };
     return { ...shared, region, nodes, agent, gateways: own, nats: natsOf(region) };
   });
-  const alone = { ...shared, nats: natsOf(witness) };
+  const alone = { ...shared, witness, nats: natsOf(witness) };
   return { kind: 'planned', regions: planned, witness: servers.includes(witness) ? alone : undefined };
 }

@@ -18,12 +18,17 @@ export const regionKeys: readonly RegionKey[] = [
   {
     key: 'witness',
     meaning:
-      'Instead of `region`, in the file of the third machine of a two-region deployment, which holds a NATS server and nothing else: `witness`.',
+      'Instead of `region`, in the file of a machine that holds a NATS server and nothing else: its name, `witness` for the third vote of two regions, else one of `voters`.',
   },
   {
     key: 'regions',
     meaning:
-      'Every region, in one order in all files, at most six. The first is the primary of a new deployment; the first three keep the control record.',
+      'Every region, in one order in all files, at most six. The first is the primary of a new deployment; the first three keep the control record. Once regions have come or gone while it ran, the control record counts.',
+  },
+  {
+    key: 'voters',
+    meaning:
+      'Once regions have come or gone: the three NATS servers that keep the control record, each a region or a server that only votes. Without this key they follow from `regions`.',
   },
   {
     key: 'dataDir',
@@ -71,7 +76,8 @@ export const regionKeys: readonly RegionKey[] = [
   },
   {
     key: 'gateways',
-    meaning: 'Where clients connect. Each may take any key of its own that `gateway/README.md` lists.',
+    meaning:
+      'Where clients connect; `[]` for a headless region, which keeps a copy and is no target of a move. Each may take any key of its own that `gateway/README.md` lists.',
   },
   { key: 'gateways[].gateway', meaning: 'Name of the gateway: `--name` of `sextant gateway`.' },
   { key: 'gateways[].address', meaning: 'host:port that it listens on.' },
@@ -83,7 +89,10 @@ export const regionKeys: readonly RegionKey[] = [
   },
   { key: 'nats.routeAddress', meaning: 'host:port where it takes the servers of other regions.' },
   { key: 'nats.routes', meaning: 'The servers of the other regions, and of the witness where there is one.' },
-  { key: 'nats.routes[].region', meaning: 'The region that the route leads to, or `witness`.' },
+  {
+    key: 'nats.routes[].region',
+    meaning: 'The region that the route leads to, or a server that only votes.',
+  },
   { key: 'nats.routes[].address', meaning: 'What to dial: `nats.routeAddress` of that region.' },
   {
     key: 'nats.routes[].proxied',

@@ -2,7 +2,7 @@
  * What has to hold in a region's file beyond the shape of each key, and between the files of one deployment. Every rule says
  * where it is broken, so that the answer can point at the line.
  */
-import { natsTopology, witness } from './nats-topology.ts';
+import { natsTopology } from './nats-topology.ts';
 
 /** Keys and positions that lead to a value of the file. */
 type Path = readonly (string | number)[];
@@ -33,6 +33,8 @@ export interface ServerFile {
   readonly name: string;
   readonly cluster: string;
   readonly regions: readonly string[];
+  /** Which servers keep the control record, where that does not follow from `regions`. */
+  readonly voters?: readonly string[] | undefined;
   readonly nats: NatsPart;
 }
 
@@ -85,8 +87,8 @@ export function clashes(listeners: readonly Listener[]): readonly Broken[] {
 }
 
 /** The rules of `nats` in one file. */
-export function natsRules({ name, regions, nats }: ServerFile): readonly Broken[] {
-  const { servers } = natsTopology(regions);
+export function natsRules({ name, regions, voters, nats }: ServerFile): readonly Broken[] {
+  const { servers } = natsTopology(regions, voters);
   const others = servers.filter((server) => server !== name);
   if (nats.servers !== undefined) {
     const own = (['address', 'routeAddress', 'routes'] as const).filter((key) => nats[key] !== undefined);
@@ -96,6 +98,9 @@ export function natsRules({ name, regions, nats }: ServerFile): readonly Broken[
         'either a server of its own (address, routeAddress, routes) or `servers` that run elsewhere, not both',
     }));
   }
+  const miscounted = voters !== undefined && voters.length !== 1 && voters.length !== 3;
+  if (miscounted || new Set(voters).size !== (voters?.length ?? 0))
+    return [{ path: ['voters'], message: 'one server or three, each named once' }];
   if (nats.address === undefined) {
     const message =
       "address is missing: where this region's NATS server takes clients; or name `servers` that run elsewhere";
@@ -157,7 +162,10 @@ export function deploymentRules(files: readonly DeploymentFile[]): readonly Brok
   const [first, ...rest] = files;
   if (first === undefined) return [];
   const broken: BrokenAcross[] = [];
-  const nameKey = ({ server }: DeploymentFile) => (server.name === witness ? 'witness' : 'region');
+  const nameKey = ({ server }: DeploymentFile) =>
+    server.regions.includes(server.name) ? 'region' : 'witness';
+  const votersOf = ({ server }: DeploymentFile) =>
+    natsTopology(server.regions, server.voters).voters.join(', ');
   for (const other of rest) {
     const issue = (path: Path, message: string) => broken.push({ file: other.file, path, message });
     if (other.server.cluster !== first.server.cluster)
@@ -171,6 +179,13 @@ export function deploymentRules(files: readonly DeploymentFile[]): readonly Brok
         `is ${first.server.regions.join(', ')} in ${first.file}: all files name the same, in one order`,
       );
   }
+  for (const other of rest)
+    if (votersOf(other) !== votersOf(first))
+      broken.push({
+        file: other.file,
+        path: other.server.voters === undefined ? ['regions'] : ['voters'],
+        message: `the control record is kept by ${votersOf(other)}, and by ${votersOf(first)} according to ${first.file}`,
+      });
   for (const [index, { file, server }] of files.entries()) {
     const earlier = files.findIndex((other) => other.server.name === server.name);
     if (earlier < index)

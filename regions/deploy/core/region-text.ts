@@ -1,5 +1,4 @@
 /** Writes the file of a region or of a witness: YAML with a comment on every key. */
-import { witness } from './nats-topology.ts';
 import { meaningOf } from './region-keys.ts';
 import type { NatsPart } from './region-rules.ts';
 
@@ -15,6 +14,7 @@ export interface RegionPlan {
   readonly cluster: string;
   readonly region: string;
   readonly regions: readonly string[];
+  readonly voters?: readonly string[] | undefined;
   readonly dataDir: string;
   readonly secrets: SecretNames;
   /** Where processes find their certificates; left out on loopback. */
@@ -30,10 +30,11 @@ export interface RegionPlan {
   readonly nats: NatsPart;
 }
 
+/** A server that only votes, under its name. */
 export type WitnessPlan = Pick<
   RegionPlan,
-  'cluster' | 'regions' | 'dataDir' | 'secrets' | 'certificatesDir' | 'nats'
->;
+  'cluster' | 'regions' | 'voters' | 'dataDir' | 'secrets' | 'certificatesDir' | 'nats'
+> & { readonly witness: string };
 
 const widthMax = 118;
 
@@ -106,15 +107,15 @@ const sections = (top: Readonly<Record<string, unknown>>): string =>
 
 /** The file of a region. `title` is its first comment. */
 export function regionText(plan: RegionPlan, title: string): string {
-  const { cluster, region, regions, dataDir, secrets, certificatesDir } = plan;
+  const { cluster, region, regions, voters, dataDir, secrets, certificatesDir } = plan;
   const { nodes, agent, gateways, nats } = plan;
-  const head = { version: 1, cluster, region, regions, dataDir, secrets, certificatesDir };
+  const head = { version: 1, cluster, region, regions, voters, dataDir, secrets, certificatesDir };
   return `${comment(title, '').join('\n')}\n${sections({ ...head, nodes, agent, gateways, nats })}\n`;
 }
 
 /** The file of a witness. */
 export function witnessText(plan: WitnessPlan, title: string): string {
-  const { cluster, regions, dataDir, secrets, certificatesDir, nats } = plan;
-  const top = { version: 1, cluster, witness, regions, dataDir, secrets, certificatesDir, nats };
+  const { cluster, witness, regions, voters, dataDir, secrets, certificatesDir, nats } = plan;
+  const top = { version: 1, cluster, witness, regions, voters, dataDir, secrets, certificatesDir, nats };
   return `${comment(title, '').join('\n')}\n${sections(top)}\n`;
 }

@@ -17,12 +17,10 @@ export function localTarget(
     authorization: `Bearer ${deployment.secret}`,
     'x-sextant-cluster': deployment.cluster,
   };
-  const regions: readonly RegionAddress[] = endpointsOf(deployment).map(({ region, gateway, agent }) => ({
-    region,
-    gateway,
-    agent,
-    token: clientToken,
-  }));
+  // A headless region can be asked nothing and take over nothing: it is no part of a drill.
+  const regions: readonly RegionAddress[] = endpointsOf(deployment)
+    .filter(({ headless }) => !headless)
+    .map(({ region, gateway, agent }) => ({ region, gateway, agent, token: clientToken }));
   const admin = new AdminSight(
     regions.map((address) => ({ ...address, headers })),
     ask,

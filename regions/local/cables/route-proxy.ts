@@ -100,8 +100,8 @@ export class RouteProxy {
 
 /** All routes of a deployment, cut, slowed and healed by region. A route works while neither of its ends is isolated. */
 export class RouteProxies {
-  readonly #proxies: readonly RouteProxy[];
-  readonly #pairs: readonly PairRoundTrip[];
+  #proxies: readonly RouteProxy[];
+  #pairs: readonly PairRoundTrip[];
   readonly #isolated = new Set<string>();
   /** What is added to each way of a region's links. */
   readonly #slowed = new Map<string, number>();
@@ -113,7 +113,29 @@ export class RouteProxies {
     this.#apply();
   }
 
-  /** The distances that were set at the start. */
+  /** Where every route is dialled now. */
+  get dialled(): readonly { readonly ends: RouteEnds; readonly port: number }[] {
+    return this.#proxies.map(({ ends, port }) => ({ ends, port }));
+  }
+
+  /** More routes, with all distances as they are from now on. */
+  add(proxies: readonly RouteProxy[], pairs: readonly PairRoundTrip[]): void {
+    this.#proxies = [...this.#proxies, ...proxies];
+    this.#pairs = pairs;
+    this.#apply();
+  }
+
+  /** Takes away every route of a server that has gone, and what was done to its links. */
+  async remove(server: string, pairs: readonly PairRoundTrip[]): Promise<void> {
+    const leads = ({ ends }: RouteProxy): boolean => ends.from === server || ends.to === server;
+    const gone = this.#proxies.filter(leads);
+    this.#proxies = this.#proxies.filter((proxy) => !leads(proxy));
+    this.#pairs = pairs;
+    this.heal(server);
+    await Promise.all(gone.map((proxy) => proxy.close()));
+  }
+
+  /** The distances that are imitated. */
   get pairs(): readonly PairRoundTrip[] {
     return this.#pairs;
   }

@@ -43,11 +43,14 @@ export const natsIdentity = (server: string): LocalProcess => ({
 });
 
 /** Who has a certificate in an encrypted deployment: every process, and the command line. */
-export function certifiedProcesses(regions: readonly string[]): readonly LocalProcess[] {
+export function certifiedProcesses(
+  regions: readonly string[],
+  voters?: readonly string[],
+): readonly LocalProcess[] {
   const nodes = Array.from({ length: nodesPerRegion }, (_, index) => `n${index + 1}`);
   const [first] = regions;
   return [
-    ...natsTopology(regions).servers.map(natsIdentity),
+    ...natsTopology(regions, voters).servers.map(natsIdentity),
     ...regions.flatMap((region): readonly LocalProcess[] => [
       ...nodes.map((name) => ({ region, role: 'storage', name }) as const),
       { region, role: 'agent', name: 'agent' },

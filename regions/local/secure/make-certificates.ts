@@ -30,6 +30,7 @@ export async function secureDeployment(
   deployment: {
     readonly cluster: string;
     readonly regions: readonly string[];
+    readonly voters?: readonly string[] | undefined;
     readonly secure?: boolean | undefined;
     readonly nats: object | null;
   },
@@ -41,7 +42,7 @@ export async function secureDeployment(
   try {
     if (!hasAuthority(dir)) await initAuthority(dir, deployment.cluster, Date.now());
     await renewLocal(dataDir);
-    for (const process of certifiedProcesses(deployment.regions)) {
+    for (const process of certifiedProcesses(deployment.regions, deployment.voters)) {
       if (existsSync(identityFilesOf(dataDir, process).certFile)) continue;
       await issueCertificate(dir, { identity: process, hosts, days }, Date.now());
     }

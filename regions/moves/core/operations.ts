@@ -3,6 +3,7 @@
  * `GET /v1/operations/{id}` answers.
  */
 import { z } from 'zod';
+import { membershipChangeSchema, membershipSchema } from '../../membership/core/membership-request.ts';
 import { policyChangeSchema, policySchema } from '../../policy/core/policy-request.ts';
 import { lossReportSchema } from './loss-report.ts';
 
@@ -56,6 +57,7 @@ export const agentRequestSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('losses') }),
   z.object({ kind: z.literal('policy') }),
   z.object({ kind: z.literal('change-policy'), change: policyChangeSchema }),
+  z.object({ kind: z.literal('change-regions'), change: membershipChangeSchema }),
 ]);
 export type AgentRequest = z.infer<typeof agentRequestSchema>;
 
@@ -69,6 +71,7 @@ export const agentReplySchema = z.discriminatedUnion('kind', [
     lookedUnder: z.int().optional(),
   }),
   z.object({ kind: z.literal('policy'), policy: policySchema }),
+  z.object({ kind: z.literal('regions'), membership: membershipSchema }),
   z.object({ kind: z.literal('refused'), code: z.string(), message: z.string() }),
 ]);
 export type AgentReply = z.infer<typeof agentReplySchema>;

@@ -1,6 +1,6 @@
 /** One view of the whole deployment, made of what regions and gateways report and of the control record. */
 import { ascending, epoch, lsn, quorumLimits, type RegionId } from '../../../storage/core.ts';
-import { type ControlRecord, policyOf } from '../../control/core/control-record.ts';
+import { type ControlRecord, policyOf, regionsOf } from '../../control/core/control-record.ts';
 import { type Policy, whyNotAutomatic } from '../../control/core/policy.ts';
 import type { Survivor } from '../../control/core/survivors.ts';
 import type { SwitchoverQuestion } from '../../control/core/switchover-rules.ts';
@@ -25,6 +25,8 @@ export interface RegionStatus {
   /** How old the region's own word is; null when it was never heard. */
   readonly ageMs: number | null;
   readonly ready: boolean;
+  /** True for a region without a gateway: it keeps a copy of the data, and nobody can ask it or move the primary to it. */
+  readonly headless: boolean;
   readonly gateway: string | null;
   readonly agent: string | null;
   readonly writer: string | null;
@@ -90,15 +92,21 @@ interface Heard<T> {
 }
 
 export class ClusterView {
-  readonly regions: readonly RegionId[];
   private readonly cluster: string;
+  private readonly configured: readonly RegionId[];
   private readonly regionReports = new Map<string, Heard<RegionReport>>();
   private readonly gatewayReports = new Map<string, Heard<GatewayReport>>();
   private recordNow: ControlRecord | null = null;
 
-  constructor(cluster: string, regions: readonly RegionId[]) {
+  /** @param configured the regions of the process's own file, which count until the control record names some. */
+  constructor(cluster: string, configured: readonly RegionId[]) {
     this.cluster = cluster;
-    this.regions = regions;
+    this.configured = configured;
+  }
+
+  /** Every region of the deployment, by the newest record that was seen (R54). */
+  get regions(): readonly RegionId[] {
+    return regionsOf(this.recordNow, this.configured);
   }
 
   get record(): ControlRecord | null {
@@ -106,7 +114,14 @@ export class ClusterView {
   }
 
   saw(record: ControlRecord): void {
-    if (this.recordNow === null || record.n > this.recordNow.n) this.recordNow = record;
+    if (this.recordNow !== null && record.n <= this.recordNow.n) return;
+    this.recordNow = record;
+    // What a region said that has gone is forgotten with it: R55.
+    const isGone = (region: string): boolean => !this.regions.some((name) => name === region);
+    for (const region of [...this.regionReports.keys()])
+      if (isGone(region)) this.regionReports.delete(region);
+    for (const [name, { report }] of [...this.gatewayReports])
+      if (isGone(report.region)) this.gatewayReports.delete(name);
   }
 
   /** Reports of regions that are not part of the deployment are passed over. */
@@ -174,6 +189,7 @@ export class ClusterView {
       stalledMs: this.stalledMs(target, nowMs),
       writableNodes: this.writableNodes(target, nowMs) ?? 0,
       gateways: this.gateways(target, nowMs).length,
+      headless: isHeadless(report, this.gateways(target, nowMs)),
     };
   }
 
@@ -315,6 +331,7 @@ export class ClusterView {
       holdsMs: primary ? 0 : (this.hold(nowMs)?.forMs ?? 0),
       ageMs: this.ageMs(name, nowMs),
       ready,
+      headless: isHeadless(last, gateways),
       gateway: gateways[0]?.address ?? last?.gateway ?? null,
       agent: last?.agent ?? null,
       writer: writer === null ? null : writer.gateway,
@@ -400,6 +417,11 @@ export class ClusterView {
       for (const epoch of report.lossEpochs) epochs.add(epoch);
     return [...epochs].sort(ascending);
   }
+}
+
+/** Whether a region's agent knows of no gateway beside it, and none is heard either. */
+function isHeadless(report: RegionReport | null, gateways: readonly GatewayReport[]): boolean {
+  return report !== null && report.gateway === null && gateways.length === 0;
 }
 
 function recent<T>(heard: Heard<T> | undefined, nowMs: number): T | null {

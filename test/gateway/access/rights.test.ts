@@ -64,7 +64,6 @@ async function start(options: { readonly open?: boolean } = {}) {
     secret,
     version: '0',
     region: us,
-    regions: [us, eu],
     view: new ClusterView('test', [us, eu]),
     agents: agents as unknown as AgentLink,
     drills: null,

@@ -33,7 +33,6 @@ function gateway(answer: AgentAnswer, jwtPublicKey: string | null = null, drills
     secret: 'the-secret-of-the-cluster',
     version: '1.2.3',
     region: us,
-    regions: [us, eu],
     view: new ClusterView('test', [us, eu]),
     agents: agents as AgentLink,
     drills,
@@ -336,6 +335,7 @@ describe('/openapi.json', () => {
       '/v1/losses',
       '/v1/losses/{epoch}',
       '/v1/policy',
+      '/v1/regions',
       '/v1/drills',
       '/v1/drills/{id}',
     ]);

@@ -18,6 +18,7 @@ export function region(name: string, change: Partial<RegionStatus> = {}): Region
     holdsMs: 0,
     ageMs: 90,
     ready: true,
+    headless: false,
     gateway: '127.0.0.1:1',
     agent: '127.0.0.1:2',
     writer: name === 'us-east-1' ? 'g1' : null,

@@ -16,6 +16,7 @@ const ready: ReadinessFacts = {
   region: us,
   isAttached: true,
   record: taken.record,
+  isMember: true,
   recordProblem: null,
   head: epoch(1),
   hasWriter: true,
@@ -29,6 +30,12 @@ const ready: ReadinessFacts = {
 const unavailable = { kind: 'unavailable', reason: 'no answer' } as const;
 
 describe('a gateway', () => {
+  it('of a region that has gone from the deployment is not ready, and says how it comes back', () => {
+    expect(whyNotReady({ ...ready, isMember: false })).toEqual([
+      expect.stringMatching(/is none of the regions of this deployment.*sextant region add us-east-1/),
+    ]);
+  });
+
   it('is ready when nothing speaks against it', () => {
     expect(whyNotReady(ready)).toEqual([]);
   });

@@ -40,7 +40,7 @@ function agent(
         return { code: 'TOO_EARLY', message: 'wait', waitMs: 17_000 };
       },
     },
-    { region: us, regions: [us, eu], secret },
+    { region: us, secret },
     new MetricRegistry({}),
     (act) => acts.push(act),
   );

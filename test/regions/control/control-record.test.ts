@@ -12,12 +12,15 @@ import {
   completeMove,
   type Holder,
   initialControlRecord,
+  isMember,
   policyOf,
   type RefusalCode,
+  regionsOf,
   release,
   renew,
   sameHolder,
   setPolicy,
+  setRegions,
   type Transition,
 } from '../../../regions/control/core/control-record.ts';
 import { defaultPolicy, samePolicy } from '../../../regions/control/core/policy.ts';
@@ -75,6 +78,9 @@ const attempts: Record<string, (record: ControlRecord) => Transition> = {
   'set a policy': (r) => setPolicy(r, { rpoMs: 0, prefer: [eu, ap] }),
   'set another policy': (r) => setPolicy(r, { automatic: true, maxLossMs: 1_000 }),
   'set the default policy': (r) => setPolicy(r, defaultPolicy),
+  'name all regions': (r) => setRegions(r, [us, eu, ap]),
+  'name the regions without one that is no target': (r) => setRegions(r, [us, eu]),
+  'name the regions without the primary': (r) => setRegions(r, [eu, ap]),
 };
 
 const order: readonly State[] = ['vacant', 'held', 'switching', 'drained', 'failing'];
@@ -116,6 +122,9 @@ const table: Record<keyof typeof attempts, Row> = {
   'set a policy': ['next', 'next', 'next', 'next', 'next'],
   'set another policy': ['next', 'next', 'next', 'next', 'next'],
   'set the default policy': ['same-policy', 'same-policy', 'same-policy', 'same-policy', 'same-policy'],
+  'name all regions': ['next', 'next', 'moving', 'moving', 'moving'],
+  'name the regions without one that is no target': ['next', 'next', 'moving', 'moving', 'moving'],
+  'name the regions without the primary': ['no-region', 'no-region', 'moving', 'moving', 'moving'],
 };
 
 describe('control record', () => {
@@ -216,7 +225,31 @@ describe('control record', () => {
     expect(setPolicy(set, {})).toMatchObject({ kind: 'refused', code: 'same-policy' });
   });
 
-  test('in any history of attempts R20 to R23 and R26 hold and each record survives its encoding', () => {
+  test('a region that has gone can be no target, until it is taken in again (R54, R55)', () => {
+    const two = next(setRegions(held, [us, eu]));
+    expect(two).toEqual({ ...held, n: 2, regions: [us, eu] });
+    expect([isMember(two, ap), isMember(two, eu), isMember(held, ap)]).toEqual([false, true, true]);
+    expect(beginSwitchover(two, { id: 's', to: ap, startedAtMs: 1 })).toMatchObject({ code: 'not-member' });
+    expect(
+      beginFailover(two, { id: 'f', to: ap, allowDataLoss: true, startedAtMs: 1, lapsed: true }),
+    ).toMatchObject({ code: 'not-member' });
+    const again = next(setRegions(two, [us, eu, ap]));
+    expect(next(beginSwitchover(again, { id: 's', to: ap, startedAtMs: 1 })).move?.to).toBe(ap);
+  });
+
+  test('a record that names no regions leaves those of the file', () => {
+    expect(regionsOf(null, [us, eu])).toEqual([us, eu]);
+    expect(regionsOf(held, [us, eu])).toEqual([us, eu]);
+    expect(regionsOf(next(setRegions(held, [us])), [us, eu])).toEqual([us]);
+  });
+
+  test('the same regions again are no change, and to name those of the file is one', () => {
+    const named = next(setRegions(held, [us, eu]));
+    expect(setRegions(named, [us, eu])).toMatchObject({ kind: 'refused', code: 'same-regions' });
+    expect(setRegions(held, [us, eu]).kind).toBe('next');
+  });
+
+  test('in any history of attempts R20 to R23, R26 and R54 hold and each record survives its encoding', () => {
     const moves = Object.values(attempts);
     fc.assert(
       fc.property(fc.array(fc.nat(moves.length - 1), { maxLength: 60 }), (choices) => {
@@ -229,6 +262,8 @@ describe('control record', () => {
           expect(after.epoch).toBeGreaterThanOrEqual(record.epoch);
           const decided = Object.keys(attempts)[choice]?.startsWith('set ') === true;
           expect(samePolicy(policyOf(after), policyOf(record))).toBe(!decided);
+          const named = Object.keys(attempts)[choice]?.startsWith('name ') === true;
+          if (!named) expect(after.regions).toEqual(record.regions);
           if (after.holder !== null && !sameHolder(after.holder, record.holder)) {
             expect(after.epoch).toBe(record.epoch + 1);
           }
@@ -249,6 +284,11 @@ describe('control record', () => {
     const decided = next(setPolicy(held, { rpoMs: 0 }));
     const { policy: _, ...forgotten } = next(release(decided, { holder: g1, drainedTo: lsn(0) }));
     expect(() => checkControlStep(decided, forgotten)).toThrow('R26');
+    expect(() => checkControlRecord({ ...held, regions: [eu] })).toThrow('R54');
+    expect(() => checkControlRecord({ ...held, regions: [us, us] })).toThrow('R54');
+    expect(() => checkControlRecord({ ...switching, regions: [us, ap] })).toThrow('R54');
+    const released = next(release(held, { holder: g1, drainedTo: lsn(0) }));
+    expect(() => checkControlStep(held, { ...released, regions: [us] })).toThrow('R54');
   });
 
   test.each([
@@ -260,6 +300,8 @@ describe('control record', () => {
     ['a region that cannot be one', JSON.stringify({ ...held, primary: 'US EAST' })],
     ['a policy with an unknown field', JSON.stringify({ ...held, policy: { ...defaultPolicy, extra: 1 } })],
     ['a policy that cannot be one', JSON.stringify({ ...held, policy: { ...defaultPolicy, rpoMs: -1 } })],
+    ['regions without the primary', JSON.stringify({ ...held, regions: [eu] })],
+    ['no regions at all', JSON.stringify({ ...held, regions: [] })],
     ['a contradiction', JSON.stringify({ ...held, state: 'switching' })],
   ])('%s in the bucket is unusable, with a reason', (_, text) => {
     const decoded = decodeControlRecord(new TextEncoder().encode(text));

@@ -34,7 +34,15 @@ const may: SwitchoverQuestion = {
   stalledMs: 0,
   writableNodes: 4,
   gateways: 1,
+  headless: false,
 };
+
+test('a region without a gateway is no target, and is told how it gets one', () => {
+  const refused = switchoverProblem({ ...may, gateways: 0, headless: true });
+  expect(refused).toMatchObject({ code: 'TARGET_NOT_READY' });
+  expect(refused?.message).toContain('is headless: it has no gateway');
+  expect(refused?.message).toContain(`sextant gateway add ${eu}`);
+});
 
 test('a switchover may begin to a region that follows closely and could write, with a whole zone of it lost', () => {
   expect(switchoverProblem(may)).toBeNull();

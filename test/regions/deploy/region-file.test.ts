@@ -320,6 +320,7 @@ describe('the file of a region', () => {
     const alone = {
       cluster,
       dataDir,
+      witness: 'witness',
       regions: ['us-east-1', 'eu-west-1'],
       secrets: secretNames(false),
       nats,
@@ -332,7 +333,42 @@ describe('the file of a region', () => {
     const config = natsConfigOfFile(loaded.value, '2.9.10', {});
     expect(config).toMatchObject({ kind: 'ok', dir: join(root, 'witness/data') });
     writeMachineFile(path, witnessText({ ...alone, regions }, 'A test.'), secrets);
-    expect(loadMachineFile(path)).toMatchObject({ message: expect.stringMatching(/regions: two regions/) });
+    expect(loadMachineFile(path)).toMatchObject({
+      message: expect.stringMatching(/witness: no server of this deployment only votes/),
+    });
+  });
+
+  test('of a server that only votes takes the name of a region that has left', () => {
+    const { cluster } = plan;
+    const nats = { ...plan.nats, routes: [{ region: 'eu-west-1', address: '127.0.0.2:7013' }] };
+    const left = {
+      cluster,
+      dataDir: 'nats',
+      witness: 'ap-northeast-1',
+      regions: ['us-east-1', 'eu-west-1'],
+      voters: ['us-east-1', 'eu-west-1', 'ap-northeast-1'],
+      secrets: secretNames(false),
+      nats,
+    };
+    const path = join(root, 'left', 'witness.yaml');
+    mkdirSync(join(root, 'left'), { recursive: true });
+    writeMachineFile(path, witnessText(left, 'A test.'), secrets);
+    const loaded = loadMachineFile(path);
+    if (loaded.kind === 'invalid') throw new Error(loaded.message);
+    const made = natsConfigOfFile(loaded.value, '2.9.10', {});
+    expect(made).toMatchObject({ kind: 'ok', dir: join(root, 'left/nats') });
+    expect(made.kind === 'ok' && JSON.parse(made.config)).toMatchObject({
+      server_name: `${cluster}-ap-northeast-1`,
+      jetstream: { store_dir: join(root, 'left/nats/data') },
+    });
+    writeMachineFile(path, witnessText({ ...left, witness: 'nobody' }, 'A test.'), secrets);
+    expect(loadMachineFile(path)).toMatchObject({
+      message: expect.stringMatching(/witness: of the servers of this deployment, ap-northeast-1 only votes/),
+    });
+    writeMachineFile(path, witnessText({ ...left, voters: ['us-east-1', 'ap-northeast-1'] }, 'A.'), secrets);
+    expect(loadMachineFile(path)).toMatchObject({
+      message: expect.stringMatching(/voters: one server or three/),
+    });
   });
 
   test('has no key without a meaning, and no meaning without its key', () => {
