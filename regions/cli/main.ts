@@ -23,8 +23,8 @@ import { addShellCommand } from './commands/shell-command.ts';
 import { addSqlCommand } from './commands/sql-command.ts';
 import { addStatusCommand } from './commands/status-command.ts';
 import { addTokenCommands } from './commands/token-commands.ts';
-import { addTransferCommands } from './commands/transfer-commands.ts';
 import { addUpCommands } from './commands/up-commands.ts';
+import { addTransferCommands } from './transfer/transfer-commands.ts';
 
 function version(): string {
   const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');

@@ -1,5 +1,5 @@
 /**
- * Copies a database out of a gateway, page by page, at one read point. The result is the database itself: every value, rowid,
+ * Copies a database out of a gateway, page by page, at one read point (R81). The result is the database itself: every value, rowid,
  * index and shadow table is as it is there.
  */
 import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';

@@ -214,7 +214,7 @@ export class Importer {
     if (found.kind === 'at') return found;
     if (found.kind === 'done') return null;
     throw new TransferError(
-      `${failure.message}; and the note of progress in the table ${progressTable} is ${found.kind === 'foreign' ? 'that of another import' : 'gone, although tables of the file are there'}. Empty the database and import again`,
+      `${failure.message}; and the note of progress in the table ${progressTable} is ${found.kind === 'foreign' ? 'of another file' : 'gone, although tables of the file are there'}. Empty the database and import again`,
       failure.code ?? undefined,
     );
   }

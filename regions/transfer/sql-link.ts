@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { TransferError } from './transfer-error.ts';
 
-/** An import's largest statement takes 30 s, and may wait for a move of the primary. */
+/** The largest statement of an import takes 30 s, and may wait for a move of the primary. */
 const requestTimeoutMs = 120_000;
 
 const errorSchema = z.looseObject({ message: z.string(), code: z.string().nullish() });

@@ -1,6 +1,6 @@
 /** Shows how an import or an export gets on: one line on a terminal, a line now and then elsewhere, JSON lines where asked for. */
 import { progressFigures } from '../../transfer/core/progress.ts';
-import { formatBytes, formatMs, note } from './output.ts';
+import { formatBytes, formatMs, note } from '../ask/output.ts';
 
 /** What there is to show. `rows` are null where only bytes are counted. */
 export interface TransferSight {

@@ -10,7 +10,7 @@ import { survey } from '../../transfer/survey.ts';
 import { gatewayOf, targetOf } from '../ask/admin-client.ts';
 import { type AskOptions, withAsk, withExample } from '../ask/options.ts';
 import { CliError, formatBytes, formatMs } from '../ask/output.ts';
-import { TransferProgress } from '../ask/transfer-progress.ts';
+import { TransferProgress } from './transfer-progress.ts';
 
 type ImportOptions = AskOptions & { readonly intoExisting?: boolean };
 type ExportOptions = AskOptions & { readonly format?: string; readonly force?: boolean };
@@ -131,7 +131,7 @@ async function exportFrom(region: string, file: string, options: ExportOptions):
 
 export function addTransferCommands(program: Command): void {
   withExample(
-    withAsk(program.command('import').argument('<region>').argument('<file>'))
+    withAsk(program.command('import <region> <file>'))
       .description(
         'bring a SQLite file or SQL text (.dump; - reads stdin; also compressed by gzip) into the database',
       )
@@ -144,7 +144,7 @@ export function addTransferCommands(program: Command): void {
     'sqlite3 app.db .dump | sextant import us-east-1 -',
   );
   withExample(
-    withAsk(program.command('export').argument('<region>').argument('<file>'))
+    withAsk(program.command('export <region> <file>'))
       .description(
         'write the database to a SQLite file, or as SQL text (- writes that to stdout), as it is at one moment',
       )
