@@ -18,7 +18,10 @@ export interface Wire {
 }
 
 /** Stands between a client and `target`. */
-export async function startWire(target: string, fateOf: (body: string, at: number) => Fate): Promise<Wire> {
+export async function startWire(
+  target: string | (() => string),
+  fateOf: (body: string, at: number) => Fate,
+): Promise<Wire> {
   const bodies: string[] = [];
   const server = createServer((request, response) => {
     const pieces: Buffer[] = [];
@@ -36,7 +39,7 @@ export async function startWire(target: string, fateOf: (body: string, at: numbe
         response.end(JSON.stringify({ message: `refused: ${fate.refused}`, code: fate.refused }));
         return;
       }
-      void fetch(`${target}${request.url}`, {
+      void fetch(`${typeof target === 'string' ? target : target()}${request.url}`, {
         method: 'POST',
         headers: { 'content-type': 'application/json' },
         body,
