@@ -1,6 +1,6 @@
 /** The door of regions: what the gateway may import. */
 
-export { natsSchema, refineNats, refineRegion, regionsSchema } from './agent/config.ts';
+export { advertiseSchema, natsSchema, refineNats, refineRegion, regionsSchema } from './agent/config.ts';
 export { type AdminAct, auditLog } from './api/audit.ts';
 export { openapi } from './api/core/openapi.ts';
 export { type Admission, mountApi, type Right } from './api/mount.ts';

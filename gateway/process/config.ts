@@ -1,6 +1,6 @@
 /** Configuration of a gateway. Parsing: `storage/process/config.ts`. */
 import { z } from 'zod';
-import { natsSchema, refineNats, refineRegion, regionsSchema } from '../../regions/index.ts';
+import { advertiseSchema, natsSchema, refineNats, refineRegion, regionsSchema } from '../../regions/index.ts';
 import {
   addressSchema,
   clusterSchema,
@@ -76,6 +76,8 @@ export const gatewayConfigSchema = strictShape({
   region: regionSchema,
   gateway: nodeSchema,
   listen: listenSchema,
+  /** Where others reach it, when that is not where it listens. */
+  advertise: advertiseSchema.optional(),
   /** This region's agent. */
   agent: addressSchema,
   /** This region's storage nodes. */

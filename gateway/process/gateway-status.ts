@@ -15,7 +15,7 @@ import type { TelemetryPart } from './start-telemetry.ts';
 import type { VolumePart } from './start-volume.ts';
 
 export class GatewayStatus {
-  /** `host:port`; with the port it got once it listens. */
+  /** `host:port` that it listens on; with the port it got once it listens. Others are told `advertise` where there is one (G48). */
   address: string;
   private readonly setup: GatewaySetup;
   private readonly observed: TelemetryPart;
@@ -47,7 +47,7 @@ export class GatewayStatus {
       v: 1,
       region,
       gateway,
-      address: this.address,
+      address: this.setup.config.advertise ?? this.address,
       pid: process.pid,
       phase: role.phase === 'writing' && volume.reign === null ? 'recovering' : role.phase,
       epoch: role.epoch,

@@ -55,14 +55,25 @@ export function refineRegion(
   }
 }
 
+/**
+ * Where others reach a gateway that listens elsewhere, behind a proxy or a NAT: `host:port`, or the origin of a proxy that speaks
+ * TLS for it.
+ */
+export const advertiseSchema = z
+  .string()
+  .refine(
+    (text) => addressSchema.safeParse(text).success || /^https?:\/\/[^/?#@\s]+$/.test(text),
+    'host:port with a port from 1 to 65535 as others reach the gateway, or an origin such as https://db.example',
+  );
+
 export const agentConfigSchema = strictShape({
   cluster: clusterSchema,
   secret: secretSchema,
   region: regionSchema,
   listen: listenSchema,
   dataDir: dataDirSchema,
-  /** This region's gateways. */
-  gateways: z.array(addressSchema),
+  /** Where others reach this region's gateways. Only told to others: an agent connects to none. */
+  gateways: z.array(advertiseSchema),
   /** This region's storage nodes. */
   nodes: nodesSchema,
   nats: natsSchema,
@@ -72,12 +83,8 @@ export const agentConfigSchema = strictShape({
   .superRefine(refineSecret)
   .superRefine(refineRegion)
   .superRefine(refineNats)
-  .superRefine(({ identity, listen, gateways, nodes, nats }, context) =>
-    refineIdentity(
-      identity,
-      [listen, ...gateways, ...nodes.map(({ address }) => address), ...nats.servers],
-      context,
-    ),
+  .superRefine(({ identity, listen, nodes, nats }, context) =>
+    refineIdentity(identity, [listen, ...nodes.map(({ address }) => address), ...nats.servers], context),
   );
 
 /** Configuration of one region's agent. */

@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { endOnBrokenPipe } from '../../telemetry/core.ts';
 import { CertificateError } from '../certs/certificate-store.ts';
 import { DeploymentError } from '../local/local-deployment.ts';
+import { TransferError } from '../transfer/transfer-error.ts';
 import { CliError } from './ask/output.ts';
 import { addCertsCommands } from './commands/certs-commands.ts';
 import { addCompletionCommand } from './commands/completion-command.ts';
@@ -24,6 +25,7 @@ import { addSqlCommand } from './commands/sql-command.ts';
 import { addStatusCommand } from './commands/status-command.ts';
 import { addTokenCommands } from './commands/token-commands.ts';
 import { addUpCommands } from './commands/up-commands.ts';
+import { addTransferCommands } from './transfer/transfer-commands.ts';
 
 function version(): string {
   const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
@@ -42,6 +44,7 @@ export function buildProgram(): Command {
   addReadinessCommand(program);
   addSqlCommand(program);
   addShellCommand(program);
+  addTransferCommands(program);
   addMoveCommands(program);
   addPolicyCommand(program);
   addControlCommands(program);
@@ -59,7 +62,7 @@ export function buildProgram(): Command {
 
 /** Prints an expected failure in one line, or as `{"error": …}` where JSON was asked for. */
 function report(error: Error, json: boolean): void {
-  const code = error instanceof CliError ? error.code : undefined;
+  const code = error instanceof CliError || error instanceof TransferError ? error.code : undefined;
   if (json) {
     console.error(JSON.stringify({ error: { code: code ?? null, message: error.message } }));
     return;
@@ -78,6 +81,7 @@ export async function main(argv: readonly string[]): Promise<void> {
       process.exitCode = error.exitCode;
     } else if (
       error instanceof CliError ||
+      error instanceof TransferError ||
       error instanceof DeploymentError ||
       error instanceof CertificateError
     ) {

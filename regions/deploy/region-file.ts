@@ -25,7 +25,7 @@ import {
   sharedConfig,
   strictShape,
 } from '../../storage/index.ts';
-import { natsSchema, regionsSchema } from '../agent/config.ts';
+import { advertiseSchema, natsSchema, regionsSchema } from '../agent/config.ts';
 import { natsTopology, voteOnly } from './core/nats-topology.ts';
 import { type Broken, natsRules, regionRules, type ServerFile } from './core/region-rules.ts';
 
@@ -47,7 +47,11 @@ const natsPartSchema = strictShape({
 const votersSchema = z.array(regionSchema).optional();
 
 /** Keys beside these are the gateway's own. */
-const gatewayPartSchema = z.looseObject({ gateway: nodeSchema, address: addressSchema });
+const gatewayPartSchema = z.looseObject({
+  gateway: nodeSchema,
+  address: addressSchema,
+  advertise: advertiseSchema.optional(),
+});
 
 const tell = (context: z.RefinementCtx, broken: readonly Broken[]): void => {
   for (const { path, message } of broken) context.addIssue({ code: 'custom', path: [...path], message });
@@ -175,7 +179,7 @@ export const agentPart: RegionPart<RegionFile> = {
       listen: agent.address,
       dataDir:
         agent.dataDir === undefined ? dataDirOf(region, file, 'agent') : besideFile(file, agent.dataDir),
-      gateways: region.gateways.map(({ address }) => address),
+      gateways: region.gateways.map(({ address, advertise }) => advertise ?? address),
     };
     return {
       kind: 'ok',

@@ -18,7 +18,7 @@ import { packFromWorker, unpackToWorker } from '../core/engine-wire.ts';
 import { PageStore } from '../core/page-store.ts';
 import { Handover } from '../engine-handover.ts';
 import { SqliteRuntime } from '../sqlite/sqlite-runtime.ts';
-import { type PragmaAnswer, VolumeVfs } from '../sqlite/sqlite-vfs.ts';
+import { type PragmaAnswer, type VolumeFile, VolumeVfs } from '../sqlite/sqlite-vfs.ts';
 import { SqliteWasm } from '../sqlite/sqlite-wasm.ts';
 import { CommitLog } from './engine-commits.ts';
 import { Sessions } from './engine-sessions.ts';
@@ -40,6 +40,8 @@ class EngineWorker {
   private running = 0;
   private store: PageStore;
   private redo: RedoQueue;
+  /** The newest commit that was made or folded here; null for none since it was opened. */
+  private newest: { readonly lsn: Lsn; readonly commitTimeUs: number } | null = null;
   private diverged: string | null = null;
   private answers: WorkerAnswer[] = [];
   private peeked: Peeked[] = [];
@@ -90,10 +92,12 @@ class EngineWorker {
       reserve: () => this.sessions.mayWrite(),
       prepareCommit: (file) => this.commits.prepare(file.store, file.pending, this.sessions.committers()),
       finishCommit: (file) => {
-        this.sessions.noteCommits(this.commits.finish(file.store, file.pending));
+        const commits = this.commits.finish(file.store, file.pending);
+        this.newest = commits.at(-1) ?? this.newest;
+        this.sessions.noteCommits(commits);
         return file.store.head;
       },
-      pragma: (_file, name, value) => this.pragma(name, value),
+      pragma: (file, name, value) => this.pragma(file, name, value),
     });
     const runtime = new SqliteRuntime(wasm, vfs, data.limits, {
       deadline: Number.POSITIVE_INFINITY,
@@ -178,6 +182,7 @@ class EngineWorker {
     this.mode = mode;
     this.generation = generation;
     this.store = this.newStore();
+    this.newest = null;
     this.redo = new RedoQueue(this.store.head, this.data.limits.earlyRedoBytes);
     this.diverged = null;
     this.sessions.setBlocked(false);
@@ -197,9 +202,10 @@ class EngineWorker {
       this.diverged = added.reason;
       return;
     }
-    for (const { changes, lsn } of this.redo.take(vdl)) {
+    for (const mtr of this.redo.take(vdl)) {
       this.shared.beat();
-      this.store.fold(changes, lsn);
+      this.store.fold(mtr.changes, mtr.lsn);
+      this.newest = mtr;
     }
   }
 
@@ -222,7 +228,7 @@ class EngineWorker {
           }, wait);
   }
 
-  private pragma(name: string, value: string | null): PragmaAnswer | null {
+  private pragma(file: VolumeFile, name: string, value: string | null): PragmaAnswer | null {
     switch (name) {
       case 'journal_mode':
         return { ok: true, text: 'memory' }; // The volume's redo is the journal; WAL cannot be had.
@@ -234,9 +240,19 @@ class EngineWorker {
         return { ok: true, text: value === null ? 'UTF-8' : null };
       case 'sextant_read':
         return this.sessions.readPreference(value);
+      case 'sextant_position':
+        return { ok: true, text: this.position(file) };
       default:
         return null;
     }
+  }
+
+  /** The LSN up to which a connection sees everything, and when its newest commit was made, where that was seen. */
+  private position(file: VolumeFile): string {
+    const at = file.snapshot ?? file.store.head;
+    const { newest } = this;
+    if (newest?.lsn !== at) return `${at}`;
+    return `${at} ${new Date(Math.floor(newest.commitTimeUs / 1_000)).toISOString()}`;
   }
 
   private flushIfDue(): void {

@@ -1,10 +1,10 @@
 /** `sextant shell`: an interactive SQL shell on a region's gateway. What is piped in runs as a script. */
 import { createInterface, type Interface } from 'node:readline';
 import type { Command } from 'commander';
+import { splitStatements } from '../../transfer/core/split-statements.ts';
 import { type AskOptions, withAsk, withExample } from '../ask/options.ts';
 import { CliError, formatMs, paint, printJson } from '../ask/output.ts';
 import { historyFile, readHistory, writeHistory } from '../ask/shell-history.ts';
-import { splitStatements } from '../ask/split-statements.ts';
 import { resultAsJson, resultAsText, type SqlSession, sessionFor } from '../ask/sql-client.ts';
 import { completionsOf } from '../ask/sql-words.ts';
 

@@ -1,8 +1,8 @@
 /** `sextant sql`: statements through a region's gateway, one after another in one session. */
 import type { Command } from 'commander';
+import { splitStatements } from '../../transfer/core/split-statements.ts';
 import { type AskOptions, withAsk, withExample } from '../ask/options.ts';
 import { CliError, printJson } from '../ask/output.ts';
-import { splitStatements } from '../ask/split-statements.ts';
 import { resultAsJson, resultAsText, sessionFor } from '../ask/sql-client.ts';
 
 async function sql(region: string, text: string, options: AskOptions): Promise<void> {

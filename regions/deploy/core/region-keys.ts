@@ -81,6 +81,11 @@ export const regionKeys: readonly RegionKey[] = [
   },
   { key: 'gateways[].gateway', meaning: 'Name of the gateway: `--name` of `sextant gateway`.' },
   { key: 'gateways[].address', meaning: 'host:port that it listens on.' },
+  {
+    key: 'gateways[].advertise',
+    meaning:
+      'Where others reach it, when that is not `address`: host:port behind a NAT, or the origin of a proxy (https://db.example). Status, the console and commands name it.',
+  },
   { key: 'nats', meaning: 'The messaging server of this region, or servers that run elsewhere.' },
   {
     key: 'nats.address',

@@ -34,6 +34,8 @@ const busyWaitMs = 5_000;
 
 export interface SqlTwin {
   readonly service: SqlService;
+  /** Its database file. */
+  readonly path: string;
   /** Sessions opened and not closed. */
   openSessions(): number;
   /** The contexts of all requests so far. */
@@ -58,7 +60,7 @@ class TwinSession implements SqlSession {
 
   constructor(twin: TwinState) {
     this.#twin = twin;
-    this.#db = new DatabaseSync(twin.path, { timeout: 0 });
+    this.#db = new DatabaseSync(twin.path, { timeout: 0, defensive: false });
   }
 
   async execute(statement: SqlStatement, context: SqlRequestContext): Promise<SqlOutcome<SqlResult>> {
@@ -139,23 +141,26 @@ class TwinSession implements SqlSession {
       prepared.setReadBigInts(true);
       prepared.setReturnArrays(true);
       const columns = prepared.columns().map(({ name, type }) => ({ name, decltype: type }));
-      const before = this.#number('SELECT total_changes()');
+      const before = this.#integer('SELECT total_changes()');
       const named = Object.fromEntries(statement.namedArgs.map(({ name, value }) => [name, value]));
       const args = [...statement.args];
       const rows: unknown[] = statement.namedArgs.length > 0 ? prepared.all(named) : prepared.all(...args);
-      const changed = this.#number('SELECT total_changes()') > before;
+      const changed = this.#integer('SELECT total_changes()') > before;
       return {
         columns,
         rows: statement.wantRows ? rows.map(toRow) : [],
-        affectedRowCount: changed ? this.#number('SELECT changes()') : 0,
-        lastInsertRowid: changed ? BigInt(this.#number('SELECT last_insert_rowid()')) : null,
+        affectedRowCount: changed ? Number(this.#integer('SELECT changes()')) : 0,
+        lastInsertRowid: changed ? this.#integer('SELECT last_insert_rowid()') : null,
       };
     });
   }
 
-  #number(sql: string): number {
-    const row = this.#db.prepare(sql).get();
-    return Number(Object.values(row ?? {})[0]);
+  #integer(sql: string): bigint {
+    const statement = this.#db.prepare(sql);
+    statement.setReadBigInts(true);
+    const [value] = Object.values(statement.get() ?? {});
+    if (typeof value !== 'bigint') throw new Error(`${sql} gave no integer`);
+    return value;
   }
 }
 
@@ -222,6 +227,7 @@ export function createSqlTwin(): SqlTwin {
   const keeper = new DatabaseSync(state.path);
   keeper.exec('PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF');
   const twin: SqlTwin = {
+    path: state.path,
     maxSessions: 10_000,
     contexts: state.contexts,
     opened: state.opened,

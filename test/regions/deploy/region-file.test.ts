@@ -109,6 +109,21 @@ describe('the file of a region', () => {
     });
   });
 
+  test('tells a gateway, and others by its agent, where it is reached', () => {
+    const [first, second] = plan.gateways;
+    if (first === undefined || second === undefined) throw new Error('the plan has two gateways');
+    write({ ...plan, gateways: [{ ...first, advertise: 'https://db.example' }, second] });
+    expect(gateway('g1')).toMatchObject({
+      kind: 'ok',
+      value: { listen: '127.0.0.1:7011', advertise: 'https://db.example' },
+    });
+    expect(agent()).toMatchObject({
+      kind: 'ok',
+      value: { gateways: ['https://db.example', '127.0.0.1:7014'] },
+    });
+    write();
+  });
+
   test('configures the agent and each gateway, with the gateway’s own keys', () => {
     const shared = {
       cluster: 'shop',

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { formatBytes, formatMs, table } from '../../../regions/cli/ask/output.ts';
-import { splitStatements } from '../../../regions/cli/ask/split-statements.ts';
+import { splitStatements } from '../../../regions/transfer/core/split-statements.ts';
 import { buildProgram } from '../../../regions/cli/main.ts';
 import { prepareDeployment } from '../../../regions/local/local-deployment.ts';
 

@@ -1,0 +1,151 @@
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { RunningGateway } from '../../../gateway/process/gateway.ts';
+import { exportFile } from '../../../regions/transfer/export-file.ts';
+import { SqlLink } from '../../../regions/transfer/sql-link.ts';
+import { makeAwkwardFile } from '../../regions/transfer/awkward-file.ts';
+import { contentsOf } from '../../regions/transfer/contents.ts';
+import { importFrom } from '../../regions/transfer/transfer-harness.ts';
+import { GatewayWorld, ready, urlOf, writes } from './gateway-harness.ts';
+
+let world: GatewayWorld;
+let writer: RunningGateway;
+let beside: RunningGateway;
+let directory = '';
+const file = (name: string): string => join(directory, name);
+
+beforeAll(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'sextant-transfer-'));
+  world = await GatewayWorld.start();
+  writer = await world.gateway('g1');
+  await writes(writer);
+  beside = await world.gateway('g2');
+  await Promise.all([writer, beside].map((gateway) => ready(urlOf(gateway))));
+  makeAwkwardFile(file('a.db'));
+});
+afterAll(async () => {
+  await world.close();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+const listener = { begun: () => {}, progress: () => {}, note: () => {}, local: () => {} };
+const exported = (
+  gateway: RunningGateway,
+  name: string,
+  format: 'sqlite' | 'sql' = 'sqlite',
+  force = false,
+) => exportFile(new SqlLink(urlOf(gateway), null), { to: file(name), format, force }, listener);
+
+describe('a file that went in by one gateway and came out by another', () => {
+  beforeAll(async () => {
+    await importFrom(file('a.db'), urlOf(beside));
+  });
+
+  test('is the same, row by row', async () => {
+    await exported(writer, 'b.db');
+    expect(contentsOf(file('b.db'))).toEqual(contentsOf(file('a.db')));
+  });
+
+  test('is the same as SQL text', async () => {
+    await exported(beside, 'b.sql', 'sql');
+    const db = new DatabaseSync(file('c.db'), { defensive: false });
+    db.exec(readFileSync(file('b.sql'), 'utf8'));
+    db.close();
+    expect(contentsOf(file('c.db'))).toEqual(contentsOf(file('a.db')));
+  });
+
+  test('has its full-text indexes, which go on', async () => {
+    for (const gateway of [writer, beside]) {
+      const client = world.client(gateway);
+      const found = await client.execute("SELECT rowid FROM bare WHERE bare MATCH 'content'");
+      expect(found.rows.map((row) => row[0])).toEqual([12n]);
+      await client.execute("INSERT INTO words (title, body) VALUES ('again', 'a wolverine')");
+      expect(
+        (await client.execute("SELECT title FROM words WHERE words MATCH 'wolverine'")).rows[0]?.[0],
+      ).toBe('again');
+      await client.execute("INSERT INTO words (words) VALUES ('integrity-check')");
+      await client.execute("DELETE FROM words WHERE title = 'again'");
+    }
+  });
+
+  test('does not replace a file, unless it is told to, and leaves nothing beside it', async () => {
+    writeFileSync(file('there'), 'precious');
+    await expect(exported(writer, 'there')).rejects.toThrow(/exists: --force replaces it/);
+    await exported(writer, 'there', 'sqlite', true);
+    expect(contentsOf(file('there')).integrity).toEqual([['ok']]);
+    expect(readdirSync(directory).filter((name) => name.includes('partial'))).toEqual([]);
+  });
+
+  test('is not there at all when it cannot be written whole', async () => {
+    const nobody = new SqlLink('http://127.0.0.1:9', null);
+    const options = { to: file('never.db'), format: 'sqlite', force: false } as const;
+    await expect(exportFile(nobody, options, listener)).rejects.toThrow(/does not answer/);
+    await expect(exported(writer, 'no/such/folder.db')).rejects.toThrow(/cannot be written: ENOENT/);
+    expect(existsSync(file('never.db'))).toBe(false);
+  });
+});
+
+test('R81: an export shows one moment while writes go on', async () => {
+  const client = world.client(writer, 'ws');
+  await client.batch(
+    [
+      'CREATE TABLE pair (side TEXT PRIMARY KEY, n INTEGER)',
+      "INSERT INTO pair VALUES ('a', 0), ('b', 0)",
+      'CREATE TABLE filler (v)',
+    ],
+    'write',
+  );
+  let isOver = false;
+  const writing = (async () => {
+    for (let n = 1; !isOver; n += 1)
+      await client.batch(
+        [
+          `UPDATE pair SET n = ${n} WHERE side = 'a'`,
+          'INSERT INTO filler VALUES (randomblob(9000))',
+          `UPDATE pair SET n = ${n} WHERE side = 'b'`,
+        ],
+        'write',
+      );
+  })();
+  const seen: bigint[] = [];
+  for (const [at, gateway] of [writer, beside, writer].entries()) {
+    const { lsn } = await exported(gateway, `pair-${at}.db`);
+    expect(lsn).toBeGreaterThan(0);
+    const { tables, integrity } = contentsOf(file(`pair-${at}.db`), ['filler']);
+    expect(integrity).toEqual([['ok']]);
+    const [a, b] = (tables.pair ?? []).map((row) => (row as unknown[])[4]);
+    expect(a).toBe(b);
+    seen.push(a as bigint);
+  }
+  isOver = true;
+  await writing;
+  // Each begins after the one before it ended, and sees every write acknowledged by then.
+  expect([...seen].sort((a, b) => Number(a - b))).toEqual(seen);
+  expect(seen[2]).toBeGreaterThan(seen[0] ?? 0n);
+});
+
+test('G47: a transaction says up to which commit it sees', async () => {
+  const client = world.client(beside, 'http');
+  const position = async (): Promise<string> => {
+    const transaction = await client.transaction('read');
+    try {
+      await transaction.execute('SELECT count(*) FROM sqlite_schema');
+      const first = await transaction.execute('PRAGMA sextant_position');
+      await world.client(writer).execute('INSERT INTO filler VALUES (1)');
+      const again = await transaction.execute('PRAGMA sextant_position');
+      expect(String(again.rows[0]?.[0]).split(' ')[0]).toBe(String(first.rows[0]?.[0]).split(' ')[0]);
+      return String(first.rows[0]?.[0]);
+    } finally {
+      transaction.close();
+    }
+  };
+  await client.execute("INSERT INTO filler VALUES ('known')");
+  const beforeMs = Date.now() - 10_000;
+  const [lsn, time] = (await position()).split(' ');
+  const [later] = (await position()).split(' ');
+  expect(Number(later)).toBeGreaterThan(Number(lsn));
+  expect(Date.parse(time ?? '')).toBeGreaterThan(beforeMs);
+});
