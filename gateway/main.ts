@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { gatewayPart } from '../regions/index.ts';
 import { type ConfigProblem, compileSooner, keepCompiledCode, loadProcessConfig } from '../storage/index.ts';
 import { createLogger, type Logger, serviceName } from '../telemetry/index.ts';
+import { checkedConfigSchema } from './process/check-files.ts';
 import { type GatewayConfig, gatewayConfigSchema } from './process/config.ts';
 import { GatewayStartError, startGateway } from './process/gateway.ts';
 
@@ -33,7 +34,8 @@ function configFromArguments(): GatewayConfig {
   } as const;
   const { values } = parseArgs({ options, strict: true });
   if (values.config === undefined) return giveUp('usage: sextant gateway --config FILE [--name NAME]');
-  const loaded = loadProcessConfig(values.config, gatewayConfigSchema, gatewayPart(values.name));
+  const schema = values.check === true ? checkedConfigSchema : gatewayConfigSchema;
+  const loaded = loadProcessConfig(values.config, schema, gatewayPart(values.name));
   if (values.check === true) return tell(loaded.kind === 'ok' ? [] : loaded.found);
   return loaded.kind === 'ok' ? loaded.value : giveUp(loaded.message);
 }
