@@ -55,7 +55,7 @@ import { deploymentTraces, pidFilesBelow } from './local-traces.ts';
 import { natsAccess } from './nats-care.ts';
 import { downgradeHint, rememberStoreVersion, storeProblem, storeVersion } from './nats-store-version.ts';
 import { foreignData, writeRegionFiles } from './region-files.ts';
-import { renewLocal, secureDeployment } from './secure/make-certificates.ts';
+import { renewLocal, secureDeployment, trustLocal } from './secure/make-certificates.ts';
 import { Supervisor } from './supervisor.ts';
 
 /** Something the user can put right; `message` says what and how. Anything else that is thrown is a bug. */
@@ -415,6 +415,7 @@ async function bringUpLocked(
     if (servers.length > 0) rememberStoreVersion(dataDir, wrote, nats.version);
     hooks.onStarting?.(running);
     writeRegionFiles(deployment, dataDir, proxies, jaeger && addressesOf(deployment).ui);
+    if (deployment.secure === true) trustLocal(dataDir);
     onProgress(`starting ${processes.length} processes of ${deployment.regions.length} regions`);
     const failure = await supervisor.start(hooks.timeoutMs ?? defaultStartTimeoutMs);
     if (failure !== undefined) {

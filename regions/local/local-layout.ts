@@ -191,6 +191,12 @@ const privacyOf = ({ secure }: Deployment, dataDir: string) => ({
   ...(secure === true && { certificatesDir: resolve(certificatesDir(dataDir)) }),
 });
 
+/** Clients are shown the certificate that other processes are shown. */
+function clientTlsOf(dataDir: string, region: string) {
+  const { certFile, keyFile } = identityFilesOf(dataDir, { region, role: 'gateway', name: gatewayName });
+  return { certFile, keyFile };
+}
+
 /** The files of the regions, as `sextant init` would write them for this machine. `dialled` is where each route leads. */
 export function regionPlans(
   deployment: Deployment,
@@ -217,6 +223,7 @@ export function regionPlans(
         {
           gateway: gatewayName,
           address: at(ports.gateway),
+          ...(deployment.secure === true && { tls: clientTlsOf(dataDir, region) }),
           supervisor: resolve(controlSocket(dataDir)),
           ...(jaegerUrl !== undefined && { jaegerUrl }),
         },
@@ -310,7 +317,7 @@ export function sextantProcesses(
           NODE_COMPILE_CACHE: compileCacheDir(dataDir),
           ...(otlpEndpoint !== undefined && { OTEL_EXPORTER_OTLP_ENDPOINT: otlpEndpoint }),
         },
-        ...(role === 'gateway' && { readyUrl: `http://${at(port)}/readyz` }),
+        ...(role === 'gateway' && { readyUrl: `${schemeOf(deployment)}://${at(port)}/readyz` }),
       };
     };
     const nodes = ports.nodes.map((port, node) =>
@@ -332,13 +339,16 @@ export type RegionEndpoints = {
   readonly nats: string;
 };
 
+/** What the ports of an encrypted deployment speak, clients' included (R58). */
+const schemeOf = ({ secure }: Deployment): 'http' | 'https' => (secure === true ? 'https' : 'http');
+
 export function endpointsOf(deployment: Deployment): readonly RegionEndpoints[] {
   return deployment.regions.map((region, index) => {
     const ports = portsOf(deployment.basePort, index);
     return {
       region,
-      gateway: `http://${host}:${ports.gateway}`,
-      agent: `${deployment.secure === true ? 'https' : 'http'}://${host}:${ports.agent}`,
+      gateway: `${schemeOf(deployment)}://${host}:${ports.gateway}`,
+      agent: `${schemeOf(deployment)}://${host}:${ports.agent}`,
       nats: deployment.nats?.servers[0] ?? `nats://${host}:${ports.nats}`,
     };
   });

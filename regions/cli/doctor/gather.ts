@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { findNatsServer } from '../../nats/nats-server.ts';
 import { readinessSchema } from '../../readiness/core/readiness.ts';
 import { askAny, type DeploymentStatus, fetchStatus, type Target } from '../ask/admin-client.ts';
+import { whySilent } from '../ask/why-silent.ts';
 import type { DeploymentFacts, MachineFacts } from './core/diagnosis.ts';
 
 const answerMs = 3_000;
@@ -136,7 +137,6 @@ async function askGateway(url: string): Promise<GatewayWord> {
     const notReady = response.ok ? null : { url, reason: text.trim().slice(0, 500) };
     return { clock, notReady };
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    return { clock: null, notReady: { url, reason: `it does not answer (${reason})` } };
+    return { clock: null, notReady: { url, reason: `it does not answer (${whySilent(error)})` } };
   }
 }

@@ -47,7 +47,13 @@ export async function executeDrill(given: Execution): Promise<Executed> {
     const prepared = await prepare(id, request, target);
     const { primary, regions, plan, clients, table } = prepared;
     log.say(`${regions.length} regions, all level; ${primary} writes, epoch ${prepared.epoch}`);
-    const load = await LoadLink.open({ drill: id, table, clients, perSecond: request.load });
+    const load = await LoadLink.open({
+      drill: id,
+      table,
+      clients,
+      perSecond: request.load,
+      authority: target.authority,
+    });
     try {
       saveBegun(dataDir, {
         id,
