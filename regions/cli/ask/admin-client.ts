@@ -60,6 +60,7 @@ const regionStatusSchema = z.looseObject({
   gateway: z.string().nullish(),
   agent: z.string().nullish(),
   trouble: z.string().nullish(),
+  versions: z.record(z.string(), z.string().nullable()).default({}),
   nodes: z.array(nodeStatusSchema).default([]),
 });
 export type RegionStatus = z.output<typeof regionStatusSchema>;
