@@ -2,12 +2,13 @@
  * A gateway as a process of its own: `node gateway/main.ts --config FILE [--name NAME]`. The file is the gateway's own, or its
  * region's, in which it has that name.
  */
-import { readFileSync, writeSync } from 'node:fs';
+import { writeSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { z } from 'zod';
 import { gatewayPart } from '../regions/index.ts';
 import { type ConfigProblem, compileSooner, keepCompiledCode, loadProcessConfig } from '../storage/index.ts';
+import { sextantVersion } from '../telemetry/core.ts';
 import { createLogger, type Logger, serviceName } from '../telemetry/index.ts';
+import { checkedConfigSchema } from './process/check-files.ts';
 import { type GatewayConfig, gatewayConfigSchema } from './process/config.ts';
 import { GatewayStartError, startGateway } from './process/gateway.ts';
 
@@ -33,14 +34,10 @@ function configFromArguments(): GatewayConfig {
   } as const;
   const { values } = parseArgs({ options, strict: true });
   if (values.config === undefined) return giveUp('usage: sextant gateway --config FILE [--name NAME]');
-  const loaded = loadProcessConfig(values.config, gatewayConfigSchema, gatewayPart(values.name));
+  const schema = values.check === true ? checkedConfigSchema : gatewayConfigSchema;
+  const loaded = loadProcessConfig(values.config, schema, gatewayPart(values.name));
   if (values.check === true) return tell(loaded.kind === 'ok' ? [] : loaded.found);
   return loaded.kind === 'ok' ? loaded.value : giveUp(loaded.message);
-}
-
-function version(): string {
-  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
-  return z.object({ version: z.string() }).parse(JSON.parse(text)).version;
 }
 
 /** What nobody handled is a bug: it is logged once, and the supervisor starts the process again. */
@@ -65,7 +62,7 @@ const log = createLogger({
 });
 const fatal = exitOnBugs(log);
 try {
-  const gateway = await startGateway(config, { log, version: version(), onFatal: fatal });
+  const gateway = await startGateway(config, { log, version: sextantVersion, onFatal: fatal });
   const stop = (): void => void gateway.close().then(() => process.exit(0), fatal);
   process.once('SIGTERM', stop);
   process.once('SIGINT', stop);

@@ -13,6 +13,7 @@ export {
 } from './identity/core/identity.ts';
 export { directoryOf, fileNames } from './identity/core/identity-files.ts';
 export { InFlight } from './process/core/in-flight.ts';
+export { compareVersions, type Skew, skewOf } from './process/core/version-skew.ts';
 export type { Recovered, RecoveryGoal } from './quorum/core/recovery.ts';
 export { viewOf } from './redo/bytes.ts';
 export { framePayload, type ReceivedFrame, splitFrames } from './redo/frame.ts';

@@ -2,6 +2,7 @@
 export { type JaegerPages, jaegerPages, type TraceSearch } from './jaeger/core/links.ts';
 export { brokenPipeExitCode, endOnBrokenPipe, onBrokenPipe } from './log/broken-pipe.ts';
 export { RateLimit } from './log/rate-limit.ts';
+export { sextantVersion } from './metrics/version.ts';
 export type { AttributeValue, ServiceName, SpanFact, SpanKind, SpanLink } from './trace/facts.ts';
 export {
   appendSpanName,

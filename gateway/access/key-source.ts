@@ -12,6 +12,16 @@ export type KeysOpened =
   | { readonly kind: 'opened'; readonly ring: KeyRing; readonly close: () => void }
   | { readonly kind: 'unusable'; readonly reason: string };
 
+/** The keys that there are now, or what is wrong with them, and under which key of the configuration. */
+export type KeysFound =
+  | {
+      readonly kind: 'found';
+      readonly given: readonly TokenKey[];
+      /** Null without a file. */
+      readonly file: { readonly read: FilesRead; readonly keys: readonly TokenKey[] } | null;
+    }
+  | { readonly kind: 'unusable'; readonly key: 'jwtPublicKey' | 'jwksFile'; readonly reason: string };
+
 function keysIn(read: FilesRead): KeysRead {
   if (read.kind === 'unreadable') return { kind: 'unusable', reason: read.reason };
   const text = read.texts[0] ?? '';
@@ -20,31 +30,42 @@ function keysIn(read: FilesRead): KeysRead {
     : readJwks(text);
 }
 
-/** The keys to begin with, or what is wrong with them. Afterwards a file that cannot be used is told of, and changes nothing. */
-export function openKeys(
-  { jwtPublicKey, jwksFile }: KeyOptions,
-  log: Pick<Logger, 'info' | 'warn'>,
-  lookEveryMs?: number,
-): KeysOpened {
+/** Reads both sources once. */
+export function readKeys({ jwtPublicKey, jwksFile }: KeyOptions): KeysFound {
   const given: TokenKey[] = [];
   if (jwtPublicKey !== undefined) {
     const key = parsePublicKey(jwtPublicKey);
     if (key === null) {
       const reason =
-        'auth.jwtPublicKey is no public key for tokens: give an Ed25519 or P-256 one as SPKI PEM, or the 32 bytes of an Ed25519 one in base64url.';
-      return { kind: 'unusable', reason };
+        'no public key for tokens: give an Ed25519 or P-256 one as SPKI PEM, or the 32 bytes of an Ed25519 one in base64url.';
+      return { kind: 'unusable', key: 'jwtPublicKey', reason };
     }
     given.push(key);
   }
-  if (jwksFile === undefined) return { kind: 'opened', ring: new KeyRing(given), close: () => undefined };
-  const first = readFilesNow([jwksFile]);
-  const keys = keysIn(first);
-  if (keys.kind === 'unusable')
-    return { kind: 'unusable', reason: `auth.jwksFile ${jwksFile} cannot be used: ${keys.reason}.` };
-  const ring = new KeyRing([...given, ...keys.keys]);
+  if (jwksFile === undefined) return { kind: 'found', given, file: null };
+  const read = readFilesNow([jwksFile]);
+  const keys = keysIn(read);
+  return keys.kind === 'unusable'
+    ? { kind: 'unusable', key: 'jwksFile', reason: `${jwksFile} cannot be used: ${keys.reason}.` }
+    : { kind: 'found', given, file: { read, keys: keys.keys } };
+}
+
+/** The keys to begin with, or what is wrong with them. Afterwards a file that cannot be used is told of, and changes nothing. */
+export function openKeys(
+  options: KeyOptions,
+  log: Pick<Logger, 'info' | 'warn'>,
+  lookEveryMs?: number,
+): KeysOpened {
+  const { jwksFile } = options;
+  const found = readKeys(options);
+  if (found.kind === 'unusable') return { kind: 'unusable', reason: `auth.${found.key}: ${found.reason}` };
+  const { given, file } = found;
+  if (jwksFile === undefined || file === null)
+    return { kind: 'opened', ring: new KeyRing(given), close: () => undefined };
+  const ring = new KeyRing([...given, ...file.keys]);
   const close = watchFiles(
     [jwksFile],
-    first,
+    file.read,
     (read) => {
       const changed = keysIn(read);
       if (changed.kind === 'unusable') {

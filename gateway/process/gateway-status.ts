@@ -1,4 +1,5 @@
 /** What a gateway says of itself: to others in its report, to its supervisor in its readiness. */
+
 import {
   type ClusterView,
   type Described,
@@ -8,6 +9,7 @@ import {
   reportLimits,
 } from '../../regions/index.ts';
 import { monotonicMs } from '../../storage/index.ts';
+import { sextantVersion } from '../../telemetry/core.ts';
 import { whyNotReady } from './core/readiness.ts';
 import type { GatewaySetup } from './setup.ts';
 import type { SqlPart } from './start-sql.ts';
@@ -49,6 +51,7 @@ export class GatewayStatus {
       gateway,
       address: this.setup.config.advertise ?? this.address,
       pid: process.pid,
+      version: sextantVersion,
       phase: role.phase === 'writing' && volume.reign === null ? 'recovering' : role.phase,
       epoch: role.epoch,
       ready: this.reasons().length === 0,

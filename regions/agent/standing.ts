@@ -1,5 +1,7 @@
 /** How a region stands, put together for everybody from what its agent knows. */
+
 import type { RegionId } from '../../storage/index.ts';
+import { sextantVersion } from '../../telemetry/core.ts';
 import type { Survivor } from '../control/core/survivors.ts';
 import type { FailoverWatch } from '../failover/failover-watch.ts';
 import type { Moves } from '../moves/moves.ts';
@@ -44,6 +46,7 @@ export function standingOf(parts: StandingParts): RegionReport {
     region,
     agent: addresses.agent,
     gateway: addresses.gateway,
+    version: sextantVersion,
     epoch: held?.epoch ?? 0,
     vdl: held?.vdl ?? null,
     forks: (held?.forks ?? []).slice(-reportLimits.reportForksMax),

@@ -1,9 +1,7 @@
 /** Assembles the commands and turns what goes wrong into one clear line and an exit code. */
-import { readFileSync } from 'node:fs';
 import { styleText } from 'node:util';
 import { Command, CommanderError } from 'commander';
-import { z } from 'zod';
-import { endOnBrokenPipe } from '../../telemetry/core.ts';
+import { endOnBrokenPipe, sextantVersion } from '../../telemetry/core.ts';
 import { CertificateError } from '../certs/certificate-store.ts';
 import { DeploymentError } from '../local/local-deployment.ts';
 import { TransferError } from '../transfer/transfer-error.ts';
@@ -27,16 +25,11 @@ import { addTokenCommands } from './commands/token-commands.ts';
 import { addUpCommands } from './commands/up-commands.ts';
 import { addTransferCommands } from './transfer/transfer-commands.ts';
 
-function version(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  return z.object({ version: z.string() }).parse(JSON.parse(text)).version;
-}
-
 /** All of `sextant`. */
 export function buildProgram(): Command {
   const program = new Command('sextant')
     .description('An open, self-hosted global database gateway.')
-    .version(version())
+    .version(sextantVersion)
     .showSuggestionAfterError()
     .addHelpText('after', '\nExample:\n  sextant up --detach && sextant sql us-east-1 "SELECT 1"');
   addUpCommands(program);

@@ -9,9 +9,11 @@ import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-const nodeMajorMin = 24;
+/** From here on a program can be told at run time whom to trust (`setDefaultCACertificates`). */
+const nodeMin = [24, 5];
 
-if (Number.parseInt(process.versions.node, 10) >= nodeMajorMin) {
+const [major, minor] = process.versions.node.split('.').map(Number);
+if (major > nodeMin[0] || (major === nodeMin[0] && minor >= nodeMin[1])) {
   const places = ['./main.ts', '../../dist/regions/cli/main.js', './main.js'];
   const { main } = await import(places.find((place) => existsSync(new URL(place, import.meta.url))));
   await main(process.argv);
@@ -25,7 +27,7 @@ if (Number.parseInt(process.versions.node, 10) >= nodeMajorMin) {
     child.once('exit', (code) => process.exit(code ?? 1));
   } else {
     console.error(
-      `sextant needs Node.js ${nodeMajorMin} or newer; this is ${process.versions.node}. ` +
+      `sextant needs Node.js ${nodeMin.join('.')} or newer; this is ${process.versions.node}. ` +
         'Run `npm ci` in its folder (it brings one along) and then `npx sextant`, or install Node.js 24.',
     );
     process.exitCode = 1;

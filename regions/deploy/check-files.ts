@@ -59,7 +59,8 @@ function checkGateway(
     const limits = { timeout: gatewayTimeoutMs, maxBuffer: outputMax };
     execFile(process.execPath, args, limits, (error, stdout, stderr) => {
       if (error === null) return resolve(problemsSchema.parse(JSON.parse(stdout)));
-      const why = stderr.trim().split('\n').at(-1) ?? error.message;
+      const said = stderr.trim().split('\n');
+      const why = said.find((line) => /^\w*Error\b/.test(line)) ?? said.at(-1) ?? error.message;
       resolve([{ file, key: 'gateways', message: `${name} could not be asked: ${why}` }]);
     });
   });

@@ -154,15 +154,14 @@ function jaegerProcesses(
     SEXTANT_JAEGER_METRICS: `http://${at(ports.window)}`,
     SEXTANT_JAEGER_DATA: dataOf('jaeger'),
   });
-  // Clients' ports are plain text, also where processes prove to each other who they are.
-  const isSecured = ({ role }: ProcessSpec) => deployment.secure === true && role !== 'gateway';
+  const isSecured = deployment.secure === true;
   const addressesIn = (some: readonly ProcessSpec[]) => some.map((process) => at(process.ports[0] ?? 0));
   const prometheusConfig = withSecured(
     withTargets(readFileSync(fileOf('prometheus.yml'), 'utf8'), {
       span_metrics: [at(ports.spanMetrics)],
-      sextant: addressesIn(scraped.filter((process) => !isSecured(process))),
+      sextant: isSecured ? [] : addressesIn(scraped),
     }),
-    addressesIn(scraped.filter(isSecured)),
+    isSecured ? addressesIn(scraped) : [],
     identityFilesOf(dataDir, operatorOf(deployment.regions[0] ?? '')),
   );
   return [

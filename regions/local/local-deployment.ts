@@ -57,7 +57,7 @@ import { natsAccess } from './nats-care.ts';
 import { downgradeHint, rememberStoreVersion, storeProblem, storeVersion } from './nats-store-version.ts';
 import { foreignData, writeRegionFiles } from './region-files.ts';
 import { RegionKeeper } from './region-keeper.ts';
-import { renewLocal, secureDeployment } from './secure/make-certificates.ts';
+import { renewLocal, secureDeployment, trustLocal } from './secure/make-certificates.ts';
 import { Supervisor } from './supervisor.ts';
 import { failureText } from './wait-until-up.ts';
 
@@ -434,6 +434,7 @@ async function bringUpLocked(
     if (servers.length > 0) rememberStoreVersion(dataDir, wrote, nats.version);
     hooks.onStarting?.(running);
     writeRegionFiles(deployment, dataDir, proxies, jaeger && addressesOf(deployment).ui);
+    if (deployment.secure === true) trustLocal(dataDir);
     onProgress(`starting ${processes.length} processes of ${deployment.regions.length} regions`);
     const failure = await supervisor.start(hooks.timeoutMs ?? defaultStartTimeoutMs);
     if (failure !== undefined) {

@@ -219,6 +219,12 @@ const privacyOf = ({ secure }: Deployment, dataDir: string) => ({
   ...(secure === true && { certificatesDir: resolve(certificatesDir(dataDir)) }),
 });
 
+/** Clients are shown the certificate that other processes are shown. */
+function clientTlsOf(dataDir: string, region: string) {
+  const { certFile, keyFile } = identityFilesOf(dataDir, { region, role: 'gateway', name: gatewayName });
+  return { certFile, keyFile };
+}
+
 /** The files of the regions, as `sextant init` would write them for this machine. `dialled` is where each route leads. */
 export function regionPlans(
   deployment: Deployment,
@@ -248,6 +254,7 @@ export function regionPlans(
             {
               gateway: gatewayName,
               address: at(ports.gateway),
+              ...(deployment.secure === true && { tls: clientTlsOf(dataDir, region) }),
               supervisor: resolve(controlSocket(dataDir)),
               ...(jaegerUrl !== undefined && { jaegerUrl }),
             },
@@ -348,8 +355,8 @@ export function sextantProcesses(
           NODE_COMPILE_CACHE: compileCacheDir(dataDir),
           ...(otlpEndpoint !== undefined && { OTEL_EXPORTER_OTLP_ENDPOINT: otlpEndpoint }),
         },
-        ...(role === 'gateway' && { readyUrl: `http://${at(port)}/readyz` }),
-        // Agents speak TLS where processes have certificates: then that it listens has to do.
+        ...(role === 'gateway' && { readyUrl: `${schemeOf(deployment)}://${at(port)}/readyz` }),
+        // Agents ask for a certificate where processes have them: then that it listens has to do.
         ...(role === 'agent' &&
           headless &&
           deployment.secure !== true && { readyUrl: `http://${at(port)}/readyz` }),
@@ -377,14 +384,17 @@ export type RegionEndpoints = {
   readonly nats: string;
 };
 
+/** What the ports of an encrypted deployment speak, clients' included (R58). */
+const schemeOf = ({ secure }: Deployment): 'http' | 'https' => (secure === true ? 'https' : 'http');
+
 export function endpointsOf(deployment: Deployment): readonly RegionEndpoints[] {
   return deployment.regions.map((region) => {
     const ports = portsIn(deployment, region);
     return {
       region,
       headless: isHeadless(deployment, region),
-      gateway: `http://${host}:${ports.gateway}`,
-      agent: `${deployment.secure === true ? 'https' : 'http'}://${host}:${ports.agent}`,
+      gateway: `${schemeOf(deployment)}://${host}:${ports.gateway}`,
+      agent: `${schemeOf(deployment)}://${host}:${ports.agent}`,
       nats: deployment.nats?.servers[0] ?? `nats://${host}:${ports.nats}`,
     };
   });

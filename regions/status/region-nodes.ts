@@ -133,6 +133,7 @@ function nodeReport(node: NodeAddress, status: StatusReply | null, vdl: number):
     scl: status?.scl ?? null,
     pid: status?.pid ?? null,
     address: node.address,
+    ...(status?.version !== undefined && { version: status.version }),
     ...(status?.trouble !== undefined && { trouble: status.trouble }),
   };
 }

@@ -2,6 +2,7 @@
  * A storage node without its sockets: what it has on disk, its pages, and what drives its state machine. The process and the
  * simulator open the same parts, each on its own disk and its own time.
  */
+import { sextantVersion } from '../../telemetry/core.ts';
 import type { Logger } from '../../telemetry/index.ts';
 import type { Disk } from '../log/disk.ts';
 import { DiskHealth } from '../log/disk-health.ts';
@@ -94,6 +95,7 @@ export async function openParts(place: NodePlace): Promise<NodeParts> {
     pid: place.pid,
     startedAtMs,
     logBytes: logBytes + log.counters.bytesWritten,
+    version: sextantVersion,
     ...(health.trouble !== null && { trouble: health.trouble }),
     ...(runtime.repairs.last !== null && { repaired: runtime.repairs.last }),
   });

@@ -27,6 +27,7 @@ import { parseAddress, type StorageConfig } from '../process/config.ts';
 import { type DirectoryLock, heldMessage, lockDirectory } from '../process/directory-lock.ts';
 import { machine } from '../process/runtime.ts';
 import { redoLimits } from '../redo/limits.ts';
+import type { LinkRefusalCode } from '../wire/link-protocol.ts';
 import { LinkServer } from '../wire/link-server.ts';
 import type { StorageNode } from './core/node.ts';
 import { StartError } from './node-data.ts';
@@ -37,6 +38,9 @@ import type { NodeRuntime } from './node-runtime.ts';
 import { PeerRepair } from './repair.ts';
 import { serveLink } from './serve-link.ts';
 import { SpaceWatch } from './space-watch.ts';
+
+/** Refusals whose reason quotes nothing that a stranger sent but its identity and its version. */
+const tellable: ReadonlySet<LinkRefusalCode> = new Set(['IDENTITY_REFUSED', 'LINK_VERSION_MISMATCH']);
 
 export { StartError } from './node-data.ts';
 
@@ -102,10 +106,7 @@ export async function startStorageNode(
       }),
       onLink: (link) => serveLink(runtime, link, logger),
       onRefused: ({ code, message }, peer) =>
-        logger.warn(
-          { peer, code, ...(code === 'IDENTITY_REFUSED' && { reason: message }) },
-          'a link was refused',
-        ),
+        logger.warn({ peer, code, ...(tellable.has(code) && { reason: message }) }, 'a link was refused'),
     });
     const space = new SpaceWatch(config.dataDir);
     watchNode(metrics.registry, parts, space);

@@ -12,6 +12,8 @@ export const linkPath = '/link';
 export const linkHeaders = {
   cluster: 'x-sextant-cluster',
   version: 'x-sextant-version',
+  /** The version of Sextant that the caller runs. One from before it was told leaves it out. */
+  release: 'x-sextant-release',
   authorization: 'authorization',
 } as const;
 
@@ -24,7 +26,7 @@ export type LinkRefusalCode =
   | 'IDENTITY_REFUSED'
   /** The port takes TLS: the caller has no `identity` in its configuration. */
   | 'TLS_REQUIRED'
-  /** The processes are of versions that do not understand each other. */
+  /** The processes are of versions that do not understand each other, or need not (S63). */
   | 'LINK_VERSION_MISMATCH'
   /** The server holds as many links as it may; trying again later is right. */
   | 'LINK_TOO_MANY'

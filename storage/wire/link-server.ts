@@ -4,6 +4,8 @@ import type { IncomingMessage, Server } from 'node:http';
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
+import { sextantVersion } from '../../telemetry/core.ts';
+import { versionRefusal } from '../process/core/version-skew.ts';
 import { LinkConnection, type LinkHandlers } from './link-connection.ts';
 import {
   type LinkBounds,
@@ -28,6 +30,8 @@ export interface LinkServerOptions {
   readonly bounds?: Partial<LinkBounds>;
   readonly linksMax?: number;
   readonly version?: number;
+  /** The version of Sextant that this process runs. */
+  readonly release?: string;
 }
 
 const linksMaxDefault = 1024;
@@ -38,6 +42,7 @@ export class LinkServer {
   private readonly sockets: WebSocketServer;
   private readonly links = new Set<LinkConnection>();
   private readonly secretDigest: Buffer;
+  private readonly release: string;
   private phase: 'open' | 'closing' = 'open';
   private onEmpty: (() => void) | undefined;
   private readonly onUpgrade = (request: IncomingMessage, stream: Duplex, head: Buffer): void => {
@@ -56,6 +61,7 @@ export class LinkServer {
     this.options = options;
     this.bounds = { ...linkBoundsDefault, ...options.bounds };
     this.secretDigest = digest(options.secret);
+    this.release = options.release ?? sextantVersion;
     this.sockets = new WebSocketServer({
       noServer: true,
       clientTracking: false,
@@ -144,6 +150,9 @@ export class LinkServer {
       const message = `this process speaks link version ${version}, the caller version ${theirVersion}`;
       return { status: 426, code: 'LINK_VERSION_MISMATCH', message };
     }
+    const release = request.headers[linkHeaders.release];
+    const farApart = versionRefusal(typeof release === 'string' ? release : null, this.release);
+    if (farApart !== null) return { status: 426, code: 'LINK_VERSION_MISMATCH', message: farApart };
     if (this.phase === 'closing') {
       return { status: 503, code: 'LINK_CLOSING', message: 'this process is shutting down' };
     }

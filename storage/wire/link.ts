@@ -7,6 +7,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { type ClientOptions, WebSocket } from 'ws';
 import { z } from 'zod';
+import { sextantVersion } from '../../telemetry/core.ts';
 import type { Expected } from '../identity/core/admission.ts';
 import type { Credentials } from '../identity/credentials.ts';
 import { describeDialError, dialSecurely } from '../identity/secure-dial.ts';
@@ -50,6 +51,8 @@ export interface LinkOptions {
   readonly retryMinMs?: number;
   readonly retryMaxMs?: number;
   readonly version?: number;
+  /** The version of Sextant that it says it runs. */
+  readonly release?: string;
 }
 
 /** A link that reconnects by itself. No handler runs inside a call of `connectLink`, `send` or `close`. */
@@ -110,11 +113,13 @@ class ReconnectingLink implements Link {
 
   private attempt(): void {
     const { cluster, secret, version = linkVersion, connectMs = 2_000 } = this.options;
+    const { release = sextantVersion } = this.options;
     const socket = new WebSocket(this.url, {
       headers: {
         [linkHeaders.cluster]: cluster,
         [linkHeaders.authorization]: `Bearer ${secret}`,
         [linkHeaders.version]: String(version),
+        [linkHeaders.release]: release,
       },
       perMessageDeflate: false,
       maxPayload: this.bounds.messageBytesMax,

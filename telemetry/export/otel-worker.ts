@@ -29,7 +29,7 @@ import {
   TracerProvider,
 } from '@opentelemetry/sdk-trace';
 import { z } from 'zod';
-import manifest from '../../package.json' with { type: 'json' };
+import { sextantVersion } from '../metrics/version.ts';
 import type { AttributeValue, ServiceName, SpanFact } from '../trace/facts.ts';
 import { attributes } from '../trace/names.ts';
 import { Delivery } from './delivery.ts';
@@ -153,7 +153,7 @@ const sdk = new NodeSDK({
 });
 sdk.start();
 const scopeName = 'sextant';
-const tracer = trace.getTracer(scopeName, manifest.version);
+const tracer = trace.getTracer(scopeName, sextantVersion);
 /** Of services that are not this process's own: their spans have its resource, but for the name. */
 const otherTracers = new Map<ServiceName, Tracer>();
 
@@ -168,7 +168,7 @@ function tracerOf(service: ServiceName | undefined): Tracer {
     idGenerator: ids,
     sampler: new AlwaysOnSampler(),
   });
-  const made = provider.getTracer(scopeName, manifest.version);
+  const made = provider.getTracer(scopeName, sextantVersion);
   otherTracers.set(service, made);
   return made;
 }
@@ -257,7 +257,7 @@ function accept(facts: readonly SpanFact[]): void {
 
 const rows = new RowExporter({
   batch,
-  frame: () => (frame ??= requestFrame(resourceOfSdk(), { name: scopeName, version: manifest.version })),
+  frame: () => (frame ??= requestFrame(resourceOfSdk(), { name: scopeName, version: sextantVersion })),
   settled: fate,
   failed: waits,
 });

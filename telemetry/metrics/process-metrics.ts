@@ -1,8 +1,8 @@
 /** Metrics every process has: version, memory, CPU, files, event loop, spans. Read at each scrape; only the event loop is watched in between. */
 import { readdirSync, readFileSync } from 'node:fs';
-import manifest from '../../package.json' with { type: 'json' };
 import { metrics } from './metric-definitions.ts';
 import { type Counter, type Gauge, type Histogram, MetricRegistry } from './metrics.ts';
+import { sextantVersion } from './version.ts';
 
 /** Milliseconds between the probes of the event loop: 20 wake-ups a second, also of a process that has nothing to do. */
 const probeIntervalMs = 50;
@@ -34,7 +34,7 @@ export function createProcessMetrics(
   spans: SpanCounts = noSpans,
 ): { readonly registry: MetricRegistry; stop(): void } {
   const registry = new MetricRegistry({ ...labels }, metrics.droppedSeries);
-  registry.gauge(metrics.buildInfo).with({ version: manifest.version, node: process.versions.node }).set(1);
+  registry.gauge(metrics.buildInfo).with({ version: sextantVersion, node: process.versions.node }).set(1);
   const stop = watchEventLoop(registry.histogram(metrics.eventLoopDelay).with({}));
   const resident = registry.gauge(metrics.residentMemory).with({});
   const heapUsed = registry.gauge(metrics.heapUsed).with({});

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Client, createClient } from '@libsql/client';
 import { z } from 'zod';
+import { trustAuthority } from '../../regions/certs/trust-authority.ts';
 import { freeBasePort } from '../free-ports.ts';
 import { type Sample, samplesOf } from '../telemetry/metrics/exposition.ts';
 
@@ -53,6 +54,8 @@ export class TestDeployment {
   private readonly env: NodeJS.ProcessEnv;
   private readonly cliFile: string;
   private readonly clients: Client[] = [];
+  /** `https` once it is up with `--secure`; `ws` and `wss` follow. */
+  private scheme: 'http' | 'https' = 'http';
 
   private constructor(
     root: string,
@@ -104,6 +107,14 @@ export class TestDeployment {
     const args = ['up', '--detach', ...regions, '--base-port', `${this.basePort}`, ...flags];
     const up = await this.cli(args, upTimeoutMs);
     if (up.code !== 0) throw new Error(`sextant up failed:\n${up.stdout}\n${up.stderr}`);
+    if (flags.includes('--secure')) this.scheme = 'https';
+    await this.trust();
+  }
+
+  /** Has this process trust the authority of an encrypted deployment, as it is now. */
+  async trust(): Promise<void> {
+    if (this.scheme === 'https')
+      trustAuthority(await readFile(join(this.dataDir, 'supervisor/certs/ca.pem'), 'utf8'));
   }
 
   /** Runs one command of the CLI against this deployment. */
@@ -146,6 +157,10 @@ export class TestDeployment {
     for (const pid of await Promise.all(files)) process.kill(Number.parseInt(pid, 10), 'SIGKILL');
   }
 
+  url(region: string): string {
+    return `${this.scheme}://${this.gateway(region)}`;
+  }
+
   gateway(region: string): string {
     return `127.0.0.1:${this.basePort + 20 * this.regions.indexOf(region) + 11}`;
   }
@@ -172,12 +187,12 @@ export class TestDeployment {
 
   /** Up to where the primary's gateway knows its volume durable, at this moment. */
   async durableAt(primary: string): Promise<number> {
-    const answer = await fetch(`http://${this.gateway(primary)}/readyz`);
+    const answer = await fetch(`${this.url(primary)}/readyz`);
     return z.object({ vdl: z.number() }).parse(await answer.json()).vdl;
   }
 
   client(region: string, transport: 'http' | 'ws' = 'http'): Client {
-    const client = createClient({ url: `${transport}://${this.gateway(region)}`, intMode: 'number' });
+    const client = createClient({ url: this.url(region).replace(/^http/, transport), intMode: 'number' });
     this.clients.push(client);
     return client;
   }
@@ -185,7 +200,7 @@ export class TestDeployment {
   async status(region?: string): Promise<Status> {
     for (const name of region === undefined ? this.regions : [region]) {
       try {
-        const response = await fetch(`http://${this.gateway(name)}/v1/status`, {
+        const response = await fetch(`${this.url(name)}/v1/status`, {
           signal: AbortSignal.timeout(2_000),
         });
         if (response.ok) return statusSchema.parse(await response.json());

@@ -4,6 +4,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createClient } from '@libsql/client';
@@ -70,6 +71,27 @@ describe('an encrypted deployment', { timeout: 150_000 }, () => {
     await deployment.settled();
   });
 
+  it('takes clients over HTTPS and WSS alone, who trust its authority', async () => {
+    for (const transport of ['http', 'ws'] as const) {
+      const { rows } = await deployment.client(east, transport).execute('SELECT 1 AS one');
+      expect(rows[0]?.one, transport).toBe(1);
+    }
+    expect(await deployment.run('sql', east, 'SELECT 40 + 2 AS answer')).toContain('42');
+    const health: unknown = JSON.parse((await deployment.cli(['doctor', '--json'])).stdout);
+    expect(health).toMatchObject({ ok: true });
+    const plain = await fetch(`${deployment.url(east).replace('https', 'http')}/v2/pipeline`, {
+      method: 'POST',
+      body: '{}',
+    });
+    expect(plain.status).toBe(400);
+    expect(await plain.json()).toMatchObject({ code: 'SEXTANT_PLAIN_TEXT' });
+    // Who does not trust the authority sends nothing.
+    const stranger = request(`${deployment.url(east)}/healthz`, { ca: [], agent: false });
+    stranger.end();
+    const [error] = await once(stranger, 'error');
+    expect(error).toMatchObject({ code: 'UNABLE_TO_VERIFY_LEAF_SIGNATURE' });
+  });
+
   it('answers plain text on no port of its own but with a sentence', async () => {
     const sockets = z
       .object({
@@ -134,9 +156,9 @@ describe('an encrypted deployment', { timeout: 150_000 }, () => {
       gateway.kill('SIGKILL');
       await once(gateway, 'exit');
     });
-    const client = createClient({ url: `http://127.0.0.1:${port}`, intMode: 'number' });
+    const client = createClient({ url: `https://127.0.0.1:${port}`, intMode: 'number' });
     cleanups.push(() => client.close());
-    await vi.waitFor(async () => expect((await fetch(`http://127.0.0.1:${port}/readyz`)).status).toBe(200), {
+    await vi.waitFor(async () => expect((await fetch(`https://127.0.0.1:${port}/readyz`)).status).toBe(200), {
       timeout: 60_000,
       interval: 200,
     });
@@ -175,6 +197,7 @@ describe('an encrypted deployment', { timeout: 150_000 }, () => {
     /** Files are looked at every two seconds, and NATS servers are told after two looks more. */
     const takenUp = () => new Promise((resolve) => setTimeout(resolve, 6_000));
     await changeAuthority(pki, 'add', Date.now());
+    await deployment.trust();
     await takenUp();
     await changeAuthority(pki, 'use', Date.now());
     await renewCertificates(pki, { withinMs: 0, days: 90 }, Date.now());

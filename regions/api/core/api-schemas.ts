@@ -87,6 +87,9 @@ const statusSchema = z.object({
         .string()
         .exactOptional()
         .describe('What is wrong with NATS as the region\u2019s agent sees it; left out while nothing is.'),
+      versions: z
+        .record(z.string(), z.string().nullable())
+        .describe('Of Sextant, by process: agent, gateway/g1, storage/n1. Null where that is not known.'),
       nodes: z.array(nodeReportSchema),
     }),
   ),

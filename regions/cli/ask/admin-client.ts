@@ -8,6 +8,7 @@ import { type Deployment, endpointsOf, type RegionEndpoints } from '../../local/
 import { identityFilesOf, operatorOf } from '../../local/secure/local-certificates.ts';
 import { actAs, operatorFilesIn, send } from './operator.ts';
 import { CliError } from './output.ts';
+import { whySilent } from './why-silent.ts';
 
 /** Options that say which deployment is meant. */
 export type TargetOptions = {
@@ -16,6 +17,12 @@ export type TargetOptions = {
   readonly token?: string;
   readonly identity?: string;
 };
+
+/** Certificates to show and to trust in what is asked of a deployment on this machine. @throws CliError when they are lost. */
+export function actLocally(dataDir: string, { secure, regions }: Deployment): void {
+  const [first] = regions;
+  if (secure === true && first !== undefined) actAs(identityFilesOf(dataDir, operatorOf(first)));
+}
 
 /** A deployment to talk to: the local one, or that behind one gateway's URL. */
 export type Target = {
@@ -54,6 +61,7 @@ const regionStatusSchema = z.looseObject({
   gateway: z.string().nullish(),
   agent: z.string().nullish(),
   trouble: z.string().nullish(),
+  versions: z.record(z.string(), z.string().nullable()).default({}),
   nodes: z.array(nodeStatusSchema).default([]),
 });
 export type RegionStatus = z.output<typeof regionStatusSchema>;
@@ -113,8 +121,7 @@ export function targetOf(options: TargetOptions): Target {
   }
   const local = requireDeployment(options.data);
   const endpoints = endpointsOf(local);
-  const [first] = local.regions;
-  if (local.secure === true && first !== undefined) actAs(identityFilesOf(options.data, operatorOf(first)));
+  actLocally(options.data, local);
   return {
     local,
     endpoints,
@@ -157,14 +164,8 @@ export async function ask(
     });
     return ok ? { kind: 'ok', body: JSON.parse(text) } : refusal(status, text);
   } catch (error) {
-    return { kind: 'unreachable', message: `${base} does not answer (${reasonOf(error)})` };
+    return { kind: 'unreachable', message: `${base} does not answer (${whySilent(error)})` };
   }
-}
-
-function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const cause = error.cause;
-  return cause instanceof Error && cause.message !== '' ? cause.message : error.message;
 }
 
 function refusal(status: number, text: string): Answer {

@@ -1,8 +1,12 @@
-/** Requests to processes of an encrypted deployment: the command line shows a certificate of its own, with the role `operator`. */
+/**
+ * Requests to processes of an encrypted deployment: the command line shows a certificate of its own, with the role `operator`, and
+ * tells by the identity in their certificates who answers. A gateway may have one of a public authority instead.
+ */
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { request } from 'node:https';
 import { join } from 'node:path';
+import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import type { IdentityFiles } from '../../../storage/index.ts';
 import {
   certificatesIn,
@@ -12,6 +16,7 @@ import {
   tlsOptions,
 } from '../../../storage/index.ts';
 import { fileNames } from '../../certs/core/certificate-plan.ts';
+import { trustAuthority } from '../../certs/trust-authority.ts';
 import { CliError } from './output.ts';
 
 /** What `ask` needs of a request and its answer. */
@@ -28,7 +33,6 @@ export interface AskReply {
 }
 
 interface Operator {
-  readonly ca: string;
   readonly cert: string;
   readonly key: string;
   readonly cluster: string;
@@ -46,13 +50,14 @@ export function operatorFilesIn(dir: string): IdentityFiles {
   };
 }
 
-/** From here on agents are shown this certificate. @throws CliError when it cannot be read. */
+/** From here on processes are shown this certificate, and its authority is trusted. @throws CliError when it cannot be read. */
 export function actAs({ caFile, certFile, keyFile }: IdentityFiles): void {
   try {
     const [ca, cert, key] = [caFile, certFile, keyFile].map((file) => readFileSync(file, 'utf8'));
     const found = identityIn(certificatesIn(cert ?? '')[0]?.subjectAltName);
     if (found.kind === 'none') throw new CliError(`${certFile}: ${found.reason}`);
-    operator = { ca: ca ?? '', cert: cert ?? '', key: key ?? '', cluster: found.identity.cluster };
+    trustAuthority(ca ?? '');
+    operator = { cert: cert ?? '', key: key ?? '', cluster: found.identity.cluster };
   } catch (error) {
     if (error instanceof CliError) throw error;
     const reason = error instanceof Error && 'code' in error ? String(error.code) : 'it is damaged';
@@ -75,6 +80,17 @@ export async function send(url: URL, init: AskInit): Promise<AskReply> {
   return { ok: response.ok, status: response.status, text: await response.text() };
 }
 
+const answering = ['agent', 'gateway'] as const;
+
+/** Judges who answers by who it is; one without an identity, by its host name. */
+const checkAnswering =
+  (cluster: string) =>
+  (host: string, certificate: PeerCertificate): Error | undefined => {
+    if (identityIn(certificate.subjectaltname).kind === 'none') return checkServerIdentity(host, certificate);
+    const wrong = answering.map((role) => checkIdentity({ cluster, role })(host, certificate));
+    return wrong.every((problem) => problem !== undefined) ? wrong[0] : undefined;
+  };
+
 async function sendSecurely(url: URL, init: AskInit, { cluster, ...pem }: Operator): Promise<AskReply> {
   const { method, headers, body, timeoutMs } = init;
   const asking = request(url, {
@@ -84,7 +100,7 @@ async function sendSecurely(url: URL, init: AskInit, { cluster, ...pem }: Operat
     headers,
     agent: false,
     signal: AbortSignal.timeout(timeoutMs),
-    checkServerIdentity: checkIdentity({ cluster, role: 'agent' }),
+    checkServerIdentity: checkAnswering(cluster),
   });
   asking.end(body);
   try {

@@ -2,6 +2,7 @@
 import { ClientError, type HttpClient, openHttp, ResponseError, type RowsResult } from '@libsql/hrana-client';
 import { gatewayOf, type TargetOptions, targetOf } from './admin-client.ts';
 import { CliError, paint, table } from './output.ts';
+import { whySilent } from './why-silent.ts';
 
 /** A statement may wait for a move of the primary to end. */
 const statementTimeoutMs = 60_000;
@@ -38,9 +39,7 @@ export class SqlSession {
   #told(error: unknown): CliError {
     if (error instanceof ResponseError) return new CliError(error.message, error.code);
     if (error instanceof ClientError && error.name === 'HttpServerError') return new CliError(error.message);
-    const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    return new CliError(`${this.#gateway} does not answer (${reason})`);
+    return new CliError(`${this.#gateway} does not answer (${whySilent(error)})`);
   }
 }
 

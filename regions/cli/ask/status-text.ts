@@ -1,5 +1,6 @@
 /** What a deployment says about itself, and what its local supervisor knows of the processes, as tables. */
 import type { SupervisorStatus } from '../../local/control-socket.ts';
+import { versionMix } from '../../status/core/versions.ts';
 import type { DeploymentStatus, RegionStatus } from './admin-client.ts';
 import { type JaegerLinks, jaegerTable } from './jaeger-links.ts';
 import { formatBytes, formatMs, paint, table } from './output.ts';
@@ -133,6 +134,13 @@ function holdLines({ hold }: DeploymentStatus): readonly string[] {
   return [paint('yellow', line)];
 }
 
+/** Nothing while all run one version. */
+function versionLines({ regions }: DeploymentStatus): readonly string[] {
+  const mix = versionMix(regions);
+  if (mix.kind === 'mixed') return [paint('yellow', `versions: ${mix.text}: an upgrade is under way`)];
+  return mix.kind === 'apart' ? [paint('red', `versions: ${mix.text}: they refuse each other's links`)] : [];
+}
+
 /** What the deployment says of its regions, and what is known of each process; either may be missing. */
 export function blocksOf(
   status: DeploymentStatus | undefined,
@@ -146,6 +154,7 @@ export function blocksOf(
         `cluster ${paint('bold', status.cluster)}  state ${colourState(status.state)}  epoch ${orDash(status.epoch, String)}  primary ${orDash(status.primary, String)}`,
         ...failoverLines(status),
         ...holdLines(status),
+        ...versionLines(status),
       ].join('\n'),
       table(
         ['REGION', 'ROLE', 'VDL', 'LAG', 'RPO', 'READY', 'GATEWAY', 'AGENT'],

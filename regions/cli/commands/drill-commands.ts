@@ -22,7 +22,7 @@ import { supervisorStatus } from '../../local/control-socket.ts';
 import { runningJaeger } from '../../local/jaeger-processes.ts';
 import { requireDeployment, runningSupervisor } from '../../local/local-deployment.ts';
 import { controlSocket } from '../../local/local-layout.ts';
-import { ask } from '../ask/admin-client.ts';
+import { actLocally, ask } from '../ask/admin-client.ts';
 import { type CommonOptions, withCommon, withExample } from '../ask/options.ts';
 import { CliError, formatMs, note, paint, printJson, table } from '../ask/output.ts';
 
@@ -67,6 +67,7 @@ function targetOf(options: DrillOptions): DrillTarget {
       `the deployment in ${resolve(options.data)} does not run: start it with \`sextant up --detach\`, or name another --data or --on`,
       'NOT_RUNNING',
     );
+  actLocally(options.data, deployment);
   return localTarget(options.data, deployment, ask, process.env.SEXTANT_TOKEN ?? null);
 }
 

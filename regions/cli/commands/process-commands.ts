@@ -1,7 +1,7 @@
 /** `sextant storage`, `agent`, `gateway` and `nats`: one process of a deployment, in place of this one. */
 import { chmodSync } from 'node:fs';
 import type { Command } from 'commander';
-import { showProblem } from '../../../storage/index.ts';
+import { keepCompiledCode, showProblem } from '../../../storage/index.ts';
 import { natsConfigFile, natsConfigOfFile } from '../../deploy/nats-config.ts';
 import { loadMachineFile } from '../../deploy/region-file.ts';
 import { writeWhole } from '../../deploy/write-files.ts';
@@ -15,6 +15,8 @@ function become(command: string, args: readonly string[]): never {
   if (process.execve === undefined) throw new CliError('this system cannot replace one program by another');
   // Node.js would say that this is experimental, once a start.
   process.removeAllListeners('warning');
+  // What ends by execve leaves nothing behind by itself: the next start compiles this command again.
+  keepCompiledCode();
   process.execve(command, [command, ...args], process.env);
   throw new CliError(`${command} could not be run`);
 }

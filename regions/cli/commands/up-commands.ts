@@ -29,6 +29,7 @@ import {
   type Programs,
   supervisorDir,
 } from '../../local/local-layout.ts';
+import { authorityFileOf } from '../../local/secure/local-certificates.ts';
 import { jaegerLinks, jaegerTable } from '../ask/jaeger-links.ts';
 import { type CommonOptions, withCommon, withExample } from '../ask/options.ts';
 import { CliError, note, paint, printJson, table } from '../ask/output.ts';
@@ -113,6 +114,7 @@ async function printReady(options: CommonOptions, deployment: Deployment): Promi
       supervisorPid: runningSupervisor(dataDir),
       endpoints,
       wan: supervisor?.wan ?? [],
+      ...(deployment.secure === true && { authority: authorityFileOf(dataDir) }),
       ...(jaeger !== undefined && { jaeger }),
     });
     return;
@@ -134,6 +136,10 @@ async function printReady(options: CommonOptions, deployment: Deployment): Promi
   if (pages !== null) console.log(pages);
   const first = endpoints.find(({ headless }) => !headless);
   if (first !== undefined) console.log(`console  ${first.gateway}/console`);
+  if (deployment.secure === true) {
+    const authority = authorityFileOf(resolve(options.data));
+    console.log(`clients  trust the deployment's own authority: NODE_EXTRA_CA_CERTS=${authority}`);
+  }
   console.log(paint('green', 'ready'));
 }
 

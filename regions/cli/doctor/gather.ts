@@ -4,9 +4,11 @@ import { statfs } from 'node:fs/promises';
 import { freemem } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
+import { sextantVersion } from '../../../telemetry/core.ts';
 import { findNatsServer } from '../../nats/nats-server.ts';
 import { readinessSchema } from '../../readiness/core/readiness.ts';
 import { askAny, type DeploymentStatus, fetchStatus, type Target } from '../ask/admin-client.ts';
+import { whySilent } from '../ask/why-silent.ts';
 import type { DeploymentFacts, MachineFacts } from './core/diagnosis.ts';
 
 const answerMs = 3_000;
@@ -85,6 +87,7 @@ export async function deploymentFacts(target: Target): Promise<DeploymentFacts |
   const lost = losses.kind === 'ok' ? lossesSchema.safeParse(losses.body) : null;
   return {
     ...ofStatus(status.status),
+    ownVersion: sextantVersion,
     takeover:
       said?.success === true ? said.data.regions.map(({ region, reasons }) => ({ region, reasons })) : null,
     lostWrites: lost?.success === true ? lost.data.losses.reduce((sum, { count }) => sum + count, 0) : 0,
@@ -106,12 +109,13 @@ function ofStatus({ state, primary, failover, regions }: DeploymentStatus) {
     primary: primary ?? null,
     automatic: failover?.automatic === true,
     automaticRefusal: failover?.reason ?? null,
-    regions: regions.map(({ name, role, ready, stalledMs, trouble, nodes }) => ({
+    regions: regions.map(({ name, role, ready, stalledMs, trouble, versions, nodes }) => ({
       name,
       role,
       ready: ready === true,
       stalledMs: stalledMs ?? null,
       trouble: trouble ?? null,
+      versions,
       nodes: nodes.map(({ id, state: node }) => ({ id, state: node ?? null })),
     })),
   };
@@ -136,7 +140,6 @@ async function askGateway(url: string): Promise<GatewayWord> {
     const notReady = response.ok ? null : { url, reason: text.trim().slice(0, 500) };
     return { clock, notReady };
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    return { clock: null, notReady: { url, reason: `it does not answer (${reason})` } };
+    return { clock: null, notReady: { url, reason: `it does not answer (${whySilent(error)})` } };
   }
 }

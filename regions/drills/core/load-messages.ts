@@ -18,6 +18,8 @@ export const toLoadSchema = z.discriminatedUnion('kind', [
     table: z.string(),
     clients: z.array(clientSchema),
     perSecond: z.number(),
+    /** Trusted beside those that everybody trusts, in PEM. */
+    authority: z.string().nullable(),
   }),
   /** Write until told to pause. */
   z.object({ kind: z.literal('run') }),

@@ -24,6 +24,8 @@ export interface DrillTarget {
   /** A supervisor is there that can break processes and heal them. */
   readonly canBreak: boolean;
   readonly regions: readonly RegionAddress[];
+  /** Authority that its clients have to trust, in PEM; null when it is one that everybody trusts, or nothing is encrypted. */
+  readonly authority: string | null;
   /** The deployment as any gateway tells, one of `avoided` last; null when none answers. */
   status(avoided?: string): Promise<StatusSight | null>;
   /** Which addresses answer, and how often processes were started again. */

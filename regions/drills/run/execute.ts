@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { cpus, release, totalmem, type } from 'node:os';
 import { z } from 'zod';
+import { sextantVersion } from '../../../telemetry/core.ts';
 import { newSpanId, newTraceId, serviceName, startTelemetry } from '../../../telemetry/index.ts';
 import { findNatsServer } from '../../nats/nats-server.ts';
 import type { DrillRequest } from '../core/drill-kinds.ts';
@@ -47,7 +48,13 @@ export async function executeDrill(given: Execution): Promise<Executed> {
     const prepared = await prepare(id, request, target);
     const { primary, regions, plan, clients, table } = prepared;
     log.say(`${regions.length} regions, all level; ${primary} writes, epoch ${prepared.epoch}`);
-    const load = await LoadLink.open({ drill: id, table, clients, perSecond: request.load });
+    const load = await LoadLink.open({
+      drill: id,
+      table,
+      clients,
+      perSecond: request.load,
+      authority: target.authority,
+    });
     try {
       saveBegun(dataDir, {
         id,
@@ -90,12 +97,12 @@ export async function executeDrill(given: Execution): Promise<Executed> {
 }
 
 async function versions(): Promise<Readonly<Record<string, string>>> {
-  const packageSchema = z.object({ version: z.string(), dependencies: z.record(z.string(), z.string()) });
+  const packageSchema = z.object({ dependencies: z.record(z.string(), z.string()) });
   const text = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8');
-  const { version, dependencies } = packageSchema.parse(JSON.parse(text));
+  const { dependencies } = packageSchema.parse(JSON.parse(text));
   const nats = await findNatsServer();
   return {
-    sextant: version,
+    sextant: sextantVersion,
     node: process.versions.node,
     '@libsql/client': dependencies['@libsql/client'] ?? '?',
     '@sqlite.org/sqlite-wasm': dependencies['@sqlite.org/sqlite-wasm'] ?? '?',

@@ -41,6 +41,7 @@ export class LoadLink {
     readonly table: string;
     readonly clients: readonly ClientAddress[];
     readonly perSecond: number;
+    readonly authority: string | null;
   }): Promise<LoadLink> {
     const link = new LoadLink();
     const opened = link.#once('opened', openMs);

@@ -1,4 +1,5 @@
 /** The process of a drill's load: its own, so that no work of the drill delays what it times. Does what its parent says, and ends with it. */
+import { trustAuthority } from '../../certs/trust-authority.ts';
 import { type FromLoad, type ToLoad, toLoadSchema } from '../core/load-messages.ts';
 import { LoadClients } from './load-clients.ts';
 
@@ -23,6 +24,7 @@ async function drained(load: LoadClients, patienceMs: number): Promise<number> {
 
 async function obey(order: ToLoad): Promise<void> {
   if (order.kind === 'open') {
+    if (order.authority !== null) trustAuthority(order.authority);
     clients = new LoadClients(order);
     await clients.open();
     return tell({ kind: 'opened' });

@@ -1,6 +1,8 @@
 /** The deployment on this machine: its supervisor breaks and heals, its gateways and agents are asked. */
+import { readFileSync } from 'node:fs';
 import { requestAction, supervisorStatus } from '../../local/control-socket.ts';
 import { controlSocket, type Deployment, endpointsOf, telemetryGroup } from '../../local/local-layout.ts';
+import { authorityFileOf } from '../../local/secure/local-certificates.ts';
 import type { Deed } from '../core/drill-plan.ts';
 import type { OutsideSight, StatusSight } from '../core/status-sight.ts';
 import { AdminSight, type Ask } from './admin-sight.ts';
@@ -34,6 +36,7 @@ export function localTarget(
   return {
     canBreak: true,
     regions,
+    authority: deployment.secure === true ? readFileSync(authorityFileOf(dataDir), 'utf8') : null,
     status: (avoided): Promise<StatusSight | null> => admin.status(avoided),
     async outside(): Promise<OutsideSight> {
       const [dumb, status] = await Promise.all([admin.dumb(), supervised()]);

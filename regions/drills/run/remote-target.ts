@@ -34,6 +34,7 @@ export function remoteTarget(remote: Remote, ask: Ask): DrillTarget {
   return {
     canBreak: false,
     regions,
+    authority: null,
     status: (avoided) => admin.status(avoided),
     outside: async () => ({ dumb: await admin.dumb(), restarts: {} }),
     disorder: () => Promise.resolve([]),

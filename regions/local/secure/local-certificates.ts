@@ -36,6 +36,9 @@ export function identityFilesOf(dataDir: string, process: LocalProcess): Identit
   };
 }
 
+/** What clients of its gateways have to trust, absolute. */
+export const authorityFileOf = (dataDir: string): string => resolve(certificatesDir(dataDir), fileNames.ca);
+
 export const natsIdentity = (server: string): LocalProcess => ({
   region: server,
   role: 'nats',

@@ -2,7 +2,7 @@
  * Makes the certificates of an encrypted deployment on this machine, and renews them long before they expire: at every start,
  * and while the deployment runs.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import {
   CertificateError,
   hasAuthority,
@@ -11,12 +11,18 @@ import {
   renewCertificates,
 } from '../../certs/certificate-store.ts';
 import { certificateDays } from '../../certs/core/certificate-plan.ts';
-import { certificatesDir, certifiedProcesses, identityFilesOf } from './local-certificates.ts';
+import { trustAuthority } from '../../certs/trust-authority.ts';
+import {
+  authorityFileOf,
+  certificatesDir,
+  certifiedProcesses,
+  identityFilesOf,
+} from './local-certificates.ts';
 
 const hosts = ['127.0.0.1', 'localhost'] as const;
 const renewWithinMs = 30 * 24 * 3_600_000;
 const plainText =
-  'processes talk to each other in plain text, on this machine only: `sextant up --secure` encrypts that';
+  'processes and clients talk in plain text, on this machine only: `sextant up --secure` encrypts that';
 const foreignNats =
   '--secure encrypts what goes through NATS servers of its own: leave --nats out, or make certificates for those servers with `sextant certs`';
 const days = certificateDays.default;
@@ -49,6 +55,19 @@ export async function secureDeployment(
   } catch (error) {
     if (!(error instanceof CertificateError)) throw error;
     throw new CertificateError(`${error.message}. Deleting ${dir} has all of them made anew.`);
+  }
+}
+
+/** Has this program take the deployment's gateways for what they are. @throws CertificateError when the authority is lost. */
+export function trustLocal(dataDir: string): void {
+  const file = authorityFileOf(dataDir);
+  try {
+    trustAuthority(readFileSync(file, 'utf8'));
+  } catch (error) {
+    const reason = error instanceof Error && 'code' in error ? String(error.code) : 'it is damaged';
+    throw new CertificateError(
+      `the authority ${file} cannot be used (${reason}): \`sextant up --secure\` makes it`,
+    );
   }
 }
 

@@ -6,6 +6,7 @@ import type { Survivor } from '../../control/core/survivors.ts';
 import type { SwitchoverQuestion } from '../../control/core/switchover-rules.ts';
 import type { GatewayReport, NodeReport, RegionReport, Report } from './report.ts';
 import { reportLimits } from './report-limits.ts';
+import { type Versions, versionsOf } from './versions.ts';
 
 export interface RegionStatus {
   readonly name: string;
@@ -32,6 +33,8 @@ export interface RegionStatus {
   readonly writer: string | null;
   /** What is wrong with NATS as the region's agent or its writer sees it, in words; left out while nothing is. */
   readonly trouble?: string;
+  /** Of Sextant, by process; null where that is not known. */
+  readonly versions: Versions;
   readonly nodes: readonly NodeReport[];
 }
 
@@ -336,6 +339,7 @@ export class ClusterView {
       agent: last?.agent ?? null,
       writer: writer === null ? null : writer.gateway,
       ...(trouble !== undefined && { trouble }),
+      versions: versionsOf(report, gateways),
       nodes: (last?.nodes ?? []).map((node) =>
         report === null ? { ...node, state: 'down' as const, scl: null } : node,
       ),

@@ -16,6 +16,8 @@ export const nodeReportSchema = z.object({
   scl: z.int().nullable(),
   pid: z.int().nullable(),
   address: z.string(),
+  /** Of Sextant. Left out while the node does not answer, and by one from before it was told. */
+  version: z.string().exactOptional(),
   /** What keeps a node that answers from taking writes, in its own words. */
   trouble: z.string().exactOptional(),
 });
@@ -40,6 +42,8 @@ export const regionReportSchema = z.object({
   region: z.string(),
   agent: z.string(),
   gateway: z.string().nullable(),
+  /** Of Sextant, as the agent runs it. Left out by an older agent. */
+  version: z.string().exactOptional(),
   /** The path its nodes follow, and what is durable in the region along it; null while it does not know. */
   epoch: z.int().min(0),
   vdl: z.int().min(0).nullable(),
@@ -78,6 +82,8 @@ export const gatewayReportSchema = z.object({
   gateway: z.string(),
   address: z.string(),
   pid: z.int(),
+  /** Of Sextant. Left out by an older gateway. */
+  version: z.string().exactOptional(),
   phase: z.enum(['reading', 'claiming', 'recovering', 'writing', 'draining', 'releasing']),
   epoch: z.int().nullable(),
   ready: z.boolean(),

@@ -199,6 +199,7 @@ const replySchemas = {
     pid: z.int(),
     startedAtMs: z.number(),
     logBytes: z.number(),
+    version: z.string().max(64).exactOptional(),
     trouble: z.string().exactOptional(),
     repaired: z
       .object({

@@ -154,6 +154,8 @@ export interface StatusReply {
   readonly pid: number;
   readonly startedAtMs: number;
   readonly logBytes: number;
+  /** Of Sextant. A node from before it was told leaves it out. */
+  readonly version?: string;
   /** Why the node's disk takes no writes, in words; left out while it does. */
   readonly trouble?: string;
   /** The last one that ended since its process started; left out before one has. */

@@ -22,6 +22,7 @@ export function region(name: string, change: Partial<RegionStatus> = {}): Region
     gateway: '127.0.0.1:1',
     agent: '127.0.0.1:2',
     writer: name === 'us-east-1' ? 'g1' : null,
+    versions: {},
     nodes: ['a', 'a', 'b', 'b', 'c', 'c'].map((zone, at) => ({
       id: `n${at + 1}`,
       az: `${name}${zone}`,

@@ -99,6 +99,7 @@ describe('the deployment', () => {
     ready: true,
     stalledMs: 0,
     trouble: null,
+    versions: { agent: '0.1.0', 'storage/n1': '0.1.0' },
     nodes: nodes(0),
     ...change,
   });
@@ -108,6 +109,7 @@ describe('the deployment', () => {
     automatic: true,
     automaticRefusal: null,
     regions: [region('us'), region('eu')],
+    ownVersion: '0.1.0',
     takeover: [{ region: 'eu', reasons: [] }],
     unheard: [],
     lostWrites: 0,
@@ -135,6 +137,16 @@ describe('the deployment', () => {
       'a lost quorum',
       { regions: [region('us', { nodes: nodes(3) })] },
       'bad us: 3 of 6 storage nodes answer',
+    ],
+    [
+      'a process that is two versions ahead',
+      { regions: [region('us'), region('eu', { versions: { 'storage/n2': '0.3.0' } })] },
+      'bad versions: storage/n2 of eu runs 0.3.0, 2 minor versions ahead of 0.1.0, which agent of us, storage/n1 of us run',
+    ],
+    [
+      'a new version that could not join, before it is started',
+      { ownVersion: '0.3.0' },
+      'warn upgrade: 0.3.0 is 2 minor versions ahead of 0.1.0, which',
     ],
     ['a region that is silent', { regions: [region('eu', { role: 'offline' })] }, 'bad eu: is not heard'],
     [

@@ -179,6 +179,12 @@ describe('what is written', () => {
       (text) => text.replace('gateway: g2,', 'gateway: g2, limits: { sofas: 1 },'),
       /gateways\.1\.limits\.sofas: unknown limit/,
     ],
+    [
+      'the key of another certificate, and keys of tokens that are not there',
+      'eu-west-1/region.yaml',
+      (text) => text.replace('gateway/g1/key.pem', 'gateway/g2/key.pem').replace('jwks.json', 'none.json'),
+      /:\d{2,}:\d{2,}: gateways\.0\.tls\.certFile: the key is that of another[\s\S]*gateways\.0\.auth\.jwksFile: .*ENOENT/,
+    ],
   ];
   test.each(broken)(
     'with %s is refused, at its line',

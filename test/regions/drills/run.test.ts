@@ -16,6 +16,7 @@ import { asia, clients, drill, east, europe, regions, scene, traceOf } from './s
 /** A deployment of three regions that does what it is told, as long as nothing is planted in it. */
 class Pretended implements DrillTarget {
   readonly canBreak: boolean = true;
+  readonly authority = null;
   readonly regions = regions.map((region) => ({
     region,
     gateway: `http://${region}`,

@@ -14,6 +14,7 @@ import {
 } from '../../../storage/wire/link.ts';
 import type { LinkConnection } from '../../../storage/wire/link-connection.ts';
 import { LinkServer, type LinkServerOptions } from '../../../storage/wire/link-server.ts';
+import { sextantVersion } from '../../../telemetry/core.ts';
 
 const cluster = 'c1';
 const secret = 'correct horse';
@@ -341,6 +342,13 @@ describe('who is let in', () => {
       status: 426,
       code: 'LINK_VERSION_MISMATCH',
       says: ['version 1', 'version 7'],
+    },
+    {
+      name: 'a Sextant two minor versions away',
+      options: { release: '999.1.0' },
+      status: 426,
+      code: 'LINK_VERSION_MISMATCH',
+      says: [`Sextant ${sextantVersion}`, 'caller 999.1.0', 'one minor version at a time'],
     },
   ] as const;
 

@@ -1,5 +1,6 @@
 /** What the facts about a machine and a deployment mean to its operator: one line each, and what to do about it. Pure. */
 import { formatAge } from '../../../control/core/record-claims.ts';
+import { joinRefusal, type Versions, versionMix } from '../../../status/core/versions.ts';
 
 /** `bad`: something does not work, or would not survive the next fault. `warn`: it works, and should be looked at. */
 export type Level = 'ok' | 'warn' | 'bad';
@@ -139,6 +140,7 @@ export interface RegionFacts {
   readonly ready: boolean;
   readonly stalledMs: number | null;
   readonly trouble: string | null;
+  readonly versions: Versions;
   readonly nodes: readonly { readonly id: string; readonly state: string | null }[];
 }
 
@@ -149,6 +151,8 @@ export interface DeploymentFacts {
   readonly automaticRefusal: string | null;
   readonly automatic: boolean;
   readonly regions: readonly RegionFacts[];
+  /** Of the Sextant that asks: what processes that are started from it would run. */
+  readonly ownVersion: string;
   /** Secondaries, and why each could not take over now. */
   readonly takeover: readonly { readonly region: string; readonly reasons: readonly string[] }[] | null;
   /** Regions and epochs whose lost writes are not known yet, in words. */
@@ -221,10 +225,35 @@ export function checkDeployment(facts: DeploymentFacts | null): readonly Check[]
         ),
   );
   checks.push(...facts.regions.flatMap(checkRegion));
+  checks.push(...checkVersions(facts));
   for (const { url, reason } of facts.notReady)
     checks.push(check(url, 'bad', `the gateway is not ready: ${reason}`));
   checks.push(...checkTakeover(facts), ...checkLosses(facts), ...facts.clocks.flatMap(checkClock));
   return checks;
+}
+
+const oneByOne = 'upgrade one minor version at a time, every process before the next version';
+
+/** What runs, and whether what would be started here could join it. */
+function checkVersions({ regions, ownVersion }: DeploymentFacts): readonly Check[] {
+  const mix = versionMix(regions);
+  const refused = joinRefusal(ownVersion, regions);
+  const joining =
+    refused === null || mix.kind === 'apart'
+      ? []
+      : [check('upgrade', 'warn', refused, `do not start it here: ${oneByOne}`)];
+  switch (mix.kind) {
+    case 'unknown':
+      return [check('versions', 'ok', 'no process says which version it runs')];
+    case 'one':
+      return [check('versions', 'ok', `all ${mix.processes} processes run ${mix.version}`), ...joining];
+    case 'mixed': {
+      const text = `${mix.text}: an upgrade is under way, and they work together`;
+      return [check('versions', 'ok', text, 'finish it before the next one begins'), ...joining];
+    }
+    case 'apart':
+      return [check('versions', 'bad', `${mix.text}: they refuse each other's links`, oneByOne)];
+  }
 }
 
 function checkTakeover({ takeover, automatic, automaticRefusal }: DeploymentFacts): readonly Check[] {
