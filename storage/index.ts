@@ -15,6 +15,7 @@ export {
 export { certificatesIn, readIdentity } from './identity/read-identity.ts';
 export { checkIdentity, describeDialError, dialSecurely } from './identity/secure-dial.ts';
 export { createSecureServer, refusalOf } from './identity/secure-server.ts';
+export { type Adoption, adoptNode, clusterOfData } from './node/adopt-node.ts';
 export { every, monotonicMs, wallUs } from './process/clock.ts';
 export { compileSooner, keepCompiledCode } from './process/compilation.ts';
 export {

@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import type { ProcessSpec } from './local-layout.ts';
 
 /** True when something else listens on the loopback port. */
-function isBusy(port: number): Promise<boolean> {
+export function isBusy(port: number): Promise<boolean> {
   return new Promise((done) => {
     const server = createServer();
     server.once('error', () => done(true));

@@ -6,6 +6,7 @@ import { chmodSync, mkdirSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, request, type Server } from 'node:http';
 import { dirname } from 'node:path';
 import { z } from 'zod';
+import { regionSchema } from '../../storage/index.ts';
 import type { metrics } from '../../telemetry/index.ts';
 
 /** What can be done to a part of a deployment. `target` is a region, or a process such as `us-east-1/n1`. */
@@ -35,6 +36,27 @@ export const actionResultSchema = z.union([
   z.object({ error: z.string() }),
 ]);
 export type ActionResult = z.output<typeof actionResultSchema>;
+
+/** A region comes or goes, or a headless one gets a gateway: the part of it that is processes, routes and files. */
+export const regionChangeSchema = z.discriminatedUnion('act', [
+  z.strictObject({ act: z.literal('add'), region: regionSchema, headless: z.boolean().optional() }),
+  z.strictObject({ act: z.literal('remove'), region: regionSchema, deleteData: z.boolean().optional() }),
+  z.strictObject({ act: z.literal('add-gateway'), region: regionSchema }),
+]);
+export type RegionChange = z.output<typeof regionChangeSchema>;
+
+/** The processes that were started or stopped; none when it was so already. */
+export const regionChangedSchema = z.union([
+  z.object({
+    changed: z.array(z.string()),
+    /** A NATS server of the region's name goes on, since it keeps a copy of the control record. */
+    keepsVote: z.boolean(),
+  }),
+  z.object({ error: z.string() }),
+]);
+export type RegionChanged =
+  | { readonly changed: readonly string[]; readonly keepsVote: boolean }
+  | { readonly error: string };
 
 const processStatusSchema = z.object({
   id: z.string(),
@@ -82,6 +104,7 @@ export type MoreRoutes = {
 export type ControlHandlers = {
   readonly status: () => SupervisorStatus;
   readonly act: (action: Action) => Promise<ActionResult>;
+  readonly changeRegions?: (change: RegionChange) => Promise<RegionChanged>;
   readonly more?: MoreRoutes;
 };
 
@@ -124,11 +147,17 @@ async function answer(
     const result = await handlers.act(action.data);
     return ['error' in result ? 409 : 200, result];
   }
+  if (message.method === 'POST' && message.url === '/regions') {
+    const change = regionChangeSchema.safeParse(await bodyOf(message));
+    if (!change.success) return [400, { error: z.prettifyError(change.error) }];
+    const result = (await handlers.changeRegions?.(change.data)) ?? { error: 'no region comes or goes here' };
+    return ['error' in result ? 409 : 200, result];
+  }
   const { method = 'GET', url = '/' } = message;
   const body = method === 'GET' ? undefined : await bodyOf(message);
   const more = await handlers.more?.answer(method, url, body);
   if (more !== undefined) return more;
-  return [404, { error: 'GET /status or POST /actions' }];
+  return [404, { error: 'GET /status, POST /actions or POST /regions' }];
 }
 
 /** Serves `handlers` at `path`, replacing a socket that a dead supervisor left. Resolves when it accepts connections. */
@@ -177,6 +206,8 @@ async function bodyOfResponse(response: IncomingMessage): Promise<unknown> {
 
 const statusTimeoutMs = 2_000;
 const actionTimeoutMs = 60_000;
+/** Processes of a region stop one role after another, each with its grace, and come up on a machine that is busy. */
+const regionTimeoutMs = 180_000;
 
 /** Status of the supervisor at `path`, or undefined when none runs there. */
 export async function supervisorStatus(path: string): Promise<SupervisorStatus | undefined> {
@@ -190,6 +221,19 @@ export async function supervisorStatus(path: string): Promise<SupervisorStatus |
 export async function requestAction(path: string, action: Action): Promise<ActionResult> {
   const parsed = actionResultSchema.safeParse(
     await callSupervisor(path, 'POST', '/actions', action, actionTimeoutMs),
+  );
+  return parsed.success
+    ? parsed.data
+    : { error: 'no supervisor answers: is the deployment running? (`sextant up`, or another --data)' };
+}
+
+/** Has the supervisor at `path` let a region come or go, and waits until its processes have started or stopped. */
+export async function requestRegionChange(
+  path: string,
+  change: z.input<typeof regionChangeSchema>,
+): Promise<RegionChanged> {
+  const parsed = regionChangedSchema.safeParse(
+    await callSupervisor(path, 'POST', '/regions', change, regionTimeoutMs),
   );
   return parsed.success
     ? parsed.data

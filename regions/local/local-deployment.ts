@@ -56,6 +56,7 @@ import { deploymentTraces, pidFilesBelow } from './local-traces.ts';
 import { natsAccess } from './nats-care.ts';
 import { downgradeHint, rememberStoreVersion, storeProblem, storeVersion } from './nats-store-version.ts';
 import { foreignData, writeRegionFiles } from './region-files.ts';
+import { RegionKeeper } from './region-keeper.ts';
 import { renewLocal, secureDeployment } from './secure/make-certificates.ts';
 import { Supervisor } from './supervisor.ts';
 import { failureText } from './wait-until-up.ts';
@@ -119,7 +120,8 @@ export function requireDeployment(dataDir: string): Deployment {
   return deployment;
 }
 
-function writeDeployment(dataDir: string, deployment: Deployment): void {
+/** Replaces what the directory says about its deployment, whole. */
+export function writeDeployment(dataDir: string, deployment: Deployment): void {
   const file = deploymentFile(dataDir);
   // A torn file would lose the secrets, and with them the data: written aside, then moved into place.
   writeFileSync(`${file}.new`, `${JSON.stringify(deployment, null, 2)}\n`, { mode: privateMode });
@@ -392,14 +394,28 @@ async function bringUpLocked(
   const wrote = storeVersion(dataDir, servers);
   const processes = [...servers, ...processesWith(jaeger, deployment, dataDir, programs)];
   const metricsPort = supervisorPort(deployment.basePort);
-  const supervisor = new Supervisor({
+  const routes = deployment.nats === null ? new RouteProxies(proxies, pairs) : undefined;
+  const supervisor: Supervisor = new Supervisor({
     processes,
-    proxies: deployment.nats === null ? new RouteProxies(proxies, pairs) : undefined,
+    proxies: routes,
+    changeRegions: (change) => keeper.change(change),
     ...(deployment.nats === null && { nats: natsAccess(dataDir, deployment) }),
     controlSocket: controlSocket(dataDir),
     metricsPort,
     ...(hooks.more !== undefined && { more: hooks.more(dataDir) }),
     ...(deployment.secure === true && { renew: () => renewLocal(dataDir) }),
+    onProgress,
+  });
+  const keeper = new RegionKeeper({
+    dataDir,
+    deployment,
+    programs,
+    server: nats,
+    jaeger,
+    supervisor,
+    proxies: routes,
+    distances: request.wan,
+    save: (changed) => writeDeployment(dataDir, changed),
     onProgress,
   });
   const running: RunningDeployment = {

@@ -40,6 +40,8 @@ export const deploymentSchema = strictShape({
   slots: z.record(z.string(), z.int().min(0)).optional(),
   headless: z.array(regionSchema).optional(),
   basePort: z.int().min(1),
+  /** `<cluster>/<region>` of the deployment that it was a region of. */
+  detachedFrom: z.string().optional(),
   /** Servers of someone else (`--nats URL`), or null when the deployment runs its own. */
   nats: natsSchema.nullable(),
 });

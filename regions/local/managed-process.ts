@@ -81,7 +81,7 @@ async function endsWithin(life: Life, timeoutMs: number): Promise<boolean> {
 }
 
 export class ManagedProcess {
-  readonly spec: ProcessSpec;
+  #spec: ProcessSpec;
   readonly #onDeath: (reason: string) => void;
   /** Set by whoever watches it. */
   trouble: string | null = null;
@@ -98,8 +98,12 @@ export class ManagedProcess {
 
   /** @param onDeath told when the process ended by itself, before it is started again. */
   constructor(spec: ProcessSpec, onDeath: (reason: string) => void = () => undefined) {
-    this.spec = spec;
+    this.#spec = spec;
     this.#onDeath = onDeath;
+  }
+
+  get spec(): ProcessSpec {
+    return this.#spec;
   }
 
   get status(): ProcessStatus {
@@ -188,6 +192,13 @@ export class ManagedProcess {
     return this.#life?.child.kill('SIGHUP') ?? false;
   }
 
+  /** Another configuration, which it reads at once if it runs, and at each start. @returns whether it was told. */
+  reconfigure(spec: ProcessSpec): boolean {
+    this.#spec = spec;
+    this.#writeConfig();
+    return this.reload();
+  }
+
   /** SIGKILL as a crash would have it: it is started again. Answers false when it does not run. */
   crash(): boolean {
     return this.#life?.child.kill('SIGKILL') ?? false;
@@ -225,10 +236,15 @@ export class ManagedProcess {
     return openSync(file, 'a', 0o600);
   }
 
-  #spawn(): void {
-    const { dir, command, args, config, env } = this.spec;
+  #writeConfig(): void {
+    const { dir, config } = this.#spec;
     mkdirSync(dir, { recursive: true, mode: 0o700 });
     if (config !== undefined) writeFileSync(config.file, config.content, { mode: 0o600 });
+  }
+
+  #spawn(): void {
+    const { dir, command, args, env } = this.spec;
+    this.#writeConfig();
     const log = this.#openLog();
     // In a session of its own: Ctrl-C in a terminal reaches the supervisor alone, which then stops all in order.
     const child = spawn(command, args, {

@@ -8,6 +8,8 @@ import {
   type Action,
   type ActionResult,
   type MoreRoutes,
+  type RegionChange,
+  type RegionChanged,
   type SupervisorStatus,
   serveControl,
 } from './control-socket.ts';
@@ -28,6 +30,8 @@ export type SupervisorOptions = {
   readonly controlSocket: string;
   /** Where it tells Prometheus what it knows. */
   readonly metricsPort: number;
+  /** Lets a region come or go; left out, none does. */
+  readonly changeRegions?: (change: RegionChange) => Promise<RegionChanged>;
   /** Served at the control socket as well. */
   readonly more?: MoreRoutes;
   /** Renews the certificates that are due, where the deployment has any; processes take them up while they run. */
@@ -101,6 +105,7 @@ export class Supervisor {
     this.#control = await serveControl(this.#options.controlSocket, {
       status: () => this.status,
       act: (action) => this.act(action),
+      changeRegions: (change) => this.#changeRegions(change),
       ...(this.#options.more !== undefined && { more: this.#options.more }),
     });
     this.#metrics = await serveSupervisorMetrics(this.#options.metricsPort, () => ({
@@ -154,6 +159,12 @@ export class Supervisor {
     }
   }
 
+  async #changeRegions(change: RegionChange): Promise<RegionChanged> {
+    const { changeRegions } = this.#options;
+    if (this.#phase !== 'ready') return { error: `the deployment is ${this.#phase}` };
+    return changeRegions?.(change) ?? { error: 'no region comes or goes here' };
+  }
+
   /**
    * Runs more processes from now on: those of a region that comes. Resolves when they listen, or with the first that does not;
    * then none of them is kept.
@@ -188,6 +199,11 @@ export class Supervisor {
     }
     this.#changed(this.#processes.filter((managed) => !leaving.includes(managed)));
     return leaving.map(({ spec }) => spec.id);
+  }
+
+  /** Gives a process that runs another configuration, which it takes up as it runs. */
+  reconfigure(spec: ProcessSpec): void {
+    this.#processes.find((managed) => managed.spec.id === spec.id)?.reconfigure(spec);
   }
 
   /** Stops a process in order and starts it again from another configuration. */

@@ -92,15 +92,20 @@ export async function loadNode(config: StorageConfig, disk: Disk): Promise<Loade
     throw new StartError(`pgBytes is ${pgBytes}, at least ${redoLimits.pgBytesMin} is needed`);
   const made = await onDisk<void>((done) => disk.makeDirectory(dataDir, done));
   if (made.kind === 'failed') throw new StartError(`dataDir ${dataDir} cannot be made: ${made.message}`);
-  const stateFile = new StateFile<NodeRecord>({
+  const stateFile = nodeStateFile(disk, dataDir);
+  const state = await loadState(config, disk, stateFile);
+  return { node: new StorageNode(mainBranch, state), stateFile };
+}
+
+/** The state file of the node that keeps its data in `dataDir`. */
+export function nodeStateFile(disk: Disk, dataDir: string): StateFile<NodeRecord> {
+  return new StateFile<NodeRecord>({
     disk,
     path: join(dataDir, 'state'),
     version: stateVersion,
     parse: parseRecord,
     fallback: 'never',
   });
-  const state = await loadState(config, disk, stateFile);
-  return { node: new StorageNode(mainBranch, state), stateFile };
 }
 
 /** Reads the whole log into the node. @throws StartError when it cannot be opened or does not fit the state. */

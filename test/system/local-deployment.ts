@@ -88,6 +88,17 @@ export class TestDeployment {
     return deployment;
   }
 
+  /** One that is in `dataDir` already, and does not run. */
+  static async reopen(
+    dataDir: string,
+    regions: readonly string[],
+    basePort: number,
+  ): Promise<TestDeployment> {
+    const deployment = new TestDeployment(ownRoot, dataDir, regions, basePort, { ...process.env });
+    await deployment.up();
+    return deployment;
+  }
+
   async up(flags: readonly string[] = []): Promise<void> {
     const regions = ['--regions', this.regions.join(',')];
     const args = ['up', '--detach', ...regions, '--base-port', `${this.basePort}`, ...flags];
