@@ -18,12 +18,12 @@ import { addMoveCommands } from './commands/move-commands.ts';
 import { addPolicyCommand } from './commands/policy-commands.ts';
 import { addProcessCommands } from './commands/process-commands.ts';
 import { addReadinessCommand } from './commands/readiness-command.ts';
-import { addRegionCommands } from './commands/region-commands.ts';
 import { addShellCommand } from './commands/shell-command.ts';
 import { addSqlCommand } from './commands/sql-command.ts';
 import { addStatusCommand } from './commands/status-command.ts';
 import { addTokenCommands } from './commands/token-commands.ts';
 import { addUpCommands } from './commands/up-commands.ts';
+import { addRegionCommands } from './membership/region-commands.ts';
 
 function version(): string {
   const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');

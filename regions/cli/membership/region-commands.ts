@@ -19,9 +19,9 @@ import { basePortMax, controlSocket, type Deployment, topologyOf } from '../../l
 import { type BootstrapProgress, BootstrapWatch } from '../../membership/core/bootstrap-progress.ts';
 import type { Departed, MembershipBody } from '../../membership/core/membership-request.ts';
 import { fetchStatus, type Target, targetOf, unknownRegion } from '../ask/admin-client.ts';
-import { changeMembership, sightOf } from '../ask/membership-client.ts';
 import { type AskOptions, type CommonOptions, withAsk, withCommon, withExample } from '../ask/options.ts';
 import { CliError, formatBytes, formatMs, note, paint, printJson } from '../ask/output.ts';
+import { changeMembership, sightOf } from './membership-client.ts';
 
 type AddOptions = AskOptions & { readonly headless?: boolean; readonly wait: boolean };
 type RemoveOptions = AskOptions & { readonly deleteData?: boolean };

@@ -7,8 +7,8 @@ import {
   membershipSchema,
 } from '../../membership/core/membership-request.ts';
 import { readinessSchema } from '../../readiness/core/readiness.ts';
-import { type Answer, ask, askAny, failWith, fetchStatus, type Target } from './admin-client.ts';
-import { CliError } from './output.ts';
+import { type Answer, ask, askAny, failWith, fetchStatus, type Target } from '../ask/admin-client.ts';
+import { CliError } from '../ask/output.ts';
 
 /** As long as a gateway asks the agents of six regions, one after another. */
 const changeTimeoutMs = 20_000;
