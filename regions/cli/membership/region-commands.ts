@@ -159,7 +159,7 @@ async function remove(region: string, options: RemoveOptions): Promise<void> {
   console.log(`${paint('green', 'removed')}; there are ${regions.join(', ')}`);
   if (stopped === null) {
     note(
-      `stop the processes of ${region}, and take it out of \`regions\` in the files of the others (regions/DEPLOY.md)`,
+      `stop the processes of ${region}, and take it out of the files of the others: \`sextant config remove-region ${region}\` (regions/DEPLOY.md)`,
     );
     return;
   }
