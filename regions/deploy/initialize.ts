@@ -37,20 +37,20 @@ export type InitResult =
   | { readonly kind: 'refused'; readonly reason: string };
 
 export const regionFileName = 'region.yaml';
-const witnessFileName = 'witness.yaml';
-const certificatesDir = 'certs';
-const authorityDir = 'authority';
+export const witnessFileName = 'witness.yaml';
+export const certificatesDir = 'certs';
+export const authorityDir = 'authority';
 const operatorName = 'admin';
 /** What tokens of clients are signed with, and the public half that gateways get. */
 const tokenKeyName = 'token-key.pem';
-const keySetName = 'jwks.json';
+export const keySetName = 'jwks.json';
 const secretBytes = 32;
 
 const title = (name: string): string =>
   `The processes of ${name} run from this file. \`sextant config check\` checks it, regions/DEPLOY.md explains it.`;
 
 /** One process, and where others reach it. */
-interface Certified {
+export interface Certified {
   readonly role: Role;
   readonly name: string;
   readonly addresses: readonly (string | undefined)[];
@@ -67,7 +67,7 @@ const certifiedOf = (plan: RegionPlan): readonly Certified[] => [
   natsCertified(plan),
 ];
 
-const natsCertified = ({ nats }: Pick<RegionPlan, 'nats'>): Certified => ({
+export const natsCertified = ({ nats }: Pick<RegionPlan, 'nats'>): Certified => ({
   role: 'nats',
   name: natsName,
   addresses: [nats.address, nats.routeAddress],
@@ -78,7 +78,11 @@ const hostsOf = (addresses: readonly (string | undefined)[]): readonly string[] 
   ...new Set(addresses.flatMap((address) => parseAddress(address ?? '')?.host ?? [])),
 ];
 
-async function issueTo(authority: string, region: string, processes: readonly Certified[]): Promise<void> {
+export async function issueTo(
+  authority: string,
+  region: string,
+  processes: readonly Certified[],
+): Promise<void> {
   for (const { role, name, addresses } of processes) {
     const identity = { region, role, name };
     await issueCertificate(
@@ -106,7 +110,7 @@ function secretsIn(dir: string, folders: readonly string[]): DeploymentSecrets {
 }
 
 /** Clients speak TLS with the gateway's own certificate, and show a token that the key in `authority/` has signed. */
-const gatewayKeys = (gateway: string, region: string) => {
+export const gatewayKeys = (gateway: string, region: string) => {
   const own = join(certificatesDir, directoryOf({ region, role: 'gateway', name: gateway }));
   return {
     tls: { certFile: join(own, fileNames.cert), keyFile: join(own, fileNames.key) },
@@ -160,7 +164,7 @@ export async function initialize(request: InitRequest): Promise<InitResult> {
   };
 }
 
-const machineOf = (dir: string, plan: RegionPlan) => ({
+export const machineOf = (dir: string, plan: RegionPlan) => ({
   name: plan.region,
   file: join(dir, plan.region, regionFileName),
   text: regionText(plan, title(`region ${plan.region}`)),

@@ -91,6 +91,8 @@ export type SimulationOptions = {
   readonly sizes: SimBounds;
   /** The policy's RPO in milliseconds. `tried`: an operator puts one in force and out again. */
   readonly rpo: number | 'off' | 'tried';
+  /** Time between two acts of the operator that let a region go or take it in again; null when all stay. */
+  readonly membershipGapUs: Range | null;
   /** Whether a failover begins by itself; from three regions on. */
   readonly automatic: boolean;
   /** Time between two planned switchovers. */
@@ -247,6 +249,7 @@ export function drawOptions(seed: number, profile: ProfileName): SimulationOptio
         .stream('pause')
         .pick(profile === 'region-loss' ? [40 * ms, 150 * ms] : [60 * ms, 250 * ms, 350 * ms, 500 * ms]),
     },
+    membershipGapUs: null,
     rpo: prng.stream('rpo').pick(['off', 'tried', 0, 0, 300]),
     automatic: prng.stream('automatic').perMille(500),
     switchoverGapUs: span(3 * seconds, 10 * seconds),

@@ -11,6 +11,7 @@ import { type InitRequest, initialize } from '../../deploy/initialize.ts';
 import { defaultBasePort } from '../../local/local-deployment.ts';
 import { withExample } from '../ask/options.ts';
 import { CliError, note, paint, printJson } from '../ask/output.ts';
+import { addFileCommands } from '../membership/file-commands.ts';
 import { programs } from './up-commands.ts';
 
 interface InitOptions {
@@ -162,6 +163,7 @@ export function addDeployCommands(program: Command): void {
     '  --host us-east-1=10.0.0.1 --host eu-west-1=10.0.0.2 --host ap-northeast-1=10.0.0.3',
   );
   const config = program.command('config').description('the files that a deployment runs from');
+  addFileCommands(config);
   withExample(
     config
       .command('check')

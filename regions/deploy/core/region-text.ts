@@ -74,6 +74,9 @@ const isMap = (value: unknown): value is Record<string, unknown> =>
 const isListOfMaps = (value: unknown): value is readonly Record<string, unknown>[] =>
   Array.isArray(value) && value.length > 0 && value.every(isMap);
 
+/** What a key means, as comment lines at the margin. */
+export const regionKeyComment = (key: string): string => comment(meaningOf(key) ?? '', '').join('\n');
+
 function explained(path: string, indent: string): readonly string[] {
   const meaning = meaningOf(path);
   return meaning === undefined ? [] : comment(meaning, indent);

@@ -10,6 +10,7 @@ import { type RunChoices, simulate } from './deployment.ts';
 import {
   blackouts,
   brokenSwitchovers,
+  comingAndGoing,
   deafRegions,
   foldedPages,
   frozenPrimaries,
@@ -72,6 +73,20 @@ describe('a deployment', { retry: 0 }, () => {
       expect(totals.spent).toBeGreaterThan(5);
     },
   );
+
+  it('keeps every promise while regions leave and come back under faults (R54, R55)', slow, async () => {
+    const totals = { departures: 0, arrivals: 0, switchovers: 0 };
+    for (let seed = 0; seed < 3; seed += 1) {
+      const result = await run(seed, 'swarm', { adjust: comingAndGoing });
+      expect([seed, objections(result)]).toEqual([seed, []]);
+      totals.departures += result.stats.departures ?? 0;
+      totals.arrivals += result.stats.arrivals ?? 0;
+      totals.switchovers += result.stats.switchovers ?? 0;
+    }
+    expect(totals.departures).toBeGreaterThan(5);
+    expect(totals.arrivals).toBeGreaterThan(5);
+    expect(totals.switchovers).toBeGreaterThan(2);
+  });
 
   it('sees leases taken, regions left and writes reported lost', slow, async () => {
     const totals = { forks: 0, failovers: 0, orphans: 0 };

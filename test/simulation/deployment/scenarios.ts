@@ -135,6 +135,25 @@ export const frozenWriters: Scenario = (options) => ({
   faults: [plan('pause', between(500 * ms, 1500 * ms), between(11 * seconds, 12 * seconds))],
 });
 
+/** Regions leave and come back again and again, while the primary moves and processes and regions crash. */
+export const comingAndGoing: Scenario = (options) => ({
+  ...options,
+  regions: ['us-east-1', 'eu-west-1', 'ap-northeast-1'],
+  gateways: 1,
+  faultPhaseUs: 14 * seconds,
+  workload: { ...small, openMax: 3, pauseUs: 100 * ms },
+  rpo: 'off',
+  automatic: false,
+  switchoverGapUs: between(1 * seconds, 3 * seconds),
+  membershipGapUs: between(300 * ms, 1500 * ms),
+  hastyPerMille: 0,
+  faults: [
+    plan('region-crash', between(2 * seconds, 5 * seconds), between(300 * ms, 1500 * ms)),
+    plan('crash', between(300 * ms, 900 * ms), between(50 * ms, 500 * ms)),
+    plan('region-isolation', between(3 * seconds, 6 * seconds), between(500 * ms, 2 * seconds)),
+  ],
+});
+
 /** Switchovers again and again, while regions crash in the middle of them. */
 export const brokenSwitchovers: Scenario = (options) => ({
   ...options,

@@ -2,11 +2,17 @@
  * Plays the operator: puts an RPO in force and out again in runs that begin without, a switchover now and then, a failover with data loss allowed when the primary region is out, and
  * another look later at whether writes have a home. Commands go to the agent of the target region, as the CLI's do.
  */
-import { type ControlRecord, type MoveKind, policyOf } from '../../../regions/control/core/control-record.ts';
+import {
+  type ControlRecord,
+  isMember,
+  type MoveKind,
+  policyOf,
+} from '../../../regions/control/core/control-record.ts';
+import { regionId } from '../../../storage/redo/ids.ts';
 import type { FaultEvent, FaultScheduler } from '../faults.ts';
 import type { SimAgent } from '../processes/agent.ts';
 import { controlKey } from '../processes/control-store.ts';
-import type { Prng } from '../world/prng.ts';
+import type { Prng, Range } from '../world/prng.ts';
 import { agentAddress, type BusPayload, type LinkMessage, type SimFleet } from './sim-types.ts';
 
 const seconds = 1_000_000;
@@ -16,7 +22,7 @@ const needsSacrifice = ['TARGET_NOT_JOINED', 'SURVIVOR_UNKNOWN'];
 const policyGapUs = { min: seconds / 2, max: 3 * seconds };
 
 export class SimOperator {
-  readonly counts = { switchovers: 0, failovers: 0 };
+  readonly counts = { switchovers: 0, failovers: 0, departures: 0, arrivals: 0 };
   private readonly fleet: SimFleet;
   private readonly agents: ReadonlyMap<string, SimAgent>;
   private readonly lost: () => readonly string[];
@@ -37,6 +43,7 @@ export class SimOperator {
     this.plan();
     this.review();
     if (this.fleet.options.rpo === 'tried') this.tryPolicies();
+    if (this.fleet.options.membershipGapUs !== null) this.comeAndGo(this.fleet.options.membershipGapUs);
   }
 
   /** No more planned moves; what is needed is still done. */
@@ -87,6 +94,33 @@ export class SimOperator {
       this.tryPolicies();
       this.decide(this.prng.pick([null, 0, 0, 200]));
     });
+  }
+
+  /** A region that is not primary leaves, and comes back; all are back once the faults are over. */
+  private comeAndGo(gapUs: Range): void {
+    this.fleet.world.schedule(this.prng.within(gapUs), 'operator lets regions come and go', () => {
+      this.comeAndGo(gapUs);
+      const { record } = this;
+      if (record === undefined) return;
+      const { regions } = this.fleet.options;
+      const [absent] = regions.filter((region) => !isMember(record, regionId(region)));
+      if (absent !== undefined) return this.changeRegions({ add: absent });
+      const leaving = this.prng.pick(regions.filter((region) => region !== record.primary));
+      if (this.planning) this.changeRegions({ remove: leaving });
+    });
+  }
+
+  /** By any agent that is there, that of a region that has left included. */
+  private changeRegions(change: { readonly add: string } | { readonly remove: string }): void {
+    const { world, options } = this.fleet;
+    void this.agent(this.prng.pick(options.regions))
+      ?.serve({ kind: 'change-regions', change })
+      .then((reply) => {
+        if (reply.kind !== 'regions') return;
+        world.note(`operator: ${JSON.stringify(change)}`);
+        if ('add' in change) this.counts.arrivals += 1;
+        else this.counts.departures += 1;
+      });
   }
 
   /** By any agent that is there: the record decides. */
