@@ -144,7 +144,7 @@ export class Load {
       } catch (error) {
         const cause =
           error instanceof Error && error.cause instanceof Error ? ` (${error.cause.message})` : '';
-        this.#failures.push(`${worker.transport} ${gateway}: ${error}${cause}`);
+        this.#failures.push(`${new Date().toISOString()} ${worker.transport} ${gateway}: ${error}${cause}`);
         await sleep(1_000);
       }
       worker.at = null;
