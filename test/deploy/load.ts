@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Client, createClient } from '@libsql/client';
 import { gatewayNames, type Shop } from './shop.ts';
 
-const pauseMs = 15;
+const pauseMs = 80;
 const readEvery = 4;
 const levelMs = 30_000;
 
