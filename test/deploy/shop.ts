@@ -342,8 +342,11 @@ export class Shop {
       cpSync(join(this.authority, name), join(this.folderOf(name), 'certs', name), { recursive: true });
   }
 
-  /** NATS servers read their files when they are told: `systemctl reload sextant-nats`. */
-  reloadNats(): void {
-    for (const name of this.place.on.keys()) this.place.machines.signal(`${name}/nats`, 'SIGHUP');
+  /** NATS servers read their files when they are told, one region after another: `systemctl reload sextant-nats`. */
+  async reloadNats(): Promise<void> {
+    for (const name of this.place.on.keys()) {
+      this.place.machines.signal(`${name}/nats`, 'SIGHUP');
+      await sleep(1_000);
+    }
   }
 }
