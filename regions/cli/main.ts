@@ -23,7 +23,6 @@ import { addSqlCommand } from './commands/sql-command.ts';
 import { addStatusCommand } from './commands/status-command.ts';
 import { addTokenCommands } from './commands/token-commands.ts';
 import { addUpCommands } from './commands/up-commands.ts';
-import { addRegionCommands } from './membership/region-commands.ts';
 import { addTransferCommands } from './transfer/transfer-commands.ts';
 
 /** All of `sextant`. */

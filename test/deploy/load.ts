@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Client, createClient } from '@libsql/client';
 import { gatewayNames, type Shop } from './shop.ts';
 
-const pauseMs = 15;
+const pauseMs = 80;
 const readEvery = 4;
 const levelMs = 30_000;
 
@@ -144,7 +144,7 @@ export class Load {
       } catch (error) {
         const cause =
           error instanceof Error && error.cause instanceof Error ? ` (${error.cause.message})` : '';
-        this.#failures.push(`${worker.transport} ${gateway}: ${error}${cause}`);
+        this.#failures.push(`${new Date().toISOString()} ${worker.transport} ${gateway}: ${error}${cause}`);
         await sleep(1_000);
       }
       worker.at = null;

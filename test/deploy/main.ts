@@ -77,12 +77,21 @@ async function rehearse(network: Network): Promise<void> {
     tree: join(import.meta.dirname, '../..'),
   });
   try {
+    const failed: string[] = [];
     for (const procedure of chosen(values.only)) {
       say(`${procedure.name}: ${procedure.what}`);
-      await procedure.run({ shop, network, spare });
+      try {
+        await procedure.run({ shop, network, spare });
+      } catch (error) {
+        failed.push(procedure.name);
+        console.error(error instanceof Error ? (error.stack ?? error.message) : error);
+        if (procedure.name === 'deploy') break;
+        await shop.mend();
+      }
     }
-    say('done');
-    if (values.keep) console.log(`kept: ${dir}`);
+    say(failed.length === 0 ? 'done' : `failed: ${failed.join(', ')}`);
+    if (failed.length > 0) process.exitCode = 1;
+    if (values.keep || failed.length > 0) console.log(`kept: ${dir}`);
     else rmSync(dir, { recursive: true, force: true });
   } catch (error) {
     console.error(error instanceof Error ? (error.stack ?? error.message) : error);

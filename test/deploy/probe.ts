@@ -96,6 +96,20 @@ export const askForLink = (
     },
   });
 
+/** Sends text over TLS with some certificate. @returns what comes back, or why the connection ended. */
+export function sayOverTls(address: string, pem: Pem, text: string): Promise<string> {
+  return new Promise((resolve) => {
+    let heard = '';
+    const socket = connectTls({ ...split(address), rejectUnauthorized: false, ...pem }, () =>
+      socket.write(text),
+    );
+    socket.setTimeout(patienceMs, () => socket.destroy());
+    socket.on('data', (bytes) => (heard += bytes.toString('latin1')));
+    socket.on('error', (error) => (heard += `(${error.message})`));
+    socket.once('close', () => resolve(heard));
+  });
+}
+
 /**
  * Talks to a NATS server as a client does: its INFO in plain text, then TLS with some certificate, then CONNECT.
  * @returns what it says after INFO, or why the connection ended.

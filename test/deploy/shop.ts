@@ -41,6 +41,7 @@ export const zones = [
 export const gatewayNames = ['g1', 'g2'] as const;
 const witness = 'witness';
 const askMs = 3_000;
+const patientTurns = 5;
 const readyMs = 120_000;
 
 const isWell = ({ state, regions }: ShopStatus): boolean =>
@@ -201,6 +202,16 @@ export class Shop {
     for (const id of this.processesOf(region)) this.start(id);
   }
 
+  /** Starts what a procedure that failed has left stopped, or left running from other code. */
+  async mend(): Promise<void> {
+    for (const id of this.trees.keys()) await this.stop(id);
+    this.trees.clear();
+    const running = new Set(this.place.machines.running);
+    for (const name of this.place.on.keys())
+      for (const id of this.processesOf(name)) if (!running.has(id)) this.start(id);
+    await this.settled();
+  }
+
   stop(id: string): Promise<void> {
     return this.place.machines.stop(id, 'SIGTERM');
   }
@@ -265,7 +276,10 @@ export class Shop {
   }
 
   async mustAt(region: string, ...args: readonly string[]): Promise<string> {
-    const ran = await this.ask(region, ...args);
+    let ran = await this.ask(region, ...args);
+    // A command gives an answer three seconds, which a machine with thirty processes of ours does not always have.
+    for (let turn = 0; turn < patientTurns && /does not answer \(.*timeout\)/.test(ran.out); turn++)
+      ran = await this.ask(region, ...args);
     assert.equal(ran.code, 0, `sextant ${args.join(' ')} at ${region}:\n${ran.out}`);
     return ran.out;
   }
@@ -328,8 +342,11 @@ export class Shop {
       cpSync(join(this.authority, name), join(this.folderOf(name), 'certs', name), { recursive: true });
   }
 
-  /** NATS servers read their files when they are told: `systemctl reload sextant-nats`. */
-  reloadNats(): void {
-    for (const name of this.place.on.keys()) this.place.machines.signal(`${name}/nats`, 'SIGHUP');
+  /** NATS servers read their files when they are told, one region after another: `systemctl reload sextant-nats`. */
+  async reloadNats(): Promise<void> {
+    for (const name of this.place.on.keys()) {
+      this.place.machines.signal(`${name}/nats`, 'SIGHUP');
+      await sleep(1_000);
+    }
   }
 }

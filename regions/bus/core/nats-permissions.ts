@@ -33,7 +33,24 @@ export function natsUser({ cluster, region, role }: NatsProcess): string {
   return `CN=${role},OU=${region},O=${cluster}`;
 }
 
-/** Answers go to whoever asked, and need no permission of their own (`allow_responses`). */
+/** Who is asked by whom: agents by agents and gateways, gateways by gateways. */
+const askedBy: Readonly<Record<NatsRole, readonly NatsRole[]>> = {
+  agent: ['agent', 'gateway'],
+  gateway: ['gateway'],
+  operator: [],
+};
+
+/**
+ * Where a process may answer: in the inboxes of those who ask it, in every region, for good. The permission that nats-server itself
+ * grants for one answer (`allow_responses`) is forgotten when the server reads its files again: whoever was waiting then never heard.
+ * An inbox's own name is random, and known to who was asked.
+ */
+export const answersOf = (cluster: string, role: NatsRole, regions: readonly RegionId[]): readonly string[] =>
+  regions.flatMap((region) =>
+    askedBy[role].map((asking) => `${inboxPrefixOf({ cluster, region, role: asking })}.>`),
+  );
+
+/** Beside its answers (`answersOf`). */
 export function permissionsOf(process: NatsProcess): NatsPermissions {
   const { cluster, region, role } = process;
   const own = subjectsOf(cluster);

@@ -1,6 +1,6 @@
 /** What nats-server is configured with so that processes are known by their certificates, and may say what their role does (R50, R51). */
 import { regionId } from '../../../storage/core.ts';
-import { natsRoles, natsUser, permissionsOf } from './nats-permissions.ts';
+import { answersOf, natsRoles, natsUser, permissionsOf } from './nats-permissions.ts';
 
 export interface NatsFiles {
   readonly caFile: string;
@@ -17,8 +17,6 @@ export interface NatsServerSecurity {
 
 /** Seconds that a handshake may take, also between continents. */
 const handshakeSeconds = 5;
-/** An answer may be given once, and by then who asked has given up. */
-const responses = { max: 1, expires: '5m' } as const;
 
 /** @param regions every region of the deployment: processes of others are strangers. */
 export function natsServerSecurity(
@@ -27,12 +25,14 @@ export function natsServerSecurity(
   { caFile, certFile, keyFile }: NatsFiles,
 ): NatsServerSecurity {
   const tls = { ca_file: caFile, cert_file: certFile, key_file: keyFile, timeout: handshakeSeconds };
-  const users = regions.flatMap((region) =>
+  const all = regions.map(regionId);
+  const users = all.flatMap((region) =>
     natsRoles.map((role) => {
-      const process = { cluster, region: regionId(region), role };
+      const process = { cluster, region, role };
+      const { publish, subscribe } = permissionsOf(process);
       return {
         user: natsUser(process),
-        permissions: { ...permissionsOf(process), allow_responses: responses },
+        permissions: { publish: [...publish, ...answersOf(cluster, role, all)], subscribe },
       };
     }),
   );

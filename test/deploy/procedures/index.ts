@@ -13,13 +13,13 @@ import { upgrade } from './upgrade.ts';
 
 export const procedures: readonly Procedure[] = [
   deploy,
-  failover,
-  replaceNode,
-  rotateCertificates,
-  rotateTokenKeys,
   refusals,
   capture,
-  rebuild,
+  rotateTokenKeys,
+  rotateCertificates,
   upgrade,
+  failover,
+  replaceNode,
+  rebuild,
   twoRegions,
 ];

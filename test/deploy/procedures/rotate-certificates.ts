@@ -14,7 +14,7 @@ export const rotateCertificates: Procedure = {
     await load.start();
     const handOut = async (): Promise<void> => {
       shop.copyCertificates();
-      shop.reloadNats();
+      await shop.reloadNats();
       // Clients trust what `ca.pem` says now, and connect anew: what stands would go on with the old.
       shop.trust();
       await sleep(lookedAtMs);

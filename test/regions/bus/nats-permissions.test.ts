@@ -157,6 +157,7 @@ describe('a NATS server of an encrypted deployment (R51)', () => {
   let port: number;
   let serverFiles: IdentityFiles;
   let dir: string;
+  let logFile: string;
 
   beforeAll(async () => {
     authority = await TestAuthority.make();
@@ -166,10 +167,19 @@ describe('a NATS server of an encrypted deployment (R51)', () => {
     [port = 0] = await freePorts(1);
     const { tls, authorization } = natsServerSecurity(cluster, [near, far], serverFiles);
     const file = join(dir, 'nats.json');
+    logFile = join(dir, 'nats.log');
     const jetstream = { store_dir: join(dir, 'js'), max_file_store: 64 << 20, max_memory_store: 16 << 20 };
     writeFileSync(
       file,
-      JSON.stringify({ host: '127.0.0.1', port, server_name: 'a', jetstream, tls, authorization }),
+      JSON.stringify({
+        host: '127.0.0.1',
+        port,
+        server_name: 'a',
+        log_file: logFile,
+        jetstream,
+        tls,
+        authorization,
+      }),
     );
     server = spawn(process.env.NATS_SERVER ?? 'nats-server', ['-c', file], {
       stdio: 'ignore',
@@ -238,6 +248,27 @@ describe('a NATS server of an encrypted deployment (R51)', () => {
     );
     expect(heard).toEqual([]);
     expect(agent.seen.filter(({ kind }) => kind === 'error')).toEqual([]);
+  }, 30_000);
+
+  it('hears an answer that is given after the server has read its files again', async () => {
+    const own = subjectsOf(cluster);
+    const agent = open(await authority.issue({ role: 'agent', name: 'agent' }), 'agent');
+    const gateway = open(await authority.issue({ role: 'gateway', name: 'g1', region: far }), 'gateway', far);
+    await Promise.all([ready(agent), ready(gateway)]);
+    const asked = Promise.withResolvers<(bytes: Uint8Array) => void>();
+    agent.connection.subscribe(own.agent(near), (message) =>
+      asked.resolve((answer) => message.respond(answer)),
+    );
+    await agent.connection.flush(5_000);
+    const answer = gateway.connection.request(own.agent(near), bytes('?'), 10_000);
+    const respond = await asked.promise;
+    server.kill('SIGHUP');
+    await vi.waitFor(
+      () => expect(readFileSync(logFile, 'utf8')).toContain('Reloaded server configuration'),
+      10_000,
+    );
+    respond(bytes('done'));
+    expect(await answer).toMatchObject({ kind: 'reply' });
   }, 30_000);
 
   it.each([
