@@ -136,5 +136,8 @@ function nodeReport(node: NodeAddress, status: StatusReply | null, vdl: number):
     pid: status?.pid ?? null,
     address: node.address,
     ...(status?.trouble !== undefined && { trouble: status.trouble }),
+    ...(status !== null && { logBytes: status.logBytes, floor: status.floor?.lsn ?? 0 }),
+    ...(status?.imageBytes !== undefined && { imageBytes: status.imageBytes }),
+    ...(status?.needsImages !== undefined && { needsImages: status.needsImages }),
   };
 }

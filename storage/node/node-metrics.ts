@@ -17,6 +17,8 @@ export function watchNode(
     [follow(registry.counter(metrics.storagePagesBuilt).with({})), () => pages.folder.counters.changesFolded],
     [follow(registry.counter(metrics.storageRepairedBytes).with({})), () => runtime.counters.repairedBytes],
     [follow(registry.counter(metrics.storageDiskFailures).with({})), () => health.failures],
+    [follow(registry.counter(metrics.storageLogFilesDropped).with({})), () => runtime.counters.droppedFiles],
+    [follow(registry.counter(metrics.storageBelowFloor).with({})), () => runtime.counters.needsImages],
   ] as const;
   const reads = registry.histogram(metrics.storageReadDuration).with({});
   const refusals = registry.counter(metrics.storageRefusals);
@@ -28,6 +30,7 @@ export function watchNode(
   const scl = registry.gauge(metrics.segmentCompleteLsn);
   const epoch = registry.gauge(metrics.epoch).with({});
   const vdl = registry.gauge(metrics.volumeDurableLsn).with({});
+  const floor = registry.gauge(metrics.storageFloor).with({});
   const held = registry.gauge(metrics.storageLogBytes);
   const measure = watchSpace(registry);
   registry.onScrape(() => {
@@ -37,6 +40,7 @@ export function watchNode(
     isFull.set(health.trouble === null ? 0 : 1);
     epoch.set(head);
     vdl.set(node.durable.vdl);
+    floor.set(node.segment.floor.lsn);
     const total = logBytes + log.counters.bytesWritten;
     const unfolded = Math.min(total, Math.max(0, node.segment.volumeEnd(head) - pages.folder.point.lsn));
     held.with({ held: 'unfolded' }).set(unfolded);

@@ -4,6 +4,7 @@
  */
 import { defaultLeaseLimits, type LeaseLimits } from '../../regions/control/core/lease.ts';
 import { shippingLimits } from '../../regions/replication/core/shipping-limits.ts';
+import { retentionDefault } from '../../regions/retention/core/retention-limits.ts';
 import { nodeLimits, quorumBoundsDefault, volumeLimits } from '../../storage/redo/limits.ts';
 import type { SimBounds } from './deployment/sim-types.ts';
 import type { LatencyOptions } from './deployment/topology.ts';
@@ -163,6 +164,7 @@ export const usualBounds: SimBounds = {
   log: {},
   pages: {},
   lowWater: volumeLimits,
+  retention: retentionDefault,
 };
 
 /** As the usual ones are related: a frame fits a message and an append, a window several messages, the receiver a window. */
@@ -182,6 +184,7 @@ export function scaledBounds(prng: Prng): SimBounds {
     log: {},
     pages: {},
     lowWater: volumeLimits,
+    retention: retentionDefault,
   };
 }
 

@@ -38,6 +38,10 @@ const nodeStatusSchema = z.looseObject({
   pid: z.number().nullish(),
   address: z.string().nullish(),
   trouble: z.string().nullish(),
+  logBytes: z.number().nullish(),
+  imageBytes: z.number().nullish(),
+  floor: z.number().nullish(),
+  needsImages: z.string().nullish(),
 });
 
 const regionStatusSchema = z.looseObject({
@@ -53,6 +57,13 @@ const regionStatusSchema = z.looseObject({
   gateway: z.string().nullish(),
   agent: z.string().nullish(),
   trouble: z.string().nullish(),
+  needsImages: z.string().nullish(),
+  retention: z
+    .looseObject({
+      held: z.array(z.object({ reason: z.string(), bytes: z.number() })).default([]),
+      letGo: z.array(z.object({ region: z.string(), reason: z.string() })).default([]),
+    })
+    .nullish(),
   nodes: z.array(nodeStatusSchema).default([]),
 });
 export type RegionStatus = z.output<typeof regionStatusSchema>;

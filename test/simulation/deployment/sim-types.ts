@@ -2,6 +2,7 @@
 import type { ControlRecord } from '../../../regions/control/core/control-record.ts';
 import type { LossReport } from '../../../regions/moves/core/loss-report.ts';
 import type { ShippingBounds } from '../../../regions/replication/core/shipper.ts';
+import type { RetentionConfig } from '../../../regions/retention/core/retention-limits.ts';
 import type { Fork } from '../../../storage/history/epoch-tree.ts';
 import type { HotLogBounds } from '../../../storage/log/hot-log.ts';
 import type { pageFolderBounds } from '../../../storage/pages/page-folder.ts';
@@ -129,6 +130,8 @@ export type SimBounds = {
   readonly pages: Partial<typeof pageFolderBounds>;
   /** How long snapshots are kept, which says what may be folded. */
   readonly lowWater: LowWaterBounds;
+  /** How much of the log is kept. */
+  readonly retention: RetentionConfig;
 };
 
 /** What the processes of a run have in common. */
