@@ -5,8 +5,10 @@
 import type { Logger } from '../../telemetry/index.ts';
 import type { Disk } from '../log/disk.ts';
 import { DiskHealth } from '../log/disk-health.ts';
-import { FrameReader } from '../log/frame-reader.ts';
+import { FrameReader, type OnRotten } from '../log/frame-reader.ts';
 import type { HotLog, HotLogBounds, LogRecovery } from '../log/hot-log.ts';
+import { LogScrubber, type scrubBounds } from '../log/scrub.ts';
+import { LogSealer, type sealerBounds } from '../log/sealer.ts';
 import { PageIndex } from '../pages/core/page-index.ts';
 import type { ImageStore } from '../pages/image-store.ts';
 import type { pageFolderBounds } from '../pages/page-folder.ts';
@@ -18,6 +20,7 @@ import type { StorageNode } from './core/node.ts';
 import { loadNode, openLog } from './node-data.ts';
 import { NodeRuntime } from './node-runtime.ts';
 import type { Repair } from './repair.ts';
+import { RotWatch } from './rot-watch.ts';
 
 export interface NodePlace {
   readonly config: StorageConfig;
@@ -36,6 +39,8 @@ export interface NodePlace {
   readonly bounds?: {
     readonly log?: Partial<HotLogBounds>;
     readonly pages?: Partial<typeof pageFolderBounds>;
+    readonly sealer?: Partial<typeof sealerBounds>;
+    readonly scrub?: Partial<typeof scrubBounds>;
   };
 }
 
@@ -46,9 +51,9 @@ export interface NodeParts {
   readonly pages: PageReader;
   readonly runtime: NodeRuntime;
   readonly recovery: LogRecovery;
+  readonly rot: RotWatch;
+  readonly scrubber: LogScrubber;
   readonly startedAtMs: number;
-  /** Of frames, when it was opened. */
-  readonly logBytes: number;
 }
 
 /** Opens what a node has on disk. @throws StartError with a message for the operator. */
@@ -67,8 +72,9 @@ export async function openParts(place: NodePlace): Promise<NodeParts> {
     onFlushed: place.onFlushed,
   });
   report(recovery, logger);
-  // A frame that rotted since the start: the next start does not count it as held, and repair brings it back.
-  const frames = new FrameReader(log, (reason) => onFatal(`the log has rotted: ${reason}`));
+  const onTrouble = (what: string, reason: string): void => logger.warn({ reason }, what);
+  const onRotten: OnRotten = (rotten, reason) => rot.found(rotten, reason);
+  const frames = new FrameReader(log, onRotten);
   const pages = new PageReader({
     index,
     tree: node.tree,
@@ -76,12 +82,30 @@ export async function openParts(place: NodePlace): Promise<NodeParts> {
     frames,
     images: place.images(),
     runtime: time,
-    onTrouble: (what, reason) => logger.warn({ reason }, what),
+    onTrouble,
     ...(bounds.pages !== undefined && { bounds: bounds.pages }),
   });
   pages.start({ head: node.durable.head, lsn: node.durable.vdl });
+  const { tree, segment } = node;
+  const rot: RotWatch = new RotWatch({
+    log,
+    isFolded: ({ end }) => end <= index.floor && !pages.isRebuilding,
+    unclaim: (rotten) => runtime.unclaim(rotten),
+    onFatal,
+    logger,
+    runtime: time,
+  });
+  const sealer = new LogSealer({
+    log,
+    tree,
+    segment,
+    frames,
+    runtime: time,
+    onTrouble,
+    bounds: bounds.sealer ?? {},
+  });
+  const scrubber = new LogScrubber({ log, segment, runtime: time, onRotten, bounds: bounds.scrub ?? {} });
   const health = new DiskHealth(logger, () => time.nowMs());
-  const logBytes = recovery.frameBytes;
   const status = (): StatusReply => ({
     kind: 'status',
     region: config.region,
@@ -93,7 +117,9 @@ export async function openParts(place: NodePlace): Promise<NodeParts> {
     vdl: node.durable.vdl,
     pid: place.pid,
     startedAtMs,
-    logBytes: logBytes + log.counters.bytesWritten,
+    logBytes: log.bytes,
+    logFiles: log.files.length,
+    sealedFiles: log.sealedFiles,
     ...(health.trouble !== null && { trouble: health.trouble }),
     ...(runtime.repairs.last !== null && { repaired: runtime.repairs.last }),
   });
@@ -105,16 +131,24 @@ export async function openParts(place: NodePlace): Promise<NodeParts> {
     frames,
     pages,
     repair: place.repair,
+    rot,
+    sealer,
+    scrubber,
     status,
     runtime: time,
     onFatal,
     health,
   });
-  return { node, health, log, pages, runtime, recovery, startedAtMs, logBytes };
+  return { node, health, log, pages, runtime, recovery, rot, scrubber, startedAtMs };
 }
 
 function report(recovery: LogRecovery, logger: Logger): void {
-  const { tornTail, damage, damagedBytes } = recovery;
+  const { tornTail, damage, damagedBytes, unbelieved } = recovery;
+  for (const { file, reason } of unbelieved.slice(0, 10))
+    logger.warn(
+      { file, reason },
+      'the index of a sealed log file is not believed; the file was read instead',
+    );
   if (tornTail !== undefined)
     logger.info({ tornTail }, 'an unfinished write at the end of the log was cut away');
   if (damagedBytes > 0)

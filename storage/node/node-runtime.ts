@@ -1,9 +1,13 @@
 /**
  * Drives the pure node: requests and what the disk reports become events, effects become writes and replies.
  */
+
+import type { HeldFrame } from '../log/core/segment.ts';
 import type { DiskHealth } from '../log/disk-health.ts';
 import type { FrameReader } from '../log/frame-reader.ts';
 import type { AppendResult, HotLog } from '../log/hot-log.ts';
+import type { LogScrubber } from '../log/scrub.ts';
+import type { LogSealer } from '../log/sealer.ts';
 import type { StateFile } from '../log/state-file.ts';
 import type { FoldLimit, PageReader } from '../pages/page-reader.ts';
 import { pause, type Runtime, type Timer } from '../process/runtime.ts';
@@ -15,6 +19,7 @@ import type { Caller, FetchAnswer, NodeEffect, NodeEvent } from './core/node-eve
 import { RepairSession } from './core/repair-session.ts';
 import type { NodeRecord } from './node-data.ts';
 import type { Repair } from './repair.ts';
+import type { RotWatch } from './rot-watch.ts';
 
 export interface NodeRuntimeOptions {
   readonly node: StorageNode;
@@ -24,6 +29,9 @@ export interface NodeRuntimeOptions {
   readonly frames: FrameReader;
   readonly pages: PageReader;
   readonly repair: Repair;
+  readonly rot: RotWatch;
+  readonly sealer: LogSealer;
+  readonly scrubber: LogScrubber;
   readonly health: DiskHealth;
   readonly status: () => StatusReply;
   readonly runtime: Runtime;
@@ -106,6 +114,11 @@ export class NodeRuntime {
     this.step({ kind: 'callerGone', caller });
   }
 
+  /** Frames that are not what was written: they are claimed no longer (S15). */
+  unclaim(frames: readonly HeldFrame[]): void {
+    this.step({ kind: 'rotten', frames });
+  }
+
   /** Stops, saves what shortens the next recovery and waits for the disk. */
   async close(): Promise<void> {
     if (this.closed) return;
@@ -113,6 +126,8 @@ export class NodeRuntime {
     this.ticks.stop();
     this.answers.clear();
     this.options.repair.close();
+    this.options.sealer.close();
+    this.options.scrubber.close();
     await this.options.stateFile.save({ ...this.options.identity, state: this.node.state });
     await this.options.pages.close();
     await this.options.log.close();
@@ -131,6 +146,7 @@ export class NodeRuntime {
     const end = node.segment.volumeEnd(node.durable.head);
     if (end >= node.durable.vdl) this.repairs.level(end, options.runtime.wallUs());
     node.segment.join(foldLimit.head, foldLimit.lowWater);
+    options.sealer.tick(foldLimit.head, foldLimit.lowWater);
     if (this.hasRest) this.rest(true);
     else void options.pages.fold(foldLimit);
   }
@@ -176,6 +192,12 @@ export class NodeRuntime {
         return;
       case 'forked':
         // The next fold sees whether the images lie on the path that is written.
+        return;
+      case 'unclaimed':
+        this.options.rot.unclaimed(effect.entries);
+        return;
+      case 'healed':
+        this.options.rot.healed(effect.entries);
         return;
       case 'repair':
         void this.repair(effect);

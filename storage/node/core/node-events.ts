@@ -37,6 +37,8 @@ export type NodeEvent =
   | { readonly kind: 'statePersisted'; readonly ticket: number }
   | { readonly kind: 'repaired'; readonly frames: Uint8Array; readonly forks: readonly Fork[] }
   | { readonly kind: 'repairFailed' }
+  /** The bytes of these frames are not what was written. */
+  | { readonly kind: 'rotten'; readonly frames: readonly HeldFrame[] }
   | { readonly kind: 'callerGone'; readonly caller: Caller }
   | { readonly kind: 'tick' };
 
@@ -58,6 +60,10 @@ export type NodeEffect =
   | { readonly kind: 'held'; readonly frames: readonly HeldFrame[]; readonly bytes: readonly Uint8Array[] }
   /** A fork below what is already folded: page images above it are of no use on the new path. */
   | { readonly kind: 'forked'; readonly fork: Fork }
+  /** S15: these entries are not held any more: the index files that claim them have to go. */
+  | { readonly kind: 'unclaimed'; readonly entries: readonly HeldFrame[] }
+  /** What was unclaimed is held again. */
+  | { readonly kind: 'healed'; readonly entries: readonly HeldFrame[] }
   /** Ask a peer for frames along `head` from `from`. */
   | { readonly kind: 'repair'; readonly head: Epoch; readonly from: Lsn; readonly durable: DurablePoint };
 

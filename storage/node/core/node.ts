@@ -32,6 +32,7 @@ import type {
 import { FetchWaiters } from './fetch-waiters.ts';
 import { ForkGate, type PersistFrames } from './fork-gate.ts';
 import { inspectFrames } from './inspect-frames.ts';
+import { LostFrames } from './lost-frames.ts';
 import type { Caller, NodeEffect, NodeEvent, NodeState } from './node-events.ts';
 import { RepairWatch } from './repair-watch.ts';
 import { durableOn, surveyOf } from './survey.ts';
@@ -67,6 +68,7 @@ export class StorageNode {
   private readonly forkGate = new ForkGate();
   private readonly waiters = new FetchWaiters();
   private readonly repairs = new RepairWatch();
+  private readonly lost: LostFrames;
   private hintSavedAtMs = 0;
   private hintSaved: DurablePoint;
   private effects: NodeEffect[] = [];
@@ -75,6 +77,7 @@ export class StorageNode {
     this.branch = branch;
     this.tree = new EpochTree(state.forks);
     this.segment = new Segment(this.tree);
+    this.lost = new LostFrames(this.segment);
     this.sealedBelow = state.sealed;
     this.hydrated = state.hydrated;
     this.durablePoint = state.durable;
@@ -131,6 +134,9 @@ export class StorageNode {
         break;
       case 'repairFailed':
         this.repairs.ended();
+        break;
+      case 'rotten':
+        this.effects.push({ kind: 'unclaimed', entries: this.lost.takeOut(event.frames) });
         break;
       case 'callerGone':
         this.waiters.forget(event.caller);
@@ -304,6 +310,8 @@ export class StorageNode {
       return { epoch, pg, base, end, prevPg, lastCpl: pending.lastCpls[index] ?? null, position };
     });
     for (const frame of held) this.segment.insert(frame);
+    const healed = this.lost.healed();
+    if (healed.length > 0) this.effects.push({ kind: 'healed', entries: healed });
     for (const entry of pending.acks) this.reply(entry.caller, this.ackOf(entry));
     this.effects.push({ kind: 'held', frames: held, bytes: pending.frames.map((frame) => frame.bytes) });
     this.answerWaiters(nowMs);
