@@ -4,6 +4,8 @@ import type { LossReport } from '../../../regions/moves/core/loss-report.ts';
 import type { ShippingBounds } from '../../../regions/replication/core/shipper.ts';
 import type { Fork } from '../../../storage/history/epoch-tree.ts';
 import type { HotLogBounds } from '../../../storage/log/hot-log.ts';
+import type { scrubBounds } from '../../../storage/log/scrub.ts';
+import type { sealerBounds } from '../../../storage/log/sealer.ts';
 import type { pageFolderBounds } from '../../../storage/pages/page-folder.ts';
 import type { LowWaterBounds } from '../../../storage/quorum/core/low-water.ts';
 import {
@@ -127,6 +129,8 @@ export type SimBounds = {
   readonly fetchBytesMax: number;
   readonly log: Partial<HotLogBounds>;
   readonly pages: Partial<typeof pageFolderBounds>;
+  readonly sealer: Partial<typeof sealerBounds>;
+  readonly scrub: Partial<typeof scrubBounds>;
   /** How long snapshots are kept, which says what may be folded. */
   readonly lowWater: LowWaterBounds;
 };

@@ -142,7 +142,7 @@ export class SimStorageNode implements SimProcess {
       pid: runtime.incarnation,
       onFatal: (message) => runtime.exit(message),
       onFlushed: () => undefined,
-      bounds: { log: bounds.log, pages: bounds.pages },
+      bounds: { log: bounds.log, pages: bounds.pages, sealer: bounds.sealer, scrub: bounds.scrub },
     });
   }
 
