@@ -52,6 +52,7 @@ export interface NodeParts {
   readonly runtime: NodeRuntime;
   readonly recovery: LogRecovery;
   readonly rot: RotWatch;
+  readonly sealer: LogSealer;
   readonly scrubber: LogScrubber;
   readonly startedAtMs: number;
 }
@@ -139,7 +140,7 @@ export async function openParts(place: NodePlace): Promise<NodeParts> {
     onFatal,
     health,
   });
-  return { node, health, log, pages, runtime, recovery, rot, scrubber, startedAtMs };
+  return { node, health, log, pages, runtime, recovery, rot, sealer, scrubber, startedAtMs };
 }
 
 function report(recovery: LogRecovery, logger: Logger): void {

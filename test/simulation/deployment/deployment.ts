@@ -222,8 +222,12 @@ class Deployment {
     // Something held back may still arrive: they have to stay together for a while.
     await world.runUntilSettled(() => {
       if (!witness.level(live)) sinceUs = world.nowUs;
-      return world.nowUs - sinceUs > seconds && witness.convergence.converged();
+      return (
+        world.nowUs - sinceUs > seconds && witness.convergence.converged() && this.unhealed(live).length === 0
+      );
     }, deadlineUs);
+    for (const address of this.unhealed(live))
+      this.stalls.push(`the disk of ${address} was destroyed in part, and what was on it did not come back`);
   }
 
   private judgeEnd(live: readonly string[]): void {
@@ -298,6 +302,11 @@ class Deployment {
       else if (this.destroyed.has(address)) destroyed += 1;
     }
     return { complete, destroyed };
+  }
+
+  /** Nodes of regions that live whose disks lack what a fault took. */
+  private unhealed(live: readonly string[]): readonly Address[] {
+    return [...this.destroyed].filter((address) => live.includes(this.fleet.host(address).region));
   }
 
   /** Whether a disk holds everything that is durable in its region, whatever its node believes. */

@@ -65,6 +65,7 @@ export const defects = [
   'ignores-rpo',
   'one-observer',
   'two-seals',
+  'never-scrubs',
 ] as const;
 export type Defect = (typeof defects)[number];
 
@@ -118,9 +119,14 @@ export interface Witness {
   pageRead(at: string, head: Epoch, readPoint: Lsn, page: PageNo, content: Uint8Array | null): void;
   /** How far a node is along the path its writer leads, and whether it counts as a witness. */
   nodeLevel(address: Address, head: Epoch, end: Lsn, hydrated: boolean): void;
+  /** What a node has done to its log since it said so last. */
+  logKept(done: LogKept): void;
   /** A node found its state unreadable, and its operator wiped it. */
   nodeWiped(address: Address): void;
 }
+
+/** Log files sealed, and stretches of log that had rotted: found, and held again. */
+export type LogKept = { readonly sealed: number; readonly found: number; readonly healed: number };
 
 /** The windows and buffers between a transaction and the regions it has to reach. */
 export type SimBounds = {
