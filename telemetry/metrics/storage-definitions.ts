@@ -131,8 +131,36 @@ export const storageMetrics = {
     kind: 'gauge',
     name: 'sextant_storage_log_files',
     unit: '1',
-    description: 'Files of the log of this node',
-    worry: 'used for sizing',
+    description:
+      'Files of the log of this node: sealed ones are not read at a start, open ones are the one that is written and those whose frames are still told apart',
+    worry: 'open rises for minutes: sealing has stopped, and starts become slow',
+    labels: ['state'],
+    words: { state: ['sealed', 'open'] },
+  },
+  storageRotFound: {
+    kind: 'counter',
+    name: 'sextant_storage_rot_found_total',
+    unit: '1',
+    description:
+      'Stretches of the log of this node whose bytes were not what was written, found at its start or while it runs',
+    worry: 'rises: replace the disk',
+    labels: ['at'],
+    words: { at: ['start', 'run'] },
+  },
+  storageRotHealed: {
+    kind: 'counter',
+    name: 'sextant_storage_rot_healed_total',
+    unit: '1',
+    description: 'Of those found while it runs: stretches that peers have brought back',
+    worry: 'stays below those found while it runs for minutes: repair does not get on',
+    labels: [],
+  },
+  storageScrubbedBytes: {
+    kind: 'counter',
+    name: 'sextant_storage_scrubbed_bytes_total',
+    unit: 'bytes',
+    description: 'Bytes of sealed log files that this node has read again in the background and checked',
+    worry: 'flat for a day although files are sealed',
     labels: [],
   },
   storageDiskFree: {

@@ -4,6 +4,8 @@ import { type Floor, noFloor } from '../../history/floor.ts';
 import type { FramePosition, HeldFrame } from '../../log/core/segment.ts';
 import type { ReceivedFrame } from '../../redo/frame.ts';
 import { type Epoch, genesisEpoch, type Lsn, type PageNo, zeroLsn } from '../../redo/ids.ts';
+import type { DropLog } from '../../retention/core/log-keeping.ts';
+import type { Holdings } from '../../retention/core/retention.ts';
 import type {
   DurablePoint,
   RefusalCode,
@@ -11,7 +13,6 @@ import type {
   StorageReply,
   StorageRequest,
 } from '../../wire/core/messages.ts';
-import type { Holdings } from './retention.ts';
 
 /** What a node must remember beside its frames. Replaced as a whole, and never goes backwards. */
 export interface NodeState {
@@ -56,6 +57,8 @@ export type NodeEvent =
       readonly request: RetainRequest;
       readonly holdings: Holdings;
     }
+  /** The bytes of these frames are not what was written. */
+  | { readonly kind: 'rotten'; readonly frames: readonly HeldFrame[] }
   | { readonly kind: 'callerGone'; readonly caller: Caller }
   | { readonly kind: 'tick' };
 
@@ -77,8 +80,11 @@ export type NodeEffect =
   | { readonly kind: 'held'; readonly frames: readonly HeldFrame[]; readonly bytes: readonly Uint8Array[] }
   /** A fork below what is already folded: page images above it are of no use on the new path. */
   | { readonly kind: 'forked'; readonly fork: Fork }
-  /** The log files up to number `through` are not needed any more, and the saved state says so. */
-  | { readonly kind: 'dropLog'; readonly through: number }
+  | DropLog
+  /** S15: these entries are not held any more: the index files that claim them have to go. */
+  | { readonly kind: 'unclaimed'; readonly entries: readonly HeldFrame[] }
+  /** What was unclaimed is held again. */
+  | { readonly kind: 'healed'; readonly entries: readonly HeldFrame[] }
   /** Ask a peer for frames along `head` from `from`. */
   | { readonly kind: 'repair'; readonly head: Epoch; readonly from: Lsn; readonly durable: DurablePoint };
 

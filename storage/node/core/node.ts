@@ -4,7 +4,7 @@
  * any message may be lost, repeated or late.
  */
 import assert from 'node:assert/strict';
-import { EpochTree, type Fork } from '../../history/epoch-tree.ts';
+import { durableOn, EpochTree, type Fork } from '../../history/epoch-tree.ts';
 import type { Floor } from '../../history/floor.ts';
 import { type FramePosition, type HeldFrame, Segment } from '../../log/core/segment.ts';
 import { type ReceivedFrame, splitFrames } from '../../redo/frame.ts';
@@ -19,6 +19,7 @@ import {
   zeroLsn,
 } from '../../redo/ids.ts';
 import { nodeLimits } from '../../redo/limits.ts';
+import { LogKeeping } from '../../retention/core/log-keeping.ts';
 import type {
   AppendRequest,
   DurablePoint,
@@ -39,14 +40,15 @@ import {
   sclsToTell,
   unknown,
 } from './answers.ts';
+import { DurableHint } from './durable-hint.ts';
 import { FetchWaiters } from './fetch-waiters.ts';
 import { ForkGate, type PersistFrames } from './fork-gate.ts';
 import { inspectFrames } from './inspect-frames.ts';
-import { LogKeeping } from './log-keeping.ts';
+import { LostFrames } from './lost-frames.ts';
 import type { Caller, NodeEffect, NodeEvent, NodeState } from './node-events.ts';
 import { RepairWatch } from './repair-watch.ts';
 import { type LateReply, StateReplies } from './state-replies.ts';
-import { durableOn, surveyOf } from './survey.ts';
+import { surveyOf } from './survey.ts';
 
 interface PendingAppend {
   readonly ticket: number;
@@ -77,8 +79,8 @@ export class StorageNode {
   private readonly waiters = new FetchWaiters();
   private readonly repairs = new RepairWatch();
   private readonly keeping: LogKeeping;
-  private hintSavedAtMs = 0;
-  private hintSaved: DurablePoint;
+  private readonly lost: LostFrames;
+  private readonly hint: DurableHint;
   private effects: NodeEffect[] = [];
 
   constructor(branch: BranchName, state: NodeState, held: readonly HeldFrame[] = []) {
@@ -86,10 +88,11 @@ export class StorageNode {
     this.tree = new EpochTree(state.forks);
     this.segment = new Segment(this.tree, state.floor);
     this.keeping = new LogKeeping(this.tree, this.segment);
+    this.lost = new LostFrames(this.segment);
     this.sealedBelow = state.sealed;
     this.hydrated = state.hydrated;
     this.durablePoint = state.durable;
-    this.hintSaved = state.durable;
+    this.hint = new DurableHint(state.durable);
     for (const frame of held) this.segment.insert(frame);
   }
 
@@ -150,6 +153,9 @@ export class StorageNode {
         break;
       case 'retain':
         this.retain(event);
+        break;
+      case 'rotten':
+        this.effects.push({ kind: 'unclaimed', entries: this.lost.takeOut(event.frames) });
         break;
       case 'callerGone':
         this.waiters.forget(event.caller);
@@ -322,6 +328,8 @@ export class StorageNode {
       return { epoch, pg, base, end, prevPg, lastCpl: pending.lastCpls[index] ?? null, position };
     });
     for (const frame of held) this.segment.insert(frame);
+    const healed = this.lost.healed();
+    if (healed.length > 0) this.effects.push({ kind: 'healed', entries: healed });
     for (const entry of pending.acks) this.reply(entry.caller, this.ackOf(entry));
     this.effects.push({ kind: 'held', frames: held, bytes: pending.frames.map((frame) => frame.bytes) });
     this.answerWaiters(nowMs);
@@ -453,7 +461,7 @@ export class StorageNode {
       this.refuseAs(caller, unknown(request.head));
       return;
     }
-    const { plan, isHigher } = this.keeping.plan(this.durablePoint, request, holdings);
+    const { plan, isHigher } = this.keeping.plan(this.held, request, holdings, this.needsImages !== null);
     if (isHigher) this.keeping.saving(this.persistState([]), plan.through);
     else this.effects.push(...this.keeping.dropNow(plan.through));
     const reply = this.keeping.reply(plan, request.head, holdings, this.lowWaterLsn);
@@ -471,7 +479,7 @@ export class StorageNode {
 
   private tick(nowMs: number): void {
     this.answerWaiters(nowMs);
-    this.saveHint(nowMs);
+    if (this.hint.due(this.durablePoint, nowMs)) this.persistState([]);
     const { head, vdl } = this.durablePoint;
     const end = this.segment.volumeEnd(head);
     if (this.repairs.due(end, vdl, nowMs))
@@ -484,15 +492,6 @@ export class StorageNode {
     const { head, vdl } = this.durablePoint;
     if (this.hydrated || head === genesisEpoch || this.segment.volumeEnd(head) < vdl) return;
     this.hydrated = true;
-    this.persistState([]);
-  }
-
-  /** The durable hint is saved now and then, so that a survey after a restart lists seconds of frames, not all. */
-  private saveHint(nowMs: number): void {
-    if (nowMs - this.hintSavedAtMs < nodeLimits.hintSaveMs) return;
-    this.hintSavedAtMs = nowMs;
-    if (this.hintSaved === this.durablePoint) return;
-    this.hintSaved = this.durablePoint;
     this.persistState([]);
   }
 }

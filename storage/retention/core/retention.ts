@@ -2,12 +2,11 @@
  * What a node may let go of its log: where its floor can be, and which log files lie below. The agent of the region says what
  * is needed; what is in the files, and what images there are, only the node knows.
  */
-import type { EpochTree } from '../../history/epoch-tree.ts';
+import { durableOn, type EpochTree } from '../../history/epoch-tree.ts';
 import { type Floor, floorOn } from '../../history/floor.ts';
 import type { Segment } from '../../log/core/segment.ts';
 import { type Lsn, maxLsn, minLsn, zeroLsn } from '../../redo/ids.ts';
 import type { DurablePoint, RetainRequest } from '../../wire/core/messages.ts';
-import { durableOn } from './survey.ts';
 
 /** One file of the log. */
 export interface LogFileFacts {
@@ -30,7 +29,7 @@ export interface Holdings {
 
 export interface RetentionQuestion {
   readonly tree: EpochTree;
-  readonly segment: Pick<Segment, 'floor' | 'floorOn' | 'endInFile'>;
+  readonly segment: Pick<Segment, 'floor' | 'floorOn' | 'endInFile' | 'volumeEnd'>;
   readonly durable: DurablePoint;
   readonly request: Pick<RetainRequest, 'head' | 'keepFrom' | 'sinceUs' | 'bytesMax' | 'copies'>;
   readonly holdings: Holdings;
@@ -77,6 +76,17 @@ export function planRetention(question: RetentionQuestion): RetentionPlan {
 /** The newest durable images along the path to `head`; zero without any. */
 export function imagesOn(tree: EpochTree, boundaries: readonly Floor[], head: RetainRequest['head']): Lsn {
   return boundaries.findLast((place) => floorOn(tree, place, head) === place.lsn)?.lsn ?? zeroLsn;
+}
+
+/**
+ * The newest images here, when they are above all that the log here says without a gap: from there on this node is complete all
+ * the same. Null when there are none.
+ */
+export function ownImages({ tree, segment, durable, holdings }: RetentionQuestion): Floor | null {
+  const own = holdings.boundaries.findLast(
+    (place) => place.lsn <= durable.vdl && floorOn(tree, place, durable.head) === place.lsn,
+  );
+  return own !== undefined && own.lsn > segment.volumeEnd(durable.head) ? own : null;
 }
 
 /** How many files from the oldest on hold nothing since `sinceUs`. One without a commit is as old as the one after it. */
