@@ -58,6 +58,20 @@ const requests: readonly StorageRequest[] = [
   { kind: 'status' },
 ];
 
+const status: StorageReply = {
+  kind: 'status',
+  region: 'us-east-1',
+  node: 'n1',
+  az: 'az1',
+  head: epoch(7),
+  sealed: epoch(7),
+  scl: lsn(9),
+  vdl: lsn(3),
+  pid: 17,
+  startedAtMs: 1_700_000_000_000,
+  logBytes: 4096,
+};
+
 const replies: readonly StorageReply[] = [
   {
     kind: 'acked',
@@ -85,6 +99,8 @@ const replies: readonly StorageReply[] = [
   { kind: 'pages', pages: [new Uint8Array(4096).fill(1), null, new Uint8Array(4096).fill(2)] },
   { kind: 'pages', pages: [] },
   { kind: 'refused', code: 'SEALED', reason: 'epoch 1 is fenced: “äöü”', sealed: epoch(2) },
+  status,
+  { ...status, logFiles: 3, sealedFiles: 2 },
 ];
 
 const wrong = (message: unknown) => (message as { kind: string }).kind === 'malformed';
