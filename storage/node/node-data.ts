@@ -122,10 +122,7 @@ export async function openLog(options: OpenLogOptions): Promise<OpenLog> {
     onSealed: (entries) => {
       const { tree, segment } = node;
       for (const { epoch } of entries) if (!tree.has(epoch)) unknown.add(epoch);
-      // An entry of which another file holds a part would lie across what is there: frames fit one by one.
-      if (unknown.size > 0 || entries.some((entry) => segment.coverOf(entry) === 'part')) return false;
-      for (const entry of entries) segment.insert(entry);
-      return true;
+      return unknown.size === 0 && segment.insertSealed(entries);
     },
     onFrame: (position, { header, bytes }) => {
       if (!node.tree.has(header.epoch)) {

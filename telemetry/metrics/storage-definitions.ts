@@ -159,8 +159,8 @@ export const storageMetrics = {
     kind: 'counter',
     name: 'sextant_storage_scrubbed_bytes_total',
     unit: 'bytes',
-    description: 'Bytes of sealed log files that this node has read again in the background and checked',
-    worry: 'flat for a day although files are sealed',
+    description: 'Bytes of its log that this node has read again in the background and checked',
+    worry: 'flat for a day',
     labels: [],
   },
   storageDiskFree: {

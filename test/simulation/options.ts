@@ -209,6 +209,7 @@ export function storageBounds(
       restMs: prng.pick([200, 1_000]),
       busyBytesPerSecond: prng.pick([1, 8]) * 1024 * KiB,
       pieceBytes: prng.pick([4, 64]) * KiB,
+      tailBytes: 0,
     },
   };
 }

@@ -347,6 +347,16 @@ export class Segment {
   }
 
   /**
+   * S16: takes in what a sealed file holds, all of it or nothing. What is here already stays where it lies.
+   * @returns false when another file holds a part of an entry: it would lie across what is there, where frames fit one by one.
+   */
+  insertSealed(entries: readonly HeldFrame[]): boolean {
+    if (entries.some((entry) => this.coverOf(entry) === 'part')) return false;
+    for (const entry of entries) this.insert(entry);
+    return true;
+  }
+
+  /**
    * Joins the frames of the path to `head` at or below `limit` into stretches, so that the index does not grow with every
    * frame ever written. Nobody must want to know single frames there: surveys tell what lies above the durable point.
    */

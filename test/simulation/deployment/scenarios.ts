@@ -67,7 +67,7 @@ export const rottingLogs: Scenario = (options) => ({
   sizes: {
     ...foldedPages(options).sizes,
     sealer: { everyMs: 50, retryMs: 500 },
-    scrub: { firstMs: 300, restMs: 300, busyBytesPerSecond: 1024 * 1024, pieceBytes: 4 * 1024 },
+    scrub: { firstMs: 300, restMs: 300, busyBytesPerSecond: 1024 * 1024, pieceBytes: 4 * 1024, tailBytes: 0 },
   },
   faults: [
     plan('live-rot', between(50 * ms, 300 * ms), between(1 * ms, 1 * ms)),

@@ -58,11 +58,7 @@ export class SealedLog {
       disk,
       fileBytesMax: 10 * frameLength,
       tailBytesMax: 0,
-      onSealed: (entries) => {
-        if (entries.some((entry) => segment.coverOf(entry) === 'part')) return false;
-        for (const entry of entries) segment.insert(entry);
-        return true;
-      },
+      onSealed: (entries) => segment.insertSealed(entries),
       onFrame: (position, { header, bytes }) => {
         const lastCpl = lastCplIn(framePayload(bytes), header.base);
         segment.insert({ ...header, lastCpl: lastCpl === 'malformed' ? null : lastCpl, position });

@@ -36,6 +36,9 @@ export function transactions(count: number): readonly Uint8Array[] {
   return frames;
 }
 
+/** A supervisor that would go on for ever would hide a loop. */
+const restartsMax = 20;
+
 export class RottingNode {
   readonly disk = new MemoryDisk();
   readonly fatal: string[] = [];
@@ -76,6 +79,7 @@ export class RottingNode {
         if (ended) return;
         ended = true;
         this.fatal.push(message);
+        if (this.fatal.length >= restartsMax) return;
         // A few more milliseconds pass, as in a process that is on its way out.
         this.restarting = this.stop().then(() => void this.start());
       },

@@ -362,6 +362,20 @@ describe('folding', () => {
     await bench.matches(1, reference);
   });
 
+  it('refuses a version below the images when the log has a hole by now: rot was found since the read was let in (S15)', async () => {
+    const bench = new Bench();
+    bench.fork(1, 0, zeroLsn);
+    const reference = new ReferencePages(3);
+    const end = bench.write(1, zeroLsn, reference, 60);
+    await bench.fold(1, end);
+    const at = reference.versions[40]?.lsn ?? zeroLsn;
+    expect(await bench.page(1, at, pageNo(1))).toBeInstanceOf(Buffer);
+    const lost = bench.segment.framesAbove(epoch(1), zeroLsn)[20];
+    expect(lost && bench.segment.takeOut(lost)).toBe(lost);
+    expect(await bench.page(1, at, pageNo(1))).toBe('NOT_COMPLETE');
+    expect(bench.rotten).toEqual([]);
+  });
+
   it('reads versions below the images from the log, and changes nothing for it', async () => {
     const bench = new Bench();
     bench.fork(1, 0, zeroLsn);

@@ -68,6 +68,20 @@ const requests: readonly StorageRequest[] = [
   { kind: 'retain', head: epoch(0), keepFrom: lsn(0), sinceUs: -1, bytesMax: null, copies: lsn(0) },
 ];
 
+const status: StorageReply = {
+  kind: 'status',
+  region: 'us-east-1',
+  node: 'n1',
+  az: 'az1',
+  head: epoch(7),
+  sealed: epoch(7),
+  scl: lsn(9),
+  vdl: lsn(3),
+  pid: 17,
+  startedAtMs: 1_700_000_000_000,
+  logBytes: 4096,
+};
+
 const replies: readonly StorageReply[] = [
   {
     kind: 'acked',
@@ -120,6 +134,8 @@ const replies: readonly StorageReply[] = [
     logBytes: 100,
     imageBytes: 4096,
   },
+  status,
+  { ...status, logFiles: 3, sealedFiles: 2 },
 ];
 
 const wrong = (message: unknown) => (message as { kind: string }).kind === 'malformed';
