@@ -2,20 +2,22 @@
  * A storage node without its sockets: what it has on disk, its pages, and what drives its state machine. The process and the
  * simulator open the same parts, each on its own disk and its own time.
  */
+import { join } from 'node:path';
 import type { Logger } from '../../telemetry/index.ts';
+import type { MergeBounds } from '../images/core/merge-policy.ts';
+import { ImageStore, type ImageStoreOptions, type ImagesOpened } from '../images/image-store.ts';
 import type { Disk } from '../log/disk.ts';
 import { DiskHealth } from '../log/disk-health.ts';
 import { FrameReader } from '../log/frame-reader.ts';
 import type { HotLog, HotLogBounds, LogRecovery } from '../log/hot-log.ts';
 import { PageIndex } from '../pages/core/page-index.ts';
-import type { ImageStore } from '../pages/image-store.ts';
 import type { pageFolderBounds } from '../pages/page-folder.ts';
 import { PageReader } from '../pages/page-reader.ts';
 import type { StorageConfig } from '../process/config.ts';
 import type { Runtime } from '../process/runtime.ts';
 import type { StatusReply } from '../wire/core/messages.ts';
 import type { StorageNode } from './core/node.ts';
-import { loadNode, openLog } from './node-data.ts';
+import { loadNode, openLog, StartError } from './node-data.ts';
 import { NodeRuntime } from './node-runtime.ts';
 import type { Repair } from './repair.ts';
 
@@ -23,8 +25,8 @@ export interface NodePlace {
   readonly config: StorageConfig;
   readonly disk: Disk;
   readonly runtime: Runtime;
-  /** Makes an empty store, once the log has been read. */
-  readonly images: () => ImageStore;
+  /** Default: `ImageStore.open`. */
+  readonly openImages?: (options: ImageStoreOptions) => Promise<ImagesOpened>;
   readonly repair: Repair;
   readonly logger: Logger;
   readonly pid: number;
@@ -36,6 +38,7 @@ export interface NodePlace {
   readonly bounds?: {
     readonly log?: Partial<HotLogBounds>;
     readonly pages?: Partial<typeof pageFolderBounds>;
+    readonly images?: Partial<MergeBounds>;
   };
 }
 
@@ -69,12 +72,24 @@ export async function openParts(place: NodePlace): Promise<NodeParts> {
   report(recovery, logger);
   // A frame that rotted since the start: the next start does not count it as held, and repair brings it back.
   const frames = new FrameReader(log, (reason) => onFatal(`the log has rotted: ${reason}`));
+  const images = await openImages(place.openImages ?? ImageStore.open, {
+    directory: join(config.dataDir, 'images'),
+    disk,
+    runtime: time,
+    onTrouble: (what, reason) => logger.warn({ reason }, what),
+    foreground: () => log.counters.bytesWritten,
+    ...(bounds.images !== undefined && { bounds: bounds.images }),
+  }).catch(async (error) => {
+    await log.close();
+    throw error;
+  });
   const pages = new PageReader({
     index,
     tree: node.tree,
     segment: node.segment,
     frames,
-    images: place.images(),
+    images,
+    source: ({ head, lsn }, asked) => place.repair.readPages(head, lsn, asked),
     runtime: time,
     onTrouble: (what, reason) => logger.warn({ reason }, what),
     ...(bounds.pages !== undefined && { bounds: bounds.pages }),
@@ -111,6 +126,16 @@ export async function openParts(place: NodePlace): Promise<NodeParts> {
     health,
   });
   return { node, health, log, pages, runtime, recovery, startedAtMs, logBytes };
+}
+
+/** @throws StartError when the disk does not let it look; what cannot be believed is dropped and no reason to stop. */
+async function openImages(
+  open: (options: ImageStoreOptions) => Promise<ImagesOpened>,
+  options: ImageStoreOptions,
+): Promise<ImageStore> {
+  const opened = await open(options);
+  if (opened.kind === 'open') return opened.store;
+  throw new StartError(`the page images in ${options.directory} cannot be opened: ${opened.message}`);
 }
 
 function report(recovery: LogRecovery, logger: Logger): void {

@@ -3,6 +3,7 @@ import type { ControlRecord } from '../../../regions/control/core/control-record
 import type { LossReport } from '../../../regions/moves/core/loss-report.ts';
 import type { ShippingBounds } from '../../../regions/replication/core/shipper.ts';
 import type { Fork } from '../../../storage/history/epoch-tree.ts';
+import type { MergeBounds } from '../../../storage/images/core/merge-policy.ts';
 import type { HotLogBounds } from '../../../storage/log/hot-log.ts';
 import type { pageFolderBounds } from '../../../storage/pages/page-folder.ts';
 import type { LowWaterBounds } from '../../../storage/quorum/core/low-water.ts';
@@ -127,6 +128,7 @@ export type SimBounds = {
   readonly fetchBytesMax: number;
   readonly log: Partial<HotLogBounds>;
   readonly pages: Partial<typeof pageFolderBounds>;
+  readonly images: Partial<MergeBounds>;
   /** How long snapshots are kept, which says what may be folded. */
   readonly lowWater: LowWaterBounds;
 };

@@ -64,6 +64,16 @@ export class MemoryDisk implements Disk {
     this.durableNames.set(path, inode);
   }
 
+  /** The disk forgets one bit, of what is durable too. */
+  flip(path: string, offset: number): void {
+    const inode = this.inode(path);
+    const isDurable = inode.durable === inode.bytes;
+    const bytes = Buffer.from(inode.bytes);
+    bytes[offset] = (bytes[offset] ?? 0) ^ 1;
+    inode.bytes = bytes;
+    if (isDurable) inode.durable = bytes;
+  }
+
   makeDirectory(_path: string, done: DiskDone<void>): void {
     this.answer(done, () => undefined);
   }
