@@ -28,6 +28,16 @@ export function watchNode(
     [follow(registry.counter(metrics.storageRotHealed).with({})), () => rot.counters.healed],
     [follow(registry.counter(metrics.storageScrubbedBytes).with({})), () => scrubber.counters.bytes],
   ] as const;
+  const { images } = pages;
+  const rotten = registry.counter(metrics.storageRottenPages);
+  const ofImages = [
+    [follow(registry.counter(metrics.storageImageMerges).with({})), () => images.counters.merges],
+    [follow(registry.counter(metrics.storageImageWrittenBytes).with({})), () => images.counters.bytesWritten],
+    [follow(rotten.with({ outcome: 'found' })), () => images.counters.rottenFound],
+    [follow(rotten.with({ outcome: 'healed' })), () => images.counters.rottenHealed],
+  ] as const;
+  const imageBytes = registry.gauge(metrics.storageImageBytes).with({});
+  const imageRuns = registry.gauge(metrics.storageImageRuns).with({});
   const reads = registry.histogram(metrics.storageReadDuration).with({});
   const refusals = registry.counter(metrics.storageRefusals);
   runtime.watch({
@@ -43,7 +53,9 @@ export function watchNode(
   const files = registry.gauge(metrics.storageLogFiles);
   const measure = watchSpace(registry);
   registry.onScrape(() => {
-    for (const [set, read] of counters) set(read());
+    for (const [set, read] of [...counters, ...ofImages]) set(read());
+    imageBytes.set(images.bytes);
+    imageRuns.set(images.runCount);
     const { head } = node;
     for (const [pg, lsn] of node.segment.scls(head)) scl.with({ pg: String(pg) }).set(lsn);
     isFull.set(health.trouble === null ? 0 : 1);

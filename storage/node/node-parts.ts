@@ -2,8 +2,11 @@
  * A storage node without its sockets: what it has on disk, its pages, and what drives its state machine. The process and the
  * simulator open the same parts, each on its own disk and its own time.
  */
+import { join } from 'node:path';
 import type { Logger } from '../../telemetry/index.ts';
 import { describeFloor } from '../history/floor.ts';
+import type { MergeBounds } from '../images/core/merge-policy.ts';
+import { ImageStore, type ImageStoreOptions, type ImagesOpened } from '../images/image-store.ts';
 import type { Disk } from '../log/disk.ts';
 import { DiskHealth } from '../log/disk-health.ts';
 import { FrameReader, type OnRotten } from '../log/frame-reader.ts';
@@ -11,16 +14,15 @@ import type { HotLog, HotLogBounds, LogRecovery } from '../log/hot-log.ts';
 import { LogScrubber, type scrubBounds } from '../log/scrub.ts';
 import { LogSealer, type sealerBounds } from '../log/sealer.ts';
 import { PageIndex } from '../pages/core/page-index.ts';
-import type { ImageStore } from '../pages/image-store.ts';
 import type { pageFolderBounds } from '../pages/page-folder.ts';
 import { PageReader } from '../pages/page-reader.ts';
 import type { StorageConfig } from '../process/config.ts';
 import type { Runtime } from '../process/runtime.ts';
 import { zeroLsn } from '../redo/ids.ts';
-import { type ImagePoints, type KeptParts, logFilesOf, noImagePoints } from '../retention/kept-parts.ts';
+import { imagePointsOf, type KeptParts, logFilesOf } from '../retention/kept-parts.ts';
 import type { StatusReply } from '../wire/core/messages.ts';
 import type { StorageNode } from './core/node.ts';
-import { loadNode, openLog } from './node-data.ts';
+import { loadNode, openLog, StartError } from './node-data.ts';
 import { NodeRuntime } from './node-runtime.ts';
 import type { Repair } from './repair.ts';
 import { RotWatch } from './rot-watch.ts';
@@ -29,8 +31,8 @@ export interface NodePlace {
   readonly config: StorageConfig;
   readonly disk: Disk;
   readonly runtime: Runtime;
-  /** Makes an empty store, once the log has been read. */
-  readonly images: () => ImageStore;
+  /** Default: `ImageStore.open`. */
+  readonly openImages?: (options: ImageStoreOptions) => Promise<ImagesOpened>;
   readonly repair: Repair;
   readonly logger: Logger;
   readonly pid: number;
@@ -38,14 +40,13 @@ export interface NodePlace {
   readonly onFatal: (message: string) => void;
   /** How long each write to the log took, milliseconds. */
   readonly onFlushed: (tookMs: number) => void;
-  /** Where there are durable images; without any the log is kept whole. */
-  readonly imagePoints?: ImagePoints;
   /** Bounds that a simulation draws smaller. */
   readonly bounds?: {
     readonly log?: Partial<HotLogBounds>;
     readonly pages?: Partial<typeof pageFolderBounds>;
     readonly sealer?: Partial<typeof sealerBounds>;
     readonly scrub?: Partial<typeof scrubBounds>;
+    readonly images?: Partial<MergeBounds>;
   };
 }
 
@@ -81,12 +82,24 @@ export async function openParts(place: NodePlace): Promise<NodeParts> {
   const onTrouble = (what: string, reason: string): void => logger.warn({ reason }, what);
   const onRotten: OnRotten = (rotten, reason) => rot.found(rotten, reason);
   const frames = new FrameReader(log, onRotten);
+  const images = await openImages(place.openImages ?? ImageStore.open, {
+    directory: join(config.dataDir, 'images'),
+    disk,
+    runtime: time,
+    onTrouble,
+    foreground: () => log.counters.bytesWritten,
+    ...(bounds.images !== undefined && { bounds: bounds.images }),
+  }).catch(async (error) => {
+    await log.close();
+    throw error;
+  });
   const pages = new PageReader({
     index,
     tree: node.tree,
     segment: node.segment,
     frames,
-    images: place.images(),
+    images,
+    source: ({ head, lsn }, asked) => place.repair.readPages(head, lsn, asked),
     runtime: time,
     onTrouble,
     ...(bounds.pages !== undefined && { bounds: bounds.pages }),
@@ -112,7 +125,7 @@ export async function openParts(place: NodePlace): Promise<NodeParts> {
   });
   const scrubber = new LogScrubber({ log, segment, runtime: time, onRotten, bounds: bounds.scrub ?? {} });
   const health = new DiskHealth(logger, () => time.nowMs());
-  const kept: KeptParts = { files: logFilesOf(log), images: place.imagePoints ?? noImagePoints };
+  const kept: KeptParts = { files: logFilesOf(log), images: imagePointsOf(images) };
   const status = (): StatusReply => ({
     kind: 'status',
     region: config.region,
@@ -157,6 +170,16 @@ export async function openParts(place: NodePlace): Promise<NodeParts> {
 function needOf({ segment, durable, needsImages }: StorageNode): string {
   const floor = needsImages === null ? '' : describeFloor(needsImages);
   return `needs images: it is complete up to LSN ${segment.volumeEnd(durable.head)}, below the log of its peers, the lowest of which is kept from ${floor} on`;
+}
+
+/** @throws StartError when the disk does not let it look; what cannot be believed is dropped and no reason to stop. */
+async function openImages(
+  open: (options: ImageStoreOptions) => Promise<ImagesOpened>,
+  options: ImageStoreOptions,
+): Promise<ImageStore> {
+  const opened = await open(options);
+  if (opened.kind === 'open') return opened.store;
+  throw new StartError(`the page images in ${options.directory} cannot be opened: ${opened.message}`);
 }
 
 function report(recovery: LogRecovery, logger: Logger): void {

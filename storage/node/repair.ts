@@ -5,7 +5,7 @@
 import type { Fork } from '../history/epoch-tree.ts';
 import type { Floor } from '../history/floor.ts';
 import type { StorageConfig } from '../process/config.ts';
-import { type Epoch, type Lsn, mainBranch, zeroLsn } from '../redo/ids.ts';
+import { type Epoch, type Lsn, mainBranch, type PageNo, zeroLsn } from '../redo/ids.ts';
 import { nodeLimits } from '../redo/limits.ts';
 import type { DurablePoint } from '../wire/core/messages.ts';
 import { type LinkPlace, StorageClient } from '../wire/storage-client.ts';
@@ -25,6 +25,12 @@ export interface BelowAll {
 export interface Repair {
   /** Frames along the path to `head` from `from` on, from one peer; null when that peer had none. */
   fetch(head: Epoch, from: Lsn, durable: DurablePoint): Promise<Repaired | BelowAll | null>;
+  /** Pages as of a point that is durable, from the first peer that has them; null when none has. */
+  readPages(
+    head: Epoch,
+    readPoint: Lsn,
+    pages: readonly PageNo[],
+  ): Promise<readonly (Uint8Array | null)[] | null>;
   close(): void;
 }
 
@@ -40,6 +46,7 @@ export class PeerRepair implements Repair {
   /** Peers that have no log where it was asked for last, and their floors. */
   private below = new Map<StorageClient, Floor>();
   private askedFrom: Lsn = zeroLsn;
+  private pagesFrom = 0;
   private closed = false;
 
   /** @param bytesMax frames in one answer. */
@@ -83,6 +90,23 @@ export class PeerRepair implements Repair {
     return this.belowAll();
   }
 
+  async readPages(
+    head: Epoch,
+    readPoint: Lsn,
+    pages: readonly PageNo[],
+  ): Promise<readonly (Uint8Array | null)[] | null> {
+    // Another peer first each time: what the last one sent may not have been what was wanted.
+    const first = this.pagesFrom++;
+    const clients = this.connected();
+    for (let tried = 0; tried < clients.length && !this.closed; tried++) {
+      const client = clients[(first + tried) % clients.length];
+      if (client?.isUp !== true) continue;
+      const answer = await client.request({ kind: 'readPages', head, readPoint, pages }, fetchMs);
+      if (answer.kind === 'pages') return answer.pages;
+    }
+    return null;
+  }
+
   close(): void {
     this.closed = true;
     for (const client of this.clients ?? []) client.close();
@@ -97,16 +121,22 @@ export class PeerRepair implements Repair {
 
   /** The peer whose turn it is, or the next one that is reachable. */
   private next(): StorageClient | null {
-    if (this.closed) return null;
-    const { cluster, secret, region } = this.config;
-    this.clients ??= this.order.map(
-      (target) => new StorageClient({ cluster, secret, region, target, place: this.place }),
-    );
-    for (let tried = 0; tried < this.clients.length; tried++) {
-      const client = this.clients[this.at % this.clients.length];
+    const clients = this.connected();
+    for (let tried = 0; tried < clients.length; tried++) {
+      const client = clients[this.at % clients.length];
       if (client?.isUp === true) return client;
       this.at += 1;
     }
     return null;
+  }
+
+  /** Links are made when this is first called, and are up a moment later. */
+  private connected(): readonly StorageClient[] {
+    if (this.closed) return [];
+    const { cluster, secret, region } = this.config;
+    this.clients ??= this.order.map(
+      (target) => new StorageClient({ cluster, secret, region, target, place: this.place }),
+    );
+    return this.clients;
   }
 }

@@ -1,5 +1,6 @@
 /** What retention works on: the files of the log, and the places at which there are durable images. */
 import type { Floor } from '../history/floor.ts';
+import type { ImageStore } from '../images/image-store.ts';
 import type { DropResult, HotLog } from '../log/hot-log.ts';
 import type { Holdings, LogFileFacts } from './core/retention.ts';
 
@@ -22,8 +23,16 @@ export interface KeptParts {
   readonly images: ImagePoints;
 }
 
-/** Of a node whose images do not outlive its process: its log is kept whole. */
-export const noImagePoints: ImagePoints = { boundaries: [], bytes: 0 };
+export function imagePointsOf(images: Pick<ImageStore, 'places' | 'bytes'>): ImagePoints {
+  return {
+    get boundaries() {
+      return images.places;
+    },
+    get bytes() {
+      return images.bytes;
+    },
+  };
+}
 
 /** The files of a node's log. One without its index holds frames that somebody may yet want to know one by one: it stays. */
 export function logFilesOf(log: Pick<HotLog, 'files' | 'dropThrough'>): LogFilesPort {

@@ -167,6 +167,7 @@ export const usualBounds: SimBounds = {
   pages: {},
   sealer: {},
   scrub: {},
+  images: {},
   lowWater: volumeLimits,
   retention: retentionDefault,
 };
@@ -189,16 +190,20 @@ export function scaledBounds(prng: Prng): SimBounds {
     pages: {},
     sealer: {},
     scrub: {},
+    images: {},
     lowWater: volumeLimits,
     retention: retentionDefault,
   };
 }
 
-/** Log files that fill up and are sealed and scrubbed, images that are stored, snapshots that age: within the seconds that a run lasts. */
+/**
+ * Log files that fill up and are sealed and scrubbed, images that are stored and merged, snapshots that age: within the seconds that a
+ * run lasts.
+ */
 export function storageBounds(
   prng: Prng,
-): Pick<SimBounds, 'log' | 'pages' | 'sealer' | 'scrub' | 'lowWater'> {
-  return {
+): Pick<SimBounds, 'log' | 'pages' | 'images' | 'sealer' | 'scrub' | 'lowWater'> {
+  const bounds = {
     log: { fileBytesMax: prng.pick([16, 64, 1024]) * KiB, tailBytesMax: prng.pick([0, 32, 8192]) * KiB },
     pages: { foldPages: prng.pick([2, 16, 4096]), foldBytes: prng.pick([4, 64]) * KiB },
     lowWater: { ...volumeLimits, readPointAgeMs: prng.pick([1_000, 3_000, 60_000]), lowWaterEveryMs: 200 },
@@ -212,6 +217,15 @@ export function storageBounds(
       tailBytes: 0,
     },
   };
+  // Drawn last: what was drawn before them stays what it was.
+  const storeAfterMs = prng.pick([300, 2_000, 60_000]);
+  const images = {
+    aboveBaseBytesMin: prng.pick([0, 1024 * KiB]),
+    smallestBytes: prng.pick([8, 256]) * KiB,
+    fanIn: prng.pick([2, 4]),
+    runsMax: prng.pick([3, 16]),
+  };
+  return { ...bounds, pages: { ...bounds.pages, storeAfterMs }, images };
 }
 
 function span(min: number, max: number): Range {

@@ -4,6 +4,7 @@ import type { LossReport } from '../../../regions/moves/core/loss-report.ts';
 import type { ShippingBounds } from '../../../regions/replication/core/shipper.ts';
 import type { RetentionConfig } from '../../../regions/retention/core/retention-limits.ts';
 import type { Fork } from '../../../storage/history/epoch-tree.ts';
+import type { MergeBounds } from '../../../storage/images/core/merge-policy.ts';
 import type { HotLogBounds } from '../../../storage/log/hot-log.ts';
 import type { scrubBounds } from '../../../storage/log/scrub.ts';
 import type { sealerBounds } from '../../../storage/log/sealer.ts';
@@ -138,6 +139,7 @@ export type SimBounds = {
   readonly pages: Partial<typeof pageFolderBounds>;
   readonly sealer: Partial<typeof sealerBounds>;
   readonly scrub: Partial<typeof scrubBounds>;
+  readonly images: Partial<MergeBounds>;
   /** How long snapshots are kept, which says what may be folded. */
   readonly lowWater: LowWaterBounds;
   /** How much of the log is kept. */

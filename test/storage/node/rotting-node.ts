@@ -17,7 +17,6 @@ import {
   zeroLsn,
 } from '../../../storage/redo/ids.ts';
 import type { StorageReply, StorageRequest } from '../../../storage/wire/core/messages.ts';
-import { ImagesTwin } from '../../simulation/ports/images.ts';
 import { MemoryDisk } from '../log/hot-log-memory-disk.ts';
 import { eventually, secret, silent, smallMtr } from '../region-harness.ts';
 
@@ -71,7 +70,6 @@ export class RottingNode {
       },
       disk: this.disk,
       runtime: machine,
-      images: () => new ImagesTwin(false),
       repair: this.peer(),
       logger: silent,
       pid: 1,
@@ -179,6 +177,7 @@ export class RottingNode {
   private peer(): Repair {
     return {
       close: () => undefined,
+      readPages: () => Promise.resolve(null),
       fetch: (_head, from): ReturnType<Repair['fetch']> => {
         if (!this.peerIsUp) return Promise.resolve(null);
         let at = 0;
