@@ -50,6 +50,7 @@ export {
   type PageChange,
   type PositionedRecord,
   recordBytes,
+  type Shrink,
 } from './redo/record.ts';
 export { lastCplIn, RecordCursor } from './redo/record-cursor.ts';
 export type { RepairReport, RetainedReply, RetainRequest, StatusReply } from './wire/core/messages.ts';
