@@ -15,7 +15,7 @@ import { genesisEpoch, type Lsn, type PageNo, zeroLsn } from '../redo/ids.ts';
 import { type FoldPoint, type Manifest, runsThrough } from './core/manifest.ts';
 import { type MergeBounds, mergeBounds, mergeBytesPerSecond, nextMerge } from './core/merge-policy.ts';
 import { pageBytes, slotOf } from './core/run-format.ts';
-import { MergeCursor } from './core/slot-plan.ts';
+import { isGoneIn, MergeCursor } from './core/slot-plan.ts';
 import type { RunFile, RunPlace, SlotBytes } from './run-file.ts';
 import { type RunParts, type RunWritten, writeRun } from './run-writer.ts';
 import { findImages, type ImagesFound } from './store-opening.ts';
@@ -34,6 +34,8 @@ export interface NewImages {
   readonly point: FoldPoint;
   /** Whether the point is a CPL. */
   readonly isConsistent: boolean;
+  /** See `RunFacts`. */
+  readonly endsAt: number | null;
   /** Stay as they are until they are stored. */
   readonly pages: ReadonlyMap<PageNo, Uint8Array>;
 }
@@ -225,10 +227,7 @@ export class ImageStore {
   > {
     const { point: at, runs } = this;
     const count = Math.max(1, Math.floor(bytesMax / pageBytes));
-    const found = new MergeCursor(
-      runs.map(({ index }) => index),
-      fromPage,
-    ).next(count + 1);
+    const found = new MergeCursor(runs.map(mergedRun), fromPage).next(count + 1);
     const wanted = found.slice(0, count).map(({ page }) => page as PageNo);
     const pages: { page: PageNo; bytes: Uint8Array }[] = [];
     for (const [place, read] of (await this.read(wanted, at.lsn)).entries()) {
@@ -240,7 +239,7 @@ export class ImageStore {
   }
 
   /** Stores a run above the newest one. Nothing is lost when that fails: the caller has the pages still. */
-  async append({ point, isConsistent, pages }: NewImages): Promise<ImagesStored> {
+  async append({ point, isConsistent, endsAt, pages }: NewImages): Promise<ImagesStored> {
     const from = this.point.lsn;
     assert(
       pages.size > 0 && point.lsn > from,
@@ -249,7 +248,14 @@ export class ImageStore {
     const sorted = [...pages.keys()].sort((a, b) => a - b);
     let at = 0;
     const written = await this.write({
-      facts: { epoch: point.head, from, to: point.lsn, isConsistent },
+      // Below a base there is nothing that could be gone.
+      facts: {
+        epoch: point.head,
+        from,
+        to: point.lsn,
+        isConsistent,
+        endsAt: from === zeroLsn ? null : endsAt,
+      },
       pagesMax: sorted.length,
       next: async (count) => {
         const some = sorted.slice(at, at + count);
@@ -322,10 +328,17 @@ export class ImageStore {
   private async rewrite(inputs: readonly RunFile[]): Promise<boolean> {
     const first = inputs[0]?.entry ?? assert.fail('runs to merge');
     const last = inputs.at(-1)?.entry ?? first;
-    const cursor = new MergeCursor(inputs.map(({ index }) => index));
+    const cursor = new MergeCursor(inputs.map(mergedRun));
+    const endings = inputs.flatMap(({ entry }) => entry.endsAt ?? []);
     const releases = inputs.map((run) => run.hold());
     const written = await this.write({
-      facts: { epoch: last.epoch, from: first.from, to: last.to, isConsistent: last.isConsistent },
+      facts: {
+        epoch: last.epoch,
+        from: first.from,
+        to: last.to,
+        isConsistent: last.isConsistent,
+        endsAt: first.from === zeroLsn || endings.length === 0 ? null : Math.min(...endings),
+      },
       pagesMax: inputs.reduce((sum, { entry }) => sum + entry.pages, 0),
       next: (count) => this.nextPart(inputs, cursor, count),
       pace: (bytes) => this.pace(bytes),
@@ -458,7 +471,12 @@ export class ImageStore {
 
 const builtOnNothing = 'the runs it follows were dropped';
 
-/** The newest run that holds a page. */
+const mergedRun = ({
+  index: { pages },
+  entry: { endsAt },
+}: RunFile): ConstructorParameters<typeof MergeCursor>[0][number] => ({ pages, endsAt });
+
+/** The newest run that holds a page, unless it is gone in a newer one. */
 function placeOf(
   runs: readonly RunFile[],
   page: PageNo,
@@ -467,6 +485,7 @@ function placeOf(
     const run = runs[at] as RunFile;
     const slot = slotOf(run.index.pages, page);
     if (slot >= 0) return { run, slot };
+    if (isGoneIn([run.entry], page)) return null;
   }
   return null;
 }

@@ -90,12 +90,13 @@ async function entriesOf(
 }
 
 function isSame(one: RunEntry, other: RunEntry): boolean {
-  const { epoch, from, to, isConsistent, pages } = one;
+  const { epoch, from, to, isConsistent, endsAt, pages } = one;
   return (
     epoch === other.epoch &&
     from === other.from &&
     to === other.to &&
     isConsistent === other.isConsistent &&
+    endsAt === other.endsAt &&
     pages === other.pages
   );
 }

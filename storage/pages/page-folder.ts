@@ -65,6 +65,9 @@ export class PageFolder {
   private readonly bounds: typeof pageFolderBounds;
   /** Images of pages that changed since images were stored last: newer than those. */
   private working = new Map<PageNo, Uint8Array>();
+  /** The fewest pages that the database had since images were stored, where it got shorter (S23). */
+  private endsAt: number | null = null;
+  private leavingEndsAt: number | null = null;
   /** Images that are being written as a run, which nobody changes any more; below those of `working`. */
   private leaving: ReadonlyMap<PageNo, Uint8Array> | null = null;
   private storing: Promise<void> = Promise.resolve();
@@ -95,9 +98,14 @@ export class PageFolder {
     return this.applied;
   }
 
-  /** The page as of `point` where it has changed since images were stored, a copy; else null, and the store has it. */
-  changed(page: PageNo): Uint8Array | null {
-    return (this.working.get(page) ?? this.leaving?.get(page))?.slice() ?? null;
+  /** The page as of `point` where it has changed since images were stored, a copy, or that it is gone since; else the store has it. */
+  changed(page: PageNo): Uint8Array | 'gone' | 'stored' {
+    const changed = this.working.get(page);
+    if (changed !== undefined) return changed.slice();
+    if (isBeyond(this.endsAt, page)) return 'gone';
+    const leaving = this.leaving?.get(page);
+    if (leaving !== undefined) return leaving.slice();
+    return isBeyond(this.leavingEndsAt, page) ? 'gone' : 'stored';
   }
 
   /** Whether images may be used on the way to `head`: nothing they hold was left behind by a fork. */
@@ -151,6 +159,7 @@ export class PageFolder {
     const common = tree.has(point.head) ? commonPoint(tree, point, head) : zeroLsn;
     if (common < point.lsn) await images.dropAbove(common);
     this.working = new Map();
+    this.endsAt = null;
     this.fetched = new Map();
     this.hasFailed = false;
     this.applied = images.point;
@@ -220,8 +229,8 @@ export class PageFolder {
         const { page } = cursor;
         if (page === null || header.base + cursor.end <= from) continue;
         if (this.working.has(page) || this.fetched.has(page) || whole.has(page)) continue;
-        const leaving = this.leaving?.get(page);
-        if (leaving !== undefined) this.fetched.set(page, leaving.slice());
+        const changed = this.changed(page);
+        if (changed !== 'stored') this.fetched.set(page, changed === 'gone' ? null : changed);
         else if (!missing.has(page)) (cursor.isImage ? whole : missing).add(page);
       }
       frames.push({ header, payload });
@@ -270,17 +279,23 @@ export class PageFolder {
       const end = header.base + cursor.end;
       if (end > until) break;
       if (end <= from) continue;
-      const { page } = cursor;
-      if (page === null) {
-        this.lastCpl = lsn(end);
-        continue;
-      }
+      const { page, pagesLeft } = cursor;
+      if (cursor.isCommit) this.lastCpl = lsn(end);
+      if (pagesLeft !== null) this.shrink(pagesLeft);
+      if (page === null) continue;
       const image = this.imageOf(page, cursor.isImage);
       if (image === null) return `the image of page ${page} was not fetched for a record at ${end}`;
       if (!cursor.applyTo(image)) return `a record of page ${page} at ${end} does not fit a page`;
       this.counters.changesFolded += 1;
     }
     return null;
+  }
+
+  /** What lies beyond is gone, and what is written there from now on begins with nothing. */
+  private shrink(pages: number): void {
+    for (const page of this.working.keys()) if (page > pages) this.working.delete(page);
+    for (const page of this.fetched.keys()) if (page > pages) this.fetched.set(page, null);
+    this.endsAt = Math.min(this.endsAt ?? pages, pages);
   }
 
   /** The image to change, null when it was not fetched. @param isWhole what was there before does not matter. */
@@ -305,7 +320,9 @@ export class PageFolder {
   private store(): boolean {
     if (this.leaving !== null) return false;
     this.leaving = this.working;
+    this.leavingEndsAt = this.endsAt;
     this.working = new Map();
+    this.endsAt = null;
     this.storedLsn = this.applied.lsn;
     this.storing = this.storeAll(this.leaving, this.applied, this.isConsistent);
     return true;
@@ -317,8 +334,10 @@ export class PageFolder {
     point: FoldPoint,
     isConsistent: boolean,
   ): Promise<void> {
-    const stored = await this.options.images.append({ point, isConsistent, pages });
+    const endsAt = this.leavingEndsAt;
+    const stored = await this.options.images.append({ point, isConsistent, endsAt, pages });
     this.leaving = null;
+    this.leavingEndsAt = null;
     this.hasFailed = stored.kind === 'failed';
     if (stored.kind === 'stored') {
       this.counters.imagesStored += pages.size;
@@ -326,10 +345,15 @@ export class PageFolder {
     }
     this.storedLsn = this.options.images.point.lsn;
     for (const [page, image] of pages) {
-      if (this.working.has(page)) continue;
+      if (this.working.has(page) || isBeyond(this.endsAt, page)) continue;
       this.working.set(page, image);
       this.fetched.delete(page);
     }
+    if (endsAt !== null) this.endsAt = Math.min(this.endsAt ?? endsAt, endsAt);
     if (!this.closed) this.rest('page images could not be stored', stored.reason);
   }
+}
+
+function isBeyond(endsAt: number | null, page: PageNo): boolean {
+  return endsAt !== null && page > endsAt;
 }

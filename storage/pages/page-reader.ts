@@ -210,8 +210,14 @@ export class PageReader {
   private startAll(head: Epoch, readPoint: Lsn, pages: readonly PageNo[]): readonly Start[] {
     return pages.map((page) => {
       const plan = this.index.plan(page, head, readPoint);
-      const image = plan?.needsImage === false ? null : this.folder.changed(page);
-      return { page, image, isStored: image === null && plan?.needsImage !== false, plan };
+      const changed = plan?.needsImage === false ? 'gone' : this.folder.changed(page);
+      return {
+        page,
+        image: changed instanceof Uint8Array ? changed : null,
+        isStored: changed === 'stored',
+        // S23: without a record the page is gone, as if nothing were planned.
+        plan: plan?.records.length === 0 ? null : plan,
+      };
     });
   }
 
@@ -291,7 +297,8 @@ export class PageReader {
         const cursor = new RecordCursor(framePayload(bytes));
         while (cursor.next() && header.base + cursor.end <= until) {
           if (header.base + cursor.end <= at) continue;
-          const { page } = cursor;
+          const { page, pagesLeft } = cursor;
+          if (pagesLeft !== null) for (const gone of pages) if (gone > pagesLeft) found.set(gone, null);
           const image = page === null ? undefined : found.get(page);
           if (page === null || image === undefined) continue;
           const next = image ?? new Uint8Array(redoLimits.pageBytes);

@@ -32,6 +32,7 @@ const runSchema = z
     from: z.int().min(0),
     to: z.int().min(1),
     isConsistent: z.boolean(),
+    endsAt: z.int().min(0).nullable(),
     pages: z.int().min(1),
   })
   .transform((raw): RunEntry => ({ ...raw, epoch: epoch(raw.epoch), from: lsn(raw.from), to: lsn(raw.to) }));

@@ -5,7 +5,7 @@
  *     page × n | (page number u32, CRC-32 of the page u32) × n, ascending | footer
  *
  *     footer: magic "SXIR" | version u16 | flags u16 (1: consistent) | page bytes u32 | n u32 | epoch u32 | from u64 | to u64
- *             | CRC-32 of the index u32 | CRC-32 of the footer before it u32
+ *             | end u32 (all ones: none) | CRC-32 of the index u32 | CRC-32 of the footer before it u32
  *
  * S12: a page is believed after its CRC-32, which lies in the index, which has one of its own in the footer.
  */
@@ -16,11 +16,12 @@ import { redoLimits } from '../../redo/limits.ts';
 
 export const pageBytes: number = redoLimits.pageBytes;
 export const indexEntryBytes = 8;
-export const footerBytes = 44;
+export const footerBytes = 48;
 
 const magic = 0x5249_5853;
 const version = 1;
 const consistentFlag = 1;
+const noEnd = 0xffff_ffff;
 
 /** What a run holds: the newest images of the pages that changed in (from, to] on the path to `epoch`. */
 export interface RunFacts {
@@ -30,6 +31,11 @@ export interface RunFacts {
   readonly to: Lsn;
   /** Whether `to` is a CPL. A transaction too large for the memory of folding is cut in two, and `to` is then inside it. */
   readonly isConsistent: boolean;
+  /**
+   * The fewest pages that the database had in it, where it got shorter: what older runs hold beyond is gone (S23). Null where it
+   * did not.
+   */
+  readonly endsAt: number | null;
   /** Pages in it. */
   readonly pages: number;
 }
@@ -53,7 +59,15 @@ export function runFileBytes(pages: number): number {
   return pages * (pageBytes + indexEntryBytes) + footerBytes;
 }
 
-export function encodeFooter({ epoch, from, to, isConsistent, pages, indexCrc }: RunFooter): Uint8Array {
+export function encodeFooter({
+  epoch,
+  from,
+  to,
+  isConsistent,
+  endsAt,
+  pages,
+  indexCrc,
+}: RunFooter): Uint8Array {
   const bytes = new Uint8Array(footerBytes);
   const view = viewOf(bytes);
   view.setUint32(0, magic, true);
@@ -64,8 +78,9 @@ export function encodeFooter({ epoch, from, to, isConsistent, pages, indexCrc }:
   view.setUint32(16, epoch, true);
   writeU64(view, 20, from);
   writeU64(view, 28, to);
-  view.setUint32(36, indexCrc, true);
-  view.setUint32(40, crc32(bytes.subarray(0, 40)), true);
+  view.setUint32(36, endsAt ?? noEnd, true);
+  view.setUint32(40, indexCrc, true);
+  view.setUint32(44, crc32(bytes.subarray(0, 44)), true);
   return bytes;
 }
 
@@ -75,7 +90,7 @@ export function decodeFooter(bytes: Uint8Array, fileBytes: number): FooterRead {
   if (bytes.length !== footerBytes) return bad(`${fileBytes} bytes are too short for an image run`);
   const view = viewOf(bytes);
   if (view.getUint32(0, true) !== magic) return bad('it does not end like an image run');
-  if (view.getUint32(40, true) !== crc32(bytes.subarray(0, 40)))
+  if (view.getUint32(44, true) !== crc32(bytes.subarray(0, 44)))
     return bad('its footer does not match its checksum');
   const found = view.getUint16(4, true);
   if (found !== version) return bad(`it is an image run of version ${found}, this process reads ${version}`);
@@ -87,13 +102,15 @@ export function decodeFooter(bytes: Uint8Array, fileBytes: number): FooterRead {
     return bad(`a run of ${pages} pages from ${from} to ${to} cannot be`);
   if (runFileBytes(pages) !== fileBytes)
     return bad(`it has ${fileBytes} bytes and should have ${runFileBytes(pages)}`);
+  const endsAt = view.getUint32(36, true);
   const footer: RunFooter = {
     epoch: toEpoch(view.getUint32(16, true)),
     from: toLsn(from),
     to: toLsn(to),
     isConsistent: (view.getUint16(6, true) & consistentFlag) !== 0,
+    endsAt: endsAt === noEnd ? null : endsAt,
     pages,
-    indexCrc: view.getUint32(36, true),
+    indexCrc: view.getUint32(40, true),
   };
   return { kind: 'footer', footer };
 }

@@ -1,5 +1,5 @@
 /** Which slots of which runs are read, and which of them in one go. */
-import { type RunIndex, slotAtOrAbove } from './run-format.ts';
+import { type RunFacts, type RunIndex, slotAtOrAbove } from './run-format.ts';
 
 /** Neighbouring slots of one file, read together. */
 export interface SlotRead {
@@ -39,13 +39,23 @@ export interface MergedPage {
   readonly slot: number;
 }
 
-/** Walks the pages of several runs in the order of their numbers; of a page that several hold, the newest run's. */
+type MergedRun = Pick<RunIndex, 'pages'> & Pick<RunFacts, 'endsAt'>;
+
+/** Whether the database ended before `page` in one of these runs: what older ones hold of it is gone. */
+export function isGoneIn(runs: readonly Pick<RunFacts, 'endsAt'>[], page: number): boolean {
+  return runs.some(({ endsAt }) => endsAt !== null && endsAt < page);
+}
+
+/**
+ * Walks the pages of several runs in the order of their numbers; of a page that several hold, the newest run's, and none that
+ * is gone in a newer run.
+ */
 export class MergeCursor {
-  private readonly runs: readonly Pick<RunIndex, 'pages'>[];
+  private readonly runs: readonly MergedRun[];
   private readonly slots: number[];
 
   /** @param runs oldest first. @param fromPage the first page wanted. */
-  constructor(runs: readonly Pick<RunIndex, 'pages'>[], fromPage = 0) {
+  constructor(runs: readonly MergedRun[], fromPage = 0) {
     this.runs = runs;
     this.slots = runs.map(({ pages }) => slotAtOrAbove(pages, fromPage));
   }
@@ -56,7 +66,7 @@ export class MergeCursor {
     while (found.length < count) {
       const next = this.lowest();
       if (next === null) break;
-      found.push(next);
+      if (!isGoneIn(this.runs.slice(next.run + 1), next.page)) found.push(next);
       for (const [run, { pages }] of this.runs.entries())
         if (pages[this.slots[run] ?? 0] === next.page) this.slots[run] = (this.slots[run] ?? 0) + 1;
     }

@@ -34,10 +34,12 @@ async function append(
   to: number,
   pages: Pages,
   isConsistent = true,
+  endsAt: number | null = null,
 ): Promise<string> {
   const stored = await store.append({
     point: { head: epoch(head), lsn: lsn(to) },
     isConsistent,
+    endsAt,
     pages: imagesOf(pages),
   });
   return stored.kind === 'stored' ? stored.kind : stored.reason;

@@ -26,7 +26,7 @@ import {
 import { MergeCursor, readsOf, slotReadBounds } from '../../../storage/images/core/slot-plan.ts';
 import { epoch, lsn } from '../../../storage/redo/ids.ts';
 
-const facts = { epoch: epoch(3), from: lsn(100), to: lsn(900), isConsistent: true, pages: 3 };
+const facts = { epoch: epoch(3), from: lsn(100), to: lsn(900), isConsistent: true, endsAt: 5, pages: 3 };
 const footer: RunFooter = { ...facts, indexCrc: 77 };
 const entry = (file: number, of: number, from: number, to: number): RunEntry => ({
   file,
@@ -34,6 +34,7 @@ const entry = (file: number, of: number, from: number, to: number): RunEntry => 
   from: lsn(from),
   to: lsn(to),
   isConsistent: true,
+  endsAt: null,
   pages: 1,
 });
 
@@ -43,6 +44,8 @@ describe('the format of a run', () => {
     const fileBytes = runFileBytes(3);
     expect(bytes).toHaveLength(footerBytes);
     expect(decodeFooter(bytes, fileBytes)).toEqual({ kind: 'footer', footer });
+    const longer = { ...footer, endsAt: null };
+    expect(decodeFooter(encodeFooter(longer), fileBytes)).toEqual({ kind: 'footer', footer: longer });
     expect(decodeFooter(bytes, fileBytes + 1).kind).toBe('bad');
     expect(decodeFooter(bytes.subarray(1), fileBytes).kind).toBe('bad');
     for (let at = 0; at < footerBytes; at++)
@@ -200,18 +203,20 @@ describe('which slots are read', () => {
     ]);
   });
 
-  it('of runs that become one, each page once, the newest one, in order', () => {
+  it('of runs that become one, each page once, the newest one, in order, and none that is gone by then', () => {
     const pages = fc.uniqueArray(fc.integer({ min: 1, max: 30 }), { maxLength: 20 });
     fc.assert(
       fc.property(
-        fc.array(pages, { maxLength: 5 }),
+        fc.array(fc.tuple(pages, fc.option(fc.integer({ min: 0, max: 30 }))), { maxLength: 5 }),
         fc.integer({ min: 0, max: 31 }),
         fc.integer({ min: 1, max: 7 }),
         (sets, from, count) => {
-          const runs = sets.map((set) => ({ pages: Uint32Array.from(set).sort() }));
+          const runs = sets.map(([set, endsAt]) => ({ pages: Uint32Array.from(set).sort(), endsAt }));
           const wanted = new Map<number, readonly [number, number]>();
-          for (const [run, { pages: held }] of runs.entries())
+          for (const [run, { pages: held, endsAt }] of runs.entries()) {
+            for (const page of wanted.keys()) if (endsAt !== null && page > endsAt) wanted.delete(page);
             for (const [slot, page] of held.entries()) if (page >= from) wanted.set(page, [run, slot]);
+          }
           const cursor = new MergeCursor(runs, from);
           const found: (readonly [number, readonly [number, number]])[] = [];
           for (let some = cursor.next(count); some.length > 0; some = cursor.next(count)) {
