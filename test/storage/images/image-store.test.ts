@@ -110,6 +110,31 @@ describe('a store of images', () => {
     expect(await store.pageAt(pageNo(2), lsn(10))).toEqual({ kind: 'ok', bytes: image(1) });
   });
 
+  it('has no page beyond where a database ended in a newer run, also after a merge and a restart (S23)', async () => {
+    const disk = new MemoryDisk();
+    const pages = (version: number, ...of: number[]): Pages => new Map(of.map((page) => [page, version]));
+    const write = async (store: ImageStore) => {
+      store.keep([lsn(10), lsn(20), lsn(30)]);
+      await append(store, 1, 10, pages(1, 1, 2, 3, 4, 5));
+      await append(store, 1, 20, pages(2, 1), true, 2);
+      await append(store, 1, 30, pages(3, 4), true, null);
+    };
+    const store = await open(disk);
+    await write(store);
+    const gone = [2, 1, 0, 3, 0, 0, 0, 0, 0];
+    expect(await versions(store)).toEqual(gone);
+    expect(await versions(store, lsn(20))).toEqual([2, 1, 0, 0, 0, 0, 0, 0, 0]);
+    expect(await versions(store, lsn(10))).toEqual([1, 1, 1, 1, 1, 0, 0, 0, 0]);
+    const handed = await store.pagesFrom(pageNo(1), 4096 * 99);
+    expect(handed.kind === 'pages' && handed.pages.map(({ page }) => page)).toEqual([1, 2, 4]);
+    await store.close();
+    const again = await open(disk);
+    expect(await versions(again)).toEqual(gone);
+    while (await again.merge());
+    expect(await versions(again)).toEqual(gone);
+    await again.close();
+  });
+
   it('hands out all pages in order, some at a time', async () => {
     const store = await three(new MemoryDisk());
     const first = await store.pagesFrom(pageNo(1), 2 * 4096);
