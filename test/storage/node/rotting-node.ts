@@ -16,6 +16,7 @@ import {
   regionId,
   zeroLsn,
 } from '../../../storage/redo/ids.ts';
+import { type ImagePoints, noImagePoints } from '../../../storage/retention/kept-parts.ts';
 import type { StorageReply, StorageRequest } from '../../../storage/wire/core/messages.ts';
 import { ImagesTwin } from '../../simulation/ports/images.ts';
 import { MemoryDisk } from '../log/hot-log-memory-disk.ts';
@@ -41,6 +42,8 @@ export class RottingNode {
   readonly fatal: string[] = [];
   readonly frames = transactions(600);
   readonly end: Lsn;
+  /** Where it is taken to have durable images. */
+  imagePoints: ImagePoints = noImagePoints;
   /** Whether the peer answers. */
   peerIsUp = true;
   /** Added up over all restarts. */
@@ -69,6 +72,7 @@ export class RottingNode {
       disk: this.disk,
       runtime: machine,
       images: () => new ImagesTwin(false),
+      imagePoints: this.imagePoints,
       repair: this.peer(),
       logger: silent,
       pid: 1,
@@ -188,7 +192,7 @@ export class RottingNode {
   }
 }
 
-function ask(parts: NodeParts, request: StorageRequest): Promise<StorageReply> {
+export function ask(parts: NodeParts, request: StorageRequest): Promise<StorageReply> {
   return new Promise((resolve, reject) => {
     parts.runtime.request(request, resolve);
     setTimeout(() => reject(new Error(`no answer to ${request.kind}`)), 200 * nodeRuntimeLimits.tickMs);
