@@ -350,7 +350,8 @@ export class ImageStore {
     }
     const stored = await this.commit(written.run, (runs) => {
       const at = runs.indexOf(inputs[0] as RunFile);
-      const isThere = at >= 0 && inputs.every((run, place) => runs[at + place] === run);
+      const isKept = inputs.slice(0, -1).some(({ entry }) => this.kept.has(entry.to));
+      const isThere = at >= 0 && !isKept && inputs.every((run, place) => runs[at + place] === run);
       return isThere ? [...runs.slice(0, at), written.run, ...runs.slice(at + inputs.length)] : null;
     });
     return stored.kind === 'stored';

@@ -125,7 +125,12 @@ export async function openParts(place: NodePlace): Promise<NodeParts> {
   });
   const scrubber = new LogScrubber({ log, segment, runtime: time, onRotten, bounds: bounds.scrub ?? {} });
   const health = new DiskHealth(logger, () => time.nowMs());
-  const kept: KeptParts = { files: logFilesOf(log), images: imagePointsOf(images) };
+  const kept: KeptParts = {
+    files: logFilesOf(log),
+    images: imagePointsOf(images),
+    keepImages: (at) => images.keep([at]),
+  };
+  kept.keepImages(segment.floor.lsn);
   const status = (): StatusReply => ({
     kind: 'status',
     region: config.region,

@@ -14,7 +14,13 @@ import { pause, type Runtime, type Timer } from '../process/runtime.ts';
 import type { ReceivedFrame } from '../redo/frame.ts';
 import { type Epoch, minLsn, unreachable } from '../redo/ids.ts';
 import { holdingsOf, type KeptParts } from '../retention/kept-parts.ts';
-import type { RefusalCode, StatusReply, StorageReply, StorageRequest } from '../wire/core/messages.ts';
+import type {
+  RefusalCode,
+  RetainRequest,
+  StatusReply,
+  StorageReply,
+  StorageRequest,
+} from '../wire/core/messages.ts';
 import type { StorageNode } from './core/node.ts';
 import type { Caller, FetchAnswer, NodeEffect, NodeEvent } from './core/node-events.ts';
 import { RepairSession } from './core/repair-session.ts';
@@ -114,9 +120,16 @@ export class NodeRuntime {
     const caller = answer === null ? null : this.nextCaller++;
     if (caller !== null && answer !== null) this.answers.set(caller, answer);
     if (request.kind !== 'retain') this.step({ kind: 'request', caller, request });
-    else this.step({ kind: 'retain', caller, request, holdings: holdingsOf(this.options.kept) });
+    else this.retain(caller, request);
     if (caller === null) return null;
     return this.answers.has(caller) ? caller : null;
+  }
+
+  private retain(caller: Caller | null, request: RetainRequest): void {
+    const { kept } = this.options;
+    this.step({ kind: 'retain', caller, request, holdings: holdingsOf(kept) });
+    // Before another turn begins: a merge may be about to take that boundary away.
+    kept.keepImages(this.node.segment.floor.lsn);
   }
 
   callerGone(caller: Caller): void {

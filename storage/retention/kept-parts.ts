@@ -2,6 +2,7 @@
 import type { Floor } from '../history/floor.ts';
 import type { ImageStore } from '../images/image-store.ts';
 import type { DropResult, HotLog } from '../log/hot-log.ts';
+import type { Lsn } from '../redo/ids.ts';
 import type { Holdings, LogFileFacts } from './core/retention.ts';
 
 export interface LogFilesPort {
@@ -21,6 +22,8 @@ export interface ImagePoints {
 export interface KeptParts {
   readonly files: LogFilesPort;
   readonly images: ImagePoints;
+  /** From now on there are images as of this place, which is the floor: older versions are built from there. */
+  readonly keepImages: (at: Lsn) => void;
 }
 
 export function imagePointsOf(images: Pick<ImageStore, 'places' | 'bytes'>): ImagePoints {
@@ -49,7 +52,7 @@ export function logFilesOf(log: Pick<HotLog, 'files' | 'dropThrough'>): LogFiles
   };
 }
 
-export const holdingsOf = ({ files, images }: KeptParts): Holdings => ({
+export const holdingsOf = ({ files, images }: Pick<KeptParts, 'files' | 'images'>): Holdings => ({
   files: files.facts,
   boundaries: images.boundaries,
   imageBytes: images.bytes,

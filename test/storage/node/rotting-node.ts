@@ -3,6 +3,7 @@
 import { type NodeParts, openParts } from '../../../storage/node/node-parts.ts';
 import { nodeRuntimeLimits } from '../../../storage/node/node-runtime.ts';
 import type { Repair } from '../../../storage/node/repair.ts';
+import type { pageFolderBounds } from '../../../storage/pages/page-folder.ts';
 import { machine } from '../../../storage/process/runtime.ts';
 import { encodeFrame } from '../../../storage/redo/frame.ts';
 import {
@@ -43,6 +44,9 @@ export class RottingNode {
   readonly fatal: string[] = [];
   readonly frames = transactions(600);
   readonly end: Lsn;
+  /** Where it is taken to have durable images. */
+  /** Bounds of folding: when images are stored. */
+  folding: Partial<typeof pageFolderBounds> = {};
   /** Whether the peer answers. */
   peerIsUp = true;
   /** Added up over all restarts. */
@@ -84,6 +88,7 @@ export class RottingNode {
       onFlushed: () => undefined,
       bounds: {
         log: { fileBytesMax: 32 * 1024, tailBytesMax: 0 },
+        pages: this.folding,
         sealer: { everyMs: 1 },
         scrub: { firstMs: 20, restMs: 20 },
       },
@@ -191,7 +196,7 @@ export class RottingNode {
   }
 }
 
-function ask(parts: NodeParts, request: StorageRequest): Promise<StorageReply> {
+export function ask(parts: NodeParts, request: StorageRequest): Promise<StorageReply> {
   return new Promise((resolve, reject) => {
     parts.runtime.request(request, resolve);
     setTimeout(() => reject(new Error(`no answer to ${request.kind}`)), 200 * nodeRuntimeLimits.tickMs);
