@@ -19,6 +19,7 @@ import { PageReader } from '../pages/page-reader.ts';
 import type { StorageConfig } from '../process/config.ts';
 import type { Runtime } from '../process/runtime.ts';
 import { zeroLsn } from '../redo/ids.ts';
+import { keptBoundaries } from '../retention/core/retention.ts';
 import { imagePointsOf, type KeptParts, logFilesOf } from '../retention/kept-parts.ts';
 import type { StatusReply } from '../wire/core/messages.ts';
 import type { StorageNode } from './core/node.ts';
@@ -128,7 +129,7 @@ export async function openParts(place: NodePlace): Promise<NodeParts> {
   const kept: KeptParts = {
     files: logFilesOf(log),
     images: imagePointsOf(images),
-    keepImages: (at) => images.keep([at]),
+    keepImages: (floor) => images.keep(keptBoundaries(images.boundaries, floor)),
   };
   kept.keepImages(segment.floor.lsn);
   const status = (): StatusReply => ({

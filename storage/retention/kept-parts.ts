@@ -22,8 +22,8 @@ export interface ImagePoints {
 export interface KeptParts {
   readonly files: LogFilesPort;
   readonly images: ImagePoints;
-  /** From now on there are images as of this place, which is the floor: older versions are built from there. */
-  readonly keepImages: (at: Lsn) => void;
+  /** Says where the floor is: merges of images leave it alone, see `keptBoundaries`. */
+  readonly keepImages: (floor: Lsn) => void;
 }
 
 export function imagePointsOf(images: Pick<ImageStore, 'places' | 'bytes'>): ImagePoints {

@@ -77,6 +77,17 @@ export function planRetention(question: RetentionQuestion): RetentionPlan {
   };
 }
 
+/**
+ * Boundaries of images that no merge may take away: the floor, from which older versions are built, and the lowest one above it,
+ * which is where the floor goes next. Without that one merges would leave young boundaries only, and the floor would stand still.
+ */
+export function keptBoundaries(boundaries: readonly Lsn[], floor: Lsn): readonly Lsn[] {
+  return [
+    ...boundaries.filter((lsn) => lsn === floor),
+    ...boundaries.filter((lsn) => lsn > floor).slice(0, 1),
+  ];
+}
+
 /** The newest durable images along the path to `head`; zero without any. */
 export function imagesOn(tree: EpochTree, boundaries: readonly Floor[], head: RetainRequest['head']): Lsn {
   return boundaries.findLast((place) => floorOn(tree, place, head) === place.lsn)?.lsn ?? zeroLsn;

@@ -4,7 +4,12 @@ import { EpochTree } from '../../../storage/history/epoch-tree.ts';
 import { type Floor, noFloor } from '../../../storage/history/floor.ts';
 import { Segment } from '../../../storage/log/core/segment.ts';
 import { epoch, lsn } from '../../../storage/redo/ids.ts';
-import { imagesOn, type LogFileFacts, planRetention } from '../../../storage/retention/core/retention.ts';
+import {
+  imagesOn,
+  keptBoundaries,
+  type LogFileFacts,
+  planRetention,
+} from '../../../storage/retention/core/retention.ts';
 import { Dice, fork, held } from '../simulation/samples.ts';
 
 const at = (position: number, of = 1): Floor => ({ epoch: epoch(of), lsn: lsn(position) });
@@ -132,5 +137,61 @@ describe('what a node lets go of its log', () => {
     const boundaries = [at(40), at(200), at(220, 2)];
     expect([1, 2].map((head) => imagesOn(tree, boundaries, epoch(head)))).toEqual([200, 220]);
     expect(imagesOn(tree, [], epoch(1))).toBe(0);
+  });
+});
+
+describe('boundaries that merges of images leave alone', () => {
+  it.each([
+    [[], 0, []],
+    [[30, 40, 50], 0, [30]],
+    [[30, 40, 50], 30, [30, 40]],
+    [[40, 50], 30, [40]],
+    [[30], 30, [30]],
+  ])('of %j with the floor at %j are %j', (boundaries, floor, kept) => {
+    expect(keptBoundaries(boundaries.map(lsn), lsn(floor))).toEqual(kept);
+  });
+
+  it('let the floor follow the window, although merges take every other boundary away', () => {
+    const { tree } = node();
+    const segment = new Segment(tree, noFloor);
+    const window = 6;
+    let floor: Floor = noFloor;
+    let boundaries: readonly number[] = [];
+    const lags: number[] = [];
+    for (let number = 1; number <= 60; number++) {
+      const end = number * 10;
+      segment.insert({
+        ...held({ base: end - 10 }),
+        position: { file: number, offset: 0, length: 39 },
+      });
+      const kept = keptBoundaries(boundaries.map(lsn), floor.lsn);
+      // The worst there can be: at each step merges leave the newest boundary and those that are kept.
+      boundaries = [...kept, end];
+      const plan = planRetention({
+        tree,
+        segment,
+        durable: { head: epoch(1), vdl: lsn(end) },
+        request: {
+          head: epoch(1),
+          keepFrom: lsn(end),
+          sinceUs: number - window,
+          bytesMax: null,
+          copies: lsn(end),
+        },
+        holdings: {
+          files: Array.from({ length: number }, (_, index) => ({
+            ...fileAt(index + 1),
+            isRolled: index + 1 < number,
+          })),
+          boundaries: boundaries.map((place) => at(place)),
+          imageBytes: 0,
+        },
+      });
+      floor = plan.floor;
+      segment.raiseFloor(floor);
+      lags.push(number - floor.lsn / 10);
+    }
+    expect(Math.max(...lags.slice(20))).toBeLessThanOrEqual(2 * window + 2);
+    expect(Math.min(...lags.slice(20))).toBeGreaterThanOrEqual(window);
   });
 });
