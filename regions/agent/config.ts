@@ -15,6 +15,7 @@ import {
   strictShape,
 } from '../../storage/index.ts';
 import { regionsMax } from '../membership/core/membership-rules.ts';
+import { retentionSchema } from '../retention/core/retention-limits.ts';
 
 export const natsSchema = strictShape({
   /** Client URLs, own region's server first. */
@@ -78,6 +79,8 @@ export const agentConfigSchema = strictShape({
   nodes: nodesSchema,
   nats: natsSchema,
   regions: regionsSchema,
+  /** How much of the log the nodes keep. */
+  retention: retentionSchema.optional(),
   identity: identityFilesSchema.optional(),
 })
   .superRefine(refineSecret)

@@ -14,6 +14,7 @@ import type { LeaseLimits } from '../control/core/lease.ts';
 import type { LossKeeper } from '../moves/loss-store.ts';
 import type { OperationKeeper } from '../moves/operation-store.ts';
 import type { LagKeeper } from '../replication/lag-store.ts';
+import type { RetentionConfig } from '../retention/core/retention-limits.ts';
 import type { ReplicationParts } from './replication-parts.ts';
 import type { Addresses } from './standing.ts';
 
@@ -36,6 +37,8 @@ export interface RegionAgentOptions {
   readonly losses: LossKeeper;
   readonly operations: OperationKeeper;
   readonly lags: LagKeeper;
+  /** How much of the log is kept. */
+  readonly retention: RetentionConfig;
   /** A record was looked for; what it brought is known here by now. */
   readonly onReading: (reading: ControlReading) => void;
   readonly runtime: Runtime;

@@ -4,7 +4,7 @@
  * time, links, NATS, the control store and what is kept on disk, so that production (`agent.ts`) and the simulator run it alike.
  */
 import { type Epoch, genesisEpoch, lsn, type RegionId, type Timer, zeroLsn } from '../../storage/index.ts';
-import { decodePull, encodePull, parseJson, subjectsOf } from '../bus/core/messages.ts';
+import { decodePull, parseJson, subjectsOf } from '../bus/core/messages.ts';
 import type { ControlReading, ControlView } from '../control/core/control-port.ts';
 import { isMember } from '../control/core/control-record.ts';
 import { ControlSight } from '../control/core/control-sight.ts';
@@ -29,10 +29,13 @@ import type { PolicyOptions } from '../policy/policy.ts';
 import { MoveStopwatch } from '../readiness/core/move-stopwatch.ts';
 import { type Readiness, readinessOf } from '../readiness/core/readiness.ts';
 import { ageOf, noLagMemory, positionsOf } from '../replication/core/lag-memory.ts';
+import { noteLags } from '../replication/lag-store.ts';
 import { Lending } from '../replication/lending.ts';
+import { PullWishes } from '../replication/pull-wishes.ts';
 import { Receiving } from '../replication/receiving.ts';
 import { findReign, type Reign } from '../replication/reign.ts';
 import { type LaneWindow, Shipping, type ShippingOptions } from '../replication/shipping.ts';
+import { Retention } from '../retention/retention.ts';
 import { ClusterView } from '../status/core/cluster-view.ts';
 import { type RegionReport, type Report, reportSchema } from '../status/core/report.ts';
 import { reportLimits } from '../status/core/report-limits.ts';
@@ -45,8 +48,6 @@ import { standingOf } from './standing.ts';
 
 const nodesEveryMs = 500;
 const lagSaveMs = 1_000;
-/** Between two wishes for the redo of the same survivor. */
-const pullEveryMs = 500;
 /** Within this time a look at the control record that failed is told: a poll and a read. */
 const lookMs = 2_500;
 
@@ -56,6 +57,7 @@ export class RegionAgent {
   readonly nodes: RegionNodes;
   readonly moves: Moves;
   readonly watch: FailoverWatch;
+  readonly retention: Retention;
   private readonly heartbeats: Heartbeats;
   /** How often the lane to each secondary has stood still since this process started. */
   readonly stalls = new Map<RegionId, number>();
@@ -66,7 +68,6 @@ export class RegionAgent {
   private readonly lending: Lending;
   private readonly stopwatch: MoveStopwatch;
   private readonly stops: (() => void)[] = [];
-  private readonly pulledAtMs = new Map<RegionId, number>();
   private shipping: { readonly epoch: Epoch; readonly run: Shipping } | null = null;
   private receiving: Receiving | null = null;
   private reignSought: Epoch | null = null;
@@ -85,6 +86,7 @@ export class RegionAgent {
       options.telemetry.record(repairSpan({ cluster, region, node }, report)),
     );
     this.stopwatch = new MoveStopwatch(region);
+    const pulls = new PullWishes(options);
     const traces = new MoveTraces(cluster, options.telemetry);
     this.orphans = new OrphanSearch({
       ...options,
@@ -116,7 +118,7 @@ export class RegionAgent {
         const atUs = await lastCommitUs(links, reign, forkLsn, runtime);
         return atUs === null ? null : { atUs, aheadUs: this.primaryAheadUs };
       },
-      pull: (from) => this.pull(from),
+      pull: (from) => pulls.say(from),
       seal: (of, reign) => sealOldRegion({ connection: options.nats, cluster, region: of, reign }),
     });
     this.watch = new FailoverWatch({
@@ -132,6 +134,16 @@ export class RegionAgent {
       runtime,
       log,
     });
+    this.retention = new Retention({
+      ...options,
+      config: options.retention,
+      view: this.view,
+      me: () => this.survivor().held,
+      lags: () => this.shipping?.run.lag() ?? [],
+      // Before a secondary has joined nobody has looked.
+      isSearching: () =>
+        this.orphans.isLooking || (this.shipping === null && this.orphans.lookedUnder === null),
+    });
     this.heartbeats = new Heartbeats({
       ...options,
       sight: this.sight,
@@ -146,7 +158,7 @@ export class RegionAgent {
     const timers: readonly Timer[] = [
       runtime.every(reportLimits.reportMs, () => this.report()),
       runtime.every(nodesEveryMs, () => void this.pollNodes()),
-      runtime.every(lagSaveMs, () => this.noteLags()),
+      runtime.every(lagSaveMs, () => noteLags(this.options, this.shipping?.run, this.receiving)),
     ];
     this.stops.push(
       ...timers.map((timer) => () => timer.stop()),
@@ -189,6 +201,7 @@ export class RegionAgent {
     for (const stop of this.stops) stop();
     this.watch.close();
     this.heartbeats.close();
+    this.retention.close();
     this.moves.close();
     this.lending.close();
     this.receiving?.close();
@@ -235,6 +248,7 @@ export class RegionAgent {
       nodes: this.nodes,
       receiving: this.receiving,
       lags: this.shipping?.run.lag() ?? [],
+      retention: this.retention.report,
       lossEpochs: losses.epochs,
       failovers: this.moves.failovers,
       trouble: this.trouble ?? this.options.natsTrouble?.() ?? null,
@@ -444,14 +458,6 @@ export class RegionAgent {
     return { from, reign: { head: held.epoch, forks: held.forks, vdl: held.vdl } };
   }
 
-  private pull(from: RegionId): void {
-    const { cluster, region, nats, runtime } = this.options;
-    const nowMs = runtime.nowMs();
-    if (nowMs - (this.pulledAtMs.get(from) ?? Number.NEGATIVE_INFINITY) < pullEveryMs) return;
-    this.pulledAtMs.set(from, nowMs);
-    nats.publish(subjectsOf(cluster).pull(from), encodePull(region));
-  }
-
   /**
    * The newest epoch this agent knows of, and that under which it has looked for lost writes. A primary holds the newest
    * history itself and has nothing left behind but what it found when it joined an older path.
@@ -461,14 +467,6 @@ export class RegionAgent {
     const epoch = Math.max(record?.epoch ?? 0, this.receiving?.position.head ?? 0);
     const done = record?.primary === this.options.region && !this.orphans.isLooking;
     return { epoch, lookedUnder: done ? epoch : (this.orphans.lookedUnder ?? 0) };
-  }
-
-  private noteLags(): void {
-    const { region, lags, runtime } = this.options;
-    if (this.shipping !== null) lags.note(this.shipping.run.lag(), runtime.wallUs());
-    if (this.receiving === null) return;
-    const { levelMsAgo: lagMs, position } = this.receiving;
-    lags.note([{ region, lagMs, vdl: position.vdl }], runtime.wallUs());
   }
 
   private report(): void {

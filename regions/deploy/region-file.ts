@@ -26,6 +26,7 @@ import {
   strictShape,
 } from '../../storage/index.ts';
 import { advertiseSchema, natsSchema, regionsSchema } from '../agent/config.ts';
+import { retentionSchema } from '../retention/core/retention-limits.ts';
 import { natsTopology, voteOnly } from './core/nats-topology.ts';
 import { type Broken, natsRules, regionRules, type ServerFile } from './core/region-rules.ts';
 
@@ -64,6 +65,7 @@ export const regionFileSchema = strictShape({
   agent: strictShape({ address: addressSchema, dataDir: dataDirSchema.optional() }),
   gateways: z.array(gatewayPartSchema),
   nats: natsPartSchema,
+  retention: retentionSchema.optional(),
 }).superRefine((file, context) => tell(context, regionRules({ ...file, name: file.region })));
 
 /** One region of a deployment. */
@@ -180,6 +182,7 @@ export const agentPart: RegionPart<RegionFile> = {
       dataDir:
         agent.dataDir === undefined ? dataDirOf(region, file, 'agent') : besideFile(file, agent.dataDir),
       gateways: region.gateways.map(({ address, advertise }) => advertise ?? address),
+      ...(region.retention !== undefined && { retention: region.retention }),
     };
     return {
       kind: 'ok',

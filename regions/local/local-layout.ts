@@ -20,6 +20,7 @@ import { natsConfigFile, natsConfigOf } from '../deploy/nats-config.ts';
 import { secretNames } from '../deploy/write-files.ts';
 import { regionsMax } from '../membership/core/membership-rules.ts';
 import type { NatsServer } from '../nats/nats-server.ts';
+import { retentionSchema } from '../retention/core/retention-limits.ts';
 import type { RouteEnds } from './cables/route-proxy.ts';
 import { slotOf } from './core/region-slots.ts';
 import { certificatesDir, gatewayName, identityFilesOf, natsIdentity } from './secure/local-certificates.ts';
@@ -42,6 +43,8 @@ export const deploymentSchema = strictShape({
   basePort: z.int().min(1),
   /** `<cluster>/<region>` of the deployment that it was a region of. */
   detachedFrom: z.string().optional(),
+  /** How much of the log is kept; left out where it was never said. */
+  retention: retentionSchema.optional(),
   /** Servers of someone else (`--nats URL`), or null when the deployment runs its own. */
   nats: natsSchema.nullable(),
 });
@@ -247,6 +250,7 @@ export function regionPlans(
         az: azOf(region, node),
         address: at(port),
       })),
+      ...(deployment.retention !== undefined && { retention: deployment.retention }),
       agent: { address: at(ports.agent) },
       gateways: isHeadless(deployment, region)
         ? []

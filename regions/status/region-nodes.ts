@@ -2,6 +2,7 @@
 
 import {
   type Epoch,
+  endOfTime,
   epoch,
   type FetchSource,
   type Fork,
@@ -113,7 +114,8 @@ export class RegionNodes {
       kind: 'fetch',
       branch: mainBranch,
       head,
-      from: zeroLsn,
+      // Only the path is asked for: the log may begin above where it begins.
+      from: endOfTime,
       bytesMax: 1,
       waitMs: 0,
       durableOnly: true,
@@ -135,5 +137,8 @@ function nodeReport(node: NodeAddress, status: StatusReply | null, vdl: number):
     address: node.address,
     ...(status?.version !== undefined && { version: status.version }),
     ...(status?.trouble !== undefined && { trouble: status.trouble }),
+    ...(status !== null && { logBytes: status.logBytes, floor: status.floor?.lsn ?? 0 }),
+    ...(status?.imageBytes !== undefined && { imageBytes: status.imageBytes }),
+    ...(status?.needsImages !== undefined && { needsImages: status.needsImages }),
   };
 }

@@ -1,10 +1,11 @@
 /**
  * Opens what a node has on disk: the state file, which says whose data this is and what the node has promised, and the
- * log, which is read from end to end. Nothing is changed before the identity has been checked.
+ * log, of which sealed files are read by their index. Nothing is changed before the identity has been checked.
  */
 import { join } from 'node:path';
 import { z } from 'zod';
 import { forkSchema } from '../history/epoch-tree.ts';
+import { floorSchema, noFloor } from '../history/floor.ts';
 import { type Disk, onDisk } from '../log/disk.ts';
 import { HotLog, type HotLogBounds, type LogRecovery } from '../log/hot-log.ts';
 import { StateFile } from '../log/state-file.ts';
@@ -48,7 +49,7 @@ export interface OpenLogOptions {
   readonly disk: Disk;
   readonly runtime: Runtime;
   readonly bounds: Partial<HotLogBounds>;
-  /** Takes in every frame of the log. */
+  /** Takes in what the log holds. */
   readonly node: StorageNode;
   readonly onFailed: (message: string) => void;
   /** See HotLogOptions. */
@@ -69,6 +70,8 @@ const stateSchema = z
     forks: z.array(forkSchema),
     hydrated: z.boolean(),
     durable: z.strictObject({ head: z.int().min(0), vdl: z.int().min(0) }),
+    /** A state that was written before there were floors has none. */
+    floor: floorSchema.optional(),
   })
   .transform(
     (raw): NodeState => ({
@@ -76,6 +79,7 @@ const stateSchema = z
       forks: raw.forks,
       hydrated: raw.hydrated,
       durable: { head: epoch(raw.durable.head), vdl: lsn(raw.durable.vdl) },
+      floor: raw.floor ?? noFloor,
     }),
   );
 const recordSchema = z.strictObject({
@@ -108,7 +112,7 @@ export function nodeStateFile(disk: Disk, dataDir: string): StateFile<NodeRecord
   });
 }
 
-/** Reads the whole log into the node. @throws StartError when it cannot be opened or does not fit the state. */
+/** Reads what the log holds into the node. @throws StartError when it cannot be opened or does not fit the state. */
 export async function openLog(options: OpenLogOptions): Promise<OpenLog> {
   const { config, disk, runtime, bounds, node, onFailed, onFlushed } = options;
   const directory = logDirectoryOf(config);
@@ -120,6 +124,11 @@ export async function openLog(options: OpenLogOptions): Promise<OpenLog> {
     runtime,
     onFailed,
     onFlushed,
+    onSealed: (entries) => {
+      const { tree, segment } = node;
+      for (const { epoch } of entries) if (!tree.has(epoch)) unknown.add(epoch);
+      return unknown.size === 0 && segment.insertSealed(entries);
+    },
     onFrame: (position, { header, bytes }) => {
       if (!node.tree.has(header.epoch)) {
         unknown.add(header.epoch);

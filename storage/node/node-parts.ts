@@ -2,30 +2,39 @@
  * A storage node without its sockets: what it has on disk, its pages, and what drives its state machine. The process and the
  * simulator open the same parts, each on its own disk and its own time.
  */
+import { join } from 'node:path';
 import { sextantVersion } from '../../telemetry/core.ts';
 import type { Logger } from '../../telemetry/index.ts';
+import { describeFloor } from '../history/floor.ts';
+import type { MergeBounds } from '../images/core/merge-policy.ts';
+import { ImageStore, type ImageStoreOptions, type ImagesOpened } from '../images/image-store.ts';
 import type { Disk } from '../log/disk.ts';
 import { DiskHealth } from '../log/disk-health.ts';
-import { FrameReader } from '../log/frame-reader.ts';
+import { FrameReader, type OnRotten } from '../log/frame-reader.ts';
 import type { HotLog, HotLogBounds, LogRecovery } from '../log/hot-log.ts';
+import { LogScrubber, type scrubBounds } from '../log/scrub.ts';
+import { LogSealer, type sealerBounds } from '../log/sealer.ts';
 import { PageIndex } from '../pages/core/page-index.ts';
-import type { ImageStore } from '../pages/image-store.ts';
 import type { pageFolderBounds } from '../pages/page-folder.ts';
 import { PageReader } from '../pages/page-reader.ts';
 import type { StorageConfig } from '../process/config.ts';
 import type { Runtime } from '../process/runtime.ts';
+import { zeroLsn } from '../redo/ids.ts';
+import { keptBoundaries } from '../retention/core/retention.ts';
+import { imagePointsOf, type KeptParts, logFilesOf } from '../retention/kept-parts.ts';
 import type { StatusReply } from '../wire/core/messages.ts';
 import type { StorageNode } from './core/node.ts';
-import { loadNode, openLog } from './node-data.ts';
+import { loadNode, openLog, StartError } from './node-data.ts';
 import { NodeRuntime } from './node-runtime.ts';
 import type { Repair } from './repair.ts';
+import { RotWatch } from './rot-watch.ts';
 
 export interface NodePlace {
   readonly config: StorageConfig;
   readonly disk: Disk;
   readonly runtime: Runtime;
-  /** Makes an empty store, once the log has been read. */
-  readonly images: () => ImageStore;
+  /** Default: `ImageStore.open`. */
+  readonly openImages?: (options: ImageStoreOptions) => Promise<ImagesOpened>;
   readonly repair: Repair;
   readonly logger: Logger;
   readonly pid: number;
@@ -37,6 +46,9 @@ export interface NodePlace {
   readonly bounds?: {
     readonly log?: Partial<HotLogBounds>;
     readonly pages?: Partial<typeof pageFolderBounds>;
+    readonly sealer?: Partial<typeof sealerBounds>;
+    readonly scrub?: Partial<typeof scrubBounds>;
+    readonly images?: Partial<MergeBounds>;
   };
 }
 
@@ -47,9 +59,10 @@ export interface NodeParts {
   readonly pages: PageReader;
   readonly runtime: NodeRuntime;
   readonly recovery: LogRecovery;
+  readonly rot: RotWatch;
+  readonly sealer: LogSealer;
+  readonly scrubber: LogScrubber;
   readonly startedAtMs: number;
-  /** Of frames, when it was opened. */
-  readonly logBytes: number;
 }
 
 /** Opens what a node has on disk. @throws StartError with a message for the operator. */
@@ -68,21 +81,58 @@ export async function openParts(place: NodePlace): Promise<NodeParts> {
     onFlushed: place.onFlushed,
   });
   report(recovery, logger);
-  // A frame that rotted since the start: the next start does not count it as held, and repair brings it back.
-  const frames = new FrameReader(log, (reason) => onFatal(`the log has rotted: ${reason}`));
+  const onTrouble = (what: string, reason: string): void => logger.warn({ reason }, what);
+  const onRotten: OnRotten = (rotten, reason) => rot.found(rotten, reason);
+  const frames = new FrameReader(log, onRotten);
+  const images = await openImages(place.openImages ?? ImageStore.open, {
+    directory: join(config.dataDir, 'images'),
+    disk,
+    runtime: time,
+    onTrouble,
+    foreground: () => log.counters.bytesWritten,
+    ...(bounds.images !== undefined && { bounds: bounds.images }),
+  }).catch(async (error) => {
+    await log.close();
+    throw error;
+  });
   const pages = new PageReader({
     index,
     tree: node.tree,
     segment: node.segment,
     frames,
-    images: place.images(),
+    images,
+    source: ({ head, lsn }, asked) => place.repair.readPages(head, lsn, asked),
     runtime: time,
-    onTrouble: (what, reason) => logger.warn({ reason }, what),
+    onTrouble,
     ...(bounds.pages !== undefined && { bounds: bounds.pages }),
   });
   pages.start({ head: node.durable.head, lsn: node.durable.vdl });
+  const { tree, segment } = node;
+  const rot: RotWatch = new RotWatch({
+    log,
+    isFolded: ({ end }) => end <= index.floor && !pages.isRebuilding,
+    unclaim: (rotten) => runtime.unclaim(rotten),
+    onFatal,
+    logger,
+    runtime: time,
+  });
+  const sealer = new LogSealer({
+    log,
+    tree,
+    segment,
+    frames,
+    runtime: time,
+    onTrouble,
+    bounds: bounds.sealer ?? {},
+  });
+  const scrubber = new LogScrubber({ log, segment, runtime: time, onRotten, bounds: bounds.scrub ?? {} });
   const health = new DiskHealth(logger, () => time.nowMs());
-  const logBytes = recovery.frameBytes;
+  const kept: KeptParts = {
+    files: logFilesOf(log),
+    images: imagePointsOf(images),
+    keepImages: (floor) => images.keep(keptBoundaries(images.boundaries, floor)),
+  };
+  kept.keepImages(segment.floor.lsn);
   const status = (): StatusReply => ({
     kind: 'status',
     region: config.region,
@@ -94,10 +144,15 @@ export async function openParts(place: NodePlace): Promise<NodeParts> {
     vdl: node.durable.vdl,
     pid: place.pid,
     startedAtMs,
-    logBytes: logBytes + log.counters.bytesWritten,
+    logBytes: log.bytes,
     version: sextantVersion,
+    logFiles: log.files.length,
+    sealedFiles: log.sealedFiles,
     ...(health.trouble !== null && { trouble: health.trouble }),
     ...(runtime.repairs.last !== null && { repaired: runtime.repairs.last }),
+    ...(node.segment.floor.lsn > zeroLsn && { floor: node.segment.floor }),
+    imageBytes: kept.images.bytes,
+    ...(node.needsImages !== null && { needsImages: needOf(node) }),
   });
   const runtime: NodeRuntime = new NodeRuntime({
     node,
@@ -107,16 +162,41 @@ export async function openParts(place: NodePlace): Promise<NodeParts> {
     frames,
     pages,
     repair: place.repair,
+    kept,
+    onTrouble,
+    rot,
+    sealer,
+    scrubber,
     status,
     runtime: time,
     onFatal,
     health,
   });
-  return { node, health, log, pages, runtime, recovery, startedAtMs, logBytes };
+  return { node, health, log, pages, runtime, recovery, rot, sealer, scrubber, startedAtMs };
+}
+
+function needOf({ segment, durable, needsImages }: StorageNode): string {
+  const floor = needsImages === null ? '' : describeFloor(needsImages);
+  return `needs images: it is complete up to LSN ${segment.volumeEnd(durable.head)}, below the log of its peers, the lowest of which is kept from ${floor} on`;
+}
+
+/** @throws StartError when the disk does not let it look; what cannot be believed is dropped and no reason to stop. */
+async function openImages(
+  open: (options: ImageStoreOptions) => Promise<ImagesOpened>,
+  options: ImageStoreOptions,
+): Promise<ImageStore> {
+  const opened = await open(options);
+  if (opened.kind === 'open') return opened.store;
+  throw new StartError(`the page images in ${options.directory} cannot be opened: ${opened.message}`);
 }
 
 function report(recovery: LogRecovery, logger: Logger): void {
-  const { tornTail, damage, damagedBytes } = recovery;
+  const { tornTail, damage, damagedBytes, unbelieved } = recovery;
+  for (const { file, reason } of unbelieved.slice(0, 10))
+    logger.warn(
+      { file, reason },
+      'the index of a sealed log file is not believed; the file was read instead',
+    );
   if (tornTail !== undefined)
     logger.info({ tornTail }, 'an unfinished write at the end of the log was cut away');
   if (damagedBytes > 0)

@@ -5,6 +5,7 @@
  * touches the data; links are let in once the log has been read. A kill at any moment is fine: what was acknowledged is flushed, and a start takes stock.
  */
 import { once } from 'node:events';
+import { readdirSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import {
@@ -22,11 +23,9 @@ import {
 } from '../identity/credentials.ts';
 import { createSecureServer, refusalOf } from '../identity/secure-server.ts';
 import { type Disk, nodeDisk } from '../log/disk.ts';
-import { LmdbImages } from '../pages/image-store.ts';
 import { parseAddress, type StorageConfig } from '../process/config.ts';
 import { type DirectoryLock, heldMessage, lockDirectory } from '../process/directory-lock.ts';
 import { machine } from '../process/runtime.ts';
-import { redoLimits } from '../redo/limits.ts';
 import type { LinkRefusalCode } from '../wire/link-protocol.ts';
 import { LinkServer } from '../wire/link-server.ts';
 import type { StorageNode } from './core/node.ts';
@@ -88,15 +87,14 @@ export async function startStorageNode(
       config,
       disk,
       runtime: machine,
-      images: () =>
-        new LmdbImages(join(config.dataDir, 'images'), config.pgBytes ?? redoLimits.pgBytesDefault),
       repair: new PeerRepair(config, credentials === undefined ? {} : { credentials }),
       logger,
       pid: process.pid,
       onFatal,
       onFlushed: (tookMs) => flushes.observe(tookMs / 1_000),
     });
-    const { node, runtime, startedAtMs, logBytes } = parts;
+    removeOldImages(config);
+    const { node, runtime, startedAtMs, log } = parts;
     const links = new LinkServer({
       server,
       cluster: config.cluster,
@@ -111,9 +109,17 @@ export async function startStorageNode(
     const space = new SpaceWatch(config.dataDir);
     watchNode(metrics.registry, parts, space);
     http = { kind: 'ready', registry: metrics.registry, node, health: parts.health };
-    const { frames, damagedBytes } = parts.recovery;
+    const { files, sealed, frames, damagedBytes } = parts.recovery;
     logger.info(
-      { address, frames, damagedBytes, logBytes, startMs: Date.now() - startedAtMs },
+      {
+        address,
+        files,
+        sealed,
+        frames,
+        damagedBytes,
+        logBytes: log.bytes,
+        startMs: Date.now() - startedAtMs,
+      },
       'the storage node is ready',
     );
     const close = async (): Promise<void> => {
@@ -131,6 +137,13 @@ export async function startStorageNode(
     metrics.stop();
     throw error;
   }
+}
+
+/** Page images used to be databases, one a group, that a start emptied: what an older version left is of no use. */
+function removeOldImages({ dataDir }: StorageConfig): void {
+  const images = join(dataDir, 'images');
+  for (const name of readdirSync(images))
+    if (/^pg-\d+$/.test(name)) rmSync(join(images, name), { recursive: true, force: true });
 }
 
 /** @throws StartError when the certificate cannot be used. */

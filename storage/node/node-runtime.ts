@@ -1,20 +1,32 @@
 /**
  * Drives the pure node: requests and what the disk reports become events, effects become writes and replies.
  */
+
+import type { HeldFrame } from '../log/core/segment.ts';
 import type { DiskHealth } from '../log/disk-health.ts';
 import type { FrameReader } from '../log/frame-reader.ts';
 import type { AppendResult, HotLog } from '../log/hot-log.ts';
+import type { LogScrubber } from '../log/scrub.ts';
+import type { LogSealer } from '../log/sealer.ts';
 import type { StateFile } from '../log/state-file.ts';
 import type { FoldLimit, PageReader } from '../pages/page-reader.ts';
 import { pause, type Runtime, type Timer } from '../process/runtime.ts';
 import type { ReceivedFrame } from '../redo/frame.ts';
 import { type Epoch, minLsn, unreachable } from '../redo/ids.ts';
-import type { RefusalCode, StatusReply, StorageReply, StorageRequest } from '../wire/core/messages.ts';
+import { holdingsOf, type KeptParts } from '../retention/kept-parts.ts';
+import type {
+  RefusalCode,
+  RetainRequest,
+  StatusReply,
+  StorageReply,
+  StorageRequest,
+} from '../wire/core/messages.ts';
 import type { StorageNode } from './core/node.ts';
 import type { Caller, FetchAnswer, NodeEffect, NodeEvent } from './core/node-events.ts';
 import { RepairSession } from './core/repair-session.ts';
 import type { NodeRecord } from './node-data.ts';
 import type { Repair } from './repair.ts';
+import type { RotWatch } from './rot-watch.ts';
 
 export interface NodeRuntimeOptions {
   readonly node: StorageNode;
@@ -24,6 +36,12 @@ export interface NodeRuntimeOptions {
   readonly frames: FrameReader;
   readonly pages: PageReader;
   readonly repair: Repair;
+  readonly kept: KeptParts;
+  /** Told of log files that could not be dropped. */
+  readonly onTrouble: (what: string, reason: string) => void;
+  readonly rot: RotWatch;
+  readonly sealer: LogSealer;
+  readonly scrubber: LogScrubber;
   readonly health: DiskHealth;
   readonly status: () => StatusReply;
   readonly runtime: Runtime;
@@ -52,7 +70,14 @@ export const nodeRuntimeLimits = {
 } as const;
 
 export class NodeRuntime {
-  readonly counters = { requests: 0, acked: 0, refused: 0, repairedBytes: 0 };
+  readonly counters = {
+    requests: 0,
+    acked: 0,
+    refused: 0,
+    repairedBytes: 0,
+    droppedFiles: 0,
+    needsImages: 0,
+  };
   private watcher: NodeWatcher | null = null;
   /** See `RepairSession`. */
   readonly repairs = new RepairSession();
@@ -63,6 +88,7 @@ export class NodeRuntime {
   private pageReads = 0;
   private ticks: Timer;
   private resting = false;
+  private dropping = false;
   private closed = false;
 
   constructor(options: NodeRuntimeOptions) {
@@ -91,19 +117,29 @@ export class NodeRuntime {
       answer?.(this.options.status());
       return null;
     }
-    if (answer === null) {
-      this.step({ kind: 'request', caller: null, request });
-      return null;
-    }
-    const caller = this.nextCaller++;
-    this.answers.set(caller, answer);
-    this.step({ kind: 'request', caller, request });
+    const caller = answer === null ? null : this.nextCaller++;
+    if (caller !== null && answer !== null) this.answers.set(caller, answer);
+    if (request.kind !== 'retain') this.step({ kind: 'request', caller, request });
+    else this.retain(caller, request);
+    if (caller === null) return null;
     return this.answers.has(caller) ? caller : null;
+  }
+
+  private retain(caller: Caller | null, request: RetainRequest): void {
+    const { kept } = this.options;
+    this.step({ kind: 'retain', caller, request, holdings: holdingsOf(kept) });
+    // Before another turn begins: a merge may be about to take that boundary away.
+    kept.keepImages(this.node.segment.floor.lsn);
   }
 
   callerGone(caller: Caller): void {
     if (!this.answers.delete(caller) || this.closed) return;
     this.step({ kind: 'callerGone', caller });
+  }
+
+  /** Frames that are not what was written: they are claimed no longer (S15). */
+  unclaim(frames: readonly HeldFrame[]): void {
+    this.step({ kind: 'rotten', frames });
   }
 
   /** Stops, saves what shortens the next recovery and waits for the disk. */
@@ -113,6 +149,8 @@ export class NodeRuntime {
     this.ticks.stop();
     this.answers.clear();
     this.options.repair.close();
+    this.options.sealer.close();
+    this.options.scrubber.close();
     await this.options.stateFile.save({ ...this.options.identity, state: this.node.state });
     await this.options.pages.close();
     await this.options.log.close();
@@ -131,6 +169,7 @@ export class NodeRuntime {
     const end = node.segment.volumeEnd(node.durable.head);
     if (end >= node.durable.vdl) this.repairs.level(end, options.runtime.wallUs());
     node.segment.join(foldLimit.head, foldLimit.lowWater);
+    options.sealer.tick(foldLimit.head, foldLimit.lowWater);
     if (this.hasRest) this.rest(true);
     else void options.pages.fold(foldLimit);
   }
@@ -176,6 +215,15 @@ export class NodeRuntime {
         return;
       case 'forked':
         // The next fold sees whether the images lie on the path that is written.
+        return;
+      case 'dropLog':
+        void this.dropLog(effect.through);
+        return;
+      case 'unclaimed':
+        this.options.rot.unclaimed(effect.entries);
+        return;
+      case 'healed':
+        this.options.rot.healed(effect.entries);
         return;
       case 'repair':
         void this.repair(effect);
@@ -279,11 +327,23 @@ export class NodeRuntime {
     else this.refuse(caller, read.code, read.reason);
   }
 
+  /** One drop at a time; what an unsuccessful one left is offered again. */
+  private async dropLog(through: number): Promise<void> {
+    if (this.dropping) return;
+    this.dropping = true;
+    const { files } = this.options.kept;
+    const dropped = await files.dropThrough(through);
+    this.dropping = false;
+    if (dropped.kind === 'dropped') this.counters.droppedFiles += dropped.files;
+    else this.options.onTrouble('log files could not be dropped; tries again', dropped.message);
+  }
+
   private async repair({ head, from, durable }: Extract<NodeEffect, { kind: 'repair' }>): Promise<void> {
     this.repairs.asked(from, this.options.runtime.wallUs());
     const fetched = await this.options.repair.fetch(head, from, durable);
-    if (fetched === null) {
-      this.step({ kind: 'repairFailed' });
+    if (fetched === null || fetched.kind === 'below') {
+      if (fetched !== null) this.counters.needsImages += 1;
+      this.step({ kind: 'repairFailed', ...(fetched !== null && { floor: fetched.floor }) });
       return;
     }
     this.counters.repairedBytes += fetched.frames.length;

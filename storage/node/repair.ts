@@ -3,20 +3,34 @@
  * a tick, so that catching up leaves the disk and the network to the writer; links are made when first needed.
  */
 import type { Fork } from '../history/epoch-tree.ts';
+import type { Floor } from '../history/floor.ts';
 import type { StorageConfig } from '../process/config.ts';
-import { type Epoch, type Lsn, mainBranch, zeroLsn } from '../redo/ids.ts';
+import { type Epoch, type Lsn, mainBranch, type PageNo, zeroLsn } from '../redo/ids.ts';
 import { nodeLimits } from '../redo/limits.ts';
 import type { DurablePoint } from '../wire/core/messages.ts';
 import { type LinkPlace, StorageClient } from '../wire/storage-client.ts';
 
 export interface Repaired {
+  readonly kind: 'fetched';
   readonly frames: Uint8Array;
   readonly forks: readonly Fork[];
 }
 
+/** The log of no peer that can be reached reaches down to what was asked; `floor` is the lowest of theirs. */
+export interface BelowAll {
+  readonly kind: 'below';
+  readonly floor: Floor;
+}
+
 export interface Repair {
   /** Frames along the path to `head` from `from` on, from one peer; null when that peer had none. */
-  fetch(head: Epoch, from: Lsn, durable: DurablePoint): Promise<Repaired | null>;
+  fetch(head: Epoch, from: Lsn, durable: DurablePoint): Promise<Repaired | BelowAll | null>;
+  /** Pages as of a point that is durable, from the first peer that has them; null when none has. */
+  readPages(
+    head: Epoch,
+    readPoint: Lsn,
+    pages: readonly PageNo[],
+  ): Promise<readonly (Uint8Array | null)[] | null>;
   close(): void;
 }
 
@@ -29,6 +43,10 @@ export class PeerRepair implements Repair {
   private readonly order: StorageConfig['peers'];
   private clients: readonly StorageClient[] | null = null;
   private at = 0;
+  /** Peers that have no log where it was asked for last, and their floors. */
+  private below = new Map<StorageClient, Floor>();
+  private askedFrom: Lsn = zeroLsn;
+  private pagesFrom = 0;
   private closed = false;
 
   /** @param bytesMax frames in one answer. */
@@ -43,9 +61,11 @@ export class PeerRepair implements Repair {
     ];
   }
 
-  async fetch(head: Epoch, from: Lsn): Promise<Repaired | null> {
+  async fetch(head: Epoch, from: Lsn): Promise<Repaired | BelowAll | null> {
     const client = this.next();
     if (client === null) return null;
+    if (from !== this.askedFrom) this.below.clear();
+    this.askedFrom = from;
     const answer = await client.request(
       {
         kind: 'fetch',
@@ -59,9 +79,31 @@ export class PeerRepair implements Repair {
       },
       fetchMs,
     );
-    if (answer.kind === 'fetched' && answer.frames.length > 0) return answer;
+    if (answer.kind === 'fetched' && answer.frames.length > 0) {
+      this.below.clear();
+      return answer;
+    }
     // Stay with a peer that has what is needed; pass on from one that has not.
     this.at += 1;
+    if (answer.kind === 'refused' && answer.floor !== undefined) this.below.set(client, answer.floor);
+    else this.below.delete(client);
+    return this.belowAll();
+  }
+
+  async readPages(
+    head: Epoch,
+    readPoint: Lsn,
+    pages: readonly PageNo[],
+  ): Promise<readonly (Uint8Array | null)[] | null> {
+    // Another peer first each time: what the last one sent may not have been what was wanted.
+    const first = this.pagesFrom++;
+    const clients = this.connected();
+    for (let tried = 0; tried < clients.length && !this.closed; tried++) {
+      const client = clients[(first + tried) % clients.length];
+      if (client?.isUp !== true) continue;
+      const answer = await client.request({ kind: 'readPages', head, readPoint, pages }, fetchMs);
+      if (answer.kind === 'pages') return answer.pages;
+    }
     return null;
   }
 
@@ -70,18 +112,31 @@ export class PeerRepair implements Repair {
     for (const client of this.clients ?? []) client.close();
   }
 
+  private belowAll(): BelowAll | null {
+    const up = (this.clients ?? []).filter((client) => client.isUp);
+    const floors = up.flatMap((client) => this.below.get(client) ?? []);
+    const lowest = floors.sort((a, b) => a.lsn - b.lsn)[0];
+    return lowest === undefined || floors.length < up.length ? null : { kind: 'below', floor: lowest };
+  }
+
   /** The peer whose turn it is, or the next one that is reachable. */
   private next(): StorageClient | null {
-    if (this.closed) return null;
-    const { cluster, secret, region } = this.config;
-    this.clients ??= this.order.map(
-      (target) => new StorageClient({ cluster, secret, region, target, place: this.place }),
-    );
-    for (let tried = 0; tried < this.clients.length; tried++) {
-      const client = this.clients[this.at % this.clients.length];
+    const clients = this.connected();
+    for (let tried = 0; tried < clients.length; tried++) {
+      const client = clients[this.at % clients.length];
       if (client?.isUp === true) return client;
       this.at += 1;
     }
     return null;
+  }
+
+  /** Links are made when this is first called, and are up a moment later. */
+  private connected(): readonly StorageClient[] {
+    if (this.closed) return [];
+    const { cluster, secret, region } = this.config;
+    this.clients ??= this.order.map(
+      (target) => new StorageClient({ cluster, secret, region, target, place: this.place }),
+    );
+    return this.clients;
   }
 }

@@ -1,23 +1,25 @@
 /**
- * Builds pages at a read point: the image, which holds everything up to some point of the log, and the records above it.
- * What no image can serve (a read point below the images, or a path that leaves theirs) is read from the log itself, from
- * its beginning: right, and as slow as the log is long.
+ * Builds pages at a read point: the image, which holds everything up to some point of the log, and the records above it. A
+ * read point below the images, or on a path that leaves theirs, starts from the newest run of images that lies below and reads
+ * the log from there.
  *
- * Images are made anew when one turns out bad and when the history that is written forks below them. Until that is done
- * reads are answered NOT_COMPLETE, and other nodes serve.
+ * Images are taken back to where the history that is written forks below them (S14). Until the log above is read again, reads
+ * are answered NOT_COMPLETE, and other nodes serve. So is a read of a page whose image is rotten, until it has been fetched.
  */
-import type { EpochTree } from '../history/epoch-tree.ts';
+import { commonPoint, type EpochTree } from '../history/epoch-tree.ts';
+import type { FoldPoint } from '../images/core/manifest.ts';
+import type { ImageRead, ImageStore, PageSource } from '../images/image-store.ts';
+import { ImageUpkeep } from '../images/image-upkeep.ts';
 import type { HeldFrame, Segment } from '../log/core/segment.ts';
 import type { FrameReader } from '../log/frame-reader.ts';
-import { nextTurn, type Runtime } from '../process/runtime.ts';
+import { nextTurn, pause, type Runtime } from '../process/runtime.ts';
 import { checkedFrames, framePayload } from '../redo/frame.ts';
 import { type Epoch, genesisEpoch, type Lsn, minLsn, type PageNo, zeroLsn } from '../redo/ids.ts';
 import { redoLimits } from '../redo/limits.ts';
 import { RecordCursor } from '../redo/record-cursor.ts';
 import type { RefusalCode } from '../wire/core/messages.ts';
 import type { PageIndex, PagePlan } from './core/page-index.ts';
-import type { ImageStore } from './image-store.ts';
-import { type FoldPoint, PageFolder, type pageFolderBounds } from './page-folder.ts';
+import { PageFolder, type pageFolderBounds } from './page-folder.ts';
 
 export type PagesRead =
   | { readonly kind: 'pages'; readonly pages: readonly (Uint8Array | null)[] }
@@ -35,8 +37,10 @@ export interface PageReaderOptions {
   readonly segment: Segment;
   readonly frames: FrameReader;
   readonly images: ImageStore;
+  /** Where pages come from whose images have rotted. */
+  readonly source: PageSource;
   readonly runtime: Runtime;
-  /** Told of images that could not be stored, which stay in memory, and of why images are made anew. */
+  /** Told of images that could not be stored, which stay in memory, and of why images are taken back. */
   readonly onTrouble: (what: string, reason: string) => void;
   readonly bounds?: Partial<typeof pageFolderBounds>;
 }
@@ -49,8 +53,10 @@ export const pageReaderBounds = {
   /** Frames indexed, or searched, at once. */
   framesPerTurn: 256,
   historyBytesPerTurn: 1024 * 1024,
-  /** Reads of the log from its beginning that may wait for one another. */
+  /** Reads of old versions that may wait for one another. */
   historyReadsMax: 16,
+  /** Wait before the log is read once more, when a part of it could not be. */
+  retryMs: 1_000,
 };
 
 interface Arrived {
@@ -58,23 +64,26 @@ interface Arrived {
   readonly bytes: Uint8Array;
 }
 
-/** What a page will be built of, with its image in hand: folding may replace that while records are read. */
+/** What a page will be built of, as of the moment it was asked for: folding goes on while its image and its records are read. */
 interface Start {
+  readonly page: PageNo;
+  /** Null when the store has it, or when it does not matter. */
   readonly image: Uint8Array | null;
+  readonly isStored: boolean;
   readonly plan: PagePlan | null;
 }
 
 export class PageReader {
   readonly index: PageIndex;
-  /** Pages served, and times the images were made anew. */
+  /** Pages served, reads of old versions, and times the images were taken back to a fork. */
   readonly counters = { pagesRead: 0, historyReads: 0, rebuilds: 0 };
   readonly folder: PageFolder;
   private readonly options: PageReaderOptions;
   private arrived: Arrived[] = [];
   private arrivedBytes = 0;
   private indexing: 'idle' | 'planned' = 'idle';
-  /** `broken`: the log itself could not be read; the node's owner restarts it. */
-  private state: 'ready' | 'rebuilding' | 'broken' = 'ready';
+  private readonly upkeep: ImageUpkeep;
+  private state: 'ready' | 'rebuilding' = 'ready';
   private rebuilt: Promise<void> = Promise.resolve();
   private history: Promise<unknown> = Promise.resolve();
   private historyReads = 0;
@@ -86,6 +95,11 @@ export class PageReader {
     this.options = options;
     this.index = options.index;
     this.folder = new PageFolder(options);
+    this.upkeep = new ImageUpkeep(options.images, options.source, options.runtime);
+  }
+
+  get images(): ImageStore {
+    return this.options.images;
   }
 
   get isRebuilding(): boolean {
@@ -95,11 +109,10 @@ export class PageReader {
   /** Takes in what the log held at the start. @param durable a point up to which nothing is missing. */
   start({ head, lsn }: FoldPoint): void {
     if (this.options.segment.frameCount === 0) return;
-    const target = Math.max(
-      0,
-      minLsn(lsn, this.options.segment.volumeEnd(head)) - pageReaderBounds.unfoldedBytes,
-    );
-    this.rebuild({ head, lsn: target as Lsn });
+    const end = minLsn(lsn, this.options.segment.volumeEnd(head));
+    const target = Math.max(0, end - pageReaderBounds.unfoldedBytes) as Lsn;
+    // The point was saved some time ago. S14: it may be older than the images, which are not taken back for that.
+    this.readLog(() => Promise.resolve(), { head, lsn: this.folder.isOnPath(head) ? target : zeroLsn });
   }
 
   /**
@@ -126,13 +139,10 @@ export class PageReader {
   async read(head: Epoch, readPoint: Lsn, pages: readonly PageNo[]): Promise<PagesRead> {
     if (this.isRebuilding) return refused('NOT_COMPLETE', 'this node is reading its log again');
     this.indexAll();
-    const started = this.startAll(head, readPoint, pages);
-    if (typeof started === 'string') {
-      this.rebuild(this.folder.point, started);
-      return refused('NOT_COMPLETE', 'an image was lost; this node is reading its log again');
-    }
-    const built =
-      started === null ? await this.fromHistory(head, readPoint, pages) : await this.build(started);
+    const usesImages = readPoint >= this.folder.point.lsn && this.folder.isOnPath(head);
+    const built = usesImages
+      ? await this.build(this.startAll(head, readPoint, pages))
+      : await this.fromHistory(head, readPoint, pages);
     if (built.kind === 'pages') this.counters.pagesRead += pages.length;
     return built;
   }
@@ -140,12 +150,14 @@ export class PageReader {
   /** Whether there is nothing to index and nothing to fold. */
   isDone({ head, lowWater }: FoldLimit): boolean {
     const isIdle = this.state === 'ready' && !this.folding && this.arrived.length === 0;
-    return isIdle && this.folder.isDone(head, lowWater);
+    return isIdle && this.folder.isDone(head, lowWater) && this.upkeep.isDone;
   }
 
   /** Folds for a few milliseconds; call now and then. Does nothing while an earlier call is still at it. */
   fold(limit: FoldLimit): Promise<void> {
-    if (this.folding || this.state !== 'ready' || this.closed) return Promise.resolve();
+    if (this.closed) return Promise.resolve();
+    this.upkeep.tend();
+    if (this.folding || this.isRebuilding) return Promise.resolve();
     if (limit.head === genesisEpoch || !this.options.tree.has(limit.head)) return Promise.resolve();
     this.folding = true;
     this.foldUnderWay = this.foldOnce(limit).finally(() => {
@@ -158,16 +170,20 @@ export class PageReader {
     const { segment } = this.options;
     // Only below a point up to which nothing is missing here: a record that came later would find its page folded.
     const limit = minLsn(lowWater, segment.volumeEnd(head));
-    if (!this.folder.isOnPath(head)) {
-      this.rebuild(
-        { head, lsn: limit },
-        `epoch ${head} leaves the history of the images below what they hold`,
-      );
+    const { folder } = this;
+    if (folder.isOnPath(head)) {
+      this.indexAll();
+      await folder.fold(head, limit);
       return;
     }
-    this.indexAll();
-    const lost = await this.folder.fold(head, limit);
-    if (lost !== null) this.rebuild({ head, lsn: limit }, lost);
+    // S14: of an older head a node hears before it has learnt of the newest. Only a newer one forks below the images.
+    if (head <= folder.point.head) return;
+    this.counters.rebuilds += 1;
+    this.options.onTrouble(
+      'the page images are taken back to a fork',
+      `epoch ${head} leaves the history of the images below ${folder.point.lsn}`,
+    );
+    this.readLog(() => folder.goBack(head), { head, lsn: limit });
   }
 
   /** Waits for a rebuild under way, if any. */
@@ -177,10 +193,11 @@ export class PageReader {
 
   async close(): Promise<void> {
     this.closed = true;
-    this.folder.close();
+    const folder = this.folder.close();
     await this.foldUnderWay;
     await this.rebuilt;
-    await this.options.images.close();
+    await folder;
+    await Promise.all([this.options.images.close(), this.upkeep.close()]);
   }
 
   private indexAll(): void {
@@ -189,30 +206,34 @@ export class PageReader {
     this.arrivedBytes = 0;
   }
 
-  /** @returns null when images cannot serve this read, or why one was lost. */
-  private startAll(head: Epoch, readPoint: Lsn, pages: readonly PageNo[]): readonly Start[] | null | string {
-    if (readPoint < this.folder.point.lsn || !this.folder.isOnPath(head)) return null;
-    const started: Start[] = [];
-    for (const page of pages) {
+  /** Settles, in one go, what the pages are built of. */
+  private startAll(head: Epoch, readPoint: Lsn, pages: readonly PageNo[]): readonly Start[] {
+    return pages.map((page) => {
       const plan = this.index.plan(page, head, readPoint);
-      if (plan?.needsImage === false) {
-        started.push({ image: new Uint8Array(redoLimits.pageBytes), plan });
-        continue;
-      }
-      const image = this.folder.image(page);
-      if (image.kind === 'bad') return image.reason;
-      started.push({ image: image.kind === 'ok' ? image.bytes : null, plan });
-    }
-    return started;
+      const changed = plan?.needsImage === false ? 'gone' : this.folder.changed(page);
+      return {
+        page,
+        image: changed instanceof Uint8Array ? changed : null,
+        isStored: changed === 'stored',
+        // S23: without a record the page is gone, as if nothing were planned.
+        plan: plan?.records.length === 0 ? null : plan,
+      };
+    });
   }
 
   private async build(started: readonly Start[]): Promise<PagesRead> {
+    const asked = started.filter(({ isStored }) => isStored).map(({ page }) => page);
+    // Called before anything is waited for: which runs are read is settled with the plans.
+    const reading: Promise<readonly ImageRead[]> =
+      asked.length === 0 ? Promise.resolve([]) : this.options.images.read(asked);
     const frames = new Set<HeldFrame>();
     for (const { plan } of started) for (const { frame } of plan?.records ?? []) frames.add(frame);
     const wanted = [...frames].sort(
       (a, b) => a.position.file - b.position.file || a.position.offset - b.position.offset,
     );
-    const read = await this.options.frames.read(wanted);
+    const [stored, read] = await Promise.all([reading, this.options.frames.read(wanted)]);
+    const rotten = stored.find((image) => image.kind === 'bad');
+    if (rotten?.kind === 'bad') return refused('NOT_COMPLETE', rotten.reason);
     if (read.kind === 'bad') return refused('DISK_FAILED', read.reason);
     const payloads = new Map<HeldFrame, Uint8Array>();
     wanted.forEach((frame, at) => {
@@ -220,7 +241,10 @@ export class PageReader {
       if (bytes !== undefined) payloads.set(frame, framePayload(bytes));
     });
     const pages: (Uint8Array | null)[] = [];
-    for (const { image, plan } of started) {
+    let next = 0;
+    for (const { image: held, isStored, plan } of started) {
+      const found = isStored ? stored[next++] : undefined;
+      const image = found?.kind === 'ok' ? found.bytes : held;
       const page = plan === null ? image : (image ?? new Uint8Array(redoLimits.pageBytes));
       for (const { frame, offset } of plan?.records ?? []) {
         const cursor = new RecordCursor(payloads.get(frame) ?? nothing, offset);
@@ -235,7 +259,7 @@ export class PageReader {
     return { kind: 'pages', pages };
   }
 
-  /** Builds pages from the log alone. One such read at a time: each takes the disk for itself. */
+  /** Builds pages from images of long ago and the log. One such read at a time: each takes the disk for itself. */
   private fromHistory(head: Epoch, readPoint: Lsn, pages: readonly PageNo[]): Promise<PagesRead> {
     if (this.historyReads >= pageReaderBounds.historyReadsMax) {
       const reason = `${this.historyReads} reads of old versions wait for the log`;
@@ -251,9 +275,19 @@ export class PageReader {
   }
 
   private async searchLog(head: Epoch, readPoint: Lsn, pages: readonly PageNo[]): Promise<PagesRead> {
-    const { segment, tree, frames } = this.options;
-    const found = new Map<PageNo, Uint8Array | null>(pages.map((page) => [page, null]));
-    for (let at: Lsn = zeroLsn; at < readPoint && !this.closed; ) {
+    const { segment, tree, frames, images } = this.options;
+    const { point } = images;
+    // Of what the images hold, so much lies on this path.
+    const common = tree.has(point.head) ? commonPoint(tree, point, head) : zeroLsn;
+    const from = images.endBelow(minLsn(readPoint, common));
+    const found = new Map<PageNo, Uint8Array | null>();
+    for (const [place, image] of (await images.read(pages, from)).entries()) {
+      if (image.kind === 'bad') return refused('NOT_COMPLETE', image.reason);
+      const page = pages[place];
+      if (page !== undefined) found.set(page, image.kind === 'ok' ? image.bytes : null);
+    }
+    let at: Lsn = from;
+    while (at < readPoint && !this.closed) {
       const run = segment.run(head, at, pageReaderBounds.historyBytesPerTurn, readPoint);
       if (run.frames.length === 0) break;
       const read = await frames.read(run.frames);
@@ -262,7 +296,9 @@ export class PageReader {
         const until = minLsn(readPoint, tree.visibleUntil(head, header.epoch));
         const cursor = new RecordCursor(framePayload(bytes));
         while (cursor.next() && header.base + cursor.end <= until) {
-          const { page } = cursor;
+          if (header.base + cursor.end <= at) continue;
+          const { page, pagesLeft } = cursor;
+          if (pagesLeft !== null) for (const gone of pages) if (gone > pagesLeft) found.set(gone, null);
           const image = page === null ? undefined : found.get(page);
           if (page === null || image === undefined) continue;
           const next = image ?? new Uint8Array(redoLimits.pageBytes);
@@ -274,30 +310,35 @@ export class PageReader {
       at = run.end;
       await nextTurn(this.options.runtime);
     }
+    // S15: the log had no hole up to the read point when the read began; rot that was found since has made one.
+    if (at < readPoint)
+      return refused('NOT_COMPLETE', `the log ends at ${at} here, below the read point ${readPoint}`);
     return { kind: 'pages', pages: pages.map((page) => found.get(page) ?? null) };
   }
 
-  /** Makes images up to `target` and the index above. @param reason told to the operator; none at a start. */
-  private rebuild(target: FoldPoint, reason?: string): void {
-    if (this.isRebuilding || this.closed) return;
-    if (reason !== undefined) {
-      this.options.onTrouble('the page images are made anew from the log', reason);
-      this.counters.rebuilds += 1;
-    }
+  /** Folds up to `target` and indexes all that lies above, once `prepare` is done. Nobody is served until then. */
+  private readLog(prepare: () => Promise<void>, target: FoldPoint): void {
     this.state = 'rebuilding';
-    // A fold under way ends first: two at once would mix their images.
-    this.rebuilt = this.foldUnderWay
-      .then(() => this.readLogAgain(target))
-      .then((complete) => {
-        this.state = complete ? 'ready' : 'broken';
-        this.indexAll();
-      });
+    const run = async (): Promise<void> => {
+      await prepare();
+      // What cannot be read is fetched from peers, or ends the process.
+      while (!this.closed && !(await this.readLogOnce(target)))
+        await pause(this.options.runtime, pageReaderBounds.retryMs);
+      this.state = 'ready';
+      this.indexAll();
+    };
+    this.rebuilt = run();
   }
 
-  /** @returns false when a frame could not be read: an index with a hole must not serve. */
-  private async readLogAgain(target: FoldPoint): Promise<boolean> {
-    const { tree, segment, frames } = this.options;
-    if (!(await this.folder.restart(target))) return false;
+  /** @returns false when an image or a frame could not be read: an index with a hole must not serve. */
+  private async readLogOnce({ head, lsn: target }: FoldPoint): Promise<boolean> {
+    const { tree, segment, frames, runtime } = this.options;
+    while (this.folder.point.lsn < target && !this.closed) {
+      const before = this.folder.point.lsn;
+      await this.folder.fold(head, target);
+      await nextTurn(runtime);
+      if (this.folder.point.lsn === before && !(await this.folder.stored())) break;
+    }
     this.index.clear(this.folder.point.lsn);
     // What arrived meanwhile is in the segment by now; what arrives from here on waits in `arrived` and may come twice.
     this.arrived = [];

@@ -5,7 +5,7 @@
 import { isPageNo, type Lsn, lsn, type PageNo } from './ids.ts';
 import { redoLimits } from './limits.ts';
 
-export const recordType = { pageDelta: 1, pageImage: 2, commit: 3 } as const;
+export const recordType = { pageDelta: 1, pageImage: 2, commit: 3, shrink: 4 } as const;
 
 /** A commit's time, which its body begins with. */
 export const commitTimeBytes = 8;
@@ -38,6 +38,9 @@ export class RecordCursor {
       this.changed = this.varint();
       if (this.bad || this.position > end || !isPageNo(this.changed)) return this.fail();
       this.body = this.position;
+    } else if (this.type === recordType.shrink) {
+      this.changed = this.varint();
+      if (this.bad || this.position !== end) return this.fail();
     } else if (this.type !== recordType.commit) return this.fail();
     this.position = end;
     return true;
@@ -69,9 +72,14 @@ export class RecordCursor {
     return this.type === recordType.pageImage;
   }
 
-  /** The page it changes; null for a commit. */
+  /** The page it changes; null for what changes no single page. */
   get page(): PageNo | null {
-    return this.isCommit ? null : (this.changed as PageNo);
+    return this.isCommit || this.type === recordType.shrink ? null : (this.changed as PageNo);
+  }
+
+  /** Of a shrink: how many pages the volume has from here on; null for any other record. */
+  get pagesLeft(): number | null {
+    return this.type === recordType.shrink ? this.changed : null;
   }
 
   /**

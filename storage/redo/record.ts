@@ -8,6 +8,7 @@
  * | 1 page delta | pageNo varint, then runs to the end: offset varint, length varint, bytes |
  * | 2 page image | pageNo varint, the whole page |
  * | 3 commit | commitTimeUs u64, then nothing, or traceId 16 B, spanId 8 B, traceFlags u8 |
+ * | 4 shrink | pages varint: the pages beyond so many are gone |
  *
  * A record of n encoded bytes advances the LSN by n; the LSN of a record is the position just past it.
  */
@@ -51,8 +52,17 @@ export interface Commit {
   readonly trace: Uint8Array | null;
 }
 
+/**
+ * The database ends after so many pages from here on. What lay beyond is gone: a page that comes into being there again
+ * begins with its image (S23). It belongs to the group of the first page that is gone, and comes before that group's changes.
+ */
+export interface Shrink {
+  readonly kind: 'shrink';
+  readonly pages: number;
+}
+
 export type PageChange = PageDelta | PageImage;
-export type RedoRecord = PageChange | Commit;
+export type RedoRecord = PageChange | Shrink | Commit;
 /** A record with the LSN just past it. */
 export type PositionedRecord = RedoRecord & { readonly lsn: Lsn };
 
@@ -137,6 +147,8 @@ function bodyBytes(record: RedoRecord): number {
     }
     case 'pageImage':
       return varintBytes(record.page) + record.bytes.length;
+    case 'shrink':
+      return varintBytes(record.pages);
     case 'commit':
       return commitTimeBytes + (record.trace === null ? 0 : traceBytes);
     default:
@@ -166,6 +178,9 @@ export function encodeRecord(record: RedoRecord, target: Uint8Array, offset: num
       target.set(record.bytes, at);
       return at + record.bytes.length;
     }
+    case 'shrink':
+      target[offset] = recordType.shrink;
+      return writeVarint(target, writeVarint(target, offset + 1, bodyBytes(record)), record.pages);
     case 'commit': {
       target[offset] = recordType.commit;
       const at = writeVarint(target, offset + 1, bodyBytes(record));
@@ -223,6 +238,12 @@ function decodeBody(type: number, body: Uint8Array): RedoRecord | string {
       const trace = body.length === commitTimeBytes ? null : body.subarray(commitTimeBytes);
       return { kind: 'commit', commitTimeUs, trace };
     }
+    case recordType.shrink: {
+      const reader = new ByteReader(body);
+      const pages = reader.varint();
+      if (reader.failed || reader.remaining > 0) return 'a shrink record does not hold one number';
+      return { kind: 'shrink', pages };
+    }
     default:
       return `unknown record type ${type}`;
   }
@@ -278,16 +299,23 @@ export function pgOfPage(page: PageNo, pgBytes: number): PgId {
  * Encodes the page changes of a transaction, or of a group of them, by protection group in ascending order, with the commits last.
  * @param commits at least one.
  * @param pgBytes span of one protection group, see `redoLimits.pgBytesDefault`.
+ * @param shrink when the database ends earlier than before.
  */
-export function encodeMtr(changes: readonly PageChange[], commits: readonly Commit[], pgBytes: number): Mtr {
+export function encodeMtr(
+  changes: readonly PageChange[],
+  commits: readonly Commit[],
+  pgBytes: number,
+  shrink: Shrink | null = null,
+): Mtr {
   assert(commits.length > 0, 'a mini-transaction holds at least its commit');
   const [first] = changes;
   const firstPg = first === undefined ? pgId(0) : pgOfPage(first.page, pgBytes);
-  if (changes.every((change) => pgOfPage(change.page, pgBytes) === firstPg)) {
+  if (shrink === null && changes.every((change) => pgOfPage(change.page, pgBytes) === firstPg)) {
     const bytes = encodeRun([...changes, ...commits]);
     return { runs: [{ pg: firstPg, bytes }], byteLength: bytes.length, commits: commits.length };
   }
   const groups = new Map<PgId, RedoRecord[]>();
+  if (shrink !== null) groups.set(pgOfPage(pageNo(shrink.pages + 1), pgBytes), [shrink]);
   for (const change of changes) {
     const pg = pgOfPage(change.page, pgBytes);
     const group = groups.get(pg);

@@ -24,7 +24,7 @@ import {
   pageNo,
   regionId,
 } from '../../storage/redo/ids.ts';
-import { diffPage, encodeMtr, type Mtr, type PageChange } from '../../storage/redo/record.ts';
+import { diffPage, encodeMtr, type Mtr, type PageChange, type Shrink } from '../../storage/redo/record.ts';
 import { createLogger } from '../../telemetry/index.ts';
 import { freePorts } from '../free-ports.ts';
 
@@ -255,8 +255,11 @@ export class ReferencePages {
   private readonly pages = new Map<PageNo, Uint8Array>();
   readonly versions: { readonly lsn: Lsn; readonly pages: ReadonlyMap<PageNo, Uint8Array> }[] = [];
   private readonly random: () => number;
+  private readonly shrinks: number;
 
-  constructor(seed: number) {
+  /** @param shrinks share of the transactions that make the database shorter, by at least a page. */
+  constructor(seed: number, shrinks = 0) {
+    this.shrinks = shrinks;
     let state = seed;
     this.random = () => {
       state = (state * 1_103_515_245 + 12_345) % 2 ** 31;
@@ -267,6 +270,7 @@ export class ReferencePages {
   /** Changes one to three of `pageCount` pages and encodes that; call `committed` with the LSN it got. */
   change(pageCount: number): Mtr {
     const changes: PageChange[] = [];
+    const shrink = this.shrinks > 0 && this.random() < this.shrinks ? this.shrink() : null;
     const touched = new Set(
       Array.from({ length: 1 + Math.floor(this.random() * 3) }, () =>
         pageNo(1 + Math.floor(this.random() * pageCount)),
@@ -281,7 +285,13 @@ export class ReferencePages {
       if (change !== null) changes.push(change);
       this.pages.set(page, after);
     }
-    return encodeMtr(changes, [{ kind: 'commit', commitTimeUs: 1, trace: null }], 10 * 2 ** 30);
+    return encodeMtr(changes, [{ kind: 'commit', commitTimeUs: 1, trace: null }], 10 * 2 ** 30, shrink);
+  }
+
+  private shrink(): Shrink {
+    const pages = Math.floor(this.random() * Math.max(...this.pages.keys(), 1));
+    for (const page of this.pages.keys()) if (page > pages) this.pages.delete(page);
+    return { kind: 'shrink', pages };
   }
 
   committed(lsn: Lsn): void {

@@ -8,15 +8,17 @@ import {
   type Mtr,
   type PageChange,
   type PageNo,
+  pageNo,
   recordBytes,
   redoLimits,
+  type Shrink,
 } from '../../../storage/core.ts';
 import { encodeTraceContext, newSpanId } from '../../../telemetry/core.ts';
 import { adviseError } from '../../sql/errors.ts';
 import type { SqlError } from '../../sql/sql.ts';
 import type { EngineLimits } from '../core/engine-limits.ts';
 import type { EngineTrace, SessionCommit, WorkerCommit } from '../core/engine-protocol.ts';
-import { nextLsn, type PageStore } from '../core/page-store.ts';
+import { databasePages, nextLsn, type PageStore } from '../core/page-store.ts';
 
 /** Whose transaction commits. */
 export interface Committer {
@@ -29,6 +31,8 @@ interface PreparedCommit extends Committer {
   readonly record: Commit;
 }
 
+/** Holds the number of pages. */
+const firstPage = pageNo(1);
 const sampledFlag = 1;
 
 /** Redo made and not yet handed to the main thread. */
@@ -75,9 +79,11 @@ export class CommitLog {
       return adviseError('SEXTANT_TRANSACTION_TOO_LARGE', detail);
     }
     const changes: PageChange[] = [];
+    const pagesBefore = databasePages(store.newest(firstPage));
     for (const [page, bytes] of pages) {
       if (changes.length % beatPages === 0) this.beat();
-      const change = diffPage(page, store.newest(page), bytes);
+      // S23: a page beyond the end may be cached from when the database was longer; storage has forgotten it.
+      const change = diffPage(page, page > pagesBefore ? null : store.newest(page), bytes);
       if (change !== null) changes.push(change);
     }
     if (changes.length === 0) return null;
@@ -86,6 +92,7 @@ export class CommitLog {
       changes,
       commits.map((commit) => commit.record),
       this.pgBytes,
+      shrinkOf(pagesBefore, pages.get(firstPage)),
     );
     if (mtr.byteLength > transactionBytes) {
       const detail = `The transaction makes ${mtr.byteLength} bytes of redo, more than transactionBytes = ${transactionBytes}`;
@@ -145,6 +152,13 @@ export class CommitLog {
     this.lastCommitUs = Math.max(Math.floor(this.clockUs()), this.lastCommitUs + 1);
     return this.lastCommitUs;
   }
+}
+
+/** Where the database ends now, when that is earlier than before. */
+function shrinkOf(pagesBefore: number, page1: Uint8Array | undefined): Shrink | null {
+  if (page1 === undefined) return null;
+  const pages = databasePages(page1);
+  return pages < pagesBefore ? { kind: 'shrink', pages } : null;
 }
 
 /** Commits lie at the end of their redo, one after the other. */

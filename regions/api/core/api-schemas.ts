@@ -8,6 +8,7 @@ import { operationSchema } from '../../moves/core/operations.ts';
 import { policyChangeSchema, policySchema } from '../../policy/core/policy-request.ts';
 import { readinessSchema } from '../../readiness/core/readiness.ts';
 import { rebuildReplySchema, rebuildRequestSchema } from '../../rebuild/core/rebuild-request.ts';
+import { retentionReportSchema } from '../../retention/core/retention-report.ts';
 import { nodeReportSchema } from '../../status/core/report.ts';
 import { writeTotalsSchema } from '../../status/core/write-totals.ts';
 
@@ -90,6 +91,15 @@ const statusSchema = z.object({
       versions: z
         .record(z.string(), z.string().nullable())
         .describe('Of Sextant, by process: agent, gateway/g1, storage/n1. Null where that is not known.'),
+      retention: retentionReportSchema
+        .exactOptional()
+        .describe('What the storage nodes keep their log for; left out while it is not known.'),
+      needsImages: z
+        .string()
+        .exactOptional()
+        .describe(
+          'Why the log of the primary does not bring a secondary up any more; left out while it can.',
+        ),
       nodes: z.array(nodeReportSchema),
     }),
   ),

@@ -45,6 +45,10 @@ const nodeStatusSchema = z.looseObject({
   pid: z.number().nullish(),
   address: z.string().nullish(),
   trouble: z.string().nullish(),
+  logBytes: z.number().nullish(),
+  imageBytes: z.number().nullish(),
+  floor: z.number().nullish(),
+  needsImages: z.string().nullish(),
 });
 
 const regionStatusSchema = z.looseObject({
@@ -62,6 +66,13 @@ const regionStatusSchema = z.looseObject({
   agent: z.string().nullish(),
   trouble: z.string().nullish(),
   versions: z.record(z.string(), z.string().nullable()).default({}),
+  needsImages: z.string().nullish(),
+  retention: z
+    .looseObject({
+      held: z.array(z.object({ reason: z.string(), bytes: z.number() })).default([]),
+      letGo: z.array(z.object({ region: z.string(), reason: z.string() })).default([]),
+    })
+    .nullish(),
   nodes: z.array(nodeStatusSchema).default([]),
 });
 export type RegionStatus = z.output<typeof regionStatusSchema>;

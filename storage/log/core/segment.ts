@@ -3,13 +3,16 @@
  *
  * Two chains run through the frames. The volume chain (each frame starts where the one before ended) says up to
  * where a history can be read here without a gap. The protection-group chain (`prevPg`) gives the SCL: up to
- * where this node has every record of that group, which is what a writer counts.
+ * where this node has every record of that group, which is what a writer counts. Both are anchored where an epoch's own
+ * records begin, or at the node's floor when that lies above (S18).
  */
 import assert from 'node:assert/strict';
 import type { EpochTree } from '../../history/epoch-tree.ts';
+import { type Floor, floorOn, noFloor } from '../../history/floor.ts';
 import type { FrameHeader } from '../../redo/frame.ts';
 import { type Epoch, type Lsn, maxLsn, minLsn, type PgId, zeroLsn } from '../../redo/ids.ts';
 import { segmentLimits } from '../../redo/limits.ts';
+import { FileSpans } from './file-spans.ts';
 
 /** Where a frame's bytes lie; only the shell that wrote them looks inside. */
 export type FramePosition = { readonly file: number; readonly offset: number; readonly length: number };
@@ -29,19 +32,44 @@ export interface HeldFrame {
   readonly position: FramePosition;
 }
 
+/** How much of a stretch of log is held already. */
+export type Cover = 'none' | 'part' | 'whole';
+
 /** The persisted frames of one epoch, ordered by LSN. */
 class EpochFrames {
-  readonly start: Lsn;
-  readonly frames: HeldFrame[] = [];
-  /** End of the gap-free run of the volume chain from `start`. */
+  /** From here on the chains count. */
+  private anchor: Lsn;
+  frames: HeldFrame[] = [];
+  /** End of the gap-free run of the volume chain from the anchor. */
   volumeEnd: Lsn;
   /** Entries before this index have been joined. */
   private joined = 0;
   private readonly chains = new Map<PgId, PgChain>();
 
-  constructor(start: Lsn) {
-    this.start = start;
-    this.volumeEnd = start;
+  constructor(anchor: Lsn) {
+    this.anchor = anchor;
+    this.volumeEnd = anchor;
+  }
+
+  /** The chains count from `anchor` on: nobody asks what is missing below. */
+  raise(anchor: Lsn): void {
+    if (anchor <= this.anchor) return;
+    this.anchor = anchor;
+    for (const chain of this.chains.values()) chain.raise(anchor);
+    if (this.volumeEnd >= anchor) return;
+    this.volumeEnd = anchor;
+    const at = this.indexHolding(anchor);
+    if (at >= 0) this.follow(at);
+  }
+
+  /** Forgets what lies in files up to `through`. @returns whether anything above the anchor went: the chains have to be made anew. */
+  forgetFiles(through: number): boolean {
+    const kept = this.frames.filter(({ position }) => position.file > through);
+    if (kept.length === this.frames.length) return false;
+    const lost = this.frames.some(({ position, end }) => position.file <= through && end > this.anchor);
+    this.joined = this.frames.slice(0, this.joined).filter(({ position }) => position.file > through).length;
+    this.frames = kept;
+    return lost;
   }
 
   insert(frame: HeldFrame): boolean {
@@ -50,11 +78,19 @@ class EpochFrames {
     if (at === this.frames.length) this.frames.push(frame);
     else this.frames.splice(at, 0, frame);
     if (at < this.joined) this.joined += 1;
-    for (let next = at; this.frames[next]?.base === this.volumeEnd; next++) {
-      this.volumeEnd = this.frames[next]?.end ?? this.volumeEnd;
-    }
+    if (frame.base <= this.volumeEnd && frame.end > this.volumeEnd) this.follow(at);
     this.chainOf(frame.pg).link(frame);
     return true;
+  }
+
+  /** Moves the end of the volume chain on, beginning with the frame at this index, which reaches across it. */
+  private follow(at: number): void {
+    for (
+      let next = this.frames[at];
+      next !== undefined && next.base <= this.volumeEnd;
+      next = this.frames[++at]
+    )
+      this.volumeEnd = maxLsn(this.volumeEnd, next.end);
   }
 
   /** Whether the frame that starts at `base` is here, by itself or in a stretch: an epoch has one frame at any LSN. */
@@ -79,17 +115,43 @@ class EpochFrames {
     this.joined = first + stretches.length;
   }
 
+  /** What of `[base, end)` is here already: an entry may cover many frames. */
+  coverOf(base: Lsn, end: Lsn): Cover {
+    let at = this.indexHolding(base);
+    if (at < 0) {
+      const next = this.frames[this.indexAtOrAfter(base)];
+      return next === undefined || next.base >= end ? 'none' : 'part';
+    }
+    let covered = this.frames[at]?.end ?? base;
+    for (at += 1; covered < end && this.frames[at]?.base === covered; at++)
+      covered = this.frames[at]?.end ?? covered;
+    return covered >= end ? 'whole' : 'part';
+  }
+
+  /** Takes out the entry at `index`; what is complete ends before it from now on. */
+  takeOut(index: number): void {
+    const [gone] = this.frames.splice(index, 1);
+    if (gone === undefined) return;
+    if (index < this.joined) this.joined -= 1;
+    // Nobody asks what is missing below the anchor.
+    if (gone.end <= this.anchor) return;
+    this.volumeEnd = maxLsn(this.anchor, minLsn(this.volumeEnd, gone.base));
+    const chain = new PgChain(this.anchor);
+    for (const frame of this.frames) if (frame.pg === gone.pg) chain.link(frame);
+    this.chains.set(gone.pg, chain);
+  }
+
   private chainOf(pg: PgId): PgChain {
     let chain = this.chains.get(pg);
     if (chain === undefined) {
-      chain = new PgChain(this.start);
+      chain = new PgChain(this.anchor);
       this.chains.set(pg, chain);
     }
     return chain;
   }
 
   sclOf(pg: PgId): Lsn {
-    return this.chains.get(pg)?.scl ?? this.start;
+    return this.chains.get(pg)?.scl ?? this.anchor;
   }
 
   get pgs(): readonly PgId[] {
@@ -142,14 +204,18 @@ const joinedAtOnce = 64;
 
 class PgChain {
   scl: Lsn;
+  private anchor: Lsn;
+  /** End of each frame that could not be linked yet, by its back-link. */
   private readonly waiting = new Map<Lsn, Lsn>();
 
-  constructor(start: Lsn) {
-    this.scl = start;
+  constructor(anchor: Lsn) {
+    this.scl = anchor;
+    this.anchor = anchor;
   }
 
-  link(frame: HeldFrame): void {
-    if (frame.prevPg !== this.scl) {
+  link(frame: Pick<HeldFrame, 'prevPg' | 'end'>): void {
+    if (frame.end <= this.scl) return;
+    if (!this.follows(frame.prevPg)) {
       this.waiting.set(frame.prevPg, frame.end);
       return;
     }
@@ -159,15 +225,83 @@ class PgChain {
       this.scl = end;
     }
   }
+
+  raise(anchor: Lsn): void {
+    this.anchor = anchor;
+    if (this.scl >= anchor) return;
+    this.scl = anchor;
+    const waiting = [...this.waiting];
+    this.waiting.clear();
+    for (const [prevPg, end] of waiting) this.link({ prevPg, end });
+  }
+
+  /** The first frame of a group that reaches above the anchor links back to the anchor or to anywhere below it. */
+  private follows(prevPg: Lsn): boolean {
+    return prevPg === this.scl || (this.scl === this.anchor && prevPg < this.anchor);
+  }
 }
 
 /** All the frames one node has persisted. */
 export class Segment {
   private readonly tree: EpochTree;
   private readonly epochs = new Map<Epoch, EpochFrames>();
+  private readonly files = new FileSpans();
+  private floorNow: Floor;
+  /** By head, as long as the floor stays: a path never changes. */
+  private readonly floors = new Map<Epoch, Lsn | null>();
 
-  constructor(tree: EpochTree) {
+  /** @param floor from where on the log is kept. */
+  constructor(tree: EpochTree, floor: Floor = noFloor) {
     this.tree = tree;
+    this.floorNow = floor;
+  }
+
+  get floor(): Floor {
+    return this.floorNow;
+  }
+
+  /** See `floorOn`. */
+  floorOn(head: Epoch): Lsn | null {
+    if (this.floorNow.lsn === zeroLsn) return zeroLsn;
+    let found = this.floors.get(head);
+    if (found === undefined) {
+      found = floorOn(this.tree, this.floorNow, head);
+      this.floors.set(head, found);
+    }
+    return found;
+  }
+
+  /** From now on everything counts from `floor`, which its owner holds durable images at. */
+  raiseFloor(floor: Floor): void {
+    this.floorNow = floor;
+    this.floors.clear();
+    for (const [of, frames] of this.epochs) frames.raise(this.anchorOf(of));
+  }
+
+  /** Forgets the frames in log files up to number `through`, which are about to be dropped. */
+  forgetFiles(through: number): void {
+    this.files.forget(through);
+    for (const [of, before] of this.epochs) {
+      if (!before.forgetFiles(through)) continue;
+      const after = new EpochFrames(this.anchorOf(of));
+      for (const frame of before.frames) after.insert(frame);
+      this.epochs.set(of, after);
+    }
+  }
+
+  /** Where the newest frame of the path to `head` in this log file ends; zero when it holds none of that path. */
+  endInFile(head: Epoch, file: number): Lsn {
+    return this.files.endOn(this.tree, head, file);
+  }
+
+  /** Whether all of a frame lies at or below the floor on the way to it: images hold what it says. */
+  isBelowFloor({ epoch: of, end }: Pick<FrameHeader, 'epoch' | 'end'>): boolean {
+    const { epoch: to, lsn: at } = this.floorNow;
+    return end <= at && this.tree.visibleUntil(to, of) >= end;
+  }
+
+  private anchorOf(of: Epoch): Lsn {
+    return maxLsn(this.tree.startOf(of), this.floorOn(of) ?? zeroLsn);
   }
 
   /** Whether a frame with this header is already here. */
@@ -178,7 +312,48 @@ export class Segment {
   /** Takes a persisted frame in. @returns false when it was here already. */
   insert(frame: HeldFrame): boolean {
     assert(this.tree.has(frame.epoch), `S4: a frame of epoch ${frame.epoch}, which is not in the tree`);
-    return this.framesOf(frame.epoch).insert(frame);
+    if (!this.framesOf(frame.epoch).insert(frame)) return false;
+    this.files.add(frame);
+    return true;
+  }
+
+  /** How much of what an entry covers is here, wherever it lies on the disk. */
+  coverOf({ epoch, base, end }: Pick<HeldFrame, 'epoch' | 'base' | 'end'>): Cover {
+    return this.epochs.get(epoch)?.coverOf(base, end) ?? 'none';
+  }
+
+  /** The entries of one log file, in the order of the file. Looks at every entry there is. */
+  entriesIn(file: number): readonly HeldFrame[] {
+    const entries: HeldFrame[] = [];
+    for (const { frames } of this.epochs.values())
+      for (const frame of frames) if (frame.position.file === file) entries.push(frame);
+    return entries.sort((a, b) => a.position.offset - b.position.offset);
+  }
+
+  /**
+   * S15: takes out the entry that holds `frame` where it lies, whose bytes are not what was written: the node claims none of
+   * its frames any more. @returns the whole entry; null when the frame is not held, or held somewhere else by now.
+   */
+  takeOut(frame: HeldFrame): HeldFrame | null {
+    const epochFrames = this.epochs.get(frame.epoch);
+    const index = epochFrames?.indexHolding(frame.base) ?? -1;
+    const entry = epochFrames?.frames[index];
+    if (epochFrames === undefined || entry === undefined) return null;
+    const { file, offset, length } = entry.position;
+    const at = frame.position;
+    if (at.file !== file || at.offset < offset || at.offset >= offset + length) return null;
+    epochFrames.takeOut(index);
+    return entry;
+  }
+
+  /**
+   * S16: takes in what a sealed file holds, all of it or nothing. What is here already stays where it lies.
+   * @returns false when another file holds a part of an entry: it would lie across what is there, where frames fit one by one.
+   */
+  insertSealed(entries: readonly HeldFrame[]): boolean {
+    if (entries.some((entry) => this.coverOf(entry) === 'part')) return false;
+    for (const entry of entries) this.insert(entry);
+    return true;
   }
 
   /**
@@ -192,16 +367,22 @@ export class Segment {
   private framesOf(candidate: Epoch): EpochFrames {
     let epochFrames = this.epochs.get(candidate);
     if (epochFrames === undefined) {
-      epochFrames = new EpochFrames(this.tree.startOf(candidate));
+      epochFrames = new EpochFrames(this.anchorOf(candidate));
       this.epochs.set(candidate, epochFrames);
     }
     return epochFrames;
   }
 
-  /** Up to here the history that ends in `head` can be read from this node without a gap. */
+  /**
+   * Up to here the history that ends in `head` can be read from this node without a gap: from images at the floor and the log
+   * above it. Zero when the path leaves below the floor.
+   */
   volumeEnd(head: Epoch): Lsn {
-    let end = zeroLsn;
+    const floor = this.floorOn(head);
+    if (floor === null) return zeroLsn;
+    let end = floor;
     for (const step of this.tree.path(head)) {
+      if (step.until <= floor) continue;
       if (end < step.from) return end;
       end = maxLsn(end, minLsn(this.epochs.get(step.epoch)?.volumeEnd ?? step.from, step.until));
       if (end < step.until) return end;
@@ -214,10 +395,9 @@ export class Segment {
    * everything below the fork is here, and until then the node is complete to the end of its volume chain.
    */
   scl(head: Epoch, pg: PgId): Lsn {
-    const fork = this.tree.startOf(head);
     const end = this.volumeEnd(head);
-    if (end < fork) return end;
-    return this.epochs.get(head)?.sclOf(pg) ?? fork;
+    if (this.floorOn(head) === null || end < this.tree.startOf(head)) return end;
+    return this.epochs.get(head)?.sclOf(pg) ?? this.anchorOf(head);
   }
 
   /** SCLs of every group that has records along the path to `head`. */

@@ -19,9 +19,17 @@ export interface PlannedRecord {
 
 /** What a page is made of above the floor, oldest record first. */
 export interface PagePlan {
-  /** False when the first record is the whole page: what lies below does not matter. */
+  /** False when the first record is the whole page, or the page was gone before it: what lies below does not matter. */
   readonly needsImage: boolean;
+  /** None when the page is gone: the database ended before it, and has not grown to it again. */
   readonly records: readonly PlannedRecord[];
+}
+
+/** The database ended after `pages` from `lsn` on. */
+interface Ending {
+  readonly epoch: Epoch;
+  readonly lsn: number;
+  readonly pages: number;
 }
 
 /** Rows of a block: a quarter of a second of a busy writer. */
@@ -53,6 +61,8 @@ export class PageIndex {
   private firstRow = 0;
   private nextRow = 0;
   private floorLsn: Lsn = zeroLsn;
+  /** Above the floor; there are few. */
+  private endings: readonly Ending[] = [];
 
   constructor(tree: EpochTree) {
     this.tree = tree;
@@ -72,11 +82,27 @@ export class PageIndex {
     if (frame.end <= this.floorLsn) return;
     const cursor = new RecordCursor(framePayload(bytes));
     for (let offset = 0; cursor.next(); offset = cursor.end) {
-      const { page } = cursor;
+      const { page, pagesLeft } = cursor;
       const lsn = frame.base + cursor.end;
-      if (page === null || lsn <= this.floorLsn) continue;
+      if (lsn <= this.floorLsn) continue;
+      if (pagesLeft !== null) this.end({ epoch: frame.epoch, lsn, pages: pagesLeft });
+      if (page === null) continue;
       this.insert(page, lsn, 2 * offset + (cursor.isImage ? 1 : 0), frame);
     }
+  }
+
+  private end(ending: Ending): void {
+    const isKnown = this.endings.some((other) => other.lsn === ending.lsn && other.epoch === ending.epoch);
+    if (!isKnown) this.endings = [...this.endings, ending];
+  }
+
+  /** LSN at which the page was gone for the last time before the read point; zero when it never was. */
+  private goneAt(page: PageNo, head: Epoch, readPoint: Lsn): number {
+    let gone = 0;
+    for (const { epoch, lsn, pages } of this.endings)
+      if (pages < page && lsn > gone && lsn <= readPoint && lsn <= this.tree.visibleUntil(head, epoch))
+        gone = lsn;
+    return gone;
   }
 
   /** Takes a record unless it is here already; the same LSN of another epoch is another history's. */
@@ -110,23 +136,26 @@ export class PageIndex {
    */
   plan(page: PageNo, head: Epoch, readPoint: Lsn): PagePlan | null {
     const records: PlannedRecord[] = [];
+    const goneAt = this.endings.length === 0 ? 0 : this.goneAt(page, head, readPoint);
     let needsImage = true;
     for (let at = this.newest.get(page) ?? none; at !== none && needsImage; at = this.olderThan(at)) {
       const lsn = this.lsnAt(at);
-      if (lsn <= this.floorLsn) break;
+      if (lsn <= this.floorLsn || lsn <= goneAt) break;
       const frame = this.frameAt(at);
       if (lsn > readPoint || frame === undefined || lsn > this.tree.visibleUntil(head, frame.epoch)) continue;
       const place = this.blockOf(at)?.places[at % blockRows] ?? 0;
       records.push({ frame, offset: place >>> 1 });
       needsImage = place % 2 === 0;
     }
-    return records.length === 0 ? null : { needsImage, records: records.reverse() };
+    if (records.length === 0 && goneAt === 0) return null;
+    return { needsImage: needsImage && goneAt === 0, records: records.reverse() };
   }
 
   /** Hides records at or below `floor`: images hold them by now. `forget` gives their room back. */
   raise(floor: Lsn): void {
     this.floorLsn = floor;
     this.aboveHole.clear();
+    this.endings = this.endings.filter((ending) => ending.lsn > floor);
   }
 
   /**
@@ -147,6 +176,7 @@ export class PageIndex {
     this.blocks.length = 0;
     this.firstRow = 0;
     this.nextRow = 0;
+    this.endings = [];
     this.floorLsn = floor;
   }
 

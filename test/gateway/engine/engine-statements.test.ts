@@ -250,6 +250,7 @@ describe('statements', () => {
     await run(session, 'VACUUM');
     const [[after]] = (await rows(session, 'PRAGMA page_count')) as [[bigint]];
     expect(after).toBeLessThan(before / 4n);
+    expect(volume.endings).toEqual([Number(after)]);
     await run(
       session,
       'INSERT INTO t SELECT randomblob(300) FROM t, (SELECT 1 UNION SELECT 2 UNION SELECT 3)',

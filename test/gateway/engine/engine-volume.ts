@@ -8,11 +8,11 @@ import type { BatchStep, SqlResult, SqlStatement, SqlValue } from '../../../gate
 import { encodeFrame } from '../../../storage/redo/frame.ts';
 import { epoch, type Lsn, lsn, type PageNo, type PgId, zeroLsn } from '../../../storage/redo/ids.ts';
 import { redoLimits } from '../../../storage/redo/limits.ts';
-import { applyChange, decodeRecords, type PageChange } from '../../../storage/redo/record.ts';
+import { applyChange, decodeRecords, type PageChange, type Shrink } from '../../../storage/redo/record.ts';
 
 interface StoredChange {
   readonly lsn: Lsn;
-  readonly change: PageChange;
+  readonly change: PageChange | Shrink;
 }
 
 const frameBytes = 64 * 1024;
@@ -22,6 +22,8 @@ export class MemoryVolume {
   readonly reads: { readonly page: PageNo; readonly readPoint: Lsn }[] = [];
   /** Frames in LSN order. */
   readonly frames: Uint8Array[] = [];
+  /** Of each shrink, how many pages it left. */
+  readonly endings: number[] = [];
   end: Lsn = zeroLsn;
   durable: Lsn = zeroLsn;
   private readonly pages = new Map<PageNo, StoredChange[]>();
@@ -43,6 +45,11 @@ export class MemoryVolume {
         this.end = record.lsn;
         if (record.kind === 'commit') continue;
         const stored = { lsn: record.lsn, change: record };
+        if (record.kind === 'shrink') {
+          this.endings.push(record.pages);
+          for (const [page, chain] of this.pages) if (page > record.pages) chain.push(stored);
+          continue;
+        }
         const chain = this.pages.get(record.page);
         if (chain === undefined) this.pages.set(record.page, [stored]);
         else chain.push(stored);
@@ -66,9 +73,12 @@ export class MemoryVolume {
       `a page was asked for at ${readPoint}, above the durable ${this.durable}`,
     );
     const chain = (this.pages.get(page) ?? []).filter((stored) => stored.lsn <= readPoint);
-    if (chain.length === 0) return null;
-    let image = new Uint8Array(redoLimits.pageBytes);
-    for (const { change } of chain) image = new Uint8Array(applyChange(image, change));
+    let image: Uint8Array | null = null;
+    for (const { change } of chain)
+      image =
+        change.kind === 'shrink'
+          ? null
+          : new Uint8Array(applyChange(image ?? new Uint8Array(redoLimits.pageBytes), change));
     return image;
   }
 }

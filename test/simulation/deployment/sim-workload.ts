@@ -82,6 +82,7 @@ export function readWrites(
       throw new Error(`a frame that checks does not decode: ${decoded.reason}`);
     for (const record of decoded.records) {
       if (record.lsn > until || record.lsn > through) break;
+      if (record.kind === 'shrink') continue;
       if (record.kind !== 'commit') {
         open.push(labelOf(record));
         continue;

@@ -1,6 +1,6 @@
 /**
- * The disk of a storage node as the production shells ask for it, on the disk twin: log files are the twin's append-only files, a
- * file that is written beside and renamed is the twin's replacement of a whole file.
+ * The disk of a storage node as the production shells ask for it, on the disk twin: log files and runs of images are the twin's
+ * append-only files, a file that is written beside and renamed is the twin's replacement of a whole file.
  */
 import assert from 'node:assert/strict';
 import type { Disk, DiskDone, DiskFile, DiskOpenMode, DiskResult } from '../../../storage/log/disk.ts';
@@ -108,7 +108,14 @@ export class NodeDisk implements Disk {
           this.token(() => (this.defects.acksBeforeSync ? undefined : done(fine))),
         );
       },
-      writev: () => assert.fail(`${path} is only appended to`),
+      writev: (buffers, position, done) => {
+        assert.equal(position, twin.length(path), `a write to ${path} is no append`);
+        const bytes = concatBytes(buffers);
+        soon(
+          done,
+          twin.append(path, bytes).kind === 'disk-full' ? full : { kind: 'ok', value: bytes.length },
+        );
+      },
       fdatasync: (done) =>
         twin.sync(
           path,

@@ -3,12 +3,17 @@
  * simulated time. Here are only its links, its repair over them, and what its operator does with a node that cannot start.
  */
 
+import {
+  ImageStore,
+  type ImageStoreOptions,
+  type ImagesOpened,
+} from '../../../storage/images/image-store.ts';
 import { StartError } from '../../../storage/node/node-data.ts';
 import { type NodeParts, openParts } from '../../../storage/node/node-parts.ts';
 import { PeerRepair } from '../../../storage/node/repair.ts';
 import { serveLink } from '../../../storage/node/serve-link.ts';
 import { concatBytes } from '../../../storage/redo/bytes.ts';
-import { type NodeId, regionId } from '../../../storage/redo/ids.ts';
+import { type NodeId, type PageNo, regionId } from '../../../storage/redo/ids.ts';
 import { decodeRequest, encodeRequest } from '../../../storage/wire/core/message-codec.ts';
 import type { LinkHandlers } from '../../../storage/wire/link-connection.ts';
 import { type RpcBody, rpcHeaderBytes } from '../../../storage/wire/link-rpc.ts';
@@ -24,7 +29,6 @@ import {
   type SimRuntime,
 } from '../deployment/sim-types.ts';
 import { type Address, regionOf } from '../deployment/topology.ts';
-import { ImagesTwin } from '../ports/images.ts';
 import { LinksTwin } from '../ports/links.ts';
 import { NodeDisk } from '../ports/node-disk.ts';
 import { RuntimeTwin } from '../ports/runtime.ts';
@@ -120,6 +124,7 @@ export class SimStorageNode implements SimProcess {
   private openParts(): Promise<NodeParts> {
     const { context, id, runtime, time } = this;
     const { bounds } = context;
+    const scrub = context.defects.has('never-scrubs') ? { firstMs: 3_600_000 } : bounds.scrub;
     const region = regionOf(runtime.address);
     const config = {
       cluster: context.cluster,
@@ -136,13 +141,13 @@ export class SimStorageNode implements SimProcess {
       config,
       disk: this.disk,
       runtime: time,
-      images: () => new ImagesTwin(context.defects.has('images-forgotten')),
+      ...(context.defects.has('images-forgotten') && { openImages: openForgetfulImages }),
       repair: new PeerRepair(config, { dial: this.peers.dial, runtime: time }, bounds.fetchBytesMax),
       logger,
       pid: runtime.incarnation,
       onFatal: (message) => runtime.exit(message),
       onFlushed: () => undefined,
-      bounds: { log: bounds.log, pages: bounds.pages },
+      bounds: { log: bounds.log, pages: bounds.pages, images: bounds.images, sealer: bounds.sealer, scrub },
     });
   }
 
@@ -156,8 +161,16 @@ export class SimStorageNode implements SimProcess {
   private serve(parts: NodeParts): void {
     this.parts = parts;
     for (const [connection, peer] of this.connections) this.serveLink(parts, peer, connection);
+    let kept = { sealed: 0, found: 0, healed: 0 };
     this.time.every(reportMs, () => {
-      const { node } = parts;
+      const { node, rot, sealer } = parts;
+      const now = { sealed: sealer.counters.sealed, ...rot.counters };
+      this.context.witness.logKept({
+        sealed: now.sealed - kept.sealed,
+        found: now.found - kept.found,
+        healed: now.healed - kept.healed,
+      });
+      kept = now;
       const { head } = node.durable;
       const end = node.segment.volumeEnd(head);
       this.context.witness.nodeLevel(this.runtime.address, head, end, node.state.hydrated);
@@ -184,6 +197,23 @@ export class SimStorageNode implements SimProcess {
     if (decoded.message.authority >= sealed) return message;
     return concatBytes([head, ...bodyOf(encodeRequest({ ...decoded.message, authority: sealed }).body)]);
   }
+}
+
+/** The defect keeps the first image of each page for ever, as a store that loses writes would. */
+async function openForgetfulImages(options: ImageStoreOptions): Promise<ImagesOpened> {
+  const opened = await ImageStore.open(options);
+  if (opened.kind === 'failed') return opened;
+  const { store } = opened;
+  const append = store.append.bind(store);
+  store.append = async (images) => {
+    const known = await store.read([...images.pages.keys()]);
+    const pages = [...images.pages].map(([page, bytes], at): readonly [PageNo, Uint8Array] => {
+      const first = known[at];
+      return [page, first?.kind === 'ok' ? first.bytes : bytes];
+    });
+    return append({ ...images, pages: new Map(pages) });
+  };
+  return opened;
 }
 
 const bodyOf = (body: RpcBody): readonly Uint8Array[] => (body instanceof Uint8Array ? [body] : body);

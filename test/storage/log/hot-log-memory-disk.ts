@@ -64,6 +64,16 @@ export class MemoryDisk implements Disk {
     this.durableNames.set(path, inode);
   }
 
+  /** Flips bits of a byte where it lies, of what is durable too, and for those who have the file open. */
+  rot(path: string, at: number, mask = 1): void {
+    const inode = this.inode(path);
+    const isDurable = inode.durable === inode.bytes;
+    const rotten = Buffer.from(inode.bytes);
+    rotten[at] = (rotten[at] ?? 0) ^ mask;
+    inode.bytes = rotten;
+    if (isDurable) inode.durable = rotten;
+  }
+
   makeDirectory(_path: string, done: DiskDone<void>): void {
     this.answer(done, () => undefined);
   }

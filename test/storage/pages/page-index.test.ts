@@ -4,7 +4,7 @@ import { EpochTree, endOfTime } from '../../../storage/history/epoch-tree.ts';
 import { PageIndex, type PagePlan } from '../../../storage/pages/core/page-index.ts';
 import { encodeFrame, framePayload } from '../../../storage/redo/frame.ts';
 import { type Epoch, epoch, type Lsn, lsn, pageNo, pgId } from '../../../storage/redo/ids.ts';
-import { applyChange, decodeRecords, type PageChange } from '../../../storage/redo/record.ts';
+import { applyChange, decodeRecords, type PageChange, type Shrink } from '../../../storage/redo/record.ts';
 import { RecordCursor } from '../../../storage/redo/record-cursor.ts';
 import { commitAt, Dice, encoded, fork, heldOf } from '../simulation/samples.ts';
 
@@ -13,7 +13,7 @@ const pages = [1, 2, 3].map(pageNo);
 interface Written {
   readonly epoch: Epoch;
   readonly lsn: Lsn;
-  readonly change: PageChange;
+  readonly change: PageChange | Shrink;
 }
 
 /** A store of frames with its index, and beside it every change by itself, folded the naive way. */
@@ -29,7 +29,7 @@ class Twin {
     return this.ends.get(of) ?? this.tree.startOf(of);
   }
 
-  write(of: Epoch, changes: readonly PageChange[]): void {
+  write(of: Epoch, changes: readonly (PageChange | Shrink)[]): void {
     const base = this.endOf(of);
     const records = [...changes, commitAt(base)].map(encoded);
     const bytes = encodeFrame({ epoch: of, pg: pgId(0), base, prevPg: base }, records);
@@ -62,18 +62,24 @@ class Twin {
   /** The page by folding every visible change, oldest first. */
   naive(page: number, head: Epoch, readPoint: Lsn): Uint8Array | null {
     const visible = this.written
-      .filter((one) => one.change.page === page && this.tree.visible(head, readPoint, one))
+      .filter((one) => concerns(one.change, page) && this.tree.visible(head, readPoint, one))
       .sort((a, b) => a.lsn - b.lsn);
     let image: Uint8Array | null = null;
-    for (const { change } of visible) image = applyChange(image ?? new Uint8Array(4096), change);
+    for (const { change } of visible)
+      image = change.kind === 'shrink' ? null : applyChange(image ?? new Uint8Array(4096), change);
     return image;
   }
 
   /** What the index makes of a page. @param base what lies at or below its floor, when it has one. */
   read(page: number, head: Epoch, readPoint: Lsn, base: Uint8Array | null = null): Uint8Array | null {
     const plan = this.index.plan(pageNo(page), head, readPoint);
-    return plan === null ? base : this.build(plan, base);
+    if (plan === null) return base;
+    return plan.records.length === 0 ? null : this.build(plan, base);
   }
+}
+
+function concerns(change: PageChange | Shrink, page: number): boolean {
+  return change.kind === 'shrink' ? change.pages < page : change.page === page;
 }
 
 /** What the index makes of a page is what the naive fold gives; compared as bytes, which is quick. */
@@ -109,6 +115,10 @@ function randomChange(dice: Dice, images = 0.1): PageChange {
   return { kind: 'pageDelta', page, runs: [{ offset: dice.below(60), bytes }] };
 }
 
+function shrunkTo(left: number): Shrink {
+  return { kind: 'shrink', pages: left };
+}
+
 /** Some transactions over a few epochs, with forks below what was written. */
 function grow(dice: Dice, images = 0.1): Twin {
   const twin = new Twin();
@@ -117,7 +127,9 @@ function grow(dice: Dice, images = 0.1): Twin {
     const head = dice.pick(heads);
     twin.write(
       head,
-      Array.from({ length: 1 + dice.below(3) }, () => randomChange(dice, images)),
+      Array.from({ length: 1 + dice.below(3) }, () =>
+        dice.chance(0.1) ? shrunkTo(dice.below(pages.length)) : randomChange(dice, images),
+      ),
     );
     if (heads.length < 4 && dice.chance(0.2)) {
       const parent = dice.pick(heads);
@@ -209,6 +221,23 @@ describe('a page', () => {
     expect(twin.read(2, epoch(1), endOfTime)).toBeNull();
     expect(twin.read(1, epoch(1), written)?.[0]).toBe(7);
     expect(twin.index.recordCount).toBe(1);
+  });
+
+  it('is gone once the database ends before it, and begins anew when the database grows again', () => {
+    const twin = new Twin();
+    const filled = (fill: number): PageChange => ({
+      kind: 'pageImage',
+      page: pageNo(3),
+      bytes: new Uint8Array(4096).fill(fill),
+    });
+    for (const change of [filled(1), shrunkTo(2), filled(2)]) twin.write(epoch(1), [change]);
+    const [before, gone, again] = twin.written.map((one) => one.lsn);
+    expect(twin.read(3, epoch(1), before ?? lsn(0))?.[0]).toBe(1);
+    expect(twin.index.plan(pageNo(3), epoch(1), gone ?? lsn(0))).toEqual({ needsImage: false, records: [] });
+    expect(twin.index.plan(pageNo(2), epoch(1), gone ?? lsn(0))).toBeNull();
+    expect(twin.read(3, epoch(1), again ?? lsn(0))?.[0]).toBe(2);
+    raise(twin.index, gone ?? lsn(0));
+    expect(twin.read(3, epoch(1), again ?? lsn(0))?.[0]).toBe(2);
   });
 
   it('is planned from its newest whole image on, not from the beginning', () => {

@@ -1,180 +1,15 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { afterEach, describe, expect, it } from 'vitest';
-import { EpochTree } from '../../../storage/history/epoch-tree.ts';
-import { type HeldFrame, Segment } from '../../../storage/log/core/segment.ts';
-import { FrameReader } from '../../../storage/log/frame-reader.ts';
-import { PageIndex } from '../../../storage/pages/core/page-index.ts';
-import { LmdbImages } from '../../../storage/pages/image-store.ts';
-import { PageReader, pageReaderBounds } from '../../../storage/pages/page-reader.ts';
-import { machine } from '../../../storage/process/runtime.ts';
-import { encodeFrame, parseFrame } from '../../../storage/redo/frame.ts';
-import {
-  epoch,
-  type Lsn,
-  lsn,
-  mainBranch,
-  type PageNo,
-  pageNo,
-  pgId,
-  zeroLsn,
-} from '../../../storage/redo/ids.ts';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { pageReaderBounds } from '../../../storage/pages/page-reader.ts';
+import { epoch, type Lsn, lsn, pageNo, zeroLsn } from '../../../storage/redo/ids.ts';
 import { ReferencePages } from '../region-harness.ts';
+import { Bench } from './page-bench.ts';
 
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
-
-/** Images that can be damaged, and a disk that can be full. */
-class FaultyImages extends LmdbImages {
-  private failure: string | null = null;
-  private readonly damaged = new Set<PageNo>();
-
-  fail(reason: string | null): void {
-    this.failure = reason;
-  }
-
-  damage(page: PageNo): Promise<void> {
-    this.damaged.add(page);
-    return Promise.resolve();
-  }
-
-  override putAll(pages: ReadonlyMap<PageNo, Uint8Array>, at: Lsn): Promise<void> {
-    if (this.failure !== null) return Promise.reject(new Error(this.failure));
-    for (const page of pages.keys()) this.damaged.delete(page);
-    return super.putAll(pages, at);
-  }
-
-  override get(page: PageNo): ReturnType<LmdbImages['get']> {
-    return this.damaged.has(page) ? { kind: 'bad', reason: 'damaged on purpose' } : super.get(page);
-  }
-
-  override clear(): Promise<void> {
-    this.damaged.clear();
-    return super.clear();
-  }
-}
-
-/** A page reader over a log in memory. */
-class Bench {
-  readonly tree = new EpochTree();
-  readonly segment = new Segment(this.tree);
-  readonly index = new PageIndex(this.tree);
-  readonly directory = mkdtempSync(join(tmpdir(), 'sextant-pages-'));
-  readonly images = new FaultyImages(join(this.directory, 'images'), 2 ** 20);
-  readonly rotten: string[] = [];
-  readonly troubles: string[] = [];
-  readonly reader: PageReader;
-  nowMs = 0;
-  /** What passes between two looks at the clock. */
-  msPerLook = 0;
-  /** The log's one file, frame by frame. */
-  private readonly bytes: Uint8Array[] = [];
-  private fileBytes = 0;
-  private readonly counters = {
-    batches: 0,
-    appends: 0,
-    bytesWritten: 0,
-    appendsFailed: 0,
-    readsFromTail: 0,
-    readsFromDisk: 0,
-  };
-
-  /** @param foldPages images in memory at which they are stored: all there are, as a rule. */
-  constructor(foldPages = 4) {
-    const log = {
-      counters: this.counters,
-      read: ({ offset, length }: { offset: number; length: number }) => {
-        this.counters.readsFromDisk += 1;
-        const bytes = Buffer.concat(this.bytes).subarray(offset, offset + length);
-        return Promise.resolve({ kind: 'ok', bytes } as const);
-      },
-    };
-    this.reader = new PageReader({
-      index: this.index,
-      tree: this.tree,
-      segment: this.segment,
-      frames: new FrameReader(log, (reason) => this.rotten.push(reason)),
-      images: this.images,
-      runtime: { ...machine, nowMs: () => (this.nowMs += this.msPerLook) },
-      onTrouble: (what) => this.troubles.push(what),
-      bounds: { foldPages },
-    });
-    cleanups.push(async () => {
-      await this.reader.close();
-      rmSync(this.directory, { recursive: true });
-    });
-  }
-
-  fork(reign: number, parent: number, at: Lsn): void {
-    const fork = { epoch: epoch(reign), branch: mainBranch, parent: epoch(parent), forkLsn: at };
-    this.tree.add(fork);
-  }
-
-  /** Writes `count` transactions of the reference, one frame each. */
-  write(reign: number, from: Lsn, reference: ReferencePages, count: number, pages = 4): Lsn {
-    let at = from;
-    for (let written = 0; written < count; written++) {
-      const [run] = reference.change(pages).runs;
-      const frame = encodeFrame({ epoch: epoch(reign), pg: pgId(0), base: at, prevPg: at }, [
-        run?.bytes ?? new Uint8Array(0),
-      ]);
-      const parsed = parseFrame(frame);
-      if (parsed.kind !== 'frame') throw new Error('a frame');
-      const { epoch: of, pg, base, end, prevPg } = parsed.header;
-      const held: HeldFrame = {
-        epoch: of,
-        pg,
-        base,
-        end,
-        prevPg,
-        lastCpl: end,
-        position: { file: 1, offset: this.fileBytes, length: frame.length },
-      };
-      this.bytes.push(frame);
-      this.fileBytes += frame.length;
-      this.segment.insert(held);
-      this.reader.held([held], [frame]);
-      at = end;
-      reference.committed(end);
-    }
-    return at;
-  }
-
-  rot(frame: number): void {
-    const bytes = this.bytes[frame];
-    if (bytes !== undefined) bytes[60] = (bytes[60] ?? 0) ^ 1;
-  }
-
-  async fold(head: number, lowWater: Lsn): Promise<void> {
-    for (let round = 0; round < 10; round++) await this.reader.fold({ head: epoch(head), lowWater });
-  }
-
-  async page(head: number, at: Lsn, page: PageNo): Promise<Buffer | null | string> {
-    const read = await this.reader.read(epoch(head), at, [page]);
-    if (read.kind === 'refused') return read.code;
-    const [bytes] = read.pages;
-    return bytes === null || bytes === undefined ? null : Buffer.from(bytes);
-  }
-
-  async matches(head: number, reference: ReferencePages, from = 0): Promise<void> {
-    for (const { lsn: at, pages } of reference.versions.slice(from)) {
-      for (let page = 1; page <= 4; page++) {
-        const wanted = pages.get(pageNo(page));
-        const found = await this.page(head, at, pageNo(page));
-        if (wanted === undefined) expect(found).toBeNull();
-        else expect(found instanceof Buffer && found.equals(wanted), `page ${page} at ${at}`).toBe(true);
-      }
-    }
-  }
-}
+afterEach(() => Bench.closeAll());
 
 describe('building pages', () => {
   it('equals a reference at every commit, and reading changes nothing that is stored', async () => {
-    const bench = new Bench();
+    const bench = await Bench.open();
     bench.fork(1, 0, zeroLsn);
     const reference = new ReferencePages(3);
     bench.write(1, zeroLsn, reference, 60);
@@ -184,7 +19,7 @@ describe('building pages', () => {
   });
 
   it('indexes what came when a page is read, or a turn after much has come', async () => {
-    const bench = new Bench();
+    const bench = await Bench.open();
     bench.fork(1, 0, zeroLsn);
     const reference = new ReferencePages(3);
     let end = bench.write(1, zeroLsn, reference, 3);
@@ -204,7 +39,7 @@ describe('building pages', () => {
   });
 
   it('has no page that was not written at the read point', async () => {
-    const bench = new Bench();
+    const bench = await Bench.open();
     bench.fork(1, 0, zeroLsn);
     bench.write(1, zeroLsn, new ReferencePages(3), 3, 1);
     expect(await bench.page(1, lsn(1_000_000), pageNo(9))).toBeNull();
@@ -212,7 +47,7 @@ describe('building pages', () => {
   });
 
   it('reports a frame that rotted and builds nothing from it', async () => {
-    const bench = new Bench();
+    const bench = await Bench.open();
     bench.fork(1, 0, zeroLsn);
     const end = bench.write(1, zeroLsn, new ReferencePages(3), 1, 1);
     bench.rot(0);
@@ -223,7 +58,7 @@ describe('building pages', () => {
 
 describe('folding', () => {
   it('keeps every version from the low-water mark on', async () => {
-    const bench = new Bench();
+    const bench = await Bench.open();
     bench.fork(1, 0, zeroLsn);
     const reference = new ReferencePages(5);
     const lowWater = bench.write(1, zeroLsn, reference, 120);
@@ -231,14 +66,14 @@ describe('folding', () => {
     await bench.fold(1, lowWater);
     expect(bench.reader.folder.point).toEqual({ head: 1, lsn: lowWater });
     expect(bench.index.floor).toBe(lowWater);
-    expect(bench.images.size).toBe(4);
-    expect(readdirSync(join(bench.directory, 'images'))).toEqual(['pg-0']);
+    expect(bench.images.point).toEqual({ head: 1, lsn: lowWater });
+    expect(bench.images.boundaries.at(-1)).toBe(lowWater);
     await bench.matches(1, reference, 119);
     expect(bench.reader.counters).toMatchObject({ rebuilds: 0, historyReads: 0 });
   });
 
-  it('goes on over its own images, one for each page, and keeps no record below them', async () => {
-    const bench = new Bench(2);
+  it('goes on over its own images, and keeps no record below them', async () => {
+    const bench = await Bench.open({ foldPages: 2 });
     bench.fork(1, 0, zeroLsn);
     const reference = new ReferencePages(5);
     let end: Lsn = zeroLsn;
@@ -247,12 +82,12 @@ describe('folding', () => {
       await bench.fold(1, end);
       expect(bench.index.recordCount).toBe(0);
     }
-    expect(bench.images.size).toBe(2);
+    expect(bench.images.point.lsn).toBe(end);
     await bench.matches(1, reference, reference.versions.length - 1);
   });
 
   it('stores nothing, however often its pages change, before many have', async () => {
-    const bench = new Bench(5);
+    const bench = await Bench.open({ foldPages: 5 });
     bench.fork(1, 0, zeroLsn);
     const reference = new ReferencePages(5);
     let end: Lsn = zeroLsn;
@@ -266,19 +101,18 @@ describe('folding', () => {
       expect(bench.index.recordCount).toBe(0);
       await bench.matches(1, reference, reference.versions.length - 1);
     }
-    expect(bench.images.size).toBe(0);
+    expect(bench.images.runCount).toBe(0);
     const wider = new ReferencePages(6);
     end = bench.write(1, end, wider, 50, 8);
     await bench.fold(1, end);
-    expect(bench.images.size).toBeGreaterThanOrEqual(5);
-    expect(bench.reader.folder.counters.imagesStored).toBe(bench.images.size);
-    expect(isDone()).toBe(true);
+    expect(bench.images.runCount).toBeGreaterThan(0);
+    expect(bench.reader.folder.counters.imagesStored).toBeGreaterThanOrEqual(5);
   });
 
   it.each(['frames', 'stretches'])(
     'gives up its turn between two frames when folding is slow: %s',
     async (held) => {
-      const bench = new Bench();
+      const bench = await Bench.open();
       bench.msPerLook = 1;
       bench.fork(1, 0, zeroLsn);
       const reference = new ReferencePages(8);
@@ -288,19 +122,20 @@ describe('folding', () => {
       const points: Lsn[] = [];
       while (bench.reader.folder.point.lsn < end) {
         await bench.reader.fold({ head: epoch(1), lowWater: end });
+        await bench.reader.folder.stored();
         points.push(bench.reader.folder.point.lsn);
         await bench.matches(1, reference, reference.versions.length - 1);
       }
-      // Four looks at the clock are four frames, wherever in a stretch they begin.
-      expect(points).toHaveLength(25);
-      expect(new Set(points).size).toBe(25);
+      // Four looks at the clock are four frames at most, wherever in a stretch they begin.
+      expect(points.length).toBeGreaterThanOrEqual(25);
+      expect(new Set(points).size).toBe(points.length);
     },
   );
 
   it.each([1, 2, 4, 5])(
     'is right at every moment of a fold, and while %i images are stored',
     async (foldPages) => {
-      const bench = new Bench(foldPages);
+      const bench = await Bench.open({ foldPages });
       bench.fork(1, 0, zeroLsn);
       const reference = new ReferencePages(8);
       let end: Lsn = zeroLsn;
@@ -316,7 +151,7 @@ describe('folding', () => {
   );
 
   it('waits at a hole: a record that comes later must not find its page folded', async () => {
-    const bench = new Bench();
+    const bench = await Bench.open();
     bench.fork(1, 0, zeroLsn);
     bench.write(1, lsn(500), new ReferencePages(5), 120);
     await bench.fold(1, lsn(100_000));
@@ -324,25 +159,48 @@ describe('folding', () => {
     expect(bench.index.floor).toBe(0);
   });
 
-  it('makes the images anew when one is damaged', async () => {
-    const bench = new Bench();
+  it('never serves a rotten page, and brings it back from a peer (S12)', async () => {
+    const bench = await Bench.open();
     bench.fork(1, 0, zeroLsn);
     const reference = new ReferencePages(5);
     const end = bench.write(1, zeroLsn, reference, 160);
     await bench.fold(1, end);
-    await bench.images.damage(pageNo(1));
+    const wanted = Buffer.from(reference.versions.at(-1)?.pages.get(pageNo(1)) ?? []);
+    for (const path of bench.disk.paths().filter((name) => name.endsWith('.run'))) bench.disk.rot(path, 100);
     expect(await bench.page(1, end, pageNo(1))).toBe('NOT_COMPLETE');
-    await bench.reader.settled();
-    expect(bench.reader.counters.rebuilds).toBe(1);
-    await bench.matches(1, reference, 150);
+    expect(await bench.page(1, end, pageNo(2))).toBeInstanceOf(Buffer);
+    await bench.fold(1, end);
+    expect(await bench.page(1, end, pageNo(1))).toBe('NOT_COMPLETE');
+    expect(bench.images.rotten).toBe(1);
+    const asked: unknown[] = [];
+    bench.source = (at, pages) => {
+      asked.push([at, pages]);
+      return Promise.resolve(asked.length === 1 ? [new Uint8Array(4096)] : [wanted]);
+    };
+    // A page that is not the one that was stored is not believed.
+    for (let round = 0; round < 3; round++) {
+      bench.nowMs += 1_000;
+      await bench.fold(1, end);
+      await nextTurn();
+    }
+    expect(asked).toEqual(Array(2).fill([{ head: 1, lsn: end }, [pageNo(1)]]));
+    expect(await bench.page(1, end, pageNo(1))).toEqual(wanted);
+    await vi.waitFor(() => expect(bench.images.wantsHealing).toBe(false));
+    expect(bench.images.counters).toMatchObject({ rottenFound: 1, rottenHealed: 1 });
+    await bench.matches(1, reference, 159);
   });
 
-  it('makes the images anew when the history that is written forks below them, and serves both paths', async () => {
-    const bench = new Bench();
+  it('takes the images back to where the history that is written forks below them, and serves both paths (S14)', async () => {
+    const bench = await Bench.open();
     bench.fork(1, 0, zeroLsn);
     const reference = new ReferencePages(5);
-    const end = bench.write(1, zeroLsn, reference, 160);
+    const middle = bench.write(1, zeroLsn, reference, 40);
+    const end = bench.write(1, middle, reference, 120);
+    bench.images.keep([middle]);
+    await bench.fold(1, middle);
+    const boundary = bench.images.point.lsn;
     await bench.fold(1, end);
+    expect(bench.images.point.lsn).toBe(end);
     const rewound = reference.versions[50]?.lsn ?? zeroLsn;
     const before = Buffer.from(reference.versions[50]?.pages.get(pageNo(1)) ?? []);
     bench.fork(2, 1, rewound);
@@ -350,8 +208,11 @@ describe('folding', () => {
     expect(bench.reader.counters).toMatchObject({ rebuilds: 0, historyReads: 1 });
     const other = new ReferencePages(6);
     const forked = bench.write(2, rewound, other, 20);
-    await bench.fold(2, rewound);
+    // Of an older head a node hears when it has just started: no reason to take anything back.
+    await bench.fold(0, rewound);
+    await bench.reader.fold({ head: epoch(2), lowWater: rewound });
     await bench.reader.settled();
+    expect(bench.images.boundaries).toContain(boundary);
     await bench.fold(2, rewound);
     expect(bench.reader.counters.rebuilds).toBe(1);
     expect(bench.reader.folder.point).toEqual({ head: 2, lsn: rewound });
@@ -362,8 +223,45 @@ describe('folding', () => {
     await bench.matches(1, reference);
   });
 
-  it('reads versions below the images from the log, and changes nothing for it', async () => {
-    const bench = new Bench();
+  it('forgets what lay beyond the end of a database that got shorter, in every version and in the runs (S23)', async () => {
+    for (const seed of [5, 6, 7, 8]) {
+      const bench = await Bench.open({ foldPages: 2 });
+      bench.images.keep([]);
+      bench.fork(1, 0, zeroLsn);
+      const reference = new ReferencePages(seed, 0.2);
+      let end = zeroLsn;
+      for (let round = 0; round < 8; round++) {
+        end = bench.write(1, end, reference, 20);
+        await bench.matches(1, reference, reference.versions.length - 5);
+        await bench.fold(1, reference.versions.at(-7)?.lsn ?? zeroLsn);
+        await bench.matches(1, reference, reference.versions.length - 12);
+        while (await bench.images.merge());
+      }
+      await bench.fold(1, end);
+      const last = reference.versions.at(-1)?.pages ?? new Map();
+      const all = await bench.images.pagesFrom(pageNo(1), 4096 * 99);
+      expect(bench.images.point.lsn).toBe(end);
+      expect(all.kind === 'pages' && all.pages.map(({ page }) => page)).toEqual([...last.keys()].sort());
+      await bench.matches(1, reference, 150);
+    }
+  });
+
+  it('refuses a version below the images when the log has a hole by now: rot was found since the read was let in (S15)', async () => {
+    const bench = await Bench.open();
+    bench.fork(1, 0, zeroLsn);
+    const reference = new ReferencePages(3);
+    const end = bench.write(1, zeroLsn, reference, 60);
+    await bench.fold(1, end);
+    const at = reference.versions[40]?.lsn ?? zeroLsn;
+    expect(await bench.page(1, at, pageNo(1))).toBeInstanceOf(Buffer);
+    const lost = bench.segment.framesAbove(epoch(1), zeroLsn)[20];
+    expect(lost && bench.segment.takeOut(lost)).toBe(lost);
+    expect(await bench.page(1, at, pageNo(1))).toBe('NOT_COMPLETE');
+    expect(bench.rotten).toEqual([]);
+  });
+
+  it('reads versions below the images from older images and the log, and changes nothing for it', async () => {
+    const bench = await Bench.open();
     bench.fork(1, 0, zeroLsn);
     const reference = new ReferencePages(5);
     const end = bench.write(1, zeroLsn, reference, 160);
@@ -375,13 +273,16 @@ describe('folding', () => {
   });
 
   it('serves what it has in memory while images cannot be stored, folds no more of them, and tries again', async () => {
-    const bench = new Bench();
+    const bench = await Bench.open();
     bench.fork(1, 0, zeroLsn);
     const reference = new ReferencePages(5);
     const some = bench.write(1, zeroLsn, reference, 60);
-    bench.images.fail('no space');
+    bench.disk.capacityBytes = 10_000;
     await bench.fold(1, some);
     const end = bench.write(1, some, reference, 60);
+    expect(bench.troubles).toEqual(['page images could not be stored']);
+    expect(bench.disk.paths()).toEqual([]);
+    expect(bench.reader.folder.point.lsn).toBe(some);
     bench.nowMs += 29_999;
     await bench.fold(1, end);
     expect(bench.troubles).toEqual(['page images could not be stored']);
@@ -391,7 +292,7 @@ describe('folding', () => {
     await bench.fold(1, end);
     expect(bench.troubles).toHaveLength(2);
     expect(bench.reader.folder.point.lsn).toBe(some);
-    bench.images.fail(null);
+    bench.disk.capacityBytes = Number.POSITIVE_INFINITY;
     bench.nowMs += 30_000;
     await bench.fold(1, end);
     expect(bench.reader.folder.point.lsn).toBe(end);
@@ -402,7 +303,7 @@ describe('folding', () => {
 
 describe('a start', () => {
   it('makes images of all but the end of the log, and an index of that', async () => {
-    const bench = new Bench();
+    const bench = await Bench.open();
     bench.fork(1, 0, zeroLsn);
     const reference = new ReferencePages(5);
     const end = bench.write(1, zeroLsn, reference, 160);
@@ -415,7 +316,7 @@ describe('a start', () => {
   });
 
   it('takes in what arrives meanwhile', async () => {
-    const bench = new Bench();
+    const bench = await Bench.open();
     bench.fork(1, 0, zeroLsn);
     const reference = new ReferencePages(5);
     const end = bench.write(1, zeroLsn, reference, 40);

@@ -10,10 +10,12 @@ import {
   diffPage,
   encodeMtr,
   encodeRecord,
+  type Mtr,
   type PageChange,
   pgOfPage,
   type RedoRecord,
   recordBytes,
+  type Shrink,
   splitRun,
 } from '../../../storage/redo/record.ts';
 import { lastCplIn, RecordCursor } from '../../../storage/redo/record-cursor.ts';
@@ -48,6 +50,10 @@ const changes: fc.Arbitrary<PageChange> = fc.oneof(
     bytes: fc.integer({ min: 0, max: 255 }).map((fill) => new Uint8Array(redoLimits.pageBytes).fill(fill)),
   }),
 );
+const shrinks: fc.Arbitrary<Shrink> = fc.record({
+  kind: fc.constant('shrink' as const),
+  pages: fc.integer({ min: 0, max: 0xffff_fffe }),
+});
 const commits: fc.Arbitrary<Commit> = fc.record({
   kind: fc.constant('commit' as const),
   commitTimeUs: fc.maxSafeInteger().map(Math.abs),
@@ -69,6 +75,7 @@ describe('a record', () => {
     expect(hex(encoded(twoRuns))).toBe(hex(fromHex('01 09 05 01 02 aabb a01f 01 cc')));
     expect(hex(encoded(image))).toBe(`028220ac02${'ee'.repeat(4096)}`);
     expect(hex(encoded(commitAt(0x1_0000_0002)))).toBe(hex(fromHex('03 08 0200000001000000')));
+    expect(hex(encoded({ kind: 'shrink', pages: 300 }))).toBe(hex(fromHex('04 02 ac02')));
     expect(hex(encoded({ kind: 'commit', commitTimeUs: 3, trace }))).toBe(
       `03210300000000000000${hex(trace)}`,
     );
@@ -83,7 +90,7 @@ describe('a record', () => {
 
   it('round-trips whatever it holds, and takes the room it announced', () => {
     fc.assert(
-      fc.property(fc.array(fc.oneof(changes, commits), { maxLength: 6 }), (records) => {
+      fc.property(fc.array(fc.oneof(changes, shrinks, commits), { maxLength: 6 }), (records) => {
         const bytes = encodeAll(records);
         expect(bytes.length).toBe(records.reduce((sum, record) => sum + recordBytes(record), 0));
         const decoded = decodeAll(bytes);
@@ -95,6 +102,7 @@ describe('a record', () => {
           walked.push([
             cursor.isCommit ? 'commit' : cursor.isImage ? 'pageImage' : 'pageDelta',
             cursor.page,
+            cursor.pagesLeft,
             cursor.end,
           ]);
         expect(cursor.isMalformed).toBe(false);
@@ -102,7 +110,9 @@ describe('a record', () => {
         expect(walked).toEqual(
           records.map((record) => {
             end += recordBytes(record);
-            return [record.kind, record.kind === 'commit' ? null : record.page, end];
+            const page = 'page' in record ? record.page : null;
+            const left = record.kind === 'shrink' ? record.pages : null;
+            return [record.kind === 'shrink' ? 'pageDelta' : record.kind, page, left, end];
           }),
         );
       }),
@@ -123,7 +133,9 @@ describe('malformed records', () => {
     ['0105', 'a record runs past the end of its frame'],
     ['010505', 'a record runs past the end of its frame'],
     ['03ffffffff1f', 'a record runs past the end of its frame'],
-    ['0400', 'unknown record type 4'],
+    ['0400', 'a shrink record does not hold one number'],
+    ['04020501', 'a shrink record does not hold one number'],
+    ['0500', 'unknown record type 5'],
     ['0100', 'a page delta has no page number'],
     ['010100', 'a page delta has no page number'],
     ['0105ffffffff0f', 'a page delta has no page number'],
@@ -311,7 +323,7 @@ describe('a mini-transaction', () => {
     );
     expect(mtr.runs.map((run) => run.pg)).toEqual([0, 1, 2]);
     const records = mtr.runs.map((run) =>
-      decodeAll(run.bytes).map((record) => (record.kind === 'commit' ? 'commit' : record.page)),
+      decodeAll(run.bytes).map((record) => ('page' in record ? record.page : record.kind)),
     );
     expect(records).toEqual([[1, 2], [257], [600, 'commit']]);
     expect(mtr.byteLength).toBe(mtr.runs.reduce((sum, run) => sum + run.bytes.length, 0));
@@ -327,6 +339,30 @@ describe('a mini-transaction', () => {
     assert(decoded.kind === 'records');
     expect(decoded.records.map((record) => record.kind)).toEqual(['pageDelta', 'commit', 'commit', 'commit']);
     expect(lastCplIn(last, lsn(end - last.length))).toBe(end);
+  });
+
+  it('tells that the database got shorter before the changes of the group in which it ends', () => {
+    const kinds = (mtr: Mtr): unknown[] =>
+      mtr.runs.map(({ pg, bytes }) => [
+        pg,
+        ...decodeAll(bytes).map((record) => ('page' in record ? record.page : record.kind)),
+      ]);
+    const changed = [delta(1, 'a'), delta(300, 'b')];
+    const shrunk = (left: number) =>
+      encodeMtr(changed, [commitAt(1)], pgBytes, { kind: 'shrink', pages: left });
+    expect(kinds(shrunk(2))).toEqual([
+      [0, 'shrink', 1],
+      [1, 300, 'commit'],
+    ]);
+    expect(kinds(shrunk(299))).toEqual([
+      [0, 1],
+      [1, 'shrink', 300, 'commit'],
+    ]);
+    expect(kinds(shrunk(600))).toEqual([
+      [0, 1],
+      [1, 300],
+      [2, 'shrink', 'commit'],
+    ]);
   });
 
   it('that changes nothing is a commit in the first group', () => {

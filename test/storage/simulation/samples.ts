@@ -19,6 +19,7 @@ import {
   decodeRecords,
   encodeRecord,
   type PageChange,
+  type RedoRecord,
   recordBytes,
 } from '../../../storage/redo/record.ts';
 
@@ -42,7 +43,7 @@ export function delta(page: number, text: string): PageChange {
   return { kind: 'pageDelta', page: pageNo(page), runs: [{ offset: 0, bytes: Buffer.from(text) }] };
 }
 
-export function encoded(record: PageChange | Commit): Uint8Array {
+export function encoded(record: RedoRecord): Uint8Array {
   const bytes = new Uint8Array(recordBytes(record));
   encodeRecord(record, bytes, 0);
   return bytes;
