@@ -60,6 +60,9 @@ export class Load {
       `CREATE TABLE ${this.table} (id INTEGER PRIMARY KEY, text TEXT)`,
     );
     this.#going = true;
+    this.#shop.leavings.push(() => {
+      this.#going = false;
+    });
     this.#lastMs = performance.now();
     this.#running = this.#workers.map((worker) => this.#work(worker));
   }

@@ -124,6 +124,8 @@ else if (values.list) for (const { name, what } of procedures) console.log(`${na
 else if (values.network !== undefined) {
   process.on('SIGTERM', () => process.exit(1));
   await rehearse(JSON.parse(values.network));
+  // Connections of clients that nobody waits for would keep it.
+  process.exit();
 } else if (values.here) await rehearse(networkHere(machineCount));
 else {
   const problem = networkProblem();

@@ -81,6 +81,8 @@ export class Shop {
   token = '';
   /** Code of processes that run another one than the rest. */
   readonly trees = new Map<string, string>();
+  /** Ends what a procedure that failed goes on with, such as its clients. */
+  readonly leavings: (() => void)[] = [];
   /** Machines of processes that are not on that of their region. */
   readonly moved = new Map<string, Machine>();
 
@@ -204,6 +206,7 @@ export class Shop {
 
   /** Starts what a procedure that failed has left stopped, or left running from other code. */
   async mend(): Promise<void> {
+    for (const leave of this.leavings.splice(0)) leave();
     for (const id of this.trees.keys()) await this.stop(id);
     this.trees.clear();
     const running = new Set(this.place.machines.running);
