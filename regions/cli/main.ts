@@ -17,7 +17,7 @@ import { addMoveCommands } from './commands/move-commands.ts';
 import { addPolicyCommand } from './commands/policy-commands.ts';
 import { addProcessCommands } from './commands/process-commands.ts';
 import { addReadinessCommand } from './commands/readiness-command.ts';
-import { addRegionCommands } from './commands/region-commands.ts';
+import { addRegionCommands } from './membership/region-commands.ts';
 import { addShellCommand } from './commands/shell-command.ts';
 import { addSqlCommand } from './commands/sql-command.ts';
 import { addStatusCommand } from './commands/status-command.ts';
