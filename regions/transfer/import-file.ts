@@ -102,7 +102,8 @@ export class Importer {
     const { tables } = this.source;
     const found = await this.state();
     const begin = resumption(found, this.fingerprint, null);
-    const at = found.note === null ? importStart : begin.kind === 'at' ? begin : null;
+    const at =
+      found.note === null ? importStart : begin.kind === 'at' ? { part: begin.part, row: begin.row } : null;
     if (at === null)
       throw new TransferError(
         `an import of another file, or with other options, has not ended there: run that again to end it, or give it up with \`DROP TABLE ${progressTable}\` (what it wrote stays)`,
@@ -175,6 +176,7 @@ export class Importer {
       const failure = failureIn(answer);
       if (failure === null) {
         this.transactions += 1;
+        this.target.answered();
         this.report('writing', batch.steps.at(-1)?.what ?? '', batch.to);
         batch = following;
         [pause, progressedAtMs] = [pauseMs.first, performance.now()];
@@ -189,7 +191,7 @@ export class Importer {
       else if (trouble === 'again') {
         if (performance.now() - progressedAtMs > this.target.patienceMs)
           throw this.stopped(failure, batch, null);
-        this.listener.note(`${failure.message}; the import goes on by itself`);
+        this.target.waits(failure.message);
         await sleep(pause);
         pause = Math.min(pauseMs.longest, pause * 2);
       }

@@ -25,12 +25,26 @@ function openingFailure(answer: BatchAnswer | LinkFailure): LinkFailure | null {
 export class ImportTarget {
   readonly link: SqlLink;
   readonly patienceMs: number;
-  private readonly note: (text: string) => void;
+  private readonly onNote: (text: string) => void;
+  private noted = '';
 
-  constructor(link: SqlLink, patience: number, note: (text: string) => void) {
+  /** @param onNote hears of an outage that is waited out, once for each reason in turn. */
+  constructor(link: SqlLink, patience: number, onNote: (text: string) => void) {
     this.link = link;
     this.patienceMs = patience;
-    this.note = note;
+    this.onNote = onNote;
+  }
+
+  /** What went wrong, and that it is tried again. */
+  waits(message: string): void {
+    if (message === this.noted) return;
+    this.noted = message;
+    this.onNote(`${message}; the import goes on by itself`);
+  }
+
+  /** The outage is over: the next one is told again. */
+  answered(): void {
+    this.noted = '';
   }
 
   /**
@@ -67,7 +81,7 @@ export class ImportTarget {
       const isLate = performance.now() - sinceMs >= this.patienceMs;
       if (isLate || troubleOf(code, false) !== 'again')
         throw new TransferError(`${message}; ${way}`, code ?? undefined);
-      this.note(message);
+      this.waits(message);
       await sleep(pause);
       pause = Math.min(pauseMs.longest, pause * 2);
     }

@@ -1,14 +1,16 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { SignJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { RunningGateway } from '../../../gateway/process/gateway.ts';
 import { exportFile } from '../../../regions/transfer/export-file.ts';
 import { SqlLink } from '../../../regions/transfer/sql-link.ts';
 import { makeAwkwardFile } from '../../regions/transfer/awkward-file.ts';
 import { contentsOf } from '../../regions/transfer/contents.ts';
-import { importFrom } from '../../regions/transfer/transfer-harness.ts';
+import { importFrom, startWire } from '../../regions/transfer/transfer-harness.ts';
 import { GatewayWorld, ready, urlOf, writes } from './gateway-harness.ts';
 
 let world: GatewayWorld;
@@ -125,6 +127,53 @@ test('R81: an export shows one moment while writes go on', async () => {
   // Each begins after the one before it ended, and sees every write acknowledged by then.
   expect([...seen].sort((a, b) => Number(a - b))).toEqual(seen);
   expect(seen[2]).toBeGreaterThan(seen[0] ?? 0n);
+});
+
+describe('R81: a copy whose transaction is lost', () => {
+  test('begins anew, and is one moment all the same', async () => {
+    const notes: string[] = [];
+    const wire = await startWire(urlOf(writer), (_body, at) =>
+      at === 1 || at === 3 ? 'unanswered' : 'answered',
+    );
+    const link = new SqlLink(wire.url, null);
+    const options = { to: file('again.db'), format: 'sqlite', force: false } as const;
+    await exportFile(link, options, { ...listener, note: (text) => void notes.push(text) });
+    expect(notes).toHaveLength(2);
+    expect(contentsOf(file('again.db')).integrity).toEqual([['ok']]);
+    await wire.close();
+  });
+
+  test('three times is an error, and leaves no file', async () => {
+    const wire = await startWire(urlOf(writer), (body) => (body.includes('dbpage') ? 'lost' : 'answered'));
+    const options = { to: file('lost.db'), format: 'sqlite', force: false } as const;
+    await expect(exportFile(new SqlLink(wire.url, null), options, listener)).rejects.toThrow(
+      /cut off .* 3 of 3 times/,
+    );
+    expect(readdirSync(directory).filter((name) => name.includes('lost'))).toEqual([]);
+    await wire.close();
+  });
+});
+
+test('a token that may read exports, and imports nothing', async () => {
+  const { publicKey, privateKey } = generateKeyPairSync('ed25519');
+  const jwtPublicKey = publicKey.export({ type: 'spki', format: 'pem' }).toString();
+  const closed = await world.gateway(
+    'g3',
+    {},
+    { auth: { jwtPublicKey, expiry: 'optional', clockToleranceMs: 0 } },
+  );
+  await ready(urlOf(closed));
+  const token = await new SignJWT({ scope: 'read', sub: 'reader' })
+    .setProtectedHeader({ alg: 'EdDSA' })
+    .sign(privateKey);
+  const to = (name: string) => ({ to: file(name), format: 'sqlite', force: false }) as const;
+  await exportFile(new SqlLink(urlOf(closed), token), to('read.db'), listener);
+  expect(contentsOf(file('read.db')).integrity).toEqual([['ok']]);
+  await expect(exportFile(new SqlLink(urlOf(closed), null), to('none.db'), listener)).rejects.toThrow(
+    /requires a token|no token|AUTH|token/i,
+  );
+  const intoExisting = importFrom(file('a.db'), urlOf(closed), { intoExisting: true, token });
+  await expect(intoExisting).rejects.toThrow(/scope write.*nothing has been written/s);
 });
 
 test('G47: a transaction says up to which commit it sees', async () => {

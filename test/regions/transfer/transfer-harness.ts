@@ -67,19 +67,20 @@ export interface ImportTrial {
   readonly limits?: BatchLimits;
   readonly patienceMs?: number;
   readonly notes?: string[];
+  readonly token?: string;
 }
 
 /** One run of `sextant import`, without its command line. */
 export async function importFrom(path: string, url: string, trial: ImportTrial = {}): Promise<ImportResult> {
   const db = new DatabaseSync(path, { readOnly: true });
   try {
-    const { intoExisting = false, limits, patienceMs = 5_000, notes } = trial;
+    const { intoExisting = false, limits, patienceMs = 5_000, notes, token = null } = trial;
     const options = { intoExisting, patienceMs, ...(limits !== undefined && { batchLimits: limits }) };
     const listener = { progress: () => {}, note: (text: string) => void notes?.push(text) };
     return await new Importer(
       db,
       survey(db, () => {}),
-      new SqlLink(url, null),
+      new SqlLink(url, token),
       options,
       listener,
     ).run();
