@@ -3,7 +3,7 @@ import { styleText } from 'node:util';
 import { Command, CommanderError } from 'commander';
 import { endOnBrokenPipe, sextantVersion } from '../../telemetry/core.ts';
 import { CertificateError } from '../certs/certificate-store.ts';
-import { DeploymentError } from '../local/local-deployment.ts';
+import { DeploymentError } from '../local/data/deployment-file.ts';
 import { TransferError } from '../transfer/transfer-error.ts';
 import { CliError } from './ask/output.ts';
 import { addCertsCommands } from './commands/certs-commands.ts';
@@ -17,12 +17,12 @@ import { addMoveCommands } from './commands/move-commands.ts';
 import { addPolicyCommand } from './commands/policy-commands.ts';
 import { addProcessCommands } from './commands/process-commands.ts';
 import { addReadinessCommand } from './commands/readiness-command.ts';
-import { addRegionCommands } from './membership/region-commands.ts';
 import { addShellCommand } from './commands/shell-command.ts';
 import { addSqlCommand } from './commands/sql-command.ts';
 import { addStatusCommand } from './commands/status-command.ts';
 import { addTokenCommands } from './commands/token-commands.ts';
 import { addUpCommands } from './commands/up-commands.ts';
+import { addRegionCommands } from './membership/region-commands.ts';
 import { addTransferCommands } from './transfer/transfer-commands.ts';
 
 /** All of `sextant`. */

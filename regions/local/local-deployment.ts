@@ -3,23 +3,13 @@
  * exactly, found again after any crash.
  */
 import { randomBytes } from 'node:crypto';
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  renameSync,
-  rmdirSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type DirectoryLock,
   holderFileName,
   type LockHolder,
-  loadConfig,
   lockDirectory,
   lockFileName,
   lockHolder,
@@ -37,6 +27,12 @@ import { busyPorts } from './busy-port.ts';
 import { type Distances, type PairRoundTrip, wideAreaOf } from './cables/core/wide-area.ts';
 import { RouteProxies, RouteProxy } from './cables/route-proxy.ts';
 import { type MoreRoutes, socketPathProblem } from './control-socket.ts';
+import {
+  DeploymentError,
+  readDeployment,
+  requireDeployment,
+  writeDeployment,
+} from './data/deployment-file.ts';
 import { addressesOf, processesWith } from './jaeger-processes.ts';
 import { findJaegerPrograms, type JaegerPrograms } from './jaeger-programs.ts';
 import {
@@ -44,7 +40,6 @@ import {
   controlSocket,
   type Deployment,
   deploymentFile,
-  deploymentSchema,
   natsProcesses,
   type Programs,
   routePortOf,
@@ -61,11 +56,6 @@ import { RegionKeeper } from './region-keeper.ts';
 import { renewLocal, secureDeployment, trustLocal } from './secure/make-certificates.ts';
 import { Supervisor } from './supervisor.ts';
 import { failureText } from './wait-until-up.ts';
-
-/** Something the user can put right; `message` says what and how. Anything else that is thrown is a bug. */
-export class DeploymentError extends Error {
-  override readonly name = 'DeploymentError';
-}
 
 export const defaultRegions: readonly string[] = ['us-east-1', 'eu-west-1', 'ap-northeast-1'];
 export const defaultBasePort = 7000;
@@ -90,46 +80,12 @@ export type UpRequest = {
   readonly jaeger?: boolean;
 };
 
-const privateMode = 0o600;
 const privateDirectoryMode = 0o700;
 const supervisorGraceMs = 40_000;
 const orphanGraceMs = 8_000;
 const downPollMs = 100;
 const upPurpose = 'sextant up';
 const downPurpose = 'sextant down';
-
-/** The deployment in `dataDir`, or undefined when there is none. @throws DeploymentError when its file is damaged. */
-export function readDeployment(dataDir: string): Deployment | undefined {
-  const file = deploymentFile(dataDir);
-  if (!existsSync(file)) return undefined;
-  const loaded = loadConfig(file, deploymentSchema, {});
-  if (loaded.kind === 'ok') return loaded.value;
-  throw new DeploymentError(
-    `${loaded.message}\n` +
-      'The file holds what makes the deployment this one, so nothing is started without it. `sextant down` stops what still runs; ' +
-      "put the file back from a copy (its cluster also stands in each region's file and its secrets beside that, such as " +
-      `${join(dataDir, '<region>', 'region.yaml')}), or give the data up with \`sextant up --fresh\`.`,
-  );
-}
-
-/** The deployment in `dataDir`. @throws DeploymentError when there is none. */
-export function requireDeployment(dataDir: string): Deployment {
-  const deployment = readDeployment(dataDir);
-  if (deployment === undefined) {
-    throw new DeploymentError(
-      `there is no deployment in ${resolve(dataDir)}: start one with \`sextant up\`, or name its --data`,
-    );
-  }
-  return deployment;
-}
-
-/** Replaces what the directory says about its deployment, whole. */
-export function writeDeployment(dataDir: string, deployment: Deployment): void {
-  const file = deploymentFile(dataDir);
-  // A torn file would lose the secrets, and with them the data: written aside, then moved into place.
-  writeFileSync(`${file}.new`, `${JSON.stringify(deployment, null, 2)}\n`, { mode: privateMode });
-  renameSync(`${file}.new`, file);
-}
 
 function checkRequest(request: UpRequest): void {
   if (request.regions !== undefined) {

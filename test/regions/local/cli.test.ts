@@ -7,9 +7,9 @@ import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { formatBytes, formatMs, table } from '../../../regions/cli/ask/output.ts';
-import { splitStatements } from '../../../regions/transfer/core/split-statements.ts';
 import { buildProgram } from '../../../regions/cli/main.ts';
 import { prepareDeployment } from '../../../regions/local/local-deployment.ts';
+import { splitStatements } from '../../../regions/transfer/core/split-statements.ts';
 
 const cli = fileURLToPath(new URL('../../../regions/cli/sextant.ts', import.meta.url));
 const dataDir = mkdtempSync(join(tmpdir(), 'sx-cli-'));

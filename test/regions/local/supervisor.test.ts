@@ -15,13 +15,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { requestAction, serveControl, supervisorStatus } from '../../../regions/local/control-socket.ts';
+import { DeploymentError, readDeployment } from '../../../regions/local/data/deployment-file.ts';
 import {
   bringUp,
-  DeploymentError,
   deleteDeployment,
   prepareDeployment,
   type RunningDeployment,
-  readDeployment,
   runningSupervisor,
   stopLeftovers,
   takeDown,
