@@ -3,7 +3,7 @@ import { styleText } from 'node:util';
 import { Command, CommanderError } from 'commander';
 import { endOnBrokenPipe, sextantVersion } from '../../telemetry/core.ts';
 import { CertificateError } from '../certs/certificate-store.ts';
-import { DeploymentError } from '../local/data/deployment-file.ts';
+import { DeploymentError } from '../local/deployment-file.ts';
 import { TransferError } from '../transfer/transfer-error.ts';
 import { CliError } from './ask/output.ts';
 import { addCertsCommands } from './commands/certs-commands.ts';

@@ -7,7 +7,7 @@ import { existsSync, mkdirSync, readdirSync, renameSync, statSync } from 'node:f
 import { dirname, join, resolve } from 'node:path';
 import { nodesPerRegion, regionId } from '../../storage/index.ts';
 import { isBusy } from '../local/busy-port.ts';
-import { DeploymentError, readDeployment, writeDeployment } from '../local/data/deployment-file.ts';
+import { DeploymentError, readDeployment, writeDeployment } from '../local/deployment-file.ts';
 import {
   basePortMax,
   type Deployment,

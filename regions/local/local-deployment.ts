@@ -27,12 +27,7 @@ import { busyPorts } from './busy-port.ts';
 import { type Distances, type PairRoundTrip, wideAreaOf } from './cables/core/wide-area.ts';
 import { RouteProxies, RouteProxy } from './cables/route-proxy.ts';
 import { type MoreRoutes, socketPathProblem } from './control-socket.ts';
-import {
-  DeploymentError,
-  readDeployment,
-  requireDeployment,
-  writeDeployment,
-} from './data/deployment-file.ts';
+import { DeploymentError, readDeployment, requireDeployment, writeDeployment } from './deployment-file.ts';
 import { addressesOf, processesWith } from './jaeger-processes.ts';
 import { findJaegerPrograms, type JaegerPrograms } from './jaeger-programs.ts';
 import {

@@ -13,7 +13,7 @@ import {
   type SupervisorStatus,
   serveControl,
 } from './control-socket.ts';
-import { directoryBytes } from './directory-bytes.ts';
+import { directoryBytes } from './data/directory-bytes.ts';
 import { type ProcessRole, type ProcessSpec, startOrder, telemetryGroup } from './local-layout.ts';
 import { ManagedProcess } from './managed-process.ts';
 import { type NatsAccess, NatsCare } from './nats-care.ts';

@@ -13,7 +13,7 @@ import {
 } from '../../telemetry/index.ts';
 import { rowOf, tableAttributes, tableSpans } from './span-tables.ts';
 
-const root = new URL('../../', import.meta.url);
+const root = new URL('../..', import.meta.url);
 const namesFile = 'telemetry/trace/names.ts';
 /** Production code but for the file that defines the names. */
 const code = execFileSync(

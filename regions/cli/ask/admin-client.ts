@@ -3,7 +3,7 @@
  * in what they need and tolerantly in the rest.
  */
 import { z } from 'zod';
-import { requireDeployment } from '../../local/data/deployment-file.ts';
+import { requireDeployment } from '../../local/deployment-file.ts';
 import { type Deployment, endpointsOf, type RegionEndpoints } from '../../local/local-layout.ts';
 import { identityFilesOf, operatorOf } from '../../local/secure/local-certificates.ts';
 import { actAs, operatorFilesIn, send } from './operator.ts';

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { z } from 'zod';
 import { requestAction } from '../../local/control-socket.ts';
-import { requireDeployment } from '../../local/data/deployment-file.ts';
+import { requireDeployment } from '../../local/deployment-file.ts';
 import { bringUp, runningSupervisor } from '../../local/local-deployment.ts';
 import { controlSocket } from '../../local/local-layout.ts';
 import { type RebuildReply, rebuildReplySchema } from '../../rebuild/core/rebuild-request.ts';

@@ -19,7 +19,7 @@ import { localTarget } from '../../drills/run/local-target.ts';
 import { DrillRefused } from '../../drills/run/preflight.ts';
 import { remoteSchema, remoteTarget } from '../../drills/run/remote-target.ts';
 import { supervisorStatus } from '../../local/control-socket.ts';
-import { requireDeployment } from '../../local/data/deployment-file.ts';
+import { requireDeployment } from '../../local/deployment-file.ts';
 import { runningJaeger } from '../../local/jaeger-processes.ts';
 import { runningSupervisor } from '../../local/local-deployment.ts';
 import { controlSocket } from '../../local/local-layout.ts';

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { nodesPerRegion } from '../../../storage/index.ts';
 import { rttMsMax } from '../../local/cables/core/wide-area.ts';
 import { type Action, requestAction } from '../../local/control-socket.ts';
-import { requireDeployment } from '../../local/data/deployment-file.ts';
+import { requireDeployment } from '../../local/deployment-file.ts';
 import { controlSocket } from '../../local/local-layout.ts';
 import { unknownRegion } from '../ask/admin-client.ts';
 import { type CommonOptions, withCommon, withExample } from '../ask/options.ts';

@@ -8,7 +8,7 @@ import { z } from 'zod';
 import { brokenPipeExitCode, onBrokenPipe } from '../../../telemetry/core.ts';
 import { drillDesk } from '../../drills/run/drill-desk.ts';
 import { supervisorStatus } from '../../local/control-socket.ts';
-import { requireDeployment } from '../../local/data/deployment-file.ts';
+import { requireDeployment } from '../../local/deployment-file.ts';
 import {
   bringUp,
   defaultBasePort,

@@ -14,7 +14,7 @@ import {
   planDetachment,
 } from '../../detach/detach-local.ts';
 import { requestRegionChange } from '../../local/control-socket.ts';
-import { requireDeployment } from '../../local/data/deployment-file.ts';
+import { requireDeployment } from '../../local/deployment-file.ts';
 import { runningSupervisor } from '../../local/local-deployment.ts';
 import { basePortMax, controlSocket, type Deployment, topologyOf } from '../../local/local-layout.ts';
 import { type BootstrapProgress, BootstrapWatch } from '../../membership/core/bootstrap-progress.ts';

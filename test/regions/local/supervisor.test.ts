@@ -15,7 +15,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { requestAction, serveControl, supervisorStatus } from '../../../regions/local/control-socket.ts';
-import { DeploymentError, readDeployment } from '../../../regions/local/data/deployment-file.ts';
+import { DeploymentError, readDeployment } from '../../../regions/local/deployment-file.ts';
 import {
   bringUp,
   deleteDeployment,

@@ -189,7 +189,7 @@ describe('the table of metrics', () => {
   });
 
   it('holds only what production files keep (T14)', () => {
-    const root = fileURLToPath(new URL('../../../', import.meta.url));
+    const root = fileURLToPath(new URL('../../..', import.meta.url));
     const files = ['telemetry', 'storage', 'regions', 'gateway'].flatMap((folder) =>
       readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
         .filter((path) => path.endsWith('.ts') && !path.endsWith('-definitions.ts'))

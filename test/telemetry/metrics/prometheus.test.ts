@@ -10,7 +10,7 @@ import { definitionOf } from './exposition.ts';
 import { namesIn } from './promql.ts';
 import { promtool, runPromtool } from './promtool.ts';
 
-const folder = fileURLToPath(new URL('../../../telemetry/', import.meta.url));
+const folder = fileURLToPath(new URL('../../../telemetry', import.meta.url));
 const prometheus = join(folder, 'prometheus');
 const read = (path: string): string => readFileSync(join(folder, path), 'utf8');
 

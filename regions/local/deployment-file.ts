@@ -1,8 +1,8 @@
 /** What makes a data directory a deployment: its `deployment.json`, read and replaced whole. */
 import { existsSync, renameSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { loadConfig } from '../../../storage/index.ts';
-import { type Deployment, deploymentFile, deploymentSchema } from '../local-layout.ts';
+import { loadConfig } from '../../storage/index.ts';
+import { type Deployment, deploymentFile, deploymentSchema } from './local-layout.ts';
 
 /** Something the user can put right; `message` says what and how. Anything else that is thrown is a bug. */
 export class DeploymentError extends Error {
