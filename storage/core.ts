@@ -1,5 +1,6 @@
 /** The pure half of the door: what cores of other layers, and threads that do no I/O of their own, import. */
-export { commonPoint, EpochTree, type Fork, forkSchema } from './history/epoch-tree.ts';
+export { commonPoint, EpochTree, endOfTime, type Fork, forkSchema } from './history/epoch-tree.ts';
+export { describeFloor, type Floor, floorOn, floorSchema, noFloor } from './history/floor.ts';
 export { type Expected, mismatch } from './identity/core/admission.ts';
 export { describeSpan, type Expiry, judgeExpiry, warnBeforeMs } from './identity/core/expiry.ts';
 export {
@@ -51,4 +52,4 @@ export {
   recordBytes,
 } from './redo/record.ts';
 export { lastCplIn, RecordCursor } from './redo/record-cursor.ts';
-export type { RepairReport, StatusReply } from './wire/core/messages.ts';
+export type { RepairReport, RetainedReply, RetainRequest, StatusReply } from './wire/core/messages.ts';

@@ -1,6 +1,7 @@
 /** What one primary's reign ships, and how its agent learns of it. */
 import {
   type Epoch,
+  endOfTime,
   type FetchSource,
   type Fork,
   genesisEpoch,
@@ -40,7 +41,8 @@ export async function findReign(
       kind: 'fetch',
       branch: mainBranch,
       head,
-      from: zeroLsn,
+      // Only the path is asked for: the log may begin above where it begins.
+      from: endOfTime,
       bytesMax: 1,
       waitMs: 0,
       durableOnly: true,

@@ -2,6 +2,7 @@
 
 import {
   type Epoch,
+  endOfTime,
   epoch,
   type FetchSource,
   type Fork,
@@ -113,7 +114,8 @@ export class RegionNodes {
       kind: 'fetch',
       branch: mainBranch,
       head,
-      from: zeroLsn,
+      // Only the path is asked for: the log may begin above where it begins.
+      from: endOfTime,
       bytesMax: 1,
       waitMs: 0,
       durableOnly: true,

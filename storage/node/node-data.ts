@@ -5,6 +5,7 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { forkSchema } from '../history/epoch-tree.ts';
+import { floorSchema, noFloor } from '../history/floor.ts';
 import { type Disk, onDisk } from '../log/disk.ts';
 import { HotLog, type HotLogBounds, type LogRecovery } from '../log/hot-log.ts';
 import { StateFile } from '../log/state-file.ts';
@@ -69,6 +70,8 @@ const stateSchema = z
     forks: z.array(forkSchema),
     hydrated: z.boolean(),
     durable: z.strictObject({ head: z.int().min(0), vdl: z.int().min(0) }),
+    /** A state that was written before there were floors has none. */
+    floor: floorSchema.optional(),
   })
   .transform(
     (raw): NodeState => ({
@@ -76,6 +79,7 @@ const stateSchema = z
       forks: raw.forks,
       hydrated: raw.hydrated,
       durable: { head: epoch(raw.durable.head), vdl: lsn(raw.durable.vdl) },
+      floor: raw.floor ?? noFloor,
     }),
   );
 const recordSchema = z.strictObject({

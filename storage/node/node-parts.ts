@@ -3,6 +3,7 @@
  * simulator open the same parts, each on its own disk and its own time.
  */
 import type { Logger } from '../../telemetry/index.ts';
+import { describeFloor } from '../history/floor.ts';
 import type { Disk } from '../log/disk.ts';
 import { DiskHealth } from '../log/disk-health.ts';
 import { FrameReader } from '../log/frame-reader.ts';
@@ -13,8 +14,10 @@ import type { pageFolderBounds } from '../pages/page-folder.ts';
 import { PageReader } from '../pages/page-reader.ts';
 import type { StorageConfig } from '../process/config.ts';
 import type { Runtime } from '../process/runtime.ts';
+import { zeroLsn } from '../redo/ids.ts';
 import type { StatusReply } from '../wire/core/messages.ts';
 import type { StorageNode } from './core/node.ts';
+import { type KeptParts, nothingKept } from './kept-parts.ts';
 import { loadNode, openLog } from './node-data.ts';
 import { NodeRuntime } from './node-runtime.ts';
 import type { Repair } from './repair.ts';
@@ -32,6 +35,8 @@ export interface NodePlace {
   readonly onFatal: (message: string) => void;
   /** How long each write to the log took, milliseconds. */
   readonly onFlushed: (tookMs: number) => void;
+  /** What retention works on; without it the log is kept whole. */
+  readonly kept?: KeptParts;
   /** Bounds that a simulation draws smaller. */
   readonly bounds?: {
     readonly log?: Partial<HotLogBounds>;
@@ -81,6 +86,7 @@ export async function openParts(place: NodePlace): Promise<NodeParts> {
   });
   pages.start({ head: node.durable.head, lsn: node.durable.vdl });
   const health = new DiskHealth(logger, () => time.nowMs());
+  const { kept = nothingKept } = place;
   const logBytes = recovery.frameBytes;
   const status = (): StatusReply => ({
     kind: 'status',
@@ -96,6 +102,9 @@ export async function openParts(place: NodePlace): Promise<NodeParts> {
     logBytes: logBytes + log.counters.bytesWritten,
     ...(health.trouble !== null && { trouble: health.trouble }),
     ...(runtime.repairs.last !== null && { repaired: runtime.repairs.last }),
+    ...(node.segment.floor.lsn > zeroLsn && { floor: node.segment.floor }),
+    imageBytes: kept.images.bytes,
+    ...(node.needsImages !== null && { needsImages: needOf(node) }),
   });
   const runtime: NodeRuntime = new NodeRuntime({
     node,
@@ -105,12 +114,19 @@ export async function openParts(place: NodePlace): Promise<NodeParts> {
     frames,
     pages,
     repair: place.repair,
+    kept,
+    onTrouble: (what, reason) => logger.warn({ reason }, what),
     status,
     runtime: time,
     onFatal,
     health,
   });
   return { node, health, log, pages, runtime, recovery, startedAtMs, logBytes };
+}
+
+function needOf({ segment, durable, needsImages }: StorageNode): string {
+  const floor = needsImages === null ? '' : describeFloor(needsImages);
+  return `needs images: it is complete up to LSN ${segment.volumeEnd(durable.head)}, below the log of its peers, the lowest of which is kept from ${floor} on`;
 }
 
 function report(recovery: LogRecovery, logger: Logger): void {

@@ -13,6 +13,7 @@ import type { RefusalCode, StatusReply, StorageReply, StorageRequest } from '../
 import type { StorageNode } from './core/node.ts';
 import type { Caller, FetchAnswer, NodeEffect, NodeEvent } from './core/node-events.ts';
 import { RepairSession } from './core/repair-session.ts';
+import { holdingsOf, type KeptParts } from './kept-parts.ts';
 import type { NodeRecord } from './node-data.ts';
 import type { Repair } from './repair.ts';
 
@@ -24,6 +25,9 @@ export interface NodeRuntimeOptions {
   readonly frames: FrameReader;
   readonly pages: PageReader;
   readonly repair: Repair;
+  readonly kept: KeptParts;
+  /** Told of log files that could not be dropped. */
+  readonly onTrouble: (what: string, reason: string) => void;
   readonly health: DiskHealth;
   readonly status: () => StatusReply;
   readonly runtime: Runtime;
@@ -52,7 +56,14 @@ export const nodeRuntimeLimits = {
 } as const;
 
 export class NodeRuntime {
-  readonly counters = { requests: 0, acked: 0, refused: 0, repairedBytes: 0 };
+  readonly counters = {
+    requests: 0,
+    acked: 0,
+    refused: 0,
+    repairedBytes: 0,
+    droppedFiles: 0,
+    needsImages: 0,
+  };
   private watcher: NodeWatcher | null = null;
   /** See `RepairSession`. */
   readonly repairs = new RepairSession();
@@ -63,6 +74,7 @@ export class NodeRuntime {
   private pageReads = 0;
   private ticks: Timer;
   private resting = false;
+  private dropping = false;
   private closed = false;
 
   constructor(options: NodeRuntimeOptions) {
@@ -91,13 +103,11 @@ export class NodeRuntime {
       answer?.(this.options.status());
       return null;
     }
-    if (answer === null) {
-      this.step({ kind: 'request', caller: null, request });
-      return null;
-    }
-    const caller = this.nextCaller++;
-    this.answers.set(caller, answer);
-    this.step({ kind: 'request', caller, request });
+    const caller = answer === null ? null : this.nextCaller++;
+    if (caller !== null && answer !== null) this.answers.set(caller, answer);
+    if (request.kind !== 'retain') this.step({ kind: 'request', caller, request });
+    else this.step({ kind: 'retain', caller, request, holdings: holdingsOf(this.options.kept) });
+    if (caller === null) return null;
     return this.answers.has(caller) ? caller : null;
   }
 
@@ -176,6 +186,9 @@ export class NodeRuntime {
         return;
       case 'forked':
         // The next fold sees whether the images lie on the path that is written.
+        return;
+      case 'dropLog':
+        void this.dropLog(effect.through);
         return;
       case 'repair':
         void this.repair(effect);
@@ -279,11 +292,25 @@ export class NodeRuntime {
     else this.refuse(caller, read.code, read.reason);
   }
 
+  /** One drop at a time; what an unsuccessful one left is offered again. */
+  private async dropLog(through: number): Promise<void> {
+    if (this.dropping) return;
+    this.dropping = true;
+    const { files } = this.options.kept;
+    const before = files.facts.length;
+    const dropped = await files.dropThrough(through);
+    this.dropping = false;
+    this.counters.droppedFiles += Math.max(0, before - files.facts.length);
+    if (dropped.kind === 'failed')
+      this.options.onTrouble('log files could not be dropped; tries again', dropped.message);
+  }
+
   private async repair({ head, from, durable }: Extract<NodeEffect, { kind: 'repair' }>): Promise<void> {
     this.repairs.asked(from, this.options.runtime.wallUs());
     const fetched = await this.options.repair.fetch(head, from, durable);
-    if (fetched === null) {
-      this.step({ kind: 'repairFailed' });
+    if (fetched === null || fetched.kind === 'below') {
+      if (fetched !== null) this.counters.needsImages += 1;
+      this.step({ kind: 'repairFailed', ...(fetched !== null && { floor: fetched.floor }) });
       return;
     }
     this.counters.repairedBytes += fetched.frames.length;

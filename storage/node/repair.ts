@@ -3,6 +3,7 @@
  * a tick, so that catching up leaves the disk and the network to the writer; links are made when first needed.
  */
 import type { Fork } from '../history/epoch-tree.ts';
+import type { Floor } from '../history/floor.ts';
 import type { StorageConfig } from '../process/config.ts';
 import { type Epoch, type Lsn, mainBranch, zeroLsn } from '../redo/ids.ts';
 import { nodeLimits } from '../redo/limits.ts';
@@ -10,13 +11,20 @@ import type { DurablePoint } from '../wire/core/messages.ts';
 import { type LinkPlace, StorageClient } from '../wire/storage-client.ts';
 
 export interface Repaired {
+  readonly kind: 'fetched';
   readonly frames: Uint8Array;
   readonly forks: readonly Fork[];
 }
 
+/** The log of no peer that can be reached reaches down to what was asked; `floor` is the lowest of theirs. */
+export interface BelowAll {
+  readonly kind: 'below';
+  readonly floor: Floor;
+}
+
 export interface Repair {
   /** Frames along the path to `head` from `from` on, from one peer; null when that peer had none. */
-  fetch(head: Epoch, from: Lsn, durable: DurablePoint): Promise<Repaired | null>;
+  fetch(head: Epoch, from: Lsn, durable: DurablePoint): Promise<Repaired | BelowAll | null>;
   close(): void;
 }
 
@@ -29,6 +37,9 @@ export class PeerRepair implements Repair {
   private readonly order: StorageConfig['peers'];
   private clients: readonly StorageClient[] | null = null;
   private at = 0;
+  /** Peers that have no log where it was asked for last, and their floors. */
+  private below = new Map<StorageClient, Floor>();
+  private askedFrom: Lsn = zeroLsn;
   private closed = false;
 
   /** @param bytesMax frames in one answer. */
@@ -43,9 +54,11 @@ export class PeerRepair implements Repair {
     ];
   }
 
-  async fetch(head: Epoch, from: Lsn): Promise<Repaired | null> {
+  async fetch(head: Epoch, from: Lsn): Promise<Repaired | BelowAll | null> {
     const client = this.next();
     if (client === null) return null;
+    if (from !== this.askedFrom) this.below.clear();
+    this.askedFrom = from;
     const answer = await client.request(
       {
         kind: 'fetch',
@@ -59,15 +72,27 @@ export class PeerRepair implements Repair {
       },
       fetchMs,
     );
-    if (answer.kind === 'fetched' && answer.frames.length > 0) return answer;
+    if (answer.kind === 'fetched' && answer.frames.length > 0) {
+      this.below.clear();
+      return answer;
+    }
     // Stay with a peer that has what is needed; pass on from one that has not.
     this.at += 1;
-    return null;
+    if (answer.kind === 'refused' && answer.floor !== undefined) this.below.set(client, answer.floor);
+    else this.below.delete(client);
+    return this.belowAll();
   }
 
   close(): void {
     this.closed = true;
     for (const client of this.clients ?? []) client.close();
+  }
+
+  private belowAll(): BelowAll | null {
+    const up = (this.clients ?? []).filter((client) => client.isUp);
+    const floors = up.flatMap((client) => this.below.get(client) ?? []);
+    const lowest = floors.sort((a, b) => a.lsn - b.lsn)[0];
+    return lowest === undefined || floors.length < up.length ? null : { kind: 'below', floor: lowest };
   }
 
   /** The peer whose turn it is, or the next one that is reachable. */

@@ -117,6 +117,8 @@ export const nodeLimits = {
   hintSaveMs: 5_000,
   /** A node that stays behind its region's VDL this long asks its peers. */
   repairAfterMs: 300,
+  /** Wait before it asks again after the log of none of them reached down to what it lacks. */
+  belowFloorRetryMs: 2_000,
 } as const;
 
 assert(

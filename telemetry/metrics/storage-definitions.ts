@@ -10,6 +10,7 @@ const refusalCodes = [
   'BAD_REQUEST',
   'EPOCH_CONFLICT',
   'NOT_COMPLETE',
+  'BELOW_FLOOR',
   'DISK_FULL',
   'DISK_FAILED',
   'OVERLOADED',

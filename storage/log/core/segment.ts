@@ -3,13 +3,16 @@
  *
  * Two chains run through the frames. The volume chain (each frame starts where the one before ended) says up to
  * where a history can be read here without a gap. The protection-group chain (`prevPg`) gives the SCL: up to
- * where this node has every record of that group, which is what a writer counts.
+ * where this node has every record of that group, which is what a writer counts. Both are anchored where an epoch's own
+ * records begin, or at the node's floor when that lies above (S18).
  */
 import assert from 'node:assert/strict';
 import type { EpochTree } from '../../history/epoch-tree.ts';
+import { type Floor, floorOn, noFloor } from '../../history/floor.ts';
 import type { FrameHeader } from '../../redo/frame.ts';
 import { type Epoch, type Lsn, maxLsn, minLsn, type PgId, zeroLsn } from '../../redo/ids.ts';
 import { segmentLimits } from '../../redo/limits.ts';
+import { FileSpans } from './file-spans.ts';
 
 /** Where a frame's bytes lie; only the shell that wrote them looks inside. */
 export type FramePosition = { readonly file: number; readonly offset: number; readonly length: number };
@@ -31,17 +34,39 @@ export interface HeldFrame {
 
 /** The persisted frames of one epoch, ordered by LSN. */
 class EpochFrames {
-  readonly start: Lsn;
-  readonly frames: HeldFrame[] = [];
-  /** End of the gap-free run of the volume chain from `start`. */
+  /** From here on the chains count. */
+  private anchor: Lsn;
+  frames: HeldFrame[] = [];
+  /** End of the gap-free run of the volume chain from the anchor. */
   volumeEnd: Lsn;
   /** Entries before this index have been joined. */
   private joined = 0;
   private readonly chains = new Map<PgId, PgChain>();
 
-  constructor(start: Lsn) {
-    this.start = start;
-    this.volumeEnd = start;
+  constructor(anchor: Lsn) {
+    this.anchor = anchor;
+    this.volumeEnd = anchor;
+  }
+
+  /** The chains count from `anchor` on: nobody asks what is missing below. */
+  raise(anchor: Lsn): void {
+    if (anchor <= this.anchor) return;
+    this.anchor = anchor;
+    for (const chain of this.chains.values()) chain.raise(anchor);
+    if (this.volumeEnd >= anchor) return;
+    this.volumeEnd = anchor;
+    const at = this.indexHolding(anchor);
+    if (at >= 0) this.follow(at);
+  }
+
+  /** Forgets what lies in files up to `through`. @returns whether anything above the anchor went: the chains have to be made anew. */
+  forgetFiles(through: number): boolean {
+    const kept = this.frames.filter(({ position }) => position.file > through);
+    if (kept.length === this.frames.length) return false;
+    const lost = this.frames.some(({ position, end }) => position.file <= through && end > this.anchor);
+    this.joined = this.frames.slice(0, this.joined).filter(({ position }) => position.file > through).length;
+    this.frames = kept;
+    return lost;
   }
 
   insert(frame: HeldFrame): boolean {
@@ -50,11 +75,19 @@ class EpochFrames {
     if (at === this.frames.length) this.frames.push(frame);
     else this.frames.splice(at, 0, frame);
     if (at < this.joined) this.joined += 1;
-    for (let next = at; this.frames[next]?.base === this.volumeEnd; next++) {
-      this.volumeEnd = this.frames[next]?.end ?? this.volumeEnd;
-    }
+    if (frame.base <= this.volumeEnd && frame.end > this.volumeEnd) this.follow(at);
     this.chainOf(frame.pg).link(frame);
     return true;
+  }
+
+  /** Moves the end of the volume chain on, beginning with the frame at this index, which reaches across it. */
+  private follow(at: number): void {
+    for (
+      let next = this.frames[at];
+      next !== undefined && next.base <= this.volumeEnd;
+      next = this.frames[++at]
+    )
+      this.volumeEnd = maxLsn(this.volumeEnd, next.end);
   }
 
   /** Whether the frame that starts at `base` is here, by itself or in a stretch: an epoch has one frame at any LSN. */
@@ -82,14 +115,14 @@ class EpochFrames {
   private chainOf(pg: PgId): PgChain {
     let chain = this.chains.get(pg);
     if (chain === undefined) {
-      chain = new PgChain(this.start);
+      chain = new PgChain(this.anchor);
       this.chains.set(pg, chain);
     }
     return chain;
   }
 
   sclOf(pg: PgId): Lsn {
-    return this.chains.get(pg)?.scl ?? this.start;
+    return this.chains.get(pg)?.scl ?? this.anchor;
   }
 
   get pgs(): readonly PgId[] {
@@ -142,14 +175,18 @@ const joinedAtOnce = 64;
 
 class PgChain {
   scl: Lsn;
+  private anchor: Lsn;
+  /** End of each frame that could not be linked yet, by its back-link. */
   private readonly waiting = new Map<Lsn, Lsn>();
 
-  constructor(start: Lsn) {
-    this.scl = start;
+  constructor(anchor: Lsn) {
+    this.scl = anchor;
+    this.anchor = anchor;
   }
 
-  link(frame: HeldFrame): void {
-    if (frame.prevPg !== this.scl) {
+  link(frame: Pick<HeldFrame, 'prevPg' | 'end'>): void {
+    if (frame.end <= this.scl) return;
+    if (!this.follows(frame.prevPg)) {
       this.waiting.set(frame.prevPg, frame.end);
       return;
     }
@@ -159,15 +196,83 @@ class PgChain {
       this.scl = end;
     }
   }
+
+  raise(anchor: Lsn): void {
+    this.anchor = anchor;
+    if (this.scl >= anchor) return;
+    this.scl = anchor;
+    const waiting = [...this.waiting];
+    this.waiting.clear();
+    for (const [prevPg, end] of waiting) this.link({ prevPg, end });
+  }
+
+  /** The first frame of a group that reaches above the anchor links back to the anchor or to anywhere below it. */
+  private follows(prevPg: Lsn): boolean {
+    return prevPg === this.scl || (this.scl === this.anchor && prevPg < this.anchor);
+  }
 }
 
 /** All the frames one node has persisted. */
 export class Segment {
   private readonly tree: EpochTree;
   private readonly epochs = new Map<Epoch, EpochFrames>();
+  private readonly files = new FileSpans();
+  private floorNow: Floor;
+  /** By head, as long as the floor stays: a path never changes. */
+  private readonly floors = new Map<Epoch, Lsn | null>();
 
-  constructor(tree: EpochTree) {
+  /** @param floor from where on the log is kept. */
+  constructor(tree: EpochTree, floor: Floor = noFloor) {
     this.tree = tree;
+    this.floorNow = floor;
+  }
+
+  get floor(): Floor {
+    return this.floorNow;
+  }
+
+  /** See `floorOn`. */
+  floorOn(head: Epoch): Lsn | null {
+    if (this.floorNow.lsn === zeroLsn) return zeroLsn;
+    let found = this.floors.get(head);
+    if (found === undefined) {
+      found = floorOn(this.tree, this.floorNow, head);
+      this.floors.set(head, found);
+    }
+    return found;
+  }
+
+  /** From now on everything counts from `floor`, which its owner holds durable images at. */
+  raiseFloor(floor: Floor): void {
+    this.floorNow = floor;
+    this.floors.clear();
+    for (const [of, frames] of this.epochs) frames.raise(this.anchorOf(of));
+  }
+
+  /** Forgets the frames in log files up to number `through`, which are about to be dropped. */
+  forgetFiles(through: number): void {
+    this.files.forget(through);
+    for (const [of, before] of this.epochs) {
+      if (!before.forgetFiles(through)) continue;
+      const after = new EpochFrames(this.anchorOf(of));
+      for (const frame of before.frames) after.insert(frame);
+      this.epochs.set(of, after);
+    }
+  }
+
+  /** Where the newest frame of the path to `head` in this log file ends; zero when it holds none of that path. */
+  endInFile(head: Epoch, file: number): Lsn {
+    return this.files.endOn(this.tree, head, file);
+  }
+
+  /** Whether all of a frame lies at or below the floor on the way to it: images hold what it says. */
+  isBelowFloor({ epoch: of, end }: Pick<FrameHeader, 'epoch' | 'end'>): boolean {
+    const { epoch: to, lsn: at } = this.floorNow;
+    return end <= at && this.tree.visibleUntil(to, of) >= end;
+  }
+
+  private anchorOf(of: Epoch): Lsn {
+    return maxLsn(this.tree.startOf(of), this.floorOn(of) ?? zeroLsn);
   }
 
   /** Whether a frame with this header is already here. */
@@ -178,7 +283,9 @@ export class Segment {
   /** Takes a persisted frame in. @returns false when it was here already. */
   insert(frame: HeldFrame): boolean {
     assert(this.tree.has(frame.epoch), `S4: a frame of epoch ${frame.epoch}, which is not in the tree`);
-    return this.framesOf(frame.epoch).insert(frame);
+    if (!this.framesOf(frame.epoch).insert(frame)) return false;
+    this.files.add(frame);
+    return true;
   }
 
   /**
@@ -192,16 +299,22 @@ export class Segment {
   private framesOf(candidate: Epoch): EpochFrames {
     let epochFrames = this.epochs.get(candidate);
     if (epochFrames === undefined) {
-      epochFrames = new EpochFrames(this.tree.startOf(candidate));
+      epochFrames = new EpochFrames(this.anchorOf(candidate));
       this.epochs.set(candidate, epochFrames);
     }
     return epochFrames;
   }
 
-  /** Up to here the history that ends in `head` can be read from this node without a gap. */
+  /**
+   * Up to here the history that ends in `head` can be read from this node without a gap: from images at the floor and the log
+   * above it. Zero when the path leaves below the floor.
+   */
   volumeEnd(head: Epoch): Lsn {
-    let end = zeroLsn;
+    const floor = this.floorOn(head);
+    if (floor === null) return zeroLsn;
+    let end = floor;
     for (const step of this.tree.path(head)) {
+      if (step.until <= floor) continue;
       if (end < step.from) return end;
       end = maxLsn(end, minLsn(this.epochs.get(step.epoch)?.volumeEnd ?? step.from, step.until));
       if (end < step.until) return end;
@@ -214,10 +327,9 @@ export class Segment {
    * everything below the fork is here, and until then the node is complete to the end of its volume chain.
    */
   scl(head: Epoch, pg: PgId): Lsn {
-    const fork = this.tree.startOf(head);
     const end = this.volumeEnd(head);
-    if (end < fork) return end;
-    return this.epochs.get(head)?.sclOf(pg) ?? fork;
+    if (this.floorOn(head) === null || end < this.tree.startOf(head)) return end;
+    return this.epochs.get(head)?.sclOf(pg) ?? this.anchorOf(head);
   }
 
   /** SCLs of every group that has records along the path to `head`. */

@@ -1,9 +1,17 @@
 /** What a storage node's state machine takes in and asks for, and what it must remember. */
 import type { Fork } from '../../history/epoch-tree.ts';
+import { type Floor, noFloor } from '../../history/floor.ts';
 import type { FramePosition, HeldFrame } from '../../log/core/segment.ts';
 import type { ReceivedFrame } from '../../redo/frame.ts';
 import { type Epoch, genesisEpoch, type Lsn, type PageNo, zeroLsn } from '../../redo/ids.ts';
-import type { DurablePoint, RefusalCode, StorageReply, StorageRequest } from '../../wire/core/messages.ts';
+import type {
+  DurablePoint,
+  RefusalCode,
+  RetainRequest,
+  StorageReply,
+  StorageRequest,
+} from '../../wire/core/messages.ts';
+import type { Holdings } from './retention.ts';
 
 /** What a node must remember beside its frames. Replaced as a whole, and never goes backwards. */
 export interface NodeState {
@@ -13,6 +21,8 @@ export interface NodeState {
   readonly hydrated: boolean;
   /** A hint that bounds the work of recovery; may be older than the truth. */
   readonly durable: DurablePoint;
+  /** From where on the log is kept; durable images are held there. At or below `durable`. */
+  readonly floor: Floor;
 }
 
 export const emptyNodeState: NodeState = {
@@ -20,6 +30,7 @@ export const emptyNodeState: NodeState = {
   forks: [],
   hydrated: false,
   durable: { head: genesisEpoch, vdl: zeroLsn },
+  floor: noFloor,
 };
 
 /** Names one request until it is answered; only the shell knows the peer behind it. */
@@ -36,7 +47,15 @@ export type NodeEvent =
     }
   | { readonly kind: 'statePersisted'; readonly ticket: number }
   | { readonly kind: 'repaired'; readonly frames: Uint8Array; readonly forks: readonly Fork[] }
-  | { readonly kind: 'repairFailed' }
+  /** `floor` is the lowest of all peers that can be reached, when what is asked lies below that of each. */
+  | { readonly kind: 'repairFailed'; readonly floor?: Floor }
+  /** A `retain`, with what the node's disk holds at this moment. */
+  | {
+      readonly kind: 'retain';
+      readonly caller: Caller | null;
+      readonly request: RetainRequest;
+      readonly holdings: Holdings;
+    }
   | { readonly kind: 'callerGone'; readonly caller: Caller }
   | { readonly kind: 'tick' };
 
@@ -58,6 +77,8 @@ export type NodeEffect =
   | { readonly kind: 'held'; readonly frames: readonly HeldFrame[]; readonly bytes: readonly Uint8Array[] }
   /** A fork below what is already folded: page images above it are of no use on the new path. */
   | { readonly kind: 'forked'; readonly fork: Fork }
+  /** The log files up to number `through` are not needed any more, and the saved state says so. */
+  | { readonly kind: 'dropLog'; readonly through: number }
   /** Ask a peer for frames along `head` from `from`. */
   | { readonly kind: 'repair'; readonly head: Epoch; readonly from: Lsn; readonly durable: DurablePoint };
 

@@ -4,7 +4,8 @@
  * any message may be lost, repeated or late.
  */
 import assert from 'node:assert/strict';
-import { EpochTree, endOfTime, type Fork } from '../../history/epoch-tree.ts';
+import { EpochTree, type Fork } from '../../history/epoch-tree.ts';
+import type { Floor } from '../../history/floor.ts';
 import { type FramePosition, type HeldFrame, Segment } from '../../log/core/segment.ts';
 import { type ReceivedFrame, splitFrames } from '../../redo/frame.ts';
 import {
@@ -14,7 +15,6 @@ import {
   type Lsn,
   maxLsn,
   type PgId,
-  pgId,
   unreachable,
   zeroLsn,
 } from '../../redo/ids.ts';
@@ -29,11 +29,23 @@ import type {
   StorageRequest,
   SurveyRequest,
 } from '../../wire/core/messages.ts';
+import {
+  fenced,
+  fetchAnswer,
+  type Held,
+  type Refusal,
+  refusesFetch,
+  refusesRead,
+  sclsToTell,
+  unknown,
+} from './answers.ts';
 import { FetchWaiters } from './fetch-waiters.ts';
 import { ForkGate, type PersistFrames } from './fork-gate.ts';
 import { inspectFrames } from './inspect-frames.ts';
+import { LogKeeping } from './log-keeping.ts';
 import type { Caller, NodeEffect, NodeEvent, NodeState } from './node-events.ts';
 import { RepairWatch } from './repair-watch.ts';
+import { type LateReply, StateReplies } from './state-replies.ts';
 import { durableOn, surveyOf } from './survey.ts';
 
 interface PendingAppend {
@@ -60,13 +72,11 @@ export class StorageNode {
   private readonly pending = new Map<number, PendingAppend>();
   private readonly pendingKeys = new Set<string>();
   private pendingBytes = 0;
-  private readonly stateReplies = new Map<
-    number,
-    readonly { readonly caller: Caller; readonly reply: () => StorageReply }[]
-  >();
+  private readonly stateReplies = new StateReplies();
   private readonly forkGate = new ForkGate();
   private readonly waiters = new FetchWaiters();
   private readonly repairs = new RepairWatch();
+  private readonly keeping: LogKeeping;
   private hintSavedAtMs = 0;
   private hintSaved: DurablePoint;
   private effects: NodeEffect[] = [];
@@ -74,7 +84,8 @@ export class StorageNode {
   constructor(branch: BranchName, state: NodeState, held: readonly HeldFrame[] = []) {
     this.branch = branch;
     this.tree = new EpochTree(state.forks);
-    this.segment = new Segment(this.tree);
+    this.segment = new Segment(this.tree, state.floor);
+    this.keeping = new LogKeeping(this.tree, this.segment);
     this.sealedBelow = state.sealed;
     this.hydrated = state.hydrated;
     this.durablePoint = state.durable;
@@ -104,7 +115,13 @@ export class StorageNode {
       forks: this.tree.all(),
       hydrated: this.hydrated,
       durable: this.durablePoint,
+      floor: this.segment.floor,
     };
+  }
+
+  /** The lowest floor of its peers, while this node lacks log below it, which nobody gives it; else null. */
+  get needsImages(): Floor | null {
+    return this.repairs.needsImages;
   }
 
   /** Takes one event at a time. The effects are to be carried out in order. */
@@ -122,15 +139,17 @@ export class StorageNode {
         break;
       case 'statePersisted':
         this.effects.push(...this.forkGate.saved(event.ticket));
-        for (const { caller, reply } of this.stateReplies.get(event.ticket) ?? [])
-          this.reply(caller, reply());
-        this.stateReplies.delete(event.ticket);
+        for (const { caller, reply } of this.stateReplies.saved(event.ticket)) this.reply(caller, reply());
+        this.effects.push(...this.keeping.saved(event.ticket));
         break;
       case 'repaired':
-        this.repaired(event.frames, event.forks);
+        this.repaired(event.frames, event.forks, nowMs);
         break;
       case 'repairFailed':
-        this.repairs.ended();
+        this.repairs.ended(event.floor ?? null, nowMs);
+        break;
+      case 'retain':
+        this.retain(event);
         break;
       case 'callerGone':
         this.waiters.forget(event.caller);
@@ -165,7 +184,8 @@ export class StorageNode {
         this.readPages(caller, request);
         return;
       case 'status':
-        this.refuse(caller, 'BAD_REQUEST', 'status is answered by the process, not by its core');
+      case 'retain':
+        this.refuse(caller, 'BAD_REQUEST', `${request.kind} is not answered by the node's core alone`);
         return;
       default:
         unreachable(request);
@@ -180,22 +200,25 @@ export class StorageNode {
     this.reply(caller, { kind: 'refused', code, reason, sealed: this.sealedBelow });
   }
 
+  private refuseAs(caller: Caller | null, refusal: Refusal): void {
+    this.reply(caller, { kind: 'refused', ...refusal, sealed: this.sealedBelow });
+  }
+
+  private get held(): Held {
+    return { tree: this.tree, segment: this.segment, durable: this.durablePoint };
+  }
+
   /** S2: an authority older than the seal is refused, whatever it asks. */
   private refusesAuthority(caller: Caller | null, authority: Epoch): boolean {
     if (authority >= this.sealedBelow) return false;
-    this.reply(caller, this.fenced(authority));
+    this.reply(caller, fenced(authority, this.sealedBelow));
     return true;
-  }
-
-  private fenced(authority: Epoch): StorageReply {
-    const reason = `epoch ${authority} is fenced: this node is sealed for epoch ${this.sealedBelow}`;
-    return { kind: 'refused', code: 'SEALED', reason, sealed: this.sealedBelow };
   }
 
   private append(caller: Caller | null, request: AppendRequest, nowMs: number): void {
     if (this.refusesAuthority(caller, request.authority)) return;
     if (!this.tree.has(request.durable.head)) {
-      this.refuse(caller, 'UNKNOWN_EPOCH', `epoch ${request.durable.head} is not in this node's tree`);
+      this.refuseAs(caller, unknown(request.durable.head));
       return;
     }
     const split = splitFrames(request.frames);
@@ -244,7 +267,8 @@ export class StorageNode {
     const freshCpls: (Lsn | null)[] = [];
     frames.forEach((frame, index) => {
       const key = `${frame.header.epoch}/${frame.header.base}`;
-      if (this.segment.has(frame.header) || this.pendingKeys.has(key)) return;
+      if (this.segment.has(frame.header) || this.segment.isBelowFloor(frame.header)) return;
+      if (this.pendingKeys.has(key)) return;
       this.pendingKeys.add(key);
       fresh.push(frame);
       freshCpls.push(lastCpls[index] ?? null);
@@ -272,15 +296,9 @@ export class StorageNode {
 
   private ackOf({ request, pgs }: PendingAppend['acks'][number]): StorageReply {
     // S2: persisted before the seal or after, an older writer gets no acknowledgement once the node is sealed.
-    if (request.authority < this.sealedBelow) return this.fenced(request.authority);
+    if (request.authority < this.sealedBelow) return fenced(request.authority, this.sealedBelow);
     const head = request.durable.head;
-    return { kind: 'acked', head, scls: this.sclsOf(head, pgs) };
-  }
-
-  /** The SCLs an acknowledgement carries; one without frames tells all, so that a returning writer knows where to resume. */
-  private sclsOf(head: Epoch, pgs: readonly PgId[]): readonly (readonly [PgId, Lsn])[] {
-    const known = pgs.length > 0 ? pgs : this.segment.scls(head).map(([pg]) => pg);
-    return (known.length > 0 ? known : [pgId(0)]).map((pg) => [pg, this.segment.scl(head, pg)] as const);
+    return { kind: 'acked', head, scls: sclsToTell(this.segment, head, pgs) };
   }
 
   private takePending(ticket: number): PendingAppend {
@@ -315,17 +333,12 @@ export class StorageNode {
 
   /** Answers now, or, while a change of state is on its way to the disk, once that is there: it may hold the promise. */
   private replyAfterState(caller: Caller | null, reply: () => StorageReply): void {
-    if (caller === null) return;
-    const newest = [...this.stateReplies.keys()].at(-1);
-    if (newest === undefined) this.reply(caller, reply());
-    else this.stateReplies.set(newest, [...(this.stateReplies.get(newest) ?? []), { caller, reply }]);
+    if (caller !== null && !this.stateReplies.add({ caller, reply })) this.reply(caller, reply());
   }
 
-  private persistState(
-    replies: readonly { readonly caller: Caller; readonly reply: () => StorageReply }[],
-  ): number {
+  private persistState(replies: readonly LateReply[]): number {
     const ticket = this.nextTicket++;
-    this.stateReplies.set(ticket, replies);
+    this.stateReplies.saving(ticket, replies);
     this.effects.push({ kind: 'persistState', ticket, state: this.state });
     return ticket;
   }
@@ -340,7 +353,10 @@ export class StorageNode {
       kind: 'sealed',
       forks: this.tree.all(),
       fresh: !this.hydrated,
-      empty: this.segment.frameCount === 0 && this.durablePoint.vdl === zeroLsn,
+      empty:
+        this.segment.frameCount === 0 &&
+        this.durablePoint.vdl === zeroLsn &&
+        this.segment.floor.lsn === zeroLsn,
     });
     if (changed) this.persistState([{ caller, reply }]);
     else this.replyAfterState(caller, reply);
@@ -398,8 +414,9 @@ export class StorageNode {
 
   private fetch(caller: Caller | null, request: FetchRequest, nowMs: number): void {
     if (caller === null) return;
-    if (request.head !== null && !this.tree.has(request.head)) {
-      this.refuse(caller, 'UNKNOWN_EPOCH', `epoch ${request.head} is not in this node's tree`);
+    const refusal = refusesFetch(this.held, request.head ?? this.head, request);
+    if (refusal !== null) {
+      this.refuseAs(caller, refusal);
       return;
     }
     if (this.answerFetch(caller, request, request.waitMs === 0)) return;
@@ -409,15 +426,9 @@ export class StorageNode {
 
   /** @returns false when there is no news and `force` is not set. */
   private answerFetch(caller: Caller, request: FetchRequest, force: boolean): boolean {
-    const head = request.head ?? this.head;
-    const vdl = durableOn(this.tree, this.durablePoint, head);
-    const limit = request.durableOnly ? vdl : endOfTime;
-    const { frames, end } = this.segment.run(head, request.from, request.bytesMax, limit);
-    const news = frames.length > 0 || head !== request.known.head || vdl > request.known.vdl;
-    if (!news && !force) return false;
-    const forks = head === request.known.head ? [] : this.tree.forksOf(head);
-    this.effects.push({ kind: 'replyFrames', caller, answer: { head, vdl, next: end, forks, frames } });
-    return true;
+    const answer = fetchAnswer(this.held, request.head ?? this.head, request, force);
+    if (answer !== null) this.effects.push({ kind: 'replyFrames', caller, answer });
+    return answer !== null;
   }
 
   private answerWaiters(nowMs: number): void {
@@ -426,25 +437,31 @@ export class StorageNode {
 
   private readPages(caller: Caller | null, request: ReadPagesRequest): void {
     if (caller === null) return;
+    const refusal = refusesRead(this.held, request);
+    if (refusal !== null) {
+      this.refuseAs(caller, refusal);
+      return;
+    }
     const { head, readPoint, pages } = request;
-    if (!this.tree.has(head)) {
-      this.refuse(caller, 'UNKNOWN_EPOCH', `epoch ${head} is not in this node's tree`);
-      return;
-    }
-    const complete = this.segment.volumeEnd(head);
-    if (complete < readPoint) {
-      this.refuse(
-        caller,
-        'NOT_COMPLETE',
-        `read point ${readPoint} is above ${complete}, up to where this node is complete`,
-      );
-      return;
-    }
     this.effects.push({ kind: 'replyPages', caller, head, readPoint, pages });
   }
 
-  private repaired(frames: Uint8Array, forks: readonly Fork[]): void {
-    this.repairs.ended();
+  /** S20: the floor is in the saved state before the log below it is dropped. */
+  private retain({ caller, request, holdings }: Extract<NodeEvent, { kind: 'retain' }>): void {
+    if (request.authority !== undefined && this.refusesAuthority(caller, request.authority)) return;
+    if (!this.tree.has(request.head)) {
+      this.refuseAs(caller, unknown(request.head));
+      return;
+    }
+    const { plan, isHigher } = this.keeping.plan(this.durablePoint, request, holdings);
+    if (isHigher) this.keeping.saving(this.persistState([]), plan.through);
+    else this.effects.push(...this.keeping.dropNow(plan.through));
+    const reply = this.keeping.reply(plan, request.head, holdings, this.lowWaterLsn);
+    this.replyAfterState(caller, () => reply);
+  }
+
+  private repaired(frames: Uint8Array, forks: readonly Fork[], nowMs: number): void {
+    this.repairs.ended(null, nowMs);
     if (this.addForks(forks) !== null) return;
     const split = splitFrames(frames);
     if (split.kind === 'bad') return;

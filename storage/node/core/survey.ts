@@ -28,5 +28,12 @@ export function surveyOf(
       chain.push([frame.base, minLsn(frame.end, step.until), frame.pg, Math.min(cpl, step.until)]);
     }
   }
-  return { kind: 'surveyed', volumeEnd: segment.volumeEnd(head), scls: segment.scls(head), vdl, chain };
+  return {
+    kind: 'surveyed',
+    volumeEnd: segment.volumeEnd(head),
+    scls: segment.scls(head),
+    vdl,
+    chain,
+    ...(segment.floor.lsn > zeroLsn && { floor: segment.floor }),
+  };
 }

@@ -5,6 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { EpochTree, type Fork } from '../../history/epoch-tree.ts';
+import { describeFloor, type Floor, floorAbove, floorOn, noFloor } from '../../history/floor.ts';
 import {
   type BranchName,
   type Epoch,
@@ -336,11 +337,35 @@ export class Recovery {
     // A node that returned, or one whose copy was interrupted, is asked where it stands.
     this.askSurveys(nowMs);
     this.askSeals(nowMs);
-    const targets = surveyed
-      .filter((peer) => (peer.survey?.volumeEnd ?? zeroLsn) < this.vdl)
+    const behind = surveyed.filter((peer) => (peer.survey?.volumeEnd ?? zeroLsn) < this.vdl);
+    const fillable = behind.filter((peer) => this.isFillable(peer));
+    if (surveyed.length === quorumLimits.copies && complete + fillable.length < quorumLimits.writeQuorum) {
+      this.finish({ kind: 'failed', reason: this.needsImages(behind, complete) });
+      return;
+    }
+    const targets = fillable
       .sort((a, b) => (b.survey?.volumeEnd ?? 0) - (a.survey?.volumeEnd ?? 0))
       .slice(0, quorumLimits.writeQuorum - complete);
     for (const target of targets) this.copyTo(target, nowMs);
+  }
+
+  /** Whether the log of anybody else reaches down to where this node stands. Below a floor there are images only (S21). */
+  private isFillable(target: Peer): boolean {
+    const at = target.survey?.volumeEnd ?? zeroLsn;
+    if (floorOn(this.tree, floorOf(target), this.head) === null) return false;
+    return [...this.peers.values()].some(
+      (peer) => peer !== target && peer.survey !== null && !this.isBelow(peer, at),
+    );
+  }
+
+  private isBelow(peer: Peer, at: Lsn): boolean {
+    return floorAbove(this.tree, floorOf(peer), this.head, at) !== null;
+  }
+
+  private needsImages(behind: readonly Peer[], complete: number): string {
+    const floors = behind.map((peer) => `${peer.node} is complete up to ${peer.survey?.volumeEnd ?? 0}`);
+    const kept = [...this.peers.values()].map((peer) => `${peer.node}: ${describeFloor(floorOf(peer))}`);
+    return `only ${complete} of six storage nodes hold epoch ${this.head} up to ${this.vdl}; the others need images, since their position is below the retained log (${floors.join(', ')}; the log is kept from: ${kept.join(', ')})`;
   }
 
   private copyTo(target: Peer, nowMs: number): void {
@@ -374,7 +399,7 @@ export class Recovery {
   }
 
   private holds(peer: Peer, at: Lsn): boolean {
-    if (peer.survey === null) return false;
+    if (peer.survey === null || this.isBelow(peer, at)) return false;
     // Below what it was told is durable a survey lists nothing: behind a hole it may hold this all the same.
     return (
       peer.survey.volumeEnd > at ||
@@ -445,6 +470,8 @@ export class Recovery {
     if (forked >= quorumLimits.writeQuorum) this.recovered();
   }
 }
+
+const floorOf = ({ survey }: Peer): Floor => survey?.floor ?? noFloor;
 
 function newPeer(node: NodeId): Peer {
   return {

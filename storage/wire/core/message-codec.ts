@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { forkSchema } from '../../history/epoch-tree.ts';
+import { floorSchema } from '../../history/floor.ts';
 import { readU64, viewOf, writeU64 } from '../../redo/bytes.ts';
 import { branchName, epoch, type Lsn, lsn, type PgId, pageNo, pgId } from '../../redo/ids.ts';
 import { nodeLimits, redoLimits } from '../../redo/limits.ts';
@@ -26,6 +27,7 @@ export const messageKinds = {
   fetch: 5,
   readPages: 6,
   status: 7,
+  retain: 8,
   acked: 65,
   sealed: 66,
   surveyed: 67,
@@ -34,6 +36,7 @@ export const messageKinds = {
   pages: 70,
   statusReply: 71,
   refused: 72,
+  retained: 73,
 } as const;
 
 export interface EncodedMessage {
@@ -66,6 +69,7 @@ export function encodeRequest(request: StorageRequest): EncodedMessage {
     case 'fetch':
     case 'readPages':
     case 'status':
+    case 'retain':
       return { kind: messageKinds[request.kind], body: withHeader(request) };
   }
 }
@@ -99,6 +103,7 @@ export function encodeReply(reply: StorageReply): EncodedMessage {
     case 'surveyed':
     case 'forked':
     case 'refused':
+    case 'retained':
       return { kind: messageKinds[reply.kind], body: withHeader(reply) };
   }
 }
@@ -139,6 +144,7 @@ const refusalCodes = [
   'BAD_REQUEST',
   'EPOCH_CONFLICT',
   'NOT_COMPLETE',
+  'BELOW_FLOOR',
   'DISK_FULL',
   'DISK_FAILED',
   'OVERLOADED',
@@ -170,6 +176,15 @@ const requestSchemas = {
     pages: z.array(z.int().min(1).transform(pageNo)).max(nodeLimits.readPagesMax),
   }),
   [messageKinds.status]: z.object({ kind: z.literal('status') }),
+  [messageKinds.retain]: z.object({
+    kind: z.literal('retain'),
+    authority: epochSchema.exactOptional(),
+    head: epochSchema,
+    keepFrom: lsnSchema,
+    sinceUs: z.int(),
+    bytesMax: z.int().min(0).nullable(),
+    copies: lsnSchema,
+  }),
 } as const;
 
 const replySchemas = {
@@ -185,6 +200,7 @@ const replySchemas = {
     scls: sclsSchema,
     vdl: lsnSchema,
     chain: z.array(z.tuple([z.int(), z.int(), z.int(), z.int()])),
+    floor: floorSchema.exactOptional(),
   }),
   [messageKinds.forked]: z.object({ kind: z.literal('forked') }),
   [messageKinds.statusReply]: z.object({
@@ -210,12 +226,26 @@ const replySchemas = {
         bytes: z.int(),
       })
       .exactOptional(),
+    floor: floorSchema.exactOptional(),
+    imageBytes: z.number().exactOptional(),
+    needsImages: z.string().exactOptional(),
   }),
   [messageKinds.refused]: z.object({
     kind: z.literal('refused'),
     code: z.enum(refusalCodes),
     reason: z.string(),
     sealed: epochSchema,
+    floor: floorSchema.exactOptional(),
+  }),
+  [messageKinds.retained]: z.object({
+    kind: z.literal('retained'),
+    head: epochSchema,
+    images: lsnSchema,
+    floor: floorSchema,
+    window: lsnSchema,
+    lowWater: lsnSchema,
+    logBytes: z.number(),
+    imageBytes: z.number(),
   }),
 } as const;
 

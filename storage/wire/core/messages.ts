@@ -2,9 +2,11 @@
  * What crosses a storage link, version 1: requests to a storage node and its replies. How they become bytes is in
  * `message-codec.ts`.
  *
- * History of versions: 1 (2026-11-21).
+ * History of versions: 1 (2026-11-21); since 2026-11-29 with `retain`, floors, and the code BELOW_FLOOR. Fields that were added
+ * later are optional, so that what an older process says is still read.
  */
 import type { Fork } from '../../history/epoch-tree.ts';
+import type { Floor } from '../../history/floor.ts';
 import type { BranchName, Epoch, Lsn, PageNo, PgId } from '../../redo/ids.ts';
 
 export const linkVersion = 1;
@@ -73,6 +75,23 @@ export interface StatusRequest {
   readonly kind: 'status';
 }
 
+/** Says what nobody needs any more of the log: the node may raise its floor and drop log files. Sent every few seconds. */
+export interface RetainRequest {
+  readonly kind: 'retain';
+  /** The reign under which it is sent, where there is one; a node refuses one older than its seal. */
+  readonly authority?: Epoch;
+  /** The path that `keepFrom` and `copies` lie on. */
+  readonly head: Epoch;
+  /** Somebody needs the log above this. */
+  readonly keepFrom: Lsn;
+  /** The log is kept as far as it holds commits since this time, Unix microseconds. */
+  readonly sinceUs: number;
+  /** Of the log older than that nothing is kept, and of a longer log neither; null for no such limit. */
+  readonly bytesMax: number | null;
+  /** Four nodes of the region hold durable images at or above this. */
+  readonly copies: Lsn;
+}
+
 export type StorageRequest =
   | AppendRequest
   | SealRequest
@@ -80,7 +99,8 @@ export type StorageRequest =
   | ForkRequest
   | FetchRequest
   | ReadPagesRequest
-  | StatusRequest;
+  | StatusRequest
+  | RetainRequest;
 
 /** The frames of an append are persisted; `scls` are this node's SCLs along the path to `head`. */
 export interface AckedReply {
@@ -108,6 +128,8 @@ export interface SurveyedReply {
   /** What this node was told is durable, as far as it lies on the path; the chain starts there. */
   readonly vdl: Lsn;
   readonly chain: readonly SurveyFrame[];
+  /** From where on this node has the log; left out while it has all of it. */
+  readonly floor?: Floor;
 }
 
 export interface ForkedReply {
@@ -158,6 +180,27 @@ export interface StatusReply {
   readonly trouble?: string;
   /** The last one that ended since its process started; left out before one has. */
   readonly repaired?: RepairReport;
+  /** From where on it has the log; left out while it has all of it. */
+  readonly floor?: Floor;
+  /** Bytes of its page images on the disk. */
+  readonly imageBytes?: number;
+  /** Why the log of its peers does not help it, in words: it lacks what they hold as images only. Left out while that is not so. */
+  readonly needsImages?: string;
+}
+
+/** What a node holds after a `retain`. */
+export interface RetainedReply {
+  readonly kind: 'retained';
+  readonly head: Epoch;
+  /** The newest durable images it holds along the path to `head`; zero without any. */
+  readonly images: Lsn;
+  readonly floor: Floor;
+  /** Where its log would begin if nobody needed more of it than the window asks for, along the path to `head`. */
+  readonly window: Lsn;
+  /** No reader needs a page version older than this. */
+  readonly lowWater: Lsn;
+  readonly logBytes: number;
+  readonly imageBytes: number;
 }
 
 export type RefusalCode =
@@ -167,6 +210,8 @@ export type RefusalCode =
   | 'BAD_REQUEST'
   | 'EPOCH_CONFLICT'
   | 'NOT_COMPLETE'
+  /** What was asked lies below the node's floor: its log no longer reaches there. */
+  | 'BELOW_FLOOR'
   | 'DISK_FULL'
   | 'DISK_FAILED'
   | 'OVERLOADED';
@@ -177,6 +222,8 @@ export interface RefusedReply {
   readonly code: RefusalCode;
   readonly reason: string;
   readonly sealed: Epoch;
+  /** With BELOW_FLOOR: from where on the node has the log. */
+  readonly floor?: Floor;
 }
 
 export type StorageReply =
@@ -187,4 +234,5 @@ export type StorageReply =
   | FetchedReply
   | PagesReply
   | StatusReply
+  | RetainedReply
   | RefusedReply;

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import { noFloor } from '../../../storage/history/floor.ts';
 import { StorageNode } from '../../../storage/node/core/node.ts';
 import {
   emptyNodeState,
@@ -18,6 +19,7 @@ const founded: NodeState = {
   forks: [fork(1, 0, 0)],
   hydrated: true,
   durable: { head: epoch(1), vdl: lsn(0) },
+  floor: noFloor,
 };
 
 let node: StorageNode;

@@ -56,6 +56,16 @@ const requests: readonly StorageRequest[] = [
   },
   { kind: 'readPages', head: epoch(7), readPoint: lsn(8), pages: [1, 5, 0xffff_fffe].map(pageNo) },
   { kind: 'status' },
+  {
+    kind: 'retain',
+    authority: epoch(7),
+    head: epoch(7),
+    keepFrom: lsn(2 ** 50),
+    sinceUs: 1_700_000_000_000_000,
+    bytesMax: 64 * 1024 * 1024,
+    copies: lsn(5),
+  },
+  { kind: 'retain', head: epoch(0), keepFrom: lsn(0), sinceUs: -1, bytesMax: null, copies: lsn(0) },
 ];
 
 const replies: readonly StorageReply[] = [
@@ -79,12 +89,37 @@ const replies: readonly StorageReply[] = [
       [9, 12, 2, 12],
     ],
   },
+  {
+    kind: 'surveyed',
+    volumeEnd: lsn(9),
+    scls: [],
+    vdl: lsn(9),
+    chain: [],
+    floor: { epoch: epoch(7), lsn: lsn(8) },
+  },
   { kind: 'forked' },
   { kind: 'fetched', head: epoch(7), vdl: lsn(4), next: lsn(6), forks, frames: bytes },
   { kind: 'fetched', head: epoch(7), vdl: lsn(4), next: lsn(6), forks: [], frames: new Uint8Array(0) },
   { kind: 'pages', pages: [new Uint8Array(4096).fill(1), null, new Uint8Array(4096).fill(2)] },
   { kind: 'pages', pages: [] },
   { kind: 'refused', code: 'SEALED', reason: 'epoch 1 is fenced: “äöü”', sealed: epoch(2) },
+  {
+    kind: 'refused',
+    code: 'BELOW_FLOOR',
+    reason: 'gone',
+    sealed: epoch(2),
+    floor: { epoch: epoch(2), lsn: lsn(2 ** 50) },
+  },
+  {
+    kind: 'retained',
+    head: epoch(7),
+    images: lsn(5),
+    floor: { epoch: epoch(1), lsn: lsn(4) },
+    window: lsn(6),
+    lowWater: lsn(7),
+    logBytes: 100,
+    imageBytes: 4096,
+  },
 ];
 
 const wrong = (message: unknown) => (message as { kind: string }).kind === 'malformed';

@@ -1,0 +1,69 @@
+/**
+ * How much of its log a node keeps: its floor, and what is dropped below. A drop waits until the state that holds the floor is
+ * on the disk (S20); until then a crash leaves a log that is longer than it has to be.
+ */
+import type { EpochTree } from '../../history/epoch-tree.ts';
+import type { Segment } from '../../log/core/segment.ts';
+import { type Epoch, type Lsn, zeroLsn } from '../../redo/ids.ts';
+import type { DurablePoint, RetainedReply, RetainRequest } from '../../wire/core/messages.ts';
+import type { NodeEffect } from './node-events.ts';
+import { type Holdings, imagesOn, planRetention, type RetentionPlan } from './retention.ts';
+
+type DropLog = Extract<NodeEffect, { kind: 'dropLog' }>;
+
+export class LogKeeping {
+  private readonly tree: EpochTree;
+  private readonly segment: Segment;
+  /** The drop that waits for its floor to be saved, and the ticket of that. */
+  private waiting: { readonly ticket: number; readonly through: number } | null = null;
+
+  constructor(tree: EpochTree, segment: Segment) {
+    this.tree = tree;
+    this.segment = segment;
+  }
+
+  /** Raises the floor as far as it may. `isHigher`: the state has to be saved, under a ticket that `saving` is told. */
+  plan(
+    durable: DurablePoint,
+    request: RetainRequest,
+    holdings: Holdings,
+  ): { readonly plan: RetentionPlan; readonly isHigher: boolean } {
+    const { tree, segment } = this;
+    const plan = planRetention({ tree, segment, durable, request, holdings });
+    const isHigher = plan.floor.lsn > segment.floor.lsn;
+    if (isHigher) segment.raiseFloor(plan.floor);
+    return { plan, isHigher };
+  }
+
+  saving(ticket: number, through: number): void {
+    this.waiting = { ticket, through };
+  }
+
+  /** The state of this ticket is on the disk. @returns the drop that waited for it. */
+  saved(ticket: number): readonly DropLog[] {
+    if (this.waiting === null || ticket < this.waiting.ticket) return [];
+    const { through } = this.waiting;
+    this.waiting = null;
+    return this.dropNow(through);
+  }
+
+  /** Drops files below a floor that is saved; nothing while one is still to be. From here on no frame in them is told of. */
+  dropNow(through: number): readonly DropLog[] {
+    if (through === 0 || this.waiting !== null) return [];
+    this.segment.forgetFiles(through);
+    return [{ kind: 'dropLog', through }];
+  }
+
+  reply(plan: RetentionPlan, head: Epoch, holdings: Holdings, lowWater: Lsn): RetainedReply {
+    return {
+      kind: 'retained',
+      head,
+      images: imagesOn(this.tree, holdings.boundaries, head),
+      floor: this.segment.floor,
+      window: plan.window === zeroLsn ? (this.segment.floorOn(head) ?? zeroLsn) : plan.window,
+      lowWater,
+      logBytes: holdings.files.reduce((sum, { bytes }) => sum + bytes, 0),
+      imageBytes: holdings.imageBytes,
+    };
+  }
+}
