@@ -43,7 +43,7 @@ export async function startVolumePart(
     answerWaitMs: limits.writeWaitMs,
     store: control.store,
     nodes,
-    upNodes: () => nodes.upNodes.length,
+    upNodes: () => nodes.writableNodes,
     volume,
     sessions,
     watchProofs: (onProof) =>

@@ -81,6 +81,10 @@ export class NodeRuntime {
     this.options = options;
     this.node = options.node;
     this.ticks = options.runtime.every(nodeRuntimeLimits.tickMs, () => this.tick());
+    const { repair } = options;
+    const members = options.node.state.members?.current ?? null;
+    if (members !== null) repair.useMembers?.(members);
+    repair.onMembers = (membership) => this.step({ kind: 'membersHeard', membership });
   }
 
   get sealed(): Epoch {
@@ -93,10 +97,10 @@ export class NodeRuntime {
   }
 
   /**
-   * Takes a request. `answer` runs at most once; null for a one-way message.
+   * Takes a request from somebody who believes in the membership epoch `members`. `answer` runs at most once; null for a one-way message.
    * @returns a name by which the owner says that nobody waits for the answer any more.
    */
-  request(request: StorageRequest, answer: Answer | null): Caller | null {
+  request(request: StorageRequest, answer: Answer | null, members = 0): Caller | null {
     if (this.closed) return null;
     this.counters.requests += 1;
     if (request.kind === 'status') {
@@ -105,7 +109,7 @@ export class NodeRuntime {
     }
     const caller = answer === null ? null : this.nextCaller++;
     if (caller !== null && answer !== null) this.answers.set(caller, answer);
-    if (request.kind !== 'retain') this.step({ kind: 'request', caller, request });
+    if (request.kind !== 'retain') this.step({ kind: 'request', caller, request, members });
     else this.step({ kind: 'retain', caller, request, holdings: holdingsOf(this.options.kept) });
     if (caller === null) return null;
     return this.answers.has(caller) ? caller : null;
@@ -189,6 +193,9 @@ export class NodeRuntime {
         return;
       case 'dropLog':
         void this.dropLog(effect.through);
+        return;
+      case 'members':
+        this.options.repair.useMembers?.(effect.membership);
         return;
       case 'repair':
         void this.repair(effect);

@@ -4,6 +4,8 @@
  */
 import type { Fork } from '../history/epoch-tree.ts';
 import type { Floor } from '../history/floor.ts';
+import { configured, type Member, type Membership, nodesOf } from '../members/core/membership.ts';
+import { MembershipSight } from '../members/core/membership-sight.ts';
 import type { StorageConfig } from '../process/config.ts';
 import { type Epoch, type Lsn, mainBranch, zeroLsn } from '../redo/ids.ts';
 import { nodeLimits } from '../redo/limits.ts';
@@ -25,6 +27,10 @@ export interface BelowAll {
 export interface Repair {
   /** Frames along the path to `head` from `from` on, from one peer; null when that peer had none. */
   fetch(head: Epoch, from: Lsn, durable: DurablePoint): Promise<Repaired | BelowAll | null>;
+  /** The region has these nodes from now on. */
+  useMembers?(membership: Membership): void;
+  /** Hears of a newer membership that a peer told. */
+  onMembers?: (membership: Membership) => void;
   close(): void;
 }
 
@@ -34,7 +40,9 @@ export class PeerRepair implements Repair {
   private readonly config: StorageConfig;
   private readonly place: LinkPlace;
   private readonly bytesMax: number;
-  private readonly order: StorageConfig['peers'];
+  private order: readonly Member[] = [];
+  private readonly sight: MembershipSight;
+  onMembers: (membership: Membership) => void = () => undefined;
   private clients: readonly StorageClient[] | null = null;
   private at = 0;
   /** Peers that have no log where it was asked for last, and their floors. */
@@ -47,11 +55,15 @@ export class PeerRepair implements Repair {
     this.config = config;
     this.place = place;
     this.bytesMax = bytesMax;
-    const others = config.peers.filter((peer) => peer.node !== config.node);
-    this.order = [
-      ...others.filter((peer) => peer.az === config.az),
-      ...others.filter((peer) => peer.az !== config.az),
-    ];
+    this.sight = new MembershipSight(configured(config.peers), (membership) => {
+      this.askOnly(nodesOf(membership));
+      this.onMembers(membership);
+    });
+    this.askOnly(config.peers);
+  }
+
+  useMembers(membership: Membership): void {
+    this.sight.heard(membership);
   }
 
   async fetch(head: Epoch, from: Lsn): Promise<Repaired | BelowAll | null> {
@@ -88,6 +100,15 @@ export class PeerRepair implements Repair {
     for (const client of this.clients ?? []) client.close();
   }
 
+  private askOnly(peers: readonly Member[]): void {
+    const { node, az } = this.config;
+    const others = peers.filter((peer) => peer.node !== node);
+    this.order = [...others.filter((peer) => peer.az === az), ...others.filter((peer) => peer.az !== az)];
+    for (const client of this.clients ?? []) client.close();
+    this.clients = null;
+    this.below.clear();
+  }
+
   private belowAll(): BelowAll | null {
     const up = (this.clients ?? []).filter((client) => client.isUp);
     const floors = up.flatMap((client) => this.below.get(client) ?? []);
@@ -100,7 +121,8 @@ export class PeerRepair implements Repair {
     if (this.closed) return null;
     const { cluster, secret, region } = this.config;
     this.clients ??= this.order.map(
-      (target) => new StorageClient({ cluster, secret, region, target, place: this.place }),
+      (target) =>
+        new StorageClient({ cluster, secret, region, target, place: this.place, sight: this.sight }),
     );
     for (let tried = 0; tried < this.clients.length; tried++) {
       const client = this.clients[this.at % this.clients.length];

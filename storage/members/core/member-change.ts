@@ -185,7 +185,7 @@ export class MembershipChange {
   private collided(round: number, nowMs: number): void {
     this.highestRound = Math.max(this.highestRound, round);
     this.notBeforeMs = nowMs + changeLimits.backOffMs * (1 + 4 * this.jitter);
-    this.prepareFor(this.wanted ?? this.known);
+    this.prepareFor(this.wanted);
   }
 
   private silent(node: NodeId, id: number, nowMs: number): void {
@@ -284,7 +284,9 @@ export class MembershipChange {
   private choose(): void {
     const outcome =
       this.known.joining === null ? this.outcomeOf(this.known) : this.refusal(this.known.joining);
-    if (outcome !== null) this.end(outcome);
+    // One who died may have had a replacement decided and told nobody: the nodes' votes say so.
+    if (outcome?.kind === 'nothing') this.prepareFor(null);
+    else if (outcome !== null) this.end(outcome);
     else if (this.known.joining === null) {
       assert(this.goal.kind === 'replace', 'only a replacement goes on from here');
       this.prepareFor(proposed(this.known, this.goal.joining));
@@ -311,7 +313,8 @@ export class MembershipChange {
     return reason === null ? null : { kind: 'refused', reason };
   }
 
-  private prepareFor(wanted: Membership): void {
+  /** @param wanted null to look only whether anything was voted for. */
+  private prepareFor(wanted: Membership | null): void {
     this.wanted = wanted;
     this.vote = null;
     this.highestRound += 1;
@@ -321,11 +324,14 @@ export class MembershipChange {
 
   /** A quorum has promised: what one of them has voted for may be decided already, and is taken up in place of what is wanted. */
   private propose(): void {
-    assert(this.wanted !== null, 'something is wanted');
     const votes = [...this.peers.values()].map(({ reply, granted }) =>
       granted ? (reply?.state.accepted ?? null) : null,
     );
     const membership = newestVote(votes)?.membership ?? this.wanted;
+    if (membership === null) {
+      this.end({ kind: 'nothing', membership: this.known });
+      return;
+    }
     this.vote = { ballot: this.ballot, membership };
     this.enter('voting');
   }

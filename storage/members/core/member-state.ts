@@ -83,6 +83,11 @@ export class MemberKeeper {
     return this.stateNow;
   }
 
+  /** Whether there is anything to remember. */
+  get isTouched(): boolean {
+    return this.stateNow.current !== null || this.stateNow.promised !== null;
+  }
+
   /** Epoch of the membership that is installed here. */
   get epoch(): number {
     return this.stateNow.current?.epoch ?? 0;

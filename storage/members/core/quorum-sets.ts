@@ -34,13 +34,17 @@ type Holds = (node: NodeId) => boolean;
 const count = (set: readonly NodeId[], holds: Holds): number =>
   set.reduce((sum, node) => (holds(node) ? sum + 1 : sum), 0);
 
+/** Of how many nodes a write may be sure: those of the set that has the fewest for which `holds`. Four are a write quorum. */
+export const fewestIn = (sets: QuorumSets, holds: Holds): number =>
+  Math.min(...sets.map((set) => count(set, holds)));
+
 /** Whether the nodes for which `holds` make something durable, sealed, forked or decided: four of every set. */
 export const isWriteQuorum = (sets: QuorumSets, holds: Holds): boolean =>
-  sets.every((set) => count(set, holds) >= quorumLimits.writeQuorum);
+  fewestIn(sets, holds) >= quorumLimits.writeQuorum;
 
 /** Whether the nodes for which `holds` leave no write quorum among the others: three of every set. */
 export const isFence = (sets: QuorumSets, holds: Holds): boolean =>
-  sets.every((set) => set.length - count(set, holds) < quorumLimits.writeQuorum);
+  fewestIn(sets, holds) > quorumLimits.copies - quorumLimits.writeQuorum;
 
 /** Whether the nodes for which `holds` know of everything that was ever durable: three of the set with the old node. */
 export const areWitnesses = (sets: QuorumSets, holds: Holds): boolean =>
@@ -52,7 +56,7 @@ export const isReadQuorum = (sets: QuorumSets, holds: Holds): boolean =>
 
 /** How many nodes more than those for which `holds` a write quorum needs at least; 0 when they are one. */
 export const missingForWrite = (sets: QuorumSets, holds: Holds): number =>
-  Math.max(...sets.map((set) => Math.max(0, quorumLimits.writeQuorum - count(set, holds))));
+  Math.max(0, quorumLimits.writeQuorum - fewestIn(sets, holds));
 
 /**
  * PGCL: up to here a group is durable, because a write quorum of its copies is complete to here. The fourth-highest SCL of

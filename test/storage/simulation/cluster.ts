@@ -4,6 +4,7 @@
  */
 import type { Fork } from '../../../storage/history/epoch-tree.ts';
 import type { FramePosition } from '../../../storage/log/core/segment.ts';
+import { nodesOf } from '../../../storage/members/core/membership.ts';
 import { StorageNode } from '../../../storage/node/core/node.ts';
 import {
   type Caller,
@@ -82,20 +83,19 @@ export class Cluster extends Timeline {
   readonly seed: number;
   faults: Faults;
   readonly truth = new Truth({
-    copiesOf: (frame) => this.count((machine) => machine.onDisk.has(frame)),
-    forkedOn: (epoch) => this.count((machine) => machine.state.forks.some((fork) => fork.epoch === epoch)),
+    holds: (node, frame) => this.machine(node).onDisk.has(frame),
+    hasForked: (node, epoch) => this.machine(node).state.forks.some((fork) => fork.epoch === epoch),
     fail: (what) => this.fail(what),
   });
   readonly watchers = new Set<Watcher>();
-  private readonly machines: ReadonlyMap<NodeId, Machine>;
+  private readonly machines = new Map<NodeId, Machine>();
 
   constructor(seed: number, faults: Faults = calm) {
     super();
     this.seed = seed;
     this.dice = new Dice(seed);
     this.faults = faults;
-    this.machines = new Map(sixNodes.map((id) => [id, newMachine(id)]));
-    for (const id of sixNodes) this.start(id);
+    for (const id of sixNodes) this.add(id);
     this.every(tickMs, () => {
       for (const machine of this.machines.values()) this.step(machine, { kind: 'tick' });
     });
@@ -109,10 +109,6 @@ export class Cluster extends Timeline {
     if (!holds) this.fail(what);
   }
 
-  private count(holds: (machine: Machine) => boolean): number {
-    return [...this.machines.values()].filter(holds).length;
-  }
-
   machine(id: NodeId): Machine {
     return this.machines.get(id) ?? this.fail(`no node ${id}`);
   }
@@ -122,7 +118,13 @@ export class Cluster extends Timeline {
   }
 
   get up(): readonly NodeId[] {
-    return sixNodes.filter((id) => this.machine(id).core !== null);
+    return [...this.machines.keys()].filter((id) => this.machine(id).core !== null);
+  }
+
+  /** A machine more, with an empty disk. */
+  add(id: NodeId): void {
+    this.machines.set(id, newMachine(id));
+    this.start(id);
   }
 
   start(id: NodeId): void {
@@ -133,6 +135,7 @@ export class Cluster extends Timeline {
       mainBranch,
       machine.state,
       machine.log.map((bytes, at) => heldOf(bytes, at)),
+      id,
     );
     for (const watcher of this.watchers) watcher.nodeUp(id);
   }
@@ -187,6 +190,7 @@ export class Cluster extends Timeline {
     request: StorageRequest,
     done: (reply: StorageReply | null) => void,
     cut?: ReadonlySet<NodeId>,
+    members = 0,
   ): void {
     let open = true;
     const finish = (reply: StorageReply | null) => {
@@ -196,18 +200,24 @@ export class Cluster extends Timeline {
     };
     this.after(rpcTimeoutMs, () => finish(null));
     if (cut?.has(id) === true) return;
-    this.deliver(id, request, (reply) => {
+    const answered = (reply: StorageReply): void => {
       if (this.dice.chance(this.faults.drop)) return;
       this.after(this.delay(), () => finish(reply));
-    });
+    };
+    this.deliver(id, request, answered, members);
   }
 
   /** Sends without wanting an answer. */
-  notice(id: NodeId, request: StorageRequest): void {
-    this.deliver(id, request, null);
+  notice(id: NodeId, request: StorageRequest, members = 0): void {
+    this.deliver(id, request, null, members);
   }
 
-  private deliver(id: NodeId, request: StorageRequest, answer: ((reply: StorageReply) => void) | null): void {
+  private deliver(
+    id: NodeId,
+    request: StorageRequest,
+    answer: ((reply: StorageReply) => void) | null,
+    members: number,
+  ): void {
     const { kind, body } = encodeRequest(request);
     const { life } = this.machine(id);
     const arrive = () => {
@@ -220,7 +230,7 @@ export class Cluster extends Timeline {
         caller = machine.nextCaller++;
         machine.answers.set(caller, answer);
       }
-      this.step(machine, { kind: 'request', caller, request: decoded.message });
+      this.step(machine, { kind: 'request', caller, request: decoded.message, members });
     };
     const copies =
       (this.dice.chance(this.faults.drop) ? 0 : 1) + (this.dice.chance(this.faults.repeat) ? 1 : 0);
@@ -261,6 +271,7 @@ export class Cluster extends Timeline {
         return;
       case 'held':
       case 'forked':
+      case 'members':
       case 'replyPages':
         return;
     }
@@ -300,7 +311,9 @@ export class Cluster extends Timeline {
 
   private repair(machine: Machine, { head, from, durable }: Extract<NodeEffect, { kind: 'repair' }>): void {
     const { life } = machine;
-    const peer = this.dice.pick(sixNodes.filter((id) => id !== machine.id));
+    const known = machine.core?.state.members?.current ?? null;
+    const region = known === null ? sixNodes : nodesOf(known).map(({ node }) => node);
+    const peer = this.dice.pick(region.filter((id) => id !== machine.id));
     const request: StorageRequest = {
       kind: 'fetch',
       branch: mainBranch,
@@ -311,12 +324,15 @@ export class Cluster extends Timeline {
       durableOnly: false,
       known: durable,
     };
-    this.rpc(peer, request, (reply) => {
+    const answered = (reply: StorageReply | null): void => {
       if (machine.life !== life) return;
+      if (reply?.kind === 'refused' && reply.membership !== undefined)
+        this.step(machine, { kind: 'membersHeard', membership: reply.membership });
       if (reply?.kind !== 'fetched' || reply.frames.length === 0)
         this.step(machine, { kind: 'repairFailed' });
       else this.step(machine, { kind: 'repaired', frames: reply.frames, forks: reply.forks });
-    });
+    };
+    this.rpc(peer, request, answered, undefined, known?.epoch ?? 0);
   }
 
   /** The bytes of the same history as one node answers a fetch for them. */
