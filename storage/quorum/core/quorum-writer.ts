@@ -447,16 +447,28 @@ export class QuorumWriter {
     this.effects.push({ kind: 'append', node: link.node, request: this.request([]) });
   }
 
+  /**
+   * A node that came back hears of the durable point even when nothing is written. One that has nothing else to answer is asked,
+   * so that a writer that writes nothing hears of a newer membership too (S29).
+   */
+  private remind(link: NodeLink, nowMs: number): void {
+    if (link.probing || link.inFlight > 0 || link.cursor < this.end) {
+      link.toldVdl = zeroLsn;
+      this.tell(link, nowMs);
+      return;
+    }
+    link.inFlight = 1;
+    link.toldVdl = this.vdlLsn;
+    link.toldAtMs = nowMs;
+    this.effects.push({ kind: 'append', node: link.node, request: this.request([]) });
+  }
+
   private tick(nowMs: number): void {
     this.sendAll(nowMs);
     for (const link of this.links.values()) {
       this.inquire(link, nowMs);
       this.tell(link, nowMs);
-      // A node that came back hears of the durable point even when nothing is written.
-      if (link.up && nowMs - link.toldAtMs >= volumeLimits.reminderMs) {
-        link.toldVdl = zeroLsn;
-        this.tell(link, nowMs);
-      }
+      if (link.up && nowMs - link.toldAtMs >= volumeLimits.reminderMs) this.remind(link, nowMs);
     }
     const lost = this.progress.look(this.waiting(), nowMs);
     if (lost !== null) this.effects.push({ kind: 'quorumLost', reason: lost });

@@ -50,6 +50,11 @@ class Region {
     });
   }
 
+  /** Where the replacement was given up, the old node is started again. */
+  revive(): void {
+    for (const { node } of (this.decided.newest ?? sixMembers).members) this.dead.delete(node);
+  }
+
   takeOver(): Recovered {
     const { cluster } = this;
     for (let attempt = 0; attempt < 40; attempt++) {
@@ -134,6 +139,7 @@ function live(seed: number, kind: typeof Writer = Writer): Ran {
       cluster.runUntil(() => coordinators.every(({ done }) => done), 60_000),
       `a change stands still: ${coordinators.map(({ change: at }) => `${at.progress.phase}, ${at.progress.waitsFor}`)}`,
     );
+    if (decided.newest?.joining === null) region.revive();
     for (const { outcome: ended } of coordinators) {
       if (ended?.kind === 'replaced') replaced += 1;
       if (ended?.kind === 'reverted') reverted += 1;
