@@ -28,6 +28,7 @@ export {
   whyNot,
 } from './members/core/membership.ts';
 export {
+  areWitnesses,
   fewestIn,
   isFence,
   isReadQuorum,

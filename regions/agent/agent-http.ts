@@ -81,6 +81,9 @@ export function agentRoutes(
         if (reply.kind !== 'refused' || reply.code === 'NO_CONTROL_RECORD') return policyOf(reply);
         return { status: reply.code === 'BAD_REQUEST' ? 400 : 409, error: refusal(reply) };
       },
+      members: async ({ params }) => membersOf(params.region, config, () => agent.serve({ kind: 'members' }), 200),
+      changeMembers: async ({ params, body }) =>
+        membersOf(params.region, config, () => agent.serve({ kind: 'change-members', act: body }), 202),
       rebuild: async ({ body }) => {
         const reply = await agent.rebuild(body);
         return 'code' in reply ? { status: 409, error: reply } : { status: 200, body: reply };
@@ -110,6 +113,27 @@ function policyOf(reply: AgentReply): ApiReply<'policy', 'agent'> {
   return reply.kind === 'policy'
     ? { status: 200, body: reply.policy }
     : { status: 503, error: refusal(reply) };
+}
+
+/** The agent of a region knows its own nodes. */
+async function membersOf<S extends 200 | 202>(
+  name: string,
+  { region, regions }: Pick<AgentConfig, 'region' | 'regions'>,
+  ask: () => Promise<AgentReply>,
+  success: S,
+) {
+  if (!regions.some((known) => known === name)) {
+    const message = `there is no region ${name}; there are ${regions.join(', ')}`;
+    return { status: 404, error: { code: 'UNKNOWN_REGION', message } } as const;
+  }
+  if (name !== region) {
+    const message = `the nodes of ${name} are the business of its agent; this is ${region}`;
+    return { status: 421, error: { code: 'OTHER_REGION', message } } as const;
+  }
+  const reply = await ask();
+  return reply.kind === 'members'
+    ? { status: success, body: reply.members }
+    : ({ status: 409, error: refusal(reply) } as const);
 }
 
 function refusal(reply: AgentReply): ApiError {

@@ -1,6 +1,7 @@
 /** What a region's agent answers to a request, from a gateway or over its own HTTP. */
 import type { RegionId } from '../../storage/index.ts';
 import type { AgentReply, AgentRequest } from '../moves/core/operations.ts';
+import type { Replacement } from '../members/replacement.ts';
 import type { LossKeeper } from '../moves/loss-store.ts';
 import type { Moves } from '../moves/moves.ts';
 import { policyBody } from '../policy/core/policy-request.ts';
@@ -13,10 +14,11 @@ export interface AnswerParts {
   /** The newest epoch known here, and that under which lost writes have been looked for. */
   readonly lookedFor: { readonly epoch: number; readonly lookedUnder: number };
   readonly policy: PolicyOptions;
+  readonly replacement: Replacement;
 }
 
 export async function answerRequest(request: AgentRequest, parts: AnswerParts): Promise<AgentReply> {
-  const { region, moves, losses, lookedFor, policy } = parts;
+  const { region, moves, losses, lookedFor, policy, replacement } = parts;
   switch (request.kind) {
     case 'switchover':
     case 'failover': {
@@ -46,6 +48,10 @@ export async function answerRequest(request: AgentRequest, parts: AnswerParts): 
     }
     case 'losses':
       return { kind: 'losses', reports: [...losses.all], ...lookedFor };
+    case 'members':
+      return { kind: 'members', members: replacement.members };
+    case 'change-members':
+      return replacement.serve(request.act);
     case 'policy':
       return policyReply(await readPolicy(policy));
     case 'change-policy':

@@ -7,7 +7,6 @@ import {
   type Epoch,
   genesisEpoch,
   lsn,
-  type NodeAddress,
   type RecoveryGoal,
   type RecoveryResult,
   type RegionClient,
@@ -28,6 +27,7 @@ import { ControlHealth } from '../control/writer/core/control-health.ts';
 import { FailoverWatch } from '../failover/failover-watch.ts';
 import type { AgentReply, AgentRequest } from '../moves/core/operations.ts';
 import { lastCommitUs } from '../moves/last-write.ts';
+import { Replacement, type ReplacementOptions } from '../members/replacement.ts';
 import type { LossKeeper } from '../moves/loss-store.ts';
 import { MoveTraces } from '../moves/move-traces.ts';
 import { Moves } from '../moves/moves.ts';
@@ -64,13 +64,14 @@ export interface RegionAgentOptions {
   readonly cluster: string;
   readonly region: RegionId;
   readonly regions: readonly RegionId[];
-  readonly nodes: readonly NodeAddress[];
   readonly addresses: Addresses;
   readonly lease: LeaseLimits;
   readonly links: RegionClient;
   readonly store: ControlStore;
   readonly nats: Pick<NatsConnection, 'connected' | 'publish' | 'subscribe' | 'request'>;
   readonly replication: ReplicationParts;
+  /** Why a node that is to join the region cannot be used; null when it can. */
+  readonly probe: ReplacementOptions['probe'];
   /** Runs a recovery over the region's own nodes. */
   readonly recover: (goal: RecoveryGoal) => Promise<RecoveryResult>;
   /** Bytes of one read of the log in search of lost writes; the usual bound by default. */
@@ -94,6 +95,7 @@ export class RegionAgent {
   readonly moves: Moves;
   readonly watch: FailoverWatch;
   private readonly heartbeats: Heartbeats;
+  private readonly replacement: Replacement;
   /** How often the lane to each secondary has stood still since this process started. */
   readonly stalls = new Map<RegionId, number>();
   private readonly options: RegionAgentOptions;
@@ -113,12 +115,13 @@ export class RegionAgent {
   private closed = false;
 
   constructor(options: RegionAgentOptions) {
-    const { cluster, region, regions, nodes, links, runtime, log, lease } = options;
+    const { cluster, region, regions, links, runtime, log, lease } = options;
     this.options = options;
     this.view = new ClusterView(cluster, regions);
     this.control = new ControlHealth(runtime.nowMs());
     this.challenger = new ChallengerTimer(lease);
-    this.nodes = new RegionNodes(nodes, links, (node, report) =>
+    this.replacement = new Replacement({ ...options });
+    this.nodes = new RegionNodes(links, (node, report) =>
       options.telemetry.record(repairSpan({ cluster, region, node }, report)),
     );
     this.stopwatch = new MoveStopwatch(region);
@@ -229,6 +232,7 @@ export class RegionAgent {
     this.heartbeats.close();
     this.moves.close();
     this.lending.close();
+    this.replacement.close();
     this.receiving?.close();
     this.orphans.close();
     await this.shipping?.run.close();
@@ -335,8 +339,8 @@ export class RegionAgent {
   /** Answers a request from a gateway, or from the agent's own HTTP. */
   serve(request: AgentRequest): Promise<AgentReply> {
     const { region, losses } = this.options;
-    const policy = this.policyOptions;
-    return answerRequest(request, { region, moves: this.moves, losses, lookedFor: this.lookedFor, policy });
+    const { moves, lookedFor, replacement, policyOptions: policy } = this;
+    return answerRequest(request, { region, moves, losses, lookedFor, policy, replacement });
   }
 
   private get policyOptions(): PolicyOptions {
@@ -489,6 +493,7 @@ export class RegionAgent {
 
   private async pollNodes(): Promise<void> {
     const { head, vdl } = await this.nodes.poll();
+    this.replacement.look(this.nodes.behind);
     const { position } = this.receiving ?? {};
     if (position !== undefined) this.lending.durable(position.head, position.vdl);
     if (this.shipping === null || this.shipping.epoch !== head) return;

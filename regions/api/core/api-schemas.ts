@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { drillRequestSchema } from '../../drills/core/drill-kinds.ts';
 import { drillAnswerSchema, drillSummarySchema } from '../../drills/core/drill-report.ts';
+import { membersActSchema, membersSchema } from '../../members/core/members-request.ts';
 import { lossReportSchema } from '../../moves/core/loss-report.ts';
 import { operationSchema } from '../../moves/core/operations.ts';
 import { policyChangeSchema, policySchema } from '../../policy/core/policy-request.ts';
@@ -82,6 +83,10 @@ const statusSchema = z.object({
         .string()
         .exactOptional()
         .describe('What is wrong with NATS as the region\u2019s agent sees it; left out while nothing is.'),
+      membershipEpoch: z
+        .int()
+        .exactOptional()
+        .describe('0 while the nodes are those of the region\u2019s file; left out when not known.'),
       nodes: z.array(nodeReportSchema),
     }),
   ),
@@ -166,6 +171,8 @@ export const apiSchemas = {
   AgentReady: z.object({ ready: z.boolean(), reason: z.string().exactOptional() }),
   Policy: policySchema,
   PolicyChange: policyChangeSchema,
+  Members: membersSchema,
+  MembersAct: membersActSchema,
   DrillRequest: drillRequestSchema,
   Drill: drillAnswerSchema,
   Drills: z.object({ drills: z.array(drillSummarySchema).describe('The newest first.') }),

@@ -3,6 +3,7 @@
  * `GET /v1/operations/{id}` answers.
  */
 import { z } from 'zod';
+import { membersActSchema, membersSchema } from '../../members/core/members-request.ts';
 import { policyChangeSchema, policySchema } from '../../policy/core/policy-request.ts';
 import { lossReportSchema } from './loss-report.ts';
 
@@ -56,6 +57,8 @@ export const agentRequestSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('losses') }),
   z.object({ kind: z.literal('policy') }),
   z.object({ kind: z.literal('change-policy'), change: policyChangeSchema }),
+  z.object({ kind: z.literal('members') }),
+  z.object({ kind: z.literal('change-members'), act: membersActSchema }),
 ]);
 export type AgentRequest = z.infer<typeof agentRequestSchema>;
 
@@ -69,6 +72,7 @@ export const agentReplySchema = z.discriminatedUnion('kind', [
     lookedUnder: z.int().optional(),
   }),
   z.object({ kind: z.literal('policy'), policy: policySchema }),
+  z.object({ kind: z.literal('members'), members: membersSchema }),
   z.object({ kind: z.literal('refused'), code: z.string(), message: z.string() }),
 ]);
 export type AgentReply = z.infer<typeof agentReplySchema>;

@@ -30,6 +30,8 @@ export interface RegionStatus {
   readonly writer: string | null;
   /** What is wrong with NATS as the region's agent or its writer sees it, in words; left out while nothing is. */
   readonly trouble?: string;
+  /** Epoch of the membership of its storage nodes; left out when not known. */
+  readonly membershipEpoch?: number;
   readonly nodes: readonly NodeReport[];
 }
 
@@ -216,10 +218,17 @@ export class ClusterView {
     return writable >= quorumLimits.writeQuorum && this.gateways(name, nowMs).length > 0;
   }
 
-  /** How many storage nodes of a region take writes, as its agent said lately; null when it did not. */
+  /**
+   * How many storage nodes of a region take writes, as its agent said lately; null when it did not. While one of them is being
+   * replaced: of the set of six of which the fewest do.
+   */
   writableNodes(name: RegionId, nowMs: number): number | null {
     const nodes = this.region(name, nowMs)?.nodes;
-    return nodes?.filter(({ state, trouble }) => state !== 'down' && trouble === undefined).length ?? null;
+    if (nodes === undefined) return null;
+    const writable = nodes.filter(({ state, trouble }) => state !== 'down' && trouble === undefined);
+    const without = (role: NodeReport['role']): number => writable.filter((node) => node.role !== role).length;
+    const isReplacing = nodes.some(({ role }) => role !== undefined);
+    return isReplacing ? Math.min(without('joining'), without('leaving')) : writable.length;
   }
 
   /** Recent reports of a region's gateways. */
@@ -319,6 +328,7 @@ export class ClusterView {
       agent: last?.agent ?? null,
       writer: writer === null ? null : writer.gateway,
       ...(trouble !== undefined && { trouble }),
+      ...(last?.membershipEpoch !== undefined && { membershipEpoch: last.membershipEpoch }),
       nodes: (last?.nodes ?? []).map((node) =>
         report === null ? { ...node, state: 'down' as const, scl: null } : node,
       ),

@@ -18,6 +18,8 @@ export const nodeReportSchema = z.object({
   address: z.string(),
   /** What keeps a node that answers from taking writes, in its own words. */
   trouble: z.string().exactOptional(),
+  /** Its part in a replacement that is under way; left out on all others. */
+  role: z.enum(['leaving', 'joining']).exactOptional(),
 });
 export type NodeReport = z.infer<typeof nodeReportSchema>;
 
@@ -59,6 +61,8 @@ export const regionReportSchema = z.object({
   suspects: z.object({ primary: z.string(), epoch: z.int(), reason: z.string() }).exactOptional(),
   noFailover: z.string().exactOptional(),
   nodes: z.array(nodeReportSchema),
+  /** Epoch of the membership that its agent believes in. Left out by an older agent. */
+  membershipEpoch: z.int().exactOptional(),
   /** For a primary: how far every secondary is behind. */
   lag: z.array(lagReportSchema),
   lossEpochs: z.array(z.int()),

@@ -18,11 +18,8 @@ import { type Epoch, genesisEpoch, type Lsn, regionId } from '../../../storage/r
 import { quorumLimits } from '../../../storage/redo/limits.ts';
 import { disabledTelemetry } from '../../../telemetry/index.ts';
 import {
-  azOf,
   type BusPayload,
   type LinkMessage,
-  nodeAddress,
-  nodeIds,
   type SimContext,
   type SimProcess,
   type SimRuntime,
@@ -78,7 +75,7 @@ export class SimAgent implements SimProcess {
       cluster,
       region,
       regions: context.regions.map(regionId),
-      nodes: nodeIds.map((node) => ({ node, az: azOf(node), address: nodeAddress(region, node) })),
+      probe: async () => null,
       addresses: { agent: runtime.address, gateway: null },
       lease: defects.has('hasty-failover') ? hastyLease : lease,
       links: this.sealing(),
