@@ -239,7 +239,9 @@ async function members<S extends 200 | 202>(
   if (region === null) return unknownRegion(name, options);
   const answer = await options.agents.ask(region, request);
   if (answer.kind === 'silent') {
-    const advice = answer.mayHaveActed ? 'It may have acted all the same: asking again does no harm.' : 'Nothing has begun.';
+    const advice = answer.mayHaveActed
+      ? 'It may have acted all the same: asking again does no harm.'
+      : 'Nothing has begun.';
     return failed(503, 'AGENT_UNREACHABLE', `${region}: ${answer.reason}. ${advice}`);
   }
   const { reply } = answer;

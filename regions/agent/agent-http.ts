@@ -81,7 +81,8 @@ export function agentRoutes(
         if (reply.kind !== 'refused' || reply.code === 'NO_CONTROL_RECORD') return policyOf(reply);
         return { status: reply.code === 'BAD_REQUEST' ? 400 : 409, error: refusal(reply) };
       },
-      members: async ({ params }) => membersOf(params.region, config, () => agent.serve({ kind: 'members' }), 200),
+      members: async ({ params }) =>
+        membersOf(params.region, config, () => agent.serve({ kind: 'members' }), 200),
       changeMembers: async ({ params, body }) =>
         membersOf(params.region, config, () => agent.serve({ kind: 'change-members', act: body }), 202),
       rebuild: async ({ body }) => {

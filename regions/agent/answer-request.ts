@@ -1,7 +1,7 @@
 /** What a region's agent answers to a request, from a gateway or over its own HTTP. */
 import type { RegionId } from '../../storage/index.ts';
-import type { AgentReply, AgentRequest } from '../moves/core/operations.ts';
 import type { Replacement } from '../members/replacement.ts';
+import type { AgentReply, AgentRequest } from '../moves/core/operations.ts';
 import type { LossKeeper } from '../moves/loss-store.ts';
 import type { Moves } from '../moves/moves.ts';
 import { policyBody } from '../policy/core/policy-request.ts';

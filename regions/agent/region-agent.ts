@@ -25,16 +25,15 @@ import { describeReading, type Neighbours, noRecord } from '../control/core/reco
 import type { Survivor } from '../control/core/survivors.ts';
 import { ControlHealth } from '../control/writer/core/control-health.ts';
 import { FailoverWatch } from '../failover/failover-watch.ts';
+import { Replacement, type ReplacementOptions } from '../members/replacement.ts';
 import type { AgentReply, AgentRequest } from '../moves/core/operations.ts';
 import { lastCommitUs } from '../moves/last-write.ts';
-import { Replacement, type ReplacementOptions } from '../members/replacement.ts';
 import type { LossKeeper } from '../moves/loss-store.ts';
 import { MoveTraces } from '../moves/move-traces.ts';
 import { Moves } from '../moves/moves.ts';
 import type { OperationKeeper } from '../moves/operation-store.ts';
 import { OrphanSearch } from '../moves/orphan-search.ts';
 import { sealOldRegion, serveSeals } from '../moves/seal-old-region.ts';
-import type { PolicyOptions } from '../policy/policy.ts';
 import { MoveStopwatch } from '../readiness/core/move-stopwatch.ts';
 import { type Readiness, readinessOf } from '../readiness/core/readiness.ts';
 import { ageOf, noLagMemory, positionsOf } from '../replication/core/lag-memory.ts';
@@ -47,7 +46,7 @@ import { ClusterView } from '../status/core/cluster-view.ts';
 import { type RegionReport, type Report, reportSchema } from '../status/core/report.ts';
 import { reportLimits } from '../status/core/report-limits.ts';
 import { RegionNodes } from '../status/region-nodes.ts';
-import { answerRequest } from './answer-request.ts';
+import { type AnswerParts, answerRequest } from './answer-request.ts';
 import { Heartbeats } from './heartbeats.ts';
 import { repairSpan } from './repair-span.ts';
 import type { ReplicationParts } from './replication-parts.ts';
@@ -255,10 +254,9 @@ export class RegionAgent {
 
   /** Which region could take over now, as far as this agent knows. */
   get readiness(): Readiness {
-    const { regions, runtime } = this.options;
-    const { highestEpoch } = this.nodes;
-    const { problem } = this.sight;
-    return readinessOf({ view: this.view, regions, problem, highestEpoch }, runtime.nowMs());
+    const { view, options } = this;
+    const [{ problem }, { highestEpoch }] = [this.sight, this.nodes];
+    return readinessOf({ view, regions: options.regions, problem, highestEpoch }, options.runtime.nowMs());
   }
 
   /** What is wrong with NATS as this agent sees it; null while nothing is. */
@@ -338,20 +336,18 @@ export class RegionAgent {
 
   /** Answers a request from a gateway, or from the agent's own HTTP. */
   serve(request: AgentRequest): Promise<AgentReply> {
-    const { region, losses } = this.options;
-    const { moves, lookedFor, replacement, policyOptions: policy } = this;
-    return answerRequest(request, { region, moves, losses, lookedFor, policy, replacement });
+    return answerRequest(request, { ...this.options, ...this.answering });
   }
 
-  private get policyOptions(): PolicyOptions {
-    const { regions, store, runtime, log } = this.options;
-    return {
-      regions,
-      store,
-      looked: (reading) => this.looked(reading),
-      noRecord: (reason) => noRecord(reason, this.sight.lastSeen(runtime.nowMs()), this.neighbours()),
-      log,
+  private get answering(): Omit<AnswerParts, 'region' | 'losses'> {
+    const { moves, lookedFor, replacement, options } = this;
+    const policy = {
+      ...options,
+      looked: (reading: ControlReading) => this.looked(reading),
+      noRecord: (reason: string) =>
+        noRecord(reason, this.sight.lastSeen(options.runtime.nowMs()), this.neighbours()),
     };
+    return { moves, lookedFor, replacement, policy };
   }
 
   private heard(report: Report): void {

@@ -82,6 +82,8 @@ export type MoreRoutes = {
 export type ControlHandlers = {
   readonly status: () => SupervisorStatus;
   readonly act: (action: Action) => Promise<ActionResult>;
+  /** Makes and takes away storage nodes. */
+  readonly nodes?: (request: unknown) => Promise<object>;
   readonly more?: MoreRoutes;
 };
 
@@ -122,6 +124,10 @@ async function answer(
     const action = actionSchema.safeParse(await bodyOf(message));
     if (!action.success) return [400, { error: z.prettifyError(action.error) }];
     const result = await handlers.act(action.data);
+    return ['error' in result ? 409 : 200, result];
+  }
+  if (message.method === 'POST' && message.url === '/nodes' && handlers.nodes !== undefined) {
+    const result = await handlers.nodes(await bodyOf(message));
     return ['error' in result ? 409 : 200, result];
   }
   const { method = 'GET', url = '/' } = message;

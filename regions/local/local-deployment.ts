@@ -47,10 +47,12 @@ import {
   type Programs,
   routePortOf,
   routesOf,
+  runningNodes,
   supervisorDir,
   supervisorPort,
   telemetryGroup,
 } from './local-layout.ts';
+import { LocalMembers } from './local-members.ts';
 import { deploymentTraces, pidFilesBelow } from './local-traces.ts';
 import { natsAccess } from './nats-care.ts';
 import { downgradeHint, rememberStoreVersion, storeProblem, storeVersion } from './nats-store-version.ts';
@@ -380,7 +382,7 @@ async function bringUpLocked(
       ? await findNatsServer(undefined, { onProgress, fetch: true, install: request.install === true })
       : { path: '', version: '0.0.0' };
   if ('error' in nats) throw new DeploymentError(nats.error);
-  await secureDeployment(dataDir, deployment, onProgress);
+  await secureDeployment(dataDir, deployment, (region) => runningNodes(deployment, region), onProgress);
   const pairs = distancesOf(request, deployment);
   const proxies = await Promise.all(
     routesOf(deployment).map((ends) => RouteProxy.open(ends, routePortOf(deployment, ends.to))),
@@ -395,9 +397,14 @@ async function bringUpLocked(
     ...(deployment.nats === null && { nats: natsAccess(dataDir, deployment) }),
     controlSocket: controlSocket(dataDir),
     metricsPort,
+    nodes: (request) => members.answer(request),
     ...(hooks.more !== undefined && { more: hooks.more(dataDir) }),
     ...(deployment.secure === true && { renew: () => renewLocal(dataDir) }),
     onProgress,
+  });
+  const members = new LocalMembers({
+    ...{ deployment, dataDir, supervisor, programs, jaeger, proxies },
+    write: (changed) => writeDeployment(dataDir, changed),
   });
   const running: RunningDeployment = {
     deployment,

@@ -17,7 +17,13 @@ function directoriesIn(dir: string): readonly string[] {
   }
 }
 
-const besideProcesses: readonly string[] = ['region.yaml', 'region.yaml.new', 'secrets'];
+const besideProcesses: readonly string[] = [
+  'region.yaml',
+  'region.yaml.new',
+  'joining.yaml',
+  'joining.yaml.new',
+  'secrets',
+];
 
 /**
  * A region's directory holds its file, its secrets and directories of its processes, and nothing else; before there were such

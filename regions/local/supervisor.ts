@@ -37,6 +37,8 @@ export type SupervisorOptions = {
   readonly controlSocket: string;
   /** Where it tells Prometheus what it knows. */
   readonly metricsPort: number;
+  /** Makes and takes away storage nodes on request; see `LocalMembers`. */
+  readonly nodes?: (request: unknown) => Promise<object>;
   /** Served at the control socket as well. */
   readonly more?: MoreRoutes;
   /** Renews the certificates that are due, where the deployment has any; processes take them up while they run. */
@@ -92,7 +94,7 @@ async function unreadiness(url: string): Promise<string | undefined> {
 
 export class Supervisor {
   readonly #options: SupervisorOptions;
-  readonly #processes: readonly ManagedProcess[];
+  #processes: readonly ManagedProcess[];
   #control: Server | undefined;
   #phase: SupervisorStatus['phase'] = 'starting';
   #failure: StartFailure | undefined;
@@ -105,12 +107,34 @@ export class Supervisor {
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
-    this.#processes = options.processes.map(
-      (spec) =>
-        new ManagedProcess(spec, (reason) =>
-          options.onProgress(`${spec.id} ended (${reason}): starting it again`),
-        ),
+    this.#processes = options.processes.map((spec) => this.#manage(spec));
+  }
+
+  #manage(spec: ProcessSpec): ManagedProcess {
+    return new ManagedProcess(spec, (reason) =>
+      this.#options.onProgress(`${spec.id} ended (${reason}): starting it again`),
     );
+  }
+
+  /** Runs one process more from now on. */
+  adopt(spec: ProcessSpec): void {
+    if (this.#phase === 'stopping' || this.#processes.some((managed) => managed.spec.id === spec.id)) return;
+    const managed = this.#manage(spec);
+    this.#processes = [...this.#processes, managed];
+    managed.start();
+  }
+
+  /** Stops a process in order, and runs it no more. */
+  async release(id: string): Promise<void> {
+    const gone = this.#processes.filter(({ spec }) => spec.id === id);
+    this.#processes = this.#processes.filter(({ spec }) => spec.id !== id);
+    await Promise.all(gone.map((managed) => managed.retire(graceMs[managed.spec.role])));
+  }
+
+  /** Whether a process accepts connections. */
+  async isUp(id: string): Promise<boolean> {
+    const managed = this.#processes.find(({ spec }) => spec.id === id);
+    return managed !== undefined && (await Promise.all(managed.spec.ports.map(accepts))).every(Boolean);
   }
 
   get status(): SupervisorStatus {
@@ -137,6 +161,7 @@ export class Supervisor {
     this.#control = await serveControl(this.#options.controlSocket, {
       status: () => this.status,
       act: (action) => this.act(action),
+      ...(this.#options.nodes !== undefined && { nodes: this.#options.nodes }),
       ...(this.#options.more !== undefined && { more: this.#options.more }),
     });
     this.#metrics = await serveSupervisorMetrics(this.#options.metricsPort, () => ({

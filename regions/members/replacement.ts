@@ -67,7 +67,10 @@ export class Replacement {
     }
     this.idleLooks += 1;
     if (this.idleLooks < idleLooksMax) return;
-    this.options.log.info({ joining: membership.joining }, 'goes on with a replacement that was begun before');
+    this.options.log.info(
+      { joining: membership.joining },
+      'goes on with a replacement that was begun before',
+    );
     this.begin({ kind: 'resume' });
   }
 
@@ -97,7 +100,12 @@ export class Replacement {
     return {
       region,
       epoch,
-      nodes: nodesOf(membership).map(({ node, az, address }) => ({ id: node, az, address, role: role(node) })),
+      nodes: nodesOf(membership).map(({ node, az, address }) => ({
+        id: node,
+        az,
+        address,
+        role: role(node),
+      })),
       joining: joining === null ? null : { out: joining.out, in: joining.in.node },
       change: this.running === null ? null : changeOf(this.running),
       ended: this.ended,
@@ -126,14 +134,18 @@ export class Replacement {
     }
     const isDone = old === undefined && membership.members.some((member) => member.node === node);
     if (!isDone) {
-      const reason = busy === undefined ? whyNot(membership, joining) : 'another replacement is under way here';
+      const reason =
+        busy === undefined ? whyNot(membership, joining) : 'another replacement is under way here';
       if (reason !== null) return { kind: 'refused', code: 'CANNOT_REPLACE', message: reason };
     }
     void this.probeAndBegin({ kind: 'replace', joining }, isDone);
     return { kind: 'members', members: this.members };
   }
 
-  private async probeAndBegin(goal: Extract<ChangeGoal, { kind: 'replace' }>, isDone: boolean): Promise<void> {
+  private async probeAndBegin(
+    goal: Extract<ChangeGoal, { kind: 'replace' }>,
+    isDone: boolean,
+  ): Promise<void> {
     if (isDone) {
       this.begin(goal);
       return;

@@ -3,7 +3,7 @@
  * process, below the supervisor's.
  */
 import { join, resolve } from 'node:path';
-import { type IdentityFiles, nodesPerRegion, type Role } from '../../../storage/index.ts';
+import type { IdentityFiles, Role } from '../../../storage/index.ts';
 import { directoryOf, fileNames } from '../../certs/core/certificate-plan.ts';
 import { natsTopology } from '../../deploy/core/nats-topology.ts';
 
@@ -43,13 +43,15 @@ export const natsIdentity = (server: string): LocalProcess => ({
 });
 
 /** Who has a certificate in an encrypted deployment: every process, and the command line. */
-export function certifiedProcesses(regions: readonly string[]): readonly LocalProcess[] {
-  const nodes = Array.from({ length: nodesPerRegion }, (_, index) => `n${index + 1}`);
+export function certifiedProcesses(
+  regions: readonly string[],
+  nodesIn: (region: string) => readonly string[],
+): readonly LocalProcess[] {
   const [first] = regions;
   return [
     ...natsTopology(regions).servers.map(natsIdentity),
     ...regions.flatMap((region): readonly LocalProcess[] => [
-      ...nodes.map((name) => ({ region, role: 'storage', name }) as const),
+      ...nodesIn(region).map((name) => ({ region, role: 'storage', name }) as const),
       { region, role: 'agent', name: 'agent' },
       { region, role: 'gateway', name: gatewayName },
     ]),

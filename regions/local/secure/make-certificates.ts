@@ -23,6 +23,7 @@ const days = certificateDays.default;
 
 /**
  * Makes what is not there and renews what is due; warns where nothing is encrypted.
+ * @param nodesIn storage nodes of a region, one that joins among them.
  * @throws CertificateError when they cannot be made.
  */
 export async function secureDeployment(
@@ -33,6 +34,7 @@ export async function secureDeployment(
     readonly secure?: boolean | undefined;
     readonly nats: object | null;
   },
+  nodesIn: (region: string) => readonly string[],
   onProgress: (line: string) => void,
 ): Promise<void> {
   if (deployment.secure !== true) return onProgress(plainText);
@@ -41,7 +43,7 @@ export async function secureDeployment(
   try {
     if (!hasAuthority(dir)) await initAuthority(dir, deployment.cluster, Date.now());
     await renewLocal(dataDir);
-    for (const process of certifiedProcesses(deployment.regions)) {
+    for (const process of certifiedProcesses(deployment.regions, nodesIn)) {
       if (existsSync(identityFilesOf(dataDir, process).certFile)) continue;
       await issueCertificate(dir, { identity: process, hosts, days }, Date.now());
     }

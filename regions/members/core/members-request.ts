@@ -3,7 +3,10 @@ import { z } from 'zod';
 
 const nodeName = z
   .string()
-  .regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'a node name is 1 to 63 of a-z, 0-9 and -, beginning with a letter or digit');
+  .regex(
+    /^[a-z0-9][a-z0-9-]{0,62}$/,
+    'a node name is 1 to 63 of a-z, 0-9 and -, beginning with a letter or digit',
+  );
 
 export const membersActSchema = z
   .discriminatedUnion('act', [
@@ -25,7 +28,9 @@ export type MembersAct = z.output<typeof membersActSchema>;
 
 export const membersSchema = z.object({
   region: z.string(),
-  epoch: z.int().describe('Of the membership: 0 is what the region\u2019s file says, and every step takes the next.'),
+  epoch: z
+    .int()
+    .describe('Of the membership: 0 is what the region\u2019s file says, and every step takes the next.'),
   nodes: z.array(
     z.object({
       id: z.string(),

@@ -226,7 +226,8 @@ export class ClusterView {
     const nodes = this.region(name, nowMs)?.nodes;
     if (nodes === undefined) return null;
     const writable = nodes.filter(({ state, trouble }) => state !== 'down' && trouble === undefined);
-    const without = (role: NodeReport['role']): number => writable.filter((node) => node.role !== role).length;
+    const without = (role: NodeReport['role']): number =>
+      writable.filter((node) => node.role !== role).length;
     const isReplacing = nodes.some(({ role }) => role !== undefined);
     return isReplacing ? Math.min(without('joining'), without('leaving')) : writable.length;
   }

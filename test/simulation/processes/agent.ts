@@ -17,13 +17,7 @@ import type { NodeLinks } from '../../../storage/client/node-links.ts';
 import { type Epoch, genesisEpoch, type Lsn, regionId } from '../../../storage/redo/ids.ts';
 import { quorumLimits } from '../../../storage/redo/limits.ts';
 import { disabledTelemetry } from '../../../telemetry/index.ts';
-import {
-  type BusPayload,
-  type LinkMessage,
-  type SimContext,
-  type SimProcess,
-  type SimRuntime,
-} from '../deployment/sim-types.ts';
+import type { BusPayload, LinkMessage, SimContext, SimProcess, SimRuntime } from '../deployment/sim-types.ts';
 import { type Address, regionOf } from '../deployment/topology.ts';
 import { logTwin } from '../ports/log.ts';
 import { type NatsPart, NatsTwins } from '../ports/nats.ts';
