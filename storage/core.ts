@@ -38,6 +38,7 @@ export {
   setsOf,
 } from './members/core/quorum-sets.ts';
 export { InFlight } from './process/core/in-flight.ts';
+export { AppendTimes, slowLimits } from './quorum/core/append-times.ts';
 export type { Recovered, RecoveryGoal } from './quorum/core/recovery.ts';
 export { viewOf } from './redo/bytes.ts';
 export { framePayload, type ReceivedFrame, splitFrames } from './redo/frame.ts';

@@ -1,4 +1,5 @@
 /** What a gateway counts, and what is read from it at each scrape. */
+import { AppendTimes, monotonicMs } from '../../storage/index.ts';
 import {
   type Counter,
   follow,
@@ -57,6 +58,8 @@ export interface PageCacheCounts {
 export class GatewayMetrics {
   /** The same of writes, for the report that consoles draw curves of. */
   readonly writes = new WriteLoad();
+  /** How long storage nodes take, for the report that says which is slow. */
+  readonly appendTimes = new AppendTimes();
   private readonly registry: MetricRegistry;
   private readonly verbs = new Map<string, VerbSeries>();
   private readonly commitDuration: Histogram;
@@ -173,6 +176,7 @@ export class GatewayMetrics {
   /** A storage node has acknowledged redo of this gateway's reign. */
   appended(node: string, tookMs: number): void {
     this.appendsOf(node).duration.observe(tookMs / 1_000);
+    this.appendTimes.acked(node, tookMs, monotonicMs());
   }
 
   appendFailed(node: string, how: 'refused' | 'unanswered'): void {

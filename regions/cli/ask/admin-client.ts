@@ -38,6 +38,8 @@ const nodeStatusSchema = z.looseObject({
   pid: z.number().nullish(),
   address: z.string().nullish(),
   trouble: z.string().nullish(),
+  role: z.string().nullish(),
+  append: z.object({ p50Ms: z.number(), p99Ms: z.number(), slowMs: z.number() }).nullish(),
 });
 
 const regionStatusSchema = z.looseObject({
@@ -53,6 +55,7 @@ const regionStatusSchema = z.looseObject({
   gateway: z.string().nullish(),
   agent: z.string().nullish(),
   trouble: z.string().nullish(),
+  membershipEpoch: z.number().nullish(),
   nodes: z.array(nodeStatusSchema).default([]),
 });
 export type RegionStatus = z.output<typeof regionStatusSchema>;

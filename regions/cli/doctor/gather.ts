@@ -112,7 +112,12 @@ function ofStatus({ state, primary, failover, regions }: DeploymentStatus) {
       ready: ready === true,
       stalledMs: stalledMs ?? null,
       trouble: trouble ?? null,
-      nodes: nodes.map(({ id, state: node }) => ({ id, state: node ?? null })),
+      nodes: nodes.map(({ id, state: node, role: part, append }) => ({
+        id,
+        state: node ?? null,
+        role: part ?? null,
+        append: append ?? null,
+      })),
     })),
   };
 }

@@ -331,7 +331,7 @@ export class ClusterView {
       ...(trouble !== undefined && { trouble }),
       ...(last?.membershipEpoch !== undefined && { membershipEpoch: last.membershipEpoch }),
       nodes: (last?.nodes ?? []).map((node) =>
-        report === null ? { ...node, state: 'down' as const, scl: null } : node,
+        report === null ? { ...node, state: 'down' as const, scl: null } : timed(node, writer),
       ),
     };
   }
@@ -415,4 +415,12 @@ export class ClusterView {
 
 function recent<T>(heard: Heard<T> | undefined, nowMs: number): T | null {
   return heard !== undefined && nowMs - heard.atMs < reportLimits.offlineAfterMs ? heard.report : null;
+}
+
+/** A node with what the writer knows of it. */
+function timed(node: NodeReport, writer: GatewayReport | null): NodeReport {
+  const times = writer?.appends?.find((time) => time.node === node.id);
+  if (times === undefined) return node;
+  const { p50Ms, p99Ms, slowMs } = times;
+  return { ...node, append: { p50Ms, p99Ms, slowMs } };
 }

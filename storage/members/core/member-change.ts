@@ -87,8 +87,12 @@ interface Peer {
   asked: { readonly id: number; readonly act: MembersRequest['act']['act'] } | null;
   /** It has done what this phase asks. */
   granted: boolean;
+  /** It has let a question of this phase pass. */
+  silent: boolean;
   nextAtMs: number;
 }
+
+const unasked: Readonly<Peer> = { reply: null, asked: null, granted: false, silent: false, nextAtMs: 0 };
 
 /** What each phase asks of the nodes. */
 const actOf = { installing: 'install', preparing: 'prepare', voting: 'accept', filling: 'tell' } as const;
@@ -122,6 +126,7 @@ export class MembershipChange {
 
   constructor({ membership, goal, by, jitter }: ChangeOptions) {
     this.known = membership;
+    this.joined = membership.joining;
     this.goal = goal;
     this.by = by;
     this.jitter = jitter;
@@ -169,6 +174,7 @@ export class MembershipChange {
     if (peer?.asked?.id !== id || this.phaseNow === 'ended') return;
     const { act } = peer.asked;
     peer.asked = null;
+    peer.silent = false;
     peer.reply = reply;
     const isCurrent = this.isCurrent(reply);
     const isAnswer = act === actOf[this.phaseNow];
@@ -191,12 +197,7 @@ export class MembershipChange {
   private silent(node: NodeId, id: number, nowMs: number): void {
     const peer = this.peers.get(node);
     if (peer?.asked?.id !== id) return;
-    this.peers.set(node, {
-      reply: null,
-      asked: null,
-      granted: false,
-      nextAtMs: nowMs + changeLimits.retryMs,
-    });
+    this.peers.set(node, { ...unasked, silent: true, nextAtMs: nowMs + changeLimits.retryMs });
   }
 
   private isCurrent(reply: MembersReply): boolean {
@@ -208,7 +209,7 @@ export class MembershipChange {
     this.phaseNow = phase;
     const nodes = nodesOf(this.known).map(({ node }) => node);
     for (const node of [...this.peers.keys()]) if (!nodes.includes(node)) this.peers.delete(node);
-    for (const node of nodes) this.peers.set(node, { reply: null, asked: null, granted: false, nextAtMs: 0 });
+    for (const node of nodes) this.peers.set(node, { ...unasked });
   }
 
   private adopt(membership: Membership): void {
@@ -368,7 +369,7 @@ export class MembershipChange {
   }
 
   private waitsFor(): string {
-    const silent = [...this.peers].filter(([, { granted }]) => !granted).map(([node]) => node);
+    const silent = [...this.peers].filter((entry) => entry[1].silent).map(([node]) => node);
     const { joining } = this.known;
     if (this.phaseNow === 'filling' && joining !== null) {
       if (silent.includes(joining.in.node))
