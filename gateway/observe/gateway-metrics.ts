@@ -34,6 +34,8 @@ export interface GatewayFigures {
   readonly mayAcknowledge: boolean;
   readonly leaseRemainingMs: number;
   /** Storage nodes, and whether this gateway is linked to each. */
+  /** Of the set of six of which the fewest can be reached, while a node is being replaced. */
+  readonly writableNodes: number;
   readonly nodes: ReadonlyMap<string, boolean>;
   /** Of this gateway's reign: what each node has not acknowledged; empty without a reign. */
   readonly backlogBytes: ReadonlyMap<string, number>;
@@ -234,11 +236,12 @@ export class GatewayMetrics {
       gauges.epoch.set(figures.epoch);
       gauges.isPrimary.set(figures.mayAcknowledge ? 1 : 0);
       gauges.lease.set(figures.leaseRemainingMs / 1_000);
-      gauges.quorum.set([...figures.nodes.values()].filter((up) => up).length);
+      gauges.quorum.set(figures.writableNodes);
       gauges.pending.set(figures.commitsPending);
       gauges.held.set(figures.answersHeld);
       gauges.nats.set(figures.natsConnected ? 1 : 0);
       if (figures.controlReadMsAgo !== null) recordAge.with({}).set(figures.controlReadMsAgo / 1_000);
+      nodeUp.clear();
       for (const [node, up] of figures.nodes) nodeUp.with({ node }).set(up ? 1 : 0);
       backlog.clear();
       for (const [node, bytes] of figures.backlogBytes) backlog.with({ node }).set(bytes);

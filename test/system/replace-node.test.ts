@@ -16,7 +16,7 @@ beforeAll(async () => {
 }, 300_000);
 
 afterAll(async () => {
-  await deployment?.close();
+  await deployment?.stop();
 });
 
 const nodesNow = async (): Promise<readonly string[]> =>

@@ -52,7 +52,7 @@ export function newNodeIn(text: string): { readonly node: string; readonly addre
 }
 
 /** Answers of any gateway, or of the region's own agent. */
-async function askMembers(target: Target, region: string, act?: MembersAct): Promise<Answer> {
+export async function askMembers(target: Target, region: string, act?: MembersAct): Promise<Answer> {
   const own = target.endpoints.find((endpoint) => endpoint.region === region);
   const bases = [
     ...(own === undefined ? [] : [own.gateway]),
@@ -70,7 +70,7 @@ async function askMembers(target: Target, region: string, act?: MembersAct): Pro
   return last;
 }
 
-function membersIn(answer: Answer): Members {
+export function membersIn(answer: Answer): Members {
   if (answer.kind !== 'ok') return failWith(answer);
   const parsed = membersSchema.safeParse(answer.body);
   if (!parsed.success) throw new CliError('the gateway gave an answer this version cannot read');
@@ -199,7 +199,7 @@ async function replace(name: string, options: ReplaceOptions): Promise<void> {
   if (options.json !== true) console.log(paint('green', message));
   if (target.local === undefined && outcome === 'replaced')
     note(
-      `put the new node in the place of ${wish.out} in region.yaml of every machine of ${wish.region} (\`sextant doctor\` says where), and stop ${wish.out}`,
+      `put the new node in the place of ${wish.out} in region.yaml of every machine of ${wish.region} (\`sextant config check FILE --url …\` says where), and stop ${wish.out}`,
     );
 }
 

@@ -336,6 +336,7 @@ describe('/openapi.json', () => {
       '/v1/losses',
       '/v1/losses/{epoch}',
       '/v1/policy',
+      '/v1/regions/{region}/members',
       '/v1/drills',
       '/v1/drills/{id}',
     ]);
