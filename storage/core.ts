@@ -13,8 +13,34 @@ export {
   roles,
 } from './identity/core/identity.ts';
 export { directoryOf, fileNames } from './identity/core/identity-files.ts';
+export type {
+  ChangeGoal,
+  ChangeOutcome,
+  ChangeProgress,
+} from './members/core/member-change.ts';
+export {
+  configured,
+  type Joining,
+  type Member,
+  type Membership,
+  membershipSchema,
+  nodesOf,
+  whyNot,
+} from './members/core/membership.ts';
+export {
+  areWitnesses,
+  fewestIn,
+  isFence,
+  isReadQuorum,
+  isWriteQuorum,
+  nodesIn,
+  pgclOf,
+  type QuorumSets,
+  setsOf,
+} from './members/core/quorum-sets.ts';
 export { InFlight } from './process/core/in-flight.ts';
 export { compareVersions, type Skew, skewOf } from './process/core/version-skew.ts';
+export { AppendTimes, slowLimits } from './quorum/core/append-times.ts';
 export type { Recovered, RecoveryGoal } from './quorum/core/recovery.ts';
 export { viewOf } from './redo/bytes.ts';
 export { framePayload, type ReceivedFrame, splitFrames } from './redo/frame.ts';

@@ -1,7 +1,8 @@
 /** The door of storage: what the other layers may import. */
 
 export type { NodeLinks } from './client/node-links.ts';
-export { RegionClient } from './client/region-client.ts';
+export { probeNode } from './client/probe-node.ts';
+export { type NodeStatus, RegionClient } from './client/region-client.ts';
 export { type FetchSource, RegionFetch } from './client/region-fetch.ts';
 export { type TailFrames, TailReader } from './client/tail-reader.ts';
 export * from './core.ts';
@@ -74,6 +75,7 @@ export {
 } from './process/process-identity.ts';
 export { machine, pause, type Runtime, type Timer } from './process/runtime.ts';
 export type { AppendFacts } from './quorum/append-facts.ts';
+export { ChangeDriver } from './quorum/change-driver.ts';
 export type { AppendEnd, DriverPlace } from './quorum/quorum-driver.ts';
 export { type Offered, ReceiverDriver } from './quorum/receiver-driver.ts';
 export type { RecoveryOptions, RecoveryResult } from './quorum/recovery-driver.ts';

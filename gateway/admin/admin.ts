@@ -74,6 +74,7 @@ const bodyExamples: { readonly [S in SchemaName]?: string } = {
   PolicyChange: '{"rpoMs": 0}',
   DrillRequest: '{"kind": "node-loss"}',
   RegionsChange: '{"add": "eu-west-1"}',
+  MembersAct: '{"act": "replace", "out": "n6", "node": "n7", "address": "10.0.0.7:7007"}',
 };
 
 /** What this gateway answers on each of its routes. */
@@ -98,6 +99,9 @@ function served(options: AdminOptions): Hono {
       policy: async () => policyReply(await askAnyone({ kind: 'policy' }, options)),
       changePolicy: ({ body }) => changePolicy(body, options),
       changeRegions: ({ body }) => changeRegions(body, options),
+      members: ({ params }) => members(params.region, { kind: 'members' }, options, 200),
+      changeMembers: ({ params, body }) =>
+        members(params.region, { kind: 'change-members', act: body }, options, 202),
       losses: () => losses(options),
       loss: ({ params }) => loss(params.epoch, options),
       drills: () => options.drills?.list() ?? noSupervisor,
@@ -242,6 +246,28 @@ async function operation(
   return answerOf(await options.agents.ask(region, { kind, id }), region, 200);
 }
 
+/** Nodes are the business of their region's agent. */
+async function members<S extends 200 | 202>(
+  name: string,
+  request: Extract<AgentRequest, { kind: 'members' | 'change-members' }>,
+  options: AdminOptions,
+  success: S,
+) {
+  const region = knownRegion(name, options);
+  if (region === null) return unknownRegion(name, options);
+  const answer = await options.agents.ask(region, request);
+  if (answer.kind === 'silent') {
+    const advice = answer.mayHaveActed
+      ? 'It may have acted all the same: asking again does no harm.'
+      : 'Nothing has begun.';
+    return failed(503, 'AGENT_UNREACHABLE', `${region}: ${answer.reason}. ${advice}`);
+  }
+  const { reply } = answer;
+  if (reply.kind === 'members') return { status: success, body: reply.members };
+  if (reply.kind === 'refused') return failed(409, reply.code, reply.message);
+  return failed(503, 'AGENT_UNREACHABLE', `${region} answered something else.`);
+}
+
 async function losses(options: AdminOptions): Promise<ApiReply<'losses', 'gateway'>> {
   const { reports, unreachable, unanswered } = await askLosses(options);
   const summaries = reports.map(({ commits: _, ...summary }) => summary);
@@ -280,6 +306,7 @@ function answerOf<S extends 200 | 202>(answer: AgentAnswer, region: RegionId, su
     case 'losses':
     case 'policy':
     case 'regions':
+    case 'members':
       return failed(503, 'AGENT_UNREACHABLE', `${region} answered something else.`);
   }
 }

@@ -1,4 +1,5 @@
 /** What a gateway counts, and what is read from it at each scrape. */
+import { AppendTimes, monotonicMs } from '../../storage/index.ts';
 import {
   type Counter,
   follow,
@@ -33,6 +34,8 @@ export interface GatewayFigures {
   readonly mayAcknowledge: boolean;
   readonly leaseRemainingMs: number;
   /** Storage nodes, and whether this gateway is linked to each. */
+  /** Of the set of six of which the fewest can be reached, while a node is being replaced. */
+  readonly writableNodes: number;
   readonly nodes: ReadonlyMap<string, boolean>;
   /** Of this gateway's reign: what each node has not acknowledged; empty without a reign. */
   readonly backlogBytes: ReadonlyMap<string, number>;
@@ -57,6 +60,8 @@ export interface PageCacheCounts {
 export class GatewayMetrics {
   /** The same of writes, for the report that consoles draw curves of. */
   readonly writes = new WriteLoad();
+  /** How long storage nodes take, for the report that says which is slow. */
+  readonly appendTimes = new AppendTimes();
   private readonly registry: MetricRegistry;
   private readonly verbs = new Map<string, VerbSeries>();
   private readonly commitDuration: Histogram;
@@ -173,6 +178,7 @@ export class GatewayMetrics {
   /** A storage node has acknowledged redo of this gateway's reign. */
   appended(node: string, tookMs: number): void {
     this.appendsOf(node).duration.observe(tookMs / 1_000);
+    this.appendTimes.acked(node, tookMs, monotonicMs());
   }
 
   appendFailed(node: string, how: 'refused' | 'unanswered'): void {
@@ -230,11 +236,12 @@ export class GatewayMetrics {
       gauges.epoch.set(figures.epoch);
       gauges.isPrimary.set(figures.mayAcknowledge ? 1 : 0);
       gauges.lease.set(figures.leaseRemainingMs / 1_000);
-      gauges.quorum.set([...figures.nodes.values()].filter((up) => up).length);
+      gauges.quorum.set(figures.writableNodes);
       gauges.pending.set(figures.commitsPending);
       gauges.held.set(figures.answersHeld);
       gauges.nats.set(figures.natsConnected ? 1 : 0);
       if (figures.controlReadMsAgo !== null) recordAge.with({}).set(figures.controlReadMsAgo / 1_000);
+      nodeUp.clear();
       for (const [node, up] of figures.nodes) nodeUp.with({ node }).set(up ? 1 : 0);
       backlog.clear();
       for (const [node, bytes] of figures.backlogBytes) backlog.with({ node }).set(bytes);

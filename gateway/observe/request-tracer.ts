@@ -58,6 +58,7 @@ interface WaitingCommit {
 const sweepEveryMs = 50;
 
 export class RequestTracer {
+  private nodes: RequestTracerOptions['nodes'];
   readonly enabled: boolean;
   private readonly options: RequestTracerOptions;
   /** In LSN order. */
@@ -75,10 +76,16 @@ export class RequestTracer {
   private sweepPlanned = false;
 
   constructor(options: RequestTracerOptions) {
+    this.nodes = options.nodes;
     this.options = options;
     this.enabled = options.telemetry.enabled;
     this.sweeper = this.enabled ? setInterval(() => this.sweep(), sweepEveryMs) : null;
     this.sweeper?.unref();
+  }
+
+  /** The region has these storage nodes from now on: a commit is told with what each of them took. */
+  useNodes(nodes: RequestTracerOptions['nodes']): void {
+    this.nodes = nodes;
   }
 
   /** The span of a client's request; null when nothing is traced. */
@@ -284,8 +291,7 @@ export class RequestTracer {
     const nowMs = monotonicMs();
     for (const commit of this.waiting.values()) {
       if (commit.durableUs === null || commit.isHeld) break;
-      const isWhole =
-        commit.parentSpanId !== null && (commit.facts?.acks.length ?? 0) >= this.options.nodes.length;
+      const isWhole = commit.parentSpanId !== null && (commit.facts?.acks.length ?? 0) >= this.nodes.length;
       if (!isWhole && nowMs - commit.durableAtMs < this.options.limits.spanWaitMs) continue;
       this.waiting.delete(commit.lsn);
       this.emit(commit);
@@ -322,12 +328,12 @@ export class RequestTracer {
   private batchAppends(facts: AppendFacts, endUs: number): readonly AppendRow[] {
     const { last } = this;
     if (last?.facts === facts && last.acks === facts.acks.length) return last.appends;
-    const appends = appendRows(facts.acks, facts.sentAtUs, endUs, this.options.nodes);
+    const appends = appendRows(facts.acks, facts.sentAtUs, endUs, this.nodes);
     this.last = { facts, acks: facts.acks.length, appends };
     return appends;
   }
 
   private appendsOf(commit: WaitingCommit, endUs: number): readonly AppendRow[] {
-    return appendRows([], commit.commitTimeUs, endUs, this.options.nodes);
+    return appendRows([], commit.commitTimeUs, endUs, this.nodes);
   }
 }

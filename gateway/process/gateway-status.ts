@@ -58,7 +58,10 @@ export class GatewayStatus {
       vdl: volume.vdl,
       ...(suspendedMs !== null && { suspendedMs }),
       ...(hold !== null && { hold }),
-      ...(volume.reign !== null && { writes: this.observed.metrics.writes.totals }),
+      ...(volume.reign !== null && {
+        writes: this.observed.metrics.writes.totals,
+        appends: [...this.observed.metrics.appendTimes.look(volume.reign.nodes, monotonicMs())],
+      }),
     };
   }
 

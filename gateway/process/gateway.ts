@@ -76,6 +76,7 @@ function measure({ setup, observed, control, storage, sql }: GatewayParts): void
       mayAcknowledge: role.mayAcknowledge(),
       leaseRemainingMs: role.leaseRemainingMs,
       nodes: new Map(nodes.nodes.map((node) => [node, nodes.isUp(node)])),
+      writableNodes: nodes.writableNodes,
       backlogBytes: backlogsOf(volume),
       pageCaches: volume.engines.map(({ kind, engine }) => ({
         engine: kind,

@@ -69,7 +69,7 @@ function watchWriter(setup: GatewaySetup, { role, volume, nodes }: VolumePart): 
     phase: () => role.phase,
     isSuspended: () => role.suspendedMs !== null,
     isOpen: () => volume.reign !== null,
-    quorumLost: () => nodes.upNodes.length < quorumLimits.writeQuorum,
+    quorumLost: () => nodes.writableNodes < quorumLimits.writeQuorum,
   });
   role.watch(() => watch.changed());
   return watch;

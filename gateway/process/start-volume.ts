@@ -1,6 +1,6 @@
 /** The part of a gateway that holds the data: the region's nodes, the engines on the volume, and the writer role. */
 import { decodeAck, defaultLeaseLimits, subjectsOf } from '../../regions/index.ts';
-import { machine, RegionClient } from '../../storage/index.ts';
+import { machine, nodesOf, RegionClient } from '../../storage/index.ts';
 import { GatewayVolume } from '../reign/gateway-volume.ts';
 import { RecoveryTrace } from '../reign/recovery-trace.ts';
 import { RoleDriver } from '../reign/role-driver.ts';
@@ -32,6 +32,11 @@ export async function startVolumePart(
   const { log } = options;
   const place = credentials === undefined ? {} : { credentials };
   const nodes = new RegionClient({ cluster, secret, region, nodes: config.nodes, log, place });
+  nodes.watch({
+    onNodeUp: () => undefined,
+    onNodeDown: () => undefined,
+    onMembers: (membership) => observed.tracer.useNodes(nodesOf(membership)),
+  });
   const sessions = new LocalSessions();
   const volume = makeVolume(setup, nodes, observed);
   await volume.start();
@@ -43,7 +48,7 @@ export async function startVolumePart(
     answerWaitMs: limits.writeWaitMs,
     store: control.store,
     nodes,
-    upNodes: () => nodes.upNodes.length,
+    upNodes: () => nodes.writableNodes,
     volume,
     sessions,
     watchProofs: (onProof) =>

@@ -9,14 +9,16 @@ import {
   type Fork,
   framePayload,
   genesisEpoch,
+  isReadQuorum,
   type Lsn,
   lastCplIn,
   mainBranch,
   maxLsn,
   minLsn,
   monotonicMs,
-  quorumLimits,
+  nodesIn,
   type RegionClient,
+  setsOf,
   splitFrames,
   type TailFrames,
   TailReader,
@@ -34,34 +36,37 @@ export interface ReadPoint {
 const attachRetryMs = 100;
 const attachAnswerMs = 1_500;
 
+const whereToBegin = {
+  kind: 'fetch',
+  branch: mainBranch,
+  head: null,
+  from: zeroLsn,
+  bytesMax: 1,
+  waitMs: 0,
+  durableOnly: true,
+  known: { head: genesisEpoch, vdl: zeroLsn },
+} as const;
+
 /**
  * Asks the nodes where to begin. Three have to answer: fewer might all have come back empty, and an empty database
  * must never be shown in place of one that is not (G25).
  */
 export async function findReadPoint(region: RegionClient, signal: AbortSignal): Promise<ReadPoint | null> {
   while (!signal.aborted) {
+    const sets = setsOf(region.membership);
     const answers = await Promise.all(
-      region.nodes.map((node) =>
-        region.request(
-          node,
-          {
-            kind: 'fetch',
-            branch: mainBranch,
-            head: null,
-            from: zeroLsn,
-            bytesMax: 1,
-            waitMs: 0,
-            durableOnly: true,
-            known: { head: genesisEpoch, vdl: zeroLsn },
-          },
-          attachAnswerMs,
-        ),
-      ),
+      nodesIn(sets).map(async (node) => ({
+        node,
+        answer: await region.request(node, whereToBegin, attachAnswerMs),
+      })),
     );
-    const points = answers.flatMap((answer) =>
+    const answered = new Set(
+      answers.flatMap(({ node, answer }) => (answer.kind === 'fetched' ? [node] : [])),
+    );
+    const points = answers.flatMap(({ answer }) =>
       answer.kind === 'fetched' ? [{ head: answer.head, forks: answer.forks, vdl: answer.vdl }] : [],
     );
-    if (points.length >= Math.min(quorumLimits.readQuorum, region.nodes.length)) {
+    if (isReadQuorum(sets, (node) => answered.has(node)) || answered.size === region.nodes.length) {
       return points.reduce((best, point) =>
         point.head > best.head || (point.head === best.head && point.vdl > best.vdl) ? point : best,
       );

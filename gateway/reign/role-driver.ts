@@ -52,7 +52,7 @@ export interface RoleDriverOptions {
   readonly tickMs: number;
   readonly store: ControlStore;
   /** For recoveries. */
-  readonly nodes: Pick<NodeLinks, 'nodes' | 'ask'>;
+  readonly nodes: Pick<NodeLinks, 'membership' | 'ask'>;
   /** How many of the region's storage nodes answer now. */
   readonly upNodes: () => number;
   readonly volume: RoleVolume;

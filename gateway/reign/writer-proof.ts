@@ -3,21 +3,24 @@
  * commits nothing and yet asks the writer has none, and a challenger that has sealed three nodes does not wait for the lease
  * (R28): so four nodes are asked, without redo, whether they still take this reign's authority.
  *
- * G37. An answer that asks the writer, ends outside a transaction and commits nothing leaves only after four of six nodes have
+ * G37. An answer that asks the writer, ends outside a transaction and commits nothing leaves only after a write quorum has
  * voted for the reign upon a question that was sent after the answer was there.
  */
 import {
   type Epoch,
+  isWriteQuorum,
   type Lsn,
+  type NodeId,
   type NodeLinks,
-  quorumLimits,
+  nodesIn,
   type Runtime,
+  setsOf,
   type Timer,
   zeroLsn,
 } from '../../storage/index.ts';
 
 export interface WriterProofOptions {
-  readonly region: Pick<NodeLinks, 'nodes' | 'ask'>;
+  readonly region: Pick<NodeLinks, 'membership' | 'ask'>;
   readonly epoch: Epoch;
   readonly vdl: () => Lsn;
   readonly runtime: Runtime;
@@ -64,9 +67,11 @@ export class WriterProof {
     this.asked = round;
     this.waiting = [];
     this.again = null;
-    let [votes, others] = [0, 0];
+    const sets = setsOf(region.membership);
+    const votes = new Set<NodeId>();
+    const possible = new Set<NodeId>(nodesIn(sets));
     const durable = { head: epoch, vdl: vdl() };
-    for (const node of region.nodes) {
+    for (const node of nodesIn(sets)) {
       const request = {
         kind: 'append',
         authority: epoch,
@@ -75,12 +80,12 @@ export class WriterProof {
         frames: new Uint8Array(),
       } as const;
       region.ask(node, request, askMs, (answer) => {
-        if (answer.kind === 'acked') votes += 1;
-        else others += 1;
+        if (answer.kind === 'acked') votes.add(node);
+        else possible.delete(node);
         if (this.asked !== round) return;
         if (answer.kind === 'refused' && answer.code === 'SEALED') this.options.onFenced(answer.sealed);
-        else if (votes === quorumLimits.writeQuorum) this.proved(round);
-        else if (others > quorumLimits.copies - quorumLimits.writeQuorum) this.askAgain(round);
+        else if (isWriteQuorum(sets, (other) => votes.has(other))) this.proved(round);
+        else if (!isWriteQuorum(sets, (other) => possible.has(other))) this.askAgain(round);
       });
     }
   }

@@ -88,6 +88,9 @@ export function agentRoutes(
         const status = error.code === 'NO_CONTROL_RECORD' ? 503 : error.code === 'BAD_REQUEST' ? 400 : 409;
         return { status, error };
       },
+      members: async ({ params }) => membersOf(params.region, config.region, agent, { kind: 'members' }, 200),
+      changeMembers: async ({ params, body }) =>
+        membersOf(params.region, config.region, agent, { kind: 'change-members', act: body }, 202),
       rebuild: async ({ body }) => {
         const reply = await agent.rebuild(body);
         return 'code' in reply ? { status: 409, error: reply } : { status: 200, body: reply };
@@ -117,6 +120,29 @@ function policyOf(reply: AgentReply): ApiReply<'policy', 'agent'> {
   return reply.kind === 'policy'
     ? { status: 200, body: reply.policy }
     : { status: 503, error: refusal(reply) };
+}
+
+/** The agent of a region knows its own nodes. */
+async function membersOf<S extends 200 | 202>(
+  name: string,
+  region: string,
+  agent: Pick<Agent, 'view' | 'serve'>,
+  request: Extract<AgentRequest, { kind: 'members' | 'change-members' }>,
+  success: S,
+) {
+  const { regions } = agent.view;
+  if (!regions.some((known) => known === name)) {
+    const message = `there is no region ${name}; there are ${regions.join(', ')}`;
+    return { status: 404, error: { code: 'UNKNOWN_REGION', message } } as const;
+  }
+  if (name !== region) {
+    const message = `the nodes of ${name} are the business of its agent; this is ${region}`;
+    return { status: 421, error: { code: 'OTHER_REGION', message } } as const;
+  }
+  const reply = await agent.serve(request);
+  return reply.kind === 'members'
+    ? { status: success, body: reply.members }
+    : ({ status: 409, error: refusal(reply) } as const);
 }
 
 function refusal(reply: AgentReply): ApiError {

@@ -11,6 +11,7 @@ import {
   lockDirectory,
   machine,
   monotonicMs,
+  probeNode,
   RegionClient,
   type RegionId,
   runRecovery,
@@ -118,7 +119,7 @@ export class Agent {
     { config, log, telemetry, credentials }: AgentOptions,
     { lock, losses, lags, operations }: Kept,
   ) {
-    const { cluster, region, regions, nodes, nats } = config;
+    const { cluster, region, regions, nats } = config;
     this.detached = readDetachedMark(config.dataDir);
     this.lock = lock;
     this.losses = losses;
@@ -133,17 +134,13 @@ export class Agent {
       replicas: nats.replicas ?? null,
       writeTimeoutMs,
     });
-    this.links = new RegionClient({
-      ...config,
-      log,
-      ...(credentials !== undefined && { place: { credentials } }),
-    });
+    const place = credentials === undefined ? {} : { credentials };
+    this.links = new RegionClient({ ...config, log, place });
     this.copies = new ControlCopiesWatch({ connection: this.nats, cluster });
     this.agent = new RegionAgent({
       cluster,
       region,
       regions,
-      nodes,
       addresses: { agent: config.listen, gateway: config.gateways[0] ?? null },
       lease: defaultLeaseLimits,
       links: this.links,
@@ -159,6 +156,7 @@ export class Agent {
           this.shipped.set(to, { bytes: before.bytes + bytes, again: before.again + again });
         },
       },
+      probe: (target) => probeNode({ ...config, target, place }),
       recover: (goal) => runRecovery(this.links, goal, { timeoutMs: recoverTimeoutMs }),
       losses,
       operations: this.moves,

@@ -1,5 +1,6 @@
 /** What a region's agent answers to a request, from a gateway or over its own HTTP. */
 import type { RegionId } from '../../storage/index.ts';
+import type { Replacement } from '../members/replacement.ts';
 import { changeMembership, type MembershipOptions } from '../membership/membership.ts';
 import type { AgentReply, AgentRequest } from '../moves/core/operations.ts';
 import type { LossKeeper } from '../moves/loss-store.ts';
@@ -15,10 +16,11 @@ export interface AnswerParts {
   readonly lookedFor: { readonly epoch: number; readonly lookedUnder: number };
   readonly policy: PolicyOptions;
   readonly membership: MembershipOptions;
+  readonly replacement: Replacement;
 }
 
 export async function answerRequest(request: AgentRequest, parts: AnswerParts): Promise<AgentReply> {
-  const { region, moves, losses, lookedFor, policy, membership } = parts;
+  const { region, moves, losses, lookedFor, policy, membership, replacement } = parts;
   switch (request.kind) {
     case 'switchover':
     case 'failover': {
@@ -48,6 +50,10 @@ export async function answerRequest(request: AgentRequest, parts: AnswerParts): 
     }
     case 'losses':
       return { kind: 'losses', reports: [...losses.all], ...lookedFor };
+    case 'members':
+      return { kind: 'members', members: replacement.members };
+    case 'change-members':
+      return replacement.serve(request.act);
     case 'policy':
       return policyReply(await readPolicy(policy));
     case 'change-policy':

@@ -1,16 +1,10 @@
 /** What a region's agent is given. */
-import type {
-  NodeAddress,
-  RecoveryGoal,
-  RecoveryResult,
-  RegionClient,
-  RegionId,
-  Runtime,
-} from '../../storage/index.ts';
+import type { RecoveryGoal, RecoveryResult, RegionClient, RegionId, Runtime } from '../../storage/index.ts';
 import type { Logger, Telemetry } from '../../telemetry/index.ts';
 import type { NatsConnection } from '../bus/nats-connection.ts';
 import type { ControlReading, ControlStore } from '../control/core/control-port.ts';
 import type { LeaseLimits } from '../control/core/lease.ts';
+import type { ReplacementOptions } from '../members/replacement.ts';
 import type { LossKeeper } from '../moves/loss-store.ts';
 import type { OperationKeeper } from '../moves/operation-store.ts';
 import type { LagKeeper } from '../replication/lag-store.ts';
@@ -23,13 +17,14 @@ export interface RegionAgentOptions {
   readonly region: RegionId;
   /** Every region by this process's own file; the control record counts once it names them (R54). */
   readonly regions: readonly RegionId[];
-  readonly nodes: readonly NodeAddress[];
   readonly addresses: Addresses;
   readonly lease: LeaseLimits;
   readonly links: RegionClient;
   readonly store: ControlStore;
   readonly nats: Pick<NatsConnection, 'connected' | 'publish' | 'subscribe' | 'request'>;
   readonly replication: ReplicationParts;
+  /** Why a node that is to join the region cannot be used; null when it can. */
+  readonly probe: ReplacementOptions['probe'];
   /** Runs a recovery over the region's own nodes. */
   readonly recover: (goal: RecoveryGoal) => Promise<RecoveryResult>;
   /** Bytes of one read of the log in search of lost writes; the usual bound by default. */

@@ -18,14 +18,13 @@ import {
 import type { Survivor } from '../control/core/survivors.ts';
 import { ControlHealth } from '../control/writer/core/control-health.ts';
 import { FailoverWatch } from '../failover/failover-watch.ts';
-import type { MembershipOptions } from '../membership/membership.ts';
+import { Replacement } from '../members/replacement.ts';
 import type { AgentReply, AgentRequest } from '../moves/core/operations.ts';
 import { lastCommitUs } from '../moves/last-write.ts';
 import { MoveTraces } from '../moves/move-traces.ts';
 import { Moves } from '../moves/moves.ts';
 import { OrphanSearch } from '../moves/orphan-search.ts';
 import { sealOldRegion, serveSeals } from '../moves/seal-old-region.ts';
-import type { PolicyOptions } from '../policy/policy.ts';
 import { MoveStopwatch } from '../readiness/core/move-stopwatch.ts';
 import { type Readiness, readinessOf } from '../readiness/core/readiness.ts';
 import { ageOf, noLagMemory, positionsOf } from '../replication/core/lag-memory.ts';
@@ -40,7 +39,7 @@ import { ClusterView } from '../status/core/cluster-view.ts';
 import { type RegionReport, type Report, reportSchema } from '../status/core/report.ts';
 import { reportLimits } from '../status/core/report-limits.ts';
 import { RegionNodes } from '../status/region-nodes.ts';
-import { answerRequest } from './answer-request.ts';
+import { type AnswerParts, answerRequest } from './answer-request.ts';
 import { Heartbeats } from './heartbeats.ts';
 import type { RegionAgentOptions } from './region-agent-options.ts';
 import { repairSpan } from './repair-span.ts';
@@ -59,6 +58,7 @@ export class RegionAgent {
   readonly watch: FailoverWatch;
   readonly retention: Retention;
   private readonly heartbeats: Heartbeats;
+  private readonly replacement: Replacement;
   /** How often the lane to each secondary has stood still since this process started. */
   readonly stalls = new Map<RegionId, number>();
   private readonly options: RegionAgentOptions;
@@ -77,12 +77,13 @@ export class RegionAgent {
   private closed = false;
 
   constructor(options: RegionAgentOptions) {
-    const { cluster, region, regions, nodes, links, runtime, log, lease } = options;
+    const { cluster, region, regions, links, runtime, log, lease } = options;
     this.options = options;
     this.view = new ClusterView(cluster, regions);
     this.control = new ControlHealth(runtime.nowMs());
     this.challenger = new ChallengerTimer(lease);
-    this.nodes = new RegionNodes(nodes, links, (node, report) =>
+    this.replacement = new Replacement({ ...options });
+    this.nodes = new RegionNodes(links, (node, report) =>
       options.telemetry.record(repairSpan({ cluster, region, node }, report)),
     );
     this.stopwatch = new MoveStopwatch(region);
@@ -204,6 +205,7 @@ export class RegionAgent {
     this.retention.close();
     this.moves.close();
     this.lending.close();
+    this.replacement.close();
     this.receiving?.close();
     this.orphans.close();
     await this.shipping?.run.close();
@@ -227,10 +229,9 @@ export class RegionAgent {
 
   /** Which region could take over now, as far as this agent knows. */
   get readiness(): Readiness {
-    const { highestEpoch } = this.nodes;
-    const { problem } = this.sight;
-    const { regions } = this.view;
-    return readinessOf({ view: this.view, regions, problem, highestEpoch }, this.options.runtime.nowMs());
+    const { view, options } = this;
+    const [{ problem }, { highestEpoch }] = [this.sight, this.nodes];
+    return readinessOf({ view, regions: view.regions, problem, highestEpoch }, options.runtime.nowMs());
   }
 
   /** What is wrong with NATS as this agent sees it; null while nothing is. */
@@ -316,24 +317,23 @@ export class RegionAgent {
 
   /** Answers a request from a gateway, or from the agent's own HTTP. */
   serve(request: AgentRequest): Promise<AgentReply> {
-    const { region, losses } = this.options;
-    const { moves, lookedFor, changes } = this;
-    const policy = { ...changes, regions: this.view.regions };
-    return answerRequest(request, { region, moves, losses, lookedFor, policy, membership: changes });
+    return answerRequest(request, { ...this.options, ...this.answering });
   }
 
-  /** What changes of the control record that no move makes are made with. */
-  private get changes(): Omit<PolicyOptions, 'regions'> & MembershipOptions {
-    const { regions, store, runtime, log } = this.options;
-    return {
-      configured: regions,
-      view: this.view,
-      store,
-      looked: (reading) => this.looked(reading),
-      noRecord: (reason) => noRecord(reason, this.sight.lastSeen(runtime.nowMs()), this.neighbours()),
+  private get answering(): Omit<AnswerParts, 'region' | 'losses'> {
+    const { moves, lookedFor, replacement, options, view } = this;
+    const { runtime } = options;
+    // What changes of the control record that no move makes are made with.
+    const membership = {
+      ...options,
+      configured: options.regions,
+      view,
+      looked: (reading: ControlReading) => this.looked(reading),
+      noRecord: (reason: string) => noRecord(reason, this.sight.lastSeen(runtime.nowMs()), this.neighbours()),
       nowMs: () => runtime.nowMs(),
-      log,
     };
+    const policy = { ...membership, regions: view.regions };
+    return { moves, lookedFor, replacement, policy, membership };
   }
 
   private heard(report: Report): void {
@@ -478,6 +478,7 @@ export class RegionAgent {
 
   private async pollNodes(): Promise<void> {
     const { head, vdl } = await this.nodes.poll();
+    this.replacement.look(this.nodes.behind);
     const { position } = this.receiving ?? {};
     if (position !== undefined) this.lending.durable(position.head, position.vdl);
     if (this.shipping === null || this.shipping.epoch !== head) return;

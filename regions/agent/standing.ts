@@ -23,7 +23,7 @@ export interface StandingParts {
   readonly region: RegionId;
   readonly addresses: Addresses;
   readonly survivor: Survivor;
-  readonly nodes: Pick<RegionNodes, 'highestEpoch' | 'reports'>;
+  readonly nodes: Pick<RegionNodes, 'highestEpoch' | 'membership' | 'reports'>;
   /** Null in the primary. */
   readonly receiving: Pick<Receiving, 'following' | 'stalledMs'> | null;
   /** Of the secondaries, as the primary sees them. */
@@ -57,6 +57,7 @@ export function standingOf(parts: StandingParts): RegionReport {
     followed,
     primaryVdl,
     nodes: [...nodes.reports],
+    membershipEpoch: nodes.membership.epoch,
     stalledMs: Math.round(receiving?.stalledMs ?? 0),
     lag: lags.map(
       ({

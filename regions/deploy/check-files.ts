@@ -2,6 +2,7 @@
  * Checks the files of a deployment as the processes that run from them would, and against each other. R53: what passes here
  * starts, because each process's configuration is made and parsed by the very code with which it starts.
  */
+
 import { execFile } from 'node:child_process';
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
@@ -18,6 +19,8 @@ import {
   storagePart,
 } from '../../storage/index.ts';
 import { agentConfigSchema } from '../agent/config.ts';
+import type { Members } from '../members/core/members-request.ts';
+import { membersBehind } from './core/members-behind.ts';
 import { type DeploymentFile, deploymentRules, listenersOf } from './core/region-rules.ts';
 import { natsConfigOfFile } from './nats-config.ts';
 import {
@@ -162,8 +165,13 @@ function once(problems: readonly ConfigProblem[]): readonly ConfigProblem[] {
 /**
  * Checks `files`: each by itself, and what several have to agree on. `gateway` is what Node.js runs a gateway with.
  * Secrets may come from the environment, as for the processes.
+ * @param membersOf the storage nodes that a region that runs has; null when it is not asked.
  */
-export async function checkFiles(files: readonly string[], gateway: readonly string[]): Promise<CheckResult> {
+export async function checkFiles(
+  files: readonly string[],
+  gateway: readonly string[],
+  membersOf: (region: string) => Promise<Members | null> = async () => null,
+): Promise<CheckResult> {
   const loaded = files.map(loadMachineFile);
   const machines = loaded.flatMap((result) => (result.kind === 'ok' ? [result.value] : []));
   const unread = loaded.flatMap((result) => (result.kind === 'invalid' ? result.found : []));
@@ -171,6 +179,12 @@ export async function checkFiles(files: readonly string[], gateway: readonly str
   const inside = await Promise.all(regions.map((machine) => checkRegion(machine, gateway)));
   const across = deploymentRules(machines.map(fileOf)).flatMap(({ file, path, message }) =>
     placeProblems(file, [{ path, message }]),
+  );
+  const behind = await Promise.all(
+    regions.map(async ({ file, region }) => {
+      const members = await membersOf(region.region);
+      return members === null ? [] : placeProblems(file, membersBehind(region.nodes, members));
+    }),
   );
   const named = new Set(regions.map(({ region }) => String(region.region)));
   const wanted = new Set(machines.flatMap((machine) => serverOf(machine).regions));
@@ -182,6 +196,7 @@ export async function checkFiles(files: readonly string[], gateway: readonly str
       ...machines.flatMap(checkCertificates),
       ...across,
       ...secretProblems(machines),
+      ...behind.flat(),
     ]),
     absent: [...wanted].filter((region) => !named.has(region)),
   };

@@ -105,6 +105,8 @@ export type ControlHandlers = {
   readonly status: () => SupervisorStatus;
   readonly act: (action: Action) => Promise<ActionResult>;
   readonly changeRegions?: (change: RegionChange) => Promise<RegionChanged>;
+  /** Makes and takes away storage nodes. */
+  readonly nodes?: (request: unknown) => Promise<object>;
   readonly more?: MoreRoutes;
 };
 
@@ -153,11 +155,15 @@ async function answer(
     const result = (await handlers.changeRegions?.(change.data)) ?? { error: 'no region comes or goes here' };
     return ['error' in result ? 409 : 200, result];
   }
+  if (message.method === 'POST' && message.url === '/nodes' && handlers.nodes !== undefined) {
+    const result = await handlers.nodes(await bodyOf(message));
+    return ['error' in result ? 409 : 200, result];
+  }
   const { method = 'GET', url = '/' } = message;
   const body = method === 'GET' ? undefined : await bodyOf(message);
   const more = await handlers.more?.answer(method, url, body);
   if (more !== undefined) return more;
-  return [404, { error: 'GET /status, POST /actions or POST /regions' }];
+  return [404, { error: 'GET /status, POST /actions, POST /regions or POST /nodes' }];
 }
 
 /** Serves `handlers` at `path`, replacing a socket that a dead supervisor left. Resolves when it accepts connections. */

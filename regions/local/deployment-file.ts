@@ -2,7 +2,10 @@
 import { existsSync, renameSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { loadConfig } from '../../storage/index.ts';
-import { type Deployment, deploymentFile, deploymentSchema } from './local-layout.ts';
+import { addressesOf } from './jaeger-processes.ts';
+import { type Deployment, type DialledRoute, deploymentFile, deploymentSchema } from './local-layout.ts';
+import type { JaegerPrograms } from './programs/jaeger-programs.ts';
+import { writeRegionFiles } from './region-files.ts';
 
 /** Something the user can put right; `message` says what and how. Anything else that is thrown is a bug. */
 export class DeploymentError extends Error {
@@ -42,4 +45,52 @@ export function writeDeployment(dataDir: string, deployment: Deployment): void {
   // A torn file would lose the secrets, and with them the data: written aside, then moved into place.
   writeFileSync(`${file}.new`, `${JSON.stringify(deployment, null, 2)}\n`, { mode: privateMode });
   renameSync(`${file}.new`, file);
+}
+
+export interface KeptDeploymentOptions {
+  readonly dataDir: string;
+  readonly deployment: Deployment;
+  /** Programs of Jaeger, when it runs beside the deployment. */
+  readonly jaeger: JaegerPrograms | undefined;
+  /** Routes as they are dialled now. */
+  readonly dialled: () => readonly DialledRoute[];
+}
+
+/**
+ * The deployment of a supervisor that runs, as it is now. Regions and nodes come and go one at a time: two changes that begin with
+ * the same `deployment.json` would each undo the other's.
+ */
+export class KeptDeployment {
+  private readonly options: KeptDeploymentOptions;
+  private deploymentNow: Deployment;
+  private isChanging = false;
+
+  constructor(options: KeptDeploymentOptions) {
+    this.options = options;
+    this.deploymentNow = options.deployment;
+  }
+
+  get now(): Deployment {
+    return this.deploymentNow;
+  }
+
+  /** Writes it down, and the files of its regions. */
+  keep(deployment: Deployment): void {
+    const { dataDir, dialled, jaeger } = this.options;
+    writeDeployment(dataDir, deployment);
+    writeRegionFiles(deployment, dataDir, dialled(), jaeger && addressesOf(deployment).ui);
+    this.deploymentNow = deployment;
+  }
+
+  /** One change at a time. While another is under way it answers that, and has changed nothing. */
+  async alone<R>(change: () => Promise<R>): Promise<R | { readonly error: string }> {
+    if (this.isChanging)
+      return { error: 'another region or storage node is coming or going: wait until that is done' };
+    this.isChanging = true;
+    try {
+      return await change();
+    } finally {
+      this.isChanging = false;
+    }
+  }
 }

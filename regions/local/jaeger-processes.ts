@@ -9,7 +9,6 @@ import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import type { IdentityFiles } from '../../storage/index.ts';
-import type { JaegerPrograms } from './jaeger-programs.ts';
 import {
   type Deployment,
   type ProcessSpec,
@@ -17,6 +16,7 @@ import {
   sextantProcesses,
   telemetryGroup,
 } from './local-layout.ts';
+import type { JaegerPrograms } from './programs/jaeger-programs.ts';
 import { identityFilesOf, operatorOf } from './secure/local-certificates.ts';
 
 const host = '127.0.0.1';

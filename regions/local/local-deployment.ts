@@ -27,9 +27,14 @@ import { busyPorts } from './busy-port.ts';
 import { type Distances, type PairRoundTrip, wideAreaOf } from './cables/core/wide-area.ts';
 import { RouteProxies, RouteProxy } from './cables/route-proxy.ts';
 import { type MoreRoutes, socketPathProblem } from './control-socket.ts';
-import { DeploymentError, readDeployment, requireDeployment, writeDeployment } from './deployment-file.ts';
+import {
+  DeploymentError,
+  KeptDeployment,
+  readDeployment,
+  requireDeployment,
+  writeDeployment,
+} from './deployment-file.ts';
 import { addressesOf, processesWith } from './jaeger-processes.ts';
-import { findJaegerPrograms, type JaegerPrograms } from './jaeger-programs.ts';
 import {
   basePortMax,
   controlSocket,
@@ -39,13 +44,16 @@ import {
   type Programs,
   routePortOf,
   routesOf,
+  runningNodes,
   supervisorDir,
   supervisorPort,
   telemetryGroup,
 } from './local-layout.ts';
+import { LocalMembers } from './local-members.ts';
 import { deploymentTraces, pidFilesBelow } from './local-traces.ts';
 import { natsAccess } from './nats-care.ts';
 import { downgradeHint, rememberStoreVersion, storeProblem, storeVersion } from './nats-store-version.ts';
+import { findJaegerPrograms, type JaegerPrograms } from './programs/jaeger-programs.ts';
 import { foreignData, writeRegionFiles } from './region-files.ts';
 import { RegionKeeper } from './region-keeper.ts';
 import { renewLocal, secureDeployment, trustLocal } from './secure/make-certificates.ts';
@@ -342,7 +350,7 @@ async function bringUpLocked(
       ? await findNatsServer(undefined, { onProgress, fetch: true, install: request.install === true })
       : { path: '', version: '0.0.0' };
   if ('error' in nats) throw new DeploymentError(nats.error);
-  await secureDeployment(dataDir, deployment, onProgress);
+  await secureDeployment(dataDir, deployment, (region) => runningNodes(deployment, region), onProgress);
   const pairs = distancesOf(request, deployment);
   const proxies = await Promise.all(
     routesOf(deployment).map((ends) => RouteProxy.open(ends, routePortOf(deployment, ends.to))),
@@ -359,22 +367,18 @@ async function bringUpLocked(
     ...(deployment.nats === null && { nats: natsAccess(dataDir, deployment) }),
     controlSocket: controlSocket(dataDir),
     metricsPort,
+    nodes: (request) => members.answer(request),
     ...(hooks.more !== undefined && { more: hooks.more(dataDir) }),
     ...(deployment.secure === true && { renew: () => renewLocal(dataDir) }),
     onProgress,
   });
-  const keeper = new RegionKeeper({
-    dataDir,
-    deployment,
-    programs,
-    server: nats,
-    jaeger,
-    supervisor,
-    proxies: routes,
-    distances: request.wan,
-    save: (changed) => writeDeployment(dataDir, changed),
-    onProgress,
+  const kept = new KeptDeployment({
+    ...{ dataDir, deployment, jaeger },
+    dialled: () => routes?.dialled ?? [],
   });
+  const parts = { dataDir, kept, programs, jaeger, supervisor, onProgress };
+  const keeper = new RegionKeeper({ ...parts, server: nats, proxies: routes, distances: request.wan });
+  const members = new LocalMembers(parts);
   const running: RunningDeployment = {
     deployment,
     supervisor,

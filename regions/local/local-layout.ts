@@ -25,6 +25,11 @@ import type { RouteEnds } from './cables/route-proxy.ts';
 import { slotOf } from './core/region-slots.ts';
 import { certificatesDir, gatewayName, identityFilesOf, natsIdentity } from './secure/local-certificates.ts';
 
+/** A storage node is called by the last digit of its port. */
+const nodeNameSchema = z.string().regex(/^n[1-9]$/, 'n1 to n9');
+/** Names that a region has for its six nodes and those that replace them. */
+export const nodeNames: readonly string[] = Array.from({ length: 9 }, (_, index) => `n${index + 1}`);
+
 /** Content of `deployment.json`: what makes the deployment this one. Holds secrets; the file's mode is 0600. */
 export const deploymentSchema = strictShape({
   version: z.literal(1),
@@ -47,6 +52,10 @@ export const deploymentSchema = strictShape({
   retention: retentionSchema.optional(),
   /** Servers of someone else (`--nats URL`), or null when the deployment runs its own. */
   nats: natsSchema.nullable(),
+  /** Names of a region's storage nodes, where one was replaced: the first two in the first zone, and so on. */
+  nodes: z.record(z.string(), z.array(nodeNameSchema).length(nodesPerRegion)).optional(),
+  /** The replacement under way in a region. */
+  replacing: z.record(z.string(), strictShape({ out: nodeNameSchema, in: nodeNameSchema })).optional(),
 });
 export type Deployment = z.output<typeof deploymentSchema>;
 
@@ -136,16 +145,38 @@ export const supervisorDir = (dataDir: string): string => join(dataDir, 'supervi
 const compileCacheDir = (dataDir: string): string => resolve(supervisorDir(dataDir), 'compile-cache');
 export const controlSocket = (dataDir: string): string => join(supervisorDir(dataDir), 'control.sock');
 
+/** Names of the six storage nodes of a region, two in each zone. */
+export const nodesOfRegion = (deployment: Deployment, region: string): readonly string[] =>
+  deployment.nodes?.[region] ?? nodeNames.slice(0, nodesPerRegion);
+
+/** The six as they are once the replacement under way has ended well. */
+function nodesAfter(deployment: Deployment, region: string): readonly string[] {
+  const replacing = deployment.replacing?.[region];
+  const names = nodesOfRegion(deployment, region);
+  return replacing === undefined
+    ? names
+    : names.map((name) => (name === replacing.out ? replacing.in : name));
+}
+
+/** Storage nodes that run in a region: the six, and one that joins. */
+export function runningNodes(deployment: Deployment, region: string): readonly string[] {
+  const joins = deployment.replacing?.[region]?.in;
+  return [...nodesOfRegion(deployment, region), ...(joins === undefined ? [] : [joins])];
+}
+
+/** Where a storage node listens, by its name. */
+export const nodePortOf = (deployment: Deployment, region: string, name: string): number =>
+  deployment.basePort + portsPerRegion * slotOf(deployment, region) + Number(name.slice(1));
+
+/** The file of a node that joins: it names the six as they will be. All other processes run from their region's. */
+export const joiningFileOf = (dataDir: string, region: string): string =>
+  resolve(dataDir, region, 'joining.yaml');
+
 /** Availability zone of node `index` (from 0): two nodes in each of three. */
 const azOf = (region: string, index: number): string => `${region}${'abc'[Math.floor(index / 2)] ?? ''}`;
 
 /** Names of the directories in which a region keeps its processes. */
-export const processNames: readonly string[] = [
-  ...Array.from({ length: nodesPerRegion }, (_, index) => `n${index + 1}`),
-  'agent',
-  'gateway',
-  'nats',
-];
+export const processNames: readonly string[] = [...nodeNames, 'agent', 'gateway', 'nats'];
 
 /** What `--jaeger` adds stands beside the regions: this directory, and the processes in it. */
 export const telemetryGroup = 'telemetry';
@@ -245,11 +276,7 @@ export function regionPlans(
       voters,
       dataDir: '.',
       ...privacyOf(deployment, dataDir),
-      nodes: ports.nodes.map((port, node) => ({
-        node: `n${node + 1}`,
-        az: azOf(region, node),
-        address: at(port),
-      })),
+      nodes: placed(deployment, region, nodesOfRegion(deployment, region)),
       ...(deployment.retention !== undefined && { retention: deployment.retention }),
       agent: { address: at(ports.agent) },
       gateways: isHeadless(deployment, region)
@@ -266,6 +293,20 @@ export function regionPlans(
       nats: natsPlanOf(deployment, region, dialled),
     };
   });
+}
+
+/** Nodes where they stand, by their names in order. */
+const placed = (deployment: Deployment, region: string, names: readonly string[]): RegionPlan['nodes'] =>
+  names.map((node, index) => ({
+    node,
+    az: azOf(region, index),
+    address: at(nodePortOf(deployment, region, node)),
+  }));
+
+/** The file that a node which joins `region` runs from; undefined while none does. */
+export function joiningPlan(deployment: Deployment, plan: RegionPlan): RegionPlan | undefined {
+  if (deployment.replacing?.[plan.region] === undefined) return undefined;
+  return { ...plan, nodes: placed(deployment, plan.region, nodesAfter(deployment, plan.region)) };
 }
 
 /** Whether a region has no gateway. */
@@ -344,7 +385,13 @@ export function sextantProcesses(
   return deployment.regions.flatMap((region) => {
     const ports = portsIn(deployment, region);
     const headless = isHeadless(deployment, region);
-    const spec = (role: keyof Programs, name: string, port: number, args: readonly string[]): ProcessSpec => {
+    const spec = (
+      role: keyof Programs,
+      name: string,
+      port: number,
+      args: readonly string[],
+      file = regionFileOf(dataDir, region),
+    ): ProcessSpec => {
       const dir = resolve(dataDir, region, name);
       return {
         id: `${region}/${name}`,
@@ -353,7 +400,7 @@ export function sextantProcesses(
         dir,
         dataDir: join(dir, 'data'),
         command: process.execPath,
-        args: [...programs[role], '--config', regionFileOf(dataDir, region), ...args],
+        args: [...programs[role], '--config', file, ...args],
         ports: [port],
         env: {
           NODE_COMPILE_CACHE: compileCacheDir(dataDir),
@@ -366,11 +413,12 @@ export function sextantProcesses(
           deployment.secure !== true && { readyUrl: `http://${at(port)}/readyz` }),
       };
     };
-    const nodes = ports.nodes.map((port, node) =>
-      spec('storage', `n${node + 1}`, port, ['--node', `n${node + 1}`]),
-    );
+    const storage = (name: string, file?: string): ProcessSpec =>
+      spec('storage', name, nodePortOf(deployment, region, name), ['--node', name], file);
+    const joins = deployment.replacing?.[region]?.in;
     return [
-      ...nodes,
+      ...nodesOfRegion(deployment, region).map((name) => storage(name)),
+      ...(joins === undefined ? [] : [storage(joins, joiningFileOf(dataDir, region))]),
       spec('agent', 'agent', ports.agent, []),
       ...(headless ? [] : [spec('gateway', 'gateway', ports.gateway, ['--name', gatewayName])]),
     ];

@@ -20,6 +20,8 @@ function directoriesIn(dir: string): readonly string[] {
 const besideProcesses: readonly string[] = [
   'region.yaml',
   'region.yaml.new',
+  'joining.yaml',
+  'joining.yaml.new',
   'witness.yaml',
   'witness.yaml.new',
   'secrets',

@@ -11,6 +11,8 @@ import {
   type DialledRoute,
   deploymentFile,
   formerConfigFile,
+  joiningFileOf,
+  joiningPlan,
   processDirs,
   regionFileOf,
   regionPlans,
@@ -60,8 +62,12 @@ export function writeRegionFiles(
     natsTokenFile: secure === true ? undefined : (nats?.token ?? natsToken),
     natsRouteFile: natsRoutePassword ?? natsToken,
   };
-  for (const plan of regionPlans(deployment, dataDir, dialled, jaegerUrl))
+  for (const plan of regionPlans(deployment, dataDir, dialled, jaegerUrl)) {
     writeMachineFile(regionFileOf(dataDir, plan.region), regionText(plan, title), secrets);
+    const joining = joiningPlan(deployment, plan);
+    if (joining === undefined) rmSync(joiningFileOf(dataDir, plan.region), { force: true });
+    else writeMachineFile(joiningFileOf(dataDir, plan.region), regionText(joining, title), secrets);
+  }
   for (const plan of voterPlans(deployment, dataDir, dialled))
     writeMachineFile(voterFileOf(dataDir, plan.witness), witnessText(plan, title), secrets);
   for (const dir of processDirs(deployment, dataDir)) rmSync(formerConfigFile(dir), { force: true });

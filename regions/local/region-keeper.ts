@@ -5,7 +5,7 @@
  */
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { clusterOfData, nodesPerRegion } from '../../storage/index.ts';
+import { clusterOfData } from '../../storage/index.ts';
 import { CertificateError } from '../certs/certificate-store.ts';
 import type { NatsServer } from '../nats/nats-server.ts';
 import { busyPorts } from './busy-port.ts';
@@ -13,8 +13,8 @@ import { type Distances, type PairRoundTrip, wideAreaOf } from './cables/core/wi
 import { type RouteProxies, RouteProxy } from './cables/route-proxy.ts';
 import type { RegionChange, RegionChanged } from './control-socket.ts';
 import { withGateway, withoutRegion, withRegion } from './core/region-slots.ts';
-import { addressesOf, processesWith } from './jaeger-processes.ts';
-import type { JaegerPrograms } from './jaeger-programs.ts';
+import type { KeptDeployment } from './deployment-file.ts';
+import { processesWith } from './jaeger-processes.ts';
 import {
   type Deployment,
   isHeadless,
@@ -23,18 +23,20 @@ import {
   type Programs,
   routePortOf,
   routesOfNew,
+  runningNodes,
   telemetryGroup,
   topologyOf,
   voterFileOf,
 } from './local-layout.ts';
-import { foreignData, writeRegionFiles } from './region-files.ts';
+import type { JaegerPrograms } from './programs/jaeger-programs.ts';
+import { foreignData } from './region-files.ts';
 import { secureDeployment } from './secure/make-certificates.ts';
 import type { Supervisor } from './supervisor.ts';
 import { failureText } from './wait-until-up.ts';
 
 export interface RegionKeeperOptions {
   readonly dataDir: string;
-  readonly deployment: Deployment;
+  readonly kept: KeptDeployment;
   readonly programs: Programs;
   readonly server: NatsServer;
   readonly jaeger: JaegerPrograms | undefined;
@@ -42,8 +44,6 @@ export interface RegionKeeperOptions {
   /** Undefined where the NATS servers are somebody else's. */
   readonly proxies: RouteProxies | undefined;
   readonly distances: Distances | undefined;
-  /** Writes `deployment.json`. */
-  readonly save: (deployment: Deployment) => void;
   readonly onProgress: (line: string) => void;
 }
 
@@ -53,18 +53,17 @@ const votersOwn: readonly string[] = ['nats', 'witness.yaml', 'secrets'];
 
 export class RegionKeeper {
   private readonly options: RegionKeeperOptions;
-  private deploymentNow: Deployment;
-  private busy = false;
 
   constructor(options: RegionKeeperOptions) {
     this.options = options;
-    this.deploymentNow = options.deployment;
   }
 
-  /** One change at a time. Whatever is refused has changed nothing. */
-  async change(change: RegionChange): Promise<RegionChanged> {
-    if (this.busy) return { error: 'another region is coming or going: wait until that is done' };
-    this.busy = true;
+  /** Whatever is refused has changed nothing. */
+  change(change: RegionChange): Promise<RegionChanged> {
+    return this.options.kept.alone(() => this.carryOut(change));
+  }
+
+  private async carryOut(change: RegionChange): Promise<RegionChanged> {
     try {
       switch (change.act) {
         case 'add':
@@ -77,9 +76,11 @@ export class RegionKeeper {
     } catch (error) {
       if (error instanceof CertificateError) return { error: error.message };
       throw error;
-    } finally {
-      this.busy = false;
     }
+  }
+
+  private get deploymentNow(): Deployment {
+    return this.options.kept.now;
   }
 
   private get ownServers(): boolean {
@@ -109,7 +110,7 @@ export class RegionKeeper {
         : [];
     const taken = await busyPorts([...(votes ? [] : servers()), ...sextant]);
     if (taken !== undefined) return { error: taken };
-    if (after.secure === true) await secureDeployment(dataDir, after, onProgress);
+    if (after.secure === true) await this.secure(after);
     // A server that has voted here all the while has its routes already.
     const ends = votes ? [] : routesOfNew(after, region);
     proxies?.add(
@@ -133,9 +134,10 @@ export class RegionKeeper {
   }
 
   /** A region comes back with its own data or with none: what another cluster has stamped, it cannot use (R56). */
-  private async strangeData({ cluster }: Deployment, region: string): Promise<string | null> {
+  private async strangeData(after: Deployment, region: string): Promise<string | null> {
+    const { cluster } = after;
     const dir = join(this.options.dataDir, region);
-    const dirs = Array.from({ length: nodesPerRegion }, (_, index) => join(dir, `n${index + 1}`, 'data'));
+    const dirs = runningNodes(after, region).map((name) => join(dir, name, 'data'));
     const owners = await Promise.all(dirs.map(clusterOfData));
     const other = owners.find((owner) => owner !== null && owner !== cluster);
     return other === undefined
@@ -160,7 +162,7 @@ export class RegionKeeper {
     // One that was killed with its region is needed now more than before.
     if (keepsVote) await supervisor.act({ action: 'start', target: `${region}/nats` });
     // The command line shows the certificate of the first region, which may be another one by now.
-    if (after.secure === true) await secureDeployment(dataDir, after, onProgress);
+    if (after.secure === true) await this.secure(after);
     this.keep(after);
     if (deleteData) deleteRegion(join(dataDir, region), keepsVote);
     await this.scrape();
@@ -188,6 +190,11 @@ export class RegionKeeper {
     return { changed: specs.filter(({ role }) => role !== 'storage').map(({ id }) => id), keepsVote: false };
   }
 
+  private secure(after: Deployment): Promise<void> {
+    const { dataDir, onProgress } = this.options;
+    return secureDeployment(dataDir, after, (name) => runningNodes(after, name), onProgress);
+  }
+
   private runs(id: string): boolean {
     return this.options.supervisor.status.processes.some((process) => process.id === id);
   }
@@ -204,10 +211,7 @@ export class RegionKeeper {
   }
 
   private keep(deployment: Deployment): void {
-    const { dataDir, proxies, jaeger, save } = this.options;
-    save(deployment);
-    writeRegionFiles(deployment, dataDir, proxies?.dialled ?? [], jaeger && addressesOf(deployment).ui);
-    this.deploymentNow = deployment;
+    this.options.kept.keep(deployment);
   }
 
   private pairsOf(

@@ -32,6 +32,8 @@ export type SupervisorOptions = {
   readonly metricsPort: number;
   /** Lets a region come or go; left out, none does. */
   readonly changeRegions?: (change: RegionChange) => Promise<RegionChanged>;
+  /** Makes and takes away storage nodes on request; see `LocalMembers`. */
+  readonly nodes?: (request: unknown) => Promise<object>;
   /** Served at the control socket as well. */
   readonly more?: MoreRoutes;
   /** Renews the certificates that are due, where the deployment has any; processes take them up while they run. */
@@ -106,6 +108,7 @@ export class Supervisor {
       status: () => this.status,
       act: (action) => this.act(action),
       changeRegions: (change) => this.#changeRegions(change),
+      nodes: (request) => this.#changeNodes(request),
       ...(this.#options.more !== undefined && { more: this.#options.more }),
     });
     this.#metrics = await serveSupervisorMetrics(this.#options.metricsPort, () => ({
@@ -165,8 +168,13 @@ export class Supervisor {
     return changeRegions?.(change) ?? { error: 'no region comes or goes here' };
   }
 
+  async #changeNodes(request: unknown): Promise<object> {
+    if (this.#phase !== 'ready') return { error: `the deployment is ${this.#phase}` };
+    return this.#options.nodes?.(request) ?? { error: 'no storage node comes or goes here' };
+  }
+
   /**
-   * Runs more processes from now on: those of a region that comes. Resolves when they listen, or with the first that does not;
+   * Runs more processes from now on: those of a region or a node that comes. Resolves when they listen, or with the first that does not;
    * then none of them is kept.
    */
   async extend(specs: readonly ProcessSpec[], timeoutMs: number): Promise<StartFailure | undefined> {
@@ -190,7 +198,7 @@ export class Supervisor {
     return undefined;
   }
 
-  /** Stops processes, in order, and forgets them: those of a region that goes. @returns the ids of those that there were. */
+  /** Stops processes, in order, and forgets them: those of a region or a node that goes. @returns the ids of those that there were. */
   async dismiss(ids: readonly string[]): Promise<readonly string[]> {
     const leaving = this.#processes.filter(({ spec }) => ids.includes(spec.id));
     for (const role of startOrder.toReversed()) {

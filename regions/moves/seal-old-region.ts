@@ -11,8 +11,10 @@ import {
   machine,
   mainBranch,
   type NodeLinks,
+  nodesIn,
   type RegionId,
   type Runtime,
+  setsOf,
 } from '../../storage/index.ts';
 import { parseJson, subjectsOf } from '../bus/core/messages.ts';
 import type { NatsConnection } from '../bus/nats-connection.ts';
@@ -51,15 +53,16 @@ export async function sealOldRegion(options: {
 
 /** Seals this region's nodes against `reign`: all that can be reached; resolves as soon as enough have. */
 export function sealNodes(
-  links: Pick<NodeLinks, 'nodes' | 'ask'>,
+  links: Pick<NodeLinks, 'membership' | 'ask'>,
   reign: Epoch,
   runtime: Runtime = machine,
 ): Promise<'fenced' | 'unreachable'> {
   return new Promise((resolve) => {
-    const fence = new RegionFence(links.nodes);
+    const sets = setsOf(links.membership);
+    const fence = new RegionFence(sets);
     const deadline = runtime.after(nodesMs, () => resolve('unreachable'));
     const request = { kind: 'seal', branch: mainBranch, epoch: sealAgainst(reign) } as const;
-    for (const node of links.nodes) {
+    for (const node of nodesIn(sets)) {
       links.ask(node, request, nodesMs, (answer) => {
         const verdict = fence.answered(node, answer.kind === 'sealed');
         if (verdict === 'waiting') return;
@@ -75,7 +78,7 @@ export function serveSeals(options: {
   readonly connection: Pick<NatsConnection, 'subscribe'>;
   readonly cluster: string;
   readonly region: RegionId;
-  readonly nodes: Pick<NodeLinks, 'nodes' | 'ask'>;
+  readonly nodes: Pick<NodeLinks, 'membership' | 'ask'>;
   readonly onSealed: (reign: Epoch, outcome: 'fenced' | 'unreachable') => void;
   readonly runtime?: Runtime;
 }): () => void {

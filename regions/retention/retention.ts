@@ -8,9 +8,11 @@ import {
   genesisEpoch,
   type Lsn,
   type NodeId,
+  type RegionClient,
   type RegionId,
   type RetainedReply,
   type Runtime,
+  setsOf,
   type Timer,
   zeroLsn,
 } from '../../storage/index.ts';
@@ -28,7 +30,7 @@ export interface RetentionOptions {
   /** Every region of the deployment. */
   readonly regions: readonly RegionId[];
   /** The region's nodes. */
-  readonly links: FetchSource;
+  readonly links: FetchSource & Pick<RegionClient, 'membership'>;
   /** What regions say of themselves, and what their primary says that they lack. */
   readonly view: {
     survivors(nowMs: number, withinMs: number): readonly Pick<Survivor, 'region' | 'held' | 'heardMsAgo'>[];
@@ -92,6 +94,7 @@ export class Retention {
       neighbours: this.neighbours(me),
       isSearching: isSearching(),
       answers: this.fresh(),
+      sets: setsOf(links.membership),
       nowUs: runtime.wallUs(),
     });
     this.tell(letGo);
@@ -127,9 +130,16 @@ export class Retention {
       });
   }
 
-  private fresh(): readonly RetainedReply[] {
-    const since = this.options.runtime.nowMs() - retentionLimits.answerAgeMs;
-    return [...this.answers.values()].filter(({ atMs }) => atMs >= since).map(({ reply }) => reply);
+  /** Of nodes that the region has now. */
+  private fresh(): ReadonlyMap<NodeId, RetainedReply> {
+    const { links, runtime } = this.options;
+    const since = runtime.nowMs() - retentionLimits.answerAgeMs;
+    const fresh = new Map<NodeId, RetainedReply>();
+    for (const node of links.nodes) {
+      const answer = this.answers.get(node);
+      if (answer !== undefined && answer.atMs >= since) fresh.set(node, answer.reply);
+    }
+    return fresh;
   }
 
   private answered(node: NodeId, reply: RetainedReply): void {

@@ -1,21 +1,25 @@
-/** What the six storage nodes of this region say about themselves, asked twice a second. */
+/** What the storage nodes of this region say about themselves, asked twice a second. */
 
 import {
+  areWitnesses,
   type Epoch,
   endOfTime,
   epoch,
   type FetchSource,
   type Fork,
   genesisEpoch,
+  type Joining,
   type Lsn,
   lsn,
+  type Member,
+  type Membership,
   mainBranch,
-  type NodeAddress,
   type NodeId,
-  quorumLimits,
+  nodesOf,
   RegionFetch,
   type RepairReport,
   type StatusReply,
+  setsOf,
   zeroLsn,
 } from '../../storage/index.ts';
 import type { Held } from '../control/core/survivors.ts';
@@ -23,9 +27,14 @@ import type { NodeReport } from './core/report.ts';
 
 const statusTimeoutMs = 400;
 
+/** The region's nodes, and which they are. */
+export interface StatusSource extends FetchSource {
+  readonly membership: Membership;
+}
+
 export class RegionNodes {
-  private readonly nodes: readonly NodeAddress[];
-  private readonly region: FetchSource;
+  private readonly region: StatusSource;
+  private behindNow: readonly NodeId[] = [];
   private reportsNow: readonly NodeReport[] = [];
   private heldNow: { readonly epoch: Epoch; readonly vdl: Lsn } | null = null;
   private highestNow: Epoch = genesisEpoch;
@@ -33,17 +42,25 @@ export class RegionNodes {
   private learning = false;
   /** When the last repair that each node tells of began; null while it tells of none. What it told first is an old story. */
   private readonly repairedAtUs = new Map<NodeId, number | null>();
-  private readonly onRepaired: (node: NodeAddress, report: RepairReport) => void;
+  private readonly onRepaired: (node: Member, report: RepairReport) => void;
 
   /** @param onRepaired hears of each repair of a node that ends from now on. */
   constructor(
-    nodes: readonly NodeAddress[],
-    region: FetchSource,
-    onRepaired: (node: NodeAddress, report: RepairReport) => void = () => undefined,
+    region: StatusSource,
+    onRepaired: (node: Member, report: RepairReport) => void = () => undefined,
   ) {
-    this.nodes = nodes;
     this.region = region;
     this.onRepaired = onRepaired;
+  }
+
+  /** Nodes that answer and have missed the newest membership. */
+  get behind(): readonly NodeId[] {
+    return this.behindNow;
+  }
+
+  /** The membership that this process believes in. */
+  get membership(): Membership {
+    return this.region.membership;
   }
 
   /** The nodes as the last poll found them; empty before the first. */
@@ -75,10 +92,11 @@ export class RegionNodes {
     if (head >= this.path.head) this.path = { head, forks };
   }
 
-  /** Asks all six once. @returns the newest head among them and the highest VDL known along it. */
+  /** Asks all of them once. @returns the newest head among them and the highest VDL known along it. */
   async poll(): Promise<{ readonly head: Epoch; readonly vdl: Lsn }> {
+    const { membership } = this.region;
     const answers = await Promise.all(
-      this.nodes.map(async (node) => {
+      nodesOf(membership).map(async (node) => {
         const reply = await this.region.request(node.node, { kind: 'status' }, statusTimeoutMs);
         return { node, status: reply.kind === 'status' ? reply : null };
       }),
@@ -93,13 +111,19 @@ export class RegionNodes {
     this.highestNow = epoch(
       Math.max(this.highestNow, ...known.flatMap((status) => [status.head, status.sealed])),
     );
-    this.heldNow = known.length >= quorumLimits.readQuorum ? { epoch: head, vdl } : null;
-    this.reportsNow = answers.map(({ node, status }) => nodeReport(node, status, vdl));
+    const hasSpoken = new Set(answers.flatMap(({ node, status }) => (status === null ? [] : [node.node])));
+    // Of the set with the old node, while one is replaced: a new one may know nothing yet.
+    const isKnown = areWitnesses(setsOf(membership), (node) => hasSpoken.has(node));
+    this.heldNow = isKnown ? { epoch: head, vdl } : null;
+    this.behindNow = answers.flatMap(({ node, status }) =>
+      status !== null && (status.membership?.epoch ?? 0) < membership.epoch ? [node.node] : [],
+    );
+    this.reportsNow = answers.map(({ node, status }) => nodeReport(node, status, vdl, membership.joining));
     if (this.path.head !== head && head !== genesisEpoch) void this.learnPath(head);
     return { head, vdl };
   }
 
-  private noteRepair(node: NodeAddress, report: RepairReport | undefined): void {
+  private noteRepair(node: Member, report: RepairReport | undefined): void {
     const before = this.repairedAtUs.get(node.node);
     this.repairedAtUs.set(node.node, report?.beganAtUs ?? before ?? null);
     if (before !== undefined && report !== undefined && report.beganAtUs !== before)
@@ -126,7 +150,12 @@ export class RegionNodes {
   }
 }
 
-function nodeReport(node: NodeAddress, status: StatusReply | null, vdl: number): NodeReport {
+function nodeReport(
+  node: Member,
+  status: StatusReply | null,
+  vdl: number,
+  joining: Joining | null,
+): NodeReport {
   const state = status === null ? 'down' : status.scl < vdl ? 'behind' : 'up';
   return {
     id: node.node,
@@ -136,6 +165,8 @@ function nodeReport(node: NodeAddress, status: StatusReply | null, vdl: number):
     pid: status?.pid ?? null,
     address: node.address,
     ...(status?.version !== undefined && { version: status.version }),
+    ...(node.node === joining?.out && { role: 'leaving' as const }),
+    ...(node.node === joining?.in.node && { role: 'joining' as const }),
     ...(status?.trouble !== undefined && { trouble: status.trouble }),
     ...(status !== null && { logBytes: status.logBytes, floor: status.floor?.lsn ?? 0 }),
     ...(status?.imageBytes !== undefined && { imageBytes: status.imageBytes }),

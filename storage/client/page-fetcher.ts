@@ -47,6 +47,11 @@ export class PageFetcher {
     this.order = new ReadOrder(options.nodes, options.az);
   }
 
+  /** The region has these nodes from now on. */
+  use(nodes: readonly NodeTarget[]): void {
+    this.order.use(nodes);
+  }
+
   async read(
     head: Epoch,
     readPoint: Lsn,

@@ -1,9 +1,12 @@
 /**
- * The six storage nodes of one region, as gateways and agents use them: a link to each, requests by node, and page reads
- * from whichever node is best. It retries nothing but page reads; drivers and recoveries know what may be repeated.
+ * The storage nodes of one region, as gateways and agents use them: a link to each, requests by node, and page reads from
+ * whichever node is best. It retries nothing but page reads; drivers and recoveries know what may be repeated. When a node tells
+ * of a newer membership (S29), it goes on with the nodes of that one, and whoever asked does not notice.
  */
-import assert from 'node:assert/strict';
 import type { Logger } from '../../telemetry/index.ts';
+import { configured, type Membership, nodesOf } from '../members/core/membership.ts';
+import { MembershipSight } from '../members/core/membership-sight.ts';
+import { fewestIn, setsOf } from '../members/core/quorum-sets.ts';
 import { machine } from '../process/runtime.ts';
 import type { Epoch, Lsn, NodeId, PageNo, RegionId } from '../redo/ids.ts';
 import { type EncodedMessage, encodeRequest } from '../wire/core/message-codec.ts';
@@ -16,6 +19,7 @@ export interface RegionClientOptions {
   readonly cluster: string;
   readonly secret: string;
   readonly region: RegionId;
+  /** What the configuration says; a newer membership that a node tells of is used in its place. */
   readonly nodes: readonly NodeTarget[];
   /** Zone of this process: its nodes are preferred for page reads and tailing. */
   readonly az?: string;
@@ -34,33 +38,21 @@ export interface NodeStatus extends NodeTarget {
 
 export class RegionClient implements NodeLinks {
   readonly region: RegionId;
-  readonly nodes: readonly NodeId[];
+  private readonly options: RegionClientOptions;
+  private readonly sight: MembershipSight;
   private readonly clients = new Map<NodeId, StorageClient>();
   private readonly watchers = new Set<NodeWatcher>();
   private readonly pages: PageFetcher;
+  private closed = false;
   /** The append encoded last, and what it was encoded from: the same request goes to six nodes. */
   private encodedAppend: { readonly request: AppendRequest; readonly encoded: EncodedMessage } | null = null;
 
   constructor(options: RegionClientOptions) {
-    const { cluster, secret, region, nodes, log, place = {} } = options;
+    const { region, nodes, place = {} } = options;
+    this.options = options;
     this.region = region;
-    this.nodes = nodes.map(({ node }) => node);
-    for (const target of nodes) {
-      const client = new StorageClient({
-        cluster,
-        secret,
-        region,
-        target,
-        place,
-        onUp: () => this.tell((watcher) => watcher.onNodeUp(target.node)),
-        onDown: () => this.tell((watcher) => watcher.onNodeDown(target.node)),
-        onRefused: (message) => {
-          log?.error({ node: target.node, reason: message }, 'a storage node refuses the link');
-          options.onRefused?.(target.node, message);
-        },
-      });
-      this.clients.set(target.node, client);
-    }
+    this.sight = new MembershipSight(configured(nodes), (membership) => this.use(membership));
+    for (const target of nodes) this.clients.set(target.node, this.open(target));
     this.pages = new PageFetcher({
       nodes,
       az: options.az ?? null,
@@ -68,6 +60,24 @@ export class RegionClient implements NodeLinks {
       isUp: (node) => this.isUp(node),
       ask: (node, request, timeoutMs, done) => this.ask(node, request, timeoutMs, done),
     });
+  }
+
+  get membership(): Membership {
+    return this.sight.current;
+  }
+
+  get nodes(): readonly NodeId[] {
+    return nodesOf(this.membership).map(({ node }) => node);
+  }
+
+  /** How many nodes a write could count on now: those of the set of six of which the fewest are reachable. */
+  get writableNodes(): number {
+    return fewestIn(setsOf(this.membership), (node) => this.isUp(node));
+  }
+
+  /** A membership was decided: from now on its nodes are talked to. */
+  adopt(membership: Membership): void {
+    this.sight.heard(membership);
   }
 
   get upNodes(): readonly NodeId[] {
@@ -79,7 +89,7 @@ export class RegionClient implements NodeLinks {
   }
 
   azOf(node: NodeId): string {
-    return this.client(node).target.az;
+    return this.clients.get(node)?.target.az ?? '';
   }
 
   /** @returns a function that ends the watch. */
@@ -91,7 +101,13 @@ export class RegionClient implements NodeLinks {
 
   /** Asks one node; `done` runs once, never inside this call, at the latest after `timeoutMs`. */
   ask(node: NodeId, request: StorageRequest, timeoutMs: number, done: (answer: Answer) => void): void {
-    this.client(node).askEncoded(this.encode(request), timeoutMs, done);
+    const client = this.clients.get(node);
+    if (client !== undefined) {
+      client.askEncoded(this.encode(request), timeoutMs, done);
+      return;
+    }
+    const reason = `${node} is not a storage node of ${this.region} any more`;
+    queueMicrotask(() => done({ kind: 'unanswered', reason, sent: false }));
   }
 
   request(node: NodeId, request: StorageRequest, timeoutMs: number): Promise<Answer> {
@@ -100,7 +116,7 @@ export class RegionClient implements NodeLinks {
 
   /** Sends without wanting an answer. @returns whether it left. */
   notify(node: NodeId, request: StorageRequest): boolean {
-    return this.client(node).notify(request);
+    return this.clients.get(node)?.notify(request) ?? false;
   }
 
   /** Every node and what it says of itself; silent nodes have no status. */
@@ -128,14 +144,53 @@ export class RegionClient implements NodeLinks {
   }
 
   close(): void {
+    this.closed = true;
     for (const client of this.clients.values()) client.close();
     this.watchers.clear();
   }
 
-  private client(node: NodeId): StorageClient {
-    const client = this.clients.get(node);
-    if (client === undefined) assert.fail(`${node} is not a node of ${this.region}`);
+  private open(target: NodeTarget): StorageClient {
+    const { cluster, secret, region, log, place = {}, onRefused } = this.options;
+    const { node } = target;
+    // A link that was replaced meanwhile tells nobody anything.
+    const isCurrent = (): boolean => this.clients.get(node) === client;
+    const client: StorageClient = new StorageClient({
+      cluster,
+      secret,
+      region,
+      target,
+      place,
+      sight: this.sight,
+      onUp: () => this.tell((watcher) => isCurrent() && watcher.onNodeUp(node)),
+      onDown: () => this.tell((watcher) => isCurrent() && watcher.onNodeDown(node)),
+      onRefused: (message) => {
+        log?.error({ node, reason: message }, 'a storage node refuses the link');
+        onRefused?.(node, message);
+      },
+    });
     return client;
+  }
+
+  /** Those that stay keep their links; drivers hear of the change before anything more is sent (S29). */
+  private use(membership: Membership): void {
+    if (this.closed) return;
+    const targets = nodesOf(membership);
+    const gone = [...this.clients].filter(
+      ([, { target }]) =>
+        !targets.some(({ node, address }) => node === target.node && address === target.address),
+    );
+    for (const [node] of gone) this.clients.delete(node);
+    const { epoch, joining } = membership;
+    const replaced = joining === null ? null : `${joining.out} by ${joining.in.node}`;
+    this.options.log?.info(
+      { epoch, nodes: targets.map(({ node }) => node), replaced },
+      'the region has other storage nodes',
+    );
+    this.pages.use(targets);
+    this.tell((watcher) => watcher.onMembers?.(membership));
+    for (const target of targets)
+      if (!this.clients.has(target.node)) this.clients.set(target.node, this.open(target));
+    for (const [, client] of gone) client.close();
   }
 
   private encode(request: StorageRequest): EncodedMessage {

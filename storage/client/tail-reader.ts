@@ -51,7 +51,6 @@ export const tailLimits = {
 
 export class TailReader {
   private readonly options: TailReaderOptions;
-  private readonly order: readonly NodeId[];
   private tree: EpochTree;
   private head: Epoch;
   private nextLsn: Lsn;
@@ -65,7 +64,6 @@ export class TailReader {
 
   constructor(options: TailReaderOptions) {
     this.options = options;
-    this.order = options.region.nodes;
     this.tree = new EpochTree(options.known?.forks ?? []);
     this.head = options.known?.head ?? genesisEpoch;
     this.nextLsn = options.from;
@@ -75,6 +73,10 @@ export class TailReader {
   /** Where the next frames begin. */
   get next(): Lsn {
     return this.nextLsn;
+  }
+
+  private get order(): readonly NodeId[] {
+    return this.options.region.nodes;
   }
 
   /** The node that is asked. */

@@ -9,6 +9,7 @@ import { floorSchema, noFloor } from '../history/floor.ts';
 import { type Disk, onDisk } from '../log/disk.ts';
 import { HotLog, type HotLogBounds, type LogRecovery } from '../log/hot-log.ts';
 import { StateFile } from '../log/state-file.ts';
+import { memberStateSchema } from '../members/core/member-state.ts';
 import type { StorageConfig } from '../process/config.ts';
 import type { Runtime } from '../process/runtime.ts';
 import { framePayload } from '../redo/frame.ts';
@@ -72,6 +73,7 @@ const stateSchema = z
     durable: z.strictObject({ head: z.int().min(0), vdl: z.int().min(0) }),
     /** A state that was written before there were floors has none. */
     floor: floorSchema.optional(),
+    members: memberStateSchema.optional(),
   })
   .transform(
     (raw): NodeState => ({
@@ -80,6 +82,7 @@ const stateSchema = z
       hydrated: raw.hydrated,
       durable: { head: epoch(raw.durable.head), vdl: lsn(raw.durable.vdl) },
       floor: raw.floor ?? noFloor,
+      ...(raw.members !== undefined && { members: raw.members }),
     }),
   );
 const recordSchema = z.strictObject({
@@ -98,7 +101,7 @@ export async function loadNode(config: StorageConfig, disk: Disk): Promise<Loade
   if (made.kind === 'failed') throw new StartError(`dataDir ${dataDir} cannot be made: ${made.message}`);
   const stateFile = nodeStateFile(disk, dataDir);
   const state = await loadState(config, disk, stateFile);
-  return { node: new StorageNode(mainBranch, state), stateFile };
+  return { node: new StorageNode(mainBranch, state, [], config.node), stateFile };
 }
 
 /** The state file of the node that keeps its data in `dataDir`. */

@@ -152,6 +152,7 @@ export async function openParts(place: NodePlace): Promise<NodeParts> {
     ...(runtime.repairs.last !== null && { repaired: runtime.repairs.last }),
     ...(node.segment.floor.lsn > zeroLsn && { floor: node.segment.floor }),
     imageBytes: kept.images.bytes,
+    ...membershipOf(node),
     ...(node.needsImages !== null && { needsImages: needOf(node) }),
   });
   const runtime: NodeRuntime = new NodeRuntime({
@@ -173,6 +174,11 @@ export async function openParts(place: NodePlace): Promise<NodeParts> {
     health,
   });
   return { node, health, log, pages, runtime, recovery, rot, sealer, scrubber, startedAtMs };
+}
+
+function membershipOf({ state }: StorageNode): Pick<StatusReply, 'membership'> {
+  const current = state.members?.current ?? null;
+  return current === null ? {} : { membership: current };
 }
 
 function needOf({ segment, durable, needsImages }: StorageNode): string {

@@ -95,6 +95,10 @@ export class NodeRuntime {
     this.options = options;
     this.node = options.node;
     this.ticks = options.runtime.every(nodeRuntimeLimits.tickMs, () => this.tick());
+    const { repair } = options;
+    const members = options.node.state.members?.current ?? null;
+    if (members !== null) repair.useMembers?.(members);
+    repair.onMembers = (membership) => this.step({ kind: 'membersHeard', membership });
   }
 
   get sealed(): Epoch {
@@ -107,10 +111,10 @@ export class NodeRuntime {
   }
 
   /**
-   * Takes a request. `answer` runs at most once; null for a one-way message.
+   * Takes a request from somebody who believes in the membership epoch `members`. `answer` runs at most once; null for a one-way message.
    * @returns a name by which the owner says that nobody waits for the answer any more.
    */
-  request(request: StorageRequest, answer: Answer | null): Caller | null {
+  request(request: StorageRequest, answer: Answer | null, members = 0): Caller | null {
     if (this.closed) return null;
     this.counters.requests += 1;
     if (request.kind === 'status') {
@@ -119,15 +123,15 @@ export class NodeRuntime {
     }
     const caller = answer === null ? null : this.nextCaller++;
     if (caller !== null && answer !== null) this.answers.set(caller, answer);
-    if (request.kind !== 'retain') this.step({ kind: 'request', caller, request });
-    else this.retain(caller, request);
+    if (request.kind !== 'retain') this.step({ kind: 'request', caller, request, members });
+    else this.retain(caller, request, members);
     if (caller === null) return null;
     return this.answers.has(caller) ? caller : null;
   }
 
-  private retain(caller: Caller | null, request: RetainRequest): void {
+  private retain(caller: Caller | null, request: RetainRequest, members: number): void {
     const { kept } = this.options;
-    this.step({ kind: 'retain', caller, request, holdings: holdingsOf(kept) });
+    this.step({ kind: 'retain', caller, request, holdings: holdingsOf(kept), members });
     // Before another turn begins: a merge may be about to take that boundary away.
     kept.keepImages(this.node.segment.floor.lsn);
   }
@@ -224,6 +228,9 @@ export class NodeRuntime {
         return;
       case 'healed':
         this.options.rot.healed(effect.entries);
+        return;
+      case 'members':
+        this.options.repair.useMembers?.(effect.membership);
         return;
       case 'repair':
         void this.repair(effect);

@@ -4,6 +4,8 @@
  */
 import type { Fork } from '../history/epoch-tree.ts';
 import type { Floor } from '../history/floor.ts';
+import { configured, type Member, type Membership, nodesOf } from '../members/core/membership.ts';
+import { MembershipSight } from '../members/core/membership-sight.ts';
 import type { StorageConfig } from '../process/config.ts';
 import { type Epoch, type Lsn, mainBranch, type PageNo, zeroLsn } from '../redo/ids.ts';
 import { nodeLimits } from '../redo/limits.ts';
@@ -31,6 +33,10 @@ export interface Repair {
     readPoint: Lsn,
     pages: readonly PageNo[],
   ): Promise<readonly (Uint8Array | null)[] | null>;
+  /** The region has these nodes from now on. */
+  useMembers?(membership: Membership): void;
+  /** Hears of a newer membership that a peer told. */
+  onMembers?: (membership: Membership) => void;
   close(): void;
 }
 
@@ -40,7 +46,9 @@ export class PeerRepair implements Repair {
   private readonly config: StorageConfig;
   private readonly place: LinkPlace;
   private readonly bytesMax: number;
-  private readonly order: StorageConfig['peers'];
+  private order: readonly Member[] = [];
+  private readonly sight: MembershipSight;
+  onMembers: (membership: Membership) => void = () => undefined;
   private clients: readonly StorageClient[] | null = null;
   private at = 0;
   /** Peers that have no log where it was asked for last, and their floors. */
@@ -54,11 +62,15 @@ export class PeerRepair implements Repair {
     this.config = config;
     this.place = place;
     this.bytesMax = bytesMax;
-    const others = config.peers.filter((peer) => peer.node !== config.node);
-    this.order = [
-      ...others.filter((peer) => peer.az === config.az),
-      ...others.filter((peer) => peer.az !== config.az),
-    ];
+    this.sight = new MembershipSight(configured(config.peers), (membership) => {
+      this.askOnly(nodesOf(membership));
+      this.onMembers(membership);
+    });
+    this.askOnly(config.peers);
+  }
+
+  useMembers(membership: Membership): void {
+    this.sight.heard(membership);
   }
 
   async fetch(head: Epoch, from: Lsn): Promise<Repaired | BelowAll | null> {
@@ -112,6 +124,15 @@ export class PeerRepair implements Repair {
     for (const client of this.clients ?? []) client.close();
   }
 
+  private askOnly(peers: readonly Member[]): void {
+    const { node, az } = this.config;
+    const others = peers.filter((peer) => peer.node !== node);
+    this.order = [...others.filter((peer) => peer.az === az), ...others.filter((peer) => peer.az !== az)];
+    for (const client of this.clients ?? []) client.close();
+    this.clients = null;
+    this.below.clear();
+  }
+
   private belowAll(): BelowAll | null {
     const up = (this.clients ?? []).filter((client) => client.isUp);
     const floors = up.flatMap((client) => this.below.get(client) ?? []);
@@ -135,7 +156,8 @@ export class PeerRepair implements Repair {
     if (this.closed) return [];
     const { cluster, secret, region } = this.config;
     this.clients ??= this.order.map(
-      (target) => new StorageClient({ cluster, secret, region, target, place: this.place }),
+      (target) =>
+        new StorageClient({ cluster, secret, region, target, place: this.place, sight: this.sight }),
     );
     return this.clients;
   }

@@ -2,6 +2,8 @@
 import type { Logger } from '../../telemetry/index.ts';
 import { plainBytes } from '../redo/bytes.ts';
 import { decodeRequest } from '../wire/core/message-codec.ts';
+import type { StorageReply } from '../wire/core/messages.ts';
+import { unscoped } from '../wire/core/scoped-message.ts';
 import type { LinkConnection, LinkHandlers } from '../wire/link-connection.ts';
 import { LinkRpc } from '../wire/link-rpc.ts';
 import { encodeReplyBody } from '../wire/storage-client.ts';
@@ -21,7 +23,11 @@ export function serveLink(
   const rpc = new LinkRpc({
     send: (message) => link.send(message),
     onRequest: (kind, body, reply) => {
-      const decoded = decodeRequest(kind, plainBytes(body));
+      const message = unscoped(kind, plainBytes(body));
+      const decoded =
+        message === null
+          ? ({ kind: 'malformed', reason: 'a request shorter than its membership epoch' } as const)
+          : decodeRequest(message.kind, message.body);
       if (decoded.kind === 'malformed') {
         reply(
           encodeReplyBody({
@@ -39,16 +45,19 @@ export function serveLink(
         return true;
       }
       const mine: { caller: Caller | null } = { caller: null };
-      mine.caller = runtime.request(decoded.message, (answer) => {
+      const answered = (answer: StorageReply): void => {
         if (mine.caller !== null) waiting.delete(mine.caller);
         reply(encodeReplyBody(answer));
-      });
+      };
+      mine.caller = runtime.request(decoded.message, answered, message?.members);
       if (mine.caller !== null) waiting.add(mine.caller);
       return true;
     },
     onNotice: (kind, body) => {
-      const decoded = decodeRequest(kind, plainBytes(body));
-      if (decoded.kind === 'message') runtime.request(decoded.message, null);
+      const message = unscoped(kind, plainBytes(body));
+      if (message === null) return;
+      const decoded = decodeRequest(message.kind, message.body);
+      if (decoded.kind === 'message') runtime.request(decoded.message, null, message.members);
     },
     pendingMax: 1,
   });

@@ -1,6 +1,7 @@
 /** What the writer and the receiver share: carries the effects of a pure quorum machine to the nodes and its events back. */
 
 import type { NodeAnswer, NodeLinks } from '../client/node-links.ts';
+import { setsOf } from '../members/core/quorum-sets.ts';
 import { type Runtime, type Timer, machine as thisMachine } from '../process/runtime.ts';
 import { type Epoch, type Lsn, type NodeId, unreachable } from '../redo/ids.ts';
 import type { QuorumBounds } from '../redo/limits.ts';
@@ -77,6 +78,7 @@ export class QuorumDriver {
     this.unwatch = region.watch({
       onNodeUp: (node) => this.step({ kind: 'nodeUp', node }),
       onNodeDown: (node) => this.step({ kind: 'nodeDown', node }),
+      onMembers: (membership) => this.step({ kind: 'members', sets: setsOf(membership) }),
     });
   }
 

@@ -5,6 +5,7 @@
 
 import type { NodeLinks } from '../client/node-links.ts';
 import type { EpochTree, Fork } from '../history/epoch-tree.ts';
+import { setsOf } from '../members/core/quorum-sets.ts';
 import { machine, type Runtime } from '../process/runtime.ts';
 import { framePayload, type ReceivedFrame, splitFrames } from '../redo/frame.ts';
 import { type Epoch, type Lsn, minLsn } from '../redo/ids.ts';
@@ -55,7 +56,7 @@ export class ReceiverDriver {
     this.outstandingBytesMax = (bounds ?? quorumBoundsDefault).outstandingBytesMax;
     this.nextLsn = start;
     this.writer = new QuorumWriter({
-      nodes: region.nodes,
+      sets: setsOf(region.membership),
       authority,
       head,
       forks,

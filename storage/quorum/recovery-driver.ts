@@ -1,6 +1,7 @@
 /** Runs a recovery over a region's nodes: the pure recovery says what to send, and hears what came back. */
 
 import type { NodeLinks } from '../client/node-links.ts';
+import { setsOf } from '../members/core/quorum-sets.ts';
 import { machine, type Runtime } from '../process/runtime.ts';
 import { type Epoch, type NodeId, unreachable } from '../redo/ids.ts';
 import {
@@ -38,15 +39,22 @@ const tickMs = 20;
 /** For one request to one node. */
 const requestMs = 2_000;
 
-/** See `Recovery`. Resolves once; never rejects. */
+/**
+ * See `Recovery`. Resolves once; never rejects. When the region gets other nodes meanwhile it begins anew with those: what counts
+ * is a quorum of the sets that are in force. A `fork` that may have been recorded by then is given up as one that timed out.
+ */
 export function runRecovery(
-  region: Pick<NodeLinks, 'nodes' | 'ask'>,
+  region: Pick<NodeLinks, 'membership' | 'ask'>,
   goal: RecoveryGoal,
   options: RecoveryOptions,
 ): Promise<RecoveryResult> {
   const { timeoutMs, signal, runtime = machine, fetchBytesMax, onPhase } = options;
   return new Promise((resolve) => {
-    const recovery = new Recovery(region.nodes, goal, fetchBytesMax);
+    const begin = (): Recovery => new Recovery(setsOf(region.membership), goal, fetchBytesMax);
+    let recovery = begin();
+    let members = region.membership.epoch;
+    /** Counts the beginnings. */
+    let asked = 0;
     let finished = false;
     const finish = (result: RecoveryResult): void => {
       if (finished) return;
@@ -64,7 +72,7 @@ export function runRecovery(
       onPhase?.(phase);
     };
     const step = (event: RecoveryEvent): void => {
-      if (finished) return;
+      if (finished || beginsAnew()) return;
       const effects = recovery.step(event, runtime.nowMs());
       tellPhase();
       for (const effect of effects) carryOut(effect);
@@ -72,6 +80,18 @@ export function runRecovery(
       progress = recovery.progress;
       deadline.stop();
       deadline = runtime.after(timeoutMs, giveUp);
+    };
+    const beginsAnew = (): boolean => {
+      if (region.membership.epoch === members) return false;
+      members = region.membership.epoch;
+      if (recovery.phase === 'forking') {
+        finish({ kind: 'timeout', phase: 'forking' });
+        return true;
+      }
+      recovery = begin();
+      asked += 1;
+      step({ kind: 'start' });
+      return true;
     };
     const carryOut = (effect: RecoveryEffect): void => {
       switch (effect.kind) {
@@ -87,14 +107,18 @@ export function runRecovery(
           unreachable(effect);
       }
     };
-    const ask = (node: NodeId, request: Extract<RecoveryEffect, { kind: 'send' }>['request']): void =>
-      region.ask(node, request, requestMs, (answer) =>
+    const ask = (node: NodeId, request: Extract<RecoveryEffect, { kind: 'send' }>['request']): void => {
+      const attempt = asked;
+      region.ask(node, request, requestMs, (answer) => {
+        // An answer to what was asked before it began anew: the nodes are asked again.
+        if (attempt !== asked) return;
         step(
           answer.kind === 'unanswered'
             ? { kind: 'unanswered', node }
             : { kind: 'answered', node, reply: answer },
-        ),
-      );
+        );
+      });
+    };
     const abort = (): void => finish({ kind: 'aborted' });
     const giveUp = (): void => finish({ kind: 'timeout', phase: recovery.phase });
     const ticks = runtime.every(tickMs, () => step({ kind: 'tick' }));

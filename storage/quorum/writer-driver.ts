@@ -7,6 +7,7 @@
 
 import type { NodeLinks } from '../client/node-links.ts';
 import type { Fork } from '../history/epoch-tree.ts';
+import { setsOf } from '../members/core/quorum-sets.ts';
 import { machine, type Runtime } from '../process/runtime.ts';
 import { type Epoch, type Lsn, type NodeId, zeroLsn } from '../redo/ids.ts';
 import type { Mtr } from '../redo/record.ts';
@@ -53,7 +54,7 @@ export class WriterDriver {
     this.runtime = runtime;
     this.flushedTo = forkLsn;
     this.volume = new Volume({
-      nodes: region.nodes,
+      sets: setsOf(region.membership),
       epoch,
       forks,
       forkLsn,

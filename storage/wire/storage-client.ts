@@ -4,6 +4,7 @@
  */
 
 import type { Credentials } from '../identity/credentials.ts';
+import type { MembershipSight } from '../members/core/membership-sight.ts';
 import { machine, type Runtime } from '../process/runtime.ts';
 import { plainBytes } from '../redo/bytes.ts';
 import type { NodeId, RegionId } from '../redo/ids.ts';
@@ -15,6 +16,7 @@ import {
   encodeRequest,
 } from './core/message-codec.ts';
 import type { StatusReply, StorageReply, StorageRequest } from './core/messages.ts';
+import { scoped } from './core/scoped-message.ts';
 import { connectLink, type Link, type LinkOptions } from './link.ts';
 import { LinkRpc, type RpcBody, type RpcResult } from './link-rpc.ts';
 
@@ -49,6 +51,8 @@ export interface StorageClientOptions {
   readonly region: RegionId;
   readonly target: NodeTarget;
   readonly place?: LinkPlace;
+  /** What each request says of its sender's membership, and who hears of a newer one; left out, only the configured one is known. */
+  readonly sight?: MembershipSight;
   /** The link is open and the node is the one that was meant. Followed by one `onDown`. */
   readonly onUp?: () => void;
   readonly onDown?: () => void;
@@ -129,7 +133,8 @@ export class StorageClient {
   notify(request: StorageRequest): boolean {
     if (this.phase !== 'up') return false;
     const { kind, body } = encodeRequest(request);
-    return this.rpc.notify(kind, body);
+    const message = scoped(this.options.sight?.epoch ?? 0, kind, body);
+    return this.rpc.notify(message.kind, message.body);
   }
 
   close(): void {
@@ -142,9 +147,22 @@ export class StorageClient {
   }
 
   private send(encoded: EncodedMessage, timeoutMs: number, done: (answer: Answer) => void): void {
-    this.rpc.request(encoded.kind, encoded.body, timeoutMs, (result) =>
-      done(this.answerOf(result, timeoutMs)),
-    );
+    const epoch = this.options.sight?.epoch ?? 0;
+    const message = scoped(epoch, encoded.kind, encoded.body);
+    this.rpc.request(message.kind, message.body, timeoutMs, (result) => {
+      const answer = this.answerOf(result, timeoutMs);
+      if (this.isStale(answer, epoch)) this.askEncoded(encoded, timeoutMs, done);
+      else done(answer);
+    });
+  }
+
+  /** Takes in the membership that an answer tells. @returns whether to ask again, with the newer one (S29). */
+  private isStale(answer: Answer, epoch: number): boolean {
+    const { sight } = this.options;
+    const told = answer.kind === 'refused' || answer.kind === 'status' ? answer.membership : undefined;
+    if (sight === undefined || told === undefined) return false;
+    sight.heard(told);
+    return answer.kind === 'refused' && answer.code === 'STALE_MEMBERS' && sight.epoch > epoch;
   }
 
   private answerOf(result: RpcResult, timeoutMs: number): Answer {

@@ -14,6 +14,7 @@ const refusalCodes = [
   'DISK_FULL',
   'DISK_FAILED',
   'OVERLOADED',
+  'STALE_MEMBERS',
 ] as const;
 
 export const storageMetrics = {

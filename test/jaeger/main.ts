@@ -1,6 +1,6 @@
 /** `npm run test:jaeger`: a real deployment with a real Jaeger and Prometheus beside it. */
 import { parseArgs } from 'node:util';
-import { findJaegerPrograms } from '../../regions/local/jaeger-programs.ts';
+import { findJaegerPrograms } from '../../regions/local/programs/jaeger-programs.ts';
 import { TestDeployment } from '../system/local-deployment.ts';
 import { jaegerChecks } from './checks.ts';
 

@@ -181,6 +181,23 @@ export const apiRoutes = {
     answers: { 200: json('Regions', 'The regions from now on, and how the one stood that left.') },
     errors: { gateway: [...guardedAct, 400, 409, 413, 503], agent: [401, 400, 409, 413, 503] },
   },
+  members: {
+    method: 'get',
+    path: '/v1/regions/{region}/members',
+    summary: 'The storage nodes of a region, and the replacement of one that is under way',
+    parameters: { region: 'Its name.' },
+    answers: { 200: json('Members', 'As its agent knows them.') },
+    errors: { gateway: [...guarded, 404, 409, 503], agent: [401, 404, 409, 421] },
+  },
+  changeMembers: {
+    method: 'post',
+    path: '/v1/regions/{region}/members',
+    summary: 'Begins to replace a storage node, goes on with it, or gives it up',
+    parameters: { region: 'Its name.' },
+    body: 'MembersAct',
+    answers: { 202: json('Members', 'It has begun; ask again for how it gets on.') },
+    errors: { gateway: [...guardedAct, 400, 404, 409, 413, 503], agent: [401, 400, 404, 409, 413, 421] },
+  },
   drills: {
     method: 'get',
     path: '/v1/drills',

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { drillRequestSchema } from '../../drills/core/drill-kinds.ts';
 import { drillAnswerSchema, drillSummarySchema } from '../../drills/core/drill-report.ts';
+import { membersActSchema, membersSchema } from '../../members/core/members-request.ts';
 import { membershipChangeSchema, membershipSchema } from '../../membership/core/membership-request.ts';
 import { lossReportSchema } from '../../moves/core/loss-report.ts';
 import { operationSchema } from '../../moves/core/operations.ts';
@@ -100,6 +101,10 @@ const statusSchema = z.object({
         .describe(
           'Why the log of the primary does not bring a secondary up any more; left out while it can.',
         ),
+      membershipEpoch: z
+        .int()
+        .exactOptional()
+        .describe('0 while the nodes are those of the region\u2019s file; left out when not known.'),
       nodes: z.array(nodeReportSchema),
     }),
   ),
@@ -186,6 +191,8 @@ export const apiSchemas = {
   PolicyChange: policyChangeSchema,
   Regions: membershipSchema,
   RegionsChange: membershipChangeSchema,
+  Members: membersSchema,
+  MembersAct: membersActSchema,
   DrillRequest: drillRequestSchema,
   Drill: drillAnswerSchema,
   Drills: z.object({ drills: z.array(drillSummarySchema).describe('The newest first.') }),

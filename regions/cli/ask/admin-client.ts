@@ -49,6 +49,8 @@ const nodeStatusSchema = z.looseObject({
   imageBytes: z.number().nullish(),
   floor: z.number().nullish(),
   needsImages: z.string().nullish(),
+  role: z.string().nullish(),
+  append: z.object({ p50Ms: z.number(), p99Ms: z.number(), slowMs: z.number() }).nullish(),
 });
 
 const regionStatusSchema = z.looseObject({
@@ -73,6 +75,7 @@ const regionStatusSchema = z.looseObject({
       letGo: z.array(z.object({ region: z.string(), reason: z.string() })).default([]),
     })
     .nullish(),
+  membershipEpoch: z.number().nullish(),
   nodes: z.array(nodeStatusSchema).default([]),
 });
 export type RegionStatus = z.output<typeof regionStatusSchema>;

@@ -1,4 +1,5 @@
 /** What a deployment says about itself, and what its local supervisor knows of the processes, as tables. */
+import { slowLimits } from '../../../storage/core.ts';
 import type { SupervisorStatus } from '../../local/control-socket.ts';
 import { versionMix } from '../../status/core/versions.ts';
 import type { DeploymentStatus, RegionStatus } from './admin-client.ts';
@@ -71,6 +72,7 @@ function processRow(local: LocalProcess | undefined, name: string, az: string, s
     orDash(said.logBytes, formatBytes),
     orDash(said.imageBytes, formatBytes),
     [
+      ...noteOf(name, said),
       ...[said.trouble, said.needsImages, local?.trouble].flatMap((trouble) =>
         typeof trouble === 'string' ? [paint('yellow', trouble)] : [],
       ),
@@ -79,6 +81,22 @@ function processRow(local: LocalProcess | undefined, name: string, az: string, s
         : []),
     ].join('; '),
   ];
+}
+
+/** Its part in a replacement, and how long it takes. */
+function noteOf(name: string, { role, append }: SaidOfNode): readonly string[] {
+  const notes: string[] = [];
+  if (role === 'joining')
+    notes.push(paint('yellow', 'is joining: it counts beside the others, and is being filled'));
+  if (role === 'leaving') notes.push(paint('yellow', 'is being replaced'));
+  if (append === null || append === undefined) return notes;
+  const { p50Ms, p99Ms, slowMs } = append;
+  notes.push(`acks in ${formatMs(p50Ms)}, p99 ${formatMs(p99Ms)}`);
+  if (slowMs >= slowLimits.afterMs)
+    notes.push(
+      paint('yellow', `far slower than the others for ${formatMs(slowMs)}: \`sextant node replace\` ${name}`),
+    );
+  return notes;
 }
 
 type SaidOfNode = {
@@ -90,6 +108,11 @@ type SaidOfNode = {
   readonly needsImages?: string | null | undefined;
   readonly logBytes?: number | null | undefined;
   readonly imageBytes?: number | null | undefined;
+  readonly role?: string | null | undefined;
+  readonly append?:
+    | { readonly p50Ms: number; readonly p99Ms: number; readonly slowMs: number }
+    | null
+    | undefined;
 };
 
 const roleOrder: readonly LocalProcess['role'][] = [

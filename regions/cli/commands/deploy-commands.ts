@@ -8,9 +8,11 @@ import { checkFiles } from '../../deploy/check-files.ts';
 import { gatewaysMax, initBasePortMax } from '../../deploy/core/deployment-plan.ts';
 import { natsTopology, witness } from '../../deploy/core/nats-topology.ts';
 import { type InitRequest, initialize } from '../../deploy/initialize.ts';
-import { defaultBasePort } from '../../local/local-deployment.ts';
-import { withExample } from '../ask/options.ts';
+import { defaultBasePort, defaultDataDir } from '../../local/local-deployment.ts';
+import { targetOf } from '../ask/admin-client.ts';
+import { type AskOptions, withExample } from '../ask/options.ts';
 import { CliError, note, paint, printJson } from '../ask/output.ts';
+import { askMembers, membersIn } from '../members/replace-command.ts';
 import { addFileCommands } from '../membership/file-commands.ts';
 import { programs } from './up-commands.ts';
 
@@ -120,8 +122,14 @@ async function init(given: InitOptions): Promise<void> {
   );
 }
 
-async function check(files: readonly string[], { json }: { readonly json?: boolean }): Promise<void> {
-  const { problems, absent } = await checkFiles(files, programs.gateway);
+type CheckOptions = Partial<AskOptions>;
+
+async function check(files: readonly string[], options: CheckOptions): Promise<void> {
+  const { json, url } = options;
+  const target = url === undefined ? null : targetOf({ ...options, data: defaultDataDir });
+  const { problems, absent } = await checkFiles(files, programs.gateway, async (region) =>
+    target === null ? null : membersIn(await askMembers(target, region)),
+  );
   if (json === true) printJson({ ok: problems.length === 0, problems, absent });
   else {
     for (const problem of problems) console.error(`${paint('red', 'error')}: ${showProblem(problem)}`);
@@ -170,7 +178,14 @@ export function addDeployCommands(program: Command): void {
       .argument('<files...>', 'files of regions, and of a witness')
       .description('check files as the processes would that run from them, and several against each other')
       .option('--json', 'print JSON')
+      .option(
+        '--url <url>',
+        'a gateway of the deployment that runs: whether its storage nodes are those of the files',
+      )
+      .option('--token <jwt>', 'client token for that gateway ($SEXTANT_TOKEN)')
+      .option('--identity <dir>', "an operator's certificate ($SEXTANT_IDENTITY)")
       .action(check),
     'sextant config check us-east-1/region.yaml eu-west-1/region.yaml',
+    'sextant config check us-east-1/region.yaml --url https://gateway.example:7011',
   );
 }

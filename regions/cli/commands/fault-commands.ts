@@ -1,6 +1,5 @@
 /** Faults on a local deployment: `node`, `region`, and `gateway|agent|storage`, which also run one process from a configuration. */
 import type { Command } from 'commander';
-import { nodesPerRegion } from '../../../storage/index.ts';
 import { rttMsMax } from '../../local/cables/core/wide-area.ts';
 import { type Action, requestAction } from '../../local/control-socket.ts';
 import { requireDeployment } from '../../local/deployment-file.ts';
@@ -8,6 +7,7 @@ import { controlSocket } from '../../local/local-layout.ts';
 import { unknownRegion } from '../ask/admin-client.ts';
 import { type CommonOptions, withCommon, withExample } from '../ask/options.ts';
 import { CliError, printJson } from '../ask/output.ts';
+import { addReplaceCommand } from '../members/replace-command.ts';
 
 /** What is struck by hand; drills know a few more. */
 type Verb = Exclude<Action['action'], 'crash' | 'slow-disk'>;
@@ -37,7 +37,7 @@ async function act(request: Action & { readonly action: Verb }, options: CommonO
 const nodeTarget = (target: string): string => {
   if (/^[^/]+\/[^/]+$/.test(target)) return target;
   throw new CliError(
-    `a node is written region/node, such as us-east-1/n1 (n1 to n${nodesPerRegion}), not ${target}`,
+    `a node is written region/node, such as us-east-1/n1 (\`sextant status\` lists them), not ${target}`,
   );
 };
 const regionTarget = (target: string): string => {
@@ -87,7 +87,7 @@ const freezeAndThaw = (what: string): readonly FaultSpec[] => [
 export function addFaultCommands(program: Command): void {
   const node = program
     .command('node')
-    .description('kill, freeze or wipe a storage node of the local deployment');
+    .description('kill, freeze or wipe a storage node of the local deployment, or replace one of any');
   addFaults(
     node,
     [
@@ -99,6 +99,8 @@ export function addFaultCommands(program: Command): void {
     nodeTarget,
     'us-east-1/n1',
   );
+
+  addReplaceCommand(node);
 
   const region = program.command('region').description('kill or cut off a region of the local deployment');
   addFaults(

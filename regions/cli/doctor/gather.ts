@@ -116,7 +116,12 @@ function ofStatus({ state, primary, failover, regions }: DeploymentStatus) {
       stalledMs: stalledMs ?? null,
       trouble: trouble ?? null,
       versions,
-      nodes: nodes.map(({ id, state: node }) => ({ id, state: node ?? null })),
+      nodes: nodes.map(({ id, state: node, role: part, append }) => ({
+        id,
+        state: node ?? null,
+        role: part ?? null,
+        append: append ?? null,
+      })),
     })),
   };
 }

@@ -3,7 +3,7 @@
  * process, below the supervisor's.
  */
 import { join, resolve } from 'node:path';
-import { type IdentityFiles, nodesPerRegion, type Role } from '../../../storage/index.ts';
+import type { IdentityFiles, Role } from '../../../storage/index.ts';
 import { directoryOf, fileNames } from '../../certs/core/certificate-plan.ts';
 import { natsTopology } from '../../deploy/core/nats-topology.ts';
 
@@ -48,14 +48,14 @@ export const natsIdentity = (server: string): LocalProcess => ({
 /** Who has a certificate in an encrypted deployment: every process, and the command line. */
 export function certifiedProcesses(
   regions: readonly string[],
+  nodesIn: (region: string) => readonly string[],
   voters?: readonly string[],
 ): readonly LocalProcess[] {
-  const nodes = Array.from({ length: nodesPerRegion }, (_, index) => `n${index + 1}`);
   const [first] = regions;
   return [
     ...natsTopology(regions, voters).servers.map(natsIdentity),
     ...regions.flatMap((region): readonly LocalProcess[] => [
-      ...nodes.map((name) => ({ region, role: 'storage', name }) as const),
+      ...nodesIn(region).map((name) => ({ region, role: 'storage', name }) as const),
       { region, role: 'agent', name: 'agent' },
       { region, role: 'gateway', name: gatewayName },
     ]),

@@ -29,6 +29,7 @@ const days = certificateDays.default;
 
 /**
  * Makes what is not there and renews what is due; warns where nothing is encrypted.
+ * @param nodesIn storage nodes of a region, one that joins among them.
  * @throws CertificateError when they cannot be made.
  */
 export async function secureDeployment(
@@ -40,6 +41,7 @@ export async function secureDeployment(
     readonly secure?: boolean | undefined;
     readonly nats: object | null;
   },
+  nodesIn: (region: string) => readonly string[],
   onProgress: (line: string) => void,
 ): Promise<void> {
   if (deployment.secure !== true) return onProgress(plainText);
@@ -48,7 +50,7 @@ export async function secureDeployment(
   try {
     if (!hasAuthority(dir)) await initAuthority(dir, deployment.cluster, Date.now());
     await renewLocal(dataDir);
-    for (const process of certifiedProcesses(deployment.regions, deployment.voters)) {
+    for (const process of certifiedProcesses(deployment.regions, nodesIn, deployment.voters)) {
       if (existsSync(identityFilesOf(dataDir, process).certFile)) continue;
       await issueCertificate(dir, { identity: process, hosts, days }, Date.now());
     }

@@ -19,10 +19,18 @@
  * proved by four nodes first, asked after it began (G37), and a fence leaves no four.
  */
 
-import { type Epoch, epoch, type NodeId, quorumLimits } from '../../../storage/core.ts';
+import {
+  type Epoch,
+  epoch,
+  isFence,
+  type NodeId,
+  nodesIn,
+  type QuorumSets,
+  quorumLimits,
+} from '../../../storage/core.ts';
 import type { ControlRecord } from '../../control/core/control-record.ts';
 
-/** Seals that leave too few nodes for a write quorum. */
+/** Seals that leave too few nodes of a set of six for a write quorum. */
 export const fencingSeals = quorumLimits.copies - quorumLimits.writeQuorum + 1;
 
 /** The epoch to seal for, to fence `reign` and nothing newer. */
@@ -35,18 +43,21 @@ export const isHolderFenced = (record: ControlRecord, fenced: Epoch | null): boo
 /** `fenced`: enough seals are on disk. `unreachable`: too few nodes are left that could still answer. */
 export type FenceVerdict = 'fenced' | 'waiting' | 'unreachable';
 
-/** Counts the seals of one region's nodes, each asked once. */
+/** Counts the seals of one region's nodes, each asked once. While one of them is being replaced, three of both sets are needed. */
 export class RegionFence {
+  private readonly sets: QuorumSets;
   private readonly waiting: Set<NodeId>;
   private readonly sealed = new Set<NodeId>();
 
-  constructor(nodes: readonly NodeId[]) {
-    this.waiting = new Set(nodes);
+  constructor(sets: QuorumSets) {
+    this.sets = sets;
+    this.waiting = new Set(nodesIn(sets));
   }
 
   get verdict(): FenceVerdict {
-    if (this.sealed.size >= fencingSeals) return 'fenced';
-    return this.sealed.size + this.waiting.size < fencingSeals ? 'unreachable' : 'waiting';
+    const { sealed, waiting, sets } = this;
+    if (isFence(sets, (node) => sealed.has(node))) return 'fenced';
+    return isFence(sets, (node) => sealed.has(node) || waiting.has(node)) ? 'waiting' : 'unreachable';
   }
 
   /**

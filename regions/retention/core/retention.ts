@@ -7,7 +7,9 @@ import {
   type Lsn,
   lsn,
   minLsn,
-  quorumLimits,
+  type NodeId,
+  pgclOf,
+  type QuorumSets,
   type RegionId,
   type RetainedReply,
   type RetainRequest,
@@ -33,7 +35,9 @@ export interface RetentionQuestion {
   /** Writes that a failover left behind here are still being looked for. */
   readonly isSearching: boolean;
   /** The newest answer of each node that has one. */
-  readonly answers: readonly RetainedReply[];
+  readonly answers: ReadonlyMap<NodeId, RetainedReply>;
+  /** The nodes of the region: two sets while one is being replaced. */
+  readonly sets: QuorumSets;
   /** By the agent's wall clock, Unix microseconds. */
   readonly nowUs: number;
 }
@@ -68,7 +72,8 @@ interface Holder {
 /** R60: what a region that is away lacks is kept until it lacks it for longer than the window, or `awayFactor` times `bytes` of it. */
 export function orderRetention(question: RetentionQuestion): RetentionOrder {
   const { config, me, neighbours, isSearching, nowUs } = question;
-  const answers = question.answers.filter(({ head }) => head === me.epoch);
+  const onPath = new Map([...question.answers].filter(([, { head }]) => head === me.epoch));
+  const answers = [...onPath.values()];
   const letGo: LetGo[] = [];
   const holders: Holder[] = isSearching ? [{ reason: 'lost writes', at: zeroLsn }] : [];
   const longest = Math.max(0, ...answers.map(({ logBytes }) => logBytes));
@@ -78,7 +83,8 @@ export function orderRetention(question: RetentionQuestion): RetentionOrder {
     if (reason !== null) letGo.push({ region, reason });
     else holders.push({ reason: `secondary ${region}`, at: at ?? zeroLsn });
   }
-  const copies = fourth(answers.map(({ images }) => images));
+  // S19: on four nodes of every set (S27).
+  const copies = pgclOf(question.sets, (node) => onPath.get(node)?.images ?? zeroLsn);
   const keepFrom = holders.reduce((lowest, { at }) => minLsn(lowest, at), me.vdl);
   const floor = lowestFloor(answers, me);
   return {
@@ -114,11 +120,6 @@ function tooFar(
   const most = bytes === undefined ? Number.POSITIVE_INFINITY : bytes * retentionLimits.awayFactor;
   if (lacksBytes <= most) return null;
   return `it lacks ${lacksBytes} bytes, more than ${most}: ${retentionLimits.awayFactor} times retention.bytes`;
-}
-
-/** What four of the six nodes hold at least. */
-function fourth(images: readonly Lsn[]): Lsn {
-  return [...images].sort((a, b) => b - a)[quorumLimits.writeQuorum - 1] ?? zeroLsn;
 }
 
 function lowestFloor(answers: readonly RetainedReply[], { vdl }: Held): Lsn {

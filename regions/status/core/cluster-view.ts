@@ -40,6 +40,8 @@ export interface RegionStatus {
   readonly retention?: RetentionReport;
   /** Of a secondary: why the log of its primary does not bring it up any more, in words; left out while it can. */
   readonly needsImages?: string;
+  /** Epoch of the membership of its storage nodes; left out when not known. */
+  readonly membershipEpoch?: number;
   readonly nodes: readonly NodeReport[];
 }
 
@@ -240,10 +242,18 @@ export class ClusterView {
     return writable >= quorumLimits.writeQuorum && this.gateways(name, nowMs).length > 0;
   }
 
-  /** How many storage nodes of a region take writes, as its agent said lately; null when it did not. */
+  /**
+   * How many storage nodes of a region take writes, as its agent said lately; null when it did not. While one of them is being
+   * replaced: of the set of six of which the fewest do.
+   */
   writableNodes(name: RegionId, nowMs: number): number | null {
     const nodes = this.region(name, nowMs)?.nodes;
-    return nodes?.filter(({ state, trouble }) => state !== 'down' && trouble === undefined).length ?? null;
+    if (nodes === undefined) return null;
+    const writable = nodes.filter(({ state, trouble }) => state !== 'down' && trouble === undefined);
+    const without = (role: NodeReport['role']): number =>
+      writable.filter((node) => node.role !== role).length;
+    const isReplacing = nodes.some(({ role }) => role !== undefined);
+    return isReplacing ? Math.min(without('joining'), without('leaving')) : writable.length;
   }
 
   /** Recent reports of a region's gateways. */
@@ -349,8 +359,9 @@ export class ClusterView {
       versions: versionsOf(report, gateways),
       ...(last?.retention !== undefined && { retention: last.retention }),
       ...(needsImages !== undefined && { needsImages }),
+      ...(last?.membershipEpoch !== undefined && { membershipEpoch: last.membershipEpoch }),
       nodes: (last?.nodes ?? []).map((node) =>
-        report === null ? { ...node, state: 'down' as const, scl: null } : node,
+        report === null ? { ...node, state: 'down' as const, scl: null } : timed(node, writer),
       ),
     };
   }
@@ -445,4 +456,12 @@ function isHeadless(report: RegionReport | null, gateways: readonly GatewayRepor
 
 function recent<T>(heard: Heard<T> | undefined, nowMs: number): T | null {
   return heard !== undefined && nowMs - heard.atMs < reportLimits.offlineAfterMs ? heard.report : null;
+}
+
+/** A node with what the writer knows of it. */
+function timed(node: NodeReport, writer: GatewayReport | null): NodeReport {
+  const times = writer?.appends?.find((time) => time.node === node.id);
+  if (times === undefined) return node;
+  const { p50Ms, p99Ms, slowMs } = times;
+  return { ...node, append: { p50Ms, p99Ms, slowMs } };
 }

@@ -7,6 +7,9 @@ import { forkSchema } from '../../../storage/core.ts';
 import { retentionReportSchema } from '../../retention/core/retention-report.ts';
 import { writeTotalsSchema } from './write-totals.ts';
 
+/** Percentiles over the last minute, and for how long it has been far slower than the others; see `AppendTimes`. */
+const appendTimeSchema = z.object({ p50Ms: z.number(), p99Ms: z.number(), slowMs: z.number() });
+
 /** One storage node, in reports and in `GET /v1/status`. */
 export const nodeReportSchema = z.object({
   id: z.string(),
@@ -28,6 +31,10 @@ export const nodeReportSchema = z.object({
   floor: z.int().exactOptional(),
   /** Why the log of its peers does not bring it up, in its own words. */
   needsImages: z.string().exactOptional(),
+  /** Its part in a replacement that is under way; left out on all others. */
+  role: z.enum(['leaving', 'joining']).exactOptional(),
+  /** How long it takes to acknowledge redo, by the writer's clock; left out in secondaries, and while too little is written. */
+  append: appendTimeSchema.exactOptional(),
 });
 export type NodeReport = z.infer<typeof nodeReportSchema>;
 
@@ -73,6 +80,8 @@ export const regionReportSchema = z.object({
   suspects: z.object({ primary: z.string(), epoch: z.int(), reason: z.string() }).exactOptional(),
   noFailover: z.string().exactOptional(),
   nodes: z.array(nodeReportSchema),
+  /** Epoch of the membership that its agent believes in. Left out by an older agent. */
+  membershipEpoch: z.int().exactOptional(),
   /** For a primary: how far every secondary is behind. */
   lag: z.array(lagReportSchema),
   lossEpochs: z.array(z.int()),
@@ -106,6 +115,8 @@ export const gatewayReportSchema = z.object({
   hold: z.object({ rpoMs: z.number(), answers: z.int(), forMs: z.number() }).exactOptional(),
   /** For a writer: what it has committed since its process started. Left out by an older gateway. */
   writes: writeTotalsSchema.exactOptional(),
+  /** For a writer: how long each storage node takes. Left out by an older gateway. */
+  appends: z.array(appendTimeSchema.extend({ node: z.string() })).exactOptional(),
 });
 export type GatewayReport = z.infer<typeof gatewayReportSchema>;
 

@@ -29,16 +29,24 @@ interface NodeView {
 }
 
 export class ReadOrder {
-  private readonly views: ReadonlyMap<NodeId, NodeView>;
+  private readonly az: string | null;
+  private views: ReadonlyMap<NodeId, NodeView> = new Map();
   private readonly latencies: number[] = [];
   private latencyAt = 0;
 
   /** @param az the preferred zone; null for none. */
   constructor(nodes: readonly { readonly node: NodeId; readonly az: string }[], az: string | null) {
+    this.az = az;
+    this.use(nodes);
+  }
+
+  /** The region has these nodes from now on; what is known of those that stay is kept. */
+  use(nodes: readonly { readonly node: NodeId; readonly az: string }[]): void {
+    const { az, views } = this;
     this.views = new Map(
       nodes.map((target) => [
         target.node,
-        {
+        views.get(target.node) ?? {
           node: target.node,
           near: az === null || target.az === az,
           latencyMs: readOrderLimits.unknownMs,

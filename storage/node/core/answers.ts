@@ -2,13 +2,14 @@
 import { durableOn, type EpochTree, endOfTime } from '../../history/epoch-tree.ts';
 import { describeFloor, type Floor, floorAbove } from '../../history/floor.ts';
 import type { Segment } from '../../log/core/segment.ts';
-import { type Epoch, type Lsn, type PgId, pgId } from '../../redo/ids.ts';
+import { type Epoch, type Lsn, type PgId, pgId, zeroLsn } from '../../redo/ids.ts';
 import type {
   DurablePoint,
   FetchRequest,
   ReadPagesRequest,
   RefusalCode,
   RefusedReply,
+  SealedReply,
 } from '../../wire/core/messages.ts';
 import type { FetchAnswer } from './node-events.ts';
 
@@ -61,6 +62,12 @@ export function refusesRead({ tree, segment }: Held, { head, readPoint }: ReadPa
   if (complete >= readPoint) return null;
   const reason = `read point ${readPoint} is above ${complete}, up to where this node is complete`;
   return { code: 'NOT_COMPLETE', reason };
+}
+
+/** What a node is that has sealed. @param fresh it came back empty and is no witness yet (S6). */
+export function sealedAnswer({ tree, segment, durable }: Held, fresh: boolean): SealedReply {
+  const empty = segment.frameCount === 0 && durable.vdl === zeroLsn && segment.floor.lsn === zeroLsn;
+  return { kind: 'sealed', forks: tree.all(), fresh, empty };
 }
 
 export const unknown = (head: Epoch): Refusal => ({

@@ -2,6 +2,8 @@
 import type { Fork } from '../../history/epoch-tree.ts';
 import { type Floor, noFloor } from '../../history/floor.ts';
 import type { FramePosition, HeldFrame } from '../../log/core/segment.ts';
+import type { MemberState } from '../../members/core/member-state.ts';
+import type { Membership } from '../../members/core/membership.ts';
 import type { ReceivedFrame } from '../../redo/frame.ts';
 import { type Epoch, genesisEpoch, type Lsn, type PageNo, zeroLsn } from '../../redo/ids.ts';
 import type { DropLog } from '../../retention/core/log-keeping.ts';
@@ -24,6 +26,8 @@ export interface NodeState {
   readonly durable: DurablePoint;
   /** From where on the log is kept; durable images are held there. At or below `durable`. */
   readonly floor: Floor;
+  /** Which nodes the region has, and its vote on the next membership; left out before it has heard of any change. */
+  readonly members?: MemberState;
 }
 
 export const emptyNodeState: NodeState = {
@@ -38,7 +42,13 @@ export const emptyNodeState: NodeState = {
 export type Caller = number;
 
 export type NodeEvent =
-  | { readonly kind: 'request'; readonly caller: Caller | null; readonly request: StorageRequest }
+  | {
+      readonly kind: 'request';
+      readonly caller: Caller | null;
+      readonly request: StorageRequest;
+      /** Membership epoch in which the caller believes; left out, the configured one. */
+      readonly members?: number;
+    }
   | { readonly kind: 'persisted'; readonly ticket: number; readonly positions: readonly FramePosition[] }
   | {
       readonly kind: 'persistFailed';
@@ -56,9 +66,13 @@ export type NodeEvent =
       readonly caller: Caller | null;
       readonly request: RetainRequest;
       readonly holdings: Holdings;
+      /** As in a request. */
+      readonly members?: number;
     }
   /** The bytes of these frames are not what was written. */
   | { readonly kind: 'rotten'; readonly frames: readonly HeldFrame[] }
+  /** A peer has told of a membership that was decided. */
+  | { readonly kind: 'membersHeard'; readonly membership: Membership }
   | { readonly kind: 'callerGone'; readonly caller: Caller }
   | { readonly kind: 'tick' };
 
@@ -85,6 +99,8 @@ export type NodeEffect =
   | { readonly kind: 'unclaimed'; readonly entries: readonly HeldFrame[] }
   /** What was unclaimed is held again. */
   | { readonly kind: 'healed'; readonly entries: readonly HeldFrame[] }
+  /** The nodes of the region are these from now on: repair asks them. */
+  | { readonly kind: 'members'; readonly membership: Membership }
   /** Ask a peer for frames along `head` from `from`. */
   | { readonly kind: 'repair'; readonly head: Epoch; readonly from: Lsn; readonly durable: DurablePoint };
 

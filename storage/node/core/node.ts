@@ -3,10 +3,10 @@
  * promises about older writers, and answers what it holds. Nodes have no vote: every operation is idempotent, and
  * any message may be lost, repeated or late.
  */
-import assert from 'node:assert/strict';
 import { durableOn, EpochTree, type Fork } from '../../history/epoch-tree.ts';
 import type { Floor } from '../../history/floor.ts';
 import { type FramePosition, type HeldFrame, Segment } from '../../log/core/segment.ts';
+import type { MembersAct } from '../../members/core/member-state.ts';
 import { type ReceivedFrame, splitFrames } from '../../redo/frame.ts';
 import {
   type BranchName,
@@ -14,7 +14,7 @@ import {
   genesisEpoch,
   type Lsn,
   maxLsn,
-  type PgId,
+  type NodeId,
   unreachable,
   zeroLsn,
 } from '../../redo/ids.ts';
@@ -38,6 +38,7 @@ import {
   refusesFetch,
   refusesRead,
   sclsToTell,
+  sealedAnswer,
   unknown,
 } from './answers.ts';
 import { DurableHint } from './durable-hint.ts';
@@ -46,21 +47,11 @@ import { ForkGate, type PersistFrames } from './fork-gate.ts';
 import { inspectFrames } from './inspect-frames.ts';
 import { LostFrames } from './lost-frames.ts';
 import type { Caller, NodeEffect, NodeEvent, NodeState } from './node-events.ts';
+import { NodeMembers } from './node-members.ts';
+import { heldFrames, PendingAppends, type WaitingAck } from './pending-appends.ts';
 import { RepairWatch } from './repair-watch.ts';
 import { type LateReply, StateReplies } from './state-replies.ts';
 import { surveyOf } from './survey.ts';
-
-interface PendingAppend {
-  readonly ticket: number;
-  readonly frames: readonly ReceivedFrame[];
-  /** LSN of the last commit in each frame. */
-  readonly lastCpls: readonly (Lsn | null)[];
-  readonly acks: {
-    readonly caller: Caller;
-    readonly request: AppendRequest;
-    readonly pgs: readonly PgId[];
-  }[];
-}
 
 export class StorageNode {
   readonly tree: EpochTree;
@@ -71,20 +62,26 @@ export class StorageNode {
   private durablePoint: DurablePoint;
   private lowWaterLsn: Lsn = zeroLsn;
   private nextTicket = 1;
-  private readonly pending = new Map<number, PendingAppend>();
-  private readonly pendingKeys = new Set<string>();
-  private pendingBytes = 0;
+  private readonly pending = new PendingAppends();
   private readonly stateReplies = new StateReplies();
   private readonly forkGate = new ForkGate();
   private readonly waiters = new FetchWaiters();
   private readonly repairs = new RepairWatch();
   private readonly keeping: LogKeeping;
   private readonly lost: LostFrames;
+  private readonly members: NodeMembers;
   private readonly hint: DurableHint;
   private effects: NodeEffect[] = [];
 
-  constructor(branch: BranchName, state: NodeState, held: readonly HeldFrame[] = []) {
+  /** @param self its name: what it does when a membership names it. */
+  constructor(
+    branch: BranchName,
+    state: NodeState,
+    held: readonly HeldFrame[] = [],
+    self: NodeId | null = null,
+  ) {
     this.branch = branch;
+    this.members = new NodeMembers(self, state.members);
     this.tree = new EpochTree(state.forks);
     this.segment = new Segment(this.tree, state.floor);
     this.keeping = new LogKeeping(this.tree, this.segment);
@@ -119,6 +116,7 @@ export class StorageNode {
       hydrated: this.hydrated,
       durable: this.durablePoint,
       floor: this.segment.floor,
+      ...(this.members.isTouched && { members: this.members.state }),
     };
   }
 
@@ -132,7 +130,7 @@ export class StorageNode {
     this.effects = [];
     switch (event.kind) {
       case 'request':
-        this.request(event.caller, event.request, nowMs);
+        this.request(event.caller, event.request, event.members ?? 0, nowMs);
         break;
       case 'persisted':
         this.persisted(event.ticket, event.positions, nowMs);
@@ -157,6 +155,9 @@ export class StorageNode {
       case 'rotten':
         this.effects.push({ kind: 'unclaimed', entries: this.lost.takeOut(event.frames) });
         break;
+      case 'membersHeard':
+        this.actOnMembers(null, { act: 'install', membership: event.membership });
+        break;
       case 'callerGone':
         this.waiters.forget(event.caller);
         break;
@@ -169,10 +170,11 @@ export class StorageNode {
     return this.effects;
   }
 
-  private request(caller: Caller | null, request: StorageRequest, nowMs: number): void {
+  private request(caller: Caller | null, request: StorageRequest, members: number, nowMs: number): void {
+    if (request.kind !== 'members' && this.refusesMembers(caller, members)) return;
     switch (request.kind) {
       case 'append':
-        this.append(caller, request, nowMs);
+        this.append(caller, request, members, nowMs);
         return;
       case 'seal':
         this.seal(caller, request.epoch);
@@ -188,6 +190,9 @@ export class StorageNode {
         return;
       case 'readPages':
         this.readPages(caller, request);
+        return;
+      case 'members':
+        this.actOnMembers(caller, request.act);
         return;
       case 'status':
       case 'retain':
@@ -221,7 +226,31 @@ export class StorageNode {
     return true;
   }
 
-  private append(caller: Caller | null, request: AppendRequest, nowMs: number): void {
+  /** S29: who believes in an older membership than is installed here hears of the newer one, and nothing else. */
+  private refusesMembers(caller: Caller | null, members: number): boolean {
+    const stale = this.members.stale(members, this.sealedBelow);
+    if (stale !== null) this.reply(caller, stale);
+    return stale !== null;
+  }
+
+  private actOnMembers(caller: Caller | null, act: MembersAct): void {
+    const { granted, changed, joins } = this.members.carryOut(act, this.hydrated);
+    // S30: what it may have held in an earlier life here proves nothing; the first word of a writer that counts it does.
+    if (joins) {
+      this.hydrated = false;
+      this.durablePoint = { head: genesisEpoch, vdl: zeroLsn };
+    }
+    const { current } = this.members.state;
+    if (changed && act.act === 'install' && current !== null)
+      this.effects.push({ kind: 'members', membership: current });
+    if (changed) this.persistState([]);
+    const { durablePoint: durable, segment } = this;
+    const end = segment.volumeEnd(durable.head);
+    const standing = { hydrated: this.hydrated, sealed: this.sealedBelow, durable, end };
+    this.replyAfterState(caller, () => this.members.reply(granted, standing));
+  }
+
+  private append(caller: Caller | null, request: AppendRequest, members: number, nowMs: number): void {
     if (this.refusesAuthority(caller, request.authority)) return;
     if (!this.tree.has(request.durable.head)) {
       this.refuseAs(caller, unknown(request.durable.head));
@@ -237,12 +266,12 @@ export class StorageNode {
       this.refuse(caller, inspected.code, inspected.reason);
       return;
     }
-    if (this.pendingBytes + request.frames.length > nodeLimits.pendingBytesMax) {
+    if (this.pending.bytes + request.frames.length > nodeLimits.pendingBytesMax) {
       this.refuse(caller, 'OVERLOADED', `${nodeLimits.pendingBytesMax} bytes wait for the disk already`);
       return;
     }
     this.learn(request, nowMs);
-    this.keep(caller, request, split.frames, inspected.lastCpls);
+    this.keep(caller === null ? null : { caller, request, members }, split.frames, inspected.lastCpls);
   }
 
   private learn(request: AppendRequest, nowMs: number): void {
@@ -264,69 +293,46 @@ export class StorageNode {
   }
 
   private keep(
-    caller: Caller | null,
-    request: AppendRequest | null,
+    waiting: Omit<WaitingAck, 'pgs'> | null,
     frames: readonly ReceivedFrame[],
     lastCpls: readonly (Lsn | null)[],
   ): void {
-    const fresh: ReceivedFrame[] = [];
-    const freshCpls: (Lsn | null)[] = [];
-    frames.forEach((frame, index) => {
-      const key = `${frame.header.epoch}/${frame.header.base}`;
-      if (this.segment.has(frame.header) || this.segment.isBelowFloor(frame.header)) return;
-      if (this.pendingKeys.has(key)) return;
-      this.pendingKeys.add(key);
-      fresh.push(frame);
-      freshCpls.push(lastCpls[index] ?? null);
-    });
+    const { segment, pending } = this;
+    const fresh = pending.fresh(
+      frames,
+      lastCpls,
+      (header) => segment.has(header) || segment.isBelowFloor(header),
+    );
     const ack =
-      caller === null || request === null
-        ? []
-        : [{ caller, request, pgs: [...new Set(frames.map((frame) => frame.header.pg))] }];
-    if (fresh.length === 0) {
+      waiting === null ? [] : [{ ...waiting, pgs: [...new Set(frames.map((frame) => frame.header.pg))] }];
+    if (fresh.frames.length === 0) {
       // Everything is here or on its way to the disk: answer when the newest write under way has finished.
-      const last = [...this.pending.values()].at(-1);
-      if (last !== undefined) last.acks.push(...ack);
+      if (pending.addToNewest(ack)) return;
       // A writer asks without frames before it sends any: by then this node's own state is safe too (S6).
-      else if (frames.length === 0)
+      if (frames.length === 0)
         for (const entry of ack) this.replyAfterState(entry.caller, () => this.ackOf(entry));
       else for (const entry of ack) this.reply(entry.caller, this.ackOf(entry));
       return;
     }
     const ticket = this.nextTicket++;
-    for (const frame of fresh) this.pendingBytes += frame.bytes.length;
-    this.pending.set(ticket, { ticket, frames: fresh, lastCpls: freshCpls, acks: ack });
-    const write: PersistFrames = { kind: 'persistFrames', ticket, frames: fresh };
+    pending.add(ticket, { ...fresh, acks: ack });
+    const write: PersistFrames = { kind: 'persistFrames', ticket, frames: fresh.frames };
     if (this.forkGate.admits(write)) this.effects.push(write);
   }
 
-  private ackOf({ request, pgs }: PendingAppend['acks'][number]): StorageReply {
+  private ackOf({ request, pgs, members }: WaitingAck): StorageReply {
     // S2: persisted before the seal or after, an older writer gets no acknowledgement once the node is sealed.
     if (request.authority < this.sealedBelow) return fenced(request.authority, this.sealedBelow);
+    // S29: in the same way for a membership that is over.
+    const stale = this.members.stale(members, this.sealedBelow);
+    if (stale !== null) return stale;
     const head = request.durable.head;
     return { kind: 'acked', head, scls: sclsToTell(this.segment, head, pgs) };
   }
 
-  private takePending(ticket: number): PendingAppend {
-    const pending = this.pending.get(ticket);
-    if (pending === undefined) assert.fail(`no write is under way under ticket ${ticket}`);
-    this.pending.delete(ticket);
-    for (const { header, bytes } of pending.frames) {
-      this.pendingKeys.delete(`${header.epoch}/${header.base}`);
-      this.pendingBytes -= bytes.length;
-    }
-    return pending;
-  }
-
   private persisted(ticket: number, positions: readonly FramePosition[], nowMs: number): void {
-    const pending = this.takePending(ticket);
-    assert.equal(positions.length, pending.frames.length, 'a position for every frame persisted');
-    const held: HeldFrame[] = pending.frames.map(({ header }, index) => {
-      const position = positions[index];
-      assert(position !== undefined, 'a position for every frame persisted');
-      const { epoch, pg, base, end, prevPg } = header;
-      return { epoch, pg, base, end, prevPg, lastCpl: pending.lastCpls[index] ?? null, position };
-    });
+    const pending = this.pending.take(ticket);
+    const held = heldFrames(pending, positions);
     for (const frame of held) this.segment.insert(frame);
     const healed = this.lost.healed();
     if (healed.length > 0) this.effects.push({ kind: 'healed', entries: healed });
@@ -336,7 +342,7 @@ export class StorageNode {
   }
 
   private persistFailed(ticket: number, code: RefusalCode, reason: string): void {
-    for (const { caller } of this.takePending(ticket).acks) this.refuse(caller, code, reason);
+    for (const { caller } of this.pending.take(ticket).acks) this.refuse(caller, code, reason);
   }
 
   /** Answers now, or, while a change of state is on its way to the disk, once that is there: it may hold the promise. */
@@ -357,15 +363,7 @@ export class StorageNode {
     const changed = candidate > this.sealedBelow;
     this.sealedBelow = candidate;
     if (caller === null) return;
-    const reply = (): StorageReply => ({
-      kind: 'sealed',
-      forks: this.tree.all(),
-      fresh: !this.hydrated,
-      empty:
-        this.segment.frameCount === 0 &&
-        this.durablePoint.vdl === zeroLsn &&
-        this.segment.floor.lsn === zeroLsn,
-    });
+    const reply = () => sealedAnswer(this.held, !this.hydrated);
     if (changed) this.persistState([{ caller, reply }]);
     else this.replyAfterState(caller, reply);
   }
@@ -455,7 +453,8 @@ export class StorageNode {
   }
 
   /** S20: the floor is in the saved state before the log below it is dropped. */
-  private retain({ caller, request, holdings }: Extract<NodeEvent, { kind: 'retain' }>): void {
+  private retain({ caller, request, holdings, members = 0 }: Extract<NodeEvent, { kind: 'retain' }>): void {
+    if (this.refusesMembers(caller, members)) return;
     if (request.authority !== undefined && this.refusesAuthority(caller, request.authority)) return;
     if (!this.tree.has(request.head)) {
       this.refuseAs(caller, unknown(request.head));
@@ -474,7 +473,7 @@ export class StorageNode {
     const split = splitFrames(frames);
     if (split.kind === 'bad') return;
     const inspected = inspectFrames(this.tree, split.frames);
-    if (inspected.kind === 'good') this.keep(null, null, split.frames, inspected.lastCpls);
+    if (inspected.kind === 'good') this.keep(null, split.frames, inspected.lastCpls);
   }
 
   private tick(nowMs: number): void {

@@ -2,8 +2,9 @@
  * Tells a quorum that is lost from one that is slow, by progress and never by age: it is lost when what is to become
  * durable has stood still for the limit, and fewer than four nodes hold it or have persisted more within that time.
  */
+import { isWriteQuorum, nodesIn, type QuorumSets } from '../../members/core/quorum-sets.ts';
 import type { Lsn, NodeId, PgId } from '../../redo/ids.ts';
-import { quorumLimits, volumeLimits } from '../../redo/limits.ts';
+import { volumeLimits } from '../../redo/limits.ts';
 
 /** What waits for the quorum at one look. */
 export interface Waiting {
@@ -12,7 +13,9 @@ export interface Waiting {
   /** Nodes that hold the oldest frame without quorum. */
   readonly holders: ReadonlySet<NodeId>;
   /** Nodes whose links are up. */
-  readonly up: number;
+  readonly up: ReadonlySet<NodeId>;
+  /** Who they are a quorum of. */
+  readonly sets: QuorumSets;
 }
 
 export class QuorumProgress {
@@ -53,18 +56,25 @@ export class QuorumProgress {
     if (gapMs > volumeLimits.tickGapMsMax) this.absentMs += Math.min(gapMs, volumeLimits.absenceMsMax);
     this.lookedAtMs = nowMs;
     const ranMs = this.ranFor(nowMs);
-    if (waiting.up >= quorumLimits.writeQuorum) this.reachableAtMs = ranMs;
+    const { up, sets } = waiting;
+    if (isWriteQuorum(sets, (node) => up.has(node))) this.reachableAtMs = ranMs;
     if (ranMs - this.reachableAtMs > this.limitMs)
-      return `${waiting.up} of six storage nodes are reachable, four are needed`;
+      return `${up.size} of ${howMany(sets)} storage nodes are reachable, ${needed(sets)}`;
     const stoodMs = ranMs - this.advancedAtMs;
     if (waiting.bytes === 0 || stoodMs <= this.limitMs) return null;
     const counted = new Set(waiting.holders);
     for (const [node, atMs] of this.movedAtMs) if (ranMs - atMs <= this.limitMs) counted.add(node);
-    if (counted.size >= quorumLimits.writeQuorum) return null;
-    return `${waiting.bytes} bytes of redo have made no progress for ${Math.round(stoodMs)} ms: ${counted.size} of six nodes have them or get on, four are needed`;
+    if (isWriteQuorum(sets, (node) => counted.has(node))) return null;
+    return `${waiting.bytes} bytes of redo have made no progress for ${Math.round(stoodMs)} ms: ${counted.size} of ${howMany(sets)} nodes have them or get on, ${needed(sets)}`;
   }
 
   private ranFor(nowMs: number): number {
     return nowMs - this.absentMs;
   }
 }
+
+const howMany = (sets: QuorumSets): string => (sets.length === 1 ? 'six' : `${nodesIn(sets).length}`);
+const needed = (sets: QuorumSets): string =>
+  sets.length === 1
+    ? 'four are needed'
+    : 'four of the six with the old node and of the six with the new one are needed';

@@ -1,10 +1,11 @@
 /**
- * Sends frames to the six nodes of a region and finds out what became durable. The writer of the primary region
+ * Sends frames to the nodes of a region and finds out what became durable. The writer of the primary region
  * and the receiving agent of a secondary are both this: one gives it frames it just encoded, the other frames
  * that arrived from afar. A slow or dead node delays nobody, since only the four fastest count.
  */
 import assert from 'node:assert/strict';
 import type { Fork } from '../../history/epoch-tree.ts';
+import { nodesIn, pgclOf, type QuorumSets } from '../../members/core/quorum-sets.ts';
 import { concatBytes } from '../../redo/bytes.ts';
 import {
   type Epoch,
@@ -17,7 +18,7 @@ import {
 } from '../../redo/ids.ts';
 import { type QuorumBounds, quorumBoundsDefault, quorumLimits, volumeLimits } from '../../redo/limits.ts';
 import type { AppendRequest, RefusalCode } from '../../wire/core/messages.ts';
-import { pgcl } from './quorum.ts';
+import { type NodeLink, newLink } from './node-link.ts';
 import { QuorumProgress, type Waiting } from './quorum-progress.ts';
 
 /** A frame on its way to the quorum. */
@@ -43,6 +44,8 @@ export type QuorumEvent =
   /** The link broke or the node did not answer in time. */
   | { readonly kind: 'unanswered'; readonly node: NodeId }
   | { readonly kind: 'forked'; readonly node: NodeId }
+  /** The region has other nodes from now on, and what counts is a quorum of these. */
+  | { readonly kind: 'members'; readonly sets: QuorumSets }
   | { readonly kind: 'tick' }
   /** The writer ends: the nodes hear the last durable point, so that shippers and readers can go up to it. */
   | { readonly kind: 'farewell' };
@@ -62,30 +65,8 @@ export type QuorumEffect =
   /** Nothing has got on for the limit with records waiting, or fewer than four nodes are there. */
   | { readonly kind: 'quorumLost'; readonly reason: string };
 
-interface NodeLink {
-  readonly node: NodeId;
-  up: boolean;
-  /** It had everything when the last frames were offered. */
-  inStep: boolean;
-  /** Number of the next frame to send. */
-  cursor: number;
-  /** Number of the first frame it has not acknowledged. */
-  acked: number;
-  inFlight: number;
-  retryAtMs: number;
-  /** It was asked how far it is, or is to be asked; no frames leave before the answer. */
-  probing: boolean;
-  /** The question has not left yet. */
-  probeDue: boolean;
-  toldVdl: Lsn;
-  toldAtMs: number;
-  /** Times it was asked, while idle, about frames it has answered for and its SCLs do not cover. */
-  inquiries: number;
-  readonly scls: Map<PgId, Lsn>;
-}
-
 export interface QuorumWriterOptions {
-  readonly nodes: readonly NodeId[];
+  readonly sets: QuorumSets;
   readonly authority: Epoch;
   /** The path the frames lie on. */
   readonly head: Epoch;
@@ -100,7 +81,8 @@ export class QuorumWriter {
   readonly head: Epoch;
   private readonly authority: Epoch;
   private readonly forks: readonly Fork[];
-  private readonly links: ReadonlyMap<NodeId, NodeLink>;
+  private sets: QuorumSets;
+  private links: ReadonlyMap<NodeId, NodeLink>;
   private readonly bounds: QuorumBounds;
   private readonly progress: QuorumProgress;
   private readonly pgcls = new Map<PgId, Lsn>();
@@ -124,7 +106,8 @@ export class QuorumWriter {
   private effects: QuorumEffect[] = [];
 
   constructor(options: QuorumWriterOptions) {
-    assert.equal(options.nodes.length, quorumLimits.copies, 'a region has six storage nodes');
+    for (const set of options.sets)
+      assert.equal(set.length, quorumLimits.copies, 'a region has six storage nodes');
     this.authority = options.authority;
     this.head = options.head;
     this.forks = options.forks;
@@ -133,7 +116,8 @@ export class QuorumWriter {
     this.lastCpl = options.start;
     this.bounds = options.bounds ?? quorumBoundsDefault;
     this.progress = new QuorumProgress(options.nowMs);
-    this.links = new Map(options.nodes.map((node) => [node, newLink(node)]));
+    this.sets = options.sets;
+    this.links = new Map(nodesIn(options.sets).map((node) => [node, newLink(node)]));
   }
 
   get vcl(): Lsn {
@@ -210,23 +194,8 @@ export class QuorumWriter {
     this.effects = [];
     if (this.over) return this.effects;
     switch (event.kind) {
-      case 'nodeUp':
-        this.nodeUp(this.link(event.node));
-        break;
-      case 'nodeDown':
-        this.link(event.node).up = false;
-        break;
-      case 'acked':
-        this.acked(this.link(event.node), event.head, event.scls, nowMs);
-        break;
-      case 'refused':
-        this.refused(this.link(event.node), event.code, event.sealed, nowMs);
-        break;
-      case 'unanswered':
-        this.rewind(this.link(event.node), nowMs + volumeLimits.retryAfterMs);
-        break;
-      case 'forked':
-        if (this.link(event.node).up) this.probe(this.link(event.node));
+      case 'members':
+        this.useSets(event.sets, nowMs);
         break;
       case 'tick':
         this.tick(nowMs);
@@ -235,16 +204,38 @@ export class QuorumWriter {
         // Whoever closes on hearing of the last durable point never carries out the notices that came with it.
         for (const link of this.links.values()) if (link.up) this.notify(link, nowMs);
         break;
-      default:
-        unreachable(event);
+      default: {
+        const link = this.links.get(event.node);
+        // A node that is not of the region any more, and answers late.
+        if (link !== undefined) this.heard(link, event, nowMs);
+      }
     }
     return this.effects;
   }
 
-  private link(node: NodeId): NodeLink {
-    const link = this.links.get(node);
-    if (link === undefined) assert.fail(`${node} is not one of the six`);
-    return link;
+  private heard(link: NodeLink, event: Extract<QuorumEvent, { node: NodeId }>, nowMs: number): void {
+    switch (event.kind) {
+      case 'nodeUp':
+        this.nodeUp(link);
+        break;
+      case 'nodeDown':
+        link.up = false;
+        break;
+      case 'acked':
+        this.acked(link, event.head, event.scls, nowMs);
+        break;
+      case 'refused':
+        this.refused(link, event.code, event.sealed, nowMs);
+        break;
+      case 'unanswered':
+        this.rewind(link, nowMs + volumeLimits.retryAfterMs);
+        break;
+      case 'forked':
+        if (link.up) this.probe(link);
+        break;
+      default:
+        unreachable(event);
+    }
   }
 
   private nodeUp(link: NodeLink): void {
@@ -282,7 +273,7 @@ export class QuorumWriter {
       this.progress.reported(link.node, pg, scl, nowMs);
       if (scl <= (link.scls.get(pg) ?? -1)) continue;
       link.scls.set(pg, scl);
-      this.pgcls.set(pg, pgcl([...this.links.values()].map((other) => other.scls.get(pg) ?? zeroLsn)));
+      this.count(pg);
     }
     if (link.probing && !link.probeDue) {
       link.probing = false;
@@ -290,6 +281,28 @@ export class QuorumWriter {
     }
     if (this.mark(link)) link.inquiries = 0;
     this.advance(link.node, nowMs);
+    this.sendAll(nowMs);
+  }
+
+  private count(pg: PgId): void {
+    this.pgcls.set(
+      pg,
+      pgclOf(this.sets, (node) => this.links.get(node)?.scls.get(pg) ?? zeroLsn),
+    );
+  }
+
+  /**
+   * S27: from here on nothing becomes durable but by these sets. What was durable before stays so; what waits is counted anew.
+   * A node that is new is asked how far it is when its link is up; one that is gone is heard no more.
+   */
+  private useSets(sets: QuorumSets, nowMs: number): void {
+    const before = this.links;
+    this.sets = sets;
+    this.links = new Map(nodesIn(sets).map((node) => [node, before.get(node) ?? newLink(node)]));
+    for (const pg of this.pgcls.keys()) this.count(pg);
+    // By whom it became durable is told of each batch: the node that keeps step best is as good as any.
+    const [by] = nodesIn(sets);
+    if (by !== undefined) this.advance(by, nowMs);
     this.sendAll(nowMs);
   }
 
@@ -434,16 +447,28 @@ export class QuorumWriter {
     this.effects.push({ kind: 'append', node: link.node, request: this.request([]) });
   }
 
+  /**
+   * A node that came back hears of the durable point even when nothing is written. One that has nothing else to answer is asked,
+   * so that a writer that writes nothing hears of a newer membership too (S29).
+   */
+  private remind(link: NodeLink, nowMs: number): void {
+    if (link.probing || link.inFlight > 0 || link.cursor < this.end) {
+      link.toldVdl = zeroLsn;
+      this.tell(link, nowMs);
+      return;
+    }
+    link.inFlight = 1;
+    link.toldVdl = this.vdlLsn;
+    link.toldAtMs = nowMs;
+    this.effects.push({ kind: 'append', node: link.node, request: this.request([]) });
+  }
+
   private tick(nowMs: number): void {
     this.sendAll(nowMs);
     for (const link of this.links.values()) {
       this.inquire(link, nowMs);
       this.tell(link, nowMs);
-      // A node that came back hears of the durable point even when nothing is written.
-      if (link.up && nowMs - link.toldAtMs >= volumeLimits.reminderMs) {
-        link.toldVdl = zeroLsn;
-        this.tell(link, nowMs);
-      }
+      if (link.up && nowMs - link.toldAtMs >= volumeLimits.reminderMs) this.remind(link, nowMs);
     }
     const lost = this.progress.look(this.waiting(), nowMs);
     if (lost !== null) this.effects.push({ kind: 'quorumLost', reason: lost });
@@ -456,24 +481,7 @@ export class QuorumWriter {
       for (const link of this.links.values())
         if ((link.scls.get(oldest.pg) ?? zeroLsn) >= oldest.end) holders.add(link.node);
     const end = this.queue.at(-1)?.end ?? this.vclLsn;
-    return { bytes: oldest === undefined ? 0 : end - this.vclLsn, holders, up: this.upNodes };
+    const up = new Set([...this.links.values()].flatMap((link) => (link.up ? [link.node] : [])));
+    return { bytes: oldest === undefined ? 0 : end - this.vclLsn, holders, up, sets: this.sets };
   }
-}
-
-function newLink(node: NodeId): NodeLink {
-  return {
-    node,
-    up: false,
-    inStep: false,
-    cursor: 0,
-    acked: 0,
-    inFlight: 0,
-    retryAtMs: 0,
-    probing: false,
-    probeDue: false,
-    toldVdl: zeroLsn,
-    toldAtMs: 0,
-    inquiries: 0,
-    scls: new Map(),
-  };
 }

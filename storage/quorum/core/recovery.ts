@@ -5,7 +5,14 @@
  */
 import assert from 'node:assert/strict';
 import { EpochTree, type Fork } from '../../history/epoch-tree.ts';
-import { describeFloor, type Floor, floorAbove, floorOn, noFloor } from '../../history/floor.ts';
+import { describeFloor, floorAbove, floorOn } from '../../history/floor.ts';
+import {
+  areWitnesses,
+  isWriteQuorum,
+  missingForWrite,
+  nodesIn,
+  type QuorumSets,
+} from '../../members/core/quorum-sets.ts';
 import {
   type BranchName,
   type Epoch,
@@ -18,6 +25,7 @@ import {
 import { nodeLimits, quorumLimits, recoveryLimits } from '../../redo/limits.ts';
 import type { RefusedReply, StorageReply, StorageRequest, SurveyedReply } from '../../wire/core/messages.ts';
 import { durableEnd } from './durable-end.ts';
+import { type Copy, floorOf, newPeer, type Peer, words } from './recovery-peer.ts';
 
 export type RecoveryGoal =
   /** Become the writer: fork `epoch`, which the control plane has just allotted to us. */
@@ -61,28 +69,9 @@ export interface Recovered {
 
 export type RecoveryPhase = 'sealing' | 'surveying' | 'replicating' | 'forking' | 'done';
 
-interface Peer {
-  readonly node: NodeId;
-  sealed: boolean;
-  fresh: boolean;
-  empty: boolean;
-  survey: SurveyedReply | null;
-  forked: boolean;
-  /** A request is out; the next waits for its answer. */
-  busy: boolean;
-  retryAtMs: number;
-}
-
-/** A copy under way: the target lacks frames from `at` on, and donors are tried in turn. */
-interface Copy {
-  readonly target: NodeId;
-  at: Lsn;
-  donor: NodeId | null;
-  tried: Set<NodeId>;
-}
-
 export class Recovery {
   private readonly goal: RecoveryGoal;
+  private readonly sets: QuorumSets;
   private readonly peers: ReadonlyMap<NodeId, Peer>;
   private tree = new EpochTree();
   private phaseNow: RecoveryPhase = 'sealing';
@@ -98,15 +87,12 @@ export class Recovery {
   private steps = 0;
 
   /** @param fetchBytesMax one stretch of a copy; simulations scale it. */
-  constructor(
-    nodes: readonly NodeId[],
-    goal: RecoveryGoal,
-    fetchBytesMax: number = nodeLimits.fetchBytesMax,
-  ) {
+  constructor(sets: QuorumSets, goal: RecoveryGoal, fetchBytesMax: number = nodeLimits.fetchBytesMax) {
     this.fetchBytesMax = fetchBytesMax;
-    assert.equal(nodes.length, quorumLimits.copies, 'a region has six storage nodes');
+    for (const set of sets) assert.equal(set.length, quorumLimits.copies, 'a region has six storage nodes');
+    this.sets = sets;
     this.goal = goal;
-    this.peers = new Map(nodes.map((node) => [node, newPeer(node)]));
+    this.peers = new Map(nodesIn(sets).map((node) => [node, newPeer(node)]));
   }
 
   get phase(): RecoveryPhase {
@@ -144,6 +130,16 @@ export class Recovery {
     const peer = this.peers.get(node);
     assert(peer !== undefined, `${node} is not one of the six`);
     return peer;
+  }
+
+  /** Four of six, of both sets while a node is being replaced (S27). */
+  private isQuorum(holds: (peer: Peer) => boolean): boolean {
+    return isWriteQuorum(this.sets, (node) => holds(this.peer(node)));
+  }
+
+  /** Three that kept their data, of the set that has everything durable (S6, S27). */
+  private hasWitnesses(holds: (peer: Peer) => boolean): boolean {
+    return areWitnesses(this.sets, (node) => holds(this.peer(node)) && !this.peer(node).fresh);
   }
 
   private postpone(peer: Peer, nowMs: number): void {
@@ -257,21 +253,21 @@ export class Recovery {
   private seal(nowMs: number): void {
     this.askSeals(nowMs);
     const sealed = [...this.peers.values()].filter((peer) => peer.sealed);
-    const witnesses = sealed.filter((peer) => !peer.fresh).length;
-    const allHere = sealed.length === quorumLimits.copies;
+    const allHere = sealed.length === this.peers.size;
     // The two slowest get a moment: the more answers, the less there is to copy afterwards.
     if (
       !allHere &&
-      (sealed.length < quorumLimits.writeQuorum || nowMs - this.startedAtMs < recoveryLimits.graceMs)
+      (!this.isQuorum((peer) => peer.sealed) || nowMs - this.startedAtMs < recoveryLimits.graceMs)
     )
       return;
     // S6: nodes that came back empty know nothing; three that did not must speak, unless the whole region is new.
     this.isNew = allHere && sealed.every((peer) => peer.empty);
-    if (witnesses < quorumLimits.readQuorum && !this.isNew) {
+    if (!this.hasWitnesses((peer) => peer.sealed) && !this.isNew) {
+      const witnesses = sealed.filter((peer) => !peer.fresh).length;
       if (allHere)
         this.finish({
           kind: 'failed',
-          reason: `only ${witnesses} of six storage nodes hold their data; three are needed`,
+          reason: `only ${witnesses} of ${words(this.peers.size)} storage nodes hold their data; three are needed`,
         });
       return;
     }
@@ -310,26 +306,28 @@ export class Recovery {
     // One that sealed may be gone by now, and another here instead.
     this.askSeals(nowMs);
     const surveyed = [...this.peers.values()].filter((peer) => peer.survey !== null);
-    const witnesses = surveyed.filter((peer) => !peer.fresh).length;
     const awaited = [...this.peers.values()].filter((peer) => peer.sealed && peer.busy).length;
-    if (surveyed.length < quorumLimits.writeQuorum || (witnesses < quorumLimits.readQuorum && !this.isNew))
-      return;
+    const isSurveyed = (peer: Peer): boolean => peer.survey !== null;
+    if (!this.isQuorum(isSurveyed) || !(this.isNew || this.hasWitnesses(isSurveyed))) return;
     if (awaited > 0 && nowMs - this.startedAtMs < recoveryLimits.graceMs) return;
-    const answers = surveyed.flatMap((peer) => (peer.survey === null ? [] : [peer.survey]));
+    const surveysOf = (peers: readonly Peer[]): readonly SurveyedReply[] =>
+      peers.flatMap((peer) => (peer.survey === null ? [] : [peer.survey]));
     if (this.goal.kind === 'inspect') {
-      this.vdl = durableEnd(answers, 'acknowledgeable');
+      // Whatever was acknowledged is on four of the old set, during a replacement too.
+      const old = surveyed.filter(({ node }) => this.sets[0]?.includes(node) === true);
+      this.vdl = durableEnd(surveysOf(old), 'acknowledgeable');
       this.recovered();
       return;
     }
-    this.vdl = durableEnd(answers, 'any');
+    this.vdl = durableEnd(surveysOf(surveyed), 'any');
     this.phaseNow = 'replicating';
   }
 
   /** S7: what is at or below VDL goes to four nodes before anything is built on it. */
   private replicate(nowMs: number): void {
     const surveyed = [...this.peers.values()].filter((peer) => peer.survey !== null);
-    const complete = surveyed.filter((peer) => (peer.survey?.volumeEnd ?? zeroLsn) >= this.vdl).length;
-    if (complete >= quorumLimits.writeQuorum) {
+    const isComplete = ({ survey }: Peer): boolean => survey !== null && survey.volumeEnd >= this.vdl;
+    if (this.isQuorum(isComplete)) {
       this.copies = [];
       this.replicated();
       return;
@@ -337,15 +335,18 @@ export class Recovery {
     // A node that returned, or one whose copy was interrupted, is asked where it stands.
     this.askSurveys(nowMs);
     this.askSeals(nowMs);
-    const behind = surveyed.filter((peer) => (peer.survey?.volumeEnd ?? zeroLsn) < this.vdl);
+    const behind = surveyed.filter((peer) => !isComplete(peer));
     const fillable = behind.filter((peer) => this.isFillable(peer));
-    if (surveyed.length === quorumLimits.copies && complete + fillable.length < quorumLimits.writeQuorum) {
-      this.finish({ kind: 'failed', reason: this.needsImages(behind, complete) });
+    const canBe = (peer: Peer): boolean => isComplete(peer) || fillable.includes(peer);
+    if (surveyed.length === this.peers.size && !this.isQuorum(canBe)) {
+      this.finish({ kind: 'failed', reason: this.needsImages(behind, surveyed.length - behind.length) });
       return;
     }
+    const holds = (node: NodeId): boolean => isComplete(this.peer(node));
     const targets = fillable
+      .filter(({ node }) => this.sets.some((set) => set.includes(node) && !isWriteQuorum([set], holds)))
       .sort((a, b) => (b.survey?.volumeEnd ?? 0) - (a.survey?.volumeEnd ?? 0))
-      .slice(0, quorumLimits.writeQuorum - complete);
+      .slice(0, missingForWrite(this.sets, holds));
     for (const target of targets) this.copyTo(target, nowMs);
   }
 
@@ -365,7 +366,7 @@ export class Recovery {
   private needsImages(behind: readonly Peer[], complete: number): string {
     const floors = behind.map((peer) => `${peer.node} is complete up to ${peer.survey?.volumeEnd ?? 0}`);
     const kept = [...this.peers.values()].map((peer) => `${peer.node}: ${describeFloor(floorOf(peer))}`);
-    return `only ${complete} of six storage nodes hold epoch ${this.head} up to ${this.vdl}; the others need images, since their position is below the retained log (${floors.join(', ')}; the log is kept from: ${kept.join(', ')})`;
+    return `only ${complete} of ${words(this.peers.size)} storage nodes hold epoch ${this.head} up to ${this.vdl}; the others need images, since their position is below the retained log (${floors.join(', ')}; the log is kept from: ${kept.join(', ')})`;
   }
 
   private copyTo(target: Peer, nowMs: number): void {
@@ -466,22 +467,6 @@ export class Recovery {
     for (const peer of this.idle(nowMs)) {
       if (!peer.forked) this.send(peer, { kind: 'fork', authority: this.goal.epoch, forks });
     }
-    const forked = [...this.peers.values()].filter((peer) => peer.forked).length;
-    if (forked >= quorumLimits.writeQuorum) this.recovered();
+    if (this.isQuorum((peer) => peer.forked)) this.recovered();
   }
-}
-
-const floorOf = ({ survey }: Peer): Floor => survey?.floor ?? noFloor;
-
-function newPeer(node: NodeId): Peer {
-  return {
-    node,
-    sealed: false,
-    fresh: false,
-    empty: false,
-    survey: null,
-    forked: false,
-    busy: false,
-    retryAtMs: 0,
-  };
 }

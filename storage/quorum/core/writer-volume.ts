@@ -5,6 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import type { Fork } from '../../history/epoch-tree.ts';
+import type { QuorumSets } from '../../members/core/quorum-sets.ts';
 import { encodeFrame } from '../../redo/frame.ts';
 import { type Epoch, type Lsn, lsn, type NodeId, type PgId } from '../../redo/ids.ts';
 import { type QuorumBounds, quorumBoundsDefault, volumeLimits } from '../../redo/limits.ts';
@@ -21,7 +22,7 @@ interface OpenRun {
 }
 
 export interface VolumeOptions {
-  readonly nodes: readonly NodeId[];
+  readonly sets: QuorumSets;
   /** The reign: this epoch's frames, sent under this epoch's authority. */
   readonly epoch: Epoch;
   readonly forks: readonly Fork[];
@@ -52,7 +53,7 @@ export class Volume {
     this.nextLsn = options.forkLsn;
     this.bounds = options.bounds ?? quorumBoundsDefault;
     this.quorum = new QuorumWriter({
-      nodes: options.nodes,
+      sets: options.sets,
       authority: options.epoch,
       head: options.epoch,
       forks: options.forks,

@@ -5,6 +5,8 @@
 import { z } from 'zod';
 import { forkSchema } from '../../history/epoch-tree.ts';
 import { floorSchema } from '../../history/floor.ts';
+import { membersReplySchema, membersRequestSchema } from '../../members/core/member-messages.ts';
+import { membershipSchema } from '../../members/core/membership.ts';
 import { readU64, viewOf, writeU64 } from '../../redo/bytes.ts';
 import { branchName, epoch, type Lsn, lsn, type PgId, pageNo, pgId } from '../../redo/ids.ts';
 import { nodeLimits, redoLimits } from '../../redo/limits.ts';
@@ -28,6 +30,7 @@ export const messageKinds = {
   readPages: 6,
   status: 7,
   retain: 8,
+  members: 16,
   acked: 65,
   sealed: 66,
   surveyed: 67,
@@ -37,6 +40,7 @@ export const messageKinds = {
   statusReply: 71,
   refused: 72,
   retained: 73,
+  membersReply: 80,
 } as const;
 
 export interface EncodedMessage {
@@ -70,6 +74,7 @@ export function encodeRequest(request: StorageRequest): EncodedMessage {
     case 'readPages':
     case 'status':
     case 'retain':
+    case 'members':
       return { kind: messageKinds[request.kind], body: withHeader(request) };
   }
 }
@@ -99,6 +104,8 @@ export function encodeReply(reply: StorageReply): EncodedMessage {
       return { kind: messageKinds.pages, body: encodePages(reply) };
     case 'status':
       return { kind: messageKinds.statusReply, body: withHeader(reply) };
+    case 'members':
+      return { kind: messageKinds.membersReply, body: withHeader(reply) };
     case 'sealed':
     case 'surveyed':
     case 'forked':
@@ -148,6 +155,7 @@ const refusalCodes = [
   'DISK_FULL',
   'DISK_FAILED',
   'OVERLOADED',
+  'STALE_MEMBERS',
 ] as const satisfies readonly RefusalCode[];
 
 const requestSchemas = {
@@ -185,6 +193,7 @@ const requestSchemas = {
     bytesMax: z.int().min(0).nullable(),
     copies: lsnSchema,
   }),
+  [messageKinds.members]: membersRequestSchema,
 } as const;
 
 const replySchemas = {
@@ -232,6 +241,7 @@ const replySchemas = {
     floor: floorSchema.exactOptional(),
     imageBytes: z.number().exactOptional(),
     needsImages: z.string().exactOptional(),
+    membership: membershipSchema.exactOptional(),
   }),
   [messageKinds.refused]: z.object({
     kind: z.literal('refused'),
@@ -239,6 +249,7 @@ const replySchemas = {
     reason: z.string(),
     sealed: epochSchema,
     floor: floorSchema.exactOptional(),
+    membership: membershipSchema.exactOptional(),
   }),
   [messageKinds.retained]: z.object({
     kind: z.literal('retained'),
@@ -250,6 +261,7 @@ const replySchemas = {
     logBytes: z.number(),
     imageBytes: z.number(),
   }),
+  [messageKinds.membersReply]: membersReplySchema,
 } as const;
 
 const fetchedSchema = z.object({

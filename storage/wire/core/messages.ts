@@ -7,6 +7,8 @@
  */
 import type { Fork } from '../../history/epoch-tree.ts';
 import type { Floor } from '../../history/floor.ts';
+import type { MembersReply, MembersRequest } from '../../members/core/member-messages.ts';
+import type { Membership } from '../../members/core/membership.ts';
 import type { BranchName, Epoch, Lsn, PageNo, PgId } from '../../redo/ids.ts';
 
 export const linkVersion = 1;
@@ -100,7 +102,8 @@ export type StorageRequest =
   | FetchRequest
   | ReadPagesRequest
   | StatusRequest
-  | RetainRequest;
+  | RetainRequest
+  | MembersRequest;
 
 /** The frames of an append are persisted; `scls` are this node's SCLs along the path to `head`. */
 export interface AckedReply {
@@ -191,6 +194,8 @@ export interface StatusReply {
   readonly imageBytes?: number;
   /** Why the log of its peers does not help it, in words: it lacks what they hold as images only. Left out while that is not so. */
   readonly needsImages?: string;
+  /** Installed here; left out while that is what the configuration says. */
+  readonly membership?: Membership;
 }
 
 /** What a node holds after a `retain`. */
@@ -219,7 +224,8 @@ export type RefusalCode =
   | 'BELOW_FLOOR'
   | 'DISK_FULL'
   | 'DISK_FAILED'
-  | 'OVERLOADED';
+  | 'OVERLOADED'
+  | 'STALE_MEMBERS';
 
 /** The node did nothing; `sealed` is its seal where that is the reason. */
 export interface RefusedReply {
@@ -229,6 +235,8 @@ export interface RefusedReply {
   readonly sealed: Epoch;
   /** With BELOW_FLOOR: from where on the node has the log. */
   readonly floor?: Floor;
+  /** With `STALE_MEMBERS`: the membership to go on with (S29). */
+  readonly membership?: Membership;
 }
 
 export type StorageReply =
@@ -240,4 +248,5 @@ export type StorageReply =
   | PagesReply
   | StatusReply
   | RetainedReply
+  | MembersReply
   | RefusedReply;

@@ -214,6 +214,37 @@ describe('the admin API', () => {
   });
 });
 
+describe('/v1/regions/{region}/members', () => {
+  const members = { region: eu, epoch: 0, nodes: [], joining: null, change: null, ended: null };
+  const path = `/v1/regions/${eu}/members`;
+
+  it('is asked of the agent of that region, and so is a replacement', async () => {
+    const { ask, asked } = gateway({ kind: 'reply', reply: { kind: 'members', members } });
+    expect(await ask('GET', path)).toEqual({ status: 200, body: members });
+    expect(await ask('POST', path, '{"act":"cancel"}')).toEqual({ status: 202, body: members });
+    expect(asked).toEqual([
+      [eu, { kind: 'members' }],
+      [eu, { kind: 'change-members', act: { act: 'cancel' } }],
+    ]);
+  });
+
+  it('is refused for a region that there is not, for a body that says nothing, and with the reason of the agent', async () => {
+    const { ask } = gateway(refused('CANNOT_REPLACE'));
+    expect(await ask('GET', '/v1/regions/mars/members')).toMatchObject({
+      status: 404,
+      body: { code: 'UNKNOWN_REGION' },
+    });
+    expect(await ask('POST', path, '{"act":"replace"}')).toMatchObject({
+      status: 400,
+      body: { code: 'BAD_REQUEST', message: expect.stringContaining('{"act": "replace", "out": "n6"') },
+    });
+    expect(await ask('POST', path, '{"act":"resume"}')).toMatchObject({
+      status: 409,
+      body: { code: 'CANNOT_REPLACE' },
+    });
+  });
+});
+
 describe('/v1/policy', () => {
   const policy = { automatic: false, maxLossMs: null, rpoMs: 0, prefer: [] };
 
@@ -336,6 +367,7 @@ describe('/openapi.json', () => {
       '/v1/losses/{epoch}',
       '/v1/policy',
       '/v1/regions',
+      '/v1/regions/{region}/members',
       '/v1/drills',
       '/v1/drills/{id}',
     ]);

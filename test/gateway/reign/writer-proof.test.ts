@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { WriterProof } from '../../../gateway/reign/writer-proof.ts';
 import type { NodeAnswer } from '../../../storage/client/node-links.ts';
+import { configured } from '../../../storage/members/core/membership.ts';
 import { machine } from '../../../storage/process/runtime.ts';
 import { epoch, lsn } from '../../../storage/redo/ids.ts';
 import type { StorageRequest } from '../../../storage/wire/core/messages.ts';
@@ -15,7 +16,10 @@ class Bench {
   readonly asked: { readonly request: StorageRequest; readonly done: (answer: NodeAnswer) => void }[] = [];
   readonly fencedBy: number[] = [];
   readonly proof = new WriterProof({
-    region: { nodes: nodeIds, ask: (_node, request, _ms, done) => void this.asked.push({ request, done }) },
+    region: {
+      membership: configured(nodeIds.map((node) => ({ node, az: 'a', address: `${node}:1` }))),
+      ask: (_node, request, _ms, done) => void this.asked.push({ request, done }),
+    },
     epoch: epoch(3),
     vdl: () => lsn(70),
     runtime: machine,

@@ -92,7 +92,12 @@ describe('processes', () => {
 
 describe('the deployment', () => {
   const nodes = (down: number): RegionFacts['nodes'] =>
-    [1, 2, 3, 4, 5, 6].map((at) => ({ id: `n${at}`, state: at <= down ? 'down' : 'up' }));
+    [1, 2, 3, 4, 5, 6].map((at) => ({
+      id: `n${at}`,
+      state: at <= down ? 'down' : 'up',
+      role: null,
+      append: null,
+    }));
   const region = (name: string, change: Partial<RegionFacts> = {}): RegionFacts => ({
     name,
     role: name === 'us' ? 'primary' : 'secondary',
@@ -116,6 +121,35 @@ describe('the deployment', () => {
     clocks: [{ url: 'http://us', aheadMs: 400, errorMs: 500 }],
     notReady: [],
   };
+
+  test('with a node that is far slower than the others: proposes to replace it, once that has lasted', () => {
+    const slow = (slowMs: number) =>
+      nodes(0).map((node) =>
+        node.id === 'n3' ? { ...node, append: { p50Ms: 90, p99Ms: 400, slowMs } } : node,
+      );
+    const said = (slowMs: number) =>
+      checkDeployment({ ...well, regions: [region('us', { nodes: slow(slowMs) }), region('eu')] }).filter(
+        ({ level }) => level !== 'ok',
+      );
+    expect(said(59_999)).toEqual([]);
+    expect(said(60_000)).toMatchObject([
+      { level: 'warn', subject: 'us', advice: expect.stringContaining('sextant node replace us/n3') },
+    ]);
+  });
+
+  test('in the middle of a replacement says so, and how to go on or give it up', () => {
+    const seven: RegionFacts['nodes'] = [
+      ...nodes(0).map((node) => (node.id === 'n6' ? { ...node, role: 'leaving' } : node)),
+      { id: 'n7', state: 'behind', role: 'joining', append: null },
+    ];
+    const said = checkDeployment({ ...well, regions: [region('us', { nodes: seven }), region('eu')] });
+    expect(said).toContainEqual({
+      subject: 'us',
+      level: 'warn',
+      text: 'n7 is taking the place of n6',
+      advice: expect.stringContaining('sextant node replace us/n6 --resume'),
+    });
+  });
 
   test('that is well has nothing to be said about', () => {
     expect(notOk(checkDeployment(well))).toEqual([]);

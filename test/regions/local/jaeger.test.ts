@@ -12,7 +12,6 @@ import {
   withSecured,
   withTargets,
 } from '../../../regions/local/jaeger-processes.ts';
-import { findJaegerPrograms } from '../../../regions/local/jaeger-programs.ts';
 import { bringUp } from '../../../regions/local/local-deployment.ts';
 import {
   type Deployment,
@@ -21,6 +20,7 @@ import {
   portsOf,
   regionPlans,
 } from '../../../regions/local/local-layout.ts';
+import { findJaegerPrograms } from '../../../regions/local/programs/jaeger-programs.ts';
 import { Supervisor } from '../../../regions/local/supervisor.ts';
 import type { Machine } from '../../../regions/nats/nats-server.ts';
 import { freePorts } from '../../free-ports.ts';

@@ -24,16 +24,16 @@ import {
 
 describe('a region that is sealed against a reign', () => {
   test('R28: is fenced with three seals, and out of reach once fewer than three could still come', () => {
-    const sealed = new RegionFence(nodeIds);
+    const sealed = new RegionFence([nodeIds]);
     expect(nodeIds.slice(0, 3).map((node) => sealed.answered(node, true))).toEqual([
       'waiting',
       'waiting',
       'fenced',
     ]);
-    const silent = new RegionFence(nodeIds);
+    const silent = new RegionFence([nodeIds]);
     const verdicts = nodeIds.map((node, at) => silent.answered(node, at < 2));
     expect(verdicts).toEqual(['waiting', 'waiting', 'waiting', 'waiting', 'waiting', 'unreachable']);
-    expect(new RegionFence(nodeIds.slice(0, 2)).verdict).toBe('unreachable');
+    expect(new RegionFence([nodeIds.slice(0, 2)]).verdict).toBe('unreachable');
   });
 
   /**

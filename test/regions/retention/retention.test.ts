@@ -1,9 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type Neighbour, orderRetention, positionOn } from '../../../regions/retention/core/retention.ts';
+import {
+  type Neighbour,
+  orderRetention,
+  positionOn,
+  type RetentionQuestion,
+} from '../../../regions/retention/core/retention.ts';
 import { retentionSchema } from '../../../regions/retention/core/retention-limits.ts';
 import type { RetainedReply } from '../../../storage/core.ts';
-import { epoch, lsn, regionId } from '../../../storage/redo/ids.ts';
+import { epoch, lsn, nodeId, regionId } from '../../../storage/redo/ids.ts';
 import { Dice, fork } from '../../storage/simulation/samples.ts';
 
 const MiB = 1024 * 1024;
@@ -30,9 +35,20 @@ const neighbour = (region: string, at: number | null, lacksForMs = 0): Neighbour
   lacksForMs,
 });
 
-function order(neighbours: readonly Neighbour[], more: Partial<Parameters<typeof orderRetention>[0]> = {}) {
+const names = ['n1', 'n2', 'n3', 'n4', 'n5', 'n6'].map(nodeId);
+
+interface More extends Partial<Omit<RetentionQuestion, 'answers'>> {
+  /** Of n1, n2 and so on. */
+  readonly answers?: readonly RetainedReply[];
+}
+
+function order(neighbours: readonly Neighbour[], { answers = six, ...more }: More = {}) {
   const config = { hours: 24 };
-  return orderRetention({ config, me, neighbours, isSearching: false, answers: six, nowUs: 1e15, ...more });
+  const byNode = new Map(answers.map((reply, at) => [nodeId(`n${at + 1}`), reply]));
+  return orderRetention({
+    ...{ config, me, neighbours, isSearching: false, answers: byNode, sets: [names], nowUs: 1e15 },
+    ...more,
+  });
 }
 
 describe('what a region keeps of its log', () => {
@@ -52,6 +68,15 @@ describe('what a region keeps of its log', () => {
     expect(order([], { answers: six.slice(0, 3) }).request.copies).toBe(0);
     const stale = six.map((reply, index) => (index < 3 ? { ...reply, head: epoch(1) } : reply));
     expect(order([], { answers: stale }).request.copies).toBe(0);
+  });
+
+  it('is for copies on four nodes of both sets while a node is being replaced', () => {
+    const after = [...names.slice(0, 5), nodeId('n7')];
+    const joins = [20, 20, 12, 11, 10, 20, 20].map((at) => answer(at * MiB));
+    // Of all seven, four hold images at 20 MiB.
+    expect(order([], { answers: joins, sets: [names, after] }).request.copies).toBe(12 * MiB);
+    // A node that is none of the region's any more does not count.
+    expect(order([], { answers: joins.slice(0, 6), sets: [after] }).request.copies).toBe(11 * MiB);
   });
 
   it('is all of it for a region of which nothing is known, and while lost writes are looked for', () => {

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { RegionNodes } from '../../../regions/status/region-nodes.ts';
+import { configured } from '../../../storage/members/core/membership.ts';
 import { epoch, lsn, nodeId } from '../../../storage/redo/ids.ts';
 import type { RepairReport, StorageReply } from '../../../storage/wire/core/messages.ts';
 
@@ -26,10 +27,11 @@ test('a node that does not answer is down, and how much it holds is unknown, not
           logBytes: 0,
         };
   const region = {
+    membership: configured(nodes),
     nodes: nodes.map(({ node }) => node),
     request: async (node: string) => said(node),
   };
-  const watched = new RegionNodes(nodes, region);
+  const watched = new RegionNodes(region);
   expect(await watched.poll()).toEqual({ head: 2, vdl: 90 });
   expect(watched.reports.map(({ id, state, scl }) => [id, state, scl])).toEqual([
     ['n1', 'up', 90],
@@ -51,6 +53,7 @@ test('a repair is told once, when it ends, and not when it is what an earlier st
   });
   let told: RepairReport | undefined = repaired(100);
   const region = {
+    membership: configured(nodes),
     nodes: nodes.map(({ node }) => node),
     request: async (node: string): Promise<StorageReply> => ({
       kind: 'status',
@@ -68,7 +71,7 @@ test('a repair is told once, when it ends, and not when it is what an earlier st
     }),
   };
   const heard: (readonly [string, number])[] = [];
-  const watched = new RegionNodes(nodes, region, ({ node }, report) => heard.push([node, report.beganAtUs]));
+  const watched = new RegionNodes(region, ({ node }, report) => heard.push([node, report.beganAtUs]));
   await watched.poll();
   expect(heard).toEqual([]);
   told = repaired(200);

@@ -17,16 +17,7 @@ import type { NodeLinks } from '../../../storage/client/node-links.ts';
 import { type Epoch, genesisEpoch, type Lsn, regionId } from '../../../storage/redo/ids.ts';
 import { quorumLimits } from '../../../storage/redo/limits.ts';
 import { disabledTelemetry } from '../../../telemetry/index.ts';
-import {
-  azOf,
-  type BusPayload,
-  type LinkMessage,
-  nodeAddress,
-  nodeIds,
-  type SimContext,
-  type SimProcess,
-  type SimRuntime,
-} from '../deployment/sim-types.ts';
+import type { BusPayload, LinkMessage, SimContext, SimProcess, SimRuntime } from '../deployment/sim-types.ts';
 import { type Address, regionOf } from '../deployment/topology.ts';
 import { logTwin } from '../ports/log.ts';
 import { type NatsPart, NatsTwins } from '../ports/nats.ts';
@@ -78,7 +69,7 @@ export class SimAgent implements SimProcess {
       cluster,
       region,
       regions: context.regions.map(regionId),
-      nodes: nodeIds.map((node) => ({ node, az: azOf(node), address: nodeAddress(region, node) })),
+      probe: async () => null,
       addresses: { agent: runtime.address, gateway: null },
       lease: defects.has('hasty-failover') ? hastyLease : lease,
       links: this.sealing(),

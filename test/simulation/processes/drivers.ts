@@ -23,13 +23,15 @@ export function observed(
   time: RuntimeTwin,
   onRequest: (request: StorageRequest) => boolean,
   looksComplete: boolean,
-): Pick<NodeLinks, 'nodes' | 'ask'> {
+): Pick<NodeLinks, 'membership' | 'ask'> {
   const believed = (answer: NodeAnswer): NodeAnswer =>
     looksComplete && answer.kind === 'surveyed'
       ? { ...answer, volumeEnd: lsn(Number.MAX_SAFE_INTEGER) }
       : answer;
   return {
-    nodes: links.nodes,
+    get membership() {
+      return links.membership;
+    },
     ask: (node, request, timeoutMs, done) => {
       if (onRequest(request)) links.ask(node, request, timeoutMs, (answer) => done(believed(answer)));
       else time.after(timeoutMs, () => done({ kind: 'unanswered' }));

@@ -269,7 +269,7 @@ export class SimGateway implements SimProcess {
   }
 
   /** This region's nodes for a recovery. The judges see what is about to be forked; defects and lost requests are put in here. */
-  private recoveryNodes(): Pick<NodeLinks, 'nodes' | 'ask'> {
+  private recoveryNodes(): Pick<NodeLinks, 'membership' | 'ask'> {
     const { context, region } = this;
     const isHasty = context.recoveryMs.max < hastyMs;
     let forking: Epoch = genesisEpoch;

@@ -190,7 +190,12 @@ export class SimVolume implements RoleVolume {
     const { links, region } = this;
     const { witness } = this.context;
     return {
-      nodes: links.nodes,
+      get membership() {
+        return links.membership;
+      },
+      get nodes() {
+        return links.nodes;
+      },
       azOf: (node) => links.azOf(node),
       watch: (watcher) => links.watch(watcher),
       notify: (node, request) => links.notify(node, request),

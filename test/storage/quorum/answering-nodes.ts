@@ -33,7 +33,7 @@ export function start(): void {
   sent = [];
   others = [];
   scls = new Map(sixNodes.map((node) => [node, new Map()]));
-  volume = new Volume({ nodes: sixNodes, epoch: epoch(2), forks, forkLsn: lsn(100), nowMs });
+  volume = new Volume({ sets: [sixNodes], epoch: epoch(2), forks, forkLsn: lsn(100), nowMs });
 }
 
 export function wait(ms: number): void {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { EpochTree } from '../../../storage/history/epoch-tree.ts';
-import { pgcl, recoverablePgcl } from '../../../storage/quorum/core/quorum.ts';
+import { pgclOf } from '../../../storage/members/core/quorum-sets.ts';
+import { recoverablePgcl } from '../../../storage/quorum/core/quorum.ts';
 import { QuorumWriter } from '../../../storage/quorum/core/quorum-writer.ts';
 import { branchName, epoch, lsn, nodeId, pageNo, pgId, regionId } from '../../../storage/redo/ids.ts';
 import { fork, sixNodes, tenBytes } from '../simulation/samples.ts';
@@ -17,11 +18,7 @@ describe('PGCL', () => {
     [[0, 0, 0, 50, 50, 50], 0],
     [[1000, 9, 10, 200, 30, 4], 10],
   ])('of SCLs %j is %i, the fourth-highest of six', (scls, expected) => {
-    expect(pgcl(scls.map(lsn))).toBe(expected);
-  });
-
-  it('is not asked of seven copies', () => {
-    expect(() => pgcl([1, 2, 3, 4, 5, 6, 7].map(lsn))).toThrow('6 copies, not 7');
+    expect(pgclOf([sixNodes], (node) => lsn(scls[sixNodes.indexOf(node)] ?? 0))).toBe(expected);
   });
 });
 
@@ -43,7 +40,7 @@ it("in Aurora's example, odd LSNs to one group and even to the other, VCL is 104
   // SIGMOD 2018, figure 3: 105 lacks its quorum, so VCL is 104 and neither the lower nor the higher PGCL.
   const record = (at: number) => ({ bytes: tenBytes, pg: pgId(at % 2), end: lsn(at), lastCpl: lsn(at) });
   const writer = new QuorumWriter({
-    nodes: sixNodes,
+    sets: [sixNodes],
     authority: epoch(1),
     head: epoch(1),
     forks: new EpochTree([fork(1, 0, 100)]).all(),

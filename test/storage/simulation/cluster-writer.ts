@@ -1,5 +1,7 @@
 /** A writer on a cluster, with a stream of random transactions. */
 import type { Fork } from '../../../storage/history/epoch-tree.ts';
+import type { Membership } from '../../../storage/members/core/membership.ts';
+import { nodesIn, type QuorumSets } from '../../../storage/members/core/quorum-sets.ts';
 import type { QuorumEffect, QuorumEvent } from '../../../storage/quorum/core/quorum-writer.ts';
 import type { Recovered } from '../../../storage/quorum/core/recovery.ts';
 import { Volume } from '../../../storage/quorum/core/writer-volume.ts';
@@ -7,8 +9,9 @@ import { type Epoch, type Lsn, lsn, type NodeId, pageNo } from '../../../storage
 import { redoLimits, volumeLimits } from '../../../storage/redo/limits.ts';
 import { encodeMtr, type PageChange } from '../../../storage/redo/record.ts';
 import type { StorageReply } from '../../../storage/wire/core/messages.ts';
+import { Belief } from './belief.ts';
 import { type Cluster, tickMs, type Watcher } from './cluster.ts';
-import { commitAt, sixNodes } from './samples.ts';
+import { commitAt, sixMembers } from './samples.ts';
 
 /** A writer on the cluster: the volume, its links, and a stream of random transactions. */
 export class Writer {
@@ -19,6 +22,7 @@ export class Writer {
   fencedBy: Epoch | null = null;
   private stopped: boolean;
   quorumLost = false;
+  readonly belief: Belief;
   private readonly cluster: Cluster;
   /** Times the engine is busy and more commits are expected. */
   private gatherings = 0;
@@ -26,8 +30,10 @@ export class Writer {
   private checkedTo: Lsn;
   private readonly watcher: Watcher;
   private readonly cut: ReadonlySet<NodeId>;
+  private linked: readonly NodeId[] = [];
 
-  constructor(cluster: Cluster, { head, forks, vdl }: Recovered) {
+  /** @param membership what it believes at first. */
+  constructor(cluster: Cluster, { head, forks, vdl }: Recovered, membership: Membership = sixMembers) {
     this.cluster = cluster;
     this.stopped = false;
     this.epoch = head;
@@ -36,13 +42,45 @@ export class Writer {
     this.announcedTo = vdl;
     this.checkedTo = vdl;
     this.cut = cluster.reach(() => this.over);
-    this.volume = new Volume({ nodes: sixNodes, epoch: head, forks, forkLsn: vdl, nowMs: cluster.nowMs });
-    const link = (kind: 'nodeUp' | 'nodeDown', node: NodeId) =>
-      cluster.after(2, () => this.step({ kind, node }));
-    this.watcher = { nodeUp: (node) => link('nodeUp', node), nodeDown: (node) => link('nodeDown', node) };
+    this.belief = new Belief(cluster, membership, () => this.useMembers());
+    this.linked = nodesIn(this.belief.sets);
+    this.volume = new Volume({
+      sets: this.counted,
+      epoch: head,
+      forks,
+      forkLsn: vdl,
+      nowMs: cluster.nowMs,
+    });
+    this.watcher = {
+      nodeUp: (node) => this.link('nodeUp', node),
+      nodeDown: (node) => this.link('nodeDown', node),
+    };
     cluster.watchers.add(this.watcher);
-    for (const node of cluster.up) link('nodeUp', node);
+    for (const node of cluster.up) this.link('nodeUp', node);
     this.tick();
+  }
+
+  private link(kind: 'nodeUp' | 'nodeDown', node: NodeId): void {
+    this.cluster.after(2, () => this.step({ kind, node }));
+  }
+
+  /** Links that were there stay; to the others one is made. */
+  private useMembers(): void {
+    const before = this.linked;
+    this.linked = nodesIn(this.belief.sets);
+    this.step({ kind: 'members', sets: this.counted });
+    for (const node of this.cluster.up)
+      if (this.linked.includes(node) && !before.includes(node)) this.link('nodeUp', node);
+  }
+
+  /** What it counts by. */
+  protected get counted(): QuorumSets {
+    return this.belief.sets;
+  }
+
+  /** What has to hold what it calls durable. */
+  protected get judged(): QuorumSets {
+    return this.belief.sets;
   }
 
   get over(): boolean {
@@ -116,7 +154,7 @@ export class Writer {
       case 'append': {
         cluster.truth.remember(effect.request.frames);
         const { node } = effect;
-        cluster.rpc(
+        this.belief.rpc(
           node,
           effect.request,
           (reply) => {
@@ -129,11 +167,11 @@ export class Writer {
         return;
       }
       case 'notice':
-        cluster.notice(effect.node, effect.request);
+        this.belief.notice(effect.node, effect.request);
         return;
       case 'fork': {
         const { node, forks } = effect;
-        cluster.rpc(
+        this.belief.rpc(
           node,
           { kind: 'fork', authority: this.epoch, forks },
           (reply) => {
@@ -167,7 +205,7 @@ export class Writer {
     cluster.check(vdl > this.announcedTo, `VDL went from ${this.announcedTo} to ${vdl}`);
     cluster.check(cluster.truth.cpls.has(vdl), `VDL ${vdl} is not the end of a transaction`);
     this.announcedTo = vdl;
-    cluster.truth.announce(this.epoch, this.checkedTo, vdl);
+    cluster.truth.announce(this.epoch, this.checkedTo, vdl, this.judged);
     // Frames are checked whole: the next check starts at the frame that holds the VDL.
     for (;;) {
       const frame = cluster.truth.frames.get(`${this.epoch}/${this.checkedTo}`);

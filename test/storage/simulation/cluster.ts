@@ -5,6 +5,7 @@
 import { EpochTree, type Fork } from '../../../storage/history/epoch-tree.ts';
 import { type Floor, floorOn, noFloor } from '../../../storage/history/floor.ts';
 import type { FramePosition, HeldFrame } from '../../../storage/log/core/segment.ts';
+import { nodesOf } from '../../../storage/members/core/membership.ts';
 import { StorageNode } from '../../../storage/node/core/node.ts';
 import {
   type Caller,
@@ -105,9 +106,11 @@ export class Cluster extends Timeline {
   readonly seed: number;
   faults: Faults;
   readonly truth = new Truth({
-    copiesOf: (frame) =>
-      this.count((machine) => machine.onDisk.has(frame) || this.isInImages(machine, frame)),
-    forkedOn: (epoch) => this.count((machine) => machine.state.forks.some((fork) => fork.epoch === epoch)),
+    holds: (node, frame) => {
+      const machine = this.machine(node);
+      return machine.onDisk.has(frame) || this.isInImages(machine, frame);
+    },
+    hasForked: (node, epoch) => this.machine(node).state.forks.some((fork) => fork.epoch === epoch),
     fail: (what) => this.fail(what),
   });
   readonly watchers = new Set<Watcher>();
@@ -117,15 +120,14 @@ export class Cluster extends Timeline {
   forgetsFloors = false;
   /** A defect: a node that starts again takes no notice of its floor. */
   countsFromZero = false;
-  private readonly machines: ReadonlyMap<NodeId, Machine>;
+  private readonly machines = new Map<NodeId, Machine>();
 
   constructor(seed: number, faults: Faults = calm) {
     super();
     this.seed = seed;
     this.dice = new Dice(seed);
     this.faults = faults;
-    this.machines = new Map(sixNodes.map((id) => [id, newMachine(id)]));
-    for (const id of sixNodes) this.start(id);
+    for (const id of sixNodes) this.add(id);
     this.every(tickMs, () => {
       for (const machine of this.machines.values()) this.step(machine, { kind: 'tick' });
     });
@@ -160,10 +162,6 @@ export class Cluster extends Timeline {
     );
   }
 
-  private count(holds: (machine: Machine) => boolean): number {
-    return [...this.machines.values()].filter(holds).length;
-  }
-
   machine(id: NodeId): Machine {
     return this.machines.get(id) ?? this.fail(`no node ${id}`);
   }
@@ -173,7 +171,13 @@ export class Cluster extends Timeline {
   }
 
   get up(): readonly NodeId[] {
-    return sixNodes.filter((id) => this.machine(id).core !== null);
+    return [...this.machines.keys()].filter((id) => this.machine(id).core !== null);
+  }
+
+  /** A machine more, with an empty disk. */
+  add(id: NodeId): void {
+    this.machines.set(id, newMachine(id));
+    this.start(id);
   }
 
   start(id: NodeId): void {
@@ -184,6 +188,7 @@ export class Cluster extends Timeline {
       mainBranch,
       this.countsFromZero ? { ...machine.state, floor: noFloor } : machine.state,
       machine.log.flatMap((bytes, at) => (bytes === null ? [] : [this.heldAt(bytes, at)])),
+      id,
     );
     for (const watcher of this.watchers) watcher.nodeUp(id);
   }
@@ -239,6 +244,7 @@ export class Cluster extends Timeline {
     request: StorageRequest,
     done: (reply: StorageReply | null) => void,
     cut?: ReadonlySet<NodeId>,
+    members = 0,
   ): void {
     let open = true;
     const finish = (reply: StorageReply | null) => {
@@ -248,18 +254,24 @@ export class Cluster extends Timeline {
     };
     this.after(rpcTimeoutMs, () => finish(null));
     if (cut?.has(id) === true) return;
-    this.deliver(id, request, (reply) => {
+    const answered = (reply: StorageReply): void => {
       if (this.dice.chance(this.faults.drop)) return;
       this.after(this.delay(), () => finish(reply));
-    });
+    };
+    this.deliver(id, request, answered, members);
   }
 
   /** Sends without wanting an answer. */
-  notice(id: NodeId, request: StorageRequest): void {
-    this.deliver(id, request, null);
+  notice(id: NodeId, request: StorageRequest, members = 0): void {
+    this.deliver(id, request, null, members);
   }
 
-  private deliver(id: NodeId, request: StorageRequest, answer: ((reply: StorageReply) => void) | null): void {
+  private deliver(
+    id: NodeId,
+    request: StorageRequest,
+    answer: ((reply: StorageReply) => void) | null,
+    members: number,
+  ): void {
     const { kind, body } = encodeRequest(request);
     const { life } = this.machine(id);
     const arrive = () => {
@@ -274,11 +286,11 @@ export class Cluster extends Timeline {
       }
       const { message } = decoded;
       if (message.kind !== 'retain') {
-        this.step(machine, { kind: 'request', caller, request: message });
+        this.step(machine, { kind: 'request', caller, request: message, members });
         return;
       }
       const holdings = holdingsOf(machine, this.fileFrames);
-      this.step(machine, { kind: 'retain', caller, request: message, holdings });
+      this.step(machine, { kind: 'retain', caller, request: message, holdings, members });
     };
     const copies =
       (this.dice.chance(this.faults.drop) ? 0 : 1) + (this.dice.chance(this.faults.repeat) ? 1 : 0);
@@ -327,6 +339,7 @@ export class Cluster extends Timeline {
         return;
       case 'held':
       case 'forked':
+      case 'members':
       case 'unclaimed':
       case 'healed':
         return;
@@ -385,7 +398,9 @@ export class Cluster extends Timeline {
 
   private repair(machine: Machine, { head, from, durable }: Extract<NodeEffect, { kind: 'repair' }>): void {
     const { life } = machine;
-    const peer = this.dice.pick(sixNodes.filter((id) => id !== machine.id));
+    const known = machine.core?.state.members?.current ?? null;
+    const region = known === null ? sixNodes : nodesOf(known).map(({ node }) => node);
+    const peer = this.dice.pick(region.filter((id) => id !== machine.id));
     const request: StorageRequest = {
       kind: 'fetch',
       branch: mainBranch,
@@ -396,15 +411,18 @@ export class Cluster extends Timeline {
       durableOnly: false,
       known: durable,
     };
-    this.rpc(peer, request, (reply) => {
+    const answered = (reply: StorageReply | null): void => {
       if (machine.life !== life) return;
+      if (reply?.kind === 'refused' && reply.membership !== undefined)
+        this.step(machine, { kind: 'membersHeard', membership: reply.membership });
       if (reply?.kind !== 'fetched' || reply.frames.length === 0)
         this.step(machine, {
           kind: 'repairFailed',
           ...(reply?.kind === 'refused' && reply.floor !== undefined && { floor: reply.floor }),
         });
       else this.step(machine, { kind: 'repaired', frames: reply.frames, forks: reply.forks });
-    });
+    };
+    this.rpc(peer, request, answered, undefined, known?.epoch ?? 0);
   }
 
   /** The bytes of the same history as one node holds them in its log, from its floor on. */

@@ -190,15 +190,15 @@ export class Collector implements Collecting {
       at: positionOn(theirs, held),
       lacksForMs: (nowMs - this.levelAtMs) / 1_000,
     };
-    const fresh = [...answers.values()]
-      .filter(({ atMs }) => nowMs - atMs < answerAgeMs)
-      .map(({ reply }) => reply);
+    const recent = [...answers].filter(([, { atMs }]) => nowMs - atMs < answerAgeMs);
+    const fresh = recent.map(([, { reply }]) => reply);
     const { request, letGo } = orderRetention({
       config: { hours: this.window / 3_600e6, ...(this.bytes !== null && { bytes: this.bytes }) },
       me: held,
       neighbours: [neighbour],
       isSearching: false,
-      answers: fresh,
+      answers: new Map(recent.map(([node, { reply }]) => [node, reply])),
+      sets: [sixNodes],
       nowUs: nowMs,
     });
     if (letGo.length > 0) {

@@ -2,6 +2,7 @@
 
 import type { Fork } from '../../../storage/history/epoch-tree.ts';
 import type { HeldFrame } from '../../../storage/log/core/segment.ts';
+import { configured, type Member, type Membership } from '../../../storage/members/core/membership.ts';
 import { encodeFrame, parseFrame } from '../../../storage/redo/frame.ts';
 import {
   type Epoch,
@@ -24,6 +25,9 @@ import {
 } from '../../../storage/redo/record.ts';
 
 export const sixNodes: readonly NodeId[] = ['n1', 'n2', 'n3', 'n4', 'n5', 'n6'].map(nodeId);
+
+export const member = (node: NodeId): Member => ({ node, az: 'a', address: `${node}:1` });
+export const sixMembers: Membership = configured(sixNodes.map(member));
 
 export function hex(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('hex');

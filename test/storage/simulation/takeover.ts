@@ -1,5 +1,6 @@
 /** A recovery on a cluster, which may be made to die half way. */
 
+import type { Membership } from '../../../storage/members/core/membership.ts';
 import {
   Recovery,
   type RecoveryEffect,
@@ -7,27 +8,51 @@ import {
   type RecoveryGoal,
 } from '../../../storage/quorum/core/recovery.ts';
 import type { NodeId } from '../../../storage/redo/ids.ts';
+import { Belief } from './belief.ts';
 import { type Cluster, tickMs } from './cluster.ts';
-import { sixNodes } from './samples.ts';
+import { sixMembers } from './samples.ts';
 
 /** Takes the six over; stops at the outcome or when it is killed. */
 export class Takeover {
   outcome: RecoveryEffect | null = null;
   killed = false;
-  readonly recovery: Recovery;
+  recovery: Recovery;
+  readonly belief: Belief;
+  private readonly goal: RecoveryGoal;
+  /** Counts the beginnings: it begins anew with every newer membership. */
+  private attempt = 0;
   /** Calls to nodes so far: where a recovery may be made to die. */
   sent = 0;
   private readonly cluster: Cluster;
   private readonly dieAfter: number;
   private readonly cut: ReadonlySet<NodeId>;
 
-  constructor(cluster: Cluster, goal: RecoveryGoal, dieAfter = Number.POSITIVE_INFINITY) {
+  constructor(
+    cluster: Cluster,
+    goal: RecoveryGoal,
+    dieAfter = Number.POSITIVE_INFINITY,
+    membership: Membership = sixMembers,
+  ) {
     this.cluster = cluster;
     this.dieAfter = dieAfter;
     this.cut = cluster.reach(() => this.done);
-    this.recovery = new Recovery(sixNodes, goal);
+    this.goal = goal;
+    this.belief = new Belief(cluster, membership, () => this.beginAnew());
+    this.recovery = new Recovery(this.belief.sets, goal);
     this.step({ kind: 'start' });
     this.tick();
+  }
+
+  /** Of a fork that may have been recorded nothing is known: another epoch has to be taken. */
+  private beginAnew(): void {
+    if (this.done) return;
+    if (this.recovery.phase === 'forking') {
+      this.killed = true;
+      return;
+    }
+    this.attempt += 1;
+    this.recovery = new Recovery(this.belief.sets, this.goal);
+    this.step({ kind: 'start' });
   }
 
   get done(): boolean {
@@ -47,7 +72,7 @@ export class Takeover {
     for (const effect of this.recovery.step(event, this.cluster.nowMs)) {
       if (effect.kind !== 'send') {
         this.outcome = effect;
-        if (effect.kind === 'recovered') this.cluster.truth.recoveredTo(effect.outcome);
+        if (effect.kind === 'recovered') this.cluster.truth.recoveredTo(effect.outcome, this.belief.sets);
         return;
       }
       if (this.sent >= this.dieAfter) {
@@ -56,10 +81,12 @@ export class Takeover {
       }
       this.sent += 1;
       const { node, request } = effect;
-      this.cluster.rpc(
+      const { attempt } = this;
+      this.belief.rpc(
         node,
         request,
         (reply) =>
+          attempt === this.attempt &&
           this.step(reply === null ? { kind: 'unanswered', node } : { kind: 'answered', node, reply }),
         this.cut,
       );

@@ -3,16 +3,16 @@
  * have, and no history begun from a finished recovery lacks what a writer ever called durable.
  */
 import { EpochTree, type Fork } from '../../../storage/history/epoch-tree.ts';
+import { fewestIn, type QuorumSets } from '../../../storage/members/core/quorum-sets.ts';
 import type { Recovered } from '../../../storage/quorum/core/recovery.ts';
 import { parseFrame, splitFrames } from '../../../storage/redo/frame.ts';
-import type { Epoch, Lsn } from '../../../storage/redo/ids.ts';
+import type { Epoch, Lsn, NodeId } from '../../../storage/redo/ids.ts';
 import { type FrameSample, frameBytes, heldOf } from './samples.ts';
 
 /** What the truth is compared with. Frames are named `epoch/base`. */
 export interface Disks {
-  copiesOf(frame: string): number;
-  /** On how many disks an epoch is forked. */
-  forkedOn(epoch: Epoch): number;
+  holds(node: NodeId, frame: string): boolean;
+  hasForked(node: NodeId, epoch: Epoch): boolean;
   fail(what: string): never;
 }
 
@@ -51,13 +51,13 @@ export class Truth {
     return { bytes, end };
   }
 
-  /** A writer called `vdl` durable: four nodes must have every frame below it, and every later history must show it. */
-  announce(epoch: Epoch, from: Lsn, vdl: Lsn): void {
+  /** A writer called `vdl` durable: four nodes of every set must have every frame below it, and every later history must show it. */
+  announce(epoch: Epoch, from: Lsn, vdl: Lsn, sets: QuorumSets): void {
     for (let at: number = from; at < vdl; ) {
       const key = `${epoch}/${at}`;
       const bytes =
         this.frames.get(key) ?? this.disks.fail(`durable ${vdl}, and no frame of epoch ${epoch} at ${at}`);
-      const copies = this.disks.copiesOf(key);
+      const copies = this.copiesOf(key, sets);
       this.check(
         copies >= 4,
         `epoch ${epoch} called ${vdl} durable with ${copies} copies of the frame at ${at}`,
@@ -70,7 +70,7 @@ export class Truth {
   }
 
   /** A recovery is finished: its fork and everything below it are on four disks, and it is at a consistency point. */
-  recoveredTo(outcome: Recovered): void {
+  recoveredTo(outcome: Recovered, sets: QuorumSets): void {
     this.recovered.push(outcome);
     const { head, forks, vdl } = outcome;
     const atFork = forks.some((fork) => fork.epoch !== head && fork.forkLsn === vdl);
@@ -78,19 +78,24 @@ export class Truth {
       vdl === 0 || atFork || this.cpls.has(vdl),
       `epoch ${head} forks at ${vdl}, inside a transaction`,
     );
-    const promised = this.disks.forkedOn(head);
+    const promised = fewestIn(sets, (node) => this.disks.hasForked(node, head));
     this.check(promised >= 4, `epoch ${head} is forked on ${promised} disks`);
     for (const step of new EpochTree(forks).path(head)) {
       for (let at: number = step.from; at < Math.min(step.until, vdl); ) {
         const key = `${step.epoch}/${at}`;
         const frame =
           this.frames.get(key) ?? this.disks.fail(`no frame of epoch ${step.epoch} at ${at}, below ${vdl}`);
-        const copies = this.disks.copiesOf(key);
+        const copies = this.copiesOf(key, sets);
         this.check(copies >= 4, `recovered to ${vdl} with ${copies} copies of the frame at ${at}`);
         at += frame.length - 36;
       }
     }
     for (const { epoch, vdl } of this.announced) this.checkShows(outcome, epoch, vdl);
+  }
+
+  /** In the set that has the fewest. */
+  private copiesOf(frame: string, sets: QuorumSets): number {
+    return fewestIn(sets, (node) => this.disks.holds(node, frame));
   }
 
   private checkShows(outcome: Recovered, epoch: Epoch, vdl: Lsn): void {

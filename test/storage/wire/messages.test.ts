@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { epoch, lsn, mainBranch, pageNo, pgId } from '../../../storage/redo/ids.ts';
+import type { Membership } from '../../../storage/members/core/membership.ts';
+import { epoch, lsn, mainBranch, nodeId, pageNo, pgId } from '../../../storage/redo/ids.ts';
 import { nodeLimits } from '../../../storage/redo/limits.ts';
 import {
   decodeReply,
@@ -11,10 +12,17 @@ import {
   messageKinds,
 } from '../../../storage/wire/core/message-codec.ts';
 import type { StorageReply, StorageRequest } from '../../../storage/wire/core/messages.ts';
+import { scoped, unscoped } from '../../../storage/wire/core/scoped-message.ts';
 import { fork, fromHex, hex } from '../simulation/samples.ts';
 
 const forks = [fork(1, 0, 0), fork(7, 1, 2 ** 40)];
 const bytes = new Uint8Array([1, 2, 3]);
+
+const replacing: Membership = {
+  epoch: 5,
+  members: [{ node: nodeId('n1'), az: 'a', address: '[::1]:7001' }],
+  joining: { out: nodeId('n1'), in: { node: nodeId('n7'), az: 'a', address: 'host:7' } },
+};
 
 const requests: readonly StorageRequest[] = [
   {
@@ -65,6 +73,13 @@ const requests: readonly StorageRequest[] = [
     bytesMax: 64 * 1024 * 1024,
     copies: lsn(5),
   },
+  { kind: 'members', act: { act: 'tell' } },
+  { kind: 'members', act: { act: 'prepare', epoch: 4, ballot: { round: 2, by: 'a' } } },
+  {
+    kind: 'members',
+    act: { act: 'accept', vote: { ballot: { round: 2, by: 'a' }, membership: replacing } },
+  },
+  { kind: 'members', act: { act: 'install', membership: replacing } },
   { kind: 'retain', head: epoch(0), keepFrom: lsn(0), sinceUs: -1, bytesMax: null, copies: lsn(0) },
 ];
 
@@ -124,6 +139,17 @@ const replies: readonly StorageReply[] = [
     sealed: epoch(2),
     floor: { epoch: epoch(2), lsn: lsn(2 ** 50) },
   },
+  { kind: 'refused', code: 'STALE_MEMBERS', reason: 'over', sealed: epoch(2), membership: replacing },
+  {
+    kind: 'members',
+    granted: true,
+    state: { current: replacing, promised: { round: 1, by: 'b' }, accepted: null },
+    fresh: true,
+    sealed: epoch(3),
+    head: epoch(2),
+    vdl: lsn(2 ** 50),
+    end: lsn(7),
+  },
   {
     kind: 'retained',
     head: epoch(7),
@@ -137,6 +163,26 @@ const replies: readonly StorageReply[] = [
   status,
   { ...status, logFiles: 3, sealedFiles: 2 },
 ];
+
+describe('the membership epoch of a sender', () => {
+  const { kind, body } = encodeRequest({ kind: 'status' });
+  const joined = (sent: Uint8Array | readonly Uint8Array[]) =>
+    sent instanceof Uint8Array ? sent : new Uint8Array(Buffer.concat(sent));
+
+  it.each([1, 7, 0xffff_ffff])('%i stands in front of its request', (members) => {
+    const sent = scoped(members, kind, body);
+    expect(unscoped(sent.kind, joined(sent.body))).toEqual({ members, kind, body });
+  });
+
+  it('is left out when it is that of the configuration, 0', () => {
+    expect(scoped(0, kind, body)).toEqual({ kind, body });
+    expect(unscoped(kind, body)).toEqual({ members: 0, kind, body });
+  });
+
+  it('is not read from fewer bytes than it takes', () => {
+    expect(unscoped(scoped(1, kind, body).kind, new Uint8Array(4))).toBeNull();
+  });
+});
 
 const wrong = (message: unknown) => (message as { kind: string }).kind === 'malformed';
 

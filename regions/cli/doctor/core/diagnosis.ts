@@ -1,4 +1,6 @@
 /** What the facts about a machine and a deployment mean to its operator: one line each, and what to do about it. Pure. */
+
+import { slowLimits } from '../../../../storage/core.ts';
 import { formatAge } from '../../../control/core/record-claims.ts';
 import { joinRefusal, type Versions, versionMix } from '../../../status/core/versions.ts';
 
@@ -141,7 +143,13 @@ export interface RegionFacts {
   readonly stalledMs: number | null;
   readonly trouble: string | null;
   readonly versions: Versions;
-  readonly nodes: readonly { readonly id: string; readonly state: string | null }[];
+  readonly nodes: readonly {
+    readonly id: string;
+    readonly state: string | null;
+    readonly role: string | null;
+    /** Percentiles, and for how long it has been far slower than the others; null while that is not known. */
+    readonly append: { readonly p50Ms: number; readonly p99Ms: number; readonly slowMs: number } | null;
+  }[];
 }
 
 export interface DeploymentFacts {
@@ -201,6 +209,7 @@ function checkRegion({ name, role, ready, stalledMs, trouble, nodes }: RegionFac
       ),
     );
   if (trouble !== null) checks.push(check(name, 'warn', trouble));
+  checks.push(...checkMembers(name, nodes));
   if (checks.length === 0)
     checks.push(
       ready
@@ -208,6 +217,36 @@ function checkRegion({ name, role, ready, stalledMs, trouble, nodes }: RegionFac
         : check(name, 'bad', `${role}, not ready`, 'its /readyz says why'),
     );
   return checks;
+}
+
+/** A replacement that is under way, and nodes that ask for one. */
+function checkMembers(region: string, nodes: RegionFacts['nodes']): readonly Check[] {
+  const out = nodes.find(({ role }) => role === 'leaving')?.id;
+  const joins = nodes.find(({ role }) => role === 'joining')?.id;
+  const replacing =
+    out === undefined || joins === undefined
+      ? []
+      : [
+          check(
+            region,
+            'warn',
+            `${joins} is taking the place of ${out}`,
+            `\`sextant node replace ${region}/${out} --resume\` shows how it gets on, and --cancel gives it up`,
+          ),
+        ];
+  const slow = nodes.flatMap(({ id, append }) =>
+    append === null || append.slowMs < slowLimits.afterMs
+      ? []
+      : [
+          check(
+            region,
+            'warn',
+            `${id} answers and is far slower than the others: half of its acknowledgements take more than ${append.p50Ms} ms, the slowest in a hundred ${append.p99Ms} ms, for ${formatAge(append.slowMs)}`,
+            `look at its disk; \`sextant node replace ${region}/${id}\` puts another in its place while writes go on`,
+          ),
+        ],
+  );
+  return [...replacing, ...slow];
 }
 
 /** The deployment, by its own word. @param facts null when no process answers. */

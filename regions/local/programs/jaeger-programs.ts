@@ -1,6 +1,6 @@
 /** Finds the two programs that `--jaeger` runs beside a local deployment. Neither is installed by Sextant. */
 import { delimiter, join } from 'node:path';
-import { type Machine, thisMachine } from '../nats/nats-server.ts';
+import { type Machine, thisMachine } from '../../nats/nats-server.ts';
 
 /** Paths of working programs. */
 export type JaegerPrograms = { readonly jaeger: string; readonly prometheus: string };

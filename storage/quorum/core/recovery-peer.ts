@@ -1,0 +1,44 @@
+/** What a recovery knows of one node, and of a copy that is being made for it. */
+import { type Floor, noFloor } from '../../history/floor.ts';
+import type { Lsn, NodeId } from '../../redo/ids.ts';
+import { quorumLimits } from '../../redo/limits.ts';
+import type { SurveyedReply } from '../../wire/core/messages.ts';
+
+export interface Peer {
+  readonly node: NodeId;
+  sealed: boolean;
+  fresh: boolean;
+  empty: boolean;
+  survey: SurveyedReply | null;
+  forked: boolean;
+  /** A request is out; the next waits for its answer. */
+  busy: boolean;
+  retryAtMs: number;
+}
+
+/** A copy under way: the target lacks frames from `at` on, and donors are tried in turn. */
+export interface Copy {
+  readonly target: NodeId;
+  at: Lsn;
+  donor: NodeId | null;
+  tried: Set<NodeId>;
+}
+
+/** Six in words. */
+export const words = (nodes: number): string => (nodes === quorumLimits.copies ? 'six' : `${nodes}`);
+
+/** From where on a node has the log, as its survey says. */
+export const floorOf = ({ survey }: Peer): Floor => survey?.floor ?? noFloor;
+
+export function newPeer(node: NodeId): Peer {
+  return {
+    node,
+    sealed: false,
+    fresh: false,
+    empty: false,
+    survey: null,
+    forked: false,
+    busy: false,
+    retryAtMs: 0,
+  };
+}
