@@ -315,6 +315,16 @@ function heldLowWater() {
   return { bounds, raise };
 }
 
+/** Whether every node has folded something. */
+async function haveFolded(region: TestRegion): Promise<boolean> {
+  const told = region.nodes.map(async ({ config }) =>
+    (await fetch(`http://${config.listen}/metrics`)).text(),
+  );
+  return (await Promise.all(told)).every((text) =>
+    /^sextant_storage_pages_built_total(?:\{.*\})? [1-9]/m.test(text),
+  );
+}
+
 describe('reading pages', () => {
   it('gives every page as it was at every read point, folded or not, before and after a restart', {
     timeout: 60_000,
@@ -350,9 +360,7 @@ describe('reading pages', () => {
     const lowWaterAt = reference.versions.length - 1;
     await lowWater.raise();
     await write(60);
-    await eventually('pages were folded', () =>
-      region.nodes.every((node) => existsSync(join(node.config.dataDir, 'images', 'pg-0'))),
-    );
+    await eventually('pages were folded', () => haveFolded(region));
     await check(lowWaterAt);
     for (const node of region.nodes) {
       await node.kill();
@@ -372,9 +380,7 @@ describe('reading pages', () => {
     await lowWater.raise();
     for (let at = 0; at < 20; at++) reference.committed(writer.driver.commit(reference.change(2)));
     await writer.untilDurable(writer.driver.lastLsn);
-    await eventually('pages were folded', () =>
-      region.nodes.every((node) => existsSync(join(node.config.dataDir, 'images', 'pg-0'))),
-    );
+    await eventually('pages were folded', () => haveFolded(region));
     const old = reference.versions[10];
     const read = await client.readPages(writer.epoch, old?.lsn ?? zeroLsn, [pageNo(1)], {
       timeoutMs: 10_000,
