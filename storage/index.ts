@@ -54,6 +54,7 @@ export {
   showProblem,
 } from './process/config-file.ts';
 export type { ConfigPath } from './process/config-text.ts';
+export { directoryBytes } from './process/directory-bytes.ts';
 export {
   type DirectoryLock,
   heldMessage,

@@ -14,7 +14,12 @@ export function watchAgent(registry: MetricRegistry, agent: Agent): void {
   const epoch = registry.gauge(metrics.epoch).with({});
   const vdl = registry.gauge(metrics.volumeDurableLsn).with({});
   const age = registry.gauge(metrics.replicaAge);
-  const readers = [watchLag(registry, agent), watchShipping(registry), watchControl(registry)];
+  const readers = [
+    watchLag(registry, agent),
+    watchRetention(registry, agent),
+    watchShipping(registry),
+    watchControl(registry),
+  ];
   registry.onScrape(() => {
     const { standing, figures } = agent;
     epoch.set(standing.epoch);
@@ -46,6 +51,20 @@ function watchLag(registry: MetricRegistry, agent: Agent): Read {
       if (!unknown.has(target)) gauges.bytes.with({ target }).set(lagBytes);
       if (typeof lagCommits === 'number') gauges.commits.with({ target }).set(lagCommits);
     }
+  };
+}
+
+function watchRetention(registry: MetricRegistry, agent: Agent): Read {
+  const held = registry.gauge(metrics.retentionHeld);
+  const letGo = registry.gauge(metrics.retentionLetGo);
+  const floor = registry.gauge(metrics.retentionFloor).with({});
+  return () => {
+    const { retention } = agent.standing;
+    held.clear();
+    letGo.clear();
+    for (const { reason, bytes } of retention?.held ?? []) held.with({ reason }).set(bytes);
+    for (const { region: target } of retention?.letGo ?? []) letGo.with({ target }).set(1);
+    floor.set(retention?.floor ?? 0);
   };
 }
 

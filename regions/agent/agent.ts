@@ -44,6 +44,7 @@ import { makeFirstRecord } from '../rebuild/first-record.ts';
 import { type RebuildRefused, rebuildControl } from '../rebuild/rebuild.ts';
 import { LagStore } from '../replication/lag-store.ts';
 import { openRegionReceiver } from '../replication/receiving.ts';
+import { retentionDefault } from '../retention/core/retention-limits.ts';
 import type { ClusterView } from '../status/core/cluster-view.ts';
 import type { RegionReport } from '../status/core/report.ts';
 import type { AgentConfig } from './config.ts';
@@ -156,6 +157,7 @@ export class Agent {
       losses,
       operations: this.moves,
       lags,
+      retention: config.retention ?? retentionDefault,
       onReading: (reading) => {
         if (reading.kind === 'absent') void this.bootstrap();
       },

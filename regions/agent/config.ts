@@ -15,6 +15,8 @@ import {
   strictShape,
 } from '../../storage/index.ts';
 
+import { retentionSchema } from '../retention/core/retention-limits.ts';
+
 /** More regions than this are not shipped to from one primary. */
 export const regionsMax = 6;
 
@@ -69,6 +71,8 @@ export const agentConfigSchema = strictShape({
   nodes: nodesSchema,
   nats: natsSchema,
   regions: regionsSchema,
+  /** How much of the log the nodes keep. */
+  retention: retentionSchema.optional(),
   identity: identityFilesSchema.optional(),
 })
   .superRefine(refineSecret)

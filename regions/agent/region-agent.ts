@@ -16,7 +16,7 @@ import {
   zeroLsn,
 } from '../../storage/index.ts';
 import type { Logger, Telemetry } from '../../telemetry/index.ts';
-import { decodePull, encodePull, parseJson, subjectsOf } from '../bus/core/messages.ts';
+import { decodePull, parseJson, subjectsOf } from '../bus/core/messages.ts';
 import type { NatsConnection } from '../bus/nats-connection.ts';
 import type { ControlReading, ControlStore, ControlView } from '../control/core/control-port.ts';
 import { ControlSight } from '../control/core/control-sight.ts';
@@ -37,11 +37,14 @@ import { sealOldRegion, serveSeals } from '../moves/seal-old-region.ts';
 import { MoveStopwatch } from '../readiness/core/move-stopwatch.ts';
 import { type Readiness, readinessOf } from '../readiness/core/readiness.ts';
 import { ageOf, noLagMemory, positionsOf } from '../replication/core/lag-memory.ts';
-import type { LagKeeper } from '../replication/lag-store.ts';
+import { type LagKeeper, noteLags } from '../replication/lag-store.ts';
 import { Lending } from '../replication/lending.ts';
+import { PullWishes } from '../replication/pull-wishes.ts';
 import { Receiving } from '../replication/receiving.ts';
 import { findReign, type Reign } from '../replication/reign.ts';
 import { type LaneWindow, Shipping, type ShippingOptions } from '../replication/shipping.ts';
+import type { RetentionConfig } from '../retention/core/retention-limits.ts';
+import { Retention } from '../retention/retention.ts';
 import { ClusterView } from '../status/core/cluster-view.ts';
 import { type RegionReport, type Report, reportSchema } from '../status/core/report.ts';
 import { reportLimits } from '../status/core/report-limits.ts';
@@ -54,8 +57,6 @@ import { type Addresses, standingOf } from './standing.ts';
 
 const nodesEveryMs = 500;
 const lagSaveMs = 1_000;
-/** Between two wishes for the redo of the same survivor. */
-const pullEveryMs = 500;
 /** Within this time a look at the control record that failed is told: a poll and a read. */
 const lookMs = 2_500;
 
@@ -78,6 +79,8 @@ export interface RegionAgentOptions {
   readonly losses: LossKeeper;
   readonly operations: OperationKeeper;
   readonly lags: LagKeeper;
+  /** How much of the log is kept. */
+  readonly retention: RetentionConfig;
   /** A record was looked for; what it brought is known here by now. */
   readonly onReading: (reading: ControlReading) => void;
   readonly runtime: Runtime;
@@ -93,6 +96,7 @@ export class RegionAgent {
   readonly nodes: RegionNodes;
   readonly moves: Moves;
   readonly watch: FailoverWatch;
+  readonly retention: Retention;
   private readonly heartbeats: Heartbeats;
   private readonly replacement: Replacement;
   /** How often the lane to each secondary has stood still since this process started. */
@@ -104,7 +108,6 @@ export class RegionAgent {
   private readonly lending: Lending;
   private readonly stopwatch: MoveStopwatch;
   private readonly stops: (() => void)[] = [];
-  private readonly pulledAtMs = new Map<RegionId, number>();
   private shipping: { readonly epoch: Epoch; readonly run: Shipping } | null = null;
   private receiving: Receiving | null = null;
   private reignSought: Epoch | null = null;
@@ -124,6 +127,7 @@ export class RegionAgent {
       options.telemetry.record(repairSpan({ cluster, region, node }, report)),
     );
     this.stopwatch = new MoveStopwatch(region);
+    const pulls = new PullWishes(options);
     const traces = new MoveTraces(cluster, options.telemetry);
     this.orphans = new OrphanSearch({
       ...options,
@@ -155,7 +159,7 @@ export class RegionAgent {
         const atUs = await lastCommitUs(links, reign, forkLsn, runtime);
         return atUs === null ? null : { atUs, aheadUs: this.primaryAheadUs };
       },
-      pull: (from) => this.pull(from),
+      pull: (from) => pulls.say(from),
       seal: (of, reign) => sealOldRegion({ connection: options.nats, cluster, region: of, reign }),
     });
     this.watch = new FailoverWatch({
@@ -172,6 +176,16 @@ export class RegionAgent {
       runtime,
       log,
     });
+    this.retention = new Retention({
+      ...options,
+      config: options.retention,
+      view: this.view,
+      me: () => this.survivor().held,
+      lags: () => this.shipping?.run.lag() ?? [],
+      // Before a secondary has joined nobody has looked.
+      isSearching: () =>
+        this.orphans.isLooking || (this.shipping === null && this.orphans.lookedUnder === null),
+    });
     this.heartbeats = new Heartbeats({
       ...options,
       sight: this.sight,
@@ -186,7 +200,7 @@ export class RegionAgent {
     const timers: readonly Timer[] = [
       runtime.every(reportLimits.reportMs, () => this.report()),
       runtime.every(nodesEveryMs, () => void this.pollNodes()),
-      runtime.every(lagSaveMs, () => this.noteLags()),
+      runtime.every(lagSaveMs, () => noteLags(this.options, this.shipping?.run, this.receiving)),
     ];
     this.stops.push(
       ...timers.map((timer) => () => timer.stop()),
@@ -229,6 +243,7 @@ export class RegionAgent {
     for (const stop of this.stops) stop();
     this.watch.close();
     this.heartbeats.close();
+    this.retention.close();
     this.moves.close();
     this.lending.close();
     this.replacement.close();
@@ -274,6 +289,7 @@ export class RegionAgent {
       nodes: this.nodes,
       receiving: this.receiving,
       lags: this.shipping?.run.lag() ?? [],
+      retention: this.retention.report,
       lossEpochs: losses.epochs,
       failovers: this.moves.failovers,
       trouble: this.trouble ?? this.options.natsTrouble?.() ?? null,
@@ -453,14 +469,6 @@ export class RegionAgent {
     return { from, reign: { head: held.epoch, forks: held.forks, vdl: held.vdl } };
   }
 
-  private pull(from: RegionId): void {
-    const { cluster, region, nats, runtime } = this.options;
-    const nowMs = runtime.nowMs();
-    if (nowMs - (this.pulledAtMs.get(from) ?? Number.NEGATIVE_INFINITY) < pullEveryMs) return;
-    this.pulledAtMs.set(from, nowMs);
-    nats.publish(subjectsOf(cluster).pull(from), encodePull(region));
-  }
-
   /**
    * The newest epoch this agent knows of, and that under which it has looked for lost writes. A primary holds the newest
    * history itself and has nothing left behind but what it found when it joined an older path.
@@ -470,14 +478,6 @@ export class RegionAgent {
     const epoch = Math.max(record?.epoch ?? 0, this.receiving?.position.head ?? 0);
     const done = record?.primary === this.options.region && !this.orphans.isLooking;
     return { epoch, lookedUnder: done ? epoch : (this.orphans.lookedUnder ?? 0) };
-  }
-
-  private noteLags(): void {
-    const { region, lags, runtime } = this.options;
-    if (this.shipping !== null) lags.note(this.shipping.run.lag(), runtime.wallUs());
-    if (this.receiving === null) return;
-    const { levelMsAgo: lagMs, position } = this.receiving;
-    lags.note([{ region, lagMs, vdl: position.vdl }], runtime.wallUs());
   }
 
   private report(): void {

@@ -6,6 +6,7 @@ import type { Moves } from '../moves/moves.ts';
 import type { Took } from '../readiness/core/move-stopwatch.ts';
 import type { Receiving } from '../replication/receiving.ts';
 import type { Shipping } from '../replication/shipping.ts';
+import type { RetentionReport } from '../retention/core/retention-report.ts';
 import type { RegionReport } from '../status/core/report.ts';
 import { reportLimits } from '../status/core/report-limits.ts';
 import type { RegionNodes } from '../status/region-nodes.ts';
@@ -25,6 +26,7 @@ export interface StandingParts {
   readonly receiving: Pick<Receiving, 'following' | 'stalledMs'> | null;
   /** Of the secondaries, as the primary sees them. */
   readonly lags: ReturnType<Shipping['lag']>;
+  readonly retention: RetentionReport;
   /** Reigns whose lost writes are known here. */
   readonly lossEpochs: readonly number[];
   readonly failovers: Moves['failovers'];
@@ -36,7 +38,7 @@ export interface StandingParts {
 
 export function standingOf(parts: StandingParts): RegionReport {
   const { region, addresses, survivor, nodes, receiving, lags, lossEpochs, failovers } = parts;
-  const { trouble, took, watch, sentAtMs } = parts;
+  const { trouble, took, watch, sentAtMs, retention } = parts;
   const { held, followed, primaryVdl, levelMsAgo } = survivor;
   const { suspicion, refusal } = watch;
   return {
@@ -54,16 +56,30 @@ export function standingOf(parts: StandingParts): RegionReport {
     nodes: [...nodes.reports],
     membershipEpoch: nodes.membership.epoch,
     stalledMs: Math.round(receiving?.stalledMs ?? 0),
-    lag: lags.map(({ region: to, lagBytes, lagMs, lagCommits, lagCommitsExact, vdl, online, stalledMs }) => ({
-      region: to,
-      lagBytes,
-      lagMs: lagMs === null ? null : Math.round(lagMs),
-      lagCommits,
-      lagCommitsExact,
-      vdl,
-      online,
-      stalledMs: Math.round(stalledMs),
-    })),
+    lag: lags.map(
+      ({
+        region: to,
+        lagBytes,
+        lagMs,
+        lagCommits,
+        lagCommitsExact,
+        vdl,
+        online,
+        stalledMs,
+        needsImages,
+      }) => ({
+        region: to,
+        lagBytes,
+        lagMs: lagMs === null ? null : Math.round(lagMs),
+        lagCommits,
+        lagCommitsExact,
+        vdl,
+        online,
+        stalledMs: Math.round(stalledMs),
+        ...(needsImages !== null && { needsImages }),
+      }),
+    ),
+    retention,
     lossEpochs: [...lossEpochs],
     failovers: failovers.slice(-reportLimits.reportFailoversMax).map(({ id, epoch }) => ({ id, epoch })),
     took,

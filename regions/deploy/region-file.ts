@@ -26,6 +26,7 @@ import {
   strictShape,
 } from '../../storage/index.ts';
 import { natsSchema, regionsSchema } from '../agent/config.ts';
+import { retentionSchema } from '../retention/core/retention-limits.ts';
 import { natsTopology, witness } from './core/nats-topology.ts';
 import { type Broken, natsRules, regionRules, type ServerFile } from './core/region-rules.ts';
 
@@ -56,6 +57,7 @@ export const regionFileSchema = strictShape({
   agent: strictShape({ address: addressSchema, dataDir: dataDirSchema.optional() }),
   gateways: z.array(gatewayPartSchema),
   nats: natsPartSchema,
+  retention: retentionSchema.optional(),
 }).superRefine((file, context) => tell(context, regionRules({ ...file, name: file.region })));
 
 /** One region of a deployment. */
@@ -166,6 +168,7 @@ export const agentPart: RegionPart<RegionFile> = {
       dataDir:
         agent.dataDir === undefined ? dataDirOf(region, file, 'agent') : besideFile(file, agent.dataDir),
       gateways: region.gateways.map(({ address }) => address),
+      ...(region.retention !== undefined && { retention: region.retention }),
     };
     return {
       kind: 'ok',

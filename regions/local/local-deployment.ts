@@ -31,6 +31,7 @@ import {
 } from '../../storage/index.ts';
 import { regionsMax, regionsSchema } from '../agent/config.ts';
 import { findNatsServer } from '../nats/nats-server.ts';
+import { retentionDefault } from '../retention/core/retention-limits.ts';
 import { busyPorts } from './busy-port.ts';
 import { type Distances, type PairRoundTrip, wideAreaOf } from './cables/core/wide-area.ts';
 import { RouteProxies, RouteProxy } from './cables/route-proxy.ts';
@@ -78,6 +79,8 @@ export type UpRequest = {
   readonly fresh?: boolean;
   readonly nats?: { readonly url: string; readonly token: string; readonly replicas: 1 | 3 | 5 };
   readonly secure?: boolean;
+  /** What is not said stays as it was. */
+  readonly retention?: { readonly hours?: number; readonly bytes?: number };
   /** Whether the package of nats-server may be installed, as root, where there is none. */
   readonly install?: boolean;
   /** How far apart the regions are made to be this time; left out, they are as close as one machine is. */
@@ -246,6 +249,9 @@ export function prepareDeployment(
     ...base,
     basePort: request.basePort ?? base.basePort,
     ...(request.secure !== undefined && { secure: request.secure }),
+    ...(request.retention !== undefined && {
+      retention: { ...retentionDefault, ...base.retention, ...request.retention },
+    }),
     natsRoutePassword: base.natsRoutePassword ?? randomBytes(24).toString('base64url'),
     nats:
       nats === undefined ? base.nats : { servers: [nats.url], token: nats.token, replicas: nats.replicas },

@@ -13,6 +13,7 @@ import type { RegionPlan, WitnessPlan } from '../deploy/core/region-text.ts';
 import { natsConfigFile, natsConfigOf } from '../deploy/nats-config.ts';
 import { secretNames } from '../deploy/write-files.ts';
 import type { NatsServer } from '../nats/nats-server.ts';
+import { retentionSchema } from '../retention/core/retention-limits.ts';
 import type { RouteEnds } from './cables/route-proxy.ts';
 import { certificatesDir, gatewayName, identityFilesOf, natsIdentity } from './secure/local-certificates.ts';
 
@@ -33,6 +34,8 @@ export const deploymentSchema = strictShape({
   secure: z.boolean().optional(),
   regions: regionsSchema,
   basePort: z.int().min(1),
+  /** How much of the log is kept; left out where it was never said. */
+  retention: retentionSchema.optional(),
   /** Servers of someone else (`--nats URL`), or null when the deployment runs its own. */
   nats: natsSchema.nullable(),
   /** Names of a region's storage nodes, where one was replaced: the first two in the first zone, and so on. */
@@ -241,6 +244,7 @@ export function regionPlans(
       dataDir: '.',
       ...privacyOf(deployment, dataDir),
       nodes: placed(deployment, region, nodesOfRegion(deployment, region)),
+      ...(deployment.retention !== undefined && { retention: deployment.retention }),
       agent: { address: at(ports.agent) },
       gateways: [
         {

@@ -5,6 +5,7 @@
 import type { Server } from 'node:http';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { directoryBytes } from '../../storage/index.ts';
 import type { RouteProxies } from './cables/route-proxy.ts';
 import {
   type Action,
@@ -13,7 +14,6 @@ import {
   type SupervisorStatus,
   serveControl,
 } from './control-socket.ts';
-import { directoryBytes } from './directory-bytes.ts';
 import { logFile, type ProcessRole, type ProcessSpec, startOrder, telemetryGroup } from './local-layout.ts';
 import { lastLines, ManagedProcess } from './managed-process.ts';
 import { type NatsAccess, NatsCare } from './nats-care.ts';

@@ -1,10 +1,12 @@
 /** What the agent remembers of lag, its secondaries' or its own region's, on disk, so that a restart does not begin to count anew. */
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { RegionId } from '../../storage/index.ts';
+import type { RegionId, Runtime } from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
 import { parseJson } from '../bus/core/messages.ts';
 import { type LagMemory, lagMemorySchema, noLagMemory, rememberLags } from './core/lag-memory.ts';
+import type { Receiving } from './receiving.ts';
+import type { Shipping } from './shipping.ts';
 
 /** Where the lag of the secondaries is remembered. */
 export interface LagKeeper {
@@ -13,6 +15,22 @@ export interface LagKeeper {
   note(lags: Parameters<typeof rememberLags>[1], nowUs: number): void;
   /** Forgets all others: what was known of them came from a role that this region has not any more. */
   keepOnly(regions: readonly RegionId[]): void;
+}
+
+/** Notes what a region knows now: of its secondaries where it ships, of itself where it receives. */
+export function noteLags(
+  {
+    region,
+    lags,
+    runtime,
+  }: { readonly region: RegionId; readonly lags: LagKeeper; readonly runtime: Runtime },
+  shipping: Pick<Shipping, 'lag'> | undefined,
+  receiving: Pick<Receiving, 'levelMsAgo' | 'position'> | null,
+): void {
+  if (shipping !== undefined) lags.note(shipping.lag(), runtime.wallUs());
+  if (receiving === null) return;
+  const { levelMsAgo: lagMs, position } = receiving;
+  lags.note([{ region, lagMs, vdl: position.vdl }], runtime.wallUs());
 }
 
 export class LagStore implements LagKeeper {

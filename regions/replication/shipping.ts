@@ -54,7 +54,11 @@ export interface ShippingOptions {
 export type Outlet = Pick<NatsConnection, 'publish' | 'close'>;
 
 /** Lag, and how long the lane has stood still; 0 while it moves. */
-export type LaneLag = Lag & { readonly stalledMs: number };
+export type LaneLag = Lag & {
+  readonly stalledMs: number;
+  /** Why the log does not bring the secondary up any more, in words; null while it can. */
+  readonly needsImages: string | null;
+};
 
 /** Of one lane: redo sent and not stored there, the most that may be, and whether it is known where the secondary is. */
 export interface LaneWindow {
@@ -157,7 +161,8 @@ class Lane {
       this.options.onStalled(this.to);
     } else if (news.kind === 'recovered')
       log.info({ ...facts, afterMs: news.afterMs }, 'a secondary moves again');
-    else this.rebuild(news.attempt);
+    // A lane that is well and has nothing to send is as good as a new one.
+    else if (this.shipper.needsImagesFrom === null) this.rebuild(news.attempt);
   }
 
   /** Another connection, another node to read from, and a word of the secondary from where to go on. */
@@ -185,7 +190,15 @@ class Lane {
 
   lag(): LaneLag {
     const nowMs = this.runtime.nowMs();
-    return { ...this.shipper.lag(nowMs, this.runtime.wallUs()), stalledMs: this.watch.stalledMs(nowMs) };
+    const { needsImagesFrom: floor, storedTo } = this.shipper;
+    return {
+      ...this.shipper.lag(nowMs, this.runtime.wallUs()),
+      stalledMs: this.watch.stalledMs(nowMs),
+      needsImages:
+        floor === null
+          ? null
+          : `needs images: its position ${storedTo} is below the retained log, which begins at ${floor}`,
+    };
   }
 
   get window(): Omit<LaneWindow, 'region'> {
@@ -224,8 +237,9 @@ class Lane {
     if (reply === null || split === null || split.kind === 'bad') {
       if (split?.kind === 'bad')
         this.options.log.error({ reason: split.reason }, 'a storage node sent frames that do not check');
+      if (this.log.below !== null) this.belowFloor(this.log.below.lsn);
       // The shipper's next tick asks again: a node that fails at once is not asked in a tight loop.
-      this.carryOut(this.shipper.step({ kind: 'fetchFailed' }, this.runtime.nowMs()));
+      else this.carryOut(this.shipper.step({ kind: 'fetchFailed' }, this.runtime.nowMs()));
       return;
     }
     const commits = commitMarksIn(split.frames, from, reply.next);
@@ -260,6 +274,20 @@ class Lane {
         ? { next: from, commits: [] }
         : { next: reply.next, commits: commitMarksIn(split.frames, from, reply.next) };
     this.carryOut(this.shipper.step({ kind: 'looked', from, ...found }, this.runtime.nowMs()));
+    if (reply === null && this.log.below !== null) this.belowFloor(this.log.below.lsn);
+  }
+
+  /** R61: what the secondary lacks is held as images only. Said once; asked again now and then, in case it has come up by other means. */
+  private belowFloor(floor: Lsn): void {
+    const wasBelow = this.shipper.needsImagesFrom !== null;
+    this.carryOut(this.shipper.step({ kind: 'belowFloor', floor }, this.runtime.nowMs()));
+    const { needsImages } = this.lag();
+    if (wasBelow || needsImages === null) return;
+    const { from } = this.options;
+    this.options.log.error(
+      { from, to: this.to, needsImages },
+      'a secondary cannot be brought up from the log',
+    );
   }
 
   private ship({ start, next, vdl, frames }: Extract<ShipperEffect, { kind: 'ship' }>): void {

@@ -167,5 +167,8 @@ function nodeReport(
     ...(node.node === joining?.out && { role: 'leaving' as const }),
     ...(node.node === joining?.in.node && { role: 'joining' as const }),
     ...(status?.trouble !== undefined && { trouble: status.trouble }),
+    ...(status !== null && { logBytes: status.logBytes, floor: status.floor?.lsn ?? 0 }),
+    ...(status?.imageBytes !== undefined && { imageBytes: status.imageBytes }),
+    ...(status?.needsImages !== undefined && { needsImages: status.needsImages }),
   };
 }

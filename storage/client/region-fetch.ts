@@ -2,6 +2,7 @@
  * Reads a region's log from whichever of its six nodes has it: one node at a time, and the next one when that node
  * is silent, does not know the path, or has nothing to give.
  */
+import type { Floor } from '../history/floor.ts';
 import type { NodeId } from '../redo/ids.ts';
 import type { FetchedReply, FetchRequest, StorageReply, StorageRequest } from '../wire/core/messages.ts';
 
@@ -21,6 +22,8 @@ const answerMs = 1_500;
 export class RegionFetch {
   private readonly region: FetchSource;
   private at: number;
+  /** What each node had to say the last time: a floor above what was asked, or nothing. */
+  private readonly misses = new Map<NodeId, Floor | null>();
 
   /** @param start which node to begin with, so that several readers spread over the six. */
   constructor(region: FetchSource, start: number) {
@@ -35,10 +38,19 @@ export class RegionFetch {
     const reply = await this.region.request(node, request, request.waitMs + answerMs);
     if (reply.kind !== 'fetched') {
       this.at += 1;
+      this.misses.set(node, reply.kind === 'refused' ? (reply.floor ?? null) : null);
       return null;
     }
+    this.misses.clear();
     // Nothing new, or nothing it knows of: a node that the writer cannot reach looks the same from here.
     if (reply.frames.length === 0) this.at += 1;
     return reply;
+  }
+
+  /** The lowest floor of the nodes, when each was asked in vain and what was asked lies below that of all who answered; else null. */
+  get below(): Floor | null {
+    if (this.misses.size < this.region.nodes.length) return null;
+    const floors = [...this.misses.values()].flatMap((floor) => floor ?? []);
+    return floors.sort((a, b) => a.lsn - b.lsn)[0] ?? null;
   }
 }

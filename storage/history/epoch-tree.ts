@@ -177,3 +177,13 @@ export function commonPoint(
   }
   return common;
 }
+
+/** What is durable on one path, as far as it lies on the path to `head`; zero when the tree does not know the former. */
+export function durableOn(
+  tree: EpochTree,
+  durable: { readonly head: Epoch; readonly vdl: Lsn },
+  head: Epoch,
+): Lsn {
+  if (durable.head === head) return durable.vdl;
+  return tree.has(durable.head) ? commonPoint(tree, { head: durable.head, lsn: durable.vdl }, head) : zeroLsn;
+}

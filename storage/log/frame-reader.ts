@@ -6,7 +6,7 @@
 import { plainBytes } from '../redo/bytes.ts';
 import { parseFrame, skimFrame } from '../redo/frame.ts';
 import type { HeldFrame } from './core/segment.ts';
-import type { HotLog, LogRead } from './hot-log.ts';
+import type { LogPosition, LogRead } from './hot-log.ts';
 import { frameBytesMax } from './hot-log-scan.ts';
 
 export type FramesRead =
@@ -25,49 +25,67 @@ interface Stretch {
   readonly frames: HeldFrame[];
 }
 
+/** Where frames are read: the log, or its disk alone. */
+export interface FrameSource {
+  read(position: LogPosition): Promise<LogRead>;
+}
+
+/** Hears of frames that are held and whose bytes are not what was written, or cannot be read; of none when no file can be opened. */
+export type OnRotten = (frames: readonly HeldFrame[], reason: string) => void;
+
 export class FrameReader {
-  private readonly log: Pick<HotLog, 'read' | 'counters'>;
-  private readonly onBad: (reason: string) => void;
+  private readonly log: FrameSource;
+  private readonly onRotten: OnRotten;
   private reading = 0;
   private readonly waiting: (() => void)[] = [];
 
-  /** `onBad` hears of each frame that did not match; the reader answers for it too. */
-  constructor(log: Pick<HotLog, 'read' | 'counters'>, onBad: (reason: string) => void) {
+  constructor(log: FrameSource, onRotten: OnRotten) {
     this.log = log;
-    this.onBad = onBad;
+    this.onRotten = onRotten;
   }
 
   async read(frames: readonly HeldFrame[]): Promise<FramesRead> {
     const good: Uint8Array[] = [];
     for (const stretch of stretchesOf(frames)) {
       const read = await this.bounded(stretch);
-      if (read.kind === 'failed') return this.bad(good, stretch, read.message);
+      if (read.kind === 'failed') return this.unread(good, stretch, read);
       for (const frame of stretch.frames) {
         const from = frame.position.offset - stretch.offset;
         const bytes = plainBytes(read.bytes).subarray(from, from + frame.position.length);
         const checked = check(frame, bytes, read.fromDisk);
-        if (typeof checked === 'string') return this.bad(good, stretch, checked);
+        if (typeof checked === 'string') return this.bad(good, stretch, [frame], checked);
         good.push(checked);
       }
     }
     return { kind: 'ok', frames: good };
   }
 
-  private bad(good: readonly Uint8Array[], stretch: Stretch, why: string): FramesRead {
+  private unread(
+    good: readonly Uint8Array[],
+    stretch: Stretch,
+    { reason, message }: Extract<LogRead, { kind: 'failed' }>,
+  ): FramesRead {
+    if (reason === 'dropped') return { kind: 'bad', good, reason: message };
+    // A want of handles says nothing of the bytes.
+    return this.bad(good, stretch, reason === 'unreadable' ? stretch.frames : [], message);
+  }
+
+  private bad(
+    good: readonly Uint8Array[],
+    stretch: Stretch,
+    lost: readonly HeldFrame[],
+    why: string,
+  ): FramesRead {
     const reason = `log file ${stretch.file} near byte ${stretch.offset}: ${why}`;
-    this.onBad(reason);
+    this.onRotten(lost, reason);
     return { kind: 'bad', good, reason };
   }
 
-  private async bounded(stretch: Stretch): Promise<LogRead & { readonly fromDisk: boolean }> {
+  private async bounded({ file, offset, length }: Stretch): Promise<LogRead> {
     if (this.reading >= readsMax) await new Promise<void>((resolve) => this.waiting.push(resolve));
     this.reading += 1;
     try {
-      // The log counts a read before it waits for anything, so the counter tells where this one goes.
-      const before = this.log.counters.readsFromDisk;
-      const reading = this.log.read({ file: stretch.file, offset: stretch.offset, length: stretch.length });
-      const fromDisk = this.log.counters.readsFromDisk > before;
-      return { ...(await reading), fromDisk };
+      return await this.log.read({ file, offset, length });
     } finally {
       this.reading -= 1;
       this.waiting.shift()?.();

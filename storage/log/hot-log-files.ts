@@ -6,15 +6,30 @@ import { join } from 'node:path';
 import { type Disk, type DiskFailure, type DiskFile, type DiskOpenMode, onDisk } from './disk.ts';
 
 const namePattern = /^(\d{10})\.log$/;
+const indexPattern = /^(\d{10})\.idx$/;
 
 export function logFileName(number: number): string {
   return `${String(number).padStart(10, '0')}.log`;
 }
 
+/** What a sealed log file holds; see core/sealed-index.ts. */
+export function indexFileName(number: number): string {
+  return `${String(number).padStart(10, '0')}.idx`;
+}
+
 /** Numbers of the log files among `names`, ascending; other files are none of the log's business. */
 export function logFileNumbers(names: readonly string[]): readonly number[] {
+  return numbersOf(names, namePattern);
+}
+
+/** Numbers of the index files among `names`, ascending. */
+export function indexFileNumbers(names: readonly string[]): readonly number[] {
+  return numbersOf(names, indexPattern);
+}
+
+function numbersOf(names: readonly string[], pattern: RegExp): readonly number[] {
   return names
-    .map((name) => Number(namePattern.exec(name)?.[1] ?? 0))
+    .map((name) => Number(pattern.exec(name)?.[1] ?? 0))
     .filter((number) => number > 0)
     .sort((a, b) => a - b);
 }
@@ -29,6 +44,7 @@ export interface LogFileLease {
 interface Entry {
   readonly opened: Promise<DiskFile | DiskFailure>;
   users: number;
+  isForgotten: boolean;
 }
 
 export class LogFiles {
@@ -51,6 +67,7 @@ export class LogFiles {
         result.kind === 'ok' ? result.value : result,
       ),
       users: 0,
+      isForgotten: false,
     };
     this.entries.delete(number);
     this.entries.set(number, entry);
@@ -63,9 +80,19 @@ export class LogFiles {
     void this.closeIdle();
     const release = (): void => {
       entry.users -= 1;
-      void this.closeIdle();
+      if (!entry.isForgotten) void this.closeIdle();
+      else if (entry.users === 0) void closeEntry(entry);
     };
     return { kind: 'open', file, release };
+  }
+
+  /** The file is being removed: its handle is closed as soon as nobody uses it. */
+  forget(number: number): void {
+    const entry = this.entries.get(number);
+    if (entry === undefined) return;
+    this.entries.delete(number);
+    entry.isForgotten = true;
+    if (entry.users === 0) void closeEntry(entry);
   }
 
   /** Closes every handle that is not in use; the rest close when they are released. */
@@ -80,10 +107,13 @@ export class LogFiles {
       if (this.entries.size <= this.openMax) break;
       if (entry.users > 0) continue;
       this.entries.delete(number);
-      closing.push(
-        entry.opened.then((file) => ('kind' in file ? undefined : onDisk<void>((done) => file.close(done)))),
-      );
+      closing.push(closeEntry(entry));
     }
     await Promise.all(closing);
   }
+}
+
+async function closeEntry(entry: Entry): Promise<void> {
+  const file = await entry.opened;
+  if (!('kind' in file)) await onDisk<void>((done) => file.close(done));
 }

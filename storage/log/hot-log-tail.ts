@@ -37,6 +37,14 @@ export class LogTail {
     }
   }
 
+  /** Files up to this number are gone. */
+  drop(through: number): void {
+    for (; (this.runs[this.first]?.file ?? Number.POSITIVE_INFINITY) <= through; this.first += 1)
+      this.heldBytes -= this.runs[this.first]?.bytes.length ?? 0;
+    this.runs = this.runs.slice(this.first);
+    this.first = 0;
+  }
+
   /** The frame at `position`, as a view of memory that never changes; undefined when it is not, or no longer, here. */
   get(position: LogPosition): Uint8Array | undefined {
     let low = this.first;

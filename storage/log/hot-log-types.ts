@@ -2,6 +2,7 @@
 import type { Runtime } from '../process/runtime.ts';
 import type { ReceivedFrame } from '../redo/frame.ts';
 import { nodeLimits } from '../redo/limits.ts';
+import type { HeldFrame } from './core/segment.ts';
 import type { Disk, DiskFailureReason } from './disk.ts';
 import type { LogPosition } from './hot-log-scan.ts';
 
@@ -28,10 +29,15 @@ export interface HotLogOptions extends Partial<HotLogBounds> {
   /** Default: this machine. */
   readonly runtime?: Runtime;
   /**
-   * Gets every frame on disk, in the order of the log, before `open` resolves. The frame's bytes are a view valid only
-   * during the call. Frames are durable by the time `open` resolves, not before.
+   * Gets every frame of the files that are read, in the order of the log, before `open` resolves. The frame's bytes are a view
+   * valid only during the call. Frames are durable by the time `open` resolves, not before.
    */
   readonly onFrame: (position: LogPosition, frame: ReceivedFrame) => void;
+  /**
+   * Gets what a sealed file holds, in place of its frames and in its turn. @returns false when that does not go together with
+   * what is known already: the file is read then. Without it every file is read.
+   */
+  readonly onSealed?: (entries: readonly HeldFrame[]) => boolean;
   /** Hears how long each batch took to write and flush, milliseconds. */
   readonly onFlushed?: (tookMs: number) => void;
   /** Runs once, when the log fails for good; every append from then on fails with `io-error`. */
@@ -51,8 +57,31 @@ export type AppendResult =
     };
 
 export type LogRead =
-  /** Bytes that never change; the checksum is the caller's to check. */
-  { readonly kind: 'ok'; readonly bytes: Uint8Array } | { readonly kind: 'failed'; readonly message: string };
+  /** Bytes that never change; the checksum of those that come from the disk is the caller's to check. */
+  | { readonly kind: 'ok'; readonly bytes: Uint8Array; readonly fromDisk: boolean }
+  | {
+      readonly kind: 'failed';
+      /** `dropped`: the file was collected. `busy`: no file handle is left, which passes. `unreadable`: the bytes are lost. */
+      readonly reason: 'dropped' | 'busy' | 'unreadable';
+      readonly message: string;
+    };
+
+/** One log file, as `HotLog.files` tells it. */
+export interface LogFileFacts {
+  readonly number: number;
+  /** Up to the end of its last frame, damage between included. */
+  readonly bytes: number;
+  /** Its index lies beside it: a start does not read it. */
+  readonly sealed: boolean;
+  /** Times of its first and last commit, see `SealedFacts`; null while it is not sealed, and when it holds none. */
+  readonly firstCommitUs: number | null;
+  readonly lastCommitUs: number | null;
+}
+
+export type DropResult =
+  | { readonly kind: 'dropped'; readonly files: number; readonly bytes: number }
+  /** Some may be gone; the rest is as it was, and asking again goes on. */
+  | { readonly kind: 'failed'; readonly message: string };
 
 /** Running totals since the log was opened. */
 export interface LogCounters {

@@ -8,26 +8,34 @@
  * retried: the kernel may have dropped the pages and would report the next flush as a success, so the log cuts the
  * unacknowledged bytes away, fails for good and the process must be restarted to read back what the disk has. Zeros behind
  * the last frame are space that is not used yet.
- * Opening the log deletes nothing but a torn tail: at most one batch at the end of the last file, never acknowledged.
+ * Opening the log deletes nothing of it but a torn tail: at most one batch at the end of the last file, never acknowledged.
+ *
+ * A file that takes no more frames is sealed in the background (`seal`): what it holds is written beside it, and a start reads
+ * that instead of the frames. A prefix of files can be dropped (`dropThrough`).
  */
 import assert from 'node:assert/strict';
 import { dirname, join } from 'node:path';
 import { machine, type Runtime } from '../process/runtime.ts';
 import { volumeLimits } from '../redo/limits.ts';
-import { type DiskResult, diskFailureReason, onDisk, readFully } from './disk.ts';
+import type { HeldFrame } from './core/segment.ts';
+import { type DiskFailure, type DiskResult, diskFailureReason, onDisk, readFully } from './disk.ts';
 import { type LogFileLease, LogFiles, logFileName, logFileNumbers } from './hot-log-files.ts';
 import { LogReader, type LogRecovery } from './hot-log-recovery.ts';
 import { frameBytesMax, type LogPosition } from './hot-log-scan.ts';
 import { LogTail } from './hot-log-tail.ts';
 import {
   type AppendResult,
+  type DropResult,
   type HotLogBounds,
   type HotLogOptions,
   hotLogDefaults,
   type LogCounters,
   type LogFailureReason,
+  type LogFileFacts,
   type LogRead,
 } from './hot-log-types.ts';
+import { type CommitTimes, LogCatalog, type SealResult } from './log-catalog.ts';
+import { readSealedIndex, tidyIndexes } from './sealed-files.ts';
 
 export type { LogRecovery } from './hot-log-recovery.ts';
 export type { LogDamage, LogPosition } from './hot-log-scan.ts';
@@ -85,7 +93,8 @@ export class HotLog {
   };
   private readonly options: HotLogOptions & HotLogBounds;
   private readonly runtime: Runtime;
-  private readonly files: LogFiles;
+  private readonly handles: LogFiles;
+  private readonly catalog: LogCatalog;
   private readonly tail: LogTail;
   private state: State = { kind: 'open' };
   private current: CurrentFile | undefined;
@@ -98,30 +107,32 @@ export class HotLog {
 
   private constructor(
     options: HotLogOptions & HotLogBounds,
-    files: LogFiles,
+    handles: LogFiles,
+    catalog: LogCatalog,
     at: AppendPoint,
     lease?: LogFileLease,
   ) {
     this.options = options;
     this.runtime = options.runtime ?? machine;
-    this.files = files;
+    this.handles = handles;
+    this.catalog = catalog;
     this.tail = new LogTail(options.tailBytesMax);
     this.nextNumber = at.number;
     if (lease !== undefined && at.endBytes !== undefined) this.start(lease, at.endBytes);
   }
 
   /**
-   * Opens the log, reading all of it. Fails as a value when the directory or a flush of it does; bytes that cannot be
-   * read are damage, reported in `recovery`.
+   * Opens the log: reads what is not sealed, and the indexes of what is. Fails as a value when the directory or a flush of it
+   * does; bytes that cannot be read are damage, reported in `recovery`.
    */
   static async open(given: HotLogOptions): Promise<OpenedLog> {
     const options = { ...hotLogDefaults, ...given };
     assert(options.batchBytesMax >= volumeLimits.appendBytesMax, 'a batch takes the largest append');
     const { disk, directory } = options;
-    const files = new LogFiles(disk, directory, options.openFilesMax);
+    const handles = new LogFiles(disk, directory, options.openFilesMax);
     const failed = async (result: DiskResult<unknown>): Promise<OpenedLog> => {
       assert(result.kind === 'failed');
-      await files.closeAll();
+      await handles.closeAll();
       return { kind: 'failed', reason: diskFailureReason(result), message: result.message };
     };
 
@@ -134,40 +145,81 @@ export class HotLog {
     const listed = await onDisk<readonly string[]>((done) => disk.list(directory, done));
     if (listed.kind === 'failed') return failed(listed);
 
+    const catalog = new LogCatalog(disk, directory, handles, options.runtime ?? machine);
     const reader = new LogReader(options.batchBytesMax, options.onFrame);
     const numbers = logFileNumbers(listed.value);
+    const indexed = await tidyIndexes(disk, directory, listed.value, new Set(numbers));
     const last = numbers.at(-1) ?? 0;
     let point: AppendPoint = { number: last + 1, endBytes: undefined };
     for (const number of numbers) {
-      const lease = await files.use(number, 'existing');
+      const lease = await handles.use(number, 'existing');
       if (lease.kind === 'failed') {
-        reader.damaged({
-          file: number,
-          offset: 0,
-          length: 0,
-          reason: `cannot be opened: ${lease.message}`,
-        });
+        reader.damaged({ file: number, offset: 0, length: 0, reason: `cannot be opened: ${lease.message}` });
+        catalog.noted(number, 0);
         continue;
+      }
+      if (number !== last && indexed.has(number) && options.onSealed !== undefined) {
+        const read = await readSealedIndex(disk, directory, number, lease);
+        if (read.kind === 'index' && options.onSealed(read.index.entries)) {
+          lease.release();
+          reader.sealed(read.index);
+          catalog.noted(number, read.index.logBytes, read.index);
+          continue;
+        }
+        reader.unbelieved({
+          file: number,
+          reason: read.kind === 'bad' ? read.reason : 'it overlaps what other files hold',
+        });
       }
       const endBytes = await reader.readFile(lease, number, number === last);
       lease.release();
       if (typeof endBytes !== 'number') return failed(endBytes);
+      catalog.noted(number, reader.usedBytes);
       if (number === last && endBytes >= 0 && endBytes < options.fileBytesMax) point = { number, endBytes };
     }
-    if (point.endBytes === undefined) {
-      return {
-        kind: 'open',
-        log: new HotLog(options, files, point),
-        recovery: reader.result(numbers.length),
-      };
-    }
-    const lease = await files.use(point.number, 'existing');
+    const recovery = reader.result(numbers.length);
+    if (point.endBytes === undefined)
+      return { kind: 'open', log: new HotLog(options, handles, catalog, point), recovery };
+    const lease = await handles.use(point.number, 'existing');
     if (lease.kind === 'failed') return failed(lease);
-    return {
-      kind: 'open',
-      log: new HotLog(options, files, point, lease),
-      recovery: reader.result(numbers.length),
-    };
+    return { kind: 'open', log: new HotLog(options, handles, catalog, point, lease), recovery };
+  }
+
+  /** By number, ascending. */
+  get files(): readonly LogFileFacts[] {
+    return this.catalog.all;
+  }
+
+  /** Of all files, up to the end of the last frame of each. */
+  get bytes(): number {
+    return this.catalog.bytes;
+  }
+
+  get sealedFiles(): number {
+    return this.catalog.sealedFiles;
+  }
+
+  /** Whether `seal` may be called: the file takes no more frames and is not sealed. */
+  isRolled(number: number): boolean {
+    return this.catalog.isRolled(number);
+  }
+
+  /** Writes the index of a rolled file; see `LogCatalog.seal`. */
+  seal(number: number, entries: readonly HeldFrame[], times: CommitTimes): Promise<SealResult> {
+    return this.catalog.seal(number, entries, times);
+  }
+
+  /** Takes an index away that is not true any more; see `LogCatalog.unseal`. */
+  unseal(number: number): Promise<DiskResult<void>> {
+    return this.catalog.unseal(number);
+  }
+
+  /**
+   * S17: removes the log files up to `number` and their indexes, never the last one. Nothing in them may be claimed any more
+   * by then: a crash in between leaves some of them, which the next start reads. Reads of them fail with `dropped`.
+   */
+  dropThrough(number: number): Promise<DropResult> {
+    return this.catalog.dropThrough(number, (candidate) => this.tail.drop(candidate));
   }
 
   /** Bytes appended and not yet called back. */
@@ -212,35 +264,48 @@ export class HotLog {
     this.runtime.soon(() => this.flush());
   }
 
-  /** Reads one frame, from memory when it was written lately. Concurrent reads are the caller's to bound. */
+  /** Reads frames, from memory when they were written lately. Concurrent reads are the caller's to bound. */
   async read(position: LogPosition): Promise<LogRead> {
+    const near = position.file > this.catalog.droppedThrough ? this.tail.get(position) : undefined;
+    if (near === undefined) return this.readFromDisk(position);
+    this.counters.readsFromTail += 1;
+    return { kind: 'ok', bytes: near, fromDisk: false };
+  }
+
+  /** As `read`, from the disk even when the frames are in memory. */
+  async readFromDisk(position: LogPosition): Promise<LogRead> {
     assert(position.length > 0 && position.length <= frameBytesMax, `a frame of ${position.length} bytes`);
-    const near = this.tail.get(position);
-    if (near !== undefined) {
-      this.counters.readsFromTail += 1;
-      return { kind: 'ok', bytes: near };
-    }
     this.counters.readsFromDisk += 1;
-    const lease = await this.files.use(position.file, 'existing');
-    if (lease.kind === 'failed') return lease;
+    const lease = await this.handles.use(position.file, 'existing');
+    if (lease.kind === 'failed') return this.unread(position, lease);
     const bytes = Buffer.allocUnsafeSlow(position.length);
     const read = await onDisk<number>((done) => readFully(lease.file, bytes, position.offset, done));
     lease.release();
-    if (read.kind === 'failed') return read;
-    if (read.value === bytes.length) return { kind: 'ok', bytes };
-    return {
-      kind: 'failed',
-      message: `log file ${position.file} ends before ${position.offset + position.length}`,
-    };
+    if (read.kind === 'failed') return this.unread(position, read);
+    if (read.value === bytes.length) return { kind: 'ok', bytes, fromDisk: true };
+    const message = `log file ${position.file} ends before ${position.offset + position.length}`;
+    return this.unread(position, { kind: 'failed', code: 'EOF', message });
+  }
+
+  private unread({ file }: LogPosition, failure: DiskFailure): LogRead {
+    if (file <= this.catalog.droppedThrough)
+      return {
+        kind: 'failed',
+        reason: 'dropped',
+        message: `log file ${file} was dropped: all of it is in page images`,
+      };
+    const reason = diskFailureReason(failure) === 'disk-full' ? 'busy' : 'unreadable';
+    return { kind: 'failed', reason, message: failure.message };
   }
 
   /** Writes what was appended, then closes the files. Appends from now on are refused. */
   async close(): Promise<void> {
     if (this.state.kind === 'open') this.state = { kind: 'closed' };
     if (this.phase === 'flushing') await new Promise<void>((resolve) => this.onIdle.push(resolve));
+    await this.catalog.settled();
     this.current?.lease.release();
     this.current = undefined;
-    await this.files.closeAll();
+    await this.handles.closeAll();
   }
 
   private refusal(length: number): AppendResult | undefined {
@@ -262,6 +327,7 @@ export class HotLog {
 
   private start(lease: LogFileLease, endBytes: number): void {
     this.current = { number: this.nextNumber, lease, endBytes };
+    this.catalog.noted(this.nextNumber, endBytes);
     this.nextNumber += 1;
   }
 
@@ -331,6 +397,7 @@ export class HotLog {
     }
     let at = current.endBytes;
     current.endBytes = offset;
+    this.catalog.noted(current.number, offset);
     for (const append of batch) {
       const positions = append.lengths.map((length) => {
         const position: LogPosition = { file: current.number, offset: at, length };
@@ -348,7 +415,7 @@ export class HotLog {
   private roll(): void {
     const number = this.nextNumber;
     const { disk, directory } = this.options;
-    void this.files.use(number, 'create').then((lease) => {
+    void this.handles.use(number, 'create').then((lease) => {
       if (lease.kind === 'failed') {
         const reason = diskFailureReason(lease);
         if (reason === 'io-error')

@@ -165,8 +165,8 @@ export class StateFile<T> {
   }
 }
 
-/** Everything of a replacement but the flush of the directory. */
-async function replaceFile(disk: Disk, path: string, bytes: Uint8Array): Promise<DiskResult<void>> {
+/** Writes a file beside, flushes it and renames it: everything of a replacement but the flush of the directory. */
+export async function replaceFile(disk: Disk, path: string, bytes: Uint8Array): Promise<DiskResult<void>> {
   const beside = join(dirname(path), `${basename(path)}.new`);
   // A new file every time: pages of an earlier attempt whose flush failed are in no known state.
   await onDisk<void>((done) => disk.remove(beside, done));
@@ -191,7 +191,8 @@ async function readState(disk: Disk, path: string, version: number): Promise<Fil
   return read.code === 'ENOENT' ? { kind: 'absent' } : { kind: 'bad', reason: read.message };
 }
 
-async function withFile<T>(
+/** Opens a file for the time of `use`. */
+export async function withFile<T>(
   disk: Disk,
   path: string,
   mode: 'existing' | 'replace',

@@ -1,6 +1,6 @@
 /**
  * Opens what a node has on disk: the state file, which says whose data this is and what the node has promised, and the
- * log, which is read from end to end. Nothing is changed before the identity has been checked.
+ * log, of which sealed files are read by their index. Nothing is changed before the identity has been checked.
  */
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -50,7 +50,7 @@ export interface OpenLogOptions {
   readonly disk: Disk;
   readonly runtime: Runtime;
   readonly bounds: Partial<HotLogBounds>;
-  /** Takes in every frame of the log. */
+  /** Takes in what the log holds. */
   readonly node: StorageNode;
   readonly onFailed: (message: string) => void;
   /** See HotLogOptions. */
@@ -110,7 +110,7 @@ export async function loadNode(config: StorageConfig, disk: Disk): Promise<Loade
   return { node: new StorageNode(mainBranch, state, [], config.node), stateFile };
 }
 
-/** Reads the whole log into the node. @throws StartError when it cannot be opened or does not fit the state. */
+/** Reads what the log holds into the node. @throws StartError when it cannot be opened or does not fit the state. */
 export async function openLog(options: OpenLogOptions): Promise<OpenLog> {
   const { config, disk, runtime, bounds, node, onFailed, onFlushed } = options;
   const directory = logDirectoryOf(config);
@@ -122,6 +122,14 @@ export async function openLog(options: OpenLogOptions): Promise<OpenLog> {
     runtime,
     onFailed,
     onFlushed,
+    onSealed: (entries) => {
+      const { tree, segment } = node;
+      for (const { epoch } of entries) if (!tree.has(epoch)) unknown.add(epoch);
+      // An entry of which another file holds a part would lie across what is there: frames fit one by one.
+      if (unknown.size > 0 || entries.some((entry) => segment.coverOf(entry) === 'part')) return false;
+      for (const entry of entries) segment.insert(entry);
+      return true;
+    },
     onFrame: (position, { header, bytes }) => {
       if (!node.tree.has(header.epoch)) {
         unknown.add(header.epoch);

@@ -3,20 +3,30 @@ import { follow, type MetricRegistry, metrics } from '../../telemetry/index.ts';
 import type { NodeParts } from './node-parts.ts';
 import type { SpaceWatch } from './space-watch.ts';
 
-type Watched = Pick<NodeParts, 'health' | 'node' | 'log' | 'pages' | 'runtime' | 'logBytes'>;
+type Watched = Pick<
+  NodeParts,
+  'health' | 'node' | 'log' | 'pages' | 'runtime' | 'rot' | 'scrubber' | 'recovery'
+>;
 
 /** Keeps the node's metrics; they are read from its counters at each scrape. */
 export function watchNode(
   registry: MetricRegistry,
-  { node, log, pages, runtime, health, logBytes }: Watched,
+  { node, log, pages, runtime, health, rot, scrubber, recovery }: Watched,
   space: Pick<SpaceWatch, 'seen'>,
 ): void {
+  const rotFound = registry.counter(metrics.storageRotFound);
   const counters = [
     [follow(registry.counter(metrics.storageAppendedBytes).with({})), () => log.counters.bytesWritten],
     [follow(registry.counter(metrics.storagePageReads).with({})), () => pages.counters.pagesRead],
     [follow(registry.counter(metrics.storagePagesBuilt).with({})), () => pages.folder.counters.changesFolded],
     [follow(registry.counter(metrics.storageRepairedBytes).with({})), () => runtime.counters.repairedBytes],
     [follow(registry.counter(metrics.storageDiskFailures).with({})), () => health.failures],
+    [follow(registry.counter(metrics.storageLogFilesDropped).with({})), () => runtime.counters.droppedFiles],
+    [follow(registry.counter(metrics.storageBelowFloor).with({})), () => runtime.counters.needsImages],
+    [follow(rotFound.with({ at: 'start' })), () => recovery.damageCount],
+    [follow(rotFound.with({ at: 'run' })), () => rot.counters.found],
+    [follow(registry.counter(metrics.storageRotHealed).with({})), () => rot.counters.healed],
+    [follow(registry.counter(metrics.storageScrubbedBytes).with({})), () => scrubber.counters.bytes],
   ] as const;
   const reads = registry.histogram(metrics.storageReadDuration).with({});
   const refusals = registry.counter(metrics.storageRefusals);
@@ -28,7 +38,9 @@ export function watchNode(
   const scl = registry.gauge(metrics.segmentCompleteLsn);
   const epoch = registry.gauge(metrics.epoch).with({});
   const vdl = registry.gauge(metrics.volumeDurableLsn).with({});
+  const floor = registry.gauge(metrics.storageFloor).with({});
   const held = registry.gauge(metrics.storageLogBytes);
+  const files = registry.gauge(metrics.storageLogFiles);
   const measure = watchSpace(registry);
   registry.onScrape(() => {
     for (const [set, read] of counters) set(read());
@@ -37,7 +49,10 @@ export function watchNode(
     isFull.set(health.trouble === null ? 0 : 1);
     epoch.set(head);
     vdl.set(node.durable.vdl);
-    const total = logBytes + log.counters.bytesWritten;
+    floor.set(node.segment.floor.lsn);
+    const total = log.bytes;
+    files.with({ state: 'sealed' }).set(log.sealedFiles);
+    files.with({ state: 'open' }).set(log.files.length - log.sealedFiles);
     const unfolded = Math.min(total, Math.max(0, node.segment.volumeEnd(head) - pages.folder.point.lsn));
     held.with({ held: 'unfolded' }).set(unfolded);
     held.with({ held: 'folded' }).set(total - unfolded);
@@ -48,14 +63,12 @@ export function watchNode(
 /** What is not measured yet has no sample. */
 function watchSpace(registry: MetricRegistry): (seen: SpaceWatch['seen']) => void {
   const used = registry.gauge(metrics.storageUsedBytes);
-  const files = registry.gauge(metrics.storageLogFiles);
   const free = registry.gauge(metrics.storageDiskFree);
   const size = registry.gauge(metrics.storageDiskSize);
   return (seen) => {
     if (seen === null) return;
     used.with({ part: 'log' }).set(seen.logBytes);
     used.with({ part: 'images' }).set(seen.imageBytes);
-    files.with({}).set(seen.logFiles);
     free.with({}).set(seen.freeBytes);
     size.with({}).set(seen.sizeBytes);
   };

@@ -6,8 +6,10 @@ import type { Logger } from '../../telemetry/index.ts';
 import { describeFloor } from '../history/floor.ts';
 import type { Disk } from '../log/disk.ts';
 import { DiskHealth } from '../log/disk-health.ts';
-import { FrameReader } from '../log/frame-reader.ts';
+import { FrameReader, type OnRotten } from '../log/frame-reader.ts';
 import type { HotLog, HotLogBounds, LogRecovery } from '../log/hot-log.ts';
+import { LogScrubber, type scrubBounds } from '../log/scrub.ts';
+import { LogSealer, type sealerBounds } from '../log/sealer.ts';
 import { PageIndex } from '../pages/core/page-index.ts';
 import type { ImageStore } from '../pages/image-store.ts';
 import type { pageFolderBounds } from '../pages/page-folder.ts';
@@ -15,12 +17,13 @@ import { PageReader } from '../pages/page-reader.ts';
 import type { StorageConfig } from '../process/config.ts';
 import type { Runtime } from '../process/runtime.ts';
 import { zeroLsn } from '../redo/ids.ts';
+import { type ImagePoints, type KeptParts, logFilesOf, noImagePoints } from '../retention/kept-parts.ts';
 import type { StatusReply } from '../wire/core/messages.ts';
 import type { StorageNode } from './core/node.ts';
-import { type KeptParts, nothingKept } from './kept-parts.ts';
 import { loadNode, openLog } from './node-data.ts';
 import { NodeRuntime } from './node-runtime.ts';
 import type { Repair } from './repair.ts';
+import { RotWatch } from './rot-watch.ts';
 
 export interface NodePlace {
   readonly config: StorageConfig;
@@ -35,12 +38,14 @@ export interface NodePlace {
   readonly onFatal: (message: string) => void;
   /** How long each write to the log took, milliseconds. */
   readonly onFlushed: (tookMs: number) => void;
-  /** What retention works on; without it the log is kept whole. */
-  readonly kept?: KeptParts;
+  /** Where there are durable images; without any the log is kept whole. */
+  readonly imagePoints?: ImagePoints;
   /** Bounds that a simulation draws smaller. */
   readonly bounds?: {
     readonly log?: Partial<HotLogBounds>;
     readonly pages?: Partial<typeof pageFolderBounds>;
+    readonly sealer?: Partial<typeof sealerBounds>;
+    readonly scrub?: Partial<typeof scrubBounds>;
   };
 }
 
@@ -51,9 +56,10 @@ export interface NodeParts {
   readonly pages: PageReader;
   readonly runtime: NodeRuntime;
   readonly recovery: LogRecovery;
+  readonly rot: RotWatch;
+  readonly sealer: LogSealer;
+  readonly scrubber: LogScrubber;
   readonly startedAtMs: number;
-  /** Of frames, when it was opened. */
-  readonly logBytes: number;
 }
 
 /** Opens what a node has on disk. @throws StartError with a message for the operator. */
@@ -72,8 +78,9 @@ export async function openParts(place: NodePlace): Promise<NodeParts> {
     onFlushed: place.onFlushed,
   });
   report(recovery, logger);
-  // A frame that rotted since the start: the next start does not count it as held, and repair brings it back.
-  const frames = new FrameReader(log, (reason) => onFatal(`the log has rotted: ${reason}`));
+  const onTrouble = (what: string, reason: string): void => logger.warn({ reason }, what);
+  const onRotten: OnRotten = (rotten, reason) => rot.found(rotten, reason);
+  const frames = new FrameReader(log, onRotten);
   const pages = new PageReader({
     index,
     tree: node.tree,
@@ -81,13 +88,31 @@ export async function openParts(place: NodePlace): Promise<NodeParts> {
     frames,
     images: place.images(),
     runtime: time,
-    onTrouble: (what, reason) => logger.warn({ reason }, what),
+    onTrouble,
     ...(bounds.pages !== undefined && { bounds: bounds.pages }),
   });
   pages.start({ head: node.durable.head, lsn: node.durable.vdl });
+  const { tree, segment } = node;
+  const rot: RotWatch = new RotWatch({
+    log,
+    isFolded: ({ end }) => end <= index.floor && !pages.isRebuilding,
+    unclaim: (rotten) => runtime.unclaim(rotten),
+    onFatal,
+    logger,
+    runtime: time,
+  });
+  const sealer = new LogSealer({
+    log,
+    tree,
+    segment,
+    frames,
+    runtime: time,
+    onTrouble,
+    bounds: bounds.sealer ?? {},
+  });
+  const scrubber = new LogScrubber({ log, segment, runtime: time, onRotten, bounds: bounds.scrub ?? {} });
   const health = new DiskHealth(logger, () => time.nowMs());
-  const { kept = nothingKept } = place;
-  const logBytes = recovery.frameBytes;
+  const kept: KeptParts = { files: logFilesOf(log), images: place.imagePoints ?? noImagePoints };
   const status = (): StatusReply => ({
     kind: 'status',
     region: config.region,
@@ -99,7 +124,9 @@ export async function openParts(place: NodePlace): Promise<NodeParts> {
     vdl: node.durable.vdl,
     pid: place.pid,
     startedAtMs,
-    logBytes: logBytes + log.counters.bytesWritten,
+    logBytes: log.bytes,
+    logFiles: log.files.length,
+    sealedFiles: log.sealedFiles,
     ...(health.trouble !== null && { trouble: health.trouble }),
     ...(runtime.repairs.last !== null && { repaired: runtime.repairs.last }),
     ...(node.segment.floor.lsn > zeroLsn && { floor: node.segment.floor }),
@@ -116,13 +143,16 @@ export async function openParts(place: NodePlace): Promise<NodeParts> {
     pages,
     repair: place.repair,
     kept,
-    onTrouble: (what, reason) => logger.warn({ reason }, what),
+    onTrouble,
+    rot,
+    sealer,
+    scrubber,
     status,
     runtime: time,
     onFatal,
     health,
   });
-  return { node, health, log, pages, runtime, recovery, startedAtMs, logBytes };
+  return { node, health, log, pages, runtime, recovery, rot, sealer, scrubber, startedAtMs };
 }
 
 function membershipOf({ state }: StorageNode): Pick<StatusReply, 'membership'> {
@@ -136,7 +166,12 @@ function needOf({ segment, durable, needsImages }: StorageNode): string {
 }
 
 function report(recovery: LogRecovery, logger: Logger): void {
-  const { tornTail, damage, damagedBytes } = recovery;
+  const { tornTail, damage, damagedBytes, unbelieved } = recovery;
+  for (const { file, reason } of unbelieved.slice(0, 10))
+    logger.warn(
+      { file, reason },
+      'the index of a sealed log file is not believed; the file was read instead',
+    );
   if (tornTail !== undefined)
     logger.info({ tornTail }, 'an unfinished write at the end of the log was cut away');
   if (damagedBytes > 0)

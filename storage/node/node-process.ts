@@ -92,7 +92,7 @@ export async function startStorageNode(
       onFatal,
       onFlushed: (tookMs) => flushes.observe(tookMs / 1_000),
     });
-    const { node, runtime, startedAtMs, logBytes } = parts;
+    const { node, runtime, startedAtMs, log } = parts;
     const links = new LinkServer({
       server,
       cluster: config.cluster,
@@ -110,9 +110,17 @@ export async function startStorageNode(
     const space = new SpaceWatch(config.dataDir);
     watchNode(metrics.registry, parts, space);
     http = { kind: 'ready', registry: metrics.registry, node, health: parts.health };
-    const { frames, damagedBytes } = parts.recovery;
+    const { files, sealed, frames, damagedBytes } = parts.recovery;
     logger.info(
-      { address, frames, damagedBytes, logBytes, startMs: Date.now() - startedAtMs },
+      {
+        address,
+        files,
+        sealed,
+        frames,
+        damagedBytes,
+        logBytes: log.bytes,
+        startMs: Date.now() - startedAtMs,
+      },
       'the storage node is ready',
     );
     const close = async (): Promise<void> => {

@@ -1,21 +1,26 @@
 /**
  * Drives the pure node: requests and what the disk reports become events, effects become writes and replies.
  */
+
+import type { HeldFrame } from '../log/core/segment.ts';
 import type { DiskHealth } from '../log/disk-health.ts';
 import type { FrameReader } from '../log/frame-reader.ts';
 import type { AppendResult, HotLog } from '../log/hot-log.ts';
+import type { LogScrubber } from '../log/scrub.ts';
+import type { LogSealer } from '../log/sealer.ts';
 import type { StateFile } from '../log/state-file.ts';
 import type { FoldLimit, PageReader } from '../pages/page-reader.ts';
 import { pause, type Runtime, type Timer } from '../process/runtime.ts';
 import type { ReceivedFrame } from '../redo/frame.ts';
 import { type Epoch, minLsn, unreachable } from '../redo/ids.ts';
+import { holdingsOf, type KeptParts } from '../retention/kept-parts.ts';
 import type { RefusalCode, StatusReply, StorageReply, StorageRequest } from '../wire/core/messages.ts';
 import type { StorageNode } from './core/node.ts';
 import type { Caller, FetchAnswer, NodeEffect, NodeEvent } from './core/node-events.ts';
 import { RepairSession } from './core/repair-session.ts';
-import { holdingsOf, type KeptParts } from './kept-parts.ts';
 import type { NodeRecord } from './node-data.ts';
 import type { Repair } from './repair.ts';
+import type { RotWatch } from './rot-watch.ts';
 
 export interface NodeRuntimeOptions {
   readonly node: StorageNode;
@@ -28,6 +33,9 @@ export interface NodeRuntimeOptions {
   readonly kept: KeptParts;
   /** Told of log files that could not be dropped. */
   readonly onTrouble: (what: string, reason: string) => void;
+  readonly rot: RotWatch;
+  readonly sealer: LogSealer;
+  readonly scrubber: LogScrubber;
   readonly health: DiskHealth;
   readonly status: () => StatusReply;
   readonly runtime: Runtime;
@@ -120,6 +128,11 @@ export class NodeRuntime {
     this.step({ kind: 'callerGone', caller });
   }
 
+  /** Frames that are not what was written: they are claimed no longer (S15). */
+  unclaim(frames: readonly HeldFrame[]): void {
+    this.step({ kind: 'rotten', frames });
+  }
+
   /** Stops, saves what shortens the next recovery and waits for the disk. */
   async close(): Promise<void> {
     if (this.closed) return;
@@ -127,6 +140,8 @@ export class NodeRuntime {
     this.ticks.stop();
     this.answers.clear();
     this.options.repair.close();
+    this.options.sealer.close();
+    this.options.scrubber.close();
     await this.options.stateFile.save({ ...this.options.identity, state: this.node.state });
     await this.options.pages.close();
     await this.options.log.close();
@@ -145,6 +160,7 @@ export class NodeRuntime {
     const end = node.segment.volumeEnd(node.durable.head);
     if (end >= node.durable.vdl) this.repairs.level(end, options.runtime.wallUs());
     node.segment.join(foldLimit.head, foldLimit.lowWater);
+    options.sealer.tick(foldLimit.head, foldLimit.lowWater);
     if (this.hasRest) this.rest(true);
     else void options.pages.fold(foldLimit);
   }
@@ -196,6 +212,12 @@ export class NodeRuntime {
         return;
       case 'members':
         this.options.repair.useMembers?.(effect.membership);
+        return;
+      case 'unclaimed':
+        this.options.rot.unclaimed(effect.entries);
+        return;
+      case 'healed':
+        this.options.rot.healed(effect.entries);
         return;
       case 'repair':
         void this.repair(effect);
@@ -304,12 +326,10 @@ export class NodeRuntime {
     if (this.dropping) return;
     this.dropping = true;
     const { files } = this.options.kept;
-    const before = files.facts.length;
     const dropped = await files.dropThrough(through);
     this.dropping = false;
-    this.counters.droppedFiles += Math.max(0, before - files.facts.length);
-    if (dropped.kind === 'failed')
-      this.options.onTrouble('log files could not be dropped; tries again', dropped.message);
+    if (dropped.kind === 'dropped') this.counters.droppedFiles += dropped.files;
+    else this.options.onTrouble('log files could not be dropped; tries again', dropped.message);
   }
 
   private async repair({ head, from, durable }: Extract<NodeEffect, { kind: 'repair' }>): Promise<void> {

@@ -6,7 +6,6 @@ import { machine, type Timer } from '../process/runtime.ts';
 export interface Space {
   /** Blocks that are taken, as the file system counts them. */
   readonly logBytes: number;
-  readonly logFiles: number;
   readonly imageBytes: number;
   /** Left for this process's user. */
   readonly freeBytes: number;
@@ -49,9 +48,8 @@ export class SpaceWatch {
         statfs(this.dataDir),
       ]);
       this.seenNow = {
-        logBytes: log.bytes,
-        logFiles: log.files,
-        imageBytes: images.bytes,
+        logBytes: log,
+        imageBytes: images,
         freeBytes: bsize * (process.getuid?.() === 0 ? bfree : bavail),
         sizeBytes: bsize * blocks,
       };
@@ -63,15 +61,13 @@ export class SpaceWatch {
 }
 
 /** Of all files below a directory; nothing of one that is not there. */
-async function taken(directory: string): Promise<{ readonly bytes: number; readonly files: number }> {
+async function taken(directory: string): Promise<number> {
   let bytes = 0;
-  let files = 0;
   const entries = await readdir(directory, { recursive: true, withFileTypes: true }).catch(() => []);
   for (const entry of entries) {
     if (!entry.isFile()) continue;
     const found = await stat(join(entry.parentPath, entry.name)).catch(() => null);
     bytes += (found?.blocks ?? 0) * blockBytes;
-    files += found === null ? 0 : 1;
   }
-  return { bytes, files };
+  return bytes;
 }

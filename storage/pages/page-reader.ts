@@ -253,7 +253,8 @@ export class PageReader {
   private async searchLog(head: Epoch, readPoint: Lsn, pages: readonly PageNo[]): Promise<PagesRead> {
     const { segment, tree, frames } = this.options;
     const found = new Map<PageNo, Uint8Array | null>(pages.map((page) => [page, null]));
-    for (let at: Lsn = zeroLsn; at < readPoint && !this.closed; ) {
+    let at: Lsn = zeroLsn;
+    while (at < readPoint && !this.closed) {
       const run = segment.run(head, at, pageReaderBounds.historyBytesPerTurn, readPoint);
       if (run.frames.length === 0) break;
       const read = await frames.read(run.frames);
@@ -274,6 +275,9 @@ export class PageReader {
       at = run.end;
       await nextTurn(this.options.runtime);
     }
+    // S15: the log had no hole up to the read point when the read began; rot that was found since has made one.
+    if (at < readPoint)
+      return refused('NOT_COMPLETE', `the log ends at ${at} here, below the read point ${readPoint}`);
     return { kind: 'pages', pages: pages.map((page) => found.get(page) ?? null) };
   }
 

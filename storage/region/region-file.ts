@@ -75,6 +75,7 @@ export const regionFrame = {
   agent: z.unknown(),
   gateways: z.unknown(),
   nats: z.unknown(),
+  retention: z.unknown().optional(),
 };
 const frameSchema = strictShape(regionFrame);
 type RegionFrame = z.output<typeof frameSchema>;

@@ -51,6 +51,31 @@ export const regionMetrics = {
     worry: '0',
     labels: ['target'],
   },
+  retentionHeld: {
+    kind: 'gauge',
+    name: 'sextant_retention_held_bytes',
+    unit: 'bytes',
+    description:
+      'Redo in the log of this region, by what it is kept for: the window, regions that lack it, images that fewer than four nodes have, lost writes that are being looked for, the rest of a file',
+    worry: 'anything but window rises without end',
+    labels: ['reason'],
+  },
+  retentionFloor: {
+    kind: 'gauge',
+    name: 'sextant_retention_floor_lsn',
+    unit: 'lsn',
+    description: 'The lowest LSN from which on a node of this region keeps its log',
+    worry: 'stands still for longer than the window while clients write',
+    labels: [],
+  },
+  retentionLetGo: {
+    kind: 'gauge',
+    name: 'sextant_retention_let_go',
+    unit: '1',
+    description: '1 for a region that the log is kept for no longer: it lacks more than the limit',
+    worry: '1',
+    labels: ['target'],
+  },
   replicaAge: {
     kind: 'gauge',
     name: 'sextant_replica_age_seconds',

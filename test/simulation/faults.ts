@@ -5,7 +5,8 @@
  * fault that would exceed a bound is skipped and counted. What each kind does to a device is written in that device's header.
  *
  * Bounds (`FaultBounds`): a node counts as down while it is crashed, frozen, or its disk is full, and as destroyed from
- * a wipe or rot on until `repaired` is called for it by whoever can tell (the deployment, when the node is complete again).
+ * a wipe or rot on until `repaired` is called for it by whoever can tell (the deployment, when the node says that it is complete
+ * again and its disk bears it out: a node believes the indexes of sealed files, and finds rot in them when it reads them again).
  * Cuts between a node and others do not count as down: they delay and never destroy.
  */
 
@@ -127,6 +128,8 @@ export class FaultScheduler<M, P, V> {
       case 'wipe':
       case 'rot':
         return this.destroy(kind, prng);
+      case 'live-rot':
+        return this.rotAlive(prng);
       case 'disk-full':
       case 'disk-slow':
         return this.strikeDisk(kind, prng);
@@ -162,10 +165,7 @@ export class FaultScheduler<M, P, V> {
 
   private destroy(kind: 'wipe' | 'rot', prng: Prng): Active | undefined {
     const host = this.pickUp(prng, (candidate) => candidate.role === 'node');
-    if (host === undefined || !this.mayStop([host])) return undefined;
-    const already = [...this.destroyed].filter((address) => this.fleet.host(address).region === host.region);
-    const others = already.filter((address) => address !== host.address);
-    if (others.length >= this.fleet.options.bounds.nodesDestroyedMax) return undefined;
+    if (host === undefined || !this.mayStop([host]) || !this.mayDestroy(host)) return undefined;
     host.crash('power');
     if (kind === 'wipe') host.disk.wipe();
     else {
@@ -174,6 +174,23 @@ export class FaultScheduler<M, P, V> {
     }
     this.destroyed.add(host.address);
     return this.fault(kind, host.address, [host], undefined, () => this.restart([host]));
+  }
+
+  /** A bit flips under a node that goes on. */
+  private rotAlive(prng: Prng): Active | undefined {
+    const host = this.pickUp(prng, (candidate) => candidate.role === 'node');
+    if (host === undefined || !this.mayDestroy(host)) return undefined;
+    const files = host.disk.files();
+    if (files.length === 0 || !host.disk.rot(prng.pick(files))) return undefined;
+    this.destroyed.add(host.address);
+    return this.fault('live-rot', host.address, [], undefined, () => {});
+  }
+
+  private mayDestroy(host: Host<M, P, V>): boolean {
+    const others = [...this.destroyed].filter(
+      (address) => address !== host.address && this.fleet.host(address).region === host.region,
+    );
+    return others.length < this.fleet.options.bounds.nodesDestroyedMax;
   }
 
   private strikeDisk(kind: 'disk-full' | 'disk-slow', prng: Prng): Active | undefined {

@@ -4,6 +4,7 @@
  */
 import { defaultLeaseLimits, type LeaseLimits } from '../../regions/control/core/lease.ts';
 import { shippingLimits } from '../../regions/replication/core/shipping-limits.ts';
+import { retentionDefault } from '../../regions/retention/core/retention-limits.ts';
 import { nodeLimits, quorumBoundsDefault, volumeLimits } from '../../storage/redo/limits.ts';
 import type { SimBounds } from './deployment/sim-types.ts';
 import type { LatencyOptions } from './deployment/topology.ts';
@@ -21,6 +22,7 @@ export const faultKinds = [
   'pause',
   'wipe',
   'rot',
+  'live-rot',
   'disk-full',
   'disk-slow',
   'clock-jump',
@@ -113,6 +115,7 @@ const usual: Readonly<Record<FaultKind, { readonly gapUs: Range; readonly lastsU
   pause: { gapUs: span(seconds, 6 * seconds), lastsUs: span(10 * ms, 8 * seconds) },
   wipe: { gapUs: span(2 * seconds, 8 * seconds), lastsUs: span(100 * ms, 3 * seconds) },
   rot: { gapUs: span(2 * seconds, 8 * seconds), lastsUs: span(10 * ms, seconds) },
+  'live-rot': { gapUs: span(seconds, 4 * seconds), lastsUs: span(ms, ms) },
   'disk-full': { gapUs: span(seconds, 5 * seconds), lastsUs: span(100 * ms, 4 * seconds) },
   'disk-slow': { gapUs: span(2 * seconds, 8 * seconds), lastsUs: span(100 * ms, 4 * seconds) },
   'clock-jump': { gapUs: span(seconds, 10 * seconds), lastsUs: span(ms, ms) },
@@ -162,7 +165,10 @@ export const usualBounds: SimBounds = {
   fetchBytesMax: nodeLimits.fetchBytesMax,
   log: {},
   pages: {},
+  sealer: {},
+  scrub: {},
   lowWater: volumeLimits,
+  retention: retentionDefault,
 };
 
 /** As the usual ones are related: a frame fits a message and an append, a window several messages, the receiver a window. */
@@ -181,16 +187,29 @@ export function scaledBounds(prng: Prng): SimBounds {
     fetchBytesMax: 3 * frame,
     log: {},
     pages: {},
+    sealer: {},
+    scrub: {},
     lowWater: volumeLimits,
+    retention: retentionDefault,
   };
 }
 
-/** Log files that fill up, images that are stored, snapshots that age: within the seconds that a run lasts. */
-export function storageBounds(prng: Prng): Pick<SimBounds, 'log' | 'pages' | 'lowWater'> {
+/** Log files that fill up and are sealed and scrubbed, images that are stored, snapshots that age: within the seconds that a run lasts. */
+export function storageBounds(
+  prng: Prng,
+): Pick<SimBounds, 'log' | 'pages' | 'sealer' | 'scrub' | 'lowWater'> {
   return {
     log: { fileBytesMax: prng.pick([16, 64, 1024]) * KiB, tailBytesMax: prng.pick([0, 32, 8192]) * KiB },
     pages: { foldPages: prng.pick([2, 16, 4096]), foldBytes: prng.pick([4, 64]) * KiB },
     lowWater: { ...volumeLimits, readPointAgeMs: prng.pick([1_000, 3_000, 60_000]), lowWaterEveryMs: 200 },
+    sealer: { everyMs: prng.pick([50, 1_000]), retryMs: 1_000 },
+    // A byte that rots is found before the run ends, so that what ends whole is whole.
+    scrub: {
+      firstMs: prng.pick([100, 2_000]),
+      restMs: prng.pick([200, 1_000]),
+      busyBytesPerSecond: prng.pick([1, 8]) * 1024 * KiB,
+      pieceBytes: prng.pick([4, 64]) * KiB,
+    },
   };
 }
 

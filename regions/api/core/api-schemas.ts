@@ -8,6 +8,7 @@ import { operationSchema } from '../../moves/core/operations.ts';
 import { policyChangeSchema, policySchema } from '../../policy/core/policy-request.ts';
 import { readinessSchema } from '../../readiness/core/readiness.ts';
 import { rebuildReplySchema, rebuildRequestSchema } from '../../rebuild/core/rebuild-request.ts';
+import { retentionReportSchema } from '../../retention/core/retention-report.ts';
 import { nodeReportSchema } from '../../status/core/report.ts';
 import { writeTotalsSchema } from '../../status/core/write-totals.ts';
 
@@ -87,6 +88,15 @@ const statusSchema = z.object({
         .int()
         .exactOptional()
         .describe('0 while the nodes are those of the region\u2019s file; left out when not known.'),
+      retention: retentionReportSchema
+        .exactOptional()
+        .describe('What the storage nodes keep their log for; left out while it is not known.'),
+      needsImages: z
+        .string()
+        .exactOptional()
+        .describe(
+          'Why the log of the primary does not bring a secondary up any more; left out while it can.',
+        ),
       nodes: z.array(nodeReportSchema),
     }),
   ),

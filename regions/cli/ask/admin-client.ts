@@ -40,6 +40,10 @@ const nodeStatusSchema = z.looseObject({
   trouble: z.string().nullish(),
   role: z.string().nullish(),
   append: z.object({ p50Ms: z.number(), p99Ms: z.number(), slowMs: z.number() }).nullish(),
+  logBytes: z.number().nullish(),
+  imageBytes: z.number().nullish(),
+  floor: z.number().nullish(),
+  needsImages: z.string().nullish(),
 });
 
 const regionStatusSchema = z.looseObject({
@@ -56,6 +60,13 @@ const regionStatusSchema = z.looseObject({
   agent: z.string().nullish(),
   trouble: z.string().nullish(),
   membershipEpoch: z.number().nullish(),
+  needsImages: z.string().nullish(),
+  retention: z
+    .looseObject({
+      held: z.array(z.object({ reason: z.string(), bytes: z.number() })).default([]),
+      letGo: z.array(z.object({ region: z.string(), reason: z.string() })).default([]),
+    })
+    .nullish(),
   nodes: z.array(nodeStatusSchema).default([]),
 });
 export type RegionStatus = z.output<typeof regionStatusSchema>;

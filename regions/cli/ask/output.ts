@@ -57,6 +57,14 @@ export function formatBytes(bytes: number): string {
   return `${unit === 0 ? value : value.toFixed(1)} ${byteUnits[unit] ?? 'B'}`;
 }
 
+/** `64MiB`, `10 GiB`, `1000` as bytes; null when it is not a size. */
+export function parseBytes(text: string): number | null {
+  const found = /^\s*(\d+(?:\.\d+)?)\s*([KMGT]i)?B?\s*$/i.exec(text);
+  if (found === null) return null;
+  const unit = byteUnits.findIndex((name) => name.toLowerCase() === `${found[2] ?? ''}b`.toLowerCase());
+  return Math.round(Number(found[1]) * 1024 ** Math.max(0, unit));
+}
+
 /** `1234` as `1.23 s`, `12.3` as `12 ms`. */
 export function formatMs(ms: number): string {
   if (ms < 1_000) return `${Math.round(ms)} ms`;

@@ -47,7 +47,8 @@ function regionRow(region: RegionStatus): string[] {
   ];
 }
 
-function notReadyText({ stalledMs }: RegionStatus): string {
+function notReadyText({ stalledMs, needsImages }: RegionStatus): string {
+  if (typeof needsImages === 'string') return 'no, needs images';
   return typeof stalledMs === 'number' && stalledMs > 0
     ? `no, stands still for ${formatMs(stalledMs)}`
     : 'no';
@@ -67,9 +68,11 @@ function processRow(local: LocalProcess | undefined, name: string, az: string, s
     orDash(said.scl, String),
     orDash(local?.pid ?? said.pid, String),
     local?.ports.join(' ') ?? portOf(said.address) ?? dash,
+    orDash(said.logBytes, formatBytes),
+    orDash(said.imageBytes, formatBytes),
     [
       ...noteOf(name, said),
-      ...[said.trouble, local?.trouble].flatMap((trouble) =>
+      ...[said.trouble, said.needsImages, local?.trouble].flatMap((trouble) =>
         typeof trouble === 'string' ? [paint('yellow', trouble)] : [],
       ),
       ...(local !== undefined && local.restarts > 0
@@ -106,6 +109,9 @@ type SaidOfNode = {
     | { readonly p50Ms: number; readonly p99Ms: number; readonly slowMs: number }
     | null
     | undefined;
+  readonly needsImages?: string | null | undefined;
+  readonly logBytes?: number | null | undefined;
+  readonly imageBytes?: number | null | undefined;
 };
 
 const roleOrder: readonly LocalProcess['role'][] = [
@@ -117,7 +123,7 @@ const roleOrder: readonly LocalProcess['role'][] = [
   'prometheus',
   'window',
 ];
-const processHeadings = ['PROCESS', 'AZ', 'STATE', 'SCL', 'PID', 'PORT', ''];
+const processHeadings = ['PROCESS', 'AZ', 'STATE', 'SCL', 'PID', 'PORT', 'LOG', 'IMAGES', ''];
 
 function processTable(region: RegionStatus | undefined, processes: readonly LocalProcess[]): string {
   const nodes = region?.nodes ?? [];
@@ -144,6 +150,20 @@ function failoverLines({ failover, primary }: DeploymentStatus): readonly string
   if (suspectedBy.length > 0)
     lines.push(paint('yellow', `${orDash(primary, String)} is held for lost by ${suspectedBy.join(', ')}`));
   return lines;
+}
+
+/** What a region's log is kept for beyond its window, and for whom it is kept no longer. */
+function retentionLines({ retention, needsImages }: RegionStatus): readonly string[] {
+  const held = retention?.held.filter(({ reason }) => reason !== 'window') ?? [];
+  const total = held.reduce((sum, { bytes }) => sum + bytes, 0);
+  const parts = held.map(({ reason, bytes }) => `${formatBytes(bytes)} for ${reason}`);
+  return [
+    ...(typeof needsImages === 'string' ? [paint('yellow', needsImages)] : []),
+    ...(total > 0 ? [`log kept beyond the window: ${parts.join(', ')}`] : []),
+    ...(retention?.letGo ?? []).map(({ region, reason }) =>
+      paint('yellow', `the log is kept for ${region} no longer: ${reason}`),
+    ),
+  ];
 }
 
 /** Writes that stand still by policy say so before anything else. */
@@ -192,7 +212,15 @@ export function blocksOf(
     const trouble = typeof region?.trouble === 'string' ? `\n${paint('yellow', region.trouble)}` : '';
     const cut = local?.isolated.includes(name) === true ? paint('yellow', ' (isolated)') : '';
     const slow = local?.slowed.includes(name) === true ? paint('yellow', ' (slow link)') : '';
-    perRegion.push(`${paint('bold', name)}${cut}${slow}${trouble}\n${processTable(region, processes)}`);
+    const kept =
+      region === undefined
+        ? ''
+        : retentionLines(region)
+            .map((line) => `\n${line}`)
+            .join('');
+    perRegion.push(
+      `${paint('bold', name)}${cut}${slow}${trouble}${kept}\n${processTable(region, processes)}`,
+    );
   }
   return { summary: blocks, processes: perRegion };
 }

@@ -29,9 +29,10 @@ import {
   type Programs,
   supervisorDir,
 } from '../../local/local-layout.ts';
+import { retentionSchema } from '../../retention/core/retention-limits.ts';
 import { jaegerLinks, jaegerTable } from '../ask/jaeger-links.ts';
 import { type CommonOptions, withCommon, withExample } from '../ask/options.ts';
-import { CliError, note, paint, printJson, table } from '../ask/output.ts';
+import { CliError, note, paint, parseBytes, printJson, table } from '../ask/output.ts';
 import { wanTable } from '../ask/wan-table.ts';
 
 const fromRoot = (path: string): string => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
@@ -65,6 +66,8 @@ type UpOptions = CommonOptions & {
   readonly wanRttMs?: string;
   readonly jaeger?: boolean;
   readonly secure?: boolean;
+  readonly retentionHours?: string;
+  readonly retentionBytes?: string;
   readonly timeout: string;
 };
 
@@ -86,6 +89,23 @@ function wanOf({ wan, wanRttMs }: UpOptions): Pick<UpRequest, 'wan'> {
   return wan === true ? { wan: { kind: 'cities' } } : {};
 }
 
+/** @throws CliError that names the option and its bounds. */
+function retentionOf({ retentionHours, retentionBytes }: UpOptions): Pick<UpRequest, 'retention'> {
+  if (retentionHours === undefined && retentionBytes === undefined) return {};
+  const bytes = retentionBytes === undefined ? undefined : parseBytes(retentionBytes);
+  if (bytes === null) throw new CliError('--retention-bytes is a size, such as 64MiB or 10GiB');
+  const retention = {
+    ...(retentionHours !== undefined && {
+      hours: retentionHours.trim() === '' ? Number.NaN : Number(retentionHours),
+    }),
+    ...(bytes !== undefined && { bytes }),
+  };
+  const parsed = retentionSchema.partial().safeParse(retention);
+  if (parsed.success) return { retention };
+  const [issue] = parsed.error.issues;
+  throw new CliError(`--retention-${String(issue?.path[0] ?? 'hours')}: ${issue?.message ?? 'not possible'}`);
+}
+
 function requestOf(options: UpOptions): UpRequest {
   return {
     dataDir: options.data,
@@ -95,6 +115,7 @@ function requestOf(options: UpOptions): UpRequest {
     ...(options.jaeger === true && { jaeger: true }),
     ...(options.install === true && { install: true }),
     ...(options.secure !== undefined && { secure: options.secure }),
+    ...retentionOf(options),
     ...natsOf(options),
     ...wanOf(options),
   };
@@ -199,6 +220,8 @@ const handedOn = ({
   wanRttMs,
   jaeger,
   secure,
+  retentionHours,
+  retentionBytes,
 }: UpOptions): readonly string[] => [
   ...(regions === undefined ? [] : ['--regions', regions]),
   ...(basePort === undefined ? [] : ['--base-port', basePort]),
@@ -206,6 +229,8 @@ const handedOn = ({
   ...(install === true ? ['--install'] : []),
   ...(nats === undefined ? [] : ['--nats', nats, '--nats-replicas', natsReplicas]),
   ...(secure === undefined ? [] : [secure ? '--secure' : '--no-secure']),
+  ...(retentionHours === undefined ? [] : ['--retention-hours', retentionHours]),
+  ...(retentionBytes === undefined ? [] : ['--retention-bytes', retentionBytes]),
   ...(wan === true ? ['--wan'] : []),
   ...(jaeger === true ? ['--jaeger'] : []),
   ...(wanRttMs === undefined ? [] : ['--wan-rtt-ms', wanRttMs]),
@@ -305,6 +330,11 @@ const withRequest = (command: Command): Command =>
     .option('--nats-replicas <n>', 'copies of the control record on those servers: 1, 3 or 5', '1')
     .option('--secure', 'encrypt what processes say to one another, with certificates made for them')
     .option('--no-secure', 'from now on in plain text, which is what a new deployment speaks')
+    .option('--retention-hours <n>', 'from now on, how much history is kept (new deployments: 24)')
+    .option(
+      '--retention-bytes <size>',
+      'from now on, the most log each node keeps, such as 64MiB (new deployments: no limit)',
+    )
     .option(
       '--wan',
       'this time, regions are as far apart as the cities that clouds name them after: messages between them take that long',

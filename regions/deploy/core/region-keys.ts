@@ -63,6 +63,21 @@ export const regionKeys: readonly RegionKey[] = [
     meaning:
       'For tests: span of a protection group in bytes, a multiple of 4096, at least 1 MiB. Leave it out: gateways use 10 GiB.',
   },
+  {
+    key: 'retention',
+    meaning:
+      'How much of the log the nodes keep below their page images. Without this key: `hours: 24`, and as many bytes as that takes.',
+  },
+  {
+    key: 'retention.hours',
+    meaning:
+      'History that is kept to be read, and how long a region may be away and still be brought up from the log. More than 0, at most 87600.',
+  },
+  {
+    key: 'retention.bytes',
+    meaning:
+      'Most bytes of log on each node, at least 1 MiB; what is beyond goes although it is younger. What a region lacks that is away is kept up to twice as many.',
+  },
   { key: 'agent', meaning: 'The agent: ships redo to other regions or receives it, and carries out moves.' },
   { key: 'agent.address', meaning: 'host:port that it listens on.' },
   {

@@ -1,4 +1,5 @@
 /** Writes the file of a region or of a witness: YAML with a comment on every key. */
+import type { RetentionConfig } from '../../retention/core/retention-limits.ts';
 import { witness } from './nats-topology.ts';
 import { meaningOf } from './region-keys.ts';
 import type { NatsPart } from './region-rules.ts';
@@ -20,6 +21,7 @@ export interface RegionPlan {
   /** Where processes find their certificates; left out on loopback. */
   readonly certificatesDir?: string | undefined;
   readonly nodes: readonly { readonly node: string; readonly az: string; readonly address: string }[];
+  readonly retention?: RetentionConfig | undefined;
   readonly agent: { readonly address: string };
   /** Beside name and address, whatever else a gateway is told. */
   readonly gateways: readonly {
@@ -107,9 +109,9 @@ const sections = (top: Readonly<Record<string, unknown>>): string =>
 /** The file of a region. `title` is its first comment. */
 export function regionText(plan: RegionPlan, title: string): string {
   const { cluster, region, regions, dataDir, secrets, certificatesDir } = plan;
-  const { nodes, agent, gateways, nats } = plan;
+  const { nodes, retention, agent, gateways, nats } = plan;
   const head = { version: 1, cluster, region, regions, dataDir, secrets, certificatesDir };
-  return `${comment(title, '').join('\n')}\n${sections({ ...head, nodes, agent, gateways, nats })}\n`;
+  return `${comment(title, '').join('\n')}\n${sections({ ...head, nodes, retention, agent, gateways, nats })}\n`;
 }
 
 /** The file of a witness. */

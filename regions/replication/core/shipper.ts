@@ -22,6 +22,8 @@ export type ShipperEvent =
       readonly commits: readonly CommitMark[];
     }
   | { readonly kind: 'fetchFailed' }
+  /** No node of this region has the log down to where the secondary is; `floor` is from where on the lowest has it. */
+  | { readonly kind: 'belowFloor'; readonly floor: Lsn }
   /** What a look into the log found; `next` is `from` when nobody answered. */
   | {
       readonly kind: 'looked';
@@ -120,6 +122,8 @@ export class Shipper {
   /** Without a commit up to here. */
   private lookedTo: Lsn = zeroLsn;
   private lookNotBeforeMs = Number.NEGATIVE_INFINITY;
+  /** Of this region's nodes the lowest, when the log was last asked for below it. */
+  private floor: Lsn | null = null;
   private effects: ShipperEffect[] = [];
 
   /**
@@ -149,6 +153,12 @@ export class Shipper {
         break;
       case 'fetchFailed':
         this.fetchingFrom = null;
+        break;
+      case 'belowFloor':
+        // R61: the same question would get the same answer.
+        this.fetchingFrom = null;
+        this.floor = event.floor;
+        this.fetchNotBeforeMs = nowMs + shippingLimits.belowFloorRetryMs;
         break;
       case 'looked':
         this.looked(event, nowMs);
@@ -214,6 +224,11 @@ export class Shipper {
   /** How much is stored there; within a large transaction it rises while the VDL stands. */
   get storedTo(): Lsn {
     return maxLsn(this.ackedVcl, this.ackedVdl);
+  }
+
+  /** From where on this region has the log, when the secondary stands below; else null. */
+  get needsImagesFrom(): Lsn | null {
+    return this.floor !== null && this.isBehind && this.storedTo < this.floor ? this.floor : null;
   }
 
   /** Redo that was sent and is not stored there, of `windowBytes` that may be; 0 while nobody knows where it is. */
@@ -318,6 +333,7 @@ export class Shipper {
   private fetched(event: Extract<ShipperEvent, { kind: 'fetched' }>, nowMs: number): void {
     if (event.from === this.fetchingFrom) this.fetchingFrom = null;
     this.vdl = maxLsn(this.vdl, event.vdl);
+    this.floor = null;
     if (event.from === this.cursor && event.next > event.from) {
       if (this.received >= event.from) this.progressAtMs = nowMs;
       this.marksFrom ??= event.from;
@@ -341,7 +357,8 @@ export class Shipper {
   /** Of a secondary that is away nothing is read but the oldest commit that it lacks, once: its lag goes on from there. */
   private look(nowMs: number): void {
     const { known } = this;
-    if (this.isOnline(nowMs) || this.lookingFrom !== null || nowMs < this.lookNotBeforeMs) return;
+    if (this.isOnline(nowMs) || this.lookingFrom !== null) return;
+    if (nowMs < Math.max(this.lookNotBeforeMs, this.fetchNotBeforeMs)) return;
     if (known === null || known >= this.vdl || this.missing !== null) return;
     if (this.marks.oldest !== null && this.isCovered) return;
     this.lookingFrom = maxLsn(known, this.lookedTo);

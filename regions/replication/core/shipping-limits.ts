@@ -29,6 +29,8 @@ export const shippingLimits = {
   stallAfterMs: 3_000,
   /** Until a lane that still stands begins anew once more; doubles from `stallAfterMs` up to this. */
   rebuildMsMax: 60_000,
+  /** Wait before the log is asked again below the floor of every node. */
+  belowFloorRetryMs: 2_000,
   /** Commit times kept per secondary to tell its lag; more than this are thinned. */
   commitMarksMax: 4_096,
 } as const;

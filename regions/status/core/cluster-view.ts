@@ -4,6 +4,7 @@ import { type ControlRecord, policyOf } from '../../control/core/control-record.
 import { type Policy, whyNotAutomatic } from '../../control/core/policy.ts';
 import type { Survivor } from '../../control/core/survivors.ts';
 import type { SwitchoverQuestion } from '../../control/core/switchover-rules.ts';
+import type { RetentionReport } from '../../retention/core/retention-report.ts';
 import type { GatewayReport, NodeReport, RegionReport, Report } from './report.ts';
 import { reportLimits } from './report-limits.ts';
 
@@ -32,6 +33,10 @@ export interface RegionStatus {
   readonly trouble?: string;
   /** Epoch of the membership of its storage nodes; left out when not known. */
   readonly membershipEpoch?: number;
+  /** What its nodes keep their log for; left out while it is not known. */
+  readonly retention?: RetentionReport;
+  /** Of a secondary: why the log of its primary does not bring it up any more, in words; left out while it can. */
+  readonly needsImages?: string;
   readonly nodes: readonly NodeReport[];
 }
 
@@ -302,6 +307,7 @@ export class ClusterView {
     const lag = primary ? { lagBytes: 0, lagMs: 0 } : this.lag(name, last, nowMs);
     const stalledMs = Math.round(this.stalledMs(name, nowMs));
     const trouble = report?.trouble ?? suspension(writer);
+    const needsImages = primary ? undefined : this.laneTo(name, nowMs)?.needsImages;
     const role = report === null ? 'offline' : primary ? 'primary' : 'secondary';
     const ready =
       role === 'offline'
@@ -312,6 +318,7 @@ export class ClusterView {
             (this.hold(nowMs)?.forMs ?? 0) < reportLimits.heldMs
           : (report?.following ?? false) &&
             stalledMs === 0 &&
+            needsImages === undefined &&
             lag.lagMs !== null &&
             lag.lagMs < reportLimits.readyLagMs;
     return {
@@ -330,6 +337,8 @@ export class ClusterView {
       writer: writer === null ? null : writer.gateway,
       ...(trouble !== undefined && { trouble }),
       ...(last?.membershipEpoch !== undefined && { membershipEpoch: last.membershipEpoch }),
+      ...(last?.retention !== undefined && { retention: last.retention }),
+      ...(needsImages !== undefined && { needsImages }),
       nodes: (last?.nodes ?? []).map((node) =>
         report === null ? { ...node, state: 'down' as const, scl: null } : timed(node, writer),
       ),
@@ -338,15 +347,21 @@ export class ClusterView {
 
   /** How long a region has stood still, as its primary says, or as it says itself; 0 while it gets on. */
   stalledMs(name: string, nowMs: number): number {
-    const primary = this.recordNow?.primary ?? '';
-    if (name === primary) return 0;
-    const lane = this.region(primary, nowMs)?.lag.find((entry) => entry.region === name);
+    if (name === this.recordNow?.primary) return 0;
+    const lane = this.laneTo(name, nowMs);
     return Math.max(lane?.stalledMs ?? 0, this.region(name, nowMs)?.stalledMs ?? 0);
+  }
+
+  /** What the primary said lately of the way to a secondary. */
+  private laneTo(name: string, nowMs: number): RegionReport['lag'][number] | undefined {
+    return this.region(this.recordNow?.primary ?? '', nowMs)?.lag.find((entry) => entry.region === name);
   }
 
   /** Why a region that stands still is not ready, in words for an operator; null while it gets on. */
   stallReason(name: string, nowMs: number): string | null {
     const forMs = this.stalledMs(name, nowMs);
+    const { needsImages } = this.laneTo(name, nowMs) ?? {};
+    if (needsImages !== undefined) return `${name} ${needsImages}`;
     if (forMs === 0) return null;
     const primary = this.recordNow?.primary ?? 'its primary';
     return `${name} has received nothing from ${primary} for ${Math.round(forMs / 1_000)} s and lacks redo that is durable there: the lane begins anew by itself; see the log of both agents`;

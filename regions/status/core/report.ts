@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { forkSchema } from '../../../storage/core.ts';
+import { retentionReportSchema } from '../../retention/core/retention-report.ts';
 import { writeTotalsSchema } from './write-totals.ts';
 
 /** Percentiles over the last minute, and for how long it has been far slower than the others; see `AppendTimes`. */
@@ -25,6 +26,13 @@ export const nodeReportSchema = z.object({
   role: z.enum(['leaving', 'joining']).exactOptional(),
   /** How long it takes to acknowledge redo, by the writer's clock; left out in secondaries, and while too little is written. */
   append: appendTimeSchema.exactOptional(),
+  /** What it keeps on its disk; left out by an older node, or one that does not answer. */
+  logBytes: z.number().exactOptional(),
+  imageBytes: z.number().exactOptional(),
+  /** From which LSN on it keeps the log: below that there are images only. */
+  floor: z.int().exactOptional(),
+  /** Why the log of its peers does not bring it up, in its own words. */
+  needsImages: z.string().exactOptional(),
 });
 export type NodeReport = z.infer<typeof nodeReportSchema>;
 
@@ -40,6 +48,8 @@ const lagReportSchema = z.object({
   online: z.boolean(),
   /** How long it has stood still while the primary has more; 0 while it gets on. */
   stalledMs: z.number().optional(),
+  /** Why the log does not bring it up any more, in words. */
+  needsImages: z.string().exactOptional(),
 });
 
 export const regionReportSchema = z.object({
@@ -71,6 +81,8 @@ export const regionReportSchema = z.object({
   /** For a primary: how far every secondary is behind. */
   lag: z.array(lagReportSchema),
   lossEpochs: z.array(z.int()),
+  /** What its nodes keep their log for. Left out by an older agent. */
+  retention: retentionReportSchema.exactOptional(),
   /** The newest failovers that its agent has carried out, with the epochs that they began. Left out by an older agent. */
   failovers: z.array(z.object({ id: z.string(), epoch: z.int() })).exactOptional(),
   /** How long the last moves to this region took; see `MoveStopwatch`. Left out by an older agent. */

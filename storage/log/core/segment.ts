@@ -32,6 +32,9 @@ export interface HeldFrame {
   readonly position: FramePosition;
 }
 
+/** How much of a stretch of log is held already. */
+export type Cover = 'none' | 'part' | 'whole';
+
 /** The persisted frames of one epoch, ordered by LSN. */
 class EpochFrames {
   /** From here on the chains count. */
@@ -110,6 +113,32 @@ class EpochFrames {
     }
     this.frames.splice(first, end - first, ...stretches);
     this.joined = first + stretches.length;
+  }
+
+  /** What of `[base, end)` is here already: an entry may cover many frames. */
+  coverOf(base: Lsn, end: Lsn): Cover {
+    let at = this.indexHolding(base);
+    if (at < 0) {
+      const next = this.frames[this.indexAtOrAfter(base)];
+      return next === undefined || next.base >= end ? 'none' : 'part';
+    }
+    let covered = this.frames[at]?.end ?? base;
+    for (at += 1; covered < end && this.frames[at]?.base === covered; at++)
+      covered = this.frames[at]?.end ?? covered;
+    return covered >= end ? 'whole' : 'part';
+  }
+
+  /** Takes out the entry at `index`; what is complete ends before it from now on. */
+  takeOut(index: number): void {
+    const [gone] = this.frames.splice(index, 1);
+    if (gone === undefined) return;
+    if (index < this.joined) this.joined -= 1;
+    // Nobody asks what is missing below the anchor.
+    if (gone.end <= this.anchor) return;
+    this.volumeEnd = maxLsn(this.anchor, minLsn(this.volumeEnd, gone.base));
+    const chain = new PgChain(this.anchor);
+    for (const frame of this.frames) if (frame.pg === gone.pg) chain.link(frame);
+    this.chains.set(gone.pg, chain);
   }
 
   private chainOf(pg: PgId): PgChain {
@@ -286,6 +315,35 @@ export class Segment {
     if (!this.framesOf(frame.epoch).insert(frame)) return false;
     this.files.add(frame);
     return true;
+  }
+
+  /** How much of what an entry covers is here, wherever it lies on the disk. */
+  coverOf({ epoch, base, end }: Pick<HeldFrame, 'epoch' | 'base' | 'end'>): Cover {
+    return this.epochs.get(epoch)?.coverOf(base, end) ?? 'none';
+  }
+
+  /** The entries of one log file, in the order of the file. Looks at every entry there is. */
+  entriesIn(file: number): readonly HeldFrame[] {
+    const entries: HeldFrame[] = [];
+    for (const { frames } of this.epochs.values())
+      for (const frame of frames) if (frame.position.file === file) entries.push(frame);
+    return entries.sort((a, b) => a.position.offset - b.position.offset);
+  }
+
+  /**
+   * S15: takes out the entry that holds `frame` where it lies, whose bytes are not what was written: the node claims none of
+   * its frames any more. @returns the whole entry; null when the frame is not held, or held somewhere else by now.
+   */
+  takeOut(frame: HeldFrame): HeldFrame | null {
+    const epochFrames = this.epochs.get(frame.epoch);
+    const index = epochFrames?.indexHolding(frame.base) ?? -1;
+    const entry = epochFrames?.frames[index];
+    if (epochFrames === undefined || entry === undefined) return null;
+    const { file, offset, length } = entry.position;
+    const at = frame.position;
+    if (at.file !== file || at.offset < offset || at.offset >= offset + length) return null;
+    epochFrames.takeOut(index);
+    return entry;
   }
 
   /**

@@ -1,5 +1,5 @@
 /** What a node answers from what it holds, or why it does not. */
-import { type EpochTree, endOfTime } from '../../history/epoch-tree.ts';
+import { durableOn, type EpochTree, endOfTime } from '../../history/epoch-tree.ts';
 import { describeFloor, type Floor, floorAbove } from '../../history/floor.ts';
 import type { Segment } from '../../log/core/segment.ts';
 import { type Epoch, type Lsn, type PgId, pgId } from '../../redo/ids.ts';
@@ -11,7 +11,6 @@ import type {
   RefusedReply,
 } from '../../wire/core/messages.ts';
 import type { FetchAnswer } from './node-events.ts';
-import { durableOn } from './survey.ts';
 
 export interface Refusal {
   readonly code: RefusalCode;

@@ -6,6 +6,9 @@ import type { MemberState } from '../../members/core/member-state.ts';
 import type { Membership } from '../../members/core/membership.ts';
 import type { ReceivedFrame } from '../../redo/frame.ts';
 import { type Epoch, genesisEpoch, type Lsn, type PageNo, zeroLsn } from '../../redo/ids.ts';
+import type { DropLog } from '../../retention/core/log-keeping.ts';
+import type { Holdings } from '../../retention/core/retention.ts';
+import type { Caller } from '../../waiting/core/caller.ts';
 import type {
   DurablePoint,
   RefusalCode,
@@ -13,7 +16,6 @@ import type {
   StorageReply,
   StorageRequest,
 } from '../../wire/core/messages.ts';
-import type { Holdings } from './retention.ts';
 
 /** What a node must remember beside its frames. Replaced as a whole, and never goes backwards. */
 export interface NodeState {
@@ -37,8 +39,7 @@ export const emptyNodeState: NodeState = {
   floor: noFloor,
 };
 
-/** Names one request until it is answered; only the shell knows the peer behind it. */
-export type Caller = number;
+export type { Caller } from '../../waiting/core/caller.ts';
 
 export type NodeEvent =
   | {
@@ -68,6 +69,8 @@ export type NodeEvent =
     }
   /** A peer has told of a membership that was decided. */
   | { readonly kind: 'membersHeard'; readonly membership: Membership }
+  /** The bytes of these frames are not what was written. */
+  | { readonly kind: 'rotten'; readonly frames: readonly HeldFrame[] }
   | { readonly kind: 'callerGone'; readonly caller: Caller }
   | { readonly kind: 'tick' };
 
@@ -89,10 +92,13 @@ export type NodeEffect =
   | { readonly kind: 'held'; readonly frames: readonly HeldFrame[]; readonly bytes: readonly Uint8Array[] }
   /** A fork below what is already folded: page images above it are of no use on the new path. */
   | { readonly kind: 'forked'; readonly fork: Fork }
-  /** The log files up to number `through` are not needed any more, and the saved state says so. */
-  | { readonly kind: 'dropLog'; readonly through: number }
   /** The nodes of the region are these from now on: repair asks them. */
   | { readonly kind: 'members'; readonly membership: Membership }
+  | DropLog
+  /** S15: these entries are not held any more: the index files that claim them have to go. */
+  | { readonly kind: 'unclaimed'; readonly entries: readonly HeldFrame[] }
+  /** What was unclaimed is held again. */
+  | { readonly kind: 'healed'; readonly entries: readonly HeldFrame[] }
   /** Ask a peer for frames along `head` from `from`. */
   | { readonly kind: 'repair'; readonly head: Epoch; readonly from: Lsn; readonly durable: DurablePoint };
 

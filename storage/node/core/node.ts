@@ -3,7 +3,7 @@
  * promises about older writers, and answers what it holds. Nodes have no vote: every operation is idempotent, and
  * any message may be lost, repeated or late.
  */
-import { EpochTree, type Fork } from '../../history/epoch-tree.ts';
+import { durableOn, EpochTree, type Fork } from '../../history/epoch-tree.ts';
 import type { Floor } from '../../history/floor.ts';
 import { type FramePosition, type HeldFrame, Segment } from '../../log/core/segment.ts';
 import type { MembersAct } from '../../members/core/member-state.ts';
@@ -19,6 +19,10 @@ import {
   zeroLsn,
 } from '../../redo/ids.ts';
 import { nodeLimits } from '../../redo/limits.ts';
+import { LogKeeping } from '../../retention/core/log-keeping.ts';
+import { FetchWaiters } from '../../waiting/core/fetch-waiters.ts';
+import { heldFrames, PendingAppends, type WaitingAck } from '../../waiting/core/pending-appends.ts';
+import { type LateReply, StateReplies } from '../../waiting/core/state-replies.ts';
 import type {
   AppendRequest,
   DurablePoint,
@@ -40,16 +44,13 @@ import {
   unknown,
 } from './answers.ts';
 import { DurableHint } from './durable-hint.ts';
-import { FetchWaiters } from './fetch-waiters.ts';
 import { ForkGate, type PersistFrames } from './fork-gate.ts';
 import { inspectFrames } from './inspect-frames.ts';
-import { LogKeeping } from './log-keeping.ts';
+import { LostFrames } from './lost-frames.ts';
 import type { Caller, NodeEffect, NodeEvent, NodeState } from './node-events.ts';
 import { NodeMembers } from './node-members.ts';
-import { heldFrames, PendingAppends, type WaitingAck } from './pending-appends.ts';
 import { RepairWatch } from './repair-watch.ts';
-import { type LateReply, StateReplies } from './state-replies.ts';
-import { durableOn, surveyOf } from './survey.ts';
+import { surveyOf } from './survey.ts';
 
 export class StorageNode {
   readonly tree: EpochTree;
@@ -67,6 +68,7 @@ export class StorageNode {
   private readonly repairs = new RepairWatch();
   private readonly keeping: LogKeeping;
   private readonly members: NodeMembers;
+  private readonly lost: LostFrames;
   private readonly hint: DurableHint;
   private effects: NodeEffect[] = [];
 
@@ -82,6 +84,7 @@ export class StorageNode {
     this.tree = new EpochTree(state.forks);
     this.segment = new Segment(this.tree, state.floor);
     this.keeping = new LogKeeping(this.tree, this.segment);
+    this.lost = new LostFrames(this.segment);
     this.sealedBelow = state.sealed;
     this.hydrated = state.hydrated;
     this.durablePoint = state.durable;
@@ -151,6 +154,9 @@ export class StorageNode {
       case 'membersHeard':
         this.actOnMembers(null, { act: 'install', membership: event.membership });
         break;
+      case 'rotten':
+        this.effects.push({ kind: 'unclaimed', entries: this.lost.takeOut(event.frames) });
+        break;
       case 'callerGone':
         this.waiters.forget(event.caller);
         break;
@@ -164,7 +170,10 @@ export class StorageNode {
   }
 
   private request(caller: Caller | null, request: StorageRequest, members: number, nowMs: number): void {
-    if (request.kind !== 'members' && this.refusesMembers(caller, members)) return;
+    // S29: who believes in an older membership than is installed here hears of the newer one, and nothing else.
+    const stale = request.kind === 'members' ? null : this.members.stale(members, this.sealedBelow);
+    if (stale !== null) this.reply(caller, stale);
+    if (stale !== null) return;
     switch (request.kind) {
       case 'append':
         this.append(caller, request, members, nowMs);
@@ -217,13 +226,6 @@ export class StorageNode {
     if (authority >= this.sealedBelow) return false;
     this.reply(caller, fenced(authority, this.sealedBelow));
     return true;
-  }
-
-  /** S29: who believes in an older membership than is installed here hears of the newer one, and nothing else. */
-  private refusesMembers(caller: Caller | null, members: number): boolean {
-    const stale = this.members.stale(members, this.sealedBelow);
-    if (stale !== null) this.reply(caller, stale);
-    return stale !== null;
   }
 
   private actOnMembers(caller: Caller | null, act: MembersAct): void {
@@ -327,6 +329,8 @@ export class StorageNode {
     const pending = this.pending.take(ticket);
     const held = heldFrames(pending, positions);
     for (const frame of held) this.segment.insert(frame);
+    const healed = this.lost.healed();
+    if (healed.length > 0) this.effects.push({ kind: 'healed', entries: healed });
     for (const entry of pending.acks) this.reply(entry.caller, this.ackOf(entry));
     this.effects.push({ kind: 'held', frames: held, bytes: pending.frames.map((frame) => frame.bytes) });
     this.answerWaiters(nowMs);
@@ -458,7 +462,7 @@ export class StorageNode {
       this.refuseAs(caller, unknown(request.head));
       return;
     }
-    const { plan, isHigher } = this.keeping.plan(this.durablePoint, request, holdings);
+    const { plan, isHigher } = this.keeping.plan(this.held, request, holdings, this.needsImages !== null);
     if (isHigher) this.keeping.saving(this.persistState([]), plan.through);
     else this.effects.push(...this.keeping.dropNow(plan.through));
     const reply = this.keeping.reply(plan, request.head, holdings, this.lowWaterLsn);
@@ -476,7 +480,7 @@ export class StorageNode {
 
   private tick(nowMs: number): void {
     this.answerWaiters(nowMs);
-    if (this.hint.isDue(this.durablePoint, nowMs)) this.persistState([]);
+    if (this.hint.due(this.durablePoint, nowMs)) this.persistState([]);
     const { head, vdl } = this.durablePoint;
     const end = this.segment.volumeEnd(head);
     if (this.repairs.due(end, vdl, nowMs))

@@ -1,14 +1,8 @@
 /** What a node can say of a path: up to where it is complete, what it was told is durable, and what it holds above. */
-import { commonPoint, type EpochTree } from '../../history/epoch-tree.ts';
+import { durableOn, type EpochTree } from '../../history/epoch-tree.ts';
 import type { Segment } from '../../log/core/segment.ts';
 import { type Epoch, type Lsn, minLsn, zeroLsn } from '../../redo/ids.ts';
 import type { DurablePoint, SurveyedReply, SurveyFrame } from '../../wire/core/messages.ts';
-
-/** What a node was told is durable, as far as it lies on the path to `head`. */
-export function durableOn(tree: EpochTree, durable: DurablePoint, head: Epoch): Lsn {
-  if (durable.head === head) return durable.vdl;
-  return tree.has(durable.head) ? commonPoint(tree, { head: durable.head, lsn: durable.vdl }, head) : zeroLsn;
-}
 
 /** Answers a survey; see `SurveyedReply`. */
 export function surveyOf(

@@ -224,6 +224,8 @@ const replySchemas = {
     pid: z.int(),
     startedAtMs: z.number(),
     logBytes: z.number(),
+    logFiles: z.int().exactOptional(),
+    sealedFiles: z.int().exactOptional(),
     trouble: z.string().exactOptional(),
     repaired: z
       .object({

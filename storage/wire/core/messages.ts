@@ -179,6 +179,9 @@ export interface StatusReply {
   readonly pid: number;
   readonly startedAtMs: number;
   readonly logBytes: number;
+  /** Files of its log, and how many of them are sealed; left out by a node of an older version. */
+  readonly logFiles?: number;
+  readonly sealedFiles?: number;
   /** Why the node's disk takes no writes, in words; left out while it does. */
   readonly trouble?: string;
   /** The last one that ended since its process started; left out before one has. */

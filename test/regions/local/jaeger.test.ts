@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { directoryBytes } from '../../../regions/local/directory-bytes.ts';
+import { directoryBytes } from '../../../storage/process/directory-bytes.ts';
 import {
   addressesOf,
   fillIn,

@@ -21,6 +21,7 @@ import {
   isolationUnderLongLease,
   isolationUnderRpo,
   largeTransactions,
+  rottingLogs,
   type Scenario,
   slowLargeTransactions,
 } from './scenarios.ts';
@@ -72,6 +73,20 @@ describe('a deployment', { retry: 0 }, () => {
       expect(totals.spent).toBeGreaterThan(5);
     },
   );
+
+  it('sees log files sealed, and what rots in them found and brought back', slow, async () => {
+    const totals = { sealed: 0, rotFound: 0, rotHealed: 0 };
+    for (let seed = 0; seed < 6; seed += 1) {
+      const result = await run(seed, 'swarm', { adjust: rottingLogs });
+      expect([seed, objections(result)]).toEqual([seed, []]);
+      totals.sealed += result.stats.sealed ?? 0;
+      totals.rotFound += result.stats.rotFound ?? 0;
+      totals.rotHealed += result.stats.rotHealed ?? 0;
+    }
+    expect(totals.sealed).toBeGreaterThan(20);
+    expect(totals.rotFound).toBeGreaterThan(2);
+    expect(totals.rotHealed).toBeGreaterThan(2);
+  });
 
   it('sees leases taken, regions left and writes reported lost', slow, async () => {
     const totals = { forks: 0, failovers: 0, orphans: 0 };
@@ -213,6 +228,10 @@ describe('the judges object when', { retry: 0 }, () => {
 
   it('a region counts as fenced once two of its nodes are sealed', slow, async () => {
     expect(await objected(['two-seals'], frozenPrimaries, 20)).toContain('fence');
+  });
+
+  it('no disk is read again, so that what has rotted stays away', slow, async () => {
+    expect(await objected(['never-scrubs'], rottingLogs, 6, 'liveness')).toContain('progress');
   });
 
   it('a write is applied twice', slow, async () => {

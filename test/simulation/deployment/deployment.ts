@@ -92,7 +92,7 @@ class Deployment {
       nodeComplete: (address) => this.repaired(address),
     });
     this.faults = new FaultScheduler(this.fleet, (event) => {
-      if (event.kind === 'wipe' || event.kind === 'rot') this.destroyed.add(addressOf(event.target));
+      if (['wipe', 'rot', 'live-rot'].includes(event.kind)) this.destroyed.add(addressOf(event.target));
       this.operator.heard(event);
     });
     this.operator = new SimOperator(this.fleet, this.agents, () => this.faults.lostRegions);
@@ -222,8 +222,12 @@ class Deployment {
     // Something held back may still arrive: they have to stay together for a while.
     await world.runUntilSettled(() => {
       if (!witness.level(live)) sinceUs = world.nowUs;
-      return world.nowUs - sinceUs > seconds && witness.convergence.converged();
+      return (
+        world.nowUs - sinceUs > seconds && witness.convergence.converged() && this.unhealed(live).length === 0
+      );
     }, deadlineUs);
+    for (const address of this.unhealed(live))
+      this.stalls.push(`the disk of ${address} was destroyed in part, and what was on it did not come back`);
   }
 
   private judgeEnd(live: readonly string[]): void {
@@ -300,8 +304,24 @@ class Deployment {
     return { complete, destroyed };
   }
 
+  /** Nodes of regions that live whose disks lack what a fault took. */
+  private unhealed(live: readonly string[]): readonly Address[] {
+    return [...this.destroyed].filter((address) => live.includes(this.fleet.host(address).region));
+  }
+
+  /** Whether a disk holds everything that is durable in its region, whatever its node believes. */
+  private holdsAll(address: Address): boolean {
+    const { newest, points } = this.witness;
+    const host = this.fleet.host(address);
+    const point = points.get(host.region);
+    // A path that is not known yet will be soon.
+    if (point === undefined || !newest?.forks.some(({ epoch }) => epoch === point.epoch)) return false;
+    return completeTo(durableFrames(host.disk), newest.forks, point.epoch) >= point.vdl;
+  }
+
   private repaired(address: Address): void {
-    if (!this.destroyed.delete(address)) return;
+    if (!this.destroyed.has(address) || !this.holdsAll(address)) return;
+    this.destroyed.delete(address);
     this.world.note(`${address} is complete again`);
     this.faults.repaired(address);
   }

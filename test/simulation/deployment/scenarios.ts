@@ -61,6 +61,23 @@ export const foldedPages: Scenario = (options) => ({
   faults: [plan('crash', between(1 * seconds, 3 * seconds), between(100 * ms, 600 * ms))],
 });
 
+/** One region whose log files are small and sealed early, under nodes that die in the middle of it and disks that rot. */
+export const rottingLogs: Scenario = (options) => ({
+  ...foldedPages(options),
+  sizes: {
+    ...foldedPages(options).sizes,
+    sealer: { everyMs: 50, retryMs: 500 },
+    scrub: { firstMs: 300, restMs: 300, busyBytesPerSecond: 1024 * 1024, pieceBytes: 4 * 1024 },
+  },
+  faults: [
+    plan('live-rot', between(50 * ms, 300 * ms), between(1 * ms, 1 * ms)),
+    plan('rot', between(2 * seconds, 4 * seconds), between(10 * ms, 200 * ms)),
+    plan('crash', between(400 * ms, 1_500 * ms), between(10 * ms, 300 * ms)),
+    plan('power-loss', between(1 * seconds, 2 * seconds), between(10 * ms, 300 * ms)),
+    plan('disk-full', between(2 * seconds, 4 * seconds), between(100 * ms, 600 * ms)),
+  ],
+});
+
 /** One region whose writers die again and again, and whose recoveries are given up before slow nodes have answered. */
 export const hastyRecoveries: Scenario = (options) => ({
   ...options,

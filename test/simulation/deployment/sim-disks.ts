@@ -12,7 +12,7 @@ import { type LoggedWrite, readWrites } from './sim-workload.ts';
 
 /** The frames of a log that a loss of power would leave. */
 export function durableFrames(disk: Disk): readonly ScannedFrame[] {
-  const logs = disk.files().filter((name) => name.startsWith(`${dataDir}/log/`));
+  const logs = disk.files().filter((name) => name.startsWith(`${dataDir}/log/`) && name.endsWith('.log'));
   return logs.flatMap((name) => {
     const number = Number.parseInt(name.slice(`${dataDir}/log/`.length), 10);
     return scanLog(disk.read(name).subarray(0, disk.durableBytes(name)), number).frames;

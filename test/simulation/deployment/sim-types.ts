@@ -2,8 +2,11 @@
 import type { ControlRecord } from '../../../regions/control/core/control-record.ts';
 import type { LossReport } from '../../../regions/moves/core/loss-report.ts';
 import type { ShippingBounds } from '../../../regions/replication/core/shipper.ts';
+import type { RetentionConfig } from '../../../regions/retention/core/retention-limits.ts';
 import type { Fork } from '../../../storage/history/epoch-tree.ts';
 import type { HotLogBounds } from '../../../storage/log/hot-log.ts';
+import type { scrubBounds } from '../../../storage/log/scrub.ts';
+import type { sealerBounds } from '../../../storage/log/sealer.ts';
 import type { pageFolderBounds } from '../../../storage/pages/page-folder.ts';
 import type { LowWaterBounds } from '../../../storage/quorum/core/low-water.ts';
 import {
@@ -63,6 +66,7 @@ export const defects = [
   'ignores-rpo',
   'one-observer',
   'two-seals',
+  'never-scrubs',
 ] as const;
 export type Defect = (typeof defects)[number];
 
@@ -116,9 +120,14 @@ export interface Witness {
   pageRead(at: string, head: Epoch, readPoint: Lsn, page: PageNo, content: Uint8Array | null): void;
   /** How far a node is along the path its writer leads, and whether it counts as a witness. */
   nodeLevel(address: Address, head: Epoch, end: Lsn, hydrated: boolean): void;
+  /** What a node has done to its log since it said so last. */
+  logKept(done: LogKept): void;
   /** A node found its state unreadable, and its operator wiped it. */
   nodeWiped(address: Address): void;
 }
+
+/** Log files sealed, and stretches of log that had rotted: found, and held again. */
+export type LogKept = { readonly sealed: number; readonly found: number; readonly healed: number };
 
 /** The windows and buffers between a transaction and the regions it has to reach. */
 export type SimBounds = {
@@ -127,8 +136,12 @@ export type SimBounds = {
   readonly fetchBytesMax: number;
   readonly log: Partial<HotLogBounds>;
   readonly pages: Partial<typeof pageFolderBounds>;
+  readonly sealer: Partial<typeof sealerBounds>;
+  readonly scrub: Partial<typeof scrubBounds>;
   /** How long snapshots are kept, which says what may be folded. */
   readonly lowWater: LowWaterBounds;
+  /** How much of the log is kept. */
+  readonly retention: RetentionConfig;
 };
 
 /** What the processes of a run have in common. */

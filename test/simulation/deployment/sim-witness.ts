@@ -25,7 +25,7 @@ import { RpoJudge } from '../judges/rpo.ts';
 import { SingleWriterJudge } from '../judges/single-writer.ts';
 import type { SimulationOptions } from '../options.ts';
 import type { World } from '../world/world.ts';
-import type { Witness, WriteOutcome } from './sim-types.ts';
+import type { LogKept, Witness, WriteOutcome } from './sim-types.ts';
 import type { Address } from './topology.ts';
 
 export type Point = { readonly epoch: Epoch; readonly vdl: Lsn };
@@ -53,6 +53,9 @@ export class SimWitness implements Witness {
   readonly rpo: RpoJudge;
   readonly observers: ObserversJudge;
   readonly counts = {
+    sealed: 0,
+    rotFound: 0,
+    rotHealed: 0,
     issued: 0,
     acked: 0,
     unknown: 0,
@@ -265,6 +268,12 @@ export class SimWitness implements Witness {
     const point = this.points.get(address.slice(0, address.indexOf('/')));
     if (point !== undefined && hydrated && head === point.epoch && end >= point.vdl)
       this.hooks.nodeComplete(address);
+  }
+
+  logKept({ sealed, found, healed }: LogKept): void {
+    this.counts.sealed += sealed;
+    this.counts.rotFound += found;
+    this.counts.rotHealed += healed;
   }
 
   nodeWiped(_address: Address): void {

@@ -81,6 +81,7 @@ export class SimAgent implements SimProcess {
       losses: this.losses,
       operations: new SimOperations(runtime),
       lags: noLags,
+      retention: bounds.retention,
       onReading: (reading) => {
         if (reading.kind !== 'record') return;
         const { seq, record } = reading.view;

@@ -120,6 +120,7 @@ export class SimStorageNode implements SimProcess {
   private openParts(): Promise<NodeParts> {
     const { context, id, runtime, time } = this;
     const { bounds } = context;
+    const scrub = context.defects.has('never-scrubs') ? { firstMs: 3_600_000 } : bounds.scrub;
     const region = regionOf(runtime.address);
     const config = {
       cluster: context.cluster,
@@ -142,7 +143,7 @@ export class SimStorageNode implements SimProcess {
       pid: runtime.incarnation,
       onFatal: (message) => runtime.exit(message),
       onFlushed: () => undefined,
-      bounds: { log: bounds.log, pages: bounds.pages },
+      bounds: { log: bounds.log, pages: bounds.pages, sealer: bounds.sealer, scrub },
     });
   }
 
@@ -156,8 +157,16 @@ export class SimStorageNode implements SimProcess {
   private serve(parts: NodeParts): void {
     this.parts = parts;
     for (const [connection, peer] of this.connections) this.serveLink(parts, peer, connection);
+    let kept = { sealed: 0, found: 0, healed: 0 };
     this.time.every(reportMs, () => {
-      const { node } = parts;
+      const { node, rot, sealer } = parts;
+      const now = { sealed: sealer.counters.sealed, ...rot.counters };
+      this.context.witness.logKept({
+        sealed: now.sealed - kept.sealed,
+        found: now.found - kept.found,
+        healed: now.healed - kept.healed,
+      });
+      kept = now;
       const { head } = node.durable;
       const end = node.segment.volumeEnd(head);
       this.context.witness.nodeLevel(this.runtime.address, head, end, node.state.hydrated);

@@ -145,7 +145,7 @@ const seeds = (count: number): number[] => Array.from({ length: count }, (_, ind
 /** Destroying faults are the repair's business, which the toy does not have; torn entries shift its two-byte slots. */
 const gentle = (seed: number, profile: ProfileName): SimulationOptions => {
   const options = drawOptions(seed, profile);
-  const harmful = ['wipe', 'rot', 'power-loss', 'az-loss', 'region-crash', 'region-loss'];
+  const harmful = ['wipe', 'rot', 'live-rot', 'power-loss', 'az-loss', 'region-crash', 'region-loss'];
   return { ...options, faults: options.faults.filter((fault) => !harmful.includes(fault.kind)) };
 };
 

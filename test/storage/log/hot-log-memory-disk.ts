@@ -64,6 +64,15 @@ export class MemoryDisk implements Disk {
     this.durableNames.set(path, inode);
   }
 
+  /** Flips bits of a byte where it lies, for those too who have the file open. */
+  rot(path: string, at: number, mask = 1): void {
+    const inode = this.inode(path);
+    const rotten = Buffer.from(inode.bytes);
+    rotten[at] = (rotten[at] ?? 0) ^ mask;
+    inode.bytes = rotten;
+    inode.durable = rotten;
+  }
+
   makeDirectory(_path: string, done: DiskDone<void>): void {
     this.answer(done, () => undefined);
   }

@@ -7,9 +7,9 @@ import {
   type NodeEvent,
   type NodeState,
 } from '../../../storage/node/core/node-events.ts';
-import type { Holdings } from '../../../storage/node/core/retention.ts';
 import { epoch, lsn, mainBranch, pageNo, pgId } from '../../../storage/redo/ids.ts';
 import { nodeLimits } from '../../../storage/redo/limits.ts';
+import type { Holdings } from '../../../storage/retention/core/retention.ts';
 import type { RetainRequest, StorageReply, StorageRequest } from '../../../storage/wire/core/messages.ts';
 import { fork, frameBytes, held } from '../simulation/samples.ts';
 
@@ -209,6 +209,19 @@ describe('a node that lacks what its peers hold as images only', () => {
     expect(tickAfter(50)).toBe(0);
     expect(tickAfter(nodeLimits.belowFloorRetryMs)).toBe(1);
     expect(node.state.hydrated).toBe(false);
+  });
+
+  it('S22: goes on from its own images, when they are above what it has without a gap', () => {
+    begin(
+      { ...state, durable: { head: epoch(2), vdl: lsn(200) } },
+      frames.filter(({ base }) => base !== 30),
+    );
+    tickAfter(nodeLimits.repairAfterMs);
+    // Nobody has told it that its peers lack the log, too.
+    expect(kinds(collect({ ...retain, keepFrom: lsn(0) }))).toEqual(['reply']);
+    step({ kind: 'repairFailed', floor: at(80) });
+    expect(kinds(collect({ ...retain, keepFrom: lsn(0) }))).toEqual(['persistState']);
+    expect([node.state.floor, node.segment.volumeEnd(epoch(2))]).toEqual([at(150), 200]);
   });
 
   it('says it no more once a peer gave something', () => {

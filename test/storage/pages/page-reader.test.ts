@@ -90,14 +90,14 @@ class Bench {
       read: ({ offset, length }: { offset: number; length: number }) => {
         this.counters.readsFromDisk += 1;
         const bytes = Buffer.concat(this.bytes).subarray(offset, offset + length);
-        return Promise.resolve({ kind: 'ok', bytes } as const);
+        return Promise.resolve({ kind: 'ok', bytes, fromDisk: true } as const);
       },
     };
     this.reader = new PageReader({
       index: this.index,
       tree: this.tree,
       segment: this.segment,
-      frames: new FrameReader(log, (reason) => this.rotten.push(reason)),
+      frames: new FrameReader(log, (_frames, reason) => this.rotten.push(reason)),
       images: this.images,
       runtime: { ...machine, nowMs: () => (this.nowMs += this.msPerLook) },
       onTrouble: (what) => this.troubles.push(what),

@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { EpochTree } from '../../../storage/history/epoch-tree.ts';
 import { type Floor, noFloor } from '../../../storage/history/floor.ts';
 import { Segment } from '../../../storage/log/core/segment.ts';
-import { imagesOn, type LogFileFacts, planRetention } from '../../../storage/node/core/retention.ts';
 import { epoch, lsn } from '../../../storage/redo/ids.ts';
+import { imagesOn, type LogFileFacts, planRetention } from '../../../storage/retention/core/retention.ts';
 import { Dice, fork, held } from '../simulation/samples.ts';
 
 const at = (position: number, of = 1): Floor => ({ epoch: epoch(of), lsn: lsn(position) });

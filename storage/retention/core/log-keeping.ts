@@ -6,10 +6,13 @@ import type { EpochTree } from '../../history/epoch-tree.ts';
 import type { Segment } from '../../log/core/segment.ts';
 import { type Epoch, type Lsn, zeroLsn } from '../../redo/ids.ts';
 import type { DurablePoint, RetainedReply, RetainRequest } from '../../wire/core/messages.ts';
-import type { NodeEffect } from './node-events.ts';
-import { type Holdings, imagesOn, planRetention, type RetentionPlan } from './retention.ts';
+import { type Holdings, imagesOn, ownImages, planRetention, type RetentionPlan } from './retention.ts';
 
-type DropLog = Extract<NodeEffect, { kind: 'dropLog' }>;
+/** The log files up to number `through` are not needed any more, and the saved state says so. */
+export interface DropLog {
+  readonly kind: 'dropLog';
+  readonly through: number;
+}
 
 export class LogKeeping {
   private readonly tree: EpochTree;
@@ -22,14 +25,20 @@ export class LogKeeping {
     this.segment = segment;
   }
 
-  /** Raises the floor as far as it may. `isHigher`: the state has to be saved, under a ticket that `saving` is told. */
+  /**
+   * Raises the floor as far as it may. `isHigher`: the state has to be saved, under a ticket that `saving` is told.
+   * @param isStuck whether no peer has the log that this node lacks: then its own images above have to do (S22).
+   */
   plan(
-    durable: DurablePoint,
+    { durable }: { readonly durable: DurablePoint },
     request: RetainRequest,
     holdings: Holdings,
+    isStuck: boolean,
   ): { readonly plan: RetentionPlan; readonly isHigher: boolean } {
     const { tree, segment } = this;
-    const plan = planRetention({ tree, segment, durable, request, holdings });
+    const question = { tree, segment, durable, request, holdings };
+    const planned = planRetention(question);
+    const plan = isStuck ? { ...planned, floor: ownImages(question) ?? planned.floor } : planned;
     const isHigher = plan.floor.lsn > segment.floor.lsn;
     if (isHigher) segment.raiseFloor(plan.floor);
     return { plan, isHigher };

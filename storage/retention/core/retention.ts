@@ -2,12 +2,11 @@
  * What a node may let go of its log: where its floor can be, and which log files lie below. The agent of the region says what
  * is needed; what is in the files, and what images there are, only the node knows.
  */
-import type { EpochTree } from '../../history/epoch-tree.ts';
+import { durableOn, type EpochTree } from '../../history/epoch-tree.ts';
 import { type Floor, floorOn } from '../../history/floor.ts';
 import type { Segment } from '../../log/core/segment.ts';
 import { type Lsn, maxLsn, minLsn, zeroLsn } from '../../redo/ids.ts';
 import type { DurablePoint, RetainRequest } from '../../wire/core/messages.ts';
-import { durableOn } from './survey.ts';
 
 /** One file of the log. */
 export interface LogFileFacts {
@@ -30,7 +29,7 @@ export interface Holdings {
 
 export interface RetentionQuestion {
   readonly tree: EpochTree;
-  readonly segment: Pick<Segment, 'floor' | 'floorOn' | 'endInFile'>;
+  readonly segment: Pick<Segment, 'floor' | 'floorOn' | 'endInFile' | 'volumeEnd'>;
   readonly durable: DurablePoint;
   readonly request: Pick<RetainRequest, 'head' | 'keepFrom' | 'sinceUs' | 'bytesMax' | 'copies'>;
   readonly holdings: Holdings;
@@ -71,12 +70,27 @@ export function planRetention(question: RetentionQuestion): RetentionPlan {
     segment.floor,
   );
   const wanted = old.length > beyond.length ? old : beyond;
-  return { floor, through: filesBelow(wanted, question, floor.lsn), window: maxLsn(oldEnd, beyondEnd) };
+  return {
+    floor,
+    through: filesBelow(wanted, question, minLsn(floor.lsn, limitOf(question))),
+    window: maxLsn(oldEnd, beyondEnd),
+  };
 }
 
 /** The newest durable images along the path to `head`; zero without any. */
 export function imagesOn(tree: EpochTree, boundaries: readonly Floor[], head: RetainRequest['head']): Lsn {
   return boundaries.findLast((place) => floorOn(tree, place, head) === place.lsn)?.lsn ?? zeroLsn;
+}
+
+/**
+ * The newest images here, when they are above all that the log here says without a gap: from there on this node is complete all
+ * the same. Null when there are none.
+ */
+export function ownImages({ tree, segment, durable, holdings }: RetentionQuestion): Floor | null {
+  const own = holdings.boundaries.findLast(
+    (place) => place.lsn <= durable.vdl && floorOn(tree, place, durable.head) === place.lsn,
+  );
+  return own !== undefined && own.lsn > segment.volumeEnd(durable.head) ? own : null;
 }
 
 /** How many files from the oldest on hold nothing since `sinceUs`. One without a commit is as old as the one after it. */
@@ -99,10 +113,19 @@ function filesBeyond(files: readonly LogFileFacts[], rolled: number, bytesMax: n
   return beyond;
 }
 
-/** Boundaries that may become the floor, ascending. */
-function allowedBoundaries({ tree, durable, request, holdings }: RetentionQuestion): readonly Floor[] {
+/**
+ * Up to where others let go of the log. A floor may lie above: one that this node took for want of log (`ownImages`), or one from
+ * before others lost their images. Nothing above the limit is dropped then either.
+ */
+function limitOf({ tree, durable, request }: RetentionQuestion): Lsn {
   const told = { head: request.head, vdl: minLsn(request.keepFrom, request.copies) };
-  const limit = minLsn(durable.vdl, durableOn(tree, told, durable.head));
+  return minLsn(durable.vdl, durableOn(tree, told, durable.head));
+}
+
+/** Boundaries that may become the floor, ascending. */
+function allowedBoundaries(question: RetentionQuestion): readonly Floor[] {
+  const { tree, durable, holdings } = question;
+  const limit = limitOf(question);
   return holdings.boundaries.filter(
     (place) => place.lsn > zeroLsn && place.lsn <= limit && floorOn(tree, place, durable.head) === place.lsn,
   );

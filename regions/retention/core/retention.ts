@@ -1,0 +1,156 @@
+/**
+ * What of the log a region's nodes have to keep, and for whom: worked out anew every few seconds from what the agent knows, so that
+ * nothing has to be remembered between two times, and two agents that disagree for a moment do no harm: a node takes the strictest
+ * word it gets, and a floor never goes back.
+ */
+import {
+  type Lsn,
+  lsn,
+  minLsn,
+  quorumLimits,
+  type RegionId,
+  type RetainedReply,
+  type RetainRequest,
+  zeroLsn,
+} from '../../../storage/core.ts';
+import { bytesBeyond, type Held } from '../../control/core/survivors.ts';
+import { type RetentionConfig, retentionLimits } from './retention-limits.ts';
+
+/** Another region, as the agent knows it. */
+export interface Neighbour {
+  readonly region: RegionId;
+  /** How far it is known to hold the path of this region; null while nothing is known. */
+  readonly at: Lsn | null;
+  /** Age of the oldest commit that it may lack; 0 when it lacks none. Of one that was never heard, the time since the agent began. */
+  readonly lacksForMs: number;
+}
+
+export interface RetentionQuestion {
+  readonly config: RetentionConfig;
+  /** What this region's nodes hold. */
+  readonly me: Held;
+  readonly neighbours: readonly Neighbour[];
+  /** Writes that a failover left behind here are still being looked for. */
+  readonly isSearching: boolean;
+  /** The newest answer of each node that has one. */
+  readonly answers: readonly RetainedReply[];
+  /** By the agent's wall clock, Unix microseconds. */
+  readonly nowUs: number;
+}
+
+/** A secondary that the log is kept for no longer. */
+export interface LetGo {
+  readonly region: RegionId;
+  /** In words, with the limit. */
+  readonly reason: string;
+}
+
+/** Part of the log, in bytes of redo, and who holds it. */
+export interface HeldBytes {
+  /** `window`, `images`, `files`, `lost writes`, or `secondary <region>`. */
+  readonly reason: string;
+  readonly bytes: number;
+}
+
+export interface RetentionOrder {
+  readonly request: RetainRequest;
+  readonly letGo: readonly LetGo[];
+  readonly held: readonly HeldBytes[];
+  /** The lowest floor of the nodes that answered; zero while one has all of its log. */
+  readonly floor: Lsn;
+}
+
+interface Holder {
+  readonly reason: string;
+  readonly at: Lsn;
+}
+
+/** R60: what a region that is away lacks is kept until it lacks it for longer than the window, or `awayFactor` times `bytes` of it. */
+export function orderRetention(question: RetentionQuestion): RetentionOrder {
+  const { config, me, neighbours, isSearching, nowUs } = question;
+  const answers = question.answers.filter(({ head }) => head === me.epoch);
+  const letGo: LetGo[] = [];
+  const holders: Holder[] = isSearching ? [{ reason: 'lost writes', at: zeroLsn }] : [];
+  const longest = Math.max(0, ...answers.map(({ logBytes }) => logBytes));
+  for (const neighbour of neighbours) {
+    const { region, at } = neighbour;
+    const reason = tooFar(neighbour, at === null ? longest : Math.max(0, me.vdl - at), config);
+    if (reason !== null) letGo.push({ region, reason });
+    else holders.push({ reason: `secondary ${region}`, at: at ?? zeroLsn });
+  }
+  const copies = fourth(answers.map(({ images }) => images));
+  const keepFrom = holders.reduce((lowest, { at }) => minLsn(lowest, at), me.vdl);
+  const floor = lowestFloor(answers, me);
+  return {
+    request: {
+      kind: 'retain',
+      head: me.epoch,
+      keepFrom,
+      sinceUs: Math.floor(nowUs - config.hours * 3_600e6),
+      bytesMax: config.bytes ?? null,
+      copies,
+    },
+    letGo,
+    held: heldBytes({ answers, floor, vdl: me.vdl, holders: [...holders, { reason: 'images', at: copies }] }),
+    floor,
+  };
+}
+
+/** How far a region that holds `theirs` has the path of `mine`; null when that cannot be told. */
+export function positionOn(theirs: Held | null, mine: Held): Lsn | null {
+  const missing = theirs === null ? null : bytesBeyond(theirs, mine);
+  return missing === null ? null : lsn(mine.vdl - missing);
+}
+
+/** Why a region is let go; null while the log is kept for it. */
+function tooFar(
+  { lacksForMs }: Neighbour,
+  lacksBytes: number,
+  { hours, bytes }: RetentionConfig,
+): string | null {
+  if (lacksBytes === 0) return null;
+  if (lacksForMs > hours * 3_600_000)
+    return `it has lacked redo for longer than the window of ${hours} h (retention.hours)`;
+  const most = bytes === undefined ? Number.POSITIVE_INFINITY : bytes * retentionLimits.awayFactor;
+  if (lacksBytes <= most) return null;
+  return `it lacks ${lacksBytes} bytes, more than ${most}: ${retentionLimits.awayFactor} times retention.bytes`;
+}
+
+/** What four of the six nodes hold at least. */
+function fourth(images: readonly Lsn[]): Lsn {
+  return [...images].sort((a, b) => b - a)[quorumLimits.writeQuorum - 1] ?? zeroLsn;
+}
+
+function lowestFloor(answers: readonly RetainedReply[], { vdl }: Held): Lsn {
+  if (answers.length === 0) return zeroLsn;
+  return answers.reduce((lowest, { floor }) => minLsn(lowest, floor.lsn), vdl);
+}
+
+/**
+ * The log from the lowest floor to `vdl`, byte by byte for whom it is kept: what is in the window; below that, for the one that
+ * has to go first before any of it may; and below everybody, for whole files and the next place that has images.
+ */
+function heldBytes({
+  answers,
+  floor,
+  vdl,
+  holders,
+}: {
+  readonly answers: readonly RetainedReply[];
+  readonly floor: Lsn;
+  readonly vdl: Lsn;
+  readonly holders: readonly Holder[];
+}): readonly HeldBytes[] {
+  if (answers.length === 0) return [];
+  const windowAt = Math.min(vdl, Math.max(floor, ...answers.map(({ window }) => window)));
+  const found: HeldBytes[] = [{ reason: 'window', bytes: vdl - windowAt }];
+  const order = holders.filter(({ at }) => at < windowAt).sort((a, b) => a.at - b.at);
+  const first = order[0];
+  found.push({ reason: 'files', bytes: Math.max(0, Math.min(first?.at ?? windowAt, windowAt) - floor) });
+  for (const [index, { reason, at }] of order.entries()) {
+    const from = Math.max(at, floor);
+    const to = Math.max(from, order[index + 1]?.at ?? windowAt);
+    found.push({ reason, bytes: to - from });
+  }
+  return found.filter(({ bytes }) => bytes > 0);
+}

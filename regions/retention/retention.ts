@@ -1,0 +1,152 @@
+/**
+ * Tells the region's storage nodes every two seconds what of their log is needed, and remembers what they answered. A node that
+ * does not answer is asked the next time; while fewer than four have answered nothing is dropped anywhere.
+ */
+import {
+  describeFloor,
+  type FetchSource,
+  genesisEpoch,
+  type Lsn,
+  type NodeId,
+  type RegionId,
+  type RetainedReply,
+  type Runtime,
+  type Timer,
+  zeroLsn,
+} from '../../storage/index.ts';
+import type { Logger } from '../../telemetry/index.ts';
+import type { Held, Survivor } from '../control/core/survivors.ts';
+import { type HeldBytes, type LetGo, type Neighbour, orderRetention, positionOn } from './core/retention.ts';
+import { type RetentionConfig, retentionLimits } from './core/retention-limits.ts';
+import type { RetentionReport } from './core/retention-report.ts';
+
+const answerMs = 1_000;
+
+export interface RetentionOptions {
+  readonly config: RetentionConfig;
+  readonly region: RegionId;
+  /** Every region of the deployment. */
+  readonly regions: readonly RegionId[];
+  /** The region's nodes. */
+  readonly links: FetchSource;
+  /** What regions say of themselves, and what their primary says that they lack. */
+  readonly view: {
+    survivors(nowMs: number, withinMs: number): readonly Pick<Survivor, 'region' | 'held' | 'heardMsAgo'>[];
+    missing(region: string, nowMs: number): { readonly lagMs: number | null };
+  };
+  /** What the region's nodes hold; null while that is not known. */
+  readonly me: () => Held | null;
+  /** In the primary: how far its secondaries are known to be; elsewhere none. */
+  readonly lags: () => readonly {
+    readonly region: RegionId;
+    readonly vdl: Lsn;
+    readonly lagMs: number | null;
+  }[];
+  /** Whether writes that a failover left behind here are still being looked for. */
+  readonly isSearching: () => boolean;
+  readonly runtime: Runtime;
+  readonly log: Logger;
+}
+
+interface Answer {
+  readonly reply: RetainedReply;
+  readonly atMs: number;
+}
+
+export class Retention {
+  private readonly options: RetentionOptions;
+  private readonly answers = new Map<NodeId, Answer>();
+  private readonly timer: Timer;
+  private readonly beganAtMs: number;
+  private held: readonly HeldBytes[] = [];
+  private letGo: readonly LetGo[] = [];
+  private floor: Lsn = zeroLsn;
+  private asking = false;
+  private closed = false;
+
+  constructor(options: RetentionOptions) {
+    this.options = options;
+    this.beganAtMs = options.runtime.nowMs();
+    this.timer = options.runtime.every(retentionLimits.everyMs, () => void this.round());
+  }
+
+  /** What the log was kept for when it was last looked at. */
+  get report(): RetentionReport {
+    const { hours, bytes } = this.options.config;
+    const { floor, held, letGo } = this;
+    return { hours, bytes: bytes ?? null, floor, held: [...held], letGo: [...letGo] };
+  }
+
+  close(): void {
+    this.closed = true;
+    this.timer.stop();
+  }
+
+  private async round(): Promise<void> {
+    const { config, links, isSearching, runtime } = this.options;
+    const me = this.options.me();
+    if (this.asking || this.closed || me === null || me.epoch === genesisEpoch) return;
+    const { request, held, letGo, floor } = orderRetention({
+      config,
+      me,
+      neighbours: this.neighbours(me),
+      isSearching: isSearching(),
+      answers: this.fresh(),
+      nowUs: runtime.wallUs(),
+    });
+    this.tell(letGo);
+    this.held = held;
+    this.letGo = letGo;
+    this.floor = floor;
+    this.asking = true;
+    await Promise.all(
+      links.nodes.map(async (node) => {
+        const reply = await links.request(node, request, answerMs);
+        if (reply.kind === 'retained') this.answered(node, reply);
+      }),
+    );
+    this.asking = false;
+  }
+
+  /** A region's own word counts for more than what its primary remembers of it. */
+  private neighbours(me: Held): readonly Neighbour[] {
+    const { region, regions, view, lags, runtime } = this.options;
+    const nowMs = runtime.nowMs();
+    const heard = view.survivors(nowMs, Number.POSITIVE_INFINITY);
+    return regions
+      .filter((name) => name !== region)
+      .map((name): Neighbour => {
+        const own = heard.find((survivor) => survivor.region === name);
+        const lane = lags().find((lag) => lag.region === name && lag.vdl > zeroLsn);
+        const silentMs = own?.heardMsAgo ?? nowMs - this.beganAtMs;
+        return {
+          region: name,
+          at: positionOn(own?.held ?? null, me) ?? lane?.vdl ?? null,
+          lacksForMs: view.missing(name, nowMs).lagMs ?? lane?.lagMs ?? silentMs,
+        };
+      });
+  }
+
+  private fresh(): readonly RetainedReply[] {
+    const since = this.options.runtime.nowMs() - retentionLimits.answerAgeMs;
+    return [...this.answers.values()].filter(({ atMs }) => atMs >= since).map(({ reply }) => reply);
+  }
+
+  private answered(node: NodeId, reply: RetainedReply): void {
+    const before = this.answers.get(node)?.reply.floor.lsn ?? reply.floor.lsn;
+    this.answers.set(node, { reply, atMs: this.options.runtime.nowMs() });
+    if (reply.floor.lsn > before)
+      this.options.log.debug({ node, from: describeFloor(reply.floor) }, 'a node keeps its log from here on');
+  }
+
+  /** Each change once. */
+  private tell(letGo: readonly LetGo[]): void {
+    const { log } = this.options;
+    const known = new Set(this.letGo.map(({ region }) => region));
+    for (const { region, reason } of letGo) {
+      if (known.delete(region)) continue;
+      log.warn({ secondary: region, reason }, 'the log is kept for a region no longer: it may need images');
+    }
+    for (const region of known) log.info({ secondary: region }, 'the log is kept for a region again');
+  }
+}

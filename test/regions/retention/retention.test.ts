@@ -1,0 +1,179 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { type Neighbour, orderRetention, positionOn } from '../../../regions/retention/core/retention.ts';
+import { retentionSchema } from '../../../regions/retention/core/retention-limits.ts';
+import type { RetainedReply } from '../../../storage/core.ts';
+import { epoch, lsn, regionId } from '../../../storage/redo/ids.ts';
+import { Dice, fork } from '../../storage/simulation/samples.ts';
+
+const MiB = 1024 * 1024;
+const hourMs = 3_600_000;
+const forks = [fork(1, 0, 0), fork(2, 1, 10 * MiB)];
+const me = { epoch: epoch(2), vdl: lsn(20 * MiB), forks };
+
+const answer = (images: number, more: Partial<RetainedReply> = {}): RetainedReply => ({
+  kind: 'retained',
+  head: epoch(2),
+  images: lsn(images),
+  floor: { epoch: epoch(1), lsn: lsn(0) },
+  window: lsn(0),
+  lowWater: lsn(0),
+  logBytes: 20 * MiB,
+  imageBytes: 0,
+  ...more,
+});
+const six = [19, 18, 17, 16, 15, 14].map((at) => answer(at * MiB));
+
+const neighbour = (region: string, at: number | null, lacksForMs = 0): Neighbour => ({
+  region: regionId(region),
+  at: at === null ? null : lsn(at),
+  lacksForMs,
+});
+
+function order(neighbours: readonly Neighbour[], more: Partial<Parameters<typeof orderRetention>[0]> = {}) {
+  const config = { hours: 24 };
+  return orderRetention({ config, me, neighbours, isSearching: false, answers: six, nowUs: 1e15, ...more });
+}
+
+describe('what a region keeps of its log', () => {
+  it('is the window, for copies on four nodes, and for the region that has least', () => {
+    const { request } = order([neighbour('eu', 12 * MiB), neighbour('ap', 19 * MiB)]);
+    expect(request).toEqual({
+      kind: 'retain',
+      head: 2,
+      keepFrom: 12 * MiB,
+      sinceUs: 1e15 - 24 * 3_600e6,
+      bytesMax: null,
+      copies: 16 * MiB,
+    });
+  });
+
+  it('is all of it while fewer than four nodes have answered for this path', () => {
+    expect(order([], { answers: six.slice(0, 3) }).request.copies).toBe(0);
+    const stale = six.map((reply, index) => (index < 3 ? { ...reply, head: epoch(1) } : reply));
+    expect(order([], { answers: stale }).request.copies).toBe(0);
+  });
+
+  it('is all of it for a region of which nothing is known, and while lost writes are looked for', () => {
+    expect(order([neighbour('eu', null)]).request.keepFrom).toBe(0);
+    expect(order([], { isSearching: true }).request.keepFrom).toBe(0);
+    expect(order([]).request.keepFrom).toBe(20 * MiB);
+  });
+
+  describe('R60: for a region that is away', () => {
+    const bytes = { hours: 24, bytes: 4 * MiB };
+    it.each([
+      [
+        'one that lacks little, for long',
+        neighbour('eu', 19 * MiB, 23 * hourMs),
+        { hours: 24 },
+        19 * MiB,
+        null,
+      ],
+      [
+        'one that lacks it for longer than the window',
+        neighbour('eu', 19 * MiB, 25 * hourMs),
+        { hours: 24 },
+        20 * MiB,
+        /24 h/,
+      ],
+      ['one that lacks much, without a limit', neighbour('eu', 0, hourMs), { hours: 24 }, 0, null],
+      ['one within twice the bytes', neighbour('eu', 12 * MiB, hourMs), bytes, 12 * MiB, null],
+      [
+        'one beyond twice the bytes',
+        neighbour('eu', 12 * MiB - 1, hourMs),
+        bytes,
+        20 * MiB,
+        /retention.bytes/,
+      ],
+      [
+        'an unknown one, by the length of the log',
+        neighbour('eu', null, 1),
+        bytes,
+        20 * MiB,
+        /retention.bytes/,
+      ],
+      ['an unknown one that may yet be heard', neighbour('eu', null, 1), { hours: 1 }, 0, null],
+      [
+        'one that lacks nothing, however long it is silent',
+        neighbour('eu', 20 * MiB, 99 * hourMs),
+        { hours: 24 },
+        20 * MiB,
+        null,
+      ],
+    ])('%s', (_, of, config, keepFrom, reason) => {
+      const { request, letGo } = order([of], { config });
+      expect(request.keepFrom).toBe(keepFrom);
+      if (reason === null) expect(letGo).toEqual([]);
+      else expect(letGo).toEqual([{ region: 'eu', reason: expect.stringMatching(reason) }]);
+    });
+  });
+
+  it('is told in bytes, each for the one that has to go first', () => {
+    const answers = six.map((reply) => ({
+      ...reply,
+      floor: { epoch: epoch(1), lsn: lsn(5 * MiB) },
+      window: lsn(18 * MiB),
+    }));
+    const { held, floor } = order([neighbour('eu', 12 * MiB), neighbour('ap', 7 * MiB)], { answers });
+    expect(floor).toBe(5 * MiB);
+    expect(held).toEqual([
+      { reason: 'window', bytes: 2 * MiB },
+      { reason: 'files', bytes: 2 * MiB },
+      { reason: 'secondary ap', bytes: 5 * MiB },
+      { reason: 'secondary eu', bytes: 4 * MiB },
+      { reason: 'images', bytes: 2 * MiB },
+    ]);
+  });
+
+  it('is told without a gap or an overlap, whatever holds it', () => {
+    fc.assert(
+      fc.property(fc.integer(), (seed) => {
+        const dice = new Dice(seed);
+        const at = () => dice.below(20 * MiB + 1);
+        const from = lsn(at());
+        const answers = six.map(() =>
+          answer(at(), {
+            floor: { epoch: epoch(1), lsn: lsn(Math.min(20 * MiB, from + dice.below(MiB))) },
+            window: lsn(at()),
+          }),
+        );
+        const { held, floor } = order([neighbour('eu', at()), neighbour('ap', at())], {
+          answers,
+          isSearching: dice.chance(0.2),
+        });
+        expect(held.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(20 * MiB - floor);
+      }),
+    );
+  });
+});
+
+describe('the position of another region', () => {
+  it('is how far it has this path', () => {
+    const on = (of: number, vdl: number, known = forks) =>
+      positionOn({ epoch: epoch(of), vdl: lsn(vdl), forks: known }, me);
+    expect([on(2, 12 * MiB), on(2, 25 * MiB), on(1, 9 * MiB), on(1, 12 * MiB)]).toEqual(
+      [12, 20, 9, 10].map((at) => at * MiB),
+    );
+    // It left this path earlier than anybody who follows it.
+    expect(on(3, 15 * MiB, [fork(1, 0, 0), fork(3, 1, 4 * MiB)])).toBe(4 * MiB);
+    expect([on(7, 5 * MiB), positionOn(null, me)]).toEqual([null, null]);
+  });
+});
+
+describe('retention as it is set', () => {
+  it.each([
+    [{}, { hours: 24 }],
+    [
+      { hours: 0.5, bytes: MiB },
+      { hours: 0.5, bytes: MiB },
+    ],
+    [{ hours: 0 }, null],
+    [{ hours: 99_999 }, null],
+    [{ bytes: 1000 }, null],
+    [{ days: 1 }, null],
+  ])('%j', (given, expected) => {
+    const parsed = retentionSchema.safeParse(given);
+    expect(parsed.success ? parsed.data : null).toEqual(expected);
+  });
+});
