@@ -8,6 +8,7 @@ import type { ReceivedFrame } from '../../redo/frame.ts';
 import { type Epoch, genesisEpoch, type Lsn, type PageNo, zeroLsn } from '../../redo/ids.ts';
 import type { DropLog } from '../../retention/core/log-keeping.ts';
 import type { Holdings } from '../../retention/core/retention.ts';
+import type { Caller } from '../../waiting/core/caller.ts';
 import type {
   DurablePoint,
   RefusalCode,
@@ -38,8 +39,7 @@ export const emptyNodeState: NodeState = {
   floor: noFloor,
 };
 
-/** Names one request until it is answered; only the shell knows the peer behind it. */
-export type Caller = number;
+export type { Caller } from '../../waiting/core/caller.ts';
 
 export type NodeEvent =
   | {

@@ -20,6 +20,9 @@ import {
 } from '../../redo/ids.ts';
 import { nodeLimits } from '../../redo/limits.ts';
 import { LogKeeping } from '../../retention/core/log-keeping.ts';
+import { FetchWaiters } from '../../waiting/core/fetch-waiters.ts';
+import { heldFrames, PendingAppends, type WaitingAck } from '../../waiting/core/pending-appends.ts';
+import { type LateReply, StateReplies } from '../../waiting/core/state-replies.ts';
 import type {
   AppendRequest,
   DurablePoint,
@@ -42,15 +45,12 @@ import {
   unknown,
 } from './answers.ts';
 import { DurableHint } from './durable-hint.ts';
-import { FetchWaiters } from './fetch-waiters.ts';
 import { ForkGate, type PersistFrames } from './fork-gate.ts';
 import { inspectFrames } from './inspect-frames.ts';
 import { LostFrames } from './lost-frames.ts';
 import type { Caller, NodeEffect, NodeEvent, NodeState } from './node-events.ts';
 import { NodeMembers } from './node-members.ts';
-import { heldFrames, PendingAppends, type WaitingAck } from './pending-appends.ts';
 import { RepairWatch } from './repair-watch.ts';
-import { type LateReply, StateReplies } from './state-replies.ts';
 import { surveyOf } from './survey.ts';
 
 export class StorageNode {

@@ -7,6 +7,7 @@ import {
   MembershipChange,
 } from '../../../storage/members/core/member-change.ts';
 import { isSame, type Membership } from '../../../storage/members/core/membership.ts';
+import { setsOf } from '../../../storage/members/core/quorum-sets.ts';
 import type { NodeId } from '../../../storage/redo/ids.ts';
 import { type Cluster, tickMs } from './cluster.ts';
 
@@ -22,6 +23,9 @@ export class Decided {
   add(membership: Membership): void {
     const before = this.byEpoch.get(membership.epoch) ?? membership;
     this.cluster.check(isSame(before, membership), `membership ${membership.epoch} was decided twice`);
+    // A new node counts in the old one's place from here on.
+    if (membership.joining === null && !this.byEpoch.has(membership.epoch))
+      this.cluster.truth.checkCopies(setsOf(membership));
     this.byEpoch.set(membership.epoch, membership);
   }
 

@@ -93,6 +93,31 @@ export class Truth {
     for (const { epoch, vdl } of this.announced) this.checkShows(outcome, epoch, vdl);
   }
 
+  /** S30: whatever the newest history has durable is on four nodes of every set. */
+  checkCopies(sets: QuorumSets): void {
+    const newest = this.recovered.reduce<Recovered | null>(
+      (best, outcome) => (best === null || outcome.head > best.head ? outcome : best),
+      null,
+    );
+    if (newest === null) return;
+    const { head, forks } = newest;
+    const durable = Math.max(
+      newest.vdl,
+      ...this.announced.filter(({ epoch }) => epoch === head).map(({ vdl }) => vdl),
+    );
+    for (const step of new EpochTree(forks).path(head)) {
+      for (let at: number = step.from; at < Math.min(step.until, durable); ) {
+        const key = `${step.epoch}/${at}`;
+        const copies = this.copiesOf(key, sets);
+        this.check(
+          copies >= 4,
+          `a node was taken out, and ${copies} of those that stay have the frame ${key}`,
+        );
+        at += (this.frames.get(key)?.length ?? 0) - 36;
+      }
+    }
+  }
+
   /** In the set that has the fewest. */
   private copiesOf(frame: string, sets: QuorumSets): number {
     return fewestIn(sets, (node) => this.disks.holds(node, frame));

@@ -1,6 +1,6 @@
 /** Replies that wait until a change of the node's state is on the disk: they may hold the promise that it records. */
 import type { StorageReply } from '../../wire/core/messages.ts';
-import type { Caller } from './node-events.ts';
+import type { Caller } from './caller.ts';
 
 export interface LateReply {
   readonly caller: Caller;

@@ -4,7 +4,7 @@ import type { FramePosition, HeldFrame } from '../../log/core/segment.ts';
 import type { FrameHeader, ReceivedFrame } from '../../redo/frame.ts';
 import type { Lsn, PgId } from '../../redo/ids.ts';
 import type { AppendRequest } from '../../wire/core/messages.ts';
-import type { Caller } from './node-events.ts';
+import type { Caller } from './caller.ts';
 
 /** An append that is answered when its frames, or those it finds under way, are on the disk. */
 export interface WaitingAck {

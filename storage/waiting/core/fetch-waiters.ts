@@ -1,7 +1,7 @@
 /** Fetches that wait at a node for news, each until its own deadline. */
 import { nodeLimits } from '../../redo/limits.ts';
 import type { FetchRequest } from '../../wire/core/messages.ts';
-import type { Caller } from './node-events.ts';
+import type { Caller } from './caller.ts';
 
 interface Waiter {
   readonly caller: Caller;
