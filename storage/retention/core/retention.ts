@@ -70,7 +70,11 @@ export function planRetention(question: RetentionQuestion): RetentionPlan {
     segment.floor,
   );
   const wanted = old.length > beyond.length ? old : beyond;
-  return { floor, through: filesBelow(wanted, question, floor.lsn), window: maxLsn(oldEnd, beyondEnd) };
+  return {
+    floor,
+    through: filesBelow(wanted, question, minLsn(floor.lsn, limitOf(question))),
+    window: maxLsn(oldEnd, beyondEnd),
+  };
 }
 
 /** The newest durable images along the path to `head`; zero without any. */
@@ -109,10 +113,19 @@ function filesBeyond(files: readonly LogFileFacts[], rolled: number, bytesMax: n
   return beyond;
 }
 
-/** Boundaries that may become the floor, ascending. */
-function allowedBoundaries({ tree, durable, request, holdings }: RetentionQuestion): readonly Floor[] {
+/**
+ * Up to where others let go of the log. A floor may lie above: one that this node took for want of log (`ownImages`), or one from
+ * before others lost their images. Nothing above the limit is dropped then either.
+ */
+function limitOf({ tree, durable, request }: RetentionQuestion): Lsn {
   const told = { head: request.head, vdl: minLsn(request.keepFrom, request.copies) };
-  const limit = minLsn(durable.vdl, durableOn(tree, told, durable.head));
+  return minLsn(durable.vdl, durableOn(tree, told, durable.head));
+}
+
+/** Boundaries that may become the floor, ascending. */
+function allowedBoundaries(question: RetentionQuestion): readonly Floor[] {
+  const { tree, durable, holdings } = question;
+  const limit = limitOf(question);
   return holdings.boundaries.filter(
     (place) => place.lsn > zeroLsn && place.lsn <= limit && floorOn(tree, place, durable.head) === place.lsn,
   );

@@ -16,6 +16,7 @@ import {
   regionId,
   zeroLsn,
 } from '../../../storage/redo/ids.ts';
+import type { pageFolderBounds } from '../../../storage/pages/page-folder.ts';
 import type { StorageReply, StorageRequest } from '../../../storage/wire/core/messages.ts';
 import { MemoryDisk } from '../log/hot-log-memory-disk.ts';
 import { eventually, secret, silent, smallMtr } from '../region-harness.ts';
@@ -43,6 +44,8 @@ export class RottingNode {
   readonly fatal: string[] = [];
   readonly frames = transactions(600);
   readonly end: Lsn;
+  /** Bounds of folding: when images are stored. */
+  folding: Partial<typeof pageFolderBounds> = {};
   /** Whether the peer answers. */
   peerIsUp = true;
   /** Added up over all restarts. */
@@ -84,6 +87,7 @@ export class RottingNode {
       onFlushed: () => undefined,
       bounds: {
         log: { fileBytesMax: 32 * 1024, tailBytesMax: 0 },
+        pages: this.folding,
         sealer: { everyMs: 1 },
         scrub: { firstMs: 20, restMs: 20 },
       },
@@ -191,7 +195,7 @@ export class RottingNode {
   }
 }
 
-function ask(parts: NodeParts, request: StorageRequest): Promise<StorageReply> {
+export function ask(parts: NodeParts, request: StorageRequest): Promise<StorageReply> {
   return new Promise((resolve, reject) => {
     parts.runtime.request(request, resolve);
     setTimeout(() => reject(new Error(`no answer to ${request.kind}`)), 200 * nodeRuntimeLimits.tickMs);

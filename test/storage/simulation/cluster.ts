@@ -2,8 +2,9 @@
  * Six storage nodes of one region in one process, driven from one seed: messages are delayed, dropped and repeated, disks
  * take their time, and nodes die and lose what was not persisted. Writers and recoveries call them; `truth.ts` judges.
  */
-import type { Fork } from '../../../storage/history/epoch-tree.ts';
-import type { FramePosition } from '../../../storage/log/core/segment.ts';
+import { EpochTree, type Fork } from '../../../storage/history/epoch-tree.ts';
+import { type Floor, floorOn, noFloor } from '../../../storage/history/floor.ts';
+import type { FramePosition, HeldFrame } from '../../../storage/log/core/segment.ts';
 import { StorageNode } from '../../../storage/node/core/node.ts';
 import {
   type Caller,
@@ -13,7 +14,17 @@ import {
   type NodeState,
 } from '../../../storage/node/core/node-events.ts';
 import type { ReceivedFrame } from '../../../storage/redo/frame.ts';
-import { type Epoch, type Lsn, lsn, mainBranch, type NodeId } from '../../../storage/redo/ids.ts';
+import {
+  type Epoch,
+  genesisEpoch,
+  type Lsn,
+  lsn,
+  mainBranch,
+  type NodeId,
+  zeroLsn,
+} from '../../../storage/redo/ids.ts';
+import { decodeRecords } from '../../../storage/redo/record.ts';
+import type { Holdings, LogFileFacts } from '../../../storage/retention/core/retention.ts';
 import {
   decodeReply,
   decodeRequest,
@@ -51,15 +62,19 @@ export const rough: Faults = {
   gather: 0.3,
 };
 
+const noFrame = { epoch: genesisEpoch, base: zeroLsn, end: zeroLsn };
 const rpcTimeoutMs = 60;
 export const tickMs = 50;
 
-interface Machine {
+export interface Machine {
   readonly id: NodeId;
   core: StorageNode | null;
   /** Counts lives; what was under way in an earlier one is lost. */
   life: number;
-  log: Uint8Array[];
+  /** Frames in the order in which they were written; null where the file was dropped. */
+  log: (Uint8Array | null)[];
+  /** Places at which it holds durable images, oldest first: they outlive its process. */
+  images: readonly Floor[];
   /** Frames on disk, by `epoch/base`. */
   onDisk: Map<string, Uint8Array>;
   state: NodeState;
@@ -69,6 +84,14 @@ interface Machine {
   writing: (readonly ReceivedFrame[])[];
   answers: Map<Caller, (reply: StorageReply) => void>;
   nextCaller: number;
+}
+
+/** What a collector hears. */
+export interface Collecting {
+  /** A node is about to drop files, in which the durable path ends at `end`. */
+  drops(node: NodeId, end: Lsn): void;
+  /** A node answers a page read. */
+  reads(node: NodeId, head: Epoch, readPoint: Lsn): void;
 }
 
 /** Something that has links to nodes and wants to hear of them. */
@@ -82,11 +105,18 @@ export class Cluster extends Timeline {
   readonly seed: number;
   faults: Faults;
   readonly truth = new Truth({
-    copiesOf: (frame) => this.count((machine) => machine.onDisk.has(frame)),
+    copiesOf: (frame) =>
+      this.count((machine) => machine.onDisk.has(frame) || this.isInImages(machine, frame)),
     forkedOn: (epoch) => this.count((machine) => machine.state.forks.some((fork) => fork.epoch === epoch)),
     fail: (what) => this.fail(what),
   });
   readonly watchers = new Set<Watcher>();
+  /** Hears what nodes do with their logs, in runs that collect them. */
+  collecting: Collecting | null = null;
+  /** A defect: floors are not saved. */
+  forgetsFloors = false;
+  /** A defect: a node that starts again takes no notice of its floor. */
+  countsFromZero = false;
   private readonly machines: ReadonlyMap<NodeId, Machine>;
 
   constructor(seed: number, faults: Faults = calm) {
@@ -107,6 +137,27 @@ export class Cluster extends Timeline {
 
   check(holds: boolean, what: string): void {
     if (!holds) this.fail(what);
+  }
+
+  /** Frames of one file of a log. */
+  get fileFrames(): number {
+    return 8;
+  }
+
+  private heldAt(bytes: Uint8Array, at: number): HeldFrame {
+    const held = heldOf(bytes, at);
+    return { ...held, position: { ...held.position, file: 1 + Math.floor(at / this.fileFrames) } };
+  }
+
+  /** Whether images of this machine hold what a frame says. */
+  private isInImages({ images, state }: Machine, frame: string): boolean {
+    const bytes = this.truth.frames.get(frame);
+    if (bytes === undefined || images.length === 0) return false;
+    const { epoch, end } = heldOf(bytes);
+    const tree = new EpochTree(state.forks);
+    return images.some(
+      (place) => end <= place.lsn && tree.has(place.epoch) && tree.visibleUntil(place.epoch, epoch) >= end,
+    );
   }
 
   private count(holds: (machine: Machine) => boolean): number {
@@ -131,8 +182,8 @@ export class Cluster extends Timeline {
     machine.life += 1;
     machine.core = new StorageNode(
       mainBranch,
-      machine.state,
-      machine.log.map((bytes, at) => heldOf(bytes, at)),
+      this.countsFromZero ? { ...machine.state, floor: noFloor } : machine.state,
+      machine.log.flatMap((bytes, at) => (bytes === null ? [] : [this.heldAt(bytes, at)])),
     );
     for (const watcher of this.watchers) watcher.nodeUp(id);
   }
@@ -157,6 +208,7 @@ export class Cluster extends Timeline {
     this.kill(id);
     const machine = this.machine(id);
     machine.log = [];
+    machine.images = [];
     machine.onDisk = new Map();
     machine.state = emptyNodeState;
   }
@@ -220,7 +272,13 @@ export class Cluster extends Timeline {
         caller = machine.nextCaller++;
         machine.answers.set(caller, answer);
       }
-      this.step(machine, { kind: 'request', caller, request: decoded.message });
+      const { message } = decoded;
+      if (message.kind !== 'retain') {
+        this.step(machine, { kind: 'request', caller, request: message });
+        return;
+      }
+      const holdings = holdingsOf(machine, this.fileFrames);
+      this.step(machine, { kind: 'retain', caller, request: message, holdings });
     };
     const copies =
       (this.dice.chance(this.faults.drop) ? 0 : 1) + (this.dice.chance(this.faults.repeat) ? 1 : 0);
@@ -240,7 +298,8 @@ export class Cluster extends Timeline {
         return;
       case 'persistState': {
         this.onDisk(machine, 'state', () => {
-          machine.state = effect.state;
+          const { floor } = machine.state;
+          machine.state = this.forgetsFloors ? { ...effect.state, floor } : effect.state;
           this.step(machine, { kind: 'statePersisted', ticket: effect.ticket });
         });
         return;
@@ -259,9 +318,17 @@ export class Cluster extends Timeline {
       case 'repair':
         this.repair(machine, effect);
         return;
+      case 'replyPages':
+        this.collecting?.reads(machine.id, effect.head, effect.readPoint);
+        this.answer(machine, effect.caller, { kind: 'pages', pages: effect.pages.map(() => null) });
+        return;
+      case 'dropLog':
+        this.dropLog(machine, effect.through);
+        return;
       case 'held':
       case 'forked':
-      case 'replyPages':
+      case 'unclaimed':
+      case 'healed':
         return;
     }
   }
@@ -286,7 +353,7 @@ export class Cluster extends Timeline {
 
   private toLog(machine: Machine, { header, bytes }: ReceivedFrame): FramePosition {
     machine.onDisk.set(`${header.epoch}/${header.base}`, bytes);
-    return { file: 1, offset: machine.log.push(bytes) - 1, length: bytes.length };
+    return this.heldAt(bytes, machine.log.push(bytes) - 1).position;
   }
 
   /** Writes to one file end in the order they were begun. */
@@ -296,6 +363,24 @@ export class Cluster extends Timeline {
     this.after(freeAtMs[file] - this.nowMs, () => {
       if (machine.life === life) written();
     });
+  }
+
+  private dropLog(machine: Machine, through: number): void {
+    const upTo = Math.min(machine.log.length, through * this.fileFrames);
+    const { tree, durable } = this.core(machine.id);
+    const ends = machine.log.slice(0, upTo).map((bytes) => {
+      const { epoch, base, end } = bytes === null ? noFrame : heldOf(bytes);
+      const until = tree.visibleUntil(durable.head, epoch);
+      return base < until ? Math.min(end, until) : 0;
+    });
+    this.collecting?.drops(machine.id, lsn(Math.max(0, ...ends)));
+    for (let at = 0; at < upTo; at++) {
+      const bytes = machine.log[at];
+      if (bytes === null || bytes === undefined) continue;
+      const { epoch, base } = heldOf(bytes);
+      machine.onDisk.delete(`${epoch}/${base}`);
+      machine.log[at] = null;
+    }
   }
 
   private repair(machine: Machine, { head, from, durable }: Extract<NodeEffect, { kind: 'repair' }>): void {
@@ -314,24 +399,62 @@ export class Cluster extends Timeline {
     this.rpc(peer, request, (reply) => {
       if (machine.life !== life) return;
       if (reply?.kind !== 'fetched' || reply.frames.length === 0)
-        this.step(machine, { kind: 'repairFailed' });
+        this.step(machine, {
+          kind: 'repairFailed',
+          ...(reply?.kind === 'refused' && reply.floor !== undefined && { floor: reply.floor }),
+        });
       else this.step(machine, { kind: 'repaired', frames: reply.frames, forks: reply.forks });
     });
   }
 
-  /** The bytes of the same history as one node answers a fetch for them. */
+  /** The bytes of the same history as one node holds them in its log, from its floor on. */
   readFrom(id: NodeId, forks: readonly Fork[], head: Epoch, vdl: Lsn): Uint8Array {
     const frames = new Map<string, Uint8Array>();
     const machine = this.machine(id);
-    for (let from = lsn(0); from < vdl; ) {
-      const { frames: run, end } = this.core(id).segment.run(head, from, 3_000, vdl);
+    const { segment, tree } = this.core(id);
+    const floor = floorOn(tree, segment.floor, head) ?? this.fail(`${id} has a floor beside epoch ${head}`);
+    for (let from = floor; from < vdl; ) {
+      const { frames: run, end } = segment.run(head, from, 3_000, vdl);
       if (run.length === 0) this.fail(`${id} has no frame at ${from}, below ${vdl}`);
       for (const { epoch, base, position } of run)
-        frames.set(`${epoch}/${base}`, machine.log[position.offset] ?? new Uint8Array(0));
+        frames.set(`${epoch}/${base}`, machine.log[position.offset] ?? this.fail(`${id} dropped ${base}`));
       from = end;
     }
-    return this.truth.collect(forks, head, vdl, (epoch, base) => frames.get(`${epoch}/${base}`));
+    // What lies below the floor its images say, made of the truth when they were checked.
+    const below = (epoch: Epoch, base: number) =>
+      tree.visibleUntil(head, epoch) > base && base < floor
+        ? this.truth.frames.get(`${epoch}/${base}`)
+        : undefined;
+    return this.truth.collect(
+      forks,
+      head,
+      vdl,
+      (epoch, base) => frames.get(`${epoch}/${base}`) ?? below(epoch, base),
+    );
   }
+}
+
+/** What a machine's disk holds besides frames, as its shell would say. */
+export function holdingsOf({ log, images }: Machine, fileFrames: number): Holdings {
+  const files: LogFileFacts[] = [];
+  for (let first = 0; first < log.length; first += fileFrames) {
+    const kept = log.slice(first, first + fileFrames).flatMap((bytes) => bytes ?? []);
+    if (kept.length === 0) continue;
+    files.push({
+      number: 1 + first / fileFrames,
+      bytes: kept.reduce((sum, { length }) => sum + length, 0),
+      isRolled: first + fileFrames <= log.length,
+      lastCommitUs: kept.reduce<number | null>((last, bytes) => lastCommitIn(bytes) ?? last, null),
+    });
+  }
+  return { files, boundaries: images, imageBytes: images.length };
+}
+
+function lastCommitIn(frame: Uint8Array): number | null {
+  const decoded = decodeRecords(frame.subarray(36), lsn(0));
+  const commit =
+    decoded.kind === 'records' ? decoded.records.findLast(({ kind }) => kind === 'commit') : null;
+  return commit?.kind === 'commit' ? commit.commitTimeUs : null;
 }
 
 function newMachine(id: NodeId): Machine {
@@ -340,6 +463,7 @@ function newMachine(id: NodeId): Machine {
     core: null,
     life: 0,
     log: [],
+    images: [],
     onDisk: new Map(),
     state: emptyNodeState,
     freeAtMs: { log: 0, state: 0 },

@@ -1,0 +1,109 @@
+/** A run: reigns that follow one another over faulty nodes, and in the end one history that reads the same everywhere. */
+import type { Recovered } from '../../../storage/quorum/core/recovery.ts';
+import { epoch, mainBranch } from '../../../storage/redo/ids.ts';
+import { Cluster, calm, rough } from './cluster.ts';
+import { Writer } from './cluster-writer.ts';
+import { Collector, type CollectorDefect } from './collector.ts';
+import { sixNodes } from './samples.ts';
+import { Takeover } from './takeover.ts';
+
+/** Kills nodes now and then, at most two at a time, and starts them again. */
+function killSometimes(cluster: Cluster): void {
+  const { dice } = cluster;
+  cluster.every(40, () => {
+    if (cluster.up.length > 4 && dice.chance(0.15)) cluster.kill(dice.pick(cluster.up));
+    for (const id of sixNodes) if (!cluster.up.includes(id) && dice.chance(0.2)) cluster.start(id);
+  });
+}
+
+function write(cluster: Cluster, writer: Writer): void {
+  const next = (): void =>
+    cluster.after(cluster.dice.below(8), () => {
+      if (writer.over) return;
+      writer.commitRandom();
+      next();
+    });
+  next();
+}
+
+/** Takes over with the next epoch, sometimes after attempts that die half way, sometimes two at once. */
+function takeOver(cluster: Cluster, nextEpoch: () => number): Recovered {
+  const { dice } = cluster;
+  for (let attempt = 0; attempt < 40; attempt++) {
+    const dies = attempt < 3 && dice.chance(0.4) ? dice.below(30) : Number.POSITIVE_INFINITY;
+    const rivals = [
+      new Takeover(cluster, { kind: 'fork', branch: mainBranch, epoch: epoch(nextEpoch()) }, dies),
+    ];
+    if (dice.chance(0.3)) {
+      cluster.runFor(dice.below(150));
+      rivals.push(new Takeover(cluster, { kind: 'fork', branch: mainBranch, epoch: epoch(nextEpoch()) }));
+    }
+    cluster.check(
+      cluster.runUntil(() => rivals.every((rival) => rival.done), 20_000),
+      `a recovery stands still: ${rivals.map((rival) => rival.recovery.phase)}`,
+    );
+    const last = rivals.at(-1)?.outcome;
+    if (last?.kind === 'failed') cluster.fail(last.reason);
+    if (last?.kind === 'recovered') return last.outcome;
+  }
+  return cluster.fail('nobody took over');
+}
+
+export interface Run {
+  readonly announced: number;
+  readonly reigns: number;
+  /** What was collected; none in a run that keeps its logs whole. */
+  readonly collected: Collector['counts'] | null;
+  /** Of all nodes, in the end. */
+  readonly floors: readonly number[];
+}
+
+/** @param collects whether logs are collected meanwhile, `true` or with a defect. @throws when anything that must hold does not. */
+export function reigns(seed: number, collects: boolean | CollectorDefect = false): Run {
+  const cluster = new Cluster(seed, rough);
+  const collector = collects === false ? null : new Collector(cluster, collects === true ? null : collects);
+  const { dice } = cluster;
+  let allotted = 0;
+  const nextEpoch = () => ++allotted;
+  const founded = takeOver(cluster, nextEpoch);
+  killSometimes(cluster);
+  let outcome = founded;
+  const count = 2 + dice.below(3);
+  for (let reign = 0; reign < count; reign++) {
+    const writer = new Writer(cluster, outcome);
+    write(cluster, writer);
+    cluster.runFor(100 + dice.below(500));
+    // Half of the old writers live on and have to be fenced.
+    if (dice.chance(0.5)) writer.stop();
+    outcome = takeOver(cluster, nextEpoch);
+  }
+  // In the end all is calm, and the last history reads the same everywhere.
+  cluster.faults = calm;
+  const writer = new Writer(cluster, outcome);
+  const last = writer.commitRandom();
+  cluster.check(
+    cluster.runUntil(() => writer.volume.vdl >= last || writer.over, 10_000) && !writer.over,
+    'the last writer got nothing durable',
+  );
+  for (const id of sixNodes) cluster.start(id);
+  const level = () =>
+    sixNodes.every((id) => {
+      if (!cluster.up.includes(id)) return false;
+      const { tree, segment } = cluster.core(id);
+      return tree.has(writer.epoch) && segment.volumeEnd(writer.epoch) >= last;
+    });
+  cluster.check(cluster.runUntil(level, 60_000), 'a node never caught up');
+  const truth = Buffer.from(cluster.truth.bytesOf(outcome.forks, outcome.head, last));
+  for (const id of sixNodes) {
+    cluster.check(
+      truth.equals(cluster.readFrom(id, outcome.forks, outcome.head, last)),
+      `${id} reads other bytes`,
+    );
+  }
+  return {
+    announced: cluster.truth.announced.length,
+    reigns: cluster.truth.recovered.length,
+    collected: collector?.counts ?? null,
+    floors: sixNodes.map((id) => cluster.core(id).segment.floor.lsn),
+  };
+}
