@@ -1,6 +1,8 @@
 /** What a storage node's state machine takes in and asks for, and what it must remember. */
 import type { Fork } from '../../history/epoch-tree.ts';
 import { type Floor, noFloor } from '../../history/floor.ts';
+import type { FillStanding } from '../../images/core/fill.ts';
+import type { FoldPoint } from '../../images/core/manifest.ts';
 import type { FramePosition, HeldFrame } from '../../log/core/segment.ts';
 import type { ReceivedFrame } from '../../redo/frame.ts';
 import { type Epoch, genesisEpoch, type Lsn, type PageNo, zeroLsn } from '../../redo/ids.ts';
@@ -13,6 +15,7 @@ import type {
   StorageReply,
   StorageRequest,
 } from '../../wire/core/messages.ts';
+import type { ImageBase, RefillEffect } from './refill.ts';
 
 /** What a node must remember beside its frames. Replaced as a whole, and never goes backwards. */
 export interface NodeState {
@@ -33,6 +36,15 @@ export const emptyNodeState: NodeState = {
   durable: { head: genesisEpoch, vdl: zeroLsn },
   floor: noFloor,
 };
+
+/** What a node has on the disk besides its log. */
+export interface ImagesFacts {
+  readonly base: ImageBase | null;
+  /** Everything up to here is in the images. */
+  readonly point: FoldPoint;
+  /** Images that it is being refilled with. */
+  readonly standing: FillStanding | null;
+}
 
 /** Names one request until it is answered; only the shell knows the peer behind it. */
 export type Caller = number;
@@ -59,6 +71,27 @@ export type NodeEvent =
     }
   /** The bytes of these frames are not what was written. */
   | { readonly kind: 'rotten'; readonly frames: readonly HeldFrame[] }
+  /** Pages were stored, or given up, on the way to new images. `total` is about how many there are in all, where that was said. */
+  | {
+      readonly kind: 'filled';
+      readonly caller: Caller | null;
+      readonly head: Epoch;
+      readonly standing: FillStanding | null;
+      readonly total: number | null;
+    }
+  | {
+      readonly kind: 'fillFailed';
+      readonly caller: Caller | null;
+      readonly code: RefusalCode;
+      readonly reason: string;
+    }
+  /** The pages that the node was filled with are its images. */
+  | {
+      readonly kind: 'adopted';
+      readonly caller: Caller | null;
+      readonly head: Epoch;
+      readonly base: ImageBase;
+    }
   | { readonly kind: 'callerGone'; readonly caller: Caller }
   | { readonly kind: 'tick' };
 
@@ -81,6 +114,7 @@ export type NodeEffect =
   /** A fork below what is already folded: page images above it are of no use on the new path. */
   | { readonly kind: 'forked'; readonly fork: Fork }
   | DropLog
+  | RefillEffect
   /** S15: these entries are not held any more: the index files that claim them have to go. */
   | { readonly kind: 'unclaimed'; readonly entries: readonly HeldFrame[] }
   /** What was unclaimed is held again. */

@@ -14,7 +14,6 @@ import {
   genesisEpoch,
   type Lsn,
   maxLsn,
-  type PgId,
   unreachable,
   zeroLsn,
 } from '../../redo/ids.ts';
@@ -23,44 +22,25 @@ import { LogKeeping } from '../../retention/core/log-keeping.ts';
 import type {
   AppendRequest,
   DurablePoint,
-  FetchRequest,
-  ReadPagesRequest,
+  PutImagesRequest,
+  RefillProgress,
   RefusalCode,
   StorageReply,
   StorageRequest,
   SurveyRequest,
 } from '../../wire/core/messages.ts';
-import {
-  fenced,
-  fetchAnswer,
-  type Held,
-  type Refusal,
-  refusesFetch,
-  refusesRead,
-  sclsToTell,
-  unknown,
-} from './answers.ts';
+import { fenced, type Held, type Refusal, sclsToTell, unknown } from './answers.ts';
 import { DurableHint } from './durable-hint.ts';
-import { FetchWaiters } from './fetch-waiters.ts';
 import { ForkGate, type PersistFrames } from './fork-gate.ts';
 import { inspectFrames } from './inspect-frames.ts';
 import { LostFrames } from './lost-frames.ts';
-import type { Caller, NodeEffect, NodeEvent, NodeState } from './node-events.ts';
+import type { Caller, ImagesFacts, NodeEffect, NodeEvent, NodeState } from './node-events.ts';
+import { NodeImages } from './node-images.ts';
+import { type AppendAck, PendingAppends } from './pending-appends.ts';
+import { Readers, type Reading } from './readers.ts';
 import { RepairWatch } from './repair-watch.ts';
 import { type LateReply, StateReplies } from './state-replies.ts';
 import { surveyOf } from './survey.ts';
-
-interface PendingAppend {
-  readonly ticket: number;
-  readonly frames: readonly ReceivedFrame[];
-  /** LSN of the last commit in each frame. */
-  readonly lastCpls: readonly (Lsn | null)[];
-  readonly acks: {
-    readonly caller: Caller;
-    readonly request: AppendRequest;
-    readonly pgs: readonly PgId[];
-  }[];
-}
 
 export class StorageNode {
   readonly tree: EpochTree;
@@ -71,17 +51,19 @@ export class StorageNode {
   private durablePoint: DurablePoint;
   private lowWaterLsn: Lsn = zeroLsn;
   private nextTicket = 1;
-  private readonly pending = new Map<number, PendingAppend>();
-  private readonly pendingKeys = new Set<string>();
-  private pendingBytes = 0;
+  private readonly pending = new PendingAppends();
   private readonly stateReplies = new StateReplies();
   private readonly forkGate = new ForkGate();
-  private readonly waiters = new FetchWaiters();
+  private readonly readers = new Readers();
   private readonly repairs = new RepairWatch();
   private readonly keeping: LogKeeping;
   private readonly lost: LostFrames;
   private readonly hint: DurableHint;
   private effects: NodeEffect[] = [];
+
+  private readonly images: NodeImages;
+  /** Something was appended since the last tick. */
+  private isBusy = false;
 
   constructor(branch: BranchName, state: NodeState, held: readonly HeldFrame[] = []) {
     this.branch = branch;
@@ -89,11 +71,22 @@ export class StorageNode {
     this.segment = new Segment(this.tree, state.floor);
     this.keeping = new LogKeeping(this.tree, this.segment);
     this.lost = new LostFrames(this.segment);
+    this.images = new NodeImages(this.tree, this.segment);
     this.sealedBelow = state.sealed;
     this.hydrated = state.hydrated;
     this.durablePoint = state.durable;
     this.hint = new DurableHint(state.durable);
     for (const frame of held) this.segment.insert(frame);
+  }
+
+  /**
+   * Says, before anything is asked of the node, what images it has on the disk.
+   * @returns whether its floor is gone with them: the state has to be saved before anything is answered.
+   */
+  opened(facts: ImagesFacts): boolean {
+    const isLost = this.images.opened(facts);
+    this.hydrated &&= !isLost;
+    return isLost;
   }
 
   get head(): Epoch {
@@ -127,6 +120,11 @@ export class StorageNode {
     return this.repairs.needsImages;
   }
 
+  /** How far it is refilled with images; null while it is not. */
+  get refilling(): RefillProgress | null {
+    return this.images.refill.progress;
+  }
+
   /** Takes one event at a time. The effects are to be carried out in order. */
   step(event: NodeEvent, nowMs: number): readonly NodeEffect[] {
     this.effects = [];
@@ -154,11 +152,21 @@ export class StorageNode {
       case 'retain':
         this.retain(event);
         break;
+      case 'filled':
+        this.effects.push(...this.images.filled(event, nowMs));
+        break;
+      case 'fillFailed':
+        this.images.refill.failed(nowMs);
+        this.refuse(event.caller, event.code, event.reason);
+        break;
+      case 'adopted':
+        this.adopted(event, nowMs);
+        break;
       case 'rotten':
         this.effects.push({ kind: 'unclaimed', entries: this.lost.takeOut(event.frames) });
         break;
       case 'callerGone':
-        this.waiters.forget(event.caller);
+        this.readers.forget(event.caller);
         break;
       case 'tick':
         this.tick(nowMs);
@@ -184,13 +192,17 @@ export class StorageNode {
         this.fork(caller, request.authority, request.forks);
         return;
       case 'fetch':
-        this.fetch(caller, request, nowMs);
+        this.effects.push(...this.readers.fetch(caller, request, this.reading, nowMs));
         return;
       case 'readPages':
-        this.readPages(caller, request);
+        this.effects.push(...this.readers.readPages(caller, request, this.reading));
+        return;
+      case 'putImages':
+        this.put(caller, request, nowMs);
         return;
       case 'status':
       case 'retain':
+      case 'fetchImages':
         this.refuse(caller, 'BAD_REQUEST', `${request.kind} is not answered by the node's core alone`);
         return;
       default:
@@ -208,6 +220,10 @@ export class StorageNode {
 
   private refuseAs(caller: Caller | null, refusal: Refusal): void {
     this.reply(caller, { kind: 'refused', ...refusal, sealed: this.sealedBelow });
+  }
+
+  private get reading(): Reading {
+    return { ...this.held, head: this.head, sealed: this.sealedBelow };
   }
 
   private get held(): Held {
@@ -237,7 +253,7 @@ export class StorageNode {
       this.refuse(caller, inspected.code, inspected.reason);
       return;
     }
-    if (this.pendingBytes + request.frames.length > nodeLimits.pendingBytesMax) {
+    if (this.pending.bytes + request.frames.length > nodeLimits.pendingBytesMax) {
       this.refuse(caller, 'OVERLOADED', `${nodeLimits.pendingBytesMax} bytes wait for the disk already`);
       return;
     }
@@ -260,7 +276,7 @@ export class StorageNode {
     // The first word of a new head may know less than what its path already had durable here.
     this.durablePoint = { head, vdl: maxLsn(vdl, durableOn(this.tree, this.durablePoint, head)) };
     this.hydrate();
-    this.answerWaiters(nowMs);
+    this.effects.push(...this.readers.serve(this.reading, nowMs));
   }
 
   private keep(
@@ -272,10 +288,8 @@ export class StorageNode {
     const fresh: ReceivedFrame[] = [];
     const freshCpls: (Lsn | null)[] = [];
     frames.forEach((frame, index) => {
-      const key = `${frame.header.epoch}/${frame.header.base}`;
       if (this.segment.has(frame.header) || this.segment.isBelowFloor(frame.header)) return;
-      if (this.pendingKeys.has(key)) return;
-      this.pendingKeys.add(key);
+      if (!this.pending.claim(frame)) return;
       fresh.push(frame);
       freshCpls.push(lastCpls[index] ?? null);
     });
@@ -285,7 +299,7 @@ export class StorageNode {
         : [{ caller, request, pgs: [...new Set(frames.map((frame) => frame.header.pg))] }];
     if (fresh.length === 0) {
       // Everything is here or on its way to the disk: answer when the newest write under way has finished.
-      const last = [...this.pending.values()].at(-1);
+      const { last } = this.pending;
       if (last !== undefined) last.acks.push(...ack);
       // A writer asks without frames before it sends any: by then this node's own state is safe too (S6).
       else if (frames.length === 0)
@@ -294,32 +308,21 @@ export class StorageNode {
       return;
     }
     const ticket = this.nextTicket++;
-    for (const frame of fresh) this.pendingBytes += frame.bytes.length;
-    this.pending.set(ticket, { ticket, frames: fresh, lastCpls: freshCpls, acks: ack });
+    this.isBusy ||= request !== null;
+    this.pending.add(ticket, { frames: fresh, lastCpls: freshCpls, acks: ack });
     const write: PersistFrames = { kind: 'persistFrames', ticket, frames: fresh };
     if (this.forkGate.admits(write)) this.effects.push(write);
   }
 
-  private ackOf({ request, pgs }: PendingAppend['acks'][number]): StorageReply {
+  private ackOf({ request, pgs }: AppendAck): StorageReply {
     // S2: persisted before the seal or after, an older writer gets no acknowledgement once the node is sealed.
     if (request.authority < this.sealedBelow) return fenced(request.authority, this.sealedBelow);
     const head = request.durable.head;
     return { kind: 'acked', head, scls: sclsToTell(this.segment, head, pgs) };
   }
 
-  private takePending(ticket: number): PendingAppend {
-    const pending = this.pending.get(ticket);
-    if (pending === undefined) assert.fail(`no write is under way under ticket ${ticket}`);
-    this.pending.delete(ticket);
-    for (const { header, bytes } of pending.frames) {
-      this.pendingKeys.delete(`${header.epoch}/${header.base}`);
-      this.pendingBytes -= bytes.length;
-    }
-    return pending;
-  }
-
   private persisted(ticket: number, positions: readonly FramePosition[], nowMs: number): void {
-    const pending = this.takePending(ticket);
+    const pending = this.pending.take(ticket);
     assert.equal(positions.length, pending.frames.length, 'a position for every frame persisted');
     const held: HeldFrame[] = pending.frames.map(({ header }, index) => {
       const position = positions[index];
@@ -332,11 +335,11 @@ export class StorageNode {
     if (healed.length > 0) this.effects.push({ kind: 'healed', entries: healed });
     for (const entry of pending.acks) this.reply(entry.caller, this.ackOf(entry));
     this.effects.push({ kind: 'held', frames: held, bytes: pending.frames.map((frame) => frame.bytes) });
-    this.answerWaiters(nowMs);
+    this.effects.push(...this.readers.serve(this.reading, nowMs));
   }
 
   private persistFailed(ticket: number, code: RefusalCode, reason: string): void {
-    for (const { caller } of this.takePending(ticket).acks) this.refuse(caller, code, reason);
+    for (const { caller } of this.pending.take(ticket).acks) this.refuse(caller, code, reason);
   }
 
   /** Answers now, or, while a change of state is on its way to the disk, once that is there: it may hold the promise. */
@@ -417,41 +420,10 @@ export class StorageNode {
       return;
     }
     // Frames still on their way to the disk may stay out: since the seal they can no longer be acknowledged (S2).
-    this.replyAfterState(caller, () => surveyOf(this.tree, this.segment, this.durablePoint, request.head));
-  }
-
-  private fetch(caller: Caller | null, request: FetchRequest, nowMs: number): void {
-    if (caller === null) return;
-    const refusal = refusesFetch(this.held, request.head ?? this.head, request);
-    if (refusal !== null) {
-      this.refuseAs(caller, refusal);
-      return;
-    }
-    if (this.answerFetch(caller, request, request.waitMs === 0)) return;
-    if (this.waiters.add(caller, request, nowMs)) return;
-    this.refuse(caller, 'OVERLOADED', `${nodeLimits.fetchWaitersMax} fetches wait here already`);
-  }
-
-  /** @returns false when there is no news and `force` is not set. */
-  private answerFetch(caller: Caller, request: FetchRequest, force: boolean): boolean {
-    const answer = fetchAnswer(this.held, request.head ?? this.head, request, force);
-    if (answer !== null) this.effects.push({ kind: 'replyFrames', caller, answer });
-    return answer !== null;
-  }
-
-  private answerWaiters(nowMs: number): void {
-    this.waiters.serve(nowMs, (caller, request, overdue) => this.answerFetch(caller, request, overdue));
-  }
-
-  private readPages(caller: Caller | null, request: ReadPagesRequest): void {
-    if (caller === null) return;
-    const refusal = refusesRead(this.held, request);
-    if (refusal !== null) {
-      this.refuseAs(caller, refusal);
-      return;
-    }
-    const { head, readPoint, pages } = request;
-    this.effects.push({ kind: 'replyPages', caller, head, readPoint, pages });
+    this.replyAfterState(caller, () => ({
+      ...surveyOf(this.tree, this.segment, this.durablePoint, request.head),
+      ...(this.refilling !== null && { refilledBytes: this.refilling.bytes }),
+    }));
   }
 
   /** S20: the floor is in the saved state before the log below it is dropped. */
@@ -478,13 +450,43 @@ export class StorageNode {
   }
 
   private tick(nowMs: number): void {
-    this.answerWaiters(nowMs);
+    this.effects.push(...this.readers.serve(this.reading, nowMs));
     if (this.hint.due(this.durablePoint, nowMs)) this.persistState([]);
     const { head, vdl } = this.durablePoint;
+    if (this.images.countOn(this.durablePoint)) this.persistState([]);
     const end = this.segment.volumeEnd(head);
-    if (this.repairs.due(end, vdl, nowMs))
-      this.effects.push({ kind: 'repair', head, from: end, durable: this.durablePoint });
+    const from = this.images.refill.logFrom(head, end);
+    if (this.repairs.due(from, vdl, nowMs))
+      this.effects.push({ kind: 'repair', head, from, durable: this.durablePoint });
+    const { isBusy } = this;
+    this.isBusy = false;
+    this.effects.push(
+      ...this.images.refill.tick({ head, end, vdl, peersFloor: this.needsImages, isBusy }, nowMs),
+    );
     if (end >= vdl) this.hydrate();
+  }
+
+  private put(caller: Caller | null, request: PutImagesRequest, nowMs: number): void {
+    if (this.refusesAuthority(caller, request.authority)) return;
+    if (!this.tree.has(request.head)) {
+      this.refuseAs(caller, unknown(request.head));
+      return;
+    }
+    const put = this.images.put(caller, request, nowMs);
+    if (put.kind === 'effect') this.effects.push(put.effect);
+    else if (put.kind === 'reply') this.replyAfterState(caller, () => put.reply);
+    else this.refuseAs(caller, put.refusal);
+  }
+
+  /** The images that the node was filled with are its own now, and the log counts from where they begin. */
+  private adopted({ caller, head, base }: Extract<NodeEvent, { kind: 'adopted' }>, nowMs: number): void {
+    // What is durable elsewhere at the place where the images begin is durable here with them.
+    const known = durableOn(this.tree, this.durablePoint, head);
+    if (this.durablePoint.head <= head && base.at.lsn > known) this.durablePoint = { head, vdl: base.at.lsn };
+    const reply = this.images.adopted(base, nowMs);
+    if (this.images.countOn(this.durablePoint)) this.persistState([]);
+    this.hydrate();
+    this.replyAfterState(caller, reply);
   }
 
   /** S6: a node that came back empty is a witness again once it holds everything its region's writer calls durable. */

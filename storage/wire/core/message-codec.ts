@@ -6,8 +6,8 @@ import { z } from 'zod';
 import { forkSchema } from '../../history/epoch-tree.ts';
 import { floorSchema } from '../../history/floor.ts';
 import { readU64, viewOf, writeU64 } from '../../redo/bytes.ts';
-import { branchName, epoch, type Lsn, lsn, type PgId, pageNo, pgId } from '../../redo/ids.ts';
-import { nodeLimits, redoLimits } from '../../redo/limits.ts';
+import { branchName, epoch, type Lsn, lsn, type PageNo, type PgId, pageNo, pgId } from '../../redo/ids.ts';
+import { nodeLimits, redoLimits, refillLimits } from '../../redo/limits.ts';
 import type {
   AckedReply,
   AppendRequest,
@@ -28,6 +28,8 @@ export const messageKinds = {
   readPages: 6,
   status: 7,
   retain: 8,
+  fetchImages: 9,
+  putImages: 10,
   acked: 65,
   sealed: 66,
   surveyed: 67,
@@ -37,6 +39,8 @@ export const messageKinds = {
   statusReply: 71,
   refused: 72,
   retained: 73,
+  images: 74,
+  imagesPut: 75,
 } as const;
 
 export interface EncodedMessage {
@@ -70,7 +74,12 @@ export function encodeRequest(request: StorageRequest): EncodedMessage {
     case 'readPages':
     case 'status':
     case 'retain':
+    case 'fetchImages':
       return { kind: messageKinds[request.kind], body: withHeader(request) };
+    case 'putImages': {
+      const { bytes, ...header } = request;
+      return { kind: messageKinds.putImages, body: withHeader(header, bytes) };
+    }
   }
 }
 
@@ -95,6 +104,10 @@ export function encodeReply(reply: StorageReply): EncodedMessage {
       const { frames, ...header } = reply;
       return { kind: messageKinds.fetched, body: withHeader(header, frames) };
     }
+    case 'images': {
+      const { bytes, ...header } = reply;
+      return { kind: messageKinds.images, body: withHeader(header, bytes) };
+    }
     case 'pages':
       return { kind: messageKinds.pages, body: encodePages(reply) };
     case 'status':
@@ -104,6 +117,7 @@ export function encodeReply(reply: StorageReply): EncodedMessage {
     case 'forked':
     case 'refused':
     case 'retained':
+    case 'imagesPut':
       return { kind: messageKinds[reply.kind], body: withHeader(reply) };
   }
 }
@@ -132,6 +146,7 @@ function encodePages(reply: PagesReply): Uint8Array {
 
 const lsnSchema = z.int().min(0).transform(lsn);
 const epochSchema = z.int().min(0).transform(epoch);
+const pageSchema = z.int().min(1).transform(pageNo);
 const pgSchema = z.int().min(0).transform(pgId);
 const branchSchema = z.string().transform(branchName);
 const forksSchema = z.array(forkSchema);
@@ -173,7 +188,7 @@ const requestSchemas = {
     kind: z.literal('readPages'),
     head: epochSchema,
     readPoint: lsnSchema,
-    pages: z.array(z.int().min(1).transform(pageNo)).max(nodeLimits.readPagesMax),
+    pages: z.array(pageSchema).max(nodeLimits.readPagesMax),
   }),
   [messageKinds.status]: z.object({ kind: z.literal('status') }),
   [messageKinds.retain]: z.object({
@@ -185,7 +200,31 @@ const requestSchemas = {
     bytesMax: z.int().min(0).nullable(),
     copies: lsnSchema,
   }),
+  [messageKinds.fetchImages]: z.object({
+    kind: z.literal('fetchImages'),
+    head: epochSchema,
+    fromPage: pageSchema,
+    bytesMax: z.int().min(1).max(refillLimits.batchBytes),
+  }),
 } as const;
+
+const putImagesSchema = z.object({
+  kind: z.literal('putImages'),
+  authority: epochSchema,
+  head: epochSchema,
+  at: floorSchema,
+  fromPage: pageSchema,
+  next: pageSchema.nullable(),
+  pages: z.array(pageSchema),
+});
+
+const imagesSchema = z.object({
+  kind: z.literal('images'),
+  at: floorSchema,
+  pages: z.array(pageSchema),
+  next: pageSchema.nullable(),
+  total: z.int().min(0),
+});
 
 const replySchemas = {
   [messageKinds.sealed]: z.object({
@@ -201,6 +240,8 @@ const replySchemas = {
     vdl: lsnSchema,
     chain: z.array(z.tuple([z.int(), z.int(), z.int(), z.int()])),
     floor: floorSchema.exactOptional(),
+    readableFrom: lsnSchema.exactOptional(),
+    refilledBytes: z.int().exactOptional(),
   }),
   [messageKinds.forked]: z.object({ kind: z.literal('forked') }),
   [messageKinds.statusReply]: z.object({
@@ -231,6 +272,7 @@ const replySchemas = {
     floor: floorSchema.exactOptional(),
     imageBytes: z.number().exactOptional(),
     needsImages: z.string().exactOptional(),
+    refill: z.object({ bytes: z.int(), totalBytes: z.int(), bytesPerSecond: z.int() }).exactOptional(),
   }),
   [messageKinds.refused]: z.object({
     kind: z.literal('refused'),
@@ -248,6 +290,12 @@ const replySchemas = {
     lowWater: lsnSchema,
     logBytes: z.number(),
     imageBytes: z.number(),
+  }),
+  [messageKinds.imagesPut]: z.object({
+    kind: z.literal('imagesPut'),
+    next: pageSchema.nullable(),
+    pages: z.int().min(0),
+    floor: floorSchema.nullable(),
   }),
 } as const;
 
@@ -303,6 +351,7 @@ function check<T>(schema: z.ZodType<T>, header: unknown): Decoded<T> {
 /** Decodes a request as a node receives it. Byte fields are views into `body`. */
 export function decodeRequest(kind: number, body: Uint8Array): Decoded<StorageRequest> {
   if (kind === messageKinds.append) return decodeAppend(body);
+  if (kind === messageKinds.putImages) return decodeWithPages(putImagesSchema, body);
   const schema = (requestSchemas as Record<number, z.ZodType<StorageRequest>>)[kind];
   return schema === undefined ? malformed(`unknown request kind ${kind}`) : decodeWith(schema, body);
 }
@@ -333,6 +382,7 @@ export function decodeReply(kind: number, body: Uint8Array): Decoded<StorageRepl
   if (kind === messageKinds.acked) return decodeAcked(body);
   if (kind === messageKinds.fetched) return decodeFetched(body);
   if (kind === messageKinds.pages) return decodePages(body);
+  if (kind === messageKinds.images) return decodeWithPages(imagesSchema, body);
   const schema = (replySchemas as unknown as Record<number, z.ZodType<StorageReply>>)[kind];
   return schema === undefined ? malformed(`unknown reply kind ${kind}`) : decodeWith(schema, body);
 }
@@ -358,6 +408,23 @@ function decodeFetched(body: Uint8Array): Decoded<FetchedReply> {
   const header = check(fetchedSchema, split.header);
   if (header.kind === 'malformed') return header;
   return { kind: 'message', message: { ...header.message, frames: split.bytes } };
+}
+
+/** A header that names pages by number, ascending, and those pages. */
+function decodeWithPages<T extends { readonly pages: readonly PageNo[] }>(
+  schema: z.ZodType<T>,
+  body: Uint8Array,
+): Decoded<T & { readonly bytes: Uint8Array }> {
+  const split = splitHeader(body);
+  if (typeof split === 'string') return malformed(split);
+  const header = check(schema, split.header);
+  if (header.kind === 'malformed') return header;
+  const { pages } = header.message;
+  if (split.bytes.length !== pages.length * redoLimits.pageBytes)
+    return malformed(`${pages.length} pages in ${split.bytes.length} bytes`);
+  if (pages.some((page, at) => at > 0 && page <= (pages[at - 1] ?? 0)))
+    return malformed('pages that do not ascend');
+  return { kind: 'message', message: { ...header.message, bytes: split.bytes } };
 }
 
 const pagesSchema = z.object({ found: z.array(z.int().min(0).max(1)) });

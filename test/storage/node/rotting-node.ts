@@ -3,6 +3,7 @@
 import { type NodeParts, openParts } from '../../../storage/node/node-parts.ts';
 import { nodeRuntimeLimits } from '../../../storage/node/node-runtime.ts';
 import type { Repair } from '../../../storage/node/repair.ts';
+import type { pageFolderBounds } from '../../../storage/pages/page-folder.ts';
 import { machine } from '../../../storage/process/runtime.ts';
 import { encodeFrame } from '../../../storage/redo/frame.ts';
 import {
@@ -16,7 +17,6 @@ import {
   regionId,
   zeroLsn,
 } from '../../../storage/redo/ids.ts';
-import type { pageFolderBounds } from '../../../storage/pages/page-folder.ts';
 import type { StorageReply, StorageRequest } from '../../../storage/wire/core/messages.ts';
 import { MemoryDisk } from '../log/hot-log-memory-disk.ts';
 import { eventually, secret, silent, smallMtr } from '../region-harness.ts';
@@ -182,6 +182,7 @@ export class RottingNode {
     return {
       close: () => undefined,
       readPages: () => Promise.resolve(null),
+      fetchImages: () => Promise.resolve(null),
       fetch: (_head, from): ReturnType<Repair['fetch']> => {
         if (!this.peerIsUp) return Promise.resolve(null);
         let at = 0;

@@ -8,7 +8,14 @@ const reign = epoch(1);
 
 async function retain(node: RottingNode, keepFrom: Lsn): Promise<RetainedReply> {
   if (node.parts === undefined) throw new Error('the node is not up');
-  const request = { kind: 'retain', head: reign, keepFrom, sinceUs: 0, bytesMax: 0, copies: keepFrom } as const;
+  const request = {
+    kind: 'retain',
+    head: reign,
+    keepFrom,
+    sinceUs: 0,
+    bytesMax: 0,
+    copies: keepFrom,
+  } as const;
   const reply = await ask(node.parts, request);
   if (reply.kind !== 'retained') throw new Error(`a ${reply.kind}`);
   return reply;
@@ -32,6 +39,7 @@ describe('a node with real log files and images', () => {
     const { node: core, runtime } = await node.start();
     expect([core.state.floor.lsn, core.segment.volumeEnd(reign)]).toEqual([images, node.end]);
     expect(await node.fetch()).toBeNull();
+    await eventually('the log is indexed again', async () => (await node.readPages()) !== null);
     expect(await node.readPages()).toEqual(whole);
     expect(node.fatal).toEqual([]);
     await runtime.close();
