@@ -155,7 +155,12 @@ export class Agent {
           this.shipped.set(to, { bytes: before.bytes + bytes, again: before.again + again });
         },
       },
-      recover: (goal) => runRecovery(this.links, goal, { timeoutMs: recoverTimeoutMs }),
+      recover: (goal) =>
+        runRecovery(this.links, goal, {
+          timeoutMs: recoverTimeoutMs,
+          onWaiting: (what) =>
+            log.warn({ epoch: goal.epoch, what }, 'a recovery waits for nodes to be refilled from images'),
+        }),
       losses,
       operations: this.moves,
       lags,

@@ -170,7 +170,16 @@ export class Refill {
   }
 
   reply(next: PageNo | null, floor: Floor | null): Extract<Put, { kind: 'reply' }> {
-    return { kind: 'reply', reply: { kind: 'imagesPut', next, pages: this.standing?.pages ?? 0, floor } };
+    return {
+      kind: 'reply',
+      reply: {
+        kind: 'imagesPut',
+        next,
+        pages: this.standing?.pages ?? 0,
+        low: this.standing?.places[0]?.lsn ?? null,
+        floor,
+      },
+    };
   }
 
   /** Why pages that were got are of no use any more; null while they are. */

@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { EpochTree, type Fork } from '../../history/epoch-tree.ts';
-import { describeFloor, type Floor, floorAbove, floorOn, noFloor } from '../../history/floor.ts';
+import { floorAbove, floorOn } from '../../history/floor.ts';
 import {
   type BranchName,
   type Epoch,
@@ -16,8 +16,9 @@ import {
   zeroLsn,
 } from '../../redo/ids.ts';
 import { nodeLimits, quorumLimits, recoveryLimits } from '../../redo/limits.ts';
-import type { RefusedReply, StorageReply, StorageRequest, SurveyedReply } from '../../wire/core/messages.ts';
+import type { RefusedReply, StorageReply, StorageRequest } from '../../wire/core/messages.ts';
 import { durableEnd } from './durable-end.ts';
+import { type Copy, describeNeed, floorOf, newPeer, type Peer } from './recovery-peer.ts';
 
 export type RecoveryGoal =
   /** Become the writer: fork `epoch`, which the control plane has just allotted to us. */
@@ -61,26 +62,6 @@ export interface Recovered {
 
 export type RecoveryPhase = 'sealing' | 'surveying' | 'replicating' | 'forking' | 'done';
 
-interface Peer {
-  readonly node: NodeId;
-  sealed: boolean;
-  fresh: boolean;
-  empty: boolean;
-  survey: SurveyedReply | null;
-  forked: boolean;
-  /** A request is out; the next waits for its answer. */
-  busy: boolean;
-  retryAtMs: number;
-}
-
-/** A copy under way: the target lacks frames from `at` on, and donors are tried in turn. */
-interface Copy {
-  readonly target: NodeId;
-  at: Lsn;
-  donor: NodeId | null;
-  tried: Set<NodeId>;
-}
-
 export class Recovery {
   private readonly goal: RecoveryGoal;
   private readonly peers: ReadonlyMap<NodeId, Peer>;
@@ -96,6 +77,7 @@ export class Recovery {
   private effects: RecoveryEffect[] = [];
   private readonly fetchBytesMax: number;
   private steps = 0;
+  private waitsFor: string | null = null;
 
   /** @param fetchBytesMax one stretch of a copy; simulations scale it. */
   constructor(
@@ -116,6 +98,11 @@ export class Recovery {
   /** Changes whenever the recovery gets on: a node more that answers, a phase, a stretch copied. Repetitions are none. */
   get progress(): number {
     return this.steps;
+  }
+
+  /** What it waits for that may take long, in words; null while nothing does. */
+  get waiting(): string | null {
+    return this.phaseNow === 'replicating' ? this.waitsFor : null;
   }
 
   step(event: RecoveryEvent, nowMs: number): readonly RecoveryEffect[] {
@@ -174,11 +161,16 @@ export class Recovery {
         return;
       case 'surveyed':
         peer.survey = reply;
+        if ((reply.refilledBytes ?? 0) > peer.refilledBytes) this.steps += 1;
+        peer.refilledBytes = reply.refilledBytes ?? 0;
+        if (peer.isNeedy) peer.retryAtMs = nowMs + recoveryLimits.retryAfterMs;
         return;
       case 'fetched':
         this.fetched(peer, reply.frames, reply.next);
         return;
       case 'acked':
+        if (peer.refilling) peer.survey = null;
+        peer.refilling = false;
         this.copied(peer, nowMs);
         return;
       case 'forked':
@@ -328,7 +320,24 @@ export class Recovery {
   /** S7: what is at or below VDL goes to four nodes before anything is built on it. */
   private replicate(nowMs: number): void {
     const surveyed = [...this.peers.values()].filter((peer) => peer.survey !== null);
-    const complete = surveyed.filter((peer) => (peer.survey?.volumeEnd ?? zeroLsn) >= this.vdl).length;
+    const held = surveyed.filter((peer) => (peer.survey?.volumeEnd ?? zeroLsn) >= this.vdl);
+    const complete = held.length;
+    // S24: what another region began to fill these nodes with is no version of the database that anybody could write on.
+    if (this.goal.kind === 'fork' && complete >= quorumLimits.writeQuorum) {
+      const readable = held.filter((peer) => (peer.survey?.readableFrom ?? zeroLsn) <= this.vdl).length;
+      if (readable < quorumLimits.writeQuorum && surveyed.length === quorumLimits.copies) {
+        this.finish({
+          kind: 'failed',
+          reason: `only ${readable} of six storage nodes can tell pages at ${this.vdl}: this region is being filled from images`,
+        });
+        return;
+      }
+      if (readable < quorumLimits.writeQuorum) {
+        this.askSurveys(nowMs);
+        this.askSeals(nowMs);
+        return;
+      }
+    }
     if (complete >= quorumLimits.writeQuorum) {
       this.copies = [];
       this.replicated();
@@ -339,9 +348,11 @@ export class Recovery {
     this.askSeals(nowMs);
     const behind = surveyed.filter((peer) => (peer.survey?.volumeEnd ?? zeroLsn) < this.vdl);
     const fillable = behind.filter((peer) => this.isFillable(peer));
-    if (surveyed.length === quorumLimits.copies && complete + fillable.length < quorumLimits.writeQuorum) {
-      this.finish({ kind: 'failed', reason: this.needsImages(behind, complete) });
-      return;
+    if (complete + fillable.length >= quorumLimits.writeQuorum) this.waitsFor = null;
+    else {
+      const needy = behind.filter((peer) => !fillable.includes(peer));
+      if (needy.length > 0) this.waitsFor = describeNeed(needy, complete, this.vdl);
+      for (const peer of needy) this.askToRefill(peer, nowMs);
     }
     const targets = fillable
       .sort((a, b) => (b.survey?.volumeEnd ?? 0) - (a.survey?.volumeEnd ?? 0))
@@ -354,7 +365,7 @@ export class Recovery {
     const at = target.survey?.volumeEnd ?? zeroLsn;
     if (floorOn(this.tree, floorOf(target), this.head) === null) return false;
     return [...this.peers.values()].some(
-      (peer) => peer !== target && peer.survey !== null && !this.isBelow(peer, at),
+      (peer) => peer !== target && peer.survey !== null && this.holds(peer, at),
     );
   }
 
@@ -362,10 +373,21 @@ export class Recovery {
     return floorAbove(this.tree, floorOf(peer), this.head, at) !== null;
   }
 
-  private needsImages(behind: readonly Peer[], complete: number): string {
-    const floors = behind.map((peer) => `${peer.node} is complete up to ${peer.survey?.volumeEnd ?? 0}`);
-    const kept = [...this.peers.values()].map((peer) => `${peer.node}: ${describeFloor(floorOf(peer))}`);
-    return `only ${complete} of six storage nodes hold epoch ${this.head} up to ${this.vdl}; the others need images, since their position is below the retained log (${floors.join(', ')}; the log is kept from: ${kept.join(', ')})`;
+  /**
+   * S22: no frames bring this node up. It is told what is durable, which lets it see that it lacks that, and refills itself from the
+   * images of the others. Its surveys say how far it is.
+   */
+  private askToRefill(peer: Peer, nowMs: number): void {
+    if (peer.busy || nowMs < peer.retryAtMs) return;
+    peer.refilling = true;
+    peer.isNeedy = true;
+    this.send(peer, {
+      kind: 'append',
+      authority: this.goal.epoch,
+      durable: { head: this.head, vdl: this.vdl },
+      lowWater: zeroLsn,
+      frames: new Uint8Array(0),
+    });
   }
 
   private copyTo(target: Peer, nowMs: number): void {
@@ -400,10 +422,11 @@ export class Recovery {
 
   private holds(peer: Peer, at: Lsn): boolean {
     if (peer.survey === null || this.isBelow(peer, at)) return false;
-    // Below what it was told is durable a survey lists nothing: behind a hole it may hold this all the same.
+    // Below what it was told is durable a survey lists nothing: behind a hole it may hold this all the same. One that was told by
+    // this recovery what it lacks holds none of it.
     return (
       peer.survey.volumeEnd > at ||
-      peer.survey.vdl > at ||
+      (peer.survey.vdl > at && !peer.isNeedy) ||
       peer.survey.chain.some(([base, end]) => base <= at && end > at)
     );
   }
@@ -469,19 +492,4 @@ export class Recovery {
     const forked = [...this.peers.values()].filter((peer) => peer.forked).length;
     if (forked >= quorumLimits.writeQuorum) this.recovered();
   }
-}
-
-const floorOf = ({ survey }: Peer): Floor => survey?.floor ?? noFloor;
-
-function newPeer(node: NodeId): Peer {
-  return {
-    node,
-    sealed: false,
-    fresh: false,
-    empty: false,
-    survey: null,
-    forked: false,
-    busy: false,
-    retryAtMs: 0,
-  };
 }

@@ -295,6 +295,7 @@ const replySchemas = {
     kind: z.literal('imagesPut'),
     next: pageSchema.nullable(),
     pages: z.int().min(0),
+    low: lsnSchema.nullable(),
     floor: floorSchema.nullable(),
   }),
 } as const;

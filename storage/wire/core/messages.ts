@@ -266,8 +266,9 @@ export interface ImagesPutReply {
   readonly kind: 'imagesPut';
   /** Where it goes on; 1 when it has none, null when it has all. */
   readonly next: PageNo | null;
-  /** Pages that it has. */
+  /** Pages that it has, and the lowest place that one of them is as of; null without any. */
   readonly pages: number;
+  readonly low: Lsn | null;
   /** They are its images now: from here on it needs the log. Null until then. */
   readonly floor: Floor | null;
 }

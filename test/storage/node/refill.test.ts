@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { lsn, nodeId, zeroLsn } from '../../../storage/redo/ids.ts';
+import { runRecovery } from '../../../storage/quorum/recovery-driver.ts';
+import { epoch, lsn, mainBranch, nodeId, zeroLsn } from '../../../storage/redo/ids.ts';
 import { eventually } from '../region-harness.ts';
 import { ids, reign, SixNodes } from './refilled-nodes.ts';
 
@@ -156,5 +157,38 @@ describe('a node whose images do not bear out its floor', () => {
     expect(asked.slice(0, 3)).toEqual([zeroLsn, zeroLsn, false]);
     expect(await region.read(n1)).toEqual(whole);
     expect(region.node(n1).node.segment.floor.lsn).toBeGreaterThan(lsn(0));
+  });
+});
+
+describe('a recovery that too few nodes are complete for', () => {
+  const fork = { kind: 'fork', branch: mainBranch, epoch: epoch(2) } as const;
+
+  it('asks those below the log of all others to refill themselves, says so, and waits', async () => {
+    await collected();
+    const whole = await region.read(n4);
+    await region.wipe(n1, n2, n3);
+    // The writer is gone: nobody has told them anything.
+    await region.startSilently(n1, n2, n3);
+    const said: string[] = [];
+    const result = await runRecovery(region.links, fork, {
+      timeoutMs: 5_000,
+      onWaiting: (what) => said.push(what),
+    });
+    expect(result).toMatchObject({ kind: 'recovered', outcome: { vdl: region.end } });
+    expect(said).toHaveLength(1);
+    expect(said[0]).toContain('3 of six storage nodes are complete');
+    const complete = [n1, n2, n3].filter((id) => region.isComplete(id));
+    expect(complete.length).toBeGreaterThan(0);
+    for (const id of complete) expect(await region.read(id)).toEqual(whole);
+  });
+
+  it('names them when nothing gets on', async () => {
+    await collected();
+    await region.wipe(n1, n2, n3);
+    await region.startSilently(n1, n2, n3);
+    region.hasNoImages = true;
+    const result = await runRecovery(region.links, fork, { timeoutMs: 1_500 });
+    expect(result).toMatchObject({ kind: 'timeout' });
+    expect(JSON.stringify(result)).toContain('others need images');
   });
 });

@@ -1,8 +1,11 @@
 /** The six storage nodes of a region on disks in memory, with a writer, an agent that has their logs collected, and hands that wipe and kill. */
 
+import type { NodeLinks } from '../../../storage/client/node-links.ts';
+import type { FetchSource } from '../../../storage/client/region-fetch.ts';
 import { type NodeParts, openParts } from '../../../storage/node/node-parts.ts';
 import type { Repair } from '../../../storage/node/repair.ts';
 import { machine } from '../../../storage/process/runtime.ts';
+import type { runRecovery } from '../../../storage/quorum/recovery-driver.ts';
 import { encodeFrame } from '../../../storage/redo/frame.ts';
 import {
   epoch,
@@ -38,6 +41,8 @@ export class SixNodes {
   end: Lsn = zeroLsn;
   /** Pages that crossed between nodes, in bytes. */
   imageBytes = 0;
+  /** Nobody gives any. */
+  hasNoImages = false;
   /** Called before a request for images is answered. */
   onImages: (from: NodeId, to: NodeId) => void = () => undefined;
   private readonly disks = new Map<NodeId, MemoryDisk>();
@@ -63,6 +68,40 @@ export class SixNodes {
   }
 
   async start(...some: readonly NodeId[]): Promise<void> {
+    await this.startSilently(...some);
+    for (const id of some) await this.tell(id);
+  }
+
+  /** The nodes as a recovery reaches them. */
+  get links(): Parameters<typeof runRecovery>[0] {
+    return {
+      nodes: ids,
+      ask: (id, request, _timeoutMs, done) => {
+        this.ask(id, request).then(done, () => done({ kind: 'unanswered' }));
+      },
+    };
+  }
+
+  /** The nodes as drivers and agents reach them. */
+  get region(): NodeLinks & FetchSource {
+    const { up } = this;
+    return {
+      ...this.links,
+      azOf: () => 'az1',
+      notify: (id, request) => {
+        if (this.parts.has(id)) this.node(id).runtime.request(request, null);
+      },
+      watch: (watcher) => {
+        for (const id of up) watcher.onNodeUp(id);
+        return () => undefined;
+      },
+      request: (id, request) =>
+        this.ask(id, request).catch(() => ({ kind: 'unanswered' as const, reason: 'down' })),
+    };
+  }
+
+  /** No writer tells them anything. */
+  async startSilently(...some: readonly NodeId[]): Promise<void> {
     for (const id of some) {
       const parts = await openParts({
         config: {
@@ -93,7 +132,6 @@ export class SixNodes {
       });
       this.parts.set(id, parts);
     }
-    for (const id of some) await this.tell(id);
   }
 
   /** As after kill -9: what was not flushed is gone, and nothing is saved. */
@@ -252,7 +290,7 @@ export class SixNodes {
         return lowest === undefined ? null : { kind: 'below', floor: lowest };
       },
       fetchImages: async (head, fromPage) => {
-        const donors = others();
+        const donors = this.hasNoImages ? [] : others();
         for (let tried = 0; tried < donors.length; tried++, first++) {
           const id = donors[first % donors.length];
           if (id === undefined || !this.parts.has(id)) continue;
