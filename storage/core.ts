@@ -80,4 +80,11 @@ export {
   type Shrink,
 } from './redo/record.ts';
 export { lastCplIn, RecordCursor } from './redo/record-cursor.ts';
-export type { RepairReport, RetainedReply, RetainRequest, StatusReply } from './wire/core/messages.ts';
+export type {
+  ImagesPutReply,
+  ImagesReply,
+  RepairReport,
+  RetainedReply,
+  RetainRequest,
+  StatusReply,
+} from './wire/core/messages.ts';

@@ -346,6 +346,8 @@ export class RoleDriver {
         signal: abort.signal,
         runtime: this.runtime,
         onPhase: (phase) => tracing?.phase(phase),
+        onWaiting: (what) =>
+          log.warn({ epoch, what }, 'the recovery waits for nodes to be refilled from images'),
       },
     );
     if (result.kind === 'recovered') tracing?.found(result.outcome.vdl);

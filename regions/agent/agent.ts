@@ -157,7 +157,12 @@ export class Agent {
         },
       },
       probe: (target) => probeNode({ ...config, target, place }),
-      recover: (goal) => runRecovery(this.links, goal, { timeoutMs: recoverTimeoutMs }),
+      recover: (goal) =>
+        runRecovery(this.links, goal, {
+          timeoutMs: recoverTimeoutMs,
+          onWaiting: (what) =>
+            log.warn({ epoch: goal.epoch, what }, 'a recovery waits for nodes to be refilled from images'),
+        }),
       losses,
       operations: this.moves,
       lags,

@@ -431,6 +431,7 @@ export class RegionAgent {
       cluster,
       region,
       connection: nats,
+      nodes: this.options.links,
       recover: async (goal) => {
         const outcome = await this.options.recover(goal);
         if (outcome.kind === 'recovered') return outcome.outcome;

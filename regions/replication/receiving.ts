@@ -7,6 +7,7 @@ import {
   decodeRecords,
   type Epoch,
   EpochTree,
+  type FetchSource,
   framePayload,
   type Lsn,
   machine,
@@ -33,11 +34,12 @@ import {
   spanNames,
   type Telemetry,
 } from '../../telemetry/index.ts';
-import { decodeShipped, encodeAck, type Shipped, subjectsOf } from '../bus/core/messages.ts';
+import { carriesImages, decodeShipped, encodeAck, type Shipped, subjectsOf } from '../bus/core/messages.ts';
 import type { NatsConnection } from '../bus/nats-connection.ts';
 import { ClockOffset } from './core/clock-offset.ts';
 import { Receiver, type ReceiverEffect, type ReceiverPosition } from './core/receiver.ts';
 import { StallWatch } from './core/stall-watch.ts';
+import { ImageReceiving } from './image-receiving.ts';
 import { type Codec, unpacked, zstd } from './packing.ts';
 import type { Reign } from './reign.ts';
 
@@ -82,6 +84,8 @@ export interface ReceivingOptions {
   readonly cluster: string;
   readonly region: RegionId;
   readonly connection: Pick<NatsConnection, 'publish' | 'subscribe'>;
+  /** The region's nodes. */
+  readonly nodes: FetchSource;
   readonly recover: (goal: RecoveryGoal) => Promise<Recovered | null>;
   /** As `openRegionReceiver` does. */
   readonly openReceiver: (at: Reign, on: ReceiverNews) => RegionReceiver;
@@ -117,6 +121,8 @@ export class Receiving {
   private unpacking: Promise<void> = Promise.resolve();
   /** Since when this region is being filled from nothing; null while it is not. */
   private fillingSinceUs: number | null = null;
+  private readonly images: ImageReceiving;
+  private imageBytes = 0;
   private closed = false;
 
   constructor(options: ReceivingOptions) {
@@ -124,6 +130,17 @@ export class Receiving {
     this.options = options;
     this.runtime = runtime;
     this.codec = codec;
+    this.images = new ImageReceiving({
+      ...options,
+      codec,
+      onBegun: () => {
+        this.fillingSinceUs ??= Math.round(runtime.wallUs());
+      },
+      onFilled: (filled) => {
+        this.imageBytes += filled;
+        this.lose('this region was filled with images');
+      },
+    });
     const subject = subjectsOf(options.cluster).ship(options.region);
     this.unsubscribe = options.connection.subscribe(subject, (message) => this.arrived(message.data));
     this.ticker = runtime.every(tickMs, () => this.tick());
@@ -137,7 +154,7 @@ export class Receiving {
     // A primary that is silent wants nothing; a join has its own limits and its own log lines.
     const isBehind =
       receiver.state.kind === 'following' && receiver.hears(nowMs) && vdl < receiver.primaryVdl;
-    for (const news of this.watch.look({ isBehind, progress: vcl }, nowMs)) {
+    for (const news of this.watch.look({ isBehind, progress: vcl + this.images.stored }, nowMs)) {
       const facts = { primary: this.from, vdl, vcl, primaryVdl: receiver.primaryVdl };
       if (news.kind === 'stalled')
         this.options.log.error(
@@ -199,6 +216,7 @@ export class Receiving {
     this.closed = true;
     this.ticker.stop();
     this.unsubscribe();
+    this.images.close();
     this.store?.close();
   }
 
@@ -209,6 +227,10 @@ export class Receiving {
 
   private arrived(bytes: Uint8Array): void {
     const receivedAtUs = this.runtime.wallUs();
+    if (carriesImages(bytes)) {
+      this.images.arrived(bytes);
+      return;
+    }
     const shipped = decodeShipped(bytes);
     if (shipped.kind === 'malformed') {
       this.options.log.warn({ reason: shipped.reason }, 'ignored a shipped message that could not be read');
@@ -280,6 +302,8 @@ export class Receiving {
     if (outcome.vdl === zeroLsn && this.receiver.primaryVdl > zeroLsn)
       this.fillingSinceUs ??= Math.round(this.runtime.wallUs());
     this.step({ kind: 'joined', outcome });
+    if (this.fillingSinceUs !== null && this.imageBytes > 0 && outcome.vdl >= this.receiver.primaryVdl)
+      this.filled(this.fillingSinceUs, outcome.vdl);
   }
 
   private keep({ frames }: Extract<ReceiverEffect, { kind: 'store' }>): void {
@@ -350,7 +374,8 @@ export class Receiving {
         [attributes.targetRegion]: region,
         ...(this.from !== null && { [attributes.sourceRegion]: this.from }),
         [attributes.lsn]: vdl,
-        [attributes.filledBytes]: vdl,
+        // What images hold came as pages, and not as the redo that they were made of.
+        [attributes.filledBytes]: this.imageBytes > 0 ? this.imageBytes : vdl,
       },
     });
   }

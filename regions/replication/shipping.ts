@@ -4,6 +4,7 @@
  */
 import {
   type FetchSource,
+  type Floor,
   type Lsn,
   machine,
   mainBranch,
@@ -16,13 +17,23 @@ import {
   zeroLsn,
 } from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
-import { type ClockEcho, decodeAck, encodeShipped, type ShipAck, subjectsOf } from '../bus/core/messages.ts';
+import {
+  type ClockEcho,
+  decodeAck,
+  decodeImagesAck,
+  encodeShipped,
+  type ImagesAck,
+  type ShipAck,
+  subjectsOf,
+} from '../bus/core/messages.ts';
 import type { NatsConnection } from '../bus/nats-connection.ts';
 import { commitMarksIn } from './core/commit-marks.ts';
+import type { FillProgress } from './core/image-shipper.ts';
 import type { LagMemory } from './core/lag-memory.ts';
 import { type Lag, Shipper, type ShipperEffect, type ShippingBounds } from './core/shipper.ts';
 import { shippingLimits } from './core/shipping-limits.ts';
 import { type StallNews, StallWatch } from './core/stall-watch.ts';
+import { ImageLane } from './image-lane.ts';
 import { type Codec, type Packed, packed, zstd } from './packing.ts';
 import type { Reign } from './reign.ts';
 
@@ -58,6 +69,8 @@ export type LaneLag = Lag & {
   readonly stalledMs: number;
   /** Why the log does not bring the secondary up any more, in words; null while it can. */
   readonly needsImages: string | null;
+  /** While it is filled with images: it needs the log from here on. */
+  readonly imagesFrom: Lsn | null;
 };
 
 /** Of one lane: redo sent and not stored there, the most that may be, and whether it is known where the secondary is. */
@@ -95,6 +108,11 @@ export class Shipping {
 
   /** Hands an acknowledgement to the lane it belongs to. */
   acked(bytes: Uint8Array): void {
+    const images = decodeImagesAck(bytes);
+    if (images !== null) {
+      this.lanes.find((lane) => lane.to === images.region)?.imagesAcked(images);
+      return;
+    }
     const ack = decodeAck(bytes);
     if (ack.kind === 'malformed') {
       this.options.log.warn({ reason: ack.reason }, 'ignored an acknowledgement that could not be read');
@@ -135,6 +153,9 @@ class Lane {
   private readonly watch = new StallWatch();
   private connection: Outlet;
   private log: RegionFetch;
+  private readonly images: ImageLane;
+  /** Of this region's nodes, when the log was last asked for below it. */
+  private floor: Floor | null = null;
   /** Counts the lane's beginnings: what an earlier one left under way comes to nothing. */
   private life = 0;
   private readonly ticker: Timer;
@@ -158,12 +179,30 @@ class Lane {
     this.shipper = new Shipper(reign.head, reign.vdl, options.remembered[to] ?? null, bounds);
     this.connection = options.connect(`ship-${to}`);
     this.log = new RegionFetch(options.region, index);
+    const { cluster, from, region } = options;
+    const outlet = (): Outlet => this.connection;
+    const onShipped = (bytes: number): void => options.onShipped?.(to, bytes, 0);
+    this.images = new ImageLane({
+      cluster,
+      from,
+      to,
+      region,
+      reign,
+      bounds,
+      codec,
+      runtime,
+      outlet,
+      onShipped,
+    });
     this.ticker = runtime.every(tickMs, () => this.tick());
   }
 
   private tick(): void {
     const nowMs = this.runtime.nowMs();
     this.carryOut(this.shipper.step({ kind: 'tick' }, nowMs));
+    // R62: only a region whose own path is shipped fills others.
+    const isBelow = this.shipper.needsImagesFrom !== null && this.options.via === undefined;
+    this.images.tick(isBelow ? this.floor : null);
     const { isBehind, storedTo } = this.shipper;
     for (const news of this.watch.look({ isBehind, progress: storedTo }, nowMs)) this.heard(news);
   }
@@ -200,6 +239,10 @@ class Lane {
     this.carryOut(this.shipper.step({ kind: 'acked', ack }, this.runtime.nowMs()));
   }
 
+  imagesAcked(ack: ImagesAck): void {
+    if (!this.closed) this.images.acked(ack);
+  }
+
   durable(vdl: Lsn): void {
     if (!this.closed) this.carryOut(this.shipper.step({ kind: 'durable', vdl }, this.runtime.nowMs()));
   }
@@ -210,10 +253,8 @@ class Lane {
     return {
       ...this.shipper.lag(nowMs, this.runtime.wallUs()),
       stalledMs: this.watch.stalledMs(nowMs),
-      needsImages:
-        floor === null
-          ? null
-          : `needs images: its position ${storedTo} is below the retained log, which begins at ${floor}`,
+      needsImages: floor === null ? null : describeImages(storedTo, floor, this.images.progress),
+      imagesFrom: this.images.low,
     };
   }
 
@@ -224,6 +265,7 @@ class Lane {
 
   async close(): Promise<void> {
     this.closed = true;
+    this.images.close();
     this.ticker.stop();
     this.due?.stop();
     await this.connection.close();
@@ -253,7 +295,7 @@ class Lane {
     if (reply === null || split === null || split.kind === 'bad') {
       if (split?.kind === 'bad')
         this.options.log.error({ reason: split.reason }, 'a storage node sent frames that do not check');
-      if (this.log.below !== null) this.belowFloor(this.log.below.lsn);
+      if (this.log.below !== null) this.belowFloor(this.log.below);
       // The shipper's next tick asks again: a node that fails at once is not asked in a tight loop.
       else this.carryOut(this.shipper.step({ kind: 'fetchFailed' }, this.runtime.nowMs()));
       return;
@@ -290,13 +332,14 @@ class Lane {
         ? { next: from, commits: [] }
         : { next: reply.next, commits: commitMarksIn(split.frames, from, reply.next) };
     this.carryOut(this.shipper.step({ kind: 'looked', from, ...found }, this.runtime.nowMs()));
-    if (reply === null && this.log.below !== null) this.belowFloor(this.log.below.lsn);
+    if (reply === null && this.log.below !== null) this.belowFloor(this.log.below);
   }
 
   /** R61: what the secondary lacks is held as images only. Said once; asked again now and then, in case it has come up by other means. */
-  private belowFloor(floor: Lsn): void {
+  private belowFloor(floor: Floor): void {
+    this.floor = floor;
     const wasBelow = this.shipper.needsImagesFrom !== null;
-    this.carryOut(this.shipper.step({ kind: 'belowFloor', floor }, this.runtime.nowMs()));
+    this.carryOut(this.shipper.step({ kind: 'belowFloor', floor: floor.lsn }, this.runtime.nowMs()));
     const { needsImages } = this.lag();
     if (wasBelow || needsImages === null) return;
     const { from } = this.options;
@@ -351,4 +394,13 @@ class Lane {
       this.options.log.error({ bytes: body.bytes.length }, 'the NATS server refuses messages of this size');
     return outcome === 'sent' ? 'sent' : 'refused';
   }
+}
+
+function describeImages(storedTo: Lsn, floor: Lsn, progress: FillProgress | null): string {
+  const below = `its position ${storedTo} is below the retained log, which begins at ${floor}`;
+  if (progress === null) return `needs images: ${below}`;
+  const { bytes, totalBytes, bytesPerSecond } = progress;
+  const percent = totalBytes === 0 ? 0 : Math.floor((100 * bytes) / totalBytes);
+  const left = bytesPerSecond === 0 ? '' : `, ${Math.ceil((totalBytes - bytes) / bytesPerSecond)} s left`;
+  return `needs images: ${percent} % of about ${totalBytes} bytes are there, ${bytesPerSecond} bytes a second${left}; ${below}`;
 }

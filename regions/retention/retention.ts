@@ -43,6 +43,8 @@ export interface RetentionOptions {
     readonly region: RegionId;
     readonly vdl: Lsn;
     readonly lagMs: number | null;
+    /** While it is filled with images: it needs the log from here on. */
+    readonly imagesFrom: Lsn | null;
   }[];
   /** Whether writes that a failover left behind here are still being looked for. */
   readonly isSearching: () => boolean;
@@ -121,6 +123,9 @@ export class Retention {
       .map((name): Neighbour => {
         const own = heard.find((survivor) => survivor.region === name);
         const lane = lags().find((lag) => lag.region === name && lag.vdl > zeroLsn);
+        // R64: what it is being filled with begins there.
+        const filling = lags().find((lag) => lag.region === name)?.imagesFrom ?? null;
+        if (filling !== null) return { region: name, at: filling, lacksForMs: 0 };
         const silentMs = own?.heardMsAgo ?? nowMs - this.beganAtMs;
         return {
           region: name,

@@ -8,25 +8,27 @@
 
 import assert from 'node:assert/strict';
 import type { Floor } from '../history/floor.ts';
-import type { Disk } from '../log/disk.ts';
 import type { StateFile } from '../log/state-file.ts';
-import { nextTurn, pause, type Runtime } from '../process/runtime.ts';
+import { nextTurn, pause } from '../process/runtime.ts';
 import { genesisEpoch, type Lsn, type PageNo, zeroLsn } from '../redo/ids.ts';
+import type { FillBatch, FillStanding } from './core/fill.ts';
 import { type FoldPoint, type Manifest, runsThrough } from './core/manifest.ts';
 import { type MergeBounds, mergeBounds, mergeBytesPerSecond, nextMerge } from './core/merge-policy.ts';
 import { pageBytes, slotOf } from './core/run-format.ts';
 import { isGoneIn, MergeCursor } from './core/slot-plan.ts';
+import { type Filled, FillFile } from './fill-file.ts';
+import {
+  type ImageCounters,
+  type ImageRead,
+  type ImageStoreOptions,
+  type ImagesStored,
+  imageStoreBounds,
+  type PageSource,
+} from './image-store-types.ts';
 import type { RunFile, RunPlace, SlotBytes } from './run-file.ts';
 import { type RunParts, type RunWritten, writeRun } from './run-writer.ts';
 import { findImages, type ImagesFound } from './store-opening.ts';
 import { Turnstile } from './turnstile.ts';
-
-export type ImageRead =
-  /** The page; the reader's own bytes. */
-  | { readonly kind: 'ok'; readonly bytes: Uint8Array }
-  | { readonly kind: 'absent' }
-  /** Rotten, or not readable just now. */
-  | { readonly kind: 'bad'; readonly reason: string };
 
 /** Everything that changed since the newest run. */
 export interface NewImages {
@@ -40,46 +42,9 @@ export interface NewImages {
   readonly pages: ReadonlyMap<PageNo, Uint8Array>;
 }
 
-export type ImagesStored = { readonly kind: 'stored' } | { readonly kind: 'failed'; readonly reason: string };
-
-/** Pages as of one point of one history, from another copy of them; null for a page that is not there, or for all when nobody has them. */
-export type PageSource = (
-  at: FoldPoint,
-  pages: readonly PageNo[],
-) => Promise<readonly (Uint8Array | null)[] | null>;
-
-export interface ImageStoreOptions {
-  readonly directory: string;
-  readonly disk: Disk;
-  readonly runtime: Runtime;
-  /** Told of what was lost and is made anew. */
-  readonly onTrouble: (what: string, reason: string) => void;
-  /** A number that rises while a writer keeps the disk busy. */
-  readonly foreground?: () => number;
-  readonly bounds?: Partial<MergeBounds>;
-}
-
 export type ImagesOpened =
   | { readonly kind: 'open'; readonly store: ImageStore }
   | { readonly kind: 'failed'; readonly message: string };
-
-/** Running totals since the store was opened. */
-export interface ImageCounters {
-  runsWritten: number;
-  /** To run files, by folding and by merges. */
-  bytesWritten: number;
-  merges: number;
-  /** Pages that did not match their checksum, and those of them that were brought back. */
-  rottenFound: number;
-  rottenHealed: number;
-}
-
-export const imageStoreBounds = {
-  /** Reads of run files under way at once; more wait. */
-  readsMax: 16,
-  /** Rotten pages of one run that are fetched at once. */
-  healedAtOnce: 256,
-} as const;
 
 export class ImageStore {
   readonly counters: ImageCounters;
@@ -87,6 +52,7 @@ export class ImageStore {
   private readonly bounds: MergeBounds;
   private readonly place: RunPlace;
   private readonly manifest: StateFile<Manifest>;
+  private readonly fill: FillFile;
   private nextFile: number;
   /** A chain, the base first. */
   private runs: readonly RunFile[];
@@ -102,6 +68,7 @@ export class ImageStore {
     options: ImageStoreOptions,
     place: RunPlace,
     found: Omit<Extract<ImagesFound, { kind: 'found' }>, 'lost'>,
+    fill: FillFile,
     counters: ImageCounters,
   ) {
     this.counters = counters;
@@ -109,6 +76,7 @@ export class ImageStore {
     this.bounds = { ...mergeBounds, ...options.bounds };
     this.place = place;
     this.manifest = found.manifest;
+    this.fill = fill;
     this.runs = found.runs;
     this.nextFile = found.nextFile;
   }
@@ -126,10 +94,13 @@ export class ImageStore {
         options.onTrouble('a page image is rotten and is fetched from a peer', reason);
       },
     };
-    const found = await findImages(place);
+    const fill = await FillFile.find(place);
+    const found = await findImages(place, fill.file);
     if (found.kind === 'failed') return found;
+    // A kill came after the manifest had named the run.
+    if (found.runs.some(({ entry }) => entry.file === fill.file)) await fill.forget();
     for (const reason of found.lost) options.onTrouble('page images are lost and are made anew', reason);
-    return { kind: 'open', store: new ImageStore(options, place, found, counters) };
+    return { kind: 'open', store: new ImageStore(options, place, found, fill, counters) };
   }
 
   /** What the runs hold: everything visible here, and nothing else. At zero there are none. */
@@ -140,17 +111,33 @@ export class ImageStore {
 
   /** CPLs at which runs end, ascending: pages can be read as of these. */
   get boundaries(): readonly Lsn[] {
-    return this.runs.filter(({ entry }) => entry.isConsistent).map(({ entry }) => entry.to);
+    return this.places.map(({ lsn }) => lsn);
   }
 
   /** The same with the epochs they lie in: where this node's floor may be. */
   get places(): readonly Floor[] {
-    const ends = this.entries.filter(({ isConsistent }) => isConsistent);
+    const ends = this.entries.filter(({ isConsistent, to }) => isConsistent && to >= this.fuzzyTo);
     return ends.map(({ epoch, to }) => ({ epoch, lsn: to }));
+  }
+
+  /**
+   * Where the images begin: the base, and the point from which on its pages are right with the log from there on (S24); null
+   * without any images.
+   */
+  get base(): { readonly at: Floor; readonly fuzzyTo: Lsn } | null {
+    const base = this.runs[0]?.entry;
+    if (base === undefined) return null;
+    return { at: { epoch: base.epoch, lsn: base.to }, fuzzyTo: base.fuzzyTo ?? base.to };
+  }
+
+  /** S24: below this the pages are not those of any one point. */
+  get fuzzyTo(): Lsn {
+    return this.runs[0]?.entry.fuzzyTo ?? zeroLsn;
   }
 
   /** The highest end of a run at or below `at`, a CPL or not; zero when there is none. */
   endBelow(at: Lsn): Lsn {
+    if (at < this.fuzzyTo) return zeroLsn;
     return this.runs[runsThrough(this.entries, at) - 1]?.entry.to ?? zeroLsn;
   }
 
@@ -210,8 +197,9 @@ export class ImageStore {
   }
 
   /**
-   * Pages as of the newest run, in the order of their numbers from `fromPage` on, `bytesMax` of them, at least one.
-   * @returns where to go on, null at the end; or why a page could not be read.
+   * Pages as of the newest CPL at which a run ends, in the order of their numbers from `fromPage` on, `bytesMax` of them, at
+   * least one.
+   * @returns where to go on, null at the end, and about how many pages there are in all; or why there are none.
    */
   async pagesFrom(
     fromPage: PageNo,
@@ -219,13 +207,16 @@ export class ImageStore {
   ): Promise<
     | {
         readonly kind: 'pages';
-        readonly at: FoldPoint;
+        readonly at: Floor;
         readonly pages: readonly { readonly page: PageNo; readonly bytes: Uint8Array }[];
         readonly next: PageNo | null;
+        readonly total: number;
       }
     | { readonly kind: 'bad'; readonly reason: string }
   > {
-    const { point: at, runs } = this;
+    const at = this.places.at(-1);
+    if (at === undefined) return { kind: 'bad', reason: 'there are no images here yet' };
+    const runs = this.runs.slice(0, runsThrough(this.entries, at.lsn));
     const count = Math.max(1, Math.floor(bytesMax / pageBytes));
     const found = new MergeCursor(runs.map(mergedRun), fromPage).next(count + 1);
     const wanted = found.slice(0, count).map(({ page }) => page as PageNo);
@@ -235,7 +226,8 @@ export class ImageStore {
       if (read.kind === 'bad') return read;
       if (read.kind === 'ok' && page !== undefined) pages.push({ page, bytes: read.bytes });
     }
-    return { kind: 'pages', at, pages, next: (found[count]?.page ?? null) as PageNo | null };
+    const next = (found[count]?.page ?? null) as PageNo | null;
+    return { kind: 'pages', at, pages, next, total: Math.max(0, ...runs.map(({ entry }) => entry.pages)) };
   }
 
   /** Stores a run above the newest one. Nothing is lost when that fails: the caller has the pages still. */
@@ -281,6 +273,29 @@ export class ImageStore {
     await this.exclusive(() => this.saveManifest(this.runs));
   }
 
+  /** How far images from elsewhere have come that are to take the place of these; null while none do. */
+  get filling(): FillStanding | null {
+    return this.fill.standing;
+  }
+
+  /** Takes in the next pages from elsewhere, flushed. Nobody reads them before `adopt`. */
+  addFill(batch: FillBatch): Promise<Filled> {
+    return this.fill.add(batch, this.fill.file ?? this.nextFile++);
+  }
+
+  dropFill(): Promise<void> {
+    return this.fill.drop();
+  }
+
+  /** Puts the pages from elsewhere, which are complete, in the place of all images here. */
+  async adopt(): Promise<ImagesStored> {
+    const finished = await this.fill.finish();
+    if (finished.kind === 'failed') return finished;
+    const stored = await this.commit(finished.run, () => [finished.run]);
+    await (stored.kind === 'stored' ? this.fill.forget() : this.fill.drop());
+    return stored;
+  }
+
   /** Merges once, when the policy says so. @returns false when nothing was merged. */
   async merge(): Promise<boolean> {
     const inputs = this.mergeable();
@@ -307,6 +322,7 @@ export class ImageStore {
     await this.changing;
     await Promise.all([...this.runs, ...this.leaving].map((run) => run.retire('closed')));
     await this.removals;
+    await this.fill.close();
   }
 
   private get entries(): readonly RunFile['entry'][] {
@@ -338,6 +354,7 @@ export class ImageStore {
         to: last.to,
         isConsistent: last.isConsistent,
         endsAt: first.from === zeroLsn || endings.length === 0 ? null : Math.min(...endings),
+        ...(first.fuzzyTo !== undefined && first.fuzzyTo > last.to && { fuzzyTo: first.fuzzyTo }),
       },
       pagesMax: inputs.reduce((sum, { entry }) => sum + entry.pages, 0),
       next: (count) => this.nextPart(inputs, cursor, count),
@@ -440,11 +457,11 @@ export class ImageStore {
   }
 
   private async fetchRotten(run: RunFile, source: PageSource): Promise<void> {
-    const { epoch: head, to } = run.entry;
+    const { epoch: head, to, fuzzyTo } = run.entry;
     while (!this.closed) {
       const asked = run.rotten(imageStoreBounds.healedAtOnce).map((page) => page as PageNo);
       if (asked.length === 0) return;
-      const pages = await source({ head, lsn: to }, asked);
+      const pages = await source({ head, lsn: fuzzyTo ?? to }, asked);
       const healed = asked.filter((page, at) => {
         const bytes = pages?.[at] ?? null;
         return bytes !== null && run.heal(slotOf(run.index.pages, page), bytes);

@@ -3,7 +3,8 @@
  * time, and after a failure a rest, since a full disk or a peer that is away does not get better by being asked again.
  */
 import type { Runtime } from '../process/runtime.ts';
-import type { ImageStore, PageSource } from './image-store.ts';
+import type { ImageStore } from './image-store.ts';
+import type { PageSource } from './image-store-types.ts';
 
 export const imageUpkeepBounds = {
   /** Rest after rotten pages could not be fetched. */

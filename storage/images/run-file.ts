@@ -113,9 +113,14 @@ export class RunFile {
     return this.healedSlots.size;
   }
 
-  /** Takes a page in the place of a rotten one. @returns whether it is the page that was stored there. */
+  /**
+   * Takes a page in the place of a rotten one. @returns whether it is the page that was stored there. In a fuzzy run any version
+   * of the page as of a point in its bounds is as good.
+   */
   heal(slot: number, bytes: Uint8Array): boolean {
-    if (bytes.length !== pageBytes || crc32(bytes) !== this.index.crcs[slot]) return false;
+    if (bytes.length !== pageBytes) return false;
+    if (this.entry.fuzzyTo !== undefined) this.index.crcs[slot] = crc32(bytes);
+    else if (crc32(bytes) !== this.index.crcs[slot]) return false;
     this.rottenSlots.delete(slot);
     this.healedSlots.set(slot, bytes.slice());
     return true;

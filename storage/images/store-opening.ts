@@ -22,8 +22,8 @@ export type ImagesFound =
     }
   | { readonly kind: 'failed'; readonly message: string };
 
-/** Opens what is in the directory, which is made when absent. */
-export async function findImages(place: RunPlace): Promise<ImagesFound> {
+/** Opens what is in the directory, which is made when absent. @param filling number of a run that is still being filled, and stays. */
+export async function findImages(place: RunPlace, filling: number | null = null): Promise<ImagesFound> {
   const { disk, directory } = place;
   const failed = ({ message }: { readonly message: string }): ImagesFound => ({ kind: 'failed', message });
   const made = await onDisk<void>((done) => disk.makeDirectory(directory, done));
@@ -69,7 +69,8 @@ export async function findImages(place: RunPlace): Promise<ImagesFound> {
     if (saved.kind === 'failed') return failed(saved);
   }
   for (const file of files)
-    if (!kept.has(file)) await onDisk<void>((done) => disk.remove(runPath(place, file), done));
+    if (!kept.has(file) && file !== filling)
+      await onDisk<void>((done) => disk.remove(runPath(place, file), done));
   return { kind: 'found', manifest, runs, nextFile: Math.max(0, ...files) + 1, lost };
 }
 
@@ -90,13 +91,14 @@ async function entriesOf(
 }
 
 function isSame(one: RunEntry, other: RunEntry): boolean {
-  const { epoch, from, to, isConsistent, endsAt, pages } = one;
+  const { epoch, from, to, isConsistent, endsAt, pages, fuzzyTo } = one;
   return (
     epoch === other.epoch &&
     from === other.from &&
     to === other.to &&
     isConsistent === other.isConsistent &&
     endsAt === other.endsAt &&
-    pages === other.pages
+    pages === other.pages &&
+    fuzzyTo === other.fuzzyTo
   );
 }

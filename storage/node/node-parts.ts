@@ -7,13 +7,15 @@ import { sextantVersion } from '../../telemetry/core.ts';
 import type { Logger } from '../../telemetry/index.ts';
 import { describeFloor } from '../history/floor.ts';
 import type { MergeBounds } from '../images/core/merge-policy.ts';
-import { ImageStore, type ImageStoreOptions, type ImagesOpened } from '../images/image-store.ts';
+import { ImageStore, type ImagesOpened } from '../images/image-store.ts';
+import type { ImageStoreOptions } from '../images/image-store-types.ts';
 import type { Disk } from '../log/disk.ts';
 import { DiskHealth } from '../log/disk-health.ts';
 import { FrameReader, type OnRotten } from '../log/frame-reader.ts';
 import type { HotLog, HotLogBounds, LogRecovery } from '../log/hot-log.ts';
 import { LogScrubber, type scrubBounds } from '../log/scrub.ts';
 import { LogSealer, type sealerBounds } from '../log/sealer.ts';
+import type { StateFile } from '../log/state-file.ts';
 import { PageIndex } from '../pages/core/page-index.ts';
 import type { pageFolderBounds } from '../pages/page-folder.ts';
 import { PageReader } from '../pages/page-reader.ts';
@@ -24,7 +26,7 @@ import { keptBoundaries } from '../retention/core/retention.ts';
 import { imagePointsOf, type KeptParts, logFilesOf } from '../retention/kept-parts.ts';
 import type { StatusReply } from '../wire/core/messages.ts';
 import type { StorageNode } from './core/node.ts';
-import { loadNode, openLog, StartError } from './node-data.ts';
+import { loadNode, type NodeRecord, openLog, StartError } from './node-data.ts';
 import { NodeRuntime } from './node-runtime.ts';
 import type { Repair } from './repair.ts';
 import { RotWatch } from './rot-watch.ts';
@@ -106,6 +108,14 @@ export async function openParts(place: NodePlace): Promise<NodeParts> {
     onTrouble,
     ...(bounds.pages !== undefined && { bounds: bounds.pages }),
   });
+  const { base, point } = images;
+  if (node.opened({ base, point, standing: images.filling })) {
+    logger.error(
+      { imagesTo: point.lsn },
+      'the page images that the floor of this node counted on are gone: it has no copy of what lies below its log, and is refilled by its peers',
+    );
+    await saved(stateFile, config, node);
+  }
   pages.start({ head: node.durable.head, lsn: node.durable.vdl });
   const { tree, segment } = node;
   const rot: RotWatch = new RotWatch({
@@ -153,7 +163,8 @@ export async function openParts(place: NodePlace): Promise<NodeParts> {
     ...(node.segment.floor.lsn > zeroLsn && { floor: node.segment.floor }),
     imageBytes: kept.images.bytes,
     ...membershipOf(node),
-    ...(node.needsImages !== null && { needsImages: needOf(node) }),
+    ...((node.needsImages !== null || node.refilling !== null) && { needsImages: needOf(node) }),
+    ...(node.refilling !== null && { refill: node.refilling }),
   });
   const runtime: NodeRuntime = new NodeRuntime({
     node,
@@ -164,6 +175,7 @@ export async function openParts(place: NodePlace): Promise<NodeParts> {
     pages,
     repair: place.repair,
     kept,
+    onFilled: (bytes) => logger.info({ bytes, floor: node.segment.floor }, 'was refilled from images'),
     onTrouble,
     rot,
     sealer,
@@ -181,7 +193,23 @@ function membershipOf({ state }: StorageNode): Pick<StatusReply, 'membership'> {
   return current === null ? {} : { membership: current };
 }
 
-function needOf({ segment, durable, needsImages }: StorageNode): string {
+/** S20, S26: what the node claims from now on is on the disk before it is asked. @throws StartError when that cannot be written. */
+async function saved(
+  file: StateFile<NodeRecord>,
+  { cluster, region, node: name, dataDir }: StorageConfig,
+  { state }: StorageNode,
+): Promise<void> {
+  const outcome = await file.save({ cluster, region, node: name, state });
+  if (outcome.kind === 'failed')
+    throw new StartError(`dataDir ${dataDir} cannot be written: ${outcome.message}`);
+}
+
+function needOf({ segment, durable, needsImages, refilling }: StorageNode): string {
+  if (refilling !== null) {
+    const { bytes, totalBytes, bytesPerSecond } = refilling;
+    const percent = totalBytes === 0 ? 0 : Math.floor((100 * bytes) / totalBytes);
+    return `is refilled from images: ${percent} % of about ${totalBytes} bytes, ${bytesPerSecond} bytes a second`;
+  }
   const floor = needsImages === null ? '' : describeFloor(needsImages);
   return `needs images: it is complete up to LSN ${segment.volumeEnd(durable.head)}, below the log of its peers, the lowest of which is kept from ${floor} on`;
 }

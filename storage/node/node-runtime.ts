@@ -15,6 +15,7 @@ import type { ReceivedFrame } from '../redo/frame.ts';
 import { type Epoch, minLsn, unreachable } from '../redo/ids.ts';
 import { holdingsOf, type KeptParts } from '../retention/kept-parts.ts';
 import type {
+  FetchImagesRequest,
   RefusalCode,
   RetainRequest,
   StatusReply,
@@ -24,6 +25,7 @@ import type {
 import type { StorageNode } from './core/node.ts';
 import type { Caller, FetchAnswer, NodeEffect, NodeEvent } from './core/node-events.ts';
 import { RepairSession } from './core/repair-session.ts';
+import { ImageRefill, readImages } from './image-refill.ts';
 import type { NodeRecord } from './node-data.ts';
 import type { Repair } from './repair.ts';
 import type { RotWatch } from './rot-watch.ts';
@@ -37,6 +39,8 @@ export interface NodeRuntimeOptions {
   readonly pages: PageReader;
   readonly repair: Repair;
   readonly kept: KeptParts;
+  /** The node's images were replaced by those of others: so many bytes of pages. */
+  readonly onFilled: (bytes: number) => void;
   /** Told of log files that could not be dropped. */
   readonly onTrouble: (what: string, reason: string) => void;
   readonly rot: RotWatch;
@@ -77,6 +81,9 @@ export class NodeRuntime {
     repairedBytes: 0,
     droppedFiles: 0,
     needsImages: 0,
+    /** Of images, from peers or pushed by another region. */
+    refilledBytes: 0,
+    refills: 0,
   };
   private watcher: NodeWatcher | null = null;
   /** See `RepairSession`. */
@@ -86,6 +93,7 @@ export class NodeRuntime {
   private readonly answers = new Map<Caller, Answer>();
   private nextCaller: Caller = 1;
   private pageReads = 0;
+  private readonly refill: ImageRefill;
   private ticks: Timer;
   private resting = false;
   private dropping = false;
@@ -94,8 +102,24 @@ export class NodeRuntime {
   constructor(options: NodeRuntimeOptions) {
     this.options = options;
     this.node = options.node;
+    const { pages, repair, onTrouble } = options;
+    this.refill = new ImageRefill({
+      tree: options.node.tree,
+      images: pages.images,
+      pages,
+      repair,
+      step: (event) => this.step(event),
+      onBytes: (bytes) => {
+        this.counters.refilledBytes += bytes;
+        this.repairs.brought(bytes);
+      },
+      onTrouble,
+      onFilled: (bytes) => {
+        this.counters.refills += 1;
+        options.onFilled(bytes);
+      },
+    });
     this.ticks = options.runtime.every(nodeRuntimeLimits.tickMs, () => this.tick());
-    const { repair } = options;
     const members = options.node.state.members?.current ?? null;
     if (members !== null) repair.useMembers?.(members);
     repair.onMembers = (membership) => this.step({ kind: 'membersHeard', membership });
@@ -123,6 +147,10 @@ export class NodeRuntime {
     }
     const caller = answer === null ? null : this.nextCaller++;
     if (caller !== null && answer !== null) this.answers.set(caller, answer);
+    if (request.kind === 'fetchImages') {
+      if (caller !== null) void this.answerImages(caller, request);
+      return caller;
+    }
     if (request.kind !== 'retain') this.step({ kind: 'request', caller, request, members });
     else this.retain(caller, request, members);
     if (caller === null) return null;
@@ -156,6 +184,7 @@ export class NodeRuntime {
     this.options.sealer.close();
     this.options.scrubber.close();
     await this.options.stateFile.save({ ...this.options.identity, state: this.node.state });
+    await this.refill.close();
     await this.options.pages.close();
     await this.options.log.close();
   }
@@ -231,6 +260,12 @@ export class NodeRuntime {
         return;
       case 'members':
         this.options.repair.useMembers?.(effect.membership);
+        return;
+      case 'fetchImages':
+      case 'storeImages':
+      case 'dropFill':
+      case 'adoptImages':
+        this.refill.carryOut(effect);
         return;
       case 'repair':
         void this.repair(effect);
@@ -332,6 +367,17 @@ export class NodeRuntime {
     this.watcher?.onPagesRead(this.options.runtime.nowMs() - startMs);
     if (read.kind === 'pages') this.answer(caller, read);
     else this.refuse(caller, read.code, read.reason);
+  }
+
+  private async answerImages(caller: Caller, request: FetchImagesRequest): Promise<void> {
+    if (this.pageReads >= nodeRuntimeLimits.pageReadsMax) {
+      this.refuse(caller, 'OVERLOADED', `${nodeRuntimeLimits.pageReadsMax} page reads are under way here`);
+      return;
+    }
+    this.pageReads += 1;
+    const reply = await readImages(this.options.pages.images, this.node.tree, request);
+    this.pageReads -= 1;
+    this.answer(caller, reply);
   }
 
   /** One drop at a time; what an unsuccessful one left is offered again. */

@@ -8,8 +8,8 @@ import { configured, type Member, type Membership, nodesOf } from '../members/co
 import { MembershipSight } from '../members/core/membership-sight.ts';
 import type { StorageConfig } from '../process/config.ts';
 import { type Epoch, type Lsn, mainBranch, type PageNo, zeroLsn } from '../redo/ids.ts';
-import { nodeLimits } from '../redo/limits.ts';
-import type { DurablePoint } from '../wire/core/messages.ts';
+import { nodeLimits, refillLimits } from '../redo/limits.ts';
+import type { DurablePoint, ImagesReply } from '../wire/core/messages.ts';
 import { type LinkPlace, StorageClient } from '../wire/storage-client.ts';
 
 export interface Repaired {
@@ -18,7 +18,7 @@ export interface Repaired {
   readonly forks: readonly Fork[];
 }
 
-/** The log of no peer that can be reached reaches down to what was asked; `floor` is the lowest of theirs. */
+/** No peer that can be reached has the log that was asked for, and those that have had it hold images of it; `floor` is the lowest of theirs. */
 export interface BelowAll {
   readonly kind: 'below';
   readonly floor: Floor;
@@ -37,6 +37,8 @@ export interface Repair {
   useMembers?(membership: Membership): void;
   /** Hears of a newer membership that a peer told. */
   onMembers?: (membership: Membership) => void;
+  /** Pages of the images of the first peer that has any on this path, from a number on; null when none has. */
+  fetchImages(head: Epoch, fromPage: PageNo): Promise<ImagesReply | null>;
   close(): void;
 }
 
@@ -48,13 +50,15 @@ export class PeerRepair implements Repair {
   private readonly bytesMax: number;
   private order: readonly Member[] = [];
   private readonly sight: MembershipSight;
+  private readonly imagesBytesMax: number;
   onMembers: (membership: Membership) => void = () => undefined;
   private clients: readonly StorageClient[] | null = null;
   private at = 0;
-  /** Peers that have no log where it was asked for last, and their floors. */
-  private below = new Map<StorageClient, Floor>();
+  /** Peers that have no log where it was asked for last, and their floors where those lie above. */
+  private below = new Map<StorageClient, Floor | null>();
   private askedFrom: Lsn = zeroLsn;
   private pagesFrom = 0;
+  private imagesFrom = 0;
   private closed = false;
 
   /** @param bytesMax frames in one answer. */
@@ -62,6 +66,7 @@ export class PeerRepair implements Repair {
     this.config = config;
     this.place = place;
     this.bytesMax = bytesMax;
+    this.imagesBytesMax = Math.min(bytesMax, refillLimits.batchBytes);
     this.sight = new MembershipSight(configured(config.peers), (membership) => {
       this.askOnly(nodesOf(membership));
       this.onMembers(membership);
@@ -97,8 +102,7 @@ export class PeerRepair implements Repair {
     }
     // Stay with a peer that has what is needed; pass on from one that has not.
     this.at += 1;
-    if (answer.kind === 'refused' && answer.floor !== undefined) this.below.set(client, answer.floor);
-    else this.below.delete(client);
+    this.below.set(client, answer.kind === 'refused' ? (answer.floor ?? null) : null);
     return this.belowAll();
   }
 
@@ -119,6 +123,21 @@ export class PeerRepair implements Repair {
     return null;
   }
 
+  async fetchImages(head: Epoch, fromPage: PageNo): Promise<ImagesReply | null> {
+    const clients = this.connected();
+    for (let tried = 0; tried < clients.length && !this.closed; tried++) {
+      // The nearest first, and one that gave some again.
+      const client = clients[this.imagesFrom % clients.length];
+      if (client?.isUp === true) {
+        const request = { kind: 'fetchImages', head, fromPage, bytesMax: this.imagesBytesMax } as const;
+        const answer = await client.request(request, fetchMs);
+        if (answer.kind === 'images') return answer;
+      }
+      this.imagesFrom += 1;
+    }
+    return null;
+  }
+
   close(): void {
     this.closed = true;
     for (const client of this.clients ?? []) client.close();
@@ -135,9 +154,11 @@ export class PeerRepair implements Repair {
 
   private belowAll(): BelowAll | null {
     const up = (this.clients ?? []).filter((client) => client.isUp);
+    if (up.some((client) => !this.below.has(client))) return null;
+    // One that was wiped as well has nothing to give, and no floor.
     const floors = up.flatMap((client) => this.below.get(client) ?? []);
     const lowest = floors.sort((a, b) => a.lsn - b.lsn)[0];
-    return lowest === undefined || floors.length < up.length ? null : { kind: 'below', floor: lowest };
+    return lowest === undefined ? null : { kind: 'below', floor: lowest };
   }
 
   /** The peer whose turn it is, or the next one that is reachable. */

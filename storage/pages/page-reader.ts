@@ -8,13 +8,14 @@
  */
 import { commonPoint, type EpochTree } from '../history/epoch-tree.ts';
 import type { FoldPoint } from '../images/core/manifest.ts';
-import type { ImageRead, ImageStore, PageSource } from '../images/image-store.ts';
+import type { ImageStore } from '../images/image-store.ts';
+import type { ImageRead, ImagesStored, PageSource } from '../images/image-store-types.ts';
 import { ImageUpkeep } from '../images/image-upkeep.ts';
 import type { HeldFrame, Segment } from '../log/core/segment.ts';
 import type { FrameReader } from '../log/frame-reader.ts';
 import { nextTurn, pause, type Runtime } from '../process/runtime.ts';
 import { checkedFrames, framePayload } from '../redo/frame.ts';
-import { type Epoch, genesisEpoch, type Lsn, minLsn, type PageNo, zeroLsn } from '../redo/ids.ts';
+import { type Epoch, genesisEpoch, type Lsn, maxLsn, minLsn, type PageNo, zeroLsn } from '../redo/ids.ts';
 import { redoLimits } from '../redo/limits.ts';
 import { RecordCursor } from '../redo/record-cursor.ts';
 import type { RefusalCode } from '../wire/core/messages.ts';
@@ -139,7 +140,8 @@ export class PageReader {
   async read(head: Epoch, readPoint: Lsn, pages: readonly PageNo[]): Promise<PagesRead> {
     if (this.isRebuilding) return refused('NOT_COMPLETE', 'this node is reading its log again');
     this.indexAll();
-    const usesImages = readPoint >= this.folder.point.lsn && this.folder.isOnPath(head);
+    const from = maxLsn(this.folder.point.lsn, this.images.fuzzyTo);
+    const usesImages = readPoint >= from && this.folder.isOnPath(head);
     const built = usesImages
       ? await this.build(this.startAll(head, readPoint, pages))
       : await this.fromHistory(head, readPoint, pages);
@@ -184,6 +186,19 @@ export class PageReader {
       `epoch ${head} leaves the history of the images below ${folder.point.lsn}`,
     );
     this.readLog(() => folder.goBack(head), { head, lsn: limit });
+  }
+
+  /** Puts the images that were filled from elsewhere in the place of those here, and reads the log above them (S24). */
+  async adopt(head: Epoch): Promise<ImagesStored> {
+    while (this.folding || this.isRebuilding) await Promise.all([this.foldUnderWay, this.rebuilt]);
+    return new Promise((resolve) => {
+      const prepare = async (): Promise<void> => {
+        const stored = await this.options.images.adopt();
+        await this.folder.goBack(head);
+        resolve(stored);
+      };
+      this.readLog(prepare, { head, lsn: zeroLsn });
+    });
   }
 
   /** Waits for a rebuild under way, if any. */

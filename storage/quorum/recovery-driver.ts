@@ -31,6 +31,8 @@ export interface RecoveryOptions {
   readonly runtime?: Runtime;
   /** Frames fetched at once, when copies have to be made; the usual bound by default. */
   readonly fetchBytesMax?: number;
+  /** Hears once what the recovery waits for, when that may take long. */
+  readonly onWaiting?: (what: string) => void;
   /** Hears each phase that takes any time, when it begins. */
   readonly onPhase?: (phase: Exclude<RecoveryPhase, 'done'>) => void;
 }
@@ -48,7 +50,7 @@ export function runRecovery(
   goal: RecoveryGoal,
   options: RecoveryOptions,
 ): Promise<RecoveryResult> {
-  const { timeoutMs, signal, runtime = machine, fetchBytesMax, onPhase } = options;
+  const { timeoutMs, signal, runtime = machine, fetchBytesMax, onPhase, onWaiting } = options;
   return new Promise((resolve) => {
     const begin = (): Recovery => new Recovery(setsOf(region.membership), goal, fetchBytesMax);
     let recovery = begin();
@@ -71,10 +73,17 @@ export function runRecovery(
       phase = recovery.phase;
       onPhase?.(phase);
     };
+    let hasWaited = false;
+    const tellWaiting = (): void => {
+      if (recovery.waiting === null || hasWaited) return;
+      hasWaited = true;
+      onWaiting?.(recovery.waiting);
+    };
     const step = (event: RecoveryEvent): void => {
       if (finished || beginsAnew()) return;
       const effects = recovery.step(event, runtime.nowMs());
       tellPhase();
+      tellWaiting();
       for (const effect of effects) carryOut(effect);
       if (recovery.progress === progress || finished) return;
       progress = recovery.progress;
@@ -120,7 +129,10 @@ export function runRecovery(
       });
     };
     const abort = (): void => finish({ kind: 'aborted' });
-    const giveUp = (): void => finish({ kind: 'timeout', phase: recovery.phase });
+    const giveUp = (): void => {
+      const { waiting } = recovery;
+      finish({ kind: 'timeout', phase: waiting === null ? recovery.phase : `${recovery.phase}: ${waiting}` });
+    };
     const ticks = runtime.every(tickMs, () => step({ kind: 'tick' }));
     let deadline = runtime.after(timeoutMs, giveUp);
     if (signal?.aborted === true) {

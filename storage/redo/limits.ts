@@ -100,6 +100,8 @@ export const recoveryLimits = {
 export const segmentLimits = {
   /** Log that one entry of a node's index of frames may cover: an entry takes some 200 bytes of memory. */
   stretchBytes: 64 * KiB,
+  /** Log looked through at once for where it ends. */
+  walkBytes: 16 * MiB,
 } as const;
 
 export const nodeLimits = {
@@ -119,6 +121,19 @@ export const nodeLimits = {
   repairAfterMs: 300,
   /** Wait before it asks again after the log of none of them reached down to what it lacks. */
   belowFloorRetryMs: 2_000,
+} as const;
+
+export const refillLimits = {
+  /** Pages in one request, in bytes. */
+  batchBytes: MiB,
+  /** Fetched by a node that is being refilled in a second, at most: its peers serve others, too. */
+  bytesPerSecond: 20 * MiB,
+  /** The same while a writer keeps it busy. */
+  bytesPerSecondBusy: 5 * MiB,
+  /** Wait before peers are asked again when none could give any. */
+  retryMs: 500,
+  /** A fill that another region pushes is left alone by this node's own refill for so long after the last batch. */
+  pushedMs: 30_000,
 } as const;
 
 assert(

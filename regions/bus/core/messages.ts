@@ -8,11 +8,15 @@ import { z } from 'zod';
 import {
   type Epoch,
   epoch,
+  type Floor,
   type Fork,
+  floorSchema,
   forkSchema,
   genesisEpoch,
   type Lsn,
   lsn,
+  type PageNo,
+  pageNo,
   type RegionId,
   regionId,
   viewOf,
@@ -61,6 +65,40 @@ export interface Shipped {
   readonly frames: Uint8Array;
 }
 
+/**
+ * Pages for a secondary that stands below the log of all nodes of its primary: they become the images of its nodes, at or above
+ * `floor`. Without pages it only asks how far the secondary is.
+ */
+export interface ShippedImages {
+  readonly from: RegionId;
+  readonly head: Epoch;
+  /** The path to `head`. */
+  readonly forks: readonly Fork[];
+  /** From here on the primary has its log: a secondary that is complete there needs no images. */
+  readonly floor: Floor;
+  /** The pages are as of this place. */
+  readonly at: Floor;
+  readonly fromPage: PageNo;
+  /** Where the next ones begin; null when these are the last. */
+  readonly next: PageNo | null;
+  readonly pages: readonly PageNo[];
+  /** About so many pages there are in all. */
+  readonly total: number;
+  /** The pages back to back. */
+  readonly bytes: Uint8Array;
+}
+
+/** How far a secondary is with its images: what four of its nodes have flushed. */
+export interface ImagesAck {
+  readonly region: RegionId;
+  readonly head: Epoch;
+  /** Where to go on; null when four of its nodes have all. */
+  readonly next: PageNo | null;
+  readonly pages: number;
+  /** The lowest place its pages are as of, from where on it needs the log; null without any. */
+  readonly low: Lsn | null;
+}
+
 export interface ClockEcho {
   /** Secondary's clock when it sent the acknowledgement. */
   readonly ackSentAtUs: number;
@@ -80,6 +118,9 @@ export interface ShipAck {
   readonly gap: boolean;
   readonly ackSentAtUs: number;
 }
+
+/** How the JSON of whatever is about images begins. */
+const imagesMark = '{"v":1,"kind":"images"';
 
 const lsnSchema = z.int().min(0).transform(lsn);
 const epochSchema = z.int().min(0).transform(epoch);
@@ -110,6 +151,33 @@ const ackSchema = z.object({
   ackSentAtUs: z.number(),
 });
 
+const pageSchema = z.int().min(1).transform(pageNo);
+
+const imagesSchema = z.object({
+  v: z.literal(1),
+  kind: z.literal('images'),
+  from: regionSchema,
+  head: epochSchema,
+  forks: z.array(forkSchema),
+  floor: floorSchema,
+  at: floorSchema,
+  fromPage: pageSchema,
+  next: pageSchema.nullable(),
+  pages: z.array(pageSchema),
+  total: z.int().min(0),
+  compressed: z.boolean(),
+});
+
+const imagesAckSchema = z.object({
+  v: z.literal(1),
+  kind: z.literal('images'),
+  region: regionSchema,
+  head: epochSchema,
+  next: pageSchema.nullable(),
+  pages: z.int().min(0),
+  low: lsnSchema.nullable(),
+});
+
 const pullSchema = z.object({ v: z.literal(1), to: regionSchema });
 
 /** A region asks another one to send what that has of the newest path. Said again and again while it is wanted. */
@@ -132,11 +200,34 @@ export function encodeShipped(
   body: { readonly bytes: Uint8Array; readonly compressed: boolean },
 ): Uint8Array {
   const { frames: _, ...header } = message;
-  const json = Buffer.from(JSON.stringify({ v: 1, ...header, compressed: body.compressed }));
-  const bytes = new Uint8Array(4 + json.length + body.bytes.length);
+  return withHeader({ v: 1, ...header, compressed: body.compressed }, body.bytes);
+}
+
+/** Encodes images around pages that are compressed already or not at all. */
+export function encodeImages(
+  message: ShippedImages,
+  body: { readonly bytes: Uint8Array; readonly compressed: boolean },
+): Uint8Array {
+  const { bytes: _, ...header } = message;
+  return withHeader({ v: 1, kind: 'images', ...header, compressed: body.compressed }, body.bytes);
+}
+
+/** Whether a message to a secondary carries images, and no redo. */
+export const carriesImages = (bytes: Uint8Array): boolean => {
+  const head = Buffer.from(
+    bytes.buffer,
+    bytes.byteOffset + 4,
+    Math.min(imagesMark.length, Math.max(0, bytes.length - 4)),
+  );
+  return head.toString('latin1') === imagesMark;
+};
+
+function withHeader(header: object, body: Uint8Array): Uint8Array {
+  const json = Buffer.from(JSON.stringify(header));
+  const bytes = new Uint8Array(4 + json.length + body.length);
   viewOf(bytes).setUint32(0, json.length, true);
   bytes.set(json, 4);
-  bytes.set(body.bytes, 4 + json.length);
+  bytes.set(body, 4 + json.length);
   return bytes;
 }
 
@@ -161,6 +252,36 @@ export function decodeShipped(bytes: Uint8Array): Parsed<Shipped & { readonly co
   if (!isPath(fields.forks, fields.head))
     return { kind: 'malformed', reason: `the forks are not the path to epoch ${fields.head}` };
   return { kind: 'ok', value: { ...fields, frames: bytes.subarray(4 + length) } };
+}
+
+/** Decodes images; `bytes` are still compressed when `compressed` says so. */
+export function decodeImages(bytes: Uint8Array): Parsed<ShippedImages & { readonly compressed: boolean }> {
+  if (bytes.length < 4) return { kind: 'malformed', reason: 'images shorter than their header length' };
+  const length = viewOf(bytes).getUint32(0, true);
+  if (4 + length > bytes.length) return { kind: 'malformed', reason: 'images cut short' };
+  const header = parseJson(
+    imagesSchema,
+    Buffer.from(bytes.buffer, bytes.byteOffset + 4, length).toString('utf8'),
+  );
+  if (header.kind === 'malformed') return header;
+  const { v: _, kind: _kind, ...fields } = header.value;
+  if (!isPath(fields.forks, fields.head))
+    return { kind: 'malformed', reason: `the forks are not the path to epoch ${fields.head}` };
+  return { kind: 'ok', value: { ...fields, bytes: bytes.subarray(4 + length) } };
+}
+
+export function encodeImagesAck(ack: ImagesAck): Uint8Array {
+  return Buffer.from(JSON.stringify({ v: 1, kind: 'images', ...ack }));
+}
+
+/** @returns null for an acknowledgement of redo. */
+export function decodeImagesAck(bytes: Uint8Array): ImagesAck | null {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8');
+  if (!text.startsWith(imagesMark)) return null;
+  const parsed = parseJson(imagesAckSchema, text);
+  if (parsed.kind === 'malformed') return null;
+  const { v: _, kind: _kind, ...ack } = parsed.value;
+  return ack;
 }
 
 /** Whether these forks, oldest first, lead from the root to `head`. */

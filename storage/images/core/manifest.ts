@@ -34,8 +34,17 @@ const runSchema = z
     isConsistent: z.boolean(),
     endsAt: z.int().min(0).nullable(),
     pages: z.int().min(1),
+    fuzzyTo: z.int().min(1).optional(),
   })
-  .transform((raw): RunEntry => ({ ...raw, epoch: epoch(raw.epoch), from: lsn(raw.from), to: lsn(raw.to) }));
+  .transform(
+    ({ fuzzyTo, ...raw }): RunEntry => ({
+      ...raw,
+      epoch: epoch(raw.epoch),
+      from: lsn(raw.from),
+      to: lsn(raw.to),
+      ...(fuzzyTo !== undefined && { fuzzyTo: lsn(fuzzyTo) }),
+    }),
+  );
 
 const manifestSchema = z.strictObject({ runs: z.array(runSchema) });
 

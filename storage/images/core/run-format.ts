@@ -4,8 +4,10 @@
  *
  *     page × n | (page number u32, CRC-32 of the page u32) × n, ascending | footer
  *
- *     footer: magic "SXIR" | version u16 | flags u16 (1: consistent) | page bytes u32 | n u32 | epoch u32 | from u64 | to u64
- *             | end u32 (all ones: none) | CRC-32 of the index u32 | CRC-32 of the footer before it u32
+ *     footer: magic "SXIR" | version u16 | flags u16 (1: consistent, 2: fuzzy) | page bytes u32 | n u32 | epoch u32 | from u64
+ *             | to u64 | end u32 (all ones: none) | CRC-32 of the index u32 | CRC-32 of the footer before it u32
+ *
+ * A fuzzy run is a base, so its `from` is 0; the field holds `fuzzyTo` there.
  *
  * S12: a page is believed after its CRC-32, which lies in the index, which has one of its own in the footer.
  */
@@ -21,6 +23,7 @@ export const footerBytes = 48;
 const magic = 0x5249_5853;
 const version = 1;
 const consistentFlag = 1;
+const fuzzyFlag = 2;
 const noEnd = 0xffff_ffff;
 
 /** What a run holds: the newest images of the pages that changed in (from, to] on the path to `epoch`. */
@@ -38,6 +41,11 @@ export interface RunFacts {
   readonly endsAt: number | null;
   /** Pages in it. */
   readonly pages: number;
+  /**
+   * Of a base that was fetched from several places of the log: each page is as of some point in [to, fuzzyTo]. With the log from
+   * \`to\` on every page is right from \`fuzzyTo\` on, and at no point before. Left out where all pages are as of \`to\`.
+   */
+  readonly fuzzyTo?: Lsn;
 }
 
 export interface RunFooter extends RunFacts {
@@ -67,16 +75,17 @@ export function encodeFooter({
   endsAt,
   pages,
   indexCrc,
+  fuzzyTo,
 }: RunFooter): Uint8Array {
   const bytes = new Uint8Array(footerBytes);
   const view = viewOf(bytes);
   view.setUint32(0, magic, true);
   view.setUint16(4, version, true);
-  view.setUint16(6, isConsistent ? consistentFlag : 0, true);
+  view.setUint16(6, (isConsistent ? consistentFlag : 0) + (fuzzyTo === undefined ? 0 : fuzzyFlag), true);
   view.setUint32(8, pageBytes, true);
   view.setUint32(12, pages, true);
   view.setUint32(16, epoch, true);
-  writeU64(view, 20, from);
+  writeU64(view, 20, fuzzyTo ?? from);
   writeU64(view, 28, to);
   view.setUint32(36, endsAt ?? noEnd, true);
   view.setUint32(40, indexCrc, true);
@@ -97,8 +106,11 @@ export function decodeFooter(bytes: Uint8Array, fileBytes: number): FooterRead {
   if (view.getUint32(8, true) !== pageBytes)
     return bad(`its pages have ${view.getUint32(8, true)} bytes, not ${pageBytes}`);
   const pages = view.getUint32(12, true);
-  const [from, to] = [readU64(view, 20), readU64(view, 28)];
-  if (pages === 0 || Number.isNaN(from) || Number.isNaN(to) || from >= to)
+  const flags = view.getUint16(6, true);
+  const isFuzzy = (flags & fuzzyFlag) !== 0;
+  const [first, to] = [readU64(view, 20), readU64(view, 28)];
+  const from = isFuzzy ? 0 : first;
+  if (pages === 0 || Number.isNaN(first) || Number.isNaN(to) || from >= to || (isFuzzy && first <= to))
     return bad(`a run of ${pages} pages from ${from} to ${to} cannot be`);
   if (runFileBytes(pages) !== fileBytes)
     return bad(`it has ${fileBytes} bytes and should have ${runFileBytes(pages)}`);
@@ -107,10 +119,11 @@ export function decodeFooter(bytes: Uint8Array, fileBytes: number): FooterRead {
     epoch: toEpoch(view.getUint32(16, true)),
     from: toLsn(from),
     to: toLsn(to),
-    isConsistent: (view.getUint16(6, true) & consistentFlag) !== 0,
+    isConsistent: (flags & consistentFlag) !== 0,
     endsAt: endsAt === noEnd ? null : endsAt,
     pages,
     indexCrc: view.getUint32(40, true),
+    ...(isFuzzy && { fuzzyTo: toLsn(first) }),
   };
   return { kind: 'footer', footer };
 }
@@ -127,7 +140,10 @@ export function encodeIndex({ pages, crcs }: RunIndex, from = 0, to = pages.leng
 }
 
 /** @returns null when the bytes are not the index that the footer speaks of. */
-export function decodeIndex(bytes: Uint8Array, { pages: count, indexCrc }: RunFooter): RunIndex | null {
+export function decodeIndex(
+  bytes: Uint8Array,
+  { pages: count, indexCrc }: Pick<RunFooter, 'pages' | 'indexCrc'>,
+): RunIndex | null {
   if (bytes.length !== count * indexEntryBytes || crc32(bytes) !== indexCrc) return null;
   const view = viewOf(bytes);
   const pages = new Uint32Array(count);

@@ -247,6 +247,8 @@ export class Segment {
   private readonly epochs = new Map<Epoch, EpochFrames>();
   private readonly files = new FileSpans();
   private floorNow: Floor;
+  /** See `setFuzzy`. */
+  private fuzzyTo: Floor | null = null;
   /** By head, as long as the floor stays: a path never changes. */
   private readonly floors = new Map<Epoch, Lsn | null>();
 
@@ -260,12 +262,28 @@ export class Segment {
     return this.floorNow;
   }
 
+  /**
+   * S24: the images at the floor hold pages as of places up to this one. On a path that leaves below it they say nothing, and they
+   * can be read from here on, with the log from the floor. Null when they are all as of the floor.
+   */
+  setFuzzy(fuzzyTo: Floor | null): void {
+    this.fuzzyTo = fuzzyTo;
+    this.floors.clear();
+  }
+
+  /** No page can be told below this. */
+  get readableFrom(): Lsn {
+    return this.fuzzyTo?.lsn ?? zeroLsn;
+  }
+
   /** See `floorOn`. */
   floorOn(head: Epoch): Lsn | null {
     if (this.floorNow.lsn === zeroLsn) return zeroLsn;
     let found = this.floors.get(head);
     if (found === undefined) {
-      found = floorOn(this.tree, this.floorNow, head);
+      const { fuzzyTo } = this;
+      const isTold = fuzzyTo === null || floorOn(this.tree, fuzzyTo, head) !== null;
+      found = isTold ? floorOn(this.tree, this.floorNow, head) : null;
       this.floors.set(head, found);
     }
     return found;
@@ -276,6 +294,19 @@ export class Segment {
     this.floorNow = floor;
     this.floors.clear();
     for (const [of, frames] of this.epochs) frames.raise(this.anchorOf(of));
+  }
+
+  /** The images that the floor counted on are gone: from now on everything counts from the beginning, of which the log says nothing. */
+  loseFloor(): void {
+    this.floorNow = noFloor;
+    this.fuzzyTo = null;
+    this.floors.clear();
+    const epochs = [...this.epochs];
+    this.epochs.clear();
+    for (const [of, { frames }] of epochs) {
+      const after = this.framesOf(of);
+      for (const frame of frames) after.insert(frame);
+    }
   }
 
   /** Forgets the frames in log files up to number `through`, which are about to be dropped. */

@@ -58,6 +58,10 @@ export function refusesRead({ tree, segment }: Held, { head, readPoint }: ReadPa
   const onPath = segment.floorOn(head);
   if (onPath === null || readPoint < onPath)
     return below(`read point ${readPoint} of epoch ${head}`, segment.floor);
+  if (readPoint < segment.readableFrom) {
+    const reason = `this node was refilled from images and tells no page below ${segment.readableFrom}`;
+    return { code: 'NOT_COMPLETE', reason };
+  }
   const complete = segment.volumeEnd(head);
   if (complete >= readPoint) return null;
   const reason = `read point ${readPoint} is above ${complete}, up to where this node is complete`;

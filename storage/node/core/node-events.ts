@@ -1,6 +1,8 @@
 /** What a storage node's state machine takes in and asks for, and what it must remember. */
 import type { Fork } from '../../history/epoch-tree.ts';
 import { type Floor, noFloor } from '../../history/floor.ts';
+import type { FillStanding } from '../../images/core/fill.ts';
+import type { FoldPoint } from '../../images/core/manifest.ts';
 import type { FramePosition, HeldFrame } from '../../log/core/segment.ts';
 import type { MemberState } from '../../members/core/member-state.ts';
 import type { Membership } from '../../members/core/membership.ts';
@@ -16,6 +18,7 @@ import type {
   StorageReply,
   StorageRequest,
 } from '../../wire/core/messages.ts';
+import type { ImageBase, RefillEffect } from './refill.ts';
 
 /** What a node must remember beside its frames. Replaced as a whole, and never goes backwards. */
 export interface NodeState {
@@ -40,6 +43,15 @@ export const emptyNodeState: NodeState = {
 };
 
 export type { Caller } from '../../waiting/core/caller.ts';
+
+/** What a node has on the disk besides its log. */
+export interface ImagesFacts {
+  readonly base: ImageBase | null;
+  /** Everything up to here is in the images. */
+  readonly point: FoldPoint;
+  /** Images that it is being refilled with. */
+  readonly standing: FillStanding | null;
+}
 
 export type NodeEvent =
   | {
@@ -73,6 +85,27 @@ export type NodeEvent =
   | { readonly kind: 'rotten'; readonly frames: readonly HeldFrame[] }
   /** A peer has told of a membership that was decided. */
   | { readonly kind: 'membersHeard'; readonly membership: Membership }
+  /** Pages were stored, or given up, on the way to new images. `total` is about how many there are in all, where that was said. */
+  | {
+      readonly kind: 'filled';
+      readonly caller: Caller | null;
+      readonly head: Epoch;
+      readonly standing: FillStanding | null;
+      readonly total: number | null;
+    }
+  | {
+      readonly kind: 'fillFailed';
+      readonly caller: Caller | null;
+      readonly code: RefusalCode;
+      readonly reason: string;
+    }
+  /** The pages that the node was filled with are its images. */
+  | {
+      readonly kind: 'adopted';
+      readonly caller: Caller | null;
+      readonly head: Epoch;
+      readonly base: ImageBase;
+    }
   | { readonly kind: 'callerGone'; readonly caller: Caller }
   | { readonly kind: 'tick' };
 
@@ -95,6 +128,7 @@ export type NodeEffect =
   /** A fork below what is already folded: page images above it are of no use on the new path. */
   | { readonly kind: 'forked'; readonly fork: Fork }
   | DropLog
+  | RefillEffect
   /** S15: these entries are not held any more: the index files that claim them have to go. */
   | { readonly kind: 'unclaimed'; readonly entries: readonly HeldFrame[] }
   /** What was unclaimed is held again. */

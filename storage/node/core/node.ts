@@ -20,36 +20,27 @@ import {
 } from '../../redo/ids.ts';
 import { nodeLimits } from '../../redo/limits.ts';
 import { LogKeeping } from '../../retention/core/log-keeping.ts';
-import { FetchWaiters } from '../../waiting/core/fetch-waiters.ts';
 import { heldFrames, PendingAppends, type WaitingAck } from '../../waiting/core/pending-appends.ts';
 import { type LateReply, StateReplies } from '../../waiting/core/state-replies.ts';
 import type {
   AppendRequest,
   DurablePoint,
-  FetchRequest,
-  ReadPagesRequest,
+  PutImagesRequest,
+  RefillProgress,
   RefusalCode,
   StorageReply,
   StorageRequest,
   SurveyRequest,
 } from '../../wire/core/messages.ts';
-import {
-  fenced,
-  fetchAnswer,
-  type Held,
-  type Refusal,
-  refusesFetch,
-  refusesRead,
-  sclsToTell,
-  sealedAnswer,
-  unknown,
-} from './answers.ts';
+import { fenced, type Held, type Refusal, sclsToTell, sealedAnswer, unknown } from './answers.ts';
 import { DurableHint } from './durable-hint.ts';
 import { ForkGate, type PersistFrames } from './fork-gate.ts';
 import { inspectFrames } from './inspect-frames.ts';
 import { LostFrames } from './lost-frames.ts';
-import type { Caller, NodeEffect, NodeEvent, NodeState } from './node-events.ts';
+import type { Caller, ImagesFacts, NodeEffect, NodeEvent, NodeState } from './node-events.ts';
+import { NodeImages } from './node-images.ts';
 import { NodeMembers } from './node-members.ts';
+import { Readers, type Reading } from './readers.ts';
 import { RepairWatch } from './repair-watch.ts';
 import { surveyOf } from './survey.ts';
 
@@ -65,13 +56,17 @@ export class StorageNode {
   private readonly pending = new PendingAppends();
   private readonly stateReplies = new StateReplies();
   private readonly forkGate = new ForkGate();
-  private readonly waiters = new FetchWaiters();
+  private readonly readers = new Readers();
   private readonly repairs = new RepairWatch();
   private readonly keeping: LogKeeping;
   private readonly lost: LostFrames;
   private readonly members: NodeMembers;
   private readonly hint: DurableHint;
   private effects: NodeEffect[] = [];
+
+  private readonly images: NodeImages;
+  /** Something was appended since the last tick. */
+  private isBusy = false;
 
   /** @param self its name: what it does when a membership names it. */
   constructor(
@@ -86,11 +81,22 @@ export class StorageNode {
     this.segment = new Segment(this.tree, state.floor);
     this.keeping = new LogKeeping(this.tree, this.segment);
     this.lost = new LostFrames(this.segment);
+    this.images = new NodeImages(this.tree, this.segment);
     this.sealedBelow = state.sealed;
     this.hydrated = state.hydrated;
     this.durablePoint = state.durable;
     this.hint = new DurableHint(state.durable);
     for (const frame of held) this.segment.insert(frame);
+  }
+
+  /**
+   * Says, before anything is asked of the node, what images it has on the disk.
+   * @returns whether its floor is gone with them: the state has to be saved before anything is answered.
+   */
+  opened(facts: ImagesFacts): boolean {
+    const isLost = this.images.opened(facts);
+    this.hydrated &&= !isLost;
+    return isLost;
   }
 
   get head(): Epoch {
@@ -125,6 +131,11 @@ export class StorageNode {
     return this.repairs.needsImages;
   }
 
+  /** How far it is refilled with images; null while it is not. */
+  get refilling(): RefillProgress | null {
+    return this.images.refill.progress;
+  }
+
   /** Takes one event at a time. The effects are to be carried out in order. */
   step(event: NodeEvent, nowMs: number): readonly NodeEffect[] {
     this.effects = [];
@@ -152,6 +163,16 @@ export class StorageNode {
       case 'retain':
         this.retain(event);
         break;
+      case 'filled':
+        this.effects.push(...this.images.filled(event, nowMs));
+        break;
+      case 'fillFailed':
+        this.images.refill.failed(nowMs);
+        this.refuse(event.caller, event.code, event.reason);
+        break;
+      case 'adopted':
+        this.adopted(event, nowMs);
+        break;
       case 'rotten':
         this.effects.push({ kind: 'unclaimed', entries: this.lost.takeOut(event.frames) });
         break;
@@ -159,7 +180,7 @@ export class StorageNode {
         this.actOnMembers(null, { act: 'install', membership: event.membership });
         break;
       case 'callerGone':
-        this.waiters.forget(event.caller);
+        this.readers.forget(event.caller);
         break;
       case 'tick':
         this.tick(nowMs);
@@ -186,16 +207,20 @@ export class StorageNode {
         this.fork(caller, request.authority, request.forks);
         return;
       case 'fetch':
-        this.fetch(caller, request, nowMs);
+        this.effects.push(...this.readers.fetch(caller, request, this.reading, nowMs));
         return;
       case 'readPages':
-        this.readPages(caller, request);
+        this.effects.push(...this.readers.readPages(caller, request, this.reading));
+        return;
+      case 'putImages':
+        this.put(caller, request, nowMs);
         return;
       case 'members':
         this.actOnMembers(caller, request.act);
         return;
       case 'status':
       case 'retain':
+      case 'fetchImages':
         this.refuse(caller, 'BAD_REQUEST', `${request.kind} is not answered by the node's core alone`);
         return;
       default:
@@ -213,6 +238,10 @@ export class StorageNode {
 
   private refuseAs(caller: Caller | null, refusal: Refusal): void {
     this.reply(caller, { kind: 'refused', ...refusal, sealed: this.sealedBelow });
+  }
+
+  private get reading(): Reading {
+    return { ...this.held, head: this.head, sealed: this.sealedBelow };
   }
 
   private get held(): Held {
@@ -289,7 +318,7 @@ export class StorageNode {
     // The first word of a new head may know less than what its path already had durable here.
     this.durablePoint = { head, vdl: maxLsn(vdl, durableOn(this.tree, this.durablePoint, head)) };
     this.hydrate();
-    this.answerWaiters(nowMs);
+    this.effects.push(...this.readers.serve(this.reading, nowMs));
   }
 
   private keep(
@@ -315,6 +344,7 @@ export class StorageNode {
       return;
     }
     const ticket = this.nextTicket++;
+    this.isBusy ||= waiting !== null;
     pending.add(ticket, { ...fresh, acks: ack });
     const write: PersistFrames = { kind: 'persistFrames', ticket, frames: fresh.frames };
     if (this.forkGate.admits(write)) this.effects.push(write);
@@ -338,7 +368,7 @@ export class StorageNode {
     if (healed.length > 0) this.effects.push({ kind: 'healed', entries: healed });
     for (const entry of pending.acks) this.reply(entry.caller, this.ackOf(entry));
     this.effects.push({ kind: 'held', frames: held, bytes: pending.frames.map((frame) => frame.bytes) });
-    this.answerWaiters(nowMs);
+    this.effects.push(...this.readers.serve(this.reading, nowMs));
   }
 
   private persistFailed(ticket: number, code: RefusalCode, reason: string): void {
@@ -415,41 +445,10 @@ export class StorageNode {
       return;
     }
     // Frames still on their way to the disk may stay out: since the seal they can no longer be acknowledged (S2).
-    this.replyAfterState(caller, () => surveyOf(this.tree, this.segment, this.durablePoint, request.head));
-  }
-
-  private fetch(caller: Caller | null, request: FetchRequest, nowMs: number): void {
-    if (caller === null) return;
-    const refusal = refusesFetch(this.held, request.head ?? this.head, request);
-    if (refusal !== null) {
-      this.refuseAs(caller, refusal);
-      return;
-    }
-    if (this.answerFetch(caller, request, request.waitMs === 0)) return;
-    if (this.waiters.add(caller, request, nowMs)) return;
-    this.refuse(caller, 'OVERLOADED', `${nodeLimits.fetchWaitersMax} fetches wait here already`);
-  }
-
-  /** @returns false when there is no news and `force` is not set. */
-  private answerFetch(caller: Caller, request: FetchRequest, force: boolean): boolean {
-    const answer = fetchAnswer(this.held, request.head ?? this.head, request, force);
-    if (answer !== null) this.effects.push({ kind: 'replyFrames', caller, answer });
-    return answer !== null;
-  }
-
-  private answerWaiters(nowMs: number): void {
-    this.waiters.serve(nowMs, (caller, request, overdue) => this.answerFetch(caller, request, overdue));
-  }
-
-  private readPages(caller: Caller | null, request: ReadPagesRequest): void {
-    if (caller === null) return;
-    const refusal = refusesRead(this.held, request);
-    if (refusal !== null) {
-      this.refuseAs(caller, refusal);
-      return;
-    }
-    const { head, readPoint, pages } = request;
-    this.effects.push({ kind: 'replyPages', caller, head, readPoint, pages });
+    this.replyAfterState(caller, () => ({
+      ...surveyOf(this.tree, this.segment, this.durablePoint, request.head),
+      ...(this.refilling !== null && { refilledBytes: this.refilling.bytes }),
+    }));
   }
 
   /** S20: the floor is in the saved state before the log below it is dropped. */
@@ -477,13 +476,43 @@ export class StorageNode {
   }
 
   private tick(nowMs: number): void {
-    this.answerWaiters(nowMs);
+    this.effects.push(...this.readers.serve(this.reading, nowMs));
     if (this.hint.due(this.durablePoint, nowMs)) this.persistState([]);
     const { head, vdl } = this.durablePoint;
+    if (this.images.countOn(this.durablePoint)) this.persistState([]);
     const end = this.segment.volumeEnd(head);
-    if (this.repairs.due(end, vdl, nowMs))
-      this.effects.push({ kind: 'repair', head, from: end, durable: this.durablePoint });
+    const from = this.images.refill.logFrom(head, end);
+    if (this.repairs.due(from, vdl, nowMs))
+      this.effects.push({ kind: 'repair', head, from, durable: this.durablePoint });
+    const { isBusy } = this;
+    this.isBusy = false;
+    this.effects.push(
+      ...this.images.refill.tick({ head, end, vdl, peersFloor: this.needsImages, isBusy }, nowMs),
+    );
     if (end >= vdl) this.hydrate();
+  }
+
+  private put(caller: Caller | null, request: PutImagesRequest, nowMs: number): void {
+    if (this.refusesAuthority(caller, request.authority)) return;
+    if (!this.tree.has(request.head)) {
+      this.refuseAs(caller, unknown(request.head));
+      return;
+    }
+    const put = this.images.put(caller, request, nowMs);
+    if (put.kind === 'effect') this.effects.push(put.effect);
+    else if (put.kind === 'reply') this.replyAfterState(caller, () => put.reply);
+    else this.refuseAs(caller, put.refusal);
+  }
+
+  /** The images that the node was filled with are its own now, and the log counts from where they begin. */
+  private adopted({ caller, head, base }: Extract<NodeEvent, { kind: 'adopted' }>, nowMs: number): void {
+    // What is durable elsewhere at the place where the images begin is durable here with them.
+    const known = durableOn(this.tree, this.durablePoint, head);
+    if (this.durablePoint.head <= head && base.at.lsn > known) this.durablePoint = { head, vdl: base.at.lsn };
+    const reply = this.images.adopted(base, nowMs);
+    if (this.images.countOn(this.durablePoint)) this.persistState([]);
+    this.hydrate();
+    this.replyAfterState(caller, reply);
   }
 
   /** S6: a node that came back empty is a witness again once it holds everything its region's writer calls durable. */

@@ -29,5 +29,6 @@ export function surveyOf(
     vdl,
     chain,
     ...(segment.floor.lsn > zeroLsn && { floor: segment.floor }),
+    ...(segment.readableFrom > zeroLsn && { readableFrom: segment.readableFrom }),
   };
 }

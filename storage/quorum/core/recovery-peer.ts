@@ -11,6 +11,12 @@ export interface Peer {
   empty: boolean;
   survey: SurveyedReply | null;
   forked: boolean;
+  /** It was asked to refill itself, and has not answered yet. */
+  refilling: boolean;
+  /** It was asked so once. */
+  isNeedy: boolean;
+  /** By its last survey. */
+  refilledBytes: number;
   /** A request is out; the next waits for its answer. */
   busy: boolean;
   retryAtMs: number;
@@ -27,6 +33,15 @@ export interface Copy {
 /** Six in words. */
 export const words = (nodes: number): string => (nodes === quorumLimits.copies ? 'six' : `${nodes}`);
 
+/** Which nodes need images, in words for an operator. @param nodes how many there are in all. */
+export function describeNeed(needy: readonly Peer[], complete: number, nodes: number, vdl: Lsn): string {
+  const each = needy.map(({ node, survey, refilledBytes }) => {
+    const got = refilledBytes > 0 ? `, has got ${refilledBytes} bytes of images` : '';
+    return `${node} is complete up to ${survey?.volumeEnd ?? 0}${got}`;
+  });
+  return `${complete} of ${words(nodes)} storage nodes are complete up to ${vdl}; others need images, since their position is below the retained log (${each.join('; ')})`;
+}
+
 /** From where on a node has the log, as its survey says. */
 export const floorOf = ({ survey }: Peer): Floor => survey?.floor ?? noFloor;
 
@@ -38,6 +53,9 @@ export function newPeer(node: NodeId): Peer {
     empty: false,
     survey: null,
     forked: false,
+    refilling: false,
+    isNeedy: false,
+    refilledBytes: 0,
     busy: false,
     retryAtMs: 0,
   };

@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { EpochTree, type Fork } from '../../history/epoch-tree.ts';
-import { describeFloor, floorAbove, floorOn } from '../../history/floor.ts';
+import { floorAbove, floorOn } from '../../history/floor.ts';
 import {
   areWitnesses,
   isWriteQuorum,
@@ -25,7 +25,7 @@ import {
 import { nodeLimits, quorumLimits, recoveryLimits } from '../../redo/limits.ts';
 import type { RefusedReply, StorageReply, StorageRequest, SurveyedReply } from '../../wire/core/messages.ts';
 import { durableEnd } from './durable-end.ts';
-import { type Copy, floorOf, newPeer, type Peer, words } from './recovery-peer.ts';
+import { type Copy, describeNeed, floorOf, newPeer, type Peer, words } from './recovery-peer.ts';
 
 export type RecoveryGoal =
   /** Become the writer: fork `epoch`, which the control plane has just allotted to us. */
@@ -85,6 +85,7 @@ export class Recovery {
   private effects: RecoveryEffect[] = [];
   private readonly fetchBytesMax: number;
   private steps = 0;
+  private waitsFor: string | null = null;
 
   /** @param fetchBytesMax one stretch of a copy; simulations scale it. */
   constructor(sets: QuorumSets, goal: RecoveryGoal, fetchBytesMax: number = nodeLimits.fetchBytesMax) {
@@ -102,6 +103,11 @@ export class Recovery {
   /** Changes whenever the recovery gets on: a node more that answers, a phase, a stretch copied. Repetitions are none. */
   get progress(): number {
     return this.steps;
+  }
+
+  /** What it waits for that may take long, in words; null while nothing does. */
+  get waiting(): string | null {
+    return this.phaseNow === 'replicating' ? this.waitsFor : null;
   }
 
   step(event: RecoveryEvent, nowMs: number): readonly RecoveryEffect[] {
@@ -170,11 +176,16 @@ export class Recovery {
         return;
       case 'surveyed':
         peer.survey = reply;
+        if ((reply.refilledBytes ?? 0) > peer.refilledBytes) this.steps += 1;
+        peer.refilledBytes = reply.refilledBytes ?? 0;
+        if (peer.isNeedy) peer.retryAtMs = nowMs + recoveryLimits.retryAfterMs;
         return;
       case 'fetched':
         this.fetched(peer, reply.frames, reply.next);
         return;
       case 'acked':
+        if (peer.refilling) peer.survey = null;
+        peer.refilling = false;
         this.copied(peer, nowMs);
         return;
       case 'forked':
@@ -327,6 +338,21 @@ export class Recovery {
   private replicate(nowMs: number): void {
     const surveyed = [...this.peers.values()].filter((peer) => peer.survey !== null);
     const isComplete = ({ survey }: Peer): boolean => survey !== null && survey.volumeEnd >= this.vdl;
+    // S24: what another region began to fill these nodes with is no version of the database that anybody could write on.
+    const isReadable = (peer: Peer): boolean =>
+      isComplete(peer) && (peer.survey?.readableFrom ?? zeroLsn) <= this.vdl;
+    if (this.goal.kind === 'fork' && this.isQuorum(isComplete) && !this.isQuorum(isReadable)) {
+      if (surveyed.length === this.peers.size) {
+        this.finish({
+          kind: 'failed',
+          reason: `only ${surveyed.filter(isReadable).length} of ${words(this.peers.size)} storage nodes can tell pages at ${this.vdl}: this region is being filled from images`,
+        });
+        return;
+      }
+      this.askSurveys(nowMs);
+      this.askSeals(nowMs);
+      return;
+    }
     if (this.isQuorum(isComplete)) {
       this.copies = [];
       this.replicated();
@@ -338,9 +364,12 @@ export class Recovery {
     const behind = surveyed.filter((peer) => !isComplete(peer));
     const fillable = behind.filter((peer) => this.isFillable(peer));
     const canBe = (peer: Peer): boolean => isComplete(peer) || fillable.includes(peer);
-    if (surveyed.length === this.peers.size && !this.isQuorum(canBe)) {
-      this.finish({ kind: 'failed', reason: this.needsImages(behind, surveyed.length - behind.length) });
-      return;
+    if (this.isQuorum(canBe)) this.waitsFor = null;
+    else {
+      const needy = behind.filter((peer) => !fillable.includes(peer));
+      const complete = surveyed.length - behind.length;
+      if (needy.length > 0) this.waitsFor = describeNeed(needy, complete, this.peers.size, this.vdl);
+      for (const peer of needy) this.askToRefill(peer, nowMs);
     }
     const holds = (node: NodeId): boolean => isComplete(this.peer(node));
     const targets = fillable
@@ -355,7 +384,7 @@ export class Recovery {
     const at = target.survey?.volumeEnd ?? zeroLsn;
     if (floorOn(this.tree, floorOf(target), this.head) === null) return false;
     return [...this.peers.values()].some(
-      (peer) => peer !== target && peer.survey !== null && !this.isBelow(peer, at),
+      (peer) => peer !== target && peer.survey !== null && this.holds(peer, at),
     );
   }
 
@@ -363,10 +392,21 @@ export class Recovery {
     return floorAbove(this.tree, floorOf(peer), this.head, at) !== null;
   }
 
-  private needsImages(behind: readonly Peer[], complete: number): string {
-    const floors = behind.map((peer) => `${peer.node} is complete up to ${peer.survey?.volumeEnd ?? 0}`);
-    const kept = [...this.peers.values()].map((peer) => `${peer.node}: ${describeFloor(floorOf(peer))}`);
-    return `only ${complete} of ${words(this.peers.size)} storage nodes hold epoch ${this.head} up to ${this.vdl}; the others need images, since their position is below the retained log (${floors.join(', ')}; the log is kept from: ${kept.join(', ')})`;
+  /**
+   * S22: no frames bring this node up. It is told what is durable, which lets it see that it lacks that, and refills itself from the
+   * images of the others. Its surveys say how far it is.
+   */
+  private askToRefill(peer: Peer, nowMs: number): void {
+    if (peer.busy || nowMs < peer.retryAtMs) return;
+    peer.refilling = true;
+    peer.isNeedy = true;
+    this.send(peer, {
+      kind: 'append',
+      authority: this.goal.epoch,
+      durable: { head: this.head, vdl: this.vdl },
+      lowWater: zeroLsn,
+      frames: new Uint8Array(0),
+    });
   }
 
   private copyTo(target: Peer, nowMs: number): void {
@@ -401,10 +441,11 @@ export class Recovery {
 
   private holds(peer: Peer, at: Lsn): boolean {
     if (peer.survey === null || this.isBelow(peer, at)) return false;
-    // Below what it was told is durable a survey lists nothing: behind a hole it may hold this all the same.
+    // Below what it was told is durable a survey lists nothing: behind a hole it may hold this all the same. One that was told by
+    // this recovery what it lacks holds none of it.
     return (
       peer.survey.volumeEnd > at ||
-      peer.survey.vdl > at ||
+      (peer.survey.vdl > at && !peer.isNeedy) ||
       peer.survey.chain.some(([base, end]) => base <= at && end > at)
     );
   }

@@ -8,8 +8,8 @@ import { floorSchema } from '../../history/floor.ts';
 import { membersReplySchema, membersRequestSchema } from '../../members/core/member-messages.ts';
 import { membershipSchema } from '../../members/core/membership.ts';
 import { readU64, viewOf, writeU64 } from '../../redo/bytes.ts';
-import { branchName, epoch, type Lsn, lsn, type PgId, pageNo, pgId } from '../../redo/ids.ts';
-import { nodeLimits, redoLimits } from '../../redo/limits.ts';
+import { branchName, epoch, type Lsn, lsn, type PageNo, type PgId, pageNo, pgId } from '../../redo/ids.ts';
+import { nodeLimits, redoLimits, refillLimits } from '../../redo/limits.ts';
 import type {
   AckedReply,
   AppendRequest,
@@ -31,6 +31,8 @@ export const messageKinds = {
   status: 7,
   retain: 8,
   members: 16,
+  fetchImages: 9,
+  putImages: 10,
   acked: 65,
   sealed: 66,
   surveyed: 67,
@@ -41,6 +43,8 @@ export const messageKinds = {
   refused: 72,
   retained: 73,
   membersReply: 80,
+  images: 74,
+  imagesPut: 75,
 } as const;
 
 export interface EncodedMessage {
@@ -75,7 +79,12 @@ export function encodeRequest(request: StorageRequest): EncodedMessage {
     case 'status':
     case 'retain':
     case 'members':
+    case 'fetchImages':
       return { kind: messageKinds[request.kind], body: withHeader(request) };
+    case 'putImages': {
+      const { bytes, ...header } = request;
+      return { kind: messageKinds.putImages, body: withHeader(header, bytes) };
+    }
   }
 }
 
@@ -100,6 +109,10 @@ export function encodeReply(reply: StorageReply): EncodedMessage {
       const { frames, ...header } = reply;
       return { kind: messageKinds.fetched, body: withHeader(header, frames) };
     }
+    case 'images': {
+      const { bytes, ...header } = reply;
+      return { kind: messageKinds.images, body: withHeader(header, bytes) };
+    }
     case 'pages':
       return { kind: messageKinds.pages, body: encodePages(reply) };
     case 'status':
@@ -111,6 +124,7 @@ export function encodeReply(reply: StorageReply): EncodedMessage {
     case 'forked':
     case 'refused':
     case 'retained':
+    case 'imagesPut':
       return { kind: messageKinds[reply.kind], body: withHeader(reply) };
   }
 }
@@ -139,6 +153,7 @@ function encodePages(reply: PagesReply): Uint8Array {
 
 const lsnSchema = z.int().min(0).transform(lsn);
 const epochSchema = z.int().min(0).transform(epoch);
+const pageSchema = z.int().min(1).transform(pageNo);
 const pgSchema = z.int().min(0).transform(pgId);
 const branchSchema = z.string().transform(branchName);
 const forksSchema = z.array(forkSchema);
@@ -181,7 +196,7 @@ const requestSchemas = {
     kind: z.literal('readPages'),
     head: epochSchema,
     readPoint: lsnSchema,
-    pages: z.array(z.int().min(1).transform(pageNo)).max(nodeLimits.readPagesMax),
+    pages: z.array(pageSchema).max(nodeLimits.readPagesMax),
   }),
   [messageKinds.status]: z.object({ kind: z.literal('status') }),
   [messageKinds.retain]: z.object({
@@ -194,7 +209,31 @@ const requestSchemas = {
     copies: lsnSchema,
   }),
   [messageKinds.members]: membersRequestSchema,
+  [messageKinds.fetchImages]: z.object({
+    kind: z.literal('fetchImages'),
+    head: epochSchema,
+    fromPage: pageSchema,
+    bytesMax: z.int().min(1).max(refillLimits.batchBytes),
+  }),
 } as const;
+
+const putImagesSchema = z.object({
+  kind: z.literal('putImages'),
+  authority: epochSchema,
+  head: epochSchema,
+  at: floorSchema,
+  fromPage: pageSchema,
+  next: pageSchema.nullable(),
+  pages: z.array(pageSchema),
+});
+
+const imagesSchema = z.object({
+  kind: z.literal('images'),
+  at: floorSchema,
+  pages: z.array(pageSchema),
+  next: pageSchema.nullable(),
+  total: z.int().min(0),
+});
 
 const replySchemas = {
   [messageKinds.sealed]: z.object({
@@ -210,6 +249,8 @@ const replySchemas = {
     vdl: lsnSchema,
     chain: z.array(z.tuple([z.int(), z.int(), z.int(), z.int()])),
     floor: floorSchema.exactOptional(),
+    readableFrom: lsnSchema.exactOptional(),
+    refilledBytes: z.int().exactOptional(),
   }),
   [messageKinds.forked]: z.object({ kind: z.literal('forked') }),
   [messageKinds.statusReply]: z.object({
@@ -242,6 +283,7 @@ const replySchemas = {
     imageBytes: z.number().exactOptional(),
     needsImages: z.string().exactOptional(),
     membership: membershipSchema.exactOptional(),
+    refill: z.object({ bytes: z.int(), totalBytes: z.int(), bytesPerSecond: z.int() }).exactOptional(),
   }),
   [messageKinds.refused]: z.object({
     kind: z.literal('refused'),
@@ -262,6 +304,13 @@ const replySchemas = {
     imageBytes: z.number(),
   }),
   [messageKinds.membersReply]: membersReplySchema,
+  [messageKinds.imagesPut]: z.object({
+    kind: z.literal('imagesPut'),
+    next: pageSchema.nullable(),
+    pages: z.int().min(0),
+    low: lsnSchema.nullable(),
+    floor: floorSchema.nullable(),
+  }),
 } as const;
 
 const fetchedSchema = z.object({
@@ -316,6 +365,7 @@ function check<T>(schema: z.ZodType<T>, header: unknown): Decoded<T> {
 /** Decodes a request as a node receives it. Byte fields are views into `body`. */
 export function decodeRequest(kind: number, body: Uint8Array): Decoded<StorageRequest> {
   if (kind === messageKinds.append) return decodeAppend(body);
+  if (kind === messageKinds.putImages) return decodeWithPages(putImagesSchema, body);
   const schema = (requestSchemas as Record<number, z.ZodType<StorageRequest>>)[kind];
   return schema === undefined ? malformed(`unknown request kind ${kind}`) : decodeWith(schema, body);
 }
@@ -346,6 +396,7 @@ export function decodeReply(kind: number, body: Uint8Array): Decoded<StorageRepl
   if (kind === messageKinds.acked) return decodeAcked(body);
   if (kind === messageKinds.fetched) return decodeFetched(body);
   if (kind === messageKinds.pages) return decodePages(body);
+  if (kind === messageKinds.images) return decodeWithPages(imagesSchema, body);
   const schema = (replySchemas as unknown as Record<number, z.ZodType<StorageReply>>)[kind];
   return schema === undefined ? malformed(`unknown reply kind ${kind}`) : decodeWith(schema, body);
 }
@@ -371,6 +422,23 @@ function decodeFetched(body: Uint8Array): Decoded<FetchedReply> {
   const header = check(fetchedSchema, split.header);
   if (header.kind === 'malformed') return header;
   return { kind: 'message', message: { ...header.message, frames: split.bytes } };
+}
+
+/** A header that names pages by number, ascending, and those pages. */
+function decodeWithPages<T extends { readonly pages: readonly PageNo[] }>(
+  schema: z.ZodType<T>,
+  body: Uint8Array,
+): Decoded<T & { readonly bytes: Uint8Array }> {
+  const split = splitHeader(body);
+  if (typeof split === 'string') return malformed(split);
+  const header = check(schema, split.header);
+  if (header.kind === 'malformed') return header;
+  const { pages } = header.message;
+  if (split.bytes.length !== pages.length * redoLimits.pageBytes)
+    return malformed(`${pages.length} pages in ${split.bytes.length} bytes`);
+  if (pages.some((page, at) => at > 0 && page <= (pages[at - 1] ?? 0)))
+    return malformed('pages that do not ascend');
+  return { kind: 'message', message: { ...header.message, bytes: split.bytes } };
 }
 
 const pagesSchema = z.object({ found: z.array(z.int().min(0).max(1)) });

@@ -2,7 +2,7 @@
  * What crosses a storage link, version 1: requests to a storage node and its replies. How they become bytes is in
  * `message-codec.ts`.
  *
- * History of versions: 1 (2026-11-21); since 2026-11-29 with `retain`, floors, and the code BELOW_FLOOR. Fields that were added
+ * History of versions: 1 (2026-11-21); since 2026-11-29 with `retain`, floors, `fetchImages`, `putImages`, and the code BELOW_FLOOR. Fields that were added
  * later are optional, so that what an older process says is still read.
  */
 import type { Fork } from '../../history/epoch-tree.ts';
@@ -94,6 +94,35 @@ export interface RetainRequest {
   readonly copies: Lsn;
 }
 
+/** Pages out of a node's durable images, by number: for a node, or a region, that lacks what no log says any more (S24). */
+export interface FetchImagesRequest {
+  readonly kind: 'fetchImages';
+  /** The path that the images have to lie on. */
+  readonly head: Epoch;
+  readonly fromPage: PageNo;
+  readonly bytesMax: number;
+}
+
+/**
+ * Pages for a node's images, to take the place of those it has once all are there. A request without pages only asks how far it
+ * is. The node answers when they are flushed.
+ */
+export interface PutImagesRequest {
+  readonly kind: 'putImages';
+  readonly authority: Epoch;
+  readonly head: Epoch;
+  /** The pages are as of this place. */
+  readonly at: Floor;
+  /** Where these begin: 1 gives up what was put before, any other has to be where the last ones ended. */
+  readonly fromPage: PageNo;
+  /** Where the next ones begin; null when these are the last. */
+  readonly next: PageNo | null;
+  /** Numbers, ascending. */
+  readonly pages: readonly PageNo[];
+  /** The pages back to back. */
+  readonly bytes: Uint8Array;
+}
+
 export type StorageRequest =
   | AppendRequest
   | SealRequest
@@ -103,6 +132,8 @@ export type StorageRequest =
   | ReadPagesRequest
   | StatusRequest
   | RetainRequest
+  | FetchImagesRequest
+  | PutImagesRequest
   | MembersRequest;
 
 /** The frames of an append are persisted; `scls` are this node's SCLs along the path to `head`. */
@@ -133,6 +164,10 @@ export interface SurveyedReply {
   readonly chain: readonly SurveyFrame[];
   /** From where on this node has the log; left out while it has all of it. */
   readonly floor?: Floor;
+  /** S24: no page can be told below this; left out where all can. */
+  readonly readableFrom?: Lsn;
+  /** Images that it has been refilled with so far, in bytes; left out while it is not being refilled. */
+  readonly refilledBytes?: number;
 }
 
 export interface ForkedReply {
@@ -167,6 +202,12 @@ export interface RepairReport {
   readonly bytes: number;
 }
 
+export interface RefillProgress {
+  readonly bytes: number;
+  readonly totalBytes: number;
+  readonly bytesPerSecond: number;
+}
+
 export interface StatusReply {
   readonly kind: 'status';
   readonly region: string;
@@ -190,6 +231,8 @@ export interface StatusReply {
   readonly repaired?: RepairReport;
   /** From where on it has the log; left out while it has all of it. */
   readonly floor?: Floor;
+  /** While it is being refilled from images: bytes so far, of about so many, and bytes a second. */
+  readonly refill?: RefillProgress;
   /** Bytes of its page images on the disk. */
   readonly imageBytes?: number;
   /** Why the log of its peers does not help it, in words: it lacks what they hold as images only. Left out while that is not so. */
@@ -211,6 +254,30 @@ export interface RetainedReply {
   readonly lowWater: Lsn;
   readonly logBytes: number;
   readonly imageBytes: number;
+}
+
+/** Pages, by number; at least one. */
+export interface ImagesReply {
+  readonly kind: 'images';
+  /** They are as of this place, a CPL on the path that was asked for. */
+  readonly at: Floor;
+  readonly pages: readonly PageNo[];
+  readonly next: PageNo | null;
+  /** About so many pages there are in all. */
+  readonly total: number;
+  readonly bytes: Uint8Array;
+}
+
+/** How far a node is with pages that were put. */
+export interface ImagesPutReply {
+  readonly kind: 'imagesPut';
+  /** Where it goes on; 1 when it has none, null when it has all. */
+  readonly next: PageNo | null;
+  /** Pages that it has, and the lowest place that one of them is as of; null without any. */
+  readonly pages: number;
+  readonly low: Lsn | null;
+  /** They are its images now: from here on it needs the log. Null until then. */
+  readonly floor: Floor | null;
 }
 
 export type RefusalCode =
@@ -248,5 +315,7 @@ export type StorageReply =
   | PagesReply
   | StatusReply
   | RetainedReply
+  | ImagesReply
+  | ImagesPutReply
   | MembersReply
   | RefusedReply;

@@ -42,6 +42,7 @@ async function lagOf({ skewUs, thereUs, jitterUs }: World) {
   let news: ReceiverNews | null = null;
   const acks: number[] = [];
   const receiving = new Receiving({
+    nodes: { nodes: [], request: () => Promise.reject(new Error('no node is asked')) },
     cluster: 'test',
     region: here,
     connection: {

@@ -44,6 +44,7 @@ class Distance {
       every: () => ({ stop: () => undefined }),
     };
     this.receiving = new Receiving({
+      nodes: { nodes: [], request: () => Promise.reject(new Error('no node is asked')) },
       cluster: 'c1',
       region: ap,
       connection: {

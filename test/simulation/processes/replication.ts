@@ -3,7 +3,7 @@
  * and what a defect makes of it.
  */
 import type { ReplicationParts } from '../../../regions/agent/replication-parts.ts';
-import { decodeShipped } from '../../../regions/bus/core/messages.ts';
+import { carriesImages, decodeShipped } from '../../../regions/bus/core/messages.ts';
 import {
   openRegionReceiver,
   type ReceiverNews,
@@ -68,6 +68,7 @@ function logSource({ links, context }: ReplicationHost): FetchSource {
 function observedOutlet(connection: NatsPart, { context }: ReplicationHost): Outlet {
   return {
     publish: (subject, bytes) => {
+      if (carriesImages(bytes)) return connection.publish(subject, bytes);
       const shipped = decodeShipped(bytes);
       if (shipped.kind === 'malformed')
         throw new Error(`a shipped message cannot be read: ${shipped.reason}`);

@@ -3,11 +3,8 @@
  * simulated time. Here are only its links, its repair over them, and what its operator does with a node that cannot start.
  */
 
-import {
-  ImageStore,
-  type ImageStoreOptions,
-  type ImagesOpened,
-} from '../../../storage/images/image-store.ts';
+import { ImageStore, type ImagesOpened } from '../../../storage/images/image-store.ts';
+import type { ImageStoreOptions } from '../../../storage/images/image-store-types.ts';
 import { StartError } from '../../../storage/node/node-data.ts';
 import { type NodeParts, openParts } from '../../../storage/node/node-parts.ts';
 import { PeerRepair } from '../../../storage/node/repair.ts';

@@ -139,7 +139,7 @@ describe('a store of images', () => {
     const store = await three(new MemoryDisk());
     const first = await store.pagesFrom(pageNo(1), 2 * 4096);
     if (first.kind !== 'pages') throw new Error(first.reason);
-    expect(first).toMatchObject({ at: { head: 2, lsn: 30 }, next: 3 });
+    expect(first).toMatchObject({ at: { epoch: 2, lsn: 30 }, next: 3 });
     expect(first.pages.map(({ page, bytes }) => [page, bytes[0]])).toEqual([
       [1, 1],
       [2, 2],

@@ -44,7 +44,6 @@ export class RottingNode {
   readonly fatal: string[] = [];
   readonly frames = transactions(600);
   readonly end: Lsn;
-  /** Where it is taken to have durable images. */
   /** Bounds of folding: when images are stored. */
   folding: Partial<typeof pageFolderBounds> = {};
   /** Whether the peer answers. */
@@ -183,6 +182,7 @@ export class RottingNode {
     return {
       close: () => undefined,
       readPages: () => Promise.resolve(null),
+      fetchImages: () => Promise.resolve(null),
       fetch: (_head, from): ReturnType<Repair['fetch']> => {
         if (!this.peerIsUp) return Promise.resolve(null);
         let at = 0;

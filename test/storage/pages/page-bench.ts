@@ -2,7 +2,8 @@
 import { expect } from 'vitest';
 import { EpochTree } from '../../../storage/history/epoch-tree.ts';
 import { mergeBounds } from '../../../storage/images/core/merge-policy.ts';
-import { ImageStore, type PageSource } from '../../../storage/images/image-store.ts';
+import { ImageStore } from '../../../storage/images/image-store.ts';
+import type { PageSource } from '../../../storage/images/image-store-types.ts';
 import { type HeldFrame, Segment } from '../../../storage/log/core/segment.ts';
 import { FrameReader } from '../../../storage/log/frame-reader.ts';
 import { PageIndex } from '../../../storage/pages/core/page-index.ts';

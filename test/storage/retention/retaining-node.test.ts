@@ -39,6 +39,7 @@ describe('a node with real log files and images', () => {
     const { node: core, runtime } = await node.start();
     expect([core.state.floor.lsn, core.segment.volumeEnd(reign)]).toEqual([images, node.end]);
     expect(await node.fetch()).toBeNull();
+    await eventually('the log is indexed again', async () => (await node.readPages()) !== null);
     expect(await node.readPages()).toEqual(whole);
     expect(node.fatal).toEqual([]);
     await runtime.close();

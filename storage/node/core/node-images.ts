@@ -1,0 +1,85 @@
+/** What a node's durable images mean for what it may claim: whether they bear out its floor, and when its log counts from them. */
+import { durableOn, type EpochTree } from '../../history/epoch-tree.ts';
+import { type Floor, floorOn } from '../../history/floor.ts';
+import type { Segment } from '../../log/core/segment.ts';
+import { genesisEpoch, pageNo, zeroLsn } from '../../redo/ids.ts';
+import type { DurablePoint, PutImagesRequest, StorageReply } from '../../wire/core/messages.ts';
+import type { Caller, ImagesFacts, NodeEffect, NodeEvent } from './node-events.ts';
+import { type ImageBase, isOnPath, type Put, Refill } from './refill.ts';
+
+export class NodeImages {
+  refill: Refill;
+  private readonly tree: EpochTree;
+  private readonly segment: Segment;
+  private base: ImageBase | null = null;
+
+  constructor(tree: EpochTree, segment: Segment) {
+    this.tree = tree;
+    this.segment = segment;
+    this.refill = new Refill(tree, segment, null);
+  }
+
+  /**
+   * S26: a floor counts only as long as there are images at or above it on its path. Without them it goes: what the log says above
+   * it does not begin anywhere. @returns whether it is gone.
+   */
+  opened({ base, point, standing }: ImagesFacts): boolean {
+    const { tree, segment } = this;
+    this.base = base;
+    this.refill = new Refill(tree, segment, standing);
+    const { floor } = segment;
+    const held = tree.has(point.head)
+      ? durableOn(tree, { head: point.head, vdl: point.lsn }, floor.epoch)
+      : zeroLsn;
+    if (held < floor.lsn) {
+      segment.loseFloor();
+      return true;
+    }
+    this.setFuzzy();
+    return false;
+  }
+
+  /** Where the log here says less than the images begin with, it counts from there. @returns whether the floor has changed. */
+  countOn({ head, vdl }: DurablePoint): boolean {
+    const { base, segment, tree } = this;
+    if (base === null || head === genesisEpoch || base.at.lsn > vdl) return false;
+    if (segment.volumeEnd(head) >= base.at.lsn || !isOnPath(tree, base, head)) return false;
+    this.setFuzzy();
+    segment.raiseFloor(base.at);
+    return true;
+  }
+
+  put(caller: Caller | null, request: PutImagesRequest, nowMs: number): Put {
+    return this.refill.put(caller, request, this.base, nowMs);
+  }
+
+  filled(
+    { caller, head, standing, total }: Extract<NodeEvent, { kind: 'filled' }>,
+    nowMs: number,
+  ): readonly NodeEffect[] {
+    this.refill.ended(standing, total, nowMs);
+    if (caller === null) return [];
+    // What another region pushes is wanted at once: its log is what comes next.
+    if (standing?.next === null) return this.refill.adopt(caller, head);
+    const { reply } = this.refill.reply(standing?.next ?? pageNo(1), null);
+    return [{ kind: 'reply', caller, reply }];
+  }
+
+  /** @returns what to say once the state is saved. */
+  adopted(base: ImageBase, nowMs: number): () => StorageReply {
+    this.refill.ended(null, null, nowMs);
+    this.base = base;
+    return () => this.refill.reply(null, this.segment.floor).reply;
+  }
+
+  private setFuzzy(): void {
+    const { base } = this;
+    const fuzzyTo: Floor | null =
+      base === null || base.fuzzyTo === base.at.lsn ? null : { epoch: base.at.epoch, lsn: base.fuzzyTo };
+    this.segment.setFuzzy(fuzzyTo);
+  }
+}
+
+/** Whether images of a place can be wanted on the path to an epoch that the node knows. */
+export const liesOn = (tree: EpochTree, at: Floor, head: Floor['epoch']): boolean =>
+  tree.has(head) && floorOn(tree, at, head) !== null;

@@ -1,0 +1,73 @@
+/** Who reads a node's log and its pages, and those who wait there for news. */
+import type { Epoch } from '../../redo/ids.ts';
+import { nodeLimits } from '../../redo/limits.ts';
+import { FetchWaiters } from '../../waiting/core/fetch-waiters.ts';
+import type { FetchRequest, ReadPagesRequest, RefusedReply } from '../../wire/core/messages.ts';
+import { fetchAnswer, type Held, type Refusal, refusesFetch, refusesRead } from './answers.ts';
+import type { Caller, NodeEffect } from './node-events.ts';
+
+/** What the node holds at this moment. */
+export interface Reading extends Held {
+  /** Its newest path. */
+  readonly head: Epoch;
+  readonly sealed: Epoch;
+}
+
+export class Readers {
+  private readonly waiters = new FetchWaiters();
+
+  fetch(
+    caller: Caller | null,
+    request: FetchRequest,
+    reading: Reading,
+    nowMs: number,
+  ): readonly NodeEffect[] {
+    if (caller === null) return [];
+    const refusal = refusesFetch(reading, request.head ?? reading.head, request);
+    if (refusal !== null) return [refused(caller, refusal, reading)];
+    const answer = answerTo(caller, request, reading, request.waitMs === 0);
+    if (answer !== null) return [answer];
+    if (this.waiters.add(caller, request, nowMs)) return [];
+    const reason = `${nodeLimits.fetchWaitersMax} fetches wait here already`;
+    return [refused(caller, { code: 'OVERLOADED', reason }, reading)];
+  }
+
+  /** Answers those who waited for what is there now, or long enough. */
+  serve(reading: Reading, nowMs: number): readonly NodeEffect[] {
+    const effects: NodeEffect[] = [];
+    this.waiters.serve(nowMs, (caller, request, overdue) => {
+      const answer = answerTo(caller, request, reading, overdue);
+      if (answer !== null) effects.push(answer);
+      return answer !== null;
+    });
+    return effects;
+  }
+
+  forget(caller: Caller): void {
+    this.waiters.forget(caller);
+  }
+
+  readPages(caller: Caller | null, request: ReadPagesRequest, reading: Reading): readonly NodeEffect[] {
+    if (caller === null) return [];
+    const refusal = refusesRead(reading, request);
+    if (refusal !== null) return [refused(caller, refusal, reading)];
+    const { head, readPoint, pages } = request;
+    return [{ kind: 'replyPages', caller, head, readPoint, pages }];
+  }
+}
+
+/** @returns null when there is no news and `force` is not set. */
+function answerTo(
+  caller: Caller,
+  request: FetchRequest,
+  reading: Reading,
+  force: boolean,
+): NodeEffect | null {
+  const answer = fetchAnswer(reading, request.head ?? reading.head, request, force);
+  return answer === null ? null : { kind: 'replyFrames', caller, answer };
+}
+
+function refused(caller: Caller, refusal: Refusal, { sealed }: Reading): NodeEffect {
+  const reply: RefusedReply = { kind: 'refused', ...refusal, sealed };
+  return { kind: 'reply', caller, reply };
+}
