@@ -23,6 +23,8 @@ export function watchNode(
     [follow(registry.counter(metrics.storageDiskFailures).with({})), () => health.failures],
     [follow(registry.counter(metrics.storageLogFilesDropped).with({})), () => runtime.counters.droppedFiles],
     [follow(registry.counter(metrics.storageBelowFloor).with({})), () => runtime.counters.needsImages],
+    [follow(registry.counter(metrics.storageRefilledBytes).with({})), () => runtime.counters.refilledBytes],
+    [follow(registry.counter(metrics.storageRefills).with({})), () => runtime.counters.refills],
     [follow(rotFound.with({ at: 'start' })), () => recovery.damageCount],
     [follow(rotFound.with({ at: 'run' })), () => rot.counters.found],
     [follow(registry.counter(metrics.storageRotHealed).with({})), () => rot.counters.healed],

@@ -100,6 +100,22 @@ export const storageMetrics = {
     worry: 'rises: the node cannot come up from the log',
     labels: [],
   },
+  storageRefilledBytes: {
+    kind: 'counter',
+    name: 'sextant_storage_refilled_bytes_total',
+    unit: 'bytes',
+    description: 'Page images this node got from peers, or from another region, in the place of log that is no longer kept',
+    worry: 'rises without a node that was wiped, replaced or away',
+    labels: [],
+  },
+  storageRefills: {
+    kind: 'counter',
+    name: 'sextant_storage_refills_total',
+    unit: '1',
+    description: 'Times this node was refilled from images to the end',
+    worry: 'rises again and again: refills begin anew, or the disk loses images',
+    labels: [],
+  },
   storageRefusals: {
     kind: 'counter',
     name: 'sextant_storage_refusals_total',

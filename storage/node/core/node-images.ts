@@ -39,7 +39,10 @@ export class NodeImages {
     return false;
   }
 
-  /** Where the log here says less than the images begin with, it counts from there. @returns whether the floor has changed. */
+  /**
+   * Where the log here says less than the images begin with, it counts from there. Asked when no peer has that log: a hole that one
+   * of them can fill is no reason to give up what lies below. @returns whether the floor has changed.
+   */
   countOn({ head, vdl }: DurablePoint): boolean {
     const { base, segment, tree } = this;
     if (base === null || head === genesisEpoch || base.at.lsn > vdl) return false;

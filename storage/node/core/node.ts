@@ -479,7 +479,7 @@ export class StorageNode {
     this.effects.push(...this.readers.serve(this.reading, nowMs));
     if (this.hint.due(this.durablePoint, nowMs)) this.persistState([]);
     const { head, vdl } = this.durablePoint;
-    if (this.images.countOn(this.durablePoint)) this.persistState([]);
+    if (this.needsImages !== null && this.images.countOn(this.durablePoint)) this.persistState([]);
     const end = this.segment.volumeEnd(head);
     const from = this.images.refill.logFrom(head, end);
     if (this.repairs.due(from, vdl, nowMs))

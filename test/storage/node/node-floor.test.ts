@@ -145,6 +145,19 @@ describe('a node that is told what to retain', () => {
   });
 });
 
+describe('a node whose log has a hole below where its images begin', () => {
+  it('waits for its peers to fill it, and counts from the images only when none of them has that log', () => {
+    begin(state, frames.slice(1));
+    const base = { at: at(150), fuzzyTo: lsn(150) };
+    expect(node.opened({ base, point: { head: epoch(1), lsn: lsn(150) }, standing: null })).toBe(false);
+    step({ kind: 'tick' });
+    expect([node.state.floor, node.segment.volumeEnd(epoch(2))]).toEqual([noFloor, 0]);
+    step({ kind: 'repairFailed', floor: at(80) });
+    step({ kind: 'tick' });
+    expect([node.state.floor, node.segment.volumeEnd(epoch(2))]).toEqual([at(150), 200]);
+  });
+});
+
 describe('a node with a floor', () => {
   const above = frames.filter(({ position }) => position.file > 2);
   beforeEach(() => begin({ ...state, floor: at(80) }, above));
