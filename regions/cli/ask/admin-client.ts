@@ -67,7 +67,7 @@ const regionStatusSchema = z.looseObject({
   gateway: z.string().nullish(),
   agent: z.string().nullish(),
   trouble: z.string().nullish(),
-  versions: z.record(z.string(), z.string().nullable()).default({}),
+  versions: z.record(z.string(), z.string().nullable()).exactOptional(),
   needsImages: z.string().nullish(),
   retention: z
     .looseObject({

@@ -115,7 +115,7 @@ function ofStatus({ state, primary, failover, regions }: DeploymentStatus) {
       ready: ready === true,
       stalledMs: stalledMs ?? null,
       trouble: trouble ?? null,
-      versions,
+      versions: versions ?? {},
       nodes: nodes.map(({ id, state: node, role: part, append }) => ({
         id,
         state: node ?? null,

@@ -18,7 +18,8 @@ export function versionsOf(report: RegionReport | null, gateways: readonly Gatew
 /** A region as far as its versions go. */
 export interface RegionVersions {
   readonly name: string;
-  readonly versions: Versions;
+  /** Left out by a gateway of an older version. */
+  readonly versions?: Versions;
 }
 
 /** One process, in words: `storage/n2 of eu-west-1`. */
@@ -57,7 +58,7 @@ function listed(groups: readonly (readonly Running[])[]): string {
 
 const runningIn = (regions: readonly RegionVersions[]): readonly Running[] =>
   regions.flatMap(({ name, versions }) =>
-    Object.entries(versions).flatMap(([process, version]) =>
+    Object.entries(versions ?? {}).flatMap(([process, version]) =>
       version === null ? [] : [{ process: `${process} of ${name}`, version }],
     ),
   );
