@@ -9,7 +9,7 @@ import { writeDetachedMark } from '../membership/detached-mark.ts';
 
 export interface RegionToAdopt {
   readonly region: string;
-  /** Those of its nodes whose data is on this machine. */
+  /** All of its nodes; the data of some may be on other machines. */
   readonly nodes: readonly { readonly node: string; readonly dataDir: string }[];
   /** Where its agent keeps what it remembers, if that is on this machine. */
   readonly agentDataDir: string | null;
@@ -43,9 +43,10 @@ export async function adoptRegion(region: RegionToAdopt): Promise<AdoptedRegion>
     for (const name of notItsOwn) rmSync(join(agentDataDir, name), { force: true });
     writeDetachedMark(agentDataDir, { from });
   }
+  const all = nodes.map(({ node }) => node);
   const found: { readonly node: string; readonly adoption: Adoption }[] = [];
   for (const { node, dataDir } of nodes) {
-    const adoption = await adoptNode({ dataDir, node, region: region.region }, { from, to });
+    const adoption = await adoptNode({ dataDir, node, region: region.region, named: all }, { from, to });
     if (adoption.kind === 'refused') return adoption;
     found.push({ node, adoption });
   }

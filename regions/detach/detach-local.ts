@@ -5,13 +5,14 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, renameSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { nodesPerRegion, regionId } from '../../storage/index.ts';
+import { regionId } from '../../storage/index.ts';
 import { isBusy } from '../local/busy-port.ts';
 import { DeploymentError, readDeployment, writeDeployment } from '../local/deployment-file.ts';
 import {
   basePortMax,
   type Deployment,
   deploymentFile,
+  nodesOfRegion,
   portsOf,
   supervisorPort,
 } from '../local/local-layout.ts';
@@ -46,6 +47,12 @@ export async function planDetachment(from: Deployment, request: DetachRequest): 
     if (there.detachedFrom === origin) return there;
     throw new DeploymentError(`${resolve(to)} holds another deployment: choose another directory with --to`);
   }
+  const replacing = from.replacing?.[region];
+  if (replacing !== undefined)
+    throw new DeploymentError(
+      `${region}/${replacing.out} is being replaced by ${replacing.in}: wait until that has ended, or give it up with ` +
+        `\`sextant node replace ${region}/${replacing.out} --cancel\``,
+    );
   if (existsSync(to) && readdirSync(to).length > 0)
     throw new DeploymentError(`${resolve(to)} is not empty: choose another directory with --to`);
   const cluster = request.cluster ?? `${from.cluster}-${region}`.slice(0, 63);
@@ -65,6 +72,7 @@ export async function planDetachment(from: Deployment, request: DetachRequest): 
     natsRoutePassword: secret(24),
     ...(from.secure !== undefined && { secure: from.secure }),
     regions: [regionId(region)],
+    ...(from.nodes?.[region] !== undefined && { nodes: { [region]: from.nodes[region] } }),
     basePort: request.basePort ?? (await freeBasePort(from.basePort)),
     nats: null,
     detachedFrom: origin,
@@ -97,10 +105,9 @@ export async function moveRegion(
     const moved = join(newDir, name, 'data');
     return existsSync(moved) ? moved : join(oldDir, name, 'data');
   };
-  const nodes = Array.from({ length: nodesPerRegion }, (_, index) => `n${index + 1}`);
   const adopted = await adoptRegion({
     region,
-    nodes: nodes.map((node) => ({ node, dataDir: at(node) })),
+    nodes: nodesOfRegion(to, region).map((node) => ({ node, dataDir: at(node) })),
     agentDataDir: at('agent'),
     from: from.cluster,
     to: to.cluster,

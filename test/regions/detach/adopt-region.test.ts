@@ -67,6 +67,34 @@ test('data of a third cluster, of another node, or that a process has open is le
   expect(await adopt({ nodes: mine })).toMatchObject({ kind: 'adopted' });
 });
 
+test('a node of a replaced membership is handed over to a file that names those that count, and begins anew with it', async () => {
+  const members = (joining: object | null) => ({
+    current: {
+      epoch: 2,
+      members: ['n1', 'n7'].map((node) => ({ node, az: 'a', address: `10.0.0.1:${node.slice(1)}` })),
+      joining,
+    },
+    promised: null,
+    accepted: null,
+  });
+  const save = async (joining: object | null) => {
+    const { node, stateFile } = await start('n1', 'shop');
+    const state = { ...node.state, members: members(joining) };
+    await stateFile.save({ cluster: 'shop', region: 'eu-west-1', node: 'n1', state } as never);
+  };
+  await start('n1', 'shop');
+  await save({ out: 'n7', in: { node: 'n8', az: 'a', address: '10.0.0.1:8' } });
+  expect(await adopt()).toMatchObject({ reason: expect.stringContaining('n7 is being replaced by n8') });
+  await save(null);
+  expect(await adopt()).toMatchObject({
+    reason: expect.stringContaining('n1, n7, and the file names n1, n2'),
+  });
+  expect(await clusterOfData(join(root, 'n1'))).toBe('shop');
+  const named = ['n7', 'n1'].map((node) => ({ node, dataDir: join(root, node) }));
+  expect(await adopt({ nodes: named })).toMatchObject({ kind: 'adopted', nodes: ['n1'], absent: ['n7'] });
+  expect((await start('n1', 'shop-eu')).node.state.members).toBeUndefined();
+});
+
 test('a directory without data is named, and one deployment cannot be called as the other', async () => {
   await start('n1', 'shop');
   expect(await adopt()).toEqual({ kind: 'adopted', nodes: ['n1'], absent: ['n2'] });
