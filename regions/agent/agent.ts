@@ -16,6 +16,9 @@ import {
   runRecovery,
 } from '../../storage/index.ts';
 import { type Logger, RateLimit, type Telemetry } from '../../telemetry/index.ts';
+import { Backup } from '../backup/backup.ts';
+import { openStore, storeBelow } from '../backup/object-store.ts';
+import { type RestoredMarker, readMarker } from '../backup/restored-marker.ts';
 import { parseJson, subjectsOf } from '../bus/core/messages.ts';
 import { type NatsConnection, openNatsConnection } from '../bus/nats-connection.ts';
 import { natsSecurity } from '../bus/nats-security.ts';
@@ -101,6 +104,7 @@ export class Agent {
   private readonly agent: RegionAgent;
   private readonly controlLeader: ControlLeader;
   private readonly copies: ControlCopiesWatch;
+  private readonly restored: RestoredMarker | null;
   private readonly lock: DirectoryLock;
   private readonly losses: LossStore;
   private readonly moves: EndedMoves;
@@ -115,7 +119,8 @@ export class Agent {
     { config, log, telemetry, credentials }: AgentOptions,
     { lock, losses, lags, operations }: Kept,
   ) {
-    const { cluster, region, regions, nodes, nats } = config;
+    const { cluster, region, regions, nodes, nats, backup, secret } = config;
+    this.restored = readMarker(config.dataDir);
     this.lock = lock;
     this.losses = losses;
     this.moves = new EndedMoves(operations);
@@ -160,6 +165,18 @@ export class Agent {
       operations: this.moves,
       lags,
       retention: config.retention ?? retentionDefault,
+      ...(backup !== undefined && {
+        backup: (me) =>
+          new Backup({
+            config: backup,
+            store: storeBelow(openStore(backup), `${cluster}/${region}`),
+            identity: { cluster, region, regions, secret, restoredFrom: this.restored?.backup ?? null },
+            links: this.links,
+            me,
+            runtime: machine,
+            log,
+          }),
+      }),
       onReading: (reading) => {
         if (reading.kind === 'absent') void this.bootstrap();
       },
@@ -300,6 +317,7 @@ export class Agent {
       nodes: agent.nodes,
       view: agent.view,
       store,
+      restoredEpoch: this.restored?.epoch ?? null,
       isOver: () => this.closed || agent.sight.view !== null,
       looked: (reading: ControlReading) => agent.looked(reading),
       log,

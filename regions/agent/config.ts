@@ -15,6 +15,7 @@ import {
   strictShape,
 } from '../../storage/index.ts';
 
+import { backupSchema } from '../backup/core/backup-config.ts';
 import { retentionSchema } from '../retention/core/retention-limits.ts';
 
 /** More regions than this are not shipped to from one primary. */
@@ -73,6 +74,8 @@ export const agentConfigSchema = strictShape({
   regions: regionsSchema,
   /** How much of the log the nodes keep. */
   retention: retentionSchema.optional(),
+  /** Where the region is backed up to; left out: nowhere. */
+  backup: backupSchema.optional(),
   identity: identityFilesSchema.optional(),
 })
   .superRefine(refineSecret)

@@ -17,13 +17,14 @@ import {
   zeroLsn,
 } from '../../storage/index.ts';
 import type { Logger, Telemetry } from '../../telemetry/index.ts';
+import type { Backup } from '../backup/backup.ts';
 import { decodePull, parseJson, subjectsOf } from '../bus/core/messages.ts';
 import type { NatsConnection } from '../bus/nats-connection.ts';
 import type { ControlReading, ControlStore, ControlView } from '../control/core/control-port.ts';
 import { ControlSight } from '../control/core/control-sight.ts';
 import { ChallengerTimer, type LeaseLimits } from '../control/core/lease.ts';
 import { describeReading, type Neighbours, noRecord } from '../control/core/record-claims.ts';
-import type { Survivor } from '../control/core/survivors.ts';
+import type { Held, Survivor } from '../control/core/survivors.ts';
 import { ControlHealth } from '../control/writer/core/control-health.ts';
 import { FailoverWatch } from '../failover/failover-watch.ts';
 import type { AgentReply, AgentRequest } from '../moves/core/operations.ts';
@@ -81,6 +82,8 @@ export interface RegionAgentOptions {
   readonly lags: LagKeeper;
   /** How much of the log is kept. */
   readonly retention: RetentionConfig;
+  /** Makes the region's backup of what its nodes hold; left out: none is made. */
+  readonly backup?: (me: () => Held | null) => Backup;
   /** A record was looked for; what it brought is known here by now. */
   readonly onReading: (reading: ControlReading) => void;
   readonly runtime: Runtime;
@@ -98,6 +101,7 @@ export class RegionAgent {
   readonly watch: FailoverWatch;
   readonly retention: Retention;
   private readonly heartbeats: Heartbeats;
+  private readonly backup: Backup | null;
   /** How often the lane to each secondary has stood still since this process started. */
   readonly stalls = new Map<RegionId, number>();
   private readonly options: RegionAgentOptions;
@@ -174,12 +178,14 @@ export class RegionAgent {
       runtime,
       log,
     });
+    this.backup = options.backup?.(() => this.survivor().held) ?? null;
     this.retention = new Retention({
       ...options,
       config: options.retention,
       view: this.view,
       me: () => this.survivor().held,
       lags: () => this.shipping?.run.lag() ?? [],
+      backup: () => this.backup?.needs ?? null,
       // Before a secondary has joined nobody has looked.
       isSearching: () =>
         this.orphans.isLooking || (this.shipping === null && this.orphans.lookedUnder === null),
@@ -234,6 +240,7 @@ export class RegionAgent {
       }),
     );
     this.watch.start();
+    this.backup?.start();
   }
 
   async close(): Promise<void> {
@@ -242,6 +249,7 @@ export class RegionAgent {
     this.watch.close();
     this.heartbeats.close();
     this.retention.close();
+    this.backup?.close();
     this.moves.close();
     this.lending.close();
     this.receiving?.close();
@@ -288,6 +296,7 @@ export class RegionAgent {
       receiving: this.receiving,
       lags: this.shipping?.run.lag() ?? [],
       retention: this.retention.report,
+      backup: this.backup?.report ?? null,
       lossEpochs: losses.epochs,
       failovers: this.moves.failovers,
       trouble: this.trouble ?? this.options.natsTrouble?.() ?? null,

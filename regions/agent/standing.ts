@@ -1,5 +1,6 @@
 /** How a region stands, put together for everybody from what its agent knows. */
 import type { RegionId } from '../../storage/index.ts';
+import type { BackupReport } from '../backup/core/backup-report.ts';
 import type { Survivor } from '../control/core/survivors.ts';
 import type { FailoverWatch } from '../failover/failover-watch.ts';
 import type { Moves } from '../moves/moves.ts';
@@ -27,6 +28,8 @@ export interface StandingParts {
   /** Of the secondaries, as the primary sees them. */
   readonly lags: ReturnType<Shipping['lag']>;
   readonly retention: RetentionReport;
+  /** Null without a backup. */
+  readonly backup: BackupReport | null;
   /** Reigns whose lost writes are known here. */
   readonly lossEpochs: readonly number[];
   readonly failovers: Moves['failovers'];
@@ -38,7 +41,7 @@ export interface StandingParts {
 
 export function standingOf(parts: StandingParts): RegionReport {
   const { region, addresses, survivor, nodes, receiving, lags, lossEpochs, failovers } = parts;
-  const { trouble, took, watch, sentAtMs, retention } = parts;
+  const { trouble, took, watch, sentAtMs, retention, backup } = parts;
   const { held, followed, primaryVdl, levelMsAgo } = survivor;
   const { suspicion, refusal } = watch;
   return {
@@ -79,6 +82,7 @@ export function standingOf(parts: StandingParts): RegionReport {
       }),
     ),
     retention,
+    ...(backup !== null && { backup }),
     lossEpochs: [...lossEpochs],
     failovers: failovers.slice(-reportLimits.reportFailoversMax).map(({ id, epoch }) => ({ id, epoch })),
     took,

@@ -26,6 +26,7 @@ import {
   strictShape,
 } from '../../storage/index.ts';
 import { natsSchema, regionsSchema } from '../agent/config.ts';
+import { type BackupConfig, backupSchema } from '../backup/core/backup-config.ts';
 import { retentionSchema } from '../retention/core/retention-limits.ts';
 import { natsTopology, witness } from './core/nats-topology.ts';
 import { type Broken, natsRules, regionRules, type ServerFile } from './core/region-rules.ts';
@@ -58,6 +59,7 @@ export const regionFileSchema = strictShape({
   gateways: z.array(gatewayPartSchema),
   nats: natsPartSchema,
   retention: retentionSchema.optional(),
+  backup: backupSchema.optional(),
 }).superRefine((file, context) => tell(context, regionRules({ ...file, name: file.region })));
 
 /** One region of a deployment. */
@@ -155,6 +157,12 @@ const upperMoves = ({ nats }: RegionFile): readonly Move[] => [
     : []),
 ];
 
+/** The backup's place with its names of files as they are meant: from the folder of `file`. */
+export const backupBeside = (backup: BackupConfig, file: string): BackupConfig => ({
+  ...filesBeside(backup, file),
+  ...(backup.directory !== undefined && { directory: besideFile(file, backup.directory) }),
+});
+
 /** How an agent reads its region's file. */
 export const agentPart: RegionPart<RegionFile> = {
   schema: regionFileSchema,
@@ -169,6 +177,7 @@ export const agentPart: RegionPart<RegionFile> = {
         agent.dataDir === undefined ? dataDirOf(region, file, 'agent') : besideFile(file, agent.dataDir),
       gateways: region.gateways.map(({ address }) => address),
       ...(region.retention !== undefined && { retention: region.retention }),
+      ...(region.backup !== undefined && { backup: backupBeside(region.backup, file) }),
     };
     return {
       kind: 'ok',

@@ -96,16 +96,20 @@ export async function loadNode(config: StorageConfig, disk: Disk): Promise<Loade
     throw new StartError(`pgBytes is ${pgBytes}, at least ${redoLimits.pgBytesMin} is needed`);
   const made = await onDisk<void>((done) => disk.makeDirectory(dataDir, done));
   if (made.kind === 'failed') throw new StartError(`dataDir ${dataDir} cannot be made: ${made.message}`);
-  const stateFile = new StateFile<NodeRecord>({
+  const stateFile = nodeStateFile(dataDir, disk);
+  const state = await loadState(config, disk, stateFile);
+  return { node: new StorageNode(mainBranch, state), stateFile };
+}
+
+/** The state file of a node in its data directory. */
+export const nodeStateFile = (dataDir: string, disk: Disk): StateFile<NodeRecord> =>
+  new StateFile<NodeRecord>({
     disk,
     path: join(dataDir, 'state'),
     version: stateVersion,
     parse: parseRecord,
     fallback: 'never',
   });
-  const state = await loadState(config, disk, stateFile);
-  return { node: new StorageNode(mainBranch, state), stateFile };
-}
 
 /** Reads what the log holds into the node. @throws StartError when it cannot be opened or does not fit the state. */
 export async function openLog(options: OpenLogOptions): Promise<OpenLog> {

@@ -1,5 +1,6 @@
 /** One view of the whole deployment, made of what regions and gateways report and of the control record. */
 import { ascending, epoch, lsn, quorumLimits, type RegionId } from '../../../storage/core.ts';
+import type { BackupReport, Backups } from '../../backup/core/backup-report.ts';
 import { type ControlRecord, policyOf } from '../../control/core/control-record.ts';
 import { type Policy, whyNotAutomatic } from '../../control/core/policy.ts';
 import type { Survivor } from '../../control/core/survivors.ts';
@@ -33,6 +34,8 @@ export interface RegionStatus {
   readonly trouble?: string;
   /** What its nodes keep their log for; left out while it is not known. */
   readonly retention?: RetentionReport;
+  /** Its backup, where it has one. */
+  readonly backup?: BackupReport;
   /** Of a secondary: why the log of its primary does not bring it up any more, in words; left out while it can. */
   readonly needsImages?: string;
   readonly nodes: readonly NodeReport[];
@@ -327,9 +330,19 @@ export class ClusterView {
       writer: writer === null ? null : writer.gateway,
       ...(trouble !== undefined && { trouble }),
       ...(last?.retention !== undefined && { retention: last.retention }),
+      ...(last?.backup !== undefined && { backup: last.backup }),
       ...(needsImages !== undefined && { needsImages }),
       nodes: (last?.nodes ?? []).map((node) =>
         report === null ? { ...node, state: 'down' as const, scl: null } : node,
+      ),
+    };
+  }
+
+  /** The backups of all regions that have one, as they last told. */
+  backups(nowMs: number): Backups {
+    return {
+      backups: this.status(nowMs).regions.flatMap(({ name, ageMs, backup }) =>
+        backup === undefined ? [] : [{ ...backup, region: name, reportAgeMs: ageMs }],
       ),
     };
   }

@@ -32,7 +32,16 @@ const neighbour = (region: string, at: number | null, lacksForMs = 0): Neighbour
 
 function order(neighbours: readonly Neighbour[], more: Partial<Parameters<typeof orderRetention>[0]> = {}) {
   const config = { hours: 24 };
-  return orderRetention({ config, me, neighbours, isSearching: false, answers: six, nowUs: 1e15, ...more });
+  return orderRetention({
+    config,
+    me,
+    neighbours,
+    isSearching: false,
+    backup: null,
+    answers: six,
+    nowUs: 1e15,
+    ...more,
+  });
 }
 
 describe('what a region keeps of its log', () => {
