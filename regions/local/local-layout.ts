@@ -5,8 +5,15 @@
  */
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
-import { clusterSchema, nodesPerRegion, secretSchema, strictShape } from '../../storage/index.ts';
+import {
+  clusterSchema,
+  type NodePlace,
+  nodesPerRegion,
+  secretSchema,
+  strictShape,
+} from '../../storage/index.ts';
 import { natsSchema, regionsMax, regionsSchema } from '../agent/config.ts';
+import { type BackupConfig, backupSchema } from '../backup/core/backup-config.ts';
 import { natsTopology, witness } from '../deploy/core/nats-topology.ts';
 import type { NatsPart, ServerFile } from '../deploy/core/region-rules.ts';
 import type { RegionPlan, WitnessPlan } from '../deploy/core/region-text.ts';
@@ -31,6 +38,8 @@ export const deploymentSchema = strictShape({
   basePort: z.int().min(1),
   /** How much of the log is kept; left out where it was never said. */
   retention: retentionSchema.optional(),
+  /** Where the first region is backed up to; left out: nowhere. */
+  backup: backupSchema.optional(),
   /** Servers of someone else (`--nats URL`), or null when the deployment runs its own. */
   nats: natsSchema.nullable(),
 });
@@ -216,6 +225,7 @@ export function regionPlans(
         address: at(port),
       })),
       ...(deployment.retention !== undefined && { retention: deployment.retention }),
+      ...(index === 0 && deployment.backup !== undefined && { backup: deployment.backup }),
       agent: { address: at(ports.agent) },
       gateways: [
         {
@@ -326,6 +336,24 @@ export function sextantProcesses(
       spec('gateway', 'gateway', ports.gateway, ['--name', gatewayName]),
     ];
   });
+}
+
+/** Where the deployment is backed up to. */
+export const backupOf = ({ backup }: Deployment): BackupConfig | undefined => backup;
+
+export const agentDataDir = (dataDir: string, region: string): string =>
+  resolve(dataDir, region, 'agent', 'data');
+
+/** The data directories of all storage nodes. */
+export function nodePlaces({ cluster, regions }: Deployment, dataDir: string): readonly NodePlace[] {
+  return regions.flatMap((region) =>
+    Array.from({ length: nodesPerRegion }, (_, index) => ({
+      cluster,
+      region,
+      node: `n${index + 1}`,
+      dataDir: resolve(dataDir, region, `n${index + 1}`, 'data'),
+    })),
+  );
 }
 
 /** Where clients and people connect. */

@@ -1,5 +1,6 @@
 /** What the admin API takes and gives. `/openapi.json` is made of these, so that it cannot differ from what is served. */
 import { z } from 'zod';
+import { backupReportSchema, backupsSchema } from '../../backup/core/backup-report.ts';
 import { drillRequestSchema } from '../../drills/core/drill-kinds.ts';
 import { drillAnswerSchema, drillSummarySchema } from '../../drills/core/drill-report.ts';
 import { lossReportSchema } from '../../moves/core/loss-report.ts';
@@ -86,6 +87,7 @@ const statusSchema = z.object({
       retention: retentionReportSchema
         .exactOptional()
         .describe('What the storage nodes keep their log for; left out while it is not known.'),
+      backup: backupReportSchema.exactOptional().describe('Its backup; left out where it has none.'),
       needsImages: z
         .string()
         .exactOptional()
@@ -174,6 +176,7 @@ export const apiSchemas = {
   Error: errorSchema,
   Health: z.object({ status: z.literal('ok') }),
   AgentReady: z.object({ ready: z.boolean(), reason: z.string().exactOptional() }),
+  Backups: backupsSchema,
   Policy: policySchema,
   PolicyChange: policyChangeSchema,
   DrillRequest: drillRequestSchema,

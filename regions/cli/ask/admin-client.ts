@@ -64,6 +64,7 @@ const regionStatusSchema = z.looseObject({
       letGo: z.array(z.object({ region: z.string(), reason: z.string() })).default([]),
     })
     .nullish(),
+  backup: z.looseObject({ ageMs: z.number(), trouble: z.string().nullish() }).nullish(),
   nodes: z.array(nodeStatusSchema).default([]),
 });
 export type RegionStatus = z.output<typeof regionStatusSchema>;
