@@ -6,6 +6,7 @@ import { StallWatch } from '../../regions/core.ts';
 import {
   type Epoch,
   EpochTree,
+  endOfTime,
   type Fork,
   framePayload,
   genesisEpoch,
@@ -48,7 +49,8 @@ export async function findReadPoint(region: RegionClient, signal: AbortSignal): 
             kind: 'fetch',
             branch: mainBranch,
             head: null,
-            from: zeroLsn,
+            // Only the path is asked for: the log may begin above where it begins.
+            from: endOfTime,
             bytesMax: 1,
             waitMs: 0,
             durableOnly: true,
