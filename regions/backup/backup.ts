@@ -7,14 +7,13 @@ import { type Lsn, pause, type RegionClient, type Runtime } from '../../storage/
 import type { Logger } from '../../telemetry/index.ts';
 import type { Held } from '../control/core/survivors.ts';
 import { type BackupIdentity, BackupRefused, BackupState } from './backup-state.ts';
-import { type BackupConfig, backupLimits } from './core/backup-config.ts';
+import { type BackupConfig, type BackupLimits, backupLimits } from './core/backup-config.ts';
 import type { BackupReport } from './core/backup-report.ts';
 import { ImageUpload } from './image-upload.ts';
 import { LogUpload } from './log-upload.ts';
 import { type ObjectStore, StoreError } from './store-types.ts';
 
 const pageBytes = 4096;
-const idleMs = 1_000;
 
 export interface BackupOptions {
   readonly config: Pick<BackupConfig, 'keepDays'>;
@@ -26,6 +25,8 @@ export interface BackupOptions {
   readonly me: () => Held | null;
   readonly runtime: Runtime;
   readonly log: Logger;
+  /** The usual ones by default. */
+  readonly limits?: BackupLimits;
 }
 
 interface Running {
@@ -37,6 +38,7 @@ interface Running {
 export class Backup {
   private readonly options: BackupOptions;
   private readonly store: ObjectStore;
+  private readonly limits: BackupLimits;
   private running: Running | null = null;
   /** Why the log, or an image set, does not get on. */
   private readonly troubles = new Map<'log' | 'images', string>();
@@ -48,6 +50,7 @@ export class Backup {
 
   constructor(options: BackupOptions) {
     this.options = options;
+    this.limits = options.limits ?? backupLimits;
     this.levelAtMs = options.runtime.nowMs();
     const { store } = options;
     this.store = {
@@ -106,10 +109,7 @@ export class Backup {
         afterBytes:
           last === undefined
             ? null
-            : Math.max(
-                0,
-                Math.max(last.pages * pageBytes, backupLimits.setLogBytesMin) - (through - last.to),
-              ),
+            : Math.max(0, Math.max(last.pages * pageBytes, this.limits.setLogBytesMin) - (through - last.to)),
       },
       gaps: manifest?.gaps.length ?? 0,
       trouble: this.trouble,
@@ -119,7 +119,7 @@ export class Backup {
   private get trouble(): string | null {
     const told = this.troubles.get('log') ?? this.troubles.get('images');
     if (told !== undefined) return told;
-    if (this.ageMs < backupLimits.lateMs) return null;
+    if (this.ageMs < this.limits.lateMs) return null;
     return `the backup is ${Math.round(this.ageMs / 1_000)} s behind`;
   }
 
@@ -141,12 +141,12 @@ export class Backup {
   /** One of the two loops. What a store refuses is tried again, after ever longer, and said once until it succeeds. */
   private async repeat(what: 'log' | 'images', step: () => Promise<void>): Promise<void> {
     const { runtime, log } = this.options;
-    let waitMs: number = backupLimits.retryMs;
+    let waitMs: number = this.limits.retryMs;
     while (!this.closed) {
       try {
         await step();
         if (this.troubles.delete(what)) log.info({ what }, 'the backup gets on again');
-        waitMs = backupLimits.retryMs;
+        waitMs = this.limits.retryMs;
       } catch (error) {
         const isExpected = error instanceof StoreError || error instanceof BackupRefused;
         const reason = error instanceof Error ? error.message : String(error);
@@ -158,7 +158,7 @@ export class Backup {
           );
         this.troubles.set(what, reason);
         await pause(runtime, waitMs);
-        waitMs = Math.min(2 * waitMs, backupLimits.retryMsMax);
+        waitMs = Math.min(2 * waitMs, this.limits.retryMsMax);
       }
     }
   }
@@ -166,11 +166,12 @@ export class Backup {
   private async logStep(): Promise<void> {
     const { me, runtime, links, log } = this.options;
     const held = me();
-    if (held === null || held.epoch === 0 || held.forks.length === 0) return pause(runtime, idleMs);
+    if (held === null || held.epoch === 0 || held.forks.length === 0)
+      return pause(runtime, this.limits.idleMs);
     this.running ??= await this.open(held);
     const { state, logUpload } = this.running;
     const before = state.manifest.head;
-    if (!state.follow(held)) return pause(runtime, idleMs);
+    if (!state.follow(held)) return pause(runtime, this.limits.idleMs);
     if (state.manifest.head !== before) {
       const { head, through } = state.manifest;
       log.info({ head, through, nodes: links.nodes.length }, 'the backup follows another epoch');
@@ -184,7 +185,7 @@ export class Backup {
     const { running } = this;
     const held = me();
     const isOnPath = running !== null && held !== null && held.epoch === running.state.manifest.head;
-    if (!isOnPath || !(await running.images.step(held))) await pause(runtime, idleMs);
+    if (!isOnPath || !(await running.images.step(held))) await pause(runtime, this.limits.idleMs);
   }
 
   private async open(held: Held): Promise<Running> {
@@ -194,8 +195,16 @@ export class Backup {
     log.info({ store: this.store.describe, id, through }, 'the backup begins where the store ends');
     return {
       state,
-      logUpload: new LogUpload(state, links, runtime, log),
-      images: new ImageUpload({ state, store: this.store, links, keepDays: config.keepDays, runtime, log }),
+      logUpload: new LogUpload(state, links, runtime, log, this.limits),
+      images: new ImageUpload({
+        state,
+        store: this.store,
+        links,
+        keepDays: config.keepDays,
+        limits: this.limits,
+        runtime,
+        log,
+      }),
     };
   }
 }

@@ -16,7 +16,7 @@ import type { Logger } from '../../telemetry/index.ts';
 import type { Held } from '../control/core/survivors.ts';
 import type { BackupState } from './backup-state.ts';
 import { readCatalog } from './catalog.ts';
-import { backupLimits } from './core/backup-config.ts';
+import type { BackupLimits } from './core/backup-config.ts';
 import { unneeded, whySetDue } from './core/backup-rules.ts';
 import type { Filling } from './core/manifest.ts';
 import { partName } from './core/object-names.ts';
@@ -33,6 +33,7 @@ export interface ImageUploadOptions {
   readonly store: ObjectStore;
   readonly links: Pick<RegionClient, 'readPages'>;
   readonly keepDays: number;
+  readonly limits: BackupLimits;
   readonly runtime: Runtime;
   readonly log: Logger;
 }
@@ -47,8 +48,8 @@ export class ImageUpload {
 
   /** Why a set is due; null while none is. */
   get due(): string | null {
-    const { state, runtime } = this.options;
-    return whySetDue(state.manifest, runtime.nowMs() - state.setDoneAtMs);
+    const { state, runtime, limits } = this.options;
+    return whySetDue(state.manifest, runtime.nowMs() - state.setDoneAtMs, limits);
   }
 
   /** Uploads the next part of a set, or begins one that is due. @returns whether there was anything to do. @throws StoreError. */
@@ -81,7 +82,7 @@ export class ImageUpload {
   private async uploadPart(filling: Filling, me: Held): Promise<boolean> {
     const { state, runtime } = this.options;
     const { id, nextPage, lastPage, parts } = filling;
-    const end = Math.min(nextPage + backupLimits.partPages - 1, lastPage);
+    const end = Math.min(nextPage + this.options.limits.partPages - 1, lastPage);
     const wanted = Array.from({ length: end - nextPage + 1 }, (_, at) => pageNo(nextPage + at));
     const beganMs = runtime.nowMs();
     let at = filling.to;
@@ -118,7 +119,7 @@ export class ImageUpload {
     state.manifest = { ...state.manifest, filling: filled };
     if (end === lastPage) await this.finish(filled);
     else await state.save();
-    const dueMs = (images.length * pageBytes * 1_000) / backupLimits.imageBytesPerSecond;
+    const dueMs = (images.length * pageBytes * 1_000) / this.options.limits.imageBytesPerSecond;
     await pause(runtime, Math.max(0, dueMs - (runtime.nowMs() - beganMs)));
     return true;
   }

@@ -10,7 +10,7 @@ import {
 import type { Logger } from '../../telemetry/index.ts';
 import { commitMarksIn } from '../replication/core/commit-marks.ts';
 import type { BackupState } from './backup-state.ts';
-import { backupLimits } from './core/backup-config.ts';
+import type { BackupLimits } from './core/backup-config.ts';
 import { isCut } from './core/backup-rules.ts';
 import type { ImageSet } from './core/manifest.ts';
 import { logName } from './core/object-names.ts';
@@ -35,14 +35,22 @@ export class LogUpload {
   private readonly log: RegionFetch;
   private readonly runtime: Runtime;
   private readonly logger: Logger;
+  private readonly limits: BackupLimits;
   private gathered: Gathered | null = null;
   private knownVdl: Lsn;
 
-  constructor(state: BackupState, links: FetchSource, runtime: Runtime, logger: Logger) {
+  constructor(
+    state: BackupState,
+    links: FetchSource,
+    runtime: Runtime,
+    logger: Logger,
+    limits: BackupLimits,
+  ) {
     this.state = state;
     this.log = new RegionFetch(links, 0);
     this.runtime = runtime;
     this.logger = logger;
+    this.limits = limits;
     this.knownVdl = state.manifest.through;
   }
 
@@ -51,12 +59,12 @@ export class LogUpload {
     this.forgetOtherPath();
     if (!this.isDue) await this.gather();
     if (this.isDue) await this.upload();
-    else if (this.state.savedMsAgo >= backupLimits.restateMs) await this.state.save();
+    else if (this.state.savedMsAgo >= this.limits.restateMs) await this.state.save();
   }
 
   private get isDue(): boolean {
     const { gathered } = this;
-    return gathered !== null && isCut(gathered.bytes, this.runtime.nowMs() - gathered.sinceMs);
+    return gathered !== null && isCut(gathered.bytes, this.runtime.nowMs() - gathered.sinceMs, this.limits);
   }
 
   /** What was gathered before the region turned to another path is read again from where the paths part. */
@@ -74,8 +82,8 @@ export class LogUpload {
       branch: mainBranch,
       head,
       from,
-      bytesMax: backupLimits.fetchBytes,
-      waitMs: backupLimits.fetchWaitMs,
+      bytesMax: this.limits.fetchBytes,
+      waitMs: this.limits.fetchWaitMs,
       // R66: only what nobody can take back any more on this path.
       durableOnly: true,
       known: { head, vdl: this.knownVdl },

@@ -23,6 +23,8 @@ export const backupLimits = {
   setEveryMs: 24 * 3_600_000,
   /** The manifest is written anew after this long although nothing has changed: it says how old it is. */
   restateMs: 60_000,
+  /** Wait while there is nothing to do. */
+  idleMs: 1_000,
   /** Wait after an upload that failed: the first, and the longest. */
   retryMs: 500,
   retryMsMax: 15_000,
@@ -33,6 +35,9 @@ export const backupLimits = {
   /** Of one request to an S3 server, the transfer of an object included. */
   requestMs: 60_000,
 } as const;
+
+/** Tests draw them small. */
+export type BackupLimits = { readonly [K in keyof typeof backupLimits]: number };
 
 const bucketText = 'a bucket: 3 to 63 of a-z, 0-9, . and -';
 const prefixText = 'names of letters, digits, . _ and -, with / between them';

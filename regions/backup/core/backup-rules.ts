@@ -8,29 +8,29 @@ import {
   lsn,
   minLsn,
 } from '../../../storage/core.ts';
-import { backupLimits } from './backup-config.ts';
+import { type BackupLimits, backupLimits } from './backup-config.ts';
 import type { Filling, ImageSet, Manifest, Place } from './manifest.ts';
 import { type LogObject, setOfName } from './object-names.ts';
 
 const pageBytes = 4096;
 
 /** Whether what was gathered leaves as an object. @param ageMs since the first of it came. */
-export const isCut = (bytes: number, ageMs: number): boolean =>
-  bytes >= backupLimits.objectBytes || (bytes > 0 && ageMs >= backupLimits.objectMs);
+export const isCut = (bytes: number, ageMs: number, limits: BackupLimits = backupLimits): boolean =>
+  bytes >= limits.objectBytes || (bytes > 0 && ageMs >= limits.objectMs);
 
 /** Why a new image set is due; null while none is. @param setAgeMs since the last one was finished; null when that is not known. */
 export function whySetDue(
   { sets, through, gaps }: Pick<Manifest, 'sets' | 'through' | 'gaps'>,
   setAgeMs: number | null,
+  limits: BackupLimits = backupLimits,
 ): string | null {
   const last = sets.at(-1);
   if (last === undefined) return 'there is none';
   if (gaps.some(({ to }) => to > last.from)) return 'a stretch of the log is missing since the last one';
   const logBytes = through - last.to;
-  if (logBytes > Math.max(last.pages * pageBytes, backupLimits.setLogBytesMin))
+  if (logBytes > Math.max(last.pages * pageBytes, limits.setLogBytesMin))
     return 'the log since the last one is longer than the database';
-  if (logBytes > 0 && setAgeMs !== null && setAgeMs >= backupLimits.setEveryMs)
-    return 'the last one is a day old';
+  if (logBytes > 0 && setAgeMs !== null && setAgeMs >= limits.setEveryMs) return 'the last one is a day old';
   return null;
 }
 
