@@ -32,6 +32,8 @@ const ownerOf = ({ secret, cluster }: BackupIdentity): string =>
 
 export class BackupState {
   manifest: Manifest;
+  /** As it is in the store; null before the first was written. Only what it says is safe. */
+  saved: Manifest | null;
   /** Of all objects in the store; manifests are not counted. */
   bytes: number;
   objects: number;
@@ -51,6 +53,7 @@ export class BackupState {
     this.store = store;
     this.runtime = runtime;
     this.manifest = manifest;
+    this.saved = manifest.generation === 0 ? null : manifest;
     this.bytes = bytes;
     this.objects = objects;
     this.setDoneAtMs = runtime.nowMs();
@@ -144,8 +147,11 @@ export class BackupState {
 
   private async write(): Promise<void> {
     const generation = this.manifest.generation + 1;
-    this.manifest = { ...this.manifest, generation, writtenUs: Math.round(this.runtime.wallUs()) };
-    await this.store.put(manifestName(generation), encodeManifest(this.manifest, crc32));
+    const manifest = { ...this.manifest, generation, writtenUs: Math.round(this.runtime.wallUs()) };
+    // One that may be torn is in the place of the older one, and the next is written over it.
+    await this.store.put(manifestName(generation), encodeManifest(manifest, crc32));
+    this.manifest = { ...this.manifest, generation };
+    this.saved = manifest;
     this.savedAtMs = this.runtime.nowMs();
   }
 }

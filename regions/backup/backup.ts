@@ -77,14 +77,14 @@ export class Backup {
 
   /** From where on the store lacks the log, and for how long it has lacked it; null while that is not known. */
   get needs(): { readonly at: Lsn; readonly lacksForMs: number } | null {
-    if (this.running === null) return null;
-    return { at: this.running.state.manifest.through, lacksForMs: this.ageMs };
+    const saved = this.running?.state.saved ?? null;
+    return saved === null ? null : { at: saved.through, lacksForMs: this.ageMs };
   }
 
   get report(): BackupReport {
     const { store, config } = this.options;
     const state = this.running?.state;
-    const manifest = state?.manifest;
+    const manifest = state?.saved ?? undefined;
     const through = manifest?.through ?? 0;
     const last = manifest?.sets.at(-1);
     const filling = manifest?.filling ?? null;
@@ -127,7 +127,7 @@ export class Backup {
   private get ageMs(): number {
     const { me, runtime } = this.options;
     const held = me();
-    const manifest = this.running?.state.manifest;
+    const manifest = this.running?.state.saved ?? undefined;
     if (
       held !== null &&
       manifest !== undefined &&

@@ -56,6 +56,12 @@ export class BackupWorld {
   private pages = new Map<number, Uint8Array>();
   private seed = 7;
   private backup: Backup | null = null;
+  /** Nodes hold neither log nor images of what lies below; as after a collection. */
+  floor: Lsn = lsn(0);
+  /** The same of images alone. */
+  imageFloor: Lsn = lsn(0);
+  /** Runs after each read of pages. */
+  afterRead: () => Promise<unknown> = async () => undefined;
 
   private constructor(nodes: TestRegion, client: RegionClient, writer: TestWriter) {
     this.nodes = nodes;
@@ -123,7 +129,7 @@ export class BackupWorld {
       config: { keepDays: 30 },
       store,
       identity: { cluster, region, regions: [region], secret: more.secret ?? secret, restoredFrom: null },
-      links: this.client,
+      links: this.links,
       me: () => this.me,
       runtime: machine,
       log: silent,
@@ -167,6 +173,26 @@ export class BackupWorld {
     this.writer.driver.close();
     await this.nodes.close();
     rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  private get links(): Pick<RegionClient, 'nodes' | 'request' | 'readPages'> {
+    const { client } = this;
+    return {
+      nodes: client.nodes,
+      request: async (node, request, timeoutMs) => {
+        if (request.kind !== 'fetch' || request.from >= this.floor)
+          return client.request(node, request, timeoutMs);
+        const floor = { epoch: this.writer.epoch, lsn: this.floor };
+        return { kind: 'refused', code: 'BELOW_FLOOR', reason: 'collected', sealed: floor.epoch, floor };
+      },
+      readPages: async (head, readPoint, pages, options) => {
+        if (readPoint < Math.max(this.floor, this.imageFloor))
+          return { kind: 'unavailable', reason: 'collected' };
+        const read = await client.readPages(head, readPoint, pages, options);
+        await this.afterRead();
+        return read;
+      },
+    };
   }
 
   private get me(): Me {

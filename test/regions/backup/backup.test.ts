@@ -118,7 +118,7 @@ describe('a backup', () => {
     await world.level(backup);
     isAway = true;
     const putsBefore = puts;
-    for (let at = 0; at < 200; at += 1) await world.write(10, 200 + at);
+    for (let at = 0; at < 60; at += 1) await world.write(10, 200 + at);
     await eventually('it says so', () => backup.report.trouble === 'the store is away');
     expect(backup.report.lagBytes).toBeGreaterThan(2 * testLimits.objectBytes);
     expect(backup.report.ageMs).toBeGreaterThan(0);
@@ -128,6 +128,50 @@ describe('a backup', () => {
     await world.level(backup);
     await eventually('all is well again', () => backup.report.trouble === null && backup.report.ageMs === 0);
     expect(await world.restored(world.newest.lsn)).toEqual(world.newest.pages);
+  }, 30_000);
+
+  it('R67: log that was collected while the store was away leaves a gap with its bounds, closed by an image set', async () => {
+    world = await BackupWorld.open();
+    await world.write(20, 100);
+    const backup = world.startBackup();
+    await world.level(backup);
+    const before = world.newest;
+    world.stopBackup();
+    const lost = await world.write(20, 200);
+    const after = await world.write(20, 300);
+    world.floor = after.lsn;
+    const again = world.startBackup();
+    await world.write(20, 400);
+    await eventually('a new image set', () => again.report.sets === 2);
+    await world.level(again);
+    const reader = await BackupReader.open(world.store);
+    expect(reader.manifest.gaps).toEqual([{ from: before.lsn, to: after.lsn }]);
+    expect(await reader.verify(() => undefined)).toEqual([]);
+    expect(reader.reaches).toHaveLength(2);
+    expect(await world.restored(before.lsn)).toEqual(before.pages);
+    expect(await world.restored(world.newest.lsn)).toEqual(world.newest.pages);
+    await expect(world.restored(lost.lsn)).rejects.toThrow(
+      `the log from LSN ${before.lsn} to ${lost.lsn} is not in the store`,
+    );
+  }, 30_000);
+
+  it('an image set whose parts are of different places is one image with the log above', async () => {
+    world = await BackupWorld.open();
+    for (let at = 0; at < 30; at += 1) await world.write(40, 100 + at);
+    world.afterRead = async () => {
+      world.imageFloor = (await world.write(40, 1_000 + world.versions.length)).lsn;
+    };
+    const backup = world.startBackup();
+    await eventually('a whole image set', () => backup.report.sets > 0);
+    world.afterRead = async () => undefined;
+    const { lsn, pages } = await world.write(40, 9_000);
+    await world.level(backup);
+    const reader = await BackupReader.open(world.store);
+    const [set] = reader.manifest.sets;
+    expect(set?.to).toBeGreaterThan(set?.from ?? 0);
+    expect(await world.restored(lsn)).toEqual(pages);
+    for (const version of world.versions.filter((one) => one.lsn >= (set?.to ?? 0)))
+      expect(await world.restored(version.lsn)).toEqual(version.pages);
   }, 30_000);
 
   it('a missing, a torn and a changed object are named, and so is what they were for', async () => {
