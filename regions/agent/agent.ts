@@ -102,6 +102,7 @@ export class Agent {
   private readonly store: JetStreamControlStore;
   private readonly links: RegionClient;
   private readonly agent: RegionAgent;
+  private readonly backup: Backup | null;
   private readonly controlLeader: ControlLeader;
   private readonly copies: ControlCopiesWatch;
   private readonly restored: RestoredMarker | null;
@@ -140,6 +141,18 @@ export class Agent {
       ...(credentials !== undefined && { place: { credentials } }),
     });
     this.copies = new ControlCopiesWatch({ connection: this.nats, cluster });
+    this.backup =
+      backup === undefined
+        ? null
+        : new Backup({
+            config: backup,
+            store: storeBelow(openStore(backup), `${cluster}/${region}`),
+            identity: { cluster, region, regions, secret, restoredFrom: this.restored?.backup ?? null },
+            links: this.links,
+            me: () => this.agent.survivor().held,
+            runtime: machine,
+            log,
+          });
     this.agent = new RegionAgent({
       cluster,
       region,
@@ -165,18 +178,7 @@ export class Agent {
       operations: this.moves,
       lags,
       retention: config.retention ?? retentionDefault,
-      ...(backup !== undefined && {
-        backup: (me) =>
-          new Backup({
-            config: backup,
-            store: storeBelow(openStore(backup), `${cluster}/${region}`),
-            identity: { cluster, region, regions, secret, restoredFrom: this.restored?.backup ?? null },
-            links: this.links,
-            me,
-            runtime: machine,
-            log,
-          }),
-      }),
+      ...(this.backup !== null && { backup: this.backup }),
       onReading: (reading) => {
         if (reading.kind === 'absent') void this.bootstrap();
       },
@@ -270,6 +272,7 @@ export class Agent {
     this.closed = true;
     for (const stop of this.stops) stop();
     this.copies.close();
+    this.backup?.close();
     await this.agent.close();
     this.store.close();
     this.links.close();
@@ -294,6 +297,7 @@ export class Agent {
   private run(): void {
     const subjects = subjectsOf(this.config.cluster);
     this.agent.start();
+    this.backup?.start();
     this.stops.push(
       this.nats.subscribe(subjects.agent(this.config.region), (message) => {
         // Asking for a move and not for its outcome is a mistake: nobody would learn that it was refused.

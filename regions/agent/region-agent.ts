@@ -17,14 +17,13 @@ import {
   zeroLsn,
 } from '../../storage/index.ts';
 import type { Logger, Telemetry } from '../../telemetry/index.ts';
-import type { Backup } from '../backup/backup.ts';
 import { decodePull, parseJson, subjectsOf } from '../bus/core/messages.ts';
 import type { NatsConnection } from '../bus/nats-connection.ts';
 import type { ControlReading, ControlStore, ControlView } from '../control/core/control-port.ts';
 import { ControlSight } from '../control/core/control-sight.ts';
 import { ChallengerTimer, type LeaseLimits } from '../control/core/lease.ts';
 import { describeReading, type Neighbours, noRecord } from '../control/core/record-claims.ts';
-import type { Held, Survivor } from '../control/core/survivors.ts';
+import type { Survivor } from '../control/core/survivors.ts';
 import { ControlHealth } from '../control/writer/core/control-health.ts';
 import { FailoverWatch } from '../failover/failover-watch.ts';
 import type { AgentReply, AgentRequest } from '../moves/core/operations.ts';
@@ -55,7 +54,7 @@ import { answerRequest } from './answer-request.ts';
 import { Heartbeats } from './heartbeats.ts';
 import { repairSpan } from './repair-span.ts';
 import type { ReplicationParts } from './replication-parts.ts';
-import { type Addresses, standingOf } from './standing.ts';
+import { type Addresses, type BackupPart, standingOf } from './standing.ts';
 
 const nodesEveryMs = 500;
 const lagSaveMs = 1_000;
@@ -82,8 +81,8 @@ export interface RegionAgentOptions {
   readonly lags: LagKeeper;
   /** How much of the log is kept. */
   readonly retention: RetentionConfig;
-  /** Makes the region's backup of what its nodes hold; left out: none is made. */
-  readonly backup?: (me: () => Held | null) => Backup;
+  /** The region's backup, where it has one. */
+  readonly backup?: BackupPart;
   /** A record was looked for; what it brought is known here by now. */
   readonly onReading: (reading: ControlReading) => void;
   readonly runtime: Runtime;
@@ -101,7 +100,6 @@ export class RegionAgent {
   readonly watch: FailoverWatch;
   readonly retention: Retention;
   private readonly heartbeats: Heartbeats;
-  private readonly backup: Backup | null;
   /** How often the lane to each secondary has stood still since this process started. */
   readonly stalls = new Map<RegionId, number>();
   private readonly options: RegionAgentOptions;
@@ -178,14 +176,12 @@ export class RegionAgent {
       runtime,
       log,
     });
-    this.backup = options.backup?.(() => this.survivor().held) ?? null;
     this.retention = new Retention({
       ...options,
       config: options.retention,
       view: this.view,
       me: () => this.survivor().held,
       lags: () => this.shipping?.run.lag() ?? [],
-      backup: () => this.backup?.needs ?? null,
       // Before a secondary has joined nobody has looked.
       isSearching: () =>
         this.orphans.isLooking || (this.shipping === null && this.orphans.lookedUnder === null),
@@ -240,7 +236,6 @@ export class RegionAgent {
       }),
     );
     this.watch.start();
-    this.backup?.start();
   }
 
   async close(): Promise<void> {
@@ -249,7 +244,6 @@ export class RegionAgent {
     this.watch.close();
     this.heartbeats.close();
     this.retention.close();
-    this.backup?.close();
     this.moves.close();
     this.lending.close();
     this.receiving?.close();
@@ -296,7 +290,7 @@ export class RegionAgent {
       receiving: this.receiving,
       lags: this.shipping?.run.lag() ?? [],
       retention: this.retention.report,
-      backup: this.backup?.report ?? null,
+      backup: this.options.backup?.report ?? null,
       lossEpochs: losses.epochs,
       failovers: this.moves.failovers,
       trouble: this.trouble ?? this.options.natsTrouble?.() ?? null,
@@ -441,7 +435,6 @@ export class RegionAgent {
 
   private becomeSecondary(): void {
     const { cluster, region, nats, replication, lags, telemetry, runtime, log } = this.options;
-    const { codec } = replication;
     this.reignSought = null;
     void this.shipping?.run.close();
     this.shipping = null;
@@ -465,7 +458,7 @@ export class RegionAgent {
       telemetry,
       log,
       runtime,
-      ...(codec !== undefined && { codec }),
+      ...(replication.codec !== undefined && { codec: replication.codec }),
     });
   }
 
@@ -474,8 +467,8 @@ export class RegionAgent {
     const { held, followed } = this.survivor();
     if (this.shipping !== null || held === null || held.forks.length === 0) return null;
     const from = followed ?? this.sight.view?.record.primary;
-    if (from === undefined) return null;
-    return { from, reign: { head: held.epoch, forks: held.forks, vdl: held.vdl } };
+    const reign = { head: held.epoch, forks: held.forks, vdl: held.vdl };
+    return from === undefined ? null : { from, reign };
   }
 
   /**
@@ -491,7 +484,7 @@ export class RegionAgent {
 
   private report(): void {
     const { cluster, region, nats, runtime } = this.options;
-    const report = { kind: 'region' as const, ...this.standing };
+    const report: Report = { kind: 'region', ...this.standing };
     this.view.heard(report, runtime.nowMs());
     nats.publish(subjectsOf(cluster).report(region), Buffer.from(JSON.stringify(report)));
   }

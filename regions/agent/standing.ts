@@ -1,6 +1,6 @@
 /** How a region stands, put together for everybody from what its agent knows. */
 import type { RegionId } from '../../storage/index.ts';
-import type { BackupReport } from '../backup/core/backup-report.ts';
+import type { Backup } from '../backup/backup.ts';
 import type { Survivor } from '../control/core/survivors.ts';
 import type { FailoverWatch } from '../failover/failover-watch.ts';
 import type { Moves } from '../moves/moves.ts';
@@ -8,6 +8,7 @@ import type { Took } from '../readiness/core/move-stopwatch.ts';
 import type { Receiving } from '../replication/receiving.ts';
 import type { Shipping } from '../replication/shipping.ts';
 import type { RetentionReport } from '../retention/core/retention-report.ts';
+import type { BackupReport } from '../status/core/backup-report.ts';
 import type { RegionReport } from '../status/core/report.ts';
 import { reportLimits } from '../status/core/report-limits.ts';
 import type { RegionNodes } from '../status/region-nodes.ts';
@@ -17,6 +18,9 @@ export interface Addresses {
   readonly agent: string;
   readonly gateway: string | null;
 }
+
+/** A backup as the rest of an agent sees it. */
+export type BackupPart = Pick<Backup, 'needs' | 'report'>;
 
 export interface StandingParts {
   readonly region: RegionId;

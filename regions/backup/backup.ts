@@ -6,9 +6,9 @@
 import { type Lsn, pause, type RegionClient, type Runtime } from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
 import type { Held } from '../control/core/survivors.ts';
+import type { BackupReport } from '../status/core/backup-report.ts';
 import { type BackupIdentity, BackupRefused, BackupState } from './backup-state.ts';
 import { type BackupConfig, type BackupLimits, backupLimits } from './core/backup-config.ts';
-import type { BackupReport } from './core/backup-report.ts';
 import { ImageUpload } from './image-upload.ts';
 import { LogUpload } from './log-upload.ts';
 import { type ObjectStore, StoreError } from './store-types.ts';

@@ -51,8 +51,8 @@ export interface RetentionOptions {
   }[];
   /** Whether writes that a failover left behind here are still being looked for. */
   readonly isSearching: () => boolean;
-  /** What the region's backup lacks; null without one. */
-  readonly backup: () => Wanted | null;
+  /** The region's backup, which needs what it lacks; left out without one. */
+  readonly backup?: { readonly needs: Wanted | null };
   readonly runtime: Runtime;
   readonly log: Logger;
 }
@@ -100,7 +100,7 @@ export class Retention {
       me,
       neighbours: this.neighbours(me),
       isSearching: isSearching(),
-      backup: backup(),
+      backup: backup?.needs ?? null,
       answers: this.fresh(),
       nowUs: runtime.wallUs(),
     });

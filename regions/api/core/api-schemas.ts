@@ -1,6 +1,5 @@
 /** What the admin API takes and gives. `/openapi.json` is made of these, so that it cannot differ from what is served. */
 import { z } from 'zod';
-import { backupReportSchema, backupsSchema } from '../../backup/core/backup-report.ts';
 import { drillRequestSchema } from '../../drills/core/drill-kinds.ts';
 import { drillAnswerSchema, drillSummarySchema } from '../../drills/core/drill-report.ts';
 import { lossReportSchema } from '../../moves/core/loss-report.ts';
@@ -9,6 +8,7 @@ import { policyChangeSchema, policySchema } from '../../policy/core/policy-reque
 import { readinessSchema } from '../../readiness/core/readiness.ts';
 import { rebuildReplySchema, rebuildRequestSchema } from '../../rebuild/core/rebuild-request.ts';
 import { retentionReportSchema } from '../../retention/core/retention-report.ts';
+import { backupReportSchema, backupsSchema } from '../../status/core/backup-report.ts';
 import { nodeReportSchema } from '../../status/core/report.ts';
 import { writeTotalsSchema } from '../../status/core/write-totals.ts';
 

@@ -1,11 +1,11 @@
 /** One view of the whole deployment, made of what regions and gateways report and of the control record. */
 import { ascending, epoch, lsn, quorumLimits, type RegionId } from '../../../storage/core.ts';
-import type { BackupReport, Backups } from '../../backup/core/backup-report.ts';
 import { type ControlRecord, policyOf } from '../../control/core/control-record.ts';
 import { type Policy, whyNotAutomatic } from '../../control/core/policy.ts';
 import type { Survivor } from '../../control/core/survivors.ts';
 import type { SwitchoverQuestion } from '../../control/core/switchover-rules.ts';
 import type { RetentionReport } from '../../retention/core/retention-report.ts';
+import type { BackupReport, Backups } from './backup-report.ts';
 import type { GatewayReport, NodeReport, RegionReport, Report } from './report.ts';
 import { reportLimits } from './report-limits.ts';
 

@@ -4,8 +4,8 @@
  */
 import { z } from 'zod';
 import { forkSchema } from '../../../storage/core.ts';
-import { backupReportSchema } from '../../backup/core/backup-report.ts';
 import { retentionReportSchema } from '../../retention/core/retention-report.ts';
+import { backupReportSchema } from './backup-report.ts';
 import { writeTotalsSchema } from './write-totals.ts';
 
 /** One storage node, in reports and in `GET /v1/status`. */

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { describePlace, parsePlace } from '../../../regions/backup/core/backup-config.ts';
 import { isCut, turnTo, unneeded, whySetDue } from '../../../regions/backup/core/backup-rules.ts';
-import { parseTarget, pointsIn, timeText } from '../../../regions/backup/core/consistency-points.ts';
+import { pointsIn } from '../../../regions/backup/core/consistency-points.ts';
 import { logChain, restorePlan } from '../../../regions/backup/core/log-chain.ts';
 import {
   decodeManifest,
@@ -19,6 +19,7 @@ import {
   partName,
 } from '../../../regions/backup/core/object-names.ts';
 import { decodePart, encodePart } from '../../../regions/backup/core/page-part.ts';
+import { parseTarget, timeText } from '../../../regions/backup/target.ts';
 import type { Fork } from '../../../storage/history/epoch-tree.ts';
 import { encodeFrame, splitFrames } from '../../../storage/redo/frame.ts';
 import { epoch, lsn, mainBranch, pgId } from '../../../storage/redo/ids.ts';

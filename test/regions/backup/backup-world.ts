@@ -2,12 +2,12 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { RegionAgentOptions } from '../../../regions/agent/region-agent.ts';
 import { Backup } from '../../../regions/backup/backup.ts';
 import { BackupReader } from '../../../regions/backup/backup-reader.ts';
 import { type BackupLimits, backupLimits } from '../../../regions/backup/core/backup-config.ts';
 import { DirectoryStore } from '../../../regions/backup/directory-store.ts';
 import type { ObjectStore } from '../../../regions/backup/store-types.ts';
+import type { Held } from '../../../regions/control/core/survivors.ts';
 import type { RegionClient } from '../../../storage/client/region-client.ts';
 import { type Fork, forkSchema } from '../../../storage/history/epoch-tree.ts';
 import { machine } from '../../../storage/process/runtime.ts';
@@ -37,8 +37,6 @@ export const testLimits: BackupLimits = {
   retryMs: 5,
   retryMsMax: 20,
 };
-
-type Me = NonNullable<ReturnType<Parameters<NonNullable<RegionAgentOptions['backup']>>[0]>>;
 
 export interface Version {
   readonly lsn: Lsn;
@@ -195,7 +193,7 @@ export class BackupWorld {
     };
   }
 
-  private get me(): Me {
+  private get me(): Held {
     return { epoch: this.writer.epoch, vdl: lsn(this.writer.driver.vdl), forks: this.forks };
   }
 

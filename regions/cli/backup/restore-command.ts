@@ -11,16 +11,16 @@ import {
 } from '../../../storage/index.ts';
 import { agentConfigSchema } from '../../agent/config.ts';
 import { type BackupReader, findBackup } from '../../backup/backup-reader.ts';
-import { parseTarget, timeText } from '../../backup/core/consistency-points.ts';
 import { isTaken, type RestoreInto, restoreFile, restoreNodes } from '../../backup/restore.ts';
+import { parseTarget, timeText } from '../../backup/target.ts';
 import { agentPart, loadMachineFile } from '../../deploy/region-file.ts';
 import { prepareDeployment, runningSupervisor } from '../../local/local-deployment.ts';
 import { agentDataDir, nodePlaces } from '../../local/local-layout.ts';
 import { type CommonOptions, withCommon, withExample } from '../ask/options.ts';
 import { CliError, formatMs, note, printJson } from '../ask/output.ts';
-import { progressLine } from '../ask/progress.ts';
-import { backupNamed, type StoreOptions, storeOf, withStore } from '../ask/store-options.ts';
 import { withReader } from './backup-commands.ts';
+import { progressLine } from './progress.ts';
+import { backupNamed, type StoreOptions, storeOf, withStore } from './store-options.ts';
 
 interface RestoreOptions extends CommonOptions, StoreOptions {
   readonly at: string;

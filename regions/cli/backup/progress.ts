@@ -1,6 +1,6 @@
 /** Progress of long work: one line that is written over on a terminal, else a line now and then. */
 import type { RestoreProgress } from '../../backup/backup-reader.ts';
-import { note } from './output.ts';
+import { note } from '../ask/output.ts';
 
 const everyMs = 5_000;
 

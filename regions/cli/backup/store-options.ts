@@ -6,7 +6,7 @@ import type { ObjectStore } from '../../backup/store-types.ts';
 import { backupBeside, loadMachineFile } from '../../deploy/region-file.ts';
 import { requireDeployment } from '../../local/local-deployment.ts';
 import { backupOf } from '../../local/local-layout.ts';
-import { CliError } from './output.ts';
+import { CliError } from '../ask/output.ts';
 
 export interface StoreOptions {
   readonly from?: string;

@@ -1,14 +1,14 @@
 /** `sextant backup status` and `sextant backup verify`. */
 import type { Command } from 'commander';
 import { type BackupReader, findBackup, RestoreError } from '../../backup/backup-reader.ts';
-import { type BackupReport, backupsSchema } from '../../backup/core/backup-report.ts';
-import { timeText } from '../../backup/core/consistency-points.ts';
 import { StoreError } from '../../backup/store-types.ts';
+import { timeText } from '../../backup/target.ts';
+import { type BackupReport, backupsSchema } from '../../status/core/backup-report.ts';
 import { askAny, failWith, targetOf } from '../ask/admin-client.ts';
 import { type AskOptions, type CommonOptions, withAsk, withCommon, withExample } from '../ask/options.ts';
 import { CliError, formatBytes, formatMs, note, paint, printJson, table } from '../ask/output.ts';
-import { progressLine } from '../ask/progress.ts';
-import { backupNamed, type StoreOptions, storeOf, withStore } from '../ask/store-options.ts';
+import { progressLine } from './progress.ts';
+import { backupNamed, type StoreOptions, storeOf, withStore } from './store-options.ts';
 
 const atText = (us: number | null): string => (us === null ? '-' : timeText(us));
 
