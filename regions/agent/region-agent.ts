@@ -269,9 +269,8 @@ export class RegionAgent {
   /** Which region could take over now, as far as this agent knows. */
   get readiness(): Readiness {
     const { regions, runtime } = this.options;
-    const { highestEpoch } = this.nodes;
-    const { problem } = this.sight;
-    return readinessOf({ view: this.view, regions, problem, highestEpoch }, runtime.nowMs());
+    const facts = { view: this.view, regions, problem: this.sight.problem };
+    return readinessOf({ ...facts, highestEpoch: this.nodes.highestEpoch }, runtime.nowMs());
   }
 
   /** What is wrong with NATS as this agent sees it; null while nothing is. */
