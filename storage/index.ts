@@ -1,6 +1,7 @@
 /** The door of storage: what the other layers may import. */
 
 export type { NodeLinks } from './client/node-links.ts';
+export type { PagesFetched } from './client/page-fetcher.ts';
 export { probeNode } from './client/probe-node.ts';
 export { type NodeStatus, RegionClient } from './client/region-client.ts';
 export { type FetchSource, RegionFetch } from './client/region-fetch.ts';
@@ -95,3 +96,11 @@ export {
   sharedConfig,
   storagePart,
 } from './region/region-file.ts';
+export {
+  FillError,
+  type FilledAt,
+  fillNode,
+  type NodePlace,
+  stageImages,
+} from './restore/fill-node.ts';
+export { PageFile } from './restore/page-file.ts';

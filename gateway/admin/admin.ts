@@ -90,6 +90,7 @@ function served(options: AdminOptions): Hono {
       metrics: () => ({ status: 200, text: options.registry.render(), contentType: metricsContentType }),
       status: () => ({ status: 200, body: options.view.status(monotonicMs()) }),
       readiness: () => ({ status: 200, body: options.readiness() }),
+      backups: () => ({ status: 200, body: options.view.backups(monotonicMs()) }),
       live: ({ authorization }) => live(authorization, options),
       watch: () => failed(400, 'SEXTANT_PROTOCOL_ERROR', '/v1/watch is a WebSocket.'),
       switchover: ({ body }) => begin({ kind: 'switchover', ...body }, options),

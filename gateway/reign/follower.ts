@@ -6,6 +6,7 @@ import { StallWatch } from '../../regions/core.ts';
 import {
   type Epoch,
   EpochTree,
+  endOfTime,
   type Fork,
   framePayload,
   genesisEpoch,
@@ -40,7 +41,8 @@ const whereToBegin = {
   kind: 'fetch',
   branch: mainBranch,
   head: null,
-  from: zeroLsn,
+  // Only the path is asked for: the log may begin above where the path begins.
+  from: endOfTime,
   bytesMax: 1,
   waitMs: 0,
   durableOnly: true,

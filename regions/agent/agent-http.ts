@@ -52,6 +52,7 @@ export function agentRoutes(
       metrics: () => ({ status: 200, text: registry.render(), contentType: metricsContentType }),
       status: () => ({ status: 200, body: agent.view.status(monotonicMs()) }),
       readiness: () => ({ status: 200, body: agent.readiness }),
+      backups: () => ({ status: 200, body: agent.view.backups(monotonicMs()) }),
       losses: async () => {
         const reply = await agent.serve({ kind: 'losses' });
         if (reply.kind !== 'losses') return refused(reply);

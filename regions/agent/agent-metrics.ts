@@ -17,6 +17,7 @@ export function watchAgent(registry: MetricRegistry, agent: Agent): void {
   const readers = [
     watchLag(registry, agent),
     watchRetention(registry, agent),
+    watchBackup(registry, agent),
     watchShipping(registry),
     watchControl(registry),
   ];
@@ -65,6 +66,24 @@ function watchRetention(registry: MetricRegistry, agent: Agent): Read {
     for (const { reason, bytes } of retention?.held ?? []) held.with({ reason }).set(bytes);
     for (const { region: target } of retention?.letGo ?? []) letGo.with({ target }).set(1);
     floor.set(retention?.floor ?? 0);
+  };
+}
+
+/** Without a backup there is no sample. */
+function watchBackup(registry: MetricRegistry, agent: Agent): Read {
+  const age = registry.gauge(metrics.backupAge);
+  const lag = registry.gauge(metrics.backupLag);
+  const bytes = registry.gauge(metrics.backupBytes);
+  const uploaded = follow(registry.counter(metrics.backupUploaded).with({}));
+  const failures = follow(registry.counter(metrics.backupFailures).with({}));
+  return () => {
+    const { backup } = agent.standing;
+    if (backup === undefined) return;
+    age.with({}).set(backup.ageMs / 1_000);
+    lag.with({}).set(backup.lagBytes);
+    bytes.with({}).set(backup.bytes);
+    uploaded(backup.uploadedBytes);
+    failures(backup.failures);
   };
 }
 

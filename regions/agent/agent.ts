@@ -17,6 +17,9 @@ import {
   runRecovery,
 } from '../../storage/index.ts';
 import { type Logger, RateLimit, type Telemetry } from '../../telemetry/index.ts';
+import { Backup } from '../backup/backup.ts';
+import { openStore, storeBelow } from '../backup/object-store.ts';
+import { type RestoredMarker, readMarker } from '../backup/restored-marker.ts';
 import { parseJson, subjectsOf } from '../bus/core/messages.ts';
 import { type NatsConnection, openNatsConnection } from '../bus/nats-connection.ts';
 import { natsSecurity } from '../bus/nats-security.ts';
@@ -102,8 +105,10 @@ export class Agent {
   private readonly store: JetStreamControlStore;
   private readonly links: RegionClient;
   private readonly agent: RegionAgent;
+  private readonly backup: Backup | null;
   private readonly controlLeader: ControlLeader;
   private readonly copies: ControlCopiesWatch;
+  private readonly restored: RestoredMarker | null;
   private readonly lock: DirectoryLock;
   private readonly losses: LossStore;
   private readonly moves: EndedMoves;
@@ -119,8 +124,9 @@ export class Agent {
     { config, log, telemetry, credentials }: AgentOptions,
     { lock, losses, lags, operations }: Kept,
   ) {
-    const { cluster, region, regions, nats } = config;
+    const { cluster, region, regions, nats, backup, secret } = config;
     this.detached = readDetachedMark(config.dataDir);
+    this.restored = readMarker(config.dataDir);
     this.lock = lock;
     this.losses = losses;
     this.moves = new EndedMoves(operations);
@@ -137,6 +143,18 @@ export class Agent {
     const place = credentials === undefined ? {} : { credentials };
     this.links = new RegionClient({ ...config, log, place });
     this.copies = new ControlCopiesWatch({ connection: this.nats, cluster });
+    this.backup =
+      backup === undefined
+        ? null
+        : new Backup({
+            config: backup,
+            store: storeBelow(openStore(backup), `${cluster}/${region}`),
+            identity: { cluster, region, regions, secret, restoredFrom: this.restored?.backup ?? null },
+            links: this.links,
+            me: () => this.agent.survivor().held,
+            runtime: machine,
+            log,
+          });
     this.agent = new RegionAgent({
       cluster,
       region,
@@ -167,6 +185,7 @@ export class Agent {
       operations: this.moves,
       lags,
       retention: config.retention ?? retentionDefault,
+      ...(this.backup !== null && { backup: this.backup }),
       onReading: (reading) => {
         if (reading.kind === 'absent') void this.bootstrap();
         if (reading.kind === 'record') this.forgetDetachment();
@@ -261,6 +280,7 @@ export class Agent {
     this.closed = true;
     for (const stop of this.stops) stop();
     this.copies.close();
+    this.backup?.close();
     await this.agent.close();
     this.store.close();
     this.links.close();
@@ -285,6 +305,7 @@ export class Agent {
   private run(): void {
     const subjects = subjectsOf(this.config.cluster);
     this.agent.start();
+    this.backup?.start();
     this.stops.push(
       this.nats.subscribe(subjects.agent(this.config.region), (message) => {
         // Asking for a move and not for its outcome is a mistake: nobody would learn that it was refused.
@@ -309,6 +330,7 @@ export class Agent {
       nodes: agent.nodes,
       view: agent.view,
       store,
+      restoredEpoch: this.restored?.epoch ?? null,
       isOver: () => this.closed || agent.sight.view !== null,
       looked: (reading: ControlReading) => agent.looked(reading),
       log,

@@ -14,6 +14,7 @@ import {
   secretSchema,
   strictShape,
 } from '../../storage/index.ts';
+import { backupSchema } from '../backup/core/backup-config.ts';
 import { regionsMax } from '../membership/core/membership-rules.ts';
 import { retentionSchema } from '../retention/core/retention-limits.ts';
 
@@ -81,6 +82,8 @@ export const agentConfigSchema = strictShape({
   regions: regionsSchema,
   /** How much of the log the nodes keep. */
   retention: retentionSchema.optional(),
+  /** Where the region is backed up to; left out: nowhere. */
+  backup: backupSchema.optional(),
   identity: identityFilesSchema.optional(),
 })
   .superRefine(refineSecret)

@@ -10,7 +10,7 @@ import type { OperationKeeper } from '../moves/operation-store.ts';
 import type { LagKeeper } from '../replication/lag-store.ts';
 import type { RetentionConfig } from '../retention/core/retention-limits.ts';
 import type { ReplicationParts } from './replication-parts.ts';
-import type { Addresses } from './standing.ts';
+import type { Addresses, BackupPart } from './standing.ts';
 
 export interface RegionAgentOptions {
   readonly cluster: string;
@@ -34,6 +34,8 @@ export interface RegionAgentOptions {
   readonly lags: LagKeeper;
   /** How much of the log is kept. */
   readonly retention: RetentionConfig;
+  /** The region's backup, where it has one. */
+  readonly backup?: BackupPart;
   /** A record was looked for; what it brought is known here by now. */
   readonly onReading: (reading: ControlReading) => void;
   readonly runtime: Runtime;

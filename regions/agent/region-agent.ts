@@ -250,6 +250,7 @@ export class RegionAgent {
       receiving: this.receiving,
       lags: this.shipping?.run.lag() ?? [],
       retention: this.retention.report,
+      backup: this.options.backup?.report ?? null,
       lossEpochs: losses.epochs,
       failovers: this.moves.failovers,
       trouble: this.trouble ?? this.options.natsTrouble?.() ?? null,
@@ -421,7 +422,6 @@ export class RegionAgent {
 
   private becomeSecondary(): void {
     const { cluster, region, nats, replication, lags, telemetry, runtime, log } = this.options;
-    const { codec } = replication;
     this.reignSought = null;
     void this.shipping?.run.close();
     this.shipping = null;
@@ -446,7 +446,7 @@ export class RegionAgent {
       telemetry,
       log,
       runtime,
-      ...(codec !== undefined && { codec }),
+      ...(replication.codec !== undefined && { codec: replication.codec }),
     });
   }
 
@@ -455,8 +455,8 @@ export class RegionAgent {
     const { held, followed } = this.survivor();
     if (this.shipping !== null || held === null || held.forks.length === 0) return null;
     const from = followed ?? this.sight.view?.record.primary;
-    if (from === undefined) return null;
-    return { from, reign: { head: held.epoch, forks: held.forks, vdl: held.vdl } };
+    const reign = { head: held.epoch, forks: held.forks, vdl: held.vdl };
+    return from === undefined ? null : { from, reign };
   }
 
   /**
@@ -472,7 +472,7 @@ export class RegionAgent {
 
   private report(): void {
     const { cluster, region, nats, runtime } = this.options;
-    const report = { kind: 'region' as const, ...this.standing };
+    const report: Report = { kind: 'region', ...this.standing };
     this.view.heard(report, runtime.nowMs());
     nats.publish(subjectsOf(cluster).report(region), Buffer.from(JSON.stringify(report)));
   }

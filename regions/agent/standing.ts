@@ -2,6 +2,7 @@
 
 import type { RegionId } from '../../storage/index.ts';
 import { sextantVersion } from '../../telemetry/core.ts';
+import type { Backup } from '../backup/backup.ts';
 import type { Survivor } from '../control/core/survivors.ts';
 import type { FailoverWatch } from '../failover/failover-watch.ts';
 import type { Moves } from '../moves/moves.ts';
@@ -9,6 +10,7 @@ import type { Took } from '../readiness/core/move-stopwatch.ts';
 import type { Receiving } from '../replication/receiving.ts';
 import type { Shipping } from '../replication/shipping.ts';
 import type { RetentionReport } from '../retention/core/retention-report.ts';
+import type { BackupReport } from '../status/core/backup-report.ts';
 import type { RegionReport } from '../status/core/report.ts';
 import { reportLimits } from '../status/core/report-limits.ts';
 import type { RegionNodes } from '../status/region-nodes.ts';
@@ -18,6 +20,9 @@ export interface Addresses {
   readonly agent: string;
   readonly gateway: string | null;
 }
+
+/** A backup as the rest of an agent sees it. */
+export type BackupPart = Pick<Backup, 'needs' | 'report'>;
 
 export interface StandingParts {
   readonly region: RegionId;
@@ -29,6 +34,8 @@ export interface StandingParts {
   /** Of the secondaries, as the primary sees them. */
   readonly lags: ReturnType<Shipping['lag']>;
   readonly retention: RetentionReport;
+  /** Null without a backup. */
+  readonly backup: BackupReport | null;
   /** Reigns whose lost writes are known here. */
   readonly lossEpochs: readonly number[];
   readonly failovers: Moves['failovers'];
@@ -40,7 +47,7 @@ export interface StandingParts {
 
 export function standingOf(parts: StandingParts): RegionReport {
   const { region, addresses, survivor, nodes, receiving, lags, lossEpochs, failovers } = parts;
-  const { trouble, took, watch, sentAtMs, retention } = parts;
+  const { trouble, took, watch, sentAtMs, retention, backup } = parts;
   const { held, followed, primaryVdl, levelMsAgo } = survivor;
   const { suspicion, refusal } = watch;
   return {
@@ -83,6 +90,7 @@ export function standingOf(parts: StandingParts): RegionReport {
       }),
     ),
     retention,
+    ...(backup !== null && { backup }),
     lossEpochs: [...lossEpochs],
     failovers: failovers.slice(-reportLimits.reportFailoversMax).map(({ id, epoch }) => ({ id, epoch })),
     took,

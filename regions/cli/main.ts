@@ -6,6 +6,8 @@ import { CertificateError } from '../certs/certificate-store.ts';
 import { DeploymentError } from '../local/deployment-file.ts';
 import { TransferError } from '../transfer/transfer-error.ts';
 import { CliError } from './ask/output.ts';
+import { addBackupCommands } from './backup/backup-commands.ts';
+import { addRestoreCommand } from './backup/restore-command.ts';
 import { addCertsCommands } from './commands/certs-commands.ts';
 import { addCompletionCommand } from './commands/completion-command.ts';
 import { addControlCommands } from './commands/control-commands.ts';
@@ -42,6 +44,8 @@ export function buildProgram(): Command {
   addPolicyCommand(program);
   addControlCommands(program);
   addDrillCommands(program);
+  addBackupCommands(program);
+  addRestoreCommand(program);
   addDeployCommands(program);
   addCertsCommands(program);
   addFaultCommands(program);

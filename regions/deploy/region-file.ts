@@ -26,6 +26,7 @@ import {
   strictShape,
 } from '../../storage/index.ts';
 import { advertiseSchema, natsSchema, regionsSchema } from '../agent/config.ts';
+import { type BackupConfig, backupSchema } from '../backup/core/backup-config.ts';
 import { retentionSchema } from '../retention/core/retention-limits.ts';
 import { natsTopology, voteOnly } from './core/nats-topology.ts';
 import { type Broken, natsRules, regionRules, type ServerFile } from './core/region-rules.ts';
@@ -66,6 +67,7 @@ export const regionFileSchema = strictShape({
   gateways: z.array(gatewayPartSchema),
   nats: natsPartSchema,
   retention: retentionSchema.optional(),
+  backup: backupSchema.optional(),
 }).superRefine((file, context) => tell(context, regionRules({ ...file, name: file.region })));
 
 /** One region of a deployment. */
@@ -169,6 +171,12 @@ const upperMoves = ({ nats }: RegionFile): readonly Move[] => [
     : []),
 ];
 
+/** The backup's place with its names of files as they are meant: from the folder of `file`. */
+export const backupBeside = (backup: BackupConfig, file: string): BackupConfig => ({
+  ...filesBeside(backup, file),
+  ...(backup.directory !== undefined && { directory: besideFile(file, backup.directory) }),
+});
+
 /** How an agent reads its region's file. */
 export const agentPart: RegionPart<RegionFile> = {
   schema: regionFileSchema,
@@ -183,6 +191,7 @@ export const agentPart: RegionPart<RegionFile> = {
         agent.dataDir === undefined ? dataDirOf(region, file, 'agent') : besideFile(file, agent.dataDir),
       gateways: region.gateways.map(({ address, advertise }) => advertise ?? address),
       ...(region.retention !== undefined && { retention: region.retention }),
+      ...(region.backup !== undefined && { backup: backupBeside(region.backup, file) }),
     };
     return {
       kind: 'ok',

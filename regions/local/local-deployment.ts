@@ -20,6 +20,7 @@ import {
   waitForExit,
 } from '../../storage/index.ts';
 import { regionsSchema } from '../agent/config.ts';
+import type { BackupConfig } from '../backup/core/backup-config.ts';
 import { regionsMax } from '../membership/core/membership-rules.ts';
 import { findNatsServer } from '../nats/nats-server.ts';
 import { retentionDefault } from '../retention/core/retention-limits.ts';
@@ -75,6 +76,10 @@ export type UpRequest = {
   readonly secure?: boolean;
   /** What is not said stays as it was. */
   readonly retention?: { readonly hours?: number; readonly bytes?: number };
+  /** Where the first region is backed up to, or null for nowhere from now on. Files are named in full. */
+  readonly backup?: BackupConfig | null;
+  /** Of a new deployment; left out, it gets a name by chance. */
+  readonly cluster?: string;
   /** Whether the package of nats-server may be installed, as root, where there is none. */
   readonly install?: boolean;
   /** How far apart the regions are made to be this time; left out, they are as close as one machine is. */
@@ -199,7 +204,7 @@ export function prepareDeployment(
   }
   const base: Deployment = existing ?? {
     version: 1,
-    cluster: `sextant-${randomBytes(4).toString('hex')}`,
+    cluster: request.cluster ?? `sextant-${randomBytes(4).toString('hex')}`,
     secret: randomBytes(32).toString('base64url'),
     natsToken: randomBytes(24).toString('base64url'),
     regions: regionsSchema.parse(request.regions ?? defaultRegions),
@@ -207,8 +212,11 @@ export function prepareDeployment(
     nats: null,
   };
   const { nats } = request;
+  const { backup: backupBefore, ...kept } = base;
+  const backup = request.backup === undefined ? backupBefore : (request.backup ?? undefined);
   const deployment: Deployment = {
-    ...base,
+    ...kept,
+    ...(backup !== undefined && { backup }),
     basePort: request.basePort ?? base.basePort,
     ...(request.secure !== undefined && { secure: request.secure }),
     ...(request.retention !== undefined && {

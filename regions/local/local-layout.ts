@@ -7,12 +7,14 @@ import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import {
   clusterSchema,
+  type NodePlace,
   nodesPerRegion,
   regionSchema,
   secretSchema,
   strictShape,
 } from '../../storage/index.ts';
 import { natsSchema, regionsSchema } from '../agent/config.ts';
+import { type BackupConfig, backupSchema } from '../backup/core/backup-config.ts';
 import { natsTopology, voteOnly, witness } from '../deploy/core/nats-topology.ts';
 import type { NatsPart, ServerFile } from '../deploy/core/region-rules.ts';
 import type { RegionPlan, WitnessPlan } from '../deploy/core/region-text.ts';
@@ -50,6 +52,8 @@ export const deploymentSchema = strictShape({
   detachedFrom: z.string().optional(),
   /** How much of the log is kept; left out where it was never said. */
   retention: retentionSchema.optional(),
+  /** Where the first region is backed up to; left out: nowhere. */
+  backup: backupSchema.optional(),
   /** Servers of someone else (`--nats URL`), or null when the deployment runs its own. */
   nats: natsSchema.nullable(),
   /** Names of a region's storage nodes, where one was replaced: the first two in the first zone, and so on. */
@@ -267,7 +271,7 @@ export function regionPlans(
   jaegerUrl?: string,
 ): readonly RegionPlan[] {
   const { cluster, regions, voters } = deployment;
-  return regions.map((region) => {
+  return regions.map((region, index) => {
     const ports = portsIn(deployment, region);
     return {
       cluster,
@@ -278,6 +282,7 @@ export function regionPlans(
       ...privacyOf(deployment, dataDir),
       nodes: placed(deployment, region, nodesOfRegion(deployment, region)),
       ...(deployment.retention !== undefined && { retention: deployment.retention }),
+      ...(index === 0 && deployment.backup !== undefined && { backup: deployment.backup }),
       agent: { address: at(ports.agent) },
       gateways: isHeadless(deployment, region)
         ? []
@@ -423,6 +428,24 @@ export function sextantProcesses(
       ...(headless ? [] : [spec('gateway', 'gateway', ports.gateway, ['--name', gatewayName])]),
     ];
   });
+}
+
+/** Where the deployment is backed up to. */
+export const backupOf = ({ backup }: Deployment): BackupConfig | undefined => backup;
+
+export const agentDataDir = (dataDir: string, region: string): string =>
+  resolve(dataDir, region, 'agent', 'data');
+
+/** The data directories of all storage nodes. */
+export function nodePlaces({ cluster, regions }: Deployment, dataDir: string): readonly NodePlace[] {
+  return regions.flatMap((region) =>
+    Array.from({ length: nodesPerRegion }, (_, index) => ({
+      cluster,
+      region,
+      node: `n${index + 1}`,
+      dataDir: resolve(dataDir, region, `n${index + 1}`, 'data'),
+    })),
+  );
 }
 
 /** Where clients and people connect. */

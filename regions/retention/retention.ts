@@ -18,7 +18,14 @@ import {
 } from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
 import type { Held, Survivor } from '../control/core/survivors.ts';
-import { type HeldBytes, type LetGo, type Neighbour, orderRetention, positionOn } from './core/retention.ts';
+import {
+  type HeldBytes,
+  type LetGo,
+  type Neighbour,
+  orderRetention,
+  positionOn,
+  type Wanted,
+} from './core/retention.ts';
 import { type RetentionConfig, retentionLimits } from './core/retention-limits.ts';
 import type { RetentionReport } from './core/retention-report.ts';
 
@@ -48,6 +55,8 @@ export interface RetentionOptions {
   }[];
   /** Whether writes that a failover left behind here are still being looked for. */
   readonly isSearching: () => boolean;
+  /** The region's backup, which needs what it lacks; left out without one. */
+  readonly backup?: { readonly needs: Wanted | null };
   readonly runtime: Runtime;
   readonly log: Logger;
 }
@@ -87,7 +96,7 @@ export class Retention {
   }
 
   private async round(): Promise<void> {
-    const { config, links, isSearching, runtime } = this.options;
+    const { config, links, isSearching, backup, runtime } = this.options;
     const me = this.options.me();
     if (this.asking || this.closed || me === null || me.epoch === genesisEpoch) return;
     const { request, held, letGo, floor } = orderRetention({
@@ -95,6 +104,7 @@ export class Retention {
       me,
       neighbours: this.neighbours(me),
       isSearching: isSearching(),
+      backup: backup?.needs ?? null,
       answers: this.fresh(),
       sets: setsOf(links.membership),
       nowUs: runtime.wallUs(),
@@ -160,8 +170,8 @@ export class Retention {
     const known = new Set(this.letGo.map(({ region }) => region));
     for (const { region, reason } of letGo) {
       if (known.delete(region)) continue;
-      log.warn({ secondary: region, reason }, 'the log is kept for a region no longer: it may need images');
+      log.warn({ holder: region, reason }, 'the log is kept for it no longer: it may need images');
     }
-    for (const region of known) log.info({ secondary: region }, 'the log is kept for a region again');
+    for (const region of known) log.info({ holder: region }, 'the log is kept for it again');
   }
 }

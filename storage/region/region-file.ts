@@ -77,6 +77,7 @@ export const regionFrame = {
   gateways: z.unknown(),
   nats: z.unknown(),
   retention: z.unknown().optional(),
+  backup: z.unknown().optional(),
 };
 const frameSchema = strictShape(regionFrame);
 type RegionFrame = z.output<typeof frameSchema>;

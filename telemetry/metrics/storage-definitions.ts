@@ -104,7 +104,8 @@ export const storageMetrics = {
     kind: 'counter',
     name: 'sextant_storage_refilled_bytes_total',
     unit: 'bytes',
-    description: 'Page images this node got from peers, or from another region, in the place of log that is no longer kept',
+    description:
+      'Page images this node got from peers, or from another region, in the place of log that is no longer kept',
     worry: 'rises without a node that was wiped, replaced or away',
     labels: [],
   },

@@ -91,6 +91,13 @@ export const apiRoutes = {
     answers: { 200: json('Readiness', 'As this process sees it, by reports not older than 3 s.') },
     errors: { gateway: guarded, agent: [401] },
   },
+  backups: {
+    method: 'get',
+    path: '/v1/backups',
+    summary: 'How far each region\u2019s backup is',
+    answers: { 200: json('Backups', 'Of each region that has one, as it last told.') },
+    errors: { gateway: guarded, agent: [401] },
+  },
   watch: {
     method: 'get',
     path: '/v1/watch',

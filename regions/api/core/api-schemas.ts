@@ -10,6 +10,7 @@ import { policyChangeSchema, policySchema } from '../../policy/core/policy-reque
 import { readinessSchema } from '../../readiness/core/readiness.ts';
 import { rebuildReplySchema, rebuildRequestSchema } from '../../rebuild/core/rebuild-request.ts';
 import { retentionReportSchema } from '../../retention/core/retention-report.ts';
+import { backupReportSchema, backupsSchema } from '../../status/core/backup-report.ts';
 import { nodeReportSchema } from '../../status/core/report.ts';
 import { writeTotalsSchema } from '../../status/core/write-totals.ts';
 
@@ -95,6 +96,7 @@ const statusSchema = z.object({
       retention: retentionReportSchema
         .exactOptional()
         .describe('What the storage nodes keep their log for; left out while it is not known.'),
+      backup: backupReportSchema.exactOptional().describe('Its backup; left out where it has none.'),
       needsImages: z
         .string()
         .exactOptional()
@@ -187,6 +189,7 @@ export const apiSchemas = {
   Error: errorSchema,
   Health: z.object({ status: z.literal('ok') }),
   AgentReady: z.object({ ready: z.boolean(), reason: z.string().exactOptional() }),
+  Backups: backupsSchema,
   Policy: policySchema,
   PolicyChange: policyChangeSchema,
   Regions: membershipSchema,

@@ -76,6 +76,7 @@ const regionStatusSchema = z.looseObject({
     })
     .nullish(),
   membershipEpoch: z.number().nullish(),
+  backup: z.looseObject({ ageMs: z.number(), trouble: z.string().nullish() }).nullish(),
   nodes: z.array(nodeStatusSchema).default([]),
 });
 export type RegionStatus = z.output<typeof regionStatusSchema>;

@@ -154,7 +154,7 @@ function failoverLines({ failover, primary }: DeploymentStatus): readonly string
 }
 
 /** What a region's log is kept for beyond its window, and for whom it is kept no longer. */
-function retentionLines({ retention, needsImages }: RegionStatus): readonly string[] {
+function retentionLines({ retention, needsImages, backup }: RegionStatus): readonly string[] {
   const held = retention?.held.filter(({ reason }) => reason !== 'window') ?? [];
   const total = held.reduce((sum, { bytes }) => sum + bytes, 0);
   const parts = held.map(({ reason, bytes }) => `${formatBytes(bytes)} for ${reason}`);
@@ -164,6 +164,9 @@ function retentionLines({ retention, needsImages }: RegionStatus): readonly stri
     ...(retention?.letGo ?? []).map(({ region, reason }) =>
       paint('yellow', `the log is kept for ${region} no longer: ${reason}`),
     ),
+    ...(backup?.trouble
+      ? [paint('yellow', `backup: ${backup.trouble} (${formatMs(backup.ageMs)} old)`)]
+      : []),
   ];
 }
 

@@ -31,6 +31,7 @@ import {
 } from '../../local/local-layout.ts';
 import { authorityFileOf } from '../../local/secure/local-certificates.ts';
 import { retentionSchema } from '../../retention/core/retention-limits.ts';
+import { type BackupOptions, backupArgs, backupOf, withBackup } from '../ask/backup-options.ts';
 import { jaegerLinks, jaegerTable } from '../ask/jaeger-links.ts';
 import { type CommonOptions, withCommon, withExample } from '../ask/options.ts';
 import { CliError, note, paint, parseBytes, printJson, table } from '../ask/output.ts';
@@ -55,22 +56,23 @@ export const programs: Programs = {
 /** The supervisor runs the drills that are asked for over HTTP, each as a command of its own. */
 const desk = (dataDir: string) => drillDesk(dataDir, [process.execPath, cliFile]);
 
-type UpOptions = CommonOptions & {
-  readonly regions?: string;
-  readonly basePort?: string;
-  readonly detach?: boolean;
-  readonly fresh?: boolean;
-  readonly install?: boolean;
-  readonly nats?: string;
-  readonly natsReplicas: string;
-  readonly wan?: boolean;
-  readonly wanRttMs?: string;
-  readonly jaeger?: boolean;
-  readonly secure?: boolean;
-  readonly retentionHours?: string;
-  readonly retentionBytes?: string;
-  readonly timeout: string;
-};
+type UpOptions = CommonOptions &
+  BackupOptions & {
+    readonly regions?: string;
+    readonly basePort?: string;
+    readonly detach?: boolean;
+    readonly fresh?: boolean;
+    readonly install?: boolean;
+    readonly nats?: string;
+    readonly natsReplicas: string;
+    readonly wan?: boolean;
+    readonly wanRttMs?: string;
+    readonly jaeger?: boolean;
+    readonly secure?: boolean;
+    readonly retentionHours?: string;
+    readonly retentionBytes?: string;
+    readonly timeout: string;
+  };
 
 function natsOf(options: UpOptions): Pick<UpRequest, 'nats'> {
   if (options.nats === undefined) return {};
@@ -117,6 +119,7 @@ function requestOf(options: UpOptions): UpRequest {
     ...(options.install === true && { install: true }),
     ...(options.secure !== undefined && { secure: options.secure }),
     ...retentionOf(options),
+    ...backupOf(options),
     ...natsOf(options),
     ...wanOf(options),
   };
@@ -220,7 +223,9 @@ const messageSchema = z.discriminatedUnion('kind', [
 type SupervisorMessage = z.output<typeof messageSchema>;
 
 /** The options of `up` that `supervise` takes as they are; a NATS token stays in the environment. */
-const handedOn = ({
+const handedOn = (options: UpOptions): readonly string[] => [...ownArgs(options), ...backupArgs(options)];
+
+const ownArgs = ({
   regions,
   basePort,
   fresh,
@@ -329,7 +334,7 @@ async function down(options: CommonOptions): Promise<void> {
 
 /** What a deployment is brought up with; `up` and `supervise` take the same. */
 const withRequest = (command: Command): Command =>
-  command
+  withBackup(command)
     .option(
       '--regions <names>',
       `up to six names, the first is primary (new deployments: ${defaultRegions.join(',')})`,

@@ -83,6 +83,36 @@ export const regionKeys: readonly RegionKey[] = [
     meaning:
       'Most bytes of log on each node, at least 1 MiB; what is beyond goes although it is younger. What a region lacks that is away is kept up to twice as many.',
   },
+  {
+    key: 'backup',
+    meaning:
+      'Where the agent uploads the log and page images of this region, all the time: a directory or an S3 bucket. Without this key: nowhere.',
+  },
+  {
+    key: 'backup.directory',
+    meaning: 'A directory, of another disk or a file server. Relative names begin at this file.',
+  },
+  { key: 'backup.s3', meaning: 'Instead of a directory: a bucket of AWS or of another S3 server.' },
+  {
+    key: 'backup.s3.endpoint',
+    meaning: 'http(s)://host:port of the server. Without this key: AWS.',
+  },
+  { key: 'backup.s3.region', meaning: 'The region of the store. Without this key: us-east-1.' },
+  { key: 'backup.s3.bucket', meaning: 'The bucket. It has to be there.' },
+  { key: 'backup.s3.prefix', meaning: 'What all names in the bucket begin with.' },
+  {
+    key: 'backup.s3.credentialsFile',
+    meaning:
+      'File with aws_access_key_id and aws_secret_access_key, for its owner and group alone. Without this key: $AWS_ACCESS_KEY_ID and $AWS_SECRET_ACCESS_KEY.',
+  },
+  {
+    key: 'backup.s3.pathStyle',
+    meaning: 'true: the bucket is in the path and not in the host. Without this key: true with an endpoint.',
+  },
+  {
+    key: 'backup.keepDays',
+    meaning: 'A restore reaches back so many days at least, 1 to 3650. Without this key: 30.',
+  },
   { key: 'agent', meaning: 'The agent: ships redo to other regions or receives it, and carries out moves.' },
   { key: 'agent.address', meaning: 'host:port that it listens on.' },
   {

@@ -1,4 +1,5 @@
 /** Writes the file of a region or of a witness: YAML with a comment on every key. */
+import type { BackupConfig } from '../../backup/core/backup-config.ts';
 import type { RetentionConfig } from '../../retention/core/retention-limits.ts';
 import { meaningOf } from './region-keys.ts';
 import type { NatsPart } from './region-rules.ts';
@@ -22,6 +23,7 @@ export interface RegionPlan {
   readonly certificatesDir?: string | undefined;
   readonly nodes: readonly { readonly node: string; readonly az: string; readonly address: string }[];
   readonly retention?: RetentionConfig | undefined;
+  readonly backup?: BackupConfig | undefined;
   readonly agent: { readonly address: string };
   /** Beside name and address, whatever else a gateway is told. */
   readonly gateways: readonly {
@@ -113,9 +115,9 @@ const sections = (top: Readonly<Record<string, unknown>>): string =>
 /** The file of a region. `title` is its first comment. */
 export function regionText(plan: RegionPlan, title: string): string {
   const { cluster, region, regions, voters, dataDir, secrets, certificatesDir } = plan;
-  const { nodes, retention, agent, gateways, nats } = plan;
+  const { nodes, retention, backup, agent, gateways, nats } = plan;
   const head = { version: 1, cluster, region, regions, voters, dataDir, secrets, certificatesDir };
-  return `${comment(title, '').join('\n')}\n${sections({ ...head, nodes, retention, agent, gateways, nats })}\n`;
+  return `${comment(title, '').join('\n')}\n${sections({ ...head, nodes, retention, backup, agent, gateways, nats })}\n`;
 }
 
 /** The file of a witness. */

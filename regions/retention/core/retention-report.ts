@@ -8,10 +8,10 @@ export const retentionReportSchema = z.object({
   held: z
     .array(z.object({ reason: z.string(), bytes: z.number() }))
     .describe(
-      'Redo above that, by what it is kept for: `window`; `secondary <region>`, which lacks it; `images`, which fewer than four nodes have; `lost writes`, which are being looked for; `files`, for the rest of a file.',
+      'Redo above that, by what it is kept for: `window`; `secondary <region>` or `backup`, which lacks it; `images`, which fewer than four nodes have; `lost writes`, which are being looked for; `files`, for the rest of a file.',
     ),
   letGo: z
     .array(z.object({ region: z.string(), reason: z.string() }))
-    .describe('Regions that the log is kept for no longer.'),
+    .describe('Regions, or `backup`, that the log is kept for no longer.'),
 });
 export type RetentionReport = z.infer<typeof retentionReportSchema>;

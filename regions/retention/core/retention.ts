@@ -27,6 +27,9 @@ export interface Neighbour {
   readonly lacksForMs: number;
 }
 
+/** From where on somebody still needs the log, and for how long. */
+export type Wanted = Pick<Neighbour, 'lacksForMs'> & { readonly at: Lsn };
+
 export interface RetentionQuestion {
   readonly config: RetentionConfig;
   /** What this region's nodes hold. */
@@ -34,6 +37,8 @@ export interface RetentionQuestion {
   readonly neighbours: readonly Neighbour[];
   /** Writes that a failover left behind here are still being looked for. */
   readonly isSearching: boolean;
+  /** What the region's backup lacks; null without a backup, or while that is not known. */
+  readonly backup: Wanted | null;
   /** The newest answer of each node that has one. */
   readonly answers: ReadonlyMap<NodeId, RetainedReply>;
   /** The nodes of the region: two sets while one is being replaced. */
@@ -42,16 +47,17 @@ export interface RetentionQuestion {
   readonly nowUs: number;
 }
 
-/** A secondary that the log is kept for no longer. */
+/** A secondary that the log is kept for no longer, or the backup. */
 export interface LetGo {
-  readonly region: RegionId;
+  /** A region, or `backup`. */
+  readonly region: string;
   /** In words, with the limit. */
   readonly reason: string;
 }
 
 /** Part of the log, in bytes of redo, and who holds it. */
 export interface HeldBytes {
-  /** `window`, `images`, `files`, `lost writes`, or `secondary <region>`. */
+  /** `window`, `images`, `files`, `lost writes`, `backup`, or `secondary <region>`. */
   readonly reason: string;
   readonly bytes: number;
 }
@@ -71,7 +77,7 @@ interface Holder {
 
 /** R60: what a region that is away lacks is kept until it lacks it for longer than the window, or `awayFactor` times `bytes` of it. */
 export function orderRetention(question: RetentionQuestion): RetentionOrder {
-  const { config, me, neighbours, isSearching, nowUs } = question;
+  const { config, me, neighbours, isSearching, backup, nowUs } = question;
   const onPath = new Map([...question.answers].filter(([, { head }]) => head === me.epoch));
   const answers = [...onPath.values()];
   const letGo: LetGo[] = [];
@@ -79,9 +85,15 @@ export function orderRetention(question: RetentionQuestion): RetentionOrder {
   const longest = Math.max(0, ...answers.map(({ logBytes }) => logBytes));
   for (const neighbour of neighbours) {
     const { region, at } = neighbour;
-    const reason = tooFar(neighbour, at === null ? longest : Math.max(0, me.vdl - at), config);
+    const reason = tooFar(neighbour.lacksForMs, at === null ? longest : Math.max(0, me.vdl - at), config);
     if (reason !== null) letGo.push({ region, reason });
     else holders.push({ reason: `secondary ${region}`, at: at ?? zeroLsn });
+  }
+  if (backup !== null) {
+    // R67: a store that is away holds the log up no longer than a region that is.
+    const reason = tooFar(backup.lacksForMs, Math.max(0, me.vdl - backup.at), config);
+    if (reason !== null) letGo.push({ region: 'backup', reason });
+    else holders.push({ reason: 'backup', at: backup.at });
   }
   // S19: on four nodes of every set (S27).
   const copies = pgclOf(question.sets, (node) => onPath.get(node)?.images ?? zeroLsn);
@@ -109,11 +121,7 @@ export function positionOn(theirs: Held | null, mine: Held): Lsn | null {
 }
 
 /** Why a region is let go; null while the log is kept for it. */
-function tooFar(
-  { lacksForMs }: Neighbour,
-  lacksBytes: number,
-  { hours, bytes }: RetentionConfig,
-): string | null {
+function tooFar(lacksForMs: number, lacksBytes: number, { hours, bytes }: RetentionConfig): string | null {
   if (lacksBytes === 0) return null;
   if (lacksForMs > hours * 3_600_000)
     return `it has lacked redo for longer than the window of ${hours} h (retention.hours)`;

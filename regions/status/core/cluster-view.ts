@@ -5,6 +5,7 @@ import { type Policy, whyNotAutomatic } from '../../control/core/policy.ts';
 import type { Survivor } from '../../control/core/survivors.ts';
 import type { SwitchoverQuestion } from '../../control/core/switchover-rules.ts';
 import type { RetentionReport } from '../../retention/core/retention-report.ts';
+import type { BackupReport, Backups } from './backup-report.ts';
 import type { GatewayReport, NodeReport, RegionReport, Report } from './report.ts';
 import { reportLimits } from './report-limits.ts';
 import { type Versions, versionsOf } from './versions.ts';
@@ -38,6 +39,8 @@ export interface RegionStatus {
   readonly versions: Versions;
   /** What its nodes keep their log for; left out while it is not known. */
   readonly retention?: RetentionReport;
+  /** Its backup, where it has one. */
+  readonly backup?: BackupReport;
   /** Of a secondary: why the log of its primary does not bring it up any more, in words; left out while it can. */
   readonly needsImages?: string;
   /** Epoch of the membership of its storage nodes; left out when not known. */
@@ -358,10 +361,20 @@ export class ClusterView {
       ...(trouble !== undefined && { trouble }),
       versions: versionsOf(report, gateways),
       ...(last?.retention !== undefined && { retention: last.retention }),
+      ...(last?.backup !== undefined && { backup: last.backup }),
       ...(needsImages !== undefined && { needsImages }),
       ...(last?.membershipEpoch !== undefined && { membershipEpoch: last.membershipEpoch }),
       nodes: (last?.nodes ?? []).map((node) =>
         report === null ? { ...node, state: 'down' as const, scl: null } : timed(node, writer),
+      ),
+    };
+  }
+
+  /** The backups of all regions that have one, as they last told. */
+  backups(nowMs: number): Backups {
+    return {
+      backups: this.status(nowMs).regions.flatMap(({ name, ageMs, backup }) =>
+        backup === undefined ? [] : [{ ...backup, region: name, reportAgeMs: ageMs }],
       ),
     };
   }

@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { forkSchema } from '../../../storage/core.ts';
 import { retentionReportSchema } from '../../retention/core/retention-report.ts';
+import { backupReportSchema } from './backup-report.ts';
 import { writeTotalsSchema } from './write-totals.ts';
 
 /** Percentiles over the last minute, and for how long it has been far slower than the others; see `AppendTimes`. */
@@ -87,6 +88,8 @@ export const regionReportSchema = z.object({
   lossEpochs: z.array(z.int()),
   /** What its nodes keep their log for. Left out by an older agent. */
   retention: retentionReportSchema.exactOptional(),
+  /** Of the region's backup; left out without one. */
+  backup: backupReportSchema.exactOptional(),
   /** The newest failovers that its agent has carried out, with the epochs that they began. Left out by an older agent. */
   failovers: z.array(z.object({ id: z.string(), epoch: z.int() })).exactOptional(),
   /** How long the last moves to this region took; see `MoveStopwatch`. Left out by an older agent. */

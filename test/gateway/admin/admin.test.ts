@@ -357,6 +357,7 @@ describe('/openapi.json', () => {
       '/metrics',
       '/v1/status',
       '/v1/readiness',
+      '/v1/backups',
       '/v1/watch',
       '/v1/live',
       '/v1/switchover',

@@ -8,7 +8,7 @@ const regions = join(import.meta.dirname, '../../../regions');
 const page = readFileSync(join(regions, 'DEPLOY.md'), 'utf8');
 
 test('DEPLOY.md has every key of a region’s file, in the words of its comment', () => {
-  const rows = [...page.matchAll(/^\| `([a-zA-Z.[\]]+)` \| (.+) \|$/gm)].map(([, key, meaning]) => ({
+  const rows = [...page.matchAll(/^\| `([a-zA-Z0-9.[\]]+)` \| (.+) \|$/gm)].map(([, key, meaning]) => ({
     key,
     meaning,
   }));

@@ -47,6 +47,7 @@ function order(neighbours: readonly Neighbour[], { answers = six, ...more }: Mor
   const byNode = new Map(answers.map((reply, at) => [nodeId(`n${at + 1}`), reply]));
   return orderRetention({
     ...{ config, me, neighbours, isSearching: false, answers: byNode, sets: [names], nowUs: 1e15 },
+    backup: null,
     ...more,
   });
 }

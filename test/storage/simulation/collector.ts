@@ -197,6 +197,7 @@ export class Collector implements Collecting {
       me: held,
       neighbours: [neighbour],
       isSearching: false,
+      backup: null,
       answers: new Map(recent.map(([node, { reply }]) => [node, reply])),
       sets: [sixNodes],
       nowUs: nowMs,
