@@ -85,6 +85,17 @@ export class EpochTree {
     return 'added';
   }
 
+  /** Adds forks up to the first that contradicts the tree or whose parent it does not know. @returns that one, and those that were new. */
+  addAll(forks: readonly Fork[]): { readonly added: readonly Fork[]; readonly conflict: Fork | null } {
+    const added: Fork[] = [];
+    for (const fork of forks) {
+      const outcome = this.add(fork);
+      if (outcome === 'conflict' || outcome === 'orphan') return { added, conflict: fork };
+      if (outcome === 'added') added.push(fork);
+    }
+    return { added, conflict: null };
+  }
+
   has(candidate: Epoch): boolean {
     return candidate === genesisEpoch || this.forks.has(candidate);
   }

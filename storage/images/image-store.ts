@@ -15,7 +15,7 @@ import type { FillBatch, FillStanding } from './core/fill.ts';
 import { type FoldPoint, type Manifest, runsThrough } from './core/manifest.ts';
 import { type MergeBounds, mergeBounds, mergeBytesPerSecond, nextMerge } from './core/merge-policy.ts';
 import { pageBytes, slotOf } from './core/run-format.ts';
-import { isGoneIn, MergeCursor } from './core/slot-plan.ts';
+import { MergeCursor } from './core/slot-plan.ts';
 import { type Filled, FillFile } from './fill-file.ts';
 import {
   type ImageCounters,
@@ -25,6 +25,7 @@ import {
   imageStoreBounds,
   type PageSource,
 } from './image-store-types.ts';
+import { mergedRun, placeOf } from './run-chain.ts';
 import type { RunFile, RunPlace, SlotBytes } from './run-file.ts';
 import { type RunParts, type RunWritten, writeRun } from './run-writer.ts';
 import { findImages, type ImagesFound } from './store-opening.ts';
@@ -488,22 +489,3 @@ export class ImageStore {
 }
 
 const builtOnNothing = 'the runs it follows were dropped';
-
-const mergedRun = ({
-  index: { pages },
-  entry: { endsAt },
-}: RunFile): ConstructorParameters<typeof MergeCursor>[0][number] => ({ pages, endsAt });
-
-/** The newest run that holds a page, unless it is gone in a newer one. */
-function placeOf(
-  runs: readonly RunFile[],
-  page: PageNo,
-): { readonly run: RunFile; readonly slot: number } | null {
-  for (let at = runs.length - 1; at >= 0; at--) {
-    const run = runs[at] as RunFile;
-    const slot = slotOf(run.index.pages, page);
-    if (slot >= 0) return { run, slot };
-    if (isGoneIn([run.entry], page)) return null;
-  }
-  return null;
-}

@@ -202,6 +202,7 @@ export class NodeRuntime {
     const end = node.segment.volumeEnd(node.durable.head);
     if (end >= node.durable.vdl) this.repairs.level(end, options.runtime.wallUs());
     node.segment.join(foldLimit.head, foldLimit.lowWater);
+    options.kept.keepImages(node.segment.floor.lsn);
     options.sealer.tick(foldLimit.head, foldLimit.lowWater);
     if (this.hasRest) this.rest(true);
     else void options.pages.fold(foldLimit);

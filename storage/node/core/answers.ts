@@ -1,5 +1,5 @@
 /** What a node answers from what it holds, or why it does not. */
-import { durableOn, type EpochTree, endOfTime } from '../../history/epoch-tree.ts';
+import { durableOn, type EpochTree, endOfTime, type Fork } from '../../history/epoch-tree.ts';
 import { describeFloor, type Floor, floorAbove } from '../../history/floor.ts';
 import type { Segment } from '../../log/core/segment.ts';
 import { type Epoch, type Lsn, type PgId, pgId, zeroLsn } from '../../redo/ids.ts';
@@ -77,6 +77,17 @@ export function sealedAnswer({ tree, segment, durable }: Held, fresh: boolean): 
 export const unknown = (head: Epoch): Refusal => ({
   code: 'UNKNOWN_EPOCH',
   reason: `epoch ${head} is not in this node's tree`,
+});
+
+/** What a fork hears that the tree here excludes (S3). */
+export const contradicts = ({ epoch, parent, forkLsn }: Fork): Refusal => ({
+  code: 'EPOCH_CONFLICT',
+  reason: `epoch ${epoch} from (${parent}, ${forkLsn}) contradicts this node's tree`,
+});
+
+export const doesNotFit = (head: Epoch): Refusal => ({
+  code: 'EPOCH_CONFLICT',
+  reason: `the path to epoch ${head} does not fit this node's tree`,
 });
 
 const below = (what: string, floor: Floor): Refusal => ({

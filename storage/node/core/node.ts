@@ -7,7 +7,7 @@ import { durableOn, EpochTree, type Fork } from '../../history/epoch-tree.ts';
 import type { Floor } from '../../history/floor.ts';
 import { type FramePosition, type HeldFrame, Segment } from '../../log/core/segment.ts';
 import type { MembersAct } from '../../members/core/member-state.ts';
-import { type ReceivedFrame, splitFrames } from '../../redo/frame.ts';
+import type { ReceivedFrame } from '../../redo/frame.ts';
 import {
   type BranchName,
   type Epoch,
@@ -32,10 +32,19 @@ import type {
   StorageRequest,
   SurveyRequest,
 } from '../../wire/core/messages.ts';
-import { fenced, type Held, type Refusal, sclsToTell, sealedAnswer, unknown } from './answers.ts';
+import {
+  contradicts,
+  doesNotFit,
+  fenced,
+  type Held,
+  type Refusal,
+  sclsToTell,
+  sealedAnswer,
+  unknown,
+} from './answers.ts';
 import { DurableHint } from './durable-hint.ts';
 import { ForkGate, type PersistFrames } from './fork-gate.ts';
-import { inspectFrames } from './inspect-frames.ts';
+import { readFrames } from './inspect-frames.ts';
 import { LostFrames } from './lost-frames.ts';
 import type { Caller, ImagesFacts, NodeEffect, NodeEvent, NodeState } from './node-events.ts';
 import { NodeImages } from './node-images.ts';
@@ -63,7 +72,6 @@ export class StorageNode {
   private readonly members: NodeMembers;
   private readonly hint: DurableHint;
   private effects: NodeEffect[] = [];
-
   private readonly images: NodeImages;
   /** Something was appended since the last tick. */
   private isBusy = false;
@@ -255,6 +263,12 @@ export class StorageNode {
     return true;
   }
 
+  private isUnknown(caller: Caller | null, head: Epoch): boolean {
+    if (this.tree.has(head)) return false;
+    this.refuseAs(caller, unknown(head));
+    return true;
+  }
+
   /** S29: who believes in an older membership than is installed here hears of the newer one, and nothing else. */
   private refusesMembers(caller: Caller | null, members: number): boolean {
     const stale = this.members.stale(members, this.sealedBelow);
@@ -275,32 +289,22 @@ export class StorageNode {
     if (changed) this.persistState([]);
     const { durablePoint: durable, segment } = this;
     const end = segment.volumeEnd(durable.head);
-    const standing = { hydrated: this.hydrated, sealed: this.sealedBelow, durable, end };
+    const standing = { hydrated: this.hydrated, sealed: this.sealed, durable, end };
     this.replyAfterState(caller, () => this.members.reply(granted, standing));
   }
 
   private append(caller: Caller | null, request: AppendRequest, members: number, nowMs: number): void {
     if (this.refusesAuthority(caller, request.authority)) return;
-    if (!this.tree.has(request.durable.head)) {
-      this.refuseAs(caller, unknown(request.durable.head));
-      return;
-    }
-    const split = splitFrames(request.frames);
-    if (split.kind === 'bad') {
-      this.refuse(caller, 'BAD_FRAME', split.reason);
-      return;
-    }
-    const inspected = inspectFrames(this.tree, split.frames);
-    if (inspected.kind === 'bad') {
-      this.refuse(caller, inspected.code, inspected.reason);
-      return;
-    }
-    if (this.pending.bytes + request.frames.length > nodeLimits.pendingBytesMax) {
+    if (this.isUnknown(caller, request.durable.head)) return;
+    const read = readFrames(this.tree, request.frames);
+    const isFull = this.pending.bytes + request.frames.length > nodeLimits.pendingBytesMax;
+    if (read.kind === 'bad') this.refuse(caller, read.code, read.reason);
+    else if (isFull)
       this.refuse(caller, 'OVERLOADED', `${nodeLimits.pendingBytesMax} bytes wait for the disk already`);
-      return;
+    else {
+      this.learn(request, nowMs);
+      this.keep(caller === null ? null : { caller, request, members }, read.frames, read.lastCpls);
     }
-    this.learn(request, nowMs);
-    this.keep(caller === null ? null : { caller, request, members }, split.frames, inspected.lastCpls);
   }
 
   private learn(request: AppendRequest, nowMs: number): void {
@@ -308,7 +312,7 @@ export class StorageNode {
     const told = this.durablePoint;
     // S2: who appends was let in by four seals for its authority; a node wiped since then seals for it once more.
     const isNewReign = request.authority > this.sealedBelow;
-    this.sealedBelow = isNewReign ? request.authority : this.sealedBelow;
+    if (isNewReign) this.sealedBelow = request.authority;
     if (isNewReign) this.persistState([]);
     const newer = head > told.head || (head === told.head && vdl > told.vdl);
     // A new head may have gone back behind what nobody read any more on the old one.
@@ -403,45 +407,24 @@ export class StorageNode {
    * epochs may arrive (S4). @returns the fork that contradicts.
    */
   private addForks(forks: readonly Fork[]): Fork | null {
-    let conflict: Fork | null = null;
-    let added = false;
-    for (const fork of forks) {
-      const outcome = this.tree.add(fork);
-      if (outcome === 'conflict' || outcome === 'orphan') {
-        conflict = fork;
-        break;
-      }
-      if (outcome === 'known') continue;
-      added = true;
-      this.effects.push({ kind: 'forked', fork });
-    }
-    if (added) this.forkGate.learned(this.persistState([]));
+    const { added, conflict } = this.tree.addAll(forks);
+    for (const fork of added) this.effects.push({ kind: 'forked', fork });
+    if (added.length > 0) this.forkGate.learned(this.persistState([]));
     return conflict;
   }
 
   private fork(caller: Caller | null, authority: Epoch, forks: readonly Fork[]): void {
     if (this.refusesAuthority(caller, authority)) return;
     const conflict = this.addForks(forks);
-    if (conflict !== null) {
-      this.refuse(
-        caller,
-        'EPOCH_CONFLICT',
-        `epoch ${conflict.epoch} from (${conflict.parent}, ${conflict.forkLsn}) contradicts this node's tree`,
-      );
-      return;
-    }
-    this.replyAfterState(caller, () => ({ kind: 'forked' }));
+    if (conflict !== null) this.refuseAs(caller, contradicts(conflict));
+    else this.replyAfterState(caller, () => ({ kind: 'forked' }));
   }
 
   private survey(caller: Caller | null, request: SurveyRequest): void {
     if (this.refusesAuthority(caller, request.authority)) return;
     const conflict = this.addForks(request.forks);
     if (conflict !== null || !this.tree.has(request.head)) {
-      this.refuse(
-        caller,
-        'EPOCH_CONFLICT',
-        `the path to epoch ${request.head} does not fit this node's tree`,
-      );
+      this.refuseAs(caller, doesNotFit(request.head));
       return;
     }
     // Frames still on their way to the disk may stay out: since the seal they can no longer be acknowledged (S2).
@@ -455,10 +438,7 @@ export class StorageNode {
   private retain({ caller, request, holdings, members = 0 }: Extract<NodeEvent, { kind: 'retain' }>): void {
     if (this.refusesMembers(caller, members)) return;
     if (request.authority !== undefined && this.refusesAuthority(caller, request.authority)) return;
-    if (!this.tree.has(request.head)) {
-      this.refuseAs(caller, unknown(request.head));
-      return;
-    }
+    if (this.isUnknown(caller, request.head)) return;
     const { plan, isHigher } = this.keeping.plan(this.held, request, holdings, this.needsImages !== null);
     if (isHigher) this.keeping.saving(this.persistState([]), plan.through);
     else this.effects.push(...this.keeping.dropNow(plan.through));
@@ -469,35 +449,28 @@ export class StorageNode {
   private repaired(frames: Uint8Array, forks: readonly Fork[], nowMs: number): void {
     this.repairs.ended(null, nowMs);
     if (this.addForks(forks) !== null) return;
-    const split = splitFrames(frames);
-    if (split.kind === 'bad') return;
-    const inspected = inspectFrames(this.tree, split.frames);
-    if (inspected.kind === 'good') this.keep(null, split.frames, inspected.lastCpls);
+    const read = readFrames(this.tree, frames);
+    if (read.kind === 'good') this.keep(null, read.frames, read.lastCpls);
   }
 
   private tick(nowMs: number): void {
     this.effects.push(...this.readers.serve(this.reading, nowMs));
     if (this.hint.due(this.durablePoint, nowMs)) this.persistState([]);
-    const { head, vdl } = this.durablePoint;
-    if (this.needsImages !== null && this.images.countOn(this.durablePoint)) this.persistState([]);
+    const { durablePoint: durable } = this;
+    const { head, vdl } = durable;
+    if (this.needsImages !== null && this.images.countOn(durable)) this.persistState([]);
     const end = this.segment.volumeEnd(head);
     const from = this.images.refill.logFrom(head, end);
-    if (this.repairs.due(from, vdl, nowMs))
-      this.effects.push({ kind: 'repair', head, from, durable: this.durablePoint });
-    const { isBusy } = this;
+    if (this.repairs.due(from, vdl, nowMs)) this.effects.push({ kind: 'repair', head, from, durable });
+    const { needsImages: peersFloor, isBusy } = this;
+    this.effects.push(...this.images.refill.tick({ head, end, vdl, peersFloor, isBusy }, nowMs));
     this.isBusy = false;
-    this.effects.push(
-      ...this.images.refill.tick({ head, end, vdl, peersFloor: this.needsImages, isBusy }, nowMs),
-    );
     if (end >= vdl) this.hydrate();
   }
 
   private put(caller: Caller | null, request: PutImagesRequest, nowMs: number): void {
     if (this.refusesAuthority(caller, request.authority)) return;
-    if (!this.tree.has(request.head)) {
-      this.refuseAs(caller, unknown(request.head));
-      return;
-    }
+    if (this.isUnknown(caller, request.head)) return;
     const put = this.images.put(caller, request, nowMs);
     if (put.kind === 'effect') this.effects.push(put.effect);
     else if (put.kind === 'reply') this.replyAfterState(caller, () => put.reply);

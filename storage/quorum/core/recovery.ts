@@ -13,61 +13,20 @@ import {
   nodesIn,
   type QuorumSets,
 } from '../../members/core/quorum-sets.ts';
-import {
-  type BranchName,
-  type Epoch,
-  genesisEpoch,
-  type Lsn,
-  type NodeId,
-  unreachable,
-  zeroLsn,
-} from '../../redo/ids.ts';
+import { type Epoch, genesisEpoch, type Lsn, type NodeId, unreachable, zeroLsn } from '../../redo/ids.ts';
 import { nodeLimits, quorumLimits, recoveryLimits } from '../../redo/limits.ts';
 import type { RefusedReply, StorageReply, StorageRequest, SurveyedReply } from '../../wire/core/messages.ts';
 import { durableEnd } from './durable-end.ts';
 import { type Copy, describeNeed, floorOf, newPeer, type Peer, words } from './recovery-peer.ts';
+import type { RecoveryEffect, RecoveryEvent, RecoveryGoal, RecoveryPhase } from './recovery-types.ts';
 
-export type RecoveryGoal =
-  /** Become the writer: fork `epoch`, which the control plane has just allotted to us. */
-  | { readonly kind: 'fork'; readonly branch: BranchName; readonly epoch: Epoch }
-  /** Become a follower of the reign `epoch`, whose path is `forks`. */
-  | {
-      readonly kind: 'follow';
-      readonly branch: BranchName;
-      readonly epoch: Epoch;
-      readonly head: Epoch;
-      readonly forks: readonly Fork[];
-    }
-  /** Find out how far another path was durable here, and change nothing: what a failover left behind. */
-  | { readonly kind: 'inspect'; readonly branch: BranchName; readonly epoch: Epoch; readonly head: Epoch };
-
-export type RecoveryEvent =
-  | { readonly kind: 'start' }
-  | { readonly kind: 'answered'; readonly node: NodeId; readonly reply: StorageReply }
-  | { readonly kind: 'unanswered'; readonly node: NodeId }
-  | { readonly kind: 'tick' };
-
-export type RecoveryEffect =
-  | { readonly kind: 'send'; readonly node: NodeId; readonly request: StorageRequest }
-  | { readonly kind: 'recovered'; readonly outcome: Recovered }
-  | { readonly kind: 'fenced'; readonly by: Epoch }
-  /** Not possible as things are, and waiting does not help. */
-  | { readonly kind: 'failed'; readonly reason: string };
-
-export interface Recovered {
-  readonly head: Epoch;
-  /** The path to `head`. */
-  readonly forks: readonly Fork[];
-  /**
-   * Durable on four nodes along the path to `head`; a CPL. Of an inspection: what may have been durable, judged from
-   * the nodes that answered; exact when all six did.
-   */
-  readonly vdl: Lsn;
-  /** Every fork this region's nodes have recorded, on the path or not. */
-  readonly tree: readonly Fork[];
-}
-
-export type RecoveryPhase = 'sealing' | 'surveying' | 'replicating' | 'forking' | 'done';
+export type {
+  Recovered,
+  RecoveryEffect,
+  RecoveryEvent,
+  RecoveryGoal,
+  RecoveryPhase,
+} from './recovery-types.ts';
 
 export class Recovery {
   private readonly goal: RecoveryGoal;
