@@ -22,7 +22,7 @@ would be taken for the truth. Nothing is reset by a scrape, so that two scrapers
 - **Stalls** (\`sextant_write_stall_duration_seconds\`): \`recovery\` and \`lease\` are told by the gateway that writes afterwards, \`switchover\` and \`failover\` by the
   agent of the region moved to. A failover's counts from the last write that is part of history, not from the command.
 - **Per node, as the writer sees it:** \`sextant_append_*\` with \`node\`. Joined with the node's own figures the two tell a slow disk from a slow link.
-- **The log** is kept whole, so that nothing holds it but the decision to collect nothing; \`held\` tells what could be dropped once something may be.
+- **The log** is collected from its beginning; \`held\` tells what of it is in page images already, and \`sextant_retention_*\` of the agent for whom the rest is kept.
 
 Alert rules are in \`prometheus/alerts.yml\`, a scrape configuration in \`prometheus/prometheus.yml\`, and a dashboard in \`grafana/sextant.json\`.
 `;
