@@ -235,7 +235,7 @@ describe('a WebSocket', () => {
   });
 
   it('stays while its peer answers pings', async () => {
-    const { ws } = await startHarness({ limits: { websocketPingMs: 10 } });
+    const { ws } = await startHarness({ limits: { websocketPingMs: 50 } });
     const socket = await RawSocket.greeted(ws);
     let pings = 0;
     await new Promise<void>((resolve) => {

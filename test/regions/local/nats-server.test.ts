@@ -35,7 +35,8 @@ function machineWith(options: {
   const calls: string[] = [];
   return {
     calls,
-    environment: { PATH: '/bin:/usr/games', ...options.environment },
+    // A home of its own: what a user of this machine has in the cache is not looked at.
+    environment: { PATH: '/bin:/usr/games', HOME: '/home/of-nobody', ...options.environment },
     isRoot: options.isRoot ?? false,
     isExecutable: (path) => binaries[path] !== undefined,
     read: (path) => (path === '/etc/os-release' ? options.osRelease : undefined),
