@@ -3,8 +3,8 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { TestDeployment } from './local-deployment.ts';
-import { idsIn, SteadyWriter } from './steady-writer.ts';
+import { TestDeployment } from '../local-deployment.ts';
+import { idsIn, SteadyWriter } from '../steady-writer.ts';
 
 const region = 'us-east-1';
 const replacedSchema = z.object({ outcome: z.string(), nodes: z.array(z.object({ id: z.string() })) });

@@ -1,8 +1,8 @@
 /** A region comes to a deployment that runs, under writes, leaves it as a deployment of its own, and another one leaves for good. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { z } from 'zod';
-import { TestDeployment } from './local-deployment.ts';
-import { idsIn, SteadyWriter } from './steady-writer.ts';
+import { TestDeployment } from '../local-deployment.ts';
+import { idsIn, SteadyWriter } from '../steady-writer.ts';
 
 const [east, europe, asia] = ['us-east-1', 'eu-west-1', 'ap-northeast-1'] as const;
 let deployment: TestDeployment;
