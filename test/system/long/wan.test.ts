@@ -9,12 +9,12 @@ import type { Client } from '@libsql/client';
 import { connect } from 'nats';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { z } from 'zod';
-import { subjectsOf } from '../../regions/bus/core/messages.ts';
-import { cityRoundTripMs } from '../../regions/local/cables/core/city-round-trips.ts';
-import { portsOf } from '../../regions/local/local-layout.ts';
-import { readinessSchema } from '../../regions/readiness/core/readiness.ts';
-import { type RegionId, regionId } from '../../storage/core.ts';
-import { TestDeployment } from './local-deployment.ts';
+import { subjectsOf } from '../../../regions/bus/core/messages.ts';
+import { cityRoundTripMs } from '../../../regions/local/cables/core/city-round-trips.ts';
+import { portsOf } from '../../../regions/local/local-layout.ts';
+import { readinessSchema } from '../../../regions/readiness/core/readiness.ts';
+import { type RegionId, regionId } from '../../../storage/core.ts';
+import { TestDeployment } from '../local-deployment.ts';
 
 const [us, eu, ap] = [regionId('us-east-1'), regionId('eu-west-1'), regionId('ap-northeast-1')];
 const regions = [us, eu, ap];
