@@ -76,7 +76,7 @@ export type UpRequest = {
   readonly secure?: boolean;
   /** What is not said stays as it was. */
   readonly retention?: { readonly hours?: number; readonly bytes?: number };
-  /** Where the first region is backed up to, or null for nowhere from now on. Files are named in full. */
+  /** Where the first region is backed up to; null ends its backup. Paths are absolute. */
   readonly backup?: BackupConfig | null;
   /** Of a new deployment; left out, it gets a name by chance. */
   readonly cluster?: string;
