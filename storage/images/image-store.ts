@@ -25,7 +25,7 @@ import {
   imageStoreBounds,
   type PageSource,
 } from './image-store-types.ts';
-import { mergedRun, placeOf } from './run-chain.ts';
+import { mergedRun, placeOf, runAfter } from './run-chain.ts';
 import type { RunFile, RunPlace, SlotBytes } from './run-file.ts';
 import { type RunParts, type RunWritten, writeRun } from './run-writer.ts';
 import { findImages, type ImagesFound } from './store-opening.ts';
@@ -156,9 +156,14 @@ export class ImageStore {
     return this.runs.reduce((sum, run) => sum + run.rottenCount, 0);
   }
 
-  /** Whether a rotten page waits to be fetched, or one that was fetched to be written. */
+  /** See `runAfter`. */
+  runAfter(file: number): RunFile | null {
+    return runAfter(this.runs, file);
+  }
+
+  /** Whether a rotten page waits to be fetched, or what is right in memory only to be written. */
   get wantsHealing(): boolean {
-    return this.runs.some((run) => run.rottenCount + run.healedCount > 0);
+    return this.runs.some((run) => run.rottenCount > 0 || run.wantsRewrite);
   }
 
   get wantsMerge(): boolean {
@@ -312,7 +317,7 @@ export class ImageStore {
   async heal(source: PageSource): Promise<boolean> {
     for (const run of this.runs) {
       await this.fetchRotten(run, source);
-      if (run.rottenCount === 0 && run.healedCount > 0) await this.rewrite([run]);
+      if (run.rottenCount === 0 && run.wantsRewrite) await this.rewrite([run]);
     }
     return !this.wantsHealing;
   }

@@ -22,3 +22,9 @@ export function placeOf(
   }
   return null;
 }
+
+/** The run whose file has the lowest number above `file`; null when there is none. */
+export function runAfter(runs: readonly RunFile[], file: number): RunFile | null {
+  const later = runs.filter(({ entry }) => entry.file > file);
+  return later.sort((a, b) => a.entry.file - b.entry.file)[0] ?? null;
+}

@@ -6,6 +6,7 @@
  * fetched from elsewhere. Such a page is served from memory until the run is written anew.
  */
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { crc32 } from 'node:zlib';
 import {
   type Disk,
@@ -67,6 +68,7 @@ export class RunFile {
   private readonly handle: DiskFile;
   private readonly rottenSlots = new Set<number>();
   private readonly healedSlots = new Map<number, Uint8Array>();
+  private hasRottenIndex = false;
   private readers = 0;
   private retired: 'no' | 'closed' | 'removed' = 'no';
   private whenGone: (() => void)[] = [];
@@ -108,9 +110,14 @@ export class RunFile {
     return this.rottenSlots.size;
   }
 
-  /** Pages that were fetched and lie in memory, for the file is as it was. */
-  get healedCount(): number {
-    return this.healedSlots.size;
+  /** What is in memory is not in the file: pages that were fetched, or an index that has rotted there. */
+  get wantsRewrite(): boolean {
+    return this.healedSlots.size > 0 || this.hasRottenIndex;
+  }
+
+  /** It was replaced, or the store is closed: no new reader comes. */
+  get isRetired(): boolean {
+    return this.retired !== 'no';
   }
 
   /**
@@ -142,6 +149,22 @@ export class RunFile {
       release();
     }
     return slots.map((slot) => found.get(slot) ?? this.healedSlots.get(slot)?.slice() ?? unread);
+  }
+
+  /** Reads the index and the footer again, which nobody but a start does. @returns how many bytes that were. */
+  async checkIndex(): Promise<number> {
+    const release = this.hold();
+    const read = await this.place.reads.pass(() => readIndex(this.handle));
+    release();
+    const isSame =
+      read.kind === 'index' && isDeepStrictEqual({ ...read.facts, file: this.entry.file }, this.entry);
+    // A want of file handles is no rot. In a fuzzy run pages that were healed may have other checksums by now.
+    if (read.kind !== 'failed' && !isSame && !this.hasRottenIndex) {
+      this.hasRottenIndex = true;
+      const why = read.kind === 'bad' ? read.reason : 'it is that of another run';
+      this.place.onRot(`the index of run ${this.entry.file} is rotten: ${why}`);
+    }
+    return this.bytes - this.entry.pages * pageBytes;
   }
 
   /** Keeps the file open and in its place until the function returned is called. */

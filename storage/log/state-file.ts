@@ -46,7 +46,8 @@ export type StateLoaded<T> =
   /** The current file is damaged and the one before it was used, which the options allow. */
   | { readonly kind: 'previous'; readonly value: T; readonly generation: number; readonly reason: string }
   | { readonly kind: 'absent' }
-  | { readonly kind: 'damaged'; readonly reason: string };
+  /** @param isRotten its bytes are not what was written; else it is whole, and this version cannot read it. */
+  | { readonly kind: 'damaged'; readonly reason: string; readonly isRotten: boolean };
 
 export type StateSaved =
   | { readonly kind: 'saved'; readonly generation: number }
@@ -74,7 +75,7 @@ interface Save<T> {
 type FileRead =
   | { readonly kind: 'good'; readonly body: unknown; readonly generation: number; readonly bytes: Buffer }
   | { readonly kind: 'absent' }
-  | { readonly kind: 'bad'; readonly reason: string };
+  | { readonly kind: 'bad'; readonly reason: string; readonly isRotten: boolean };
 
 export class StateFile<T> {
   private readonly options: StateFileOptions<T>;
@@ -93,7 +94,7 @@ export class StateFile<T> {
   async load(): Promise<StateLoaded<T>> {
     assert.equal(this.phase, 'unread', 'a state file is loaded once');
     const current = await this.loadFrom(this.options.path);
-    const loaded = current.kind === 'damaged' ? await this.fallBack(current.reason) : current;
+    const loaded = current.kind === 'damaged' ? await this.fallBack(current) : current;
     this.phase = 'idle';
     return loaded;
   }
@@ -144,21 +145,23 @@ export class StateFile<T> {
     return this.failure;
   }
 
-  private async fallBack(reason: string): Promise<StateLoaded<T>> {
-    if (this.options.fallback === 'never') return { kind: 'damaged', reason };
+  private async fallBack(current: Extract<StateLoaded<T>, { kind: 'damaged' }>): Promise<StateLoaded<T>> {
+    const { reason } = current;
+    if (this.options.fallback === 'never') return current;
     const previous = await this.loadFrom(`${this.options.path}.previous`);
     if (previous.kind === 'value') return { ...previous, kind: 'previous', reason };
     const why = previous.kind === 'damaged' ? previous.reason : 'there is no previous generation';
-    return { kind: 'damaged', reason: `${reason}; ${why}` };
+    return { ...current, reason: `${reason}; ${why}` };
   }
 
   private async loadFrom(path: string): Promise<Exclude<StateLoaded<T>, { kind: 'previous' }>> {
     const read = await readState(this.options.disk, path, this.options.version);
     const name = basename(path);
     if (read.kind === 'absent') return read;
-    if (read.kind === 'bad') return { kind: 'damaged', reason: `${name}: ${read.reason}` };
+    if (read.kind === 'bad') return { ...read, kind: 'damaged', reason: `${name}: ${read.reason}` };
     const parsed = this.options.parse(read.body);
-    if (parsed.kind === 'bad') return { kind: 'damaged', reason: `${name}: ${parsed.reason}` };
+    if (parsed.kind === 'bad')
+      return { kind: 'damaged', reason: `${name}: ${parsed.reason}`, isRotten: false };
     this.generation = read.generation;
     if (this.options.fallback === 'previous') this.currentBytes = read.bytes;
     return { kind: 'value', value: parsed.value, generation: read.generation };
@@ -188,7 +191,7 @@ async function readState(disk: Disk, path: string, version: number): Promise<Fil
     return filled.kind === 'failed' ? filled : { kind: 'ok', value: into.subarray(0, filled.value) };
   });
   if (read.kind === 'ok') return decode(read.value, version);
-  return read.code === 'ENOENT' ? { kind: 'absent' } : { kind: 'bad', reason: read.message };
+  return read.code === 'ENOENT' ? { kind: 'absent' } : { kind: 'bad', reason: read.message, isRotten: false };
 }
 
 /** Opens a file for the time of `use`. */
@@ -217,7 +220,7 @@ function encode(version: number, generation: number, value: unknown): Buffer {
 }
 
 function decode(bytes: Buffer, version: number): FileRead {
-  const bad = (reason: string): FileRead => ({ kind: 'bad', reason });
+  const bad = (reason: string): FileRead => ({ kind: 'bad', reason, isRotten: true });
   if (bytes.length > stateFileBytesMax) return bad(`longer than ${stateFileBytesMax} bytes`);
   const lineEnd = bytes.indexOf('\n');
   if (lineEnd < 0) return bad('no envelope');
@@ -233,7 +236,10 @@ function decode(bytes: Buffer, version: number): FileRead {
     return bad(`${body.length} bytes of body, the envelope says ${envelope.bytes}`);
   }
   if (crc32(body) !== envelope.crc32) return bad('body checksum mismatch');
-  if (envelope.version !== version) return bad(`version ${envelope.version}, this process reads ${version}`);
+  if (envelope.version !== version) {
+    const reason = `version ${envelope.version}, this process reads ${version}`;
+    return { kind: 'bad', reason, isRotten: false };
+  }
   return { kind: 'good', body: parseJson(body.toString()), generation: envelope.generation, bytes };
 }
 

@@ -30,7 +30,7 @@ export interface NodeRecord {
 /** A start that cannot succeed; the message says what to do about it. */
 export class StartError extends Error {
   override readonly name = 'StartError';
-  /** What is on the disk cannot be believed: the node has to be wiped. */
+  /** What is on the disk cannot be believed: the node has to begin anew without it. */
   readonly wantsWipe: boolean;
 
   constructor(message: string, { wantsWipe = false } = {}) {
@@ -64,6 +64,8 @@ export interface OpenLog {
 
 const stateVersion = 1;
 const wayOut = 'Wipe the node (remove its data directory) and start it: it rebuilds itself from its peers.';
+const otherVersion =
+  'Start the version of Sextant that wrote it, or wipe the node (remove its data directory): it rebuilds itself from its peers.';
 
 const stateSchema = z
   .strictObject({
@@ -74,6 +76,7 @@ const stateSchema = z
     /** A state that was written before there were floors has none. */
     floor: floorSchema.optional(),
     members: memberStateSchema.optional(),
+    setAside: z.literal(true).optional(),
   })
   .transform(
     (raw): NodeState => ({
@@ -83,6 +86,7 @@ const stateSchema = z
       durable: { head: epoch(raw.durable.head), vdl: lsn(raw.durable.vdl) },
       floor: raw.floor ?? noFloor,
       ...(raw.members !== undefined && { members: raw.members }),
+      ...(raw.setAside !== undefined && { setAside: raw.setAside }),
     }),
   );
 const recordSchema = z.strictObject({
@@ -92,15 +96,18 @@ const recordSchema = z.strictObject({
   state: stateSchema,
 });
 
-/** @throws StartError when the state is damaged, another node's, or cannot be read or written. */
-export async function loadNode(config: StorageConfig, disk: Disk): Promise<LoadedNode> {
+/**
+ * @param isSetAside there was data here, which could not be believed.
+ * @throws StartError when the state is damaged, another node's, or cannot be read or written.
+ */
+export async function loadNode(config: StorageConfig, disk: Disk, isSetAside = false): Promise<LoadedNode> {
   const { dataDir, pgBytes = redoLimits.pgBytesDefault } = config;
   if (pgBytes < redoLimits.pgBytesMin)
     throw new StartError(`pgBytes is ${pgBytes}, at least ${redoLimits.pgBytesMin} is needed`);
   const made = await onDisk<void>((done) => disk.makeDirectory(dataDir, done));
   if (made.kind === 'failed') throw new StartError(`dataDir ${dataDir} cannot be made: ${made.message}`);
   const stateFile = nodeStateFile(disk, dataDir);
-  const state = await loadState(config, disk, stateFile);
+  const state = await loadState(config, disk, stateFile, isSetAside);
   return { node: new StorageNode(mainBranch, state, [], config.node), stateFile };
 }
 
@@ -163,11 +170,19 @@ export async function openLog(options: OpenLogOptions): Promise<OpenLog> {
   return { log: opened.log, recovery: opened.recovery };
 }
 
-async function loadState(config: StorageConfig, disk: Disk, file: StateFile<NodeRecord>): Promise<NodeState> {
+async function loadState(
+  config: StorageConfig,
+  disk: Disk,
+  file: StateFile<NodeRecord>,
+  isSetAside: boolean,
+): Promise<NodeState> {
+  const empty: NodeState = { ...emptyNodeState, ...(isSetAside && { setAside: true }) };
   const { cluster, region, node, dataDir } = config;
   const loaded = await file.load();
   switch (loaded.kind) {
     case 'damaged':
+      if (!loaded.isRotten)
+        throw new StartError(`${dataDir}: the state file cannot be read (${loaded.reason}). ${otherVersion}`);
       throw new StartError(`${dataDir}: the state file is damaged (${loaded.reason}). ${wayOut}`, {
         wantsWipe: true,
       });
@@ -176,8 +191,8 @@ async function loadState(config: StorageConfig, disk: Disk, file: StateFile<Node
         throw new StartError(`${dataDir}: there is a log and no state file beside it. ${wayOut}`, {
           wantsWipe: true,
         });
-      await create(config, file);
-      return emptyNodeState;
+      await create(config, file, empty);
+      return empty;
     case 'value':
     case 'previous': {
       const found = loaded.value;
@@ -192,8 +207,9 @@ async function loadState(config: StorageConfig, disk: Disk, file: StateFile<Node
 async function create(
   { cluster, region, node, dataDir }: StorageConfig,
   file: StateFile<NodeRecord>,
+  state: NodeState,
 ): Promise<void> {
-  const saved = await file.save({ cluster, region, node, state: emptyNodeState });
+  const saved = await file.save({ cluster, region, node, state });
   if (saved.kind === 'failed') throw new StartError(`dataDir ${dataDir} cannot be written: ${saved.message}`);
 }
 

@@ -13,7 +13,6 @@ import type { Disk } from '../log/disk.ts';
 import { DiskHealth } from '../log/disk-health.ts';
 import { FrameReader, type OnRotten } from '../log/frame-reader.ts';
 import type { HotLog, HotLogBounds, LogRecovery } from '../log/hot-log.ts';
-import { LogScrubber, type scrubBounds } from '../log/scrub.ts';
 import { LogSealer, type sealerBounds } from '../log/sealer.ts';
 import type { StateFile } from '../log/state-file.ts';
 import { PageIndex } from '../pages/core/page-index.ts';
@@ -24,6 +23,9 @@ import type { Runtime } from '../process/runtime.ts';
 import { zeroLsn } from '../redo/ids.ts';
 import { keptBoundaries } from '../retention/core/retention.ts';
 import { imagePointsOf, type KeptParts, logFilesOf } from '../retention/kept-parts.ts';
+import { ImagePass } from '../scrub/image-pass.ts';
+import { LogPass } from '../scrub/log-pass.ts';
+import { type ScrubBounds, Scrubber, scrubBounds } from '../scrub/scrubber.ts';
 import type { StatusReply } from '../wire/core/messages.ts';
 import type { StorageNode } from './core/node.ts';
 import { loadNode, type NodeRecord, openLog, StartError } from './node-data.ts';
@@ -38,6 +40,8 @@ export interface NodePlace {
   /** Default: `ImageStore.open`. */
   readonly openImages?: (options: ImageStoreOptions) => Promise<ImagesOpened>;
   readonly repair: Repair;
+  /** There was data here that could not be believed. */
+  readonly isSetAside?: boolean;
   readonly logger: Logger;
   readonly pid: number;
   /** The disk is not to be trusted any more: the process has to end, and a new one to read back what there is. */
@@ -49,7 +53,7 @@ export interface NodePlace {
     readonly log?: Partial<HotLogBounds>;
     readonly pages?: Partial<typeof pageFolderBounds>;
     readonly sealer?: Partial<typeof sealerBounds>;
-    readonly scrub?: Partial<typeof scrubBounds>;
+    readonly scrub?: Partial<ScrubBounds>;
     readonly images?: Partial<MergeBounds>;
   };
 }
@@ -63,7 +67,7 @@ export interface NodeParts {
   readonly recovery: LogRecovery;
   readonly rot: RotWatch;
   readonly sealer: LogSealer;
-  readonly scrubber: LogScrubber;
+  readonly scrubber: Scrubber;
   readonly startedAtMs: number;
 }
 
@@ -71,7 +75,7 @@ export interface NodeParts {
 export async function openParts(place: NodePlace): Promise<NodeParts> {
   const { config, disk, runtime: time, logger, onFatal, bounds = {} } = place;
   const startedAtMs = Math.round(time.wallUs() / 1_000);
-  const { node, stateFile } = await loadNode(config, disk);
+  const { node, stateFile } = await loadNode(config, disk, place.isSetAside);
   const index = new PageIndex(node.tree);
   const { log, recovery } = await openLog({
     config,
@@ -135,7 +139,16 @@ export async function openParts(place: NodePlace): Promise<NodeParts> {
     onTrouble,
     bounds: bounds.sealer ?? {},
   });
-  const scrubber = new LogScrubber({ log, segment, runtime: time, onRotten, bounds: bounds.scrub ?? {} });
+  const scrub: ScrubBounds = { ...scrubBounds, ...bounds.scrub };
+  const scrubber = new Scrubber({
+    passes: [
+      new LogPass({ log, segment, onRotten, bounds: scrub }),
+      new ImagePass({ images, bounds: scrub }),
+    ],
+    runtime: time,
+    appends: () => log.counters.appends,
+    bounds: scrub,
+  });
   const health = new DiskHealth(logger, () => time.nowMs());
   const kept: KeptParts = {
     files: logFilesOf(log),

@@ -32,10 +32,11 @@ import type { StorageNode } from './core/node.ts';
 import { StartError } from './node-data.ts';
 import { answerHttp, type NodeHttp } from './node-http.ts';
 import { watchNode } from './node-metrics.ts';
-import { openParts } from './node-parts.ts';
+import { type NodeParts, type NodePlace, openParts } from './node-parts.ts';
 import type { NodeRuntime } from './node-runtime.ts';
 import { PeerRepair } from './repair.ts';
 import { serveLink } from './serve-link.ts';
+import { SetAsideWatch, setAside, setAsideDir } from './set-aside.ts';
 import { SpaceWatch } from './space-watch.ts';
 
 /** Refusals whose reason quotes nothing that a stranger sent but its identity and its version. */
@@ -81,9 +82,10 @@ export async function startStorageNode(
   let lock: DirectoryLock | undefined;
   try {
     lock = await lockData(config);
+    const asides = metrics.registry.counter(metricNames.storageSetAside).with({});
     const flushes = metrics.registry.histogram(metricNames.storageSyncDuration).with({});
     const disk = options.disk ?? nodeDisk;
-    const parts = await openParts({
+    const place: NodePlace = {
       config,
       disk,
       runtime: machine,
@@ -92,7 +94,8 @@ export async function startStorageNode(
       pid: process.pid,
       onFatal,
       onFlushed: (tookMs) => flushes.observe(tookMs / 1_000),
-    });
+    };
+    const parts = await openParts(place).catch((error: unknown) => openWithout(error, place, asides));
     removeOldImages(config);
     const { node, runtime, startedAtMs, log } = parts;
     const links = new LinkServer({
@@ -107,6 +110,9 @@ export async function startStorageNode(
         logger.warn({ peer, code, ...(tellable.has(code) && { reason: message }) }, 'a link was refused'),
     });
     const space = new SpaceWatch(config.dataDir);
+    const aside = new SetAsideWatch(config.dataDir, node, () =>
+      logger.info('the node is complete again: the data that was set aside is removed'),
+    );
     watchNode(metrics.registry, parts, space);
     http = { kind: 'ready', registry: metrics.registry, node, health: parts.health };
     const { files, sealed, frames, damagedBytes } = parts.recovery;
@@ -124,6 +130,7 @@ export async function startStorageNode(
     );
     const close = async (): Promise<void> => {
       space.close();
+      aside.close();
       await closeAll(server, links, runtime, metrics.stop, logger);
       credentials?.close();
       lock?.release();
@@ -137,6 +144,18 @@ export async function startStorageNode(
     metrics.stop();
     throw error;
   }
+}
+
+/** S43: opens a node anew whose data cannot be believed. @throws what was thrown, where that is not why, or where it has happened before. */
+async function openWithout(error: unknown, place: NodePlace, asides: { add(): void }): Promise<NodeParts> {
+  const { config, logger } = place;
+  if (!(error instanceof StartError && error.wantsWipe) || !setAside(config.dataDir)) throw error;
+  asides.add();
+  logger.error(
+    { reason: error.message, setAside: setAsideDir(config.dataDir) },
+    'the data of this node cannot be believed and is set aside; the node begins empty and is refilled by its peers',
+  );
+  return openParts({ ...place, isSetAside: true });
 }
 
 /** Page images used to be databases, one a group, that a start emptied: what an older version left is of no use. */

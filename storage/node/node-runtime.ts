@@ -6,7 +6,6 @@ import type { HeldFrame } from '../log/core/segment.ts';
 import type { DiskHealth } from '../log/disk-health.ts';
 import type { FrameReader } from '../log/frame-reader.ts';
 import type { AppendResult, HotLog } from '../log/hot-log.ts';
-import type { LogScrubber } from '../log/scrub.ts';
 import type { LogSealer } from '../log/sealer.ts';
 import type { StateFile } from '../log/state-file.ts';
 import type { FoldLimit, PageReader } from '../pages/page-reader.ts';
@@ -14,6 +13,7 @@ import { pause, type Runtime, type Timer } from '../process/runtime.ts';
 import type { ReceivedFrame } from '../redo/frame.ts';
 import { type Epoch, minLsn, unreachable } from '../redo/ids.ts';
 import { holdingsOf, type KeptParts } from '../retention/kept-parts.ts';
+import type { Scrubber } from '../scrub/scrubber.ts';
 import type {
   FetchImagesRequest,
   RefusalCode,
@@ -45,7 +45,7 @@ export interface NodeRuntimeOptions {
   readonly onTrouble: (what: string, reason: string) => void;
   readonly rot: RotWatch;
   readonly sealer: LogSealer;
-  readonly scrubber: LogScrubber;
+  readonly scrubber: Scrubber;
   readonly health: DiskHealth;
   readonly status: () => StatusReply;
   readonly runtime: Runtime;

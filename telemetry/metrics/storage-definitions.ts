@@ -173,11 +173,21 @@ export const storageMetrics = {
     worry: 'stays below those found while it runs for minutes: repair does not get on',
     labels: [],
   },
+  storageSetAside: {
+    kind: 'counter',
+    name: 'sextant_storage_set_aside_total',
+    unit: '1',
+    description:
+      'Starts at which the data of this node could not be believed, was set aside, and the node began empty',
+    worry: 'any: a disk rots',
+    labels: [],
+  },
   storageScrubbedBytes: {
     kind: 'counter',
     name: 'sextant_storage_scrubbed_bytes_total',
     unit: 'bytes',
-    description: 'Bytes of its log that this node has read again in the background and checked',
+    description:
+      'Bytes of its log and its page images that this node has read again in the background and checked',
     worry: 'flat for a day',
     labels: [],
   },

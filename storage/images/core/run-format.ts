@@ -43,7 +43,7 @@ export interface RunFacts {
   readonly pages: number;
   /**
    * Of a base that was fetched from several places of the log: each page is as of some point in [to, fuzzyTo]. With the log from
-   * \`to\` on every page is right from \`fuzzyTo\` on, and at no point before. Left out where all pages are as of \`to\`.
+   * `to` on every page is right from `fuzzyTo` on, and at no point before. Left out where all pages are as of `to`.
    */
   readonly fuzzyTo?: Lsn;
 }

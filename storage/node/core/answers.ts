@@ -68,10 +68,17 @@ export function refusesRead({ tree, segment }: Held, { head, readPoint }: ReadPa
   return { code: 'NOT_COMPLETE', reason };
 }
 
-/** What a node is that has sealed. @param fresh it came back empty and is no witness yet (S6). */
-export function sealedAnswer({ tree, segment, durable }: Held, fresh: boolean): SealedReply {
-  const empty = segment.frameCount === 0 && durable.vdl === zeroLsn && segment.floor.lsn === zeroLsn;
-  return { kind: 'sealed', forks: tree.all(), fresh, empty };
+/**
+ * What a node is that has sealed. @param fresh it came back empty and is no witness yet (S6). @param wasSetAside what it had
+ * could not be believed, so it has nothing and says nothing of whether the region is new.
+ */
+export function sealedAnswer(
+  { tree, segment, durable }: Held,
+  fresh: boolean,
+  wasSetAside: boolean,
+): SealedReply {
+  const isBlank = segment.frameCount === 0 && durable.vdl === zeroLsn && segment.floor.lsn === zeroLsn;
+  return { kind: 'sealed', forks: tree.all(), fresh, empty: isBlank && !wasSetAside };
 }
 
 export const unknown = (head: Epoch): Refusal => ({

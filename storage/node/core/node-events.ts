@@ -32,6 +32,8 @@ export interface NodeState {
   readonly floor: Floor;
   /** Which nodes the region has, and its vote on the next membership; left out before it has heard of any change. */
   readonly members?: MemberState;
+  /** There was data here that could not be believed: the node is empty, and its region is not a new one. Left out once it is hydrated. */
+  readonly setAside?: true;
 }
 
 export const emptyNodeState: NodeState = {

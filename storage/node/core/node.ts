@@ -59,6 +59,7 @@ export class StorageNode {
   private readonly branch: BranchName;
   private sealedBelow: Epoch;
   private hydrated: boolean;
+  private readonly wasSetAside: boolean;
   private durablePoint: DurablePoint;
   private lowWaterLsn: Lsn = zeroLsn;
   private nextTicket = 1;
@@ -92,6 +93,7 @@ export class StorageNode {
     this.images = new NodeImages(this.tree, this.segment);
     this.sealedBelow = state.sealed;
     this.hydrated = state.hydrated;
+    this.wasSetAside = state.setAside ?? false;
     this.durablePoint = state.durable;
     this.hint = new DurableHint(state.durable);
     for (const frame of held) this.segment.insert(frame);
@@ -131,6 +133,7 @@ export class StorageNode {
       durable: this.durablePoint,
       floor: this.segment.floor,
       ...(this.members.isTouched && { members: this.members.state }),
+      ...(this.wasSetAside && !this.hydrated && { setAside: true as const }),
     };
   }
 
@@ -397,15 +400,12 @@ export class StorageNode {
     const changed = candidate > this.sealedBelow;
     this.sealedBelow = candidate;
     if (caller === null) return;
-    const reply = () => sealedAnswer(this.held, !this.hydrated);
+    const reply = () => sealedAnswer(this.held, !this.hydrated, this.wasSetAside);
     if (changed) this.persistState([{ caller, reply }]);
     else this.replyAfterState(caller, reply);
   }
 
-  /**
-   * Takes forks in up to the first that contradicts the tree, and saves what it took: from now on frames of those
-   * epochs may arrive (S4). @returns the fork that contradicts.
-   */
+  /** Takes forks in up to the first that contradicts the tree, which it returns, and saves them: frames of theirs may arrive (S4). */
   private addForks(forks: readonly Fork[]): Fork | null {
     const { added, conflict } = this.tree.addAll(forks);
     for (const fork of added) this.effects.push({ kind: 'forked', fork });

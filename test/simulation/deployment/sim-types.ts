@@ -6,7 +6,6 @@ import type { RetentionConfig } from '../../../regions/retention/core/retention-
 import type { Fork } from '../../../storage/history/epoch-tree.ts';
 import type { MergeBounds } from '../../../storage/images/core/merge-policy.ts';
 import type { HotLogBounds } from '../../../storage/log/hot-log.ts';
-import type { scrubBounds } from '../../../storage/log/scrub.ts';
 import type { sealerBounds } from '../../../storage/log/sealer.ts';
 import type { pageFolderBounds } from '../../../storage/pages/page-folder.ts';
 import type { LowWaterBounds } from '../../../storage/quorum/core/low-water.ts';
@@ -19,6 +18,7 @@ import {
   type PgId,
 } from '../../../storage/redo/ids.ts';
 import type { QuorumBounds } from '../../../storage/redo/limits.ts';
+import type { ScrubBounds } from '../../../storage/scrub/scrubber.ts';
 import type { Process, Runtime } from '../twins/process.ts';
 import type { Fleet } from '../world/fleet.ts';
 import type { Range } from '../world/prng.ts';
@@ -138,7 +138,7 @@ export type SimBounds = {
   readonly log: Partial<HotLogBounds>;
   readonly pages: Partial<typeof pageFolderBounds>;
   readonly sealer: Partial<typeof sealerBounds>;
-  readonly scrub: Partial<typeof scrubBounds>;
+  readonly scrub: Partial<ScrubBounds>;
   readonly images: Partial<MergeBounds>;
   /** How long snapshots are kept, which says what may be folded. */
   readonly lowWater: LowWaterBounds;

@@ -1,11 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
 import type { Disk } from '../../../storage/log/disk.ts';
-import { LogScrubber } from '../../../storage/log/scrub.ts';
-import { machine } from '../../../storage/process/runtime.ts';
 import { lsn } from '../../../storage/redo/ids.ts';
 import { MemoryDisk } from './hot-log-memory-disk.ts';
-import { frameLength, logDirectory, reign, SealedLog, turns } from './sealed-log.ts';
+import { frameLength, logDirectory, reign, SealedLog } from './sealed-log.ts';
 
 const path = (name: string): string => `${logDirectory}/${name}`;
 const logOf = (number: number): string => path(`000000000${number}.log`);
@@ -231,56 +229,6 @@ describe('rot in a sealed file', () => {
     expect(await unsealed).toMatchObject({ kind: 'ok' });
     expect(disk.paths().includes(indexOf(1))).toBe(false);
     expect(sealedIn(store)).toEqual([]);
-  });
-
-  test('a pass of the scrubber reads every byte but the last ones once, and finds every byte that changed', async () => {
-    const disk = new MemoryDisk();
-    const store = await fiveFiles(disk);
-    await store.seal();
-    const scrubPass = async (pieceBytes: number): Promise<number> => {
-      const scrubber = new LogScrubber({
-        log: store.log,
-        segment: store.segment,
-        runtime: machine,
-        onRotten: (frames) => store.rotten.push(...frames),
-        bounds: { firstMs: 0, bytesPerSecond: 1e9, busyBytesPerSecond: 1e9, pieceBytes, tailBytes: 100 },
-      });
-      while (scrubber.counters.passes === 0) await new Promise((resolve) => setTimeout(resolve, 1));
-      scrubber.close();
-      return scrubber.counters.bytes;
-    };
-    // Of the last file's five frames, two end before its last hundred bytes.
-    expect(await scrubPass(100)).toBe(42 * frameLength);
-    expect(store.rotten).toEqual([]);
-    for (let at = 0; at < 10 * frameLength; at += 7) {
-      store.rotten.length = 0;
-      disk.rot(logOf(2), at, 0x10);
-      await scrubPass(1e6);
-      disk.rot(logOf(2), at, 0x10);
-      expect(
-        store.rotten.map(({ base }) => base),
-        `byte ${at}`,
-      ).toEqual([100 + 10 * Math.floor(at / frameLength)]);
-    }
-  });
-
-  it('is read slower while frames are written', async () => {
-    const store = await fiveFiles(new MemoryDisk());
-    await store.seal();
-    const waits: number[] = [];
-    const runtime = {
-      ...machine,
-      after: (delayMs: number, run: () => void) => {
-        waits.push(delayMs);
-        if (waits.length === 2) store.log.counters.appends += 1;
-        if (waits.length < 4) setImmediate(run);
-        return { stop: () => undefined };
-      },
-    };
-    const bounds = { firstMs: 7, bytesPerSecond: 4_600, busyBytesPerSecond: 460, pieceBytes: 1, restMs: 99 };
-    new LogScrubber({ log: store.log, segment: store.segment, runtime, onRotten: () => undefined, bounds });
-    await turns(100);
-    expect(waits).toEqual([7, 10, 100, 10]);
   });
 });
 

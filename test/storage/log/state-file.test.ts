@@ -107,7 +107,7 @@ describe('state file', () => {
       const loaded = await load(disk, fallback);
       expect(loaded).toMatchObject(
         fallback === 'never'
-          ? { kind: 'damaged', reason: 'seals.json: no envelope' }
+          ? { kind: 'damaged', reason: 'seals.json: no envelope', isRotten: true }
           : { kind: 'previous', value: { sealed: 1 }, generation: 1, reason: 'seals.json: no envelope' },
       );
     }
@@ -119,6 +119,7 @@ describe('state file', () => {
     expect(await stateFile(disk, { version: 2 }).load()).toEqual({
       kind: 'damaged',
       reason: 'seals.json: version 1, this process reads 2',
+      isRotten: false,
     });
     const other = new StateFile<unknown>({
       disk,

@@ -403,22 +403,6 @@ describe('a start that cannot succeed', () => {
       );
     }
   });
-
-  it('names the way out of a damaged or lost state file', async () => {
-    const config = newConfig();
-    const node = await start(config);
-    const ask = await connect(node);
-    await ask(forkOf(1));
-    await ask(append(1, 0));
-    await node.close();
-    const file = join(config.dataDir, 'state');
-    const state = readFileSync(file);
-    state.writeUInt8(state.readUInt8(state.length - 5) ^ 1, state.length - 5);
-    writeFileSync(file, state);
-    await expect(start(config)).rejects.toThrow(/damaged.*Wipe the node/);
-    rmSync(file);
-    await expect(start(config)).rejects.toThrow(/no state file.*Wipe the node/);
-  });
 });
 
 describe('the process', () => {
