@@ -1,6 +1,7 @@
 /** The pure half of the door: what cores of other layers, and threads that do no I/O of their own, import. */
 export { commonPoint, EpochTree, endOfTime, type Fork, forkSchema } from './history/epoch-tree.ts';
 export { describeFloor, type Floor, floorOn, floorSchema, noFloor } from './history/floor.ts';
+export { defaultGeometry, type Geometry, geometryOf, pgBytesSchema } from './history/geometry.ts';
 export { type Expected, mismatch } from './identity/core/admission.ts';
 export { describeSpan, type Expiry, judgeExpiry, warnBeforeMs } from './identity/core/expiry.ts';
 export {

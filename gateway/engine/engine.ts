@@ -51,8 +51,6 @@ export interface EngineCommitEvent {
 export interface EngineOptions {
   /** Bound on cached pages that are durable, bytes. */
   readonly pageCacheBytes: number;
-  /** Span of a protection group, bytes. */
-  readonly pgBytes: number;
   readonly limits?: Partial<EngineLimits>;
   /** Reads a page at a read point, never above the durable LSN; null when the volume has no such page there. Rejects when it cannot. */
   readPage(page: PageNo, readPoint: Lsn): Promise<Uint8Array | null>;
@@ -158,7 +156,6 @@ export class Engine {
     const engine: EngineWorkerData = {
       limits,
       pageCacheBytes: options.pageCacheBytes,
-      pgBytes: options.pgBytes,
       shared: shared.buffer,
     };
     const worker = new Worker(new URL('./thread/engine-worker.ts', import.meta.url), {

@@ -67,9 +67,9 @@ export class WriterEngine {
     return this.engine.openSession();
   }
 
-  /** Begins a reign at `lsn`. */
-  begin(lsn: Lsn): Promise<void> {
-    return this.open({ kind: 'writer', lsn });
+  /** Begins a reign at `lsn`. @param pgBytes see `Geometry`. */
+  begin(lsn: Lsn, pgBytes: number): Promise<void> {
+    return this.open({ kind: 'writer', lsn, pgBytes });
   }
 
   /** Ends a reign whose redo is durable up to `vdl`. Sessions that had something open are told. */

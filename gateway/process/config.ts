@@ -9,6 +9,7 @@ import {
   listenSchema,
   nodeSchema,
   nodesSchema,
+  pgBytesSchema,
   refineIdentity,
   refineSecret,
   regionSchema,
@@ -84,6 +85,8 @@ export const gatewayConfigSchema = strictShape({
   nodes: nodesSchema,
   nats: natsSchema,
   regions: regionsSchema,
+  /** Span of a protection group of a volume that this gateway makes; one that is there has its own. */
+  pgBytes: pgBytesSchema.optional(),
   auth: authSchema.optional(),
   /** What it proves itself with to storage nodes and NATS. */
   identity: identityFilesSchema.optional(),

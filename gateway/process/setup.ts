@@ -31,7 +31,6 @@ export interface GatewayOptions {
   readonly readDefault?: ReadPreference;
   /** Durable pages each engine keeps. Default 256 MiB in the one that writes, 64 MiB in each that reads. */
   readonly pageCacheBytes?: number;
-  readonly pgBytes?: number;
 }
 
 /** An expected reason why a gateway cannot start, in words for the operator. */

@@ -1,6 +1,6 @@
 /** The part of a gateway that holds the data: the region's nodes, the engines on the volume, and the writer role. */
 import { decodeAck, defaultLeaseLimits, subjectsOf } from '../../regions/index.ts';
-import { machine, nodesOf, RegionClient } from '../../storage/index.ts';
+import { defaultGeometry, machine, nodesOf, RegionClient } from '../../storage/index.ts';
 import { GatewayVolume } from '../reign/gateway-volume.ts';
 import { RecoveryTrace } from '../reign/recovery-trace.ts';
 import { RoleDriver } from '../reign/role-driver.ts';
@@ -50,6 +50,7 @@ export async function startVolumePart(
     nodes,
     upNodes: () => nodes.writableNodes,
     volume,
+    geometry: { ...defaultGeometry, ...(config.pgBytes !== undefined && { pgBytes: config.pgBytes }) },
     sessions,
     watchProofs: (onProof) =>
       control.nats.subscribe(subjectsOf(cluster).ack(region), ({ data }) => {
@@ -75,7 +76,6 @@ function makeVolume(
     limits,
     pageCacheBytes: options.pageCacheBytes ?? defaultPageCacheBytes,
     readerCacheBytes: options.pageCacheBytes ?? defaultReaderCacheBytes,
-    ...(options.pgBytes !== undefined && { pgBytes: options.pgBytes }),
     recordFacts: observed.telemetry.enabled,
     onFatal: options.onFatal,
     observer: observed.commits,

@@ -13,13 +13,13 @@ import {
   type AppendFacts,
   type Epoch,
   genesisEpoch,
+  geometryOf,
   type Lsn,
   maxLsn,
   monotonicMs,
   type NodeId,
   type PageNo,
   type RegionClient,
-  redoLimits,
   zeroLsn,
 } from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
@@ -41,7 +41,6 @@ export interface VolumeOptions {
   readonly pageCacheBytes: number;
   /** As `pageCacheBytes`, of each reading thread. */
   readonly readerCacheBytes: number;
-  readonly pgBytes?: number;
   readonly recordFacts: boolean;
   readonly onFatal: (error: Error) => void;
   readonly observer: CommitObserver;
@@ -135,10 +134,9 @@ export class GatewayVolume implements RoleVolume {
   }
 
   private startReader(callbacks: ReaderCallbacks): Promise<Engine> {
-    const { readerCacheBytes, pgBytes } = this.options;
+    const { readerCacheBytes } = this.options;
     return Engine.start({
       pageCacheBytes: readerCacheBytes,
-      pgBytes: pgBytes ?? redoLimits.pgBytesDefault,
       largeAnswers: this.largeAnswers,
       readPage: (page, readPoint) => this.readPageBeside(page, readPoint),
       onCommit: () => {
@@ -149,10 +147,9 @@ export class GatewayVolume implements RoleVolume {
   }
 
   private startWriter(onFatal: (error: Error) => void): Promise<Engine> {
-    const { pageCacheBytes, pgBytes } = this.options;
+    const { pageCacheBytes } = this.options;
     return Engine.start({
       pageCacheBytes,
-      pgBytes: pgBytes ?? redoLimits.pgBytesDefault,
       largeAnswers: this.largeAnswers,
       readPage: (page, readPoint) => this.readPage(page, readPoint),
       onCommit: (commit) => this.committed(commit),
@@ -281,7 +278,7 @@ export class GatewayVolume implements RoleVolume {
       this.adoptHead({ head: reign.epoch, forks: reign.forks, vdl: start.vdl });
       this.reignNow = reign;
       this.reignPort = start.port;
-      await this.writer.begin(start.vdl);
+      await this.writer.begin(start.vdl, geometryOf(start.forks).pgBytes);
       this.attached = true;
       this.writerOpen = true;
       this.handOver(reign, start.vdl);

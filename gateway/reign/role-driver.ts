@@ -22,6 +22,7 @@ import {
 } from '../../regions/core.ts';
 import {
   type Epoch,
+  type Geometry,
   machine,
   mainBranch,
   type NodeLinks,
@@ -56,6 +57,8 @@ export interface RoleDriverOptions {
   /** How many of the region's storage nodes answer now. */
   readonly upNodes: () => number;
   readonly volume: RoleVolume;
+  /** Of a volume that is made new. */
+  readonly geometry: Geometry;
   /** Streams that may write now. */
   readonly sessions: { readonly writing: readonly Drainable[] };
   /** Hears what other regions acknowledge of this region's redo, until the function that it answers is called. */
@@ -331,7 +334,7 @@ export class RoleDriver {
   }
 
   private async recover(epoch: Epoch): Promise<void> {
-    const { log, nodes } = this.options;
+    const { log, nodes, geometry } = this.options;
     const abort = new AbortController();
     this.recovering = abort;
     this.heldSinceMs ??= this.runtime.nowMs();
@@ -339,7 +342,7 @@ export class RoleDriver {
     this.tracing = tracing;
     const result = await runRecovery(
       nodes,
-      { kind: 'fork', branch: mainBranch, epoch },
+      { kind: 'fork', branch: mainBranch, epoch, geometry },
       {
         timeoutMs: recoveryMs,
         ...this.options.recovery?.(),

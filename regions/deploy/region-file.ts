@@ -223,12 +223,13 @@ export function gatewayPart(name: string | undefined): RegionPart<RegionFile> {
         ...filesBeside(keys, file),
         listen: address,
         agent: region.agent.address,
+        ...(region.pgBytes !== undefined && { pgBytes: region.pgBytes }),
       };
       const origin = originOf([
         ...upperMoves(region),
         [['listen'], [...moved, 'address']],
         [['agent'], ['agent', 'address']],
-        ...['cluster', 'region', 'nodes', 'nats', 'regions', 'identity'].map(
+        ...['cluster', 'region', 'nodes', 'nats', 'regions', 'identity', 'pgBytes'].map(
           (key) => [[key], [key]] as const,
         ),
         [['secret'], ['secrets', 'clusterFile']],

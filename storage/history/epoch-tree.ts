@@ -16,6 +16,7 @@ import {
   minLsn,
   zeroLsn,
 } from '../redo/ids.ts';
+import { type Geometry, geometryOf, geometrySchema, sameGeometry } from './geometry.ts';
 
 /** One node of the tree: `epoch` continues `parent` from `forkLsn` on. */
 export interface Fork {
@@ -23,6 +24,8 @@ export interface Fork {
   readonly branch: BranchName;
   readonly parent: Epoch;
   readonly forkLsn: Lsn;
+  /** Of the volume: only in a fork from genesis, and left out where it is the default. */
+  readonly geometry?: Geometry;
 }
 
 /** A stretch of one epoch on the way from the root to a head: LSNs in (from, until] are read from it. */
@@ -43,6 +46,7 @@ export const forkSchema = z
     branch: z.string(),
     parent: z.int().min(0),
     forkLsn: z.int().min(0),
+    geometry: geometrySchema.optional(),
   })
   .transform(
     (raw): Fork => ({
@@ -50,6 +54,7 @@ export const forkSchema = z
       branch: branchName(raw.branch),
       parent: epoch(raw.parent),
       forkLsn: lsn(raw.forkLsn),
+      ...(raw.geometry !== undefined && { geometry: raw.geometry }),
     }),
   );
 
@@ -70,14 +75,12 @@ export class EpochTree {
 
   /**
    * Adds a fork. Its parent must be known and older, since epochs are numbered by one compare-and-set.
-   * @returns `conflict` when this epoch is already forked from elsewhere (S3), `orphan` when its parent is unknown.
+   * @returns `conflict` when this epoch is already forked from elsewhere or with another geometry (S3), `orphan` when its parent is unknown.
    */
   add(fork: Fork): 'added' | 'known' | 'conflict' | 'orphan' {
     const known = this.forks.get(fork.epoch);
     if (known !== undefined) {
-      const same =
-        known.parent === fork.parent && known.forkLsn === fork.forkLsn && known.branch === fork.branch;
-      return same ? 'known' : 'conflict';
+      return sameFork(known, fork) ? 'known' : 'conflict';
     }
     if (fork.epoch <= fork.parent) return 'conflict';
     if (!this.has(fork.parent)) return 'orphan';
@@ -167,6 +170,15 @@ export class EpochTree {
   all(): readonly Fork[] {
     return [...this.forks.values()].sort((a, b) => ascending(a.epoch, b.epoch));
   }
+}
+
+function sameFork(one: Fork, other: Fork): boolean {
+  return (
+    one.parent === other.parent &&
+    one.forkLsn === other.forkLsn &&
+    one.branch === other.branch &&
+    sameGeometry(geometryOf([one]), geometryOf([other]))
+  );
 }
 
 /**

@@ -14,7 +14,6 @@ import type { StorageConfig } from '../process/config.ts';
 import type { Runtime } from '../process/runtime.ts';
 import { framePayload } from '../redo/frame.ts';
 import { type Epoch, epoch, lsn, mainBranch } from '../redo/ids.ts';
-import { redoLimits } from '../redo/limits.ts';
 import { lastCplIn } from '../redo/record-cursor.ts';
 import { StorageNode } from './core/node.ts';
 import { emptyNodeState, type NodeState } from './core/node-events.ts';
@@ -101,9 +100,7 @@ const recordSchema = z.strictObject({
  * @throws StartError when the state is damaged, another node's, or cannot be read or written.
  */
 export async function loadNode(config: StorageConfig, disk: Disk, isSetAside = false): Promise<LoadedNode> {
-  const { dataDir, pgBytes = redoLimits.pgBytesDefault } = config;
-  if (pgBytes < redoLimits.pgBytesMin)
-    throw new StartError(`pgBytes is ${pgBytes}, at least ${redoLimits.pgBytesMin} is needed`);
+  const { dataDir } = config;
   const made = await onDisk<void>((done) => disk.makeDirectory(dataDir, done));
   if (made.kind === 'failed') throw new StartError(`dataDir ${dataDir} cannot be made: ${made.message}`);
   const stateFile = nodeStateFile(disk, dataDir);

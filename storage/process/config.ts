@@ -11,7 +11,6 @@ export type Address = { readonly host: string; readonly port: number };
 const namePattern = /^[a-z0-9][a-z0-9-]{0,62}$/;
 const addressPattern = /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+)):(\d{1,5})$/;
 const portMax = 65_535;
-const mebibyte = 1024 * 1024;
 
 /** Shortest cluster secret accepted once a process listens off loopback, and the fewest different characters in it. */
 export const secretLengthMin = 16;
@@ -147,12 +146,6 @@ export const storageConfigSchema = strictShape({
   /** The other nodes of the region; the node itself may stand among them. */
   peers: z.array(nodeAddressSchema),
   identity: identityFilesSchema.optional(),
-  /** Bytes of pages per protection group; the default is the storage node's own. */
-  pgBytes: z
-    .int()
-    .min(mebibyte, 'at least 1048576 bytes (1 MiB)')
-    .multipleOf(4096, 'a multiple of the page size, 4096')
-    .optional(),
 })
   .superRefine(refineSecret)
   .superRefine(({ identity, listen, peers }, context) =>

@@ -6,6 +6,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
+import { pgBytesSchema } from '../history/geometry.ts';
 import type { Identity } from '../identity/core/identity.ts';
 import { directoryOf, fileNames } from '../identity/core/identity-files.ts';
 import {
@@ -16,7 +17,6 @@ import {
   type IdentityFiles,
   nodeSchema,
   regionSchema,
-  storageConfigSchema,
   strictShape,
 } from '../process/config.ts';
 import type { Derivation, PathProblem, RegionPart } from '../process/config-file.ts';
@@ -72,7 +72,7 @@ export const regionFrame = {
   secrets: secretsSchema.optional(),
   certificatesDir: z.string().min(1, 'a directory').optional(),
   nodes: regionNodesSchema,
-  pgBytes: storageConfigSchema.shape.pgBytes,
+  pgBytes: pgBytesSchema.optional(),
   agent: z.unknown(),
   gateways: z.unknown(),
   nats: z.unknown(),
@@ -207,7 +207,6 @@ export function storagePart(name: string | undefined): RegionPart<RegionFrame> {
         dataDir:
           own.dataDir === undefined ? dataDirOf(region, file, own.node) : besideFile(file, own.dataDir),
         peers: nodeAddresses(region.nodes).filter(({ node }) => node !== own.node),
-        ...(region.pgBytes !== undefined && { pgBytes: region.pgBytes }),
       };
       const origin = originOf([
         [['node'], ['nodes', index, 'node']],

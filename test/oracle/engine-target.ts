@@ -2,6 +2,7 @@
  * Scripts on the engine alone, without a gateway around it: on a writer, or on a reader first, as a gateway that is not the
  * writer has it. Thousands run in a minute.
  */
+
 import assert from 'node:assert/strict';
 import type { EngineAnswer } from '../../gateway/engine/core/engine-protocol.ts';
 import { Engine } from '../../gateway/engine/engine.ts';
@@ -9,9 +10,9 @@ import type { EngineSession } from '../../gateway/engine/engine-stream.ts';
 import type { AnyOperationValue, SqlOperation } from '../../gateway/sql/operation.ts';
 import type { SqlOutcome, SqlResult, SqlStatement } from '../../gateway/sql/sql.ts';
 import { freshStream, type StreamState } from '../../gateway/sql/stream-state.ts';
+import { defaultGeometry } from '../../storage/core.ts';
 import { concatBytes } from '../../storage/redo/bytes.ts';
 import { zeroLsn } from '../../storage/redo/ids.ts';
-import { redoLimits } from '../../storage/redo/limits.ts';
 import { MemoryVolume } from '../gateway/engine/engine-volume.ts';
 import { type Answer, description, type Outcome, type StatementAnswer } from './answer.ts';
 import type { Target } from './oracle.ts';
@@ -40,7 +41,6 @@ export class EnginePair {
     const start = (): Promise<Engine> =>
       Engine.start({
         pageCacheBytes: 64 * 1024 * 1024,
-        pgBytes: redoLimits.pgBytesDefault,
         readPage: async (page, readPoint) => pair().volume.page(page, readPoint),
         onCommit: (commit) => pair().committed(commit),
         onFatal: (error) => {
@@ -62,7 +62,7 @@ export class EnginePair {
   async begin(): Promise<void> {
     this.volume = new MemoryVolume();
     this.followed = 0;
-    await this.writer.open({ kind: 'writer', lsn: zeroLsn });
+    await this.writer.open({ kind: 'writer', lsn: zeroLsn, pgBytes: defaultGeometry.pgBytes });
     await this.reader.open({ kind: 'reader', readPoint: zeroLsn });
   }
 

@@ -8,7 +8,8 @@ import type { EngineLimits } from './engine-limits.ts';
 /** Whose pages the engine serves: a reader follows redo, a writer makes it. */
 export type EngineMode =
   | { readonly kind: 'reader'; readonly readPoint: Lsn }
-  | { readonly kind: 'writer'; readonly lsn: Lsn };
+  /** @param pgBytes span of a protection group of the volume. */
+  | { readonly kind: 'writer'; readonly lsn: Lsn; readonly pgBytes: number };
 
 /** The W3C trace a request belongs to. */
 export interface EngineTrace {
@@ -117,6 +118,5 @@ export type PageReply =
 export interface EngineWorkerData {
   readonly limits: EngineLimits;
   readonly pageCacheBytes: number;
-  readonly pgBytes: number;
   readonly shared: SharedArrayBuffer;
 }

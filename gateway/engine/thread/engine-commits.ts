@@ -1,6 +1,7 @@
 /** The commit path in the worker: pages to redo, LSN and time assigned, everything handed over for the main thread. */
 import {
   type Commit,
+  defaultGeometry,
   diffPage,
   encodeMtr,
   type Lsn,
@@ -41,7 +42,8 @@ const beatPages = 256;
 
 export class CommitLog {
   private readonly limits: EngineLimits;
-  private readonly pgBytes: number;
+  /** Span of a protection group of the volume; told at the beginning of each reign. */
+  private pgBytes = defaultGeometry.pgBytes;
   private readonly clockUs: () => number;
   private readonly beat: () => void;
   private commits: WorkerCommit[] = [];
@@ -51,11 +53,15 @@ export class CommitLog {
   private lastCommitUs = 0;
 
   /** @param clockUs the wall clock, microseconds since the Unix epoch. @param beat shows that a large commit gets on. */
-  constructor(limits: EngineLimits, pgBytes: number, clockUs: () => number, beat: () => void) {
+  constructor(limits: EngineLimits, clockUs: () => number, beat: () => void) {
     this.limits = limits;
-    this.pgBytes = pgBytes;
     this.clockUs = clockUs;
     this.beat = beat;
+  }
+
+  /** The volume that is written from now on. */
+  useGroups(pgBytes: number): void {
+    this.pgBytes = pgBytes;
   }
 
   /** Bytes of redo waiting for `take`. */

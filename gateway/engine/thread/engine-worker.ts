@@ -63,7 +63,6 @@ class EngineWorker {
     this.redo = new RedoQueue(zeroLsn, data.limits.earlyRedoBytes);
     this.commits = new CommitLog(
       data.limits,
-      data.pgBytes,
       () => (performance.timeOrigin + performance.now()) * 1000,
       () => this.shared.beat(),
     );
@@ -180,6 +179,7 @@ class EngineWorker {
     this.sessions.reset();
     this.flush();
     this.mode = mode;
+    if (mode.kind === 'writer') this.commits.useGroups(mode.pgBytes);
     this.generation = generation;
     this.store = this.newStore();
     this.newest = null;

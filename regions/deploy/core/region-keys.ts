@@ -66,7 +66,7 @@ export const regionKeys: readonly RegionKey[] = [
   {
     key: 'pgBytes',
     meaning:
-      'For tests: span of a protection group in bytes, a multiple of 4096, at least 1 MiB. Leave it out: gateways use 10 GiB.',
+      'Span of a protection group in bytes, a multiple of 4096, at least 1 MiB, of the volume that the first region makes when it first writes. Without this key: 10 GiB. A volume that is there keeps its own.',
   },
   {
     key: 'retention',

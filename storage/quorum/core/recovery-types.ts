@@ -1,11 +1,18 @@
 /** What a recovery is for, what it takes in and asks for, and what comes of it. */
 import type { Fork } from '../../history/epoch-tree.ts';
+import type { Geometry } from '../../history/geometry.ts';
 import type { BranchName, Epoch, Lsn, NodeId } from '../../redo/ids.ts';
 import type { StorageReply, StorageRequest } from '../../wire/core/messages.ts';
 
 export type RecoveryGoal =
   /** Become the writer: fork `epoch`, which the control plane has just allotted to us. */
-  | { readonly kind: 'fork'; readonly branch: BranchName; readonly epoch: Epoch }
+  | {
+      readonly kind: 'fork';
+      readonly branch: BranchName;
+      readonly epoch: Epoch;
+      /** Of the volume, should this be its first fork; any other keeps the volume's own. Default: `defaultGeometry`. */
+      readonly geometry?: Geometry;
+    }
   /** Become a follower of the reign `epoch`, whose path is `forks`. */
   | {
       readonly kind: 'follow';

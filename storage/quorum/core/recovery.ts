@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict';
 import { EpochTree, type Fork } from '../../history/epoch-tree.ts';
 import { floorAbove, floorOn } from '../../history/floor.ts';
+import { defaultGeometry, geometryOf, geometryProblem, saidGeometry } from '../../history/geometry.ts';
 import {
   areWitnesses,
   isWriteQuorum,
@@ -256,6 +257,11 @@ export class Recovery {
       this.finish({ kind: 'failed', reason: `no storage node knows epoch ${this.head}` });
       return;
     }
+    const strange = geometryProblem(geometryOf(this.tree.forksOf(this.head)));
+    if (strange !== null) {
+      this.finish({ kind: 'failed', reason: strange });
+      return;
+    }
     if (this.goal.kind === 'fork' && this.head > this.goal.epoch) {
       this.finish({ kind: 'fenced', by: this.head });
       return;
@@ -440,11 +446,14 @@ export class Recovery {
 
   private replicated(): void {
     if (this.goal.kind === 'fork') {
+      const isFirst = this.head === genesisEpoch;
+      const geometry = isFirst ? saidGeometry(this.goal.geometry ?? defaultGeometry) : undefined;
       const fork: Fork = {
         epoch: this.goal.epoch,
         branch: this.goal.branch,
         parent: this.head,
         forkLsn: this.vdl,
+        ...(geometry !== undefined && { geometry }),
       };
       const outcome = this.tree.add(fork);
       assert(outcome === 'added', `S3: epoch ${fork.epoch} was allotted before (${outcome})`);

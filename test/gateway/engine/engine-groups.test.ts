@@ -8,6 +8,7 @@ import type { EngineAnswer } from '../../../gateway/engine/core/engine-protocol.
 import { handOverAt } from '../../../gateway/engine/engine.ts';
 import type { EngineSession } from '../../../gateway/engine/engine-stream.ts';
 import type { SqlResult, SqlValue } from '../../../gateway/sql/sql.ts';
+import { defaultGeometry } from '../../../storage/core.ts';
 import { lsn } from '../../../storage/redo/ids.ts';
 import { decodeRecords } from '../../../storage/redo/record.ts';
 import { closeEngines, execute, openWriter, rows, run, statement, type TestEngine } from './engine-volume.ts';
@@ -244,7 +245,7 @@ describe('statements that arrive together', () => {
     const opened = await withRows(2);
     const { volume } = opened;
     const answers = together(opened, update(1), update(2), update(1));
-    await opened.engine.open({ kind: 'writer', lsn: volume.end });
+    await opened.engine.open({ kind: 'writer', lsn: volume.end, pgBytes: defaultGeometry.pgBytes });
     for (const answer of await answers) {
       if (answer.outcome.ok) expect(volume.commits.some(({ lsn: end }) => end >= answer.seenLsn)).toBe(true);
       else expect(answer).toMatchObject({ aborted: true, wrote: false });

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest';
+import { defaultGeometry } from '../../../storage/core.ts';
 import { lsn, zeroLsn } from '../../../storage/redo/ids.ts';
 import {
   closeEngines,
@@ -52,7 +53,7 @@ describe('an engine opened anew', () => {
       'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n',
     );
     await new Promise((resolve) => setImmediate(resolve));
-    await engine.open({ kind: 'writer', lsn: zeroLsn });
+    await engine.open({ kind: 'writer', lsn: zeroLsn, pgBytes: defaultGeometry.pgBytes });
     expect(await endless).toMatchObject({
       aborted: true,
       outcome: { ok: false, error: { code: 'SEXTANT_TRANSACTION_ABORTED' } },
@@ -87,7 +88,7 @@ describe('an engine opened anew', () => {
     await run(session, 'CREATE TABLE t (a)');
     const commits = volume.commits.length;
     const late = execute(session, 'INSERT INTO t VALUES (1)');
-    const opened = engine.open({ kind: 'writer', lsn: volume.end });
+    const opened = engine.open({ kind: 'writer', lsn: volume.end, pgBytes: defaultGeometry.pgBytes });
     expect(await late).toMatchObject({ aborted: true, outcome: { ok: false } });
     await opened;
     expect(volume.commits.length).toBe(commits);
@@ -111,7 +112,11 @@ describe('an engine opened anew', () => {
     const broken = await writer({ readPage: async () => null });
     const session = broken.engine.openSession();
     // No commit fits above the highest LSN there is.
-    await broken.engine.open({ kind: 'writer', lsn: lsn(Number.MAX_SAFE_INTEGER) });
+    await broken.engine.open({
+      kind: 'writer',
+      lsn: lsn(Number.MAX_SAFE_INTEGER),
+      pgBytes: defaultGeometry.pgBytes,
+    });
     const { outcome } = await execute(session, 'CREATE TABLE t (a)');
     expect(outcome).toMatchObject({ ok: false, error: { code: 'SEXTANT_TRANSACTION_ABORTED' } });
     expect(broken.fatal.map((error) => error.message)).toEqual([expect.stringContaining('safe integer')]);

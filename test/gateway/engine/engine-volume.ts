@@ -1,10 +1,12 @@
 /** A volume in memory for engine tests: it folds the redo the engine emits, and serves pages at any durable read point. */
+
 import assert from 'node:assert/strict';
 import type { EngineLimits } from '../../../gateway/engine/core/engine-limits.ts';
 import type { EngineAnswer } from '../../../gateway/engine/core/engine-protocol.ts';
 import { Engine, type EngineCommitEvent, type EngineOptions } from '../../../gateway/engine/engine.ts';
 import type { EngineSession } from '../../../gateway/engine/engine-stream.ts';
 import type { BatchStep, SqlResult, SqlStatement, SqlValue } from '../../../gateway/sql/sql.ts';
+import { defaultGeometry } from '../../../storage/core.ts';
 import { encodeFrame } from '../../../storage/redo/frame.ts';
 import { epoch, type Lsn, lsn, type PageNo, type PgId, zeroLsn } from '../../../storage/redo/ids.ts';
 import { redoLimits } from '../../../storage/redo/limits.ts';
@@ -98,7 +100,6 @@ export async function startEngine(
   const fatal: Error[] = [];
   const engine: Engine = await Engine.start({
     pageCacheBytes: 64 * 1024 * 1024,
-    pgBytes: redoLimits.pgBytesDefault,
     readPage: async (page, readPoint) => volume.page(page, readPoint),
     onCommit: (commit) => {
       volume.add(commit);
@@ -119,10 +120,11 @@ export async function openWriter(
   options: Partial<EngineOptions> = {},
   volume = new MemoryVolume(),
   durable = true,
+  { pgBytes } = defaultGeometry,
 ): Promise<TestEngine> {
   const test = await startEngine(volume, options, durable);
   opened.push(test);
-  await test.engine.open({ kind: 'writer', lsn: volume.end });
+  await test.engine.open({ kind: 'writer', lsn: volume.end, pgBytes });
   return test;
 }
 

@@ -1,4 +1,5 @@
 /** Flat messages between the main thread and the engine's worker: whatever is packed comes out equal, through a real structured clone. */
+
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import type { EngineTrace, FromWorker, ToWorker } from '../../../gateway/engine/core/engine-protocol.ts';
@@ -11,6 +12,7 @@ import {
 import type { AnyOperationValue } from '../../../gateway/sql/operation.ts';
 import type { SqlOutcome, SqlResult } from '../../../gateway/sql/sql.ts';
 import { freshStream, type StreamState } from '../../../gateway/sql/stream-state.ts';
+import { defaultGeometry } from '../../../storage/core.ts';
 import { lsn, pgId } from '../../../storage/redo/ids.ts';
 
 const position = fc.maxSafeNat().map(lsn);
@@ -63,7 +65,14 @@ const toWorker: fc.Arbitrary<ToWorker> = fc.oneof(
   fc.nat().map((session) => ({ kind: 'closeSession', session }) as const),
   position.map((at) => ({ kind: 'durable', lsn: at }) as const),
   fc.record({ kind: fc.constant('redo' as const), frames: fc.uint8Array(), vdl: position }),
-  position.map((at) => ({ kind: 'open', mode: { kind: 'writer', lsn: at }, generation: 3 }) as const),
+  position.map(
+    (at) =>
+      ({
+        kind: 'open',
+        mode: { kind: 'writer', lsn: at, pgBytes: defaultGeometry.pgBytes },
+        generation: 3,
+      }) as const,
+  ),
 );
 
 const result: fc.Arbitrary<SqlResult> = fc.nat(4).chain((width) =>

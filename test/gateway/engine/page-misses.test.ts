@@ -1,6 +1,7 @@
 import { DatabaseSync } from 'node:sqlite';
 import fc from 'fast-check';
 import { afterEach, describe, expect, test } from 'vitest';
+import { defaultGeometry } from '../../../storage/core.ts';
 import { concatBytes } from '../../../storage/redo/bytes.ts';
 import { pageNo, zeroLsn } from '../../../storage/redo/ids.ts';
 import {
@@ -189,7 +190,10 @@ describe('pages and redo', () => {
   });
 
   test('a reader moves forward under queries, and its open snapshots stay', async () => {
-    const { engine, volume } = await writer({ pgBytes: 1024 * 1024 });
+    const { engine, volume } = await writer({}, new MemoryVolume(), true, {
+      ...defaultGeometry,
+      pgBytes: 1024 * 1024,
+    });
     const w = engine.openSession();
     await run(w, 'CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER, pad)');
     await run(

@@ -127,11 +127,11 @@ describe('a configuration', () => {
       { ...gateway, nodes: [...nodes, ...nodes] },
       /nodes: every node is named once/,
     ],
-    ['a tiny protection group', 'storage', { ...storage, pgBytes: 4096 }, /pgBytes: at least 1048576/],
+    ['a tiny protection group', 'gateway', { ...gateway, pgBytes: 4096 }, /pgBytes: at least 1048576/],
     [
       'a crooked protection group',
-      'storage',
-      { ...storage, pgBytes: 1048577 },
+      'gateway',
+      { ...gateway, pgBytes: 1048577 },
       /pgBytes: a multiple of the page size/,
     ],
     [

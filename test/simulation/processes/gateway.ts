@@ -12,6 +12,7 @@ import type { ControlRecord } from '../../../regions/control/core/control-record
 import type { LeaseLimits } from '../../../regions/control/core/lease.ts';
 import type { Report } from '../../../regions/status/core/report.ts';
 import type { NodeLinks } from '../../../storage/client/node-links.ts';
+import { defaultGeometry } from '../../../storage/history/geometry.ts';
 import type { RecoveryResult } from '../../../storage/quorum/recovery-driver.ts';
 import {
   type Epoch,
@@ -23,13 +24,14 @@ import {
   regionId,
   zeroLsn,
 } from '../../../storage/redo/ids.ts';
-import type {
-  BusPayload,
-  LinkMessage,
-  SimContext,
-  SimProcess,
-  SimRuntime,
-  WriteOutcome,
+import {
+  type BusPayload,
+  type LinkMessage,
+  pgBytes,
+  type SimContext,
+  type SimProcess,
+  type SimRuntime,
+  type WriteOutcome,
 } from '../deployment/sim-types.ts';
 import { type WrittenParts, workloadPages } from '../deployment/sim-workload.ts';
 import { type Address, regionOf } from '../deployment/topology.ts';
@@ -119,6 +121,7 @@ export class SimGateway implements SimProcess {
       nodes: this.recoveryNodes(),
       upNodes: () => this.links.upNodes.length,
       volume: this.volume,
+      geometry: { ...defaultGeometry, pgBytes },
       sessions: { writing: [] },
       watchProofs: (onProof) => this.watchProofs(onProof),
       answerWaitMs,

@@ -20,7 +20,6 @@ import {
   type LinkMessage,
   nodeAddress,
   nodeIds,
-  pgBytes,
   type SimContext,
   type SimProcess,
   type SimRuntime,
@@ -132,7 +131,6 @@ export class SimStorageNode implements SimProcess {
       listen: '',
       dataDir,
       peers: nodeIds.map((node) => ({ node, az: azOf(node), address: nodeAddress(region, node) })),
-      pgBytes,
     };
     return openParts({
       config,
