@@ -229,6 +229,7 @@ export class StorageNode {
       case 'status':
       case 'retain':
       case 'fetchImages':
+      case 'locate':
         this.refuse(caller, 'BAD_REQUEST', `${request.kind} is not answered by the node's core alone`);
         return;
       default:
