@@ -2,6 +2,14 @@
 export type { ApiError, ApiReply, EventSink } from './api/core/api-routes.ts';
 export type { Described, SchemaName } from './api/core/api-schemas.ts';
 export { decodeAck, parseJson, type ShipAck, subjectsOf } from './bus/core/messages.ts';
+export {
+  type Branch,
+  branchesOf,
+  branchLimits,
+  branchNamed,
+  headOfBranch,
+} from './control/core/branch-list.ts';
+export { noBranchReason, reignOfBranch } from './control/core/branch-record.ts';
 export type { ControlReading, ControlStore, ControlWrite } from './control/core/control-port.ts';
 export {
   type ControlRecord,

@@ -7,6 +7,7 @@ export { type Admission, mountApi, type Right } from './api/mount.ts';
 export { holdsSecret } from './api/secret.ts';
 export { type NatsConnection, type NatsMessage, openNatsConnection } from './bus/nats-connection.ts';
 export { natsSecurity } from './bus/nats-security.ts';
+export { type Changed, changeControl } from './control/control-link.ts';
 export { openControlStore } from './control/control-store.ts';
 export * from './core.ts';
 export { gatewayPart } from './deploy/region-file.ts';
