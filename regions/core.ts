@@ -45,6 +45,7 @@ export {
   operationRegion,
   operationSchema,
 } from './moves/core/operations.ts';
+export { type Place, parsePlace, placeForms } from './place/core/place.ts';
 export { readinessOf } from './readiness/core/readiness.ts';
 export { CommitMarks } from './replication/core/commit-marks.ts';
 export { StallWatch } from './replication/core/stall-watch.ts';

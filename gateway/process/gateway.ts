@@ -105,7 +105,7 @@ async function serve(parts: GatewayParts): Promise<HttpServer> {
   const { setup, observed, sql, news } = parts;
   const { config, options, listen, auth, protocolLimits } = setup;
   const started = await startHttpServer({
-    service: sql.service,
+    service: sql.streams,
     listen,
     auth,
     tls: config.tls ?? null,
@@ -160,6 +160,7 @@ async function release({ setup, observed, control, storage, sql, news }: Gateway
   news.reporter.close();
   news.feed.close();
   sql.forwardServer.close();
+  await sql.past.close();
   storage.role.close();
   control.store.close();
   await storage.volume.close();
