@@ -134,6 +134,7 @@ function adminApp({ setup, observed, control, news }: GatewayParts): ReturnType<
     secret: config.secret,
     version: options.version,
     region: config.region,
+    base: () => `${config.tls === undefined ? 'http' : 'https'}://${config.advertise ?? news.status.address}`,
     view: news.view,
     agents: new AgentLink(control.nats, config.cluster, limits.agentAnswerMs),
     drills: config.supervisor === undefined ? null : drillLink(config.supervisor),
