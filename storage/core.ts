@@ -47,6 +47,8 @@ export { viewOf } from './redo/bytes.ts';
 export { framePayload, type ReceivedFrame, splitFrames } from './redo/frame.ts';
 export {
   ascending,
+  type BranchName,
+  branchName,
   type Epoch,
   epoch,
   genesisEpoch,

@@ -105,7 +105,7 @@ async function serve(parts: GatewayParts): Promise<HttpServer> {
   const { setup, observed, sql, news } = parts;
   const { config, options, listen, auth, protocolLimits } = setup;
   const started = await startHttpServer({
-    service: sql.service,
+    service: sql.streams,
     listen,
     auth,
     tls: config.tls ?? null,
@@ -134,6 +134,7 @@ function adminApp({ setup, observed, control, news }: GatewayParts): ReturnType<
     secret: config.secret,
     version: options.version,
     region: config.region,
+    base: () => `${config.tls === undefined ? 'http' : 'https'}://${config.advertise ?? news.status.address}`,
     view: news.view,
     agents: new AgentLink(control.nats, config.cluster, limits.agentAnswerMs),
     drills: config.supervisor === undefined ? null : drillLink(config.supervisor),
@@ -160,6 +161,7 @@ async function release({ setup, observed, control, storage, sql, news }: Gateway
   news.reporter.close();
   news.feed.close();
   sql.forwardServer.close();
+  await sql.past.close();
   storage.role.close();
   control.store.close();
   await storage.volume.close();

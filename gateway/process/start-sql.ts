@@ -2,8 +2,11 @@
 import { quorumLimits } from '../../storage/index.ts';
 import { ForwardClient } from '../session/forward-client.ts';
 import { ForwardServer } from '../session/forward-server.ts';
+import { seesAll } from '../session/global-point.ts';
 import { GatewaySqlService } from '../session/sql-service.ts';
 import { gatewaySubject, peerName, peerSubject, WriterWatch } from '../session/writer-watch.ts';
+import { PastReads } from '../travel/past-reads.ts';
+import { TravelService } from '../travel/travel-service.ts';
 import type { ControlPart } from './open-control.ts';
 import type { GatewaySetup } from './setup.ts';
 import type { TelemetryPart } from './start-telemetry.ts';
@@ -12,6 +15,9 @@ import type { VolumePart } from './start-volume.ts';
 export interface SqlPart {
   readonly watch: WriterWatch;
   readonly service: GatewaySqlService;
+  /** What clients' streams are opened by: those of `service`, which can read the past as well. */
+  readonly streams: TravelService;
+  readonly past: PastReads;
   readonly forwardServer: ForwardServer;
 }
 
@@ -54,7 +60,15 @@ export function startSqlPart(
     readDefault,
     readOnly: false,
   });
-  return { watch, service, forwardServer };
+  const past = new PastReads({
+    region: storage.nodes,
+    volume,
+    limits,
+    log: options.log,
+  });
+  const hasAll = () => seesAll({ watch, forward, volume, limits });
+  const streams = new TravelService(service, { past, tracer, metrics, hasAll });
+  return { watch, service, streams, past, forwardServer };
 }
 
 function watchWriter(setup: GatewaySetup, { role, volume, nodes }: VolumePart): WriterWatch {

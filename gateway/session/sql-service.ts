@@ -1,7 +1,7 @@
 /** Opens client streams, up to a bound. */
 
 import { limitFailure } from '../sql/errors.ts';
-import type { SessionOptions, SqlOutcome, SqlService, SqlSession } from '../sql/sql.ts';
+import type { SessionOptions, SqlOutcome, SqlService } from '../sql/sql.ts';
 import { GatewaySession, type SessionServices } from './sql-session.ts';
 
 export class GatewaySqlService implements SqlService {
@@ -17,7 +17,7 @@ export class GatewaySqlService implements SqlService {
     return this.open;
   }
 
-  openSession(options?: SessionOptions): SqlOutcome<SqlSession> {
+  openSession(options?: SessionOptions): SqlOutcome<GatewaySession> {
     const { sessions } = this.services.limits;
     if (this.open >= sessions) return limitFailure('sessions', sessions);
     this.open += 1;

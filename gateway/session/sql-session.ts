@@ -36,6 +36,7 @@ import { type ReadOnlyReading, readOnlyOperation, writeRefused } from './core/re
 import { asksForWriter, classOfOperation, leavesTransaction, mayCommit, route } from './core/routing.ts';
 import type { ServiceLimits } from './core/service-limits.ts';
 import type { ForwardClient, ForwardOutcome } from './forward-client.ts';
+import { globalPoint } from './global-point.ts';
 import { type LocalAnswer, type LocalPlace, LocalSession, type LocalSessions } from './local-session.ts';
 import type { RemoteWriter, WriterWatch } from './writer-watch.ts';
 
@@ -79,8 +80,6 @@ interface RemoteStream {
   autocommit: boolean;
 }
 
-/** Fetching a point of time from the writer, for a `global` read. */
-const positionRetryMs = 20;
 /** Who waits for a writer looks again after this long, news or not: how long to wait depends on why there is none. */
 const waitAgainMs = 250;
 /** The longest pause before a writer that did not take a statement is asked again, when there is no news. */
@@ -94,7 +93,8 @@ export class GatewaySession implements SqlSession {
   private remote: RemoteStream | null = null;
   /** A stream at the writer whose first answer has not come. */
   private asked: RemoteStream | null = null;
-  private state: StreamState;
+  /** What the stream has of its own; read by who takes it elsewhere. */
+  state: StreamState;
   private closed = false;
 
   constructor(services: SessionServices, onClose: () => void) {
@@ -349,7 +349,7 @@ export class GatewaySession implements SqlSession {
     if (preference === 'session') needed = volume.writtenLsn;
     if (preference === 'global' && watch.place() === 'here') needed = volume.pointFor(preference);
     else if (preference === 'global') {
-      const point = await this.globalPoint(request);
+      const point = await globalPoint(this.services, request.sinceMs);
       if (point === null)
         return watch.place() === 'here'
           ? { kind: 'again', as: 'read', pauseMs: 0 }
@@ -370,20 +370,6 @@ export class GatewaySession implements SqlSession {
       `This region's volume has not reached LSN ${needed} within readWaitMs = ${limits.readWaitMs}` +
       (held === null ? '' : `: ${held}`);
     return answer({ ok: false, error: adviseError('SEXTANT_STORAGE_UNAVAILABLE', detail) });
-  }
-
-  /** Up to where everything was durable after this read began; null when there is no one to ask, or it is this gateway. */
-  private async globalPoint(request: Request): Promise<Lsn | null> {
-    const { watch, forward } = this.services;
-    for (;;) {
-      if (watch.place() === 'here') return null;
-      const left = watch.patienceMs(request.sinceMs, monotonicMs());
-      if (left <= 0) return null;
-      const writer = watch.remote();
-      const point = writer === null ? null : await forward.position(writer, left);
-      if (point?.kind === 'position') return point.vdl;
-      await watch.next(Math.min(left, writer === null ? left : positionRetryMs));
-    }
   }
 
   // ---- at the writer

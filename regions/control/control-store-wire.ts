@@ -5,7 +5,7 @@
  */
 import { AssertionError } from 'node:assert/strict';
 import { z } from 'zod';
-import { epoch, lsn, regionId } from '../../storage/core.ts';
+import { branchName, epoch, lsn, regionId } from '../../storage/core.ts';
 import { recordSubject, streamName } from '../bus/core/control-subjects.ts';
 import { type ControlRecord, checkControlRecord } from './core/control-record.ts';
 import type { StreamGroup } from './core/leader-placement.ts';
@@ -16,15 +16,35 @@ const region = z
   .transform((value) => regionId(value));
 const label = z.string().min(1).max(128);
 
+const epochSchema = z
+  .int()
+  .min(0)
+  .max(0xffff_ffff)
+  .transform((value) => epoch(value));
+const lsnSchema = z
+  .int()
+  .min(0)
+  .transform((value) => lsn(value));
+const holderSchema = z.strictObject({ gateway: label, incarnation: label }).nullable();
+
+const branchSchema = z.strictObject({
+  name: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9-]{0,62}$/)
+    .transform((value) => branchName(value)),
+  epoch: epochSchema,
+  origin: epochSchema,
+  parent: epochSchema,
+  forkLsn: lsnSchema,
+  createdAtMs: z.number(),
+  by: holderSchema,
+});
+
 const recordSchema = z.strictObject({
   v: z.literal(1),
-  epoch: z
-    .int()
-    .min(0)
-    .max(0xffff_ffff)
-    .transform((value) => epoch(value)),
+  epoch: epochSchema,
   primary: region,
-  holder: z.strictObject({ gateway: label, incarnation: label }).nullable(),
+  holder: holderSchema,
   state: z.enum(['stable', 'switching', 'failing-over']),
   move: z
     .strictObject({
@@ -34,14 +54,7 @@ const recordSchema = z.strictObject({
       to: region,
       allowDataLoss: z.boolean(),
       startedAtMs: z.number(),
-      fork: z
-        .strictObject({
-          lsn: z
-            .int()
-            .min(0)
-            .transform((value) => lsn(value)),
-        })
-        .exactOptional(),
+      fork: z.strictObject({ lsn: lsnSchema }).exactOptional(),
     })
     .nullable(),
   n: z.int().min(0),
@@ -54,6 +67,9 @@ const recordSchema = z.strictObject({
     })
     .exactOptional(),
   regions: z.array(region).min(1).exactOptional(),
+  allotted: epochSchema.exactOptional(),
+  before: epochSchema.exactOptional(),
+  branches: z.array(branchSchema).exactOptional(),
 });
 
 export type DecodedRecord =

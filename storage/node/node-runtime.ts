@@ -2,6 +2,7 @@
  * Drives the pure node: requests and what the disk reports become events, effects become writes and replies.
  */
 
+import { locateCommit } from '../locate/locate-commit.ts';
 import type { HeldFrame } from '../log/core/segment.ts';
 import type { DiskHealth } from '../log/disk-health.ts';
 import type { FrameReader } from '../log/frame-reader.ts';
@@ -16,9 +17,11 @@ import { holdingsOf, type KeptParts } from '../retention/kept-parts.ts';
 import type { Scrubber } from '../scrub/scrubber.ts';
 import type {
   FetchImagesRequest,
+  LocateRequest,
   RefusalCode,
   RetainRequest,
   StatusReply,
+  StatusRequest,
   StorageReply,
   StorageRequest,
 } from '../wire/core/messages.ts';
@@ -47,7 +50,7 @@ export interface NodeRuntimeOptions {
   readonly sealer: LogSealer;
   readonly scrubber: Scrubber;
   readonly health: DiskHealth;
-  readonly status: () => StatusReply;
+  readonly status: (request: StatusRequest) => StatusReply;
   readonly runtime: Runtime;
   /** The disk is not to be trusted any more: the process has to be restarted to read back what it has. */
   readonly onFatal: (message: string) => void;
@@ -142,13 +145,17 @@ export class NodeRuntime {
     if (this.closed) return null;
     this.counters.requests += 1;
     if (request.kind === 'status') {
-      answer?.(this.options.status());
+      answer?.(this.options.status(request));
       return null;
     }
     const caller = answer === null ? null : this.nextCaller++;
     if (caller !== null && answer !== null) this.answers.set(caller, answer);
     if (request.kind === 'fetchImages') {
       if (caller !== null) void this.answerImages(caller, request);
+      return caller;
+    }
+    if (request.kind === 'locate') {
+      if (caller !== null) void this.answerLocate(caller, request);
       return caller;
     }
     if (request.kind !== 'retain') this.step({ kind: 'request', caller, request, members });
@@ -268,6 +275,9 @@ export class NodeRuntime {
       case 'adoptImages':
         this.refill.carryOut(effect);
         return;
+      case 'askPeers':
+        this.askPeers();
+        return;
       case 'repair':
         void this.repair(effect);
         return;
@@ -381,6 +391,11 @@ export class NodeRuntime {
     this.answer(caller, reply);
   }
 
+  private async answerLocate(caller: Caller, request: LocateRequest): Promise<void> {
+    const { node, frames } = this.options;
+    this.answer(caller, await locateCommit({ tree: node.tree, segment: node.segment, frames }, request));
+  }
+
   /** One drop at a time; what an unsuccessful one left is offered again. */
   private async dropLog(through: number): Promise<void> {
     if (this.dropping) return;
@@ -390,6 +405,17 @@ export class NodeRuntime {
     this.dropping = false;
     if (dropped.kind === 'dropped') this.counters.droppedFiles += dropped.files;
     else this.options.onTrouble('log files could not be dropped; tries again', dropped.message);
+  }
+
+  private askPeers(): void {
+    const { repair } = this.options;
+    repair.askBranches?.((node, told, peers) => {
+      this.step({ kind: 'peerTold', node, told, peers });
+      const { care, branches, refilling, needsImages } = this.node;
+      const isSettled = care.known.isWhole && branches.all.length === 1 && !care.isAsking;
+      // In a region without branches nobody is asked again.
+      if (isSettled && refilling === null && needsImages === null) repair.rest?.();
+    });
   }
 
   private async repair({ head, from, durable }: Extract<NodeEffect, { kind: 'repair' }>): Promise<void> {

@@ -33,14 +33,14 @@ export function setAside(dataDir: string): boolean {
 /** Removes what was moved aside once the node holds everything again. */
 export class SetAsideWatch {
   private readonly dataDir: string;
-  private readonly node: Pick<StorageNode, 'state' | 'segment' | 'durable'>;
+  private readonly node: Pick<StorageNode, 'care' | 'segment' | 'durable'>;
   private readonly onRemoved: () => void;
   private readonly timer: Timer;
   private removing = false;
 
   constructor(
     dataDir: string,
-    node: Pick<StorageNode, 'state' | 'segment' | 'durable'>,
+    node: Pick<StorageNode, 'care' | 'segment' | 'durable'>,
     onRemoved: () => void,
   ) {
     this.dataDir = dataDir;
@@ -69,6 +69,6 @@ export class SetAsideWatch {
 }
 
 /** Whether a node holds everything that it knows to be durable, and is a witness of it (S6). */
-function isWhole({ state, segment, durable }: Pick<StorageNode, 'state' | 'segment' | 'durable'>): boolean {
-  return state.hydrated && segment.volumeEnd(durable.head) >= durable.vdl;
+function isWhole({ care, segment, durable }: Pick<StorageNode, 'care' | 'segment' | 'durable'>): boolean {
+  return care.isWhole && segment.volumeEnd(durable.head) >= durable.vdl;
 }

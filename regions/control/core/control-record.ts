@@ -6,23 +6,25 @@
  *
  * What every sequence of transitions keeps (`checkControlRecord` and `checkControlStep` assert it):
  * - R20 the epoch never decreases, and every acquisition and every change of primary takes the next one;
- *   epoch numbers are allotted here and nowhere else;
+ *   epoch numbers, also those of branches, are allotted here and in `branch-record.ts` and nowhere else;
  * - R21 `n` increases by one with each change, renewals included, so that no two records of a cluster are equal;
  * - R22 `stable` means no move, `switching` a switchover away from `primary`, `failing-over` a failover without holder;
  * - R23 a holder is replaced only after it released, was superseded by a later incarnation of itself, or was judged
  *   lapsed by somebody who waited out its lease (`lease.ts`);
  * - R26 the policy changes by `setPolicy` alone, which changes nothing else; every other change keeps it;
- * - R54 the regions change by `setRegions` alone, which changes nothing else, while nothing moves; the primary is one of them.
+ * - R54 the regions change by `setRegions` alone, which changes nothing else, while nothing moves; the primary is one of them;
+ * - R69, R70 the branches and their epochs: `branch-list.ts`, and their transitions in `branch-record.ts`.
  */
 import assert from 'node:assert/strict';
+import { type Epoch, genesisEpoch, type Lsn, type RegionId, unreachable } from '../../../storage/core.ts';
 import {
-  type Epoch,
-  epoch,
-  genesisEpoch,
-  type Lsn,
-  type RegionId,
-  unreachable,
-} from '../../../storage/core.ts';
+  allottedIn,
+  type Branch,
+  checkBranches,
+  checkBranchStep,
+  nextEpoch,
+  sameBranches,
+} from './branch-list.ts';
 import { changedPolicy, defaultPolicy, type Policy, type PolicyChange, samePolicy } from './policy.ts';
 
 /** The process that writes: a gateway of the primary region, and which start of it. */
@@ -55,7 +57,7 @@ export type ControlState = 'stable' | 'switching' | 'failing-over';
 export interface ControlRecord {
   /** Version of this format. */
   readonly v: 1;
-  /** The highest epoch allotted so far. */
+  /** The newest epoch of `main`. */
   readonly epoch: Epoch;
   readonly primary: RegionId;
   readonly holder: Holder | null;
@@ -73,6 +75,12 @@ export interface ControlRecord {
    * Left out before: as with the policy, a version that does not know it refuses the record.
    */
   readonly regions?: readonly RegionId[];
+  /** The highest epoch allotted to any line of history, where that is a branch's and not `epoch`. Left out else. */
+  readonly allotted?: Epoch;
+  /** The epoch of `main` before `epoch`, where branches took those between. Left out where it is `epoch - 1`. */
+  readonly before?: Epoch;
+  /** The branches beside `main`, oldest first; left out while there is none. As with the policy, older versions refuse it. */
+  readonly branches?: readonly Branch[];
 }
 
 export type RefusalCode =
@@ -88,7 +96,11 @@ export type RefusalCode =
   | 'same-policy'
   | 'same-regions'
   | 'no-region'
-  | 'not-member';
+  | 'not-member'
+  | 'branch-exists'
+  | 'too-many-branches'
+  | 'no-branch'
+  | 'main-branch';
 
 export type Transition =
   | { readonly kind: 'next'; readonly record: ControlRecord }
@@ -130,7 +142,7 @@ export function acquire(
   }
   if (sameHolder(record.holder, by.holder))
     return refused('held', 'this incarnation holds the lease already');
-  return next(record, { epoch: nextEpoch(record), holder: by.holder });
+  return newReign(record, { holder: by.holder });
 }
 
 /** The holder says it is alive. Changes `n` only. */
@@ -219,8 +231,7 @@ export function completeMove(
     default:
       return unreachable(move.kind);
   }
-  return next(record, {
-    epoch: nextEpoch(record),
+  return newReign(record, {
     primary: move.to,
     holder: by.holder,
     state: 'stable',
@@ -247,9 +258,7 @@ export function setPolicy(record: ControlRecord, change: PolicyChange): Transiti
   if (samePolicy(before, policy)) return refused('same-policy', 'the policy is like this already');
   if (!samePolicy(policy, defaultPolicy)) return next(record, { policy });
   const { policy: _, ...without } = record;
-  const after = { ...without, n: record.n + 1 };
-  checkControlStep(record, after);
-  return { kind: 'next', record: after };
+  return next(record, {}, without);
 }
 
 /** The regions that the record names; `configured`, those of the process's own file, where none has come or gone yet. */
@@ -278,10 +287,13 @@ export function setRegions(record: ControlRecord, regions: readonly RegionId[]):
   return next(record, { regions: [...regions] });
 }
 
-const sameRegions = (a: readonly RegionId[] | undefined, b: readonly RegionId[] | undefined): boolean =>
-  a?.join() === b?.join();
+/** True when both name the same regions in the same order, or neither names any. */
+export const sameRegions = (
+  a: readonly RegionId[] | undefined,
+  b: readonly RegionId[] | undefined,
+): boolean => a?.join() === b?.join();
 
-/** @throws AssertionError when `record` is not one that the transitions above can produce (R22, R54). */
+/** @throws AssertionError when `record` is not one that the transitions can produce (R22, R54, R69, R70). */
 export function checkControlRecord(record: ControlRecord): void {
   const { state, move, holder, primary, regions } = record;
   assert(Number.isSafeInteger(record.n) && record.n >= 0, `R21: n counts changes, not ${record.n}`);
@@ -294,6 +306,9 @@ export function checkControlRecord(record: ControlRecord): void {
     assert(regions.includes(primary), `R54: the primary ${primary} is none of the regions`);
     assert(move === null || regions.includes(move.to), 'R54: a move to a region that is none of them');
   }
+  checkBranches(record);
+  if (record.before !== undefined)
+    assert(record.before < record.epoch - 1, `R20: epoch ${record.before} before ${record.epoch}`);
   if (move === null) return;
   assert(
     move.from === primary && move.to !== primary,
@@ -308,44 +323,70 @@ export function checkControlRecord(record: ControlRecord): void {
   if (move.fork !== undefined) assert(holder === null, 'R22: a holder after it drained');
 }
 
-/** @throws AssertionError when `after` cannot follow `before` directly (R20, R21, R23). */
+/** @throws AssertionError when `after` cannot follow `before` directly (R20, R21, R23, R26, R54, R69, R70). */
 export function checkControlStep(before: ControlRecord, after: ControlRecord): void {
   checkControlRecord(after);
   assert(after.n === before.n + 1, `R21: n went from ${before.n} to ${after.n}`);
-  const newReign =
+  const reigns =
     after.primary !== before.primary || (after.holder !== null && !sameHolder(after.holder, before.holder));
-  const step = newReign ? 1 : 0;
-  assert(after.epoch === before.epoch + step, `R20: epoch went from ${before.epoch} to ${after.epoch}`);
+  const taken = reigns ? nextEpoch(before) : before.epoch;
+  assert(after.epoch === taken, `R20: epoch went from ${before.epoch} to ${after.epoch}`);
+  if (!sameBranches(before, after)) {
+    onlyChanged(before, after, ['branches', 'allotted'], 'R69: a change of the branches');
+    checkBranchStep(before, after);
+  } else {
+    const allotted = reigns ? after.epoch : allottedIn(before);
+    assert(allottedIn(after) === allotted, 'R70: an epoch was allotted to nobody, or forgotten');
+  }
+  assert(
+    epochBefore(after) === (reigns ? before.epoch : epochBefore(before)),
+    'R20: the epoch before is not the one before',
+  );
   if (!sameRegions(before.regions, after.regions)) {
-    const { regions: _before, n: _n, ...rest } = before;
-    const { regions: _after, n: _m, ...restAfter } = after;
-    assert.deepStrictEqual(restAfter, rest, 'R54: a change of the regions changed something else');
+    onlyChanged(before, after, ['regions'], 'R54: a change of the regions');
     assert(before.move === null, 'R54: the regions changed during a move');
   }
-  if (samePolicy(policyOf(before), policyOf(after))) return;
-  const { policy: _before, n: _n, ...rest } = before;
-  const { policy: _after, n: _m, ...restAfter } = after;
-  assert.deepStrictEqual(restAfter, rest, 'R26: a change of the policy changed something else');
+  if (!samePolicy(policyOf(before), policyOf(after)))
+    onlyChanged(before, after, ['policy'], 'R26: a change of the policy');
 }
 
-const highestEpoch = 0xffff_ffff;
-
-function nextEpoch(record: ControlRecord): Epoch {
-  assert(record.epoch < highestEpoch, 'R20: the epochs of this cluster are used up');
-  return epoch(record.epoch + 1);
+function onlyChanged(
+  before: ControlRecord,
+  after: ControlRecord,
+  fields: readonly (keyof ControlRecord)[],
+  what: string,
+): void {
+  const rest = (record: ControlRecord): object =>
+    Object.fromEntries(
+      Object.entries(record).filter(([field]) => field !== 'n' && !fields.some((name) => name === field)),
+    );
+  assert.deepStrictEqual(rest(after), rest(before), `${what} changed something else`);
 }
 
-function next(record: ControlRecord, change: Partial<ControlRecord>): Transition {
-  const after = { ...record, ...change, n: record.n + 1 };
-  checkControlStep(record, after);
+/** `change`, with the next epoch allotted to `main` (R20). */
+function newReign(record: ControlRecord, change: Partial<ControlRecord>): Transition {
+  const { allotted: _, before: __, ...kept } = record;
+  const taken = nextEpoch(record);
+  const skipped = taken === record.epoch + 1 ? {} : { before: record.epoch };
+  return next(record, { ...change, epoch: taken, ...skipped }, kept);
+}
+
+/** The epoch of `main` before the one that it has. */
+export const epochBefore = ({ epoch: now, before }: Pick<ControlRecord, 'epoch' | 'before'>): number =>
+  before ?? now - 1;
+
+/** The record that follows `read`: `change` made to it, or to `kept` where fields had to go. */
+export function next(read: ControlRecord, change: Partial<ControlRecord>, kept = read): Transition {
+  const after = { ...kept, ...change, n: read.n + 1 };
+  checkControlStep(read, after);
   return { kind: 'next', record: after };
 }
 
-function refused(code: RefusalCode, reason: string): Transition {
+export function refused(code: RefusalCode, reason: string): Transition {
   return { kind: 'refused', code, reason };
 }
 
-function notHolder(record: ControlRecord): Transition {
+export function notHolder(record: ControlRecord): Transition {
   const now = record.holder === null ? 'nobody does' : `gateway ${record.holder.gateway} does`;
   return refused('not-holder', `this incarnation does not hold the lease, ${now}`);
 }
@@ -357,6 +398,6 @@ function notMember(region: RegionId): Transition {
   );
 }
 
-function moveUnderWay(move: Move): Transition {
+export function moveUnderWay(move: Move): Transition {
   return refused('moving', `${move.kind} ${move.id} from ${move.from} to ${move.to} is under way`);
 }

@@ -3,9 +3,10 @@
  * claims nothing that another region may have changed since.
  */
 import { genesisEpoch, type RegionId, unreachable } from '../../../storage/core.ts';
+import { sameBranches } from './branch-list.ts';
 import type { ControlReading, ControlView } from './control-port.ts';
-import { type ControlRecord, type MoveKind, policyOf } from './control-record.ts';
-import { type Policy, samePolicy } from './policy.ts';
+import { type ControlRecord, type MoveKind, policyOf, sameRegions } from './control-record.ts';
+import { samePolicy } from './policy.ts';
 
 /** Where the control record can be looked for, as far as a process hears others over NATS. */
 export interface Neighbours {
@@ -154,7 +155,7 @@ export interface Renewals {
   readonly seq: number;
   readonly incarnation: string | null;
   readonly count: number;
-  readonly policy: Policy;
+  readonly record: ControlRecord;
 }
 
 /**
@@ -163,12 +164,15 @@ export interface Renewals {
  */
 export function renewalsSeen(before: Renewals | null, { seq, record }: ControlView): Renewals {
   const incarnation = record.holder?.incarnation ?? null;
-  const policy = policyOf(record);
-  if (before === null || incarnation !== before.incarnation) return { seq, incarnation, count: 0, policy };
+  if (before === null || incarnation !== before.incarnation) return { seq, incarnation, count: 0, record };
   if (seq <= before.seq) return before;
-  // An operator who changes the policy meanwhile says nothing of the holder.
-  const renewed = samePolicy(policy, before.policy) ? 1 : 0;
-  return { seq, incarnation, count: before.count + renewed, policy };
+  // An operator who changes the policy, the regions or the branches meanwhile says nothing of the holder.
+  const last = before.record;
+  const isRenewal =
+    samePolicy(policyOf(record), policyOf(last)) &&
+    sameRegions(record.regions, last.regions) &&
+    sameBranches(record, last);
+  return { seq, incarnation, count: before.count + (isRenewal ? 1 : 0), record };
 }
 
 /** Whether the holder is alive for certain: two renewals that were seen one after another prove it. */

@@ -12,7 +12,7 @@ import {
   type Lsn,
   type RegionId,
 } from '../../../storage/core.ts';
-import type { ControlRecord } from './control-record.ts';
+import { type ControlRecord, epochBefore } from './control-record.ts';
 
 /** What a region's storage nodes hold, as far as is known. */
 export interface Held {
@@ -159,9 +159,10 @@ export function judgeFailover(question: FailoverQuestion): FailoverVerdict {
  * Whether the target followed the present primary: its newest reign, or the one before when that was the same region's. A
  * primary that moved away and came back has taken two epochs, so one epoch less proves that it has not moved.
  */
-function hasJoined(me: Survivor, { epoch, primary }: ControlRecord): boolean {
+function hasJoined(me: Survivor, record: ControlRecord): boolean {
   if (me.held === null) return false;
-  return me.held.epoch >= epoch || (me.held.epoch + 1 === epoch && me.followed === primary);
+  const { epoch } = me.held;
+  return epoch >= record.epoch || (epoch === epochBefore(record) && me.followed === record.primary);
 }
 
 /** The highest VDL of the lost primary that anybody heard of who follows the newest reign that is known. */
@@ -169,7 +170,7 @@ function heardOf({ survivors, record }: FailoverQuestion): Lsn | null {
   let heard: Lsn | null = null;
   for (const { followed, primaryVdl, held } of survivors) {
     if (followed !== record.primary || primaryVdl === null || held === null) continue;
-    if (held.epoch + 1 < record.epoch) continue;
+    if (held.epoch < epochBefore(record)) continue;
     if (heard === null || primaryVdl > heard) heard = primaryVdl;
   }
   return heard;

@@ -9,7 +9,7 @@ import { membersReplySchema, membersRequestSchema } from '../../members/core/mem
 import { membershipSchema } from '../../members/core/membership.ts';
 import { readU64, viewOf, writeU64 } from '../../redo/bytes.ts';
 import { branchName, epoch, type Lsn, lsn, type PageNo, type PgId, pageNo, pgId } from '../../redo/ids.ts';
-import { nodeLimits, redoLimits, refillLimits } from '../../redo/limits.ts';
+import { branchLimits, nodeLimits, redoLimits, refillLimits } from '../../redo/limits.ts';
 import type {
   AckedReply,
   AppendRequest,
@@ -33,6 +33,7 @@ export const messageKinds = {
   members: 16,
   fetchImages: 9,
   putImages: 10,
+  locate: 11,
   acked: 65,
   sealed: 66,
   surveyed: 67,
@@ -45,6 +46,7 @@ export const messageKinds = {
   membersReply: 80,
   images: 74,
   imagesPut: 75,
+  located: 76,
 } as const;
 
 export interface EncodedMessage {
@@ -80,6 +82,7 @@ export function encodeRequest(request: StorageRequest): EncodedMessage {
     case 'retain':
     case 'members':
     case 'fetchImages':
+    case 'locate':
       return { kind: messageKinds[request.kind], body: withHeader(request) };
     case 'putImages': {
       const { bytes, ...header } = request;
@@ -125,6 +128,7 @@ export function encodeReply(reply: StorageReply): EncodedMessage {
     case 'refused':
     case 'retained':
     case 'imagesPut':
+    case 'located':
       return { kind: messageKinds[reply.kind], body: withHeader(reply) };
   }
 }
@@ -159,6 +163,15 @@ const branchSchema = z.string().transform(branchName);
 const forksSchema = z.array(forkSchema);
 const durableSchema = z.object({ head: epochSchema, vdl: lsnSchema });
 const sclsSchema = z.array(z.tuple([pgSchema, lsnSchema]));
+const branchStatusSchema = z.object({
+  branch: branchSchema,
+  head: epochSchema,
+  sealed: epochSchema,
+  vdl: lsnSchema,
+  scl: lsnSchema,
+  last: lsnSchema,
+  fresh: z.boolean(),
+});
 const refusalCodes = [
   'SEALED',
   'UNKNOWN_EPOCH',
@@ -198,7 +211,7 @@ const requestSchemas = {
     readPoint: lsnSchema,
     pages: z.array(pageSchema).max(nodeLimits.readPagesMax),
   }),
-  [messageKinds.status]: z.object({ kind: z.literal('status') }),
+  [messageKinds.status]: z.object({ kind: z.literal('status'), known: z.literal(true).exactOptional() }),
   [messageKinds.retain]: z.object({
     kind: z.literal('retain'),
     authority: epochSchema.exactOptional(),
@@ -207,6 +220,12 @@ const requestSchemas = {
     sinceUs: z.int(),
     bytesMax: z.int().min(0).nullable(),
     copies: lsnSchema,
+    branches: z
+      .object({
+        knownTo: epochSchema,
+        live: z.array(z.object({ head: epochSchema, keepFrom: lsnSchema })).max(branchLimits.liveMax),
+      })
+      .exactOptional(),
   }),
   [messageKinds.members]: membersRequestSchema,
   [messageKinds.fetchImages]: z.object({
@@ -214,6 +233,12 @@ const requestSchemas = {
     head: epochSchema,
     fromPage: pageSchema,
     bytesMax: z.int().min(1).max(refillLimits.batchBytes),
+  }),
+  [messageKinds.locate]: z.object({
+    kind: z.literal('locate'),
+    head: epochSchema,
+    upTo: lsnSchema,
+    atUs: z.int().nullable(),
   }),
 } as const;
 
@@ -284,6 +309,8 @@ const replySchemas = {
     needsImages: z.string().exactOptional(),
     membership: membershipSchema.exactOptional(),
     refill: z.object({ bytes: z.int(), totalBytes: z.int(), bytesPerSecond: z.int() }).exactOptional(),
+    branches: z.array(branchStatusSchema).exactOptional(),
+    known: z.object({ forks: forksSchema, isWhole: z.boolean() }).exactOptional(),
   }),
   [messageKinds.refused]: z.object({
     kind: z.literal('refused'),
@@ -310,6 +337,11 @@ const replySchemas = {
     pages: z.int().min(0),
     low: lsnSchema.nullable(),
     floor: floorSchema.nullable(),
+  }),
+  [messageKinds.located]: z.object({
+    kind: z.literal('located'),
+    lsn: lsnSchema,
+    commitTimeUs: z.number().nullable(),
   }),
 } as const;
 

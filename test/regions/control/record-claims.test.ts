@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { createBranch, deleteBranch } from '../../../regions/control/core/branch-record.ts';
 import type { ControlReading, ControlView } from '../../../regions/control/core/control-port.ts';
 import {
   acquire,
@@ -6,6 +7,7 @@ import {
   type ControlRecord,
   initialControlRecord,
   setPolicy,
+  setRegions,
   type Transition,
 } from '../../../regions/control/core/control-record.ts';
 import { ControlSight } from '../../../regions/control/core/control-sight.ts';
@@ -20,7 +22,7 @@ import {
   renewalsSeen,
   staleness,
 } from '../../../regions/control/core/record-claims.ts';
-import { epoch, regionId } from '../../../storage/redo/ids.ts';
+import { branchName, epoch, lsn, regionId } from '../../../storage/redo/ids.ts';
 
 const [us, eu, ap] = [regionId('us-east-1'), regionId('eu-west-1'), regionId('ap-northeast-1')];
 const next = (transition: Transition): ControlRecord => {
@@ -193,6 +195,18 @@ describe('a holder is alive', () => {
       false,
       true,
     ]);
+  });
+
+  test('not by operators who make and delete branches or take regions in meanwhile', () => {
+    const place = { parent: epoch(0), forkLsn: lsn(0), createdAtMs: 1 };
+    const [dev, test] = [branchName('dev'), branchName('test')];
+    const first = next(createBranch(heldBy(us), { ...place, name: dev }));
+    const second = next(createBranch(first, { ...place, name: test }));
+    const third = next(deleteBranch(second, { name: dev }));
+    const fourth = next(setRegions(third, [us, eu]));
+    const seen = [heldBy(us), first, second, third, fourth].map((record, at) => view(10 + at, record));
+    expect(whether(seen)).toEqual(seen.map(() => false));
+    expect(whether([...seen, view(15, fourth), view(16, fourth)]).slice(-2)).toEqual([false, true]);
   });
 
   test('not by the renewals of another', () => {
