@@ -11,3 +11,4 @@ export { openControlStore } from './control/control-store.ts';
 export * from './core.ts';
 export { gatewayPart } from './deploy/region-file.ts';
 export { type DrillLink, drillLink } from './drills/run/drill-link.ts';
+export { sealNodes } from './moves/seal-old-region.ts';

@@ -12,6 +12,7 @@ import type { VolumePart } from './start-volume.ts';
 export interface SqlPart {
   readonly watch: WriterWatch;
   readonly service: GatewaySqlService;
+  readonly forward: ForwardClient;
   readonly forwardServer: ForwardServer;
 }
 
@@ -54,7 +55,7 @@ export function startSqlPart(
     readDefault,
     readOnly: false,
   });
-  return { watch, service, forwardServer };
+  return { watch, service, forward, forwardServer };
 }
 
 function watchWriter(setup: GatewaySetup, { role, volume, nodes }: VolumePart): WriterWatch {

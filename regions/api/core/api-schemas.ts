@@ -83,7 +83,25 @@ const statusSchema = z.object({
         .boolean()
         .default(false)
         .describe('It has no gateway: it keeps a copy, and is no target of a move.'),
-      gateway: z.string().nullable(),
+      gateway: z
+        .string()
+        .nullable()
+        .describe(
+          'One of its gateways: that which writes, else one that is ready, else the last that was heard.',
+        ),
+      gateways: z
+        .array(
+          z.object({
+            name: z.string(),
+            address: z.string(),
+            phase: z.enum(['reading', 'claiming', 'recovering', 'writing', 'draining', 'releasing']),
+            ready: z.boolean(),
+            vdl: z.int(),
+            pid: z.int(),
+          }),
+        )
+        .default([])
+        .describe('Every gateway that was heard within 3 s, by name.'),
       agent: z.string().nullable(),
       writer: z.string().nullable(),
       trouble: z
