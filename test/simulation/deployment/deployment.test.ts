@@ -12,6 +12,7 @@ import {
   brokenSwitchovers,
   comingAndGoing,
   deafRegions,
+  doubtedWriters,
   foldedPages,
   frozenPrimaries,
   frozenWriters,
@@ -58,6 +59,20 @@ describe('a deployment', { retry: 0 }, () => {
       expect((await run(8, profile)).hash).not.toBe(first.hash);
     }
   });
+
+  it(
+    'sees writers that live taken over from within their region, and no promise broken (R78)',
+    slow,
+    async () => {
+      let fences = 0;
+      for (let seed = 0; seed < 6; seed += 1) {
+        const result = await run(seed, 'swarm', { adjust: doubtedWriters });
+        expect([seed, objections(result)]).toEqual([seed, []]);
+        fences += result.stats.fences ?? 0;
+      }
+      expect(fences).toBeGreaterThan(4);
+    },
+  );
 
   it(
     'sees recoveries that take too long tried again with their epoch, and given up once it may be forked',
@@ -236,6 +251,10 @@ describe('the judges object when', { retry: 0 }, () => {
 
   it('a region counts as fenced once two of its nodes are sealed', slow, async () => {
     expect(await objected(['two-seals'], frozenPrimaries, 20)).toContain('fence');
+  });
+
+  it('a gateway takes over within its region once two nodes are sealed', slow, async () => {
+    expect(await objected(['two-seals'], doubtedWriters, 10)).toContain('fence');
   });
 
   it('no disk is read again, so that what has rotted stays away', slow, async () => {
