@@ -459,7 +459,9 @@ export function sextantProcesses(
           NODE_COMPILE_CACHE: compileCacheDir(dataDir),
           ...(otlpEndpoint !== undefined && { OTEL_EXPORTER_OTLP_ENDPOINT: otlpEndpoint }),
         },
-        ...(role === 'gateway' && { readyUrl: `${schemeOf(deployment)}://${at(listens[0] ?? 0)}/readyz` }),
+        ...((role === 'gateway' || role === 'endpoint') && {
+          readyUrl: `${schemeOf(deployment)}://${at(listens[0] ?? 0)}/readyz`,
+        }),
         // Agents ask for a certificate where processes have them: then that it listens has to do.
         ...(role === 'agent' &&
           headless &&

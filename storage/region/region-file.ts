@@ -75,6 +75,7 @@ export const regionFrame = {
   pgBytes: storageConfigSchema.shape.pgBytes,
   agent: z.unknown(),
   gateways: z.unknown(),
+  endpoint: z.unknown().optional(),
   nats: z.unknown(),
   retention: z.unknown().optional(),
   backup: z.unknown().optional(),

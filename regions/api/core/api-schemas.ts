@@ -11,6 +11,7 @@ import { readinessSchema } from '../../readiness/core/readiness.ts';
 import { rebuildReplySchema, rebuildRequestSchema } from '../../rebuild/core/rebuild-request.ts';
 import { retentionReportSchema } from '../../retention/core/retention-report.ts';
 import { backupReportSchema, backupsSchema } from '../../status/core/backup-report.ts';
+import { endpointsSchema } from '../../status/core/endpoints.ts';
 import { nodeReportSchema } from '../../status/core/report.ts';
 import { writeTotalsSchema } from '../../status/core/write-totals.ts';
 
@@ -204,6 +205,7 @@ export const apiSchemas = {
   Losses: lossesSchema,
   LossReport: lossReportSchema,
   Ready: readySchema,
+  Endpoints: endpointsSchema,
   Error: errorSchema,
   Health: z.object({ status: z.literal('ok') }),
   AgentReady: z.object({ ready: z.boolean(), reason: z.string().exactOptional() }),
