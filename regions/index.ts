@@ -12,4 +12,5 @@ export { openControlStore } from './control/control-store.ts';
 export * from './core.ts';
 export { gatewayPart } from './deploy/region-file.ts';
 export { type DrillLink, drillLink } from './drills/run/drill-link.ts';
+export { sealNodes } from './moves/seal-old-region.ts';
 export { timeText } from './place/time-text.ts';

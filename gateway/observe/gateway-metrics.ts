@@ -83,6 +83,7 @@ export class GatewayMetrics {
     registry.counter(metrics.forwardedWrites);
     registry.counter(metrics.controlUpdates);
     registry.histogram(metrics.writeStallDuration);
+    registry.counter(metrics.writerTakeovers);
     this.commitDuration = registry.histogram(metrics.commitDuration).with({});
     this.durableCommits = registry.counter(metrics.commits).with({ outcome: 'durable' });
     this.unknownCommits = registry.counter(metrics.commits).with({ outcome: 'unknown' });
@@ -161,6 +162,10 @@ export class GatewayMetrics {
 
   leaseSuspended(): void {
     this.suspensions.add();
+  }
+
+  takenOver(why: 'gone' | 'silent'): void {
+    this.registry.counter(metrics.writerTakeovers).with({ why }).add();
   }
 
   stalled(cause: 'recovery' | 'lease', tookMs: number): void {

@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { type AdminAct, auditLog, drillLink, type GatewayReport } from '../../regions/index.ts';
 import { adminRoutes } from '../admin/admin.ts';
 import { AgentLink } from '../admin/agent-link.ts';
+import type { Takeover } from '../reign/takeover.ts';
 import { describeError } from '../sql/errors.ts';
 import type { SqlError } from '../sql/sql.ts';
 import type { GatewayConfig } from './config.ts';
@@ -11,6 +12,7 @@ import { type ControlPart, openControlPart } from './open-control.ts';
 import { checkSetup, type GatewayOptions, type GatewaySetup, GatewayStartError } from './setup.ts';
 import { type NewsPart, startNewsPart } from './start-news.ts';
 import { type SqlPart, startSqlPart } from './start-sql.ts';
+import { makeTakeover } from './start-takeover.ts';
 import { startTelemetryPart, type TelemetryPart } from './start-telemetry.ts';
 import { startVolumePart, type VolumePart } from './start-volume.ts';
 
@@ -31,6 +33,7 @@ interface GatewayParts {
   readonly storage: VolumePart;
   readonly sql: SqlPart;
   readonly news: NewsPart;
+  readonly takeover: Takeover;
 }
 
 const giveBackMs = 3_000;
@@ -59,9 +62,11 @@ async function startParts(setup: GatewaySetup): Promise<GatewayParts> {
   const storage = await startVolumePart(setup, control, observed);
   const sql = startSqlPart(setup, control, observed, storage);
   const news = startNewsPart(setup, control, observed, storage, sql);
-  const parts = { setup, observed, control, storage, sql, news };
+  const takeover = makeTakeover(setup, control, observed, storage, sql);
+  const parts = { setup, observed, control, storage, sql, news, takeover };
   measure(parts);
   storage.role.start();
+  takeover.start();
   return parts;
 }
 
@@ -156,7 +161,9 @@ async function shutDown(parts: GatewayParts, server: HttpServer): Promise<void> 
   log.info('the gateway has stopped');
 }
 
-async function release({ setup, observed, control, storage, sql, news }: GatewayParts): Promise<void> {
+async function release(parts: GatewayParts): Promise<void> {
+  const { setup, observed, control, storage, sql, news } = parts;
+  parts.takeover.close();
   await storage.role.shutdown(giveBackMs);
   news.reporter.close();
   news.feed.close();

@@ -18,6 +18,7 @@ export interface SqlPart {
   /** What clients' streams are opened by: those of `service`, which can read the past as well. */
   readonly streams: TravelService;
   readonly past: PastReads;
+  readonly forward: ForwardClient;
   readonly forwardServer: ForwardServer;
 }
 
@@ -60,15 +61,10 @@ export function startSqlPart(
     readDefault,
     readOnly: false,
   });
-  const past = new PastReads({
-    region: storage.nodes,
-    volume,
-    limits,
-    log: options.log,
-  });
+  const past = new PastReads({ region: storage.nodes, volume, limits, log: options.log });
   const hasAll = () => seesAll({ watch, forward, volume, limits });
   const streams = new TravelService(service, { past, tracer, metrics, hasAll });
-  return { watch, service, streams, past, forwardServer };
+  return { watch, service, streams, past, forward, forwardServer };
 }
 
 function watchWriter(setup: GatewaySetup, { role, volume, nodes }: VolumePart): WriterWatch {

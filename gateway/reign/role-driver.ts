@@ -159,6 +159,11 @@ export class RoleDriver {
     return this.suspendedAtMs === null ? null : this.runtime.nowMs() - this.suspendedAtMs;
   }
 
+  /** The nodes are sealed against that reign of another gateway of this region (R78). */
+  holderFenced(reign: Epoch): void {
+    this.step({ kind: 'holderFenced', reign });
+  }
+
   mayAcknowledge(): boolean {
     return this.role.mayAcknowledge(this.runtime.nowMs());
   }

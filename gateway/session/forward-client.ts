@@ -38,6 +38,8 @@ const headerRoom = 4 * 1024;
 /** Parts of one answer asked for at once. */
 const partsAtOnce = 4;
 const resendMs = 20;
+/** A NATS server that lives takes in what was sent within this time. */
+const flushMs = 300;
 /** A writer that another has replaced is waited for no longer than this: what it was doing will not be found out. */
 const replacedSilenceMs = 1_500;
 
@@ -114,6 +116,15 @@ export class ForwardClient {
     const decoded = decodeReply(answer.data);
     if (decoded.kind === 'malformed') return { kind: 'none', reason: decoded.reason };
     return decoded.value.kind === 'position' ? decoded.value : { kind: 'none', reason: decoded.value.kind };
+  }
+
+  /** Whether that start of a gateway gives a sign of life. While the NATS server itself says nothing, nothing is said of gateways. */
+  async ping(subject: string, waitMs: number): Promise<'alive' | 'nobody' | 'silent' | 'unable'> {
+    const { kind } = await this.nats.request(subject, encodeRequest({ kind: 'ping' }), waitMs);
+    if (kind === 'reply') return 'alive';
+    if (kind === 'no-responders') return 'nobody';
+    if (kind === 'disconnected') return 'unable';
+    return (await this.nats.flush(flushMs)) === 'flushed' ? 'silent' : 'unable';
   }
 
   /** The client of a stream is gone. A message that is lost costs nothing: the stream idles out. */

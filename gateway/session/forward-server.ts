@@ -140,6 +140,8 @@ export class ForwardServer {
         return null;
       case 'position':
         return this.position();
+      case 'ping':
+        return { kind: 'received' };
       default:
         return unreachable(request);
     }

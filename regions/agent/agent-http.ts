@@ -16,6 +16,7 @@ import { branchStatus, withUrl, withUrls } from '../branches/core/branch-request
 import { unansweredOf } from '../moves/core/loss-answers.ts';
 import { mergeLosses } from '../moves/core/loss-report.ts';
 import type { AgentReply, AgentRequest } from '../moves/core/operations.ts';
+import { endpointsIn } from '../status/core/endpoints.ts';
 import type { Agent } from './agent.ts';
 import type { AgentConfig } from './config.ts';
 
@@ -58,6 +59,7 @@ export function agentRoutes(
       metrics: () => ({ status: 200, text: registry.render(), contentType: metricsContentType }),
       status: () => ({ status: 200, body: agent.view.status(monotonicMs()) }),
       readiness: () => ({ status: 200, body: agent.readiness }),
+      endpoints: () => ({ status: 200, body: endpointsIn(agent.view.status(monotonicMs())) }),
       backups: () => ({ status: 200, body: agent.view.backups(monotonicMs()) }),
       losses: async () => {
         const reply = await agent.serve({ kind: 'losses' });

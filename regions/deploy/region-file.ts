@@ -65,6 +65,7 @@ export const regionFileSchema = strictShape({
   voters: votersSchema,
   agent: strictShape({ address: addressSchema, dataDir: dataDirSchema.optional() }),
   gateways: z.array(gatewayPartSchema),
+  endpoint: strictShape({ writer: addressSchema, reader: addressSchema }).optional(),
   nats: natsPartSchema,
   retention: retentionSchema.optional(),
   backup: backupSchema.optional(),

@@ -7,6 +7,7 @@ import { existsSync, mkdirSync, readdirSync, renameSync, statSync } from 'node:f
 import { dirname, join, resolve } from 'node:path';
 import { regionId } from '../../storage/index.ts';
 import { isBusy } from '../local/busy-port.ts';
+import { gatewayCount } from '../local/core/gateway-places.ts';
 import { DeploymentError, readDeployment, writeDeployment } from '../local/deployment-file.ts';
 import {
   basePortMax,
@@ -72,6 +73,7 @@ export async function planDetachment(from: Deployment, request: DetachRequest): 
     natsRoutePassword: secret(24),
     ...(from.secure !== undefined && { secure: from.secure }),
     regions: [regionId(region)],
+    gateways: { [region]: gatewayCount(from, region) },
     ...(from.nodes?.[region] !== undefined && { nodes: { [region]: from.nodes[region] } }),
     basePort: request.basePort ?? (await freeBasePort(from.basePort)),
     nats: null,
@@ -84,8 +86,7 @@ export async function planDetachment(from: Deployment, request: DetachRequest): 
 /** The first base port above with which the ports of one region are free now. */
 async function freeBasePort(from: number): Promise<number> {
   for (let base = from + portStep; base <= basePortMax; base += portStep) {
-    const { nodes, agent, gateway, nats, natsRoute } = portsOf(base, 0);
-    const wanted = [supervisorPort(base), ...nodes, agent, gateway, nats, natsRoute];
+    const wanted = [supervisorPort(base), ...Object.values(portsOf(base, 0)).flat()];
     const busy = await Promise.all(wanted.map(isBusy));
     if (!busy.includes(true)) return base;
   }

@@ -37,7 +37,7 @@ export const actionResultSchema = z.union([
 ]);
 export type ActionResult = z.output<typeof actionResultSchema>;
 
-/** A region comes or goes, or a headless one gets a gateway: the part of it that is processes, routes and files. */
+/** A region comes or goes, or gets a gateway more: the part of it that is processes, routes and files. */
 export const regionChangeSchema = z.discriminatedUnion('act', [
   z.strictObject({ act: z.literal('add'), region: regionSchema, headless: z.boolean().optional() }),
   z.strictObject({ act: z.literal('remove'), region: regionSchema, deleteData: z.boolean().optional() }),
@@ -61,7 +61,7 @@ export type RegionChanged =
 const processStatusSchema = z.object({
   id: z.string(),
   region: z.string(),
-  role: z.enum(['prometheus', 'window', 'jaeger', 'nats', 'storage', 'agent', 'gateway']),
+  role: z.enum(['prometheus', 'window', 'jaeger', 'nats', 'storage', 'agent', 'gateway', 'endpoint']),
   state: z.enum(['stopped', 'running', 'frozen', 'restarting', 'crash-looping']),
   pid: z.number().nullable(),
   ports: z.array(z.number()),

@@ -28,6 +28,7 @@ import { busyPorts } from './busy-port.ts';
 import { type Distances, type PairRoundTrip, wideAreaOf } from './cables/core/wide-area.ts';
 import { RouteProxies, RouteProxy } from './cables/route-proxy.ts';
 import { type MoreRoutes, socketPathProblem } from './control-socket.ts';
+import { localGatewaysMax } from './core/gateway-places.ts';
 import {
   DeploymentError,
   KeptDeployment,
@@ -41,11 +42,12 @@ import {
   controlSocket,
   type Deployment,
   deploymentFile,
+  isHeadless,
+  namesIn,
   natsProcesses,
   type Programs,
   routePortOf,
   routesOf,
-  runningNodes,
   supervisorDir,
   supervisorPort,
   telemetryGroup,
@@ -84,6 +86,8 @@ export type UpRequest = {
   readonly install?: boolean;
   /** How far apart the regions are made to be this time; left out, they are as close as one machine is. */
   readonly wan?: Distances;
+  /** How many gateways each region has from now on; a headless region stays so. */
+  readonly gateways?: number;
   /** Whether Jaeger and Prometheus run beside it this time, and take its spans and metrics. */
   readonly jaeger?: boolean;
 };
@@ -103,7 +107,12 @@ function checkRequest(request: UpRequest): void {
       throw new DeploymentError(`--regions takes 1 to ${regionsMax} names separated by commas: ${problems}`);
     }
   }
-  const { basePort } = request;
+  const { basePort, gateways } = request;
+  if (
+    gateways !== undefined &&
+    !(Number.isInteger(gateways) && gateways >= 1 && gateways <= localGatewaysMax)
+  )
+    throw new DeploymentError(`--gateways is a number from 1 to ${localGatewaysMax}`);
   if (basePort !== undefined && !(Number.isInteger(basePort) && basePort >= 1 && basePort <= basePortMax)) {
     throw new DeploymentError(`--base-port is a number from 1 to ${basePortMax}`);
   }
@@ -219,6 +228,7 @@ export function prepareDeployment(
     ...(backup !== undefined && { backup }),
     basePort: request.basePort ?? base.basePort,
     ...(request.secure !== undefined && { secure: request.secure }),
+    ...(request.gateways !== undefined && { gateways: gatewaysOf(request.gateways, base) }),
     ...(request.retention !== undefined && {
       retention: { ...retentionDefault, ...base.retention, ...request.retention },
     }),
@@ -239,6 +249,9 @@ export function prepareDeployment(
   writeDeployment(dataDir, deployment);
   return deployment;
 }
+
+const gatewaysOf = (each: number, deployment: Deployment): Readonly<Record<string, number>> =>
+  Object.fromEntries(deployment.regions.map((region) => [region, isHeadless(deployment, region) ? 0 : each]));
 
 /** @throws DeploymentError when the regions cannot be set apart as was asked. */
 function distancesOf({ wan }: UpRequest, { regions, nats }: Deployment): readonly PairRoundTrip[] {
@@ -358,7 +371,7 @@ async function bringUpLocked(
       ? await findNatsServer(undefined, { onProgress, fetch: true, install: request.install === true })
       : { path: '', version: '0.0.0' };
   if ('error' in nats) throw new DeploymentError(nats.error);
-  await secureDeployment(dataDir, deployment, (region) => runningNodes(deployment, region), onProgress);
+  await secureDeployment(dataDir, deployment, namesIn(deployment), onProgress);
   const pairs = distancesOf(request, deployment);
   const proxies = await Promise.all(
     routesOf(deployment).map((ends) => RouteProxy.open(ends, routePortOf(deployment, ends.to))),

@@ -15,6 +15,7 @@ import {
 } from '../../storage/index.ts';
 import { natsSchema, regionsSchema } from '../agent/config.ts';
 import { type BackupConfig, backupSchema } from '../backup/core/backup-config.ts';
+import { endpointOffsets } from '../deploy/core/deployment-plan.ts';
 import { natsTopology, voteOnly, witness } from '../deploy/core/nats-topology.ts';
 import type { NatsPart, ServerFile } from '../deploy/core/region-rules.ts';
 import type { RegionPlan, WitnessPlan } from '../deploy/core/region-text.ts';
@@ -24,8 +25,21 @@ import { regionsMax } from '../membership/core/membership-rules.ts';
 import type { NatsServer } from '../nats/nats-server.ts';
 import { retentionSchema } from '../retention/core/retention-limits.ts';
 import type { RouteEnds } from './cables/route-proxy.ts';
+import {
+  gatewayCount,
+  gatewayDirectories,
+  gatewayDirectory,
+  gatewayNamesIn,
+  gatewayOffsets,
+  localGatewaysMax,
+} from './core/gateway-places.ts';
 import { slotOf } from './core/region-slots.ts';
-import { certificatesDir, gatewayName, identityFilesOf, natsIdentity } from './secure/local-certificates.ts';
+import {
+  certificatesDir,
+  identityFilesOf,
+  natsIdentity,
+  type ProcessNames,
+} from './secure/local-certificates.ts';
 
 /** A storage node is called by the last digit of its port. */
 const nodeNameSchema = z.string().regex(/^n[1-9]$/, 'n1 to n9');
@@ -46,6 +60,8 @@ export const deploymentSchema = strictShape({
   /** The three of `core/region-slots.ts`; left out until regions come and go. */
   voters: z.array(regionSchema).optional(),
   slots: z.record(z.string(), z.int().min(0)).optional(),
+  /** The two of `core/gateway-places.ts`. */
+  gateways: z.record(z.string(), z.int().min(0).max(localGatewaysMax)).optional(),
   headless: z.array(regionSchema).optional(),
   basePort: z.int().min(1),
   /** `<cluster>/<region>` of the deployment that it was a region of. */
@@ -64,14 +80,17 @@ export const deploymentSchema = strictShape({
 export type Deployment = z.output<typeof deploymentSchema>;
 
 const portsPerRegion = 20;
-const host = '127.0.0.1';
+export const host = '127.0.0.1';
 
 export type RegionPorts = {
   readonly nodes: readonly number[];
   readonly agent: number;
-  readonly gateway: number;
   readonly nats: number;
   readonly natsRoute: number;
+  /** As many as a region may have gateways, in their order. */
+  readonly gateways: readonly number[];
+  readonly writer: number;
+  readonly reader: number;
 };
 
 /** Ports of the region with this index. */
@@ -80,9 +99,11 @@ export function portsOf(basePort: number, regionIndex: number): RegionPorts {
   return {
     nodes: Array.from({ length: nodesPerRegion }, (_, index) => first + 1 + index),
     agent: first + 10,
-    gateway: first + 11,
     nats: first + 12,
     natsRoute: first + 13,
+    gateways: gatewayOffsets.map((offset) => first + offset),
+    writer: first + endpointOffsets.writer,
+    reader: first + endpointOffsets.reader,
   };
 }
 
@@ -93,7 +114,15 @@ export const supervisorPort = (basePort: number): number => basePort;
 export const basePortMax = 65_535 - portsPerRegion * (regionsMax + 1);
 
 /** `prometheus`, `window` and `jaeger` belong to no region and run only with `--jaeger`. */
-export type ProcessRole = 'prometheus' | 'window' | 'jaeger' | 'nats' | 'storage' | 'agent' | 'gateway';
+export type ProcessRole =
+  | 'prometheus'
+  | 'window'
+  | 'jaeger'
+  | 'nats'
+  | 'storage'
+  | 'agent'
+  | 'gateway'
+  | 'endpoint';
 /** The order in which a region's processes start; all stop in the reverse order, so that Jaeger takes the last spans. */
 export const startOrder: readonly ProcessRole[] = [
   'prometheus',
@@ -103,6 +132,7 @@ export const startOrder: readonly ProcessRole[] = [
   'storage',
   'agent',
   'gateway',
+  'endpoint',
 ];
 
 /** One process to supervise. */
@@ -132,7 +162,7 @@ export type ProcessSpec = {
 };
 
 /** What Node.js is given to run each kind of process: its own flags, and the main file. Tests hand in their own. */
-export type Programs = Readonly<Record<'storage' | 'agent' | 'gateway', readonly string[]>>;
+export type Programs = Readonly<Record<'storage' | 'agent' | 'gateway' | 'endpoint', readonly string[]>>;
 
 /** Where a version before this one kept the configuration of each process. */
 export const formerConfigFile = (dir: string): string => join(dir, 'config.json');
@@ -168,6 +198,12 @@ export function runningNodes(deployment: Deployment, region: string): readonly s
   return [...nodesOfRegion(deployment, region), ...(joins === undefined ? [] : [joins])];
 }
 
+/** Who in a region has a name of its own. */
+export const namesIn = (deployment: Deployment): ProcessNames => ({
+  nodes: (region) => runningNodes(deployment, region),
+  gateways: (region) => gatewayNamesIn(deployment, region),
+});
+
 /** Where a storage node listens, by its name. */
 export const nodePortOf = (deployment: Deployment, region: string, name: string): number =>
   deployment.basePort + portsPerRegion * slotOf(deployment, region) + Number(name.slice(1));
@@ -180,7 +216,13 @@ export const joiningFileOf = (dataDir: string, region: string): string =>
 const azOf = (region: string, index: number): string => `${region}${'abc'[Math.floor(index / 2)] ?? ''}`;
 
 /** Names of the directories in which a region keeps its processes. */
-export const processNames: readonly string[] = [...nodeNames, 'agent', 'gateway', 'nats'];
+export const processNames: readonly string[] = [
+  ...nodeNames,
+  ...gatewayDirectories,
+  'agent',
+  'endpoint',
+  'nats',
+];
 
 /** What `--jaeger` adds stands beside the regions: this directory, and the processes in it. */
 export const telemetryGroup = 'telemetry';
@@ -258,8 +300,8 @@ const privacyOf = ({ secure }: Deployment, dataDir: string) => ({
 });
 
 /** Clients are shown the certificate that other processes are shown. */
-function clientTlsOf(dataDir: string, region: string) {
-  const { certFile, keyFile } = identityFilesOf(dataDir, { region, role: 'gateway', name: gatewayName });
+function clientTlsOf(dataDir: string, region: string, name: string) {
+  const { certFile, keyFile } = identityFilesOf(dataDir, { region, role: 'gateway', name });
   return { certFile, keyFile };
 }
 
@@ -284,17 +326,16 @@ export function regionPlans(
       ...(deployment.retention !== undefined && { retention: deployment.retention }),
       ...(index === 0 && deployment.backup !== undefined && { backup: deployment.backup }),
       agent: { address: at(ports.agent) },
-      gateways: isHeadless(deployment, region)
-        ? []
-        : [
-            {
-              gateway: gatewayName,
-              address: at(ports.gateway),
-              ...(deployment.secure === true && { tls: clientTlsOf(dataDir, region) }),
-              supervisor: resolve(controlSocket(dataDir)),
-              ...(jaegerUrl !== undefined && { jaegerUrl }),
-            },
-          ],
+      gateways: gatewayNamesIn(deployment, region).map((gateway, nth) => ({
+        gateway,
+        address: at(ports.gateways[nth] ?? 0),
+        ...(deployment.secure === true && { tls: clientTlsOf(dataDir, region, gateway) }),
+        supervisor: resolve(controlSocket(dataDir)),
+        ...(jaegerUrl !== undefined && { jaegerUrl }),
+      })),
+      ...(hasEndpoint(deployment, region) && {
+        endpoint: { writer: at(ports.writer), reader: at(ports.reader) },
+      }),
       nats: natsPlanOf(deployment, region, dialled),
     };
   });
@@ -315,8 +356,12 @@ export function joiningPlan(deployment: Deployment, plan: RegionPlan): RegionPla
 }
 
 /** Whether a region has no gateway. */
-export const isHeadless = ({ headless = [] }: Deployment, region: string): boolean =>
-  headless.some((name) => name === region);
+export const isHeadless = (deployment: Deployment, region: string): boolean =>
+  gatewayCount(deployment, region) === 0;
+
+/** Whether a region has endpoints: where there is one gateway, clients connect to that. */
+export const hasEndpoint = (deployment: Deployment, region: string): boolean =>
+  gatewayCount(deployment, region) > 1;
 
 /** Files of the servers that only vote. */
 export function voterPlans(
@@ -380,6 +425,9 @@ export function natsProcesses(
   });
 }
 
+/** What the ports of an encrypted deployment speak, clients' included (R58). */
+export const schemeOf = ({ secure }: Deployment): 'http' | 'https' => (secure === true ? 'https' : 'http');
+
 /** Storage nodes, agent and gateway of every region, each run from its region's file. Spans go to `otlpEndpoint`, if there is one. */
 export function sextantProcesses(
   deployment: Deployment,
@@ -393,7 +441,7 @@ export function sextantProcesses(
     const spec = (
       role: keyof Programs,
       name: string,
-      port: number,
+      listens: readonly number[],
       args: readonly string[],
       file = regionFileOf(dataDir, region),
     ): ProcessSpec => {
@@ -406,26 +454,33 @@ export function sextantProcesses(
         dataDir: join(dir, 'data'),
         command: process.execPath,
         args: [...programs[role], '--config', file, ...args],
-        ports: [port],
+        ports: listens,
         env: {
           NODE_COMPILE_CACHE: compileCacheDir(dataDir),
           ...(otlpEndpoint !== undefined && { OTEL_EXPORTER_OTLP_ENDPOINT: otlpEndpoint }),
         },
-        ...(role === 'gateway' && { readyUrl: `${schemeOf(deployment)}://${at(port)}/readyz` }),
+        ...((role === 'gateway' || role === 'endpoint') && {
+          readyUrl: `${schemeOf(deployment)}://${at(listens[0] ?? 0)}/readyz`,
+        }),
         // Agents ask for a certificate where processes have them: then that it listens has to do.
         ...(role === 'agent' &&
           headless &&
-          deployment.secure !== true && { readyUrl: `http://${at(port)}/readyz` }),
+          deployment.secure !== true && { readyUrl: `http://${at(ports.agent)}/readyz` }),
       };
     };
     const storage = (name: string, file?: string): ProcessSpec =>
-      spec('storage', name, nodePortOf(deployment, region, name), ['--node', name], file);
+      spec('storage', name, [nodePortOf(deployment, region, name)], ['--node', name], file);
     const joins = deployment.replacing?.[region]?.in;
     return [
       ...nodesOfRegion(deployment, region).map((name) => storage(name)),
       ...(joins === undefined ? [] : [storage(joins, joiningFileOf(dataDir, region))]),
-      spec('agent', 'agent', ports.agent, []),
-      ...(headless ? [] : [spec('gateway', 'gateway', ports.gateway, ['--name', gatewayName])]),
+      spec('agent', 'agent', [ports.agent], []),
+      ...gatewayNamesIn(deployment, region).map((name, nth) =>
+        spec('gateway', gatewayDirectory(name), [ports.gateways[nth] ?? 0], ['--name', name]),
+      ),
+      ...(hasEndpoint(deployment, region)
+        ? [spec('endpoint', 'endpoint', [ports.writer, ports.reader], [])]
+        : []),
     ];
   });
 }
@@ -446,31 +501,4 @@ export function nodePlaces({ cluster, regions }: Deployment, dataDir: string): r
       dataDir: resolve(dataDir, region, `n${index + 1}`, 'data'),
     })),
   );
-}
-
-/** Where clients and people connect. */
-export type RegionEndpoints = {
-  readonly region: string;
-  /** Where its gateway is, or would be. */
-  readonly gateway: string;
-  /** It has no gateway. */
-  readonly headless: boolean;
-  readonly agent: string;
-  readonly nats: string;
-};
-
-/** What the ports of an encrypted deployment speak, clients' included (R58). */
-const schemeOf = ({ secure }: Deployment): 'http' | 'https' => (secure === true ? 'https' : 'http');
-
-export function endpointsOf(deployment: Deployment): readonly RegionEndpoints[] {
-  return deployment.regions.map((region) => {
-    const ports = portsIn(deployment, region);
-    return {
-      region,
-      headless: isHeadless(deployment, region),
-      gateway: `${schemeOf(deployment)}://${host}:${ports.gateway}`,
-      agent: `${schemeOf(deployment)}://${host}:${ports.agent}`,
-      nats: deployment.nats?.servers[0] ?? `nats://${host}:${ports.nats}`,
-    };
-  });
 }

@@ -12,11 +12,11 @@ import type { KeptDeployment } from './deployment-file.ts';
 import { processesWith } from './jaeger-processes.ts';
 import {
   type Deployment,
+  namesIn,
   nodeNames,
   nodesOfRegion,
   type ProcessSpec,
   type Programs,
-  runningNodes,
 } from './local-layout.ts';
 import type { JaegerPrograms } from './programs/jaeger-programs.ts';
 import { secureDeployment } from './secure/make-certificates.ts';
@@ -108,8 +108,7 @@ export class LocalMembers {
       if (busy !== undefined) return { error: busy };
       // Whatever an earlier node of this name left is none of this one's.
       rmSync(spec.dir, { recursive: true, force: true });
-      const nodesIn = (name: string) => runningNodes(after, name);
-      if (after.secure === true) await secureDeployment(dataDir, after, nodesIn, onProgress);
+      if (after.secure === true) await secureDeployment(dataDir, after, namesIn(after), onProgress);
       // Written down before it is started.
       kept.keep(after);
     }

@@ -17,7 +17,7 @@ import type { KeptDeployment } from './deployment-file.ts';
 import { processesWith } from './jaeger-processes.ts';
 import {
   type Deployment,
-  isHeadless,
+  namesIn,
   natsProcesses,
   type ProcessSpec,
   type Programs,
@@ -172,27 +172,33 @@ export class RegionKeeper {
   private async addGateway(region: string): Promise<RegionChanged> {
     const { supervisor } = this.options;
     const before = this.deploymentNow;
-    if (!isHeadless(before, region)) return { error: `${region} is no headless region` };
-    const after = withGateway(before, region);
+    if (!before.regions.some((name) => name === region))
+      return { error: `no region ${region}; there are ${before.regions.join(', ')}` };
+    const placing = withGateway(before, region);
+    if (placing.kind === 'refused') return { error: placing.reason };
+    const after = placing.placed;
     const specs = this.processesOf(after).filter((spec) => spec.region === region);
-    const gateway = specs.filter(({ role }) => role === 'gateway');
-    const taken = await busyPorts(gateway);
+    const added = specs.filter(({ id }) => !this.runs(id));
+    const taken = await busyPorts(added);
     if (taken !== undefined) return { error: taken };
+    if (after.secure === true) await this.secure(after);
     this.keep(after);
-    const failure = await supervisor.extend(gateway, startTimeoutMs);
+    const failure = await supervisor.extend(added, startTimeoutMs);
     if (failure !== undefined) {
       this.keep(before);
       return { error: failureText(failure) };
     }
-    // The agent tells where the gateway is.
-    for (const spec of specs.filter(({ role }) => role === 'agent')) await supervisor.replace(spec);
+    // The agent tells where gateways are that have not spoken yet, and the endpoint begins with those of its file.
+    const told = specs.filter(({ role, id }) => role === 'agent' || (role === 'endpoint' && this.runs(id)));
+    const again = told.filter((spec) => !added.includes(spec));
+    for (const spec of again) await supervisor.replace(spec);
     await this.scrape();
-    return { changed: specs.filter(({ role }) => role !== 'storage').map(({ id }) => id), keepsVote: false };
+    return { changed: [...added, ...again].map(({ id }) => id), keepsVote: false };
   }
 
   private secure(after: Deployment): Promise<void> {
     const { dataDir, onProgress } = this.options;
-    return secureDeployment(dataDir, after, (name) => runningNodes(after, name), onProgress);
+    return secureDeployment(dataDir, after, namesIn(after), onProgress);
   }
 
   private runs(id: string): boolean {

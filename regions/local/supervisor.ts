@@ -49,6 +49,7 @@ const renewEveryMs = 3_600_000;
 const reloadLookMs = 1_000;
 /** How long each role may take to stop in order before it is killed. */
 const graceMs: Readonly<Record<ProcessRole, number>> = {
+  endpoint: 2_000,
   gateway: 8_000,
   agent: 5_000,
   storage: 8_000,

@@ -75,6 +75,7 @@ export const regionFrame = {
   pgBytes: pgBytesSchema.optional(),
   agent: z.unknown(),
   gateways: z.unknown(),
+  endpoint: z.unknown().optional(),
   nats: z.unknown(),
   retention: z.unknown().optional(),
   backup: z.unknown().optional(),

@@ -105,6 +105,16 @@ export const writerMetrics = {
     labels: ['node', 'how'],
     words: { how: ['refused', 'unanswered'] },
   },
+  writerTakeovers: {
+    kind: 'counter',
+    name: 'sextant_writer_takeovers_total',
+    unit: '1',
+    description:
+      'Times this gateway had the nodes of its region sealed to take the place of the writer there, by why: its process had ended, or it gave no sign of life',
+    worry: 'silent above 0: a writer was frozen, or so busy that it looked frozen',
+    labels: ['why'],
+    words: { why: ['gone', 'silent'] },
+  },
   writeStallDuration: {
     kind: 'histogram',
     name: 'sextant_write_stall_duration_seconds',

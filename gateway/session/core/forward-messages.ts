@@ -36,7 +36,9 @@ export type ForwardRequest =
   /** The client is gone: roll back. */
   | { readonly kind: 'close'; readonly stream: string }
   /** Up to where is everything that was ever acknowledged? */
-  | { readonly kind: 'position' };
+  | { readonly kind: 'position' }
+  /** A sign of life. A gateway that does not know the question refuses it, which is one as well. */
+  | { readonly kind: 'ping' };
 
 export type ForwardReply =
   | { readonly kind: 'received' }
@@ -69,6 +71,7 @@ const requestHeader = z.discriminatedUnion('kind', [
   z.object({ v: version, kind: z.literal('forget'), call: idSchema }),
   z.object({ v: version, kind: z.literal('close'), stream: idSchema }),
   z.object({ v: version, kind: z.literal('position') }),
+  z.object({ v: version, kind: z.literal('ping') }),
 ]);
 
 const replyHeader = z.discriminatedUnion('kind', [

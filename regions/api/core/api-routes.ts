@@ -91,6 +91,13 @@ export const apiRoutes = {
     answers: { 200: json('Readiness', 'As this process sees it, by reports not older than 3 s.') },
     errors: { gateway: guarded, agent: [401] },
   },
+  endpoints: {
+    method: 'get',
+    path: '/v1/endpoints',
+    summary: 'Where the gateways are, and which one writes',
+    answers: { 200: json('Endpoints', 'As they last reported, at most 3 s ago.') },
+    errors: { gateway: guarded, agent: [401] },
+  },
   backups: {
     method: 'get',
     path: '/v1/backups',

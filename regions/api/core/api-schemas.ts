@@ -12,6 +12,7 @@ import { readinessSchema } from '../../readiness/core/readiness.ts';
 import { rebuildReplySchema, rebuildRequestSchema } from '../../rebuild/core/rebuild-request.ts';
 import { retentionReportSchema } from '../../retention/core/retention-report.ts';
 import { backupReportSchema, backupsSchema } from '../../status/core/backup-report.ts';
+import { endpointsSchema } from '../../status/core/endpoints.ts';
 import { nodeReportSchema } from '../../status/core/report.ts';
 import { writeTotalsSchema } from '../../status/core/write-totals.ts';
 
@@ -85,7 +86,25 @@ const statusSchema = z.object({
         .boolean()
         .default(false)
         .describe('It has no gateway: it keeps a copy, and is no target of a move.'),
-      gateway: z.string().nullable(),
+      gateway: z
+        .string()
+        .nullable()
+        .describe(
+          'One of its gateways: that which writes, else one that is ready, else the last that was heard.',
+        ),
+      gateways: z
+        .array(
+          z.object({
+            name: z.string(),
+            address: z.string(),
+            phase: z.enum(['reading', 'claiming', 'recovering', 'writing', 'draining', 'releasing']),
+            ready: z.boolean(),
+            vdl: z.int(),
+            pid: z.int(),
+          }),
+        )
+        .default([])
+        .describe('Every gateway that was heard within 3 s, by name.'),
       agent: z.string().nullable(),
       writer: z.string().nullable(),
       trouble: z
@@ -188,6 +207,7 @@ export const apiSchemas = {
   Losses: lossesSchema,
   LossReport: lossReportSchema,
   Ready: readySchema,
+  Endpoints: endpointsSchema,
   Error: errorSchema,
   Health: z.object({ status: z.literal('ok') }),
   AgentReady: z.object({ ready: z.boolean(), reason: z.string().exactOptional() }),

@@ -4,7 +4,8 @@
  */
 import { z } from 'zod';
 import { requireDeployment } from '../../local/deployment-file.ts';
-import { type Deployment, endpointsOf, type RegionEndpoints } from '../../local/local-layout.ts';
+import type { Deployment } from '../../local/local-layout.ts';
+import { endpointsOf, type RegionEndpoints } from '../../local/places/region-endpoints.ts';
 import { identityFilesOf, operatorOf } from '../../local/secure/local-certificates.ts';
 import { actAs, operatorFilesIn, send } from './operator.ts';
 import { CliError } from './output.ts';
@@ -65,6 +66,18 @@ const regionStatusSchema = z.looseObject({
   ready: z.boolean().nullish(),
   headless: z.boolean().nullish(),
   gateway: z.string().nullish(),
+  gateways: z
+    .array(
+      z.looseObject({
+        name: z.string(),
+        address: z.string(),
+        phase: z.string(),
+        ready: z.boolean(),
+        vdl: z.number(),
+        pid: z.number(),
+      }),
+    )
+    .default([]),
   agent: z.string().nullish(),
   trouble: z.string().nullish(),
   versions: z.record(z.string(), z.string().nullable()).exactOptional(),
@@ -114,6 +127,7 @@ const errorSchema = z.looseObject({
 });
 
 const requestTimeoutMs = 3_000;
+const aliveMs = 1_000;
 
 /** The deployment the options name. @throws CliError or DeploymentError when there is none. */
 export function targetOf(options: TargetOptions): Target {
@@ -140,7 +154,7 @@ export function targetOf(options: TargetOptions): Target {
   return {
     local,
     endpoints,
-    gateways: endpoints.flatMap(({ gateway, headless }) => (headless ? [] : [gateway])),
+    gateways: endpoints.flatMap(({ gateways }) => gateways.map(({ url: at }) => at)),
     agents: endpoints.map(({ agent }) => agent),
     headers: { authorization: `Bearer ${token ?? local.secret}`, 'x-sextant-cluster': local.cluster },
     clientToken,
@@ -246,7 +260,17 @@ const asUrl = (text: string, { gateways }: Target): string => {
   return `${gateways[0]?.startsWith('https:') === true ? 'https' : 'http'}://${text}`;
 };
 
-/** Gateway URL of `region`. @throws CliError listing the regions there are. */
+/** The first of several gateways that answers; the first of all when none does, or there is one. */
+async function firstAlive(urls: readonly string[]): Promise<string | undefined> {
+  if (urls.length < 2) return urls[0];
+  for (const url of urls) {
+    const answer = await ask(url, '/healthz', {}, undefined, aliveMs);
+    if (answer.kind === 'ok') return url;
+  }
+  return urls[0];
+}
+
+/** URL of a gateway of `region` that lives. @throws CliError listing the regions there are. */
 export async function gatewayOf(target: Target, region: string): Promise<string> {
   const known = target.endpoints.find((endpoint) => endpoint.region === region);
   if (known?.headless === true)
@@ -254,7 +278,8 @@ export async function gatewayOf(target: Target, region: string): Promise<string>
       region,
       target.endpoints.flatMap((other) => (other.headless ? [] : [other.region])),
     );
-  if (known !== undefined) return known.gateway;
+  const alive = await firstAlive(known?.gateways.map(({ url }) => url) ?? []);
+  if (alive !== undefined) return alive;
   if (target.local !== undefined) throw unknownRegion(region, target.local.regions);
   const regions = await regionsOf(target);
   const found = regions.find(({ name }) => name === region);
@@ -269,9 +294,11 @@ export async function gatewayOf(target: Target, region: string): Promise<string>
       region,
       regions.flatMap((other) => (other.headless === true ? [] : [other.name])),
     );
-  if (found.gateway === undefined || found.gateway === null)
-    throw new CliError(`${region} has no gateway that is known`);
-  return asUrl(found.gateway, target);
+  const heard = found.gateways.map(({ address }) => address);
+  const named = heard.length > 0 ? heard : [found.gateway ?? []].flat();
+  const url = await firstAlive(named.map((address) => asUrl(address, target)));
+  if (url === undefined) throw new CliError(`${region} has no gateway that is known`);
+  return url;
 }
 
 /** Nobody answers SQL in a region without a gateway: says who does. */

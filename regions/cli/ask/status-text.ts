@@ -1,6 +1,7 @@
 /** What a deployment says about itself, and what its local supervisor knows of the processes, as tables. */
 import { slowLimits } from '../../../storage/core.ts';
 import type { SupervisorStatus } from '../../local/control-socket.ts';
+import { gatewayDirectory } from '../../local/core/gateway-places.ts';
 import { versionMix } from '../../status/core/versions.ts';
 import type { DeploymentStatus, RegionStatus } from './admin-client.ts';
 import { type JaegerLinks, jaegerTable } from './jaeger-links.ts';
@@ -115,10 +116,31 @@ type SaidOfNode = {
     | undefined;
 };
 
+/** What a gateway says of itself. */
+function gatewayNote({ phase, ready }: RegionStatus['gateways'][number]): string {
+  const role = phase === 'writing' ? 'writes' : phase === 'reading' ? 'reads' : phase;
+  return ready ? role : `${role}; ${paint('yellow', 'not ready: its /readyz says why')}`;
+}
+
+/** Gateways by the names of their processes, each once: as it says, as the supervisor knows, or both. */
+function gatewayRows(region: RegionStatus | undefined, local: readonly LocalProcess[]): readonly string[][] {
+  const said = new Map((region?.gateways ?? []).map((one) => [gatewayDirectory(one.name), one]));
+  const known = new Map(local.map((process) => [process.id.split('/')[1] ?? '', process]));
+  return [...new Set([...said.keys(), ...known.keys()])].toSorted().map((name) => {
+    const news = said.get(name);
+    const state = news === undefined ? {} : { state: news.ready ? 'up' : 'unready', ...news };
+    const [title = '', ...rest] = processRow(known.get(name), name, dash, state);
+    const note = [news === undefined ? '' : gatewayNote(news), rest.at(-1) ?? ''].filter(
+      (part) => part !== '',
+    );
+    return [title, ...rest.slice(0, -1), note.join('; ')];
+  });
+}
+
 const roleOrder: readonly LocalProcess['role'][] = [
   'storage',
   'agent',
-  'gateway',
+  'endpoint',
   'nats',
   'jaeger',
   'prometheus',
@@ -132,10 +154,14 @@ function processTable(region: RegionStatus | undefined, processes: readonly Loca
   const rows = nodes.map((node) => processRow(byName.get(node.id), node.id, node.az ?? dash, node));
   const nodeIds = new Set(nodes.map(({ id }) => id));
   const others = [...byName]
-    .filter(([name]) => !nodeIds.has(name))
+    .filter(([name, { role }]) => !nodeIds.has(name) && role !== 'gateway')
     .toSorted(([, a], [, b]) => roleOrder.indexOf(a.role) - roleOrder.indexOf(b.role));
   return table(processHeadings, [
     ...rows,
+    ...gatewayRows(
+      region,
+      processes.filter(({ role }) => role === 'gateway'),
+    ),
     ...others.map(([name, process]) => processRow(process, name, dash, {})),
   ]);
 }

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { rttMsMax } from '../../local/cables/core/wide-area.ts';
 import { type Action, requestAction } from '../../local/control-socket.ts';
+import { gatewayDirectory, processOf } from '../../local/core/gateway-places.ts';
 import { requireDeployment } from '../../local/deployment-file.ts';
 import { controlSocket } from '../../local/local-layout.ts';
 import { unknownRegion } from '../ask/admin-client.ts';
@@ -23,11 +24,12 @@ const pastTense: Readonly<Record<Verb, string>> = {
 };
 
 async function act(request: Action & { readonly action: Verb }, options: CommonOptions): Promise<void> {
-  const { action, target } = request;
+  const { action } = request;
+  const target = processOf(request.target);
   const deployment = requireDeployment(options.data);
   const [region = ''] = target.split('/');
   if (!deployment.regions.some((known) => known === region)) throw unknownRegion(region, deployment.regions);
-  const result = await requestAction(controlSocket(options.data), request);
+  const result = await requestAction(controlSocket(options.data), { ...request, target });
   if ('error' in result) throw new CliError(result.error);
   if (options.json === true) printJson({ action, ...result });
   else if (result.changed.length === 0) console.log('nothing to do');
@@ -130,8 +132,20 @@ export function addFaultCommands(program: Command): void {
   );
 
   const one = (name: string) => (text: string) => `${regionTarget(text)}/${name}`;
-  const gateway = program.command('gateway').description('kill and start the gateway of a local region');
-  addFaults(gateway, killAndStart("a region's gateway"), '<region>', one('gateway'), 'us-east-1');
+  // Of several gateways one is named as in `sextant status`: us-east-1/g2.
+  const gatewayTarget = (text: string): string => {
+    const [name = '', gateway = 'g1', ...rest] = text.split('/');
+    if (rest.length === 0 && /^g[1-9]$/.test(gateway)) return `${name}/${gatewayDirectory(gateway)}`;
+    throw new CliError(`a gateway is written region/gateway, such as us-east-1/g2, not ${text}`);
+  };
+  const gateway = program.command('gateway').description('kill and start a gateway of a local region');
+  addFaults(
+    gateway,
+    [...killAndStart('a gateway'), ...freezeAndThaw('a gateway')],
+    '<region[/gateway]>',
+    gatewayTarget,
+    'us-east-1/g2',
+  );
   const agent = program.command('agent').description('kill and start the agent of a local region');
   addFaults(agent, killAndStart("a region's agent"), '<region>', one('agent'), 'us-east-1');
 }

@@ -1,4 +1,4 @@
-/** `sextant storage`, `agent`, `gateway` and `nats`: one process of a deployment, in place of this one. */
+/** `sextant storage`, `agent`, `gateway`, `endpoint` and `nats`: one process of a deployment, in place of this one. */
 import { chmodSync } from 'node:fs';
 import type { Command } from 'commander';
 import { keepCompiledCode, showProblem } from '../../../storage/index.ts';
@@ -100,6 +100,15 @@ export function addProcessCommands(program: Command): void {
       .option('--name <name>', 'which gateway of the region, where there are several')
       .action((options: ProcessOptions) => handOn(programs.gateway, options)),
     'sextant gateway --config region.yaml --name g1',
+  );
+  withExample(
+    program
+      .command('endpoint')
+      .description('run the endpoints of a region, from its file: one address for all gateways')
+      .option(configOption, 'the file')
+      .option(...jsonOption)
+      .action((options: ProcessOptions) => handOn(programs.endpoint, options)),
+    'sextant endpoint --config region.yaml',
   );
   withExample(
     program

@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { brokenPipeExitCode, onBrokenPipe } from '../../../telemetry/core.ts';
 import { drillDesk } from '../../drills/run/drill-desk.ts';
 import { supervisorStatus } from '../../local/control-socket.ts';
+import { localGatewaysMax } from '../../local/core/gateway-places.ts';
 import { requireDeployment } from '../../local/deployment-file.ts';
 import {
   bringUp,
@@ -24,11 +25,11 @@ import {
 import {
   controlSocket,
   type Deployment,
-  endpointsOf,
   logFile,
   type Programs,
   supervisorDir,
 } from '../../local/local-layout.ts';
+import { endpointsOf } from '../../local/places/region-endpoints.ts';
 import { authorityFileOf } from '../../local/secure/local-certificates.ts';
 import { retentionSchema } from '../../retention/core/retention-limits.ts';
 import { type BackupOptions, backupArgs, backupOf, withBackup } from '../ask/backup-options.ts';
@@ -46,11 +47,12 @@ const cliFile = fromRoot('regions/cli/sextant.ts');
  */
 const semiSpace = (mebibytes: number): string => `--max-semi-space-size=${mebibytes}`;
 
-/** How the three kinds of process run. Gateways are only ever started by path: regions import nothing of theirs. */
+/** How the kinds of process run. Gateways are only ever started by path: regions import nothing of theirs. */
 export const programs: Programs = {
   storage: [semiSpace(8), fromRoot('storage/main.ts')],
   agent: [fromRoot('regions/main.ts')],
   gateway: [semiSpace(32), fromRoot('gateway/main.ts')],
+  endpoint: [fromRoot('regions/endpoint/main.ts')],
 };
 
 /** The supervisor runs the drills that are asked for over HTTP, each as a command of its own. */
@@ -60,6 +62,7 @@ type UpOptions = CommonOptions &
   BackupOptions & {
     readonly regions?: string;
     readonly basePort?: string;
+    readonly gateways?: string;
     readonly detach?: boolean;
     readonly fresh?: boolean;
     readonly install?: boolean;
@@ -114,6 +117,9 @@ function requestOf(options: UpOptions): UpRequest {
     dataDir: options.data,
     ...(options.regions !== undefined && { regions: options.regions.split(',').map((name) => name.trim()) }),
     ...(options.basePort !== undefined && { basePort: Number(options.basePort) }),
+    ...(options.gateways !== undefined && {
+      gateways: options.gateways.trim() === '' ? Number.NaN : Number(options.gateways),
+    }),
     ...(options.fresh === true && { fresh: true }),
     ...(options.jaeger === true && { jaeger: true }),
     ...(options.install === true && { install: true }),
@@ -146,14 +152,21 @@ async function printReady(options: CommonOptions, deployment: Deployment): Promi
   console.log(
     table(
       ['REGION', 'GATEWAY', 'AGENT', 'NATS'],
-      endpoints.map(({ region, gateway, headless, agent, nats }) => [
-        region,
-        headless ? '(headless)' : gateway,
-        agent,
-        nats,
-      ]),
+      endpoints.flatMap(({ region, gateways, headless, agent, nats }) =>
+        headless
+          ? [[region, '(headless)', agent, nats]]
+          : gateways.map(({ url }, index) => (index === 0 ? [region, url, agent, nats] : ['', url, '', ''])),
+      ),
     ),
   );
+  const balanced = endpoints.filter(({ writer }) => writer !== null);
+  if (balanced.length > 0)
+    console.log(
+      table(
+        ['REGION', 'ENDPOINT OF THE WRITER', 'OF READERS HERE'],
+        balanced.map(({ region, writer, reader }) => [region, writer ?? '', reader ?? '']),
+      ),
+    );
   const distances = supervisor === undefined ? null : wanTable(supervisor);
   if (distances !== null) console.log(distances);
   const pages = jaegerTable(jaeger);
@@ -228,6 +241,7 @@ const handedOn = (options: UpOptions): readonly string[] => [...ownArgs(options)
 const ownArgs = ({
   regions,
   basePort,
+  gateways,
   fresh,
   install,
   nats,
@@ -241,6 +255,7 @@ const ownArgs = ({
 }: UpOptions): readonly string[] => [
   ...(regions === undefined ? [] : ['--regions', regions]),
   ...(basePort === undefined ? [] : ['--base-port', basePort]),
+  ...(gateways === undefined ? [] : ['--gateways', gateways]),
   ...(fresh === true ? ['--fresh'] : []),
   ...(install === true ? ['--install'] : []),
   ...(nats === undefined ? [] : ['--nats', nats, '--nats-replicas', natsReplicas]),
@@ -340,6 +355,10 @@ const withRequest = (command: Command): Command =>
       `up to six names, the first is primary (new deployments: ${defaultRegions.join(',')})`,
     )
     .option('--base-port <port>', `first of the ports it uses (default: ${defaultBasePort})`)
+    .option(
+      '--gateways <n>',
+      `gateways in each region from now on, at most ${localGatewaysMax}; with more than one, endpoints beside them (new deployments: 1)`,
+    )
     .option('--fresh', 'delete the deployment in the data directory first')
     .option('--install', 'as root on Debian and Ubuntu: install nats-server where there is none')
     .option('--nats <url>', 'use NATS servers that run already; their token is $SEXTANT_NATS_TOKEN')

@@ -31,11 +31,27 @@ export type DeploymentPlan =
 const zoneLetters = ['a', 'b', 'c'] as const;
 const nodesPerZone = 2;
 /** Offsets from the base port, as those of a local deployment. */
-const offsets = { node: 1, agent: 10, gateway: 11, nats: 12, natsRoute: 13, moreGateways: 14 } as const;
-export const gatewaysMax = 6;
+const offsets = {
+  node: 1,
+  agent: 10,
+  gateway: 11,
+  nats: 12,
+  natsRoute: 13,
+  moreGateways: 14,
+  writer: 18,
+  reader: 19,
+} as const;
+export const gatewaysMax = 1 + offsets.writer - offsets.moreGateways;
 const portMax = 65_535;
-const portsUsed = offsets.moreGateways + gatewaysMax;
+const portsUsed = offsets.reader + 1;
 export const initBasePortMax = portMax - portsUsed;
+
+/** The port of a region's gateway, by its place among them, counted from the first port of the region. */
+export const gatewayPortOffset = (index: number): number =>
+  index === 0 ? offsets.gateway : offsets.moreGateways + index - 1;
+
+/** The ports of a region's endpoints, counted in the same way. */
+export const endpointOffsets = { writer: offsets.writer, reader: offsets.reader } as const;
 
 const withPort = (host: string, port: number): string =>
   host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
@@ -109,7 +125,7 @@ export function planDeployment(request: DeploymentRequest): DeploymentPlan {
     );
     const own = Array.from({ length: gateways }, (_, index) => ({
       gateway: `g${index + 1}`,
-      address: at(region, index === 0 ? offsets.gateway : offsets.moreGateways + index - 1),
+      address: at(region, gatewayPortOffset(index)),
       ...request.gatewayKeys(`g${index + 1}`, region),
     }));
     const agent = { address: at(region, offsets.agent) };

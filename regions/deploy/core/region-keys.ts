@@ -131,6 +131,20 @@ export const regionKeys: readonly RegionKey[] = [
     meaning:
       'Where others reach it, when that is not `address`: host:port behind a NAT, or the origin of a proxy (https://db.example). Status, the console and commands name it.',
   },
+  {
+    key: 'endpoint',
+    meaning:
+      'One address for all gateways: `sextant endpoint` takes connections there and hands each to a gateway that lives. Left out: there is no such process.',
+  },
+  {
+    key: 'endpoint.writer',
+    meaning: 'host:port that leads to the gateway that writes, in whatever region it is.',
+  },
+  {
+    key: 'endpoint.reader',
+    meaning:
+      'host:port that leads to the gateways of this region, each connection to that which has the fewest.',
+  },
   { key: 'nats', meaning: 'The messaging server of this region, or servers that run elsewhere.' },
   {
     key: 'nats.address',

@@ -38,11 +38,18 @@ export interface ServerFile {
   readonly nats: NatsPart;
 }
 
+/** Where the endpoints of a region listen. */
+export interface EndpointPart {
+  readonly writer: string;
+  readonly reader: string;
+}
+
 /** A region as far as rules ask. */
 export interface RegionShape extends ServerFile {
   readonly nodes: readonly { readonly address: string }[];
   readonly agent: { readonly address: string };
   readonly gateways: readonly { readonly gateway: string; readonly address: string }[];
+  readonly endpoint?: EndpointPart | undefined;
 }
 
 /** Where something listens, by what of the file. */
@@ -57,11 +64,17 @@ const natsListeners = ({ nats }: ServerFile): readonly Listener[] =>
     return address === undefined ? [] : [{ address, path: ['nats', key] }];
   });
 
+const endpointListeners = ({ endpoint }: RegionShape): readonly Listener[] =>
+  endpoint === undefined
+    ? []
+    : (['writer', 'reader'] as const).map((key) => ({ address: endpoint[key], path: ['endpoint', key] }));
+
 /** Everything of a region that listens. */
 export const listenersOf = (region: RegionShape): readonly Listener[] => [
   ...region.nodes.map(({ address }, index) => ({ address, path: ['nodes', index, 'address'] })),
   { address: region.agent.address, path: ['agent', 'address'] },
   ...region.gateways.map(({ address }, index) => ({ address, path: ['gateways', index, 'address'] })),
+  ...endpointListeners(region),
   ...natsListeners(region),
 ];
 
@@ -143,6 +156,8 @@ export function regionRules(region: RegionShape): readonly Broken[] {
         message: 'stands once for the region, at the top of this file',
       })),
   ]);
+  if (region.endpoint !== undefined && gateways.length === 0)
+    own.push({ path: ['endpoint'], message: 'leads to the gateways of this region, and there are none' });
   return [...own, ...named, ...clashes(listenersOf(region)), ...natsRules(region)];
 }
 

@@ -2,7 +2,7 @@
 import type { BackupConfig } from '../../backup/core/backup-config.ts';
 import type { RetentionConfig } from '../../retention/core/retention-limits.ts';
 import { meaningOf } from './region-keys.ts';
-import type { NatsPart } from './region-rules.ts';
+import type { EndpointPart, NatsPart } from './region-rules.ts';
 
 /** Files with secrets, as they are named in the file. */
 export interface SecretNames {
@@ -31,6 +31,8 @@ export interface RegionPlan {
     readonly address: string;
     readonly [key: string]: unknown;
   }[];
+  /** Where its endpoints listen; left out where there are none. */
+  readonly endpoint?: EndpointPart | undefined;
   readonly nats: NatsPart;
 }
 
@@ -115,9 +117,10 @@ const sections = (top: Readonly<Record<string, unknown>>): string =>
 /** The file of a region. `title` is its first comment. */
 export function regionText(plan: RegionPlan, title: string): string {
   const { cluster, region, regions, voters, dataDir, secrets, certificatesDir } = plan;
-  const { nodes, retention, backup, agent, gateways, nats } = plan;
+  const { nodes, retention, backup, agent, gateways, endpoint, nats } = plan;
   const head = { version: 1, cluster, region, regions, voters, dataDir, secrets, certificatesDir };
-  return `${comment(title, '').join('\n')}\n${sections({ ...head, nodes, retention, backup, agent, gateways, nats })}\n`;
+  const parts = { nodes, retention, backup, agent, gateways, endpoint, nats };
+  return `${comment(title, '').join('\n')}\n${sections({ ...head, ...parts })}\n`;
 }
 
 /** The file of a witness. */

@@ -4,16 +4,15 @@
  */
 import { natsTopology, voteOnly, votersToName, witness } from '../../deploy/core/nats-topology.ts';
 import { regionsMax } from '../../membership/core/membership-rules.ts';
+import { type GatewayPlaces, gatewayCount, localGatewaysMax } from './gateway-places.ts';
 
 /** The part of `deployment.json` that changes when regions come and go. */
-export interface Placed {
+export interface Placed extends GatewayPlaces {
   readonly regions: readonly string[];
   /** Servers that keep the control record, where that does not follow from `regions`. */
   readonly voters?: readonly string[] | undefined;
   /** Slot of each server, once regions have come or gone; before, it is the place in `regions`. */
   readonly slots?: Readonly<Record<string, number>> | undefined;
-  /** Regions without a gateway. */
-  readonly headless?: readonly string[] | undefined;
 }
 
 export type Placing<P> =
@@ -73,7 +72,7 @@ export function withRegion<P extends Placed>(
       regions,
       slots: { ...slots, [region]: slot },
       ...(named !== undefined && { voters: named }),
-      ...(headless && { headless: [...(placed.headless ?? []), region] }),
+      ...(headless && { gateways: { ...placed.gateways, [region]: 0 } }),
     },
   };
 }
@@ -94,13 +93,28 @@ export function withoutRegion<P extends Placed>(
     regions,
     slots: Object.fromEntries(Object.entries(slotsNow(placed)).filter(([name]) => stays.has(name))),
     ...(named !== undefined && { voters: named }),
-    ...withHeadless((placed.headless ?? []).filter((name) => name !== region)),
+    ...withoutGateways(placed, region),
   };
 }
 
-/** With a gateway in a region that had none. */
-export function withGateway<P extends Placed>(placed: P, region: string): P {
-  return { ...placed, ...withHeadless((placed.headless ?? []).filter((name) => name !== region)) };
+/** With one gateway more in a region. */
+export function withGateway<P extends Placed>(placed: P, region: string): Placing<P> {
+  const count = gatewayCount(placed, region);
+  if (count >= localGatewaysMax)
+    return {
+      kind: 'refused',
+      reason: `${region} has ${count} gateways already, which is the most that a region of a local deployment has ports for`,
+    };
+  const rest = { ...placed, ...withoutGateways(placed, region) };
+  return { kind: 'placed', placed: { ...rest, gateways: { ...rest.gateways, [region]: count + 1 } } };
 }
 
-const withHeadless = (headless: readonly string[]) => ({ headless });
+/** What is left of the counts when those of a region are forgotten. */
+function withoutGateways({ gateways, headless }: GatewayPlaces, region: string): GatewayPlaces {
+  return {
+    ...(gateways !== undefined && {
+      gateways: Object.fromEntries(Object.entries(gateways).filter(([name]) => name !== region)),
+    }),
+    ...(headless !== undefined && { headless: headless.filter((name) => name !== region) }),
+  };
+}

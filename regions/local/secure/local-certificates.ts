@@ -7,9 +7,6 @@ import type { IdentityFiles, Role } from '../../../storage/index.ts';
 import { directoryOf, fileNames } from '../../certs/core/certificate-plan.ts';
 import { natsTopology } from '../../deploy/core/nats-topology.ts';
 
-/** A certificate names a gateway as its configuration does; its directory is named otherwise. */
-export const gatewayName = 'g1';
-
 /** One process that has a certificate. */
 export interface LocalProcess {
   readonly region: string;
@@ -45,19 +42,25 @@ export const natsIdentity = (server: string): LocalProcess => ({
   name: 'nats',
 });
 
+/** Of a region's storage nodes, one that joins among them, and of its gateways. */
+export interface ProcessNames {
+  readonly nodes: (region: string) => readonly string[];
+  readonly gateways: (region: string) => readonly string[];
+}
+
 /** Who has a certificate in an encrypted deployment: every process, and the command line. */
 export function certifiedProcesses(
   regions: readonly string[],
-  nodesIn: (region: string) => readonly string[],
+  namesIn: ProcessNames,
   voters?: readonly string[],
 ): readonly LocalProcess[] {
   const [first] = regions;
   return [
     ...natsTopology(regions, voters).servers.map(natsIdentity),
     ...regions.flatMap((region): readonly LocalProcess[] => [
-      ...nodesIn(region).map((name) => ({ region, role: 'storage', name }) as const),
+      ...namesIn.nodes(region).map((name) => ({ region, role: 'storage', name }) as const),
       { region, role: 'agent', name: 'agent' },
-      { region, role: 'gateway', name: gatewayName },
+      ...namesIn.gateways(region).map((name) => ({ region, role: 'gateway', name }) as const),
     ]),
     ...(first === undefined ? [] : [operatorOf(first)]),
   ];

@@ -17,6 +17,7 @@ import {
   certificatesDir,
   certifiedProcesses,
   identityFilesOf,
+  type ProcessNames,
 } from './local-certificates.ts';
 
 const hosts = ['127.0.0.1', 'localhost'] as const;
@@ -29,7 +30,6 @@ const days = certificateDays.default;
 
 /**
  * Makes what is not there and renews what is due; warns where nothing is encrypted.
- * @param nodesIn storage nodes of a region, one that joins among them.
  * @throws CertificateError when they cannot be made.
  */
 export async function secureDeployment(
@@ -41,7 +41,7 @@ export async function secureDeployment(
     readonly secure?: boolean | undefined;
     readonly nats: object | null;
   },
-  nodesIn: (region: string) => readonly string[],
+  namesIn: ProcessNames,
   onProgress: (line: string) => void,
 ): Promise<void> {
   if (deployment.secure !== true) return onProgress(plainText);
@@ -50,7 +50,7 @@ export async function secureDeployment(
   try {
     if (!hasAuthority(dir)) await initAuthority(dir, deployment.cluster, Date.now());
     await renewLocal(dataDir);
-    for (const process of certifiedProcesses(deployment.regions, nodesIn, deployment.voters)) {
+    for (const process of certifiedProcesses(deployment.regions, namesIn, deployment.voters)) {
       if (existsSync(identityFilesOf(dataDir, process).certFile)) continue;
       await issueCertificate(dir, { identity: process, hosts, days }, Date.now());
     }

@@ -32,7 +32,10 @@ export interface RegionStatus {
   readonly ready: boolean;
   /** True for a region without a gateway: it keeps a copy of the data, and nobody can ask it or move the primary to it. */
   readonly headless: boolean;
+  /** Where one of its gateways is found: the writer, or else one that is ready, or the last that was. */
   readonly gateway: string | null;
+  /** Every gateway that is heard, by name. */
+  readonly gateways: readonly GatewayNews[];
   readonly agent: string | null;
   readonly writer: string | null;
   /** What is wrong with NATS as the region's agent or its writer sees it, in words; left out while nothing is. */
@@ -48,6 +51,17 @@ export interface RegionStatus {
   /** Epoch of the membership of its storage nodes; left out when not known. */
   readonly membershipEpoch?: number;
   readonly nodes: readonly NodeReport[];
+}
+
+/** One gateway, as it last told. */
+export interface GatewayNews {
+  readonly name: string;
+  readonly address: string;
+  readonly phase: GatewayReport['phase'];
+  readonly ready: boolean;
+  /** What it shows. */
+  readonly vdl: number;
+  readonly pid: number;
 }
 
 export interface HoldStatus {
@@ -263,14 +277,14 @@ export class ClusterView {
     return isReplacing ? Math.min(without('joining'), without('leaving')) : writable.length;
   }
 
-  /** Recent reports of a region's gateways. */
+  /** Recent reports of a region's gateways, by name. */
   gateways(name: string, nowMs: number): readonly GatewayReport[] {
     const found: GatewayReport[] = [];
     for (const heard of this.gatewayReports.values()) {
       const report = recent(heard, nowMs);
       if (report?.region === name) found.push(report);
     }
-    return found;
+    return found.sort((a, b) => (a.gateway < b.gateway ? -1 : 1));
   }
 
   status(nowMs: number): ClusterStatus {
@@ -366,7 +380,9 @@ export class ClusterView {
       ageMs: this.ageMs(name, nowMs),
       ready,
       headless: isHeadless(last, gateways),
-      gateway: gateways[0]?.address ?? last?.gateway ?? null,
+      gateway:
+        (writer ?? gateways.find(({ ready: is }) => is) ?? gateways.at(0))?.address ?? last?.gateway ?? null,
+      gateways: gateways.map(newsOf),
       agent: last?.agent ?? null,
       writer: writer === null ? null : writer.gateway,
       ...(trouble !== undefined && { trouble }),
@@ -472,6 +488,15 @@ export class ClusterView {
     return [...epochs].sort(ascending);
   }
 }
+
+const newsOf = ({ gateway, address, phase, ready, vdl, pid }: GatewayReport): GatewayNews => ({
+  name: gateway,
+  address,
+  phase,
+  ready,
+  vdl,
+  pid,
+});
 
 /** Whether a region's agent knows of no gateway beside it, and none is heard either. */
 function isHeadless(report: RegionReport | null, gateways: readonly GatewayReport[]): boolean {

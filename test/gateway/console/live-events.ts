@@ -20,6 +20,7 @@ export function region(name: string, change: Partial<RegionStatus> = {}): Region
     ready: true,
     headless: false,
     gateway: '127.0.0.1:1',
+    gateways: [],
     agent: '127.0.0.1:2',
     writer: name === 'us-east-1' ? 'g1' : null,
     versions: {},

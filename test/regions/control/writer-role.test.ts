@@ -78,6 +78,36 @@ describe('a claim', () => {
     expect(own.show()).toEqual(['write']);
   });
 
+  test('does not wait for a holder whose reign is fenced, nor takes one reign for another (R28, R78)', () => {
+    const at = new Bench(
+      next(acquire(initialControlRecord(us), { region: us, holder: other, lapsed: false })),
+    );
+    at.show();
+    expect(at.step({ kind: 'holderFenced', reign: epoch(at.record.epoch + 1) })).toEqual([]);
+    expect(at.step({ kind: 'holderFenced', reign: at.record.epoch })).toEqual(['write']);
+    expect(at.write?.record).toMatchObject({ epoch: at.record.epoch + 1, holder: me });
+    // The holder renewed in between: its reign is fenced all the same.
+    at.change(next(renew(at.record, other)));
+    at.answer(at.apply());
+    expect(at.show()).toEqual(['write']);
+    at.settle();
+    expect(at.role.phase).toBe('recovering');
+  });
+
+  test('leaves alone a gateway that has taken the epoch that the nodes were sealed for', () => {
+    const at = new Bench(
+      next(acquire(initialControlRecord(us), { region: us, holder: other, lapsed: false })),
+    );
+    at.show();
+    at.step({ kind: 'holderFenced', reign: at.record.epoch });
+    const third: Holder = { gateway: 'g3', incarnation: 'y' };
+    at.change(next(acquire(at.record, { region: us, holder: third, lapsed: true })));
+    at.answer(at.apply());
+    at.show();
+    expect(at.tick(2_000)).toEqual([]);
+    expect(at.role.phase).toBe('reading');
+  });
+
   test('starts its wait anew at every renewal of the other', () => {
     const at = new Bench(
       next(acquire(initialControlRecord(us), { region: us, holder: other, lapsed: false })),

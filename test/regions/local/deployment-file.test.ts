@@ -18,7 +18,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(dataDir, { recursive: true, force: true }));
 
-const programs = { storage: ['storage'], agent: ['agent'], gateway: ['gateway'] };
+const programs = { storage: ['storage'], agent: ['agent'], gateway: ['gateway'], endpoint: ['endpoint'] };
 
 function kept(): KeptDeployment {
   const deployment = deploymentSchema.parse({

@@ -23,7 +23,10 @@ describe('a supervisor', () => {
     ends.push(() => rmSync(dataDir, { recursive: true, force: true }));
     const running: RunningDeployment = await bringUp(
       { dataDir, regions: ['a'], basePort: await freeBasePort() },
-      { programs: { storage: [fake], agent: [fake], gateway: [fake] }, onProgress: () => undefined },
+      {
+        programs: { storage: [fake], agent: [fake], gateway: [fake], endpoint: [fake] },
+        onProgress: () => undefined,
+      },
     );
     ends.push(() => running.stop());
     const socket = controlSocket(dataDir);

@@ -54,7 +54,7 @@ const deploymentAt = (basePort: number): Deployment =>
     basePort,
     nats: null,
   });
-const programs = { storage: ['s.ts'], agent: ['a.ts'], gateway: ['g.ts'] };
+const programs = { storage: ['s.ts'], agent: ['a.ts'], gateway: ['g.ts'], endpoint: ['e.ts'] };
 const found = { jaeger: '/bin/jaeger', prometheus: '/bin/prometheus' };
 
 let dataDir: string;

@@ -2,6 +2,13 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { natsTopology } from '../../../regions/deploy/core/nats-topology.ts';
 import {
+  gatewayDirectories,
+  gatewayNamesIn,
+  gatewayOffsets,
+  localGatewaysMax,
+  processOf,
+} from '../../../regions/local/core/gateway-places.ts';
+import {
   type Placed,
   slotOf,
   withGateway,
@@ -12,6 +19,11 @@ import {
 const own = { ownServers: true };
 const added = (placed: Placed, region: string, headless = false): Placed => {
   const placing = withRegion(placed, region, { ...own, headless });
+  if (placing.kind === 'refused') throw new Error(placing.reason);
+  return placing.placed;
+};
+const withOneMore = (placed: Placed, region: string): Placed => {
+  const placing = withGateway(placed, region);
   if (placing.kind === 'refused') throw new Error(placing.reason);
   return placing.placed;
 };
@@ -56,10 +68,42 @@ describe('slots of a local deployment', () => {
 
   test('a region without a gateway is remembered as such until it gets one, or goes', () => {
     const three = added({ regions: ['a', 'b'] }, 'c', true);
-    expect(three.headless).toEqual(['c']);
-    expect(withGateway(three, 'c').headless).toEqual([]);
-    expect(withoutRegion(three, 'c', own).headless).toEqual([]);
+    expect(gatewayNamesIn(three, 'c')).toEqual([]);
+    expect(gatewayNamesIn(withOneMore(three, 'c'), 'c')).toEqual(['g1']);
+    expect(gatewayNamesIn(withoutRegion(three, 'c', own), 'c')).toEqual(['g1']);
   });
+
+  test('a region gets gateways until its ports are all taken, and the others keep theirs', () => {
+    let placed: Placed = { regions: ['a', 'b'], gateways: { a: 2 } };
+    expect(gatewayNamesIn(placed, 'a')).toEqual(['g1', 'g2']);
+    for (let count = 2; count < localGatewaysMax; count++) placed = withOneMore(placed, 'a');
+    expect(gatewayNamesIn(placed, 'a')).toHaveLength(localGatewaysMax);
+    expect(gatewayNamesIn(placed, 'b')).toEqual(['g1']);
+    expect(withGateway(placed, 'a')).toMatchObject({
+      kind: 'refused',
+      reason: expect.stringContaining('a has 5 gateways already'),
+    });
+  });
+
+  test('a region that was headless for an older version is, until it gets a gateway', () => {
+    const old: Placed = { regions: ['a', 'b'], headless: ['b'] };
+    expect(gatewayNamesIn(old, 'b')).toEqual([]);
+    const now = withOneMore(old, 'b');
+    expect(gatewayNamesIn(now, 'b')).toEqual(['g1']);
+    expect(now.headless).toEqual([]);
+  });
+
+  test('no two gateways share a port, and none has that of anything else', () => {
+    expect(gatewayOffsets).toEqual([11, 14, 15, 16, 17]);
+    expect(new Set(gatewayDirectories).size).toBe(localGatewaysMax);
+  });
+
+  test.each([
+    ['us-east-1/g1', 'us-east-1/gateway'],
+    ['us-east-1/g2', 'us-east-1/g2'],
+    ['us-east-1/n1', 'us-east-1/n1'],
+    ['us-east-1', 'us-east-1'],
+  ])('%s is the process %s', (said, process) => expect(processOf(said)).toBe(process));
 
   test.each([
     ['a seventh', { regions: ['a', 'b', 'c', 'd', 'e', 'f'] }, 'g', /6 regions already/],

@@ -31,7 +31,7 @@ import { lockDirectory } from '../../../storage/process/directory-lock.ts';
 import { identify, isAlive, readPidFile, writePidFile } from '../../../storage/process/process-identity.ts';
 
 const fake = fileURLToPath(new URL('./fake-process.ts', import.meta.url));
-const programs = { storage: [fake], agent: [fake], gateway: [fake] };
+const programs = { storage: [fake], agent: [fake], gateway: [fake], endpoint: [fake] };
 const basePort = () => 20_000 + Math.floor(Math.random() * 10_000);
 
 let dataDir: string;
@@ -162,7 +162,7 @@ describe('a supervised deployment', () => {
 
   test('refuses a busy port by its number, who wants it and --base-port', async () => {
     const port = basePort();
-    const gateway = portsOf(port, 0).gateway;
+    const [gateway] = portsOf(port, 0).gateways;
     const other = createServer().listen(gateway, '127.0.0.1');
     await expect(up(port)).rejects.toThrow(
       new RegExp(`port ${gateway} \\(for us-east-1/gateway\\) is in use .*--base-port`),
@@ -256,7 +256,7 @@ describe('taking a deployment down', () => {
       import { bringUp } from ${JSON.stringify(resolve('regions/local/local-deployment.ts'))};
       const program = ${JSON.stringify(fake)};
       await bringUp({ dataDir: ${JSON.stringify(dataDir)}, regions: ['us-east-1'], basePort: ${basePort()} },
-        { programs: { storage: [program], agent: [program], gateway: [program] }, onProgress: () => {} });
+        { programs: { storage: [program], agent: [program], gateway: [program], endpoint: [program] }, onProgress: () => {} });
       console.log('up');`;
     const start = async () => {
       const child = spawn(process.execPath, ['--input-type=module', '-e', script], {

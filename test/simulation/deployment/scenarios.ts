@@ -152,6 +152,20 @@ export const frozenWriters: Scenario = (options) => ({
   faults: [plan('pause', between(500 * ms, 1500 * ms), between(11 * seconds, 12 * seconds))],
 });
 
+/** One region with a standby gateway, which doubts writers that are frozen or cut off for less than a lease, and live on. */
+export const doubtedWriters: Scenario = (options) => ({
+  ...options,
+  regions: options.regions.slice(0, 1),
+  gateways: 2,
+  faultPhaseUs: 14 * seconds,
+  workload: { ...small, openMax: 8, pauseUs: 20 * ms },
+  lease: defaultLeaseLimits,
+  faults: [
+    plan('pause', between(200 * ms, 900 * ms), between(300 * ms, 2_600 * ms)),
+    plan('clog', between(100 * ms, 400 * ms), between(200 * ms, 2_000 * ms)),
+  ],
+});
+
 /** Regions leave and come back again and again, while the primary moves and processes and regions crash. */
 export const comingAndGoing: Scenario = (options) => ({
   ...options,

@@ -2,7 +2,8 @@
  * Nothing goes back.
  *
  * 1. In the control record a higher sequence never carries a lower epoch, and a sequence has one content.
- * 2. The head epoch of a region never decreases, nor, within an epoch, its durable LSN (VDL).
+ * 2. The head epoch of a region never decreases, nor, within an epoch, its durable LSN (VDL). A writer that was replaced may
+ *    hear late what its nodes had stored for it; that is news of the past as long as the newer history holds it.
  * 3. Region VDL ≤ shipped VDL ≤ primary VDL, each of the same epoch, at every moment. The region of the writer is bound
  *    by the primary VDL only.
  *
@@ -18,6 +19,10 @@ export class MonotonicJudge implements Judge {
   private readonly found: string[] = [];
   private readonly controlEpochs = new Map<number, Epoch>();
   private readonly primaryVdl = new Map<Epoch, Lsn>();
+  /** Where the newest recovery of an epoch left it. */
+  private readonly left = new Map<Epoch, Lsn>();
+  /** What the writer of an epoch said last itself: a recovery may know more than a writer that lives on. */
+  private readonly told = new Map<Epoch, Lsn>();
   private readonly shippedVdl = new Map<string, Lsn>();
   private readonly heads = new Map<string, { readonly epoch: Epoch; readonly vdl: Lsn }>();
 
@@ -43,14 +48,16 @@ export class MonotonicJudge implements Judge {
   primary(epoch: Epoch, vdl: Lsn): void {
     const known = this.primaryVdl.get(epoch);
     if (known === undefined || vdl > known) this.primaryVdl.set(epoch, vdl);
-    else if (vdl < known)
+    else if (vdl < (this.told.get(epoch) ?? known))
       this.found.push(`the primary VDL of epoch ${epoch} went from ${known} back to ${vdl}`);
+    this.told.set(epoch, vdl);
   }
 
   /** A recovery found that `vdl` of `epoch` is durable, which may be more than its dead writer knew. */
   recovered(epoch: Epoch, vdl: Lsn): void {
     const known = this.primaryVdl.get(epoch);
     if (known === undefined || vdl > known) this.primaryVdl.set(epoch, vdl);
+    this.left.set(epoch, vdl);
   }
 
   /** The agent told `region` that `vdl` of `epoch` is durable at the primary. A resent, older VDL is no offence. */
@@ -69,6 +76,7 @@ export class MonotonicJudge implements Judge {
   /** A region says what is durable in it. `writes` is true for the region of the writer. */
   durable(region: string, epoch: Epoch, vdl: Lsn, writes: boolean): void {
     const before = this.heads.get(region);
+    if (before !== undefined && epoch < before.epoch && writes && vdl <= (this.left.get(epoch) ?? -1)) return;
     if (before !== undefined && epoch < before.epoch) {
       this.found.push(`${region} went from epoch ${before.epoch} back to ${epoch}`);
     } else if (before !== undefined && epoch === before.epoch && vdl < before.vdl) {

@@ -7,10 +7,10 @@
  *
  * 1. An epoch is claimed once, by one writer.
  * 2. Whoever acknowledges in epoch E claimed E before.
- * 3. An acknowledgement in E is *late* when a newer epoch had already acknowledged something. It is an offence unless a
- *    loss report covers its position, and with `excuseReportedLosses: false` even then: a lease that is kept (clocks
- *    within the margin, no forced failover before the lease lapsed) leaves no such moment, so profiles whose
- *    clocks stay within the margin should not excuse any.
+ * 3. An acknowledgement in E is *late* when a newer epoch had already acknowledged something. It is an offence unless the
+ *    newer history holds it, or a loss report covers its position; with `excuseReportedLosses: false` a report does not
+ *    excuse it. Where the newer history holds it, the write was durable before that began, and its client alone hears so late:
+ *    a fence in place of the lease (R28) leaves such moments, and nobody can tell them from a slow answer.
  * 4. An acknowledgement in E above the point where a newer epoch left E is an offence unless a loss report covers it, even
  *    when the newer epoch has acknowledged nothing yet.
  * 5. Within an epoch no position is acknowledged to two writes.
@@ -94,7 +94,8 @@ export class SingleWriterJudge implements Judge {
     for (const ack of this.acked) {
       const reported = this.reported(ack);
       const what = `${ack.writer} acknowledged ${ack.writeId} as (${ack.epoch}, ${ack.lsn}) at ${ack.atUs} us`;
-      if (ack.lateBehind !== undefined && !(reported && this.excuseReportedLosses)) {
+      const isHeld = this.forks.some(({ parent, forkLsn }) => parent === ack.epoch && ack.lsn <= forkLsn);
+      if (ack.lateBehind !== undefined && !isHeld && !(reported && this.excuseReportedLosses)) {
         found.push(
           `${what}, after epoch ${ack.lateBehind} had acknowledged${reported ? ' (reported lost)' : ''}`,
         );

@@ -13,7 +13,6 @@ import type { LossKeeper } from '../../../regions/moves/loss-store.ts';
 import type { OperationKeeper } from '../../../regions/moves/operation-store.ts';
 import { noLagMemory } from '../../../regions/replication/core/lag-memory.ts';
 import type { LagKeeper } from '../../../regions/replication/lag-store.ts';
-import type { NodeLinks } from '../../../storage/client/node-links.ts';
 import { type Epoch, genesisEpoch, type Lsn, regionId } from '../../../storage/redo/ids.ts';
 import { quorumLimits } from '../../../storage/redo/limits.ts';
 import { disabledTelemetry } from '../../../telemetry/index.ts';
@@ -27,6 +26,7 @@ import type { ControlEvent } from '../twins/control-bucket.ts';
 import type { DiskCompletion } from '../twins/disk.ts';
 import type { ConnectionId, LinkEvent } from '../twins/network.ts';
 import { SimControlStore } from './control-store.ts';
+import { sealing } from './drivers.ts';
 import { RegionLinks } from './region-links.ts';
 import { replicationParts, runRecovery } from './replication.ts';
 
@@ -72,7 +72,7 @@ export class SimAgent implements SimProcess {
       probe: async () => null,
       addresses: { agent: runtime.address, gateway: null },
       lease: defects.has('hasty-failover') ? hastyLease : lease,
-      links: this.sealing(),
+      links: sealing(this.links, this.time, this.context, this.region),
       store: this.store,
       nats: this.observed(this.nats.open('main')),
       replication: replicationParts(host),
@@ -123,23 +123,6 @@ export class SimAgent implements SimProcess {
       if (fenced) this.context.witness.fenced(this.region, reign);
       return respond(data, headers);
     };
-  }
-
-  /** The witness hears which nodes are sealed. The defect: two are asked, and the others pass for sealed. */
-  private sealing(): RegionLinks {
-    const { links, time, region } = this;
-    const { defects, witness } = this.context;
-    const ask: NodeLinks['ask'] = (node, request, timeoutMs, done) => {
-      if (request.kind === 'seal' && defects.has('two-seals') && links.nodes.indexOf(node) >= 2) {
-        time.after(0, () => done({ kind: 'sealed', forks: [], fresh: false, empty: false }));
-        return;
-      }
-      links.ask(node, request, timeoutMs, (answer) => {
-        if (request.kind === 'seal' && answer.kind === 'sealed') witness.sealed(region, node, request.epoch);
-        done(answer);
-      });
-    };
-    return Object.assign(Object.create(links) as RegionLinks, { ask });
   }
 
   /** An operator's command, as a gateway or the CLI brings it. */

@@ -7,6 +7,7 @@ import { lsn } from '../../../storage/redo/ids.ts';
 import type { StorageRequest } from '../../../storage/wire/core/messages.ts';
 import type { SimContext } from '../deployment/sim-types.ts';
 import type { RuntimeTwin } from '../ports/runtime.ts';
+import type { RegionLinks } from './region-links.ts';
 
 /** Where a driver runs: on this process's time, with the bounds of the run. */
 export function placeOf(time: RuntimeTwin, { bounds }: SimContext): DriverPlace {
@@ -37,6 +38,26 @@ export function observed(
       else time.after(timeoutMs, () => done({ kind: 'unanswered' }));
     },
   };
+}
+
+/** Links of whose seals the witness hears. The defect: two nodes are asked, and the others pass for sealed. */
+export function sealing(
+  links: RegionLinks,
+  time: RuntimeTwin,
+  { defects, witness }: SimContext,
+  region: string,
+): RegionLinks {
+  const ask: NodeLinks['ask'] = (node, request, timeoutMs, done) => {
+    if (request.kind === 'seal' && defects.has('two-seals') && links.nodes.indexOf(node) >= 2) {
+      time.after(0, () => done({ kind: 'sealed', forks: [], fresh: false, empty: false }));
+      return;
+    }
+    links.ask(node, request, timeoutMs, (answer) => {
+      if (request.kind === 'seal' && answer.kind === 'sealed') witness.sealed(region, node, request.epoch);
+      done(answer);
+    });
+  };
+  return Object.assign(Object.create(links) as RegionLinks, { ask });
 }
 
 export type RecoveryRunOptions = {

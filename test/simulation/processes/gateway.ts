@@ -43,6 +43,7 @@ import type { Prng } from '../world/prng.ts';
 import { SimControlStore } from './control-store.ts';
 import { observed } from './drivers.ts';
 import { LogFetch, RegionLinks } from './region-links.ts';
+import { pingIn, SimTakeover } from './takeover.ts';
 import { SimVolume } from './volume.ts';
 
 const tickUs = 50_000;
@@ -81,6 +82,7 @@ export class SimGateway implements SimProcess {
   private readonly log: LogFetch;
   private readonly volume: SimVolume;
   private readonly role: RoleDriver;
+  private readonly takeover: SimTakeover;
   private readonly store: SimControlStore;
   private readonly bus: BusClient<BusPayload>;
   /** Opened with the first policy that asks for it. */
@@ -139,6 +141,13 @@ export class SimGateway implements SimProcess {
         if (result.kind === 'timeout') witness.recoveryTimedOut(result.phase === 'forking');
       },
     });
+    this.takeover = new SimTakeover({
+      ...{ runtime, context, time: this.time, links: this.links, region: this.region, role: this.role },
+      me: { gateway: name, incarnation },
+      isConnected: () => this.bus.connected,
+      send: (holder, question) =>
+        void this.bus.publish(this.sqlSubject(this.region, holder.gateway), question, this.replySubject),
+    });
   }
 
   onStart(): void {
@@ -150,6 +159,7 @@ export class SimGateway implements SimProcess {
         this.volume.namedUntil(this.nowMs + this.limits.ttlMs - this.limits.marginMs);
     });
     this.role.start();
+    this.takeover.start();
     this.role.watch(() => {
       this.place();
       this.report();
@@ -182,13 +192,19 @@ export class SimGateway implements SimProcess {
       if (ack.kind === 'ok') this.onProof?.(ack.value);
       return;
     }
+    const ping = pingIn(message.payload);
     if (message.subject === this.replySubject) {
-      this.forwardAnswered(decodeOutcome(message.payload));
+      if (ping === null) this.forwardAnswered(decodeOutcome(message.payload));
+      else this.takeover.heard(ping);
+      return;
+    }
+    const { reply } = message;
+    if (reply === undefined) return;
+    if (ping !== null) {
+      this.bus.publish(reply, message.payload);
       return;
     }
     const { id, write } = decodeForward(message.payload);
-    const { reply } = message;
-    if (reply === undefined) return;
     const answer = (outcome: WriteOutcome): void => void this.bus.publish(reply, encodeJson({ id, outcome }));
     const { writable } = this;
     if (writable === null) answer({ kind: 'retry' });

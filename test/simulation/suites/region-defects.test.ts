@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import {
   deafRegions,
+  doubtedWriters,
   frozenPrimaries,
   isolation,
   isolationUnderBound,
@@ -37,6 +38,11 @@ describe('the judges object when', { retry: 0 }, () => {
 
   it('a region counts as fenced once two of its nodes are sealed', slow, async () => {
     const planted = { defects: ['two-seals'], scenario: frozenPrimaries, seeds: 20, first: 6 } as const;
+    expect(await objectors(planted)).toContain('fence');
+  });
+
+  it('a gateway takes over within its region once two nodes are sealed', slow, async () => {
+    const planted = { defects: ['two-seals'], scenario: doubtedWriters, seeds: 10 } as const;
     expect(await objectors(planted)).toContain('fence');
   });
 });

@@ -1,6 +1,6 @@
 /** Regions that are lost, left, cut off and taken in again. */
 import { describe, expect, it } from 'vitest';
-import { comingAndGoing, isolation, isolationUnderRpo } from '../deployment/scenarios.ts';
+import { comingAndGoing, doubtedWriters, isolation, isolationUnderRpo } from '../deployment/scenarios.ts';
 import { allWell, slow } from './running.ts';
 
 describe('a deployment of regions', { retry: 0 }, () => {
@@ -10,6 +10,15 @@ describe('a deployment of regions', { retry: 0 }, () => {
     expect(arrivals).toBeGreaterThan(5);
     expect(switchovers).toBeGreaterThan(2);
   });
+
+  it(
+    'sees writers that live taken over from within their region, and no promise broken (R78)',
+    slow,
+    async () => {
+      const { fences } = await allWell(doubtedWriters, [0, 1, 2, 3, 4, 5]);
+      expect(fences).toBeGreaterThan(4);
+    },
+  );
 
   it('sees leases taken, regions left and writes reported lost', slow, async () => {
     const { forks, failovers, orphans } = await allWell(isolation, [2, 5, 6]);

@@ -160,8 +160,8 @@ describe('the scrape configuration', () => {
     const targets = schema.parse(parse(read('prometheus/targets/local.yml'))).flatMap((one) => one.targets);
     const basePort = 7_000;
     const ports = [0, 1, 2].flatMap((index) => {
-      const { nodes, agent, gateway } = portsOf(basePort, index);
-      return [...nodes, agent, gateway];
+      const { nodes, agent, gateways } = portsOf(basePort, index);
+      return [...nodes, agent, gateways[0]];
     });
     expect(targets).toEqual([supervisorPort(basePort), ...ports].map((port) => `127.0.0.1:${port}`));
   });

@@ -35,6 +35,8 @@ export type RoleEvent =
    * is: durable redo of another path than the drained writer's counts for nothing.
    */
   | { readonly kind: 'regionVdl'; readonly head: Epoch; readonly vdl: Lsn }
+  /** Enough of this region's nodes are sealed against `reign`, which is another gateway's: its lease need not be waited for (R28, R78). */
+  | { readonly kind: 'holderFenced'; readonly reign: Epoch }
   /** How many of this region's storage nodes answer now. */
   | { readonly kind: 'nodes'; readonly up: number }
   /** The process is about to end and wants nobody to wait for its lease. */

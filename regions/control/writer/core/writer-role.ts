@@ -88,6 +88,8 @@ export class WriterRole {
   /** A move for which this region has drained, and since when this gateway has known it. */
   private drainedMove: { readonly id: string; readonly sinceMs: number } | null = null;
   private claimNotBeforeMs = 0;
+  /** A reign of this region that can make nothing durable any more. */
+  private fencedReign: Epoch | null = null;
   private ending = false;
   private effects: RoleEffect[] = [];
 
@@ -164,6 +166,9 @@ export class WriterRole {
         break;
       case 'regionVdl':
         this.regionDurable = { head: event.head, vdl: event.vdl };
+        break;
+      case 'holderFenced':
+        this.fencedReign = event.reign;
         break;
       case 'nodes':
         this.quorum.saw(event.up, nowMs);
@@ -307,7 +312,9 @@ export class WriterRole {
       return;
     }
     const verdict = this.challenge.verdict(this.view?.seq ?? 0, nowMs);
-    const acquisition = acquire(record, { region: this.region, holder: this.me, lapsed: verdict === 'yes' });
+    // The next epoch is the one that the nodes are sealed for, and this change fails if the record is another by now.
+    const lapsed = verdict === 'yes' || record.epoch === this.fencedReign;
+    const acquisition = acquire(record, { region: this.region, holder: this.me, lapsed });
     if (acquisition.kind === 'next') this.begin(acquisition, zeroLsn, nowMs);
     else if (acquisition.code === 'held' && verdict === 'look') this.lookAgain(nowMs);
   }

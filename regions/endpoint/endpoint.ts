@@ -1,0 +1,248 @@
+/**
+ * The endpoints of a region: two ports that take connections of clients and hand each, as it is, to a gateway that lives. What
+ * passes is not looked at, so TLS, HTTP and WebSockets end at the gateway.
+ */
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { monotonicMs, parseAddress } from '../../storage/index.ts';
+import type { Logger } from '../../telemetry/index.ts';
+import type { EndpointConfig } from './config.ts';
+import {
+  EndpointChoice,
+  type EndpointKind,
+  endpointLimits,
+  type KnownGateway,
+} from './core/endpoint-choice.ts';
+import { askForOthers, type Place, placeOf, probe } from './gateway-look.ts';
+
+/** An expected reason why an endpoint cannot start, in words for the operator. */
+export class EndpointStartError extends Error {}
+
+const connectionsMax = 10_000;
+/** From a dial that came to nothing to the next, when every gateway was tried. */
+const againMs = 50;
+const dialMs = 2_000;
+
+interface Pair {
+  readonly client: Socket;
+  readonly gateway: Socket;
+}
+
+export class Endpoint {
+  private readonly config: EndpointConfig;
+  private readonly log: Logger;
+  private readonly choice: EndpointChoice;
+  private readonly servers: Server[] = [];
+  private readonly places = new Map<string, Place>();
+  private readonly pairs = new Map<string, Set<Pair>>();
+  private readonly asking = new Set<string>();
+  private looks: NodeJS.Timeout | null = null;
+  private turn = 0;
+  private told = '';
+  private closed = false;
+
+  private constructor(config: EndpointConfig, log: Logger) {
+    this.config = config;
+    this.log = log;
+    this.choice = new EndpointChoice(config.region);
+    this.know(
+      config.gateways.map(({ gateway, address }) => ({
+        id: `${config.region}/${gateway}`,
+        region: config.region,
+        address,
+      })),
+    );
+  }
+
+  /** @throws EndpointStartError when an address cannot be listened on. */
+  static async start(config: EndpointConfig, log: Logger): Promise<Endpoint> {
+    const endpoint = new Endpoint(config, log);
+    try {
+      await endpoint.listen('writer', config.writer);
+      await endpoint.listen('reader', config.reader);
+    } catch (error) {
+      await endpoint.close();
+      throw error;
+    }
+    endpoint.look();
+    endpoint.looks = setInterval(() => endpoint.look(), endpointLimits.lookMs);
+    return endpoint;
+  }
+
+  /** Ports that it listens on, in the order writer, reader. */
+  get ports(): readonly number[] {
+    return this.servers.map((server) => {
+      const bound = server.address();
+      return typeof bound === 'object' && bound !== null ? bound.port : 0;
+    });
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    if (this.looks !== null) clearInterval(this.looks);
+    for (const id of this.pairs.keys()) this.cut(id);
+    await Promise.all(this.servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  }
+
+  private async listen(kind: EndpointKind, text: string): Promise<void> {
+    const address = parseAddress(text);
+    if (address === undefined) throw new EndpointStartError(`${kind}: ${text} is not host:port`);
+    const server = createServer({ noDelay: true, keepAlive: true }, (client) => void this.take(kind, client));
+    server.maxConnections = connectionsMax;
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', (error: NodeJS.ErrnoException) =>
+        reject(
+          new EndpointStartError(
+            error.code === 'EADDRINUSE'
+              ? `${text} is in use by another process: stop it, or change endpoint.${kind}`
+              : `cannot listen on ${text} (endpoint.${kind}): ${error.message}`,
+          ),
+        ),
+      );
+      server.listen(address.port, address.host, resolve);
+    });
+    server.on('error', (error) => this.log.warn({ err: error, kind }, 'a connection could not be taken'));
+    this.servers.push(server);
+  }
+
+  /** Hands a connection to a gateway; one after another is tried until one takes it, or time is up. */
+  private async take(kind: EndpointKind, client: Socket): Promise<void> {
+    client.on('error', () => client.destroy());
+    const deadline = monotonicMs() + endpointLimits.waitMs;
+    let tried = new Set<string>();
+    while (!this.closed && !client.destroyed && monotonicMs() < deadline) {
+      const id = this.choice.pick(kind, tried);
+      const place = id === null ? undefined : this.places.get(id);
+      if (id === null || place === undefined) {
+        tried = new Set();
+        await new Promise((resolve) => setTimeout(resolve, againMs));
+        continue;
+      }
+      const gateway = await dial(place);
+      if (gateway !== null) return this.join(id, client, gateway);
+      this.choice.refused(id, monotonicMs());
+      tried.add(id);
+    }
+    client.destroy();
+  }
+
+  private join(id: string, client: Socket, gateway: Socket): void {
+    if (client.destroyed || this.closed) {
+      gateway.destroy();
+      client.destroy();
+      return;
+    }
+    const pair: Pair = { client, gateway };
+    const pairs = this.pairs.get(id) ?? new Set<Pair>();
+    this.pairs.set(id, pairs);
+    pairs.add(pair);
+    this.choice.connected(id);
+    let ended = false;
+    const end = (): void => {
+      client.destroy();
+      gateway.destroy();
+      if (ended) return;
+      ended = true;
+      pairs.delete(pair);
+      this.choice.disconnected(id);
+    };
+    for (const socket of [client, gateway]) {
+      socket.on('error', end);
+      socket.on('close', end);
+    }
+    client.pipe(gateway);
+    gateway.pipe(client);
+  }
+
+  private cut(id: string): void {
+    for (const { client, gateway } of [...(this.pairs.get(id) ?? [])]) {
+      gateway.destroy();
+      client.destroy();
+    }
+  }
+
+  private know(gateways: readonly KnownGateway[]): void {
+    const found = gateways.flatMap((known) => {
+      const place = placeOf(known.address, this.config.tls);
+      return place === null ? [] : [{ known, place }];
+    });
+    this.choice.know(found.map(({ known }) => known));
+    for (const { known, place } of found)
+      if (!this.isOwn(known.id) || !this.places.has(known.id)) this.places.set(known.id, place);
+  }
+
+  /** A gateway of this region is dialled where the file says that it listens, whatever others are told. */
+  private isOwn(id: string): boolean {
+    return this.config.gateways.some(({ gateway }) => `${this.config.region}/${gateway}` === id);
+  }
+
+  private look(): void {
+    for (const [id, place] of this.places) {
+      // One question to each at a time.
+      if (this.asking.has(id)) continue;
+      this.asking.add(id);
+      void probe(place).then((answer) => {
+        this.asking.delete(id);
+        this.choice.probed(id, answer, monotonicMs());
+      });
+    }
+    void this.askOne();
+    for (const id of this.choice.lost(monotonicMs())) {
+      const connections = this.choice.connectionsOf(id);
+      if (connections === 0) continue;
+      this.log.warn({ gateway: id, connections }, 'a gateway does not answer: its connections are cut');
+      this.cut(id);
+    }
+    this.tell();
+  }
+
+  /** Each gateway in turn is asked for the others. */
+  private async askOne(): Promise<void> {
+    const all = [...this.places];
+    this.turn += 1;
+    const [, place] = all[this.turn % all.length] ?? [];
+    if (place === undefined) return;
+    const heard = await askForOthers(place, this.config.secret);
+    if (heard === null) return;
+    const others = heard.gateways.map(({ region, gateway, address }) => ({
+      id: `${region}/${gateway}`,
+      region,
+      address,
+    }));
+    const own = this.config.gateways.map(({ gateway, address }) => ({
+      id: `${this.config.region}/${gateway}`,
+      region: this.config.region,
+      address,
+    }));
+    const ownIds = new Set(own.map(({ id }) => id));
+    const wanted = [...own, ...others.filter(({ id }) => !ownIds.has(id))];
+    this.know(wanted);
+    const ids = new Set(wanted.map(({ id }) => id));
+    for (const id of this.places.keys())
+      if (!ids.has(id) && this.choice.connectionsOf(id) === 0) this.places.delete(id);
+  }
+
+  /** Where new connections lead, when that has changed. */
+  private tell(): void {
+    const writer = this.choice.pick('writer', new Set());
+    if (writer === this.told || writer === null) return;
+    this.told = writer;
+    this.log.info({ writer }, 'connections for the writer lead there from now on');
+  }
+}
+
+function dial({ host, port }: Place): Promise<Socket | null> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port, noDelay: true, keepAlive: true });
+    const timer = setTimeout(() => socket.destroy(), dialMs);
+    socket.once('connect', () => {
+      clearTimeout(timer);
+      socket.removeAllListeners('close');
+      resolve(socket);
+    });
+    socket.on('error', () => undefined);
+    socket.once('close', () => {
+      clearTimeout(timer);
+      resolve(null);
+    });
+  });
+}

@@ -1,0 +1,40 @@
+/** Where clients and people connect to a local deployment. */
+import { gatewayNamesIn } from '../core/gateway-places.ts';
+import { type Deployment, hasEndpoint, host, isHeadless, portsIn, schemeOf } from '../local-layout.ts';
+
+/** Where clients and people connect. */
+export type RegionEndpoints = {
+  readonly region: string;
+  /** Where its gateways are; none in a headless region. */
+  readonly gateways: readonly { readonly name: string; readonly url: string }[];
+  /** Where its first gateway is, or would be. */
+  readonly gateway: string;
+  /** It has no gateway. */
+  readonly headless: boolean;
+  /** Where clients connect for the gateway that writes, wherever it is, and for those of this region; null with one gateway. */
+  readonly writer: string | null;
+  readonly reader: string | null;
+  readonly agent: string;
+  readonly nats: string;
+};
+
+export function endpointsOf(deployment: Deployment): readonly RegionEndpoints[] {
+  return deployment.regions.map((region) => {
+    const ports = portsIn(deployment, region);
+    const url = (port: number): string => `${schemeOf(deployment)}://${host}:${port}`;
+    const balanced = hasEndpoint(deployment, region);
+    return {
+      region,
+      headless: isHeadless(deployment, region),
+      gateways: gatewayNamesIn(deployment, region).map((name, nth) => ({
+        name,
+        url: url(ports.gateways[nth] ?? 0),
+      })),
+      gateway: url(ports.gateways[0] ?? 0),
+      writer: balanced ? url(ports.writer) : null,
+      reader: balanced ? url(ports.reader) : null,
+      agent: url(ports.agent),
+      nats: deployment.nats?.servers[0] ?? `nats://${host}:${ports.nats}`,
+    };
+  });
+}
