@@ -294,6 +294,14 @@ export class ReferencePages {
     return { kind: 'shrink', pages };
   }
 
+  /** Another history that begins where this one was at a commit. */
+  branchAt(lsn: Lsn, seed: number): ReferencePages {
+    const branch = new ReferencePages(seed, this.shrinks);
+    const at = this.versions.findLast((version) => version.lsn <= lsn);
+    for (const [page, bytes] of at?.pages ?? []) branch.pages.set(page, bytes);
+    return branch;
+  }
+
   committed(lsn: Lsn): void {
     this.versions.push({ lsn, pages: new Map(this.pages) });
   }
