@@ -20,6 +20,7 @@ import { type Logger, RateLimit, type Telemetry } from '../../telemetry/index.ts
 import { Backup } from '../backup/backup.ts';
 import { openStore, storeBelow } from '../backup/object-store.ts';
 import { type RestoredMarker, readMarker } from '../backup/restored-marker.ts';
+import { findBranches } from '../branches/find-branches.ts';
 import { parseJson, subjectsOf } from '../bus/core/messages.ts';
 import { type NatsConnection, openNatsConnection } from '../bus/nats-connection.ts';
 import { natsSecurity } from '../bus/nats-security.ts';
@@ -352,7 +353,7 @@ export class Agent {
 
   /** Makes a lost control record anew, on an operator's word; refused while it can be read. */
   rebuild(request: RebuildRequest): Promise<RebuildReply | RebuildRefused> {
-    const { agent, store, log } = this;
+    const { agent, store, links, log } = this;
     return rebuildControl(request, {
       regions: agent.view.regions,
       replicas: this.replicas,
@@ -361,6 +362,7 @@ export class Agent {
       view: agent.view,
       me: () => agent.survivor(),
       highestEpoch: () => agent.nodes.highestEpoch,
+      found: () => findBranches(links),
       neighbours: () => agent.neighbours(),
       looked: (reading) => agent.looked(reading),
       log,

@@ -56,6 +56,7 @@ export function answerParts(parts: AgentParts): Omit<AnswerParts, 'region' | 'lo
           };
     },
     make: (branch) => branches.make(branch),
+    pause: (ms) => pause(runtime, ms),
     wallMs: () => Math.floor(runtime.wallUs() / 1_000),
   };
   return {

@@ -150,7 +150,9 @@ export class RegionBranches {
     if (record === null || !this.hasLooked) return null;
     const live = this.branches.flatMap(({ name, forkLsn }) => {
       const sight = this.sightOf(name);
-      return sight === undefined ? [] : [{ name, head: sight.head, keepFrom: forkLsn }];
+      if (sight === undefined) return [];
+      const { head } = sight;
+      return [{ name, head, forks: this.paths.get(head) ?? [], keepFrom: forkLsn }];
     });
     return { knownTo: allottedIn(record), live };
   }

@@ -85,7 +85,25 @@ export class BranchForks {
         reason: `it leaves LSN ${branch.forkLsn} of epoch ${branch.parent}, and ${has}`,
       };
     }
+    const whole = await this.whole(nodesIn(sets));
+    if (!isWriteQuorum(sets, (node) => whole.has(node)))
+      return {
+        kind: 'waiting',
+        reason: 'storage nodes that came back empty have not heard yet which branches there are',
+      };
     return this.ask(branch, reach.forks, lacking, known);
+  }
+
+  /** A node that hears of a branch before it knows all there were could not count as a witness of it (S34). */
+  private async whole(nodes: readonly NodeId[]): Promise<ReadonlySet<NodeId>> {
+    const whole = new Set<NodeId>();
+    await Promise.all(
+      nodes.map(async (node) => {
+        const reply = await this.options.links.request(node, { kind: 'status', known: true }, answerMs);
+        if (reply.kind === 'status' && reply.known?.isWhole !== false) whole.add(node);
+      }),
+    );
+    return whole;
   }
 
   private async ask(

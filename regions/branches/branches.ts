@@ -41,6 +41,7 @@ export interface BranchesOptions {
   /** Says that the record cannot be changed, and what to do. */
   readonly noRecord: (reason: string) => string;
   readonly wallMs: () => number;
+  readonly pause: (ms: number) => Promise<void>;
   readonly log: Pick<Logger, 'info' | 'warn'>;
 }
 
@@ -50,8 +51,9 @@ export type BranchAnswer =
 
 /** Whoever asked has given up by then, and may have asked again: a change begins no more. */
 const changeMs = 2_500;
-/** How often the nodes are asked to make a fork until the branch is given up. */
-const makeTries = 5;
+/** How often the nodes are asked to make a fork until the branch is given up, and how long that rests in between. */
+const makeTries = 20;
+const makeAgainMs = 100;
 
 const refused = (code: string, message: string): BranchAnswer => ({ kind: 'refused', code, message });
 
@@ -153,9 +155,10 @@ async function placeOf(
 }
 
 /** @returns why the nodes of this region do not have the fork; null when four have. */
-async function made(branch: Branch, { make }: BranchesOptions): Promise<string | null> {
+async function made(branch: Branch, { make, pause }: BranchesOptions): Promise<string | null> {
   let reason = '';
   for (let tries = 0; tries < makeTries; tries += 1) {
+    if (tries > 0) await pause(makeAgainMs);
     const outcome = await make(branch);
     if (outcome.kind === 'made') return null;
     reason = outcome.reason;

@@ -31,6 +31,7 @@ import {
   streamProblems,
   textBytes,
 } from './control-store-wire.ts';
+import type { Branch } from './core/branch-list.ts';
 import type { ControlReading, ControlStore, ControlView, ControlWrite } from './core/control-port.ts';
 import { type ControlRecord, initialControlRecord } from './core/control-record.ts';
 import { defaultLeaseLimits } from './core/lease.ts';
@@ -58,6 +59,8 @@ export interface BootstrapRequest {
    * new bucket where there is none, and else as the next revision of the one that has lost it.
    */
   readonly rebuild?: boolean;
+  /** The branches that a record which is made anew names. */
+  readonly branches?: readonly Branch[];
   readonly timeoutMs?: number;
 }
 
@@ -415,7 +418,7 @@ class BucketStore implements JetStreamControlStore {
 
   /** The record as the revision after `lastSeq`, whatever became of those before. */
   async #writeNext(request: BootstrapRequest, lastSeq: number): Promise<BootstrapOutcome> {
-    const record = initialControlRecord(request.primary, request.highestLocalEpoch);
+    const record = initialControlRecord(request.primary, request.highestLocalEpoch, request.branches);
     const expectation = { 'Nats-Expected-Last-Sequence': String(lastSeq) };
     const write = await this.#publish(lastSeq, expectation, record, performance.now() + this.#writeTimeoutMs);
     if (write.kind !== 'won') return { kind: 'unavailable', reason: `the new record: ${write.kind}` };
@@ -456,7 +459,7 @@ class BucketStore implements JetStreamControlStore {
       const reason = `bucket ${this.#bucket} has lost its record after revision ${stream.state.last_seq}`;
       return { kind: 'refused', code: 'record-lost', reason };
     }
-    const record = initialControlRecord(request.primary, request.highestLocalEpoch);
+    const record = initialControlRecord(request.primary, request.highestLocalEpoch, request.branches);
     const write = await this.#publish(
       0,
       { 'Nats-Expected-Last-Subject-Sequence': '0' },

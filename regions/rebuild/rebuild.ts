@@ -1,6 +1,7 @@
 /** Makes a lost control record anew on an operator's word; what may be written is decided in `core/control-rebuild.ts`. */
 import { epoch, genesisEpoch, monotonicMs, type RegionId } from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
+import type { foundBranches } from '../branches/core/found-branches.ts';
 import { readControl } from '../control/control-link.ts';
 import type { JetStreamControlStore } from '../control/control-store.ts';
 import type { ControlReading } from '../control/core/control-port.ts';
@@ -20,6 +21,8 @@ export type RebuildRefused = {
   readonly waitMs?: number;
 };
 
+type Found = ReturnType<typeof foundBranches>;
+
 export interface RebuildOptions {
   readonly regions: readonly RegionId[];
   readonly replicas: number;
@@ -28,6 +31,8 @@ export interface RebuildOptions {
   readonly view: ClusterView;
   readonly me: () => Survivor;
   readonly highestEpoch: () => number;
+  /** The branches that this region's nodes know, and the highest epoch of any line of history. */
+  readonly found: () => Promise<Found>;
   readonly neighbours: () => Neighbours;
   readonly looked: (reading: ControlReading) => void;
   readonly log: Logger;
@@ -62,8 +67,15 @@ export async function rebuildControl(
     };
   }
   const { ttlMs, marginMs } = defaultLeaseLimits;
+  const found = await options.found();
   const plan = planRebuild({
-    findings: findingsOf(options),
+    findings: findingsOf(options, found.highestEpoch),
+    branches: found.branches,
+    told: options.view.lastReports.flatMap(({ region, branches = [] }) =>
+      regions.flatMap((name) =>
+        name === region ? branches.map((one) => ({ region: name, branch: one.name })) : [],
+      ),
+    ),
     primary: regions.find((region) => region === request.primary) ?? null,
     without: regions.filter((region) => request.without.includes(region)),
     lostForMs: sight.lostForMs(monotonicMs()),
@@ -73,10 +85,16 @@ export async function rebuildControl(
     const { code, reason, waitMs } = plan;
     return { code, message: reason, ...(waitMs !== undefined && { waitMs }) };
   }
-  const { primary, epoch: reign } = plan.record;
+  const { primary, epoch: reign, branches = [] } = plan.record;
   const answer = { primary, epoch: reign, found: plan.found, restart: false };
   if (request.dryRun) return { ...answer, written: false };
-  const outcome = await store.bootstrap({ primary, replicas, highestLocalEpoch: reign, rebuild: true });
+  const outcome = await store.bootstrap({
+    primary,
+    replicas,
+    highestLocalEpoch: reign,
+    rebuild: true,
+    branches,
+  });
   if (outcome.kind === 'refused' || outcome.kind === 'unavailable')
     return { code: 'CONTROL_UNAVAILABLE', message: `the record could not be written: ${outcome.reason}` };
   if (outcome.kind === 'exists')
@@ -92,13 +110,16 @@ export async function rebuildControl(
 }
 
 /** What each region says; the one that ships first, so that of equals it is chosen. */
-function findingsOf({ regions, view, me, highestEpoch }: RebuildOptions): readonly RegionFinding[] {
+function findingsOf(
+  { regions, view, me, highestEpoch }: RebuildOptions,
+  recorded: number,
+): readonly RegionFinding[] {
   const mine = me();
   const nowMs = monotonicMs();
   const heard = view.survivors(nowMs, reportLimits.offlineAfterMs);
   const findings = regions.map((region): RegionFinding & { readonly ships: boolean } => {
     const survivor = region === mine.region ? mine : heard.find((other) => other.region === region);
-    const known = region === mine.region ? highestEpoch() : view.highestEpochOf(region);
+    const known = region === mine.region ? Math.max(highestEpoch(), recorded) : view.highestEpochOf(region);
     return {
       region,
       held: survivor?.held ?? null,

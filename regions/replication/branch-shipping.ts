@@ -121,10 +121,11 @@ export class BranchShipping {
     line.run.durable(reign.vdl);
   }
 
-  private ship(branch: BranchName, { reign, lanes }: Line): Shipping {
+  private ship(branch: BranchName, line: Line): Shipping {
+    const { reign, lanes } = line;
     const { bounds, ship, log } = this.options;
     log.info({ branch, epoch: reign.head, vdl: reign.vdl, to: lanes }, 'ships a branch');
-    const most = (): number => Math.max(1, ...lanes.map((region) => this.lanesTo(region)));
+    const most = (): number => Math.max(1, ...line.lanes.map((region) => this.lanesTo(region)));
     const shared = sharedBounds(bounds, most);
     const connect = (purpose: string): Outlet =>
       this.outlets.take(purpose.replace('ship-', 'ship-branches-'));

@@ -106,9 +106,25 @@ export type Transition =
   | { readonly kind: 'next'; readonly record: ControlRecord }
   | { readonly kind: 'refused'; readonly code: RefusalCode; readonly reason: string };
 
-/** The record a new cluster starts with. `highestEpoch` is above genesis only when a lost record is being rebuilt. */
-export function initialControlRecord(primary: RegionId, highestEpoch: Epoch = genesisEpoch): ControlRecord {
-  return { v: 1, epoch: highestEpoch, primary, holder: null, state: 'stable', move: null, n: 0 };
+/**
+ * The record a new cluster starts with. `highestEpoch` is above genesis, and there are branches, only when a lost record is being
+ * rebuilt.
+ */
+export function initialControlRecord(
+  primary: RegionId,
+  highestEpoch: Epoch = genesisEpoch,
+  branches: readonly Branch[] = [],
+): ControlRecord {
+  const record = {
+    v: 1,
+    epoch: highestEpoch,
+    primary,
+    holder: null,
+    state: 'stable',
+    move: null,
+    n: 0,
+  } as const;
+  return branches.length === 0 ? record : { ...record, branches };
 }
 
 /** What an operator has decided beforehand; the default where nobody has. */

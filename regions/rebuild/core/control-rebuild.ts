@@ -3,6 +3,7 @@
  * replaced, and a region that is not asked must be given up by name: it may know of a newer epoch.
  */
 import { type Epoch, epoch, genesisEpoch, type RegionId } from '../../../storage/core.ts';
+import type { Branch } from '../../control/core/branch-list.ts';
 import { type ControlRecord, initialControlRecord } from '../../control/core/control-record.ts';
 import { type Held, holdsMore } from '../../control/core/survivors.ts';
 
@@ -19,6 +20,10 @@ export interface RebuildQuestion {
   readonly findings: readonly RegionFinding[];
   /** The region to become primary; null for the one that holds most, and of equals the one that stands first. */
   readonly primary: RegionId | null;
+  /** The branches that nodes know; left out where there are none. */
+  readonly branches?: readonly Branch[];
+  /** Branches that regions have told of. */
+  readonly told?: readonly { readonly region: RegionId; readonly branch: string }[];
   /** Regions that may be left out although they do not answer. */
   readonly without: readonly RegionId[];
   /** How long the record has been seen to be lost, without a break. */
@@ -36,6 +41,7 @@ export type RebuildPlan =
         | 'REGION_SILENT'
         | 'TARGET_BEHIND'
         | 'NOTHING_FOUND'
+        | 'BRANCH_ELSEWHERE'
         | 'UNKNOWN_REGION';
       readonly reason: string;
       /** For `WAIT_FOR_LEASE`: ask again after this long. */
@@ -69,6 +75,18 @@ export function planRebuild(question: RebuildQuestion): RebuildPlan {
         `nodes. If it is lost for good, leave it out by name: --without ${silent.map(({ region }) => region).join(',')}`,
     );
   }
+  const { branches = [], told = [] } = question;
+  const elsewhere = told.find(
+    ({ region, branch }) => !without.includes(region) && !branches.some(({ name }) => name === branch),
+  );
+  if (elsewhere !== undefined) {
+    const { region, branch } = elsewhere;
+    return refused(
+      'BRANCH_ELSEWHERE',
+      `${region} has a branch ${branch} that the storage nodes here do not know, and a record without it would let it go: ask the ` +
+        `agent of ${region} to make the record, or give the branch up by --without ${region}`,
+    );
+  }
   const known = findings.flatMap(({ region, held }) => (held === null ? [] : [{ region, held }]));
   const highest = findings.reduce(
     (most, { highestEpoch }) => (highestEpoch > most ? highestEpoch : most),
@@ -100,10 +118,11 @@ export function planRebuild(question: RebuildQuestion): RebuildPlan {
   }
   return {
     kind: 'plan',
-    record: initialControlRecord(chosen.region, epoch(highest + epochsSkipped)),
-    found: known
-      .map(({ region, held }) => `${region} holds LSN ${held.vdl} of epoch ${held.epoch}`)
-      .join('; '),
+    record: initialControlRecord(chosen.region, epoch(highest + epochsSkipped), branches),
+    found: [
+      ...known.map(({ region, held }) => `${region} holds LSN ${held.vdl} of epoch ${held.epoch}`),
+      ...branches.map(({ name }) => `there is a branch ${name}`),
+    ].join('; '),
   };
 }
 

@@ -5,6 +5,7 @@
  */
 import {
   type Epoch,
+  type Fork,
   type Lsn,
   lsn,
   minLsn,
@@ -39,6 +40,8 @@ export interface BranchNeeds {
     readonly name: string;
     /** Its newest epoch here. */
     readonly head: Epoch;
+    /** The path to `head`; empty while it is not known. */
+    readonly forks: readonly Fork[];
     /** Where it left: a branch is read from the images and the log below that, and from its own log. */
     readonly keepFrom: Lsn;
   }[];
@@ -112,7 +115,10 @@ export function orderRetention(question: RetentionQuestion): RetentionOrder {
     else holders.push({ reason: 'backup', at: backup.at });
   }
   // R73: as long as there is a branch, the log above where it left is there.
-  for (const { name, keepFrom: at } of branches?.live ?? []) holders.push({ reason: `branch ${name}`, at });
+  for (const { name, head, forks, keepFrom } of branches?.live ?? []) {
+    const at = positionOn({ epoch: head, vdl: keepFrom, forks }, me) ?? zeroLsn;
+    holders.push({ reason: `branch ${name}`, at });
+  }
   // S19: on four nodes of every set (S27).
   const copies = pgclOf(question.sets, (node) => onPath.get(node)?.images ?? zeroLsn);
   const keepFrom = holders.reduce((lowest, { at }) => minLsn(lowest, at), me.vdl);

@@ -72,6 +72,18 @@ describe('a lost control record', () => {
       { lostForMs: 16_999 },
       'WAIT_FOR_LEASE',
     ],
+    [
+      'is not made without a branch that another region has',
+      [finding(us, 2, 600), finding(eu, 2, 600)],
+      { told: [{ region: eu, branch: 'dev' }] },
+      'BRANCH_ELSEWHERE',
+    ],
+    [
+      'is made without a branch of a region that is given up',
+      [finding(us, 2, 600), silent(eu)],
+      { told: [{ region: eu, branch: 'dev' }], without: [eu] },
+      { primary: us, epoch: 2 + epochsSkipped },
+    ],
     ['is not made where nothing was ever written', [finding(us, 0, 0)], {}, 'NOTHING_FOUND'],
     [
       'is not made for a region that says nothing',

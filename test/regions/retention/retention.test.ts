@@ -8,7 +8,7 @@ import {
 } from '../../../regions/retention/core/retention.ts';
 import { retentionSchema } from '../../../regions/retention/core/retention-limits.ts';
 import type { RetainedReply } from '../../../storage/core.ts';
-import { epoch, lsn, nodeId, regionId } from '../../../storage/redo/ids.ts';
+import { branchName, epoch, lsn, nodeId, regionId } from '../../../storage/redo/ids.ts';
 import { Dice, fork } from '../../storage/simulation/samples.ts';
 
 const MiB = 1024 * 1024;
@@ -84,6 +84,49 @@ describe('what a region keeps of its log', () => {
     expect(order([neighbour('eu', null)]).request.keepFrom).toBe(0);
     expect(order([], { isSearching: true }).request.keepFrom).toBe(0);
     expect(order([]).request.keepFrom).toBe(20 * MiB);
+  });
+
+  describe('R73: for branches', () => {
+    const dev = { epoch: epoch(3), branch: branchName('dev'), parent: epoch(2), forkLsn: lsn(12 * MiB) };
+    const own = {
+      ...dev,
+      epoch: epoch(4),
+      branch: branchName('own'),
+      parent: epoch(3),
+      forkLsn: lsn(15 * MiB),
+    };
+    const window = { window: lsn(18 * MiB) };
+    const answers = six.map((reply) => ({ ...reply, ...window }));
+    const live = [
+      { name: 'dev', head: epoch(3), forks: [...forks, dev], keepFrom: dev.forkLsn },
+      { name: 'own', head: epoch(4), forks: [...forks, dev, own], keepFrom: own.forkLsn },
+    ];
+
+    it('is from where each left this path, told to the nodes by its head and to people by its name', () => {
+      const { request, held } = order([], { answers, branches: { knownTo: epoch(4), live } });
+      expect(request).toMatchObject({
+        keepFrom: 12 * MiB,
+        branches: {
+          knownTo: 4,
+          live: [
+            { head: 3, keepFrom: 12 * MiB },
+            { head: 4, keepFrom: 15 * MiB },
+          ],
+        },
+      });
+      expect(held.map(({ reason }) => reason)).toContain('branch own');
+    });
+
+    it('is the same for a branch of one that was deleted: it shares what that one shared', () => {
+      const branches = { knownTo: epoch(4), live: live.slice(1) };
+      expect(order([], { answers, branches }).request.keepFrom).toBe(12 * MiB);
+    });
+
+    it('is all of it while the path of one is not known, and nobody is told a list that may lack one', () => {
+      const unknown = { name: 'dev', head: epoch(3), forks: [], keepFrom: dev.forkLsn };
+      expect(order([], { branches: { knownTo: epoch(4), live: [unknown] } }).request.keepFrom).toBe(0);
+      expect(order([], { branches: null }).request).not.toHaveProperty('branches');
+    });
   });
 
   describe('R60: for a region that is away', () => {
