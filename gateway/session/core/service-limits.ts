@@ -67,6 +67,12 @@ export interface ServiceLimits extends SpanLimits {
   readonly consoleGapMs: number;
   /** One that has not taken this much is cut. */
   readonly consoleBufferedBytes: number;
+  /** Branches beside main that are awake at once: each has threads and caches of its own. */
+  readonly openBranches: number;
+  /** A branch without anything to do for so long gives its engines back. */
+  readonly branchIdleMs: number;
+  /** As `readerThreads`, of a branch. */
+  readonly branchReaderThreads: number;
   /** How often the writer's lease is looked at, besides at every event and every answer. */
   readonly roleTickMs: number;
   /** A start or request of an operation waits this long for the agent. */
@@ -110,6 +116,9 @@ export const defaultServiceLimits: ServiceLimits = {
   consoleGapMs: 125,
   consoleBufferedBytes: mebibyte,
   roleTickMs: 100,
+  openBranches: 8,
+  branchIdleMs: 60_000,
+  branchReaderThreads: 2,
   agentAnswerMs: 3_000,
 };
 
