@@ -198,13 +198,14 @@ export class ImageStore {
   }
 
   /**
-   * Pages as of the newest CPL at which a run ends, in the order of their numbers from `fromPage` on, `bytesMax` of them, at
+   * Pages as of the newest CPL at which a run ends and that `isWanted`, in the order of their numbers from `fromPage` on, `bytesMax` of them, at
    * least one.
    * @returns where to go on, null at the end, and about how many pages there are in all; or why there are none.
    */
   async pagesFrom(
     fromPage: PageNo,
     bytesMax: number,
+    isWanted: (place: Floor) => boolean = () => true,
   ): Promise<
     | {
         readonly kind: 'pages';
@@ -215,8 +216,8 @@ export class ImageStore {
       }
     | { readonly kind: 'bad'; readonly reason: string }
   > {
-    const at = this.places.at(-1);
-    if (at === undefined) return { kind: 'bad', reason: 'there are no images here yet' };
+    const at = this.places.findLast(isWanted);
+    if (at === undefined) return { kind: 'bad', reason: 'there are no images here yet that were wanted' };
     const runs = this.runs.slice(0, runsThrough(this.entries, at.lsn));
     const count = Math.max(1, Math.floor(bytesMax / pageBytes));
     const found = new MergeCursor(runs.map(mergedRun), fromPage).next(count + 1);

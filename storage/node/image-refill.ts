@@ -136,13 +136,9 @@ export async function readImages(
     reason,
     sealed: genesisEpoch,
   });
-  const read = await images.pagesFrom(fromPage, bytesMax);
-  if (read.kind === 'bad') return refused(read.reason);
+  const read = await images.pagesFrom(fromPage, bytesMax, (place) => liesOn(tree, place, head));
+  if (read.kind === 'bad') return refused(`${read.reason}, on the path to epoch ${head}`);
   const { at, pages, next, total } = read;
-  if (!liesOn(tree, at, head))
-    return refused(
-      `the images here are of LSN ${at.lsn} of epoch ${at.epoch}, beside the path to epoch ${head}`,
-    );
   const bytes = new Uint8Array(pages.length * redoLimits.pageBytes);
   for (const [place, page] of pages.entries()) bytes.set(page.bytes, place * redoLimits.pageBytes);
   return { kind: 'images', at, pages: pages.map(({ page }) => page), next, total, bytes };

@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path';
 import { z } from 'zod';
+import type { NamedBranchState } from '../branches/core/branch.ts';
 import { forkSchema } from '../history/epoch-tree.ts';
 import { floorSchema, noFloor } from '../history/floor.ts';
 import { type Disk, onDisk } from '../log/disk.ts';
@@ -13,9 +14,10 @@ import { memberStateSchema } from '../members/core/member-state.ts';
 import type { StorageConfig } from '../process/config.ts';
 import type { Runtime } from '../process/runtime.ts';
 import { framePayload } from '../redo/frame.ts';
-import { type Epoch, epoch, lsn, mainBranch } from '../redo/ids.ts';
+import { branchName, type Epoch, epoch, lsn, mainBranch } from '../redo/ids.ts';
 import { redoLimits } from '../redo/limits.ts';
 import { lastCplIn } from '../redo/record-cursor.ts';
+import type { DurablePoint } from '../wire/core/messages.ts';
 import { StorageNode } from './core/node.ts';
 import { emptyNodeState, type NodeState } from './core/node-events.ts';
 
@@ -65,12 +67,28 @@ export interface OpenLog {
 const stateVersion = 1;
 const wayOut = 'Wipe the node (remove its data directory) and start it: it rebuilds itself from its peers.';
 
+const durableSchema = z
+  .strictObject({ head: z.int().min(0), vdl: z.int().min(0) })
+  .transform(({ head, vdl }): DurablePoint => ({ head: epoch(head), vdl: lsn(vdl) }));
+const branchSchema = z
+  .strictObject({
+    branch: z.string(),
+    sealed: z.int().min(0),
+    durable: durableSchema,
+    hydrated: z.boolean(),
+  })
+  .transform(
+    (raw): NamedBranchState => ({ ...raw, branch: branchName(raw.branch), sealed: epoch(raw.sealed) }),
+  );
 const stateSchema = z
   .strictObject({
     sealed: z.int().min(0),
     forks: z.array(forkSchema),
     hydrated: z.boolean(),
-    durable: z.strictObject({ head: z.int().min(0), vdl: z.int().min(0) }),
+    durable: durableSchema,
+    /** A state of a region without branches, such as an older version writes, has none of these two. */
+    branches: z.array(branchSchema).optional(),
+    knowsBranches: z.boolean().optional(),
     /** A state that was written before there were floors has none. */
     floor: floorSchema.optional(),
     members: memberStateSchema.optional(),
@@ -80,8 +98,10 @@ const stateSchema = z
       sealed: epoch(raw.sealed),
       forks: raw.forks,
       hydrated: raw.hydrated,
-      durable: { head: epoch(raw.durable.head), vdl: lsn(raw.durable.vdl) },
+      durable: raw.durable,
       floor: raw.floor ?? noFloor,
+      ...(raw.branches !== undefined && { branches: raw.branches }),
+      ...(raw.knowsBranches !== undefined && { knowsBranches: raw.knowsBranches }),
       ...(raw.members !== undefined && { members: raw.members }),
     }),
   );

@@ -24,7 +24,7 @@ import type { Runtime } from '../process/runtime.ts';
 import { zeroLsn } from '../redo/ids.ts';
 import { keptBoundaries } from '../retention/core/retention.ts';
 import { imagePointsOf, type KeptParts, logFilesOf } from '../retention/kept-parts.ts';
-import type { StatusReply } from '../wire/core/messages.ts';
+import type { StatusReply, StatusRequest } from '../wire/core/messages.ts';
 import type { StorageNode } from './core/node.ts';
 import { loadNode, type NodeRecord, openLog, StartError } from './node-data.ts';
 import { NodeRuntime } from './node-runtime.ts';
@@ -143,7 +143,7 @@ export async function openParts(place: NodePlace): Promise<NodeParts> {
     keepImages: (floor) => images.keep(keptBoundaries(images.boundaries, floor)),
   };
   kept.keepImages(segment.floor.lsn);
-  const status = (): StatusReply => ({
+  const status = ({ known }: StatusRequest): StatusReply => ({
     kind: 'status',
     region: config.region,
     node: config.node,
@@ -165,6 +165,8 @@ export async function openParts(place: NodePlace): Promise<NodeParts> {
     ...membershipOf(node),
     ...((node.needsImages !== null || node.refilling !== null) && { needsImages: needOf(node) }),
     ...(node.refilling !== null && { refill: node.refilling }),
+    ...(node.branches.all.length > 1 && { branches: node.care.status }),
+    ...(known === true && { known: node.care.known }),
   });
   const runtime: NodeRuntime = new NodeRuntime({
     node,

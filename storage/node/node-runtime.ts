@@ -19,6 +19,7 @@ import type {
   RefusalCode,
   RetainRequest,
   StatusReply,
+  StatusRequest,
   StorageReply,
   StorageRequest,
 } from '../wire/core/messages.ts';
@@ -47,7 +48,7 @@ export interface NodeRuntimeOptions {
   readonly sealer: LogSealer;
   readonly scrubber: LogScrubber;
   readonly health: DiskHealth;
-  readonly status: () => StatusReply;
+  readonly status: (request: StatusRequest) => StatusReply;
   readonly runtime: Runtime;
   /** The disk is not to be trusted any more: the process has to be restarted to read back what it has. */
   readonly onFatal: (message: string) => void;
@@ -142,7 +143,7 @@ export class NodeRuntime {
     if (this.closed) return null;
     this.counters.requests += 1;
     if (request.kind === 'status') {
-      answer?.(this.options.status());
+      answer?.(this.options.status(request));
       return null;
     }
     const caller = answer === null ? null : this.nextCaller++;
@@ -268,6 +269,9 @@ export class NodeRuntime {
       case 'adoptImages':
         this.refill.carryOut(effect);
         return;
+      case 'askPeers':
+        this.askPeers();
+        return;
       case 'repair':
         void this.repair(effect);
         return;
@@ -390,6 +394,17 @@ export class NodeRuntime {
     this.dropping = false;
     if (dropped.kind === 'dropped') this.counters.droppedFiles += dropped.files;
     else this.options.onTrouble('log files could not be dropped; tries again', dropped.message);
+  }
+
+  private askPeers(): void {
+    const { repair } = this.options;
+    repair.askBranches?.((node, told, peers) => {
+      this.step({ kind: 'peerTold', node, told, peers });
+      const { care, branches, refilling, needsImages } = this.node;
+      const isSettled = care.known.isWhole && branches.all.length === 1 && !care.isAsking;
+      // In a region without branches nobody is asked again.
+      if (isSettled && refilling === null && needsImages === null) repair.rest?.();
+    });
   }
 
   private async repair({ head, from, durable }: Extract<NodeEffect, { kind: 'repair' }>): Promise<void> {

@@ -2,12 +2,13 @@
  * Fetches what this node lacks from its peers, the nearest availability zone first. One fetch at a time and at most one
  * a tick, so that catching up leaves the disk and the network to the writer; links are made when first needed.
  */
+import type { PeerTold } from '../branches/core/branch-peers.ts';
 import type { Fork } from '../history/epoch-tree.ts';
 import type { Floor } from '../history/floor.ts';
 import { configured, type Member, type Membership, nodesOf } from '../members/core/membership.ts';
 import { MembershipSight } from '../members/core/membership-sight.ts';
 import type { StorageConfig } from '../process/config.ts';
-import { type Epoch, type Lsn, mainBranch, type PageNo, zeroLsn } from '../redo/ids.ts';
+import { type Epoch, type Lsn, mainBranch, type NodeId, type PageNo, zeroLsn } from '../redo/ids.ts';
 import { nodeLimits, refillLimits } from '../redo/limits.ts';
 import type { DurablePoint, ImagesReply } from '../wire/core/messages.ts';
 import { type LinkPlace, StorageClient } from '../wire/storage-client.ts';
@@ -33,6 +34,10 @@ export interface Repair {
     readPoint: Lsn,
     pages: readonly PageNo[],
   ): Promise<readonly (Uint8Array | null)[] | null>;
+  /** Asks all peers what they know of branches; `heard` runs for each that answers. `peers`: how many there are. */
+  askBranches?(heard: (node: NodeId, told: PeerTold, peers: number) => void): void;
+  /** Nothing is wanted of peers for now: links are let go. */
+  rest?(): void;
   /** The region has these nodes from now on. */
   useMembers?(membership: Membership): void;
   /** Hears of a newer membership that a peer told. */
@@ -54,9 +59,11 @@ export class PeerRepair implements Repair {
   onMembers: (membership: Membership) => void = () => undefined;
   private clients: readonly StorageClient[] | null = null;
   private at = 0;
-  /** Peers that have no log where it was asked for last, and their floors where those lie above. */
-  private below = new Map<StorageClient, Floor | null>();
-  private askedFrom: Lsn = zeroLsn;
+  /** By path, the peers that have no log where it was asked for last, and their floors where those lie above. */
+  private readonly lacking = new Map<
+    Epoch,
+    { readonly from: Lsn; readonly below: Map<StorageClient, Floor | null> }
+  >();
   private pagesFrom = 0;
   private imagesFrom = 0;
   private closed = false;
@@ -81,8 +88,7 @@ export class PeerRepair implements Repair {
   async fetch(head: Epoch, from: Lsn): Promise<Repaired | BelowAll | null> {
     const client = this.next();
     if (client === null) return null;
-    if (from !== this.askedFrom) this.below.clear();
-    this.askedFrom = from;
+    if (this.lacking.get(head)?.from !== from) this.lacking.set(head, { from, below: new Map() });
     const answer = await client.request(
       {
         kind: 'fetch',
@@ -97,13 +103,14 @@ export class PeerRepair implements Repair {
       fetchMs,
     );
     if (answer.kind === 'fetched' && answer.frames.length > 0) {
-      this.below.clear();
+      this.lacking.delete(head);
       return answer;
     }
     // Stay with a peer that has what is needed; pass on from one that has not.
     this.at += 1;
-    this.below.set(client, answer.kind === 'refused' ? (answer.floor ?? null) : null);
-    return this.belowAll();
+    const floor = answer.kind === 'refused' ? (answer.floor ?? null) : null;
+    this.lacking.get(head)?.below.set(client, floor);
+    return this.belowAll(head);
   }
 
   async readPages(
@@ -138,25 +145,44 @@ export class PeerRepair implements Repair {
     return null;
   }
 
+  askBranches(heard: (node: NodeId, told: PeerTold, peers: number) => void): void {
+    const clients = this.connected();
+    for (const [at, client] of clients.entries()) {
+      const node = this.order[at]?.node;
+      if (node === undefined || !client.isUp) continue;
+      void client.request({ kind: 'status', known: true }, fetchMs).then((answer) => {
+        if (answer.kind !== 'status' || this.closed) return;
+        // A node of an older version knows no branches.
+        const { branches = [], known = { forks: [], isWhole: true }, membership } = answer;
+        heard(node, { ...known, branches, members: membership?.epoch ?? 0 }, clients.length);
+      });
+    }
+  }
+
+  rest(): void {
+    for (const client of this.clients ?? []) client.close();
+    this.clients = null;
+  }
+
   close(): void {
     this.closed = true;
-    for (const client of this.clients ?? []) client.close();
+    this.rest();
   }
 
   private askOnly(peers: readonly Member[]): void {
     const { node, az } = this.config;
     const others = peers.filter((peer) => peer.node !== node);
     this.order = [...others.filter((peer) => peer.az === az), ...others.filter((peer) => peer.az !== az)];
-    for (const client of this.clients ?? []) client.close();
-    this.clients = null;
-    this.below.clear();
+    this.rest();
+    this.lacking.clear();
   }
 
-  private belowAll(): BelowAll | null {
+  private belowAll(head: Epoch): BelowAll | null {
+    const below = this.lacking.get(head)?.below;
     const up = (this.clients ?? []).filter((client) => client.isUp);
-    if (up.some((client) => !this.below.has(client))) return null;
+    if (below === undefined || up.some((client) => !below.has(client))) return null;
     // One that was wiped as well has nothing to give, and no floor.
-    const floors = up.flatMap((client) => this.below.get(client) ?? []);
+    const floors = up.flatMap((client) => below.get(client) ?? []);
     const lowest = floors.sort((a, b) => a.lsn - b.lsn)[0];
     return lowest === undefined ? null : { kind: 'below', floor: lowest };
   }

@@ -123,6 +123,17 @@ export const nodeLimits = {
   belowFloorRetryMs: 2_000,
 } as const;
 
+export const branchLimits = {
+  /** How often a node of a region with branches asks its peers what they know of them. */
+  askEveryMs: 2_000,
+  /** The same for a node that came back empty and has yet to hear which branches there are. */
+  askAtOnceMs: 250,
+  /** Branches of one region that live at a time, `main` left out. */
+  liveMax: 32,
+  /** Records of all branches together that a node keeps an index of: 22 bytes each. */
+  indexedRecordsMax: 8_000_000,
+} as const;
+
 export const refillLimits = {
   /** Pages in one request, in bytes. */
   batchBytes: MiB,

@@ -1,10 +1,10 @@
 /** What a node answers from what it holds, or why it does not. */
-import { durableOn, type EpochTree, endOfTime, type Fork } from '../../history/epoch-tree.ts';
+import type { Branch } from '../../branches/core/branch.ts';
+import { type EpochTree, endOfTime, type Fork } from '../../history/epoch-tree.ts';
 import { describeFloor, type Floor, floorAbove } from '../../history/floor.ts';
 import type { Segment } from '../../log/core/segment.ts';
-import { type Epoch, type Lsn, type PgId, pgId, zeroLsn } from '../../redo/ids.ts';
+import { type Epoch, genesisEpoch, type Lsn, maxLsn, type PgId, pgId, zeroLsn } from '../../redo/ids.ts';
 import type {
-  DurablePoint,
   FetchRequest,
   ReadPagesRequest,
   RefusalCode,
@@ -23,7 +23,8 @@ export interface Refusal {
 export interface Held {
   readonly tree: EpochTree;
   readonly segment: Segment;
-  readonly durable: DurablePoint;
+  /** What is known to be durable on the path to a head. */
+  readonly durableOn: (head: Epoch) => Lsn;
 }
 
 /** Why a fetch along the path to `head` is refused; null when it is not. */
@@ -35,12 +36,12 @@ export function refusesFetch({ tree, segment }: Held, head: Epoch, { from }: Fet
 
 /** The answer to a fetch that is not refused; null when there is no news and `force` is not set. */
 export function fetchAnswer(
-  { tree, segment, durable }: Held,
+  { tree, segment, durableOn }: Held,
   head: Epoch,
   request: FetchRequest,
   force: boolean,
 ): FetchAnswer | null {
-  const vdl = durableOn(tree, durable, head);
+  const vdl = durableOn(head);
   const { frames, end } = segment.run(
     head,
     request.from,
@@ -68,15 +69,24 @@ export function refusesRead({ tree, segment }: Held, { head, readPoint }: ReadPa
   return { code: 'NOT_COMPLETE', reason };
 }
 
-/** What a node is that has sealed. @param fresh it came back empty and is no witness yet (S6). */
-export function sealedAnswer({ tree, segment, durable }: Held, fresh: boolean): SealedReply {
+/** What a node is that has sealed a branch: no witness of it while it came back empty (S6). */
+export function sealedAnswer(
+  { tree, segment }: Pick<Held, 'tree' | 'segment'>,
+  { durable, hydrated }: Branch,
+): SealedReply {
   const empty = segment.frameCount === 0 && durable.vdl === zeroLsn && segment.floor.lsn === zeroLsn;
-  return { kind: 'sealed', forks: tree.all(), fresh, empty };
+  return { kind: 'sealed', forks: tree.all(), fresh: !hydrated, empty };
 }
 
 export const unknown = (head: Epoch): Refusal => ({
   code: 'UNKNOWN_EPOCH',
   reason: `epoch ${head} is not in this node's tree`,
+});
+
+/** What a request hears that the shell answers, or hands over as an event of its own. */
+export const alone = (kind: string): Refusal => ({
+  code: 'BAD_REQUEST',
+  reason: `${kind} is not answered by the node's core alone`,
 });
 
 /** What a fork hears that the tree here excludes (S3). */
@@ -95,6 +105,25 @@ const below = (what: string, floor: Floor): Refusal => ({
   reason: `${what} is not kept here: the floor of this node is ${describeFloor(floor)}`,
   floor,
 });
+
+/**
+ * Why a branch cannot begin where the last of these forks says: the log here no longer reaches there, so it would be of no use (S33).
+ * Null when it can, when it has begun already, and for forks that go on with a branch.
+ */
+export function refusesBranch(
+  { tree, segment }: Omit<Held, 'durableOn'>,
+  forks: readonly Fork[],
+): Refusal | null {
+  const last = forks.at(-1);
+  if (last === undefined || tree.has(last.epoch) || !tree.has(last.parent)) return null;
+  if (last.parent === genesisEpoch || tree.get(last.parent)?.branch === last.branch) return null;
+  const floor = segment.floorOn(last.parent);
+  if (floor !== null && last.forkLsn >= maxLsn(floor, segment.readableFrom)) return null;
+  return below(
+    `branch ${last.branch} begins at ${last.forkLsn} of epoch ${last.parent}, and that`,
+    segment.floor,
+  );
+}
 
 /** What an authority older than the seal hears (S2). */
 export function fenced(authority: Epoch, sealed: Epoch): RefusedReply {

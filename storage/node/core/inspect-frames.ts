@@ -2,6 +2,7 @@
 import type { EpochTree } from '../../history/epoch-tree.ts';
 import { framePayload, type ReceivedFrame, splitFrames } from '../../redo/frame.ts';
 import { genesisEpoch, type Lsn } from '../../redo/ids.ts';
+import { nodeLimits } from '../../redo/limits.ts';
 import { lastCplIn } from '../../redo/record-cursor.ts';
 import type { RefusalCode } from '../../wire/core/messages.ts';
 
@@ -14,8 +15,8 @@ export type FramesRead =
     }
   | { readonly kind: 'bad'; readonly code: RefusalCode; readonly reason: string };
 
-/** @param bytes frames back to back. */
-export function readFrames(tree: EpochTree, bytes: Uint8Array): FramesRead {
+/** @param bytes frames back to back. @param waiting bytes of frames that wait for the disk already. */
+export function readFrames(tree: EpochTree, bytes: Uint8Array, waiting = 0): FramesRead {
   const bad = (code: RefusalCode, reason: string): FramesRead => ({ kind: 'bad', code, reason });
   const split = splitFrames(bytes);
   if (split.kind === 'bad') return bad('BAD_FRAME', split.reason);
@@ -31,5 +32,7 @@ export function readFrames(tree: EpochTree, bytes: Uint8Array): FramesRead {
     if (lastCpl === 'malformed') return bad('BAD_FRAME', 'the payload is not a whole number of records');
     lastCpls.push(lastCpl);
   }
+  if (waiting + bytes.length > nodeLimits.pendingBytesMax)
+    return bad('OVERLOADED', `${nodeLimits.pendingBytesMax} bytes wait for the disk already`);
   return { kind: 'good', frames, lastCpls };
 }

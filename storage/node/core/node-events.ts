@@ -1,4 +1,6 @@
 /** What a storage node's state machine takes in and asks for, and what it must remember. */
+import type { CareState, Lacking } from '../../branches/core/branch-care.ts';
+import type { PeerTold } from '../../branches/core/branch-peers.ts';
 import type { Fork } from '../../history/epoch-tree.ts';
 import { type Floor, noFloor } from '../../history/floor.ts';
 import type { FillStanding } from '../../images/core/fill.ts';
@@ -7,27 +9,16 @@ import type { FramePosition, HeldFrame } from '../../log/core/segment.ts';
 import type { MemberState } from '../../members/core/member-state.ts';
 import type { Membership } from '../../members/core/membership.ts';
 import type { ReceivedFrame } from '../../redo/frame.ts';
-import { type Epoch, genesisEpoch, type Lsn, type PageNo, zeroLsn } from '../../redo/ids.ts';
+import { type Epoch, genesisEpoch, type Lsn, type NodeId, type PageNo, zeroLsn } from '../../redo/ids.ts';
 import type { DropLog } from '../../retention/core/log-keeping.ts';
 import type { Holdings } from '../../retention/core/retention.ts';
 import type { Caller } from '../../waiting/core/caller.ts';
-import type {
-  DurablePoint,
-  RefusalCode,
-  RetainRequest,
-  StorageReply,
-  StorageRequest,
-} from '../../wire/core/messages.ts';
+import type { RefusalCode, RetainRequest, StorageReply, StorageRequest } from '../../wire/core/messages.ts';
 import type { ImageBase, RefillEffect } from './refill.ts';
 
 /** What a node must remember beside its frames. Replaced as a whole, and never goes backwards. */
-export interface NodeState {
-  readonly sealed: Epoch;
+export interface NodeState extends CareState {
   readonly forks: readonly Fork[];
-  /** False on a node that started empty beside peers that were not, until it has caught up once. */
-  readonly hydrated: boolean;
-  /** A hint that bounds the work of recovery; may be older than the truth. */
-  readonly durable: DurablePoint;
   /** From where on the log is kept; durable images are held there. At or below `durable`. */
   readonly floor: Floor;
   /** Which nodes the region has, and its vote on the next membership; left out before it has heard of any change. */
@@ -106,6 +97,13 @@ export type NodeEvent =
       readonly head: Epoch;
       readonly base: ImageBase;
     }
+  /** A peer has told what it knows of branches. `peers`: how many others the region has. */
+  | {
+      readonly kind: 'peerTold';
+      readonly node: NodeId;
+      readonly told: PeerTold;
+      readonly peers: number;
+    }
   | { readonly kind: 'callerGone'; readonly caller: Caller }
   | { readonly kind: 'tick' };
 
@@ -135,8 +133,10 @@ export type NodeEffect =
   | { readonly kind: 'healed'; readonly entries: readonly HeldFrame[] }
   /** The nodes of the region are these from now on: repair asks them. */
   | { readonly kind: 'members'; readonly membership: Membership }
+  /** Ask the peers what they know of branches. */
+  | { readonly kind: 'askPeers' }
   /** Ask a peer for frames along `head` from `from`. */
-  | { readonly kind: 'repair'; readonly head: Epoch; readonly from: Lsn; readonly durable: DurablePoint };
+  | ({ readonly kind: 'repair' } & Lacking);
 
 export interface FetchAnswer {
   readonly head: Epoch;

@@ -1,9 +1,10 @@
 /** What a node's durable images mean for what it may claim: whether they bear out its floor, and when its log counts from them. */
+import type { Branches } from '../../branches/core/branches.ts';
 import { durableOn, type EpochTree } from '../../history/epoch-tree.ts';
 import { type Floor, floorOn } from '../../history/floor.ts';
 import type { Segment } from '../../log/core/segment.ts';
-import { genesisEpoch, pageNo, zeroLsn } from '../../redo/ids.ts';
-import type { DurablePoint, PutImagesRequest, StorageReply } from '../../wire/core/messages.ts';
+import { type Epoch, genesisEpoch, type Lsn, pageNo, zeroLsn } from '../../redo/ids.ts';
+import type { PutImagesRequest, StorageReply } from '../../wire/core/messages.ts';
 import type { Caller, ImagesFacts, NodeEffect, NodeEvent } from './node-events.ts';
 import { type ImageBase, isOnPath, type Put, Refill } from './refill.ts';
 
@@ -41,15 +42,37 @@ export class NodeImages {
 
   /**
    * Where the log here says less than the images begin with, it counts from there. Asked when no peer has that log: a hole that one
-   * of them can fill is no reason to give up what lies below. @returns whether the floor has changed.
+   * of them can fill is no reason to give up what lies below. Nor is it where a branch that lives leaves below them: it would be lost
+   * here. @returns whether the floor has changed.
    */
-  countOn({ head, vdl }: DurablePoint): boolean {
+  countOn({ main: { durable }, neededHeads }: Branches): boolean {
     const { base, segment, tree } = this;
+    const { head, vdl } = durable;
     if (base === null || head === genesisEpoch || base.at.lsn > vdl) return false;
-    if (segment.volumeEnd(head) >= base.at.lsn || !isOnPath(tree, base, head)) return false;
+    if (segment.volumeEnd(head) >= base.at.lsn) return false;
+    if (![head, ...neededHeads].every((path) => isOnPath(tree, base, path))) return false;
     this.setFuzzy();
     segment.raiseFloor(base.at);
     return true;
+  }
+
+  /**
+   * Looks what is to be done about images that are missing. @param peersFloor see `RepairWatch.needsImages`.
+   */
+  tick(branches: Branches, peersFloor: Floor | null, isBusy: boolean, nowMs: number): readonly NodeEffect[] {
+    const { head, vdl } = branches.main.durable;
+    const end = this.segment.volumeEnd(head);
+    const imagesOn = this.lowestPath(branches);
+    return this.refill.tick({ head, imagesOn, end, vdl, peersFloor, isBusy }, nowMs);
+  }
+
+  /** The path of a branch that lives which leaves that of `main` first: what lies on both lies on all of them (S33). */
+  private lowestPath({ main: { durable }, neededHeads }: Branches): Epoch {
+    const sharedBy = (head: Epoch): Lsn => durableOn(this.tree, durable, head);
+    return neededHeads.reduce(
+      (lowest, head) => (sharedBy(head) < sharedBy(lowest) ? head : lowest),
+      durable.head,
+    );
   }
 
   put(caller: Caller | null, request: PutImagesRequest, nowMs: number): Put {

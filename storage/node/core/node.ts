@@ -3,7 +3,10 @@
  * promises about older writers, and answers what it holds. Nodes have no vote: every operation is idempotent, and
  * any message may be lost, repeated or late.
  */
-import { durableOn, EpochTree, type Fork } from '../../history/epoch-tree.ts';
+import type { Branch } from '../../branches/core/branch.ts';
+import { BranchCare } from '../../branches/core/branch-care.ts';
+import type { Branches } from '../../branches/core/branches.ts';
+import { EpochTree, type Fork } from '../../history/epoch-tree.ts';
 import type { Floor } from '../../history/floor.ts';
 import { type FramePosition, type HeldFrame, Segment } from '../../log/core/segment.ts';
 import type { MembersAct } from '../../members/core/member-state.ts';
@@ -13,12 +16,9 @@ import {
   type Epoch,
   genesisEpoch,
   type Lsn,
-  maxLsn,
   type NodeId,
   unreachable,
-  zeroLsn,
 } from '../../redo/ids.ts';
-import { nodeLimits } from '../../redo/limits.ts';
 import { LogKeeping } from '../../retention/core/log-keeping.ts';
 import { heldFrames, PendingAppends, type WaitingAck } from '../../waiting/core/pending-appends.ts';
 import { type LateReply, StateReplies } from '../../waiting/core/state-replies.ts';
@@ -27,17 +27,18 @@ import type {
   DurablePoint,
   PutImagesRequest,
   RefillProgress,
-  RefusalCode,
   StorageReply,
   StorageRequest,
   SurveyRequest,
 } from '../../wire/core/messages.ts';
 import {
+  alone,
   contradicts,
   doesNotFit,
   fenced,
   type Held,
   type Refusal,
+  refusesBranch,
   sclsToTell,
   sealedAnswer,
   unknown,
@@ -50,23 +51,19 @@ import type { Caller, ImagesFacts, NodeEffect, NodeEvent, NodeState } from './no
 import { NodeImages } from './node-images.ts';
 import { NodeMembers } from './node-members.ts';
 import { Readers, type Reading } from './readers.ts';
-import { RepairWatch } from './repair-watch.ts';
 import { surveyOf } from './survey.ts';
 
 export class StorageNode {
   readonly tree: EpochTree;
   readonly segment: Segment;
-  private readonly branch: BranchName;
-  private sealedBelow: Epoch;
-  private hydrated: boolean;
-  private durablePoint: DurablePoint;
-  private lowWaterLsn: Lsn = zeroLsn;
+  /** What it has promised and was told, by branch. */
+  readonly branches: Branches;
+  readonly care: BranchCare;
   private nextTicket = 1;
   private readonly pending = new PendingAppends();
   private readonly stateReplies = new StateReplies();
   private readonly forkGate = new ForkGate();
   private readonly readers = new Readers();
-  private readonly repairs = new RepairWatch();
   private readonly keeping: LogKeeping;
   private readonly lost: LostFrames;
   private readonly members: NodeMembers;
@@ -83,17 +80,15 @@ export class StorageNode {
     held: readonly HeldFrame[] = [],
     self: NodeId | null = null,
   ) {
-    this.branch = branch;
     this.members = new NodeMembers(self, state.members);
     this.tree = new EpochTree(state.forks);
     this.segment = new Segment(this.tree, state.floor);
     this.keeping = new LogKeeping(this.tree, this.segment);
     this.lost = new LostFrames(this.segment);
     this.images = new NodeImages(this.tree, this.segment);
-    this.sealedBelow = state.sealed;
-    this.hydrated = state.hydrated;
-    this.durablePoint = state.durable;
-    this.hint = new DurableHint(state.durable);
+    this.care = new BranchCare(branch, this.tree, this.segment, state);
+    this.branches = this.care.branches;
+    this.hint = new DurableHint(this.care.points);
     for (const frame of held) this.segment.insert(frame);
   }
 
@@ -103,32 +98,36 @@ export class StorageNode {
    */
   opened(facts: ImagesFacts): boolean {
     const isLost = this.images.opened(facts);
-    this.hydrated &&= !isLost;
+    if (isLost) this.care.doubt(false);
     return isLost;
   }
 
+  /** The newest epoch of `main`. */
   get head(): Epoch {
-    return this.tree.headOf(this.branch);
+    return this.tree.headOf(this.main.name);
   }
 
+  get main(): Branch {
+    return this.branches.main;
+  }
+
+  /** Of `main`, as the next two. */
   get sealed(): Epoch {
-    return this.sealedBelow;
+    return this.main.sealed;
   }
 
   get durable(): DurablePoint {
-    return this.durablePoint;
+    return this.main.durable;
   }
 
   get lowWater(): Lsn {
-    return this.lowWaterLsn;
+    return this.main.lowWater;
   }
 
   get state(): NodeState {
     return {
-      sealed: this.sealedBelow,
+      ...this.care.state,
       forks: this.tree.all(),
-      hydrated: this.hydrated,
-      durable: this.durablePoint,
       floor: this.segment.floor,
       ...(this.members.isTouched && { members: this.members.state }),
     };
@@ -136,7 +135,7 @@ export class StorageNode {
 
   /** The lowest floor of its peers, while this node lacks log below it, which nobody gives it; else null. */
   get needsImages(): Floor | null {
-    return this.repairs.needsImages;
+    return this.main.repairs.needsImages;
   }
 
   /** How far it is refilled with images; null while it is not. */
@@ -155,7 +154,7 @@ export class StorageNode {
         this.persisted(event.ticket, event.positions, nowMs);
         break;
       case 'persistFailed':
-        this.persistFailed(event.ticket, event.code, event.reason);
+        for (const { caller } of this.pending.take(event.ticket).acks) this.refuse(caller, event);
         break;
       case 'statePersisted':
         this.effects.push(...this.forkGate.saved(event.ticket));
@@ -166,7 +165,7 @@ export class StorageNode {
         this.repaired(event.frames, event.forks, nowMs);
         break;
       case 'repairFailed':
-        this.repairs.ended(event.floor ?? null, nowMs);
+        this.care.ended(event.floor ?? null, nowMs);
         break;
       case 'retain':
         this.retain(event);
@@ -176,7 +175,7 @@ export class StorageNode {
         break;
       case 'fillFailed':
         this.images.refill.failed(nowMs);
-        this.refuse(event.caller, event.code, event.reason);
+        this.refuse(event.caller, event);
         break;
       case 'adopted':
         this.adopted(event, nowMs);
@@ -186,6 +185,9 @@ export class StorageNode {
         break;
       case 'membersHeard':
         this.actOnMembers(null, { act: 'install', membership: event.membership });
+        break;
+      case 'peerTold':
+        this.peerTold(event);
         break;
       case 'callerGone':
         this.readers.forget(event.caller);
@@ -206,7 +208,7 @@ export class StorageNode {
         this.append(caller, request, members, nowMs);
         return;
       case 'seal':
-        this.seal(caller, request.epoch);
+        this.seal(caller, this.care.sealing(request.branch), request.epoch);
         return;
       case 'survey':
         this.survey(caller, request);
@@ -229,7 +231,7 @@ export class StorageNode {
       case 'status':
       case 'retain':
       case 'fetchImages':
-        this.refuse(caller, 'BAD_REQUEST', `${request.kind} is not answered by the node's core alone`);
+        this.refuse(caller, alone(request.kind));
         return;
       default:
         unreachable(request);
@@ -240,89 +242,78 @@ export class StorageNode {
     if (caller !== null) this.effects.push({ kind: 'reply', caller, reply });
   }
 
-  private refuse(caller: Caller | null, code: RefusalCode, reason: string): void {
-    this.reply(caller, { kind: 'refused', code, reason, sealed: this.sealedBelow });
-  }
-
-  private refuseAs(caller: Caller | null, refusal: Refusal): void {
-    this.reply(caller, { kind: 'refused', ...refusal, sealed: this.sealedBelow });
-  }
-
-  private get reading(): Reading {
-    return { ...this.held, head: this.head, sealed: this.sealedBelow };
+  private refuse(caller: Caller | null, { code, reason, floor }: Refusal): void {
+    const sealed = this.sealed;
+    this.reply(caller, { kind: 'refused', code, reason, sealed, ...(floor !== undefined && { floor }) });
   }
 
   private get held(): Held {
-    return { tree: this.tree, segment: this.segment, durable: this.durablePoint };
+    const { tree, segment, branches } = this;
+    return { tree, segment, durableOn: (head) => branches.durableOn(head) };
   }
 
-  /** S2: an authority older than the seal is refused, whatever it asks. */
-  private refusesAuthority(caller: Caller | null, authority: Epoch): boolean {
-    if (authority >= this.sealedBelow) return false;
-    this.reply(caller, fenced(authority, this.sealedBelow));
+  private get reading(): Reading {
+    return { ...this.held, headOf: (branch) => this.tree.headOf(branch), sealed: this.sealed };
+  }
+
+  /** S2, S32: an authority older than the seal of the branch that it is for is refused, whatever it asks. */
+  private refusesAuthority(caller: Caller | null, authority: Epoch, branch: Branch | undefined): boolean {
+    if (branch === undefined || authority >= branch.sealed) return false;
+    this.reply(caller, fenced(authority, branch.sealed));
     return true;
   }
 
   private isUnknown(caller: Caller | null, head: Epoch): boolean {
     if (this.tree.has(head)) return false;
-    this.refuseAs(caller, unknown(head));
+    this.refuse(caller, unknown(head));
     return true;
   }
 
   /** S29: who believes in an older membership than is installed here hears of the newer one, and nothing else. */
   private refusesMembers(caller: Caller | null, members: number): boolean {
-    const stale = this.members.stale(members, this.sealedBelow);
+    const stale = this.members.stale(members, this.sealed);
     if (stale !== null) this.reply(caller, stale);
     return stale !== null;
   }
 
   private actOnMembers(caller: Caller | null, act: MembersAct): void {
-    const { granted, changed, joins } = this.members.carryOut(act, this.hydrated);
+    const { granted, changed, joins } = this.members.carryOut(act, this.main.hydrated);
     // S30: what it may have held in an earlier life here proves nothing; the first word of a writer that counts it does.
-    if (joins) {
-      this.hydrated = false;
-      this.durablePoint = { head: genesisEpoch, vdl: zeroLsn };
-    }
+    if (joins) this.care.doubt(true);
     const { current } = this.members.state;
     if (changed && act.act === 'install' && current !== null)
       this.effects.push({ kind: 'members', membership: current });
     if (changed) this.persistState([]);
-    const { durablePoint: durable, segment } = this;
-    const end = segment.volumeEnd(durable.head);
-    const standing = { hydrated: this.hydrated, sealed: this.sealed, durable, end };
+    const { durable, sealed } = this;
+    const standing = {
+      hydrated: this.care.isWhole,
+      sealed,
+      durable,
+      end: this.segment.volumeEnd(durable.head),
+    };
     this.replyAfterState(caller, () => this.members.reply(granted, standing));
   }
 
   private append(caller: Caller | null, request: AppendRequest, members: number, nowMs: number): void {
-    if (this.refusesAuthority(caller, request.authority)) return;
+    const branch = this.branches.ofAppend(request);
+    if (this.refusesAuthority(caller, request.authority, branch)) return;
     if (this.isUnknown(caller, request.durable.head)) return;
-    const read = readFrames(this.tree, request.frames);
-    const isFull = this.pending.bytes + request.frames.length > nodeLimits.pendingBytesMax;
-    if (read.kind === 'bad') this.refuse(caller, read.code, read.reason);
-    else if (isFull)
-      this.refuse(caller, 'OVERLOADED', `${nodeLimits.pendingBytesMax} bytes wait for the disk already`);
+    const read = readFrames(this.tree, request.frames, this.pending.bytes);
+    if (read.kind === 'bad') this.refuse(caller, read);
     else {
-      this.learn(request, nowMs);
-      this.keep(caller === null ? null : { caller, request, members }, read.frames, read.lastCpls);
+      this.learn(branch, request, nowMs);
+      const waiting = caller === null ? null : { caller, request, members, branch: branch.name };
+      this.keep(waiting, read.frames, read.lastCpls);
     }
   }
 
-  private learn(request: AppendRequest, nowMs: number): void {
-    const { head, vdl } = request.durable;
-    const told = this.durablePoint;
-    // S2: who appends was let in by four seals for its authority; a node wiped since then seals for it once more.
-    const isNewReign = request.authority > this.sealedBelow;
-    if (isNewReign) this.sealedBelow = request.authority;
-    if (isNewReign) this.persistState([]);
-    const newer = head > told.head || (head === told.head && vdl > told.vdl);
-    // A new head may have gone back behind what nobody read any more on the old one.
-    if (head > told.head) this.lowWaterLsn = request.lowWater;
-    else if (head === told.head) this.lowWaterLsn = maxLsn(this.lowWaterLsn, request.lowWater);
-    if (!newer) return;
-    // The first word of a new head may know less than what its path already had durable here.
-    this.durablePoint = { head, vdl: maxLsn(vdl, durableOn(this.tree, this.durablePoint, head)) };
-    this.hydrate();
-    this.effects.push(...this.readers.serve(this.reading, nowMs));
+  private learn(branch: Branch, request: AppendRequest, nowMs: number): void {
+    // S2: who appends was let in by four seals for its authority; a node wiped since then seals for it once more. Who names no head
+    // has sealed what it is for.
+    if (request.durable.head !== genesisEpoch && branch.seal(request.authority)) this.persistState([]);
+    const isNews = this.branches.learn(branch, request);
+    this.hydrate(branch);
+    if (isNews) this.effects.push(...this.readers.serve(this.reading, nowMs));
   }
 
   private keep(
@@ -354,11 +345,12 @@ export class StorageNode {
     if (this.forkGate.admits(write)) this.effects.push(write);
   }
 
-  private ackOf({ request, pgs, members }: WaitingAck): StorageReply {
+  private ackOf({ request, pgs, members, branch: name }: WaitingAck): StorageReply {
+    const { sealed } = this.branches.find(name) ?? this.main;
     // S2: persisted before the seal or after, an older writer gets no acknowledgement once the node is sealed.
-    if (request.authority < this.sealedBelow) return fenced(request.authority, this.sealedBelow);
+    if (request.authority < sealed) return fenced(request.authority, sealed);
     // S29: in the same way for a membership that is over.
-    const stale = this.members.stale(members, this.sealedBelow);
+    const stale = this.members.stale(members, sealed);
     if (stale !== null) return stale;
     const head = request.durable.head;
     return { kind: 'acked', head, scls: sclsToTell(this.segment, head, pgs) };
@@ -375,10 +367,6 @@ export class StorageNode {
     this.effects.push(...this.readers.serve(this.reading, nowMs));
   }
 
-  private persistFailed(ticket: number, code: RefusalCode, reason: string): void {
-    for (const { caller } of this.pending.take(ticket).acks) this.refuse(caller, code, reason);
-  }
-
   /** Answers now, or, while a change of state is on its way to the disk, once that is there: it may hold the promise. */
   private replyAfterState(caller: Caller | null, reply: () => StorageReply): void {
     if (caller !== null && !this.stateReplies.add({ caller, reply })) this.reply(caller, reply());
@@ -391,13 +379,12 @@ export class StorageNode {
     return ticket;
   }
 
-  private seal(caller: Caller | null, candidate: Epoch): void {
-    if (this.refusesAuthority(caller, candidate)) return;
+  private seal(caller: Caller | null, branch: Branch, candidate: Epoch): void {
+    if (this.refusesAuthority(caller, candidate, branch)) return;
     // In force from here on, before it is persisted: a crash only forgets a promise that was never given.
-    const changed = candidate > this.sealedBelow;
-    this.sealedBelow = candidate;
+    const changed = branch.seal(candidate);
     if (caller === null) return;
-    const reply = () => sealedAnswer(this.held, !this.hydrated);
+    const reply = () => sealedAnswer(this, branch);
     if (changed) this.persistState([{ caller, reply }]);
     else this.replyAfterState(caller, reply);
   }
@@ -408,28 +395,33 @@ export class StorageNode {
    */
   private addForks(forks: readonly Fork[]): Fork | null {
     const { added, conflict } = this.tree.addAll(forks);
+    this.care.learned(added);
     for (const fork of added) this.effects.push({ kind: 'forked', fork });
     if (added.length > 0) this.forkGate.learned(this.persistState([]));
     return conflict;
   }
 
   private fork(caller: Caller | null, authority: Epoch, forks: readonly Fork[]): void {
-    if (this.refusesAuthority(caller, authority)) return;
-    const conflict = this.addForks(forks);
-    if (conflict !== null) this.refuseAs(caller, contradicts(conflict));
+    if (this.refusesAuthority(caller, authority, this.branches.find(this.branches.ofForks(forks)))) return;
+    const refusal = refusesBranch(this, forks);
+    const conflict = refusal === null ? this.addForks(forks) : null;
+    if (refusal !== null) this.refuse(caller, refusal);
+    else if (conflict !== null) this.refuse(caller, contradicts(conflict));
     else this.replyAfterState(caller, () => ({ kind: 'forked' }));
   }
 
   private survey(caller: Caller | null, request: SurveyRequest): void {
-    if (this.refusesAuthority(caller, request.authority)) return;
-    const conflict = this.addForks(request.forks);
-    if (conflict !== null || !this.tree.has(request.head)) {
-      this.refuseAs(caller, doesNotFit(request.head));
+    const { authority, forks, head } = request;
+    const branch = this.branches.find(this.branches.ofForks(forks, head));
+    if (this.refusesAuthority(caller, authority, branch)) return;
+    const conflict = this.addForks(forks);
+    if (conflict !== null || !this.tree.has(head)) {
+      this.refuse(caller, doesNotFit(head));
       return;
     }
     // Frames still on their way to the disk may stay out: since the seal they can no longer be acknowledged (S2).
     this.replyAfterState(caller, () => ({
-      ...surveyOf(this.tree, this.segment, this.durablePoint, request.head),
+      ...surveyOf(this.tree, this.segment, this.branches.durableOn(head), head),
       ...(this.refilling !== null && { refilledBytes: this.refilling.bytes }),
     }));
   }
@@ -437,17 +429,18 @@ export class StorageNode {
   /** S20: the floor is in the saved state before the log below it is dropped. */
   private retain({ caller, request, holdings, members = 0 }: Extract<NodeEvent, { kind: 'retain' }>): void {
     if (this.refusesMembers(caller, members)) return;
-    if (request.authority !== undefined && this.refusesAuthority(caller, request.authority)) return;
-    if (this.isUnknown(caller, request.head)) return;
-    const { plan, isHigher } = this.keeping.plan(this.held, request, holdings, this.needsImages !== null);
+    const { authority, head } = request;
+    if (authority !== undefined && this.refusesAuthority(caller, authority, this.branches.of(head))) return;
+    if (this.isUnknown(caller, head)) return;
+    const { plan, isHigher } = this.keeping.plan(this.branches, request, holdings, this.needsImages !== null);
     if (isHigher) this.keeping.saving(this.persistState([]), plan.through);
     else this.effects.push(...this.keeping.dropNow(plan.through));
-    const reply = this.keeping.reply(plan, request.head, holdings, this.lowWaterLsn);
+    const reply = this.keeping.reply(plan, head, holdings, this.lowWater);
     this.replyAfterState(caller, () => reply);
   }
 
   private repaired(frames: Uint8Array, forks: readonly Fork[], nowMs: number): void {
-    this.repairs.ended(null, nowMs);
+    this.care.ended(null, nowMs);
     if (this.addForks(forks) !== null) return;
     const read = readFrames(this.tree, frames);
     if (read.kind === 'good') this.keep(null, read.frames, read.lastCpls);
@@ -455,44 +448,51 @@ export class StorageNode {
 
   private tick(nowMs: number): void {
     this.effects.push(...this.readers.serve(this.reading, nowMs));
-    if (this.hint.due(this.durablePoint, nowMs)) this.persistState([]);
-    const { durablePoint: durable } = this;
-    const { head, vdl } = durable;
-    if (this.needsImages !== null && this.images.countOn(durable)) this.persistState([]);
-    const end = this.segment.volumeEnd(head);
-    const from = this.images.refill.logFrom(head, end);
-    if (this.repairs.due(from, vdl, nowMs)) this.effects.push({ kind: 'repair', head, from, durable });
-    const { needsImages: peersFloor, isBusy } = this;
-    this.effects.push(...this.images.refill.tick({ head, end, vdl, peersFloor, isBusy }, nowMs));
+    if (this.hint.due(() => this.care.points, nowMs)) this.persistState([]);
+    if (this.care.asksPeers(nowMs)) this.effects.push({ kind: 'askPeers' });
+    if (this.needsImages !== null && this.images.countOn(this.branches)) this.persistState([]);
+    for (const branch of this.branches.turn()) this.look(branch, nowMs);
+    this.effects.push(...this.images.tick(this.branches, this.needsImages, this.isBusy, nowMs));
     this.isBusy = false;
-    if (end >= vdl) this.hydrate();
+  }
+
+  /** What a branch lacks is fetched from a peer, one fetch at a time. */
+  private look(branch: Branch, nowMs: number): void {
+    const { refill } = this.images;
+    const logFrom = (head: Epoch, end: Lsn): Lsn => (branch === this.main ? refill.logFrom(head, end) : end);
+    const lacking = this.care.look(branch, logFrom, nowMs);
+    if (lacking !== null) this.effects.push({ kind: 'repair', ...lacking });
+    this.hydrate(branch);
+  }
+
+  /** S34. */
+  private peerTold({ node, told, peers }: Extract<NodeEvent, { kind: 'peerTold' }>): void {
+    if (this.addForks(told.forks) !== null) return;
+    if (this.care.heard(node, told, peers, this.members.epoch)) this.persistState([]);
   }
 
   private put(caller: Caller | null, request: PutImagesRequest, nowMs: number): void {
-    if (this.refusesAuthority(caller, request.authority)) return;
+    if (this.refusesAuthority(caller, request.authority, this.branches.of(request.head))) return;
     if (this.isUnknown(caller, request.head)) return;
     const put = this.images.put(caller, request, nowMs);
     if (put.kind === 'effect') this.effects.push(put.effect);
     else if (put.kind === 'reply') this.replyAfterState(caller, () => put.reply);
-    else this.refuseAs(caller, put.refusal);
+    else this.refuse(caller, put.refusal);
   }
 
   /** The images that the node was filled with are its own now, and the log counts from where they begin. */
   private adopted({ caller, head, base }: Extract<NodeEvent, { kind: 'adopted' }>, nowMs: number): void {
     // What is durable elsewhere at the place where the images begin is durable here with them.
-    const known = durableOn(this.tree, this.durablePoint, head);
-    if (this.durablePoint.head <= head && base.at.lsn > known) this.durablePoint = { head, vdl: base.at.lsn };
+    const { main } = this;
+    if (main.durable.head <= head && base.at.lsn > this.branches.durableOn(head))
+      this.branches.know(main, { head, vdl: base.at.lsn });
     const reply = this.images.adopted(base, nowMs);
-    if (this.images.countOn(this.durablePoint)) this.persistState([]);
-    this.hydrate();
+    if (this.images.countOn(this.branches)) this.persistState([]);
+    this.hydrate(main);
     this.replyAfterState(caller, reply);
   }
 
-  /** S6: a node that came back empty is a witness again once it holds everything its region's writer calls durable. */
-  private hydrate(): void {
-    const { head, vdl } = this.durablePoint;
-    if (this.hydrated || head === genesisEpoch || this.segment.volumeEnd(head) < vdl) return;
-    this.hydrated = true;
-    this.persistState([]);
+  private hydrate(branch: Branch): void {
+    if (this.care.hydrate(branch, this.members.epoch)) this.persistState([]);
   }
 }

@@ -1,5 +1,5 @@
 /** Who reads a node's log and its pages, and those who wait there for news. */
-import type { Epoch } from '../../redo/ids.ts';
+import type { BranchName, Epoch } from '../../redo/ids.ts';
 import { nodeLimits } from '../../redo/limits.ts';
 import { FetchWaiters } from '../../waiting/core/fetch-waiters.ts';
 import type { FetchRequest, ReadPagesRequest, RefusedReply } from '../../wire/core/messages.ts';
@@ -8,8 +8,8 @@ import type { Caller, NodeEffect } from './node-events.ts';
 
 /** What the node holds at this moment. */
 export interface Reading extends Held {
-  /** Its newest path. */
-  readonly head: Epoch;
+  /** The newest path of a branch. */
+  readonly headOf: (branch: BranchName) => Epoch;
   readonly sealed: Epoch;
 }
 
@@ -23,7 +23,7 @@ export class Readers {
     nowMs: number,
   ): readonly NodeEffect[] {
     if (caller === null) return [];
-    const refusal = refusesFetch(reading, request.head ?? reading.head, request);
+    const refusal = refusesFetch(reading, request.head ?? reading.headOf(request.branch), request);
     if (refusal !== null) return [refused(caller, refusal, reading)];
     const answer = answerTo(caller, request, reading, request.waitMs === 0);
     if (answer !== null) return [answer];
@@ -63,7 +63,7 @@ function answerTo(
   reading: Reading,
   force: boolean,
 ): NodeEffect | null {
-  const answer = fetchAnswer(reading, request.head ?? reading.head, request, force);
+  const answer = fetchAnswer(reading, request.head ?? reading.headOf(request.branch), request, force);
   return answer === null ? null : { kind: 'replyFrames', caller, answer };
 }
 

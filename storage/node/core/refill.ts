@@ -39,6 +39,8 @@ export type RefillEffect =
 /** How a node stands that may have to be refilled. */
 export interface RefillNeed {
   readonly head: Epoch;
+  /** The path on which the images have to lie: no branch that lives leaves below them then. */
+  readonly imagesOn: Epoch;
   /** Up to where it is complete. */
   readonly end: Lsn;
   readonly vdl: Lsn;
@@ -102,7 +104,7 @@ export class Refill {
   tick(need: RefillNeed, nowMs: number): readonly RefillEffect[] {
     const { standing } = this;
     if (this.underWay || nowMs - this.pushedAtMs < refillLimits.pushedMs) return [];
-    const { head, end, vdl, peersFloor } = need;
+    const { head, imagesOn, end, vdl, peersFloor } = need;
     const useless = standing === null ? null : this.uselessness(standing, need);
     if (useless !== null) return this.begin({ kind: 'dropFill', head, reason: useless });
     // Nobody here lacks anything; what another region has begun to push waits for it.
@@ -114,7 +116,7 @@ export class Refill {
     if (nowMs < this.notBeforeMs) return [];
     const rate = need.isBusy ? refillLimits.bytesPerSecondBusy : refillLimits.bytesPerSecond;
     this.notBeforeMs = nowMs + (refillLimits.batchBytes / rate) * 1_000;
-    return this.begin({ kind: 'fetchImages', head, fromPage: standing?.next ?? firstPage });
+    return this.begin({ kind: 'fetchImages', head: imagesOn, fromPage: standing?.next ?? firstPage });
   }
 
   /** Pages from another region, or its question how far this node is. */

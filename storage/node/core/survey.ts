@@ -1,17 +1,11 @@
 /** What a node can say of a path: up to where it is complete, what it was told is durable, and what it holds above. */
-import { durableOn, type EpochTree } from '../../history/epoch-tree.ts';
+import type { EpochTree } from '../../history/epoch-tree.ts';
 import type { Segment } from '../../log/core/segment.ts';
 import { type Epoch, type Lsn, minLsn, zeroLsn } from '../../redo/ids.ts';
-import type { DurablePoint, SurveyedReply, SurveyFrame } from '../../wire/core/messages.ts';
+import type { SurveyedReply, SurveyFrame } from '../../wire/core/messages.ts';
 
-/** Answers a survey; see `SurveyedReply`. */
-export function surveyOf(
-  tree: EpochTree,
-  segment: Segment,
-  durable: DurablePoint,
-  head: Epoch,
-): SurveyedReply {
-  const vdl: Lsn = durableOn(tree, durable, head);
+/** Answers a survey; see `SurveyedReply`. @param vdl what is known to be durable on the path. */
+export function surveyOf(tree: EpochTree, segment: Segment, vdl: Lsn, head: Epoch): SurveyedReply {
   const chain: SurveyFrame[] = [];
   for (const step of tree.path(head)) {
     if (step.until <= vdl) continue;

@@ -13,7 +13,15 @@ import {
   nodesIn,
   type QuorumSets,
 } from '../../members/core/quorum-sets.ts';
-import { type Epoch, genesisEpoch, type Lsn, type NodeId, unreachable, zeroLsn } from '../../redo/ids.ts';
+import {
+  type Epoch,
+  genesisEpoch,
+  type Lsn,
+  mainBranch,
+  type NodeId,
+  unreachable,
+  zeroLsn,
+} from '../../redo/ids.ts';
 import { nodeLimits, quorumLimits, recoveryLimits } from '../../redo/limits.ts';
 import type { RefusedReply, StorageReply, StorageRequest, SurveyedReply } from '../../wire/core/messages.ts';
 import { durableEnd } from './durable-end.ts';
@@ -254,6 +262,10 @@ export class Recovery {
     this.head = this.goal.kind === 'fork' ? this.tree.headOf(this.goal.branch) : this.goal.head;
     if (!this.tree.has(this.head)) {
       this.finish({ kind: 'failed', reason: `no storage node knows epoch ${this.head}` });
+      return;
+    }
+    if (this.goal.kind === 'fork' && this.head === genesisEpoch && this.goal.branch !== mainBranch) {
+      this.finish({ kind: 'failed', reason: `no storage node knows a branch ${this.goal.branch}` });
       return;
     }
     if (this.goal.kind === 'fork' && this.head > this.goal.epoch) {

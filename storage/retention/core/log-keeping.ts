@@ -2,11 +2,19 @@
  * How much of its log a node keeps: its floor, and what is dropped below. A drop waits until the state that holds the floor is
  * on the disk (S20); until then a crash leaves a log that is longer than it has to be.
  */
+import type { Branches } from '../../branches/core/branches.ts';
 import type { EpochTree } from '../../history/epoch-tree.ts';
 import type { Segment } from '../../log/core/segment.ts';
 import { type Epoch, type Lsn, zeroLsn } from '../../redo/ids.ts';
-import type { DurablePoint, RetainedReply, RetainRequest } from '../../wire/core/messages.ts';
-import { type Holdings, imagesOn, ownImages, planRetention, type RetentionPlan } from './retention.ts';
+import type { RetainedReply, RetainRequest } from '../../wire/core/messages.ts';
+import {
+  type Holdings,
+  imagesOn,
+  nothingToDo,
+  ownImages,
+  planRetention,
+  type RetentionPlan,
+} from './retention.ts';
 
 /** The log files up to number `through` are not needed any more, and the saved state says so. */
 export interface DropLog {
@@ -26,19 +34,22 @@ export class LogKeeping {
   }
 
   /**
-   * Raises the floor as far as it may. `isHigher`: the state has to be saved, under a ticket that `saving` is told.
+   * Raises the floor as far as all branches that live let it. `isHigher`: the state has to be saved, under a ticket that `saving` is told.
    * @param isStuck whether no peer has the log that this node lacks: then its own images above have to do (S22).
    */
   plan(
-    { durable }: { readonly durable: DurablePoint },
+    branches: Branches,
     request: RetainRequest,
     holdings: Holdings,
     isStuck: boolean,
   ): { readonly plan: RetentionPlan; readonly isHigher: boolean } {
     const { tree, segment } = this;
-    const question = { tree, segment, durable, request, holdings };
-    const planned = planRetention(question);
-    const plan = isStuck ? { ...planned, floor: ownImages(question) ?? planned.floor } : planned;
+    const isKnown = branches.listed(request);
+    const { neededHeads: alsoOn } = branches;
+    const question = { tree, segment, durable: branches.main.durable, request, holdings, alsoOn };
+    // S33: of a branch that this node does not know it cannot tell what is needed.
+    const planned = isKnown ? planRetention(question) : nothingToDo(segment);
+    const plan = isStuck && isKnown ? { ...planned, floor: ownImages(question) ?? planned.floor } : planned;
     const isHigher = plan.floor.lsn > segment.floor.lsn;
     if (isHigher) segment.raiseFloor(plan.floor);
     return { plan, isHigher };

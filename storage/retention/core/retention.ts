@@ -5,7 +5,7 @@
 import { durableOn, type EpochTree } from '../../history/epoch-tree.ts';
 import { type Floor, floorOn } from '../../history/floor.ts';
 import type { Segment } from '../../log/core/segment.ts';
-import { type Lsn, maxLsn, minLsn, zeroLsn } from '../../redo/ids.ts';
+import { type Epoch, type Lsn, maxLsn, minLsn, zeroLsn } from '../../redo/ids.ts';
 import type { DurablePoint, RetainRequest } from '../../wire/core/messages.ts';
 
 /** One file of the log. */
@@ -31,8 +31,10 @@ export interface RetentionQuestion {
   readonly tree: EpochTree;
   readonly segment: Pick<Segment, 'floor' | 'floorOn' | 'endInFile' | 'volumeEnd'>;
   readonly durable: DurablePoint;
-  readonly request: Pick<RetainRequest, 'head' | 'keepFrom' | 'sinceUs' | 'bytesMax' | 'copies'>;
+  readonly request: Pick<RetainRequest, 'head' | 'keepFrom' | 'sinceUs' | 'bytesMax' | 'copies' | 'branches'>;
   readonly holdings: Holdings;
+  /** Heads of the branches that live: the floor lies on their paths too, and the log stays as far as they lead (S33). */
+  readonly alsoOn?: readonly Epoch[];
 }
 
 export interface RetentionPlan {
@@ -45,14 +47,14 @@ export interface RetentionPlan {
 
 /**
  * The floor goes to a place where there are durable images here (S19) and on three other nodes (`copies`), below everything that
- * somebody needs (`keepFrom`), on the path that is durable. It stays when there is no such place above it. Of the log only whole
+ * somebody needs (`keepFrom`), on the path that is durable and on that of every branch that lives (S33). It stays when there is no such place above it. Of the log only whole
  * files go, oldest first, and only those that are older than the window or beyond `bytesMax`.
  */
 export function planRetention(question: RetentionQuestion): RetentionPlan {
   const { segment, durable, request, holdings } = question;
   const now = segment.floorOn(durable.head);
   // On a path that leaves below the floor there is nothing to vouch for, whatever images there are.
-  if (now === null) return { floor: segment.floor, through: 0, window: zeroLsn };
+  if (now === null) return nothingToDo(segment);
   const rolled = holdings.files.filter(({ isRolled }) => isRolled);
   const old = rolled.slice(0, agedFiles(rolled, request.sinceUs));
   const beyond = rolled.slice(0, filesBeyond(holdings.files, rolled.length, request.bytesMax));
@@ -77,6 +79,11 @@ export function planRetention(question: RetentionQuestion): RetentionPlan {
   };
 }
 
+/** Nothing is dropped, and the floor stays. */
+export function nothingToDo({ floor }: Pick<Segment, 'floor'>): RetentionPlan {
+  return { floor, through: 0, window: zeroLsn };
+}
+
 /**
  * Boundaries of images that no merge may take away: the floor, from which older versions are built, and the lowest one above it,
  * which is where the floor goes next. Without that one merges would leave young boundaries only, and the floor would stand still.
@@ -97,10 +104,9 @@ export function imagesOn(tree: EpochTree, boundaries: readonly Floor[], head: Re
  * The newest images here, when they are above all that the log here says without a gap: from there on this node is complete all
  * the same. Null when there are none.
  */
-export function ownImages({ tree, segment, durable, holdings }: RetentionQuestion): Floor | null {
-  const own = holdings.boundaries.findLast(
-    (place) => place.lsn <= durable.vdl && floorOn(tree, place, durable.head) === place.lsn,
-  );
+export function ownImages(question: RetentionQuestion): Floor | null {
+  const { segment, durable, holdings } = question;
+  const own = holdings.boundaries.findLast((place) => place.lsn <= durable.vdl && isOnAll(question, place));
   return own !== undefined && own.lsn > segment.volumeEnd(durable.head) ? own : null;
 }
 
@@ -130,30 +136,40 @@ function filesBeyond(files: readonly LogFileFacts[], rolled: number, bytesMax: n
  */
 function limitOf({ tree, durable, request }: RetentionQuestion): Lsn {
   const told = { head: request.head, vdl: minLsn(request.keepFrom, request.copies) };
-  return minLsn(durable.vdl, durableOn(tree, told, durable.head));
+  const needed = (request.branches?.live ?? []).map(({ head, keepFrom }) =>
+    durableOn(tree, { head, vdl: keepFrom }, durable.head),
+  );
+  return [durableOn(tree, told, durable.head), ...needed].reduce(minLsn, durable.vdl);
+}
+
+/** Whether a place lies on the durable path and on those of all branches that live. */
+function isOnAll({ tree, durable, alsoOn = [] }: RetentionQuestion, place: Floor): boolean {
+  return [durable.head, ...alsoOn].every((head) => floorOn(tree, place, head) === place.lsn);
 }
 
 /** Boundaries that may become the floor, ascending. */
 function allowedBoundaries(question: RetentionQuestion): readonly Floor[] {
-  const { tree, durable, holdings } = question;
   const limit = limitOf(question);
-  return holdings.boundaries.filter(
-    (place) => place.lsn > zeroLsn && place.lsn <= limit && floorOn(tree, place, durable.head) === place.lsn,
+  return question.holdings.boundaries.filter(
+    (place) => place.lsn > zeroLsn && place.lsn <= limit && isOnAll(question, place),
   );
 }
 
 /**
- * The highest number such that no file up to it holds a frame of the durable path above the floor. Frames that no path leads to
+ * The highest number such that no file up to it holds a frame above the floor of the durable path or of a branch that lives. Frames that no path leads to
  * go with the files they are in; a file that holds nothing else waits for the next one.
  */
 function filesBelow(
   files: readonly LogFileFacts[],
-  { segment, durable }: RetentionQuestion,
+  { segment, durable, alsoOn = [] }: RetentionQuestion,
   floor: Lsn,
 ): number {
   let through = 0;
   for (const { number } of files) {
-    const end = segment.endInFile(durable.head, number);
+    const end = [durable.head, ...alsoOn].reduce(
+      (highest, head) => maxLsn(highest, segment.endInFile(head, number)),
+      zeroLsn,
+    );
     if (end > floor) break;
     if (end > zeroLsn) through = number;
   }

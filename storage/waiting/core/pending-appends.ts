@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import type { FramePosition, HeldFrame } from '../../log/core/segment.ts';
 import type { FrameHeader, ReceivedFrame } from '../../redo/frame.ts';
-import type { Lsn, PgId } from '../../redo/ids.ts';
+import type { BranchName, Lsn, PgId } from '../../redo/ids.ts';
 import type { AppendRequest } from '../../wire/core/messages.ts';
 import type { Caller } from './caller.ts';
 
@@ -10,6 +10,7 @@ import type { Caller } from './caller.ts';
 export interface WaitingAck {
   readonly caller: Caller;
   readonly request: AppendRequest;
+  readonly branch: BranchName;
   /** Groups of its frames. */
   readonly pgs: readonly PgId[];
   /** Membership epoch in which the caller believes. */

@@ -9,7 +9,7 @@ import { membersReplySchema, membersRequestSchema } from '../../members/core/mem
 import { membershipSchema } from '../../members/core/membership.ts';
 import { readU64, viewOf, writeU64 } from '../../redo/bytes.ts';
 import { branchName, epoch, type Lsn, lsn, type PageNo, type PgId, pageNo, pgId } from '../../redo/ids.ts';
-import { nodeLimits, redoLimits, refillLimits } from '../../redo/limits.ts';
+import { branchLimits, nodeLimits, redoLimits, refillLimits } from '../../redo/limits.ts';
 import type {
   AckedReply,
   AppendRequest,
@@ -159,6 +159,15 @@ const branchSchema = z.string().transform(branchName);
 const forksSchema = z.array(forkSchema);
 const durableSchema = z.object({ head: epochSchema, vdl: lsnSchema });
 const sclsSchema = z.array(z.tuple([pgSchema, lsnSchema]));
+const branchStatusSchema = z.object({
+  branch: branchSchema,
+  head: epochSchema,
+  sealed: epochSchema,
+  vdl: lsnSchema,
+  scl: lsnSchema,
+  last: lsnSchema,
+  fresh: z.boolean(),
+});
 const refusalCodes = [
   'SEALED',
   'UNKNOWN_EPOCH',
@@ -198,7 +207,7 @@ const requestSchemas = {
     readPoint: lsnSchema,
     pages: z.array(pageSchema).max(nodeLimits.readPagesMax),
   }),
-  [messageKinds.status]: z.object({ kind: z.literal('status') }),
+  [messageKinds.status]: z.object({ kind: z.literal('status'), known: z.literal(true).exactOptional() }),
   [messageKinds.retain]: z.object({
     kind: z.literal('retain'),
     authority: epochSchema.exactOptional(),
@@ -207,6 +216,12 @@ const requestSchemas = {
     sinceUs: z.int(),
     bytesMax: z.int().min(0).nullable(),
     copies: lsnSchema,
+    branches: z
+      .object({
+        knownTo: epochSchema,
+        live: z.array(z.object({ head: epochSchema, keepFrom: lsnSchema })).max(branchLimits.liveMax),
+      })
+      .exactOptional(),
   }),
   [messageKinds.members]: membersRequestSchema,
   [messageKinds.fetchImages]: z.object({
@@ -284,6 +299,8 @@ const replySchemas = {
     needsImages: z.string().exactOptional(),
     membership: membershipSchema.exactOptional(),
     refill: z.object({ bytes: z.int(), totalBytes: z.int(), bytesPerSecond: z.int() }).exactOptional(),
+    branches: z.array(branchStatusSchema).exactOptional(),
+    known: z.object({ forks: forksSchema, isWhole: z.boolean() }).exactOptional(),
   }),
   [messageKinds.refused]: z.object({
     kind: z.literal('refused'),

@@ -2,7 +2,8 @@
  * What crosses a storage link, version 1: requests to a storage node and its replies. How they become bytes is in
  * `message-codec.ts`.
  *
- * History of versions: 1 (2026-11-21); since 2026-11-29 with `retain`, floors, `fetchImages`, `putImages`, and the code BELOW_FLOOR. Fields that were added
+ * History of versions: 1 (2026-11-21); since 2026-11-29 with `retain`, floors, `fetchImages`, `putImages`, the code BELOW_FLOOR, and
+ * branches in `status` and `retain`. Fields that were added
  * later are optional, so that what an older process says is still read.
  */
 import type { Fork } from '../../history/epoch-tree.ts';
@@ -75,6 +76,32 @@ export interface ReadPagesRequest {
 
 export interface StatusRequest {
   readonly kind: 'status';
+  /** Asks for `known` as well, which other nodes want; a node of an older version leaves it out. */
+  readonly known?: true;
+}
+
+/** Where a branch stands at one node. */
+export interface BranchStatus {
+  readonly branch: BranchName;
+  /** Its newest epoch; genesis on a node that is sealed for the branch and knows no more of it. */
+  readonly head: Epoch;
+  readonly sealed: Epoch;
+  /** What is known to be durable on the path to `head`. */
+  readonly vdl: Lsn;
+  /** Up to here the node is complete on that path. */
+  readonly scl: Lsn;
+  /** Where the newest frame ends that it holds there, behind a hole or not. */
+  readonly last: Lsn;
+  /** True while it is no witness of this branch (S6, S34). */
+  readonly fresh: boolean;
+}
+
+/** Which branches a node knows. */
+export interface KnownBranches {
+  /** Every fork that it has recorded. */
+  readonly forks: readonly Fork[];
+  /** It has never come back empty, or has heard since of all branches that there were (S34). */
+  readonly isWhole: boolean;
 }
 
 /** Says what nobody needs any more of the log: the node may raise its floor and drop log files. Sent every few seconds. */
@@ -92,6 +119,19 @@ export interface RetainRequest {
   readonly bytesMax: number | null;
   /** Four nodes of the region hold durable images at or above this. */
   readonly copies: Lsn;
+  /**
+   * The branches that there are besides `main`: what a node needs of others it may let go. Left out by who does not know: then
+   * everything that the node knows of is kept.
+   */
+  readonly branches?: {
+    /** The newest epoch that was allotted when this was worked out: a branch that began later is none that was deleted. */
+    readonly knownTo: Epoch;
+    readonly live: readonly {
+      readonly head: Epoch;
+      /** Somebody needs the log of this path above this. */
+      readonly keepFrom: Lsn;
+    }[];
+  };
 }
 
 /** Pages out of a node's durable images, by number: for a node, or a region, that lacks what no log says any more (S24). */
@@ -239,6 +279,10 @@ export interface StatusReply {
   readonly needsImages?: string;
   /** Installed here; left out while that is what the configuration says. */
   readonly membership?: Membership;
+  /** Of the branches besides `main`; left out where there are none. */
+  readonly branches?: readonly BranchStatus[];
+  /** Only where it was asked for. */
+  readonly known?: KnownBranches;
 }
 
 /** What a node holds after a `retain`. */
