@@ -5,9 +5,9 @@
  * G52. A database with an operation under way, an open transaction or redo that is not settled is never put to rest.
  */
 import type { BranchName } from '../../../storage/core.ts';
-import type { ServiceLimits } from '../../session/core/service-limits.ts';
+import type { BranchLimits } from '../../session/core/service-limits.ts';
 
-type RestLimits = Pick<ServiceLimits, 'openBranches' | 'branchIdleMs'>;
+type RestLimits = Pick<BranchLimits, 'openBranches' | 'branchIdleMs'>;
 
 /** A branch that is awake. */
 export interface AwakeView {
