@@ -1,6 +1,7 @@
 /** The pure half of the door: what cores of the gateway import. */
 export type { ApiError, ApiReply, EventSink } from './api/core/api-routes.ts';
 export type { Described, SchemaName } from './api/core/api-schemas.ts';
+export { branchStatus, withUrl, withUrls } from './branches/core/branch-request.ts';
 export { decodeAck, parseJson, type ShipAck, subjectsOf } from './bus/core/messages.ts';
 export {
   type Branch,
@@ -45,6 +46,7 @@ export {
   operationRegion,
   operationSchema,
 } from './moves/core/operations.ts';
+export { type Place, parsePlace, placeForms } from './place/core/place.ts';
 export { readinessOf } from './readiness/core/readiness.ts';
 export { CommitMarks } from './replication/core/commit-marks.ts';
 export { StallWatch } from './replication/core/stall-watch.ts';

@@ -12,3 +12,4 @@ export { openControlStore } from './control/control-store.ts';
 export * from './core.ts';
 export { gatewayPart } from './deploy/region-file.ts';
 export { type DrillLink, drillLink } from './drills/run/drill-link.ts';
+export { timeText } from './place/time-text.ts';

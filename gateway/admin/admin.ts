@@ -5,6 +5,7 @@ import {
   type AgentRequest,
   type ApiError,
   type ApiReply,
+  branchStatus,
   type ClusterView,
   chooseLoss,
   type Described,
@@ -15,6 +16,8 @@ import {
   operationRegion,
   type SchemaName,
   whoIsMissing,
+  withUrl,
+  withUrls,
 } from '../../regions/index.ts';
 import { monotonicMs, type RegionId } from '../../storage/index.ts';
 import { type MetricRegistry, metricsContentType } from '../../telemetry/index.ts';
@@ -31,6 +34,8 @@ export interface AdminOptions {
   readonly version: string;
   /** This gateway's own. */
   readonly region: RegionId;
+  /** Where clients find this gateway, such as `http://10.0.0.7:7011`. */
+  readonly base: () => string;
   readonly view: ClusterView;
   readonly agents: AgentLink;
   /** Who runs drills; null where nobody can break processes and heal them. */
@@ -74,6 +79,7 @@ const bodyExamples: { readonly [S in SchemaName]?: string } = {
   PolicyChange: '{"rpoMs": 0}',
   DrillRequest: '{"kind": "node-loss"}',
   RegionsChange: '{"add": "eu-west-1"}',
+  BranchCreate: '{"name": "dev"}',
   MembersAct: '{"act": "replace", "out": "n6", "node": "n7", "address": "10.0.0.7:7007"}',
 };
 
@@ -100,6 +106,9 @@ function served(options: AdminOptions): Hono {
       policy: async () => policyReply(await askAnyone({ kind: 'policy' }, options)),
       changePolicy: ({ body }) => changePolicy(body, options),
       changeRegions: ({ body }) => changeRegions(body, options),
+      branches: () => ({ status: 200, body: withUrls(options.view.branches(monotonicMs()), options.base()) }),
+      createBranch: ({ body }) => createBranch(body, options),
+      deleteBranch: ({ params }) => deleteBranch(params.name, options),
       members: ({ params }) => members(params.region, { kind: 'members' }, options, 200),
       changeMembers: ({ params, body }) =>
         members(params.region, { kind: 'change-members', act: body }, options, 202),
@@ -187,7 +196,7 @@ async function begin(move: Move, options: AdminOptions): Promise<ApiReply<'failo
 
 /** Any agent may read and change the policy and the regions; this gateway's own region is asked first. */
 function askAnyone(
-  request: Extract<AgentRequest, { kind: 'policy' | 'change-policy' | 'change-regions' }>,
+  request: Extract<AgentRequest, { kind: 'policy' | 'change-policy' | 'change-regions' | 'delete-branch' }>,
   { agents, region, view }: AdminOptions,
 ): Promise<AgentAnswer> {
   return agents.askAny([region, ...view.regions.filter((name) => name !== region)], request);
@@ -205,6 +214,39 @@ async function changeRegions(
   const { code, message } = reply;
   if (code === 'NO_CONTROL_RECORD') return failed(503, code, message);
   return failed(code === 'BAD_REQUEST' ? 400 : 409, code, message);
+}
+
+/** The agent of the primary region makes a branch: it knows what is durable there now. */
+async function createBranch(
+  branch: Described<'BranchCreate'>,
+  options: AdminOptions,
+): Promise<ApiReply<'createBranch', 'gateway'>> {
+  const primary = options.view.record?.primary ?? options.region;
+  const answer = await options.agents.ask(primary, { kind: 'create-branch', branch });
+  if (answer.kind === 'silent') {
+    const advice = answer.mayHaveActed
+      ? 'It may have been made all the same: look at /v1/branches.'
+      : 'None was made.';
+    return failed(503, 'AGENT_UNREACHABLE', `${primary}: ${answer.reason}. ${advice}`);
+  }
+  const { reply } = answer;
+  if (reply.kind === 'branch') return { status: 201, body: withUrl(reply.branch, options.base()) };
+  if (reply.kind !== 'refused')
+    return failed(503, 'AGENT_UNREACHABLE', `${primary} answered something else.`);
+  return failed(branchStatus(reply.code), reply.code, reply.message);
+}
+
+async function deleteBranch(
+  name: string,
+  options: AdminOptions,
+): Promise<ApiReply<'deleteBranch', 'gateway'>> {
+  const answer = await askAnyone({ kind: 'delete-branch', name }, options);
+  if (answer.kind === 'silent') return failed(503, 'AGENT_UNREACHABLE', unheard(answer, '/v1/branches'));
+  const { reply } = answer;
+  if (reply.kind === 'branch') return { status: 200, body: withUrl(reply.branch, options.base()) };
+  if (reply.kind !== 'refused') return failed(503, 'AGENT_UNREACHABLE', 'An agent answered something else.');
+  const status = branchStatus(reply.code);
+  return failed(status === 400 ? 409 : status, reply.code, reply.message);
 }
 
 /** What is known when no agent has answered a request that does no harm when it is made again. */
@@ -307,6 +349,7 @@ function answerOf<S extends 200 | 202>(answer: AgentAnswer, region: RegionId, su
     case 'losses':
     case 'policy':
     case 'regions':
+    case 'branch':
     case 'members':
       return failed(503, 'AGENT_UNREACHABLE', `${region} answered something else.`);
   }

@@ -113,7 +113,7 @@ async function serve(parts: GatewayParts): Promise<HttpServer> {
   const { setup, observed, sql, news } = parts;
   const { config, options, listen, auth, protocolLimits } = setup;
   const started = await startHttpServer({
-    service: sql.service,
+    service: sql.streams,
     listen,
     auth,
     tls: config.tls ?? null,
@@ -143,6 +143,7 @@ function adminApp({ setup, observed, control, news }: GatewayParts): ReturnType<
     secret: config.secret,
     version: options.version,
     region: config.region,
+    base: () => `${config.tls === undefined ? 'http' : 'https'}://${config.advertise ?? news.status.address}`,
     view: news.view,
     agents: new AgentLink(control.nats, config.cluster, limits.agentAnswerMs),
     drills: config.supervisor === undefined ? null : drillLink(config.supervisor),
@@ -169,6 +170,7 @@ async function release({ setup, observed, control, storage, sql, news }: Gateway
   news.reporter.close();
   news.feed.close();
   sql.forwardServer.close();
+  await sql.past.close();
   storage.role.close();
   await sql.databases.close();
   control.store.close();

@@ -1,8 +1,10 @@
 /** The part of a gateway that runs statements: its databases, client streams, and forwarding to and for other gateways. */
 import { quorumLimits } from '../../storage/index.ts';
 import type { Databases } from '../database/databases.ts';
+import type { Database } from '../session/database.ts';
 import { ForwardClient } from '../session/forward-client.ts';
 import { ForwardServer } from '../session/forward-server.ts';
+import { seesAll } from '../session/global-point.ts';
 import { GatewaySqlService } from '../session/sql-service.ts';
 import {
   gatewaySubject,
@@ -11,6 +13,8 @@ import {
   WriterWatch,
   type WriterWatchOptions,
 } from '../session/writer-watch.ts';
+import { PastReads } from '../travel/past-reads.ts';
+import { TravelService } from '../travel/travel-service.ts';
 import type { ControlPart } from './open-control.ts';
 import type { GatewaySetup } from './setup.ts';
 import { startBranches } from './start-branches.ts';
@@ -22,6 +26,9 @@ export interface SqlPart {
   readonly watch: WriterWatch;
   readonly databases: Databases;
   readonly service: GatewaySqlService;
+  /** What clients' streams are opened by: those of `service`, which can read the past as well. */
+  readonly streams: TravelService;
+  readonly past: PastReads;
   readonly forwardServer: ForwardServer;
 }
 
@@ -56,7 +63,16 @@ export function startSqlPart(
   const { metrics } = observed;
   const readDefault = options.readDefault ?? 'session';
   const services = { forward, metrics, limits, readDefault, readOnly: false };
-  return { watch, databases, service: new GatewaySqlService(databases, services), forwardServer };
+  const service = new GatewaySqlService(databases, services);
+  const past = new PastReads({
+    region: storage.nodes,
+    limits,
+    log: options.log,
+    ...(options.pgBytes !== undefined && { pgBytes: options.pgBytes }),
+  });
+  const hasAll = (database: Database) => seesAll({ database, forward, limits });
+  const streams = new TravelService(service, { past, metrics, hasAll });
+  return { watch, databases, service, streams, past, forwardServer };
 }
 
 /** What the watches of all databases have in common: there is one lease. */

@@ -2,7 +2,7 @@
 
 import { type BranchName, mainBranch } from '../../storage/core.ts';
 import { adviseError, limitFailure } from '../sql/errors.ts';
-import type { SessionOptions, SqlError, SqlOutcome, SqlService, SqlSession } from '../sql/sql.ts';
+import type { SessionOptions, SqlError, SqlOutcome, SqlService } from '../sql/sql.ts';
 import type { DatabaseDirectory } from './database.ts';
 import { GatewaySession, type SessionServices } from './sql-session.ts';
 
@@ -21,7 +21,7 @@ export class GatewaySqlService implements SqlService {
     return this.open;
   }
 
-  openSession(options?: SessionOptions): SqlOutcome<SqlSession> {
+  openSession(options?: SessionOptions): SqlOutcome<GatewaySession> {
     const { sessions } = this.services.limits;
     if (this.open >= sessions) return limitFailure('sessions', sessions);
     const branch = options?.branch ?? mainBranch;

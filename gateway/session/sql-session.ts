@@ -26,6 +26,7 @@ import { asksForWriter, classOfOperation, leavesTransaction, mayCommit, route } 
 import type { ServiceLimits } from './core/service-limits.ts';
 import type { Database } from './database.ts';
 import type { ForwardClient, ForwardOutcome } from './forward-client.ts';
+import { globalPoint } from './global-point.ts';
 import { type LocalAnswer, type LocalPlace, LocalSession } from './local-session.ts';
 import { OperationSession } from './operation-session.ts';
 import type { RemoteWriter } from './writer-watch.ts';
@@ -66,15 +67,14 @@ interface RemoteStream {
   autocommit: boolean;
 }
 
-/** Fetching a point of time from the writer, for a `global` read. */
-const positionRetryMs = 20;
 /** Who waits for a writer looks again after this long, news or not: how long to wait depends on why there is none. */
 const waitAgainMs = 250;
 /** The longest pause before a writer that did not take a statement is asked again, when there is no news. */
 const pauseMaxMs = 1_000;
 
 export class GatewaySession extends OperationSession {
-  private readonly database: Database;
+  /** Whose stream it is. */
+  readonly database: Database;
   private readonly services: SessionServices;
   private readonly onClose: () => void;
   private readonly local: LocalSession;
@@ -82,7 +82,8 @@ export class GatewaySession extends OperationSession {
   private remote: RemoteStream | null = null;
   /** A stream at the writer whose first answer has not come. */
   private asked: RemoteStream | null = null;
-  private state: StreamState;
+  /** What the stream has of its own; read by who takes it elsewhere. */
+  state: StreamState;
   private closed = false;
 
   constructor(database: Database, services: SessionServices, onClose: () => void) {
@@ -302,7 +303,10 @@ export class GatewaySession extends OperationSession {
     if (preference === 'session') needed = volume.writtenLsn;
     if (preference === 'global' && watch.place() === 'here') needed = volume.pointFor(preference);
     else if (preference === 'global') {
-      const point = await this.globalPoint(request);
+      const point = await globalPoint(
+        { database: this.database, forward: this.services.forward },
+        request.sinceMs,
+      );
       if (point === null)
         return watch.place() === 'here'
           ? { kind: 'again', as: 'read', pauseMs: 0 }
@@ -323,22 +327,6 @@ export class GatewaySession extends OperationSession {
       `This region's volume has not reached LSN ${needed} within readWaitMs = ${limits.readWaitMs}` +
       (held === null ? '' : `: ${held}`);
     return answer({ ok: false, error: adviseError('SEXTANT_STORAGE_UNAVAILABLE', detail) });
-  }
-
-  /** Up to where everything was durable after this read began; null when there is no one to ask, or it is this gateway. */
-  private async globalPoint(request: Request): Promise<Lsn | null> {
-    const { forward } = this.services;
-    const { watch, branch } = this.database;
-    for (;;) {
-      if (watch.place() === 'here') return null;
-      const left = watch.patienceMs(request.sinceMs, monotonicMs());
-      if (left <= 0) return null;
-      const writer = watch.remote();
-      const point = writer === null ? null : await forward.position(writer, branch, left);
-      if (point?.kind === 'position') return point.vdl;
-      watch.want();
-      await watch.next(Math.min(left, writer === null ? left : positionRetryMs));
-    }
   }
 
   // ---- at the writer

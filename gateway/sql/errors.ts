@@ -259,6 +259,19 @@ const table = {
     retryable: false,
     httpStatus: 403,
   },
+  SEXTANT_POINT_UNAVAILABLE: {
+    meaning: 'The place in history that was named is not one that can be read or gone back to here.',
+    action: 'Name another one; the message says why this one cannot be had.',
+    retryable: false,
+    httpStatus: 409,
+  },
+  SEXTANT_HISTORY_FORKED: {
+    meaning:
+      'History goes on from before what the client had seen: a rewind or a failover has left that behind.',
+    action: 'Read again what was decided upon, then run the whole transaction again.',
+    retryable: false,
+    httpStatus: 409,
+  },
   SEXTANT_READ_RAISED: {
     meaning:
       'Inside a gateway only: the operation asked for stronger reads, and is run again once they can be had.',

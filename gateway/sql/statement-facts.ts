@@ -62,7 +62,12 @@ export interface StatementFacts {
   /** The verb, in upper case; empty when the text holds no statement. */
   readonly word: string;
   readonly kind: StatementClass;
+  /** It names the PRAGMA by which a stream reads the past. */
+  readonly travels: boolean;
 }
+
+/** Reads the past: `PRAGMA sextant_at`. */
+const travelling = /\bsextant_at\b/i;
 
 const rememberedTexts = 1_024;
 /** Longer texts are rarely sent twice. */
@@ -76,6 +81,7 @@ export function factsOf(sql: string): StatementFacts {
   const facts: StatementFacts = {
     word: firstWord(sql),
     kind: classOfStatement(sql),
+    travels: travelling.test(sql),
   };
   if (sql.length > rememberedLength) return facts;
   if (remembered.size >= rememberedTexts) {

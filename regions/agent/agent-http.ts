@@ -12,6 +12,7 @@ import type { AdminAct } from '../api/audit.ts';
 import type { ApiError, ApiReply } from '../api/core/api-routes.ts';
 import { type Admission, mountApi } from '../api/mount.ts';
 import { holdsSecret } from '../api/secret.ts';
+import { branchStatus, withUrl, withUrls } from '../branches/core/branch-request.ts';
 import { unansweredOf } from '../moves/core/loss-answers.ts';
 import { mergeLosses } from '../moves/core/loss-report.ts';
 import type { AgentReply, AgentRequest } from '../moves/core/operations.ts';
@@ -20,11 +21,16 @@ import type { AgentConfig } from './config.ts';
 
 /** Routes over a running agent. Asked for another region's move, it says which agent to ask. */
 export function agentRoutes(
-  agent: Pick<Agent, 'unready' | 'view' | 'readiness' | 'serve' | 'rebuild'>,
-  config: Pick<AgentConfig, 'region' | 'secret'>,
+  agent: Pick<Agent, 'unready' | 'view' | 'readiness' | 'serve' | 'rebuild' | 'standing'>,
+  config: Pick<AgentConfig, 'region' | 'secret' | 'identity'>,
   registry: MetricRegistry,
   audit: (act: AdminAct) => void,
 ): Hono {
+  /** Where clients find the region's first gateway. */
+  const base = (): string | null => {
+    const { gateway } = agent.standing;
+    return gateway === null ? null : `${config.identity === undefined ? 'http' : 'https'}://${gateway}`;
+  };
   const encodeError = (error: ApiError) => JSON.stringify(error);
   const begin = async (
     request: Extract<AgentRequest, { kind: 'switchover' | 'failover' }>,
@@ -88,6 +94,20 @@ export function agentRoutes(
         const error = refusal(reply);
         const status = error.code === 'NO_CONTROL_RECORD' ? 503 : error.code === 'BAD_REQUEST' ? 400 : 409;
         return { status, error };
+      },
+      branches: () => ({ status: 200, body: withUrls(agent.view.branches(monotonicMs()), base()) }),
+      createBranch: async ({ body }) => {
+        const reply = await agent.serve({ kind: 'create-branch', branch: body });
+        if (reply.kind === 'branch') return { status: 201, body: withUrl(reply.branch, base()) };
+        const error = refusal(reply);
+        return { status: error.code === 'OTHER_REGION' ? 421 : branchStatus(error.code), error };
+      },
+      deleteBranch: async ({ params }) => {
+        const reply = await agent.serve({ kind: 'delete-branch', name: params.name });
+        if (reply.kind === 'branch') return { status: 200, body: withUrl(reply.branch, base()) };
+        const error = refusal(reply);
+        const status = branchStatus(error.code);
+        return { status: status === 400 ? 409 : status, error };
       },
       members: async ({ params }) => membersOf(params.region, config.region, agent, { kind: 'members' }, 200),
       changeMembers: async ({ params, body }) =>

@@ -1,5 +1,6 @@
 /** What a region's agent answers to a request, from a gateway or over its own HTTP. */
 import type { RegionId } from '../../storage/index.ts';
+import { type BranchAnswer, type BranchesOptions, makeBranch, removeBranch } from '../branches/branches.ts';
 import type { Replacement } from '../members/replacement.ts';
 import { changeMembership, type MembershipOptions } from '../membership/membership.ts';
 import type { AgentReply, AgentRequest } from '../moves/core/operations.ts';
@@ -17,10 +18,11 @@ export interface AnswerParts {
   readonly policy: PolicyOptions;
   readonly membership: MembershipOptions;
   readonly replacement: Replacement;
+  readonly branches: BranchesOptions;
 }
 
 export async function answerRequest(request: AgentRequest, parts: AnswerParts): Promise<AgentReply> {
-  const { region, moves, losses, lookedFor, policy, membership, replacement } = parts;
+  const { region, moves, losses, lookedFor, policy, membership, replacement, branches } = parts;
   switch (request.kind) {
     case 'switchover':
     case 'failover': {
@@ -58,6 +60,10 @@ export async function answerRequest(request: AgentRequest, parts: AnswerParts): 
       return policyReply(await readPolicy(policy));
     case 'change-policy':
       return policyReply(await changePolicy(request.change, policy));
+    case 'create-branch':
+      return branchReply(await makeBranch(request.branch, branches));
+    case 'delete-branch':
+      return branchReply(await removeBranch(request.name, branches));
     case 'change-regions': {
       const answer = await changeMembership(request.change, membership);
       return answer.kind === 'regions' ? { kind: 'regions', membership: answer.body } : answer;
@@ -67,4 +73,10 @@ export async function answerRequest(request: AgentRequest, parts: AnswerParts): 
 
 function policyReply(answer: PolicyAnswer): AgentReply {
   return answer.kind === 'policy' ? { kind: 'policy', policy: policyBody(answer.policy) } : answer;
+}
+
+function branchReply(answer: BranchAnswer): AgentReply {
+  if (answer.kind === 'refused') return answer;
+  const { name, epoch, parent, forkLsn, createdAtMs } = answer.branch;
+  return { kind: 'branch', branch: { name, epoch, lsn: forkLsn, parent, forkLsn, createdAtMs, regions: [] } };
 }

@@ -9,12 +9,7 @@ import type { ControlReading, ControlView } from '../control/core/control-port.t
 import { isMember } from '../control/core/control-record.ts';
 import { ControlSight } from '../control/core/control-sight.ts';
 import { ChallengerTimer } from '../control/core/lease.ts';
-import {
-  describeReading,
-  type Neighbours,
-  noRecord,
-  notMemberReason,
-} from '../control/core/record-claims.ts';
+import { describeReading, type Neighbours, notMemberReason } from '../control/core/record-claims.ts';
 import type { Survivor } from '../control/core/survivors.ts';
 import { ControlHealth } from '../control/writer/core/control-health.ts';
 import { FailoverWatch } from '../failover/failover-watch.ts';
@@ -31,7 +26,7 @@ import { ageOf, noLagMemory, positionsOf } from '../replication/core/lag-memory.
 import { noteLags } from '../replication/lag-store.ts';
 import { Lending } from '../replication/lending.ts';
 import { PullWishes } from '../replication/pull-wishes.ts';
-import { Receiving } from '../replication/receiving.ts';
+import { Receiving, type ReceivingOptions } from '../replication/receiving.ts';
 import { findReign, type Reign } from '../replication/reign.ts';
 import { type LaneWindow, Shipping, type ShippingOptions } from '../replication/shipping.ts';
 import { Retention } from '../retention/retention.ts';
@@ -39,11 +34,13 @@ import { ClusterView } from '../status/core/cluster-view.ts';
 import { type RegionReport, type Report, reportSchema } from '../status/core/report.ts';
 import { reportLimits } from '../status/core/report-limits.ts';
 import { RegionNodes } from '../status/region-nodes.ts';
-import { type AnswerParts, answerRequest } from './answer-request.ts';
+import { answerParts } from './answer-parts.ts';
+import { answerRequest } from './answer-request.ts';
 import { Heartbeats } from './heartbeats.ts';
 import type { RegionAgentOptions } from './region-agent-options.ts';
+import { RegionBranches } from './region-branches.ts';
 import { repairSpan } from './repair-span.ts';
-import { standingOf } from './standing.ts';
+import { standingOf, survivorOf } from './standing.ts';
 
 const nodesEveryMs = 500;
 const lagSaveMs = 1_000;
@@ -66,6 +63,7 @@ export class RegionAgent {
   private readonly control: ControlHealth;
   private readonly challenger: ChallengerTimer;
   private readonly lending: Lending;
+  private readonly branches: RegionBranches;
   private readonly stopwatch: MoveStopwatch;
   private readonly stops: (() => void)[] = [];
   private shipping: { readonly epoch: Epoch; readonly run: Shipping } | null = null;
@@ -95,6 +93,14 @@ export class RegionAgent {
         const { orphanEpoch, epoch } = report;
         traces.lost(report, lost, lookedAtUs, this.view.failoverAfter(orphanEpoch, epoch));
       },
+    });
+    this.branches = new RegionBranches({
+      ...options,
+      nodes: this.nodes,
+      view: this.view,
+      ship: (lanes, reign) => this.ship({ ...lanes, from: region, remembered: noLagMemory }, reign),
+      receive: (own) => this.receive({ ...own, onJoined: () => undefined }),
+      poll: () => void this.pollNodes(),
     });
     this.lending = new Lending({
       path: () => this.path(),
@@ -141,6 +147,7 @@ export class RegionAgent {
       view: this.view,
       me: () => this.survivor().held,
       lags: () => this.shipping?.run.lag() ?? [],
+      branches: () => this.branches.needs,
       // Before a secondary has joined nobody has looked.
       isSearching: () =>
         this.orphans.isLooking || (this.shipping === null && this.orphans.lookedUnder === null),
@@ -175,6 +182,7 @@ export class RegionAgent {
         if (report.kind === 'ok') this.heard(report.value);
       }),
       nats.subscribe(subjects.ack(region), (message) => {
+        if (this.branches.acked(message.data)) return;
         this.shipping?.run.acked(message.data);
         this.lending.acked(message.data);
       }),
@@ -207,6 +215,7 @@ export class RegionAgent {
     this.lending.close();
     this.replacement.close();
     this.receiving?.close();
+    this.branches.close();
     this.orphans.close();
     await this.shipping?.run.close();
   }
@@ -250,6 +259,7 @@ export class RegionAgent {
       receiving: this.receiving,
       lags: this.shipping?.run.lag() ?? [],
       retention: this.retention.report,
+      branches: this.branches.report,
       backup: this.options.backup?.report ?? null,
       lossEpochs: losses.epochs,
       failovers: this.moves.failovers,
@@ -272,21 +282,11 @@ export class RegionAgent {
     return ageOf(this.receiving.levelMsAgo, lags.memory[region], runtime.wallUs());
   }
 
-  /** Where this region stands: by its shipping or its receiving, and while it does neither by what its nodes say. */
+  /** See `survivorOf`. */
   survivor(): Survivor {
-    const { receiving, shipping, nodes } = this;
-    const { region } = this.options;
-    const at = receiving?.position;
-    const primaryVdl = receiving !== null && receiving.primary !== null ? receiving.primaryVdl : null;
-    const levelMsAgo = receiving?.levelMsAgo ?? null;
-    const found = { region, heardMsAgo: 0, followed: receiving?.primary ?? null, primaryVdl, levelMsAgo };
-    if (shipping !== null) {
-      const { epoch } = shipping;
-      const held = { epoch, vdl: this.primaryVdl, forks: nodes.forksTo(epoch) };
-      return { ...found, held, followed: region, primaryVdl: this.primaryVdl };
-    }
-    if (at === undefined || at.head === genesisEpoch) return { ...found, held: nodes.held };
-    return { ...found, held: { epoch: at.head, vdl: at.vdl, forks: nodes.forksTo(at.head) } };
+    const { shipping, receiving, nodes, primaryVdl } = this;
+    const ships = shipping === null ? null : { epoch: shipping.epoch, vdl: primaryVdl };
+    return survivorOf({ region: this.options.region, ships, receiving, nodes });
   }
 
   /** Every other region of the deployment, as the control record has it. */
@@ -318,23 +318,22 @@ export class RegionAgent {
 
   /** Answers a request from a gateway, or from the agent's own HTTP. */
   serve(request: AgentRequest): Promise<AgentReply> {
-    return answerRequest(request, { ...this.options, ...this.answering });
-  }
-
-  private get answering(): Omit<AnswerParts, 'region' | 'losses'> {
-    const { moves, lookedFor, replacement, options, view } = this;
-    const { runtime } = options;
-    // What changes of the control record that no move makes are made with.
-    const membership = {
-      ...options,
-      configured: options.regions,
+    const { options, view, sight, nodes, branches, moves, lookedFor, replacement } = this;
+    const parts = answerParts({
+      options,
       view,
-      looked: (reading: ControlReading) => this.looked(reading),
-      noRecord: (reason: string) => noRecord(reason, this.sight.lastSeen(runtime.nowMs()), this.neighbours()),
-      nowMs: () => runtime.nowMs(),
-    };
-    const policy = { ...membership, regions: view.regions };
-    return { moves, lookedFor, replacement, policy, membership };
+      sight,
+      nodes,
+      branches,
+      moves,
+      lookedFor,
+      replacement,
+      me: () => this.survivor(),
+      poll: () => this.pollNodes(),
+      looked: (reading) => this.looked(reading),
+      neighbours: () => this.neighbours(),
+    });
+    return answerRequest(request, { ...options, ...parts });
   }
 
   private heard(report: Report): void {
@@ -362,6 +361,7 @@ export class RegionAgent {
       return;
     }
     this.shipping?.run.shipTo(this.others);
+    this.branches.saw(view.record);
     if (before?.epoch === epoch && before.primary === primary && wasMember) return;
     log.info({ epoch, primary }, 'a new reign');
     if (primary === region) void this.becomePrimary(epoch);
@@ -377,6 +377,7 @@ export class RegionAgent {
     this.shipping = null;
     this.receiving?.close();
     this.receiving = null;
+    this.branches.close();
   }
 
   /** Ships the reign's path once this region's nodes know it: its writer has recovered by then. */
@@ -409,7 +410,7 @@ export class RegionAgent {
   }
 
   private ship(
-    whose: Pick<ShippingOptions, 'from' | 'via' | 'secondaries' | 'remembered'>,
+    whose: Pick<ShippingOptions, 'from' | 'secondaries' | 'remembered'> & Partial<ShippingOptions>,
     reign: Reign,
   ): Shipping {
     const { cluster, replication, runtime, log } = this.options;
@@ -421,32 +422,40 @@ export class RegionAgent {
   }
 
   private becomeSecondary(): void {
-    const { cluster, region, nats, replication, lags, telemetry, runtime, log } = this.options;
+    const { region, nats, lags } = this.options;
     this.reignSought = null;
     void this.shipping?.run.close();
     this.shipping = null;
     lags.keepOnly([region]);
-    if (this.receiving !== null) return;
-    this.receiving = new Receiving({
-      cluster,
-      region,
+    this.receiving ??= this.receive({
       connection: nats,
-      nodes: this.options.links,
-      recover: async (goal) => {
-        const outcome = await this.options.recover(goal);
-        if (outcome.kind === 'recovered') return outcome.outcome;
-        log.warn({ outcome, epoch: goal.epoch }, 'could not join the path of the primary; tries again');
-        return null;
-      },
-      openReceiver: replication.openReceiver,
+      onOther: (branch, bytes) => this.branches.arrived(branch, bytes),
       onJoined: (outcome) => {
         this.nodes.follows(outcome.head, outcome.forks);
         this.orphans.search(outcome);
       },
+    });
+  }
+
+  private receive(own: Pick<ReceivingOptions, 'branch' | 'connection' | 'onOther' | 'onJoined'>): Receiving {
+    const { cluster, region, links, replication, recover, telemetry, runtime, log } = this.options;
+    const { openReceiver, codec } = replication;
+    return new Receiving({
+      cluster,
+      region,
+      nodes: links,
+      recover: async (goal) => {
+        const outcome = await recover(goal);
+        if (outcome.kind === 'recovered') return outcome.outcome;
+        log.warn({ outcome, epoch: goal.epoch }, 'could not join the path of the primary; tries again');
+        return null;
+      },
+      openReceiver,
       telemetry,
       log,
       runtime,
-      ...(replication.codec !== undefined && { codec: replication.codec }),
+      ...(codec !== undefined && { codec }),
+      ...own,
     });
   }
 
@@ -480,6 +489,7 @@ export class RegionAgent {
   private async pollNodes(): Promise<void> {
     const { head, vdl } = await this.nodes.poll();
     this.replacement.look(this.nodes.behind);
+    this.branches.look();
     const { position } = this.receiving ?? {};
     if (position !== undefined) this.lending.durable(position.head, position.vdl);
     if (this.shipping === null || this.shipping.epoch !== head) return;

@@ -1,6 +1,6 @@
 /** How a region stands, put together for everybody from what its agent knows. */
 
-import type { RegionId } from '../../storage/index.ts';
+import { type Epoch, genesisEpoch, type Lsn, type RegionId } from '../../storage/index.ts';
 import { sextantVersion } from '../../telemetry/core.ts';
 import type { Backup } from '../backup/backup.ts';
 import type { Survivor } from '../control/core/survivors.ts';
@@ -11,7 +11,7 @@ import type { Receiving } from '../replication/receiving.ts';
 import type { Shipping } from '../replication/shipping.ts';
 import type { RetentionReport } from '../retention/core/retention-report.ts';
 import type { BackupReport } from '../status/core/backup-report.ts';
-import type { RegionReport } from '../status/core/report.ts';
+import type { BranchReport, RegionReport } from '../status/core/report.ts';
 import { reportLimits } from '../status/core/report-limits.ts';
 import type { RegionNodes } from '../status/region-nodes.ts';
 
@@ -36,6 +36,7 @@ export interface StandingParts {
   readonly retention: RetentionReport;
   /** Null without a backup. */
   readonly backup: BackupReport | null;
+  readonly branches: readonly BranchReport[];
   /** Reigns whose lost writes are known here. */
   readonly lossEpochs: readonly number[];
   readonly failovers: Moves['failovers'];
@@ -47,7 +48,7 @@ export interface StandingParts {
 
 export function standingOf(parts: StandingParts): RegionReport {
   const { region, addresses, survivor, nodes, receiving, lags, lossEpochs, failovers } = parts;
-  const { trouble, took, watch, sentAtMs, retention, backup } = parts;
+  const { trouble, took, watch, sentAtMs, retention, backup, branches } = parts;
   const { held, followed, primaryVdl, levelMsAgo } = survivor;
   const { suspicion, refusal } = watch;
   return {
@@ -91,6 +92,7 @@ export function standingOf(parts: StandingParts): RegionReport {
     ),
     retention,
     ...(backup !== null && { backup }),
+    ...(branches.length > 0 && { branches: [...branches] }),
     lossEpochs: [...lossEpochs],
     failovers: failovers.slice(-reportLimits.reportFailoversMax).map(({ id, epoch }) => ({ id, epoch })),
     took,
@@ -100,4 +102,29 @@ export function standingOf(parts: StandingParts): RegionReport {
     ...(suspicion !== null && { suspects: { ...suspicion } }),
     ...(refusal !== null && { noFailover: refusal }),
   };
+}
+
+/** Where a region stands: by its shipping or its receiving, and while it does neither by what its nodes say. */
+export function survivorOf({
+  region,
+  ships,
+  receiving,
+  nodes,
+}: {
+  readonly region: RegionId;
+  /** The reign that is shipped, and what is durable of it; null where none is. */
+  readonly ships: { readonly epoch: Epoch; readonly vdl: Lsn } | null;
+  readonly receiving: Pick<Receiving, 'position' | 'primary' | 'primaryVdl' | 'levelMsAgo'> | null;
+  readonly nodes: Pick<RegionNodes, 'forksTo' | 'held'>;
+}): Survivor {
+  const at = receiving?.position;
+  const primaryVdl = receiving !== null && receiving.primary !== null ? receiving.primaryVdl : null;
+  const levelMsAgo = receiving?.levelMsAgo ?? null;
+  const found = { region, heardMsAgo: 0, followed: receiving?.primary ?? null, primaryVdl, levelMsAgo };
+  if (ships !== null) {
+    const held = { ...ships, forks: nodes.forksTo(ships.epoch) };
+    return { ...found, held, followed: region, primaryVdl: ships.vdl };
+  }
+  if (at === undefined || at.head === genesisEpoch) return { ...found, held: nodes.held };
+  return { ...found, held: { epoch: at.head, vdl: at.vdl, forks: nodes.forksTo(at.head) } };
 }

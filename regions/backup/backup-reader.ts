@@ -1,5 +1,6 @@
 /** Reads a backup: finds it in a store, finds the place that an operator means, puts the database together as it was there. */
 import { EpochTree, type Lsn, type PageFile, type ReceivedFrame, splitFrames } from '../../storage/index.ts';
+import { timeText } from '../place/time-text.ts';
 import { type Catalog, readCatalog, readManifest } from './catalog.ts';
 import { type ConsistencyPoint, pointsIn } from './core/consistency-points.ts';
 import { type LogPiece, logChain, restorePlan, setsOnPath } from './core/log-chain.ts';
@@ -9,7 +10,7 @@ import { decodePart } from './core/page-part.ts';
 import { readObject } from './object-codec.ts';
 import { storeBelow } from './object-store.ts';
 import { type ObjectStore, StoreError } from './store-types.ts';
-import { type Target, timeText } from './target.ts';
+import type { Target } from './target.ts';
 
 /** A backup cannot be read, or not as was asked; the message says what is missing and what can be had. */
 export class RestoreError extends Error {

@@ -8,6 +8,7 @@ import { TransferError } from '../transfer/transfer-error.ts';
 import { CliError } from './ask/output.ts';
 import { addBackupCommands } from './backup/backup-commands.ts';
 import { addRestoreCommand } from './backup/restore-command.ts';
+import { addBranchCommands } from './branches/branch-commands.ts';
 import { addCertsCommands } from './commands/certs-commands.ts';
 import { addCompletionCommand } from './commands/completion-command.ts';
 import { addControlCommands } from './commands/control-commands.ts';
@@ -42,6 +43,7 @@ export function buildProgram(): Command {
   addTransferCommands(program);
   addMoveCommands(program);
   addPolicyCommand(program);
+  addBranchCommands(program);
   addControlCommands(program);
   addDrillCommands(program);
   addBackupCommands(program);

@@ -3,6 +3,7 @@
  * `replicate` span for every traced write once it is durable here.
  */
 import {
+  type BranchName,
   type DriverPlace,
   decodeRecords,
   type Epoch,
@@ -34,8 +35,15 @@ import {
   spanNames,
   type Telemetry,
 } from '../../telemetry/index.ts';
-import { carriesImages, decodeShipped, encodeAck, type Shipped, subjectsOf } from '../bus/core/messages.ts';
-import type { NatsConnection } from '../bus/nats-connection.ts';
+import {
+  carriesImages,
+  decodeShipped,
+  encodeAck,
+  lineOf,
+  type Shipped,
+  subjectsOf,
+} from '../bus/core/messages.ts';
+import type { NatsConnection, NatsMessage } from '../bus/nats-connection.ts';
 import { ClockOffset } from './core/clock-offset.ts';
 import { Receiver, type ReceiverEffect, type ReceiverPosition } from './core/receiver.ts';
 import { StallWatch } from './core/stall-watch.ts';
@@ -80,10 +88,19 @@ export function openRegionReceiver(
   });
 }
 
+/** What a receiver needs of NATS. */
+export interface Inlet extends Pick<NatsConnection, 'publish'> {
+  subscribe(subject: string, onMessage: (message: Pick<NatsMessage, 'data'>) => void): () => void;
+}
+
 export interface ReceivingOptions {
   readonly cluster: string;
   readonly region: RegionId;
-  readonly connection: Pick<NatsConnection, 'publish' | 'subscribe'>;
+  /** The line of history that is received; `main` by default. */
+  readonly branch?: BranchName;
+  /** What arrives of other lines. */
+  readonly onOther?: (branch: BranchName, bytes: Uint8Array) => void;
+  readonly connection: Inlet;
   /** The region's nodes. */
   readonly nodes: FetchSource;
   readonly recover: (goal: RecoveryGoal) => Promise<Recovered | null>;
@@ -108,6 +125,7 @@ export class Receiving {
   private readonly options: ReceivingOptions;
   private readonly runtime: Runtime;
   private readonly codec: Codec;
+  private readonly branch: BranchName;
   private readonly receiver = new Receiver();
   /** By who ships: each has a clock of its own. */
   private readonly offsets = new Map<RegionId, ClockOffset>();
@@ -126,10 +144,11 @@ export class Receiving {
   private closed = false;
 
   constructor(options: ReceivingOptions) {
-    const { runtime = machine, codec = zstd } = options;
+    const { runtime = machine, codec = zstd, branch = mainBranch } = options;
     this.options = options;
     this.runtime = runtime;
     this.codec = codec;
+    this.branch = branch;
     this.images = new ImageReceiving({
       ...options,
       codec,
@@ -155,7 +174,8 @@ export class Receiving {
     const isBehind =
       receiver.state.kind === 'following' && receiver.hears(nowMs) && vdl < receiver.primaryVdl;
     for (const news of this.watch.look({ isBehind, progress: vcl + this.images.stored }, nowMs)) {
-      const facts = { primary: this.from, vdl, vcl, primaryVdl: receiver.primaryVdl };
+      const { branch } = this;
+      const facts = { primary: this.from, branch, vdl, vcl, primaryVdl: receiver.primaryVdl };
       if (news.kind === 'stalled')
         this.options.log.error(
           { ...facts, forMs: news.forMs },
@@ -237,6 +257,11 @@ export class Receiving {
       return;
     }
     const { compressed, ...message } = shipped.value;
+    const line = lineOf(message);
+    if (line !== this.branch) {
+      this.options.onOther?.(line, bytes);
+      return;
+    }
     const offset = this.offsetOf(message.via ?? message.from);
     if (message.echo !== null) {
       const { ackSentAtUs, ackReceivedAtUs } = message.echo;
@@ -279,7 +304,7 @@ export class Receiving {
     this.store?.close();
     this.store = null;
     this.waiting = [];
-    const outcome = await recover({ kind: 'follow', branch: mainBranch, epoch: head, head, forks });
+    const outcome = await recover({ kind: 'follow', branch: this.branch, epoch: head, head, forks });
     const { state } = this.receiver;
     // The primary may have changed meanwhile, and a join of its path be under way.
     if (this.closed || state.kind !== 'joining' || state.head !== head) return;
@@ -289,7 +314,7 @@ export class Receiving {
       this.step({ kind: 'joinFailed', head });
       return;
     }
-    log.info({ epoch: head, vdl: outcome.vdl }, 'follows the primary');
+    log.info({ branch: this.branch, epoch: head, vdl: outcome.vdl }, 'follows the primary');
     this.tree = new EpochTree(outcome.forks);
     onJoined(outcome);
     const store = openReceiver(outcome, {
@@ -320,7 +345,7 @@ export class Receiving {
 
   private lose(reason: string): void {
     this.options.log.warn(
-      { reason, epoch: this.receiver.position.head },
+      { reason, branch: this.branch, epoch: this.receiver.position.head },
       'stopped following: joins again when the primary is heard',
     );
     this.store?.close();

@@ -3,6 +3,7 @@
  * a frozen subscriber then stalls the shipping to that region alone.
  */
 import {
+  type BranchName,
   type FetchSource,
   type Floor,
   type Lsn,
@@ -45,6 +46,8 @@ export interface ShippingOptions {
   readonly from: RegionId;
   /** Who ships, when it is not the region whose path it is. */
   readonly via?: RegionId;
+  /** The line of history that is shipped; `main` by default. */
+  readonly branch?: BranchName;
   readonly secondaries: readonly RegionId[];
   readonly region: FetchSource;
   /** Opens a connection named for its purpose. */
@@ -200,17 +203,18 @@ class Lane {
   private tick(): void {
     const nowMs = this.runtime.nowMs();
     this.carryOut(this.shipper.step({ kind: 'tick' }, nowMs));
-    // R62: only a region whose own path is shipped fills others.
-    const isBelow = this.shipper.needsImagesFrom !== null && this.options.via === undefined;
+    // R62: only a region whose own path is shipped fills others, and images are of `main`.
+    const { via, branch } = this.options;
+    const isBelow = this.shipper.needsImagesFrom !== null && via === undefined && branch === undefined;
     this.images.tick(isBelow ? this.floor : null);
     const { isBehind, storedTo } = this.shipper;
     for (const news of this.watch.look({ isBehind, progress: storedTo }, nowMs)) this.heard(news);
   }
 
   private heard(news: StallNews): void {
-    const { log, from } = this.options;
+    const { log, from, branch = mainBranch } = this.options;
     const { vdl, lagBytes, online } = this.lag();
-    const facts = { from, to: this.to, vdl, storedTo: this.shipper.storedTo, lagBytes, online };
+    const facts = { from, branch, to: this.to, vdl, storedTo: this.shipper.storedTo, lagBytes, online };
     if (news.kind === 'stalled') {
       log.error({ ...facts, forMs: news.forMs }, 'a secondary stands still');
       this.options.onStalled(this.to);
@@ -311,7 +315,7 @@ class Lane {
   private read(from: Lsn, known: Lsn, waitMs: number): ReturnType<RegionFetch['fetch']> {
     return this.log.fetch({
       kind: 'fetch',
-      branch: mainBranch,
+      branch: this.options.branch ?? mainBranch,
       head: this.reign.head,
       from,
       bytesMax: this.bounds.messageBytes,

@@ -19,6 +19,7 @@ import {
 import type { Logger } from '../../telemetry/index.ts';
 import type { Held, Survivor } from '../control/core/survivors.ts';
 import {
+  type BranchNeeds,
   type HeldBytes,
   type LetGo,
   type Neighbour,
@@ -55,6 +56,8 @@ export interface RetentionOptions {
   }[];
   /** Whether writes that a failover left behind here are still being looked for. */
   readonly isSearching: () => boolean;
+  /** What branches need; null while it is not known which there are. */
+  readonly branches: () => BranchNeeds | null;
   /** The region's backup, which needs what it lacks; left out without one. */
   readonly backup?: { readonly needs: Wanted | null };
   readonly runtime: Runtime;
@@ -105,6 +108,7 @@ export class Retention {
       neighbours: this.neighbours(me),
       isSearching: isSearching(),
       backup: backup?.needs ?? null,
+      branches: this.options.branches(),
       answers: this.fresh(),
       sets: setsOf(links.membership),
       nowUs: runtime.wallUs(),

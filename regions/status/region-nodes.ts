@@ -22,6 +22,7 @@ import {
   setsOf,
   zeroLsn,
 } from '../../storage/index.ts';
+import type { NodeBranch } from '../branches/core/branch-sight.ts';
 import type { Held } from '../control/core/survivors.ts';
 import type { NodeReport } from './core/report.ts';
 
@@ -42,6 +43,7 @@ export class RegionNodes {
   private learning = false;
   /** When the last repair that each node tells of began; null while it tells of none. What it told first is an old story. */
   private readonly repairedAtUs = new Map<NodeId, number | null>();
+  private branchesNow: ReadonlyMap<NodeId, readonly NodeBranch[]> = new Map();
   private readonly onRepaired: (node: Member, report: RepairReport) => void;
 
   /** @param onRepaired hears of each repair of a node that ends from now on. */
@@ -56,6 +58,11 @@ export class RegionNodes {
   /** Nodes that answer and have missed the newest membership. */
   get behind(): readonly NodeId[] {
     return this.behindNow;
+  }
+
+  /** What each node that answered the last poll said of branches besides `main`. */
+  get branches(): ReadonlyMap<NodeId, readonly NodeBranch[]> {
+    return this.branchesNow;
   }
 
   /** The membership that this process believes in. */
@@ -108,8 +115,11 @@ export class RegionNodes {
     const vdl = lsn(
       known.reduce((highest, status) => (status.head === head ? Math.max(highest, status.vdl) : highest), 0),
     );
-    this.highestNow = epoch(
-      Math.max(this.highestNow, ...known.flatMap((status) => [status.head, status.sealed])),
+    // R70: the epochs of branches are allotted as well.
+    const told = known.flatMap((status) => [status, ...(status.branches ?? [])]);
+    this.highestNow = epoch(Math.max(this.highestNow, ...told.flatMap((line) => [line.head, line.sealed])));
+    this.branchesNow = new Map(
+      answers.flatMap(({ node, status }) => (status === null ? [] : [[node.node, status.branches ?? []]])),
     );
     const hasSpoken = new Set(answers.flatMap(({ node, status }) => (status === null ? [] : [node.node])));
     // Of the set with the old node, while one is replaced: a new one may know nothing yet.

@@ -2,6 +2,7 @@
  * Drives the pure node: requests and what the disk reports become events, effects become writes and replies.
  */
 
+import { locateCommit } from '../locate/locate-commit.ts';
 import type { HeldFrame } from '../log/core/segment.ts';
 import type { DiskHealth } from '../log/disk-health.ts';
 import type { FrameReader } from '../log/frame-reader.ts';
@@ -16,6 +17,7 @@ import { type Epoch, minLsn, unreachable } from '../redo/ids.ts';
 import { holdingsOf, type KeptParts } from '../retention/kept-parts.ts';
 import type {
   FetchImagesRequest,
+  LocateRequest,
   RefusalCode,
   RetainRequest,
   StatusReply,
@@ -150,6 +152,10 @@ export class NodeRuntime {
     if (caller !== null && answer !== null) this.answers.set(caller, answer);
     if (request.kind === 'fetchImages') {
       if (caller !== null) void this.answerImages(caller, request);
+      return caller;
+    }
+    if (request.kind === 'locate') {
+      if (caller !== null) void this.answerLocate(caller, request);
       return caller;
     }
     if (request.kind !== 'retain') this.step({ kind: 'request', caller, request, members });
@@ -383,6 +389,11 @@ export class NodeRuntime {
     const reply = await readImages(this.options.pages.images, this.node.tree, request);
     this.pageReads -= 1;
     this.answer(caller, reply);
+  }
+
+  private async answerLocate(caller: Caller, request: LocateRequest): Promise<void> {
+    const { node, frames } = this.options;
+    this.answer(caller, await locateCommit({ tree: node.tree, segment: node.segment, frames }, request));
   }
 
   /** One drop at a time; what an unsuccessful one left is offered again. */

@@ -19,6 +19,15 @@ const beginRefused: SqlError = adviseError(
   'BEGIN IMMEDIATE begins a write, which needs a token with the scope write; this one has the scope read, and may BEGIN TRANSACTION READONLY',
 );
 
+/** What is told of a write, and of a BEGIN that announces one. */
+export interface ReadOnlyErrors {
+  readonly write: SqlError;
+  readonly begin: SqlError;
+}
+
+/** For streams whose token has the scope `read`. */
+const scopeErrors: ReadOnlyErrors = { write: writeRefused, begin: beginRefused };
+
 /** A deferred BEGIN at the beginning of a text; of such a stream it can only become a transaction that reads. */
 const deferredBegin = /^BEGIN(?:\s+DEFERRED)?(?:\s+TRANSACTION)?\s*(?=;|$)/i;
 
@@ -26,9 +35,9 @@ export type ReadOnlyReading =
   | { readonly kind: 'run'; readonly operation: SqlOperation }
   | { readonly kind: 'refused'; readonly error: SqlError };
 
-const refused = (sql: string): ReadOnlyReading => ({
+const refused = (sql: string, { begin, write }: ReadOnlyErrors): ReadOnlyReading => ({
   kind: 'refused',
-  error: firstWord(sql) === 'BEGIN' ? beginRefused : writeRefused,
+  error: firstWord(sql) === 'BEGIN' ? begin : write,
 });
 
 /** The text with the transaction that it begins made one that reads; null when it says that it writes. */
@@ -42,18 +51,18 @@ const withText = (statement: SqlStatement, sql: string): SqlStatement =>
   sql === statement.sql ? statement : { ...statement, sql };
 
 /** What is run of an operation whose stream may only read, or why nothing of it is. */
-export function readOnlyOperation(operation: SqlOperation): ReadOnlyReading {
+export function readOnlyOperation(operation: SqlOperation, errors = scopeErrors): ReadOnlyReading {
   switch (operation.kind) {
     case 'execute': {
       const sql = readingText(operation.statement.sql);
-      if (sql === null) return refused(operation.statement.sql);
+      if (sql === null) return refused(operation.statement.sql, errors);
       const statement = withText(operation.statement, sql);
       return { kind: 'run', operation: { kind: 'execute', statement } };
     }
     case 'batch': {
       const texts = operation.steps.map(({ statement }) => readingText(statement.sql));
       const writing = operation.steps.find((_, index) => texts[index] === null);
-      if (writing !== undefined) return refused(writing.statement.sql);
+      if (writing !== undefined) return refused(writing.statement.sql, errors);
       const steps = operation.steps.map((step, index) => ({
         ...step,
         statement: withText(step.statement, texts[index] ?? step.statement.sql),
@@ -62,7 +71,9 @@ export function readOnlyOperation(operation: SqlOperation): ReadOnlyReading {
     }
     case 'sequence': {
       const sql = readingText(operation.sql);
-      return sql === null ? refused(operation.sql) : { kind: 'run', operation: { kind: 'sequence', sql } };
+      return sql === null
+        ? refused(operation.sql, errors)
+        : { kind: 'run', operation: { kind: 'sequence', sql } };
     }
     case 'describe':
       return { kind: 'run', operation };

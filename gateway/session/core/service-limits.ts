@@ -26,6 +26,10 @@ export interface ServiceLimits extends SpanLimits, BranchLimits {
   readonly readWaitMs: number;
   /** Threads that read, at most; two are started at once, others while statements take long. */
   readonly readerThreads: number;
+  /** Places of the past that are read at once (`PRAGMA sextant_at`): a thread each. */
+  readonly pastPlaces: number;
+  /** A thread for the past that nobody has used for so long ends. */
+  readonly pastIdleMs: number;
   /** A read that has run longer counts as slow: nothing new is given to its thread. */
   readonly slowMs: number;
   /** When no reading thread is free for this long, the slow read that has run longest is stopped. */
@@ -94,6 +98,8 @@ export const defaultServiceLimits: ServiceLimits = {
   quorumWaitMs: 2_000,
   readWaitMs: 5_000,
   readerThreads: 4,
+  pastPlaces: 4,
+  pastIdleMs: 30_000,
   slowMs: 15,
   readerWaitMs: 250,
   slowShareMs: 1_000,

@@ -18,7 +18,7 @@ export type Answer =
   | { readonly description: string };
 
 export interface ApiRoute {
-  readonly method: 'get' | 'post' | 'put';
+  readonly method: 'get' | 'post' | 'put' | 'delete';
   /**
    * `{name}` stands for what varies. What begins with `/v1/` asks for a token or the cluster's secret: `get` for any that holds,
    * what changes something for one with the scope `admin`.
@@ -187,6 +187,32 @@ export const apiRoutes = {
     body: 'RegionsChange',
     answers: { 200: json('Regions', 'The regions from now on, and how the one stood that left.') },
     errors: { gateway: [...guardedAct, 400, 409, 413, 503], agent: [401, 400, 409, 413, 503] },
+  },
+  branches: {
+    method: 'get',
+    path: '/v1/branches',
+    summary: 'The branches, how far each is in every region, and where clients reach it',
+    answers: { 200: json('Branches', 'As the control record names them, and regions last told.') },
+    errors: { gateway: guarded, agent: [401] },
+  },
+  createBranch: {
+    method: 'post',
+    path: '/v1/branches',
+    summary: 'Makes a branch: a database of its own, of which nothing is copied',
+    body: 'BranchCreate',
+    answers: { 201: json('Branch', 'It is there: clients may use it.') },
+    errors: {
+      gateway: [...guardedAct, 400, 404, 409, 413, 503],
+      agent: [401, 400, 404, 409, 413, 421, 503],
+    },
+  },
+  deleteBranch: {
+    method: 'delete',
+    path: '/v1/branches/{name}',
+    summary: 'Deletes a branch',
+    parameters: { name: 'As it was made.' },
+    answers: { 200: json('Branch', 'As it was.') },
+    errors: { gateway: [...guardedAct, 404, 409, 503], agent: [401, 404, 409, 503] },
   },
   members: {
     method: 'get',

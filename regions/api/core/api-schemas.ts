@@ -1,5 +1,6 @@
 /** What the admin API takes and gives. `/openapi.json` is made of these, so that it cannot differ from what is served. */
 import { z } from 'zod';
+import { branchCreateSchema, branchesSchema, branchSchema } from '../../branches/core/branch-request.ts';
 import { drillRequestSchema } from '../../drills/core/drill-kinds.ts';
 import { drillAnswerSchema, drillSummarySchema } from '../../drills/core/drill-report.ts';
 import { membersActSchema, membersSchema } from '../../members/core/members-request.ts';
@@ -64,6 +65,7 @@ const statusSchema = z.object({
     .describe(
       'What is durable in the primary and not within the RPO, so that answers wait for it; null while nothing is.',
     ),
+  branches: z.array(branchSchema).describe('Beside main; see /v1/branches.'),
   regions: z.array(
     z.object({
       name: z.string(),
@@ -192,6 +194,9 @@ export const apiSchemas = {
   Backups: backupsSchema,
   Policy: policySchema,
   PolicyChange: policyChangeSchema,
+  Branches: branchesSchema,
+  Branch: branchesSchema.shape.branches.element,
+  BranchCreate: branchCreateSchema,
   Regions: membershipSchema,
   RegionsChange: membershipChangeSchema,
   Members: membersSchema,

@@ -6,6 +6,7 @@
  */
 import { z } from 'zod';
 import {
+  type BranchName,
   type Epoch,
   epoch,
   type Floor,
@@ -15,6 +16,7 @@ import {
   genesisEpoch,
   type Lsn,
   lsn,
+  mainBranch,
   type PageNo,
   pageNo,
   type RegionId,
@@ -283,6 +285,9 @@ export function decodeImagesAck(bytes: Uint8Array): ImagesAck | null {
   const { v: _, kind: _kind, ...ack } = parsed.value;
   return ack;
 }
+
+/** The line of history that a message carries: that of its head. Genesis belongs to `main`. */
+export const lineOf = ({ forks }: Pick<Shipped, 'forks'>): BranchName => forks.at(-1)?.branch ?? mainBranch;
 
 /** Whether these forks, oldest first, lead from the root to `head`. */
 function isPath(forks: readonly Fork[], head: Epoch): boolean {

@@ -168,7 +168,7 @@ export async function ask(
   headers: Readonly<Record<string, string>>,
   body?: unknown,
   timeoutMs: number = requestTimeoutMs,
-  method: 'GET' | 'POST' | 'PUT' = body === undefined ? 'GET' : 'POST',
+  method: 'GET' | 'POST' | 'PUT' | 'DELETE' = body === undefined ? 'GET' : 'POST',
 ): Promise<Answer> {
   try {
     const { ok, status, text } = await send(new URL(path, base), {

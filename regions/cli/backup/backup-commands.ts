@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { type BackupReader, findBackup, RestoreError } from '../../backup/backup-reader.ts';
 import { StoreError } from '../../backup/store-types.ts';
-import { timeText } from '../../backup/target.ts';
+import { timeText } from '../../place/time-text.ts';
 import { type BackupReport, backupsSchema } from '../../status/core/backup-report.ts';
 import { askAny, failWith, targetOf } from '../ask/admin-client.ts';
 import { type AskOptions, type CommonOptions, withAsk, withCommon, withExample } from '../ask/options.ts';

@@ -12,10 +12,11 @@ import {
 import { agentConfigSchema } from '../../agent/config.ts';
 import { type BackupReader, findBackup } from '../../backup/backup-reader.ts';
 import { isTaken, type RestoreInto, restoreFile, restoreNodes } from '../../backup/restore.ts';
-import { parseTarget, timeText } from '../../backup/target.ts';
+import { parseTarget } from '../../backup/target.ts';
 import { agentPart, loadMachineFile } from '../../deploy/region-file.ts';
 import { prepareDeployment, runningSupervisor } from '../../local/local-deployment.ts';
 import { agentDataDir, nodePlaces } from '../../local/local-layout.ts';
+import { timeText } from '../../place/time-text.ts';
 import { type CommonOptions, withCommon, withExample } from '../ask/options.ts';
 import { CliError, formatMs, note, printJson } from '../ask/output.ts';
 import { withReader } from './backup-commands.ts';

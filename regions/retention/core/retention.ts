@@ -4,6 +4,7 @@
  * word it gets, and a floor never goes back.
  */
 import {
+  type Epoch,
   type Lsn,
   lsn,
   minLsn,
@@ -30,6 +31,19 @@ export interface Neighbour {
 /** From where on somebody still needs the log, and for how long. */
 export type Wanted = Pick<Neighbour, 'lacksForMs'> & { readonly at: Lsn };
 
+/** What the branches of a region need of the log. */
+export interface BranchNeeds {
+  /** The newest epoch that was allotted when this was worked out. */
+  readonly knownTo: Epoch;
+  readonly live: readonly {
+    readonly name: string;
+    /** Its newest epoch here. */
+    readonly head: Epoch;
+    /** Where it left: a branch is read from the images and the log below that, and from its own log. */
+    readonly keepFrom: Lsn;
+  }[];
+}
+
 export interface RetentionQuestion {
   readonly config: RetentionConfig;
   /** What this region's nodes hold. */
@@ -39,6 +53,8 @@ export interface RetentionQuestion {
   readonly isSearching: boolean;
   /** What the region's backup lacks; null without a backup, or while that is not known. */
   readonly backup: Wanted | null;
+  /** The branches that are here; left out or null while it is not known which there are. */
+  readonly branches?: BranchNeeds | null;
   /** The newest answer of each node that has one. */
   readonly answers: ReadonlyMap<NodeId, RetainedReply>;
   /** The nodes of the region: two sets while one is being replaced. */
@@ -57,7 +73,7 @@ export interface LetGo {
 
 /** Part of the log, in bytes of redo, and who holds it. */
 export interface HeldBytes {
-  /** `window`, `images`, `files`, `lost writes`, `backup`, or `secondary <region>`. */
+  /** `window`, `images`, `files`, `lost writes`, `backup`, `secondary <region>`, or `branch <name>`. */
   readonly reason: string;
   readonly bytes: number;
 }
@@ -77,7 +93,7 @@ interface Holder {
 
 /** R60: what a region that is away lacks is kept until it lacks it for longer than the window, or `awayFactor` times `bytes` of it. */
 export function orderRetention(question: RetentionQuestion): RetentionOrder {
-  const { config, me, neighbours, isSearching, backup, nowUs } = question;
+  const { config, me, neighbours, isSearching, backup, branches = null, nowUs } = question;
   const onPath = new Map([...question.answers].filter(([, { head }]) => head === me.epoch));
   const answers = [...onPath.values()];
   const letGo: LetGo[] = [];
@@ -95,6 +111,8 @@ export function orderRetention(question: RetentionQuestion): RetentionOrder {
     if (reason !== null) letGo.push({ region: 'backup', reason });
     else holders.push({ reason: 'backup', at: backup.at });
   }
+  // R73: as long as there is a branch, the log above where it left is there.
+  for (const { name, keepFrom: at } of branches?.live ?? []) holders.push({ reason: `branch ${name}`, at });
   // S19: on four nodes of every set (S27).
   const copies = pgclOf(question.sets, (node) => onPath.get(node)?.images ?? zeroLsn);
   const keepFrom = holders.reduce((lowest, { at }) => minLsn(lowest, at), me.vdl);
@@ -107,6 +125,12 @@ export function orderRetention(question: RetentionQuestion): RetentionOrder {
       sinceUs: Math.floor(nowUs - config.hours * 3_600e6),
       bytesMax: config.bytes ?? null,
       copies,
+      ...(branches !== null && {
+        branches: {
+          knownTo: branches.knownTo,
+          live: branches.live.map(({ head, keepFrom: from }) => ({ head, keepFrom: from })),
+        },
+      }),
     },
     letGo,
     held: heldBytes({ answers, floor, vdl: me.vdl, holders: [...holders, { reason: 'images', at: copies }] }),

@@ -1,11 +1,13 @@
 /** One view of the whole deployment, made of what regions and gateways report and of the control record. */
 import { ascending, epoch, lsn, quorumLimits, type RegionId } from '../../../storage/core.ts';
+import type { BranchStatus } from '../../branches/core/branch-request.ts';
 import { type ControlRecord, policyOf, regionsOf } from '../../control/core/control-record.ts';
 import { type Policy, whyNotAutomatic } from '../../control/core/policy.ts';
 import type { Survivor } from '../../control/core/survivors.ts';
 import type { SwitchoverQuestion } from '../../control/core/switchover-rules.ts';
 import type { RetentionReport } from '../../retention/core/retention-report.ts';
 import type { BackupReport, Backups } from './backup-report.ts';
+import { branchStatuses, mainStatus } from './branch-status.ts';
 import type { GatewayReport, NodeReport, RegionReport, Report } from './report.ts';
 import { reportLimits } from './report-limits.ts';
 import { type Versions, versionsOf } from './versions.ts';
@@ -79,6 +81,8 @@ export interface ClusterStatus {
   readonly failover: FailoverStatus;
   /** Redo of the primary that is not within the RPO, and the answers that wait for it; null while there is none. */
   readonly hold: HoldStatus | null;
+  /** Beside `main`. */
+  readonly branches: readonly BranchStatus[];
   readonly regions: readonly RegionStatus[];
 }
 
@@ -282,8 +286,15 @@ export class ClusterView {
       policy: record === null ? null : policyOf(record),
       failover: this.failover(nowMs),
       hold: this.hold(nowMs),
+      branches: branchStatuses(record, this.lastReports),
       regions,
     };
+  }
+
+  /** Every branch, `main` first. */
+  branches(nowMs: number): readonly BranchStatus[] {
+    const { branches, regions } = this.status(nowMs);
+    return [mainStatus(this.recordNow, regions), ...branches];
   }
 
   private failover(nowMs: number): FailoverStatus {

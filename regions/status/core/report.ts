@@ -55,6 +55,17 @@ const lagReportSchema = z.object({
   needsImages: z.string().exactOptional(),
 });
 
+/** A branch in one region. */
+const branchReportSchema = z.object({
+  name: z.string(),
+  /** Its newest epoch there, and what is durable in the region along that path. */
+  epoch: z.int().min(0),
+  vdl: z.int().min(0),
+  /** For a primary: how far every secondary that has it is behind. */
+  lag: z.array(z.object({ region: z.string(), lagBytes: z.number(), lagMs: z.number().nullable() })),
+});
+export type BranchReport = z.infer<typeof branchReportSchema>;
+
 export const regionReportSchema = z.object({
   v: z.literal(1),
   region: z.string(),
@@ -86,6 +97,8 @@ export const regionReportSchema = z.object({
   /** For a primary: how far every secondary is behind. */
   lag: z.array(lagReportSchema),
   lossEpochs: z.array(z.int()),
+  /** The branches that its nodes have. Left out while there is none, and by an older agent. */
+  branches: z.array(branchReportSchema).exactOptional(),
   /** What its nodes keep their log for. Left out by an older agent. */
   retention: retentionReportSchema.exactOptional(),
   /** Of the region's backup; left out without one. */

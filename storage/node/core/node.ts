@@ -231,6 +231,7 @@ export class StorageNode {
       case 'status':
       case 'retain':
       case 'fetchImages':
+      case 'locate':
         this.refuse(caller, alone(request.kind));
         return;
       default:

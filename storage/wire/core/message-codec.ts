@@ -33,6 +33,7 @@ export const messageKinds = {
   members: 16,
   fetchImages: 9,
   putImages: 10,
+  locate: 11,
   acked: 65,
   sealed: 66,
   surveyed: 67,
@@ -45,6 +46,7 @@ export const messageKinds = {
   membersReply: 80,
   images: 74,
   imagesPut: 75,
+  located: 76,
 } as const;
 
 export interface EncodedMessage {
@@ -80,6 +82,7 @@ export function encodeRequest(request: StorageRequest): EncodedMessage {
     case 'retain':
     case 'members':
     case 'fetchImages':
+    case 'locate':
       return { kind: messageKinds[request.kind], body: withHeader(request) };
     case 'putImages': {
       const { bytes, ...header } = request;
@@ -125,6 +128,7 @@ export function encodeReply(reply: StorageReply): EncodedMessage {
     case 'refused':
     case 'retained':
     case 'imagesPut':
+    case 'located':
       return { kind: messageKinds[reply.kind], body: withHeader(reply) };
   }
 }
@@ -230,6 +234,12 @@ const requestSchemas = {
     fromPage: pageSchema,
     bytesMax: z.int().min(1).max(refillLimits.batchBytes),
   }),
+  [messageKinds.locate]: z.object({
+    kind: z.literal('locate'),
+    head: epochSchema,
+    upTo: lsnSchema,
+    atUs: z.int().nullable(),
+  }),
 } as const;
 
 const putImagesSchema = z.object({
@@ -327,6 +337,11 @@ const replySchemas = {
     pages: z.int().min(0),
     low: lsnSchema.nullable(),
     floor: floorSchema.nullable(),
+  }),
+  [messageKinds.located]: z.object({
+    kind: z.literal('located'),
+    lsn: lsnSchema,
+    commitTimeUs: z.number().nullable(),
   }),
 } as const;
 

@@ -2,8 +2,8 @@
  * What crosses a storage link, version 1: requests to a storage node and its replies. How they become bytes is in
  * `message-codec.ts`.
  *
- * History of versions: 1 (2026-11-21); since 2026-11-29 with `retain`, floors, `fetchImages`, `putImages`, the code BELOW_FLOOR, and
- * branches in `status` and `retain`. Fields that were added
+ * History of versions: 1 (2026-11-21); since 2026-11-29 with `retain`, floors, `fetchImages`, `putImages`, the code BELOW_FLOOR,
+ * `locate`, and branches in `status` and `retain`. Fields that were added
  * later are optional, so that what an older process says is still read.
  */
 import type { Fork } from '../../history/epoch-tree.ts';
@@ -163,6 +163,18 @@ export interface PutImagesRequest {
   readonly bytes: Uint8Array;
 }
 
+/**
+ * Asks for the last consistency point on the path to `head` that lies at or before an LSN, or a time. The node has to be complete
+ * up to `upTo`, which the caller knows to be durable.
+ */
+export interface LocateRequest {
+  readonly kind: 'locate';
+  readonly head: Epoch;
+  readonly upTo: Lsn;
+  /** No commit later than this counts, Unix microseconds; null for any time. */
+  readonly atUs: number | null;
+}
+
 export type StorageRequest =
   | AppendRequest
   | SealRequest
@@ -174,6 +186,7 @@ export type StorageRequest =
   | RetainRequest
   | FetchImagesRequest
   | PutImagesRequest
+  | LocateRequest
   | MembersRequest;
 
 /** The frames of an append are persisted; `scls` are this node's SCLs along the path to `head`. */
@@ -324,6 +337,15 @@ export interface ImagesPutReply {
   readonly floor: Floor | null;
 }
 
+/** A consistency point (S40): of a group of commits its end, which may lie above the LSN that was asked for. */
+export interface LocatedReply {
+  readonly kind: 'located';
+  /** Zero where nothing had been written yet. */
+  readonly lsn: Lsn;
+  /** Unix microseconds; null at a floor whose commit is not in the log any more, and at LSN 0. */
+  readonly commitTimeUs: number | null;
+}
+
 export type RefusalCode =
   | 'SEALED'
   | 'UNKNOWN_EPOCH'
@@ -361,5 +383,6 @@ export type StorageReply =
   | RetainedReply
   | ImagesReply
   | ImagesPutReply
+  | LocatedReply
   | MembersReply
   | RefusedReply;

@@ -64,6 +64,7 @@ async function start(options: { readonly open?: boolean } = {}) {
     secret,
     version: '0',
     region: us,
+    base: () => 'http://127.0.0.1:7011',
     view: new ClusterView('test', [us, eu]),
     agents: agents as unknown as AgentLink,
     drills: null,

@@ -67,6 +67,7 @@ export function event({ status, ...change }: Change = {}): LiveEvent {
       policy: null,
       failover: { automatic: false, reason: null, suspectedBy: [] },
       hold: null,
+      branches: [],
       regions: [region('us-east-1'), region('eu-west-1')],
       ...status,
     },

@@ -7,6 +7,7 @@ import { openapi } from '../../../regions/api/core/openapi.ts';
 import { holdsSecret } from '../../../regions/api/secret.ts';
 import type { AgentReply, AgentRequest, Operation } from '../../../regions/moves/core/operations.ts';
 import { ClusterView } from '../../../regions/status/core/cluster-view.ts';
+import type { RegionReport } from '../../../regions/status/core/report.ts';
 import { regionId } from '../../../storage/core.ts';
 import { MetricRegistry } from '../../../telemetry/index.ts';
 
@@ -30,6 +31,7 @@ function agent(
     {
       unready: null,
       view: new ClusterView('test', [us, eu]),
+      standing: { gateway: '127.0.0.1:7011' } as RegionReport,
       readiness: { epoch: 3, primary: us, regions: [] },
       serve: async (request) => {
         asked.push(request);

@@ -19,7 +19,8 @@ import {
   partName,
 } from '../../../regions/backup/core/object-names.ts';
 import { decodePart, encodePart } from '../../../regions/backup/core/page-part.ts';
-import { parseTarget, timeText } from '../../../regions/backup/target.ts';
+import { parseTarget } from '../../../regions/backup/target.ts';
+import { timeText } from '../../../regions/place/time-text.ts';
 import type { Fork } from '../../../storage/history/epoch-tree.ts';
 import { encodeFrame, splitFrames } from '../../../storage/redo/frame.ts';
 import { epoch, lsn, mainBranch, pgId } from '../../../storage/redo/ids.ts';

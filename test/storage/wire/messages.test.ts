@@ -65,6 +65,8 @@ const requests: readonly StorageRequest[] = [
   { kind: 'readPages', head: epoch(7), readPoint: lsn(8), pages: [1, 5, 0xffff_fffe].map(pageNo) },
   { kind: 'status' },
   { kind: 'fetchImages', head: epoch(7), fromPage: pageNo(1), bytesMax: 4096 },
+  { kind: 'locate', head: epoch(7), upTo: lsn(2 ** 50), atUs: 1_764_000_000_000_001 },
+  { kind: 'locate', head: epoch(0), upTo: lsn(0), atUs: null },
   {
     kind: 'putImages',
     authority: epoch(9),
@@ -189,6 +191,8 @@ const replies: readonly StorageReply[] = [
     total: 12,
     bytes: new Uint8Array(2 * 4096).fill(7),
   },
+  { kind: 'located', lsn: lsn(2 ** 50), commitTimeUs: 1_764_000_000_000_001 },
+  { kind: 'located', lsn: lsn(0), commitTimeUs: null },
   { kind: 'imagesPut', next: pageNo(7), pages: 6, low: lsn(4), floor: null },
   { kind: 'imagesPut', next: null, pages: 0, low: null, floor: { epoch: epoch(2), lsn: lsn(5) } },
   status,

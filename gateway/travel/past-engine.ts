@@ -1,0 +1,140 @@
+/** One engine that reads the volume as it was at one place, and the streams on it. */
+import {
+  type Epoch,
+  type Lsn,
+  machine,
+  type PageNo,
+  type RegionClient,
+  type Runtime,
+} from '../../storage/index.ts';
+import { Engine } from '../engine/engine.ts';
+import type { EngineSession } from '../engine/engine-stream.ts';
+
+/** A consistency point on the path to `head` (S40). */
+export interface PastPoint {
+  readonly head: Epoch;
+  readonly lsn: Lsn;
+}
+
+export const samePoint = (a: PastPoint, b: PastPoint): boolean => a.head === b.head && a.lsn === b.lsn;
+
+export interface PastEngineOptions {
+  readonly region: Pick<RegionClient, 'readPages'>;
+  readonly pageCacheBytes: number;
+  readonly pgBytes: number;
+  /** The engine is of no further use. */
+  readonly onFatal: (engine: PastEngine) => void;
+  readonly runtime?: Runtime;
+}
+
+/** Pages of one turn of the event loop, asked for together. */
+interface Wanted {
+  readonly page: PageNo;
+  readonly resolve: (bytes: Uint8Array | null) => void;
+  readonly reject: (error: Error) => void;
+}
+
+export class PastEngine {
+  private readonly options: PastEngineOptions;
+  private readonly engine: Engine;
+  private at: PastPoint;
+  private opening: Promise<void>;
+  private wanted: Wanted[] = [];
+  private streamsNow = 0;
+  private restingSinceMs = 0;
+
+  private constructor(
+    options: PastEngineOptions,
+    point: PastPoint,
+    engine: (past: () => PastEngine) => Engine,
+  ) {
+    this.options = options;
+    this.at = point;
+    this.engine = engine(() => this);
+    this.opening = this.engine.open({ kind: 'reader', readPoint: point.lsn });
+  }
+
+  /** @throws Error when no thread can be started. */
+  static async start(options: PastEngineOptions, point: PastPoint): Promise<PastEngine> {
+    const { pageCacheBytes, pgBytes } = options;
+    let past: PastEngine | null = null;
+    const engine = await Engine.start({
+      pageCacheBytes,
+      pgBytes,
+      readPage: (page) => (past === null ? Promise.reject(new Error('not open')) : past.readPage(page)),
+      // G55: nothing moves it from here on, since no redo is given to it.
+      onCommit: () => {
+        throw new Error('G54: nothing is written to the past');
+      },
+      onFatal: () => {
+        if (past !== null) options.onFatal(past);
+      },
+    });
+    past = new PastEngine(options, point, () => engine);
+    await past.opening;
+    return past;
+  }
+
+  get point(): PastPoint {
+    return this.at;
+  }
+
+  /** How many streams read here. */
+  get streams(): number {
+    return this.streamsNow;
+  }
+
+  /** How long nobody has read here; 0 while somebody does. */
+  restingMs(nowMs: number): number {
+    return this.streamsNow > 0 ? 0 : nowMs - this.restingSinceMs;
+  }
+
+  /** Goes to another place; nobody may be reading here. */
+  async moveTo(point: PastPoint): Promise<void> {
+    this.at = point;
+    this.opening = this.engine.open({ kind: 'reader', readPoint: point.lsn });
+    await this.opening;
+  }
+
+  /** Counts a stream in before its engine is waited for, so that nobody takes the engine elsewhere meanwhile. */
+  join(): void {
+    this.streamsNow += 1;
+  }
+
+  leave(): void {
+    this.streamsNow -= 1;
+    if (this.streamsNow === 0) this.restingSinceMs = (this.options.runtime ?? machine).nowMs();
+  }
+
+  /** Resolves when the engine reads at its place. */
+  async opened(): Promise<void> {
+    await this.opening;
+  }
+
+  openSession(): EngineSession {
+    return this.engine.openSession();
+  }
+
+  async close(): Promise<void> {
+    await this.engine.close();
+  }
+
+  /** What one miss asks for ahead comes in one turn, and is one request: below the images each costs a look through the log. */
+  private readPage(page: PageNo): Promise<Uint8Array | null> {
+    return new Promise((resolve, reject) => {
+      this.wanted.push({ page, resolve, reject });
+      if (this.wanted.length === 1) queueMicrotask(() => void this.readWanted());
+    });
+  }
+
+  private async readWanted(): Promise<void> {
+    const wanted = this.wanted.splice(0);
+    const { head, lsn } = this.at;
+    const pages = wanted.map(({ page }) => page);
+    const read = await this.options.region.readPages(head, lsn, pages);
+    for (const [place, { resolve, reject }] of wanted.entries()) {
+      if (read.kind === 'pages') resolve(read.pages[place] ?? null);
+      else reject(new Error(read.reason));
+    }
+  }
+}

@@ -1,0 +1,89 @@
+/** What a region's agent answers requests with, put together from what it is made of. */
+import { type BranchName, type Lsn, locate, lsn, mainBranch, pause } from '../../storage/index.ts';
+import type { BranchesOptions } from '../branches/branches.ts';
+import type { Source } from '../branches/core/branch-place.ts';
+import type { ControlReading } from '../control/core/control-port.ts';
+import type { ControlSight } from '../control/core/control-sight.ts';
+import { type Neighbours, noRecord } from '../control/core/record-claims.ts';
+import type { Survivor } from '../control/core/survivors.ts';
+import type { ClusterView } from '../status/core/cluster-view.ts';
+import type { RegionNodes } from '../status/region-nodes.ts';
+import type { AnswerParts } from './answer-request.ts';
+import type { RegionAgentOptions } from './region-agent-options.ts';
+import type { RegionBranches } from './region-branches.ts';
+
+/** The writer tells its nodes what is durable within this time, so that a branch has everything acknowledged before it was asked for. */
+const settleMs = 25;
+/** Pages that a branch needs are to be had while so many nodes have them. */
+const floorNodes = 4;
+
+export interface AgentParts extends Pick<AnswerParts, 'moves' | 'lookedFor' | 'replacement'> {
+  readonly options: RegionAgentOptions;
+  readonly view: ClusterView;
+  readonly sight: ControlSight;
+  readonly nodes: RegionNodes;
+  readonly branches: RegionBranches;
+  readonly me: () => Survivor;
+  /** Asks the nodes now. */
+  readonly poll: () => Promise<void>;
+  readonly looked: (reading: ControlReading) => void;
+  readonly neighbours: () => Neighbours;
+}
+
+/** What changes of the control record that no move makes are made with, and the rest. */
+export function answerParts(parts: AgentParts): Omit<AnswerParts, 'region' | 'losses'> {
+  const { moves, lookedFor, replacement, options, view, sight, branches, looked, neighbours } = parts;
+  const { runtime, links } = options;
+  const membership = {
+    ...options,
+    configured: options.regions,
+    view,
+    looked,
+    noRecord: (reason: string) => noRecord(reason, sight.lastSeen(runtime.nowMs()), neighbours()),
+    nowMs: () => runtime.nowMs(),
+  };
+  const making: BranchesOptions = {
+    ...membership,
+    record: () => sight.view?.record ?? null,
+    source: (name) => sourceOf(name, parts),
+    locate: async (wish) => {
+      const found = await locate(links, wish);
+      return found.kind === 'located' || found.kind === 'unavailable'
+        ? found
+        : {
+            kind: 'unavailable',
+            reason: found.kind === 'belowFloor' ? 'it lies below the floor' : 'no node knows that path',
+          };
+    },
+    make: (branch) => branches.make(branch),
+    wallMs: () => Math.floor(runtime.wallUs() / 1_000),
+  };
+  return {
+    moves,
+    lookedFor,
+    replacement,
+    policy: { ...membership, regions: view.regions },
+    membership,
+    branches: making,
+  };
+}
+
+/** What the nodes hold of a line of history, asked twice: the second answer knows of all that was acknowledged before the first. */
+async function sourceOf(
+  name: BranchName,
+  { options, nodes, branches, me, poll }: AgentParts,
+): Promise<Source | null> {
+  await poll();
+  await pause(options.runtime, settleMs);
+  await poll();
+  const floor = floorOf(nodes);
+  if (name !== mainBranch) return branches.source(name, floor);
+  const { held } = me();
+  return held === null ? null : { head: held.epoch, forks: held.forks, vdl: held.vdl, floor };
+}
+
+/** From here on four nodes can tell pages. */
+function floorOf({ reports }: RegionNodes): Lsn {
+  const floors = reports.flatMap(({ floor }) => floor ?? []).sort((a, b) => a - b);
+  return lsn(floors[floorNodes - 1] ?? floors.at(-1) ?? 0);
+}

@@ -1,0 +1,51 @@
+/** Where a branch leaves: what a person asked for, held against the path that it leaves. */
+import { type Epoch, EpochTree, type Fork, genesisEpoch, type Lsn, zeroLsn } from '../../../storage/core.ts';
+import { type Place, parsePlace } from '../../place/core/place.ts';
+
+/** What this region holds of the line of history that a branch is to leave. */
+export interface Source {
+  readonly head: Epoch;
+  /** The path to `head`. */
+  readonly forks: readonly Fork[];
+  readonly vdl: Lsn;
+  /** Pages can be told from here on. */
+  readonly floor: Lsn;
+}
+
+export type PlaceRefusal = { readonly kind: 'refused'; readonly code: string; readonly reason: string };
+
+/** Reads `--at`: a place on the path that the branch leaves. */
+export function wishOf(at: string | number): Exclude<Place, { kind: 'path' }> | PlaceRefusal {
+  const place = parsePlace(String(at));
+  if (place !== null && place.kind !== 'path') return place;
+  return refused(
+    'BAD_REQUEST',
+    `at: ${JSON.stringify(at)} is neither an LSN nor a time with its zone, such as 2026-11-29T12:00:00Z`,
+  );
+}
+
+/** Why a branch cannot leave at `at`; null when it can. */
+export function placeProblem(at: Lsn, from: string, { vdl, floor }: Source): PlaceRefusal | null {
+  if (at > vdl)
+    return refused(
+      'BEYOND_DURABLE',
+      `${from} is durable up to LSN ${vdl}, and a branch at ${at} would begin beyond that`,
+    );
+  if (at >= floor) return null;
+  return refused(
+    'BELOW_FLOOR',
+    `${from} is kept from LSN ${floor} on, and a branch at ${at} would begin below that: choose a later place, ` +
+      'or keep more of the log for the next time (retention.hours)',
+  );
+}
+
+/** The epoch on the path whose record is the last one at or below `at`: what a branch that leaves there has as its parent. */
+export function parentAt(at: Lsn, { head, forks }: Source): Epoch {
+  if (at === zeroLsn) return genesisEpoch;
+  const step = new EpochTree(forks).path(head).find(({ from, until }) => from < at && at <= until);
+  return step?.epoch ?? head;
+}
+
+function refused(code: string, reason: string): PlaceRefusal {
+  return { kind: 'refused', code, reason };
+}
