@@ -54,14 +54,14 @@ function branchParts(
   setup: GatewaySetup,
   control: ControlPart,
   observed: TelemetryPart,
-  { nodes, role }: VolumePart,
+  { nodes, role, volume: main }: VolumePart,
   watchWriter: Parameters<typeof startBranches>[5],
 ): BranchParts {
   const { options, limits, me } = setup;
   const line = { branch: name, origin };
   const about = observed.of(name);
   const { tracer, commits, counts } = about;
-  const volume = makeVolume(setup, nodes, about, observed, line);
+  const volume = makeVolume(setup, nodes, about, observed, line, main);
   return {
     volume,
     tracer,

@@ -95,18 +95,21 @@ export function tellNodes(nodes: RegionClient, { tracer }: DatabaseTelemetry): (
 /** A branch has a quarter of the caches of main. */
 const branchShare = 4;
 
+/** @param main left out when it is main itself. */
 export function makeVolume(
   { options, limits }: GatewaySetup,
   region: RegionClient,
   { commits }: DatabaseTelemetry,
   { telemetry }: TelemetryPart,
   line: Line,
+  main?: GatewayVolume,
 ): GatewayVolume {
-  const isMain = line === mainLine;
+  const isMain = main === undefined;
   const share = isMain ? 1 : branchShare;
   return new GatewayVolume({
     region,
     line,
+    ...(main !== undefined && { main }),
     log: options.log,
     limits: isMain ? limits : { ...limits, readerThreads: limits.branchReaderThreads },
     pageCacheBytes: Math.floor((options.pageCacheBytes ?? defaultPageCacheBytes) / share),

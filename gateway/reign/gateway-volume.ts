@@ -29,6 +29,7 @@ import { Follower, findReadPoint, type ReadPoint, visiblePart } from './follower
 import { ReadWaiters } from './read-waiters.ts';
 import { Reign, type ReignEngines, type ReignPort, type ReignStart } from './reign.ts';
 import type { RegionVdlWatcher, RoleVolume } from './role-volume.ts';
+import { proveReign, settleUnder } from './settling.ts';
 import type { Settled, VolumeOptions } from './volume-options.ts';
 
 export type { CommitObserver, Settled } from './volume-options.ts';
@@ -263,22 +264,16 @@ export class GatewayVolume implements RoleVolume {
    * @param asksWriter false for a read that asks for no more than something durable.
    */
   settle(answer: EngineAnswer<unknown>, asksWriter: boolean, done: (settled: Settled) => void): void {
-    const reign = this.reignNow;
-    const { seenLsn } = answer;
-    if (reign === null || seenLsn === 0) done('released');
-    // A reader engine that has just replaced the writer shows nothing beyond what was durable.
-    else if (reign.isOver) done(afterwards(answer, reign));
-    else if (!asksWriter && reign.covers(seenLsn)) done('released');
-    else {
-      const settle = (): void =>
-        reign.settle(seenLsn, (release) => {
-          if (release === 'over') done(afterwards(answer, reign));
-          else done(release === 'free' ? 'released' : 'held');
-        });
-      // What commits is proved by its own votes, and what is part of a transaction by its COMMIT.
-      if (answer.commits.length === 0 && answer.autocommit) reign.prove(settle);
-      else settle();
-    }
+    const { main } = this.options;
+    if (this.reignNow === null || answer.seenLsn === 0) done('released');
+    else settleUnder({ reign: this.reignNow, main }, answer, asksWriter, done);
+  }
+
+  /** See `proveReign`; at once when there is no reign. */
+  prove(done: () => void): void {
+    const { main } = this.options;
+    if (this.reignNow === null) done();
+    else proveReign({ reign: this.reignNow, main }, done);
   }
 
   /** Makes the engine the writer's. @returns the reign; it may be over already when it was closed meanwhile. */
@@ -482,11 +477,4 @@ export class GatewayVolume implements RoleVolume {
     if (read.kind === 'unavailable') throw new Error(read.reason);
     return read.pages[0] ?? null;
   }
-}
-
-/** What becomes of an answer whose reign is over, or that waited too long for the lease. */
-function afterwards(answer: EngineAnswer<unknown>, reign: Reign): Settled {
-  const { commits, seenLsn } = answer;
-  if (commits.length === 0) return seenLsn <= reign.free ? 'stale' : 'discarded';
-  return commits.every((commit) => commit.lsn > reign.takenTo) ? 'discarded' : 'lost';
 }

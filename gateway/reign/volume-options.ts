@@ -4,11 +4,14 @@ import type { Logger } from '../../telemetry/index.ts';
 import type { EngineCommitEvent } from '../engine/engine.ts';
 import type { ReaderPoolLimits } from '../engine/reader-pool.ts';
 import type { Line } from './follower.ts';
+import type { Reign } from './reign.ts';
 
 export interface VolumeOptions {
   readonly region: RegionClient;
   /** What is read and written. */
   readonly line: Line;
+  /** Of a branch: the volume whose reign its own reigns are part of. Left out for main. */
+  readonly main?: { readonly reign: Reign | null };
   readonly log: Logger;
   readonly limits: ReaderPoolLimits;
   /** Durable pages the writing engine keeps, bytes. */

@@ -159,13 +159,14 @@ export class ForwardServer {
   }
 
   private async positionOf(database: Database): Promise<ForwardReply> {
-    const { reign } = database.volume;
+    const { volume } = database;
+    const { reign } = volume;
     if (reign === null) {
       database.watch.want();
       return refusal(database);
     }
     const release = await new Promise<Release>((resolve) =>
-      reign.prove(() => reign.settle(reign.free, resolve)),
+      volume.prove(() => reign.settle(reign.free, resolve)),
     );
     if (release !== 'free') return refusal(database);
     return { kind: 'position', epoch: reign.epoch, vdl: reign.vdl };

@@ -102,6 +102,15 @@ export class BranchWorld {
     });
   }
 
+  /** Seals three nodes against the reign of main, as a failover does that does not wait for the lease (R28). */
+  async sealMain(): Promise<void> {
+    const { record } = await this.world.record();
+    const request = { kind: 'seal', branch: mainBranch, epoch: epoch(record.epoch + 1) } as const;
+    const asked = this.nodes.nodes.slice(0, 3).map((node) => this.nodes.request(node, request, 2_000));
+    const answers = await Promise.all(asked);
+    if (answers.some(({ kind }) => kind !== 'sealed')) throw new Error(JSON.stringify(answers));
+  }
+
   async delete(name: string): Promise<void> {
     const store = this.world.store();
     const changed = await changeControl(store, ({ record }) =>

@@ -201,6 +201,26 @@ describe('a branch that was deleted', () => {
   });
 });
 
+describe('a writer whose nodes were sealed for another', () => {
+  it('acknowledges nothing more on a branch, although nobody has sealed that (G49)', async () => {
+    const { beside, gateway } = await start();
+    await beside.create('dev');
+    const dev = clientOf(gateway, 'dev', 'ws');
+    await dev.execute("INSERT INTO t (v) VALUES ('before')");
+    await beside.sealMain();
+    await expect(dev.execute("INSERT INTO t (v) VALUES ('sealed')")).rejects.toMatchObject({
+      code: 'SEXTANT_COMMIT_UNKNOWN',
+    });
+    // It becomes the writer again, in a later epoch, and the branch with it.
+    await dev.execute("INSERT INTO t (v) VALUES ('after')");
+    expect((await textsOf(dev)).filter((text) => text !== 'sealed')).toEqual([
+      'from main',
+      'before',
+      'after',
+    ]);
+  });
+});
+
 describe('a token for one branch', () => {
   it('is refused on every other, over HTTP and WebSocket, and changes nothing of the deployment', async () => {
     const { privateKey, publicKey } = generateKeyPairSync('ed25519');
@@ -256,7 +276,7 @@ describe('a token for one branch', () => {
 
 describe('a writer that is killed', () => {
   it('while main and two branches write loses nothing that was acknowledged on any of them', async () => {
-    const one = await GatewayWorld.start({ children: true });
+    const one = await GatewayWorld.start();
     world = one;
     branches = new BranchWorld(one);
     const first = await one.process('g1');
