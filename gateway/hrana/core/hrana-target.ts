@@ -6,7 +6,7 @@
  * same where there is such a branch. Pure.
  */
 
-import { type BranchName, branchName, mainBranch } from '../../../storage/core.ts';
+import { type BranchName, branchName, isBranchName, mainBranch } from '../../../storage/core.ts';
 import { failure } from '../../sql/errors.ts';
 import type { SqlOutcome } from '../../sql/sql.ts';
 import { type ReadPreference, readPreferences } from '../../sql/stream-state.ts';
@@ -95,7 +95,7 @@ function preferenceOf(text: string): ReadPreference | null {
 }
 
 function nameOf(text: string): BranchName | null {
-  return /^[a-z0-9][a-z0-9-]{0,62}$/.test(text) ? branchName(text) : null;
+  return isBranchName(text) ? branchName(text) : null;
 }
 
 /** An address names no branch, whatever its first number is. */

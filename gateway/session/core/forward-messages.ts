@@ -15,6 +15,7 @@ import {
   branchName,
   type Epoch,
   epoch,
+  isBranchName,
   type Lsn,
   lsn,
   mainBranch,
@@ -71,7 +72,7 @@ const version = z.literal([2, 3]);
 /** Left out for main, as in version 2. */
 const branchSchema = z
   .string()
-  .regex(/^[a-z0-9][a-z0-9-]{0,62}$/)
+  .refine(isBranchName, 'expected the name of a branch')
   .default(mainBranch)
   .transform(branchName);
 const partsMax = 4_096;
