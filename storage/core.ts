@@ -52,6 +52,7 @@ export {
   type Epoch,
   epoch,
   genesisEpoch,
+  isBranchName,
   type Lsn,
   lsn,
   mainBranch,
