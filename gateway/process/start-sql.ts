@@ -43,6 +43,10 @@ export function startSqlPart(
     tracer,
     limits,
   });
+  storage.role.watch(() => {
+    watch.changed();
+    forward.writerChanged();
+  });
   const readDefault = options.readDefault ?? 'session';
   const service = new GatewaySqlService({
     volume,
@@ -60,7 +64,7 @@ export function startSqlPart(
 
 function watchWriter(setup: GatewaySetup, { role, volume, nodes }: VolumePart): WriterWatch {
   const { cluster, region } = setup.config;
-  const watch = new WriterWatch({
+  return new WriterWatch({
     cluster,
     region,
     me: setup.me,
@@ -72,6 +76,4 @@ function watchWriter(setup: GatewaySetup, { role, volume, nodes }: VolumePart): 
     isOpen: () => volume.reign !== null,
     quorumLost: () => nodes.writableNodes < quorumLimits.writeQuorum,
   });
-  role.watch(() => watch.changed());
-  return watch;
 }
