@@ -15,8 +15,7 @@ class Bench {
   readonly doubt = new WriterDoubt(limits);
   nowMs = 10_000;
   asked = 0;
-  private due: { readonly atMs: number; readonly target: string; readonly answer: WriterAnswer } | null =
-    null;
+  private due: { readonly atMs: number; readonly target: string; readonly answer: WriterAnswer }[] = [];
 
   run(
     forMs: number,
