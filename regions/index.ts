@@ -5,7 +5,12 @@ export { type AdminAct, auditLog } from './api/audit.ts';
 export { openapi } from './api/core/openapi.ts';
 export { type Admission, mountApi, type Right } from './api/mount.ts';
 export { holdsSecret } from './api/secret.ts';
-export { type NatsConnection, type NatsMessage, openNatsConnection } from './bus/nats-connection.ts';
+export {
+  type NatsConnection,
+  type NatsMessage,
+  openNatsConnection,
+  type RequestOutcome,
+} from './bus/nats-connection.ts';
 export { natsSecurity } from './bus/nats-security.ts';
 export { type Changed, changeControl } from './control/control-link.ts';
 export { openControlStore } from './control/control-store.ts';

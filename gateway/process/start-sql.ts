@@ -61,6 +61,7 @@ export function startSqlPart(
     databases,
     limits,
   });
+  role.watch(() => forward.writerChanged());
   const { metrics } = observed;
   const readDefault = options.readDefault ?? 'session';
   const services = { forward, metrics, limits, readDefault, readOnly: false };

@@ -3,7 +3,7 @@
  * "nobody is there" is known at once; a request may be sent again, since the writer runs a call once (G30).
  */
 
-import type { NatsConnection } from '../../regions/index.ts';
+import type { NatsConnection, RequestOutcome } from '../../regions/index.ts';
 import type { BranchName, Epoch, Lsn } from '../../storage/core.ts';
 import { decodeResult, encodeCall, type ForwardCall, type ForwardResult } from './core/forward-call.ts';
 import {
@@ -56,6 +56,8 @@ export class ForwardClient {
   private readonly limits: ServiceLimits;
   private readonly prefix: string;
   private readonly isWriter: (writer: RemoteWriter) => boolean;
+  /** Messages that wait for an answer of a writer which was the writer when they left. */
+  private readonly waiting = new Set<{ readonly writer: RemoteWriter; readonly replaced: () => void }>();
   private ids = 0;
 
   /**
@@ -139,12 +141,31 @@ export class ForwardClient {
     return Math.max(1_024, Math.min(this.limits.forwardPartBytes, most));
   }
 
-  private async send(writer: RemoteWriter, request: ForwardRequest): Promise<Sent> {
-    const answer = await this.nats.request(
+  /** There is news of who writes: whoever waits for one that was replaced looks at once whether that is still there. */
+  writerChanged(): void {
+    for (const { writer, replaced } of [...this.waiting]) if (!this.isWriter(writer)) replaced();
+  }
+
+  /** As the connection's request, and given up when the writer is replaced meanwhile. */
+  private ask(writer: RemoteWriter, request: ForwardRequest): Promise<RequestOutcome> {
+    const asked = this.nats.request(
       writer.subject,
       encodeRequest(request),
       this.limits.forwardHoldMs + messageMs,
     );
+    if (!this.isWriter(writer)) return asked;
+    return new Promise((resolve) => {
+      const entry = { writer, replaced: () => resolve({ kind: 'timeout' }) };
+      this.waiting.add(entry);
+      void asked.then((answer) => {
+        this.waiting.delete(entry);
+        resolve(answer);
+      });
+    });
+  }
+
+  private async send(writer: RemoteWriter, request: ForwardRequest): Promise<Sent> {
+    const answer = await this.ask(writer, request);
     switch (answer.kind) {
       case 'reply': {
         const decoded = decodeReply(answer.data);

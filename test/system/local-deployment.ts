@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { type Client, createClient } from '@libsql/client';
 import { z } from 'zod';
 import { trustAuthority } from '../../regions/certs/trust-authority.ts';
+import { processOf } from '../../regions/local/core/gateway-places.ts';
+import { portsOf } from '../../regions/local/local-layout.ts';
 import { freeBasePort } from '../free-ports.ts';
 import { type Sample, samplesOf } from '../telemetry/metrics/exposition.ts';
 
@@ -161,8 +163,29 @@ export class TestDeployment {
     return `${this.scheme}://${this.gateway(region)}`;
   }
 
-  gateway(region: string): string {
-    return `127.0.0.1:${this.basePort + 20 * this.regions.indexOf(region) + 11}`;
+  gateway(region: string, name = 'g1'): string {
+    const { gateways } = portsOf(this.basePort, this.regions.indexOf(region));
+    return `127.0.0.1:${gateways[Number(name.slice(1)) - 1]}`;
+  }
+
+  /** Where clients connect for the gateway that writes, or for those of a region; with more than one gateway. */
+  endpoint(region: string, kind: 'writer' | 'reader'): string {
+    return `127.0.0.1:${portsOf(this.basePort, this.regions.indexOf(region))[kind]}`;
+  }
+
+  /** A stock client of an address. */
+  clientAt(address: string, transport: 'http' | 'ws' = 'http'): Client {
+    const url = `${this.scheme}://${address}`.replace(/^http/, transport);
+    const client = createClient({ url, intMode: 'number' });
+    this.clients.push(client);
+    return client;
+  }
+
+  /** Sends a signal to one process, such as `us-east-1/g2`. */
+  async signal(id: string, signal: NodeJS.Signals): Promise<void> {
+    const [region = '', name = ''] = processOf(id).split('/');
+    const text = await readFile(join(this.dataDir, region, name, 'pid'), 'utf8');
+    process.kill(Number.parseInt(text, 10), signal);
   }
 
   /** What every process tells Prometheus, the supervisor first; of those that answer. */
@@ -192,9 +215,7 @@ export class TestDeployment {
   }
 
   client(region: string, transport: 'http' | 'ws' = 'http'): Client {
-    const client = createClient({ url: this.url(region).replace(/^http/, transport), intMode: 'number' });
-    this.clients.push(client);
-    return client;
+    return this.clientAt(this.gateway(region), transport);
   }
 
   async status(region?: string): Promise<Status> {

@@ -53,7 +53,6 @@ export class WriterDoubt {
   private connectedSinceMs: number | null = null;
   private nobody = 0;
   private silences = 0;
-  private asking = false;
 
   constructor(limits: DoubtLimits = defaultDoubtLimits) {
     this.limits = limits;
@@ -62,7 +61,8 @@ export class WriterDoubt {
   /**
    * To be called several times a second.
    * @param target the start of the gateway that writes in this region, when that is another one; else null.
-   * @returns whether it is to be asked now; then `answered` has to follow.
+   * @returns whether it is to be asked now; then `answered` has to follow. The next question does not wait for that: one that a
+   * process got which ended then is never answered, and the next one is told so at once.
    */
   look(target: string | null, isConnected: boolean, nowMs: number): boolean {
     const slept = nowMs - this.lookedAtMs > this.limits.asleepMs;
@@ -70,16 +70,13 @@ export class WriterDoubt {
     if (!isConnected) this.connectedSinceMs = null;
     else this.connectedSinceMs ??= nowMs;
     if (target !== this.target || slept || !isConnected) this.begin(target, nowMs);
-    if (target === null || !isConnected || this.asking || nowMs - this.askedAtMs < this.limits.askMs)
-      return false;
-    this.asking = true;
+    if (target === null || !isConnected || nowMs - this.askedAtMs < this.limits.askMs) return false;
     this.askedAtMs = nowMs;
     return true;
   }
 
   /** @param target as it was when it was asked: an answer about another one is passed over. */
   answered(target: string, answer: WriterAnswer, nowMs: number): void {
-    this.asking = false;
     if (target !== this.target) return;
     switch (answer) {
       case 'alive':
@@ -94,7 +91,6 @@ export class WriterDoubt {
         return;
       case 'silent':
         this.silences += 1;
-        this.nobody = 0;
         return;
     }
   }

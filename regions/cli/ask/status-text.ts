@@ -116,6 +116,10 @@ type SaidOfNode = {
     | undefined;
 };
 
+/** The first has the name that it had before there were others. */
+const byGateway = (a: string, b: string): number =>
+  Number(b === gatewayDirectory('g1')) - Number(a === gatewayDirectory('g1')) || (a < b ? -1 : 1);
+
 /** What a gateway says of itself. */
 function gatewayNote({ phase, ready }: RegionStatus['gateways'][number]): string {
   const role = phase === 'writing' ? 'writes' : phase === 'reading' ? 'reads' : phase;
@@ -126,7 +130,7 @@ function gatewayNote({ phase, ready }: RegionStatus['gateways'][number]): string
 function gatewayRows(region: RegionStatus | undefined, local: readonly LocalProcess[]): readonly string[][] {
   const said = new Map((region?.gateways ?? []).map((one) => [gatewayDirectory(one.name), one]));
   const known = new Map(local.map((process) => [process.id.split('/')[1] ?? '', process]));
-  return [...new Set([...said.keys(), ...known.keys()])].toSorted().map((name) => {
+  return [...new Set([...said.keys(), ...known.keys()])].toSorted(byGateway).map((name) => {
     const news = said.get(name);
     const state = news === undefined ? {} : { state: news.ready ? 'up' : 'unready', ...news };
     const [title = '', ...rest] = processRow(known.get(name), name, dash, state);

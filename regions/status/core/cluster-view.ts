@@ -8,6 +8,7 @@ import type { SwitchoverQuestion } from '../../control/core/switchover-rules.ts'
 import type { RetentionReport } from '../../retention/core/retention-report.ts';
 import type { BackupReport, Backups } from './backup-report.ts';
 import { branchStatuses, mainStatus } from './branch-status.ts';
+import { type GatewayNews, newsOf, writerAmong } from './gateway-news.ts';
 import type { GatewayReport, NodeReport, RegionReport, Report } from './report.ts';
 import { reportLimits } from './report-limits.ts';
 import { type Versions, versionsOf } from './versions.ts';
@@ -51,17 +52,6 @@ export interface RegionStatus {
   /** Epoch of the membership of its storage nodes; left out when not known. */
   readonly membershipEpoch?: number;
   readonly nodes: readonly NodeReport[];
-}
-
-/** One gateway, as it last told. */
-export interface GatewayNews {
-  readonly name: string;
-  readonly address: string;
-  readonly phase: GatewayReport['phase'];
-  readonly ready: boolean;
-  /** What it shows. */
-  readonly vdl: number;
-  readonly pid: number;
 }
 
 export interface HoldStatus {
@@ -210,7 +200,7 @@ export class ClusterView {
   /** What is heard that decides whether a switchover to `target` may begin, as of `record`. */
   switchoverQuestion(target: RegionId, record: ControlRecord, nowMs: number): SwitchoverQuestion {
     const report = this.region(target, nowMs);
-    const writer = this.gateways(record.primary, nowMs).find(({ phase }) => phase === 'writing');
+    const writer = writerAmong(this.gateways(record.primary, nowMs));
     return {
       target,
       record,
@@ -228,8 +218,10 @@ export class ClusterView {
   writer(nowMs: number): Heard<GatewayReport> | null {
     const writes = ({ phase, region }: GatewayReport): boolean =>
       region === this.recordNow?.primary && (phase === 'writing' || phase === 'draining');
-    const all = [...this.gatewayReports.values()];
-    return all.find((heard) => writes(heard.report) && recent(heard, nowMs) !== null) ?? null;
+    const all = [...this.gatewayReports.values()].filter(
+      (heard) => writes(heard.report) && recent(heard, nowMs) !== null,
+    );
+    return all.sort((a, b) => (b.report.epoch ?? 0) - (a.report.epoch ?? 0))[0] ?? null;
   }
 
   /** The last report of every region that was ever heard. */
@@ -329,7 +321,7 @@ export class ClusterView {
   /** What the writer said last of answers that wait for other regions. */
   private hold(nowMs: number): HoldStatus | null {
     const primary = this.recordNow?.primary ?? '';
-    const said = this.gateways(primary, nowMs).find(({ hold }) => hold !== undefined)?.hold;
+    const said = writerAmong(this.gateways(primary, nowMs))?.hold;
     if (said === undefined) return null;
     const waitsFor = this.regions.filter((name) => name !== primary);
     return { ...said, forMs: Math.round(said.forMs), waitsFor };
@@ -350,7 +342,7 @@ export class ClusterView {
     const last = this.regionReports.get(name)?.report ?? null;
     const report = this.region(name, nowMs);
     const gateways = this.gateways(name, nowMs);
-    const writer = gateways.find((gateway) => gateway.phase === 'writing') ?? null;
+    const writer = writerAmong(gateways);
     const lag = primary ? { lagBytes: 0, lagMs: 0 } : this.lag(name, last, nowMs);
     const stalledMs = Math.round(this.stalledMs(name, nowMs));
     const trouble = report?.trouble ?? suspension(writer);
@@ -488,15 +480,6 @@ export class ClusterView {
     return [...epochs].sort(ascending);
   }
 }
-
-const newsOf = ({ gateway, address, phase, ready, vdl, pid }: GatewayReport): GatewayNews => ({
-  name: gateway,
-  address,
-  phase,
-  ready,
-  vdl,
-  pid,
-});
 
 /** Whether a region's agent knows of no gateway beside it, and none is heard either. */
 function isHeadless(report: RegionReport | null, gateways: readonly GatewayReport[]): boolean {

@@ -12,19 +12,20 @@ const gatewaySchema = z.object({
 export const endpointsSchema = z.object({
   epoch: z.int(),
   primary: z.string().nullable(),
-  writer: gatewaySchema.nullable().describe('The gateway that writes; null while none says so.'),
+  writer: gatewaySchema
+    .nullable()
+    .describe(
+      'The gateway that the control record names: it writes, or is about to. Null while it names none.',
+    ),
   gateways: z.array(gatewaySchema).describe('Every gateway that was heard within 3 s, by region and name.'),
 });
 export type Endpoints = z.output<typeof endpointsSchema>;
 
 /** What a status says of gateways. */
-export function endpointsIn({ epoch, primary, regions }: ClusterStatus): Endpoints {
-  const all = regions.flatMap(({ name: region, gateways }) =>
-    gateways.map(({ name: gateway, address, ready, phase }) => ({
-      phase,
-      place: { region, gateway, address, ready },
-    })),
+export function endpointsIn({ epoch, primary, holder, regions }: ClusterStatus): Endpoints {
+  const gateways = regions.flatMap(({ name: region, gateways: here }) =>
+    here.map(({ name: gateway, address, ready }) => ({ region, gateway, address, ready })),
   );
-  const writer = all.find(({ phase, place }) => phase === 'writing' && place.region === primary);
-  return { epoch, primary, writer: writer?.place ?? null, gateways: all.map(({ place }) => place) };
+  const writer = gateways.find(({ region, gateway }) => `${region}/${gateway}` === holder);
+  return { epoch, primary, writer: writer ?? null, gateways };
 }

@@ -15,8 +15,7 @@ class Bench {
   readonly doubt = new WriterDoubt(limits);
   nowMs = 10_000;
   asked = 0;
-  private due: { readonly atMs: number; readonly target: string; readonly answer: WriterAnswer } | null =
-    null;
+  private due: { readonly atMs: number; readonly target: string; readonly answer: WriterAnswer }[] = [];
 
   run(
     forMs: number,
@@ -27,14 +26,12 @@ class Bench {
     const until = this.nowMs + forMs;
     while (this.nowMs < until) {
       this.nowMs += lookMs;
-      if (this.due !== null && this.due.atMs <= this.nowMs) {
-        const { target: about, answer: said } = this.due;
-        this.due = null;
-        this.doubt.answered(about, said, this.nowMs);
-      }
+      const ready = this.due.filter(({ atMs }) => atMs <= this.nowMs);
+      this.due = this.due.filter(({ atMs }) => atMs > this.nowMs);
+      for (const { target: about, answer: said } of ready) this.doubt.answered(about, said, this.nowMs);
       if (!this.doubt.look(target, connected, this.nowMs) || target === null) continue;
       this.asked += 1;
-      this.due = { atMs: this.nowMs + (answer === 'silent' ? limits.answerMs : 1), target, answer };
+      this.due.push({ atMs: this.nowMs + (answer === 'silent' ? limits.answerMs : 1), target, answer });
     }
     return this;
   }
@@ -55,6 +52,10 @@ describe('doubt of the writer of this region', () => {
 
   test('a process that has ended is known within 300 ms', () => {
     expect(settled().run(300, 'nobody').verdict).toBe('gone');
+  });
+
+  test('a question that the process got before it ended keeps nothing up', () => {
+    expect(settled().run(100, 'silent').run(300, 'nobody').verdict).toBe('gone');
   });
 
   test('that nobody listened once is no sign', () => {

@@ -52,3 +52,30 @@ describe('a statement that was sent to a writer which fell silent', () => {
     expect(replaced.tookMs).toBeLessThan(defaultServiceLimits.forwardSilenceMs / 2);
   });
 });
+
+describe('a statement that is on its way to a writer which has ended', () => {
+  it('is looked after as soon as another writer is named, and not when the request has timed out', async () => {
+    let isWriter = true;
+    let requests = 0;
+    const dead: NatsConnection = {
+      ...silence,
+      // The first message was given to the dead process; nobody listens to the next.
+      request: () => {
+        requests += 1;
+        return requests === 1
+          ? delay(60_000, { kind: 'timeout' }, { ref: false })
+          : Promise.resolve({ kind: 'no-responders' });
+      },
+    };
+    const client = new ForwardClient(dead, 'me', defaultServiceLimits, () => isWriter);
+    const sentAtMs = performance.now();
+    const call = client.call({ subject: 'sql.there', region: regionId('us-east-1') }, mainBranch, insert);
+    await delay(50);
+    client.writerChanged();
+    expect(requests).toBe(1);
+    isWriter = false;
+    client.writerChanged();
+    expect(await call).toMatchObject({ kind: 'unknown', reason: expect.stringContaining('has gone') });
+    expect(performance.now() - sentAtMs).toBeLessThan(1_000);
+  });
+});
