@@ -23,6 +23,8 @@ export interface Fork {
   readonly branch: BranchName;
   readonly parent: Epoch;
   readonly forkLsn: Lsn;
+  /** The head of the branch that a rewind left on purpose (S41); left out of every other fork. */
+  readonly left?: Epoch;
 }
 
 /** A stretch of one epoch on the way from the root to a head: LSNs in (from, until] are read from it. */
@@ -43,6 +45,7 @@ export const forkSchema = z
     branch: z.string(),
     parent: z.int().min(0),
     forkLsn: z.int().min(0),
+    left: z.int().min(0).optional(),
   })
   .transform(
     (raw): Fork => ({
@@ -50,6 +53,7 @@ export const forkSchema = z
       branch: branchName(raw.branch),
       parent: epoch(raw.parent),
       forkLsn: lsn(raw.forkLsn),
+      ...(raw.left !== undefined && { left: epoch(raw.left) }),
     }),
   );
 
