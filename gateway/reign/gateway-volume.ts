@@ -12,6 +12,7 @@ import {
   type AppendEnd,
   type AppendFacts,
   type Epoch,
+  type Fork,
   genesisEpoch,
   type Lsn,
   maxLsn,
@@ -32,6 +33,7 @@ import type { ReadPreference } from '../sql/stream-state.ts';
 import { Follower, findReadPoint, type ReadPoint, visiblePart } from './follower.ts';
 import { Reign, type ReignEngines, type ReignPort, type ReignStart } from './reign.ts';
 import type { RegionVdlWatcher, RoleVolume } from './role-volume.ts';
+import { afterwards, type Settled } from './settled.ts';
 
 export interface VolumeOptions {
   readonly region: RegionClient;
@@ -67,18 +69,6 @@ interface ReadWaiter {
   readonly done: (reached: boolean) => void;
 }
 
-/** Whether an answer may leave as it is. */
-export type Settled =
-  | 'released'
-  /** As `released`, but this gateway is not, or cannot prove to be, the writer any more: others may have written since. */
-  | 'stale'
-  /** What it saw is not known to be durable, and never will be; what it committed may or may not exist. */
-  | 'lost'
-  /** As `lost`, and it has certainly committed nothing. */
-  | 'discarded'
-  /** What it saw is durable in this region, and no other one has proved in time that it has it. */
-  | 'held';
-
 /** A thread that writes and is busy is not waited for: storage has the page, too. */
 const peekMs = 5;
 /** How long the readers may take to catch up with what a reign begins with, before they begin anew there. */
@@ -96,6 +86,7 @@ export class GatewayVolume implements RoleVolume {
   /** Whether the readers follow the reign's own redo. */
   private tapping = false;
   private headNow: Epoch = genesisEpoch;
+  private forksNow: readonly Fork[] = [];
   private vdlNow: Lsn = zeroLsn;
   private writerOpen = false;
   private attached = false;
@@ -209,6 +200,12 @@ export class GatewayVolume implements RoleVolume {
     return this.written.lsn;
   }
 
+  /** Where history goes on for who has seen something that is no part of it any more, as `EPOCH.LSN`; null while it is. */
+  forkedFrom(seen: { readonly epoch: Epoch; readonly lsn: Lsn }): string | null {
+    if (visiblePart(seen, this.headNow, this.forksNow) >= seen.lsn) return null;
+    return `${this.headNow}.${this.readers.vdl}`;
+  }
+
   /** Notes a write made through this gateway, here or at the writer. */
   noteWritten(epoch: Epoch, lsn: Lsn): void {
     if (epoch > this.written.epoch || (epoch === this.written.epoch && lsn > this.written.lsn)) {
@@ -252,13 +249,20 @@ export class GatewayVolume implements RoleVolume {
   /**
    * Decides about an engine's answer: calls back at once, or when it is durable or lost.
    * @param asksWriter false for a read that asks for no more than something durable.
+   * @param reads it comes from a thread that reads.
    */
-  settle(answer: EngineAnswer<unknown>, asksWriter: boolean, done: (settled: Settled) => void): void {
+  settle(
+    answer: EngineAnswer<unknown>,
+    { asksWriter, reads }: { readonly asksWriter: boolean; readonly reads: boolean },
+    done: (settled: Settled) => void,
+  ): void {
     const reign = this.reignNow;
     const { seenLsn } = answer;
     if (reign === null || seenLsn === 0) done('released');
     // A reader engine that has just replaced the writer shows nothing beyond what was durable.
     else if (reign.isOver) done(afterwards(answer, reign));
+    // Readers see what is durable: more than that is of a path that this reign has left.
+    else if (reads && seenLsn > reign.vdl) done('stale');
     else if (!asksWriter && reign.covers(seenLsn)) done('released');
     else {
       const settle = (): void =>
@@ -281,12 +285,22 @@ export class GatewayVolume implements RoleVolume {
       this.adoptHead({ head: reign.epoch, forks: reign.forks, vdl: start.vdl });
       this.reignNow = reign;
       this.reignPort = start.port;
+      this.leaveWhatWasRead(start.vdl);
       await this.writer.begin(start.vdl);
       this.attached = true;
       this.writerOpen = true;
       this.handOver(reign, start.vdl);
     });
     return reign;
+  }
+
+  /** S41: a reign that begins below what was read here goes on from another place: no page of what it left may be shown. */
+  private leaveWhatWasRead(from: Lsn): void {
+    if (this.readers.vdl <= from) return;
+    this.follower?.close();
+    this.follower = null;
+    this.readers.withdraw();
+    this.readers.begin(from);
   }
 
   private enginesOfReign(): ReignEngines {
@@ -425,6 +439,7 @@ export class GatewayVolume implements RoleVolume {
   /** Writes that are no part of the new path are waited for no more. */
   private adoptHead(point: ReadPoint): void {
     this.headNow = point.head;
+    this.forksNow = point.forks;
     this.written = { ...this.written, lsn: visiblePart(this.written, point.head, point.forks) };
     this.wakeReaders();
   }
@@ -472,11 +487,4 @@ export class GatewayVolume implements RoleVolume {
     if (read.kind === 'unavailable') throw new Error(read.reason);
     return read.pages[0] ?? null;
   }
-}
-
-/** What becomes of an answer whose reign is over, or that waited too long for the lease. */
-function afterwards(answer: EngineAnswer<unknown>, reign: Reign): Settled {
-  const { commits, seenLsn } = answer;
-  if (commits.length === 0) return seenLsn <= reign.free ? 'stale' : 'discarded';
-  return commits.every((commit) => commit.lsn > reign.takenTo) ? 'discarded' : 'lost';
 }
