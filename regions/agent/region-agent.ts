@@ -35,6 +35,7 @@ import { Receiving } from '../replication/receiving.ts';
 import { findReign, type Reign } from '../replication/reign.ts';
 import { type LaneWindow, Shipping, type ShippingOptions } from '../replication/shipping.ts';
 import { Retention } from '../retention/retention.ts';
+import { RewindDesk } from '../rewind/rewind-desk.ts';
 import { ClusterView } from '../status/core/cluster-view.ts';
 import { type RegionReport, type Report, reportSchema } from '../status/core/report.ts';
 import { reportLimits } from '../status/core/report-limits.ts';
@@ -59,6 +60,7 @@ export class RegionAgent {
   readonly retention: Retention;
   private readonly heartbeats: Heartbeats;
   private readonly replacement: Replacement;
+  private readonly rewinds: RewindDesk;
   /** How often the lane to each secondary has stood still since this process started. */
   readonly stalls = new Map<RegionId, number>();
   private readonly options: RegionAgentOptions;
@@ -83,6 +85,7 @@ export class RegionAgent {
     this.control = new ControlHealth(runtime.nowMs());
     this.challenger = new ChallengerTimer(lease);
     this.replacement = new Replacement({ ...options });
+    this.rewinds = new RewindDesk({ ...options, agent: this });
     this.nodes = new RegionNodes(links, (node, report) =>
       options.telemetry.record(repairSpan({ cluster, region, node }, report)),
     );
@@ -206,6 +209,7 @@ export class RegionAgent {
     this.moves.close();
     this.lending.close();
     this.replacement.close();
+    this.rewinds.close();
     this.receiving?.close();
     this.orphans.close();
     await this.shipping?.run.close();
@@ -322,7 +326,7 @@ export class RegionAgent {
   }
 
   private get answering(): Omit<AnswerParts, 'region' | 'losses'> {
-    const { moves, lookedFor, replacement, options, view } = this;
+    const { moves, lookedFor, replacement, options, view, rewinds } = this;
     const { runtime } = options;
     // What changes of the control record that no move makes are made with.
     const membership = {
@@ -330,11 +334,16 @@ export class RegionAgent {
       configured: options.regions,
       view,
       looked: (reading: ControlReading) => this.looked(reading),
-      noRecord: (reason: string) => noRecord(reason, this.sight.lastSeen(runtime.nowMs()), this.neighbours()),
+      noRecord: (reason: string) => this.noRecord(reason),
       nowMs: () => runtime.nowMs(),
     };
     const policy = { ...membership, regions: view.regions };
-    return { moves, lookedFor, replacement, policy, membership };
+    return { moves, lookedFor, replacement, policy, membership, rewinds };
+  }
+
+  /** Says that the control record cannot be read or changed, and what to do. */
+  noRecord(reason: string): string {
+    return noRecord(reason, this.sight.lastSeen(this.options.runtime.nowMs()), this.neighbours());
   }
 
   private heard(report: Report): void {

@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { membersActSchema, membersSchema } from '../../members/core/members-request.ts';
 import { membershipChangeSchema, membershipSchema } from '../../membership/core/membership-request.ts';
 import { policyChangeSchema, policySchema } from '../../policy/core/policy-request.ts';
+import { rewindRequestSchema, rewindSchema } from '../../rewind/core/rewind-request.ts';
 import { lossReportSchema } from './loss-report.ts';
 
 export const operationSchema = z.object({
@@ -59,6 +60,8 @@ export const agentRequestSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('policy') }),
   z.object({ kind: z.literal('change-policy'), change: policyChangeSchema }),
   z.object({ kind: z.literal('change-regions'), change: membershipChangeSchema }),
+  z.object({ kind: z.literal('begin-rewind'), request: rewindRequestSchema }),
+  z.object({ kind: z.literal('rewind'), id: z.string() }),
   z.object({ kind: z.literal('members') }),
   z.object({ kind: z.literal('change-members'), act: membersActSchema }),
 ]);
@@ -75,6 +78,7 @@ export const agentReplySchema = z.discriminatedUnion('kind', [
   }),
   z.object({ kind: z.literal('policy'), policy: policySchema }),
   z.object({ kind: z.literal('regions'), membership: membershipSchema }),
+  z.object({ kind: z.literal('rewind'), rewind: rewindSchema }),
   z.object({ kind: z.literal('members'), members: membersSchema }),
   z.object({ kind: z.literal('refused'), code: z.string(), message: z.string() }),
 ]);

@@ -2,6 +2,7 @@
 import { ascending, epoch, lsn, quorumLimits, type RegionId } from '../../../storage/core.ts';
 import { type ControlRecord, policyOf, regionsOf } from '../../control/core/control-record.ts';
 import { type Policy, whyNotAutomatic } from '../../control/core/policy.ts';
+import type { Rewind } from '../../control/core/rewind-record.ts';
 import type { Survivor } from '../../control/core/survivors.ts';
 import type { SwitchoverQuestion } from '../../control/core/switchover-rules.ts';
 import type { RetentionReport } from '../../retention/core/retention-report.ts';
@@ -79,6 +80,8 @@ export interface ClusterStatus {
   readonly failover: FailoverStatus;
   /** Redo of the primary that is not within the RPO, and the answers that wait for it; null while there is none. */
   readonly hold: HoldStatus | null;
+  /** Under way; left out while none is. */
+  readonly rewind?: Omit<Rewind, 'branch'>;
   readonly regions: readonly RegionStatus[];
 }
 
@@ -282,6 +285,7 @@ export class ClusterView {
       policy: record === null ? null : policyOf(record),
       failover: this.failover(nowMs),
       hold: this.hold(nowMs),
+      ...rewindIn(record),
       regions,
     };
   }
@@ -477,4 +481,10 @@ function timed(node: NodeReport, writer: GatewayReport | null): NodeReport {
   if (times === undefined) return node;
   const { p50Ms, p99Ms, slowMs } = times;
   return { ...node, append: { p50Ms, p99Ms, slowMs } };
+}
+
+function rewindIn(record: ControlRecord | null): Pick<ClusterStatus, 'rewind'> {
+  if (record?.rewind === undefined) return {};
+  const { branch: _, ...rewind } = record.rewind;
+  return { rewind };
 }

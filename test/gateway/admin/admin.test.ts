@@ -368,6 +368,8 @@ describe('/openapi.json', () => {
       '/v1/losses/{epoch}',
       '/v1/policy',
       '/v1/regions',
+      '/v1/rewind',
+      '/v1/rewinds/{id}',
       '/v1/regions/{region}/members',
       '/v1/drills',
       '/v1/drills/{id}',
