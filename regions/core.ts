@@ -23,6 +23,7 @@ export { type ControlProblem, ControlSight } from './control/core/control-sight.
 export { defaultLeaseLimits, type LeaseLimits } from './control/core/lease.ts';
 export { moveLimits } from './control/core/move-limits.ts';
 export { describeReading, formatAge, notMemberReason } from './control/core/record-claims.ts';
+export type { Rewind } from './control/core/rewind-record.ts';
 export { WriterRole } from './control/writer/core/writer-role.ts';
 export type {
   EndReason,

@@ -43,6 +43,7 @@ export { InFlight } from './process/core/in-flight.ts';
 export { compareVersions, type Skew, skewOf } from './process/core/version-skew.ts';
 export { AppendTimes, slowLimits } from './quorum/core/append-times.ts';
 export type { Recovered, RecoveryGoal } from './quorum/core/recovery.ts';
+export type { RewindGoal, RewindOutcome } from './quorum/core/recovery-types.ts';
 export { viewOf } from './redo/bytes.ts';
 export { framePayload, type ReceivedFrame, splitFrames } from './redo/frame.ts';
 export {

@@ -1,6 +1,6 @@
 /** The door of storage: what the other layers may import. */
 
-export { type Located, type LocateWish, locate } from './client/locate.ts';
+export { type Located, type LocateWish, locate, locateAll } from './client/locate.ts';
 export type { NodeLinks } from './client/node-links.ts';
 export type { PagesFetched } from './client/page-fetcher.ts';
 export { probeNode } from './client/probe-node.ts';

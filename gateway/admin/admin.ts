@@ -81,6 +81,7 @@ const bodyExamples: { readonly [S in SchemaName]?: string } = {
   DrillRequest: '{"kind": "node-loss"}',
   RegionsChange: '{"add": "eu-west-1"}',
   BranchCreate: '{"name": "dev"}',
+  RewindRequest: '{"to": "2026-11-29T12:00:00Z"}',
   MembersAct: '{"act": "replace", "out": "n6", "node": "n7", "address": "10.0.0.7:7007"}',
 };
 
@@ -111,6 +112,8 @@ function served(options: AdminOptions): Hono {
       branches: () => ({ status: 200, body: withUrls(options.view.branches(monotonicMs()), options.base()) }),
       createBranch: ({ body }) => createBranch(body, options),
       deleteBranch: ({ params }) => deleteBranch(params.name, options),
+      beginRewind: ({ body }) => beginRewind(body, options),
+      rewind: ({ params }) => rewind(params.id, options),
       members: ({ params }) => members(params.region, { kind: 'members' }, options, 200),
       changeMembers: ({ params, body }) =>
         members(params.region, { kind: 'change-members', act: body }, options, 202),
@@ -278,6 +281,35 @@ function policyReply(answer: AgentAnswer): ApiReply<'policy', 'gateway'> {
   return failed(503, 'AGENT_UNREACHABLE', 'An agent answered something else.');
 }
 
+/** The agent of the primary runs it: its nodes say what the place means. */
+async function beginRewind(
+  request: Described<'RewindRequest'>,
+  options: AdminOptions,
+): Promise<ApiReply<'beginRewind', 'gateway'>> {
+  const { record } = options.view;
+  if (record === null) return failed(503, 'NO_CONTROL_RECORD', 'The control record has not been seen yet.');
+  const answer = await options.agents.ask(record.primary, { kind: 'begin-rewind', request });
+  if (answer.kind === 'reply' && answer.reply.kind === 'rewind')
+    return { status: 202, body: answer.reply.rewind };
+  const refusal = answerOf(answer, record.primary, 202);
+  if (!('error' in refusal))
+    return failed(503, 'AGENT_UNREACHABLE', `${record.primary} answered something else.`);
+  const { status, error } = refusal;
+  return { status: status === 404 ? 409 : status, error };
+}
+
+async function rewind(id: string, options: AdminOptions): Promise<ApiReply<'rewind', 'gateway'>> {
+  const name = operationRegion(id);
+  const region = name === null ? null : knownRegion(name, options);
+  if (region === null) return failed(404, 'UNKNOWN_REWIND', `There is no rewind ${JSON.stringify(id)}.`);
+  const answer = await options.agents.ask(region, { kind: 'rewind', id });
+  if (answer.kind === 'silent') return failed(503, 'AGENT_UNREACHABLE', `${region}: ${answer.reason}.`);
+  const { reply } = answer;
+  if (reply.kind === 'rewind') return { status: 200, body: reply.rewind };
+  if (reply.kind === 'refused') return failed(404, reply.code, reply.message);
+  return failed(503, 'AGENT_UNREACHABLE', `${region} answered something else.`);
+}
+
 /** Asks after an operation, or for its end. */
 async function operation(
   kind: 'operation' | 'cancel',
@@ -353,6 +385,7 @@ function answerOf<S extends 200 | 202>(answer: AgentAnswer, region: RegionId, su
     case 'regions':
     case 'branch':
     case 'members':
+    case 'rewind':
       return failed(503, 'AGENT_UNREACHABLE', `${region} answered something else.`);
   }
 }

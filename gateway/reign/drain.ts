@@ -24,6 +24,8 @@ export interface DrainOptions {
   readonly reign: Pick<Reign, 'isSettled'>;
   /** Nothing is open any more and everything committed is durable. Runs at most once, and not after `close`. */
   readonly onDrained: (tookMs: number) => void;
+  /** Whether it goes to another region, or back in history: there transactions are not waited for, and are told so. */
+  readonly why: 'move' | 'rewind';
 }
 
 const lookEveryMs = 2;
@@ -35,7 +37,8 @@ export class DrainDriver {
 
   constructor(options: DrainOptions) {
     this.options = options;
-    this.drain = new Drain(options.runtime.nowMs());
+    const { runtime, why } = options;
+    this.drain = why === 'rewind' ? new Drain(runtime.nowMs(), 0) : new Drain(runtime.nowMs());
     this.ticker = options.runtime.every(lookEveryMs, () => this.look());
     void options.volume.settledChanges().then(() => {
       this.step({ kind: 'opened' });
@@ -65,16 +68,17 @@ export class DrainDriver {
   }
 
   private carryOut(effect: DrainEffect): void {
-    const { sessions, volume, onDrained } = this.options;
+    const { sessions, volume, onDrained, why } = this.options;
+    const told = why === 'rewind' ? rewound() : movedAway();
     switch (effect.kind) {
       case 'loseIdle':
-        for (const session of sessions.writing) if (session.isIdle) session.lose(movedAway());
+        for (const session of sessions.writing) if (session.isIdle) session.lose(told);
         return;
       case 'stopRunning':
-        for (const session of sessions.writing) session.stopWrite(movedAway());
+        for (const session of sessions.writing) session.stopWrite(told);
         return;
       case 'abandonThread':
-        volume.writer.abandon('it holds a move up');
+        volume.writer.abandon(`it holds a ${why} up`);
         return;
       case 'drained':
         onDrained(effect.tookMs);
@@ -90,4 +94,11 @@ const movedAway = (): SqlError =>
   adviseError(
     'SEXTANT_MOVE_IN_PROGRESS',
     'The primary moves to another region and the transaction, which was open for too long, was rolled back',
+  );
+
+/** What a transaction is told that is open when history goes back. */
+const rewound = (): SqlError =>
+  adviseError(
+    'SEXTANT_HISTORY_FORKED',
+    'The database is taken to another place in its history (sextant rewind), and the transaction was rolled back',
   );

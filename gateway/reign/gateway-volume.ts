@@ -11,6 +11,7 @@
 import { formatAge } from '../../regions/core.ts';
 import {
   type Epoch,
+  type Fork,
   genesisEpoch,
   geometryOf,
   type Lsn,
@@ -51,6 +52,7 @@ export class GatewayVolume implements RoleVolume {
   /** Whether the readers follow the reign's own redo. */
   private tapping = false;
   private headNow: Epoch = genesisEpoch;
+  private forksNow: readonly Fork[] = [];
   private vdlNow: Lsn = zeroLsn;
   private writerOpen = false;
   private attached = false;
@@ -227,6 +229,12 @@ export class GatewayVolume implements RoleVolume {
     return this.written.lsn;
   }
 
+  /** Where history goes on for who has seen something that is no part of it any more, as `EPOCH.LSN`; null while it is. */
+  forkedFrom(seen: { readonly epoch: Epoch; readonly lsn: Lsn }): string | null {
+    if (visiblePart(seen, this.headNow, this.forksNow) >= seen.lsn) return null;
+    return `${this.headNow}.${this.readers.vdl}`;
+  }
+
   /** Notes a write made through this gateway, here or at the writer. */
   noteWritten(epoch: Epoch, lsn: Lsn): void {
     if (epoch > this.written.epoch || (epoch === this.written.epoch && lsn > this.written.lsn)) {
@@ -260,11 +268,16 @@ export class GatewayVolume implements RoleVolume {
   /**
    * Decides about an engine's answer: calls back at once, or when it is durable or lost.
    * @param asksWriter false for a read that asks for no more than something durable.
+   * @param reads it comes from a thread that reads.
    */
-  settle(answer: EngineAnswer<unknown>, asksWriter: boolean, done: (settled: Settled) => void): void {
+  settle(
+    answer: EngineAnswer<unknown>,
+    how: { readonly asksWriter: boolean; readonly reads: boolean },
+    done: (settled: Settled) => void,
+  ): void {
     const { main } = this.options;
     if (this.reignNow === null || answer.seenLsn === 0) done('released');
-    else settleUnder({ reign: this.reignNow, main }, answer, asksWriter, done);
+    else settleUnder({ reign: this.reignNow, main }, answer, how, done);
   }
 
   /** See `proveReign`; at once when there is no reign. */
@@ -284,12 +297,22 @@ export class GatewayVolume implements RoleVolume {
       this.adoptHead({ head: reign.epoch, forks: reign.forks, vdl: start.vdl });
       this.reignNow = reign;
       this.reignPort = start.port;
+      this.leaveWhatWasRead(start.vdl);
       await this.writer.begin(start.vdl, geometryOf(start.forks).pgBytes);
       this.attached = true;
       this.writerOpen = true;
       this.handOver(reign, start.vdl);
     });
     return reign;
+  }
+
+  /** S41: a reign that begins below what was read here goes on from another place: no page of what it left may be shown. */
+  private leaveWhatWasRead(from: Lsn): void {
+    if (this.readers.vdl <= from) return;
+    this.follower?.close();
+    this.follower = null;
+    this.readers.withdraw();
+    this.readers.begin(from);
   }
 
   private enginesOfReign(): ReignEngines {
@@ -432,6 +455,7 @@ export class GatewayVolume implements RoleVolume {
   /** Writes that are no part of the new path are waited for no more. */
   private adoptHead(point: ReadPoint): void {
     this.headNow = point.head;
+    this.forksNow = point.forks;
     this.written = { ...this.written, lsn: visiblePart(this.written, point.head, point.forks) };
     this.shown = { ...this.shown, lsn: visiblePart(this.shown, point.head, point.forks) };
     this.wakeReaders();

@@ -15,6 +15,7 @@ import {
   isMember,
   type LeaseLimits,
   policyOf,
+  type Rewind,
   type RoleEffect,
   type RoleEvent,
   type WriterPhase,
@@ -296,7 +297,7 @@ export class RoleDriver {
         this.options.store.read((reading) => this.read(reading));
         return;
       case 'recover':
-        void this.recover(effect.epoch);
+        void this.recover(effect.epoch, effect.rewind ?? null);
         return;
       case 'open':
         this.open(effect.epoch);
@@ -340,7 +341,7 @@ export class RoleDriver {
     this.tellChange();
   }
 
-  private async recover(epoch: Epoch): Promise<void> {
+  private async recover(epoch: Epoch, rewind: Rewind | null): Promise<void> {
     const { log, nodes, geometry } = this.options;
     const abort = new AbortController();
     this.recovering = abort;
@@ -349,7 +350,13 @@ export class RoleDriver {
     this.tracing = tracing;
     const result = await runRecovery(
       nodes,
-      { kind: 'fork', branch: mainBranch, epoch, geometry },
+      {
+        kind: 'fork',
+        branch: mainBranch,
+        epoch,
+        geometry,
+        ...(rewind !== null && { rewind: { since: rewind.epoch, to: rewind.to } }),
+      },
       {
         timeoutMs: recoveryMs,
         ...this.options.recovery?.(),
@@ -365,10 +372,20 @@ export class RoleDriver {
     if (this.closed || abort.signal.aborted) return;
     this.recovering = null;
     this.options.onRecoveryEnd?.(epoch, result);
-    if (result.kind === 'recovered') this.recovered = result.outcome;
-    else log.warn({ epoch, result }, 'the recovery has not ended well');
+    if (result.kind === 'recovered') {
+      this.recovered = result.outcome;
+      if (rewind !== null) this.tellRewind(rewind, result.outcome);
+    } else log.warn({ epoch, result }, 'the recovery has not ended well');
     const event = roleEventOf(epoch, result);
     if (event !== null) this.step(event);
+  }
+
+  private tellRewind({ id, to }: Rewind, { head, vdl, rewind }: Recovered): void {
+    const { log } = this.options;
+    const about = { rewind: id, to, epoch: head, vdl };
+    if (rewind?.kind === 'given-up')
+      log.warn({ ...about, reason: rewind.reason }, 'a rewind cannot be made: writes go on where they ended');
+    else log.info(about, 'the database goes on from another place in its history');
   }
 
   private open(epoch: Epoch): void {
@@ -427,7 +444,7 @@ export class RoleDriver {
   }
 
   /** New writes wait already, since the phase says `draining`. */
-  private startDrain(epoch: Epoch, to: RegionId): void {
+  private startDrain(epoch: Epoch, to: RegionId | null): void {
     const { reign } = this;
     if (reign === null) throw new Error('a writer that drains has a reign');
     const { volume, sessions, log, settledBeside = () => true } = this.options;
@@ -437,9 +454,10 @@ export class RoleDriver {
       sessions,
       reign: {
         get isSettled() {
-          return reign.isSettled && settledBeside(to);
+          return reign.isSettled && (to === null || settledBeside(to));
         },
       },
+      why: to === null ? 'rewind' : 'move',
       onDrained: (tookMs) => {
         log.info({ epoch, to, lsn: reign.lastLsn, tookMs: Math.round(tookMs) }, 'drained');
         this.heldSinceMs = null;

@@ -28,7 +28,7 @@ export function proveReign({ reign, main }: Reigning, done: () => void): void {
 export function settleUnder(
   reigning: Reigning,
   answer: EngineAnswer<unknown>,
-  asksWriter: boolean,
+  { asksWriter, reads }: { readonly asksWriter: boolean; readonly reads: boolean },
   done: (settled: Settled) => void,
 ): void {
   const { reign, main } = reigning;
@@ -41,6 +41,8 @@ export function settleUnder(
   const hasCommitted = commits.length > 0;
   // A reader engine that has just replaced the writer shows nothing beyond what was durable.
   if (reign.isOver) done(afterwards(answer, reign));
+  // Readers see what is durable: more than that is of a path that this reign has left.
+  else if (reads && seenLsn > reign.vdl) done('stale');
   else if (!asksWriter && reign.covers(seenLsn)) done('released');
   // What is part of a transaction is proved by its COMMIT, and what commits by its own votes, unless those are a branch's.
   else if (hasCommitted ? main === undefined : !autocommit) settle();

@@ -9,7 +9,8 @@ import type { TakeAnswer } from '../engine/engine.ts';
 import type { EngineSession } from '../engine/engine-stream.ts';
 import type { ReaderSession } from '../engine/reader-pool.ts';
 import type { Drainable } from '../reign/drain.ts';
-import type { GatewayVolume, Settled } from '../reign/gateway-volume.ts';
+import type { GatewayVolume } from '../reign/gateway-volume.ts';
+import type { Settled } from '../reign/volume-options.ts';
 import { adviseError, sqlError } from '../sql/errors.ts';
 import { emptyResult, operationWhileLost } from '../sql/lost-transaction.ts';
 import type { AnyOperationValue, SqlOperation } from '../sql/operation.ts';
@@ -62,6 +63,8 @@ interface Asked {
   readonly wasAutocommit: boolean;
   /** Only the writer can answer it. */
   readonly asksWriter: boolean;
+  /** It was given to a thread that reads. */
+  readonly reads: boolean;
 }
 
 /** An operation of a client that is gone may go on for this long on the writing thread before it is stopped. */
@@ -87,6 +90,12 @@ const held = (volume: GatewayVolume, committed: boolean): SqlError => {
       );
 };
 
+const historyForked = (seen: { readonly epoch: Epoch; readonly lsn: Lsn }, bookmark: string): SqlError =>
+  adviseError(
+    'SEXTANT_HISTORY_FORKED',
+    `This transaction had read LSN ${seen.lsn} of epoch ${seen.epoch}, which history has left (a rewind or a failover); it goes on from ${bookmark}, and the transaction was rolled back`,
+  );
+
 const aborted = (): SqlError =>
   sqlError(
     'SEXTANT_TRANSACTION_ABORTED',
@@ -102,6 +111,8 @@ export class LocalSession implements Drainable {
   private holds = false;
   /** The open read transaction has read something: what it sees does not move any more. */
   private snapshotTaken = false;
+  /** What it has read, and under which head. */
+  private seen: { readonly epoch: Epoch; readonly lsn: Lsn } | null = null;
   private running: 'nothing' | 'read' | 'write' = 'nothing';
   private runningAtWriter = 0;
   private lost: SqlError | null = null;
@@ -186,10 +197,11 @@ export class LocalSession implements Drainable {
       wasAutocommit: this.autocommit,
       // What is durable here is enough for any read but one that wants everything acknowledged anywhere.
       asksWriter: !reads || state.readPreference === 'global',
+      reads,
     };
     const taken: TakeAnswer = (answer) => {
       this.noteAnswer(answer);
-      this.volume.settle(answer, asked.asksWriter, (settled) => {
+      this.volume.settle(answer, asked, (settled) => {
         this.running = 'nothing';
         done(this.settled(answer, settled, asked));
       });
@@ -225,6 +237,8 @@ export class LocalSession implements Drainable {
     // A session that was lost meanwhile has been told, or will be.
     if (this.lost === null) this.autocommit = answer.autocommit;
     this.snapshotTaken = !answer.autocommit && (this.snapshotTaken || answer.seenLsn > 0);
+    if (this.snapshotTaken && answer.seenLsn > 0)
+      this.seen = { epoch: this.volume.head, lsn: answer.seenLsn };
   }
 
   private settled(answer: EngineAnswer<AnyOperationValue>, settled: Settled, asked: Asked): LocalAnswer {
@@ -235,7 +249,8 @@ export class LocalSession implements Drainable {
     const isWhole = asked.wasAutocommit && answer.autocommit;
     if (settled === 'released' || (settled === 'stale' && !(asked.asksWriter && isWhole))) {
       const wasStopped = stopped !== null && !outcome.ok && outcome.error.code === 'SQLITE_INTERRUPT';
-      return this.answered(answer, wasStopped ? { ok: false, error: stopped } : outcome);
+      if (wasStopped) return this.answered(answer, { ok: false, error: stopped });
+      return this.answered(answer, asked.wasAutocommit ? outcome : this.told(outcome));
     }
     if (settled === 'held') {
       const error = held(this.volume, answer.commits.length > 0);
@@ -245,6 +260,14 @@ export class LocalSession implements Drainable {
     if (isWhole) return { kind: 'notRun' };
     // The engine tells the client of the loss once more, with its next statement.
     return this.answered(answer, { ok: false, error: aborted() });
+  }
+
+  /** G56: a transaction that is gone, and had read what history has left since, says so and where history goes on. */
+  private told(outcome: SqlOutcome<AnyOperationValue>): SqlOutcome<AnyOperationValue> {
+    if (outcome.ok || outcome.error.code !== 'SEXTANT_TRANSACTION_ABORTED' || this.seen === null)
+      return outcome;
+    const bookmark = this.volume.forkedFrom(this.seen);
+    return bookmark === null ? outcome : { ok: false, error: historyForked(this.seen, bookmark) };
   }
 
   private answered(

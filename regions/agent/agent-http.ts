@@ -111,6 +111,19 @@ export function agentRoutes(
         const status = branchStatus(error.code);
         return { status: status === 400 ? 409 : status, error };
       },
+      beginRewind: async ({ body }) => {
+        const reply = await agent.serve({ kind: 'begin-rewind', request: body });
+        if (reply.kind === 'rewind') return { status: 202, body: reply.rewind };
+        const error = refusal(reply);
+        const status = { BAD_REQUEST: 400, OTHER_REGION: 421, NO_CONTROL_RECORD: 503 } as const;
+        return { status: isKeyOf(status, error.code) ? status[error.code] : 409, error };
+      },
+      rewind: async ({ params }) => {
+        const reply = await agent.serve({ kind: 'rewind', id: params.id });
+        return reply.kind === 'rewind'
+          ? { status: 200, body: reply.rewind }
+          : { status: 404, error: refusal(reply) };
+      },
       members: async ({ params }) => membersOf(params.region, config.region, agent, { kind: 'members' }, 200),
       changeMembers: async ({ params, body }) =>
         membersOf(params.region, config.region, agent, { kind: 'change-members', act: body }, 202),
@@ -167,6 +180,8 @@ async function membersOf<S extends 200 | 202>(
     ? { status: success, body: reply.members }
     : ({ status: 409, error: refusal(reply) } as const);
 }
+
+const isKeyOf = <T extends object>(table: T, key: PropertyKey): key is keyof T => key in table;
 
 function refusal(reply: AgentReply): ApiError {
   return reply.kind === 'refused'

@@ -4,7 +4,6 @@ import type { BranchesOptions } from '../branches/branches.ts';
 import type { Source } from '../branches/core/branch-place.ts';
 import type { ControlReading } from '../control/core/control-port.ts';
 import type { ControlSight } from '../control/core/control-sight.ts';
-import { type Neighbours, noRecord } from '../control/core/record-claims.ts';
 import type { Survivor } from '../control/core/survivors.ts';
 import type { ClusterView } from '../status/core/cluster-view.ts';
 import type { RegionNodes } from '../status/region-nodes.ts';
@@ -17,7 +16,7 @@ const settleMs = 25;
 /** Pages that a branch needs are to be had while so many nodes have them. */
 const floorNodes = 4;
 
-export interface AgentParts extends Pick<AnswerParts, 'moves' | 'lookedFor' | 'replacement'> {
+export interface AgentParts extends Pick<AnswerParts, 'moves' | 'lookedFor' | 'replacement' | 'rewinds'> {
   readonly options: RegionAgentOptions;
   readonly view: ClusterView;
   readonly sight: ControlSight;
@@ -27,19 +26,20 @@ export interface AgentParts extends Pick<AnswerParts, 'moves' | 'lookedFor' | 'r
   /** Asks the nodes now. */
   readonly poll: () => Promise<void>;
   readonly looked: (reading: ControlReading) => void;
-  readonly neighbours: () => Neighbours;
+  /** Says that the control record cannot be read or changed, and what to do. */
+  readonly noRecord: (reason: string) => string;
 }
 
 /** What changes of the control record that no move makes are made with, and the rest. */
 export function answerParts(parts: AgentParts): Omit<AnswerParts, 'region' | 'losses'> {
-  const { moves, lookedFor, replacement, options, view, sight, branches, looked, neighbours } = parts;
+  const { moves, lookedFor, replacement, rewinds, options, view, sight, branches, looked, noRecord } = parts;
   const { runtime, links } = options;
   const membership = {
     ...options,
     configured: options.regions,
     view,
     looked,
-    noRecord: (reason: string) => noRecord(reason, sight.lastSeen(runtime.nowMs()), neighbours()),
+    noRecord,
     nowMs: () => runtime.nowMs(),
   };
   const making: BranchesOptions = {
@@ -63,6 +63,7 @@ export function answerParts(parts: AgentParts): Omit<AnswerParts, 'region' | 'lo
     moves,
     lookedFor,
     replacement,
+    rewinds,
     policy: { ...membership, regions: view.regions },
     membership,
     branches: making,

@@ -8,6 +8,7 @@ import type { LossKeeper } from '../moves/loss-store.ts';
 import type { Moves } from '../moves/moves.ts';
 import { policyBody } from '../policy/core/policy-request.ts';
 import { changePolicy, type PolicyAnswer, type PolicyOptions, readPolicy } from '../policy/policy.ts';
+import type { RewindDesk } from '../rewind/rewind-desk.ts';
 
 export interface AnswerParts {
   readonly region: RegionId;
@@ -19,6 +20,7 @@ export interface AnswerParts {
   readonly membership: MembershipOptions;
   readonly replacement: Replacement;
   readonly branches: BranchesOptions;
+  readonly rewinds: RewindDesk;
 }
 
 export async function answerRequest(request: AgentRequest, parts: AnswerParts): Promise<AgentReply> {
@@ -52,6 +54,10 @@ export async function answerRequest(request: AgentRequest, parts: AnswerParts): 
     }
     case 'losses':
       return { kind: 'losses', reports: [...losses.all], ...lookedFor };
+    case 'begin-rewind':
+      return parts.rewinds.begin(request.request);
+    case 'rewind':
+      return parts.rewinds.get(request.id);
     case 'members':
       return { kind: 'members', members: replacement.members };
     case 'change-members':

@@ -9,7 +9,12 @@ import type { ControlReading, ControlView } from '../control/core/control-port.t
 import { isMember } from '../control/core/control-record.ts';
 import { ControlSight } from '../control/core/control-sight.ts';
 import { ChallengerTimer } from '../control/core/lease.ts';
-import { describeReading, type Neighbours, notMemberReason } from '../control/core/record-claims.ts';
+import {
+  describeReading,
+  type Neighbours,
+  noRecord,
+  notMemberReason,
+} from '../control/core/record-claims.ts';
 import type { Survivor } from '../control/core/survivors.ts';
 import { ControlHealth } from '../control/writer/core/control-health.ts';
 import { FailoverWatch } from '../failover/failover-watch.ts';
@@ -30,6 +35,7 @@ import { Receiving, type ReceivingOptions } from '../replication/receiving.ts';
 import { findReign, type Reign } from '../replication/reign.ts';
 import { type LaneWindow, Shipping, type ShippingOptions } from '../replication/shipping.ts';
 import { Retention } from '../retention/retention.ts';
+import { RewindDesk } from '../rewind/rewind-desk.ts';
 import { ClusterView } from '../status/core/cluster-view.ts';
 import { type RegionReport, type Report, reportSchema } from '../status/core/report.ts';
 import { reportLimits } from '../status/core/report-limits.ts';
@@ -56,6 +62,7 @@ export class RegionAgent {
   readonly retention: Retention;
   private readonly heartbeats: Heartbeats;
   private readonly replacement: Replacement;
+  private readonly rewinds: RewindDesk;
   /** How often the lane to each secondary has stood still since this process started. */
   readonly stalls = new Map<RegionId, number>();
   private readonly options: RegionAgentOptions;
@@ -81,6 +88,7 @@ export class RegionAgent {
     this.control = new ControlHealth(runtime.nowMs());
     this.challenger = new ChallengerTimer(lease);
     this.replacement = new Replacement({ ...options });
+    this.rewinds = new RewindDesk({ ...options, agent: this });
     this.nodes = new RegionNodes(links, (node, report) =>
       options.telemetry.record(repairSpan({ cluster, region, node }, report)),
     );
@@ -214,6 +222,7 @@ export class RegionAgent {
     this.moves.close();
     this.lending.close();
     this.replacement.close();
+    this.rewinds.close();
     this.receiving?.close();
     this.branches.close();
     this.orphans.close();
@@ -318,7 +327,7 @@ export class RegionAgent {
 
   /** Answers a request from a gateway, or from the agent's own HTTP. */
   serve(request: AgentRequest): Promise<AgentReply> {
-    const { options, view, sight, nodes, branches, moves, lookedFor, replacement } = this;
+    const { options, view, sight, nodes, branches, moves, lookedFor, replacement, rewinds } = this;
     const parts = answerParts({
       options,
       view,
@@ -328,12 +337,18 @@ export class RegionAgent {
       moves,
       lookedFor,
       replacement,
+      rewinds,
       me: () => this.survivor(),
       poll: () => this.pollNodes(),
       looked: (reading) => this.looked(reading),
-      neighbours: () => this.neighbours(),
+      noRecord: (reason) => this.noRecord(reason),
     });
     return answerRequest(request, { ...options, ...parts });
+  }
+
+  /** Says that the control record cannot be read or changed, and what to do. */
+  noRecord(reason: string): string {
+    return noRecord(reason, this.sight.lastSeen(this.options.runtime.nowMs()), this.neighbours());
   }
 
   private heard(report: Report): void {

@@ -26,6 +26,7 @@ import { addStatusCommand } from './commands/status-command.ts';
 import { addTokenCommands } from './commands/token-commands.ts';
 import { addUpCommands } from './commands/up-commands.ts';
 import { addRegionCommands } from './membership/region-commands.ts';
+import { addRewindCommand } from './rewind/rewind-command.ts';
 import { addTransferCommands } from './transfer/transfer-commands.ts';
 
 /** All of `sextant`. */
@@ -48,6 +49,7 @@ export function buildProgram(): Command {
   addDrillCommands(program);
   addBackupCommands(program);
   addRestoreCommand(program);
+  addRewindCommand(program);
   addDeployCommands(program);
   addCertsCommands(program);
   addFaultCommands(program);

@@ -27,11 +27,13 @@ const lsnSchema = z
   .transform((value) => lsn(value));
 const holderSchema = z.strictObject({ gateway: label, incarnation: label }).nullable();
 
+const branchNameSchema = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9-]{0,62}$/)
+  .transform((value) => branchName(value));
+
 const branchSchema = z.strictObject({
-  name: z
-    .string()
-    .regex(/^[a-z0-9][a-z0-9-]{0,62}$/)
-    .transform((value) => branchName(value)),
+  name: branchNameSchema,
   epoch: epochSchema,
   origin: epochSchema,
   parent: epochSchema,
@@ -70,6 +72,15 @@ const recordSchema = z.strictObject({
   allotted: epochSchema.exactOptional(),
   before: epochSchema.exactOptional(),
   branches: z.array(branchSchema).exactOptional(),
+  rewind: z
+    .strictObject({
+      id: label,
+      branch: branchNameSchema,
+      to: z.strictObject({ epoch: epochSchema, lsn: lsnSchema }),
+      epoch: epochSchema,
+      startedAtMs: z.number(),
+    })
+    .exactOptional(),
 });
 
 export type DecodedRecord =

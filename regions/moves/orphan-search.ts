@@ -45,6 +45,10 @@ export interface OrphanSearchOptions {
   readonly log: Logger;
 }
 
+/** R77: heads that a rewind has left. What lies on the way to them was given up by somebody's word, and can be gone back to: it is not lost. */
+const leftOnPurpose = (tree: EpochTree): readonly Epoch[] =>
+  tree.all().flatMap(({ left }) => (left !== undefined && tree.has(left) ? [left] : []));
+
 export class OrphanSearch {
   private readonly options: OrphanSearchOptions;
   /** Reigns already looked at, under which head. */
@@ -119,7 +123,10 @@ export class OrphanSearch {
       this.inspected.add(`${joined.head}/${reign}`);
       const { vdl } = outcome.outcome;
       // What lies below the start of the reign belongs to an older one, which is looked at by itself.
-      const from = maxLsn(tree.startOf(reign), commonPoint(tree, { head: reign, lsn: vdl }, joined.head));
+      const kept = [joined.head, ...leftOnPurpose(tree)].map((head) =>
+        commonPoint(tree, { head: reign, lsn: vdl }, head),
+      );
+      const from = kept.reduce(maxLsn, tree.startOf(reign));
       const reported = this.options.losses.reportedFrom(reign);
       const to = reported === null ? vdl : minLsn(vdl, lsn(reported));
       if (from < to && !(await this.report({ reign, from, to, foundUnder: joined.head }))) complete = false;

@@ -26,6 +26,8 @@ export interface Fork {
   readonly forkLsn: Lsn;
   /** Of the volume: only in a fork from genesis, and left out where it is the default. */
   readonly geometry?: Geometry;
+  /** The head of the branch that a rewind left on purpose (S41); left out of every other fork. */
+  readonly left?: Epoch;
 }
 
 /** A stretch of one epoch on the way from the root to a head: LSNs in (from, until] are read from it. */
@@ -47,6 +49,7 @@ export const forkSchema = z
     parent: z.int().min(0),
     forkLsn: z.int().min(0),
     geometry: geometrySchema.optional(),
+    left: z.int().min(0).optional(),
   })
   .transform(
     (raw): Fork => ({
@@ -55,6 +58,7 @@ export const forkSchema = z
       parent: epoch(raw.parent),
       forkLsn: lsn(raw.forkLsn),
       ...(raw.geometry !== undefined && { geometry: raw.geometry }),
+      ...(raw.left !== undefined && { left: epoch(raw.left) }),
     }),
   );
 

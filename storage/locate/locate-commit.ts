@@ -1,5 +1,5 @@
 /** A node's answer to `locate`: reads what the search wants out of its own log, a few entries of the index at most per reign. */
-import type { EpochTree } from '../history/epoch-tree.ts';
+import { type EpochTree, endOfTime } from '../history/epoch-tree.ts';
 import { describeFloor } from '../history/floor.ts';
 import type { Segment } from '../log/core/segment.ts';
 import type { FrameReader } from '../log/frame-reader.ts';
@@ -15,8 +15,10 @@ export interface LocateParts {
 }
 
 /** Answers where on a path a time or an LSN lies. Never rejects; what this node cannot say it refuses, with its floor where that is why. */
-export async function locateCommit(parts: LocateParts, request: LocateRequest): Promise<StorageReply> {
+export async function locateCommit(parts: LocateParts, asked: LocateRequest): Promise<StorageReply> {
   const { tree, segment, frames } = parts;
+  const isOpen = asked.upTo === endOfTime && tree.has(asked.head);
+  const request = isOpen ? { ...asked, upTo: segment.volumeEnd(asked.head) } : asked;
   const unready = whyNot(parts, request);
   if (unready !== null) return unready;
   const search = new CommitSearch(tree, segment, request);

@@ -1,5 +1,5 @@
 /**
- * How a writer comes to rest for a switchover, as a pure state machine. New writes wait already. Who is in the middle of a
+ * How a writer comes to rest for a switchover or a rewind, as a pure state machine. New writes wait already. Who is in the middle of a
  * transaction gets `moveLimits.drainMs` to end it; then whoever idles in one loses it; a statement that runs on is stopped
  * after `drainLimits.statementMs`. A drain is over when nobody may write any more and everything committed is durable. It is
  * over, too, and tells nothing, when its reign ends or the move is given up.
@@ -54,10 +54,13 @@ export type DrainEffect =
 
 export class Drain {
   private readonly sinceMs: number;
+  private readonly graceMs: number;
   private phaseNow: DrainPhase = 'opening';
 
-  constructor(nowMs: number) {
+  /** @param graceMs how long transactions may take to end by themselves; none where what they commit is gone with the rest. */
+  constructor(nowMs: number, graceMs: number = moveLimits.drainMs) {
     this.sinceMs = nowMs;
+    this.graceMs = graceMs;
   }
 
   get phase(): DrainPhase {
@@ -86,7 +89,7 @@ export class Drain {
       this.phaseNow = 'over';
       return [{ kind: 'drained', tookMs: lastedMs }];
     }
-    this.phaseNow = phaseAfter(lastedMs);
+    this.phaseNow = this.phaseAfter(lastedMs);
     const effects: DrainEffect[] = [];
     if (this.phaseNow === 'waiting') return effects;
     if (view.idle > 0) effects.push({ kind: 'loseIdle' });
@@ -95,9 +98,9 @@ export class Drain {
     if (view.threadSilentMs >= drainLimits.stuckMs) effects.push({ kind: 'abandonThread' });
     return effects;
   }
-}
 
-function phaseAfter(lastedMs: number): Extract<DrainPhase, 'waiting' | 'losing' | 'stopping'> {
-  if (lastedMs >= drainLimits.statementMs) return 'stopping';
-  return lastedMs >= moveLimits.drainMs ? 'losing' : 'waiting';
+  private phaseAfter(lastedMs: number): Extract<DrainPhase, 'waiting' | 'losing' | 'stopping'> {
+    if (lastedMs >= drainLimits.statementMs) return 'stopping';
+    return lastedMs >= this.graceMs ? 'losing' : 'waiting';
+  }
 }

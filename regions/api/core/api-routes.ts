@@ -221,6 +221,25 @@ export const apiRoutes = {
     answers: { 200: json('Branch', 'As it was.') },
     errors: { gateway: [...guardedAct, 404, 409, 503], agent: [401, 404, 409, 503] },
   },
+  beginRewind: {
+    method: 'post',
+    path: '/v1/rewind',
+    summary: 'Takes the database back, or forward again, to a place in its history, in every region',
+    body: 'RewindRequest',
+    answers: { 202: json('Rewind', 'It has begun, and may be over; ask again for how it ends.') },
+    errors: {
+      gateway: [...guardedAct, 400, 409, 413, 503, 504],
+      agent: [401, 400, 409, 413, 421, 503],
+    },
+  },
+  rewind: {
+    method: 'get',
+    path: '/v1/rewinds/{id}',
+    summary: 'How a rewind is going',
+    parameters: { id: 'As its beginning answered.' },
+    answers: { 200: json('Rewind', 'Its place, its state and what it left.') },
+    errors: { gateway: [...guarded, 404, 409, 503, 504], agent: [401, 404] },
+  },
   members: {
     method: 'get',
     path: '/v1/regions/{region}/members',

@@ -11,6 +11,7 @@ import { policyChangeSchema, policySchema } from '../../policy/core/policy-reque
 import { readinessSchema } from '../../readiness/core/readiness.ts';
 import { rebuildReplySchema, rebuildRequestSchema } from '../../rebuild/core/rebuild-request.ts';
 import { retentionReportSchema } from '../../retention/core/retention-report.ts';
+import { rewindRequestSchema, rewindSchema } from '../../rewind/core/rewind-request.ts';
 import { backupReportSchema, backupsSchema } from '../../status/core/backup-report.ts';
 import { endpointsSchema } from '../../status/core/endpoints.ts';
 import { nodeReportSchema } from '../../status/core/report.ts';
@@ -44,6 +45,15 @@ const statusSchema = z.object({
   primary: z.string().nullable(),
   state: z.enum(['stable', 'switching', 'failing-over', 'degraded']),
   holder: z.string().nullable(),
+  rewind: z
+    .object({
+      id: z.string(),
+      epoch: z.int(),
+      to: z.object({ epoch: z.int(), lsn: z.int() }),
+      startedAtMs: z.number(),
+    })
+    .exactOptional()
+    .describe('Under way; left out while none is.'),
   policy: policySchema.nullable().describe('Null while no control record has been seen.'),
   failover: z
     .object({
@@ -219,6 +229,8 @@ export const apiSchemas = {
   BranchCreate: branchCreateSchema,
   Regions: membershipSchema,
   RegionsChange: membershipChangeSchema,
+  Rewind: rewindSchema,
+  RewindRequest: rewindRequestSchema,
   Members: membersSchema,
   MembersAct: membersActSchema,
   DrillRequest: drillRequestSchema,

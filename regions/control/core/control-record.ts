@@ -13,7 +13,8 @@
  *   lapsed by somebody who waited out its lease (`lease.ts`);
  * - R26 the policy changes by `setPolicy` alone, which changes nothing else; every other change keeps it;
  * - R54 the regions change by `setRegions` alone, which changes nothing else, while nothing moves; the primary is one of them;
- * - R69, R70 the branches and their epochs: `branch-list.ts`, and their transitions in `branch-record.ts`.
+ * - R69, R70 the branches and their epochs: `branch-list.ts`, and their transitions in `branch-record.ts`;
+ * - R75 a rewind: `rewind-record.ts`. It takes an epoch as an acquisition does, under the same holder.
  */
 import assert from 'node:assert/strict';
 import { type Epoch, genesisEpoch, type Lsn, type RegionId, unreachable } from '../../../storage/core.ts';
@@ -26,6 +27,7 @@ import {
   sameBranches,
 } from './branch-list.ts';
 import { changedPolicy, defaultPolicy, type Policy, type PolicyChange, samePolicy } from './policy.ts';
+import { beginsRewind, checkRewind, checkRewindStep, type Rewind, sameRewind } from './rewind-record.ts';
 
 /** The process that writes: a gateway of the primary region, and which start of it. */
 export interface Holder {
@@ -81,6 +83,8 @@ export interface ControlRecord {
   readonly before?: Epoch;
   /** The branches beside `main`, oldest first; left out while there is none. As with the policy, older versions refuse it. */
   readonly branches?: readonly Branch[];
+  /** Under way; left out while none is. As with the policy, older versions refuse it. */
+  readonly rewind?: Rewind;
 }
 
 export type RefusalCode =
@@ -100,7 +104,11 @@ export type RefusalCode =
   | 'branch-exists'
   | 'too-many-branches'
   | 'no-branch'
-  | 'main-branch';
+  | 'main-branch'
+  | 'no-writer'
+  | 'no-epoch'
+  | 'no-rewind'
+  | 'rewinding';
 
 export type Transition =
   | { readonly kind: 'next'; readonly record: ControlRecord }
@@ -186,6 +194,7 @@ export function beginSwitchover(
   by: { readonly id: string; readonly to: RegionId; readonly startedAtMs: number },
 ): Transition {
   if (record.move !== null) return moveUnderWay(record.move);
+  if (record.rewind !== undefined) return rewindUnderWay(record.rewind);
   if (record.primary === by.to) return refused('already-primary', `${by.to} is the primary region already`);
   if (!isMember(record, by.to)) return notMember(by.to);
   return next(record, {
@@ -323,6 +332,7 @@ export function checkControlRecord(record: ControlRecord): void {
     assert(move === null || regions.includes(move.to), 'R54: a move to a region that is none of them');
   }
   checkBranches(record);
+  checkRewind(record);
   if (record.before !== undefined)
     assert(record.before < record.epoch - 1, `R20: epoch ${record.before} before ${record.epoch}`);
   if (move === null) return;
@@ -344,7 +354,9 @@ export function checkControlStep(before: ControlRecord, after: ControlRecord): v
   checkControlRecord(after);
   assert(after.n === before.n + 1, `R21: n went from ${before.n} to ${after.n}`);
   const reigns =
-    after.primary !== before.primary || (after.holder !== null && !sameHolder(after.holder, before.holder));
+    after.primary !== before.primary ||
+    (after.holder !== null && !sameHolder(after.holder, before.holder)) ||
+    beginsRewind(before, after);
   const taken = reigns ? nextEpoch(before) : before.epoch;
   assert(after.epoch === taken, `R20: epoch went from ${before.epoch} to ${after.epoch}`);
   if (!sameBranches(before, after)) {
@@ -358,6 +370,10 @@ export function checkControlStep(before: ControlRecord, after: ControlRecord): v
     epochBefore(after) === (reigns ? before.epoch : epochBefore(before)),
     'R20: the epoch before is not the one before',
   );
+  if (!sameRewind(before, after)) {
+    onlyChanged(before, after, ['rewind', 'epoch', 'before', 'allotted'], 'R75: a change of the rewind');
+    checkRewindStep(before, after);
+  }
   if (!sameRegions(before.regions, after.regions)) {
     onlyChanged(before, after, ['regions'], 'R54: a change of the regions');
     assert(before.move === null, 'R54: the regions changed during a move');
@@ -380,11 +396,15 @@ function onlyChanged(
 }
 
 /** `change`, with the next epoch allotted to `main` (R20). */
-function newReign(record: ControlRecord, change: Partial<ControlRecord>): Transition {
+export function newReign(
+  record: ControlRecord,
+  change: Partial<ControlRecord> | ((taken: Epoch) => Partial<ControlRecord>),
+): Transition {
   const { allotted: _, before: __, ...kept } = record;
   const taken = nextEpoch(record);
   const skipped = taken === record.epoch + 1 ? {} : { before: record.epoch };
-  return next(record, { ...change, epoch: taken, ...skipped }, kept);
+  const changed = typeof change === 'function' ? change(taken) : change;
+  return next(record, { ...changed, epoch: taken, ...skipped }, kept);
 }
 
 /** The epoch of `main` before the one that it has. */
@@ -416,4 +436,8 @@ function notMember(region: RegionId): Transition {
 
 export function moveUnderWay(move: Move): Transition {
   return refused('moving', `${move.kind} ${move.id} from ${move.from} to ${move.to} is under way`);
+}
+
+export function rewindUnderWay({ id, to }: Rewind): Transition {
+  return refused('rewinding', `rewind ${id} to LSN ${to.lsn} of epoch ${to.epoch} is under way`);
 }

@@ -7,6 +7,7 @@ import { branchCreateSchema, branchSchema } from '../../branches/core/branch-req
 import { membersActSchema, membersSchema } from '../../members/core/members-request.ts';
 import { membershipChangeSchema, membershipSchema } from '../../membership/core/membership-request.ts';
 import { policyChangeSchema, policySchema } from '../../policy/core/policy-request.ts';
+import { rewindRequestSchema, rewindSchema } from '../../rewind/core/rewind-request.ts';
 import { lossReportSchema } from './loss-report.ts';
 
 export const operationSchema = z.object({
@@ -62,6 +63,8 @@ export const agentRequestSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('change-regions'), change: membershipChangeSchema }),
   z.object({ kind: z.literal('create-branch'), branch: branchCreateSchema }),
   z.object({ kind: z.literal('delete-branch'), name: z.string() }),
+  z.object({ kind: z.literal('begin-rewind'), request: rewindRequestSchema }),
+  z.object({ kind: z.literal('rewind'), id: z.string() }),
   z.object({ kind: z.literal('members') }),
   z.object({ kind: z.literal('change-members'), act: membersActSchema }),
 ]);
@@ -79,6 +82,7 @@ export const agentReplySchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('policy'), policy: policySchema }),
   z.object({ kind: z.literal('regions'), membership: membershipSchema }),
   z.object({ kind: z.literal('branch'), branch: branchSchema }),
+  z.object({ kind: z.literal('rewind'), rewind: rewindSchema }),
   z.object({ kind: z.literal('members'), members: membersSchema }),
   z.object({ kind: z.literal('refused'), code: z.string(), message: z.string() }),
 ]);

@@ -3,6 +3,7 @@ import { ascending, epoch, lsn, quorumLimits, type RegionId } from '../../../sto
 import type { BranchStatus } from '../../branches/core/branch-request.ts';
 import { type ControlRecord, policyOf, regionsOf } from '../../control/core/control-record.ts';
 import { type Policy, whyNotAutomatic } from '../../control/core/policy.ts';
+import type { Rewind } from '../../control/core/rewind-record.ts';
 import type { Survivor } from '../../control/core/survivors.ts';
 import type { SwitchoverQuestion } from '../../control/core/switchover-rules.ts';
 import type { RetentionReport } from '../../retention/core/retention-report.ts';
@@ -87,6 +88,8 @@ export interface ClusterStatus {
   readonly hold: HoldStatus | null;
   /** Beside `main`. */
   readonly branches: readonly BranchStatus[];
+  /** Under way; left out while none is. */
+  readonly rewind?: Omit<Rewind, 'branch'>;
   readonly regions: readonly RegionStatus[];
 }
 
@@ -293,6 +296,7 @@ export class ClusterView {
       failover: this.failover(nowMs),
       hold: this.hold(nowMs),
       branches: branchStatuses(record, this.lastReports),
+      ...rewindIn(record),
       regions,
     };
   }
@@ -496,4 +500,10 @@ function timed(node: NodeReport, writer: GatewayReport | null): NodeReport {
   if (times === undefined) return node;
   const { p50Ms, p99Ms, slowMs } = times;
   return { ...node, append: { p50Ms, p99Ms, slowMs } };
+}
+
+function rewindIn(record: ControlRecord | null): Pick<ClusterStatus, 'rewind'> {
+  if (record?.rewind === undefined) return {};
+  const { branch: _, ...rewind } = record.rewind;
+  return { rewind };
 }

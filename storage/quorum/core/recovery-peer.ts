@@ -1,6 +1,7 @@
 /** What a recovery knows of one node, and of a copy that is being made for it. */
-import { type Floor, noFloor } from '../../history/floor.ts';
-import type { Lsn, NodeId } from '../../redo/ids.ts';
+import type { EpochTree } from '../../history/epoch-tree.ts';
+import { type Floor, floorAbove, noFloor } from '../../history/floor.ts';
+import type { Epoch, Lsn, NodeId } from '../../redo/ids.ts';
 import { quorumLimits } from '../../redo/limits.ts';
 import type { SurveyedReply } from '../../wire/core/messages.ts';
 
@@ -19,6 +20,8 @@ export interface Peer {
   refilledBytes: number;
   /** A request is out; the next waits for its answer. */
   busy: boolean;
+  /** The answer that it owes is about a path that counts no more. */
+  isOutdated: boolean;
   retryAtMs: number;
 }
 
@@ -45,6 +48,25 @@ export function describeNeed(needy: readonly Peer[], complete: number, nodes: nu
 /** From where on a node has the log, as its survey says. */
 export const floorOf = ({ survey }: Peer): Floor => survey?.floor ?? noFloor;
 
+/** Whether a node may have the frames from `at` on, on the path to `head`. Below a floor there are images only (S21). */
+export function mayHold(peer: Peer, at: Lsn, tree: EpochTree, head: Epoch): boolean {
+  const { survey } = peer;
+  if (survey === null || floorAbove(tree, floorOf(peer), head, at) !== null) return false;
+  // Below what it was told is durable a survey lists nothing: behind a hole it may hold this all the same. One that was told by
+  // this recovery what it lacks holds none of it.
+  return (
+    survey.volumeEnd > at ||
+    (survey.vdl > at && !peer.isNeedy) ||
+    survey.chain.some(([base, end]) => base <= at && end > at)
+  );
+}
+
+/** Another path is surveyed from now on: what was heard of the last one, and what is still to come, says nothing of it. */
+export function forgetSurvey(peer: Peer): void {
+  peer.survey = null;
+  peer.isOutdated = peer.busy;
+}
+
 export function newPeer(node: NodeId): Peer {
   return {
     node,
@@ -57,6 +79,7 @@ export function newPeer(node: NodeId): Peer {
     isNeedy: false,
     refilledBytes: 0,
     busy: false,
+    isOutdated: false,
     retryAtMs: 0,
   };
 }

@@ -5,8 +5,8 @@
  */
 import assert from 'node:assert/strict';
 import { EpochTree, type Fork } from '../../history/epoch-tree.ts';
-import { floorAbove, floorOn } from '../../history/floor.ts';
-import { defaultGeometry, geometryOf, geometryProblem, saidGeometry } from '../../history/geometry.ts';
+import { floorOn } from '../../history/floor.ts';
+import { defaultGeometry, saidGeometry } from '../../history/geometry.ts';
 import {
   areWitnesses,
   isWriteQuorum,
@@ -14,20 +14,29 @@ import {
   nodesIn,
   type QuorumSets,
 } from '../../members/core/quorum-sets.ts';
-import {
-  type Epoch,
-  genesisEpoch,
-  type Lsn,
-  mainBranch,
-  type NodeId,
-  unreachable,
-  zeroLsn,
-} from '../../redo/ids.ts';
+import { type Epoch, genesisEpoch, type Lsn, type NodeId, unreachable, zeroLsn } from '../../redo/ids.ts';
 import { nodeLimits, quorumLimits, recoveryLimits } from '../../redo/limits.ts';
 import type { RefusedReply, StorageReply, StorageRequest, SurveyedReply } from '../../wire/core/messages.ts';
 import { durableEnd } from './durable-end.ts';
-import { type Copy, describeNeed, floorOf, newPeer, type Peer, words } from './recovery-peer.ts';
-import type { RecoveryEffect, RecoveryEvent, RecoveryGoal, RecoveryPhase } from './recovery-types.ts';
+import { headFor } from './recovery-head.ts';
+import {
+  type Copy,
+  describeNeed,
+  floorOf,
+  forgetSurvey,
+  mayHold,
+  newPeer,
+  type Peer,
+  words,
+} from './recovery-peer.ts';
+import type {
+  RecoveryEffect,
+  RecoveryEvent,
+  RecoveryGoal,
+  RecoveryPhase,
+  RewindOutcome,
+} from './recovery-types.ts';
+import { Rewinding } from './rewinding.ts';
 
 export type {
   Recovered,
@@ -36,6 +45,9 @@ export type {
   RecoveryGoal,
   RecoveryPhase,
 } from './recovery-types.ts';
+
+const surveysOf = (peers: readonly Peer[]): readonly SurveyedReply[] =>
+  peers.flatMap(({ survey }) => survey ?? []);
 
 export class Recovery {
   private readonly goal: RecoveryGoal;
@@ -49,6 +61,9 @@ export class Recovery {
   /** The path being surveyed. */
   private head: Epoch = genesisEpoch;
   private vdl: Lsn = zeroLsn;
+  private rewinding: Rewinding | null = null;
+  /** What became of a rewind that was given up with its path. */
+  private abandoned: RewindOutcome | null = null;
   private copies: Copy[] = [];
   private effects: RecoveryEffect[] = [];
   private readonly fetchBytesMax: number;
@@ -118,6 +133,7 @@ export class Recovery {
 
   private postpone(peer: Peer, nowMs: number): void {
     peer.busy = false;
+    peer.isOutdated = false;
     peer.retryAtMs = nowMs + recoveryLimits.retryAfterMs;
     // A donor that fell silent is passed over; a target that fell silent is replaced by another.
     for (const copy of this.copies) if (copy.donor === peer.node) copy.donor = null;
@@ -127,6 +143,10 @@ export class Recovery {
 
   private answered(peer: Peer, reply: StorageReply, nowMs: number): void {
     peer.busy = false;
+    if (peer.isOutdated) {
+      peer.isOutdated = false;
+      return;
+    }
     switch (reply.kind) {
       case 'refused':
         this.refused(peer, reply, nowMs);
@@ -250,41 +270,15 @@ export class Recovery {
         });
       return;
     }
-    // A writer continues what this region has; a follower takes the path it was given, whatever it had before.
-    for (const fork of this.goal.kind === 'follow' ? this.goal.forks : []) {
-      const outcome = this.tree.add(fork);
-      if (outcome === 'added' || outcome === 'known') continue;
-      this.finish({
-        kind: 'failed',
-        reason: `the primary's epoch ${fork.epoch} contradicts what this region recorded`,
-      });
+    const found = headFor(this.goal, this.tree);
+    if (found.kind !== 'head') {
+      this.finish(found);
       return;
     }
-    this.head = this.goal.kind === 'fork' ? this.tree.headOf(this.goal.branch) : this.goal.head;
-    if (!this.tree.has(this.head)) {
-      this.finish({ kind: 'failed', reason: `no storage node knows epoch ${this.head}` });
-      return;
-    }
-    const strange = geometryProblem(geometryOf(this.tree.forksOf(this.head)));
-    if (strange !== null) {
-      this.finish({ kind: 'failed', reason: strange });
-      return;
-    }
-    if (this.goal.kind === 'fork' && this.head === genesisEpoch && this.goal.branch !== mainBranch) {
-      this.finish({ kind: 'failed', reason: `no storage node knows a branch ${this.goal.branch}` });
-      return;
-    }
-    if (this.goal.kind === 'fork' && this.head > this.goal.epoch) {
-      this.finish({ kind: 'fenced', by: this.head });
-      return;
-    }
-    if (this.goal.kind === 'fork' && this.tree.has(this.goal.epoch)) {
-      // Where it was forked is known, but not whether whoever did it still writes under this number.
-      this.finish({
-        kind: 'failed',
-        reason: `epoch ${this.goal.epoch} was forked by an earlier attempt; take a new one`,
-      });
-      return;
+    this.head = found.head;
+    if (this.goal.kind === 'fork' && this.goal.rewind !== undefined) {
+      this.rewinding = new Rewinding(this.goal.rewind, this.tree, this.head);
+      this.head = this.rewinding.head;
     }
     this.phaseNow = 'surveying';
   }
@@ -298,8 +292,6 @@ export class Recovery {
     const isSurveyed = (peer: Peer): boolean => peer.survey !== null;
     if (!this.isQuorum(isSurveyed) || !(this.isNew || this.hasWitnesses(isSurveyed))) return;
     if (awaited > 0 && nowMs - this.startedAtMs < recoveryLimits.graceMs) return;
-    const surveysOf = (peers: readonly Peer[]): readonly SurveyedReply[] =>
-      peers.flatMap((peer) => (peer.survey === null ? [] : [peer.survey]));
     if (this.goal.kind === 'inspect') {
       // Whatever was acknowledged is on four of the old set, during a replacement too.
       const old = surveyed.filter(({ node }) => this.sets[0]?.includes(node) === true);
@@ -308,7 +300,21 @@ export class Recovery {
       return;
     }
     this.vdl = durableEnd(surveysOf(surveyed), 'any');
-    this.phaseNow = 'replicating';
+    if (this.rewinding !== null && !this.settleRewind(this.rewinding, surveyed)) this.askSurveys(nowMs);
+    else this.phaseNow = 'replicating';
+  }
+
+  /** S41. @returns false when the branch has to be surveyed along its own path, since the rewind's has been given up. */
+  private settleRewind(rewinding: Rewinding, surveyed: readonly Peer[]): boolean {
+    const { tree, vdl } = this;
+    const at = rewinding.settle({ tree, vdl, surveyed, isQuorum: (holds) => this.isQuorum(holds) });
+    this.vdl = at ?? zeroLsn;
+    if (at !== null) return true;
+    this.rewinding = null;
+    this.abandoned = rewinding.outcome;
+    this.head = this.tree.headOf(this.goal.branch);
+    for (const peer of this.peers.values()) forgetSurvey(peer);
+    return false;
   }
 
   /** S7: what is at or below VDL goes to four nodes before anything is built on it. */
@@ -361,12 +367,8 @@ export class Recovery {
     const at = target.survey?.volumeEnd ?? zeroLsn;
     if (floorOn(this.tree, floorOf(target), this.head) === null) return false;
     return [...this.peers.values()].some(
-      (peer) => peer !== target && peer.survey !== null && this.holds(peer, at),
+      (peer) => peer !== target && peer.survey !== null && mayHold(peer, at, this.tree, this.head),
     );
-  }
-
-  private isBelow(peer: Peer, at: Lsn): boolean {
-    return floorAbove(this.tree, floorOf(peer), this.head, at) !== null;
   }
 
   /**
@@ -396,7 +398,10 @@ export class Recovery {
     const found = copy;
     const donor = this.idle(nowMs).find(
       (peer) =>
-        peer.survey !== null && peer !== target && !found.tried.has(peer.node) && this.holds(peer, found.at),
+        peer.survey !== null &&
+        peer !== target &&
+        !found.tried.has(peer.node) &&
+        mayHold(peer, found.at, this.tree, this.head),
     );
     if (donor === undefined) {
       copy.tried.clear();
@@ -414,17 +419,6 @@ export class Recovery {
       durableOnly: false,
       known: { head: this.head, vdl: zeroLsn },
     });
-  }
-
-  private holds(peer: Peer, at: Lsn): boolean {
-    if (peer.survey === null || this.isBelow(peer, at)) return false;
-    // Below what it was told is durable a survey lists nothing: behind a hole it may hold this all the same. One that was told by
-    // this recovery what it lacks holds none of it.
-    return (
-      peer.survey.volumeEnd > at ||
-      (peer.survey.vdl > at && !peer.isNeedy) ||
-      peer.survey.chain.some(([base, end]) => base <= at && end > at)
-    );
   }
 
   private fetched(donor: Peer, frames: Uint8Array, next: Lsn): void {
@@ -460,12 +454,14 @@ export class Recovery {
     if (this.goal.kind === 'fork') {
       const isFirst = this.head === genesisEpoch;
       const geometry = isFirst ? saidGeometry(this.goal.geometry ?? defaultGeometry) : undefined;
+      const left = this.rewinding?.left ?? null;
       const fork: Fork = {
         epoch: this.goal.epoch,
         branch: this.goal.branch,
         parent: this.head,
         forkLsn: this.vdl,
         ...(geometry !== undefined && { geometry }),
+        ...(left !== null && { left }),
       };
       const outcome = this.tree.add(fork);
       assert(outcome === 'added', `S3: epoch ${fork.epoch} was allotted before (${outcome})`);
@@ -477,9 +473,11 @@ export class Recovery {
   }
 
   private recovered(): void {
+    const { head, vdl, tree } = this;
+    const rewind = this.rewinding?.outcome ?? this.abandoned;
     this.finish({
       kind: 'recovered',
-      outcome: { head: this.head, forks: this.tree.forksOf(this.head), vdl: this.vdl, tree: this.tree.all() },
+      outcome: { head, forks: tree.forksOf(head), vdl, tree: tree.all(), ...(rewind !== null && { rewind }) },
     });
   }
 

@@ -165,7 +165,7 @@ export interface PutImagesRequest {
 
 /**
  * Asks for the last consistency point on the path to `head` that lies at or before an LSN, or a time. The node has to be complete
- * up to `upTo`, which the caller knows to be durable.
+ * up to `upTo`, which the caller knows to be durable; `endOfTime` asks for the last one up to where the node is complete.
  */
 export interface LocateRequest {
   readonly kind: 'locate';

@@ -371,6 +371,8 @@ describe('/openapi.json', () => {
       '/v1/regions',
       '/v1/branches',
       '/v1/branches/{name}',
+      '/v1/rewind',
+      '/v1/rewinds/{id}',
       '/v1/regions/{region}/members',
       '/v1/drills',
       '/v1/drills/{id}',

@@ -16,6 +16,14 @@ export interface Disks {
   fail(what: string): never;
 }
 
+/** S41: whether a rewind on the way to this outcome has left it on purpose. */
+function wasLeft({ tree: forks, head }: Recovered, epoch: Epoch, vdl: Lsn): boolean {
+  const tree = new EpochTree(forks);
+  return tree
+    .forksOf(head)
+    .some(({ left }) => left !== undefined && tree.has(left) && tree.visibleUntil(left, epoch) >= vdl);
+}
+
 export class Truth {
   /** Every frame any writer made, by `epoch/base`. */
   readonly frames = new Map<string, Uint8Array>();
@@ -129,6 +137,7 @@ export class Truth {
     // What lies at the very start of a reign belongs to its parents.
     if (tree.has(epoch) && vdl === tree.startOf(epoch)) return;
     const shown = tree.visibleUntil(outcome.head, epoch);
+    if (shown < vdl && wasLeft(outcome, epoch, vdl)) return;
     this.check(
       shown >= vdl,
       `epoch ${epoch} called ${vdl} durable, epoch ${outcome.head} shows it up to ${shown}`,

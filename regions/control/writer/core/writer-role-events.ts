@@ -2,6 +2,7 @@
 import type { Epoch, Lsn, RegionId } from '../../../../storage/core.ts';
 import type { ControlView, ControlWrite } from '../../core/control-port.ts';
 import type { ControlRecord } from '../../core/control-record.ts';
+import type { Rewind } from '../../core/rewind-record.ts';
 
 export type WriterPhase = 'reading' | 'claiming' | 'recovering' | 'writing' | 'draining' | 'releasing';
 
@@ -12,6 +13,8 @@ export type EndReason =
   | 'quorum-lost'
   | 'engine-lost'
   | 'drained'
+  /** It drained, and goes back in history under the next epoch. */
+  | 'rewound'
   | 'recovery-failed'
   | 'shutdown';
 
@@ -47,10 +50,11 @@ export type RoleEffect =
   | { readonly kind: 'write'; readonly expectedSeq: number; readonly record: ControlRecord }
   /** Look at the record again: what we know of it is out of date. */
   | { readonly kind: 'read' }
-  | { readonly kind: 'recover'; readonly epoch: Epoch; readonly atLeast: Lsn }
+  /** `rewind` is what the record asks for, which this recovery makes on its way (S41). */
+  | { readonly kind: 'recover'; readonly epoch: Epoch; readonly atLeast: Lsn; readonly rewind?: Rewind }
   | { readonly kind: 'open'; readonly epoch: Epoch }
-  /** Hold new writes, let open ones finish; answer with `drained`. */
-  | { readonly kind: 'drain'; readonly epoch: Epoch; readonly to: RegionId }
+  /** Hold new writes, let open ones finish; answer with `drained`. For a rewind `to` is null. */
+  | { readonly kind: 'drain'; readonly epoch: Epoch; readonly to: RegionId | null }
   /** The move was given up: go on writing. */
   | { readonly kind: 'resume'; readonly epoch: Epoch }
   /** The lease has lapsed: answers wait, and new writes with them, until `reopen` or `close`. */

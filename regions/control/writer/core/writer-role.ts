@@ -16,6 +16,8 @@
  *    has drained and is not relieved within the time of a move takes its writes back.
  * R43 A region that cannot make a write quorum does not keep the lease: its gateways claim only while four of its nodes
  *    answer, and a reign that has lacked them for 5 s gives the lease back. Another region may take over then.
+ * R76 While the record asks for a rewind, every reign from its epoch on begins by a recovery that makes it, and only such a
+ *    reign, once it writes, ends it. An older one drains first, and goes back under the same lease.
  */
 import assert from 'node:assert/strict';
 import {
@@ -42,10 +44,11 @@ import {
 } from '../../core/control-record.ts';
 import { type HolderEvent, HolderLease, type LeaseLimits } from '../../core/lease.ts';
 import { moveLimits } from '../../core/move-limits.ts';
+import { endRewind } from '../../core/rewind-record.ts';
 import { QuorumSight } from './quorum-sight.ts';
 import type { EndReason, RoleEffect, RoleEvent, WriterPhase } from './writer-role-events.ts';
 
-type ChangeKind = 'claim' | 'renew' | 'release' | 'abort';
+type ChangeKind = 'claim' | 'renew' | 'release' | 'abort' | 'endRewind';
 
 /** A change of the record on its way. */
 interface Pending {
@@ -161,8 +164,7 @@ export class WriterRole {
         if (event.epoch === this.epochNow) this.endReign('engine-lost', { kind: 'given-up' }, nowMs);
         break;
       case 'drained':
-        if (this.phaseNow === 'draining' && event.epoch === this.epochNow)
-          this.endReign('drained', { kind: 'drained', lsn: event.lsn }, nowMs);
+        if (this.phaseNow === 'draining' && event.epoch === this.epochNow) this.drained(event.lsn, nowMs);
         break;
       case 'regionVdl':
         this.regionDurable = { head: event.head, vdl: event.vdl };
@@ -205,7 +207,30 @@ export class WriterRole {
   /** The same epoch is tried again while nothing can have been forked under it (S3) and the record names this reign. */
   private recoverAgain(epoch: Epoch, mayHaveForked: boolean, nowMs: number): void {
     if (mayHaveForked) this.endReign('recovery-failed', { kind: 'given-up' }, nowMs);
-    else this.effects.push({ kind: 'recover', epoch, atLeast: this.atLeast });
+    else if (this.view !== null) this.recover({ ...this.view.record, epoch }, this.atLeast);
+  }
+
+  private drained(lsn: Lsn, nowMs: number): void {
+    const record = this.view?.record;
+    if (record === undefined || this.epochNow === null || !this.mustGoBack(record)) {
+      this.endReign('drained', { kind: 'drained', lsn }, nowMs);
+      return;
+    }
+    this.effects.push({ kind: 'close', epoch: this.epochNow, reason: 'rewound' });
+    this.recover(record, zeroLsn);
+  }
+
+  /** R76: the record asks for a rewind that was begun after this reign. */
+  private mustGoBack({ rewind }: ControlRecord): boolean {
+    return rewind !== undefined && this.epochNow !== null && this.epochNow < rewind.epoch;
+  }
+
+  /** Begins the reign that the record names. */
+  private recover({ epoch, rewind }: ControlRecord, atLeast: Lsn): void {
+    this.epochNow = epoch;
+    this.atLeast = atLeast;
+    this.phaseNow = 'recovering';
+    this.effects.push({ kind: 'recover', epoch, atLeast, ...(rewind !== undefined && { rewind }) });
   }
 
   /** @param giveBack null when the record is no longer ours to change. */
@@ -272,10 +297,16 @@ export class WriterRole {
         if (record.state === 'switching' && record.move !== null && this.epochNow !== null) {
           this.phaseNow = 'draining';
           this.effects.push({ kind: 'drain', epoch: this.epochNow, to: record.move.to });
+        } else if (this.mustGoBack(record) && this.epochNow !== null) {
+          this.phaseNow = 'draining';
+          this.effects.push({ kind: 'drain', epoch: this.epochNow, to: null });
+        } else if (record.rewind !== undefined && this.mayChange) {
+          const ended = endRewind(record, { id: record.rewind.id, holder: this.me });
+          if (ended.kind === 'next') this.send('endRewind', ended.record, 0, nowMs);
         }
         return;
       case 'draining':
-        if (record.state === 'stable' && this.epochNow !== null) {
+        if (record.state === 'stable' && this.epochNow !== null && !this.mustGoBack(record)) {
           this.phaseNow = 'writing';
           this.effects.push({ kind: 'resume', epoch: this.epochNow });
         }
@@ -429,6 +460,8 @@ export class WriterRole {
       case 'renew':
         this.stepLease({ kind: 'unsettled', attempt: pending.attempt }, nowMs);
         return;
+      case 'endRewind':
+        return;
       case 'release':
       case 'abort':
         // Tried again with the next record; if that no longer names us, there is nothing left to give back.
@@ -448,10 +481,8 @@ export class WriterRole {
           this.phaseNow = 'releasing';
           return;
         }
-        this.epochNow = pending.record.epoch;
         this.lease = new HolderLease(this.limits, pending.sentAtMs);
-        this.phaseNow = 'recovering';
-        this.effects.push({ kind: 'recover', epoch: pending.record.epoch, atLeast: this.atLeast });
+        this.recover(pending.record, this.atLeast);
         return;
       case 'renew':
         this.stepLease({ kind: 'renewed', attempt: pending.attempt, sentAtMs: pending.sentAtMs }, nowMs);
@@ -461,6 +492,7 @@ export class WriterRole {
         this.releaseWanted = null;
         return;
       case 'abort':
+      case 'endRewind':
         return;
       default:
         unreachable(pending.what);
