@@ -48,7 +48,9 @@ async function rewound(): Promise<Epoch> {
 }
 
 describe('a rewind', () => {
-  it('takes every gateway back and forward again, and tells whoever was in the middle of something', async () => {
+  it('takes every gateway back and forward again, and tells whoever was in the middle of something', {
+    timeout: 90_000,
+  }, async () => {
     const one = await start();
     const writer = await one.gateway('g1');
     await writes(writer);
@@ -104,5 +106,28 @@ describe('a rewind', () => {
     await eventually('the other gateway has gone forward', async () => (await valuesOf(there)).length === 40);
     await there.execute('INSERT INTO t VALUES (41)');
     expect(await valuesOf(here)).toEqual(Array.from({ length: 41 }, (_, at) => at + 1));
+  });
+
+  it('is finished by the next start of a gateway that is killed half way, and made once', {
+    timeout: 90_000,
+  }, async () => {
+    const one = await start();
+    let gateway = await one.process('g1');
+    const client = () => one.client(gateway.url);
+    await client().execute('CREATE TABLE t (v INTEGER)');
+    await client().execute('INSERT INTO t VALUES (0)');
+    for (const [round, killAfterMs] of [0, 40, 150].entries()) {
+      const to = await positionOf(client());
+      const { epoch: reign } = (await one.record()).record;
+      for (let v = 1; v <= 5; v++) await client().execute(`INSERT INTO t VALUES (${round * 100 + v})`);
+      await rewind({ epoch: reign, lsn: to }, `round-${round}`);
+      await new Promise((resolve) => setTimeout(resolve, killAfterMs));
+      await gateway.kill();
+      gateway = await one.process('g1');
+      await client().execute(`INSERT INTO t VALUES (${round * 100 + 50})`);
+      await rewound();
+      const rounds = Array.from({ length: round + 1 }, (_, at) => at * 100 + 50);
+      expect(await valuesOf(client())).toEqual([0, ...rounds]);
+    }
   });
 });

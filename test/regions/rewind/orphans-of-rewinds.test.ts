@@ -1,0 +1,85 @@
+import { pino } from 'pino';
+import { describe, expect, test } from 'vitest';
+import type { LossReport } from '../../../regions/moves/core/loss-report.ts';
+import { OrphanSearch } from '../../../regions/moves/orphan-search.ts';
+import type { Fork } from '../../../storage/history/epoch-tree.ts';
+import type { Recovered, RecoveryGoal } from '../../../storage/index.ts';
+import { machine } from '../../../storage/process/runtime.ts';
+import { epoch, lsn, nodeId, regionId } from '../../../storage/redo/ids.ts';
+import type { StorageRequest } from '../../../storage/wire/core/messages.ts';
+import { eventually } from '../../storage/region-harness.ts';
+import { fork, frameBytes } from '../../storage/simulation/samples.ts';
+
+/** What a region finds when it joins `head`: each reign's writes reach up to its entry in `ends`, ten LSNs a commit. */
+async function lostUnder(head: number, forks: readonly Fork[], ends: ReadonlyMap<number, number>) {
+  const reports: LossReport[] = [];
+  const joined: Recovered = { head: epoch(head), forks, vdl: lsn(0), tree: forks };
+  const search = new OrphanSearch({
+    region: regionId('us-east-1'),
+    links: {
+      nodes: [nodeId('n1')],
+      request: async (_, request: StorageRequest) => {
+        if (request.kind !== 'fetch' || request.head === null) return { kind: 'unanswered', reason: 'no' };
+        const { from, head: of } = request;
+        const frames = frameBytes({ epoch: of, base: from, commits: 1 });
+        return { kind: 'fetched', head: of, vdl: from, next: lsn(from + 10), forks: [], frames };
+      },
+    },
+    recover: async (goal: RecoveryGoal) => {
+      const reign = goal.kind === 'inspect' ? goal.head : 0;
+      return {
+        kind: 'recovered',
+        outcome: { ...joined, head: epoch(reign), vdl: lsn(ends.get(reign) ?? 0) },
+      };
+    },
+    losses: {
+      epochs: [],
+      all: [],
+      reportedFrom: () => null,
+      save: async (report) => void reports.push(report),
+    },
+    onReport: () => undefined,
+    runtime: machine,
+    log: pino({ level: 'silent' }),
+  });
+  search.search(joined);
+  await eventually('it has looked', () => search.lookedUnder === epoch(head));
+  search.close();
+  return reports.map(({ orphanEpoch, fromLsn, toLsn, count }) => ({ orphanEpoch, fromLsn, toLsn, count }));
+}
+
+describe('R77: what a rewind left', () => {
+  const began = [fork(1, 0, 0), fork(2, 1, 50)];
+  const ends = new Map([
+    [1, 100],
+    [2, 80],
+  ]);
+
+  test('is no lost write, and what a failover left before it still is', async () => {
+    const rewound = [...began, { ...fork(3, 2, 20), left: epoch(2) }];
+    expect(await lostUnder(3, rewound, ends)).toEqual([
+      { orphanEpoch: 1, fromLsn: 50, toLsn: 100, count: 5 },
+    ]);
+  });
+
+  test('is lost where the same fork is a failover', async () => {
+    expect(await lostUnder(3, [...began, fork(3, 2, 20)], ends)).toEqual([
+      { orphanEpoch: 1, fromLsn: 20, toLsn: 100, count: 8 },
+      { orphanEpoch: 2, fromLsn: 50, toLsn: 80, count: 3 },
+    ]);
+  });
+
+  test('stays what it is when history goes forward again, beside what was written in between', async () => {
+    const forward = [...began, { ...fork(3, 2, 20), left: epoch(2) }, { ...fork(4, 2, 80), left: epoch(3) }];
+    expect(await lostUnder(4, forward, new Map([...ends, [3, 60]]))).toEqual([
+      { orphanEpoch: 1, fromLsn: 50, toLsn: 100, count: 5 },
+    ]);
+  });
+
+  test('does not cover what a failover loses of the history behind it', async () => {
+    const failed = [...began, { ...fork(3, 2, 20), left: epoch(2) }, fork(4, 3, 40)];
+    expect(await lostUnder(4, failed, new Map([[3, 70]]))).toEqual([
+      { orphanEpoch: 3, fromLsn: 40, toLsn: 70, count: 3 },
+    ]);
+  });
+});
