@@ -51,6 +51,7 @@ export { readinessOf } from './readiness/core/readiness.ts';
 export { CommitMarks } from './replication/core/commit-marks.ts';
 export { StallWatch } from './replication/core/stall-watch.ts';
 export { ClusterView } from './status/core/cluster-view.ts';
+export type { DatabaseReport } from './status/core/database-report.ts';
 export { type GatewayReport, nodeReportSchema, type Report, reportSchema } from './status/core/report.ts';
 export { reportLimits } from './status/core/report-limits.ts';
 export type { WriteTotals } from './status/core/write-totals.ts';

@@ -51,6 +51,7 @@ export {
   type Epoch,
   epoch,
   genesisEpoch,
+  isBranchName,
   type Lsn,
   lsn,
   mainBranch,

@@ -1,14 +1,16 @@
 /** Who may use the admin API: holders of a token as far as its scope goes, and of the cluster's secret for everything. */
 import type { IncomingMessage } from 'node:http';
 import { type Admission, holdsSecret, type Right } from '../../regions/index.ts';
+import { mainBranch } from '../../storage/index.ts';
 import { describeError } from '../sql/errors.ts';
 import type { SqlError, SqlOutcome } from '../sql/sql.ts';
-import { type Authenticator, beyondScope, type Grant } from './auth.ts';
+import { type Authenticator, beyondBranch, beyondScope, type Grant } from './auth.ts';
 
 /** Agents and gateways, and the command line of the deployment's own machine. */
 const secretGrant: Grant = {
   expiresAtMs: null,
   scope: 'admin',
+  branch: null,
   subject: 'the cluster secret',
   owner: 'the cluster secret',
   key: null,
@@ -50,7 +52,10 @@ export async function admit(
   const grant = await adminGrant(authorization, auth, secret);
   if (!grant.ok) return refused(null, grant.error);
   const who = nameOf(grant.value);
-  const beyond = right === 'admin' ? beyondScope(grant.value, 'admin', 'This') : null;
+  const beyond =
+    right === 'admin'
+      ? (beyondScope(grant.value, 'admin', 'This') ?? beyondBranch(grant.value, mainBranch))
+      : null;
   return beyond === null ? { kind: 'admitted', who } : refused(who, beyond);
 }
 

@@ -3,6 +3,7 @@
  * everybody who reaches it may do everything.
  */
 import { covers, type Scope } from '../../regions/core.ts';
+import { type BranchName, mainBranch } from '../../storage/core.ts';
 import { adviseError, adviseFailure } from '../sql/errors.ts';
 import type { SessionOptions, SqlError, SqlOutcome } from '../sql/sql.ts';
 import type { ReadPreference } from '../sql/stream-state.ts';
@@ -15,6 +16,8 @@ export interface Grant {
   /** Unix time in milliseconds, or null when it knows no end. */
   readonly expiresAtMs: number | null;
   readonly scope: Scope;
+  /** The only database that it is for; null when it is for all of them. */
+  readonly branch: string | null;
   /** Whom the token names; null when it names nobody, or there is none. */
   readonly subject: string | null;
   /** What the streams belong to that it opens (G41). */
@@ -49,7 +52,14 @@ export interface AuthOptions {
   readonly limits?: TokenLimits;
 }
 
-const openGrant: Grant = { expiresAtMs: null, scope: 'admin', subject: null, owner: '', key: null };
+const openGrant: Grant = {
+  expiresAtMs: null,
+  scope: 'admin',
+  branch: null,
+  subject: null,
+  owner: '',
+  key: null,
+};
 const openOutcome: SqlOutcome<Grant> = { ok: true, value: openGrant };
 const openAuthenticator: Authenticator = {
   open: true,
@@ -113,11 +123,30 @@ export function beyondScope(grant: Grant, needed: Scope, what: string): SqlError
       );
 }
 
+/** G53. What the holder of a grant is told who asks for another database than the one it is for; null when it is for this one. */
+export function beyondBranch(grant: Grant, branch: BranchName): SqlError | null {
+  if (grant.branch === null || grant.branch === branch) return null;
+  const detail = `The token is for the branch ${grant.branch}, and ${branch} was asked for`;
+  return adviseError('AUTH_BRANCH_MISSING', detail);
+}
+
+/** Where the streams of a request go. */
+interface Destination {
+  readonly branch: BranchName;
+  /** Null: the gateway's own. */
+  readonly readPreference: ReadPreference | null;
+}
+
 const noOptions: SessionOptions = {};
 
-/** What the streams of a grant are opened with. @param readPreference null: the gateway's own. */
-export function sessionOptions(grant: Grant, readPreference: ReadPreference | null): SessionOptions {
+/** What the streams of a grant are opened with. */
+export function sessionOptions(grant: Grant, { branch, readPreference }: Destination): SessionOptions {
   const readOnly = grant.scope === 'read';
-  if (readPreference === null && !readOnly) return noOptions;
-  return { ...(readPreference !== null && { readPreference }), ...(readOnly && { readOnly }) };
+  const isMain = branch === mainBranch;
+  if (readPreference === null && !readOnly && isMain) return noOptions;
+  return {
+    ...(!isMain && { branch }),
+    ...(readPreference !== null && { readPreference }),
+    ...(readOnly && { readOnly }),
+  };
 }

@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { compactVerify, decodeProtectedHeader, errors, type ProtectedHeaderParameters } from 'jose';
 import { z } from 'zod';
 import { type Scope, scopeOf } from '../../regions/core.ts';
+import { mainBranch } from '../../storage/core.ts';
 import { adviseFailure, limitFailure } from '../sql/errors.ts';
 import type { SqlOutcome } from '../sql/sql.ts';
 import type { TokenLimits } from './core/token-limits.ts';
@@ -30,6 +31,8 @@ export interface Verified {
   readonly expiresAtMs: number | null;
   readonly notBeforeMs: number | null;
   readonly scope: Scope;
+  /** The only database that it is for; null when it names none. */
+  readonly branch: string | null;
   /** Whom it names; null when it names nobody. */
   readonly subject: string | null;
   /** What a stream that it opens belongs to: the subject and the scope, or the token itself when it names nobody. */
@@ -53,8 +56,10 @@ const cachedTokens = 1_000;
 const maxTokenLength = 16_384;
 /** `jose` would take padding and blanks inside a part: one token would be known under many texts. */
 const threeParts = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/;
-/** Names of the one database there is, here and at libSQL's server. */
-const databases: readonly string[] = ['main', 'default'];
+/** What libSQL's server calls the database that is main here. */
+const mainAlias = 'default';
+/** Longer names are no branch's. */
+const branchNameLength = 63;
 
 function invalid(detail: string): SqlOutcome<never> {
   return adviseFailure('AUTH_JWT_INVALID', detail);
@@ -119,18 +124,20 @@ function grantOf(token: string, payload: Uint8Array, key: TokenKey, rules: Token
   if (problem !== null) return invalid(problem);
   const scope = scopeOf(claims);
   if (scope.kind === 'unusable') return invalid(`The token grants nothing here: ${scope.reason}`);
-  const { exp, nbf, sub } = claims;
+  const { exp, nbf, sub, id } = claims;
+  const branch = id === undefined ? null : id === mainAlias ? mainBranch : id;
   const subject = sub === undefined || sub === '' ? null : sub;
   const owner =
     subject === null
       ? `token ${createHash('sha256').update(token).digest('base64url')}`
-      : JSON.stringify([claims.iss ?? '', subject, scope.scope]);
+      : JSON.stringify([claims.iss ?? '', subject, scope.scope, ...(branch === null ? [] : [branch])]);
   return {
     ok: true,
     value: {
       expiresAtMs: exp === undefined ? null : exp * 1000,
       notBeforeMs: nbf === undefined ? null : nbf * 1000,
       scope: scope.scope,
+      branch,
       subject,
       owner,
       key,
@@ -141,8 +148,8 @@ function grantOf(token: string, payload: Uint8Array, key: TokenKey, rules: Token
 function claimsProblem({ p, id, iss, aud, exp }: Claims, rules: TokenRules): string | null {
   // A token that grants less than a whole database must not be taken for one that grants it.
   if (p !== undefined) return 'Tokens with scoped permissions (claim p) are not supported';
-  if (id !== undefined && !databases.includes(id))
-    return `The token is for the database ${JSON.stringify(id.slice(0, 64))}; the one here is main`;
+  if (id !== undefined && (id === '' || id.length > branchNameLength))
+    return `The token is for a database of the name ${JSON.stringify(id.slice(0, 64))} (claim id), which no branch has`;
   if (rules.issuer !== null && iss !== rules.issuer)
     return `The token is not issued by ${rules.issuer} (claim iss, option auth.issuer)`;
   const audiences = aud === undefined ? [] : [aud].flat();

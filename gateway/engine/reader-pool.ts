@@ -93,6 +93,8 @@ export class ReaderPool {
   private foldedTold: Lsn = zeroLsn;
   private spare: NodeJS.Timeout | null = null;
   private closed = false;
+  /** Its threads were given back, and nobody has asked for one since. */
+  private resting = false;
 
   constructor(options: ReaderPoolOptions) {
     this.options = options;
@@ -179,12 +181,25 @@ export class ReaderPool {
     return new ReaderSession(this);
   }
 
+  /** Ends every thread; nothing may be under way. The next statement has a new one. */
+  async rest(): Promise<void> {
+    this.resting = true;
+    this.stopTimers();
+    await Promise.all(this.threads.splice(0).map(({ engine }) => engine.close()));
+  }
+
   async close(): Promise<void> {
     this.closed = true;
-    if (this.timer !== null) clearInterval(this.timer);
-    if (this.spare !== null) clearTimeout(this.spare);
+    this.stopTimers();
     for (const task of this.queue.splice(0)) this.refuse(task, stopping);
     await Promise.all(this.threads.map((thread) => thread.engine.close()));
+  }
+
+  private stopTimers(): void {
+    if (this.timer !== null) clearInterval(this.timer);
+    if (this.spare !== null) clearTimeout(this.spare);
+    this.timer = null;
+    this.spare = null;
   }
 
   // ---- used by ReaderSession
@@ -198,6 +213,7 @@ export class ReaderPool {
       queueMicrotask(() => this.refuse(task, stopping));
       return task;
     }
+    this.resting = false;
     this.keepLooking();
     // One thread to spare: a slow statement is noticed when it has begun, and a new thread takes a moment.
     if (this.spare === null && this.options.limits.readerThreads > 1)
@@ -235,6 +251,7 @@ export class ReaderPool {
   };
 
   private async startThread(): Promise<void> {
+    this.resting = false;
     this.starting += 1;
     const id = ++this.ids;
     let thread: ReaderThread | null = null;
@@ -252,7 +269,7 @@ export class ReaderPool {
           if (thread !== null) this.replace(thread, error.message);
         },
       });
-      if (this.closed) {
+      if (this.closed || this.resting) {
         await engine.close();
         return;
       }
@@ -265,7 +282,8 @@ export class ReaderPool {
     this.serveQueue();
   }
 
-  private startAnother(): void {
+  /** Starts a thread behind the caller's back. */
+  startAnother(): void {
     if (this.closed) return;
     this.startThread().catch((error: unknown) =>
       this.options.log.error({ err: error }, 'a reading thread could not be started'),

@@ -47,6 +47,11 @@ export class WriterEngine {
     this.timer ??= setInterval(() => this.look(), lookEveryMs);
   }
 
+  /** The engine, unless it is at rest or was never started. */
+  get running(): Engine | null {
+    return this.engineNow;
+  }
+
   get engine(): Engine {
     if (this.engineNow === null) throw new Error('the writing engine has not been started');
     return this.engineNow;
@@ -67,14 +72,22 @@ export class WriterEngine {
     return this.engine.openSession();
   }
 
-  /** Begins a reign at `lsn`. */
+  /** Ends the thread; nothing may be under way. The next reign, or a `begin` of the same one, has a new one. */
+  async rest(): Promise<void> {
+    const engine = this.engineNow;
+    this.engineNow = null;
+    this.stopLooking();
+    await engine?.close();
+  }
+
+  /** Begins a reign at `lsn`, or goes on in it. */
   begin(lsn: Lsn): Promise<void> {
     return this.open({ kind: 'writer', lsn });
   }
 
   /** Ends a reign whose redo is durable up to `vdl`. Sessions that had something open are told. */
   end(vdl: Lsn): Promise<void> {
-    return this.open({ kind: 'reader', readPoint: vdl });
+    return this.engineNow === null ? Promise.resolve() : this.open({ kind: 'reader', readPoint: vdl });
   }
 
   /** Gives the thread up: what it was doing is answered as lost. The next reign has a new one. */
@@ -83,15 +96,19 @@ export class WriterEngine {
   }
 
   async close(): Promise<void> {
+    this.stopLooking();
+    await this.engineNow?.close();
+  }
+
+  private stopLooking(): void {
     if (this.timer !== null) clearInterval(this.timer);
     this.timer = null;
-    await this.engineNow?.close();
   }
 
   private async open(mode: EngineMode): Promise<void> {
     this.generationNow += 1;
     for (;;) {
-      if (this.lost) await this.start();
+      if (this.lost || this.engineNow === null) await this.start();
       try {
         await this.engine.open(mode);
         return;

@@ -5,7 +5,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { type Authenticator, sessionOptions } from '../access/auth.ts';
+import { type Authenticator, beyondBranch, sessionOptions } from '../access/auth.ts';
 import { encodeErrorBody } from '../sql/error-body.ts';
 import { adviseFailure, describeError } from '../sql/errors.ts';
 import type { SessionOptions, SqlError, SqlOutcome, SqlRequestContext, SqlService } from '../sql/sql.ts';
@@ -123,13 +123,14 @@ export class HranaHttp {
     if (request.destroyed) return;
     if (!grant.ok) return this.#refuse(request, response, grant.error);
     this.#options.proven(request.socket);
+    const beyond = beyondBranch(grant.value, target.branch);
+    if (beyond !== null) return this.#refuse(request, response, beyond);
     const body = await this.#readBody(request);
     if (!body.ok) return this.#refuse(request, response, body.error);
     try {
-      const { readPreference } = target;
       const asked: Asked = {
         context: { traceparent: this.#options.traceFromHeaders(request.headers) },
-        options: sessionOptions(grant.value, readPreference),
+        options: sessionOptions(grant.value, target),
         client: request.socket.remoteAddress ?? '',
         owner: grant.value.owner,
       };

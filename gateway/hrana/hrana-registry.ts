@@ -12,6 +12,8 @@ export interface HttpStream {
   readonly id: number;
   /** Whom it belongs to: nobody else may go on with it (G41). */
   readonly owner: string;
+  /** Of which database; undefined for main. A URL of another one does not go on with it. */
+  readonly branch: SessionOptions['branch'];
   readonly session: SqlSession;
   readonly store: SqlStore;
   /** Count of requests taken; the next baton carries it. */
@@ -62,7 +64,7 @@ export class StreamRegistry {
 
   /** Opens a stream (`baton` null) with these options, or goes on with the one of this owner that the baton names. */
   take(baton: string | null, options: SessionOptions, owner: string): SqlOutcome<StreamLease> {
-    return baton === null ? this.#open(options, owner) : this.#resume(baton, owner);
+    return baton === null ? this.#open(options, owner) : this.#resume(baton, options, owner);
   }
 
   /** Ends every stream; settles when all sessions are closed. */
@@ -81,6 +83,7 @@ export class StreamRegistry {
     const stream: HttpStream = {
       id: this.#nextId++,
       owner,
+      branch: options.branch,
       session: session.value,
       store: new SqlStore(this.#limits.storedSqlPerHttpStream, this.#limits.storedSqlBytes),
       seq: 0,
@@ -92,7 +95,7 @@ export class StreamRegistry {
     return { ok: true, value: this.#lease(stream) };
   }
 
-  #resume(text: string, owner: string): SqlOutcome<StreamLease> {
+  #resume(text: string, { branch }: SessionOptions, owner: string): SqlOutcome<StreamLease> {
     const baton = this.#mint.read(text);
     if (baton === null) {
       return adviseFailure(
@@ -107,6 +110,8 @@ export class StreamRegistry {
     }
     if (stream.owner !== owner)
       return adviseFailure('BATON_INVALID', 'The stream was opened with the token of somebody else');
+    if (stream.branch !== branch)
+      return adviseFailure('BATON_INVALID', 'The stream was opened on another branch, at its URL');
     if (baton.seq !== stream.seq) {
       return adviseFailure('BATON_REUSED', 'The baton was used before; every response carries a new one');
     }

@@ -5,7 +5,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { RawData, WebSocket } from 'ws';
-import { type Authenticator, type Grant, sessionOptions } from '../access/auth.ts';
+import { type Authenticator, beyondBranch, type Grant, sessionOptions } from '../access/auth.ts';
 import { adviseError, adviseFailure, limitFailure } from '../sql/errors.ts';
 import type { SqlError, SqlOutcome, SqlRequestContext, SqlService, SqlSession } from '../sql/sql.ts';
 import type { AnswerHolder } from './core/answer-budget.ts';
@@ -45,8 +45,8 @@ export interface SocketCaller {
   readonly version: 1 | 2 | 3;
   readonly encoding: FrameEncoding;
   readonly context: SqlRequestContext;
-  /** The consistency that its streams are opened with; null for the gateway's own. */
-  readonly readPreference: HranaTarget['readPreference'];
+  /** The database and the consistency that its streams are opened with. */
+  readonly target: Pick<HranaTarget, 'branch' | 'readPreference'>;
   /** Whom its answers are counted to. */
   readonly client: string;
 }
@@ -225,8 +225,9 @@ export class HranaSocket {
   }
 
   /** Answers a hello; a socket that was closed while its token was checked hears nothing. */
-  #greet(grant: SqlOutcome<Grant>): void {
+  #greet(verdict: SqlOutcome<Grant>): void {
     if (this.#ws.readyState !== this.#ws.OPEN) return;
+    const grant = verdict.ok ? this.#reaching(verdict.value) : verdict;
     if (grant.ok) {
       // What is open belongs to whoever said hello before (G41).
       if (this.#grant !== null && this.#grant.owner !== grant.value.owner) this.#abandon();
@@ -239,6 +240,13 @@ export class HranaSocket {
     this.#grant = null;
     this.#send(`{"type":"hello_error","error":${encodeError(grant.error)}}`);
     this.#shut(closeCodes.violation, grant.error.code);
+  }
+
+  /** A grant for another database, or a database that is not there, is told at once: every stream would fail. */
+  #reaching(grant: Grant): SqlOutcome<Grant> {
+    const { branch } = this.#caller.target;
+    const error = beyondBranch(grant, branch) ?? this.#options.service.branchProblem?.(branch) ?? null;
+    return error === null ? { ok: true, value: grant } : { ok: false, error };
   }
 
   /** Null when the client may not ask anything yet. */
@@ -301,7 +309,7 @@ export class HranaSocket {
       ? limitFailure('websocketStreamsPerConnection', websocketStreamsPerConnection)
       : this.#flags.draining
         ? adviseFailure('SEXTANT_SHUTTING_DOWN', 'This gateway is stopping')
-        : this.#options.service.openSession(sessionOptions(grant, this.#caller.readPreference));
+        : this.#options.service.openSession(sessionOptions(grant, this.#caller.target));
     // A failed stream is kept, within bounds, so that requests already under way get the reason.
     if (session.ok || this.#streams.size < 2 * websocketStreamsPerConnection) {
       this.#streams.set(streamId, { session, jobs: [], running: false, closed: false, cursorId: null });

@@ -7,6 +7,7 @@ import {
   type NodeId,
   wallUs,
 } from '../../storage/index.ts';
+import type { Counter } from '../../telemetry/index.ts';
 import type { EngineCommitEvent } from '../engine/engine.ts';
 import type { GatewayMetrics } from './gateway-metrics.ts';
 import type { RequestTracer } from './request-tracer.ts';
@@ -14,12 +15,15 @@ import type { RequestTracer } from './request-tracer.ts';
 export class CommitLedger {
   private readonly metrics: GatewayMetrics;
   private readonly tracer: RequestTracer;
+  private readonly counted: Counter;
   /** Not durable yet, in LSN order. */
   private readonly waiting: { readonly lsn: Lsn; readonly commitTimeUs: number }[] = [];
   /** Durable here, while answers wait for another region, in LSN order. */
   private readonly held: { readonly lsn: Lsn; readonly durableUs: number }[] = [];
 
-  constructor(metrics: GatewayMetrics, tracer: RequestTracer) {
+  /** @param counted the commits of this database. */
+  constructor(metrics: GatewayMetrics, tracer: RequestTracer, counted: Counter) {
+    this.counted = counted;
     this.metrics = metrics;
     this.tracer = tracer;
   }
@@ -31,6 +35,7 @@ export class CommitLedger {
 
   committed(commit: EngineCommitEvent, epoch: Epoch): void {
     this.metrics.committed(commit.mtr.byteLength);
+    this.counted.add(commit.commits.length);
     for (const { lsn, commitTimeUs } of commit.commits) this.waiting.push({ lsn, commitTimeUs });
     this.tracer.commitsMade(commit, epoch);
   }

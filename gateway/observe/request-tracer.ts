@@ -34,7 +34,8 @@ export interface RequestSpan {
 
 export interface RequestTracerOptions {
   readonly telemetry: Telemetry;
-  readonly cluster: string;
+  /** The database, as `namespaceOf` says. */
+  readonly namespace: string;
   readonly nodes: readonly { readonly node: string; readonly az: string }[];
   readonly limits: SpanLimits;
 }
@@ -172,7 +173,7 @@ export class RequestTracer {
       startUs: span.startUs,
       endUs: wallUs(),
       name: serverSpanName(verb === '' ? null : verb),
-      namespace: this.options.cluster,
+      namespace: this.options.namespace,
       verb,
       text: queryText(texts[0] ?? ''),
       batchSize: operation.kind === 'batch' ? texts.length : null,

@@ -16,13 +16,14 @@ import {
   strictShape,
 } from '../../storage/index.ts';
 import { defaultLimits, type GatewayLimits } from '../hrana/core/protocol-limits.ts';
+import { type BranchLimits, branchLimitNames } from '../session/core/service-limits.ts';
 
 /** What `insecure` may name. */
 export const insecurities = ['no-auth', 'no-tls'] as const;
 
-const limitNames = new Set(Object.keys(defaultLimits));
+const limitNames = new Set([...Object.keys(defaultLimits), ...branchLimitNames]);
 
-/** Any of the protocol layer's bounds, by name; those left out keep their defaults. */
+/** Any of the protocol layer's bounds, and of branches, by name; those left out keep their defaults. */
 const limitsSchema = z
   .record(z.string(), z.int().min(1, 'a whole number from 1'))
   .superRefine((limits, context) => {
@@ -32,7 +33,7 @@ const limitsSchema = z
       context.addIssue({ code: 'custom', path: [key], message });
     }
   })
-  .transform((limits): Partial<GatewayLimits> => limits);
+  .transform((limits): Partial<GatewayLimits & BranchLimits> => limits);
 
 /** How far the clocks of who issues tokens and of this machine may be apart, in milliseconds. */
 const clockToleranceMs = { default: 5_000, max: 300_000 };

@@ -9,6 +9,7 @@ import type { GatewayConfig } from './config.ts';
 import { type HttpServer, startHttpServer } from './http-server.ts';
 import { type ControlPart, openControlPart } from './open-control.ts';
 import { checkSetup, type GatewayOptions, type GatewaySetup, GatewayStartError } from './setup.ts';
+import { Beside } from './start-branches.ts';
 import { type NewsPart, startNewsPart } from './start-news.ts';
 import { type SqlPart, startSqlPart } from './start-sql.ts';
 import { startTelemetryPart, type TelemetryPart } from './start-telemetry.ts';
@@ -56,8 +57,10 @@ export async function startGateway(config: GatewayConfig, options: GatewayOption
 async function startParts(setup: GatewaySetup): Promise<GatewayParts> {
   const observed = startTelemetryPart(setup);
   const control = openControlPart(setup);
-  const storage = await startVolumePart(setup, control, observed);
+  const beside = new Beside();
+  const storage = await startVolumePart(setup, control, observed, beside);
   const sql = startSqlPart(setup, control, observed, storage);
+  beside.join(sql.databases);
   const news = startNewsPart(setup, control, observed, storage, sql);
   const parts = { setup, observed, control, storage, sql, news };
   measure(parts);
@@ -67,6 +70,10 @@ async function startParts(setup: GatewaySetup): Promise<GatewayParts> {
 
 function measure({ setup, observed, control, storage, sql }: GatewayParts): void {
   const { role, volume, nodes } = storage;
+  const { databases } = sql;
+  const volumes = () => [volume, ...databases.branches.map((branch) => branch.volume)];
+  const ledgers = () => [observed.main.commits, ...databases.branches.map(({ commits }) => commits)];
+  observed.process.registry.onScrape(() => databases.tell());
   observed.metrics.watch(
     setup.config.nodes.map(({ node }) => node),
     () => ({
@@ -78,18 +85,19 @@ function measure({ setup, observed, control, storage, sql }: GatewayParts): void
       nodes: new Map(nodes.nodes.map((node) => [node, nodes.isUp(node)])),
       writableNodes: nodes.writableNodes,
       backlogBytes: backlogsOf(volume),
-      pageCaches: volume.engines.map(({ kind, engine }) => ({
-        engine: kind,
-        of: engine,
-        ...engine.pageCounts,
-      })),
+      pageCaches: volumes().flatMap(({ engines }) =>
+        engines.map(({ kind, engine }) => ({ engine: kind, of: engine, ...engine.pageCounts })),
+      ),
       natsConnected: control.nats.connected,
       controlReadMsAgo: control.store.readMsAgo,
-      commitsPending: observed.commits.pending,
-      answersHeld: volume.reign?.hold?.answers ?? 0,
+      commitsPending: sumOf(ledgers(), ({ pending }) => pending),
+      answersHeld: sumOf(volumes(), ({ reign }) => reign?.hold?.answers ?? 0),
     }),
   );
 }
+
+const sumOf = <T>(all: readonly T[], of: (one: T) => number): number =>
+  all.reduce((sum, one) => sum + of(one), 0);
 
 function backlogsOf({ reign }: VolumePart['volume']): ReadonlyMap<string, number> {
   const backlogs = new Map<string, number>();
@@ -109,6 +117,7 @@ async function serve(parts: GatewayParts): Promise<HttpServer> {
     listen,
     auth,
     tls: config.tls ?? null,
+    ownHost: config.advertise?.replace(/^[a-z]+:\/\//, '') ?? null,
     origins: config.origins ?? [],
     limits: protocolLimits,
     logger: options.log,
@@ -163,10 +172,11 @@ async function release({ setup, observed, control, storage, sql, news }: Gateway
   sql.forwardServer.close();
   await sql.past.close();
   storage.role.close();
+  await sql.databases.close();
   control.store.close();
   await storage.volume.close();
   storage.nodes.close();
-  observed.tracer.close();
+  observed.main.tracer.close();
   observed.process.stop();
   await control.nats.close();
   setup.credentials?.close();

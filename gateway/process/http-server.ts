@@ -6,13 +6,13 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { getRequestListener } from '@hono/node-server';
 import { Hono } from 'hono';
-import { isLoopback } from '../../storage/index.ts';
+import { branchName, isLoopback } from '../../storage/index.ts';
 import type { Authenticator } from '../access/auth.ts';
 import type { CertificateFiles } from '../access/certificate.ts';
 import type { Bound } from '../access/core/connection-slots.ts';
 import { closingAnswer, endWith } from '../access/last-words.ts';
 import { corsHeaders, type OriginRules, originProblem, preflightHeaders } from '../access/origins.ts';
-import { hranaTarget, readHeader } from '../hrana/core/hrana-target.ts';
+import { type HranaTarget, hranaTarget, readHeader } from '../hrana/core/hrana-target.ts';
 import { validTraceparent } from '../hrana/core/hrana-trace.ts';
 import { type GatewayLimits, limitsProblem } from '../hrana/core/protocol-limits.ts';
 import { refuseGrpc, refuseHttp2 } from '../hrana/grpc-refusal.ts';
@@ -22,7 +22,7 @@ import { chooseSubprotocol, HranaWs } from '../hrana/hrana-ws.ts';
 import { SlowReaders } from '../hrana/slow-readers.ts';
 import { encodeErrorBody } from '../sql/error-body.ts';
 import { adviseError, describeError } from '../sql/errors.ts';
-import type { SqlError, SqlService } from '../sql/sql.ts';
+import type { SqlError, SqlOutcome, SqlService } from '../sql/sql.ts';
 import { type Listener, makeListener } from './listener.ts';
 
 /** The part of a pino logger that is used here. */
@@ -38,6 +38,8 @@ export interface HttpServerOptions {
   readonly auth: Authenticator;
   /** Certificate and key; null or left out: plain text. */
   readonly tls?: CertificateFiles | null;
+  /** What `Host` says where clients mean the gateway as it is advertised, such as `db.example`; null or left out: nothing known. */
+  readonly ownHost?: string | null;
   /** Origins of web pages that may use it. */
   readonly origins?: readonly string[];
   readonly limits: GatewayLimits;
@@ -127,6 +129,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Start
     loopback: isLoopback(listen.host),
     origins: new Set(options.origins),
   };
+  const isBranch = (name: string): boolean => options.service.branchProblem?.(branchName(name)) === null;
   const seats: { listener: Listener | null } = { listener: null };
   const proven = (socket: Duplex): void => seats.listener?.prove(socket);
   const hrana = { service: options.service, auth, limits, readers, traceFromHeaders, proven };
@@ -156,6 +159,12 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Start
   });
   const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false });
 
+  /** A name of this gateway itself is no branch's, whatever branches there are. */
+  const targetOf = ({ url = '/', headers }: IncomingMessage): SqlOutcome<HranaTarget> => {
+    const host = headers.host === options.ownHost ? undefined : headers.host;
+    return hranaTarget({ url, read: headers[readHeader], host }, isBranch);
+  };
+
   let closing = false;
   /** Why a request is not even looked at; null when it is. */
   const refusal = (request: IncomingMessage): SqlError | null => {
@@ -182,7 +191,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Start
       response.setHeader(name, value);
     if (refuseGrpc(request, response)) return;
     const url = request.url ?? '/';
-    const target = hranaTarget(url, request.headers[readHeader]);
+    const target = targetOf(request);
     if (!target.ok) {
       request.resume();
       return sendError(response, target.error);
@@ -211,7 +220,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Start
   server.on('upgrade', (request, socket, head) => {
     const refused = refusal(request);
     if (refused !== null) return refuseUpgrade(socket, refused);
-    const target = hranaTarget(request.url ?? '/', request.headers[readHeader]);
+    const target = targetOf(request);
     if (!target.ok) return refuseUpgrade(socket, target.error);
     const { path } = target.value;
     if (path !== '/') {

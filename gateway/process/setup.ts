@@ -13,6 +13,7 @@ import { type Authenticator, createAuthenticator } from '../access/auth.ts';
 import { openKeys } from '../access/key-source.ts';
 import { defaultLimits, type GatewayLimits } from '../hrana/core/protocol-limits.ts';
 import {
+  type BranchLimits,
   defaultServiceLimits,
   type ServiceLimits,
   serviceLimitsProblem,
@@ -54,9 +55,17 @@ export interface GatewaySetup {
 
 /** @throws GatewayStartError with what to do about it. */
 export function checkSetup(config: GatewayConfig, options: GatewayOptions): GatewaySetup {
-  const limits: ServiceLimits = { ...defaultServiceLimits, ...options.limits };
+  const asked: Partial<GatewayLimits & BranchLimits> = config.limits ?? {};
+  const { openBranches, branchIdleMs, branchReaderThreads, ...ofProtocol } = asked;
+  const limits: ServiceLimits = {
+    ...defaultServiceLimits,
+    ...(openBranches !== undefined && { openBranches }),
+    ...(branchIdleMs !== undefined && { branchIdleMs }),
+    ...(branchReaderThreads !== undefined && { branchReaderThreads }),
+    ...options.limits,
+  };
   const problem = serviceLimitsProblem(limits);
-  const protocolLimits: GatewayLimits = { ...defaultLimits, ...config.limits };
+  const protocolLimits: GatewayLimits = { ...defaultLimits, ...ofProtocol };
   const listen = parseAddress(config.listen);
   if (problem !== null) throw new GatewayStartError(problem);
   if (listen === undefined) throw new GatewayStartError(`listen: ${config.listen} is not host:port`);

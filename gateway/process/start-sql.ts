@@ -1,19 +1,30 @@
-/** The part of a gateway that runs statements: client streams, and forwarding to and for other gateways. */
+/** The part of a gateway that runs statements: its databases, client streams, and forwarding to and for other gateways. */
 import { quorumLimits } from '../../storage/index.ts';
+import type { Databases } from '../database/databases.ts';
+import type { Database } from '../session/database.ts';
 import { ForwardClient } from '../session/forward-client.ts';
 import { ForwardServer } from '../session/forward-server.ts';
 import { seesAll } from '../session/global-point.ts';
 import { GatewaySqlService } from '../session/sql-service.ts';
-import { gatewaySubject, peerName, peerSubject, WriterWatch } from '../session/writer-watch.ts';
+import {
+  gatewaySubject,
+  peerName,
+  peerSubject,
+  WriterWatch,
+  type WriterWatchOptions,
+} from '../session/writer-watch.ts';
 import { PastReads } from '../travel/past-reads.ts';
 import { TravelService } from '../travel/travel-service.ts';
 import type { ControlPart } from './open-control.ts';
 import type { GatewaySetup } from './setup.ts';
+import { startBranches } from './start-branches.ts';
 import type { TelemetryPart } from './start-telemetry.ts';
 import type { VolumePart } from './start-volume.ts';
 
 export interface SqlPart {
+  /** Who takes writes of main. */
   readonly watch: WriterWatch;
+  readonly databases: Databases;
   readonly service: GatewaySqlService;
   /** What clients' streams are opened by: those of `service`, which can read the past as well. */
   readonly streams: TravelService;
@@ -23,14 +34,18 @@ export interface SqlPart {
 
 export function startSqlPart(
   setup: GatewaySetup,
-  { nats }: ControlPart,
-  { tracer, metrics }: TelemetryPart,
+  control: ControlPart,
+  observed: TelemetryPart,
   storage: VolumePart,
 ): SqlPart {
   const { config, options, limits, me } = setup;
   const { cluster, region } = config;
-  const { volume, sessions } = storage;
-  const watch = watchWriter(setup, storage);
+  const { nats } = control;
+  const { role, volume } = storage;
+  const watchWriter = writerWatches(setup, storage);
+  const watch = watchWriter({ phase: () => role.phase, isOpen: () => volume.reign !== null });
+  role.watch(() => watch.changed());
+  const databases = startBranches(setup, control, observed, storage, watch, watchWriter);
   const forward = new ForwardClient(
     nats,
     peerName(region, me),
@@ -42,50 +57,40 @@ export function startSqlPart(
     subject: gatewaySubject(cluster, region, me),
     subjectOf: (peer) => peerSubject(cluster, peer),
     log: options.log,
-    volume,
-    sessions,
-    watch,
-    tracer,
+    databases,
     limits,
   });
+  const { metrics } = observed;
   const readDefault = options.readDefault ?? 'session';
-  const service = new GatewaySqlService({
-    volume,
-    sessions,
-    watch,
-    forward,
-    tracer,
-    metrics,
-    limits,
-    readDefault,
-    readOnly: false,
-  });
+  const services = { forward, metrics, limits, readDefault, readOnly: false };
+  const service = new GatewaySqlService(databases, services);
   const past = new PastReads({
     region: storage.nodes,
-    volume,
     limits,
     log: options.log,
     ...(options.pgBytes !== undefined && { pgBytes: options.pgBytes }),
   });
-  const hasAll = () => seesAll({ watch, forward, volume, limits });
-  const streams = new TravelService(service, { past, tracer, metrics, hasAll });
-  return { watch, service, streams, past, forwardServer };
+  const hasAll = (database: Database) => seesAll({ database, forward, limits });
+  const streams = new TravelService(service, { past, metrics, hasAll });
+  return { watch, databases, service, streams, past, forwardServer };
 }
 
-function watchWriter(setup: GatewaySetup, { role, volume, nodes }: VolumePart): WriterWatch {
+/** What the watches of all databases have in common: there is one lease. */
+function writerWatches(
+  setup: GatewaySetup,
+  { role, nodes }: VolumePart,
+): (about: Pick<WriterWatchOptions, 'phase' | 'isOpen' | 'want'>) => WriterWatch {
   const { cluster, region } = setup.config;
-  const watch = new WriterWatch({
-    cluster,
-    region,
-    me: setup.me,
-    limits: setup.limits,
-    record: () => role.record,
-    recordAgeMs: () => role.recordAgeMs,
-    phase: () => role.phase,
-    isSuspended: () => role.suspendedMs !== null,
-    isOpen: () => volume.reign !== null,
-    quorumLost: () => nodes.writableNodes < quorumLimits.writeQuorum,
-  });
-  role.watch(() => watch.changed());
-  return watch;
+  return (about) =>
+    new WriterWatch({
+      ...about,
+      cluster,
+      region,
+      me: setup.me,
+      limits: setup.limits,
+      record: () => role.record,
+      recordAgeMs: () => role.recordAgeMs,
+      isSuspended: () => role.suspendedMs !== null,
+      quorumLost: () => nodes.writableNodes < quorumLimits.writeQuorum,
+    });
 }

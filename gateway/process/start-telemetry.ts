@@ -1,7 +1,9 @@
 /** The part of a gateway that tells how it is doing: metrics, spans, and the way to a collector. */
-import { watchCredentials } from '../../storage/index.ts';
+import { type BranchName, mainBranch, watchCredentials } from '../../storage/index.ts';
 import { createProcessMetrics, serviceName, startTelemetry, type Telemetry } from '../../telemetry/index.ts';
+import { DatabaseCounts } from '../database/database-counts.ts';
 import { CommitLedger } from '../observe/commit-ledger.ts';
+import { namespaceOf } from '../observe/core/namespace.ts';
 import { GatewayMetrics } from '../observe/gateway-metrics.ts';
 import { RequestTracer } from '../observe/request-tracer.ts';
 import type { GatewaySetup } from './setup.ts';
@@ -10,7 +12,15 @@ export interface TelemetryPart {
   readonly telemetry: Telemetry;
   readonly process: ReturnType<typeof createProcessMetrics>;
   readonly metrics: GatewayMetrics;
+  readonly main: DatabaseTelemetry;
+  /** The same of a database. */
+  of(branch: BranchName): DatabaseTelemetry;
+}
+
+export interface DatabaseTelemetry {
+  readonly namespace: string;
   readonly tracer: RequestTracer;
+  readonly counts: DatabaseCounts;
   readonly commits: CommitLedger;
 }
 
@@ -23,6 +33,11 @@ export function startTelemetryPart({ config, options, limits, credentials }: Gat
   const process = createProcessMetrics({ region, process: `gateway/${gateway}` }, telemetry);
   if (credentials !== undefined) watchCredentials(process.registry, credentials);
   const metrics = new GatewayMetrics(process.registry);
-  const tracer = new RequestTracer({ telemetry, cluster, nodes, limits });
-  return { telemetry, process, metrics, tracer, commits: new CommitLedger(metrics, tracer) };
+  const of = (branch: BranchName): DatabaseTelemetry => {
+    const namespace = namespaceOf(cluster, branch);
+    const tracer = new RequestTracer({ telemetry, namespace, nodes, limits });
+    const counts = new DatabaseCounts(process.registry, namespace);
+    return { namespace, tracer, counts, commits: new CommitLedger(metrics, tracer, counts.commits) };
+  };
+  return { telemetry, process, metrics, main: of(mainBranch), of };
 }

@@ -1,13 +1,16 @@
-/** The part of a gateway that holds the data: the region's nodes, the engines on the volume, and the writer role. */
+/** The part of a gateway that holds the data: the region's nodes, the engines on main, and the writer role. */
 import { decodeAck, defaultLeaseLimits, subjectsOf } from '../../regions/index.ts';
-import { machine, nodesOf, RegionClient } from '../../storage/index.ts';
+import { type Membership, machine, nodesOf, RegionClient } from '../../storage/index.ts';
+import type { Proof } from '../reign/core/elsewhere.ts';
+import { type Line, mainLine } from '../reign/follower.ts';
 import { GatewayVolume } from '../reign/gateway-volume.ts';
 import { RecoveryTrace } from '../reign/recovery-trace.ts';
 import { RoleDriver } from '../reign/role-driver.ts';
 import { LocalSessions } from '../session/local-session.ts';
 import type { ControlPart } from './open-control.ts';
 import type { GatewaySetup } from './setup.ts';
-import type { TelemetryPart } from './start-telemetry.ts';
+import type { Beside } from './start-branches.ts';
+import type { DatabaseTelemetry, TelemetryPart } from './start-telemetry.ts';
 
 const defaultPageCacheBytes = 256 * 1024 * 1024;
 const defaultReaderCacheBytes = 64 * 1024 * 1024;
@@ -15,30 +18,27 @@ const defaultReaderCacheBytes = 64 * 1024 * 1024;
 export interface VolumePart {
   readonly nodes: RegionClient;
   readonly volume: GatewayVolume;
-  /** Streams on this gateway's engines. */
+  /** Streams of main on this gateway's engines. */
   readonly sessions: LocalSessions;
   /** Takes no part in anything before it is started. */
   readonly role: RoleDriver;
 }
 
-/** Resolves when the engines run; the volume attaches behind the caller's back. */
+/** Resolves when the engines run; the volume attaches behind the caller's back. @param beside what main shares the lease with. */
 export async function startVolumePart(
   setup: GatewaySetup,
   control: ControlPart,
   observed: TelemetryPart,
+  beside: Beside,
 ): Promise<VolumePart> {
   const { config, options, limits, me, credentials } = setup;
   const { cluster, region, secret } = config;
   const { log } = options;
   const place = credentials === undefined ? {} : { credentials };
   const nodes = new RegionClient({ cluster, secret, region, nodes: config.nodes, log, place });
-  nodes.watch({
-    onNodeUp: () => undefined,
-    onNodeDown: () => undefined,
-    onMembers: (membership) => observed.tracer.useNodes(nodesOf(membership)),
-  });
+  tellNodes(nodes, observed.main);
   const sessions = new LocalSessions();
-  const volume = makeVolume(setup, nodes, observed);
+  const volume = makeVolume(setup, nodes, observed.main, observed, mainLine);
   await volume.start();
   const role = new RoleDriver({
     region,
@@ -50,34 +50,73 @@ export async function startVolumePart(
     nodes,
     upNodes: () => nodes.writableNodes,
     volume,
-    sessions,
-    watchProofs: (onProof) =>
-      control.nats.subscribe(subjectsOf(cluster).ack(region), ({ data }) => {
-        const ack = decodeAck(data);
-        if (ack.kind === 'ok') onProof(ack.value);
-      }),
+    sessions: {
+      get writing() {
+        return [...sessions.writing, ...beside.writing];
+      },
+    },
+    settledBeside: (to) => beside.haveArrivedIn(to),
+    watchProofs: (onProof) => watchProofs(setup, control, onProof),
     metrics: observed.metrics,
     log,
-    trace: (about) =>
-      new RecoveryTrace({ ...about, cluster, telemetry: observed.telemetry, runtime: machine }),
+    trace: (about) => recoveryTrace(setup, observed, observed.main, about),
   });
   return { nodes, volume, sessions, role };
 }
 
-function makeVolume(
+/** Hears what other regions acknowledge of this region's redo, until the function that it answers is called. */
+export function watchProofs(
+  { config }: GatewaySetup,
+  { nats }: ControlPart,
+  onProof: (proof: Proof) => void,
+): () => void {
+  return nats.subscribe(subjectsOf(config.cluster).ack(config.region), ({ data }) => {
+    const ack = decodeAck(data);
+    if (ack.kind === 'ok') onProof(ack.value);
+  });
+}
+
+export function recoveryTrace(
+  { config }: GatewaySetup,
+  { telemetry }: TelemetryPart,
+  { namespace }: DatabaseTelemetry,
+  about: Pick<ConstructorParameters<typeof RecoveryTrace>[0], 'epoch' | 'operation'>,
+): RecoveryTrace {
+  return new RecoveryTrace({ ...about, cluster: config.cluster, namespace, telemetry, runtime: machine });
+}
+
+/** A commit is told with what each node of the region took. @returns a function that ends it. */
+export function tellNodes(nodes: RegionClient, { tracer }: DatabaseTelemetry): () => void {
+  const use = (membership: Membership): void => tracer.useNodes(nodesOf(membership));
+  use(nodes.membership);
+  return nodes.watch({ onNodeUp: () => undefined, onNodeDown: () => undefined, onMembers: use });
+}
+
+/** A branch has a quarter of the caches of main. */
+const branchShare = 4;
+
+/** @param main left out when it is main itself. */
+export function makeVolume(
   { options, limits }: GatewaySetup,
   region: RegionClient,
-  observed: TelemetryPart,
+  { commits }: DatabaseTelemetry,
+  { telemetry }: TelemetryPart,
+  line: Line,
+  main?: GatewayVolume,
 ): GatewayVolume {
+  const isMain = main === undefined;
+  const share = isMain ? 1 : branchShare;
   return new GatewayVolume({
     region,
+    line,
+    ...(main !== undefined && { main }),
     log: options.log,
-    limits,
-    pageCacheBytes: options.pageCacheBytes ?? defaultPageCacheBytes,
-    readerCacheBytes: options.pageCacheBytes ?? defaultReaderCacheBytes,
+    limits: isMain ? limits : { ...limits, readerThreads: limits.branchReaderThreads },
+    pageCacheBytes: Math.floor((options.pageCacheBytes ?? defaultPageCacheBytes) / share),
+    readerCacheBytes: Math.floor((options.pageCacheBytes ?? defaultReaderCacheBytes) / share),
     ...(options.pgBytes !== undefined && { pgBytes: options.pgBytes }),
-    recordFacts: observed.telemetry.enabled,
+    recordFacts: telemetry.enabled,
     onFatal: options.onFatal,
-    observer: observed.commits,
+    observer: commits,
   });
 }

@@ -4,6 +4,7 @@
  */
 import { StallWatch } from '../../regions/core.ts';
 import {
+  type BranchName,
   type Epoch,
   EpochTree,
   endOfTime,
@@ -37,37 +38,50 @@ export interface ReadPoint {
 const attachRetryMs = 100;
 const attachAnswerMs = 1_500;
 
-const whereToBegin = {
-  kind: 'fetch',
-  branch: mainBranch,
-  head: null,
-  // Only the path is asked for: the log may begin above where the path begins.
-  from: endOfTime,
-  bytesMax: 1,
-  waitMs: 0,
-  durableOnly: true,
-  known: { head: genesisEpoch, vdl: zeroLsn },
-} as const;
+/** A line of history as a gateway reads it. */
+export interface Line {
+  readonly branch: BranchName;
+  /** The epoch that it began with: a node that does not know it knows nothing of the line. Genesis for main. */
+  readonly origin: Epoch;
+}
+
+export const mainLine: Line = { branch: mainBranch, origin: genesisEpoch };
+
+/** Only the path is asked for: the log may begin above where the path begins. */
+const whereToBegin = ({ branch }: Line) =>
+  ({
+    kind: 'fetch',
+    branch,
+    head: null,
+    from: endOfTime,
+    bytesMax: 1,
+    waitMs: 0,
+    durableOnly: true,
+    known: { head: genesisEpoch, vdl: zeroLsn },
+  }) as const;
 
 /**
- * Asks the nodes where to begin. Three have to answer: fewer might all have come back empty, and an empty database
- * must never be shown in place of one that is not (G25).
+ * Asks the nodes where to begin. Three have to answer that know the line: fewer might all have come back empty, and an empty
+ * database must never be shown in place of one that is not (G25). A branch that is not installed yet is waited for.
  */
-export async function findReadPoint(region: RegionClient, signal: AbortSignal): Promise<ReadPoint | null> {
+export async function findReadPoint(
+  region: RegionClient,
+  line: Line,
+  signal: AbortSignal,
+): Promise<ReadPoint | null> {
   while (!signal.aborted) {
     const sets = setsOf(region.membership);
     const answers = await Promise.all(
       nodesIn(sets).map(async (node) => ({
         node,
-        answer: await region.request(node, whereToBegin, attachAnswerMs),
+        answer: await region.request(node, whereToBegin(line), attachAnswerMs),
       })),
     );
-    const answered = new Set(
-      answers.flatMap(({ node, answer }) => (answer.kind === 'fetched' ? [node] : [])),
+    const found = answers.flatMap(({ node, answer }) =>
+      answer.kind === 'fetched' && knows(answer, line) ? [{ node, answer }] : [],
     );
-    const points = answers.flatMap(({ answer }) =>
-      answer.kind === 'fetched' ? [{ head: answer.head, forks: answer.forks, vdl: answer.vdl }] : [],
-    );
+    const answered = new Set(found.map(({ node }) => node));
+    const points = found.map(({ answer: { head, forks, vdl } }) => ({ head, forks, vdl }));
     if (isReadQuorum(sets, (node) => answered.has(node)) || answered.size === region.nodes.length) {
       return points.reduce((best, point) =>
         point.head > best.head || (point.head === best.head && point.vdl > best.vdl) ? point : best,
@@ -77,6 +91,10 @@ export async function findReadPoint(region: RegionClient, signal: AbortSignal): 
   }
   return null;
 }
+
+/** A branch deleted and made anew under its name has another origin. */
+const knows = (answer: Pick<ReadPoint, 'head' | 'forks'>, { origin }: Line): boolean =>
+  origin === genesisEpoch || answer.forks.some(({ epoch }) => epoch === origin);
 
 /** What the follower feeds. */
 export interface FollowerTarget {
@@ -120,7 +138,7 @@ export class Follower {
   /** The newest durable commit that was given on. */
   private seen: Lsn;
 
-  constructor(region: RegionClient, start: ReadPoint, target: FollowerTarget) {
+  constructor(region: RegionClient, { branch }: Line, start: ReadPoint, target: FollowerTarget) {
     this.target = target;
     this.point = start;
     this.next = start.vdl;
@@ -128,6 +146,7 @@ export class Follower {
     this.room = new FollowerRoom(start.vdl);
     this.tail = new TailReader({
       region,
+      branch,
       head: null,
       known: { head: start.head, forks: start.forks },
       from: start.vdl,

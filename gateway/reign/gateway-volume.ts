@@ -1,7 +1,8 @@
 /**
- * The engines on this region's volume: a pool of threads that read, always, and one that writes, in a reign. The readers
- * follow the log of this region; in a reign they follow its own redo, which is here first. One change is carried out at a
- * time, in the order in which they are asked for.
+ * The engines on one line of history of this region's volume: a pool of threads that read and one that writes, in a reign.
+ * The readers follow the log of this region; in a reign they follow its own redo, which is here first. One change is carried
+ * out at a time, in the order in which they are asked for. A volume at rest has no threads and follows nothing; a reign
+ * outlives the rest, since it costs nothing while nobody writes.
  *
  * G23. An answer that saw redo of a reign leaves only through that reign's gate, or if it needs no lease, or once that
  * reign is over; and only when what it saw is durable.
@@ -9,75 +10,29 @@
 
 import { formatAge } from '../../regions/core.ts';
 import {
-  type AppendEnd,
-  type AppendFacts,
   type Epoch,
   genesisEpoch,
   type Lsn,
   maxLsn,
   monotonicMs,
-  type NodeId,
   type PageNo,
-  type RegionClient,
   redoLimits,
   zeroLsn,
 } from '../../storage/index.ts';
-import type { Logger } from '../../telemetry/index.ts';
 import type { EngineAnswer } from '../engine/core/engine-protocol.ts';
 import { Engine, type EngineCommitEvent } from '../engine/engine.ts';
 import { Handover } from '../engine/engine-handover.ts';
-import { type ReaderCallbacks, ReaderPool, type ReaderPoolLimits } from '../engine/reader-pool.ts';
+import { type ReaderCallbacks, ReaderPool } from '../engine/reader-pool.ts';
 import { WriterEngine } from '../engine/writer-engine.ts';
 import type { ReadPreference } from '../sql/stream-state.ts';
 import { Follower, findReadPoint, type ReadPoint, visiblePart } from './follower.ts';
+import { ReadWaiters } from './read-waiters.ts';
 import { Reign, type ReignEngines, type ReignPort, type ReignStart } from './reign.ts';
 import type { RegionVdlWatcher, RoleVolume } from './role-volume.ts';
+import { proveReign, settleUnder } from './settling.ts';
+import type { Settled, VolumeOptions } from './volume-options.ts';
 
-export interface VolumeOptions {
-  readonly region: RegionClient;
-  readonly log: Logger;
-  readonly limits: ReaderPoolLimits;
-  /** Durable pages the writing engine keeps, bytes. */
-  readonly pageCacheBytes: number;
-  /** As `pageCacheBytes`, of each reading thread. */
-  readonly readerCacheBytes: number;
-  readonly pgBytes?: number;
-  readonly recordFacts: boolean;
-  readonly onFatal: (error: Error) => void;
-  readonly observer: CommitObserver;
-}
-
-/** Hears of the commits of every reign. */
-export interface CommitObserver {
-  committed(commit: EngineCommitEvent, epoch: Epoch): void;
-  /** @param free commits beyond wait for another region. */
-  durable(vdl: Lsn, facts: readonly AppendFacts[], free: Lsn): void;
-  /** Answers that saw commits up to here may leave. */
-  freed(free: Lsn): void;
-  /** A reign is over: what is not durable by now is unknown. */
-  reignEnded(): void;
-  /** What became of redo that was sent to one node, and after how long. */
-  appended(node: NodeId, how: AppendEnd, tookMs: number): void;
-  /** A page has come from the storage nodes. */
-  pageRead(tookMs: number): void;
-}
-
-interface ReadWaiter {
-  readonly lsn: Lsn;
-  readonly done: (reached: boolean) => void;
-}
-
-/** Whether an answer may leave as it is. */
-export type Settled =
-  | 'released'
-  /** As `released`, but this gateway is not, or cannot prove to be, the writer any more: others may have written since. */
-  | 'stale'
-  /** What it saw is not known to be durable, and never will be; what it committed may or may not exist. */
-  | 'lost'
-  /** As `lost`, and it has certainly committed nothing. */
-  | 'discarded'
-  /** What it saw is durable in this region, and no other one has proved in time that it has it. */
-  | 'held';
+export type { CommitObserver, Settled } from './volume-options.ts';
 
 /** A thread that writes and is busy is not waited for: storage has the page, too. */
 const peekMs = 5;
@@ -99,9 +54,14 @@ export class GatewayVolume implements RoleVolume {
   private vdlNow: Lsn = zeroLsn;
   private writerOpen = false;
   private attached = false;
+  private awake = false;
   private changes: Promise<void> = Promise.resolve();
   private readonly stop = new AbortController();
-  private readWaiters: ReadWaiter[] = [];
+  /** Of the search for a point to read at. */
+  private attaching = new AbortController();
+  private readonly waiters = new ReadWaiters();
+  /** What was shown before a rest: reads do not go back behind it. */
+  private shown: { readonly epoch: Epoch; readonly lsn: Lsn } = { epoch: genesisEpoch, lsn: zeroLsn };
   /** The highest write made through this gateway, and the reign it was made under. */
   private written: { readonly epoch: Epoch; readonly lsn: Lsn } = { epoch: genesisEpoch, lsn: zeroLsn };
 
@@ -122,11 +82,65 @@ export class GatewayVolume implements RoleVolume {
     });
   }
 
-  /** Starts the engines and attaches the readers behind the caller's back. */
+  /** Starts the engines, the one that writes among them, and attaches the readers behind the caller's back. */
   async start(): Promise<void> {
+    this.awake = true;
     await this.readers.start();
     await this.writer.start();
     void this.change(() => this.attach());
+  }
+
+  /** False while it is at rest. */
+  get isAwake(): boolean {
+    return this.awake;
+  }
+
+  /** Ends a rest: reads are served as soon as there is a thread and a point to read at. Nothing happens to one that is awake. */
+  wake(): void {
+    if (this.awake || this.stop.signal.aborted) return;
+    this.awake = true;
+    this.readers.startAnother();
+    void this.change(async () => {
+      if (this.awake && this.reignNow === null && this.follower === null) await this.attach();
+    });
+  }
+
+  /** As `wake`, for writes: opens the writing engine of a reign that has outlived a rest. */
+  wakeWriter(): void {
+    const reign = this.reignNow;
+    if (reign === null || this.writerOpen) return;
+    void this.change(async () => {
+      if (!this.awake || this.writerOpen || this.reignNow !== reign || reign.isOver) return;
+      await this.writer.begin(reign.lastLsn);
+      this.writerOpen = true;
+    });
+  }
+
+  /** Whether nothing would be lost by a rest: no redo is under way, and no change either. */
+  get mayRest(): boolean {
+    const reign = this.reignNow;
+    return reign === null || reign.isOver || (this.tapping && reign.isSettled && reign.hold === null);
+  }
+
+  /** Gives the engines back. No operation may be under way and no transaction open. */
+  rest(): void {
+    if (!this.awake) return;
+    this.awake = false;
+    this.attaching.abort();
+    void this.change(async () => {
+      if (this.awake) return;
+      this.writerOpen = false;
+      this.stopReading();
+      await Promise.all([this.readers.rest(), this.writer.rest()]);
+    });
+  }
+
+  /** Without a reign the region's log has to be asked where to go on. */
+  private stopReading(): void {
+    this.follower?.close();
+    this.follower = null;
+    this.shown = { epoch: this.headNow, lsn: this.readers.vdl };
+    if (this.reignNow === null) this.attached = false;
   }
 
   /** The writer role is told from now on. */
@@ -163,8 +177,9 @@ export class GatewayVolume implements RoleVolume {
 
   /** Every engine there is, for its counts. */
   get engines(): readonly { readonly kind: 'writer' | 'reader'; readonly engine: Engine }[] {
+    const writer = this.writer.running;
     return [
-      { kind: 'writer', engine: this.writer.engine },
+      ...(writer === null ? [] : [{ kind: 'writer' as const, engine: writer }]),
       ...this.readers.engines.map((engine) => ({ kind: 'reader' as const, engine })),
     ];
   }
@@ -177,6 +192,11 @@ export class GatewayVolume implements RoleVolume {
   /** The reign whose engine takes writes; null while reading. */
   get reign(): Reign | null {
     return this.writerOpen && this.reignNow?.isOver === false ? this.reignNow : null;
+  }
+
+  /** Whether there is a reign, at rest or not. */
+  get hasReign(): boolean {
+    return this.reignNow?.isOver === false;
   }
 
   /** Epoch whose path is read or written. */
@@ -226,27 +246,17 @@ export class GatewayVolume implements RoleVolume {
 
   /** Whether a read given to the readers now sees everything up to `lsn`, and on the writer everything acknowledged so far. */
   covers(lsn: Lsn): boolean {
-    return this.attached && this.readers.vdl >= maxLsn(lsn, this.reign?.readPoint ?? zeroLsn);
+    return this.attached && this.readers.vdl >= maxLsn(lsn, this.leastPoint);
+  }
+
+  /** No read sees less. */
+  private get leastPoint(): Lsn {
+    return maxLsn(this.shown.lsn, this.reign?.readPoint ?? zeroLsn);
   }
 
   /** As `covers`, at once or within the time. */
   reached(given: Lsn, waitMs: number): Promise<boolean> | boolean {
-    if (this.covers(given)) return true;
-    const lsn = maxLsn(given, this.reign?.readPoint ?? zeroLsn);
-    return new Promise((resolve) => {
-      const waiter: ReadWaiter = {
-        lsn,
-        done: (reached) => {
-          clearTimeout(timer);
-          resolve(reached);
-        },
-      };
-      const timer = setTimeout(() => {
-        this.readWaiters = this.readWaiters.filter((other) => other !== waiter);
-        resolve(false);
-      }, waitMs);
-      this.readWaiters.push(waiter);
-    });
+    return this.covers(given) || this.waiters.wait(maxLsn(given, this.leastPoint), waitMs);
   }
 
   /**
@@ -254,28 +264,23 @@ export class GatewayVolume implements RoleVolume {
    * @param asksWriter false for a read that asks for no more than something durable.
    */
   settle(answer: EngineAnswer<unknown>, asksWriter: boolean, done: (settled: Settled) => void): void {
-    const reign = this.reignNow;
-    const { seenLsn } = answer;
-    if (reign === null || seenLsn === 0) done('released');
-    // A reader engine that has just replaced the writer shows nothing beyond what was durable.
-    else if (reign.isOver) done(afterwards(answer, reign));
-    else if (!asksWriter && reign.covers(seenLsn)) done('released');
-    else {
-      const settle = (): void =>
-        reign.settle(seenLsn, (release) => {
-          if (release === 'over') done(afterwards(answer, reign));
-          else done(release === 'free' ? 'released' : 'held');
-        });
-      // What commits is proved by its own votes, and what is part of a transaction by its COMMIT.
-      if (answer.commits.length === 0 && answer.autocommit) reign.prove(settle);
-      else settle();
-    }
+    const { main } = this.options;
+    if (this.reignNow === null || answer.seenLsn === 0) done('released');
+    else settleUnder({ reign: this.reignNow, main }, answer, asksWriter, done);
+  }
+
+  /** See `proveReign`; at once when there is no reign. */
+  prove(done: () => void): void {
+    const { main } = this.options;
+    if (this.reignNow === null) done();
+    else proveReign({ reign: this.reignNow, main }, done);
   }
 
   /** Makes the engine the writer's. @returns the reign; it may be over already when it was closed meanwhile. */
   openWriter(start: ReignStart): Reign {
     const { region, recordFacts } = this.options;
     const reign = new Reign({ region, start, engines: this.enginesOfReign(), recordFacts });
+    this.awake = true;
     void this.change(async () => {
       if (reign.isOver || this.stop.signal.aborted) return;
       this.adoptHead({ head: reign.epoch, forks: reign.forks, vdl: start.vdl });
@@ -292,11 +297,11 @@ export class GatewayVolume implements RoleVolume {
   private enginesOfReign(): ReignEngines {
     const { observer } = this.options;
     return {
-      isMoreComing: () => this.writer.engine.isBusy,
+      isMoreComing: () => this.writer.running?.isBusy === true,
       framed: (bytes, end) => this.readers.offer(bytes, end),
       committed: (commit, epoch) => observer.committed(commit, epoch),
       durable: (vdl, facts, free) => {
-        this.writer.engine.setDurable(vdl);
+        this.writer.running?.setDurable(vdl);
         observer.durable(vdl, facts, free);
       },
       freed: (free) => {
@@ -351,16 +356,18 @@ export class GatewayVolume implements RoleVolume {
       // Answers of the writer's engine that came with or before this news are looked at first.
       await new Promise((resolve) => setImmediate(resolve));
       this.reignNow = null;
-      this.follow({ head: reign.epoch, forks: reign.forks, vdl: this.readers.vdl });
+      if (!this.awake) this.stopReading();
+      else this.follow({ head: reign.epoch, forks: reign.forks, vdl: this.readers.vdl });
     });
   }
 
   async close(): Promise<void> {
     this.stop.abort();
+    this.attaching.abort();
     this.follower?.close();
     this.follower = null;
     this.reignNow?.close();
-    for (const waiter of this.readWaiters.splice(0)) waiter.done(false);
+    this.waiters.close();
     // A change may wait for an engine that gives no sign of life any more: engines are ended first then.
     const engines = Promise.all([this.readers.close(), this.writer.close()]);
     await Promise.all([this.changes, engines]);
@@ -379,10 +386,12 @@ export class GatewayVolume implements RoleVolume {
   }
 
   private async attach(): Promise<void> {
-    const point = await findReadPoint(this.options.region, this.stop.signal);
-    if (point === null) return;
+    const { region, line, log } = this.options;
+    this.attaching = new AbortController();
+    const point = await findReadPoint(region, line, this.attaching.signal);
+    if (point === null || this.stop.signal.aborted) return;
     this.readAt(point);
-    this.options.log.info({ epoch: point.head, vdl: point.vdl }, 'reads at a durable point');
+    log.info({ branch: line.branch, epoch: point.head, vdl: point.vdl }, 'reads at a durable point');
   }
 
   private readAt(point: ReadPoint): void {
@@ -395,7 +404,7 @@ export class GatewayVolume implements RoleVolume {
   private follow(point: ReadPoint): void {
     this.follower?.close();
     this.attached = true;
-    this.follower = new Follower(this.options.region, point, {
+    this.follower = new Follower(this.options.region, this.options.line, point, {
       apply: (frames, next, seen) => this.followed(frames, next, seen),
       reopen: (at) => {
         this.vdlNow = at.vdl;
@@ -426,6 +435,7 @@ export class GatewayVolume implements RoleVolume {
   private adoptHead(point: ReadPoint): void {
     this.headNow = point.head;
     this.written = { ...this.written, lsn: visiblePart(this.written, point.head, point.forks) };
+    this.shown = { ...this.shown, lsn: visiblePart(this.shown, point.head, point.forks) };
     this.wakeReaders();
   }
 
@@ -442,12 +452,7 @@ export class GatewayVolume implements RoleVolume {
   }
 
   private wakeReaders(): void {
-    if (this.readWaiters.length === 0 || !this.attached) return;
-    const at = this.readers.vdl;
-    const ready = this.readWaiters.filter((waiter) => waiter.lsn <= at);
-    if (ready.length === 0) return;
-    this.readWaiters = this.readWaiters.filter((waiter) => waiter.lsn > at);
-    for (const waiter of ready) waiter.done(true);
+    if (this.waiters.size > 0 && this.attached) this.waiters.reached(this.readers.vdl, this.shown.lsn);
   }
 
   /**
@@ -472,11 +477,4 @@ export class GatewayVolume implements RoleVolume {
     if (read.kind === 'unavailable') throw new Error(read.reason);
     return read.pages[0] ?? null;
   }
-}
-
-/** What becomes of an answer whose reign is over, or that waited too long for the lease. */
-function afterwards(answer: EngineAnswer<unknown>, reign: Reign): Settled {
-  const { commits, seenLsn } = answer;
-  if (commits.length === 0) return seenLsn <= reign.free ? 'stale' : 'discarded';
-  return commits.every((commit) => commit.lsn > reign.takenTo) ? 'discarded' : 'lost';
 }

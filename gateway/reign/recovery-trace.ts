@@ -13,6 +13,8 @@ import {
 
 export interface RecoveryTraceOptions {
   readonly cluster: string;
+  /** What is recovered, as `namespaceOf` says. */
+  readonly namespace: string;
   readonly epoch: Epoch;
   /** The move that it is part of; null when a writer was lost or began. */
   readonly operation: string | null;
@@ -61,12 +63,13 @@ export class RecoveryTrace {
   }
 
   private spans(error: SpanFact['error']): readonly SpanFact[] {
-    const { cluster, epoch, operation } = this.options;
+    const { cluster, namespace, epoch, operation } = this.options;
     const move = operation === null ? null : operationTrace(cluster, operation);
     const context = move === null ? keptTrace() : childContext(move);
     const endUs = this.nowUs;
     const failure = error === undefined ? {} : { error };
     const about = {
+      [attributes.dbNamespace]: namespace,
       [attributes.epoch]: epoch,
       ...(operation !== null && { [attributes.operationId]: operation }),
     };

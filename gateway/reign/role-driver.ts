@@ -58,6 +58,8 @@ export interface RoleDriverOptions {
   readonly volume: RoleVolume;
   /** Streams that may write now. */
   readonly sessions: { readonly writing: readonly Drainable[] };
+  /** Whether whatever shares the lease would leave nothing behind by a move to a region: a drain waits for it (G51). */
+  readonly settledBeside?: (to: RegionId) => boolean;
   /** Hears what other regions acknowledge of this region's redo, until the function that it answers is called. */
   readonly watchProofs: (onProof: (proof: Proof) => void) => () => void;
   /** An answer waits this long for other regions or for a suspended lease; then its client is told that its fate is unknown. */
@@ -420,12 +422,16 @@ export class RoleDriver {
   private startDrain(epoch: Epoch, to: RegionId): void {
     const { reign } = this;
     if (reign === null) throw new Error('a writer that drains has a reign');
-    const { volume, sessions, log } = this.options;
+    const { volume, sessions, log, settledBeside = () => true } = this.options;
     this.draining = new DrainDriver({
       volume,
       runtime: this.runtime,
       sessions,
-      reign,
+      reign: {
+        get isSettled() {
+          return reign.isSettled && settledBeside(to);
+        },
+      },
       onDrained: (tookMs) => {
         log.info({ epoch, to, lsn: reign.lastLsn, tookMs: Math.round(tookMs) }, 'drained');
         this.heldSinceMs = null;

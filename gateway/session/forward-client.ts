@@ -4,7 +4,7 @@
  */
 
 import type { NatsConnection } from '../../regions/index.ts';
-import type { Epoch, Lsn } from '../../storage/core.ts';
+import type { BranchName, Epoch, Lsn } from '../../storage/core.ts';
 import { decodeResult, encodeCall, type ForwardCall, type ForwardResult } from './core/forward-call.ts';
 import {
   decodeReply,
@@ -79,7 +79,7 @@ export class ForwardClient {
   }
 
   /** Runs a call at the writer. Resolves when its fate is known, or cannot be. */
-  async call(writer: RemoteWriter, call: ForwardCall): Promise<ForwardOutcome> {
+  async call(writer: RemoteWriter, branch: BranchName, call: ForwardCall): Promise<ForwardOutcome> {
     const bytes = encodeCall(call);
     const { forwardCallBytes } = this.limits;
     if (bytes.length > forwardCallBytes) {
@@ -91,7 +91,8 @@ export class ForwardClient {
     const id = this.newId();
     const parts = splitParts(bytes, this.partBytes());
     for (const [index, part] of parts.entries()) {
-      const request: ForwardRequest = { kind: 'part', call: id, index, count: parts.length, bytes: part };
+      const count = parts.length;
+      const request: ForwardRequest = { kind: 'part', branch, call: id, index, count, bytes: part };
       if (index === parts.length - 1) return this.finish(writer, id, call, request);
       const taken = await this.send(writer, request);
       if (taken.reply?.kind === 'received') continue;
@@ -103,11 +104,11 @@ export class ForwardClient {
     throw new Error('a call has at least one part');
   }
 
-  /** Asks the writer up to where everything acknowledged is durable. */
-  async position(writer: RemoteWriter, waitMs: number): Promise<PositionOutcome> {
+  /** Asks the writer up to where everything of a branch that was acknowledged is durable. */
+  async position(writer: RemoteWriter, branch: BranchName, waitMs: number): Promise<PositionOutcome> {
     const answer = await this.nats.request(
       writer.subject,
-      encodeRequest({ kind: 'position' }),
+      encodeRequest({ kind: 'position', branch }),
       Math.min(waitMs, messageMs),
     );
     if (answer.kind !== 'reply') return { kind: 'none', reason: answer.kind };

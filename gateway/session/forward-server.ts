@@ -4,12 +4,12 @@
  */
 
 import type { NatsConnection, NatsMessage } from '../../regions/index.ts';
-import { monotonicMs, unreachable } from '../../storage/index.ts';
+import { type BranchName, mainBranch, monotonicMs, unreachable } from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
-import type { RequestSpan, RequestTracer } from '../observe/request-tracer.ts';
-import type { GatewayVolume } from '../reign/gateway-volume.ts';
+import type { RequestSpan } from '../observe/request-tracer.ts';
 import type { Release } from '../reign/reign.ts';
 import { adviseFailure } from '../sql/errors.ts';
+import type { SqlError, SqlOutcome } from '../sql/sql.ts';
 import { decodeCall, encodeResult, type ForwardCall, type ForwardResult } from './core/forward-call.ts';
 import {
   decodeRequest,
@@ -26,8 +26,8 @@ import { type PeerAnswer, PeerLiveness } from './core/peer-liveness.ts';
 import { writeRefused } from './core/read-only.ts';
 import { classOfOperation } from './core/routing.ts';
 import type { ServiceLimits } from './core/service-limits.ts';
-import { type LocalAnswer, type LocalPlace, LocalSession, type LocalSessions } from './local-session.ts';
-import type { WriterWatch } from './writer-watch.ts';
+import type { Database, DatabaseDirectory } from './database.ts';
+import { type LocalAnswer, type LocalPlace, LocalSession } from './local-session.ts';
 
 export interface ForwardServerOptions {
   readonly nats: NatsConnection;
@@ -36,10 +36,7 @@ export interface ForwardServerOptions {
   /** The subject of the gateway that names its streams and calls after `peer`; null when that is no name of a gateway. */
   readonly subjectOf: (peer: string) => string | null;
   readonly log: Logger;
-  readonly volume: GatewayVolume;
-  readonly sessions: LocalSessions;
-  readonly watch: WriterWatch;
-  readonly tracer: RequestTracer;
+  readonly databases: DatabaseDirectory;
   readonly limits: ServiceLimits;
 }
 
@@ -51,12 +48,15 @@ type CallState =
   /** Somebody asked for it before it came: it must not run any more. */
   | { readonly kind: 'cancelled' };
 
+type Refused = Extract<CallState, { kind: 'refused' }>;
+
 interface Call {
   state: CallState;
   touchedAtMs: number;
 }
 
 interface Stream {
+  readonly database: Database;
   readonly session: LocalSession;
   /** The gateway whose client it is. */
   readonly peer: string;
@@ -139,7 +139,7 @@ export class ForwardServer {
         this.closeStream(request.stream);
         return null;
       case 'position':
-        return this.position();
+        return this.position(request.branch);
       default:
         return unreachable(request);
     }
@@ -149,27 +149,32 @@ export class ForwardServer {
    * The lease has to be valid now, or somebody else may have acknowledged more. What other regions have yet to prove counts,
    * too: a region that reads there has it.
    */
-  private async position(): Promise<ForwardReply> {
-    const { reign } = this.options.volume;
-    if (reign === null) return this.refusal();
-    const release = await new Promise<Release>((resolve) =>
-      reign.prove(() => reign.settle(reign.free, resolve)),
-    );
-    if (release !== 'free') return this.refusal();
-    return { kind: 'position', epoch: reign.epoch, vdl: reign.vdl };
+  private async position(branch: BranchName): Promise<ForwardReply> {
+    const database = this.options.databases.find(branch);
+    const refused = database === null ? null : database.begin();
+    if (database === null || refused !== null) return unknownBranch(branch, refused);
+    const reply = await this.positionOf(database);
+    database.ended();
+    return reply;
   }
 
-  private refusal(): Extract<ForwardReply, { kind: 'refused' }> {
-    const { watch } = this.options;
-    const place = watch.place();
-    const isHeld = place === 'draining' || place === 'suspended';
-    const reason = isHeld ? place : watch.isQuorumLost ? 'quorum-lost' : 'not-writer';
-    return { kind: 'refused', reason, message: `this gateway does not take writes now: ${reason}` };
+  private async positionOf(database: Database): Promise<ForwardReply> {
+    const { volume } = database;
+    const { reign } = volume;
+    if (reign === null) {
+      database.watch.want();
+      return refusal(database);
+    }
+    const release = await new Promise<Release>((resolve) =>
+      volume.prove(() => reign.settle(reign.free, resolve)),
+    );
+    if (release !== 'free') return refusal(database);
+    return { kind: 'position', epoch: reign.epoch, vdl: reign.vdl };
   }
 
   private takePart(request: Extract<ForwardRequest, { kind: 'part' }>): ForwardReply | Promise<ForwardReply> {
     const { limits } = this.options;
-    const { call: id, index, count, bytes } = request;
+    const { call: id, branch, index, count, bytes } = request;
     let call = this.calls.get(id);
     if (call === undefined) {
       if (this.calls.size >= limits.forwardCalls || this.heldBytes + bytes.length > limits.forwardHeldBytes) {
@@ -202,11 +207,11 @@ export class ForwardServer {
     }
     const parts = state.parts.filter((part) => part !== undefined);
     if (parts.length < count) return { kind: 'received' };
-    this.begin(call, joinParts(parts), state.bytes);
+    this.begin(call, branch, joinParts(parts), state.bytes);
     return this.answer(id, call, 0);
   }
 
-  private begin(call: Call, bytes: Uint8Array, held: number): void {
+  private begin(call: Call, branch: BranchName, bytes: Uint8Array, held: number): void {
     const decoded = decodeCall(bytes);
     this.heldBytes -= held;
     if (decoded.kind === 'malformed') {
@@ -215,7 +220,7 @@ export class ForwardServer {
     }
     const running: Extract<CallState, { kind: 'running' }> = { kind: 'running', waiting: [] };
     call.state = running;
-    void this.perform(decoded.value).then((state) => {
+    void this.perform(branch, decoded.value).then((state) => {
       call.state = state;
       call.touchedAtMs = monotonicMs();
       if (state.kind === 'done') this.heldBytes += state.bytes;
@@ -264,14 +269,24 @@ export class ForwardServer {
     return { kind: 'part', index: part, count: state.parts.length, bytes };
   }
 
-  private async perform(call: ForwardCall): Promise<CallState> {
-    const { limits, nats, tracer } = this.options;
-    const span = tracer.arrived(call.traceparent);
-    const found = await this.streamFor(call);
+  private async perform(branch: BranchName, call: ForwardCall): Promise<CallState> {
+    const database = this.options.databases.find(branch);
+    if (database === null) return unknownBranch(branch, null);
+    const refused = database.begin();
+    if (refused !== null) return notBegun(call, database, { ok: false, error: refused });
+    const state = await this.performOn(database, call);
+    database.ended();
+    return state;
+  }
+
+  private async performOn(database: Database, call: ForwardCall): Promise<CallState> {
+    const { limits, nats } = this.options;
+    const span = database.tracer.arrived(call.traceparent);
+    const found = await this.streamFor(database, call);
     if (found.kind !== 'stream') return found;
     const { stream } = found;
     stream.calls += 1;
-    const result = await this.run(stream.session, call, span);
+    const result = await this.run(database, stream.session, call, span);
     stream.calls -= 1;
     stream.touchedAtMs = monotonicMs();
     if (result.kind === 'notRun' || (stream.session.isAutocommit && stream.session.place === 'idle'))
@@ -293,21 +308,24 @@ export class ForwardServer {
 
   /** The stream of a call: the one its transaction lives in, or a new one if this gateway writes, or is about to. */
   private async streamFor(
+    database: Database,
     call: ForwardCall,
   ): Promise<
     { readonly kind: 'stream'; readonly stream: Stream } | Extract<CallState, { kind: 'done' | 'refused' }>
   > {
     const known = this.streams.get(call.stream);
-    if (known !== undefined) {
+    if (known?.database === database) {
       this.peers.heard(known.peer, monotonicMs());
       return { kind: 'stream', stream: known };
     }
-    if (!call.fresh) return this.expired(call);
-    const { watch, limits, volume, sessions } = this.options;
+    if (!call.fresh) return notBegun(call, database, gone);
+    const { limits } = this.options;
+    const { watch, volume, sessions } = database;
     const sinceMs = monotonicMs();
     while (watch.place() !== 'here') {
+      watch.want();
       const left = watch.patienceMs(sinceMs, monotonicMs());
-      if (!watch.isComing || left <= 0) return this.refusal();
+      if (!watch.isComing || left <= 0) return refusal(database);
       await watch.next(left);
     }
     if (this.streams.size >= limits.remoteStreams) {
@@ -318,18 +336,21 @@ export class ForwardServer {
       };
     }
     const session = new LocalSession(volume, sessions);
-    const stream: Stream = { session, peer: peerOf(call.stream), touchedAtMs: monotonicMs(), calls: 0 };
+    const peer = peerOf(call.stream);
+    const stream: Stream = { database, session, peer, touchedAtMs: monotonicMs(), calls: 0 };
     this.streams.set(call.stream, stream);
     this.peers.opened(stream.peer, monotonicMs());
     return { kind: 'stream', stream };
   }
 
   private async run(
+    database: Database,
     session: LocalSession,
     call: ForwardCall,
     span: RequestSpan | null,
   ): Promise<ForwardResult> {
-    const { tracer, volume, limits } = this.options;
+    const { limits } = this.options;
+    const { tracer, volume, watch } = database;
     const context = span?.context ?? null;
     const trace = tracer.engineTrace(context);
     const { operation } = call;
@@ -340,7 +361,7 @@ export class ForwardServer {
       const idle = session.place === 'idle';
       if (idle && where === 'writer' && volume.reign !== null) await volume.reign.room(limits.writeWaitMs);
       else if (idle) await volume.reached(volume.pointFor(state.readPreference), limits.readWaitMs);
-      if (idle && this.options.watch.place() !== 'here') return { kind: 'notRun' };
+      if (idle && watch.place() !== 'here') return { kind: 'notRun' };
       const answer = await new Promise<LocalAnswer>((resolve) =>
         session.run(operation, where, trace, state, resolve),
       );
@@ -372,24 +393,6 @@ export class ForwardServer {
     }
   }
 
-  private expired(call: ForwardCall): Extract<CallState, { kind: 'done' }> {
-    const outcome = adviseFailure(
-      'SEXTANT_TRANSACTION_ABORTED',
-      'The writer does not know this transaction any more, and it was rolled back',
-    );
-    const { volume } = this.options;
-    const bytes = encodeResult(call.operation.kind, {
-      kind: 'answered',
-      outcome,
-      autocommit: true,
-      holds: false,
-      state: null,
-      seenLsn: volume.vdl,
-      epoch: volume.head,
-    });
-    return { kind: 'done', parts: [bytes], bytes: bytes.length };
-  }
-
   private closeStream(id: string): void {
     const stream = this.streams.get(id);
     if (stream !== undefined) this.endStream(id, stream);
@@ -412,7 +415,11 @@ export class ForwardServer {
     const answer =
       subject === null
         ? null
-        : await nats.request(subject, encodeRequest({ kind: 'position' }), limits.peerAnswerMs);
+        : await nats.request(
+            subject,
+            encodeRequest({ kind: 'position', branch: mainBranch }),
+            limits.peerAnswerMs,
+          );
     const heard: PeerAnswer =
       // Without a connection of our own nothing can be said about others; the lease will say about us.
       answer === null || answer.kind === 'reply' || answer.kind === 'disconnected'
@@ -442,4 +449,41 @@ export class ForwardServer {
       if (stream.calls === 0 && nowMs - stream.touchedAtMs > remoteStreamIdleMs) this.endStream(id, stream);
     }
   }
+}
+
+/** Why nothing can be written at this moment. */
+function refusal({ watch }: Database): Refused {
+  const place = watch.place();
+  const isHeld = place === 'draining' || place === 'suspended';
+  const reason = isHeld ? place : watch.isQuorumLost ? 'quorum-lost' : 'not-writer';
+  return { kind: 'refused', reason, message: `this gateway does not take writes now: ${reason}` };
+}
+
+/** Whoever asks has heard of the branch, and may hear that it is gone: it looks again. */
+function unknownBranch(branch: BranchName, error: SqlError | null): Refused {
+  const message = error?.message ?? `this gateway knows of no branch ${branch}`;
+  return { kind: 'refused', reason: 'not-writer', message };
+}
+
+const gone = adviseFailure(
+  'SEXTANT_TRANSACTION_ABORTED',
+  'The writer does not know this transaction any more, and it was rolled back',
+);
+
+/** The answer to a call of which nothing was run. */
+function notBegun(
+  { operation }: ForwardCall,
+  { volume }: Database,
+  outcome: SqlOutcome<never>,
+): Extract<CallState, { kind: 'done' }> {
+  const bytes = encodeResult(operation.kind, {
+    kind: 'answered',
+    outcome,
+    autocommit: true,
+    holds: false,
+    state: null,
+    seenLsn: volume.vdl,
+    epoch: volume.head,
+  });
+  return { kind: 'done', parts: [bytes], bytes: bytes.length };
 }

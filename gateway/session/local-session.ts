@@ -49,6 +49,12 @@ export class LocalSessions {
   get writing(): readonly LocalSession[] {
     return [...this.open].filter((session) => session.mayWrite);
   }
+
+  /** None of them has an operation under way, or anything in an engine that it goes on with. */
+  get areIdle(): boolean {
+    for (const { isIdle, place } of this.open) if (!isIdle || place !== 'idle') return false;
+    return true;
+  }
 }
 
 /** What an operation was when it was given to an engine. */

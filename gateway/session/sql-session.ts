@@ -6,21 +6,10 @@ import assert from 'node:assert/strict';
 import { type Lsn, monotonicMs, unreachable, volumeLimits, wallUs, zeroLsn } from '../../storage/index.ts';
 import { ForwardTrail } from '../observe/forward-trail.ts';
 import type { GatewayMetrics } from '../observe/gateway-metrics.ts';
-import type { RequestSpan, RequestTracer } from '../observe/request-tracer.ts';
-import type { GatewayVolume } from '../reign/gateway-volume.ts';
+import type { RequestSpan } from '../observe/request-tracer.ts';
 import { adviseError, adviseFailure, limitFailure } from '../sql/errors.ts';
 import type { AnyOperationValue, SqlOperation } from '../sql/operation.ts';
-import type {
-  BatchResult,
-  BatchStep,
-  SqlDescription,
-  SqlError,
-  SqlOutcome,
-  SqlRequestContext,
-  SqlResult,
-  SqlSession,
-  SqlStatement,
-} from '../sql/sql.ts';
+import type { SqlError, SqlOutcome, SqlRequestContext } from '../sql/sql.ts';
 import type { StatementClass } from '../sql/statement-facts.ts';
 import { freshStream, type ReadPreference, type StreamState } from '../sql/stream-state.ts';
 import {
@@ -35,17 +24,15 @@ import {
 import { type ReadOnlyReading, readOnlyOperation, writeRefused } from './core/read-only.ts';
 import { asksForWriter, classOfOperation, leavesTransaction, mayCommit, route } from './core/routing.ts';
 import type { ServiceLimits } from './core/service-limits.ts';
+import type { Database } from './database.ts';
 import type { ForwardClient, ForwardOutcome } from './forward-client.ts';
 import { globalPoint } from './global-point.ts';
-import { type LocalAnswer, type LocalPlace, LocalSession, type LocalSessions } from './local-session.ts';
-import type { RemoteWriter, WriterWatch } from './writer-watch.ts';
+import { type LocalAnswer, type LocalPlace, LocalSession } from './local-session.ts';
+import { OperationSession } from './operation-session.ts';
+import type { RemoteWriter } from './writer-watch.ts';
 
 export interface SessionServices {
-  readonly volume: GatewayVolume;
-  readonly sessions: LocalSessions;
-  readonly watch: WriterWatch;
   readonly forward: ForwardClient;
-  readonly tracer: RequestTracer;
   readonly metrics: GatewayMetrics;
   readonly limits: ServiceLimits;
   readonly readDefault: ReadPreference;
@@ -85,7 +72,9 @@ const waitAgainMs = 250;
 /** The longest pause before a writer that did not take a statement is asked again, when there is no news. */
 const pauseMaxMs = 1_000;
 
-export class GatewaySession implements SqlSession {
+export class GatewaySession extends OperationSession {
+  /** Whose stream it is. */
+  readonly database: Database;
   private readonly services: SessionServices;
   private readonly onClose: () => void;
   private readonly local: LocalSession;
@@ -97,56 +86,14 @@ export class GatewaySession implements SqlSession {
   state: StreamState;
   private closed = false;
 
-  constructor(services: SessionServices, onClose: () => void) {
+  constructor(database: Database, services: SessionServices, onClose: () => void) {
+    super();
+    this.database = database;
     this.services = services;
     this.onClose = onClose;
     const { readDefault } = services;
     this.state = readDefault === 'session' ? freshStream : { ...freshStream, readPreference: readDefault };
-    this.local = new LocalSession(services.volume, services.sessions);
-  }
-
-  execute(statement: SqlStatement, context: SqlRequestContext): Promise<SqlOutcome<SqlResult>> {
-    return new Promise((resolve) =>
-      this.run({ kind: 'execute', statement }, context, (outcome) => {
-        if (!outcome.ok) return resolve(outcome);
-        const { value } = outcome;
-        assert(value !== null && 'rows' in value, 'an execute is answered with rows');
-        resolve({ ok: true, value });
-      }),
-    );
-  }
-
-  batch(steps: readonly BatchStep[], context: SqlRequestContext): Promise<SqlOutcome<BatchResult>> {
-    return new Promise((resolve) =>
-      this.run({ kind: 'batch', steps }, context, (outcome) => {
-        if (!outcome.ok) return resolve(outcome);
-        const { value } = outcome;
-        assert(
-          value !== null && !('rows' in value) && !('params' in value),
-          'a batch is answered step by step',
-        );
-        resolve({ ok: true, value });
-      }),
-    );
-  }
-
-  sequence(sql: string, context: SqlRequestContext): Promise<SqlOutcome<null>> {
-    return new Promise((resolve) =>
-      this.run({ kind: 'sequence', sql }, context, (outcome) =>
-        resolve(outcome.ok ? { ok: true, value: null } : outcome),
-      ),
-    );
-  }
-
-  describe(sql: string, context: SqlRequestContext): Promise<SqlOutcome<SqlDescription>> {
-    return new Promise((resolve) =>
-      this.run({ kind: 'describe', sql }, context, (outcome) => {
-        if (!outcome.ok) return resolve(outcome);
-        const { value } = outcome;
-        assert(value !== null && 'params' in value, 'a describe is answered with a description');
-        resolve({ ok: true, value });
-      }),
-    );
+    this.local = new LocalSession(database.volume, database.sessions);
   }
 
   isAutocommit(): boolean {
@@ -164,21 +111,24 @@ export class GatewaySession implements SqlSession {
     return Promise.resolve();
   }
 
-  private run(given: SqlOperation, context: SqlRequestContext, done: (outcome: Outcome) => void): void {
-    const { tracer, metrics, readOnly } = this.services;
+  protected run(given: SqlOperation, context: SqlRequestContext, done: (outcome: Outcome) => void): void {
+    const { metrics, readOnly } = this.services;
+    const { tracer } = this.database;
     const reading: ReadOnlyReading = readOnly ? readOnlyOperation(given) : { kind: 'run', operation: given };
     const operation = reading.kind === 'run' ? reading.operation : given;
     const span = tracer.begin(context.traceparent);
     const request: Request = { operation, span, sinceMs: monotonicMs(), attempts: 0, trail: null };
+    const refused = reading.kind === 'run' ? this.database.begin() : reading.error;
     const answered = (outcome: Outcome): void => {
+      if (refused === null) this.database.ended();
       const error = failureOf(outcome);
       request.trail?.ended();
       metrics.answered(operation, error, monotonicMs() - request.sinceMs);
       tracer.ended(span, operation, error, this.state.readPreference);
       done(outcome);
     };
-    if (reading.kind === 'run') this.start(request, answered);
-    else answered({ ok: false, error: reading.error });
+    if (refused === null) this.start(request, answered);
+    else answered({ ok: false, error: refused });
   }
 
   /** Most operations find nothing to wait for before they run here, and cost no promise then. */
@@ -203,7 +153,7 @@ export class GatewaySession implements SqlSession {
 
   /** The engine that can take an operation now; null when there is something to wait for first. */
   private runsAtOnce(kind: StatementClass): LocalPlace | null {
-    const { watch, volume } = this.services;
+    const { watch, volume } = this.database;
     if (this.closed || this.remote !== null || this.local.place !== 'idle' || watch.place() !== 'here')
       return null;
     if (kind === 'write') return volume.reign?.hasRoom === true ? 'writer' : null;
@@ -212,7 +162,7 @@ export class GatewaySession implements SqlSession {
 
   /** Tries until there is an answer, or nobody has patience left. @param first how an attempt before this ended. */
   private async route(request: Request, kind: StatementClass, first?: Attempt): Promise<Outcome> {
-    const { watch } = this.services;
+    const { watch } = this.database;
     let attempt = first ?? (await this.attemptAs(request, kind));
     for (;;) {
       switch (attempt.kind) {
@@ -236,7 +186,7 @@ export class GatewaySession implements SqlSession {
 
   /** Waits before a statement is tried again. News is another writer, or another state of this gateway (G38). */
   private async pause(request: Request, pauseMs: number, mostMs: number): Promise<void> {
-    const { watch } = this.services;
+    const { watch } = this.database;
     const before = { place: watch.place(), writer: watch.remote()?.subject };
     const longestMs = Math.max(pauseMs, before.place === 'elsewhere' ? pauseMaxMs : waitAgainMs);
     await watch.next(Math.min(mostMs, longestMs, pauseMs * 2 ** request.attempts));
@@ -250,7 +200,7 @@ export class GatewaySession implements SqlSession {
     const lost = this.local.answerLost(request.operation);
     if (lost !== null) return Promise.resolve(answer(lost));
     const place = this.remote !== null ? 'remote' : this.local.place;
-    return this.attempt(request, kind, route(place, kind, this.services.watch.place()));
+    return this.attempt(request, kind, route(place, kind, this.database.watch.place()));
   }
 
   private attempt(request: Request, kind: StatementClass, where: ReturnType<typeof route>): Promise<Attempt> {
@@ -264,6 +214,7 @@ export class GatewaySession implements SqlSession {
       case 'forward':
         return this.runForward(request, kind);
       case 'wait':
+        this.database.watch.want();
         return Promise.resolve({ kind: 'again', as: kind, pauseMs: waitAgainMs });
       default:
         return unreachable(where);
@@ -283,7 +234,8 @@ export class GatewaySession implements SqlSession {
   }
 
   private async write(request: Request, kind: StatementClass): Promise<Attempt> {
-    const { volume, limits } = this.services;
+    const { limits } = this.services;
+    const { volume } = this.database;
     assert(!this.services.readOnly, 'G40: a stream that may only read reaches no engine that writes');
     const idle = this.local.place === 'idle';
     if (idle && volume.reign?.hasRoom === false) {
@@ -298,14 +250,14 @@ export class GatewaySession implements SqlSession {
 
   /** Nothing of it has run. */
   private noRoom(): Outcome {
-    const held = this.services.volume.holdReason(0);
+    const held = this.database.volume.holdReason(0);
     if (held !== null) return adviseFailure('SEXTANT_NO_WRITER', `The write did not run: ${held}`);
     return limitFailure('outstandingBytesMax', volumeLimits.outstandingBytesMax);
   }
 
   private runHere(request: Request, where: LocalPlace, done: (local: LocalAnswer) => void): void {
     request.trail?.ranHere();
-    const trace = this.services.tracer.engineTrace(request.span?.context ?? null);
+    const trace = this.database.tracer.engineTrace(request.span?.context ?? null);
     this.local.run(request.operation, where, trace, this.state, done);
   }
 
@@ -317,7 +269,8 @@ export class GatewaySession implements SqlSession {
     where: LocalPlace,
     idle: boolean,
   ): Attempt {
-    const { volume, watch, tracer, limits } = this.services;
+    const { limits } = this.services;
+    const { volume, watch, tracer } = this.database;
     if (local.kind === 'notRun') return { kind: 'again', as: kind, pauseMs: limits.forwardRetryMs };
     if (failureOf(local.outcome)?.code === 'SEXTANT_READ_RAISED') {
       // It asks for more than it waited for: nothing of it has happened.
@@ -341,7 +294,8 @@ export class GatewaySession implements SqlSession {
 
   /** Waits until this region may be read at the stream's consistency. @returns null when it may, else what to do instead. */
   private async readable(request: Request): Promise<Attempt | null> {
-    const { volume, limits, metrics, tracer, watch } = this.services;
+    const { limits, metrics } = this.services;
+    const { volume, tracer, watch } = this.database;
     const preference = isAboutConsistency(request.operation) ? 'eventual' : this.state.readPreference;
     const startUs = wallUs();
     const startMs = monotonicMs();
@@ -349,7 +303,10 @@ export class GatewaySession implements SqlSession {
     if (preference === 'session') needed = volume.writtenLsn;
     if (preference === 'global' && watch.place() === 'here') needed = volume.pointFor(preference);
     else if (preference === 'global') {
-      const point = await globalPoint(this.services, request.sinceMs);
+      const point = await globalPoint(
+        { database: this.database, forward: this.services.forward },
+        request.sinceMs,
+      );
       if (point === null)
         return watch.place() === 'here'
           ? { kind: 'again', as: 'read', pauseMs: 0 }
@@ -375,7 +332,8 @@ export class GatewaySession implements SqlSession {
   // ---- at the writer
 
   private async runForward(request: Request, kind: StatementClass, instead?: Outcome): Promise<Attempt> {
-    const { watch, forward } = this.services;
+    const { forward } = this.services;
+    const { watch } = this.database;
     const writer = watch.remote();
     if (writer === null)
       return instead === undefined ? { kind: 'again', as: kind, pauseMs: 0 } : answer(instead);
@@ -445,10 +403,11 @@ export class GatewaySession implements SqlSession {
   }
 
   private async send(request: Request, stream: RemoteStream, fresh: boolean): Promise<ForwardOutcome> {
-    const { forward, tracer, metrics } = this.services;
+    const { forward, metrics } = this.services;
+    const { tracer, branch } = this.database;
     request.trail ??= new ForwardTrail(tracer, metrics, request.span);
     const { trail } = request;
-    const outcome = await forward.call(stream.writer, {
+    const outcome = await forward.call(stream.writer, branch, {
       stream: stream.id,
       fresh,
       state: this.state,
@@ -465,7 +424,7 @@ export class GatewaySession implements SqlSession {
   }
 
   private received(result: Extract<ForwardOutcome, { kind: 'result' }>['result']): Outcome {
-    const { volume, watch } = this.services;
+    const { volume, watch } = this.database;
     watch.noteRemoteQuorum(false);
     if (!isUnknown(result.outcome)) volume.noteWritten(result.epoch, result.seenLsn);
     this.state = result.state ?? this.state;

@@ -29,6 +29,8 @@ export interface WriterWatchOptions {
   readonly isSuspended: () => boolean;
   /** Whether this gateway's engine is the writer's. */
   readonly isOpen: () => boolean;
+  /** Somebody waits for this gateway to write; left out where it writes whenever it may. */
+  readonly want?: () => void;
   /** Fewer storage nodes of this region answer than a write needs. */
   readonly quorumLost: () => boolean;
 }
@@ -109,6 +111,11 @@ export class WriterWatch {
   get isComing(): boolean {
     const phase = this.options.phase();
     return phase === 'claiming' || phase === 'recovering' || (phase === 'writing' && !this.options.isOpen());
+  }
+
+  /** A stream waits for a writer. Where this gateway may become it on demand, it does. */
+  want(): void {
+    this.options.want?.();
   }
 
   /** A writer elsewhere says that it has no quorum, or that it has one. */

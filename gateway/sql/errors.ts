@@ -147,6 +147,20 @@ const table = {
     retryable: false,
     httpStatus: 403,
   },
+  AUTH_BRANCH_MISSING: {
+    meaning:
+      'The token is for another branch than the one that was asked for; nothing of the request was run.',
+    action: 'Use a token for this branch, or one that is for no branch in particular.',
+    retryable: false,
+    httpStatus: 403,
+  },
+  SEXTANT_BRANCH_UNKNOWN: {
+    meaning: 'There is no such branch, or it was deleted; nothing of the request was run.',
+    action:
+      'Correct the name in the URL; `sextant branch list` names the branches, `sextant branch create` makes one.',
+    retryable: false,
+    httpStatus: 404,
+  },
   SEXTANT_ORIGIN_REFUSED: {
     meaning:
       'A web page of an origin that is not listed tried to use this gateway, or a request came to an open gateway under a foreign host name.',

@@ -2,6 +2,7 @@
  * What the protocol layer asks of the SQL layer, and what it gets back. Both the local engine and a stream
  * forwarded to another region stand behind `SqlSession`, so the protocol never knows where a statement ran.
  */
+import type { BranchName } from '../../storage/core.ts';
 import type { ReadPreference } from './stream-state.ts';
 
 /** A SQL value as the libSQL protocol distinguishes it: 64-bit integers are bigint, floats are number. */
@@ -87,6 +88,8 @@ export interface SqlSession {
 
 /** What a stream is opened with. */
 export interface SessionOptions {
+  /** The database that it is a stream of; left out, main. */
+  readonly branch?: BranchName;
   /** The consistency of its reads until it sets another; left out, the service's own. */
   readonly readPreference?: ReadPreference;
   /** Nothing that it asks for may change anything (G40). */
@@ -96,4 +99,6 @@ export interface SessionOptions {
 /** Opens streams. A failure names the limit when no more may be opened. */
 export interface SqlService {
   openSession(options?: SessionOptions): SqlOutcome<SqlSession>;
+  /** Why streams of a database cannot be opened: there is none of that name; null when they can. Left out where main is all. */
+  branchProblem?(branch: BranchName): SqlError | null;
 }

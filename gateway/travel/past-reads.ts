@@ -30,13 +30,15 @@ export interface PastLimits {
 
 export interface PastReadsOptions {
   readonly region: RegionClient;
-  readonly volume: Pick<GatewayVolume, 'head' | 'readers' | 'reached'>;
   readonly limits: PastLimits;
   readonly log: Pick<Logger, 'warn'>;
   /** Default: that of redo. */
   readonly pgBytes?: number;
   readonly runtime?: Runtime;
 }
+
+/** The line of history on which a wish is looked for. */
+type Line = Pick<GatewayVolume, 'head' | 'readers' | 'reached'>;
 
 /** A place that can be read, in words too. */
 export interface Resolved extends PastPoint {
@@ -76,20 +78,24 @@ export class PastReads {
    * @param hasAll resolves once this region shows everything that was acknowledged anywhere before now, with null, or with why it
    * does not: a time means all commits up to it, also those that this region has yet to get.
    */
-  async resolve(place: Place, hasAll: () => Promise<SqlOutcome<unknown>>): Promise<SqlOutcome<Resolved>> {
+  async resolve(
+    volume: Line,
+    place: Place,
+    hasAll: () => Promise<SqlOutcome<unknown>>,
+  ): Promise<SqlOutcome<Resolved>> {
     switch (place.kind) {
       case 'lsn':
-        return this.resolveLsn(place.lsn);
+        return this.resolveLsn(volume, place.lsn);
       case 'time':
-        return this.resolveTime(place.us, hasAll);
+        return this.resolveTime(volume, place.us, hasAll);
       case 'path':
-        if (place.epoch === this.options.volume.head) return this.resolveLsn(place.lsn);
+        if (place.epoch === volume.head) return this.resolveLsn(volume, place.lsn);
         return this.found({ head: place.epoch, upTo: place.lsn, atUs: null });
     }
   }
 
-  private async resolveLsn(at: Lsn): Promise<SqlOutcome<Resolved>> {
-    const { volume, limits } = this.options;
+  private async resolveLsn(volume: Line, at: Lsn): Promise<SqlOutcome<Resolved>> {
+    const { limits } = this.options;
     const reached = await volume.reached(at, limits.readWaitMs);
     if (!reached)
       return unavailable(
@@ -99,10 +105,11 @@ export class PastReads {
   }
 
   private async resolveTime(
+    volume: Line,
     us: number,
     hasAll: () => Promise<SqlOutcome<unknown>>,
   ): Promise<SqlOutcome<Resolved>> {
-    const { region, volume } = this.options;
+    const { region } = this.options;
     if (us > this.runtime.wallUs())
       return unavailable(
         `${timeText(us)} lies ahead of this gateway's clock: what will be written by then is not known`,

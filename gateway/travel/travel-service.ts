@@ -1,6 +1,8 @@
 /** Opens client streams that can read the past. */
+
+import type { BranchName } from '../../storage/index.ts';
 import type { GatewaySqlService } from '../session/sql-service.ts';
-import type { SessionOptions, SqlOutcome, SqlService, SqlSession } from '../sql/sql.ts';
+import type { SessionOptions, SqlError, SqlOutcome, SqlService, SqlSession } from '../sql/sql.ts';
 import { type TravelServices, TravelSession } from './travel-session.ts';
 
 export class TravelService implements SqlService {
@@ -15,5 +17,9 @@ export class TravelService implements SqlService {
   openSession(options?: SessionOptions): SqlOutcome<SqlSession> {
     const opened = this.present.openSession(options);
     return opened.ok ? { ok: true, value: new TravelSession(opened.value, this.services) } : opened;
+  }
+
+  branchProblem(branch: BranchName): SqlError | null {
+    return this.present.branchProblem(branch);
   }
 }

@@ -2,12 +2,13 @@
  * A client stream that may read the past. While it reads the present it is the stream below; `PRAGMA sextant_at` takes it to an
  * engine that stands at one place of history, where nothing is ever written (G54), and back.
  */
+import type { Place } from '../../regions/index.ts';
 import { monotonicMs } from '../../storage/index.ts';
 import type { EngineSession } from '../engine/engine-stream.ts';
 import type { GatewayMetrics } from '../observe/gateway-metrics.ts';
-import type { RequestTracer } from '../observe/request-tracer.ts';
 import { failureOf } from '../session/core/outcomes.ts';
 import { type ReadOnlyErrors, readOnlyOperation } from '../session/core/read-only.ts';
+import type { Database } from '../session/database.ts';
 import type { GatewaySession } from '../session/sql-session.ts';
 import { adviseFailure, sqlError } from '../sql/errors.ts';
 import type { AnyOperationValue, OperationValues, SqlOperation } from '../sql/operation.ts';
@@ -28,10 +29,9 @@ import type { PastReads, Resolved } from './past-reads.ts';
 
 export interface TravelServices {
   readonly past: PastReads;
-  readonly tracer: RequestTracer;
   readonly metrics: GatewayMetrics;
   /** See `seesAll`. */
-  readonly hasAll: () => Promise<SqlOutcome<null>>;
+  readonly hasAll: (database: Database) => Promise<SqlOutcome<null>>;
 }
 
 /** Where a stream is while it reads the past. */
@@ -139,7 +139,7 @@ export class TravelSession implements SqlSession {
       return { ok: true, value: 'now' };
     }
     const { past } = this.services;
-    const at = await past.resolve(wish.place, this.services.hasAll);
+    const at = await this.resolve(wish.place);
     if (!at.ok) return at;
     const joined = await past.join(at.value);
     if (!joined.ok) return joined;
@@ -158,6 +158,17 @@ export class TravelSession implements SqlSession {
       running: 0,
     };
     return { ok: true, value: at.value.text };
+  }
+
+  /** What a place means on the line of history that the stream is on, which has to be awake to say so. */
+  private async resolve(place: Place): Promise<SqlOutcome<Resolved>> {
+    const { past, hasAll } = this.services;
+    const { database } = this.present;
+    const refused = database.begin();
+    if (refused !== null) return { ok: false, error: refused };
+    const at = await past.resolve(database.volume, place, () => hasAll(database));
+    database.ended();
+    return at;
   }
 
   private comeBack(): void {
@@ -185,7 +196,8 @@ export class TravelSession implements SqlSession {
   }
 
   private runThere(stay: Stay, given: SqlOperation, context: SqlRequestContext): Promise<Outcome> {
-    const { tracer, metrics } = this.services;
+    const { metrics } = this.services;
+    const { tracer } = this.present.database;
     const reading = readOnlyOperation(given, stay.errors);
     if (reading.kind === 'refused') return Promise.resolve({ ok: false, error: reading.error });
     const { operation } = reading;

@@ -5,6 +5,8 @@ import type { SigningKey } from './key-files.ts';
 
 export interface TokenRequest {
   readonly scope: Scope;
+  /** The one database that it is for (claim `id`); null for all of them. */
+  readonly branch: string | null;
   /** Whom it names; null names nobody. */
   readonly subject: string | null;
   /** How long it holds; null for ever, which gateways refuse unless they are told otherwise. */
@@ -15,8 +17,8 @@ export interface TokenRequest {
 
 /** @param nowSeconds Unix time. */
 export function issueToken(key: SigningKey, request: TokenRequest, nowSeconds: number): Promise<string> {
-  const { scope, subject, ttlSeconds, audience, issuer } = request;
-  const token = new SignJWT({ scope })
+  const { scope, branch, subject, ttlSeconds, audience, issuer } = request;
+  const token = new SignJWT({ scope, ...(branch !== null && { id: branch }) })
     .setProtectedHeader({ alg: key.algorithm, typ: 'JWT', kid: key.kid })
     .setIssuedAt(nowSeconds);
   if (subject !== null) token.setSubject(subject);

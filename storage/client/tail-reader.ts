@@ -3,7 +3,16 @@
  * that one is silent, lacks something, or has nothing to say for a while (it may be cut off from the writer).
  */
 import { commonPoint, EpochTree, type Fork } from '../history/epoch-tree.ts';
-import { type Epoch, genesisEpoch, type Lsn, mainBranch, maxLsn, type NodeId, zeroLsn } from '../redo/ids.ts';
+import {
+  type BranchName,
+  type Epoch,
+  genesisEpoch,
+  type Lsn,
+  mainBranch,
+  maxLsn,
+  type NodeId,
+  zeroLsn,
+} from '../redo/ids.ts';
 import { nodeLimits } from '../redo/limits.ts';
 import type { FetchedReply } from '../wire/core/messages.ts';
 import type { RegionClient } from './region-client.ts';
@@ -26,7 +35,9 @@ export interface TailFrames {
 
 export interface TailReaderOptions {
   readonly region: RegionClient;
-  /** The path to follow; null for the newest head of the main branch, whichever that becomes. */
+  /** Whose path it is. Default: main. */
+  readonly branch?: BranchName;
+  /** The path to follow; null for the newest head of the branch, whichever that becomes. */
   readonly head: Epoch | null;
   /** The path that `from` lies on and its forks; needed when the reader has read before. */
   readonly known?: { readonly head: Epoch; readonly forks: readonly Fork[] };
@@ -104,11 +115,17 @@ export class TailReader {
     if (this.reading || this.paused || this.closed || node === undefined) return;
     clearTimeout(this.retry);
     this.reading = true;
-    const { region, head, durableOnly = false, bytesMax = nodeLimits.fetchBytesMax } = this.options;
+    const {
+      region,
+      branch = mainBranch,
+      head,
+      durableOnly = false,
+      bytesMax = nodeLimits.fetchBytesMax,
+    } = this.options;
     const known = { head: this.head, vdl: this.vdl };
     const request = {
       kind: 'fetch',
-      branch: mainBranch,
+      branch,
       head,
       from: this.nextLsn,
       bytesMax,

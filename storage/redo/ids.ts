@@ -59,6 +59,9 @@ export function pageNo(value: number): PageNo {
 
 const namePattern = /^[a-z0-9][a-z0-9-]{0,62}$/;
 
+/** Whether `value` could name a branch: 1 to 63 of a-z, 0-9 and -. */
+export const isBranchName = (value: string): boolean => namePattern.test(value);
+
 function name(kind: string, value: string): string {
   if (!namePattern.test(value))
     assert.fail(`a ${kind} is 1 to 63 of a-z, 0-9 and -, not ${JSON.stringify(value)}`);

@@ -3,6 +3,7 @@
  * telemetry/METRICS.md is made of this table (T14). Labels are bounded: regions, nodes and fixed words, never statements, ids or addresses.
  */
 import { controlMetrics } from './control-definitions.ts';
+import { databaseMetrics } from './database-definitions.ts';
 import { gatewayMetrics } from './gateway-definitions.ts';
 import { localMetrics } from './local-definitions.ts';
 import type { MetricDefinition } from './metrics.ts';
@@ -13,6 +14,7 @@ import { writerMetrics } from './writer-definitions.ts';
 
 export const metrics = {
   ...gatewayMetrics,
+  ...databaseMetrics,
   ...writerMetrics,
   ...storageMetrics,
   ...regionMetrics,
@@ -27,6 +29,7 @@ export const metricSections: readonly {
   readonly metrics: Readonly<Record<string, MetricDefinition>>;
 }[] = [
   { title: 'Gateway: what clients feel', metrics: gatewayMetrics },
+  { title: 'Databases: main and branches in a gateway', metrics: databaseMetrics },
   { title: 'Writer: commits and the write quorum', metrics: writerMetrics },
   { title: 'Storage: one node', metrics: storageMetrics },
   { title: 'Regions: lag, shipping, readiness and moves', metrics: regionMetrics },

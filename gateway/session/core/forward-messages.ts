@@ -1,14 +1,26 @@
 /**
- * What gateways say to the writer over NATS, version 2. Every message is `headerLength u32 LE | header (JSON) | bytes`. A call
+ * What gateways say to the writer over NATS, version 2, or 3 where it concerns a branch: a gateway that knows no branches
+ * refuses that, instead of running it on main. Every message is `headerLength u32 LE | header (JSON) | bytes`. A call
  * and its answer travel in parts, because a script or a result may be larger than the server's `max_payload`.
  *
  * G30. A call has an id and runs at most once, however often its messages are sent.
  * G31. `refused` and a `poll` answered `unknown` mean that the call has not run and never will.
  *
- * History of versions: 1 (2026-11-21); 2 (2026-11-29): a call carries its stream's state, and so does the answer.
+ * History of versions: 1 (2026-11-21); 2 (2026-11-29): a call carries its stream's state, and so does the answer; 3
+ * (2026-11-29): a branch may be named.
  */
 import { z } from 'zod';
-import { type Epoch, epoch, type Lsn, lsn, viewOf } from '../../../storage/core.ts';
+import {
+  type BranchName,
+  branchName,
+  type Epoch,
+  epoch,
+  isBranchName,
+  type Lsn,
+  lsn,
+  mainBranch,
+  viewOf,
+} from '../../../storage/core.ts';
 
 /** Why a writer does not take a call. */
 export type ForwardRefusal =
@@ -24,6 +36,8 @@ export type ForwardRequest =
   /** One part of a call; the last one starts it and is answered like a poll for part 0. */
   | {
       readonly kind: 'part';
+      /** The database that the call is for. */
+      readonly branch: BranchName;
       readonly call: string;
       readonly index: number;
       readonly count: number;
@@ -35,8 +49,8 @@ export type ForwardRequest =
   | { readonly kind: 'forget'; readonly call: string }
   /** The client is gone: roll back. */
   | { readonly kind: 'close'; readonly stream: string }
-  /** Up to where is everything that was ever acknowledged? */
-  | { readonly kind: 'position' };
+  /** Up to where is everything of the branch that was ever acknowledged? */
+  | { readonly kind: 'position'; readonly branch: BranchName };
 
 export type ForwardReply =
   | { readonly kind: 'received' }
@@ -54,13 +68,20 @@ export type Decoded<T> =
 const idSchema = z.string().min(1).max(128);
 const lsnSchema = z.int().min(0).transform(lsn);
 const epochSchema = z.int().min(0).transform(epoch);
-const version = z.literal(2);
+const version = z.literal([2, 3]);
+/** Left out for main, as in version 2. */
+const branchSchema = z
+  .string()
+  .refine(isBranchName, 'expected the name of a branch')
+  .default(mainBranch)
+  .transform(branchName);
 const partsMax = 4_096;
 
 const requestHeader = z.discriminatedUnion('kind', [
   z.object({
     v: version,
     kind: z.literal('part'),
+    branch: branchSchema,
     call: idSchema,
     index: z.int().min(0).max(partsMax),
     count: z.int().min(1).max(partsMax),
@@ -68,7 +89,7 @@ const requestHeader = z.discriminatedUnion('kind', [
   z.object({ v: version, kind: z.literal('poll'), call: idSchema, part: z.int().min(0).max(partsMax) }),
   z.object({ v: version, kind: z.literal('forget'), call: idSchema }),
   z.object({ v: version, kind: z.literal('close'), stream: idSchema }),
-  z.object({ v: version, kind: z.literal('position') }),
+  z.object({ v: version, kind: z.literal('position'), branch: branchSchema }),
 ]);
 
 const replyHeader = z.discriminatedUnion('kind', [
@@ -92,8 +113,9 @@ const replyHeader = z.discriminatedUnion('kind', [
 
 const none = new Uint8Array(0);
 
-function encode(header: object, bytes: Uint8Array): Uint8Array {
-  const json = Buffer.from(JSON.stringify({ v: 2, ...header }));
+function encode(header: object, bytes: Uint8Array, branch: BranchName = mainBranch): Uint8Array {
+  const about = branch === mainBranch ? { v: 2 } : { v: 3, branch };
+  const json = Buffer.from(JSON.stringify({ ...about, ...header }));
   const message = new Uint8Array(4 + json.length + bytes.length);
   viewOf(message).setUint32(0, json.length, true);
   message.set(json, 4);
@@ -129,9 +151,16 @@ export function parseChecked<T>(schema: z.ZodType<T>, text: string): Decoded<T> 
 }
 
 export function encodeRequest(request: ForwardRequest): Uint8Array {
-  if (request.kind !== 'part') return encode(request, none);
-  const { bytes, ...header } = request;
-  return encode(header, bytes);
+  switch (request.kind) {
+    case 'part': {
+      const { bytes, branch, ...header } = request;
+      return encode(header, bytes, branch);
+    }
+    case 'position':
+      return encode({ kind: request.kind }, none, request.branch);
+    default:
+      return encode(request, none);
+  }
 }
 
 export function decodeRequest(message: Uint8Array): Decoded<ForwardRequest> {

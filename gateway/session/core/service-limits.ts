@@ -2,7 +2,20 @@
 import assert from 'node:assert/strict';
 import { defaultSpanLimits, type SpanLimits } from '../../observe/core/span-limits.ts';
 
-export interface ServiceLimits extends SpanLimits {
+/** Bounds of what branches cost a gateway. */
+export interface BranchLimits {
+  /** Branches beside main that are awake at once: each has threads and caches of its own. */
+  readonly openBranches: number;
+  /** A branch without anything to do for so long gives its engines back. */
+  readonly branchIdleMs: number;
+  /** Threads that read a branch, at most. */
+  readonly branchReaderThreads: number;
+}
+
+/** By these names an operator may set them. */
+export const branchLimitNames = ['openBranches', 'branchIdleMs', 'branchReaderThreads'] as const;
+
+export interface ServiceLimits extends SpanLimits, BranchLimits {
   /** Client streams open at once, HTTP and WebSocket together. */
   readonly sessions: number;
   /** A write waits this long for somebody who takes it: through a switchover, a recovery, a crash of the writer. */
@@ -116,6 +129,9 @@ export const defaultServiceLimits: ServiceLimits = {
   consoleGapMs: 125,
   consoleBufferedBytes: mebibyte,
   roleTickMs: 100,
+  openBranches: 8,
+  branchIdleMs: 60_000,
+  branchReaderThreads: 2,
   agentAnswerMs: 3_000,
 };
 

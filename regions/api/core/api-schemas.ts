@@ -12,6 +12,7 @@ import { readinessSchema } from '../../readiness/core/readiness.ts';
 import { rebuildReplySchema, rebuildRequestSchema } from '../../rebuild/core/rebuild-request.ts';
 import { retentionReportSchema } from '../../retention/core/retention-report.ts';
 import { backupReportSchema, backupsSchema } from '../../status/core/backup-report.ts';
+import { openBranchSchema } from '../../status/core/database-report.ts';
 import { nodeReportSchema } from '../../status/core/report.ts';
 import { writeTotalsSchema } from '../../status/core/write-totals.ts';
 
@@ -92,6 +93,10 @@ const statusSchema = z.object({
         .string()
         .exactOptional()
         .describe('What is wrong with NATS as the region\u2019s agent sees it; left out while nothing is.'),
+      openBranches: z
+        .array(openBranchSchema)
+        .exactOptional()
+        .describe('The branches that its gateways have opened; left out while there is none.'),
       versions: z
         .record(z.string(), z.string().nullable())
         .describe('Of Sextant, by process: agent, gateway/g1, storage/n1. Null where that is not known.'),

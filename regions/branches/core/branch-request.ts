@@ -50,10 +50,10 @@ export const branchesSchema = z.object({
 
 export type BranchWithUrl = BranchStatus & { readonly url: string | null };
 
-/** With the address at which clients reach it. @param base of the gateway; null where there is none. */
+/** With the address at which clients reach it; over HTTP they take a path for a folder only with the slash at its end. @param base of the gateway; null where there is none. */
 export function withUrl(branch: BranchStatus, base: string | null): BranchWithUrl {
   const { name } = branch;
-  return { ...branch, url: base === null || name === mainBranch ? base : `${base}/branch/${name}` };
+  return { ...branch, url: base === null || name === mainBranch ? base : `${base}/branch/${name}/` };
 }
 
 export function withUrls(

@@ -67,6 +67,16 @@ const regionStatusSchema = z.looseObject({
   gateway: z.string().nullish(),
   agent: z.string().nullish(),
   trouble: z.string().nullish(),
+  openBranches: z
+    .array(
+      z.object({
+        branch: z.string(),
+        awake: z.array(z.string()),
+        resting: z.array(z.string()),
+        writer: z.string().nullable(),
+      }),
+    )
+    .default([]),
   versions: z.record(z.string(), z.string().nullable()).exactOptional(),
   needsImages: z.string().nullish(),
   retention: z

@@ -1,5 +1,7 @@
 /** One SQL session on a region's gateway, by the stock client's own protocol library, and how the commands show its results. */
 import { ClientError, type HttpClient, openHttp, ResponseError, type RowsResult } from '@libsql/hrana-client';
+import type { Command } from 'commander';
+import { isBranchName } from '../../../storage/core.ts';
 import { gatewayOf, type TargetOptions, targetOf } from './admin-client.ts';
 import { CliError, paint, table } from './output.ts';
 import { whySilent } from './why-silent.ts';
@@ -43,10 +45,33 @@ export class SqlSession {
   }
 }
 
-/** A session on the gateway of `region` in the deployment that the options name. */
-export async function sessionFor(region: string, options: TargetOptions): Promise<SqlSession> {
+/** @throws CliError when no branch can have that name. */
+export function checkBranchName(text: string): void {
+  if (!isBranchName(text))
+    throw new CliError(`--branch is the name of a branch, 1 to 63 of a-z, 0-9 and -; not ${text}`);
+}
+
+/** Which database the statements are for. */
+export interface BranchOptions {
+  /** Left out: main. */
+  readonly branch?: string;
+}
+
+/** The option that says so. */
+export const withBranch = (command: Command): Command =>
+  command.option('--branch <name>', 'a branch (sextant branch list); main without it');
+
+/** A session on the gateway of `region` in the deployment that the options name. @throws CliError where it is no name of a branch. */
+export async function sessionFor(
+  region: string,
+  options: TargetOptions & BranchOptions,
+): Promise<SqlSession> {
+  const { branch } = options;
+  if (branch !== undefined) checkBranchName(branch);
   const target = targetOf(options);
-  return new SqlSession(await gatewayOf(target, region), target.clientToken);
+  const gateway = await gatewayOf(target, region);
+  const path = branch === undefined ? '' : `/branch/${branch}/`;
+  return new SqlSession(`${gateway.replace(/\/$/, '')}${path}`, target.clientToken);
 }
 
 const fetchInTime: typeof fetch = (input, init) =>

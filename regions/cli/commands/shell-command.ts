@@ -5,7 +5,14 @@ import { splitStatements } from '../../transfer/core/split-statements.ts';
 import { type AskOptions, withAsk, withExample } from '../ask/options.ts';
 import { CliError, formatMs, paint, printJson } from '../ask/output.ts';
 import { historyFile, readHistory, writeHistory } from '../ask/shell-history.ts';
-import { resultAsJson, resultAsText, type SqlSession, sessionFor } from '../ask/sql-client.ts';
+import {
+  type BranchOptions,
+  resultAsJson,
+  resultAsText,
+  type SqlSession,
+  sessionFor,
+  withBranch,
+} from '../ask/sql-client.ts';
 import { completionsOf } from '../ask/sql-words.ts';
 
 const help = `Statements end with a semicolon and may span lines. Tab completes; the arrow keys bring back what was typed before.
@@ -114,15 +121,16 @@ function open(shell: Shell, isInteractive: boolean): Interface {
   return lines;
 }
 
-async function shell(region: string, options: AskOptions): Promise<void> {
+async function shell(region: string, options: AskOptions & BranchOptions): Promise<void> {
+  const name = options.branch === undefined ? region : `${region}/${options.branch}`;
   const session = await sessionFor(region, options);
   const isInteractive = process.stdin.isTTY === true && process.stdout.isTTY === true;
   const running = new Shell(session, options.json === true);
   const lines = open(running, isInteractive);
   let pending = '';
   const prompt = (): void => {
-    const more = `${' '.repeat(Math.max(0, region.length - 3))}...> `;
-    lines.setPrompt(pending === '' ? `${region}> ` : more);
+    const more = `${' '.repeat(Math.max(0, name.length - 3))}...> `;
+    lines.setPrompt(pending === '' ? `${name}> ` : more);
     if (isInteractive) lines.prompt();
   };
   // Ctrl-C drops the statement being typed, as in other shells; a second one on an empty line leaves.
@@ -132,7 +140,7 @@ async function shell(region: string, options: AskOptions): Promise<void> {
     if (isInteractive) process.stdout.write('\n');
     prompt();
   });
-  if (isInteractive) console.log(`${region}: statements end with a semicolon; .help for more`);
+  if (isInteractive) console.log(`${name}: statements end with a semicolon; .help for more`);
   prompt();
   for await (const line of lines) {
     const trimmed = line.trim();
@@ -154,10 +162,11 @@ async function shell(region: string, options: AskOptions): Promise<void> {
 
 export function addShellCommand(program: Command): void {
   withExample(
-    withAsk(program.command('shell').argument('<region>'))
+    withBranch(withAsk(program.command('shell').argument('<region>')))
       .description("an interactive SQL shell on a region's gateway")
       .action(shell),
     'sextant shell eu-west-1',
+    'sextant shell eu-west-1 --branch dev',
     'sextant shell eu-west-1 < script.sql',
   );
 }

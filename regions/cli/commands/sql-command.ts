@@ -3,9 +3,9 @@ import type { Command } from 'commander';
 import { splitStatements } from '../../transfer/core/split-statements.ts';
 import { type AskOptions, withAsk, withExample } from '../ask/options.ts';
 import { CliError, printJson } from '../ask/output.ts';
-import { resultAsJson, resultAsText, sessionFor } from '../ask/sql-client.ts';
+import { type BranchOptions, resultAsJson, resultAsText, sessionFor, withBranch } from '../ask/sql-client.ts';
 
-async function sql(region: string, text: string, options: AskOptions): Promise<void> {
+async function sql(region: string, text: string, options: AskOptions & BranchOptions): Promise<void> {
   const { statements, rest } = splitStatements(text);
   const all = rest === '' ? statements : [...statements, rest];
   if (all.length === 0) throw new CliError('there is no statement to run');
@@ -25,9 +25,10 @@ async function sql(region: string, text: string, options: AskOptions): Promise<v
 
 export function addSqlCommand(program: Command): void {
   withExample(
-    withAsk(program.command('sql').argument('<region>').argument('<statement>'))
+    withBranch(withAsk(program.command('sql').argument('<region>').argument('<statement>')))
       .description("run SQL through a region's gateway")
       .action(sql),
     `sextant sql us-east-1 "SELECT count(*) FROM users"`,
+    `sextant sql us-east-1 --branch dev "DELETE FROM users"`,
   );
 }

@@ -13,6 +13,7 @@ import {
 } from '../../tokens/key-files.ts';
 import { withExample } from '../ask/options.ts';
 import { CliError, note, printJson, table } from '../ask/output.ts';
+import { checkBranchName } from '../ask/sql-client.ts';
 
 type KeygenOptions = {
   readonly alg: string;
@@ -23,6 +24,7 @@ type KeygenOptions = {
 type CreateOptions = {
   readonly scope: string;
   readonly ttl: string;
+  readonly branch?: string;
   readonly subject?: string;
   readonly audience?: string;
   readonly issuer?: string;
@@ -73,11 +75,12 @@ function lifetime(text: string): number | null {
 }
 
 async function create(options: CreateOptions): Promise<void> {
-  const { scope, ttl, subject = null, audience = null, issuer = null, json } = options;
+  const { scope, ttl, branch = null, subject = null, audience = null, issuer = null, json } = options;
   if (!isScope(scope)) throw new CliError(`--scope is ${scopes.join(', ')}; not ${scope}`);
+  if (branch !== null) checkBranchName(branch);
   const ttlSeconds = lifetime(ttl);
   const key = await asked(readSigningKey(options.key));
-  const token = await issueToken(key, { scope, subject, ttlSeconds, audience, issuer }, nowSeconds());
+  const token = await issueToken(key, { scope, branch, subject, ttlSeconds, audience, issuer }, nowSeconds());
   if (json === true) return printJson({ token, kid: key.kid, alg: key.algorithm, ...readToken(token) });
   console.log(token);
   if (ttlSeconds === null)
@@ -116,10 +119,11 @@ function show(argument: string, { json }: ShowOptions): void {
   note('this is what it says: nobody has checked who signed it');
 }
 
-function grants({ claims: { scope, a } }: TokenContents): string {
+function grants({ claims: { scope, a, id } }: TokenContents): string {
   const named = (claim: unknown): string | undefined => (typeof claim === 'string' ? claim : undefined);
   const read: ScopeReading = scopeOf({ scope: named(scope), a: named(a) });
-  return read.kind === 'scope' ? read.scope : `nothing: ${read.reason}`;
+  if (read.kind !== 'scope') return `nothing: ${read.reason}`;
+  return typeof id === 'string' ? `${read.scope}, on ${id === 'default' ? 'main' : id} alone` : read.scope;
 }
 
 export function addTokenCommands(program: Command): void {
@@ -143,6 +147,7 @@ export function addTokenCommands(program: Command): void {
         '--scope <name>',
         'read: SQL that reads, and the status; write: all SQL; admin: moves, policy and drills as well',
       )
+      .option('--branch <name>', 'the one database that it is for: a branch, or main; all of them without it')
       .option('--ttl <time>', 'how long it holds: 15m, 1h, 30d, …, or none', '1h')
       .option('--subject <name>', 'whom it names, in the audit too')
       .option('--audience <name>', 'as auth.audience of the gateways')
@@ -151,6 +156,7 @@ export function addTokenCommands(program: Command): void {
       .option('--json', 'print JSON')
       .action(create),
     'sextant token create --scope read --ttl 30d --subject reports',
+    'sextant token create --scope write --branch dev --subject ci',
     'SEXTANT_TOKEN=$(sextant token create --scope admin --subject ada) sextant status --url https://db.example:7011',
   );
   withExample(

@@ -1,8 +1,10 @@
 import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { createClient } from '@libsql/client';
 import { describe, expect, it } from 'vitest';
+import { beyondBranch } from '../../../gateway/access/auth.ts';
 import { parsePublicKey } from '../../../gateway/access/keys.ts';
 import { isLoopback, isLoopbackHost } from '../../../storage/process/config.ts';
+import { branchName, mainBranch } from '../../../storage/redo/ids.ts';
 import { authenticator, execute, RawSocket, startHarness } from './hrana-harness.ts';
 
 const { publicKey, privateKey } = generateKeyPairSync('ed25519');
@@ -68,9 +70,32 @@ describe('tokens', () => {
   });
 
   it('that grant less than a scope can say are refused, not taken for more', async () => {
-    expect(await codeOf(token({ id: 'tenant-7' }))).toBe('AUTH_JWT_INVALID');
-    expect(await codeOf(token({ id: 'main' }))).toBe('ok');
+    expect(await codeOf(token({ id: '' }))).toBe('AUTH_JWT_INVALID');
+    expect(await codeOf(token({ id: 'x'.repeat(64) }))).toBe('AUTH_JWT_INVALID');
     expect(await codeOf(token({ p: { ro: { ns: ['x'] } } }))).toBe('AUTH_JWT_INVALID');
+  });
+
+  it('that name a database are for that one alone, and streams of two of them differ (G53)', async () => {
+    const branchOf = async (claims: object) => {
+      const grant = await authenticator(pem, { nowMs: () => nowSeconds * 1000 }).verify(token(claims));
+      if (!grant.ok) throw new Error(grant.error.code);
+      return grant.value;
+    };
+    const none = await branchOf({});
+    const dev = await branchOf({ id: 'dev' });
+    expect([none.branch, dev.branch]).toEqual([null, 'dev']);
+    // What libSQL's server calls its only database is main here.
+    expect((await branchOf({ id: 'default' })).branch).toBe('main');
+    const [main, qa] = [mainBranch, branchName('qa')];
+    for (const branch of [main, qa]) expect(beyondBranch(none, branch)).toBeNull();
+    expect(beyondBranch(dev, branchName('dev'))).toBeNull();
+    for (const branch of [main, qa])
+      expect(beyondBranch(dev, branch)).toMatchObject({
+        code: 'AUTH_BRANCH_MISSING',
+        message: expect.stringContaining(`for the branch dev, and ${branch} was asked for`),
+      });
+    const named = await Promise.all(['dev', 'qa'].map((id) => branchOf({ sub: 'ada', id })));
+    expect(new Set(named.map(({ owner }) => owner)).size).toBe(2);
   });
 
   it('expire although they were verified before', async () => {

@@ -10,7 +10,14 @@ function traceOf(operation: string | null) {
   const clock = { ms: 500, us: 7_000_000 };
   const runtime: Runtime = { ...machine, nowMs: () => clock.ms, wallUs: () => clock.us };
   const telemetry = { enabled: true, recordMany: (facts: readonly SpanFact[]) => void spans.push(...facts) };
-  const trace = new RecoveryTrace({ cluster: 'c1', epoch: epoch(4), operation, telemetry, runtime });
+  const trace = new RecoveryTrace({
+    cluster: 'c1',
+    namespace: 'c1',
+    epoch: epoch(4),
+    operation,
+    telemetry,
+    runtime,
+  });
   const pass = (ms: number): void => {
     clock.ms += ms;
     // The wall clock is set back meanwhile: durations come from the other one.

@@ -4,7 +4,7 @@ import { defaultServiceLimits } from '../../../gateway/session/core/service-limi
 import { ForwardClient } from '../../../gateway/session/forward-client.ts';
 import { freshStream } from '../../../gateway/sql/stream-state.ts';
 import type { NatsConnection } from '../../../regions/bus/nats-connection.ts';
-import { regionId } from '../../../storage/redo/ids.ts';
+import { mainBranch, regionId } from '../../../storage/redo/ids.ts';
 
 /** A connection behind which a frozen writer has what it is sent and says nothing. */
 const silence: NatsConnection = {
@@ -37,7 +37,8 @@ describe('a statement that was sent to a writer which fell silent', () => {
   const fate = async (isWriter: boolean): Promise<{ readonly reason: string; readonly tookMs: number }> => {
     const client = new ForwardClient(silence, 'me', defaultServiceLimits, () => isWriter);
     const sentAtMs = performance.now();
-    const outcome = await client.call({ subject: 'sql.there', region: regionId('us-east-1') }, insert);
+    const writer = { subject: 'sql.there', region: regionId('us-east-1') };
+    const outcome = await client.call(writer, mainBranch, insert);
     const tookMs = performance.now() - sentAtMs;
     if (outcome.kind !== 'unknown') throw new Error(outcome.kind);
     return { reason: outcome.reason, tookMs };

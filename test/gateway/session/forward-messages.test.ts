@@ -18,7 +18,7 @@ import {
 } from '../../../gateway/session/core/forward-messages.ts';
 import type { SqlValue } from '../../../gateway/sql/sql.ts';
 import { freshStream } from '../../../gateway/sql/stream-state.ts';
-import { epoch, lsn } from '../../../storage/redo/ids.ts';
+import { branchName, epoch, lsn, mainBranch } from '../../../storage/redo/ids.ts';
 
 const values: fc.Arbitrary<SqlValue> = fc.oneof(
   fc.constant(null),
@@ -134,11 +134,13 @@ describe('forwarded messages', () => {
   it('survive the wire as requests and replies, and are refused in words when they are damaged', () => {
     const bytes = new Uint8Array([1, 2, 3]);
     const requests: ForwardRequest[] = [
-      { kind: 'part', call: 'c', index: 1, count: 3, bytes },
+      { kind: 'part', branch: mainBranch, call: 'c', index: 1, count: 3, bytes },
       { kind: 'poll', call: 'c', part: 2 },
       { kind: 'forget', call: 'c' },
       { kind: 'close', stream: 's' },
-      { kind: 'position' },
+      { kind: 'position', branch: mainBranch },
+      { kind: 'part', branch: branchName('dev'), call: 'c', index: 0, count: 1, bytes },
+      { kind: 'position', branch: branchName('dev') },
     ];
     for (const request of requests)
       expect(decodeRequest(encodeRequest(request))).toMatchObject({ kind: 'ok', value: { ...request } });

@@ -12,7 +12,7 @@ import { gatewaySubject } from '../../../gateway/session/writer-watch.ts';
 import { freshStream } from '../../../gateway/sql/stream-state.ts';
 import { changeControl } from '../../../regions/control/control-link.ts';
 import { abortMove, beginSwitchover } from '../../../regions/control/core/control-record.ts';
-import { regionId } from '../../../storage/redo/ids.ts';
+import { mainBranch, regionId } from '../../../storage/redo/ids.ts';
 import { eventually } from '../../storage/region-harness.ts';
 import { codeOf, GatewayWorld, ready, urlOf, writes } from '../process/gateway-harness.ts';
 
@@ -82,7 +82,14 @@ describe('the writer', () => {
         operation: { kind: 'execute', statement },
       });
     };
-    const part: ForwardRequest = { kind: 'part', call: 'call-1', index: 0, count: 1, bytes: insert('s1') };
+    const part: ForwardRequest = {
+      kind: 'part',
+      branch: mainBranch,
+      call: 'call-1',
+      index: 0,
+      count: 1,
+      bytes: insert('s1'),
+    };
     const answers = await Promise.all([ask(part), ask(part), ask({ kind: 'poll', call: 'call-1', part: 0 })]);
     expect(answers.map((answer) => answer.kind === 'ok' && answer.value.kind)).toEqual([
       'part',
@@ -93,10 +100,24 @@ describe('the writer', () => {
       kind: 'ok',
       value: { kind: 'unknown' },
     });
-    const late = await ask({ kind: 'part', call: 'call-2', index: 0, count: 1, bytes: insert('s2') });
+    const late = await ask({
+      kind: 'part',
+      branch: mainBranch,
+      call: 'call-2',
+      index: 0,
+      count: 1,
+      bytes: insert('s2'),
+    });
     expect(late).toMatchObject({ kind: 'ok', value: { kind: 'unknown' } });
     // A stray publish names no subject for the answer: it neither runs nor ends the process.
-    const stray: ForwardRequest = { kind: 'part', call: 'call-3', index: 0, count: 1, bytes: insert('s3') };
+    const stray: ForwardRequest = {
+      kind: 'part',
+      branch: mainBranch,
+      call: 'call-3',
+      index: 0,
+      count: 1,
+      bytes: insert('s3'),
+    };
     for (const bytes of [encodeRequest(stray), Buffer.from('no request')]) one.nats.publish(subject, bytes);
     await one.nats.flush(2_000);
     expect(await ask({ kind: 'poll', call: 'call-3', part: 0 })).toMatchObject({

@@ -10,7 +10,7 @@ import { readOnlyOperation } from '../../../gateway/session/core/read-only.ts';
 import { gatewaySubject } from '../../../gateway/session/writer-watch.ts';
 import type { SqlOperation } from '../../../gateway/sql/operation.ts';
 import { freshStream } from '../../../gateway/sql/stream-state.ts';
-import { regionId } from '../../../storage/redo/ids.ts';
+import { mainBranch, regionId } from '../../../storage/redo/ids.ts';
 import { codeOf, GatewayWorld, ready, urlOf, writes } from '../process/gateway-harness.ts';
 
 const statement = (sql: string) => ({ sql, args: [], namedArgs: [], wantRows: true });
@@ -157,7 +157,14 @@ describe('a token with the scope read', () => {
         operation: execute(sql),
       };
       const bytes = encodeCall(given);
-      const request = encodeRequest({ kind: 'part', call: `c.${calls}`, index: 0, count: 1, bytes });
+      const request = encodeRequest({
+        kind: 'part',
+        branch: mainBranch,
+        call: `c.${calls}`,
+        index: 0,
+        count: 1,
+        bytes,
+      });
       const answer = await one.nats.request(subject, request, 5_000);
       if (answer.kind !== 'reply') throw new Error(answer.kind);
       const reply = decodeReply(answer.data);

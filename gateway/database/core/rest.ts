@@ -1,0 +1,52 @@
+/**
+ * Which databases of a gateway are awake. A branch that has had nothing to do for long enough gives its engines back; when too
+ * many are awake, the one that has been idle longest goes first. Pure.
+ *
+ * G52. A database with an operation under way, an open transaction or redo that is not settled is never put to rest.
+ */
+import type { BranchName } from '../../../storage/core.ts';
+import type { BranchLimits } from '../../session/core/service-limits.ts';
+
+type RestLimits = Pick<BranchLimits, 'openBranches' | 'branchIdleMs'>;
+
+/** A branch that is awake. */
+export interface AwakeView {
+  readonly name: BranchName;
+  /** Operations under way. */
+  readonly uses: number;
+  /** Nothing of its streams or its redo would be lost. */
+  readonly mayRest: boolean;
+  readonly lastUsedMs: number;
+}
+
+const isIdle = ({ uses, mayRest }: AwakeView): boolean => uses === 0 && mayRest;
+
+/** Those that have had nothing to do for long enough. */
+export function chooseToRest(
+  awake: readonly AwakeView[],
+  limits: RestLimits,
+  nowMs: number,
+): readonly BranchName[] {
+  return awake
+    .filter((branch) => isIdle(branch) && nowMs - branch.lastUsedMs >= limits.branchIdleMs)
+    .map(({ name }) => name);
+}
+
+export type Room =
+  | { readonly kind: 'room' }
+  /** There is room once this one rests. */
+  | { readonly kind: 'instead'; readonly name: BranchName }
+  | { readonly kind: 'full' };
+
+/** Whether one more may be awake. */
+export function roomForOneMore(awake: readonly AwakeView[], limits: RestLimits): Room {
+  if (awake.length < limits.openBranches) return { kind: 'room' };
+  const idle = awake.filter(isIdle);
+  const [first, ...others] = idle;
+  if (first === undefined) return { kind: 'full' };
+  const { name } = others.reduce(
+    (least, other) => (other.lastUsedMs < least.lastUsedMs ? other : least),
+    first,
+  );
+  return { kind: 'instead', name };
+}

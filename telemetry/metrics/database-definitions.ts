@@ -1,0 +1,55 @@
+/** Databases of a gateway: main and the branches. `db_namespace` is what spans call `db.namespace`. */
+import { latencyBuckets } from './buckets.ts';
+import type { MetricDefinition } from './metrics.ts';
+
+export const databaseMetrics = {
+  databaseAwake: {
+    kind: 'gauge',
+    name: 'sextant_database_awake',
+    unit: '1',
+    description: '1 while the database has engines in this gateway, 0 while it rests',
+    worry: 'the sum without main stays at the limit openBranches',
+    labels: ['db_namespace'],
+  },
+  databaseOperations: {
+    kind: 'counter',
+    name: 'sextant_database_operations_total',
+    unit: '1',
+    description: 'Operations that streams asked of the database in this gateway, forwarded ones included',
+    worry: 'stands still while clients are there',
+    labels: ['db_namespace'],
+  },
+  databaseCommits: {
+    kind: 'counter',
+    name: 'sextant_database_commits_total',
+    unit: '1',
+    description: 'Commits that this gateway has made in the database, as its writer',
+    worry: 'nothing by itself',
+    labels: ['db_namespace'],
+  },
+  databaseDurableLsn: {
+    kind: 'gauge',
+    name: 'sextant_database_durable_lsn',
+    unit: 'lsn',
+    description: 'Up to where the database is durable in this region, as this gateway last knew',
+    worry: 'a branch that is awake in two regions differs between them, and goes on differing',
+    labels: ['db_namespace'],
+  },
+  databaseRests: {
+    kind: 'counter',
+    name: 'sextant_database_rests_total',
+    unit: '1',
+    description: 'Branches that gave their engines back because they had nothing to do, or to make room',
+    worry: 'rises as fast as operations: more branches are in use than openBranches lets be awake',
+    labels: [],
+  },
+  databaseWakeDuration: {
+    kind: 'histogram',
+    name: 'sextant_database_wake_duration_seconds',
+    unit: 'seconds',
+    description: 'Time from the operation that woke a branch to its answer',
+    worry: 'p99 above 300 ms',
+    labels: [],
+    buckets: latencyBuckets,
+  },
+} as const satisfies Record<string, MetricDefinition>;
