@@ -52,6 +52,7 @@ export { readinessOf } from './readiness/core/readiness.ts';
 export { CommitMarks } from './replication/core/commit-marks.ts';
 export { StallWatch } from './replication/core/stall-watch.ts';
 export { ClusterView } from './status/core/cluster-view.ts';
+export type { DatabaseReport } from './status/core/database-report.ts';
 export { endpointsIn } from './status/core/endpoints.ts';
 export { type GatewayReport, nodeReportSchema, type Report, reportSchema } from './status/core/report.ts';
 export { reportLimits } from './status/core/report-limits.ts';

@@ -4,7 +4,13 @@
  *
  * G50. A name stands for the branch that the newest record seen gives it: what was opened under it before is closed.
  */
-import { type Branch, branchesOf, branchNamed, noBranchReason } from '../../regions/core.ts';
+import {
+  type Branch,
+  branchesOf,
+  branchNamed,
+  type DatabaseReport,
+  noBranchReason,
+} from '../../regions/core.ts';
 import { type BranchName, mainBranch, monotonicMs, type RegionId } from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
 import type { Drainable } from '../reign/drain.ts';
@@ -24,16 +30,6 @@ export interface DatabasesOptions {
   readonly open: (branch: Branch) => BranchParts;
   readonly limits: Pick<ServiceLimits, 'openBranches' | 'branchIdleMs' | 'roleTickMs'>;
   readonly log: Logger;
-}
-
-/** One database in reports. */
-export interface DatabaseState {
-  readonly branch: BranchName;
-  readonly epoch: number;
-  readonly vdl: number;
-  readonly awake: boolean;
-  /** This gateway is its writer. */
-  readonly writes: boolean;
 }
 
 export class Databases implements DatabaseDirectory {
@@ -90,7 +86,8 @@ export class Databases implements DatabaseDirectory {
     return [...this.opened.values()];
   }
 
-  get states(): readonly DatabaseState[] {
+  /** As they are told in reports. */
+  get states(): readonly DatabaseReport[] {
     return [this.main, ...this.branches].map(({ branch, volume }) => ({
       branch,
       epoch: volume.head,

@@ -56,6 +56,7 @@ export class GatewayStatus {
       epoch: role.epoch,
       ready: this.reasons().length === 0,
       vdl: volume.vdl,
+      databases: [...this.sql.databases.states],
       ...(suspendedMs !== null && { suspendedMs }),
       ...(hold !== null && { hold }),
       ...(volume.reign !== null && {

@@ -1,5 +1,6 @@
 /** The agent's metrics: how far behind each secondary is, what is sent to it, moves, lost writes, and NATS as it sees it. */
 import { type Counter, follow, type MetricRegistry, metrics } from '../../telemetry/index.ts';
+import { branchesOf } from '../control/core/branch-list.ts';
 import type { Operation } from '../moves/core/operations.ts';
 import { watchReadiness } from '../readiness/readiness-metrics.ts';
 import type { Agent, AgentFigures } from './agent.ts';
@@ -16,6 +17,7 @@ export function watchAgent(registry: MetricRegistry, agent: Agent): void {
   const age = registry.gauge(metrics.replicaAge);
   const readers = [
     watchLag(registry, agent),
+    watchBranches(registry, agent),
     watchRetention(registry, agent),
     watchBackup(registry, agent),
     watchShipping(registry),
@@ -51,6 +53,25 @@ function watchLag(registry: MetricRegistry, agent: Agent): Read {
       if (lagMs !== null) gauges.seconds.with({ target }).set(lagMs / 1_000);
       if (!unknown.has(target)) gauges.bytes.with({ target }).set(lagBytes);
       if (typeof lagCommits === 'number') gauges.commits.with({ target }).set(lagCommits);
+    }
+  };
+}
+
+/** The primary's to tell, as the lag of `main`. */
+function watchBranches(registry: MetricRegistry, agent: Agent): Read {
+  const count = registry.gauge(metrics.branches).with({});
+  const seconds = registry.gauge(metrics.branchLagSeconds);
+  const bytes = registry.gauge(metrics.branchLagBytes);
+  return () => {
+    count.set(branchesOf(agent.view.record).length);
+    seconds.clear();
+    bytes.clear();
+    for (const { name, lag } of agent.standing.branches ?? []) {
+      for (const { region: target, lagMs, lagBytes } of lag) {
+        const labels = { db_namespace: name, target };
+        bytes.with(labels).set(lagBytes);
+        if (lagMs !== null) seconds.with(labels).set(lagMs / 1_000);
+      }
     }
   };
 }

@@ -51,12 +51,37 @@ export const regionMetrics = {
     worry: '0',
     labels: ['target'],
   },
+  branches: {
+    kind: 'gauge',
+    name: 'sextant_branches',
+    unit: '1',
+    description: 'Branches beside main, by the control record',
+    worry: 'near the limit of 32',
+    labels: [],
+  },
+  branchLagSeconds: {
+    kind: 'gauge',
+    name: 'sextant_branch_lag_seconds',
+    unit: 'seconds',
+    description:
+      'Age of the oldest commit of a branch not yet durable in the region, on the clock of the primary; 0 when caught up, no sample while unknown',
+    worry: 'above the recovery point you promised',
+    labels: ['db_namespace', 'target'],
+  },
+  branchLagBytes: {
+    kind: 'gauge',
+    name: 'sextant_branch_lag_bytes',
+    unit: 'bytes',
+    description: 'Redo of a branch durable in the primary and not yet durable in the region',
+    worry: 'rises without end',
+    labels: ['db_namespace', 'target'],
+  },
   retentionHeld: {
     kind: 'gauge',
     name: 'sextant_retention_held_bytes',
     unit: 'bytes',
     description:
-      'Redo in the log of this region, by what it is kept for: the window, regions that lack it, images that fewer than four nodes have, lost writes that are being looked for, the rest of a file',
+      'Redo in the log of this region, by what it is kept for: the window, regions that lack it, images that fewer than four nodes have, branches, lost writes that are being looked for, the rest of a file',
     worry: 'anything but window rises without end',
     labels: ['reason'],
   },

@@ -141,7 +141,9 @@ describe('three regions on real processes', { timeout: 120_000 }, () => {
     // These have no sample before something has happened, or without certificates.
     const later = ['policyRpo', 'policyMaxLoss', 'droppedSeries', 'certificateExpiry', 'certificateRefused']
       // Of a backup, and of log that is kept for somebody.
-      .concat(['backupAge', 'backupLag', 'backupBytes', 'retentionHeld', 'retentionLetGo']);
+      .concat(['backupAge', 'backupLag', 'backupBytes', 'retentionHeld', 'retentionLetGo'])
+      // Before somebody has made a branch.
+      .concat(['branchLagSeconds', 'branchLagBytes']);
     const told = new Set(samples.map(({ name }) => definitionOf(name)));
     const untold = Object.entries(metrics).flatMap(([key, one]) => (told.has(one) ? [] : [key]));
     expect(untold.filter((key) => !later.includes(key))).toEqual([]);

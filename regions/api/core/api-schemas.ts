@@ -13,6 +13,7 @@ import { rebuildReplySchema, rebuildRequestSchema } from '../../rebuild/core/reb
 import { retentionReportSchema } from '../../retention/core/retention-report.ts';
 import { rewindRequestSchema, rewindSchema } from '../../rewind/core/rewind-request.ts';
 import { backupReportSchema, backupsSchema } from '../../status/core/backup-report.ts';
+import { openBranchSchema } from '../../status/core/database-report.ts';
 import { endpointsSchema } from '../../status/core/endpoints.ts';
 import { nodeReportSchema } from '../../status/core/report.ts';
 import { writeTotalsSchema } from '../../status/core/write-totals.ts';
@@ -121,6 +122,10 @@ const statusSchema = z.object({
         .string()
         .exactOptional()
         .describe('What is wrong with NATS as the region\u2019s agent sees it; left out while nothing is.'),
+      openBranches: z
+        .array(openBranchSchema)
+        .exactOptional()
+        .describe('The branches that its gateways have opened; left out while there is none.'),
       versions: z
         .record(z.string(), z.string().nullable())
         .describe('Of Sextant, by process: agent, gateway/g1, storage/n1. Null where that is not known.'),

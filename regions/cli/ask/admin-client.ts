@@ -80,6 +80,16 @@ const regionStatusSchema = z.looseObject({
     .default([]),
   agent: z.string().nullish(),
   trouble: z.string().nullish(),
+  openBranches: z
+    .array(
+      z.object({
+        branch: z.string(),
+        awake: z.array(z.string()),
+        resting: z.array(z.string()),
+        writer: z.string().nullable(),
+      }),
+    )
+    .default([]),
   versions: z.record(z.string(), z.string().nullable()).exactOptional(),
   needsImages: z.string().nullish(),
   retention: z

@@ -200,6 +200,18 @@ function retentionLines({ retention, needsImages, backup }: RegionStatus): reado
   ];
 }
 
+/** Which branches have engines in the region's gateways. */
+function branchLines({ openBranches }: RegionStatus): readonly string[] {
+  const words = openBranches.map(({ branch, awake, resting, writer }) => {
+    const parts = [
+      ...awake.map((gateway) => (gateway === writer ? `written by ${gateway}` : `open in ${gateway}`)),
+      ...resting.map((gateway) => `rests in ${gateway}`),
+    ];
+    return `${branch} ${parts.join(', ')}`;
+  });
+  return words.length === 0 ? [] : [`branches: ${words.join('; ')}`];
+}
+
 /** Writes that stand still by policy say so before anything else. */
 function holdLines({ hold }: DeploymentStatus): readonly string[] {
   if (hold === null || hold === undefined || hold.forMs < heldTellMs) return [];
@@ -257,9 +269,7 @@ export function blocksOf(
     const kept =
       region === undefined
         ? ''
-        : retentionLines(region)
-            .map((line) => `\n${line}`)
-            .join('');
+        : [...branchLines(region), ...retentionLines(region)].map((line) => `\n${line}`).join('');
     perRegion.push(
       `${paint('bold', name)}${cut}${slow}${trouble}${kept}\n${processTable(region, processes)}`,
     );

@@ -78,6 +78,7 @@ async function create(name: string, options: CreateOptions): Promise<void> {
 async function list(options: AskOptions): Promise<void> {
   const branches = await listed(targetOf(options));
   if (options.json === true) return printJson({ branches });
+  const there = branches.find(({ name }) => name === 'main')?.regions.map(({ region }) => region) ?? [];
   console.log(
     table(
       ['BRANCH', 'EPOCH', 'LSN', 'LEFT', 'LAG', 'URL'],
@@ -86,15 +87,15 @@ async function list(options: AskOptions): Promise<void> {
         String(branch.epoch),
         branch.lsn === null || branch.lsn === undefined ? 'unknown' : String(branch.lsn),
         typeof branch.parent === 'number' ? `${branch.parent}:${branch.forkLsn ?? '?'}` : '',
-        lagOf(branch),
+        lagOf(branch, there),
         branch.url ?? '',
       ]),
     ),
   );
 }
 
-/** Of each region that lacks something of it; of a region that is not named it is not there yet. */
-function lagOf({ regions }: Branch): string {
+/** Of each region that lacks something of it. @param all the regions that have anything. */
+function lagOf({ regions }: Branch, all: readonly string[]): string {
   const behind = regions.flatMap(({ region, lagBytes, lagMs }) => {
     if (lagBytes === 0) return [];
     const parts = [
@@ -103,7 +104,9 @@ function lagOf({ regions }: Branch): string {
     ];
     return [`${region}: ${parts.length === 0 ? 'unknown' : parts.join(', ')}`];
   });
-  return behind.length === 0 ? 'none' : behind.join('; ');
+  const missing = all.filter((name) => !regions.some(({ region }) => region === name));
+  const lines = [...behind, ...missing.map((name) => `${name}: not there yet`)];
+  return lines.length === 0 ? 'none' : lines.join('; ');
 }
 
 async function remove(name: string, options: AskOptions): Promise<void> {

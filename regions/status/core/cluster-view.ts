@@ -9,6 +9,7 @@ import type { SwitchoverQuestion } from '../../control/core/switchover-rules.ts'
 import type { RetentionReport } from '../../retention/core/retention-report.ts';
 import type { BackupReport, Backups } from './backup-report.ts';
 import { branchStatuses, mainStatus } from './branch-status.ts';
+import { type OpenBranch, openBranches } from './database-report.ts';
 import { type GatewayNews, newsOf, writerAmong } from './gateway-news.ts';
 import type { GatewayReport, NodeReport, RegionReport, Report } from './report.ts';
 import { reportLimits } from './report-limits.ts';
@@ -42,6 +43,8 @@ export interface RegionStatus {
   readonly writer: string | null;
   /** What is wrong with NATS as the region's agent or its writer sees it, in words; left out while nothing is. */
   readonly trouble?: string;
+  /** The branches that its gateways have opened; left out while there is none. */
+  readonly openBranches?: readonly OpenBranch[];
   /** Of Sextant, by process; null where that is not known. */
   readonly versions: Versions;
   /** What its nodes keep their log for; left out while it is not known. */
@@ -382,6 +385,7 @@ export class ClusterView {
       agent: last?.agent ?? null,
       writer: writer === null ? null : writer.gateway,
       ...(trouble !== undefined && { trouble }),
+      ...openBranches(gateways),
       versions: versionsOf(report, gateways),
       ...(last?.retention !== undefined && { retention: last.retention }),
       ...(last?.backup !== undefined && { backup: last.backup }),

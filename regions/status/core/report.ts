@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { forkSchema } from '../../../storage/core.ts';
 import { retentionReportSchema } from '../../retention/core/retention-report.ts';
 import { backupReportSchema } from './backup-report.ts';
+import { databaseReportSchema } from './database-report.ts';
 import { writeTotalsSchema } from './write-totals.ts';
 
 /** Percentiles over the last minute, and for how long it has been far slower than the others; see `AppendTimes`. */
@@ -131,6 +132,8 @@ export const gatewayReportSchema = z.object({
   hold: z.object({ rpoMs: z.number(), answers: z.int(), forMs: z.number() }).exactOptional(),
   /** For a writer: what it has committed since its process started. Left out by an older gateway. */
   writes: writeTotalsSchema.exactOptional(),
+  /** Main and the branches that were asked for there. Left out by an older gateway. */
+  databases: z.array(databaseReportSchema).exactOptional(),
   /** For a writer: how long each storage node takes. Left out by an older gateway. */
   appends: z.array(appendTimeSchema.extend({ node: z.string() })).exactOptional(),
 });
