@@ -8,7 +8,6 @@
  * reign is over; and only when what it saw is durable.
  */
 
-import { formatAge } from '../../regions/core.ts';
 import {
   type Epoch,
   type Fork,
@@ -26,6 +25,7 @@ import { Handover } from '../engine/engine-handover.ts';
 import { type ReaderCallbacks, ReaderPool } from '../engine/reader-pool.ts';
 import { WriterEngine } from '../engine/writer-engine.ts';
 import type { ReadPreference } from '../sql/stream-state.ts';
+import { holdText } from './core/hold-text.ts';
 import { Follower, findReadPoint, type ReadPoint, visiblePart } from './follower.ts';
 import { ReadWaiters } from './read-waiters.ts';
 import { Reign, type ReignEngines, type ReignPort, type ReignStart } from './reign.ts';
@@ -212,11 +212,7 @@ export class GatewayVolume implements RoleVolume {
   /** Why answers have waited for other regions for so long, or would, in words for an operator; null while none has. */
   holdReason(fromMs: number): string | null {
     const hold = this.reign?.hold ?? null;
-    if (hold === null || hold.forMs < fromMs) return null;
-    return (
-      `what this region has had for ${formatAge(hold.forMs)} is in no other one, and answers wait for that (policy --rpo-ms ${hold.rpoMs}): ` +
-      'bring a secondary back, or let them go with `sextant policy --rpo-ms off`'
-    );
+    return hold === null || hold.forMs < fromMs ? null : holdText(hold);
   }
 
   /** Why reads stand still although more is durable in this region; null while they get on. */

@@ -44,3 +44,11 @@ export interface RegionAgentOptions {
   readonly telemetry: Telemetry;
   readonly log: Logger;
 }
+
+export const agentTimes = {
+  /** How often the nodes are asked how they stand, and the lags are written down. */
+  nodesEveryMs: 500,
+  lagSaveMs: 1_000,
+  /** Within this time a look at the control record that failed is told: a poll and a read. */
+  lookMs: 2_500,
+} as const;

@@ -43,19 +43,14 @@ import { RegionNodes } from '../status/region-nodes.ts';
 import { answerParts } from './answer-parts.ts';
 import { answerRequest } from './answer-request.ts';
 import { Heartbeats } from './heartbeats.ts';
-import type { RegionAgentOptions } from './region-agent-options.ts';
+import { agentTimes, type RegionAgentOptions } from './region-agent-options.ts';
 import { RegionBranches } from './region-branches.ts';
 import { repairSpan } from './repair-span.ts';
-import { standingOf, survivorOf } from './standing.ts';
-
-const nodesEveryMs = 500;
-const lagSaveMs = 1_000;
-/** Within this time a look at the control record that failed is told: a poll and a read. */
-const lookMs = 2_500;
+import { neighboursOf, standingOf, survivorOf } from './standing.ts';
 
 export class RegionAgent {
   readonly view: ClusterView;
-  readonly sight = new ControlSight(lookMs);
+  readonly sight = new ControlSight(agentTimes.lookMs);
   readonly nodes: RegionNodes;
   readonly moves: Moves;
   readonly watch: FailoverWatch;
@@ -173,8 +168,8 @@ export class RegionAgent {
     const subjects = subjectsOf(cluster);
     const timers: readonly Timer[] = [
       runtime.every(reportLimits.reportMs, () => this.report()),
-      runtime.every(nodesEveryMs, () => void this.pollNodes()),
-      runtime.every(lagSaveMs, () => noteLags(this.options, this.shipping?.run, this.receiving)),
+      runtime.every(agentTimes.nodesEveryMs, () => void this.pollNodes()),
+      runtime.every(agentTimes.lagSaveMs, () => noteLags(this.options, this.shipping?.run, this.receiving)),
     ];
     this.stops.push(
       ...timers.map((timer) => () => timer.stop()),
@@ -305,10 +300,7 @@ export class RegionAgent {
 
   /** Whose agents are heard: their NATS servers are joined with this region's. */
   neighbours(): Neighbours {
-    const { runtime } = this.options;
-    const { others } = this;
-    const heard = (name: RegionId): boolean => this.view.region(name, runtime.nowMs()) !== null;
-    return { heard: others.filter(heard), silent: others.filter((name) => !heard(name)) };
+    return neighboursOf(this.view, this.others, this.options.runtime.nowMs());
   }
 
   /** Takes in what a look at the control record brought, whoever looked. */
@@ -328,16 +320,9 @@ export class RegionAgent {
   /** Answers a request from a gateway, or from the agent's own HTTP. */
   serve(request: AgentRequest): Promise<AgentReply> {
     const { options, view, sight, nodes, branches, moves, lookedFor, replacement, rewinds } = this;
+    const known = { options, view, sight, nodes, branches, moves, lookedFor, replacement, rewinds };
     const parts = answerParts({
-      options,
-      view,
-      sight,
-      nodes,
-      branches,
-      moves,
-      lookedFor,
-      replacement,
-      rewinds,
+      ...known,
       me: () => this.survivor(),
       poll: () => this.pollNodes(),
       looked: (reading) => this.looked(reading),

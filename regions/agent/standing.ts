@@ -3,6 +3,7 @@
 import { type Epoch, genesisEpoch, type Lsn, type RegionId } from '../../storage/index.ts';
 import { sextantVersion } from '../../telemetry/core.ts';
 import type { Backup } from '../backup/backup.ts';
+import type { Neighbours } from '../control/core/record-claims.ts';
 import type { Survivor } from '../control/core/survivors.ts';
 import type { FailoverWatch } from '../failover/failover-watch.ts';
 import type { Moves } from '../moves/moves.ts';
@@ -11,6 +12,7 @@ import type { Receiving } from '../replication/receiving.ts';
 import type { Shipping } from '../replication/shipping.ts';
 import type { RetentionReport } from '../retention/core/retention-report.ts';
 import type { BackupReport } from '../status/core/backup-report.ts';
+import type { ClusterView } from '../status/core/cluster-view.ts';
 import type { BranchReport, RegionReport } from '../status/core/report.ts';
 import { reportLimits } from '../status/core/report-limits.ts';
 import type { RegionNodes } from '../status/region-nodes.ts';
@@ -127,4 +129,14 @@ export function survivorOf({
   }
   if (at === undefined || at.head === genesisEpoch) return { ...found, held: nodes.held };
   return { ...found, held: { epoch: at.head, vdl: at.vdl, forks: nodes.forksTo(at.head) } };
+}
+
+/** Which of the other regions are heard. */
+export function neighboursOf(
+  view: Pick<ClusterView, 'region'>,
+  others: readonly RegionId[],
+  nowMs: number,
+): Neighbours {
+  const heard = (name: RegionId): boolean => view.region(name, nowMs) !== null;
+  return { heard: others.filter(heard), silent: others.filter((name) => !heard(name)) };
 }

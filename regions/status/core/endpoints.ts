@@ -1,6 +1,6 @@
 /** Where the gateways of a deployment are, for clients that choose for themselves. */
 import { z } from 'zod';
-import type { ClusterStatus } from './cluster-view.ts';
+import type { ClusterStatus } from './cluster-status.ts';
 
 const gatewaySchema = z.object({
   region: z.string(),

@@ -63,3 +63,19 @@ export type RoleEffect =
   | { readonly kind: 'reopen'; readonly epoch: Epoch; readonly afterMs: number }
   /** Stop acknowledging at once; what is in flight is unknown to its clients. */
   | { readonly kind: 'close'; readonly epoch: Epoch; readonly reason: EndReason };
+
+export type ChangeKind = 'claim' | 'renew' | 'release' | 'abort' | 'endRewind';
+
+/** A change of the record on its way. */
+export interface Pending {
+  readonly what: ChangeKind;
+  readonly record: ControlRecord;
+  readonly expectedSeq: number;
+  /** When this change was first sent at this revision, which may be the sending that made it (R24). */
+  readonly sentAtMs: number;
+  /** The lease's number for the renewal. */
+  readonly attempt: number;
+}
+
+/** How the lease is given back: with the word that everything is drained, which lets a switchover go on, or without. */
+export type GiveBack = { readonly kind: 'drained'; readonly lsn: Lsn } | { readonly kind: 'given-up' };

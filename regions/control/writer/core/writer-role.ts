@@ -46,23 +46,15 @@ import { type HolderEvent, HolderLease, type LeaseLimits } from '../../core/leas
 import { moveLimits } from '../../core/move-limits.ts';
 import { endRewind } from '../../core/rewind-record.ts';
 import { QuorumSight } from './quorum-sight.ts';
-import type { EndReason, RoleEffect, RoleEvent, WriterPhase } from './writer-role-events.ts';
-
-type ChangeKind = 'claim' | 'renew' | 'release' | 'abort' | 'endRewind';
-
-/** A change of the record on its way. */
-interface Pending {
-  readonly what: ChangeKind;
-  readonly record: ControlRecord;
-  readonly expectedSeq: number;
-  /** When this change was first sent at this revision, which may be the sending that made it (R24). */
-  readonly sentAtMs: number;
-  /** The lease's number for the renewal. */
-  readonly attempt: number;
-}
-
-/** How the lease is given back: with the word that everything is drained, which lets a switchover go on, or without. */
-type GiveBack = { readonly kind: 'drained'; readonly lsn: Lsn } | { readonly kind: 'given-up' };
+import type {
+  ChangeKind,
+  EndReason,
+  GiveBack,
+  Pending,
+  RoleEffect,
+  RoleEvent,
+  WriterPhase,
+} from './writer-role-events.ts';
 
 /** After a reign ended badly, wait before the next claim, so that a broken region does not burn epochs. */
 const claimAgainAfterMs = 500;
