@@ -219,15 +219,16 @@ export class TestWriter {
     });
   }
 
-  /** Recovers the region for `reign` and starts to write there. */
+  /** Recovers a branch of the region for `reign` and starts to write there. */
   static async open(
     client: RegionClient,
     reign: number,
     more: Partial<WriterDriverOptions> = {},
+    branch = mainBranch,
   ): Promise<TestWriter> {
     const result = await runRecovery(
       client,
-      { kind: 'fork', branch: mainBranch, epoch: epoch(reign) },
+      { kind: 'fork', branch, epoch: epoch(reign) },
       { timeoutMs: 15_000 },
     );
     if (result.kind !== 'recovered') throw new Error(`recovery: ${JSON.stringify(result)}`);
