@@ -192,7 +192,12 @@ export class TestDeployment {
   }
 
   client(region: string, transport: 'http' | 'ws' = 'http'): Client {
-    const client = createClient({ url: this.url(region).replace(/^http/, transport), intMode: 'number' });
+    return this.clientOf(this.url(region).replace(/^http/, transport));
+  }
+
+  /** A client of any URL, closed with the deployment. */
+  clientOf(url: string): Client {
+    const client = createClient({ url, intMode: 'number' });
     this.clients.push(client);
     return client;
   }
