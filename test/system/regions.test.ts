@@ -3,6 +3,7 @@ import { createClient } from '@libsql/client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { metrics } from '../../telemetry/index.ts';
+import { eventually } from '../storage/region-harness.ts';
 import { criticalPath } from '../telemetry/critical-path.ts';
 import { besideTheTable, definitionOf, samplesOf, sumOf } from '../telemetry/metrics/exposition.ts';
 import { checkMetrics, promtool } from '../telemetry/metrics/promtool.ts';
@@ -22,6 +23,8 @@ const rewoundSchema = z.looseObject({
   to: z.object({ lsn: z.number() }),
   left: z.object({ epoch: z.number(), lsn: z.number() }),
 });
+const branchSchema = z.object({ name: z.string(), forkLsn: z.number() });
+const branchesSchema = z.object({ branches: z.array(z.object({ name: z.string() })) });
 let tables = 0;
 /** A new table, with a name of its own, so that a test can be run again on the same deployment. */
 const table = async (purpose: string): Promise<string> => {
@@ -80,6 +83,50 @@ describe('three regions on real processes', { timeout: 120_000 }, () => {
     await transaction.commit();
     const { rows } = await client.execute('SELECT CAST(big AS TEXT) AS big, hex(raw) AS raw FROM forwarded');
     expect(rows.map((row) => [row.big, row.raw])).toEqual([[`${2n ** 62n}`, '0001FF']]);
+  });
+
+  it('branches under load; what is written to a branch is read in every region, and main goes its own way (R71, R72)', async () => {
+    const name = await table('branched');
+    const client = deployment.client(east);
+    const insert = (to: typeof client, id: number) => to.execute(`INSERT INTO ${name} VALUES (${id}, 'x')`);
+    const count = async (of: typeof client, where = ''): Promise<number> =>
+      Number((await of.execute(`SELECT count(*) AS n FROM ${name} ${where}`)).rows[0]?.n);
+    let [id, isOver] = [0, false];
+    const load = (async () => {
+      while (!isOver) await insert(client, ++id);
+    })();
+    await eventually('writes are under way', () => id > 20);
+    const acknowledged = id - 1;
+    const branch = branchSchema.parse(JSON.parse(await deployment.run('branch', 'create', 'dev', '--json')));
+    isOver = true;
+    await load;
+    const clients = new Map(
+      regions.map((region) => [
+        region,
+        deployment.clientAt(`${deployment.gateway(region)}/branch/${branch.name}/`),
+      ]),
+    );
+    const dev = (region: (typeof regions)[number]) => clients.get(region) ?? client;
+    const shared = await count(dev(east));
+    expect(shared).toBeGreaterThanOrEqual(acknowledged);
+    expect(shared).toBeLessThanOrEqual(id);
+    await insert(dev(asia), 1_000_000);
+    await insert(dev(east), 1_000_001);
+    await insert(client, ++id);
+    for (const region of regions) {
+      expect(await count(dev(region), 'WHERE id < 1000000')).toBe(shared);
+      await eventually(`${region} has the branch`, async () => (await count(dev(region))) === shared + 2);
+    }
+    expect(await count(client)).toBe(id);
+    const listed = branchesSchema.parse(JSON.parse(await deployment.run('branch', 'list', '--json')));
+    expect(listed.branches.map((one) => one.name)).toEqual(['main', 'dev']);
+    await deployment.run('branch', 'delete', 'dev');
+    await eventually('the branch is gone', async () => {
+      const outcome = await dev(asia)
+        .execute('SELECT 1')
+        .catch((error: { code?: string }) => error.code);
+      return outcome === 'SEXTANT_BRANCH_UNKNOWN';
+    });
   });
 
   it('makes one trace per insert, across every region, whose critical path is the quorum (T12, G39)', async () => {
