@@ -3,8 +3,9 @@
  * read point below the images, or on a path that leaves theirs, starts from the newest run of images that lies below and reads
  * the log from there.
  *
- * Images are taken back to where the history that is written forks below them (S14). Until the log above is read again, reads
- * are answered NOT_COMPLETE, and other nodes serve. So is a read of a page whose image is rotten, until it has been fetched.
+ * Images are taken back to where the history that is written forks below them (S14). Until the log above is read again, pages are
+ * told as those of long ago are (S42): all nodes of a region go back at one moment. At a start reads are answered NOT_COMPLETE
+ * meanwhile, and other nodes serve. So is a read of a page whose image is rotten, until it has been fetched.
  */
 import type { EpochTree } from '../history/epoch-tree.ts';
 import type { FoldPoint } from '../images/core/manifest.ts';
@@ -79,6 +80,8 @@ export class PageReader {
   private indexing: 'idle' | 'planned' = 'idle';
   private readonly upkeep: ImageUpkeep;
   private state: 'ready' | 'rebuilding' = 'ready';
+  /** The log is read again since the images were taken back to a fork: until that is done pages are told as those of long ago are. */
+  private hasGoneBack = false;
   private rebuilt: Promise<void> = Promise.resolve();
   private readonly history: HistoryPages;
   private folding = false;
@@ -132,10 +135,11 @@ export class PageReader {
 
   /** Reads pages of a history this node is complete for, in the order asked. */
   async read(head: Epoch, readPoint: Lsn, pages: readonly PageNo[]): Promise<PagesRead> {
-    if (this.isRebuilding) return refused('NOT_COMPLETE', 'this node is reading its log again');
-    this.indexAll();
+    if (this.isRebuilding && !this.hasGoneBack)
+      return refused('NOT_COMPLETE', 'this node is reading its log again');
+    if (!this.isRebuilding) this.indexAll();
     const from = maxLsn(this.folder.point.lsn, this.images.fuzzyTo);
-    const usesImages = readPoint >= from && this.folder.isOnPath(head);
+    const usesImages = !this.isRebuilding && readPoint >= from && this.folder.isOnPath(head);
     if (!usesImages) this.counters.historyReads += 1;
     const built = usesImages
       ? await this.build(this.startAll(head, readPoint, pages))
@@ -181,7 +185,12 @@ export class PageReader {
       'the page images are taken back to a fork',
       `epoch ${head} leaves the history of the images below ${folder.point.lsn}`,
     );
-    this.readLog(() => folder.goBack(head), { head, lsn: limit });
+    const goBack = async (): Promise<void> => {
+      await folder.goBack(head);
+      // All nodes of a region go back at one moment: there is no other to ask meanwhile.
+      this.hasGoneBack = true;
+    };
+    this.readLog(goBack, { head, lsn: limit });
   }
 
   /** Puts the images that were filled from elsewhere in the place of those here, and reads the log above them (S24). */
@@ -280,6 +289,7 @@ export class PageReader {
       while (!this.closed && !(await this.readLogOnce(target)))
         await pause(this.options.runtime, pageReaderBounds.retryMs);
       this.state = 'ready';
+      this.hasGoneBack = false;
       this.indexAll();
     };
     this.rebuilt = run();
