@@ -26,6 +26,9 @@ export interface PastEngineOptions {
   readonly runtime?: Runtime;
 }
 
+/** The first look at a place below the images reads the log from there; what follows finds it read. */
+const pageReadMs = 25_000;
+
 /** Pages of one turn of the event loop, asked for together. */
 interface Wanted {
   readonly page: PageNo;
@@ -59,6 +62,7 @@ export class PastEngine {
     let past: PastEngine | null = null;
     const engine = await Engine.start({
       pageCacheBytes,
+      limits: { pageReadMs },
       readPage: (page) => (past === null ? Promise.reject(new Error('not open')) : past.readPage(page)),
       // G55: nothing moves it from here on, since no redo is given to it.
       onCommit: () => {
@@ -129,7 +133,7 @@ export class PastEngine {
     const wanted = this.wanted.splice(0);
     const { head, lsn } = this.at;
     const pages = wanted.map(({ page }) => page);
-    const read = await this.options.region.readPages(head, lsn, pages);
+    const read = await this.options.region.readPages(head, lsn, pages, { timeoutMs: pageReadMs });
     for (const [place, { resolve, reject }] of wanted.entries()) {
       if (read.kind === 'pages') resolve(read.pages[place] ?? null);
       else reject(new Error(read.reason));

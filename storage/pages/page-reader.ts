@@ -3,10 +3,11 @@
  * read point below the images, or on a path that leaves theirs, starts from the newest run of images that lies below and reads
  * the log from there.
  *
- * Images are taken back to where the history that is written forks below them (S14). Until the log above is read again, reads
- * are answered NOT_COMPLETE, and other nodes serve. So is a read of a page whose image is rotten, until it has been fetched.
+ * Images are taken back to where the history that is written forks below them (S14). Until the log above is read again, pages are
+ * told as those of long ago are (S42): all nodes of a region go back at one moment. At a start reads are answered NOT_COMPLETE
+ * meanwhile, and other nodes serve. So is a read of a page whose image is rotten, until it has been fetched.
  */
-import { commonPoint, type EpochTree } from '../history/epoch-tree.ts';
+import type { EpochTree } from '../history/epoch-tree.ts';
 import type { FoldPoint } from '../images/core/manifest.ts';
 import type { ImageStore } from '../images/image-store.ts';
 import type { ImageRead, ImagesStored, PageSource } from '../images/image-store-types.ts';
@@ -14,7 +15,7 @@ import { ImageUpkeep } from '../images/image-upkeep.ts';
 import type { HeldFrame, Segment } from '../log/core/segment.ts';
 import type { FrameReader } from '../log/frame-reader.ts';
 import { nextTurn, pause, type Runtime } from '../process/runtime.ts';
-import { checkedFrames, framePayload } from '../redo/frame.ts';
+import { framePayload } from '../redo/frame.ts';
 import { type Epoch, genesisEpoch, type Lsn, maxLsn, minLsn, type PageNo, zeroLsn } from '../redo/ids.ts';
 import { redoLimits } from '../redo/limits.ts';
 import { RecordCursor } from '../redo/record-cursor.ts';
@@ -22,12 +23,9 @@ import type { RefusalCode } from '../wire/core/messages.ts';
 import { BranchPages, type BranchPath, type BranchSource } from './branch-pages.ts';
 import type { PageIndex, PagePlan } from './core/page-index.ts';
 import { planOver } from './core/path-plan.ts';
+import { HistoryPages, type PagesRead } from './history-pages.ts';
 import { indexEntries } from './log-index.ts';
 import { PageFolder, type pageFolderBounds } from './page-folder.ts';
-
-export type PagesRead =
-  | { readonly kind: 'pages'; readonly pages: readonly (Uint8Array | null)[] }
-  | { readonly kind: 'refused'; readonly code: RefusalCode; readonly reason: string };
 
 /** Up to where the history that ends in `head` may be folded. */
 export interface FoldLimit {
@@ -56,9 +54,6 @@ export const pageReaderBounds = {
   unfoldedBytes: 8 * 1024 * 1024,
   /** Persisted redo that may wait to be indexed: a millisecond of a reader's time. */
   unindexedBytes: 64 * 1024,
-  historyBytesPerTurn: 1024 * 1024,
-  /** Reads of old versions that may wait for one another. */
-  historyReadsMax: 16,
   /** Wait before the log is read once more, when a part of it could not be. */
   retryMs: 1_000,
 };
@@ -89,9 +84,10 @@ export class PageReader {
   private indexing: 'idle' | 'planned' = 'idle';
   private readonly upkeep: ImageUpkeep;
   private state: 'ready' | 'rebuilding' = 'ready';
+  /** The log is read again since the images were taken back to a fork: until that is done pages are told as those of long ago are. */
+  private hasGoneBack = false;
   private rebuilt: Promise<void> = Promise.resolve();
-  private history: Promise<unknown> = Promise.resolve();
-  private historyReads = 0;
+  private readonly history: HistoryPages;
   private folding = false;
   private foldUnderWay: Promise<void> = Promise.resolve();
   private closed = false;
@@ -101,6 +97,7 @@ export class PageReader {
     this.index = options.index;
     this.folder = new PageFolder(options);
     this.branches = new BranchPages(options);
+    this.history = new HistoryPages(options);
     this.upkeep = new ImageUpkeep(options.images, options.source, options.runtime);
   }
 
@@ -145,12 +142,14 @@ export class PageReader {
 
   /** Reads pages of a history this node is complete for, in the order asked. */
   async read(head: Epoch, readPoint: Lsn, pages: readonly PageNo[]): Promise<PagesRead> {
-    if (this.isRebuilding) return refused('NOT_COMPLETE', 'this node is reading its log again');
-    this.indexAll();
-    const source = this.sourceOf(head, readPoint);
+    if (this.isRebuilding && !this.hasGoneBack)
+      return refused('NOT_COMPLETE', 'this node is reading its log again');
+    if (!this.isRebuilding) this.indexAll();
+    const source = this.isRebuilding ? null : this.sourceOf(head, readPoint);
+    if (source === null) this.counters.historyReads += 1;
     const built =
       source === null
-        ? await this.fromHistory(head, readPoint, pages)
+        ? await this.history.read(head, readPoint, pages)
         : await this.build(this.startAll(source, head, readPoint, pages), source.imagesAt);
     if (built.kind === 'pages') this.counters.pagesRead += pages.length;
     return built;
@@ -180,6 +179,7 @@ export class PageReader {
   fold(limit: FoldLimit): Promise<void> {
     if (this.closed) return Promise.resolve();
     this.upkeep.tend();
+    this.history.tend();
     if (this.folding || this.isRebuilding) return Promise.resolve();
     if (limit.head === genesisEpoch || !this.options.tree.has(limit.head)) return Promise.resolve();
     this.folding = true;
@@ -206,7 +206,12 @@ export class PageReader {
       'the page images are taken back to a fork',
       `epoch ${head} leaves the history of the images below ${folder.point.lsn}`,
     );
-    this.readLog(() => folder.goBack(head), { head, lsn: limit });
+    const goBack = async (): Promise<void> => {
+      await folder.goBack(head);
+      // All nodes of a region go back at one moment: there is no other to ask meanwhile.
+      this.hasGoneBack = true;
+    };
+    this.readLog(goBack, { head, lsn: limit });
   }
 
   /** Puts the images that were filled from elsewhere in the place of those here, and reads the log above them (S24). */
@@ -229,6 +234,7 @@ export class PageReader {
 
   async close(): Promise<void> {
     this.closed = true;
+    this.history.close();
     const folder = this.folder.close();
     await this.foldUnderWay;
     await this.rebuilt;
@@ -303,63 +309,6 @@ export class PageReader {
     return { kind: 'pages', pages };
   }
 
-  /** Builds pages from images of long ago and the log. One such read at a time: each takes the disk for itself. */
-  private fromHistory(head: Epoch, readPoint: Lsn, pages: readonly PageNo[]): Promise<PagesRead> {
-    if (this.historyReads >= pageReaderBounds.historyReadsMax) {
-      const reason = `${this.historyReads} reads of old versions wait for the log`;
-      return Promise.resolve(refused('OVERLOADED', reason));
-    }
-    this.historyReads += 1;
-    this.counters.historyReads += 1;
-    const read = this.history.then(() => this.searchLog(head, readPoint, pages));
-    this.history = read.finally(() => {
-      this.historyReads -= 1;
-    });
-    return read;
-  }
-
-  private async searchLog(head: Epoch, readPoint: Lsn, pages: readonly PageNo[]): Promise<PagesRead> {
-    const { segment, tree, frames, images } = this.options;
-    const { point } = images;
-    // Of what the images hold, so much lies on this path.
-    const common = tree.has(point.head) ? commonPoint(tree, point, head) : zeroLsn;
-    const from = images.endBelow(minLsn(readPoint, common)).lsn;
-    const found = new Map<PageNo, Uint8Array | null>();
-    for (const [place, image] of (await images.read(pages, from)).entries()) {
-      if (image.kind === 'bad') return refused('NOT_COMPLETE', image.reason);
-      const page = pages[place];
-      if (page !== undefined) found.set(page, image.kind === 'ok' ? image.bytes : null);
-    }
-    let at: Lsn = from;
-    while (at < readPoint && !this.closed) {
-      const run = segment.run(head, at, pageReaderBounds.historyBytesPerTurn, readPoint);
-      if (run.frames.length === 0) break;
-      const read = await frames.read(run.frames);
-      if (read.kind === 'bad') return refused('DISK_FAILED', read.reason);
-      for (const { header, bytes } of read.frames.flatMap(checkedFrames)) {
-        const until = minLsn(readPoint, tree.visibleUntil(head, header.epoch));
-        const cursor = new RecordCursor(framePayload(bytes));
-        while (cursor.next() && header.base + cursor.end <= until) {
-          if (header.base + cursor.end <= at) continue;
-          const { page, pagesLeft } = cursor;
-          if (pagesLeft !== null) for (const gone of pages) if (gone > pagesLeft) found.set(gone, null);
-          const image = page === null ? undefined : found.get(page);
-          if (page === null || image === undefined) continue;
-          const next = image ?? new Uint8Array(redoLimits.pageBytes);
-          if (!cursor.applyTo(next))
-            return refused('DISK_FAILED', `a record at ${header.base} does not fit a page`);
-          found.set(page, next);
-        }
-      }
-      at = run.end;
-      await nextTurn(this.options.runtime);
-    }
-    // S15: the log had no hole up to the read point when the read began; rot that was found since has made one.
-    if (at < readPoint)
-      return refused('NOT_COMPLETE', `the log ends at ${at} here, below the read point ${readPoint}`);
-    return { kind: 'pages', pages: pages.map((page) => found.get(page) ?? null) };
-  }
-
   /** Folds up to `target` and indexes all that lies above, once `prepare` is done. Nobody is served until then. */
   private readLog(prepare: () => Promise<void>, target: FoldPoint): void {
     this.state = 'rebuilding';
@@ -369,6 +318,7 @@ export class PageReader {
       while (!this.closed && !(await this.readLogOnce(target)))
         await pause(this.options.runtime, pageReaderBounds.retryMs);
       this.state = 'ready';
+      this.hasGoneBack = false;
       this.indexAll();
     };
     this.rebuilt = run();
