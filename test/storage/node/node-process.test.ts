@@ -1,6 +1,16 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -274,9 +284,10 @@ describe('a storage node', () => {
     await first.close();
     const second = await start(config, { onFatal: (message) => fatal.push(message) });
     const log = join(config.dataDir, 'log', '0000000001.log');
-    const bytes = readFileSync(log);
-    bytes.writeUInt8(bytes.readUInt8(60) ^ 1, 60);
-    writeFileSync(log, bytes);
+    // In place: a file that is written anew is empty for a moment, and a node reads its log when it has started.
+    const file = openSync(log, 'r+');
+    writeSync(file, Buffer.of((readFileSync(log)[60] ?? 0) ^ 1), 0, 1, 60);
+    closeSync(file);
     const again = await connect(second);
     const read = await again({
       kind: 'fetch',
