@@ -14,8 +14,10 @@ import type { OperationKeeper } from '../../../regions/moves/operation-store.ts'
 import { noLagMemory } from '../../../regions/replication/core/lag-memory.ts';
 import type { LagKeeper } from '../../../regions/replication/lag-store.ts';
 import type { NodeLinks } from '../../../storage/client/node-links.ts';
+import { endOfTime } from '../../../storage/history/epoch-tree.ts';
 import { type Epoch, genesisEpoch, type Lsn, regionId } from '../../../storage/redo/ids.ts';
 import { quorumLimits } from '../../../storage/redo/limits.ts';
+import type { RetainRequest } from '../../../storage/wire/core/messages.ts';
 import { disabledTelemetry } from '../../../telemetry/index.ts';
 import type { BusPayload, LinkMessage, SimContext, SimProcess, SimRuntime } from '../deployment/sim-types.ts';
 import { type Address, regionOf } from '../deployment/topology.ts';
@@ -82,6 +84,7 @@ export class SimAgent implements SimProcess {
       operations: new SimOperations(runtime),
       lags: noLags,
       retention: bounds.retention,
+      retentionEveryMs: bounds.retentionEveryMs,
       onReading: (reading) => {
         if (reading.kind !== 'record') return;
         const { seq, record } = reading.view;
@@ -139,7 +142,19 @@ export class SimAgent implements SimProcess {
         done(answer);
       });
     };
-    return Object.assign(Object.create(links) as RegionLinks, { ask });
+    const request: RegionLinks['request'] = (node, asked, timeoutMs) =>
+      links.request(node, asked.kind === 'retain' ? this.carelessly(asked) : asked, timeoutMs);
+    return Object.assign(Object.create(links) as RegionLinks, { ask, request });
+  }
+
+  /** The defects: what others need of the log, or where four nodes have images, does not matter. */
+  private carelessly(asked: RetainRequest): RetainRequest {
+    const { defects } = this.context;
+    return {
+      ...asked,
+      ...(defects.has('collects-needed') && { keepFrom: endOfTime }),
+      ...(defects.has('drops-before-four') && { copies: endOfTime }),
+    };
   }
 
   /** An operator's command, as a gateway or the CLI brings it. */
