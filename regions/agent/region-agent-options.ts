@@ -34,6 +34,8 @@ export interface RegionAgentOptions {
   readonly lags: LagKeeper;
   /** How much of the log is kept. */
   readonly retention: RetentionConfig;
+  /** See `RetentionOptions`. */
+  readonly retentionEveryMs?: number;
   /** The region's backup, where it has one. */
   readonly backup?: BackupPart;
   /** A record was looked for; what it brought is known here by now. */

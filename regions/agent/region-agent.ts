@@ -147,6 +147,7 @@ export class RegionAgent {
     this.retention = new Retention({
       ...options,
       config: options.retention,
+      ...(options.retentionEveryMs !== undefined && { everyMs: options.retentionEveryMs }),
       view: this.view,
       me: () => this.survivor().held,
       lags: () => this.shipping?.run.lag() ?? [],

@@ -34,6 +34,8 @@ const answerMs = 1_000;
 
 export interface RetentionOptions {
   readonly config: RetentionConfig;
+  /** Between two rounds; a simulation asks more often than `retentionLimits` does. */
+  readonly everyMs?: number;
   readonly region: RegionId;
   /** Every region of the deployment. */
   readonly regions: readonly RegionId[];
@@ -83,7 +85,8 @@ export class Retention {
   constructor(options: RetentionOptions) {
     this.options = options;
     this.beganAtMs = options.runtime.nowMs();
-    this.timer = options.runtime.every(retentionLimits.everyMs, () => void this.round());
+    const everyMs = options.everyMs ?? retentionLimits.everyMs;
+    this.timer = options.runtime.every(everyMs, () => void this.round());
   }
 
   /** What the log was kept for when it was last looked at. */

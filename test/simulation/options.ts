@@ -4,7 +4,7 @@
  */
 import { defaultLeaseLimits, type LeaseLimits } from '../../regions/control/core/lease.ts';
 import { shippingLimits } from '../../regions/replication/core/shipping-limits.ts';
-import { retentionDefault } from '../../regions/retention/core/retention-limits.ts';
+import { retentionDefault, retentionLimits } from '../../regions/retention/core/retention-limits.ts';
 import { nodeLimits, quorumBoundsDefault, volumeLimits } from '../../storage/redo/limits.ts';
 import type { SimBounds } from './deployment/sim-types.ts';
 import type { LatencyOptions } from './deployment/topology.ts';
@@ -172,6 +172,7 @@ export const usualBounds: SimBounds = {
   images: {},
   lowWater: volumeLimits,
   retention: retentionDefault,
+  retentionEveryMs: retentionLimits.everyMs,
 };
 
 /** As the usual ones are related: a frame fits a message and an append, a window several messages, the receiver a window. */
@@ -195,6 +196,7 @@ export function scaledBounds(prng: Prng): SimBounds {
     images: {},
     lowWater: volumeLimits,
     retention: retentionDefault,
+    retentionEveryMs: retentionLimits.everyMs,
   };
 }
 
@@ -228,6 +230,36 @@ export function storageBounds(
     runsMax: prng.pick([3, 16]),
   };
   return { ...bounds, pages: { ...bounds.pages, storeAfterMs }, images };
+}
+
+/**
+ * In half of the runs the log is collected: a window of seconds or a length of some KiB, log files that hold a few dozen writes, and
+ * images that are stored soon, so that floors rise several times within a run and who was away for a while is below them.
+ */
+export function collectionBounds(
+  prng: Prng,
+): Partial<Pick<SimBounds, 'retention' | 'retentionEveryMs' | 'log' | 'sealer'>> {
+  if (prng.perMille(500)) return {};
+  const seconds = prng.pick([1, 3, 6, 24 * 3_600]);
+  const bytes = prng.pick([8, 32, 128]) * KiB;
+  return {
+    retention: { hours: seconds / 3_600, ...((seconds > 10 || prng.perMille(500)) && { bytes }) },
+    retentionEveryMs: prng.pick([300, 1_000]),
+    log: { fileBytesMax: prng.pick([2, 4, 16]) * KiB, tailBytesMax: prng.pick([0, 8]) * KiB },
+    sealer: { everyMs: 50, retryMs: 1_000 },
+  };
+}
+
+/** The same for what has to be in images before: they are made soon after, and snapshots are short. */
+function soonInImages({
+  pages,
+  lowWater,
+}: Pick<SimBounds, 'pages' | 'lowWater'>): Pick<SimBounds, 'pages' | 'lowWater'> {
+  const { storeAfterMs = 2_000 } = pages;
+  return {
+    pages: { ...pages, storeAfterMs: Math.min(storeAfterMs, 2_000) },
+    lowWater: { ...lowWater, readPointAgeMs: Math.min(lowWater.readPointAgeMs, 3_000) },
+  };
 }
 
 function span(min: number, max: number): Range {
@@ -270,10 +302,7 @@ export function drawOptions(seed: number, profile: ProfileName): SimulationOptio
     lease: prng.stream('lease').pick([defaultLeaseLimits, defaultLeaseLimits, longLease]),
     recoveryMs: prng.stream('recovery').pick([usualRecoveryMs, span(20, 400)]),
     gateways: prng.stream('gateways').pick([1, 1, 2]),
-    sizes: {
-      ...(large ? scaledBounds(prng.stream('sizes')) : usualBounds),
-      ...storageBounds(prng.stream('storage')),
-    },
+    sizes: drawSizes(prng, large),
     workload: {
       largePerMille: large ? prng.stream('large share').pick([10, 40]) : 0,
       largePagesMax: 80,
@@ -290,6 +319,15 @@ export function drawOptions(seed: number, profile: ProfileName): SimulationOptio
     hastyPerMille: 400,
     lostRegionReturns: prng.stream('return').perMille(500),
   };
+}
+
+function drawSizes(prng: Prng, large: boolean): SimBounds {
+  const sizes = {
+    ...(large ? scaledBounds(prng.stream('sizes')) : usualBounds),
+    ...storageBounds(prng.stream('storage')),
+  };
+  const collection = collectionBounds(prng.stream('collection'));
+  return { ...sizes, ...collection, ...(collection.retention !== undefined && soonInImages(sizes)) };
 }
 
 function drawLatency(prng: Prng, calm: boolean): LatencyOptions {
@@ -340,6 +378,11 @@ function drawBounds(prng: Prng, profile: ProfileName): FaultBounds {
   return { nodesDownMax, nodesDestroyedMax: 1, regionsOutMax: 1 };
 }
 
+function describeRetention({ hours, bytes }: SimBounds['retention']): string {
+  const window = `${Math.round(hours * 3_600)} s`;
+  return bytes === undefined ? window : `${window} or ${bytes / KiB} KiB`;
+}
+
 /** One line that says what a run is, printed before it starts. */
 export function describeOptions(options: SimulationOptions): string {
   const faults = options.faults.map((fault) => fault.kind).join(',') || 'none';
@@ -351,6 +394,7 @@ export function describeOptions(options: SimulationOptions): string {
     `${options.faultPhaseUs / seconds} s`,
     `faults ${faults}`,
     `large ${options.workload.largePerMille}/1000`,
+    `window ${describeRetention(options.sizes.retention)}`,
     `rpo ${options.rpo}`,
     ...(options.automatic ? ['automatic'] : []),
     `bounds ${nodesDownMax}/${nodesDestroyedMax}/${regionsOutMax}`,

@@ -55,7 +55,9 @@ export function planRetention(question: RetentionQuestion): RetentionPlan {
   const now = segment.floorOn(durable.head);
   // On a path that leaves below the floor there is nothing to vouch for, whatever images there are.
   if (now === null) return nothingToDo(segment);
-  const rolled = holdings.files.filter(({ isRolled }) => isRolled);
+  // Files go as a prefix (S17): behind one that has to stay nothing can go. What a node caught up with may lie behind newer frames.
+  const open = holdings.files.findIndex(({ isRolled }) => !isRolled);
+  const rolled = open < 0 ? holdings.files : holdings.files.slice(0, open);
   const old = rolled.slice(0, agedFiles(rolled, request.sinceUs));
   const beyond = rolled.slice(0, filesBeyond(holdings.files, rolled.length, request.bytesMax));
   const endOf = (files: readonly LogFileFacts[]): Lsn =>

@@ -11,10 +11,13 @@ import {
 } from '../../../regions/control/core/control-record.ts';
 import { policyLimits } from '../../../regions/control/core/policy.ts';
 import { EpochTree, type Fork } from '../../../storage/history/epoch-tree.ts';
+import { floorOn } from '../../../storage/history/floor.ts';
 import { type Epoch, genesisEpoch, type Lsn, regionId } from '../../../storage/redo/ids.ts';
 import { FaultScheduler } from '../faults.ts';
+import type { FinalWrite } from '../judges/durability.ts';
 import { collectViolations, type Violation } from '../judges/judge.ts';
 import type { LossReport, LostRange } from '../judges/losses.ts';
+import type { Dropped } from '../judges/storage/retention.ts';
 import { describeOptions, drawOptions, type ProfileName, type SimulationOptions } from '../options.ts';
 import { SimAgent } from '../processes/agent.ts';
 import { SimClient } from '../processes/client.ts';
@@ -25,7 +28,8 @@ import { concludeRun, type RunReport, type RunResult } from '../run-seeds.ts';
 import { Fleet } from '../world/fleet.ts';
 import { Trace, type TracePrinter } from '../world/trace.ts';
 import { World } from '../world/world.ts';
-import { completeTo, durableFrames, seenFrame, writesOn } from './sim-disks.ts';
+import { completeTo, durableFrames, endOn, framesIn, imagesOn, pagesOn, readDisk } from './disk-copy.ts';
+import { seenFrame, writesOn } from './sim-disks.ts';
 import { type SimFaults, SimOperator } from './sim-operator.ts';
 import {
   agentAddress,
@@ -90,6 +94,7 @@ class Deployment {
     this.witness = new SimWitness(world, options, {
       countCopies: (region, forks, head, vdl) => this.countCopies(region, forks, head, vdl),
       nodeComplete: (address) => this.repaired(address),
+      dropOf: (address, file) => this.dropOf(address, file),
     });
     this.faults = new FaultScheduler(this.fleet, (event) => {
       if (['wipe', 'rot', 'live-rot'].includes(event.kind)) this.destroyed.add(addressOf(event.target));
@@ -255,14 +260,32 @@ class Deployment {
         });
       }
     }
-    const logs = nodeIds.map((node) => durableFrames(fleet.host(nodeAddress(primary, node)).disk));
-    const whole = logs.find((log) => completeTo(log, forks, newest.epoch) >= point.vdl);
+    if (witness.convergence.converged()) this.judgePages(live, forks, newest.epoch, point.vdl);
+    const copies = nodeIds.map((node) => readDisk(fleet.host(nodeAddress(primary, node)).disk));
+    const whole = copies.find((copy) => completeTo(copy, forks, newest.epoch) >= point.vdl);
     // Without a whole copy the count above has objected already.
     if (whole === undefined) return;
     const report = this.lossReport(forks);
     witness.durability.lossReported(report);
     witness.singleWriter.lossReported(report);
-    witness.durability.final(writesOn(whole, forks, newest.epoch, point.vdl));
+    // What the log does not say any more is in pages, which were compared with the model.
+    const { from, writes } = writesOn(whole, forks, newest.epoch, point.vdl);
+    witness.durability.final(together(witness.pages.writesOn(newest.epoch, from), writes));
+  }
+
+  /** Every page of every disk that is complete. */
+  private judgePages(live: readonly string[], forks: readonly Fork[], head: Epoch, vdl: Lsn): void {
+    const { pages: model } = this.witness;
+    for (const region of live) {
+      for (const node of nodeIds) {
+        const at = nodeAddress(region, node);
+        const copy = readDisk(this.fleet.host(at).disk);
+        if (completeTo(copy, forks, head) < vdl) continue;
+        const pages = pagesOn(copy, forks, head, vdl);
+        for (const page of model.pages)
+          model.shown({ at: `${at} on disk`, head, readPoint: vdl, page, content: pages.get(page) ?? null });
+      }
+    }
   }
 
   /** What the regions reported, and for a region that stays lost what the failover could say: everything above the fork. */
@@ -298,10 +321,26 @@ class Deployment {
     let destroyed = 0;
     for (const node of nodeIds) {
       const address = nodeAddress(region, node);
-      if (completeTo(durableFrames(this.fleet.host(address).disk), forks, head) >= vdl) complete += 1;
+      if (completeTo(readDisk(this.fleet.host(address).disk), forks, head) >= vdl) complete += 1;
       else if (this.destroyed.has(address)) destroyed += 1;
     }
     return { complete, destroyed };
+  }
+
+  /** How far the frames of a log file reach on the path of its region, and who has images there; null when it holds none of that. */
+  private dropOf(address: Address, file: string): Omit<Dropped, 'at' | 'atUs'> | null {
+    const { newest, points } = this.witness;
+    const { region, disk } = this.fleet.host(address);
+    const head = points.get(region)?.epoch;
+    if (head === undefined || !newest?.forks.some(({ epoch }) => epoch === head)) return null;
+    const tree = new EpochTree(newest.forks);
+    const end = endOn(framesIn(disk, file), tree, head);
+    if (end === null) return null;
+    const nodes = nodeIds.map((node) => nodeAddress(region, node));
+    const holding = nodes.filter((node) => imagesOn(readDisk(this.fleet.host(node).disk), tree, head) >= end);
+    const destroyed = nodes.filter((node) => !holding.includes(node) && this.destroyed.has(node));
+    const floor = floorOn(tree, readDisk(disk).floor, head);
+    return { end, floor, holding: holding.length, destroyed: destroyed.length };
   }
 
   /** Nodes of regions that live whose disks lack what a fault took. */
@@ -316,7 +355,7 @@ class Deployment {
     const point = points.get(host.region);
     // A path that is not known yet will be soon.
     if (point === undefined || !newest?.forks.some(({ epoch }) => epoch === point.epoch)) return false;
-    return completeTo(durableFrames(host.disk), newest.forks, point.epoch) >= point.vdl;
+    return completeTo(readDisk(host.disk), newest.forks, point.epoch) >= point.vdl;
   }
 
   private repaired(address: Address): void {
@@ -331,6 +370,7 @@ class Deployment {
     for (const count of this.faults.counts.values()) struck += count.struck;
     return {
       ...this.witness.counts,
+      ...this.witness.retention.counts,
       heldToRpo: this.witness.rpo.judged,
       automatic: this.witness.observers.begun,
       fences: this.witness.fence.fences,
@@ -358,6 +398,16 @@ function firstRecord(primary: string, { rpo, automatic, regions }: SimulationOpt
     automatic: automatic && regions.length >= policyLimits.automaticRegionsMin,
   });
   return decided.kind === 'next' ? decided.record : record;
+}
+
+/** A write that is told twice was applied twice. */
+function together(below: readonly FinalWrite[], above: readonly FinalWrite[]): readonly FinalWrite[] {
+  const writes = new Map(below.map((write) => [write.writeId, write]));
+  for (const write of above) {
+    const known = writes.get(write.writeId)?.times ?? 0;
+    writes.set(write.writeId, { ...write, times: write.times + known });
+  }
+  return [...writes.values()];
 }
 
 function addressOf(target: string): Address {

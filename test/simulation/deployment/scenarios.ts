@@ -78,6 +78,61 @@ export const rottingLogs: Scenario = (options) => ({
   ],
 });
 
+/** Logs of a second and some KiB: floors rise all the time. */
+const collected = (sizes: SimulationOptions['sizes']): SimulationOptions['sizes'] => ({
+  ...sizes,
+  retention: { hours: 1 / 3_600, bytes: 4 * 1024 },
+  retentionEveryMs: 300,
+  log: { fileBytesMax: 2 * 1024, tailBytesMax: 0 },
+  pages: { storeAfterMs: 300, foldPages: 16, foldBytes: 4 * 1024 },
+  sealer: { everyMs: 50, retryMs: 500 },
+  lowWater: { ...sizes.lowWater, readPointAgeMs: 2_000, lowWaterEveryMs: 100 },
+});
+
+/** One region that keeps little log, whose nodes are wiped, or away for longer than it is kept. */
+export const collectedLogs: Scenario = (options) => ({
+  ...options,
+  regions: options.regions.slice(0, 1),
+  gateways: 1,
+  faultPhaseUs: 12 * seconds,
+  workload: { ...busy, pauseUs: 30 * ms },
+  sizes: collected(options.sizes),
+  faults: [
+    plan('wipe', between(2 * seconds, 4 * seconds), between(100 * ms, 500 * ms)),
+    plan('crash', between(1 * seconds, 3 * seconds), between(500 * ms, 4 * seconds)),
+    plan('power-loss', between(1 * seconds, 3 * seconds), between(100 * ms, 3 * seconds)),
+  ],
+});
+
+/** Regions that keep little log, of which one or another is away for longer than that, or leaves and is taken in again. */
+export const regionsAway: Scenario = (options) => ({
+  ...options,
+  regions: ['us-east-1', 'eu-west-1', 'ap-northeast-1'],
+  gateways: 1,
+  faultPhaseUs: 20 * seconds,
+  workload: { ...small, openMax: 3, pauseUs: 80 * ms },
+  sizes: collected(options.sizes),
+  rpo: 'off',
+  automatic: false,
+  hastyPerMille: 300,
+  membershipGapUs: between(4 * seconds, 7 * seconds),
+  faults: [
+    plan('region-isolation', between(2 * seconds, 5 * seconds), between(3 * seconds, 7 * seconds)),
+    plan('region-crash', between(4 * seconds, 9 * seconds), between(2 * seconds, 5 * seconds)),
+    plan('crash', between(1 * seconds, 3 * seconds), between(100 * ms, 2 * seconds)),
+  ],
+});
+
+/** Regions that are away for a moment: shorter than the log is kept for them, longer than it is kept by itself. */
+export const regionsBehind: Scenario = (options) => ({
+  ...regionsAway(options),
+  sizes: { ...collected(options.sizes), retention: { hours: 24, bytes: 12 * 1024 } },
+  hastyPerMille: 0,
+  switchoverGapUs: between(60 * seconds, 60 * seconds),
+  membershipGapUs: null,
+  faults: [plan('region-isolation', between(500 * ms, 2 * seconds), between(1500 * ms, 3 * seconds))],
+});
+
 /** One region whose writers die again and again, and whose recoveries are given up before slow nodes have answered. */
 export const hastyRecoveries: Scenario = (options) => ({
   ...options,

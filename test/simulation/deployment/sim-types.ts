@@ -19,6 +19,7 @@ import {
 } from '../../../storage/redo/ids.ts';
 import type { QuorumBounds } from '../../../storage/redo/limits.ts';
 import type { ScrubBounds } from '../../../storage/scrub/scrubber.ts';
+import type { Committed } from '../judges/storage/pages.ts';
 import type { Process, Runtime } from '../twins/process.ts';
 import type { Fleet } from '../world/fleet.ts';
 import type { Range } from '../world/prng.ts';
@@ -68,6 +69,10 @@ export const defects = [
   'one-observer',
   'two-seals',
   'never-scrubs',
+  'counts-without-floor',
+  'collects-needed',
+  'collects-readable',
+  'drops-before-four',
 ] as const;
 export type Defect = (typeof defects)[number];
 
@@ -82,7 +87,7 @@ export interface Witness {
     readonly lsn: Lsn;
   }): void;
   /** The writer of a reign has made a commit that ends here. */
-  committed(epoch: Epoch, lsn: Lsn): void;
+  committed(commit: Committed): void;
   /** A writer's recovery holds everything durable on four nodes, and begins to fork `epoch`, the last of `forks`. */
   forking(region: string, epoch: Epoch, forks: readonly Fork[]): void;
   /** A writer's recovery has forked `epoch` on four nodes. */
@@ -123,12 +128,24 @@ export interface Witness {
   nodeLevel(address: Address, head: Epoch, end: Lsn, hydrated: boolean): void;
   /** What a node has done to its log since it said so last. */
   logKept(done: LogKept): void;
+  /** A node is about to remove a log file. */
+  logDrops(address: Address, file: string): void;
+  /** So many nodes of a region refused a young snapshot for their floor. */
+  snapshotRefused(region: string, head: Epoch, readPoint: Lsn, nodes: number): void;
+  /** Images leave for a secondary. */
+  filling(to: string): void;
   /** A node found its state unreadable, and its operator wiped it. */
   nodeWiped(address: Address): void;
 }
 
-/** Log files sealed, and stretches of log that had rotted: found, and held again. */
-export type LogKept = { readonly sealed: number; readonly found: number; readonly healed: number };
+/** Log files sealed, and dropped; stretches of log that had rotted, found, and held again; and refills from images. */
+export type LogKept = {
+  readonly sealed: number;
+  readonly dropped: number;
+  readonly found: number;
+  readonly healed: number;
+  readonly refilled: number;
+};
 
 /** The windows and buffers between a transaction and the regions it has to reach. */
 export type SimBounds = {
@@ -144,6 +161,8 @@ export type SimBounds = {
   readonly lowWater: LowWaterBounds;
   /** How much of the log is kept. */
   readonly retention: RetentionConfig;
+  /** How often that is looked at. */
+  readonly retentionEveryMs: number;
 };
 
 /** What the processes of a run have in common. */

@@ -1,6 +1,7 @@
 /** Passes what the processes say they did to the judges, with the time of the world, and keeps what the end needs. */
 import { crc32 } from 'node:zlib';
 import type { LossReport as RegionLoss } from '../../../regions/moves/core/loss-report.ts';
+import { retentionLimits } from '../../../regions/retention/core/retention-limits.ts';
 import type { Fork } from '../../../storage/history/epoch-tree.ts';
 import {
   type Epoch,
@@ -23,12 +24,19 @@ import { ObserversJudge } from '../judges/observers.ts';
 import { QuorumJudge } from '../judges/quorum.ts';
 import { RpoJudge } from '../judges/rpo.ts';
 import { SingleWriterJudge } from '../judges/single-writer.ts';
+import { type Committed, PagesJudge } from '../judges/storage/pages.ts';
+import { type Dropped, RetentionJudge } from '../judges/storage/retention.ts';
 import type { SimulationOptions } from '../options.ts';
 import type { World } from '../world/world.ts';
 import type { LogKept, Witness, WriteOutcome } from './sim-types.ts';
 import type { Address } from './topology.ts';
 
 export type Point = { readonly epoch: Epoch; readonly vdl: Lsn };
+
+type WitnessOptions = Pick<
+  SimulationOptions,
+  'convergenceUs' | 'regions' | 'clock' | 'sizes' | 'membershipGapUs'
+>;
 
 /** What the witness asks of the deployment around it. */
 export type WitnessHooks = {
@@ -39,6 +47,8 @@ export type WitnessHooks = {
     vdl: Lsn,
   ) => { readonly complete: number; readonly destroyed: number };
   readonly nodeComplete: (address: Address) => void;
+  /** What a log file says that a node is about to remove, and who has images of it; null when that cannot be told. */
+  readonly dropOf: (address: Address, file: string) => Omit<Dropped, 'at' | 'atUs'> | null;
 };
 
 export class SimWitness implements Witness {
@@ -52,8 +62,12 @@ export class SimWitness implements Witness {
   readonly quorum = new QuorumJudge();
   readonly rpo: RpoJudge;
   readonly observers: ObserversJudge;
+  readonly pages = new PagesJudge();
+  readonly retention: RetentionJudge;
   readonly counts = {
     sealed: 0,
+    dropped: 0,
+    refilled: 0,
     rotFound: 0,
     rotHealed: 0,
     issued: 0,
@@ -81,7 +95,7 @@ export class SimWitness implements Witness {
 
   constructor(
     world: World,
-    { convergenceUs, regions, clock }: Pick<SimulationOptions, 'convergenceUs' | 'regions' | 'clock'>,
+    { convergenceUs, regions, clock, sizes, membershipGapUs }: WitnessOptions,
     hooks: WitnessHooks,
   ) {
     this.world = world;
@@ -89,6 +103,11 @@ export class SimWitness implements Witness {
     this.convergence = new ConvergenceJudge(convergenceUs);
     this.observers = new ObserversJudge(regions);
     this.rpo = new RpoJudge(clock.driftPpmMax);
+    const { hours, bytes = null } = sizes.retention;
+    const isKeptByBytes = hours * 3_600_000_000 > convergenceUs && membershipGapUs === null;
+    this.retention = new RetentionJudge(
+      isKeptByBytes && bytes !== null ? retentionLimits.awayFactor * bytes : null,
+    );
   }
 
   get judges(): readonly Judge[] {
@@ -103,6 +122,8 @@ export class SimWitness implements Witness {
       this.quorum,
       this.rpo,
       this.observers,
+      this.pages,
+      this.retention,
     ];
   }
 
@@ -153,8 +174,9 @@ export class SimWitness implements Witness {
     this.rpo.acknowledged(ack.epoch, ack.lsn);
   }
 
-  committed(epoch: Epoch, position: Lsn): void {
-    this.rpo.committed(epoch, position, this.world.nowUs);
+  committed(commit: Committed): void {
+    this.rpo.committed(commit.epoch, commit.lsn, this.world.nowUs);
+    this.pages.committed(commit);
   }
 
   forking(region: string, epoch: Epoch, forks: readonly Fork[]): void {
@@ -162,6 +184,8 @@ export class SimWitness implements Witness {
     if (last === undefined) throw new Error('a fork has a path');
     const { parent, forkLsn: vdl } = last;
     this.rpo.forking(region, epoch);
+    this.pages.forks(forks);
+    this.retention.forks(forks);
     this.monotonic.recovered(parent, vdl);
     this.monotonic.recovered(epoch, vdl);
     const { complete, destroyed } = this.hooks.countCopies(region, forks, epoch, vdl);
@@ -262,6 +286,7 @@ export class SimWitness implements Witness {
   pageRead(at: string, head: Epoch, readPoint: Lsn, page: PageNo, content: Uint8Array | null): void {
     this.counts.pages += 1;
     this.agreement.page({ at, head, readPoint, page, crc: content === null ? -1 : crc32(content) });
+    if (this.pages.knows(head)) this.pages.shown({ at, head, readPoint, page, content });
   }
 
   nodeLevel(address: Address, head: Epoch, end: Lsn, hydrated: boolean): void {
@@ -270,10 +295,27 @@ export class SimWitness implements Witness {
       this.hooks.nodeComplete(address);
   }
 
-  logKept({ sealed, found, healed }: LogKept): void {
+  logDrops(address: Address, file: string): void {
+    const drop = this.hooks.dropOf(address, file);
+    if (drop !== null) this.retention.dropped({ at: address, atUs: this.world.nowUs, ...drop });
+  }
+
+  logKept({ sealed, dropped, found, healed, refilled }: LogKept): void {
     this.counts.sealed += sealed;
+    this.counts.dropped += dropped;
+    this.counts.refilled += refilled;
     this.counts.rotFound += found;
     this.counts.rotHealed += healed;
+  }
+
+  snapshotRefused(region: string, head: Epoch, readPoint: Lsn, nodes: number): void {
+    this.retention.refusedSnapshot({ region, atUs: this.world.nowUs, head, readPoint, nodes });
+  }
+
+  filling(to: string): void {
+    const primary = this.newest === undefined ? undefined : this.points.get(this.newest.region);
+    const holds = this.points.get(to);
+    if (primary !== undefined) this.retention.filling({ to, atUs: this.world.nowUs, primary, holds });
   }
 
   nodeWiped(_address: Address): void {

@@ -4,7 +4,7 @@
  */
 
 import { framePayload, type ReceivedFrame } from '../../../storage/redo/frame.ts';
-import { type Epoch, type Lsn, type PageNo, pageNo } from '../../../storage/redo/ids.ts';
+import { type Epoch, type Lsn, type PageNo, pageNo, zeroLsn } from '../../../storage/redo/ids.ts';
 import { redoLimits } from '../../../storage/redo/limits.ts';
 import { decodeRecords, encodeMtr, type Mtr, type PageChange } from '../../../storage/redo/record.ts';
 import type { FinalWrite } from '../judges/durability.ts';
@@ -51,15 +51,19 @@ export function drawWrite(
   return { writeId, parts };
 }
 
-/** The redo of a write. */
-export function encodeWrite(write: WrittenParts, commitTimeUs: number): Mtr {
-  const changes = write.parts.map(({ page, offset, whole }, part): PageChange => {
+/** What a write does to pages. */
+export function changesOf(write: WrittenParts): readonly PageChange[] {
+  return write.parts.map(({ page, offset, whole }, part): PageChange => {
     const label = Buffer.from(`${write.writeId}/${part};`);
     if (!whole) return { kind: 'pageDelta', page: pageNo(page), runs: [{ offset, bytes: label }] };
     const bytes = new Uint8Array(redoLimits.pageBytes);
     bytes.set(label, offset);
     return { kind: 'pageImage', page: pageNo(page), bytes };
   });
+}
+
+/** Its redo. */
+export function encodeWrite(changes: readonly PageChange[], commitTimeUs: number): Mtr {
   return encodeMtr(changes, [{ kind: 'commit', commitTimeUs, trace: null }], pgBytes);
 }
 
@@ -68,11 +72,12 @@ export type LoggedWrite = FinalWrite;
 
 /**
  * The writes in a run of frames along a path, in order. `until` is the LSN where the path leaves a frame's epoch; what
- * lies above is no part of it.
+ * lies above is no part of it, and what lies at or below `from` is left out.
  */
 export function readWrites(
   frames: readonly { readonly frame: ReceivedFrame; readonly until: Lsn }[],
   through: Lsn,
+  from: Lsn = zeroLsn,
 ): readonly LoggedWrite[] {
   const found = new Map<string, { parts: Set<string>; times: number; epoch: Epoch; lsn: Lsn }>();
   let open: { readonly id: string; readonly part: string }[] = [];
@@ -82,7 +87,7 @@ export function readWrites(
       throw new Error(`a frame that checks does not decode: ${decoded.reason}`);
     for (const record of decoded.records) {
       if (record.lsn > until || record.lsn > through) break;
-      if (record.kind === 'shrink') continue;
+      if (record.kind === 'shrink' || record.lsn <= from) continue;
       if (record.kind !== 'commit') {
         open.push(labelOf(record));
         continue;

@@ -19,6 +19,8 @@ const fine: DiskResult<void> = { kind: 'ok', value: undefined };
 const full = { kind: 'failed', code: 'ENOSPC', message: 'no space left' } as const;
 
 export class NodeDisk implements Disk {
+  /** A file is about to be removed. */
+  onRemove: (path: string) => void = () => undefined;
   private readonly twin: DiskTwin;
   private readonly defects: DiskDefects;
   private readonly waiting = new Map<string, () => void>();
@@ -75,6 +77,7 @@ export class NodeDisk implements Disk {
   }
 
   remove(path: string, done: DiskDone<void>): void {
+    this.onRemove(path);
     const existed = this.beside.delete(path) || this.twin.files().includes(path);
     this.twin.remove(path);
     soon(done, existed ? fine : { kind: 'failed', code: 'ENOENT', message: `there is no ${path}` });

@@ -13,8 +13,10 @@ import type { LossKeeper } from '../../../regions/moves/loss-store.ts';
 import type { OperationKeeper } from '../../../regions/moves/operation-store.ts';
 import { noLagMemory } from '../../../regions/replication/core/lag-memory.ts';
 import type { LagKeeper } from '../../../regions/replication/lag-store.ts';
+import { endOfTime } from '../../../storage/history/epoch-tree.ts';
 import { type Epoch, genesisEpoch, type Lsn, regionId } from '../../../storage/redo/ids.ts';
 import { quorumLimits } from '../../../storage/redo/limits.ts';
+import type { RetainRequest } from '../../../storage/wire/core/messages.ts';
 import { disabledTelemetry } from '../../../telemetry/index.ts';
 import type { BusPayload, LinkMessage, SimContext, SimProcess, SimRuntime } from '../deployment/sim-types.ts';
 import { type Address, regionOf } from '../deployment/topology.ts';
@@ -72,7 +74,7 @@ export class SimAgent implements SimProcess {
       probe: async () => null,
       addresses: { agent: runtime.address, gateway: null },
       lease: defects.has('hasty-failover') ? hastyLease : lease,
-      links: sealing(this.links, this.time, this.context, this.region),
+      links: this.retaining(),
       store: this.store,
       nats: this.observed(this.nats.open('main')),
       replication: replicationParts(host),
@@ -82,6 +84,7 @@ export class SimAgent implements SimProcess {
       operations: new SimOperations(runtime),
       lags: noLags,
       retention: bounds.retention,
+      retentionEveryMs: bounds.retentionEveryMs,
       onReading: (reading) => {
         if (reading.kind !== 'record') return;
         const { seq, record } = reading.view;
@@ -122,6 +125,24 @@ export class SimAgent implements SimProcess {
       const { reign, fenced } = JSON.parse(Buffer.from(data).toString('utf8'));
       if (fenced) this.context.witness.fenced(this.region, reign);
       return respond(data, headers);
+    };
+  }
+
+  /** The defects: what others need of the log, or where four nodes have images, does not matter. */
+  private retaining(): RegionLinks {
+    const { links, time, region, context } = this;
+    const sealed = sealing(links, time, context, region);
+    const request: RegionLinks['request'] = (node, asked, timeoutMs) =>
+      links.request(node, asked.kind === 'retain' ? this.carelessly(asked) : asked, timeoutMs);
+    return Object.assign(sealed, { request });
+  }
+
+  private carelessly(asked: RetainRequest): RetainRequest {
+    const { defects } = this.context;
+    return {
+      ...asked,
+      ...(defects.has('collects-needed') && { keepFrom: endOfTime }),
+      ...(defects.has('drops-before-four') && { copies: endOfTime }),
     };
   }
 

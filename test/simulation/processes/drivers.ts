@@ -10,8 +10,12 @@ import type { RuntimeTwin } from '../ports/runtime.ts';
 import type { RegionLinks } from './region-links.ts';
 
 /** Where a driver runs: on this process's time, with the bounds of the run. */
-export function placeOf(time: RuntimeTwin, { bounds }: SimContext): DriverPlace {
-  return { runtime: time, bounds: bounds.quorum, lowWater: bounds.lowWater };
+export function placeOf(time: RuntimeTwin, { bounds, defects }: SimContext): DriverPlace {
+  // The defect: nobody reads what is older than this moment.
+  const lowWater = defects.has('collects-readable')
+    ? { ...bounds.lowWater, readPointAgeMs: 0 }
+    : bounds.lowWater;
+  return { runtime: time, bounds: bounds.quorum, lowWater };
 }
 
 /**

@@ -55,6 +55,8 @@ const answerWaitMs = 3_000;
 const retryMs = 100;
 const heldMax = 10_000;
 const readEveryMs = 700;
+/** Of the time for which snapshots are served, a reader takes this much: its clock and the writer's differ. */
+const snapshotShare = 0.6;
 const roleTickMs = 100;
 /** A run whose recoveries are given up sooner than this is about that: requests to fork get lost in it. */
 const hastyMs = 1_000;
@@ -94,6 +96,7 @@ export class SimGateway implements SimProcess {
   private head: Epoch = genesisEpoch;
   private vdl: Lsn = zeroLsn;
   private readAtMs = 0;
+  private past: { readonly head: Epoch; readonly vdl: Lsn; readonly atMs: number }[] = [];
   private readonly patience: Prng;
 
   constructor(runtime: SimRuntime, context: SimContext, name: string, limits: LeaseLimits) {
@@ -385,10 +388,19 @@ export class SimGateway implements SimProcess {
       if (reply.head > this.head || reply.vdl > this.vdl) {
         this.head = reply.head;
         this.vdl = reply.vdl;
+        this.past.push({ head: this.head, vdl: this.vdl, atMs: this.nowMs });
         this.volume.regionVdl(this.head, this.vdl);
       }
       this.tail();
     });
+  }
+
+  /** What is durable now, or was when a snapshot began that nobody has to give up yet. */
+  private somePoint(): Lsn {
+    const { readPointAgeMs } = this.context.bounds.lowWater;
+    const since = this.nowMs - readPointAgeMs * snapshotShare;
+    this.past = this.past.filter(({ head, atMs }) => head === this.head && atMs >= since);
+    return this.runtime.random.pick([...this.past.map(({ vdl }) => vdl), this.vdl, this.vdl, this.vdl]);
   }
 
   /** Reads one page where a reader of this region would, as a gateway does and from two nodes: all have to agree. */
@@ -399,14 +411,22 @@ export class SimGateway implements SimProcess {
     const first = this.runtime.random.below(nodes.length);
     const second = (first + 1 + this.runtime.random.below(nodes.length - 1)) % nodes.length;
     const page = this.runtime.random.pick(workloadPages);
-    const { head, vdl: readPoint } = this;
+    const { head } = this;
+    const readPoint = this.somePoint();
     void this.links.readPages(head, readPoint, [page]).then((read) => {
       if (read.kind === 'pages')
         this.context.witness.pageRead(this.region, head, readPoint, page, read.pages[0] ?? null);
     });
-    for (const node of [nodes[first], nodes[second]]) {
+    // A young snapshot is asked of all: no four of them may have let go of it.
+    const isOld = readPoint < this.vdl;
+    let refusals = 0;
+    for (const node of isOld ? nodes : [nodes[first], nodes[second]]) {
       if (node === undefined) continue;
       this.links.ask(node, { kind: 'readPages', head, readPoint, pages: [page] }, 2_000, (reply) => {
+        if (reply.kind === 'refused' && reply.code === 'BELOW_FLOOR' && head === this.head) {
+          refusals += 1;
+          this.context.witness.snapshotRefused(this.region, head, readPoint, refusals);
+        }
         if (reply.kind !== 'pages') return;
         const content = reply.pages[0] ?? null;
         this.context.witness.pageRead(`${this.region}/${node}`, head, readPoint, page, content);

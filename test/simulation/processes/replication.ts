@@ -66,14 +66,18 @@ function logSource({ links, context }: ReplicationHost): FetchSource {
 
 /** Tells the witness what leaves for a secondary. */
 function observedOutlet(connection: NatsPart, { context }: ReplicationHost): Outlet {
+  const target = (subject: string): string => subject.slice(subject.lastIndexOf('.') + 1);
   return {
     publish: (subject, bytes) => {
-      if (carriesImages(bytes)) return connection.publish(subject, bytes);
+      if (carriesImages(bytes)) {
+        context.witness.filling(target(subject));
+        return connection.publish(subject, bytes);
+      }
       const shipped = decodeShipped(bytes);
       if (shipped.kind === 'malformed')
         throw new Error(`a shipped message cannot be read: ${shipped.reason}`);
       const { head, forks, vdl } = shipped.value;
-      const to = subject.slice(subject.lastIndexOf('.') + 1);
+      const to = target(subject);
       // The path says by itself that everything up to its last fork is durable (S7), also before the nodes do.
       context.witness.shipped(to, head, maxLsn(vdl, forks.at(-1)?.forkLsn ?? vdl));
       return connection.publish(subject, bytes);

@@ -59,6 +59,9 @@ export class SimStorageNode implements SimProcess {
       acksBeforeSync: context.defects.has('ack-before-sync'),
       forgetsRenames: context.defects.has('state-forgotten'),
     });
+    this.disk.onRemove = (path) => {
+      if (path.endsWith('.log')) context.witness.logDrops(runtime.address, path);
+    };
     this.peers = new LinksTwin(runtime);
   }
 
@@ -155,15 +158,24 @@ export class SimStorageNode implements SimProcess {
 
   private serve(parts: NodeParts): void {
     this.parts = parts;
+    if (this.context.defects.has('counts-without-floor')) countFromPeersFloor(parts.node);
     for (const [connection, peer] of this.connections) this.serveLink(parts, peer, connection);
-    let kept = { sealed: 0, found: 0, healed: 0 };
+    let kept = { sealed: 0, dropped: 0, found: 0, healed: 0, refilled: 0 };
     this.time.every(reportMs, () => {
       const { node, rot, sealer } = parts;
-      const now = { sealed: sealer.counters.sealed, ...rot.counters };
+      const { droppedFiles, refills } = parts.runtime.counters;
+      const now = {
+        sealed: sealer.counters.sealed,
+        dropped: droppedFiles,
+        refilled: refills,
+        ...rot.counters,
+      };
       this.context.witness.logKept({
         sealed: now.sealed - kept.sealed,
+        dropped: now.dropped - kept.dropped,
         found: now.found - kept.found,
         healed: now.healed - kept.healed,
+        refilled: now.refilled - kept.refilled,
       });
       kept = now;
       const { head } = node.durable;
@@ -192,6 +204,16 @@ export class SimStorageNode implements SimProcess {
     if (decoded.message.authority >= sealed) return message;
     return concatBytes([head, ...bodyOf(encodeRequest({ ...decoded.message, authority: sealed }).body)]);
   }
+}
+
+/** The defect: what its peers hold as images only passes for what this node has. */
+function countFromPeersFloor(node: NodeParts['node']): void {
+  const step = node.step.bind(node);
+  node.step = (event, nowMs) => {
+    if (event.kind !== 'repairFailed' || event.floor === undefined) return step(event, nowMs);
+    node.segment.raiseFloor(event.floor);
+    return step({ kind: 'repairFailed' }, nowMs);
+  };
 }
 
 /** The defect keeps the first image of each page for ever, as a store that loses writes would. */

@@ -10,7 +10,7 @@ import type { NodeLinks } from '../../../storage/client/node-links.ts';
 import { type Epoch, type Lsn, lsn } from '../../../storage/redo/ids.ts';
 import { volumeLimits } from '../../../storage/redo/limits.ts';
 import type { SimContext, SimRuntime } from '../deployment/sim-types.ts';
-import { encodeWrite, type WrittenParts } from '../deployment/sim-workload.ts';
+import { changesOf, encodeWrite, type WrittenParts } from '../deployment/sim-workload.ts';
 import type { RuntimeTwin } from '../ports/runtime.ts';
 import { placeOf } from './drivers.ts';
 import type { RegionLinks } from './region-links.ts';
@@ -142,11 +142,17 @@ export class SimVolume implements RoleVolume {
   /** Commits a write of its own transaction; `done` is called when its answer may leave. */
   execute(reign: Reign, write: WrittenParts, done: (executed: Executed) => void): void {
     const times = this.context.defects.has('apply-twice') && write.parts.length === 4 ? 2 : 1;
+    const changes = changesOf(write);
     for (let time = 0; time < times; time += 1) {
-      const mtr = encodeWrite(write, this.runtime.wallUs());
+      const mtr = encodeWrite(changes, this.runtime.wallUs());
       const commit: EngineCommitEvent = { mtr, lsn: lsn(reign.lastLsn + mtr.byteLength), commits: [] };
       reign.commit(commit);
-      this.context.witness.committed(reign.epoch, commit.lsn);
+      this.context.witness.committed({
+        epoch: reign.epoch,
+        lsn: commit.lsn,
+        writeId: write.writeId,
+        changes,
+      });
     }
     const at = reign.lastLsn;
     const executedAtMs = this.time.nowMs();

@@ -104,6 +104,12 @@ describe('what a node lets go of its log', () => {
     expect(plan({ files: silent, sinceUs: 4 })).toEqual([110, 2, 120]);
   });
 
+  it('S17: nothing behind a file that has to stay, for only a prefix of the files can go', () => {
+    const open = files.map((file) => (file.number === 2 ? { ...file, isRolled: false } : file));
+    expect(plan({ files: open, sinceUs: 99 })).toEqual([40, 1, 40]);
+    expect(plan({ files: open, bytesMax: 0 })).toEqual([40, 1, 40]);
+  });
+
   it('S19: never lies above what is needed, or where fewer than four or this node have images, and never goes back', () => {
     fc.assert(
       fc.property(fc.integer(), (seed) => {
