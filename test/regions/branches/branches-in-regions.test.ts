@@ -128,6 +128,32 @@ describe('branches of two regions', { timeout: 60_000 }, () => {
     }
   });
 
+  test('a branch is made while two nodes are down, and they have it once they are back', async () => {
+    const nodes = two.nodes.get(us);
+    const down = ['n5', 'n6'].map((id) => nodes?.node(id));
+    for (const node of down) await node?.kill();
+    expect(await two.create('short')).toMatchObject({ kind: 'branch', branch: { name: 'short' } });
+    for (const node of down) await node?.start();
+    await eventually('all six have it', () => {
+      const told = [...two.agent(us).nodes.branches.values()];
+      return told.length === 6 && told.every((list) => list.some(({ branch }) => branch === 'short'));
+    });
+    await two.agent(us).serve({ kind: 'delete-branch', name: 'short' });
+  });
+
+  test('a region without a write quorum makes no branch, and leaves none in the record', async () => {
+    const nodes = two.nodes.get(us);
+    const down = ['n4', 'n5', 'n6'].map((id) => nodes?.node(id));
+    for (const node of down) await node?.kill();
+    expect(await two.create('never')).toMatchObject({
+      code: 'BRANCH_NOT_MADE',
+      message: expect.stringMatching(/four have to|came back empty/),
+    });
+    expect(branchNamed(two.store.record, 'never')).toBeUndefined();
+    for (const node of down) await node?.start();
+    await eventually('six nodes answer', () => two.agent(us).nodes.branches.size === 6);
+  });
+
   test('after a move the new primary writes the branch on and ships it back', async () => {
     await two.level(eu, dev);
     const { driver } = dev;
