@@ -170,6 +170,7 @@ export class BranchDriver {
   private async claim(): Promise<void> {
     const { store, line, me, metrics, log } = this.options;
     const { branch } = line;
+    const askedAtMs = monotonicMs();
     const changed = await changeControl(store, ({ record }) =>
       reignOfBranch(record, { name: branch, holder: me }),
     );
@@ -180,6 +181,8 @@ export class BranchDriver {
     }
     metrics.controlUpdate('won');
     const epoch = changed.view.record.branches?.find(({ name }) => name === branch)?.epoch;
+    const tookMs = Math.round(monotonicMs() - askedAtMs);
+    log.info({ branch, epoch, tookMs }, 'an epoch was allotted to write a branch');
     this.step(epoch === undefined ? { kind: 'refused' } : { kind: 'allotted', epoch });
   }
 
