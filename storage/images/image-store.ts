@@ -7,7 +7,7 @@
  */
 
 import assert from 'node:assert/strict';
-import type { Floor } from '../history/floor.ts';
+import { type Floor, noFloor } from '../history/floor.ts';
 import type { StateFile } from '../log/state-file.ts';
 import { nextTurn, pause } from '../process/runtime.ts';
 import { genesisEpoch, type Lsn, type PageNo, zeroLsn } from '../redo/ids.ts';
@@ -136,10 +136,10 @@ export class ImageStore {
     return this.runs[0]?.entry.fuzzyTo ?? zeroLsn;
   }
 
-  /** The highest end of a run at or below `at`, a CPL or not; zero when there is none. */
-  endBelow(at: Lsn): Lsn {
-    if (at < this.fuzzyTo) return zeroLsn;
-    return this.runs[runsThrough(this.entries, at) - 1]?.entry.to ?? zeroLsn;
+  /** The highest end of a run at or below `at`, a CPL or not; the beginning when there is none. */
+  endBelow(at: Lsn): Floor {
+    const run = at < this.fuzzyTo ? undefined : this.entries[runsThrough(this.entries, at) - 1];
+    return run === undefined ? noFloor : { epoch: run.epoch, lsn: run.to };
   }
 
   /** Of all runs in the chain. */

@@ -120,7 +120,8 @@ export async function openParts(place: NodePlace): Promise<NodeParts> {
   const { tree, segment } = node;
   const rot: RotWatch = new RotWatch({
     log,
-    isFolded: ({ end }) => end <= index.floor && !pages.isRebuilding,
+    isFolded: ({ epoch, end }) =>
+      pages.branches.isOfBranch(epoch) || (end <= index.floor && !pages.isRebuilding),
     unclaim: (rotten) => runtime.unclaim(rotten),
     onFatal,
     logger,
@@ -140,7 +141,8 @@ export async function openParts(place: NodePlace): Promise<NodeParts> {
   const kept: KeptParts = {
     files: logFilesOf(log),
     images: imagePointsOf(images),
-    keepImages: (floor) => images.keep(keptBoundaries(images.boundaries, floor)),
+    keepImages: (floor) =>
+      images.keep([...keptBoundaries(images.boundaries, floor), ...pages.branches.bases]),
   };
   kept.keepImages(segment.floor.lsn);
   const status = ({ known }: StatusRequest): StatusReply => ({

@@ -13,7 +13,7 @@ import type { StateFile } from '../log/state-file.ts';
 import type { FoldLimit, PageReader } from '../pages/page-reader.ts';
 import { pause, type Runtime, type Timer } from '../process/runtime.ts';
 import type { ReceivedFrame } from '../redo/frame.ts';
-import { type Epoch, minLsn, unreachable } from '../redo/ids.ts';
+import { type Epoch, genesisEpoch, minLsn, unreachable } from '../redo/ids.ts';
 import { holdingsOf, type KeptParts } from '../retention/kept-parts.ts';
 import type {
   FetchImagesRequest,
@@ -209,10 +209,20 @@ export class NodeRuntime {
     const end = node.segment.volumeEnd(node.durable.head);
     if (end >= node.durable.vdl) this.repairs.level(end, options.runtime.wallUs());
     node.segment.join(foldLimit.head, foldLimit.lowWater);
+    this.followBranches();
     options.kept.keepImages(node.segment.floor.lsn);
     options.sealer.tick(foldLimit.head, foldLimit.lowWater);
     if (this.hasRest) this.rest(true);
     else void options.pages.fold(foldLimit);
+  }
+
+  private followBranches(): void {
+    const { branches, segment, tree } = this.node;
+    const others = branches.live.filter((branch) => branch !== branches.main);
+    for (const { durable, lowWater } of others) segment.join(durable.head, minLsn(lowWater, durable.vdl));
+    const paths = others.map(({ name }) => ({ branch: name, head: tree.headOf(name) }));
+    // One that is sealed here and not known has no path yet.
+    this.options.pages.follow(paths.filter(({ head }) => head !== genesisEpoch));
   }
 
   private get foldLimit(): FoldLimit {
@@ -255,13 +265,16 @@ export class NodeRuntime {
         this.options.pages.held(effect.frames, effect.bytes);
         return;
       case 'forked':
-        // The next fold sees whether the images lie on the path that is written.
+        // Of `main` the next fold sees whether the images lie on the path that is written.
+        this.options.pages.branches.forked(effect.fork);
         return;
       case 'dropLog':
         void this.dropLog(effect.through);
         return;
       case 'unclaimed':
         this.options.rot.unclaimed(effect.entries);
+        // What is indexed lies elsewhere once it is held again.
+        if (effect.entries.length > 0) this.options.pages.branches.reset();
         return;
       case 'healed':
         this.options.rot.healed(effect.entries);

@@ -19,7 +19,10 @@ import { type Epoch, genesisEpoch, type Lsn, maxLsn, minLsn, type PageNo, zeroLs
 import { redoLimits } from '../redo/limits.ts';
 import { RecordCursor } from '../redo/record-cursor.ts';
 import type { RefusalCode } from '../wire/core/messages.ts';
+import { BranchPages, type BranchPath, type BranchSource } from './branch-pages.ts';
 import type { PageIndex, PagePlan } from './core/page-index.ts';
+import { planOver } from './core/path-plan.ts';
+import { indexEntries } from './log-index.ts';
 import { PageFolder, type pageFolderBounds } from './page-folder.ts';
 
 export type PagesRead =
@@ -44,6 +47,8 @@ export interface PageReaderOptions {
   /** Told of images that could not be stored, which stay in memory, and of why images are taken back. */
   readonly onTrouble: (what: string, reason: string) => void;
   readonly bounds?: Partial<typeof pageFolderBounds>;
+  /** Records of branches that are indexed at most; simulations scale it. */
+  readonly recordsMax?: number;
 }
 
 export const pageReaderBounds = {
@@ -51,8 +56,6 @@ export const pageReaderBounds = {
   unfoldedBytes: 8 * 1024 * 1024,
   /** Persisted redo that may wait to be indexed: a millisecond of a reader's time. */
   unindexedBytes: 64 * 1024,
-  /** Frames indexed, or searched, at once. */
-  framesPerTurn: 256,
   historyBytesPerTurn: 1024 * 1024,
   /** Reads of old versions that may wait for one another. */
   historyReadsMax: 16,
@@ -79,6 +82,7 @@ export class PageReader {
   /** Pages served, reads of old versions, and times the images were taken back to a fork. */
   readonly counters = { pagesRead: 0, historyReads: 0, rebuilds: 0 };
   readonly folder: PageFolder;
+  readonly branches: BranchPages;
   private readonly options: PageReaderOptions;
   private arrived: Arrived[] = [];
   private arrivedBytes = 0;
@@ -96,6 +100,7 @@ export class PageReader {
     this.options = options;
     this.index = options.index;
     this.folder = new PageFolder(options);
+    this.branches = new BranchPages(options);
     this.upkeep = new ImageUpkeep(options.images, options.source, options.runtime);
   }
 
@@ -124,6 +129,8 @@ export class PageReader {
     for (const [at, frame] of frames.entries()) {
       const payload = bytes[at];
       if (payload === undefined) continue;
+      this.branches.held(frame, payload);
+      if (this.branches.isOfBranch(frame.epoch)) continue;
       this.arrived.push({ frame, bytes: payload });
       this.arrivedBytes += payload.length;
     }
@@ -140,13 +147,27 @@ export class PageReader {
   async read(head: Epoch, readPoint: Lsn, pages: readonly PageNo[]): Promise<PagesRead> {
     if (this.isRebuilding) return refused('NOT_COMPLETE', 'this node is reading its log again');
     this.indexAll();
-    const from = maxLsn(this.folder.point.lsn, this.images.fuzzyTo);
-    const usesImages = readPoint >= from && this.folder.isOnPath(head);
-    const built = usesImages
-      ? await this.build(this.startAll(head, readPoint, pages))
-      : await this.fromHistory(head, readPoint, pages);
+    const source = this.sourceOf(head, readPoint);
+    const built =
+      source === null
+        ? await this.fromHistory(head, readPoint, pages)
+        : await this.build(this.startAll(source, head, readPoint, pages), source.imagesAt);
     if (built.kind === 'pages') this.counters.pagesRead += pages.length;
     return built;
+  }
+
+  /** What pages are made of without a look at the log, when that is possible here. */
+  private sourceOf(head: Epoch, readPoint: Lsn): BranchSource | null {
+    const from = maxLsn(this.folder.point.lsn, this.images.fuzzyTo);
+    const isFolded = readPoint >= from && this.folder.isOnPath(head);
+    if (!this.branches.isOfBranch(head)) return isFolded ? { indexes: [this.index], imagesAt: null } : null;
+    const source = this.branches.source(head, isFolded ? this.index : null);
+    return source !== null && readPoint >= (source.imagesAt ?? from) ? source : null;
+  }
+
+  /** Follows the branches that live; `main` is followed as it is folded. Call now and then. */
+  follow(paths: readonly BranchPath[]): void {
+    if (!this.closed) this.branches.follow(paths);
   }
 
   /** Whether there is nothing to index and nothing to fold. */
@@ -212,7 +233,7 @@ export class PageReader {
     await this.foldUnderWay;
     await this.rebuilt;
     await folder;
-    await Promise.all([this.options.images.close(), this.upkeep.close()]);
+    await Promise.all([this.branches.close(), this.options.images.close(), this.upkeep.close()]);
   }
 
   private indexAll(): void {
@@ -222,10 +243,17 @@ export class PageReader {
   }
 
   /** Settles, in one go, what the pages are built of. */
-  private startAll(head: Epoch, readPoint: Lsn, pages: readonly PageNo[]): readonly Start[] {
+  private startAll(
+    { indexes, imagesAt }: BranchSource,
+    head: Epoch,
+    readPoint: Lsn,
+    pages: readonly PageNo[],
+  ): readonly Start[] {
+    const changedSince = (page: PageNo): Uint8Array | 'gone' | 'stored' =>
+      imagesAt === null ? this.folder.changed(page) : 'stored';
     return pages.map((page) => {
-      const plan = this.index.plan(page, head, readPoint);
-      const changed = plan?.needsImage === false ? 'gone' : this.folder.changed(page);
+      const plan = planOver(indexes, page, head, readPoint);
+      const changed = plan?.needsImage === false ? 'gone' : changedSince(page);
       return {
         page,
         image: changed instanceof Uint8Array ? changed : null,
@@ -236,11 +264,12 @@ export class PageReader {
     });
   }
 
-  private async build(started: readonly Start[]): Promise<PagesRead> {
+  /** @param imagesAt the end of the run that stored images are read at; null for the newest. */
+  private async build(started: readonly Start[], imagesAt: Lsn | null): Promise<PagesRead> {
     const asked = started.filter(({ isStored }) => isStored).map(({ page }) => page);
     // Called before anything is waited for: which runs are read is settled with the plans.
     const reading: Promise<readonly ImageRead[]> =
-      asked.length === 0 ? Promise.resolve([]) : this.options.images.read(asked);
+      asked.length === 0 ? Promise.resolve([]) : this.images.read(asked, imagesAt ?? this.images.point.lsn);
     const frames = new Set<HeldFrame>();
     for (const { plan } of started) for (const { frame } of plan?.records ?? []) frames.add(frame);
     const wanted = [...frames].sort(
@@ -294,7 +323,7 @@ export class PageReader {
     const { point } = images;
     // Of what the images hold, so much lies on this path.
     const common = tree.has(point.head) ? commonPoint(tree, point, head) : zeroLsn;
-    const from = images.endBelow(minLsn(readPoint, common));
+    const from = images.endBelow(minLsn(readPoint, common)).lsn;
     const found = new Map<PageNo, Uint8Array | null>();
     for (const [place, image] of (await images.read(pages, from)).entries()) {
       if (image.kind === 'bad') return refused('NOT_COMPLETE', image.reason);
@@ -347,7 +376,7 @@ export class PageReader {
 
   /** @returns false when an image or a frame could not be read: an index with a hole must not serve. */
   private async readLogOnce({ head, lsn: target }: FoldPoint): Promise<boolean> {
-    const { tree, segment, frames, runtime } = this.options;
+    const { tree, segment, runtime } = this.options;
     while (this.folder.point.lsn < target && !this.closed) {
       const before = this.folder.point.lsn;
       await this.folder.fold(head, target);
@@ -359,23 +388,9 @@ export class PageReader {
     this.arrived = [];
     this.arrivedBytes = 0;
     for (const { epoch } of tree.all()) {
+      if (this.branches.isOfBranch(epoch)) continue;
       const above = segment.framesAbove(epoch, this.folder.point.lsn);
-      for (let at = 0; at < above.length && !this.closed; at += pageReaderBounds.framesPerTurn) {
-        const some = above.slice(at, at + pageReaderBounds.framesPerTurn);
-        const read = await frames.read(some);
-        if (read.kind === 'bad') return false;
-        for (const [index, stretch] of some.entries()) {
-          let { offset } = stretch.position;
-          for (const { header, bytes } of checkedFrames(read.frames[index] ?? nothing)) {
-            const { epoch: of, pg, base, end, prevPg } = header;
-            const position = { ...stretch.position, offset, length: bytes.length };
-            // The index asks for no commit.
-            this.index.add({ epoch: of, pg, base, end, prevPg, lastCpl: null, position }, bytes);
-            offset += bytes.length;
-          }
-        }
-        await nextTurn(this.options.runtime);
-      }
+      if (!(await indexEntries(this.options, this.index, above, () => !this.closed))) return this.closed;
     }
     return true;
   }

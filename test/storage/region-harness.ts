@@ -219,15 +219,16 @@ export class TestWriter {
     });
   }
 
-  /** Recovers the region for `reign` and starts to write there. */
+  /** Recovers a branch of the region for `reign` and starts to write there. */
   static async open(
     client: RegionClient,
     reign: number,
     more: Partial<WriterDriverOptions> = {},
+    branch = mainBranch,
   ): Promise<TestWriter> {
     const result = await runRecovery(
       client,
-      { kind: 'fork', branch: mainBranch, epoch: epoch(reign) },
+      { kind: 'fork', branch, epoch: epoch(reign) },
       { timeoutMs: 15_000 },
     );
     if (result.kind !== 'recovered') throw new Error(`recovery: ${JSON.stringify(result)}`);
@@ -292,6 +293,14 @@ export class ReferencePages {
     const pages = Math.floor(this.random() * Math.max(...this.pages.keys(), 1));
     for (const page of this.pages.keys()) if (page > pages) this.pages.delete(page);
     return { kind: 'shrink', pages };
+  }
+
+  /** Another history that begins where this one was at a commit. */
+  branchAt(lsn: Lsn, seed: number): ReferencePages {
+    const branch = new ReferencePages(seed, this.shrinks);
+    const at = this.versions.findLast((version) => version.lsn <= lsn);
+    for (const [page, bytes] of at?.pages ?? []) branch.pages.set(page, bytes);
+    return branch;
   }
 
   committed(lsn: Lsn): void {

@@ -93,11 +93,13 @@ export class BranchCare {
     return this.peers.due(nowMs);
   }
 
-  /** A peer has told, and its forks are in the tree. @returns whether anything has to be saved. */
+  /**
+   * A peer has told, and its forks are in the tree. @returns whether anything has to be saved now: that it has heard of all branches
+   * it may forget with its process, and asks again.
+   */
   heard(node: NodeId, told: PeerTold, peers: number, members: number): boolean {
-    const hasChanged = this.peers.heard(node, told, peers);
-    const returned = this.branches.live.filter((branch) => this.hydrate(branch, members));
-    return hasChanged || returned.length > 0;
+    this.peers.heard(node, told, peers);
+    return this.branches.live.filter((branch) => this.hydrate(branch, members)).length > 0;
   }
 
   /**

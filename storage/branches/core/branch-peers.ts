@@ -70,19 +70,17 @@ export class BranchPeers {
   /**
    * Takes in what a peer tells, whose forks are in the tree already.
    * @param peers how many others the region has.
-   * @returns whether anything has changed that has to be saved.
    */
-  heard(node: NodeId, told: PeerTold, peers: number): boolean {
+  heard(node: NodeId, told: PeerTold, peers: number): void {
     this.told.set(node, told);
     for (const { branch: name, head, vdl } of told.branches) {
       const branch = this.branches.find(name);
       if (branch !== undefined && head !== genesisEpoch && this.tree.get(head)?.branch === name)
         this.branches.know(branch, { head, vdl });
     }
-    if (this.knowsAllNow) return false;
+    if (this.knowsAllNow) return;
     const whole = [...this.told.values()].filter(({ isWhole }) => isWhole).length;
     this.knowsAllNow = whole >= quorumLimits.readQuorum || (peers > 0 && this.told.size >= peers);
-    return this.knowsAllNow;
   }
 
   /**

@@ -83,11 +83,12 @@ export class Branches {
 
   /**
    * The branch that an append is for. A recovery that copies frames says nothing of what is durable, and so names no head; it has
-   * sealed its branch for an epoch that no other branch has.
+   * sealed its branch for an epoch that no other branch has. Null when that is not known here any more, or no more: no other
+   * branch's seal has a say in it, and frames that are kept do no harm.
    */
-  ofAppend({ durable: { head }, authority }: Pick<AppendRequest, 'durable' | 'authority'>): Branch {
+  ofAppend({ durable: { head }, authority }: Pick<AppendRequest, 'durable' | 'authority'>): Branch | null {
     if (head !== genesisEpoch) return this.of(head);
-    return this.all.find(({ sealed }) => sealed === authority) ?? this.main;
+    return this.all.find(({ sealed }) => sealed === authority) ?? null;
   }
 
   /** The branch that the head of these forks belongs to, or will. */

@@ -91,11 +91,24 @@ export class NodeImages {
     return [{ kind: 'reply', caller, reply }];
   }
 
-  /** @returns what to say once the state is saved. */
-  adopted(base: ImageBase, nowMs: number): () => StorageReply {
+  /**
+   * The node's images begin with `base` now. Those below are gone, so the floor is not below it any more (S26).
+   * @returns what to say once the state is saved, and whether the floor is higher now.
+   */
+  adopted(
+    base: ImageBase,
+    head: Epoch,
+    nowMs: number,
+  ): { readonly reply: () => StorageReply; readonly isHigher: boolean } {
     this.refill.ended(null, null, nowMs);
     this.base = base;
-    return () => this.refill.reply(null, this.segment.floor).reply;
+    const { floor } = this.segment;
+    const isHigher = floor.lsn > zeroLsn && floor.lsn < base.at.lsn && isOnPath(this.tree, base, head);
+    if (isHigher) {
+      this.setFuzzy();
+      this.segment.raiseFloor(base.at);
+    }
+    return { reply: () => this.refill.reply(null, this.segment.floor).reply, isHigher };
   }
 
   private setFuzzy(): void {

@@ -258,15 +258,16 @@ export class StorageNode {
   }
 
   /** S2, S32: an authority older than the seal of the branch that it is for is refused, whatever it asks. */
-  private refusesAuthority(caller: Caller | null, authority: Epoch, branch: Branch | undefined): boolean {
-    if (branch === undefined || authority >= branch.sealed) return false;
+  private refusesAuthority(caller: Caller | null, authority: Epoch, branch?: Branch | null): boolean {
+    if (branch === undefined || branch === null || authority >= branch.sealed) return false;
     this.reply(caller, fenced(authority, branch.sealed));
     return true;
   }
 
-  private isUnknown(caller: Caller | null, head: Epoch): boolean {
-    if (this.tree.has(head)) return false;
-    this.refuse(caller, unknown(head));
+  /** S32: of what branch a head is that is not in the tree cannot be told, so no seal has a say in it. */
+  private refusesHead(caller: Caller | null, head: Epoch, authority: Epoch | undefined): boolean {
+    if (!this.tree.has(head)) this.refuse(caller, unknown(head));
+    else return authority !== undefined && this.refusesAuthority(caller, authority, this.branches.of(head));
     return true;
   }
 
@@ -296,14 +297,14 @@ export class StorageNode {
   }
 
   private append(caller: Caller | null, request: AppendRequest, members: number, nowMs: number): void {
+    if (this.refusesHead(caller, request.durable.head, undefined)) return;
     const branch = this.branches.ofAppend(request);
     if (this.refusesAuthority(caller, request.authority, branch)) return;
-    if (this.isUnknown(caller, request.durable.head)) return;
     const read = readFrames(this.tree, request.frames, this.pending.bytes);
     if (read.kind === 'bad') this.refuse(caller, read);
     else {
-      this.learn(branch, request, nowMs);
-      const waiting = caller === null ? null : { caller, request, members, branch: branch.name };
+      if (branch !== null) this.learn(branch, request, nowMs);
+      const waiting = caller === null ? null : { caller, request, members, branch: branch?.name ?? null };
       this.keep(waiting, read.frames, read.lastCpls);
     }
   }
@@ -347,11 +348,11 @@ export class StorageNode {
   }
 
   private ackOf({ request, pgs, members, branch: name }: WaitingAck): StorageReply {
-    const { sealed } = this.branches.find(name) ?? this.main;
+    const sealed = (name === null ? undefined : this.branches.find(name))?.sealed ?? genesisEpoch;
     // S2: persisted before the seal or after, an older writer gets no acknowledgement once the node is sealed.
     if (request.authority < sealed) return fenced(request.authority, sealed);
     // S29: in the same way for a membership that is over.
-    const stale = this.members.stale(members, sealed);
+    const stale = this.members.stale(members, this.sealed);
     if (stale !== null) return stale;
     const head = request.durable.head;
     return { kind: 'acked', head, scls: sclsToTell(this.segment, head, pgs) };
@@ -430,9 +431,8 @@ export class StorageNode {
   /** S20: the floor is in the saved state before the log below it is dropped. */
   private retain({ caller, request, holdings, members = 0 }: Extract<NodeEvent, { kind: 'retain' }>): void {
     if (this.refusesMembers(caller, members)) return;
-    const { authority, head } = request;
-    if (authority !== undefined && this.refusesAuthority(caller, authority, this.branches.of(head))) return;
-    if (this.isUnknown(caller, head)) return;
+    const { head } = request;
+    if (this.refusesHead(caller, head, request.authority)) return;
     const { plan, isHigher } = this.keeping.plan(this.branches, request, holdings, this.needsImages !== null);
     if (isHigher) this.keeping.saving(this.persistState([]), plan.through);
     else this.effects.push(...this.keeping.dropNow(plan.through));
@@ -451,7 +451,8 @@ export class StorageNode {
     this.effects.push(...this.readers.serve(this.reading, nowMs));
     if (this.hint.due(() => this.care.points, nowMs)) this.persistState([]);
     if (this.care.asksPeers(nowMs)) this.effects.push({ kind: 'askPeers' });
-    if (this.needsImages !== null && this.images.countOn(this.branches)) this.persistState([]);
+    if (this.needsImages !== null && this.images.countOn(this.branches))
+      this.keeping.saving(this.persistState([]));
     for (const branch of this.branches.turn()) this.look(branch, nowMs);
     this.effects.push(...this.images.tick(this.branches, this.needsImages, this.isBusy, nowMs));
     this.isBusy = false;
@@ -459,8 +460,8 @@ export class StorageNode {
 
   /** What a branch lacks is fetched from a peer, one fetch at a time. */
   private look(branch: Branch, nowMs: number): void {
-    const { refill } = this.images;
-    const logFrom = (head: Epoch, end: Lsn): Lsn => (branch === this.main ? refill.logFrom(head, end) : end);
+    const logFrom = (head: Epoch, end: Lsn): Lsn =>
+      branch === this.main ? this.images.refill.logFrom(head, end) : end;
     const lacking = this.care.look(branch, logFrom, nowMs);
     if (lacking !== null) this.effects.push({ kind: 'repair', ...lacking });
     this.hydrate(branch);
@@ -473,8 +474,7 @@ export class StorageNode {
   }
 
   private put(caller: Caller | null, request: PutImagesRequest, nowMs: number): void {
-    if (this.refusesAuthority(caller, request.authority, this.branches.of(request.head))) return;
-    if (this.isUnknown(caller, request.head)) return;
+    if (this.refusesHead(caller, request.head, request.authority)) return;
     const put = this.images.put(caller, request, nowMs);
     if (put.kind === 'effect') this.effects.push(put.effect);
     else if (put.kind === 'reply') this.replyAfterState(caller, () => put.reply);
@@ -484,11 +484,11 @@ export class StorageNode {
   /** The images that the node was filled with are its own now, and the log counts from where they begin. */
   private adopted({ caller, head, base }: Extract<NodeEvent, { kind: 'adopted' }>, nowMs: number): void {
     // What is durable elsewhere at the place where the images begin is durable here with them.
-    const { main } = this;
-    if (main.durable.head <= head && base.at.lsn > this.branches.durableOn(head))
-      this.branches.know(main, { head, vdl: base.at.lsn });
-    const reply = this.images.adopted(base, nowMs);
-    if (this.images.countOn(this.branches)) this.persistState([]);
+    const { main, branches } = this;
+    if (main.durable.head <= head && base.at.lsn > branches.durableOn(head))
+      branches.know(main, { head, vdl: base.at.lsn });
+    const { reply, isHigher } = this.images.adopted(base, head, nowMs);
+    if (this.images.countOn(branches) || isHigher) this.keeping.saving(this.persistState([]));
     this.hydrate(main);
     this.replyAfterState(caller, reply);
   }

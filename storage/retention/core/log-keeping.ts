@@ -55,8 +55,9 @@ export class LogKeeping {
     return { plan, isHigher };
   }
 
-  saving(ticket: number, through: number): void {
-    this.waiting = { ticket, through };
+  /** The floor was raised, for whatever reason, and is being saved: until then nothing is dropped. */
+  saving(ticket: number, through = 0): void {
+    this.waiting = { ticket, through: Math.max(through, this.waiting?.through ?? 0) };
   }
 
   /** The state of this ticket is on the disk. @returns the drop that waited for it. */

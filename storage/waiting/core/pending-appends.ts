@@ -10,7 +10,8 @@ import type { Caller } from './caller.ts';
 export interface WaitingAck {
   readonly caller: Caller;
   readonly request: AppendRequest;
-  readonly branch: BranchName;
+  /** What it is for; null where that is not known here. */
+  readonly branch: BranchName | null;
   /** Groups of its frames. */
   readonly pgs: readonly PgId[];
   /** Membership epoch in which the caller believes. */

@@ -93,7 +93,7 @@ describe('a store of images that is filled from elsewhere', () => {
       20,
       [],
     ]);
-    expect([store.endBelow(lsn(39)), store.endBelow(lsn(40))]).toEqual([0, 20]);
+    expect([store.endBelow(lsn(39)).lsn, store.endBelow(lsn(40)).lsn]).toEqual([0, 20]);
     // What is folded above makes it whole, and a merge keeps that in mind.
     for (const to of [35, 45]) {
       const pages = new Map([[pageNo(2), image(to)]]);

@@ -43,6 +43,8 @@ export class Bench {
   /** What peers have. */
   source: PageSource = () => Promise.resolve(null);
   nowMs = 0;
+  /** Records of branches that are indexed; taken up at a start. */
+  recordsMax = 1_000_000;
   /** What passes between two looks at the clock. */
   msPerLook = 0;
   /** The log's one file, frame by frame. */
@@ -96,6 +98,7 @@ export class Bench {
       runtime: { ...machine, nowMs: () => (this.nowMs += this.msPerLook) },
       onTrouble: (what) => this.troubles.push(what),
       bounds: this.bounds,
+      recordsMax: this.recordsMax,
     });
   }
 
@@ -112,9 +115,10 @@ export class Bench {
     await this.reader.settled();
   }
 
-  fork(reign: number, parent: number, at: Lsn): void {
-    const fork = { epoch: epoch(reign), branch: mainBranch, parent: epoch(parent), forkLsn: at };
+  fork(reign: number, parent: number, at: Lsn, branch = mainBranch): void {
+    const fork = { epoch: epoch(reign), branch, parent: epoch(parent), forkLsn: at };
     this.tree.add(fork);
+    this.reader.branches.forked(fork);
   }
 
   /** Writes `count` transactions of the reference, one frame each. */

@@ -187,11 +187,19 @@ export class Writer {
         return;
       case 'fenced':
         this.fencedBy = effect.by;
+        this.checkFence(effect.by);
         return;
       case 'quorumLost':
         this.quorumLost = true;
         return;
     }
+  }
+
+  /** S32: only a newer reign over the same branch ends this one. */
+  private checkFence(by: Epoch): void {
+    const { cluster, epoch } = this;
+    const [mine, theirs] = [epoch, by].map((of) => cluster.truth.ofBranch(of).split('#')[0]);
+    cluster.check(mine === theirs, `S32: epoch ${by} of ${theirs} fenced epoch ${epoch} of ${mine}`);
   }
 
   private failed(node: NodeId, reply: StorageReply | null): void {

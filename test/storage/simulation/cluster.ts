@@ -12,7 +12,6 @@ import {
   emptyNodeState,
   type NodeEffect,
   type NodeEvent,
-  type NodeState,
 } from '../../../storage/node/core/node-events.ts';
 import type { ReceivedFrame } from '../../../storage/redo/frame.ts';
 import {
@@ -24,15 +23,14 @@ import {
   type NodeId,
   zeroLsn,
 } from '../../../storage/redo/ids.ts';
-import { decodeRecords } from '../../../storage/redo/record.ts';
-import type { Holdings, LogFileFacts } from '../../../storage/retention/core/retention.ts';
 import {
   decodeReply,
   decodeRequest,
   encodeReply,
   encodeRequest,
 } from '../../../storage/wire/core/message-codec.ts';
-import type { StorageReply, StorageRequest } from '../../../storage/wire/core/messages.ts';
+import type { RetainRequest, StorageReply, StorageRequest } from '../../../storage/wire/core/messages.ts';
+import { holdingsOf, type Machine, newMachine } from './machine.ts';
 import { Dice, heldOf, sixNodes } from './samples.ts';
 import { Timeline } from './timeline.ts';
 import { Truth } from './truth.ts';
@@ -67,26 +65,6 @@ const noFrame = { epoch: genesisEpoch, base: zeroLsn, end: zeroLsn };
 const rpcTimeoutMs = 60;
 export const tickMs = 50;
 
-export interface Machine {
-  readonly id: NodeId;
-  core: StorageNode | null;
-  /** Counts lives; what was under way in an earlier one is lost. */
-  life: number;
-  /** Frames in the order in which they were written; null where the file was dropped. */
-  log: (Uint8Array | null)[];
-  /** Places at which it holds durable images, oldest first: they outlive its process. */
-  images: readonly Floor[];
-  /** Frames on disk, by `epoch/base`. */
-  onDisk: Map<string, Uint8Array>;
-  state: NodeState;
-  /** When the log and the state file have written all they were given: two files, two queues. */
-  freeAtMs: { log: number; state: number };
-  /** Frames on their way to the log, oldest write first. */
-  writing: (readonly ReceivedFrame[])[];
-  answers: Map<Caller, (reply: StorageReply) => void>;
-  nextCaller: number;
-}
-
 /** What a collector hears. */
 export interface Collecting {
   /** A node is about to drop files, in which the durable path ends at `end`. */
@@ -103,6 +81,8 @@ export interface Watcher {
 
 export class Cluster extends Timeline {
   readonly dice: Dice;
+  /** Chance of its own, so that runs without branches are as they were before nodes asked one another. */
+  private readonly gossip: Dice;
   readonly seed: number;
   faults: Faults;
   readonly truth = new Truth({
@@ -110,6 +90,7 @@ export class Cluster extends Timeline {
       const machine = this.machine(node);
       return machine.onDisk.has(frame) || this.isInImages(machine, frame);
     },
+    replaced: () => this.replaced,
     hasForked: (node, epoch) => this.machine(node).state.forks.some((fork) => fork.epoch === epoch),
     fail: (what) => this.fail(what),
   });
@@ -118,6 +99,12 @@ export class Cluster extends Timeline {
   collecting: Collecting | null = null;
   /** A defect: floors are not saved. */
   forgetsFloors = false;
+  /** A defect: who seals a branch seals `main` as well. */
+  leaksSeals = false;
+  /** When disks were replaced by empty ones. */
+  readonly wipedAtMs: number[] = [];
+  /** The branches that there are besides `main`, as an agent lists them. */
+  listed: RetainRequest['branches'] | undefined = undefined;
   /** A defect: a node that starts again takes no notice of its floor. */
   countsFromZero = false;
   private readonly machines = new Map<NodeId, Machine>();
@@ -126,11 +113,17 @@ export class Cluster extends Timeline {
     super();
     this.seed = seed;
     this.dice = new Dice(seed);
+    this.gossip = new Dice(seed + 1_000_000);
     this.faults = faults;
     for (const id of sixNodes) this.add(id);
     this.every(tickMs, () => {
       for (const machine of this.machines.values()) this.step(machine, { kind: 'tick' });
     });
+  }
+
+  /** Disks that were replaced by empty ones in the last second. */
+  get replaced(): number {
+    return this.wipedAtMs.filter((atMs) => this.nowMs - atMs < 1_000).length;
   }
 
   fail(what: string): never {
@@ -211,6 +204,7 @@ export class Cluster extends Timeline {
   /** The disk is replaced by an empty one. The node stays down. */
   wipe(id: NodeId): void {
     this.kill(id);
+    this.wipedAtMs.push(this.nowMs);
     const machine = this.machine(id);
     machine.log = [];
     machine.images = [];
@@ -218,8 +212,8 @@ export class Cluster extends Timeline {
     machine.state = emptyNodeState;
   }
 
-  private delay(): number {
-    return this.dice.below(this.faults.delayMsMax + 1) * (this.dice.chance(this.faults.slow) ? 10 : 1);
+  private delay(dice = this.dice): number {
+    return dice.below(this.faults.delayMsMax + 1) * (dice.chance(this.faults.slow) ? 10 : 1);
   }
 
   /** Nodes that the one who calls with this cannot reach now; it changes as time goes by. */
@@ -261,6 +255,14 @@ export class Cluster extends Timeline {
     this.deliver(id, request, answered, members);
   }
 
+  /** A node's images are those of a peer now, as of one place. */
+  adopt(id: NodeId, at: Floor): void {
+    const machine = this.machine(id);
+    machine.images = [at];
+    const { head } = this.core(id).durable;
+    this.step(machine, { kind: 'adopted', caller: null, head, base: { at, fuzzyTo: at.lsn } });
+  }
+
   /** Sends without wanting an answer. */
   notice(id: NodeId, request: StorageRequest, members = 0): void {
     this.deliver(id, request, null, members);
@@ -285,6 +287,8 @@ export class Cluster extends Timeline {
         machine.answers.set(caller, answer);
       }
       const { message } = decoded;
+      if (message.kind === 'seal' && this.leaksSeals)
+        this.step(machine, { kind: 'request', caller: null, request: { ...message, branch: mainBranch } });
       if (message.kind !== 'retain') {
         this.step(machine, { kind: 'request', caller, request: message, members });
         return;
@@ -329,6 +333,9 @@ export class Cluster extends Timeline {
       }
       case 'repair':
         this.repair(machine, effect);
+        return;
+      case 'askPeers':
+        this.askPeers(machine);
         return;
       case 'replyPages':
         this.collecting?.reads(machine.id, effect.head, effect.readPoint);
@@ -396,11 +403,35 @@ export class Cluster extends Timeline {
     }
   }
 
+  private peersOf(machine: Machine): readonly NodeId[] {
+    const known = machine.core?.state.members?.current ?? null;
+    const region = known === null ? sixNodes : nodesOf(known).map(({ node }) => node);
+    return region.filter((id) => id !== machine.id);
+  }
+
+  /** Each peer tells what it knows of branches, unless the question or the answer is lost. */
+  private askPeers(machine: Machine): void {
+    const { life } = machine;
+    const peers = this.peersOf(machine);
+    for (const node of peers) {
+      if (this.gossip.chance(2 * this.faults.drop)) continue;
+      this.after(this.delay(this.gossip), () => {
+        const { core } = this.machine(node);
+        if (core === null) return;
+        const { known, status: branches } = core.care;
+        const told = { ...known, branches, members: core.state.members?.current?.epoch ?? 0 };
+        this.after(this.delay(this.gossip), () => {
+          if (machine.life === life)
+            this.step(machine, { kind: 'peerTold', node, told, peers: peers.length });
+        });
+      });
+    }
+  }
+
   private repair(machine: Machine, { head, from, durable }: Extract<NodeEffect, { kind: 'repair' }>): void {
     const { life } = machine;
     const known = machine.core?.state.members?.current ?? null;
-    const region = known === null ? sixNodes : nodesOf(known).map(({ node }) => node);
-    const peer = this.dice.pick(region.filter((id) => id !== machine.id));
+    const peer = this.dice.pick(this.peersOf(machine));
     const request: StorageRequest = {
       kind: 'fetch',
       branch: mainBranch,
@@ -450,43 +481,4 @@ export class Cluster extends Timeline {
       (epoch, base) => frames.get(`${epoch}/${base}`) ?? below(epoch, base),
     );
   }
-}
-
-/** What a machine's disk holds besides frames, as its shell would say. */
-export function holdingsOf({ log, images }: Machine, fileFrames: number): Holdings {
-  const files: LogFileFacts[] = [];
-  for (let first = 0; first < log.length; first += fileFrames) {
-    const kept = log.slice(first, first + fileFrames).flatMap((bytes) => bytes ?? []);
-    if (kept.length === 0) continue;
-    files.push({
-      number: 1 + first / fileFrames,
-      bytes: kept.reduce((sum, { length }) => sum + length, 0),
-      isRolled: first + fileFrames <= log.length,
-      lastCommitUs: kept.reduce<number | null>((last, bytes) => lastCommitIn(bytes) ?? last, null),
-    });
-  }
-  return { files, boundaries: images, imageBytes: images.length };
-}
-
-function lastCommitIn(frame: Uint8Array): number | null {
-  const decoded = decodeRecords(frame.subarray(36), lsn(0));
-  const commit =
-    decoded.kind === 'records' ? decoded.records.findLast(({ kind }) => kind === 'commit') : null;
-  return commit?.kind === 'commit' ? commit.commitTimeUs : null;
-}
-
-function newMachine(id: NodeId): Machine {
-  return {
-    id,
-    core: null,
-    life: 0,
-    log: [],
-    images: [],
-    onDisk: new Map(),
-    state: emptyNodeState,
-    freeAtMs: { log: 0, state: 0 },
-    writing: [],
-    answers: new Map(),
-    nextCaller: 1,
-  };
 }

@@ -27,7 +27,9 @@ export type CollectorDefect =
   /** A floor is never on the disk. */
   | 'forgets-floors'
   /** A node that starts again counts what it holds from the first byte on. */
-  | 'counts-from-zero';
+  | 'counts-from-zero'
+  /** The agent's list of branches lacks them: nodes think that they were deleted. */
+  | 'forgets-branches';
 
 const secondary = regionId('eu-west-1');
 /** A reader keeps a snapshot so long, and folding stays so far behind. */
@@ -84,8 +86,9 @@ export class Collector implements Collecting {
         .machine(other)
         .images.some(({ epoch, lsn: vdl }) => durableOn(tree, { head: epoch, vdl }, durable.head) >= end),
     );
+    // A disk that was replaced a moment ago held some when the agent worked out what may go.
     cluster.check(
-      holding.length >= 4,
+      holding.length + cluster.replaced >= 4,
       `S19: ${id} drops up to ${end}, and ${holding.length} nodes have images there`,
     );
   }
@@ -147,15 +150,19 @@ export class Collector implements Collecting {
   /** A node that needs images gets those of a peer. @returns whether it did. */
   private refilled(id: NodeId): boolean {
     const { cluster } = this;
-    const { tree, needsImages, durable } = cluster.core(id);
+    const { tree, needsImages, durable, branches } = cluster.core(id);
     if (needsImages === null) return false;
+    const paths = [durable.head, ...branches.neededHeads];
     const newest = sixNodes
       .flatMap((other) => cluster.machine(other).images)
-      .filter((place) => place.lsn <= durable.vdl && floorOn(tree, place, durable.head) === place.lsn)
+      .filter((place) => paths.every((head) => floorOn(tree, place, head) === place.lsn))
+      .filter((place) => place.lsn <= durable.vdl)
       .sort((a, b) => a.lsn - b.lsn)
       .at(-1);
     if (newest === undefined) return false;
-    cluster.machine(id).images = [newest];
+    // Where there are branches its floor has to follow: below these images it has none for them any more.
+    if (cluster.listed !== undefined) cluster.adopt(id, newest);
+    else cluster.machine(id).images = [newest];
     this.counts.refills += 1;
     return true;
   }
@@ -206,8 +213,12 @@ export class Collector implements Collecting {
       this.counts.letGo += 1;
       this.excused = true;
     }
+    const { listed } = cluster;
     const sent = {
       ...request,
+      ...(listed !== undefined && {
+        branches: this.defect === 'forgets-branches' ? { ...listed, live: [] } : listed,
+      }),
       ...(this.defect === 'ignores-needs' && { keepFrom: held.vdl }),
       ...(this.defect === 'counts-one-copy' && {
         copies: lsn(
@@ -275,16 +286,31 @@ export class Collector implements Collecting {
     this.excused = false;
   }
 
-  /** A snapshot as old as readers keep them. */
+  /** A snapshot as old as readers keep them, of `main` or of a branch. */
   private read(): void {
     const { cluster } = this;
+    const branches = cluster.listed?.live ?? [];
+    if (branches.length > 0 && cluster.dice.chance(0.5)) {
+      const { head } = cluster.dice.pick(branches);
+      const node = cluster.dice.pick(cluster.up);
+      // A node that learned of the branch when its own log no longer reached there has no copy of it, and says so.
+      const { tree, segment, branches: known } = cluster.core(node);
+      if (!tree.has(head) || segment.volumeEnd(head) === zeroLsn) return;
+      const readPoint = known.durableOn(head);
+      this.ask(node, head, readPoint);
+      return;
+    }
     const me = this.me();
     const points = this.known.filter(
       ({ head, atMs }) => head === me?.epoch && cluster.nowMs - atMs <= readPointMs,
     );
     if (points.length === 0) return;
     const { head, vdl: readPoint } = cluster.dice.pick(points);
-    const node = cluster.dice.pick(sixNodes);
+    this.ask(cluster.dice.pick(sixNodes), head, readPoint);
+  }
+
+  private ask(node: NodeId, head: Epoch, readPoint: Lsn): void {
+    const { cluster } = this;
     cluster.rpc(node, { kind: 'readPages', head, readPoint, pages: [] }, (reply) => {
       if (reply?.kind === 'refused' && reply.code === 'BELOW_FLOOR')
         cluster.fail(`${node} refuses a reader at ${readPoint} of epoch ${head}: ${reply.reason}`);

@@ -6,13 +6,15 @@ import { EpochTree, type Fork } from '../../../storage/history/epoch-tree.ts';
 import { fewestIn, type QuorumSets } from '../../../storage/members/core/quorum-sets.ts';
 import type { Recovered } from '../../../storage/quorum/core/recovery.ts';
 import { parseFrame, splitFrames } from '../../../storage/redo/frame.ts';
-import type { Epoch, Lsn, NodeId } from '../../../storage/redo/ids.ts';
+import { type Epoch, type Lsn, mainBranch, minLsn, type NodeId, zeroLsn } from '../../../storage/redo/ids.ts';
 import { type FrameSample, frameBytes, heldOf } from './samples.ts';
 
 /** What the truth is compared with. Frames are named `epoch/base`. */
 export interface Disks {
   holds(node: NodeId, frame: string): boolean;
   hasForked(node: NodeId, epoch: Epoch): boolean;
+  /** Disks that were replaced by empty ones a moment ago: what was told of them may have been true until then. */
+  replaced(): number;
   fail(what: string): never;
 }
 
@@ -22,6 +24,10 @@ export class Truth {
   /** Every announcement of durability. */
   readonly announced: { readonly epoch: Epoch; readonly vdl: Lsn }[] = [];
   readonly recovered: Recovered[] = [];
+  /** Forks at an older place on the same branch: what they left is not shown any more, and nobody lost it. */
+  readonly rewound: Pick<Recovered, 'head' | 'forks'>[] = [];
+  /** A branch is named by its name, and by which of that name it is. */
+  private readonly branchOf = new Map<Epoch, string>();
   /** Ends of transactions, of whatever epoch. */
   readonly cpls = new Set<Lsn>();
   private readonly disks: Disks;
@@ -59,7 +65,7 @@ export class Truth {
         this.frames.get(key) ?? this.disks.fail(`durable ${vdl}, and no frame of epoch ${epoch} at ${at}`);
       const copies = this.copiesOf(key, sets);
       this.check(
-        copies >= 4,
+        copies + this.disks.replaced() >= 4,
         `epoch ${epoch} called ${vdl} durable with ${copies} copies of the frame at ${at}`,
       );
       const parsed = parseFrame(bytes);
@@ -79,14 +85,17 @@ export class Truth {
       `epoch ${head} forks at ${vdl}, inside a transaction`,
     );
     const promised = fewestIn(sets, (node) => this.disks.hasForked(node, head));
-    this.check(promised >= 4, `epoch ${head} is forked on ${promised} disks`);
+    this.check(promised + this.disks.replaced() >= 4, `epoch ${head} is forked on ${promised} disks`);
     for (const step of new EpochTree(forks).path(head)) {
       for (let at: number = step.from; at < Math.min(step.until, vdl); ) {
         const key = `${step.epoch}/${at}`;
         const frame =
           this.frames.get(key) ?? this.disks.fail(`no frame of epoch ${step.epoch} at ${at}, below ${vdl}`);
         const copies = this.copiesOf(key, sets);
-        this.check(copies >= 4, `recovered to ${vdl} with ${copies} copies of the frame at ${at}`);
+        this.check(
+          copies + this.disks.replaced() >= 4,
+          `recovered to ${vdl} with ${copies} copies of the frame at ${at}`,
+        );
         at += frame.length - 36;
       }
     }
@@ -123,8 +132,23 @@ export class Truth {
     return fewestIn(sets, (node) => this.disks.holds(node, frame));
   }
 
-  private checkShows(outcome: Recovered, epoch: Epoch, vdl: Lsn): void {
-    if (outcome.head <= epoch) return;
+  /** The branch of an epoch that somebody recovered, or wanted to. */
+  ofBranch(epoch: Epoch): string {
+    return this.branchOf.get(epoch) ?? mainBranch;
+  }
+
+  /** An epoch was allotted to a branch. */
+  allotted(epoch: Epoch, branch: string): void {
+    this.branchOf.set(epoch, branch);
+  }
+
+  private checkShows(outcome: Recovered, epoch: Epoch, announced: Lsn): void {
+    if (outcome.head <= epoch || this.ofBranch(outcome.head) !== this.ofBranch(epoch)) return;
+    let vdl = announced;
+    for (const { head, forks } of this.rewound)
+      if (head > epoch && head <= outcome.head && this.ofBranch(head) === this.ofBranch(epoch))
+        vdl = minLsn(vdl, new EpochTree(forks).visibleUntil(head, epoch));
+    if (vdl < announced && vdl === zeroLsn) return;
     const tree = new EpochTree(outcome.forks);
     // What lies at the very start of a reign belongs to its parents.
     if (tree.has(epoch) && vdl === tree.startOf(epoch)) return;

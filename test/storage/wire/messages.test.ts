@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Membership } from '../../../storage/members/core/membership.ts';
-import { epoch, lsn, mainBranch, nodeId, pageNo, pgId } from '../../../storage/redo/ids.ts';
+import { branchName, epoch, lsn, mainBranch, nodeId, pageNo, pgId } from '../../../storage/redo/ids.ts';
 import { nodeLimits } from '../../../storage/redo/limits.ts';
 import {
   decodeReply,
@@ -64,6 +64,7 @@ const requests: readonly StorageRequest[] = [
   },
   { kind: 'readPages', head: epoch(7), readPoint: lsn(8), pages: [1, 5, 0xffff_fffe].map(pageNo) },
   { kind: 'status' },
+  { kind: 'status', known: true },
   { kind: 'fetchImages', head: epoch(7), fromPage: pageNo(1), bytesMax: 4096 },
   { kind: 'locate', head: epoch(7), upTo: lsn(2 ** 50), atUs: 1_764_000_000_000_001 },
   { kind: 'locate', head: epoch(0), upTo: lsn(0), atUs: null },
@@ -104,6 +105,15 @@ const requests: readonly StorageRequest[] = [
   },
   { kind: 'members', act: { act: 'install', membership: replacing } },
   { kind: 'retain', head: epoch(0), keepFrom: lsn(0), sinceUs: -1, bytesMax: null, copies: lsn(0) },
+  {
+    kind: 'retain',
+    head: epoch(1),
+    keepFrom: lsn(5),
+    sinceUs: 1,
+    bytesMax: null,
+    copies: lsn(5),
+    branches: { knownTo: epoch(9), live: [{ head: epoch(4), keepFrom: lsn(3) }] },
+  },
 ];
 
 const status: StorageReply = {
@@ -198,6 +208,21 @@ const replies: readonly StorageReply[] = [
   status,
   { ...status, refill: { bytes: 4096, totalBytes: 8192, bytesPerSecond: 7 } },
   { ...status, logFiles: 3, sealedFiles: 2 },
+  {
+    ...status,
+    branches: [
+      {
+        branch: branchName('dev'),
+        head: epoch(4),
+        sealed: epoch(5),
+        vdl: lsn(7),
+        scl: lsn(8),
+        last: lsn(9),
+        fresh: true,
+      },
+    ],
+    known: { forks: [fork(4, 1, 5, branchName('dev'))], isWhole: false },
+  },
 ];
 
 describe('the membership epoch of a sender', () => {
