@@ -47,7 +47,8 @@ export class BranchForks {
   private readonly options: BranchForksOptions;
   /** By origin. */
   private readonly underWay = new Map<Epoch, Promise<ForkOutcome>>();
-  private told = new Map<Epoch, string>();
+  /** What was logged of a branch, by origin. */
+  private readonly told = new Map<Epoch, 'made' | 'below'>();
 
   constructor(options: BranchForksOptions) {
     this.options = options;
@@ -95,15 +96,31 @@ export class BranchForks {
   }
 
   /** A node that hears of a branch before it knows all there were could not count as a witness of it (S34). */
-  private async whole(nodes: readonly NodeId[]): Promise<ReadonlySet<NodeId>> {
-    const whole = new Set<NodeId>();
-    await Promise.all(
-      nodes.map(async (node) => {
-        const reply = await this.options.links.request(node, { kind: 'status', known: true }, answerMs);
-        if (reply.kind === 'status' && reply.known?.isWhole !== false) whole.add(node);
-      }),
-    );
-    return whole;
+  private whole(nodes: readonly NodeId[]): Promise<ReadonlySet<NodeId>> {
+    return this.gather(nodes, new Set(), async (node) => {
+      const reply = await this.options.links.request(node, { kind: 'status', known: true }, answerMs);
+      return reply.kind === 'status' && reply.known?.isWhole !== false;
+    });
+  }
+
+  /**
+   * Asks nodes at once. @returns those of `known` and of the nodes that said yes, as soon as they are a write quorum, or all have
+   * answered: a node that is frozen holds nobody up.
+   */
+  private gather(
+    nodes: readonly NodeId[],
+    known: ReadonlySet<NodeId>,
+    says: (node: NodeId) => Promise<boolean>,
+  ): Promise<ReadonlySet<NodeId>> {
+    const has = new Set(known);
+    const sets = setsOf(this.options.links.membership);
+    return new Promise((resolve) => {
+      const asked = nodes.map(async (node) => {
+        if (await says(node)) has.add(node);
+        if (isWriteQuorum(sets, (one) => has.has(one))) resolve(new Set(has));
+      });
+      void Promise.all(asked).then(() => resolve(new Set(has)));
+    });
   }
 
   private async ask(
@@ -115,15 +132,12 @@ export class BranchForks {
     const { links, log } = this.options;
     const { name, origin, parent, forkLsn } = branch;
     const forks = [...path, { epoch: origin, branch: name, parent, forkLsn }];
-    const has = new Set(known);
     let below: string | null = null;
-    await Promise.all(
-      lacking.map(async (node) => {
-        const reply = await links.request(node, { kind: 'fork', authority: origin, forks }, answerMs);
-        if (reply.kind === 'forked') has.add(node);
-        if (reply.kind === 'refused' && reply.code === 'BELOW_FLOOR') below = `${node}: ${reply.reason}`;
-      }),
-    );
+    const has = await this.gather(lacking, new Set(known), async (node) => {
+      const reply = await links.request(node, { kind: 'fork', authority: origin, forks }, answerMs);
+      if (reply.kind === 'refused' && reply.code === 'BELOW_FLOOR') below = `${node}: ${reply.reason}`;
+      return reply.kind === 'forked';
+    });
     if (isWriteQuorum(setsOf(links.membership), (node) => has.has(node))) {
       if (this.told.get(origin) !== 'made')
         log.info({ branch: name, epoch: origin, forkLsn }, 'the branch is here');

@@ -51,8 +51,8 @@ export type BranchAnswer =
 
 /** Whoever asked has given up by then, and may have asked again: a change begins no more. */
 const changeMs = 2_500;
-/** How often the nodes are asked to make a fork until the branch is given up, and how long that rests in between. */
-const makeTries = 20;
+/** The nodes are asked again and again to make a fork, until the branch is given up; whoever asked waits for 3 s. */
+const makeMs = 2_000;
 const makeAgainMs = 100;
 
 const refused = (code: string, message: string): BranchAnswer => ({ kind: 'refused', code, message });
@@ -157,12 +157,13 @@ async function placeOf(
 /** @returns why the nodes of this region do not have the fork; null when four have. */
 async function made(branch: Branch, { make, pause }: BranchesOptions): Promise<string | null> {
   let reason = '';
-  for (let tries = 0; tries < makeTries; tries += 1) {
-    if (tries > 0) await pause(makeAgainMs);
+  const untilMs = monotonicMs() + makeMs;
+  do {
     const outcome = await make(branch);
     if (outcome.kind === 'made') return null;
     reason = outcome.reason;
     if (outcome.kind === 'below') break;
-  }
+    await pause(makeAgainMs);
+  } while (monotonicMs() < untilMs);
   return reason;
 }

@@ -39,7 +39,8 @@ async function change(
     answer = await ask(base, at, target.headers, body, changeTimeoutMs, method);
     const passOver = answer.kind === 'refused' && (answer.status === 503 || answer.status === 421);
     if (answer.kind === 'ok' || (answer.kind === 'refused' && !passOver)) break;
-    mayHaveActed ||= answer.kind === 'unreachable';
+    // A gateway whose agent gave no answer knows no more.
+    mayHaveActed ||= answer.kind === 'unreachable' || answer.code === 'AGENT_UNREACHABLE';
   }
   return { answer, mayHaveActed };
 }

@@ -104,6 +104,32 @@ describe('the admin API', () => {
     ]);
   });
 
+  it('has branches made by the agent of the primary region, and deleted by any', async () => {
+    const branch = { name: 'dev', epoch: 2, lsn: 9, parent: 1, forkLsn: 9, createdAtMs: 1, regions: [] };
+    const { ask, asked } = gateway({ kind: 'reply', reply: { kind: 'branch', branch } });
+    const url = 'http://127.0.0.1:7011/branch/dev/';
+    expect(await ask('POST', '/v1/branches', '{"name":"dev"}')).toEqual({
+      status: 201,
+      body: { ...branch, url },
+    });
+    expect(await ask('DELETE', '/v1/branches/dev')).toEqual({ status: 200, body: { ...branch, url } });
+    expect(asked).toEqual([
+      [us, { kind: 'create-branch', branch: { name: 'dev', from: 'main' } }],
+      [[us, eu], { kind: 'delete-branch', name: 'dev' }],
+    ]);
+    expect(await ask('GET', '/v1/branches')).toMatchObject({ body: { branches: [{ name: 'main' }] } });
+    const silent = gateway({ kind: 'silent', mayHaveActed: true, reason: 'no word' });
+    expect(await silent.ask('POST', '/v1/branches', '{"name":"dev"}')).toMatchObject({
+      status: 503,
+      body: { code: 'AGENT_UNREACHABLE', message: expect.stringContaining('/v1/branches') },
+    });
+    const none = gateway(refused('NO_BRANCH'));
+    expect(await none.ask('DELETE', '/v1/branches/dev')).toMatchObject({
+      status: 404,
+      body: { code: 'NO_BRANCH' },
+    });
+  });
+
   it('writes each act down once, with who asked for what, and what became of it; never what only looks', async () => {
     const { ask, acts } = gateway(refused('MOVE_RUNNING'), 'A'.repeat(43));
     const secret = { authorization: 'Bearer the-secret-of-the-cluster' };

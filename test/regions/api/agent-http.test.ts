@@ -112,6 +112,37 @@ describe('the agent', () => {
     ]);
   });
 
+  it('makes and deletes branches, with the address for clients, and says which agent to ask', async () => {
+    const dev = { name: 'dev', epoch: 2, lsn: 9, parent: 1, forkLsn: 9, createdAtMs: 1, regions: [] };
+    const url = 'http://127.0.0.1:7011/branch/dev/';
+    const made = agent(() => ({ kind: 'branch', branch: dev }));
+    expect(await made.ask('POST', '/v1/branches', '{"name":"dev","at":9}')).toMatchObject({
+      status: 201,
+      body: { ...dev, url },
+    });
+    expect(await made.ask('DELETE', '/v1/branches/dev')).toMatchObject({ status: 200, body: { url } });
+    expect(made.asked).toEqual([
+      { kind: 'create-branch', branch: { name: 'dev', at: 9, from: 'main' } },
+      { kind: 'delete-branch', name: 'dev' },
+    ]);
+    expect(await made.ask('POST', '/v1/branches', '{"name":"no_name"}')).toMatchObject({ status: 400 });
+    expect(await made.ask('GET', '/v1/branches')).toMatchObject({
+      status: 200,
+      body: { branches: [{ name: 'main', url: 'http://127.0.0.1:7011' }] },
+    });
+    for (const [code, status] of [
+      ['OTHER_REGION', 421],
+      ['NO_BRANCH', 404],
+      ['BRANCH_EXISTS', 409],
+      ['NO_CONTROL_RECORD', 503],
+    ] as const) {
+      const { ask } = agent(() => ({ kind: 'refused', code, message: 'why' }));
+      expect(await ask('POST', '/v1/branches', '{"name":"dev"}')).toMatchObject({ status, body: { code } });
+      const other = status === 421 ? 409 : status;
+      expect(await ask('DELETE', '/v1/branches/dev')).toMatchObject({ status: other, body: { code } });
+    }
+  });
+
   it('refuses what it cannot read, what is too large, and what another agent runs', async () => {
     const { ask, asked } = agent();
     for (const body of ['', '{"target"', '{}', '{"target":"us-east-1","force":true}', 'null'])

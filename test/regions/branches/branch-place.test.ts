@@ -133,7 +133,7 @@ test('every branch has an address for stock clients, and main that of the gatewa
   const main = mainStatus(null, []);
   const named = { ...main, name: 'dev' };
   const urls = (base: string | null) => withUrls([main, named], base).branches.map(({ url }) => url);
-  expect(urls('http://g:1')).toEqual(['http://g:1', 'http://g:1/branch/dev']);
+  expect(urls('http://g:1')).toEqual(['http://g:1', 'http://g:1/branch/dev/']);
   expect(urls(null)).toEqual([null, null]);
   expect(['BAD_REQUEST', 'NO_BRANCH', 'NO_CONTROL_RECORD', 'BRANCH_EXISTS'].map(branchStatus)).toEqual([
     400, 404, 503, 409,

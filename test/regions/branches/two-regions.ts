@@ -296,6 +296,17 @@ export class TwoRegions {
     return this.agent(us).serve({ kind: 'create-branch', branch: { name, from: mainBranch, ...more } });
   }
 
+  /** Resolves once all nodes of a region, which began empty, have heard of each other which branches there are. */
+  async whole(region: RegionId): Promise<void> {
+    const client = this.client(region);
+    await eventually(`the nodes of ${region} know all branches`, async () => {
+      const replies = await Promise.all(
+        client.nodes.map((node) => client.request(node, { kind: 'status', known: true }, 1_000)),
+      );
+      return replies.every((reply) => reply.kind === 'status' && reply.known?.isWhole === true);
+    });
+  }
+
   /** How far a region is with a branch, by its own report. */
   reported(region: RegionId, name: string): { readonly epoch: number; readonly vdl: number } | undefined {
     return this.agents.get(region)?.standing.branches?.find((branch) => branch.name === name);
