@@ -36,7 +36,6 @@ import {
   contradicts,
   doesNotFit,
   fenced,
-  type Held,
   type Refusal,
   refusesBranch,
   sclsToTell,
@@ -65,6 +64,7 @@ export class StorageNode {
   private readonly stateReplies = new StateReplies();
   private readonly forkGate = new ForkGate();
   private readonly readers = new Readers();
+  private readonly reading: Reading;
   private readonly keeping: LogKeeping;
   private readonly lost: LostFrames;
   private readonly members: NodeMembers;
@@ -89,6 +89,16 @@ export class StorageNode {
     this.images = new NodeImages(this.tree, this.segment);
     this.care = new BranchCare(branch, this.tree, this.segment, state);
     this.branches = this.care.branches;
+    const { tree, segment, branches } = this;
+    this.reading = {
+      tree,
+      segment,
+      durableOn: (head) => branches.durableOn(head),
+      headOf: (name) => tree.headOf(name),
+      get sealed() {
+        return branches.main.sealed;
+      },
+    };
     this.hint = new DurableHint(this.care.points);
     this.wasSetAside = state.setAside ?? false;
     for (const frame of held) this.segment.insert(frame);
@@ -249,15 +259,6 @@ export class StorageNode {
   private refuse(caller: Caller | null, { code, reason, floor }: Refusal): void {
     const sealed = this.sealed;
     this.reply(caller, { kind: 'refused', code, reason, sealed, ...(floor !== undefined && { floor }) });
-  }
-
-  private get held(): Held {
-    const { tree, segment, branches } = this;
-    return { tree, segment, durableOn: (head) => branches.durableOn(head) };
-  }
-
-  private get reading(): Reading {
-    return { ...this.held, headOf: (branch) => this.tree.headOf(branch), sealed: this.sealed };
   }
 
   /** S2, S32: an authority older than the seal of the branch that it is for is refused, whatever it asks. */
