@@ -3,6 +3,7 @@
  * everybody who reaches it may do everything.
  */
 import { covers, type Scope } from '../../regions/core.ts';
+import type { Bookmark } from '../sql/bookmark.ts';
 import { adviseError, adviseFailure } from '../sql/errors.ts';
 import type { SessionOptions, SqlError, SqlOutcome } from '../sql/sql.ts';
 import type { ReadPreference } from '../sql/stream-state.ts';
@@ -116,8 +117,16 @@ export function beyondScope(grant: Grant, needed: Scope, what: string): SqlError
 const noOptions: SessionOptions = {};
 
 /** What the streams of a grant are opened with. @param readPreference null: the gateway's own. */
-export function sessionOptions(grant: Grant, readPreference: ReadPreference | null): SessionOptions {
+export function sessionOptions(
+  grant: Grant,
+  readPreference: ReadPreference | null,
+  bookmark: Bookmark | null,
+): SessionOptions {
   const readOnly = grant.scope === 'read';
-  if (readPreference === null && !readOnly) return noOptions;
-  return { ...(readPreference !== null && { readPreference }), ...(readOnly && { readOnly }) };
+  if (readPreference === null && bookmark === null && !readOnly) return noOptions;
+  return {
+    ...(readPreference !== null && { readPreference }),
+    ...(bookmark !== null && { bookmark }),
+    ...(readOnly && { readOnly }),
+  };
 }

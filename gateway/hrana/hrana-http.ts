@@ -6,9 +6,17 @@ import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type Authenticator, sessionOptions } from '../access/auth.ts';
+import { bookmarkHeader, formatBookmark } from '../sql/bookmark.ts';
 import { encodeErrorBody } from '../sql/error-body.ts';
 import { adviseFailure, describeError } from '../sql/errors.ts';
-import type { SessionOptions, SqlError, SqlOutcome, SqlRequestContext, SqlService } from '../sql/sql.ts';
+import type {
+  SessionOptions,
+  SqlError,
+  SqlOutcome,
+  SqlRequestContext,
+  SqlService,
+  SqlSession,
+} from '../sql/sql.ts';
 import { type AnswerHolder, resultBytes } from './core/answer-budget.ts';
 import { encodeCursorEntries, encodeError } from './core/hrana-encode.ts';
 import {
@@ -126,10 +134,10 @@ export class HranaHttp {
     const body = await this.#readBody(request);
     if (!body.ok) return this.#refuse(request, response, body.error);
     try {
-      const { readPreference } = target;
+      const { readPreference, bookmark } = target;
       const asked: Asked = {
         context: { traceparent: this.#options.traceFromHeaders(request.headers) },
-        options: sessionOptions(grant.value, readPreference),
+        options: sessionOptions(grant.value, readPreference, bookmark),
         client: request.socket.remoteAddress ?? '',
         owner: grant.value.owner,
       };
@@ -201,6 +209,7 @@ export class HranaHttp {
     if (!taken.ok) return sendError(response, taken.error);
     const lease = taken.value;
     this.#endIfLost(response, lease);
+    showBookmark(lease.stream.session, asked);
 
     const { responseBytes } = this.#options.limits;
     const { requests } = decoded.value;
@@ -280,7 +289,8 @@ export class HranaHttp {
       lease.end();
       return;
     }
-    response.writeHead(200, { ...header, 'content-length': bytes.length });
+    const seen = bookmarkOf(lease.stream.session);
+    response.writeHead(200, { ...header, ...seen, 'content-length': bytes.length });
     this.#send(response, bytes, asked, holder);
     lease.release();
   }
@@ -326,6 +336,7 @@ export class HranaHttp {
     if (!taken.ok) return sendError(response, taken.error);
     const lease = taken.value;
     this.#endIfLost(response, lease);
+    showBookmark(lease.stream.session, asked);
     const steps = readySteps(decoded.value.steps, lease.stream.store);
     // The baton leaves before the batch runs: a cursor's client may already need it while reading.
     response.writeHead(200, encoding.header);
@@ -386,9 +397,19 @@ export class HranaHttp {
     if (!outcome.ok) return sendError(response, outcome.error);
     if (response.destroyed) return;
     const bytes = Buffer.from(outcome.value);
-    response.writeHead(200, { ...jsonHeader, 'content-length': bytes.length });
+    response.writeHead(200, { ...jsonHeader, ...bookmarkOf(session), 'content-length': bytes.length });
     this.#send(response, bytes, asked, null);
   }
+}
+
+/** A stream that goes on is shown the bookmark of each of its requests. */
+function showBookmark(session: SqlSession, { options }: Asked): void {
+  if (options.bookmark !== undefined) session.show(options.bookmark);
+}
+
+/** What the stream has seen, for its client. */
+function bookmarkOf({ bookmark }: SqlSession): Readonly<Record<string, string>> {
+  return bookmark === null ? {} : { [bookmarkHeader]: formatBookmark(bookmark) };
 }
 
 function textOf(body: Buffer): SqlOutcome<string> {

@@ -47,6 +47,7 @@ export interface SocketCaller {
   readonly context: SqlRequestContext;
   /** The consistency that its streams are opened with; null for the gateway's own. */
   readonly readPreference: HranaTarget['readPreference'];
+  readonly bookmark: HranaTarget['bookmark'];
   /** Whom its answers are counted to. */
   readonly client: string;
 }
@@ -301,7 +302,9 @@ export class HranaSocket {
       ? limitFailure('websocketStreamsPerConnection', websocketStreamsPerConnection)
       : this.#flags.draining
         ? adviseFailure('SEXTANT_SHUTTING_DOWN', 'This gateway is stopping')
-        : this.#options.service.openSession(sessionOptions(grant, this.#caller.readPreference));
+        : this.#options.service.openSession(
+            sessionOptions(grant, this.#caller.readPreference, this.#caller.bookmark),
+          );
     // A failed stream is kept, within bounds, so that requests already under way get the reason.
     if (session.ok || this.#streams.size < 2 * websocketStreamsPerConnection) {
       this.#streams.set(streamId, { session, jobs: [], running: false, closed: false, cursorId: null });

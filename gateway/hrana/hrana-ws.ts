@@ -71,12 +71,13 @@ export class HranaWs {
 
   /** Takes over an upgrade request. Its subprotocols must have passed `chooseSubprotocol`. */
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, target: HranaTarget): void {
-    const { readPreference } = target;
+    const { readPreference, bookmark } = target;
     this.#server.handleUpgrade(request, socket, head, (ws) => {
       const caller: SocketCaller = {
         ...(subprotocols.get(ws.protocol) ?? { version: 1, encoding: 'json' }),
         context: { traceparent: this.#options.traceFromHeaders(request.headers) },
         readPreference,
+        bookmark,
         client: request.socket.remoteAddress ?? '',
       };
       const hrana: HranaSocket = new HranaSocket(ws, socket, this.#options, this.#decoder, caller, () => {

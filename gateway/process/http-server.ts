@@ -20,6 +20,7 @@ import { HranaHttp, isHranaPost, sendError } from '../hrana/hrana-http.ts';
 import { hranaRoutes } from '../hrana/hrana-versions.ts';
 import { chooseSubprotocol, HranaWs } from '../hrana/hrana-ws.ts';
 import { SlowReaders } from '../hrana/slow-readers.ts';
+import { bookmarkHeader } from '../sql/bookmark.ts';
 import { encodeErrorBody } from '../sql/error-body.ts';
 import { adviseError, describeError } from '../sql/errors.ts';
 import type { SqlError, SqlService } from '../sql/sql.ts';
@@ -182,7 +183,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Start
       response.setHeader(name, value);
     if (refuseGrpc(request, response)) return;
     const url = request.url ?? '/';
-    const target = hranaTarget(url, request.headers[readHeader]);
+    const target = hranaTarget(url, request.headers[readHeader], request.headers[bookmarkHeader]);
     if (!target.ok) {
       request.resume();
       return sendError(response, target.error);
@@ -211,7 +212,11 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Start
   server.on('upgrade', (request, socket, head) => {
     const refused = refusal(request);
     if (refused !== null) return refuseUpgrade(socket, refused);
-    const target = hranaTarget(request.url ?? '/', request.headers[readHeader]);
+    const target = hranaTarget(
+      request.url ?? '/',
+      request.headers[readHeader],
+      request.headers[bookmarkHeader],
+    );
     if (!target.ok) return refuseUpgrade(socket, target.error);
     const { path } = target.value;
     if (path !== '/') {

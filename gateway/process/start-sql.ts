@@ -58,6 +58,7 @@ export function startSqlPart(
     limits,
     readDefault,
     readOnly: false,
+    bookmark: null,
   });
   return { watch, service, forward, forwardServer };
 }

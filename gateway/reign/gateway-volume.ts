@@ -12,6 +12,7 @@ import {
   type AppendEnd,
   type AppendFacts,
   type Epoch,
+  EpochTree,
   genesisEpoch,
   type Lsn,
   maxLsn,
@@ -28,7 +29,9 @@ import { Engine, type EngineCommitEvent } from '../engine/engine.ts';
 import { Handover } from '../engine/engine-handover.ts';
 import { type ReaderCallbacks, ReaderPool, type ReaderPoolLimits } from '../engine/reader-pool.ts';
 import { WriterEngine } from '../engine/writer-engine.ts';
+import type { Bookmark } from '../sql/bookmark.ts';
 import type { ReadPreference } from '../sql/stream-state.ts';
+import { type BookmarkPlace, placeOf } from './core/bookmark-place.ts';
 import { Follower, findReadPoint, type ReadPoint, visiblePart } from './follower.ts';
 import { Reign, type ReignEngines, type ReignPort, type ReignStart } from './reign.ts';
 import type { RegionVdlWatcher, RoleVolume } from './role-volume.ts';
@@ -96,6 +99,8 @@ export class GatewayVolume implements RoleVolume {
   /** Whether the readers follow the reign's own redo. */
   private tapping = false;
   private headNow: Epoch = genesisEpoch;
+  /** The path of that head. */
+  private tree = new EpochTree();
   private vdlNow: Lsn = zeroLsn;
   private writerOpen = false;
   private attached = false;
@@ -182,6 +187,11 @@ export class GatewayVolume implements RoleVolume {
   /** Epoch whose path is read or written. */
   get head(): Epoch {
     return this.headNow;
+  }
+
+  /** What a bookmark means on the path that is read or written here. */
+  placeOf(bookmark: Bookmark): BookmarkPlace {
+    return placeOf(bookmark, this.headNow, this.tree);
   }
 
   /** What is durable in this region, as known here. */
@@ -425,6 +435,7 @@ export class GatewayVolume implements RoleVolume {
   /** Writes that are no part of the new path are waited for no more. */
   private adoptHead(point: ReadPoint): void {
     this.headNow = point.head;
+    this.tree = new EpochTree(point.forks);
     this.written = { ...this.written, lsn: visiblePart(this.written, point.head, point.forks) };
     this.wakeReaders();
   }

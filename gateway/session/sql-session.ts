@@ -3,13 +3,22 @@
  * answered when it may be. A switchover or a crash of the writer in between only makes a write wait.
  */
 import assert from 'node:assert/strict';
-import { type Lsn, monotonicMs, unreachable, volumeLimits, wallUs, zeroLsn } from '../../storage/index.ts';
+import {
+  type Lsn,
+  maxLsn,
+  monotonicMs,
+  unreachable,
+  volumeLimits,
+  wallUs,
+  zeroLsn,
+} from '../../storage/index.ts';
 import { ForwardTrail } from '../observe/forward-trail.ts';
 import type { GatewayMetrics } from '../observe/gateway-metrics.ts';
-import type { RequestSpan, RequestTracer } from '../observe/request-tracer.ts';
+import type { RequestTracer } from '../observe/request-tracer.ts';
 import type { GatewayVolume } from '../reign/gateway-volume.ts';
+import type { Bookmark } from '../sql/bookmark.ts';
 import { adviseError, adviseFailure, limitFailure } from '../sql/errors.ts';
-import type { AnyOperationValue, SqlOperation } from '../sql/operation.ts';
+import type { SqlOperation } from '../sql/operation.ts';
 import type {
   BatchResult,
   BatchStep,
@@ -23,6 +32,7 @@ import type {
 } from '../sql/sql.ts';
 import type { StatementClass } from '../sql/statement-facts.ts';
 import { freshStream, type ReadPreference, type StreamState } from '../sql/stream-state.ts';
+import type { Attempt, Outcome, RemoteStream, Request } from './attempt.ts';
 import {
   failureOf,
   isAboutConsistency,
@@ -37,7 +47,8 @@ import { asksForWriter, classOfOperation, leavesTransaction, mayCommit, route } 
 import type { ServiceLimits } from './core/service-limits.ts';
 import type { ForwardClient, ForwardOutcome } from './forward-client.ts';
 import { type LocalAnswer, type LocalPlace, LocalSession, type LocalSessions } from './local-session.ts';
-import type { RemoteWriter, WriterWatch } from './writer-watch.ts';
+import { StreamBookmark } from './stream-bookmark.ts';
+import type { WriterWatch } from './writer-watch.ts';
 
 export interface SessionServices {
   readonly volume: GatewayVolume;
@@ -48,35 +59,10 @@ export interface SessionServices {
   readonly metrics: GatewayMetrics;
   readonly limits: ServiceLimits;
   readonly readDefault: ReadPreference;
+  /** Its streams read nothing behind this one. */
+  readonly bookmark: Bookmark | null;
   /** Its streams may only read (G40). */
   readonly readOnly: boolean;
-}
-
-type Outcome = SqlOutcome<AnyOperationValue>;
-
-/** How an attempt ended: with an answer, or with where to look next. */
-type Attempt =
-  | { readonly kind: 'answer'; readonly outcome: Outcome }
-  /** Nothing has happened; route again, as this class of statement. */
-  | { readonly kind: 'again'; readonly as: StatementClass; readonly pauseMs: number }
-  /** The read names what this region has not heard of: ask the writer, and answer `instead` when there is none. */
-  | { readonly kind: 'forward'; readonly instead: Outcome };
-
-interface Request {
-  readonly operation: SqlOperation;
-  readonly span: RequestSpan | null;
-  readonly sinceMs: number;
-  /** How often nothing came of it since the last news of a writer: each time it waits twice as long. */
-  attempts: number;
-  /** Of its ways to a writer elsewhere; null while it was not sent. */
-  trail: ForwardTrail | null;
-}
-
-interface RemoteStream {
-  readonly id: string;
-  readonly writer: RemoteWriter;
-  /** Whether it is there for a transaction, or for something else that cannot travel. */
-  autocommit: boolean;
 }
 
 /** Fetching a point of time from the writer, for a `global` read. */
@@ -95,6 +81,7 @@ export class GatewaySession implements SqlSession {
   /** A stream at the writer whose first answer has not come. */
   private asked: RemoteStream | null = null;
   private state: StreamState;
+  private readonly marks: StreamBookmark;
   private closed = false;
 
   constructor(services: SessionServices, onClose: () => void) {
@@ -103,6 +90,7 @@ export class GatewaySession implements SqlSession {
     const { readDefault } = services;
     this.state = readDefault === 'session' ? freshStream : { ...freshStream, readPreference: readDefault };
     this.local = new LocalSession(services.volume, services.sessions);
+    this.marks = new StreamBookmark(services.volume, services.bookmark);
   }
 
   execute(statement: SqlStatement, context: SqlRequestContext): Promise<SqlOutcome<SqlResult>> {
@@ -153,6 +141,14 @@ export class GatewaySession implements SqlSession {
     return this.remote?.autocommit !== false && this.local.isAutocommit;
   }
 
+  show(bookmark: Bookmark): void {
+    this.marks.show(bookmark);
+  }
+
+  get bookmark(): Bookmark | null {
+    return this.marks.now;
+  }
+
   close(): Promise<void> {
     if (this.closed) return Promise.resolve();
     this.closed = true;
@@ -177,7 +173,9 @@ export class GatewaySession implements SqlSession {
       tracer.ended(span, operation, error, this.state.readPreference);
       done(outcome);
     };
-    if (reading.kind === 'run') this.start(request, answered);
+    const own = this.marks.pragma(operation);
+    if (own !== null) answered(own);
+    else if (reading.kind === 'run') this.start(request, answered);
     else answered({ ok: false, error: reading.error });
   }
 
@@ -206,8 +204,10 @@ export class GatewaySession implements SqlSession {
     const { watch, volume } = this.services;
     if (this.closed || this.remote !== null || this.local.place !== 'idle' || watch.place() !== 'here')
       return null;
+    const { needed } = this.marks;
+    if (needed === null) return null;
     if (kind === 'write') return volume.reign?.hasRoom === true ? 'writer' : null;
-    return volume.covers(volume.pointFor(this.state.readPreference)) ? 'reader' : null;
+    return volume.covers(maxLsn(needed, volume.pointFor(this.state.readPreference))) ? 'reader' : null;
   }
 
   /** Tries until there is an answer, or nobody has patience left. @param first how an attempt before this ended. */
@@ -249,6 +249,8 @@ export class GatewaySession implements SqlSession {
     // The transaction may have been lost while this waited. Nothing of it may run anywhere, wherever the writer is now (G35).
     const lost = this.local.answerLost(request.operation);
     if (lost !== null) return Promise.resolve(answer(lost));
+    const error = this.marks.forked();
+    if (error !== null) return Promise.resolve(answer({ ok: false, error }));
     const place = this.remote !== null ? 'remote' : this.local.place;
     return this.attempt(request, kind, route(place, kind, this.services.watch.place()));
   }
@@ -335,6 +337,7 @@ export class GatewaySession implements SqlSession {
     tracer.committed(local.commits, request.span?.context ?? null);
     const last = local.commits.at(-1);
     if (last !== undefined && !isUnknown(local.outcome)) volume.noteWritten(local.epoch, last.lsn);
+    if (!isUnknown(local.outcome)) this.marks.saw(local.epoch, local.seenLsn);
     this.state = local.state ?? this.state;
     return answer(local.outcome);
   }
@@ -345,6 +348,11 @@ export class GatewaySession implements SqlSession {
     const preference = isAboutConsistency(request.operation) ? 'eventual' : this.state.readPreference;
     const startUs = wallUs();
     const startMs = monotonicMs();
+    const shown = await this.marks.settle(limits.readWaitMs);
+    if (shown.kind !== 'at') {
+      const mayGo = shown.kind === 'unheard' && watch.place() === 'elsewhere' && this.local.place === 'idle';
+      return mayGo ? this.runForward(request, 'read') : answer({ ok: false, error: shown.error });
+    }
     let needed: Lsn = zeroLsn;
     if (preference === 'session') needed = volume.writtenLsn;
     if (preference === 'global' && watch.place() === 'here') needed = volume.pointFor(preference);
@@ -356,7 +364,7 @@ export class GatewaySession implements SqlSession {
           : answer({ ok: false, error: watch.reason() });
       needed = point;
     }
-    const reached = volume.reached(needed, limits.readWaitMs);
+    const reached = volume.reached(maxLsn(needed, shown.lsn), limits.readWaitMs);
     const ready = reached === true || (await reached);
     if (reached !== true || preference === 'global') {
       metrics.readWaited(preference, monotonicMs() - startMs);
@@ -481,7 +489,10 @@ export class GatewaySession implements SqlSession {
   private received(result: Extract<ForwardOutcome, { kind: 'result' }>['result']): Outcome {
     const { volume, watch } = this.services;
     watch.noteRemoteQuorum(false);
-    if (!isUnknown(result.outcome)) volume.noteWritten(result.epoch, result.seenLsn);
+    if (!isUnknown(result.outcome)) {
+      volume.noteWritten(result.epoch, result.seenLsn);
+      this.marks.saw(result.epoch, result.seenLsn);
+    }
     this.state = result.state ?? this.state;
     return result.outcome;
   }

@@ -252,6 +252,13 @@ const table = {
     retryable: true,
     httpStatus: 503,
   },
+  SEXTANT_HISTORY_FORKED: {
+    meaning:
+      'The bookmark is of a history that a failover or a rewind has left; what it saw beyond is no part of the database any more.',
+    action: 'Read anew what depends on it, and go on with the bookmark that the message names.',
+    retryable: false,
+    httpStatus: 409,
+  },
   SEXTANT_SHUTTING_DOWN: {
     meaning: 'This gateway is stopping and takes no new work.',
     action: 'Send the request to another gateway, or again in a moment.',

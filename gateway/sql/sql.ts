@@ -2,6 +2,7 @@
  * What the protocol layer asks of the SQL layer, and what it gets back. Both the local engine and a stream
  * forwarded to another region stand behind `SqlSession`, so the protocol never knows where a statement ran.
  */
+import type { Bookmark } from './bookmark.ts';
 import type { ReadPreference } from './stream-state.ts';
 
 /** A SQL value as the libSQL protocol distinguishes it: 64-bit integers are bigint, floats are number. */
@@ -82,6 +83,10 @@ export interface SqlSession {
   describe(sql: string, context: SqlRequestContext): Promise<SqlOutcome<SqlDescription>>;
   /** True when no transaction is open. */
   isAutocommit(): boolean;
+  /** The client shows a bookmark: from now on nothing is read behind it. */
+  show(bookmark: Bookmark): void;
+  /** What the stream has seen; null while it has seen nothing. */
+  readonly bookmark: Bookmark | null;
   close(): Promise<void>;
 }
 
@@ -89,6 +94,8 @@ export interface SqlSession {
 export interface SessionOptions {
   /** The consistency of its reads until it sets another; left out, the service's own. */
   readonly readPreference?: ReadPreference;
+  /** It never reads behind this one. */
+  readonly bookmark?: Bookmark;
   /** Nothing that it asks for may change anything (G40). */
   readonly readOnly?: boolean;
 }

@@ -4,6 +4,7 @@
  * their URL. So `http://host/read/global/` means the same gateway with `global` reads. Pure.
  */
 
+import { type Bookmark, bookmarkHeader, parseBookmark } from '../../sql/bookmark.ts';
 import { failure } from '../../sql/errors.ts';
 import type { SqlOutcome } from '../../sql/sql.ts';
 import { type ReadPreference, readPreferences } from '../../sql/stream-state.ts';
@@ -13,6 +14,8 @@ export interface HranaTarget {
   readonly path: string;
   /** Null where the request asks for none. */
   readonly readPreference: ReadPreference | null;
+  /** What its client has seen; null where it shows nothing. */
+  readonly bookmark: Bookmark | null;
 }
 
 const prefix = '/read/';
@@ -24,9 +27,19 @@ export const readHeader = 'sextant-read';
 /**
  * Reads the target of a request.
  * @param url as in the request line.
- * @param header the value of `readHeader`, which counts before the URL.
+ * @param header the value of `readHeader`, which counts before the URL. @param mark that of `bookmarkHeader`.
  */
-export function hranaTarget(url: string, header: string | string[] | undefined): SqlOutcome<HranaTarget> {
+export function hranaTarget(
+  url: string,
+  header: string | string[] | undefined,
+  mark?: string | string[],
+): SqlOutcome<HranaTarget> {
+  const bookmark = mark === undefined ? null : parseBookmark(String(mark));
+  if (mark !== undefined && bookmark === null)
+    return failure(
+      'SEXTANT_PROTOCOL_ERROR',
+      `${bookmarkHeader} is <epoch>.<lsn>, as an answer carried it, not ${JSON.stringify(String(mark).slice(0, 40))}.`,
+    );
   const query = url.indexOf('?');
   let path = query < 0 ? url : url.slice(0, query);
   let asked: string | null = null;
@@ -38,9 +51,9 @@ export function hranaTarget(url: string, header: string | string[] | undefined):
   }
   if (query >= 0) asked = new URLSearchParams(url.slice(query + 1)).get(parameter) ?? asked;
   if (header !== undefined) asked = String(header);
-  if (asked === null) return { ok: true, value: { path, readPreference: null } };
+  if (asked === null) return { ok: true, value: { path, readPreference: null, bookmark } };
   const readPreference = preferenceOf(asked);
-  if (readPreference !== null) return { ok: true, value: { path, readPreference } };
+  if (readPreference !== null) return { ok: true, value: { path, readPreference, bookmark } };
   return failure(
     'SEXTANT_PROTOCOL_ERROR',
     `${JSON.stringify(asked.slice(0, 40))} is no consistency of reads. Use one of ${readPreferences.join(', ')}.`,
