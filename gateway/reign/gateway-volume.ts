@@ -9,15 +9,12 @@
 
 import { formatAge } from '../../regions/core.ts';
 import {
-  type AppendEnd,
-  type AppendFacts,
   type Epoch,
   EpochTree,
   genesisEpoch,
   type Lsn,
   maxLsn,
   monotonicMs,
-  type NodeId,
   type PageNo,
   type RegionClient,
   redoLimits,
@@ -31,6 +28,7 @@ import { type ReaderCallbacks, ReaderPool, type ReaderPoolLimits } from '../engi
 import { WriterEngine } from '../engine/writer-engine.ts';
 import type { Bookmark } from '../sql/bookmark.ts';
 import type { ReadPreference } from '../sql/stream-state.ts';
+import type { CommitObserver } from './commit-observer.ts';
 import { type BookmarkPlace, placeOf } from './core/bookmark-place.ts';
 import { Follower, findReadPoint, type ReadPoint, visiblePart } from './follower.ts';
 import { Reign, type ReignEngines, type ReignPort, type ReignStart } from './reign.ts';
@@ -48,21 +46,6 @@ export interface VolumeOptions {
   readonly recordFacts: boolean;
   readonly onFatal: (error: Error) => void;
   readonly observer: CommitObserver;
-}
-
-/** Hears of the commits of every reign. */
-export interface CommitObserver {
-  committed(commit: EngineCommitEvent, epoch: Epoch): void;
-  /** @param free commits beyond wait for another region. */
-  durable(vdl: Lsn, facts: readonly AppendFacts[], free: Lsn): void;
-  /** Answers that saw commits up to here may leave. */
-  freed(free: Lsn): void;
-  /** A reign is over: what is not durable by now is unknown. */
-  reignEnded(): void;
-  /** What became of redo that was sent to one node, and after how long. */
-  appended(node: NodeId, how: AppendEnd, tookMs: number): void;
-  /** A page has come from the storage nodes. */
-  pageRead(tookMs: number): void;
 }
 
 interface ReadWaiter {
@@ -145,7 +128,7 @@ export class GatewayVolume implements RoleVolume {
       pageCacheBytes: readerCacheBytes,
       pgBytes: pgBytes ?? redoLimits.pgBytesDefault,
       largeAnswers: this.largeAnswers,
-      readPage: (page, readPoint) => this.readPageBeside(page, readPoint),
+      readPages: (pages, readPoint) => this.readPagesBeside(pages, readPoint),
       onCommit: () => {
         throw new Error('G4: a reader does not write');
       },
@@ -159,7 +142,7 @@ export class GatewayVolume implements RoleVolume {
       pageCacheBytes,
       pgBytes: pgBytes ?? redoLimits.pgBytesDefault,
       largeAnswers: this.largeAnswers,
-      readPage: (page, readPoint) => this.readPage(page, readPoint),
+      readPages: (pages, readPoint) => this.readPages(pages, readPoint),
       onCommit: (commit) => this.committed(commit),
       onFatal,
       onIdle: () => this.reignNow?.gathered(),
@@ -465,23 +448,34 @@ export class GatewayVolume implements RoleVolume {
    * For a thread that reads: the engine that writes has most pages as they are now, and storage nodes have to put one together
    * from all that was written to it in the last minute.
    */
-  private async readPageBeside(page: PageNo, readPoint: Lsn): Promise<Uint8Array | null> {
+  private async readPagesBeside(
+    pages: readonly PageNo[],
+    readPoint: Lsn,
+  ): Promise<readonly (Uint8Array | null)[]> {
     const reign = this.tapping ? this.reign : null;
-    if (reign === null || readPoint > reign.vdl) return this.readPage(page, readPoint);
-    const bytes = await this.writer.engine.peek(page, readPoint, peekMs);
+    if (reign === null || readPoint > reign.vdl) return this.readPages(pages, readPoint);
+    const { engine } = this.writer;
+    const peeked = await Promise.all(pages.map((page) => engine.peek(page, readPoint, peekMs)));
     // What a reign that is over meanwhile has had may be no part of history.
-    return bytes === undefined || reign.isOver ? this.readPage(page, readPoint) : bytes;
+    const missing = pages.filter((_, at) => peeked[at] === undefined || reign.isOver);
+    if (missing.length === 0) return peeked.map((bytes) => bytes ?? null);
+    const read = await this.readPages(missing, readPoint);
+    return pages.map((page, at) => {
+      const place = missing.indexOf(page);
+      return (place < 0 ? peeked[at] : read[place]) ?? null;
+    });
   }
 
-  private async readPage(page: PageNo, readPoint: Lsn): Promise<Uint8Array | null> {
+  /** In one request, however many they are. */
+  private async readPages(pages: readonly PageNo[], readPoint: Lsn): Promise<readonly (Uint8Array | null)[]> {
     // The engine may still ask for what it saw before history forked below it.
     if (readPoint > (this.reignNow?.vdl ?? this.vdlNow))
       throw new Error(`history goes on from ${this.vdlNow}, and ${readPoint} is no part of it`);
     const startMs = monotonicMs();
-    const read = await this.options.region.readPages(this.headNow, readPoint, [page]);
+    const read = await this.options.region.readPages(this.headNow, readPoint, pages);
     this.options.observer.pageRead(monotonicMs() - startMs);
     if (read.kind === 'unavailable') throw new Error(read.reason);
-    return read.pages[0] ?? null;
+    return read.pages;
   }
 }
 

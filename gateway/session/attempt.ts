@@ -32,3 +32,15 @@ export interface RemoteStream {
   /** Whether it is there for a transaction, or for something else that cannot travel. */
   autocommit: boolean;
 }
+
+/** In milliseconds. */
+export const waits = {
+  /** Fetching a point of time from the writer, for a `global` read. */
+  positionRetryMs: 20,
+  /** Who waits for a writer looks again after this long, news or not: how long to wait depends on why there is none. */
+  waitAgainMs: 250,
+  /** The longest pause before a writer that did not take a statement is asked again, when there is no news. */
+  pauseMaxMs: 1_000,
+} as const;
+
+export const answer = (outcome: Outcome): Attempt => ({ kind: 'answer', outcome });

@@ -32,7 +32,7 @@ import type {
 } from '../sql/sql.ts';
 import type { StatementClass } from '../sql/statement-facts.ts';
 import { freshStream, type ReadPreference, type StreamState } from '../sql/stream-state.ts';
-import type { Attempt, Outcome, RemoteStream, Request } from './attempt.ts';
+import { type Attempt, answer, type Outcome, type RemoteStream, type Request, waits } from './attempt.ts';
 import {
   failureOf,
   isAboutConsistency,
@@ -64,13 +64,6 @@ export interface SessionServices {
   /** Its streams may only read (G40). */
   readonly readOnly: boolean;
 }
-
-/** Fetching a point of time from the writer, for a `global` read. */
-const positionRetryMs = 20;
-/** Who waits for a writer looks again after this long, news or not: how long to wait depends on why there is none. */
-const waitAgainMs = 250;
-/** The longest pause before a writer that did not take a statement is asked again, when there is no news. */
-const pauseMaxMs = 1_000;
 
 export class GatewaySession implements SqlSession {
   private readonly services: SessionServices;
@@ -238,7 +231,7 @@ export class GatewaySession implements SqlSession {
   private async pause(request: Request, pauseMs: number, mostMs: number): Promise<void> {
     const { watch } = this.services;
     const before = { place: watch.place(), writer: watch.remote()?.subject };
-    const longestMs = Math.max(pauseMs, before.place === 'elsewhere' ? pauseMaxMs : waitAgainMs);
+    const longestMs = Math.max(pauseMs, before.place === 'elsewhere' ? waits.pauseMaxMs : waits.waitAgainMs);
     await watch.next(Math.min(mostMs, longestMs, pauseMs * 2 ** request.attempts));
     const isNews = watch.place() !== before.place || watch.remote()?.subject !== before.writer;
     request.attempts = isNews ? 0 : request.attempts + 1;
@@ -266,7 +259,7 @@ export class GatewaySession implements SqlSession {
       case 'forward':
         return this.runForward(request, kind);
       case 'wait':
-        return Promise.resolve({ kind: 'again', as: kind, pauseMs: waitAgainMs });
+        return Promise.resolve({ kind: 'again', as: kind, pauseMs: waits.waitAgainMs });
       default:
         return unreachable(where);
     }
@@ -390,7 +383,7 @@ export class GatewaySession implements SqlSession {
       const writer = watch.remote();
       const point = writer === null ? null : await forward.position(writer, left);
       if (point?.kind === 'position') return point.vdl;
-      await watch.next(Math.min(left, writer === null ? left : positionRetryMs));
+      await watch.next(Math.min(left, writer === null ? left : waits.positionRetryMs));
     }
   }
 
@@ -496,8 +489,4 @@ export class GatewaySession implements SqlSession {
     this.state = result.state ?? this.state;
     return result.outcome;
   }
-}
-
-function answer(outcome: Outcome): Attempt {
-  return { kind: 'answer', outcome };
 }

@@ -99,7 +99,7 @@ export async function startEngine(
   const engine: Engine = await Engine.start({
     pageCacheBytes: 64 * 1024 * 1024,
     pgBytes: redoLimits.pgBytesDefault,
-    readPage: async (page, readPoint) => volume.page(page, readPoint),
+    readPages: async (pages, readPoint) => pages.map((page) => volume.page(page, readPoint)),
     onCommit: (commit) => {
       volume.add(commit);
       if (!durable) return;
