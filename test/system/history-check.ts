@@ -59,16 +59,15 @@ interface Read {
   readonly value: number;
 }
 
-const answerSchema = z.object({
-  results: z.array(
-    z.object({
-      response: z
-        .object({ result: z.object({ rows: z.array(z.array(z.object({ value: z.string().optional() }))) }) })
-        .optional(),
-      error: z.object({ code: z.string() }).optional(),
-    }),
-  ),
+const resultSchema = z.object({
+  response: z
+    .object({
+      result: z.object({ rows: z.array(z.array(z.object({ value: z.string().optional() }))) }).optional(),
+    })
+    .optional(),
+  error: z.object({ code: z.string() }).optional(),
 });
+const answerSchema = z.object({ results: z.array(resultSchema) });
 
 type Reply =
   | { readonly kind: 'rows'; readonly rows: readonly (readonly string[])[]; readonly bookmark: string | null }
@@ -88,7 +87,7 @@ async function send(gateway: string, sql: string, headers: Readonly<Record<strin
     if (!response.ok) return { kind: 'error', code: `HTTP ${response.status}` };
     const [result] = answerSchema.parse(await response.json()).results;
     if (result?.error !== undefined) return { kind: 'error', code: result.error.code };
-    const rows = (result?.response?.result.rows ?? []).map((row) => row.map(({ value = '' }) => value));
+    const rows = (result?.response?.result?.rows ?? []).map((row) => row.map(({ value = '' }) => value));
     return { kind: 'rows', rows, bookmark: response.headers.get('sextant-bookmark') };
   } catch (error) {
     // Refused before anything was sent, or cut off afterwards.
@@ -128,7 +127,10 @@ async function work(client: number, gateways: readonly string[], until: number):
       append.endedMs = performance.now();
       append.fate = reply.kind === 'rows' ? 'acknowledged' : mayHaveRun(reply.code) ? 'unknown' : 'failed';
       if (reply.kind === 'rows') bookmark = reply.bookmark ?? bookmark;
-      else codes.set(reply.code, (codes.get(reply.code) ?? 0) + 1);
+      else {
+        codes.set(reply.code, (codes.get(reply.code) ?? 0) + 1);
+        await sleep(20);
+      }
     } else {
       const beganMs = performance.now();
       const reply = await send(gateway, `SELECT ids, version, value FROM lists WHERE key = ${key}`, headers);
@@ -261,7 +263,10 @@ try {
       else await sleep(200);
     }
   }
-  const found = judge(final);
+  const found = [...judge(final)];
+  for (const level of levels)
+    if (!reads.some((read) => read.level === level))
+      found.push(`nobody read at level ${level}: nothing was checked`);
   const of = (fate: Append['fate']): number => appends.filter((append) => append.fate === fate).length;
   console.log(
     `${reads.length} reads, ${appends.length} appends (${of('acknowledged')} acknowledged, ${of('unknown')} unknown, ${of('failed')} failed), ` +
