@@ -4,6 +4,7 @@
  */
 import { covers, type Scope } from '../../regions/core.ts';
 import { type BranchName, mainBranch } from '../../storage/core.ts';
+import type { Bookmark } from '../sql/bookmark.ts';
 import { adviseError, adviseFailure } from '../sql/errors.ts';
 import type { SessionOptions, SqlError, SqlOutcome } from '../sql/sql.ts';
 import type { ReadPreference } from '../sql/stream-state.ts';
@@ -135,18 +136,24 @@ interface Destination {
   readonly branch: BranchName;
   /** Null: the gateway's own. */
   readonly readPreference: ReadPreference | null;
+  /** What its client has seen; null where it shows nothing. */
+  readonly bookmark: Bookmark | null;
 }
 
 const noOptions: SessionOptions = {};
 
 /** What the streams of a grant are opened with. */
-export function sessionOptions(grant: Grant, { branch, readPreference }: Destination): SessionOptions {
+export function sessionOptions(
+  grant: Grant,
+  { branch, readPreference, bookmark }: Destination,
+): SessionOptions {
   const readOnly = grant.scope === 'read';
   const isMain = branch === mainBranch;
-  if (readPreference === null && !readOnly && isMain) return noOptions;
+  if (readPreference === null && bookmark === null && !readOnly && isMain) return noOptions;
   return {
     ...(!isMain && { branch }),
     ...(readPreference !== null && { readPreference }),
+    ...(bookmark !== null && { bookmark }),
     ...(readOnly && { readOnly }),
   };
 }

@@ -18,7 +18,7 @@ export interface OriginRules {
 }
 
 /** Headers that stock clients, and the console, send. */
-const allowedHeaders = 'authorization, content-type, sextant-read, traceparent, tracestate';
+const allowedHeaders = 'authorization, content-type, sextant-bookmark, sextant-read, traceparent, tracestate';
 const preflightSeconds = 600;
 
 const refused = (detail: string): SqlError => adviseError('SEXTANT_ORIGIN_REFUSED', detail);
@@ -57,7 +57,11 @@ export function corsHeaders(
   const { origin } = request.headers;
   if (rules.origins.size === 0) return null;
   if (origin === undefined || !rules.origins.has(origin.toLowerCase())) return { vary: 'origin' };
-  return { 'access-control-allow-origin': origin, vary: 'origin' };
+  return {
+    'access-control-allow-origin': origin,
+    'access-control-expose-headers': 'sextant-bookmark',
+    vary: 'origin',
+  };
 }
 
 /** The answer to a browser that asks beforehand; null when the request is no such question. */

@@ -52,8 +52,11 @@ export interface EngineOptions {
   /** Bound on cached pages that are durable, bytes. */
   readonly pageCacheBytes: number;
   readonly limits?: Partial<EngineLimits>;
-  /** Reads a page at a read point, never above the durable LSN; null when the volume has no such page there. Rejects when it cannot. */
-  readPage(page: PageNo, readPoint: Lsn): Promise<Uint8Array | null>;
+  /**
+   * Reads pages at a read point, never above the durable LSN: the one that was missed, and those after it that are read ahead.
+   * In their order; null where the volume has no such page there. Rejects when it cannot.
+   */
+  readPages(pages: readonly PageNo[], readPoint: Lsn): Promise<readonly (Uint8Array | null)[]>;
   /** Called for all redo, in LSN order, before the answers of the operations that made it. */
   onCommit(commit: EngineCommitEvent): void;
   /** The worker died; every operation has been answered. The engine is of no further use. */
@@ -411,7 +414,7 @@ export class Engine {
     const { id, readPoint } = request;
     let reply: PageReply;
     try {
-      const pages = await Promise.all(request.pages.map((page) => this.options.readPage(page, readPoint)));
+      const pages = await this.options.readPages(request.pages, readPoint);
       const wrong = pages.find((bytes) => bytes !== null && bytes.length !== redoLimits.pageBytes);
       reply =
         wrong === undefined

@@ -6,9 +6,17 @@ import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type Authenticator, beyondBranch, sessionOptions } from '../access/auth.ts';
+import { bookmarkHeader, formatBookmark } from '../sql/bookmark.ts';
 import { encodeErrorBody } from '../sql/error-body.ts';
 import { adviseFailure, describeError } from '../sql/errors.ts';
-import type { SessionOptions, SqlError, SqlOutcome, SqlRequestContext, SqlService } from '../sql/sql.ts';
+import type {
+  SessionOptions,
+  SqlError,
+  SqlOutcome,
+  SqlRequestContext,
+  SqlService,
+  SqlSession,
+} from '../sql/sql.ts';
 import { type AnswerHolder, resultBytes } from './core/answer-budget.ts';
 import { encodeCursorEntries, encodeError } from './core/hrana-encode.ts';
 import {
@@ -202,6 +210,7 @@ export class HranaHttp {
     if (!taken.ok) return sendError(response, taken.error);
     const lease = taken.value;
     this.#endIfLost(response, lease);
+    showBookmark(lease.stream.session, asked);
 
     const { responseBytes } = this.#options.limits;
     const { requests } = decoded.value;
@@ -281,7 +290,8 @@ export class HranaHttp {
       lease.end();
       return;
     }
-    response.writeHead(200, { ...header, 'content-length': bytes.length });
+    const seen = bookmarkOf(lease.stream.session);
+    response.writeHead(200, { ...header, ...seen, 'content-length': bytes.length });
     this.#send(response, bytes, asked, holder);
     lease.release();
   }
@@ -327,6 +337,7 @@ export class HranaHttp {
     if (!taken.ok) return sendError(response, taken.error);
     const lease = taken.value;
     this.#endIfLost(response, lease);
+    showBookmark(lease.stream.session, asked);
     const steps = readySteps(decoded.value.steps, lease.stream.store);
     // The baton leaves before the batch runs: a cursor's client may already need it while reading.
     response.writeHead(200, encoding.header);
@@ -387,9 +398,19 @@ export class HranaHttp {
     if (!outcome.ok) return sendError(response, outcome.error);
     if (response.destroyed) return;
     const bytes = Buffer.from(outcome.value);
-    response.writeHead(200, { ...jsonHeader, 'content-length': bytes.length });
+    response.writeHead(200, { ...jsonHeader, ...bookmarkOf(session), 'content-length': bytes.length });
     this.#send(response, bytes, asked, null);
   }
+}
+
+/** A stream that goes on is shown the bookmark of each of its requests. */
+function showBookmark(session: SqlSession, { options }: Asked): void {
+  if (options.bookmark !== undefined) session.show(options.bookmark);
+}
+
+/** What the stream has seen, for its client. */
+function bookmarkOf({ bookmark }: SqlSession): Readonly<Record<string, string>> {
+  return bookmark === null ? {} : { [bookmarkHeader]: formatBookmark(bookmark) };
 }
 
 function textOf(body: Buffer): SqlOutcome<string> {

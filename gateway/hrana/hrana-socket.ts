@@ -45,8 +45,8 @@ export interface SocketCaller {
   readonly version: 1 | 2 | 3;
   readonly encoding: FrameEncoding;
   readonly context: SqlRequestContext;
-  /** The database and the consistency that its streams are opened with. */
-  readonly target: Pick<HranaTarget, 'branch' | 'readPreference'>;
+  /** The database and the consistency that its streams are opened with, and what its client has seen. */
+  readonly target: Pick<HranaTarget, 'branch' | 'readPreference' | 'bookmark'>;
   /** Whom its answers are counted to. */
   readonly client: string;
 }

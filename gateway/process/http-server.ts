@@ -20,6 +20,7 @@ import { HranaHttp, isHranaPost, sendError } from '../hrana/hrana-http.ts';
 import { hranaRoutes } from '../hrana/hrana-versions.ts';
 import { chooseSubprotocol, HranaWs } from '../hrana/hrana-ws.ts';
 import { SlowReaders } from '../hrana/slow-readers.ts';
+import { bookmarkHeader } from '../sql/bookmark.ts';
 import { encodeErrorBody } from '../sql/error-body.ts';
 import { adviseError, describeError } from '../sql/errors.ts';
 import type { SqlError, SqlOutcome, SqlService } from '../sql/sql.ts';
@@ -162,7 +163,8 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Start
   /** A name of this gateway itself is no branch's, whatever branches there are. */
   const targetOf = ({ url = '/', headers }: IncomingMessage): SqlOutcome<HranaTarget> => {
     const host = headers.host === options.ownHost ? undefined : headers.host;
-    return hranaTarget({ url, read: headers[readHeader], host }, isBranch);
+    const [read, mark] = [headers[readHeader], headers[bookmarkHeader]];
+    return hranaTarget({ url, read, mark, host }, isBranch);
   };
 
   let closing = false;

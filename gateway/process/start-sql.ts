@@ -64,7 +64,7 @@ export function startSqlPart(
   role.watch(() => forward.writerChanged());
   const { metrics } = observed;
   const readDefault = options.readDefault ?? 'session';
-  const services = { forward, metrics, limits, readDefault, readOnly: false };
+  const services = { forward, metrics, limits, readDefault, readOnly: false, bookmark: null };
   const service = new GatewaySqlService(databases, services);
   const past = new PastReads({ region: storage.nodes, limits, log: options.log });
   const hasAll = (database: Database) => seesAll({ database, forward, limits });

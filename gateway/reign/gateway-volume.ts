@@ -10,6 +10,7 @@
 
 import {
   type Epoch,
+  EpochTree,
   type Fork,
   genesisEpoch,
   geometryOf,
@@ -24,7 +25,9 @@ import { Engine, type EngineCommitEvent } from '../engine/engine.ts';
 import { Handover } from '../engine/engine-handover.ts';
 import { type ReaderCallbacks, ReaderPool } from '../engine/reader-pool.ts';
 import { WriterEngine } from '../engine/writer-engine.ts';
+import type { Bookmark } from '../sql/bookmark.ts';
 import type { ReadPreference } from '../sql/stream-state.ts';
+import { type BookmarkPlace, placeOf } from './core/bookmark-place.ts';
 import { holdText } from './core/hold-text.ts';
 import { Follower, findReadPoint, type ReadPoint, visiblePart } from './follower.ts';
 import { ReadWaiters } from './read-waiters.ts';
@@ -53,6 +56,8 @@ export class GatewayVolume implements RoleVolume {
   private tapping = false;
   private headNow: Epoch = genesisEpoch;
   private forksNow: readonly Fork[] = [];
+  /** The path of that head. */
+  private tree = new EpochTree();
   private vdlNow: Lsn = zeroLsn;
   private writerOpen = false;
   private attached = false;
@@ -155,7 +160,7 @@ export class GatewayVolume implements RoleVolume {
     return Engine.start({
       pageCacheBytes: readerCacheBytes,
       largeAnswers: this.largeAnswers,
-      readPage: (page, readPoint) => this.readPageBeside(page, readPoint),
+      readPages: (pages, readPoint) => this.readPagesBeside(pages, readPoint),
       onCommit: () => {
         throw new Error('G4: a reader does not write');
       },
@@ -168,7 +173,7 @@ export class GatewayVolume implements RoleVolume {
     return Engine.start({
       pageCacheBytes,
       largeAnswers: this.largeAnswers,
-      readPage: (page, readPoint) => this.readPage(page, readPoint),
+      readPages: (pages, readPoint) => this.readPages(pages, readPoint),
       onCommit: (commit) => this.committed(commit),
       onFatal,
       onIdle: () => this.reignNow?.gathered(),
@@ -202,6 +207,11 @@ export class GatewayVolume implements RoleVolume {
   /** Epoch whose path is read or written. */
   get head(): Epoch {
     return this.headNow;
+  }
+
+  /** What a bookmark means on the path that is read or written here. */
+  placeOf(bookmark: Bookmark): BookmarkPlace {
+    return placeOf(bookmark, this.headNow, this.tree);
   }
 
   /** What is durable in this region, as known here. */
@@ -452,6 +462,7 @@ export class GatewayVolume implements RoleVolume {
   private adoptHead(point: ReadPoint): void {
     this.headNow = point.head;
     this.forksNow = point.forks;
+    this.tree = new EpochTree(point.forks);
     this.written = { ...this.written, lsn: visiblePart(this.written, point.head, point.forks) };
     this.shown = { ...this.shown, lsn: visiblePart(this.shown, point.head, point.forks) };
     this.wakeReaders();
@@ -477,22 +488,33 @@ export class GatewayVolume implements RoleVolume {
    * For a thread that reads: the engine that writes has most pages as they are now, and storage nodes have to put one together
    * from all that was written to it in the last minute.
    */
-  private async readPageBeside(page: PageNo, readPoint: Lsn): Promise<Uint8Array | null> {
+  private async readPagesBeside(
+    pages: readonly PageNo[],
+    readPoint: Lsn,
+  ): Promise<readonly (Uint8Array | null)[]> {
     const reign = this.tapping ? this.reign : null;
-    if (reign === null || readPoint > reign.vdl) return this.readPage(page, readPoint);
-    const bytes = await this.writer.engine.peek(page, readPoint, peekMs);
+    if (reign === null || readPoint > reign.vdl) return this.readPages(pages, readPoint);
+    const { engine } = this.writer;
+    const peeked = await Promise.all(pages.map((page) => engine.peek(page, readPoint, peekMs)));
     // What a reign that is over meanwhile has had may be no part of history.
-    return bytes === undefined || reign.isOver ? this.readPage(page, readPoint) : bytes;
+    const missing = pages.filter((_, at) => peeked[at] === undefined || reign.isOver);
+    if (missing.length === 0) return peeked.map((bytes) => bytes ?? null);
+    const read = await this.readPages(missing, readPoint);
+    return pages.map((page, at) => {
+      const place = missing.indexOf(page);
+      return (place < 0 ? peeked[at] : read[place]) ?? null;
+    });
   }
 
-  private async readPage(page: PageNo, readPoint: Lsn): Promise<Uint8Array | null> {
+  /** In one request, however many they are. */
+  private async readPages(pages: readonly PageNo[], readPoint: Lsn): Promise<readonly (Uint8Array | null)[]> {
     // The engine may still ask for what it saw before history forked below it.
     if (readPoint > (this.reignNow?.vdl ?? this.vdlNow))
       throw new Error(`history goes on from ${this.vdlNow}, and ${readPoint} is no part of it`);
     const startMs = monotonicMs();
-    const read = await this.options.region.readPages(this.headNow, readPoint, [page]);
+    const read = await this.options.region.readPages(this.headNow, readPoint, pages);
     this.options.observer.pageRead(monotonicMs() - startMs);
     if (read.kind === 'unavailable') throw new Error(read.reason);
-    return read.pages[0] ?? null;
+    return read.pages;
   }
 }

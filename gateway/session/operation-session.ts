@@ -1,5 +1,6 @@
 /** What the protocol layer asks of a stream, as operations: each is answered with what its kind is answered with. */
 import assert from 'node:assert/strict';
+import type { Bookmark } from '../sql/bookmark.ts';
 import type { AnyOperationValue, SqlOperation } from '../sql/operation.ts';
 import type {
   BatchResult,
@@ -14,6 +15,8 @@ import type {
 
 export abstract class OperationSession implements SqlSession {
   abstract isAutocommit(): boolean;
+  abstract show(bookmark: Bookmark): void;
+  abstract get bookmark(): Bookmark | null;
   abstract close(): Promise<void>;
   /** Runs one operation after those before it. @param done called once, when its answer may leave. */
   protected abstract run(

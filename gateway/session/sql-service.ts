@@ -46,10 +46,9 @@ export class GatewaySqlService implements SqlService {
 
   private servicesFor(options: SessionOptions | undefined): SessionServices {
     const { readDefault } = this.services;
-    const readPreference = options?.readPreference ?? readDefault;
-    const readOnly = options?.readOnly ?? false;
-    return readPreference === readDefault && !readOnly
+    const { readPreference = readDefault, readOnly = false, bookmark = null } = options ?? {};
+    return readPreference === readDefault && !readOnly && bookmark === null
       ? this.services
-      : { ...this.services, readDefault: readPreference, readOnly };
+      : { ...this.services, readDefault: readPreference, readOnly, bookmark };
   }
 }

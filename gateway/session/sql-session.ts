@@ -3,15 +3,24 @@
  * answered when it may be. A switchover or a crash of the writer in between only makes a write wait.
  */
 import assert from 'node:assert/strict';
-import { type Lsn, monotonicMs, unreachable, volumeLimits, wallUs, zeroLsn } from '../../storage/index.ts';
+import {
+  type Lsn,
+  maxLsn,
+  monotonicMs,
+  unreachable,
+  volumeLimits,
+  wallUs,
+  zeroLsn,
+} from '../../storage/index.ts';
 import { ForwardTrail } from '../observe/forward-trail.ts';
 import type { GatewayMetrics } from '../observe/gateway-metrics.ts';
-import type { RequestSpan } from '../observe/request-tracer.ts';
+import type { Bookmark } from '../sql/bookmark.ts';
 import { adviseError, adviseFailure, limitFailure } from '../sql/errors.ts';
-import type { AnyOperationValue, SqlOperation } from '../sql/operation.ts';
-import type { SqlError, SqlOutcome, SqlRequestContext } from '../sql/sql.ts';
+import type { SqlOperation } from '../sql/operation.ts';
+import type { SqlError, SqlRequestContext } from '../sql/sql.ts';
 import type { StatementClass } from '../sql/statement-facts.ts';
 import { freshStream, type ReadPreference, type StreamState } from '../sql/stream-state.ts';
+import { type Attempt, answer, type Outcome, type RemoteStream, type Request, waits } from './attempt.ts';
 import {
   failureOf,
   isAboutConsistency,
@@ -29,48 +38,18 @@ import type { ForwardClient, ForwardOutcome } from './forward-client.ts';
 import { globalPoint } from './global-point.ts';
 import { type LocalAnswer, type LocalPlace, LocalSession } from './local-session.ts';
 import { OperationSession } from './operation-session.ts';
-import type { RemoteWriter } from './writer-watch.ts';
+import { StreamBookmark } from './stream-bookmark.ts';
 
 export interface SessionServices {
   readonly forward: ForwardClient;
   readonly metrics: GatewayMetrics;
   readonly limits: ServiceLimits;
   readonly readDefault: ReadPreference;
+  /** Its streams read nothing behind this one. */
+  readonly bookmark: Bookmark | null;
   /** Its streams may only read (G40). */
   readonly readOnly: boolean;
 }
-
-type Outcome = SqlOutcome<AnyOperationValue>;
-
-/** How an attempt ended: with an answer, or with where to look next. */
-type Attempt =
-  | { readonly kind: 'answer'; readonly outcome: Outcome }
-  /** Nothing has happened; route again, as this class of statement. */
-  | { readonly kind: 'again'; readonly as: StatementClass; readonly pauseMs: number }
-  /** The read names what this region has not heard of: ask the writer, and answer `instead` when there is none. */
-  | { readonly kind: 'forward'; readonly instead: Outcome };
-
-interface Request {
-  readonly operation: SqlOperation;
-  readonly span: RequestSpan | null;
-  readonly sinceMs: number;
-  /** How often nothing came of it since the last news of a writer: each time it waits twice as long. */
-  attempts: number;
-  /** Of its ways to a writer elsewhere; null while it was not sent. */
-  trail: ForwardTrail | null;
-}
-
-interface RemoteStream {
-  readonly id: string;
-  readonly writer: RemoteWriter;
-  /** Whether it is there for a transaction, or for something else that cannot travel. */
-  autocommit: boolean;
-}
-
-/** Who waits for a writer looks again after this long, news or not: how long to wait depends on why there is none. */
-const waitAgainMs = 250;
-/** The longest pause before a writer that did not take a statement is asked again, when there is no news. */
-const pauseMaxMs = 1_000;
 
 export class GatewaySession extends OperationSession {
   /** Whose stream it is. */
@@ -84,6 +63,7 @@ export class GatewaySession extends OperationSession {
   private asked: RemoteStream | null = null;
   /** What the stream has of its own; read by who takes it elsewhere. */
   state: StreamState;
+  private readonly marks: StreamBookmark;
   private closed = false;
 
   constructor(database: Database, services: SessionServices, onClose: () => void) {
@@ -94,10 +74,19 @@ export class GatewaySession extends OperationSession {
     const { readDefault } = services;
     this.state = readDefault === 'session' ? freshStream : { ...freshStream, readPreference: readDefault };
     this.local = new LocalSession(database.volume, database.sessions);
+    this.marks = new StreamBookmark(database.volume, services.bookmark);
   }
 
   isAutocommit(): boolean {
     return this.remote?.autocommit !== false && this.local.isAutocommit;
+  }
+
+  show(bookmark: Bookmark): void {
+    this.marks.show(bookmark);
+  }
+
+  get bookmark(): Bookmark | null {
+    return this.marks.now;
   }
 
   close(): Promise<void> {
@@ -127,8 +116,10 @@ export class GatewaySession extends OperationSession {
       tracer.ended(span, operation, error, this.state.readPreference);
       done(outcome);
     };
-    if (refused === null) this.start(request, answered);
-    else answered({ ok: false, error: refused });
+    const own = this.marks.pragma(operation);
+    if (refused !== null) answered({ ok: false, error: refused });
+    else if (own !== null) answered(own);
+    else this.start(request, answered);
   }
 
   /** Most operations find nothing to wait for before they run here, and cost no promise then. */
@@ -156,8 +147,10 @@ export class GatewaySession extends OperationSession {
     const { watch, volume } = this.database;
     if (this.closed || this.remote !== null || this.local.place !== 'idle' || watch.place() !== 'here')
       return null;
+    const { needed } = this.marks;
+    if (needed === null) return null;
     if (kind === 'write') return volume.reign?.hasRoom === true ? 'writer' : null;
-    return volume.covers(volume.pointFor(this.state.readPreference)) ? 'reader' : null;
+    return volume.covers(maxLsn(needed, volume.pointFor(this.state.readPreference))) ? 'reader' : null;
   }
 
   /** Tries until there is an answer, or nobody has patience left. @param first how an attempt before this ended. */
@@ -188,7 +181,7 @@ export class GatewaySession extends OperationSession {
   private async pause(request: Request, pauseMs: number, mostMs: number): Promise<void> {
     const { watch } = this.database;
     const before = { place: watch.place(), writer: watch.remote()?.subject };
-    const longestMs = Math.max(pauseMs, before.place === 'elsewhere' ? pauseMaxMs : waitAgainMs);
+    const longestMs = Math.max(pauseMs, before.place === 'elsewhere' ? waits.pauseMaxMs : waits.waitAgainMs);
     await watch.next(Math.min(mostMs, longestMs, pauseMs * 2 ** request.attempts));
     const isNews = watch.place() !== before.place || watch.remote()?.subject !== before.writer;
     request.attempts = isNews ? 0 : request.attempts + 1;
@@ -199,6 +192,8 @@ export class GatewaySession extends OperationSession {
     // The transaction may have been lost while this waited. Nothing of it may run anywhere, wherever the writer is now (G35).
     const lost = this.local.answerLost(request.operation);
     if (lost !== null) return Promise.resolve(answer(lost));
+    const error = this.marks.forked();
+    if (error !== null) return Promise.resolve(answer({ ok: false, error }));
     const place = this.remote !== null ? 'remote' : this.local.place;
     return this.attempt(request, kind, route(place, kind, this.database.watch.place()));
   }
@@ -215,7 +210,7 @@ export class GatewaySession extends OperationSession {
         return this.runForward(request, kind);
       case 'wait':
         this.database.watch.want();
-        return Promise.resolve({ kind: 'again', as: kind, pauseMs: waitAgainMs });
+        return Promise.resolve({ kind: 'again', as: kind, pauseMs: waits.waitAgainMs });
       default:
         return unreachable(where);
     }
@@ -288,6 +283,7 @@ export class GatewaySession extends OperationSession {
     tracer.committed(local.commits, request.span?.context ?? null);
     const last = local.commits.at(-1);
     if (last !== undefined && !isUnknown(local.outcome)) volume.noteWritten(local.epoch, last.lsn);
+    if (!isUnknown(local.outcome)) this.marks.saw(local.epoch, local.seenLsn);
     this.state = local.state ?? this.state;
     return answer(local.outcome);
   }
@@ -299,6 +295,11 @@ export class GatewaySession extends OperationSession {
     const preference = isAboutConsistency(request.operation) ? 'eventual' : this.state.readPreference;
     const startUs = wallUs();
     const startMs = monotonicMs();
+    const shown = await this.marks.settle(limits.readWaitMs);
+    if (shown.kind !== 'at') {
+      const mayGo = shown.kind === 'unheard' && watch.place() === 'elsewhere' && this.local.place === 'idle';
+      return mayGo ? this.runForward(request, 'read') : answer({ ok: false, error: shown.error });
+    }
     let needed: Lsn = zeroLsn;
     if (preference === 'session') needed = volume.writtenLsn;
     if (preference === 'global' && watch.place() === 'here') needed = volume.pointFor(preference);
@@ -313,7 +314,7 @@ export class GatewaySession extends OperationSession {
           : answer({ ok: false, error: watch.reason() });
       needed = point;
     }
-    const reached = volume.reached(needed, limits.readWaitMs);
+    const reached = volume.reached(maxLsn(needed, shown.lsn), limits.readWaitMs);
     const ready = reached === true || (await reached);
     if (reached !== true || preference === 'global') {
       metrics.readWaited(preference, monotonicMs() - startMs);
@@ -426,12 +427,11 @@ export class GatewaySession extends OperationSession {
   private received(result: Extract<ForwardOutcome, { kind: 'result' }>['result']): Outcome {
     const { volume, watch } = this.database;
     watch.noteRemoteQuorum(false);
-    if (!isUnknown(result.outcome)) volume.noteWritten(result.epoch, result.seenLsn);
+    if (!isUnknown(result.outcome)) {
+      volume.noteWritten(result.epoch, result.seenLsn);
+      this.marks.saw(result.epoch, result.seenLsn);
+    }
     this.state = result.state ?? this.state;
     return result.outcome;
   }
-}
-
-function answer(outcome: Outcome): Attempt {
-  return { kind: 'answer', outcome };
 }

@@ -268,7 +268,8 @@ const table = {
   SEXTANT_HISTORY_FORKED: {
     meaning:
       'History goes on from before what the client had seen: a rewind or a failover has left that behind.',
-    action: 'Read again what was decided upon, then run the whole transaction again.',
+    action:
+      'Read again what was decided upon, then run the whole transaction again. Go on with the bookmark that the message names.',
     retryable: false,
     httpStatus: 409,
   },

@@ -3,6 +3,7 @@
  * forwarded to another region stand behind `SqlSession`, so the protocol never knows where a statement ran.
  */
 import type { BranchName } from '../../storage/core.ts';
+import type { Bookmark } from './bookmark.ts';
 import type { ReadPreference } from './stream-state.ts';
 
 /** A SQL value as the libSQL protocol distinguishes it: 64-bit integers are bigint, floats are number. */
@@ -83,6 +84,10 @@ export interface SqlSession {
   describe(sql: string, context: SqlRequestContext): Promise<SqlOutcome<SqlDescription>>;
   /** True when no transaction is open. */
   isAutocommit(): boolean;
+  /** The client shows a bookmark: from now on nothing is read behind it. */
+  show(bookmark: Bookmark): void;
+  /** What the stream has seen; null while it has seen nothing. */
+  readonly bookmark: Bookmark | null;
   close(): Promise<void>;
 }
 
@@ -92,6 +97,8 @@ export interface SessionOptions {
   readonly branch?: BranchName;
   /** The consistency of its reads until it sets another; left out, the service's own. */
   readonly readPreference?: ReadPreference;
+  /** It never reads behind this one. */
+  readonly bookmark?: Bookmark;
   /** Nothing that it asks for may change anything (G40). */
   readonly readOnly?: boolean;
 }

@@ -29,19 +29,11 @@ export interface PastEngineOptions {
 /** The first look at a place below the images reads the log from there; what follows finds it read. */
 const pageReadMs = 25_000;
 
-/** Pages of one turn of the event loop, asked for together. */
-interface Wanted {
-  readonly page: PageNo;
-  readonly resolve: (bytes: Uint8Array | null) => void;
-  readonly reject: (error: Error) => void;
-}
-
 export class PastEngine {
   private readonly options: PastEngineOptions;
   private readonly engine: Engine;
   private at: PastPoint;
   private opening: Promise<void>;
-  private wanted: Wanted[] = [];
   private streamsNow = 0;
   private restingSinceMs = 0;
 
@@ -63,7 +55,7 @@ export class PastEngine {
     const engine = await Engine.start({
       pageCacheBytes,
       limits: { pageReadMs },
-      readPage: (page) => (past === null ? Promise.reject(new Error('not open')) : past.readPage(page)),
+      readPages: (pages) => (past === null ? Promise.reject(new Error('not open')) : past.readPages(pages)),
       // G55: nothing moves it from here on, since no redo is given to it.
       onCommit: () => {
         throw new Error('G54: nothing is written to the past');
@@ -121,22 +113,11 @@ export class PastEngine {
     await this.engine.close();
   }
 
-  /** What one miss asks for ahead comes in one turn, and is one request: below the images each costs a look through the log. */
-  private readPage(page: PageNo): Promise<Uint8Array | null> {
-    return new Promise((resolve, reject) => {
-      this.wanted.push({ page, resolve, reject });
-      if (this.wanted.length === 1) queueMicrotask(() => void this.readWanted());
-    });
-  }
-
-  private async readWanted(): Promise<void> {
-    const wanted = this.wanted.splice(0);
+  /** In one request, however many they are: below the images each costs a look through the log. */
+  private async readPages(pages: readonly PageNo[]): Promise<readonly (Uint8Array | null)[]> {
     const { head, lsn } = this.at;
-    const pages = wanted.map(({ page }) => page);
     const read = await this.options.region.readPages(head, lsn, pages, { timeoutMs: pageReadMs });
-    for (const [place, { resolve, reject }] of wanted.entries()) {
-      if (read.kind === 'pages') resolve(read.pages[place] ?? null);
-      else reject(new Error(read.reason));
-    }
+    if (read.kind === 'unavailable') throw new Error(read.reason);
+    return read.pages;
   }
 }

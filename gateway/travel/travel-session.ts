@@ -10,6 +10,7 @@ import { failureOf } from '../session/core/outcomes.ts';
 import { type ReadOnlyErrors, readOnlyOperation } from '../session/core/read-only.ts';
 import type { Database } from '../session/database.ts';
 import type { GatewaySession } from '../session/sql-session.ts';
+import type { Bookmark } from '../sql/bookmark.ts';
 import { adviseFailure, sqlError } from '../sql/errors.ts';
 import type { AnyOperationValue, OperationValues, SqlOperation } from '../sql/operation.ts';
 import type {
@@ -95,6 +96,15 @@ export class TravelSession implements SqlSession {
 
   isAutocommit(): boolean {
     return this.stay?.autocommit ?? this.present.isAutocommit();
+  }
+
+  show(bookmark: Bookmark): void {
+    this.present.show(bookmark);
+  }
+
+  /** Of the present: the past has not moved. */
+  get bookmark(): Bookmark | null {
+    return this.present.bookmark;
   }
 
   close(): Promise<void> {

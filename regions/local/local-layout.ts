@@ -7,14 +7,13 @@ import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import {
   clusterSchema,
-  type NodePlace,
   nodesPerRegion,
   regionSchema,
   secretSchema,
   strictShape,
 } from '../../storage/index.ts';
 import { natsSchema, regionsSchema } from '../agent/config.ts';
-import { type BackupConfig, backupSchema } from '../backup/core/backup-config.ts';
+import { backupSchema } from '../backup/core/backup-config.ts';
 import { endpointOffsets } from '../deploy/core/deployment-plan.ts';
 import { natsTopology, voteOnly, witness } from '../deploy/core/nats-topology.ts';
 import type { NatsPart, ServerFile } from '../deploy/core/region-rules.ts';
@@ -483,22 +482,4 @@ export function sextantProcesses(
         : []),
     ];
   });
-}
-
-/** Where the deployment is backed up to. */
-export const backupOf = ({ backup }: Deployment): BackupConfig | undefined => backup;
-
-export const agentDataDir = (dataDir: string, region: string): string =>
-  resolve(dataDir, region, 'agent', 'data');
-
-/** The data directories of all storage nodes. */
-export function nodePlaces({ cluster, regions }: Deployment, dataDir: string): readonly NodePlace[] {
-  return regions.flatMap((region) =>
-    Array.from({ length: nodesPerRegion }, (_, index) => ({
-      cluster,
-      region,
-      node: `n${index + 1}`,
-      dataDir: resolve(dataDir, region, `n${index + 1}`, 'data'),
-    })),
-  );
 }

@@ -41,7 +41,7 @@ export class EnginePair {
     const start = (): Promise<Engine> =>
       Engine.start({
         pageCacheBytes: 64 * 1024 * 1024,
-        readPage: async (page, readPoint) => pair().volume.page(page, readPoint),
+        readPages: async (pages, readPoint) => pages.map((page) => pair().volume.page(page, readPoint)),
         onCommit: (commit) => pair().committed(commit),
         onFatal: (error) => {
           throw error;

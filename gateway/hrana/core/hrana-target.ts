@@ -7,6 +7,7 @@
  */
 
 import { type BranchName, branchName, isBranchName, mainBranch } from '../../../storage/core.ts';
+import { type Bookmark, bookmarkHeader, parseBookmark } from '../../sql/bookmark.ts';
 import { failure } from '../../sql/errors.ts';
 import type { SqlOutcome } from '../../sql/sql.ts';
 import { type ReadPreference, readPreferences } from '../../sql/stream-state.ts';
@@ -18,6 +19,8 @@ export interface HranaTarget {
   readonly readPreference: ReadPreference | null;
   /** Which database; whether there is such a branch has yet to be seen. */
   readonly branch: BranchName;
+  /** What its client has seen; null where it shows nothing. */
+  readonly bookmark: Bookmark | null;
 }
 
 const prefixes = { read: '/read/', branch: '/branch/' } as const;
@@ -32,14 +35,22 @@ export interface Addressed {
   readonly url: string;
   /** The value of `readHeader`, which counts before the URL. */
   readonly read?: string | string[] | undefined;
+  /** The value of `bookmarkHeader`. */
+  readonly mark?: string | string[] | undefined;
   readonly host?: string | undefined;
 }
 
 /** Reads the target of a request. @param isBranch whether there is a branch of that name: only then does a host name it. */
 export function hranaTarget(
-  { url, read, host }: Addressed,
+  { url, read, mark, host }: Addressed,
   isBranch: (name: string) => boolean,
 ): SqlOutcome<HranaTarget> {
+  const bookmark = mark === undefined ? null : parseBookmark(String(mark));
+  if (mark !== undefined && bookmark === null)
+    return failure(
+      'SEXTANT_PROTOCOL_ERROR',
+      `${bookmarkHeader} is <epoch>.<lsn>, as an answer carried it, not ${shown(String(mark))}.`,
+    );
   const query = url.indexOf('?');
   const parts = partsOf(query < 0 ? url : url.slice(0, query));
   if (!parts.ok) return parts;
@@ -47,7 +58,7 @@ export function hranaTarget(
   let asked = parts.value.read;
   if (query >= 0) asked = new URLSearchParams(url.slice(query + 1)).get(parameter) ?? asked;
   if (read !== undefined) asked = String(read);
-  const target = { path, branch: branch ?? branchOfHost(host, isBranch) };
+  const target = { path, branch: branch ?? branchOfHost(host, isBranch), bookmark };
   if (asked === null) return { ok: true, value: { ...target, readPreference: null } };
   const readPreference = preferenceOf(asked);
   if (readPreference !== null) return { ok: true, value: { ...target, readPreference } };

@@ -3,6 +3,9 @@
  * over NATS. When its process has ended, the server says at once that nobody listens; when it is frozen or cut off from NATS,
  * nothing comes back.
  *
+ * G61. Only what was asked counts: while this gateway had no connection, was frozen, or the NATS server itself was silent, nothing
+ *      is held against the writer.
+ *
  * Doubt decides nothing by itself: whoever doubts seals the region's nodes against the writer's reign, and may then claim (R78).
  * A writer that was doubted for nothing loses its reign and the transactions open in it, so doubt needs more than one sign,
  * and none that this gateway may have missed because it was itself frozen or cut off.

@@ -77,7 +77,7 @@ const regionStatusSchema = z.looseObject({
         pid: z.number(),
       }),
     )
-    .default([]),
+    .exactOptional(),
   agent: z.string().nullish(),
   trouble: z.string().nullish(),
   openBranches: z
@@ -304,7 +304,7 @@ export async function gatewayOf(target: Target, region: string): Promise<string>
       region,
       regions.flatMap((other) => (other.headless === true ? [] : [other.name])),
     );
-  const heard = found.gateways.map(({ address }) => address);
+  const heard = (found.gateways ?? []).map(({ address }) => address);
   const named = heard.length > 0 ? heard : [found.gateway ?? []].flat();
   const url = await firstAlive(named.map((address) => asUrl(address, target)));
   if (url === undefined) throw new CliError(`${region} has no gateway that is known`);

@@ -121,7 +121,7 @@ const byGateway = (a: string, b: string): number =>
   Number(b === gatewayDirectory('g1')) - Number(a === gatewayDirectory('g1')) || (a < b ? -1 : 1);
 
 /** What a gateway says of itself. */
-function gatewayNote({ phase, ready }: RegionStatus['gateways'][number]): string {
+function gatewayNote({ phase, ready }: NonNullable<RegionStatus['gateways']>[number]): string {
   const role = phase === 'writing' ? 'writes' : phase === 'reading' ? 'reads' : phase;
   return ready ? role : `${role}; ${paint('yellow', 'not ready: its /readyz says why')}`;
 }

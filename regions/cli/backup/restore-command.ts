@@ -15,7 +15,7 @@ import { isTaken, type RestoreInto, restoreFile, restoreNodes } from '../../back
 import { parseTarget } from '../../backup/target.ts';
 import { agentPart, loadMachineFile } from '../../deploy/region-file.ts';
 import { prepareDeployment, runningSupervisor } from '../../local/local-deployment.ts';
-import { agentDataDir, nodePlaces } from '../../local/local-layout.ts';
+import { agentDataDir, nodePlaces } from '../../local/places/data-places.ts';
 import { timeText } from '../../place/time-text.ts';
 import { type CommonOptions, withCommon, withExample } from '../ask/options.ts';
 import { CliError, formatMs, note, printJson } from '../ask/output.ts';

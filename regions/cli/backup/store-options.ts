@@ -5,7 +5,7 @@ import { openStore } from '../../backup/object-store.ts';
 import type { ObjectStore } from '../../backup/store-types.ts';
 import { backupBeside, loadMachineFile } from '../../deploy/region-file.ts';
 import { requireDeployment } from '../../local/deployment-file.ts';
-import { backupOf } from '../../local/local-layout.ts';
+import { backupOf } from '../../local/places/data-places.ts';
 import { CliError } from '../ask/output.ts';
 
 export interface StoreOptions {

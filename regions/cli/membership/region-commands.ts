@@ -356,7 +356,7 @@ export function addRegionCommands(program: Command): void {
   );
   withExample(
     withCommon(below(program, 'gateway').command('add').argument('<region>'))
-      .description('give a headless region of a local deployment its gateway')
+      .description('give a region of a local deployment one gateway more, a headless one its first')
       .action(addGateway),
     'sextant gateway add sa-east-1',
   );

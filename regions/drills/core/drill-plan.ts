@@ -56,6 +56,8 @@ export interface Scene {
   readonly primary: string;
   /** Storage nodes by region. */
   readonly nodes: Readonly<Record<string, readonly { readonly id: string; readonly az: string }[]>>;
+  /** The process of the gateway that writes, or would, by region; left out where there is one. */
+  readonly writers?: Readonly<Record<string, string>>;
 }
 
 export interface Refusal {
@@ -176,7 +178,10 @@ function shapeOf(kind: DrillKind, region: string, scene: Scene): Shape | null {
     case 'node-loss':
       return first === undefined ? null : nodesGone(region, [first.id]);
     case 'writer-loss':
-      return crashed(`${region}/gateway`, { strict: false, stallMsMax: null });
+      return crashed(`${region}/${scene.writers?.[region] ?? 'gateway'}`, {
+        strict: false,
+        stallMsMax: null,
+      });
     case 'agent-loss':
       return crashed(`${region}/agent`, {});
     case 'nats-loss':

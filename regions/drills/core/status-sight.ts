@@ -18,6 +18,7 @@ export const statusSightSchema = z.looseObject({
       ageMs: z.number().nullish(),
       ready: z.boolean(),
       trouble: z.string().nullish(),
+      writer: z.string().nullish(),
       nodes: z.array(z.looseObject({ id: z.string(), az: z.string(), state: z.string() })),
     }),
   ),

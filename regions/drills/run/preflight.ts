@@ -1,5 +1,6 @@
 /** What has to hold before a drill breaks anything: a deployment that is whole, a region that exists, a load that can write. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { gatewayDirectory } from '../../local/core/gateway-places.ts';
 import { type DrillRequest, safeKinds } from '../core/drill-kinds.ts';
 import { type DrillPlan, planDrill, type Refusal, whatItNeeds } from '../core/drill-plan.ts';
 import type { ClientAddress } from '../core/load-messages.ts';
@@ -87,6 +88,9 @@ function planned(status: StatusSight, request: DrillRequest): DrillPlan {
     regions: status.regions.map(({ name }) => name),
     primary: status.primary ?? '',
     nodes: Object.fromEntries(status.regions.map(({ name, nodes }) => [name, nodes])),
+    writers: Object.fromEntries(
+      status.regions.map(({ name, writer }) => [name, gatewayDirectory(writer ?? 'g1')]),
+    ),
   };
   const planning = planDrill(request.kind, scene, request.region);
   if (planning.kind === 'refused') throw new DrillRefused(planning);

@@ -68,7 +68,7 @@ describe('an engine opened anew', () => {
     const stuck = await reader(
       volume,
       {
-        readPage: () => {
+        readPages: () => {
           asked();
           return new Promise(() => undefined);
         },
@@ -109,7 +109,7 @@ describe('an engine opened anew', () => {
   });
 
   test('a broken invariant ends the worker, and operations are answered as lost', async () => {
-    const broken = await writer({ readPage: async () => null });
+    const broken = await writer({ readPages: async (pages) => pages.map(() => null) });
     const session = broken.engine.openSession();
     // No commit fits above the highest LSN there is.
     await broken.engine.open({

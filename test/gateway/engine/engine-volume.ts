@@ -100,7 +100,7 @@ export async function startEngine(
   const fatal: Error[] = [];
   const engine: Engine = await Engine.start({
     pageCacheBytes: 64 * 1024 * 1024,
-    readPage: async (page, readPoint) => volume.page(page, readPoint),
+    readPages: async (pages, readPoint) => pages.map((page) => volume.page(page, readPoint)),
     onCommit: (commit) => {
       volume.add(commit);
       if (!durable) return;

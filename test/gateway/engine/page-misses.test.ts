@@ -318,6 +318,29 @@ describe('a reader', () => {
     expect((await execute(session, 'COMMIT')).autocommit).toBe(true);
   });
 
+  test('asks storage once for a page and those that are read ahead with it (G60)', async () => {
+    const volume = new MemoryVolume();
+    const { engine } = await writer({}, volume);
+    await run(engine.openSession(), 'CREATE TABLE t (a)');
+    await run(
+      engine.openSession(),
+      'INSERT INTO t WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 400) SELECT randomblob(1000) FROM c',
+    );
+    const asked: number[] = [];
+    const { engine: follower } = await reader(volume, {
+      readPages: async (pages, readPoint) => {
+        asked.push(pages.length);
+        return pages.map((page) => volume.page(page, readPoint));
+      },
+    });
+    expect(await rows(follower.openSession(), 'SELECT sum(length(a)) FROM t')).toEqual([[400_000n]]);
+    const pages = asked.reduce((sum, count) => sum + count, 0);
+    expect(pages).toBeGreaterThan(100);
+    // Each request asks for twice as many as the one before, up to 16.
+    expect(Math.max(...asked)).toBe(16);
+    expect(asked.length).toBeLessThan(pages / 6);
+  });
+
   test('tells a page that storage does not give, and goes on when it does', async () => {
     const volume = new MemoryVolume();
     const { engine } = await writer({}, volume);
@@ -326,10 +349,10 @@ describe('a reader', () => {
     let broken: 'reject' | 'silent' | 'no' = 'no';
     const { engine: follower } = await reader(volume, {
       limits: { pageReadMs: 500 },
-      readPage: async (page, readPoint) => {
+      readPages: async (pages, readPoint) => {
         if (broken === 'reject') throw new Error('no node answers');
         if (broken === 'silent') await new Promise(() => undefined);
-        return volume.page(page, readPoint);
+        return pages.map((page) => volume.page(page, readPoint));
       },
     });
     const session = follower.openSession();

@@ -54,6 +54,8 @@ export interface SqlTwin {
 }
 
 class TwinSession implements SqlSession {
+  readonly bookmark = null;
+
   readonly #twin: TwinState;
   readonly #db: DatabaseSync;
   readonly #flags: { closed: boolean } = { closed: false };
@@ -97,6 +99,10 @@ class TwinSession implements SqlSession {
       isExplain: /^\s*explain/i.test(sql),
       isReadonly: /^\s*(select|explain|commit|begin|rollback)/i.test(sql),
     }));
+  }
+
+  show(): void {
+    // One database on one connection: nothing is behind.
   }
 
   isAutocommit(): boolean {

@@ -59,7 +59,13 @@ describe('the endpoint of the writer', () => {
   test('while nobody writes leads to this region, where writes wait', () => {
     const lost = choice('eu', { 'us/g1': refused });
     expect(lost.pick('writer', none)).toMatch(/^eu/);
-    const waiting = choice('us', { 'us/g1': refused, 'us/g2': unready, 'us/g3': unready, 'eu/g1': refused, 'eu/g2': refused });
+    const waiting = choice('us', {
+      'us/g1': refused,
+      'us/g2': unready,
+      'us/g3': unready,
+      'eu/g1': refused,
+      'eu/g2': refused,
+    });
     expect(waiting.pick('writer', none)).toMatch(/^us.g[23]$/);
   });
 });
@@ -87,7 +93,9 @@ describe('the endpoint of readers', () => {
 
   test('takes the writer where no other gateway of the region is left, and another region only after that', () => {
     expect(choice('us', { 'us/g2': refused, 'us/g3': refused }).pick('reader', none)).toBe('us/g1');
-    expect(choice('us', { 'us/g1': refused, 'us/g2': refused, 'us/g3': refused }).pick('reader', none)).toMatch(/^eu/);
+    expect(
+      choice('us', { 'us/g1': refused, 'us/g2': refused, 'us/g3': refused }).pick('reader', none),
+    ).toMatch(/^eu/);
   });
 });
 
