@@ -11,7 +11,6 @@
 import {
   type Epoch,
   EpochTree,
-  type Fork,
   genesisEpoch,
   geometryOf,
   type Lsn,
@@ -30,16 +29,15 @@ import type { ReadPreference } from '../sql/stream-state.ts';
 import { type BookmarkPlace, placeOf } from './core/bookmark-place.ts';
 import { holdText } from './core/hold-text.ts';
 import { Follower, findReadPoint, type ReadPoint, visiblePart } from './follower.ts';
+import { readBeside } from './pages-beside.ts';
 import { ReadWaiters } from './read-waiters.ts';
 import { Reign, type ReignEngines, type ReignPort, type ReignStart } from './reign.ts';
 import type { RegionVdlWatcher, RoleVolume } from './role-volume.ts';
-import { proveReign, settleUnder } from './settling.ts';
+import { type AskedHow, proveReign, settleUnder } from './settling.ts';
 import type { Settled, VolumeOptions } from './volume-options.ts';
 
 export type { CommitObserver, Settled } from './volume-options.ts';
 
-/** A thread that writes and is busy is not waited for: storage has the page, too. */
-const peekMs = 5;
 /** How long the readers may take to catch up with what a reign begins with, before they begin anew there. */
 const handOverMs = 300;
 
@@ -55,7 +53,6 @@ export class GatewayVolume implements RoleVolume {
   /** Whether the readers follow the reign's own redo. */
   private tapping = false;
   private headNow: Epoch = genesisEpoch;
-  private forksNow: readonly Fork[] = [];
   /** The path of that head. */
   private tree = new EpochTree();
   private vdlNow: Lsn = zeroLsn;
@@ -237,7 +234,7 @@ export class GatewayVolume implements RoleVolume {
 
   /** Where history goes on for who has seen something that is no part of it any more, as `EPOCH.LSN`; null while it is. */
   forkedFrom(seen: { readonly epoch: Epoch; readonly lsn: Lsn }): string | null {
-    if (visiblePart(seen, this.headNow, this.forksNow) >= seen.lsn) return null;
+    if (visiblePart(seen, this.headNow, this.tree.forksOf(this.headNow)) >= seen.lsn) return null;
     return `${this.headNow}.${this.readers.vdl}`;
   }
 
@@ -273,14 +270,8 @@ export class GatewayVolume implements RoleVolume {
 
   /**
    * Decides about an engine's answer: calls back at once, or when it is durable or lost.
-   * @param asksWriter false for a read that asks for no more than something durable.
-   * @param reads it comes from a thread that reads.
    */
-  settle(
-    answer: EngineAnswer<unknown>,
-    how: { readonly asksWriter: boolean; readonly reads: boolean },
-    done: (settled: Settled) => void,
-  ): void {
+  settle(answer: EngineAnswer<unknown>, how: AskedHow, done: (settled: Settled) => void): void {
     const { main } = this.options;
     if (this.reignNow === null || answer.seenLsn === 0) done('released');
     else settleUnder({ reign: this.reignNow, main }, answer, how, done);
@@ -461,7 +452,6 @@ export class GatewayVolume implements RoleVolume {
   /** Writes that are no part of the new path are waited for no more. */
   private adoptHead(point: ReadPoint): void {
     this.headNow = point.head;
-    this.forksNow = point.forks;
     this.tree = new EpochTree(point.forks);
     this.written = { ...this.written, lsn: visiblePart(this.written, point.head, point.forks) };
     this.shown = { ...this.shown, lsn: visiblePart(this.shown, point.head, point.forks) };
@@ -484,26 +474,11 @@ export class GatewayVolume implements RoleVolume {
     if (this.waiters.size > 0 && this.attached) this.waiters.reached(this.readers.vdl, this.shown.lsn);
   }
 
-  /**
-   * For a thread that reads: the engine that writes has most pages as they are now, and storage nodes have to put one together
-   * from all that was written to it in the last minute.
-   */
-  private async readPagesBeside(
-    pages: readonly PageNo[],
-    readPoint: Lsn,
-  ): Promise<readonly (Uint8Array | null)[]> {
+  private readPagesBeside(pages: readonly PageNo[], readPoint: Lsn): Promise<readonly (Uint8Array | null)[]> {
     const reign = this.tapping ? this.reign : null;
-    if (reign === null || readPoint > reign.vdl) return this.readPages(pages, readPoint);
-    const { engine } = this.writer;
-    const peeked = await Promise.all(pages.map((page) => engine.peek(page, readPoint, peekMs)));
-    // What a reign that is over meanwhile has had may be no part of history.
-    const missing = pages.filter((_, at) => peeked[at] === undefined || reign.isOver);
-    if (missing.length === 0) return peeked.map((bytes) => bytes ?? null);
-    const read = await this.readPages(missing, readPoint);
-    return pages.map((page, at) => {
-      const place = missing.indexOf(page);
-      return (place < 0 ? peeked[at] : read[place]) ?? null;
-    });
+    const read = (some: readonly PageNo[]) => this.readPages(some, readPoint);
+    if (reign === null || readPoint > reign.vdl) return read(pages);
+    return readBeside(pages, readPoint, { engine: this.writer.engine, reign }, read);
   }
 
   /** In one request, however many they are. */

@@ -10,6 +10,14 @@ export interface Reigning {
   readonly main: { readonly reign: Reign | null } | undefined;
 }
 
+/** What an answer is to. */
+export interface AskedHow {
+  /** False for a read that asks for no more than something durable. */
+  readonly asksWriter: boolean;
+  /** It comes from a thread that reads. */
+  readonly reads: boolean;
+}
+
 /** Main's engine opens: its reign is there in a moment, or over. */
 const openingMs = 10;
 
@@ -28,7 +36,7 @@ export function proveReign({ reign, main }: Reigning, done: () => void): void {
 export function settleUnder(
   reigning: Reigning,
   answer: EngineAnswer<unknown>,
-  { asksWriter, reads }: { readonly asksWriter: boolean; readonly reads: boolean },
+  { asksWriter, reads }: AskedHow,
   done: (settled: Settled) => void,
 ): void {
   const { reign, main } = reigning;

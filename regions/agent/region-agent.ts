@@ -72,7 +72,7 @@ export class RegionAgent {
   private receiving: Receiving | null = null;
   private reignSought: Epoch | null = null;
   private primaryVdl = zeroLsn;
-  /** How far the clock of the region followed last was ahead of ours; 0 while nobody was followed. */
+  /** By how much the clock of the region followed last was ahead; 0 before one was. */
   private primaryAheadUs = 0;
   private closed = false;
 
@@ -147,7 +147,6 @@ export class RegionAgent {
     this.retention = new Retention({
       ...options,
       config: options.retention,
-      ...(options.retentionEveryMs !== undefined && { everyMs: options.retentionEveryMs }),
       view: this.view,
       me: () => this.survivor().held,
       lags: () => this.shipping?.run.lag() ?? [],

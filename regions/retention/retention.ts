@@ -35,7 +35,7 @@ const answerMs = 1_000;
 export interface RetentionOptions {
   readonly config: RetentionConfig;
   /** Between two rounds; a simulation asks more often than `retentionLimits` does. */
-  readonly everyMs?: number;
+  readonly retentionEveryMs?: number;
   readonly region: RegionId;
   /** Every region of the deployment. */
   readonly regions: readonly RegionId[];
@@ -85,7 +85,7 @@ export class Retention {
   constructor(options: RetentionOptions) {
     this.options = options;
     this.beganAtMs = options.runtime.nowMs();
-    const everyMs = options.everyMs ?? retentionLimits.everyMs;
+    const everyMs = options.retentionEveryMs ?? retentionLimits.everyMs;
     this.timer = options.runtime.every(everyMs, () => void this.round());
   }
 

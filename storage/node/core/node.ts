@@ -104,10 +104,7 @@ export class StorageNode {
     for (const frame of held) this.segment.insert(frame);
   }
 
-  /**
-   * Says, before anything is asked of the node, what images it has on the disk.
-   * @returns whether its floor is gone with them: the state has to be saved before anything is answered.
-   */
+  /** Says first what images it has on the disk. @returns whether its floor is gone with them: the state has to be saved at once. */
   opened(facts: ImagesFacts): boolean {
     const isLost = this.images.opened(facts);
     if (isLost) this.care.doubt(false);

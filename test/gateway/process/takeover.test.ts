@@ -127,8 +127,8 @@ describe('two gateways in the region of the writer', () => {
     await Promise.all(
       [client, one.client(third)].map((each, id) => each.execute(`INSERT INTO t VALUES (${id}, 'x')`)),
     );
-    const phases = [second, third].map((gateway) => gateway.report().phase).sort();
-    expect(phases).toEqual(['reading', 'writing']);
+    const phases = new Set([second, third].map((gateway) => gateway.report().phase));
+    expect(phases).toEqual(new Set(['reading', 'writing']));
     expect((await one.record()).record.epoch).toBe(epoch + 1);
     expect(await idsOf(client)).toEqual(new Set([0, 1]));
   }, 60_000);

@@ -6,6 +6,8 @@ import {
   type Probe,
 } from '../../../regions/endpoint/core/endpoint-choice.ts';
 
+const inOrder = (a: string, b: string): number => a.localeCompare(b);
+
 const known = ['us/g1', 'us/g2', 'us/g3', 'eu/g1', 'eu/g2'].map((id) => ({
   id,
   region: id.slice(0, 2),
@@ -38,7 +40,7 @@ const handedTo = (made: EndpointChoice, kind: 'writer' | 'reader', count: number
     made.connected(id);
     found.push(id);
   }
-  return found.sort();
+  return found.sort(inOrder);
 };
 
 describe('the endpoint of the writer', () => {
@@ -148,7 +150,7 @@ test('whatever is heard, a gateway that answers is chosen before one that does n
           order.push(id);
           tried.add(id);
         }
-        expect(order.toSorted()).toEqual(known.map(({ id }) => id).sort());
+        expect(order.toSorted(inOrder)).toEqual(known.map(({ id }) => id).sort(inOrder));
         const answers = order.map((id) => said[id]?.kind === 'answered');
         expect(answers).toEqual([...answers].sort((a, b) => Number(b) - Number(a)));
       },
