@@ -97,11 +97,12 @@ export class BranchDriver {
 
   /** Becomes the writer of the branch if this gateway may, or opens the engine of a reign that has outlived a rest. */
   want(): void {
+    const { volume, onChange } = this.options;
     if (this.role.phase !== 'writing') {
       this.step({ kind: 'wanted' });
+      if (this.role.phase !== 'reading') volume.warmWriter();
       return;
     }
-    const { volume, onChange } = this.options;
     if (volume.reign !== null) return;
     volume.wakeWriter();
     void volume.settledChanges().then(onChange);

@@ -13,6 +13,7 @@ import {
 } from '../../regions/core.ts';
 import { type BranchName, mainBranch, monotonicMs, type RegionId } from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
+import type { EngineReserve } from '../engine/engine-reserve.ts';
 import type { Drainable } from '../reign/drain.ts';
 import type { ServiceLimits } from '../session/core/service-limits.ts';
 import type { Database, DatabaseDirectory } from '../session/database.ts';
@@ -26,6 +27,8 @@ import { type MainParts, mainDatabase } from './main-database.ts';
 export interface DatabasesOptions {
   readonly role: MainRole & { watch(watcher: () => void): void };
   readonly main: MainParts;
+  /** Threads for branches that wake: there are some while there are branches. */
+  readonly reserve: Pick<EngineReserve, 'fill' | 'close'>;
   /** What a branch is made of. Nothing of it runs before somebody asks for it. */
   readonly open: (branch: Branch) => BranchParts;
   readonly limits: Pick<ServiceLimits, 'openBranches' | 'branchIdleMs' | 'roleTickMs'>;
@@ -105,7 +108,7 @@ export class Databases implements DatabaseDirectory {
   async close(): Promise<void> {
     clearInterval(this.ticker);
     for (const database of this.branches) this.forget(database);
-    await Promise.all(this.closing);
+    await Promise.all([...this.closing, this.options.reserve.close()]);
   }
 
   private make(branch: Branch): BranchDatabase {
@@ -121,6 +124,7 @@ export class Databases implements DatabaseDirectory {
   private look(): void {
     const { record } = this.options.role;
     const live = branchesOf(record);
+    if (live.length > 0) this.options.reserve.fill();
     for (const database of this.branches) {
       const isLive = live.some(({ name, origin }) => name === database.branch && origin === database.origin);
       if (record !== null && !isLive) this.forget(database);

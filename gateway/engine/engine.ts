@@ -6,7 +6,7 @@
  * The engine never waits for durability. Each answer says what its response must wait for (`seenLsn`).
  */
 import assert from 'node:assert/strict';
-import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import type { MessagePort, Worker } from 'node:worker_threads';
 import {
   InFlight,
   type Lsn,
@@ -21,12 +21,11 @@ import { adviseError, sqlError } from '../sql/errors.ts';
 import type { AnyOperationValue, SqlOperation } from '../sql/operation.ts';
 import type { SqlError } from '../sql/sql.ts';
 import { countedState, type StreamState } from '../sql/stream-state.ts';
-import { defaultEngineLimits, type EngineLimits, engineLimitsProblem } from './core/engine-limits.ts';
+import type { EngineLimits } from './core/engine-limits.ts';
 import type {
   EngineAnswer,
   EngineMode,
   EngineTrace,
-  EngineWorkerData,
   FromWorker,
   PageReply,
   PageRequest,
@@ -36,8 +35,9 @@ import type {
 } from './core/engine-protocol.ts';
 import { EngineShared } from './core/engine-shared.ts';
 import { packToWorker, unpackFromWorker } from './core/engine-wire.ts';
-import { type HandedOver, Handover } from './engine-handover.ts';
+import type { HandedOver, Handover } from './engine-handover.ts';
 import { EngineSession } from './engine-stream.ts';
+import { type EngineThread, type EngineThreadOptions, startEngineThread } from './engine-thread.ts';
 
 /** The redo of a transaction, or of a group of them, in LSN order. */
 export interface EngineCommitEvent {
@@ -48,10 +48,7 @@ export interface EngineCommitEvent {
   readonly commits: readonly SessionCommit[];
 }
 
-export interface EngineOptions {
-  /** Bound on cached pages that are durable, bytes. */
-  readonly pageCacheBytes: number;
-  readonly limits?: Partial<EngineLimits>;
+export interface EngineOptions extends EngineThreadOptions {
   /**
    * Reads pages at a read point, never above the durable LSN: the one that was missed, and those after it that are read ahead.
    * In their order; null where the volume has no such page there. Rejects when it cannot.
@@ -63,8 +60,6 @@ export interface EngineOptions {
   onFatal(error: Error): void;
   /** A reader's read point moved. */
   onReadPoint?(readPoint: Lsn): void;
-  /** Counts the large answers under way of all engines that share it; see `Handover`. Default: a count of its own. */
-  readonly largeAnswers?: SharedArrayBuffer;
   /** Every operation has been answered. */
   onIdle?(): void;
   /** Redo given to `apply` does not continue what the reader has: open it again. */
@@ -125,14 +120,8 @@ export class Engine {
   private durableTold: number = Number.POSITIVE_INFINITY;
   private state: 'running' | 'closed' | 'dead' = 'running';
 
-  private constructor(
-    options: EngineOptions,
-    limits: EngineLimits,
-    worker: Worker,
-    pages: MessagePort,
-    shared: EngineShared,
-    handover: Handover,
-  ) {
+  private constructor(options: EngineOptions, thread: EngineThread) {
+    const { limits, worker, pages, shared, handover } = thread;
     this.options = options;
     this.limits = limits;
     this.worker = worker;
@@ -148,32 +137,12 @@ export class Engine {
     pages.on('message', (request: PageRequest) => void this.readPages(request));
   }
 
-  /** Starts the worker. The engine is an empty reader until `open`. @throws Error when a limit is unsound or the worker cannot start. */
-  static async start(options: EngineOptions): Promise<Engine> {
-    const limits: EngineLimits = { ...defaultEngineLimits, ...options.limits };
-    const problem = engineLimitsProblem(limits);
-    if (problem !== null) throw new Error(problem);
-    const shared = new EngineShared();
-    const channel = new MessageChannel();
-    const handover = new Handover(options.largeAnswers === undefined ? {} : { all: options.largeAnswers });
-    const engine: EngineWorkerData = {
-      limits,
-      pageCacheBytes: options.pageCacheBytes,
-      shared: shared.buffer,
-    };
-    const worker = new Worker(new URL('./thread/engine-worker.ts', import.meta.url), {
-      workerData: { engine, pages: channel.port2, handover: handover.buffers },
-      transferList: [channel.port2],
-      name: 'sextant-engine',
-    });
-    const stopped = (code: number): Error =>
-      new Error(`the engine's worker exited with code ${code} while it started`);
-    await new Promise<void>((resolve, reject) => {
-      worker.once('message', () => resolve());
-      worker.once('error', reject);
-      worker.once('exit', (code) => reject(stopped(code)));
-    });
-    return new Engine(options, limits, worker, channel.port1, shared, handover);
+  /**
+   * Starts the worker. The engine is an empty reader until `open`. @throws Error when a limit is unsound or the worker cannot start.
+   * @param thread one that was started before, by the same bounds.
+   */
+  static async start(options: EngineOptions, thread?: EngineThread): Promise<Engine> {
+    return new Engine(options, thread ?? (await startEngineThread(options)));
   }
 
   /**

@@ -30,6 +30,7 @@ const threadReplaced = sqlError(
 export class WriterEngine {
   private readonly options: WriterEngineOptions;
   private engineNow: Engine | null = null;
+  private starting: Promise<void> | null = null;
   private lost = false;
   private generationNow = 0;
   private life = new EngineLife();
@@ -39,8 +40,20 @@ export class WriterEngine {
     this.options = options;
   }
 
-  /** @throws Error when the thread cannot start. */
-  async start(): Promise<void> {
+  /** Starts the thread, once however often it is asked. @throws Error when it cannot start. */
+  start(): Promise<void> {
+    this.starting ??= this.startThread().finally(() => {
+      this.starting = null;
+    });
+    return this.starting;
+  }
+
+  /** Starts the thread behind the caller's back: a reign is about to begin. What goes wrong is told when that opens it. */
+  warm(): void {
+    if (this.engineNow === null) this.start().catch(() => undefined);
+  }
+
+  private async startThread(): Promise<void> {
     this.engineNow = await this.options.start((error) => this.lose(error.message));
     this.lost = false;
     this.life = new EngineLife();
@@ -74,6 +87,7 @@ export class WriterEngine {
 
   /** Ends the thread; nothing may be under way. The next reign, or a `begin` of the same one, has a new one. */
   async rest(): Promise<void> {
+    await this.starting?.catch(() => undefined);
     const engine = this.engineNow;
     this.engineNow = null;
     this.stopLooking();
@@ -96,6 +110,7 @@ export class WriterEngine {
   }
 
   async close(): Promise<void> {
+    await this.starting?.catch(() => undefined);
     this.stopLooking();
     await this.engineNow?.close();
   }

@@ -4,12 +4,20 @@ import type { RegionId } from '../../storage/index.ts';
 import type { BranchParts } from '../database/branch-database.ts';
 import { BranchDriver } from '../database/branch-driver.ts';
 import { Databases } from '../database/databases.ts';
+import type { EngineReserve } from '../engine/engine-reserve.ts';
 import type { Drainable } from '../reign/drain.ts';
 import type { WriterWatch, WriterWatchOptions } from '../session/writer-watch.ts';
 import type { ControlPart } from './open-control.ts';
 import type { GatewaySetup } from './setup.ts';
 import type { TelemetryPart } from './start-telemetry.ts';
-import { makeVolume, recoveryTrace, tellNodes, type VolumePart, watchProofs } from './start-volume.ts';
+import {
+  branchReserve,
+  makeVolume,
+  recoveryTrace,
+  tellNodes,
+  type VolumePart,
+  watchProofs,
+} from './start-volume.ts';
 
 /** What drains with main: the branches, which are there only after it. */
 export class Beside {
@@ -40,10 +48,12 @@ export function startBranches(
   const { options, limits } = setup;
   const { role, volume, sessions } = storage;
   const { tracer, counts } = observed.main;
+  const reserve = branchReserve(setup);
   return new Databases({
     role,
+    reserve,
     main: { volume, sessions, watch: main, tracer, counts },
-    open: (branch) => branchParts(branch, setup, control, observed, storage, watchWriter),
+    open: (branch) => branchParts(branch, setup, control, observed, storage, reserve, watchWriter),
     limits,
     log: options.log,
   });
@@ -55,13 +65,14 @@ function branchParts(
   control: ControlPart,
   observed: TelemetryPart,
   { nodes, role, volume: main }: VolumePart,
+  reserve: EngineReserve,
   watchWriter: Parameters<typeof startBranches>[5],
 ): BranchParts {
   const { options, limits, me } = setup;
   const line = { branch: name, origin };
   const about = observed.of(name);
   const { tracer, commits, counts } = about;
-  const volume = makeVolume(setup, nodes, about, observed, line, main);
+  const volume = makeVolume(setup, nodes, about, observed, line, { main, reserve });
   return {
     volume,
     tracer,

@@ -1,6 +1,7 @@
 /** The part of a gateway that holds the data: the region's nodes, the engines on main, and the writer role. */
 import { decodeAck, defaultLeaseLimits, subjectsOf } from '../../regions/index.ts';
 import { defaultGeometry, type Membership, machine, nodesOf, RegionClient } from '../../storage/index.ts';
+import { EngineReserve } from '../engine/engine-reserve.ts';
 import type { Proof } from '../reign/core/elsewhere.ts';
 import { type Line, mainLine } from '../reign/follower.ts';
 import { GatewayVolume } from '../reign/gateway-volume.ts';
@@ -93,28 +94,32 @@ export function tellNodes(nodes: RegionClient, { tracer }: DatabaseTelemetry): (
   return nodes.watch({ onNodeUp: () => undefined, onNodeDown: () => undefined, onMembers: use });
 }
 
-/** A branch has a quarter of the caches of main. */
-const branchShare = 4;
+/** Each engine of a branch caches so much less than main's writer. */
+const branchShare = 8;
 
-/** @param main left out when it is main itself. */
+/** What engines of branches are started with. */
+export function branchReserve({ options }: GatewaySetup): EngineReserve {
+  const { pageCacheBytes = defaultPageCacheBytes } = options;
+  return new EngineReserve({ pageCacheBytes: Math.floor(pageCacheBytes / branchShare) });
+}
+
+/** @param shared what a branch shares with others; left out for main itself. */
 export function makeVolume(
   { options, limits }: GatewaySetup,
   region: RegionClient,
   { commits }: DatabaseTelemetry,
   { telemetry }: TelemetryPart,
   line: Line,
-  main?: GatewayVolume,
+  shared?: { readonly main: GatewayVolume; readonly reserve: EngineReserve },
 ): GatewayVolume {
-  const isMain = main === undefined;
-  const share = isMain ? 1 : branchShare;
   return new GatewayVolume({
     region,
     line,
-    ...(main !== undefined && { main }),
+    ...shared,
     log: options.log,
-    limits: isMain ? limits : { ...limits, readerThreads: limits.branchReaderThreads },
-    pageCacheBytes: Math.floor((options.pageCacheBytes ?? defaultPageCacheBytes) / share),
-    readerCacheBytes: Math.floor((options.pageCacheBytes ?? defaultReaderCacheBytes) / share),
+    limits: shared === undefined ? limits : { ...limits, readerThreads: limits.branchReaderThreads },
+    pageCacheBytes: options.pageCacheBytes ?? defaultPageCacheBytes,
+    readerCacheBytes: options.pageCacheBytes ?? defaultReaderCacheBytes,
     recordFacts: telemetry.enabled,
     onFatal: options.onFatal,
     observer: commits,

@@ -20,7 +20,7 @@ import {
   zeroLsn,
 } from '../../storage/index.ts';
 import type { EngineAnswer } from '../engine/core/engine-protocol.ts';
-import { Engine, type EngineCommitEvent } from '../engine/engine.ts';
+import { Engine, type EngineCommitEvent, type EngineOptions } from '../engine/engine.ts';
 import { Handover } from '../engine/engine-handover.ts';
 import { type ReaderCallbacks, ReaderPool } from '../engine/reader-pool.ts';
 import { WriterEngine } from '../engine/writer-engine.ts';
@@ -109,6 +109,11 @@ export class GatewayVolume implements RoleVolume {
     });
   }
 
+  /** A reign is about to begin: its engine is started meanwhile. */
+  warmWriter(): void {
+    if (!this.stop.signal.aborted) this.writer.warm();
+  }
+
   /** As `wake`, for writes: opens the writing engine of a reign that has outlived a rest. */
   wakeWriter(): void {
     const reign = this.reignNow;
@@ -153,10 +158,7 @@ export class GatewayVolume implements RoleVolume {
   }
 
   private startReader(callbacks: ReaderCallbacks): Promise<Engine> {
-    const { readerCacheBytes } = this.options;
-    return Engine.start({
-      pageCacheBytes: readerCacheBytes,
-      largeAnswers: this.largeAnswers,
+    return this.startEngine(this.options.readerCacheBytes, {
       readPages: (pages, readPoint) => this.readPagesBeside(pages, readPoint),
       onCommit: () => {
         throw new Error('G4: a reader does not write');
@@ -166,15 +168,22 @@ export class GatewayVolume implements RoleVolume {
   }
 
   private startWriter(onFatal: (error: Error) => void): Promise<Engine> {
-    const { pageCacheBytes } = this.options;
-    return Engine.start({
-      pageCacheBytes,
-      largeAnswers: this.largeAnswers,
+    return this.startEngine(this.options.pageCacheBytes, {
       readPages: (pages, readPoint) => this.readPages(pages, readPoint),
       onCommit: (commit) => this.committed(commit),
       onFatal,
       onIdle: () => this.reignNow?.gathered(),
     });
+  }
+
+  private startEngine(
+    pageCacheBytes: number,
+    callbacks: Omit<EngineOptions, 'pageCacheBytes'>,
+  ): Promise<Engine> {
+    const { reserve } = this.options;
+    if (reserve !== undefined) return Engine.start({ ...reserve.options, ...callbacks }, reserve.take());
+    const { largeAnswers } = this;
+    return Engine.start({ pageCacheBytes, largeAnswers, ...callbacks });
   }
 
   /** Every engine there is, for its counts. */

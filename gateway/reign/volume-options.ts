@@ -2,6 +2,7 @@
 import type { AppendEnd, AppendFacts, Epoch, Lsn, NodeId, RegionClient } from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
 import type { EngineCommitEvent } from '../engine/engine.ts';
+import type { EngineReserve } from '../engine/engine-reserve.ts';
 import type { ReaderPoolLimits } from '../engine/reader-pool.ts';
 import type { Line } from './follower.ts';
 import type { Reign } from './reign.ts';
@@ -12,6 +13,8 @@ export interface VolumeOptions {
   readonly line: Line;
   /** Of a branch: the volume whose reign its own reigns are part of. Left out for main. */
   readonly main?: { readonly reign: Reign | null };
+  /** Threads that are ready for it; their bounds count instead of those here. Left out where each is started when it is needed. */
+  readonly reserve?: EngineReserve;
   readonly log: Logger;
   readonly limits: ReaderPoolLimits;
   /** Durable pages the writing engine keeps, bytes. */

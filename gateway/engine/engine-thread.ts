@@ -1,0 +1,49 @@
+/** The thread of an engine: SQLite in a worker, started and ready, before anything is asked of it. */
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import { defaultEngineLimits, type EngineLimits, engineLimitsProblem } from './core/engine-limits.ts';
+import type { EngineWorkerData } from './core/engine-protocol.ts';
+import { EngineShared } from './core/engine-shared.ts';
+import { Handover } from './engine-handover.ts';
+
+/** What a thread is started with. */
+export interface EngineThreadOptions {
+  /** Bound on cached pages that are durable, bytes. */
+  readonly pageCacheBytes: number;
+  readonly limits?: Partial<EngineLimits>;
+  /** Counts the large answers under way of all engines that share it; see `Handover`. Default: a count of its own. */
+  readonly largeAnswers?: SharedArrayBuffer;
+}
+
+export interface EngineThread {
+  readonly limits: EngineLimits;
+  readonly worker: Worker;
+  /** Where it asks for pages. */
+  readonly pages: MessagePort;
+  readonly shared: EngineShared;
+  readonly handover: Handover;
+}
+
+/** Resolves when it runs. @throws Error when a limit is unsound or the worker cannot start. */
+export async function startEngineThread(options: EngineThreadOptions): Promise<EngineThread> {
+  const limits: EngineLimits = { ...defaultEngineLimits, ...options.limits };
+  const problem = engineLimitsProblem(limits);
+  if (problem !== null) throw new Error(problem);
+  const shared = new EngineShared();
+  const channel = new MessageChannel();
+  const handover = new Handover(options.largeAnswers === undefined ? {} : { all: options.largeAnswers });
+  const { pageCacheBytes } = options;
+  const engine: EngineWorkerData = { limits, pageCacheBytes, shared: shared.buffer };
+  const worker = new Worker(new URL('./thread/engine-worker.ts', import.meta.url), {
+    workerData: { engine, pages: channel.port2, handover: handover.buffers },
+    transferList: [channel.port2],
+    name: 'sextant-engine',
+  });
+  const stopped = (code: number): Error =>
+    new Error(`the engine's worker exited with code ${code} while it started`);
+  await new Promise<void>((resolve, reject) => {
+    worker.once('message', () => resolve());
+    worker.once('error', reject);
+    worker.once('exit', (code) => reject(stopped(code)));
+  });
+  return { limits, worker, pages: channel.port1, shared, handover };
+}
