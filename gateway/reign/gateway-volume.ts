@@ -36,8 +36,6 @@ import type { RegionVdlWatcher, RoleVolume } from './role-volume.ts';
 import { type AskedHow, proveReign, settleUnder } from './settling.ts';
 import type { Settled, VolumeOptions } from './volume-options.ts';
 
-export type { CommitObserver, Settled } from './volume-options.ts';
-
 /** How long the readers may take to catch up with what a reign begins with, before they begin anew there. */
 const handOverMs = 300;
 
@@ -249,15 +247,12 @@ export class GatewayVolume implements RoleVolume {
 
   /** Notes a write made through this gateway, here or at the writer. */
   noteWritten(epoch: Epoch, lsn: Lsn): void {
-    if (epoch > this.written.epoch || (epoch === this.written.epoch && lsn > this.written.lsn)) {
-      this.written = { epoch, lsn: epoch > this.written.epoch ? lsn : maxLsn(lsn, this.written.lsn) };
-    }
+    const { written } = this;
+    if (epoch > written.epoch || (epoch === written.epoch && lsn > written.lsn))
+      this.written = { epoch, lsn };
   }
 
-  /**
-   * How far a read on the writer has to wait beyond what is acknowledged. A `global` read decides about commits whose answers
-   * were given up: it waits for what is durable here and not yet free.
-   */
+  /** How far a read on the writer has to wait beyond what is acknowledged: a `global` one for what is durable and not yet free. */
   pointFor(preference: ReadPreference): Lsn {
     return preference === 'global' ? (this.reign?.vdl ?? zeroLsn) : zeroLsn;
   }
@@ -449,9 +444,9 @@ export class GatewayVolume implements RoleVolume {
         this.regionVdlWatcher?.(head, vdl);
       },
       onStall: (news, readPoint, vdl) => {
-        if (news === 'stalled')
-          this.options.log.error({ readPoint, vdl }, 'reads stand still behind this region');
-        else this.options.log.info({ readPoint, vdl }, 'reads get on again');
+        const { log } = this.options;
+        if (news === 'stalled') log.error({ readPoint, vdl }, 'reads stand still behind this region');
+        else log.info({ readPoint, vdl }, 'reads get on again');
       },
     });
     this.regionVdlWatcher?.(point.head, point.vdl);
