@@ -24,7 +24,7 @@ import {
   unreachable,
   zeroLsn,
 } from '../../storage/index.ts';
-import type { Logger } from '../../telemetry/index.ts';
+import { type Logger, RateLimit } from '../../telemetry/index.ts';
 import type { GatewayMetrics } from '../observe/gateway-metrics.ts';
 import type { Proof } from '../reign/core/elsewhere.ts';
 import { roleEventOf } from '../reign/core/recovery-end.ts';
@@ -66,6 +66,8 @@ export interface BranchDriverOptions {
 
 /** One attempt at a recovery is given up when nothing has got on for so long, as with main. */
 const recoveryMs = 15_000;
+/** What holds a move up is told so often. */
+const waitToldEveryMs = 1_000;
 
 export class BranchDriver {
   private readonly options: BranchDriverOptions;
@@ -75,6 +77,7 @@ export class BranchDriver {
   private recovered: Recovered | null = null;
   private reign: Reign | null = null;
   private stopProofs: () => void = () => undefined;
+  private readonly waitLimit = new RateLimit(waitToldEveryMs, monotonicMs);
   private closed = false;
 
   constructor(options: BranchDriverOptions) {
@@ -129,7 +132,17 @@ export class BranchDriver {
     const { reign } = this;
     // A reign that has written nothing leaves nothing behind.
     if (reign === null || reign.lastLsn === reign.forkLsn) return true;
-    return reign.isSettled && (this.arrived.get(region) ?? zeroLsn) >= reign.lastLsn;
+    const arrived = this.arrived.get(region) ?? zeroLsn;
+    if (reign.isSettled && arrived >= reign.lastLsn) return true;
+    if (this.waitLimit.pass() !== null) {
+      const { branch } = this.options.line;
+      const { epoch, lastLsn, vdl, waiting } = reign;
+      this.options.log.warn(
+        { branch, epoch, region, lastLsn, vdl, arrived, waiting },
+        'a move waits for a branch: not all of it is durable here and acknowledged there',
+      );
+    }
+    return false;
   }
 
   close(): void {
