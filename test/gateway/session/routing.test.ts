@@ -93,7 +93,7 @@ describe('routing', () => {
     for (let n = 0; n < 2_000; n++)
       expect(factsOf(`INSERT INTO t VALUES (${n})`)).toMatchObject({ word: 'INSERT', kind: 'write' });
     expect(factsOf('PRAGMA foreign_keys = on')).toEqual(first);
-    expect(first).toEqual({ word: 'PRAGMA', kind: 'unclear' });
+    expect(first).toEqual({ word: 'PRAGMA', kind: 'unclear', travels: false });
   });
 
   it('calls a lost answer unknown only when a commit could be behind it', () => {
