@@ -9,7 +9,7 @@ import type { HeldFrame, Segment } from '../log/core/segment.ts';
 import type { FrameReader } from '../log/frame-reader.ts';
 import { nextTurn, type Runtime } from '../process/runtime.ts';
 import { checkedFrames, framePayload } from '../redo/frame.ts';
-import { type Epoch, type Lsn, maxLsn, minLsn, type PageNo, zeroLsn } from '../redo/ids.ts';
+import { type Epoch, type Lsn, minLsn, type PageNo, zeroLsn } from '../redo/ids.ts';
 import { redoLimits } from '../redo/limits.ts';
 import { RecordCursor } from '../redo/record-cursor.ts';
 import type { RefusalCode } from '../wire/core/messages.ts';
@@ -133,7 +133,12 @@ export class HistoryPages {
       0,
       historyBounds.pathsMax,
     );
-    let at = maxLsn(covered.to, from);
+    // What lies between is left out: below `from` the index says nothing any more, should the images there be merged away.
+    if (from > covered.to) {
+      index.raise(from);
+      covered.to = from;
+    }
+    let at = covered.to;
     while (at < readPoint && !this.closed) {
       const run = segment.run(head, at, historyBounds.bytesPerTurn, readPoint);
       if (run.frames.length === 0) break;

@@ -89,7 +89,7 @@ const regionStatusSchema = z.looseObject({
         writer: z.string().nullable(),
       }),
     )
-    .default([]),
+    .optional(),
   versions: z.record(z.string(), z.string().nullable()).exactOptional(),
   needsImages: z.string().nullish(),
   retention: z

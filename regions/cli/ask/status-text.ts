@@ -201,7 +201,7 @@ function retentionLines({ retention, needsImages, backup }: RegionStatus): reado
 }
 
 /** Which branches have engines in the region's gateways. */
-function branchLines({ openBranches }: RegionStatus): readonly string[] {
+function branchLines({ openBranches = [] }: RegionStatus): readonly string[] {
   const words = openBranches.map(({ branch, awake, resting, writer }) => {
     const parts = [
       ...awake.map((gateway) => (gateway === writer ? `written by ${gateway}` : `open in ${gateway}`)),

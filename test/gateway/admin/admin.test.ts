@@ -384,6 +384,7 @@ describe('/openapi.json', () => {
       '/metrics',
       '/v1/status',
       '/v1/readiness',
+      '/v1/endpoints',
       '/v1/backups',
       '/v1/watch',
       '/v1/live',
