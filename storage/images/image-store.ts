@@ -110,6 +110,11 @@ export class ImageStore {
     return last === undefined ? { head: genesisEpoch, lsn: zeroLsn } : { head: last.epoch, lsn: last.to };
   }
 
+  /** The same object as long as the chain is the same: whoever keeps it sees whether anything has changed. */
+  get chain(): object {
+    return this.runs;
+  }
+
   /** CPLs at which runs end, ascending: pages can be read as of these. */
   get boundaries(): readonly Lsn[] {
     return this.places.map(({ lsn }) => lsn);
