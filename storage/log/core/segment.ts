@@ -289,12 +289,10 @@ export class Segment {
     return found;
   }
 
-  /**
-   * From now on everything counts from `floor`, which its owner holds durable images at. It is higher than the last one, or lies on
-   * a path that leaves below that (S18): what was complete from there on is not, counted from a lower place.
-   */
+  /** From now on everything counts from `floor`, which its owner holds durable images at; nothing from the last one where that lies beside (S18). */
   raiseFloor(floor: Floor): void {
-    const isHigher = floorOn(this.tree, this.floorNow, floor.epoch) !== null && floor.lsn >= this.floorNow.lsn;
+    const isHigher =
+      floorOn(this.tree, this.floorNow, floor.epoch) !== null && floor.lsn >= this.floorNow.lsn;
     this.floorNow = floor;
     this.floors.clear();
     if (!isHigher || this.fuzzyTo !== null) this.countAnew();
