@@ -432,7 +432,7 @@ export class RegionAgent {
       onOther: (branch, bytes) => this.branches.arrived(branch, bytes),
       onJoined: (outcome) => {
         this.nodes.follows(outcome.head, outcome.forks);
-        this.orphans.search(outcome);
+        return this.orphans.search(outcome);
       },
     });
   }

@@ -78,8 +78,10 @@ export class OrphanSearch {
   /**
    * Looks once the looks asked for before are over; what is found is saved as loss reports. A look that could not see
    * everything is repeated until it has, or until the region joins another path.
+   * @returns what to wait for before the nodes are told of the path: where none of them holds anything of it, they will be filled with
+   * images, and then know no more how far the path that they left was durable.
    */
-  search(joined: Recovered): void {
+  search(joined: Recovered): Promise<void> | undefined {
     this.newest = joined;
     this.searching = this.searching.then(async () => {
       const complete = await this.find(joined);
@@ -91,9 +93,10 @@ export class OrphanSearch {
       if (this.newest !== joined) return;
       this.again?.stop();
       this.again = this.options.runtime.after(lookAgainMs, () => {
-        if (!this.closed && this.newest === joined) this.search(joined);
+        if (!this.closed && this.newest === joined) void this.search(joined);
       });
     });
+    return joined.vdl === zeroLsn ? this.searching : undefined;
   }
 
   close(): void {
@@ -163,6 +166,13 @@ export class OrphanSearch {
       const split = reply === null ? null : splitFrames(reply.frames);
       if (reply === null || split === null || split.kind === 'bad' || reply.next === at) {
         failures += 1;
+        // R85: collected before anybody knew that it would be lost.
+        const floor = fetcher.belowAll;
+        if (floor !== null && floor.lsn > at) {
+          at = minLsn(floor.lsn, to);
+          collector.skip(at);
+          continue;
+        }
         if (failures > triesMax) {
           this.inspected.delete(`${orphan.foundUnder}/${reign}`);
           this.options.log.error(
@@ -185,12 +195,12 @@ export class OrphanSearch {
       foundAtMs: Math.floor(this.options.runtime.wallUs() / 1_000),
     });
     if (this.closed) return false;
-    if (report.count === 0) return true;
+    if (report.count === 0 && report.unlistedTo === undefined) return true;
     await this.options.losses.save(report);
     this.options.onReport(report, collector.traces, lookedAtUs);
-    const { count, fromLsn, toLsn, lostBytes } = report;
+    const { count, fromLsn, toLsn, lostBytes, unlistedTo } = report;
     this.options.log.warn(
-      { count, fromLsn, toLsn, lostBytes, orphanEpoch: reign, traced: collector.traces.length },
+      { count, fromLsn, toLsn, lostBytes, unlistedTo, orphanEpoch: reign, traced: collector.traces.length },
       'durable writes of this region are no longer part of history',
     );
     return true;

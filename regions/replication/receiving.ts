@@ -107,7 +107,8 @@ export interface ReceivingOptions {
   /** As `openRegionReceiver` does. */
   readonly openReceiver: (at: Reign, on: ReceiverNews) => RegionReceiver;
   /** The region follows a path; whatever it held beside that path is an orphan. */
-  readonly onJoined: (outcome: Recovered) => void;
+  /** The nodes are told of the path once this is done. */
+  readonly onJoined: (outcome: Recovered) => Promise<void> | undefined;
   readonly telemetry: Telemetry;
   readonly log: Logger;
   readonly runtime?: Runtime;
@@ -316,7 +317,8 @@ export class Receiving {
     }
     log.info({ branch: this.branch, epoch: head, vdl: outcome.vdl }, 'follows the primary');
     this.tree = new EpochTree(outcome.forks);
-    onJoined(outcome);
+    await onJoined(outcome);
+    if (this.closed || this.receiver.state !== state) return;
     const store = openReceiver(outcome, {
       durable: (vdl, vcl) => this.durable(vdl, vcl),
       lost: (reason) => {

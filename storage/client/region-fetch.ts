@@ -47,6 +47,11 @@ export class RegionFetch {
     return reply;
   }
 
+  /** The same when each has answered: then the log below is gone. */
+  get belowAll(): Floor | null {
+    return [...this.misses.values()].includes(null) ? null : this.below;
+  }
+
   /** The lowest floor of the nodes, when each was asked in vain and what was asked lies below that of all who answered; else null. */
   get below(): Floor | null {
     if (this.misses.size < this.region.nodes.length) return null;

@@ -1,4 +1,5 @@
 /** What a store of images is given, and what it answers. */
+import type { Floor } from '../history/floor.ts';
 import type { Disk } from '../log/disk.ts';
 import type { Runtime } from '../process/runtime.ts';
 import type { PageNo } from '../redo/ids.ts';
@@ -10,6 +11,17 @@ export type ImageRead =
   | { readonly kind: 'ok'; readonly bytes: Uint8Array }
   | { readonly kind: 'absent' }
   /** Rotten, or not readable just now. */
+  | { readonly kind: 'bad'; readonly reason: string };
+
+/** Pages of a place, in the order of their numbers. `next`: where to go on, null at the end; `total`: about how many there are in all. */
+export type PagesFrom =
+  | {
+      readonly kind: 'pages';
+      readonly at: Floor;
+      readonly pages: readonly { readonly page: PageNo; readonly bytes: Uint8Array }[];
+      readonly next: PageNo | null;
+      readonly total: number;
+    }
   | { readonly kind: 'bad'; readonly reason: string };
 
 export type ImagesStored = { readonly kind: 'stored' } | { readonly kind: 'failed'; readonly reason: string };

@@ -24,6 +24,7 @@ import {
   type ImagesStored,
   imageStoreBounds,
   type PageSource,
+  type PagesFrom,
 } from './image-store-types.ts';
 import { mergedRun, placeOf, runAfter } from './run-chain.ts';
 import type { RunFile, RunPlace, SlotBytes } from './run-file.ts';
@@ -108,6 +109,11 @@ export class ImageStore {
   get point(): FoldPoint {
     const last = this.runs.at(-1)?.entry;
     return last === undefined ? { head: genesisEpoch, lsn: zeroLsn } : { head: last.epoch, lsn: last.to };
+  }
+
+  /** The same object as long as the chain is the same: whoever keeps it sees whether anything has changed. */
+  get chain(): object {
+    return this.runs;
   }
 
   /** CPLs at which runs end, ascending: pages can be read as of these. */
@@ -211,16 +217,7 @@ export class ImageStore {
     fromPage: PageNo,
     bytesMax: number,
     isWanted: (place: Floor) => boolean = () => true,
-  ): Promise<
-    | {
-        readonly kind: 'pages';
-        readonly at: Floor;
-        readonly pages: readonly { readonly page: PageNo; readonly bytes: Uint8Array }[];
-        readonly next: PageNo | null;
-        readonly total: number;
-      }
-    | { readonly kind: 'bad'; readonly reason: string }
-  > {
+  ): Promise<PagesFrom> {
     const at = this.places.findLast(isWanted);
     if (at === undefined) return { kind: 'bad', reason: 'there are no images here yet that were wanted' };
     const runs = this.runs.slice(0, runsThrough(this.entries, at.lsn));

@@ -98,6 +98,7 @@ export class NodeRuntime {
   private pageReads = 0;
   private readonly refill: ImageRefill;
   private ticks: Timer;
+  private toldImages: object;
   private resting = false;
   private dropping = false;
   private closed = false;
@@ -106,6 +107,7 @@ export class NodeRuntime {
     this.options = options;
     this.node = options.node;
     const { pages, repair, onTrouble } = options;
+    this.toldImages = pages.images.chain;
     this.refill = new ImageRefill({
       tree: options.node.tree,
       images: pages.images,
@@ -198,9 +200,19 @@ export class NodeRuntime {
 
   private step(event: NodeEvent): void {
     if (this.closed) return;
+    this.tellImages();
     const effects = this.node.step(event, this.options.runtime.nowMs());
     for (const effect of effects) this.carryOut(effect);
     if (this.resting && !this.hasRest) this.rest(false);
+  }
+
+  /** S26: before anything is decided the node knows which images it has. */
+  private tellImages(): void {
+    const { images } = this.options.pages;
+    const { chain, base, point } = images;
+    if (chain === this.toldImages) return;
+    this.toldImages = chain;
+    this.step({ kind: 'imagesChanged', base, point });
   }
 
   private tick(): void {
@@ -213,7 +225,8 @@ export class NodeRuntime {
     options.kept.keepImages(node.segment.floor.lsn);
     options.sealer.tick(foldLimit.head, foldLimit.lowWater);
     if (this.hasRest) this.rest(true);
-    else void options.pages.fold(foldLimit);
+    // S20: images that the saved floor counts on go back to a fork only once another one is saved.
+    else if (!node.keeping.isSaving) void options.pages.fold(foldLimit);
   }
 
   private followBranches(): void {

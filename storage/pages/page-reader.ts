@@ -7,7 +7,7 @@
  * told as those of long ago are (S42): all nodes of a region go back at one moment. At a start reads are answered NOT_COMPLETE
  * meanwhile, and other nodes serve. So is a read of a page whose image is rotten, until it has been fetched.
  */
-import type { EpochTree } from '../history/epoch-tree.ts';
+import { commonPoint, type EpochTree } from '../history/epoch-tree.ts';
 import type { FoldPoint } from '../images/core/manifest.ts';
 import type { ImageStore } from '../images/image-store.ts';
 import type { ImageRead, ImagesStored, PageSource } from '../images/image-store-types.ts';
@@ -144,6 +144,8 @@ export class PageReader {
   async read(head: Epoch, readPoint: Lsn, pages: readonly PageNo[]): Promise<PagesRead> {
     if (this.isRebuilding && !this.hasGoneBack)
       return refused('NOT_COMPLETE', 'this node is reading its log again');
+    const lacking = this.lacksImages(head);
+    if (lacking !== null) return lacking;
     if (!this.isRebuilding) this.indexAll();
     const source = this.isRebuilding ? null : this.sourceOf(head, readPoint);
     if (source === null) this.counters.historyReads += 1;
@@ -153,6 +155,17 @@ export class PageReader {
         : await this.build(this.startAll(source, head, readPoint, pages), source.imagesAt);
     if (built.kind === 'pages') this.counters.pagesRead += pages.length;
     return built;
+  }
+
+  /** S26: below its floor a node has no log, so what the log says above is nothing without images there, on the same path. */
+  private lacksImages(head: Epoch): PagesRead | null {
+    const { segment, tree, images } = this.options;
+    const floor = segment.floorOn(head);
+    if (floor === zeroLsn) return null;
+    const { point } = images;
+    const held = tree.has(point.head) ? commonPoint(tree, point, head) : zeroLsn;
+    if (floor !== null && held >= floor) return null;
+    return refused('NOT_COMPLETE', `the images here go up to ${held} on this path, below the floor`);
   }
 
   /** What pages are made of without a look at the log, when that is possible here. */
@@ -201,6 +214,8 @@ export class PageReader {
     }
     // S14: of an older head a node hears before it has learnt of the newest. Only a newer one forks below the images.
     if (head <= folder.point.head) return;
+    // S18: as long as the floor lies above the fork, too, it counts on these.
+    if (segment.floorOn(head) === null) return;
     this.counters.rebuilds += 1;
     this.options.onTrouble(
       'the page images are taken back to a fork',

@@ -95,6 +95,8 @@ export const recoveryLimits = {
   graceMs: 100,
   /** Wait before asking a silent or refusing node again. */
   retryAfterMs: 200,
+  /** A follower whose nodes hold nothing of its path waits so long for those that are silent: one of them may have it all. */
+  nothingHereMs: 2_000,
 } as const;
 
 export const segmentLimits = {

@@ -221,7 +221,8 @@ function lossTable(list: readonly LossSummary[]): string {
       `${loss.orphanEpoch}`,
       `${loss.epoch}`,
       loss.region,
-      `${loss.count}`,
+      // R85: what was collected before the loss was known is in no count.
+      loss.unlistedTo === undefined ? `${loss.count}` : `${loss.count} above LSN ${loss.unlistedTo}`,
       formatBytes(loss.lostBytes),
       `${loss.fromLsn}–${loss.toLsn}`,
       time(loss.firstCommitTimeUs),

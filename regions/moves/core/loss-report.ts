@@ -41,6 +41,8 @@ export const lossReportSchema = z.object({
   /** Records in (fromLsn, toLsn] of `orphanEpoch` are the orphan. */
   fromLsn: z.int(),
   toLsn: z.int(),
+  /** The log up to here was collected before anybody knew that it would be lost: no commit at or below is counted or listed. */
+  unlistedTo: z.int().optional(),
   lostBytes: z.int(),
   count: z.int(),
   firstCommitTimeUs: z.number().nullable(),
@@ -60,6 +62,7 @@ export class LossCollector {
   private reached: Lsn;
   private readonly commits: LostCommit[] = [];
   private readonly traced: LostTrace[] = [];
+  private unlistedTo: Lsn | null = null;
   private count = 0;
   private first: number | null = null;
   private last: number | null = null;
@@ -90,6 +93,11 @@ export class LossCollector {
     }
   }
 
+  /** No node has what lies below `at`. */
+  skip(at: Lsn): void {
+    this.unlistedTo = at;
+  }
+
   /** Of the first writes whose traces were kept by the sampler, so many as get a span. */
   get traces(): readonly LostTrace[] {
     return this.traced;
@@ -106,6 +114,7 @@ export class LossCollector {
       ...about,
       fromLsn: this.from,
       toLsn: this.to,
+      ...(this.unlistedTo !== null && { unlistedTo: this.unlistedTo }),
       lostBytes: this.to - this.from,
       count: this.count,
       firstCommitTimeUs: this.first,
@@ -137,8 +146,11 @@ function merged(known: LossReport, other: LossReport): LossReport {
   const count = Math.max(known.count, commits.length);
   const fromLsn = Math.min(known.fromLsn, other.fromLsn);
   const toLsn = Math.max(known.toLsn, other.toLsn);
+  // What one of them lists from its beginning on is in the list.
+  const unlistedTo = Math.min(known.unlistedTo ?? fromLsn, other.unlistedTo ?? fromLsn);
   return {
-    ...known,
+    ...withoutUnlisted(known),
+    ...(unlistedTo > fromLsn && { unlistedTo }),
     fromLsn,
     toLsn,
     lostBytes: toLsn - fromLsn,
@@ -148,6 +160,10 @@ function merged(known: LossReport, other: LossReport): LossReport {
     truncated: count > commits.length,
     commits,
   };
+}
+
+function withoutUnlisted({ unlistedTo: _, ...report }: LossReport): LossReport {
+  return report;
 }
 
 function extreme(pick: (a: number, b: number) => number, a: number | null, b: number | null): number | null {

@@ -289,11 +289,14 @@ export class Segment {
     return found;
   }
 
-  /** From now on everything counts from `floor`, which its owner holds durable images at. */
+  /** From now on everything counts from `floor`, which its owner holds durable images at; nothing from the last one where that lies beside (S18). */
   raiseFloor(floor: Floor): void {
+    const isHigher =
+      floorOn(this.tree, this.floorNow, floor.epoch) !== null && floor.lsn >= this.floorNow.lsn;
     this.floorNow = floor;
     this.floors.clear();
-    for (const [of, frames] of this.epochs) frames.raise(this.anchorOf(of));
+    if (!isHigher || this.fuzzyTo !== null) this.countAnew();
+    else for (const [of, frames] of this.epochs) frames.raise(this.anchorOf(of));
   }
 
   /** The images that the floor counted on are gone: from now on everything counts from the beginning, of which the log says nothing. */
@@ -301,6 +304,10 @@ export class Segment {
     this.floorNow = noFloor;
     this.fuzzyTo = null;
     this.floors.clear();
+    this.countAnew();
+  }
+
+  private countAnew(): void {
     const epochs = [...this.epochs];
     this.epochs.clear();
     for (const [of, { frames }] of epochs) {

@@ -99,6 +99,8 @@ export type NodeEvent =
       readonly head: Epoch;
       readonly base: ImageBase;
     }
+  /** The node's own images begin or end elsewhere than they did: after a merge, when more were stored, or when they went back to a fork. */
+  | ({ readonly kind: 'imagesChanged' } & Omit<ImagesFacts, 'standing'>)
   /** A peer has told what it knows of branches. `peers`: how many others the region has. */
   | {
       readonly kind: 'peerTold';

@@ -24,10 +24,15 @@ export class NodeImages {
    * S26: a floor counts only as long as there are images at or above it on its path. Without them it goes: what the log says above
    * it does not begin anywhere. @returns whether it is gone.
    */
-  opened({ base, point, standing }: ImagesFacts): boolean {
+  opened({ standing, ...facts }: ImagesFacts): boolean {
+    this.refill = new Refill(this.tree, this.segment, standing);
+    return this.changed(facts);
+  }
+
+  /** The same of a node that runs: its images are others than before. */
+  changed({ base, point }: Omit<ImagesFacts, 'standing'>): boolean {
     const { tree, segment } = this;
     this.base = base;
-    this.refill = new Refill(tree, segment, standing);
     const { floor } = segment;
     const held = tree.has(point.head)
       ? durableOn(tree, { head: point.head, vdl: point.lsn }, floor.epoch)
@@ -41,16 +46,43 @@ export class NodeImages {
   }
 
   /**
-   * Where the log here says less than the images begin with, it counts from there. Asked when no peer has that log: a hole that one
-   * of them can fill is no reason to give up what lies below. Nor is it where a branch that lives leaves below them: it would be lost
-   * here. @returns whether the floor has changed.
+   * Looks whether the floor has to be elsewhere. @param isStuck see `countOn`.
+   * @returns whether it is: it has to be saved before images go back to a fork.
    */
-  countOn({ main: { durable }, neededHeads }: Branches): boolean {
-    const { base, segment, tree } = this;
-    const { head, vdl } = durable;
-    if (base === null || head === genesisEpoch || base.at.lsn > vdl) return false;
-    if (segment.volumeEnd(head) >= base.at.lsn) return false;
-    if (![head, ...neededHeads].every((path) => isOnPath(tree, base, path))) return false;
+  settle(branches: Branches, isStuck: boolean): boolean {
+    return this.leave(branches) || (isStuck && this.countOn(branches));
+  }
+
+  /**
+   * S18: where the durable path leaves below the floor, nothing counts from there any more. Images that lie on the path bear out a
+   * floor of their own; without any the node holds nothing of it, and takes what it is sent from the beginning on.
+   */
+  private leave(branches: Branches): boolean {
+    const { base, segment } = this;
+    const { head } = branches.main.durable;
+    if (head === genesisEpoch || segment.floorOn(head) !== null) return false;
+    if (base !== null && this.isOfUse(base, branches)) {
+      this.setFuzzy();
+      segment.raiseFloor(base.at);
+    } else segment.loseFloor();
+    return true;
+  }
+
+  /** Whether images lie on the durable path, and on those of all branches that live: one that leaves below them would be lost here. */
+  private isOfUse(base: ImageBase, { main: { durable }, neededHeads }: Branches): boolean {
+    const isDurable = base.at.lsn <= durable.vdl;
+    return isDurable && [durable.head, ...neededHeads].every((path) => isOnPath(this.tree, base, path));
+  }
+
+  /**
+   * Where the log here says less than the images begin with, it counts from there. Asked when no peer has that log: a hole that one
+   * of them can fill is no reason to give up what lies below. @returns whether the floor has changed.
+   */
+  countOn(branches: Branches): boolean {
+    const { base, segment } = this;
+    const { head } = branches.main.durable;
+    if (base === null || head === genesisEpoch || segment.volumeEnd(head) >= base.at.lsn) return false;
+    if (!this.isOfUse(base, branches)) return false;
     this.setFuzzy();
     segment.raiseFloor(base.at);
     return true;

@@ -49,7 +49,7 @@ import { LostFrames } from './lost-frames.ts';
 import type { Caller, ImagesFacts, NodeEffect, NodeEvent, NodeState } from './node-events.ts';
 import { NodeImages } from './node-images.ts';
 import { NodeMembers } from './node-members.ts';
-import { Readers, type Reading } from './readers.ts';
+import { Readers, type Reading, readingOf } from './readers.ts';
 import { surveyOf } from './survey.ts';
 
 export class StorageNode {
@@ -65,7 +65,7 @@ export class StorageNode {
   private readonly forkGate = new ForkGate();
   private readonly readers = new Readers();
   private readonly reading: Reading;
-  private readonly keeping: LogKeeping;
+  readonly keeping: LogKeeping;
   private readonly lost: LostFrames;
   private readonly members: NodeMembers;
   private readonly hint: DurableHint;
@@ -89,16 +89,7 @@ export class StorageNode {
     this.images = new NodeImages(this.tree, this.segment);
     this.care = new BranchCare(branch, this.tree, this.segment, state);
     this.branches = this.care.branches;
-    const { tree, segment, branches } = this;
-    this.reading = {
-      tree,
-      segment,
-      durableOn: (head) => branches.durableOn(head),
-      headOf: (name) => tree.headOf(name),
-      get sealed() {
-        return branches.main.sealed;
-      },
-    };
+    this.reading = readingOf(this.tree, this.segment, this.branches);
     this.hint = new DurableHint(this.care.points);
     this.wasSetAside = state.setAside ?? false;
     for (const frame of held) this.segment.insert(frame);
@@ -189,6 +180,11 @@ export class StorageNode {
         break;
       case 'adopted':
         this.adopted(event, nowMs);
+        break;
+      case 'imagesChanged':
+        if (!this.images.changed(event)) break;
+        this.care.doubt(false);
+        this.keeping.saving(this.persistState([]));
         break;
       case 'rotten':
         this.effects.push({ kind: 'unclaimed', entries: this.lost.takeOut(event.frames) });
@@ -449,7 +445,7 @@ export class StorageNode {
     this.effects.push(...this.readers.serve(this.reading, nowMs));
     if (this.hint.due(() => this.care.points, nowMs)) this.persistState([]);
     if (this.care.asksPeers(nowMs)) this.effects.push({ kind: 'askPeers' });
-    if (this.needsImages !== null && this.images.countOn(this.branches))
+    if (this.images.settle(this.branches, this.needsImages !== null))
       this.keeping.saving(this.persistState([]));
     for (const branch of this.branches.turn()) this.look(branch, nowMs);
     this.effects.push(...this.images.tick(this.branches, this.needsImages, this.isBusy, nowMs));

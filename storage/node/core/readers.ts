@@ -1,4 +1,7 @@
 /** Who reads a node's log and its pages, and those who wait there for news. */
+import type { Branches } from '../../branches/core/branches.ts';
+import type { EpochTree } from '../../history/epoch-tree.ts';
+import type { Segment } from '../../log/core/segment.ts';
 import type { BranchName, Epoch } from '../../redo/ids.ts';
 import { nodeLimits } from '../../redo/limits.ts';
 import { FetchWaiters } from '../../waiting/core/fetch-waiters.ts';
@@ -11,6 +14,23 @@ export interface Reading extends Held {
   /** The newest path of a branch. */
   readonly headOf: (branch: BranchName) => Epoch;
   readonly sealed: Epoch;
+}
+
+/** @param branches told what is durable on a path, and of the seal of `main`. */
+export function readingOf(
+  tree: EpochTree,
+  segment: Segment,
+  branches: Pick<Branches, 'durableOn' | 'main'>,
+): Reading {
+  return {
+    tree,
+    segment,
+    durableOn: (head) => branches.durableOn(head),
+    headOf: (name) => tree.headOf(name),
+    get sealed() {
+      return branches.main.sealed;
+    },
+  };
 }
 
 export class Readers {

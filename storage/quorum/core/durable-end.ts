@@ -10,7 +10,8 @@ type Answer = Pick<SurveyedReply, 'volumeEnd' | 'scls' | 'vdl' | 'chain'>;
  * VDL from the answers of at least three copies: PGCL of each group, then VCL along the volume chain, then the
  * highest CPL at or below it (Aurora, SIGMOD 2018 section 2.4).
  * @param which `any`: whatever one copy holds counts, so that nothing acknowledged is overlooked.
- *   `acknowledgeable`: only what four copies can have held, the silent ones included.
+ *   `acknowledgeable`: only what four copies can have held, the silent ones included, and those that vouch for nothing of the
+ *   path any more, since they were refilled on another (S18).
  */
 export function durableEnd(answers: readonly Answer[], which: 'any' | 'acknowledgeable'): Lsn {
   const floor = answers.reduce((highest, answer) => maxLsn(highest, answer.vdl), zeroLsn);
@@ -20,11 +21,13 @@ export function durableEnd(answers: readonly Answer[], which: 'any' | 'acknowled
       byBase.set(base <= floor && end > floor ? floor : base, { end, pg: pgId(pg), cpl });
     }
   }
+  const isSilent = ({ volumeEnd }: Answer): boolean => volumeEnd === zeroLsn && floor > zeroLsn;
+  const spoken = which === 'any' ? answers : answers.filter((answer) => !isSilent(answer));
   const complete = new Map<PgId, Lsn>();
   let vcl: number = floor;
   let vdl: number = floor;
   for (let frame = byBase.get(vcl); frame !== undefined; frame = byBase.get(vcl)) {
-    const pgEnd = complete.get(frame.pg) ?? completeEnd(answers, frame.pg, which);
+    const pgEnd = complete.get(frame.pg) ?? completeEnd(spoken, frame.pg, which);
     complete.set(frame.pg, pgEnd);
     if (frame.end > pgEnd) break;
     vcl = frame.end;

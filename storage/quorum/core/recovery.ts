@@ -348,7 +348,14 @@ export class Recovery {
     const fillable = behind.filter((peer) => this.isFillable(peer));
     const canBe = (peer: Peer): boolean => isComplete(peer) || fillable.includes(peer);
     if (this.isQuorum(canBe)) this.waitsFor = null;
-    else {
+    else if (this.goal.kind === 'follow' && surveyed.length > 0 && !surveyed.some(canBe)) {
+      // S18: the path leaves below what all of them count from. It is followed from its beginning, which brings images of its primary.
+      const isAll = surveyed.length === this.peers.size;
+      if (!isAll && nowMs - this.startedAtMs < recoveryLimits.nothingHereMs) return;
+      this.vdl = zeroLsn;
+      this.recovered();
+      return;
+    } else {
       const needy = behind.filter((peer) => !fillable.includes(peer));
       const complete = surveyed.length - behind.length;
       if (needy.length > 0) this.waitsFor = describeNeed(needy, complete, this.peers.size, this.vdl);

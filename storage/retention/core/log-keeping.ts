@@ -60,6 +60,11 @@ export class LogKeeping {
     this.waiting = { ticket, through: Math.max(through, this.waiting?.through ?? 0) };
   }
 
+  /** A floor is in force that is not on the disk yet: images that the one before it counts on have to stay. */
+  get isSaving(): boolean {
+    return this.waiting !== null;
+  }
+
   /** The state of this ticket is on the disk. @returns the drop that waited for it. */
   saved(ticket: number): readonly DropLog[] {
     if (this.waiting === null || ticket < this.waiting.ticket) return [];

@@ -47,6 +47,13 @@ describe('loss collector', () => {
     expect(lossReportSchema.parse(report)).toEqual(report);
   });
 
+  test('says up to where the log was gone, and counts what lies above', () => {
+    const collector = new LossCollector({ from: lsn(10), to: lsn(1_000) });
+    collector.skip(lsn(100));
+    collector.add(frameOf(lsn(100), [commit(7)]));
+    expect(collector.report(about)).toMatchObject({ fromLsn: 10, unlistedTo: 100, count: 1 });
+  });
+
   test('leaves out what lies at or below the fork and what was never durable', () => {
     const collector = new LossCollector({ from: lsn(commitBytes), to: lsn(2 * commitBytes) });
     collector.add(frameOf(lsn(0), [commit(1), commit(2), commit(3)]));
@@ -127,6 +134,15 @@ describe('merged losses', () => {
       lastCommitTimeUs: 50,
     });
     expect(merged?.commits.map((each) => each.lsn)).toEqual([10, 20, 30, 40, 50]);
+  });
+
+  test('name what was collected before it could be listed, unless another region lists it', () => {
+    const collected = { ...report('a', 3, [20, 30]), fromLsn: 9, unlistedTo: 15 };
+    expect(lossReportSchema.parse(collected)).toEqual(collected);
+    expect(mergeLosses([collected])[0]).toMatchObject({ fromLsn: 9, unlistedTo: 15 });
+    const merged = mergeLosses([collected, report('b', 3, [10, 20])])[0];
+    expect(merged?.unlistedTo).toBeUndefined();
+    expect(merged?.commits.map((each) => each.lsn)).toEqual([10, 20, 30]);
   });
 
   test('stay truncated while they list fewer than they count', () => {

@@ -302,7 +302,8 @@ class Deployment {
         estimated.push({ epoch, afterLsn: tree.visibleUntil(failover, epoch), throughLsn: undefined });
       }
     }
-    const count = estimated.length > 0 ? undefined : listed.length;
+    const isListed = this.witness.losses.every(({ unlistedTo }) => unlistedTo === undefined);
+    const count = estimated.length > 0 || !isListed ? undefined : listed.length;
     return {
       epoch: forks.at(-1)?.epoch ?? genesisEpoch,
       reason: 'failover',

@@ -123,6 +123,13 @@ export const regionsAway: Scenario = (options) => ({
   ],
 });
 
+/** The same with images that follow soon and a somewhat longer log: a failover may fork below the floors of the nodes that it leaves. */
+export const forksBelowFloors: Scenario = (options) => {
+  const { sizes, ...away } = regionsAway(options);
+  const lowWater = { ...sizes.lowWater, readPointAgeMs: 800 };
+  return { ...away, sizes: { ...sizes, lowWater, retention: { hours: 1 / 3_600, bytes: 8 * 1024 } } };
+};
+
 /** Regions that are away for a moment: shorter than the log is kept for them, longer than it is kept by itself. */
 export const regionsBehind: Scenario = (options) => ({
   ...regionsAway(options),

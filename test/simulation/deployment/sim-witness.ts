@@ -325,8 +325,14 @@ export class SimWitness implements Witness {
   /** Every commit that the regions listed as lost under an epoch of the path to the end. */
   lostCommits(path: ReadonlySet<number>): readonly LostRange[] {
     const ranges = new Map<string, LostRange>();
-    for (const { epoch, orphanEpoch, commits } of this.losses) {
+    for (const { epoch, orphanEpoch, commits, fromLsn, unlistedTo } of this.losses) {
       if (!path.has(epoch)) continue;
+      if (unlistedTo !== undefined)
+        ranges.set(`${orphanEpoch} unlisted ${fromLsn}`, {
+          epoch: toEpoch(orphanEpoch),
+          afterLsn: lsn(fromLsn),
+          throughLsn: lsn(unlistedTo),
+        });
       for (const { lsn: position } of commits) {
         ranges.set(`${orphanEpoch} ${position}`, {
           epoch: toEpoch(orphanEpoch),

@@ -1,6 +1,6 @@
 /** Logs are collected while nodes and regions are away: what they lack comes to them in images, and nothing that is needed goes. */
 import { describe, expect, it } from 'vitest';
-import { collectedLogs, regionsAway, regionsBehind } from '../deployment/scenarios.ts';
+import { collectedLogs, forksBelowFloors, regionsAway, regionsBehind } from '../deployment/scenarios.ts';
 import { allWell, objectors, slow } from './running.ts';
 
 describe('with logs that are collected', { retry: 0 }, () => {
@@ -14,6 +14,11 @@ describe('with logs that are collected', { retry: 0 }, () => {
     const { dropped, refilled, fillings } = await allWell(regionsAway, [0, 1]);
     expect(dropped).toBeGreaterThan(400);
     expect(refilled).toBeGreaterThan(8);
+    expect(fillings).toBeGreaterThan(0);
+  });
+
+  it('a region comes back whose nodes all have floors above the fork that left them (S18, R85)', slow, async () => {
+    const { fillings } = await allWell(forksBelowFloors, [16]);
     expect(fillings).toBeGreaterThan(0);
   });
 });

@@ -7,6 +7,7 @@ import {
   type NodeEvent,
   type NodeState,
 } from '../../../storage/node/core/node-events.ts';
+import type { ImageBase } from '../../../storage/node/core/refill.ts';
 import { epoch, lsn, mainBranch, pageNo, pgId } from '../../../storage/redo/ids.ts';
 import { nodeLimits } from '../../../storage/redo/limits.ts';
 import type { Holdings } from '../../../storage/retention/core/retention.ts';
@@ -203,6 +204,89 @@ describe('a node with a floor', () => {
     // Of another path it may be all there is.
     const other = { ...request, frames: frameBytes({ epoch: 3, base: 50, prev: 50 }) };
     expect(ask(other)).toMatchObject({ kind: 'persistFrames' });
+  });
+});
+
+describe('a node whose durable path leaves below its floor', () => {
+  const above = frames.filter(({ position }) => position.file > 2);
+  const learns = (vdl = 50) =>
+    ask({
+      kind: 'append',
+      authority: epoch(3),
+      durable: { head: epoch(3), vdl: lsn(vdl) },
+      lowWater: lsn(0),
+      frames: new Uint8Array(0),
+    });
+  const opens = (base: ImageBase | null) =>
+    node.opened({ base: at80, point: { head: epoch(1), lsn: lsn(150) }, standing: null }) ||
+    step({ kind: 'imagesChanged', base, point: { head: epoch(1), lsn: lsn(150) } });
+  const at80: ImageBase = { at: at(80), fuzzyTo: lsn(80) };
+  beforeEach(() => begin({ ...state, floor: at(80) }, above));
+
+  it.each<{ what: string; base: ImageBase; floor: Floor; end: number }>([
+    { what: 'images on the path', base: { at: at(40), fuzzyTo: lsn(40) }, floor: at(40), end: 40 },
+    {
+      what: 'images of places up to the fork',
+      base: { at: at(40), fuzzyTo: lsn(50) },
+      floor: at(40),
+      end: 40,
+    },
+    { what: 'images of places beyond it', base: { at: at(40), fuzzyTo: lsn(60) }, floor: noFloor, end: 0 },
+    { what: 'images beside the path', base: at80, floor: noFloor, end: 0 },
+  ])('S18: counts from $what as far as they go, and else from the beginning', ({ base, floor, end }) => {
+    opens(base);
+    learns();
+    const effects = step({ kind: 'tick' });
+    expect(node.state.floor).toEqual(floor);
+    expect([node.segment.volumeEnd(epoch(3)), node.state.hydrated]).toEqual([end, true]);
+    // S20: until then the images that the old floor counts on have to stay.
+    expect(node.keeping.isSaving).toBe(true);
+    step({ kind: 'statePersisted', ticket: ticketIn(effects) });
+    expect(node.keeping.isSaving).toBe(false);
+    expect(read(50, 3)).toMatchObject({ code: 'NOT_COMPLETE' });
+  });
+
+  it('goes by the images that it has now, not by those of its start', () => {
+    node.opened({
+      base: { at: at(40), fuzzyTo: lsn(40) },
+      point: { head: epoch(1), lsn: lsn(150) },
+      standing: null,
+    });
+    // A merge has taken the one at 40 away.
+    step({ kind: 'imagesChanged', base: at80, point: { head: epoch(1), lsn: lsn(150) } });
+    learns();
+    step({ kind: 'tick' });
+    step({ kind: 'repairFailed', floor: at(80) });
+    step({ kind: 'tick' });
+    expect([node.state.floor, node.segment.volumeEnd(epoch(3))]).toEqual([noFloor, 0]);
+  });
+
+  it('gives what it has of the path that was left, for whoever looks for lost writes', () => {
+    opens(at80);
+    learns();
+    step({ kind: 'tick' });
+    expect(fetchFrom(80, 1)).toMatchObject({ kind: 'replyFrames', answer: { next: 200 } });
+  });
+
+  it('keeps what a peer or another region sends of the new one from its beginning', () => {
+    opens(at80);
+    learns();
+    step({ kind: 'tick' });
+    const request = {
+      kind: 'append',
+      authority: epoch(3),
+      durable: { head: epoch(3), vdl: lsn(50) },
+      lowWater: lsn(0),
+      frames: frameBytes({ base: 0, prev: 0 }),
+    } as const;
+    expect(ask(request)).toMatchObject({ kind: 'persistFrames' });
+  });
+
+  it('S26: images that are gone while it runs take the floor with them, and its word as a witness', () => {
+    opens(at80);
+    expect(node.state).toMatchObject({ floor: at(80), hydrated: true });
+    step({ kind: 'imagesChanged', base: null, point: { head: epoch(0), lsn: lsn(0) } });
+    expect(node.state).toMatchObject({ floor: noFloor, hydrated: false });
   });
 });
 

@@ -1,7 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { commonPoint, EpochTree } from '../../../storage/history/epoch-tree.ts';
 import { durableEnd } from '../../../storage/quorum/core/durable-end.ts';
-import type { RecoveryGoal } from '../../../storage/quorum/core/recovery.ts';
+import {
+  Recovery,
+  type RecoveryEffect,
+  type RecoveryEvent,
+  type RecoveryGoal,
+} from '../../../storage/quorum/core/recovery.ts';
 import { epoch, type Lsn, lsn, mainBranch, type NodeId, nodeId, pgId } from '../../../storage/redo/ids.ts';
 import { Cluster, calm, rough } from '../simulation/cluster.ts';
 import { Writer } from '../simulation/cluster-writer.ts';
@@ -361,6 +366,61 @@ describe('a region that follows', () => {
     }
   });
 
+  it('begins with nothing when the path leaves below the floors of all that answer, and waits a moment for the silent (S18)', () => {
+    const path = [fork(1, 0, 0), fork(5, 1, 50)];
+    const goal = {
+      kind: 'follow',
+      branch: mainBranch,
+      epoch: epoch(5),
+      head: epoch(5),
+      forks: path,
+    } as const;
+    const follow = (speaking: readonly NodeId[], ends: readonly number[]) => {
+      const recovery = new Recovery([sixNodes], goal);
+      const said: RecoveryEffect[] = [];
+      const step = (event: RecoveryEvent, nowMs: number): void => {
+        for (const effect of recovery.step(event, nowMs)) {
+          said.push(effect);
+          if (effect.kind !== 'send' || !speaking.includes(effect.node)) continue;
+          const { node, request } = effect;
+          const volumeEnd = lsn(ends[sixNodes.indexOf(node)] ?? 0);
+          const floor = { epoch: epoch(1), lsn: lsn(volumeEnd > 0 ? 40 : 80) };
+          if (request.kind === 'seal')
+            step(
+              {
+                kind: 'answered',
+                node,
+                reply: { kind: 'sealed', forks: path.slice(0, 1), fresh: false, empty: false },
+              },
+              nowMs,
+            );
+          if (request.kind === 'survey')
+            step(
+              {
+                kind: 'answered',
+                node,
+                reply: { kind: 'surveyed', volumeEnd, scls: [], vdl: lsn(50), chain: [], floor },
+              },
+              nowMs,
+            );
+        }
+      };
+      step({ kind: 'start' }, 0);
+      for (let nowMs = 20; nowMs <= 3_000; nowMs += 20) step({ kind: 'tick' }, nowMs);
+      const asked = said.flatMap((effect) => (effect.kind === 'send' ? [effect.request.kind] : []));
+      return {
+        end: said.find(({ kind }) => kind !== 'send'),
+        toldNodes: asked.includes('append'),
+        phase: recovery.phase,
+      };
+    };
+    const nothing = { kind: 'recovered', outcome: { head: 5, vdl: 0, tree: path } };
+    expect(follow(sixNodes, [])).toMatchObject({ end: nothing, toldNodes: false });
+    expect(follow(sixNodes.slice(0, 4), [])).toMatchObject({ end: nothing, toldNodes: false });
+    // One that has it all fills the others.
+    expect(follow(sixNodes, [50])).toMatchObject({ end: undefined, toldNodes: true, phase: 'replicating' });
+  });
+
   it('is told when the path it is to take contradicts what it recorded', () => {
     const { cluster } = begun();
     const forks = [fork(1, 0, 7), fork(5, 1, 10)];
@@ -463,5 +523,18 @@ describe('the durable end told by surveys', () => {
     expect(durableEnd([has, has, lacks, lacks], 'acknowledgeable')).toBe(10);
     expect(durableEnd([has, lacks, lacks, lacks], 'acknowledgeable')).toBe(0);
     expect(durableEnd([has, lacks, lacks], 'acknowledgeable')).toBe(10);
+    // Refilled on another path, a node may have held anything of this one.
+    const knows = answer(30, 10, [at(10, 20), at(20, 30)]);
+    const refilled = answer(0, 10, []);
+    expect(durableEnd([knows, knows, refilled, refilled, refilled, refilled], 'acknowledgeable')).toBe(30);
+    expect(
+      durableEnd(
+        [knows, answer(10, 10, []), answer(10, 10, []), refilled, refilled, refilled],
+        'acknowledgeable',
+      ),
+    ).toBe(30);
+    expect(
+      durableEnd([knows, ...Array.from({ length: 5 }, () => answer(10, 10, []))], 'acknowledgeable'),
+    ).toBe(10);
   });
 });
