@@ -25,6 +25,7 @@ import { addSqlCommand } from './commands/sql-command.ts';
 import { addStatusCommand } from './commands/status-command.ts';
 import { addTokenCommands } from './commands/token-commands.ts';
 import { addUpCommands } from './commands/up-commands.ts';
+import { addLossCommands } from './losses/loss-commands.ts';
 import { addRegionCommands } from './membership/region-commands.ts';
 import { addRewindCommand } from './rewind/rewind-command.ts';
 import { addTransferCommands } from './transfer/transfer-commands.ts';
@@ -43,6 +44,7 @@ export function buildProgram(): Command {
   addShellCommand(program);
   addTransferCommands(program);
   addMoveCommands(program);
+  addLossCommands(program);
   addPolicyCommand(program);
   addBranchCommands(program);
   addControlCommands(program);

@@ -57,6 +57,8 @@ const stepsOf = (
     })
     .join(',');
 
+const emptyBatch = '{"type":"batch","batch":{"steps":[]}}';
+
 /** The first step that failed, as the failure of the whole. */
 export function failureIn(answer: BatchAnswer | LinkFailure): LinkFailure | null {
   if (answer.kind === 'failed') return answer;
@@ -114,6 +116,11 @@ export class SqlLink {
     return this.batch(
       `{"baton":${JSON.stringify(baton)},"requests":[{"type":"batch","batch":{"steps":[${stepsOf(statements)}]}}]}`,
     );
+  }
+
+  /** Ends a stream. Never throws: one that nobody uses is forgotten in time. */
+  async close(baton: string): Promise<void> {
+    await this.batch(`{"baton":${JSON.stringify(baton)},"requests":[${emptyBatch},{"type":"close"}]}`);
   }
 
   private read(status: number, text: string): BatchAnswer | LinkFailure {

@@ -1,9 +1,6 @@
-/** `sextant switchover`, `failover`, `cancel` and `losses`: managed moves of the primary with their progress, and what failovers lost. */
+/** `sextant switchover`, `failover` and `cancel`: managed moves of the primary with their progress. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
-import { z } from 'zod';
-import { type Unanswered, whoIsMissing } from '../../moves/core/loss-answers.ts';
-import { type LossReport, lossReportSchema } from '../../moves/core/loss-report.ts';
 import { type Operation, operationRegion, operationSchema } from '../../moves/core/operations.ts';
 import {
   type Answer,
@@ -16,15 +13,7 @@ import {
   unknownRegion,
 } from '../ask/admin-client.ts';
 import { type AskOptions, withAsk, withExample } from '../ask/options.ts';
-import { CliError, formatBytes, formatMs, note, paint, printJson, table } from '../ask/output.ts';
-
-const lossSummarySchema = lossReportSchema.omit({ commits: true });
-type LossSummary = z.output<typeof lossSummarySchema>;
-const lossListSchema = z.object({
-  losses: z.array(lossSummarySchema),
-  unreachable: z.array(z.string()).default([]),
-  unanswered: z.array(z.object({ region: z.string(), epoch: z.int() })).default([]),
-});
+import { CliError, formatBytes, formatMs, note, paint, printJson } from '../ask/output.ts';
 
 const pollMs = 100;
 const moveTimeoutMs = 180_000;
@@ -188,66 +177,6 @@ async function requireRegion(target: Target, region: string): Promise<void> {
   if (!known.includes(region)) throw unknownRegion(region, known);
 }
 
-async function losses(epoch: string | undefined, options: AskOptions): Promise<void> {
-  if (epoch !== undefined && !/^\d+$/.test(epoch)) throw new CliError(`an epoch is a number, not ${epoch}`);
-  const target = targetOf(options);
-  const answer = await askAny(
-    target.gateways,
-    epoch === undefined ? '/v1/losses' : `/v1/losses/${epoch}`,
-    target.headers,
-  );
-  const body = answer.kind === 'ok' ? answer.body : failWith(answer);
-  if (options.json === true) return printJson(body);
-  if (epoch !== undefined) return printLoss(parsed(lossReportSchema, body));
-  const { losses: list, unreachable, unanswered } = parsed(lossListSchema, body);
-  if (list.length === 0) console.log(noneKnown(unreachable, unanswered));
-  else console.log(lossTable(list));
-  for (const line of whoIsMissing(unreachable, unanswered)) note(line);
-}
-
-/** "None" is said only when everybody has looked. */
-function noneKnown(unreachable: readonly string[], unanswered: readonly Unanswered[]): string {
-  const missing = unreachable.length + unanswered.length;
-  if (missing === 0) return 'no lost writes: every region has looked';
-  return `no lost writes are known yet, and ${missing === 1 ? 'one region has' : `${missing} regions have`} not said`;
-}
-
-const time = (us: number | null): string => (us === null ? '–' : new Date(us / 1000).toISOString());
-
-function lossTable(list: readonly LossSummary[]): string {
-  return table(
-    ['EPOCH', 'FOUND UNDER', 'REGION', 'WRITES', 'REDO', 'LSNS', 'FIRST COMMIT', 'LAST COMMIT'],
-    list.map((loss) => [
-      `${loss.orphanEpoch}`,
-      `${loss.epoch}`,
-      loss.region,
-      // R85: what was collected before the loss was known is in no count.
-      loss.unlistedTo === undefined ? `${loss.count}` : `${loss.count} above LSN ${loss.unlistedTo}`,
-      formatBytes(loss.lostBytes),
-      `${loss.fromLsn}–${loss.toLsn}`,
-      time(loss.firstCommitTimeUs),
-      time(loss.lastCommitTimeUs),
-    ]),
-  );
-}
-
-function printLoss(report: LossReport): void {
-  console.log(lossTable([report]));
-  console.log(
-    table(
-      ['LSN', 'COMMITTED', 'TRACE'],
-      report.commits.map((commit) => [`${commit.lsn}`, time(commit.commitTimeUs), commit.traceId ?? '–']),
-    ),
-  );
-  if (report.truncated) note(`the list holds the first ${report.commits.length} of ${report.count} writes`);
-}
-
-function parsed<T>(schema: z.ZodType<T>, body: unknown): T {
-  const result = schema.safeParse(body);
-  if (!result.success) throw new CliError('the gateway gave an answer this version cannot read');
-  return result.data;
-}
-
 export function addMoveCommands(program: Command): void {
   withExample(
     withAsk(program.command('switchover'))
@@ -273,11 +202,5 @@ export function addMoveCommands(program: Command): void {
       .description('give up a switchover or failover, until its target has taken over')
       .action(cancel),
     'sextant cancel eu-west-1.1b0c3297f264',
-  );
-  withExample(
-    withAsk(program.command('losses').argument('[epoch]'))
-      .description('what failovers lost: all of them, or one by either of the epochs in the list')
-      .action(losses),
-    'sextant losses 3 --json',
   );
 }

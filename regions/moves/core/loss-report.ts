@@ -54,6 +54,22 @@ export const lossReportSchema = z.object({
 });
 export type LossReport = z.infer<typeof lossReportSchema>;
 
+/**
+ * Where the region of a report can be read, as `PRAGMA sextant_at` takes it: `before` with nothing of the orphan, `after` with all
+ * of it.
+ */
+export const lossPlaces = ({
+  orphanEpoch,
+  fromLsn,
+  toLsn,
+}: Pick<LossReport, 'orphanEpoch' | 'fromLsn' | 'toLsn'>): {
+  readonly before: string;
+  readonly after: string;
+} => ({
+  before: `${orphanEpoch}:${fromLsn}`,
+  after: `${orphanEpoch}:${toLsn}`,
+});
+
 /** Collects the commits of an orphan, frame by frame: each of its range, and each once (R9). */
 export class LossCollector {
   private readonly from: Lsn;
@@ -138,7 +154,7 @@ export function mergeLosses(reports: readonly LossReport[]): readonly LossReport
   return [...byEpoch.values()].sort((a, b) => a.orphanEpoch - b.orphanEpoch);
 }
 
-/** @param known the report with more commits; its region and time of finding stay. */
+/** @param known the report with more commits; its time of finding stays. The region is the one whose orphan reaches further: it holds all of it. */
 function merged(known: LossReport, other: LossReport): LossReport {
   const have = new Set(known.commits.map((commit) => commit.lsn));
   const more = other.commits.filter((commit) => !have.has(commit.lsn));
@@ -151,6 +167,7 @@ function merged(known: LossReport, other: LossReport): LossReport {
   return {
     ...withoutUnlisted(known),
     ...(unlistedTo > fromLsn && { unlistedTo }),
+    region: other.toLsn > known.toLsn ? other.region : known.region,
     fromLsn,
     toLsn,
     lostBytes: toLsn - fromLsn,

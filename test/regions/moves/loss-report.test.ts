@@ -3,6 +3,7 @@ import { moveLimits } from '../../../regions/control/core/move-limits.ts';
 import {
   LossCollector,
   type LossReport,
+  lossPlaces,
   lossReportSchema,
   mergeLosses,
 } from '../../../regions/moves/core/loss-report.ts';
@@ -121,6 +122,12 @@ describe('merged losses', () => {
       [3, 3],
     ]);
     expect(merged[1]?.commits.map((each) => each.lsn)).toEqual([10, 20, 30]);
+  });
+
+  test('are read in the region whose orphan reaches furthest, also when another lists more of it', () => {
+    const [merged] = mergeLosses([report('a', 3, [10, 20, 30]), report('b', 3, [30, 40])]);
+    expect(merged).toMatchObject({ region: 'b', count: 4 });
+    expect(merged === undefined ? null : lossPlaces(merged)).toEqual({ before: '3:9', after: '3:40' });
   });
 
   test('cover everything that any region lost, in range, times and count alike', () => {
