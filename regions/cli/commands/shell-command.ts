@@ -121,12 +121,15 @@ function open(shell: Shell, isInteractive: boolean): Interface {
   return lines;
 }
 
-async function shell(region: string, options: AskOptions & BranchOptions): Promise<void> {
+type ShellOptions = AskOptions & BranchOptions & { readonly bail?: boolean };
+
+async function shell(region: string, options: ShellOptions): Promise<void> {
   const name = options.branch === undefined ? region : `${region}/${options.branch}`;
   const session = await sessionFor(region, options);
   const isInteractive = process.stdin.isTTY === true && process.stdout.isTTY === true;
   const running = new Shell(session, options.json === true);
   const lines = open(running, isInteractive);
+  const isOver = (): boolean => options.bail === true && !running.succeeded;
   let pending = '';
   const prompt = (): void => {
     const more = `${' '.repeat(Math.max(0, name.length - 3))}...> `;
@@ -148,13 +151,14 @@ async function shell(region: string, options: AskOptions & BranchOptions): Promi
       if (!(await running.command(trimmed))) break;
     } else {
       const { statements, rest } = splitStatements(`${pending}${line}\n`);
-      for (const statement of statements) await running.run(statement);
+      for (const statement of statements) if (!isOver()) await running.run(statement);
+      if (isOver()) break;
       pending = rest === '' ? '' : `${rest}\n`;
     }
     prompt();
   }
   lines.close();
-  if (!isInteractive && pending.trim() !== '') await running.run(pending);
+  if (!isInteractive && !isOver() && pending.trim() !== '') await running.run(pending);
   session.close();
   // A person saw the errors pass.
   if (!isInteractive && !running.succeeded) process.exitCode = 1;
@@ -164,9 +168,10 @@ export function addShellCommand(program: Command): void {
   withExample(
     withBranch(withAsk(program.command('shell').argument('<region>')))
       .description("an interactive SQL shell on a region's gateway")
+      .option('--bail', 'end at the first statement that fails; what its transaction had done is undone')
       .action(shell),
     'sextant shell eu-west-1',
     'sextant shell eu-west-1 --branch dev',
-    'sextant shell eu-west-1 < script.sql',
+    'sextant shell eu-west-1 --bail < script.sql',
   );
 }

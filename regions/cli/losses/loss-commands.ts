@@ -33,6 +33,7 @@ async function losses(epoch: string | undefined, options: LossOptions): Promise<
       '--rows and --sql are about one loss: give the epoch that `sextant losses` lists it under',
     );
   if (options.limit !== undefined && !wantsRows) throw new CliError('--limit goes with --rows or --sql');
+  const limit = limitOf(options);
   const target = targetOf(options);
   const answer = await askAny(
     target.gateways,
@@ -42,7 +43,7 @@ async function losses(epoch: string | undefined, options: LossOptions): Promise<
   const body = answer.kind === 'ok' ? answer.body : failWith(answer);
   if (epoch !== undefined) {
     const report = parsed(lossReportSchema, body);
-    if (wantsRows) return showRows(report, target, options);
+    if (wantsRows) return showRows(report, target, limit, options);
     if (options.json === true) return printJson({ ...report, ...lossPlaces(report) });
     return printLoss(report);
   }
@@ -104,8 +105,12 @@ function limitOf({ limit }: LossOptions): number {
   return Number(limit);
 }
 
-async function showRows(report: LossReport, target: Target, options: LossOptions): Promise<void> {
-  const limit = limitOf(options);
+async function showRows(
+  report: LossReport,
+  target: Target,
+  limit: number,
+  options: LossOptions,
+): Promise<void> {
   const { region, orphanEpoch } = report;
   const places = lossPlaces(report);
   const link = new SqlLink(await gatewayOf(target, region), target.clientToken);

@@ -13,7 +13,7 @@ import type { Shape } from './table-shape.ts';
 const written = (literal: Literal | undefined): string => dumpValue(readLiteral(literal ?? 'NULL'));
 const comment = (text: string): readonly string[] => text.split(/\r?\n/).map((line) => `-- ${line}`);
 
-/** Lines of SQL; comments stand before what they are about. */
+/** Lines of SQL; comments are lines of their own. The first is no comment: a text that begins with `--` looks like an option to a command. */
 export function bringBack(difference: Difference): readonly string[] {
   const { schema, tables, notCompared } = difference;
   const rows = (kind: RowChange['kind']): readonly string[] =>
@@ -29,10 +29,10 @@ export function bringBack(difference: Difference): readonly string[] {
       .filter((each) => each.change === 'dropped' && types.includes(each.type))
       .map(({ type, name }) => `DROP ${type.toUpperCase()} IF EXISTS ${quotedName(name)};`);
   return [
+    'BEGIN IMMEDIATE;',
     ...tables.flatMap(triggerComment),
     ...notCompared.flatMap(({ name, reason }) => comment(`table ${name} was not compared: ${reason}`)),
     ...schema.flatMap(alteredComment),
-    'BEGIN IMMEDIATE;',
     'PRAGMA defer_foreign_keys=ON;',
     ...dropped(['trigger', 'view', 'index']),
     ...created(['table']),
@@ -64,7 +64,7 @@ function rowSql(shape: Shape, change: RowChange): string {
   switch (change.kind) {
     case 'inserted': {
       const values = change.after.values.map(written).join(',');
-      return `INSERT INTO ${table}(${shape.columns.map(quotedName).join(',')}) VALUES(${values});`;
+      return `INSERT INTO ${table}(${shape.columns.map(quotedName).join(',')}) VALUES(${values}) ON CONFLICT DO NOTHING;`;
     }
     case 'deleted':
       return `DELETE FROM ${table} WHERE ${asItWas(shape, change.before, () => true)};`;

@@ -245,7 +245,7 @@ describe('asking a deployment', () => {
     });
   });
 
-  test('shell takes statements over several lines, dot commands, and goes on after an error', async () => {
+  test('shell takes statements over several lines, dot commands, and goes on after an error, unless it is to bail', async () => {
     replies['/v1/status'] = () => ({ body: status() });
     replies['/v2/pipeline'] = (body) => {
       const sql = JSON.stringify(body);
@@ -260,7 +260,18 @@ describe('asking a deployment', () => {
             body: {
               baton: 'b',
               results: [
-                { type: 'ok', response: { type: 'execute', result: { cols: [{ name: 'x' }], rows: [] } } },
+                {
+                  type: 'ok',
+                  response: {
+                    type: 'execute',
+                    result: {
+                      cols: [{ name: 'x' }],
+                      rows: [],
+                      affected_row_count: 0,
+                      last_insert_rowid: null,
+                    },
+                  },
+                },
               ],
             },
           };
@@ -278,6 +289,14 @@ describe('asking a deployment', () => {
       'broken',
       expect.stringMatching(/^SELECT name, type FROM sqlite_schema/),
     ]);
+    requests.splice(0);
+    const bailed = await sextant(
+      ['shell', 'eu-west-1', '--bail', '--url', url],
+      'BEGIN;\nbroken; COMMIT;\nCOMMIT',
+    );
+    expect(bailed.code).toBe(1);
+    expect(JSON.stringify(requests)).toContain('broken');
+    expect(JSON.stringify(requests)).not.toContain('COMMIT');
   });
 });
 
@@ -364,12 +383,18 @@ describe('moving the primary', () => {
     };
     replies['/v1/losses'] = () => ({ body: { losses: [summary], unreachable: ['ap-northeast-1'] } });
     const losses = await sextant(['losses', '--url', url]);
-    expect(losses.out).toMatch(/\n5 +6 +us-east-1 +1 +120 B +80–200 +2023-11-14T22:13:20\.000Z/);
+    expect(losses.out).toMatch(/\n5 +6 +us-east-1 +1 +120 B +5:80 +5:200 +2023-11-14T22:13:20\.000Z/);
     expect(losses.err).toContain('ap-northeast-1 did not answer');
     const commits = [{ lsn: 200, commitTimeUs: 1_700_000_000_000_000, traceId: 'ab'.repeat(16) }];
     replies['/v1/losses/5'] = () => ({ body: { ...summary, commits } });
     const detail = await sextant(['losses', '5', '--url', url]);
     expect(detail.out).toContain(`200  2023-11-14T22:13:20.000Z  ${'ab'.repeat(16)}`);
+    expect(detail.err).toContain("PRAGMA sextant_at = '5:80', and '5:200', at a gateway of us-east-1");
+    const places = { region: 'us-east-1', before: '5:80', after: '5:200' };
+    const asJson = await sextant(['losses', '5', '--json', '--url', url]);
+    expect(JSON.parse(asJson.out)).toMatchObject({ ...places, commits });
+    const listed = await sextant(['losses', '--json', '--url', url]);
+    expect(JSON.parse(listed.out)).toMatchObject({ losses: [places], unreachable: ['ap-northeast-1'] });
   });
 });
 
@@ -390,6 +415,17 @@ describe('losses', () => {
     expect(early.out).toBe('no lost writes are known yet, and 2 regions have not said\n');
     expect(early.err).toContain('us-east-1 has not looked yet: it answers once it follows epoch 2');
     expect(early.err).toContain('ap-northeast-1 did not answer');
+  });
+
+  test('as rows are those of one epoch, and as many as a number says', async () => {
+    const whole = await sextant(['losses', '--rows', '--url', url]);
+    expect(whole).toMatchObject({ code: 1, err: expect.stringContaining('give the epoch') });
+    const bare = await sextant(['losses', '5', '--limit', '3', '--url', url]);
+    expect(bare).toMatchObject({ code: 1, err: 'error: --limit goes with --rows or --sql\n' });
+    for (const limit of ['0', 'many', '-1']) {
+      const bad = await sextant(['losses', '5', '--sql', `--limit=${limit}`, '--url', url]);
+      expect(bad).toMatchObject({ code: 1, err: expect.stringContaining(`not ${limit}`) });
+    }
   });
 
   test('a failover past a better survivor names it, and passes on whom the operator gives up', async () => {
