@@ -69,11 +69,21 @@ describe('a difference between two places', () => {
 
   test('leaves a row alone that somebody has written since (R88)', async () => {
     const { before, after } = databases(
-      "UPDATE people SET age = 99 WHERE id = 1; UPDATE people SET name = 'Eve' WHERE id = 2; DELETE FROM bare WHERE rowid = 1; INSERT INTO people(id, name) VALUES(7, 'lost')",
+      `
+        UPDATE people SET age = 99 WHERE id = 1;
+        UPDATE people SET name = 'Eve' WHERE id = 2;
+        DELETE FROM bare WHERE rowid = 1;
+        INSERT INTO people(id, name) VALUES(7, 'lost');
+      `,
     );
     const statements = bringBack(await difference(before, after));
     before.exec(
-      "UPDATE people SET age = 50 WHERE id = 1; UPDATE people SET age = 21 WHERE id = 2; UPDATE bare SET a = 'kept' WHERE rowid = 1; INSERT INTO people(id, name, age) VALUES(7, 'newer', 1)",
+      `
+        UPDATE people SET age = 50 WHERE id = 1;
+        UPDATE people SET age = 21 WHERE id = 2;
+        UPDATE bare SET a = 'kept' WHERE rowid = 1;
+        INSERT INTO people(id, name, age) VALUES(7, 'newer', 1);
+      `,
     );
     for (const statement of statements) before.exec(statement);
     expect(before.prepare('SELECT name, age FROM people WHERE id > 0').all()).toEqual([
