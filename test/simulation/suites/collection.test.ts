@@ -17,10 +17,14 @@ describe('with logs that are collected', { retry: 0 }, () => {
     expect(fillings).toBeGreaterThan(0);
   });
 
-  it('a region comes back whose nodes all have floors above the fork that left them (S18, R85)', slow, async () => {
-    const { fillings } = await allWell(forksBelowFloors, [16]);
-    expect(fillings).toBeGreaterThan(0);
-  });
+  it(
+    'a region comes back whose nodes all have floors above the fork that left them (S18, R85)',
+    slow,
+    async () => {
+      const { fillings } = await allWell(forksBelowFloors, [16]);
+      expect(fillings).toBeGreaterThan(0);
+    },
+  );
 });
 
 describe('the judges object when', { retry: 0 }, () => {
