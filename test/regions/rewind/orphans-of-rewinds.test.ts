@@ -42,7 +42,7 @@ async function lostUnder(head: number, forks: readonly Fork[], ends: ReadonlyMap
     runtime: machine,
     log: pino({ level: 'silent' }),
   });
-  search.search(joined);
+  void search.search(joined);
   await eventually('it has looked', () => search.lookedUnder === epoch(head));
   search.close();
   return reports.map(({ orphanEpoch, fromLsn, toLsn, count }) => ({ orphanEpoch, fromLsn, toLsn, count }));
