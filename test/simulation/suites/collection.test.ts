@@ -35,7 +35,7 @@ describe('the judges object when', { retry: 0 }, () => {
       seeds: 6,
       first: 2,
     } as const;
-    expect(await objectors(planted)).toContain('pages');
+    expect(await objectors(planted)).toContain('retention');
   });
 
   it('log is collected above the low-water mark', slow, async () => {
