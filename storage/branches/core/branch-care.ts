@@ -83,6 +83,11 @@ export class BranchCare {
     if (forgets) this.peers.forget();
   }
 
+  /** The region is new: there are no branches. @returns whether anything has to be saved. */
+  beginsAnew(): boolean {
+    return this.peers.beginsAnew();
+  }
+
   /** Whether a peer's answer is awaited. */
   get isAsking(): boolean {
     return this.asking !== null;

@@ -3,7 +3,7 @@
  * and that the branch exists at all, a node that was away or came back empty can only hear from its peers.
  *
  * S34: a node is a witness of a branch that it hears of when it cannot have forgotten any of it: it has once heard of all branches
- * there were from three nodes that had not come back empty, or from all others. Every branch is on four nodes before anybody writes
+ * there were from three nodes that had not come back empty, or from all others, or the region was new. Every branch is on four nodes before anybody writes
  * there, so three of them cannot all lack it. Of a branch that it heard of before that, it is a witness again when a writer
  * says so (S6), or when it holds whatever three witnesses hold of it: every write quorum meets them (S1).
  */
@@ -58,6 +58,13 @@ export class BranchPeers {
     if (this.knowsAllNow && this.branches.live.length === 1) return false;
     this.notBeforeMs = nowMs + (this.knowsAllNow ? branchLimits.askEveryMs : branchLimits.askAtOnceMs);
     return true;
+  }
+
+  /** All nodes of the region were empty when its first recovery began: there is no branch that any could have forgotten. */
+  beginsAnew(): boolean {
+    const changed = !this.knowsAllNow;
+    this.knowsAllNow = true;
+    return changed;
   }
 
   /** What it may have known in an earlier life does not count any more. */

@@ -415,6 +415,7 @@ export class StorageNode {
       this.refuse(caller, doesNotFit(head));
       return;
     }
+    if (request.isNew === true && this.care.beginsAnew()) this.persistState([]);
     // Frames still on their way to the disk may stay out: since the seal they can no longer be acknowledged (S2).
     this.replyAfterState(caller, () => ({
       ...surveyOf(this.tree, this.segment, this.branches.durableOn(head), head),

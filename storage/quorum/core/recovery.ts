@@ -244,7 +244,8 @@ export class Recovery {
     const forks = this.tree.forksOf(this.head);
     for (const peer of this.idle(nowMs)) {
       if (!peer.sealed || peer.survey !== null) continue;
-      this.send(peer, { kind: 'survey', authority: this.goal.epoch, head: this.head, forks });
+      const isNew = this.isNew && { isNew: true as const };
+      this.send(peer, { kind: 'survey', authority: this.goal.epoch, head: this.head, forks, ...isNew });
     }
   }
 

@@ -193,6 +193,7 @@ const requestSchemas = {
     authority: epochSchema,
     head: epochSchema,
     forks: forksSchema,
+    isNew: z.literal(true).optional(),
   }),
   [messageKinds.fork]: z.object({ kind: z.literal('fork'), authority: epochSchema, forks: forksSchema }),
   [messageKinds.fetch]: z.object({

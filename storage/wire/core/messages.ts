@@ -44,6 +44,8 @@ export interface SurveyRequest {
   readonly authority: Epoch;
   readonly head: Epoch;
   readonly forks: readonly Fork[];
+  /** All nodes of the region were empty a moment ago: it is new, and nobody has forgotten anything (S34). Left out elsewhere. */
+  readonly isNew?: true | undefined;
 }
 
 export interface ForkRequest {

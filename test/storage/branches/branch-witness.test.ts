@@ -60,6 +60,17 @@ describe('S34: a node that came back empty', () => {
     expect(node.node.care.known.isWhole).toBe(true);
   });
 
+  test('knows at once that there are none where the first recovery of the region found all nodes empty', () => {
+    const node = new OneNode(emptyNodeState);
+    node.ask({ kind: 'survey', authority: epoch(1), head: epoch(0), forks: [], isNew: true });
+    expect(node.node.care.known.isWhole).toBe(true);
+    node.restart();
+    expect(node.node.care.known.isWhole).toBe(true);
+    const returnedAlone = new OneNode(emptyNodeState);
+    returnedAlone.ask({ kind: 'survey', authority: epoch(1), head: epoch(0), forks: [] });
+    expect(returnedAlone.node.care.known.isWhole).toBe(false);
+  });
+
   test('is no witness of a branch that was there before, and one of a branch that begins afterwards', () => {
     const early = returned();
     early.fork(...forks);
