@@ -113,7 +113,9 @@ export class OrphanSearch {
   private async find(joined: Recovered): Promise<boolean> {
     const tree = new EpochTree(joined.tree);
     let complete = true;
-    for (const { epoch: reign } of joined.tree) {
+    for (const { epoch: reign, branch } of joined.tree) {
+      // What is written on a branch is no part of main's history, and not lost for that.
+      if (branch !== mainBranch) continue;
       if (reign === joined.head || this.inspected.has(`${joined.head}/${reign}`)) continue;
       const goal = { kind: 'inspect', branch: mainBranch, epoch: joined.head, head: reign } as const;
       const outcome = await this.options.recover(goal);

@@ -5,7 +5,7 @@ import { OrphanSearch } from '../../../regions/moves/orphan-search.ts';
 import type { Fork } from '../../../storage/history/epoch-tree.ts';
 import type { Recovered, RecoveryGoal } from '../../../storage/index.ts';
 import { machine } from '../../../storage/process/runtime.ts';
-import { epoch, lsn, nodeId, regionId } from '../../../storage/redo/ids.ts';
+import { branchName, epoch, lsn, nodeId, regionId } from '../../../storage/redo/ids.ts';
 import type { StorageRequest } from '../../../storage/wire/core/messages.ts';
 import { eventually } from '../../storage/region-harness.ts';
 import { fork, frameBytes } from '../../storage/simulation/samples.ts';
@@ -60,6 +60,11 @@ describe('R77: what a rewind left', () => {
     expect(await lostUnder(3, rewound, ends)).toEqual([
       { orphanEpoch: 1, fromLsn: 50, toLsn: 100, count: 5 },
     ]);
+  });
+
+  test('nor is what was written on a branch, which was never part of it', async () => {
+    const beside = [...began, fork(3, 2, 60, branchName('dev')), fork(4, 2, 80)];
+    expect(await lostUnder(4, beside, new Map([...ends, [1, 50], [3, 90]]))).toEqual([]);
   });
 
   test('is lost where the same fork is a failover', async () => {
