@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { eventually } from '../storage/region-harness.ts';
-import { TestDeployment } from './local-deployment.ts';
-import { idsIn, SteadyWriter } from './steady-writer.ts';
+import { eventually } from '../../storage/region-harness.ts';
+import { TestDeployment } from '../local-deployment.ts';
+import { idsIn, SteadyWriter } from '../steady-writer.ts';
 
 const region = 'us-east-1';
 const endpointsSchema = z.object({

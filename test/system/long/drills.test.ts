@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { drillAnswerSchema, drillReportSchema } from '../../regions/drills/core/drill-report.ts';
-import { type OtlpReceiver, startOtlpReceiver } from '../telemetry/otlp-receiver.ts';
-import { TestDeployment } from './local-deployment.ts';
+import { drillAnswerSchema, drillReportSchema } from '../../../regions/drills/core/drill-report.ts';
+import { type OtlpReceiver, startOtlpReceiver } from '../../telemetry/otlp-receiver.ts';
+import { TestDeployment } from '../local-deployment.ts';
 
 const regions = ['us-east-1', 'eu-west-1', 'ap-northeast-1'] as const;
 const [east, europe] = regions;

@@ -1,7 +1,7 @@
 /** The RPO of 0 on real processes: one round of what `rpo-rounds.ts` does many of. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { TestDeployment } from './local-deployment.ts';
-import { loseRegion, rpoRegions } from './rpo-rounds.ts';
+import { TestDeployment } from '../local-deployment.ts';
+import { loseRegion, rpoRegions } from '../rpo-rounds.ts';
 
 const slow = 300_000;
 
