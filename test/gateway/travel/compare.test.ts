@@ -68,4 +68,4 @@ it('what lies between two places is found at a gateway, with values that no answ
   expect(await compare(after, await placeOf(client))).toMatchObject({ schema: [], tables: [] });
 
   await expect(compare('9:1', after)).rejects.toThrow('knows epoch 9');
-});
+}, 120_000);
