@@ -5,19 +5,14 @@
  */
 import { commonPoint, type EpochTree } from '../history/epoch-tree.ts';
 import type { ImageStore } from '../images/image-store.ts';
-import type { HeldFrame, Segment } from '../log/core/segment.ts';
+import type { Segment } from '../log/core/segment.ts';
 import type { FrameReader } from '../log/frame-reader.ts';
 import { nextTurn, type Runtime } from '../process/runtime.ts';
-import { checkedFrames, framePayload } from '../redo/frame.ts';
 import { type Epoch, type Lsn, minLsn, type PageNo, zeroLsn } from '../redo/ids.ts';
-import { redoLimits } from '../redo/limits.ts';
-import { RecordCursor } from '../redo/record-cursor.ts';
 import type { RefusalCode } from '../wire/core/messages.ts';
 import { PageIndex } from './core/page-index.ts';
-
-export type PagesRead =
-  | { readonly kind: 'pages'; readonly pages: readonly (Uint8Array | null)[] }
-  | { readonly kind: 'refused'; readonly code: RefusalCode; readonly reason: string };
+import { addStretch } from './log-index.ts';
+import { buildPages, type PagesRead, type PagesRefused, payloadsOf, refused } from './page-building.ts';
 
 export interface HistoryPagesOptions {
   readonly tree: EpochTree;
@@ -47,8 +42,6 @@ interface Covered {
   usedAtMs: number;
 }
 
-type Refused = Extract<PagesRead, { kind: 'refused' }>;
-const refused = (code: RefusalCode, reason: string): Refused => ({ kind: 'refused', code, reason });
 const nothing = new Uint8Array(0);
 
 export class HistoryPages {
@@ -70,9 +63,11 @@ export class HistoryPages {
       return Promise.resolve(refused('OVERLOADED', `${this.waiting} reads of old versions wait for the log`));
     this.waiting += 1;
     const read = this.last.then(() => this.readNow(head, readPoint, pages));
-    this.last = read.finally(() => {
+    const over = (): void => {
       this.waiting -= 1;
-    });
+    };
+    // One that throws fails by itself, and not those behind it.
+    this.last = read.then(over, over);
     return read;
   }
 
@@ -119,7 +114,7 @@ export class HistoryPages {
   }
 
   /** An index of the path from `from` or below up to `readPoint`, made or gone on with. */
-  private async cover(head: Epoch, from: Lsn, readPoint: Lsn): Promise<Covered | Refused> {
+  private async cover(head: Epoch, from: Lsn, readPoint: Lsn): Promise<Covered | PagesRefused> {
     const { tree, segment, frames, runtime } = this.options;
     let covered = this.covered.find(({ head: of, index }) => of === head && index.floor <= from);
     if (covered === undefined) {
@@ -145,7 +140,7 @@ export class HistoryPages {
       const read = await frames.read(run.frames);
       if (read.kind === 'bad') return this.givenUp(covered, 'DISK_FAILED', read.reason);
       for (const [place, stretch] of run.frames.entries())
-        addTo(index, stretch, read.frames[place] ?? nothing);
+        addStretch(index, stretch, read.frames[place] ?? nothing);
       at = run.end;
       covered.to = at;
       if (index.recordCount > historyBounds.recordsMax)
@@ -166,7 +161,7 @@ export class HistoryPages {
     return covered;
   }
 
-  private givenUp(covered: Covered, code: RefusalCode, reason: string): Refused {
+  private givenUp(covered: Covered, code: RefusalCode, reason: string): PagesRefused {
     this.covered = this.covered.filter((other) => other !== covered);
     return refused(code, reason);
   }
@@ -177,46 +172,22 @@ export class HistoryPages {
     pages: readonly PageNo[],
   ): Promise<PagesRead> {
     const plans = pages.map((page) => index.plan(page, head, readPoint));
-    const wanted = [...new Set(plans.flatMap((plan) => plan?.records.map(({ frame }) => frame) ?? []))].sort(
-      (a, b) => a.position.file - b.position.file || a.position.offset - b.position.offset,
-    );
     // Called before anything is waited for: which runs are read is settled with the plans.
-    const [images, read] = await Promise.all([
+    const [images, payloads] = await Promise.all([
       this.options.images.read(pages, from),
-      this.options.frames.read(wanted),
+      payloadsOf(
+        this.options.frames,
+        plans.flatMap((plan) => plan?.records ?? []),
+      ),
     ]);
-    if (read.kind === 'bad') return refused('DISK_FAILED', read.reason);
-    const payloads = new Map(wanted.map((frame, at) => [frame, framePayload(read.frames[at] ?? nothing)]));
-    const built: (Uint8Array | null)[] = [];
-    for (const [place, plan] of plans.entries()) {
+    if ('kind' in payloads) return payloads;
+    const rotten = images.find((image) => image.kind === 'bad');
+    if (rotten?.kind === 'bad') return refused('NOT_COMPLETE', rotten.reason);
+    const parts = plans.map((plan, place) => {
       const image = images[place];
-      if (image?.kind === 'bad') return refused('NOT_COMPLETE', image.reason);
-      const stored = image?.kind === 'ok' && plan?.needsImage !== false ? image.bytes : null;
-      const records = plan?.records ?? [];
-      // S23: without a record a page that the database no longer reaches is gone.
-      const page = records.length === 0 ? stored : (stored ?? new Uint8Array(redoLimits.pageBytes));
-      for (const { frame, offset } of records) {
-        const cursor = new RecordCursor(payloads.get(frame) ?? nothing, offset);
-        if (page === null || !cursor.next() || !cursor.applyTo(page))
-          return refused(
-            'DISK_FAILED',
-            `no change of a page lies where one was indexed, in a frame at ${frame.base}`,
-          );
-      }
-      built.push(page);
-    }
-    return { kind: 'pages', pages: built };
-  }
-}
-
-/** A stretch may be many frames, of which each is indexed where it lies. */
-function addTo(index: PageIndex, stretch: HeldFrame, bytes: Uint8Array): void {
-  let { offset } = stretch.position;
-  for (const frame of checkedFrames(bytes)) {
-    const { epoch, pg, base, end, prevPg } = frame.header;
-    const position = { ...stretch.position, offset, length: frame.bytes.length };
-    // The index asks for no commit.
-    index.add({ epoch, pg, base, end, prevPg, lastCpl: null, position }, frame.bytes);
-    offset += frame.bytes.length;
+      const matters = image?.kind === 'ok' && plan?.needsImage !== false;
+      return { image: matters ? image.bytes : null, records: plan?.records ?? [] };
+    });
+    return buildPages(parts, payloads);
   }
 }

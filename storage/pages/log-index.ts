@@ -24,19 +24,22 @@ export async function indexEntries(
     const some = entries.slice(at, at + framesPerTurn);
     const read = await frames.read(some);
     if (read.kind === 'bad') return false;
-    for (const [place, stretch] of some.entries()) {
-      let { offset } = stretch.position;
-      for (const { header, bytes } of checkedFrames(read.frames[place] ?? nothing)) {
-        const { epoch, pg, base, end, prevPg } = header;
-        const position = { ...stretch.position, offset, length: bytes.length };
-        // The index asks for no commit.
-        index.add({ epoch, pg, base, end, prevPg, lastCpl: null, position }, bytes);
-        offset += bytes.length;
-      }
-    }
+    for (const [place, stretch] of some.entries()) addStretch(index, stretch, read.frames[place] ?? nothing);
     await nextTurn(runtime);
   }
   return true;
+}
+
+/** A stretch may be many frames, of which each is indexed where it lies. @param bytes of all of it. */
+export function addStretch(index: PageIndex, stretch: HeldFrame, bytes: Uint8Array): void {
+  let { offset } = stretch.position;
+  for (const frame of checkedFrames(bytes)) {
+    const { epoch, pg, base, end, prevPg } = frame.header;
+    const position = { ...stretch.position, offset, length: frame.bytes.length };
+    // The index asks for no commit.
+    index.add({ epoch, pg, base, end, prevPg, lastCpl: null, position }, frame.bytes);
+    offset += frame.bytes.length;
+  }
 }
 
 const nothing = new Uint8Array(0);

@@ -15,16 +15,13 @@ import { ImageUpkeep } from '../images/image-upkeep.ts';
 import type { HeldFrame, Segment } from '../log/core/segment.ts';
 import type { FrameReader } from '../log/frame-reader.ts';
 import { nextTurn, pause, type Runtime } from '../process/runtime.ts';
-import { framePayload } from '../redo/frame.ts';
 import { type Epoch, genesisEpoch, type Lsn, maxLsn, minLsn, type PageNo, zeroLsn } from '../redo/ids.ts';
-import { redoLimits } from '../redo/limits.ts';
-import { RecordCursor } from '../redo/record-cursor.ts';
-import type { RefusalCode } from '../wire/core/messages.ts';
 import { BranchPages, type BranchPath, type BranchSource } from './branch-pages.ts';
-import type { PageIndex, PagePlan } from './core/page-index.ts';
+import type { PageIndex, PlannedRecord } from './core/page-index.ts';
 import { planOver } from './core/path-plan.ts';
-import { HistoryPages, type PagesRead } from './history-pages.ts';
+import { HistoryPages } from './history-pages.ts';
 import { indexEntries } from './log-index.ts';
+import { buildPages, type PagesRead, payloadsOf, refused } from './page-building.ts';
 import { PageFolder, type pageFolderBounds } from './page-folder.ts';
 
 /** Up to where the history that ends in `head` may be folded. */
@@ -69,7 +66,7 @@ interface Start {
   /** Null when the store has it, or when it does not matter. */
   readonly image: Uint8Array | null;
   readonly isStored: boolean;
-  readonly plan: PagePlan | null;
+  readonly records: readonly PlannedRecord[];
 }
 
 export class PageReader {
@@ -279,8 +276,7 @@ export class PageReader {
         page,
         image: changed instanceof Uint8Array ? changed : null,
         isStored: changed === 'stored',
-        // S23: without a record the page is gone, as if nothing were planned.
-        plan: plan?.records.length === 0 ? null : plan,
+        records: plan?.records ?? [],
       };
     });
   }
@@ -291,37 +287,17 @@ export class PageReader {
     // Called before anything is waited for: which runs are read is settled with the plans.
     const reading: Promise<readonly ImageRead[]> =
       asked.length === 0 ? Promise.resolve([]) : this.images.read(asked, imagesAt ?? this.images.point.lsn);
-    const frames = new Set<HeldFrame>();
-    for (const { plan } of started) for (const { frame } of plan?.records ?? []) frames.add(frame);
-    const wanted = [...frames].sort(
-      (a, b) => a.position.file - b.position.file || a.position.offset - b.position.offset,
-    );
-    const [stored, read] = await Promise.all([reading, this.options.frames.read(wanted)]);
+    const planned = started.flatMap(({ records }) => records);
+    const [stored, payloads] = await Promise.all([reading, payloadsOf(this.options.frames, planned)]);
     const rotten = stored.find((image) => image.kind === 'bad');
     if (rotten?.kind === 'bad') return refused('NOT_COMPLETE', rotten.reason);
-    if (read.kind === 'bad') return refused('DISK_FAILED', read.reason);
-    const payloads = new Map<HeldFrame, Uint8Array>();
-    wanted.forEach((frame, at) => {
-      const bytes = read.frames[at];
-      if (bytes !== undefined) payloads.set(frame, framePayload(bytes));
-    });
-    const pages: (Uint8Array | null)[] = [];
+    if ('kind' in payloads) return payloads;
     let next = 0;
-    for (const { image: held, isStored, plan } of started) {
+    const parts = started.map(({ image, isStored, records }) => {
       const found = isStored ? stored[next++] : undefined;
-      const image = found?.kind === 'ok' ? found.bytes : held;
-      const page = plan === null ? image : (image ?? new Uint8Array(redoLimits.pageBytes));
-      for (const { frame, offset } of plan?.records ?? []) {
-        const cursor = new RecordCursor(payloads.get(frame) ?? nothing, offset);
-        if (page === null || !cursor.next() || !cursor.applyTo(page))
-          return refused(
-            'DISK_FAILED',
-            `no change of a page lies where one was indexed, in a frame at ${frame.base}`,
-          );
-      }
-      pages.push(page);
-    }
-    return { kind: 'pages', pages };
+      return { image: found?.kind === 'ok' ? found.bytes : image, records };
+    });
+    return buildPages(parts, payloads);
   }
 
   /** Folds up to `target` and indexes all that lies above, once `prepare` is done. Nobody is served until then. */
@@ -359,10 +335,4 @@ export class PageReader {
     }
     return true;
   }
-}
-
-const nothing = new Uint8Array(0);
-
-function refused(code: RefusalCode, reason: string): PagesRead {
-  return { kind: 'refused', code, reason };
 }

@@ -128,7 +128,7 @@ describe('a stream that reads the past', () => {
       [expect.stringContaining(`1:${places[1]}`)],
     ]);
     await one?.("PRAGMA sextant_at = 'now'");
-    // The thread that is free goes to the place that is asked for now.
+    // The thread that is free goes to the new place.
     expect(await one?.(`PRAGMA sextant_at = '${places[2]}'`)).toEqual([
       [expect.stringContaining(`1:${places[2]}`)],
     ]);

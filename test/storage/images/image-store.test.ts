@@ -107,7 +107,7 @@ describe('a store of images', () => {
     expect(await versions(store, lsn(10))).toEqual([1, 1, 1, 0, 0, 0, 0, 0, 0]);
     expect(await versions(store, lsn(9))).toEqual(Array(9).fill(0));
     expect([9, 10, 25, 99].map((at) => store.endBelow(lsn(at)).lsn)).toEqual([0, 10, 20, 30]);
-    expect(await store.pageAt(pageNo(2), lsn(10))).toEqual({ kind: 'ok', bytes: image(1) });
+    expect(await store.read([pageNo(2)], lsn(10))).toEqual([{ kind: 'ok', bytes: image(1) }]);
   });
 
   it('has no page beyond where a database ended in a newer run, also after a merge and a restart (S23)', async () => {
