@@ -19,7 +19,7 @@ export abstract class OperationSession implements SqlSession {
   abstract get bookmark(): Bookmark | null;
   abstract close(): Promise<void>;
   /** Runs one operation after those before it. @param done called once, when its answer may leave. */
-  protected abstract run(
+  abstract run(
     operation: SqlOperation,
     context: SqlRequestContext,
     done: (outcome: SqlOutcome<AnyOperationValue>) => void,

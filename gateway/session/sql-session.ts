@@ -100,7 +100,7 @@ export class GatewaySession extends OperationSession {
     return Promise.resolve();
   }
 
-  protected run(given: SqlOperation, context: SqlRequestContext, done: (outcome: Outcome) => void): void {
+  run(given: SqlOperation, context: SqlRequestContext, done: (outcome: Outcome) => void): void {
     const { metrics, readOnly } = this.services;
     const { tracer } = this.database;
     const reading: ReadOnlyReading = readOnly ? readOnlyOperation(given) : { kind: 'run', operation: given };

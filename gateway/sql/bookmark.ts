@@ -1,6 +1,7 @@
 /** A place in history that a client has seen: `<epoch>.<lsn>`. Whoever shows it never reads behind it (G59). Pure. */
 import { type Epoch, epoch, type Lsn, lsn } from '../../storage/core.ts';
 import type { SqlOperation } from './operation.ts';
+import { factsOf } from './statement-facts.ts';
 
 export interface Bookmark {
   readonly epoch: Epoch;
@@ -25,7 +26,8 @@ const pragma =
 
 /** What `PRAGMA sextant_bookmark` asks: a text to take as the stream's bookmark, or null to be told it. Undefined: another statement. */
 export function bookmarkPragma(operation: SqlOperation): string | null | undefined {
-  if (operation.kind !== 'execute' || !/sextant_bookmark/i.test(operation.statement.sql)) return undefined;
+  // What is remembered of the text is looked at first: this is asked of every statement.
+  if (operation.kind !== 'execute' || factsOf(operation.statement.sql).word !== 'PRAGMA') return undefined;
   const found = pragma.exec(operation.statement.sql);
   return found === null ? undefined : (found.slice(1).find((text) => text !== undefined) ?? null);
 }

@@ -67,10 +67,6 @@ export class PastReads {
     return this.engines.length;
   }
 
-  get readWaitMs(): number {
-    return this.options.limits.readWaitMs;
-  }
-
   /**
    * The consistency point that a wish means (S40).
    * @param hasAll resolves once this region shows everything that was acknowledged anywhere before now, with null, or with why it
@@ -152,17 +148,9 @@ export class PastReads {
   /** An engine that reads there, with this stream counted in: give it back with `leave`. */
   async join(point: PastPoint): Promise<SqlOutcome<PastEngine>> {
     const shared = this.engines.find((engine) => samePoint(engine.point, point));
-    if (shared !== undefined) {
-      shared.join();
-      await shared.opened();
-      return { ok: true, value: shared };
-    }
+    if (shared !== undefined) return joined(shared, () => shared.opened());
     const idle = this.engines.find(({ streams }) => streams === 0);
-    if (idle !== undefined) {
-      idle.join();
-      await idle.moveTo(point);
-      return { ok: true, value: idle };
-    }
+    if (idle !== undefined) return joined(idle, () => idle.moveTo(point));
     const { pastPlaces } = this.options.limits;
     if (this.engines.length + this.starting >= pastPlaces)
       return adviseFailure(
@@ -196,6 +184,8 @@ export class PastReads {
       this.engines.push(engine);
       this.ticker ??= this.runtime.every(lookEveryMs, () => this.look());
       return { ok: true, value: engine };
+    } catch (error) {
+      return noThread(error);
     } finally {
       this.starting -= 1;
     }
@@ -218,4 +208,24 @@ export class PastReads {
     this.ticker?.stop();
     await Promise.all(this.engines.splice(0).map((engine) => engine.close()));
   }
+}
+
+/** Counts a stream in while its engine gets there, and out again when that ends first. */
+async function joined(engine: PastEngine, opening: () => Promise<void>): Promise<SqlOutcome<PastEngine>> {
+  engine.join();
+  try {
+    await opening();
+    return { ok: true, value: engine };
+  } catch (error) {
+    engine.leave();
+    return noThread(error);
+  }
+}
+
+function noThread(error: unknown): SqlOutcome<never> {
+  const why = error instanceof Error ? error.message : String(error);
+  return adviseFailure(
+    'SEXTANT_STORAGE_UNAVAILABLE',
+    `The thread that would read the past has ended: ${why}`,
+  );
 }

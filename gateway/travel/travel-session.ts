@@ -9,20 +9,12 @@ import type { GatewayMetrics } from '../observe/gateway-metrics.ts';
 import { failureOf } from '../session/core/outcomes.ts';
 import { type ReadOnlyErrors, readOnlyOperation } from '../session/core/read-only.ts';
 import type { Database } from '../session/database.ts';
+import { OperationSession } from '../session/operation-session.ts';
 import type { GatewaySession } from '../session/sql-session.ts';
 import type { Bookmark } from '../sql/bookmark.ts';
 import { adviseFailure, sqlError } from '../sql/errors.ts';
-import type { AnyOperationValue, OperationValues, SqlOperation } from '../sql/operation.ts';
-import type {
-  BatchResult,
-  BatchStep,
-  SqlDescription,
-  SqlOutcome,
-  SqlRequestContext,
-  SqlResult,
-  SqlSession,
-  SqlStatement,
-} from '../sql/sql.ts';
+import type { AnyOperationValue, SqlOperation } from '../sql/operation.ts';
+import type { SqlOutcome, SqlRequestContext, SqlResult } from '../sql/sql.ts';
 import type { StreamState } from '../sql/stream-state.ts';
 import { readTravel, type TravelReading, travels } from './core/travel-words.ts';
 import type { PastEngine } from './past-engine.ts';
@@ -55,43 +47,21 @@ const one = (text: string): SqlResult => ({
   lastInsertRowid: null,
 });
 
-export class TravelSession implements SqlSession {
+export class TravelSession extends OperationSession {
   private readonly present: GatewaySession;
   private readonly services: TravelServices;
   private stay: Stay | null = null;
   private closed = false;
 
   constructor(present: GatewaySession, services: TravelServices) {
+    super();
     this.present = present;
     this.services = services;
   }
 
-  execute(statement: SqlStatement, context: SqlRequestContext): Promise<SqlOutcome<SqlResult>> {
-    const operation = { kind: 'execute', statement } as const;
-    return this.isPresent(operation)
-      ? this.present.execute(statement, context)
-      : this.run<'execute'>(operation, context);
-  }
-
-  batch(steps: readonly BatchStep[], context: SqlRequestContext): Promise<SqlOutcome<BatchResult>> {
-    const operation = { kind: 'batch', steps } as const;
-    return this.isPresent(operation)
-      ? this.present.batch(steps, context)
-      : this.run<'batch'>(operation, context);
-  }
-
-  sequence(sql: string, context: SqlRequestContext): Promise<SqlOutcome<null>> {
-    const operation = { kind: 'sequence', sql } as const;
-    return this.isPresent(operation)
-      ? this.present.sequence(sql, context)
-      : this.run<'sequence'>(operation, context);
-  }
-
-  describe(sql: string, context: SqlRequestContext): Promise<SqlOutcome<SqlDescription>> {
-    const operation = { kind: 'describe', sql } as const;
-    return this.isPresent(operation)
-      ? this.present.describe(sql, context)
-      : this.run<'describe'>(operation, context);
+  run(operation: SqlOperation, context: SqlRequestContext, done: (outcome: Outcome) => void): void {
+    if (this.stay === null && !travels(operation)) this.present.run(operation, context, done);
+    else void this.travelOrRun(operation, context).then(done);
   }
 
   isAutocommit(): boolean {
@@ -111,19 +81,6 @@ export class TravelSession implements SqlSession {
     this.closed = true;
     this.comeBack();
     return this.present.close();
-  }
-
-  private isPresent(operation: SqlOperation): boolean {
-    return this.stay === null && !travels(operation);
-  }
-
-  /** An answer has the kind of what was asked: the engine, and what stands in for it here, keep to that. */
-  private async run<K extends keyof OperationValues>(
-    operation: SqlOperation & { readonly kind: K },
-    context: SqlRequestContext,
-  ): Promise<SqlOutcome<OperationValues[K]>> {
-    const outcome = await this.travelOrRun(operation, context);
-    return outcome as SqlOutcome<OperationValues[K]>;
   }
 
   private async travelOrRun(operation: SqlOperation, context: SqlRequestContext): Promise<Outcome> {
@@ -192,17 +149,9 @@ export class TravelSession implements SqlSession {
 
   private runWhereItIs(operation: SqlOperation, context: SqlRequestContext): Promise<Outcome> {
     const { stay } = this;
-    if (stay !== null) return this.runThere(stay, operation, context);
-    switch (operation.kind) {
-      case 'execute':
-        return this.present.execute(operation.statement, context);
-      case 'batch':
-        return this.present.batch(operation.steps, context);
-      case 'sequence':
-        return this.present.sequence(operation.sql, context);
-      case 'describe':
-        return this.present.describe(operation.sql, context);
-    }
+    return stay === null
+      ? new Promise((resolve) => this.present.run(operation, context, resolve))
+      : this.runThere(stay, operation, context);
   }
 
   private runThere(stay: Stay, given: SqlOperation, context: SqlRequestContext): Promise<Outcome> {
