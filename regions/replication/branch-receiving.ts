@@ -2,7 +2,7 @@
  * Receives the branches that a primary ships, each by a receiver of its own that is like that of `main`. One begins with the first
  * message of its branch and ends when nothing has come for a while, or when the branch is deleted.
  */
-import type { BranchName, RegionId, Runtime } from '../../storage/index.ts';
+import type { BranchName, Runtime } from '../../storage/index.ts';
 import type { BranchPlace } from './core/branch-lanes.ts';
 import type { Inlet, Receiving, ReceivingOptions } from './receiving.ts';
 
@@ -56,11 +56,6 @@ export class BranchReceiving {
   position(name: BranchName): BranchPlace | null {
     const line = this.lines.get(name);
     return line?.run.following === true ? line.run.position : null;
-  }
-
-  /** Whose branch it is that is received; null when none is. */
-  primaryOf(name: BranchName): RegionId | null {
-    return this.lines.get(name)?.run.primary ?? null;
   }
 
   close(): void {

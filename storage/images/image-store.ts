@@ -202,12 +202,6 @@ export class ImageStore {
     });
   }
 
-  /** One page as of `at`, see `read`. */
-  async pageAt(page: PageNo, at: Lsn): Promise<ImageRead> {
-    const [read] = await this.read([page], at);
-    return read ?? { kind: 'absent' };
-  }
-
   /**
    * Pages as of the newest CPL at which a run ends and that `isWanted`, in the order of their numbers from `fromPage` on, `bytesMax` of them, at
    * least one.

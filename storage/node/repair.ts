@@ -36,7 +36,7 @@ export interface Repair {
   ): Promise<readonly (Uint8Array | null)[] | null>;
   /** Asks all peers what they know of branches; `heard` runs for each that answers. `peers`: how many there are. */
   askBranches?(heard: (node: NodeId, told: PeerTold, peers: number) => void): void;
-  /** Nothing is wanted of peers for now: links are let go. */
+  /** Nothing is wanted of peers: links are let go until something is. */
   rest?(): void;
   /** The region has these nodes from now on. */
   useMembers?(membership: Membership): void;

@@ -109,7 +109,7 @@ export class BranchCare {
 
   /**
    * Looks at one branch. @param logFrom what the node needs first of the log of this path, when it is complete up to `end`.
-   * @returns what to ask a peer for now; null when nothing is missing, or another question is open.
+   * @returns the question to put to a peer; null when nothing is missing, or another question is open.
    */
   look(branch: Branch, logFrom: (head: Epoch, end: Lsn) => Lsn, nowMs: number): Lacking | null {
     const durable = this.branches.standing(branch);

@@ -8,9 +8,9 @@ import type { Segment } from '../../log/core/segment.ts';
 import { type Epoch, type Lsn, zeroLsn } from '../../redo/ids.ts';
 import type { RetainedReply, RetainRequest } from '../../wire/core/messages.ts';
 import {
+  dropsNothing,
   type Holdings,
   imagesOn,
-  nothingToDo,
   ownImages,
   planRetention,
   type RetentionPlan,
@@ -48,7 +48,7 @@ export class LogKeeping {
     const { neededHeads: alsoOn } = branches;
     const question = { tree, segment, durable: branches.main.durable, request, holdings, alsoOn };
     // S33: of a branch that this node does not know it cannot tell what is needed.
-    const planned = isKnown ? planRetention(question) : nothingToDo(segment);
+    const planned = isKnown ? planRetention(question) : dropsNothing(segment);
     const plan = isStuck && isKnown ? { ...planned, floor: ownImages(question) ?? planned.floor } : planned;
     const isHigher = plan.floor.lsn > segment.floor.lsn;
     if (isHigher) segment.raiseFloor(plan.floor);

@@ -54,7 +54,7 @@ export function planRetention(question: RetentionQuestion): RetentionPlan {
   const { segment, durable, request, holdings } = question;
   const now = segment.floorOn(durable.head);
   // On a path that leaves below the floor there is nothing to vouch for, whatever images there are.
-  if (now === null) return nothingToDo(segment);
+  if (now === null) return dropsNothing(segment);
   // Files go as a prefix (S17): behind one that has to stay nothing can go. What a node caught up with may lie behind newer frames.
   const open = holdings.files.findIndex(({ isRolled }) => !isRolled);
   const rolled = open < 0 ? holdings.files : holdings.files.slice(0, open);
@@ -82,7 +82,7 @@ export function planRetention(question: RetentionQuestion): RetentionPlan {
 }
 
 /** Nothing is dropped, and the floor stays. */
-export function nothingToDo({ floor }: Pick<Segment, 'floor'>): RetentionPlan {
+export function dropsNothing({ floor }: Pick<Segment, 'floor'>): RetentionPlan {
   return { floor, through: 0, window: zeroLsn };
 }
 
