@@ -6,13 +6,9 @@ import type {
   ControlView,
   ControlWrite,
 } from '../../regions/control/core/control-port.ts';
-import {
-  acquire,
-  type ControlRecord,
-  renew,
-  type Transition,
-} from '../../regions/control/core/control-record.ts';
+import { acquire, type ControlRecord, renew } from '../../regions/control/core/control-record.ts';
 import { regionId } from '../../storage/redo/ids.ts';
+import { next } from '../regions/control-records.ts';
 
 export interface ControlStoreFixture {
   /** A bootstrapped store of a cluster of its own, with primary `us-east-1`, reached by `clients` processes. */
@@ -170,12 +166,6 @@ export function controlStoreConformance(
 export function viewOf(reading: ControlReading): ControlView {
   if (reading.kind !== 'record') throw new Error(`expected a record: ${JSON.stringify(reading)}`);
   return reading.view;
-}
-
-/** The record an allowed transition leads to. */
-export function next(transition: Transition): ControlRecord {
-  if (transition.kind !== 'next') throw new Error(`refused: ${transition.code}: ${transition.reason}`);
-  return transition.record;
 }
 
 /** `record` with its primary's gateway as the holder. */

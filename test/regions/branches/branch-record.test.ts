@@ -20,7 +20,6 @@ import {
   checkControlStep,
   completeMove,
   epochBefore,
-  type Holder,
   initialControlRecord,
   type RefusalCode,
   release,
@@ -31,18 +30,10 @@ import {
 } from '../../../regions/control/core/control-record.ts';
 import { judgeFailover, type Survivor } from '../../../regions/control/core/survivors.ts';
 import { branchName, epoch, lsn, mainBranch, regionId } from '../../../storage/redo/ids.ts';
+import { eu, g1, g2, next, us } from '../control-records.ts';
 
-const us = regionId('us-east-1');
-const eu = regionId('eu-west-1');
-const g1: Holder = { gateway: 'g1', incarnation: 'a' };
-const g2: Holder = { gateway: 'g2', incarnation: 'c' };
 const dev = branchName('dev');
 const stage = branchName('stage');
-
-function next(transition: Transition): ControlRecord {
-  if (transition.kind !== 'next') throw new Error(`refused: ${transition.code}: ${transition.reason}`);
-  return transition.record;
-}
 
 const create = (record: ControlRecord, name = dev, parent = 1, at = 100): Transition =>
   createBranch(record, { name, parent: epoch(parent), forkLsn: lsn(at), createdAtMs: 7 });

@@ -11,7 +11,6 @@ import {
   type ControlRecord,
   initialControlRecord,
   release,
-  type Transition,
 } from '../../../regions/control/core/control-record.ts';
 import {
   betterLeader,
@@ -23,16 +22,13 @@ import {
 } from '../../../regions/control/core/leader-placement.ts';
 import { genesisEpoch, lsn, regionId } from '../../../storage/redo/ids.ts';
 import { startNatsServers, type TestServers, testToken } from '../../conformance/control-store-servers.ts';
+import { next } from '../control-records.ts';
 
 const [us, eu, ap] = [regionId('us-east-1'), regionId('eu-west-1'), regionId('ap-northeast-1')];
 const regions = [us, eu, ap];
 const holder = { gateway: 'g1', incarnation: 'a' };
 const { settleMs, againMs, againMaxMs } = leaderPlacementLimits;
 
-function next(transition: Transition): ControlRecord {
-  if (transition.kind === 'refused') throw new Error(transition.reason);
-  return transition.record;
-}
 const held = next(acquire(initialControlRecord(us), { region: us, holder, lapsed: false }));
 const group = (leader: string | null, ...others: readonly string[]): StreamGroup => ({
   leader,

@@ -25,18 +25,10 @@ import {
 } from '../../../regions/control/core/control-record.ts';
 import { defaultPolicy, samePolicy } from '../../../regions/control/core/policy.ts';
 import { epoch, lsn, regionId } from '../../../storage/redo/ids.ts';
+import { eu, g1, g2, next, us } from '../control-records.ts';
 
-const us = regionId('us-east-1');
-const eu = regionId('eu-west-1');
 const ap = regionId('ap-northeast-1');
-const g1: Holder = { gateway: 'g1', incarnation: 'a' };
 const g1Restarted: Holder = { gateway: 'g1', incarnation: 'b' };
-const g2: Holder = { gateway: 'g2', incarnation: 'c' };
-
-function next(transition: Transition): ControlRecord {
-  if (transition.kind !== 'next') throw new Error(`refused: ${transition.code}: ${transition.reason}`);
-  return transition.record;
-}
 
 const vacant = initialControlRecord(us);
 const held = next(acquire(vacant, { region: us, holder: g1, lapsed: false }));

@@ -7,7 +7,6 @@ import {
   type ControlRecord,
   type Holder,
   initialControlRecord,
-  type Transition,
 } from '../../../regions/control/core/control-record.ts';
 import { defaultLeaseLimits } from '../../../regions/control/core/lease.ts';
 import { WriterRole } from '../../../regions/control/writer/core/writer-role.ts';
@@ -17,6 +16,7 @@ import type {
   WriterPhase,
 } from '../../../regions/control/writer/core/writer-role-events.ts';
 import { type Epoch, lsn, regionId } from '../../../storage/redo/ids.ts';
+import { next } from '../control-records.ts';
 
 export const us = regionId('us-east-1');
 export const eu = regionId('eu-west-1');
@@ -24,10 +24,6 @@ export const me: Holder = { gateway: 'g1', incarnation: 'a' };
 export const other: Holder = { gateway: 'g2', incarnation: 'x' };
 export const limits = defaultLeaseLimits;
 
-export function next(transition: Transition): ControlRecord {
-  if (transition.kind === 'refused') throw new Error(transition.reason);
-  return transition.record;
-}
 export const switchingTo = (record: ControlRecord, to = eu): ControlRecord =>
   next(beginSwitchover(record, { id: `to-${to}`, to, startedAtMs: 0 }));
 export const failingOverTo = (record: ControlRecord, to = eu): ControlRecord =>

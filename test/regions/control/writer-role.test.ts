@@ -10,18 +10,8 @@ import {
 } from '../../../regions/control/core/control-record.ts';
 import { moveLimits } from '../../../regions/control/core/move-limits.ts';
 import { epoch, lsn, regionId, zeroLsn } from '../../../storage/redo/ids.ts';
-import {
-  Bench,
-  bench,
-  eu,
-  failingOverTo,
-  limits,
-  me,
-  next,
-  other,
-  switchingTo,
-  us,
-} from './writer-role-bench.ts';
+import { next } from '../control-records.ts';
+import { Bench, bench, eu, failingOverTo, limits, me, other, switchingTo, us } from './writer-role-bench.ts';
 
 const { renewMs, ttlMs, marginMs, retryMs } = limits;
 

@@ -4,19 +4,14 @@ import {
   initialControlRecord,
   setPolicy,
   setRegions,
-  type Transition,
 } from '../../../regions/control/core/control-record.ts';
 import { regionsAfter, regionsMax } from '../../../regions/membership/core/membership-rules.ts';
 import { regionId } from '../../../storage/redo/ids.ts';
+import { next } from '../control-records.ts';
 
 const us = regionId('us-east-1');
 const eu = regionId('eu-west-1');
 const ap = regionId('ap-northeast-1');
-
-function next(transition: Transition) {
-  if (transition.kind !== 'next') throw new Error(transition.reason);
-  return transition.record;
-}
 
 const record = next(
   acquire(initialControlRecord(us), {

@@ -13,7 +13,7 @@ import { machine } from '../../../storage/process/runtime.ts';
 import { epoch, lsn, type NodeId, regionId } from '../../../storage/redo/ids.ts';
 import type { StorageReply, StorageRequest } from '../../../storage/wire/core/messages.ts';
 import { fork, member, sixNodes } from '../../storage/simulation/samples.ts';
-import { next } from '../control/writer-role-bench.ts';
+import { next } from '../control-records.ts';
 
 const us = regionId('us-east-1');
 const holder = { gateway: 'g1', incarnation: 'a' };

@@ -12,7 +12,6 @@ import {
   checkControlStep,
   completeMove,
   epochBefore,
-  type Holder,
   initialControlRecord,
   type RefusalCode,
   release,
@@ -22,18 +21,10 @@ import {
 } from '../../../regions/control/core/control-record.ts';
 import { renewalsSeen } from '../../../regions/control/core/record-claims.ts';
 import { beginRewind, endRewind } from '../../../regions/control/core/rewind-record.ts';
-import { branchName, epoch, lsn, regionId } from '../../../storage/redo/ids.ts';
+import { branchName, epoch, lsn } from '../../../storage/redo/ids.ts';
+import { eu, g1, g2, next, us } from '../control-records.ts';
 
-const us = regionId('us-east-1');
-const eu = regionId('eu-west-1');
-const g1: Holder = { gateway: 'g1', incarnation: 'a' };
-const g2: Holder = { gateway: 'g2', incarnation: 'c' };
 const to = { epoch: epoch(1), lsn: lsn(100) };
-
-function next(transition: Transition): ControlRecord {
-  if (transition.kind !== 'next') throw new Error(`refused: ${transition.code}: ${transition.reason}`);
-  return transition.record;
-}
 
 const begin = (record: ControlRecord, id = 'w1', at = to): Transition =>
   beginRewind(record, { id, to: at, startedAtMs: 7 });
