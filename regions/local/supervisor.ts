@@ -302,15 +302,22 @@ export class Supervisor {
   #watchData(): void {
     if (this.#phase === 'stopping') return;
     const bounded = this.#processes.filter(({ spec }) => spec.dataBytesMax !== undefined);
+    const wiped = new Set<ManagedProcess>();
     this.#dataLooks = setInterval(() => {
       for (const managed of bounded) {
+        // It may take longer to end than it is until the next look.
+        if (wiped.has(managed)) continue;
         const { id, dataDir, dataBytesMax = Infinity } = managed.spec;
         const bytes = directoryBytes(dataDir);
         if (bytes <= dataBytesMax) continue;
         this.#options.onProgress(
           `${id}: its data takes ${bytes} B of ${dataBytesMax}: starting it again empty`,
         );
-        void managed.wipe();
+        wiped.add(managed);
+        managed
+          .wipe()
+          .catch((error: unknown) => this.#options.onProgress(`${id}: not started again empty: ${error}`))
+          .finally(() => wiped.delete(managed));
       }
     }, this.#options.dataLookMs ?? defaultDataLookMs);
     this.#dataLooks.unref();

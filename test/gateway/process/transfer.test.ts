@@ -194,6 +194,8 @@ test('G47: a transaction says up to which commit it sees', async () => {
   await client.execute("INSERT INTO filler VALUES ('known')");
   const beforeMs = Date.now() - 10_000;
   const [lsn, time] = (await position()).split(' ');
+  // What is written here is seen here by what is asked next.
+  await client.execute("INSERT INTO filler VALUES ('more')");
   const [later] = (await position()).split(' ');
   expect(Number(later)).toBeGreaterThan(Number(lsn));
   expect(Date.parse(time ?? '')).toBeGreaterThan(beforeMs);

@@ -74,9 +74,9 @@ describe('a node with branches', () => {
 
   test('two branches from one place write the same LSNs, and each reads its own', () => {
     const node = withBranches();
-    for (const of of [1, 2, 3]) {
-      node.append({ authority: of, vdl: 100, frames: [{ epoch: of, base: 100, commits: of }] });
-      node.append({ authority: of, vdl: 100 + 10 * of });
+    for (const head of [1, 2, 3]) {
+      node.append({ authority: head, vdl: 100, frames: [{ epoch: head, base: 100, commits: head }] });
+      node.append({ authority: head, vdl: 100 + 10 * head });
     }
     const ends = [1, 2, 3].map((of) => node.node.segment.volumeEnd(epoch(of)));
     expect(ends).toEqual([110, 120, 130]);

@@ -275,7 +275,7 @@ describe('S28: any number of coordinators, over a network that loses, repeats an
         const effects = run();
         if (coordinators.includes(of)) carryOut(of, effects);
       }
-      for (const of of [...coordinators]) carryOut(of, of.step({ kind: 'tick' }, nowMs));
+      for (const each of [...coordinators]) carryOut(each, each.step({ kind: 'tick' }, nowMs));
     }
     return seen;
   }

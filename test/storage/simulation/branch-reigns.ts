@@ -3,7 +3,9 @@
  * branched again while nodes die and come back empty, and in the end each reads the same everywhere.
  */
 import { EpochTree, type Fork } from '../../../storage/history/epoch-tree.ts';
-import type { Recovered } from '../../../storage/quorum/core/recovery.ts';
+import type { Floor } from '../../../storage/history/floor.ts';
+import type { Recovered, RecoveryGoal } from '../../../storage/quorum/core/recovery.ts';
+import type { RewindGoal } from '../../../storage/quorum/core/recovery-types.ts';
 import {
   type BranchName,
   branchName,
@@ -103,11 +105,19 @@ class Region {
     return this.busy.size === 0;
   }
 
-  /** A new reign over a branch; the old writer is stopped, or has to be fenced. */
-  takeOver(line: Line, done: () => void, dies = false): void {
+  /**
+   * A new reign over a branch; the old writer is stopped, or has to be fenced.
+   * @param rewind what the record asks of every recovery until one has done it.
+   */
+  takeOver(line: Line, done: () => void, dies = false, rewind: RewindGoal | null = null): void {
     const { cluster } = this;
     if (cluster.dice.chance(0.5)) line.writer?.stop();
-    const goal = { kind: 'fork', branch: line.name, epoch: this.next(line.name) } as const;
+    const goal: RecoveryGoal = {
+      kind: 'fork',
+      branch: line.name,
+      epoch: this.next(line.name),
+      ...(rewind !== null && { rewind }),
+    };
     const takeover = new Takeover(cluster, goal, dies ? cluster.dice.below(30) : Number.POSITIVE_INFINITY);
     this.until(
       () => takeover.done,
@@ -115,9 +125,11 @@ class Region {
         const { outcome } = takeover;
         if (outcome?.kind === 'failed') cluster.fail(`${line.name}: ${outcome.reason}`);
         if (outcome?.kind !== 'recovered') {
-          this.takeOver(line, done);
+          this.takeOver(line, done, false, rewind);
           return;
         }
+        const made = outcome.outcome.rewind?.kind;
+        if (made === 'done' || made === 'found') this.counts.rewinds += 1;
         line.writer?.stop();
         line.head = outcome.outcome;
         this.write(line);
@@ -127,7 +139,7 @@ class Region {
     );
   }
 
-  /** Begins a branch at a point that another one has called durable, or takes a branch back to one. */
+  /** Begins a branch at a point that another one has called durable. */
   fork(line: Line, name: BranchName, at: Lsn, done: (forks: readonly Fork[] | null) => void): void {
     const { cluster } = this;
     const of = this.next(name);
@@ -196,7 +208,7 @@ class Region {
 }
 
 /** A point that a branch has durable, on the path that is its newest now. */
-function durablePoint(region: Region, { head, writer }: Line): Lsn | null {
+function durablePoint(region: Region, { head, writer }: Line): Floor | null {
   const { cluster } = region;
   const tree = new EpochTree(head.forks);
   const vdl = Math.max(head.vdl, writer?.volume.vdl ?? 0);
@@ -204,12 +216,14 @@ function durablePoint(region: Region, { head, writer }: Line): Lsn | null {
     ({ epoch: of, vdl: at }) =>
       at <= vdl && tree.has(of) && tree.visibleUntil(head.head, of) >= at && at > tree.startOf(of),
   );
-  return points.length === 0 ? null : cluster.dice.pick(points.slice(-20)).vdl;
+  if (points.length === 0) return null;
+  const { epoch: of, vdl: at } = cluster.dice.pick(points.slice(-20));
+  return { epoch: of, lsn: at };
 }
 
 function branchOff(region: Region, line: Line): void {
-  const at = durablePoint(region, line);
-  if (at === null) return;
+  const at = durablePoint(region, line)?.lsn;
+  if (at === undefined) return;
   const name = region.name();
   // The record comes first: from now on every agent lists it.
   const made: Line = { name, head: { ...line.head, vdl: at }, writer: null };
@@ -237,21 +251,12 @@ function drop(region: Region, line: Line): void {
   region.forget(line);
 }
 
+/** A branch is taken back to a point of its own, or goes on where its log no longer reaches there (S41). */
 function rewind(region: Region, line: Line): void {
-  const at = durablePoint(region, line);
-  if (at === null) return;
-  region.act(line, (done) => {
-    line.writer?.stop();
-    region.fork(line, line.name, at, (forks) => {
-      const head = forks?.at(-1)?.epoch;
-      if (forks === null || head === undefined)
-        region.cluster.fail(`${line.name} could not be rewound to ${at}`);
-      region.counts.rewinds += 1;
-      region.cluster.truth.rewound.push({ head, forks });
-      line.head = { ...line.head, head, forks, vdl: at };
-      region.takeOver(line, done);
-    });
-  });
+  const to = durablePoint(region, line);
+  if (to === null) return;
+  const goal = { since: region.next(line.name), to };
+  region.act(line, (done) => region.takeOver(line, done, region.cluster.dice.chance(0.3), goal));
 }
 
 /** In the end all is calm: every branch goes on, and reads the same on every node. */

@@ -6,7 +6,7 @@ import { EpochTree, type Fork } from '../../../storage/history/epoch-tree.ts';
 import { fewestIn, type QuorumSets } from '../../../storage/members/core/quorum-sets.ts';
 import type { Recovered } from '../../../storage/quorum/core/recovery.ts';
 import { parseFrame, splitFrames } from '../../../storage/redo/frame.ts';
-import { type Epoch, type Lsn, mainBranch, minLsn, type NodeId, zeroLsn } from '../../../storage/redo/ids.ts';
+import { type Epoch, type Lsn, mainBranch, type NodeId } from '../../../storage/redo/ids.ts';
 import { type FrameSample, frameBytes, heldOf } from './samples.ts';
 
 /** What the truth is compared with. Frames are named `epoch/base`. */
@@ -32,8 +32,6 @@ export class Truth {
   /** Every announcement of durability. */
   readonly announced: { readonly epoch: Epoch; readonly vdl: Lsn }[] = [];
   readonly recovered: Recovered[] = [];
-  /** Forks at an older place on the same branch: what they left is not shown any more, and nobody lost it. */
-  readonly rewound: Pick<Recovered, 'head' | 'forks'>[] = [];
   /** A branch is named by its name, and by which of that name it is. */
   private readonly branchOf = new Map<Epoch, string>();
   /** Ends of transactions, of whatever epoch. */
@@ -150,13 +148,8 @@ export class Truth {
     this.branchOf.set(epoch, branch);
   }
 
-  private checkShows(outcome: Recovered, epoch: Epoch, announced: Lsn): void {
+  private checkShows(outcome: Recovered, epoch: Epoch, vdl: Lsn): void {
     if (outcome.head <= epoch || this.ofBranch(outcome.head) !== this.ofBranch(epoch)) return;
-    let vdl = announced;
-    for (const { head, forks } of this.rewound)
-      if (head > epoch && head <= outcome.head && this.ofBranch(head) === this.ofBranch(epoch))
-        vdl = minLsn(vdl, new EpochTree(forks).visibleUntil(head, epoch));
-    if (vdl < announced && vdl === zeroLsn) return;
     const tree = new EpochTree(outcome.forks);
     // What lies at the very start of a reign belongs to its parents.
     if (tree.has(epoch) && vdl === tree.startOf(epoch)) return;
