@@ -20,6 +20,7 @@ import {
 } from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
 import { BranchForks, type ForkOutcome } from '../branches/branch-forks.ts';
+import { needsOf } from '../branches/core/branch-needs.ts';
 import type { Source } from '../branches/core/branch-place.ts';
 import { type BranchSight, sightsOf } from '../branches/core/branch-sight.ts';
 import { allottedIn, type Branch, branchesOf, sameBranches } from '../control/core/branch-list.ts';
@@ -148,13 +149,13 @@ export class RegionBranches {
   get needs(): BranchNeeds | null {
     const { record } = this;
     if (record === null || !this.hasLooked) return null;
-    const live = this.branches.flatMap(({ name, forkLsn }) => {
-      const sight = this.sightOf(name);
-      if (sight === undefined) return [];
-      const { head } = sight;
-      return [{ name, head, forks: this.paths.get(head) ?? [], keepFrom: forkLsn }];
+    return needsOf({
+      branches: this.branches,
+      allotted: allottedIn(record),
+      sights: this.sights,
+      pathTo: (head) => this.paths.get(head),
+      cannotBegin: (branch) => this.forks.cannotBegin(branch),
     });
-    return { knownTo: allottedIn(record), live };
   }
 
   /** After a change of the branches: whether the nodes have not been seen to know what it named. */

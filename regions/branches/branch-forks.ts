@@ -64,6 +64,11 @@ export class BranchForks {
     for (const branch of branches) void this.make(branch, known(branch));
   }
 
+  /** Whether the log of this region no longer reaches down to where a branch leaves, as its nodes last said. */
+  cannotBegin({ origin }: Branch): boolean {
+    return this.told.get(origin) === 'below';
+  }
+
   /** Makes the fork of one branch on all nodes but those that have it. */
   make(branch: Branch, known: readonly NodeId[]): Promise<ForkOutcome> {
     const { origin } = branch;

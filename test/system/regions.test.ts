@@ -97,9 +97,12 @@ describe('three regions on real processes', { timeout: 120_000 }, () => {
     })();
     await eventually('writes are under way', () => id > 20);
     const acknowledged = id - 1;
-    const branch = branchSchema.parse(JSON.parse(await deployment.run('branch', 'create', 'dev', '--json')));
-    isOver = true;
+    const ownName = name.replace('_', '-');
+    const created = await deployment.run('branch', 'create', ownName, '--json').finally(() => {
+      isOver = true;
+    });
     await load;
+    const branch = branchSchema.parse(JSON.parse(created));
     const clients = new Map(
       regions.map((region) => [
         region,
@@ -119,8 +122,8 @@ describe('three regions on real processes', { timeout: 120_000 }, () => {
     }
     expect(await count(client)).toBe(id);
     const listed = branchesSchema.parse(JSON.parse(await deployment.run('branch', 'list', '--json')));
-    expect(listed.branches.map((one) => one.name)).toEqual(['main', 'dev']);
-    await deployment.run('branch', 'delete', 'dev');
+    expect(listed.branches.map((one) => one.name)).toEqual(['main', ownName]);
+    await deployment.run('branch', 'delete', ownName);
     await eventually('the branch is gone', async () => {
       const outcome = await dev(asia)
         .execute('SELECT 1')

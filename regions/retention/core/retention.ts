@@ -45,6 +45,8 @@ export interface BranchNeeds {
     /** Where it left: a branch is read from the images and the log below that, and from its own log. */
     readonly keepFrom: Lsn;
   }[];
+  /** Branches whose fork the nodes do not have yet, as far as was seen. It may be anywhere: nothing is let go meanwhile. */
+  readonly awaited: readonly string[];
 }
 
 export interface RetentionQuestion {
@@ -119,6 +121,7 @@ export function orderRetention(question: RetentionQuestion): RetentionOrder {
     const at = positionOn({ epoch: head, vdl: keepFrom, forks }, me) ?? zeroLsn;
     holders.push({ reason: `branch ${name}`, at });
   }
+  for (const name of branches?.awaited ?? []) holders.push({ reason: `branch ${name}`, at: zeroLsn });
   // S19: on four nodes of every set (S27).
   const copies = pgclOf(question.sets, (node) => onPath.get(node)?.images ?? zeroLsn);
   const keepFrom = holders.reduce((lowest, { at }) => minLsn(lowest, at), me.vdl);

@@ -130,6 +130,21 @@ describe('branches of two regions', { timeout: 60_000 }, () => {
     }
   });
 
+  test('one that has come to the nodes since they were asked is told to none of them as deleted', async () => {
+    two.outdated.add(eu);
+    expect(await two.create('fresh')).toMatchObject({ kind: 'branch' });
+    const ofBranch = async (): Promise<number> => {
+      const origin = branchNamed(two.store.record, 'fresh')?.origin ?? epoch(0);
+      const replies = await two.known(eu);
+      return replies.filter(({ forks }) => forks.some(({ epoch: of }) => of === origin)).length;
+    };
+    await eventually('the nodes of eu have it', async () => (await ofBranch()) === 6);
+    await two.toldAnew(eu);
+    two.outdated.clear();
+    await eventually('eu says that it has it', () => two.reported(eu, 'fresh') !== undefined);
+    await two.agent(us).serve({ kind: 'delete-branch', name: 'fresh' });
+  });
+
   test('a branch is made while two nodes are down, and they have it once they are back', async () => {
     const nodes = two.nodes.get(us);
     const down = ['n5', 'n6'].map((id) => nodes?.node(id));

@@ -32,11 +32,12 @@ import {
   type Epoch,
   type Lsn,
   mainBranch,
+  type NodeId,
   pageNo,
   type RegionId,
   regionId,
 } from '../../../storage/redo/ids.ts';
-import type { RetainRequest } from '../../../storage/wire/core/messages.ts';
+import type { KnownBranches, RetainRequest } from '../../../storage/wire/core/messages.ts';
 import { disabledTelemetry } from '../../../telemetry/index.ts';
 import { eventually, silent, smallMtr, startRegion, type TestRegion } from '../../storage/region-harness.ts';
 
@@ -189,6 +190,8 @@ export class TwoRegions {
   readonly agents = new Map<RegionId, RegionAgent>();
   /** What an agent last told its nodes to keep. */
   readonly retained = new Map<RegionId, RetainRequest>();
+  /** The nodes of these regions say of themselves what they said before. */
+  readonly outdated = new Set<RegionId>();
   private readonly writers: LineWriter[] = [];
 
   async start(): Promise<void> {
@@ -198,9 +201,14 @@ export class TwoRegions {
       const client = nodes.client();
       this.clients.set(region, client);
       const request = client.request.bind(client);
-      client.request = (node, asked, timeoutMs) => {
+      const said = new Map<NodeId, Awaited<ReturnType<RegionClient['request']>>>();
+      client.request = async (node, asked, timeoutMs) => {
         if (asked.kind === 'retain') this.retained.set(region, asked);
-        return request(node, asked, timeoutMs);
+        if (asked.kind !== 'status' || asked.known === true) return request(node, asked, timeoutMs);
+        const before = this.outdated.has(region) ? said.get(node) : undefined;
+        const reply = before ?? (await request(node, asked, timeoutMs));
+        said.set(node, reply);
+        return reply;
       };
     }
     for (const region of [us, eu]) this.startAgent(region);
@@ -250,6 +258,7 @@ export class TwoRegions {
       operations: { kept: [], keep: () => undefined },
       lags: { memory: noLagMemory, note: () => undefined, keepOnly: () => undefined },
       retention: { hours: 1 },
+      retentionEveryMs: 200,
       onReading: () => undefined,
       runtime: machine,
       telemetry: disabledTelemetry,
@@ -296,15 +305,29 @@ export class TwoRegions {
     return this.agent(us).serve({ kind: 'create-branch', branch: { name, from: mainBranch, ...more } });
   }
 
+  /** What the nodes of a region that answer know of branches, now. */
+  async known(region: RegionId): Promise<readonly KnownBranches[]> {
+    const client = this.client(region);
+    const replies = await Promise.all(
+      client.nodes.map((node) => client.request(node, { kind: 'status', known: true }, 1_000)),
+    );
+    return replies.flatMap((reply) => (reply.kind === 'status' && reply.known ? [reply.known] : []));
+  }
+
   /** Resolves once all nodes of a region, which began empty, have heard of each other which branches there are. */
   async whole(region: RegionId): Promise<void> {
-    const client = this.client(region);
     await eventually(`the nodes of ${region} know all branches`, async () => {
-      const replies = await Promise.all(
-        client.nodes.map((node) => client.request(node, { kind: 'status', known: true }, 1_000)),
-      );
-      return replies.every((reply) => reply.kind === 'status' && reply.known?.isWhole === true);
+      const known = await this.known(region);
+      return known.length === this.client(region).nodes.length && known.every(({ isWhole }) => isWhole);
     });
+  }
+
+  /** Resolves once the nodes of a region have been told twice more what to keep. */
+  async toldAnew(region: RegionId): Promise<void> {
+    for (const time of ['once', 'twice']) {
+      this.retained.delete(region);
+      await eventually(`the nodes of ${region} are told ${time}`, () => this.retained.has(region));
+    }
   }
 
   /** How far a region is with a branch, by its own report. */

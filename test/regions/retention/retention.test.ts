@@ -103,7 +103,7 @@ describe('what a region keeps of its log', () => {
     ];
 
     it('is from where each left this path, told to the nodes by its head and to people by its name', () => {
-      const { request, held } = order([], { answers, branches: { knownTo: epoch(4), live } });
+      const { request, held } = order([], { answers, branches: { knownTo: epoch(4), live, awaited: [] } });
       expect(request).toMatchObject({
         keepFrom: 12 * MiB,
         branches: {
@@ -118,14 +118,22 @@ describe('what a region keeps of its log', () => {
     });
 
     it('is the same for a branch of one that was deleted: it shares what that one shared', () => {
-      const branches = { knownTo: epoch(4), live: live.slice(1) };
+      const branches = { knownTo: epoch(4), live: live.slice(1), awaited: [] };
       expect(order([], { answers, branches }).request.keepFrom).toBe(12 * MiB);
     });
 
     it('is all of it while the path of one is not known, and nobody is told a list that may lack one', () => {
       const unknown = { name: 'dev', head: epoch(3), forks: [], keepFrom: dev.forkLsn };
-      expect(order([], { branches: { knownTo: epoch(4), live: [unknown] } }).request.keepFrom).toBe(0);
+      const branches = { knownTo: epoch(4), live: [unknown], awaited: [] };
+      expect(order([], { branches }).request.keepFrom).toBe(0);
       expect(order([], { branches: null }).request).not.toHaveProperty('branches');
+    });
+
+    it('is all of it until the nodes are seen to have one', () => {
+      const branches = { knownTo: epoch(3), live: live.slice(0, 1), awaited: ['own'] };
+      const { request, held } = order([], { answers, branches });
+      expect(request).toMatchObject({ keepFrom: 0, branches: { knownTo: 3 } });
+      expect(held.map(({ reason }) => reason)).toContain('branch own');
     });
   });
 
