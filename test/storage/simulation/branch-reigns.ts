@@ -285,8 +285,9 @@ function settle(region: Region, collects: boolean): void {
   const behind = () =>
     lines.flatMap(({ name, head: { head } }, at) =>
       sixNodes.flatMap((id) => {
-        const { tree, segment, needsImages } = cluster.core(id);
-        const isLeft = collects && tree.has(head) && (needsImages !== null || segment.floorOn(head) === null);
+        const { tree, segment } = cluster.core(id);
+        // A branch that left below the floor of a node is not there, and never will be (S33).
+        const isLeft = collects && tree.has(head) && segment.floorOn(head) === null;
         return isLeft || (tree.has(head) && segment.volumeEnd(head) >= (ends[at] ?? 0))
           ? []
           : [`${name} on ${id}`];
