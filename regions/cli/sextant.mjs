@@ -6,14 +6,36 @@
  * types below `node_modules`.
  */
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
+import module from 'node:module';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+
+/** Most of what a short command takes is compilation: the next one finds it done. Where nothing can be kept it takes as long again. */
+function keepCompiled() {
+  const { NODE_COMPILE_CACHE, XDG_CACHE_HOME, HOME } = process.env;
+  if (NODE_COMPILE_CACHE !== undefined) return;
+  let place = XDG_CACHE_HOME || join(HOME || homedir(), '.cache');
+  // Made one by one: a home that is not there, or not to be written to, ends it at once.
+  for (const name of ['', 'sextant', 'compiled']) {
+    place = join(place, name);
+    if (existsSync(place)) continue;
+    try {
+      mkdirSync(place, { mode: 0o700 });
+    } catch {
+      return;
+    }
+  }
+  module.enableCompileCache(place);
+}
 
 /** From here on a program can be told at run time whom to trust (`setDefaultCACertificates`). */
 const nodeMin = [24, 5];
 
 const [major, minor] = process.versions.node.split('.').map(Number);
 if (major > nodeMin[0] || (major === nodeMin[0] && minor >= nodeMin[1])) {
+  keepCompiled();
   const places = ['./main.ts', '../../dist/regions/cli/main.js', './main.js'];
   const { main } = await import(places.find((place) => existsSync(new URL(place, import.meta.url))));
   await main(process.argv);
