@@ -1,0 +1,105 @@
+/** `sextant losses <epoch> --replay`: brings a loss back at the primary, and shows what came of it. */
+import { type LossReport, lossPlaces } from '../../moves/core/loss-report.ts';
+import { allWrites, type Chosen, writesOf } from '../../replay/core/chosen-writes.ts';
+import { isSettled } from '../../replay/core/replay-summary.ts';
+import { replay } from '../../replay/replay.ts';
+import { SqlLink } from '../../transfer/sql-link.ts';
+import { failWith, fetchStatus, gatewayOf, type Target } from '../ask/admin-client.ts';
+import { CliError, note, printJson } from '../ask/output.ts';
+import { replayJson, replayLines } from './replay-text.ts';
+
+/** Something is left for a person to settle. */
+const exitUnsettled = 2;
+const tellEveryMs = 2_000;
+/** An error names so many traces. */
+const namedMax = 20;
+
+export interface ReplayOptions {
+  readonly limit: number;
+  readonly dryRun: boolean;
+  /** Traces; null for all of the loss. */
+  readonly only: readonly string[] | null;
+  readonly json: boolean;
+}
+
+/** Progress that is told every few seconds. */
+export function toldNowAndThen<A extends unknown[]>(line: (...args: A) => string): (...args: A) => void {
+  let toldMs = performance.now();
+  return (...args) => {
+    if (performance.now() - toldMs < tellEveryMs) return;
+    toldMs = performance.now();
+    note(line(...args));
+  };
+}
+
+/** @throws CliError when a trace is none of the loss's, naming those there are. */
+function chosenOf(report: LossReport, only: readonly string[] | null): Extract<Chosen, { kind: 'chosen' }> {
+  const chosen = only === null ? allWrites(report) : writesOf(report, only);
+  if (chosen.kind === 'chosen') return chosen;
+  const { traces, known } = chosen;
+  const more =
+    known.length > namedMax
+      ? `, and ${known.length - namedMax} more (sextant losses ${report.orphanEpoch})`
+      : '';
+  const there =
+    known.length === 0
+      ? 'none of its writes has a trace'
+      : `there are ${known.slice(0, namedMax).join(', ')}${more}`;
+  const cut = report.truncated
+    ? `; the list holds the first ${report.commits.length} of ${report.count} writes`
+    : '';
+  throw new CliError(
+    `no lost write of epoch ${report.orphanEpoch} has the trace ${traces.join(', ')}: ${there}${cut}`,
+  );
+}
+
+async function primaryOf(target: Target): Promise<string> {
+  const answer = await fetchStatus(target);
+  if (answer.kind !== 'ok') return failWith(answer);
+  const { primary } = answer.status;
+  if (primary === null || primary === undefined)
+    throw new CliError('no region writes now: bring one back (sextant status), and run this again');
+  return primary;
+}
+
+/** Ctrl-C ends the command where it stands. */
+function endOnSignal(dryRun: boolean): void {
+  for (const [signal, code] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const)
+    process.once(signal, () => {
+      note(
+        dryRun
+          ? 'stopped: nothing has been changed'
+          : 'stopped: what was brought back stays, and the same command goes on',
+      );
+      process.exit(code);
+    });
+}
+
+export async function replayLoss(report: LossReport, target: Target, options: ReplayOptions): Promise<void> {
+  const { limit, dryRun, only, json } = options;
+  const { region, orphanEpoch } = report;
+  const { spans, writes } = chosenOf(report, only);
+  const primary = await primaryOf(target);
+  const from = new SqlLink(await gatewayOf(target, region), target.clientToken);
+  const to = new SqlLink(await gatewayOf(target, primary), target.clientToken);
+  endOnSignal(dryRun);
+  const result = await replay(
+    from,
+    to,
+    { spans, fork: lossPlaces(report).before, limit, dryRun },
+    {
+      comparing: toldNowAndThen((name: string, rows: number) => `comparing ${name}: ${rows} rows read`),
+      progress: toldNowAndThen(
+        (done: number, total: number) => `${dryRun ? 'trying' : 'bringing back'}: ${done} of ${total} rows`,
+      ),
+      note,
+    },
+  );
+  const about = { orphanEpoch, region, ...lossPlaces(report), only, writes, primary, dryRun };
+  if (json) printJson({ ...about, ...replayJson(result) });
+  else for (const line of replayLines(result, about)) console.log(line);
+  if (!isSettled(result)) process.exitCode = exitUnsettled;
+}
