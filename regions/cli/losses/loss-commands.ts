@@ -188,7 +188,10 @@ export function addLossCommands(program: Command): void {
         'bring the rows back where nobody has changed them since, and list the rest; exit code 2 when there is a rest',
       )
       .option('--dry-run', 'with --replay: say what would come of it, and change nothing')
-      .option('--only <trace...>', 'with --replay: the lost writes of these traces alone')
+      .option(
+        '--only <trace...>',
+        'with --replay: the lost writes of these traces alone; an LSN of the list names one, too',
+      )
       .option(
         '--limit <rows>',
         `rows shown or, with --sql and --replay, taken at most (default: ${rowsLimit}, of a replay ${replayLimit})`,

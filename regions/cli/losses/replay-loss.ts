@@ -17,7 +17,7 @@ const namedMax = 20;
 export interface ReplayOptions {
   readonly limit: number;
   readonly dryRun: boolean;
-  /** Traces; null for all of the loss. */
+  /** Traces and LSNs of writes; null for all of the loss. */
   readonly only: readonly string[] | null;
   readonly json: boolean;
 }
@@ -32,24 +32,22 @@ export function toldNowAndThen<A extends unknown[]>(line: (...args: A) => string
   };
 }
 
-/** @throws CliError when a trace is none of the loss's, naming those there are. */
+/** @throws CliError when one is no write of the loss, naming those there are. */
 function chosenOf(report: LossReport, only: readonly string[] | null): Extract<Chosen, { kind: 'chosen' }> {
   const chosen = only === null ? allWrites(report) : writesOf(report, only);
   if (chosen.kind === 'chosen') return chosen;
-  const { traces, known } = chosen;
-  const more =
-    known.length > namedMax
-      ? `, and ${known.length - namedMax} more (sextant losses ${report.orphanEpoch})`
-      : '';
+  const { names, traces } = chosen;
+  const list = `sextant losses ${report.orphanEpoch}`;
+  const more = traces.length > namedMax ? ` and ${traces.length - namedMax} more` : '';
   const there =
-    known.length === 0
-      ? 'none of its writes has a trace'
-      : `there are ${known.slice(0, namedMax).join(', ')}${more}`;
+    traces.length === 0
+      ? `none of its ${report.commits.length} writes has a trace; give LSNs (${list})`
+      : `there are the traces ${traces.slice(0, namedMax).join(', ')}${more} (${list})`;
   const cut = report.truncated
     ? `; the list holds the first ${report.commits.length} of ${report.count} writes`
     : '';
   throw new CliError(
-    `no lost write of epoch ${report.orphanEpoch} has the trace ${traces.join(', ')}: ${there}${cut}`,
+    `no lost write of epoch ${report.orphanEpoch} has the trace or LSN ${names.join(', ')}: ${there}${cut}`,
   );
 }
 
