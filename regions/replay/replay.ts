@@ -5,7 +5,7 @@ import { PlaceReader, textOf } from '../compare/place-reader.ts';
 import type { SqlLink } from '../transfer/sql-link.ts';
 import { TransferError } from '../transfer/transfer-error.ts';
 import type { Span } from './core/chosen-writes.ts';
-import { compose } from './core/composed-loss.ts';
+import { type ComposedLoss, compose } from './core/composed-loss.ts';
 import { entangledConflict } from './core/judgement.ts';
 import { copiesOf, KeylessCopies } from './core/keyless-copies.ts';
 import type { LostRow } from './core/lost-row.ts';
@@ -16,39 +16,32 @@ import { lostSchema } from './core/schema-left.ts';
 import { type ApplierListener, RowApplier } from './row-applier.ts';
 import { readTarget } from './target-reader.ts';
 
-export interface ReplayWish {
+export interface LossWish {
   /** The lost writes, as places between which they lie. */
   readonly spans: readonly Span[];
   /** Where the loss begins: what is there now has come from there. */
   readonly fork: string;
   /** Lost rows that are held at once. */
   readonly limit: number;
-  /** Everything is tried, and taken back. */
-  readonly dryRun: boolean;
-  readonly bounds?: BatchBounds;
-  readonly patienceMs?: number;
-}
-
-export interface ReplayListener extends ApplierListener {
   /** Hears how many rows of a table have been read, at both places together. */
   readonly comparing: (table: string, rows: number) => void;
 }
 
+/** Lost writes as what they come to, row by row. */
+export interface ReadLoss extends ComposedLoss {
+  readonly copies: KeylessCopies;
+}
+
 /**
- * @param from to a gateway of the region that has the loss. @param to to a gateway whose writes are the deployment's.
- * @throws TransferError when one of them does not answer or refuses, or the loss is larger than the limit. What was committed stays, and
- * the same replay goes on where it was cut off.
+ * Reads lost writes where they are.
+ * @param link to a gateway of the region that has the loss.
+ * @throws TransferError when it does not answer or refuses, or the loss is larger than the limit.
  */
-export async function replay(
-  from: SqlLink,
-  to: SqlLink,
-  wish: ReplayWish,
-  listener: ReplayListener,
-): Promise<ReplayResult> {
+export async function readLoss(link: SqlLink, wish: LossWish): Promise<ReadLoss> {
   const spans: Difference[] = [];
   let room = wish.limit;
   for (const span of wish.spans) {
-    const difference = await comparePlaces(from, { ...span, limit: room, progress: listener.comparing });
+    const difference = await comparePlaces(link, { ...span, limit: room, progress: wish.comparing });
     const rows = rowsIn(difference);
     if (rows > room)
       throw new TransferError(
@@ -58,11 +51,30 @@ export async function replay(
     room -= rows;
     spans.push(difference);
   }
-  const { rows, entangled, schema, notCompared } = compose(spans);
-  const target = await readTarget(to);
-  const copies = await copiesAtFork(from, wish.fork, rows);
-  const applier = new RowApplier(to, target, { ...wish, copies }, listener);
-  const done = await applier.run(rows);
+  const loss = compose(spans);
+  return { ...loss, copies: await copiesAtFork(link, wish.fork, loss.rows) };
+}
+
+export interface ReplayOptions {
+  /** Everything is tried, and taken back. */
+  readonly dryRun: boolean;
+  readonly bounds?: BatchBounds;
+  readonly patienceMs?: number;
+}
+
+/**
+ * Brings back what does not conflict.
+ * @param link to a gateway whose writes are the deployment's.
+ * @throws TransferError when it does not answer for long, or refuses. What was committed stays, and the same replay goes on there.
+ */
+export async function replayLoss(
+  link: SqlLink,
+  { rows, entangled, schema, notCompared, copies }: ReadLoss,
+  options: ReplayOptions,
+  listener: ApplierListener,
+): Promise<ReplayResult> {
+  const target = await readTarget(link);
+  const done = await new RowApplier(link, target, { ...options, copies }, listener).run(rows);
   return {
     ...done,
     conflicts: [...entangled.map(({ row, why }) => entangledConflict(row, why)), ...done.conflicts],

@@ -11,7 +11,7 @@ import { askAny, failWith, gatewayOf, type Target, targetOf } from '../ask/admin
 import { type AskOptions, withAsk, withExample } from '../ask/options.ts';
 import { CliError, formatBytes, note, printJson, table } from '../ask/output.ts';
 import { differenceJson, differenceLines } from './difference-text.ts';
-import { replayLoss, toldNowAndThen } from './replay-loss.ts';
+import { bringBackLoss, readIn, toldNowAndThen } from './replay-loss.ts';
 
 const lossSummarySchema = lossReportSchema.omit({ commits: true });
 type LossSummary = z.output<typeof lossSummarySchema>;
@@ -63,7 +63,7 @@ async function losses(epoch: string | undefined, options: LossOptions): Promise<
   if (epoch !== undefined) {
     const report = parsed(lossReportSchema, body);
     if (options.replay === true)
-      return replayLoss(report, target, {
+      return bringBackLoss(report, target, {
         limit,
         dryRun: options.dryRun === true,
         only: options.only ?? null,
@@ -140,11 +140,13 @@ async function showRows(
   const { region, orphanEpoch } = report;
   const places = lossPlaces(report);
   const link = new SqlLink(await gatewayOf(target, region), target.clientToken);
-  const difference = await comparePlaces(link, {
-    ...places,
-    limit,
-    progress: toldNowAndThen((name: string, rows: number) => `comparing ${name}: ${rows} rows read`),
-  });
+  const difference = await readIn(region, () =>
+    comparePlaces(link, {
+      ...places,
+      limit,
+      progress: toldNowAndThen((name: string, rows: number) => `comparing ${name}: ${rows} rows read`),
+    }),
+  );
   const rows = rowsIn(difference);
   const about = { orphanEpoch, region, ...places, limit };
   if (options.sql === true) {

@@ -2,8 +2,9 @@
 import { type LossReport, lossPlaces } from '../../moves/core/loss-report.ts';
 import { allWrites, type Chosen, writesOf } from '../../replay/core/chosen-writes.ts';
 import { isSettled } from '../../replay/core/replay-summary.ts';
-import { replay } from '../../replay/replay.ts';
+import { readLoss, replayLoss } from '../../replay/replay.ts';
 import { SqlLink } from '../../transfer/sql-link.ts';
+import { TransferError } from '../../transfer/transfer-error.ts';
 import { failWith, fetchStatus, gatewayOf, type Target } from '../ask/admin-client.ts';
 import { CliError, note, printJson } from '../ask/output.ts';
 import { replayJson, replayLines } from './replay-text.ts';
@@ -51,6 +52,18 @@ function chosenOf(report: LossReport, only: readonly string[] | null): Extract<C
   );
 }
 
+/** @throws TransferError that says which region has to be there, when it does not answer. */
+export async function readIn<T>(region: string, read: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (error) {
+    if (!(error instanceof TransferError) || error.code !== undefined) throw error;
+    throw new TransferError(
+      `${error.message}. The lost writes are on the disks of ${region}, which has to be up`,
+    );
+  }
+}
+
 async function primaryOf(target: Target): Promise<string> {
   const answer = await fetchStatus(target);
   if (answer.kind !== 'ok') return failWith(answer);
@@ -76,7 +89,11 @@ function endOnSignal(dryRun: boolean): void {
     });
 }
 
-export async function replayLoss(report: LossReport, target: Target, options: ReplayOptions): Promise<void> {
+export async function bringBackLoss(
+  report: LossReport,
+  target: Target,
+  options: ReplayOptions,
+): Promise<void> {
   const { limit, dryRun, only, json } = options;
   const { region, orphanEpoch } = report;
   const { spans, writes } = chosenOf(report, only);
@@ -84,12 +101,19 @@ export async function replayLoss(report: LossReport, target: Target, options: Re
   const from = new SqlLink(await gatewayOf(target, region), target.clientToken);
   const to = new SqlLink(await gatewayOf(target, primary), target.clientToken);
   endOnSignal(dryRun);
-  const result = await replay(
-    from,
-    to,
-    { spans, fork: lossPlaces(report).before, limit, dryRun },
-    {
+  const loss = await readIn(region, () =>
+    readLoss(from, {
+      spans,
+      fork: lossPlaces(report).before,
+      limit,
       comparing: toldNowAndThen((name: string, rows: number) => `comparing ${name}: ${rows} rows read`),
+    }),
+  );
+  const result = await replayLoss(
+    to,
+    loss,
+    { dryRun },
+    {
       progress: toldNowAndThen(
         (done: number, total: number) => `${dryRun ? 'trying' : 'bringing back'}: ${done} of ${total} rows`,
       ),

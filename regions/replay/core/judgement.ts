@@ -56,7 +56,7 @@ export function judge(row: LostRow, now: readonly Literal[] | null): Verdict {
   const about = now.flatMap((value, at) => (keyed && !isAbout(row, at) ? [] : [{ value, at }]));
   if (about.every(({ value, at }) => value === after[at])) return there;
   if (about.every(({ value, at }) => value === before[at])) return apply;
-  return conflict('changed since', 'the row has been changed since');
+  return conflict('changed since', 'the row is not what it was before the lost write');
 }
 
 /** How many rows there are of the same values. */

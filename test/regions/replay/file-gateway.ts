@@ -109,11 +109,21 @@ export class FileGateway extends SqlLink {
     return { kind: 'answered', baton: stream, ...answer } as BatchAnswer;
   }
 
+  /** The last one that stands at or before a place. */
+  private standingAt(place: string): DatabaseSync | undefined {
+    const [epoch, lsn] = place.split(':');
+    const at = Object.keys(this.places)
+      .map((name) => name.split(':'))
+      .filter(([own, end]) => own === epoch && Number(end) <= Number(lsn))
+      .map(([, end]) => Number(end));
+    return this.places[place] ?? this.places[`${epoch}:${Math.max(...at)}`];
+  }
+
   private execute(stream: string, sql: string, args: readonly Wire[]): { rows: Wire[][]; changes: number } {
     this.ran.push(sql);
     const place = /^PRAGMA sextant_at = '(.*)'$/.exec(sql)?.[1];
     if (place !== undefined) {
-      const found = this.places[place];
+      const found = this.standingAt(place);
       if (found === undefined) throw new Error(`no database stands at ${place}`);
       this.at.set(stream, found);
       return { rows: [[{ type: 'text', value: place }]], changes: 0 };

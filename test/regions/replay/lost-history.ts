@@ -2,7 +2,7 @@
 import { DatabaseSync } from 'node:sqlite';
 import type { Span } from '../../../regions/replay/core/chosen-writes.ts';
 import type { ReplayResult } from '../../../regions/replay/core/replay-summary.ts';
-import { type ReplayWish, replay } from '../../../regions/replay/replay.ts';
+import { type LossWish, type ReplayOptions, readLoss, replayLoss } from '../../../regions/replay/replay.ts';
 import { FileGateway } from './file-gateway.ts';
 
 function made(...texts: readonly string[]): DatabaseSync {
@@ -14,7 +14,7 @@ function made(...texts: readonly string[]): DatabaseSync {
 export interface LostHistory {
   readonly gateway: FileGateway;
   readonly now: DatabaseSync;
-  readonly run: (wish?: Partial<ReplayWish>) => Promise<ReplayResult>;
+  readonly run: (wish?: Partial<LossWish & ReplayOptions>) => Promise<ReplayResult>;
   /** The lost writes from one to another, counted from 1. */
   readonly span: (from: number, to: number) => Span;
   readonly rows: (sql: string) => readonly unknown[];
@@ -41,20 +41,18 @@ export function lostHistory(fork: string, lost: readonly string[], since = ''): 
     now,
     span,
     notes,
-    run: (wish = {}) =>
-      replay(
-        gateway,
-        gateway,
-        {
-          spans: [span(1, lost.length)],
-          fork: '1:10',
-          limit: 10_000,
-          dryRun: false,
-          patienceMs: 5_000,
-          ...wish,
-        },
-        { comparing: () => undefined, progress: () => undefined, note: (text) => notes.push(text) },
-      ),
+    run: async (wish = {}) => {
+      const spans = [span(1, lost.length)];
+      const loss = await readLoss(gateway, {
+        spans,
+        fork: '1:10',
+        limit: 10_000,
+        comparing: () => undefined,
+        ...wish,
+      });
+      const listener = { progress: () => undefined, note: (text: string) => notes.push(text) };
+      return replayLoss(gateway, loss, { dryRun: false, patienceMs: 5_000, ...wish }, listener);
+    },
     rows: (sql) =>
       now
         .prepare(sql)
