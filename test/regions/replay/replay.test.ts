@@ -382,6 +382,21 @@ describe('a replay that is cut off', () => {
     },
   );
 
+  test.each(['INSERT', 'COMMIT'])(
+    'by a move of the primary before its %s begins that transaction again',
+    async (word) => {
+      const lost = lostHistory('CREATE TABLE t(id INTEGER PRIMARY KEY)', ['INSERT INTO t VALUES(1), (2)']);
+      let moves = 0;
+      lost.gateway.accident = ([first]) => {
+        if (first?.startsWith(word) === true && moves++ === 0) lost.now.exec('ROLLBACK');
+        return 'none';
+      };
+      expect(countsOf(await lost.run())).toEqual([2, 0, 0]);
+      expect(lost.rows('SELECT count(*) n FROM t')).toEqual([{ n: 2 }]);
+      expect(lost.notes).toEqual(['the transaction was over before its end; the replay goes on by itself']);
+    },
+  );
+
   test('for good ends with what it has come to, and the next one finds that', async () => {
     const lost = lostHistory('CREATE TABLE t(id INTEGER PRIMARY KEY)', [
       'INSERT INTO t VALUES(1), (2), (3), (4)',
