@@ -83,8 +83,22 @@ export async function replayLoss(
   };
 }
 
-/** So many texts of values are looked for in one pass over a table. */
-const textsAtOnce = 500;
+/** So many texts of values are looked for in one pass over a table, in a request that a gateway takes. */
+const textsAtOnce = { count: 500, chars: 4 * 1024 * 1024 } as const;
+
+/** Parts of a list that are looked for at once: at least one text each. */
+function* textParts(texts: readonly string[]): Generator<readonly string[]> {
+  let [part, chars]: [string[], number] = [[], 0];
+  for (const text of texts) {
+    if (part.length > 0 && (part.length >= textsAtOnce.count || chars + text.length > textsAtOnce.chars)) {
+      yield part;
+      [part, chars] = [[], 0];
+    }
+    part.push(text);
+    chars += text.length;
+  }
+  if (part.length > 0) yield part;
+}
 
 async function copiesAtFork(from: SqlLink, fork: string, rows: readonly LostRow[]): Promise<KeylessCopies> {
   const counts = new Map<string, number>();
@@ -93,11 +107,9 @@ async function copiesAtFork(from: SqlLink, fork: string, rows: readonly LostRow[
     const counted = copiesOf(rows);
     if (counted.length > 0) await reader.open();
     for (const { sample, texts } of counted)
-      for (let at = 0; at < texts.length; at += textsAtOnce) {
-        const some = texts.slice(at, at + textsAtOnce);
+      for (const some of textParts(texts))
         for (const [index, count] of await countedAt(reader, sample, some))
           counts.set(`${sample.shape.name} ${some[index]}`, count);
-      }
   } finally {
     await reader.close();
   }

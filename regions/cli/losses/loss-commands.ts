@@ -120,7 +120,7 @@ function printLoss(report: LossReport): void {
   const { before, after } = lossPlaces(report);
   note(
     `to look by hand: PRAGMA sextant_at = '${before}', and '${after}', at a gateway of ${report.region}; ` +
-      `as rows: sextant losses ${report.orphanEpoch} --rows`,
+      `as rows: sextant losses ${report.orphanEpoch} --rows; to bring it back: sextant losses ${report.orphanEpoch} --replay --dry-run`,
   );
 }
 

@@ -142,6 +142,22 @@ describe('rows without a primary key', () => {
     expect(countsOf(await lost.run())).toEqual([0, 4, 0]);
   });
 
+  test('of any number and size are counted in requests that a gateway takes', async () => {
+    const lost = lostHistory(bare, [
+      'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1200) INSERT INTO log SELECT i, i FROM n;' +
+        'INSERT INTO log VALUES(1, zeroblob(2100000)), (2, zeroblob(2100000)), (3, zeroblob(2100000))',
+    ]);
+    let largest = 0;
+    const { batch } = lost.gateway;
+    lost.gateway.batch = (body) => {
+      largest = Math.max(largest, body.length);
+      return batch.call(lost.gateway, body);
+    };
+    expect(countsOf(await lost.run())).toEqual([1203, 0, 0]);
+    expect(countsOf(await lost.run())).toEqual([0, 1203, 0]);
+    expect(largest).toBeLessThan(12 * 1024 * 1024);
+  });
+
   test('are in conflict where their like have been deleted since: nobody can tell which', async () => {
     const lost = lostHistory(bare, ['INSERT INTO log VALUES(1, 2)'], 'DELETE FROM log WHERE b = 2');
     expect(reasonsOf(await lost.run())).toEqual(['log: deleted since']);
