@@ -7,9 +7,9 @@ import { TransferError } from '../transfer/transfer-error.ts';
 import type { Span } from './core/chosen-writes.ts';
 import { type ComposedLoss, compose } from './core/composed-loss.ts';
 import { entangledConflict } from './core/judgement.ts';
-import { copiesOf, KeylessCopies } from './core/keyless-copies.ts';
+import { copiesId, distinctInserts, KeylessCopies } from './core/keyless-copies.ts';
 import type { LostRow } from './core/lost-row.ts';
-import type { BatchBounds } from './core/replay-order.ts';
+import { type BatchBounds, batchesOf } from './core/replay-order.ts';
 import { countStatement } from './core/replay-statement.ts';
 import type { ReplayResult } from './core/replay-summary.ts';
 import { lostSchema } from './core/schema-left.ts';
@@ -83,47 +83,33 @@ export async function replayLoss(
   };
 }
 
-/** So many texts of values are looked for in one pass over a table, in a request that a gateway takes. */
-const textsAtOnce = { count: 500, chars: 4 * 1024 * 1024 } as const;
-
-/** Parts of a list that are looked for at once: at least one text each. */
-function* textParts(texts: readonly string[]): Generator<readonly string[]> {
-  let [part, chars]: [string[], number] = [[], 0];
-  for (const text of texts) {
-    if (part.length > 0 && (part.length >= textsAtOnce.count || chars + text.length > textsAtOnce.chars)) {
-      yield part;
-      [part, chars] = [[], 0];
-    }
-    part.push(text);
-    chars += text.length;
-  }
-  if (part.length > 0) yield part;
-}
+/** So many rows are looked for in one pass over a table, in a request that a gateway takes. */
+const countedAtOnce: BatchBounds = { rows: 500, chars: 4 * 1024 * 1024 };
 
 async function copiesAtFork(from: SqlLink, fork: string, rows: readonly LostRow[]): Promise<KeylessCopies> {
   const counts = new Map<string, number>();
   const reader = new PlaceReader(from, fork);
   try {
-    const counted = copiesOf(rows);
-    if (counted.length > 0) await reader.open();
-    for (const { sample, texts } of counted)
-      for (const some of textParts(texts))
-        for (const [index, count] of await countedAt(reader, sample, some))
-          counts.set(`${sample.shape.name} ${some[index]}`, count);
+    const tables = distinctInserts(rows);
+    if (tables.length > 0) await reader.open();
+    for (const some of tables.flatMap((each) => batchesOf(each, countedAtOnce)))
+      for (const [row, count] of await countedAt(reader, some)) counts.set(copiesId(row), count);
   } finally {
     await reader.close();
   }
-  return new KeylessCopies(rows, (table, text) => counts.get(`${table} ${text}`) ?? 0);
+  return new KeylessCopies(rows, (row) => counts.get(copiesId(row)) ?? 0);
 }
 
 async function countedAt(
   reader: PlaceReader,
-  sample: LostRow,
-  texts: readonly string[],
-): Promise<readonly (readonly [number, number])[]> {
+  rows: readonly LostRow[],
+): Promise<readonly (readonly [LostRow, number])[]> {
   try {
-    const [rows] = await reader.ask([countStatement(sample, texts)]);
-    return (rows ?? []).map(([index, count]) => [Number(textOf(index)), Number(textOf(count))] as const);
+    const [counted] = await reader.ask([countStatement(rows)]);
+    return (counted ?? []).flatMap(([index, count]): [LostRow, number][] => {
+      const row = rows[Number(textOf(index))];
+      return row === undefined ? [] : [[row, Number(textOf(count))]];
+    });
   } catch (error) {
     // The table, or a column of it, has come with the lost writes: there were no such rows.
     if (error instanceof TransferError && /no such (table|column)/.test(error.message)) return [];

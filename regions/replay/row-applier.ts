@@ -10,7 +10,7 @@ import { patienceMs, pauseMs } from '../transfer/import-target.ts';
 import type { SqlLink } from '../transfer/sql-link.ts';
 import { TransferError } from '../transfer/transfer-error.ts';
 import { type Conflict, copiesWanted, judge, whyNothingChanged } from './core/judgement.ts';
-import { copiesOf, isKeylessInsert, type KeylessCopies } from './core/keyless-copies.ts';
+import { copiesId, distinctInserts, isKeylessInsert, type KeylessCopies } from './core/keyless-copies.ts';
 import type { LostRow } from './core/lost-row.ts';
 import { type BatchBounds, batchesOf, replayOrder } from './core/replay-order.ts';
 import {
@@ -20,7 +20,6 @@ import {
   guardsOf,
   lookStatement,
   missingColumns,
-  valuesText,
 } from './core/replay-statement.ts';
 import { suspendedTriggers, type Target } from './core/target.ts';
 import { meaningOf, over, ReplayTransaction, type StepEnd, TransactionLost } from './replay-transaction.ts';
@@ -166,7 +165,7 @@ export class RowApplier {
   private countCopies({ applied, there, conflicts }: Settled): void {
     for (const row of [...applied, ...there, ...conflicts.map((each) => each.row)]) {
       if (!isKeylessInsert(row)) continue;
-      const id = copiesId(row, valuesText(row.after ?? []));
+      const id = copiesId(row);
       this.settledCopies.set(id, (this.settledCopies.get(id) ?? 0) + 1);
     }
   }
@@ -244,11 +243,11 @@ export class RowApplier {
   ): Promise<readonly LostRow[] | null> {
     const { target } = this;
     const possible = batch.filter((row) => missingColumns(row, target)?.length === 0);
-    const keyless = copiesOf(possible);
+    const keyless = distinctInserts(possible);
     const ends = await transaction.begin([
       { sql: 'PRAGMA schema_version' },
       ...possible.map((row) => lookStatement(row, target)),
-      ...keyless.map(({ sample, texts }) => countStatement(sample, texts)),
+      ...keyless.map(countStatement),
     ]);
     if (textOf(ends[0]?.rows?.[0]?.[0]) !== target.version) return null;
     for (const row of batch) {
@@ -269,10 +268,10 @@ export class RowApplier {
         });
     }
     const copies = new Map<string, number | null>();
-    for (const [at, { sample, texts }] of keyless.entries()) {
+    for (const [at, rows] of keyless.entries()) {
       const counted = countsIn(ends[1 + possible.length + at]);
-      for (const [index, text] of texts.entries())
-        copies.set(copiesId(sample, text), this.copiesThere(sample, text, counted.get(index) ?? 0));
+      for (const [index, row] of rows.entries())
+        copies.set(copiesId(row), this.copiesThere(row, counted.get(index) ?? 0));
     }
     return possible.filter((row, at) => {
       const end = ends[1 + at];
@@ -290,16 +289,16 @@ export class RowApplier {
   }
 
   /** How many of the inserted rows of these values that are not settled yet are there; null as `copiesWanted` has it. */
-  private copiesThere(sample: LostRow, text: string, now: number): number | null {
-    const known = this.options.copies.of(sample.shape.name, text);
+  private copiesThere(row: LostRow, now: number): number | null {
+    const known = this.options.copies.of(row);
     const wanted = copiesWanted({ ...known, now });
-    const open = known.inserted - (this.settledCopies.get(copiesId(sample, text)) ?? 0);
+    const open = known.inserted - (this.settledCopies.get(copiesId(row)) ?? 0);
     return wanted === null ? null : Math.max(0, open - wanted);
   }
 
   /** @param there how many of the same values are there: the first ones count as these. */
   private isMissing(row: LostRow, there: Map<string, number | null>, settled: Settled): boolean {
-    const id = copiesId(row, valuesText(row.after ?? []));
+    const id = copiesId(row);
     const copies = there.get(id) ?? null;
     if (copies === 0) return true;
     if (copies !== null) {
@@ -391,8 +390,6 @@ export class RowApplier {
     }
   }
 }
-
-const copiesId = ({ shape: { name } }: LostRow, text: string): string => `${name} ${text}`;
 
 /** Of a `countStatement`: how many rows there are of each of the values. */
 function countsIn(end: StepEnd | undefined): ReadonlyMap<number, number> {

@@ -1,52 +1,54 @@
 /** Rows without a primary key, of which there may be several that are the same: how many there were, and how many are lost. */
+import type { Literal } from '../../compare/core/literal.ts';
 import type { Copies } from './judgement.ts';
 import type { LostRow } from './lost-row.ts';
 import { valuesText } from './replay-statement.ts';
 
 export const isKeylessInsert = ({ keyed, before }: LostRow): boolean => !keyed && before === null;
 
-/** What is counted in one table: the inserted rows of it without a key, each text of values once. */
-export interface Counted {
-  /** One of them, for the table and its columns. */
-  readonly sample: LostRow;
-  readonly texts: readonly string[];
+/** The inserted rows without a key, by table: of those with the same values one. */
+export function distinctInserts(rows: readonly LostRow[]): readonly (readonly LostRow[])[] {
+  const tables = new Map<string, Map<string, LostRow>>();
+  for (const row of rows.filter(isKeylessInsert)) {
+    const known = tables.get(row.shape.name) ?? new Map<string, LostRow>();
+    tables.set(row.shape.name, known);
+    known.set(copiesId(row), row);
+  }
+  return [...tables.values()].map((each) => [...each.values()]);
 }
 
-export function copiesOf(rows: readonly LostRow[]): readonly Counted[] {
-  const tables = new Map<string, { readonly sample: LostRow; readonly texts: Set<string> }>();
-  for (const row of rows.filter(isKeylessInsert)) {
-    const known = tables.get(row.shape.name) ?? { sample: row, texts: new Set() };
-    tables.set(row.shape.name, known);
-    known.texts.add(valuesText(row.after ?? []));
-  }
-  return [...tables.values()].map(({ sample, texts }) => ({ sample, texts: [...texts] }));
-}
+/** Tells the values of an inserted row of a table from all others. */
+export const copiesId = ({ shape: { name }, after }: LostRow): string => `${name} ${valuesText(after ?? [])}`;
 
 type Known = Omit<Copies, 'now'>;
+const none: Known = { fork: 0, inserted: 0, made: 0, gone: 0 };
 
 export class KeylessCopies {
   private readonly known = new Map<string, Known>();
 
-  /** @param rows all that are to be brought back. @param atFork how many there were at the fork, by table and text of values. */
-  constructor(rows: readonly LostRow[], atFork: (table: string, text: string) => number) {
-    const add = ({ shape: { name } }: LostRow, text: string, what: 'inserted' | 'made' | 'gone'): void => {
-      const copies = this.of(name, text);
-      this.known.set(`${name} ${text}`, { ...copies, [what]: copies[what] + 1 });
+  /** @param rows all that are to be brought back. @param atFork how many there were at the fork with the values of an inserted row. */
+  constructor(rows: readonly LostRow[], atFork: (row: LostRow) => number) {
+    const add = (
+      { shape: { name } }: LostRow,
+      values: readonly Literal[],
+      what: 'inserted' | 'made' | 'gone',
+    ): void => {
+      const id = `${name} ${valuesText(values)}`;
+      const copies = this.known.get(id) ?? none;
+      this.known.set(id, { ...copies, [what]: copies[what] + 1 });
     };
     for (const row of rows) {
       if (row.keyed) continue;
       const { before, after } = row;
-      if (before !== null) add(row, valuesText(before), 'gone');
-      if (after !== null) add(row, valuesText(after), before === null ? 'inserted' : 'made');
+      if (before !== null) add(row, before, 'gone');
+      if (after !== null) add(row, after, before === null ? 'inserted' : 'made');
     }
-    for (const { sample, texts } of copiesOf(rows))
-      for (const text of texts) {
-        const { name } = sample.shape;
-        this.known.set(`${name} ${text}`, { ...this.of(name, text), fork: atFork(name, text) });
-      }
+    for (const row of distinctInserts(rows).flat())
+      this.known.set(copiesId(row), { ...this.of(row), fork: atFork(row) });
   }
 
-  of(table: string, text: string): Known {
-    return this.known.get(`${table} ${text}`) ?? { fork: 0, inserted: 0, made: 0, gone: 0 };
+  /** Of the values of an inserted row. */
+  of(row: LostRow): Known {
+    return this.known.get(copiesId(row)) ?? none;
   }
 }

@@ -72,14 +72,38 @@ export function lookStatement(row: LostRow, target: Target): Statement {
 /** One text for all values of a row: two rows have the same exactly when these are the same. */
 export const valuesText = (values: readonly Literal[]): string => values.join('\u0001');
 
-/** How many rows there are with exactly these values. @param wanted of `valuesText`; the answer has a row for each that is there, with its index. */
-export function countStatement(row: LostRow, wanted: readonly string[]): Statement {
-  const text = row.shape.columns.map((name) => literalSql(quotedName(name))).join('||char(1)||');
+/** Columns by which a row that may be one of those is found first: comparing all values as text takes long. */
+const foundByMax = 3;
+
+/**
+ * How many rows of their table there are with exactly the values of each of these.
+ * @param rows of one table, no two with the same values; the answer has a row for each that is there: its index, and how many.
+ */
+export function countStatement(rows: readonly LostRow[]): Statement {
+  const { columns, name: table } = rows[0]?.shape ?? { columns: [], name: '' };
+  const text = columns.map((name) => literalSql(`t.${quotedName(name)}`)).join('||char(1)||');
+  const foundBy = columns.slice(0, foundByMax);
+  const lost = joined(
+    rows.map(({ after }, index): Part => {
+      const values = after ?? [];
+      const parts = joined(
+        foundBy.map((_, at) => argument(values[at])),
+        ',',
+      );
+      return {
+        sql: `(${index},${parts.sql},?)`,
+        args: [...parts.args, encodeWireValue(valuesText(values)).json],
+      };
+    }),
+    ',',
+  );
+  const found = foundBy.map((name, at) => `lost.c${at} IS t.${quotedName(name)}`).join(' AND ');
   return {
     sql:
-      `WITH lost(i, lit) AS (VALUES ${wanted.map((_, at) => `(${at},?)`).join(',')}) ` +
-      `SELECT lost.i, count(*) FROM ${quotedName(row.shape.name)} CROSS JOIN lost ON lost.lit=(${text}) GROUP BY lost.i`,
-    args: wanted.map((each) => encodeWireValue(each).json),
+      `WITH lost(i,${foundBy.map((_, at) => `c${at}`).join(',')},lit) AS MATERIALIZED (VALUES ${lost.sql}) SELECT lost.i, count(*) ` +
+      // The plus keeps the text out of the index: it would be made of every row.
+      `FROM main.${quotedName(table)} t CROSS JOIN lost ON ${found} AND +lost.lit=(${text}) GROUP BY lost.i`,
+    args: lost.args,
   };
 }
 
