@@ -31,15 +31,16 @@ export async function comparePlaces(link: SqlLink, wish: CompareWish): Promise<D
     const before = await readers.before.catalog();
     const after = await readers.after.catalog();
     const tables: TableDifference[] = [];
-    const notCompared: { readonly name: string; readonly reason: string }[] = after.virtual.map((name) => ({
+    const notCompared: Difference['notCompared'][number][] = after.virtual.map((name) => ({
       name,
       reason: 'it is a virtual table',
+      isVirtual: true,
     }));
     let room = wish.limit;
     for (const table of after.tables) {
       const shaped = shapeOf(before.tables.find(({ name }) => name === table.name) ?? null, table);
       if (shaped.kind === 'unreadable') {
-        notCompared.push({ name: table.name, reason: shaped.reason });
+        notCompared.push({ name: table.name, reason: shaped.reason, isVirtual: false });
         continue;
       }
       const found = await compareTable(readers, shaped.shape, before, room, wish.progress);

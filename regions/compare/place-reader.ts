@@ -1,7 +1,13 @@
 /** Reads a database as it was at one place of history: a stream on a gateway of the region that has it, which stays there. */
 import { z } from 'zod';
 import { quotedText } from '../transfer/core/wire-value.ts';
-import { failureIn, type LinkFailure, type SqlLink, type WireAnswer } from '../transfer/sql-link.ts';
+import {
+  failureIn,
+  type LinkFailure,
+  type LinkStatement,
+  type SqlLink,
+  type WireAnswer,
+} from '../transfer/sql-link.ts';
 import { TransferError } from '../transfer/transfer-error.ts';
 import type { Literal } from './core/literal.ts';
 import type { KeyedRow } from './core/row-merge.ts';
@@ -26,7 +32,7 @@ export interface RowPage {
   readonly isEnd: boolean;
 }
 
-const textOf = (value: WireAnswer | undefined): string =>
+export const textOf = (value: WireAnswer | undefined): string =>
   value === undefined || value.type === 'null' ? '' : value.type === 'blob' ? '' : String(value.value);
 const textOrNull = (value: WireAnswer | undefined): string | null =>
   value === undefined || value.type === 'null' ? null : textOf(value);
@@ -147,18 +153,24 @@ export class PlaceReader {
     this.baton = null;
   }
 
-  private async ask(sql: readonly string[]): Promise<readonly (readonly (readonly WireAnswer[])[] | null)[]> {
+  /**
+   * Rows of each statement.
+   * @throws TransferError with the code of the first that failed.
+   */
+  async ask(
+    sql: readonly (string | LinkStatement)[],
+  ): Promise<readonly (readonly (readonly WireAnswer[])[] | null)[]> {
     const answer = await this.tryAsk(sql);
     if ('kind' in answer) throw new TransferError(answer.message, answer.code ?? undefined);
     return answer;
   }
 
   private async tryAsk(
-    sql: readonly string[],
+    sql: readonly (string | LinkStatement)[],
   ): Promise<readonly (readonly (readonly WireAnswer[])[] | null)[] | LinkFailure> {
     const answer = await this.link.askOn(
       this.baton,
-      sql.map((text) => ({ sql: text })),
+      sql.map((each) => (typeof each === 'string' ? { sql: each } : each)),
     );
     if (answer.kind === 'answered') this.baton = answer.baton;
     const failure = failureIn(answer);

@@ -14,7 +14,10 @@ const valueSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('blob'), base64: z.string() }),
 ]);
 export type WireAnswer = z.output<typeof valueSchema>;
-const rowsSchema = z.looseObject({ rows: z.array(z.array(valueSchema)) });
+const rowsSchema = z.looseObject({
+  rows: z.array(z.array(valueSchema)),
+  affected_row_count: z.int().default(0),
+});
 const batchSchema = z.looseObject({
   step_results: z.array(rowsSchema.nullable()),
   step_errors: z.array(errorSchema.nullable()),
@@ -44,15 +47,28 @@ export interface BatchAnswer {
   readonly baton: string | null;
   /** For each step its rows; null when it was skipped or failed. */
   readonly rows: readonly (readonly (readonly WireAnswer[])[] | null)[];
+  /** For each step how many rows it changed; 0 when it was skipped or failed. */
+  readonly changes: readonly number[];
   readonly errors: readonly ({ readonly code: string; readonly message: string } | null)[];
 }
 
+/** A statement with its arguments in JSON. */
+export interface LinkStatement {
+  readonly sql: string;
+  readonly args?: readonly string[];
+}
+
+const afterTheOneBefore = (at: number): string =>
+  at === 0 ? '' : `"condition":{"type":"ok","step":${at - 1}},`;
+const inTransaction = '"condition":{"type":"not","cond":{"type":"is_autocommit"}},';
+
 const stepsOf = (
-  statements: readonly { readonly sql: string; readonly args?: readonly string[] }[],
+  statements: readonly LinkStatement[],
+  conditionOf: (at: number) => string = afterTheOneBefore,
 ): string =>
   statements
     .map(({ sql, args = [] }, at) => {
-      const condition = at === 0 ? '' : `"condition":{"type":"ok","step":${at - 1}},`;
+      const condition = conditionOf(at);
       return `{${condition}"stmt":{"sql":${JSON.stringify(sql)},"args":[${args.join(',')}],"want_rows":true}}`;
     })
     .join(',');
@@ -100,21 +116,27 @@ export class SqlLink {
   }
 
   /** Statements in a stream of their own, each only if the one before it succeeded. */
-  ask(
-    statements: readonly { readonly sql: string; readonly args?: readonly string[] }[],
-  ): Promise<BatchAnswer | LinkFailure> {
+  ask(statements: readonly LinkStatement[]): Promise<BatchAnswer | LinkFailure> {
     return this.batch(
       `{"baton":null,"requests":[{"type":"batch","batch":{"steps":[${stepsOf(statements)}]}},{"type":"close"}]}`,
     );
   }
 
   /** Statements in a stream that stays open. @param baton of the answer before; null begins one. */
-  askOn(
-    baton: string | null,
-    statements: readonly { readonly sql: string; readonly args?: readonly string[] }[],
-  ): Promise<BatchAnswer | LinkFailure> {
+  askOn(baton: string | null, statements: readonly LinkStatement[]): Promise<BatchAnswer | LinkFailure> {
     return this.batch(
       `{"baton":${JSON.stringify(baton)},"requests":[{"type":"batch","batch":{"steps":[${stepsOf(statements)}]}}]}`,
+    );
+  }
+
+  /**
+   * Statements in a transaction, whatever becomes of the ones before; skipped once it is over.
+   * @param baton null begins a stream: the first statement begins the transaction then, and has no condition.
+   */
+  askWithin(baton: string | null, statements: readonly LinkStatement[]): Promise<BatchAnswer | LinkFailure> {
+    const steps = stepsOf(statements, (at) => (baton === null && at === 0 ? '' : inTransaction));
+    return this.batch(
+      `{"baton":${JSON.stringify(baton)},"requests":[{"type":"batch","batch":{"steps":[${steps}]}}]}`,
     );
   }
 
@@ -144,6 +166,7 @@ export class SqlLink {
       kind: 'answered',
       baton: response.data?.baton ?? null,
       rows: batch.data.step_results.map((result) => result?.rows ?? null),
+      changes: batch.data.step_results.map((result) => result?.affected_row_count ?? 0),
       errors: batch.data.step_errors.map((error) =>
         error === null ? null : { code: error.code ?? 'UNKNOWN', message: error.message },
       ),

@@ -457,6 +457,12 @@ describe('three regions on real processes', { timeout: 120_000 }, () => {
     expect(reported).toBeGreaterThanOrEqual(lost.length);
     expect(reported).toBeLessThanOrEqual(lost.length + unheard);
     for (const region of regions) expect(await idsIn(deployment.client(region), name)).toContain(1_000_000);
+    // Nobody has written to the lost rows since: all of them come back.
+    for (const { orphanEpoch } of losses) {
+      const replayed = JSON.parse(await deployment.run('losses', `${orphanEpoch}`, '--replay', '--json'));
+      expect(replayed).toMatchObject({ settled: true, conflicts: [] });
+    }
+    expect(missing(account.acknowledged, await idsIn(survivor, name))).toEqual([]);
     const told = await deployment.samples();
     expect(sumOf(told, 'sextant_lost_writes_total')).toBe(reported);
     expect(

@@ -16,10 +16,10 @@ function shown(literal: Literal | undefined): string {
   return `${text.slice(0, shownCharsMax)}… (${text.length} characters)`;
 }
 
-const plural = (count: number, word: string): string => `${count} ${word}${count === 1 ? '' : 's'}`;
+export const plural = (count: number, word: string): string => `${count} ${word}${count === 1 ? '' : 's'}`;
 
 /** The name of each part of a key beside its literal. */
-function keyPairs(
+export function keyPairs(
   { primaryKey, columns, rowid }: Shape,
   { key, values }: KeyedRow,
 ): readonly [string, Literal][] {
@@ -27,10 +27,10 @@ function keyPairs(
   return primaryKey.map((name) => [name, values[columns.indexOf(name)] ?? 'NULL']);
 }
 
-const pairsText = (pairs: readonly (readonly [string, Literal])[]): string =>
+export const pairsText = (pairs: readonly (readonly [string, Literal])[]): string =>
   pairs.map(([name, literal]) => `${name}=${shown(literal)}`).join(', ');
 
-function wholeRow(shape: Shape, row: KeyedRow): string {
+export function wholeRow(shape: Shape, row: KeyedRow): string {
   const key = keyPairs(shape, row);
   const rest = shape.columns
     .map((name, at): [string, Literal] => [name, row.values[at] ?? 'NULL'])
@@ -38,7 +38,7 @@ function wholeRow(shape: Shape, row: KeyedRow): string {
   return pairsText([...key, ...rest]);
 }
 
-function changeText(shape: Shape, change: RowChange): string {
+export function changeText(shape: Shape, change: RowChange): string {
   switch (change.kind) {
     case 'inserted':
       return `  + ${wholeRow(shape, change.after)}`;
@@ -75,7 +75,7 @@ export function differenceLines(difference: Difference): readonly string[] {
   return rowsIn(difference) === 0 ? ['no row differs', ...lines] : lines;
 }
 
-function rowJson({ columns }: Shape, row: KeyedRow | null): object | null {
+export function rowJson({ columns }: Shape, row: KeyedRow | null): object | null {
   return row === null
     ? null
     : Object.fromEntries(columns.map((name, at) => [name, plainOf(row.values[at] ?? 'NULL')]));
@@ -106,6 +106,6 @@ export function differenceJson(difference: Difference): object {
         after: rowJson(table.shape, change.after),
       })),
     })),
-    notCompared,
+    notCompared: notCompared.map(({ name, reason }) => ({ name, reason })),
   };
 }

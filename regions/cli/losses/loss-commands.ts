@@ -1,4 +1,4 @@
-/** `sextant losses`: what failovers lost, write by write, and as the rows and statements that those writes come to. */
+/** `sextant losses`: what failovers lost, write by write, as the rows and statements that those writes come to, and brought back. */
 import type { Command } from 'commander';
 import { z } from 'zod';
 import { comparePlaces } from '../../compare/compare-places.ts';
@@ -11,6 +11,7 @@ import { askAny, failWith, gatewayOf, type Target, targetOf } from '../ask/admin
 import { type AskOptions, withAsk, withExample } from '../ask/options.ts';
 import { CliError, formatBytes, note, printJson, table } from '../ask/output.ts';
 import { differenceJson, differenceLines } from './difference-text.ts';
+import { bringBackLoss, readIn, toldNowAndThen } from './replay-loss.ts';
 
 const lossSummarySchema = lossReportSchema.omit({ commits: true });
 type LossSummary = z.output<typeof lossSummarySchema>;
@@ -20,19 +21,37 @@ const lossListSchema = z.looseObject({
   unanswered: z.array(z.object({ region: z.string(), epoch: z.int() })).default([]),
 });
 
-type LossOptions = AskOptions & { readonly rows?: boolean; readonly sql?: boolean; readonly limit?: string };
+type LossOptions = AskOptions & {
+  readonly rows?: boolean;
+  readonly sql?: boolean;
+  readonly replay?: boolean;
+  readonly dryRun?: boolean;
+  readonly only?: readonly string[];
+  readonly limit?: string;
+};
 
 const rowsLimit = 10_000;
-const progressEveryMs = 2_000;
+/** A replay holds all rows that differ in memory. */
+const replayLimit = 1_000_000;
+
+/** @throws CliError when the options do not go together. */
+function checkOptions(epoch: string | undefined, options: LossOptions): void {
+  const { rows, sql, replay, dryRun, only, limit } = options;
+  const ways = [rows, sql, replay].filter((each) => each === true).length;
+  if (ways > 0 && epoch === undefined)
+    throw new CliError(
+      '--rows, --sql and --replay are about one loss: give the epoch that `sextant losses` lists it under',
+    );
+  if (replay === true && ways > 1) throw new CliError('--replay does not go with --rows or --sql');
+  if (dryRun === true && replay !== true) throw new CliError('--dry-run goes with --replay');
+  if (only !== undefined && replay !== true) throw new CliError('--only goes with --replay');
+  if (limit !== undefined && ways === 0) throw new CliError('--limit goes with --rows, --sql or --replay');
+}
 
 async function losses(epoch: string | undefined, options: LossOptions): Promise<void> {
   if (epoch !== undefined && !/^\d+$/.test(epoch)) throw new CliError(`an epoch is a number, not ${epoch}`);
+  checkOptions(epoch, options);
   const wantsRows = options.rows === true || options.sql === true;
-  if (wantsRows && epoch === undefined)
-    throw new CliError(
-      '--rows and --sql are about one loss: give the epoch that `sextant losses` lists it under',
-    );
-  if (options.limit !== undefined && !wantsRows) throw new CliError('--limit goes with --rows or --sql');
   const limit = limitOf(options);
   const target = targetOf(options);
   const answer = await askAny(
@@ -43,6 +62,13 @@ async function losses(epoch: string | undefined, options: LossOptions): Promise<
   const body = answer.kind === 'ok' ? answer.body : failWith(answer);
   if (epoch !== undefined) {
     const report = parsed(lossReportSchema, body);
+    if (options.replay === true)
+      return bringBackLoss(report, target, {
+        limit,
+        dryRun: options.dryRun === true,
+        only: options.only ?? null,
+        json: options.json === true,
+      });
     if (wantsRows) return showRows(report, target, limit, options);
     if (options.json === true) return printJson({ ...report, ...lossPlaces(report) });
     return printLoss(report);
@@ -94,12 +120,12 @@ function printLoss(report: LossReport): void {
   const { before, after } = lossPlaces(report);
   note(
     `to look by hand: PRAGMA sextant_at = '${before}', and '${after}', at a gateway of ${report.region}; ` +
-      `as rows: sextant losses ${report.orphanEpoch} --rows`,
+      `as rows: sextant losses ${report.orphanEpoch} --rows; to bring it back: sextant losses ${report.orphanEpoch} --replay --dry-run`,
   );
 }
 
-function limitOf({ limit }: LossOptions): number {
-  if (limit === undefined) return rowsLimit;
+function limitOf({ limit, replay }: LossOptions): number {
+  if (limit === undefined) return replay === true ? replayLimit : rowsLimit;
   if (!/^\d{1,9}$/.test(limit) || Number(limit) === 0)
     throw new CliError(`--limit is a number of rows from 1 to 999999999, not ${limit}`);
   return Number(limit);
@@ -114,16 +140,13 @@ async function showRows(
   const { region, orphanEpoch } = report;
   const places = lossPlaces(report);
   const link = new SqlLink(await gatewayOf(target, region), target.clientToken);
-  let toldMs = performance.now();
-  const difference = await comparePlaces(link, {
-    ...places,
-    limit,
-    progress: (name, rows) => {
-      if (performance.now() - toldMs < progressEveryMs) return;
-      toldMs = performance.now();
-      note(`comparing ${name}: ${rows} rows read`);
-    },
-  });
+  const difference = await readIn(region, () =>
+    comparePlaces(link, {
+      ...places,
+      limit,
+      progress: toldNowAndThen((name: string, rows: number) => `comparing ${name}: ${rows} rows read`),
+    }),
+  );
   const rows = rowsIn(difference);
   const about = { orphanEpoch, region, ...places, limit };
   if (options.sql === true) {
@@ -162,10 +185,24 @@ export function addLossCommands(program: Command): void {
         'as rows inserted, changed and deleted, table by table; the region that has them has to be there',
       )
       .option('--sql', 'as statements that bring the rows back where nobody has changed them since')
-      .option('--limit <rows>', `rows shown (default: ${rowsLimit})`)
+      .option(
+        '--replay',
+        'bring the rows back where nobody has changed them since, and list the rest; exit code 2 when there is a rest',
+      )
+      .option('--dry-run', 'with --replay: say what would come of it, and change nothing')
+      .option(
+        '--only <trace...>',
+        'with --replay: the lost writes of these traces alone; an LSN of the list names one, too',
+      )
+      .option(
+        '--limit <rows>',
+        `rows shown or, with --sql and --replay, taken at most (default: ${rowsLimit}, of a replay ${replayLimit})`,
+      )
       .action(losses),
     'sextant losses 3 --json',
     'sextant losses 3 --rows',
     'sextant losses 3 --sql > back.sql',
+    'sextant losses 3 --replay --dry-run',
+    'sextant losses 3 --replay --only 4bf92f3577b34da6a3ce929d0e0e4736',
   );
 }

@@ -8,7 +8,7 @@ import type { Difference, TableDifference } from './difference.ts';
 import { type Literal, readLiteral } from './literal.ts';
 import type { KeyedRow, RowChange } from './row-merge.ts';
 import type { SchemaChange } from './schema-changes.ts';
-import type { Shape } from './table-shape.ts';
+import { isKeyed, type Shape } from './table-shape.ts';
 
 const written = (literal: Literal | undefined): string => dumpValue(readLiteral(literal ?? 'NULL'));
 const comment = (text: string): readonly string[] => text.split(/\r?\n/).map((line) => `-- ${line}`);
@@ -74,18 +74,16 @@ function rowSql(shape: Shape, change: RowChange): string {
       const set = shape.columns.flatMap((name, at) =>
         isNew(at) ? [`${quotedName(name)}=${written(after.values[at])}`] : [],
       );
-      return `UPDATE ${table} SET ${set.join(',')} WHERE ${asItWas(shape, before, isNew)};`;
+      // Whatever the table says of conflicts: REPLACE would take away rows that others wrote.
+      return `UPDATE OR ABORT ${table} SET ${set.join(',')} WHERE ${asItWas(shape, before, isNew)};`;
     }
   }
 }
 
 /** The row by its key, as long as it is what it was: in the columns that the statement is about, or in all where only a rowid tells rows apart. */
-function asItWas(
-  { columns, primaryKey, rowid }: Shape,
-  { key, values }: KeyedRow,
-  isAbout: (at: number) => boolean,
-): string {
-  const byRowid = primaryKey.length === 0;
+function asItWas(shape: Shape, { key, values }: KeyedRow, isAbout: (at: number) => boolean): string {
+  const { columns, primaryKey, rowid } = shape;
+  const byRowid = !isKeyed(shape, values);
   const parts = columns.flatMap((name, at) =>
     byRowid || primaryKey.includes(name) || isAbout(at)
       ? [`${quotedName(name)} IS ${written(values[at])}`]

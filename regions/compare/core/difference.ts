@@ -19,7 +19,12 @@ export interface Difference {
   /** Tables with rows that differ, by name. */
   readonly tables: readonly TableDifference[];
   /** Tables whose rows were not looked at, and why. */
-  readonly notCompared: readonly { readonly name: string; readonly reason: string }[];
+  readonly notCompared: readonly {
+    readonly name: string;
+    readonly reason: string;
+    /** A virtual table keeps its rows as it likes: nobody knows whether any differ. */
+    readonly isVirtual: boolean;
+  }[];
 }
 
 /** How many rows differ. */

@@ -57,6 +57,16 @@ const primaryKeyOf = ({ columns }: Table): readonly string[] =>
     .map(({ name }) => name);
 
 /**
+ * Whether the primary key tells a row from all others: a key with a NULL in it does not, and SQLite allows that in most tables.
+ * @param values of `columns`.
+ */
+export const isKeyed = (
+  { columns, primaryKey }: Pick<Shape, 'columns' | 'primaryKey'>,
+  values: readonly Literal[],
+): boolean =>
+  primaryKey.length > 0 && primaryKey.every((name) => (values[columns.indexOf(name)] ?? 'NULL') !== 'NULL');
+
+/**
  * How a table is compared that is there at both places, or, with `before` null, only at the later one. A column that came in
  * between counts as its default in the rows before, as ALTER TABLE has it; one that went is not compared.
  */

@@ -132,8 +132,8 @@ describe('a difference between two places', () => {
       CREATE TABLE hidden(rowid, _rowid_, oid);
     `);
     expect((await difference(before, after)).notCompared).toEqual([
-      { name: 'hidden', reason: expect.stringContaining('cannot be told apart') },
-      { name: 'kv', reason: 'its key was another one before' },
+      { name: 'hidden', reason: expect.stringContaining('cannot be told apart'), isVirtual: false },
+      { name: 'kv', reason: 'its key was another one before', isVirtual: false },
     ]);
   });
 

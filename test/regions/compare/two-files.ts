@@ -39,7 +39,13 @@ class FileLink extends SqlLink {
       statement?.setReturnArrays(true);
       return ((statement?.all() ?? []) as unknown as unknown[][]).map((row) => row.map(wireOf));
     });
-    return Promise.resolve({ kind: 'answered', baton: stream, rows, errors: rows.map(() => null) });
+    return Promise.resolve({
+      kind: 'answered',
+      baton: stream,
+      rows,
+      changes: rows.map(() => 0),
+      errors: rows.map(() => null),
+    });
   }
 
   override close(): Promise<void> {

@@ -421,7 +421,7 @@ describe('losses', () => {
     const whole = await sextant(['losses', '--rows', '--url', url]);
     expect(whole).toMatchObject({ code: 1, err: expect.stringContaining('give the epoch') });
     const bare = await sextant(['losses', '5', '--limit', '3', '--url', url]);
-    expect(bare).toMatchObject({ code: 1, err: 'error: --limit goes with --rows or --sql\n' });
+    expect(bare).toMatchObject({ code: 1, err: 'error: --limit goes with --rows, --sql or --replay\n' });
     for (const limit of ['0', 'many', '-1']) {
       const bad = await sextant(['losses', '5', '--sql', `--limit=${limit}`, '--url', url]);
       expect(bad).toMatchObject({ code: 1, err: expect.stringContaining(`not ${limit}`) });

@@ -78,9 +78,7 @@ function commits(title: string, report: LossReport, page: PageState | null): HTM
   const shown = report.commits.slice(0, commitsShown);
   const rest = report.count - shown.length;
   const more =
-    rest > 0
-      ? `${some(rest, 'more write')} not shown here: sextant losses --epoch ${report.orphanEpoch}`
-      : '';
+    rest > 0 ? `${some(rest, 'more write')} not shown here: sextant losses ${report.orphanEpoch}` : '';
   return panel(
     title,
     h(
