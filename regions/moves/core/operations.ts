@@ -78,6 +78,8 @@ export const agentReplySchema = z.discriminatedUnion('kind', [
     /** The newest epoch the agent knows of, and the newest under which it has looked at all that its nodes hold. */
     epoch: z.int().optional(),
     lookedUnder: z.int().optional(),
+    /** Branches of which it has yet to look; left out by an older agent. */
+    branchesToLook: z.array(z.string()).exactOptional(),
   }),
   z.object({ kind: z.literal('policy'), policy: policySchema }),
   z.object({ kind: z.literal('regions'), membership: membershipSchema }),
