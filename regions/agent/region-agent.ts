@@ -128,6 +128,7 @@ export class RegionAgent {
         const atUs = await lastCommitUs(links, reign, forkLsn, runtime);
         return atUs === null ? null : { atUs, aheadUs: this.primaryAheadUs };
       },
+      lackedOf: (of) => this.branches.lackedOf(this.view.lastReport(of)?.branches ?? []),
       pull: (from) => pulls.say(from),
       seal: (of, reign) => sealOldRegion({ connection: options.nats, cluster, region: of, reign }),
     });

@@ -26,6 +26,7 @@ import type { NatsConnection } from '../bus/nats-connection.ts';
 import { allottedIn, type Branch, branchesOf, sameBranches } from '../control/core/branch-list.ts';
 import type { ControlRecord } from '../control/core/control-record.ts';
 import { BranchOrphans } from '../moves/branch-orphans.ts';
+import { type BranchLack, branchLacks } from '../moves/core/branch-lacks.ts';
 import { branchesToLook } from '../moves/core/branches-to-look.ts';
 import type { OrphanSearchOptions } from '../moves/orphan-search.ts';
 import { BranchReceiving, type BranchReceivingOptions } from '../replication/branch-receiving.ts';
@@ -179,6 +180,11 @@ export class RegionBranches {
       lookedUnder: (sight) => orphans.lookedUnder(sight),
       ofPrimary: primary?.branches ?? [],
     });
+  }
+
+  /** Of which branches another region has more than this one. @param theirs what it last said. */
+  lackedOf(theirs: readonly BranchReport[]): readonly BranchLack[] {
+    return branchLacks(this.branches, this.report, theirs);
   }
 
   /** After a change of the branches: whether the nodes have not been seen to know what it named. */

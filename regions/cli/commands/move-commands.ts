@@ -1,6 +1,7 @@
 /** `sextant switchover`, `failover` and `cancel`: managed moves of the primary with their progress. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
+import { lacksText } from '../../moves/core/branch-lacks.ts';
 import { type Operation, operationRegion, operationSchema } from '../../moves/core/operations.ts';
 import {
   type Answer,
@@ -115,6 +116,11 @@ function printOperation(operation: Operation): void {
   console.log(
     `history goes on from LSN ${forkLsn}; ${risk}. ` +
       `When ${operation.from} is back and has looked, \`sextant losses\` lists every lost write.`,
+  );
+  if (loss.branches === undefined) return;
+  console.log(
+    `not arrived either: ${lacksText(loss.branches, formatBytes)}, as last heard. ${operation.from} sends that once it is back, to each branch ` +
+      'that nobody has written or read with consistency global before; of the others it lists what is lost.',
   );
 }
 

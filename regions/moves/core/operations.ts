@@ -8,6 +8,7 @@ import { membersActSchema, membersSchema } from '../../members/core/members-requ
 import { membershipChangeSchema, membershipSchema } from '../../membership/core/membership-request.ts';
 import { policyChangeSchema, policySchema } from '../../policy/core/policy-request.ts';
 import { rewindRequestSchema, rewindSchema } from '../../rewind/core/rewind-request.ts';
+import { branchLackSchema } from './branch-lacks.ts';
 import { lossReportSchema } from './loss-report.ts';
 
 export const operationSchema = z.object({
@@ -39,6 +40,8 @@ export const operationSchema = z.object({
           lastHeardVdl: z.int().nullable(),
           atRiskBytes: z.int().nullable(),
           exact: z.boolean(),
+          /** Branches of which the lost region was heard to have more; left out when there is none. */
+          branches: z.array(branchLackSchema).exactOptional(),
         })
         .optional(),
     })
