@@ -6,11 +6,9 @@ import {
   type BranchName,
   type Epoch,
   endOfTime,
-  epoch,
   type FetchSource,
   type Fork,
   genesisEpoch,
-  lsn,
   type Membership,
   RegionFetch,
   type RegionId,
@@ -36,7 +34,7 @@ import {
   type ShippedBranch,
 } from '../replication/branch-shipping.ts';
 import type { BranchPlace } from '../replication/core/branch-lanes.ts';
-import { branchLoanLimits, isWritten, mayLend } from '../replication/core/branch-loans.ts';
+import { branchLoanLimits, isWritten, mayLend, placeIn } from '../replication/core/branch-loans.ts';
 import { shippingLimits } from '../replication/core/shipping-limits.ts';
 import type { BranchNeeds } from '../retention/core/retention.ts';
 import type { ClusterView } from '../status/core/cluster-view.ts';
@@ -275,14 +273,12 @@ export class RegionBranches {
   }
 
   /** How far the other regions that are heard are with a branch; null for one that does not have it. */
-  private placesOf({ name, origin }: BranchSight): ReadonlyMap<RegionId, BranchPlace | null> {
+  private placesOf(sight: BranchSight): ReadonlyMap<RegionId, BranchPlace | null> {
     const places = new Map<RegionId, BranchPlace | null>();
     const { view, region: here, runtime } = this.options;
     for (const region of view.regions) {
       const report = region === here ? null : view.region(region, runtime.nowMs());
-      if (report === null) continue;
-      const theirs = report.branches?.find((branch) => branch.name === name && branch.epoch >= origin);
-      places.set(region, theirs === undefined ? null : { head: epoch(theirs.epoch), vdl: lsn(theirs.vdl) });
+      if (report !== null) places.set(region, placeIn(report, sight));
     }
     return places;
   }

@@ -6,9 +6,10 @@
  * R92 A branch that nobody has written since the primary moved goes on from the most that any region which is heard holds of it: the
  *     one that holds most sends the primary what it lacks. Once the primary writes the branch nobody sends it anything of it.
  */
-import type { RegionId } from '../../../storage/core.ts';
+import { epoch, lsn, type RegionId } from '../../../storage/core.ts';
 import type { Branch } from '../../control/core/branch-list.ts';
 import { type ControlRecord, sameHolder } from '../../control/core/control-record.ts';
+import type { RegionReport } from '../../status/core/report.ts';
 import { type BranchPlace, isLevel } from './branch-lanes.ts';
 
 export const branchLoanLimits = {
@@ -40,6 +41,31 @@ export function mayLend({ record, branch, me, mine, others }: LoanQuestion): boo
     ([region, place]) => region !== primary && place !== null && isBefore(mine, me, place, region),
   );
   return !better;
+}
+
+/** How far a region says that it is with a branch; null when it does not have it. What was said of one of that name before is none of it. */
+export function placeIn(
+  { branches = [] }: Pick<RegionReport, 'branches'>,
+  { name, origin }: Pick<Branch, 'name' | 'origin'>,
+): BranchPlace | null {
+  const found = branches.find((branch) => branch.name === name && branch.epoch >= origin);
+  return found === undefined ? null : { head: epoch(found.epoch), vdl: lsn(found.vdl) };
+}
+
+/**
+ * Bytes of a branch that the primary is to be sent by the region that holds most of it; at least 1 while there is anything, and 0 when
+ * there is nothing, or nobody knows.
+ * @param reports the regions that are heard.
+ */
+export function owedBytes(record: ControlRecord, branch: Branch, reports: readonly RegionReport[]): number {
+  const own = reports.find(({ region }) => region === record.primary);
+  const mine = own === undefined ? null : placeIn(own, branch);
+  if (mine === null || record.move !== null || isWritten(record, branch)) return 0;
+  const more = reports.flatMap((report) => {
+    const theirs = placeIn(report, branch);
+    return theirs === null || isLevel(mine, theirs) ? [] : [Math.max(1, theirs.vdl - mine.vdl)];
+  });
+  return Math.max(0, ...more);
 }
 
 /** Of two that hold the same, the first by name counts as the one with more. */

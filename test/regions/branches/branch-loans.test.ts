@@ -9,7 +9,8 @@ import {
   initialControlRecord,
 } from '../../../regions/control/core/control-record.ts';
 import type { BranchPlace } from '../../../regions/replication/core/branch-lanes.ts';
-import { isWritten, mayLend } from '../../../regions/replication/core/branch-loans.ts';
+import { isWritten, mayLend, owedBytes } from '../../../regions/replication/core/branch-loans.ts';
+import { type RegionReport, regionReportSchema } from '../../../regions/status/core/report.ts';
 import { branchName, epoch, lsn, regionId } from '../../../storage/redo/ids.ts';
 import { eu, g1, g2, next, us } from '../control-records.ts';
 
@@ -93,6 +94,26 @@ describe('R92: who sends the primary what it lacks of a branch', () => {
     ],
   ])('%s', (_, found, expected) => {
     expect(found).toBe(expected);
+  });
+
+  test('what the primary is owed of a branch is what the region that holds most has more; 0 while it writes it itself', () => {
+    const report = (region: string, place: BranchPlace | null): RegionReport =>
+      regionReportSchema.parse({
+        ...{ v: 1, region, agent: 'a', gateway: null, epoch: 4, vdl: 0, following: true, primaryVdl: null },
+        ...{ nodes: [], lag: [], lossEpochs: [], sentAtMs: 0 },
+        branches: place === null ? [] : [{ name: 'dev', epoch: place.head, vdl: place.vdl, lag: [] }],
+      });
+    const reports = [report(eu, at(3, 200)), report(us, at(3, 300)), report(ap, at(3, 250))];
+    const owed = (record: ControlRecord, heard = reports): number =>
+      owedBytes(record, branchIn(record), heard);
+    expect(owed(moved)).toBe(100);
+    expect(owed(moved, [report(eu, at(3, 300)), ...reports.slice(1)])).toBe(0);
+    expect(owed(moved, [report(eu, at(2, 100)), report(us, at(3, 100))])).toBe(1);
+    expect(owed(moved, reports.slice(1))).toBe(0);
+    expect(owed(moved, [report(eu, null), ...reports.slice(1)])).toBe(0);
+    // Epoch 1 is from before the branch was made: it is about another one of that name.
+    expect(owed(moved, [report(eu, at(3, 200)), report(us, at(1, 900))])).toBe(0);
+    expect([owed(over), owed(moving)]).toEqual([0, 0]);
   });
 
   test('a branch is written by whoever holds the lease and took its newest epoch, and by nobody else', () => {
