@@ -5,7 +5,13 @@ import { comparePlaces } from '../../compare/compare-places.ts';
 import { bringBack } from '../../compare/core/bring-back.ts';
 import { type Difference, rowsIn } from '../../compare/core/difference.ts';
 import { type Unanswered, unansweredSchema, whoIsMissing } from '../../moves/core/loss-answers.ts';
-import { branchOfLoss, type LossReport, lossPlaces, lossReportSchema } from '../../moves/core/loss-report.ts';
+import {
+  branchOfLoss,
+  type LossReport,
+  lossPlaces,
+  lossReportSchema,
+  pathOfLoss,
+} from '../../moves/core/loss-report.ts';
 import { SqlLink } from '../../transfer/sql-link.ts';
 import { askAny, failWith, gatewayOf, type Target, targetOf } from '../ask/admin-client.ts';
 import { type AskOptions, withAsk, withExample } from '../ask/options.ts';
@@ -110,9 +116,6 @@ function printLoss(report: LossReport): void {
   );
 }
 
-/** Where at a gateway clients reach the branch that was lost from; empty for `main`. */
-const pathOf = ({ branch }: LossReport): string => (branch === undefined ? '' : `/branch/${branch}/`);
-
 const whereAt = (report: LossReport): string =>
   report.branch === undefined
     ? `at a gateway of ${report.region}`
@@ -134,7 +137,7 @@ async function showRows(
   const { region, orphanEpoch, branch } = report;
   const places = lossPlaces(report);
   const gateway = await gatewayOf(target, region);
-  const link = new SqlLink(`${gateway}${pathOf(report)}`, target.clientToken);
+  const link = new SqlLink(`${gateway}${pathOfLoss(report)}`, target.clientToken);
   let toldMs = performance.now();
   const difference = await comparePlaces(link, {
     ...places,
@@ -151,7 +154,7 @@ async function showRows(
     showSql(difference, about, options.json === true);
     if (branch !== undefined)
       note(
-        `they are for branch ${branch}: run them with --branch ${branch}, or at ${pathOf(report)} of a gateway`,
+        `they are for branch ${branch}: run them with --branch ${branch}, or at ${pathOfLoss(report)} of a gateway`,
       );
     return;
   }

@@ -61,6 +61,10 @@ export type LossReport = z.infer<typeof lossReportSchema>;
 /** The branch that the writes of a report were made on. */
 export const branchOfLoss = ({ branch }: Pick<LossReport, 'branch'>): string => branch ?? mainBranch;
 
+/** The path in the URL of a gateway at which the branch of a report is read and written; empty for `main`. */
+export const pathOfLoss = ({ branch }: Pick<LossReport, 'branch'>): string =>
+  branch === undefined ? '' : `/branch/${branch}/`;
+
 /**
  * Where the region of a report can be read, as `PRAGMA sextant_at` takes it: `before` with nothing of the orphan, `after` with all
  * of it.

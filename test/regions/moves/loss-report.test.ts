@@ -7,6 +7,7 @@ import {
   lossPlaces,
   lossReportSchema,
   mergeLosses,
+  pathOfLoss,
 } from '../../../regions/moves/core/loss-report.ts';
 import { encodeFrame, type ReceivedFrame, splitFrames } from '../../../storage/redo/frame.ts';
 import { branchName, epoch, type Lsn, lsn, pgId, regionId } from '../../../storage/redo/ids.ts';
@@ -57,6 +58,7 @@ describe('loss collector', () => {
     expect(report).toMatchObject({ branch: 'dev', count: 1 });
     expect(lossReportSchema.parse(report)).toEqual(report);
     expect([branchOfLoss(report), branchOfLoss(collector.report(about))]).toEqual(['dev', 'main']);
+    expect([pathOfLoss(report), pathOfLoss(collector.report(about))]).toEqual(['/branch/dev/', '']);
     const main = collector.report({ ...about, orphanEpoch: epoch(9) });
     expect(mergeLosses([main, report, report]).map(branchOfLoss)).toEqual(['dev', 'main']);
   });
