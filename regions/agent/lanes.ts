@@ -1,9 +1,12 @@
 /** Ships from a region's nodes and receives into them, whatever the line of history, with what every lane of an agent has in common. */
-import type { RegionId } from '../../storage/index.ts';
+import { pause, type RegionId } from '../../storage/index.ts';
 import { Receiving, type ReceivingOptions } from '../replication/receiving.ts';
 import type { Reign } from '../replication/reign.ts';
 import { Shipping, type ShippingOptions } from '../replication/shipping.ts';
 import type { RegionAgentOptions } from './region-agent-options.ts';
+
+/** A reign of a branch that was allotted and came to nothing has sealed the nodes: they take nothing before it is written again. */
+const fencedPauseMs = 5_000;
 
 export class Lanes {
   /** How often the lane to each region has stood still since this process started. */
@@ -36,7 +39,11 @@ export class Lanes {
       recover: async (goal) => {
         const outcome = await recover(goal);
         if (outcome.kind === 'recovered') return outcome.outcome;
-        log.warn({ outcome, epoch: goal.epoch }, 'could not join the path of the primary; tries again');
+        log.warn(
+          { outcome, branch: goal.branch, epoch: goal.epoch },
+          'could not join the path of the primary; tries again',
+        );
+        if (outcome.kind === 'fenced' && own.branch !== undefined) await pause(runtime, fencedPauseMs);
         return null;
       },
       openReceiver,

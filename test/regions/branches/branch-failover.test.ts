@@ -120,6 +120,52 @@ describe('a failover to a region that has not got all of a branch', { timeout: 6
     await looked(us);
   });
 
+  test('ends with the newer of two reigns that parted, and the primary names what it held of the older', async () => {
+    const shared = dev.driver.vdl;
+    two.bus.isCut = true;
+    await dev.write(8, 2);
+    const older = dev;
+    await two.failover(us);
+    dev = await two.reign('dev');
+    expect(dev.begunAt).toBe(shared);
+    await dev.write(3, 2);
+    // Back to the region that never heard of that reign, as an operator may have it who gives up what the other one holds.
+    main = await two.failover(eu);
+    two.bus.isCut = false;
+    await two.level(eu, dev);
+    await expectSame(dev);
+    await eventually('eu names it', () => lostOn(eu, 'dev').length > 0);
+    expect(lostOn(eu, 'dev')).toMatchObject([
+      { count: 8, orphanEpoch: older.epoch, epoch: dev.epoch, fromLsn: shared, toLsn: older.driver.vdl },
+    ]);
+    await two.level(us, main);
+    await looked(eu);
+  });
+
+  test('leaves a branch that left in lost redo where it is: it is written again when that region is the primary', async () => {
+    main = await two.failover(us);
+    await two.level(eu, main);
+    two.bus.isCut = true;
+    await main.write(6);
+    expect(await two.create('late')).toMatchObject({ kind: 'branch' });
+    const late = await two.reign('late');
+    await late.write(9, 4);
+    const page = await two.page(us, late.epoch, late.driver.vdl, 4);
+    main = await two.failover(eu);
+    two.bus.isCut = false;
+    await two.level(us, main);
+    await looked(us);
+    expect(two.reported(eu, 'late')).toBeUndefined();
+    expect(lostOn(us, 'late')).toEqual([]);
+    main = await two.failover(us);
+    const again = await two.reign('late');
+    expect(again.begunAt).toBe(late.driver.vdl);
+    expect(await two.page(us, again.epoch, again.begunAt, 4)).toBe(page);
+    await again.write(1, 4);
+    main = await two.failover(eu);
+    await two.level(us, main);
+  });
+
   test('names nothing of a branch that was deleted, under its name or under another one', async () => {
     two.bus.isCut = true;
     const gone = dev;
