@@ -49,6 +49,7 @@ export {
 } from './moves/core/operations.ts';
 export { type Place, parsePlace, placeForms } from './place/core/place.ts';
 export { readinessOf } from './readiness/core/readiness.ts';
+export { owedBytes } from './replication/core/branch-loans.ts';
 export { CommitMarks } from './replication/core/commit-marks.ts';
 export { StallWatch } from './replication/core/stall-watch.ts';
 export { ClusterView } from './status/core/cluster-view.ts';

@@ -91,9 +91,9 @@ export class AgentLink {
       regions.map(async (region) => {
         const answer = await this.ask(region, { kind: 'losses' });
         if (answer.kind === 'reply' && answer.reply.kind === 'losses') {
-          const { reports, epoch: knows = 0, lookedUnder = 0 } = answer.reply;
+          const { reports, epoch: knows = 0, lookedUnder = 0, branchesToLook } = answer.reply;
           found.push(...reports);
-          answers.push({ region, epoch: knows, lookedUnder });
+          answers.push({ region, epoch: knows, lookedUnder, branchesToLook });
         } else {
           unreachable.push(region);
         }

@@ -3,6 +3,7 @@
  * closes its reigns on the volume under it. The lease is main's, and so is everything that renews it.
  */
 import {
+  type Branch,
   type ControlRecord,
   type ControlStore,
   changeControl,
@@ -56,6 +57,8 @@ export interface BranchDriverOptions {
   readonly watchProofs: (onProof: (proof: Proof) => void) => () => void;
   /** An answer waits this long for other regions or for a suspended lease; then its client is told that its fate is unknown. */
   readonly answerWaitMs: number;
+  /** Of the branch, by the newest record: what other regions that are heard hold beyond this one, and send it. */
+  readonly owedBytes: (record: ControlRecord, branch: Branch) => number;
   readonly metrics: Pick<GatewayMetrics, 'controlUpdate'>;
   readonly log: Logger;
   /** Begins the trace of an attempt at a recovery. */
@@ -117,8 +120,11 @@ export class BranchDriver {
     const { record, phase } = main;
     const writes = phase === 'writing' || phase === 'draining';
     const branch = record?.branches?.find(({ name }) => name === line.branch);
-    const head = branch?.origin === line.origin ? branch.epoch : null;
-    const pen = { main: writes ? main.epoch : null, drains: phase === 'draining', head };
+    const named = branch?.origin === line.origin ? branch : null;
+    const owedBytes =
+      record === null || named === null || !writes ? 0 : this.options.owedBytes(record, named);
+    const head = named?.epoch ?? null;
+    const pen = { main: writes ? main.epoch : null, drains: phase === 'draining', head, owedBytes };
     this.step({ kind: 'pen', pen });
     if (this.reign === null) return;
     this.reign.demand(record === null ? null : policyOf(record).rpoMs);

@@ -1,5 +1,6 @@
-/** The part of a gateway that talks to the rest of the deployment: NATS, and the control record in it. */
+/** The part of a gateway that talks to the rest of the deployment: NATS, the control record in it, and what was heard of others. */
 import {
+  ClusterView,
   type NatsConnection,
   natsSecurity,
   openControlStore,
@@ -10,6 +11,8 @@ import type { GatewaySetup } from './setup.ts';
 export interface ControlPart {
   readonly nats: NatsConnection;
   readonly store: ReturnType<typeof openControlStore>;
+  /** The deployment as it was last heard of; `start-news.ts` keeps it up to date. */
+  readonly view: ClusterView;
 }
 
 export function openControlPart({ config, options, credentials }: GatewaySetup): ControlPart {
@@ -26,5 +29,6 @@ export function openControlPart({ config, options, credentials }: GatewaySetup):
       else options.log.info({ status }, 'NATS');
     },
   });
-  return { nats, store: openControlStore({ connection: nats, cluster, replicas: replicas ?? null }) };
+  const store = openControlStore({ connection: nats, cluster, replicas: replicas ?? null });
+  return { nats, store, view: new ClusterView(cluster, config.regions) };
 }

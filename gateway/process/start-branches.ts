@@ -1,6 +1,6 @@
 /** The part of a gateway that opens branches when somebody asks for one. */
-import type { Branch } from '../../regions/index.ts';
-import type { RegionId } from '../../storage/index.ts';
+import { type Branch, owedBytes } from '../../regions/index.ts';
+import { monotonicMs, type RegionId } from '../../storage/index.ts';
 import type { BranchParts } from '../database/branch-database.ts';
 import { BranchDriver } from '../database/branch-driver.ts';
 import { Databases } from '../database/databases.ts';
@@ -60,7 +60,7 @@ export function startBranches(
 }
 
 function branchParts(
-  { name, origin }: Branch,
+  branch: Branch,
   setup: GatewaySetup,
   control: ControlPart,
   observed: TelemetryPart,
@@ -69,6 +69,7 @@ function branchParts(
   watchWriter: Parameters<typeof startBranches>[5],
 ): BranchParts {
   const { options, limits, me } = setup;
+  const { name, origin } = branch;
   const line = { branch: name, origin };
   const about = observed.of(name);
   const { tracer, commits, counts } = about;
@@ -90,6 +91,7 @@ function branchParts(
         volume,
         watchProofs: (onProof) => watchProofs(setup, control, onProof),
         answerWaitMs: limits.writeWaitMs,
+        owedBytes: (record, named) => owedBytes(record, named, control.view.recentReports(monotonicMs())),
         metrics: observed.metrics,
         log: options.log,
         trace: (epoch) => recoveryTrace(setup, observed, about, { epoch, operation: null }),

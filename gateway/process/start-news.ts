@@ -1,5 +1,5 @@
 /** The part of a gateway that exchanges news: its own report, those of others, and the live feed of them. */
-import { ClusterView, type Report } from '../../regions/index.ts';
+import type { ClusterView, Report } from '../../regions/index.ts';
 import { monotonicMs } from '../../storage/index.ts';
 import { upgradeGrant } from '../access/admission.ts';
 import { LiveFeed } from '../admin/watch.ts';
@@ -28,7 +28,7 @@ export interface NewsPart {
 
 export function startNewsPart(
   setup: GatewaySetup,
-  { nats }: ControlPart,
+  { nats, view }: ControlPart,
   observed: TelemetryPart,
   storage: VolumePart,
   sql: SqlPart,
@@ -36,7 +36,6 @@ export function startNewsPart(
   const { config, options, limits, auth } = setup;
   const { cluster, region, secret } = config;
   const { role } = storage;
-  const view = new ClusterView(cluster, config.regions);
   const status = new GatewayStatus(setup, observed, storage, sql, view);
   const feed = new LiveFeed({
     limits,

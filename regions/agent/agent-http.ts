@@ -65,12 +65,12 @@ export function agentRoutes(
         const reply = await agent.serve({ kind: 'losses' });
         if (reply.kind !== 'losses') return refused(reply);
         const { region } = config;
-        const { epoch = 0, lookedUnder = 0 } = reply;
+        const { epoch = 0, lookedUnder = 0, branchesToLook } = reply;
         const body = {
           losses: mergeLosses(reply.reports),
           // An agent knows what its own region lost and asks nobody else; a gateway asks all of them.
           unreachable: agent.view.regions.filter((name) => name !== region),
-          unanswered: unansweredOf([{ region, epoch, lookedUnder }], epoch),
+          unanswered: unansweredOf([{ region, epoch, lookedUnder, branchesToLook }], epoch),
         };
         return { status: 200, body };
       },

@@ -14,8 +14,12 @@ export interface AnswerParts {
   readonly region: RegionId;
   readonly moves: Moves;
   readonly losses: LossKeeper;
-  /** The newest epoch known here, and that under which lost writes have been looked for. */
-  readonly lookedFor: { readonly epoch: number; readonly lookedUnder: number };
+  /** The newest epoch known here, that under which lost writes have been looked for, and branches of which they have yet to be. */
+  readonly lookedFor: {
+    readonly epoch: number;
+    readonly lookedUnder: number;
+    readonly branchesToLook: string[];
+  };
   readonly policy: PolicyOptions;
   readonly membership: MembershipOptions;
   readonly replacement: Replacement;

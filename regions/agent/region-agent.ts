@@ -23,7 +23,7 @@ import type { AgentReply, AgentRequest } from '../moves/core/operations.ts';
 import { lastCommitUs } from '../moves/last-write.ts';
 import { MoveTraces } from '../moves/move-traces.ts';
 import { Moves } from '../moves/moves.ts';
-import { OrphanSearch } from '../moves/orphan-search.ts';
+import { OrphanSearch, type OrphanSearchOptions } from '../moves/orphan-search.ts';
 import { sealOldRegion, serveSeals } from '../moves/seal-old-region.ts';
 import { MoveStopwatch } from '../readiness/core/move-stopwatch.ts';
 import { type Readiness, readinessOf } from '../readiness/core/readiness.ts';
@@ -31,9 +31,9 @@ import { ageOf, noLagMemory, positionsOf } from '../replication/core/lag-memory.
 import { noteLags } from '../replication/lag-store.ts';
 import { Lending } from '../replication/lending.ts';
 import { PullWishes } from '../replication/pull-wishes.ts';
-import { Receiving, type ReceivingOptions } from '../replication/receiving.ts';
+import type { Receiving } from '../replication/receiving.ts';
 import { findReign, type Reign } from '../replication/reign.ts';
-import { type LaneWindow, Shipping, type ShippingOptions } from '../replication/shipping.ts';
+import type { LaneWindow, Shipping } from '../replication/shipping.ts';
 import { Retention } from '../retention/retention.ts';
 import { RewindDesk } from '../rewind/rewind-desk.ts';
 import { ClusterView } from '../status/core/cluster-view.ts';
@@ -41,8 +41,9 @@ import { type RegionReport, type Report, reportSchema } from '../status/core/rep
 import { reportLimits } from '../status/core/report-limits.ts';
 import { RegionNodes } from '../status/region-nodes.ts';
 import { answerParts } from './answer-parts.ts';
-import { answerRequest } from './answer-request.ts';
+import { type AnswerParts, answerRequest } from './answer-request.ts';
 import { Heartbeats } from './heartbeats.ts';
+import { Lanes } from './lanes.ts';
 import { agentTimes, type RegionAgentOptions } from './region-agent-options.ts';
 import { RegionBranches } from './region-branches.ts';
 import { repairSpan } from './repair-span.ts';
@@ -58,12 +59,11 @@ export class RegionAgent {
   private readonly heartbeats: Heartbeats;
   private readonly replacement: Replacement;
   private readonly rewinds: RewindDesk;
-  /** How often the lane to each secondary has stood still since this process started. */
-  readonly stalls = new Map<RegionId, number>();
   private readonly options: RegionAgentOptions;
   private readonly orphans: OrphanSearch;
   private readonly control: ControlHealth;
   private readonly challenger: ChallengerTimer;
+  private readonly lanes: Lanes;
   private readonly lending: Lending;
   private readonly branches: RegionBranches;
   private readonly stopwatch: MoveStopwatch;
@@ -90,25 +90,25 @@ export class RegionAgent {
     this.stopwatch = new MoveStopwatch(region);
     const pulls = new PullWishes(options);
     const traces = new MoveTraces(cluster, options.telemetry);
-    this.orphans = new OrphanSearch({
-      ...options,
-      onReport: (report, lost, lookedAtUs) => {
-        const { orphanEpoch, epoch } = report;
-        traces.lost(report, lost, lookedAtUs, this.view.failoverAfter(orphanEpoch, epoch));
-      },
-    });
+    const onReport: OrphanSearchOptions['onReport'] = (report, lost, lookedAtUs) => {
+      const { orphanEpoch, epoch } = report;
+      traces.lost(report, lost, lookedAtUs, this.view.failoverAfter(orphanEpoch, epoch));
+    };
+    this.lanes = new Lanes(options);
+    this.orphans = new OrphanSearch({ ...options, onReport });
     this.branches = new RegionBranches({
       ...options,
+      onReport,
       nodes: this.nodes,
       view: this.view,
-      ship: (lanes, reign) => this.ship({ ...lanes, from: region, remembered: noLagMemory }, reign),
-      receive: (own) => this.receive({ ...own, onJoined: () => undefined }),
+      ship: (lanes, reign) => this.lanes.ship({ ...lanes, from: region, remembered: noLagMemory }, reign),
+      receive: (own) => this.lanes.receive({ ...own, onJoined: () => undefined }),
       poll: () => void this.pollNodes(),
     });
     this.lending = new Lending({
       path: () => this.path(),
       ship: (to, { from, reign }) =>
-        this.ship({ from, via: region, secondaries: [to], remembered: noLagMemory }, reign),
+        this.lanes.ship({ from, via: region, secondaries: [to], remembered: noLagMemory }, reign),
       runtime,
       log,
     });
@@ -128,6 +128,7 @@ export class RegionAgent {
         const atUs = await lastCommitUs(links, reign, forkLsn, runtime);
         return atUs === null ? null : { atUs, aheadUs: this.primaryAheadUs };
       },
+      lackedOf: (of) => this.branches.lackedOf(this.view.lastReport(of)?.branches ?? []),
       pull: (from) => pulls.say(from),
       seal: (of, reign) => sealOldRegion({ connection: options.nats, cluster, region: of, reign }),
     });
@@ -222,6 +223,11 @@ export class RegionAgent {
     this.branches.close();
     this.orphans.close();
     await this.shipping?.run.close();
+  }
+
+  /** How often the lane to each secondary has stood still since this process started. */
+  get stalls(): ReadonlyMap<RegionId, number> {
+    return this.lanes.stalls;
   }
 
   /** Lanes to the secondaries; none elsewhere than in the primary. */
@@ -404,21 +410,9 @@ export class RegionAgent {
     const remembered = positionsOf(lags.memory, held, heard, runtime.wallUs());
     this.shipping = {
       epoch: reign,
-      run: this.ship({ from: region, secondaries: this.others, remembered }, found),
+      run: this.lanes.ship({ from: region, secondaries: this.others, remembered }, found),
     };
     log.info({ epoch: reign, vdl }, 'ships');
-  }
-
-  private ship(
-    whose: Pick<ShippingOptions, 'from' | 'secondaries' | 'remembered'> & Partial<ShippingOptions>,
-    reign: Reign,
-  ): Shipping {
-    const { cluster, replication, runtime, log } = this.options;
-    const onStalled = (to: RegionId): void => {
-      this.stalls.set(to, (this.stalls.get(to) ?? 0) + 1);
-      replication.onStalled(to);
-    };
-    return new Shipping({ ...replication, ...whose, cluster, onStalled, runtime, log }, reign);
   }
 
   private becomeSecondary(): void {
@@ -427,35 +421,13 @@ export class RegionAgent {
     void this.shipping?.run.close();
     this.shipping = null;
     lags.keepOnly([region]);
-    this.receiving ??= this.receive({
+    this.receiving ??= this.lanes.receive({
       connection: nats,
       onOther: (branch, bytes) => this.branches.arrived(branch, bytes),
       onJoined: (outcome) => {
         this.nodes.follows(outcome.head, outcome.forks);
         return this.orphans.search(outcome);
       },
-    });
-  }
-
-  private receive(own: Pick<ReceivingOptions, 'branch' | 'connection' | 'onOther' | 'onJoined'>): Receiving {
-    const { cluster, region, links, replication, recover, telemetry, runtime, log } = this.options;
-    const { openReceiver, codec } = replication;
-    return new Receiving({
-      cluster,
-      region,
-      nodes: links,
-      recover: async (goal) => {
-        const outcome = await recover(goal);
-        if (outcome.kind === 'recovered') return outcome.outcome;
-        log.warn({ outcome, epoch: goal.epoch }, 'could not join the path of the primary; tries again');
-        return null;
-      },
-      openReceiver,
-      telemetry,
-      log,
-      runtime,
-      ...(codec !== undefined && { codec }),
-      ...own,
     });
   }
 
@@ -470,13 +442,14 @@ export class RegionAgent {
 
   /**
    * The newest epoch this agent knows of, and that under which it has looked for lost writes. A primary holds the newest
-   * history itself and has nothing left behind but what it found when it joined an older path.
+   * history of `main` itself and has nothing left behind of that but what it found when it joined an older path.
    */
-  private get lookedFor(): { readonly epoch: number; readonly lookedUnder: number } {
+  private get lookedFor(): AnswerParts['lookedFor'] {
     const record = this.sight.view?.record;
     const epoch = Math.max(record?.epoch ?? 0, this.receiving?.position.head ?? 0);
     const done = record?.primary === this.options.region && !this.orphans.isLooking;
-    return { epoch, lookedUnder: done ? epoch : (this.orphans.lookedUnder ?? 0) };
+    const lookedUnder = done ? epoch : (this.orphans.lookedUnder ?? 0);
+    return { epoch, lookedUnder, branchesToLook: [...this.branches.toLook] };
   }
 
   private report(): void {
@@ -488,6 +461,7 @@ export class RegionAgent {
 
   private async pollNodes(): Promise<void> {
     const { head, vdl } = await this.nodes.poll();
+    if (this.closed) return;
     this.replacement.look(this.nodes.behind);
     this.branches.look();
     const { position } = this.receiving ?? {};

@@ -1,30 +1,32 @@
 /**
- * Everything that a region's agent does for branches: makes their forks, ships or receives what is written to them, and says how
- * far they are here.
+ * Everything that a region's agent does for branches: makes their forks, ships or receives what is written to them, says how far
+ * they are here, and looks for what a failover left behind of them.
  */
 import {
   type BranchName,
   type Epoch,
   endOfTime,
-  epoch,
   type FetchSource,
   type Fork,
   genesisEpoch,
-  lsn,
   type Membership,
   RegionFetch,
   type RegionId,
-  type Runtime,
   type Timer,
   zeroLsn,
 } from '../../storage/index.ts';
-import type { Logger } from '../../telemetry/index.ts';
 import { BranchForks, type ForkOutcome } from '../branches/branch-forks.ts';
 import { needsOf } from '../branches/core/branch-needs.ts';
 import type { Source } from '../branches/core/branch-place.ts';
 import { type BranchSight, sightsOf } from '../branches/core/branch-sight.ts';
+import { carriesImages, decodeShipped, lineOf, subjectsOf } from '../bus/core/messages.ts';
+import type { NatsConnection } from '../bus/nats-connection.ts';
 import { allottedIn, type Branch, branchesOf, sameBranches } from '../control/core/branch-list.ts';
 import type { ControlRecord } from '../control/core/control-record.ts';
+import { BranchOrphans } from '../moves/branch-orphans.ts';
+import { type BranchLack, branchLacks } from '../moves/core/branch-lacks.ts';
+import { branchesToLook } from '../moves/core/branches-to-look.ts';
+import type { OrphanSearchOptions } from '../moves/orphan-search.ts';
 import { BranchReceiving, type BranchReceivingOptions } from '../replication/branch-receiving.ts';
 import {
   BranchShipping,
@@ -32,6 +34,7 @@ import {
   type ShippedBranch,
 } from '../replication/branch-shipping.ts';
 import type { BranchPlace } from '../replication/core/branch-lanes.ts';
+import { branchLoanLimits, isWritten, mayLend, placeIn } from '../replication/core/branch-loans.ts';
 import { shippingLimits } from '../replication/core/shipping-limits.ts';
 import type { BranchNeeds } from '../retention/core/retention.ts';
 import type { ClusterView } from '../status/core/cluster-view.ts';
@@ -43,19 +46,17 @@ import type { ReplicationParts } from './replication-parts.ts';
 const soonMs = 100;
 const newsMs = 3_000;
 
-export interface RegionBranchesOptions {
-  readonly region: RegionId;
+export interface RegionBranchesOptions extends Omit<OrphanSearchOptions, 'line' | 'links'> {
+  readonly cluster: string;
   readonly links: FetchSource & { readonly membership: Membership };
   readonly nodes: Pick<RegionNodes, 'branches' | 'held'>;
   readonly view: Pick<ClusterView, 'region' | 'regions'>;
-  readonly nats: { readonly publish: BranchReceivingOptions['publish'] };
+  readonly nats: Pick<NatsConnection, 'publish' | 'subscribe'>;
   readonly replication: Pick<ReplicationParts, 'connect' | 'bounds'>;
   readonly ship: BranchShippingOptions['ship'];
   readonly receive: BranchReceivingOptions['receive'];
   /** Asks the nodes now. */
   readonly poll: () => void;
-  readonly runtime: Runtime;
-  readonly log: Logger;
 }
 
 export class RegionBranches {
@@ -72,6 +73,11 @@ export class RegionBranches {
   /** The nodes are asked again before their time. */
   private soon: Timer | null = null;
   private shipped: readonly ShippedBranch[] = [];
+  private readonly orphans: BranchOrphans;
+  /** Since when the primary has lacked what is here of a branch that it does not write. */
+  private readonly lackingSinceMs = new Map<BranchName, number>();
+  /** Ends the hearing of what is lent to this region while it is the primary; null in a secondary. */
+  private stopHearing: (() => void) | null = null;
 
   constructor(options: RegionBranchesOptions) {
     this.options = options;
@@ -80,6 +86,7 @@ export class RegionBranches {
     const { connect, bounds = shippingLimits } = replication;
     this.shipping = new BranchShipping({ ...options, connect, bounds });
     this.receiving = new BranchReceiving({ ...options, publish: (to, data) => nats.publish(to, data) });
+    this.orphans = new BranchOrphans(options);
   }
 
   /** A newer control record was seen. */
@@ -87,14 +94,13 @@ export class RegionBranches {
     if (this.record === null || !sameBranches(record, this.record))
       this.changedAtMs = this.options.runtime.nowMs();
     this.record = record;
-    this.receiving.keep(new Set(this.branches.map(({ name }) => name)));
     this.look();
   }
 
   /** The nodes have been asked anew: makes what forks they lack, and begins and ends lanes. */
   look(): void {
     const { branches } = this;
-    const { nodes, region } = this.options;
+    const { nodes } = this.options;
     // Every branch that is here is on four nodes: three cannot all have missed it.
     this.hasLooked ||= nodes.held !== null;
     const seen = sightsOf(branches, nodes.branches);
@@ -106,14 +112,18 @@ export class RegionBranches {
     );
     this.sights = [...seen, ...unseen.map((sight) => ({ ...sight, nodes: [] }))];
     this.forks.look(branches, ({ name }) => this.sightOf(name)?.nodes ?? []);
-    this.receiving.keep(new Set(branches.map(({ name }) => name)));
+    this.receiving.keep(new Set(this.received.map(({ name }) => name)));
     for (const head of this.paths.keys())
       if (!this.sights.some((sight) => sight.head === head)) this.paths.delete(head);
     for (const { head, name } of this.sights) if (!this.paths.has(head)) void this.learn(name, head);
-    const isPrimary = this.record?.primary === region;
-    if (isPrimary) this.receiving.close();
-    this.shipped = isPrimary ? this.sights.flatMap((sight) => this.toShip(sight)) : [];
+    this.hear();
+    this.shipped = this.sights.flatMap((sight) =>
+      this.isPrimary ? this.toShip(sight, this.placesOf(sight)) : this.toLend(sight),
+    );
     this.shipping.look(this.shipped);
+    this.orphans.look(
+      this.sights.map(({ name, origin, head }) => ({ name, origin, head, allotted: this.allottedTo(name) })),
+    );
     if (!this.awaitsNews || this.soon !== null) return;
     this.soon = this.options.runtime.after(soonMs, () => {
       this.soon = null;
@@ -158,6 +168,23 @@ export class RegionBranches {
     });
   }
 
+  /** Branches of which this region may hold lost writes that it has not looked for yet (R93). */
+  get toLook(): readonly BranchName[] {
+    const { record, sights, hasLooked, options, orphans } = this;
+    const primary = record === null ? null : options.view.region(record.primary, options.runtime.nowMs());
+    return branchesToLook({
+      branches: this.branches,
+      sights: hasLooked ? sights : null,
+      lookedUnder: (sight) => orphans.lookedUnder(sight),
+      ofPrimary: primary?.branches ?? [],
+    });
+  }
+
+  /** Of which branches another region has more than this one. @param theirs what it last said. */
+  lackedOf(theirs: readonly BranchReport[]): readonly BranchLack[] {
+    return branchLacks(this.branches, this.report, theirs);
+  }
+
   /** After a change of the branches: whether the nodes have not been seen to know what it named. */
   private get awaitsNews(): boolean {
     const { runtime } = this.options;
@@ -173,7 +200,8 @@ export class RegionBranches {
       const { name } = sight;
       const { head, vdl } = this.placeOf(sight);
       const shipped = this.shipped.find((branch) => branch.name === name);
-      const lag = shipped === undefined ? [] : this.shipping.lag(shipped);
+      // What is lent says nothing of anybody's lag.
+      const lag = shipped === undefined || !this.isPrimary ? [] : this.shipping.lag(shipped);
       return {
         name,
         epoch: head,
@@ -190,8 +218,11 @@ export class RegionBranches {
   close(): void {
     this.soon?.stop();
     this.soon = null;
+    this.stopHearing?.();
+    this.stopHearing = null;
     this.shipping.close();
     this.receiving.close();
+    this.orphans.close();
   }
 
   private get branches(): readonly Branch[] {
@@ -208,18 +239,74 @@ export class RegionBranches {
     return at !== null && at.head >= sight.head ? at : sight;
   }
 
-  private toShip({ name, origin, head, vdl }: BranchSight): readonly ShippedBranch[] {
-    const forks = this.paths.get(head);
-    if (forks === undefined) return [];
-    const others = new Map<RegionId, BranchPlace | null>();
+  private get isPrimary(): boolean {
+    return this.record?.primary === this.options.region;
+  }
+
+  private allottedTo(name: BranchName): Epoch {
+    return this.branches.find((branch) => branch.name === name)?.epoch ?? genesisEpoch;
+  }
+
+  /** What others ship: of all branches to a secondary, and to the primary of those that it does not write (R92). */
+  private get received(): readonly Branch[] {
+    const { record, branches } = this;
+    return record === null || !this.isPrimary
+      ? branches
+      : branches.filter((branch) => !isWritten(record, branch));
+  }
+
+  /** A secondary hears the redo of branches beside that of `main`. */
+  private hear(): void {
+    const { nats, cluster, region } = this.options;
+    if (!this.isPrimary) {
+      this.stopHearing?.();
+      this.stopHearing = null;
+      return;
+    }
+    this.stopHearing ??= nats.subscribe(subjectsOf(cluster).ship(region), ({ data }) => this.lent(data));
+  }
+
+  private lent(bytes: Uint8Array): void {
+    if (!this.isPrimary || carriesImages(bytes)) return;
+    const shipped = decodeShipped(bytes);
+    if (shipped.kind === 'ok') this.arrived(lineOf(shipped.value), bytes);
+  }
+
+  /** How far the other regions that are heard are with a branch; null for one that does not have it. */
+  private placesOf(sight: BranchSight): ReadonlyMap<RegionId, BranchPlace | null> {
+    const places = new Map<RegionId, BranchPlace | null>();
     const { view, region: here, runtime } = this.options;
     for (const region of view.regions) {
       const report = region === here ? null : view.region(region, runtime.nowMs());
-      if (report === null) continue;
-      const theirs = report.branches?.find((branch) => branch.name === name && branch.epoch >= origin);
-      others.set(region, theirs === undefined ? null : { head: epoch(theirs.epoch), vdl: lsn(theirs.vdl) });
+      if (report !== null) places.set(region, placeIn(report, sight));
     }
-    return [{ name, origin, reign: { head, forks, vdl }, others }];
+    return places;
+  }
+
+  private toShip(
+    { name, origin, head, vdl }: BranchSight,
+    others: ReadonlyMap<RegionId, BranchPlace | null>,
+  ): readonly ShippedBranch[] {
+    const forks = this.paths.get(head);
+    return forks === undefined ? [] : [{ name, origin, reign: { head, forks, vdl }, others }];
+  }
+
+  /** R92 */
+  private toLend(sight: BranchSight): readonly ShippedBranch[] {
+    const { record, options } = this;
+    const branch = this.branches.find(({ name }) => name === sight.name);
+    if (record === null || branch === undefined) return [];
+    const others = this.placesOf(sight);
+    if (!mayLend({ record, branch, me: options.region, mine: sight, others })) {
+      this.lackingSinceMs.delete(sight.name);
+      return [];
+    }
+    const nowMs = options.runtime.nowMs();
+    const sinceMs = this.lackingSinceMs.get(sight.name) ?? nowMs;
+    this.lackingSinceMs.set(sight.name, sinceMs);
+    if (nowMs - sinceMs < branchLoanLimits.afterMs) return [];
+    const { primary } = record;
+    return this.toShip(sight, new Map([[primary, others.get(primary) ?? null]]));
   }
 
   /** Reads the path to a head from whichever node has it; one try at a time. */

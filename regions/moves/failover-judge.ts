@@ -14,6 +14,7 @@ import {
 } from '../control/core/survivors.ts';
 import type { ClusterView } from '../status/core/cluster-view.ts';
 import { reportLimits } from '../status/core/report-limits.ts';
+import { type BranchLack, lacksText } from './core/branch-lacks.ts';
 import type { FailoverWish } from './core/operation-log.ts';
 
 export interface JudgeOptions {
@@ -23,6 +24,8 @@ export interface JudgeOptions {
   readonly challenger: ChallengerTimer;
   /** What this region holds and whom it follows, as of now. */
   readonly me: () => Survivor;
+  /** Of which branches a region was heard to have more than this one. */
+  readonly lackedOf: (region: RegionId) => readonly BranchLack[];
   readonly runtime: Runtime;
 }
 
@@ -87,10 +90,12 @@ export class FailoverJudge {
       primaryVdl === null
         ? `nobody who is heard has heard ${record.primary} in its present reign, so what it acknowledged is unknown`
         : `${record.primary} was last heard at ${primaryVdl} and may have acknowledged more since`;
+    const lacks = lacksText(this.options.lackedOf(record.primary), (bytes) => `${bytes} B`);
     return {
       code: 'DATA_LOSS_POSSIBLE',
       message:
         `${this.options.region} is durable to LSN ${vdl}; ${heard}. ` +
+        (lacks === '' ? '' : `It was heard to have more of branches, too: ${lacks}. `) +
         'If it can still be reached, use a switchover, which loses nothing. Otherwise allow data loss explicitly (--allow-data-loss); ' +
         'what is lost stays on the old region and is listed when it returns.',
     };

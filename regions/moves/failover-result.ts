@@ -1,6 +1,7 @@
 /** What a failover came to: how long writes were away, as the operator and as the clients saw it, and what is lost. */
-import { type Epoch, type Lsn, lsn, pause, type Runtime } from '../../storage/index.ts';
+import { type Epoch, type Lsn, lsn, pause, type RegionId, type Runtime } from '../../storage/index.ts';
 import type { FailoverVerdict } from '../control/core/survivors.ts';
+import type { BranchLack } from './core/branch-lacks.ts';
 import type { MoveOutcome } from './core/move-machine.ts';
 import type { Operation } from './core/operations.ts';
 import { rtoFromLastWriteMs } from './core/rto.ts';
@@ -13,6 +14,8 @@ export interface FailoverSight {
     reign: Epoch,
     forkLsn: Lsn,
   ) => Promise<{ readonly atUs: number; readonly aheadUs: number } | null>;
+  /** Of which branches a region was heard to have more than this one. */
+  readonly lackedOf: (region: RegionId) => readonly BranchLack[];
   readonly runtime: Runtime;
 }
 
@@ -22,13 +25,17 @@ type Result = NonNullable<Operation['result']>;
 const forkKnownMs = 2_000;
 const lookMs = 20;
 
+/** @param from the region that is left. */
 export async function failoverResult(
   verdict: FailoverVerdict | null,
   { epoch, tookMs }: Extract<MoveOutcome, { kind: 'done' }>,
+  from: RegionId,
   sight: FailoverSight,
 ): Promise<Result> {
   const backAtUs = sight.runtime.wallUs();
-  const loss = await lossOf(verdict, epoch, sight);
+  const branches = [...sight.lackedOf(from)];
+  const ofMain = await lossOf(verdict, epoch, sight);
+  const loss = { ...ofMain, ...(branches.length > 0 && { branches }) };
   const last = await sight.lastCommit(epoch, lsn(loss.forkLsn));
   const fromLastWrite =
     last === null ? {} : { rtoFromLastWriteMs: rtoFromLastWriteMs(last.atUs, last.aheadUs, backAtUs) };

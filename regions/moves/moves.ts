@@ -420,7 +420,7 @@ export class Moves {
       const result =
         kind === 'switchover'
           ? { epoch: outcome.epoch, pauseMs: outcome.tookMs }
-          : await failoverResult(run.verdict, outcome, this.options);
+          : await failoverResult(run.verdict, outcome, run.move.from, this.options);
       this.keep(doneWith(operation, result, atMs), run.wish);
     }
     this.forget(run);

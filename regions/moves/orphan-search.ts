@@ -1,10 +1,12 @@
-/** Finds what a failover left behind in this region, by inspection when the region joins a path, and reports it (R9). */
+/** Finds what a failover left behind of one line of history in this region, by inspection of its nodes, and reports it (R9). */
 
 import {
+  type BranchName,
   commonPoint,
   type Epoch,
   EpochTree,
   type FetchSource,
+  genesisEpoch,
   type Lsn,
   lsn,
   mainBranch,
@@ -32,8 +34,16 @@ const triesMax = 300;
 /** Between a look that was not complete and the next. */
 const lookAgainMs = 2_000;
 
+/** A line of history: a branch by the epoch that it was made with, since its name may have been another's before; or `main`. */
+export interface SearchedLine {
+  readonly name: BranchName;
+  readonly origin: Epoch;
+}
+
 export interface OrphanSearchOptions {
   readonly region: RegionId;
+  /** Default: `main`. */
+  readonly line?: SearchedLine;
   /** Its nodes. */
   readonly links: FetchSource;
   readonly recover: (goal: RecoveryGoal) => Promise<RecoveryResult>;
@@ -51,6 +61,7 @@ const leftOnPurpose = (tree: EpochTree): readonly Epoch[] =>
 
 export class OrphanSearch {
   private readonly options: OrphanSearchOptions;
+  private readonly line: SearchedLine;
   /** Reigns already looked at, under which head. */
   private readonly inspected = new Set<string>();
   /** One look at a time: two would write the same report. */
@@ -63,6 +74,12 @@ export class OrphanSearch {
 
   constructor(options: OrphanSearchOptions) {
     this.options = options;
+    this.line = options.line ?? { name: mainBranch, origin: genesisEpoch };
+  }
+
+  /** Resolves once no look that was asked for is under way; one that has to be repeated is not waited for. */
+  get settled(): Promise<void> {
+    return this.searching;
   }
 
   /** Whether a look is under way or has to be repeated. */
@@ -112,16 +129,20 @@ export class OrphanSearch {
    */
   private async find(joined: Recovered): Promise<boolean> {
     const tree = new EpochTree(joined.tree);
+    const { name, origin } = this.line;
     let complete = true;
     for (const { epoch: reign, branch } of joined.tree) {
-      // What is written on a branch is no part of main's history, and not lost for that.
-      if (branch !== mainBranch) continue;
+      // What is written on another line is no part of this one's history, and not lost for that.
+      if (branch !== name || reign < origin) continue;
       if (reign === joined.head || this.inspected.has(`${joined.head}/${reign}`)) continue;
-      const goal = { kind: 'inspect', branch: mainBranch, epoch: joined.head, head: reign } as const;
+      const goal = { kind: 'inspect', branch: name, epoch: joined.head, head: reign } as const;
       const outcome = await this.options.recover(goal);
       if (this.closed) return false;
       if (outcome.kind !== 'recovered') {
-        this.options.log.warn({ reign, outcome }, 'could not look for lost writes; looks again in a moment');
+        this.options.log.warn(
+          { branch: name, reign, outcome },
+          'could not look for lost writes; looks again in a moment',
+        );
         complete = false;
         continue;
       }
@@ -157,7 +178,7 @@ export class OrphanSearch {
     for (let at = from; at < to && !this.closed; ) {
       const reply = await fetcher.fetch({
         kind: 'fetch',
-        branch: mainBranch,
+        branch: this.line.name,
         head: reign,
         from: at,
         bytesMax: this.options.fetchBytesMax ?? nodeLimits.fetchBytesMax,
@@ -190,7 +211,9 @@ export class OrphanSearch {
       at = reply.next;
       failures = 0;
     }
+    const { name } = this.line;
     const report = collector.report({
+      ...(name !== mainBranch && { branch: name }),
       epoch: orphan.foundUnder,
       orphanEpoch: reign,
       region: this.options.region,
@@ -202,7 +225,16 @@ export class OrphanSearch {
     this.options.onReport(report, collector.traces, lookedAtUs);
     const { count, fromLsn, toLsn, lostBytes, unlistedTo } = report;
     this.options.log.warn(
-      { count, fromLsn, toLsn, lostBytes, unlistedTo, orphanEpoch: reign, traced: collector.traces.length },
+      {
+        branch: name,
+        count,
+        fromLsn,
+        toLsn,
+        lostBytes,
+        unlistedTo,
+        orphanEpoch: reign,
+        traced: collector.traces.length,
+      },
       'durable writes of this region are no longer part of history',
     );
     return true;

@@ -5,6 +5,8 @@
  *
  * G49. A reign of a branch begins only within a reign of main of the same gateway. It ends with that at the latest, and once
  * the record names a later epoch for the branch, or no such branch.
+ * G70. A reign of a branch does not begin while other regions that are heard hold more of it and send that, as long as it gets
+ * less: it would fork the branch below what they hold.
  */
 import { type Epoch, unreachable } from '../../../storage/core.ts';
 
@@ -24,6 +26,8 @@ export interface Pen {
   readonly drains: boolean;
   /** The epoch that the record names for the branch; null: there is no such branch. */
   readonly head: Epoch | null;
+  /** What other regions hold of the branch beyond this one, and send it; 0 when nothing is known of any. */
+  readonly owedBytes: number;
 }
 
 export type BranchEvent =
@@ -54,12 +58,16 @@ export type BranchEffect =
   /** Nothing is acknowledged from this moment on. */
   | { readonly kind: 'close'; readonly epoch: Epoch; readonly reason: BranchEnd };
 
+/** What other regions hold of the branch is waited for as long as it gets less within this time. */
+export const owedWaitMs = 3_000;
 /** After an attempt that came to nothing, so that a branch that cannot be recovered does not burn epochs. */
 const againAfterMs = 500;
 
 export class BranchRole {
   private phaseNow: BranchPhase = 'reading';
-  private pen: Pen = { main: null, drains: false, head: null };
+  private pen: Pen = { main: null, drains: false, head: null, owedBytes: 0 };
+  /** Since when as much has been owed as is now. */
+  private owedSinceMs = 0;
   /** The reign of main under which the attempt or the reign under way began. */
   private under: Epoch | null = null;
   private epochNow: Epoch | null = null;
@@ -81,6 +89,8 @@ export class BranchRole {
     this.effects = [];
     switch (event.kind) {
       case 'pen':
+        if (event.pen.main !== this.pen.main || event.pen.owedBytes !== this.pen.owedBytes)
+          this.owedSinceMs = nowMs;
         this.pen = event.pen;
         break;
       case 'wanted':
@@ -122,6 +132,8 @@ export class BranchRole {
     if (main === null) this.wanted = false;
     if (this.phaseNow !== 'reading' || !this.wanted || nowMs < this.notBeforeMs) return;
     if (main === null || drains || head === null) return;
+    // G70
+    if (this.pen.owedBytes > 0 && nowMs - this.owedSinceMs < owedWaitMs) return;
     this.wanted = false;
     this.under = main;
     this.phaseNow = 'claiming';

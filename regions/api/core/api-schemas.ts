@@ -5,6 +5,7 @@ import { drillRequestSchema } from '../../drills/core/drill-kinds.ts';
 import { drillAnswerSchema, drillSummarySchema } from '../../drills/core/drill-report.ts';
 import { membersActSchema, membersSchema } from '../../members/core/members-request.ts';
 import { membershipChangeSchema, membershipSchema } from '../../membership/core/membership-request.ts';
+import { unansweredSchema } from '../../moves/core/loss-answers.ts';
 import { lossReportSchema } from '../../moves/core/loss-report.ts';
 import { operationSchema } from '../../moves/core/operations.ts';
 import { policyChangeSchema, policySchema } from '../../policy/core/policy-request.ts';
@@ -195,9 +196,9 @@ const lossesSchema = z.object({
   losses: z.array(lossSummarySchema),
   unreachable: z.array(z.string()).describe('Regions that did not answer: what they know is missing here.'),
   unanswered: z
-    .array(z.object({ region: z.string(), epoch: z.int() }))
+    .array(unansweredSchema)
     .describe(
-      'Regions that answered and have not looked yet: they may know of more once they follow this epoch.',
+      'Regions that answered and have not looked yet: they may know of more once they follow this epoch, or the newest reigns of these branches.',
     ),
 });
 

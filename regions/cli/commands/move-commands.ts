@@ -1,6 +1,7 @@
 /** `sextant switchover`, `failover` and `cancel`: managed moves of the primary with their progress. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
+import { type BranchLack, lacksText } from '../../moves/core/branch-lacks.ts';
 import { type Operation, operationRegion, operationSchema } from '../../moves/core/operations.ts';
 import {
   type Answer,
@@ -115,6 +116,22 @@ function printOperation(operation: Operation): void {
   console.log(
     `history goes on from LSN ${forkLsn}; ${risk}. ` +
       `When ${operation.from} is back and has looked, \`sextant losses\` lists every lost write.`,
+  );
+  printLacks(operation.from, loss.branches ?? []);
+}
+
+/** What was heard of branches beyond what has arrived. */
+function printLacks(from: string, lacks: readonly BranchLack[]): void {
+  const behind = lacks.filter(({ lsn }) => lsn !== null);
+  const absent = lacks.filter(({ lsn }) => lsn === null);
+  if (absent.length > 0)
+    console.log(
+      `not here at all: ${lacksText(absent, formatBytes)}. \`sextant branch list\` tells where each is`,
+    );
+  if (behind.length === 0) return;
+  console.log(
+    `not arrived either: ${lacksText(behind, formatBytes)}, as last heard. ${from} sends that once it is back, to each branch ` +
+      'that nobody has written or read with consistency global before; of the others it lists what is lost.',
   );
 }
 

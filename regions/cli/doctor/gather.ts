@@ -5,6 +5,7 @@ import { freemem } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import { sextantVersion } from '../../../telemetry/core.ts';
+import { unansweredSchema } from '../../moves/core/loss-answers.ts';
 import { findNatsServer } from '../../nats/nats-server.ts';
 import { readinessSchema } from '../../readiness/core/readiness.ts';
 import { askAny, type DeploymentStatus, fetchStatus, type Target } from '../ask/admin-client.ts';
@@ -70,7 +71,7 @@ function readOrEmpty(file: string): string {
 const lossesSchema = z.object({
   losses: z.array(z.looseObject({ count: z.int() })),
   unreachable: z.array(z.string()).default([]),
-  unanswered: z.array(z.object({ region: z.string(), epoch: z.int() })).default([]),
+  unanswered: z.array(unansweredSchema).default([]),
 });
 
 /** What the deployment says of itself; null when nobody answers. */
@@ -95,7 +96,9 @@ export async function deploymentFacts(target: Target): Promise<DeploymentFacts |
       lost?.success === true
         ? [
             ...lost.data.unreachable,
-            ...lost.data.unanswered.map(({ region, epoch }) => `${region} of epoch ${epoch}`),
+            ...lost.data.unanswered.map(({ region, epoch, branches }) =>
+              branches === undefined ? `${region} of epoch ${epoch}` : `${region} of ${branches.join(', ')}`,
+            ),
           ]
         : [],
     clocks: gateways.flatMap(({ clock }) => (clock === null ? [] : [clock])),

@@ -4,8 +4,14 @@ import { z } from 'zod';
 import { comparePlaces } from '../../compare/compare-places.ts';
 import { bringBack } from '../../compare/core/bring-back.ts';
 import { type Difference, rowsIn } from '../../compare/core/difference.ts';
-import { type Unanswered, whoIsMissing } from '../../moves/core/loss-answers.ts';
-import { type LossReport, lossPlaces, lossReportSchema } from '../../moves/core/loss-report.ts';
+import { type Unanswered, unansweredSchema, whoIsMissing } from '../../moves/core/loss-answers.ts';
+import {
+  branchOfLoss,
+  type LossReport,
+  lossPlaces,
+  lossReportSchema,
+  pathOfLoss,
+} from '../../moves/core/loss-report.ts';
 import { SqlLink } from '../../transfer/sql-link.ts';
 import { askAny, failWith, gatewayOf, type Target, targetOf } from '../ask/admin-client.ts';
 import { type AskOptions, withAsk, withExample } from '../ask/options.ts';
@@ -18,7 +24,7 @@ type LossSummary = z.output<typeof lossSummarySchema>;
 const lossListSchema = z.looseObject({
   losses: z.array(lossSummarySchema),
   unreachable: z.array(z.string()).default([]),
-  unanswered: z.array(z.object({ region: z.string(), epoch: z.int() })).default([]),
+  unanswered: z.array(unansweredSchema).default([]),
 });
 
 type LossOptions = AskOptions & {
@@ -92,9 +98,21 @@ const time = (us: number | null): string => (us === null ? '–' : new Date(us /
 
 function lossTable(list: readonly LossSummary[]): string {
   return table(
-    ['EPOCH', 'FOUND UNDER', 'REGION', 'WRITES', 'REDO', 'BEFORE', 'AFTER', 'FIRST COMMIT', 'LAST COMMIT'],
+    [
+      'EPOCH',
+      'BRANCH',
+      'FOUND UNDER',
+      'REGION',
+      'WRITES',
+      'REDO',
+      'BEFORE',
+      'AFTER',
+      'FIRST COMMIT',
+      'LAST COMMIT',
+    ],
     list.map((loss) => [
       `${loss.orphanEpoch}`,
+      branchOfLoss(loss),
       `${loss.epoch}`,
       loss.region,
       // R85: what was collected before the loss was known is in no count.
@@ -119,10 +137,15 @@ function printLoss(report: LossReport): void {
   if (report.truncated) note(`the list holds the first ${report.commits.length} of ${report.count} writes`);
   const { before, after } = lossPlaces(report);
   note(
-    `to look by hand: PRAGMA sextant_at = '${before}', and '${after}', at a gateway of ${report.region}; ` +
+    `to look by hand: PRAGMA sextant_at = '${before}', and '${after}', ${whereAt(report)}; ` +
       `as rows: sextant losses ${report.orphanEpoch} --rows; to bring it back: sextant losses ${report.orphanEpoch} --replay --dry-run`,
   );
 }
+
+const whereAt = (report: LossReport): string =>
+  report.branch === undefined
+    ? `at a gateway of ${report.region}`
+    : `with sextant shell ${report.region} --branch ${report.branch}`;
 
 function limitOf({ limit, replay }: LossOptions): number {
   if (limit === undefined) return replay === true ? replayLimit : rowsLimit;
@@ -137,9 +160,10 @@ async function showRows(
   limit: number,
   options: LossOptions,
 ): Promise<void> {
-  const { region, orphanEpoch } = report;
+  const { region, orphanEpoch, branch } = report;
   const places = lossPlaces(report);
-  const link = new SqlLink(await gatewayOf(target, region), target.clientToken);
+  const gateway = await gatewayOf(target, region);
+  const link = new SqlLink(`${gateway}${pathOfLoss(report)}`, target.clientToken);
   const difference = await readIn(region, () =>
     comparePlaces(link, {
       ...places,
@@ -148,9 +172,13 @@ async function showRows(
     }),
   );
   const rows = rowsIn(difference);
-  const about = { orphanEpoch, region, ...places, limit };
+  const about = { orphanEpoch, ...(branch !== undefined && { branch }), region, ...places, limit };
   if (options.sql === true) {
     showSql(difference, about, options.json === true);
+    if (branch !== undefined)
+      note(
+        `they are for branch ${branch}: run them with --branch ${branch}, or at ${pathOfLoss(report)} of a gateway`,
+      );
     return;
   }
   if (options.json === true) return printJson({ ...about, ...differenceJson(difference) });

@@ -1,5 +1,5 @@
 /** `sextant losses <epoch> --replay`: brings a loss back at the primary, and shows what came of it. */
-import { type LossReport, lossPlaces } from '../../moves/core/loss-report.ts';
+import { type LossReport, lossPlaces, pathOfLoss } from '../../moves/core/loss-report.ts';
 import { allWrites, type Chosen, writesOf } from '../../replay/core/chosen-writes.ts';
 import { isSettled } from '../../replay/core/replay-summary.ts';
 import { readLoss, replayLoss } from '../../replay/replay.ts';
@@ -95,11 +95,14 @@ export async function bringBackLoss(
   options: ReplayOptions,
 ): Promise<void> {
   const { limit, dryRun, only, json } = options;
-  const { region, orphanEpoch } = report;
+  const { region, orphanEpoch, branch } = report;
   const { spans, writes } = chosenOf(report, only);
   const primary = await primaryOf(target);
-  const from = new SqlLink(await gatewayOf(target, region), target.clientToken);
-  const to = new SqlLink(await gatewayOf(target, primary), target.clientToken);
+  // What was lost on a branch comes back on that branch.
+  const linkIn = async (of: string): Promise<SqlLink> =>
+    new SqlLink(`${await gatewayOf(target, of)}${pathOfLoss(report)}`, target.clientToken);
+  const from = await linkIn(region);
+  const to = await linkIn(primary);
   endOnSignal(dryRun);
   const loss = await readIn(region, () =>
     readLoss(from, {
@@ -120,7 +123,8 @@ export async function bringBackLoss(
       note,
     },
   );
-  const about = { orphanEpoch, region, ...lossPlaces(report), only, writes, primary, dryRun };
+  const ofBranch = branch !== undefined && { branch };
+  const about = { orphanEpoch, ...ofBranch, region, ...lossPlaces(report), only, writes, primary, dryRun };
   if (json) printJson({ ...about, ...replayJson(result) });
   else for (const line of replayLines(result, about)) console.log(line);
   if (!isSettled(result)) process.exitCode = exitUnsettled;

@@ -1,6 +1,6 @@
 /** What a deployment reports as lost since a moment: the difference of two looks at its loss reports. */
 import { z } from 'zod';
-import { whoIsMissing } from '../../moves/core/loss-answers.ts';
+import { type Unanswered, unansweredSchema, whoIsMissing } from '../../moves/core/loss-answers.ts';
 import { type LossReport, lossReportSchema } from '../../moves/core/loss-report.ts';
 import type { ReportedLosses } from './ledger-account.ts';
 
@@ -8,14 +8,14 @@ import type { ReportedLosses } from './ledger-account.ts';
 export const lossListSchema = z.object({
   losses: z.array(lossReportSchema.omit({ commits: true })),
   unreachable: z.array(z.string()).default([]),
-  unanswered: z.array(z.object({ region: z.string(), epoch: z.int() })).default([]),
+  unanswered: z.array(unansweredSchema).default([]),
 });
 
 /** One look: every report with its commits, and who has not been heard. */
 export interface LossLook {
   readonly reports: readonly LossReport[];
   readonly unreachable: readonly string[];
-  readonly unanswered: readonly { readonly region: string; readonly epoch: number }[];
+  readonly unanswered: readonly Unanswered[];
 }
 
 /** Commits of `after` that `before` does not have, by reign and LSN. */

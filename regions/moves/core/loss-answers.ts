@@ -1,4 +1,5 @@
 /** What the answers of several regions about lost writes come to, and whose answer does not count yet. */
+import { z } from 'zod';
 import type { LossReport } from './loss-report.ts';
 
 /** What one region's agent says about lost writes. */
@@ -8,13 +9,20 @@ export interface LossAnswer {
   readonly epoch: number;
   /** The newest epoch under which it has looked at all that its nodes hold, 0 when none. */
   readonly lookedUnder: number;
+  /** Branches of which it has not looked yet at all that its nodes hold. */
+  readonly branchesToLook?: readonly string[] | undefined;
 }
 
+/** As the list of lost writes carries one. */
+export const unansweredSchema = z.object({
+  region: z.string(),
+  epoch: z.int(),
+  /** It has looked at `main`, and not yet at what it holds of these branches; left out while it has not looked at all. */
+  branches: z.array(z.string()).exactOptional(),
+});
+
 /** A region that answers and has not looked yet: it may know of more once it follows `epoch`. */
-export interface Unanswered {
-  readonly region: string;
-  readonly epoch: number;
-}
+export type Unanswered = z.output<typeof unansweredSchema>;
 
 /**
  * The regions whose answer is not complete: they have not followed, and looked under, the newest epoch that anybody knows of.
@@ -23,8 +31,10 @@ export interface Unanswered {
 export function unansweredOf(answers: readonly LossAnswer[], epoch: number): readonly Unanswered[] {
   const newest = answers.reduce((highest, answer) => Math.max(highest, answer.epoch), epoch);
   return answers
-    .filter(({ lookedUnder }) => lookedUnder < newest)
-    .map(({ region }) => ({ region, epoch: newest }))
+    .flatMap(({ region, lookedUnder, branchesToLook: branches = [] }) => {
+      if (lookedUnder < newest) return [{ region, epoch: newest }];
+      return branches.length === 0 ? [] : [{ region, epoch: newest, branches: [...branches] }];
+    })
     .sort((a, b) => a.region.localeCompare(b.region));
 }
 
@@ -63,11 +73,16 @@ export function whoIsMissing(
   unreachable: readonly string[],
   unanswered: readonly Unanswered[],
 ): readonly string[] {
-  const lines = unanswered.map(
-    ({ region, epoch }) =>
-      `${region} has not looked yet: it answers once it follows epoch ${epoch}, and may know of more then`,
+  const lines = unanswered.map(({ region, epoch, branches }) =>
+    branches === undefined
+      ? `${region} has not looked yet: it answers once it follows epoch ${epoch}, and may know of more then`
+      : `${region} has not looked yet at what it holds of ${namesOf(branches)}: it answers once it follows the newest reign of each, and ` +
+        'may know of more then',
   );
   return unreachable.length === 0
     ? lines
     : [...lines, `${unreachable.join(', ')} did not answer and may know of more`];
 }
+
+const namesOf = (branches: readonly string[]): string =>
+  branches.length === 1 ? `branch ${branches[0]}` : `branches ${branches.join(', ')}`;

@@ -4,10 +4,12 @@
  */
 import { z } from 'zod';
 import {
+  type BranchName,
   decodeRecords,
   type Epoch,
   framePayload,
   type Lsn,
+  mainBranch,
   type ReceivedFrame,
   type RegionId,
 } from '../../../storage/core.ts';
@@ -33,6 +35,8 @@ export interface LostTrace {
 
 export const lossReportSchema = z.object({
   v: z.literal(1),
+  /** The branch that the writes were made on; left out for `main`. */
+  branch: z.string().exactOptional(),
   /** The reign under which the region found out. */
   epoch: z.int(),
   /** The reign whose writes are concerned. */
@@ -53,6 +57,13 @@ export const lossReportSchema = z.object({
   foundAtMs: z.number(),
 });
 export type LossReport = z.infer<typeof lossReportSchema>;
+
+/** The branch that the writes of a report were made on. */
+export const branchOfLoss = ({ branch }: Pick<LossReport, 'branch'>): string => branch ?? mainBranch;
+
+/** The path in the URL of a gateway at which the branch of a report is read and written; empty for `main`. */
+export const pathOfLoss = ({ branch }: Pick<LossReport, 'branch'>): string =>
+  branch === undefined ? '' : `/branch/${branch}/`;
 
 /**
  * Where the region of a report can be read, as `PRAGMA sextant_at` takes it: `before` with nothing of the orphan, `after` with all
@@ -120,6 +131,7 @@ export class LossCollector {
   }
 
   report(about: {
+    readonly branch?: BranchName;
     readonly epoch: Epoch;
     readonly orphanEpoch: Epoch;
     readonly region: RegionId;

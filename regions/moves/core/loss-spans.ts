@@ -3,7 +3,7 @@
  * failover that left it behind, and one `losses` span for the report.
  */
 import { attributes, namedChild, namedTrace, type SpanFact, spanNames } from '../../../telemetry/core.ts';
-import type { LossReport, LostTrace } from './loss-report.ts';
+import { branchOfLoss, type LossReport, type LostTrace } from './loss-report.ts';
 import { operationTrace } from './move-spans.ts';
 
 export interface LossTold {
@@ -21,6 +21,7 @@ export function lossSpans({ cluster, report, traces, operation, lookedAtUs }: Lo
   const own = namedTrace('losses', cluster, region, `${orphanEpoch}`, `${epoch}`);
   const failover = operation === null ? null : operationTrace(cluster, operation);
   const about = {
+    [attributes.branch]: branchOfLoss(report),
     [attributes.epoch]: orphanEpoch,
     [attributes.sourceRegion]: region,
     ...(operation !== null && { [attributes.operationId]: operation }),

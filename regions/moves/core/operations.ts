@@ -8,6 +8,7 @@ import { membersActSchema, membersSchema } from '../../members/core/members-requ
 import { membershipChangeSchema, membershipSchema } from '../../membership/core/membership-request.ts';
 import { policyChangeSchema, policySchema } from '../../policy/core/policy-request.ts';
 import { rewindRequestSchema, rewindSchema } from '../../rewind/core/rewind-request.ts';
+import { branchLackSchema } from './branch-lacks.ts';
 import { lossReportSchema } from './loss-report.ts';
 
 export const operationSchema = z.object({
@@ -39,6 +40,8 @@ export const operationSchema = z.object({
           lastHeardVdl: z.int().nullable(),
           atRiskBytes: z.int().nullable(),
           exact: z.boolean(),
+          /** Branches of which the lost region was heard to have more; left out when there is none. */
+          branches: z.array(branchLackSchema).exactOptional(),
         })
         .optional(),
     })
@@ -78,6 +81,8 @@ export const agentReplySchema = z.discriminatedUnion('kind', [
     /** The newest epoch the agent knows of, and the newest under which it has looked at all that its nodes hold. */
     epoch: z.int().optional(),
     lookedUnder: z.int().optional(),
+    /** Branches of which it has yet to look; left out by an older agent. */
+    branchesToLook: z.array(z.string()).exactOptional(),
   }),
   z.object({ kind: z.literal('policy'), policy: policySchema }),
   z.object({ kind: z.literal('regions'), membership: membershipSchema }),

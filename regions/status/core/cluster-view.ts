@@ -86,6 +86,16 @@ export class ClusterView {
     return recent(this.regionReports.get(name), nowMs);
   }
 
+  /** The last report of every region that is heard. */
+  recentReports(nowMs: number): readonly RegionReport[] {
+    return this.regions.flatMap((name) => this.region(name, nowMs) ?? []);
+  }
+
+  /** The last report of a region, however old; null when it was never heard. */
+  lastReport(name: string): RegionReport | null {
+    return this.regionReports.get(name)?.report ?? null;
+  }
+
   /** How old the region's own word is; null when it was never heard. */
   ageMs(name: string, nowMs: number): number | null {
     const heard = this.regionReports.get(name);

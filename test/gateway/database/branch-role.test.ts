@@ -1,10 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { type BranchEvent, BranchRole, type Pen } from '../../../gateway/database/core/branch-role.ts';
+import {
+  type BranchEvent,
+  BranchRole,
+  owedWaitMs,
+  type Pen,
+} from '../../../gateway/database/core/branch-role.ts';
 import { epoch } from '../../../storage/redo/ids.ts';
 
 const pen = (change: Partial<Pen> = {}): BranchEvent => ({
   kind: 'pen',
-  pen: { main: epoch(5), drains: false, head: epoch(7), ...change },
+  pen: { main: epoch(5), drains: false, head: epoch(7), owedBytes: 0, ...change },
 });
 const wanted: BranchEvent = { kind: 'wanted' };
 const tick: BranchEvent = { kind: 'tick' };
@@ -42,6 +47,18 @@ describe('the role of a branch', () => {
     expect(run([pen({ drains: true }), wanted, pen()]).effects).toEqual(['claim']);
     // What was wanted of a gateway that did not write is wanted of whoever does.
     expect(run([pen({ main: null }), wanted, pen()]).effects).toEqual([]);
+  });
+
+  it('waits for what other regions hold of the branch, as long as it gets less (G70)', () => {
+    const owed = (owedBytes: number): BranchEvent => pen({ owedBytes });
+    expect(run([owed(90), wanted, owedWaitMs - 1, owed(90)]).effects).toEqual([]);
+    expect(run([owed(90), wanted, owedWaitMs - 1, owed(90), owed(0)]).effects).toEqual(['claim']);
+    expect(run([owed(90), wanted, owedWaitMs - 1, owed(40), owedWaitMs - 1, owed(40)]).effects).toEqual([]);
+    expect(run([owed(90), wanted, owedWaitMs, tick]).effects).toEqual(['claim']);
+    // Nobody waits again for what did not come.
+    expect(run([owed(90), owedWaitMs, owed(90), wanted]).effects).toEqual(['claim']);
+    // Under another reign of main the regions send anew.
+    expect(run([owed(90), owedWaitMs, pen({ main: epoch(9), owedBytes: 90 }), wanted]).effects).toEqual([]);
   });
 
   it('is over with the reign of main that it began under (G49)', () => {

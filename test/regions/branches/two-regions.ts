@@ -12,14 +12,18 @@ import type {
 } from '../../../regions/control/core/control-port.ts';
 import {
   acquire,
+  beginFailover,
   type ControlRecord,
   checkControlRecord,
+  completeMove,
   type Holder,
   initialControlRecord,
   type Transition,
 } from '../../../regions/control/core/control-record.ts';
 import { defaultLeaseLimits } from '../../../regions/control/core/lease.ts';
+import type { LossReport } from '../../../regions/moves/core/loss-report.ts';
 import type { AgentReply } from '../../../regions/moves/core/operations.ts';
+import type { LossKeeper } from '../../../regions/moves/loss-store.ts';
 import { noLagMemory } from '../../../regions/replication/core/lag-memory.ts';
 import { openRegionReceiver } from '../../../regions/replication/receiving.ts';
 import type { RegionClient } from '../../../storage/client/region-client.ts';
@@ -48,6 +52,24 @@ export const next = (transition: Transition): ControlRecord => {
   if (transition.kind === 'refused') throw new Error(`${transition.code}: ${transition.reason}`);
   return transition.record;
 };
+
+/** What an agent keeps of lost writes, in memory. */
+class Losses implements LossKeeper {
+  all: LossReport[] = [];
+
+  get epochs(): readonly number[] {
+    return this.all.map(({ orphanEpoch }) => orphanEpoch);
+  }
+
+  reportedFrom(orphanEpoch: number): number | null {
+    const starts = this.all.filter((report) => report.orphanEpoch === orphanEpoch).map((of) => of.fromLsn);
+    return starts.length === 0 ? null : Math.min(...starts);
+  }
+
+  async save(report: LossReport): Promise<void> {
+    this.all.push(report);
+  }
+}
 
 /** One record in memory, and who watches it. */
 class MemoryStore implements ControlStore {
@@ -188,6 +210,8 @@ export class TwoRegions {
   readonly nodes = new Map<RegionId, TestRegion>();
   readonly clients = new Map<RegionId, RegionClient>();
   readonly agents = new Map<RegionId, RegionAgent>();
+  /** What each region has reported as lost. */
+  readonly losses = { [us]: new Losses(), [eu]: new Losses() };
   /** What an agent last told its nodes to keep. */
   readonly retained = new Map<RegionId, RetainRequest>();
   /** The nodes of these regions say of themselves what they said before. */
@@ -226,6 +250,12 @@ export class TwoRegions {
     return agent;
   }
 
+  lossesOf(region: RegionId): Losses {
+    const losses = this.losses[region];
+    if (losses === undefined) throw new Error(`${region} keeps no losses`);
+    return losses;
+  }
+
   startAgent(region: RegionId): void {
     const links = this.client(region);
     const { bus } = this;
@@ -254,7 +284,7 @@ export class TwoRegions {
         onStalled: () => undefined,
       },
       recover: (goal) => runRecovery(links, goal, { timeoutMs: 5_000 }),
-      losses: { epochs: [], all: [], reportedFrom: () => null, save: async () => undefined },
+      losses: this.lossesOf(region),
       operations: { kept: [], keep: () => undefined },
       lags: { memory: noLagMemory, note: () => undefined, keepOnly: () => undefined },
       retention: { hours: 1 },
@@ -286,6 +316,23 @@ export class TwoRegions {
 
   openMain(): Promise<LineWriter> {
     return this.open(mainBranch, this.store.record.epoch);
+  }
+
+  /** Takes the primary over with what is there, and begins to write `main`. */
+  async failover(to: RegionId): Promise<LineWriter> {
+    const id = `f${this.store.seq}`;
+    const by = { gateway: 'g1', incarnation: `${to} ${id}` };
+    for (const change of [
+      (record: ControlRecord) =>
+        beginFailover(record, { id, to, allowDataLoss: true, startedAtMs: 1, lapsed: true }),
+      (record: ControlRecord) => completeMove(record, { id, region: to, holder: by }),
+    ]) {
+      const changed = await changeControl(this.store, ({ record }) => change(record));
+      if (changed.kind !== 'changed') throw new Error(`failover to ${to}: ${JSON.stringify(changed)}`);
+    }
+    const writer = await this.open(mainBranch, this.store.record.epoch, to);
+    await eventually(`${to} ships`, () => this.agent(to).isPrimary);
+    return writer;
   }
 
   /** The holder of the lease takes a branch's next epoch and writes it. */

@@ -357,7 +357,8 @@ describe('moving the primary', () => {
 
   test('says what a failover may have lost, and lists it once it is known', async () => {
     replies['/v1/status'] = () => ({ body: status() });
-    const loss = { forkLsn: 80, lastHeardVdl: 90, atRiskBytes: 10, exact: false };
+    const branches = [{ name: 'dev', lsn: 300, lastHeardLsn: 450, atRiskBytes: 150 }];
+    const loss = { forkLsn: 80, lastHeardVdl: 90, atRiskBytes: 10, exact: false, branches };
     const result = { epoch: 6, rtoMs: 8200, loss };
     replies['/v1/failover'] = () => ({ body: { ...operation('done', [], { result }), kind: 'failover' } });
     const { code, out } = await sextant(['failover', '--to', 'eu-west-1', '--allow-data-loss', '--url', url]);
@@ -366,6 +367,7 @@ describe('moving the primary', () => {
     expect(out).toContain(
       'history goes on from LSN 80; us-east-1 was last heard at 90 (10 B known not to have arrived',
     );
+    expect(out).toContain('not arrived either: 150 B of branch dev, as last heard. us-east-1 sends that');
 
     const summary = {
       v: 1,
@@ -381,20 +383,33 @@ describe('moving the primary', () => {
       truncated: false,
       foundAtMs: 0,
     };
-    replies['/v1/losses'] = () => ({ body: { losses: [summary], unreachable: ['ap-northeast-1'] } });
+    const ofDev = { ...summary, orphanEpoch: 4, branch: 'dev' };
+    const unanswered = [{ region: 'us-east-1', epoch: 6, branches: ['stage'] }];
+    replies['/v1/losses'] = () => ({
+      body: { losses: [ofDev, summary], unreachable: ['ap-northeast-1'], unanswered },
+    });
     const losses = await sextant(['losses', '--url', url]);
-    expect(losses.out).toMatch(/\n5 +6 +us-east-1 +1 +120 B +5:80 +5:200 +2023-11-14T22:13:20\.000Z/);
+    expect(losses.out).toMatch(/\n4 +dev +6 +us-east-1 +1 +120 B +4:80 +4:200 +2023-11-14T22:13:20\.000Z/);
+    expect(losses.out).toMatch(/\n5 +main +6 +us-east-1 +1 +120 B +5:80 +5:200 +2023-11-14T22:13:20\.000Z/);
+    expect(losses.err).toContain('us-east-1 has not looked yet at what it holds of branch stage');
     expect(losses.err).toContain('ap-northeast-1 did not answer');
     const commits = [{ lsn: 200, commitTimeUs: 1_700_000_000_000_000, traceId: 'ab'.repeat(16) }];
     replies['/v1/losses/5'] = () => ({ body: { ...summary, commits } });
     const detail = await sextant(['losses', '5', '--url', url]);
     expect(detail.out).toContain(`200  2023-11-14T22:13:20.000Z  ${'ab'.repeat(16)}`);
     expect(detail.err).toContain("PRAGMA sextant_at = '5:80', and '5:200', at a gateway of us-east-1");
+    replies['/v1/losses/4'] = () => ({ body: { ...ofDev, commits } });
+    expect((await sextant(['losses', '4', '--url', url])).err).toContain(
+      "PRAGMA sextant_at = '4:80', and '4:200', with sextant shell us-east-1 --branch dev; as rows: sextant losses 4 --rows",
+    );
     const places = { region: 'us-east-1', before: '5:80', after: '5:200' };
     const asJson = await sextant(['losses', '5', '--json', '--url', url]);
     expect(JSON.parse(asJson.out)).toMatchObject({ ...places, commits });
     const listed = await sextant(['losses', '--json', '--url', url]);
-    expect(JSON.parse(listed.out)).toMatchObject({ losses: [places], unreachable: ['ap-northeast-1'] });
+    expect(JSON.parse(listed.out)).toMatchObject({
+      losses: [{ branch: 'dev' }, places],
+      unreachable: ['ap-northeast-1'],
+    });
   });
 });
 

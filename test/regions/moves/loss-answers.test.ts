@@ -77,3 +77,20 @@ describe('losses of an epoch', () => {
     });
   });
 });
+
+test('R93: a region that has looked at main and not at a branch is asked again, by the name of the branch', () => {
+  const answers = [
+    { ...answer('us', 3, 3), branchesToLook: ['dev'] },
+    { ...answer('eu', 3, 0), branchesToLook: ['dev', 'stage'] },
+    { ...answer('ap', 3, 3), branchesToLook: [] },
+  ];
+  const unanswered = unansweredOf(answers, 3);
+  expect(unanswered).toEqual([
+    { region: 'eu', epoch: 3 },
+    { region: 'us', epoch: 3, branches: ['dev'] },
+  ]);
+  expect(whoIsMissing([], unanswered)).toEqual([
+    'eu has not looked yet: it answers once it follows epoch 3, and may know of more then',
+    'us has not looked yet at what it holds of branch dev: it answers once it follows the newest reign of each, and may know of more then',
+  ]);
+});

@@ -1,14 +1,16 @@
 import { describe, expect, test } from 'vitest';
 import { moveLimits } from '../../../regions/control/core/move-limits.ts';
 import {
+  branchOfLoss,
   LossCollector,
   type LossReport,
   lossPlaces,
   lossReportSchema,
   mergeLosses,
+  pathOfLoss,
 } from '../../../regions/moves/core/loss-report.ts';
 import { encodeFrame, type ReceivedFrame, splitFrames } from '../../../storage/redo/frame.ts';
-import { epoch, type Lsn, lsn, pgId, regionId } from '../../../storage/redo/ids.ts';
+import { branchName, epoch, type Lsn, lsn, pgId, regionId } from '../../../storage/redo/ids.ts';
 import { type Commit, encodeMtr } from '../../../storage/redo/record.ts';
 
 const commit = (commitTimeUs: number, trace: Uint8Array | null = null): Commit => ({
@@ -46,6 +48,19 @@ describe('loss collector', () => {
       { lsn: 100 + 2 * commitBytes + 25, commitTimeUs: 9, traceId: 'ab'.repeat(16) },
     ]);
     expect(lossReportSchema.parse(report)).toEqual(report);
+  });
+
+  test('names the branch, and says nothing of one for main', () => {
+    const collector = new LossCollector({ from: lsn(0), to: lsn(1_000) });
+    collector.add(frameOf(lsn(0), [commit(7)]));
+    expect(collector.report(about)).not.toHaveProperty('branch');
+    const report = collector.report({ ...about, branch: branchName('dev') });
+    expect(report).toMatchObject({ branch: 'dev', count: 1 });
+    expect(lossReportSchema.parse(report)).toEqual(report);
+    expect([branchOfLoss(report), branchOfLoss(collector.report(about))]).toEqual(['dev', 'main']);
+    expect([pathOfLoss(report), pathOfLoss(collector.report(about))]).toEqual(['/branch/dev/', '']);
+    const main = collector.report({ ...about, orphanEpoch: epoch(9) });
+    expect(mergeLosses([main, report, report]).map(branchOfLoss)).toEqual(['dev', 'main']);
   });
 
   test('says up to where the log was gone, and counts what lies above', () => {

@@ -17,6 +17,7 @@ import {
 import { ControlSight } from '../../../regions/control/core/control-sight.ts';
 import { ChallengerTimer, defaultLeaseLimits } from '../../../regions/control/core/lease.ts';
 import type { Survivor } from '../../../regions/control/core/survivors.ts';
+import type { BranchLack } from '../../../regions/moves/core/branch-lacks.ts';
 import type { FailoverWish, KeptOperation } from '../../../regions/moves/core/operation-log.ts';
 import type { Operation } from '../../../regions/moves/core/operations.ts';
 import { MoveTraces } from '../../../regions/moves/move-traces.ts';
@@ -62,6 +63,8 @@ export class Agent implements ControlStore {
   isFenced = false;
   kept: readonly KeptOperation[] = [];
   levelMsAgo: number | null = 0;
+  /** What another region was heard to have more of branches. */
+  lacks: readonly BranchLack[] = [];
   /** What was told of moves. */
   readonly spans: SpanFact[] = [];
 
@@ -69,6 +72,7 @@ export class Agent implements ControlStore {
     this.moves = new Moves({
       lease: defaultLeaseLimits,
       pull: (from) => void this.pulls.push(from),
+      lackedOf: (region) => (region === us ? this.lacks : []),
       seal: async (region) => {
         this.sealed = [...this.sealed, region];
         return this.isFenced ? 'fenced' : 'unreachable';

@@ -220,6 +220,20 @@ describe('a failover', () => {
     });
   });
 
+  test('says of which branches more was heard than has arrived, before and after', async () => {
+    const agent = new Agent();
+    agent.lacks = [{ name: 'dev', lsn: 300, lastHeardLsn: 450, atRiskBytes: 150 }];
+    expect(await agent.moves.failover(wish(false))).toMatchObject({
+      message: expect.stringContaining('It was heard to have more of branches, too: 150 B of branch dev. '),
+    });
+    const id = await agent.begin('failover');
+    await pass(lapseMs + 100);
+    agent.change(completeMove(agent.record, { id, region: eu, holder: fresh }));
+    agent.reports({ eu: { phase: 'writing', epoch: 2 } });
+    await pass(100);
+    expect(agent.operation(id).result?.loss).toMatchObject({ forkLsn: 90, branches: agent.lacks });
+  });
+
   test('to the primary itself is refused, by a record that was read just now', async () => {
     const agent = new Agent();
     agent.takes(eu);
@@ -366,6 +380,7 @@ describe('a failover', () => {
       state: 'done',
       result: { epoch: 2, loss: { forkLsn: 90, lastHeardVdl: 100, atRiskBytes: 10, exact: false } },
     });
+    expect(done.result?.loss).not.toHaveProperty('branches');
     const { rtoMs = 0, rtoFromLastWriteMs } = done.result ?? {};
     expect(rtoMs).toBeGreaterThanOrEqual(lapseMs);
     expect(rtoFromLastWriteMs).toBe(rtoMs + 3_000);

@@ -68,7 +68,11 @@ export function outcome(operation: Operation): string | null {
       : left.atRiskBytes === 0
         ? 'Nothing that was heard of the old primary was left behind.'
         : `At most about ${bytes(left.atRiskBytes)} were left behind; the exact list follows when the region is back.`;
-  return `${target} is primary since epoch ${count(result?.epoch ?? null)}. Writes came back after ${duration(result?.rtoMs ?? null)}. ${atRisk}`;
+  const ofBranches = (left?.branches ?? []).map(
+    ({ name, atRiskBytes }) =>
+      ` Of branch ${name} ${bytes(atRiskBytes)} had not arrived: they come when ${operation.from} is back, if nobody writes it before.`,
+  );
+  return `${target} is primary since epoch ${count(result?.epoch ?? null)}. Writes came back after ${duration(result?.rtoMs ?? null)}. ${atRisk}${ofBranches.join('')}`;
 }
 
 /** The state of the deployment as words. */

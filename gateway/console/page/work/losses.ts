@@ -7,7 +7,7 @@ import type { PageState, View } from '../view/page-state.ts';
 import { trace } from './drill-report.ts';
 
 const commitsShown = 500;
-const columns = ['Epoch', 'Region', 'Writes', 'Redo', 'First', 'Last', ''] as const;
+const columns = ['Epoch', 'Branch', 'Region', 'Writes', 'Redo', 'First', 'Last', ''] as const;
 type Summary = Losses['losses'][number];
 const at = (us: number | null): string => (us === null ? '–' : day(us / 1_000));
 
@@ -39,12 +39,13 @@ export function lossesView(): View {
       const cells = columns.map((name) => h('td', { 'data-label': name }));
       const show = button('Show', () => void open(orphanEpoch));
       attribute(show, 'aria-label', `Show the lost writes of epoch ${orphanEpoch}`);
-      cells[6]?.append(show);
+      cells[7]?.append(show);
       return h('tr', {}, ...cells);
     },
     (row, loss) => {
       const words = [
         String(loss.orphanEpoch),
+        loss.branch ?? 'main',
         loss.region,
         count(loss.count),
         bytes(loss.lostBytes),
@@ -67,7 +68,8 @@ export function lossesView(): View {
       const found = losses.losses.length === 0 ? 'No lost writes are known.' : '';
       const silent = losses.unreachable.map((name) => `${name} did not answer and may know of more.`);
       const later = losses.unanswered.map(
-        ({ region, epoch }) => `${region} has not looked under epoch ${epoch} yet.`,
+        ({ region, epoch, branches }) =>
+          `${region} has not looked ${branches === undefined ? `under epoch ${epoch}` : `at branch ${branches.join(', ')}`} yet.`,
       );
       text(state, [found, ...silent, ...later].filter((words) => words !== '').join(' '));
     },
@@ -84,7 +86,7 @@ function commits(title: string, report: LossReport, page: PageState | null): HTM
     h(
       'p',
       { class: 'note' },
-      `Found by ${report.region} in epoch ${report.epoch}: LSNs ${count(report.fromLsn)} to ${count(report.toLsn)}. They stay on its disks.`,
+      `Written on ${report.branch ?? 'main'}, found by ${report.region} in epoch ${report.epoch}: LSNs ${count(report.fromLsn)} to ${count(report.toLsn)}. They stay on its disks.`,
     ),
     h(
       'table',
