@@ -33,14 +33,13 @@ export interface AgentParts extends Pick<AnswerParts, 'moves' | 'lookedFor' | 'r
 /** What changes of the control record that no move makes are made with, and the rest. */
 export function answerParts(parts: AgentParts): Omit<AnswerParts, 'region' | 'losses'> {
   const { moves, lookedFor, replacement, rewinds, options, view, sight, branches, looked, noRecord } = parts;
-  const { runtime, links } = options;
+  const { links } = options;
   const membership = {
     ...options,
     configured: options.regions,
     view,
     looked,
     noRecord,
-    nowMs: () => runtime.nowMs(),
   };
   const making: BranchesOptions = {
     ...membership,
@@ -56,8 +55,6 @@ export function answerParts(parts: AgentParts): Omit<AnswerParts, 'region' | 'lo
           };
     },
     make: (branch) => branches.make(branch),
-    pause: (ms) => pause(runtime, ms),
-    wallMs: () => Math.floor(runtime.wallUs() / 1_000),
   };
   return {
     moves,
