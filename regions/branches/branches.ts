@@ -142,7 +142,7 @@ async function placeOf(
   if (held === null)
     return no(
       'BRANCH_UNREADABLE',
-      `too few storage nodes say what they hold of ${from}: start them, and ask again`,
+      `too few storage nodes say what they hold of ${from}: start them, and ask again. An agent that was just started knows it after a moment`,
     );
   const { head, vdl } = held;
   const upTo = wish?.kind === 'lsn' ? wish.lsn : vdl;
