@@ -108,6 +108,12 @@ export const collectedLogs: Scenario = (options) => ({
   ],
 });
 
+/** The same with branches, which hold the log of nodes that are wiped or away. */
+export const collectedBranches: Scenario = (options) => ({
+  ...collectedLogs(options),
+  branches: { gapUs: between(200 * ms, 900 * ms), liveMax: 4 },
+});
+
 /** Regions that keep little log, of which one or another is away for longer than that, or leaves and is taken in again. */
 export const regionsAway: Scenario = (options) => ({
   ...options,

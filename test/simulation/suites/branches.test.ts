@@ -1,6 +1,6 @@
 /** Branches of several regions: made, written, moved and deleted under faults; and what is broken on purpose about them. */
 import { describe, expect, it } from 'vitest';
-import { branchesInRegions } from '../deployment/scenarios.ts';
+import { branchesInRegions, collectedBranches } from '../deployment/scenarios.ts';
 import { allWell, objectors, slow } from './running.ts';
 
 describe('a deployment with branches', { retry: 0 }, () => {
@@ -16,6 +16,17 @@ describe('a deployment with branches', { retry: 0 }, () => {
       expect(branchReigns).toBeGreaterThan(20);
       expect(branchAcked).toBeGreaterThan(60);
       expect(switchovers).toBeGreaterThan(2);
+    },
+  );
+
+  it(
+    'keeps every promise where little log is kept, and where main was not written before (S33, S34)',
+    slow,
+    async () => {
+      const { branches, branchAcked, refilled } = await allWell(collectedBranches, [2, 6, 7]);
+      expect(branches).toBeGreaterThan(12);
+      expect(branchAcked).toBeGreaterThan(20);
+      expect(refilled).toBeGreaterThan(0);
     },
   );
 });
