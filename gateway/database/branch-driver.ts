@@ -17,10 +17,12 @@ import {
   type Epoch,
   type Lsn,
   machine,
-  monotonicMs,
+  type NodeLinks,
   type Recovered,
+  type RecoveryOptions,
   type RegionClient,
   type RegionId,
+  type Runtime,
   runRecovery,
   unreachable,
   zeroLsn,
@@ -30,9 +32,9 @@ import type { GatewayMetrics } from '../observe/gateway-metrics.ts';
 import type { Proof } from '../reign/core/elsewhere.ts';
 import { roleEventOf } from '../reign/core/recovery-end.ts';
 import { findReadPoint, type Line } from '../reign/follower.ts';
-import type { GatewayVolume } from '../reign/gateway-volume.ts';
 import { type RecoveryTrace, recoveryError } from '../reign/recovery-trace.ts';
 import type { Hold, Reign, ReignPort } from '../reign/reign.ts';
+import type { BranchVolume } from '../reign/role-volume.ts';
 import { type BranchEffect, type BranchEvent, BranchRole } from './core/branch-role.ts';
 
 /** The role for main of this gateway, which holds the lease or does not. */
@@ -51,8 +53,9 @@ export interface BranchDriverOptions {
   readonly me: Holder;
   readonly main: MainRole;
   readonly store: ControlStore;
-  readonly nodes: RegionClient;
-  readonly volume: GatewayVolume;
+  /** For recoveries. */
+  readonly nodes: Pick<NodeLinks, 'membership' | 'ask'> & Pick<RegionClient, 'nodes' | 'request'>;
+  readonly volume: BranchVolume;
   /** Hears what other regions acknowledge of this region's redo, until the function that it answers is called. */
   readonly watchProofs: (onProof: (proof: Proof) => void) => () => void;
   /** An answer waits this long for other regions or for a suspended lease; then its client is told that its fate is unknown. */
@@ -60,11 +63,15 @@ export interface BranchDriverOptions {
   /** Of the branch, by the newest record: what other regions that are heard hold beyond this one, and send it. */
   readonly owedBytes: (record: ControlRecord, branch: Branch) => number;
   readonly metrics: Pick<GatewayMetrics, 'controlUpdate'>;
-  readonly log: Logger;
-  /** Begins the trace of an attempt at a recovery. */
-  readonly trace: (epoch: Epoch) => RecoveryTrace;
+  readonly log: Pick<Logger, 'info' | 'warn'>;
+  /** Begins the trace of an attempt at a recovery; left out where none is wanted. */
+  readonly trace?: (epoch: Epoch) => RecoveryTrace;
   /** The phase has changed, or writes begin. */
   readonly onChange: () => void;
+  /** Default: this machine. */
+  readonly runtime?: Runtime;
+  /** Bounds of one attempt at a recovery; what is left out is as usual. */
+  readonly recovery?: () => Partial<Pick<RecoveryOptions, 'timeoutMs' | 'fetchBytesMax'>>;
 }
 
 /** One attempt at a recovery is given up when nothing has got on for so long, as with main. */
@@ -80,11 +87,14 @@ export class BranchDriver {
   private recovered: Recovered | null = null;
   private reign: Reign | null = null;
   private stopProofs: () => void = () => undefined;
-  private readonly waitLimit = new RateLimit(waitToldEveryMs, monotonicMs);
+  private readonly runtime: Runtime;
+  private readonly waitLimit: RateLimit;
   private closed = false;
 
   constructor(options: BranchDriverOptions) {
     this.options = options;
+    this.runtime = options.runtime ?? machine;
+    this.waitLimit = new RateLimit(waitToldEveryMs, () => this.runtime.nowMs());
   }
 
   get phase(): BranchRole['phase'] {
@@ -159,7 +169,7 @@ export class BranchDriver {
   private step(event: BranchEvent): void {
     if (this.closed) return;
     const before = this.role.phase;
-    for (const effect of this.role.step(event, monotonicMs())) this.carryOut(effect);
+    for (const effect of this.role.step(event, this.runtime.nowMs())) this.carryOut(effect);
     if (this.role.phase !== before) this.options.onChange();
   }
 
@@ -190,9 +200,11 @@ export class BranchDriver {
   private async claim(): Promise<void> {
     const { store, line, me, metrics, log } = this.options;
     const { branch } = line;
-    const askedAtMs = monotonicMs();
-    const changed = await changeControl(store, ({ record }) =>
-      reignOfBranch(record, { name: branch, holder: me }),
+    const askedAtMs = this.runtime.nowMs();
+    const changed = await changeControl(
+      store,
+      ({ record }) => reignOfBranch(record, { name: branch, holder: me }),
+      this.runtime,
     );
     if (changed.kind !== 'changed') {
       log.warn({ branch, reason: changed.reason }, 'no epoch was allotted to write a branch');
@@ -201,20 +213,23 @@ export class BranchDriver {
     }
     metrics.controlUpdate('won');
     const epoch = changed.view.record.branches?.find(({ name }) => name === branch)?.epoch;
-    const tookMs = Math.round(monotonicMs() - askedAtMs);
+    const tookMs = Math.round(this.runtime.nowMs() - askedAtMs);
     log.info({ branch, epoch, tookMs }, 'an epoch was allotted to write a branch');
     this.step(epoch === undefined ? { kind: 'refused' } : { kind: 'allotted', epoch });
   }
 
   private async recover(epoch: Epoch): Promise<void> {
-    const { nodes, line, log, trace } = this.options;
+    const { runtime } = this;
+    const { nodes, line, log, trace, recovery } = this.options;
     const { branch } = line;
     const abort = new AbortController();
     this.recovering = abort;
-    const tracing = trace(epoch);
+    const tracing = trace?.(epoch) ?? null;
     // Nodes that do not know the branch would have it begin empty (S3): three that do are among any four.
-    const limit = AbortSignal.any([abort.signal, AbortSignal.timeout(recoveryMs)]);
-    const known = await findReadPoint(nodes, line, limit);
+    const search = new AbortController();
+    const limit = runtime.after(recoveryMs, () => search.abort());
+    const known = await findReadPoint(nodes, line, AbortSignal.any([abort.signal, search.signal]), runtime);
+    limit.stop();
     const result =
       known === null
         ? ({
@@ -226,9 +241,10 @@ export class BranchDriver {
             { kind: 'fork', branch, epoch },
             {
               timeoutMs: recoveryMs,
+              ...recovery?.(),
               signal: abort.signal,
-              runtime: machine,
-              onPhase: (phase) => tracing.phase(phase),
+              runtime,
+              onPhase: (phase) => tracing?.phase(phase),
               onWaiting: (what) =>
                 log.warn(
                   { branch, epoch, what },
@@ -236,8 +252,8 @@ export class BranchDriver {
                 ),
             },
           );
-    if (result.kind === 'recovered') tracing.found(result.outcome.vdl);
-    tracing.ended(recoveryError(result));
+    if (result.kind === 'recovered') tracing?.found(result.outcome.vdl);
+    tracing?.ended(recoveryError(result));
     if (this.closed || abort.signal.aborted) return;
     this.recovering = null;
     if (result.kind === 'recovered') this.recovered = result.outcome;

@@ -14,12 +14,15 @@ import {
   isReadQuorum,
   type Lsn,
   lastCplIn,
+  machine,
   mainBranch,
   maxLsn,
   minLsn,
   monotonicMs,
   nodesIn,
+  pause,
   type RegionClient,
+  type Runtime,
   setsOf,
   splitFrames,
   type TailFrames,
@@ -65,9 +68,10 @@ const whereToBegin = ({ branch }: Line) =>
  * database must never be shown in place of one that is not (G25). A branch that is not installed yet is waited for.
  */
 export async function findReadPoint(
-  region: RegionClient,
+  region: Pick<RegionClient, 'membership' | 'nodes' | 'request'>,
   line: Line,
   signal: AbortSignal,
+  runtime: Runtime = machine,
 ): Promise<ReadPoint | null> {
   while (!signal.aborted) {
     const sets = setsOf(region.membership);
@@ -87,7 +91,7 @@ export async function findReadPoint(
         point.head > best.head || (point.head === best.head && point.vdl > best.vdl) ? point : best,
       );
     }
-    await new Promise((resolve) => setTimeout(resolve, attachRetryMs));
+    await pause(runtime, attachRetryMs);
   }
   return null;
 }

@@ -1,7 +1,7 @@
 /** What a region's agent answers requests with, put together from what it is made of. */
 import { type BranchName, type Lsn, locate, lsn, mainBranch, pause } from '../../storage/index.ts';
 import type { BranchesOptions } from '../branches/branches.ts';
-import type { Source } from '../branches/core/branch-place.ts';
+import { type Source, sourceOfMain } from '../branches/core/branch-place.ts';
 import type { ControlReading } from '../control/core/control-port.ts';
 import type { ControlSight } from '../control/core/control-sight.ts';
 import type { Survivor } from '../control/core/survivors.ts';
@@ -33,14 +33,13 @@ export interface AgentParts extends Pick<AnswerParts, 'moves' | 'lookedFor' | 'r
 /** What changes of the control record that no move makes are made with, and the rest. */
 export function answerParts(parts: AgentParts): Omit<AnswerParts, 'region' | 'losses'> {
   const { moves, lookedFor, replacement, rewinds, options, view, sight, branches, looked, noRecord } = parts;
-  const { runtime, links } = options;
+  const { links } = options;
   const membership = {
     ...options,
     configured: options.regions,
     view,
     looked,
     noRecord,
-    nowMs: () => runtime.nowMs(),
   };
   const making: BranchesOptions = {
     ...membership,
@@ -56,8 +55,6 @@ export function answerParts(parts: AgentParts): Omit<AnswerParts, 'region' | 'lo
           };
     },
     make: (branch) => branches.make(branch),
-    pause: (ms) => pause(runtime, ms),
-    wallMs: () => Math.floor(runtime.wallUs() / 1_000),
   };
   return {
     moves,
@@ -80,8 +77,7 @@ async function sourceOf(
   await poll();
   const floor = floorOf(nodes);
   if (name !== mainBranch) return branches.source(name, floor);
-  const { held } = me();
-  return held === null ? null : { head: held.epoch, forks: held.forks, vdl: held.vdl, floor };
+  return sourceOfMain(me().held, floor);
 }
 
 /** From here on four nodes can tell pages. */

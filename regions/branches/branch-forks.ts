@@ -95,16 +95,19 @@ export class BranchForks {
     if (!isWriteQuorum(sets, (node) => whole.has(node)))
       return {
         kind: 'waiting',
-        reason: 'storage nodes that came back empty have not heard yet which branches there are',
+        reason:
+          'storage nodes that are new or came back empty do not hold yet what is durable, or have not heard which branches there are',
       };
     return this.ask(branch, reach.forks, lacking, known);
   }
 
-  /** A node that hears of a branch before it knows all there were could not count as a witness of it (S34). */
+  /** Only nodes that count as witnesses of a branch when they hear of it can ever vouch for it (S34): too few would leave it without a writer for good. */
   private whole(nodes: readonly NodeId[]): Promise<ReadonlySet<NodeId>> {
     return this.gather(nodes, new Set(), async (node) => {
       const reply = await this.options.links.request(node, { kind: 'status', known: true }, answerMs);
-      return reply.kind === 'status' && reply.known?.isWhole !== false;
+      if (reply.kind !== 'status') return false;
+      const { known } = reply;
+      return known === undefined || (known.mayWitness ?? known.isWhole);
     });
   }
 

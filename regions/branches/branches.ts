@@ -8,7 +8,8 @@ import {
   type Epoch,
   type Lsn,
   mainBranch,
-  monotonicMs,
+  pause,
+  type Runtime,
 } from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
 import { changeControl } from '../control/control-link.ts';
@@ -40,8 +41,7 @@ export interface BranchesOptions {
   readonly looked: (reading: ControlReading) => void;
   /** Says that the record cannot be changed, and what to do. */
   readonly noRecord: (reason: string) => string;
-  readonly wallMs: () => number;
-  readonly pause: (ms: number) => Promise<void>;
+  readonly runtime: Runtime;
   readonly log: Pick<Logger, 'info' | 'warn'>;
 }
 
@@ -63,8 +63,8 @@ const codeOf = (code: string): string =>
 
 /** Makes a branch. Once it is answered, four nodes of the primary region have it. */
 export async function makeBranch(request: BranchCreate, options: BranchesOptions): Promise<BranchAnswer> {
-  const untilMs = monotonicMs() + changeMs;
-  const { region, log } = options;
+  const { region, runtime, log } = options;
+  const untilMs = runtime.nowMs() + changeMs;
   const record = options.record();
   if (record === null) return refused('NO_CONTROL_RECORD', options.noRecord('it has not been read yet'));
   if (record.primary !== region)
@@ -75,14 +75,15 @@ export async function makeBranch(request: BranchCreate, options: BranchesOptions
   const place = await placeOf(request, record, options);
   if ('kind' in place) return place;
   const name = branchName(request.name);
-  const changed = await changeControl(options.store, ({ record: now }) => {
-    if (monotonicMs() > untilMs)
+  const begin: Parameters<typeof changeControl>[1] = ({ record: now }) => {
+    if (runtime.nowMs() > untilMs)
       return { kind: 'refused', code: 'CONTROL_UNAVAILABLE', reason: 'others keep changing the record' };
     // What was looked up is of the reign that the record named then.
     if (now.epoch !== record.epoch || now.primary !== region)
       return { kind: 'refused', code: 'NEW_REIGN', reason: 'the primary has a new reign since: ask again' };
-    return createBranch(now, { name, ...place, createdAtMs: options.wallMs() });
-  });
+    return createBranch(now, { name, ...place, createdAtMs: Math.floor(runtime.wallUs() / 1_000) });
+  };
+  const changed = await changeControl(options.store, begin, runtime);
   if (changed.kind === 'unavailable') return refused('NO_CONTROL_RECORD', options.noRecord(changed.reason));
   if (changed.kind === 'refused') return refused(codeOf(changed.code), changed.reason);
   options.looked({ kind: 'record', view: changed.view });
@@ -103,18 +104,20 @@ export async function makeBranch(request: BranchCreate, options: BranchesOptions
 /** Takes a branch out of the record. */
 export async function removeBranch(
   text: string,
-  options: Pick<BranchesOptions, 'store' | 'looked' | 'noRecord' | 'log'>,
+  options: Pick<BranchesOptions, 'store' | 'looked' | 'noRecord' | 'runtime' | 'log'>,
 ): Promise<BranchAnswer> {
-  const untilMs = monotonicMs() + changeMs;
+  const { runtime } = options;
+  const untilMs = runtime.nowMs() + changeMs;
   let gone: Branch | undefined;
-  const changed = await changeControl(options.store, ({ record }) => {
-    if (monotonicMs() > untilMs)
+  const end: Parameters<typeof changeControl>[1] = ({ record }) => {
+    if (runtime.nowMs() > untilMs)
       return { kind: 'refused', code: 'CONTROL_UNAVAILABLE', reason: 'others keep changing the record' };
     gone = branchNamed(record, text);
     if (gone === undefined && text !== mainBranch)
       return { kind: 'refused', code: 'no-branch', reason: noBranchReason(record, text) };
     return deleteBranch(record, { name: gone?.name ?? mainBranch });
-  });
+  };
+  const changed = await changeControl(options.store, end, runtime);
   if (changed.kind === 'unavailable') return refused('NO_CONTROL_RECORD', options.noRecord(changed.reason));
   if (changed.kind === 'refused') return refused(codeOf(changed.code), changed.reason);
   options.looked({ kind: 'record', view: changed.view });
@@ -139,7 +142,7 @@ async function placeOf(
   if (held === null)
     return no(
       'BRANCH_UNREADABLE',
-      `too few storage nodes say what they hold of ${from}: start them, and ask again`,
+      `too few storage nodes say what they hold of ${from}: start them, and ask again. An agent that was just started knows it after a moment`,
     );
   const { head, vdl } = held;
   const upTo = wish?.kind === 'lsn' ? wish.lsn : vdl;
@@ -155,15 +158,15 @@ async function placeOf(
 }
 
 /** @returns why the nodes of this region do not have the fork; null when four have. */
-async function made(branch: Branch, { make, pause }: BranchesOptions): Promise<string | null> {
+async function made(branch: Branch, { make, runtime }: BranchesOptions): Promise<string | null> {
   let reason = '';
-  const untilMs = monotonicMs() + makeMs;
+  const untilMs = runtime.nowMs() + makeMs;
   do {
     const outcome = await make(branch);
     if (outcome.kind === 'made') return null;
     reason = outcome.reason;
     if (outcome.kind === 'below') break;
-    await pause(makeAgainMs);
-  } while (monotonicMs() < untilMs);
+    await pause(runtime, makeAgainMs);
+  } while (runtime.nowMs() < untilMs);
   return reason;
 }

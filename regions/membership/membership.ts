@@ -2,7 +2,7 @@
  * Takes a region in, or lets one go, in the control record. Any agent may: the compare-and-set decides. Nothing is asked of the
  * region itself, so that one that is dead for good can be removed too.
  */
-import { monotonicMs, type RegionId } from '../../storage/index.ts';
+import type { RegionId, Runtime } from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
 import { changeControl } from '../control/control-link.ts';
 import type { ControlReading, ControlStore } from '../control/core/control-port.ts';
@@ -20,7 +20,7 @@ export interface MembershipOptions {
   readonly looked: (reading: ControlReading) => void;
   /** Says that the record cannot be changed, and what to do. */
   readonly noRecord: (reason: string) => string;
-  readonly nowMs: () => number;
+  readonly runtime: Runtime;
   readonly log: Pick<Logger, 'info'>;
 }
 
@@ -34,19 +34,20 @@ const changeMs = 2_500;
 /** Makes the change. One that holds already is answered as done, so that asking again does no harm. */
 export async function changeMembership(
   change: MembershipChange,
-  { configured, view, store, looked, noRecord, nowMs, log }: MembershipOptions,
+  { configured, view, store, looked, noRecord, runtime, log }: MembershipOptions,
 ): Promise<MembershipAnswer> {
-  const untilMs = monotonicMs() + changeMs;
+  const untilMs = runtime.nowMs() + changeMs;
   const leaving = 'remove' in change ? change.remove : null;
-  const left = leaving === null ? null : standingOf(leaving, view, nowMs());
+  const left = leaving === null ? null : standingOf(leaving, view, runtime.nowMs());
   let held: ControlRecord | null = null;
-  const changed = await changeControl(store, ({ record }) => {
+  const decide: Parameters<typeof changeControl>[1] = ({ record }) => {
     held = record;
-    if (monotonicMs() > untilMs)
+    if (runtime.nowMs() > untilMs)
       return { kind: 'refused', code: 'CONTROL_UNAVAILABLE', reason: 'others keep changing the record' };
     const after = regionsAfter(record, configured, change);
     return after.kind === 'refused' ? after : setRegions(record, after.regions);
-  });
+  };
+  const changed = await changeControl(store, decide, runtime);
   switch (changed.kind) {
     case 'changed': {
       const regions = [...regionsOf(changed.view.record, configured)];

@@ -1,5 +1,5 @@
 /** Reads and changes the policy in the control record. Any agent may: the compare-and-set decides. */
-import { monotonicMs, type RegionId } from '../../storage/index.ts';
+import type { RegionId, Runtime } from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
 import { changeControl, readControl } from '../control/control-link.ts';
 import type { ControlReading, ControlStore } from '../control/core/control-port.ts';
@@ -14,6 +14,7 @@ export interface PolicyOptions {
   readonly looked: (reading: ControlReading) => void;
   /** Says that the record cannot be read or changed, and what to do. */
   readonly noRecord: (reason: string) => string;
+  readonly runtime: Runtime;
   readonly log: Pick<Logger, 'info'>;
 }
 
@@ -39,16 +40,18 @@ export async function changePolicy(
   options: PolicyOptions,
 ): Promise<PolicyAnswer> {
   const change = changeOf(request);
-  const untilMs = monotonicMs() + changeMs;
+  const { store, runtime } = options;
+  const untilMs = runtime.nowMs() + changeMs;
   let held: Policy | null = null;
-  const changed = await changeControl(options.store, ({ record }) => {
-    if (monotonicMs() > untilMs)
+  const decide: Parameters<typeof changeControl>[1] = ({ record }) => {
+    if (runtime.nowMs() > untilMs)
       return { kind: 'refused', code: 'CONTROL_UNAVAILABLE', reason: 'others keep changing the record' };
     held = policyOf(record);
     const problem = policyProblem(changedPolicy(held, change), options.regions);
     if (problem !== null) return { kind: 'refused', code: 'BAD_REQUEST', reason: problem };
     return setPolicy(record, change);
-  });
+  };
+  const changed = await changeControl(store, decide, runtime);
   switch (changed.kind) {
     case 'changed': {
       const policy = policyOf(changed.view.record);

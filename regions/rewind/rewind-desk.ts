@@ -120,15 +120,15 @@ export class RewindDesk {
     const { to } = found;
     const id = `${region}.rewind-${randomBytes(6).toString('hex')}`;
     const startedAtMs = Math.floor(runtime.wallUs() / 1_000);
-    const changed = await changeControl(store, ({ record: now }) =>
+    const begin: Parameters<typeof changeControl>[1] = ({ record: now }) =>
       now.epoch === record.epoch && now.primary === region
         ? beginRewind(now, { id, to: { epoch: epoch(to.epoch), lsn: lsn(to.lsn) }, startedAtMs })
         : {
             kind: 'refused',
             code: 'CHANGED',
             reason: `another reign has begun meanwhile (epoch ${now.epoch} in ${now.primary}): look where history stands, and try again`,
-          },
-    );
+          };
+    const changed = await changeControl(store, begin, runtime);
     if (changed.kind === 'unavailable')
       return refused('NO_CONTROL_RECORD', this.options.agent.noRecord(changed.reason));
     if (changed.kind === 'refused') return refused(changed.code, changed.reason);

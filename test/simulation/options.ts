@@ -95,6 +95,8 @@ export type SimulationOptions = {
   readonly rpo: number | 'off' | 'tried';
   /** Time between two acts of the operator that let a region go or take it in again; null when all stay. */
   readonly membershipGapUs: Range | null;
+  /** Time between two acts of the operator that make or delete a branch, and how many there are at most; null in a run without. */
+  readonly branches: { readonly gapUs: Range; readonly liveMax: number } | null;
   /** Whether a failover begins by itself; from three regions on. */
   readonly automatic: boolean;
   /** Time between two planned switchovers. */
@@ -313,12 +315,20 @@ export function drawOptions(seed: number, profile: ProfileName): SimulationOptio
         .pick(profile === 'region-loss' ? [40 * ms, 150 * ms] : [60 * ms, 250 * ms, 350 * ms, 500 * ms]),
     },
     membershipGapUs: null,
+    branches: drawBranches(prng.stream('branches')),
     rpo: prng.stream('rpo').pick(['off', 'tried', 0, 0, 300]),
     automatic: prng.stream('automatic').perMille(500),
     switchoverGapUs: span(3 * seconds, 10 * seconds),
     hastyPerMille: 400,
     lostRegionReturns: prng.stream('return').perMille(500),
   };
+}
+
+/** In two runs of five there are branches. */
+function drawBranches(prng: Prng): SimulationOptions['branches'] {
+  if (!prng.perMille(400)) return null;
+  const gapUs = prng.pick([span(300 * ms, 2 * seconds), span(seconds, 4 * seconds)]);
+  return { gapUs, liveMax: prng.pick([1, 2, 4]) };
 }
 
 function drawSizes(prng: Prng, large: boolean): SimBounds {
@@ -397,6 +407,7 @@ export function describeOptions(options: SimulationOptions): string {
     `window ${describeRetention(options.sizes.retention)}`,
     `rpo ${options.rpo}`,
     ...(options.automatic ? ['automatic'] : []),
+    ...(options.branches === null ? [] : [`branches ${options.branches.liveMax}`]),
     `bounds ${nodesDownMax}/${nodesDestroyedMax}/${regionsOutMax}`,
   ].join(', ');
 }

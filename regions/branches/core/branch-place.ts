@@ -1,5 +1,6 @@
 /** Where a branch leaves: what a person asked for, held against the path that it leaves. */
 import { type Epoch, EpochTree, type Fork, genesisEpoch, type Lsn, zeroLsn } from '../../../storage/core.ts';
+import type { Held } from '../../control/core/survivors.ts';
 import { type Place, parsePlace } from '../../place/core/place.ts';
 
 /** What this region holds of the line of history that a branch is to leave. */
@@ -10,6 +11,14 @@ export interface Source {
   readonly vdl: Lsn;
   /** Pages can be told from here on. */
   readonly floor: Lsn;
+}
+
+/** What a region holds of `main`; null while the path to where it stands is not known, as for a moment after the start of its agent. */
+export function sourceOfMain(held: Held | null, floor: Lsn): Source | null {
+  if (held === null) return null;
+  const { epoch: head, forks, vdl } = held;
+  if (head !== genesisEpoch && !forks.some(({ epoch }) => epoch === head)) return null;
+  return { head, forks, vdl, floor };
 }
 
 export type PlaceRefusal = { readonly kind: 'refused'; readonly code: string; readonly reason: string };

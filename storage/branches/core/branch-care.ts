@@ -64,7 +64,8 @@ export class BranchCare {
 
   /** What its peers want to hear beside that. */
   get known(): KnownBranches {
-    return { forks: this.tree.all(), isWhole: this.peers.knowsAll };
+    const { knowsAll: isWhole, mayWitness } = this.peers;
+    return { forks: this.tree.all(), isWhole, ...(mayWitness !== isWhole && { mayWitness }) };
   }
 
   /** Somebody seals a branch, which this node may never have heard of. */

@@ -111,8 +111,9 @@ export class Segment {
     return end <= at && this.tree.visibleUntil(to, of) >= end;
   }
 
+  /** Also of an epoch that the path left below the images' highest place (S24): what they are worth is asked of each path by itself. */
   private anchorOf(of: Epoch): Lsn {
-    return maxLsn(this.tree.startOf(of), this.floorOn(of) ?? zeroLsn);
+    return maxLsn(this.tree.startOf(of), floorOn(this.tree, this.floorNow, of) ?? zeroLsn);
   }
 
   /** Whether a frame with this header is already here. */
@@ -265,8 +266,6 @@ export class Segment {
   }
 
   get frameCount(): number {
-    let count = 0;
-    for (const { frames } of this.epochs.values()) count += frames.length;
-    return count;
+    return [...this.epochs.values()].reduce((count, { frames }) => count + frames.length, 0);
   }
 }

@@ -311,7 +311,9 @@ const replySchemas = {
     membership: membershipSchema.exactOptional(),
     refill: z.object({ bytes: z.int(), totalBytes: z.int(), bytesPerSecond: z.int() }).exactOptional(),
     branches: z.array(branchStatusSchema).exactOptional(),
-    known: z.object({ forks: forksSchema, isWhole: z.boolean() }).exactOptional(),
+    known: z
+      .object({ forks: forksSchema, isWhole: z.boolean(), mayWitness: z.boolean().exactOptional() })
+      .exactOptional(),
   }),
   [messageKinds.refused]: z.object({
     kind: z.literal('refused'),

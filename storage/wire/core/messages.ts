@@ -104,6 +104,8 @@ export interface KnownBranches {
   readonly forks: readonly Fork[];
   /** It has never come back empty, or has heard since of all branches that there were (S34). */
   readonly isWhole: boolean;
+  /** It would be a witness of a branch that began now (S34). Left out by older versions, and where `isWhole` says the same. */
+  readonly mayWitness?: boolean;
 }
 
 /** Says what nobody needs any more of the log: the node may raise its floor and drop log files. Sent every few seconds. */

@@ -1,5 +1,11 @@
 import { expect, test } from 'vitest';
-import { parentAt, placeProblem, type Source, wishOf } from '../../../regions/branches/core/branch-place.ts';
+import {
+  parentAt,
+  placeProblem,
+  type Source,
+  sourceOfMain,
+  wishOf,
+} from '../../../regions/branches/core/branch-place.ts';
 import { branchCreateSchema, branchStatus, withUrls } from '../../../regions/branches/core/branch-request.ts';
 import { sightsOf } from '../../../regions/branches/core/branch-sight.ts';
 import type { Branch } from '../../../regions/control/core/branch-list.ts';
@@ -74,6 +80,15 @@ const branch: Branch = {
   createdAtMs: 1,
   by: { gateway: 'g1', incarnation: 'a' },
 };
+
+test('where main stands is a place to leave only once the path to it is known', () => {
+  const forks = [fork(1, 0, 0)];
+  const held = { epoch: epoch(1), vdl: lsn(70) };
+  expect(sourceOfMain(null, lsn(5))).toBeNull();
+  expect(sourceOfMain({ ...held, forks: [] }, lsn(5))).toBeNull();
+  expect(sourceOfMain({ ...held, forks }, lsn(5))).toEqual({ head: 1, forks, vdl: 70, floor: 5 });
+  expect(sourceOfMain({ epoch: epoch(0), vdl: lsn(0), forks: [] }, lsn(0))).toMatchObject({ head: 0 });
+});
 
 test('a branch is seen by its newest epoch on any node, and not under the name of one that was deleted', () => {
   const told = new Map([

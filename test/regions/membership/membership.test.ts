@@ -11,6 +11,7 @@ import {
 import { changeMembership, type MembershipOptions } from '../../../regions/membership/membership.ts';
 import { ClusterView } from '../../../regions/status/core/cluster-view.ts';
 import { regionId } from '../../../storage/core.ts';
+import { machine } from '../../../storage/process/runtime.ts';
 
 const [us, eu, ap] = [regionId('us-east-1'), regionId('eu-west-1'), regionId('ap-northeast-1')];
 const holder = { gateway: 'g1', incarnation: 'a' };
@@ -50,7 +51,7 @@ function deployment(record: ControlRecord | null) {
     store,
     looked: (reading) => reading.kind === 'record' && cluster.saw(reading.view.record),
     noRecord: (reason) => `no record: ${reason}`,
-    nowMs: () => 1_000,
+    runtime: { ...machine, nowMs: () => 1_000 },
     log: { info: () => undefined },
   };
   return { options, cluster, record: () => view?.record };

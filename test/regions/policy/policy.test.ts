@@ -11,6 +11,7 @@ import { defaultPolicy } from '../../../regions/control/core/policy.ts';
 import { describePolicy } from '../../../regions/policy/core/policy-words.ts';
 import { changePolicy, type PolicyOptions, readPolicy } from '../../../regions/policy/policy.ts';
 import { regionId } from '../../../storage/core.ts';
+import { machine } from '../../../storage/process/runtime.ts';
 
 const [us, eu, ap] = [regionId('us-east-1'), regionId('eu-west-1'), regionId('ap-northeast-1')];
 const holder = { gateway: 'g1', incarnation: 'a' };
@@ -59,6 +60,7 @@ const optionsOf = (store: ControlStore, regions = [us, eu, ap]): PolicyOptions =
   store,
   looked: () => undefined,
   noRecord: (reason) => `no record: ${reason}`,
+  runtime: machine,
   log: { info: () => undefined },
 });
 

@@ -2,6 +2,7 @@
  * A whole deployment from one seed: regions of six storage nodes, an agent, a gateway and a client, the control
  * bucket and NATS between them, faults and an operator; then healing, convergence, and the final history for the judges.
  */
+import type { Branch } from '../../../regions/control/core/branch-list.ts';
 import {
   type ControlRecord,
   checkControlStep,
@@ -28,6 +29,8 @@ import { concludeRun, type RunReport, type RunResult } from '../run-seeds.ts';
 import { Fleet } from '../world/fleet.ts';
 import { Trace, type TracePrinter } from '../world/trace.ts';
 import { World } from '../world/world.ts';
+import { BranchJudging } from './branch-judging.ts';
+import { BranchOperator } from './branch-operator.ts';
 import { completeTo, durableFrames, endOn, framesIn, imagesOn, pagesOn, readDisk } from './disk-copy.ts';
 import { seenFrame, writesOn } from './sim-disks.ts';
 import { type SimFaults, SimOperator } from './sim-operator.ts';
@@ -78,13 +81,16 @@ class Deployment {
   private readonly witness: SimWitness;
   private readonly faults: SimFaults;
   private readonly operator: SimOperator;
+  private readonly branches: BranchJudging;
+  private readonly branchOperator: BranchOperator;
+  private areWritten = true;
   private readonly agents = new Map<string, SimAgent>();
   private readonly clients = new Map<string, SimClient>();
   /** Nodes whose durable bytes a fault destroyed and that were not seen complete since. */
   private readonly destroyed = new Set<Address>();
   /** Which region wrote which epoch, and which epochs a failover began. */
   private readonly writers = new Map<Epoch, string>();
-  private readonly failovers = new Set<Epoch>();
+  private readonly failovers = new Map<Epoch, string>();
   private readonly stalls: string[] = [];
 
   constructor(world: World, options: SimulationOptions, defects: ReadonlySet<Defect>) {
@@ -95,18 +101,23 @@ class Deployment {
       countCopies: (region, forks, head, vdl) => this.countCopies(region, forks, head, vdl),
       nodeComplete: (address) => this.repaired(address),
       dropOf: (address, file) => this.dropOf(address, file),
+      agentSaw: (region, sequence) => this.branches.agentSaw(region, sequence),
     });
+    const { fleet, witness, destroyed, failovers } = this;
+    this.branches = new BranchJudging({ fleet, witness, destroyed, failovers, isWritten });
     this.faults = new FaultScheduler(this.fleet, (event) => {
       if (['wipe', 'rot', 'live-rot'].includes(event.kind)) this.destroyed.add(addressOf(event.target));
       this.operator.heard(event);
     });
     this.operator = new SimOperator(this.fleet, this.agents, () => this.faults.lostRegions);
+    this.branchOperator = new BranchOperator(this.fleet, this.agents, (branch) => this.durable(branch));
     this.build({
       cluster: 'sim',
       regions: options.regions,
       witness: this.witness,
       bounds: options.sizes,
       recoveryMs: options.recoveryMs,
+      branches: options.branches === null ? null : { goesOn: () => this.areWritten, isWritten },
       defects,
     });
   }
@@ -121,8 +132,10 @@ class Deployment {
     await this.forward(warmUpUs);
     this.faults.start();
     this.operator.start();
+    this.branchOperator.start();
     await this.forward(options.faultPhaseUs);
     this.operator.calmDown();
+    this.branchOperator.calmDown();
     this.faults.healAll();
     const live = options.regions.filter((region) => !this.faults.lostRegions.includes(region));
     const deadlineUs = world.nowUs + options.convergenceUs;
@@ -130,6 +143,7 @@ class Deployment {
     await this.converge(live, deadlineUs);
     witness.convergence.finish(world.nowUs);
     this.judgeEnd(live);
+    this.branches.judgeEnd(live);
     const violations: Violation[] = [...collectViolations(witness.judges)];
     for (const text of this.stalls) violations.push({ judge: 'progress', verdict: 'liveness', text });
     return { violations, stats: this.stats() };
@@ -197,10 +211,23 @@ class Deployment {
       if (value.holder !== null && value.epoch !== (before?.epoch ?? genesisEpoch)) {
         this.writers.set(value.epoch, value.primary);
         this.witness.singleWriter.claimed(value.epoch, writerName(value.holder.incarnation));
-        if (before?.state === 'failing-over') this.failovers.add(value.epoch);
+        if (before?.state === 'failing-over') this.failed(value);
       }
+      this.branches.recorded(before, value, sequence);
       before = value;
     });
+  }
+
+  private failed({ epoch, primary }: ControlRecord): void {
+    this.failovers.set(epoch, primary);
+    this.branches.failedOverTo(primary);
+  }
+
+  /** Of a branch, or of `main`, in the primary region. */
+  private durable(branch: Branch | null): Lsn | undefined {
+    const { witness, fleet } = this;
+    if (branch !== null) return witness.branches.of(branch.origin).vdl;
+    return witness.points.get(fleet.control.read(controlKey)?.value.primary ?? '')?.vdl;
   }
 
   private async forward(durationUs: number): Promise<void> {
@@ -215,9 +242,10 @@ class Deployment {
     const writing = new Set(live);
     await world.runUntilSettled(() => {
       for (const region of writing) if (witness.convergence.hasProgressed(region)) writing.delete(region);
-      return writing.size === 0;
+      return writing.size === 0 && this.branches.haveProgressed;
     }, deadlineUs);
     for (const client of this.clients.values()) client.stop();
+    this.areWritten = false;
     await world.runUntilSettled(
       () => live.every((region) => this.clients.get(region)?.idle === true),
       deadlineUs,
@@ -231,6 +259,7 @@ class Deployment {
         world.nowUs - sinceUs > seconds && witness.convergence.converged() && this.unhealed(live).length === 0
       );
     }, deadlineUs);
+    await this.branches.settle(live, deadlineUs);
     for (const address of this.unhealed(live))
       this.stalls.push(`the disk of ${address} was destroyed in part, and what was on it did not come back`);
   }
@@ -295,7 +324,7 @@ class Deployment {
     const listed = this.witness.lostCommits(path);
     const lost = new Set(this.faults.lostRegions);
     const estimated: LostRange[] = [];
-    for (const failover of this.failovers) {
+    for (const failover of this.failovers.keys()) {
       if (!path.has(failover)) continue;
       for (const [epoch, region] of this.writers) {
         if (epoch >= failover || !lost.has(region)) continue;
@@ -376,10 +405,14 @@ class Deployment {
       automatic: this.witness.observers.begun,
       fences: this.witness.fence.fences,
       ...this.operator.counts,
+      ...(this.options.branches !== null && { ...this.branchOperator.counts, ...this.branches.counts }),
       faults: struck,
     };
   }
 }
+
+/** Three branches of four; the others are only read. */
+const isWritten = (origin: Epoch): boolean => origin % 4 !== 0;
 
 /** A region that is alone has no other to wait for. Where nothing rots, disks are read again seldom: that is a fifth of a run. */
 function withoutIdleWork(options: SimulationOptions): SimulationOptions {

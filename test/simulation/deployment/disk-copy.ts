@@ -43,12 +43,14 @@ type Run = {
 export type DiskCopy = {
   readonly frames: readonly ScannedFrame[];
   readonly floor: Floor;
+  /** The epochs whose forks it knows. */
+  readonly forks: ReadonlySet<number>;
   /** A chain, up to the first run that is not whole. */
   readonly runs: readonly Run[];
 };
 
 export function readDisk(disk: Disk): DiskCopy {
-  return { frames: durableFrames(disk), floor: floorOf(disk), runs: runsOf(disk) };
+  return { frames: durableFrames(disk), ...stateOf(disk), runs: runsOf(disk) };
 }
 
 /** The frames of a log that a loss of power would leave. */
@@ -146,11 +148,15 @@ function bodyOf(disk: Disk, name: string): unknown {
   }
 }
 
-const recordSchema = z.object({ state: z.object({ floor: floorSchema.optional() }) });
+const recordSchema = z.object({
+  state: z.object({ floor: floorSchema.optional(), forks: z.array(z.object({ epoch: z.int() })) }),
+});
 
-function floorOf(disk: Disk): Floor {
+function stateOf(disk: Disk): Pick<DiskCopy, 'floor' | 'forks'> {
   const parsed = recordSchema.safeParse(bodyOf(disk, `${dataDir}/state`));
-  return parsed.success ? (parsed.data.state.floor ?? noFloor) : noFloor;
+  if (!parsed.success) return { floor: noFloor, forks: new Set() };
+  const { floor = noFloor, forks } = parsed.data.state;
+  return { floor, forks: new Set(forks.map(({ epoch }) => epoch)) };
 }
 
 function runsOf(disk: Disk): readonly Run[] {

@@ -23,6 +23,7 @@ const busy = { ...small, openMax: 8, pauseUs: 15 * ms };
 /** One region that loses power again and again while its disks are slow to sync. */
 export const blackouts: Scenario = (options) => ({
   ...options,
+  branches: null,
   regions: options.regions.slice(0, 1),
   gateways: 1,
   faultPhaseUs: 5 * seconds,
@@ -35,6 +36,7 @@ export const blackouts: Scenario = (options) => ({
 /** One region whose writer dies with redo under way to nodes that are out of reach for a moment. */
 export const interruptedWrites: Scenario = (options) => ({
   ...options,
+  branches: null,
   regions: options.regions.slice(0, 1),
   gateways: 1,
   faultPhaseUs: 6 * seconds,
@@ -48,6 +50,7 @@ export const interruptedWrites: Scenario = (options) => ({
 /** One region whose nodes fold what is a second old, store every other image, and die now and then. */
 export const foldedPages: Scenario = (options) => ({
   ...options,
+  branches: null,
   regions: options.regions.slice(0, 1),
   gateways: 1,
   faultPhaseUs: 8 * seconds,
@@ -92,6 +95,7 @@ const collected = (sizes: SimulationOptions['sizes']): SimulationOptions['sizes'
 /** One region that keeps little log, whose nodes are wiped, or away for longer than it is kept. */
 export const collectedLogs: Scenario = (options) => ({
   ...options,
+  branches: null,
   regions: options.regions.slice(0, 1),
   gateways: 1,
   faultPhaseUs: 12 * seconds,
@@ -104,9 +108,16 @@ export const collectedLogs: Scenario = (options) => ({
   ],
 });
 
+/** The same with branches, which hold the log of nodes that are wiped or away. */
+export const collectedBranches: Scenario = (options) => ({
+  ...collectedLogs(options),
+  branches: { gapUs: between(200 * ms, 900 * ms), liveMax: 4 },
+});
+
 /** Regions that keep little log, of which one or another is away for longer than that, or leaves and is taken in again. */
 export const regionsAway: Scenario = (options) => ({
   ...options,
+  branches: null,
   regions: ['us-east-1', 'eu-west-1', 'ap-northeast-1'],
   gateways: 1,
   faultPhaseUs: 20 * seconds,
@@ -143,6 +154,7 @@ export const regionsBehind: Scenario = (options) => ({
 /** One region whose writers die again and again, and whose recoveries are given up before slow nodes have answered. */
 export const hastyRecoveries: Scenario = (options) => ({
   ...options,
+  branches: null,
   regions: options.regions.slice(0, 1),
   gateways: 2,
   faultPhaseUs: 8 * seconds,
@@ -158,6 +170,7 @@ export const hastyRecoveries: Scenario = (options) => ({
 /** Regions cut off for longer than a lease, while their own clients go on writing. */
 export const isolation: Scenario = (options) => ({
   ...options,
+  branches: null,
   regions: ['us-east-1', 'eu-west-1', 'ap-northeast-1'],
   gateways: 1,
   faultPhaseUs: 26 * seconds,
@@ -205,6 +218,7 @@ export const frozenPrimaries: Scenario = (options) => ({
 /** One region with a standby gateway, where processes freeze for longer than a lease. */
 export const frozenWriters: Scenario = (options) => ({
   ...options,
+  branches: null,
   regions: options.regions.slice(0, 1),
   gateways: 2,
   faultPhaseUs: 26 * seconds,
@@ -217,6 +231,7 @@ export const frozenWriters: Scenario = (options) => ({
 /** One region with a standby gateway, which doubts writers that are frozen or cut off for less than a lease, and live on. */
 export const doubtedWriters: Scenario = (options) => ({
   ...options,
+  branches: null,
   regions: options.regions.slice(0, 1),
   gateways: 2,
   faultPhaseUs: 14 * seconds,
@@ -231,6 +246,7 @@ export const doubtedWriters: Scenario = (options) => ({
 /** Regions leave and come back again and again, while the primary moves and processes and regions crash. */
 export const comingAndGoing: Scenario = (options) => ({
   ...options,
+  branches: null,
   regions: ['us-east-1', 'eu-west-1', 'ap-northeast-1'],
   gateways: 1,
   faultPhaseUs: 14 * seconds,
@@ -250,6 +266,7 @@ export const comingAndGoing: Scenario = (options) => ({
 /** Switchovers again and again, while regions crash in the middle of them. */
 export const brokenSwitchovers: Scenario = (options) => ({
   ...options,
+  branches: null,
   regions: ['us-east-1', 'eu-west-1', 'ap-northeast-1'],
   gateways: 1,
   faultPhaseUs: 10 * seconds,
@@ -262,9 +279,33 @@ export const brokenSwitchovers: Scenario = (options) => ({
   ],
 });
 
+/**
+ * Branches come and go while processes die and the primary moves, and agents often tell their nodes which there are: also between a
+ * fork and the look that sees it.
+ */
+export const branchesInRegions: Scenario = (options) => ({
+  ...options,
+  regions: ['us-east-1', 'eu-west-1'],
+  gateways: 1,
+  faultPhaseUs: 8 * seconds,
+  convergenceUs: 20 * seconds,
+  workload: { ...small, openMax: 2, pauseUs: 200 * ms },
+  rpo: 'off',
+  automatic: false,
+  hastyPerMille: 0,
+  switchoverGapUs: between(2 * seconds, 4 * seconds),
+  branches: { gapUs: between(150 * ms, 500 * ms), liveMax: 5 },
+  sizes: { ...options.sizes, retentionEveryMs: 100 },
+  faults: [
+    plan('crash', between(500 * ms, 1500 * ms), between(50 * ms, 500 * ms)),
+    plan('link-break', between(300 * ms, 1 * seconds), between(1 * ms, 1 * ms)),
+  ],
+});
+
 /** Transactions several times as large as every window and buffer on their way, while agents and nodes are killed. */
 export const largeTransactions: Scenario = (options) => ({
   ...options,
+  branches: null,
   regions: ['us-east-1', 'eu-west-1', 'ap-northeast-1'],
   gateways: 1,
   faultPhaseUs: 8 * seconds,

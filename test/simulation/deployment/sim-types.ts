@@ -73,11 +73,13 @@ export const defects = [
   'collects-needed',
   'collects-readable',
   'drops-before-four',
+  'stale-branch-list',
+  'seals-main',
 ] as const;
 export type Defect = (typeof defects)[number];
 
-/** The eyes of the judges. A process tells what it did at the moment it did it, and gets nothing back. */
-export interface Witness {
+/** What the judges hear of one line of history: of `main`, or of a branch. */
+export interface LineWitness {
   /** A write's outcome leaves the writer for its client. */
   acknowledged(ack: {
     readonly writer: string;
@@ -92,8 +94,6 @@ export interface Witness {
   forking(region: string, epoch: Epoch, forks: readonly Fork[]): void;
   /** A writer's recovery has forked `epoch` on four nodes. */
   forked(region: string, epoch: Epoch, forks: readonly Fork[]): void;
-  /** An attempt at a recovery took too long. Its epoch is spent when it may have been forked, else it is tried again. */
-  recoveryTimedOut(mayHaveForked: boolean): void;
   /** The writer of a region holds that this is durable. */
   primaryDurable(region: string, epoch: Epoch, vdl: Lsn): void;
   /** A message with this durable point leaves for a secondary. */
@@ -106,6 +106,28 @@ export interface Witness {
   nodeLost(region: string, node: NodeId): void;
   /** The writer of a region gives its reign up for want of a quorum. */
   quorumLost(region: string, epoch: Epoch, reason: string): void;
+}
+
+/** What the judges hear of a branch beside that. */
+export interface BranchWitness extends LineWitness {
+  /** A gateway is about to write to it. */
+  issued(writeId: string, parts: number): void;
+}
+
+/**
+ * The eyes of the judges. A process tells what it did at the moment it did it, and gets nothing back. What concerns a line of history
+ * is told of `main` here, and of a branch to its own witness.
+ */
+export interface Witness extends LineWitness {
+  /** By the path to one of its reigns. */
+  line(forks: readonly Fork[]): LineWitness;
+  branch(origin: Epoch): BranchWitness;
+  /** The nodes have told a writer that they are sealed for a newer reign. */
+  reignFenced(reign: Epoch, by: Epoch): void;
+  /** Nodes are asked to seal `main` for that epoch, by somebody who does not recover it. */
+  sealing(epoch: Epoch): void;
+  /** An attempt at a recovery took too long. Its epoch is spent when it may have been forked, else it is tried again. */
+  recoveryTimedOut(mayHaveForked: boolean): void;
   /** The lease of a writer has lapsed, and its gate is closed. */
   leaseSuspended(): void;
   /** A sign of life of one region has arrived at the agent of another. */
@@ -165,6 +187,13 @@ export type SimBounds = {
   readonly retentionEveryMs: number;
 };
 
+export interface BranchWork {
+  /** False once nobody writes any more. */
+  readonly goesOn: () => boolean;
+  /** Whether a branch is written at all; others are only read. */
+  readonly isWritten: (origin: Epoch) => boolean;
+}
+
 /** What the processes of a run have in common. */
 export type SimContext = {
   readonly cluster: string;
@@ -173,6 +202,8 @@ export type SimContext = {
   readonly bounds: SimBounds;
   /** How long one attempt at a recovery may last. */
   readonly recoveryMs: Range;
+  /** What gateways do with branches; null in a run that has none. */
+  readonly branches: BranchWork | null;
   /** What is broken on purpose; empty but in tests of the judges. */
   readonly defects: ReadonlySet<Defect>;
 };

@@ -28,8 +28,9 @@ import { type Committed, PagesJudge } from '../judges/storage/pages.ts';
 import { type Dropped, RetentionJudge } from '../judges/storage/retention.ts';
 import type { SimulationOptions } from '../options.ts';
 import type { World } from '../world/world.ts';
-import type { LogKept, Witness, WriteOutcome } from './sim-types.ts';
-import type { Address } from './topology.ts';
+import { BranchJudges } from './branch-witness.ts';
+import type { BranchWitness, LineWitness, LogKept, Witness, WriteOutcome } from './sim-types.ts';
+import { type Address, processOf, regionOf } from './topology.ts';
 
 export type Point = { readonly epoch: Epoch; readonly vdl: Lsn };
 
@@ -47,6 +48,8 @@ export type WitnessHooks = {
     vdl: Lsn,
   ) => { readonly complete: number; readonly destroyed: number };
   readonly nodeComplete: (address: Address) => void;
+  /** The agent of a region has seen the control record of that sequence. */
+  readonly agentSaw: (region: string, sequence: number) => void;
   /** What a log file says that a node is about to remove, and who has images of it; null when that cannot be told. */
   readonly dropOf: (address: Address, file: string) => Omit<Dropped, 'at' | 'atUs'> | null;
 };
@@ -64,6 +67,7 @@ export class SimWitness implements Witness {
   readonly observers: ObserversJudge;
   readonly pages = new PagesJudge();
   readonly retention: RetentionJudge;
+  readonly branches: BranchJudges;
   readonly counts = {
     sealed: 0,
     dropped: 0,
@@ -103,6 +107,9 @@ export class SimWitness implements Witness {
     this.convergence = new ConvergenceJudge(convergenceUs);
     this.observers = new ObserversJudge(regions);
     this.rpo = new RpoJudge(clock.driftPpmMax);
+    const { pages, copies } = this;
+    const { countCopies } = hooks;
+    this.branches = new BranchJudges({ world, pages, copies, countCopies, driftPpmMax: clock.driftPpmMax });
     const { hours, bytes = null } = sizes.retention;
     const isKeptByBytes = hours * 3_600_000_000 > convergenceUs && membershipGapUs === null;
     this.retention = new RetentionJudge(
@@ -124,6 +131,7 @@ export class SimWitness implements Witness {
       this.observers,
       this.pages,
       this.retention,
+      ...this.branches.judges,
     ];
   }
 
@@ -145,6 +153,7 @@ export class SimWitness implements Witness {
   healed(regions: readonly string[]): void {
     this.late = new Set();
     this.convergence.heal(this.world.nowUs, regions);
+    this.branches.healed();
   }
 
   /** What a client was told. */
@@ -186,6 +195,7 @@ export class SimWitness implements Witness {
     this.rpo.forking(region, epoch);
     this.pages.forks(forks);
     this.retention.forks(forks);
+    this.branches.forking(forks);
     this.monotonic.recovered(parent, vdl);
     this.monotonic.recovered(epoch, vdl);
     const { complete, destroyed } = this.hooks.countCopies(region, forks, epoch, vdl);
@@ -208,6 +218,22 @@ export class SimWitness implements Witness {
     this.singleWriter.forked(epoch, last.parent, last.forkLsn);
     this.rpo.forked(region, epoch, last.parent, last.forkLsn);
     if (this.newest === undefined || epoch > this.newest.epoch) this.newest = { region, epoch, forks };
+  }
+
+  line(forks: readonly Fork[]): LineWitness {
+    return this.branches.byPath(forks) ?? this;
+  }
+
+  branch(origin: Epoch): BranchWitness {
+    return this.branches.of(origin);
+  }
+
+  reignFenced(reign: Epoch, by: Epoch): void {
+    this.branches.seals.reignFenced(reign, by, this.world.nowUs);
+  }
+
+  sealing(epoch: Epoch): void {
+    this.branches.seals.sealing(epoch);
   }
 
   recoveryTimedOut(mayHaveForked: boolean): void {
@@ -281,6 +307,8 @@ export class SimWitness implements Witness {
 
   controlRecord(observer: string, sequence: number, epoch: Epoch): void {
     this.monotonic.controlRecord(observer, sequence, epoch);
+    const address = observer as Address;
+    if (processOf(address) === 'agent') this.hooks.agentSaw(regionOf(address), sequence);
   }
 
   pageRead(at: string, head: Epoch, readPoint: Lsn, page: PageNo, content: Uint8Array | null): void {
@@ -313,6 +341,7 @@ export class SimWitness implements Witness {
   }
 
   filling(to: string): void {
+    for (const line of this.branches.all) line.without.add(to);
     const primary = this.newest === undefined ? undefined : this.points.get(this.newest.region);
     const holds = this.points.get(to);
     if (primary !== undefined) this.retention.filling({ to, atUs: this.world.nowUs, primary, holds });

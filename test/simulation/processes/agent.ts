@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { RegionAgent } from '../../../regions/agent/region-agent.ts';
 import { decodeShipped, parseJson, subjectsOf } from '../../../regions/bus/core/messages.ts';
 import type { NatsMessage } from '../../../regions/bus/nats-connection.ts';
+import { allottedIn } from '../../../regions/control/core/branch-list.ts';
 import type { ControlRecord } from '../../../regions/control/core/control-record.ts';
 import type { LeaseLimits } from '../../../regions/control/core/lease.ts';
 import type { Suspicion } from '../../../regions/failover/core/suspicion.ts';
@@ -49,6 +50,7 @@ export class SimAgent implements SimProcess {
   private readonly context: SimContext;
   private readonly region: string;
   private seqSeen = 0;
+  private allotted: Epoch = genesisEpoch;
 
   constructor(runtime: SimRuntime, context: SimContext, lease: LeaseLimits) {
     const region = regionId(regionOf(runtime.address));
@@ -91,6 +93,7 @@ export class SimAgent implements SimProcess {
         witness.controlRecord(runtime.address, seq, record.epoch);
         if (seq > this.seqSeen && record.holder !== null) witness.sawLife(region, record.primary, true);
         this.seqSeen = Math.max(this.seqSeen, seq);
+        this.allotted = allottedIn(record);
       },
       runtime: this.time,
       telemetry: disabledTelemetry,
@@ -128,7 +131,7 @@ export class SimAgent implements SimProcess {
     };
   }
 
-  /** The defects: what others need of the log, or where four nodes have images, does not matter. */
+  /** The defects: what others need of the log, where four nodes have images, or since when nodes were asked, does not matter. */
   private retaining(): RegionLinks {
     const { links, time, region, context } = this;
     const sealed = sealing(links, time, context, region);
@@ -139,10 +142,13 @@ export class SimAgent implements SimProcess {
 
   private carelessly(asked: RetainRequest): RetainRequest {
     const { defects } = this.context;
+    const { branches } = asked;
     return {
       ...asked,
       ...(defects.has('collects-needed') && { keepFrom: endOfTime }),
       ...(defects.has('drops-before-four') && { copies: endOfTime }),
+      ...(defects.has('stale-branch-list') &&
+        branches !== undefined && { branches: { ...branches, knownTo: this.allotted } }),
     };
   }
 

@@ -3,10 +3,11 @@ import type { NodeAnswer, NodeLinks } from '../../../storage/client/node-links.t
 import type { RecoveryGoal } from '../../../storage/quorum/core/recovery.ts';
 import type { DriverPlace } from '../../../storage/quorum/quorum-driver.ts';
 import { type RecoveryResult, runRecovery } from '../../../storage/quorum/recovery-driver.ts';
-import { lsn } from '../../../storage/redo/ids.ts';
+import { type Epoch, genesisEpoch, lsn } from '../../../storage/redo/ids.ts';
 import type { StorageRequest } from '../../../storage/wire/core/messages.ts';
 import type { SimContext } from '../deployment/sim-types.ts';
 import type { RuntimeTwin } from '../ports/runtime.ts';
+import type { Prng } from '../world/prng.ts';
 import type { RegionLinks } from './region-links.ts';
 
 /** Where a driver runs: on this process's time, with the bounds of the run. */
@@ -44,6 +45,33 @@ export function observed(
   };
 }
 
+/** A run whose recoveries are given up sooner than this is about that: requests to fork get lost in it. */
+const hastyMs = 1_000;
+
+/** This region's nodes for a gateway's recoveries. The judges see what is about to be forked; defects and lost requests are put in here. */
+export function recoveryNodes(
+  links: RegionLinks,
+  time: RuntimeTwin,
+  context: SimContext,
+  region: string,
+  chance: Prng,
+): Pick<NodeLinks, 'membership' | 'ask'> {
+  const isHasty = context.recoveryMs.max < hastyMs;
+  let forking: Epoch = genesisEpoch;
+  return observed(
+    links,
+    time,
+    (request) => {
+      if (request.kind !== 'fork') return true;
+      const { authority, forks } = request;
+      if (authority > forking) context.witness.line(forks).forking(region, authority, forks);
+      forking = authority;
+      return !isHasty || !chance.perMille(400);
+    },
+    context.defects.has('skip-replication'),
+  );
+}
+
 /** Links of whose seals the witness hears. The defect: two nodes are asked, and the others pass for sealed. */
 export function sealing(
   links: RegionLinks,
@@ -56,6 +84,7 @@ export function sealing(
       time.after(0, () => done({ kind: 'sealed', forks: [], fresh: false, empty: false }));
       return;
     }
+    if (request.kind === 'seal') witness.sealing(request.epoch);
     links.ask(node, request, timeoutMs, (answer) => {
       if (request.kind === 'seal' && answer.kind === 'sealed') witness.sealed(region, node, request.epoch);
       done(answer);

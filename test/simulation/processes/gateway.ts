@@ -3,23 +3,18 @@
  * changes. A write is executed here when this is the writer, sent to the writer over NATS when it is not, and
  * held while a move or a recovery is under way. A response leaves when VDL covers it and the lease is valid.
  */
-import { z } from 'zod';
-import type { Proof } from '../../../gateway/reign/core/elsewhere.ts';
 import type { Reign } from '../../../gateway/reign/reign.ts';
 import { RoleDriver } from '../../../gateway/reign/role-driver.ts';
-import { decodeAck, parseJson, subjectsOf } from '../../../regions/bus/core/messages.ts';
+import { subjectsOf } from '../../../regions/bus/core/messages.ts';
 import type { ControlRecord } from '../../../regions/control/core/control-record.ts';
 import type { LeaseLimits } from '../../../regions/control/core/lease.ts';
 import type { Report } from '../../../regions/status/core/report.ts';
-import type { NodeLinks } from '../../../storage/client/node-links.ts';
 import { defaultGeometry } from '../../../storage/history/geometry.ts';
 import type { RecoveryResult } from '../../../storage/quorum/recovery-driver.ts';
 import {
   type Epoch,
-  epoch,
   genesisEpoch,
   type Lsn,
-  lsn,
   mainBranch,
   regionId,
   zeroLsn,
@@ -40,8 +35,11 @@ import type { BusClient, BusMessage } from '../twins/bus.ts';
 import type { ControlEvent } from '../twins/control-bucket.ts';
 import type { ConnectionId, LinkEvent } from '../twins/network.ts';
 import type { Prng } from '../world/prng.ts';
+import { SimBranches } from './branches.ts';
 import { SimControlStore } from './control-store.ts';
-import { observed } from './drivers.ts';
+import { recoveryNodes } from './drivers.ts';
+import { decodeForward, decodeOutcome, encodeJson } from './forwarding.ts';
+import { ProofWatch, proofsClient } from './proofs.ts';
 import { LogFetch, RegionLinks } from './region-links.ts';
 import { pingIn, SimTakeover } from './takeover.ts';
 import { SimVolume } from './volume.ts';
@@ -58,8 +56,6 @@ const readEveryMs = 700;
 /** Of the time for which snapshots are served, a reader takes this much: its clock and the writer's differ. */
 const snapshotShare = 0.6;
 const roleTickMs = 100;
-/** A run whose recoveries are given up sooner than this is about that: requests to fork get lost in it. */
-const hastyMs = 1_000;
 
 type Answerer = (outcome: WriteOutcome) => void;
 type Held = {
@@ -87,9 +83,8 @@ export class SimGateway implements SimProcess {
   private readonly takeover: SimTakeover;
   private readonly store: SimControlStore;
   private readonly bus: BusClient<BusPayload>;
-  /** Opened with the first policy that asks for it. */
-  private proofs: BusClient<BusPayload> | null = null;
-  private onProof: ((proof: Proof) => void) | null = null;
+  private readonly proofs: ProofWatch;
+  private readonly branches: SimBranches;
   private held: Held[] = [];
   private readonly forwarded = new Map<string, Forwarded>();
   private nextForward = 1;
@@ -117,18 +112,20 @@ export class SimGateway implements SimProcess {
     this.patience = runtime.random.stream('recovery');
     this.volume = new SimVolume(runtime, context, this.time, this.links, this.region);
     const { recoveryMs, bounds, witness } = context;
+    this.proofs = new ProofWatch(runtime, subjectsOf(context.cluster).ack(regionId(this.region)));
     this.role = new RoleDriver({
       region: regionId(this.region),
       me: { gateway: name, incarnation },
       leaseLimits: limits,
       tickMs: roleTickMs,
       store: this.store,
-      nodes: this.recoveryNodes(),
+      nodes: recoveryNodes(this.links, this.time, context, this.region, this.patience),
       upNodes: () => this.links.upNodes.length,
       volume: this.volume,
       geometry: { ...defaultGeometry, pgBytes },
       sessions: { writing: [] },
-      watchProofs: (onProof) => this.watchProofs(onProof),
+      settledBeside: (to) => this.branches.haveArrivedIn(to),
+      watchProofs: (onProof) => this.proofs.watch(onProof),
       answerWaitMs,
       metrics: {
         controlUpdate: () => undefined,
@@ -144,9 +141,13 @@ export class SimGateway implements SimProcess {
         if (result.kind === 'timeout') witness.recoveryTimedOut(result.phase === 'forking');
       },
     });
+    const { time, links, store, role, proofs, region, writer } = this;
+    const me = { gateway: name, incarnation };
+    this.branches = new SimBranches({
+      ...{ runtime, context, time, links, store, role, proofs, region, me, writer },
+    });
     this.takeover = new SimTakeover({
-      ...{ runtime, context, time: this.time, links: this.links, region: this.region, role: this.role },
-      me: { gateway: name, incarnation },
+      ...{ runtime, context, time, links, region, role, me },
       isConnected: () => this.bus.connected,
       send: (holder, question) =>
         void this.bus.publish(this.sqlSubject(this.region, holder.gateway), question, this.replySubject),
@@ -163,6 +164,7 @@ export class SimGateway implements SimProcess {
     });
     this.role.start();
     this.takeover.start();
+    this.branches.start();
     this.role.watch(() => {
       this.place();
       this.report();
@@ -190,9 +192,8 @@ export class SimGateway implements SimProcess {
   }
 
   onBus(client: string, message: BusMessage<BusPayload>): void {
-    if (client === 'proofs') {
-      const ack = decodeAck(message.payload);
-      if (ack.kind === 'ok') this.onProof?.(ack.value);
+    if (client === proofsClient) {
+      this.proofs.heard(message.payload);
       return;
     }
     const ping = pingIn(message.payload);
@@ -222,18 +223,6 @@ export class SimGateway implements SimProcess {
     if (this.time.rang(name)) return;
     if (name === 'tail') this.tail();
     else this.tick();
-  }
-
-  private watchProofs(onProof: (proof: Proof) => void): () => void {
-    this.onProof = onProof;
-    const { cluster } = this.context;
-    this.proofs ??= this.runtime.connectBus('proofs');
-    const { proofs } = this;
-    const subscription = proofs.subscribe(subjectsOf(cluster).ack(regionId(this.region)));
-    return () => {
-      proofs.unsubscribe(subscription);
-      this.onProof = null;
-    };
   }
 
   private get nowMs(): number {
@@ -288,24 +277,6 @@ export class SimGateway implements SimProcess {
     const isBlind = defects.has('gate-stays-open') || defects.has('reopen-unproved');
     const isOpen = (phase === 'writing' && (suspendedMs === null || isBlind)) || defects.has('ignore-lease');
     return isOpen ? this.volume.reign : null;
-  }
-
-  /** This region's nodes for a recovery. The judges see what is about to be forked; defects and lost requests are put in here. */
-  private recoveryNodes(): Pick<NodeLinks, 'membership' | 'ask'> {
-    const { context, region } = this;
-    const isHasty = context.recoveryMs.max < hastyMs;
-    let forking: Epoch = genesisEpoch;
-    return observed(
-      this.links,
-      this.time,
-      (request) => {
-        if (request.kind !== 'fork') return true;
-        if (request.authority > forking) context.witness.forking(region, request.authority, request.forks);
-        forking = request.authority;
-        return !isHasty || !this.patience.perMille(400);
-      },
-      context.defects.has('skip-replication'),
-    );
   }
 
   private take(write: WrittenParts, answer: Answerer): void {
@@ -444,39 +415,3 @@ const describeEnd = (end: RecoveryResult): string =>
     : end.kind === 'failed'
       ? `failed: ${end.reason}`
       : end.kind;
-
-const encodeJson = (value: unknown): Uint8Array => Buffer.from(JSON.stringify(value));
-
-const forwardSchema = z.object({
-  id: z.string(),
-  write: z.object({
-    writeId: z.string(),
-    parts: z.array(z.object({ page: z.int(), offset: z.int(), whole: z.boolean() })),
-  }),
-});
-const outcomeSchema = z.object({
-  id: z.string(),
-  outcome: z.discriminatedUnion('kind', [
-    z.object({
-      kind: z.literal('committed'),
-      region: z.string(),
-      epoch: z.int().transform(epoch),
-      lsn: z.int().transform(lsn),
-    }),
-    z.object({ kind: z.literal('unknown') }),
-    z.object({ kind: z.literal('refused') }),
-    z.object({ kind: z.literal('retry') }),
-  ]),
-});
-
-function decodeForward(bytes: BusPayload): z.infer<typeof forwardSchema> {
-  const parsed = parseJson(forwardSchema, Buffer.from(bytes).toString('utf8'));
-  if (parsed.kind === 'malformed') throw new Error(`a forwarded write cannot be read: ${parsed.reason}`);
-  return parsed.value;
-}
-
-function decodeOutcome(bytes: BusPayload): { readonly id: string; readonly outcome: WriteOutcome } {
-  const parsed = parseJson(outcomeSchema, Buffer.from(bytes).toString('utf8'));
-  if (parsed.kind === 'malformed') throw new Error(`the outcome of a write cannot be read: ${parsed.reason}`);
-  return parsed.value;
-}

@@ -79,7 +79,7 @@ function observedOutlet(connection: NatsPart, { context }: ReplicationHost): Out
       const { head, forks, vdl } = shipped.value;
       const to = target(subject);
       // The path says by itself that everything up to its last fork is durable (S7), also before the nodes do.
-      context.witness.shipped(to, head, maxLsn(vdl, forks.at(-1)?.forkLsn ?? vdl));
+      context.witness.line(forks).shipped(to, head, maxLsn(vdl, forks.at(-1)?.forkLsn ?? vdl));
       return connection.publish(subject, bytes);
     },
     close: () => connection.close(),
@@ -104,16 +104,17 @@ function openReceiver(
   at: Reign,
   on: ReceiverNews,
 ): RegionReceiver {
-  const { witness, defects } = context;
+  const { defects } = context;
+  const line = context.witness.line(at.forks);
   let committed = at.vdl;
-  witness.secondaryDurable(region, at.head, at.vdl);
+  line.secondaryDurable(region, at.head, at.vdl);
   const seen: ReceiverNews = {
     lost: on.lost,
     durable: (vdl, vcl) => {
       const isCommit = vdl > committed;
       committed = vdl;
       if (!isCommit && defects.has('credit-by-vdl')) return;
-      witness.secondaryDurable(region, at.head, vdl);
+      line.secondaryDurable(region, at.head, vdl);
       on.durable(vdl, vcl);
     },
   };

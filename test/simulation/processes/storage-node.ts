@@ -10,8 +10,9 @@ import { type NodeParts, openParts } from '../../../storage/node/node-parts.ts';
 import { PeerRepair } from '../../../storage/node/repair.ts';
 import { serveLink } from '../../../storage/node/serve-link.ts';
 import { concatBytes } from '../../../storage/redo/bytes.ts';
-import { type NodeId, type PageNo, regionId } from '../../../storage/redo/ids.ts';
+import { mainBranch, type NodeId, type PageNo, regionId } from '../../../storage/redo/ids.ts';
 import { decodeRequest, encodeRequest } from '../../../storage/wire/core/message-codec.ts';
+import type { StorageRequest } from '../../../storage/wire/core/messages.ts';
 import type { LinkHandlers } from '../../../storage/wire/link-connection.ts';
 import { type RpcBody, rpcHeaderBytes } from '../../../storage/wire/link-rpc.ts';
 import { createLogger } from '../../../telemetry/index.ts';
@@ -194,15 +195,22 @@ export class SimStorageNode implements SimProcess {
     runtime.send(peer, { kind: 'ready' }, connection);
   }
 
-  /** The defect lets an older writer pass for the newest. */
+  /** The defects: an older writer passes for the newest; a seal is one of `main`, whatever branch it names. */
   private meddled(message: Uint8Array): Uint8Array {
-    if (!this.context.defects.has('ignore-seal') || this.parts === undefined) return message;
+    const { defects } = this.context;
+    const meddles = defects.has('ignore-seal') || defects.has('seals-main');
+    if (!meddles || this.parts === undefined) return message;
     const head = message.subarray(0, rpcHeaderBytes);
     const decoded = decodeRequest(head[0] ?? 0, message.subarray(rpcHeaderBytes));
-    if (decoded.kind !== 'message' || decoded.message.kind !== 'append') return message;
+    if (decoded.kind !== 'message') return message;
+    const { message: asked } = decoded;
     const { sealed } = this.parts.node;
-    if (decoded.message.authority >= sealed) return message;
-    return concatBytes([head, ...bodyOf(encodeRequest({ ...decoded.message, authority: sealed }).body)]);
+    const instead = (request: StorageRequest): Uint8Array =>
+      concatBytes([head, ...bodyOf(encodeRequest(request).body)]);
+    if (defects.has('ignore-seal') && asked.kind === 'append' && asked.authority < sealed)
+      return instead({ ...asked, authority: sealed });
+    if (defects.has('seals-main') && asked.kind === 'seal') return instead({ ...asked, branch: mainBranch });
+    return message;
   }
 }
 

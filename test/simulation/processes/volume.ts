@@ -4,12 +4,12 @@
  */
 import type { EngineCommitEvent } from '../../../gateway/engine/engine.ts';
 import { Reign, type ReignPort, type ReignStart } from '../../../gateway/reign/reign.ts';
-import type { RegionVdlWatcher, RoleVolume } from '../../../gateway/reign/role-volume.ts';
+import type { BranchVolume, RegionVdlWatcher, RoleVolume } from '../../../gateway/reign/role-volume.ts';
 import type { EndReason } from '../../../regions/control/writer/core/writer-role-events.ts';
 import type { NodeLinks } from '../../../storage/client/node-links.ts';
 import { type Epoch, type Lsn, lsn } from '../../../storage/redo/ids.ts';
 import { volumeLimits } from '../../../storage/redo/limits.ts';
-import type { SimContext, SimRuntime } from '../deployment/sim-types.ts';
+import type { LineWitness, SimContext, SimRuntime } from '../deployment/sim-types.ts';
 import { changesOf, encodeWrite, type WrittenParts } from '../deployment/sim-workload.ts';
 import type { RuntimeTwin } from '../ports/runtime.ts';
 import { placeOf } from './drivers.ts';
@@ -24,6 +24,7 @@ export type Executed =
 
 interface OpenReign {
   readonly reign: Reign;
+  readonly line: LineWitness;
   readonly port: ReignPort;
   /** Ends the watch of its nodes. */
   readonly unwatch: () => void;
@@ -31,7 +32,7 @@ interface OpenReign {
   readonly executedAtMs: number[];
 }
 
-export class SimVolume implements RoleVolume {
+export class SimVolume implements RoleVolume, BranchVolume {
   /** Transactions begin and commit at one moment here: no thread holds a drain up. */
   readonly writer = { silentMs: 0, abandon: (): void => undefined };
   private readonly runtime: SimRuntime;
@@ -78,28 +79,30 @@ export class SimVolume implements RoleVolume {
     const { epoch, forks, vdl } = start;
     // Only the defect that ignores the lease leaves a reign open that the role has ended.
     if (this.open !== null) this.end(this.open);
-    witness.forked(region, epoch, forks);
+    const line = witness.line(forks);
+    line.forked(region, epoch, forks);
     const port: ReignPort = {
       ...start.port,
       mayAcknowledge: () => this.mayAcknowledge(start.port),
       fenced: (by) => {
         if (defects.has('ignore-lease') && this.open?.reign.epoch === epoch) this.end(this.open);
+        witness.reignFenced(epoch, by);
         start.port.fenced(by);
       },
       quorumLost: (reason) => {
-        witness.quorumLost(region, epoch, reason);
+        line.quorumLost(region, epoch, reason);
         start.port.quorumLost(reason);
       },
     };
     const reign = new Reign({
-      region: this.witnessed(),
+      region: this.witnessed(line),
       // The defect opens a gate that knows of no policy.
       start: { ...start, port, rpoMs: defects.has('ignores-rpo') ? null : start.rpoMs },
       engines: {
         isMoreComing: () => this.gathering,
         framed: () => undefined,
         committed: () => undefined,
-        durable: (durable) => witness.primaryDurable(region, epoch, durable),
+        durable: (durable) => line.primaryDurable(region, epoch, durable),
         freed: () => undefined,
         appended: () => undefined,
       },
@@ -109,10 +112,10 @@ export class SimVolume implements RoleVolume {
     if (defects.has('ignores-rpo')) reign.demand = () => undefined;
     const unwatch = this.links.watch({
       onNodeUp: () => undefined,
-      onNodeDown: (node) => witness.nodeLost(region, node),
+      onNodeDown: (node) => line.nodeLost(region, node),
     });
-    this.open = { reign, port, unwatch, executedAtMs: [] };
-    witness.primaryDurable(region, epoch, vdl);
+    this.open = { reign, line, port, unwatch, executedAtMs: [] };
+    line.primaryDurable(region, epoch, vdl);
     return reign;
   }
 
@@ -128,12 +131,18 @@ export class SimVolume implements RoleVolume {
     return believes || port.mayAcknowledge();
   }
 
-  closeWriter(reign: Reign, reason: EndReason): void {
-    this.runtime.note(`reign ${reign.epoch} ends: ${reason}`);
+  /** @param reason of a reign of `main`. */
+  closeWriter(reign: Reign, reason?: EndReason): void {
+    this.runtime.note(`reign ${reign.epoch} ends: ${reason ?? 'with its role'}`);
     const ignores = this.context.defects.has('ignore-lease');
     if (ignores && reason === 'deposed') return;
     if (this.open?.reign === reign) this.end(this.open);
   }
+
+  /** There is no engine to be started. */
+  warmWriter(): void {}
+
+  wakeWriter(): void {}
 
   settledChanges(): Promise<void> {
     return Promise.resolve();
@@ -147,7 +156,7 @@ export class SimVolume implements RoleVolume {
       const mtr = encodeWrite(changes, this.runtime.wallUs());
       const commit: EngineCommitEvent = { mtr, lsn: lsn(reign.lastLsn + mtr.byteLength), commits: [] };
       reign.commit(commit);
-      this.context.witness.committed({
+      this.open?.line.committed({
         epoch: reign.epoch,
         lsn: commit.lsn,
         writeId: write.writeId,
@@ -192,9 +201,8 @@ export class SimVolume implements RoleVolume {
   }
 
   /** This region's nodes; what they answer to the writer is told to the judges. */
-  private witnessed(): NodeLinks {
+  private witnessed(line: LineWitness): NodeLinks {
     const { links, region } = this;
-    const { witness } = this.context;
     return {
       get membership() {
         return links.membership;
@@ -207,8 +215,7 @@ export class SimVolume implements RoleVolume {
       notify: (node, request) => links.notify(node, request),
       ask: (node, request, timeoutMs, done) =>
         links.ask(node, request, timeoutMs, (answer) => {
-          if (answer.kind === 'acked' && this.reign !== null)
-            witness.appendAnswered(region, node, answer.scls);
+          if (answer.kind === 'acked' && this.reign !== null) line.appendAnswered(region, node, answer.scls);
           done(answer);
         }),
     };

@@ -71,6 +71,19 @@ describe('S34: a node that came back empty', () => {
     expect(returnedAlone.node.care.known.isWhole).toBe(false);
   });
 
+  test('says that it would be no witness of a branch that began now, until it holds what is durable of main', () => {
+    const node = new OneNode(emptyNodeState);
+    node.ask({ kind: 'survey', authority: epoch(1), head: epoch(0), forks: [], isNew: true });
+    expect(node.node.care.known).toMatchObject({ isWhole: true, mayWitness: false });
+    node.fork(fork(2, 0, 0, dev));
+    expect(isWitness(node)).toBe(false);
+    const begun = returned();
+    for (const peer of ['n2', 'n3', 'n4']) begun.hear(peer, {});
+    expect(begun.node.care.known).not.toHaveProperty('mayWitness');
+    begun.fork(fork(2, 1, 100, dev));
+    expect(isWitness(begun)).toBe(true);
+  });
+
   test('is no witness of a branch that was there before, and one of a branch that begins afterwards', () => {
     const early = returned();
     early.fork(...forks);

@@ -34,6 +34,35 @@ describe('a floor', () => {
   });
 });
 
+describe('images of several places (S24)', () => {
+  /** 2 forks 1 at 50. The images are as of 40 to 70 of epoch 2: some lie below the fork and some above. */
+  const tree = new EpochTree([fork(1, 0, 0), fork(2, 1, 50)]);
+  const filled = (frames: readonly HeldFrame[]): Segment => {
+    const segment = new Segment(tree, noFloor);
+    segment.setFuzzy(at(2, 70));
+    segment.raiseFloor(at(2, 40));
+    for (const frame of frames) segment.insert(frame);
+    return segment;
+  };
+  const [below, above, beside] = [
+    held({ epoch: 1, pg: 0, base: 40, prev: 30 }),
+    held({ epoch: 2, pg: 0, base: 50, prev: 50 }),
+    held({ epoch: 1, pg: 0, base: 50, prev: 50 }),
+  ];
+
+  it('a log that begins below a fork counts from there on the path that they are of', () => {
+    expect(filled([below]).volumeEnd(epoch(2))).toBe(50);
+    const both = filled([below, above]);
+    expect([both.volumeEnd(epoch(2)), both.scl(epoch(2), pgId(0))]).toEqual([60, 60]);
+    expect(filled([above]).volumeEnd(epoch(2))).toBe(40);
+  });
+
+  it('and for nothing on the path that the fork left', () => {
+    const segment = filled([below, beside]);
+    expect([segment.volumeEnd(epoch(1)), segment.scl(epoch(1), pgId(0))]).toEqual([0, 0]);
+  });
+});
+
 /** Epochs, each forked from a random place of an older one, and frames of one to three commits in three groups. */
 function drawn(dice: Dice): { readonly tree: EpochTree; readonly frames: readonly HeldFrame[] } {
   const frames: HeldFrame[] = [];
