@@ -148,6 +148,8 @@ export class SimBranches {
       volume,
       watchProofs: (onProof) => proofs.watch(onProof),
       answerWaitMs,
+      // Gateways hear no reports here (G70).
+      owedBytes: () => 0,
       metrics: { controlUpdate: () => undefined },
       log: { info: () => undefined, warn: () => undefined },
       onChange: () => undefined,
