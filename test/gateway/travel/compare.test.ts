@@ -57,7 +57,7 @@ it('what lies between two places is found at a gateway, with values that no answ
     ['t', 2, 1, 1],
   ]);
   expect(found.schema.map(({ change, name }) => [change, name])).toEqual([['created', 'by_v']]);
-  expect(found.notCompared).toEqual([{ name: 'words', reason: 'it is a virtual table' }]);
+  expect(found.notCompared).toEqual([{ name: 'words', isVirtual: true, reason: 'it is a virtual table' }]);
 
   // The other way round the statements take the change back, and forward again they bring it back: no place stays taken in between.
   const run = (lines: readonly string[]) =>
