@@ -93,3 +93,4 @@ export type {
   RetainRequest,
   StatusReply,
 } from './wire/core/messages.ts';
+export { pathRequest } from './wire/core/path-request.ts';

@@ -7,7 +7,6 @@ import {
   type BranchName,
   type Epoch,
   EpochTree,
-  endOfTime,
   type Fork,
   framePayload,
   genesisEpoch,
@@ -20,6 +19,7 @@ import {
   minLsn,
   monotonicMs,
   nodesIn,
+  pathRequest,
   pause,
   type RegionClient,
   type Runtime,
@@ -50,19 +50,6 @@ export interface Line {
 
 export const mainLine: Line = { branch: mainBranch, origin: genesisEpoch };
 
-/** Only the path is asked for: the log may begin above where the path begins. */
-const whereToBegin = ({ branch }: Line) =>
-  ({
-    kind: 'fetch',
-    branch,
-    head: null,
-    from: endOfTime,
-    bytesMax: 1,
-    waitMs: 0,
-    durableOnly: true,
-    known: { head: genesisEpoch, vdl: zeroLsn },
-  }) as const;
-
 /**
  * Asks the nodes where to begin. Three have to answer that know the line: fewer might all have come back empty, and an empty
  * database must never be shown in place of one that is not (G25). A branch that is not installed yet is waited for.
@@ -78,7 +65,7 @@ export async function findReadPoint(
     const answers = await Promise.all(
       nodesIn(sets).map(async (node) => ({
         node,
-        answer: await region.request(node, whereToBegin(line), attachAnswerMs),
+        answer: await region.request(node, pathRequest(line.branch, null), attachAnswerMs),
       })),
     );
     const found = answers.flatMap(({ node, answer }) =>

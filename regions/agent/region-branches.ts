@@ -5,15 +5,14 @@
 import {
   type BranchName,
   type Epoch,
-  endOfTime,
   type FetchSource,
   type Fork,
   genesisEpoch,
   type Membership,
+  pathRequest,
   RegionFetch,
   type RegionId,
   type Timer,
-  zeroLsn,
 } from '../../storage/index.ts';
 import { BranchForks, type ForkOutcome } from '../branches/branch-forks.ts';
 import { needsOf } from '../branches/core/branch-needs.ts';
@@ -314,17 +313,7 @@ export class RegionBranches {
     if (this.learning.has(head)) return;
     this.learning.add(head);
     const log = new RegionFetch(this.options.links, head);
-    const reply = await log.fetch({
-      kind: 'fetch',
-      branch,
-      head,
-      // Only the path is asked for: the log may begin above where it begins.
-      from: endOfTime,
-      bytesMax: 1,
-      waitMs: 0,
-      durableOnly: true,
-      known: { head: genesisEpoch, vdl: zeroLsn },
-    });
+    const reply = await log.fetch(pathRequest(branch, head));
     this.learning.delete(head);
     if (reply === null || reply.head !== head) return;
     this.paths.set(head, reply.forks);

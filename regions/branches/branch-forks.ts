@@ -6,7 +6,6 @@
  */
 import {
   type Epoch,
-  endOfTime,
   type FetchSource,
   type Fork,
   genesisEpoch,
@@ -16,6 +15,7 @@ import {
   mainBranch,
   type NodeId,
   nodesIn,
+  pathRequest,
   RegionFetch,
   setsOf,
   zeroLsn,
@@ -168,17 +168,7 @@ export class BranchForks {
     const log = new RegionFetch(links, parent);
     let best: Reach | null = null;
     for (const _ of links.nodes) {
-      const reply = await log.fetch({
-        kind: 'fetch',
-        branch: mainBranch,
-        head: parent,
-        // Only the path is asked for: the log may begin above where it begins.
-        from: endOfTime,
-        bytesMax: 1,
-        waitMs: 0,
-        durableOnly: true,
-        known: { head: genesisEpoch, vdl: zeroLsn },
-      });
+      const reply = await log.fetch(pathRequest(mainBranch, parent));
       if (reply !== null && (best === null || reply.vdl > best.vdl))
         best = { forks: reply.forks, vdl: reply.vdl };
       if (best !== null && best.vdl >= forkLsn) break;

@@ -1,17 +1,15 @@
 /** What one primary's reign ships, and how its agent learns of it. */
 import {
   type Epoch,
-  endOfTime,
   type FetchSource,
   type Fork,
-  genesisEpoch,
   type Lsn,
   machine,
   mainBranch,
+  pathRequest,
   pause,
   RegionFetch,
   type Runtime,
-  zeroLsn,
 } from '../../storage/index.ts';
 
 const retryMs = 100;
@@ -37,17 +35,7 @@ export async function findReign(
   const log = new RegionFetch(region, 0);
   for (;;) {
     if (isOver()) return null;
-    const reply = await log.fetch({
-      kind: 'fetch',
-      branch: mainBranch,
-      head,
-      // Only the path is asked for: the log may begin above where it begins.
-      from: endOfTime,
-      bytesMax: 1,
-      waitMs: 0,
-      durableOnly: true,
-      known: { head: genesisEpoch, vdl: zeroLsn },
-    });
+    const reply = await log.fetch(pathRequest(mainBranch, head));
     if (isOver()) return null;
     if (reply !== null) return { head, forks: reply.forks, vdl: reply.vdl };
     await pause(runtime, retryMs);

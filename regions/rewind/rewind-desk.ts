@@ -8,7 +8,6 @@ import {
   endOfTime,
   epoch,
   type Fork,
-  genesisEpoch,
   isWriteQuorum,
   type Located,
   type LocateWish,
@@ -17,11 +16,11 @@ import {
   lsn,
   mainBranch,
   nodesIn,
+  pathRequest,
   pause,
   type RegionId,
   type Runtime,
   setsOf,
-  zeroLsn,
 } from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
 import { changeControl } from '../control/control-link.ts';
@@ -229,16 +228,7 @@ export class RewindDesk {
   /** The fork by which it was made, by the tree of whichever node knows most; null when none was. */
   private async forkOf(since: Epoch | number): Promise<Fork | null> {
     const { links } = this.options;
-    const request = {
-      kind: 'fetch',
-      branch: mainBranch,
-      head: null,
-      from: endOfTime,
-      bytesMax: 1,
-      waitMs: 0,
-      durableOnly: true,
-      known: { head: genesisEpoch, vdl: zeroLsn },
-    } as const;
+    const request = pathRequest(mainBranch, null);
     const replies = await Promise.all(links.nodes.map((node) => links.request(node, request, 1_000)));
     const forks = replies.flatMap((reply) => (reply.kind === 'fetched' ? reply.forks : []));
     return forks.find(({ epoch: of, left }) => left !== undefined && of >= since) ?? null;

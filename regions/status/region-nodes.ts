@@ -3,7 +3,6 @@
 import {
   areWitnesses,
   type Epoch,
-  endOfTime,
   epoch,
   type FetchSource,
   type Fork,
@@ -16,11 +15,11 @@ import {
   mainBranch,
   type NodeId,
   nodesOf,
+  pathRequest,
   RegionFetch,
   type RepairReport,
   type StatusReply,
   setsOf,
-  zeroLsn,
 } from '../../storage/index.ts';
 import type { NodeBranch } from '../branches/core/branch-sight.ts';
 import type { Held } from '../control/core/survivors.ts';
@@ -144,17 +143,7 @@ export class RegionNodes {
   private async learnPath(head: Epoch): Promise<void> {
     if (this.learning) return;
     this.learning = true;
-    const reply = await new RegionFetch(this.region, head).fetch({
-      kind: 'fetch',
-      branch: mainBranch,
-      head,
-      // Only the path is asked for: the log may begin above where it begins.
-      from: endOfTime,
-      bytesMax: 1,
-      waitMs: 0,
-      durableOnly: true,
-      known: { head: genesisEpoch, vdl: zeroLsn },
-    });
+    const reply = await new RegionFetch(this.region, head).fetch(pathRequest(mainBranch, head));
     this.learning = false;
     if (reply !== null && reply.head === head) this.follows(head, reply.forks);
   }

@@ -55,6 +55,12 @@ export function nextEpoch(lines: Lines): Epoch {
 /** The branches beside `main`, oldest first. */
 export const branchesOf = (lines: Pick<Lines, 'branches'> | null): readonly Branch[] => lines?.branches ?? [];
 
+/** What somebody says of a branch. What is said under the name of one that was deleted is about that one. */
+export const saidOf = <T extends { readonly name: string; readonly epoch: number }>(
+  said: readonly T[],
+  { name, origin }: Pick<Branch, 'name' | 'origin'>,
+): T | undefined => said.find((one) => one.name === name && one.epoch >= origin);
+
 /** The branch of that name; undefined where there is none, and for `main`. */
 export const branchNamed = (lines: Pick<Lines, 'branches'> | null, name: string): Branch | undefined =>
   branchesOf(lines).find((branch) => branch.name === name);

@@ -1,6 +1,6 @@
 /** What a region is known to lack of the branches of another one: what a failover to it leaves behind at first, as far as was heard. */
 import { z } from 'zod';
-import type { Branch } from '../../control/core/branch-list.ts';
+import { type Branch, saidOf } from '../../control/core/branch-list.ts';
 
 /** A branch of which the lost region was heard to have more. */
 export const branchLackSchema = z.object({
@@ -21,7 +21,7 @@ interface Place {
 }
 
 /**
- * Of each branch that the record names. What was said under the name of one that was deleted is about that one.
+ * Of each branch that the record names.
  * @param theirs what the other region last said; nothing when it was never heard.
  */
 export function branchLacks(
@@ -29,11 +29,10 @@ export function branchLacks(
   mine: readonly Place[],
   theirs: readonly Place[],
 ): readonly BranchLack[] {
-  return branches.flatMap(({ name, origin, forkLsn }) => {
-    const find = (places: readonly Place[]): Place | undefined =>
-      places.find((place) => place.name === name && place.epoch >= origin);
-    const here = find(mine);
-    const there = find(theirs);
+  return branches.flatMap((branch) => {
+    const { name, forkLsn } = branch;
+    const here = saidOf(mine, branch);
+    const there = saidOf(theirs, branch);
     if (there === undefined || (here !== undefined && here.epoch > there.epoch)) return [];
     const atRiskBytes = there.vdl - (here?.vdl ?? forkLsn);
     return atRiskBytes <= 0 ? [] : [{ name, lsn: here?.vdl ?? null, lastHeardLsn: there.vdl, atRiskBytes }];

@@ -5,6 +5,7 @@
  *     newest reign that the primary says there is.
  */
 import type { BranchName, Epoch } from '../../../storage/core.ts';
+import { saidOf } from '../../control/core/branch-list.ts';
 
 interface Line {
   readonly name: BranchName;
@@ -30,8 +31,8 @@ export function branchesToLook({
 }: LookQuestion): readonly BranchName[] {
   if (sights === null) return branches.map(({ name }) => name);
   return sights.flatMap((sight) => {
-    const { name, head, origin } = sight;
-    const newest = ofPrimary.find((branch) => branch.name === name && branch.epoch >= origin)?.epoch ?? head;
+    const { name, head } = sight;
+    const newest = saidOf(ofPrimary, sight)?.epoch ?? head;
     const looked = lookedUnder(sight);
     return looked !== null && looked >= Math.max(head, newest) ? [] : [name];
   });

@@ -7,7 +7,7 @@
  *     one that holds most sends the primary what it lacks. Once the primary writes the branch nobody sends it anything of it.
  */
 import { epoch, lsn, type RegionId } from '../../../storage/core.ts';
-import type { Branch } from '../../control/core/branch-list.ts';
+import { type Branch, saidOf } from '../../control/core/branch-list.ts';
 import { type ControlRecord, sameHolder } from '../../control/core/control-record.ts';
 import type { RegionReport } from '../../status/core/report.ts';
 import { type BranchPlace, isLevel } from './branch-lanes.ts';
@@ -43,12 +43,12 @@ export function mayLend({ record, branch, me, mine, others }: LoanQuestion): boo
   return !better;
 }
 
-/** How far a region says that it is with a branch; null when it does not have it. What was said of one of that name before is none of it. */
+/** How far a region says that it is with a branch; null when it does not have it. */
 export function placeIn(
   { branches = [] }: Pick<RegionReport, 'branches'>,
-  { name, origin }: Pick<Branch, 'name' | 'origin'>,
+  branch: Pick<Branch, 'name' | 'origin'>,
 ): BranchPlace | null {
-  const found = branches.find((branch) => branch.name === name && branch.epoch >= origin);
+  const found = saidOf(branches, branch);
   return found === undefined ? null : { head: epoch(found.epoch), vdl: lsn(found.vdl) };
 }
 

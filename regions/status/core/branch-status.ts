@@ -1,7 +1,7 @@
 /** The branches as the control record names them, and how far each is by what regions last said. Pure. */
 import { mainBranch } from '../../../storage/core.ts';
 import type { BranchStatus } from '../../branches/core/branch-request.ts';
-import { type Branch, branchesOf } from '../../control/core/branch-list.ts';
+import { type Branch, branchesOf, saidOf } from '../../control/core/branch-list.ts';
 import type { ControlRecord } from '../../control/core/control-record.ts';
 import type { RegionReport } from './report.ts';
 
@@ -37,14 +37,10 @@ export function mainStatus(
   };
 }
 
-function statusOf(
-  { name, epoch, origin, parent, forkLsn, createdAtMs }: Branch,
-  primary: string,
-  reports: readonly RegionReport[],
-): BranchStatus {
-  // What was said under the name of a branch that was deleted is about that one.
+function statusOf(branch: Branch, primary: string, reports: readonly RegionReport[]): BranchStatus {
+  const { name, epoch, parent, forkLsn, createdAtMs } = branch;
   const told = reports.flatMap(({ region, branches = [] }) => {
-    const found = branches.find((branch) => branch.name === name && branch.epoch >= origin);
+    const found = saidOf(branches, branch);
     return found === undefined ? [] : [{ ...found, region }];
   });
   const lags = told.find(({ region }) => region === primary);

@@ -7,17 +7,8 @@ import type { Line } from '../../../gateway/reign/follower.ts';
 import type { RoleDriver } from '../../../gateway/reign/role-driver.ts';
 import { type Branch, branchesOf } from '../../../regions/control/core/branch-list.ts';
 import type { Holder } from '../../../regions/control/core/control-record.ts';
-import { endOfTime } from '../../../storage/history/epoch-tree.ts';
-import {
-  type BranchName,
-  type Epoch,
-  genesisEpoch,
-  type Lsn,
-  type NodeId,
-  type PageNo,
-  type RegionId,
-  zeroLsn,
-} from '../../../storage/redo/ids.ts';
+import type { BranchName, Epoch, Lsn, NodeId, PageNo, RegionId } from '../../../storage/redo/ids.ts';
+import { pathRequest } from '../../../storage/wire/core/path-request.ts';
 import type { SimContext, SimRuntime } from '../deployment/sim-types.ts';
 import { drawWrite, workloadPages } from '../deployment/sim-workload.ts';
 import type { RuntimeTwin } from '../ports/runtime.ts';
@@ -174,16 +165,7 @@ export class SimBranches {
     const [first, second] = chance.shuffle(links.nodes);
     if (first === undefined || second === undefined) return;
     const page = chance.pick(workloadPages);
-    const request = {
-      kind: 'fetch',
-      branch,
-      head: null,
-      from: endOfTime,
-      bytesMax: 1,
-      waitMs: 0,
-      durableOnly: true,
-      known: { head: genesisEpoch, vdl: zeroLsn },
-    } as const;
+    const request = pathRequest(branch, null);
     links.ask(first, request, answerMs, (reply) => {
       if (reply.kind !== 'fetched' || !reply.forks.some(({ epoch }) => epoch === origin)) return;
       const { head, vdl: readPoint } = reply;
