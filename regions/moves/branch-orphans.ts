@@ -59,8 +59,11 @@ export class BranchOrphans {
 
   private async run(): Promise<void> {
     this.isRunning = true;
-    for (let next = this.due; next !== undefined; next = this.due) await this.lookAt(next);
-    this.isRunning = false;
+    try {
+      for (let next = this.due; next !== undefined; next = this.due) await this.lookAt(next);
+    } finally {
+      this.isRunning = false;
+    }
   }
 
   private get due(): BranchToLook | undefined {

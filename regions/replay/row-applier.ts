@@ -57,7 +57,7 @@ interface Settled {
   readonly applied: LostRow[];
   readonly there: LostRow[];
   readonly conflicts: Conflict[];
-  /** A foreign key stands in the way of these, perhaps only for now. */
+  /** A foreign key stands in the way of these; another row that comes back may make way. */
   readonly blocked: Blocked[];
 }
 

@@ -14,10 +14,11 @@ import {
 } from '../../moves/core/loss-report.ts';
 import { SqlLink } from '../../transfer/sql-link.ts';
 import { askAny, failWith, gatewayOf, type Target, targetOf } from '../ask/admin-client.ts';
+import { toldNowAndThen } from '../ask/long-command.ts';
 import { type AskOptions, withAsk, withExample } from '../ask/options.ts';
 import { CliError, formatBytes, note, printJson, table } from '../ask/output.ts';
 import { differenceJson, differenceLines } from './difference-text.ts';
-import { bringBackLoss, readIn, toldNowAndThen } from './replay-loss.ts';
+import { bringBackLoss, readIn } from './replay-loss.ts';
 
 const lossSummarySchema = lossReportSchema.omit({ commits: true });
 type LossSummary = z.output<typeof lossSummarySchema>;

@@ -6,12 +6,12 @@ import { readLoss, replayLoss } from '../../replay/replay.ts';
 import { SqlLink } from '../../transfer/sql-link.ts';
 import { TransferError } from '../../transfer/transfer-error.ts';
 import { failWith, fetchStatus, gatewayOf, type Target } from '../ask/admin-client.ts';
+import { endOnSignal, toldNowAndThen } from '../ask/long-command.ts';
 import { CliError, note, printJson } from '../ask/output.ts';
 import { replayJson, replayLines } from './replay-text.ts';
 
 /** Something is left for a person to settle. */
 const exitUnsettled = 2;
-const tellEveryMs = 2_000;
 /** An error names so many traces. */
 const namedMax = 20;
 
@@ -21,16 +21,6 @@ export interface ReplayOptions {
   /** Traces and LSNs of writes; null for all of the loss. */
   readonly only: readonly string[] | null;
   readonly json: boolean;
-}
-
-/** Progress that is told every few seconds. */
-export function toldNowAndThen<A extends unknown[]>(line: (...args: A) => string): (...args: A) => void {
-  let toldMs = performance.now();
-  return (...args) => {
-    if (performance.now() - toldMs < tellEveryMs) return;
-    toldMs = performance.now();
-    note(line(...args));
-  };
 }
 
 /** @throws CliError when one is no write of the loss, naming those there are. */
@@ -73,22 +63,6 @@ async function primaryOf(target: Target): Promise<string> {
   return primary;
 }
 
-/** Ctrl-C ends the command where it stands. */
-function endOnSignal(dryRun: boolean): void {
-  for (const [signal, code] of [
-    ['SIGINT', 130],
-    ['SIGTERM', 143],
-  ] as const)
-    process.once(signal, () => {
-      note(
-        dryRun
-          ? 'stopped: nothing has been changed'
-          : 'stopped: what was brought back stays, and the same command goes on',
-      );
-      process.exit(code);
-    });
-}
-
 export async function bringBackLoss(
   report: LossReport,
   target: Target,
@@ -103,7 +77,13 @@ export async function bringBackLoss(
     new SqlLink(`${await gatewayOf(target, of)}${pathOfLoss(report)}`, target.clientToken);
   const from = await linkIn(region);
   const to = await linkIn(primary);
-  endOnSignal(dryRun);
+  endOnSignal(() =>
+    note(
+      dryRun
+        ? 'stopped: nothing has been changed'
+        : 'stopped: what was brought back stays, and the same command goes on',
+    ),
+  );
   const loss = await readIn(region, () =>
     readLoss(from, {
       spans,

@@ -8,6 +8,7 @@ import { openSource } from '../../transfer/source-file.ts';
 import { SqlLink } from '../../transfer/sql-link.ts';
 import { survey } from '../../transfer/survey.ts';
 import { gatewayOf, targetOf } from '../ask/admin-client.ts';
+import { endOnSignal } from '../ask/long-command.ts';
 import { type AskOptions, withAsk, withExample } from '../ask/options.ts';
 import { CliError, formatBytes, formatMs } from '../ask/output.ts';
 import { TransferProgress } from './transfer-progress.ts';
@@ -26,24 +27,12 @@ const perSecond = (bytes: number, ms: number): string =>
   `${formatBytes(Math.round((bytes * 1_000) / Math.max(ms, 1)))}/s`;
 const rounded = (ms: number): number => Math.round(ms);
 
-/** Ctrl-C ends the command, with what there is to know; what is half done is removed when the process ends. */
-function endOnSignal(progress: TransferProgress, text: string): void {
-  for (const [signal, code] of [
-    ['SIGINT', 130],
-    ['SIGTERM', 143],
-  ] as const)
-    process.once(signal, () => {
-      progress.say(text);
-      process.exit(code);
-    });
-}
-
 async function importInto(region: string, file: string, options: ImportOptions): Promise<void> {
   const json = options.json === true ? onStdout : null;
   const link = await linkTo(region, options);
   await checkTarget(link, options.intoExisting === true);
   const progress = new TransferProgress(json);
-  endOnSignal(progress, 'stopped: the same command goes on where the import stands');
+  endOnSignal(() => progress.say('stopped: the same command goes on where the import stands'));
   const source = await openSource(file, (what, bytes, ofBytes) =>
     progress.show(what, { what: '', bytes, ofBytes: ofBytes ?? 0, rows: null, ofRows: null }),
   );
@@ -87,10 +76,8 @@ async function exportFrom(region: string, file: string, options: ExportOptions):
   const json = options.json !== true ? null : file === '-' ? onStderr : onStdout;
   const link = await linkTo(region, options);
   const progress = new TransferProgress(json);
-  endOnSignal(
-    progress,
-    `stopped: ${file === '-' ? 'the text is not whole' : `${file} has not been written`}`,
-  );
+  const left = file === '-' ? 'the text is not whole' : `${file} has not been written`;
+  endOnSignal(() => progress.say(`stopped: ${left}`));
   const readAt = new Date().toISOString();
   let total = 0;
   try {

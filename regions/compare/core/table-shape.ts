@@ -50,7 +50,8 @@ function rowidOf(tables: readonly Table[]): string | null {
   return rowidNames.find((name) => !taken.has(name)) ?? null;
 }
 
-const primaryKeyOf = ({ columns }: Table): readonly string[] =>
+/** Columns of the primary key, in its order; none where a table has none. */
+export const primaryKeyOf = ({ columns }: Table): readonly string[] =>
   columns
     .filter(({ pk }) => pk > 0)
     .sort((a, b) => a.pk - b.pk)

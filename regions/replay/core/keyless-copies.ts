@@ -17,8 +17,12 @@ export function distinctInserts(rows: readonly LostRow[]): readonly (readonly Lo
   return [...tables.values()].map((each) => [...each.values()]);
 }
 
-/** Tells the values of an inserted row of a table from all others. */
-export const copiesId = ({ shape: { name }, after }: LostRow): string => `${name} ${valuesText(after ?? [])}`;
+/** Tells values of a row of a table from all others. */
+const idOf = ({ shape: { name } }: LostRow, values: readonly Literal[]): string =>
+  `${name} ${valuesText(values)}`;
+
+/** The same of an inserted row. */
+export const copiesId = (row: LostRow): string => idOf(row, row.after ?? []);
 
 type Known = Omit<Copies, 'now'>;
 const none: Known = { fork: 0, inserted: 0, made: 0, gone: 0 };
@@ -28,12 +32,8 @@ export class KeylessCopies {
 
   /** @param rows all that are to be brought back. @param atFork how many there were at the fork with the values of an inserted row. */
   constructor(rows: readonly LostRow[], atFork: (row: LostRow) => number) {
-    const add = (
-      { shape: { name } }: LostRow,
-      values: readonly Literal[],
-      what: 'inserted' | 'made' | 'gone',
-    ): void => {
-      const id = `${name} ${valuesText(values)}`;
+    const add = (row: LostRow, values: readonly Literal[], what: 'inserted' | 'made' | 'gone'): void => {
+      const id = idOf(row, values);
       const copies = this.known.get(id) ?? none;
       this.known.set(id, { ...copies, [what]: copies[what] + 1 });
     };
