@@ -5,6 +5,13 @@ import { type Feed, type FeedChange, nextFeed, noFeed, staleForMs } from '../cor
 import { type Happening, happenings } from '../core/happenings.ts';
 import { ask } from '../link/ask.ts';
 import { LiveLink } from '../link/live.ts';
+import { drills } from '../operate/drills.ts';
+import { lossesView } from '../operate/losses.ts';
+import { askMove } from '../operate/move-dialog.ts';
+import { operations } from '../operate/operations.ts';
+import { policyForm } from '../operate/policy.ts';
+import { readinessTable } from '../operate/readiness.ts';
+import { sqlPane } from '../operate/sql.ts';
 import { curveCharts } from '../overview/curves.ts';
 import { figures } from '../overview/figures.ts';
 import { historyTree } from '../overview/history.ts';
@@ -13,13 +20,6 @@ import { regionCards } from '../overview/regions.ts';
 import { attribute, h } from '../view/dom.ts';
 import { happeningsLog } from '../view/happenings-log.ts';
 import type { PageState, View } from '../view/page-state.ts';
-import { drills } from '../work/drills.ts';
-import { lossesView } from '../work/losses.ts';
-import { askMove } from '../work/move-dialog.ts';
-import { operations } from '../work/operations.ts';
-import { policyForm } from '../work/policy.ts';
-import { readinessTable } from '../work/readiness.ts';
-import { sqlPane } from '../work/sql.ts';
 import { header, type TabName, tabNames } from './header.ts';
 import { tokenForm } from './token.ts';
 
