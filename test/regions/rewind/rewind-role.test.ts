@@ -6,7 +6,7 @@ import {
 } from '../../../regions/control/core/control-record.ts';
 import { beginRewind } from '../../../regions/control/core/rewind-record.ts';
 import { epoch, lsn } from '../../../storage/redo/ids.ts';
-import { Bench, bench, failingOverTo, me, us } from '../control/writer-role-bench.ts';
+import { Bench, bench, failingOverTo, me, us } from '../control/writer-role/writer-role-bench.ts';
 import { next } from '../control-records.ts';
 
 const to = { epoch: epoch(1), lsn: lsn(100) };

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { quorumlessMs } from '../../../regions/control/writer/core/quorum-sight.ts';
+import { quorumlessMs } from '../../../../regions/control/writer/core/quorum-sight.ts';
 import { Bench, bench, eu, failingOverTo } from './writer-role-bench.ts';
 
 describe('R43: a region that cannot make a write quorum', () => {

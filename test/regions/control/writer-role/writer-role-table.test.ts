@@ -3,8 +3,8 @@ import type {
   RoleEffect,
   RoleEvent,
   WriterPhase,
-} from '../../../regions/control/writer/core/writer-role-events.ts';
-import { epoch, lsn } from '../../../storage/redo/ids.ts';
+} from '../../../../regions/control/writer/core/writer-role-events.ts';
+import { epoch, lsn } from '../../../../storage/redo/ids.ts';
 import { type Bench, bench, failingOverTo, switchingTo, us } from './writer-role-bench.ts';
 
 describe('writer role, event by event', () => {

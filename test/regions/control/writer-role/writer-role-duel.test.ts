@@ -11,7 +11,7 @@
  */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { ControlReading } from '../../../regions/control/core/control-port.ts';
+import type { ControlReading } from '../../../../regions/control/core/control-port.ts';
 import {
   abortMove,
   beginFailover,
@@ -19,13 +19,17 @@ import {
   initialControlRecord,
   setPolicy,
   type Transition,
-} from '../../../regions/control/core/control-record.ts';
-import { ChallengerTimer, defaultLeaseLimits, toleratedDrift } from '../../../regions/control/core/lease.ts';
-import { WriterRole } from '../../../regions/control/writer/core/writer-role.ts';
-import type { RoleEvent } from '../../../regions/control/writer/core/writer-role-events.ts';
-import { type Epoch, lsn, type RegionId, regionId } from '../../../storage/redo/ids.ts';
-import { ControlStoreTwin, type ControlTwinClient } from '../../simulation/twins/control-store-twin.ts';
-import { Prng } from '../../simulation/world/prng.ts';
+} from '../../../../regions/control/core/control-record.ts';
+import {
+  ChallengerTimer,
+  defaultLeaseLimits,
+  toleratedDrift,
+} from '../../../../regions/control/core/lease.ts';
+import { WriterRole } from '../../../../regions/control/writer/core/writer-role.ts';
+import type { RoleEvent } from '../../../../regions/control/writer/core/writer-role-events.ts';
+import { type Epoch, lsn, type RegionId, regionId } from '../../../../storage/redo/ids.ts';
+import { ControlStoreTwin, type ControlTwinClient } from '../../../simulation/twins/control-store-twin.ts';
+import { Prng } from '../../../simulation/world/prng.ts';
 
 const limits = defaultLeaseLimits;
 const [us, eu, ap] = [regionId('us-east-1'), regionId('eu-west-1'), regionId('ap-northeast-1')];

@@ -1,22 +1,22 @@
 /** A writer role on a bench: with a control store that a test carries out step by step. */
 import { expect } from 'vitest';
-import type { ControlView } from '../../../regions/control/core/control-port.ts';
+import type { ControlView } from '../../../../regions/control/core/control-port.ts';
 import {
   beginFailover,
   beginSwitchover,
   type ControlRecord,
   type Holder,
   initialControlRecord,
-} from '../../../regions/control/core/control-record.ts';
-import { defaultLeaseLimits } from '../../../regions/control/core/lease.ts';
-import { WriterRole } from '../../../regions/control/writer/core/writer-role.ts';
+} from '../../../../regions/control/core/control-record.ts';
+import { defaultLeaseLimits } from '../../../../regions/control/core/lease.ts';
+import { WriterRole } from '../../../../regions/control/writer/core/writer-role.ts';
 import type {
   RoleEffect,
   RoleEvent,
   WriterPhase,
-} from '../../../regions/control/writer/core/writer-role-events.ts';
-import { type Epoch, lsn, regionId } from '../../../storage/redo/ids.ts';
-import { next } from '../control-records.ts';
+} from '../../../../regions/control/writer/core/writer-role-events.ts';
+import { type Epoch, lsn, regionId } from '../../../../storage/redo/ids.ts';
+import { next } from '../../control-records.ts';
 
 export const us = regionId('us-east-1');
 export const eu = regionId('eu-west-1');

@@ -1,0 +1,48 @@
+import { spawnSync } from 'node:child_process';
+import type { Command } from 'commander';
+import { describe, expect, test } from 'vitest';
+import { buildProgram } from '../../../regions/cli/main.ts';
+import { cli } from './asked-gateway.ts';
+
+describe('every command', () => {
+  const visible = (command: Command): Command[] =>
+    command.commands.flatMap((sub) => [...(sub.commands.length > 0 ? visible(sub) : []), sub]);
+  const commands = visible(buildProgram()).filter(
+    (command) =>
+      command.name() !== 'supervise' && !(command.commands.length > 0 && command.options.length === 0),
+  );
+
+  test.each(commands.map((command) => [`${command.parent?.name()} ${command.name()}`, command] as const))(
+    '%s has --json and an example in its help',
+    (_name, command) => {
+      // What completion prints is a script for a shell.
+      if (command.name() !== 'completion')
+        expect(command.options.map(({ long }) => long)).toContain('--json');
+      let help = '';
+      command.configureOutput({ writeOut: (text) => (help += text) }).outputHelp();
+      expect(help).toMatch(/\nExample:\n {2}sextant /);
+    },
+  );
+});
+
+describe('the launcher', () => {
+  const launcher = cli.replace(/\.ts$/, '.mjs');
+  const versionBy = (nodeArguments: readonly string[]) => {
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath,
+      [...nodeArguments, launcher, '--version'],
+      {
+        encoding: 'utf8',
+      },
+    );
+    return { status, stdout, stderr };
+  };
+  /** Makes the launcher believe that it runs on Node.js 20, as a system may have. */
+  const asNode20 = `data:text/javascript,Object.defineProperty(process,'versions',{value:{...process.versions,node:'20.20.2'}})`;
+
+  test('runs the command itself, or hands over to the Node.js that came with the dependencies', () => {
+    const own = versionBy([]);
+    expect(own).toMatchObject({ status: 0, stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) });
+    expect(versionBy(['--import', asNode20])).toEqual(own);
+  });
+});
