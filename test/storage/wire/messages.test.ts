@@ -9,8 +9,8 @@ import {
   type EncodedMessage,
   encodeReply,
   encodeRequest,
-  messageKinds,
 } from '../../../storage/wire/core/message-codec.ts';
+import { messageKinds } from '../../../storage/wire/core/message-schemas.ts';
 import type { StorageReply, StorageRequest } from '../../../storage/wire/core/messages.ts';
 import { scoped, unscoped } from '../../../storage/wire/core/scoped-message.ts';
 import { fork, fromHex, hex } from '../simulation/samples.ts';
