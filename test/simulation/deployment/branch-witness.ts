@@ -1,18 +1,14 @@
 /** The judges of branches: each branch is a line of history with judges of its own, like those of `main`. */
 import type { Branch } from '../../../regions/control/core/branch-list.ts';
 import { EpochTree, type Fork } from '../../../storage/history/epoch-tree.ts';
-import { type Epoch, type Lsn, mainBranch, type NodeId, type PgId } from '../../../storage/redo/ids.ts';
+import { type Epoch, type Lsn, mainBranch } from '../../../storage/redo/ids.ts';
 import { HeldJudge } from '../judges/branches/held.ts';
 import { SealsJudge } from '../judges/branches/seals.ts';
 import type { CopiesJudge } from '../judges/copies.ts';
-import { DurabilityJudge } from '../judges/durability.ts';
 import type { Judge } from '../judges/judge.ts';
-import { MonotonicJudge } from '../judges/monotonic.ts';
-import { QuorumJudge } from '../judges/quorum.ts';
-import { RpoJudge } from '../judges/rpo.ts';
-import { SingleWriterJudge } from '../judges/single-writer.ts';
 import type { Committed, PagesJudge } from '../judges/storage/pages.ts';
 import type { World } from '../world/world.ts';
+import { LineJudges } from './line-judges.ts';
 import type { BranchWitness } from './sim-types.ts';
 
 type Ack = Parameters<BranchWitness['acknowledged']>[0];
@@ -34,13 +30,8 @@ export type BranchParts = {
 type LineParts = BranchParts & { readonly forking: (forks: readonly Fork[]) => void };
 
 /** A branch from its creation on, also after it was deleted. */
-export class SimLine implements BranchWitness {
+export class SimLine extends LineJudges implements BranchWitness {
   readonly branch: Branch;
-  readonly durability = new DurabilityJudge();
-  readonly singleWriter = new SingleWriterJudge({ excuseReportedLosses: false });
-  readonly monotonic = new MonotonicJudge();
-  readonly quorum = new QuorumJudge();
-  readonly rpo: RpoJudge;
   /** The path to its newest reign that is known to be forked, or to where it began. */
   forks: readonly Fork[];
   /** Durable there, as its writer said. */
@@ -55,24 +46,27 @@ export class SimLine implements BranchWitness {
   isJudged = false;
   acked = 0;
   private readonly parts: LineParts;
-  private readonly levels = new Map<string, string>();
   /** Writes that were issued after healing; undefined before. */
   private late: Set<string> | undefined;
   private lateAcked = 0;
 
   /** @param forks the path to its first epoch. */
   constructor(branch: Branch, forks: readonly Fork[], rpoMs: number | null, parts: LineParts) {
+    super(parts.world, parts.driftPpmMax);
     this.branch = branch;
     this.forks = forks;
     this.vdl = branch.forkLsn;
     this.parts = parts;
-    this.rpo = new RpoJudge(parts.driftPpmMax);
     this.rpo.policy(rpoMs);
     this.monotonic.recovered(branch.origin, branch.forkLsn);
   }
 
   get name(): string {
     return `${this.branch.name} of epoch ${this.branch.origin}`;
+  }
+
+  protected get ofLine(): string {
+    return ` of ${this.name}`;
   }
 
   get head(): Epoch {
@@ -145,39 +139,9 @@ export class SimLine implements BranchWitness {
     this.vdl = forkLsn;
   }
 
-  primaryDurable(region: string, epoch: Epoch, vdl: Lsn): void {
-    this.monotonic.primary(epoch, vdl);
+  override primaryDurable(region: string, epoch: Epoch, vdl: Lsn): void {
     if (epoch === this.head && vdl > this.vdl) this.vdl = vdl;
-    this.durableIn(region, epoch, vdl, true);
-  }
-
-  shipped(to: string, epoch: Epoch, vdl: Lsn): void {
-    this.monotonic.shipped(to, epoch, vdl);
-  }
-
-  secondaryDurable(region: string, epoch: Epoch, vdl: Lsn): void {
-    this.rpo.durable(region, epoch, vdl);
-    this.durableIn(region, epoch, vdl, false);
-  }
-
-  appendAnswered(region: string, node: NodeId, scls: readonly (readonly [PgId, Lsn])[]): void {
-    this.quorum.answered(this.parts.world.nowUs, region, node, scls);
-  }
-
-  nodeLost(region: string, node: NodeId): void {
-    this.quorum.lost(region, node);
-  }
-
-  quorumLost(region: string, epoch: Epoch, reason: string): void {
-    this.parts.world.note(`${region} lost its quorum in epoch ${epoch} of ${this.name}: ${reason}`);
-    this.quorum.reignEnded(this.parts.world.nowUs, region, epoch, reason);
-  }
-
-  private durableIn(region: string, epoch: Epoch, vdl: Lsn, writes: boolean): void {
-    const level = `${epoch} ${vdl}`;
-    if (this.levels.get(region) === level) return;
-    this.levels.set(region, level);
-    this.monotonic.durable(region, epoch, vdl, writes);
+    super.primaryDurable(region, epoch, vdl);
   }
 }
 

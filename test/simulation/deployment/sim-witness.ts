@@ -9,30 +9,23 @@ import {
   lsn,
   type NodeId,
   type PageNo,
-  type PgId,
   epoch as toEpoch,
 } from '../../../storage/redo/ids.ts';
 import { AgreementJudge } from '../judges/agreement.ts';
 import { ConvergenceJudge } from '../judges/convergence.ts';
 import { CopiesJudge } from '../judges/copies.ts';
-import { DurabilityJudge } from '../judges/durability.ts';
 import { FenceJudge } from '../judges/fence.ts';
 import type { Judge } from '../judges/judge.ts';
 import type { LostRange } from '../judges/losses.ts';
-import { MonotonicJudge } from '../judges/monotonic.ts';
 import { ObserversJudge } from '../judges/observers.ts';
-import { QuorumJudge } from '../judges/quorum.ts';
-import { RpoJudge } from '../judges/rpo.ts';
-import { SingleWriterJudge } from '../judges/single-writer.ts';
 import { type Committed, PagesJudge } from '../judges/storage/pages.ts';
 import { type Dropped, RetentionJudge } from '../judges/storage/retention.ts';
 import type { SimulationOptions } from '../options.ts';
 import type { World } from '../world/world.ts';
 import { BranchJudges } from './branch-witness.ts';
+import { LineJudges, type Point } from './line-judges.ts';
 import type { BranchWitness, LineWitness, LogKept, Witness, WriteOutcome } from './sim-types.ts';
 import { type Address, processOf, regionOf } from './topology.ts';
-
-export type Point = { readonly epoch: Epoch; readonly vdl: Lsn };
 
 type WitnessOptions = Pick<
   SimulationOptions,
@@ -54,16 +47,11 @@ export type WitnessHooks = {
   readonly dropOf: (address: Address, file: string) => Omit<Dropped, 'at' | 'atUs'> | null;
 };
 
-export class SimWitness implements Witness {
-  readonly durability = new DurabilityJudge();
+export class SimWitness extends LineJudges implements Witness {
   readonly agreement = new AgreementJudge();
-  readonly monotonic = new MonotonicJudge();
   readonly convergence: ConvergenceJudge;
-  readonly singleWriter = new SingleWriterJudge({ excuseReportedLosses: false });
   readonly copies = new CopiesJudge();
   readonly fence = new FenceJudge();
-  readonly quorum = new QuorumJudge();
-  readonly rpo: RpoJudge;
   readonly observers: ObserversJudge;
   readonly pages = new PagesJudge();
   readonly retention: RetentionJudge;
@@ -90,23 +78,20 @@ export class SimWitness implements Witness {
   /** The newest fork that a writer made, with the whole path to it. */
   newest: { readonly region: string; readonly epoch: Epoch; readonly forks: readonly Fork[] } | undefined;
   readonly losses: RegionLoss[] = [];
-  readonly points = new Map<string, Point>();
-  private readonly world: World;
+  protected readonly ofLine = '';
   private readonly hooks: WitnessHooks;
   /** Writes sent after healing. */
   private late: Set<string> | undefined;
-  private readonly levels = new Map<string, Point>();
 
   constructor(
     world: World,
     { convergenceUs, regions, clock, sizes, membershipGapUs }: WitnessOptions,
     hooks: WitnessHooks,
   ) {
-    this.world = world;
+    super(world, clock.driftPpmMax);
     this.hooks = hooks;
     this.convergence = new ConvergenceJudge(convergenceUs);
     this.observers = new ObserversJudge(regions);
-    this.rpo = new RpoJudge(clock.driftPpmMax);
     const { pages, copies } = this;
     const { countCopies } = hooks;
     this.branches = new BranchJudges({ world, pages, copies, countCopies, driftPpmMax: clock.driftPpmMax });
@@ -241,33 +226,6 @@ export class SimWitness implements Witness {
     else this.counts.retries += 1;
   }
 
-  primaryDurable(region: string, epoch: Epoch, vdl: Lsn): void {
-    this.monotonic.primary(epoch, vdl);
-    this.durableIn(region, epoch, vdl, true);
-  }
-
-  shipped(to: string, epoch: Epoch, vdl: Lsn): void {
-    this.monotonic.shipped(to, epoch, vdl);
-  }
-
-  secondaryDurable(region: string, epoch: Epoch, vdl: Lsn): void {
-    this.rpo.durable(region, epoch, vdl);
-    this.durableIn(region, epoch, vdl, false);
-  }
-
-  appendAnswered(region: string, node: NodeId, scls: readonly (readonly [PgId, Lsn])[]): void {
-    this.quorum.answered(this.world.nowUs, region, node, scls);
-  }
-
-  nodeLost(region: string, node: NodeId): void {
-    this.quorum.lost(region, node);
-  }
-
-  quorumLost(region: string, epoch: Epoch, reason: string): void {
-    this.world.note(`${region} lost its quorum in epoch ${epoch}: ${reason}`);
-    this.quorum.reignEnded(this.world.nowUs, region, epoch, reason);
-  }
-
   sawLife(at: string, of: string, isRenewal: boolean): void {
     this.observers.sawLife(at, of, isRenewal, this.world.nowUs);
   }
@@ -373,12 +331,7 @@ export class SimWitness implements Witness {
     return [...ranges.values()];
   }
 
-  private durableIn(region: string, epoch: Epoch, vdl: Lsn, writes: boolean): void {
-    const known = this.levels.get(region);
-    if (known?.epoch === epoch && known.vdl === vdl) return;
-    this.levels.set(region, { epoch, vdl });
-    this.points.set(region, { epoch, vdl });
-    this.monotonic.durable(region, epoch, vdl, writes);
+  protected override moved(region: string, { epoch, vdl }: Point): void {
     this.convergence.position(this.world.nowUs, region, epoch, vdl);
   }
 }

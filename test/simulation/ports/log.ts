@@ -13,6 +13,9 @@ const left: ReadonlySet<string> = new Set([
   'err',
 ]);
 
+/** Of what is told by the witness instead. */
+export const silentLog: Pick<Logger, 'info' | 'warn'> = { info: () => undefined, warn: () => undefined };
+
 export function logTwin(region: string, component: string, note: (line: string) => void): Logger {
   return createLogger({
     service: 'simulation',

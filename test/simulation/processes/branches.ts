@@ -11,6 +11,7 @@ import type { BranchName, Epoch, Lsn, NodeId, PageNo, RegionId } from '../../../
 import { pathRequest } from '../../../storage/wire/core/path-request.ts';
 import type { SimContext, SimRuntime } from '../deployment/sim-types.ts';
 import { drawWrite, workloadPages } from '../deployment/sim-workload.ts';
+import { silentLog } from '../ports/log.ts';
 import type { RuntimeTwin } from '../ports/runtime.ts';
 import type { Prng } from '../world/prng.ts';
 import type { SimControlStore } from './control-store.ts';
@@ -142,7 +143,7 @@ export class SimBranches {
       // Gateways hear no reports here (G70).
       owedBytes: () => 0,
       metrics: { controlUpdate: () => undefined },
-      log: { info: () => undefined, warn: () => undefined },
+      log: silentLog,
       onChange: () => undefined,
       runtime: time,
       recovery: () => ({

@@ -30,6 +30,7 @@ import {
 } from '../deployment/sim-types.ts';
 import { type WrittenParts, workloadPages } from '../deployment/sim-workload.ts';
 import { type Address, regionOf } from '../deployment/topology.ts';
+import { silentLog } from '../ports/log.ts';
 import { RuntimeTwin } from '../ports/runtime.ts';
 import type { BusClient, BusMessage } from '../twins/bus.ts';
 import type { ControlEvent } from '../twins/control-bucket.ts';
@@ -132,7 +133,7 @@ export class SimGateway implements SimProcess {
         stalled: () => undefined,
         leaseSuspended: () => witness.leaseSuspended(),
       },
-      log: { info: () => undefined, warn: () => undefined },
+      log: silentLog,
       runtime: this.time,
       // Often sooner than a real gateway gives up: what the role makes of it is to be seen.
       recovery: () => ({ timeoutMs: this.patience.within(recoveryMs), fetchBytesMax: bounds.fetchBytesMax }),

@@ -7,6 +7,7 @@ import { parseJson } from '../../../regions/bus/core/messages.ts';
 import type { Holder } from '../../../regions/control/core/control-record.ts';
 import { regionId } from '../../../storage/redo/ids.ts';
 import type { BusPayload, SimContext, SimRuntime } from '../deployment/sim-types.ts';
+import { silentLog } from '../ports/log.ts';
 import type { RuntimeTwin } from '../ports/runtime.ts';
 import { sealing } from './drivers.ts';
 import type { RegionLinks } from './region-links.ts';
@@ -62,7 +63,7 @@ export class SimTakeover {
       ask: (writer, waitMs) => this.ask(writer, waitMs),
       isConnected: options.isConnected,
       metrics: { takenOver: () => undefined },
-      log: { info: () => undefined, warn: () => undefined },
+      log: silentLog,
       // Doubt that comes sooner than in a real gateway meets more writers that live.
       limits: {
         ...defaultDoubtLimits,
