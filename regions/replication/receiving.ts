@@ -106,8 +106,7 @@ export interface ReceivingOptions {
   readonly recover: (goal: RecoveryGoal) => Promise<Recovered | null>;
   /** As `openRegionReceiver` does. */
   readonly openReceiver: (at: Reign, on: ReceiverNews) => RegionReceiver;
-  /** The region follows a path; whatever it held beside that path is an orphan. */
-  /** The nodes are told of the path once this is done. */
+  /** The region follows a path; whatever it held beside that path is an orphan. The nodes are told of the path once this is done. */
   readonly onJoined: (outcome: Recovered) => Promise<void> | undefined;
   readonly telemetry: Telemetry;
   readonly log: Logger;
