@@ -98,6 +98,8 @@ function isAnswerOf<K extends keyof OperationValues>(
       return Array.isArray(value);
     case 'sequence':
       return value === null;
+    case 'wire':
+      return value !== null && 'messages' in value;
     default:
       return value !== null && 'params' in value;
   }

@@ -1,5 +1,6 @@
-/** The thread of an engine: SQLite in a worker, started and ready, before anything is asked of it. */
+/** The thread of an engine: SQLite or PostgreSQL in a worker, started and ready, before anything is asked of it. */
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import type { EngineKind } from '../sql/engine-kind.ts';
 import { defaultEngineLimits, type EngineLimits, engineLimitsProblem } from './core/engine-limits.ts';
 import type { EngineWorkerData } from './core/engine-protocol.ts';
 import { EngineShared } from './core/engine-shared.ts';
@@ -7,12 +8,20 @@ import { Handover } from './engine-handover.ts';
 
 /** What a thread is started with. */
 export interface EngineThreadOptions {
+  /** Default: SQLite. */
+  readonly kind?: EngineKind;
   /** Bound on cached pages that are durable, bytes. */
   readonly pageCacheBytes: number;
   readonly limits?: Partial<EngineLimits>;
   /** Counts the large answers under way of all engines that share it; see `Handover`. Default: a count of its own. */
   readonly largeAnswers?: SharedArrayBuffer;
 }
+
+/** What runs in the worker: each of them takes and gives the messages of `engine-protocol.ts`. */
+const programs: Readonly<Record<EngineKind, URL>> = {
+  sqlite: new URL('./thread/engine-worker.ts', import.meta.url),
+  postgres: new URL('./postgres/postgres-worker.ts', import.meta.url),
+};
 
 export interface EngineThread {
   readonly limits: EngineLimits;
@@ -33,7 +42,7 @@ export async function startEngineThread(options: EngineThreadOptions): Promise<E
   const handover = new Handover(options.largeAnswers === undefined ? {} : { all: options.largeAnswers });
   const { pageCacheBytes } = options;
   const engine: EngineWorkerData = { limits, pageCacheBytes, shared: shared.buffer };
-  const worker = new Worker(new URL('./thread/engine-worker.ts', import.meta.url), {
+  const worker = new Worker(programs[options.kind ?? 'sqlite'], {
     workerData: { engine, pages: channel.port2, handover: handover.buffers },
     transferList: [channel.port2],
     name: 'sextant-engine',

@@ -16,6 +16,7 @@ import { emptyResult, operationWhileLost } from '../sql/lost-transaction.ts';
 import type { AnyOperationValue, SqlOperation } from '../sql/operation.ts';
 import type { SqlError, SqlOutcome } from '../sql/sql.ts';
 import type { StreamState } from '../sql/stream-state.ts';
+import { rolledBackWire } from '../sql/wire-operation.ts';
 import { opensReadTransaction, type SessionPlace } from './core/routing.ts';
 
 export type LocalAnswer =
@@ -320,6 +321,8 @@ function valueFor(operation: SqlOperation): AnyOperationValue {
       return emptyResult;
     case 'batch':
       return operation.steps.map(() => ({ ok: true, value: emptyResult }));
+    case 'wire':
+      return rolledBackWire;
     default:
       return null;
   }

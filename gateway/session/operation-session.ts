@@ -12,6 +12,7 @@ import type {
   SqlSession,
   SqlStatement,
 } from '../sql/sql.ts';
+import { isBatch } from './core/outcomes.ts';
 
 export abstract class OperationSession implements SqlSession {
   abstract isAutocommit(): boolean;
@@ -41,10 +42,7 @@ export abstract class OperationSession implements SqlSession {
       this.run({ kind: 'batch', steps }, context, (outcome) => {
         if (!outcome.ok) return resolve(outcome);
         const { value } = outcome;
-        assert(
-          value !== null && !('rows' in value) && !('params' in value),
-          'a batch is answered step by step',
-        );
+        assert(isBatch(value), 'a batch is answered step by step');
         resolve({ ok: true, value });
       }),
     );

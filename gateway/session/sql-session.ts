@@ -31,7 +31,14 @@ import {
   unknownFate,
 } from './core/outcomes.ts';
 import { type ReadOnlyReading, readOnlyOperation, writeRefused } from './core/read-only.ts';
-import { asksForWriter, classOfOperation, leavesTransaction, mayCommit, route } from './core/routing.ts';
+import {
+  asksForWriter,
+  classAtWriter,
+  classOfOperation,
+  leavesTransaction,
+  mayCommit,
+  route,
+} from './core/routing.ts';
 import type { ServiceLimits } from './core/service-limits.ts';
 import type { Database } from './database.ts';
 import type { ForwardClient, ForwardOutcome } from './forward-client.ts';
@@ -129,7 +136,7 @@ export class GatewaySession extends OperationSession {
       done(lost);
       return;
     }
-    const kind = classOfOperation(request.operation);
+    const kind = this.classOf(request.operation);
     const where = this.runsAtOnce(kind);
     if (where === null) {
       void this.route(request, kind).then(done);
@@ -140,6 +147,12 @@ export class GatewaySession extends OperationSession {
       if (concluded.kind === 'answer') done(concluded.outcome);
       else void this.route(request, kind, concluded).then(done);
     });
+  }
+
+  private classOf(operation: SqlOperation): StatementClass {
+    const kind = classOfOperation(operation);
+    const isShared = !this.services.readOnly && this.database.watch.place() === 'here';
+    return isShared ? classAtWriter(operation, kind) : kind;
   }
 
   /** The engine that can take an operation now; null when there is something to wait for first. */
@@ -253,7 +266,9 @@ export class GatewaySession extends OperationSession {
   private runHere(request: Request, where: LocalPlace, done: (local: LocalAnswer) => void): void {
     request.trail?.ranHere();
     const trace = this.database.tracer.engineTrace(request.span?.context ?? null);
-    this.local.run(request.operation, where, trace, this.state, done);
+    const { operation } = request;
+    const placed = operation.kind === 'wire' ? { ...operation, atLeast: this.marks.least } : operation;
+    this.local.run(placed, where, trace, this.state, done);
   }
 
   /** What follows from the engine's answer. @param idle the stream had to go on nowhere in particular. */

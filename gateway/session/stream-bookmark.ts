@@ -44,6 +44,13 @@ export class StreamBookmark {
     return given === null || seen === null ? (seen ?? given) : this.later(given, seen);
   }
 
+  /** What every read of the stream has to show: all that it has seen, on the path that is read here. */
+  get least(): Lsn {
+    const { now } = this;
+    const place = now === null ? null : this.volume.placeOf(now);
+    return place?.kind === 'at' ? place.lsn : zeroLsn;
+  }
+
   /** How far a read has to be, if that is known without waiting; null when there is something to wait for or to tell. */
   get needed(): Lsn | null {
     if (this.given === null) return zeroLsn;

@@ -259,6 +259,13 @@ const table = {
     retryable: false,
     httpStatus: 403,
   },
+  SEXTANT_WRONG_ENGINE: {
+    meaning: 'The database belongs to another SQL engine than the one the client speaks to.',
+    action:
+      'Use a client of the engine that the message names, or set `engine` in the configuration of the gateways to it.',
+    retryable: false,
+    httpStatus: 400,
+  },
   SEXTANT_POINT_UNAVAILABLE: {
     meaning: 'The place in history that was named is not one that can be read or gone back to here.',
     action: 'Name another one; the message says why this one cannot be had.',

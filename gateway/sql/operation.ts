@@ -2,18 +2,21 @@
 import { unreachable } from '../../storage/core.ts';
 import type { BatchResult, BatchStep, SqlDescription, SqlResult, SqlStatement } from './sql.ts';
 import { factsOf } from './statement-facts.ts';
+import type { WireOperation, WireResult } from './wire-operation.ts';
 
 export type SqlOperation =
   | { readonly kind: 'execute'; readonly statement: SqlStatement }
   | { readonly kind: 'batch'; readonly steps: readonly BatchStep[] }
   | { readonly kind: 'sequence'; readonly sql: string }
-  | { readonly kind: 'describe'; readonly sql: string };
+  | { readonly kind: 'describe'; readonly sql: string }
+  | WireOperation;
 
 export interface OperationValues {
   readonly execute: SqlResult;
   readonly batch: BatchResult;
   readonly sequence: null;
   readonly describe: SqlDescription;
+  readonly wire: WireResult;
 }
 
 export type AnyOperationValue = OperationValues[keyof OperationValues];
@@ -28,6 +31,8 @@ export function statementsOf(operation: SqlOperation): readonly string[] {
     case 'sequence':
     case 'describe':
       return [operation.sql];
+    case 'wire':
+      return operation.statements;
     default:
       return unreachable(operation);
   }
@@ -44,6 +49,8 @@ export function verbOf(operation: SqlOperation): string {
       return factsOf(operation.sql).word;
     case 'describe':
       return '';
+    case 'wire':
+      return operation.statements.length > 1 ? 'BATCH' : factsOf(operation.statements[0] ?? '').word;
     default:
       return unreachable(operation);
   }

@@ -6,7 +6,7 @@ import type { Place } from '../../regions/index.ts';
 import { monotonicMs } from '../../storage/index.ts';
 import type { EngineSession } from '../engine/engine-stream.ts';
 import type { GatewayMetrics } from '../observe/gateway-metrics.ts';
-import { failureOf } from '../session/core/outcomes.ts';
+import { failureOf, isBatch } from '../session/core/outcomes.ts';
 import { type ReadOnlyErrors, readOnlyOperation } from '../session/core/read-only.ts';
 import type { Database } from '../session/database.ts';
 import { OperationSession } from '../session/operation-session.ts';
@@ -202,7 +202,7 @@ function errorsAt({ text }: Resolved): ReadOnlyErrors {
 function told(outcome: Outcome, { write }: ReadOnlyErrors): Outcome {
   if (!outcome.ok) return outcome.error.code === 'SEXTANT_READ_ONLY' ? { ok: false, error: write } : outcome;
   const { value } = outcome;
-  if (value === null || 'rows' in value || 'params' in value) return outcome;
+  if (!isBatch(value)) return outcome;
   const steps = value.map((step) =>
     step !== null && !step.ok && step.error.code === 'SEXTANT_READ_ONLY'
       ? ({ ok: false, error: write } as const)

@@ -7,6 +7,7 @@ import assert from 'node:assert/strict';
 import type { EngineAnswer } from '../../gateway/engine/core/engine-protocol.ts';
 import { Engine } from '../../gateway/engine/engine.ts';
 import type { EngineSession } from '../../gateway/engine/engine-stream.ts';
+import { isBatch } from '../../gateway/session/core/outcomes.ts';
 import type { AnyOperationValue, SqlOperation } from '../../gateway/sql/operation.ts';
 import type { SqlOutcome, SqlResult, SqlStatement } from '../../gateway/sql/sql.ts';
 import { freshStream, type StreamState } from '../../gateway/sql/stream-state.ts';
@@ -181,7 +182,8 @@ function outcomeOf(operation: Operation, outcome: AnyAnswer['outcome']): Outcome
   const { value } = outcome;
   if (value === null) return { kind: 'done' };
   if ('rows' in value) return statementOf({ ok: true, value });
-  if (!('params' in value)) return { kind: 'batch', steps: value.map(statementOf) };
+  if (isBatch(value)) return { kind: 'batch', steps: value.map(statementOf) };
+  assert('params' in value, 'SQLite is asked for nothing else');
   const sql = operation.kind === 'describe' ? operation.sql : '';
   if (settingPragma.test(sql)) return { kind: 'done' };
   return description(sql, value.columns, value.params.length, value.isReadonly);

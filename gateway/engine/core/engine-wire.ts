@@ -25,6 +25,7 @@ import {
   type StreamSetting,
   type StreamState,
 } from '../../sql/stream-state.ts';
+import type { WireOperation, WireResult } from '../../sql/wire-operation.ts';
 import type {
   EngineAnswer,
   EngineCommit,
@@ -44,8 +45,8 @@ export interface PackedFromWorker {
 }
 
 const inward = { operation: 0, other: 1 } as const;
-const operations = { execute: 0, batch: 1, sequence: 2, describe: 3 } as const;
-const outcomes = { failed: 0, result: 1, batch: 2, nothing: 3, description: 4, skipped: 5 } as const;
+const operations = { execute: 0, batch: 1, sequence: 2, describe: 3, wire: 4 } as const;
+const outcomes = { failed: 0, result: 1, batch: 2, nothing: 3, description: 4, skipped: 5, wire: 6 } as const;
 const flag = {
   wantRows: 1,
   autocommit: 1,
@@ -98,6 +99,9 @@ function packOperation(out: unknown[], message: Extract<ToWorker, { kind: 'opera
     case 'describe':
       out.push(operations.describe, operation.sql);
       return;
+    case 'wire':
+      out.push(operations.wire, operation);
+      return;
   }
 }
 
@@ -124,6 +128,8 @@ function unpackSql(from: Values): SqlOperation {
     }
     case operations.sequence:
       return { kind: 'sequence', sql: from.text() };
+    case operations.wire:
+      return from.as<WireOperation>();
     default:
       assert.equal(kind, operations.describe, 'G27: an operation of a known kind');
       return { kind: 'describe', sql: from.text() };
@@ -291,6 +297,7 @@ function packOutcome(out: unknown[], outcome: SqlOutcome<AnyOperationValue>): vo
   if (value === null) out.push(outcomes.nothing);
   else if ('rows' in value) packResult(out, value);
   else if ('params' in value) out.push(outcomes.description, value);
+  else if ('messages' in value) out.push(outcomes.wire, value);
   else {
     out.push(outcomes.batch, value.length);
     for (const step of value) {
@@ -309,6 +316,8 @@ function unpackOutcome(from: Values): SqlOutcome<AnyOperationValue> {
       return { ok: true, value: from.as<SqlDescription>() };
     case outcomes.batch:
       return { ok: true, value: unpackBatch(from) };
+    case outcomes.wire:
+      return { ok: true, value: from.as<WireResult>() };
     default:
       return unpackStep(from, kind);
   }

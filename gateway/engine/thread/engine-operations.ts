@@ -1,6 +1,7 @@
 /** How the engine carries out execute, batch, sequence and describe, statement by statement. */
 import assert from 'node:assert/strict';
 import { conditionHolds } from '../../sql/condition.ts';
+import { wrongEngine } from '../../sql/engine-kind.ts';
 import { adviseError, failure, sqlError } from '../../sql/errors.ts';
 import { emptyResult, whileLost } from '../../sql/lost-transaction.ts';
 import type {
@@ -89,6 +90,8 @@ export class Operations {
         return yield* this.sequence(session, operation, asked.sql);
       case 'describe':
         return this.describe(session, operation, asked.sql);
+      case 'wire':
+        return { ok: false, error: wrongEngine('sqlite') };
     }
   }
 

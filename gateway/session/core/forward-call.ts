@@ -8,6 +8,7 @@ import type { AnyOperationValue, SqlOperation } from '../../sql/operation.ts';
 import type { BatchCondition, SqlOutcome, SqlResult, SqlValue } from '../../sql/sql.ts';
 import { readPreferences, type StreamState } from '../../sql/stream-state.ts';
 import { decodeBase64, decodeInteger, encodeBase64 } from '../../sql/values.ts';
+import { type WireOperation, type WireResult, wireStatuses } from '../../sql/wire-operation.ts';
 import { type Decoded, parseChecked } from './forward-messages.ts';
 
 /** An operation for the writer. */
@@ -126,6 +127,14 @@ const conditionSchema: z.ZodType<BatchCondition> = z.lazy(() =>
   ]),
 );
 
+const bytesSchema = z.string().transform((text, context): Uint8Array => {
+  const bytes = decodeBase64(text);
+  if (bytes !== null) return bytes;
+  context.addIssue({ code: 'custom', message: 'expected bytes in base64' });
+  return z.NEVER;
+});
+const wireSettingsSchema = z.record(z.string().max(64), z.string().max(8_192));
+
 const operationSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('execute'), statement: statementSchema }),
   z.object({
@@ -134,6 +143,14 @@ const operationSchema = z.discriminatedUnion('kind', [
   }),
   z.object({ kind: z.literal('sequence'), sql: z.string() }),
   z.object({ kind: z.literal('describe'), sql: z.string() }),
+  z.object({
+    kind: z.literal('wire'),
+    messages: bytesSchema,
+    prepared: z.array(z.object({ name: z.string().max(63), parse: bytesSchema })),
+    statements: z.array(z.string()),
+    class: z.enum(['read', 'write', 'unclear']),
+    settings: wireSettingsSchema,
+  }),
 ]);
 
 const rowidSchema = z.string().transform((text, context): bigint => {
@@ -197,6 +214,12 @@ const descriptionSchema = z.object({
   isReadonly: z.boolean(),
 });
 
+const wireResultSchema: z.ZodType<WireResult> = z.object({
+  messages: bytesSchema,
+  status: z.enum(wireStatuses),
+  settings: wireSettingsSchema.nullable(),
+});
+
 const answered = {
   kind: z.literal('answered'),
   autocommit: z.boolean(),
@@ -215,6 +238,7 @@ const forwardResultSchema = z.union([
   }),
   z.object({ ...answered, of: z.literal('sequence'), outcome: outcomeOf(z.null()) }),
   z.object({ ...answered, of: z.literal('describe'), outcome: outcomeOf(descriptionSchema) }),
+  z.object({ ...answered, of: z.literal('wire'), outcome: outcomeOf(wireResultSchema) }),
 ]);
 
 /** Everything but the values of SQL is JSON as it stands. */
@@ -245,9 +269,18 @@ export function encodeCall(call: ForwardCall): Uint8Array {
             kind: 'batch',
             steps: operation.steps.map((step) => ({ ...step, statement: statement(step.statement) })),
           }
-        : operation;
+        : operation.kind === 'wire'
+          ? wireMessages(operation)
+          : operation;
   return Buffer.from(wireJson({ ...parts, [readOnly ? 'reading' : 'operation']: wire }));
 }
+
+/** What `atLeast` says is about engines that read; the writer shows everything. */
+const wireMessages = ({ atLeast: _, ...operation }: WireOperation): object => ({
+  ...operation,
+  messages: encodeBase64(operation.messages),
+  prepared: operation.prepared.map(({ name, parse }) => ({ name, parse: encodeBase64(parse) })),
+});
 
 export function decodeCall(bytes: Uint8Array): Decoded<ForwardCall> {
   return parseChecked(callSchema, textOf(bytes));
@@ -264,6 +297,7 @@ function wireValue(value: AnyOperationValue): unknown {
   if (value === null) return null;
   if ('rows' in value) return wireRows(value);
   if ('params' in value) return value;
+  if ('messages' in value) return { ...value, messages: encodeBase64(value.messages) };
   return value.map((step) => (step?.ok === true ? { ok: true, value: wireRows(step.value) } : step));
 }
 

@@ -1,10 +1,13 @@
 /** What the outcome of an operation says about where it should have run, and what is told of one that has none. Pure. */
 import { adviseError } from '../../sql/errors.ts';
 import type { AnyOperationValue, SqlOperation } from '../../sql/operation.ts';
-import type { SqlError, SqlOutcome } from '../../sql/sql.ts';
+import type { BatchResult, SqlError, SqlOutcome } from '../../sql/sql.ts';
 import { asksForWriter, leavesTransaction, mayCommit } from './routing.ts';
 
 type Outcome = SqlOutcome<AnyOperationValue>;
+
+/** Whether the value is that of a batch: what became of each of its steps. */
+export const isBatch = (value: AnyOperationValue): value is BatchResult => Array.isArray(value);
 
 export function failureOf(outcome: Outcome): SqlError | null {
   return outcome.ok ? null : outcome.error;
@@ -19,7 +22,7 @@ export function isUnknown(outcome: Outcome): boolean {
 export function readerFailure(outcome: Outcome): SqlError | null {
   if (!outcome.ok) return outcome.error;
   const { value } = outcome;
-  if (value === null || 'rows' in value || 'params' in value) return null;
+  if (!isBatch(value)) return null;
   for (const step of value) if (step?.ok === false && asksForWriter(step.error) !== null) return step.error;
   return null;
 }

@@ -7,6 +7,7 @@ import { adviseError } from '../../sql/errors.ts';
 import type { SqlOperation } from '../../sql/operation.ts';
 import type { SqlError, SqlStatement } from '../../sql/sql.ts';
 import { factsOf, firstWord, readonlyBegin, withoutLeadingBlanks } from '../../sql/statement-facts.ts';
+import type { WireOperation } from '../../sql/wire-operation.ts';
 
 /** What a write is told. */
 export const writeRefused: SqlError = adviseError(
@@ -77,7 +78,20 @@ export function readOnlyOperation(operation: SqlOperation, errors = scopeErrors)
     }
     case 'describe':
       return { kind: 'run', operation };
+    case 'wire':
+      return readOnlyWire(operation, errors);
     default:
       return unreachable(operation);
   }
+}
+
+/** On an engine that reads, every transaction is one that reads: a plain BEGIN needs no other words. */
+function readOnlyWire(operation: WireOperation, errors: ReadOnlyErrors): ReadOnlyReading {
+  if (operation.class !== 'write') return { kind: 'run', operation };
+  const begins = (sql: string) => firstWord(sql) === 'BEGIN';
+  const writing = operation.statements.find((sql) => !begins(sql) && factsOf(sql).kind === 'write');
+  if (writing !== undefined || !operation.statements.some(begins))
+    return refused(writing ?? operation.statements[0] ?? '', errors);
+  const statements = operation.statements.map((sql) => (begins(sql) ? readonlyBegin : sql));
+  return { kind: 'run', operation: { ...operation, statements, class: 'read' } };
 }

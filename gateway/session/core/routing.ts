@@ -56,6 +56,14 @@ export function route(session: SessionPlace, kind: StatementClass, writer: Write
   }
 }
 
+/**
+ * What an operation is taken for where this gateway's engine is the writer's. A PostgreSQL engine serves one session after the
+ * other and takes the memory of a process: reads share the one that is there.
+ */
+export function classAtWriter(operation: SqlOperation, kind: StatementClass): StatementClass {
+  return operation.kind === 'wire' ? 'write' : kind;
+}
+
 /** What an operation's texts say. */
 export function classOfOperation(operation: SqlOperation): StatementClass {
   switch (operation.kind) {
@@ -74,6 +82,8 @@ export function classOfOperation(operation: SqlOperation): StatementClass {
       return factsOf(operation.sql).kind === 'write' ? 'write' : 'unclear';
     case 'describe':
       return 'read';
+    case 'wire':
+      return operation.class;
     default:
       return unreachable(operation);
   }

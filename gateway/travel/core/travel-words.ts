@@ -20,6 +20,7 @@ const bad = (text: string): TravelWish => ({ kind: 'bad', error: sqlError('SQLIT
 /** Whether any statement of an operation names the PRAGMA. Costs a look at what is remembered of each text. */
 export function travels(operation: SqlOperation): boolean {
   if (operation.kind === 'execute') return factsOf(operation.statement.sql).travels;
+  if (operation.kind === 'wire') return false;
   return statementsOf(operation).some((sql) => factsOf(sql).travels);
 }
 
@@ -90,6 +91,7 @@ export function readTravel(operation: SqlOperation): TravelReading {
           )
         : { kind: 'stay' };
     case 'describe':
+    case 'wire':
       return { kind: 'stay' };
   }
 }

@@ -1,0 +1,28 @@
+/** Which SQL engine a deployment's databases belong to. */
+import { adviseError } from './errors.ts';
+import type { SqlError } from './sql.ts';
+
+export const engineKinds = ['sqlite', 'postgres'] as const;
+export type EngineKind = (typeof engineKinds)[number];
+
+const words: Readonly<Record<EngineKind, { readonly name: string; readonly clients: string }>> = {
+  sqlite: { name: 'SQLite', clients: 'a libSQL client, at the HTTP address of a gateway' },
+  postgres: { name: 'PostgreSQL', clients: 'a PostgreSQL client, at the `postgres` address of a gateway' },
+};
+
+/** What somebody is told who speaks another language than the databases do. */
+export function wrongEngine(engine: EngineKind): SqlError {
+  const { name, clients } = words[engine];
+  return adviseError(
+    'SEXTANT_WRONG_ENGINE',
+    `The databases of this deployment are kept by ${name}, which is reached by ${clients}`,
+  );
+}
+
+/** The volume was written by one engine and is opened by another. */
+export function foreignVolume(written: EngineKind, opened: EngineKind): SqlError {
+  return adviseError(
+    'SEXTANT_WRONG_ENGINE',
+    `The volume holds a database of ${words[written].name}, and this gateway is configured with \`engine: ${opened}\``,
+  );
+}
