@@ -1,7 +1,6 @@
 /** A volume in memory with PostgreSQL's files, and hands to break it with. */
-import { baseImage } from '../../../../gateway/engine/postgres/base-image.ts';
+import { baseImage, writeBaseImage } from '../../../../gateway/engine/postgres/base-image.ts';
 import type { FilePages } from '../../../../gateway/engine/postgres/core/file-pages.ts';
-import { makeFiles } from '../../../../gateway/engine/postgres/core/new-files.ts';
 import { PageSet } from '../../../../gateway/engine/postgres/core/page-set.ts';
 import { VolumeFiles } from '../../../../gateway/engine/postgres/core/volume-files.ts';
 import type { PageNo } from '../../../../storage/core.ts';
@@ -16,7 +15,7 @@ export class PagesInMemory implements FilePages {
   /** A new database. */
   static async create(): Promise<PagesInMemory> {
     const volume = new PagesInMemory();
-    makeFiles(volume, await baseImage());
+    writeBaseImage(VolumeFiles.format(volume), await baseImage());
     volume.publish();
     return volume;
   }
