@@ -215,7 +215,9 @@ describe('files in the pages of a volume', () => {
     const { volume } = formatted();
     const withPage1 = (change: (page: Uint8Array) => void): FilesVolume => {
       const image = volume.image();
-      change(image.get(page1) ?? new Uint8Array(0));
+      const page = image.get(page1)?.slice() ?? new Uint8Array(0);
+      change(page);
+      image.set(page1, page);
       return new FilesVolume(image);
     };
     const opened = (changed: FilesVolume): string => fault(() => new VolumeFiles(changed.set));
