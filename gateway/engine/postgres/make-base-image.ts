@@ -37,8 +37,8 @@ const settingsFile = [
 const initdb = ['--wal-segsize=1', '--no-data-checksums', '-c', 'wal_recycle=off'];
 
 const dataDirectory = PGlite.paths.PGDATA;
-/** Names the process that has the database open. */
-const lockFile = 'postmaster.pid';
+/** Names the process that has the database open; and what PostgreSQL removes at each start, and writes again. */
+const leftOut = ['postmaster.pid', 'pg_internal.init'];
 
 /** What is used of emscripten's `FS` to read a tree. */
 interface ReadableFs {
@@ -68,7 +68,7 @@ export async function makeBaseImage(): Promise<BaseImage> {
 /** The files below a directory of PGDATA, each directory before what is in it. */
 function* filesOf(fs: ReadableFs, directory: string): Generator<BaseFile> {
   for (const name of fs.readdir(`${dataDirectory}/${directory}`)) {
-    if (name === '.' || name === '..' || name === lockFile) continue;
+    if (name === '.' || name === '..' || leftOut.includes(name)) continue;
     const path = directory === '' ? name : `${directory}/${name}`;
     if (path === spillPath) continue;
     const { mode } = fs.stat(`${dataDirectory}/${path}`);

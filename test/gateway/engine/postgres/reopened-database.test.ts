@@ -189,3 +189,26 @@ test('two databases made of one base image are told apart, and begin with the se
   expect(identifiers[0]).toMatch(/^\d{15,}$/);
   expect(identifiers[0]).not.toBe(identifiers[1]);
 }, 60_000);
+
+test('a commit of one row is one write to WAL: at the median less than 256 bytes of redo, and one page', async () => {
+  const volume = await newDatabase();
+  const { db } = await openDatabase(volume, ['shared_buffers=16MB']);
+  await db.exec('CREATE TABLE t (id int PRIMARY KEY, v int, filler text)');
+  await db.exec("INSERT INTO t SELECT g, 0, repeat('x', 100) FROM generate_series(0, 999) g");
+  await db.exec('CHECKPOINT'); // Whole pages would be written after this one, were they not turned off.
+  volume.publish();
+  const random = chance(seed);
+  const commits: { readonly bytes: number; readonly pages: number }[] = [];
+  for (let at = 0; at < 200; at++) {
+    await db.query(`UPDATE t SET v = v + 1 WHERE id = ${random(1000)}`);
+    const { bytes, changes } = volume.publish();
+    commits.push({ bytes, pages: changes.length });
+    await db.query('SELECT count(*) FROM t');
+    expect(volume.publish().changes).toEqual([]);
+  }
+  const median = (of: (commit: (typeof commits)[number]) => number): number =>
+    commits.map(of).sort((a, b) => a - b)[commits.length / 2] ?? 0;
+  expect(median(({ bytes }) => bytes)).toBeLessThan(256);
+  expect(median(({ pages }) => pages)).toBe(1);
+  await db.close();
+}, 60_000);
