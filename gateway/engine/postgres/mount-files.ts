@@ -71,17 +71,23 @@ const noTime = new Date(0);
 const blockBytes = 4096;
 
 /**
- * Mounts a volume's files on a directory that exists.
+ * Mounts a volume's files on a directory that exists. Whoever is to look in between (to cancel, to show a sign of life) can do so in
+ * `files`.
  * @param files asked at every operation; other files than before need `unmountFiles` and another mount
+ * @throws PageUnavailable, and nothing is mounted
  */
 export function mountFiles(fs: EmscriptenFs, files: () => VolumeFiles, at: string): MountedFiles {
   const mounted = new FilesMount(fs, files);
+  const spills = mounted.hasDirectory(spillPath);
   fs.mount(mounted.type(), {}, at);
-  if (mounted.hasDirectory(spillPath)) fs.mount(fs.root.mount.type, {}, `${at}/${spillPath}`);
+  if (spills) fs.mount(fs.root.mount.type, {}, `${at}/${spillPath}`);
   return mounted;
 }
 
-/** The other half of `mountFiles`: forgets every name. Streams that are open are to be closed before. */
+/**
+ * The other half of `mountFiles`: forgets every name. Streams that are open are to be closed before, after `files` gives other files:
+ * nothing is asked of pages that are given up.
+ */
 export function unmountFiles(fs: EmscriptenFs, at: string): void {
   fs.unmount(at);
 }

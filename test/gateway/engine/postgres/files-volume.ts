@@ -20,16 +20,16 @@ export interface SetRedo {
 export class FilesVolume {
   /** Pages by what was published last; those that are gone stay, so that who reads one is found out. */
   readonly cache = new Map<PageNo, Uint8Array>();
-  /** What storage holds. */
-  stored = new Map<PageNo, Uint8Array>();
+  /** What storage holds. No page is changed in place. */
+  readonly stored = new Map<PageNo, Uint8Array>();
   readonly set: PageSet;
   /** Pages asked for. */
   reads = 0;
 
   constructor(stored: ReadonlyMap<PageNo, Uint8Array> = new Map()) {
     for (const [page, bytes] of stored) {
-      this.cache.set(page, bytes.slice());
-      this.stored.set(page, bytes.slice());
+      this.cache.set(page, bytes);
+      this.stored.set(page, bytes);
     }
     this.set = new PageSet({
       readPage: (page) => {
@@ -60,14 +60,14 @@ export class FilesVolume {
       const image = this.stored.get(page);
       if (image === undefined && change.kind === 'pageDelta')
         throw new Error(`page ${page} begins with a delta`);
-      this.stored.set(page, applyChange(image ?? new Uint8Array(4096), change));
+      this.stored.set(page, applyChange(image?.slice() ?? new Uint8Array(4096), change));
     }
     return { changes, bytes: changes.reduce((sum, change) => sum + recordBytes(change), 0) };
   }
 
   /** The pages of this moment as storage has them. */
   image(): Map<PageNo, Uint8Array> {
-    return new Map([...this.stored].map(([page, bytes]) => [page, bytes.slice()]));
+    return new Map(this.stored);
   }
 }
 
