@@ -108,7 +108,9 @@ export class BackendRunner {
       this.applied = settings;
       return null;
     }
-    const error = [...messagesOf(answer.messages)].filter(({ type }) => type === 'E').map(({ whole }) => whole);
+    const error = [...messagesOf(answer.messages)]
+      .filter(({ type }) => type === 'E')
+      .map(({ whole }) => whole);
     const status = statusAfter(messages, 'I');
     return {
       messages: Buffer.concat(status === 'I' ? [...error, readyForQuery('I')] : error),

@@ -2,6 +2,7 @@
  * The backend over the pages of a volume: loaded when it is first needed, started on the pages that are to be shown, thrown away
  * with its changes when anything goes wrong, and kept fit.
  */
+import { Worker } from 'node:worker_threads';
 import { type Lsn, zeroLsn } from '../../../storage/core.ts';
 import { sqlError } from '../../sql/errors.ts';
 import type { SqlError } from '../../sql/sql.ts';
@@ -11,7 +12,8 @@ import type { Committer } from '../thread/engine-commits.ts';
 import type { EngineDesk } from '../thread/engine-desk.ts';
 import { Backend, BackendBroken } from './backend.ts';
 import { BackendRunner, type RunnerSession, type RunResult } from './backend-runner.ts';
-import { type BaseImage, baseImage, writeBaseImage } from './base-image.ts';
+import { baseImage, writeBaseImage } from './base-image.ts';
+import type { BaseImage } from './core/base-archive.ts';
 import { VolumeFault } from './core/file-error.ts';
 import { Upkeep } from './core/upkeep.ts';
 import { nobody, ServedPages } from './served-pages.ts';
@@ -86,7 +88,7 @@ export class ServedBackend {
         });
         this.loaded = { backend, runner: new BackendRunner(backend, limits.preparedStatements) };
       }
-      if (!this.isReady) this.image = await baseImage();
+      if (!this.isReady) this.image = await baseImage({ make: makeBesides });
     };
     // What goes wrong here goes wrong always: it ends the thread, and with the error everybody is told.
     void load().then(() => {
@@ -116,7 +118,9 @@ export class ServedBackend {
     if (this.isWriter) return false;
     if (this.pages.changedBytes >= this.desk.limits.readerChangesBytes) return true;
     if (!this.pages.isBehind) return false;
-    return atLeast > this.pages.readPoint || performance.now() - this.shownSinceMs >= this.desk.limits.refreshMs;
+    return (
+      atLeast > this.pages.readPoint || performance.now() - this.shownSinceMs >= this.desk.limits.refreshMs
+    );
   }
 
   private start(): SqlError | null {
@@ -129,10 +133,7 @@ export class ServedBackend {
       this.image = null;
       this.mustPublish();
     }
-    backend.start(
-      this.pages.openFiles(),
-      this.isWriter ? {} : { default_transaction_read_only: 'on' },
-    );
+    backend.start(this.pages.openFiles(), this.isWriter ? {} : { default_transaction_read_only: 'on' });
     runner.restarted();
     this.upkeep.started();
     if (this.isWriter) this.mustPublish();
@@ -205,7 +206,10 @@ export class ServedBackend {
         return true;
       case 'look': {
         const rows = runner.own(this.upkeep.lookSql) ?? [];
-        this.upkeep.looked(rows.map(([sql]) => sql ?? ''), performance.now());
+        this.upkeep.looked(
+          rows.map(([sql]) => sql ?? ''),
+          performance.now(),
+        );
         this.mustPublish();
         return true;
       }
@@ -242,4 +246,14 @@ export class ServedBackend {
     const late = this.reads++ % readsPerLook === 0 && performance.now() >= this.deadlineMs;
     if (late || this.desk.stopReason() !== null) this.loaded?.backend.interrupt();
   }
+}
+
+/** `initdb` keeps a thread busy for seconds. @throws Error when it fails */
+function makeBesides(): Promise<BaseImage> {
+  const worker = new Worker(new URL('./base-image-thread.ts', import.meta.url), { name: 'sextant-initdb' });
+  return new Promise<BaseImage>((resolve, reject) => {
+    worker.once('message', resolve);
+    worker.once('error', reject);
+    worker.once('exit', (code) => reject(new Error(`initdb ended with code ${code} and made nothing`)));
+  }).finally(() => worker.terminate());
 }

@@ -21,11 +21,18 @@ export function settingsSql(settings: WireSettings): string {
     return value === undefined ? [] : [`set_config(${quoted(name)}, ${quoted(value)}, false)`];
   });
   // One call for each, in order: a SELECT does not promise the order of its columns' side effects, several statements do.
-  return ['RESET ROLE', 'RESET SESSION AUTHORIZATION', 'RESET ALL', ...calls.map((call) => `SELECT ${call}`)].join('; ');
+  return [
+    'RESET ROLE',
+    'RESET SESSION AUTHORIZATION',
+    'RESET ALL',
+    ...calls.map((call) => `SELECT ${call}`),
+  ].join('; ');
 }
 
 const quoted = (text: string): string =>
-  text.includes('\\') ? `E'${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'` : `'${text.replaceAll("'", "''")}'`;
+  text.includes('\\')
+    ? `E'${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`
+    : `'${text.replaceAll("'", "''")}'`;
 
 /** SQL that answers a row (name, value) for each setting of the session. @param own names that the server does not know. */
 export function readSettingsSql(own: Iterable<string>): string {

@@ -1,8 +1,8 @@
 /** A PostgreSQL engine on a volume in memory, and clients of it, for tests. */
 import assert from 'node:assert/strict';
 import type { EngineAnswer } from '../../../../gateway/engine/core/engine-protocol.ts';
-import { query } from '../../../../gateway/engine/postgres/core/wire-messages.ts';
 import type { EngineSession } from '../../../../gateway/engine/engine-stream.ts';
+import { query } from '../../../../gateway/engine/postgres/core/wire-messages.ts';
 import type { AnyOperationValue } from '../../../../gateway/sql/operation.ts';
 import { freshStream } from '../../../../gateway/sql/stream-state.ts';
 import type {
