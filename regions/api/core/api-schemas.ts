@@ -104,11 +104,16 @@ const statusSchema = z.object({
         .describe(
           'One of its gateways: that which writes, else one that is ready, else the last that was heard.',
         ),
+      postgres: z
+        .string()
+        .exactOptional()
+        .describe('host:port where that gateway takes PostgreSQL clients; left out with SQLite.'),
       gateways: z
         .array(
           z.object({
             name: z.string(),
             address: z.string(),
+            postgres: z.string().exactOptional(),
             phase: z.enum(['reading', 'claiming', 'recovering', 'writing', 'draining', 'releasing']),
             ready: z.boolean(),
             vdl: z.int(),

@@ -66,6 +66,7 @@ const regionStatusSchema = z.looseObject({
   ready: z.boolean().nullish(),
   headless: z.boolean().nullish(),
   gateway: z.string().nullish(),
+  postgres: z.string().nullish(),
   gateways: z
     .array(
       z.looseObject({

@@ -237,6 +237,7 @@ export function blocksOf(
 ): { readonly summary: readonly string[]; readonly processes: readonly string[] } {
   const blocks: string[] = [];
   if (status !== undefined) {
+    const postgres = status.regions.some((region) => typeof region.postgres === 'string');
     blocks.push(
       [
         `cluster ${paint('bold', status.cluster)}  state ${colourState(status.state)}  epoch ${orDash(status.epoch, String)}  primary ${orDash(status.primary, String)}`,
@@ -245,8 +246,21 @@ export function blocksOf(
         ...versionLines(status),
       ].join('\n'),
       table(
-        ['REGION', 'ROLE', 'VDL', 'LAG', 'RPO', 'READY', 'GATEWAY', 'AGENT'],
-        status.regions.map(regionRow),
+        [
+          'REGION',
+          'ROLE',
+          'VDL',
+          'LAG',
+          'RPO',
+          'READY',
+          'GATEWAY',
+          'AGENT',
+          ...(postgres ? ['POSTGRES'] : []),
+        ],
+        status.regions.map((region) => [
+          ...regionRow(region),
+          ...(postgres ? [orDash(region.postgres, String)] : []),
+        ]),
       ),
     );
   }

@@ -5,6 +5,8 @@ import type { GatewayReport } from './report.ts';
 export interface GatewayNews {
   readonly name: string;
   readonly address: string;
+  /** Where it takes PostgreSQL clients; left out where SQLite keeps the databases. */
+  readonly postgres?: string;
   readonly phase: GatewayReport['phase'];
   readonly ready: boolean;
   /** What it shows. */
@@ -19,9 +21,18 @@ export function writerAmong(gateways: readonly GatewayReport[]): GatewayReport |
 }
 
 /** A report as the status shows it. */
-export const newsOf = ({ gateway, address, phase, ready, vdl, pid }: GatewayReport): GatewayNews => ({
+export const newsOf = ({
+  gateway,
+  address,
+  postgres,
+  phase,
+  ready,
+  vdl,
+  pid,
+}: GatewayReport): GatewayNews => ({
   name: gateway,
   address,
+  ...(postgres !== undefined && { postgres }),
   phase,
   ready,
   vdl,
