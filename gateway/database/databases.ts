@@ -21,14 +21,14 @@ import { adviseError } from '../sql/errors.ts';
 import type { SqlError } from '../sql/sql.ts';
 import { BranchDatabase, type BranchParts } from './branch-database.ts';
 import type { MainRole } from './branch-driver.ts';
-import { chooseToRest, roomForOneMore } from './core/rest.ts';
-import { type MainParts, mainDatabase } from './main-database.ts';
+import { chooseToRest, roomForOneMore, threadsKept } from './core/rest.ts';
+import { MainDatabase, type MainParts } from './main-database.ts';
 
 export interface DatabasesOptions {
   readonly role: MainRole & { watch(watcher: () => void): void };
   readonly main: MainParts;
-  /** Threads for branches that wake: there are some while there are branches. */
-  readonly reserve: Pick<EngineReserve, 'fill' | 'close'>;
+  /** Where engines get their threads. */
+  readonly reserve: Pick<EngineReserve, 'keep' | 'close'>;
   /** What a branch is made of. Nothing of it runs before somebody asks for it. */
   readonly open: (branch: Branch) => BranchParts;
   readonly limits: Pick<ServiceLimits, 'openBranches' | 'branchIdleMs' | 'roleTickMs'>;
@@ -36,7 +36,7 @@ export interface DatabasesOptions {
 }
 
 export class Databases implements DatabaseDirectory {
-  readonly main: ReturnType<typeof mainDatabase>;
+  readonly main: MainDatabase;
   private readonly options: DatabasesOptions;
   private readonly opened = new Map<BranchName, BranchDatabase>();
   private readonly closing = new Set<Promise<void>>();
@@ -44,7 +44,7 @@ export class Databases implements DatabaseDirectory {
 
   constructor(options: DatabasesOptions) {
     this.options = options;
-    this.main = mainDatabase(options.main);
+    this.main = new MainDatabase(options.main);
     options.role.watch(() => {
       this.look();
       for (const { watch } of this.branches) watch.changed();
@@ -102,7 +102,7 @@ export class Databases implements DatabaseDirectory {
 
   /** At each scrape. */
   tell(): void {
-    for (const { counts, volume } of [this.main, ...this.branches]) counts.tell(volume.isAwake, volume.vdl);
+    for (const { counts, volume } of [this.main, ...this.branches]) counts.tell(volume);
   }
 
   async close(): Promise<void> {
@@ -124,7 +124,8 @@ export class Databases implements DatabaseDirectory {
   private look(): void {
     const { record } = this.options.role;
     const live = branchesOf(record);
-    if (live.length > 0) this.options.reserve.fill();
+    const isUsed = this.main.isUsed || this.awake.length > 0;
+    this.options.reserve.keep(threadsKept(isUsed, live.length > 0));
     for (const database of this.branches) {
       const isLive = live.some(({ name, origin }) => name === database.branch && origin === database.origin);
       if (record !== null && !isLive) this.forget(database);

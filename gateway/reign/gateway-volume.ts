@@ -20,8 +20,7 @@ import {
   zeroLsn,
 } from '../../storage/index.ts';
 import type { EngineAnswer } from '../engine/core/engine-protocol.ts';
-import { Engine, type EngineCommitEvent, type EngineOptions } from '../engine/engine.ts';
-import { Handover } from '../engine/engine-handover.ts';
+import type { Engine, EngineCommitEvent } from '../engine/engine.ts';
 import { type ReaderCallbacks, ReaderPool } from '../engine/reader-pool.ts';
 import { WriterEngine } from '../engine/writer-engine.ts';
 import type { Bookmark } from '../sql/bookmark.ts';
@@ -43,7 +42,6 @@ export class GatewayVolume implements RoleVolume {
   readonly readers: ReaderPool;
   readonly writer: WriterEngine;
   private readonly options: VolumeOptions;
-  private readonly largeAnswers = new Handover().buffers.all;
   private reignNow: Reign | null = null;
   private reignPort: ReignPort | null = null;
   private regionVdlWatcher: RegionVdlWatcher | null = null;
@@ -156,7 +154,8 @@ export class GatewayVolume implements RoleVolume {
   }
 
   private startReader(callbacks: ReaderCallbacks): Promise<Engine> {
-    return this.startEngine(this.options.readerCacheBytes, {
+    return this.options.reserve.start({
+      pageCacheBytes: this.options.readerCacheBytes,
       readPages: (pages, readPoint) => this.readPagesBeside(pages, readPoint),
       onCommit: () => {
         throw new Error('G4: a reader does not write');
@@ -166,22 +165,13 @@ export class GatewayVolume implements RoleVolume {
   }
 
   private startWriter(onFatal: (error: Error) => void): Promise<Engine> {
-    return this.startEngine(this.options.pageCacheBytes, {
+    return this.options.reserve.start({
+      pageCacheBytes: this.options.pageCacheBytes,
       readPages: (pages, readPoint) => this.readPages(pages, readPoint),
       onCommit: (commit) => this.committed(commit),
       onFatal,
       onIdle: () => this.reignNow?.gathered(),
     });
-  }
-
-  private startEngine(
-    pageCacheBytes: number,
-    callbacks: Omit<EngineOptions, 'pageCacheBytes'>,
-  ): Promise<Engine> {
-    const { reserve } = this.options;
-    if (reserve !== undefined) return Engine.start({ ...reserve.options, ...callbacks }, reserve.take());
-    const { largeAnswers } = this;
-    return Engine.start({ pageCacheBytes, largeAnswers, ...callbacks });
   }
 
   /** Every engine there is, for its counts. */

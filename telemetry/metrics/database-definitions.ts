@@ -35,6 +35,16 @@ export const databaseMetrics = {
     worry: 'a branch that is awake in two regions differs between them, and goes on differing',
     labels: ['db_namespace'],
   },
+  readerThreads: {
+    kind: 'gauge',
+    name: 'sextant_reader_threads',
+    unit: '1',
+    description:
+      'Threads that read the database in this gateway: those there are or that are being started, those that run a statement now, and as many as there may be',
+    worry: 'busy stays at most: reads wait for slow ones',
+    labels: ['db_namespace', 'state'],
+    words: { state: ['running', 'busy', 'most'] },
+  },
   databaseRests: {
     kind: 'counter',
     name: 'sextant_database_rests_total',

@@ -32,6 +32,16 @@ export function chooseToRest(
     .map(({ name }) => name);
 }
 
+/**
+ * How many threads are kept ready for whoever needs one next: one for a statement that finds the others busy, and with branches two,
+ * since one that wakes may read and write. None for a gateway that nobody uses.
+ * @param isUsed something is awake that was asked for something. @param hasBranches the record names some.
+ */
+export function threadsKept(isUsed: boolean, hasBranches: boolean): number {
+  if (!isUsed) return 0;
+  return hasBranches ? 2 : 1;
+}
+
 export type Room =
   | { readonly kind: 'room' }
   /** There is room once this one rests. */

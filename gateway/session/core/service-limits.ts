@@ -24,8 +24,10 @@ export interface ServiceLimits extends SpanLimits, BranchLimits {
   readonly quorumWaitMs: number;
   /** A read waits this long for its consistency before the writer is asked to serve it. */
   readonly readWaitMs: number;
-  /** Threads that read, at most; two are started at once, others while statements take long. */
+  /** Threads that read, at most; one is there, others come with load and while statements take long. */
   readonly readerThreads: number;
+  /** A thread that reads, beyond the first, ends when nobody has needed it for so long. */
+  readonly readerIdleMs: number;
   /** Places of the past that are read at once (`PRAGMA sextant_at`): a thread each. */
   readonly pastPlaces: number;
   /** A thread for the past that nobody has used for so long ends. */
@@ -98,6 +100,7 @@ export const defaultServiceLimits: ServiceLimits = {
   quorumWaitMs: 2_000,
   readWaitMs: 5_000,
   readerThreads: 4,
+  readerIdleMs: 30_000,
   pastPlaces: 4,
   pastIdleMs: 30_000,
   slowMs: 15,
