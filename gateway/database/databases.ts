@@ -21,7 +21,7 @@ import { adviseError } from '../sql/errors.ts';
 import type { SqlError } from '../sql/sql.ts';
 import { BranchDatabase, type BranchParts } from './branch-database.ts';
 import type { MainRole } from './branch-driver.ts';
-import { chooseToRest, roomForOneMore, threadsKept } from './core/rest.ts';
+import { chooseToRest, restsAfter, roomForOneMore, threadsKept } from './core/rest.ts';
 import { MainDatabase, type MainParts } from './main-database.ts';
 
 export interface DatabasesOptions {
@@ -31,7 +31,7 @@ export interface DatabasesOptions {
   readonly reserve: Pick<EngineReserve, 'keep' | 'close'>;
   /** What a branch is made of. Nothing of it runs before somebody asks for it. */
   readonly open: (branch: Branch) => BranchParts;
-  readonly limits: Pick<ServiceLimits, 'openBranches' | 'branchIdleMs' | 'roleTickMs'>;
+  readonly limits: Pick<ServiceLimits, 'openBranches' | 'branchIdleMs' | 'idleMs' | 'roleTickMs'>;
   readonly log: Logger;
 }
 
@@ -44,7 +44,7 @@ export class Databases implements DatabaseDirectory {
 
   constructor(options: DatabasesOptions) {
     this.options = options;
-    this.main = new MainDatabase(options.main);
+    this.main = new MainDatabase(options.main, options.role);
     options.role.watch(() => {
       this.look();
       for (const { watch } of this.branches) watch.changed();
@@ -96,7 +96,8 @@ export class Databases implements DatabaseDirectory {
       epoch: volume.head,
       vdl: volume.vdl,
       awake: volume.isAwake,
-      writes: volume.hasReign,
+      writes: volume.standing !== null,
+      readers: volume.readers.counts,
     }));
   }
 
@@ -124,6 +125,7 @@ export class Databases implements DatabaseDirectory {
   private look(): void {
     const { record } = this.options.role;
     const live = branchesOf(record);
+    this.main.look();
     const isUsed = this.main.isUsed || this.awake.length > 0;
     this.options.reserve.keep(threadsKept(isUsed, live.length > 0));
     for (const database of this.branches) {
@@ -145,12 +147,17 @@ export class Databases implements DatabaseDirectory {
   }
 
   private restIdle(): void {
+    const { limits, log } = this.options;
+    const nowMs = monotonicMs();
     const idle = chooseToRest(
       this.awake.map(({ awakeView }) => awakeView),
-      this.options.limits,
-      monotonicMs(),
+      limits,
+      nowMs,
     );
     for (const name of idle) this.rest(name);
+    if (!this.main.volume.isAwake || !restsAfter(this.main.awakeView, limits.idleMs, nowMs)) return;
+    log.info({ idleMs: limits.idleMs }, 'a gateway without anything to do gives its engines back');
+    this.main.rest();
   }
 
   private rest(name: BranchName): void {

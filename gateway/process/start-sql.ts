@@ -44,7 +44,11 @@ export function startSqlPart(
   const { nats } = control;
   const { role, volume } = storage;
   const watchWriter = writerWatches(setup, storage);
-  const watch = watchWriter({ phase: () => role.phase, isOpen: () => volume.reign !== null });
+  const watch = watchWriter({
+    phase: () => role.phase,
+    isOpen: () => volume.reign !== null,
+    want: () => databases.main.wantWriter(),
+  });
   role.watch(() => watch.changed());
   const databases = startBranches(setup, control, observed, storage, watch, watchWriter);
   const forward = new ForwardClient(

@@ -12,7 +12,7 @@ export interface VolumeOptions {
   /** What is read and written. */
   readonly line: Line;
   /** Of a branch: the volume whose reign its own reigns are part of. Left out for main. */
-  readonly main?: { readonly reign: Reign | null };
+  readonly main?: { readonly standing: Reign | null };
   /** Where its engines get their threads. */
   readonly reserve: Pick<EngineReserve, 'start'>;
   readonly log: Logger;

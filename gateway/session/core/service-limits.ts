@@ -2,20 +2,22 @@
 import assert from 'node:assert/strict';
 import { defaultSpanLimits, type SpanLimits } from '../../observe/core/span-limits.ts';
 
-/** Bounds of what branches cost a gateway. */
-export interface BranchLimits {
+/** Bounds of what databases cost a gateway. */
+export interface DatabaseLimits {
   /** Branches beside main that are awake at once: each has threads and caches of its own. */
   readonly openBranches: number;
   /** A branch without anything to do for so long gives its engines back. */
   readonly branchIdleMs: number;
   /** Threads that read a branch, at most. */
   readonly branchReaderThreads: number;
+  /** Main without anything to do for so long gives its engines back. */
+  readonly idleMs: number;
 }
 
 /** By these names an operator may set them. */
-export const branchLimitNames = ['openBranches', 'branchIdleMs', 'branchReaderThreads'] as const;
+export const databaseLimitNames = ['openBranches', 'branchIdleMs', 'branchReaderThreads', 'idleMs'] as const;
 
-export interface ServiceLimits extends SpanLimits, BranchLimits {
+export interface ServiceLimits extends SpanLimits, DatabaseLimits {
   /** Client streams open at once, HTTP and WebSocket together. */
   readonly sessions: number;
   /** A write waits this long for somebody who takes it: through a switchover, a recovery, a crash of the writer. */
@@ -135,6 +137,7 @@ export const defaultServiceLimits: ServiceLimits = {
   openBranches: 8,
   branchIdleMs: 60_000,
   branchReaderThreads: 2,
+  idleMs: 900_000,
   agentAnswerMs: 3_000,
 };
 
