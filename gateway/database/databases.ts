@@ -32,8 +32,13 @@ export interface DatabasesOptions {
   /** What a branch is made of. Nothing of it runs before somebody asks for it. */
   readonly open: (branch: Branch) => BranchParts;
   readonly limits: Pick<ServiceLimits, 'openBranches' | 'branchIdleMs' | 'idleMs' | 'roleTickMs'>;
+  /** Some time after main has given its engines back: what they have left behind is garbage. */
+  readonly collectGarbage: () => void;
   readonly log: Logger;
 }
+
+/** Threads have ended by then, and whoever comes at once is not kept waiting. */
+const collectAfterMs = 2_000;
 
 export class Databases implements DatabaseDirectory {
   readonly main: MainDatabase;
@@ -158,6 +163,9 @@ export class Databases implements DatabaseDirectory {
     if (!this.main.volume.isAwake || !restsAfter(this.main.awakeView, limits.idleMs, nowMs)) return;
     log.info({ idleMs: limits.idleMs }, 'a gateway without anything to do gives its engines back');
     this.main.rest();
+    setTimeout(() => {
+      if (!this.main.volume.isAwake) this.options.collectGarbage();
+    }, collectAfterMs).unref();
   }
 
   private rest(name: BranchName): void {

@@ -4,6 +4,7 @@ import type { RegionId } from '../../storage/index.ts';
 import type { BranchParts } from '../database/branch-database.ts';
 import { BranchDriver } from '../database/branch-driver.ts';
 import { Databases } from '../database/databases.ts';
+import { collector } from '../hrana/memory-return.ts';
 import type { Drainable } from '../reign/drain.ts';
 import type { WriterWatch, WriterWatchOptions } from '../session/writer-watch.ts';
 import type { ControlPart } from './open-control.ts';
@@ -46,6 +47,7 @@ export function startBranches(
     main: { volume, sessions, watch: main, tracer, counts },
     open: (branch) => branchParts(branch, setup, control, observed, storage, watchWriter),
     limits,
+    collectGarbage: collector(),
     log: options.log,
   });
 }

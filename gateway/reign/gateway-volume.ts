@@ -101,7 +101,8 @@ export class GatewayVolume implements RoleVolume {
   wake(): void {
     if (this.awake || this.stop.signal.aborted) return;
     this.awake = true;
-    this.readers.startAnother();
+    // While it is asked where to read. Else the first statement starts what it needs, which may be the thread that writes.
+    if (!this.followsAtRest) this.readers.startAnother();
     void this.change(async () => {
       if (this.awake && this.reignNow === null && this.follower === null) await this.attach();
     });
