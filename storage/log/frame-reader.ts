@@ -5,7 +5,7 @@
 
 import { plainBytes } from '../redo/bytes.ts';
 import { parseFrame, skimFrame } from '../redo/frame.ts';
-import type { HeldFrame } from './core/segment.ts';
+import type { HeldFrame } from './core/held-frames.ts';
 import type { LogPosition, LogRead } from './hot-log.ts';
 import { frameBytesMax } from './hot-log-scan.ts';
 

@@ -2,7 +2,7 @@
 import type { Runtime } from '../process/runtime.ts';
 import type { ReceivedFrame } from '../redo/frame.ts';
 import { nodeLimits } from '../redo/limits.ts';
-import type { HeldFrame } from './core/segment.ts';
+import type { HeldFrame } from './core/held-frames.ts';
 import type { Disk, DiskFailureReason } from './disk.ts';
 import type { LogPosition } from './hot-log-scan.ts';
 

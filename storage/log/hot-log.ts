@@ -17,7 +17,7 @@ import assert from 'node:assert/strict';
 import { dirname, join } from 'node:path';
 import { machine, type Runtime } from '../process/runtime.ts';
 import { volumeLimits } from '../redo/limits.ts';
-import type { HeldFrame } from './core/segment.ts';
+import type { HeldFrame } from './core/held-frames.ts';
 import { type DiskFailure, type DiskResult, diskFailureReason, onDisk, readFully } from './disk.ts';
 import { type LogFileLease, LogFiles, logFileName, logFileNumbers } from './hot-log-files.ts';
 import { LogReader, type LogRecovery } from './hot-log-recovery.ts';

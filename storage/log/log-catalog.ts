@@ -8,8 +8,8 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { nextTurn, type Runtime } from '../process/runtime.ts';
+import type { HeldFrame } from './core/held-frames.ts';
 import { SealedIndexEncoder, sealedIndexBytes, sealedIndexBytesMax } from './core/sealed-index.ts';
-import type { HeldFrame } from './core/segment.ts';
 import { type Disk, type DiskResult, onDisk } from './disk.ts';
 import { indexFileName, type LogFiles, logFileName } from './hot-log-files.ts';
 import type { DropResult, LogFileFacts } from './hot-log-types.ts';

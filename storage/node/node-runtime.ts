@@ -3,7 +3,7 @@
  */
 
 import { locateCommit } from '../locate/locate-commit.ts';
-import type { HeldFrame } from '../log/core/segment.ts';
+import type { HeldFrame } from '../log/core/held-frames.ts';
 import type { DiskHealth } from '../log/disk-health.ts';
 import type { FrameReader } from '../log/frame-reader.ts';
 import type { AppendResult, HotLog } from '../log/hot-log.ts';

@@ -8,7 +8,7 @@
  * same place time after time is what must not be.
  */
 import { type Logger, RateLimit } from '../../telemetry/index.ts';
-import type { HeldFrame } from '../log/core/segment.ts';
+import type { HeldFrame } from '../log/core/held-frames.ts';
 import type { HotLog } from '../log/hot-log.ts';
 import type { Runtime } from '../process/runtime.ts';
 

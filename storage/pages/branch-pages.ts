@@ -9,7 +9,8 @@
 import { commonPoint, type EpochTree, type Fork } from '../history/epoch-tree.ts';
 import { type Floor, floorOn } from '../history/floor.ts';
 import type { ImageStore } from '../images/image-store.ts';
-import type { HeldFrame, Segment } from '../log/core/segment.ts';
+import type { HeldFrame } from '../log/core/held-frames.ts';
+import type { Segment } from '../log/core/segment.ts';
 import type { FrameReader } from '../log/frame-reader.ts';
 import { pause, type Runtime } from '../process/runtime.ts';
 import { type BranchName, type Epoch, type Lsn, mainBranch, maxLsn, zeroLsn } from '../redo/ids.ts';

@@ -1,5 +1,5 @@
 /** Reads frames that are on the disk into an index of pages, some at a time, so that no turn of the event loop is long. */
-import type { HeldFrame } from '../log/core/segment.ts';
+import type { HeldFrame } from '../log/core/held-frames.ts';
 import type { FrameReader } from '../log/frame-reader.ts';
 import { nextTurn, type Runtime } from '../process/runtime.ts';
 import { checkedFrames } from '../redo/frame.ts';

@@ -1,5 +1,5 @@
 /** Puts pages together out of an image each and the records that an index has planned for it. */
-import type { HeldFrame } from '../log/core/segment.ts';
+import type { HeldFrame } from '../log/core/held-frames.ts';
 import type { FrameReader } from '../log/frame-reader.ts';
 import { framePayload } from '../redo/frame.ts';
 import { redoLimits } from '../redo/limits.ts';

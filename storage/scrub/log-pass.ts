@@ -1,5 +1,6 @@
 /** Checks every frame of the log against its checksum and the node's index. */
-import type { HeldFrame, Segment } from '../log/core/segment.ts';
+import type { HeldFrame } from '../log/core/held-frames.ts';
+import type { Segment } from '../log/core/segment.ts';
 import { FrameReader, type OnRotten } from '../log/frame-reader.ts';
 import type { HotLog } from '../log/hot-log.ts';
 import type { ScrubBounds, ScrubPass } from './scrubber.ts';

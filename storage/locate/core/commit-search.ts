@@ -4,7 +4,8 @@
  * the order of its clock, so a step of the path is searched by halves; steps go newest first, since clocks of regions differ.
  */
 import type { EpochTree } from '../../history/epoch-tree.ts';
-import type { HeldFrame, Segment } from '../../log/core/segment.ts';
+import type { HeldFrame } from '../../log/core/held-frames.ts';
+import type { Segment } from '../../log/core/segment.ts';
 import { framePayload, type ReceivedFrame } from '../../redo/frame.ts';
 import { type Epoch, type Lsn, lsn, minLsn } from '../../redo/ids.ts';
 import { RecordCursor } from '../../redo/record-cursor.ts';

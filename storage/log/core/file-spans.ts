@@ -4,7 +4,7 @@
  */
 import type { EpochTree } from '../../history/epoch-tree.ts';
 import { type Epoch, type Lsn, maxLsn, minLsn, zeroLsn } from '../../redo/ids.ts';
-import type { HeldFrame } from './segment.ts';
+import type { HeldFrame } from './held-frames.ts';
 
 interface Span {
   base: Lsn;

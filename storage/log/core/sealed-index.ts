@@ -31,7 +31,7 @@ import assert from 'node:assert/strict';
 import { crc32 } from 'node:zlib';
 import { readU64, viewOf, writeU64 } from '../../redo/bytes.ts';
 import { epoch, lsn, pgId } from '../../redo/ids.ts';
-import type { HeldFrame } from './segment.ts';
+import type { HeldFrame } from './held-frames.ts';
 
 const magic = 0x58495853; // "SXIX" in the byte order of the file
 const version = 1;

@@ -3,7 +3,16 @@ import type { Branch } from '../../branches/core/branch.ts';
 import { type EpochTree, endOfTime, type Fork } from '../../history/epoch-tree.ts';
 import { describeFloor, type Floor, floorAbove } from '../../history/floor.ts';
 import type { Segment } from '../../log/core/segment.ts';
-import { type Epoch, genesisEpoch, type Lsn, maxLsn, type PgId, pgId, zeroLsn } from '../../redo/ids.ts';
+import {
+  type Epoch,
+  genesisEpoch,
+  type Lsn,
+  maxLsn,
+  minLsn,
+  type PgId,
+  pgId,
+  zeroLsn,
+} from '../../redo/ids.ts';
 import type {
   FetchRequest,
   ReadPagesRequest,
@@ -119,10 +128,19 @@ export function refusesBranch(
   forks: readonly Fork[],
 ): Refusal | null {
   const last = forks.at(-1);
-  if (last === undefined || tree.has(last.epoch) || !tree.has(last.parent)) return null;
-  if (last.parent === genesisEpoch || tree.get(last.parent)?.branch === last.branch) return null;
-  const floor = segment.floorOn(last.parent);
-  if (floor !== null && last.forkLsn >= maxLsn(floor, segment.readableFrom)) return null;
+  if (last === undefined || tree.has(last.epoch) || last.parent === genesisEpoch) return null;
+  const named = (epoch: Epoch): Fork | undefined =>
+    tree.get(epoch) ?? forks.find((fork) => fork.epoch === epoch);
+  if (named(last.parent)?.branch === last.branch) return null;
+  // A node that missed its parent's reign hears of that, too, only now: what counts is where the path leaves what is known here.
+  let [shared, upTo] = [last.parent, last.forkLsn];
+  while (shared !== genesisEpoch && !tree.has(shared)) {
+    const fork = named(shared);
+    if (fork === undefined) return null;
+    [shared, upTo] = [fork.parent, minLsn(upTo, fork.forkLsn)];
+  }
+  const floor = segment.floorOn(shared);
+  if (floor !== null && upTo >= maxLsn(floor, segment.readableFrom)) return null;
   return below(
     `branch ${last.branch} begins at ${last.forkLsn} of epoch ${last.parent}, and that`,
     segment.floor,

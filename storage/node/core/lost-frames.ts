@@ -3,7 +3,8 @@
  * misses something, and the ordinary repair brings them back. A writer counted four copies, not this one: what was durable stays
  * so as long as fewer copies are lost than the quorum bears, as with a disk that was lost.
  */
-import type { HeldFrame, Segment } from '../../log/core/segment.ts';
+import type { HeldFrame } from '../../log/core/held-frames.ts';
+import type { Segment } from '../../log/core/segment.ts';
 
 export class LostFrames {
   private readonly segment: Segment;

@@ -5,7 +5,7 @@ import type { Fork } from '../../history/epoch-tree.ts';
 import { type Floor, noFloor } from '../../history/floor.ts';
 import type { FillStanding } from '../../images/core/fill.ts';
 import type { FoldPoint } from '../../images/core/manifest.ts';
-import type { FramePosition, HeldFrame } from '../../log/core/segment.ts';
+import type { FramePosition, HeldFrame } from '../../log/core/held-frames.ts';
 import type { MemberState } from '../../members/core/member-state.ts';
 import type { Membership } from '../../members/core/membership.ts';
 import type { ReceivedFrame } from '../../redo/frame.ts';

@@ -61,17 +61,22 @@ export class NodeImages {
     const { base, segment } = this;
     const { head } = branches.main.durable;
     if (head === genesisEpoch || segment.floorOn(head) !== null) return false;
-    if (base !== null && this.isOfUse(base, branches)) {
+    if (base !== null && this.isOfUse(base, branches, branches.neededHeads)) {
       this.setFuzzy();
       segment.raiseFloor(base.at);
     } else segment.loseFloor();
     return true;
   }
 
-  /** Whether images lie on the durable path, and on those of all branches that live: one that leaves below them would be lost here. */
-  private isOfUse(base: ImageBase, { main: { durable }, neededHeads }: Branches): boolean {
+  /** Whether images lie on the durable path, and on those of branches: one that leaves below them would be lost here. */
+  private isOfUse(base: ImageBase, { main: { durable } }: Branches, heads: readonly Epoch[]): boolean {
     const isDurable = base.at.lsn <= durable.vdl;
-    return isDurable && [durable.head, ...neededHeads].every((path) => isOnPath(this.tree, base, path));
+    return isDurable && [durable.head, ...heads].every((path) => isOnPath(this.tree, base, path));
+  }
+
+  /** Paths of branches that live and leave above the floor. Of one that leaves below it this node holds nothing that could be lost. */
+  private heldHeads({ neededHeads }: Branches): readonly Epoch[] {
+    return neededHeads.filter((head) => this.segment.floorOn(head) !== null);
   }
 
   /**
@@ -82,7 +87,7 @@ export class NodeImages {
     const { base, segment } = this;
     const { head } = branches.main.durable;
     if (base === null || head === genesisEpoch || segment.volumeEnd(head) >= base.at.lsn) return false;
-    if (!this.isOfUse(base, branches)) return false;
+    if (!this.isOfUse(base, branches, this.heldHeads(branches))) return false;
     this.setFuzzy();
     segment.raiseFloor(base.at);
     return true;
@@ -98,10 +103,11 @@ export class NodeImages {
     return this.refill.tick({ head, imagesOn, end, vdl, peersFloor, isBusy }, nowMs);
   }
 
-  /** The path of a branch that lives which leaves that of `main` first: what lies on both lies on all of them (S33). */
-  private lowestPath({ main: { durable }, neededHeads }: Branches): Epoch {
+  /** The path of a branch held here which leaves that of `main` first: what lies on both lies on all of them (S33). */
+  private lowestPath(branches: Branches): Epoch {
+    const { durable } = branches.main;
     const sharedBy = (head: Epoch): Lsn => durableOn(this.tree, durable, head);
-    return neededHeads.reduce(
+    return this.heldHeads(branches).reduce(
       (lowest, head) => (sharedBy(head) < sharedBy(lowest) ? head : lowest),
       durable.head,
     );

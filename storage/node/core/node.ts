@@ -8,7 +8,8 @@ import { BranchCare } from '../../branches/core/branch-care.ts';
 import type { Branches } from '../../branches/core/branches.ts';
 import { EpochTree, type Fork } from '../../history/epoch-tree.ts';
 import type { Floor } from '../../history/floor.ts';
-import { type FramePosition, type HeldFrame, Segment } from '../../log/core/segment.ts';
+import type { FramePosition, HeldFrame } from '../../log/core/held-frames.ts';
+import { Segment } from '../../log/core/segment.ts';
 import type { MembersAct } from '../../members/core/member-state.ts';
 import type { ReceivedFrame } from '../../redo/frame.ts';
 import {

@@ -5,7 +5,7 @@
  * minute kept a node from its work for 20 to 115 ms, and all six at the same moment.
  */
 import type { EpochTree } from '../../history/epoch-tree.ts';
-import type { HeldFrame } from '../../log/core/segment.ts';
+import type { HeldFrame } from '../../log/core/held-frames.ts';
 import { framePayload } from '../../redo/frame.ts';
 import { type Epoch, type Lsn, type PageNo, zeroLsn } from '../../redo/ids.ts';
 import { RecordCursor } from '../../redo/record-cursor.ts';

@@ -1,4 +1,4 @@
-/** What a recovery knows of one node, and of a copy that is being made for it. */
+/** What a recovery knows of one node. */
 import type { EpochTree } from '../../history/epoch-tree.ts';
 import { type Floor, floorAbove, noFloor } from '../../history/floor.ts';
 import type { Epoch, Lsn, NodeId } from '../../redo/ids.ts';
@@ -23,14 +23,6 @@ export interface Peer {
   /** The answer that it owes is about a path that counts no more. */
   isOutdated: boolean;
   retryAtMs: number;
-}
-
-/** A copy under way: the target lacks frames from `at` on, and donors are tried in turn. */
-export interface Copy {
-  readonly target: NodeId;
-  at: Lsn;
-  donor: NodeId | null;
-  tried: Set<NodeId>;
 }
 
 /** Six in words. */

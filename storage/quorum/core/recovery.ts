@@ -18,17 +18,9 @@ import { type Epoch, genesisEpoch, type Lsn, type NodeId, unreachable, zeroLsn }
 import { nodeLimits, quorumLimits, recoveryLimits } from '../../redo/limits.ts';
 import type { RefusedReply, StorageReply, StorageRequest, SurveyedReply } from '../../wire/core/messages.ts';
 import { durableEnd } from './durable-end.ts';
+import { RecoveryCopies } from './recovery-copies.ts';
 import { headFor } from './recovery-head.ts';
-import {
-  type Copy,
-  describeNeed,
-  floorOf,
-  forgetSurvey,
-  mayHold,
-  newPeer,
-  type Peer,
-  words,
-} from './recovery-peer.ts';
+import { describeNeed, floorOf, forgetSurvey, mayHold, newPeer, type Peer, words } from './recovery-peer.ts';
 import type {
   RecoveryEffect,
   RecoveryEvent,
@@ -64,19 +56,24 @@ export class Recovery {
   private rewinding: Rewinding | null = null;
   /** What became of a rewind that was given up with its path. */
   private abandoned: RewindOutcome | null = null;
-  private copies: Copy[] = [];
+  private readonly copies: RecoveryCopies;
   private effects: RecoveryEffect[] = [];
-  private readonly fetchBytesMax: number;
   private steps = 0;
   private waitsFor: string | null = null;
 
   /** @param fetchBytesMax one stretch of a copy; simulations scale it. */
   constructor(sets: QuorumSets, goal: RecoveryGoal, fetchBytesMax: number = nodeLimits.fetchBytesMax) {
-    this.fetchBytesMax = fetchBytesMax;
     for (const set of sets) assert.equal(set.length, quorumLimits.copies, 'a region has six storage nodes');
     this.sets = sets;
     this.goal = goal;
     this.peers = new Map(nodesIn(sets).map((node) => [node, newPeer(node)]));
+    const { branch, epoch: authority } = goal;
+    this.copies = new RecoveryCopies({
+      branch,
+      authority,
+      fetchBytesMax,
+      send: (peer, request) => this.send(peer, request),
+    });
   }
 
   get phase(): RecoveryPhase {
@@ -135,9 +132,7 @@ export class Recovery {
     peer.busy = false;
     peer.isOutdated = false;
     peer.retryAtMs = nowMs + recoveryLimits.retryAfterMs;
-    // A donor that fell silent is passed over; a target that fell silent is replaced by another.
-    for (const copy of this.copies) if (copy.donor === peer.node) copy.donor = null;
-    this.copies = this.copies.filter((copy) => copy.target !== peer.node);
+    this.copies.silent(peer);
     if (this.phaseNow === 'replicating') peer.survey = null;
   }
 
@@ -169,7 +164,7 @@ export class Recovery {
         if (peer.isNeedy) peer.retryAtMs = nowMs + recoveryLimits.retryAfterMs;
         return;
       case 'fetched':
-        this.fetched(peer, reply.frames, reply.next);
+        this.copies.fetched(peer, reply.frames, reply.next);
         return;
       case 'acked':
         if (peer.refilling) peer.survey = null;
@@ -320,6 +315,7 @@ export class Recovery {
 
   /** S7: what is at or below VDL goes to four nodes before anything is built on it. */
   private replicate(nowMs: number): void {
+    const { tree, head } = this;
     const surveyed = [...this.peers.values()].filter((peer) => peer.survey !== null);
     const isComplete = ({ survey }: Peer): boolean => survey !== null && survey.volumeEnd >= this.vdl;
     // S24: what another region began to fill these nodes with is no version of the database that anybody could write on.
@@ -338,7 +334,7 @@ export class Recovery {
       return;
     }
     if (this.isQuorum(isComplete)) {
-      this.copies = [];
+      this.copies.clear();
       this.replicated();
       return;
     }
@@ -367,7 +363,7 @@ export class Recovery {
       .filter(({ node }) => this.sets.some((set) => set.includes(node) && !isWriteQuorum([set], holds)))
       .sort((a, b) => (b.survey?.volumeEnd ?? 0) - (a.survey?.volumeEnd ?? 0))
       .slice(0, missingForWrite(this.sets, holds));
-    for (const target of targets) this.copyTo(target, nowMs);
+    for (const target of targets) this.copies.goOn(target, { tree, head }, this.idle(nowMs));
   }
 
   /** Whether the log of anybody else reaches down to where this node stands. Below a floor there are images only (S21). */
@@ -396,64 +392,13 @@ export class Recovery {
     });
   }
 
-  private copyTo(target: Peer, nowMs: number): void {
-    let copy = this.copies.find((candidate) => candidate.target === target.node);
-    if (copy === undefined) {
-      copy = { target: target.node, at: target.survey?.volumeEnd ?? zeroLsn, donor: null, tried: new Set() };
-      this.copies.push(copy);
-    }
-    if (copy.donor !== null || target.busy) return;
-    const found = copy;
-    const donor = this.idle(nowMs).find(
-      (peer) =>
-        peer.survey !== null &&
-        peer !== target &&
-        !found.tried.has(peer.node) &&
-        mayHold(peer, found.at, this.tree, this.head),
-    );
-    if (donor === undefined) {
-      copy.tried.clear();
-      return;
-    }
-    copy.donor = donor.node;
-    copy.tried.add(donor.node);
-    this.send(donor, {
-      kind: 'fetch',
-      branch: this.goal.branch,
-      head: this.head,
-      from: copy.at,
-      bytesMax: this.fetchBytesMax,
-      waitMs: 0,
-      durableOnly: false,
-      known: { head: this.head, vdl: zeroLsn },
-    });
-  }
-
-  private fetched(donor: Peer, frames: Uint8Array, next: Lsn): void {
-    const copy = this.copies.find((candidate) => candidate.donor === donor.node);
-    if (copy === undefined) return;
-    copy.donor = null;
-    const target = this.peer(copy.target);
-    if (frames.length === 0 || target.busy) return;
-    copy.tried.clear();
-    copy.at = next;
-    this.send(target, {
-      kind: 'append',
-      authority: this.goal.epoch,
-      // No word about what is durable: a node that came back empty must not think itself complete with this much (S6).
-      durable: { head: genesisEpoch, vdl: zeroLsn },
-      lowWater: zeroLsn,
-      frames,
-    });
-  }
-
   /** The target has persisted a stretch; the next survey of it says how far that brought it. */
   private copied(target: Peer, nowMs: number): void {
-    const copy = this.copies.find((candidate) => candidate.target === target.node);
-    if (copy === undefined || target.survey === null) return;
+    const at = this.copies.persisted(target);
+    if (at === null || target.survey === null) return;
     this.steps += 1;
-    if (copy.at < this.vdl) return;
-    this.copies = this.copies.filter((candidate) => candidate !== copy);
+    if (at < this.vdl) return;
+    this.copies.end(target);
     target.survey = null;
     target.retryAtMs = nowMs;
   }

@@ -1,6 +1,6 @@
 /** Frames on their way to the disk, and who waits until they are there. */
 import assert from 'node:assert/strict';
-import type { FramePosition, HeldFrame } from '../../log/core/segment.ts';
+import type { FramePosition, HeldFrame } from '../../log/core/held-frames.ts';
 import type { FrameHeader, ReceivedFrame } from '../../redo/frame.ts';
 import type { BranchName, Lsn, PgId } from '../../redo/ids.ts';
 import type { AppendRequest } from '../../wire/core/messages.ts';

@@ -13,7 +13,8 @@ import {
   footerBytes,
   pageBytes,
 } from '../../../storage/images/core/run-format.ts';
-import { type FramePosition, Segment } from '../../../storage/log/core/segment.ts';
+import type { FramePosition } from '../../../storage/log/core/held-frames.ts';
+import { Segment } from '../../../storage/log/core/segment.ts';
 import { framePayload } from '../../../storage/redo/frame.ts';
 import {
   type Epoch,

@@ -4,7 +4,7 @@
  */
 
 import assert from 'node:assert/strict';
-import type { HeldFrame } from '../../../storage/log/core/segment.ts';
+import type { HeldFrame } from '../../../storage/log/core/held-frames.ts';
 import { viewOf } from '../../../storage/redo/bytes.ts';
 import {
   frameHeaderBytes,

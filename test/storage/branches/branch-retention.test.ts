@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { branchName, epoch, lsn } from '../../../storage/redo/ids.ts';
+import { nodeLimits } from '../../../storage/redo/limits.ts';
 import type { Holdings } from '../../../storage/retention/core/retention.ts';
 import type { RetainRequest } from '../../../storage/wire/core/messages.ts';
 import { fork } from '../simulation/samples.ts';
-import { dev, OneNode } from './one-node.ts';
+import { dev, founded, OneNode } from './one-node.ts';
 
 const at = (lsnOf: number, of = 1) => ({ epoch: epoch(of), lsn: lsn(lsnOf) });
 /** Files of main up to 40, 80, 120, of `dev` up to 100, and one that is open. */
@@ -85,6 +86,31 @@ describe('S33: what a branch that lives needs of the log', () => {
     expect(collect(made, { knownTo: epoch(5), live: [devAt(90, 5)] })).toEqual([80, 2]);
   });
 
+  test.each([
+    ['left above the floor has to be among them, too', 130, 2],
+    ['left below the floor, of which it holds nothing, does not matter', 80, 1],
+  ])('where a node lacks images, a branch that %s', (_, forkLsn, path) => {
+    const forks = [fork(1, 0, 0), fork(2, 1, forkLsn, dev)];
+    const made = new OneNode({
+      ...founded,
+      forks,
+      durable: { head: epoch(1), vdl: lsn(300) },
+      floor: at(120),
+    });
+    made.node.opened({
+      base: { at: at(120), fuzzyTo: lsn(120) },
+      point: { head: epoch(1), lsn: lsn(120) },
+      standing: null,
+    });
+    made.tick(nodeLimits.repairAfterMs);
+    made.step({ kind: 'repairFailed', floor: at(200) });
+    expect([...made.tick(), ...made.tick()]).toContainEqual({
+      kind: 'fetchImages',
+      head: path,
+      fromPage: 1,
+    });
+  });
+
   test('is not begun below the floor: the branch would have no copy', () => {
     const made = node();
     collect(made, { knownTo: epoch(2), live: [] });
@@ -94,5 +120,16 @@ describe('S33: what a branch that lives needs of the log', () => {
     expect(made.node.tree.has(epoch(7))).toBe(false);
     expect(late(130)).toMatchObject({ kind: 'forked' });
     expect(late(130)).toMatchObject({ kind: 'forked' });
+  });
+
+  test('is not begun below the floor by way of a reign that this node has missed', () => {
+    const made = node();
+    collect(made, { knownTo: epoch(2), live: [] });
+    const other = branchName('other');
+    const late = (missed: number, from: number) =>
+      made.fork(fork(1, 0, 0), fork(6, 1, missed, other), fork(7, 6, from, branchName('late')));
+    expect(late(90, 130)).toMatchObject({ code: 'BELOW_FLOOR', floor: at(120) });
+    expect(late(130, 90)).toMatchObject({ code: 'BELOW_FLOOR', floor: at(120) });
+    expect(late(130, 140)).toMatchObject({ kind: 'forked' });
   });
 });

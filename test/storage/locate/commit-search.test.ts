@@ -7,7 +7,8 @@ import {
   commitPointsIn,
   type LocateQuestion,
 } from '../../../storage/locate/core/commit-search.ts';
-import { type HeldFrame, Segment } from '../../../storage/log/core/segment.ts';
+import type { HeldFrame } from '../../../storage/log/core/held-frames.ts';
+import { Segment } from '../../../storage/log/core/segment.ts';
 import { checkedFrames, encodeFrame } from '../../../storage/redo/frame.ts';
 import { epoch, lsn, pgId } from '../../../storage/redo/ids.ts';
 import { commitAt, Dice, delta, encoded, fork } from '../simulation/samples.ts';

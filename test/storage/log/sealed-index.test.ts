@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
+import type { HeldFrame } from '../../../storage/log/core/held-frames.ts';
 import {
   decodeSealedIndex,
   encodeSealedIndex,
@@ -7,7 +8,6 @@ import {
   SealedIndexEncoder,
   sealedIndexBytes,
 } from '../../../storage/log/core/sealed-index.ts';
-import type { HeldFrame } from '../../../storage/log/core/segment.ts';
 import { epoch, lsn, pgId } from '../../../storage/redo/ids.ts';
 
 const file = 7;

@@ -1,6 +1,7 @@
 /** A log with its index of frames, as a node has them, for tests: opened again and again on one disk. */
 import { EpochTree, endOfTime } from '../../../storage/history/epoch-tree.ts';
-import { type HeldFrame, Segment } from '../../../storage/log/core/segment.ts';
+import type { HeldFrame } from '../../../storage/log/core/held-frames.ts';
+import { Segment } from '../../../storage/log/core/segment.ts';
 import type { Disk } from '../../../storage/log/disk.ts';
 import { FrameReader } from '../../../storage/log/frame-reader.ts';
 import { HotLog, type HotLogOptions, type LogRecovery } from '../../../storage/log/hot-log.ts';

@@ -2,7 +2,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { EpochTree, endOfTime } from '../../../storage/history/epoch-tree.ts';
-import { type HeldFrame, Segment } from '../../../storage/log/core/segment.ts';
+import type { HeldFrame } from '../../../storage/log/core/held-frames.ts';
+import { Segment } from '../../../storage/log/core/segment.ts';
 import { epoch, lsn, pgId, zeroLsn } from '../../../storage/redo/ids.ts';
 import { fork } from '../simulation/samples.ts';
 

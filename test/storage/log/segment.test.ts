@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { EpochTree, endOfTime } from '../../../storage/history/epoch-tree.ts';
-import { type HeldFrame, Segment } from '../../../storage/log/core/segment.ts';
+import type { HeldFrame } from '../../../storage/log/core/held-frames.ts';
+import { Segment } from '../../../storage/log/core/segment.ts';
 import { epoch, lsn, pgId } from '../../../storage/redo/ids.ts';
 import { Dice, type FrameSample, fork, held } from '../simulation/samples.ts';
 

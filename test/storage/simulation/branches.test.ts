@@ -41,7 +41,7 @@ describe('branches over six faulty nodes', { retry: 0 }, () => {
 
   it.each([
     ['leaks-seals', /S32/],
-    ['forgets-branches', /lacks|refuses a reader|stands still|never caught up|no frame/],
+    ['forgets-branches', /lacks|refuses a reader|stands still|never caught up|no frame|is on \d nodes/],
   ] as const)('are seen to suffer when somebody %s', { timeout: 120_000 }, (defect, complaint) => {
     expect(complaintOf(defect)).toMatch(complaint);
   });

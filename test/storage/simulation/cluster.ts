@@ -4,7 +4,7 @@
  */
 import { EpochTree, type Fork } from '../../../storage/history/epoch-tree.ts';
 import { type Floor, floorOn, noFloor } from '../../../storage/history/floor.ts';
-import type { FramePosition, HeldFrame } from '../../../storage/log/core/segment.ts';
+import type { FramePosition, HeldFrame } from '../../../storage/log/core/held-frames.ts';
 import { nodesOf } from '../../../storage/members/core/membership.ts';
 import { StorageNode } from '../../../storage/node/core/node.ts';
 import {

@@ -150,13 +150,16 @@ export class Collector implements Collecting {
   /** A node that needs images gets those of a peer. @returns whether it did. */
   private refilled(id: NodeId): boolean {
     const { cluster } = this;
-    const { tree, needsImages, durable, branches } = cluster.core(id);
+    const { tree, segment, needsImages, durable, branches } = cluster.core(id);
     if (needsImages === null) return false;
-    const paths = [durable.head, ...branches.neededHeads];
+    // Of a branch that leaves below its floor a node holds nothing.
+    const held = branches.neededHeads.filter((head) => segment.floorOn(head) !== null);
+    const paths = [durable.head, ...held];
+    const end = segment.volumeEnd(durable.head);
     const newest = sixNodes
       .flatMap((other) => cluster.machine(other).images)
       .filter((place) => paths.every((head) => floorOn(tree, place, head) === place.lsn))
-      .filter((place) => place.lsn <= durable.vdl)
+      .filter((place) => place.lsn > end && place.lsn <= durable.vdl)
       .sort((a, b) => a.lsn - b.lsn)
       .at(-1);
     if (newest === undefined) return false;

@@ -1,7 +1,7 @@
 /** Small values the tests of the storage cores are built from. */
 
 import type { Fork } from '../../../storage/history/epoch-tree.ts';
-import type { HeldFrame } from '../../../storage/log/core/segment.ts';
+import type { HeldFrame } from '../../../storage/log/core/held-frames.ts';
 import { configured, type Member, type Membership } from '../../../storage/members/core/membership.ts';
 import { encodeFrame, parseFrame } from '../../../storage/redo/frame.ts';
 import {
