@@ -4,11 +4,10 @@ import { defaultEngineLimits, type EngineLimits, engineLimitsProblem } from './c
 import type { EngineWorkerData } from './core/engine-protocol.ts';
 import { EngineShared } from './core/engine-shared.ts';
 import { Handover } from './engine-handover.ts';
+import { sqliteCode } from './sqlite-code.ts';
 
 /** What a thread is started with. */
 export interface EngineThreadOptions {
-  /** Bound on cached pages that are durable, bytes. */
-  readonly pageCacheBytes: number;
   readonly limits?: Partial<EngineLimits>;
   /** Counts the large answers under way of all engines that share it; see `Handover`. Default: a count of its own. */
   readonly largeAnswers?: SharedArrayBuffer;
@@ -31,8 +30,8 @@ export async function startEngineThread(options: EngineThreadOptions): Promise<E
   const shared = new EngineShared();
   const channel = new MessageChannel();
   const handover = new Handover(options.largeAnswers === undefined ? {} : { all: options.largeAnswers });
-  const { pageCacheBytes } = options;
-  const engine: EngineWorkerData = { limits, pageCacheBytes, shared: shared.buffer };
+  const sqlite = await sqliteCode();
+  const engine: EngineWorkerData = { limits, shared: shared.buffer, sqlite };
   const worker = new Worker(new URL('./thread/engine-worker.ts', import.meta.url), {
     workerData: { engine, pages: channel.port2, handover: handover.buffers },
     transferList: [channel.port2],
