@@ -24,7 +24,6 @@ export class MainDatabase implements Database {
   readonly counts: DatabaseCounts;
   private readonly role: Pick<MainRole, 'phase' | 'record'>;
   private used = false;
-  private waking = false;
 
   constructor(
     { volume, sessions, watch, tracer, counts }: MainParts,
@@ -56,18 +55,12 @@ export class MainDatabase implements Database {
   ended(): void {
     this.counts.ended();
     // Whoever woke it only read, and has been answered: the engine that writes is there for the next one.
-    if (this.volume.reign === null && this.volume.standing !== null) this.wantWriter();
+    if (this.volume.reign === null) this.wantWriter();
   }
 
   /** A stream waits for the engine that writes, which may be at rest. */
   wantWriter(): void {
-    if (this.volume.standing === null || this.waking) return;
-    this.waking = true;
-    this.volume.wakeWriter();
-    void this.volume.settledChanges().then(() => {
-      this.waking = false;
-      this.watch.changed();
-    });
+    this.volume.wakeWriter(() => this.watch.changed());
   }
 
   get awakeView(): AwakeView {

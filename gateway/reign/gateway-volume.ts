@@ -115,8 +115,8 @@ export class GatewayVolume implements RoleVolume {
     this.writer.warm();
   }
 
-  /** As `wake`, for writes: opens the writing engine of a reign that has outlived a rest. */
-  wakeWriter(): void {
+  /** As `wake`, for writes: opens the writing engine of a reign that has outlived a rest. @param opened called then, and only then. */
+  wakeWriter(opened: () => void): void {
     const reign = this.reignNow;
     if (reign === null || this.writerOpen) return;
     void this.change(async () => {
@@ -124,6 +124,7 @@ export class GatewayVolume implements RoleVolume {
       await this.writer.begin(reign.lastLsn, geometryOf(reign.forks).pgBytes);
       this.writerOpen = true;
       this.writerRests = false;
+      opened();
     });
   }
 
