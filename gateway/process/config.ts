@@ -24,14 +24,14 @@ import {
   strictShape,
 } from '../../storage/index.ts';
 import { defaultLimits, type GatewayLimits } from '../hrana/core/protocol-limits.ts';
-import { type BranchLimits, branchLimitNames } from '../session/core/service-limits.ts';
+import { type DatabaseLimits, databaseLimitNames } from '../session/core/service-limits.ts';
 
 /** What `insecure` may name. */
 export const insecurities = ['no-auth', 'no-tls'] as const;
 
-const limitNames = new Set([...Object.keys(defaultLimits), ...branchLimitNames]);
+const limitNames = new Set([...Object.keys(defaultLimits), ...databaseLimitNames]);
 
-/** Any of the protocol layer's bounds, and of branches, by name; those left out keep their defaults. */
+/** Any of the protocol layer's bounds, and of databases, by name; those left out keep their defaults. */
 const limitsSchema = z
   .record(z.string(), z.int().min(1, 'a whole number from 1'))
   .superRefine((limits, context) => {
@@ -41,7 +41,7 @@ const limitsSchema = z
       context.addIssue({ code: 'custom', path: [key], message });
     }
   })
-  .transform((limits): Partial<GatewayLimits & BranchLimits> => limits);
+  .transform((limits): Partial<GatewayLimits & DatabaseLimits> => limits);
 
 /** How far the clocks of who issues tokens and of this machine may be apart, in milliseconds. */
 const clockToleranceMs = { default: 5_000, max: 300_000 };

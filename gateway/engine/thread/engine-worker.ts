@@ -1,7 +1,7 @@
 /** The engine's worker thread: SQLite on the volume's pages. Messages come and go in batches; see `engine-protocol.ts`. */
 import assert from 'node:assert/strict';
 import { MessagePort, parentPort, workerData } from 'node:worker_threads';
-import { type Lsn, splitFrames, zeroLsn } from '../../../storage/core.ts';
+import { type Lsn, splitFrames, zeroLsn } from '../../../storage/redo.ts';
 import { sqlError } from '../../sql/errors.ts';
 import type { SqlError } from '../../sql/sql.ts';
 import type {
@@ -27,6 +27,8 @@ import { PageReader } from './page-misses.ts';
 /** Redo and answers leave at the end of a batch of messages, or sooner when this much redo or time has gathered. */
 const flushBytes = 128 * 1024;
 const flushAfterMs = 2;
+/** An engine that was never opened has nothing to keep. */
+const emptyCacheBytes = 64 * 1024;
 
 class EngineWorker {
   private readonly data: EngineWorkerData;
@@ -38,6 +40,8 @@ class EngineWorker {
   private generation = 0;
   /** The operation that runs; 0 when none does. */
   private running = 0;
+  private readonly reader: PageReader;
+  private pageCacheBytes = emptyCacheBytes;
   private store: PageStore;
   private redo: RedoQueue;
   /** The newest commit that was made or folded here; null for none since it was opened. */
@@ -80,12 +84,12 @@ class EngineWorker {
       if (isAbandoned()) return abandoned;
       return this.shared.isCancelled(this.running) ? cancelled : null;
     };
-    const reader = new PageReader(pages, this.shared, data.limits, stopReason);
+    this.reader = new PageReader(pages, this.shared, data.limits, stopReason);
     const vfs = new VolumeVfs(wasm, {
       store: () => this.store,
       fetch: (store, page, readPoint) => {
         this.shared.missed();
-        return reader.fetch(store, page, readPoint);
+        return this.reader.fetch(store, page, readPoint);
       },
       hit: () => this.shared.hit(),
       reserve: () => this.sessions.mayWrite(),
@@ -124,7 +128,7 @@ class EngineWorker {
 
   private newStore(): PageStore {
     const head = this.mode.kind === 'writer' ? this.mode.lsn : this.mode.readPoint;
-    return new PageStore({ kind: this.mode.kind, head, cacheBytesMax: this.data.pageCacheBytes });
+    return new PageStore({ kind: this.mode.kind, head, cacheBytesMax: this.pageCacheBytes });
   }
 
   receive(batch: readonly ToWorker[]): void {
@@ -168,12 +172,12 @@ class EngineWorker {
         return;
       }
       case 'open':
-        this.open(message.mode, message.generation);
+        this.open(message);
         return;
     }
   }
 
-  private open(mode: EngineMode, generation: number): void {
+  private open({ mode, generation, bounds }: Extract<ToWorker, { kind: 'open' }>): void {
     // Redo of the old engine must not be taken for the new one's: it is handed over under the old generation.
     this.flush();
     this.sessions.reset();
@@ -181,6 +185,8 @@ class EngineWorker {
     this.mode = mode;
     if (mode.kind === 'writer') this.commits.useGroups(mode.pgBytes);
     this.generation = generation;
+    this.pageCacheBytes = bounds.pageCacheBytes;
+    this.reader.pageReadMs = bounds.pageReadMs;
     this.store = this.newStore();
     this.newest = null;
     this.redo = new RedoQueue(this.store.head, this.data.limits.earlyRedoBytes);
@@ -283,7 +289,8 @@ assert(port !== null, 'this module runs in a worker thread');
 const { engine, pages }: { engine: EngineWorkerData; pages: unknown } = workerData;
 assert(pages instanceof MessagePort, 'the engine has a port to ask for pages');
 const handover = new Handover(workerData.handover);
-const worker = new EngineWorker(engine, await SqliteWasm.load(), pages, (message, transfer) =>
+assert(engine.sqlite !== null, 'the engine of this thread is SQLite');
+const worker = new EngineWorker(engine, await SqliteWasm.load(engine.sqlite), pages, (message, transfer) =>
   port.postMessage(handover.admit(packFromWorker(message)), transfer),
 );
 port.on('message', (packed: readonly unknown[]) => worker.receive(unpackToWorker(packed)));

@@ -76,6 +76,7 @@ const regionStatusSchema = z.looseObject({
         ready: z.boolean(),
         vdl: z.number(),
         pid: z.number(),
+        awake: z.boolean().exactOptional(),
       }),
     )
     .exactOptional(),

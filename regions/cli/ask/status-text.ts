@@ -121,8 +121,9 @@ const byGateway = (a: string, b: string): number =>
   Number(b === gatewayDirectory('g1')) - Number(a === gatewayDirectory('g1')) || (a < b ? -1 : 1);
 
 /** What a gateway says of itself. */
-function gatewayNote({ phase, ready }: NonNullable<RegionStatus['gateways']>[number]): string {
-  const role = phase === 'writing' ? 'writes' : phase === 'reading' ? 'reads' : phase;
+function gatewayNote({ phase, ready, awake }: NonNullable<RegionStatus['gateways']>[number]): string {
+  const does = phase === 'writing' ? 'writes' : phase === 'reading' ? 'reads' : phase;
+  const role = awake === false ? `${does}; rests until it is asked` : does;
   return ready ? role : `${role}; ${paint('yellow', 'not ready: its /readyz says why')}`;
 }
 
