@@ -223,6 +223,13 @@ const table = {
     retryable: true,
     httpStatus: 503,
   },
+  SEXTANT_VOLUME_UNREADABLE: {
+    meaning:
+      'The volume does not hold what this engine can read: another engine or a newer version made it, or it is damaged.',
+    action: 'Open it with the engine and the version that made it; after damage, restore a backup or rewind.',
+    retryable: false,
+    httpStatus: 500,
+  },
   SEXTANT_TRANSACTION_TOO_LARGE: {
     meaning: 'The transaction changes more than one transaction may, and was rolled back.',
     action: 'Split it into several transactions.',

@@ -53,6 +53,21 @@ export interface EngineLimits {
   readonly earlyRedoBytes: number;
   /** Pages asked for at once when misses follow one another. */
   readonly readAheadPages: number;
+  /** PostgreSQL: an operation waits this long for its turn. */
+  readonly turnWaitMs: number;
+  /** PostgreSQL: a transaction without an operation for this long is rolled back when another session waits. */
+  readonly idleTransactionMs: number;
+  /** PostgreSQL: prepared statements that the backend keeps. */
+  readonly preparedStatements: number;
+  /** PostgreSQL: a reading engine shows newer commits after this long at the latest, when it is asked anything. */
+  readonly refreshMs: number;
+  /** PostgreSQL: pages that a reading engine changes for itself (recovery, hints) before it begins anew, bytes. */
+  readonly readerChangesBytes: number;
+  /** PostgreSQL: commits, and bytes of redo, after which a checkpoint is due. */
+  readonly checkpointCommits: number;
+  readonly checkpointBytes: number;
+  /** PostgreSQL: age in transactions at which a table's rows are frozen. */
+  readonly freezeAge: number;
 }
 
 const mebibyte = 1024 * 1024;
@@ -83,6 +98,14 @@ export const defaultEngineLimits: EngineLimits = {
   pendingOperations: 100_000,
   earlyRedoBytes: 64 * mebibyte,
   readAheadPages: 16,
+  turnWaitMs: 60_000,
+  idleTransactionMs: 30_000,
+  preparedStatements: 1_000,
+  refreshMs: 1_000,
+  readerChangesBytes: 64 * mebibyte,
+  checkpointCommits: 10_000,
+  checkpointBytes: 8 * mebibyte,
+  freezeAge: 100_000_000,
 };
 
 /** What is wrong with a set of limits, in one sentence, or null. */

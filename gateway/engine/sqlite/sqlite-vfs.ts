@@ -14,9 +14,10 @@
 import assert from 'node:assert/strict';
 import { randomFillSync } from 'node:crypto';
 import { type Lsn, type PageNo, pageNo, redoLimits } from '../../../storage/redo.ts';
-import { sqlError } from '../../sql/errors.ts';
+import { adviseError, sqlError } from '../../sql/errors.ts';
 import type { SqlError } from '../../sql/sql.ts';
 import { databasePages, type PageStore } from '../core/page-store.ts';
+import { describeEngine, engineOf, postgresMagic } from '../core/volume-engine.ts';
 import type { Pointer, SqliteWasm } from './sqlite-wasm.ts';
 
 const { pageBytes } = redoLimits;
@@ -42,6 +43,8 @@ const openFlag = { readwrite: 0x2, mainDb: 0x100 } as const;
 const deviceCharacteristics = 0x1000;
 /** `struct sqlite3_file` is one pointer, to its methods. */
 const fileStructBytes = 4;
+
+const postgresFound = `An SQLite database was expected in this volume, and it ${describeEngine('postgres')}`;
 
 /** The one result of a PRAGMA, or null for no row; or why it fails. */
 export type PragmaAnswer =
@@ -144,6 +147,9 @@ export class VolumeFile {
     if (this.snapshotPages !== null && this.snapshot !== null) return this.snapshotPages;
     const page1 = this.read(access, pageNo(1));
     if (page1 !== null && !(page1 instanceof Uint8Array)) return page1;
+    // G85. The second byte tells them apart as a rule, and this is asked at each statement.
+    if (page1 !== null && page1[1] === postgresMagic[1] && engineOf(page1) === 'postgres')
+      return adviseError('SEXTANT_VOLUME_UNREADABLE', postgresFound);
     this.snapshotPages = databasePages(page1);
     return this.snapshotPages;
   }

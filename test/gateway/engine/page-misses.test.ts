@@ -1,6 +1,7 @@
 import { DatabaseSync } from 'node:sqlite';
 import fc from 'fast-check';
 import { afterEach, describe, expect, test } from 'vitest';
+import { postgresMagic } from '../../../gateway/engine/core/volume-engine.ts';
 import { defaultGeometry } from '../../../storage/core.ts';
 import { concatBytes } from '../../../storage/redo/bytes.ts';
 import { pageNo, zeroLsn } from '../../../storage/redo/ids.ts';
@@ -339,6 +340,26 @@ describe('a reader', () => {
     // Each request asks for twice as many as the one before, up to 16.
     expect(Math.max(...asked)).toBe(16);
     expect(asked.length).toBeLessThan(pages / 6);
+  });
+
+  test('a volume in which PostgreSQL keeps its files is refused, whatever is asked (G85)', async () => {
+    const volume = new MemoryVolume();
+    const { engine } = await writer({}, volume);
+    await run(engine.openSession(), 'CREATE TABLE t (a)');
+    const page1 = volume.page(pageNo(1), volume.durable)?.slice() ?? new Uint8Array(0);
+    page1.set(postgresMagic);
+    const other = {
+      readPages: async (pages: readonly number[]) => pages.map((page) => (page === 1 ? page1 : null)),
+    };
+    const { engine: follower } = await reader(volume, other);
+    const answer = await execute(follower.openSession(), 'SELECT * FROM t');
+    expect(answer.outcome).toMatchObject({
+      ok: false,
+      error: {
+        code: 'SEXTANT_VOLUME_UNREADABLE',
+        message: expect.stringMatching(/An SQLite database was expected .* holds a PostgreSQL database/),
+      },
+    });
   });
 
   test('tells a page that storage does not give, and goes on when it does', async () => {

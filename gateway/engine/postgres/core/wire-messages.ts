@@ -1,0 +1,130 @@
+/**
+ * Messages of the PostgreSQL protocol as the engine needs them: what a backend's answer says about the session, and the few
+ * messages that the engine sends or makes itself. A message is a type byte, a length of four bytes that counts itself, a body.
+ */
+import assert from 'node:assert/strict';
+
+const text = new TextDecoder();
+const headBytes = 5;
+
+/** One message within a buffer. */
+export interface WireMessage {
+  /** One character. */
+  readonly type: string;
+  readonly body: Uint8Array;
+  /** The message whole. */
+  readonly whole: Uint8Array;
+}
+
+/** Whole messages that lie back to back. */
+export function* messagesOf(bytes: Uint8Array): Generator<WireMessage> {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  for (let at = 0; at < bytes.length; ) {
+    const end = at + 1 + view.getUint32(at + 1);
+    assert(end <= bytes.length && end >= at + headBytes, 'messages of a backend are whole');
+    const whole = bytes.subarray(at, end);
+    yield { type: String.fromCharCode(bytes[at] ?? 0), body: whole.subarray(headBytes), whole };
+    at = end;
+  }
+}
+
+/** A message. Strings are ended by a zero, as the protocol has them. */
+export function message(type: string, ...parts: readonly (string | Uint8Array)[]): Uint8Array {
+  const body = Buffer.concat(
+    parts.map((part) => (typeof part === 'string' ? Buffer.from(`${part}\0`) : part)),
+  );
+  const head = Buffer.alloc(headBytes);
+  head.write(type, 'latin1');
+  head.writeUInt32BE(body.length + 4, 1);
+  return Buffer.concat([head, body]);
+}
+
+export const query = (sql: string): Uint8Array => message('Q', sql);
+export const syncMessage: Uint8Array = message('S');
+/** Forgets a prepared statement; one that is not there is no error. */
+export const closeStatement = (name: string): Uint8Array => message('C', Buffer.from('S'), name);
+
+/** ErrorResponse with the fields that every client reads. */
+export function errorResponse(sqlState: string, detail: string, severity = 'ERROR'): Uint8Array {
+  const field = (code: string, value: string): Uint8Array => Buffer.from(`${code}${value}\0`);
+  return message(
+    'E',
+    field('S', severity),
+    field('V', severity),
+    field('C', sqlState),
+    field('M', detail),
+    Buffer.from('\0'),
+  );
+}
+
+export const readyForQuery = (status: string): Uint8Array => message('Z', Buffer.from(status));
+
+/** Fields of an ErrorResponse or NoticeResponse by their letter. */
+export function fieldsOf(body: Uint8Array): ReadonlyMap<string, string> {
+  const fields = text.decode(body).split('\0');
+  return new Map(fields.filter((field) => field !== '').map((field) => [field.slice(0, 1), field.slice(1)]));
+}
+
+/** Up to the first zero. */
+export function stringOf(body: Uint8Array, at = 0): string {
+  const end = body.indexOf(0, at);
+  return text.decode(body.subarray(at, end < 0 ? body.length : end));
+}
+
+/** Columns of a DataRow as texts; null for NULL. */
+export function rowOf(body: Uint8Array): readonly (string | null)[] {
+  const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
+  const values: (string | null)[] = [];
+  let at = 2;
+  for (let left = view.getUint16(0); left > 0; left--) {
+    const length = view.getInt32(at);
+    at += 4;
+    values.push(length < 0 ? null : text.decode(body.subarray(at, at + length)));
+    if (length > 0) at += length;
+  }
+  return values;
+}
+
+/** What an answer of a backend says about its session. */
+export interface AnswerFacts {
+  /** Status byte of its last ReadyForQuery; null when there is none. */
+  readonly status: 'I' | 'T' | 'E' | null;
+  /** SQLSTATEs of its errors. */
+  readonly errors: readonly string[];
+  /** What each statement is said to have done, as `UPDATE 1` or `SET`. */
+  readonly tags: readonly string[];
+  /** The backend is at its end: the text of its FATAL or PANIC. */
+  readonly ends: string | null;
+}
+
+/** Reads an answer once, past its rows. */
+export function answerFacts(answer: Uint8Array): AnswerFacts {
+  const view = new DataView(answer.buffer, answer.byteOffset, answer.byteLength);
+  const errors: string[] = [];
+  const tags: string[] = [];
+  let status: AnswerFacts['status'] = null;
+  let ends: string | null = null;
+  for (let at = 0; at < answer.length; ) {
+    const end = at + 1 + view.getUint32(at + 1);
+    switch (answer[at]) {
+      case typeOf.row:
+        break;
+      case typeOf.ready:
+        status = String.fromCharCode(answer[at + headBytes] ?? 0) as AnswerFacts['status'];
+        break;
+      case typeOf.complete:
+        tags.push(stringOf(answer, at + headBytes));
+        break;
+      case typeOf.error: {
+        const fields = fieldsOf(answer.subarray(at + headBytes, end));
+        errors.push(fields.get('C') ?? '');
+        const severity = fields.get('V') ?? '';
+        if (severity === 'FATAL' || severity === 'PANIC') ends ??= `${severity}: ${fields.get('M') ?? ''}`;
+      }
+    }
+    at = end;
+  }
+  return { status, errors, tags, ends };
+}
+
+const typeOf = { row: 0x44, ready: 0x5a, complete: 0x43, error: 0x45 } as const;

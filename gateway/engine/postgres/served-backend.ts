@@ -1,0 +1,259 @@
+/**
+ * The backend over the pages of a volume: loaded when it is first needed, started on the pages that are to be shown, thrown away
+ * with its changes when anything goes wrong, and kept fit.
+ */
+import { Worker } from 'node:worker_threads';
+import { type Lsn, zeroLsn } from '../../../storage/core.ts';
+import { sqlError } from '../../sql/errors.ts';
+import type { SqlError } from '../../sql/sql.ts';
+import type { WireOperation } from '../../sql/wire-operation.ts';
+import type { SessionCommit } from '../core/engine-protocol.ts';
+import type { Committer } from '../thread/engine-commits.ts';
+import type { EngineDesk } from '../thread/engine-desk.ts';
+import { Backend, BackendBroken } from './backend.ts';
+import { BackendRunner, type RunnerSession, type RunResult } from './backend-runner.ts';
+import { baseImage, writeBaseImage } from './base-image.ts';
+import type { BaseImage } from './core/base-archive.ts';
+import { VolumeFault } from './core/file-error.ts';
+import { Upkeep } from './core/upkeep.ts';
+import { nobody, ServedPages } from './served-pages.ts';
+
+/** So often the thread shows that it lives while PGlite is loaded or a base image is made. */
+const beatMs = 200;
+/** Page reads between two looks at the clock. */
+const readsPerLook = 16;
+
+const readOnly = sqlError('SEXTANT_READ_ONLY', 'This gateway reads; the statement must run at the writer.');
+
+export class ServedBackend {
+  private readonly desk: EngineDesk;
+  private readonly pages: ServedPages;
+  private readonly upkeep: Upkeep;
+  private loaded: { readonly backend: Backend; readonly runner: BackendRunner } | null = null;
+  private loading = false;
+  private image: BaseImage | null = null;
+  /** When the pages that are shown were the newest. */
+  private shownSinceMs = 0;
+  /** Of a reader: the number that the first transaction that writes would have. */
+  private firstWrite = 0n;
+  /** When the statement that runs is stopped. */
+  private deadlineMs = Number.POSITIVE_INFINITY;
+  private reads = 0;
+
+  constructor(desk: EngineDesk) {
+    this.desk = desk;
+    this.pages = new ServedPages(desk, () => this.look());
+    this.upkeep = new Upkeep(desk.limits);
+  }
+
+  /** What answers show. */
+  get readPoint(): Lsn {
+    return this.pages.readPoint;
+  }
+
+  private get isWriter(): boolean {
+    return this.desk.mode.kind === 'writer';
+  }
+
+  /** Whether operations can be run, or refused. When not, `prepare` is to be awaited first. */
+  get isReady(): boolean {
+    if (this.loaded === null) return false;
+    return this.loaded.backend.isRunning || this.image !== null || !this.isWriter || !this.isEmptyVolume();
+  }
+
+  /** An empty volume, as far as can be told now; what cannot be read is told by the start. */
+  private isEmptyVolume(): boolean {
+    this.pages.renew();
+    try {
+      return this.pages.isEmpty;
+    } catch (error) {
+      if (error instanceof VolumeFault) return false;
+      throw error;
+    }
+  }
+
+  /** Loads what is missing for `isReady`, beside the thread's messages; once however often it is asked. */
+  prepare(done: () => void): void {
+    if (this.loading) return;
+    this.loading = true;
+    const beat = setInterval(() => this.desk.shared.beat(), beatMs);
+    const load = async (): Promise<void> => {
+      if (this.loaded === null) {
+        const { limits } = this.desk;
+        const backend = await Backend.load({
+          answering: (bytes) => {
+            this.look();
+            return bytes <= limits.resultBytes;
+          },
+        });
+        this.loaded = { backend, runner: new BackendRunner(backend, limits.preparedStatements) };
+      }
+      if (!this.isReady) this.image = await baseImage({ make: makeBesides });
+    };
+    // What goes wrong here goes wrong always: it ends the thread, and with the error everybody is told.
+    void load().then(() => {
+      clearInterval(beat);
+      this.loading = false;
+      done();
+    });
+  }
+
+  /** The engine was opened anew: nothing that was shown or changed counts. */
+  reset(): void {
+    this.loaded?.backend.stop();
+  }
+
+  /**
+   * Sees to it that the backend runs and shows what an operation needs. @param isFree no session has anything open.
+   * @returns why the operation must run elsewhere, or null. @throws what `fail` takes
+   */
+  ensure({ atLeast = zeroLsn }: WireOperation, isFree: boolean): SqlError | null {
+    const { backend } = this.use();
+    if (backend.isRunning && isFree && this.isStale(atLeast)) backend.stop();
+    if (backend.isRunning) return null;
+    return this.start();
+  }
+
+  private isStale(atLeast: Lsn): boolean {
+    if (this.isWriter) return false;
+    if (this.pages.changedBytes >= this.desk.limits.readerChangesBytes) return true;
+    if (!this.pages.isBehind) return false;
+    return (
+      atLeast > this.pages.readPoint || performance.now() - this.shownSinceMs >= this.desk.limits.refreshMs
+    );
+  }
+
+  private start(): SqlError | null {
+    const { backend, runner } = this.use();
+    this.shownSinceMs = performance.now();
+    this.pages.renew();
+    if (this.pages.isEmpty) {
+      if (!this.isWriter) return readOnly;
+      writeBaseImage(this.pages.formatFiles(), this.image ?? []);
+      this.image = null;
+      this.mustPublish();
+    }
+    backend.start(this.pages.openFiles(), this.isWriter ? {} : { default_transaction_read_only: 'on' });
+    runner.restarted();
+    this.upkeep.started();
+    if (this.isWriter) this.mustPublish();
+    this.firstWrite = backend.nextTransaction;
+    return null;
+  }
+
+  private mustPublish(): void {
+    const made = this.publish([nobody]);
+    if ('code' in made) throw new VolumeFault(made);
+  }
+
+  /** @throws what `fail` takes: nothing of the operation counts */
+  run(session: RunnerSession, operation: WireOperation): RunResult {
+    this.begin(operation);
+    try {
+      return this.use().runner.run(session, operation);
+    } finally {
+      this.deadlineMs = Number.POSITIVE_INFINITY;
+    }
+  }
+
+  /** Whether a reader has written, however it was brought to: it must be thrown away, and nothing of it was. */
+  get hasStrayed(): boolean {
+    const { backend } = this.use();
+    return !this.isWriter && backend.isRunning && backend.nextTransaction !== this.firstWrite;
+  }
+
+  /** Ends what a session has open. @throws what `fail` takes */
+  rollBack(session: RunnerSession): void {
+    this.use().runner.rollBack(session);
+  }
+
+  /** Makes redo of what was written; see `ServedPages.publish`. A reader has none. */
+  publish(committers: readonly Committer[]): readonly SessionCommit[] | SqlError {
+    if (!this.isWriter) return [];
+    const before = this.pages.readPoint;
+    const made = this.pages.publish(committers);
+    if ('code' in made) this.loaded?.backend.stop();
+    else if (made.length > 0) this.upkeep.committed(this.pages.readPoint - before);
+    return made;
+  }
+
+  /** Gives the backend up after an error. @returns what whoever ran on it is told. @throws what is a mistake of our own */
+  fail(error: unknown): SqlError {
+    this.loaded?.backend.stop();
+    if (error instanceof VolumeFault) return error.error;
+    if (!(error instanceof BackendBroken)) throw error;
+    return sqlError(
+      'SEXTANT_TRANSACTION_ABORTED',
+      `PostgreSQL could not go on, and was started again from what was committed before: ${error.message}`,
+    );
+  }
+
+  /**
+   * Does one thing that is due. To be called when no session has anything open.
+   * @returns whether something was done: there may be more. @throws what `fail` takes
+   */
+  keepFit(isIdle: boolean): boolean {
+    if (!this.isWriter || this.loaded?.backend.isRunning !== true) return false;
+    const { runner } = this.loaded;
+    const step = this.upkeep.next(performance.now(), isIdle);
+    if (step === null) return false;
+    this.desk.shared.beat();
+    switch (step.kind) {
+      case 'checkpoint':
+        runner.own('CHECKPOINT');
+        this.mustPublish();
+        this.upkeep.checkpointed();
+        return true;
+      case 'look': {
+        const rows = runner.own(this.upkeep.lookSql) ?? [];
+        this.upkeep.looked(
+          rows.map(([sql]) => sql ?? ''),
+          performance.now(),
+        );
+        this.mustPublish();
+        return true;
+      }
+      case 'task': {
+        // It counts as failed until it has worked: what breaks the backend is not tried again at once.
+        this.upkeep.ran(step.sql, false, performance.now());
+        const worked = runner.own(step.sql) !== null;
+        this.mustPublish();
+        if (worked) this.upkeep.ran(step.sql, true, performance.now());
+      }
+    }
+    return true;
+  }
+
+  /** Whether an idle moment would be of use. */
+  get wantsIdle(): boolean {
+    return this.isWriter && this.upkeep.wantsIdle;
+  }
+
+  private use(): { readonly backend: Backend; readonly runner: BackendRunner } {
+    if (this.loaded === null) throw new Error('the backend is used before it is loaded');
+    return this.loaded;
+  }
+
+  private begin({ settings }: WireOperation): void {
+    const own = Number(settings.statement_timeout ?? 0);
+    const { statementMs } = this.desk.limits;
+    this.reads = 0;
+    this.deadlineMs = performance.now() + (own > 0 ? Math.min(own, statementMs) : statementMs);
+  }
+
+  /** A page is read, or an answer grows: the one chance to stop a statement. */
+  private look(): void {
+    const late = this.reads++ % readsPerLook === 0 && performance.now() >= this.deadlineMs;
+    if (late || this.desk.stopReason() !== null) this.loaded?.backend.interrupt();
+  }
+}
+
+/** `initdb` keeps a thread busy for seconds. @throws Error when it fails */
+function makeBesides(): Promise<BaseImage> {
+  const worker = new Worker(new URL('./base-image-thread.ts', import.meta.url), { name: 'sextant-initdb' });
+  return new Promise<BaseImage>((resolve, reject) => {
+    worker.once('message', resolve);
+    worker.once('error', reject);
+    worker.once('exit', (code) => reject(new Error(`initdb ended with code ${code} and made nothing`)));
+  }).finally(() => worker.terminate());
+}

@@ -1,0 +1,110 @@
+/**
+ * The volume's pages as PostgreSQL's files see them. A writer reads the newest and its changes become redo; a reader stays at one
+ * read point, and what it changes (recovery, hints) is its own and is thrown away.
+ */
+import { type Lsn, type PageNo, pageNo, redoLimits } from '../../../storage/core.ts';
+import type { SqlError } from '../../sql/sql.ts';
+import type { SessionCommit } from '../core/engine-protocol.ts';
+import { databasePages, type PageStore } from '../core/page-store.ts';
+import type { Committer } from '../thread/engine-commits.ts';
+import type { EngineDesk } from '../thread/engine-desk.ts';
+import { PageUnavailable } from './core/file-error.ts';
+import { PageSet, type PageSource } from './core/page-set.ts';
+import { VolumeFiles } from './core/volume-files.ts';
+
+const firstPage = pageNo(1);
+
+/** Redo that no session made: recovery, checkpoints, pages that a transaction writes before it commits. */
+export const nobody: Committer = { session: 0, trace: null };
+
+export class ServedPages {
+  private readonly desk: EngineDesk;
+  private readonly onRead: () => void;
+  private set: PageSet;
+  /** What is read: the store, and in a reader the read point that is pinned there. */
+  private store: PageStore;
+  private pinned: Lsn | null = null;
+
+  /** @param onRead called at each read of a page: so often that a statement can be stopped by it. */
+  constructor(desk: EngineDesk, onRead: () => void) {
+    this.desk = desk;
+    this.onRead = onRead;
+    this.store = desk.store;
+    this.set = this.newSet();
+  }
+
+  /** Gives up what was changed, and goes to the newest pages there are. */
+  renew(): void {
+    if (this.pinned !== null) this.store.unpin(this.pinned);
+    this.store = this.desk.store;
+    this.pinned = this.isWriter ? null : this.store.pin();
+    this.set = this.newSet();
+  }
+
+  /** What answers show: a writer's last commit, or the read point of a reader. */
+  get readPoint(): Lsn {
+    return this.pinned ?? this.store.head;
+  }
+
+  /** Whether there is anything newer than what is shown. */
+  get isBehind(): boolean {
+    return this.readPoint < this.desk.store.head;
+  }
+
+  /** Bytes of pages that are changed and not published. */
+  get changedBytes(): number {
+    return this.set.size * redoLimits.pageBytes;
+  }
+
+  /** Whether the volume has no database yet. @throws PageUnavailable */
+  get isEmpty(): boolean {
+    return databasePages(this.set.read(firstPage)) === 0;
+  }
+
+  /** The files as they are now. What was unlinked while it was open is given back. @throws VolumeFault */
+  openFiles(): VolumeFiles {
+    return new VolumeFiles(this.set);
+  }
+
+  /** Makes the file system of a new database. @throws VolumeFault */
+  formatFiles(): VolumeFiles {
+    return VolumeFiles.format(this.set);
+  }
+
+  /**
+   * Makes what was changed redo. @returns the commits, none when nothing was changed; or why it cannot be: what was changed is
+   * dropped then, and whoever wrote it must begin anew.
+   */
+  publish(committers: readonly Committer[]): readonly SessionCommit[] | SqlError {
+    if (this.set.size === 0) return [];
+    const pages = this.set.take();
+    const { commits } = this.desk;
+    const refused = commits.prepare(this.store, pages, committers);
+    if (refused !== null) return refused;
+    const made = commits.finish(this.store, pages);
+    this.desk.noteCommits(made);
+    return made;
+  }
+
+  private get isWriter(): boolean {
+    return this.desk.mode.kind === 'writer';
+  }
+
+  private newSet(): PageSet {
+    const source: PageSource = { readPage: (page) => this.readPage(page) };
+    return new PageSet(this.isWriter ? { ...source, takeBuffer: () => this.store.takeBuffer() } : source);
+  }
+
+  private readPage(page: PageNo): Uint8Array | null {
+    this.onRead();
+    const { store, readPoint } = this;
+    const known = store.readAt(page, readPoint);
+    if (known !== undefined) {
+      this.desk.shared.hit();
+      return known;
+    }
+    const fetched = this.desk.fetch(store, page, readPoint);
+    if (fetched === null || fetched instanceof Uint8Array) return fetched;
+    throw new PageUnavailable(fetched);
+  }
+}

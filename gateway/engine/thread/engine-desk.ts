@@ -1,0 +1,305 @@
+/**
+ * What every engine's worker has in common, whatever speaks SQL in it: it takes the main thread's messages in batches, keeps the
+ * pages, follows redo as a reader, and hands on redo, answers and news in few messages. See `engine-protocol.ts`.
+ */
+import assert from 'node:assert/strict';
+import { MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { type Lsn, type PageNo, splitFrames, zeroLsn } from '../../../storage/redo.ts';
+import { sqlError } from '../../sql/errors.ts';
+import type { SqlError } from '../../sql/sql.ts';
+import type { EngineLimits } from '../core/engine-limits.ts';
+import type {
+  EngineMode,
+  EngineWorkerData,
+  FromWorker,
+  Peeked,
+  ToWorker,
+  WorkerAnswer,
+} from '../core/engine-protocol.ts';
+import { RedoQueue } from '../core/engine-redo.ts';
+import { EngineShared } from '../core/engine-shared.ts';
+import { packFromWorker, unpackToWorker } from '../core/engine-wire.ts';
+import { PageStore } from '../core/page-store.ts';
+import { Handover } from '../engine-handover.ts';
+import { CommitLog } from './engine-commits.ts';
+import { PageReader } from './page-misses.ts';
+
+/** Redo and answers leave at the end of a batch of messages, or sooner when this much redo or time has gathered. */
+const flushBytes = 128 * 1024;
+const flushAfterMs = 2;
+/** An engine that was never opened has nothing to keep. */
+const emptyCacheBytes = 64 * 1024;
+
+export type OperationMessage = Extract<ToWorker, { readonly kind: 'operation' }>;
+
+/** What runs statements. */
+export interface DeskWork {
+  /** @param isMoreComing another operation follows before `gathered` is called. */
+  post(message: OperationMessage, isMoreComing: boolean): void;
+  closeSession(session: number): void;
+  /** Everything that came together has been posted. */
+  gathered(): void;
+  /** The engine is opened anew: what is open is gone with its pages, and everything that waits is answered. */
+  reset(): void;
+  /** The engine was opened: the desk's mode and store are the new ones. */
+  opened(): void;
+  /** Too much redo is not durable: writes wait. */
+  setBlocked(blocked: boolean): void;
+  /** Gives up what has waited too long. @returns milliseconds until this should be called again, or null. */
+  tick(): number | null;
+}
+
+export interface DeskOptions {
+  readonly data: EngineWorkerData;
+  /** Where it asks for pages. */
+  readonly pages: MessagePort;
+  readonly post: (message: FromWorker, transfer: readonly ArrayBuffer[]) => void;
+  /** What a statement is told that was stopped for its client has gone, or for others. */
+  readonly cancelled: SqlError;
+}
+
+const abandoned = sqlError('SEXTANT_TRANSACTION_ABORTED', 'The engine was replaced while the statement ran.');
+
+export class EngineDesk {
+  readonly limits: EngineLimits;
+  readonly shared: EngineShared;
+  readonly commits: CommitLog;
+  private readonly options: DeskOptions;
+  private readonly reader: PageReader;
+  private work: DeskWork | null = null;
+  private modeNow: EngineMode = { kind: 'reader', readPoint: zeroLsn };
+  private generation = 0;
+  private pageCacheBytes = emptyCacheBytes;
+  /** The operation that runs; 0 when none does. */
+  private running = 0;
+  private storeNow: PageStore;
+  private redo: RedoQueue;
+  /** The newest commit that was made or folded here; null for none since it was opened. */
+  private newest: { readonly lsn: Lsn; readonly commitTimeUs: number } | null = null;
+  private diverged: string | null = null;
+  private answers: WorkerAnswer[] = [];
+  private peeked: Peeked[] = [];
+  private lastFlush = 0;
+  private reported: Lsn = zeroLsn;
+  private reportedGeneration = -1;
+  private timer: NodeJS.Timeout | null = null;
+
+  constructor(options: DeskOptions) {
+    const { limits, shared } = options.data;
+    this.options = options;
+    this.limits = limits;
+    this.shared = new EngineShared(shared);
+    this.storeNow = this.newStore();
+    this.redo = new RedoQueue(zeroLsn, limits.earlyRedoBytes);
+    this.commits = new CommitLog(
+      limits,
+      () => (performance.timeOrigin + performance.now()) * 1000,
+      () => this.shared.beat(),
+    );
+    this.reader = new PageReader(options.pages, this.shared, limits, this.stopReason);
+  }
+
+  /** Who does the work, before the first batch. */
+  attend(work: DeskWork): void {
+    this.work = work;
+  }
+
+  /** The pages as of now. */
+  get store(): PageStore {
+    return this.storeNow;
+  }
+
+  get mode(): EngineMode {
+    return this.modeNow;
+  }
+
+  get isAbandoned(): boolean {
+    return this.shared.generation !== this.generation;
+  }
+
+  /** Why what runs is not worth going on with, or null. Shows that the thread lives. */
+  readonly stopReason = (): SqlError | null => {
+    this.shared.beat();
+    if (this.isAbandoned) return abandoned;
+    return this.shared.isCancelled(this.running) ? this.options.cancelled : null;
+  };
+
+  /** Reads a page that the store lacks. @returns it, null when the volume has none, or what went wrong. */
+  fetch(store: PageStore, page: PageNo, readPoint: Lsn): Uint8Array | null | SqlError {
+    this.shared.missed();
+    return this.reader.fetch(store, page, readPoint);
+  }
+
+  /** Which operation runs from here on; 0 for none. */
+  setRunning(id: number): void {
+    this.running = id;
+    this.shared.setRunning(id);
+    this.shared.beat();
+  }
+
+  answer(answer: WorkerAnswer): void {
+    this.answers.push(answer);
+  }
+
+  /** Commits were made here, in LSN order. */
+  noteCommits(commits: readonly { readonly lsn: Lsn; readonly commitTimeUs: number }[]): void {
+    this.newest = commits.at(-1) ?? this.newest;
+  }
+
+  /** When the commit at an LSN was made, if it is the newest one here. Microseconds since the Unix epoch. */
+  commitTimeUs(at: Lsn): number | null {
+    return this.newest?.lsn === at ? this.newest.commitTimeUs : null;
+  }
+
+  receive(batch: readonly ToWorker[]): void {
+    const work = this.worker();
+    this.lastFlush = performance.now();
+    const lastOperation = batch.findLastIndex((message) => message.kind === 'operation');
+    for (const [index, message] of batch.entries()) this.take(work, message, index < lastOperation);
+    work.gathered();
+    this.updateBlocked();
+    this.tick();
+    this.flush();
+  }
+
+  private worker(): DeskWork {
+    assert(this.work !== null, 'somebody attends the desk');
+    return this.work;
+  }
+
+  private take(work: DeskWork, message: ToWorker, isMoreComing: boolean): void {
+    switch (message.kind) {
+      case 'operation':
+        work.post(message, isMoreComing);
+        this.updateBlocked();
+        return;
+      case 'closeSession':
+        work.closeSession(message.session);
+        return;
+      case 'durable':
+        this.storeNow.setDurable(message.lsn);
+        this.updateBlocked();
+        return;
+      case 'redo':
+        this.follow(message.frames, message.vdl);
+        return;
+      case 'peek': {
+        const { id, page, readPoint } = message;
+        const bytes = this.modeNow.kind === 'writer' ? this.storeNow.peek(page, readPoint) : undefined;
+        this.peeked.push({ id, bytes: bytes instanceof Uint8Array ? bytes.slice() : bytes });
+        return;
+      }
+      case 'open':
+        this.open(work, message);
+        return;
+    }
+  }
+
+  private open(work: DeskWork, { mode, generation, bounds }: Extract<ToWorker, { kind: 'open' }>): void {
+    // Redo of the old engine must not be taken for the new one's: it is handed over under the old generation.
+    this.flush();
+    work.reset();
+    this.flush();
+    this.modeNow = mode;
+    if (mode.kind === 'writer') this.commits.useGroups(mode.pgBytes);
+    this.generation = generation;
+    this.pageCacheBytes = bounds.pageCacheBytes;
+    this.reader.pageReadMs = bounds.pageReadMs;
+    this.storeNow = this.newStore();
+    this.newest = null;
+    this.redo = new RedoQueue(this.storeNow.head, this.limits.earlyRedoBytes);
+    this.diverged = null;
+    work.opened();
+    work.setBlocked(false);
+  }
+
+  private newStore(): PageStore {
+    const { modeNow: mode } = this;
+    const head = mode.kind === 'writer' ? mode.lsn : mode.readPoint;
+    return new PageStore({ kind: mode.kind, head, cacheBytesMax: this.pageCacheBytes });
+  }
+
+  private follow(frames: Uint8Array, vdl: Lsn): void {
+    if (this.modeNow.kind !== 'reader' || this.diverged !== null) return;
+    const split = splitFrames(frames);
+    if (split.kind === 'bad') {
+      this.diverged = split.reason;
+      return;
+    }
+    for (const frame of split.frames) {
+      this.shared.beat();
+      const added = this.redo.add(frame);
+      if (added.kind === 'added') continue;
+      this.diverged = added.reason;
+      return;
+    }
+    for (const mtr of this.redo.take(vdl)) {
+      this.shared.beat();
+      this.storeNow.fold(mtr.changes, mtr.lsn);
+      this.newest = mtr;
+    }
+  }
+
+  /** Back-pressure: too much redo that is not durable holds writes up. */
+  updateBlocked(): void {
+    if (this.modeNow.kind !== 'writer') return;
+    const outstanding = this.storeNow.head - this.storeNow.durable;
+    this.worker().setBlocked(outstanding >= this.limits.outstandingBytes);
+  }
+
+  private tick(): void {
+    if (this.timer !== null) clearTimeout(this.timer);
+    const wait = this.worker().tick();
+    this.timer =
+      wait === null
+        ? null
+        : setTimeout(() => {
+            this.timer = null;
+            this.receive([]);
+          }, wait);
+  }
+
+  /** A good moment to hand on what has gathered. */
+  flushIfDue(): void {
+    if (this.commits.waitingBytes >= flushBytes || performance.now() - this.lastFlush >= flushAfterMs)
+      this.flush();
+  }
+
+  private flush(): void {
+    this.lastFlush = performance.now();
+    const readPoint = this.storeNow.head;
+    const { commits, redo } = this.commits.take();
+    const { answers, peeked, generation, diverged } = this;
+    const news = readPoint !== this.reported || generation !== this.reportedGeneration || diverged !== null;
+    if (commits.length === 0 && answers.length === 0 && peeked.length === 0 && !news) return;
+    this.answers = [];
+    this.peeked = [];
+    this.reported = readPoint;
+    this.reportedGeneration = generation;
+    this.options.post(
+      { commits, redo, answers, peeked, readPoint, generation, diverged },
+      redo === null ? [] : [redo.buffer],
+    );
+  }
+}
+
+/** Makes the desk of this worker thread, with who works there, and tells the main thread that it is ready. */
+export async function serveDesk(
+  cancelled: SqlError,
+  hire: (desk: EngineDesk, data: EngineWorkerData) => DeskWork | Promise<DeskWork>,
+): Promise<void> {
+  const port = parentPort;
+  assert(port !== null, 'this module runs in a worker thread');
+  const { engine, pages }: { engine: EngineWorkerData; pages: unknown } = workerData;
+  assert(pages instanceof MessagePort, 'the engine has a port to ask for pages');
+  const handover = new Handover(workerData.handover);
+  const desk = new EngineDesk({
+    data: engine,
+    pages,
+    cancelled,
+    post: (message, transfer) => port.postMessage(handover.admit(packFromWorker(message)), transfer),
+  });
+  desk.attend(await hire(desk, engine));
+  port.on('message', (packed: readonly unknown[]) => desk.receive(unpackToWorker(packed)));
+  port.postMessage('ready');
+}
