@@ -3,6 +3,7 @@
  * Starting one takes a good part of a tenth of a second of a core. A thread takes the bounds of the engine that is opened on it, so
  * one reserve serves main, the branches and the past, those that read and those that write.
  */
+import type { EngineKind } from '../sql/engine-kind.ts';
 import { Engine, type EngineOptions } from './engine.ts';
 import { Handover } from './engine-handover.ts';
 import { type EngineThread, startEngineThread } from './engine-thread.ts';
@@ -13,6 +14,7 @@ const refillAfterMs = 1_000;
 export class EngineReserve {
   /** The large answers of all engines of a gateway are counted together. */
   private readonly largeAnswers = new Handover().buffers.all;
+  private readonly kind: EngineKind;
   private readonly refillAfterMs: number;
   private kept = 0;
   private ready: EngineThread[] = [];
@@ -20,7 +22,9 @@ export class EngineReserve {
   private timer: NodeJS.Timeout | null = null;
   private closed = false;
 
-  constructor(refillMs: number = refillAfterMs) {
+  /** @param kind what speaks SQL in all of them. */
+  constructor(kind: EngineKind = 'sqlite', refillMs: number = refillAfterMs) {
+    this.kind = kind;
     this.refillAfterMs = refillMs;
   }
 
@@ -30,10 +34,11 @@ export class EngineReserve {
   }
 
   /** An engine, on a thread that is ready if there is one. @throws Error when a thread cannot be started. */
-  start(options: Omit<EngineOptions, 'largeAnswers' | 'limits'>): Promise<Engine> {
+  start(options: Omit<EngineOptions, 'kind' | 'largeAnswers' | 'limits'>): Promise<Engine> {
     const thread = this.ready.shift();
     this.fill();
-    return Engine.start({ ...options, largeAnswers: this.largeAnswers }, thread);
+    const { kind, largeAnswers } = this;
+    return Engine.start({ ...options, kind, largeAnswers }, thread);
   }
 
   /** So many are to be ready from now on: what is missing is started before long, and what is too much ends. */
@@ -65,7 +70,7 @@ export class EngineReserve {
   /** A thread that cannot be started is missed by whoever needs one, and told there. */
   private async startOne(): Promise<void> {
     this.starting += 1;
-    const thread = await startEngineThread({ largeAnswers: this.largeAnswers }).catch(() => null);
+    const thread = await startEngineThread({ kind: this.kind, largeAnswers: this.largeAnswers }).catch(() => null);
     this.starting -= 1;
     if (thread === null) return;
     if (this.closed || this.ready.length >= this.kept) {
