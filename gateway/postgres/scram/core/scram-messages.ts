@@ -49,7 +49,8 @@ export interface ClientFirst {
   readonly nonce: string;
 }
 
-const firstPattern = /^(n|y|p=([A-Za-z0-9.-]+)),(?:a=[^,]*)?,(n=[^,]*,r=([\x21-\x2b\x2d-\x7e]+)(?:,[^,]+)*)$/;
+const firstPattern =
+  /^(n|y|p=([A-Za-z0-9.-]+)),(?:a=[^,]*)?,(n=[^,]*,r=([\x21-\x2b\x2d-\x7e]+)(?:,[A-Za-z]=[^,]*)*)$/;
 
 /** Reads the body of a SASLInitialResponse; null when it is not one that SCRAM knows. */
 export function readClientFirst(body: Uint8Array): ClientFirst | null {
