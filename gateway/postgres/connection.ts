@@ -104,7 +104,8 @@ export class Connection {
 
   #hold(): boolean {
     const { reader, conversation, hold } = this.#parts;
-    return hold(reader.bufferedBytes + conversation.heldBytes);
+    // Of one that is over nothing is held any more, whatever still comes.
+    return this.#closed || hold(reader.bufferedBytes + conversation.heldBytes);
   }
 
   /** Takes messages as long as nothing has to be waited for. */
