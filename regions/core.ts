@@ -19,6 +19,7 @@ export {
   policyOf,
   sameHolder,
 } from './control/core/control-record.ts';
+
 export { type ControlProblem, ControlSight } from './control/core/control-sight.ts';
 export { defaultLeaseLimits, type LeaseLimits } from './control/core/lease.ts';
 export { moveLimits } from './control/core/move-limits.ts';
@@ -31,6 +32,7 @@ export type {
   RoleEvent,
   WriterPhase,
 } from './control/writer/core/writer-role-events.ts';
+export { type EngineKind, engineKinds } from './deploy/core/engine-kinds.ts';
 export {
   chooseLoss,
   type LossAnswer,

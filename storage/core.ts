@@ -39,52 +39,11 @@ export {
   type QuorumSets,
   setsOf,
 } from './members/core/quorum-sets.ts';
-export { InFlight } from './process/core/in-flight.ts';
 export { compareVersions, type Skew, skewOf } from './process/core/version-skew.ts';
 export { AppendTimes, slowLimits } from './quorum/core/append-times.ts';
 export type { Recovered, RecoveryGoal } from './quorum/core/recovery.ts';
 export type { RewindGoal, RewindOutcome } from './quorum/core/recovery-types.ts';
-export { viewOf } from './redo/bytes.ts';
-export { framePayload, type ReceivedFrame, splitFrames } from './redo/frame.ts';
-export {
-  ascending,
-  type BranchName,
-  branchName,
-  type Epoch,
-  epoch,
-  genesisEpoch,
-  isBranchName,
-  type Lsn,
-  lsn,
-  mainBranch,
-  maxLsn,
-  minLsn,
-  type NodeId,
-  type PageNo,
-  type PgId,
-  pageNo,
-  pgId,
-  type RegionId,
-  regionId,
-  unreachable,
-  zeroLsn,
-} from './redo/ids.ts';
-export { nodeLimits, quorumLimits, redoLimits, volumeLimits } from './redo/limits.ts';
-export {
-  applyChange,
-  type Commit,
-  commitBytesMax,
-  decodeRecords,
-  diffPage,
-  encodeMtr,
-  type Mtr,
-  type MtrRun,
-  type PageChange,
-  type PositionedRecord,
-  recordBytes,
-  type Shrink,
-} from './redo/record.ts';
-export { lastCplIn, RecordCursor } from './redo/record-cursor.ts';
+export * from './redo.ts';
 export type {
   ImagesPutReply,
   ImagesReply,

@@ -11,6 +11,7 @@ import {
   importsDependencies,
   invariants,
   leftoverMarkers,
+  packagesBehind,
   type SourceFile,
   subjectCircles,
   subjectMap,
@@ -45,6 +46,11 @@ describe('the tree is tidy', () => {
   it('production files import only packages that an installation without development dependencies has', () => {
     const { dependencies } = JSON.parse(read('package.json'));
     expect(sources.flatMap((file) => importsDependencies(file, dependencies))).toEqual([]);
+  });
+
+  it('the thread of an engine loads no package but SQLite, since each loads all of its code anew', () => {
+    const entry = 'gateway/engine/thread/engine-worker.ts';
+    expect(packagesBehind(sources, entry)).toEqual(['@sqlite.org/sqlite-wasm']);
   });
 
   it('no subjects of a layer need each other', () => {
@@ -142,6 +148,15 @@ describe('each rule sees a planted violation', () => {
     expect(
       ['../../storage/index.ts', '../../storage/core.ts', '../bus/b.ts', 'zod'].flatMap(imports),
     ).toEqual([]);
+  });
+
+  it('a package that is loaded by way of another file, and none of which only types are used', () => {
+    const files = [
+      file('gateway/sql/a.ts', "import { b } from '../../storage/core.ts';\nimport type { D } from 'd';"),
+      file('storage/core.ts', "export { c } from './c.ts';"),
+      file('storage/c.ts', "import { z } from 'zod';"),
+    ];
+    expect(packagesBehind(files, 'gateway/sql/a.ts')).toEqual(['zod']);
   });
 
   it('a package of the development dependencies in a production file', () => {

@@ -119,9 +119,7 @@ export class BranchDriver {
       if (this.role.phase !== 'reading') volume.warmWriter();
       return;
     }
-    if (volume.reign !== null) return;
-    volume.wakeWriter();
-    void volume.settledChanges().then(onChange);
+    volume.wakeWriter(onChange);
   }
 
   /** The role for main, the record or the clock has moved. */

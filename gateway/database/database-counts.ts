@@ -1,6 +1,7 @@
 /** What is counted of one database, and how long the operation that woke it took to be answered. */
 import { monotonicMs } from '../../storage/index.ts';
 import { type Counter, type MetricRegistry, metrics } from '../../telemetry/index.ts';
+import type { GatewayVolume } from '../reign/gateway-volume.ts';
 
 export class DatabaseCounts {
   readonly commits: Counter;
@@ -58,12 +59,17 @@ export class DatabaseCounts {
   }
 
   /** At each scrape. */
-  tell(awake: boolean, vdl: number): void {
+  tell({ isAwake, vdl, readers }: Pick<GatewayVolume, 'isAwake' | 'vdl' | 'readers'>): void {
     const labels = { db_namespace: this.namespace };
     this.registry
       .gauge(metrics.databaseAwake)
       .with(labels)
-      .set(awake ? 1 : 0);
+      .set(isAwake ? 1 : 0);
     this.registry.gauge(metrics.databaseDurableLsn).with(labels).set(vdl);
+    const { threads, busy, most } = readers.counts;
+    const counts = this.registry.gauge(metrics.readerThreads);
+    counts.with({ ...labels, state: 'running' }).set(threads);
+    counts.with({ ...labels, state: 'busy' }).set(busy);
+    counts.with({ ...labels, state: 'most' }).set(most);
   }
 }

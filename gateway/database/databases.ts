@@ -21,22 +21,27 @@ import { adviseError } from '../sql/errors.ts';
 import type { SqlError } from '../sql/sql.ts';
 import { BranchDatabase, type BranchParts } from './branch-database.ts';
 import type { MainRole } from './branch-driver.ts';
-import { chooseToRest, roomForOneMore } from './core/rest.ts';
-import { type MainParts, mainDatabase } from './main-database.ts';
+import { chooseToRest, restsAfter, roomForOneMore, threadsKept } from './core/rest.ts';
+import { MainDatabase, type MainParts } from './main-database.ts';
 
 export interface DatabasesOptions {
   readonly role: MainRole & { watch(watcher: () => void): void };
   readonly main: MainParts;
-  /** Threads for branches that wake: there are some while there are branches. */
-  readonly reserve: Pick<EngineReserve, 'fill' | 'close'>;
+  /** Where engines get their threads. */
+  readonly reserve: Pick<EngineReserve, 'keep' | 'close'>;
   /** What a branch is made of. Nothing of it runs before somebody asks for it. */
   readonly open: (branch: Branch) => BranchParts;
-  readonly limits: Pick<ServiceLimits, 'openBranches' | 'branchIdleMs' | 'roleTickMs'>;
+  readonly limits: Pick<ServiceLimits, 'openBranches' | 'branchIdleMs' | 'idleMs' | 'roleTickMs'>;
+  /** Some time after main has given its engines back: what they have left behind is garbage. */
+  readonly collectGarbage: () => void;
   readonly log: Logger;
 }
 
+/** Threads have ended by then, and whoever comes at once is not kept waiting. */
+const collectAfterMs = 2_000;
+
 export class Databases implements DatabaseDirectory {
-  readonly main: ReturnType<typeof mainDatabase>;
+  readonly main: MainDatabase;
   private readonly options: DatabasesOptions;
   private readonly opened = new Map<BranchName, BranchDatabase>();
   private readonly closing = new Set<Promise<void>>();
@@ -44,7 +49,7 @@ export class Databases implements DatabaseDirectory {
 
   constructor(options: DatabasesOptions) {
     this.options = options;
-    this.main = mainDatabase(options.main);
+    this.main = new MainDatabase(options.main, options.role);
     options.role.watch(() => {
       this.look();
       for (const { watch } of this.branches) watch.changed();
@@ -96,13 +101,14 @@ export class Databases implements DatabaseDirectory {
       epoch: volume.head,
       vdl: volume.vdl,
       awake: volume.isAwake,
-      writes: volume.hasReign,
+      writes: volume.standing !== null,
+      readers: volume.readers.counts,
     }));
   }
 
   /** At each scrape. */
   tell(): void {
-    for (const { counts, volume } of [this.main, ...this.branches]) counts.tell(volume.isAwake, volume.vdl);
+    for (const { counts, volume } of [this.main, ...this.branches]) counts.tell(volume);
   }
 
   async close(): Promise<void> {
@@ -124,7 +130,9 @@ export class Databases implements DatabaseDirectory {
   private look(): void {
     const { record } = this.options.role;
     const live = branchesOf(record);
-    if (live.length > 0) this.options.reserve.fill();
+    this.main.look();
+    const isUsed = this.main.isUsed || this.awake.length > 0;
+    this.options.reserve.keep(threadsKept(isUsed, live.length > 0));
     for (const database of this.branches) {
       const isLive = live.some(({ name, origin }) => name === database.branch && origin === database.origin);
       if (record !== null && !isLive) this.forget(database);
@@ -144,12 +152,20 @@ export class Databases implements DatabaseDirectory {
   }
 
   private restIdle(): void {
+    const { limits, log } = this.options;
+    const nowMs = monotonicMs();
     const idle = chooseToRest(
       this.awake.map(({ awakeView }) => awakeView),
-      this.options.limits,
-      monotonicMs(),
+      limits,
+      nowMs,
     );
     for (const name of idle) this.rest(name);
+    if (!this.main.volume.isAwake || !restsAfter(this.main.awakeView, limits.idleMs, nowMs)) return;
+    log.info({ idleMs: limits.idleMs }, 'a gateway without anything to do gives its engines back');
+    this.main.rest();
+    setTimeout(() => {
+      if (!this.main.volume.isAwake) this.options.collectGarbage();
+    }, collectAfterMs).unref();
   }
 
   private rest(name: BranchName): void {

@@ -1,24 +1,31 @@
 /**
- * Threads that were started before anybody needs them: a branch that wakes has its engines at once, and starting one takes a
- * quarter of a second of a core. All engines of branches have the same bounds, so any of them may have any of these.
+ * Where the engines of a gateway get their threads: from those that were started before anybody needed them, as long as there are any.
+ * Starting one takes a good part of a tenth of a second of a core. A thread takes the bounds of the engine that is opened on it, so
+ * one reserve serves main, the branches and the past, those that read and those that write.
  */
+import type { EngineKind } from '../sql/engine-kind.ts';
+import { Engine, type EngineOptions } from './engine.ts';
 import { Handover } from './engine-handover.ts';
-import { type EngineThread, type EngineThreadOptions, startEngineThread } from './engine-thread.ts';
+import { type EngineThread, startEngineThread } from './engine-thread.ts';
 
-/** One that reads and one that writes. */
-const kept = 2;
 /** Whoever has just taken one has better things to do than to wait for the next to be started. */
 const refillAfterMs = 1_000;
 
 export class EngineReserve {
-  readonly options: EngineThreadOptions & { readonly largeAnswers: SharedArrayBuffer };
+  /** The large answers of all engines of a gateway are counted together. */
+  private readonly largeAnswers = new Handover().buffers.all;
+  private readonly kind: EngineKind;
+  private readonly refillAfterMs: number;
+  private kept = 0;
   private ready: EngineThread[] = [];
   private starting = 0;
   private timer: NodeJS.Timeout | null = null;
   private closed = false;
 
-  constructor(options: Omit<EngineThreadOptions, 'largeAnswers'>) {
-    this.options = { ...options, largeAnswers: new Handover().buffers.all };
+  /** @param kind what speaks SQL in all of them. */
+  constructor(kind: EngineKind = 'sqlite', refillMs: number = refillAfterMs) {
+    this.kind = kind;
+    this.refillAfterMs = refillMs;
   }
 
   /** Threads that wait for work. */
@@ -26,21 +33,19 @@ export class EngineReserve {
     return this.ready.length;
   }
 
-  /** One that is ready, if there is one; another is started in its place later. */
-  take(): EngineThread | undefined {
+  /** An engine, on a thread that is ready if there is one. @throws Error when a thread cannot be started. */
+  start(options: Omit<EngineOptions, 'kind' | 'largeAnswers' | 'limits'>): Promise<Engine> {
     const thread = this.ready.shift();
     this.fill();
-    return thread;
+    const { kind, largeAnswers } = this;
+    return Engine.start({ ...options, kind, largeAnswers }, thread);
   }
 
-  /** Sees to it that there are some, before long. A thread that cannot be started is missed by whoever takes one, and told there. */
-  fill(): void {
-    if (this.closed || this.timer !== null || this.ready.length + this.starting >= kept) return;
-    this.timer = setTimeout(() => {
-      this.timer = null;
-      void this.start();
-    }, refillAfterMs);
-    this.timer.unref();
+  /** So many are to be ready from now on: what is missing is started before long, and what is too much ends. */
+  keep(threads: number): void {
+    this.kept = threads;
+    for (const thread of this.ready.splice(threads)) void end(thread);
+    this.fill();
   }
 
   async close(): Promise<void> {
@@ -49,12 +54,26 @@ export class EngineReserve {
     await Promise.all(this.ready.splice(0).map(end));
   }
 
-  private async start(): Promise<void> {
+  private get isShort(): boolean {
+    return !this.closed && this.ready.length + this.starting < this.kept;
+  }
+
+  private fill(): void {
+    if (this.timer !== null || !this.isShort) return;
+    this.timer = setTimeout(() => {
+      this.timer = null;
+      if (this.isShort) void this.startOne();
+    }, this.refillAfterMs);
+    this.timer.unref();
+  }
+
+  /** A thread that cannot be started is missed by whoever needs one, and told there. */
+  private async startOne(): Promise<void> {
     this.starting += 1;
-    const thread = await startEngineThread(this.options).catch(() => null);
+    const thread = await startEngineThread({ kind: this.kind, largeAnswers: this.largeAnswers }).catch(() => null);
     this.starting -= 1;
     if (thread === null) return;
-    if (this.closed) {
+    if (this.closed || this.ready.length >= this.kept) {
       await end(thread);
       return;
     }

@@ -5,13 +5,12 @@ import { defaultEngineLimits, type EngineLimits, engineLimitsProblem } from './c
 import type { EngineWorkerData } from './core/engine-protocol.ts';
 import { EngineShared } from './core/engine-shared.ts';
 import { Handover } from './engine-handover.ts';
+import { sqliteCode } from './sqlite-code.ts';
 
 /** What a thread is started with. */
 export interface EngineThreadOptions {
   /** Default: SQLite. */
   readonly kind?: EngineKind;
-  /** Bound on cached pages that are durable, bytes. */
-  readonly pageCacheBytes: number;
   readonly limits?: Partial<EngineLimits>;
   /** Counts the large answers under way of all engines that share it; see `Handover`. Default: a count of its own. */
   readonly largeAnswers?: SharedArrayBuffer;
@@ -40,9 +39,10 @@ export async function startEngineThread(options: EngineThreadOptions): Promise<E
   const shared = new EngineShared();
   const channel = new MessageChannel();
   const handover = new Handover(options.largeAnswers === undefined ? {} : { all: options.largeAnswers });
-  const { pageCacheBytes } = options;
-  const engine: EngineWorkerData = { limits, pageCacheBytes, shared: shared.buffer };
-  const worker = new Worker(programs[options.kind ?? 'sqlite'], {
+  const { kind = 'sqlite' } = options;
+  const sqlite = kind === 'sqlite' ? await sqliteCode() : null;
+  const engine: EngineWorkerData = { limits, shared: shared.buffer, sqlite };
+  const worker = new Worker(programs[kind], {
     workerData: { engine, pages: channel.port2, handover: handover.buffers },
     transferList: [channel.port2],
     name: 'sextant-engine',

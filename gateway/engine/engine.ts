@@ -16,7 +16,7 @@ import {
   type PageNo,
   redoLimits,
   zeroLsn,
-} from '../../storage/core.ts';
+} from '../../storage/redo.ts';
 import { adviseError, sqlError } from '../sql/errors.ts';
 import type { AnyOperationValue, SqlOperation } from '../sql/operation.ts';
 import type { SqlError } from '../sql/sql.ts';
@@ -48,7 +48,14 @@ export interface EngineCommitEvent {
   readonly commits: readonly SessionCommit[];
 }
 
+/** A page that no storage node gives within this time is not waited for. */
+const pageReadMs = 10_000;
+
 export interface EngineOptions extends EngineThreadOptions {
+  /** Bound on cached pages that are durable, bytes. */
+  readonly pageCacheBytes: number;
+  /** How long it waits for a page from storage; 10 s where nothing is said. */
+  readonly pageReadMs?: number;
   /**
    * Reads pages at a read point, never above the durable LSN: the one that was missed, and those after it that are read ahead.
    * In their order; null where the volume has no such page there. Rejects when it cannot.
@@ -154,8 +161,9 @@ export class Engine {
     if (this.state !== 'running') return Promise.reject(new Error('the engine is closed'));
     const generation = ++this.generation;
     this.shared.setGeneration(generation);
-    this.send({ kind: 'open', mode, generation });
-
+    const { pageCacheBytes } = this.options;
+    const bounds = { pageCacheBytes, pageReadMs: this.options.pageReadMs ?? pageReadMs };
+    this.send({ kind: 'open', mode, generation, bounds });
     return new Promise((resolve, reject) => this.opens.push({ generation, mode, resolve, reject }));
   }
 

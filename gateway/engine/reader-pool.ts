@@ -6,21 +6,20 @@
  * G33. A statement given to a thread sees everything the pool's VDL covered when it was given.
  * G34. Nothing waits behind a statement that has run for `slowMs`, except on the thread its own transaction lives on.
  */
+import { availableParallelism } from 'node:os';
 import { InFlight, type Lsn, maxLsn, minLsn, monotonicMs, zeroLsn } from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
 import { adviseError, sqlError } from '../sql/errors.ts';
-import type { AnyOperationValue, SqlOperation } from '../sql/operation.ts';
 import type { SqlError } from '../sql/sql.ts';
-import type { StreamState } from '../sql/stream-state.ts';
-import type { EngineAnswer, EngineTrace } from './core/engine-protocol.ts';
+import { chooseToEnd, PoolLoad } from './core/pool-growth.ts';
 import {
   chooseForStatement,
   chooseForTransaction,
   chooseToStop,
   type ReaderLimits,
 } from './core/reader-choice.ts';
-import { type Engine, refusal, type TakeAnswer } from './engine.ts';
-import type { EngineSession } from './engine-stream.ts';
+import { type Engine, refusal } from './engine.ts';
+import { ReaderSession, type ReadTask } from './reader-session.ts';
 import { type ReaderFeed, ReaderThread } from './reader-thread.ts';
 
 export interface ReaderPoolLimits extends ReaderLimits {
@@ -28,8 +27,16 @@ export interface ReaderPoolLimits extends ReaderLimits {
   readonly readerQueueMs: number;
   /** Statements that may wait for a thread. */
   readonly readerQueue: number;
+  /** A thread beyond the first that nobody has needed for this long ends. */
+  readonly readerIdleMs: number;
   /** A thread that gives no sign of life for this long is replaced; its statement cannot be interrupted. */
   readonly engineSilenceMs: number;
+}
+
+export interface ReaderCounts {
+  readonly threads: number;
+  readonly busy: number;
+  readonly most: number;
 }
 
 /** What a thread tells the pool. */
@@ -47,20 +54,9 @@ export interface ReaderPoolOptions {
   readonly onFolded: (folded: Lsn) => void;
 }
 
-/** Where a read transaction lives. */
-interface Pin {
-  readonly thread: ReaderThread;
-  readonly session: EngineSession;
-}
-
 /** A statement outside a transaction on its way. */
-interface Task {
+interface Task extends ReadTask {
   readonly number: number;
-  readonly operation: SqlOperation;
-  readonly trace: EngineTrace | null;
-  readonly state: StreamState;
-  readonly transaction: boolean;
-  readonly take: (answer: EngineAnswer<AnyOperationValue>, pin: Pin | null) => void;
   readonly sinceMs: number;
   /** Where it is; null while it waits for a thread. */
   at: { readonly thread: ReaderThread; readonly id: number } | null;
@@ -68,8 +64,7 @@ interface Task {
 }
 
 const lookEveryMs = 5;
-/** The start of a gateway is not the time for another thread. */
-const spareAfterMs = 500;
+const cores = availableParallelism();
 /** A thread whose statement was asked to stop, and which gives no sign of life, is replaced after this long. */
 const stopSilenceMs = 1_000;
 
@@ -91,7 +86,8 @@ export class ReaderPool {
   private begun = false;
   private offered: Offered[] = [];
   private foldedTold: Lsn = zeroLsn;
-  private spare: NodeJS.Timeout | null = null;
+  private readonly load = new PoolLoad();
+  private idler: NodeJS.Timeout | null = null;
   private closed = false;
   /** Its threads were given back, and nobody has asked for one since. */
   private resting = false;
@@ -100,7 +96,7 @@ export class ReaderPool {
     this.options = options;
   }
 
-  /** Starts the first thread; a second one follows when reads come. @throws Error when it cannot start. */
+  /** Starts the first thread; others follow as load or slow statements ask for them. @throws Error when it cannot start. */
   async start(): Promise<void> {
     await this.startThread();
   }
@@ -113,6 +109,17 @@ export class ReaderPool {
   /** Threads there are. */
   get size(): number {
     return this.threads.length;
+  }
+
+  /** Threads that there are or that are being started, those that run a statement now, and how many there may be. */
+  get counts(): ReaderCounts {
+    const busy = this.threads.filter(({ engine }) => engine.running !== 0).length;
+    return { threads: this.threads.length + this.starting, busy, most: this.options.limits.readerThreads };
+  }
+
+  /** More threads than cores serve nobody's load. */
+  private get mayGrow(): boolean {
+    return this.starting === 0 && this.threads.length < Math.min(this.options.limits.readerThreads, cores);
   }
 
   get engines(): readonly Engine[] {
@@ -178,7 +185,7 @@ export class ReaderPool {
   }
 
   openSession(): ReaderSession {
-    return new ReaderSession(this);
+    return new ReaderSession<Task>(this);
   }
 
   /** Ends every thread; nothing may be under way. The next statement has a new one. */
@@ -197,15 +204,15 @@ export class ReaderPool {
 
   private stopTimers(): void {
     if (this.timer !== null) clearInterval(this.timer);
-    if (this.spare !== null) clearTimeout(this.spare);
+    if (this.idler !== null) clearInterval(this.idler);
     this.timer = null;
-    this.spare = null;
+    this.idler = null;
   }
 
   // ---- used by ReaderSession
 
   /** Runs a statement on some thread; `take` gets a pin when it has begun a transaction, which lives there from now on. */
-  run(given: Pick<Task, 'operation' | 'trace' | 'state' | 'transaction' | 'take'>): Task {
+  run(given: ReadTask): Task {
     const number = ++this.taskNumbers;
     const task: Task = { ...given, number, sinceMs: monotonicMs(), at: null, stopped: false };
     this.tasks.set(number, task);
@@ -215,11 +222,6 @@ export class ReaderPool {
     }
     this.resting = false;
     this.keepLooking();
-    // One thread to spare: a slow statement is noticed when it has begun, and a new thread takes a moment.
-    if (this.spare === null && this.options.limits.readerThreads > 1)
-      this.spare = setTimeout(() => {
-        if (this.threads.length + this.starting < 2) this.startAnother();
-      }, spareAfterMs);
     if (this.queue.length > 0 || !this.place(task)) this.enqueue(task);
     return task;
   }
@@ -273,8 +275,9 @@ export class ReaderPool {
         await engine.close();
         return;
       }
-      thread = new ReaderThread(id, engine);
+      thread = new ReaderThread(id, engine, monotonicMs());
       this.threads.push(thread);
+      this.watchIdle();
       if (this.begun) thread.bring(this.feed);
     } finally {
       this.starting -= 1;
@@ -298,6 +301,28 @@ export class ReaderPool {
     this.takeBack(thread);
     void thread.engine.close(threadReplaced);
     this.startAnother();
+  }
+
+  /** While there is more than one thread, those that nobody needs are looked for now and then. */
+  private watchIdle(): void {
+    const isNeeded = this.threads.length > 1 && !this.closed;
+    if (isNeeded)
+      this.idler ??= setInterval(() => this.endIdle(), this.options.limits.readerIdleMs / 4).unref();
+    else if (this.idler !== null) {
+      clearInterval(this.idler);
+      this.idler = null;
+    }
+  }
+
+  private endIdle(): void {
+    const nowMs = monotonicMs();
+    const views = this.threads.map((thread) => ({ id: thread.id, idleMs: thread.idleMs(nowMs) }));
+    const ends = chooseToEnd(views, this.options.limits.readerIdleMs);
+    const thread = this.threads.find(({ id }) => id === ends);
+    if (thread === undefined) return;
+    this.threads = this.threads.filter((other) => other !== thread);
+    void thread.engine.close();
+    this.watchIdle();
   }
 
   private takeBack(thread: ReaderThread): void {
@@ -325,7 +350,7 @@ export class ReaderPool {
     const session = thread.session(nowMs);
     const id = session.run(task.operation, task.trace, task.state, (answer) => {
       this.tasks.take(task.number);
-      thread.took(answer.engineUs);
+      thread.took(answer.engineUs, monotonicMs());
       if (answer.autocommit) thread.giveBack(session);
       task.take(answer, answer.autocommit ? null : { thread, session });
       if (this.queue.length > 0) this.serveQueue();
@@ -378,6 +403,7 @@ export class ReaderPool {
       if (thread.silentMs > silenceMs)
         this.replace(thread, `no sign of life for ${Math.round(thread.silentMs)} ms`);
     }
+    if (this.load.look(this.threads, limits.slowMs, nowMs) && this.mayGrow) this.startAnother();
     this.serveQueue();
     this.relieveQueue(nowMs);
     this.noteFolded();
@@ -422,77 +448,3 @@ const threadReplaced = sqlError(
 );
 const stopping = sqlError('SEXTANT_SHUTTING_DOWN', 'This gateway is stopping.');
 const stoppedByClient = sqlError('SQLITE_INTERRUPT', 'The statement was stopped: its client has gone.');
-
-/** One stream's way to the pool: any thread outside transactions, always the same one inside. */
-export class ReaderSession {
-  private readonly pool: ReaderPool;
-  private pin: Pin | null = null;
-  private task: Task | null = null;
-  private pinnedOperation = 0;
-  private closed = false;
-
-  constructor(pool: ReaderPool) {
-    this.pool = pool;
-  }
-
-  /** True while a read transaction is open. */
-  get isPinned(): boolean {
-    return this.pin !== null;
-  }
-
-  /** One operation at a time. @param transaction it begins a read transaction and does not end it. */
-  run(
-    operation: SqlOperation,
-    trace: EngineTrace | null,
-    state: StreamState,
-    transaction: boolean,
-    take: TakeAnswer,
-  ): void {
-    const { pin } = this;
-    if (pin === null) {
-      this.task = this.pool.run({
-        operation,
-        trace,
-        state,
-        transaction,
-        take: (answer, pinned) => {
-          this.task = null;
-          if (pinned !== null) this.pinTo(pinned);
-          take(answer);
-        },
-      });
-      return;
-    }
-    this.pool.bring(pin.thread);
-    this.pinnedOperation = pin.session.run(operation, trace, state, (answer) => {
-      this.pinnedOperation = 0;
-      if (answer.autocommit) this.unpin();
-      take(answer);
-    });
-  }
-
-  /** Rolls back what is open and stops what runs. */
-  close(): void {
-    if (this.closed) return;
-    this.closed = true;
-    if (this.task !== null) this.pool.stop(this.task);
-    const { pin } = this;
-    if (pin === null) return;
-    if (this.pinnedOperation !== 0) pin.session.engine.cancel(this.pinnedOperation);
-    this.unpin();
-  }
-
-  private pinTo(pin: Pin): void {
-    pin.thread.pinned += 1;
-    this.pin = pin;
-    if (this.closed) this.unpin();
-  }
-
-  private unpin(): void {
-    const { pin } = this;
-    if (pin === null) return;
-    this.pin = null;
-    pin.thread.pinned -= 1;
-    pin.session.close();
-  }
-}

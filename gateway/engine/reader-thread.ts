@@ -2,7 +2,7 @@
  * One reading thread: an engine, the redo that waits to be given to it, and how it is getting on. Redo is handed over when a
  * statement needs it or when enough has gathered: a thread nobody uses costs nothing, and begins anew when it is used again.
  */
-import { type Lsn, maxLsn, zeroLsn } from '../../storage/core.ts';
+import { type Lsn, maxLsn, zeroLsn } from '../../storage/redo.ts';
 import { EngineLife } from './core/engine-life.ts';
 import type { ReaderView } from './core/reader-choice.ts';
 import type { Engine } from './engine.ts';
@@ -39,7 +39,7 @@ export class ReaderThread implements ReaderView {
   private told: Lsn = zeroLsn;
   private opened = false;
   private foldedTo: Lsn = zeroLsn;
-  private usedAtMs = 0;
+  private usedAtMs: number;
   private running: { readonly operation: number; readonly sinceMs: number } | null = null;
   /** How long the statement that runs had run when it was last looked at; 0 when none did. */
   runningMs = 0;
@@ -47,9 +47,10 @@ export class ReaderThread implements ReaderView {
   private meanUs = 0;
   private readonly life = new EngineLife();
 
-  constructor(id: number, engine: Engine) {
+  constructor(id: number, engine: Engine, nowMs: number) {
     this.id = id;
     this.engine = engine;
+    this.usedAtMs = nowMs;
   }
 
   get queuedUs(): number {
@@ -57,13 +58,19 @@ export class ReaderThread implements ReaderView {
   }
 
   /** A statement took so long. */
-  took(us: number): void {
+  took(us: number, nowMs: number): void {
+    this.usedAtMs = nowMs;
     this.meanUs += (Math.min(us, tookUsMax) - this.meanUs) / 12;
   }
 
   /** How long the thread has given no sign of life although it has something to do. */
   get silentMs(): number {
     return this.life.silentMs;
+  }
+
+  /** How long it has had nothing to do; 0 while it has, or while a transaction lives here. */
+  idleMs(nowMs: number): number {
+    return this.pinned > 0 || this.engine.pendingOperations > 0 ? 0 : nowMs - this.usedAtMs;
   }
 
   /** How far the engine has folded what it was given; null when it owes nothing. */
@@ -97,8 +104,7 @@ export class ReaderThread implements ReaderView {
     if (!this.opened || frames.length === 0) return;
     this.backlog.push(frames);
     this.backlogBytes += frames.length;
-    const idle =
-      this.pinned === 0 && this.engine.pendingOperations === 0 && nowMs - this.usedAtMs > idleAfterMs;
+    const idle = this.idleMs(nowMs) > idleAfterMs;
     if (this.backlogBytes > (idle ? idleBacklogBytes : backlogBytesMax)) this.forget();
     else if (!idle && this.backlogBytes >= handOverBytes && this.engine.running === 0) this.bring(feed);
   }

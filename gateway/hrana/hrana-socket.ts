@@ -72,6 +72,8 @@ export class HranaSocket {
   readonly #holder: AnswerHolder;
   readonly #store: SqlStore;
   readonly #streams = new Map<number, SocketStream>();
+  /** Streams whose client has closed them behind what still runs there, as stock clients do with every statement. */
+  readonly #leaving = new Set<SocketStream>();
   readonly #cursors = new Map<number, OpenCursor>();
   readonly #closings = new Set<Promise<void>>();
   readonly #order = new MessageOrder<RawData>(
@@ -179,11 +181,12 @@ export class HranaSocket {
 
   /** Drops what waits and closes every session, which rolls back. */
   #abandon(): void {
-    for (const stream of this.#streams.values()) {
+    for (const stream of [...this.#streams.values(), ...this.#leaving]) {
       stream.jobs.length = 0;
       this.#track(this.#endStream(stream));
     }
     this.#streams.clear();
+    this.#leaving.clear();
     for (const { cursor } of this.#cursors.values()) cursor.close();
     this.#cursors.clear();
   }
@@ -322,12 +325,14 @@ export class HranaSocket {
     const stream = this.#streams.get(streamId);
     if (stream === undefined) return answer(ok('close_stream'));
     this.#streams.delete(streamId);
+    this.#leaving.add(stream);
     if (stream.cursorId !== null) {
       this.#cursors.get(stream.cursorId)?.cursor.close();
       this.#cursors.delete(stream.cursorId);
     }
     const job = async () => {
       const closing = this.#endStream(stream);
+      this.#leaving.delete(stream);
       this.#track(closing);
       await closing;
       return ok('close_stream');

@@ -1,5 +1,5 @@
 /**
- * Gives the memory of large answers back to the machine. V8 collects garbage when something is allocated: a process that has
+ * Gives the memory of large answers, and of engines that rest, back to the machine. V8 collects garbage when something is allocated: a process that has
  * served a few hundred megabytes and then has little to do would keep them for hours.
  */
 import { setFlagsFromString } from 'node:v8';
@@ -44,7 +44,7 @@ export class MemoryReturn {
 }
 
 /** V8's collector of everything, which is there for whoever asks with a flag. */
-function collector(): () => void {
+export function collector(): () => void {
   setFlagsFromString('--expose-gc');
   const collect: unknown = runInNewContext('gc');
   return typeof collect === 'function' ? () => collect() : () => {};

@@ -1,6 +1,13 @@
 /** Configuration of a gateway. Parsing: `storage/process/config.ts`. */
 import { z } from 'zod';
-import { advertiseSchema, natsSchema, refineNats, refineRegion, regionsSchema } from '../../regions/index.ts';
+import {
+  advertiseSchema,
+  engineKinds,
+  natsSchema,
+  refineNats,
+  refineRegion,
+  regionsSchema,
+} from '../../regions/index.ts';
 import {
   addressSchema,
   clusterSchema,
@@ -17,14 +24,14 @@ import {
   strictShape,
 } from '../../storage/index.ts';
 import { defaultLimits, type GatewayLimits } from '../hrana/core/protocol-limits.ts';
-import { type BranchLimits, branchLimitNames } from '../session/core/service-limits.ts';
+import { type DatabaseLimits, databaseLimitNames } from '../session/core/service-limits.ts';
 
 /** What `insecure` may name. */
 export const insecurities = ['no-auth', 'no-tls'] as const;
 
-const limitNames = new Set([...Object.keys(defaultLimits), ...branchLimitNames]);
+const limitNames = new Set([...Object.keys(defaultLimits), ...databaseLimitNames]);
 
-/** Any of the protocol layer's bounds, and of branches, by name; those left out keep their defaults. */
+/** Any of the protocol layer's bounds, and of databases, by name; those left out keep their defaults. */
 const limitsSchema = z
   .record(z.string(), z.int().min(1, 'a whole number from 1'))
   .superRefine((limits, context) => {
@@ -34,7 +41,7 @@ const limitsSchema = z
       context.addIssue({ code: 'custom', path: [key], message });
     }
   })
-  .transform((limits): Partial<GatewayLimits & BranchLimits> => limits);
+  .transform((limits): Partial<GatewayLimits & DatabaseLimits> => limits);
 
 /** How far the clocks of who issues tokens and of this machine may be apart, in milliseconds. */
 const clockToleranceMs = { default: 5_000, max: 300_000 };
@@ -64,6 +71,28 @@ const tlsSchema = strictShape({
 });
 export type TlsConfig = z.output<typeof tlsSchema>;
 
+/** A user of PostgreSQL clients. */
+const postgresUserSchema = strictShape({
+  name: z.string().min(1).max(63),
+  /** What `sextant postgres-verifier` makes of a password: nobody learns the password from it. */
+  verifier: z
+    .string()
+    .regex(
+      /^SCRAM-SHA-256\$\d{4,7}:[A-Za-z0-9+/]+=*\$[A-Za-z0-9+/]{43}=:[A-Za-z0-9+/]{43}=$/,
+      'a verifier, as `sextant postgres-verifier` makes it',
+    ),
+  /** `read`: what the user sends can change nothing. */
+  access: z.enum(['full', 'read']).default('full'),
+});
+
+const postgresSchema = strictShape({
+  listen: listenSchema,
+  /** Where others reach it, when that is not where it listens. */
+  advertise: advertiseSchema.optional(),
+  /** Who may connect, with a password. Without this key: whoever reaches it, which is for loopback only. */
+  users: z.array(postgresUserSchema).min(1).max(1_024).optional(),
+});
+
 /** An origin as browsers write it. */
 const originSchema = z
   .string()
@@ -86,6 +115,10 @@ export const gatewayConfigSchema = strictShape({
   nodes: nodesSchema,
   nats: natsSchema,
   regions: regionsSchema,
+  /** What keeps the databases, for good. Without this key: SQLite. */
+  engine: z.enum(engineKinds).optional(),
+  /** Where PostgreSQL clients connect, with `engine: postgres`. */
+  postgres: postgresSchema.optional(),
   /** Span of a protection group of a volume that this gateway makes; one that is there has its own. */
   pgBytes: pgBytesSchema.optional(),
   auth: authSchema.optional(),
@@ -122,6 +155,22 @@ export const gatewayConfigSchema = strictShape({
     };
     if (auth === undefined) refuse('auth', 'no-auth', 'anybody could read, write and move the primary');
     if (tls === undefined) refuse('tls', 'no-tls', 'tokens and SQL could be read on their way');
+  })
+  .superRefine(({ engine = 'sqlite', postgres, insecure = [], tls }, context) => {
+    const issue = (path: string[], message: string) => context.addIssue({ code: 'custom', path, message });
+    if (engine === 'postgres' && postgres === undefined)
+      issue(['postgres'], 'needed with `engine: postgres`: where PostgreSQL clients connect (`listen`)');
+    if (engine === 'sqlite' && postgres !== undefined)
+      issue(['postgres'], 'only with `engine: postgres`: SQLite is not reached by PostgreSQL clients');
+    if (postgres === undefined || !isOffLoopback(postgres.listen)) return;
+    const on = `needed to listen on ${postgres.listen}, which other machines can reach`;
+    if (postgres.users === undefined && !insecure.includes('no-auth'))
+      issue(
+        ['postgres', 'users'],
+        `${on}: anybody could read and write; \`insecure: [no-auth]\` does without`,
+      );
+    if (tls === undefined && !insecure.includes('no-tls'))
+      issue(['tls'], `${on}: SQL could be read on its way; \`insecure: [no-tls]\` does without`);
   });
 
 /** Configuration of one gateway. */

@@ -44,7 +44,7 @@ export class GatewayStatus {
     const { region, gateway } = this.setup.config;
     const { role, volume } = this.storage;
     const { suspendedMs } = role;
-    const hold = volume.reign?.hold ?? null;
+    const hold = volume.standing?.hold ?? null;
     return {
       v: 1,
       region,
@@ -52,16 +52,16 @@ export class GatewayStatus {
       address: this.setup.config.advertise ?? this.address,
       pid: process.pid,
       version: sextantVersion,
-      phase: role.phase === 'writing' && volume.reign === null ? 'recovering' : role.phase,
+      phase: role.phase === 'writing' && volume.standing === null ? 'recovering' : role.phase,
       epoch: role.epoch,
       ready: this.reasons().length === 0,
       vdl: volume.vdl,
       databases: [...this.sql.databases.states],
       ...(suspendedMs !== null && { suspendedMs }),
       ...(hold !== null && { hold }),
-      ...(volume.reign !== null && {
+      ...(volume.standing !== null && {
         writes: this.observed.metrics.writes.totals,
-        appends: [...this.observed.metrics.appendTimes.look(volume.reign.nodes, monotonicMs())],
+        appends: [...this.observed.metrics.appendTimes.look(volume.standing.nodes, monotonicMs())],
       }),
     };
   }
@@ -93,7 +93,7 @@ export class GatewayStatus {
       isMember: isMember(role.record, config.region),
       recordProblem: role.recordProblem,
       head: volume.head,
-      hasWriter: watch.place() === 'here' || watch.remote() !== null,
+      hasWriter: watch.place() === 'here' || volume.standing !== null || watch.remote() !== null,
       suspendedMs: role.suspendedMs,
       writerSilentMs: volume.writer.silentMs,
       readersWaitedMs: volume.readers.waitedMs(),

@@ -96,7 +96,7 @@ function measure({ setup, observed, control, storage, sql }: GatewayParts): void
       natsConnected: control.nats.connected,
       controlReadMsAgo: control.store.readMsAgo,
       commitsPending: sumOf(ledgers(), ({ pending }) => pending),
-      answersHeld: sumOf(volumes(), ({ reign }) => reign?.hold?.answers ?? 0),
+      answersHeld: sumOf(volumes(), ({ standing }) => standing?.hold?.answers ?? 0),
     }),
   );
 }
@@ -104,7 +104,7 @@ function measure({ setup, observed, control, storage, sql }: GatewayParts): void
 const sumOf = <T>(all: readonly T[], of: (one: T) => number): number =>
   all.reduce((sum, one) => sum + of(one), 0);
 
-function backlogsOf({ reign }: VolumePart['volume']): ReadonlyMap<string, number> {
+function backlogsOf({ standing: reign }: VolumePart['volume']): ReadonlyMap<string, number> {
   const backlogs = new Map<string, number>();
   for (const node of reign?.nodes ?? []) {
     const bytes = reign?.backlogOf(node) ?? null;

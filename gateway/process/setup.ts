@@ -13,7 +13,7 @@ import { type Authenticator, createAuthenticator } from '../access/auth.ts';
 import { openKeys } from '../access/key-source.ts';
 import { defaultLimits, type GatewayLimits } from '../hrana/core/protocol-limits.ts';
 import {
-  type BranchLimits,
+  type DatabaseLimits,
   defaultServiceLimits,
   type ServiceLimits,
   serviceLimitsProblem,
@@ -54,13 +54,14 @@ export interface GatewaySetup {
 
 /** @throws GatewayStartError with what to do about it. */
 export function checkSetup(config: GatewayConfig, options: GatewayOptions): GatewaySetup {
-  const asked: Partial<GatewayLimits & BranchLimits> = config.limits ?? {};
-  const { openBranches, branchIdleMs, branchReaderThreads, ...ofProtocol } = asked;
+  const asked: Partial<GatewayLimits & DatabaseLimits> = config.limits ?? {};
+  const { openBranches, branchIdleMs, branchReaderThreads, idleMs, ...ofProtocol } = asked;
   const limits: ServiceLimits = {
     ...defaultServiceLimits,
     ...(openBranches !== undefined && { openBranches }),
     ...(branchIdleMs !== undefined && { branchIdleMs }),
     ...(branchReaderThreads !== undefined && { branchReaderThreads }),
+    ...(idleMs !== undefined && { idleMs }),
     ...options.limits,
   };
   const problem = serviceLimitsProblem(limits);

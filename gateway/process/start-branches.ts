@@ -4,20 +4,13 @@ import { monotonicMs, type RegionId } from '../../storage/index.ts';
 import type { BranchParts } from '../database/branch-database.ts';
 import { BranchDriver } from '../database/branch-driver.ts';
 import { Databases } from '../database/databases.ts';
-import type { EngineReserve } from '../engine/engine-reserve.ts';
+import { collector } from '../hrana/memory-return.ts';
 import type { Drainable } from '../reign/drain.ts';
 import type { WriterWatch, WriterWatchOptions } from '../session/writer-watch.ts';
 import type { ControlPart } from './open-control.ts';
 import type { GatewaySetup } from './setup.ts';
 import type { TelemetryPart } from './start-telemetry.ts';
-import {
-  branchReserve,
-  makeVolume,
-  recoveryTrace,
-  tellNodes,
-  type VolumePart,
-  watchProofs,
-} from './start-volume.ts';
+import { makeVolume, recoveryTrace, tellNodes, type VolumePart, watchProofs } from './start-volume.ts';
 
 /** What drains with main: the branches, which are there only after it. */
 export class Beside {
@@ -46,15 +39,15 @@ export function startBranches(
   watchWriter: (about: Pick<WriterWatchOptions, 'phase' | 'isOpen' | 'want'>) => WriterWatch,
 ): Databases {
   const { options, limits } = setup;
-  const { role, volume, sessions } = storage;
+  const { role, volume, sessions, reserve } = storage;
   const { tracer, counts } = observed.main;
-  const reserve = branchReserve(setup);
   return new Databases({
     role,
     reserve,
     main: { volume, sessions, watch: main, tracer, counts },
-    open: (branch) => branchParts(branch, setup, control, observed, storage, reserve, watchWriter),
+    open: (branch) => branchParts(branch, setup, control, observed, storage, watchWriter),
     limits,
+    collectGarbage: collector(),
     log: options.log,
   });
 }
@@ -64,8 +57,7 @@ function branchParts(
   setup: GatewaySetup,
   control: ControlPart,
   observed: TelemetryPart,
-  { nodes, role, volume: main }: VolumePart,
-  reserve: EngineReserve,
+  { nodes, reserve, role, volume: main }: VolumePart,
   watchWriter: Parameters<typeof startBranches>[5],
 ): BranchParts {
   const { options, limits, me } = setup;
@@ -73,7 +65,7 @@ function branchParts(
   const line = { branch: name, origin };
   const about = observed.of(name);
   const { tracer, commits, counts } = about;
-  const volume = makeVolume(setup, nodes, about, observed, line, { main, reserve });
+  const volume = makeVolume(setup, nodes, about, observed, reserve, line, main);
   return {
     volume,
     tracer,

@@ -44,7 +44,11 @@ export function startSqlPart(
   const { nats } = control;
   const { role, volume } = storage;
   const watchWriter = writerWatches(setup, storage);
-  const watch = watchWriter({ phase: () => role.phase, isOpen: () => volume.reign !== null });
+  const watch = watchWriter({
+    phase: () => role.phase,
+    isOpen: () => volume.reign !== null,
+    want: () => databases.main.wantWriter(),
+  });
   role.watch(() => watch.changed());
   const databases = startBranches(setup, control, observed, storage, watch, watchWriter);
   const forward = new ForwardClient(
@@ -66,7 +70,7 @@ export function startSqlPart(
   const readDefault = options.readDefault ?? 'session';
   const services = { forward, metrics, limits, readDefault, readOnly: false, bookmark: null };
   const service = new GatewaySqlService(databases, services);
-  const past = new PastReads({ region: storage.nodes, limits, log: options.log });
+  const past = new PastReads({ region: storage.nodes, reserve: storage.reserve, limits, log: options.log });
   const hasAll = (database: Database) => seesAll({ database, forward, limits });
   const streams = new TravelService(service, { past, metrics, hasAll });
   return { watch, databases, service, streams, past, forward, forwardServer };

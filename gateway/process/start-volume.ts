@@ -18,6 +18,8 @@ const defaultReaderCacheBytes = 64 * 1024 * 1024;
 
 export interface VolumePart {
   readonly nodes: RegionClient;
+  /** Where every engine of the gateway gets its thread. */
+  readonly reserve: EngineReserve;
   readonly volume: GatewayVolume;
   /** Streams of main on this gateway's engines. */
   readonly sessions: LocalSessions;
@@ -39,7 +41,8 @@ export async function startVolumePart(
   const nodes = new RegionClient({ cluster, secret, region, nodes: config.nodes, log, place });
   tellNodes(nodes, observed.main);
   const sessions = new LocalSessions();
-  const volume = makeVolume(setup, nodes, observed.main, observed, mainLine);
+  const reserve = new EngineReserve();
+  const volume = makeVolume(setup, nodes, observed.main, observed, reserve, mainLine);
   await volume.start();
   const role = new RoleDriver({
     region,
@@ -63,7 +66,7 @@ export async function startVolumePart(
     log,
     trace: (about) => recoveryTrace(setup, observed, observed.main, about),
   });
-  return { nodes, volume, sessions, role };
+  return { nodes, reserve, volume, sessions, role };
 }
 
 /** Hears what other regions acknowledge of this region's redo, until the function that it answers is called. */
@@ -97,29 +100,27 @@ export function tellNodes(nodes: RegionClient, { tracer }: DatabaseTelemetry): (
 /** Each engine of a branch caches so much less than main's writer. */
 const branchShare = 8;
 
-/** What engines of branches are started with. */
-export function branchReserve({ options }: GatewaySetup): EngineReserve {
-  const { pageCacheBytes = defaultPageCacheBytes } = options;
-  return new EngineReserve({ pageCacheBytes: Math.floor(pageCacheBytes / branchShare) });
-}
-
-/** @param shared what a branch shares with others; left out for main itself. */
+/** @param main of a branch: the volume whose reign its reigns are part of; left out for main itself. */
 export function makeVolume(
   { options, limits }: GatewaySetup,
   region: RegionClient,
   { commits }: DatabaseTelemetry,
   { telemetry }: TelemetryPart,
+  reserve: EngineReserve,
   line: Line,
-  shared?: { readonly main: GatewayVolume; readonly reserve: EngineReserve },
+  main?: GatewayVolume,
 ): GatewayVolume {
+  const share = main === undefined ? 1 : branchShare;
+  const pageCacheBytes = Math.floor((options.pageCacheBytes ?? defaultPageCacheBytes) / share);
   return new GatewayVolume({
     region,
     line,
-    ...shared,
+    reserve,
+    ...(main !== undefined && { main }),
     log: options.log,
-    limits: shared === undefined ? limits : { ...limits, readerThreads: limits.branchReaderThreads },
-    pageCacheBytes: options.pageCacheBytes ?? defaultPageCacheBytes,
-    readerCacheBytes: options.pageCacheBytes ?? defaultReaderCacheBytes,
+    limits: main === undefined ? limits : { ...limits, readerThreads: limits.branchReaderThreads },
+    pageCacheBytes,
+    readerCacheBytes: Math.min(pageCacheBytes, options.pageCacheBytes ?? defaultReaderCacheBytes),
     recordFacts: telemetry.enabled,
     onFatal: options.onFatal,
     observer: commits,

@@ -1,8 +1,8 @@
 /**
  * The engines on one line of history of this region's volume: a pool of threads that read and one that writes, in a reign.
  * The readers follow the log of this region; in a reign they follow its own redo, which is here first. One change is carried
- * out at a time, in the order in which they are asked for. A volume at rest has no threads and follows nothing; a reign
- * outlives the rest, since it costs nothing while nobody writes.
+ * out at a time, in the order in which they are asked for. A volume at rest has no threads, and that of a branch follows nothing;
+ * a reign outlives the rest, since it costs nothing while nobody writes.
  *
  * G23. An answer that saw redo of a reign leaves only through that reign's gate, or if it needs no lease, or once that
  * reign is over; and only when what it saw is durable.
@@ -20,8 +20,7 @@ import {
   zeroLsn,
 } from '../../storage/index.ts';
 import type { EngineAnswer } from '../engine/core/engine-protocol.ts';
-import { Engine, type EngineCommitEvent, type EngineOptions } from '../engine/engine.ts';
-import { Handover } from '../engine/engine-handover.ts';
+import type { Engine } from '../engine/engine.ts';
 import { type ReaderCallbacks, ReaderPool } from '../engine/reader-pool.ts';
 import { WriterEngine } from '../engine/writer-engine.ts';
 import type { Bookmark } from '../sql/bookmark.ts';
@@ -43,7 +42,6 @@ export class GatewayVolume implements RoleVolume {
   readonly readers: ReaderPool;
   readonly writer: WriterEngine;
   private readonly options: VolumeOptions;
-  private readonly largeAnswers = new Handover().buffers.all;
   private reignNow: Reign | null = null;
   private reignPort: ReignPort | null = null;
   private regionVdlWatcher: RegionVdlWatcher | null = null;
@@ -55,6 +53,8 @@ export class GatewayVolume implements RoleVolume {
   private tree = new EpochTree();
   private vdlNow: Lsn = zeroLsn;
   private writerOpen = false;
+  /** The reign that is there has given its engine back. */
+  private writerRests = false;
   private attached = false;
   private awake = false;
   private changes: Promise<void> = Promise.resolve();
@@ -101,53 +101,69 @@ export class GatewayVolume implements RoleVolume {
   wake(): void {
     if (this.awake || this.stop.signal.aborted) return;
     this.awake = true;
-    this.readers.startAnother();
+    // While it is asked where to read. Else the first statement starts what it needs, which may be the thread that writes.
+    if (!this.followsAtRest) this.readers.startAnother();
     void this.change(async () => {
       if (this.awake && this.reignNow === null && this.follower === null) await this.attach();
     });
   }
 
-  /** A reign is about to begin: its engine is started meanwhile. */
+  /** A reign is about to begin, which ends a rest: its engine is started meanwhile. */
   warmWriter(): void {
-    if (!this.stop.signal.aborted) this.writer.warm();
+    if (this.stop.signal.aborted) return;
+    this.awake = true;
+    this.writer.warm();
   }
 
-  /** As `wake`, for writes: opens the writing engine of a reign that has outlived a rest. */
-  wakeWriter(): void {
+  /** As `wake`, for writes: opens the writing engine of a reign that has outlived a rest. @param opened called then, and only then. */
+  wakeWriter(opened: () => void): void {
     const reign = this.reignNow;
     if (reign === null || this.writerOpen) return;
     void this.change(async () => {
       if (!this.awake || this.writerOpen || this.reignNow !== reign || reign.isOver) return;
       await this.writer.begin(reign.lastLsn, geometryOf(reign.forks).pgBytes);
       this.writerOpen = true;
+      this.writerRests = false;
+      opened();
     });
   }
 
-  /** Whether nothing would be lost by a rest: no redo is under way, and no change either. */
+  /** Whether nothing would be lost by a rest: no redo is under way. */
   get mayRest(): boolean {
     const reign = this.reignNow;
-    return reign === null || reign.isOver || (this.tapping && reign.isSettled && reign.hold === null);
+    if (reign === null || reign.isOver) return this.attached || !this.followsAtRest;
+    return this.tapping && reign.isSettled && reign.hold === null;
+  }
+
+  /** What this region has of main is news that moves and readiness go by. What it has of a branch is of interest to who asks for it. */
+  private get followsAtRest(): boolean {
+    return this.options.main === undefined;
   }
 
   /** Gives the engines back. No operation may be under way and no transaction open. */
   rest(): void {
     if (!this.awake) return;
     this.awake = false;
-    this.attaching.abort();
+    if (!this.followsAtRest) this.attaching.abort();
     void this.change(async () => {
       if (this.awake) return;
+      if (this.writerOpen) this.writerRests = true;
       this.writerOpen = false;
-      this.stopReading();
+      if (!this.followsAtRest) this.stopReading();
       await Promise.all([this.readers.rest(), this.writer.rest()]);
     });
   }
 
   /** Without a reign the region's log has to be asked where to go on. */
   private stopReading(): void {
-    this.follower?.close();
-    this.follower = null;
+    this.stopFollowing();
     this.shown = { epoch: this.headNow, lsn: this.readers.vdl };
     if (this.reignNow === null) this.attached = false;
+  }
+
+  private stopFollowing(): void {
+    this.follower?.close();
+    this.follower = null;
   }
 
   /** The writer role is told from now on. */
@@ -156,7 +172,8 @@ export class GatewayVolume implements RoleVolume {
   }
 
   private startReader(callbacks: ReaderCallbacks): Promise<Engine> {
-    return this.startEngine(this.options.readerCacheBytes, {
+    return this.options.reserve.start({
+      pageCacheBytes: this.options.readerCacheBytes,
       readPages: (pages, readPoint) => this.readPagesBeside(pages, readPoint),
       onCommit: () => {
         throw new Error('G4: a reader does not write');
@@ -166,22 +183,13 @@ export class GatewayVolume implements RoleVolume {
   }
 
   private startWriter(onFatal: (error: Error) => void): Promise<Engine> {
-    return this.startEngine(this.options.pageCacheBytes, {
+    return this.options.reserve.start({
+      pageCacheBytes: this.options.pageCacheBytes,
       readPages: (pages, readPoint) => this.readPages(pages, readPoint),
-      onCommit: (commit) => this.committed(commit),
+      onCommit: (commit) => this.reignNow?.commit(commit),
       onFatal,
       onIdle: () => this.reignNow?.gathered(),
     });
-  }
-
-  private startEngine(
-    pageCacheBytes: number,
-    callbacks: Omit<EngineOptions, 'pageCacheBytes'>,
-  ): Promise<Engine> {
-    const { reserve } = this.options;
-    if (reserve !== undefined) return Engine.start({ ...reserve.options, ...callbacks }, reserve.take());
-    const { largeAnswers } = this;
-    return Engine.start({ pageCacheBytes, largeAnswers, ...callbacks });
   }
 
   /** Every engine there is, for its counts. */
@@ -203,9 +211,9 @@ export class GatewayVolume implements RoleVolume {
     return this.writerOpen && this.reignNow?.isOver === false ? this.reignNow : null;
   }
 
-  /** Whether there is a reign, at rest or not. */
-  get hasReign(): boolean {
-    return this.reignNow?.isOver === false;
+  /** The reign, though its engine may rest: its lease, its place in the log and its gate are there; null while reading. */
+  get standing(): Reign | null {
+    return (this.writerOpen || this.writerRests) && this.reignNow?.isOver === false ? this.reignNow : null;
   }
 
   /** Epoch whose path is read or written. */
@@ -220,12 +228,12 @@ export class GatewayVolume implements RoleVolume {
 
   /** What is durable in this region, as known here. */
   get vdl(): Lsn {
-    return this.reign?.vdl ?? this.vdlNow;
+    return this.standing?.vdl ?? this.vdlNow;
   }
 
   /** Why answers have waited for other regions for so long, or would, in words for an operator; null while none has. */
   holdReason(fromMs: number): string | null {
-    const hold = this.reign?.hold ?? null;
+    const hold = this.standing?.hold ?? null;
     return hold === null || hold.forMs < fromMs ? null : holdText(hold);
   }
 
@@ -254,7 +262,7 @@ export class GatewayVolume implements RoleVolume {
 
   /** How far a read on the writer has to wait beyond what is acknowledged: a `global` one for what is durable and not yet free. */
   pointFor(preference: ReadPreference): Lsn {
-    return preference === 'global' ? (this.reign?.vdl ?? zeroLsn) : zeroLsn;
+    return preference === 'global' ? (this.standing?.vdl ?? zeroLsn) : zeroLsn;
   }
 
   /** Whether a read given to the readers now sees everything up to `lsn`, and on the writer everything acknowledged so far. */
@@ -264,7 +272,7 @@ export class GatewayVolume implements RoleVolume {
 
   /** No read sees less. */
   private get leastPoint(): Lsn {
-    return maxLsn(this.shown.lsn, this.reign?.readPoint ?? zeroLsn);
+    return maxLsn(this.shown.lsn, this.standing?.readPoint ?? zeroLsn);
   }
 
   /** As `covers`, at once or within the time. */
@@ -302,6 +310,7 @@ export class GatewayVolume implements RoleVolume {
       await this.writer.begin(start.vdl, geometryOf(start.forks).pgBytes);
       this.attached = true;
       this.writerOpen = true;
+      this.writerRests = false;
       this.handOver(reign, start.vdl);
     });
     return reign;
@@ -310,8 +319,7 @@ export class GatewayVolume implements RoleVolume {
   /** S41: a reign that begins below what was read here goes on from another place: no page of what it left may be shown. */
   private leaveWhatWasRead(from: Lsn): void {
     if (this.readers.vdl <= from) return;
-    this.follower?.close();
-    this.follower = null;
+    this.stopFollowing();
     this.readers.withdraw();
     this.readers.begin(from);
   }
@@ -351,8 +359,7 @@ export class GatewayVolume implements RoleVolume {
   }
 
   private tap(reign: Reign): void {
-    this.follower?.close();
-    this.follower = null;
+    this.stopFollowing();
     this.tapping = true;
     this.readers.advance(reign.readPoint);
     this.wakeReaders();
@@ -368,6 +375,7 @@ export class GatewayVolume implements RoleVolume {
     reign.close();
     this.options.observer.reignEnded();
     this.writerOpen = false;
+    this.writerRests = false;
     void this.change(async () => {
       if (this.reignNow !== reign || this.stop.signal.aborted) return;
       this.reignPort = null;
@@ -378,7 +386,7 @@ export class GatewayVolume implements RoleVolume {
       // Answers of the writer's engine that came with or before this news are looked at first.
       await new Promise((resolve) => setImmediate(resolve));
       this.reignNow = null;
-      if (!this.awake) this.stopReading();
+      if (!this.awake && !this.followsAtRest) this.stopReading();
       else this.follow({ head: reign.epoch, forks: reign.forks, vdl: this.readers.vdl });
     });
   }
@@ -386,8 +394,7 @@ export class GatewayVolume implements RoleVolume {
   async close(): Promise<void> {
     this.stop.abort();
     this.attaching.abort();
-    this.follower?.close();
-    this.follower = null;
+    this.stopFollowing();
     this.reignNow?.close();
     this.waiters.close();
     // A change may wait for an engine that gives no sign of life any more: engines are ended first then.
@@ -396,10 +403,7 @@ export class GatewayVolume implements RoleVolume {
   }
 
   private change(run: () => Promise<void>): Promise<void> {
-    const next = this.changes.then(async () => {
-      if (this.stop.signal.aborted) return;
-      await run();
-    });
+    const next = this.changes.then(() => (this.stop.signal.aborted ? undefined : run()));
     this.changes = next.catch((error: unknown) => {
       if (!this.stop.signal.aborted)
         this.options.onFatal(error instanceof Error ? error : new Error(String(error)));
@@ -468,10 +472,6 @@ export class GatewayVolume implements RoleVolume {
     if (reign !== null && this.writerOpen && !this.tapping && this.readers.vdl >= reign.forkLsn)
       this.tap(reign);
     else this.wakeReaders();
-  }
-
-  private committed(commit: EngineCommitEvent): void {
-    this.reignNow?.commit(commit);
   }
 
   private wakeReaders(): void {

@@ -9,8 +9,8 @@ export interface BranchVolume {
   readonly reign: Reign | null;
   /** A reign is about to begin: its engine is started meanwhile. */
   warmWriter(): void;
-  /** Opens the writing engine of a reign that has outlived a rest. */
-  wakeWriter(): void;
+  /** Opens the writing engine of a reign that has outlived a rest. @param opened called then, and only then. */
+  wakeWriter(opened: () => void): void;
   /** Begins a reign. It may be over already when it was closed meanwhile. */
   openWriter(start: ReignStart): Reign;
   /** Ends a reign: nothing is acknowledged from this moment on. */

@@ -7,7 +7,7 @@ import type { Settled } from './volume-options.ts';
 export interface Reigning {
   readonly reign: Reign;
   /** Of a branch's reign: where main's is, which it is part of (G49). Undefined for a reign of main. */
-  readonly main: { readonly reign: Reign | null } | undefined;
+  readonly main: { readonly standing: Reign | null } | undefined;
 }
 
 /** What an answer is to. */
@@ -28,7 +28,7 @@ const openingMs = 10;
 export function proveReign({ reign, main }: Reigning, done: () => void): void {
   if (main === undefined) reign.prove(done);
   else if (reign.isOver) done();
-  else if (main.reign !== null) main.reign.prove(done);
+  else if (main.standing !== null) main.standing.prove(done);
   else setTimeout(() => proveReign({ reign, main }, done), openingMs);
 }
 

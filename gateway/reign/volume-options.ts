@@ -12,9 +12,9 @@ export interface VolumeOptions {
   /** What is read and written. */
   readonly line: Line;
   /** Of a branch: the volume whose reign its own reigns are part of. Left out for main. */
-  readonly main?: { readonly reign: Reign | null };
-  /** Threads that are ready for it; their bounds count instead of those here. Left out where each is started when it is needed. */
-  readonly reserve?: EngineReserve;
+  readonly main?: { readonly standing: Reign | null };
+  /** Where its engines get their threads. */
+  readonly reserve: Pick<EngineReserve, 'start'>;
   readonly log: Logger;
   readonly limits: ReaderPoolLimits;
   /** Durable pages the writing engine keeps, bytes. */

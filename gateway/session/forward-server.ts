@@ -162,7 +162,7 @@ export class ForwardServer {
 
   private async positionOf(database: Database): Promise<ForwardReply> {
     const { volume } = database;
-    const { reign } = volume;
+    const reign = volume.standing;
     if (reign === null) {
       database.watch.want();
       return refusal(database);

@@ -7,7 +7,7 @@ import { type Epoch, type Lsn, zeroLsn } from '../../storage/core.ts';
 import type { EngineAnswer, EngineCommit, EngineTrace } from '../engine/core/engine-protocol.ts';
 import type { TakeAnswer } from '../engine/engine.ts';
 import type { EngineSession } from '../engine/engine-stream.ts';
-import type { ReaderSession } from '../engine/reader-pool.ts';
+import type { ReaderSession } from '../engine/reader-session.ts';
 import type { Drainable } from '../reign/drain.ts';
 import type { GatewayVolume } from '../reign/gateway-volume.ts';
 import type { Settled } from '../reign/volume-options.ts';

@@ -64,6 +64,7 @@ export function peerSubject(cluster: string, peer: string): string | null {
 export class WriterWatch {
   private readonly options: WriterWatchOptions;
   private readonly waiters = new Set<() => void>();
+  private telling = false;
   private remoteQuorumLost = false;
 
   constructor(options: WriterWatchOptions) {
@@ -123,9 +124,17 @@ export class WriterWatch {
     this.remoteQuorumLost = lost;
   }
 
-  /** Everybody who waits looks again. */
+  /**
+   * Everybody who waits looks again, once however many changes this turn of the event loop brings. Who looks may wait again and bring the
+   * next change by it: between the two, clients and storage nodes are heard (G71).
+   */
   changed(): void {
-    for (const waiter of [...this.waiters]) waiter();
+    if (this.telling) return;
+    this.telling = true;
+    setImmediate(() => {
+      this.telling = false;
+      for (const waiter of [...this.waiters]) waiter();
+    });
   }
 
   /** Resolves at the next change, or after `waitMs`. */

@@ -1,5 +1,5 @@
 /** A place in history that a client has seen: `<epoch>.<lsn>`. Whoever shows it never reads behind it (G59). Pure. */
-import { type Epoch, epoch, type Lsn, lsn } from '../../storage/core.ts';
+import { type Epoch, epoch, type Lsn, lsn } from '../../storage/redo.ts';
 import type { SqlOperation } from './operation.ts';
 import { factsOf } from './statement-facts.ts';
 

@@ -1,9 +1,9 @@
-/** Which SQL engine a deployment's databases belong to. */
+/** Which SQL engine a deployment's databases belong to, and what somebody is told who speaks to the other. */
+import type { EngineKind } from '../../regions/core.ts';
 import { adviseError } from './errors.ts';
 import type { SqlError } from './sql.ts';
 
-export const engineKinds = ['sqlite', 'postgres'] as const;
-export type EngineKind = (typeof engineKinds)[number];
+export type { EngineKind };
 
 const words: Readonly<Record<EngineKind, { readonly name: string; readonly clients: string }>> = {
   sqlite: { name: 'SQLite', clients: 'a libSQL client, at the HTTP address of a gateway' },

@@ -1,5 +1,5 @@
 /** One request of a client to the SQL layer, and what it is answered with. Pure. */
-import { unreachable } from '../../storage/core.ts';
+import { unreachable } from '../../storage/redo.ts';
 import type { BatchResult, BatchStep, SqlDescription, SqlResult, SqlStatement } from './sql.ts';
 import { factsOf } from './statement-facts.ts';
 import type { WireOperation, WireResult } from './wire-operation.ts';

@@ -2,7 +2,7 @@
  * What the protocol layer asks of the SQL layer, and what it gets back. Both the local engine and a stream
  * forwarded to another region stand behind `SqlSession`, so the protocol never knows where a statement ran.
  */
-import type { BranchName } from '../../storage/core.ts';
+import type { BranchName } from '../../storage/redo.ts';
 import type { Bookmark } from './bookmark.ts';
 import type { ReadPreference } from './stream-state.ts';
 

@@ -7,7 +7,8 @@ import {
   type RegionClient,
   type Runtime,
 } from '../../storage/index.ts';
-import { Engine } from '../engine/engine.ts';
+import type { Engine } from '../engine/engine.ts';
+import type { EngineReserve } from '../engine/engine-reserve.ts';
 import type { EngineSession } from '../engine/engine-stream.ts';
 
 /** A consistency point on the path to `head` (S40). */
@@ -20,6 +21,7 @@ export const samePoint = (a: PastPoint, b: PastPoint): boolean => a.head === b.h
 
 export interface PastEngineOptions {
   readonly region: Pick<RegionClient, 'readPages'>;
+  readonly reserve: Pick<EngineReserve, 'start'>;
   readonly pageCacheBytes: number;
   /** The engine is of no further use. */
   readonly onFatal: (engine: PastEngine) => void;
@@ -52,9 +54,9 @@ export class PastEngine {
   static async start(options: PastEngineOptions, point: PastPoint): Promise<PastEngine> {
     const { pageCacheBytes } = options;
     let past: PastEngine | null = null;
-    const engine = await Engine.start({
+    const engine = await options.reserve.start({
       pageCacheBytes,
-      limits: { pageReadMs },
+      pageReadMs,
       readPages: (pages) => (past === null ? Promise.reject(new Error('not open')) : past.readPages(pages)),
       // G55: nothing moves it from here on, since no redo is given to it.
       onCommit: () => {

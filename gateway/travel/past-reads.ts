@@ -16,7 +16,7 @@ import type { Logger } from '../../telemetry/index.ts';
 import type { GatewayVolume } from '../reign/gateway-volume.ts';
 import { adviseError, adviseFailure } from '../sql/errors.ts';
 import type { SqlOutcome } from '../sql/sql.ts';
-import { PastEngine, type PastPoint, samePoint } from './past-engine.ts';
+import { PastEngine, type PastEngineOptions, type PastPoint, samePoint } from './past-engine.ts';
 
 export interface PastLimits {
   /** Places of the past that are read at once: a thread each. */
@@ -29,6 +29,8 @@ export interface PastLimits {
 
 export interface PastReadsOptions {
   readonly region: RegionClient;
+  /** Where its engines get their threads. */
+  readonly reserve: PastEngineOptions['reserve'];
   readonly limits: PastLimits;
   readonly log: Pick<Logger, 'warn'>;
   /** Default: that of redo. */
@@ -161,12 +163,13 @@ export class PastReads {
   }
 
   private async started(point: PastPoint): Promise<SqlOutcome<PastEngine>> {
-    const { region, log } = this.options;
+    const { region, reserve, log } = this.options;
     this.starting += 1;
     try {
       const engine = await PastEngine.start(
         {
           region,
+          reserve,
           pageCacheBytes,
           runtime: this.runtime,
           onFatal: (gone) => {

@@ -8,15 +8,9 @@ import { dirname, join, resolve } from 'node:path';
 import { regionId } from '../../storage/index.ts';
 import { isBusy } from '../local/busy-port.ts';
 import { gatewayCount } from '../local/core/gateway-places.ts';
+import { basePortMax, portsOf, supervisorPort } from '../local/core/local-ports.ts';
 import { DeploymentError, readDeployment, writeDeployment } from '../local/deployment-file.ts';
-import {
-  basePortMax,
-  type Deployment,
-  deploymentFile,
-  nodesOfRegion,
-  portsOf,
-  supervisorPort,
-} from '../local/local-layout.ts';
+import { type Deployment, deploymentFile, nodesOfRegion } from '../local/local-layout.ts';
 import { deleteRegion } from '../local/region-keeper.ts';
 import { adoptRegion } from './adopt-region.ts';
 

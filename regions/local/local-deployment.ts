@@ -21,6 +21,7 @@ import {
 } from '../../storage/index.ts';
 import { regionsSchema } from '../agent/config.ts';
 import type { BackupConfig } from '../backup/core/backup-config.ts';
+import type { EngineKind } from '../deploy/core/engine-kinds.ts';
 import { regionsMax } from '../membership/core/membership-rules.ts';
 import { findNatsServer } from '../nats/nats-server.ts';
 import { retentionDefault } from '../retention/core/retention-limits.ts';
@@ -29,6 +30,7 @@ import { type Distances, type PairRoundTrip, wideAreaOf } from './cables/core/wi
 import { RouteProxies, RouteProxy } from './cables/route-proxy.ts';
 import { type MoreRoutes, socketPathProblem } from './control-socket.ts';
 import { localGatewaysMax } from './core/gateway-places.ts';
+import { basePortMax, supervisorPort } from './core/local-ports.ts';
 import {
   DeploymentError,
   KeptDeployment,
@@ -38,7 +40,6 @@ import {
 } from './deployment-file.ts';
 import { addressesOf, processesWith } from './jaeger-processes.ts';
 import {
-  basePortMax,
   controlSocket,
   type Deployment,
   deploymentFile,
@@ -49,7 +50,6 @@ import {
   routePortOf,
   routesOf,
   supervisorDir,
-  supervisorPort,
   telemetryGroup,
 } from './local-layout.ts';
 import { LocalMembers } from './local-members.ts';
@@ -88,6 +88,8 @@ export type UpRequest = {
   readonly wan?: Distances;
   /** How many gateways each region has from now on; a headless region stays so. */
   readonly gateways?: number;
+  /** Of a new deployment: what keeps its databases. */
+  readonly engine?: EngineKind;
   /** Whether Jaeger and Prometheus run beside it this time, and take its spans and metrics. */
   readonly jaeger?: boolean;
 };
@@ -211,6 +213,15 @@ export function prepareDeployment(
         'leave --regions out, choose another --data, or delete its data with --fresh',
     );
   }
+  if (
+    existing !== undefined &&
+    request.engine !== undefined &&
+    request.engine !== (existing.engine ?? 'sqlite')
+  )
+    throw new DeploymentError(
+      `${resolve(dataDir)} holds a deployment with \`--engine ${existing.engine ?? 'sqlite'}\`, and one engine cannot read what the other wrote: ` +
+        'leave --engine out, choose another --data, or delete its data with --fresh',
+    );
   const base: Deployment = existing ?? {
     version: 1,
     cluster: request.cluster ?? `sextant-${randomBytes(4).toString('hex')}`,
@@ -218,6 +229,7 @@ export function prepareDeployment(
     natsToken: randomBytes(24).toString('base64url'),
     regions: regionsSchema.parse(request.regions ?? defaultRegions),
     basePort: defaultBasePort,
+    ...(request.engine !== undefined && { engine: request.engine }),
     nats: null,
   };
   const { nats } = request;

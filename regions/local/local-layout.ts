@@ -14,13 +14,12 @@ import {
 } from '../../storage/index.ts';
 import { natsSchema, regionsSchema } from '../agent/config.ts';
 import { backupSchema } from '../backup/core/backup-config.ts';
-import { endpointOffsets } from '../deploy/core/deployment-plan.ts';
+import { engineKinds } from '../deploy/core/engine-kinds.ts';
 import { natsTopology, voteOnly, witness } from '../deploy/core/nats-topology.ts';
 import type { NatsPart, ServerFile } from '../deploy/core/region-rules.ts';
 import type { RegionPlan, WitnessPlan } from '../deploy/core/region-text.ts';
 import { natsConfigFile, natsConfigOf } from '../deploy/nats-config.ts';
 import { secretNames } from '../deploy/write-files.ts';
-import { regionsMax } from '../membership/core/membership-rules.ts';
 import type { NatsServer } from '../nats/nats-server.ts';
 import { retentionSchema } from '../retention/core/retention-limits.ts';
 import type { RouteEnds } from './cables/route-proxy.ts';
@@ -29,9 +28,9 @@ import {
   gatewayDirectories,
   gatewayDirectory,
   gatewayNamesIn,
-  gatewayOffsets,
   localGatewaysMax,
 } from './core/gateway-places.ts';
+import { portsOf, portsPerRegion, type RegionPorts } from './core/local-ports.ts';
 import { slotOf } from './core/region-slots.ts';
 import {
   certificatesDir,
@@ -63,6 +62,8 @@ export const deploymentSchema = strictShape({
   gateways: z.record(z.string(), z.int().min(0).max(localGatewaysMax)).optional(),
   headless: z.array(regionSchema).optional(),
   basePort: z.int().min(1),
+  /** What keeps its databases, for good; left out: SQLite. */
+  engine: z.enum(engineKinds).optional(),
   /** `<cluster>/<region>` of the deployment that it was a region of. */
   detachedFrom: z.string().optional(),
   /** How much of the log is kept; left out where it was never said. */
@@ -78,39 +79,7 @@ export const deploymentSchema = strictShape({
 });
 export type Deployment = z.output<typeof deploymentSchema>;
 
-const portsPerRegion = 20;
 export const host = '127.0.0.1';
-
-export type RegionPorts = {
-  readonly nodes: readonly number[];
-  readonly agent: number;
-  readonly nats: number;
-  readonly natsRoute: number;
-  /** As many as a region may have gateways, in their order. */
-  readonly gateways: readonly number[];
-  readonly writer: number;
-  readonly reader: number;
-};
-
-/** Ports of the region with this index. */
-export function portsOf(basePort: number, regionIndex: number): RegionPorts {
-  const first = basePort + portsPerRegion * regionIndex;
-  return {
-    nodes: Array.from({ length: nodesPerRegion }, (_, index) => first + 1 + index),
-    agent: first + 10,
-    nats: first + 12,
-    natsRoute: first + 13,
-    gateways: gatewayOffsets.map((offset) => first + offset),
-    writer: first + endpointOffsets.writer,
-    reader: first + endpointOffsets.reader,
-  };
-}
-
-/** Where the supervisor tells Prometheus what it knows: no process has this port. */
-export const supervisorPort = (basePort: number): number => basePort;
-
-/** Highest base port with which the last region's ports, and the witness's, still are ports. */
-export const basePortMax = 65_535 - portsPerRegion * (regionsMax + 1);
 
 /** `prometheus`, `window` and `jaeger` belong to no region and run only with `--jaeger`. */
 export type ProcessRole =
@@ -328,6 +297,10 @@ export function regionPlans(
       gateways: gatewayNamesIn(deployment, region).map((gateway, nth) => ({
         gateway,
         address: at(ports.gateways[nth] ?? 0),
+        ...(isPostgres(deployment) && {
+          engine: 'postgres',
+          postgres: { listen: at(ports.postgres[nth] ?? 0) },
+        }),
         ...(deployment.secure === true && { tls: clientTlsOf(dataDir, region, gateway) }),
         supervisor: resolve(controlSocket(dataDir)),
         ...(jaegerUrl !== undefined && { jaegerUrl }),
@@ -353,6 +326,9 @@ export function joiningPlan(deployment: Deployment, plan: RegionPlan): RegionPla
   if (deployment.replacing?.[plan.region] === undefined) return undefined;
   return { ...plan, nodes: placed(deployment, plan.region, nodesAfter(deployment, plan.region)) };
 }
+
+/** Whether its databases are kept by PostgreSQL. */
+export const isPostgres = ({ engine }: Deployment): boolean => engine === 'postgres';
 
 /** Whether a region has no gateway. */
 export const isHeadless = (deployment: Deployment, region: string): boolean =>
@@ -475,7 +451,7 @@ export function sextantProcesses(
       ...(joins === undefined ? [] : [storage(joins, joiningFileOf(dataDir, region))]),
       spec('agent', 'agent', [ports.agent], []),
       ...gatewayNamesIn(deployment, region).map((name, nth) =>
-        spec('gateway', gatewayDirectory(name), [ports.gateways[nth] ?? 0], ['--name', name]),
+        spec('gateway', gatewayDirectory(name), gatewayPorts(deployment, ports, nth), ['--name', name]),
       ),
       ...(hasEndpoint(deployment, region)
         ? [spec('endpoint', 'endpoint', [ports.writer, ports.reader], [])]
@@ -483,3 +459,9 @@ export function sextantProcesses(
     ];
   });
 }
+
+/** What a gateway listens at: the first is asked whether it is ready. */
+const gatewayPorts = (deployment: Deployment, ports: RegionPorts, nth: number): readonly number[] => [
+  ports.gateways[nth] ?? 0,
+  ...(isPostgres(deployment) ? [ports.postgres[nth] ?? 0] : []),
+];

@@ -12,6 +12,7 @@ import { type Epoch, type Lsn, mainBranch, type NodeId, type PageNo, zeroLsn } f
 import { nodeLimits, refillLimits } from '../redo/limits.ts';
 import type { DurablePoint, ImagesReply } from '../wire/core/messages.ts';
 import { type LinkPlace, StorageClient } from '../wire/storage-client.ts';
+import { PeerTurns } from './core/peer-turns.ts';
 
 export interface Repaired {
   readonly kind: 'fetched';
@@ -58,12 +59,7 @@ export class PeerRepair implements Repair {
   private readonly imagesBytesMax: number;
   onMembers: (membership: Membership) => void = () => undefined;
   private clients: readonly StorageClient[] | null = null;
-  private at = 0;
-  /** By path, the peers that have no log where it was asked for last, and their floors where those lie above. */
-  private readonly lacking = new Map<
-    Epoch,
-    { readonly from: Lsn; readonly below: Map<StorageClient, Floor | null> }
-  >();
+  private readonly turns = new PeerTurns<StorageClient>();
   private pagesFrom = 0;
   private imagesFrom = 0;
   private closed = false;
@@ -86,9 +82,8 @@ export class PeerRepair implements Repair {
   }
 
   async fetch(head: Epoch, from: Lsn): Promise<Repaired | BelowAll | null> {
-    const client = this.next();
+    const client = this.turns.choose(head, from, this.up());
     if (client === null) return null;
-    if (this.lacking.get(head)?.from !== from) this.lacking.set(head, { from, below: new Map() });
     const answer = await client.request(
       {
         kind: 'fetch',
@@ -103,14 +98,12 @@ export class PeerRepair implements Repair {
       fetchMs,
     );
     if (answer.kind === 'fetched' && answer.frames.length > 0) {
-      this.lacking.delete(head);
+      this.turns.brought(head);
       return answer;
     }
-    // Stay with a peer that has what is needed; pass on from one that has not.
-    this.at += 1;
     const floor = answer.kind === 'refused' ? (answer.floor ?? null) : null;
-    this.lacking.get(head)?.below.set(client, floor);
-    return this.belowAll(head);
+    const lowest = this.turns.lacks(head, client, floor, this.up());
+    return lowest === null ? null : { kind: 'below', floor: lowest };
   }
 
   async readPages(
@@ -174,28 +167,12 @@ export class PeerRepair implements Repair {
     const others = peers.filter((peer) => peer.node !== node);
     this.order = [...others.filter((peer) => peer.az === az), ...others.filter((peer) => peer.az !== az)];
     this.rest();
-    this.lacking.clear();
+    this.turns.clear();
   }
 
-  private belowAll(head: Epoch): BelowAll | null {
-    const below = this.lacking.get(head)?.below;
-    const up = (this.clients ?? []).filter((client) => client.isUp);
-    if (below === undefined || up.some((client) => !below.has(client))) return null;
-    // One that was wiped as well has nothing to give, and no floor.
-    const floors = up.flatMap((client) => below.get(client) ?? []);
-    const lowest = floors.sort((a, b) => a.lsn - b.lsn)[0];
-    return lowest === undefined ? null : { kind: 'below', floor: lowest };
-  }
-
-  /** The peer whose turn it is, or the next one that is reachable. */
-  private next(): StorageClient | null {
-    const clients = this.connected();
-    for (let tried = 0; tried < clients.length; tried++) {
-      const client = clients[this.at % clients.length];
-      if (client?.isUp === true) return client;
-      this.at += 1;
-    }
-    return null;
+  /** The peers that can be reached, the nearest first. */
+  private up(): readonly StorageClient[] {
+    return this.connected().filter((client) => client.isUp);
   }
 
   /** Links are made when this is first called, and are up a moment later. */

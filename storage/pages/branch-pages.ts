@@ -234,16 +234,24 @@ export class BranchPages {
     const { tree, images } = this.options;
     const { leaves, base } = shared;
     const { epoch, lsn } = this.leaveOf(head);
-    if (epoch !== leaves.epoch || lsn > leaves.lsn) return false;
+    if (epoch !== leaves.epoch || lsn > leaves.lsn || !this.hasLogFrom(base, head)) return false;
     const found = images.endBelow(base.lsn);
     return found.lsn === base.lsn && found.epoch === base.epoch && floorOn(tree, base, head) === base.lsn;
   }
 
-  private share(head: Epoch): SharedPart {
+  /** S26: what an empty node was sent before it got images says nothing of what lies below them. */
+  private hasLogFrom({ lsn }: Floor, head: Epoch): boolean {
+    const floor = this.options.segment.floorOn(head);
+    return floor !== null && lsn >= floor;
+  }
+
+  /** Null where the log does not reach down to any images that lie on the path: pages of it cannot be told here. */
+  private share(head: Epoch): SharedPart | null {
     const { tree, images } = this.options;
     const { point } = images;
     const common = tree.has(point.head) ? commonPoint(tree, point, head) : zeroLsn;
     const base = images.endBelow(common);
+    if (!this.hasLogFrom(base, head)) return null;
     const index = new PageIndex(tree);
     index.raise(base.lsn);
     return { leaves: this.leaveOf(head), base, index, isReady: false };

@@ -172,7 +172,9 @@ export class PageReader {
     const isFolded = readPoint >= from && this.folder.isOnPath(head);
     if (!this.branches.isOfBranch(head)) return isFolded ? { indexes: [this.index], imagesAt: null } : null;
     const source = this.branches.source(head, isFolded ? this.index : null);
-    return source !== null && readPoint >= (source.imagesAt ?? from) ? source : null;
+    // S24: below that point the images that were filled are those of no one place.
+    const told = source === null ? from : maxLsn(source.imagesAt ?? from, this.images.fuzzyTo);
+    return readPoint >= told ? source : null;
   }
 
   /** Follows the branches that live; `main` is followed as it is folded. Call now and then. */

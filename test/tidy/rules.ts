@@ -75,10 +75,12 @@ export function importsDependencies(
 const pureSubjects = ['storage/redo/', 'storage/history/', 'gateway/sql/'] as const;
 const isCore = (path: string): boolean =>
   /^(storage|regions|gateway)\/(.*\/core\/|core\.ts$)/.test(path) ||
+  path === 'storage/redo.ts' ||
   pureSubjects.some((subject) => path.startsWith(subject));
 
-/** A layer has one door, `index.ts`; `core.ts` is its pure half. */
-const isDoor = (path: string): boolean => /^[a-z]+\/(index|core)\.ts$/.test(path);
+/** A layer has one door, `index.ts`; `core.ts` is its pure half, and `redo.ts` what threads load of storage's. */
+const isDoor = (path: string): boolean =>
+  /^[a-z]+\/(index|core)\.ts$/.test(path) || path === 'storage/redo.ts';
 
 /** From one layer to another one goes through the door; tests look behind it. */
 export function entersByTheDoor(file: SourceFile): readonly string[] {
@@ -90,6 +92,27 @@ export function entersByTheDoor(file: SourceFile): readonly string[] {
     const layer = layers[layerOf(path)];
     return [`${file.path} imports ${path}, which is behind the door ${layer}/index.ts`];
   });
+}
+
+/** What a file loads of packages, by way of whatever it imports. Types are not loaded. */
+export function packagesBehind(files: readonly SourceFile[], entry: string): readonly string[] {
+  const texts = new Map(files.map(({ path, text }) => [path, text]));
+  const packages = new Set<string>();
+  const seen = new Set<string>();
+  const look = (path: string): void => {
+    const text = texts.get(path);
+    if (text === undefined || seen.has(path)) return;
+    seen.add(path);
+    const file = { path, text: text.replace(/^(?:import|export) type [^;]*;/gm, '') };
+    for (const specifier of importsOf(file)) {
+      const inside = target(file, specifier);
+      const name = inside === null ? packageOf(specifier) : null;
+      if (name !== null) packages.add(name);
+      else if (inside !== null) look(inside);
+    }
+  };
+  look(entry);
+  return [...packages].sort();
 }
 
 /** The subject of a file: its folder, where `core/` is a part of its subject. */

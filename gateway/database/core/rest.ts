@@ -1,15 +1,15 @@
 /**
- * Which databases of a gateway are awake. A branch that has had nothing to do for long enough gives its engines back; when too
- * many are awake, the one that has been idle longest goes first. Pure.
+ * Which databases of a gateway are awake. One that has had nothing to do for long enough gives its engines back; when too many
+ * branches are awake, the one that has been idle longest goes first. Pure.
  *
  * G52. A database with an operation under way, an open transaction or redo that is not settled is never put to rest.
  */
 import type { BranchName } from '../../../storage/core.ts';
-import type { BranchLimits } from '../../session/core/service-limits.ts';
+import type { DatabaseLimits } from '../../session/core/service-limits.ts';
 
-type RestLimits = Pick<BranchLimits, 'openBranches' | 'branchIdleMs'>;
+type RestLimits = Pick<DatabaseLimits, 'openBranches' | 'branchIdleMs'>;
 
-/** A branch that is awake. */
+/** A database that is awake. */
 export interface AwakeView {
   readonly name: BranchName;
   /** Operations under way. */
@@ -21,15 +21,27 @@ export interface AwakeView {
 
 const isIdle = ({ uses, mayRest }: AwakeView): boolean => uses === 0 && mayRest;
 
+/** Whether it has had nothing to do for so long. */
+export const restsAfter = (view: AwakeView, idleMs: number, nowMs: number): boolean =>
+  isIdle(view) && nowMs - view.lastUsedMs >= idleMs;
+
 /** Those that have had nothing to do for long enough. */
 export function chooseToRest(
   awake: readonly AwakeView[],
   limits: RestLimits,
   nowMs: number,
 ): readonly BranchName[] {
-  return awake
-    .filter((branch) => isIdle(branch) && nowMs - branch.lastUsedMs >= limits.branchIdleMs)
-    .map(({ name }) => name);
+  return awake.filter((branch) => restsAfter(branch, limits.branchIdleMs, nowMs)).map(({ name }) => name);
+}
+
+/**
+ * How many threads are kept ready for whoever needs one next: one for a statement that finds the others busy, and with branches two,
+ * since one that wakes may read and write. None for a gateway that nobody uses.
+ * @param isUsed something is awake that was asked for something. @param hasBranches the record names some.
+ */
+export function threadsKept(isUsed: boolean, hasBranches: boolean): number {
+  if (!isUsed) return 0;
+  return hasBranches ? 2 : 1;
 }
 
 export type Room =

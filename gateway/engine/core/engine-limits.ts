@@ -1,6 +1,6 @@
 /** Bounds of the SQL engine, with their units, and how they relate. */
 import assert from 'node:assert/strict';
-import { commitBytesMax, redoLimits, volumeLimits } from '../../../storage/core.ts';
+import { commitBytesMax, redoLimits, volumeLimits } from '../../../storage/redo.ts';
 
 export interface EngineLimits {
   /** One statement's time in the engine. */
@@ -27,8 +27,6 @@ export interface EngineLimits {
   readonly transactionPageBytes: number;
   /** Redo not yet durable at which writes wait. */
   readonly outstandingBytes: number;
-  /** Waiting for one page from storage. */
-  readonly pageReadMs: number;
   /** Connections. */
   readonly connections: number;
   /** Sessions with an open transaction, temporary objects or attached databases; the other connections are for the rest. */
@@ -87,7 +85,6 @@ export const defaultEngineLimits: EngineLimits = {
   transactionBytes: volumeLimits.transactionBytesMax,
   transactionPageBytes: 512 * mebibyte,
   outstandingBytes: volumeLimits.outstandingBytesMax,
-  pageReadMs: 10_000,
   connections: 512,
   heldConnections: 448,
   heldIdleMs: 5_000,

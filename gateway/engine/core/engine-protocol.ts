@@ -1,15 +1,24 @@
 /** What the main thread and the engine's worker say to each other. One message carries many of these. */
-import type { Lsn, PageNo, PgId } from '../../../storage/core.ts';
+import type { Lsn, PageNo, PgId } from '../../../storage/redo.ts';
 import type { AnyOperationValue, SqlOperation } from '../../sql/operation.ts';
 import type { SqlOutcome } from '../../sql/sql.ts';
 import type { StreamState } from '../../sql/stream-state.ts';
 import type { EngineLimits } from './engine-limits.ts';
+import type { WasmCode } from './wasm.ts';
 
 /** Whose pages the engine serves: a reader follows redo, a writer makes it. */
 export type EngineMode =
   | { readonly kind: 'reader'; readonly readPoint: Lsn }
   /** @param pgBytes span of a protection group of the volume. */
   | { readonly kind: 'writer'; readonly lsn: Lsn; readonly pgBytes: number };
+
+/** What an engine may take of its thread; any thread serves any engine. */
+export interface EngineBounds {
+  /** Bound on cached pages that are durable, bytes. */
+  readonly pageCacheBytes: number;
+  /** It waits so long for a page from storage. */
+  readonly pageReadMs: number;
+}
 
 /** The W3C trace a request belongs to. */
 export interface EngineTrace {
@@ -45,7 +54,12 @@ export interface EngineAnswer<T> {
 }
 
 export type ToWorker =
-  | { readonly kind: 'open'; readonly mode: EngineMode; readonly generation: number }
+  | {
+      readonly kind: 'open';
+      readonly mode: EngineMode;
+      readonly generation: number;
+      readonly bounds: EngineBounds;
+    }
   | {
       readonly kind: 'operation';
       readonly id: number;
@@ -117,6 +131,7 @@ export type PageReply =
 /** What the worker is started with. */
 export interface EngineWorkerData {
   readonly limits: EngineLimits;
-  readonly pageCacheBytes: number;
   readonly shared: SharedArrayBuffer;
+  /** SQLite, compiled once for all threads of the process. */
+  readonly sqlite: WasmCode | null;
 }

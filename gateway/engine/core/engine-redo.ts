@@ -17,7 +17,7 @@ import {
   type PositionedRecord,
   type ReceivedFrame,
   zeroLsn,
-} from '../../../storage/core.ts';
+} from '../../../storage/redo.ts';
 
 /** One mini-transaction, ready to fold. */
 export interface FoldableMtr {

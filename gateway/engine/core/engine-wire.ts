@@ -6,7 +6,7 @@
  * G27. Packing and unpacking give back an equal message.
  */
 import assert from 'node:assert/strict';
-import { type Lsn, lsn, type PgId, pgId } from '../../../storage/core.ts';
+import { type Lsn, lsn, type PgId, pgId } from '../../../storage/redo.ts';
 import type { AnyOperationValue, SqlOperation } from '../../sql/operation.ts';
 import type {
   BatchCondition,

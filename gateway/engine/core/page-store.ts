@@ -21,7 +21,7 @@ import {
   type PageChange,
   type PageNo,
   redoLimits,
-} from '../../../storage/core.ts';
+} from '../../../storage/redo.ts';
 
 interface Version {
   from: Lsn;

@@ -41,7 +41,7 @@ const isFree =
  * A thread with no more than this queued takes more. Statements that go to one thread travel in one message and find the same
  * warm pages, which is worth more than a second thread saves while the wait is this short.
  */
-const packUs = 1_000;
+export const packUs = 1_000;
 
 /** The first one that has little queued, or the one that has least. */
 function firstWithRoom(best: ReaderView | null, thread: ReaderView): ReaderView {

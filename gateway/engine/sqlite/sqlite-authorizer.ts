@@ -2,7 +2,7 @@
  * What SQLite asks before it compiles each part of a statement: what may not be done at all, and what a statement does beyond
  * its rows. It sees what SQLite makes of the text, so quotes, scripts and table functions hide nothing.
  */
-import { redoLimits } from '../../../storage/core.ts';
+import { redoLimits } from '../../../storage/redo.ts';
 import { adviseError } from '../../sql/errors.ts';
 import type { SqlError } from '../../sql/sql.ts';
 import { isWritingPragma } from '../../sql/statement-facts.ts';

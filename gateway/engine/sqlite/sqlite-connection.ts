@@ -1,5 +1,5 @@
 /** One SQLite connection on the volume: preparing and running statements. */
-import { redoLimits } from '../../../storage/core.ts';
+import { redoLimits } from '../../../storage/redo.ts';
 import { adviseError, failure, primarySqliteCode, sqlError } from '../../sql/errors.ts';
 import type { SqlError, SqlOutcome, SqlResult, SqlStatement, SqlValue } from '../../sql/sql.ts';
 import {

@@ -13,7 +13,7 @@
  */
 import assert from 'node:assert/strict';
 import { randomFillSync } from 'node:crypto';
-import { type Lsn, type PageNo, pageNo, redoLimits } from '../../../storage/core.ts';
+import { type Lsn, type PageNo, pageNo, redoLimits } from '../../../storage/redo.ts';
 import { adviseError, sqlError } from '../../sql/errors.ts';
 import type { SqlError } from '../../sql/sql.ts';
 import { databasePages, type PageStore } from '../core/page-store.ts';

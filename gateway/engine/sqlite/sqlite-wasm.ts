@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import sqlite3InitModule, { type Sqlite3Static } from '@sqlite.org/sqlite-wasm';
+import { instantiateWasm, type WasmCode, type WasmInstance } from '../core/wasm.ts';
 
 /** Address in WASM memory; 0 is NULL. */
 export type Pointer = number;
@@ -95,6 +96,11 @@ function isMemory(value: unknown): value is WasmMemory {
   );
 }
 
+/** What the build's own types leave out. */
+const initialize: (how: {
+  instantiateWasm(imports: object, done: (instance: WasmInstance) => void): void;
+}) => Promise<Sqlite3Static> = sqlite3InitModule;
+
 export class SqliteWasm {
   readonly sqlite3: Sqlite3Static;
   readonly call: SqliteExports;
@@ -111,9 +117,11 @@ export class SqliteWasm {
     this.view = Buffer.from(memory.buffer);
   }
 
-  /** Instantiates the module; each call gives an independent SQLite with a memory of its own. */
-  static async load(): Promise<SqliteWasm> {
-    const sqlite3 = await sqlite3InitModule();
+  /** An independent SQLite with a memory of its own. @param code SQLite, compiled. */
+  static async load(code: WasmCode): Promise<SqliteWasm> {
+    const sqlite3 = await initialize({
+      instantiateWasm: (imports, done) => done(instantiateWasm(code, imports)),
+    });
     const memory: unknown = Reflect.get(sqlite3.wasm, 'memory');
     assert(isMemory(memory), 'the SQLite build exposes its memory');
     return new SqliteWasm(sqlite3, memory);

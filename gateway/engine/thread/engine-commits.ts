@@ -1,7 +1,6 @@
 /** The commit path in the worker: pages to redo, LSN and time assigned, everything handed over for the main thread. */
 import {
   type Commit,
-  defaultGeometry,
   diffPage,
   encodeMtr,
   type Lsn,
@@ -13,7 +12,7 @@ import {
   recordBytes,
   redoLimits,
   type Shrink,
-} from '../../../storage/core.ts';
+} from '../../../storage/redo.ts';
 import { encodeTraceContext, newSpanId } from '../../../telemetry/core.ts';
 import { adviseError } from '../../sql/errors.ts';
 import type { SqlError } from '../../sql/sql.ts';
@@ -43,7 +42,7 @@ const beatPages = 256;
 export class CommitLog {
   private readonly limits: EngineLimits;
   /** Span of a protection group of the volume; told at the beginning of each reign. */
-  private pgBytes = defaultGeometry.pgBytes;
+  private pgBytes: number = redoLimits.pgBytesDefault;
   private readonly clockUs: () => number;
   private readonly beat: () => void;
   private commits: WorkerCommit[] = [];

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { MessagePort, parentPort, workerData } from 'node:worker_threads';
-import { type Lsn, type PageNo, splitFrames, zeroLsn } from '../../../storage/core.ts';
+import { type Lsn, type PageNo, splitFrames, zeroLsn } from '../../../storage/redo.ts';
 import { sqlError } from '../../sql/errors.ts';
 import type { SqlError } from '../../sql/sql.ts';
 import type { EngineLimits } from '../core/engine-limits.ts';
@@ -27,6 +27,8 @@ import { PageReader } from './page-misses.ts';
 /** Redo and answers leave at the end of a batch of messages, or sooner when this much redo or time has gathered. */
 const flushBytes = 128 * 1024;
 const flushAfterMs = 2;
+/** An engine that was never opened has nothing to keep. */
+const emptyCacheBytes = 64 * 1024;
 
 export type OperationMessage = Extract<ToWorker, { readonly kind: 'operation' }>;
 
@@ -67,6 +69,7 @@ export class EngineDesk {
   private work: DeskWork | null = null;
   private modeNow: EngineMode = { kind: 'reader', readPoint: zeroLsn };
   private generation = 0;
+  private pageCacheBytes = emptyCacheBytes;
   /** The operation that runs; 0 when none does. */
   private running = 0;
   private storeNow: PageStore;
@@ -187,12 +190,12 @@ export class EngineDesk {
         return;
       }
       case 'open':
-        this.open(work, message.mode, message.generation);
+        this.open(work, message);
         return;
     }
   }
 
-  private open(work: DeskWork, mode: EngineMode, generation: number): void {
+  private open(work: DeskWork, { mode, generation, bounds }: Extract<ToWorker, { kind: 'open' }>): void {
     // Redo of the old engine must not be taken for the new one's: it is handed over under the old generation.
     this.flush();
     work.reset();
@@ -200,6 +203,8 @@ export class EngineDesk {
     this.modeNow = mode;
     if (mode.kind === 'writer') this.commits.useGroups(mode.pgBytes);
     this.generation = generation;
+    this.pageCacheBytes = bounds.pageCacheBytes;
+    this.reader.pageReadMs = bounds.pageReadMs;
     this.storeNow = this.newStore();
     this.newest = null;
     this.redo = new RedoQueue(this.storeNow.head, this.limits.earlyRedoBytes);
@@ -211,7 +216,7 @@ export class EngineDesk {
   private newStore(): PageStore {
     const { modeNow: mode } = this;
     const head = mode.kind === 'writer' ? mode.lsn : mode.readPoint;
-    return new PageStore({ kind: mode.kind, head, cacheBytesMax: this.options.data.pageCacheBytes });
+    return new PageStore({ kind: mode.kind, head, cacheBytesMax: this.pageCacheBytes });
   }
 
   private follow(frames: Uint8Array, vdl: Lsn): void {
@@ -281,7 +286,7 @@ export class EngineDesk {
 /** Makes the desk of this worker thread, with who works there, and tells the main thread that it is ready. */
 export async function serveDesk(
   cancelled: SqlError,
-  hire: (desk: EngineDesk) => DeskWork | Promise<DeskWork>,
+  hire: (desk: EngineDesk, data: EngineWorkerData) => DeskWork | Promise<DeskWork>,
 ): Promise<void> {
   const port = parentPort;
   assert(port !== null, 'this module runs in a worker thread');
@@ -294,7 +299,7 @@ export async function serveDesk(
     cancelled,
     post: (message, transfer) => port.postMessage(handover.admit(packFromWorker(message)), transfer),
   });
-  desk.attend(await hire(desk));
+  desk.attend(await hire(desk, engine));
   port.on('message', (packed: readonly unknown[]) => desk.receive(unpackToWorker(packed)));
   port.postMessage('ready');
 }

@@ -6,7 +6,7 @@
  * where it yields and is resumed; see `Waiting`.
  */
 import assert from 'node:assert/strict';
-import { lsn } from '../../../storage/core.ts';
+import { lsn } from '../../../storage/redo.ts';
 import { adviseError, failure, sqlError } from '../../sql/errors.ts';
 import type { AnyOperationValue, SqlOperation } from '../../sql/operation.ts';
 import type { SqlError } from '../../sql/sql.ts';

@@ -1,4 +1,5 @@
 /** The engine's worker thread with SQLite: it runs on the volume's pages, and every commit becomes redo. */
+import assert from 'node:assert/strict';
 import { sqlError } from '../../sql/errors.ts';
 import { SqliteRuntime } from '../sqlite/sqlite-runtime.ts';
 import { type PragmaAnswer, type VolumeFile, VolumeVfs } from '../sqlite/sqlite-vfs.ts';
@@ -106,4 +107,7 @@ class SqliteWork implements DeskWork {
   }
 }
 
-await serveDesk(cancelled, async (desk) => new SqliteWork(desk, await SqliteWasm.load()));
+await serveDesk(cancelled, async (desk, { sqlite }) => {
+  assert(sqlite !== null, 'the engine of this thread is SQLite');
+  return new SqliteWork(desk, await SqliteWasm.load(sqlite));
+});

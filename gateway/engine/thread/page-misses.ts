@@ -3,7 +3,7 @@
  * arrives meanwhile waits in the worker's message queue, so the head stays where it was when the page was asked for (G3).
  */
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
-import { type Lsn, type PageNo, pageNo, zeroLsn } from '../../../storage/core.ts';
+import { type Lsn, type PageNo, pageNo, zeroLsn } from '../../../storage/redo.ts';
 import { adviseError } from '../../sql/errors.ts';
 import type { SqlError } from '../../sql/sql.ts';
 import type { EngineLimits } from '../core/engine-limits.ts';
@@ -22,6 +22,8 @@ export class PageReader {
   private requests = 0;
   private lastPage = 0;
   private window = 1;
+  /** A page is waited for so long. */
+  pageReadMs = 0;
 
   /** @param stopReason why nothing is worth waiting for any more, or null; asked several times a second. */
   constructor(
@@ -74,7 +76,7 @@ export class PageReader {
     | { readonly kind: 'pages'; readonly pages: readonly (Uint8Array | null)[] }
     | { readonly kind: 'error'; readonly error: SqlError } {
     this.port.postMessage(request);
-    const deadline = performance.now() + this.limits.pageReadMs;
+    const deadline = performance.now() + this.pageReadMs;
     for (;;) {
       const seen = this.shared.reply;
       const received: { message: PageReply } | undefined = receiveMessageOnPort(this.port);
@@ -89,7 +91,7 @@ export class PageReader {
       if (stopped !== null) return { kind: 'error', error: stopped };
       const left = deadline - performance.now();
       if (left <= 0) {
-        const detail = `Page ${request.pages[0]} did not come within pageReadMs = ${this.limits.pageReadMs}`;
+        const detail = `Page ${request.pages[0]} did not come within pageReadMs = ${this.pageReadMs}`;
         return { kind: 'error', error: adviseError('SEXTANT_STORAGE_UNAVAILABLE', detail) };
       }
       this.shared.sleep(seen, Math.min(left, beatMs));

@@ -2,20 +2,22 @@
 import assert from 'node:assert/strict';
 import { defaultSpanLimits, type SpanLimits } from '../../observe/core/span-limits.ts';
 
-/** Bounds of what branches cost a gateway. */
-export interface BranchLimits {
+/** Bounds of what databases cost a gateway. */
+export interface DatabaseLimits {
   /** Branches beside main that are awake at once: each has threads and caches of its own. */
   readonly openBranches: number;
   /** A branch without anything to do for so long gives its engines back. */
   readonly branchIdleMs: number;
   /** Threads that read a branch, at most. */
   readonly branchReaderThreads: number;
+  /** Main without anything to do for so long gives its engines back. */
+  readonly idleMs: number;
 }
 
 /** By these names an operator may set them. */
-export const branchLimitNames = ['openBranches', 'branchIdleMs', 'branchReaderThreads'] as const;
+export const databaseLimitNames = ['openBranches', 'branchIdleMs', 'branchReaderThreads', 'idleMs'] as const;
 
-export interface ServiceLimits extends SpanLimits, BranchLimits {
+export interface ServiceLimits extends SpanLimits, DatabaseLimits {
   /** Client streams open at once, HTTP and WebSocket together. */
   readonly sessions: number;
   /** A write waits this long for somebody who takes it: through a switchover, a recovery, a crash of the writer. */
@@ -24,8 +26,10 @@ export interface ServiceLimits extends SpanLimits, BranchLimits {
   readonly quorumWaitMs: number;
   /** A read waits this long for its consistency before the writer is asked to serve it. */
   readonly readWaitMs: number;
-  /** Threads that read, at most; two are started at once, others while statements take long. */
+  /** Threads that read, at most; one is there, others come with load and while statements take long. */
   readonly readerThreads: number;
+  /** A thread that reads, beyond the first, ends when nobody has needed it for so long. */
+  readonly readerIdleMs: number;
   /** Places of the past that are read at once (`PRAGMA sextant_at`): a thread each. */
   readonly pastPlaces: number;
   /** A thread for the past that nobody has used for so long ends. */
@@ -98,6 +102,7 @@ export const defaultServiceLimits: ServiceLimits = {
   quorumWaitMs: 2_000,
   readWaitMs: 5_000,
   readerThreads: 4,
+  readerIdleMs: 30_000,
   pastPlaces: 4,
   pastIdleMs: 30_000,
   slowMs: 15,
@@ -132,6 +137,7 @@ export const defaultServiceLimits: ServiceLimits = {
   openBranches: 8,
   branchIdleMs: 60_000,
   branchReaderThreads: 2,
+  idleMs: 900_000,
   agentAnswerMs: 3_000,
 };
 

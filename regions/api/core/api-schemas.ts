@@ -14,7 +14,7 @@ import { rebuildReplySchema, rebuildRequestSchema } from '../../rebuild/core/reb
 import { retentionReportSchema } from '../../retention/core/retention-report.ts';
 import { rewindRequestSchema, rewindSchema } from '../../rewind/core/rewind-request.ts';
 import { backupReportSchema, backupsSchema } from '../../status/core/backup-report.ts';
-import { openBranchSchema } from '../../status/core/database-report.ts';
+import { openBranchSchema, readerCountsSchema } from '../../status/core/database-report.ts';
 import { endpointsSchema } from '../../status/core/endpoints.ts';
 import { nodeReportSchema } from '../../status/core/report.ts';
 import { writeTotalsSchema } from '../../status/core/write-totals.ts';
@@ -104,15 +104,25 @@ const statusSchema = z.object({
         .describe(
           'One of its gateways: that which writes, else one that is ready, else the last that was heard.',
         ),
+      postgres: z
+        .string()
+        .exactOptional()
+        .describe('host:port where that gateway takes PostgreSQL clients; left out with SQLite.'),
       gateways: z
         .array(
           z.object({
             name: z.string(),
             address: z.string(),
+            postgres: z.string().exactOptional(),
             phase: z.enum(['reading', 'claiming', 'recovering', 'writing', 'draining', 'releasing']),
             ready: z.boolean(),
             vdl: z.int(),
             pid: z.int(),
+            awake: z
+              .boolean()
+              .exactOptional()
+              .describe('Whether main has engines there; false while it rests.'),
+            readers: readerCountsSchema.exactOptional().describe('The threads that read main.'),
           }),
         )
         .default([])

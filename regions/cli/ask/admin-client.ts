@@ -66,6 +66,7 @@ const regionStatusSchema = z.looseObject({
   ready: z.boolean().nullish(),
   headless: z.boolean().nullish(),
   gateway: z.string().nullish(),
+  postgres: z.string().nullish(),
   gateways: z
     .array(
       z.looseObject({
@@ -75,6 +76,7 @@ const regionStatusSchema = z.looseObject({
         ready: z.boolean(),
         vdl: z.number(),
         pid: z.number(),
+        awake: z.boolean().exactOptional(),
       }),
     )
     .exactOptional(),

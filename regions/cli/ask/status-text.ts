@@ -121,8 +121,9 @@ const byGateway = (a: string, b: string): number =>
   Number(b === gatewayDirectory('g1')) - Number(a === gatewayDirectory('g1')) || (a < b ? -1 : 1);
 
 /** What a gateway says of itself. */
-function gatewayNote({ phase, ready }: NonNullable<RegionStatus['gateways']>[number]): string {
-  const role = phase === 'writing' ? 'writes' : phase === 'reading' ? 'reads' : phase;
+function gatewayNote({ phase, ready, awake }: NonNullable<RegionStatus['gateways']>[number]): string {
+  const does = phase === 'writing' ? 'writes' : phase === 'reading' ? 'reads' : phase;
+  const role = awake === false ? `${does}; rests until it is asked` : does;
   return ready ? role : `${role}; ${paint('yellow', 'not ready: its /readyz says why')}`;
 }
 
@@ -237,6 +238,7 @@ export function blocksOf(
 ): { readonly summary: readonly string[]; readonly processes: readonly string[] } {
   const blocks: string[] = [];
   if (status !== undefined) {
+    const postgres = status.regions.some((region) => typeof region.postgres === 'string');
     blocks.push(
       [
         `cluster ${paint('bold', status.cluster)}  state ${colourState(status.state)}  epoch ${orDash(status.epoch, String)}  primary ${orDash(status.primary, String)}`,
@@ -245,8 +247,21 @@ export function blocksOf(
         ...versionLines(status),
       ].join('\n'),
       table(
-        ['REGION', 'ROLE', 'VDL', 'LAG', 'RPO', 'READY', 'GATEWAY', 'AGENT'],
-        status.regions.map(regionRow),
+        [
+          'REGION',
+          'ROLE',
+          'VDL',
+          'LAG',
+          'RPO',
+          'READY',
+          'GATEWAY',
+          'AGENT',
+          ...(postgres ? ['POSTGRES'] : []),
+        ],
+        status.regions.map((region) => [
+          ...regionRow(region),
+          ...(postgres ? [orDash(region.postgres, String)] : []),
+        ]),
       ),
     );
   }

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { z } from 'zod';
 import { brokenPipeExitCode, onBrokenPipe } from '../../../telemetry/core.ts';
+import { engineKinds } from '../../deploy/core/engine-kinds.ts';
 import { drillDesk } from '../../drills/run/drill-desk.ts';
 import { supervisorStatus } from '../../local/control-socket.ts';
 import { localGatewaysMax } from '../../local/core/gateway-places.ts';
@@ -63,6 +64,7 @@ type UpOptions = CommonOptions &
     readonly regions?: string;
     readonly basePort?: string;
     readonly gateways?: string;
+    readonly engine?: string;
     readonly detach?: boolean;
     readonly fresh?: boolean;
     readonly install?: boolean;
@@ -112,6 +114,13 @@ function retentionOf({ retentionHours, retentionBytes }: UpOptions): Pick<UpRequ
   throw new CliError(`--retention-${String(issue?.path[0] ?? 'hours')}: ${issue?.message ?? 'not possible'}`);
 }
 
+function engineOf({ engine }: UpOptions): Pick<UpRequest, 'engine'> {
+  if (engine === undefined) return {};
+  const parsed = z.enum(engineKinds).safeParse(engine);
+  if (!parsed.success) throw new CliError(`--engine is ${engineKinds.join(' or ')}, not ${engine}`);
+  return { engine: parsed.data };
+}
+
 function requestOf(options: UpOptions): UpRequest {
   return {
     dataDir: options.data,
@@ -120,6 +129,7 @@ function requestOf(options: UpOptions): UpRequest {
     ...(options.gateways !== undefined && {
       gateways: options.gateways.trim() === '' ? Number.NaN : Number(options.gateways),
     }),
+    ...engineOf(options),
     ...(options.fresh === true && { fresh: true }),
     ...(options.jaeger === true && { jaeger: true }),
     ...(options.install === true && { install: true }),
@@ -159,6 +169,12 @@ async function printReady(options: CommonOptions, deployment: Deployment): Promi
       ),
     ),
   );
+  const postgres = endpoints.flatMap(({ region, gateways }) =>
+    gateways.flatMap(({ postgres: url }, index) =>
+      url === undefined ? [] : [[index === 0 ? region : '', url]],
+    ),
+  );
+  if (postgres.length > 0) console.log(table(['REGION', 'POSTGRES'], postgres));
   const balanced = endpoints.filter(({ writer }) => writer !== null);
   if (balanced.length > 0)
     console.log(
@@ -242,6 +258,7 @@ const ownArgs = ({
   regions,
   basePort,
   gateways,
+  engine,
   fresh,
   install,
   nats,
@@ -256,6 +273,7 @@ const ownArgs = ({
   ...(regions === undefined ? [] : ['--regions', regions]),
   ...(basePort === undefined ? [] : ['--base-port', basePort]),
   ...(gateways === undefined ? [] : ['--gateways', gateways]),
+  ...(engine === undefined ? [] : ['--engine', engine]),
   ...(fresh === true ? ['--fresh'] : []),
   ...(install === true ? ['--install'] : []),
   ...(nats === undefined ? [] : ['--nats', nats, '--nats-replicas', natsReplicas]),
@@ -358,6 +376,10 @@ const withRequest = (command: Command): Command =>
     .option(
       '--gateways <n>',
       `gateways in each region from now on, at most ${localGatewaysMax}; with more than one, endpoints beside them (new deployments: 1)`,
+    )
+    .option(
+      '--engine <name>',
+      'what keeps the databases of a new deployment: sqlite, for libSQL clients, or postgres, for PostgreSQL clients (new deployments: sqlite)',
     )
     .option('--fresh', 'delete the deployment in the data directory first')
     .option('--install', 'as root on Debian and Ubuntu: install nats-server where there is none')

@@ -14,9 +14,10 @@ import {
   planDetachment,
 } from '../../detach/detach-local.ts';
 import { requestRegionChange } from '../../local/control-socket.ts';
+import { basePortMax } from '../../local/core/local-ports.ts';
 import { requireDeployment } from '../../local/deployment-file.ts';
 import { runningSupervisor } from '../../local/local-deployment.ts';
-import { basePortMax, controlSocket, type Deployment, topologyOf } from '../../local/local-layout.ts';
+import { controlSocket, type Deployment, topologyOf } from '../../local/local-layout.ts';
 import { type BootstrapProgress, BootstrapWatch } from '../../membership/core/bootstrap-progress.ts';
 import type { Departed, MembershipBody } from '../../membership/core/membership-request.ts';
 import { fetchStatus, type Target, targetOf, unknownRegion } from '../ask/admin-client.ts';

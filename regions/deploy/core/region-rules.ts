@@ -48,7 +48,12 @@ export interface EndpointPart {
 export interface RegionShape extends ServerFile {
   readonly nodes: readonly { readonly address: string }[];
   readonly agent: { readonly address: string };
-  readonly gateways: readonly { readonly gateway: string; readonly address: string }[];
+  readonly gateways: readonly {
+    readonly gateway: string;
+    readonly address: string;
+    /** Keys of the gateway's own. */
+    readonly [key: string]: unknown;
+  }[];
   readonly endpoint?: EndpointPart | undefined;
 }
 
@@ -69,11 +74,24 @@ const endpointListeners = ({ endpoint }: RegionShape): readonly Listener[] =>
     ? []
     : (['writer', 'reader'] as const).map((key) => ({ address: endpoint[key], path: ['endpoint', key] }));
 
+/** A gateway's own key, as far as it is there: what it may be is the gateway's to say. */
+function postgresListeners(
+  { postgres }: RegionShape['gateways'][number],
+  index: number,
+): readonly Listener[] {
+  const listen =
+    typeof postgres === 'object' && postgres !== null && 'listen' in postgres ? postgres.listen : undefined;
+  return typeof listen === 'string'
+    ? [{ address: listen, path: ['gateways', index, 'postgres', 'listen'] }]
+    : [];
+}
+
 /** Everything of a region that listens. */
 export const listenersOf = (region: RegionShape): readonly Listener[] => [
   ...region.nodes.map(({ address }, index) => ({ address, path: ['nodes', index, 'address'] })),
   { address: region.agent.address, path: ['agent', 'address'] },
   ...region.gateways.map(({ address }, index) => ({ address, path: ['gateways', index, 'address'] })),
+  ...region.gateways.flatMap(postgresListeners),
   ...endpointListeners(region),
   ...natsListeners(region),
 ];

@@ -1,12 +1,25 @@
 /** Where clients and people connect to a local deployment. */
 import { gatewayNamesIn } from '../core/gateway-places.ts';
-import { type Deployment, hasEndpoint, host, isHeadless, portsIn, schemeOf } from '../local-layout.ts';
+import {
+  type Deployment,
+  hasEndpoint,
+  host,
+  isHeadless,
+  isPostgres,
+  portsIn,
+  schemeOf,
+} from '../local-layout.ts';
 
 /** Where clients and people connect. */
 export type RegionEndpoints = {
   readonly region: string;
   /** Where its gateways are; none in a headless region. */
-  readonly gateways: readonly { readonly name: string; readonly url: string }[];
+  readonly gateways: readonly {
+    readonly name: string;
+    readonly url: string;
+    /** Where PostgreSQL clients connect; left out where SQLite keeps the databases. */
+    readonly postgres?: string;
+  }[];
   /** Where its first gateway is, or would be. */
   readonly gateway: string;
   /** It has no gateway. */
@@ -29,6 +42,7 @@ export function endpointsOf(deployment: Deployment): readonly RegionEndpoints[] 
       gateways: gatewayNamesIn(deployment, region).map((name, nth) => ({
         name,
         url: url(ports.gateways[nth] ?? 0),
+        ...(isPostgres(deployment) && { postgres: `postgres://${host}:${ports.postgres[nth] ?? 0}/main` }),
       })),
       gateway: url(ports.gateways[0] ?? 0),
       writer: balanced ? url(ports.writer) : null,

@@ -31,6 +31,8 @@ export interface RegionStatus {
   readonly headless: boolean;
   /** Where one of its gateways is found: the writer, or else one that is ready, or the last that was. */
   readonly gateway: string | null;
+  /** Where that gateway takes PostgreSQL clients; left out where SQLite keeps the databases. */
+  readonly postgres?: string;
   /** Every gateway that is heard, by name. */
   readonly gateways: readonly GatewayNews[];
   readonly agent: string | null;

@@ -278,6 +278,7 @@ export class ClusterView {
     const report = this.region(name, nowMs);
     const gateways = this.gateways(name, nowMs);
     const writer = writerAmong(gateways);
+    const shown = writer ?? gateways.find(({ ready: is }) => is) ?? gateways.at(0);
     const lag = primary ? { lagBytes: 0, lagMs: 0 } : this.lag(name, last, nowMs);
     const stalledMs = Math.round(this.stalledMs(name, nowMs));
     const trouble = report?.trouble ?? suspension(writer);
@@ -307,8 +308,8 @@ export class ClusterView {
       ageMs: this.ageMs(name, nowMs),
       ready,
       headless: isHeadless(last, gateways),
-      gateway:
-        (writer ?? gateways.find(({ ready: is }) => is) ?? gateways.at(0))?.address ?? last?.gateway ?? null,
+      gateway: shown?.address ?? last?.gateway ?? null,
+      ...(shown?.postgres !== undefined && { postgres: shown.postgres }),
       gateways: gateways.map(newsOf),
       agent: last?.agent ?? null,
       writer: writer === null ? null : writer.gateway,

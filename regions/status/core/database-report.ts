@@ -2,6 +2,13 @@
 import { z } from 'zod';
 import { mainBranch } from '../../../storage/core.ts';
 
+/** Threads of a gateway that read a database. */
+export const readerCountsSchema = z.object({
+  threads: z.int().describe('There, or being started.'),
+  busy: z.int().describe('With a statement that runs now.'),
+  most: z.int().describe('There may be so many (`readerThreads`).'),
+});
+
 /** One database in the report of a gateway. */
 export const databaseReportSchema = z.object({
   branch: z.string(),
@@ -12,6 +19,8 @@ export const databaseReportSchema = z.object({
   awake: z.boolean(),
   /** The gateway is its writer. */
   writes: z.boolean(),
+  /** Left out by an older gateway. */
+  readers: readerCountsSchema.exactOptional(),
 });
 export type DatabaseReport = z.infer<typeof databaseReportSchema>;
 

@@ -119,6 +119,8 @@ export const gatewayReportSchema = z.object({
   region: z.string(),
   gateway: z.string(),
   address: z.string(),
+  /** Where it takes PostgreSQL clients; left out where SQLite keeps the databases. */
+  postgres: z.string().exactOptional(),
   pid: z.int(),
   /** Of Sextant. Left out by an older gateway. */
   version: z.string().exactOptional(),

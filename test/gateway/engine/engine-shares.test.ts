@@ -6,6 +6,7 @@ import { PageStore } from '../../../gateway/engine/core/page-store.ts';
 import { SqliteRuntime } from '../../../gateway/engine/sqlite/sqlite-runtime.ts';
 import { VolumeVfs } from '../../../gateway/engine/sqlite/sqlite-vfs.ts';
 import { SqliteWasm } from '../../../gateway/engine/sqlite/sqlite-wasm.ts';
+import { sqliteCode } from '../../../gateway/engine/sqlite-code.ts';
 import { Sessions } from '../../../gateway/engine/thread/engine-sessions.ts';
 import type { AnyOperationValue } from '../../../gateway/sql/operation.ts';
 import { freshStream } from '../../../gateway/sql/stream-state.ts';
@@ -82,7 +83,7 @@ test('a write transaction that is kept alive is rolled back when it grows old an
 });
 
 test('a read in a transaction at the writer is stopped while others wait, and the transaction goes on', async () => {
-  const wasm = await SqliteWasm.load();
+  const wasm = await SqliteWasm.load(await sqliteCode());
   const store = new PageStore({ kind: 'writer', head: zeroLsn, cacheBytesMax: 1_000_000 });
   let isWaiting = true;
   const vfs = new VolumeVfs(wasm, {

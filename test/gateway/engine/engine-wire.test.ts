@@ -71,6 +71,7 @@ const toWorker: fc.Arbitrary<ToWorker> = fc.oneof(
         kind: 'open',
         mode: { kind: 'writer', lsn: at, pgBytes: defaultGeometry.pgBytes },
         generation: 3,
+        bounds: { pageCacheBytes: 4_096, pageReadMs: 500 },
       }) as const,
   ),
 );

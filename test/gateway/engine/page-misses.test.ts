@@ -369,7 +369,7 @@ describe('a reader', () => {
     await run(engine.openSession(), 'INSERT INTO t VALUES (7)');
     let broken: 'reject' | 'silent' | 'no' = 'no';
     const { engine: follower } = await reader(volume, {
-      limits: { pageReadMs: 500 },
+      pageReadMs: 500,
       readPages: async (pages, readPoint) => {
         if (broken === 'reject') throw new Error('no node answers');
         if (broken === 'silent') await new Promise(() => undefined);

@@ -155,6 +155,20 @@ describe('a WebSocket', () => {
     expect(twin.contexts).toHaveLength(2);
   });
 
+  it('ends a stream when it is lost, also one that its client has closed behind a statement that still runs', async () => {
+    const { ws, twin } = await startHarness();
+    const socket = await RawSocket.greeted(ws);
+    const release = twin.hold();
+    // As stock clients send every statement.
+    socket.ask(1, { type: 'open_stream', stream_id: 1 });
+    socket.ask(2, executeOn(1, { sql: 'SELECT 1' }));
+    socket.ask(3, { type: 'close_stream', stream_id: 1 });
+    await socket.next();
+    socket.ws.terminate();
+    await twin.idle();
+    release();
+  });
+
   it('answers an unknown or malformed request under its id and goes on', async () => {
     const { ws } = await startHarness();
     const socket = await RawSocket.greeted(ws);

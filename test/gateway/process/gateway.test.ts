@@ -269,11 +269,22 @@ describe('a writer that may not acknowledge', () => {
     await open.execute("INSERT INTO t VALUES (1, 'committed while suspended')");
     one.freezeNats();
     await eventually('the lease is suspended', () => gateway.report().suspendedMs !== undefined);
-    const [commit, write] = await Promise.all([
-      open.commit().then(String, codeOf),
-      client.execute("INSERT INTO t VALUES (2, 'never run')").then(String, codeOf),
-    ]);
-    expect([commit, write]).toEqual(['SEXTANT_COMMIT_UNKNOWN', 'SEXTANT_NO_WRITER']);
+    const ends: string[] = [];
+    const noted = (of: string) => (how: string) => ends.push(`${of}: ${how}`);
+    const committed = open.commit().then(String, codeOf);
+    const waiting: Promise<string>[] = [];
+    for (const id of [2, 3]) {
+      waiting.push(client.execute(`INSERT INTO t VALUES (${id}, 'never run')`).then(String, codeOf));
+      // The second one looks for a writer while the first one waits.
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    // Those who wait keep nobody else from being served (G71).
+    const read = client.execute('SELECT 1').then(() => 'served', codeOf);
+    const before = performance.eventLoopUtilization();
+    await Promise.all([read.then(noted('read')), ...waiting.map((write) => write.then(noted('write')))]);
+    expect(ends).toEqual(['read: served', 'write: SEXTANT_NO_WRITER', 'write: SEXTANT_NO_WRITER']);
+    expect(performance.eventLoopUtilization(before).utilization).toBeLessThan(0.5);
+    expect(await committed).toBe('SEXTANT_COMMIT_UNKNOWN');
     one.thawNats();
     await eventually('the lease is resumed', () => gateway.report().suspendedMs === undefined, 20_000);
     expect(await rowsOf(client)).toEqual(new Set([1]));

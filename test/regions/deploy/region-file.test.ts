@@ -246,6 +246,13 @@ describe('the file of a region', () => {
       /nats\.address: 127\.0\.0\.1:7012 is taken by agent\.address/,
     ],
     [
+      'a port of PostgreSQL clients taken twice',
+      'gateway: g1, address: 127.0.0.1:7011',
+      "gateway: g1, address: 127.0.0.1:7011, postgres: { listen: '127.0.0.1:7010' }",
+      'postgres',
+      /gateways\.0\.postgres\.listen: 127\.0\.0\.1:7010 is taken by agent\.address/,
+    ],
+    [
       'a zone of three',
       'az: us-east-1b',
       'az: us-east-1a',

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
+import { portsOf } from '../../../regions/local/core/local-ports.ts';
 import { directoryBytes } from '../../../regions/local/data/directory-bytes.ts';
 import {
   addressesOf,
@@ -17,7 +18,6 @@ import {
   type Deployment,
   deploymentSchema,
   type ProcessSpec,
-  portsOf,
   regionPlans,
 } from '../../../regions/local/local-layout.ts';
 import { findJaegerPrograms } from '../../../regions/local/programs/jaeger-programs.ts';
@@ -172,10 +172,10 @@ describe('the processes beside a deployment', () => {
   test('everything listens on the loopback alone, on ports that nothing else of this deployment or the next one has', () => {
     const ports = all().flatMap((process) => process.ports);
     const regions = Array.from({ length: 7 }, (_, index) => portsOf(7000, index)).flatMap(
-      ({ nats, natsRoute }) => [nats, natsRoute],
+      ({ nats, natsRoute, postgres }) => [nats, natsRoute, ...postgres],
     );
     expect(new Set([...ports, ...regions]).size).toBe(ports.length + regions.length);
-    expect(Math.max(...ports)).toBeLessThan(7160);
+    expect(Math.max(...ports, ...regions)).toBeLessThan(7200);
     const addresses = JSON.stringify([named('telemetry/jaeger').config, named('telemetry/prometheus').args]);
     expect(addresses.match(/\d+\.\d+\.\d+\.\d+/g)?.filter((address) => address !== '127.0.0.1')).toEqual([]);
     expect(addresses).not.toContain('${env');

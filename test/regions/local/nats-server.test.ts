@@ -5,11 +5,11 @@ import { connect, type NatsConnection } from 'nats';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { natsTopology } from '../../../regions/deploy/core/nats-topology.ts';
 import { RouteProxies, RouteProxy } from '../../../regions/local/cables/route-proxy.ts';
+import { portsOf } from '../../../regions/local/core/local-ports.ts';
 import {
   type Deployment,
   deploymentSchema,
   natsProcesses,
-  portsOf,
   routePortOf,
   routesOf,
 } from '../../../regions/local/local-layout.ts';

@@ -319,6 +319,15 @@ describe('status of the cluster', () => {
     expect(view.record).toEqual(held);
   });
 
+  test('names where PostgreSQL clients connect, and says nothing of it where there are none', () => {
+    const view = healthy();
+    view.heard(gatewayOf(us, { postgres: '127.0.0.1:7160' }), 1_000);
+    const [first, second] = view.status(1_000).regions;
+    expect(first?.postgres).toBe('127.0.0.1:7160');
+    expect(first?.gateways[0]?.postgres).toBe('127.0.0.1:7160');
+    expect(second).not.toHaveProperty('postgres');
+  });
+
   test('keeps only what belongs to the deployment, and forgets gateways that are gone', () => {
     const view = healthy();
     view.heard(regionOf('elsewhere'), 1_000);

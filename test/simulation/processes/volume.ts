@@ -139,10 +139,10 @@ export class SimVolume implements RoleVolume, BranchVolume {
     if (this.open?.reign === reign) this.end(this.open);
   }
 
-  /** There is no engine to be started. */
+  /** There is no engine to be started, and none that rests. */
   warmWriter(): void {}
 
-  wakeWriter(): void {}
+  wakeWriter(_opened: () => void): void {}
 
   settledChanges(): Promise<void> {
     return Promise.resolve();

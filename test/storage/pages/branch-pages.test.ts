@@ -103,6 +103,42 @@ describe('S35: pages of a branch', () => {
     expect(await searches(bench, 2, branch)).toBe(0);
   });
 
+  it('are not told by what an empty node was sent of the log before it got images (S26)', async () => {
+    const elsewhere = await Bench.open();
+    elsewhere.fork(1, 0, zeroLsn);
+    const main = new ReferencePages(7, 0);
+    const imagesAt = elsewhere.write(1, zeroLsn, main, 60);
+    const pages = main.versions.at(-1)?.pages ?? new Map();
+
+    const bench = await Bench.open({ foldPages: 2 });
+    bench.fork(1, 0, zeroLsn);
+    const forkLsn = bench.write(1, imagesAt, main, 30);
+    bench.fork(2, 1, forkLsn, dev);
+    await follow(bench, [dev, 2]);
+
+    const at = { epoch: epoch(1), lsn: imagesAt };
+    const filled = [...pages].map(([page, bytes]) => ({ page, bytes })).sort((a, b) => a.page - b.page);
+    expect(await bench.images.addFill({ at, pages: filled, next: null })).toEqual({ kind: 'stored' });
+    await bench.reader.adopt(epoch(1));
+    bench.segment.raiseFloor(at);
+    await bench.reader.settled();
+    const branch = main.branchAt(forkLsn, 8);
+    const end = bench.write(2, forkLsn, branch, 10);
+    expect(branch.versions.at(-1)?.lsn).toBe(end);
+    const from = branch.versions.findIndex((version) => version.lsn >= forkLsn);
+    await bench.matches(2, branch, from);
+    await follow(bench, [dev, 2]);
+    bench.images.keep(bench.reader.branches.bases);
+    await bench.fold(1, bench.write(1, forkLsn, main, 40));
+    expect(bench.reader.folder.point.lsn).toBeGreaterThan(forkLsn);
+    await bench.matches(2, branch, from);
+    await bench.matches(
+      1,
+      main,
+      main.versions.findIndex((version) => version.lsn >= imagesAt),
+    );
+  });
+
   it('are those of a fork below all images', async () => {
     const bench = await Bench.open({ foldPages: 2 });
     bench.fork(1, 0, zeroLsn);

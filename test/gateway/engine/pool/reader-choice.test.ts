@@ -5,7 +5,7 @@ import {
   chooseToStop,
   type ReaderLimits,
   type ReaderView,
-} from '../../../gateway/engine/core/reader-choice.ts';
+} from '../../../../gateway/engine/core/reader-choice.ts';
 
 const limits: ReaderLimits = { readerThreads: 3, slowMs: 10, readerWaitMs: 200, slowShareMs: 1_000 };
 

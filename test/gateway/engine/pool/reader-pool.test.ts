@@ -1,18 +1,16 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import type { EngineAnswer } from '../../../gateway/engine/core/engine-protocol.ts';
-import type { EngineSession } from '../../../gateway/engine/engine-stream.ts';
-import {
-  ReaderPool,
-  type ReaderPoolLimits,
-  type ReaderSession,
-} from '../../../gateway/engine/reader-pool.ts';
-import type { AnyOperationValue } from '../../../gateway/sql/operation.ts';
-import { freshStream } from '../../../gateway/sql/stream-state.ts';
-import { eventually, silent } from '../../storage/region-harness.ts';
-import { closeEngines, MemoryVolume, openWriter, run, startEngine, statement } from './engine-volume.ts';
+import type { EngineAnswer } from '../../../../gateway/engine/core/engine-protocol.ts';
+import type { EngineSession } from '../../../../gateway/engine/engine-stream.ts';
+import { ReaderPool, type ReaderPoolLimits } from '../../../../gateway/engine/reader-pool.ts';
+import type { ReaderSession } from '../../../../gateway/engine/reader-session.ts';
+import type { AnyOperationValue } from '../../../../gateway/sql/operation.ts';
+import { freshStream } from '../../../../gateway/sql/stream-state.ts';
+import { eventually, silent } from '../../../storage/region-harness.ts';
+import { closeEngines, MemoryVolume, openWriter, run, startEngine, statement } from '../engine-volume.ts';
 
 const limits: ReaderPoolLimits = {
   readerThreads: 2,
+  readerIdleMs: 60_000,
   slowMs: 15,
   readerWaitMs: 100,
   slowShareMs: 200,
@@ -115,6 +113,26 @@ describe('the threads that read', () => {
     await ask(reader, 'COMMIT');
     expect(reader.isPinned).toBe(false);
     expect(await value(reader, count)).toBe(1n);
+  });
+
+  it('become more under load, end when nobody needs them, and come back', async () => {
+    const { pool } = await start({ readerIdleMs: 200 });
+    const some =
+      'WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c LIMIT 2000) SELECT count(*) FROM c';
+    const crowd = async (): Promise<void> => {
+      const untilMs = performance.now() + 10_000;
+      const one = async (session: ReaderSession): Promise<void> => {
+        while (pool.size < 2 && performance.now() < untilMs) expect(await value(session, some)).toBe(2_000n);
+      };
+      await Promise.all(Array.from({ length: 16 }, () => one(pool.openSession())));
+    };
+    for (const _ of [1, 2]) {
+      expect(pool.counts).toEqual({ threads: 1, busy: 0, most: 2 });
+      await crowd();
+      expect(pool.size).toBe(2);
+      await eventually('one is enough', async () => pool.size === 1);
+      expect(await value(pool.openSession(), count)).toBe(0n);
+    }
   });
 
   it('let nobody wait behind a slow statement, and stop it when its client goes (G34)', async () => {

@@ -1,0 +1,95 @@
+/** Makes of a client's texts what the engine is given: names of prepared statements by content, and other words where it has to be. Pure. */
+import { type ParseMessage, parseContent, parseMessage } from '../protocol/core/client-messages.ts';
+import type { Report } from '../protocol/core/server-messages.ts';
+import { nothingText, settingText } from '../sql/core/engine-texts.ts';
+import { factsOf, type StatementFacts } from '../sql/core/statement-facts.ts';
+import type { ClientStatement } from './prepared-table.ts';
+import { abortedReport } from './reports.ts';
+import type { SessionSettings } from './session-settings.ts';
+
+/** A name, at most 63 characters, that is the same for the same content and settings, and another for others. */
+export type ContentName = (content: Uint8Array, settings: string) => string;
+
+export type Made =
+  | { readonly kind: 'statement'; readonly statement: ClientStatement }
+  | { readonly kind: 'refused'; readonly report: Report };
+
+const noTypes = new Uint8Array(2);
+const emptyStatement = { class: 'read', told: [], control: null, copy: null, instead: null } as const;
+
+export class StatementMaker {
+  readonly #settings: SessionSettings;
+  readonly #contentName: ContentName;
+
+  constructor(settings: SessionSettings, contentName: ContentName) {
+    this.#settings = settings;
+    this.#contentName = contentName;
+  }
+
+  statementsOf(sql: string): readonly StatementFacts[] {
+    return factsOf(sql, this.#settings.backslashes).map((statement) => this.#withoutVain(statement));
+  }
+
+  /** Ends a transaction, whatever it has come to. */
+  get rollback(): ClientStatement {
+    const [facts = emptyStatement] = this.statementsOf('ROLLBACK');
+    return this.#statement(parseContent('ROLLBACK', noTypes), facts);
+  }
+
+  /** @param failed the client's transaction has failed without the engine: only its end is taken, and rolls back. */
+  make({ sql, content }: ParseMessage, failed: boolean): Made {
+    const statements = this.statementsOf(sql);
+    const refused = statements.find(({ refusal }) => refusal !== null)?.refusal;
+    if (refused !== undefined && refused !== null) return { kind: 'refused', report: refused };
+    const [facts = emptyStatement] = statements;
+    if (failed) {
+      const ends = facts.control === 'commit' || facts.control === 'rollback';
+      return ends
+        ? { kind: 'statement', statement: this.rollback }
+        : { kind: 'refused', report: abortedReport };
+    }
+    const { instead } = facts;
+    const given = instead === null ? content : parseContent(this.#textInstead(instead.effect), noTypes);
+    return { kind: 'statement', statement: this.#statement(given, facts) };
+  }
+
+  /** A query for the engine. @param failed as for `make`; the text has to begin with an end of the transaction then. */
+  forEngine(
+    sql: string,
+    statements: readonly StatementFacts[],
+    failed: boolean,
+  ): { readonly text: string; readonly facts: readonly StatementFacts[] } {
+    const facts = statements.map((statement, at) =>
+      failed && at === 0 ? ({ ...statement, control: 'rollback', told: ['ROLLBACK'] } as const) : statement,
+    );
+    let text = '';
+    let from = 0;
+    for (const [at, { instead, start, end }] of facts.entries()) {
+      const other =
+        failed && at === 0 ? 'ROLLBACK' : instead === null ? null : this.#textInstead(instead.effect);
+      if (other === null) continue;
+      text += sql.slice(from, start) + other;
+      from = end;
+    }
+    return { text: text + sql.slice(from), facts };
+  }
+
+  /** A RESET to what is the engine's own default is left to the engine. */
+  #withoutVain(statement: StatementFacts): StatementFacts {
+    const { instead } = statement;
+    const isVain =
+      instead?.effect.kind === 'reset' && this.#settings.initial(instead.effect.name) === undefined;
+    return isVain ? { ...statement, instead: null } : statement;
+  }
+
+  #textInstead(effect: NonNullable<StatementFacts['instead']>['effect']): string {
+    if (effect.kind !== 'reset') return nothingText;
+    return settingText(effect.name, this.#settings.initial(effect.name) ?? '');
+  }
+
+  #statement(content: Uint8Array, facts: Omit<ClientStatement, 'name' | 'parse'>): ClientStatement {
+    const { told, control, copy, instead } = facts;
+    const name = this.#contentName(content, this.#settings.key);
+    return { name, parse: parseMessage(name, content), class: facts.class, told, control, copy, instead };
+  }
+}

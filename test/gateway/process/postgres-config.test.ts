@@ -1,0 +1,52 @@
+import { expect, test } from 'vitest';
+import { gatewayConfigSchema } from '../../../gateway/process/config.ts';
+
+const verifier = `SCRAM-SHA-256$4096:c2FsdHNhbHRzYWx0c2E=$${'A'.repeat(43)}=:${'B'.repeat(43)}=`;
+
+/** What is wrong with a configuration, as `path: message`. */
+function problems(changes: object): readonly string[] {
+  const read = gatewayConfigSchema.safeParse({
+    cluster: 'shop',
+    secret: 'the secret of the cluster',
+    region: 'us-east-1',
+    gateway: 'g1',
+    listen: '127.0.0.1:7011',
+    agent: '127.0.0.1:7010',
+    nodes: [1, 2, 3, 4, 5, 6].map((n) => ({ node: `n${n}`, az: 'a', address: `127.0.0.1:${7000 + n}` })),
+    nats: { servers: ['nats://127.0.0.1:7012'], token: 'token' },
+    regions: ['us-east-1'],
+    ...changes,
+  });
+  return read.success ? [] : read.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`);
+}
+
+const listen = '127.0.0.1:7160';
+
+test('PostgreSQL takes an address for its clients, and on loopback nothing more', () => {
+  expect(problems({ engine: 'postgres', postgres: { listen } })).toEqual([]);
+  expect(problems({ engine: 'sqlite' })).toEqual([]);
+});
+
+test.each([
+  [{ engine: 'postgres' }, /^postgres: needed with `engine: postgres`/],
+  [{ postgres: { listen } }, /^postgres: only with `engine: postgres`/],
+  [{ engine: 'oracle' }, /^engine: /],
+  [
+    { engine: 'postgres', postgres: { listen, users: [{ name: 'ann', verifier: 'secret' }] } },
+    /^postgres\.users\.0\.verifier: a verifier, as/,
+  ],
+])('%j is refused where it is wrong', (changes, problem) => {
+  expect(problems(changes)).toEqual([expect.stringMatching(problem)]);
+});
+
+test('where other machines reach it, PostgreSQL clients show a password and are encrypted, or the file says that they need not', () => {
+  const open = { engine: 'postgres', postgres: { listen: '10.0.0.1:7160' } };
+  expect(problems(open)).toEqual([
+    expect.stringMatching(/^postgres\.users: needed to listen on 10\.0\.0\.1:7160.*no-auth/),
+    expect.stringMatching(/^tls: needed to listen on 10\.0\.0\.1:7160.*no-tls/),
+  ]);
+  expect(problems({ ...open, insecure: ['no-auth', 'no-tls'] })).toEqual([]);
+  const users = [{ name: 'ann', verifier, access: 'read' }];
+  const tls = { certFile: 'cert.pem', keyFile: 'key.pem' };
+  expect(problems({ ...open, postgres: { ...open.postgres, users }, tls })).toEqual([]);
+});
