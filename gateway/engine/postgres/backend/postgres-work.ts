@@ -103,7 +103,8 @@ export class PostgresWork implements DeskWork {
     const deadline = this.turns.nextDeadline();
     const wakes = [
       deadline === null ? null : deadline - performance.now(),
-      this.served.wantsIdle && this.turns.isIdle ? idleMs : null,
+      // While nobody comes, one thing follows another; whoever comes waits for one of them at most.
+      this.served.wantsIdle && this.turns.isIdle ? this.usedAtMs + idleMs - performance.now() : null,
     ].filter((wake) => wake !== null);
     return wakes.length === 0 ? null : Math.max(1, Math.ceil(Math.min(...wakes)));
   }
