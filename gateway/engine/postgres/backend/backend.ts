@@ -46,6 +46,7 @@ const startParameters = [
     max_wal_senders: '0',
     wal_init_zero: 'off',
     wal_recycle: 'off', // A segment with old bytes makes 6 to 8 KB of difference at each first write to a page.
+    temp_file_limit: '262144', // KiB of what a statement spills, which lies in memory here.
     synchronous_commit: 'on', // Off writes nothing at commit: an answer would speak of what is in no page.
   }),
 ];
@@ -64,6 +65,8 @@ export interface PostgresModule extends ModuleMemory {
   readonly HEAPU8: Uint8Array;
   readonly FS: EmscriptenFs & {
     readonly streams: (object | null | undefined)[];
+    read(...args: readonly unknown[]): number;
+    write(...args: readonly unknown[]): number;
     mkdirTree(path: string, mode: number): void;
   };
   /** Addresses of flags that PostgreSQL looks at between rows. */
@@ -84,8 +87,10 @@ export interface PostgresModule extends ModuleMemory {
   _ReadNextFullTransactionId(): bigint;
 }
 
-/** What a call into PostgreSQL may be told while it runs. */
+/** What is asked while PostgreSQL runs: the only moments at which it can be stopped. */
 export interface BackendWatch {
+  /** A file is read or written, or an answer grows. */
+  working(): void;
   /** An answer grows. @param bytes of the call so far. @returns false to stop the statement: what it says from then on is dropped. */
   answering(bytes: number): boolean;
 }
@@ -130,7 +135,20 @@ export class Backend {
     }
     module.FS.mkdirTree(dataDirectory, 0o700);
     this.ownStreams = new Set(module.FS.streams);
+    this.watchFiles();
     this.memory = new BackendMemory(module);
+  }
+
+  /** All of them: what PostgreSQL spills lies beside the volume's files. */
+  private watchFiles(): void {
+    const { FS } = this.module;
+    for (const name of ['read', 'write'] as const) {
+      const act = FS[name].bind(FS);
+      FS[name] = (...args) => {
+        this.watch.working();
+        return act(...args);
+      };
+    }
   }
 
   /** Loads PGlite: a quarter of a second of a core. Nothing runs until `start`. */
@@ -286,6 +304,7 @@ export class Backend {
   /** PostgreSQL writes to its client. */
   private take(pointer: number, length: number): number {
     this.outputBytes += length;
+    this.watch.working();
     this.cut ||= !this.watch.answering(this.outputBytes);
     if (this.cut) {
       this.interrupt();

@@ -15,13 +15,13 @@ import type { BaseImage } from '../core/base-archive.ts';
 import { VolumeFault } from '../core/file-error.ts';
 import { Backend, BackendBroken } from './backend.ts';
 import { BackendRunner, type RunnerSession, type RunResult } from './backend-runner.ts';
-import { Upkeep } from './core/upkeep.ts';
+import { Upkeep, type UpkeepStep } from './core/upkeep.ts';
 import { nobody, ServedPages } from './served-pages.ts';
 
 /** So often the thread shows that it lives while PGlite is loaded or a base image is made. */
 const beatMs = 200;
-/** Page reads between two looks at the clock. */
-const readsPerLook = 16;
+/** File operations between two looks at the clock. */
+const workPerLook = 16;
 
 const readOnly = sqlError('SEXTANT_READ_ONLY', 'This gateway reads; the statement must run at the writer.');
 
@@ -36,13 +36,13 @@ export class ServedBackend {
   private shownSinceMs = 0;
   /** Of a reader: the number that the first transaction that writes would have. */
   private firstWrite = 0n;
-  /** When the statement that runs is stopped. */
-  private deadlineMs = Number.POSITIVE_INFINITY;
-  private reads = 0;
+  /** When what runs is stopped; null while nothing can be: a start that is stopped is a start that failed. */
+  private deadlineMs: number | null = null;
+  private work = 0;
 
   constructor(desk: EngineDesk) {
     this.desk = desk;
-    this.pages = new ServedPages(desk, () => this.look());
+    this.pages = new ServedPages(desk);
     this.upkeep = new Upkeep(desk.limits);
   }
 
@@ -81,10 +81,8 @@ export class ServedBackend {
       if (this.loaded === null) {
         const { limits } = this.desk;
         const backend = await Backend.load({
-          answering: (bytes) => {
-            this.look();
-            return bytes <= limits.resultBytes;
-          },
+          working: () => this.look(),
+          answering: (bytes) => bytes <= limits.resultBytes,
         });
         this.loaded = { backend, runner: new BackendRunner(backend, limits.preparedStatements) };
       }
@@ -152,7 +150,7 @@ export class ServedBackend {
     try {
       return this.use().runner.run(session, operation);
     } finally {
-      this.deadlineMs = Number.POSITIVE_INFINITY;
+      this.deadlineMs = null;
     }
   }
 
@@ -198,12 +196,22 @@ export class ServedBackend {
     const step = this.upkeep.next(performance.now(), isIdle);
     if (step === null) return false;
     this.desk.shared.beat();
+    this.deadlineMs = Number.POSITIVE_INFINITY;
+    try {
+      this.carryOut(runner, step);
+    } finally {
+      this.deadlineMs = null;
+    }
+    return true;
+  }
+
+  private carryOut(runner: BackendRunner, step: UpkeepStep): void {
     switch (step.kind) {
       case 'checkpoint':
         runner.own('CHECKPOINT');
         this.mustPublish();
         this.upkeep.checkpointed();
-        return true;
+        return;
       case 'look': {
         runner.own('SELECT pg_stat_force_next_flush()'); // What the last second has changed counts, too.
         const rows = runner.own(this.upkeep.lookSql) ?? [];
@@ -212,7 +220,7 @@ export class ServedBackend {
           performance.now(),
         );
         this.mustPublish();
-        return true;
+        return;
       }
       case 'task': {
         // It counts as failed until it has worked: what breaks the backend is not tried again at once.
@@ -222,7 +230,6 @@ export class ServedBackend {
         if (worked) this.upkeep.ran(step.sql, true, performance.now());
       }
     }
-    return true;
   }
 
   /** Whether an idle moment would be of use. */
@@ -238,13 +245,15 @@ export class ServedBackend {
   private begin({ settings }: WireOperation): void {
     const own = Number(settings.statement_timeout ?? 0);
     const { statementMs } = this.desk.limits;
-    this.reads = 0;
+    this.work = 0;
     this.deadlineMs = performance.now() + (own > 0 ? Math.min(own, statementMs) : statementMs);
   }
 
-  /** A page is read, or an answer grows: the one chance to stop a statement. */
+  /** A file is read or written, or an answer grows: the one chance to stop a statement. */
   private look(): void {
-    const late = this.reads++ % readsPerLook === 0 && performance.now() >= this.deadlineMs;
+    this.desk.shared.beat();
+    if (this.deadlineMs === null) return;
+    const late = this.work++ % workPerLook === 0 && performance.now() >= this.deadlineMs;
     if (late || this.desk.stopReason() !== null) this.loaded?.backend.interrupt();
   }
 }

@@ -19,16 +19,13 @@ export const nobody: Committer = { session: 0, trace: null };
 
 export class ServedPages {
   private readonly desk: EngineDesk;
-  private readonly onRead: () => void;
   private set: PageSet;
   /** What is read: the store, and in a reader the read point that is pinned there. */
   private store: PageStore;
   private pinned: Lsn | null = null;
 
-  /** @param onRead called at each read of a page: so often that a statement can be stopped by it. */
-  constructor(desk: EngineDesk, onRead: () => void) {
+  constructor(desk: EngineDesk) {
     this.desk = desk;
-    this.onRead = onRead;
     this.store = desk.store;
     this.set = this.newSet();
   }
@@ -96,7 +93,6 @@ export class ServedPages {
   }
 
   private readPage(page: PageNo): Uint8Array | null {
-    this.onRead();
     const { store, readPoint } = this;
     const known = store.readAt(page, readPoint);
     if (known !== undefined) {

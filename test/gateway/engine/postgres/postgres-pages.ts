@@ -7,8 +7,7 @@ import type { PageNo } from '../../../../storage/core.ts';
 
 export class PagesInMemory implements FilePages {
   readonly pages = new Map<PageNo, Uint8Array>();
-  /** Called before each read, and before each change. */
-  onRead: (() => void) | null = null;
+  /** Called before each change. */
   onChange: (() => void) | null = null;
   private set = this.newSet();
 
@@ -38,7 +37,6 @@ export class PagesInMemory implements FilePages {
   }
 
   read(page: PageNo): Uint8Array | null {
-    this.onRead?.();
     return this.set.read(page);
   }
 
