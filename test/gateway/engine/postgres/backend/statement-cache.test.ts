@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { StatementCache } from '../../../../gateway/engine/postgres/backend/core/statement-cache.ts';
+import { StatementCache } from '../../../../../gateway/engine/postgres/backend/core/statement-cache.ts';
 import {
   closeStatement,
   errorResponse,
@@ -8,7 +8,7 @@ import {
   query,
   readyForQuery,
   syncMessage,
-} from '../../../../gateway/engine/postgres/backend/core/wire-messages.ts';
+} from '../../../../../gateway/engine/postgres/backend/core/wire-messages.ts';
 import { bind, execute, parse, shown } from './postgres-wire.ts';
 
 const types = (messages: Uint8Array) => [...messagesOf(messages)].map(({ type }) => type).join('');

@@ -1,9 +1,9 @@
 /** A volume in memory with PostgreSQL's files, and hands to break it with. */
-import { baseImage, writeBaseImage } from '../../../../gateway/engine/postgres/base-image.ts';
-import type { FilePages } from '../../../../gateway/engine/postgres/core/file-pages.ts';
-import { PageSet } from '../../../../gateway/engine/postgres/core/page-set.ts';
-import { VolumeFiles } from '../../../../gateway/engine/postgres/core/volume-files.ts';
-import type { PageNo } from '../../../../storage/core.ts';
+import { baseImage, writeBaseImage } from '../../../../../gateway/engine/postgres/base-image.ts';
+import type { FilePages } from '../../../../../gateway/engine/postgres/core/file-pages.ts';
+import { PageSet } from '../../../../../gateway/engine/postgres/core/page-set.ts';
+import { VolumeFiles } from '../../../../../gateway/engine/postgres/core/volume-files.ts';
+import type { PageNo } from '../../../../../storage/core.ts';
 
 export class PagesInMemory implements FilePages {
   readonly pages = new Map<PageNo, Uint8Array>();

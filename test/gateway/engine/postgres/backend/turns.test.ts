@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Turns } from '../../../../gateway/engine/postgres/backend/core/turns.ts';
+import { Turns } from '../../../../../gateway/engine/postgres/backend/core/turns.ts';
 
 const limits = { turnWaitMs: 1_000, idleTransactionMs: 300, writeQueueMax: 100 };
 
@@ -117,7 +117,8 @@ describe('turns', () => {
           else if (turns.post(session, what, at)) posted.push(`${session}${what}`);
           for (let turn = turns.next(); turn !== null; turn = turns.next()) {
             if (open !== null) expect(turn.session).toBe(open);
-            const begins: boolean = turn.operation === 'b' || (turn.operation === 'w' && open === turn.session);
+            const begins: boolean =
+              turn.operation === 'b' || (turn.operation === 'w' && open === turn.session);
             open = begins ? turn.session : null;
             if (turn.operation !== null) ran.push(`${turn.session}${turn.operation}`);
             turns.ended(turn.session, begins, at);

@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import { Engine, type EngineCommitEvent } from '../../../../gateway/engine/engine.ts';
-import { defaultGeometry } from '../../../../storage/core.ts';
-import { lsn } from '../../../../storage/redo/ids.ts';
-import { closeEngines, MemoryVolume, openWriter } from '../engine-volume.ts';
+import { Engine, type EngineCommitEvent } from '../../../../../gateway/engine/engine.ts';
+import { defaultGeometry } from '../../../../../storage/core.ts';
+import { lsn } from '../../../../../storage/redo/ids.ts';
+import { closeEngines, MemoryVolume, openWriter } from '../../engine-volume.ts';
 import { Client, postgres } from './postgres-engine.ts';
 
 afterEach(closeEngines);

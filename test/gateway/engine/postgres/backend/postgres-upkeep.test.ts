@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import { Upkeep } from '../../../../gateway/engine/postgres/backend/core/upkeep.ts';
-import { closeEngines, MemoryVolume, openWriter } from '../engine-volume.ts';
+import { Upkeep } from '../../../../../gateway/engine/postgres/backend/core/upkeep.ts';
+import { closeEngines, MemoryVolume, openWriter } from '../../engine-volume.ts';
 import { Client, postgres } from './postgres-engine.ts';
 
 afterEach(closeEngines);

@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import type { EngineOptions } from '../../../../gateway/engine/engine.ts';
-import { message, syncMessage } from '../../../../gateway/engine/postgres/backend/core/wire-messages.ts';
-import { defaultGeometry } from '../../../../storage/core.ts';
-import { closeEngines, MemoryVolume, openReader, openWriter } from '../engine-volume.ts';
+import type { EngineOptions } from '../../../../../gateway/engine/engine.ts';
+import { message, syncMessage } from '../../../../../gateway/engine/postgres/backend/core/wire-messages.ts';
+import { defaultGeometry } from '../../../../../storage/core.ts';
+import { closeEngines, MemoryVolume, openReader, openWriter } from '../../engine-volume.ts';
 import { Client, postgres, told } from './postgres-engine.ts';
 import { bind, execute, flush, parse } from './postgres-wire.ts';
 

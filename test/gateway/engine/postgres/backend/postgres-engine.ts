@@ -1,16 +1,16 @@
 /** A PostgreSQL engine on a volume in memory, and clients of it, for tests. */
 import assert from 'node:assert/strict';
-import type { EngineAnswer } from '../../../../gateway/engine/core/engine-protocol.ts';
-import type { EngineSession } from '../../../../gateway/engine/engine-stream.ts';
-import { query } from '../../../../gateway/engine/postgres/backend/core/wire-messages.ts';
-import type { AnyOperationValue } from '../../../../gateway/sql/operation.ts';
-import { freshStream } from '../../../../gateway/sql/stream-state.ts';
+import type { EngineAnswer } from '../../../../../gateway/engine/core/engine-protocol.ts';
+import type { EngineSession } from '../../../../../gateway/engine/engine-stream.ts';
+import { query } from '../../../../../gateway/engine/postgres/backend/core/wire-messages.ts';
+import type { AnyOperationValue } from '../../../../../gateway/sql/operation.ts';
+import { freshStream } from '../../../../../gateway/sql/stream-state.ts';
 import type {
   WireOperation,
   WireResult,
   WireSettings,
   WireStatus,
-} from '../../../../gateway/sql/wire-operation.ts';
+} from '../../../../../gateway/sql/wire-operation.ts';
 import { shown } from './postgres-wire.ts';
 
 export const postgres = { kind: 'postgres' } as const;
