@@ -90,6 +90,40 @@ describe('a PostgreSQL engine whose thread is ended at any moment under load', (
   }, 60_000);
 });
 
+describe('storage that does not answer', () => {
+  test('fails the statement and the transaction it is in, and nothing once it answers again', async () => {
+    const volume = new MemoryVolume();
+    const first = await openWriter(postgres, volume);
+    const setUp = new Client(first.engine.openSession());
+    await setUp.sql(
+      "CREATE TABLE t (id int, pad text); INSERT INTO t SELECT i, repeat('x', 500) FROM generate_series(1, 3000) i",
+    );
+    await setUp.sql('CHECKPOINT');
+    let away = false;
+    const { engine } = await openWriter(
+      {
+        ...postgres,
+        readPages: async (pages, readPoint) => {
+          if (away) throw new Error('no node answers');
+          return pages.map((page) => volume.page(page, readPoint));
+        },
+      },
+      volume,
+    );
+    const [one, other] = [new Client(engine.openSession()), new Client(engine.openSession())];
+    away = true;
+    expect(await one.sql('SELECT 1')).toBe('(SEXTANT_STORAGE_UNAVAILABLE)');
+    away = false;
+    await one.sql('BEGIN');
+    expect(await one.sql('INSERT INTO t VALUES (0)')).toBe('C[INSERT 0 1] Z[T]');
+    away = true;
+    expect(await one.sql('SELECT sum(id) FROM t')).toBe('(SEXTANT_STORAGE_UNAVAILABLE)');
+    away = false;
+    expect(await one.sql('COMMIT')).toBe('(SEXTANT_STORAGE_UNAVAILABLE)');
+    expect(await other.sql('SELECT sum(id), count(*) FROM t')).toBe('T D[4501500,3000] C[SELECT 1] Z[I]');
+  }, 60_000);
+});
+
 describe('a statement of a PostgreSQL engine', () => {
   test('is stopped when its client goes, and when its time is up; the next one is not', async () => {
     const { engine } = await openWriter({ ...postgres, limits: { statementMs: 1_500 } });

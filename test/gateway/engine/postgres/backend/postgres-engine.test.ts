@@ -2,7 +2,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import type { EngineOptions } from '../../../../../gateway/engine/engine.ts';
 import { message, syncMessage } from '../../../../../gateway/engine/postgres/backend/core/wire-messages.ts';
 import { defaultGeometry } from '../../../../../storage/core.ts';
-import { closeEngines, MemoryVolume, openReader, openWriter } from '../../engine-volume.ts';
+import { closeEngines, MemoryVolume, openReader, openWriter, run } from '../../engine-volume.ts';
 import { Client, postgres, told } from './postgres-engine.ts';
 import { bind, execute, flush, parse } from './postgres-wire.ts';
 
@@ -167,6 +167,15 @@ describe('a PostgreSQL database', () => {
     expect(await one.sql('INSERT INTO t8 VALUES (3)')).toBe('(SEXTANT_READ_ONLY)');
     await engine.open({ kind: 'writer', lsn: volume.durable, pgBytes: defaultGeometry.pgBytes });
   });
+});
+
+test('a volume that SQLite keeps its database in is refused and not touched', async () => {
+  const volume = new MemoryVolume();
+  await run((await openWriter({}, volume)).engine.openSession(), 'CREATE TABLE t (a)');
+  const { end } = volume;
+  const { client } = await writer({}, volume);
+  expect(await client().sql('SELECT 1')).toBe('(SEXTANT_VOLUME_UNREADABLE)');
+  expect(volume.end).toBe(end);
 });
 
 describe('a reader of a PostgreSQL database', () => {
