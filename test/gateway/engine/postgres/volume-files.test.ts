@@ -147,6 +147,34 @@ describe('files in the pages of a volume', () => {
     expect(pageTroubles(reopened.set)).toEqual([]);
   });
 
+  test('of several files that are unlinked and open each goes when it is closed, in any order (G84)', () => {
+    const { volume, files } = formatted();
+    const before = volume.pages;
+    const inodes = ['a', 'b', 'c', 'd'].map((name) => {
+      const ino = files.create(rootIno, name, file);
+      files.write(ino, bytes(5_000, 1), 0, 5_000, 0);
+      files.hold(ino);
+      files.unlink(rootIno, name);
+      return ino;
+    });
+    for (const index of [1, 3, 0, 2]) {
+      files.release(inodes[index] ?? 0);
+      volume.publish();
+      expect(pageTroubles(volume.set)).toEqual([]);
+    }
+    expect(volume.pages).toBe(before);
+  });
+
+  test('a directory in which names come and go stays as long as it is', () => {
+    const { files } = formatted();
+    for (let at = 0; at < 400; at++) {
+      files.create(rootIno, `${at}`, file);
+      if (at >= 100) files.unlink(rootIno, `${at - 100}`);
+    }
+    expect(files.list(rootIno)).toHaveLength(100);
+    expect(files.stat(rootIno).size).toBe(4_096);
+  });
+
   test('the volume ends at its last page in use, and what lay beyond is gone from storage', () => {
     const { volume, files } = formatted();
     const first = files.create(rootIno, 'first', file);
