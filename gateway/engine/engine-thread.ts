@@ -19,7 +19,7 @@ export interface EngineThreadOptions {
 /** What runs in the worker: each of them takes and gives the messages of `engine-protocol.ts`. */
 const programs: Readonly<Record<EngineKind, URL>> = {
   sqlite: new URL('./thread/engine-worker.ts', import.meta.url),
-  postgres: new URL('./postgres/postgres-worker.ts', import.meta.url),
+  postgres: new URL('./postgres/backend/postgres-worker.ts', import.meta.url),
 };
 
 export interface EngineThread {

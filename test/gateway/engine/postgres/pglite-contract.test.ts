@@ -1,9 +1,13 @@
 /** What the engine relies on of exactly this version of PGlite: when one of these fails, the package must not be changed. */
 import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { Backend, BackendBroken } from '../../../../gateway/engine/postgres/backend.ts';
+import { Backend, BackendBroken } from '../../../../gateway/engine/postgres/backend/backend.ts';
+import {
+  message,
+  query,
+  syncMessage,
+} from '../../../../gateway/engine/postgres/backend/core/wire-messages.ts';
 import { PageUnavailable } from '../../../../gateway/engine/postgres/core/file-error.ts';
-import { message, query, syncMessage } from '../../../../gateway/engine/postgres/core/wire-messages.ts';
 import { sqlError } from '../../../../gateway/sql/errors.ts';
 import { PagesInMemory } from './postgres-pages.ts';
 import { bind, execute, flush, parse, shown } from './postgres-wire.ts';

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import type { EngineOptions } from '../../../../gateway/engine/engine.ts';
-import { message, syncMessage } from '../../../../gateway/engine/postgres/core/wire-messages.ts';
+import { message, syncMessage } from '../../../../gateway/engine/postgres/backend/core/wire-messages.ts';
 import { defaultGeometry } from '../../../../storage/core.ts';
 import { closeEngines, MemoryVolume, openReader, openWriter } from '../engine-volume.ts';
 import { Client, postgres, told } from './postgres-engine.ts';

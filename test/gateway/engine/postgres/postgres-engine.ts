@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import type { EngineAnswer } from '../../../../gateway/engine/core/engine-protocol.ts';
 import type { EngineSession } from '../../../../gateway/engine/engine-stream.ts';
-import { query } from '../../../../gateway/engine/postgres/core/wire-messages.ts';
+import { query } from '../../../../gateway/engine/postgres/backend/core/wire-messages.ts';
 import type { AnyOperationValue } from '../../../../gateway/sql/operation.ts';
 import { freshStream } from '../../../../gateway/sql/stream-state.ts';
 import type {

@@ -5,7 +5,7 @@ import {
   messagesOf,
   rowOf,
   stringOf,
-} from '../../../../gateway/engine/postgres/core/wire-messages.ts';
+} from '../../../../gateway/engine/postgres/backend/core/wire-messages.ts';
 
 const int16 = (value: number): Buffer => {
   const bytes = Buffer.alloc(2);

@@ -1,10 +1,10 @@
 /**
  * Whose turn it is on the one backend. Operations run one after the other, first come first served; a session that has a
  * transaction open, or a batch that is not synced, keeps the backend until that ends, and the others wait. Pure: the caller
- * passes the time in and acts on what is returned. Who may run is W1 to W3 of `write-slot.ts`.
+ * passes the time in and acts on what is returned (G93). Who may run is W1 to W3 of `write-slot.ts`.
  */
 import assert from 'node:assert/strict';
-import { WriteSlot } from '../../core/write-slot.ts';
+import { WriteSlot } from '../../../core/write-slot.ts';
 
 export interface TurnLimits {
   /** An operation waits this long for its turn. */

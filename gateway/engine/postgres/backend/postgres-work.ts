@@ -4,15 +4,15 @@
  * G91. An answer is given only after what its operation wrote has become redo, and says the LSN that shows it; what cannot become
  * redo is dropped, with the backend that wrote it, before anything else runs.
  */
-import { type Lsn, zeroLsn } from '../../../storage/core.ts';
-import { wrongEngine } from '../../sql/engine-kind.ts';
-import { adviseError, sqlError } from '../../sql/errors.ts';
-import { operationWhileLost } from '../../sql/lost-transaction.ts';
-import type { SqlError, SqlOutcome } from '../../sql/sql.ts';
-import { rolledBackWire, type WireOperation, type WireResult } from '../../sql/wire-operation.ts';
-import type { SessionCommit } from '../core/engine-protocol.ts';
-import type { DeskWork, EngineDesk, OperationMessage } from '../thread/engine-desk.ts';
-import { replaced } from '../thread/engine-session.ts';
+import { type Lsn, zeroLsn } from '../../../../storage/core.ts';
+import { wrongEngine } from '../../../sql/engine-kind.ts';
+import { adviseError, sqlError } from '../../../sql/errors.ts';
+import { operationWhileLost } from '../../../sql/lost-transaction.ts';
+import type { SqlError, SqlOutcome } from '../../../sql/sql.ts';
+import { rolledBackWire, type WireOperation, type WireResult } from '../../../sql/wire-operation.ts';
+import type { SessionCommit } from '../../core/engine-protocol.ts';
+import type { DeskWork, EngineDesk, OperationMessage } from '../../thread/engine-desk.ts';
+import { replaced } from '../../thread/engine-session.ts';
 import { newRunnerSession, type RunnerSession, type RunResult } from './backend-runner.ts';
 import { type Turn, Turns } from './core/turns.ts';
 import { idleMs } from './core/upkeep.ts';
@@ -103,7 +103,8 @@ export class PostgresWork implements DeskWork {
     const deadline = this.turns.nextDeadline();
     const wakes = [
       deadline === null ? null : deadline - performance.now(),
-      this.served.wantsIdle && this.turns.isIdle ? idleMs : null,
+      // While nobody comes, one thing follows another; whoever comes waits for one of them at most.
+      this.served.wantsIdle && this.turns.isIdle ? this.usedAtMs + idleMs - performance.now() : null,
     ].filter((wake) => wake !== null);
     return wakes.length === 0 ? null : Math.max(1, Math.ceil(Math.min(...wakes)));
   }

@@ -2,15 +2,15 @@
  * The volume's pages as PostgreSQL's files see them. A writer reads the newest and its changes become redo; a reader stays at one
  * read point, and what it changes (recovery, hints) is its own and is thrown away.
  */
-import { type Lsn, type PageNo, pageNo, redoLimits } from '../../../storage/core.ts';
-import type { SqlError } from '../../sql/sql.ts';
-import type { SessionCommit } from '../core/engine-protocol.ts';
-import { databasePages, type PageStore } from '../core/page-store.ts';
-import type { Committer } from '../thread/engine-commits.ts';
-import type { EngineDesk } from '../thread/engine-desk.ts';
-import { PageUnavailable } from './core/file-error.ts';
-import { PageSet, type PageSource } from './core/page-set.ts';
-import { VolumeFiles } from './core/volume-files.ts';
+import { type Lsn, type PageNo, pageNo, redoLimits } from '../../../../storage/core.ts';
+import type { SqlError } from '../../../sql/sql.ts';
+import type { SessionCommit } from '../../core/engine-protocol.ts';
+import { databasePages, type PageStore } from '../../core/page-store.ts';
+import type { Committer } from '../../thread/engine-commits.ts';
+import type { EngineDesk } from '../../thread/engine-desk.ts';
+import { PageUnavailable } from '../core/file-error.ts';
+import { PageSet, type PageSource } from '../core/page-set.ts';
+import { VolumeFiles } from '../core/volume-files.ts';
 
 const firstPage = pageNo(1);
 

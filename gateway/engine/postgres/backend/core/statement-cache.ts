@@ -2,7 +2,7 @@
  * Prepared statements that the backend has. Names are made from content, so every session may use every one of them, and one that
  * has gone is parsed again, silently, with the operation that uses it: nobody can lose a statement to another.
  */
-import type { WirePrepared } from '../../../sql/wire-operation.ts';
+import type { WirePrepared } from '../../../../sql/wire-operation.ts';
 import { closeStatement, messagesOf, stringOf } from './wire-messages.ts';
 
 /** An answer that is to come, and what it means. */

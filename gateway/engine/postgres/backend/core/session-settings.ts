@@ -1,5 +1,5 @@
 /** What of a session is not the default, on a backend that all sessions share: how it is made so, and read back. */
-import type { WireSettings } from '../../../sql/wire-operation.ts';
+import type { WireSettings } from '../../../../sql/wire-operation.ts';
 
 export const noSettings: WireSettings = {};
 

@@ -6,10 +6,10 @@
  * it is started again from pages that were published before.
  */
 import { PGlite } from '@electric-sql/pglite';
+import type { VolumeFiles } from '../core/volume-files.ts';
+import { type EmscriptenFs, type MountedFiles, mountFiles, unmountFiles } from '../mount-files.ts';
 import { BackendMemory, type ModuleMemory } from './backend-memory.ts';
-import type { VolumeFiles } from './core/volume-files.ts';
 import { type AnswerFacts, answerFacts, errorResponse, readyForQuery } from './core/wire-messages.ts';
-import { type EmscriptenFs, type MountedFiles, mountFiles, unmountFiles } from './mount-files.ts';
 
 /** Where PostgreSQL finds its data. */
 const dataDirectory = '/pglite/data';

@@ -3,18 +3,18 @@
  * with its changes when anything goes wrong, and kept fit.
  */
 import { Worker } from 'node:worker_threads';
-import { type Lsn, zeroLsn } from '../../../storage/core.ts';
-import { sqlError } from '../../sql/errors.ts';
-import type { SqlError } from '../../sql/sql.ts';
-import type { WireOperation } from '../../sql/wire-operation.ts';
-import type { SessionCommit } from '../core/engine-protocol.ts';
-import type { Committer } from '../thread/engine-commits.ts';
-import type { EngineDesk } from '../thread/engine-desk.ts';
+import { type Lsn, zeroLsn } from '../../../../storage/core.ts';
+import { sqlError } from '../../../sql/errors.ts';
+import type { SqlError } from '../../../sql/sql.ts';
+import type { WireOperation } from '../../../sql/wire-operation.ts';
+import type { SessionCommit } from '../../core/engine-protocol.ts';
+import type { Committer } from '../../thread/engine-commits.ts';
+import type { EngineDesk } from '../../thread/engine-desk.ts';
+import { baseImage, writeBaseImage } from '../base-image.ts';
+import type { BaseImage } from '../core/base-archive.ts';
+import { VolumeFault } from '../core/file-error.ts';
 import { Backend, BackendBroken } from './backend.ts';
 import { BackendRunner, type RunnerSession, type RunResult } from './backend-runner.ts';
-import { baseImage, writeBaseImage } from './base-image.ts';
-import type { BaseImage } from './core/base-archive.ts';
-import { VolumeFault } from './core/file-error.ts';
 import { Upkeep } from './core/upkeep.ts';
 import { nobody, ServedPages } from './served-pages.ts';
 
@@ -156,7 +156,7 @@ export class ServedBackend {
     }
   }
 
-  /** Whether a reader has written, however it was brought to: it must be thrown away, and nothing of it was. */
+  /** G92: whether a reader has written, however it was brought to. */
   get hasStrayed(): boolean {
     const { backend } = this.use();
     return !this.isWriter && backend.isRunning && backend.nextTransaction !== this.firstWrite;
@@ -205,6 +205,7 @@ export class ServedBackend {
         this.upkeep.checkpointed();
         return true;
       case 'look': {
+        runner.own('SELECT pg_stat_force_next_flush()'); // What the last second has changed counts, too.
         const rows = runner.own(this.upkeep.lookSql) ?? [];
         this.upkeep.looked(
           rows.map(([sql]) => sql ?? ''),

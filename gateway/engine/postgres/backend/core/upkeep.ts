@@ -54,7 +54,7 @@ export class Upkeep {
     this.bytes += bytes;
   }
 
-  /** When somebody should ask `next`, if nothing else happens: milliseconds of idleness from now; null for never. */
+  /** Whether an idle moment would be of use. */
   get wantsIdle(): boolean {
     return this.tasks.length > 0 || this.commitsSinceLook >= lookCommits.idle;
   }
@@ -112,6 +112,6 @@ SELECT sql FROM (
   SELECT 4, n_mod_since_analyze, format('ANALYZE %I.%I', schemaname, relname)
     FROM pg_stat_all_tables WHERE schemaname <> 'pg_toast' AND n_dead_tup <= 50 + 0.2 * n_live_tup
       AND n_mod_since_analyze > 50 + CASE WHEN last_analyze IS NULL THEN 0 ELSE 0.1 * n_live_tup END
-) AS due ORDER BY rank, weight DESC LIMIT 8`;
+) AS due ORDER BY rank, weight DESC LIMIT 500`;
   }
 }

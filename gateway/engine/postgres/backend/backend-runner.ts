@@ -2,7 +2,7 @@
  * Runs one operation on the backend as if its session had it for itself: makes the settings so and parses the statements it lacks
  * before, and reads what has become of the settings after.
  */
-import type { WireOperation, WireResult, WireSettings, WireStatus } from '../../sql/wire-operation.ts';
+import type { WireOperation, WireResult, WireSettings, WireStatus } from '../../../sql/wire-operation.ts';
 import type { Backend, BackendAnswer } from './backend.ts';
 import {
   noSettings,

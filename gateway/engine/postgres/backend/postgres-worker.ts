@@ -1,6 +1,6 @@
 /** The engine's worker thread with PostgreSQL: PGlite runs on the volume's pages, and every commit becomes redo. */
-import { sqlError } from '../../sql/errors.ts';
-import { serveDesk } from '../thread/engine-desk.ts';
+import { sqlError } from '../../../sql/errors.ts';
+import { serveDesk } from '../../thread/engine-desk.ts';
 import { PostgresWork } from './postgres-work.ts';
 
 const cancelled = sqlError(
