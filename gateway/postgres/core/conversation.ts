@@ -340,16 +340,33 @@ export class Conversation {
     this.#mode = 'messages';
     if (this.#clear) return this.#giveUp();
     if (this.#batch.isEmpty && !this.#open) return this.#ready(this.#status);
+    if (this.#isOnlyNamed) return tell(...this.#name(), ...this.#ready('I').send);
     this.#batch.sync();
     return this.#run('ready');
   }
 
   #flush(): Reaction {
     if (this.#batch.isEmpty) return nothing;
+    if (this.#isOnlyNamed) return tell(...this.#name());
     // What only prepares is finished without the client's Sync: the engine need not wait for it.
     const alone = !this.#open && this.#status === 'I' && this.#batch.onlyPrepares;
     if (alone) this.#batch.sync();
     return this.#run(alone ? 'alone' : 'flush');
+  }
+
+  /**
+   * Statements that are only parsed. They are with the engine once they are described or bound, which is when it says what is wrong
+   * with them: a client that prepares on one connection while it holds a transaction on another would wait for itself here.
+   */
+  get #isOnlyNamed(): boolean {
+    return !this.#open && this.#status === 'I' && this.#batch.onlyNames;
+  }
+
+  #name(): readonly Uint8Array[] {
+    const batch = this.#batch;
+    this.#batch = new WireBatch();
+    for (const change of batch.changes) this.#prepared.apply(change);
+    return batch.acknowledgements('');
   }
 
   // ---- data of a COPY
