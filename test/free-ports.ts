@@ -23,7 +23,7 @@ export async function freePorts(count: number): Promise<readonly number[]> {
 }
 
 /** A whole deployment takes at most so many ports in a row. */
-const portsPerDeployment = 160;
+const portsPerDeployment = 200;
 const deploymentPortMin = 20_000;
 const deploymentPortMax = 32_000;
 

@@ -52,6 +52,12 @@ export class LocalSessions {
     return [...this.open].filter((session) => session.mayWrite);
   }
 
+  /** Whether one of them keeps the engine that writes between two of its operations. */
+  get keepWriter(): boolean {
+    for (const { place } of this.open) if (place === 'writer') return true;
+    return false;
+  }
+
   /** None of them has an operation under way, or anything in an engine that it goes on with. */
   get areIdle(): boolean {
     for (const { isIdle, place } of this.open) if (!isIdle || place !== 'idle') return false;

@@ -157,7 +157,7 @@ export class GatewaySession extends OperationSession {
   private classOf(operation: SqlOperation): StatementClass {
     const kind = classOfOperation(operation);
     const isShared = !this.services.readOnly && this.database.watch.place() === 'here';
-    return isShared ? classAtWriter(operation, kind) : kind;
+    return isShared ? classAtWriter(operation, kind, this.database.sessions.keepWriter) : kind;
   }
 
   /** The engine that can take an operation now; null when there is something to wait for first. */
@@ -272,8 +272,13 @@ export class GatewaySession extends OperationSession {
     request.trail?.ranHere();
     const trace = this.database.tracer.engineTrace(request.span?.context ?? null);
     const { operation } = request;
-    const placed = operation.kind === 'wire' ? { ...operation, atLeast: this.marks.least } : operation;
+    const placed = operation.kind === 'wire' ? { ...operation, atLeast: this.leastShown } : operation;
     this.local.run(placed, where, trace, this.state, done);
+  }
+
+  /** What a reading engine has to show: at the writer everything acknowledged, elsewhere what this client has seen. */
+  private get leastShown(): Lsn {
+    return maxLsn(this.marks.least, this.database.volume.reign?.readPoint ?? zeroLsn);
   }
 
   /** What follows from the engine's answer. @param idle the stream had to go on nowhere in particular. */

@@ -181,6 +181,12 @@ export class TestDeployment {
     return client;
   }
 
+  /** Where PostgreSQL clients of a region's first gateway connect, of a deployment with `--engine postgres`. */
+  postgres(region: string, database = 'main'): string {
+    const [port] = portsOf(this.basePort, this.regions.indexOf(region)).postgres;
+    return `postgres://somebody@127.0.0.1:${port}/${database}`;
+  }
+
   /** Sends a signal to one process, such as `us-east-1/g2`. */
   async signal(id: string, signal: NodeJS.Signals): Promise<void> {
     const [region = '', name = ''] = processOf(id).split('/');

@@ -89,11 +89,12 @@ test('a call with bytes that are none is malformed', () => {
   expect(decodeCall(Buffer.from(bad)).kind).toBe('malformed');
 });
 
-test('where an operation is tried is what the front end says, and at the writer all share one engine', () => {
+test('where an operation is tried is what the front end says, and at the writer all share one engine as long as no transaction keeps it', () => {
   const read = wire(['SELECT 1']);
   expect(classOfOperation(read)).toBe('read');
-  expect(classAtWriter(read, 'read')).toBe('write');
-  expect(classAtWriter({ kind: 'describe', sql: 'SELECT 1' }, 'read')).toBe('read');
+  expect(classAtWriter(read, 'read', false)).toBe('write');
+  expect(classAtWriter(read, 'read', true)).toBe('read');
+  expect(classAtWriter({ kind: 'describe', sql: 'SELECT 1' }, 'read', false)).toBe('read');
   expect(verbOf(wire(['UPDATE t SET a = 1']))).toBe('UPDATE');
   expect(verbOf(wire(['BEGIN', 'COMMIT']))).toBe('BATCH');
   expect(verbOf(wire([]))).toBe('');
