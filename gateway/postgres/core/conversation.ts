@@ -2,7 +2,7 @@
  * One client's half of the protocol after it has begun: takes its messages one by one, says what the engine is to run and what the
  * client is told. Knows no socket and no engine. Pure.
  *
- * G80. While an operation is with the engine, nothing is taken: so what a message means is known from all answers before it.
+ * G100. While an operation is with the engine, nothing is taken: so what a message means is known from all answers before it.
  */
 import assert from 'node:assert/strict';
 import type { SqlError, SqlOutcome } from '../../sql/sql.ts';
@@ -75,7 +75,7 @@ export class Conversation {
   #open = false;
   /** Since the last ReadyForQuery a transaction was begun. */
   #begun = false;
-  /** G82: the client was told that its transaction has failed, and the engine does not know or has none: only an end of it is run. */
+  /** G102: the client was told that its transaction has failed, and the engine does not know or has none: only an end of it is run. */
   #failedHere = false;
   /** The session below believes that the client is in a transaction, and the client does not. */
   #clear = false;

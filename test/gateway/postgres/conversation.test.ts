@@ -320,7 +320,7 @@ test('settings of a transaction that is rolled back are those of before it', () 
 
 const lost = { ok: false, error: { code: 'SEXTANT_TRANSACTION_ABORTED', message: 'It is gone.' } } as const;
 
-test('while its transaction is lost a client runs nothing but its end (G82)', () => {
+test('while its transaction is lost a client runs nothing but its end (G102)', () => {
   give(parse('end', 'COMMIT'), parse('more', 'INSERT INTO t VALUES (1)'), sync);
   inTransaction();
   give(query('INSERT INTO t VALUES (1)'));
