@@ -70,7 +70,9 @@ export class EngineReserve {
   /** A thread that cannot be started is missed by whoever needs one, and told there. */
   private async startOne(): Promise<void> {
     this.starting += 1;
-    const thread = await startEngineThread({ kind: this.kind, largeAnswers: this.largeAnswers }).catch(() => null);
+    const thread = await startEngineThread({ kind: this.kind, largeAnswers: this.largeAnswers }).catch(
+      () => null,
+    );
     this.starting -= 1;
     if (thread === null) return;
     if (this.closed || this.ready.length >= this.kept) {

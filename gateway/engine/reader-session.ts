@@ -84,11 +84,14 @@ export class ReaderSession<T = unknown> {
   close(): void {
     if (this.closed) return;
     this.closed = true;
-    if (this.task !== null) this.pool.stop(this.task);
-    const { pin } = this;
-    if (pin === null) return;
-    if (this.pinnedOperation !== 0) pin.session.engine.cancel(this.pinnedOperation);
+    this.cancel();
     this.unpin();
+  }
+
+  /** Stops what runs. */
+  cancel(): void {
+    if (this.task !== null) this.pool.stop(this.task);
+    if (this.pinnedOperation !== 0) this.pin?.session.engine.cancel(this.pinnedOperation);
   }
 
   private pinTo(pin: Pin): void {

@@ -275,7 +275,7 @@ class FrontEnd {
     }
   }
 
-  /** Ends what the client runs that was given this secret; who guesses learns nothing. */
+  /** G83: ends what the client runs that was given this secret; who guesses learns nothing. */
   #cancel(processId: number, secret: Uint8Array): void {
     const client = this.#clients.get(processId);
     if (client?.secret.length === secret.length && timingSafeEqual(client.secret, secret))

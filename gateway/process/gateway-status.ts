@@ -19,6 +19,8 @@ import type { VolumePart } from './start-volume.ts';
 export class GatewayStatus {
   /** `host:port` that it listens on; with the port it got once it listens. Others are told `advertise` where there is one (G48). */
   address: string;
+  /** Where it takes PostgreSQL clients, once it does. */
+  postgres: string | null = null;
   private readonly setup: GatewaySetup;
   private readonly observed: TelemetryPart;
   private readonly storage: VolumePart;
@@ -50,6 +52,7 @@ export class GatewayStatus {
       region,
       gateway,
       address: this.setup.config.advertise ?? this.address,
+      ...(this.postgres !== null && { postgres: this.postgres }),
       pid: process.pid,
       version: sextantVersion,
       phase: role.phase === 'writing' && volume.standing === null ? 'recovering' : role.phase,

@@ -12,6 +12,7 @@ import { type ControlPart, openControlPart } from './open-control.ts';
 import { checkSetup, type GatewayOptions, type GatewaySetup, GatewayStartError } from './setup.ts';
 import { Beside } from './start-branches.ts';
 import { type NewsPart, startNewsPart } from './start-news.ts';
+import { type PostgresPart, startPostgresPart } from './start-postgres.ts';
 import { type SqlPart, startSqlPart } from './start-sql.ts';
 import { makeTakeover } from './start-takeover.ts';
 import { startTelemetryPart, type TelemetryPart } from './start-telemetry.ts';
@@ -43,6 +44,7 @@ const giveBackMs = 3_000;
 export async function startGateway(config: GatewayConfig, options: GatewayOptions): Promise<RunningGateway> {
   const parts = await startParts(checkSetup(config, options));
   const server = await serve(parts);
+  const postgres = await openPostgres(parts, server);
   const { status } = parts.news;
   options.log.info({ address: status.address, gateway: config.gateway }, 'the gateway listens');
   let closed: Promise<void> | null = null;
@@ -50,7 +52,7 @@ export async function startGateway(config: GatewayConfig, options: GatewayOption
     address: status.address,
     report: () => status.report(),
     close: () => {
-      closed ??= shutDown(parts, server);
+      closed ??= shutDown(parts, server, postgres);
       return closed;
     },
   };
@@ -141,6 +143,19 @@ async function serve(parts: GatewayParts): Promise<HttpServer> {
   return server;
 }
 
+/** @throws GatewayStartError when its address cannot be listened on; everything is released then. */
+async function openPostgres(parts: GatewayParts, server: HttpServer): Promise<PostgresPart | null> {
+  try {
+    const postgres = await startPostgresPart(parts.setup, parts.sql);
+    parts.news.status.postgres = postgres?.reachedAt ?? null;
+    return postgres;
+  } catch (error) {
+    await server.close();
+    await release(parts);
+    throw error;
+  }
+}
+
 function adminApp({ setup, observed, control, news }: GatewayParts): ReturnType<typeof adminRoutes> {
   const { config, options, auth, limits } = setup;
   return adminRoutes({
@@ -161,11 +176,15 @@ function adminApp({ setup, observed, control, news }: GatewayParts): ReturnType<
 }
 
 /** Requests under way are answered first; then the lease is given back. */
-async function shutDown(parts: GatewayParts, server: HttpServer): Promise<void> {
+async function shutDown(
+  parts: GatewayParts,
+  server: HttpServer,
+  postgres: PostgresPart | null,
+): Promise<void> {
   const { log } = parts.setup.options;
   log.info('the gateway stops');
   parts.news.live.close();
-  await server.close();
+  await Promise.all([server.close(), postgres?.close()]);
   await release(parts);
   log.info('the gateway has stopped');
 }

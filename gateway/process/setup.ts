@@ -15,6 +15,7 @@ import { defaultLimits, type GatewayLimits } from '../hrana/core/protocol-limits
 import {
   type DatabaseLimits,
   defaultServiceLimits,
+  postgresServiceLimits,
   type ServiceLimits,
   serviceLimitsProblem,
 } from '../session/core/service-limits.ts';
@@ -58,6 +59,7 @@ export function checkSetup(config: GatewayConfig, options: GatewayOptions): Gate
   const { openBranches, branchIdleMs, branchReaderThreads, idleMs, ...ofProtocol } = asked;
   const limits: ServiceLimits = {
     ...defaultServiceLimits,
+    ...(config.engine === 'postgres' && postgresServiceLimits),
     ...(openBranches !== undefined && { openBranches }),
     ...(branchIdleMs !== undefined && { branchIdleMs }),
     ...(branchReaderThreads !== undefined && { branchReaderThreads }),

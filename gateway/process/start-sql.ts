@@ -13,6 +13,8 @@ import {
   WriterWatch,
   type WriterWatchOptions,
 } from '../session/writer-watch.ts';
+import { wrongEngine } from '../sql/engine-kind.ts';
+import type { SqlService } from '../sql/sql.ts';
 import { PastReads } from '../travel/past-reads.ts';
 import { TravelService } from '../travel/travel-service.ts';
 import type { ControlPart } from './open-control.ts';
@@ -26,8 +28,8 @@ export interface SqlPart {
   readonly watch: WriterWatch;
   readonly databases: Databases;
   readonly service: GatewaySqlService;
-  /** What clients' streams are opened by: those of `service`, which can read the past as well. */
-  readonly streams: TravelService;
+  /** What libSQL clients' streams are opened by: those of `service`, which can read the past as well. */
+  readonly streams: SqlService;
   readonly past: PastReads;
   readonly forward: ForwardClient;
   readonly forwardServer: ForwardServer;
@@ -72,7 +74,10 @@ export function startSqlPart(
   const service = new GatewaySqlService(databases, services);
   const past = new PastReads({ region: storage.nodes, reserve: storage.reserve, limits, log: options.log });
   const hasAll = (database: Database) => seesAll({ database, forward, limits });
-  const streams = new TravelService(service, { past, metrics, hasAll });
+  const streams =
+    config.engine === 'postgres'
+      ? { openSession: () => ({ ok: false, error: wrongEngine('postgres') }) as const }
+      : new TravelService(service, { past, metrics, hasAll });
   return { watch, databases, service, streams, past, forward, forwardServer };
 }
 

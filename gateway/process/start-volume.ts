@@ -41,7 +41,7 @@ export async function startVolumePart(
   const nodes = new RegionClient({ cluster, secret, region, nodes: config.nodes, log, place });
   tellNodes(nodes, observed.main);
   const sessions = new LocalSessions();
-  const reserve = new EngineReserve();
+  const reserve = new EngineReserve(config.engine);
   const volume = makeVolume(setup, nodes, observed.main, observed, reserve, mainLine);
   await volume.start();
   const role = new RoleDriver({

@@ -168,6 +168,12 @@ export class LocalSession implements Drainable {
     this.writing.engine.cancel(this.runningAtWriter);
   }
 
+  /** Stops what runs, as soon as the engine can be interrupted: it is answered as stopped, or as if nobody had asked. */
+  cancel(): void {
+    if (this.runningAtWriter !== 0) this.writing?.engine.cancel(this.runningAtWriter);
+    else this.reading.cancel();
+  }
+
   /**
    * Runs an operation; `done` is called, at once or later, when its answer may leave. Nothing on this path is a promise:
    * every statement of every client passes here.

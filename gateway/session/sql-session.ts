@@ -107,6 +107,11 @@ export class GatewaySession extends OperationSession {
     return Promise.resolve();
   }
 
+  /** Stops what runs here. What was forwarded goes on at the writer. */
+  cancel(): void {
+    this.local.cancel();
+  }
+
   run(given: SqlOperation, context: SqlRequestContext, done: (outcome: Outcome) => void): void {
     const { metrics, readOnly } = this.services;
     const { tracer } = this.database;

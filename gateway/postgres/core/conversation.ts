@@ -2,7 +2,7 @@
  * One client's half of the protocol after it has begun: takes its messages one by one, says what the engine is to run and what the
  * client is told. Knows no socket and no engine. Pure.
  *
- * While an operation is with the engine, nothing is taken: so what a message means is always known from all answers before it.
+ * G80. While an operation is with the engine, nothing is taken: so what a message means is known from all answers before it.
  */
 import assert from 'node:assert/strict';
 import type { SqlError, SqlOutcome } from '../../sql/sql.ts';
@@ -75,7 +75,7 @@ export class Conversation {
   #open = false;
   /** Since the last ReadyForQuery a transaction was begun. */
   #begun = false;
-  /** The client was told that its transaction has failed, and the engine does not know or has none: only an end of it is run. */
+  /** G82: the client was told that its transaction has failed, and the engine does not know or has none: only an end of it is run. */
   #failedHere = false;
   /** The session below believes that the client is in a transaction, and the client does not. */
   #clear = false;
@@ -224,7 +224,6 @@ export class Conversation {
         this.#prepared.clear();
         return this.#settings.resetAll(status);
       case 'resetAll':
-        return this.#settings.resetAll(status);
       case 'reset':
       case 'nothing':
         return [];
@@ -341,16 +340,33 @@ export class Conversation {
     this.#mode = 'messages';
     if (this.#clear) return this.#giveUp();
     if (this.#batch.isEmpty && !this.#open) return this.#ready(this.#status);
+    if (this.#isOnlyNamed) return tell(...this.#name(), ...this.#ready('I').send);
     this.#batch.sync();
     return this.#run('ready');
   }
 
   #flush(): Reaction {
     if (this.#batch.isEmpty) return nothing;
+    if (this.#isOnlyNamed) return tell(...this.#name());
     // What only prepares is finished without the client's Sync: the engine need not wait for it.
     const alone = !this.#open && this.#status === 'I' && this.#batch.onlyPrepares;
     if (alone) this.#batch.sync();
     return this.#run(alone ? 'alone' : 'flush');
+  }
+
+  /**
+   * Statements that are only parsed. They are with the engine once they are described or bound, which is when it says what is wrong
+   * with them: a client that prepares on one connection while it holds a transaction on another would wait for itself here.
+   */
+  get #isOnlyNamed(): boolean {
+    return !this.#open && this.#status === 'I' && this.#batch.onlyNames;
+  }
+
+  #name(): readonly Uint8Array[] {
+    const batch = this.#batch;
+    this.#batch = new WireBatch();
+    for (const change of batch.changes) this.#prepared.apply(change);
+    return batch.acknowledgements('');
   }
 
   // ---- data of a COPY

@@ -1,5 +1,5 @@
 /**
- * Prepared statements of one client. Its names mean something to it alone: below, each is known by a name made of its content, which
+ * G81. Prepared statements of one client. Its names mean something to it alone: below, each is known by a name made of its content, which
  * is the same for every client and in every engine. Pure.
  */
 import type { StatementClass } from '../../sql/statement-facts.ts';

@@ -31,7 +31,8 @@ const irrelevantToTexts: ReadonlySet<string> = new Set([
 ]);
 
 export class SessionSettings {
-  readonly #initial: WireSettings;
+  /** What the client began with. */
+  readonly initial: WireSettings;
   readonly #reported: ReportedSettings;
   /** Of a server that nobody has changed. */
   readonly #defaults: ReportedSettings;
@@ -42,7 +43,7 @@ export class SessionSettings {
 
   /** @param initial what the client began with. @param reported what it was told then. */
   constructor(initial: WireSettings, reported: ReportedSettings, defaults: ReportedSettings) {
-    this.#initial = initial;
+    this.initial = initial;
     this.#kept = initial;
     this.#current = initial;
     this.#reported = reported;
@@ -52,11 +53,6 @@ export class SessionSettings {
   /** What goes with the next operation. */
   get current(): WireSettings {
     return this.#current;
-  }
-
-  /** What the client began a setting with; undefined where that is the default. */
-  initial(name: string): string | undefined {
-    return this.#initial[name];
   }
 
   /** Plain strings know backslash escapes. */
@@ -77,14 +73,16 @@ export class SessionSettings {
 
   /** All settings are again those that the client began with. @returns what the client has to be told. */
   resetAll(status: WireStatus): readonly Uint8Array[] {
-    const news = this.#change(this.#initial, new Set());
+    const news = this.#change(this.initial, new Set());
     if (status === 'I') this.#kept = this.#current;
     return news;
   }
 
   /** @returns what the client has to be told. */
   answered({ settings, status, ended, told }: SettingsNews): readonly Uint8Array[] {
-    const afterwards = settings ?? (status === 'I' && ended === 'ROLLBACK' ? this.#kept : this.#current);
+    const afterwards =
+      (settings === null ? null : withLowerNames(settings)) ??
+      (status === 'I' && ended === 'ROLLBACK' ? this.#kept : this.#current);
     const news = this.#change(afterwards, told);
     if (status === 'I') this.#kept = this.#current;
     return news;
@@ -103,8 +101,12 @@ export class SessionSettings {
       const lower = name.toLowerCase();
       if (before[lower] === to[lower] || told.has(lower)) return [];
       const now = to[lower];
-      const isInitial = now !== undefined && now === this.#initial[lower];
+      const isInitial = now !== undefined && now === this.initial[lower];
       return [parameterStatus(name, (isInitial ? this.#reported[name] : now) ?? value)];
     });
   }
 }
+
+/** Names as PostgreSQL spells them have capitals; everywhere here they have none. */
+const withLowerNames = (settings: WireSettings): WireSettings =>
+  Object.fromEntries(Object.entries(settings).map(([name, value]) => [name.toLowerCase(), value]));

@@ -49,7 +49,13 @@ const hints: Partial<Record<ErrorCode, string>> = {
   AUTH_SCOPE_MISSING: 'Log in as a user whose access is full.',
 };
 
+/** Where the message is about tokens, which these clients do not have. */
+const messages: Partial<Record<ErrorCode, string>> = {
+  AUTH_SCOPE_MISSING: 'permission denied: the statement writes, and this user may only read',
+};
+
 const known: ReadonlyMap<string, string> = new Map(Object.entries(sqlstates));
+const ownMessages: ReadonlyMap<string, string> = new Map(Object.entries(messages));
 const ownHints: ReadonlyMap<string, string> = new Map(Object.entries(hints));
 
 /** An error of Sextant for a client. Codes without a class of their own are internal errors. */
@@ -59,7 +65,7 @@ export function reportOf({ code, message }: SqlError): Report {
   const text = message.endsWith(action) ? message.slice(0, -action.length).trimEnd() : message;
   return {
     code: known.get(code) ?? 'XX000',
-    message: text === '' ? message : text,
+    message: ownMessages.get(code) ?? (text === '' ? message : text),
     detail: `Sextant's code is ${code}.`,
     hint: ownHints.get(code) ?? action,
   };

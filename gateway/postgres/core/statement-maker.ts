@@ -1,7 +1,7 @@
 /** Makes of a client's texts what the engine is given: names of prepared statements by content, and other words where it has to be. Pure. */
 import { type ParseMessage, parseContent, parseMessage } from '../protocol/core/client-messages.ts';
 import type { Report } from '../protocol/core/server-messages.ts';
-import { nothingText, settingText } from '../sql/core/engine-texts.ts';
+import { nothingText, settingsText } from '../sql/core/engine-texts.ts';
 import { factsOf, type StatementFacts } from '../sql/core/statement-facts.ts';
 import type { ClientStatement } from './prepared-table.ts';
 import { abortedReport } from './reports.ts';
@@ -48,9 +48,10 @@ export class StatementMaker {
         ? { kind: 'statement', statement: this.rollback }
         : { kind: 'refused', report: abortedReport };
     }
-    const { instead } = facts;
-    const given = instead === null ? content : parseContent(this.#textInstead(instead.effect), noTypes);
-    return { kind: 'statement', statement: this.#statement(given, facts) };
+    const other = this.#textInstead(facts);
+    if (other === null) return { kind: 'statement', statement: this.#statement(content, facts) };
+    const given = parseContent(other, noTypes);
+    return { kind: 'statement', statement: this.#statement(given, { ...facts, told: [other] }) };
   }
 
   /** A query for the engine. @param failed as for `make`; the text has to begin with an end of the transaction then. */
@@ -59,17 +60,19 @@ export class StatementMaker {
     statements: readonly StatementFacts[],
     failed: boolean,
   ): { readonly text: string; readonly facts: readonly StatementFacts[] } {
-    const facts = statements.map((statement, at) =>
-      failed && at === 0 ? ({ ...statement, control: 'rollback', told: ['ROLLBACK'] } as const) : statement,
-    );
+    const facts: StatementFacts[] = [];
     let text = '';
     let from = 0;
-    for (const [at, { instead, start, end }] of facts.entries()) {
-      const other =
-        failed && at === 0 ? 'ROLLBACK' : instead === null ? null : this.#textInstead(instead.effect);
-      if (other === null) continue;
-      text += sql.slice(from, start) + other;
-      from = end;
+    for (const [at, statement] of statements.entries()) {
+      const ends = failed && at === 0;
+      const other = ends ? 'ROLLBACK' : this.#textInstead(statement);
+      if (other === null) facts.push(statement);
+      else {
+        // What is told is what runs: those below look in it for what concerns settings.
+        facts.push({ ...statement, told: [other], ...(ends ? { control: 'rollback' } : {}) });
+        text += sql.slice(from, statement.start) + other;
+        from = statement.end;
+      }
     }
     return { text: text + sql.slice(from), facts };
   }
@@ -78,13 +81,22 @@ export class StatementMaker {
   #withoutVain(statement: StatementFacts): StatementFacts {
     const { instead } = statement;
     const isVain =
-      instead?.effect.kind === 'reset' && this.#settings.initial(instead.effect.name) === undefined;
+      instead?.effect.kind === 'reset' && this.#settings.initial[instead.effect.name] === undefined;
     return isVain ? { ...statement, instead: null } : statement;
   }
 
-  #textInstead(effect: NonNullable<StatementFacts['instead']>['effect']): string {
-    if (effect.kind !== 'reset') return nothingText;
-    return settingText(effect.name, this.#settings.initial(effect.name) ?? '');
+  /** What is run in a statement's place; null: itself. */
+  #textInstead({ instead }: Pick<StatementFacts, 'instead'>): string | null {
+    if (instead === null) return null;
+    const { effect } = instead;
+    switch (effect.kind) {
+      case 'reset':
+        return settingsText(false, { [effect.name]: this.#settings.initial[effect.name] ?? '' });
+      case 'resetAll':
+        return settingsText(true, this.#settings.initial);
+      default:
+        return nothingText;
+    }
   }
 
   #statement(content: Uint8Array, facts: Omit<ClientStatement, 'name' | 'parse'>): ClientStatement {

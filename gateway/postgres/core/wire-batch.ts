@@ -65,6 +65,11 @@ export class WireBatch {
     return this.#bytes;
   }
 
+  /** All that it does is to give statements their names, or take them away: no engine has to know. */
+  get onlyNames(): boolean {
+    return this.#parts.every((part) => part === 'parse' || part === 'close');
+  }
+
   /** Nothing in it runs, or leaves anything that a Sync would end. */
   get onlyPrepares(): boolean {
     return this.#parts.every((part) => part === 'parse' || part === 'describeStatement' || part === 'close');

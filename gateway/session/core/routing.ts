@@ -116,9 +116,16 @@ export function mayCommit(operation: SqlOperation, inTransaction: boolean): bool
     if (word === 'BEGIN' || word === 'SAVEPOINT') open = true;
     // A step may be skipped: after a ROLLBACK the next one may be inside the transaction or outside.
     else if (word === 'ROLLBACK') open = false;
-    else if (!open && factsOf(sql).kind !== 'read') return true;
+    else if (!open && mayWrite(operation, sql)) return true;
   }
   return false;
+}
+
+/** PostgreSQL's functions write as they please, so that only a read without any is certain to be one. */
+function mayWrite(operation: SqlOperation, sql: string): boolean {
+  return operation.kind === 'wire'
+    ? operation.class !== 'read' || sql.includes('(')
+    : factsOf(sql).kind !== 'read';
 }
 
 /** Whether an operation begins a transaction and does not end it, as far as its words say. */

@@ -141,6 +141,17 @@ export const defaultServiceLimits: ServiceLimits = {
   agentAnswerMs: 3_000,
 };
 
+/**
+ * What differs where PostgreSQL keeps the databases. An engine takes the memory of a process, so one reads; and its first statement
+ * waits until it has started, so that none is stopped, and none gives up its place, for others that wait.
+ */
+export const postgresServiceLimits: Partial<ServiceLimits> = {
+  readerThreads: 1,
+  branchReaderThreads: 1,
+  slowShareMs: 30_000,
+  readerQueueMs: 30_000,
+};
+
 /** What is wrong with a set of limits, in one sentence, or null. */
 export function serviceLimitsProblem(limits: ServiceLimits): string | null {
   for (const [name, value] of Object.entries(limits)) {

@@ -141,6 +141,11 @@ test('settings that a client begins with come back with RESET, and are gone with
     await client.query("BEGIN; SET TimeZone = 'UTC'");
     await client.query('ROLLBACK');
     expect(await zone()).toBe('Asia/Tokyo');
+    await client.query("BEGIN; SET TimeZone = 'UTC'");
+    expect((await client.query('RESET ALL')).command).toBe('RESET');
+    expect(await zone()).toBe('Asia/Tokyo');
+    await client.query('COMMIT');
+    expect(await zone()).toBe('Asia/Tokyo');
   }, more);
   expect(await codeOf(withClient(async () => undefined, { options: '-c TimeZone=Nowhere/Else' }))).toBe(
     '22023',

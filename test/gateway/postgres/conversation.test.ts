@@ -11,7 +11,6 @@ import {
 } from '../../../gateway/postgres/protocol/core/message-bytes.ts';
 import {
   bindComplete,
-  closeComplete,
   commandComplete,
   errorResponse,
   parseComplete,
@@ -133,31 +132,39 @@ test('a batch goes to the engine at its Sync, under names made of its content', 
 });
 
 test('a statement that was not parsed is none', () => {
-  give(parse('bad', 'SELEC'), parse('later', 'SELECT 1'), sync);
+  give(parse('bad', 'SELEC'), describe('S', 'bad'), parse('later', 'SELECT 1'), sync);
   answer('I', failed, ready('I'));
   give(bind('', 'later'), execute(), sync);
   expect(sent).toBe('E(26000) ZI');
 });
 
 test('a name can be taken again after it was closed, and not before', () => {
-  give(parse('a', 'SELECT 1'), sync);
-  answer('I', parseComplete, ready('I'));
+  expect(give(parse('a', 'SELECT 1'), sync)).toBeNull();
   give(parse('a', 'SELECT 2'), sync);
-  expect(sent).toBe('E(42P05) ZI');
-  give(close('a'), parse('a', 'SELECT 2'), sync);
-  expect(answer('I', closeComplete, parseComplete, ready('I'))).toBe('3 1 ZI');
+  expect(sent).toBe('1 ZI E(42P05) ZI');
+  expect(give(close('a'), parse('a', 'SELECT 2'), sync)).toBeNull();
+  expect(sent).toBe('1 ZI E(42P05) ZI 3 1 ZI');
   expect(give(bind('', 'a'), execute(), sync)?.statements).toEqual(['SELECT 2']);
 });
 
 test('the unnamed statement is replaced by the next, and gone after a query', () => {
   give(parse('', 'SELECT 1'), sync);
-  answer('I', parseComplete, ready('I'));
   give(parse('', 'SELECT 2'), sync);
-  answer('I', parseComplete, ready('I'));
   give(query('SELECT 3'));
   answer('I', commandComplete('SELECT 1'), ready('I'));
   give(bind('', ''), sync);
-  expect(sent).toBe('E(26000) ZI');
+  expect(sent).toBe('1 ZI 1 ZI E(26000) ZI');
+});
+
+test('who only parses waits for no engine, and hears what is wrong with a statement once it is used', () => {
+  expect(give(parse('a', 'SELEC'), flush)).toBeNull();
+  expect(give(sync)).toBeNull();
+  expect(sent).toBe('1 ZI');
+  const run = give(describe('S', 'a'), sync);
+  expect(run?.prepared.map(({ name }) => name.slice(0, 2))).toEqual(['c_']);
+  expect(answer('I', failed, ready('I'))).toBe('E(22012) ZI');
+  inTransaction();
+  expect(typesOf(give(parse('b', 'SELECT 1'), sync))).toBe('PS');
 });
 
 test('what only prepares does not keep the engine until the Sync comes', () => {
@@ -268,19 +275,17 @@ test('bounds are told by name, with a way out', () => {
   });
   for (const name of ['a', 'b', 'c']) {
     give(parse(name, `SELECT ${name}`), sync);
-    answer('I', parseComplete, ready('I'));
   }
   give(parse('d', 'SELECT d'), sync);
-  expect(sent).toBe('E(54000) ZI');
+  expect(sent).toBe('1 ZI 1 ZI 1 ZI E(54000) ZI');
 });
 
 test('DISCARD ALL and DEALLOCATE touch nobody else, and are answered as if they had run', () => {
   give(parse('a', 'SELECT 1'), sync);
-  answer('I', parseComplete, ready('I'));
   expect(queriesOf(give(query('DISCARD ALL')))[0]).not.toContain('DISCARD');
   expect(answer('I', commandComplete('DO'), ready('I'))).toBe('C(DISCARD ALL) ZI');
   give(bind('', 'a'), sync);
-  expect(sent).toBe('E(26000) ZI');
+  expect(sent).toBe('1 ZI E(26000) ZI');
   inTransaction();
   expect(queriesOf(give(query('DISCARD ALL')))[0]).toContain("E'25001'");
 });
@@ -317,7 +322,6 @@ const lost = { ok: false, error: { code: 'SEXTANT_TRANSACTION_ABORTED', message:
 
 test('while its transaction is lost a client runs nothing but its end (G82)', () => {
   give(parse('end', 'COMMIT'), parse('more', 'INSERT INTO t VALUES (1)'), sync);
-  answer('I', parseComplete, parseComplete, ready('I'));
   inTransaction();
   give(query('INSERT INTO t VALUES (1)'));
   expect(told(client.answered(lost, false))).toBe('E(40001) ZE');

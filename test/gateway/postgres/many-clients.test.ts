@@ -36,13 +36,12 @@ const steps: readonly ((client: pg.Client, id: number, round: number) => Promise
     expect(rows).toEqual([{ me: id }]);
   },
   async (client, id, round) => {
-    // The same name everywhere, with a text of each client's own.
-    const { rows } = await client.query({
-      name: 'mine',
-      text: `SELECT $1::int + ${id} AS sum`,
-      values: [round],
-    });
-    expect(rows).toEqual([{ sum: id + round }]);
+    // The same name everywhere, with a text of each client's own; the second time it is there already.
+    for (const more of [0, 1]) {
+      const values = [round + more];
+      const { rows } = await client.query({ name: 'mine', text: `SELECT $1::int + ${id} AS sum`, values });
+      expect(rows).toEqual([{ sum: id + round + more }]);
+    }
   },
   async (client, id) => {
     const { rows } = await client.query('SELECT $1::text AS text, repeat($1::text, 500) AS long', [

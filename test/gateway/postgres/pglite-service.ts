@@ -45,8 +45,7 @@ export function messagesIn(bytes: Uint8Array): readonly SeenMessage[] {
 
 const changesSettings = (operation: WireOperation, answer: readonly SeenMessage[]): boolean =>
   answer.some(
-    ({ type, body }) =>
-      type === 'C' && /^(?:SET|RESET|DISCARD|ROLLBACK|COMMIT)/.test(new BodyReader(body).text()),
+    ({ type, body }) => type === 'C' && /^(?:SET|RESET|DISCARD ALL)/.test(new BodyReader(body).text()),
   ) || Buffer.from(operation.messages).includes('set_config');
 
 export class PGliteService implements WireService {
@@ -141,7 +140,10 @@ export class PGliteService implements WireService {
     session.autocommit = status === 'I';
     this.#pinned = status === 'I' ? null : session;
     let settings: WireSettings | null = null;
-    if (changesSettings(operation, answer) && (status === 'I' || status === 'T')) {
+    session.touched ||= changesSettings(operation, answer);
+    // Inside of a transaction the backend has them; at its end they are told.
+    if (session.touched && status === 'I') {
+      session.touched = false;
       settings = await this.#settings();
       this.#lastSettings = settings;
     }
@@ -194,7 +196,7 @@ export class PGliteService implements WireService {
   }
 
   async #settings(): Promise<WireSettings> {
-    const sql = "SELECT lower(name), setting FROM pg_settings WHERE source = 'session'";
+    const sql = "SELECT name, setting FROM pg_settings WHERE source = 'session'";
     const rows = messagesIn(await this.#raw(queryMessage(sql))).filter(({ type }) => type === 'D');
     const value = (from: BodyReader): string => new TextDecoder().decode(from.bytes(from.int32()));
     return Object.fromEntries(
@@ -213,6 +215,7 @@ export class PGliteService implements WireService {
 class Session implements WireSession {
   readonly #service: PGliteService;
   autocommit = true;
+  touched = false;
   closed = false;
   lost: SqlError | null = null;
   #cancel: (() => void) | null = null;

@@ -103,11 +103,13 @@ test.each([
   [['SELECT 1'], false, false, false],
   [['UPDATE t SET a = 1'], false, true, false],
   [['UPDATE t SET a = 1'], true, false, false],
+  [['SELECT f()'], false, true, false],
   [['COMMIT'], true, true, false],
   [['BEGIN'], false, false, true],
   [['BEGIN', 'UPDATE t SET a = 1', 'COMMIT'], false, true, false],
 ])('%j in a transaction (%s) may commit: %s, leaves one open: %s', (statements, inside, commits, leaves) => {
-  const operation = wire(statements, { class: 'write' });
+  const reads = statements.every((sql) => sql.startsWith('SELECT'));
+  const operation = wire(statements, { class: reads ? 'read' : 'write' });
   expect(mayCommit(operation, inside)).toBe(commits);
   expect(leavesTransaction(operation)).toBe(leaves);
 });

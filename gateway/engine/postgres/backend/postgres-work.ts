@@ -23,6 +23,9 @@ import { nobody } from './served-pages.ts';
 const readOnlyState = '25006';
 const readOnly = sqlError('SEXTANT_READ_ONLY', 'This gateway reads; the statement must run at the writer.');
 
+/** A thread that has somebody waiting shows so often that it lives. */
+const beatMs = 1_000;
+
 interface Session extends RunnerSession {
   readonly id: number;
   /** Why the transaction the client believes in is gone; told until the client ends it. */
@@ -93,6 +96,7 @@ export class PostgresWork implements DeskWork {
 
   tick(): number | null {
     const now = performance.now();
+    this.desk.shared.beat();
     const { late, evict } = this.turns.expire(now);
     for (const { operation, holderAgeMs } of late)
       if (operation !== null) this.refuse(operation, this.waited(holderAgeMs));
@@ -103,6 +107,8 @@ export class PostgresWork implements DeskWork {
     const deadline = this.turns.nextDeadline();
     const wakes = [
       deadline === null ? null : deadline - performance.now(),
+      // Who waits for a session that keeps the backend, or for its start, waits for a thread that lives.
+      this.turns.isIdle ? null : beatMs,
       // While nobody comes, one thing follows another; whoever comes waits for one of them at most.
       this.served.wantsIdle && this.turns.isIdle ? this.usedAtMs + idleMs - performance.now() : null,
     ].filter((wake) => wake !== null);

@@ -22,7 +22,12 @@ export function failingText({ code, message, detail, hint }: Report): string {
   return `DO LANGUAGE plpgsql $sextant$BEGIN RAISE EXCEPTION USING ${options.join(', ')}; END$sextant$`;
 }
 
-/** Gives a setting a value for the session, and answers nothing. */
-export function settingText(name: string, value: string): string {
-  return `DO LANGUAGE plpgsql $sextant$BEGIN PERFORM pg_catalog.set_config(${literal(name)}, ${literal(value)}, false); END$sextant$`;
+/** Gives settings their values for the session, after all others have their defaults or not, and answers nothing. */
+export function settingsText(resetsAll: boolean, settings: Readonly<Record<string, string>>): string {
+  const sets = Object.entries(settings).map(
+    ([name, value]) => `PERFORM pg_catalog.set_config(${literal(name)}, ${literal(value)}, false);`,
+  );
+  const body = [...(resetsAll ? ['RESET ALL;'] : []), ...sets].join(' ');
+  // A comment is enough for those who look for changes of settings in the text.
+  return `DO LANGUAGE plpgsql $sextant$BEGIN ${body} END /* set_config */$sextant$`;
 }

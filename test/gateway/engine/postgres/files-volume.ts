@@ -75,7 +75,8 @@ const u32 = (bytes: Uint8Array, at: number): number =>
   new DataView(bytes.buffer, bytes.byteOffset).getUint32(at, false);
 
 /**
- * What is wrong with the pages of a volume of files: one used twice, used and free, free and lost, or a last one that is free.
+ * What is wrong with the pages of a volume of files: one used twice, used and free, free and lost, a last one that is free, or a file
+ * without a name or with two.
  * Reads the bytes as the headers of the core's files describe them, with nothing of its code.
  */
 export function pageTroubles(pages: Pick<FilePages, 'read'>): readonly string[] {
@@ -127,11 +128,31 @@ export function pageTroubles(pages: Pick<FilePages, 'read'>): readonly string[] 
       ino = u32(bytes, at + 8);
     }
   }
+  const named = new Map<number, number>([[1, 1]]);
+  const names = (bytes: Uint8Array, at: number): void => {
+    const blocks = u32(bytes, at + 4) / 4096;
+    if (blocks > 10) throw new Error('a directory of a test is shorter');
+    for (let block = 0; block < blocks; block++) {
+      const slots = read(u32(bytes, at + 16 + 4 * block));
+      for (let slot = 0; slot < 4096; ) {
+        const length = slots[slot + 4] ?? 0;
+        const ino = u32(slots, slot);
+        if (length > 0) named.set(ino, (named.get(ino) ?? 0) + 1);
+        slot += Math.max(Math.ceil((5 + length) / 32), 1) * 32;
+      }
+    }
+  };
+  for (let ino = 1; ino < inodes; ino++) {
+    const { bytes, at } = inodeAt(ino);
+    if (u32(bytes, at) >>> 28 === 4) names(bytes, at);
+  }
   for (let ino = 1; ino < inodes; ino++) {
     const { bytes, at } = inodeAt(ino);
     const used = u32(bytes, at) >>> 16 !== 0;
-    const named = (bytes[at + 3] ?? 0) === 1;
-    if (listed.has(ino) !== !(used && named)) troubles.push(`inode ${ino} is lost, or listed and in use`);
+    const linked = (bytes[at + 3] ?? 0) === 1;
+    if (listed.has(ino) !== !(used && linked)) troubles.push(`inode ${ino} is lost, or listed and in use`);
+    const times = named.get(ino) ?? 0;
+    if (times !== (used && linked ? 1 : 0)) troubles.push(`inode ${ino} has ${times} names`);
     if (used) blocksOf(bytes, at, `inode ${ino}`);
   }
   for (let group = 0; group * 32_768 + 1 <= end; group++)

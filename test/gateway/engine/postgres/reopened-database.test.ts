@@ -3,6 +3,8 @@
  * that call.
  */
 import { expect, test } from 'vitest';
+import { PageUnavailable } from '../../../../gateway/engine/postgres/core/file-error.ts';
+import { sqlError } from '../../../../gateway/sql/errors.ts';
 import type { PageNo } from '../../../../storage/redo/ids.ts';
 import { FilesVolume, pageTroubles } from './files-volume.ts';
 import { newDatabase, type OpenDatabase, openDatabase } from './pglite-on-volume.ts';
@@ -211,4 +213,39 @@ test('a commit of one row is one write to WAL: at the median less than 256 bytes
   expect(median(({ bytes }) => bytes)).toBeLessThan(256);
   expect(median(({ pages }) => pages)).toBe(1);
   await db.close();
+}, 60_000);
+
+test('a sort that does not fit in memory spills, and that is no redo', async () => {
+  const volume = await newDatabase();
+  const { db } = await openDatabase(volume, ['shared_buffers=16MB']);
+  await db.exec("SET work_mem = '64kB'");
+  volume.publish();
+  const { rows } = await db.query<{ 'QUERY PLAN': string }>(
+    'EXPLAIN (ANALYZE, COSTS OFF) SELECT md5(g::text) FROM generate_series(1, 50000) g ORDER BY 1',
+  );
+  expect(rows.map((row) => row['QUERY PLAN']).join('\n')).toMatch(/Sort Method: external merge +Disk/);
+  expect(volume.publish().changes).toEqual([]);
+  await db.close();
+}, 60_000);
+
+test('a page that storage does not give ends the call, and is told although PGlite’s own class tells nothing (G86)', async () => {
+  const volume = await newDatabase();
+  const filled = await openDatabase(volume, ['shared_buffers=16MB']);
+  await filled.db.exec(
+    "CREATE TABLE t AS SELECT g AS id, repeat('x', 100) AS filler FROM generate_series(1, 5000) g",
+  );
+  await filled.db.exec('CHECKPOINT');
+  volume.publish();
+  const reopened = new FilesVolume(volume.image());
+  const { db, mounted } = await openDatabase(reopened, ['shared_buffers=16MB']);
+  const lost = new PageUnavailable(sqlError('SEXTANT_STORAGE_UNAVAILABLE', 'no node answers'));
+  reopened.cache.get = () => {
+    throw lost;
+  };
+  const answer = await db.query('SELECT count(*) FROM t').then(
+    ({ rows }) => rows,
+    () => [],
+  );
+  expect(answer).toEqual([]);
+  expect(mounted.takeFault()).toBe(lost);
 }, 60_000);

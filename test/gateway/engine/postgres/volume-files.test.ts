@@ -147,6 +147,34 @@ describe('files in the pages of a volume', () => {
     expect(pageTroubles(reopened.set)).toEqual([]);
   });
 
+  test('of several files that are unlinked and open each goes when it is closed, in any order (G84)', () => {
+    const { volume, files } = formatted();
+    const before = volume.pages;
+    const inodes = ['a', 'b', 'c', 'd'].map((name) => {
+      const ino = files.create(rootIno, name, file);
+      files.write(ino, bytes(5_000, 1), 0, 5_000, 0);
+      files.hold(ino);
+      files.unlink(rootIno, name);
+      return ino;
+    });
+    for (const index of [1, 3, 0, 2]) {
+      files.release(inodes[index] ?? 0);
+      volume.publish();
+      expect(pageTroubles(volume.set)).toEqual([]);
+    }
+    expect(volume.pages).toBe(before);
+  });
+
+  test('a directory in which names come and go stays as long as it is', () => {
+    const { files } = formatted();
+    for (let at = 0; at < 400; at++) {
+      files.create(rootIno, `${at}`, file);
+      if (at >= 100) files.unlink(rootIno, `${at - 100}`);
+    }
+    expect(files.list(rootIno)).toHaveLength(100);
+    expect(files.stat(rootIno).size).toBe(4_096);
+  });
+
   test('the volume ends at its last page in use, and what lay beyond is gone from storage', () => {
     const { volume, files } = formatted();
     const first = files.create(rootIno, 'first', file);
@@ -318,6 +346,8 @@ type Act =
       readonly value: number;
     }
   | { readonly kind: 'truncate'; readonly path: string; readonly size: number }
+  | { readonly kind: 'hold'; readonly path: string }
+  | { readonly kind: 'release' }
   | { readonly kind: 'publish' }
   | { readonly kind: 'reopen' };
 
@@ -343,7 +373,8 @@ const act: fc.Arbitrary<Act> = fc.oneof(
     }),
   },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('truncate'), path, size: position }) },
-  fc.constantFrom<Act>({ kind: 'publish' }, { kind: 'publish' }, { kind: 'reopen' }),
+  fc.record({ kind: fc.constant('hold'), path }),
+  fc.constantFrom<Act>({ kind: 'release' }, { kind: 'publish' }, { kind: 'publish' }, { kind: 'reopen' }),
 );
 
 const parentOf = (at: string): string => at.split('/').slice(0, -1).join('/');
@@ -354,7 +385,7 @@ const childrenOf = (model: Model, at: string): readonly string[] =>
 
 /** What the act does to the map. @returns whether it is one that can be done */
 function inModel(model: Model, done: Act): boolean {
-  if (done.kind === 'publish' || done.kind === 'reopen') return true;
+  if (!('path' in done)) return true;
   const now = model.get(done.path);
   switch (done.kind) {
     case 'create':
@@ -402,7 +433,7 @@ function inModel(model: Model, done: Act): boolean {
 }
 
 function inFiles(files: VolumeFiles, done: Act): void {
-  if (done.kind === 'publish' || done.kind === 'reopen') return;
+  if (!('path' in done)) return;
   const parent = files.resolve(parentOf(done.path));
   const name = nameOf(done.path);
   switch (done.kind) {
@@ -463,15 +494,24 @@ describe('whatever is done', () => {
           inFiles(files, made);
         }
         volume.publish();
+        let held: number[] = [];
         let published: Model = new Map(model);
         for (const one of acts) {
-          if (one.kind === 'publish') {
+          if (one.kind === 'hold') {
+            if (!model.has(one.path)) continue;
+            held.push(files.resolve(one.path));
+            files.hold(held.at(-1) ?? 0);
+          } else if (one.kind === 'release') {
+            const ino = held.shift();
+            if (ino !== undefined) files.release(ino);
+          } else if (one.kind === 'publish') {
             volume.publish();
             published = new Map(model);
             expect(pageTroubles({ read: (page) => volume.stored.get(page) ?? null })).toEqual([]);
           } else if (one.kind === 'reopen') {
             volume = new FilesVolume(volume.image());
             files = new VolumeFiles(volume.set);
+            held = [];
             model = new Map(published);
             sameAs(files, model);
           } else {
@@ -488,8 +528,10 @@ describe('whatever is done', () => {
         volume.publish();
         const again = new FilesVolume(volume.image());
         sameAs(new VolumeFiles(again.set), model);
+        for (const ino of held) files.release(ino);
+        expect(pageTroubles(volume.set)).toEqual([]);
       }),
-      { numRuns: 100 },
+      { numRuns: 60 },
     );
-  });
+  }, 120_000);
 });

@@ -1,0 +1,43 @@
+/** The part of a gateway that PostgreSQL clients connect to, where PostgreSQL keeps the databases. */
+import { parseAddress } from '../../storage/index.ts';
+import { type PostgresServer, startPostgresServer } from '../postgres/postgres-server.ts';
+import { type GatewaySetup, GatewayStartError } from './setup.ts';
+import type { SqlPart } from './start-sql.ts';
+
+export interface PostgresPart extends Pick<PostgresServer, 'counts' | 'close'> {
+  /** Where others reach it. */
+  readonly reachedAt: string;
+}
+
+/** Of the engine, as `SELECT version()` says there. */
+const postgresVersion = '18.7';
+/** What drivers are told: they look at the first word, and know by it what the server understands. */
+const serverVersion = (version: string): string => `${postgresVersion} (Sextant ${version})`;
+
+/** Resolves when it listens; null where SQLite keeps the databases. @throws GatewayStartError saying what is in the way. */
+export async function startPostgresPart(
+  { config, options }: GatewaySetup,
+  { service }: SqlPart,
+): Promise<PostgresPart | null> {
+  const { postgres, tls } = config;
+  if (postgres === undefined) return null;
+  const listen = parseAddress(postgres.listen);
+  if (listen === undefined)
+    throw new GatewayStartError(`postgres.listen: ${postgres.listen} is not host:port`);
+  try {
+    const server = await startPostgresServer({
+      service,
+      listen,
+      tls: tls ?? null,
+      users: postgres.users ?? null,
+      log: options.log,
+      version: serverVersion(options.version),
+    });
+    const { address, port } = server.address;
+    const reachedAt = postgres.advertise ?? `${address.includes(':') ? `[${address}]` : address}:${port}`;
+    options.log.info({ address: reachedAt }, 'PostgreSQL clients are taken');
+    return { reachedAt, counts: () => server.counts(), close: () => server.close() };
+  } catch (error) {
+    throw new GatewayStartError(`postgres: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
