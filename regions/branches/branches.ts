@@ -128,11 +128,12 @@ export async function removeBranch(
 
 /** Where the branch leaves, or why it cannot. */
 async function placeOf(
-  { at, from }: BranchCreate,
+  { name: wanted, at, from }: BranchCreate,
   record: ControlRecord,
   { source, locate }: BranchesOptions,
 ): Promise<{ readonly parent: Epoch; readonly forkLsn: Lsn } | Extract<BranchAnswer, { kind: 'refused' }>> {
   const no = (code: string, message: string) => ({ kind: 'refused', code, message }) as const;
+  const called = branchName(wanted);
   const known: readonly BranchName[] = [mainBranch, ...branchesOf(record).map(({ name }) => name)];
   const name = known.find((one) => one === from);
   if (name === undefined) return no('NO_BRANCH', noBranchReason(record, from));
@@ -148,13 +149,13 @@ async function placeOf(
   const upTo = wish?.kind === 'lsn' ? wish.lsn : vdl;
   const beyond = placeProblem(upTo, name, held);
   if (beyond !== null) return no(beyond.code, beyond.reason);
-  if (wish === null) return { parent: parentAt(vdl, held), forkLsn: vdl };
+  if (wish === null) return { parent: parentAt(vdl, called, held), forkLsn: vdl };
   const found = await locate({ head, upTo, atUs: wish.kind === 'time' ? wish.us : null });
   if (found.kind === 'unavailable')
     return no('PLACE_UNKNOWN', `what ${at} means cannot be told: ${found.reason}`);
   const below = placeProblem(found.lsn, name, held);
   if (below !== null) return no(below.code, below.reason);
-  return { parent: parentAt(found.lsn, held), forkLsn: found.lsn };
+  return { parent: parentAt(found.lsn, called, held), forkLsn: found.lsn };
 }
 
 /** @returns why the nodes of this region do not have the fork; null when four have. */

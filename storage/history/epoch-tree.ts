@@ -65,6 +65,7 @@ export const forkSchema = z
 export class EpochTree {
   private readonly forks = new Map<Epoch, Fork>();
   private readonly paths = new Map<Epoch, readonly PathStep[]>();
+  private readonly origins = new Map<Epoch, Epoch>();
 
   constructor(forks: readonly Fork[] = []) {
     for (const fork of [...forks].sort((a, b) => ascending(a.epoch, b.epoch))) {
@@ -122,6 +123,24 @@ export class EpochTree {
     for (const fork of this.forks.values())
       if (fork.branch === branch && fork.epoch > head) head = fork.epoch;
     return head;
+  }
+
+  /**
+   * The epoch with which the line of history of `candidate` began. One line is what a branch writes from when it is made until it is
+   * deleted: its name may be used again, also for a branch that comes from it.
+   */
+  originOf(candidate: Epoch): Epoch {
+    const known = this.origins.get(candidate);
+    if (known !== undefined) return known;
+    let origin = candidate;
+    for (let fork = this.forks.get(candidate); fork !== undefined; ) {
+      const parent = this.forks.get(fork.parent);
+      if (parent?.branch !== fork.branch) break;
+      fork = parent;
+      origin = fork.epoch;
+    }
+    if (this.has(candidate)) this.origins.set(candidate, origin);
+    return origin;
   }
 
   /**

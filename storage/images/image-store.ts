@@ -14,7 +14,8 @@ import { genesisEpoch, type Lsn, type PageNo, zeroLsn } from '../redo/ids.ts';
 import type { FillBatch, FillStanding } from './core/fill.ts';
 import { type FoldPoint, type Manifest, runsThrough } from './core/manifest.ts';
 import { type MergeBounds, mergeBounds, mergeBytesPerSecond, nextMerge } from './core/merge-policy.ts';
-import { pageBytes, slotOf } from './core/run-format.ts';
+import { replacedBy } from './core/rot-plan.ts';
+import { pageBytes } from './core/run-format.ts';
 import { MergeCursor } from './core/slot-plan.ts';
 import { type Filled, FillFile } from './fill-file.ts';
 import {
@@ -26,7 +27,8 @@ import {
   type PageSource,
   type PagesFrom,
 } from './image-store-types.ts';
-import { mergedRun, placeOf, runAfter } from './run-chain.ts';
+import { fetchRotten } from './rot-healing.ts';
+import { canMerge, mergedRun, placeOf, runAfter } from './run-chain.ts';
 import type { RunFile, RunPlace, SlotBytes } from './run-file.ts';
 import { type RunParts, type RunWritten, writeRun } from './run-writer.ts';
 import { findImages, type ImagesFound } from './store-opening.ts';
@@ -303,13 +305,20 @@ export class ImageStore {
   }
 
   /**
-   * Fetches rotten pages and writes their runs anew. S12: what comes is believed when it has the CRC-32 of what was stored.
+   * Fetches rotten pages and writes their runs anew. S12: what comes is believed when it has the CRC-32 of what was stored. A version
+   * that nobody has any more goes, where a newer run has another.
    * @returns whether nothing is left to heal.
    */
   async heal(source: PageSource): Promise<boolean> {
     for (const run of this.runs) {
-      await this.fetchRotten(run, source);
-      if (run.rottenCount === 0 && run.wantsRewrite) await this.rewrite([run]);
+      if (this.closed) break;
+      this.counters.rottenHealed += await fetchRotten(() => (this.closed ? [] : this.runs), run, source);
+      const at = this.runs.indexOf(run);
+      if (at < 0 || (run.rottenCount === 0 && !run.wantsRewrite)) continue;
+      const last =
+        run.rottenCount === 0 ? at : replacedBy(this.runs, at, run.rotten(run.entry.pages), this.kept);
+      const inputs = last === null ? [] : this.runs.slice(at, last + 1);
+      if (inputs.length > 0 && canMerge(inputs)) await this.rewrite(inputs);
     }
     return !this.wantsHealing;
   }
@@ -327,7 +336,7 @@ export class ImageStore {
     return this.runs.map(({ entry }) => entry);
   }
 
-  /** The runs that the policy wants to be one; none of those whose pages are rotten. */
+  /** The runs that the policy wants to be one, unless a page that is rotten is wanted for it. */
   private mergeable(): readonly RunFile[] | null {
     const merge = nextMerge(
       this.runs.map((run) => ({ bytes: run.bytes, to: run.entry.to })),
@@ -335,7 +344,7 @@ export class ImageStore {
       this.bounds,
     );
     const inputs = merge === null ? [] : this.runs.slice(merge.first, merge.last + 1);
-    return inputs.length === 0 || inputs.some((run) => run.rottenCount > 0) ? null : inputs;
+    return inputs.length === 0 || !canMerge(inputs) ? null : inputs;
   }
 
   /** Writes neighbours as one run in their place. @returns false when that could not be done. */
@@ -452,21 +461,6 @@ export class ImageStore {
     const gone = this.leaving.map((run) => run.retire('removed'));
     this.leaving = [];
     this.removals = Promise.all([this.removals, ...gone]);
-  }
-
-  private async fetchRotten(run: RunFile, source: PageSource): Promise<void> {
-    const { epoch: head, to, fuzzyTo } = run.entry;
-    while (!this.closed) {
-      const asked = run.rotten(imageStoreBounds.healedAtOnce).map((page) => page as PageNo);
-      if (asked.length === 0) return;
-      const pages = await source({ head, lsn: fuzzyTo ?? to }, asked);
-      const healed = asked.filter((page, at) => {
-        const bytes = pages?.[at] ?? null;
-        return bytes !== null && run.heal(slotOf(run.index.pages, page), bytes);
-      });
-      this.counters.rottenHealed += healed.length;
-      if (healed.length === 0) return;
-    }
   }
 
   private exclusive<T>(change: () => Promise<T>): Promise<T> {

@@ -1,5 +1,6 @@
 /** A chain of runs as readers and merges see it: where a page is. */
 import type { PageNo } from '../redo/ids.ts';
+import { holdsThrough } from './core/rot-plan.ts';
 import { slotOf } from './core/run-format.ts';
 import { isGoneIn, type MergeCursor } from './core/slot-plan.ts';
 import type { RunFile } from './run-file.ts';
@@ -22,6 +23,12 @@ export function placeOf(
   }
   return null;
 }
+
+/** Whether each page that is rotten in one of these neighbours is another one in a newer of them: no merge reads it. */
+export const canMerge = (runs: readonly RunFile[]): boolean =>
+  runs.every((run, at) =>
+    run.rotten(run.rottenCount).every((page) => holdsThrough(runs, at, page) < runs.length - 1),
+  );
 
 /** The run whose file has the lowest number above `file`; null when there is none. */
 export function runAfter(runs: readonly RunFile[], file: number): RunFile | null {

@@ -233,9 +233,9 @@ export class NodeRuntime {
     const { branches, segment, tree } = this.node;
     const others = branches.live.filter((branch) => branch !== branches.main);
     for (const { durable, lowWater } of others) segment.join(durable.head, minLsn(lowWater, durable.vdl));
-    const paths = others.map(({ name }) => ({ branch: name, head: tree.headOf(name) }));
+    const heads = others.map(({ name }) => tree.headOf(name));
     // One that is sealed here and not known has no path yet.
-    this.options.pages.follow(paths.filter(({ head }) => head !== genesisEpoch));
+    this.options.pages.follow(heads.filter((head) => head !== genesisEpoch));
   }
 
   private get foldLimit(): FoldLimit {

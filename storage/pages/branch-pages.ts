@@ -13,7 +13,7 @@ import type { HeldFrame } from '../log/core/held-frames.ts';
 import type { Segment } from '../log/core/segment.ts';
 import type { FrameReader } from '../log/frame-reader.ts';
 import { pause, type Runtime } from '../process/runtime.ts';
-import { type BranchName, type Epoch, type Lsn, mainBranch, maxLsn, zeroLsn } from '../redo/ids.ts';
+import { type Epoch, type Lsn, mainBranch, maxLsn, zeroLsn } from '../redo/ids.ts';
 import { branchLimits } from '../redo/limits.ts';
 import { PageIndex } from './core/page-index.ts';
 import { indexEntries } from './log-index.ts';
@@ -28,15 +28,9 @@ export interface BranchPagesOptions {
   readonly recordsMax?: number;
 }
 
-/** A branch that lives, and the newest path of it. */
-export interface BranchPath {
-  readonly branch: BranchName;
-  readonly head: Epoch;
-}
-
 /** What pages of a branch are made of. */
 export interface BranchSource {
-  /** The youngest branch first. */
+  /** The youngest line first. */
   readonly indexes: readonly PageIndex[];
   /** The end of the run of images that they start from; null to start from the newest images of `main`. */
   readonly imagesAt: Lsn | null;
@@ -53,7 +47,8 @@ interface SharedPart {
 }
 
 interface Entry {
-  readonly branch: BranchName;
+  /** The epoch with which the branch began: a name may be used again on a path that leads through it. */
+  readonly origin: Epoch;
   own: PageIndex;
   /** Every record of the branch that is held here is in `own`. */
   isOwnReady: boolean;
@@ -77,7 +72,8 @@ export class BranchPages {
   readonly counters = { builds: 0 };
   private readonly options: BranchPagesOptions;
   private readonly recordsMax: number;
-  private readonly entries = new Map<BranchName, Entry>();
+  /** By origin. */
+  private readonly entries = new Map<Epoch, Entry>();
   private arrived: { readonly frame: HeldFrame; readonly bytes: Uint8Array }[] = [];
   private arrivedBytes = 0;
   /** No path leaves `main` above this. */
@@ -113,9 +109,10 @@ export class BranchPages {
   }
 
   /** A fork is in the tree from now on. Of a branch that begins with it no record can be held yet. */
-  forked({ branch }: Fork): void {
-    if (branch === mainBranch || this.entries.has(branch)) return;
-    this.add(branch);
+  forked({ epoch, branch }: Fork): void {
+    const origin = this.options.tree.originOf(epoch);
+    if (branch === mainBranch || this.entries.has(origin)) return;
+    this.add(origin);
   }
 
   /** Takes in a frame that is persisted, where it concerns a branch. */
@@ -127,19 +124,18 @@ export class BranchPages {
     if (this.arrivedBytes >= unindexedBytes) this.flush();
   }
 
-  /** Follows the branches that live, and drops what belongs to others. Call now and then. */
-  follow(paths: readonly BranchPath[]): void {
+  /** Follows the newest paths of the branches that live, and drops what belongs to others. Call now and then. */
+  follow(heads: readonly Epoch[]): void {
     this.flush();
-    if (paths.length === 0 && this.entries.size === 0) return;
-    const needed = new Set<BranchName>();
-    for (const { branch, head } of paths) {
-      for (const name of this.namesOn(head)) needed.add(name);
-      const entry = this.entries.get(branch) ?? this.add(branch);
-      entry.head = head;
-    }
-    for (const [name, entry] of this.entries) {
-      if (!needed.has(name)) this.entries.delete(name);
-      else if (!paths.some(({ branch }) => branch === name)) entry.head = null;
+    if (heads.length === 0 && this.entries.size === 0) return;
+    const { tree } = this.options;
+    const living = new Map(heads.map((head) => [tree.originOf(head), head]));
+    const needed = new Set(heads.flatMap((head) => this.linesOn(head)));
+    for (const origin of this.entries.keys()) if (!needed.has(origin)) this.entries.delete(origin);
+    // Those that only others came from are needed, too, and after a start they are known from nothing else.
+    for (const origin of needed) {
+      const entry = this.entries.get(origin) ?? this.add(origin);
+      entry.head = living.get(origin) ?? null;
     }
     this.sharedBelow = zeroLsn;
     for (const entry of this.entries.values()) {
@@ -160,7 +156,7 @@ export class BranchPages {
     this.flush();
     const nowMs = this.options.runtime.nowMs();
     const owns: PageIndex[] = [];
-    const entries = this.namesOn(head).map((name) => this.entries.get(name));
+    const entries = this.linesOn(head).map((origin) => this.entries.get(origin));
     for (const entry of entries) {
       if (entry === undefined) return null;
       entry.readAtMs = nowMs;
@@ -191,13 +187,11 @@ export class BranchPages {
     await this.building;
   }
 
-  private add(branch: BranchName): Entry {
+  private add(origin: Epoch): Entry {
     const { tree, segment } = this.options;
-    const isNew = tree
-      .all()
-      .every((fork) => fork.branch !== branch || segment.framesAbove(fork.epoch, zeroLsn).length === 0);
+    const isNew = this.epochsOf(origin).every((epoch) => segment.framesAbove(epoch, zeroLsn).length === 0);
     const entry: Entry = {
-      branch,
+      origin,
       own: new PageIndex(tree),
       isOwnReady: isNew,
       shared: null,
@@ -205,7 +199,7 @@ export class BranchPages {
       readAtMs: Number.NEGATIVE_INFINITY,
       parkedAtMs: null,
     };
-    this.entries.set(branch, entry);
+    this.entries.set(origin, entry);
     return entry;
   }
 
@@ -215,10 +209,19 @@ export class BranchPages {
     entry.shared = null;
   }
 
-  /** The branches that a path leads through, the youngest first, without `main`. */
-  private namesOn(head: Epoch): readonly BranchName[] {
-    const names = this.options.tree.forksOf(head).map(({ branch }) => branch);
-    return [...new Set(names.reverse())].filter((name) => name !== mainBranch);
+  /** The origins of the branches that a path leads through, the youngest first, without `main`. */
+  private linesOn(head: Epoch): readonly Epoch[] {
+    const { tree } = this.options;
+    const epochs = tree.forksOf(head).map(({ epoch }) => epoch);
+    const origins = epochs.filter((epoch) => this.isOfBranch(epoch)).map((epoch) => tree.originOf(epoch));
+    return [...new Set(origins.reverse())];
+  }
+
+  /** Every epoch of a branch. */
+  private epochsOf(origin: Epoch): readonly Epoch[] {
+    const { tree } = this.options;
+    const epochs = tree.all().map(({ epoch }) => epoch);
+    return epochs.filter((epoch) => tree.originOf(epoch) === origin);
   }
 
   /** Where a path leaves `main`. */
@@ -260,10 +263,9 @@ export class BranchPages {
   private flush(): void {
     const { tree } = this.options;
     for (const { frame, bytes } of this.arrived) {
-      const branch = tree.get(frame.epoch)?.branch ?? mainBranch;
-      const own = this.entries.get(branch);
+      const own = this.entries.get(tree.originOf(frame.epoch));
       if (own !== undefined && !this.isParked(own)) own.own.add(frame, bytes);
-      if (branch !== mainBranch) continue;
+      if (this.isOfBranch(frame.epoch)) continue;
       for (const { shared } of this.entries.values())
         if (shared !== null && frame.base < shared.leaves.lsn) shared.index.add(frame, bytes);
     }
@@ -315,12 +317,10 @@ export class BranchPages {
   }
 
   private async buildOwn(entry: Entry): Promise<boolean> {
-    const { tree, segment } = this.options;
-    const { own } = entry;
-    const goesOn = (): boolean =>
-      !this.closed && entry.own === own && this.entries.get(entry.branch) === entry;
-    for (const { epoch, branch } of tree.all()) {
-      if (branch !== entry.branch) continue;
+    const { segment } = this.options;
+    const { own, origin } = entry;
+    const goesOn = (): boolean => !this.closed && entry.own === own && this.entries.get(origin) === entry;
+    for (const epoch of this.epochsOf(origin)) {
       if (!(await this.read(own, segment.framesAbove(epoch, zeroLsn), goesOn))) return !goesOn();
     }
     entry.isOwnReady = true;
@@ -330,7 +330,7 @@ export class BranchPages {
   private async buildShared(entry: Entry, shared: SharedPart, head: Epoch): Promise<boolean> {
     const { tree, segment } = this.options;
     const goesOn = (): boolean =>
-      !this.closed && entry.shared === shared && this.entries.get(entry.branch) === entry;
+      !this.closed && entry.shared === shared && this.entries.get(entry.origin) === entry;
     for (const { epoch, until } of tree.path(head)) {
       if (this.isOfBranch(epoch) || until <= shared.base.lsn) continue;
       const frames = segment.framesAbove(epoch, shared.base.lsn).filter(({ base }) => base < until);

@@ -17,7 +17,7 @@ import type { Segment } from '../log/core/segment.ts';
 import type { FrameReader } from '../log/frame-reader.ts';
 import { nextTurn, pause, type Runtime } from '../process/runtime.ts';
 import { type Epoch, genesisEpoch, type Lsn, maxLsn, minLsn, type PageNo, zeroLsn } from '../redo/ids.ts';
-import { BranchPages, type BranchPath, type BranchSource } from './branch-pages.ts';
+import { BranchPages, type BranchSource } from './branch-pages.ts';
 import type { PageIndex, PlannedRecord } from './core/page-index.ts';
 import { planOver } from './core/path-plan.ts';
 import { HistoryPages } from './history-pages.ts';
@@ -177,9 +177,9 @@ export class PageReader {
     return readPoint >= told ? source : null;
   }
 
-  /** Follows the branches that live; `main` is followed as it is folded. Call now and then. */
-  follow(paths: readonly BranchPath[]): void {
-    if (!this.closed) this.branches.follow(paths);
+  /** Follows the newest paths of the branches that live; `main` is followed as it is folded. Call now and then. */
+  follow(heads: readonly Epoch[]): void {
+    if (!this.closed) this.branches.follow(heads);
   }
 
   /** Whether there is nothing to index and nothing to fold. */

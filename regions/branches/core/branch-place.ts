@@ -1,5 +1,13 @@
 /** Where a branch leaves: what a person asked for, held against the path that it leaves. */
-import { type Epoch, EpochTree, type Fork, genesisEpoch, type Lsn, zeroLsn } from '../../../storage/core.ts';
+import {
+  type BranchName,
+  type Epoch,
+  EpochTree,
+  type Fork,
+  genesisEpoch,
+  type Lsn,
+  zeroLsn,
+} from '../../../storage/core.ts';
 import type { Held } from '../../control/core/survivors.ts';
 import { type Place, parsePlace } from '../../place/core/place.ts';
 
@@ -48,11 +56,18 @@ export function placeProblem(at: Lsn, from: string, { vdl, floor }: Source): Pla
   );
 }
 
-/** The epoch on the path whose record is the last one at or below `at`: what a branch that leaves there has as its parent. */
-export function parentAt(at: Lsn, { head, forks }: Source): Epoch {
+/**
+ * The epoch that a branch leaves at `at`: that of the path whose record is the last one at or below. An epoch of the same name is one
+ * of a branch that was deleted, and a fork from it would pass for one that goes on with that branch (R70): then it is the next
+ * epoch of the path with another name, which leaves the same log below `at`.
+ */
+export function parentAt(at: Lsn, name: BranchName, { head, forks }: Source): Epoch {
   if (at === zeroLsn) return genesisEpoch;
-  const step = new EpochTree(forks).path(head).find(({ from, until }) => from < at && at <= until);
-  return step?.epoch ?? head;
+  const tree = new EpochTree(forks);
+  const step = tree.path(head).find(({ from, until }) => from < at && at <= until);
+  const along = tree.forksOf(head);
+  const other = along.find(({ epoch, branch }) => epoch >= (step?.epoch ?? head) && branch !== name);
+  return other?.epoch ?? head;
 }
 
 function refused(code: string, reason: string): PlaceRefusal {

@@ -182,7 +182,7 @@ export class Branches {
     const names = new Set(live.map(({ head }) => this.tree.get(head)?.branch));
     for (const branch of this.all) {
       if (branch === this.main) continue;
-      branch.isLive = names.has(branch.name) || this.originOf(branch) > knownTo;
+      branch.isLive = names.has(branch.name) || this.tree.originOf(this.tree.headOf(branch.name)) > knownTo;
     }
     return live.every(({ head }) => this.tree.has(head));
   }
@@ -193,16 +193,6 @@ export class Branches {
       branch === this.main ? [] : [branch.durable.head, this.tree.headOf(branch.name)],
     );
     return [...new Set(heads.filter((head) => head !== genesisEpoch))];
-  }
-
-  /** The epoch with which a branch began, the last time that somebody began one of this name; genesis when none is in the tree. */
-  private originOf({ name }: Branch): Epoch {
-    for (let at = this.tree.get(this.tree.headOf(name)); at !== undefined; ) {
-      const parent = this.tree.get(at.parent);
-      if (parent?.branch !== name) return at.epoch;
-      at = parent;
-    }
-    return genesisEpoch;
   }
 
   private ancestorsOf(head: Epoch): readonly Branch[] {

@@ -12,6 +12,7 @@ import type { Branch } from '../../../regions/control/core/branch-list.ts';
 import { initialControlRecord } from '../../../regions/control/core/control-record.ts';
 import { branchStatuses, mainStatus } from '../../../regions/status/core/branch-status.ts';
 import type { RegionReport } from '../../../regions/status/core/report.ts';
+import { EpochTree, endOfTime } from '../../../storage/history/epoch-tree.ts';
 import { branchName, epoch, lsn, mainBranch, nodeId, regionId } from '../../../storage/redo/ids.ts';
 
 const dev = branchName('dev');
@@ -35,7 +36,27 @@ test.each<[number, number]>([
   [501, 4],
   [900, 4],
 ])('a branch at %i has as its parent the epoch whose record is the last one there', (at, parent) => {
-  expect(parentAt(lsn(at), source)).toBe(parent);
+  expect(parentAt(lsn(at), dev, source)).toBe(parent);
+});
+
+test('a branch does not leave an epoch of its own name, which is that of one that was deleted, but the next above', () => {
+  const forks = [
+    fork(1, 0, 0),
+    { ...fork(2, 1, 300), branch: dev },
+    { ...fork(3, 2, 500), branch: dev },
+    { ...fork(4, 3, 600), branch: branchName('qa') },
+  ];
+  const held: Source = { head: epoch(4), forks, vdl: lsn(900), floor: lsn(0) };
+  const parents = [300, 301, 500, 600, 601].map((at) => parentAt(lsn(at), dev, held));
+  expect(parents).toEqual([1, 4, 4, 4, 4]);
+  expect(parentAt(lsn(600), branchName('other'), held)).toBe(3);
+  const tree = new EpochTree([...forks, { ...fork(5, 4, 400), branch: dev }]);
+  expect(tree.originOf(epoch(5))).toBe(5);
+  expect(tree.path(epoch(5)).map(({ epoch: step, until }) => [step, until])).toEqual([
+    [1, 300],
+    [2, 400],
+    [5, endOfTime],
+  ]);
 });
 
 test.each<[number, string | null]>([

@@ -378,14 +378,16 @@ class Deployment {
     return [...this.destroyed].filter((address) => live.includes(this.fleet.host(address).region));
   }
 
-  /** Whether a disk holds everything that is durable in its region, whatever its node believes. */
+  /** Whether a disk holds everything that is durable in its region, and images as they were written, whatever its node believes. */
   private holdsAll(address: Address): boolean {
     const { newest, points } = this.witness;
     const host = this.fleet.host(address);
     const point = points.get(host.region);
     // A path that is not known yet will be soon.
     if (point === undefined || !newest?.forks.some(({ epoch }) => epoch === point.epoch)) return false;
-    return completeTo(readDisk(host.disk), newest.forks, point.epoch) >= point.vdl;
+    const copy = readDisk(host.disk);
+    // A whole log makes up for no image: the peers drop theirs where four disks have images (S19).
+    return copy.areImagesWhole && completeTo(copy, newest.forks, point.epoch) >= point.vdl;
   }
 
   private repaired(address: Address): void {

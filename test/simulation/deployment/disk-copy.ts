@@ -6,7 +6,7 @@ import { crc32 } from 'node:zlib';
 import { z } from 'zod';
 import { EpochTree, type Fork } from '../../../storage/history/epoch-tree.ts';
 import { type Floor, floorOn, floorSchema, noFloor } from '../../../storage/history/floor.ts';
-import { parseManifest } from '../../../storage/images/core/manifest.ts';
+import { chainOf, parseManifest, type RunEntry } from '../../../storage/images/core/manifest.ts';
 import {
   decodeFooter,
   decodeIndex,
@@ -34,6 +34,7 @@ import { type ScannedFrame, scanLog } from './log-scan.ts';
 
 /** Images that were found whole. */
 type Run = {
+  readonly entry: RunEntry;
   readonly at: Floor;
   readonly fuzzyTo: Lsn;
   readonly pages: ReadonlyMap<PageNo, Uint8Array>;
@@ -47,10 +48,12 @@ export type DiskCopy = {
   readonly forks: ReadonlySet<number>;
   /** A chain, up to the first run that is not whole. */
   readonly runs: readonly Run[];
+  /** Whether `runs` are all that the manifest names. */
+  readonly areImagesWhole: boolean;
 };
 
 export function readDisk(disk: Disk): DiskCopy {
-  return { frames: durableFrames(disk), ...stateOf(disk), runs: runsOf(disk) };
+  return { frames: durableFrames(disk), ...stateOf(disk), ...imagesIn(disk) };
 }
 
 /** The frames of a log that a loss of power would leave. */
@@ -138,11 +141,12 @@ export const keyOf = ({ file, offset }: FramePosition): string => `${file}/${off
 const durableBytes = (disk: Disk, name: string): Uint8Array =>
   disk.read(name).subarray(0, disk.durableBytes(name));
 
-/** Of a file that holds a line about itself and a body; undefined where it cannot be read. */
+/** Of a file that holds a line about itself and a body; undefined where that is not what was written. */
 function bodyOf(disk: Disk, name: string): unknown {
-  const [, body] = Buffer.from(durableBytes(disk, name)).toString('utf8').split('\n');
+  const [line = '', body = ''] = Buffer.from(durableBytes(disk, name)).toString('utf8').split('\n');
   try {
-    return JSON.parse(body ?? '');
+    const { crc32: written } = JSON.parse(line.slice(0, line.lastIndexOf(' ')));
+    return written === crc32(body) ? JSON.parse(body) : undefined;
   } catch {
     return undefined;
   }
@@ -159,19 +163,32 @@ function stateOf(disk: Disk): Pick<DiskCopy, 'floor' | 'forks'> {
   return { floor, forks: new Set(forks.map(({ epoch }) => epoch)) };
 }
 
-function runsOf(disk: Disk): readonly Run[] {
-  const manifest = parseManifest(bodyOf(disk, `${dataDir}/images/manifest`));
+const imagesDir = `${dataDir}/images/`;
+
+/** Those that the manifest names. Where that has rotted, those that a start would find, which makes it anew of what is there. */
+function imagesIn(disk: Disk): Pick<DiskCopy, 'runs' | 'areImagesWhole'> {
+  const names = disk.files().filter((name) => name.startsWith(imagesDir));
+  if (!names.includes(`${imagesDir}manifest`)) return { runs: [], areImagesWhole: true };
+  const manifest = parseManifest(bodyOf(disk, `${imagesDir}manifest`));
+  if (manifest.kind === 'bad') {
+    const found = names.filter((name) => name.endsWith('.run')).map((name) => readRun(disk, name));
+    const whole = found.filter((run) => run !== null);
+    const chain = chainOf(whole.map(({ entry }) => entry));
+    const runs = chain.flatMap((entry) => whole.find((run) => run.entry === entry) ?? []);
+    return { runs, areImagesWhole: whole.length === found.length };
+  }
   const runs: Run[] = [];
-  for (const { file } of manifest.kind === 'ok' ? manifest.value.runs : []) {
-    const run = readRun(durableBytes(disk, `${dataDir}/images/${String(file).padStart(10, '0')}.run`));
+  for (const { file } of manifest.value.runs) {
+    const run = readRun(disk, `${imagesDir}${String(file).padStart(10, '0')}.run`);
     if (run === null) break;
     runs.push(run);
   }
-  return runs;
+  return { runs, areImagesWhole: runs.length === manifest.value.runs.length };
 }
 
 /** Null unless every byte is what was written. */
-function readRun(bytes: Uint8Array): Run | null {
+function readRun(disk: Disk, name: string): Run | null {
+  const bytes = durableBytes(disk, name);
   const read = decodeFooter(bytes.subarray(-footerBytes), bytes.length);
   if (read.kind === 'bad') return null;
   const { footer } = read;
@@ -183,5 +200,6 @@ function readRun(bytes: Uint8Array): Run | null {
     if (crc32(image) !== index.crcs[slot]) return null;
     pages.set(pageNo(page), image);
   }
-  return { at: { epoch: footer.epoch, lsn: footer.to }, fuzzyTo: footer.fuzzyTo ?? zeroLsn, pages };
+  const entry = { ...footer, file: Number.parseInt(name.slice(imagesDir.length), 10) };
+  return { entry, at: { epoch: footer.epoch, lsn: footer.to }, fuzzyTo: footer.fuzzyTo ?? zeroLsn, pages };
 }

@@ -17,7 +17,7 @@ describe('a region', { retry: 0 }, () => {
   );
 
   it('sees log files sealed, and what rots in them found and brought back', slow, async () => {
-    const { sealed, rotFound, rotHealed } = await allWell(rottingLogs, seedsTo(6));
+    const { sealed, rotFound, rotHealed } = await allWell(rottingLogs, [...seedsTo(6), 10]);
     expect(sealed).toBeGreaterThan(20);
     expect(rotFound).toBeGreaterThan(2);
     expect(rotHealed).toBeGreaterThan(2);

@@ -88,6 +88,14 @@ describe('a path through the history tree', () => {
     expect(tree.visible(epoch(head), lsn(readPoint), { epoch: epoch(of), lsn: lsn(at) })).toBe(expected);
   });
 
+  it('begins with the reign that began the branch, and not with an older branch of that name', () => {
+    const again = new EpochTree([...forks, fork(6, 5, 90, branchName('other')), fork(7, 6, 95, clone)]);
+    const origins = [0, 1, 2, 3, 4, 5, 6, 7, 8].map((head) => again.originOf(epoch(head)));
+    expect(origins).toEqual([0, 1, 1, 1, 1, 5, 6, 7, 8]);
+    again.add(fork(8, 7, 99, clone));
+    expect(again.originOf(epoch(8))).toBe(7);
+  });
+
   it('leaves out epochs in which nothing was written', () => {
     const idle = new EpochTree([fork(1, 0, 0), fork(2, 1, 100), fork(3, 2, 100), fork(4, 3, 100)]);
     expect(pathOf(idle, 4)).toEqual([

@@ -276,7 +276,8 @@ describe('rot (S12)', () => {
     expect(await store.heal(() => Promise.resolve([image(7)]))).toBe(false);
     expect(await store.heal(() => Promise.resolve([null]))).toBe(false);
     const healed = await store.heal((at, pages) => {
-      expect([at, pages]).toEqual([{ head: 1, lsn: 10 }, [1]]);
+      // No newer run has another version: peers are asked for the newest place, which is above their floors.
+      expect([at, pages]).toEqual([{ head: 2, lsn: 30 }, [1]]);
       return Promise.resolve([image(1)]);
     });
     expect([healed, store.rotten, store.wantsHealing]).toEqual([true, 0, false]);
@@ -284,6 +285,51 @@ describe('rot (S12)', () => {
     expect(store.boundaries).toEqual([10, 20, 30]);
     disk.crash();
     expect(await versions(await open(disk))).toEqual([1, 2, 3, 3, 0, 0, 0, 0, 2]);
+  });
+
+  it('a version is asked for where it ends; one that nobody has any more goes with a merge, and holds up none', async () => {
+    const disk = new MemoryDisk();
+    const store = await three(disk);
+    for (const page of [0, 1, 2]) disk.rot(runFiles(disk)[0] ?? '', 4096 * page);
+    expect((await versions(store, lsn(10))).slice(0, 4)).toEqual(['bad', 'bad', 'bad', 0]);
+    const asked: unknown[] = [];
+    const nobody = (at: unknown, pages: readonly PageNo[]) => {
+      asked.push([at, pages]);
+      return Promise.resolve(null);
+    };
+    expect(await store.heal(nobody)).toBe(false);
+    expect(asked).toEqual([
+      [{ head: 1, lsn: 10 }, [2]],
+      [{ head: 1, lsn: 20 }, [3]],
+      [{ head: 2, lsn: 30 }, [1]],
+    ]);
+    const newest = (at: { readonly lsn: Lsn }, pages: readonly PageNo[]) =>
+      Promise.resolve(at.lsn < 30 ? null : pages.map(() => image(1)));
+    expect([await store.heal(newest), store.rotten, store.runCount]).toEqual([false, 2, 3]);
+    store.keep([lsn(20)]);
+    expect([await store.heal(nobody), store.rotten, store.runCount]).toEqual([false, 2, 3]);
+    expect(store.wantsMerge).toBe(false);
+    store.keep([]);
+    expect([await store.heal(nobody), store.rotten, store.boundaries]).toEqual([true, 0, [30]]);
+    expect(await versions(store)).toEqual([1, 2, 3, 3, 0, 0, 0, 0, 2]);
+    disk.crash();
+    expect(await versions(await open(disk))).toEqual([1, 2, 3, 3, 0, 0, 0, 0, 2]);
+  });
+
+  it('a merge goes on whose newer runs have other versions of what has rotted', async () => {
+    const disk = new MemoryDisk();
+    const store = await open(disk);
+    store.keep([lsn(20), lsn(30)]);
+    const pages = (version: number, ...of: number[]): Pages => new Map(of.map((page) => [page, version]));
+    await append(store, 1, 10, pages(1, 1, 2));
+    await append(store, 1, 20, pages(2, 2));
+    await append(store, 1, 30, pages(3, 1));
+    disk.rot(runFiles(disk)[0] ?? '', 4096);
+    expect((await versions(store, lsn(10))).slice(0, 2)).toEqual([1, 'bad']);
+    expect(store.wantsMerge).toBe(true);
+    expect(await store.merge()).toBe(true);
+    expect([store.rotten, store.boundaries]).toEqual([0, [20, 30]]);
+    expect((await versions(store, lsn(20))).slice(0, 2)).toEqual([1, 2]);
   });
 
   it('a block that cannot be read takes no neighbour with it', async () => {

@@ -13,6 +13,7 @@ import {
   mergeBytesPerSecond,
   nextMerge,
 } from '../../../storage/images/core/merge-policy.ts';
+import { holdsThrough, replacedBy } from '../../../storage/images/core/rot-plan.ts';
 import {
   decodeFooter,
   decodeIndex,
@@ -184,6 +185,43 @@ describe('which runs are merged', () => {
     expect(mergeBytesPerSecond(2, true)).toBe(bytesPerSecondBusy);
     expect(mergeBytesPerSecond(runsMax + 1, true)).toBe(bytesPerSecond);
     expect(mergeBytesPerSecond(2 * runsMax + 1, true)).toBe(Number.POSITIVE_INFINITY);
+  });
+});
+
+describe('a page that has rotted', () => {
+  const chain = [
+    { to: 10, pages: [1, 2, 3, 9], endsAt: null },
+    { to: 20, pages: [2], endsAt: null },
+    { to: 30, pages: [3], endsAt: 5 },
+    { to: 40, pages: [2], endsAt: null },
+  ].map(({ to, pages, endsAt }) => ({
+    index: { pages: Uint32Array.from(pages) },
+    entry: { to: lsn(to), endsAt },
+  }));
+
+  it.each([
+    [0, 1, 3],
+    [0, 2, 0],
+    [0, 3, 1],
+    [0, 9, 1],
+    [1, 2, 2],
+    [2, 3, 3],
+    [3, 2, 3],
+  ])('in run %i, page %i, is told up to the end of run %i', (at, page, last) => {
+    expect(holdsThrough(chain, at, page)).toBe(last);
+  });
+
+  it.each<[number, number[], number[], number | null]>([
+    [0, [2], [], 1],
+    [0, [2, 3, 9], [], 2],
+    [0, [1, 2], [], null],
+    [0, [2], [10], null],
+    [0, [3], [20], null],
+    [0, [3], [30], 2],
+    [1, [2], [], 3],
+    [3, [2], [], null],
+  ])('run %i with pages %j is merged, with %j kept, through run %s', (at, pages, kept, last) => {
+    expect(replacedBy(chain, at, pages, new Set(kept))).toBe(last);
   });
 });
 

@@ -9,10 +9,10 @@ afterEach(() => Bench.closeAll());
 const dev = branchName('dev');
 const grandchild = branchName('grandchild');
 
-/** Follows `dev` and what is above it until nothing is left to be read. */
-async function follow(bench: Bench, ...paths: readonly (readonly [typeof dev, number])[]): Promise<void> {
+/** Follows the branches that live until nothing is left to be read. */
+async function follow(bench: Bench, ...heads: readonly number[]): Promise<void> {
   for (let round = 0; round < 2; round++) {
-    bench.reader.follow(paths.map(([branch, head]) => ({ branch, head: epoch(head) })));
+    bench.reader.follow(heads.map(epoch));
     await bench.reader.branches.settled();
   }
 }
@@ -57,7 +57,7 @@ describe('S35: pages of a branch', () => {
 
   it('are not searched for when main has been folded beyond where the branch left it', async () => {
     const { bench, branch, main, end } = await branched();
-    await follow(bench, [dev, 2]);
+    await follow(bench, 2);
     await bench.fold(1, end);
     expect(bench.reader.folder.point.lsn).toBe(end);
     expect(await searches(bench, 2, branch)).toBe(0);
@@ -68,13 +68,13 @@ describe('S35: pages of a branch', () => {
     const { bench, branch, end } = await branched();
     await bench.fold(1, end);
     expect(await searches(bench, 2, branch)).toBeGreaterThan(0);
-    await follow(bench, [dev, 2]);
+    await follow(bench, 2);
     expect(await searches(bench, 2, branch)).toBe(0);
   });
 
   it('start from images that no merge takes away while the branch lives', async () => {
     const { bench, branch, main, end } = await branched();
-    await follow(bench, [dev, 2]);
+    await follow(bench, 2);
     const [base] = bench.reader.branches.bases;
     expect(base).toBeGreaterThan(zeroLsn);
     let at = bench.write(1, end, main, 0);
@@ -95,10 +95,10 @@ describe('S35: pages of a branch', () => {
   it('are found from lower images when those they started from are gone', async () => {
     const { bench, branch, end } = await branched();
     await bench.fold(1, end);
-    await follow(bench, [dev, 2]);
+    await follow(bench, 2);
     await bench.images.dropAbove(zeroLsn);
     expect(await searches(bench, 2, branch)).toBeGreaterThan(0);
-    await follow(bench, [dev, 2]);
+    await follow(bench, 2);
     expect(bench.reader.branches.bases).toEqual([zeroLsn]);
     expect(await searches(bench, 2, branch)).toBe(0);
   });
@@ -114,7 +114,7 @@ describe('S35: pages of a branch', () => {
     bench.fork(1, 0, zeroLsn);
     const forkLsn = bench.write(1, imagesAt, main, 30);
     bench.fork(2, 1, forkLsn, dev);
-    await follow(bench, [dev, 2]);
+    await follow(bench, 2);
 
     const at = { epoch: epoch(1), lsn: imagesAt };
     const filled = [...pages].map(([page, bytes]) => ({ page, bytes })).sort((a, b) => a.page - b.page);
@@ -127,7 +127,7 @@ describe('S35: pages of a branch', () => {
     expect(branch.versions.at(-1)?.lsn).toBe(end);
     const from = branch.versions.findIndex((version) => version.lsn >= forkLsn);
     await bench.matches(2, branch, from);
-    await follow(bench, [dev, 2]);
+    await follow(bench, 2);
     bench.images.keep(bench.reader.branches.bases);
     await bench.fold(1, bench.write(1, forkLsn, main, 40));
     expect(bench.reader.folder.point.lsn).toBeGreaterThan(forkLsn);
@@ -151,13 +151,13 @@ describe('S35: pages of a branch', () => {
     const branch = main.branchAt(forkLsn, 3);
     bench.write(2, forkLsn, branch, 20);
     expect(await searches(bench, 2, branch)).toBeGreaterThan(0);
-    await follow(bench, [dev, 2]);
+    await follow(bench, 2);
     expect(await searches(bench, 2, branch)).toBe(0);
   });
 
   it('are those of every reign over the branch, of its rewind, and of a branch of it', async () => {
     const { bench, branch, end } = await branched();
-    await follow(bench, [dev, 2]);
+    await follow(bench, 2);
     await bench.fold(1, end);
     const rewoundAt = branch.versions[25]?.lsn ?? lsn(0);
     bench.fork(3, 2, rewoundAt, dev);
@@ -169,7 +169,7 @@ describe('S35: pages of a branch', () => {
     bench.fork(5, 3, rewoundEnd, dev);
     const next = rewound.branchAt(rewoundEnd, 6);
     bench.write(5, rewoundEnd, next, 20);
-    await follow(bench, [dev, 5], [grandchild, 4]);
+    await follow(bench, 5, 4);
     for (const [head, reference] of [
       [2, branch],
       [3, rewound],
@@ -178,8 +178,26 @@ describe('S35: pages of a branch', () => {
     ] as const)
       expect([head, await searches(bench, head, reference)]).toEqual([head, 0]);
     // The branch it came from is deleted, and what it lies on stays.
-    await follow(bench, [grandchild, 4]);
+    await follow(bench, 4);
     expect(await searches(bench, 4, child)).toBe(0);
+  });
+
+  it('are those of its own path where that leads through a branch of the same name, which was deleted', async () => {
+    const { bench, branch, end } = await branched();
+    const forkLsn = branch.versions[20]?.lsn ?? lsn(0);
+    bench.fork(3, 2, forkLsn, grandchild);
+    const child = branch.branchAt(forkLsn, 5);
+    const childEnd = bench.write(3, forkLsn, child, 20);
+    await follow(bench, 2, 3);
+    bench.fork(4, 3, childEnd, dev);
+    const again = child.branchAt(childEnd, 6);
+    bench.write(4, childEnd, again, 20);
+    await follow(bench, 3, 4);
+    expect(await searches(bench, 4, again)).toBe(0);
+    await bench.fold(1, end);
+    await bench.crash({ head: 1, lsn: end }, 0, () => undefined);
+    await follow(bench, 4);
+    expect(await searches(bench, 4, again)).toBe(0);
   });
 
   it('are the same after a start, while its log is being read and afterwards', async () => {
@@ -187,18 +205,18 @@ describe('S35: pages of a branch', () => {
     await bench.fold(1, end);
     await bench.crash({ head: 1, lsn: end }, 0, () => undefined);
     expect(await searches(bench, 2, branch)).toBeGreaterThan(0);
-    await follow(bench, [dev, 2]);
+    await follow(bench, 2);
     expect(await searches(bench, 2, branch)).toBe(0);
     bench.reader.branches.reset();
     expect(await searches(bench, 2, branch)).toBeGreaterThan(0);
-    await follow(bench, [dev, 2]);
+    await follow(bench, 2);
     expect(await searches(bench, 2, branch)).toBe(0);
   });
 
   it('hold up no other index: records of branches are not kept with those of main', async () => {
     const { bench, end } = await branched();
     await bench.fold(1, end);
-    await follow(bench, [dev, 2]);
+    await follow(bench, 2);
     expect(bench.index.recordCount).toBe(0);
     expect(bench.reader.branches.recordCount).toBeGreaterThan(0);
   });
@@ -216,14 +234,13 @@ it('keeps the indexes of the branches that are read, when there is not room for 
     bench.fork(2 + at, 1, forkLsn, name);
     return main.branchAt(forkLsn, at);
   });
-  const paths = names.map((name, at) => [name, 2 + at] as const);
   await bench.fold(1, bench.write(1, forkLsn, main, 20));
   const [first = main, ...others] = references;
   bench.write(2, forkLsn, first, 30);
-  await follow(bench, ...paths);
+  await follow(bench, 2, 3, 4);
   expect(await searches(bench, 2, first)).toBe(0);
   for (const [at, reference] of others.entries()) bench.write(3 + at, forkLsn, reference, 30);
-  await follow(bench, ...paths);
+  await follow(bench, 2, 3, 4);
   expect(bench.reader.branches.recordCount).toBeLessThanOrEqual(250);
   expect(await searches(bench, 2, first)).toBe(0);
   for (const [at, reference] of references.entries()) await bench.matches(2 + at, reference);
@@ -242,17 +259,33 @@ it('equals a reference in any order of writes, forks, folds and starts', { timeo
       const at = dice.pick(heads);
       const [main] = heads;
       if (main === undefined) throw new Error('main is there');
-      const kind = dice.pick(['write', 'write', 'write', 'fold', 'follow', 'start', 'branch', 'rewind']);
+      const acts = [
+        'write',
+        'write',
+        'write',
+        'fold',
+        'follow',
+        'start',
+        'branch',
+        'branch',
+        'rewind',
+        'delete',
+      ];
+      const kind = dice.pick(acts);
       if (kind === 'write') at.end = bench.write(at.head, at.end, at.pages, 1 + dice.below(12));
       else if (kind === 'fold')
         await bench.fold(1, dice.pick([main.end, ...main.pages.versions.map(({ lsn: cpl }) => cpl)]));
-      else if (kind === 'follow')
-        await follow(bench, ...heads.slice(1).map(({ branch, head }) => [branch, head] as const));
+      else if (kind === 'follow') await follow(bench, ...heads.slice(1).map(({ head }) => head));
+      else if (kind === 'delete' && at !== main) heads.splice(heads.indexOf(at), 1);
       else if (kind === 'start') await bench.crash({ head: 1, lsn: main.end }, dice.next(), () => undefined);
       else if (kind === 'branch' && at.pages.versions.length > 0 && heads.length < 6) {
         const from = dice.pick(at.pages.versions).lsn;
         allotted += 1;
-        const branch = branchName(`b${allotted}`);
+        // Names of branches that were deleted are used again.
+        const free = ['b1', 'b2', 'b3', 'b4', 'b5'].filter(
+          (name) => !heads.some((one) => one.branch === name),
+        );
+        const branch = branchName(dice.pick(free));
         bench.fork(allotted, at.head, from, branch);
         heads.push({ branch, head: allotted, end: from, pages: at.pages.branchAt(from, allotted) });
       } else if (kind === 'rewind' && at !== main && at.pages.versions.length > 0) {
