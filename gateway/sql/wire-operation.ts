@@ -14,6 +14,8 @@ export interface WirePrepared {
   readonly name: string;
   /** The whole Parse message that makes it. */
   readonly parse: Uint8Array;
+  /** The client has only just prepared it: an engine that has one of the name parses it anew, for tables may have changed since. */
+  readonly fresh: boolean;
 }
 
 /** Whole messages of a client, up to where it waits for an answer. */
