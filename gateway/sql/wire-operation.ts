@@ -35,6 +35,8 @@ export interface WireOperation {
   readonly settings: WireSettings;
   /** A reading engine has to show this much; left out, whatever it shows. */
   readonly atLeast?: Lsn;
+  /** The writer is elsewhere and may run it: a reading engine that began anew lately sends it away rather than begin anew for it. */
+  readonly mayMove?: boolean;
 }
 
 export const wireStatuses = ['I', 'T', 'E', 'B'] as const;

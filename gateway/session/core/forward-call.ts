@@ -275,8 +275,8 @@ export function encodeCall(call: ForwardCall): Uint8Array {
   return Buffer.from(wireJson({ ...parts, [readOnly ? 'reading' : 'operation']: wire }));
 }
 
-/** What `atLeast` says is about engines that read; the writer shows everything. */
-const wireMessages = ({ atLeast: _, ...operation }: WireOperation): object => ({
+/** What `atLeast` and `mayMove` say is about engines that read; the writer shows everything. */
+const wireMessages = ({ atLeast: _, mayMove: _mayMove, ...operation }: WireOperation): object => ({
   ...operation,
   messages: encodeBase64(operation.messages),
   prepared: operation.prepared.map(({ name, parse, fresh }) => ({ name, parse: encodeBase64(parse), fresh })),

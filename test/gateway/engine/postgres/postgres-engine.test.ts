@@ -190,6 +190,7 @@ describe('a reader of a PostgreSQL database', () => {
     await one.sql('INSERT INTO t9 VALUES (2)');
     read.engine.apply(Buffer.concat(volume.frames.slice(at)), volume.durable);
     expect(await count()).toBe('T D[1] C[SELECT 1] Z[I]');
+    expect(await count({ atLeast: volume.durable, mayMove: true })).toBe('(SEXTANT_READ_ONLY)');
     expect(await count({ atLeast: volume.durable })).toBe('T D[2] C[SELECT 1] Z[I]');
     expect(other.last?.seenLsn).toBe(volume.durable);
     expect(volume.end).toBe(one.last?.seenLsn);
