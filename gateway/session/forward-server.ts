@@ -24,7 +24,7 @@ import {
 import { failureOf } from './core/outcomes.ts';
 import { type PeerAnswer, PeerLiveness } from './core/peer-liveness.ts';
 import { writeRefused } from './core/read-only.ts';
-import { classOfOperation } from './core/routing.ts';
+import { classAtWriter, classOfOperation } from './core/routing.ts';
 import type { ServiceLimits } from './core/service-limits.ts';
 import type { Database, DatabaseDirectory } from './database.ts';
 import { type LocalAnswer, type LocalPlace, LocalSession } from './local-session.ts';
@@ -355,10 +355,13 @@ export class ForwardServer {
     const { tracer, volume, watch } = database;
     const context = span?.context ?? null;
     const trace = tracer.engineTrace(context);
-    const { operation } = call;
+    // Who asks here wants no less than everything, and PostgreSQL's reading engines stay at a point of their own.
+    const atLeast = volume.pointFor('global');
+    const operation = call.operation.kind === 'wire' ? { ...call.operation, atLeast } : call.operation;
     let { state } = call;
     // G40: a reading thread cannot write, whatever the words of the operation are.
-    let where: LocalPlace = !call.readOnly && classOfOperation(operation) === 'write' ? 'writer' : 'reader';
+    const isWrite = !call.readOnly && classAtWriter(operation, classOfOperation(operation)) === 'write';
+    let where: LocalPlace = isWrite ? 'writer' : 'reader';
     for (;;) {
       const idle = session.place === 'idle';
       if (idle && where === 'writer' && volume.reign !== null) await volume.reign.room(limits.writeWaitMs);

@@ -37,6 +37,7 @@ import {
   classOfOperation,
   leavesTransaction,
   mayCommit,
+  opensReadTransaction,
   route,
 } from './core/routing.ts';
 import type { ServiceLimits } from './core/service-limits.ts';
@@ -71,6 +72,8 @@ export class GatewaySession extends OperationSession {
   /** What the stream has of its own; read by who takes it elsewhere. */
   state: StreamState;
   private readonly marks: StreamBookmark;
+  /** How much of the volume the read that was begun last has to see, by its consistency. */
+  private readsAt: Lsn = zeroLsn;
   private closed = false;
 
   constructor(database: Database, services: SessionServices, onClose: () => void) {
@@ -168,7 +171,8 @@ export class GatewaySession extends OperationSession {
     const { needed } = this.marks;
     if (needed === null) return null;
     if (kind === 'write') return volume.reign?.hasRoom === true ? 'writer' : null;
-    return volume.covers(maxLsn(needed, volume.pointFor(this.state.readPreference))) ? 'reader' : null;
+    this.readsAt = maxLsn(needed, volume.pointFor(this.state.readPreference));
+    return volume.covers(this.readsAt) ? 'reader' : null;
   }
 
   /** Tries until there is an answer, or nobody has patience left. @param first how an attempt before this ended. */
@@ -272,13 +276,22 @@ export class GatewaySession extends OperationSession {
     request.trail?.ranHere();
     const trace = this.database.tracer.engineTrace(request.span?.context ?? null);
     const { operation } = request;
-    const placed = operation.kind === 'wire' ? { ...operation, atLeast: this.leastShown } : operation;
-    this.local.run(placed, where, trace, this.state, done);
+    this.local.run(this.placed(operation), where, trace, this.state, done);
   }
 
-  /** What a reading engine has to show: at the writer everything acknowledged, elsewhere what this client has seen. */
-  private get leastShown(): Lsn {
-    return maxLsn(this.marks.least, this.database.volume.reign?.readPoint ?? zeroLsn);
+  /** A PostgreSQL engine that reads stays at a point of its own: it is told how much it has to show. */
+  private placed(operation: SqlOperation): SqlOperation {
+    if (operation.kind !== 'wire') return operation;
+    const { volume } = this.database;
+    // Beside the writer's engine nothing that was acknowledged is left out.
+    const acknowledged = volume.reign?.readPoint ?? zeroLsn;
+    const isEventual = this.state.readPreference === 'eventual';
+    const written = isEventual ? zeroLsn : maxLsn(volume.writtenLsn, acknowledged);
+    const mayMove =
+      !this.services.readOnly &&
+      this.database.watch.place() === 'elsewhere' &&
+      !opensReadTransaction(operation);
+    return { ...operation, atLeast: [written, this.readsAt].reduce(maxLsn, this.marks.least), mayMove };
   }
 
   /** What follows from the engine's answer. @param idle the stream had to go on nowhere in particular. */
@@ -339,7 +352,8 @@ export class GatewaySession extends OperationSession {
           : answer({ ok: false, error: watch.reason() });
       needed = point;
     }
-    const reached = volume.reached(maxLsn(needed, shown.lsn), limits.readWaitMs);
+    this.readsAt = maxLsn(needed, shown.lsn);
+    const reached = volume.reached(this.readsAt, limits.readWaitMs);
     const ready = reached === true || (await reached);
     if (reached !== true || preference === 'global') {
       metrics.readWaited(preference, monotonicMs() - startMs);

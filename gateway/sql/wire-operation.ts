@@ -14,6 +14,8 @@ export interface WirePrepared {
   readonly name: string;
   /** The whole Parse message that makes it. */
   readonly parse: Uint8Array;
+  /** The client has only just prepared it: an engine that has one of the name parses it anew, for tables may have changed since. */
+  readonly fresh: boolean;
 }
 
 /** Whole messages of a client, up to where it waits for an answer. */
@@ -33,6 +35,8 @@ export interface WireOperation {
   readonly settings: WireSettings;
   /** A reading engine has to show this much; left out, whatever it shows. */
   readonly atLeast?: Lsn;
+  /** The writer is elsewhere and may run it: a reading engine that began anew lately sends it away rather than begin anew for it. */
+  readonly mayMove?: boolean;
 }
 
 export const wireStatuses = ['I', 'T', 'E', 'B'] as const;

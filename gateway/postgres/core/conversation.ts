@@ -64,6 +64,8 @@ export class Conversation {
   readonly #limits: ConversationLimits;
   readonly #settings: SessionSettings;
   readonly #prepared: PreparedTable;
+  /** Statements of `#prepared` that no engine has parsed since the client has prepared them. */
+  readonly #unparsed = new WeakSet<ClientStatement>();
   readonly #portals = new Map<string, ClientStatement>();
   readonly #maker: StatementMaker;
   #mode: 'messages' | 'skip' = 'messages';
@@ -171,6 +173,7 @@ export class Conversation {
       const told = tell(...batch.acknowledgements('ROLLBACK'), ...news);
       return this.#after(told, finish, 'I', false);
     }
+    for (const statement of batch.uses) this.#unparsed.delete(statement);
     const read = readAnswer(value.messages, batch);
     for (const change of read.changes) this.#prepared.apply(change);
     const news = [...this.#settings.answered({ ...value, ...read, settings: value.settings })];
@@ -365,7 +368,10 @@ export class Conversation {
   #name(): readonly Uint8Array[] {
     const batch = this.#batch;
     this.#batch = new WireBatch();
-    for (const change of batch.changes) this.#prepared.apply(change);
+    for (const change of batch.changes) {
+      this.#prepared.apply(change);
+      if (change.ack === '1') this.#unparsed.add(change.statement);
+    }
     return batch.acknowledgements('');
   }
 
@@ -396,7 +402,7 @@ export class Conversation {
     this.#batch = new WireBatch();
     this.#begun ||= batch.begins;
     this.#running = { batch, finish };
-    return { ...nothing, run: batch.operation(this.#settings.current) };
+    return { ...nothing, run: batch.operation(this.#settings.current, this.#unparsed) };
   }
 
   /** Ends a transaction that the session below takes for the client's. */

@@ -6,7 +6,7 @@ import type { StatementClass } from '../../sql/statement-facts.ts';
 import type { WirePrepared } from '../../sql/wire-operation.ts';
 import type { Control, CopyFacts, StatementFacts } from '../sql/core/statement-facts.ts';
 
-export interface ClientStatement extends WirePrepared {
+export interface ClientStatement extends Omit<WirePrepared, 'fresh'> {
   readonly class: StatementClass;
   readonly told: readonly string[];
   readonly control: Control | null;

@@ -22,7 +22,6 @@ export interface SettingsNews {
 const irrelevantToTexts: ReadonlySet<string> = new Set([
   'application_name',
   'client_min_messages',
-  'search_path',
   'statement_timeout',
   'lock_timeout',
   'idle_in_transaction_session_timeout',

@@ -142,11 +142,20 @@ export class WireBatch {
     this.#bytes += message.length;
   }
 
-  operation(settings: WireSettings): WireOperation {
+  /** Statements that were prepared before and are used here. */
+  get uses(): Iterable<ClientStatement> {
+    return this.#prepared.values();
+  }
+
+  /** @param unparsed statements that no engine has parsed since the client has prepared them */
+  operation(settings: WireSettings, unparsed: Pick<WeakSet<ClientStatement>, 'has'>): WireOperation {
     return {
       kind: 'wire',
       messages: concatBytes(this.#messages),
-      prepared: [...this.#prepared.values()].map(({ name, parse }) => ({ name, parse })),
+      prepared: [...this.#prepared.values()].map((statement) => {
+        const { name, parse } = statement;
+        return { name, parse, fresh: unparsed.has(statement) };
+      }),
       statements: this.#told,
       class: this.#class,
       settings,

@@ -146,7 +146,7 @@ const operationSchema = z.discriminatedUnion('kind', [
   z.object({
     kind: z.literal('wire'),
     messages: bytesSchema,
-    prepared: z.array(z.object({ name: z.string().max(63), parse: bytesSchema })),
+    prepared: z.array(z.object({ name: z.string().max(63), parse: bytesSchema, fresh: z.boolean() })),
     statements: z.array(z.string()),
     class: z.enum(['read', 'write', 'unclear']),
     settings: wireSettingsSchema,
@@ -275,11 +275,11 @@ export function encodeCall(call: ForwardCall): Uint8Array {
   return Buffer.from(wireJson({ ...parts, [readOnly ? 'reading' : 'operation']: wire }));
 }
 
-/** What `atLeast` says is about engines that read; the writer shows everything. */
-const wireMessages = ({ atLeast: _, ...operation }: WireOperation): object => ({
+/** What `atLeast` and `mayMove` say is about engines that read; the writer shows everything. */
+const wireMessages = ({ atLeast: _, mayMove: _mayMove, ...operation }: WireOperation): object => ({
   ...operation,
   messages: encodeBase64(operation.messages),
-  prepared: operation.prepared.map(({ name, parse }) => ({ name, parse: encodeBase64(parse) })),
+  prepared: operation.prepared.map(({ name, parse, fresh }) => ({ name, parse: encodeBase64(parse), fresh })),
 });
 
 export function decodeCall(bytes: Uint8Array): Decoded<ForwardCall> {

@@ -128,7 +128,32 @@ test('a batch goes to the engine at its Sync, under names made of its content', 
   expect(readBind(bound?.body ?? nothing).statement).toBe(name);
   answer('I', parseComplete, bindComplete, commandComplete('SELECT 1'), ready('I'));
   const again = give(bind('', 'mine'), execute(), sync);
-  expect(again?.prepared).toEqual([{ name, parse: parsed?.bytes }]);
+  expect(again?.prepared).toEqual([{ name, parse: parsed?.bytes, fresh: false }]);
+});
+
+test('a statement that no engine was told of is fresh until it has been used', () => {
+  give(parse('mine', 'SELECT 2'), sync);
+  const uses = () => give(bind('', 'mine'), execute(), sync)?.prepared.map(({ fresh }) => fresh);
+  expect(uses()).toEqual([true]);
+  client.answered({ ok: false, error: { code: 'SEXTANT_NO_WRITER', message: 'nobody writes' } }, true);
+  expect(uses()).toEqual([true]);
+  answer('I', bindComplete, commandComplete('SELECT 1'), ready('I'));
+  expect(uses()).toEqual([false]);
+});
+
+test('a text that is prepared under another search_path is another statement', () => {
+  const nameOf = () => {
+    const [parsed] = messagesIn(give(parse('', 'SELECT * FROM t'), bind('', ''), sync)?.messages ?? nothing);
+    answer('I', parseComplete, bindComplete, ready('I'));
+    return readParse(parsed?.body ?? nothing).name;
+  };
+  const before = nameOf();
+  expect(nameOf()).toBe(before);
+  give(query('SET search_path = tenant'));
+  const settings = { timezone: 'Asia/Tokyo', search_path: 'tenant' };
+  const messages = concatBytes([commandComplete('SET'), ready('I')]);
+  client.answered({ ok: true, value: { messages, status: 'I', settings } }, true);
+  expect(nameOf()).not.toBe(before);
 });
 
 test('a statement that was not parsed is none', () => {

@@ -28,7 +28,7 @@ function wire(statements: readonly string[], about: Partial<WireOperation> = {})
   return {
     kind: 'wire',
     messages: bytes(81, 0, 255, 10),
-    prepared: [{ name: 's_1', parse: bytes(80, 1) }],
+    prepared: [{ name: 's_1', parse: bytes(80, 1), fresh: true }],
     statements,
     class: 'read',
     settings: { timezone: 'Europe/Paris' },

@@ -105,20 +105,26 @@ export class ServedBackend {
    * Sees to it that the backend runs and shows what an operation needs. @param isFree no session has anything open.
    * @returns why the operation must run elsewhere, or null. @throws what `fail` takes
    */
-  ensure({ atLeast = zeroLsn }: WireOperation, isFree: boolean): SqlError | null {
+  ensure({ atLeast = zeroLsn, mayMove = false }: WireOperation, isFree: boolean): SqlError | null {
     const { backend } = this.use();
-    if (backend.isRunning && isFree && this.isStale(atLeast)) backend.stop();
+    if (backend.isRunning && isFree) {
+      if (this.isDue) backend.stop();
+      else if (this.pages.isBehind && atLeast > this.readPoint) {
+        // Clients that write and read in turn would have it begin anew with every read.
+        if (mayMove) return readOnly;
+        backend.stop();
+      }
+    }
     if (backend.isRunning) return null;
     return this.start();
   }
 
-  private isStale(atLeast: Lsn): boolean {
+  /** Whether a reader begins anew whatever is asked of it. */
+  private get isDue(): boolean {
     if (this.isWriter) return false;
-    if (this.pages.changedBytes >= this.desk.limits.readerChangesBytes) return true;
-    if (!this.pages.isBehind) return false;
-    return (
-      atLeast > this.pages.readPoint || performance.now() - this.shownSinceMs >= this.desk.limits.refreshMs
-    );
+    const { readerChangesBytes, refreshMs } = this.desk.limits;
+    if (this.pages.changedBytes >= readerChangesBytes) return true;
+    return this.pages.isBehind && performance.now() - this.shownSinceMs >= refreshMs;
   }
 
   private start(): SqlError | null {

@@ -59,8 +59,12 @@ export class StatementCache {
   plan(messages: Uint8Array, prepared: readonly WirePrepared[]): PlannedMessages {
     const before: Uint8Array[] = [];
     const expected: Expected[] = [];
-    for (const { name, parse } of prepared) {
-      if (this.touch(name)) continue;
+    for (const { name, parse, fresh } of prepared) {
+      if (!fresh && this.touch(name)) continue;
+      if (this.names.has(name)) {
+        before.push(closeStatement(name));
+        expected.push({ reply: '3', hidden: true, parsed: null, closed: name });
+      }
       before.push(parse);
       expected.push({ reply: '1', hidden: true, parsed: name, closed: null });
     }

@@ -52,17 +52,25 @@ describe('a PostgreSQL database', () => {
   test('shares prepared statements by name, and loses none', async () => {
     const { client } = await writer({ limits: { preparedStatements: 2 } });
     const clients = [client(), client()];
-    const statements = ['a', 'b', 'c', 'd'].map((name) => ({ name, parse: parse(name, `SELECT '${name}'`) }));
+    const statements = ['a', 'b', 'c', 'd'].map((name) => ({
+      name,
+      parse: parse(name, `SELECT '${name}'`),
+      fresh: false,
+    }));
     for (const one of clients)
       for (const { name, parse: text } of statements) {
         expect(await one.send([text, syncMessage])).toBe('1 Z[I]');
         expect(
-          await one.send([bind(name), execute(), syncMessage], { prepared: [{ name, parse: text }] }),
+          await one.send([bind(name), execute(), syncMessage], {
+            prepared: [{ name, parse: text, fresh: false }],
+          }),
         ).toBe(`2 D[${name}] C[SELECT 1] Z[I]`);
       }
     for (const { name, parse: text } of statements)
       expect(
-        await clients[0]?.send([bind(name), execute(), syncMessage], { prepared: [{ name, parse: text }] }),
+        await clients[0]?.send([bind(name), execute(), syncMessage], {
+          prepared: [{ name, parse: text, fresh: false }],
+        }),
       ).toBe(`2 D[${name}] C[SELECT 1] Z[I]`);
     await clients[1]?.sql('DISCARD ALL');
     const [first] = statements;
@@ -71,7 +79,7 @@ describe('a PostgreSQL database', () => {
         prepared: first === undefined ? [] : [first],
       }),
     ).toBe('2 D[a] C[SELECT 1] Z[I]');
-    const broken = { name: 'gone', parse: parse('gone', 'SELECT * FROM nowhere') };
+    const broken = { name: 'gone', parse: parse('gone', 'SELECT * FROM nowhere'), fresh: false };
     expect(await clients[0]?.send([bind('gone'), execute(), syncMessage], { prepared: [broken] })).toBe(
       'E[42P01] Z[I]',
     );
@@ -191,6 +199,7 @@ describe('a reader of a PostgreSQL database', () => {
     await one.sql('INSERT INTO t9 VALUES (2)');
     read.engine.apply(Buffer.concat(volume.frames.slice(at)), volume.durable);
     expect(await count()).toBe('T D[1] C[SELECT 1] Z[I]');
+    expect(await count({ atLeast: volume.durable, mayMove: true })).toBe('(SEXTANT_READ_ONLY)');
     expect(await count({ atLeast: volume.durable })).toBe('T D[2] C[SELECT 1] Z[I]');
     expect(other.last?.seenLsn).toBe(volume.durable);
     expect(volume.end).toBe(one.last?.seenLsn);

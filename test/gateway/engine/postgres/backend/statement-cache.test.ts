@@ -17,7 +17,7 @@ const two = message('2');
 const three = message('3');
 const ready = readyForQuery('I');
 const done = message('C', 'SELECT 1');
-const prepared = (name: string) => ({ name, parse: parse(name, `SELECT '${name}'`) });
+const prepared = (name: string, fresh = false) => ({ name, parse: parse(name, `SELECT '${name}'`), fresh });
 const all = (...parts: readonly Uint8Array[]) => Buffer.concat(parts);
 
 describe('prepared statements', () => {
@@ -30,6 +30,18 @@ describe('prepared statements', () => {
     const second = cache.plan(used, [prepared('a')]);
     expect(types(second.messages)).toBe('BES');
     expect(shown(second.settle(all(two, done, ready)))).toBe('2 C[SELECT 1] Z[I]');
+  });
+
+  test('that are fresh are parsed anew, and the client sees nothing of it', () => {
+    const cache = new StatementCache(10);
+    const used = all(bind('a'), execute(), syncMessage);
+    const first = cache.plan(used, [prepared('a', true)]);
+    expect(types(first.messages)).toBe('PBES');
+    first.settle(all(one, two, done, ready));
+    const second = cache.plan(used, [prepared('a', true)]);
+    expect(types(second.messages)).toBe('CPBES');
+    expect(shown(second.settle(all(three, one, two, done, ready)))).toBe('2 C[SELECT 1] Z[I]');
+    expect(cache.has('a')).toBe(true);
   });
 
   test('that another session parses again are closed first, and the client sees one answer', () => {
