@@ -31,6 +31,7 @@ import {
   unknownFate,
 } from './core/outcomes.ts';
 import { type ReadOnlyReading, readOnlyOperation, writeRefused } from './core/read-only.ts';
+import { preferenceOf } from './core/read-preference.ts';
 import {
   asksForWriter,
   classAtWriter,
@@ -118,14 +119,15 @@ export class GatewaySession extends OperationSession {
     const reading: ReadOnlyReading = readOnly ? readOnlyOperation(given) : { kind: 'run', operation: given };
     const operation = reading.kind === 'run' ? reading.operation : given;
     const span = tracer.begin(context.traceparent);
-    const request: Request = { operation, span, sinceMs: monotonicMs(), attempts: 0, trail: null };
+    const sinceMs = monotonicMs();
+    const request: Request = { operation, span, sinceMs, attempts: 0, least: zeroLsn, trail: null };
     const refused = reading.kind === 'run' ? this.database.begin() : reading.error;
     const answered = (outcome: Outcome): void => {
       if (refused === null) this.database.ended();
       const error = failureOf(outcome);
       request.trail?.ended();
-      metrics.answered(operation, error, monotonicMs() - request.sinceMs);
-      tracer.ended(span, operation, error, this.state.readPreference);
+      metrics.answered(operation, error, monotonicMs() - sinceMs);
+      tracer.ended(span, operation, error, preferenceOf(operation, this.state));
       done(outcome);
     };
     const own = this.marks.pragma(operation);
@@ -142,7 +144,7 @@ export class GatewaySession extends OperationSession {
       return;
     }
     const kind = this.classOf(request.operation);
-    const where = this.runsAtOnce(kind);
+    const where = this.runsAtOnce(request, kind);
     if (where === null) {
       void this.route(request, kind).then(done);
       return;
@@ -161,14 +163,15 @@ export class GatewaySession extends OperationSession {
   }
 
   /** The engine that can take an operation now; null when there is something to wait for first. */
-  private runsAtOnce(kind: StatementClass): LocalPlace | null {
+  private runsAtOnce(request: Request, kind: StatementClass): LocalPlace | null {
     const { watch, volume } = this.database;
     if (this.closed || this.remote !== null || this.local.place !== 'idle' || watch.place() !== 'here')
       return null;
     const { needed } = this.marks;
     if (needed === null) return null;
     if (kind === 'write') return volume.reign?.hasRoom === true ? 'writer' : null;
-    return volume.covers(maxLsn(needed, volume.pointFor(this.state.readPreference))) ? 'reader' : null;
+    request.least = volume.pointFor(preferenceOf(request.operation, this.state));
+    return volume.covers(maxLsn(needed, request.least)) ? 'reader' : null;
   }
 
   /** Tries until there is an answer, or nobody has patience left. @param first how an attempt before this ended. */
@@ -272,7 +275,10 @@ export class GatewaySession extends OperationSession {
     request.trail?.ranHere();
     const trace = this.database.tracer.engineTrace(request.span?.context ?? null);
     const { operation } = request;
-    const placed = operation.kind === 'wire' ? { ...operation, atLeast: this.marks.least } : operation;
+    const placed =
+      operation.kind === 'wire'
+        ? { ...operation, atLeast: maxLsn(this.marks.least, request.least) }
+        : operation;
     this.local.run(placed, where, trace, this.state, done);
   }
 
@@ -312,7 +318,9 @@ export class GatewaySession extends OperationSession {
   private async readable(request: Request): Promise<Attempt | null> {
     const { limits, metrics } = this.services;
     const { volume, tracer, watch } = this.database;
-    const preference = isAboutConsistency(request.operation) ? 'eventual' : this.state.readPreference;
+    const preference = isAboutConsistency(request.operation)
+      ? 'eventual'
+      : preferenceOf(request.operation, this.state);
     const startUs = wallUs();
     const startMs = monotonicMs();
     const shown = await this.marks.settle(limits.readWaitMs);
@@ -334,6 +342,8 @@ export class GatewaySession extends OperationSession {
           : answer({ ok: false, error: watch.reason() });
       needed = point;
     }
+    // A PostgreSQL engine shows what it has begun with, until it is asked for more.
+    if (preference === 'global') request.least = needed;
     const reached = volume.reached(maxLsn(needed, shown.lsn), limits.readWaitMs);
     const ready = reached === true || (await reached);
     if (reached !== true || preference === 'global') {
