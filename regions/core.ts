@@ -50,6 +50,7 @@ export {
   operationSchema,
 } from './moves/core/operations.ts';
 export { type Place, parsePlace, placeForms } from './place/core/place.ts';
+export { readVerifier, type Verifier, writeVerifier } from './postgres/core/verifier.ts';
 export { readinessOf } from './readiness/core/readiness.ts';
 export { owedBytes } from './replication/core/branch-loans.ts';
 export { CommitMarks } from './replication/core/commit-marks.ts';

@@ -19,3 +19,4 @@ export { gatewayPart } from './deploy/region-file.ts';
 export { type DrillLink, drillLink } from './drills/run/drill-link.ts';
 export { sealNodes } from './moves/seal-old-region.ts';
 export { timeText } from './place/time-text.ts';
+export { makeVerifier, saltBytes, verifierIterations } from './postgres/make-verifier.ts';

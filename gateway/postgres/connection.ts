@@ -135,12 +135,12 @@ export class Connection {
     this.#endIfDrained();
   }
 
-  #react({ send, run, end }: Reaction): void {
+  #react({ send, run, traceparent, end }: Reaction): void {
     this.#out.push(...send);
     if (end) this.#end(null);
     if (run === null || this.#ended) return;
     const { session, conversation } = this.#parts;
-    session.run(run, { traceparent: null }, (outcome) => {
+    session.run(run, { traceparent }, (outcome) => {
       if (this.#closed) return;
       this.#attempt('', () =>
         this.#react(conversation.answered(wireOutcome(outcome), session.isAutocommit())),

@@ -1,6 +1,7 @@
 /** How a connection begins: encryption, the startup packet, and proof of who it is. Whatever is not understood ends it, with a reason. */
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
+import type { Verifier } from '../../regions/core.ts';
 import { FrameSource } from './frame-source.ts';
 import type { FrameReader } from './protocol/core/frame-reader.ts';
 import {
@@ -17,7 +18,6 @@ import {
   startupSettings,
   unknownOptions,
 } from './protocol/core/startup-packet.ts';
-import type { Verifier } from './scram/core/scram-messages.ts';
 import { ScramExchange } from './scram/scram-server.ts';
 import { refusals } from './sql/core/refusals.ts';
 import type { TlsEndpoint } from './tls-endpoint.ts';

@@ -1,6 +1,7 @@
 /** The listening socket for PostgreSQL's clients: seats, logins, cancel requests, and the end of it all. */
 import { createHash, randomBytes, randomInt, timingSafeEqual } from 'node:crypto';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { readVerifier } from '../../regions/core.ts';
 import type { CertificateFiles, CertificateLog } from '../access/certificate.ts';
 import { ConnectionSlots } from '../access/core/connection-slots.ts';
 import { Connection } from './connection.ts';
@@ -16,7 +17,6 @@ import {
   readyForQuery,
 } from './protocol/core/server-messages.ts';
 import { longSecretMinor } from './protocol/core/startup-packet.ts';
-import { readVerifier } from './scram/core/scram-messages.ts';
 import { beginSession } from './session-begin.ts';
 import { makeEndpoint } from './tls-endpoint.ts';
 import type { WireService, WireSession } from './wire-service.ts';

@@ -1,7 +1,7 @@
 /** From a login to a session that is ready: which database, its first settings, and what a driver is told before it may ask. */
 import { type BranchName, branchName, isBranchName, mainBranch } from '../../storage/core.ts';
 import type { SqlError } from '../sql/sql.ts';
-import type { WireResult } from '../sql/wire-operation.ts';
+import { readPreferenceIn, readSetting, type WireResult } from '../sql/wire-operation.ts';
 import { type ReportedSettings, SessionSettings } from './core/session-settings.ts';
 import { reportOf } from './core/sqlstate.ts';
 import type { LoggedIn } from './login.ts';
@@ -29,6 +29,7 @@ const harmless: ReadonlySet<string> = new Set([
   'application_name',
   'client_encoding',
   'default_transaction_read_only',
+  readSetting,
 ]);
 
 const refused = (report: Report): Begun => ({ kind: 'refused', report });
@@ -90,6 +91,8 @@ function initialSettings(given: Readonly<Record<string, string>>, access: 'full'
     // A commit is acknowledged when it is durable, whatever a client would rather have.
     if (name !== 'client_encoding' && name !== 'synchronous_commit') initial[name] = value;
   }
+  if (readPreferenceIn(initial) === 'unknown')
+    return { code: '22023', message: `${readSetting} is eventual, session or global` };
   if (access === 'read') initial.default_transaction_read_only = 'on';
   if (Object.keys(initial).length > settingBounds.count)
     return { code: '54000', message: `more than ${settingBounds.count} settings in the startup packet` };

@@ -13,7 +13,6 @@ import type { Bound } from '../access/core/connection-slots.ts';
 import { closingAnswer, endWith } from '../access/last-words.ts';
 import { corsHeaders, type OriginRules, originProblem, preflightHeaders } from '../access/origins.ts';
 import { type HranaTarget, hranaTarget, readHeader } from '../hrana/core/hrana-target.ts';
-import { validTraceparent } from '../hrana/core/hrana-trace.ts';
 import { type GatewayLimits, limitsProblem } from '../hrana/core/protocol-limits.ts';
 import { refuseGrpc, refuseHttp2 } from '../hrana/grpc-refusal.ts';
 import { HranaHttp, isHranaPost, sendError } from '../hrana/hrana-http.ts';
@@ -24,6 +23,7 @@ import { bookmarkHeader } from '../sql/bookmark.ts';
 import { encodeErrorBody } from '../sql/error-body.ts';
 import { adviseError, describeError } from '../sql/errors.ts';
 import type { SqlError, SqlOutcome, SqlService } from '../sql/sql.ts';
+import { validTraceparent } from '../sql/trace-context.ts';
 import { type Listener, makeListener } from './listener.ts';
 
 /** The part of a pino logger that is used here. */

@@ -1,4 +1,5 @@
 /** What a stream keeps of one operation while it is tried, and how a try ended. */
+import type { Lsn } from '../../storage/core.ts';
 import type { ForwardTrail } from '../observe/forward-trail.ts';
 import type { RequestSpan } from '../observe/request-tracer.ts';
 import type { AnyOperationValue, SqlOperation } from '../sql/operation.ts';
@@ -22,6 +23,8 @@ export interface Request {
   readonly sinceMs: number;
   /** How often nothing came of it since the last news of a writer: each time it waits twice as long. */
   attempts: number;
+  /** What its reads have to show beside what the stream has seen; known once that was waited for. */
+  readsAt: Lsn;
   /** Of its ways to a writer elsewhere; null while it was not sent. */
   trail: ForwardTrail | null;
 }

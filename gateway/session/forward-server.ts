@@ -360,7 +360,9 @@ export class ForwardServer {
     const operation = call.operation.kind === 'wire' ? { ...call.operation, atLeast } : call.operation;
     let { state } = call;
     // G40: a reading thread cannot write, whatever the words of the operation are.
-    const isWrite = !call.readOnly && classAtWriter(operation, classOfOperation(operation)) === 'write';
+    const isWrite =
+      !call.readOnly &&
+      classAtWriter(operation, classOfOperation(operation), database.sessions.keepWriter) === 'write';
     let where: LocalPlace = isWrite ? 'writer' : 'reader';
     for (;;) {
       const idle = session.place === 'idle';

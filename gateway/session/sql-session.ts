@@ -31,6 +31,7 @@ import {
   unknownFate,
 } from './core/outcomes.ts';
 import { type ReadOnlyReading, readOnlyOperation, writeRefused } from './core/read-only.ts';
+import { preferenceOf } from './core/read-preference.ts';
 import {
   asksForWriter,
   classAtWriter,
@@ -72,8 +73,6 @@ export class GatewaySession extends OperationSession {
   /** What the stream has of its own; read by who takes it elsewhere. */
   state: StreamState;
   private readonly marks: StreamBookmark;
-  /** How much of the volume the read that was begun last has to see, by its consistency. */
-  private readsAt: Lsn = zeroLsn;
   private closed = false;
 
   constructor(database: Database, services: SessionServices, onClose: () => void) {
@@ -121,14 +120,15 @@ export class GatewaySession extends OperationSession {
     const reading: ReadOnlyReading = readOnly ? readOnlyOperation(given) : { kind: 'run', operation: given };
     const operation = reading.kind === 'run' ? reading.operation : given;
     const span = tracer.begin(context.traceparent);
-    const request: Request = { operation, span, sinceMs: monotonicMs(), attempts: 0, trail: null };
+    const sinceMs = monotonicMs();
+    const request: Request = { operation, span, sinceMs, attempts: 0, readsAt: zeroLsn, trail: null };
     const refused = reading.kind === 'run' ? this.database.begin() : reading.error;
     const answered = (outcome: Outcome): void => {
       if (refused === null) this.database.ended();
       const error = failureOf(outcome);
       request.trail?.ended();
-      metrics.answered(operation, error, monotonicMs() - request.sinceMs);
-      tracer.ended(span, operation, error, this.state.readPreference);
+      metrics.answered(operation, error, monotonicMs() - sinceMs);
+      tracer.ended(span, operation, error, preferenceOf(operation, this.state));
       done(outcome);
     };
     const own = this.marks.pragma(operation);
@@ -145,7 +145,7 @@ export class GatewaySession extends OperationSession {
       return;
     }
     const kind = this.classOf(request.operation);
-    const where = this.runsAtOnce(kind);
+    const where = this.runsAtOnce(request, kind);
     if (where === null) {
       void this.route(request, kind).then(done);
       return;
@@ -164,15 +164,15 @@ export class GatewaySession extends OperationSession {
   }
 
   /** The engine that can take an operation now; null when there is something to wait for first. */
-  private runsAtOnce(kind: StatementClass): LocalPlace | null {
+  private runsAtOnce(request: Request, kind: StatementClass): LocalPlace | null {
     const { watch, volume } = this.database;
     if (this.closed || this.remote !== null || this.local.place !== 'idle' || watch.place() !== 'here')
       return null;
     const { needed } = this.marks;
     if (needed === null) return null;
     if (kind === 'write') return volume.reign?.hasRoom === true ? 'writer' : null;
-    this.readsAt = maxLsn(needed, volume.pointFor(this.state.readPreference));
-    return volume.covers(this.readsAt) ? 'reader' : null;
+    request.readsAt = maxLsn(needed, volume.pointFor(preferenceOf(request.operation, this.state)));
+    return volume.covers(request.readsAt) ? 'reader' : null;
   }
 
   /** Tries until there is an answer, or nobody has patience left. @param first how an attempt before this ended. */
@@ -275,23 +275,22 @@ export class GatewaySession extends OperationSession {
   private runHere(request: Request, where: LocalPlace, done: (local: LocalAnswer) => void): void {
     request.trail?.ranHere();
     const trace = this.database.tracer.engineTrace(request.span?.context ?? null);
-    const { operation } = request;
-    this.local.run(this.placed(operation), where, trace, this.state, done);
+    this.local.run(this.placed(request), where, trace, this.state, done);
   }
 
   /** A PostgreSQL engine that reads stays at a point of its own: it is told how much it has to show. */
-  private placed(operation: SqlOperation): SqlOperation {
+  private placed({ operation, readsAt }: Request): SqlOperation {
     if (operation.kind !== 'wire') return operation;
     const { volume } = this.database;
     // Beside the writer's engine nothing that was acknowledged is left out.
     const acknowledged = volume.reign?.readPoint ?? zeroLsn;
-    const isEventual = this.state.readPreference === 'eventual';
+    const isEventual = preferenceOf(operation, this.state) === 'eventual';
     const written = isEventual ? zeroLsn : maxLsn(volume.writtenLsn, acknowledged);
     const mayMove =
       !this.services.readOnly &&
       this.database.watch.place() === 'elsewhere' &&
       !opensReadTransaction(operation);
-    return { ...operation, atLeast: [written, this.readsAt].reduce(maxLsn, this.marks.least), mayMove };
+    return { ...operation, atLeast: [written, readsAt].reduce(maxLsn, this.marks.least), mayMove };
   }
 
   /** What follows from the engine's answer. @param idle the stream had to go on nowhere in particular. */
@@ -330,7 +329,9 @@ export class GatewaySession extends OperationSession {
   private async readable(request: Request): Promise<Attempt | null> {
     const { limits, metrics } = this.services;
     const { volume, tracer, watch } = this.database;
-    const preference = isAboutConsistency(request.operation) ? 'eventual' : this.state.readPreference;
+    const preference = isAboutConsistency(request.operation)
+      ? 'eventual'
+      : preferenceOf(request.operation, this.state);
     const startUs = wallUs();
     const startMs = monotonicMs();
     const shown = await this.marks.settle(limits.readWaitMs);
@@ -352,8 +353,8 @@ export class GatewaySession extends OperationSession {
           : answer({ ok: false, error: watch.reason() });
       needed = point;
     }
-    this.readsAt = maxLsn(needed, shown.lsn);
-    const reached = volume.reached(this.readsAt, limits.readWaitMs);
+    request.readsAt = maxLsn(needed, shown.lsn);
+    const reached = volume.reached(request.readsAt, limits.readWaitMs);
     const ready = reached === true || (await reached);
     if (reached !== true || preference === 'global') {
       metrics.readWaited(preference, monotonicMs() - startMs);

@@ -4,9 +4,20 @@
  */
 import type { Lsn } from '../../storage/core.ts';
 import type { StatementClass } from './statement-facts.ts';
+import { type ReadPreference, readPreferences } from './stream-state.ts';
 
 /** What of a session is not as the server's default: names of settings, lower case, with their values. */
 export type WireSettings = Readonly<Record<string, string>>;
+
+/** The setting with which a session says how consistent its reads have to be. */
+export const readSetting = 'sextant.read';
+
+/** What the settings of a session say about its reads. */
+export function readPreferenceIn(settings: WireSettings): ReadPreference | 'unset' | 'unknown' {
+  const value = settings[readSetting];
+  if (value === undefined || value === '') return 'unset';
+  return readPreferences.find((preference) => preference === value.toLowerCase()) ?? 'unknown';
+}
 
 /** A prepared statement that the client has parsed in an earlier operation. */
 export interface WirePrepared {

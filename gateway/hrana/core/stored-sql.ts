@@ -3,8 +3,8 @@ import { batchProblem } from '../../sql/condition.ts';
 import { isForeign, sqliteText } from '../../sql/dialect.ts';
 import { adviseError, adviseFailure, failure } from '../../sql/errors.ts';
 import type { BatchStep, SqlError, SqlOutcome, SqlRequestContext, SqlStatement } from '../../sql/sql.ts';
+import { traceparentOfSql } from '../../sql/trace-context.ts';
 import type { SqlText, StoreRequest, StreamRequest, WireStatement, WireStep } from './hrana-messages.ts';
-import { traceparentOfSql } from './hrana-trace.ts';
 
 /** A request that needs nothing but a session: stored texts resolved, conditions and arguments checked. */
 export type ReadyRequest =

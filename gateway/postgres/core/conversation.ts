@@ -6,6 +6,7 @@
  */
 import assert from 'node:assert/strict';
 import type { SqlError, SqlOutcome } from '../../sql/sql.ts';
+import { traceparentOfSql } from '../../sql/trace-context.ts';
 import type { WireOperation, WireResult } from '../../sql/wire-operation.ts';
 import {
   queryMessage,
@@ -46,6 +47,8 @@ export interface Reaction {
   readonly send: readonly Uint8Array[];
   /** For the engine; nothing more is taken until `answered`. */
   readonly run: WireOperation | null;
+  /** What `run` belongs to, as the client says: W3C. */
+  readonly traceparent: string | null;
   /** The connection is over. */
   readonly end: boolean;
 }
@@ -57,7 +60,7 @@ export interface Reaction {
  */
 type Finish = 'ready' | 'flush' | 'alone' | 'failing' | 'clearing';
 
-const nothing: Reaction = { send: [], run: null, end: false };
+const nothing: Reaction = { send: [], run: null, traceparent: null, end: false };
 const tell = (...send: readonly Uint8Array[]): Reaction => ({ ...nothing, send });
 
 export class Conversation {
@@ -250,7 +253,7 @@ export class Conversation {
       if (report !== null) return this.#fail(report, true);
     }
     const { text, facts } = this.#maker.forEngine(sql, statements, this.#failedHere);
-    this.#batch.query(text, facts);
+    this.#batch.query(text, facts, traceparentOfSql(sql));
     if (first?.copy?.direction === 'in' && this.#status !== 'E') {
       this.#copy = new CopyIntake('query', this.#limits.copyBytes);
       this.#batch.copies = true;
@@ -402,7 +405,8 @@ export class Conversation {
     this.#batch = new WireBatch();
     this.#begun ||= batch.begins;
     this.#running = { batch, finish };
-    return { ...nothing, run: batch.operation(this.#settings.current, this.#unparsed) };
+    const { traceparent } = batch;
+    return { ...nothing, run: batch.operation(this.#settings.current, this.#unparsed), traceparent };
   }
 
   /** Ends a transaction that the session below takes for the client's. */
@@ -410,7 +414,7 @@ export class Conversation {
     this.#clear = false;
     const { text, facts } = this.#maker.forEngine('ROLLBACK', this.#maker.statementsOf('ROLLBACK'), false);
     this.#batch = new WireBatch();
-    this.#batch.query(text, facts);
+    this.#batch.query(text, facts, null);
     return this.#run('clearing');
   }
 

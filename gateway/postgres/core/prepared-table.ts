@@ -12,6 +12,8 @@ export interface ClientStatement extends Omit<WirePrepared, 'fresh'> {
   readonly control: Control | null;
   readonly copy: CopyFacts | null;
   readonly instead: StatementFacts['instead'];
+  /** In a comment of its text: the client's trace. */
+  readonly traceparent: string | null;
 }
 
 /** What an answer confirms: `1` a Parse, `3` a Close. Names change their meaning when that has come, and not before. */

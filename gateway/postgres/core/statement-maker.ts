@@ -1,4 +1,5 @@
 /** Makes of a client's texts what the engine is given: names of prepared statements by content, and other words where it has to be. Pure. */
+import { traceparentOfSql } from '../../sql/trace-context.ts';
 import { type ParseMessage, parseContent, parseMessage } from '../protocol/core/client-messages.ts';
 import type { Report } from '../protocol/core/server-messages.ts';
 import { nothingText, settingsText } from '../sql/core/engine-texts.ts';
@@ -33,7 +34,7 @@ export class StatementMaker {
   /** Ends a transaction, whatever it has come to. */
   get rollback(): ClientStatement {
     const [facts = emptyStatement] = this.statementsOf('ROLLBACK');
-    return this.#statement(parseContent('ROLLBACK', noTypes), facts);
+    return this.#statement(parseContent('ROLLBACK', noTypes), facts, null);
   }
 
   /** @param failed the client's transaction has failed without the engine: only its end is taken, and rolls back. */
@@ -49,9 +50,10 @@ export class StatementMaker {
         : { kind: 'refused', report: abortedReport };
     }
     const other = this.#textInstead(facts);
-    if (other === null) return { kind: 'statement', statement: this.#statement(content, facts) };
+    const traceparent = traceparentOfSql(sql);
+    if (other === null) return { kind: 'statement', statement: this.#statement(content, facts, traceparent) };
     const given = parseContent(other, noTypes);
-    return { kind: 'statement', statement: this.#statement(given, { ...facts, told: [other] }) };
+    return { kind: 'statement', statement: this.#statement(given, { ...facts, told: [other] }, traceparent) };
   }
 
   /** A query for the engine. @param failed as for `make`; the text has to begin with an end of the transaction then. */
@@ -99,9 +101,14 @@ export class StatementMaker {
     }
   }
 
-  #statement(content: Uint8Array, facts: Omit<ClientStatement, 'name' | 'parse'>): ClientStatement {
+  #statement(
+    content: Uint8Array,
+    facts: Omit<ClientStatement, 'name' | 'parse' | 'traceparent'>,
+    traceparent: string | null,
+  ): ClientStatement {
     const { told, control, copy, instead } = facts;
     const name = this.#contentName(content, this.#settings.key);
-    return { name, parse: parseMessage(name, content), class: facts.class, told, control, copy, instead };
+    const parse = parseMessage(name, content);
+    return { name, parse, class: facts.class, told, control, copy, instead, traceparent };
   }
 }

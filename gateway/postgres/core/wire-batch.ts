@@ -56,6 +56,8 @@ export class WireBatch {
   acknowledged = false;
   /** A transaction is begun in it. */
   begins = false;
+  /** The first that its statements bring: W3C. */
+  traceparent: string | null = null;
 
   get isEmpty(): boolean {
     return this.#messages.length === 0;
@@ -85,8 +87,9 @@ export class WireBatch {
     return this.#names.get(name);
   }
 
-  query(sql: string, facts: readonly StatementFacts[]): void {
+  query(sql: string, facts: readonly StatementFacts[], traceparent: string | null): void {
     this.#add('query', queryMessage(sql));
+    this.traceparent ??= traceparent;
     for (const statement of facts) {
       this.#looks(statement);
       this.completions.push(statement.instead);
@@ -118,7 +121,9 @@ export class WireBatch {
   execute(message: Uint8Array, statement: ClientStatement | undefined): void {
     this.#add('execute', message);
     this.completions.push(statement?.instead ?? null);
-    if (statement !== undefined) this.#looks(statement);
+    if (statement === undefined) return;
+    this.traceparent ??= statement.traceparent;
+    this.#looks(statement);
   }
 
   closeStatement(name: string): void {

@@ -2,7 +2,8 @@
  * The server's half of SCRAM-SHA-256, with channel binding where the connection has a certificate to bind to. Who guesses names
  * learns nothing: for a name that is not there the exchange goes on to its end, with a salt that is always the same for that name.
  */
-import { createHash, createHmac, pbkdf2Sync, randomBytes, timingSafeEqual } from 'node:crypto';
+import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import { saltBytes, type Verifier, verifierIterations } from '../../../regions/index.ts';
 import {
   boundMechanism,
   type ClientFinal,
@@ -12,45 +13,20 @@ import {
   readClientFirst,
   serverFinal,
   serverFirst,
-  type Verifier,
-  writeVerifier,
 } from './core/scram-messages.ts';
 
-const defaultIterations = 4_096;
-const saltBytes = 16;
 const nonceBytes = 18;
 
 const hmac = (key: Uint8Array, text: string | Uint8Array): Buffer =>
   createHmac('sha256', key).update(text).digest();
 const sha256 = (bytes: Uint8Array): Buffer => createHash('sha256').update(bytes).digest();
 
-/** Blanks that are no ASCII become one, and what stands for nothing goes, as clients do before they use a password (RFC 4013). */
-function prepared(password: string): string {
-  const spaces = /[\u00a0\u1680\u2000-\u200b\u202f\u205f\u3000]/g;
-  const unseen = /\u00ad|\u034f|\u1806|[\u180b-\u180d]|[\u200c\u200d]|\u2060|[\ufe00-\ufe0f]|\ufeff/g;
-  return password.replace(spaces, ' ').replace(unseen, '').normalize('NFKC');
-}
-
-/**
- * What a gateway checks a password with, in PostgreSQL's form: `SCRAM-SHA-256$4096:salt$StoredKey:ServerKey`, with which nobody can
- * log in. @param salt 16 random bytes where left out
- */
-export function makeVerifier(
-  password: string,
-  salt: Uint8Array = randomBytes(saltBytes),
-  iterations = defaultIterations,
-): string {
-  const salted = pbkdf2Sync(prepared(password), salt, iterations, 32, 'sha256');
-  const storedKey = sha256(hmac(salted, 'Client Key'));
-  return writeVerifier({ iterations, salt, storedKey, serverKey: hmac(salted, 'Server Key') });
-}
-
 /** Of names that are not there. One per process, so that a name's salt does not change from one try to the next. */
 const secretOfNobody = randomBytes(32);
 
 function nobody(user: string): Verifier {
   const salt = hmac(secretOfNobody, user).subarray(0, saltBytes);
-  return { iterations: defaultIterations, salt, storedKey: randomBytes(32), serverKey: randomBytes(32) };
+  return { iterations: verifierIterations, salt, storedKey: randomBytes(32), serverKey: randomBytes(32) };
 }
 
 export type ScramStep =

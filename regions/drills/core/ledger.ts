@@ -1,7 +1,8 @@
 /** The ledger of a drill: every write its clients sent, how it ended for them, and what its row has to look like. */
 import { crc32 } from 'node:zlib';
 
-export type Transport = 'http' | 'ws';
+/** What a client speaks: libSQL's protocol in one of two ways, or PostgreSQL's. */
+export type Transport = 'http' | 'ws' | 'postgres';
 
 /** One client of the load: a region's gateway by one transport. */
 export interface LoadClient {

@@ -3,9 +3,10 @@ import { z } from 'zod';
 
 const clientSchema = z.object({
   region: z.string(),
-  transport: z.enum(['http', 'ws']),
-  /** Of the gateway, with `http:` or `https:`. */
+  transport: z.enum(['http', 'ws', 'postgres']),
+  /** Of the gateway, with `http:` or `https:`; with `postgres:` where that is the transport. */
   url: z.string(),
+  /** What it proves itself with: a token, or the password of the user in a `postgres:` URL. */
   token: z.string().nullable(),
 });
 export type ClientAddress = z.infer<typeof clientSchema>;

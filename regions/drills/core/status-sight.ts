@@ -19,6 +19,8 @@ export const statusSightSchema = z.looseObject({
       ready: z.boolean(),
       trouble: z.string().nullish(),
       writer: z.string().nullish(),
+      /** Where it takes PostgreSQL clients; left out where SQLite keeps the databases. */
+      postgres: z.string().nullish(),
       nodes: z.array(z.looseObject({ id: z.string(), az: z.string(), state: z.string() })),
     }),
   ),

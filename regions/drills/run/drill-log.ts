@@ -2,7 +2,7 @@
 import type { DrillState } from '../core/drill-phases.ts';
 import type { LagSample, PhaseRecord } from '../core/drill-report.ts';
 import type { StatusSight } from '../core/status-sight.ts';
-import { wallMs } from './load-clients.ts';
+import { wallMs } from '../load/load-clients.ts';
 
 const sampleMs = 250;
 

@@ -2,8 +2,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Operation } from '../../moves/core/operations.ts';
 import { heirs } from '../core/status-sight.ts';
+import { wallMs } from '../load/load-clients.ts';
 import type { DrillTarget } from './drill-target.ts';
-import { wallMs } from './load-clients.ts';
 
 const pollMs = 50;
 const againMs = 300;

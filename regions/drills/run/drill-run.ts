@@ -19,11 +19,11 @@ import {
 } from '../core/status-sight.ts';
 import { acknowledgements } from '../core/stopwatch.ts';
 import { dataChecks, noneFailed, steadyCheck, unserved } from '../core/verdict.ts';
+import { wallMs } from '../load/load-clients.ts';
+import { drainMs, type Load } from '../load/load-link.ts';
 import type { DrillLog } from './drill-log.ts';
 import { failOver, movedByPolicy, switchOver } from './drill-moves.ts';
 import type { DrillTarget } from './drill-target.ts';
-import { wallMs } from './load-clients.ts';
-import { drainMs, type Load } from './load-link.ts';
 import type { Prepared } from './preflight.ts';
 
 export interface RunOptions {

@@ -12,6 +12,8 @@ export interface RegionAddress {
   readonly agent: string | null;
   /** What its SQL clients send as bearer token; null where none is needed. */
   readonly token: string | null;
+  /** Where its PostgreSQL clients connect, and with which password; left out where SQLite keeps the databases. */
+  readonly postgres?: { readonly url: string; readonly password: string | null };
 }
 
 /** What became of the beginning of a move. */

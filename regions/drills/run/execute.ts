@@ -8,13 +8,13 @@ import { newSpanId, newTraceId, serviceName, startTelemetry } from '../../../tel
 import { findNatsServer } from '../../nats/nats-server.ts';
 import type { DrillRequest } from '../core/drill-kinds.ts';
 import type { DrillReport } from '../core/drill-report.ts';
+import { wallMs } from '../load/load-clients.ts';
+import { LoadLink } from '../load/load-link.ts';
 import { drillId, lockDrills, saveBegun, saveReport } from './drill-history.ts';
 import { DrillLog } from './drill-log.ts';
 import { DrillRun } from './drill-run.ts';
 import type { DrillTarget } from './drill-target.ts';
 import { drillSpans } from './drill-trace.ts';
-import { wallMs } from './load-clients.ts';
-import { LoadLink } from './load-link.ts';
 import { prepare } from './preflight.ts';
 
 export interface Execution {
@@ -80,7 +80,7 @@ export async function executeDrill(given: Execution): Promise<Executed> {
         log,
         signal,
         traceId: context.traceId,
-        versions: await versions(),
+        versions: await versions(clients.some(({ transport }) => transport === 'postgres')),
         machine: machine(),
       });
       const report = await run.run();
@@ -96,7 +96,13 @@ export async function executeDrill(given: Execution): Promise<Executed> {
   }
 }
 
-async function versions(): Promise<Readonly<Record<string, string>>> {
+/** What the client and the engine are, beside the product. */
+const packages = {
+  sqlite: ['@libsql/client', '@sqlite.org/sqlite-wasm'],
+  postgres: ['pg', '@electric-sql/pglite'],
+} as const;
+
+async function versions(isPostgres: boolean): Promise<Readonly<Record<string, string>>> {
   const packageSchema = z.object({ dependencies: z.record(z.string(), z.string()) });
   const text = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8');
   const { dependencies } = packageSchema.parse(JSON.parse(text));
@@ -104,8 +110,9 @@ async function versions(): Promise<Readonly<Record<string, string>>> {
   return {
     sextant: sextantVersion,
     node: process.versions.node,
-    '@libsql/client': dependencies['@libsql/client'] ?? '?',
-    '@sqlite.org/sqlite-wasm': dependencies['@sqlite.org/sqlite-wasm'] ?? '?',
+    ...Object.fromEntries(
+      packages[isPostgres ? 'postgres' : 'sqlite'].map((name) => [name, dependencies[name] ?? '?']),
+    ),
     ...('version' in nats && { 'nats-server': nats.version }),
   };
 }

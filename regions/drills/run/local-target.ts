@@ -23,7 +23,11 @@ export function localTarget(
   // A headless region can be asked nothing and take over nothing: it is no part of a drill.
   const regions: readonly RegionAddress[] = endpointsOf(deployment)
     .filter(({ headless }) => !headless)
-    .map(({ region, gateway, agent }) => ({ region, gateway, agent, token: clientToken }));
+    .map(({ region, gateway, gateways, agent }) => {
+      const postgres = gateways[0]?.postgres;
+      const login = postgres === undefined ? {} : { postgres: { url: postgres, password: null } };
+      return { region, gateway, agent, token: clientToken, ...login };
+    });
   const admin = new AdminSight(
     regions.map((address) => ({ ...address, headers })),
     ask,

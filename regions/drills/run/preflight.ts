@@ -113,19 +113,27 @@ async function whole(target: DrillTarget, patienceMs: number): Promise<StatusSig
   }
 }
 
-/** A client by HTTP and one by WebSocket in every region, the primary's first. */
+/** A client by HTTP and one by WebSocket in every region, or one that speaks PostgreSQL's protocol; the primary's first. */
 function clientsOf(status: StatusSight, target: DrillTarget): readonly ClientAddress[] {
   const regions = status.regions.toSorted(
     (a, b) => Number(b.name === status.primary) - Number(a.name === status.primary),
   );
-  return regions.flatMap(({ name }) => {
+  const isPostgres = status.regions.some(({ postgres }) => typeof postgres === 'string');
+  return regions.flatMap(({ name }): readonly ClientAddress[] => {
     const address = target.regions.find(({ region }) => region === name);
     if (address === undefined)
       throw new DrillRefused({
         code: 'REGION_UNNAMED',
         message: `the deployment has a region ${name} that the file of --on does not name: add its gateway there`,
       });
-    const { gateway: url, token } = address;
+    const { gateway: url, token, postgres } = address;
+    if (isPostgres && postgres === undefined)
+      throw new DrillRefused({
+        code: 'POSTGRES_UNNAMED',
+        message: `PostgreSQL keeps the databases: add \`postgres\` to ${name} in the file of --on, the address of a user that may write, such as postgres://app:PASSWORD@host:port/main`,
+      });
+    if (isPostgres && postgres !== undefined)
+      return [{ region: name, transport: 'postgres', url: postgres.url, token: postgres.password }];
     return (['http', 'ws'] as const).map((transport) => ({ region: name, transport, url, token }));
   });
 }

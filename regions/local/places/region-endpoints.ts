@@ -1,4 +1,6 @@
 /** Where clients and people connect to a local deployment. */
+import { mainBranch } from '../../../storage/core.ts';
+import { postgresUrl } from '../../postgres/core/postgres-url.ts';
 import { gatewayNamesIn } from '../core/gateway-places.ts';
 import {
   type Deployment,
@@ -31,6 +33,17 @@ export type RegionEndpoints = {
   readonly nats: string;
 };
 
+/** Nobody has to log in on this machine: any name is let in. */
+const postgresAt = (deployment: Deployment, port: number): string =>
+  postgresUrl({
+    host,
+    port,
+    database: mainBranch,
+    user: null,
+    password: null,
+    isEncrypted: deployment.secure === true,
+  });
+
 export function endpointsOf(deployment: Deployment): readonly RegionEndpoints[] {
   return deployment.regions.map((region) => {
     const ports = portsIn(deployment, region);
@@ -42,7 +55,7 @@ export function endpointsOf(deployment: Deployment): readonly RegionEndpoints[] 
       gateways: gatewayNamesIn(deployment, region).map((name, nth) => ({
         name,
         url: url(ports.gateways[nth] ?? 0),
-        ...(isPostgres(deployment) && { postgres: `postgres://${host}:${ports.postgres[nth] ?? 0}/main` }),
+        ...(isPostgres(deployment) && { postgres: postgresAt(deployment, ports.postgres[nth] ?? 0) }),
       })),
       gateway: url(ports.gateways[0] ?? 0),
       writer: balanced ? url(ports.writer) : null,

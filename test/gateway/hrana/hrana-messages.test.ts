@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createDecoder } from '../../../gateway/hrana/core/hrana-messages.ts';
-import { traceparentOfSql, validTraceparent } from '../../../gateway/hrana/core/hrana-trace.ts';
+import { traceparentOfSql, validTraceparent } from '../../../gateway/sql/trace-context.ts';
 import { defaultLimits, limitsProblem } from '../../../gateway/hrana/core/protocol-limits.ts';
 import { SqlStore } from '../../../gateway/hrana/core/stored-sql.ts';
 import { batchProblem, conditionHolds } from '../../../gateway/sql/condition.ts';

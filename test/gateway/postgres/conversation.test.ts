@@ -424,3 +424,26 @@ test('a message of no known type ends the connection', () => {
   const reaction = client.take({ type: 'y', bytes: message('y'), body: nothing });
   expect([told(reaction), reaction.end]).toEqual(['E(08P01)', true]);
 });
+
+const trace = (digit: string): string => `00-${digit.repeat(32)}-${digit.repeat(16)}-01`;
+const traced = (sql: string, digit: string): string => `${sql} /*traceparent='${trace(digit)}'*/`;
+const traceparentOf = (...messages: readonly Uint8Array[]): string | null => {
+  let found: string | null = null;
+  for (const { type, bytes, body } of messages.flatMap((each) => messagesIn(each)))
+    found = client.take({ type, bytes, body }).traceparent;
+  return found;
+};
+
+test('the trace that a comment names goes with the operation, in either protocol', () => {
+  expect(traceparentOf(query(traced('SELECT 1', 'a')))).toBe(trace('a'));
+  answer('I', commandComplete('SELECT 1'), ready('I'));
+  expect(traceparentOf(query('SELECT 1'))).toBeNull();
+  answer('I', commandComplete('SELECT 1'), ready('I'));
+  expect(traceparentOf(parse('', traced('SELECT 2', 'b')), bind('', ''), execute(), sync)).toBe(trace('b'));
+});
+
+test('of several traces in one batch the first counts, and what is only prepared has none', () => {
+  give(parse('kept', traced('SELECT 3', 'c')), sync);
+  const second = parse('', traced('SELECT 4', 'd'));
+  expect(traceparentOf(bind('', 'kept'), execute(), second, bind('', ''), execute(), sync)).toBe(trace('c'));
+});

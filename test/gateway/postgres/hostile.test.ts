@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { message } from '../../../gateway/postgres/protocol/core/message-bytes.ts';
 import { commandComplete } from '../../../gateway/postgres/protocol/core/server-messages.ts';
-import { makeVerifier } from '../../../gateway/postgres/scram/scram-server.ts';
+import { makeVerifier } from '../../../regions/index.ts';
 import { answered, QuickService } from './quick-service.ts';
 import {
   areWhole,

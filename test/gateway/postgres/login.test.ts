@@ -3,7 +3,7 @@ import { connect, type TLSSocket } from 'node:tls';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { PostgresServerOptions } from '../../../gateway/postgres/postgres-server.ts';
-import { makeVerifier } from '../../../gateway/postgres/scram/scram-server.ts';
+import { makeVerifier } from '../../../regions/index.ts';
 import type { IdentityFiles } from '../../../storage/index.ts';
 import { TestAuthority } from '../../certificates.ts';
 import { QuickService } from './quick-service.ts';
@@ -166,4 +166,11 @@ test('a verifier that is none, and a certificate that is not there, are told at 
   await expect(serve(service, { tls: { certFile: '/nowhere', keyFile: '/nowhere' } })).rejects.toThrow(
     /\/nowhere/,
   );
+});
+
+test('the consistency of reads can be set when a client connects, and nothing that means nothing', async () => {
+  const connected = (read: string) => logIn(plain, { options: `-c sextant.read=${read}` });
+  expect(await connected('eventual')).toBe('in');
+  expect(service.operations.at(-1)?.settings).toMatchObject({ 'sextant.read': 'eventual' });
+  expect(await connected('evntual')).toBe('22023');
 });

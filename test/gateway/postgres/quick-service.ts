@@ -21,6 +21,7 @@ export type Answer = (operation: WireOperation) => Promise<WireResult>;
 export class QuickService implements WireService {
   readonly options: (SessionOptions | undefined)[] = [];
   readonly operations: WireOperation[] = [];
+  readonly contexts: SqlRequestContext[] = [];
   open = 0;
   readonly answer: Answer;
 
@@ -45,10 +46,11 @@ class QuickSession implements WireSession {
 
   run(
     operation: WireOperation,
-    _context: SqlRequestContext,
+    context: SqlRequestContext,
     done: (outcome: SqlOutcome<unknown>) => void,
   ): void {
     this.#service.operations.push(operation);
+    this.#service.contexts.push(context);
     const stopped = new Promise<WireResult>((resolve) => {
       this.#cancel = resolve;
     });

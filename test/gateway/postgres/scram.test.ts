@@ -1,8 +1,8 @@
 import { createHash, createHmac, pbkdf2Sync } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { message } from '../../../gateway/postgres/protocol/core/message-bytes.ts';
-import { readVerifier } from '../../../gateway/postgres/scram/core/scram-messages.ts';
-import { makeVerifier, ScramExchange } from '../../../gateway/postgres/scram/scram-server.ts';
+import { ScramExchange } from '../../../gateway/postgres/scram/scram-server.ts';
+import { makeVerifier, readVerifier } from '../../../regions/index.ts';
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 const hmac = (key: Uint8Array, text: string): Buffer => createHmac('sha256', key).update(text).digest();

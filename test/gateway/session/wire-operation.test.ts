@@ -8,6 +8,7 @@ import {
   type ForwardResult,
 } from '../../../gateway/session/core/forward-call.ts';
 import { readOnlyOperation } from '../../../gateway/session/core/read-only.ts';
+import { preferenceOf } from '../../../gateway/session/core/read-preference.ts';
 import {
   classAtWriter,
   classOfOperation,
@@ -139,4 +140,20 @@ test('a client that may only read is refused writes, and its transactions read',
     kind: 'run',
     operation: { class: 'read', statements: [readonlyBegin, 'SELECT 1'] },
   });
+});
+
+test.each([
+  [{}, 'session'],
+  [{ 'sextant.read': '' }, 'session'],
+  [{ 'sextant.read': 'eventual' }, 'eventual'],
+  [{ 'sextant.read': 'GLOBAL' }, 'global'],
+  [{ 'sextant.read': 'evntual' }, 'global'],
+] as const)('the settings %o of a session have it read as %s says', (settings, preference) => {
+  expect(preferenceOf(wire(['SELECT 1'], { settings }), freshStream)).toBe(preference);
+});
+
+test('a stream of the other protocol reads as it has set itself', () => {
+  const statement = { sql: 'SELECT 1', args: [], namedArgs: [], wantRows: true };
+  const state = { ...freshStream, readPreference: 'global' } as const;
+  expect(preferenceOf({ kind: 'execute', statement }, state)).toBe('global');
 });

@@ -4,11 +4,11 @@ import { drillRequestSchema } from '../../../regions/drills/core/drill-kinds.ts'
 import type { Deed } from '../../../regions/drills/core/drill-plan.ts';
 import { expectedChecksum, type LedgerEntry } from '../../../regions/drills/core/ledger.ts';
 import type { LossLook } from '../../../regions/drills/core/losses-since.ts';
+import { wallMs } from '../../../regions/drills/load/load-clients.ts';
+import type { Load } from '../../../regions/drills/load/load-link.ts';
 import { DrillLog } from '../../../regions/drills/run/drill-log.ts';
 import { DrillRun } from '../../../regions/drills/run/drill-run.ts';
 import type { Begun, DrillTarget } from '../../../regions/drills/run/drill-target.ts';
-import { wallMs } from '../../../regions/drills/run/load-clients.ts';
-import type { Load } from '../../../regions/drills/run/load-link.ts';
 import { DrillRefused, prepare } from '../../../regions/drills/run/preflight.ts';
 import type { Operation } from '../../../regions/moves/core/operations.ts';
 import { asia, clients, drill, east, europe, regions, scene, traceOf } from './samples.ts';
@@ -271,6 +271,34 @@ describe('a drill', { timeout: 60_000 }, () => {
   });
 });
 
+it('where PostgreSQL keeps the databases each region has one client, at its address', async () => {
+  const target = new Pretended();
+  const { status } = target;
+  const prepared = await prepare(
+    drill,
+    drillRequestSchema.parse({ kind: 'region-loss' }),
+    Object.assign(target, {
+      regions: target.regions.map((address) => ({
+        ...address,
+        token: 'of another protocol',
+        postgres: { url: `postgres://app@${address.region}:5432/main`, password: 'pencil' },
+      })),
+      status: async () => {
+        const seen = await status();
+        return { ...seen, regions: seen.regions.map((region) => ({ ...region, postgres: 'x:1' })) };
+      },
+    }),
+  );
+  expect(prepared.clients).toEqual(
+    regions.map((region) => ({
+      region,
+      transport: 'postgres',
+      url: `postgres://app@${region}:5432/main`,
+      token: 'pencil',
+    })),
+  );
+});
+
 describe('the preflight refuses, with the way out', () => {
   const refusal = async (kind: string, plant: (target: Pretended) => void): Promise<DrillRefused> => {
     const target = new Pretended();
@@ -304,6 +332,19 @@ describe('the preflight refuses, with the way out', () => {
       Object.assign(target, { regions: target.regions.slice(0, 2) }),
     );
     expect(code).toBe('REGION_UNNAMED');
+  });
+
+  it('PostgreSQL databases of which nobody named the address', async () => {
+    const { code, message } = await refusal('switchover', (target) => {
+      const { status } = target;
+      const withPostgres = async () => {
+        const seen = await status();
+        return { ...seen, regions: seen.regions.map((region) => ({ ...region, postgres: '127.0.0.1:1' })) };
+      };
+      Object.assign(target, { status: withPostgres });
+    });
+    expect(code).toBe('POSTGRES_UNNAMED');
+    expect(message).toContain('`postgres`');
   });
 
   it('a deployment that is not whole, naming what is wrong', async () => {

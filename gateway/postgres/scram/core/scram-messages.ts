@@ -1,41 +1,16 @@
 /** Texts of SCRAM (RFC 5802, RFC 7677) as a server reads and writes them. Pure. */
+import type { Verifier } from '../../../../regions/core.ts';
 import { BodyReader, MalformedMessage } from '../../protocol/core/message-bytes.ts';
-
-/** What a password is checked with, without knowing it. */
-export interface Verifier {
-  readonly iterations: number;
-  readonly salt: Uint8Array;
-  readonly storedKey: Uint8Array;
-  readonly serverKey: Uint8Array;
-}
 
 export const mechanism = 'SCRAM-SHA-256';
 export const boundMechanism = 'SCRAM-SHA-256-PLUS';
 const keyBytes = 32;
-/** More would let a stranger have the gateway compute for long; PostgreSQL's default is 4096. */
-const iterationsMax = 10_000_000;
 
 const bytesOf = (base64: string): Uint8Array | null => {
   const bytes = Buffer.from(base64, 'base64');
   return bytes.toString('base64') === base64 ? bytes : null;
 };
 const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64');
-
-/** Reads PostgreSQL's form, `SCRAM-SHA-256$4096:salt$StoredKey:ServerKey`; null when it is not one. */
-export function readVerifier(text: string): Verifier | null {
-  const [, count = '', salt64 = '', stored64 = '', server64 = ''] =
-    /^SCRAM-SHA-256\$([1-9][0-9]{0,7}):([^$:]+)\$([^$:]+):([^$:]+)$/.exec(text) ?? [];
-  const iterations = Number(count);
-  const salt = bytesOf(salt64);
-  const storedKey = bytesOf(stored64);
-  const serverKey = bytesOf(server64);
-  if (iterations < 1 || iterations > iterationsMax || salt === null || salt.length === 0) return null;
-  if (storedKey?.length !== keyBytes || serverKey?.length !== keyBytes) return null;
-  return { iterations, salt, storedKey, serverKey };
-}
-
-export const writeVerifier = ({ iterations, salt, storedKey, serverKey }: Verifier): string =>
-  `${mechanism}$${iterations}:${base64(salt)}$${base64(storedKey)}:${base64(serverKey)}`;
 
 /** The client's choice of a mechanism, with its first message. */
 export interface ClientFirst {

@@ -1,52 +1,32 @@
-/** The clients of a drill's load: stock libSQL clients, one for each region and transport, that write numbered rows and tell how each ended. */
-import { type Client, createClient, LibsqlError } from '@libsql/client/web';
+/** The clients of a drill's load: stock clients, one for each region and transport, that write numbered rows and tell how each ended. */
 import { formatTraceparent, newSpanId, newTraceId } from '../../../telemetry/core.ts';
-import { checksumOf, type LedgerEntry, outcomeOf, payloadOf } from '../core/ledger.ts';
+import { checksumOf, type LedgerEntry, payloadOf } from '../core/ledger.ts';
 import type { ClientAddress } from '../core/load-messages.ts';
+import { LibsqlDatabase } from './libsql-database.ts';
+import { inFlightMax, type LoadDatabase } from './load-database.ts';
+import { PostgresDatabase } from './postgres-database.ts';
 
-/** Requests of one client without an answer; beyond that it sends nothing, as a pool would. */
-const inFlightMax = 64;
 const pageRows = 5_000;
 
 /** Unix milliseconds that never go back. */
 export const wallMs = (): number => performance.timeOrigin + performance.now();
 
-/** What a client was told: the gateway's code, or what the network said. */
-function codeOf(error: unknown): string {
-  for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    if (/ECONNREFUSED/.test(cause.message)) return 'ECONNREFUSED';
-    if ('code' in cause && typeof cause.code === 'string' && cause.code !== 'HRANA_WEBSOCKET_ERROR')
-      return cause.code;
-  }
-  if (error instanceof LibsqlError) return error.code;
-  return error instanceof Error ? error.message.slice(0, 80) : 'UNKNOWN';
-}
-
-const urlOf = ({ url, transport }: ClientAddress): string =>
-  transport === 'ws' ? url.replace(/^http/, 'ws') : url;
-
-const connected = (address: ClientAddress, url: string): Client =>
-  createClient({
-    url,
-    concurrency: inFlightMax,
-    ...(address.token !== null && { authToken: address.token }),
-  });
+const opened = (address: ClientAddress): LoadDatabase =>
+  address.transport === 'postgres' ? new PostgresDatabase(address) : new LibsqlDatabase(address);
 
 /** Writes of one client that have no answer yet, and what has ended. */
 class WritingClient {
   readonly waiting = new Map<number, LedgerEntry>();
   /** Writes that are due, as a fraction. */
   due = 0;
-  readonly #client: Client;
+  readonly region: string;
+  readonly database: LoadDatabase;
   readonly #index: number;
 
   constructor(address: ClientAddress, index: number) {
-    this.#client = connected(address, urlOf(address));
+    this.region = address.region;
+    this.database = opened(address);
     this.#index = index;
-  }
-
-  get client(): Client {
-    return this.#client;
   }
 
   /** Sends one write, unless too many have no answer. @returns whether it was sent. */
@@ -68,19 +48,10 @@ class WritingClient {
       this.waiting.delete(id);
       ended(entry);
     };
-    this.#client
-      .execute({
-        // The comment is how a client hands its trace over on either transport; the commit record keeps it.
-        sql: `INSERT INTO ${table} (id, client, payload) VALUES (?, ?, ?) /*traceparent='${traceparent}'*/`,
-        args: [id, this.#index, payloadOf(drill, id)],
-      })
-      .then(
-        () => end({ ...begun, endedAtMs: wallMs(), outcome: 'acknowledged' }),
-        (error: unknown) => {
-          const code = codeOf(error);
-          end({ ...begun, endedAtMs: wallMs(), outcome: outcomeOf(code), code });
-        },
-      );
+    const row = { id, client: this.#index, payload: payloadOf(drill, id) };
+    void this.database
+      .write(table, row, traceparent)
+      .then((told) => end({ ...begun, endedAtMs: wallMs(), ...told }));
     return true;
   }
 }
@@ -91,7 +62,6 @@ const catchUpMs = 100;
 
 /** The load: every client at its share of the rate, whatever becomes of the others. */
 export class LoadClients {
-  readonly #addresses: readonly ClientAddress[];
   readonly #clients: readonly WritingClient[];
   readonly #table: string;
   readonly #drill: string;
@@ -106,7 +76,6 @@ export class LoadClients {
     readonly clients: readonly ClientAddress[];
     readonly perSecond: number;
   }) {
-    this.#addresses = given.clients;
     this.#drill = given.drill;
     this.#table = given.table;
     this.#perSecond = given.perSecond;
@@ -115,9 +84,7 @@ export class LoadClients {
 
   /** Makes the table. */
   async open(): Promise<void> {
-    await this.#clients[0]?.client.execute(
-      `CREATE TABLE ${this.#table} (id INTEGER PRIMARY KEY, client INTEGER NOT NULL, payload TEXT NOT NULL)`,
-    );
+    await this.#clients[0]?.database.createTable(this.#table);
   }
 
   run(): void {
@@ -166,36 +133,29 @@ export class LoadClients {
       readonly reason: string | null;
     }[]
   > {
-    const one = this.#addresses.filter(({ transport }) => transport === 'http');
+    const firsts = this.#clients.filter(
+      ({ region }, at) => this.#clients.findIndex((other) => other.region === region) === at,
+    );
     return Promise.all(
-      one.map(async (address) => {
+      firsts.map(async ({ region, database }) => {
         try {
-          return { region: address.region, rows: await this.#rowsOf(address), reason: null };
+          return { region, rows: await this.#rowsOf(database), reason: null };
         } catch (error) {
-          return { region: address.region, rows: null, reason: codeOf(error) };
+          return { region, rows: null, reason: error instanceof Error ? error.message : 'UNKNOWN' };
         }
       }),
     );
   }
 
-  async #rowsOf(address: ClientAddress): Promise<[number, number][]> {
-    const client = connected(address, `${urlOf(address)}/read/eventual/`);
-    try {
-      const found: [number, number][] = [];
-      for (let after = -1; ; ) {
-        const { rows } = await client.execute({
-          sql: `SELECT id, client, payload FROM ${this.#table} WHERE id > ? ORDER BY id LIMIT ${pageRows}`,
-          args: [after],
-        });
-        for (const row of rows) {
-          const id = Number(row.id);
-          found.push([id, checksumOf(id, Number(row.client), String(row.payload))]);
-          after = id;
-        }
-        if (rows.length < pageRows) return found;
+  async #rowsOf(database: LoadDatabase): Promise<[number, number][]> {
+    const found: [number, number][] = [];
+    for (let after = -1; ; ) {
+      const rows = await database.rowsAfter(this.#table, after, pageRows);
+      for (const { id, client, payload } of rows) {
+        found.push([id, checksumOf(id, client, payload)]);
+        after = id;
       }
-    } finally {
-      client.close();
+      if (rows.length < pageRows) return found;
     }
   }
 
@@ -203,14 +163,14 @@ export class LoadClients {
   async close(dropTable: boolean): Promise<void> {
     this.pause();
     if (dropTable) {
-      for (const { client } of this.#clients) {
-        const dropped = await client.execute(`DROP TABLE IF EXISTS ${this.#table}`).then(
+      for (const { database } of this.#clients) {
+        const dropped = await database.dropTable(this.#table).then(
           () => true,
           () => false,
         );
         if (dropped) break;
       }
     }
-    for (const { client } of this.#clients) client.close();
+    for (const { database } of this.#clients) database.close();
   }
 }
