@@ -110,7 +110,12 @@ class Deployment {
       this.operator.heard(event);
     });
     this.operator = new SimOperator(this.fleet, this.agents, () => this.faults.lostRegions);
-    this.branchOperator = new BranchOperator(this.fleet, this.agents, (branch) => this.durable(branch));
+    this.branchOperator = new BranchOperator(
+      this.fleet,
+      this.agents,
+      (branch) => this.durable(branch),
+      ({ origin }) => witness.branches.of(origin).forks,
+    );
     this.build({
       cluster: 'sim',
       regions: options.regions,
