@@ -46,7 +46,10 @@ export interface WireOperation {
   readonly settings: WireSettings;
   /** A reading engine has to show this much; left out, whatever it shows. */
   readonly atLeast?: Lsn;
-  /** The writer is elsewhere and may run it: a reading engine that began anew lately sends it away rather than begin anew for it. */
+  /**
+   * The writer is elsewhere and may run it: a reading engine sends it away rather than begin anew for it too often, or have it wait
+   * for an idle transaction.
+   */
   readonly mayMove?: boolean;
 }
 

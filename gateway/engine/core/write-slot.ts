@@ -83,6 +83,12 @@ export class WriteSlot {
     if (this.holder?.owner === owner) this.holder.idleSince = null;
   }
 
+  /** How long the holder has asked nothing; 0 while it runs, or when nobody holds the slot. */
+  idleMs(now: number): number {
+    const since = this.holder?.idleSince ?? null;
+    return since === null ? 0 : now - since;
+  }
+
   /** Gives the slot back. @returns the owner granted next, or null. */
   release(owner: number, now: number): number | null {
     if (this.holder?.owner !== owner) return null;

@@ -4,7 +4,7 @@ import type { SqlError } from '../../sql/sql.ts';
 import type { Report } from '../protocol/core/server-messages.ts';
 
 /** Drivers and applications decide by these whether something may be tried again. */
-const sqlstates: Partial<Record<ErrorCode, string>> = {
+const sqlstates: Partial<Record<ErrorCode | 'SQLITE_INTERRUPT', string>> = {
   // transaction_resolution_unknown
   SEXTANT_COMMIT_UNKNOWN: '08007',
   // cannot_connect_now
@@ -36,6 +36,8 @@ const sqlstates: Partial<Record<ErrorCode, string>> = {
   // admin_shutdown
   SEXTANT_SHUTTING_DOWN: '57P01',
   STREAM_EXPIRED: '57P01',
+  // query_canceled
+  SQLITE_INTERRUPT: '57014',
   // idle_in_transaction_session_timeout
   TRANSACTION_TIMEOUT: '25P03',
   TRANSACTION_BUSY: '53300',

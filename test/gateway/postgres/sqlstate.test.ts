@@ -13,6 +13,7 @@ test.each([
   ['SEXTANT_BRANCH_UNKNOWN', '3D000'],
   ['TRANSACTION_TIMEOUT', '25P03'],
   ['AUTH_SCOPE_MISSING', '42501'],
+  ['SQLITE_INTERRUPT', '57014'],
   ['SOMETHING_NEW', 'XX000'],
 ])('%s is %s', (code, sqlstate) => {
   expect(reportOf({ code, message: 'It happened.' }).code).toBe(sqlstate);

@@ -25,6 +25,8 @@ const readOnly = sqlError('SEXTANT_READ_ONLY', 'This gateway reads; the statemen
 
 /** A thread that has somebody waiting shows so often that it lives. */
 const beatMs = 1_000;
+/** Of a reader: others that may go to the writer wait so long for a session that keeps the backend and asks nothing. */
+const awayMs = 100;
 
 interface Session extends RunnerSession {
   readonly id: number;
@@ -56,8 +58,13 @@ export class PostgresWork implements DeskWork {
   }
 
   post(message: OperationMessage): void {
-    if (this.turns.post(message.session, message, performance.now())) this.drain();
-    else this.refuse(message, this.tooMany());
+    const now = performance.now();
+    if (!this.turns.post(message.session, message, now)) {
+      this.refuse(message, this.tooMany());
+      return;
+    }
+    this.sendAway(now);
+    this.drain();
   }
 
   closeSession(session: number): void {
@@ -101,6 +108,7 @@ export class PostgresWork implements DeskWork {
     for (const { operation, holderAgeMs } of late)
       if (operation !== null) this.refuse(operation, this.waited(holderAgeMs));
     if (evict !== null) this.evict(evict);
+    this.sendAway(now);
     this.drain();
     const isIdle = now - this.usedAtMs >= idleMs;
     if (isIdle && this.turns.isIdle) this.keepFit(true);
@@ -108,7 +116,7 @@ export class PostgresWork implements DeskWork {
     const wakes = [
       deadline === null ? null : deadline - performance.now(),
       // Who waits for a session that keeps the backend, or for its start, waits for a thread that lives.
-      this.turns.isIdle ? null : beatMs,
+      this.turns.isIdle ? null : this.isReader ? awayMs : beatMs,
       // While nobody comes, one thing follows another; whoever comes waits for one of them at most.
       this.served.wantsIdle && this.turns.isIdle ? this.usedAtMs + idleMs - performance.now() : null,
     ].filter((wake) => wake !== null);
@@ -210,7 +218,7 @@ export class PostgresWork implements DeskWork {
       this.served.reset();
       return this.broken(session, operation, before, readOnly);
     }
-    const isRefused = this.desk.mode.kind === 'reader' && result.errors.includes(readOnlyState);
+    const isRefused = this.isReader && result.errors.includes(readOnlyState);
     if (isRefused && before === 'I' && !operation.statements.some(beginsReadOnly)) {
       this.served.rollBack(session);
       return failed(readOnly);
@@ -273,6 +281,18 @@ export class PostgresWork implements DeskWork {
     );
     this.rollBack(session);
     this.turns.ended(id, false, performance.now());
+  }
+
+  private get isReader(): boolean {
+    return this.desk.mode.kind === 'reader';
+  }
+
+  /** Nobody waits here for a transaction that only reads and does nothing, if the writer can answer instead. */
+  private sendAway(nowMs: number): void {
+    if (!this.isReader) return;
+    const may = ({ operation }: OperationMessage): boolean =>
+      operation.kind === 'wire' && operation.mayMove === true;
+    for (const message of this.turns.withdraw(awayMs, may, nowMs)) this.refuse(message, readOnly);
   }
 
   private keepFit(isIdle: boolean): void {

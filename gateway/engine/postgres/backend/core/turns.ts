@@ -161,6 +161,25 @@ export class Turns<O> {
     return { late, evict: evict?.owner ?? null };
   }
 
+  /**
+   * Takes back what waits behind a session that keeps the backend and has asked nothing for `idleMs`.
+   * @param may whether an operation can be run elsewhere
+   * @returns those that get no turn here
+   */
+  withdraw(idleMs: number, may: (operation: O) => boolean, nowMs: number): readonly O[] {
+    if (this.keeper === null || this.slot.idleMs(nowMs) < idleMs) return [];
+    const withdrawn: O[] = [];
+    for (const [session, queue] of this.queues) {
+      const [operation] = queue;
+      const isOne = queue.length === 1 && operation !== undefined && operation !== null;
+      if (!isOne || this.slot.holds(session) || !may(operation)) continue;
+      this.slot.cancel(session);
+      this.queues.delete(session);
+      withdrawn.push(operation);
+    }
+    return withdrawn;
+  }
+
   /** When `expire` has something to find at the earliest; null when nobody waits. */
   nextDeadline(): number | null {
     return this.slot.nextDeadline();

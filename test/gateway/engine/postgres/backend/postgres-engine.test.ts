@@ -218,6 +218,9 @@ describe('a reader of a PostgreSQL database', () => {
     const count = () => other.sql('SELECT count(*) FROM t10', { atLeast: volume.durable });
     expect(await count()).toBe('T D[0] C[SELECT 1] Z[T]');
     expect(await other.sql('INSERT INTO t10 VALUES (3)')).toBe('E[25006] Z[E]');
+    const third = read.client();
+    const reads = { class: 'read', mayMove: true } as const;
+    expect(await third.sql('SELECT count(*) FROM t10', reads)).toBe('(SEXTANT_READ_ONLY)');
     await other.sql('ROLLBACK');
     expect(await count()).toBe('T D[1] C[SELECT 1] Z[I]');
   });

@@ -44,6 +44,25 @@ describe('turns', () => {
     expect(turns.isKept).toBe(false);
   });
 
+  test('are waited for behind an idle session by nobody who may go elsewhere', () => {
+    const turns = new Turns<string>(limits);
+    turns.post(1, 'b', 0);
+    drain(turns, inside, 0);
+    turns.post(2, 'x', 10);
+    turns.post(3, 'stays', 10);
+    const may = (operation: string) => operation !== 'stays';
+    expect(turns.withdraw(100, may, 99)).toEqual([]);
+    expect(turns.withdraw(100, may, 100)).toEqual(['x']);
+    expect(turns.knows(2)).toBe(false);
+    turns.post(1, 'e', 101);
+    turns.post(2, 'y', 101);
+    expect(turns.withdraw(100, may, 101)).toEqual([]);
+    expect(drain(turns, inside, 102)).toEqual(['1e', '3stays']);
+    turns.post(3, 'e', 103);
+    expect(drain(turns, inside, 103)).toEqual(['3e', '2y']);
+    expect(turns.withdraw(100, may, 1_000)).toEqual([]);
+  });
+
   test('are taken from who idles, once another has waited for long enough, and not before', () => {
     const turns = new Turns<string>(limits);
     turns.post(1, 'b', 0);
