@@ -20,14 +20,15 @@ import { addMoveCommands } from './commands/move-commands.ts';
 import { addPolicyCommand } from './commands/policy-commands.ts';
 import { addProcessCommands } from './commands/process-commands.ts';
 import { addReadinessCommand } from './commands/readiness-command.ts';
-import { addShellCommand } from './commands/shell-command.ts';
-import { addSqlCommand } from './commands/sql-command.ts';
 import { addStatusCommand } from './commands/status-command.ts';
 import { addTokenCommands } from './commands/token-commands.ts';
 import { addUpCommands } from './commands/up-commands.ts';
+import { addVerifierCommand } from './commands/verifier-command.ts';
 import { addLossCommands } from './losses/loss-commands.ts';
 import { addRegionCommands } from './membership/region-commands.ts';
 import { addRewindCommand } from './rewind/rewind-command.ts';
+import { addShellCommand } from './sql/shell-command.ts';
+import { addSqlCommand } from './sql/sql-command.ts';
 import { addTransferCommands } from './transfer/transfer-commands.ts';
 
 /** All of `sextant`. */
@@ -58,6 +59,7 @@ export function buildProgram(): Command {
   addProcessCommands(program);
   addRegionCommands(program);
   addTokenCommands(program);
+  addVerifierCommand(program);
   addDoctorCommand(program);
   addCompletionCommand(program);
   return program;

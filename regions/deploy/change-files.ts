@@ -4,7 +4,9 @@
  */
 import { cpSync, existsSync, readdirSync, readFileSync, renameSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { z } from 'zod';
 import { hasAuthority } from '../certs/certificate-store.ts';
+import type { PostgresUser } from './core/deployment-plan.ts';
 import {
   type AdditionRequest,
   type ExistingFile,
@@ -67,10 +69,22 @@ function filesBelow(dir: string): { readonly files: readonly ExistingFile[] } | 
   return { files: files.sort((a, b) => at(a) - at(b)) };
 }
 
+const postgresSchema = z.looseObject({
+  users: z.array(z.looseObject({ name: z.string(), verifier: z.string() })).default([]),
+});
+
+/** Who may connect by PostgreSQL's protocol, as the first gateway that says so has it; undefined where SQLite keeps the databases. */
+function postgresUsersIn(files: readonly ExistingFile[]): readonly PostgresUser[] | undefined {
+  const gateways = files.flatMap(({ region }) => region?.gateways ?? []);
+  const first = gateways.find(({ engine }) => engine === 'postgres');
+  const postgres = postgresSchema.safeParse(first?.postgres);
+  return postgres.success ? postgres.data.users : undefined;
+}
+
 /** Makes the folder of a region that comes, and names it in the other files. @throws CertificateError. */
 export async function addRegionFiles(
   dir: string,
-  request: Omit<AdditionRequest, 'secrets' | 'certificatesDir' | 'gatewayKeys'>,
+  request: Omit<AdditionRequest, 'secrets' | 'certificatesDir' | 'gatewayKeys' | 'postgresUsers'>,
 ): Promise<FilesChanged> {
   const found = filesBelow(dir);
   if ('problem' in found) return refused(found.problem);
@@ -81,7 +95,9 @@ export async function addRegionFiles(
       `${authority} holds no authority: certificates of ${request.region} are made where \`sextant init\` ran`,
     );
   const names = secretNames(true);
-  const planned = planAddition(files, { ...request, secrets: names, certificatesDir, gatewayKeys });
+  const postgresUsers = postgresUsersIn(files);
+  const shape = { secrets: names, certificatesDir, gatewayKeys, postgresUsers };
+  const planned = planAddition(files, { ...request, ...shape });
   if (planned.kind === 'refused') return planned;
   const machine = machineOf(dir, planned.plan);
   if (existsSync(machine.file)) return refused(`${machine.file} is there already: move it away first`);

@@ -8,14 +8,21 @@ import { join, resolve } from 'node:path';
 import { directoryOf, fileNames, parseAddress, type Role } from '../../storage/index.ts';
 import { hasAuthority, initAuthority, issueCertificate } from '../certs/certificate-store.ts';
 import { certificateDays } from '../certs/core/certificate-plan.ts';
+import { userDefault } from '../postgres/core/postgres-url.ts';
+import { makeVerifier } from '../postgres/make-verifier.ts';
 import { makeKey } from '../tokens/key-files.ts';
 import { type DeploymentRequest, planDeployment } from './core/deployment-plan.ts';
+import type { EngineKind } from './core/engine-kinds.ts';
 import { witness } from './core/nats-topology.ts';
+import { listenersOf } from './core/region-rules.ts';
 import { type RegionPlan, regionText, type WitnessPlan, witnessText } from './core/region-text.ts';
 import { agentName, natsName } from './region-file.ts';
-import { type DeploymentSecrets, secretNames, writeMachineFile } from './write-files.ts';
+import { type DeploymentSecrets, secretNames, writeMachineFile, writeWhole } from './write-files.ts';
 
-export interface InitRequest extends Omit<DeploymentRequest, 'secrets' | 'certificatesDir' | 'gatewayKeys'> {
+export interface InitRequest
+  extends Omit<DeploymentRequest, 'secrets' | 'certificatesDir' | 'gatewayKeys' | 'postgresUsers'> {
+  /** What keeps the databases. */
+  readonly engine: EngineKind;
   /** Where the folders are made. */
   readonly dir: string;
   /** Writes files anew that are there; secrets and the authority stay what they are. */
@@ -33,8 +40,21 @@ export type InitResult =
       readonly operator: string;
       /** What tokens of clients are made with. */
       readonly tokenKey: string;
+      /** How PostgreSQL clients connect; null where SQLite keeps the databases. */
+      readonly postgres: PostgresAccess | null;
     }
   | { readonly kind: 'refused'; readonly reason: string };
+
+/** The first user of a new deployment. */
+export interface PostgresAccess {
+  readonly user: string;
+  /** The password, for its owner alone. */
+  readonly passwordFile: string;
+  /** Where the gateways take PostgreSQL clients, host:port, those of the first region first. */
+  readonly addresses: readonly string[];
+  /** What such a client has to trust. */
+  readonly authorityFile: string;
+}
 
 export const regionFileName = 'region.yaml';
 export const witnessFileName = 'witness.yaml';
@@ -44,6 +64,7 @@ const operatorName = 'admin';
 /** What tokens of clients are signed with, and the public half that gateways get. */
 const tokenKeyName = 'token-key.pem';
 export const keySetName = 'jwks.json';
+const postgresPasswordName = 'postgres-password';
 const secretBytes = 32;
 
 const title = (name: string): string =>
@@ -120,7 +141,11 @@ export const gatewayKeys = (gateway: string, region: string) => {
 
 /** @throws CertificateError or KeyFileError when certificates or keys cannot be made. */
 export async function initialize(request: InitRequest): Promise<InitResult> {
-  const shape = { secrets: secretNames(true), certificatesDir, gatewayKeys };
+  const passwordFile = join(resolve(request.dir), authorityDir, postgresPasswordName);
+  const password = request.engine === 'postgres' ? passwordIn(passwordFile) : null;
+  const postgresUsers =
+    password === null ? undefined : [{ name: userDefault, verifier: makeVerifier(password) }];
+  const shape = { secrets: secretNames(true), certificatesDir, gatewayKeys, postgresUsers };
   const plan = planDeployment({ ...request, ...shape });
   if (plan.kind === 'refused') return plan;
   const dir = resolve(request.dir);
@@ -138,6 +163,7 @@ export async function initialize(request: InitRequest): Promise<InitResult> {
   const tokenKey = join(authority, tokenKeyName);
   const keySet = join(authority, keySetName);
   if (!existsSync(tokenKey)) await makeKey('EdDSA', { key: tokenKey, jwks: keySet });
+  if (password !== null && !existsSync(passwordFile)) writeWhole(passwordFile, `${password}\n`);
   const secrets = secretsIn(
     dir,
     machines.map(({ name }) => name),
@@ -161,8 +187,28 @@ export async function initialize(request: InitRequest): Promise<InitResult> {
     authority,
     operator,
     tokenKey,
+    postgres:
+      password === null
+        ? null
+        : {
+            user: userDefault,
+            passwordFile,
+            addresses: postgresAddresses(plan.regions),
+            authorityFile: join(authority, fileNames.ca),
+          },
   };
 }
+
+/** The password that was made before, or a new one. */
+const passwordIn = (file: string): string =>
+  existsSync(file) ? readFileSync(file, 'utf8').trim() : randomBytes(secretBytes).toString('base64url');
+
+const postgresAddresses = (regions: readonly RegionPlan[]): readonly string[] =>
+  regions.flatMap((region) =>
+    listenersOf({ ...region, name: region.region }).flatMap(({ address, path }) =>
+      path.at(-2) === 'postgres' ? [address] : [],
+    ),
+  );
 
 export const machineOf = (dir: string, plan: RegionPlan) => ({
   name: plan.region,

@@ -77,6 +77,7 @@ const regionStatusSchema = z.looseObject({
         vdl: z.number(),
         pid: z.number(),
         awake: z.boolean().exactOptional(),
+        postgres: z.string().exactOptional(),
       }),
     )
     .exactOptional(),

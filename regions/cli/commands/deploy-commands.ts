@@ -6,6 +6,7 @@ import { clusterSchema, showProblem } from '../../../storage/index.ts';
 import { regionsSchema } from '../../agent/config.ts';
 import { checkFiles } from '../../deploy/check-files.ts';
 import { gatewaysMax, initBasePortMax } from '../../deploy/core/deployment-plan.ts';
+import { type EngineKind, engineKinds } from '../../deploy/core/engine-kinds.ts';
 import { natsTopology, witness } from '../../deploy/core/nats-topology.ts';
 import { type InitRequest, initialize } from '../../deploy/initialize.ts';
 import { defaultBasePort, defaultDataDir } from '../../local/local-deployment.ts';
@@ -23,6 +24,7 @@ interface InitOptions {
   readonly machine: readonly string[];
   readonly basePort: string;
   readonly gateways: string;
+  readonly engine: string;
   readonly dataDir: string;
   readonly dir?: string;
   readonly force?: boolean;
@@ -89,6 +91,12 @@ async function askHosts(
   return hosts;
 }
 
+function engineOf(text: string): EngineKind {
+  const engine = engineKinds.find((kind) => kind === text);
+  if (engine === undefined) throw new CliError(`--engine is ${engineKinds.join(' or ')}, not ${text}`);
+  return engine;
+}
+
 function requestOf(options: InitOptions): InitRequest {
   const cluster = clusterSchema.safeParse(options.cluster);
   if (!cluster.success) throw new CliError(`--cluster: ${cluster.error.issues[0]?.message}`);
@@ -102,6 +110,7 @@ function requestOf(options: InitOptions): InitRequest {
     dataDir: options.dataDir,
     basePort: countOf(options.basePort, '--base-port', initBasePortMax),
     gateways: countOf(options.gateways, '--gateways', gatewaysMax),
+    engine: engineOf(options.engine),
     dir: options.dir ?? `sextant-${cluster.data}`,
     force: options.force === true,
   };
@@ -110,13 +119,23 @@ function requestOf(options: InitOptions): InitRequest {
 async function init(given: InitOptions): Promise<void> {
   const result = await initialize(requestOf(await completed(given)));
   if (result.kind === 'refused') throw new CliError(result.reason);
-  const { files, authority, operator, tokenKey } = result;
-  if (given.json === true) return printJson({ files, authority, operator, tokenKey });
+  const { files, authority, operator, tokenKey, postgres } = result;
+  if (given.json === true)
+    return printJson({ files, authority, operator, tokenKey, ...(postgres !== null && { postgres }) });
   for (const { name, file } of files) console.log(`${relative('.', file)}   ${name}`);
   note(
     `each folder goes to its machine: it holds the file, the secrets and the certificates, for its owner alone`,
   );
   note(`${relative('.', authority)} stays with you: who has it can make certificates`);
+  if (postgres !== null) {
+    const { user, passwordFile, addresses, authorityFile } = postgres;
+    const query = `sslmode=verify-full&sslrootcert=${relative('.', authorityFile)}`;
+    note(`${relative('.', passwordFile)} is the password of ${user}, the first user of PostgreSQL clients:`);
+    note(
+      `  PGPASSWORD=$(cat ${relative('.', passwordFile)}) psql 'postgres://${user}@${addresses[0] ?? ''}/main?${query}'`,
+    );
+    note('more users: sextant postgres-verifier NAME, into postgres.users of every gateway');
+  }
   note(
     `check the files with: sextant config check ${files.map(({ file }) => relative('.', file)).join(' ')}`,
   );
@@ -162,6 +181,11 @@ export function addDeployCommands(program: Command): void {
       )
       .option('--base-port <port>', 'first of the ports on each machine', String(defaultBasePort))
       .option('--gateways <n>', `gateways in each region, at most ${gatewaysMax}`, '1')
+      .option(
+        '--engine <name>',
+        'what keeps the databases: sqlite, for libSQL clients, or postgres, for PostgreSQL clients',
+        'sqlite',
+      )
       .option('--data-dir <dir>', 'where machines keep their data', '/var/lib/sextant')
       .option('--dir <dir>', 'where the folders are made (default: sextant-<cluster>)')
       .option('--force', 'write files anew that are there; secrets and the authority stay')

@@ -13,7 +13,7 @@ import {
 } from '../../tokens/key-files.ts';
 import { withExample } from '../ask/options.ts';
 import { CliError, note, printJson, table } from '../ask/output.ts';
-import { checkBranchName } from '../ask/sql-client.ts';
+import { checkBranchName } from '../sql/open-session.ts';
 
 type KeygenOptions = {
   readonly alg: string;

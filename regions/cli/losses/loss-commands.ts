@@ -17,8 +17,9 @@ import { askAny, failWith, gatewayOf, type Target, targetOf } from '../ask/admin
 import { toldNowAndThen } from '../ask/long-command.ts';
 import { type AskOptions, withAsk, withExample } from '../ask/options.ts';
 import { CliError, formatBytes, note, printJson, table } from '../ask/output.ts';
+import { needsSqlite } from '../ask/postgres-place.ts';
 import { differenceJson, differenceLines } from './difference-text.ts';
-import { bringBackLoss, readIn } from './replay-loss.ts';
+import { bringBackLoss, lossesNamed, readIn } from './replay-loss.ts';
 
 const lossSummarySchema = lossReportSchema.omit({ commits: true });
 type LossSummary = z.output<typeof lossSummarySchema>;
@@ -164,6 +165,13 @@ async function showRows(
   const { region, orphanEpoch, branch } = report;
   const places = lossPlaces(report);
   const gateway = await gatewayOf(target, region);
+  await needsSqlite(
+    target,
+    region,
+    gateway,
+    'lost rows are read where SQLite keeps the databases',
+    lossesNamed,
+  );
   const link = new SqlLink(`${gateway}${pathOfLoss(report)}`, target.clientToken);
   const difference = await readIn(region, () =>
     comparePlaces(link, {

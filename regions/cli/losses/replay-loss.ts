@@ -8,7 +8,11 @@ import { TransferError } from '../../transfer/transfer-error.ts';
 import { failWith, fetchStatus, gatewayOf, type Target } from '../ask/admin-client.ts';
 import { endOnSignal, toldNowAndThen } from '../ask/long-command.ts';
 import { CliError, note, printJson } from '../ask/output.ts';
+import { needsSqlite } from '../ask/postgres-place.ts';
 import { replayJson, replayLines } from './replay-text.ts';
+
+/** What there is without rows. */
+export const lossesNamed = (): string => 'sextant losses counts the commits, with their times and traces';
 
 /** Something is left for a person to settle. */
 const exitUnsettled = 2;
@@ -72,6 +76,14 @@ export async function bringBackLoss(
   const { region, orphanEpoch, branch } = report;
   const { spans, writes } = chosenOf(report, only);
   const primary = await primaryOf(target);
+  const gateway = await gatewayOf(target, primary);
+  await needsSqlite(
+    target,
+    primary,
+    gateway,
+    'lost writes are brought back where SQLite keeps the databases',
+    lossesNamed,
+  );
   // What was lost on a branch comes back on that branch.
   const linkIn = async (of: string): Promise<SqlLink> =>
     new SqlLink(`${await gatewayOf(target, of)}${pathOfLoss(report)}`, target.clientToken);

@@ -11,15 +11,21 @@ import { gatewayOf, targetOf } from '../ask/admin-client.ts';
 import { endOnSignal } from '../ask/long-command.ts';
 import { type AskOptions, withAsk, withExample } from '../ask/options.ts';
 import { CliError, formatBytes, formatMs } from '../ask/output.ts';
+import { needsSqlite } from '../ask/postgres-place.ts';
 import { TransferProgress } from './transfer-progress.ts';
 
 type ImportOptions = AskOptions & { readonly intoExisting?: boolean };
 type ExportOptions = AskOptions & { readonly format?: string; readonly force?: boolean };
 
-async function linkTo(region: string, options: AskOptions): Promise<SqlLink> {
+async function linkTo(region: string, options: AskOptions, command: string): Promise<SqlLink> {
   const target = targetOf(options);
-  return new SqlLink(await gatewayOf(target, region), target.clientToken);
+  const gateway = await gatewayOf(target, region);
+  await needsSqlite(target, region, gateway, `${command} is about SQLite files`, byPostgres);
+  return new SqlLink(gateway, target.clientToken);
 }
+
+const byPostgres = (url: string): string =>
+  `pg_dump (of PostgreSQL 18) takes data out and psql brings it in, at '${url}'`;
 
 const onStdout = (line: object): void => console.log(JSON.stringify(line));
 const onStderr = (line: object): void => console.error(JSON.stringify(line));
@@ -29,7 +35,7 @@ const rounded = (ms: number): number => Math.round(ms);
 
 async function importInto(region: string, file: string, options: ImportOptions): Promise<void> {
   const json = options.json === true ? onStdout : null;
-  const link = await linkTo(region, options);
+  const link = await linkTo(region, options, 'import');
   await checkTarget(link, options.intoExisting === true);
   const progress = new TransferProgress(json);
   endOnSignal(() => progress.say('stopped: the same command goes on where the import stands'));
@@ -74,7 +80,7 @@ async function exportFrom(region: string, file: string, options: ExportOptions):
   const format = options.format ?? (file === '-' ? 'sql' : 'sqlite');
   if (format !== 'sqlite' && format !== 'sql') throw new CliError(`--format is sqlite or sql, not ${format}`);
   const json = options.json !== true ? null : file === '-' ? onStderr : onStdout;
-  const link = await linkTo(region, options);
+  const link = await linkTo(region, options, 'export');
   const progress = new TransferProgress(json);
   const left = file === '-' ? 'the text is not whole' : `${file} has not been written`;
   endOnSignal(() => progress.say(`stopped: ${left}`));

@@ -18,6 +18,14 @@ export interface DeploymentRequest {
   readonly gateways: number;
   /** What a gateway is told beside its name and address. */
   readonly gatewayKeys: (gateway: string, region: string) => Readonly<Record<string, unknown>>;
+  /** Who may connect where PostgreSQL keeps the databases; left out: SQLite keeps them. */
+  readonly postgresUsers?: readonly PostgresUser[] | undefined;
+}
+
+/** As a gateway's `postgres.users` has them. */
+export interface PostgresUser {
+  readonly name: string;
+  readonly verifier: string;
 }
 
 export type DeploymentPlan =
@@ -40,10 +48,12 @@ const offsets = {
   moreGateways: 14,
   writer: 18,
   reader: 19,
+  postgres: 20,
 } as const;
 export const gatewaysMax = 1 + offsets.writer - offsets.moreGateways;
 const portMax = 65_535;
 const portsUsed = offsets.reader + 1;
+const portsUsedWithPostgres = offsets.postgres + gatewaysMax;
 export const initBasePortMax = portMax - portsUsed;
 
 /** The port of a region's gateway, by its place among them, counted from the first port of the region. */
@@ -66,7 +76,8 @@ const hostOf = ({ hosts }: DeploymentRequest, name: string, region: string): str
 
 /** The files of a deployment, or what is missing or in the way. Pure: nothing is looked up. */
 export function planDeployment(request: DeploymentRequest): DeploymentPlan {
-  const { cluster, regions, hosts, basePort, gateways } = request;
+  const { cluster, regions, hosts, basePort, gateways, postgresUsers } = request;
+  const ports = postgresUsers === undefined ? portsUsed : portsUsedWithPostgres;
   const { dataDir, secrets, certificatesDir } = request;
   const shared = { cluster, regions, dataDir, secrets, certificatesDir };
   const { servers } = natsTopology(regions);
@@ -99,10 +110,10 @@ export function planDeployment(request: DeploymentRequest): DeploymentPlan {
     ];
     const turn = Math.max(...own.map((host) => sharing.get(host ?? '') ?? 0));
     for (const host of own) sharing.set(host ?? '', turn + 1);
-    baseOf.set(server, basePort + turn * portsUsed);
+    baseOf.set(server, basePort + turn * ports);
   }
   const base = (server: string): number => baseOf.get(server) ?? basePort;
-  if (Math.max(...baseOf.values()) > initBasePortMax)
+  if (Math.max(...baseOf.values()) > portMax - ports)
     return refused(`the ports of ${regions.length} regions from ${basePort} on do not fit below ${portMax}`);
   const at = (server: string, offset: number): string =>
     withPort(mainHost(server) ?? '', base(server) + offset);
@@ -127,6 +138,10 @@ export function planDeployment(request: DeploymentRequest): DeploymentPlan {
       gateway: `g${index + 1}`,
       address: at(region, gatewayPortOffset(index)),
       ...request.gatewayKeys(`g${index + 1}`, region),
+      ...(postgresUsers !== undefined && {
+        engine: 'postgres',
+        postgres: { listen: at(region, offsets.postgres + index), users: postgresUsers },
+      }),
     }));
     const agent = { address: at(region, offsets.agent) };
     return { ...shared, region, nodes, agent, gateways: own, nats: natsOf(region) };

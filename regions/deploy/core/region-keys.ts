@@ -122,7 +122,7 @@ export const regionKeys: readonly RegionKey[] = [
   {
     key: 'gateways',
     meaning:
-      'Where clients connect; `[]` for a headless region, which keeps a copy and is no target of a move. Each may take any key of its own that `gateway/README.md` lists.',
+      'Where clients connect; `[]` for a headless region, which keeps a copy and is no target of a move. Each may take any key of its own that `gateway/README.md` lists: `engine: postgres` and `postgres` among them.',
   },
   { key: 'gateways[].gateway', meaning: 'Name of the gateway: `--name` of `sextant gateway`.' },
   { key: 'gateways[].address', meaning: 'host:port that it listens on.' },

@@ -2,8 +2,8 @@ import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { readHistory, writeHistory } from '../../../regions/cli/ask/shell-history.ts';
-import { completionsOf } from '../../../regions/cli/ask/sql-words.ts';
+import { readHistory, writeHistory } from '../../../regions/cli/sql/shell-history.ts';
+import { completionsOf } from '../../../regions/cli/sql/sql-words.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'sx-shell-'));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));

@@ -19,6 +19,7 @@ const asked = { dataDir: '/var/lib/sextant', basePort: 7000, gateways: 1 };
 beforeAll(async () => {
   const made = await initialize({
     ...asked,
+    engine: 'sqlite',
     cluster: 'shop',
     regions: [east, europe],
     hosts: { [east]: '10.0.0.1', [europe]: '10.0.0.2', witness: '10.0.0.9' },
@@ -140,3 +141,29 @@ describe('an edit of a file', () => {
     expect(edited(named, { regions: ['x'], voters: undefined })).not.toContain('voters:');
   });
 });
+
+test('a region that comes has PostgreSQL databases where the others have them, and the same users', async () => {
+  const own = mkdtempSync(join(tmpdir(), 'sextant-change-postgres-'));
+  try {
+    const made = await initialize({
+      ...asked,
+      engine: 'postgres',
+      cluster: 'shop',
+      regions: [east, europe],
+      hosts: { [east]: '10.0.0.1', [europe]: '10.0.0.2', witness: '10.0.0.9' },
+      dir: own,
+      force: false,
+    });
+    expect(made.kind).toBe('made');
+    const added = await addRegionFiles(own, { ...asked, region: asia, hosts: { [asia]: '10.0.0.3' } });
+    if (added.kind === 'refused') throw new Error(added.reason);
+    const users = (region: string) =>
+      /users: \[.*?\]/.exec(readFileSync(join(own, region, 'region.yaml'), 'utf8'))?.[0];
+    expect(users(asia)).toContain('SCRAM-SHA-256$');
+    expect(users(asia)).toBe(users(east));
+    const files = [east, europe, asia].map((region) => join(own, region, 'region.yaml'));
+    expect((await checkFiles(files, gateway)).problems).toEqual([]);
+  } finally {
+    rmSync(own, { recursive: true, force: true });
+  }
+}, 120_000);

@@ -3,8 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { checkFiles } from '../../../regions/deploy/check-files.ts';
-import { planDeployment } from '../../../regions/deploy/core/deployment-plan.ts';
+import { type DeploymentRequest, planDeployment } from '../../../regions/deploy/core/deployment-plan.ts';
+import { clashes, listenersOf } from '../../../regions/deploy/core/region-rules.ts';
 import { type InitRequest, initialize } from '../../../regions/deploy/initialize.ts';
+import { readVerifier } from '../../../regions/postgres/core/verifier.ts';
+import { makeVerifier } from '../../../regions/postgres/make-verifier.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'sextant-init-'));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
@@ -22,10 +25,11 @@ const request: InitRequest = {
   dataDir: '/var/lib/sextant',
   basePort: 7000,
   gateways: 2,
+  engine: 'sqlite',
   dir,
   force: false,
 };
-const plan = (changes: Partial<InitRequest>) =>
+const plan = (changes: Partial<DeploymentRequest>) =>
   planDeployment({
     ...request,
     secrets: { clusterFile: 'secrets/cluster' },
@@ -213,4 +217,53 @@ describe('what is written', () => {
       absent: ['eu-west-1', 'ap-northeast-1'],
     });
   }, 120_000);
+});
+
+describe('where PostgreSQL keeps the databases', { timeout: 120_000 }, () => {
+  const own = mkdtempSync(join(tmpdir(), 'sextant-init-postgres-'));
+  afterAll(() => rmSync(own, { recursive: true, force: true }));
+  const postgresRequest: InitRequest = { ...request, engine: 'postgres', dir: own };
+  const made = async (changes: Partial<InitRequest> = {}) => {
+    const result = await initialize({ ...postgresRequest, ...changes });
+    if (result.kind === 'refused' || result.postgres === null) throw new Error('not made');
+    return { files: result.files.map(({ file }) => file), postgres: result.postgres };
+  };
+  const verifierIn = (file: string): string =>
+    /SCRAM-SHA-256[^"]+/.exec(readFileSync(file, 'utf8'))?.[0] ?? '';
+
+  test('each gateway has an address and a user whose password is in one private file, and nowhere else', async () => {
+    const { files, postgres } = await made();
+    expect(await checkFiles(files, gateway)).toEqual({ problems: [], absent: [] });
+    expect(postgres.addresses).toEqual([
+      '10.0.0.1:7020',
+      '10.0.0.1:7021',
+      'db.eu.example:7020',
+      'db.eu.example:7021',
+      '[fd00::3]:7020',
+      '[fd00::3]:7021',
+    ]);
+    const password = readFileSync(postgres.passwordFile, 'utf8').trim();
+    expect(statSync(postgres.passwordFile).mode & 0o777).toBe(0o600);
+    for (const file of files) {
+      const verifier = verifierIn(file);
+      const salt = readVerifier(verifier)?.salt ?? new Uint8Array();
+      expect(makeVerifier(password, salt)).toBe(verifier);
+      expect(readFileSync(file, 'utf8')).not.toContain(password);
+    }
+  });
+
+  test('files that are written anew keep the password', async () => {
+    const before = readFileSync(join(own, 'authority/postgres-password'), 'utf8');
+    const { postgres } = await made({ force: true });
+    expect(readFileSync(postgres.passwordFile, 'utf8')).toBe(before);
+  });
+
+  test('regions on one machine have ports of their own', () => {
+    const hosts = { 'us-east-1': '127.0.0.1', 'eu-west-1': '127.0.0.1', 'ap-northeast-1': '127.0.0.1' };
+    const planned = plan({ hosts, postgresUsers: [{ name: 'app', verifier: 'v' }] });
+    if (planned.kind === 'refused') throw new Error(planned.reason);
+    const listeners = planned.regions.flatMap((region) => listenersOf({ ...region, name: region.region }));
+    expect(clashes(listeners)).toEqual([]);
+    expect(listeners.filter(({ path }) => path.includes('postgres'))).toHaveLength(6);
+  });
 });

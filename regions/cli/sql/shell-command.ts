@@ -1,19 +1,13 @@
 /** `sextant shell`: an interactive SQL shell on a region's gateway. What is piped in runs as a script. */
 import { createInterface, type Interface } from 'node:readline';
 import type { Command } from 'commander';
-import { splitStatements } from '../../transfer/core/split-statements.ts';
 import { type AskOptions, withAsk, withExample } from '../ask/options.ts';
 import { CliError, formatMs, paint, printJson } from '../ask/output.ts';
-import { historyFile, readHistory, writeHistory } from '../ask/shell-history.ts';
-import {
-  type BranchOptions,
-  resultAsJson,
-  resultAsText,
-  type SqlSession,
-  sessionFor,
-  withBranch,
-} from '../ask/sql-client.ts';
-import { completionsOf } from '../ask/sql-words.ts';
+import { type Dialect, dialects } from './dialects.ts';
+import { type BranchOptions, sessionFor, withBranch } from './open-session.ts';
+import { historyFile, readHistory, writeHistory } from './shell-history.ts';
+import { answerAsJson, answerAsText, type SqlSession } from './sql-answer.ts';
+import { completionsOf } from './sql-words.ts';
 
 const help = `Statements end with a semicolon and may span lines. Tab completes; the arrow keys bring back what was typed before.
   .tables            names of all tables and views
@@ -24,22 +18,11 @@ const help = `Statements end with a semicolon and may span lines. Tab completes;
   .quit              leave (or Ctrl-D)`;
 const dotCommands = ['.tables', '.schema', '.mode', '.timer', '.help', '.quit'];
 
-const tablesSql =
-  "SELECT name, type FROM sqlite_schema WHERE type IN ('table','view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name";
-/** Bounded: it is asked for while somebody waits at the Tab key. */
-const namesSql =
-  "SELECT m.name AS name FROM sqlite_schema m WHERE m.type IN ('table','view') UNION SELECT c.name FROM sqlite_schema m, pragma_table_info(m.name) c WHERE m.type IN ('table','view') LIMIT 2000";
 const changesNames = /^\s*(?:create|drop|alter|rollback)\b/i;
-
-const quoted = (text: string): string => `'${text.replaceAll("'", "''")}'`;
-
-function schemaSql(name: string | undefined): string {
-  const one = name === undefined ? '' : ` AND tbl_name = ${quoted(name)}`;
-  return `SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL${one} ORDER BY rowid`;
-}
 
 class Shell {
   private readonly session: SqlSession;
+  readonly dialect: Dialect;
   private json: boolean;
   private timed = false;
   private names: readonly string[] | null = null;
@@ -48,6 +31,7 @@ class Shell {
 
   constructor(session: SqlSession, json: boolean) {
     this.session = session;
+    this.dialect = dialects[session.engine];
     this.json = json;
   }
 
@@ -56,8 +40,8 @@ class Shell {
     try {
       const result = await this.session.execute(statement);
       if (changesNames.test(statement)) this.names = null;
-      if (this.json) printJson(resultAsJson(result));
-      else console.log(resultAsText(result));
+      if (this.json) printJson(answerAsJson(result));
+      else console.log(answerAsText(result));
     } catch (error) {
       if (!(error instanceof CliError)) throw error;
       this.succeeded = false;
@@ -75,10 +59,10 @@ class Shell {
       case '.exit':
         return false;
       case '.tables':
-        await this.run(tablesSql);
+        await this.run(this.dialect.tables);
         return true;
       case '.schema':
-        await this.run(schemaSql(argument));
+        for (const statement of this.dialect.schema(argument)) await this.run(statement);
         return true;
       case '.mode':
         if (argument === 'table' || argument === 'json') this.json = argument === 'json';
@@ -97,8 +81,8 @@ class Shell {
   async complete(line: string): Promise<[string[], string]> {
     const isDotCommand = line.startsWith('.') && !line.includes(' ');
     if (this.names === null && !isDotCommand) {
-      const found = await this.session.execute(namesSql).catch(() => null);
-      this.names = found?.rows.map((row) => String(row[0])) ?? [];
+      const found = await this.session.execute(this.dialect.names).catch(() => null);
+      this.names = found?.rows.map(([name]) => name?.text ?? '') ?? [];
     }
     const [candidates, word] = completionsOf(line, this.names ?? [], dotCommands);
     return [[...candidates], word];
@@ -150,7 +134,7 @@ async function shell(region: string, options: ShellOptions): Promise<void> {
     if (pending === '' && trimmed.startsWith('.')) {
       if (!(await running.command(trimmed))) break;
     } else {
-      const { statements, rest } = splitStatements(`${pending}${line}\n`);
+      const { statements, rest } = running.dialect.split(`${pending}${line}\n`);
       for (const statement of statements) if (!isOver()) await running.run(statement);
       if (isOver()) break;
       pending = rest === '' ? '' : `${rest}\n`;
@@ -159,7 +143,7 @@ async function shell(region: string, options: ShellOptions): Promise<void> {
   }
   lines.close();
   if (!isInteractive && !isOver() && pending.trim() !== '') await running.run(pending);
-  session.close();
+  await session.close();
   // A person saw the errors pass.
   if (!isInteractive && !running.succeeded) process.exitCode = 1;
 }
