@@ -1,12 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createDecoder } from '../../../gateway/hrana/core/hrana-messages.ts';
-import { traceparentOfSql, validTraceparent } from '../../../gateway/sql/trace-context.ts';
 import { defaultLimits, limitsProblem } from '../../../gateway/hrana/core/protocol-limits.ts';
 import { SqlStore } from '../../../gateway/hrana/core/stored-sql.ts';
 import { batchProblem, conditionHolds } from '../../../gateway/sql/condition.ts';
 import { adviseError, describeError, errorTable, primarySqliteCode } from '../../../gateway/sql/errors.ts';
 import type { BatchResult } from '../../../gateway/sql/sql.ts';
+import { traceparentOfSql, validTraceparent } from '../../../gateway/sql/trace-context.ts';
 
 const limits = { ...defaultLimits, batchSteps: 3, pipelineRequests: 4, conditionDepth: 5, statementArgs: 4 };
 const decoder = createDecoder(limits);
