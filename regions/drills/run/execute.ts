@@ -15,7 +15,7 @@ import { DrillLog } from './drill-log.ts';
 import { DrillRun } from './drill-run.ts';
 import type { DrillTarget } from './drill-target.ts';
 import { drillSpans } from './drill-trace.ts';
-import { prepare } from './preflight.ts';
+import { DrillRefused, prepare } from './preflight.ts';
 
 export interface Execution {
   readonly request: DrillRequest;
@@ -54,6 +54,8 @@ export async function executeDrill(given: Execution): Promise<Executed> {
       clients,
       perSecond: request.load,
       authority: target.authority,
+    }).catch((error: unknown) => {
+      throw loadRefused(error);
     });
     try {
       saveBegun(dataDir, {
@@ -94,6 +96,13 @@ export async function executeDrill(given: Execution): Promise<Executed> {
   } finally {
     lock.release();
   }
+}
+
+/** Why nothing can be written under the drill: a database that takes no such client, or one that takes no writes. */
+function loadRefused(error: unknown): DrillRefused {
+  const why = error instanceof Error ? error.message : String(error);
+  const message = `the load cannot begin, and nothing was broken: ${why}`;
+  return new DrillRefused({ code: 'LOAD_FAILED', message });
 }
 
 /** What the client and the engine are, beside the product. */
