@@ -85,6 +85,11 @@ export async function restoreNodes(
   }
 }
 
+/** What a file is made from. */
+export interface FileReader {
+  restore(lsn: Lsn, into: PageFile, onProgress: (done: RestoreProgress) => void): Promise<unknown>;
+}
+
 /** Where nothing else is said it is SQLite's: a database without pages is one. */
 const engineIn = (file: PageFile): VolumeEngine =>
   engineOf(file.read(firstPage)) === 'postgres' ? 'postgres' : 'sqlite';
@@ -94,7 +99,7 @@ const engineIn = (file: PageFile): VolumeEngine =>
  * @throws StoreError; RestoreError, also where PostgreSQL keeps the database; and when the file is there.
  */
 export async function restoreFile(
-  reader: BackupReader,
+  reader: FileReader,
   lsn: Lsn,
   path: string,
   onProgress: (done: RestoreProgress) => void,
