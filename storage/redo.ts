@@ -44,3 +44,4 @@ export {
   type Shrink,
 } from './redo/record.ts';
 export { lastCplIn, RecordCursor } from './redo/record-cursor.ts';
+export { describeEngine, engineOf, postgresMagic, type VolumeEngine } from './redo/volume-engine.ts';

@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import {
   type Epoch,
+  engineOf,
   epoch,
   type FilledAt,
   fillNode,
@@ -14,8 +15,9 @@ import {
   type NodePlace,
   PageFile,
   stageImages,
+  type VolumeEngine,
 } from '../../storage/index.ts';
-import type { BackupReader, RestoreProgress } from './backup-reader.ts';
+import { type BackupReader, RestoreError, type RestoreProgress } from './backup-reader.ts';
 import { type RestoredMarker, writeMarker } from './restored-marker.ts';
 
 /**
@@ -23,6 +25,7 @@ import { type RestoredMarker, writeMarker } from './restored-marker.ts';
  * never meet, since their deployments differ; a person who reads a log or a status still sees which one it is.
  */
 const epochsAhead = 1_000;
+const firstPage = 1;
 
 /** The new epoch of a restore at `lsn`, and its path. The same for every node and region that is filled alike. */
 export function restoredAt({ tree, manifest }: Pick<BackupReader, 'tree' | 'manifest'>, lsn: Lsn): FilledAt {
@@ -44,6 +47,8 @@ export interface RestoreInto {
 export interface Restored extends FilledAt {
   readonly pages: number;
   readonly filled: number;
+  /** Which engine keeps the database. */
+  readonly engine: VolumeEngine;
 }
 
 /** Fills nodes with the database as it was at `lsn`. @throws StoreError, RestoreError, FillError. */
@@ -73,16 +78,28 @@ export async function restoreNodes(
       backup: reader.manifest.id,
     };
     for (const agent of agents) writeMarker(agent, marker);
-    return { ...at, pages: file.pages, filled: nodes.length };
+    return { ...at, pages: file.pages, filled: nodes.length, engine: engineIn(file) };
   } finally {
     file.close();
     rmSync(scratch, { recursive: true, force: true });
   }
 }
 
-/** Writes the database as it was at `lsn` as a file of SQLite. @throws StoreError, RestoreError; and when the file is there. */
+/** What a file is made from. */
+export interface FileReader {
+  restore(lsn: Lsn, into: PageFile, onProgress: (done: RestoreProgress) => void): Promise<unknown>;
+}
+
+/** Where nothing else is said it is SQLite's: a database without pages is one. */
+const engineIn = (file: PageFile): VolumeEngine =>
+  engineOf(file.read(firstPage)) === 'postgres' ? 'postgres' : 'sqlite';
+
+/**
+ * Writes the database as it was at `lsn` as a file of SQLite.
+ * @throws StoreError; RestoreError, also where PostgreSQL keeps the database; and when the file is there.
+ */
 export async function restoreFile(
-  reader: BackupReader,
+  reader: FileReader,
   lsn: Lsn,
   path: string,
   onProgress: (done: RestoreProgress) => void,
@@ -90,6 +107,10 @@ export async function restoreFile(
   const file = new PageFile(path);
   try {
     await reader.restore(lsn, file, onProgress);
+    if (engineIn(file) === 'postgres')
+      throw new RestoreError(
+        '--file makes a file of SQLite, and this is a backup of a PostgreSQL database: restore it into a deployment (--data or --into), and take the data out with pg_dump',
+      );
     return { pages: file.pages };
   } catch (error) {
     rmSync(path, { force: true });

@@ -66,6 +66,7 @@ export async function planDetachment(from: Deployment, request: DetachRequest): 
     natsToken: secret(24),
     natsRoutePassword: secret(24),
     ...(from.secure !== undefined && { secure: from.secure }),
+    ...(from.engine !== undefined && { engine: from.engine }),
     regions: [regionId(region)],
     gateways: { [region]: gatewayCount(from, region) },
     ...(from.nodes?.[region] !== undefined && { nodes: { [region]: from.nodes[region] } }),

@@ -13,11 +13,18 @@
  */
 import assert from 'node:assert/strict';
 import { randomFillSync } from 'node:crypto';
-import { type Lsn, type PageNo, pageNo, redoLimits } from '../../../storage/redo.ts';
+import {
+  describeEngine,
+  engineOf,
+  type Lsn,
+  type PageNo,
+  pageNo,
+  postgresMagic,
+  redoLimits,
+} from '../../../storage/redo.ts';
 import { adviseError, sqlError } from '../../sql/errors.ts';
 import type { SqlError } from '../../sql/sql.ts';
 import { databasePages, type PageStore } from '../core/page-store.ts';
-import { describeEngine, engineOf, postgresMagic } from '../core/volume-engine.ts';
 import type { Pointer, SqliteWasm } from './sqlite-wasm.ts';
 
 const { pageBytes } = redoLimits;

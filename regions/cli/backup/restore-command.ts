@@ -13,7 +13,9 @@ import { agentConfigSchema } from '../../agent/config.ts';
 import { type BackupReader, findBackup } from '../../backup/backup-reader.ts';
 import { isTaken, type RestoreInto, restoreFile, restoreNodes } from '../../backup/restore.ts';
 import { parseTarget } from '../../backup/target.ts';
+import type { EngineKind } from '../../deploy/core/engine-kinds.ts';
 import { agentPart, loadMachineFile } from '../../deploy/region-file.ts';
+import { requireDeployment, writeDeployment } from '../../local/deployment-file.ts';
 import { prepareDeployment, runningSupervisor } from '../../local/local-deployment.ts';
 import { agentDataDir, nodePlaces } from '../../local/places/data-places.ts';
 import { timeText } from '../../place/time-text.ts';
@@ -82,6 +84,11 @@ function intoLocal(options: RestoreOptions, reader: BackupReader): RestoreInto {
   };
 }
 
+/** The gateways of a local deployment are started with the engine that wrote its database. */
+function rememberEngine(dataDir: string, engine: EngineKind): void {
+  if (engine !== 'sqlite') writeDeployment(dataDir, { ...requireDeployment(dataDir), engine });
+}
+
 async function restore(options: RestoreOptions): Promise<void> {
   const target = options.at === 'newest' ? ({ kind: 'newest' } as const) : parseTarget(options.at);
   if (target === null)
@@ -108,8 +115,9 @@ async function restore(options: RestoreOptions): Promise<void> {
       };
     const into = options.into.length > 0 ? intoFiles(options) : intoLocal(options, reader);
     try {
-      const { pages, filled, epoch } = await restoreNodes(reader, place, into, onProgress);
-      return { ...about, pages, nodes: filled, epoch, cluster: into.nodes[0]?.cluster };
+      const { pages, filled, epoch, engine } = await restoreNodes(reader, place, into, onProgress);
+      if (options.into.length === 0) rememberEngine(options.data, engine);
+      return { ...about, pages, nodes: filled, epoch, engine, cluster: into.nodes[0]?.cluster };
     } catch (error) {
       if (error instanceof FillError) throw new CliError(error.message);
       throw error;
@@ -121,6 +129,8 @@ async function restore(options: RestoreOptions): Promise<void> {
   console.log(`restored LSN ${done.lsn} (${when}): ${done.pages} pages in ${formatMs(tookMs)}`);
   if ('file' in done) return note(`${done.file} is a database of SQLite`);
   note(`${done.nodes} nodes of cluster ${done.cluster} hold it, under epoch ${done.epoch}`);
+  if (done.engine === 'postgres' && options.into.length > 0)
+    note('PostgreSQL keeps the database: the gateways of these files need `engine: postgres`');
   note(
     options.into.length > 0
       ? 'restore the nodes of every other machine with --at set to this LSN, then start all processes'

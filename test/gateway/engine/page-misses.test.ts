@@ -1,8 +1,7 @@
 import { DatabaseSync } from 'node:sqlite';
 import fc from 'fast-check';
 import { afterEach, describe, expect, test } from 'vitest';
-import { postgresMagic } from '../../../gateway/engine/core/volume-engine.ts';
-import { defaultGeometry } from '../../../storage/core.ts';
+import { defaultGeometry, postgresMagic } from '../../../storage/core.ts';
 import { concatBytes } from '../../../storage/redo/bytes.ts';
 import { pageNo, zeroLsn } from '../../../storage/redo/ids.ts';
 import {

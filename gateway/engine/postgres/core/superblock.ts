@@ -14,9 +14,8 @@
  * | 64–127 | the inode of the inode table |
  */
 import { crc32 } from 'node:zlib';
-import { pageNo, redoLimits } from '../../../../storage/core.ts';
+import { describeEngine, engineOf, pageNo, postgresMagic, redoLimits } from '../../../../storage/core.ts';
 import { adviseError } from '../../../sql/errors.ts';
-import { describeEngine, engineOf, postgresMagic } from '../../core/volume-engine.ts';
 import { VolumeFault } from './file-error.ts';
 import type { FilePages } from './file-pages.ts';
 import { putU32, u32At } from './page-bytes.ts';
