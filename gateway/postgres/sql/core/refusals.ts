@@ -27,6 +27,10 @@ export const refusals = {
     'advisory locks of a session are not supported',
     'Use pg_advisory_xact_lock, whose lock ends with its transaction.',
   ),
+  sleep: refusal(
+    'pg_sleep is not supported',
+    'It would keep the engine from everybody and could not be stopped; wait in the client.',
+  ),
   database: refusal(
     'a database cannot be created or dropped in SQL',
     'Use a schema, or make a branch: sextant branch create NAME; its name is then that of a database here.',

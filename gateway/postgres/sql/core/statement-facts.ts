@@ -149,6 +149,7 @@ function refusalOf(verb: string, watch: WordWatch, copy: CopyFacts | null, text:
   const second = watch.word(1);
   if (watch.locksSession) return refusals.advisoryLock;
   if (watch.notifies) return refusals.listen;
+  if (watch.sleeps) return refusals.sleep;
   if (watch.isTemporary) return refusals.temporary;
   if (watch.setsByFunction && synchronousCommit.test(text)) return refusals.synchronousCommit;
   switch (verb) {

@@ -10,6 +10,7 @@ const sessionLocks: ReadonlySet<string> = new Set([
   'pg_try_advisory_lock',
   'pg_try_advisory_lock_shared',
 ]);
+const sleeping: ReadonlySet<string> = new Set(['pg_sleep', 'pg_sleep_for', 'pg_sleep_until']);
 /** Functions that change something, or mean something only where everybody's writes are. */
 const changingFunctions: ReadonlySet<string> = new Set([
   'nextval',
@@ -50,6 +51,8 @@ export class WordWatch {
   /** It takes an advisory lock that outlives its transaction. */
   locksSession = false;
   notifies = false;
+  /** It waits, and reads or writes no file meanwhile. */
+  sleeps = false;
   /** It calls set_config. */
   setsByFunction = false;
   /** WITH HOLD. */
@@ -122,6 +125,7 @@ export class WordWatch {
     const name = kind === 'word' ? text.toLowerCase() : text;
     if (sessionLocks.has(name)) this.locksSession = true;
     if (name === 'pg_notify') this.notifies = true;
+    if (sleeping.has(name)) this.sleeps = true;
     if (name === 'set_config') this.setsByFunction = true;
     if (changingFunctions.has(name)) this.writes = true;
   }

@@ -13,7 +13,7 @@ describe('a PostgreSQL engine whose thread is ended at any moment under load', (
     const volume = new MemoryVolume();
     const acknowledged = new Map<number, number>();
     let next = 1;
-    for (let round = 0; round < 5; round++) {
+    for (let round = 0; round < 3; round++) {
       const engine = await Engine.start({
         ...postgres,
         pageCacheBytes: 64 * 1024 * 1024,
