@@ -18,11 +18,3 @@ export function wrongEngine(engine: EngineKind): SqlError {
     `The databases of this deployment are kept by ${name}, which is reached by ${clients}`,
   );
 }
-
-/** The volume was written by one engine and is opened by another. */
-export function foreignVolume(written: EngineKind, opened: EngineKind): SqlError {
-  return adviseError(
-    'SEXTANT_WRONG_ENGINE',
-    `The volume holds a database of ${words[written].name}, and this gateway is configured with \`engine: ${opened}\``,
-  );
-}
