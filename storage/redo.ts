@@ -3,7 +3,7 @@
  * is here that needs a package: schemas alone take a thread a sixth of its start.
  */
 export { InFlight } from './process/core/in-flight.ts';
-export { viewOf } from './redo/bytes.ts';
+export { concatBytes, viewOf } from './redo/bytes.ts';
 export { framePayload, type ReceivedFrame, splitFrames } from './redo/frame.ts';
 export {
   ascending,

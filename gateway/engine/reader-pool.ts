@@ -303,7 +303,7 @@ export class ReaderPool {
     this.startAnother();
   }
 
-  /** While there is more than one thread, those that nobody needs are looked for now and then. */
+  /** While there is more than one thread, those that nobody needs are looked for four times in `readerIdleMs`. */
   private watchIdle(): void {
     const isNeeded = this.threads.length > 1 && !this.closed;
     if (isNeeded)

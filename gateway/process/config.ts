@@ -156,15 +156,21 @@ export const gatewayConfigSchema = strictShape({
     if (auth === undefined) refuse('auth', 'no-auth', 'anybody could read, write and move the primary');
     if (tls === undefined) refuse('tls', 'no-tls', 'tokens and SQL could be read on their way');
   })
-  .superRefine(({ engine = 'sqlite', postgres, insecure = [], tls }, context) => {
+  .superRefine(({ engine = 'sqlite', postgres, insecure = [], auth, tls }, context) => {
     const issue = (path: string[], message: string) => context.addIssue({ code: 'custom', path, message });
     if (engine === 'postgres' && postgres === undefined)
       issue(['postgres'], 'needed with `engine: postgres`: where PostgreSQL clients connect (`listen`)');
     if (engine === 'sqlite' && postgres !== undefined)
       issue(['postgres'], 'only with `engine: postgres`: SQLite is not reached by PostgreSQL clients');
-    if (postgres === undefined || !isOffLoopback(postgres.listen)) return;
+    if (postgres === undefined) return;
+    if (auth !== undefined && postgres.users === undefined)
+      issue(
+        ['postgres', 'users'],
+        'needed with `auth`: without users nobody gets in by a password where others show tokens',
+      );
+    if (!isOffLoopback(postgres.listen)) return;
     const on = `needed to listen on ${postgres.listen}, which other machines can reach`;
-    if (postgres.users === undefined && !insecure.includes('no-auth'))
+    if (auth === undefined && postgres.users === undefined && !insecure.includes('no-auth'))
       issue(
         ['postgres', 'users'],
         `${on}: anybody could read and write; \`insecure: [no-auth]\` does without`,

@@ -1,18 +1,26 @@
 /** The part of a gateway that PostgreSQL clients connect to, where PostgreSQL keeps the databases. */
 import { parseAddress } from '../../storage/index.ts';
-import { type PostgresServer, startPostgresServer } from '../postgres/postgres-server.ts';
+import {
+  type PostgresServer,
+  type PostgresServerOptions,
+  startPostgresServer,
+} from '../postgres/postgres-server.ts';
+import { postgresVersion } from '../sql/engine-kind.ts';
+import type { GatewayConfig } from './config.ts';
 import { type GatewaySetup, GatewayStartError } from './setup.ts';
 import type { SqlPart } from './start-sql.ts';
 
-export interface PostgresPart extends Pick<PostgresServer, 'counts' | 'close'> {
+export interface PostgresPart extends Pick<PostgresServer, 'close'> {
   /** Where others reach it. */
   readonly reachedAt: string;
 }
 
-/** Of the engine, as `SELECT version()` says there. */
-const postgresVersion = '18.7';
 /** What drivers are told: they look at the first word, and know by it what the server understands. */
 const serverVersion = (version: string): string => `${postgresVersion} (Sextant ${version})`;
+
+/** Everybody is let in only where the whole gateway is open: one that asks libSQL clients for tokens asks these for passwords. */
+const usersOf = ({ postgres, auth }: GatewayConfig): PostgresServerOptions['users'] =>
+  postgres?.users ?? (auth === undefined ? null : []);
 
 /** Resolves when it listens; null where SQLite keeps the databases. @throws GatewayStartError saying what is in the way. */
 export async function startPostgresPart(
@@ -29,14 +37,14 @@ export async function startPostgresPart(
       service,
       listen,
       tls: tls ?? null,
-      users: postgres.users ?? null,
+      users: usersOf(config),
       log: options.log,
       version: serverVersion(options.version),
     });
     const { address, port } = server.address;
     const reachedAt = postgres.advertise ?? `${address.includes(':') ? `[${address}]` : address}:${port}`;
     options.log.info({ address: reachedAt }, 'PostgreSQL clients are taken');
-    return { reachedAt, counts: () => server.counts(), close: () => server.close() };
+    return { reachedAt, close: () => server.close() };
   } catch (error) {
     throw new GatewayStartError(`postgres: ${error instanceof Error ? error.message : String(error)}`);
   }

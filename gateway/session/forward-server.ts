@@ -24,7 +24,7 @@ import {
 import { failureOf } from './core/outcomes.ts';
 import { type PeerAnswer, PeerLiveness } from './core/peer-liveness.ts';
 import { writeRefused } from './core/read-only.ts';
-import { classAtWriter, classOfOperation } from './core/routing.ts';
+import { classAtWriter } from './core/routing.ts';
 import type { ServiceLimits } from './core/service-limits.ts';
 import type { Database, DatabaseDirectory } from './database.ts';
 import { type LocalAnswer, type LocalPlace, LocalSession } from './local-session.ts';
@@ -361,8 +361,7 @@ export class ForwardServer {
     let { state } = call;
     // G40: a reading thread cannot write, whatever the words of the operation are.
     const isWrite =
-      !call.readOnly &&
-      classAtWriter(operation, classOfOperation(operation), database.sessions.keepWriter) === 'write';
+      !call.readOnly && classAtWriter(operation, () => database.sessions.keepWriter) === 'write';
     let where: LocalPlace = isWrite ? 'writer' : 'reader';
     for (;;) {
       const idle = session.place === 'idle';

@@ -158,9 +158,9 @@ export class GatewaySession extends OperationSession {
   }
 
   private classOf(operation: SqlOperation): StatementClass {
-    const kind = classOfOperation(operation);
-    const isShared = !this.services.readOnly && this.database.watch.place() === 'here';
-    return isShared ? classAtWriter(operation, kind, this.database.sessions.keepWriter) : kind;
+    const { watch, sessions } = this.database;
+    const isShared = !this.services.readOnly && watch.place() === 'here';
+    return isShared ? classAtWriter(operation, () => sessions.keepWriter) : classOfOperation(operation);
   }
 
   /** The engine that can take an operation now; null when there is something to wait for first. */

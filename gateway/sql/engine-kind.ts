@@ -5,6 +5,9 @@ import type { SqlError } from './sql.ts';
 
 export type { EngineKind };
 
+/** What PostgreSQL here is a version of, as `SELECT version()` says. */
+export const postgresVersion = '18.7';
+
 const words: Readonly<Record<EngineKind, { readonly name: string; readonly clients: string }>> = {
   sqlite: { name: 'SQLite', clients: 'a libSQL client, at the HTTP address of a gateway' },
   postgres: { name: 'PostgreSQL', clients: 'a PostgreSQL client, at the `postgres` address of a gateway' },

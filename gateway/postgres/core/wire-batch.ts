@@ -1,4 +1,5 @@
 /** Messages of one client on their way to the engine: collected up to where the client waits, with what is to be known of them. Pure. */
+import { concatBytes } from '../../../storage/redo.ts';
 import type { StatementClass } from '../../sql/statement-facts.ts';
 import type { WireOperation, WireSettings } from '../../sql/wire-operation.ts';
 import {
@@ -8,7 +9,6 @@ import {
   queryMessage,
   syncMessage,
 } from '../protocol/core/client-messages.ts';
-import { concatBytes } from '../protocol/core/frame-reader.ts';
 import {
   bindComplete,
   closeComplete,

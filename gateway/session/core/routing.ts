@@ -59,13 +59,11 @@ export function route(session: SessionPlace, kind: StatementClass, writer: Write
 /**
  * What an operation is taken for where this gateway's engine is the writer's. A PostgreSQL engine serves one session after the
  * other and takes the memory of a process: reads share the one that is there, unless a transaction keeps it.
+ * @param isKept asked of reads of PostgreSQL alone: it looks at every session.
  */
-export function classAtWriter(
-  operation: SqlOperation,
-  kind: StatementClass,
-  isKept: boolean,
-): StatementClass {
-  return operation.kind === 'wire' && !isKept ? 'write' : kind;
+export function classAtWriter(operation: SqlOperation, isKept: () => boolean): StatementClass {
+  const kind = classOfOperation(operation);
+  return operation.kind === 'wire' && kind !== 'write' && !isKept() ? 'write' : kind;
 }
 
 /** What an operation's texts say. */

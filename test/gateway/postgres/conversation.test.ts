@@ -3,7 +3,6 @@ import { Conversation, type Reaction } from '../../../gateway/postgres/core/conv
 import { defaultPostgresLimits } from '../../../gateway/postgres/core/postgres-limits.ts';
 import { SessionSettings } from '../../../gateway/postgres/core/session-settings.ts';
 import { readBind, readParse, readQuery } from '../../../gateway/postgres/protocol/core/client-messages.ts';
-import { concatBytes } from '../../../gateway/postgres/protocol/core/frame-reader.ts';
 import {
   BodyReader,
   MalformedMessage,
@@ -17,6 +16,7 @@ import {
   readyForQuery,
 } from '../../../gateway/postgres/protocol/core/server-messages.ts';
 import type { WireOperation, WireResult } from '../../../gateway/sql/wire-operation.ts';
+import { concatBytes } from '../../../storage/redo.ts';
 import { messagesIn } from './pglite-service.ts';
 import { fieldsOf } from './server-harness.ts';
 

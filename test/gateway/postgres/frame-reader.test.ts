@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { concatBytes, FrameReader } from '../../../gateway/postgres/protocol/core/frame-reader.ts';
+import { FrameReader } from '../../../gateway/postgres/protocol/core/frame-reader.ts';
 import { message } from '../../../gateway/postgres/protocol/core/message-bytes.ts';
+import { concatBytes } from '../../../storage/redo.ts';
 
 test('messages come out as they went in, however they were cut on the way', () => {
   const bodies = fc.array(fc.uint8Array({ maxLength: 40 }), { maxLength: 12 });

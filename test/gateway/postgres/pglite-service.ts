@@ -9,11 +9,7 @@ import {
   readParse,
   syncMessage,
 } from '../../../gateway/postgres/protocol/core/client-messages.ts';
-import {
-  concatBytes,
-  type Frame,
-  FrameReader,
-} from '../../../gateway/postgres/protocol/core/frame-reader.ts';
+import { type Frame, FrameReader } from '../../../gateway/postgres/protocol/core/frame-reader.ts';
 import { BodyReader } from '../../../gateway/postgres/protocol/core/message-bytes.ts';
 import { errorResponse, readyForQuery } from '../../../gateway/postgres/protocol/core/server-messages.ts';
 import type { WireService, WireSession } from '../../../gateway/postgres/wire-service.ts';
@@ -25,6 +21,7 @@ import {
   type WireResult,
   type WireSettings,
 } from '../../../gateway/sql/wire-operation.ts';
+import { concatBytes } from '../../../storage/redo.ts';
 
 type Done = (outcome: SqlOutcome<unknown>) => void;
 

@@ -1,6 +1,5 @@
 /** Sessions without an engine, for what concerns sockets only: each operation is answered by a function. */
 
-import { concatBytes } from '../../../gateway/postgres/protocol/core/frame-reader.ts';
 import {
   commandComplete,
   errorResponse,
@@ -9,6 +8,7 @@ import {
 import type { WireService, WireSession } from '../../../gateway/postgres/wire-service.ts';
 import type { SessionOptions, SqlOutcome, SqlRequestContext } from '../../../gateway/sql/sql.ts';
 import type { WireOperation, WireResult } from '../../../gateway/sql/wire-operation.ts';
+import { concatBytes } from '../../../storage/redo.ts';
 
 export const answered = (...messages: readonly Uint8Array[]): WireResult => ({
   messages: concatBytes([...messages, readyForQuery('I')]),

@@ -39,6 +39,13 @@ test.each([
   expect(problems(changes)).toEqual([expect.stringMatching(problem)]);
 });
 
+test('a gateway that asks libSQL clients for tokens asks these clients for passwords, on loopback too', () => {
+  const auth = { jwtPublicKey: 'key' };
+  const given = { engine: 'postgres', postgres: { listen }, auth };
+  expect(problems(given)).toEqual([expect.stringMatching(/^postgres\.users: needed with `auth`/)]);
+  expect(problems({ ...given, postgres: { listen, users: [{ name: 'ann', verifier }] } })).toEqual([]);
+});
+
 test('where other machines reach it, PostgreSQL clients show a password and are encrypted, or the file says that they need not', () => {
   const open = { engine: 'postgres', postgres: { listen: '10.0.0.1:7160' } };
   expect(problems(open)).toEqual([

@@ -93,9 +93,13 @@ test('a call with bytes that are none is malformed', () => {
 test('where an operation is tried is what the front end says, and at the writer all share one engine as long as no transaction keeps it', () => {
   const read = wire(['SELECT 1']);
   expect(classOfOperation(read)).toBe('read');
-  expect(classAtWriter(read, 'read', false)).toBe('write');
-  expect(classAtWriter(read, 'read', true)).toBe('read');
-  expect(classAtWriter({ kind: 'describe', sql: 'SELECT 1' }, 'read', false)).toBe('read');
+  expect(classAtWriter(read, () => false)).toBe('write');
+  expect(classAtWriter(read, () => true)).toBe('read');
+  const never = (): boolean => {
+    throw new Error('no session is looked at for what is no read of PostgreSQL');
+  };
+  expect(classAtWriter(wire(['DELETE FROM t'], { class: 'write' }), never)).toBe('write');
+  expect(classAtWriter({ kind: 'describe', sql: 'SELECT 1' }, never)).toBe('read');
   expect(verbOf(wire(['UPDATE t SET a = 1']))).toBe('UPDATE');
   expect(verbOf(wire(['BEGIN', 'COMMIT']))).toBe('BATCH');
   expect(verbOf(wire([]))).toBe('');

@@ -2,6 +2,8 @@
  * Runs one operation on the backend as if its session had it for itself: makes the settings so and parses the statements it lacks
  * before, and reads what has become of the settings after.
  */
+import { queryMessage, syncMessage } from '../../../postgres/protocol/core/client-messages.ts';
+import { readyForQuery } from '../../../postgres/protocol/core/server-messages.ts';
 import type { WireOperation, WireResult, WireSettings, WireStatus } from '../../../sql/wire-operation.ts';
 import type { Backend, BackendAnswer } from './backend.ts';
 import {
@@ -13,7 +15,7 @@ import {
   touchesSettings,
 } from './core/session-settings.ts';
 import { StatementCache } from './core/statement-cache.ts';
-import { messagesOf, query, readyForQuery, rowOf, syncMessage } from './core/wire-messages.ts';
+import { messagesOf, rowOf } from './core/wire-messages.ts';
 
 /** What is to be remembered of a session as long as it keeps the backend. */
 export interface RunnerSession {
@@ -81,7 +83,7 @@ export class BackendRunner {
   /** Ends whatever a session has open. */
   rollBack(session: RunnerSession): void {
     if (session.status === 'B') this.backend.run(syncMessage);
-    this.backend.run(query('ROLLBACK'));
+    this.backend.run(queryMessage('ROLLBACK'));
     session.status = 'I';
     if (session.touched) this.applied = null;
     session.touched = false;
@@ -91,10 +93,10 @@ export class BackendRunner {
   own(sql: string): readonly (readonly (string | null)[])[] | null {
     if (this.applied === null || !sameWireSettings(this.applied, noSettings)) {
       this.applied = null;
-      this.backend.run(query(settingsSql(noSettings)));
+      this.backend.run(queryMessage(settingsSql(noSettings)));
       this.applied = noSettings;
     }
-    return rowsOf(this.backend.run(query(sql)));
+    return rowsOf(this.backend.run(queryMessage(sql)));
   }
 
   /** Makes the backend the session's. @returns the answer when that cannot be: the error, in the operation's place. */
@@ -103,7 +105,7 @@ export class BackendRunner {
     if (excess !== null) this.backend.run(Buffer.concat([excess, syncMessage]));
     if (this.applied !== null && sameWireSettings(this.applied, settings)) return null;
     this.applied = null;
-    const answer = this.backend.run(query(settingsSql(settings)));
+    const answer = this.backend.run(queryMessage(settingsSql(settings)));
     if (answer.errors.length === 0) {
       this.applied = settings;
       return null;
@@ -127,7 +129,7 @@ export class BackendRunner {
     session.touched = false;
     for (const name of Object.keys(before)) if (name.includes('.')) session.ownNames.add(name);
     this.applied = null;
-    const rows = rowsOf(this.backend.run(query(readSettingsSql(session.ownNames))));
+    const rows = rowsOf(this.backend.run(queryMessage(readSettingsSql(session.ownNames))));
     if (rows === null) return null;
     this.applied = Object.fromEntries(rows.map(([name, value]) => [name ?? '', value ?? '']));
     return sameWireSettings(this.applied, before) ? null : this.applied;

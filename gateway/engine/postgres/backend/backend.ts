@@ -6,10 +6,11 @@
  * it is started again from pages that were published before.
  */
 import { PGlite } from '@electric-sql/pglite';
+import { errorResponse, readyForQuery } from '../../../postgres/protocol/core/server-messages.ts';
 import type { VolumeFiles } from '../core/volume-files.ts';
 import { type EmscriptenFs, type MountedFiles, mountFiles, unmountFiles } from '../mount-files.ts';
 import { BackendMemory, type ModuleMemory } from './backend-memory.ts';
-import { type AnswerFacts, answerFacts, errorResponse, readyForQuery } from './core/wire-messages.ts';
+import { type AnswerFacts, answerFacts } from './core/wire-messages.ts';
 
 /** Where PostgreSQL finds its data. */
 const dataDirectory = '/pglite/data';
@@ -246,10 +247,10 @@ export class Backend {
     const end = Buffer.concat(this.output.slice(-2)).subarray(-readyForQuery('I').length);
     this.output = [];
     const { status, ends } = end[0] === 'Z'.charCodeAt(0) ? answerFacts(end) : { status: null, ends: null };
-    const error = errorResponse(
-      tooLong,
-      'The answer was longer than one answer may be, and the statement was stopped.',
-    );
+    const error = errorResponse('ERROR', {
+      code: tooLong,
+      message: 'The answer was longer than one answer may be, and the statement was stopped.',
+    });
     const messages = status === null ? error : Buffer.concat([error, readyForQuery(status)]);
     return { messages, status, errors: [tooLong], tags: [], ends };
   }

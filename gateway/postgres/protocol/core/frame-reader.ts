@@ -2,6 +2,7 @@
  * Cuts what arrives on a socket into whole messages of the PostgreSQL protocol. Nothing is allocated for a message before its bytes
  * are there, so a length that lies costs nothing. Pure.
  */
+import { concatBytes } from '../../../../storage/redo.ts';
 
 /** One message, or a startup packet, which has no type. */
 export interface Frame {
@@ -92,15 +93,4 @@ export class FrameReader {
 
 function lengthIn(bytes: Uint8Array, at: number): number {
   return new DataView(bytes.buffer, bytes.byteOffset).getInt32(at);
-}
-
-/** One array of its own with all the bytes, which takes no more memory than they do. */
-export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }

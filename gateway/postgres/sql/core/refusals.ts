@@ -13,7 +13,7 @@ export const refusals = {
   ),
   temporary: refusal(
     'temporary tables, views and sequences are not supported',
-    'Use a WITH query, an UNLOGGED table of your own name, or a table that you drop afterwards.',
+    'Use a WITH query, or a table of your own name that you drop afterwards.',
   ),
   prepare: refusal(
     'PREPARE and EXECUTE in SQL are not supported',

@@ -2,8 +2,10 @@
  * Prepared statements that the backend has. Names are made from content, so every session may use every one of them, and one that
  * has gone is parsed again, silently, with the operation that uses it: nobody can lose a statement to another.
  */
+import { concatBytes } from '../../../../../storage/redo.ts';
+import { closeStatement } from '../../../../postgres/protocol/core/client-messages.ts';
 import type { WirePrepared } from '../../../../sql/wire-operation.ts';
-import { closeStatement, messagesOf, stringOf } from './wire-messages.ts';
+import { messagesOf, stringOf } from './wire-messages.ts';
 
 /** An answer that is to come, and what it means. */
 interface Expected {
@@ -52,7 +54,7 @@ export class StatementCache {
       this.names.delete(name);
       closes.push(closeStatement(name));
     }
-    return closes.length === 0 ? null : Buffer.concat(closes);
+    return closes.length === 0 ? null : concatBytes(closes);
   }
 
   /** What to send for an operation. @param prepared what its messages use and do not parse. */
@@ -88,7 +90,7 @@ export class StatementCache {
       before.push(whole);
     }
     if (!named && !expected.some(({ hidden }) => hidden)) return { messages, settle: (answer) => answer };
-    return { messages: Buffer.concat(before), settle: (answer) => this.settle(expected, answer) };
+    return { messages: concatBytes(before), settle: (answer) => this.settle(expected, answer) };
   }
 
   /** Whether it is there; if so, it is the one used last. */
@@ -119,7 +121,7 @@ export class StatementCache {
       }
       if (!next.hidden) shown.push(whole);
     }
-    return Buffer.concat(shown);
+    return concatBytes(shown);
   }
 }
 

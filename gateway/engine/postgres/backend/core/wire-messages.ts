@@ -1,6 +1,6 @@
 /**
- * Messages of the PostgreSQL protocol as the engine needs them: what a backend's answer says about the session, and the few
- * messages that the engine sends or makes itself. A message is a type byte, a length of four bytes that counts itself, a body.
+ * What a backend's messages say, as the engine needs it: whose turn it is, what was done, what went wrong. A message is a type byte,
+ * a length of four bytes that counts itself, and a body. Those that the engine makes are `postgres/protocol/core/`'s. Pure.
  */
 import assert from 'node:assert/strict';
 
@@ -27,37 +27,6 @@ export function* messagesOf(bytes: Uint8Array): Generator<WireMessage> {
     at = end;
   }
 }
-
-/** A message. Strings are ended by a zero, as the protocol has them. */
-export function message(type: string, ...parts: readonly (string | Uint8Array)[]): Uint8Array {
-  const body = Buffer.concat(
-    parts.map((part) => (typeof part === 'string' ? Buffer.from(`${part}\0`) : part)),
-  );
-  const head = Buffer.alloc(headBytes);
-  head.write(type, 'latin1');
-  head.writeUInt32BE(body.length + 4, 1);
-  return Buffer.concat([head, body]);
-}
-
-export const query = (sql: string): Uint8Array => message('Q', sql);
-export const syncMessage: Uint8Array = message('S');
-/** Forgets a prepared statement; one that is not there is no error. */
-export const closeStatement = (name: string): Uint8Array => message('C', Buffer.from('S'), name);
-
-/** ErrorResponse with the fields that every client reads. */
-export function errorResponse(sqlState: string, detail: string, severity = 'ERROR'): Uint8Array {
-  const field = (code: string, value: string): Uint8Array => Buffer.from(`${code}${value}\0`);
-  return message(
-    'E',
-    field('S', severity),
-    field('V', severity),
-    field('C', sqlState),
-    field('M', detail),
-    Buffer.from('\0'),
-  );
-}
-
-export const readyForQuery = (status: string): Uint8Array => message('Z', Buffer.from(status));
 
 /** Fields of an ErrorResponse or NoticeResponse by their letter. */
 export function fieldsOf(body: Uint8Array): ReadonlyMap<string, string> {

@@ -2,12 +2,10 @@
 import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { Backend, BackendBroken } from '../../../../../gateway/engine/postgres/backend/backend.ts';
-import {
-  message,
-  query,
-  syncMessage,
-} from '../../../../../gateway/engine/postgres/backend/core/wire-messages.ts';
 import { PageUnavailable } from '../../../../../gateway/engine/postgres/core/file-error.ts';
+import { queryMessage, syncMessage } from '../../../../../gateway/postgres/protocol/core/client-messages.ts';
+import { message } from '../../../../../gateway/postgres/protocol/core/message-bytes.ts';
+import { postgresVersion } from '../../../../../gateway/sql/engine-kind.ts';
 import { sqlError } from '../../../../../gateway/sql/errors.ts';
 import { PagesInMemory } from './postgres-pages.ts';
 import { bind, execute, flush, parse, shown } from './postgres-wire.ts';
@@ -17,7 +15,7 @@ let working: (() => void) | null = null;
 let backend: Backend;
 let volume: PagesInMemory;
 const run = (...messages: readonly Uint8Array[]) => shown(backend.run(Buffer.concat(messages)).messages);
-const sql = (text: string) => run(query(text));
+const sql = (text: string) => run(queryMessage(text));
 
 beforeAll(async () => {
   backend = await Backend.load({ working: () => working?.(), answering: (bytes) => bytes <= limit });
@@ -34,7 +32,7 @@ describe('PGlite 0.5.17', () => {
   test('is the version that is pinned', () => {
     const path = new URL('../package.json', import.meta.resolve('@electric-sql/pglite'));
     expect(JSON.parse(readFileSync(path, 'utf8')).version).toBe('0.5.17');
-    expect(sql('SHOW server_version')).toContain('18.');
+    expect(sql('SHOW server_version')).toContain(`D[${postgresVersion}]`);
   });
 
   test('writes nothing for a read, and one page for a commit', () => {
@@ -78,8 +76,12 @@ describe('PGlite 0.5.17', () => {
 
   test('takes all that a COPY brings in one call', () => {
     const rows = Buffer.from(Array.from({ length: 500 }, (_, at) => `${5000 + at}\t1\n`).join(''));
-    expect(run(query('COPY t FROM STDIN'), message('d', rows), message('c'))).toBe('G C[COPY 500] Z[I]');
-    expect(run(query('COPY nowhere FROM STDIN'), message('d', rows), message('c'))).toBe('E[42P01] Z[I]');
+    expect(run(queryMessage('COPY t FROM STDIN'), message('d', { bytes: rows }), message('c'))).toBe(
+      'G C[COPY 500] Z[I]',
+    );
+    expect(run(queryMessage('COPY nowhere FROM STDIN'), message('d', { bytes: rows }), message('c'))).toBe(
+      'E[42P01] Z[I]',
+    );
     volume.publish();
   });
 

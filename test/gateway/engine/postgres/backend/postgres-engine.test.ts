@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import type { EngineOptions } from '../../../../../gateway/engine/engine.ts';
-import { message, syncMessage } from '../../../../../gateway/engine/postgres/backend/core/wire-messages.ts';
+import { queryMessage, syncMessage } from '../../../../../gateway/postgres/protocol/core/client-messages.ts';
 import { defaultGeometry } from '../../../../../storage/core.ts';
 import { closeEngines, MemoryVolume, openReader, openWriter, run } from '../../engine-volume.ts';
 import { Client, postgres, told } from './postgres-engine.ts';
@@ -166,7 +166,7 @@ describe('a PostgreSQL database', () => {
     engine.setDurable(volume.end);
     await one.sql('INSERT INTO t8 VALUES (1)');
     await one.sql('BEGIN');
-    const waiting = other.ask({ messages: message('Q', 'SELECT 1') });
+    const waiting = other.ask({ messages: queryMessage('SELECT 1') });
     await engine.open({ kind: 'reader', readPoint: volume.durable });
     expect(await waiting).toMatchObject({ aborted: true, outcome: { ok: false } });
     expect(await one.sql('INSERT INTO t8 VALUES (2)')).toBe('(SEXTANT_TRANSACTION_ABORTED)');
@@ -244,6 +244,6 @@ describe('a reader of a PostgreSQL database', () => {
 
   test('sends everything away from a volume that has no database yet', async () => {
     const { client } = await reader(new MemoryVolume());
-    expect(told(await client().ask({ messages: message('Q', 'SELECT 1') }))).toBe('(SEXTANT_READ_ONLY)');
+    expect(told(await client().ask({ messages: queryMessage('SELECT 1') }))).toBe('(SEXTANT_READ_ONLY)');
   });
 });

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import type { EngineAnswer } from '../../../../../gateway/engine/core/engine-protocol.ts';
 import type { EngineSession } from '../../../../../gateway/engine/engine-stream.ts';
-import { query } from '../../../../../gateway/engine/postgres/backend/core/wire-messages.ts';
+import { queryMessage } from '../../../../../gateway/postgres/protocol/core/client-messages.ts';
 import type { AnyOperationValue } from '../../../../../gateway/sql/operation.ts';
 import { freshStream } from '../../../../../gateway/sql/stream-state.ts';
 import type {
@@ -51,7 +51,7 @@ export class Client {
 
   /** Runs a simple query. @returns its answer as `shown`, or the code of the failure in round brackets. */
   async sql(text: string, more: Partial<WireOperation> = {}): Promise<string> {
-    return told(await this.ask({ messages: query(text), statements: text.split(/;\s*/), ...more }));
+    return told(await this.ask({ messages: queryMessage(text), statements: text.split(/;\s*/), ...more }));
   }
 
   async send(messages: readonly Uint8Array[], more: Partial<WireOperation> = {}): Promise<string> {

@@ -1,35 +1,28 @@
 /** Messages of a client, and answers as short texts, for tests of the PostgreSQL engine. */
 import {
   fieldsOf,
-  message,
   messagesOf,
   rowOf,
   stringOf,
 } from '../../../../../gateway/engine/postgres/backend/core/wire-messages.ts';
+import { type Field, message } from '../../../../../gateway/postgres/protocol/core/message-bytes.ts';
 
-const int16 = (value: number): Buffer => {
-  const bytes = Buffer.alloc(2);
-  bytes.writeInt16BE(value);
-  return bytes;
-};
-const int32 = (value: number): Buffer => {
-  const bytes = Buffer.alloc(4);
-  bytes.writeInt32BE(value);
-  return bytes;
-};
-
-export const parse = (name: string, sql: string): Uint8Array => message('P', name, sql, int16(0));
+export const parse = (name: string, sql: string): Uint8Array =>
+  message('P', { text: name }, { text: sql }, { int16: 0 });
 export const bind = (name: string, ...values: readonly (string | number)[]): Uint8Array =>
   message(
     'B',
-    '',
-    name,
-    int16(0),
-    int16(values.length),
-    ...values.flatMap((value) => [int32(Buffer.byteLength(String(value))), Buffer.from(String(value))]),
-    int16(0),
+    { text: '' },
+    { text: name },
+    { int16: 0 },
+    { int16: values.length },
+    ...values.flatMap((value): Field[] => [
+      { int32: Buffer.byteLength(String(value)) },
+      { bytes: Buffer.from(String(value)) },
+    ]),
+    { int16: 0 },
   );
-export const execute = (): Uint8Array => message('E', '', int32(0));
+export const execute = (): Uint8Array => message('E', { text: '' }, { int32: 0 });
 export const flush: Uint8Array = message('H');
 
 /** Types of the messages, with what matters of each in brackets: rows, tags, SQLSTATEs, status. */

@@ -1,14 +1,17 @@
 import { describe, expect, test } from 'vitest';
 import { StatementCache } from '../../../../../gateway/engine/postgres/backend/core/statement-cache.ts';
+import { messagesOf } from '../../../../../gateway/engine/postgres/backend/core/wire-messages.ts';
 import {
   closeStatement,
-  errorResponse,
-  message,
-  messagesOf,
-  query,
-  readyForQuery,
+  queryMessage,
   syncMessage,
-} from '../../../../../gateway/engine/postgres/backend/core/wire-messages.ts';
+} from '../../../../../gateway/postgres/protocol/core/client-messages.ts';
+import { message } from '../../../../../gateway/postgres/protocol/core/message-bytes.ts';
+import {
+  commandComplete,
+  errorResponse,
+  readyForQuery,
+} from '../../../../../gateway/postgres/protocol/core/server-messages.ts';
 import { bind, execute, parse, shown } from './postgres-wire.ts';
 
 const types = (messages: Uint8Array) => [...messagesOf(messages)].map(({ type }) => type).join('');
@@ -16,7 +19,7 @@ const one = message('1');
 const two = message('2');
 const three = message('3');
 const ready = readyForQuery('I');
-const done = message('C', 'SELECT 1');
+const done = commandComplete('SELECT 1');
 const prepared = (name: string, fresh = false) => ({ name, parse: parse(name, `SELECT '${name}'`), fresh });
 const all = (...parts: readonly Uint8Array[]) => Buffer.concat(parts);
 
@@ -60,7 +63,7 @@ describe('prepared statements', () => {
       prepared('a'),
     ]);
     expect(types(plan.messages)).toBe('PPSPS');
-    const answer = all(errorResponse('42601', 'no'), ready, one, ready);
+    const answer = all(errorResponse('ERROR', { code: '42601', message: 'no' }), ready, one, ready);
     expect(shown(plan.settle(answer))).toBe('E[42601] Z[I] 1 Z[I]');
     expect(['a', 'b', 'c'].map((name) => cache.has(name))).toEqual([false, false, true]);
   });
@@ -78,7 +81,7 @@ describe('prepared statements', () => {
   test('that a client closes are gone; portals are something else', () => {
     const cache = new StatementCache(10);
     cache.plan(all(parse('a', 'SELECT 1'), syncMessage), []).settle(all(one, ready));
-    const portal = message('C', Buffer.from('P'), 'a');
+    const portal = message('C', { bytes: Buffer.from('P') }, { text: 'a' });
     cache.plan(all(portal, syncMessage), []).settle(all(three, ready));
     expect(cache.has('a')).toBe(true);
     cache.plan(all(closeStatement('a'), syncMessage), []).settle(all(three, ready));
@@ -86,7 +89,7 @@ describe('prepared statements', () => {
   });
 
   test('leave messages without any as they are', () => {
-    const messages = query('SELECT 1');
+    const messages = queryMessage('SELECT 1');
     expect(new StatementCache(1).plan(messages, []).messages).toBe(messages);
   });
 });
