@@ -1,7 +1,7 @@
 /** The pure half of the door: what cores of the gateway import. */
 export type { ApiError, ApiReply, EventSink } from './api/core/api-routes.ts';
 export type { Described, SchemaName } from './api/core/api-schemas.ts';
-export { branchStatus, withUrl, withUrls } from './branches/core/branch-request.ts';
+export { branchStatus, postgresBase, withUrl, withUrls } from './branches/core/branch-request.ts';
 export { decodeAck, parseJson, type ShipAck, subjectsOf } from './bus/core/messages.ts';
 export {
   type Branch,

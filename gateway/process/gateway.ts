@@ -1,12 +1,13 @@
 /** One gateway, composed of its parts. */
 import type { IncomingMessage } from 'node:http';
-import { type AdminAct, auditLog, drillLink, type GatewayReport } from '../../regions/index.ts';
+import { type AdminAct, auditLog, drillLink, type GatewayReport, postgresBase } from '../../regions/index.ts';
 import { adminRoutes } from '../admin/admin.ts';
 import { AgentLink } from '../admin/agent-link.ts';
 import type { Takeover } from '../reign/takeover.ts';
 import { describeError } from '../sql/errors.ts';
 import type { SqlError } from '../sql/sql.ts';
 import type { GatewayConfig } from './config.ts';
+import type { GatewayStatus } from './gateway-status.ts';
 import { type HttpServer, startHttpServer } from './http-server.ts';
 import { type ControlPart, openControlPart } from './open-control.ts';
 import { checkSetup, type GatewayOptions, type GatewaySetup, GatewayStartError } from './setup.ts';
@@ -156,6 +157,15 @@ async function openPostgres(parts: GatewayParts, server: HttpServer): Promise<Po
   }
 }
 
+/** What addresses of branches begin with. */
+const addressForClients = (
+  { tls, advertise }: GatewayConfig,
+  { postgres, address }: GatewayStatus,
+): string =>
+  postgres === null
+    ? `${tls === undefined ? 'http' : 'https'}://${advertise ?? address}`
+    : postgresBase(postgres);
+
 function adminApp({ setup, observed, control, news }: GatewayParts): ReturnType<typeof adminRoutes> {
   const { config, options, auth, limits } = setup;
   return adminRoutes({
@@ -163,7 +173,7 @@ function adminApp({ setup, observed, control, news }: GatewayParts): ReturnType<
     secret: config.secret,
     version: options.version,
     region: config.region,
-    base: () => `${config.tls === undefined ? 'http' : 'https'}://${config.advertise ?? news.status.address}`,
+    base: () => addressForClients(config, news.status),
     view: news.view,
     agents: new AgentLink(control.nats, config.cluster, limits.agentAnswerMs),
     drills: config.supervisor === undefined ? null : drillLink(config.supervisor),

@@ -12,7 +12,7 @@ import type { AdminAct } from '../api/audit.ts';
 import type { ApiError, ApiReply } from '../api/core/api-routes.ts';
 import { type Admission, mountApi } from '../api/mount.ts';
 import { holdsSecret } from '../api/secret.ts';
-import { branchStatus, withUrl, withUrls } from '../branches/core/branch-request.ts';
+import { branchStatus, postgresBase, withUrl, withUrls } from '../branches/core/branch-request.ts';
 import { unansweredOf } from '../moves/core/loss-answers.ts';
 import { mergeLosses } from '../moves/core/loss-report.ts';
 import type { AgentReply, AgentRequest } from '../moves/core/operations.ts';
@@ -29,6 +29,8 @@ export function agentRoutes(
 ): Hono {
   /** Where clients find the region's first gateway. */
   const base = (): string | null => {
+    const status = agent.view.status(monotonicMs()).regions.find(({ name }) => name === config.region);
+    if (status?.postgres !== undefined) return postgresBase(status.postgres);
     const { gateway } = agent.standing;
     return gateway === null ? null : `${config.identity === undefined ? 'http' : 'https'}://${gateway}`;
   };

@@ -112,7 +112,8 @@ describe('a PostgreSQL database', { timeout: 120_000 }, () => {
   });
 
   it('has branches, which are databases of their own by name', async () => {
-    await deployment.run('branch', 'create', 'dev');
+    const [url] = /postgres:\S+/.exec(await deployment.run('branch', 'create', 'dev')) ?? [];
+    expect(url?.replace('//', '//somebody@')).toBe(deployment.postgres(east, 'dev'));
     const branch = await connect(europe, 'dev');
     await branch.query("INSERT INTO note VALUES (9, 'on the branch')");
     expect((await branch.query('SELECT id FROM note ORDER BY id')).rows.at(-1)).toEqual({ id: 9 });

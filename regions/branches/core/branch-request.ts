@@ -50,9 +50,17 @@ export const branchesSchema = z.object({
 
 export type BranchWithUrl = BranchStatus & { readonly url: string | null };
 
-/** With the address at which clients reach it; over HTTP they take a path for a folder only with the slash at its end. @param base of the gateway; null where there is none. */
+/** Where PostgreSQL clients find a gateway, without the database. @param address host:port */
+export const postgresBase = (address: string): string => `${postgresScheme}${address}`;
+const postgresScheme = 'postgres://';
+
+/**
+ * With the address at which clients reach it; over HTTP they take a path for a folder only with the slash at its end, and PostgreSQL's
+ * clients name it as their database. @param base of the gateway, or `postgresBase`; null where there is no gateway.
+ */
 export function withUrl(branch: BranchStatus, base: string | null): BranchWithUrl {
   const { name } = branch;
+  if (base?.startsWith(postgresScheme) === true) return { ...branch, url: `${base}/${name}` };
   return { ...branch, url: base === null || name === mainBranch ? base : `${base}/branch/${name}/` };
 }
 

@@ -6,7 +6,12 @@ import {
   sourceOfMain,
   wishOf,
 } from '../../../regions/branches/core/branch-place.ts';
-import { branchCreateSchema, branchStatus, withUrls } from '../../../regions/branches/core/branch-request.ts';
+import {
+  branchCreateSchema,
+  branchStatus,
+  postgresBase,
+  withUrls,
+} from '../../../regions/branches/core/branch-request.ts';
 import { sightsOf } from '../../../regions/branches/core/branch-sight.ts';
 import type { Branch } from '../../../regions/control/core/branch-list.ts';
 import { initialControlRecord } from '../../../regions/control/core/control-record.ts';
@@ -170,6 +175,7 @@ test('every branch has an address for stock clients, and main that of the gatewa
   const named = { ...main, name: 'dev' };
   const urls = (base: string | null) => withUrls([main, named], base).branches.map(({ url }) => url);
   expect(urls('http://g:1')).toEqual(['http://g:1', 'http://g:1/branch/dev/']);
+  expect(urls(postgresBase('g:5432'))).toEqual(['postgres://g:5432/main', 'postgres://g:5432/dev']);
   expect(urls(null)).toEqual([null, null]);
   expect(['BAD_REQUEST', 'NO_BRANCH', 'NO_CONTROL_RECORD', 'BRANCH_EXISTS'].map(branchStatus)).toEqual([
     400, 404, 503, 409,
