@@ -134,7 +134,8 @@ export class OrphanSearch {
     for (const { epoch: reign, branch } of joined.tree) {
       // What is written on another line is no part of this one's history, and not lost for that.
       if (branch !== name || reign < origin) continue;
-      if (reign === joined.head || this.inspected.has(`${joined.head}/${reign}`)) continue;
+      // R95: the nodes may know a newer reign than the path that is looked under.
+      if (reign >= joined.head || this.inspected.has(`${joined.head}/${reign}`)) continue;
       const goal = { kind: 'inspect', branch: name, epoch: joined.head, head: reign } as const;
       const outcome = await this.options.recover(goal);
       if (this.closed) return false;

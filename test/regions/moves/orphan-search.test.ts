@@ -88,3 +88,16 @@ describe('R77: what a rewind left', () => {
     ]);
   });
 });
+
+describe('R95: a region that looks under an older path than its nodes already know', () => {
+  test('takes no write of a newer reign for lost, and still finds what it left of older ones', async () => {
+    const forks = [fork(1, 0, 0), fork(2, 1, 50), fork(3, 2, 60)];
+    const ends = new Map([
+      [1, 70],
+      [2, 60],
+      [3, 90],
+    ]);
+    expect(await lostUnder(2, forks, ends)).toEqual([{ orphanEpoch: 1, fromLsn: 50, toLsn: 70, count: 2 }]);
+    expect(await lostUnder(3, forks, ends)).toEqual([{ orphanEpoch: 1, fromLsn: 50, toLsn: 70, count: 2 }]);
+  });
+});
