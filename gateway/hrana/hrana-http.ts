@@ -8,7 +8,7 @@ import type { Duplex } from 'node:stream';
 import { type Authenticator, beyondBranch, sessionOptions } from '../access/auth.ts';
 import { bookmarkHeader, formatBookmark } from '../sql/bookmark.ts';
 import { encodeErrorBody } from '../sql/error-body.ts';
-import { adviseFailure, describeError } from '../sql/errors.ts';
+import { adviseError, adviseFailure, describeError } from '../sql/errors.ts';
 import type {
   SessionOptions,
   SqlError,
@@ -24,16 +24,16 @@ import {
   createDecoder,
   type HranaDecoder,
   type Pipeline,
-  type PipelineRequest,
 } from './core/hrana-messages.ts';
 import { readRequest } from './core/hrana-protobuf-read.ts';
 import { writeCursor, writePipeline } from './core/hrana-protobuf-write.ts';
 import type { HranaTarget } from './core/hrana-target.ts';
 import type { GatewayLimits } from './core/protocol-limits.ts';
-import { contextOf, readyRequest, readySteps } from './core/stored-sql.ts';
+import { contextOf, readySteps } from './core/stored-sql.ts';
 import { runOlder } from './hrana-older.ts';
+import { runFrom } from './hrana-pipeline.ts';
 import { type StreamLease, StreamRegistry } from './hrana-registry.ts';
-import { fits, runRequest } from './run-request.ts';
+import { fits } from './run-request.ts';
 import { largeAnswerBytes, type SlowReaders } from './slow-readers.ts';
 
 /** Clients compare this header with `===`: a charset after it would hide every error message. */
@@ -215,54 +215,41 @@ export class HranaHttp {
     const { responseBytes } = this.#options.limits;
     const { requests } = decoded.value;
     const state: { holder: AnswerHolder | null } = { holder: null };
-    let results = '';
+    const parts: string[] = [];
+    let length = 0;
     let closed = false;
-    for (const [index, request] of requests.entries()) {
-      const outcome: SqlOutcome<string> = closed
-        ? adviseFailure('SEXTANT_PROTOCOL_ERROR', 'The stream was closed earlier in this pipeline')
-        : await this.#run(lease, request, asked.context, responseBytes - results.length);
-      closed ||= request.kind === 'close';
-      const result = outcome.ok
-        ? `{"type":"ok","response":${outcome.value}}`
-        : `{"type":"error","error":${encodeError(outcome.error)}}`;
-      results += index === 0 ? result : `,${result}`;
-      if (results.length < largeAnswerBytes) continue;
+    for (let at = 0; at < requests.length; ) {
+      const outcomes: readonly SqlOutcome<string>[] = closed
+        ? [adviseFailure('SEXTANT_PROTOCOL_ERROR', 'The stream was closed earlier in this pipeline')]
+        : await runFrom(lease.stream, requests, at, asked.context, responseBytes - length);
+      closed ||= requests[at]?.kind === 'close';
+      at += outcomes.length;
+      for (const outcome of outcomes) {
+        const result = this.#pipelineResult(outcome, responseBytes - length);
+        parts.push(result);
+        length += result.length + 1;
+      }
+      if (length < largeAnswerBytes) continue;
       state.holder ??= this.#hold(response, asked);
-      this.#options.readers.set(state.holder, results.length);
+      this.#options.readers.set(state.holder, length);
       if (response.destroyed || response.writableEnded) return lease.end();
     }
     if (closed) lease.end();
     const baton = closed ? 'null' : `"${lease.baton}"`;
-    const json = `{"baton":${baton},"base_url":null,"results":[${results}]}`;
+    const json = `{"baton":${baton},"base_url":null,"results":[${parts.join(',')}]}`;
     this.#answer(response, encoding.writePipeline(json), encoding.header, asked, state.holder, lease);
   }
 
-  async #run(
-    lease: StreamLease,
-    request: PipelineRequest,
-    context: SqlRequestContext,
-    maxLength: number,
-  ): Promise<SqlOutcome<string>> {
-    const { session, store } = lease.stream;
-    switch (request.kind) {
-      case 'close':
-        return { ok: true, value: '{"type":"close"}' };
-      case 'store_sql':
-      case 'close_sql': {
-        const error = store.apply(request);
-        return error === null ? { ok: true, value: `{"type":"${request.kind}"}` } : { ok: false, error };
-      }
-      default: {
-        const ready = readyRequest(request, store);
-        if (!ready.ok) return ready;
-        const outcome = await runRequest(session, ready.value, contextOf(ready.value, context), maxLength);
-        if (!outcome.ok || fits(outcome.value, maxLength)) return outcome;
-        return adviseFailure(
+  /** What a pipeline's answer says of one request. */
+  #pipelineResult(outcome: SqlOutcome<string>, maxLength: number): string {
+    if (outcome.ok && fits(outcome.value, maxLength)) return `{"type":"ok","response":${outcome.value}}`;
+    const error = outcome.ok
+      ? adviseError(
           'RESPONSE_TOO_LARGE',
           `The limit responseBytes = ${this.#options.limits.responseBytes} is reached`,
-        );
-      }
-    }
+        )
+      : outcome.error;
+    return `{"type":"error","error":${encodeError(error)}}`;
   }
 
   /** Counts an answer that is being made to its client. */

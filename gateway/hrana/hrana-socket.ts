@@ -12,6 +12,7 @@ import type { AnswerHolder } from './core/answer-budget.ts';
 import { encodeError } from './core/hrana-encode.ts';
 import { type HranaDecoder, newerThanFirst, type SocketRequest } from './core/hrana-messages.ts';
 import type { HranaTarget } from './core/hrana-target.ts';
+import { plainWrite } from './core/merged-writes.ts';
 import type { GatewayLimits } from './core/protocol-limits.ts';
 import { contextOf, readyRequest, readySteps, SqlStore } from './core/stored-sql.ts';
 import { SocketCursor } from './hrana-cursor.ts';
@@ -19,7 +20,14 @@ import { type FrameEncoding, frameBytes, readFrame, writeFrame } from './hrana-f
 import { MessageOrder } from './message-order.ts';
 import { fits, runRequest } from './run-request.ts';
 import { largeAnswerBytes, type SlowReaders } from './slow-readers.ts';
-import type { Job, OpenCursor, Plan, QueuedJob, SocketStream } from './socket-stream.ts';
+import {
+  type Job,
+  JobQueue,
+  type OpenCursor,
+  type Plan,
+  type QueuedJob,
+  type SocketStream,
+} from './socket-stream.ts';
 
 /** WebSocket close codes used, as sqld uses them. */
 const closeCodes = {
@@ -182,7 +190,7 @@ export class HranaSocket {
   /** Drops what waits and closes every session, which rolls back. */
   #abandon(): void {
     for (const stream of [...this.#streams.values(), ...this.#leaving]) {
-      stream.jobs.length = 0;
+      stream.queue.clear();
       this.#track(this.#endStream(stream));
     }
     this.#streams.clear();
@@ -224,7 +232,7 @@ export class HranaSocket {
     const plan = this.#plan(message.value.request);
     if (plan === null) this.#shut(closeCodes.violation, 'The first message must be hello');
     else if (plan.kind === 'answer') this.#answer(requestId, plan.outcome);
-    else this.#enqueue(plan.stream, requestId, frameBytes(data), plan.job);
+    else this.#enqueue(requestId, frameBytes(data), plan);
   }
 
   /** Answers a hello; a socket that was closed while its token was checked hears nothing. */
@@ -283,7 +291,8 @@ export class HranaSocket {
         if (!ready.ok) return { kind: 'queue', stream, job: () => ready };
         const context = contextOf(ready.value, this.#caller.context);
         const { responseBytes } = this.#options.limits;
-        return { kind: 'queue', stream, job: () => runRequest(session, ready.value, context, responseBytes) };
+        const job: Job = () => runRequest(session, ready.value, context, responseBytes);
+        return { kind: 'queue', stream, job, write: plainWrite(ready.value) };
       }
       case 'open_cursor':
         return this.#openCursor(request);
@@ -315,7 +324,7 @@ export class HranaSocket {
         : this.#options.service.openSession(sessionOptions(grant, this.#caller.target));
     // A failed stream is kept, within bounds, so that requests already under way get the reason.
     if (session.ok || this.#streams.size < 2 * websocketStreamsPerConnection) {
-      this.#streams.set(streamId, { session, jobs: [], running: false, closed: false, cursorId: null });
+      this.#streams.set(streamId, { session, queue: this.#queueOf(session), closed: false, cursorId: null });
     }
     return session.ok ? ok('open_stream') : session;
   }
@@ -390,40 +399,27 @@ export class HranaSocket {
   }
 
   /** Runs a job after those before it on the stream, and answers with its outcome. */
-  #enqueue(stream: SocketStream, requestId: number, bytes: number, job: Job): void {
+  #enqueue(requestId: number, bytes: number, plan: Extract<Plan, { kind: 'queue' }>): void {
     this.#inFlight += 1;
     this.#inFlightBytes += bytes;
-    stream.jobs.push({ requestId, bytes, run: job });
     this.#throttle();
-    this.#pump(stream);
+    plan.stream.queue.push({ requestId, bytes, run: plan.job, write: plan.write ?? null });
   }
 
-  /** Runs what waits on a stream, one after another; a promise is made only where a job has one. */
-  #pump(stream: SocketStream): void {
-    while (!stream.running) {
-      const job = stream.jobs.shift();
-      if (job === undefined) return;
-      stream.running = true;
-      const outcome = job.run();
-      if (outcome instanceof Promise) {
-        outcome
-          .then((settled) => {
-            this.#finish(stream, job, settled);
-            this.#pump(stream);
-          })
-          .catch((error: unknown) => {
-            // Sessions never reject for expected failures: what arrives here is a defect, and must be seen.
-            this.#shut(closeCodes.internal, 'Internal error');
-            throw error;
-          });
-        return;
-      }
-      this.#finish(stream, job, outcome);
-    }
+  #queueOf(session: SqlOutcome<SqlSession>): JobQueue {
+    return new JobQueue({
+      session,
+      context: this.#caller.context,
+      responseBytes: this.#options.limits.responseBytes,
+      finished: (job, outcome) => this.#finish(job, outcome),
+      failed: (error) => {
+        this.#shut(closeCodes.internal, 'Internal error');
+        throw error;
+      },
+    });
   }
 
-  #finish(stream: SocketStream, job: QueuedJob, outcome: SqlOutcome<string>): void {
-    stream.running = false;
+  #finish(job: QueuedJob, outcome: SqlOutcome<string>): void {
     this.#inFlight -= 1;
     this.#inFlightBytes -= job.bytes;
     this.#answer(job.requestId, outcome);

@@ -1,7 +1,9 @@
 /** Runs ready requests on a session and encodes the answers; shared by HTTP and WebSocket. */
+import assert from 'node:assert/strict';
 import { adviseFailure } from '../sql/errors.ts';
-import type { SqlOutcome, SqlRequestContext, SqlSession } from '../sql/sql.ts';
+import type { BatchResult, SqlOutcome, SqlRequestContext, SqlSession } from '../sql/sql.ts';
 import { encodeBatchResult, encodeDescription, encodeResult } from './core/hrana-encode.ts';
+import { mergeWrites, splitOutcome, type Write } from './core/merged-writes.ts';
 import type { ReadyRequest } from './core/stored-sql.ts';
 
 function sized(type: string, result: string | null, maxLength: number): SqlOutcome<string> {
@@ -50,6 +52,29 @@ export function runRequest(
       return Promise.resolve({ ok: true, value });
     }
   }
+}
+
+/** As `runRequest`, of several writes as one operation: what became of each, in their order. */
+export function runWrites(
+  session: SqlSession,
+  writes: readonly Write[],
+  context: SqlRequestContext,
+  maxLength: number,
+): Promise<readonly SqlOutcome<string>[]> {
+  return session
+    .batch(mergeWrites(writes), context)
+    .then((outcome) =>
+      splitOutcome(writes, outcome).map((own, index) =>
+        own.ok ? encodeWrite(writes[index], own.value, maxLength) : own,
+      ),
+    );
+}
+
+function encodeWrite(write: Write | undefined, steps: BatchResult, maxLength: number): SqlOutcome<string> {
+  if (write?.kind === 'batch') return sized('batch', encodeBatchResult(steps, maxLength), maxLength);
+  const [only] = steps;
+  assert(only !== null && only !== undefined, 'a step without a condition runs');
+  return only.ok ? sized('execute', encodeResult(only.value, maxLength), maxLength) : only;
 }
 
 /** True when the text takes at most `maxBytes` in UTF-8; counts only when it could be close. */
