@@ -66,7 +66,8 @@ interface Encoding {
   readonly header: typeof jsonHeader | typeof protobufHeader;
   pipeline(body: Buffer): SqlOutcome<Pipeline>;
   cursor(body: Buffer): SqlOutcome<CursorRequest>;
-  writePipeline(json: string): Buffer;
+  /** A text leaves in one write with the headers before it. */
+  writePipeline(json: string): Buffer | string;
   writeCursor(lines: string): Buffer;
 }
 
@@ -267,7 +268,7 @@ export class HranaHttp {
   /** Sends the answer and gives the stream back. */
   #answer(
     response: ServerResponse,
-    bytes: Buffer,
+    body: Buffer | string,
     header: Encoding['header'],
     asked: Asked,
     holder: AnswerHolder | null,
@@ -278,22 +279,23 @@ export class HranaHttp {
       return;
     }
     const seen = bookmarkOf(lease.stream.session);
-    response.writeHead(200, { ...header, ...seen, 'content-length': bytes.length });
-    this.#send(response, bytes, asked, holder);
+    response.writeHead(200, { ...header, ...seen, 'content-length': Buffer.byteLength(body) });
+    this.#send(response, body, asked, holder);
     lease.release();
   }
 
   /** Hands an answer to its socket. */
-  #send(response: ServerResponse, bytes: Buffer, asked: Asked, holder: AnswerHolder | null): void {
+  #send(response: ServerResponse, body: Buffer | string, asked: Asked, holder: AnswerHolder | null): void {
     const { readers } = this.#options;
-    if (bytes.length >= largeAnswerBytes || holder !== null) {
+    if (body.length >= largeAnswerBytes || holder !== null) {
+      const bytes = typeof body === 'string' ? Buffer.from(body) : body;
       readers.send(response, bytes, holder ?? this.#hold(response, asked));
       return;
     }
-    response.end(bytes);
+    response.end(body);
     // A client that asks on and on and reads nothing fills its socket with small answers.
     if (response.writableLength === 0) return;
-    readers.set(this.#hold(response, asked), bytes.length);
+    readers.set(this.#hold(response, asked), body.length);
     readers.guard(response);
   }
 
@@ -425,7 +427,7 @@ function encodings(
         const text = textOf(body);
         return text.ok ? decoder.cursor(text.value) : text;
       },
-      writePipeline: (json) => Buffer.from(json),
+      writePipeline: (json) => json,
       writeCursor: (lines) => Buffer.from(lines),
     },
     protobuf: {

@@ -6,7 +6,7 @@
 import { z } from 'zod';
 import { adviseFailure, limitFailure } from '../../sql/errors.ts';
 import type { BatchCondition, SqlOutcome, SqlStatement } from '../../sql/sql.ts';
-import { plainMessage, plainSocketRequest } from './hrana-plain.ts';
+import { plainMessage, plainPipeline, plainSocketRequest } from './hrana-plain.ts';
 import { valueSchema } from './hrana-values.ts';
 import type { GatewayLimits } from './protocol-limits.ts';
 
@@ -375,7 +375,12 @@ export function createDecoder(limits: GatewayLimits, path: 'short' | 'schemas' =
   }
 
   return {
-    pipeline: (body) => parseBody(pipeline, body),
+    pipeline: (body) => {
+      const json = parsed(body);
+      if (!json.ok) return json;
+      const plain = isShort ? plainPipeline(json.value, limits) : null;
+      return plain === null ? parse(pipeline, json.value) : { ok: true, value: plain };
+    },
     cursor: (body) => parseBody(cursor, body),
     first: (kind, json) => (kind === 'execute' ? parseBody(firstExecute, json) : parseBody(firstBatch, json)),
     socketRequest: (request) => {

@@ -6,7 +6,14 @@
 
 import type { SqlValue } from '../../sql/sql.ts';
 import { decodeBase64, decodeInteger } from '../../sql/values.ts';
-import type { SocketRequest, StreamRequest, WireStatement, WireStep } from './hrana-messages.ts';
+import type {
+  Pipeline,
+  PipelineRequest,
+  SocketRequest,
+  StreamRequest,
+  WireStatement,
+  WireStep,
+} from './hrana-messages.ts';
 import type { GatewayLimits } from './protocol-limits.ts';
 
 type Wire = Readonly<Record<string, unknown>>;
@@ -32,6 +39,24 @@ export function plainSocketRequest(wire: unknown, limits: GatewayLimits): Socket
   const request = plainStreamRequest(wire, limits);
   return request === null ? null : { kind: 'stream', streamId: wire.stream_id, request };
 }
+
+/** The body of an HTTP pipeline; null when the schemas have to look at it. */
+export function plainPipeline(wire: unknown, limits: GatewayLimits): Pipeline | null {
+  if (!isWire(wire)) return null;
+  const { baton = null, requests } = wire;
+  if (baton !== null && typeof baton !== 'string') return null;
+  if (!Array.isArray(requests) || requests.length > limits.pipelineRequests) return null;
+  const plain: PipelineRequest[] = [];
+  for (const request of requests) {
+    if (!isWire(request)) return null;
+    const found = request.type === 'close' ? closing : plainStreamRequest(request, limits);
+    if (found === null) return null;
+    plain.push(found);
+  }
+  return { baton, requests: plain };
+}
+
+const closing: PipelineRequest = { kind: 'close' };
 
 function plainStreamRequest(wire: Wire, limits: GatewayLimits): StreamRequest | null {
   if (wire.type === 'execute') {

@@ -146,6 +146,21 @@ describe('the decoder', () => {
       }),
       { numRuns: 2_000 },
     );
+    const others = rare({ type: 'close' }, { type: 'get_autocommit' }, { type: 'nothing' }, null, []);
+    const pipeline = fc.record(
+      {
+        baton: rare(null, 'a baton', 7),
+        requests: fc.oneof(fc.array(fc.oneof(request, others), { maxLength: 5 }), rare(null, {})),
+      },
+      { requiredKeys: [] },
+    );
+    fc.assert(
+      fc.property(fc.oneof(pipeline, fc.jsonValue()), (body) => {
+        const text = JSON.stringify(body);
+        expect(decoder.pipeline(text)).toEqual(bySchemas.pipeline(text));
+      }),
+      { numRuns: 2_000 },
+    );
   });
 
   it('never throws, whatever JSON arrives', () => {
