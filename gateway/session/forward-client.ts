@@ -16,6 +16,7 @@ import {
   splitParts,
 } from './core/forward-messages.ts';
 import type { ServiceLimits } from './core/service-limits.ts';
+import { ForwardLine } from './forward-line.ts';
 import type { RemoteWriter } from './writer-watch.ts';
 
 export type ForwardOutcome =
@@ -53,6 +54,7 @@ interface Sent {
 
 export class ForwardClient {
   private readonly nats: NatsConnection;
+  private readonly line: ForwardLine;
   private readonly limits: ServiceLimits;
   private readonly prefix: string;
   private readonly isWriter: (writer: RemoteWriter) => boolean;
@@ -71,6 +73,7 @@ export class ForwardClient {
     isWriter: (writer: RemoteWriter) => boolean,
   ) {
     this.nats = nats;
+    this.line = new ForwardLine(nats, () => this.partBytes());
     this.prefix = me;
     this.limits = limits;
     this.isWriter = isWriter;
@@ -132,7 +135,7 @@ export class ForwardClient {
 
   /** The client of a stream is gone. A message that is lost costs nothing: the stream idles out. */
   closeStream(writer: RemoteWriter, stream: string): void {
-    this.nats.publish(writer.subject, encodeRequest({ kind: 'close', stream }));
+    this.line.tell(writer.subject, { kind: 'close', stream });
   }
 
   private partBytes(): number {
@@ -148,11 +151,7 @@ export class ForwardClient {
 
   /** As the connection's request, and given up when the writer is replaced meanwhile. */
   private ask(writer: RemoteWriter, request: ForwardRequest): Promise<RequestOutcome> {
-    const asked = this.nats.request(
-      writer.subject,
-      encodeRequest(request),
-      this.limits.forwardHoldMs + messageMs,
-    );
+    const asked = this.line.ask(writer.subject, request, this.limits.forwardHoldMs + messageMs);
     if (!this.isWriter(writer)) return asked;
     return new Promise((resolve) => {
       const entry = { writer, replaced: () => resolve({ kind: 'timeout' }) };
@@ -271,7 +270,7 @@ export class ForwardClient {
   }
 
   private forget(writer: RemoteWriter, id: string): void {
-    this.nats.publish(writer.subject, encodeRequest({ kind: 'forget', call: id }));
+    this.line.tell(writer.subject, { kind: 'forget', call: id });
   }
 }
 

@@ -9,13 +9,12 @@ import type { Logger } from '../../telemetry/index.ts';
 import type { RequestSpan } from '../observe/request-tracer.ts';
 import type { Release } from '../reign/reign.ts';
 import { adviseFailure } from '../sql/errors.ts';
-import type { SqlError, SqlOutcome } from '../sql/sql.ts';
+import { splitPieces } from './core/forward-bundle.ts';
 import { decodeCall, encodeResult, type ForwardCall, type ForwardResult } from './core/forward-call.ts';
 import {
   decodeRequest,
   encodeReply,
   encodeRequest,
-  type ForwardRefusal,
   type ForwardReply,
   type ForwardRequest,
   joinParts,
@@ -27,6 +26,8 @@ import { writeRefused } from './core/read-only.ts';
 import { classAtWriter } from './core/routing.ts';
 import type { ServiceLimits } from './core/service-limits.ts';
 import type { Database, DatabaseDirectory } from './database.ts';
+import { type Done, gone, notBegun, type Refused, refusal, unknownBranch } from './forward-refusals.ts';
+import { BundleReplies } from './forward-replies.ts';
 import { type LocalAnswer, type LocalPlace, LocalSession } from './local-session.ts';
 
 export interface ForwardServerOptions {
@@ -43,12 +44,10 @@ export interface ForwardServerOptions {
 type CallState =
   | { readonly kind: 'receiving'; readonly parts: (Uint8Array | undefined)[]; bytes: number }
   | { readonly kind: 'running'; readonly waiting: ((state: CallState) => void)[] }
-  | { readonly kind: 'done'; readonly parts: readonly Uint8Array[]; readonly bytes: number }
-  | { readonly kind: 'refused'; readonly reason: ForwardRefusal; readonly message: string }
+  | Done
+  | Refused
   /** Somebody asked for it before it came: it must not run any more. */
   | { readonly kind: 'cancelled' };
-
-type Refused = Extract<CallState, { kind: 'refused' }>;
 
 interface Call {
   state: CallState;
@@ -73,6 +72,8 @@ const headerRoom = 4 * 1024;
 function peerOf(stream: string): string {
   return stream.slice(0, Math.max(0, stream.lastIndexOf('.')));
 }
+
+const malformed = (message: string): ForwardReply => ({ kind: 'refused', reason: 'malformed', message });
 
 /** The two requests that want no answer. */
 const isNotice = (decoded: ReturnType<typeof decodeRequest>): boolean =>
@@ -113,16 +114,42 @@ export class ForwardServer {
 
   private receive(message: NatsMessage): void {
     const decoded = decodeRequest(message.data);
+    if (decoded.kind === 'ok' && decoded.value.kind === 'bundle') {
+      this.receiveBundle(message, decoded.value.bytes);
+      return;
+    }
     if (!message.wantsAnswer && !isNotice(decoded)) {
       message.passOver();
       return;
     }
     const reply: ForwardReply | Promise<ForwardReply> | null =
-      decoded.kind === 'malformed'
-        ? { kind: 'refused', reason: 'malformed', message: decoded.reason }
-        : this.serve(decoded.value);
+      decoded.kind === 'malformed' ? malformed(decoded.reason) : this.serve(decoded.value);
     if (reply === null) return;
     void Promise.resolve(reply).then((settled) => message.respond(encodeReply(settled)));
+  }
+
+  private receiveBundle(message: NatsMessage, bytes: Uint8Array): void {
+    const pieces = splitPieces(bytes);
+    if (pieces.kind === 'malformed') {
+      message.respond(encodeReply(malformed(pieces.reason)));
+      return;
+    }
+    const replies = new BundleReplies(message, this.partBytes);
+    for (const piece of pieces.value) {
+      const decoded = decodeRequest(piece.message);
+      if (!message.wantsAnswer && !isNotice(decoded)) continue;
+      const reply: ForwardReply | Promise<ForwardReply> | null =
+        decoded.kind === 'malformed' ? malformed(decoded.reason) : this.serve(decoded.value);
+      if (reply instanceof Promise) void reply.then((settled) => replies.add(piece.id, settled));
+      else if (reply !== null) replies.add(piece.id, reply);
+    }
+  }
+
+  /** Most of an answer that one message takes. */
+  private get partBytes(): number {
+    const { limits, nats } = this.options;
+    const most = nats.maxPayloadBytes || limits.forwardPartBytes;
+    return Math.max(1_024, Math.min(limits.forwardPartBytes, most - headerRoom));
   }
 
   /** @returns null for a request that wants no answer. */
@@ -142,6 +169,8 @@ export class ForwardServer {
         return this.position(request.branch);
       case 'ping':
         return { kind: 'received' };
+      case 'bundle':
+        return malformed('a bundle within a bundle');
       default:
         return unreachable(request);
     }
@@ -282,7 +311,7 @@ export class ForwardServer {
   }
 
   private async performOn(database: Database, call: ForwardCall): Promise<CallState> {
-    const { limits, nats } = this.options;
+    const { limits } = this.options;
     const span = database.tracer.arrived(call.traceparent);
     const found = await this.streamFor(database, call);
     if (found.kind !== 'stream') return found;
@@ -301,20 +330,14 @@ export class ForwardServer {
       );
       bytes = encodeResult(call.operation.kind, result.kind === 'answered' ? { ...result, outcome } : result);
     }
-    const partBytes = Math.max(
-      1_024,
-      Math.min(limits.forwardPartBytes, (nats.maxPayloadBytes || limits.forwardPartBytes) - headerRoom),
-    );
-    return { kind: 'done', parts: splitParts(bytes, partBytes), bytes: bytes.length };
+    return { kind: 'done', parts: splitParts(bytes, this.partBytes), bytes: bytes.length };
   }
 
   /** The stream of a call: the one its transaction lives in, or a new one if this gateway writes, or is about to. */
   private async streamFor(
     database: Database,
     call: ForwardCall,
-  ): Promise<
-    { readonly kind: 'stream'; readonly stream: Stream } | Extract<CallState, { kind: 'done' | 'refused' }>
-  > {
+  ): Promise<{ readonly kind: 'stream'; readonly stream: Stream } | Done | Refused> {
     const known = this.streams.get(call.stream);
     if (known?.database === database) {
       this.peers.heard(known.peer, monotonicMs());
@@ -455,41 +478,4 @@ export class ForwardServer {
       if (stream.calls === 0 && nowMs - stream.touchedAtMs > remoteStreamIdleMs) this.endStream(id, stream);
     }
   }
-}
-
-/** Why nothing can be written at this moment. */
-function refusal({ watch }: Database): Refused {
-  const place = watch.place();
-  const isHeld = place === 'draining' || place === 'suspended';
-  const reason = isHeld ? place : watch.isQuorumLost ? 'quorum-lost' : 'not-writer';
-  return { kind: 'refused', reason, message: `this gateway does not take writes now: ${reason}` };
-}
-
-/** Whoever asks has heard of the branch, and may hear that it is gone: it looks again. */
-function unknownBranch(branch: BranchName, error: SqlError | null): Refused {
-  const message = error?.message ?? `this gateway knows of no branch ${branch}`;
-  return { kind: 'refused', reason: 'not-writer', message };
-}
-
-const gone = adviseFailure(
-  'SEXTANT_TRANSACTION_ABORTED',
-  'The writer does not know this transaction any more, and it was rolled back',
-);
-
-/** The answer to a call of which nothing was run. */
-function notBegun(
-  { operation }: ForwardCall,
-  { volume }: Database,
-  outcome: SqlOutcome<never>,
-): Extract<CallState, { kind: 'done' }> {
-  const bytes = encodeResult(operation.kind, {
-    kind: 'answered',
-    outcome,
-    autocommit: true,
-    holds: false,
-    state: null,
-    seenLsn: volume.vdl,
-    epoch: volume.head,
-  });
-  return { kind: 'done', parts: [bytes], bytes: bytes.length };
 }

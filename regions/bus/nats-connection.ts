@@ -11,6 +11,7 @@
 import {
   type NatsConnection as Client,
   connect,
+  createInbox,
   ErrorCode,
   headers,
   type Msg,
@@ -87,6 +88,15 @@ export type RequestOutcome =
   /** The client gave it up, for instance for want of permission: the request may have been acted on. */
   | { readonly kind: 'failed'; readonly reason: string };
 
+export type ReplyOfMany =
+  | { readonly kind: 'reply'; readonly data: Uint8Array }
+  /** The server knew of no subscriber: the request was acted on by nobody. */
+  | { readonly kind: 'no-responders' };
+
+export type SentToMany =
+  /** See `sent`; `stop` is to be called once nothing more is waited for. */
+  { readonly kind: 'sent'; readonly stop: () => void } | { readonly kind: 'disconnected' | 'too-large' };
+
 export interface NatsConnection {
   readonly connected: boolean;
   /** Largest message (headers included) the server takes, in bytes; 0 while never connected. */
@@ -103,6 +113,11 @@ export interface NatsConnection {
     timeoutMs: number,
     headers?: NatsHeaders,
   ): Promise<RequestOutcome>;
+  /**
+   * As `request`, for what is answered in several messages: `onReply` hears each, and that nobody listens, until the caller stops.
+   * Whether an answer is still to come, and for how long it is waited for, is the caller's to know.
+   */
+  requestMany(subject: string, data: Uint8Array, onReply: (reply: ReplyOfMany) => void): SentToMany;
   /** `flushed`: the server has parsed everything published before. Says nothing about subscribers. */
   flush(timeoutMs: number): Promise<'flushed' | 'disconnected' | 'timeout'>;
   /** Whether connected within the time. */
@@ -127,7 +142,7 @@ export function openNatsConnection(options: NatsOptions): NatsConnection {
 
 interface Interest {
   readonly subject: string;
-  readonly onMessage: (message: NatsMessage) => void;
+  readonly onMessage: (message: Msg) => void;
   live: Subscription | null;
 }
 
@@ -137,6 +152,9 @@ class ReconnectingConnection implements NatsConnection {
   readonly #waiters = new Set<() => void>();
   readonly #closing = Promise.withResolvers<void>();
   readonly #unanswerable = new RateLimit(unanswerableReportMs, monotonicMs);
+  readonly #replies = new Map<string, (reply: ReplyOfMany) => void>();
+  #inbox: string | null = null;
+  #asked = 0;
   #client: Client | null = null;
   #connected: boolean = false;
   #closed: boolean = false;
@@ -166,6 +184,10 @@ class ReconnectingConnection implements NatsConnection {
   }
 
   subscribe(subject: string, onMessage: (message: NatsMessage) => void): () => void {
+    return this.#listen(subject, (message) => onMessage(this.#incoming(message)));
+  }
+
+  #listen(subject: string, onMessage: (message: Msg) => void): () => void {
     const interest: Interest = { subject, onMessage, live: null };
     this.#interests.add(interest);
     if (this.#client !== null && !this.#client.isClosed()) this.#attach(this.#client, interest);
@@ -189,6 +211,32 @@ class ReconnectingConnection implements NatsConnection {
     } catch (error) {
       return requestFailure(error);
     }
+  }
+
+  requestMany(subject: string, data: Uint8Array, onReply: (reply: ReplyOfMany) => void): SentToMany {
+    const client = this.#usable();
+    if (client === null) return { kind: 'disconnected' };
+    this.#inbox ??= this.#openInbox();
+    this.#asked += 1;
+    const token = String(this.#asked);
+    try {
+      client.publish(subject, data, { reply: `${this.#inbox}.${token}` });
+    } catch (error) {
+      const kind = publishFailure(error);
+      return { kind: kind === 'too-large' ? kind : 'disconnected' };
+    }
+    this.#replies.set(token, onReply);
+    return { kind: 'sent', stop: () => void this.#replies.delete(token) };
+  }
+
+  /** One subscription for the answers of all; what comes when nobody waits any more is dropped. */
+  #openInbox(): string {
+    const inbox = createInbox(this.#options.secured?.inboxPrefix);
+    this.#listen(`${inbox}.*`, (message) => {
+      const onReply = this.#replies.get(message.subject.slice(inbox.length + 1));
+      onReply?.(isNoResponders(message) ? { kind: 'no-responders' } : { kind: 'reply', data: message.data });
+    });
+    return inbox;
   }
 
   async flush(timeoutMs: number): Promise<'flushed' | 'disconnected' | 'timeout'> {
@@ -279,7 +327,7 @@ class ReconnectingConnection implements NatsConnection {
     interest.live = client.subscribe(interest.subject, {
       callback: (error, message) => {
         if (error !== null) return;
-        crashOnThrow(() => interest.onMessage(this.#incoming(message)));
+        crashOnThrow(() => interest.onMessage(message));
       },
     });
   }
@@ -385,6 +433,9 @@ function headerIn(message: Msg, name: string): string | undefined {
     throw error;
   }
 }
+
+/** The server answers in place of a subscriber that is not there. */
+const isNoResponders = ({ data, headers: found }: Msg): boolean => data.length === 0 && found?.code === 503;
 
 function publishFailure(error: unknown): PublishOutcome {
   if (!(error instanceof NatsError)) throw error;

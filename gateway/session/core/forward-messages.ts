@@ -1,13 +1,13 @@
 /**
  * What gateways say to the writer over NATS, version 2, or 3 where it concerns a branch: a gateway that knows no branches
- * refuses that, instead of running it on main. Every message is `headerLength u32 LE | header (JSON) | bytes`. A call
+ * refuses that, instead of running it on main. Several messages are one of version 4 (`forward-bundle.ts`), to gateways that take it. Every message is `headerLength u32 LE | header (JSON) | bytes`. A call
  * and its answer travel in parts, because a script or a result may be larger than the server's `max_payload`.
  *
  * G30. A call has an id and runs at most once, however often its messages are sent.
  * G31. `refused` and a `poll` answered `unknown` mean that the call has not run and never will.
  *
  * History of versions: 1 (2026-11-21); 2 (2026-11-29): a call carries its stream's state, and so does the answer; 3
- * (2026-11-29): a branch may be named.
+ * (2026-11-29): a branch may be named; 4 (2026-11-30): bundles.
  */
 import { z } from 'zod';
 import {
@@ -52,7 +52,9 @@ export type ForwardRequest =
   /** Up to where is everything of the branch that was ever acknowledged? */
   | { readonly kind: 'position'; readonly branch: BranchName }
   /** A sign of life. A gateway that does not know the question refuses it, which is one as well. */
-  | { readonly kind: 'ping' };
+  | { readonly kind: 'ping' }
+  /** Several of the others as one message. */
+  | { readonly kind: 'bundle'; readonly bytes: Uint8Array };
 
 export type ForwardReply =
   | { readonly kind: 'received' }
@@ -61,7 +63,9 @@ export type ForwardReply =
   | { readonly kind: 'refused'; readonly reason: ForwardRefusal; readonly message: string }
   /** No such call was ever started here, and none with this id will be. */
   | { readonly kind: 'unknown' }
-  | { readonly kind: 'position'; readonly epoch: Epoch; readonly vdl: Lsn };
+  | { readonly kind: 'position'; readonly epoch: Epoch; readonly vdl: Lsn }
+  /** Answers to some of the messages of a bundle; the others follow. */
+  | { readonly kind: 'bundle'; readonly bytes: Uint8Array };
 
 export type Decoded<T> =
   | { readonly kind: 'ok'; readonly value: T }
@@ -71,6 +75,7 @@ const idSchema = z.string().min(1).max(128);
 const lsnSchema = z.int().min(0).transform(lsn);
 const epochSchema = z.int().min(0).transform(epoch);
 const version = z.literal([2, 3]);
+const bundleHeader = z.object({ v: z.literal(4), kind: z.literal('bundle') });
 /** Left out for main, as in version 2. */
 const branchSchema = z
   .string()
@@ -93,6 +98,7 @@ const requestHeader = z.discriminatedUnion('kind', [
   z.object({ v: version, kind: z.literal('close'), stream: idSchema }),
   z.object({ v: version, kind: z.literal('position'), branch: branchSchema }),
   z.object({ v: version, kind: z.literal('ping') }),
+  bundleHeader,
 ]);
 
 const replyHeader = z.discriminatedUnion('kind', [
@@ -112,13 +118,20 @@ const replyHeader = z.discriminatedUnion('kind', [
   }),
   z.object({ v: version, kind: z.literal('unknown') }),
   z.object({ v: version, kind: z.literal('position'), epoch: epochSchema, vdl: lsnSchema }),
+  bundleHeader,
 ]);
 
 const none = new Uint8Array(0);
 
 function encode(header: object, bytes: Uint8Array, branch: BranchName = mainBranch): Uint8Array {
-  const about = branch === mainBranch ? { v: 2 } : { v: 3, branch };
-  const json = Buffer.from(JSON.stringify({ ...about, ...header }));
+  return withHeader({ ...(branch === mainBranch ? { v: 2 } : { v: 3, branch }), ...header }, bytes);
+}
+
+/** A request or a reply. */
+const encodeBundle = (bytes: Uint8Array): Uint8Array => withHeader({ v: 4, kind: 'bundle' }, bytes);
+
+function withHeader(header: object, bytes: Uint8Array): Uint8Array {
+  const json = Buffer.from(JSON.stringify(header));
   const message = new Uint8Array(4 + json.length + bytes.length);
   viewOf(message).setUint32(0, json.length, true);
   message.set(json, 4);
@@ -161,6 +174,8 @@ export function encodeRequest(request: ForwardRequest): Uint8Array {
     }
     case 'position':
       return encode({ kind: request.kind }, none, request.branch);
+    case 'bundle':
+      return encodeBundle(request.bytes);
     default:
       return encode(request, none);
   }
@@ -170,10 +185,14 @@ export function decodeRequest(message: Uint8Array): Decoded<ForwardRequest> {
   const split = decode(requestHeader, message);
   if (split.kind === 'malformed') return split;
   const { header, bytes } = split.value;
-  return { kind: 'ok', value: header.kind === 'part' ? { ...header, bytes } : header };
+  return {
+    kind: 'ok',
+    value: header.kind === 'part' || header.kind === 'bundle' ? { ...header, bytes } : header,
+  };
 }
 
 export function encodeReply(reply: ForwardReply): Uint8Array {
+  if (reply.kind === 'bundle') return encodeBundle(reply.bytes);
   if (reply.kind !== 'part') return encode(reply, none);
   const { bytes, ...header } = reply;
   return encode(header, bytes);
@@ -183,7 +202,10 @@ export function decodeReply(message: Uint8Array): Decoded<ForwardReply> {
   const split = decode(replyHeader, message);
   if (split.kind === 'malformed') return split;
   const { header, bytes } = split.value;
-  return { kind: 'ok', value: header.kind === 'part' ? { ...header, bytes } : header };
+  return {
+    kind: 'ok',
+    value: header.kind === 'part' || header.kind === 'bundle' ? { ...header, bytes } : header,
+  };
 }
 
 /** Cuts bytes into parts of at most `partBytes`; at least one. */

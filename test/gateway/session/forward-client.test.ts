@@ -16,6 +16,7 @@ const silence: NatsConnection = {
     await delay(50);
     return { kind: 'timeout' };
   },
+  requestMany: () => ({ kind: 'sent', stop: () => undefined }),
   flush: () => Promise.resolve('timeout'),
   whenConnected: () => Promise.resolve(true),
   close: () => Promise.resolve(),

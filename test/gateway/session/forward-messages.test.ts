@@ -141,6 +141,7 @@ describe('forwarded messages', () => {
       { kind: 'position', branch: mainBranch },
       { kind: 'part', branch: branchName('dev'), call: 'c', index: 0, count: 1, bytes },
       { kind: 'position', branch: branchName('dev') },
+      { kind: 'bundle', bytes },
     ];
     for (const request of requests)
       expect(decodeRequest(encodeRequest(request))).toMatchObject({ kind: 'ok', value: { ...request } });
@@ -151,6 +152,7 @@ describe('forwarded messages', () => {
       { kind: 'part', index: 0, count: 1, bytes },
       { kind: 'refused', reason: 'draining', message: 'm' },
       { kind: 'position', epoch: epoch(3), vdl: lsn(9) },
+      { kind: 'bundle', bytes },
     ];
     for (const reply of replies)
       expect(decodeReply(encodeReply(reply))).toMatchObject({ kind: 'ok', value: { ...reply } });

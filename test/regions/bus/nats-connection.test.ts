@@ -88,6 +88,32 @@ describe('NATS connection', () => {
     expect(await connection.request('large', large, 50)).toEqual({ kind: 'too-large' });
   });
 
+  test('hears every answer to a request that is answered in several messages, and that nobody listens', async () => {
+    const { url } = await start();
+    const [asking, answering] = [open(url), open(url)];
+    await Promise.all([asking, answering].map((connection) => connection.whenConnected(5_000)));
+    answering.subscribe('many', (message) => {
+      for (const part of ['one', 'two', 'three']) message.respond(bytes(part));
+    });
+    await answering.flush(2_000);
+    const heard: string[] = [];
+    const three = Promise.withResolvers<void>();
+    const sent = asking.requestMany('many', bytes('?'), (reply) => {
+      heard.push(reply.kind === 'reply' ? text(reply.data) : reply.kind);
+      if (heard.length === 3) three.resolve();
+    });
+    await three.promise;
+    expect(heard).toEqual(['one', 'two', 'three']);
+    if (sent.kind === 'sent') sent.stop();
+    const nobody = Promise.withResolvers<string>();
+    asking.requestMany('nobody', bytes('?'), (reply) => nobody.resolve(reply.kind));
+    expect(await nobody.promise).toBe('no-responders');
+    const large = new Uint8Array(asking.maxPayloadBytes + 1);
+    expect(asking.requestMany('many', large, () => undefined).kind).toBe('too-large');
+    await asking.close();
+    expect(asking.requestMany('many', bytes('?'), () => undefined).kind).toBe('disconnected');
+  });
+
   test('passes over messages that name no subject for an answer or whose headers cannot be read, and says so once', async () => {
     const { url } = await start();
     const { onStatus, seen } = statuses();

@@ -1,0 +1,53 @@
+/** What the writer's side of forwarding answers where nothing of a call was run. */
+import type { BranchName } from '../../storage/index.ts';
+import { adviseFailure } from '../sql/errors.ts';
+import type { SqlError, SqlOutcome } from '../sql/sql.ts';
+import { encodeResult, type ForwardCall } from './core/forward-call.ts';
+import type { ForwardRefusal } from './core/forward-messages.ts';
+import type { Database } from './database.ts';
+
+export interface Refused {
+  readonly kind: 'refused';
+  readonly reason: ForwardRefusal;
+  readonly message: string;
+}
+
+/** A whole answer, in parts. */
+export interface Done {
+  readonly kind: 'done';
+  readonly parts: readonly Uint8Array[];
+  readonly bytes: number;
+}
+
+/** Why nothing can be written at this moment. */
+export function refusal({ watch }: Database): Refused {
+  const place = watch.place();
+  const isHeld = place === 'draining' || place === 'suspended';
+  const reason = isHeld ? place : watch.isQuorumLost ? 'quorum-lost' : 'not-writer';
+  return { kind: 'refused', reason, message: `this gateway does not take writes now: ${reason}` };
+}
+
+/** Whoever asks has heard of the branch, and may hear that it is gone: it looks again. */
+export function unknownBranch(branch: BranchName, error: SqlError | null): Refused {
+  const message = error?.message ?? `this gateway knows of no branch ${branch}`;
+  return { kind: 'refused', reason: 'not-writer', message };
+}
+
+export const gone = adviseFailure(
+  'SEXTANT_TRANSACTION_ABORTED',
+  'The writer does not know this transaction any more, and it was rolled back',
+);
+
+/** The answer to a call of which nothing was run. */
+export function notBegun({ operation }: ForwardCall, { volume }: Database, outcome: SqlOutcome<never>): Done {
+  const bytes = encodeResult(operation.kind, {
+    kind: 'answered',
+    outcome,
+    autocommit: true,
+    holds: false,
+    state: null,
+    seenLsn: volume.vdl,
+    epoch: volume.head,
+  });
+  return { kind: 'done', parts: [bytes], bytes: bytes.length };
+}

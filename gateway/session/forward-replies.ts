@@ -1,0 +1,40 @@
+/** The answers to one bundle: those that are ready in the same turn leave together, and none waits for a slower one. */
+import type { NatsMessage } from '../../regions/index.ts';
+import { bundlesOf, joinPieces, type Piece, pieceBytes } from './core/forward-bundle.ts';
+import { encodeReply, type ForwardReply } from './core/forward-messages.ts';
+
+/** Messages to one bundle's asker leave so far apart at least. */
+const apartMs = 1;
+
+export class BundleReplies {
+  private readonly asker: Pick<NatsMessage, 'respond'>;
+  private readonly bytesMax: number;
+  private ready: Piece[] = [];
+  private sentAtMs = Number.NEGATIVE_INFINITY;
+  private isScheduled = false;
+
+  /** @param bytesMax of one message, without its header. */
+  constructor(asker: Pick<NatsMessage, 'respond'>, bytesMax: number) {
+    this.asker = asker;
+    this.bytesMax = bytesMax;
+  }
+
+  /** @param id under which it was asked. */
+  add(id: number, reply: ForwardReply): void {
+    this.ready.push({ id, message: encodeReply(reply) });
+    if (this.isScheduled) return;
+    this.isScheduled = true;
+    const waitMs = this.sentAtMs + apartMs - performance.now();
+    if (waitMs > 0) setTimeout(() => this.send(), waitMs);
+    else setImmediate(() => this.send());
+  }
+
+  private send(): void {
+    this.isScheduled = false;
+    this.sentAtMs = performance.now();
+    const { ready } = this;
+    this.ready = [];
+    for (const pieces of bundlesOf(ready, ({ message }) => pieceBytes(message), this.bytesMax))
+      this.asker.respond(encodeReply({ kind: 'bundle', bytes: joinPieces(pieces) }));
+  }
+}
