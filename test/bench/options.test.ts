@@ -16,7 +16,7 @@ describe('the command line of the benchmark', () => {
   it('measures everything but the soak, and writes nothing, unless told', () => {
     expect(options()).toMatchObject({
       peers: ['postgres', 'mariadb', 'etcd'],
-      scenarios: ['oltp', 'storage', 'tracing', 'encryption', 'lag', 'growth', 'moves'],
+      scenarios: ['oltp', 'storage', 'tracing', 'encryption', 'lag', 'forward', 'growth', 'moves'],
       out: null,
       rounds: 5,
       measureMs: 4_000,

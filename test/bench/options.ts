@@ -8,6 +8,7 @@ export const scenarioNames = [
   'tracing',
   'encryption',
   'lag',
+  'forward',
   'growth',
   'moves',
   'soak',

@@ -1,6 +1,7 @@
 /** Every scenario by its name, in the order they run. */
 import type { ScenarioName } from '../options.ts';
 import { encryption } from './encryption.ts';
+import { forward } from './forward.ts';
 import { growth } from './growth.ts';
 import { lag } from './lag.ts';
 import { moves } from './moves.ts';
@@ -16,6 +17,7 @@ export const scenarios: Readonly<Record<ScenarioName, Scenario>> = {
   tracing,
   encryption,
   lag,
+  forward,
   growth,
   moves,
   soak,
