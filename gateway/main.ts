@@ -20,23 +20,29 @@ function giveUp(message: string): never {
   process.exit(1);
 }
 
-/** `--check`: only says what is wrong with the configuration, as JSON, for `sextant config check`. */
-function tell(found: readonly ConfigProblem[]): never {
+/** `--check`: only says what is wrong with configurations, as JSON, for `sextant config check`. */
+function tell(files: readonly string[], names: readonly string[]): never {
+  const found = files.flatMap((file, at): readonly ConfigProblem[] => {
+    const loaded = loadProcessConfig(file, checkedConfigSchema, gatewayPart(names[at]));
+    return loaded.kind === 'ok' ? [] : loaded.found;
+  });
   writeSync(process.stdout.fd, JSON.stringify(found));
   process.exit(0);
 }
 
+/** With `--check` there may be several files and names, in pairs. */
 function configFromArguments(): GatewayConfig {
   const options = {
-    config: { type: 'string' },
-    name: { type: 'string' },
+    config: { type: 'string', multiple: true },
+    name: { type: 'string', multiple: true },
     check: { type: 'boolean' },
   } as const;
-  const { values } = parseArgs({ options, strict: true });
-  if (values.config === undefined) return giveUp('usage: sextant gateway --config FILE [--name NAME]');
-  const schema = values.check === true ? checkedConfigSchema : gatewayConfigSchema;
-  const loaded = loadProcessConfig(values.config, schema, gatewayPart(values.name));
-  if (values.check === true) return tell(loaded.kind === 'ok' ? [] : loaded.found);
+  const { config: files = [], name: names = [], check } = parseArgs({ options, strict: true }).values;
+  const [file] = files;
+  if (file === undefined) return giveUp('usage: sextant gateway --config FILE [--name NAME]');
+  if (check === true) return tell(files, names);
+  if (files.length > 1 || names.length > 1) return giveUp('a gateway has one --config and one --name');
+  const loaded = loadProcessConfig(file, gatewayConfigSchema, gatewayPart(names[0]));
   return loaded.kind === 'ok' ? loaded.value : giveUp(loaded.message);
 }
 

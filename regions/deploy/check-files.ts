@@ -39,6 +39,8 @@ export interface CheckResult {
   readonly absent: readonly string[];
 }
 
+type RegionMachine = Extract<MachineFile, { kind: 'region' }>;
+
 const gatewayTimeoutMs = 60_000;
 const outputMax = 1024 * 1024;
 const problemsSchema = z.array(
@@ -51,38 +53,40 @@ const problemsSchema = z.array(
   }),
 );
 
-/** Gateways know their own keys: one is started only to say what is wrong. `program` is what Node.js runs it with. */
-function checkGateway(
-  file: string,
-  name: string,
+/** Gateways know their own keys: one is started only to say what is wrong with all. `program` is what Node.js runs it with. */
+function checkGateways(
+  regions: readonly RegionMachine[],
   program: readonly string[],
 ): Promise<readonly ConfigProblem[]> {
-  const args = [...program, '--config', file, '--name', name, '--check'];
+  const each = regions.flatMap(({ file, region }) =>
+    region.gateways.map(({ gateway }) => ({ file, name: String(gateway) })),
+  );
+  const args = each.flatMap(({ file, name }) => ['--config', file, '--name', name]);
+  if (each.length === 0) return Promise.resolve([]);
   return new Promise((resolve) => {
     const limits = { timeout: gatewayTimeoutMs, maxBuffer: outputMax };
-    execFile(process.execPath, args, limits, (error, stdout, stderr) => {
+    execFile(process.execPath, [...program, '--check', ...args], limits, (error, stdout, stderr) => {
       if (error === null) return resolve(problemsSchema.parse(JSON.parse(stdout)));
       const said = stderr.trim().split('\n');
       const why = said.find((line) => /^\w*Error\b/.test(line)) ?? said.at(-1) ?? error.message;
-      resolve([{ file, key: 'gateways', message: `${name} could not be asked: ${why}` }]);
+      resolve(
+        each.map(({ file, name }) => ({
+          file,
+          key: 'gateways',
+          message: `${name} could not be asked: ${why}`,
+        })),
+      );
     });
   });
 }
 
-async function checkRegion(
-  machine: Extract<MachineFile, { kind: 'region' }>,
-  gateway: readonly string[],
-): Promise<readonly ConfigProblem[]> {
-  const { file, region } = machine;
+/** Its storage nodes and its agent. */
+function checkRegion({ file, region }: RegionMachine): readonly ConfigProblem[] {
   const loaded = [
     ...region.nodes.map(({ node }) => loadProcessConfig(file, storageConfigSchema, storagePart(node))),
     loadProcessConfig(file, agentConfigSchema, agentPart),
   ];
-  const own = loaded.flatMap((result) => (result.kind === 'invalid' ? result.found : []));
-  const gateways = await Promise.all(
-    region.gateways.map(({ gateway: name }) => checkGateway(file, name, gateway)),
-  );
-  return [...own, ...gateways.flat()];
+  return loaded.flatMap((result) => (result.kind === 'invalid' ? result.found : []));
 }
 
 /** Certificates are read as each process reads its own at its start; what is wrong stands once for the directory. */
@@ -176,7 +180,7 @@ export async function checkFiles(
   const machines = loaded.flatMap((result) => (result.kind === 'ok' ? [result.value] : []));
   const unread = loaded.flatMap((result) => (result.kind === 'invalid' ? result.found : []));
   const regions = machines.filter((machine) => machine.kind === 'region');
-  const inside = await Promise.all(regions.map((machine) => checkRegion(machine, gateway)));
+  const gateways = await checkGateways(regions, gateway);
   const across = deploymentRules(machines.map(fileOf)).flatMap(({ file, path, message }) =>
     placeProblems(file, [{ path, message }]),
   );
@@ -191,7 +195,8 @@ export async function checkFiles(
   return {
     problems: once([
       ...unread,
-      ...inside.flat(),
+      ...regions.flatMap(checkRegion),
+      ...gateways,
       ...machines.flatMap(checkNats),
       ...machines.flatMap(checkCertificates),
       ...across,
