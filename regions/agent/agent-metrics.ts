@@ -20,7 +20,7 @@ export function watchAgent(registry: MetricRegistry, agent: Agent): void {
     watchBranches(registry, agent),
     watchRetention(registry, agent),
     watchBackup(registry, agent),
-    watchShipping(registry),
+    watchShipping(registry, agent),
     watchControl(registry),
   ];
   registry.onScrape(() => {
@@ -108,7 +108,12 @@ function watchBackup(registry: MetricRegistry, agent: Agent): Read {
   };
 }
 
-function watchShipping(registry: MetricRegistry): Read {
+function watchShipping(registry: MetricRegistry, agent: Agent): Read {
+  const duration = registry.histogram(metrics.replicationDuration);
+  agent.watchReplicated((target, afterMs) => {
+    const series = duration.with({ target });
+    for (const ms of afterMs) series.observe(ms / 1_000);
+  });
   const stalls = perTarget((target) => registry.counter(metrics.replicationStalls).with({ target }));
   const shipped = perTarget((target) => registry.counter(metrics.shippedBytes).with({ target }));
   const resent = perTarget((target) => registry.counter(metrics.resentBytes).with({ target }));
@@ -124,6 +129,7 @@ function watchShipping(registry: MetricRegistry): Read {
       stalls(target, figures.stalls.get(target) ?? 0);
       shipped(target, figures.shipped.get(target)?.bytes ?? 0);
       resent(target, figures.shipped.get(target)?.again ?? 0);
+      duration.with({ target });
     }
   };
 }

@@ -113,6 +113,7 @@ export class Agent {
   private readonly lock: DirectoryLock;
   private readonly losses: LossStore;
   private readonly moves: EndedMoves;
+  private replicated: ((to: RegionId, afterMs: readonly number[]) => void) | null = null;
   private readonly shipped = new Map<RegionId, { readonly bytes: number; readonly again: number }>();
   private readonly troubleLimit = new RateLimit(troubleEveryMs, monotonicMs);
   private readonly stops: (() => void)[] = [];
@@ -170,6 +171,7 @@ export class Agent {
         connect: (purpose) => this.connect(purpose),
         openReceiver: (at, on) => openRegionReceiver(this.links, at, on),
         onStalled: () => undefined,
+        onReplicated: (to, afterMs) => this.replicated?.(to, afterMs),
         onShipped: (to, bytes, again) => {
           const before = this.shipped.get(to) ?? { bytes: 0, again: 0 };
           this.shipped.set(to, { bytes: before.bytes + bytes, again: before.again + again });
@@ -264,6 +266,11 @@ export class Agent {
       controlReadMsAgo: this.store.readMsAgo,
       copies: this.copies.seen,
     };
+  }
+
+  /** Tells `watcher` of commits of main that are known to be durable in a secondary, and how long after they were made. */
+  watchReplicated(watcher: (to: RegionId, afterMs: readonly number[]) => void): void {
+    this.replicated = watcher;
   }
 
   /** Tells `watcher` of every move to this region that ends. */

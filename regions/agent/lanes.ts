@@ -26,7 +26,10 @@ export class Lanes {
       this.stalls.set(to, (this.stalls.get(to) ?? 0) + 1);
       replication.onStalled(to);
     };
-    return new Shipping({ ...replication, ...whose, cluster, onStalled, runtime, log }, reign);
+    const { onReplicated, ...parts } = replication;
+    // Branches are told apart by their lag alone.
+    const told = whose.branch === undefined && onReplicated !== undefined ? { onReplicated } : {};
+    return new Shipping({ ...parts, ...told, ...whose, cluster, onStalled, runtime, log }, reign);
   }
 
   receive(own: Pick<ReceivingOptions, 'branch' | 'connection' | 'onOther' | 'onJoined'>): Receiving {

@@ -4,6 +4,6 @@ import type { ShippingOptions } from '../replication/shipping.ts';
 
 export type ReplicationParts = Pick<
   ShippingOptions,
-  'region' | 'connect' | 'bounds' | 'codec' | 'onStalled' | 'onShipped'
+  'region' | 'connect' | 'bounds' | 'codec' | 'onStalled' | 'onShipped' | 'onReplicated'
 > &
   Pick<ReceivingOptions, 'openReceiver'>;

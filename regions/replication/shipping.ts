@@ -56,6 +56,8 @@ export interface ShippingOptions {
   readonly onStalled: (to: RegionId) => void;
   /** Redo has left for a secondary; `again` of it had left before. In bytes, before compression. */
   readonly onShipped?: (to: RegionId, bytes: number, again: number) => void;
+  /** Commits are known to be durable there, so many milliseconds after they were made, on the primary's clock. */
+  readonly onReplicated?: (to: RegionId, afterMs: readonly number[]) => void;
   /** What is known of each secondary's lag from before this reign. */
   readonly remembered: LagMemory;
   readonly log: Logger;
@@ -280,8 +282,19 @@ class Lane {
       if (effect.kind === 'fetch') this.fetchLater(effect);
       else if (effect.kind === 'ship') this.ship(effect);
       else if (effect.kind === 'look') void this.look(effect.from);
-      else this.beat(effect);
+      else if (effect.kind === 'heartbeat') this.beat(effect);
+      else this.arrived(effect.commitTimesUs);
     }
+  }
+
+  private arrived(commitTimesUs: readonly number[]): void {
+    const { onReplicated } = this.options;
+    if (onReplicated === undefined) return;
+    const nowUs = this.runtime.wallUs();
+    onReplicated(
+      this.to,
+      commitTimesUs.map((timeUs) => Math.max(0, (nowUs - timeUs) / 1_000)),
+    );
   }
 
   private fetchLater({ from, known, afterMs }: Extract<ShipperEffect, { kind: 'fetch' }>): void {

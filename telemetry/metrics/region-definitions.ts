@@ -1,4 +1,5 @@
 /** Regions: lag, shipping, readiness and moves. */
+import { latencyBuckets } from './buckets.ts';
 import type { MetricDefinition } from './metrics.ts';
 
 export const regionMetrics = {
@@ -42,6 +43,16 @@ export const regionMetrics = {
     description: 'Commits not yet durable in the region, at least; no sample while nobody knows where it is',
     worry: 'above what you would accept to lose',
     labels: ['target'],
+  },
+  replicationDuration: {
+    kind: 'histogram',
+    name: 'sextant_replication_duration_seconds',
+    unit: 'seconds',
+    description:
+      'Time from a commit to word from the region that it is durable there, on the clock of the primary; the way back of that word counts',
+    worry: 'p99 above the recovery point you promised',
+    labels: ['target'],
+    buckets: latencyBuckets,
   },
   replicationOnline: {
     kind: 'gauge',

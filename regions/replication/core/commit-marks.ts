@@ -36,11 +36,11 @@ export class CommitMarks {
     }
   }
 
-  /** Drops what is durable by now. @returns the newest that was dropped; null when none was. */
-  settle(vdl: Lsn): CommitMark | null {
+  /** Drops what is durable by now. @returns what was dropped, the oldest first. */
+  settle(vdl: Lsn): readonly CommitMark[] {
     const from = this.start;
     while ((this.marks[this.start]?.lsn ?? Number.POSITIVE_INFINITY) <= vdl) this.start += 1;
-    const dropped = this.start > from ? (this.marks[this.start - 1] ?? null) : null;
+    const dropped = this.marks.slice(from, this.start);
     if (this.start < 1_024 && this.start < this.marks.length) return dropped;
     this.marks = this.marks.slice(this.start);
     this.start = 0;

@@ -54,7 +54,9 @@ export type ShipperEffect =
       readonly vdl: Lsn;
       readonly frames: Uint8Array;
     }
-  | { readonly kind: 'heartbeat'; readonly start: Lsn; readonly vdl: Lsn };
+  | { readonly kind: 'heartbeat'; readonly start: Lsn; readonly vdl: Lsn }
+  /** Commits of these times are durable there, by its word that came now. */
+  | { readonly kind: 'arrived'; readonly commitTimesUs: readonly number[] };
 
 /** Bounds of the way to a secondary; simulations scale them, to exceed every one with little redo. */
 export interface ShippingBounds {
@@ -292,7 +294,10 @@ export class Shipper {
     this.creditFrom = ack.vcl;
     this.ackedVcl = maxLsn(this.ackedVcl, ack.vcl);
     this.ackedVdl = maxLsn(this.ackedVdl, ack.vdl);
-    this.settled = this.marks.settle(this.ackedVdl) ?? this.settled;
+    const arrived = this.marks.settle(this.ackedVdl);
+    this.settled = arrived.at(-1) ?? this.settled;
+    if (arrived.length > 0)
+      this.effects.push({ kind: 'arrived', commitTimesUs: arrived.map(({ commitTimeUs }) => commitTimeUs) });
     if (this.missing !== null && this.missing.lsn <= this.ackedVdl) this.missing = null;
     if (this.cursor === null || ack.received > this.cursor || newGap) {
       this.cursor = ack.received;

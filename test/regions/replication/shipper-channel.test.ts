@@ -116,7 +116,7 @@ class Channel {
       else if (effect.kind === 'heartbeat')
         this.publish(effect.start, effect.start, effect.vdl, new Uint8Array(0));
       else if (effect.kind === 'look') this.look(effect.from);
-      else {
+      else if (effect.kind === 'ship') {
         this.unstoredMost = Math.max(this.unstoredMost, effect.next - this.complete);
         if (effect.start < this.shippedTo) this.resent += effect.next - effect.start;
         this.shippedTo = Math.max(this.shippedTo, effect.next);

@@ -354,6 +354,21 @@ describe('lag of a secondary', () => {
     expect(shipper.lag(4_000, atUs(5_400)).lagMs).toBe(4_000);
   });
 
+  test('of each commit is known once its region says that it is durable there, and once only', () => {
+    const shipper = joined(0);
+    const arrivedOf = (event: ShipperEvent, nowMs: number) =>
+      shipper.step(event, nowMs).flatMap((effect) => (effect.kind === 'arrived' ? effect.commitTimesUs : []));
+    const commits = [
+      [50, atUs(1_000)],
+      [80, atUs(1_200)],
+      [100, atUs(1_400)],
+    ] as const;
+    expect(arrivedOf(fetched(0, 100, 100, commits), 1)).toEqual([]);
+    expect(arrivedOf(ack(100, { vcl: 90, vdl: 80 }), 2)).toEqual([atUs(1_000), atUs(1_200)]);
+    expect(arrivedOf(ack(100, { vcl: 90, vdl: 80 }), 3)).toEqual([]);
+    expect(arrivedOf(ack(100), 4)).toEqual([atUs(1_400)]);
+  });
+
   test('goes on rising, in bytes too, while the window is full and nothing is read', () => {
     const shipper = joined(0);
     shipper.step(fetched(0, messageBytes, messageBytes, [[messageBytes, atUs(0)]]), 0);
