@@ -17,6 +17,7 @@ const upTimeoutMs = 120_000;
 const commandTimeoutMs = 90_000;
 const portsPerRegion = 20;
 const gatewayOffset = 11;
+const agentOffset = 10;
 const nodeNames = ['n1', 'n2', 'n3', 'n4', 'n5', 'n6'] as const;
 
 export interface SextantOptions {
@@ -37,6 +38,8 @@ export interface RunningSextant extends RunningSystem {
   cli(args: readonly string[]): Promise<string>;
   /** Answer of `/v1/status` at the first region's gateway. */
   status(): Promise<unknown>;
+  /** The metrics of the first region's agent, as text. */
+  agentMetrics(): Promise<string>;
   pidOf(region: string, process: string): number;
 }
 
@@ -121,6 +124,7 @@ export async function startSextant(
     target,
     cli,
     status: async () => (await fetch(`http://127.0.0.1:${gatewayPort(first)}/v1/status`)).json(),
+    agentMetrics: () => metricsOf(basePort + agentOffset),
     pidOf,
     roles: (): Roles => ({
       gateway: pids('gateway'),
