@@ -126,7 +126,7 @@ async function init(given: InitOptions): Promise<void> {
   note(
     `each folder goes to its machine: it holds the file, the secrets and the certificates, for its owner alone`,
   );
-  note(`${relative('.', authority)} stays with you: who has it can make certificates`);
+  note(`${relative('.', authority)} stays with you: who has it can make certificates and tokens`);
   if (postgres !== null) {
     const { user, passwordFile, addresses, authorityFile } = postgres;
     const query = `sslmode=verify-full&sslrootcert=${relative('.', authorityFile)}`;
