@@ -13,7 +13,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { type Epoch, genesisEpoch, type RegionId } from '../../storage/core.ts';
 import { controlBucket, hintSubject, recordSubject, streamName } from '../bus/core/control-subjects.ts';
-import type { NatsConnection } from '../bus/nats-connection.ts';
+import type { NatsConnection, RequestOutcome } from '../bus/nats-connection.ts';
+import { askUntilCertain } from './ask-until-certain.ts';
 import {
   bytesText,
   decodeControlRecord,
@@ -227,27 +228,26 @@ class BucketStore implements JetStreamControlStore {
     parse: (bytes: Uint8Array) => Reply<T>,
     deadline: number,
   ): Promise<Settled<T>> {
-    const tryMs = Math.max(retryMs, (deadline - performance.now()) / 2);
     let reason = 'no time left';
-    for (let left = deadline - performance.now(); left >= 1; left = deadline - performance.now()) {
-      const answer = await this.#connection.request(
-        `$JS.API.${api}.${stream}`,
-        jsonBytes(body),
-        Math.min(left, tryMs),
-      );
-      if (answer.kind === 'reply') {
+    const subject = `$JS.API.${api}.${stream}`;
+    const settled = await askUntilCertain<RequestOutcome, Settled<T>>({
+      ...pace(deadline),
+      ask: (timeoutMs) => this.#connection.request(subject, jsonBytes(body), timeoutMs),
+      certain: (answer) => {
+        if (answer.kind !== 'reply') {
+          reason = answer.kind === 'failed' ? answer.reason : answer.kind;
+          return null;
+        }
         const reply = parse(answer.data);
         if (reply.kind === 'ok') return reply;
         if (reply.kind === 'malformed') return { kind: 'unavailable', reason: reply.reason };
         const { err_code: code, description } = reply.error;
         if (code === jetStreamCode.noStream || code === jetStreamCode.noMessage) return { kind: 'absent' };
         reason = description;
-      } else {
-        reason = answer.kind === 'failed' ? answer.reason : answer.kind;
-      }
-      await pause(retryMs, deadline);
-    }
-    return { kind: 'unavailable', reason: `${api}: ${reason}` };
+        return null;
+      },
+    });
+    return settled ?? { kind: 'unavailable', reason: `${api}: ${reason}` };
   }
 
   // Writing
@@ -275,28 +275,27 @@ class BucketStore implements JetStreamControlStore {
     const data = encodeControlRecord(record);
     const stream = streamName(this.#bucket);
     const headers = { ...expectation, 'Nats-Expected-Stream': stream };
-    const tryMs = Math.max(retryMs, (deadline - performance.now()) / 2);
+    const subject = recordSubject(this.#bucket);
     let reason = 'no time left';
-    for (let left = deadline - performance.now(); left >= 1; left = deadline - performance.now()) {
-      const subject = recordSubject(this.#bucket);
-      const answer = await this.#connection.request(subject, data, Math.min(left, tryMs), headers);
-      if (answer.kind === 'reply') {
-        const reply = parseAck(answer.data);
-        if (reply.kind === 'ok' && reply.value.stream === stream && reply.value.seq === expectedSeq + 1) {
-          return { kind: 'won', seq: reply.value.seq };
+    const write = await askUntilCertain<RequestOutcome, ControlWrite>({
+      ...pace(deadline),
+      ask: (timeoutMs) => this.#connection.request(subject, data, timeoutMs, headers),
+      certain: async (answer) => {
+        if (answer.kind !== 'reply') {
+          reason = answer.kind === 'failed' ? answer.reason : answer.kind;
+          return null;
         }
+        const reply = parseAck(answer.data);
+        if (reply.kind === 'ok' && reply.value.stream === stream && reply.value.seq === expectedSeq + 1)
+          return { kind: 'won', seq: reply.value.seq };
         const code = reply.kind === 'error' ? reply.error.err_code : 0;
         reason = reply.kind === 'error' ? reply.error.description : 'unexpected acknowledgement';
-        if (code === jetStreamCode.wrongLastSequence || code === jetStreamCode.wrongLastSequenceInFlight) {
-          const settled = await this.#settle(expectedSeq, record, deadline);
-          if (settled !== null) return settled;
-        }
-      } else {
-        reason = answer.kind === 'failed' ? answer.reason : answer.kind;
-      }
-      await pause(retryMs, deadline);
-    }
-    return { kind: 'unknown', reason };
+        const isSettled =
+          code === jetStreamCode.wrongLastSequence || code === jetStreamCode.wrongLastSequenceInFlight;
+        return isSettled ? this.#settle(expectedSeq, record, deadline) : null;
+      },
+    });
+    return write ?? { kind: 'unknown', reason };
   }
 
   /**
@@ -477,6 +476,13 @@ class BucketStore implements JetStreamControlStore {
 }
 
 /** Waits, but never past the deadline. */
+/** How one question of the store is asked: again while no leader answers, and beside itself at half of the time. */
+const pace = (deadlineMs: number) => ({
+  deadlineMs,
+  againMs: retryMs,
+  besideMs: Math.max(retryMs, (deadlineMs - performance.now()) / 2),
+});
+
 async function pause(ms: number, deadline: number): Promise<void> {
   await delay(Math.max(0, Math.min(ms, deadline - performance.now())));
 }

@@ -2,6 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type MetricRegistry, metricsContentType } from '../../telemetry/index.ts';
 import type { DiskHealth } from '../log/disk-health.ts';
+import { type LinkRefusal, linkPath } from '../wire/link-protocol.ts';
 import type { StorageNode } from './core/node.ts';
 
 export type NodeHttp =
@@ -13,6 +14,8 @@ export type NodeHttp =
       readonly node: StorageNode;
       readonly health: DiskHealth;
     };
+
+const starting: LinkRefusal = { status: 503, code: 'LINK_STARTING', message: 'this process is starting' };
 
 /**
  * `/healthz`: the process runs. `/readyz`: it takes links and writes, and how complete it is; 503 with the reason while its
@@ -32,6 +35,14 @@ export function answerHttp(http: NodeHttp, request: IncomingMessage, response: S
       return;
     case '/metrics':
       response.writeHead(200, { 'content-type': metricsContentType }).end(http.registry.render());
+      return;
+    case linkPath:
+      // Whoever asks for a link while there is no server of links yet: this is no error, and no stranger's address.
+      if (http.kind === 'starting') {
+        json(response, starting.status, starting);
+        return;
+      }
+      json(response, 426, { error: 'links are upgrades' });
       return;
     default:
       json(response, 404, { error: 'try /healthz, /readyz or /metrics' });

@@ -32,8 +32,13 @@ export type LinkRefusalCode =
   | 'LINK_TOO_MANY'
   /** The server is shutting down; trying again later is right. */
   | 'LINK_CLOSING'
+  /** The server is coming up and takes no links yet; trying again later is right. */
+  | 'LINK_STARTING'
   /** Something answered that is no Sextant process, or no process of this version. */
   | 'LINK_NOT_SEXTANT';
+
+/** Refusals of a process that comes or goes: they pass by themselves, and nobody has to put anything right. */
+export const passingRefusals: ReadonlySet<LinkRefusalCode> = new Set(['LINK_STARTING', 'LINK_CLOSING']);
 
 export interface LinkRefusal {
   readonly status: number;

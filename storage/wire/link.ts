@@ -208,6 +208,7 @@ const refusalCodes = [
   'LINK_VERSION_MISMATCH',
   'LINK_TOO_MANY',
   'LINK_CLOSING',
+  'LINK_STARTING',
   'LINK_NOT_SEXTANT',
 ] as const satisfies readonly LinkRefusalCode[];
 const refusalSchema = z.object({ code: z.enum(refusalCodes), message: z.string().max(1_000) });

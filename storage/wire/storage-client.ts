@@ -18,6 +18,7 @@ import {
 import type { StatusReply, StorageReply, StorageRequest } from './core/messages.ts';
 import { scoped } from './core/scoped-message.ts';
 import { connectLink, type Link, type LinkOptions } from './link.ts';
+import { passingRefusals } from './link-protocol.ts';
 import { LinkRpc, type RpcBody, type RpcResult } from './link-rpc.ts';
 
 /** Where a node listens and what it should answer to. */
@@ -56,7 +57,10 @@ export interface StorageClientOptions {
   /** The link is open and the node is the one that was meant. Followed by one `onDown`. */
   readonly onUp?: () => void;
   readonly onDown?: () => void;
-  /** Someone answers at the address and will not, or must not, be talked to; `message` says what to put right. */
+  /**
+   * Someone answers at the address and will not, or must not, be talked to; `message` says what to put right. Of a node that comes
+   * up or ends nothing is told: `onUp` and `onDown` do that.
+   */
   readonly onRefused?: (message: string) => void;
 }
 
@@ -97,7 +101,7 @@ export class StorageClient {
       onOpen: () => this.introduce(),
       onMessage: (bytes) => void this.rpc.receive(bytes),
       onClose: () => this.closed(),
-      onRefused: (refusal) => this.refused(`${refusal.code}: ${refusal.message}`),
+      onRefused: ({ code, message }) => this.refused(`${code}: ${message}`, passingRefusals.has(code)),
     });
   }
 
@@ -215,11 +219,11 @@ export class StorageClient {
     if (wasUp && this.phase === 'down') this.options.onDown?.();
   }
 
-  private refused(message: string): void {
+  private refused(message: string, passes: boolean = false): void {
     const text = `${this.target.node} at ${this.target.address}: ${message}`;
     if (text === this.refusalMessage) return;
     this.refusalMessage = text;
-    this.options.onRefused?.(text);
+    if (!passes) this.options.onRefused?.(text);
   }
 }
 

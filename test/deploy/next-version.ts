@@ -17,8 +17,8 @@ const additions: readonly (readonly [file: string, from: string, to: string])[] 
   ],
   [
     'regions/bus/core/messages.ts',
-    'JSON.stringify({ v: 1, ...header, compressed: body.compressed })',
-    "JSON.stringify({ v: 1, ...header, compressed: body.compressed, ofNext: ['shipped'] })",
+    'withHeader({ v: 1, ...header, compressed: body.compressed }, body.bytes)',
+    "withHeader({ v: 1, ...header, compressed: body.compressed, ...{ ofNext: ['shipped'] } }, body.bytes)",
   ],
   [
     'regions/bus/core/messages.ts',

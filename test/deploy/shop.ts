@@ -85,6 +85,10 @@ export class Shop {
   readonly leavings: (() => void)[] = [];
   /** Machines of processes that are not on that of their region. */
   readonly moved = new Map<string, Machine>();
+  /** Files of processes that run from another one than that of their region. */
+  readonly files = new Map<string, string>();
+  /** The storage nodes of each region in which some have been replaced. */
+  private readonly nodes = new Map<string, readonly string[]>();
 
   constructor(place: ShopPlace) {
     this.place = place;
@@ -142,8 +146,18 @@ export class Shop {
 
   /** Ids of the processes of a region, in the order in which they start. */
   processesOf(region: string): readonly string[] {
-    const names = region === witness ? ['nats'] : ['nats', ...nodeNames, 'agent', ...gatewayNames];
+    const nodes = this.nodes.get(region) ?? nodeNames;
+    const names = region === witness ? ['nats'] : ['nats', ...nodes, 'agent', ...gatewayNames];
     return names.map((name) => `${region}/${name}`);
+  }
+
+  /** From now on a region has another storage node in the place of one. */
+  hasReplaced(region: string, old: string, next: string): void {
+    const nodes = this.nodes.get(region) ?? nodeNames;
+    this.nodes.set(
+      region,
+      nodes.map((name) => (name === old ? next : name)),
+    );
   }
 
   /** Writes the folders, checks them, and makes the operator's token, by the commands of the runbook. */
@@ -190,7 +204,7 @@ export class Shop {
 
   start(id: string): void {
     const [region = '', name = ''] = id.split('/');
-    const config = ['--config', this.fileOf(region)];
+    const config = ['--config', this.files.get(id) ?? this.fileOf(region)];
     const args =
       name === 'nats' || name === 'agent'
         ? [name, ...config]

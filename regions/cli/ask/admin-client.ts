@@ -142,6 +142,11 @@ const errorSchema = z.looseObject({
 const requestTimeoutMs = 3_000;
 const aliveMs = 1_000;
 
+/** Whether the options, or the environment, name a gateway rather than a data directory. */
+export function isElsewhere({ url = process.env.SEXTANT_URL }: TargetOptions): boolean {
+  return url !== undefined && url !== '';
+}
+
 /** The deployment the options name. @throws CliError or DeploymentError when there is none. */
 export function targetOf(options: TargetOptions): Target {
   const url = options.url ?? process.env.SEXTANT_URL;
@@ -149,7 +154,7 @@ export function targetOf(options: TargetOptions): Target {
   const operator = options.identity ?? process.env.SEXTANT_IDENTITY;
   if (operator !== undefined && operator !== '') actAs(operatorFilesIn(operator));
   const clientToken = token ?? null;
-  if (url !== undefined && url !== '') {
+  if (url !== undefined && isElsewhere(options)) {
     if (!/^https?:\/\//.test(url))
       throw new CliError(`--url is a gateway's address, such as http://127.0.0.1:7011, not ${url}`);
     return {

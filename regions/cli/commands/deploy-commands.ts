@@ -1,5 +1,5 @@
 /** `sextant init` and `sextant config check`: the files that a deployment runs from. */
-import { basename, relative } from 'node:path';
+import { relative } from 'node:path';
 import { createInterface, type Interface } from 'node:readline/promises';
 import type { Command } from 'commander';
 import { clusterSchema, showProblem } from '../../../storage/index.ts';
@@ -126,7 +126,7 @@ async function init(given: InitOptions): Promise<void> {
   note(
     `each folder goes to its machine: it holds the file, the secrets and the certificates, for its owner alone`,
   );
-  note(`${relative('.', authority)} stays with you: who has it can make certificates`);
+  note(`${relative('.', authority)} stays with you: who has it can make certificates and tokens`);
   if (postgres !== null) {
     const { user, passwordFile, addresses, authorityFile } = postgres;
     const query = `sslmode=verify-full&sslrootcert=${relative('.', authorityFile)}`;
@@ -153,7 +153,7 @@ async function check(files: readonly string[], options: CheckOptions): Promise<v
   else {
     for (const problem of problems) console.error(`${paint('red', 'error')}: ${showProblem(problem)}`);
     if (absent.length > 0 && files.length > 1) note(`not among these files: ${absent.join(', ')}`);
-    if (problems.length === 0) console.log(`${files.map((file) => basename(file)).join(', ')}: ok`);
+    if (problems.length === 0) console.log(`${files.map((file) => relative('.', file)).join(', ')}: ok`);
   }
   if (problems.length > 0) process.exitCode = 1;
 }

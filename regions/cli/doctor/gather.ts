@@ -14,11 +14,11 @@ import type { DeploymentFacts, MachineFacts } from './core/diagnosis.ts';
 
 const answerMs = 3_000;
 
-/** @param target what the options name; its servers may be someone else's. */
-export async function machineFacts(target: Target, dataDir: string): Promise<MachineFacts> {
+/** @param ownServers whether the deployment in `dataDir` runs NATS servers of its own, or would. */
+export async function machineFacts(ownServers: boolean, dataDir: string): Promise<MachineFacts> {
   const directory = resolve(dataDir);
   // Who looks installs nothing.
-  const nats = target.local?.nats === null ? await findNatsServer() : null;
+  const nats = ownServers ? await findNatsServer() : null;
   return {
     nodeVersion: process.versions.node,
     diskFreeBytes: await freeBytes(directory),

@@ -1,6 +1,9 @@
 import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Command } from 'commander';
-import { describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import { buildProgram } from '../../../regions/cli/main.ts';
 import { cli } from './asked-gateway.ts';
 
@@ -44,5 +47,35 @@ describe('the launcher', () => {
     const own = versionBy([]);
     expect(own).toMatchObject({ status: 0, stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) });
     expect(versionBy(['--import', asNode20])).toEqual(own);
+  });
+});
+
+describe('before anything is deployed', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'sextant-before-'));
+  afterAll(() => rmSync(dir, { recursive: true, force: true }));
+  const { SEXTANT_URL: _unset, ...env } = process.env;
+  const ask = (...args: readonly string[]) =>
+    spawnSync(process.execPath, [cli, ...args], { encoding: 'utf8', cwd: dir, env });
+
+  test('doctor looks at the machine alone, and says how to begin', () => {
+    const { stdout, stderr } = ask('doctor', '--json');
+    expect(stderr).toBe('');
+    const { checks } = JSON.parse(stdout);
+    expect(checks.map(({ subject }: { subject: string }) => subject)).toEqual(
+      expect.arrayContaining(['node', 'disk', 'memory', 'deployment']),
+    );
+    expect(checks.at(-1)).toMatchObject({
+      level: 'ok',
+      text: `there is none in ${join(dir, '.sextant')}`,
+      advice: expect.stringContaining('sextant up'),
+    });
+  });
+
+  test('the files of several regions, all of one name, are told apart by their folders', () => {
+    const hosts = ['a', 'b', 'c'].flatMap((region, at) => ['--host', `${region}=127.1.0.${at + 1}`]);
+    expect(ask('init', '--cluster', 'shop', '--regions', 'a,b,c', ...hosts)).toMatchObject({ status: 0 });
+    const files = ['a', 'b', 'c'].map((region) => `sextant-shop/${region}/region.yaml`);
+    const { status, stdout } = ask('config', 'check', ...files);
+    expect({ status, stdout }).toEqual({ status: 0, stdout: `${files.join(', ')}: ok\n` });
   });
 });

@@ -44,6 +44,33 @@ async function api(connection: NatsConnection, subject: string, body: unknown): 
   return JSON.parse(new TextDecoder().decode(answer.data));
 }
 
+/** A connection to a leader that is so far away, or whose followers are; requests are heard and answered all the same. */
+function distant(connection: NatsConnection, roundTripMs: number) {
+  const far = { isNear: true, connection };
+  const request: NatsConnection['request'] = async (subject, data, timeoutMs, headers) => {
+    if (far.isNear) return connection.request(subject, data, timeoutMs, headers);
+    const answer = delay(roundTripMs / 2)
+      .then(() => connection.request(subject, data, timeoutMs, headers))
+      .then((heard) => delay(roundTripMs / 2, heard));
+    return Promise.race([answer, delay(timeoutMs, { kind: 'timeout' as const })]);
+  };
+  far.connection = {
+    get connected() {
+      return connection.connected;
+    },
+    get maxPayloadBytes() {
+      return connection.maxPayloadBytes;
+    },
+    request,
+    publish: (...args) => connection.publish(...args),
+    subscribe: (...args) => connection.subscribe(...args),
+    flush: (timeoutMs) => connection.flush(timeoutMs),
+    whenConnected: (timeoutMs) => connection.whenConnected(timeoutMs),
+    close: () => connection.close(),
+  };
+  return far;
+}
+
 describe('bucket of the control record', () => {
   let servers: TestServers;
   let connection: NatsConnection;
@@ -60,8 +87,8 @@ describe('bucket of the control record', () => {
     await servers.stop();
   });
 
-  const open = (cluster: string, replicas: number | null = 1) => {
-    const store = openControlStore({ connection, cluster, replicas });
+  const open = (cluster: string, replicas: number | null = 1, through = connection) => {
+    const store = openControlStore({ connection: through, cluster, replicas });
     stores.push(store);
     return store;
   };
@@ -166,6 +193,21 @@ describe('bucket of the control record', () => {
     });
     expect(await read(store)).toMatchObject({ kind: 'unusable' });
     expect(await store.bootstrap(first)).toMatchObject({ kind: 'refused', code: 'unusable' });
+  });
+
+  test.each([
+    ['changed', 600],
+    ['read', 1_000],
+  ] as const)('is %s in one attempt where the leader’s answer takes %d ms', async (what, roundTripMs) => {
+    const cluster = freshCluster();
+    const far = distant(connection, roundTripMs);
+    const store = open(cluster, 1, far.connection);
+    // The settings of the bucket are looked at as well here, once in a store's life.
+    await store.bootstrap(first);
+    const view = await current(store);
+    far.isNear = false;
+    if (what === 'read') expect(await current(store)).toEqual(view);
+    else expect(await write(store, view.seq, acquired(view.record, 'g1', 'i1'))).toEqual({ kind: 'won', seq: 2 });
   });
 
   test('is not made by reading, writing or watching', async () => {

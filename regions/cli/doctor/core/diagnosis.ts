@@ -99,6 +99,18 @@ export function checkMachine(facts: MachineFacts): readonly Check[] {
   return checks;
 }
 
+/** Where nothing has been deployed yet. @param dataDir the directory that was looked in, as a path that names it for anybody. */
+export function checkBeforeFirst(dataDir: string): readonly Check[] {
+  return [
+    check(
+      'deployment',
+      'ok',
+      `there is none in ${dataDir}`,
+      '`sextant up` starts one on this machine; --data or --url name one that is elsewhere',
+    ),
+  ];
+}
+
 /** One process as its supervisor sees it. */
 export interface ProcessFacts {
   readonly id: string;
