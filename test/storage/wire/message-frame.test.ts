@@ -12,12 +12,15 @@ const headers = [
   [frameMessageBytesMax, [0x82, 126, 0xff, 0xff]],
 ] as const;
 
-test.each(headers)('a frame of %i bytes has its length in its header, and its bytes behind', (length, header) => {
-  const message = Uint8Array.from({ length }, (_, at) => at * 7);
-  const frame = messageFrame(message, false);
-  expect([...frame.subarray(0, header.length)]).toEqual(header);
-  expect(Buffer.compare(frame.subarray(header.length), message)).toBe(0);
-});
+test.each(headers)(
+  'a frame of %i bytes has its length in its header, and its bytes behind',
+  (length, header) => {
+    const message = Uint8Array.from({ length }, (_, at) => at * 7);
+    const frame = messageFrame(message, false);
+    expect([...frame.subarray(0, header.length)]).toEqual(header);
+    expect(Buffer.compare(frame.subarray(header.length), message)).toBe(0);
+  },
+);
 
 test.each(headers)('a masked frame of %i bytes says so, and its mask changes nothing', (length, header) => {
   const message = Uint8Array.from({ length }, (_, at) => at * 7);
