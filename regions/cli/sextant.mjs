@@ -12,7 +12,10 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** Most of what a short command takes is compilation: the next one finds it done. Where nothing can be kept it takes as long again. */
+/**
+ * Most of what a short command takes is compilation: the next one finds it done. Where nothing can be kept it takes as long again.
+ * The processes that a command starts find it done, too: one that has to strip types by itself keeps 20 MiB for that.
+ */
 function keepCompiled() {
   const { NODE_COMPILE_CACHE, XDG_CACHE_HOME, HOME } = process.env;
   if (NODE_COMPILE_CACHE !== undefined) return;
@@ -28,6 +31,7 @@ function keepCompiled() {
     }
   }
   module.enableCompileCache(place);
+  process.env.NODE_COMPILE_CACHE = place;
 }
 
 /** From here on a program can be told at run time whom to trust (`setDefaultCACertificates`). */

@@ -203,7 +203,8 @@ export class NodeRuntime {
     this.tellImages();
     const effects = this.node.step(event, this.options.runtime.nowMs());
     for (const effect of effects) this.carryOut(effect);
-    if (this.resting && !this.hasRest) this.rest(false);
+    // Frames that were persisted make nothing to do before a writer says that more is durable, or that nobody reads below.
+    if (this.resting && event.kind !== 'persisted' && !this.hasRest) this.rest(false);
   }
 
   /** S26: before anything is decided the node knows which images it has. */

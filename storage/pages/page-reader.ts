@@ -182,9 +182,9 @@ export class PageReader {
     if (!this.closed) this.branches.follow(heads);
   }
 
-  /** Whether there is nothing to index and nothing to fold. */
+  /** Whether there is nothing to fold. What waits to be indexed is no reason to call `fold`: it is little, or a turn is planned for it. */
   isDone({ head, lowWater }: FoldLimit): boolean {
-    const isIdle = this.state === 'ready' && !this.folding && this.arrived.length === 0;
+    const isIdle = this.state === 'ready' && !this.folding;
     return isIdle && this.folder.isDone(head, lowWater) && this.upkeep.isDone;
   }
 

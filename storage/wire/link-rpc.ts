@@ -49,18 +49,26 @@ export interface RpcOptions {
 
 interface Pending {
   readonly done: (result: RpcResult) => void;
-  readonly timer: Timer;
+  /** By the runtime's clock. */
+  readonly dueMs: number;
 }
 
 export class LinkRpc {
   private readonly options: RpcOptions;
   private readonly pending = new InFlight<Pending>();
+  private readonly runtime: Runtime;
   private lastId = 0;
+  /**
+   * Rings no later than the first request is due; none while nothing waits. It is not stopped when a request is answered, since
+   * making and stopping a timer for each costs more than one that rings for nothing now and then.
+   */
+  private alarm: { readonly timer: Timer; readonly atMs: number } | null = null;
   /** Counts the connections, so that a late reply does not answer a request of the next one. */
   private connection = 0;
 
   constructor(options: RpcOptions) {
     this.options = options;
+    this.runtime = options.runtime ?? machine;
   }
 
   /** Requests that wait for their response. */
@@ -76,9 +84,9 @@ export class LinkRpc {
     }
     const id = this.nextId();
     const message = encodeMessage(checkedKind(kind), id, body);
-    const { runtime = machine } = this.options;
-    const timer = runtime.after(timeoutMs, () => this.settle(id, { kind: 'failed', reason: 'timeout' }));
-    this.pending.set(id, { done, timer });
+    const dueMs = this.runtime.nowMs() + timeoutMs;
+    this.pending.set(id, { done, dueMs });
+    if (this.alarm === null || this.alarm.atMs > dueMs) this.setAlarm(dueMs);
     if (this.options.send(message)) return;
     queueMicrotask(() => this.settle(id, { kind: 'failed', reason: 'not-sent' }));
   }
@@ -113,8 +121,29 @@ export class LinkRpc {
   /** The link closed: every request that waits fails, and replies to what came over it go nowhere. */
   linkClosed(): void {
     this.connection += 1;
+    this.alarm?.timer.stop();
+    this.alarm = null;
     const inOrder = [...this.pending.drain()].sort(([a], [b]) => a - b);
-    for (const [, pending] of inOrder) this.end(pending, { kind: 'failed', reason: 'closed' });
+    for (const [, { done }] of inOrder) done({ kind: 'failed', reason: 'closed' });
+  }
+
+  private setAlarm(atMs: number): void {
+    this.alarm?.timer.stop();
+    const timer = this.runtime.after(atMs - this.runtime.nowMs(), () => this.ring());
+    this.alarm = { timer, atMs };
+  }
+
+  private ring(): void {
+    this.alarm = null;
+    const nowMs = this.runtime.nowMs();
+    const due: number[] = [];
+    let nextMs = Number.POSITIVE_INFINITY;
+    for (const [id, { dueMs }] of this.pending.entries()) {
+      if (dueMs <= nowMs) due.push(id);
+      else nextMs = Math.min(nextMs, dueMs);
+    }
+    if (nextMs < Number.POSITIVE_INFINITY) this.setAlarm(nextMs);
+    for (const id of due.sort((a, b) => a - b)) this.settle(id, { kind: 'failed', reason: 'timeout' });
   }
 
   private answer(kind: number, id: number, body: Uint8Array): void {
@@ -131,13 +160,7 @@ export class LinkRpc {
   }
 
   private settle(id: number, result: RpcResult): void {
-    const pending = this.pending.take(id);
-    if (pending !== undefined) this.end(pending, result);
-  }
-
-  private end({ timer, done }: Pending, result: RpcResult): void {
-    timer.stop();
-    done(result);
+    this.pending.take(id)?.done(result);
   }
 
   private nextId(): number {
@@ -159,7 +182,8 @@ function encodeMessage(kind: number, id: number, body: RpcBody): Uint8Array {
   const parts = body instanceof Uint8Array ? [body] : body;
   let length = rpcHeaderBytes;
   for (const part of parts) length += part.length;
-  const message = Buffer.allocUnsafeSlow(length);
+  // A short one lies in Node's pool, which is cheaper than memory of its own.
+  const message = Buffer.allocUnsafe(length);
   message.writeUInt8(kind, 0);
   message.writeUInt32LE(id, 1);
   let at = rpcHeaderBytes;

@@ -115,7 +115,7 @@ export class LinkServer {
   private welcome(socket: WebSocket, stream: Socket): void {
     // The owner is told of the link before it can hear from it: no message is read before this turn ends.
     const handlers: { current?: LinkHandlers } = {};
-    const link = new LinkConnection(socket, stream, this.bounds, {
+    const link = new LinkConnection(socket, stream, 'server', this.bounds, {
       onMessage: (bytes) => handlers.current?.onMessage(bytes),
       onClose: (reason) => {
         this.links.delete(link);

@@ -172,7 +172,7 @@ class ReconnectingLink implements Link {
   }
 
   private opened(socket: WebSocket, stream: Socket): void {
-    const connection = new LinkConnection(socket, stream, this.bounds, {
+    const connection = new LinkConnection(socket, stream, 'client', this.bounds, {
       onMessage: this.options.onMessage,
       onClose: (reason) => {
         this.connection = undefined;

@@ -52,14 +52,19 @@ export class InFlight<T extends object> implements Iterable<T> {
 
   /** Takes everything out. @returns it with its numbers, in no particular order. */
   drain(): readonly (readonly [number, T])[] {
-    const all: [number, T][] = [...this.strays];
-    for (const [slot, value] of this.values.entries())
-      if (value !== undefined) all.push([this.numbers[slot] ?? 0, value]);
+    const all = [...this.entries()];
     this.strays.clear();
     this.numbers.fill(-1);
     this.values.fill(undefined);
     this.count = 0;
     return all;
+  }
+
+  /** What is here with its numbers, in no particular order. */
+  *entries(): Generator<readonly [number, T]> {
+    for (const [slot, value] of this.values.entries())
+      if (value !== undefined) yield [this.numbers[slot] ?? 0, value];
+    yield* this.strays;
   }
 
   *[Symbol.iterator](): Iterator<T> {

@@ -1,4 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
+import { machine, type Runtime } from '../../../storage/process/runtime.ts';
 import { LinkRpc, type RpcReply, type RpcResult } from '../../../storage/wire/link-rpc.ts';
 
 interface Side {
@@ -95,6 +96,58 @@ describe('requests over a link', () => {
       { kind: 'failed', reason: 'closed' },
     ]);
     expect(b.requests.map(({ reply }) => reply(Buffer.from('stale')))).toEqual([false, false]);
+  });
+
+  it('time out when they are due, whatever was asked before, with one timer at most', async () => {
+    const time = { nowMs: 0 };
+    const timers = new Map<object, { readonly atMs: number; readonly run: () => void }>();
+    const runtime: Runtime = {
+      ...machine,
+      nowMs: () => time.nowMs,
+      after: (delayMs, run) => {
+        const timer = { stop: () => void timers.delete(timer) };
+        timers.set(timer, { atMs: time.nowMs + delayMs, run });
+        return timer;
+      },
+    };
+    const goTo = (nowMs: number): void => {
+      time.nowMs = nowMs;
+      for (const [timer, { atMs, run }] of [...timers]) if (atMs <= nowMs && timers.delete(timer)) run();
+    };
+    const sent: Uint8Array[] = [];
+    const ended: string[] = [];
+    const rpc = new LinkRpc({
+      pendingMax: 10,
+      send: (message) => sent.push(message) > 0,
+      onRequest: () => false,
+      onNotice: () => undefined,
+      runtime,
+    });
+    const request = (name: string, timeoutMs: number): void =>
+      rpc.request(1, [], timeoutMs, (result) =>
+        ended.push(`${name} ${result.kind === 'failed' ? result.reason : 'answered'} at ${time.nowMs}`),
+      );
+    request('slow', 5_000);
+    request('quick', 1_000);
+    expect(timers.size).toBe(1);
+    goTo(500);
+    request('answered', 1_000);
+    const answer = Uint8Array.from(sent[2] ?? []);
+    answer.set([0x81]);
+    expect(rpc.receive(answer)).toBe(true);
+    request('next', 1_000);
+    expect(timers.size).toBe(1);
+    goTo(999);
+    goTo(1_000);
+    goTo(1_500);
+    expect(ended).toEqual(['answered answered at 500', 'quick timeout at 1000', 'next timeout at 1500']);
+    goTo(5_000);
+    expect(ended.at(-1)).toBe('slow timeout at 5000');
+    expect(timers.size).toBe(0);
+    request('last', 1_000);
+    rpc.linkClosed();
+    expect(ended.at(-1)).toBe('last closed at 5000');
+    expect(timers.size).toBe(0);
   });
 
   it('never call back inside the call that asks', async () => {

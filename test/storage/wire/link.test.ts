@@ -132,7 +132,7 @@ describe('a link', () => {
     const server = await listen();
     const { link, events } = connect(server.address);
     await events.next('open');
-    const sizes = [0, 1, 125, 126, 65_535, 65_536, 3_000_000];
+    const sizes = [0, 1, 125, 126, 3_000_000, 2_048, 2_049, 65_535, 200, 65_536, 3_000_000, 7];
     const sent = sizes.map((size) => Buffer.alloc(size, size % 251));
     for (const bytes of sent) expect(link.send(bytes)).toBe(true);
     for (const bytes of sent) expect((await server.events.next('message')).bytes.length).toBe(bytes.length);
