@@ -25,6 +25,7 @@ import type { EngineLimits } from './core/engine-limits.ts';
 import type {
   EngineAnswer,
   EngineMode,
+  EngineNews,
   EngineTrace,
   FromWorker,
   PageReply,
@@ -69,6 +70,8 @@ export interface EngineOptions extends EngineThreadOptions {
   onReadPoint?(readPoint: Lsn): void;
   /** Every operation has been answered. */
   onIdle?(): void;
+  /** What it did besides operations. */
+  onNews?(news: EngineNews): void;
   /** Redo given to `apply` does not continue what the reader has: open it again. */
   onDiverged?(reason: string): void;
 }
@@ -346,6 +349,7 @@ export class Engine {
       operation.take(obsolete ? this.afterReplacement(answer, rerunnable) : answer);
     }
     for (const { id, bytes } of message.peeked) this.peeks.get(id)?.(bytes);
+    for (const news of message.news) this.options.onNews?.(news);
     this.shared.setPending(this.pending.size);
     if (!this.isBusy) this.options.onIdle?.();
     this.noteOpened(message.generation);

@@ -22,6 +22,7 @@ import type { StatementClass } from '../sql/statement-facts.ts';
 import { freshStream, type ReadPreference, type StreamState } from '../sql/stream-state.ts';
 import { type Attempt, answer, type Outcome, type RemoteStream, type Request, waits } from './attempt.ts';
 import {
+  countedFailureOf,
   failureOf,
   isAboutConsistency,
   isUnknown,
@@ -125,7 +126,7 @@ export class GatewaySession extends OperationSession {
     const refused = reading.kind === 'run' ? this.database.begin() : reading.error;
     const answered = (outcome: Outcome): void => {
       if (refused === null) this.database.ended();
-      const error = failureOf(outcome);
+      const error = countedFailureOf(outcome);
       request.trail?.ended();
       metrics.answered(operation, error, monotonicMs() - sinceMs);
       tracer.ended(span, operation, error, preferenceOf(operation, this.state));

@@ -98,6 +98,11 @@ export class Conversation {
     return this.#running !== null;
   }
 
+  /** The client was told last that it is in a transaction, or in one that has failed. */
+  get inTransaction(): boolean {
+    return this.#status !== 'I';
+  }
+
   /** Of the client's messages, those that are not answered yet, bytes. */
   get heldBytes(): number {
     return this.#batch.bytes + (this.#copy?.bytes ?? 0) + (this.#running?.batch.bytes ?? 0);

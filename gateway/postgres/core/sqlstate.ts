@@ -60,13 +60,16 @@ const known: ReadonlyMap<string, string> = new Map(Object.entries(sqlstates));
 const ownMessages: ReadonlyMap<string, string> = new Map(Object.entries(messages));
 const ownHints: ReadonlyMap<string, string> = new Map(Object.entries(hints));
 
-/** An error of Sextant for a client. Codes without a class of their own are internal errors. */
+/** The SQLSTATE of an error of Sextant. Codes without a class of their own are internal errors. */
+export const sqlstateOf = (code: string): string => known.get(code) ?? 'XX000';
+
+/** An error of Sextant for a client. */
 export function reportOf({ code, message }: SqlError): Report {
   const { action } = describeError(code);
   // The message may end with the advice already.
   const text = message.endsWith(action) ? message.slice(0, -action.length).trimEnd() : message;
   return {
-    code: known.get(code) ?? 'XX000',
+    code: sqlstateOf(code),
     message: ownMessages.get(code) ?? (text === '' ? message : text),
     detail: `Sextant's code is ${code}.`,
     hint: ownHints.get(code) ?? action,

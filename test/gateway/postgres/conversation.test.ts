@@ -82,7 +82,7 @@ function answer(status: WireResult['status'], ...messages: readonly Uint8Array[]
   const settings = null;
   return told(
     client.answered(
-      { ok: true, value: { messages: concatBytes(messages), status, settings } },
+      { ok: true, value: { messages: concatBytes(messages), status, settings, error: null } },
       status === 'I',
     ),
   );
@@ -152,7 +152,7 @@ test('a text that is prepared under another search_path is another statement', (
   give(query('SET search_path = tenant'));
   const settings = { timezone: 'Asia/Tokyo', search_path: 'tenant' };
   const messages = concatBytes([commandComplete('SET'), ready('I')]);
-  client.answered({ ok: true, value: { messages, status: 'I', settings } }, true);
+  client.answered({ ok: true, value: { messages, status: 'I', settings, error: null } }, true);
   expect(nameOf()).not.toBe(before);
 });
 
@@ -321,6 +321,7 @@ test('settings come back with an operation, go with the next, and the driver hea
     messages: concatBytes([commandComplete('SET'), ready('I')]),
     status: 'I',
     settings: { timezone: 'Etc/UTC' },
+    error: null,
   };
   expect(told(client.answered({ ok: true, value }, true))).toBe('C(SET) S(TimeZone Etc/UTC) ZI');
   expect(give(query('SELECT 1'))?.settings).toEqual({ timezone: 'Etc/UTC' });
@@ -336,6 +337,7 @@ test('settings of a transaction that is rolled back are those of before it', () 
     messages: concatBytes([commandComplete('SET'), ready('T')]),
     status: 'T',
     settings: { timezone: 'UTC' },
+    error: null,
   };
   client.answered({ ok: true, value }, false);
   expect(give(query('ROLLBACK'))?.settings).toEqual({ timezone: 'UTC' });

@@ -4,6 +4,7 @@
  */
 import { queryMessage, syncMessage } from '../../../postgres/protocol/core/client-messages.ts';
 import { readyForQuery } from '../../../postgres/protocol/core/server-messages.ts';
+import type { SqlError } from '../../../sql/sql.ts';
 import type { WireOperation, WireResult, WireSettings, WireStatus } from '../../../sql/wire-operation.ts';
 import type { Backend, BackendAnswer } from './backend.ts';
 import {
@@ -30,8 +31,7 @@ export const newRunnerSession = (): RunnerSession => ({ status: 'I', touched: fa
 
 /** What an operation did. */
 export interface RunResult extends WireResult {
-  /** SQLSTATEs of its errors. */
-  readonly errors: readonly string[];
+  readonly errors: readonly SqlError[];
   /** It may have committed something. */
   readonly mayHaveCommitted: boolean;
 }
@@ -75,6 +75,7 @@ export class BackendRunner {
       messages,
       status: session.status,
       settings: session.status === 'I' ? this.settle(session, operation.settings) : null,
+      error: answer.errors[0] ?? null,
       errors: answer.errors,
       mayHaveCommitted: !inside,
     };
@@ -118,6 +119,7 @@ export class BackendRunner {
       messages: Buffer.concat(status === 'I' ? [...error, readyForQuery('I')] : error),
       status,
       settings: null,
+      error: answer.errors[0] ?? null,
       errors: answer.errors,
       mayHaveCommitted: false,
     };

@@ -7,7 +7,7 @@ import { type Lsn, zeroLsn } from '../../../../storage/core.ts';
 import { sqlError } from '../../../sql/errors.ts';
 import type { SqlError } from '../../../sql/sql.ts';
 import type { WireOperation } from '../../../sql/wire-operation.ts';
-import type { SessionCommit } from '../../core/engine-protocol.ts';
+import type { EngineStartReason, SessionCommit } from '../../core/engine-protocol.ts';
 import type { Committer } from '../../thread/engine-commits.ts';
 import type { EngineDesk } from '../../thread/engine-desk.ts';
 import { baseImage, writeBaseImage } from '../base-image.ts';
@@ -20,6 +20,8 @@ import { nobody, ServedPages } from './served-pages.ts';
 
 /** So often the thread shows that it lives while PGlite is loaded or a base image is made. */
 const beatMs = 200;
+/** SQLSTATE of a statement that was stopped: query_canceled. */
+const cancelled = '57014';
 /** File operations between two looks at the clock. */
 const workPerLook = 16;
 
@@ -32,6 +34,10 @@ export class ServedBackend {
   private loaded: { readonly backend: Backend; readonly runner: BackendRunner } | null = null;
   private loading = false;
   private image: BaseImage | null = null;
+  /** Why the next start is one. */
+  private startsFor: EngineStartReason = 'opened';
+  /** Why what runs was asked to stop; null while it was not. */
+  private stopped: 'asked' | 'timeout' | null = null;
   /** When the pages that are shown were the newest. */
   private shownSinceMs = 0;
   /** Of a reader: the number that the first transaction that writes would have. */
@@ -96,8 +102,9 @@ export class ServedBackend {
     });
   }
 
-  /** The engine was opened anew: nothing that was shown or changed counts. */
-  reset(): void {
+  /** Nothing that was shown or changed counts any more. @param why the engine was opened anew, or something went wrong */
+  reset(why: EngineStartReason): void {
+    this.startsFor = why;
     this.loaded?.backend.stop();
   }
 
@@ -108,15 +115,25 @@ export class ServedBackend {
   ensure({ atLeast = zeroLsn, mayMove = false }: WireOperation, isFree: boolean): SqlError | null {
     const { backend } = this.use();
     if (backend.isRunning && isFree) {
-      if (this.isDue) backend.stop();
+      if (this.isDue) this.reset('refresh');
       else if (this.pages.isBehind && atLeast > this.readPoint) {
         // Clients that write and read in turn would have it begin anew with every read.
         if (mayMove) return readOnly;
-        backend.stop();
+        this.reset('refresh');
       }
     }
     if (backend.isRunning) return null;
-    return this.start();
+    const sinceMs = performance.now();
+    try {
+      const elsewhere = this.start();
+      const tookMs = performance.now() - sinceMs;
+      if (elsewhere === null) this.desk.tell({ kind: 'started', why: this.startsFor, tookMs });
+      return elsewhere;
+    } catch (error) {
+      const reason = error instanceof VolumeFault ? error.error.message : String(error);
+      this.desk.tell({ kind: 'notStarted', reason });
+      throw error;
+    }
   }
 
   /** Whether a reader begins anew whatever is asked of it. */
@@ -154,7 +171,11 @@ export class ServedBackend {
   run(session: RunnerSession, operation: WireOperation): RunResult {
     this.begin(operation);
     try {
-      return this.use().runner.run(session, operation);
+      const result = this.use().runner.run(session, operation);
+      const { stopped } = this;
+      if (stopped !== null && result.errors.some(({ code }) => code === cancelled))
+        this.desk.tell({ kind: 'stopped', why: stopped });
+      return result;
     } finally {
       this.deadlineMs = null;
     }
@@ -176,14 +197,14 @@ export class ServedBackend {
     if (!this.isWriter) return [];
     const before = this.pages.readPoint;
     const made = this.pages.publish(committers);
-    if ('code' in made) this.loaded?.backend.stop();
+    if ('code' in made) this.reset('fault');
     else if (made.length > 0) this.upkeep.committed(this.pages.readPoint - before);
     return made;
   }
 
   /** Gives the backend up after an error. @returns what whoever ran on it is told. @throws what is a mistake of our own */
   fail(error: unknown): SqlError {
-    this.loaded?.backend.stop();
+    this.reset('fault');
     if (error instanceof VolumeFault) return error.error;
     if (!(error instanceof BackendBroken)) throw error;
     return sqlError(
@@ -213,11 +234,15 @@ export class ServedBackend {
 
   private carryOut(runner: BackendRunner, step: UpkeepStep): void {
     switch (step.kind) {
-      case 'checkpoint':
+      case 'checkpoint': {
+        const before = { ms: performance.now(), lsn: this.pages.readPoint };
         runner.own('CHECKPOINT');
         this.mustPublish();
         this.upkeep.checkpointed();
+        const bytes = this.pages.readPoint - before.lsn;
+        this.desk.tell({ kind: 'checkpoint', tookMs: performance.now() - before.ms, bytes });
         return;
+      }
       case 'look': {
         runner.own('SELECT pg_stat_force_next_flush()'); // What the last second has changed counts, too.
         const rows = runner.own(this.upkeep.lookSql) ?? [];
@@ -252,6 +277,7 @@ export class ServedBackend {
     const own = Number(settings.statement_timeout ?? 0);
     const { statementMs } = this.desk.limits;
     this.work = 0;
+    this.stopped = null;
     this.deadlineMs = performance.now() + (own > 0 ? Math.min(own, statementMs) : statementMs);
   }
 
@@ -260,7 +286,9 @@ export class ServedBackend {
     this.desk.shared.beat();
     if (this.deadlineMs === null) return;
     const late = this.work++ % workPerLook === 0 && performance.now() >= this.deadlineMs;
-    if (late || this.desk.stopReason() !== null) this.loaded?.backend.interrupt();
+    if (!late && this.desk.stopReason() === null) return;
+    this.stopped ??= late ? 'timeout' : 'asked';
+    this.loaded?.backend.interrupt();
   }
 }
 
