@@ -266,6 +266,14 @@ export class Engine {
     return true;
   }
 
+  /** As `takeBack`, and answers it with an error. */
+  withdraw(id: number, { code, message }: SqlError): boolean {
+    const operation = this.pending.get(id);
+    if (operation === undefined || !this.takeBack(id)) return false;
+    queueMicrotask(() => operation.take(refusal(code, message)));
+    return true;
+  }
+
   /** Stops an operation that runs, as soon as SQLite can be interrupted; it is answered with SQLITE_INTERRUPT. */
   cancel(id: number): void {
     if (this.pending.get(id) !== undefined) this.shared.cancel(id);

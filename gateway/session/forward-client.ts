@@ -135,6 +135,11 @@ export class ForwardClient {
     this.nats.publish(writer.subject, encodeRequest({ kind: 'close', stream }));
   }
 
+  /** Asks the writer to stop what runs in a stream; a message that is lost stops nothing. */
+  cancelStream(writer: RemoteWriter, stream: string): void {
+    this.nats.publish(writer.subject, encodeRequest({ kind: 'cancel', stream }));
+  }
+
   private partBytes(): number {
     const most =
       this.nats.maxPayloadBytes === 0 ? this.limits.forwardPartBytes : this.nats.maxPayloadBytes - headerRoom;

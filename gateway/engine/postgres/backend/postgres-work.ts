@@ -346,6 +346,7 @@ const failed = (error: SqlError): Ending => ({ outcome: { ok: false, error }, co
 function forget(session: Session): void {
   session.status = 'I';
   session.touched = false;
+  session.timeout = null;
 }
 
 const beginsReadOnly = (sql: string): boolean => /^BEGIN READONLY\b/.test(sql);

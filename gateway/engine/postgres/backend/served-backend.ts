@@ -4,6 +4,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import { type Lsn, zeroLsn } from '../../../../storage/core.ts';
+import { errorResponse } from '../../../postgres/protocol/core/server-messages.ts';
 import { sqlError } from '../../../sql/errors.ts';
 import type { SqlError } from '../../../sql/sql.ts';
 import type { WireOperation } from '../../../sql/wire-operation.ts';
@@ -15,7 +16,9 @@ import type { BaseImage } from '../core/base-archive.ts';
 import { VolumeFault } from '../core/file-error.ts';
 import { Backend, BackendBroken } from './backend.ts';
 import { BackendRunner, type RunnerSession, type RunResult } from './backend-runner.ts';
+import { timeoutMs } from './core/statement-timeout.ts';
 import { Upkeep, type UpkeepStep } from './core/upkeep.ts';
+import { withError } from './core/wire-messages.ts';
 import { nobody, ServedPages } from './served-pages.ts';
 
 /** So often the thread shows that it lives while PGlite is loaded or a base image is made. */
@@ -169,16 +172,25 @@ export class ServedBackend {
 
   /** @throws what `fail` takes: nothing of the operation counts */
   run(session: RunnerSession, operation: WireOperation): RunResult {
-    this.begin(operation);
+    this.begin(session, operation);
     try {
       const result = this.use().runner.run(session, operation);
       const { stopped } = this;
-      if (stopped !== null && result.errors.some(({ code }) => code === cancelled))
-        this.desk.tell({ kind: 'stopped', why: stopped });
-      return result;
+      if (stopped === null || result.error?.code !== cancelled) return result;
+      this.desk.tell({ kind: 'stopped', why: stopped });
+      return stopped === 'timeout' ? this.toldOfTimeout(result) : result;
     } finally {
       this.deadlineMs = null;
     }
+  }
+
+  /** PostgreSQL knows of the request only, not why it was made. */
+  private toldOfTimeout(result: RunResult): RunResult {
+    const { statementMs } = this.desk.limits;
+    const message = 'canceling statement due to statement timeout';
+    const hint = `A statement may run for statement_timeout, and for the gateway's limit statementMs = ${statementMs} at most.`;
+    const told = errorResponse('ERROR', { code: cancelled, message, hint });
+    return { ...result, messages: withError(result.messages, told), error: { code: cancelled, message } };
   }
 
   /** G92: whether a reader has written, however it was brought to. */
@@ -273,8 +285,8 @@ export class ServedBackend {
     return this.loaded;
   }
 
-  private begin({ settings }: WireOperation): void {
-    const own = Number(settings.statement_timeout ?? 0);
+  private begin({ timeout }: RunnerSession, { settings }: WireOperation): void {
+    const own = timeoutMs(timeout ?? settings.statement_timeout);
     const { statementMs } = this.desk.limits;
     this.work = 0;
     this.stopped = null;

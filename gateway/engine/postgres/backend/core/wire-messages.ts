@@ -3,6 +3,7 @@
  * a length of four bytes that counts itself, and a body. Those that the engine makes are `postgres/protocol/core/`'s. Pure.
  */
 import assert from 'node:assert/strict';
+import { concatBytes } from '../../../../../storage/redo.ts';
 import type { SqlError } from '../../../../sql/sql.ts';
 
 const text = new TextDecoder();
@@ -33,6 +34,17 @@ export function* messagesOf(bytes: Uint8Array): Generator<WireMessage> {
 export function fieldsOf(body: Uint8Array): ReadonlyMap<string, string> {
   const fields = text.decode(body).split('\0');
   return new Map(fields.filter((field) => field !== '').map((field) => [field.slice(0, 1), field.slice(1)]));
+}
+
+/** An answer with another ErrorResponse in the place of its first one. */
+export function withError(answer: Uint8Array, error: Uint8Array): Uint8Array {
+  let isNext = true;
+  const parts = [...messagesOf(answer)].map(({ type, whole }) => {
+    if (type !== 'E' || !isNext) return whole;
+    isNext = false;
+    return error;
+  });
+  return concatBytes(parts);
 }
 
 /** Up to the first zero. */
