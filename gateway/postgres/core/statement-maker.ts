@@ -24,6 +24,11 @@ export type Made =
 
 const noTypes = new Uint8Array(2);
 
+/** First words of what SQL may prepare. */
+const preparable: ReadonlySet<string> = new Set(
+  'SELECT INSERT UPDATE DELETE MERGE VALUES WITH TABLE ('.split(' '),
+);
+
 /** Types of parameters, as a Parse has them. */
 function typeList(oids: readonly number[]): Uint8Array {
   const list = Buffer.alloc(2 + 4 * oids.length);
@@ -54,8 +59,8 @@ export class StatementMaker {
     const given = typeList(oids.map((oid) => oid ?? 0));
     const made = this.make({ name, sql: body, content: parseContent(body, given), types: given }, failed);
     if (made.kind === 'refused') return made;
-    const { control, copy, instead, told } = made.statement;
-    const isPlain = control === null && copy === null && instead === null && told.length === 1;
+    const [first, ...others] = this.statementsOf(body);
+    const isPlain = first !== undefined && others.length === 0 && preparable.has(first.verb);
     return isPlain ? made : { kind: 'refused', report: reports.notPreparable };
   }
 
