@@ -19,6 +19,7 @@ const sqlstates: Partial<Record<ErrorCode | 'SQLITE_INTERRUPT', string>> = {
   SEXTANT_READ_RAISED: '40001',
   // read_only_sql_transaction
   SEXTANT_READ_ONLY: '25006',
+  AUTH_SCOPE_MISSING: '25006',
   // program_limit_exceeded
   SEXTANT_LIMIT: '54000',
   SEXTANT_TRANSACTION_TOO_LARGE: '54000',
@@ -30,7 +31,6 @@ const sqlstates: Partial<Record<ErrorCode | 'SQLITE_INTERRUPT', string>> = {
   SEXTANT_BRANCH_UNKNOWN: '3D000',
   SEXTANT_WRONG_ENGINE: '0A000',
   // insufficient_privilege
-  AUTH_SCOPE_MISSING: '42501',
   AUTH_BRANCH_MISSING: '42501',
   BLOCKED: '42501',
   // admin_shutdown

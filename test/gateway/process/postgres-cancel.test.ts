@@ -5,6 +5,7 @@ import { performance } from 'node:perf_hooks';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { RunningGateway } from '../../../gateway/process/gateway.ts';
+import { eventually } from '../../storage/region-harness.ts';
 import { GatewayWorld } from './gateway-harness.ts';
 
 const postgres = { engine: 'postgres', postgres: { listen: '127.0.0.1:0' } } as const;
@@ -23,7 +24,7 @@ beforeAll(async () => {
       () => true,
       () => false,
     );
-  await expect.poll(made, { timeout: 120_000 }).toBe(true);
+  await eventually('the table is made', made, 120_000);
   other = await world.gateway('g2', {}, postgres);
 }, 240_000);
 afterEach(() => {
