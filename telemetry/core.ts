@@ -8,6 +8,7 @@ export {
   appendSpanName,
   attributes,
   attributeValues,
+  type DbSystem,
   drillPhaseSpanName,
   lagServiceName,
   lagSpanName,

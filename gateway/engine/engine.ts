@@ -25,6 +25,7 @@ import type { EngineLimits } from './core/engine-limits.ts';
 import type {
   EngineAnswer,
   EngineMode,
+  EngineNews,
   EngineTrace,
   FromWorker,
   PageReply,
@@ -69,6 +70,8 @@ export interface EngineOptions extends EngineThreadOptions {
   onReadPoint?(readPoint: Lsn): void;
   /** Every operation has been answered. */
   onIdle?(): void;
+  /** What it did besides operations. */
+  onNews?(news: EngineNews): void;
   /** Redo given to `apply` does not continue what the reader has: open it again. */
   onDiverged?(reason: string): void;
 }
@@ -263,6 +266,14 @@ export class Engine {
     return true;
   }
 
+  /** As `takeBack`, and answers it with an error. */
+  withdraw(id: number, { code, message }: SqlError): boolean {
+    const operation = this.pending.get(id);
+    if (operation === undefined || !this.takeBack(id)) return false;
+    queueMicrotask(() => operation.take(refusal(code, message)));
+    return true;
+  }
+
   /** Stops an operation that runs, as soon as SQLite can be interrupted; it is answered with SQLITE_INTERRUPT. */
   cancel(id: number): void {
     if (this.pending.get(id) !== undefined) this.shared.cancel(id);
@@ -346,6 +357,7 @@ export class Engine {
       operation.take(obsolete ? this.afterReplacement(answer, rerunnable) : answer);
     }
     for (const { id, bytes } of message.peeked) this.peeks.get(id)?.(bytes);
+    for (const news of message.news) this.options.onNews?.(news);
     this.shared.setPending(this.pending.size);
     if (!this.isBusy) this.options.onIdle?.();
     this.noteOpened(message.generation);

@@ -1,29 +1,42 @@
-/** Commits of this gateway from the engine to durable: counted, timed, and told to the tracer. */
+/** What a database's engines do: commits from the engine to durable, pages, starts; counted, timed, and told to the tracer. */
 import {
   type AppendEnd,
   type AppendFacts,
   type Epoch,
   type Lsn,
+  monotonicMs,
   type NodeId,
   wallUs,
 } from '../../storage/index.ts';
 import type { Counter } from '../../telemetry/index.ts';
+import type { EngineNews } from '../engine/core/engine-protocol.ts';
+import { EngineTrouble } from '../engine/core/engine-trouble.ts';
 import type { EngineCommitEvent } from '../engine/engine.ts';
 import type { GatewayMetrics } from './gateway-metrics.ts';
+import type { PostgresMetrics } from './postgres-metrics.ts';
 import type { RequestTracer } from './request-tracer.ts';
 
 export class CommitLedger {
   private readonly metrics: GatewayMetrics;
   private readonly tracer: RequestTracer;
   private readonly counted: Counter;
+  private readonly postgres: PostgresMetrics | null;
+  /** Whether its engines can start. */
+  readonly trouble = new EngineTrouble();
   /** Not durable yet, in LSN order. */
   private readonly waiting: { readonly lsn: Lsn; readonly commitTimeUs: number }[] = [];
   /** Durable here, while answers wait for another region, in LSN order. */
   private readonly held: { readonly lsn: Lsn; readonly durableUs: number }[] = [];
 
-  /** @param counted the commits of this database. */
-  constructor(metrics: GatewayMetrics, tracer: RequestTracer, counted: Counter) {
+  /** @param counted the commits of this database. @param postgres null where SQLite keeps it. */
+  constructor(
+    metrics: GatewayMetrics,
+    tracer: RequestTracer,
+    counted: Counter,
+    postgres: PostgresMetrics | null,
+  ) {
     this.counted = counted;
+    this.postgres = postgres;
     this.metrics = metrics;
     this.tracer = tracer;
   }
@@ -74,6 +87,11 @@ export class CommitLedger {
 
   pageRead(tookMs: number): void {
     this.metrics.pageRead(tookMs);
+  }
+
+  engineDid(engine: 'writer' | 'reader', news: EngineNews): void {
+    this.postgres?.heard(engine, news);
+    this.trouble.heard(engine, news, monotonicMs());
   }
 
   /** What is not durable by now is unknown. */

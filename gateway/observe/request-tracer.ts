@@ -9,6 +9,7 @@ import {
   attributes,
   attributeValues,
   childContext,
+  type DbSystem,
   formatTraceparent,
   newSpanId,
   parseTraceparent,
@@ -20,6 +21,7 @@ import {
 } from '../../telemetry/index.ts';
 import type { EngineCommit, EngineTrace } from '../engine/core/engine-protocol.ts';
 import type { EngineCommitEvent } from '../engine/engine.ts';
+import { sqlstateOf } from '../postgres/core/sqlstate.ts';
 import { type SqlOperation, statementsOf, verbOf } from '../sql/operation.ts';
 import type { SqlError } from '../sql/sql.ts';
 import { appendRows } from './commit-spans.ts';
@@ -34,6 +36,7 @@ export interface RequestSpan {
 
 export interface RequestTracerOptions {
   readonly telemetry: Telemetry;
+  readonly system: DbSystem;
   /** The database, as `namespaceOf` says. */
   readonly namespace: string;
   readonly nodes: readonly { readonly node: string; readonly az: string }[];
@@ -54,6 +57,10 @@ interface WaitingCommit {
   isHeld: boolean;
   facts: AppendFacts | null;
 }
+
+/** As the client hears it: PostgreSQL's own errors have their SQLSTATE, and so have Sextant's in its protocol. */
+const statusOf = ({ kind }: SqlOperation, { code }: SqlError): string =>
+  kind === 'wire' && !/^[0-9A-Z]{5}$/.test(code) ? sqlstateOf(code) : code;
 
 /** For commits that no later one pushes out. */
 const sweepEveryMs = 50;
@@ -167,6 +174,7 @@ export class RequestTracer {
     if (!this.enabled || span === null || !span.context.sampled) return;
     const verb = verbOf(operation);
     const texts = statementsOf(operation);
+    const { system } = this.options;
     this.options.telemetry.recordServer({
       context: span.context,
       parentSpanId: span.parentSpanId,
@@ -175,10 +183,11 @@ export class RequestTracer {
       name: serverSpanName(verb === '' ? null : verb),
       namespace: this.options.namespace,
       verb,
-      text: queryText(texts[0] ?? ''),
-      batchSize: operation.kind === 'batch' ? texts.length : null,
+      system,
+      text: queryText(texts[0] ?? '', system),
+      batchSize: verb === 'BATCH' ? texts.length : null,
       consistency,
-      error,
+      error: error === null ? null : { ...error, status: statusOf(operation, error) },
     });
   }
 

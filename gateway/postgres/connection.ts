@@ -70,6 +70,11 @@ export class Connection {
     return this.#parts.conversation.isRunning;
   }
 
+  /** A transaction of the client is open, as it was told last. */
+  get inTransaction(): boolean {
+    return this.#parts.conversation.inTransaction;
+  }
+
   /** Stops what runs now; nothing when nothing does. */
   cancel(): void {
     if (this.#parts.conversation.isRunning) this.#parts.session.cancel();

@@ -50,6 +50,12 @@ export interface PostgresCounts {
   readonly clients: number;
   /** Of these, with an operation under way. */
   readonly running: number;
+  /** Of these, in a transaction with no operation under way. */
+  readonly inTransaction: number;
+  /** Since the start. */
+  readonly logins: { readonly ok: number; readonly refused: number };
+  /** Requests to cancel since the start: that met a statement that ran, and that met nothing. */
+  readonly cancels: { readonly met: number; readonly missed: number };
   /** What was read of all clients and is not answered. */
   readonly inputBytes: number;
 }
@@ -138,6 +144,8 @@ class FrontEnd {
   /** By the process id that they were told. */
   readonly #clients = new Map<number, Client>();
   #closing: (() => void) | null = null;
+  readonly #logins = { ok: 0, refused: 0 };
+  readonly #cancels = { met: 0, missed: 0 };
 
   constructor(
     options: PostgresServerOptions,
@@ -154,11 +162,17 @@ class FrontEnd {
 
   counts(): PostgresCounts {
     let running = 0;
-    for (const { connection } of this.#clients.values()) if (connection.isRunning) running += 1;
+    let inTransaction = 0;
+    for (const { connection } of this.#clients.values())
+      if (connection.isRunning) running += 1;
+      else if (connection.inTransaction) inTransaction += 1;
     return {
       connections: this.#sockets.size,
       clients: this.#clients.size,
       running,
+      inTransaction,
+      logins: { ...this.#logins },
+      cancels: { ...this.#cancels },
       inputBytes: this.#budget.totalBytes,
     };
   }
@@ -223,6 +237,7 @@ class FrontEnd {
           { code: result.report.code, reason: result.report.message },
           'a PostgreSQL client was refused',
         );
+        this.#logins.refused += 1;
         refuse(result.socket, result.report);
         break;
       case 'loggedIn':
@@ -242,10 +257,12 @@ class FrontEnd {
     }
     const begun = await beginSession(loggedIn, service, version);
     if (begun.kind === 'refused') {
+      this.#logins.refused += 1;
       refuse(socket, begun.report);
       return;
     }
     const { session, settings, reported } = begun;
+    this.#logins.ok += 1;
     const processId = this.#freeProcessId();
     const secret = randomBytes(minor >= longSecretMinor ? 32 : 4);
     const conversation = new Conversation(this.#limits, settings, contentName);
@@ -278,8 +295,10 @@ class FrontEnd {
   /** G103: ends what the client runs that was given this secret; who guesses learns nothing. */
   #cancel(processId: number, secret: Uint8Array): void {
     const client = this.#clients.get(processId);
-    if (client?.secret.length === secret.length && timingSafeEqual(client.secret, secret))
-      client.connection.cancel();
+    const isKnown = client?.secret.length === secret.length && timingSafeEqual(client.secret, secret);
+    const met = isKnown && client.connection.isRunning;
+    this.#cancels[met ? 'met' : 'missed'] += 1;
+    if (met) client.connection.cancel();
   }
 }
 

@@ -87,8 +87,8 @@ const postgresUserSchema = strictShape({
 
 const postgresSchema = strictShape({
   listen: listenSchema,
-  /** Where others reach it, when that is not where it listens. */
-  advertise: advertiseSchema.optional(),
+  /** Where others reach it, when that is not where it listens: `host:port`, for no proxy of HTTP speaks for it. */
+  advertise: addressSchema.optional(),
   /** Who may connect, with a password. Without this key: whoever reaches it, which is for loopback only. */
   users: z.array(postgresUserSchema).min(1).max(1_024).optional(),
 });

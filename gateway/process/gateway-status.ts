@@ -101,6 +101,7 @@ export class GatewayStatus {
       writerSilentMs: volume.writer.silentMs,
       readersWaitedMs: volume.readers.waitedMs(),
       doubtMs: limits.engineDoubtMs,
+      trouble: this.observed.main.commits.trouble.reason(monotonicMs()),
       stall: this.view.stallReason(config.region, monotonicMs()) ?? volume.stallReason(),
       hold: volume.holdReason(reportLimits.heldMs),
     });

@@ -1,6 +1,8 @@
 /** The part of a gateway that PostgreSQL clients connect to, where PostgreSQL keeps the databases. */
 import { parseAddress } from '../../storage/index.ts';
+import type { PostgresFigures } from '../observe/postgres-metrics.ts';
 import {
+  type PostgresCounts,
   type PostgresServer,
   type PostgresServerOptions,
   startPostgresServer,
@@ -9,6 +11,7 @@ import { postgresVersion } from '../sql/engine-kind.ts';
 import type { GatewayConfig } from './config.ts';
 import { type GatewaySetup, GatewayStartError } from './setup.ts';
 import type { SqlPart } from './start-sql.ts';
+import type { TelemetryPart } from './start-telemetry.ts';
 
 export interface PostgresPart extends Pick<PostgresServer, 'close'> {
   /** Where others reach it. */
@@ -22,10 +25,31 @@ const serverVersion = (version: string): string => `${postgresVersion} (Sextant 
 const usersOf = ({ postgres, auth }: GatewayConfig): PostgresServerOptions['users'] =>
   postgres?.users ?? (auth === undefined ? null : []);
 
+/** Each connection counted once. */
+function figuresOf({
+  connections,
+  clients,
+  running,
+  inTransaction,
+  ...totals
+}: PostgresCounts): PostgresFigures {
+  return {
+    login: Math.max(0, connections - clients),
+    idle: clients - running - inTransaction,
+    active: running,
+    idleInTransaction: inTransaction,
+    loginsOk: totals.logins.ok,
+    loginsRefused: totals.logins.refused,
+    cancelsMet: totals.cancels.met,
+    cancelsMissed: totals.cancels.missed,
+  };
+}
+
 /** Resolves when it listens; null where SQLite keeps the databases. @throws GatewayStartError saying what is in the way. */
 export async function startPostgresPart(
   { config, options }: GatewaySetup,
   { service }: SqlPart,
+  { postgres: metrics }: TelemetryPart,
 ): Promise<PostgresPart | null> {
   const { postgres, tls } = config;
   if (postgres === undefined) return null;
@@ -41,6 +65,7 @@ export async function startPostgresPart(
       log: options.log,
       version: serverVersion(options.version),
     });
+    metrics?.watch(() => figuresOf(server.counts()));
     const { address, port } = server.address;
     const reachedAt = postgres.advertise ?? `${address.includes(':') ? `[${address}]` : address}:${port}`;
     options.log.info({ address: reachedAt }, 'PostgreSQL clients are taken');

@@ -5,6 +5,7 @@ import { DatabaseCounts } from '../database/database-counts.ts';
 import { CommitLedger } from '../observe/commit-ledger.ts';
 import { namespaceOf } from '../observe/core/namespace.ts';
 import { GatewayMetrics } from '../observe/gateway-metrics.ts';
+import { PostgresMetrics } from '../observe/postgres-metrics.ts';
 import { RequestTracer } from '../observe/request-tracer.ts';
 import type { GatewaySetup } from './setup.ts';
 
@@ -12,6 +13,8 @@ export interface TelemetryPart {
   readonly telemetry: Telemetry;
   readonly process: ReturnType<typeof createProcessMetrics>;
   readonly metrics: GatewayMetrics;
+  /** Null where SQLite keeps the databases. */
+  readonly postgres: PostgresMetrics | null;
   readonly main: DatabaseTelemetry;
   /** The same of a database. */
   of(branch: BranchName): DatabaseTelemetry;
@@ -33,11 +36,18 @@ export function startTelemetryPart({ config, options, limits, credentials }: Gat
   const process = createProcessMetrics({ region, process: `gateway/${gateway}` }, telemetry);
   if (credentials !== undefined) watchCredentials(process.registry, credentials);
   const metrics = new GatewayMetrics(process.registry);
+  const postgres = config.engine === 'postgres' ? new PostgresMetrics(process.registry) : null;
   const of = (branch: BranchName): DatabaseTelemetry => {
     const namespace = namespaceOf(cluster, branch);
-    const tracer = new RequestTracer({ telemetry, namespace, nodes, limits });
+    const system = config.engine === 'postgres' ? 'postgresql' : 'sqlite';
+    const tracer = new RequestTracer({ telemetry, system, namespace, nodes, limits });
     const counts = new DatabaseCounts(process.registry, namespace);
-    return { namespace, tracer, counts, commits: new CommitLedger(metrics, tracer, counts.commits) };
+    return {
+      namespace,
+      tracer,
+      counts,
+      commits: new CommitLedger(metrics, tracer, counts.commits, postgres),
+    };
   };
-  return { telemetry, process, metrics, main: of(mainBranch), of };
+  return { telemetry, process, metrics, postgres, main: of(mainBranch), of };
 }

@@ -178,6 +178,7 @@ export class GatewayVolume implements RoleVolume {
       onCommit: () => {
         throw new Error('G4: a reader does not write');
       },
+      onNews: (news) => this.options.observer.engineDid('reader', news),
       ...callbacks,
     });
   }
@@ -189,6 +190,7 @@ export class GatewayVolume implements RoleVolume {
       onCommit: (commit) => this.reignNow?.commit(commit),
       onFatal,
       onIdle: () => this.reignNow?.gathered(),
+      onNews: (news) => this.options.observer.engineDid('writer', news),
     });
   }
 
@@ -222,9 +224,7 @@ export class GatewayVolume implements RoleVolume {
   }
 
   /** What a bookmark means on the path that is read or written here. */
-  placeOf(bookmark: Bookmark): BookmarkPlace {
-    return placeOf(bookmark, this.headNow, this.tree);
-  }
+  readonly placeOf = (bookmark: Bookmark): BookmarkPlace => placeOf(bookmark, this.headNow, this.tree);
 
   /** What is durable in this region, as known here. */
   get vdl(): Lsn {

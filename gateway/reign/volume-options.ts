@@ -1,6 +1,7 @@
 /** What a volume is made of, whom it tells of commits, and how it decides about an answer. */
 import type { AppendEnd, AppendFacts, Epoch, Lsn, NodeId, RegionClient } from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
+import type { EngineNews } from '../engine/core/engine-protocol.ts';
 import type { EngineCommitEvent } from '../engine/engine.ts';
 import type { EngineReserve } from '../engine/engine-reserve.ts';
 import type { ReaderPoolLimits } from '../engine/reader-pool.ts';
@@ -39,6 +40,8 @@ export interface CommitObserver {
   appended(node: NodeId, how: AppendEnd, tookMs: number): void;
   /** A page has come from the storage nodes. */
   pageRead(tookMs: number): void;
+  /** What an engine did besides its operations. */
+  engineDid(engine: 'writer' | 'reader', news: EngineNews): void;
 }
 
 /** Whether an answer may leave as it is. */

@@ -25,6 +25,8 @@ export interface Request {
   attempts: number;
   /** What its reads have to show beside what the stream has seen; known once that was waited for. */
   readsAt: Lsn;
+  /** Its client does not want it any more: it is not tried again. */
+  cancelled: boolean;
   /** Of its ways to a writer elsewhere; null while it was not sent. */
   trail: ForwardTrail | null;
 }

@@ -138,6 +138,11 @@ export class ForwardClient {
     this.line.tell(writer.subject, { kind: 'close', stream });
   }
 
+  /** Asks the writer to stop what runs in a stream; a message that is lost stops nothing. */
+  cancelStream(writer: RemoteWriter, stream: string): void {
+    this.line.tell(writer.subject, { kind: 'cancel', stream });
+  }
+
   private partBytes(): number {
     const most =
       this.nats.maxPayloadBytes === 0 ? this.limits.forwardPartBytes : this.nats.maxPayloadBytes - headerRoom;

@@ -71,12 +71,14 @@ export class ForwardLine {
     const message = encodeRequest(request);
     const lane = this.laneOf(subject);
     if (lane.speaks !== 'bundles') {
+      // It may be about what was asked just before.
+      if (lane.asked.length > 0) this.send(lane);
       this.nats.publish(subject, message);
       return;
     }
     lane.notices.push(message);
-    // Others may wait for what the stream holds.
-    if (request.kind === 'close') this.schedule(lane);
+    // Others may wait for what the stream holds, or does.
+    if (request.kind === 'close' || request.kind === 'cancel') this.schedule(lane);
     else lane.notice ??= setTimeout(() => this.send(lane), noticeMs).unref();
   }
 
@@ -124,7 +126,7 @@ export class ForwardLine {
     const notes = notices.map((message): Outgoing => ({ message, asked: null }));
     const asks = asked.map((each): Outgoing => ({ message: each.message, asked: each }));
     for (const bundle of bundlesOf(
-      [...notes, ...asks],
+      [...asks, ...notes],
       ({ message }) => pieceBytes(message),
       this.bytesMax(),
     ))

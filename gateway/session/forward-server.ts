@@ -20,7 +20,7 @@ import {
   joinParts,
   splitParts,
 } from './core/forward-messages.ts';
-import { failureOf } from './core/outcomes.ts';
+import { countedFailureOf } from './core/outcomes.ts';
 import { type PeerAnswer, PeerLiveness } from './core/peer-liveness.ts';
 import { writeRefused } from './core/read-only.ts';
 import { classAtWriter } from './core/routing.ts';
@@ -75,9 +75,9 @@ function peerOf(stream: string): string {
 
 const malformed = (message: string): ForwardReply => ({ kind: 'refused', reason: 'malformed', message });
 
-/** The two requests that want no answer. */
+/** The requests that want no answer. */
 const isNotice = (decoded: ReturnType<typeof decodeRequest>): boolean =>
-  decoded.kind === 'ok' && (decoded.value.kind === 'forget' || decoded.value.kind === 'close');
+  decoded.kind === 'ok' && ['forget', 'close', 'cancel'].includes(decoded.value.kind);
 
 export class ForwardServer {
   private readonly options: ForwardServerOptions;
@@ -164,6 +164,9 @@ export class ForwardServer {
         return null;
       case 'close':
         this.closeStream(request.stream);
+        return null;
+      case 'cancel':
+        this.streams.get(request.stream)?.session.cancel();
         return null;
       case 'position':
         return this.position(request.branch);
@@ -409,7 +412,7 @@ export class ForwardServer {
       }
       tracer.committed(answer.commits, context);
       const changed = answer.state ?? state;
-      tracer.ended(span, operation, failureOf(answer.outcome), changed.readPreference);
+      tracer.ended(span, operation, countedFailureOf(answer.outcome), changed.readPreference);
       return {
         kind: 'answered',
         outcome: code === 'SEXTANT_READ_ONLY' ? { ok: false, error: writeRefused } : answer.outcome,

@@ -5,7 +5,7 @@
  */
 import { type Epoch, type Lsn, zeroLsn } from '../../storage/core.ts';
 import type { EngineAnswer, EngineCommit, EngineTrace } from '../engine/core/engine-protocol.ts';
-import type { TakeAnswer } from '../engine/engine.ts';
+import type { Engine, TakeAnswer } from '../engine/engine.ts';
 import type { EngineSession } from '../engine/engine-stream.ts';
 import type { ReaderSession } from '../engine/reader-session.ts';
 import type { Drainable } from '../reign/drain.ts';
@@ -76,6 +76,11 @@ interface Asked {
 
 /** An operation of a client that is gone may go on for this long on the writing thread before it is stopped. */
 const goneGraceMs = 1_000;
+
+export const cancelledByClient = sqlError(
+  'SQLITE_INTERRUPT',
+  'The statement did not run: its client has gone, or asked that it be cancelled.',
+);
 
 const unknown = (): SqlError =>
   adviseError(
@@ -176,8 +181,8 @@ export class LocalSession implements Drainable {
 
   /** Stops what runs, as soon as the engine can be interrupted: it is answered as stopped, or as if nobody had asked. */
   cancel(): void {
-    if (this.runningAtWriter !== 0) this.writing?.engine.cancel(this.runningAtWriter);
-    else this.reading.cancel();
+    if (this.runningAtWriter === 0) this.reading.cancel();
+    else if (this.writing !== null) stopAt(this.writing.engine, this.runningAtWriter, this.autocommit);
   }
 
   /**
@@ -239,9 +244,9 @@ export class LocalSession implements Drainable {
     if (this.closed) return;
     this.closed = true;
     this.reading.close();
-    const { writing, runningAtWriter } = this;
+    const { writing, runningAtWriter, autocommit } = this;
     if (writing !== null && runningAtWriter !== 0)
-      setTimeout(() => writing.engine.cancel(runningAtWriter), goneGraceMs).unref();
+      setTimeout(() => stopAt(writing.engine, runningAtWriter, autocommit), goneGraceMs).unref();
     this.endWriting();
     this.sessions.delete(this);
   }
@@ -325,6 +330,11 @@ export class LocalSession implements Drainable {
     this.writing?.close();
     this.writing = null;
   }
+}
+
+/** What still waits for its turn never gets one. @param isAutocommit in a transaction nothing waits */
+function stopAt(engine: Engine, id: number, isAutocommit: boolean): void {
+  if (!isAutocommit || !engine.withdraw(id, cancelledByClient)) engine.cancel(id);
 }
 
 function valueFor(operation: SqlOperation): AnyOperationValue {

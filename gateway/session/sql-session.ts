@@ -22,6 +22,7 @@ import type { StatementClass } from '../sql/statement-facts.ts';
 import { freshStream, type ReadPreference, type StreamState } from '../sql/stream-state.ts';
 import { type Attempt, answer, type Outcome, type RemoteStream, type Request, waits } from './attempt.ts';
 import {
+  countedFailureOf,
   failureOf,
   isAboutConsistency,
   isUnknown,
@@ -45,7 +46,7 @@ import type { ServiceLimits } from './core/service-limits.ts';
 import type { Database } from './database.ts';
 import type { ForwardClient, ForwardOutcome } from './forward-client.ts';
 import { globalPoint } from './global-point.ts';
-import { type LocalAnswer, type LocalPlace, LocalSession } from './local-session.ts';
+import { cancelledByClient, type LocalAnswer, type LocalPlace, LocalSession } from './local-session.ts';
 import { OperationSession } from './operation-session.ts';
 import { StreamBookmark } from './stream-bookmark.ts';
 
@@ -73,6 +74,8 @@ export class GatewaySession extends OperationSession {
   /** What the stream has of its own; read by who takes it elsewhere. */
   state: StreamState;
   private readonly marks: StreamBookmark;
+  /** The operation that was asked last. */
+  private current: Request | null = null;
   private closed = false;
 
   constructor(database: Database, services: SessionServices, onClose: () => void) {
@@ -109,8 +112,11 @@ export class GatewaySession extends OperationSession {
     return Promise.resolve();
   }
 
-  /** Stops what runs here. What was forwarded goes on at the writer. */
+  /** Stops what runs, here or at the writer, and what still waits for one. */
   cancel(): void {
+    if (this.current !== null) this.current.cancelled = true;
+    for (const stream of [this.remote, this.asked])
+      if (stream !== null) this.services.forward.cancelStream(stream.writer, stream.id);
     this.local.cancel();
   }
 
@@ -121,11 +127,20 @@ export class GatewaySession extends OperationSession {
     const operation = reading.kind === 'run' ? reading.operation : given;
     const span = tracer.begin(context.traceparent);
     const sinceMs = monotonicMs();
-    const request: Request = { operation, span, sinceMs, attempts: 0, readsAt: zeroLsn, trail: null };
+    const request: Request = {
+      operation,
+      span,
+      sinceMs,
+      attempts: 0,
+      readsAt: zeroLsn,
+      cancelled: false,
+      trail: null,
+    };
+    this.current = request;
     const refused = reading.kind === 'run' ? this.database.begin() : reading.error;
     const answered = (outcome: Outcome): void => {
       if (refused === null) this.database.ended();
-      const error = failureOf(outcome);
+      const error = countedFailureOf(outcome);
       request.trail?.ended();
       metrics.answered(operation, error, monotonicMs() - sinceMs);
       tracer.ended(span, operation, error, preferenceOf(operation, this.state));
@@ -188,6 +203,7 @@ export class GatewaySession extends OperationSession {
           break;
         case 'again': {
           const left = watch.patienceMs(request.sinceMs, monotonicMs());
+          if (request.cancelled) return { ok: false, error: cancelledByClient };
           if (left <= 0) return { ok: false, error: watch.reason() };
           if (attempt.pauseMs > 0) await this.pause(request, attempt.pauseMs, left);
           attempt = await this.attemptAs(request, attempt.as);

@@ -3,6 +3,7 @@
  * (version 3), with what the gateway has to know of them. The messages themselves are read by the front end and by the engine only.
  */
 import type { Lsn } from '../../storage/core.ts';
+import type { SqlError } from './sql.ts';
 import type { StatementClass } from './statement-facts.ts';
 import { type ReadPreference, readPreferences } from './stream-state.ts';
 
@@ -64,7 +65,14 @@ export interface WireResult {
   readonly status: WireStatus;
   /** The session's settings afterwards, when the operation has changed them. */
   readonly settings: WireSettings | null;
+  /** The first error among `messages`, for those who count: its code is the SQLSTATE. */
+  readonly error: SqlError | null;
 }
 
 /** Answers the ROLLBACK of a transaction that was lost before. */
-export const rolledBackWire: WireResult = { messages: new Uint8Array(0), status: 'I', settings: null };
+export const rolledBackWire: WireResult = {
+  messages: new Uint8Array(0),
+  status: 'I',
+  settings: null,
+  error: null,
+};

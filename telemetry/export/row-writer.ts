@@ -4,7 +4,7 @@
  * cost more than the write that was traced.
  */
 import assert from 'node:assert/strict';
-import { appendSpanName, attributes, attributeValues, spanNames } from '../trace/names.ts';
+import { appendSpanName, attributes, spanNames } from '../trace/names.ts';
 import { appendWidth, commitWidth, rowKinds, serverWidth } from '../trace/span-rows.ts';
 import { kinds, type SpanTemplate, spanTemplate } from './otlp-messages.ts';
 import { SpanBytes } from './span-bytes.ts';
@@ -36,6 +36,7 @@ const commits = [false, true].map((hasParent) =>
 /** What the requests of one statement have in common, ready to be copied. */
 interface Statement {
   readonly name: string;
+  readonly system: string;
   readonly namespace: string;
   readonly verb: string;
   readonly batchSize: unknown;
@@ -78,7 +79,11 @@ export class RowWriter {
     const statement = this.statement(values, at);
     const template =
       typeof code === 'string'
-        ? serverTemplate(values, at, hasParent, { code, message: string(values[at + 13]) })
+        ? serverTemplate(values, at, hasParent, {
+            code,
+            message: string(values[at + 13]),
+            status: string(values[at + 15]),
+          })
         : hasParent
           ? statement.child
           : statement.root;
@@ -96,10 +101,12 @@ export class RowWriter {
     const text = string(values[at + 9]);
     const batchSize = values[at + 10];
     const consistency = values[at + 11];
+    const system = string(values[at + 14]);
     const known = this.statements.get(text);
     if (
       known !== undefined &&
       known.name === name &&
+      known.system === system &&
       known.namespace === namespace &&
       known.verb === verb &&
       known.batchSize === batchSize &&
@@ -108,7 +115,7 @@ export class RowWriter {
       return known;
     const root = serverTemplate(values, at, false, null);
     const child = serverTemplate(values, at, true, null);
-    const made = { name, namespace, verb, batchSize, consistency, root, child };
+    const made = { name, system, namespace, verb, batchSize, consistency, root, child };
     if (this.statements.size >= rememberedStatements) this.statements.clear();
     this.statements.set(text, made);
     return made;
@@ -119,10 +126,10 @@ function serverTemplate(
   values: readonly unknown[],
   at: number,
   hasParent: boolean,
-  error: { readonly code: string; readonly message: string } | null,
+  error: { readonly code: string; readonly message: string; readonly status: string } | null,
 ): SpanTemplate {
   const own: [string, string | number][] = [
-    [attributes.dbSystemName, attributeValues.dbSystemSqlite],
+    [attributes.dbSystemName, string(values[at + 14])],
     [attributes.dbNamespace, string(values[at + 7])],
     [attributes.dbOperationName, string(values[at + 8])],
     [attributes.dbQueryText, string(values[at + 9])],
@@ -132,7 +139,7 @@ function serverTemplate(
   if (typeof batchSize === 'number') own.push([attributes.dbOperationBatchSize, batchSize]);
   if (typeof consistency === 'string') own.push([attributes.consistency, consistency]);
   if (error !== null)
-    own.push([attributes.dbResponseStatusCode, error.code], [attributes.errorType, error.code]);
+    own.push([attributes.dbResponseStatusCode, error.status], [attributes.errorType, error.code]);
   return spanTemplate({
     hasParent,
     name: string(values[at + 6]),

@@ -7,6 +7,7 @@ import { databaseMetrics } from './database-definitions.ts';
 import { gatewayMetrics } from './gateway-definitions.ts';
 import { localMetrics } from './local-definitions.ts';
 import type { MetricDefinition } from './metrics.ts';
+import { postgresMetrics } from './postgres-definitions.ts';
 import { processMetrics } from './process-definitions.ts';
 import { regionMetrics } from './region-definitions.ts';
 import { storageMetrics } from './storage-definitions.ts';
@@ -15,6 +16,7 @@ import { writerMetrics } from './writer-definitions.ts';
 export const metrics = {
   ...gatewayMetrics,
   ...databaseMetrics,
+  ...postgresMetrics,
   ...writerMetrics,
   ...storageMetrics,
   ...regionMetrics,
@@ -30,6 +32,7 @@ export const metricSections: readonly {
 }[] = [
   { title: 'Gateway: what clients feel', metrics: gatewayMetrics },
   { title: 'Databases: main and branches in a gateway', metrics: databaseMetrics },
+  { title: 'PostgreSQL databases: clients and engines', metrics: postgresMetrics },
   { title: 'Writer: commits and the write quorum', metrics: writerMetrics },
   { title: 'Storage: one node', metrics: storageMetrics },
   { title: 'Regions: lag, shipping, readiness and moves', metrics: regionMetrics },

@@ -95,6 +95,9 @@ const sqlVerbs = [
     'SAVEPOINT',
   ] as const),
   ...(['SELECT', 'UPDATE', 'VACUUM', 'VALUES', 'WITH'] as const),
+  // Of PostgreSQL alone.
+  ...(['CALL', 'CLOSE', 'COMMENT', 'COPY', 'DECLARE', 'DO', 'FETCH', 'GRANT', 'LOCK', 'MERGE'] as const),
+  ...(['REFRESH', 'RESET', 'REVOKE', 'SET', 'SHOW', 'TRUNCATE'] as const),
 ] as const;
 type SqlVerb = (typeof sqlVerbs)[number];
 const verbs: ReadonlyMap<string, SqlVerb> = new Map(sqlVerbs.map((verb) => [verb, verb]));
@@ -194,9 +197,12 @@ export const attributes = {
 /** What a span may say (T10). */
 export type AttributeKey = (typeof attributes)[keyof typeof attributes];
 
+/** Values of `db.system.name`, as OpenTelemetry names the systems. */
+export const dbSystems = ['sqlite', 'postgresql'] as const;
+export type DbSystem = (typeof dbSystems)[number];
+
 /** Attribute values that are the same wherever they appear. */
 export const attributeValues = {
-  dbSystemSqlite: 'sqlite',
   messagingSystemNats: 'nats',
   serviceNamespace: 'sextant',
 } as const;

@@ -4,6 +4,7 @@
  * A commit's row stands for seven spans: `commit`, and one `append` for each of six storage nodes, whose times lie in the
  * row of their batch, shared by all its commits.
  */
+import type { DbSystem } from './names.ts';
 import type { TraceContext } from './propagation.ts';
 
 export const rowKinds = { server: 0, batch: 1, commit: 2 } as const;
@@ -17,6 +18,7 @@ export interface ServerRow {
   readonly endUs: number;
   /** From `serverSpanName`. */
   readonly name: string;
+  readonly system: DbSystem;
   /** Cluster, or database, the client spoke to. */
   readonly namespace: string;
   readonly verb: string;
@@ -25,7 +27,8 @@ export interface ServerRow {
   /** Statements in a batch; null when it was none. */
   readonly batchSize: number | null;
   readonly consistency: string | null;
-  readonly error: { readonly code: string; readonly message: string } | null;
+  /** @param status what the client was told, where that is another code. */
+  readonly error: { readonly code: string; readonly message: string; readonly status?: string } | null;
 }
 
 /** What one storage node did with a batch. */
@@ -56,7 +59,7 @@ export interface CommitRow {
 }
 
 /** Values of a row, the kind first. */
-export const serverWidth = 14;
+export const serverWidth = 16;
 export const commitWidth = 10;
 export const appendWidth = 7;
 
@@ -77,6 +80,8 @@ export function packServer(out: unknown[], row: ServerRow): void {
     row.consistency,
     error === null ? null : error.code,
     error === null ? null : error.message,
+    row.system,
+    error === null ? null : (error.status ?? error.code),
   );
 }
 

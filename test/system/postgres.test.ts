@@ -2,6 +2,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { postgresMetrics } from '../../telemetry/metrics/postgres-definitions.ts';
+import { besideTheTable, definitionOf, samplesOf, sumOf } from '../telemetry/metrics/exposition.ts';
 import { TestDeployment } from './local-deployment.ts';
 
 const regions = ['us-east-1', 'eu-west-1'] as const;
@@ -86,6 +88,17 @@ describe('a PostgreSQL database', { timeout: 120_000 }, () => {
     await expect(deployment.client(east).execute('SELECT 1')).rejects.toMatchObject({
       code: 'SEXTANT_WRONG_ENGINE',
     });
+  });
+
+  it('is counted, its clients and its engines, in every gateway as the table of metrics says (T14)', async () => {
+    const samples = (await deployment.scrape()).flatMap(samplesOf);
+    expect([...new Set(besideTheTable(samples))]).toEqual([]);
+    const told = new Set(samples.map(({ name }) => definitionOf(name)));
+    for (const one of Object.values(postgresMetrics)) expect(told).toContain(one);
+    const started = { region: east, engine: 'writer' };
+    expect(sumOf(samples, 'sextant_postgres_engine_starts_total', started)).toBeGreaterThan(0);
+    const failed = { operation: 'INSERT', outcome: '23505' };
+    expect(sumOf(samples, 'sextant_sql_requests_total', failed)).toBe(1);
   });
 
   it('loses nothing that was acknowledged when the gateway that writes is killed, and goes on elsewhere after a move', async () => {

@@ -3,6 +3,7 @@ import { createClient } from '@libsql/client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { metrics } from '../../telemetry/index.ts';
+import { postgresMetrics } from '../../telemetry/metrics/postgres-definitions.ts';
 import { eventually } from '../storage/region-harness.ts';
 import { criticalPath } from '../telemetry/critical-path.ts';
 import { besideTheTable, definitionOf, samplesOf, sumOf } from '../telemetry/metrics/exposition.ts';
@@ -197,7 +198,9 @@ describe('three regions on real processes', { timeout: 120_000 }, () => {
       // Of a backup, and of log that is kept for somebody.
       .concat(['backupAge', 'backupLag', 'backupBytes', 'retentionHeld', 'retentionLetGo'])
       // Before somebody has made a branch.
-      .concat(['branchLagSeconds', 'branchLagBytes']);
+      .concat(['branchLagSeconds', 'branchLagBytes'])
+      // Where SQLite keeps the databases.
+      .concat(Object.keys(postgresMetrics));
     const told = new Set(samples.map(({ name }) => definitionOf(name)));
     const untold = Object.entries(metrics).flatMap(([key, one]) => (told.has(one) ? [] : [key]));
     expect(untold.filter((key) => !later.includes(key))).toEqual([]);

@@ -35,12 +35,24 @@ describe('query text', () => {
     [`SELECT '--', "it's"`, `SELECT ?, "it's"`],
     ['', ''],
   ])('of %s', (sql, expected) => {
-    expect(queryText(sql)).toBe(expected);
-    expect(queryText(sql)).toBe(expected);
+    expect(queryText(sql, 'sqlite')).toBe(expected);
+    expect(queryText(sql, 'sqlite')).toBe(expected);
+  });
+
+  it.each([
+    [`SELECT $1, $tag$secret 'x'$tag$, $$more$$, E'it\\'s', U&'x', B'01'`, 'SELECT $1, ?, ?, ?, ?, ?'],
+    [
+      'SELECT ARRAY[1, 2][1], "Ünïcode 1", größe2 FROM t2',
+      'SELECT ARRAY[?, ?][?], "Ünïcode 1", größe2 FROM t2',
+    ],
+    ['SELECT 1_000, 0x1F::int -- secret', 'SELECT ?, ?::int'],
+    [`DO $body$ begin perform 'secret'; end`, 'DO ?'],
+  ])('of PostgreSQL, %s', (sql, expected) => {
+    expect(queryText(sql, 'postgresql')).toBe(expected);
   });
 
   it('is capped, and never shows the part of a literal that was cut', () => {
-    expect(queryText(`SELECT ${'a, '.repeat(5000)} b`)).toHaveLength(queryTextMax);
-    expect(queryText(`SELECT '${'s'.repeat(20_000)}', 'more'`)).toBe('SELECT ?');
+    expect(queryText(`SELECT ${'a, '.repeat(5000)} b`, 'sqlite')).toHaveLength(queryTextMax);
+    expect(queryText(`SELECT '${'s'.repeat(20_000)}', 'more'`, 'sqlite')).toBe('SELECT ?');
   });
 });

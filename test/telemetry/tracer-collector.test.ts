@@ -141,6 +141,7 @@ describe('telemetry with a collector', () => {
       startUs,
       endUs: startUs + 7,
       name: 'BATCH',
+      system: 'sqlite' as const,
       namespace: 'demo',
       verb: 'BATCH',
       text: 'INSERT INTO "t" VALUES (?) -- ü\\',
@@ -169,6 +170,7 @@ describe('telemetry with a collector', () => {
       batchSize: null,
       consistency: null,
       error: null,
+      system: 'postgresql',
     });
     telemetry.recordCommit(commit, [append, silent]);
     telemetry.recordCommit({ ...commit, spanId: newSpanId(), durable: false }, []);
@@ -182,6 +184,7 @@ describe('telemetry with a collector', () => {
       'db.operation.name': 'BATCH',
       'db.query.text': server.text,
     };
+    const attributesOfRoot = { ...attributesOfServer, 'db.system.name': 'postgresql' };
     const nodeOf = (node: string) => ({ 'sextant.node': node, 'cloud.availability_zone': 'us-east-1a' });
     const same: readonly SpanFact[] = [
       fact({
@@ -198,7 +201,7 @@ describe('telemetry with a collector', () => {
         },
         error,
       }),
-      fact({ name: 'BATCH', kind: 'server', context, endUs: server.endUs, attributes: attributesOfServer }),
+      fact({ name: 'BATCH', kind: 'server', context, endUs: server.endUs, attributes: attributesOfRoot }),
       fact({
         kind: 'producer',
         context: { ...context, spanId: commit.spanId },

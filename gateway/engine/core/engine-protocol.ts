@@ -111,12 +111,29 @@ export interface FromWorker {
   readonly redo: Uint8Array | null;
   readonly answers: readonly WorkerAnswer[];
   readonly peeked: readonly Peeked[];
+  readonly news: readonly EngineNews[];
   readonly readPoint: Lsn;
   /** The newest `open` that has been carried out. */
   readonly generation: number;
   /** Set when redo could not be followed: the engine must be opened again. */
   readonly diverged: string | null;
 }
+
+/** Why PostgreSQL was started: its engine is new or begins anew, pages that are newer were asked for, or it had failed. */
+export const engineStartReasons = ['opened', 'refresh', 'fault'] as const;
+export type EngineStartReason = (typeof engineStartReasons)[number];
+
+/** What an engine did besides its operations, for those who count. SQLite's has nothing to tell. */
+export type EngineNews =
+  /** With its recovery. */
+  | { readonly kind: 'started'; readonly why: EngineStartReason; readonly tookMs: number }
+  | { readonly kind: 'notStarted'; readonly reason: string }
+  /** @param bytes of redo */
+  | { readonly kind: 'checkpoint'; readonly tookMs: number; readonly bytes: number }
+  /** A statement was stopped: it was asked to, or had run into the limit or its own `statement_timeout`. */
+  | { readonly kind: 'stopped'; readonly why: 'asked' | 'timeout' }
+  /** A transaction was rolled back that did nothing while others waited. */
+  | { readonly kind: 'idleEnded' };
 
 export interface PageRequest {
   readonly id: number;

@@ -29,6 +29,7 @@ import type { WireOperation, WireResult } from '../../sql/wire-operation.ts';
 import type {
   EngineAnswer,
   EngineCommit,
+  EngineNews,
   EngineTrace,
   FromWorker,
   Peeked,
@@ -193,11 +194,12 @@ function unpackStatement(from: Values): SqlStatement {
 }
 
 export function packFromWorker(message: FromWorker): PackedFromWorker {
-  const { readPoint, generation, diverged, commits, answers, peeked } = message;
+  const { readPoint, generation, diverged, commits, answers, peeked, news } = message;
   const out: unknown[] = [readPoint, generation, diverged, commits.length];
   for (const commit of commits) packCommit(out, commit);
   out.push(peeked.length);
   for (const { id, bytes } of peeked) out.push(id, bytes);
+  out.push(news.length, ...news);
   for (const answer of answers) packAnswer(out, answer);
   return { values: out, redo: message.redo };
 }
@@ -212,9 +214,10 @@ export function unpackFromWorker({ values, redo }: PackedFromWorker): FromWorker
   const peeked: Peeked[] = [];
   for (let left = from.number(); left > 0; left--)
     peeked.push({ id: from.number(), bytes: from.as<Peeked['bytes']>() });
+  const news = from.list<EngineNews>(from.number());
   const answers: WorkerAnswer[] = [];
   while (!from.isEmpty) answers.push(unpackAnswer(from));
-  return { readPoint, generation, diverged, commits, redo, answers, peeked };
+  return { readPoint, generation, diverged, commits, redo, answers, peeked, news };
 }
 
 function packCommit(out: unknown[], commit: WorkerCommit): void {

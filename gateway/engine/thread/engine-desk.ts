@@ -10,6 +10,7 @@ import type { SqlError } from '../../sql/sql.ts';
 import type { EngineLimits } from '../core/engine-limits.ts';
 import type {
   EngineMode,
+  EngineNews,
   EngineWorkerData,
   FromWorker,
   Peeked,
@@ -79,6 +80,7 @@ export class EngineDesk {
   private diverged: string | null = null;
   private answers: WorkerAnswer[] = [];
   private peeked: Peeked[] = [];
+  private news: EngineNews[] = [];
   private lastFlush = 0;
   private reported: Lsn = zeroLsn;
   private reportedGeneration = -1;
@@ -139,6 +141,11 @@ export class EngineDesk {
 
   answer(answer: WorkerAnswer): void {
     this.answers.push(answer);
+  }
+
+  /** Something worth counting; told with what leaves next. */
+  tell(news: EngineNews): void {
+    this.news.push(news);
   }
 
   /** Commits were made here, in LSN order. */
@@ -269,15 +276,17 @@ export class EngineDesk {
     this.lastFlush = performance.now();
     const readPoint = this.storeNow.head;
     const { commits, redo } = this.commits.take();
-    const { answers, peeked, generation, diverged } = this;
-    const news = readPoint !== this.reported || generation !== this.reportedGeneration || diverged !== null;
-    if (commits.length === 0 && answers.length === 0 && peeked.length === 0 && !news) return;
+    const { answers, peeked, news, generation, diverged } = this;
+    const moved = readPoint !== this.reported || generation !== this.reportedGeneration || diverged !== null;
+    const told = [commits, answers, peeked, news].some(({ length }) => length > 0);
+    if (!told && !moved) return;
     this.answers = [];
     this.peeked = [];
+    this.news = [];
     this.reported = readPoint;
     this.reportedGeneration = generation;
     this.options.post(
-      { commits, redo, answers, peeked, readPoint, generation, diverged },
+      { commits, redo, answers, peeked, news, readPoint, generation, diverged },
       redo === null ? [] : [redo.buffer],
     );
   }

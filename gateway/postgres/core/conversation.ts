@@ -18,6 +18,7 @@ import {
 } from '../protocol/core/client-messages.ts';
 import type { Frame } from '../protocol/core/frame-reader.ts';
 import {
+  commandComplete,
   copyInResponse,
   errorResponse,
   type ReadyStatus,
@@ -25,7 +26,8 @@ import {
   readyForQuery,
 } from '../protocol/core/server-messages.ts';
 import { failingText } from '../sql/core/engine-texts.ts';
-import type { Effect } from '../sql/core/statement-facts.ts';
+import type { ExecuteText, PrepareText } from '../sql/core/prepare-text.ts';
+import type { Effect, StatementFacts } from '../sql/core/statement-facts.ts';
 import { readAnswer } from './answer-reader.ts';
 import { CopyIntake } from './copy-intake.ts';
 import { type ClientStatement, type PreparedLimits, PreparedTable } from './prepared-table.ts';
@@ -96,6 +98,11 @@ export class Conversation {
   /** An operation is with the engine. */
   get isRunning(): boolean {
     return this.#running !== null;
+  }
+
+  /** The client was told last that it is in a transaction, or in one that has failed. */
+  get inTransaction(): boolean {
+    return this.#status !== 'I';
   }
 
   /** Of the client's messages, those that are not answered yet, bytes. */
@@ -245,6 +252,14 @@ export class Conversation {
     if (this.#failedHere && !(first?.control === 'commit' || first?.control === 'rollback'))
       return tell(errorResponse('ERROR', abortedReport), ...this.#ready('E').send);
     const isAlone = statements.length === 1;
+    if (isAlone && first?.verb === 'PREPARE' && this.#status !== 'E') {
+      const prepare = this.#maker.prepareOf(sql.slice(first.start, first.end));
+      if (prepare !== null) return this.#prepareInSql(prepare);
+    }
+    if (isAlone && first?.verb === 'EXECUTE') {
+      const execute = this.#maker.executeOf(sql.slice(first.start, first.end));
+      if (execute !== null) return this.#executeInSql(execute, first, traceparentOfSql(sql));
+    }
     for (const { refusal, copy, instead } of statements) {
       const report =
         refusal ??
@@ -259,6 +274,28 @@ export class Conversation {
       this.#batch.copies = true;
       return tell(copyInResponse(first.copy.binary, first.copy.columns));
     }
+    return this.#run('ready');
+  }
+
+  /** The engine says what is wrong with it when it is executed. */
+  #prepareInSql(prepare: PrepareText): Reaction {
+    const { name } = prepare;
+    if (this.#named(name) !== null) return this.#fail(reports.duplicateStatement(name), true);
+    const made = this.#maker.prepare(prepare, this.#failedHere);
+    if (made.kind === 'refused') return this.#fail(made.report, true);
+    const limit = this.#prepared.limitFor(made.statement.parse.length);
+    if (limit !== null) return this.#fail(limitReport(limit, this.#limits[limit]), true);
+    this.#prepared.apply({ ack: '1', name, statement: made.statement });
+    this.#unparsed.add(made.statement);
+    return tell(commandComplete('PREPARE'), ...this.#ready(this.#status).send);
+  }
+
+  #executeInSql({ name, rest }: ExecuteText, facts: StatementFacts, traceparent: string | null): Reaction {
+    const statement = this.#named(name);
+    if (statement === null) return this.#fail(reports.noStatement(name), true);
+    const { class: kind, told } = statement;
+    this.#batch.query(`EXECUTE "${statement.name}"${rest}`, [{ ...facts, class: kind, told }], traceparent);
+    this.#batch.needs(statement);
     return this.#run('ready');
   }
 

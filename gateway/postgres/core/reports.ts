@@ -43,6 +43,15 @@ export const reports = {
     code: '42P05',
     message: `prepared statement ${shown(name)} already exists`,
   }),
+  preparedType: (type: string): Report => ({
+    code: '0A000',
+    message: `PREPARE takes built-in types for its parameters, and ${shown(type)} is none`,
+    hint: 'Leave the type out, and cast the parameter in the statement.',
+  }),
+  notPreparable: {
+    code: '42601',
+    message: 'PREPARE takes SELECT, INSERT, UPDATE, DELETE, MERGE or VALUES',
+  },
   discardInside: {
     code: '25001',
     message: 'DISCARD ALL cannot run inside a transaction block',

@@ -19,6 +19,7 @@ const sqlstates: Partial<Record<ErrorCode | 'SQLITE_INTERRUPT', string>> = {
   SEXTANT_READ_RAISED: '40001',
   // read_only_sql_transaction
   SEXTANT_READ_ONLY: '25006',
+  AUTH_SCOPE_MISSING: '25006',
   // program_limit_exceeded
   SEXTANT_LIMIT: '54000',
   SEXTANT_TRANSACTION_TOO_LARGE: '54000',
@@ -30,7 +31,6 @@ const sqlstates: Partial<Record<ErrorCode | 'SQLITE_INTERRUPT', string>> = {
   SEXTANT_BRANCH_UNKNOWN: '3D000',
   SEXTANT_WRONG_ENGINE: '0A000',
   // insufficient_privilege
-  AUTH_SCOPE_MISSING: '42501',
   AUTH_BRANCH_MISSING: '42501',
   BLOCKED: '42501',
   // admin_shutdown
@@ -60,13 +60,16 @@ const known: ReadonlyMap<string, string> = new Map(Object.entries(sqlstates));
 const ownMessages: ReadonlyMap<string, string> = new Map(Object.entries(messages));
 const ownHints: ReadonlyMap<string, string> = new Map(Object.entries(hints));
 
-/** An error of Sextant for a client. Codes without a class of their own are internal errors. */
+/** The SQLSTATE of an error of Sextant. Codes without a class of their own are internal errors. */
+export const sqlstateOf = (code: string): string => known.get(code) ?? 'XX000';
+
+/** An error of Sextant for a client. */
 export function reportOf({ code, message }: SqlError): Report {
   const { action } = describeError(code);
   // The message may end with the advice already.
   const text = message.endsWith(action) ? message.slice(0, -action.length).trimEnd() : message;
   return {
-    code: known.get(code) ?? 'XX000',
+    code: sqlstateOf(code),
     message: ownMessages.get(code) ?? (text === '' ? message : text),
     detail: `Sextant's code is ${code}.`,
     hint: ownHints.get(code) ?? action,

@@ -3,9 +3,16 @@ import { traceparentOfSql } from '../../sql/trace-context.ts';
 import { type ParseMessage, parseContent, parseMessage } from '../protocol/core/client-messages.ts';
 import type { Report } from '../protocol/core/server-messages.ts';
 import { nothingText, settingsText } from '../sql/core/engine-texts.ts';
+import {
+  type ExecuteText,
+  type PrepareText,
+  readExecuteText,
+  readPrepare,
+  typeOid,
+} from '../sql/core/prepare-text.ts';
 import { factsOf, type StatementFacts } from '../sql/core/statement-facts.ts';
 import type { ClientStatement } from './prepared-table.ts';
-import { abortedReport } from './reports.ts';
+import { abortedReport, reports } from './reports.ts';
 import type { SessionSettings } from './session-settings.ts';
 
 /** A name, at most 63 characters, that is the same for the same content and settings, and another for others. */
@@ -16,6 +23,19 @@ export type Made =
   | { readonly kind: 'refused'; readonly report: Report };
 
 const noTypes = new Uint8Array(2);
+
+/** First words of what SQL may prepare. */
+const preparable: ReadonlySet<string> = new Set(
+  'SELECT INSERT UPDATE DELETE MERGE VALUES WITH TABLE ('.split(' '),
+);
+
+/** Types of parameters, as a Parse has them. */
+function typeList(oids: readonly number[]): Uint8Array {
+  const list = Buffer.alloc(2 + 4 * oids.length);
+  list.writeInt16BE(oids.length);
+  for (const [at, oid] of oids.entries()) list.writeUInt32BE(oid, 2 + 4 * at);
+  return list;
+}
 const emptyStatement = { class: 'read', told: [], control: null, copy: null, instead: null } as const;
 
 export class StatementMaker {
@@ -29,6 +49,28 @@ export class StatementMaker {
 
   statementsOf(sql: string): readonly StatementFacts[] {
     return factsOf(sql, this.#settings.backslashes).map((statement) => this.#withoutVain(statement));
+  }
+
+  /** The statement that `PREPARE … AS` makes, with the name that the client gave it. */
+  prepare({ name, types, body }: PrepareText, failed: boolean): Made {
+    const oids = types.map(typeOid);
+    const unknown = oids.indexOf(null);
+    if (unknown >= 0) return { kind: 'refused', report: reports.preparedType(types[unknown] ?? '') };
+    const given = typeList(oids.map((oid) => oid ?? 0));
+    const made = this.make({ name, sql: body, content: parseContent(body, given), types: given }, failed);
+    if (made.kind === 'refused') return made;
+    const [first, ...others] = this.statementsOf(body);
+    const isPlain = first !== undefined && others.length === 0 && preparable.has(first.verb);
+    return isPlain ? made : { kind: 'refused', report: reports.notPreparable };
+  }
+
+  /** `sql` as `PREPARE` or `EXECUTE`; null when it is neither, or not of its form. */
+  prepareOf(sql: string): PrepareText | null {
+    return readPrepare(sql, this.#settings.backslashes);
+  }
+
+  executeOf(sql: string): ExecuteText | null {
+    return readExecuteText(sql, this.#settings.backslashes);
   }
 
   /** Ends a transaction, whatever it has come to. */

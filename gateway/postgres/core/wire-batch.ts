@@ -96,6 +96,11 @@ export class WireBatch {
     }
   }
 
+  /** The query uses a statement that was prepared before. */
+  needs(statement: ClientStatement): void {
+    this.#uses(statement);
+  }
+
   parse(name: string, statement: ClientStatement): void {
     this.#add('parse', statement.parse);
     this.#parsed.add(statement.name);

@@ -30,6 +30,8 @@ export interface ReadinessFacts {
   readonly doubtMs: number;
   /** Why news of the primary, or reads of what is here, stand still; null while they get on. */
   readonly stall: string | null;
+  /** Why an engine of main cannot start; null when none has failed lately. */
+  readonly trouble: string | null;
   /** Why answers have waited for other regions for long; null while none has. */
   readonly hold: string | null;
 }
@@ -41,6 +43,7 @@ export function whyNotReady(facts: ReadinessFacts): readonly string[] {
     recordReason(facts),
     writerThreadReason(facts),
     readersReason(facts),
+    facts.trouble,
     facts.stall,
     facts.hold,
   ];

@@ -218,6 +218,7 @@ const wireResultSchema: z.ZodType<WireResult> = z.object({
   messages: bytesSchema,
   status: z.enum(wireStatuses),
   settings: wireSettingsSchema.nullable(),
+  error: errorSchema.nullable(),
 });
 
 const answered = {

@@ -49,6 +49,8 @@ export type ForwardRequest =
   | { readonly kind: 'forget'; readonly call: string }
   /** The client is gone: roll back. */
   | { readonly kind: 'close'; readonly stream: string }
+  /** The client of a stream does not want any more what runs there. Best effort, as a cancel request of PostgreSQL is. */
+  | { readonly kind: 'cancel'; readonly stream: string }
   /** Up to where is everything of the branch that was ever acknowledged? */
   | { readonly kind: 'position'; readonly branch: BranchName }
   /** A sign of life. A gateway that does not know the question refuses it, which is one as well. */
@@ -96,6 +98,7 @@ const requestHeader = z.discriminatedUnion('kind', [
   z.object({ v: version, kind: z.literal('poll'), call: idSchema, part: z.int().min(0).max(partsMax) }),
   z.object({ v: version, kind: z.literal('forget'), call: idSchema }),
   z.object({ v: version, kind: z.literal('close'), stream: idSchema }),
+  z.object({ v: version, kind: z.literal('cancel'), stream: idSchema }),
   z.object({ v: version, kind: z.literal('position'), branch: branchSchema }),
   z.object({ v: version, kind: z.literal('ping') }),
   bundleHeader,

@@ -13,6 +13,13 @@ export function failureOf(outcome: Outcome): SqlError | null {
   return outcome.ok ? null : outcome.error;
 }
 
+/** What is counted and traced as the failure: PostgreSQL's own errors are part of an answer like any other. */
+export function countedFailureOf(outcome: Outcome): SqlError | null {
+  if (!outcome.ok) return outcome.error;
+  const { value } = outcome;
+  return value !== null && 'messages' in value ? value.error : null;
+}
+
 /** Nobody waits for a commit that may not exist. */
 export function isUnknown(outcome: Outcome): boolean {
   return failureOf(outcome)?.code === 'SEXTANT_COMMIT_UNKNOWN';

@@ -241,7 +241,7 @@ export function blocksOf(
     const postgres = status.regions.some((region) => typeof region.postgres === 'string');
     blocks.push(
       [
-        `cluster ${paint('bold', status.cluster)}  state ${colourState(status.state)}  epoch ${orDash(status.epoch, String)}  primary ${orDash(status.primary, String)}`,
+        `cluster ${paint('bold', status.cluster)}  ${postgres ? 'engine PostgreSQL  ' : ''}state ${colourState(status.state)}  epoch ${orDash(status.epoch, String)}  primary ${orDash(status.primary, String)}`,
         ...failoverLines(status),
         ...holdLines(status),
         ...versionLines(status),

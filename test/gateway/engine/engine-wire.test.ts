@@ -2,7 +2,12 @@
 
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import type { EngineTrace, FromWorker, ToWorker } from '../../../gateway/engine/core/engine-protocol.ts';
+import type {
+  EngineNews,
+  EngineTrace,
+  FromWorker,
+  ToWorker,
+} from '../../../gateway/engine/core/engine-protocol.ts';
 import {
   packFromWorker,
   packToWorker,
@@ -132,6 +137,13 @@ const fromWorker: fc.Arbitrary<FromWorker> = fc.record({
   answers: fc.array(fc.record({ id: fc.nat(), answer, counted: fc.boolean(), rerunnable: fc.boolean() })),
   peeked: fc.array(
     fc.record({ id: fc.nat(), bytes: fc.oneof(fc.constantFrom(null, undefined), fc.uint8Array()) }),
+  ),
+  news: fc.array(
+    fc.constantFrom<EngineNews>(
+      { kind: 'idleEnded' },
+      { kind: 'started', why: 'refresh', tookMs: 12.5 },
+      { kind: 'notStarted', reason: 'no page' },
+    ),
   ),
   readPoint: position,
   generation: fc.nat(),

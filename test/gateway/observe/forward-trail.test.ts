@@ -19,7 +19,7 @@ function world() {
   const spans: SpanFact[] = [];
   const telemetry = { ...disabledTelemetry, enabled: true, record: (fact: SpanFact) => spans.push(fact) };
   const limits = defaultServiceLimits;
-  const tracer = new RequestTracer({ telemetry, namespace: 'test', nodes: [], limits });
+  const tracer = new RequestTracer({ telemetry, system: 'sqlite', namespace: 'test', nodes: [], limits });
   const context = { traceId: newTraceId(), spanId: newSpanId(), sampled: true };
   const trail = new ForwardTrail(tracer, new GatewayMetrics(registry), {
     context,

@@ -82,7 +82,7 @@ function answer(status: WireResult['status'], ...messages: readonly Uint8Array[]
   const settings = null;
   return told(
     client.answered(
-      { ok: true, value: { messages: concatBytes(messages), status, settings } },
+      { ok: true, value: { messages: concatBytes(messages), status, settings, error: null } },
       status === 'I',
     ),
   );
@@ -152,7 +152,7 @@ test('a text that is prepared under another search_path is another statement', (
   give(query('SET search_path = tenant'));
   const settings = { timezone: 'Asia/Tokyo', search_path: 'tenant' };
   const messages = concatBytes([commandComplete('SET'), ready('I')]);
-  client.answered({ ok: true, value: { messages, status: 'I', settings } }, true);
+  client.answered({ ok: true, value: { messages, status: 'I', settings, error: null } }, true);
   expect(nameOf()).not.toBe(before);
 });
 
@@ -315,12 +315,33 @@ test('DISCARD ALL and DEALLOCATE touch nobody else, and are answered as if they 
   expect(queriesOf(give(query('DISCARD ALL')))[0]).toContain("E'25001'");
 });
 
+test("PREPARE and EXECUTE in SQL are done with statements by content, which are the client's alone", () => {
+  expect(give(query('PREPARE Plan(int) AS INSERT INTO t VALUES ($1)'))).toBeNull();
+  expect(sent).toBe('C(PREPARE) ZI');
+  const run = give(query("EXECUTE plan('5')"));
+  expect(run).toMatchObject({ class: 'write', statements: ['INSERT INTO t VALUES ($1)'] });
+  const [prepared] = run?.prepared ?? [];
+  expect(prepared).toMatchObject({ fresh: true });
+  expect(queriesOf(run)).toEqual([`EXECUTE "${prepared?.name}"('5')`]);
+  expect(answer('I', commandComplete('INSERT 0 1'), ready('I'))).toBe('C(INSERT 0 1) ZI');
+  sent = '';
+  give(query('PREPARE plan AS SELECT 1'));
+  expect(sent).toBe('E(42P05) ZI');
+  sent = '';
+  give(query('EXECUTE other'));
+  give(query('PREPARE mine(mood) AS SELECT $1'));
+  give(query('PREPARE made AS CREATE TABLE x (n int)'));
+  give(query('PREPARE a AS SELECT 1; EXECUTE a'));
+  expect(sent).toBe('E(26000) ZI E(0A000) ZI E(42601) ZI E(0A000) ZI');
+});
+
 test('settings come back with an operation, go with the next, and the driver hears of them', () => {
   give(query("SET TimeZone = 'UTC'"));
   const value: WireResult = {
     messages: concatBytes([commandComplete('SET'), ready('I')]),
     status: 'I',
     settings: { timezone: 'Etc/UTC' },
+    error: null,
   };
   expect(told(client.answered({ ok: true, value }, true))).toBe('C(SET) S(TimeZone Etc/UTC) ZI');
   expect(give(query('SELECT 1'))?.settings).toEqual({ timezone: 'Etc/UTC' });
@@ -336,6 +357,7 @@ test('settings of a transaction that is rolled back are those of before it', () 
     messages: concatBytes([commandComplete('SET'), ready('T')]),
     status: 'T',
     settings: { timezone: 'UTC' },
+    error: null,
   };
   client.answered({ ok: true, value }, false);
   expect(give(query('ROLLBACK'))?.settings).toEqual({ timezone: 'UTC' });

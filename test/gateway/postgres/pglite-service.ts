@@ -126,10 +126,11 @@ export class PGliteService implements WireService {
       await session.cancelled();
       const report = { code: '57014', message: 'canceling statement due to user request' };
       const messages = concatBytes([errorResponse('ERROR', report), readyForQuery('I')]);
-      return { ok: true, value: { messages, status: 'I', settings: null } };
+      return { ok: true, value: { messages, status: 'I', settings: null, error: report } };
     }
     const refused = this.#pinned === null ? await this.#set(session, operation) : null;
-    if (refused !== null) return { ok: true, value: { messages: refused, status: 'I', settings: null } };
+    if (refused !== null)
+      return { ok: true, value: { messages: refused, status: 'I', settings: null, error: null } };
     const raw = await this.#answer(operation);
     const answer = messagesIn(raw);
     const ready = answer.findLast(({ type }) => type === 'Z');
@@ -144,7 +145,7 @@ export class PGliteService implements WireService {
       settings = await this.#settings();
       this.#lastSettings = settings;
     }
-    return { ok: true, value: { messages: raw, status, settings } };
+    return { ok: true, value: { messages: raw, status, settings, error: null } };
   }
 
   async #set(session: Session, operation: WireOperation): Promise<Uint8Array | null> {

@@ -14,6 +14,7 @@ export const answered = (...messages: readonly Uint8Array[]): WireResult => ({
   messages: concatBytes([...messages, readyForQuery('I')]),
   status: 'I',
   settings: null,
+  error: null,
 });
 
 export type Answer = (operation: WireOperation) => Promise<WireResult>;

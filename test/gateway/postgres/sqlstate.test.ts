@@ -12,7 +12,7 @@ test.each([
   ['SEXTANT_STORAGE_UNAVAILABLE', '58030'],
   ['SEXTANT_BRANCH_UNKNOWN', '3D000'],
   ['TRANSACTION_TIMEOUT', '25P03'],
-  ['AUTH_SCOPE_MISSING', '42501'],
+  ['AUTH_SCOPE_MISSING', '25006'],
   ['SQLITE_INTERRUPT', '57014'],
   ['SOMETHING_NEW', 'XX000'],
 ])('%s is %s', (code, sqlstate) => {

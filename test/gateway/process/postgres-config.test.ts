@@ -24,6 +24,7 @@ const listen = '127.0.0.1:7160';
 
 test('PostgreSQL takes an address for its clients, and on loopback nothing more', () => {
   expect(problems({ engine: 'postgres', postgres: { listen } })).toEqual([]);
+  expect(problems({ engine: 'postgres', postgres: { listen, advertise: 'db.example:5432' } })).toEqual([]);
   expect(problems({ engine: 'sqlite' })).toEqual([]);
 });
 
@@ -35,6 +36,7 @@ test.each([
     { engine: 'postgres', postgres: { listen, users: [{ name: 'ann', verifier: 'secret' }] } },
     /^postgres\.users\.0\.verifier: a verifier, as/,
   ],
+  [{ engine: 'postgres', postgres: { listen, advertise: 'https://db.example' } }, /^postgres\.advertise: /],
 ])('%j is refused where it is wrong', (changes, problem) => {
   expect(problems(changes)).toEqual([expect.stringMatching(problem)]);
 });

@@ -24,6 +24,7 @@ const ready: ReadinessFacts = {
   writerSilentMs: 0,
   readersWaitedMs: 0,
   doubtMs: 1_000,
+  trouble: null,
   stall: null,
   hold: null,
 };
@@ -45,6 +46,11 @@ describe('a gateway', () => {
       'cannot renew the lease under which it writes',
       { hasWriter: false, suspendedMs: 1_234 },
       [/suspended since 1234 ms/],
+    ],
+    [
+      'has a PostgreSQL engine that cannot start',
+      { trouble: 'the PostgreSQL engine that writes cannot start: no page' },
+      [/engine that writes cannot start: no page/],
     ],
     ['has no point to read at', { isAttached: false }, [/fewer than three storage nodes/]],
     ['has not read the record', { record: null }, [/has not been read yet/]],

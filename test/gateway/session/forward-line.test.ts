@@ -170,7 +170,7 @@ describe('what is asked of a writer', () => {
     await Promise.all(asked);
     line.tell(subject, { kind: 'forget', call: 'late' });
     void line.ask(subject, poll('c'), 1_000);
-    expect((await bundle(1)).calls).toEqual(['late', 'c']);
+    expect((await bundle(1)).calls).toEqual(['c', 'late']);
     line.tell(subject, { kind: 'close', stream: 's' });
     await vi.waitFor(() => expect(published).toHaveLength(2));
   });

@@ -63,7 +63,15 @@ test('messages are forwarded byte for byte, without what concerns engines that r
 test('answers come back byte for byte', () => {
   const result: ForwardResult = {
     kind: 'answered',
-    outcome: { ok: true, value: { messages: bytes(90, 0, 0, 0, 5, 84), status: 'T', settings: { a: 'b' } } },
+    outcome: {
+      ok: true,
+      value: {
+        messages: bytes(90, 0, 0, 0, 5, 84),
+        status: 'T',
+        settings: { a: 'b' },
+        error: { code: '23505', message: 'duplicate key' },
+      },
+    },
     autocommit: false,
     holds: false,
     state: null,

@@ -64,6 +64,7 @@ function distant(connection: NatsConnection, roundTripMs: number) {
     request,
     publish: (...args) => connection.publish(...args),
     subscribe: (...args) => connection.subscribe(...args),
+    requestMany: (...args) => connection.requestMany(...args),
     flush: (timeoutMs) => connection.flush(timeoutMs),
     whenConnected: (timeoutMs) => connection.whenConnected(timeoutMs),
     close: () => connection.close(),

@@ -77,12 +77,27 @@ export function sqlPane(): View {
     event.preventDefault();
     void start();
   });
+  const elsewhere = h('p', { class: 'note', hidden: true });
   return {
-    element: panel('SQL', form, problem, status, result),
+    element: panel('SQL', elsewhere, form, problem, status, result),
     update(state) {
       page = state;
+      const words = elsewhereWords(state);
+      attribute(elsewhere, 'hidden', words === null);
+      attribute(form, 'hidden', words !== null);
+      text(elsewhere, words ?? '');
     },
   };
+}
+
+/** What is said in place of the form where PostgreSQL keeps the databases; null where a browser can ask. */
+function elsewhereWords({ event }: PageState): string | null {
+  const regions = event?.status.regions ?? [];
+  const own = regions.find(({ name }) => name === event?.region)?.postgres;
+  const address = own ?? regions.find(({ postgres }) => typeof postgres === 'string')?.postgres;
+  return typeof address === 'string'
+    ? `The databases of this deployment are kept by PostgreSQL, whose protocol a browser does not speak: psql postgres://USER@${address}/main, or any PostgreSQL client.`
+    : null;
 }
 
 function summary({ rows, columns, hasMore, affected, tookMs }: SqlOutcome): string {

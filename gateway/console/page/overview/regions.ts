@@ -34,7 +34,9 @@ const nodeTone = (node: Node, isHeard: boolean): Tone =>
 class RegionCard {
   readonly element: HTMLElement;
   readonly #role = chip();
-  readonly #facts: Readonly<Record<'lag' | 'vdl' | 'heard', HTMLElement>>;
+  readonly #facts: Readonly<Record<'lag' | 'vdl' | 'heard' | 'postgres', HTMLElement>>;
+  /** Where PostgreSQL clients connect; hidden where SQLite keeps the databases. */
+  readonly #postgres: HTMLElement;
   readonly #quorum = chip();
   readonly #trouble = h('p', { class: 'trouble', hidden: true });
   readonly #zones: Keyed<Zone, HTMLElement>;
@@ -42,7 +44,8 @@ class RegionCard {
 
   constructor(name: string) {
     const city = placeOf(name)?.city ?? '';
-    const facts = { lag: h('dd'), vdl: h('dd'), heard: h('dd') };
+    const facts = { lag: h('dd'), vdl: h('dd'), heard: h('dd'), postgres: h('dd') };
+    this.#postgres = h('div', { hidden: true }, h('dt', {}, 'PostgreSQL'), facts.postgres);
     this.#facts = facts;
     const zones = h('div', { class: 'zones' });
     this.#zones = new Keyed(
@@ -61,6 +64,7 @@ class RegionCard {
         h('div', {}, h('dt', {}, 'Behind'), facts.lag),
         h('div', {}, h('dt', { title: 'Volume durable LSN' }, 'Durable to'), facts.vdl),
         h('div', {}, h('dt', {}, 'Last word'), facts.heard),
+        this.#postgres,
       ),
       zones,
       h('p', { class: 'quorum' }, this.#quorum),
@@ -80,6 +84,8 @@ class RegionCard {
       this.#facts.heard,
       heardMs === null ? 'never' : heardMs < 1_500 ? 'now' : `${duration(heardMs)} ago`,
     );
+    attribute(this.#postgres, 'hidden', typeof region.postgres !== 'string');
+    text(this.#facts.postgres, region.postgres ?? '');
     this.#zones.show(zonesOf(region.name, region.nodes), ({ name }) => name);
     const quorum = quorumOf(region);
     showChip(this.#quorum, healthTone[quorum.health], quorum.words);

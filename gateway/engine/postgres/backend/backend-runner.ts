@@ -4,6 +4,7 @@
  */
 import { queryMessage, syncMessage } from '../../../postgres/protocol/core/client-messages.ts';
 import { readyForQuery } from '../../../postgres/protocol/core/server-messages.ts';
+import type { SqlError } from '../../../sql/sql.ts';
 import type { WireOperation, WireResult, WireSettings, WireStatus } from '../../../sql/wire-operation.ts';
 import type { Backend, BackendAnswer } from './backend.ts';
 import {
@@ -15,6 +16,7 @@ import {
   touchesSettings,
 } from './core/session-settings.ts';
 import { StatementCache } from './core/statement-cache.ts';
+import { mayChangeTimeout } from './core/statement-timeout.ts';
 import { messagesOf, rowOf } from './core/wire-messages.ts';
 
 /** What is to be remembered of a session as long as it keeps the backend. */
@@ -24,14 +26,20 @@ export interface RunnerSession {
   touched: boolean;
   /** Settings of an application's own that were named. */
   readonly ownNames: Set<string>;
+  /** The `statement_timeout` that its open transaction has set; null while it has set none. */
+  timeout: string | null;
 }
 
-export const newRunnerSession = (): RunnerSession => ({ status: 'I', touched: false, ownNames: new Set() });
+export const newRunnerSession = (): RunnerSession => ({
+  status: 'I',
+  touched: false,
+  ownNames: new Set(),
+  timeout: null,
+});
 
 /** What an operation did. */
 export interface RunResult extends WireResult {
-  /** SQLSTATEs of its errors. */
-  readonly errors: readonly string[];
+  readonly errors: readonly SqlError[];
   /** It may have committed something. */
   readonly mayHaveCommitted: boolean;
 }
@@ -70,14 +78,23 @@ export class BackendRunner {
     if (answer.tags.some((tag) => forgetting.test(tag))) this.statements.clear();
     session.touched ||= touchesSettings(operation.statements, answer.tags);
     session.status = statusAfter(operation.messages, answer.status);
+    this.noteTimeout(session, operation, answer);
     const inside = before !== 'I' && session.status !== 'I' && !answer.tags.includes('COMMIT');
     return {
       messages,
       status: session.status,
       settings: session.status === 'I' ? this.settle(session, operation.settings) : null,
+      error: answer.errors[0] ?? null,
       errors: answer.errors,
       mayHaveCommitted: !inside,
     };
+  }
+
+  /** Settings are read back when a transaction ends; this one counts at once. SHOW takes no snapshot. */
+  private noteTimeout(session: RunnerSession, { statements }: WireOperation, { tags }: BackendAnswer): void {
+    if (session.status === 'I') session.timeout = null;
+    else if (session.status === 'T' && mayChangeTimeout(statements, tags))
+      session.timeout = rowsOf(this.backend.run(queryMessage('SHOW statement_timeout')))?.[0]?.[0] ?? null;
   }
 
   /** Ends whatever a session has open. */
@@ -85,6 +102,7 @@ export class BackendRunner {
     if (session.status === 'B') this.backend.run(syncMessage);
     this.backend.run(queryMessage('ROLLBACK'));
     session.status = 'I';
+    session.timeout = null;
     if (session.touched) this.applied = null;
     session.touched = false;
   }
@@ -118,6 +136,7 @@ export class BackendRunner {
       messages: Buffer.concat(status === 'I' ? [...error, readyForQuery('I')] : error),
       status,
       settings: null,
+      error: answer.errors[0] ?? null,
       errors: answer.errors,
       mayHaveCommitted: false,
     };

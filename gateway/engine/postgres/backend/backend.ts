@@ -247,12 +247,13 @@ export class Backend {
     const end = Buffer.concat(this.output.slice(-2)).subarray(-readyForQuery('I').length);
     this.output = [];
     const { status, ends } = end[0] === 'Z'.charCodeAt(0) ? answerFacts(end) : { status: null, ends: null };
-    const error = errorResponse('ERROR', {
+    const error = {
       code: tooLong,
       message: 'The answer was longer than one answer may be, and the statement was stopped.',
-    });
-    const messages = status === null ? error : Buffer.concat([error, readyForQuery(status)]);
-    return { messages, status, errors: [tooLong], tags: [], ends };
+    };
+    const told = errorResponse('ERROR', error);
+    const messages = status === null ? told : Buffer.concat([told, readyForQuery(status)]);
+    return { messages, status, errors: [error], tags: [], ends };
   }
 
   /** Asks PostgreSQL to stop the statement that runs: from within a file operation, or while it answers. */

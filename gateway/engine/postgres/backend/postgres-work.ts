@@ -78,7 +78,7 @@ export class PostgresWork implements DeskWork {
   }
 
   reset(): void {
-    this.served.reset();
+    this.served.reset('opened');
     const { waiting, kept } = this.turns.reset();
     for (const session of this.sessions.values()) {
       if (session.id !== kept) continue;
@@ -215,19 +215,19 @@ export class PostgresWork implements DeskWork {
     result: RunResult,
   ): Ending {
     if (this.served.hasStrayed) {
-      this.served.reset();
+      this.served.reset('fault');
       return this.broken(session, operation, before, readOnly);
     }
-    const isRefused = this.isReader && result.errors.includes(readOnlyState);
+    const isRefused = this.isReader && result.errors.some(({ code }) => code === readOnlyState);
     if (isRefused && before === 'I' && !operation.statements.some(beginsReadOnly)) {
       this.served.rollBack(session);
       return failed(readOnly);
     }
-    const { messages, status, settings } = result;
+    const { messages, status, settings, error } = result;
     const made = this.served.publish([result.mayHaveCommitted ? { session: session.id, trace } : nobody]);
     if ('code' in made) return this.broken(session, operation, before, made);
     return {
-      outcome: { ok: true, value: { messages, status, settings } },
+      outcome: { ok: true, value: { messages, status, settings, error } },
       commits: made.filter((commit) => commit.session === session.id),
       seen: this.served.readPoint,
     };
@@ -265,7 +265,7 @@ export class PostgresWork implements DeskWork {
     try {
       this.served.rollBack(session);
       const made = this.served.publish([nobody]);
-      if ('code' in made) this.served.reset();
+      if ('code' in made) this.served.reset('fault');
     } catch (error) {
       this.served.fail(error);
     }
@@ -279,6 +279,7 @@ export class PostgresWork implements DeskWork {
       'TRANSACTION_TIMEOUT',
       `The transaction had no statement for idleTransactionMs = ${idleTransactionMs} while others waited, and was rolled back`,
     );
+    this.desk.tell({ kind: 'idleEnded' });
     this.rollBack(session);
     this.turns.ended(id, false, performance.now());
   }
@@ -345,6 +346,7 @@ const failed = (error: SqlError): Ending => ({ outcome: { ok: false, error }, co
 function forget(session: Session): void {
   session.status = 'I';
   session.touched = false;
+  session.timeout = null;
 }
 
 const beginsReadOnly = (sql: string): boolean => /^BEGIN READONLY\b/.test(sql);

@@ -4,10 +4,11 @@
  */
 import { Worker } from 'node:worker_threads';
 import { type Lsn, zeroLsn } from '../../../../storage/core.ts';
+import { errorResponse } from '../../../postgres/protocol/core/server-messages.ts';
 import { sqlError } from '../../../sql/errors.ts';
 import type { SqlError } from '../../../sql/sql.ts';
 import type { WireOperation } from '../../../sql/wire-operation.ts';
-import type { SessionCommit } from '../../core/engine-protocol.ts';
+import type { EngineStartReason, SessionCommit } from '../../core/engine-protocol.ts';
 import type { Committer } from '../../thread/engine-commits.ts';
 import type { EngineDesk } from '../../thread/engine-desk.ts';
 import { baseImage, writeBaseImage } from '../base-image.ts';
@@ -15,11 +16,15 @@ import type { BaseImage } from '../core/base-archive.ts';
 import { VolumeFault } from '../core/file-error.ts';
 import { Backend, BackendBroken } from './backend.ts';
 import { BackendRunner, type RunnerSession, type RunResult } from './backend-runner.ts';
+import { timeoutMs } from './core/statement-timeout.ts';
 import { Upkeep, type UpkeepStep } from './core/upkeep.ts';
+import { withError } from './core/wire-messages.ts';
 import { nobody, ServedPages } from './served-pages.ts';
 
 /** So often the thread shows that it lives while PGlite is loaded or a base image is made. */
 const beatMs = 200;
+/** SQLSTATE of a statement that was stopped: query_canceled. */
+const cancelled = '57014';
 /** File operations between two looks at the clock. */
 const workPerLook = 16;
 
@@ -32,6 +37,10 @@ export class ServedBackend {
   private loaded: { readonly backend: Backend; readonly runner: BackendRunner } | null = null;
   private loading = false;
   private image: BaseImage | null = null;
+  /** Why the next start is one. */
+  private startsFor: EngineStartReason = 'opened';
+  /** Why what runs was asked to stop; null while it was not. */
+  private stopped: 'asked' | 'timeout' | null = null;
   /** When the pages that are shown were the newest. */
   private shownSinceMs = 0;
   /** Of a reader: the number that the first transaction that writes would have. */
@@ -96,8 +105,9 @@ export class ServedBackend {
     });
   }
 
-  /** The engine was opened anew: nothing that was shown or changed counts. */
-  reset(): void {
+  /** Nothing that was shown or changed counts any more. @param why the engine was opened anew, or something went wrong */
+  reset(why: EngineStartReason): void {
+    this.startsFor = why;
     this.loaded?.backend.stop();
   }
 
@@ -108,15 +118,25 @@ export class ServedBackend {
   ensure({ atLeast = zeroLsn, mayMove = false }: WireOperation, isFree: boolean): SqlError | null {
     const { backend } = this.use();
     if (backend.isRunning && isFree) {
-      if (this.isDue) backend.stop();
+      if (this.isDue) this.reset('refresh');
       else if (this.pages.isBehind && atLeast > this.readPoint) {
         // Clients that write and read in turn would have it begin anew with every read.
         if (mayMove) return readOnly;
-        backend.stop();
+        this.reset('refresh');
       }
     }
     if (backend.isRunning) return null;
-    return this.start();
+    const sinceMs = performance.now();
+    try {
+      const elsewhere = this.start();
+      const tookMs = performance.now() - sinceMs;
+      if (elsewhere === null) this.desk.tell({ kind: 'started', why: this.startsFor, tookMs });
+      return elsewhere;
+    } catch (error) {
+      const reason = error instanceof VolumeFault ? error.error.message : String(error);
+      this.desk.tell({ kind: 'notStarted', reason });
+      throw error;
+    }
   }
 
   /** Whether a reader begins anew whatever is asked of it. */
@@ -152,12 +172,25 @@ export class ServedBackend {
 
   /** @throws what `fail` takes: nothing of the operation counts */
   run(session: RunnerSession, operation: WireOperation): RunResult {
-    this.begin(operation);
+    this.begin(session, operation);
     try {
-      return this.use().runner.run(session, operation);
+      const result = this.use().runner.run(session, operation);
+      const { stopped } = this;
+      if (stopped === null || result.error?.code !== cancelled) return result;
+      this.desk.tell({ kind: 'stopped', why: stopped });
+      return stopped === 'timeout' ? this.toldOfTimeout(result) : result;
     } finally {
       this.deadlineMs = null;
     }
+  }
+
+  /** PostgreSQL knows of the request only, not why it was made. */
+  private toldOfTimeout(result: RunResult): RunResult {
+    const { statementMs } = this.desk.limits;
+    const message = 'canceling statement due to statement timeout';
+    const hint = `A statement may run for statement_timeout, and for the gateway's limit statementMs = ${statementMs} at most.`;
+    const told = errorResponse('ERROR', { code: cancelled, message, hint });
+    return { ...result, messages: withError(result.messages, told), error: { code: cancelled, message } };
   }
 
   /** G92: whether a reader has written, however it was brought to. */
@@ -176,14 +209,14 @@ export class ServedBackend {
     if (!this.isWriter) return [];
     const before = this.pages.readPoint;
     const made = this.pages.publish(committers);
-    if ('code' in made) this.loaded?.backend.stop();
+    if ('code' in made) this.reset('fault');
     else if (made.length > 0) this.upkeep.committed(this.pages.readPoint - before);
     return made;
   }
 
   /** Gives the backend up after an error. @returns what whoever ran on it is told. @throws what is a mistake of our own */
   fail(error: unknown): SqlError {
-    this.loaded?.backend.stop();
+    this.reset('fault');
     if (error instanceof VolumeFault) return error.error;
     if (!(error instanceof BackendBroken)) throw error;
     return sqlError(
@@ -213,11 +246,15 @@ export class ServedBackend {
 
   private carryOut(runner: BackendRunner, step: UpkeepStep): void {
     switch (step.kind) {
-      case 'checkpoint':
+      case 'checkpoint': {
+        const before = { ms: performance.now(), lsn: this.pages.readPoint };
         runner.own('CHECKPOINT');
         this.mustPublish();
         this.upkeep.checkpointed();
+        const bytes = this.pages.readPoint - before.lsn;
+        this.desk.tell({ kind: 'checkpoint', tookMs: performance.now() - before.ms, bytes });
         return;
+      }
       case 'look': {
         runner.own('SELECT pg_stat_force_next_flush()'); // What the last second has changed counts, too.
         const rows = runner.own(this.upkeep.lookSql) ?? [];
@@ -248,10 +285,11 @@ export class ServedBackend {
     return this.loaded;
   }
 
-  private begin({ settings }: WireOperation): void {
-    const own = Number(settings.statement_timeout ?? 0);
+  private begin({ timeout }: RunnerSession, { settings }: WireOperation): void {
+    const own = timeoutMs(timeout ?? settings.statement_timeout);
     const { statementMs } = this.desk.limits;
     this.work = 0;
+    this.stopped = null;
     this.deadlineMs = performance.now() + (own > 0 ? Math.min(own, statementMs) : statementMs);
   }
 
@@ -260,7 +298,9 @@ export class ServedBackend {
     this.desk.shared.beat();
     if (this.deadlineMs === null) return;
     const late = this.work++ % workPerLook === 0 && performance.now() >= this.deadlineMs;
-    if (late || this.desk.stopReason() !== null) this.loaded?.backend.interrupt();
+    if (!late && this.desk.stopReason() === null) return;
+    this.stopped ??= late ? 'timeout' : 'asked';
+    this.loaded?.backend.interrupt();
   }
 }
 

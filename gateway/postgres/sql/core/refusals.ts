@@ -16,8 +16,8 @@ export const refusals = {
     'Use a WITH query, or a table of your own name that you drop afterwards.',
   ),
   prepare: refusal(
-    'PREPARE and EXECUTE in SQL are not supported',
-    'Prepare statements through the protocol, as drivers do (Parse, Bind, Execute; psql: \\parse and \\bind_named).',
+    'PREPARE and EXECUTE in SQL have to be the only statement of a simple query',
+    'Send it alone, or prepare the statement through the protocol, as drivers do (Parse, Bind, Execute).',
   ),
   holdCursor: refusal(
     'cursors WITH HOLD are not supported',

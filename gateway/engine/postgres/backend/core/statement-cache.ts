@@ -3,7 +3,7 @@
  * has gone is parsed again, silently, with the operation that uses it: nobody can lose a statement to another.
  */
 import { concatBytes } from '../../../../../storage/redo.ts';
-import { closeStatement } from '../../../../postgres/protocol/core/client-messages.ts';
+import { closeStatement, syncMessage } from '../../../../postgres/protocol/core/client-messages.ts';
 import type { WirePrepared } from '../../../../sql/wire-operation.ts';
 import { messagesOf, stringOf } from './wire-messages.ts';
 
@@ -70,6 +70,12 @@ export class StatementCache {
       before.push(parse);
       expected.push({ reply: '1', hidden: true, parsed: name, closed: null });
     }
+    // An error in them must not have the query skipped, as what follows in a batch is.
+    const isQuery = messages[0] === queryType && expected.length > 0;
+    if (isQuery) {
+      before.push(syncMessage);
+      expected.push({ reply: 'Z', hidden: true, parsed: null, closed: null });
+    }
     let named = false;
     for (const { type, body, whole } of messagesOf(messages)) {
       if (type === 'P') {
@@ -103,8 +109,13 @@ export class StatementCache {
   private settle(expected: readonly Expected[], answer: Uint8Array): Uint8Array {
     const shown: Uint8Array[] = [];
     let at = 0;
+    let failed = false;
     for (const { type, whole } of messagesOf(answer)) {
       if (type === 'E') {
+        // A query whose statement could not be parsed fails for that once more.
+        if (failed) continue;
+        failed =
+          expected[at]?.hidden === true && expected.some(({ reply, hidden }) => reply === 'Z' && hidden);
         // What follows an error in its batch is not answered, up to the Sync.
         while (at < expected.length && expected[at]?.reply !== 'Z') at++;
       }
@@ -126,3 +137,4 @@ export class StatementCache {
 }
 
 const statementKind = 'S'.charCodeAt(0);
+const queryType = 'Q'.charCodeAt(0);

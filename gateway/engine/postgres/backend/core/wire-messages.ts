@@ -3,6 +3,8 @@
  * a length of four bytes that counts itself, and a body. Those that the engine makes are `postgres/protocol/core/`'s. Pure.
  */
 import assert from 'node:assert/strict';
+import { concatBytes } from '../../../../../storage/redo.ts';
+import type { SqlError } from '../../../../sql/sql.ts';
 
 const text = new TextDecoder();
 const headBytes = 5;
@@ -34,6 +36,17 @@ export function fieldsOf(body: Uint8Array): ReadonlyMap<string, string> {
   return new Map(fields.filter((field) => field !== '').map((field) => [field.slice(0, 1), field.slice(1)]));
 }
 
+/** An answer with another ErrorResponse in the place of its first one. */
+export function withError(answer: Uint8Array, error: Uint8Array): Uint8Array {
+  let isNext = true;
+  const parts = [...messagesOf(answer)].map(({ type, whole }) => {
+    if (type !== 'E' || !isNext) return whole;
+    isNext = false;
+    return error;
+  });
+  return concatBytes(parts);
+}
+
 /** Up to the first zero. */
 export function stringOf(body: Uint8Array, at = 0): string {
   const end = body.indexOf(0, at);
@@ -58,8 +71,8 @@ export function rowOf(body: Uint8Array): readonly (string | null)[] {
 export interface AnswerFacts {
   /** Status byte of its last ReadyForQuery; null when there is none. */
   readonly status: 'I' | 'T' | 'E' | null;
-  /** SQLSTATEs of its errors. */
-  readonly errors: readonly string[];
+  /** Its errors: SQLSTATE and text. */
+  readonly errors: readonly SqlError[];
   /** What each statement is said to have done, as `UPDATE 1` or `SET`. */
   readonly tags: readonly string[];
   /** The backend is at its end: the text of its FATAL or PANIC. */
@@ -69,7 +82,7 @@ export interface AnswerFacts {
 /** Reads an answer once, past its rows. */
 export function answerFacts(answer: Uint8Array): AnswerFacts {
   const view = new DataView(answer.buffer, answer.byteOffset, answer.byteLength);
-  const errors: string[] = [];
+  const errors: SqlError[] = [];
   const tags: string[] = [];
   let status: AnswerFacts['status'] = null;
   let ends: string | null = null;
@@ -86,7 +99,7 @@ export function answerFacts(answer: Uint8Array): AnswerFacts {
         break;
       case typeOf.error: {
         const fields = fieldsOf(answer.subarray(at + headBytes, end));
-        errors.push(fields.get('C') ?? '');
+        errors.push({ code: fields.get('C') ?? '', message: fields.get('M') ?? '' });
         const severity = fields.get('V') ?? '';
         if (severity === 'FATAL' || severity === 'PANIC') ends ??= `${severity}: ${fields.get('M') ?? ''}`;
       }

@@ -35,6 +35,18 @@ describe('prepared statements', () => {
     expect(shown(second.settle(all(two, done, ready)))).toBe('2 C[SELECT 1] Z[I]');
   });
 
+  test('of a query are parsed before it in a batch of their own, and one error is enough', () => {
+    const cache = new StatementCache(10);
+    const used = cache.plan(queryMessage('EXECUTE a'), [prepared('a')]);
+    expect(types(used.messages)).toBe('PSQ');
+    expect(shown(used.settle(all(one, ready, done, ready)))).toBe('C[SELECT 1] Z[I]');
+    const failed = cache.plan(queryMessage('EXECUTE b'), [prepared('b')]);
+    const error = (code: string) => errorResponse('ERROR', { code, message: '' });
+    expect(shown(failed.settle(all(error('42P01'), ready, error('26000'), ready)))).toBe('E[42P01] Z[I]');
+    expect(cache.has('b')).toBe(false);
+    expect(types(cache.plan(queryMessage('EXECUTE a'), [prepared('a')]).messages)).toBe('Q');
+  });
+
   test('that are fresh are parsed anew, and the client sees nothing of it', () => {
     const cache = new StatementCache(10);
     const used = all(bind('a'), execute(), syncMessage);
