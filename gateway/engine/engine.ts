@@ -167,6 +167,11 @@ export class Engine {
     return new Promise((resolve, reject) => this.opens.push({ generation, mode, resolve, reject }));
   }
 
+  /** `open` follows before long: the worker prepares itself. */
+  warm(): void {
+    this.send({ kind: 'warm' });
+  }
+
   /**
    * Gives a reader redo and the durable LSN: whole mini-transactions at or below `vdl` become visible, the rest is kept.
    * @param frames frames back to back, as received; duplicates and disorder are tolerated. Frames of a new epoch must come

@@ -70,6 +70,8 @@ export type ToWorker =
       readonly operation: SqlOperation;
     }
   | { readonly kind: 'closeSession'; readonly session: number }
+  /** A reign is about to begin: what takes a while and needs no page may be done. */
+  | { readonly kind: 'warm' }
   | { readonly kind: 'redo'; readonly frames: Uint8Array; readonly vdl: Lsn }
   | { readonly kind: 'durable'; readonly lsn: Lsn }
   /** Has the writer's cache a page as it was at a read point? */

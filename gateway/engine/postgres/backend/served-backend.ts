@@ -101,6 +101,11 @@ export class ServedBackend {
     this.loaded?.backend.stop();
   }
 
+  /** Starts the backend before anybody asks, unless the volume is empty: a database is made for who wants one. @throws what `fail` takes */
+  startAhead(): void {
+    if (!this.use().backend.isRunning && !this.isEmptyVolume()) this.start();
+  }
+
   /**
    * Sees to it that the backend runs and shows what an operation needs. @param isFree no session has anything open.
    * @returns why the operation must run elsewhere, or null. @throws what `fail` takes
@@ -137,6 +142,7 @@ export class ServedBackend {
       this.image = null;
       this.mustPublish();
     }
+    this.pages.readAhead();
     backend.start(this.pages.openFiles(), this.isWriter ? {} : { default_transaction_read_only: 'on' });
     runner.restarted();
     this.upkeep.started();

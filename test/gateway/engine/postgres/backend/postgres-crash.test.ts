@@ -49,7 +49,9 @@ describe('a PostgreSQL engine whose thread is ended at any moment under load', (
         }
       };
       const clients = [load(), load(), load()];
-      await pause(150 + 97 * round);
+      const before = acknowledged.size;
+      await expect.poll(() => acknowledged.size, { timeout: 30_000, interval: 5 }).toBeGreaterThan(before + 8);
+      await pause(37 * round);
       await engine.close();
       running = false;
       await Promise.all(clients);
