@@ -4,6 +4,7 @@ import type { AnyOperationValue, SqlOperation } from '../../sql/operation.ts';
 import type { SqlOutcome } from '../../sql/sql.ts';
 import type { StreamState } from '../../sql/stream-state.ts';
 import type { EngineLimits } from './engine-limits.ts';
+import type { InterruptFlags } from './interrupt-cell.ts';
 import type { WasmCode } from './wasm.ts';
 
 /** Whose pages the engine serves: a reader follows redo, a writer makes it. */
@@ -121,9 +122,18 @@ export interface FromWorker {
 }
 
 export interface PageRequest {
+  readonly kind: 'read';
   readonly id: number;
   readonly pages: readonly PageNo[];
   readonly readPoint: Lsn;
+}
+
+/** What runs in the worker can be stopped from another thread from now on. */
+export interface Interruptible {
+  readonly kind: 'interruptible';
+  readonly flags: InterruptFlags;
+  /** Of an `InterruptCell`. */
+  readonly cell: SharedArrayBuffer;
 }
 
 export type PageReply =

@@ -12,6 +12,7 @@ import type {
   EngineMode,
   EngineWorkerData,
   FromWorker,
+  Interruptible,
   Peeked,
   ToWorker,
   WorkerAnswer,
@@ -142,6 +143,15 @@ export class EngineDesk {
     this.running = id;
     this.shared.setRunning(id);
     this.shared.beat();
+  }
+
+  get runningOperation(): number {
+    return this.running;
+  }
+
+  /** What runs can be stopped from other threads from now on. */
+  tellInterruptible(how: Omit<Interruptible, 'kind'>): void {
+    this.reader.tell({ kind: 'interruptible', ...how });
   }
 
   answer(answer: WorkerAnswer): void {

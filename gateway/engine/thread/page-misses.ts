@@ -7,7 +7,7 @@ import { type Lsn, type PageNo, pageNo, zeroLsn } from '../../../storage/redo.ts
 import { adviseError } from '../../sql/errors.ts';
 import type { SqlError } from '../../sql/sql.ts';
 import type { EngineLimits } from '../core/engine-limits.ts';
-import type { PageReply, PageRequest } from '../core/engine-protocol.ts';
+import type { Interruptible, PageReply, PageRequest } from '../core/engine-protocol.ts';
 import type { EngineShared } from '../core/engine-shared.ts';
 import { databasePages, type PageStore } from '../core/page-store.ts';
 
@@ -52,7 +52,7 @@ export class PageReader {
       return null;
     }
     const pages = this.choosePages(store, page, readPoint, together);
-    const reply = this.ask({ id: ++this.requests, pages, readPoint: at });
+    const reply = this.ask({ kind: 'read', id: ++this.requests, pages, readPoint: at });
     if (reply.kind === 'error') return reply.error;
     // The page itself last, so that in a small cache it does not give way to its neighbours.
     for (const [index, wanted] of [...pages.entries()].reverse()) {
@@ -67,7 +67,7 @@ export class PageReader {
     if (at === zeroLsn) return true;
     for (let from = 0; from < pages.length; from += messagePages) {
       const asked = pages.slice(from, from + messagePages);
-      const reply = this.ask({ id: ++this.requests, pages: asked, readPoint: at });
+      const reply = this.ask({ kind: 'read', id: ++this.requests, pages: asked, readPoint: at });
       if (reply.kind === 'error') return false;
       for (const [index, page] of asked.entries()) store.insert(page, readPoint, reply.pages[index] ?? null);
     }
@@ -87,6 +87,11 @@ export class PageReader {
     }
     this.lastPage = pages.at(-1) ?? page;
     return pages;
+  }
+
+  /** Tells how what runs here is stopped. */
+  tell(interruptible: Interruptible): void {
+    this.port.postMessage(interruptible);
   }
 
   private ask(

@@ -8,6 +8,8 @@ import { sqlError } from '../../../sql/errors.ts';
 import type { SqlError } from '../../../sql/sql.ts';
 import type { WireOperation } from '../../../sql/wire-operation.ts';
 import type { SessionCommit } from '../../core/engine-protocol.ts';
+import { InterruptCell } from '../../core/interrupt-cell.ts';
+import { sharedClockMs } from '../../shared-clock.ts';
 import type { Committer } from '../../thread/engine-commits.ts';
 import type { EngineDesk } from '../../thread/engine-desk.ts';
 import { baseImage, writeBaseImage } from '../base-image.ts';
@@ -31,6 +33,7 @@ export class ServedBackend {
   private readonly upkeep: Upkeep;
   private loaded: { readonly backend: Backend; readonly runner: BackendRunner } | null = null;
   private loading = false;
+  private readonly cell = new InterruptCell();
   private image: BaseImage | null = null;
   /** When the pages that are shown were the newest. */
   private shownSinceMs = 0;
@@ -82,8 +85,10 @@ export class ServedBackend {
         const { limits } = this.desk;
         const backend = await Backend.load({
           working: () => this.look(),
+          stopped: () => this.cell.isStopped,
           answering: (bytes) => bytes <= limits.resultBytes,
         });
+        this.desk.tellInterruptible({ flags: backend.interruptFlags, cell: this.cell.buffer });
         this.loaded = { backend, runner: new BackendRunner(backend, limits.preparedStatements) };
       }
       if (!this.isReady) this.image = await baseImage({ make: makeBesides });
@@ -162,7 +167,7 @@ export class ServedBackend {
     try {
       return this.use().runner.run(session, operation);
     } finally {
-      this.deadlineMs = null;
+      this.end();
     }
   }
 
@@ -208,11 +213,11 @@ export class ServedBackend {
     const step = this.upkeep.next(performance.now(), isIdle);
     if (step === null) return false;
     this.desk.shared.beat();
-    this.deadlineMs = Number.POSITIVE_INFINITY;
+    this.allow(Number.POSITIVE_INFINITY);
     try {
       this.carryOut(runner, step);
     } finally {
-      this.deadlineMs = null;
+      this.end();
     }
     return true;
   }
@@ -257,11 +262,24 @@ export class ServedBackend {
   private begin({ settings }: WireOperation): void {
     const own = Number(settings.statement_timeout ?? 0);
     const { statementMs } = this.desk.limits;
-    this.work = 0;
-    this.deadlineMs = performance.now() + (own > 0 ? Math.min(own, statementMs) : statementMs);
+    this.allow(own > 0 ? Math.min(own, statementMs) : statementMs);
   }
 
-  /** A file is read or written, or an answer grows: the one chance to stop a statement. */
+  /** From here on what runs is stopped when nobody wants it any more, or when its time is up. */
+  private allow(ms: number): void {
+    this.work = 0;
+    this.deadlineMs = performance.now() + ms;
+    this.cell.arm(this.desk.runningOperation, sharedClockMs(), ms);
+    // Who asked before this could not stop it.
+    if (this.desk.stopReason() !== null) this.cell.stop(null, this.use().backend.interruptFlags);
+  }
+
+  private end(): void {
+    this.deadlineMs = null;
+    if (this.cell.disarm()) this.loaded?.backend.calm();
+  }
+
+  /** A file is read or written, or an answer grows. The main thread may be busy: this one looks at the time, too. */
   private look(): void {
     this.desk.shared.beat();
     if (this.deadlineMs === null) return;
