@@ -28,6 +28,7 @@ import type {
   EngineNews,
   EngineTrace,
   FromWorker,
+  Interruptible,
   PageReply,
   PageRequest,
   Peeked,
@@ -37,6 +38,7 @@ import type {
 import { EngineShared } from './core/engine-shared.ts';
 import { packToWorker, unpackFromWorker } from './core/engine-wire.ts';
 import type { HandedOver, Handover } from './engine-handover.ts';
+import { EngineInterrupt } from './engine-interrupt.ts';
 import { EngineSession } from './engine-stream.ts';
 import { type EngineThread, type EngineThreadOptions, startEngineThread } from './engine-thread.ts';
 
@@ -128,6 +130,8 @@ export class Engine {
   private durable: number = Number.POSITIVE_INFINITY;
   /** What the worker has heard of it. */
   private durableTold: number = Number.POSITIVE_INFINITY;
+  /** Null where what runs stops only by itself. */
+  private interrupt: EngineInterrupt | null = null;
   private state: 'running' | 'closed' | 'dead' = 'running';
 
   private constructor(options: EngineOptions, thread: EngineThread) {
@@ -144,7 +148,10 @@ export class Engine {
     });
     worker.on('error', (error) => this.die(error instanceof Error ? error : new Error(String(error))));
     worker.on('exit', (code) => this.die(new Error(`the engine's worker exited with code ${code}`)));
-    pages.on('message', (request: PageRequest) => void this.readPages(request));
+    pages.on('message', (message: PageRequest | Interruptible) => {
+      if (message.kind === 'read') void this.readPages(message);
+      else this.interrupt = new EngineInterrupt(message, () => this.shared.beat());
+    });
   }
 
   /**
@@ -164,10 +171,16 @@ export class Engine {
     if (this.state !== 'running') return Promise.reject(new Error('the engine is closed'));
     const generation = ++this.generation;
     this.shared.setGeneration(generation);
+    this.interrupt?.stop(null);
     const { pageCacheBytes } = this.options;
     const bounds = { pageCacheBytes, pageReadMs: this.options.pageReadMs ?? pageReadMs };
     this.send({ kind: 'open', mode, generation, bounds });
     return new Promise((resolve, reject) => this.opens.push({ generation, mode, resolve, reject }));
+  }
+
+  /** `open` follows before long: the worker prepares itself. */
+  warm(): void {
+    this.send({ kind: 'warm' });
   }
 
   /**
@@ -225,6 +238,7 @@ export class Engine {
   /** Stops the worker. @param error what operations that have begun are told. */
   async close(error: SqlError = workerGone): Promise<void> {
     if (this.state === 'running') this.state = 'closed';
+    this.interrupt?.end();
     this.failPending(error);
     await this.worker.terminate();
     this.handover.end();
@@ -276,7 +290,9 @@ export class Engine {
 
   /** Stops an operation that runs, as soon as SQLite can be interrupted; it is answered with SQLITE_INTERRUPT. */
   cancel(id: number): void {
-    if (this.pending.get(id) !== undefined) this.shared.cancel(id);
+    if (this.pending.get(id) === undefined) return;
+    this.shared.cancel(id);
+    this.interrupt?.stop(id);
   }
 
   /** The operation the worker is carrying out now; 0 when none is. */
@@ -419,6 +435,7 @@ export class Engine {
   private die(error: Error): void {
     if (this.state !== 'running') return;
     this.state = 'dead';
+    this.interrupt?.end();
     this.handover.end();
     this.failPending(workerGone);
     this.pages.close();

@@ -50,7 +50,10 @@ export class WriterEngine {
 
   /** Starts the thread behind the caller's back: a reign is about to begin. What goes wrong is told when that opens it. */
   warm(): void {
-    if (this.engineNow === null) this.start().catch(() => undefined);
+    if (this.engineNow !== null) return;
+    this.start()
+      .then(() => this.engineNow?.warm())
+      .catch(() => undefined);
   }
 
   private async startThread(): Promise<void> {

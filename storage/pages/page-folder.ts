@@ -231,7 +231,7 @@ export class PageFolder {
         if (this.working.has(page) || this.fetched.has(page) || whole.has(page)) continue;
         const changed = this.changed(page);
         if (changed !== 'stored') this.fetched.set(page, changed === 'gone' ? null : changed);
-        else if (!missing.has(page)) (cursor.isImage ? whole : missing).add(page);
+        else if (!missing.has(page)) (cursor.isWhole ? whole : missing).add(page);
       }
       frames.push({ header, payload });
       until = header.end;
@@ -283,7 +283,7 @@ export class PageFolder {
       if (cursor.isCommit) this.lastCpl = lsn(end);
       if (pagesLeft !== null) this.shrink(pagesLeft);
       if (page === null) continue;
-      const image = this.imageOf(page, cursor.isImage);
+      const image = this.imageOf(page, cursor.isWhole);
       if (image === null) return `the image of page ${page} was not fetched for a record at ${end}`;
       if (!cursor.applyTo(image)) return `a record of page ${page} at ${end} does not fit a page`;
       this.counters.changesFolded += 1;

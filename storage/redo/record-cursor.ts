@@ -5,7 +5,7 @@
 import { isPageNo, type Lsn, lsn, type PageNo } from './ids.ts';
 import { redoLimits } from './limits.ts';
 
-export const recordType = { pageDelta: 1, pageImage: 2, commit: 3, shrink: 4 } as const;
+export const recordType = { pageDelta: 1, pageImage: 2, commit: 3, shrink: 4, pageAnew: 5 } as const;
 
 /** A commit's time, which its body begins with. */
 export const commitTimeBytes = 8;
@@ -34,7 +34,7 @@ export class RecordCursor {
     if (this.bad || end > this.payload.length) return this.fail();
     this.body = this.position;
     this.changed = 0;
-    if (this.type === recordType.pageDelta || this.type === recordType.pageImage) {
+    if (this.type === recordType.pageDelta || this.isWhole) {
       this.changed = this.varint();
       if (this.bad || this.position > end || !isPageNo(this.changed)) return this.fail();
       this.body = this.position;
@@ -68,8 +68,9 @@ export class RecordCursor {
     return time;
   }
 
-  get isImage(): boolean {
-    return this.type === recordType.pageImage;
+  /** Whether it says all of the page: what the page held before does not matter. */
+  get isWhole(): boolean {
+    return this.type === recordType.pageImage || this.type === recordType.pageAnew;
   }
 
   /** The page it changes; null for what changes no single page. */
@@ -89,11 +90,12 @@ export class RecordCursor {
   applyTo(image: Uint8Array): boolean {
     const { payload, body } = this;
     const end = this.position;
-    if (this.isImage) {
+    if (this.type === recordType.pageImage) {
       if (end - body !== redoLimits.pageBytes) return false;
       image.set(payload.subarray(body, end));
       return true;
     }
+    if (this.type === recordType.pageAnew) image.fill(0);
     this.position = body;
     while (this.position < end) {
       const offset = this.varint();

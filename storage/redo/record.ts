@@ -9,6 +9,7 @@
  * | 2 page image | pageNo varint, the whole page |
  * | 3 commit | commitTimeUs u64, then nothing, or traceId 16 B, spanId 8 B, traceFlags u8 |
  * | 4 shrink | pages varint: the pages beyond so many are gone |
+ * | 5 page anew | as 1: the page is zero but for the runs |
  *
  * A record of n encoded bytes advances the LSN by n; the LSN of a record is the position just past it.
  */
@@ -40,6 +41,13 @@ export interface PageImage {
   readonly bytes: Uint8Array;
 }
 
+/** A page that begins, or begins again, with little in it: zero but for its runs, whatever it held before. */
+export interface PageAnew {
+  readonly kind: 'pageAnew';
+  readonly page: PageNo;
+  readonly runs: readonly PageRun[];
+}
+
 /**
  * Ends a mini-transaction; its LSN is a consistency point (CPL). Transactions that committed as a group share their page
  * changes and end in one commit each, one after the other.
@@ -54,48 +62,66 @@ export interface Commit {
 
 /**
  * The database ends after so many pages from here on. What lay beyond is gone: a page that comes into being there again
- * begins with its image (S23). It belongs to the group of the first page that is gone, and comes before that group's changes.
+ * begins with all of it, as an image or anew (S23). It belongs to the group of the first page that is gone, and comes before that group's changes.
  */
 export interface Shrink {
   readonly kind: 'shrink';
   readonly pages: number;
 }
 
-export type PageChange = PageDelta | PageImage;
+export type PageChange = PageDelta | PageImage | PageAnew;
 export type RedoRecord = PageChange | Shrink | Commit;
 /** A record with the LSN just past it. */
 export type PositionedRecord = RedoRecord & { readonly lsn: Lsn };
 
+/** Runs nearer to each other than the cost of a run header are joined. */
+const joinGap = 4;
+/** A difference longer than this may be longer than all that is on the page. */
+const anewFromBytes = 256;
+const zeroPage = new Uint8Array(redoLimits.pageBytes);
+
 /**
- * What changed between two versions of a page, as a delta, or as an image where that is no longer.
- * Runs nearer to each other than the cost of a run header are joined.
- * @param previous null when the page did not exist, which always gives an image.
+ * What changed between two versions of a page: what differs, or all that is not zero, or the whole page, whichever is shortest.
+ * @param previous null when the page did not exist: then what is recorded says all of the page.
  * @returns null when nothing changed.
  */
 export function diffPage(page: PageNo, previous: Uint8Array | null, next: Uint8Array): PageChange | null {
-  if (previous === null || previous.length !== next.length) return { kind: 'pageImage', page, bytes: next };
+  const delta = previous === null || previous.length !== next.length ? null : runsBetween(previous, next);
+  if (delta?.runs.length === 0) return null;
+  if (delta !== null && delta.bytes <= anewFromBytes) return { kind: 'pageDelta', page, runs: delta.runs };
+  const anew = next.length === zeroPage.length ? runsBetween(zeroPage, next) : null;
+  const shortest = Math.min(delta?.bytes ?? next.length, anew?.bytes ?? next.length);
+  if (shortest >= next.length) return { kind: 'pageImage', page, bytes: next };
+  if (delta?.bytes === shortest) return { kind: 'pageDelta', page, runs: delta.runs };
+  return { kind: 'pageAnew', page, runs: anew?.runs ?? [] };
+}
+
+/** @returns the bytes of `next` that differ, and about how many bytes their record has. */
+function runsBetween(
+  previous: Uint8Array,
+  next: Uint8Array,
+): { readonly runs: readonly PageRun[]; readonly bytes: number } {
   const runs: PageRun[] = [];
-  const joinGap = 4;
   const old = compared(previous);
   const fresh = compared(next);
   let start = -1;
   let lastDifferent = -1;
-  let runBytes = 0;
+  let bytes = 0;
+  const end = (): void => {
+    runs.push({ offset: start, bytes: next.subarray(start, lastDifferent + 1) });
+    bytes += lastDifferent + 1 - start + joinGap;
+  };
   for (let at = firstDifference(old, fresh, 0); at < next.length; at = firstDifference(old, fresh, at + 1)) {
     if (start >= 0 && at - lastDifferent > joinGap) {
-      runs.push({ offset: start, bytes: next.subarray(start, lastDifferent + 1) });
-      runBytes += lastDifferent + 1 - start;
+      end();
       start = at;
     } else if (start < 0) {
       start = at;
     }
     lastDifferent = at;
   }
-  if (start < 0) return null;
-  runs.push({ offset: start, bytes: next.subarray(start, lastDifferent + 1) });
-  runBytes += lastDifferent + 1 - start;
-  if (runBytes + runs.length * joinGap >= next.length) return { kind: 'pageImage', page, bytes: next };
-  return { kind: 'pageDelta', page, runs };
+  if (start >= 0) end();
+  return { runs, bytes };
 }
 
 /** First index at or after `from` where the pages differ; their length when none. Equal stretches are passed over by words. */
@@ -138,7 +164,8 @@ export function recordBytes(record: RedoRecord): number {
 
 function bodyBytes(record: RedoRecord): number {
   switch (record.kind) {
-    case 'pageDelta': {
+    case 'pageDelta':
+    case 'pageAnew': {
       let bytes = varintBytes(record.page);
       for (const run of record.runs) {
         bytes += varintBytes(run.offset) + varintBytes(run.bytes.length) + run.bytes.length;
@@ -159,8 +186,9 @@ function bodyBytes(record: RedoRecord): number {
 /** Appends a record to `target`. @returns the offset just past it. */
 export function encodeRecord(record: RedoRecord, target: Uint8Array, offset: number): number {
   switch (record.kind) {
-    case 'pageDelta': {
-      target[offset] = recordType.pageDelta;
+    case 'pageDelta':
+    case 'pageAnew': {
+      target[offset] = recordType[record.kind];
       let at = writeVarint(target, offset + 1, bodyBytes(record));
       at = writeVarint(target, at, record.page);
       for (const run of record.runs) {
@@ -221,7 +249,9 @@ export function decodeRecords(payload: Uint8Array, base: Lsn): DecodedRecords {
 function decodeBody(type: number, body: Uint8Array): RedoRecord | string {
   switch (type) {
     case recordType.pageDelta:
-      return decodeDelta(body);
+      return decodeRuns('pageDelta', body);
+    case recordType.pageAnew:
+      return decodeRuns('pageAnew', body);
     case recordType.pageImage: {
       const reader = new ByteReader(body);
       const page = reader.varint();
@@ -249,10 +279,10 @@ function decodeBody(type: number, body: Uint8Array): RedoRecord | string {
   }
 }
 
-function decodeDelta(body: Uint8Array): PageDelta | string {
+function decodeRuns(kind: 'pageDelta' | 'pageAnew', body: Uint8Array): PageDelta | PageAnew | string {
   const reader = new ByteReader(body);
   const page = reader.varint();
-  if (reader.failed || !isPageNo(page)) return 'a page delta has no page number';
+  if (reader.failed || !isPageNo(page)) return 'a page change has no page number';
   const runs: PageRun[] = [];
   while (reader.remaining > 0) {
     const offset = reader.varint();
@@ -261,17 +291,18 @@ function decodeDelta(body: Uint8Array): PageDelta | string {
     if (offset + bytes.length > redoLimits.pageBytes) return 'a page run runs past the end of its page';
     runs.push({ offset, bytes });
   }
-  return { kind: 'pageDelta', page: pageNo(page), runs };
+  return { kind, page: pageNo(page), runs };
 }
 
 /**
  * Folds one change into a page image.
- * @param image the page before; zeros where the page did not exist. Written in place by a delta.
- * @returns the page after: `image` itself for a delta, a copy of the record's bytes for an image.
+ * @param image the page before; zeros where the page did not exist. Written in place by runs.
+ * @returns the page after: a copy of the record's bytes for an image, else `image` itself.
  */
 export function applyChange(image: Uint8Array, change: PageChange): Uint8Array {
   // Not slice(): of a Buffer, which is what a log or a socket hands out, that is a view of the same memory.
   if (change.kind === 'pageImage') return new Uint8Array(change.bytes);
+  if (change.kind === 'pageAnew') image.fill(0);
   for (const run of change.runs) image.set(run.bytes, run.offset);
   return image;
 }

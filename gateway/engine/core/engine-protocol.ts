@@ -4,6 +4,7 @@ import type { AnyOperationValue, SqlOperation } from '../../sql/operation.ts';
 import type { SqlOutcome } from '../../sql/sql.ts';
 import type { StreamState } from '../../sql/stream-state.ts';
 import type { EngineLimits } from './engine-limits.ts';
+import type { InterruptFlags } from './interrupt-cell.ts';
 import type { WasmCode } from './wasm.ts';
 
 /** Whose pages the engine serves: a reader follows redo, a writer makes it. */
@@ -70,6 +71,8 @@ export type ToWorker =
       readonly operation: SqlOperation;
     }
   | { readonly kind: 'closeSession'; readonly session: number }
+  /** A reign is about to begin: what takes a while and needs no page may be done. */
+  | { readonly kind: 'warm' }
   | { readonly kind: 'redo'; readonly frames: Uint8Array; readonly vdl: Lsn }
   | { readonly kind: 'durable'; readonly lsn: Lsn }
   /** Has the writer's cache a page as it was at a read point? */
@@ -136,9 +139,18 @@ export type EngineNews =
   | { readonly kind: 'idleEnded' };
 
 export interface PageRequest {
+  readonly kind: 'read';
   readonly id: number;
   readonly pages: readonly PageNo[];
   readonly readPoint: Lsn;
+}
+
+/** What runs in the worker can be stopped from another thread from now on. */
+export interface Interruptible {
+  readonly kind: 'interruptible';
+  readonly flags: InterruptFlags;
+  /** Of an `InterruptCell`. */
+  readonly cell: SharedArrayBuffer;
 }
 
 export type PageReply =

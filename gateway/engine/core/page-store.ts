@@ -83,6 +83,11 @@ export class PageStore {
     return this.bytes;
   }
 
+  /** Pages that are kept when they are durable and no snapshot needs them. */
+  get pagesMax(): number {
+    return Math.floor(this.cacheBytesMax / redoLimits.pageBytes);
+  }
+
   /** Starts a snapshot at the head. @returns its read point, to be given to `unpin` once. */
   pin(): Lsn {
     this.pins.add(this.headLsn);

@@ -13,6 +13,7 @@ import type {
   EngineNews,
   EngineWorkerData,
   FromWorker,
+  Interruptible,
   Peeked,
   ToWorker,
   WorkerAnswer,
@@ -44,6 +45,8 @@ export interface DeskWork {
   reset(): void;
   /** The engine was opened: the desk's mode and store are the new ones. */
   opened(): void;
+  /** It will be opened before long: what takes a while and needs no page can be done meanwhile. */
+  warm?(): void;
   /** Too much redo is not durable: writes wait. */
   setBlocked(blocked: boolean): void;
   /** Gives up what has waited too long. @returns milliseconds until this should be called again, or null. */
@@ -126,10 +129,15 @@ export class EngineDesk {
     return this.shared.isCancelled(this.running) ? this.options.cancelled : null;
   };
 
-  /** Reads a page that the store lacks. @returns it, null when the volume has none, or what went wrong. */
-  fetch(store: PageStore, page: PageNo, readPoint: Lsn): Uint8Array | null | SqlError {
+  /** Reads a page that the store lacks, see `PageReader`. @returns it, null when the volume has none, or what went wrong. */
+  fetch(store: PageStore, page: PageNo, readPoint: Lsn, together = 1): Uint8Array | null | SqlError {
     this.shared.missed();
-    return this.reader.fetch(store, page, readPoint);
+    return this.reader.fetch(store, page, readPoint, together);
+  }
+
+  /** Brings pages that the store lacks, as many at once as go into a message. @returns false when some could not be read. */
+  fetchAll(store: PageStore, pages: readonly PageNo[], readPoint: Lsn): boolean {
+    return this.reader.fetchAll(store, pages, readPoint);
   }
 
   /** Which operation runs from here on; 0 for none. */
@@ -137,6 +145,15 @@ export class EngineDesk {
     this.running = id;
     this.shared.setRunning(id);
     this.shared.beat();
+  }
+
+  get runningOperation(): number {
+    return this.running;
+  }
+
+  /** What runs can be stopped from other threads from now on. */
+  tellInterruptible(how: Omit<Interruptible, 'kind'>): void {
+    this.reader.tell({ kind: 'interruptible', ...how });
   }
 
   answer(answer: WorkerAnswer): void {
@@ -182,6 +199,9 @@ export class EngineDesk {
         return;
       case 'closeSession':
         work.closeSession(message.session);
+        return;
+      case 'warm':
+        work.warm?.();
         return;
       case 'durable':
         this.storeNow.setDurable(message.lsn);

@@ -7,12 +7,14 @@ import { type Lsn, type PageNo, pageNo, zeroLsn } from '../../../storage/redo.ts
 import { adviseError } from '../../sql/errors.ts';
 import type { SqlError } from '../../sql/sql.ts';
 import type { EngineLimits } from '../core/engine-limits.ts';
-import type { PageReply, PageRequest } from '../core/engine-protocol.ts';
+import type { Interruptible, PageReply, PageRequest } from '../core/engine-protocol.ts';
 import type { EngineShared } from '../core/engine-shared.ts';
 import { databasePages, type PageStore } from '../core/page-store.ts';
 
 /** Who waits for a page shows so often that it is alive. */
 const beatMs = 200;
+/** Pages of one message: so many are in memory twice. */
+const messagePages = 1_024;
 
 export class PageReader {
   private readonly port: MessagePort;
@@ -38,15 +40,19 @@ export class PageReader {
     this.stopReason = stopReason;
   }
 
-  /** Brings a page, and those after it when misses follow one another, into the store. @returns it (null when absent), or what went wrong. */
-  fetch(store: PageStore, page: PageNo, readPoint: Lsn): Uint8Array | null | SqlError {
+  /**
+   * Brings a page, and those after it when misses follow one another, into the store.
+   * @param together pages that are read as one, as a rule: so many are asked for at least.
+   * @returns it (null when absent), or what went wrong.
+   */
+  fetch(store: PageStore, page: PageNo, readPoint: Lsn, together = 1): Uint8Array | null | SqlError {
     const at = store.fetchPoint(readPoint);
     if (at === zeroLsn) {
       store.insert(page, readPoint, null); // An empty volume has no pages to ask for.
       return null;
     }
-    const pages = this.choosePages(store, page, readPoint);
-    const reply = this.ask({ id: ++this.requests, pages, readPoint: at });
+    const pages = this.choosePages(store, page, readPoint, together);
+    const reply = this.ask({ kind: 'read', id: ++this.requests, pages, readPoint: at });
     if (reply.kind === 'error') return reply.error;
     // The page itself last, so that in a small cache it does not give way to its neighbours.
     for (const [index, wanted] of [...pages.entries()].reverse()) {
@@ -55,10 +61,23 @@ export class PageReader {
     return reply.pages[0] ?? null;
   }
 
+  /** Brings pages that are going to be needed. @returns false when some could not be read, and no more were asked for. */
+  fetchAll(store: PageStore, pages: readonly PageNo[], readPoint: Lsn): boolean {
+    const at = store.fetchPoint(readPoint);
+    if (at === zeroLsn) return true;
+    for (let from = 0; from < pages.length; from += messagePages) {
+      const asked = pages.slice(from, from + messagePages);
+      const reply = this.ask({ kind: 'read', id: ++this.requests, pages: asked, readPoint: at });
+      if (reply.kind === 'error') return false;
+      for (const [index, page] of asked.entries()) store.insert(page, readPoint, reply.pages[index] ?? null);
+    }
+    return true;
+  }
+
   /** Doubles the number of pages asked for as long as misses run upwards. */
-  private choosePages(store: PageStore, page: PageNo, readPoint: Lsn): PageNo[] {
+  private choosePages(store: PageStore, page: PageNo, readPoint: Lsn, together: number): PageNo[] {
     const follows = page > this.lastPage && page <= this.lastPage + this.window + 1;
-    this.window = follows ? Math.min(this.window * 2, this.limits.readAheadPages) : 1;
+    this.window = follows ? Math.min(this.window * 2, this.limits.readAheadPages) : together;
     const page1 = store.readAt(pageNo(1), readPoint);
     const last = page1 === undefined ? page : databasePages(page1);
     const pages = [page];
@@ -68,6 +87,11 @@ export class PageReader {
     }
     this.lastPage = pages.at(-1) ?? page;
     return pages;
+  }
+
+  /** Tells how what runs here is stopped. */
+  tell(interruptible: Interruptible): void {
+    this.port.postMessage(interruptible);
   }
 
   private ask(

@@ -87,7 +87,7 @@ export class PageIndex {
       if (lsn <= this.floorLsn) continue;
       if (pagesLeft !== null) this.end({ epoch: frame.epoch, lsn, pages: pagesLeft });
       if (page === null) continue;
-      this.insert(page, lsn, 2 * offset + (cursor.isImage ? 1 : 0), frame);
+      this.insert(page, lsn, 2 * offset + (cursor.isWhole ? 1 : 0), frame);
     }
   }
 

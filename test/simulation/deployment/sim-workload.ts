@@ -55,7 +55,10 @@ export function drawWrite(
 export function changesOf(write: WrittenParts): readonly PageChange[] {
   return write.parts.map(({ page, offset, whole }, part): PageChange => {
     const label = Buffer.from(`${write.writeId}/${part};`);
-    if (!whole) return { kind: 'pageDelta', page: pageNo(page), runs: [{ offset, bytes: label }] };
+    const runs = [{ offset, bytes: label }];
+    if (!whole) return { kind: 'pageDelta', page: pageNo(page), runs };
+    // Two ways to say all of a page.
+    if ((offset / slotBytes) % 2 === 1) return { kind: 'pageAnew', page: pageNo(page), runs };
     const bytes = new Uint8Array(redoLimits.pageBytes);
     bytes.set(label, offset);
     return { kind: 'pageImage', page: pageNo(page), bytes };

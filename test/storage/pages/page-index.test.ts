@@ -112,7 +112,8 @@ function randomChange(dice: Dice, images = 0.1): PageChange {
   if (dice.chance(images))
     return { kind: 'pageImage', page, bytes: new Uint8Array(4096).fill(dice.below(256)) };
   const bytes = new Uint8Array(1 + dice.below(20)).fill(dice.below(256));
-  return { kind: 'pageDelta', page, runs: [{ offset: dice.below(60), bytes }] };
+  const kind = dice.chance(images) ? 'pageAnew' : 'pageDelta';
+  return { kind, page, runs: [{ offset: dice.below(60), bytes }] };
 }
 
 function shrunkTo(left: number): Shrink {

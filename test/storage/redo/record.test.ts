@@ -34,7 +34,7 @@ const twoRuns: PageChange = {
 
 const changes: fc.Arbitrary<PageChange> = fc.oneof(
   fc.record({
-    kind: fc.constant('pageDelta' as const),
+    kind: fc.constantFrom('pageDelta' as const, 'pageAnew' as const),
     page: fc.integer({ min: 1, max: 0xffff_fffe }).map(pageNo),
     runs: fc.array(
       fc.record({
@@ -75,6 +75,9 @@ describe('a record', () => {
     expect(hex(encoded(twoRuns))).toBe(hex(fromHex('01 09 05 01 02 aabb a01f 01 cc')));
     expect(hex(encoded(image))).toBe(`028220ac02${'ee'.repeat(4096)}`);
     expect(hex(encoded(commitAt(0x1_0000_0002)))).toBe(hex(fromHex('03 08 0200000001000000')));
+    expect(hex(encoded({ ...twoRuns, kind: 'pageAnew' }))).toBe(
+      hex(fromHex('05 09 05 01 02 aabb a01f 01 cc')),
+    );
     expect(hex(encoded({ kind: 'shrink', pages: 300 }))).toBe(hex(fromHex('04 02 ac02')));
     expect(hex(encoded({ kind: 'commit', commitTimeUs: 3, trace }))).toBe(
       `03210300000000000000${hex(trace)}`,
@@ -100,7 +103,7 @@ describe('a record', () => {
         const cursor = new RecordCursor(bytes);
         while (cursor.next())
           walked.push([
-            cursor.isCommit ? 'commit' : cursor.isImage ? 'pageImage' : 'pageDelta',
+            cursor.isCommit ? 'commit' : cursor.isWhole ? 'whole' : 'part',
             cursor.page,
             cursor.pagesLeft,
             cursor.end,
@@ -112,7 +115,8 @@ describe('a record', () => {
             end += recordBytes(record);
             const page = 'page' in record ? record.page : null;
             const left = record.kind === 'shrink' ? record.pages : null;
-            return [record.kind === 'shrink' ? 'pageDelta' : record.kind, page, left, end];
+            const isWhole = record.kind === 'pageImage' || record.kind === 'pageAnew';
+            return [record.kind === 'commit' ? 'commit' : isWhole ? 'whole' : 'part', page, left, end];
           }),
         );
       }),
@@ -135,10 +139,10 @@ describe('malformed records', () => {
     ['03ffffffff1f', 'a record runs past the end of its frame'],
     ['0400', 'a shrink record does not hold one number'],
     ['04020501', 'a shrink record does not hold one number'],
-    ['0500', 'unknown record type 5'],
-    ['0100', 'a page delta has no page number'],
-    ['010100', 'a page delta has no page number'],
-    ['0105ffffffff0f', 'a page delta has no page number'],
+    ['0600', 'unknown record type 6'],
+    ['0100', 'a page change has no page number'],
+    ['010100', 'a page change has no page number'],
+    ['0105ffffffff0f', 'a page change has no page number'],
     ['0103050103', 'a page run runs past the end of its record'],
     ['010505ff1f02aa', 'a page run runs past the end of its record'],
     ['010605ff1f02aabb', 'a page run runs past the end of its page'],
@@ -234,6 +238,26 @@ describe('the difference of two pages', () => {
     expect(diffPage(pageNo(1), page, page.slice())).toBeNull();
     expect(diffPage(pageNo(1), null, page)?.kind).toBe('pageImage');
     expect(diffPage(pageNo(1), new Uint8Array(512), page)?.kind).toBe('pageImage');
+  });
+
+  it('says what is not zero where that is shorter: of a page that begins, or begins again', () => {
+    const old = Uint8Array.from({ length: 4096 }, (_, at) => 1 + (at % 250));
+    const next = new Uint8Array(4096);
+    next.set(old.subarray(0, 900), 40);
+    for (const previous of [null, old]) {
+      const change = diffPage(pageNo(9), previous, next);
+      expect(change?.kind).toBe('pageAnew');
+      if (change === null) continue;
+      expect(recordBytes(change)).toBeLessThan(920);
+      expect(applyChange(old.slice(), change)).toEqual(next);
+      const cursor = new RecordCursor(encoded(change));
+      const image = old.slice();
+      expect(cursor.next() && cursor.applyTo(image)).toBe(true);
+      expect(image).toEqual(next);
+    }
+    const more = next.slice();
+    more.fill(7, 1000, 1600);
+    expect(diffPage(pageNo(9), next, more)?.kind).toBe('pageDelta');
   });
 
   it('joins runs whose gap costs less than a run header, and only those', () => {

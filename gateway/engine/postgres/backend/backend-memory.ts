@@ -5,7 +5,7 @@
 
 /** What is used of emscripten's module. */
 export interface ModuleMemory {
-  readonly wasmMemory: { readonly buffer: ArrayBuffer };
+  readonly wasmMemory: { readonly buffer: ArrayBufferLike };
   stackSave(): number;
   stackRestore(pointer: number): void;
 }

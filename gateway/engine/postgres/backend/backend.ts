@@ -7,10 +7,12 @@
  */
 import { PGlite } from '@electric-sql/pglite';
 import { errorResponse, readyForQuery } from '../../../postgres/protocol/core/server-messages.ts';
+import type { InterruptFlags } from '../../core/interrupt-cell.ts';
 import type { VolumeFiles } from '../core/volume-files.ts';
 import { type EmscriptenFs, type MountedFiles, mountFiles, unmountFiles } from '../mount-files.ts';
 import { BackendMemory, type ModuleMemory } from './backend-memory.ts';
 import { type AnswerFacts, answerFacts } from './core/wire-messages.ts';
+import { shareMemory } from './shared-webassembly.ts';
 
 /** Where PostgreSQL finds its data. */
 const dataDirectory = '/pglite/data';
@@ -88,8 +90,10 @@ export interface PostgresModule extends ModuleMemory {
   _ReadNextFullTransactionId(): bigint;
 }
 
-/** What is asked while PostgreSQL runs: the only moments at which it can be stopped. */
+/** What is asked while PostgreSQL runs, and acted on in this thread; see `interruptFlags` for others. */
 export interface BackendWatch {
+  /** Whether what runs now is to be stopped, whoever has asked for it. */
+  stopped(): boolean;
   /** A file is read or written, or an answer grows. */
   working(): void;
   /** An answer grows. @param bytes of the call so far. @returns false to stop the statement: what it says from then on is dropped. */
@@ -154,6 +158,7 @@ export class Backend {
 
   /** Loads PGlite: a quarter of a second of a core. Nothing runs until `start`. */
   static async load(watch: BackendWatch): Promise<Backend> {
+    shareMemory();
     const instance = await PGlite.create({ noInitDb: true });
     return new Backend(instance.Module as unknown as PostgresModule, watch);
   }
@@ -161,6 +166,15 @@ export class Backend {
   /** Whether it takes messages: it was started, and nothing went wrong since. */
   get isRunning(): boolean {
     return this.running;
+  }
+
+  /** What stops the statement that runs, from any thread. */
+  get interruptFlags(): InterruptFlags {
+    const { wasmMemory, _InterruptPending, _QueryCancelPending } = this.module;
+    const { buffer: memory } = wasmMemory;
+    if (!(memory instanceof SharedArrayBuffer)) throw new Error("PostgreSQL's memory is not shared");
+    // The one that is looked at first comes last.
+    return { memory, addresses: [_QueryCancelPending, _InterruptPending] };
   }
 
   /** Counts up when a transaction writes: one that only reads has no number. */
@@ -223,6 +237,8 @@ export class Backend {
     this.output = [];
     this.outputBytes = 0;
     this.cut = false;
+    // What asked for it may have come between two calls of one operation.
+    if (this.watch.stopped()) this.interrupt();
     try {
       this.guard(() => {
         while (this.at < messages.length || module._pq_buffer_remaining_data() > 0) this.runOne();
@@ -231,7 +247,7 @@ export class Backend {
       });
     } finally {
       this.input = nothing;
-      this.setInterrupt(0); // What asked for it is over.
+      this.calm();
     }
     if (this.cut) return this.cutAnswer();
     const output = this.output.length === 1 ? (this.output[0] ?? nothing) : Buffer.concat(this.output);
@@ -259,6 +275,11 @@ export class Backend {
   /** Asks PostgreSQL to stop the statement that runs: from within a file operation, or while it answers. */
   interrupt(): void {
     this.setInterrupt(1);
+  }
+
+  /** What asked for a stop is over. */
+  calm(): void {
+    this.setInterrupt(0);
   }
 
   private setInterrupt(flag: 0 | 1): void {

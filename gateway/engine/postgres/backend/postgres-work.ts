@@ -50,6 +50,8 @@ export class PostgresWork implements DeskWork {
   private readonly sessions = new Map<number, Session>();
   private usedAtMs = 0;
   private drains = false;
+  /** The backend is to be started although nobody has asked for anything. */
+  private startsAhead = false;
 
   constructor(desk: EngineDesk) {
     this.desk = desk;
@@ -92,8 +94,19 @@ export class PostgresWork implements DeskWork {
   }
 
   opened(): void {
-    // Whoever writes is asked before long: the backend is there by then.
-    if (this.desk.mode.kind === 'writer') this.drain();
+    this.startsAhead = false;
+    if (this.desk.mode.kind !== 'writer') return;
+    this.drain();
+    // Whoever writes is asked before long: the backend runs by then, with its recovery behind it. What that makes redo of leaves
+    // after the news that the engine is open.
+    setImmediate(() => {
+      this.startsAhead = true;
+      this.desk.receive([]);
+    });
+  }
+
+  warm(): void {
+    this.served.prepare(() => this.desk.receive([]));
   }
 
   setBlocked(blocked: boolean): void {
@@ -128,6 +141,7 @@ export class PostgresWork implements DeskWork {
     if (this.drains) return;
     this.drains = true;
     while (this.isReady()) {
+      this.startAhead();
       const turn = this.turns.next();
       if (turn === null) break;
       this.take(turn);
@@ -136,6 +150,17 @@ export class PostgresWork implements DeskWork {
       this.desk.flushIfDue();
     }
     this.drains = false;
+  }
+
+  private startAhead(): void {
+    if (!this.startsAhead) return;
+    this.startsAhead = false;
+    if (this.desk.mode.kind !== 'writer') return;
+    try {
+      this.served.startAhead();
+    } catch (error) {
+      this.served.fail(error); // Whoever asks for something has it tried again, and is told.
+    }
   }
 
   private isReady(): boolean {

@@ -9,6 +9,8 @@ import { sqlError } from '../../../sql/errors.ts';
 import type { SqlError } from '../../../sql/sql.ts';
 import type { WireOperation } from '../../../sql/wire-operation.ts';
 import type { EngineStartReason, SessionCommit } from '../../core/engine-protocol.ts';
+import { InterruptCell } from '../../core/interrupt-cell.ts';
+import { sharedClockMs } from '../../shared-clock.ts';
 import type { Committer } from '../../thread/engine-commits.ts';
 import type { EngineDesk } from '../../thread/engine-desk.ts';
 import { baseImage, writeBaseImage } from '../base-image.ts';
@@ -36,6 +38,7 @@ export class ServedBackend {
   private readonly upkeep: Upkeep;
   private loaded: { readonly backend: Backend; readonly runner: BackendRunner } | null = null;
   private loading = false;
+  private readonly cell = new InterruptCell();
   private image: BaseImage | null = null;
   /** Why the next start is one. */
   private startsFor: EngineStartReason = 'opened';
@@ -91,8 +94,10 @@ export class ServedBackend {
         const { limits } = this.desk;
         const backend = await Backend.load({
           working: () => this.look(),
+          stopped: () => this.cell.isStopped,
           answering: (bytes) => bytes <= limits.resultBytes,
         });
+        this.desk.tellInterruptible({ flags: backend.interruptFlags, cell: this.cell.buffer });
         this.loaded = { backend, runner: new BackendRunner(backend, limits.preparedStatements) };
       }
       if (!this.isReady) this.image = await baseImage({ make: makeBesides });
@@ -109,6 +114,11 @@ export class ServedBackend {
   reset(why: EngineStartReason): void {
     this.startsFor = why;
     this.loaded?.backend.stop();
+  }
+
+  /** Starts the backend before anybody asks, unless the volume is empty: a database is made for who wants one. @throws what `fail` takes */
+  startAhead(): void {
+    if (!this.use().backend.isRunning && !this.isEmptyVolume()) this.start();
   }
 
   /**
@@ -157,6 +167,7 @@ export class ServedBackend {
       this.image = null;
       this.mustPublish();
     }
+    this.pages.readAhead();
     backend.start(this.pages.openFiles(), this.isWriter ? {} : { default_transaction_read_only: 'on' });
     runner.restarted();
     this.upkeep.started();
@@ -175,13 +186,19 @@ export class ServedBackend {
     this.begin(session, operation);
     try {
       const result = this.use().runner.run(session, operation);
-      const { stopped } = this;
-      if (stopped === null || result.error?.code !== cancelled) return result;
-      this.desk.tell({ kind: 'stopped', why: stopped });
-      return stopped === 'timeout' ? this.toldOfTimeout(result) : result;
+      const why = result.error?.code === cancelled ? this.whyStopped : null;
+      if (why === null) return result;
+      this.desk.tell({ kind: 'stopped', why });
+      return why === 'timeout' ? this.toldOfTimeout(result) : result;
     } finally {
-      this.deadlineMs = null;
+      this.end();
     }
+  }
+
+  /** A statement that only computes is stopped by another thread, which says no more than that it was. */
+  private get whyStopped(): 'asked' | 'timeout' | null {
+    if (this.stopped !== null || !this.cell.isStopped) return this.stopped;
+    return this.deadlineMs !== null && performance.now() >= this.deadlineMs ? 'timeout' : 'asked';
   }
 
   /** PostgreSQL knows of the request only, not why it was made. */
@@ -235,11 +252,11 @@ export class ServedBackend {
     const step = this.upkeep.next(performance.now(), isIdle);
     if (step === null) return false;
     this.desk.shared.beat();
-    this.deadlineMs = Number.POSITIVE_INFINITY;
+    this.allow(Number.POSITIVE_INFINITY);
     try {
       this.carryOut(runner, step);
     } finally {
-      this.deadlineMs = null;
+      this.end();
     }
     return true;
   }
@@ -288,12 +305,25 @@ export class ServedBackend {
   private begin({ timeout }: RunnerSession, { settings }: WireOperation): void {
     const own = timeoutMs(timeout ?? settings.statement_timeout);
     const { statementMs } = this.desk.limits;
-    this.work = 0;
     this.stopped = null;
-    this.deadlineMs = performance.now() + (own > 0 ? Math.min(own, statementMs) : statementMs);
+    this.allow(own > 0 ? Math.min(own, statementMs) : statementMs);
   }
 
-  /** A file is read or written, or an answer grows: the one chance to stop a statement. */
+  /** From here on what runs is stopped when nobody wants it any more, or when its time is up. */
+  private allow(ms: number): void {
+    this.work = 0;
+    this.deadlineMs = performance.now() + ms;
+    this.cell.arm(this.desk.runningOperation, sharedClockMs(), ms);
+    // Who asked before this could not stop it.
+    if (this.desk.stopReason() !== null) this.cell.stop(null, this.use().backend.interruptFlags);
+  }
+
+  private end(): void {
+    this.deadlineMs = null;
+    if (this.cell.disarm()) this.loaded?.backend.calm();
+  }
+
+  /** A file is read or written, or an answer grows. The main thread may be busy: this one looks at the time, too. */
   private look(): void {
     this.desk.shared.beat();
     if (this.deadlineMs === null) return;

@@ -8,11 +8,14 @@ import type { SessionCommit } from '../../core/engine-protocol.ts';
 import { databasePages, type PageStore } from '../../core/page-store.ts';
 import type { Committer } from '../../thread/engine-commits.ts';
 import type { EngineDesk } from '../../thread/engine-desk.ts';
+import { StartAhead } from '../ahead/start-ahead.ts';
 import { PageUnavailable } from '../core/file-error.ts';
 import { PageSet, type PageSource } from '../core/page-set.ts';
 import { VolumeFiles } from '../core/volume-files.ts';
 
 const firstPage = pageNo(1);
+/** PostgreSQL reads blocks of 8 KiB. */
+const pagesOfBlock = 2;
 
 /** Redo that no session made: recovery, checkpoints, pages that a transaction writes before it commits. */
 export const nobody: Committer = { session: 0, trace: null };
@@ -23,6 +26,9 @@ export class ServedPages {
   /** What is read: the store, and in a reader the read point that is pinned there. */
   private store: PageStore;
   private pinned: Lsn | null = null;
+  private readonly ahead = new StartAhead();
+  /** The store that `ahead` has filled. */
+  private aheadOf: PageStore | null = null;
 
   constructor(desk: EngineDesk) {
     this.desk = desk;
@@ -51,6 +57,19 @@ export class ServedPages {
   /** Bytes of pages that are changed and not published. */
   get changedBytes(): number {
     return this.set.size * redoLimits.pageBytes;
+  }
+
+  /** Brings what a start will read, in a few requests. To be called on a volume that has a database. */
+  readAhead(): void {
+    const { store, readPoint, desk } = this;
+    if (this.aheadOf !== store) this.ahead.reset();
+    this.aheadOf = store;
+    this.ahead.run({
+      peek: (page) => store.readAt(page, readPoint),
+      fetch: (pages) => desk.fetchAll(store, pages, readPoint),
+      // The rest of the store is for what the start writes, and for what it reads besides.
+      pagesMax: Math.floor(store.pagesMax / 2),
+    });
   }
 
   /** Whether the volume has no database yet. @throws PageUnavailable */
@@ -99,7 +118,7 @@ export class ServedPages {
       this.desk.shared.hit();
       return known;
     }
-    const fetched = this.desk.fetch(store, page, readPoint);
+    const fetched = this.desk.fetch(store, page, readPoint, pagesOfBlock);
     if (fetched === null || fetched instanceof Uint8Array) return fetched;
     throw new PageUnavailable(fetched);
   }

@@ -11,7 +11,7 @@ import type { FilePages } from './file-pages.ts';
 import { type Superblock, unreadable } from './superblock.ts';
 
 /** Pages that one bitmap page covers: 128 MiB of the volume. */
-const groupPages = redoLimits.pageBytes * 8;
+export const groupPages = redoLimits.pageBytes * 8;
 /** The longest volume: what page numbers can count. */
 export const volumePagesMax = 0xffff_fffe;
 

@@ -103,6 +103,7 @@ export class PagesJudge implements Judge {
 export function changed(before: Uint8Array | null, change: PageChange): Uint8Array {
   if (change.kind === 'pageImage') return change.bytes.slice();
   const page = before ?? new Uint8Array(redoLimits.pageBytes);
+  if (change.kind === 'pageAnew') page.fill(0);
   for (const { offset, bytes } of change.runs) page.set(bytes, offset);
   return page;
 }

@@ -1,5 +1,7 @@
 /** What the engine relies on of exactly this version of PGlite: when one of these fails, the package must not be changed. */
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { Worker } from 'node:worker_threads';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { Backend, BackendBroken } from '../../../../../gateway/engine/postgres/backend/backend.ts';
 import { PageUnavailable } from '../../../../../gateway/engine/postgres/core/file-error.ts';
@@ -18,7 +20,11 @@ const run = (...messages: readonly Uint8Array[]) => shown(backend.run(Buffer.con
 const sql = (text: string) => run(queryMessage(text));
 
 beforeAll(async () => {
-  backend = await Backend.load({ working: () => working?.(), answering: (bytes) => bytes <= limit });
+  backend = await Backend.load({
+    working: () => working?.(),
+    answering: (bytes) => bytes <= limit,
+    stopped: () => false,
+  });
   volume = await PagesInMemory.create();
   backend.start(volume.open(), { shared_buffers: '16MB' });
   volume.publish();
@@ -33,6 +39,22 @@ describe('PGlite 0.5.17', () => {
     const path = new URL('../package.json', import.meta.resolve('@electric-sql/pglite'));
     expect(JSON.parse(readFileSync(path, 'utf8')).version).toBe('0.5.17');
     expect(sql('SHOW server_version')).toContain(`D[${postgresVersion}]`);
+  });
+
+  test('stops what only computes when another thread raises its flags', async () => {
+    const raise = `const { memory, addresses } = require('node:worker_threads').workerData;
+      setTimeout(() => { for (const at of addresses) Atomics.store(new Uint8Array(memory), at, 1); }, 200);`;
+    const worker = new Worker(raise, { eval: true, workerData: backend.interruptFlags });
+    await once(worker, 'online');
+    expect(sql('SELECT count(*) FROM generate_series(1, 1000000000)')).toBe('T E[57014] Z[I]');
+    expect(sql('SELECT 1')).toBe('T D[1] C[SELECT 1] Z[I]');
+    await worker.terminate();
+  });
+
+  test('finds random numbers, text and libraries in memory that threads share, also after it has grown', () => {
+    expect(sql("SELECT length(repeat('x', 80000000))")).toContain('D[80000000]');
+    expect(sql('SELECT length(gen_random_uuid()::text)')).toContain('D[36]');
+    expect(sql("SELECT to_tsvector('english', 'the running dogs')")).toContain("D['dog':3 'run':2]");
   });
 
   test('writes nothing for a read, and one page for a commit', () => {

@@ -49,7 +49,11 @@ describe('a PostgreSQL engine whose thread is ended at any moment under load', (
         }
       };
       const clients = [load(), load(), load()];
-      await pause(150 + 97 * round);
+      const before = acknowledged.size;
+      await expect
+        .poll(() => acknowledged.size, { timeout: 30_000, interval: 5 })
+        .toBeGreaterThan(before + 8);
+      await pause(37 * round);
       await engine.close();
       running = false;
       await Promise.all(clients);
@@ -125,6 +129,21 @@ describe('storage that does not answer', () => {
 });
 
 describe('a statement of a PostgreSQL engine', () => {
+  test('that only computes is stopped like any other, and nobody loses a transaction by it', async () => {
+    const { engine } = await openWriter({ ...postgres, limits: { statementMs: 2_000 } });
+    const client = new Client(engine.openSession());
+    await client.sql('CREATE TABLE kept (n int); INSERT INTO kept VALUES (1)');
+    const endless = 'SELECT count(*) FROM generate_series(1, 1000000000)';
+    expect(await client.sql(endless, { settings: { statement_timeout: '200' } })).toBe('T E[57014] Z[I]');
+    expect(await client.sql(endless)).toBe('T E[57014] Z[I]');
+    const answered = client.sql(endless);
+    await expect.poll(() => engine.running, { interval: 5 }).toBeGreaterThan(0);
+    engine.cancel(engine.running);
+    expect(await answered).toBe('T E[57014] Z[I]');
+    expect(client.last?.engineUs).toBeLessThan(1_900_000);
+    expect(await client.sql('SELECT n FROM kept')).toBe('T D[1] C[SELECT 1] Z[I]');
+  }, 60_000);
+
   test('is stopped when its client goes, and when its time is up; the next one is not', async () => {
     const { engine } = await openWriter({ ...postgres, limits: { statementMs: 1_500 } });
     const [client, other] = [new Client(engine.openSession()), new Client(engine.openSession())];

@@ -1,0 +1,109 @@
+import { afterEach, describe, expect, test } from 'vitest';
+import { Engine, type EngineCommitEvent } from '../../../../../gateway/engine/engine.ts';
+import { StartAhead } from '../../../../../gateway/engine/postgres/ahead/start-ahead.ts';
+import { defaultGeometry } from '../../../../../storage/core.ts';
+import type { PageNo } from '../../../../../storage/redo/ids.ts';
+import { closeEngines, MemoryVolume, openWriter } from '../../engine-volume.ts';
+import { Client, postgres } from '../backend/postgres-engine.ts';
+import { PagesInMemory } from '../backend/postgres-pages.ts';
+
+afterEach(closeEngines);
+
+/** What is at hand, and what was asked for. */
+class Known {
+  readonly pages = new Map<PageNo, Uint8Array | null>();
+  readonly requests: PageNo[][] = [];
+  private readonly volume: PagesInMemory;
+  answers = true;
+
+  constructor(volume: PagesInMemory) {
+    this.volume = volume;
+  }
+
+  run(ahead: StartAhead, pagesMax = 100_000): void {
+    ahead.run({
+      pagesMax,
+      peek: (page) => this.pages.get(page),
+      fetch: (pages) => {
+        this.requests.push([...pages]);
+        if (this.answers) for (const page of pages) this.pages.set(page, this.volume.pages.get(page) ?? null);
+        return this.answers;
+      },
+    });
+  }
+}
+
+describe('what is read ahead of a start', () => {
+  test('comes in a few requests, each page once; the next start asks for nothing', async () => {
+    const known = new Known(await PagesInMemory.create());
+    const ahead = new StartAhead();
+    known.run(ahead);
+    const asked = known.requests.flat();
+    expect(known.requests.length).toBeLessThanOrEqual(12);
+    expect(asked.length).toBeGreaterThan(500);
+    expect(asked.length).toBeLessThan(2_500);
+    expect(new Set(asked).size).toBe(asked.length);
+    known.requests.length = 0;
+    known.run(ahead);
+    expect(known.requests).toEqual([]);
+  });
+
+  test('is no more than may be asked for, and nothing further once storage does not answer', async () => {
+    const volume = await PagesInMemory.create();
+    const few = new Known(volume);
+    few.run(new StartAhead(), 50);
+    expect(few.requests.flat().length).toBeLessThanOrEqual(51);
+    const silent = new Known(volume);
+    silent.answers = false;
+    silent.run(new StartAhead());
+    expect(silent.requests.length).toBe(1);
+  });
+
+  test('leaves a damaged volume to who reads it', async () => {
+    const volume = await PagesInMemory.create();
+    for (const [page, bytes] of volume.pages)
+      volume.pages.set(page, new Uint8Array(bytes.length).fill(page % 251));
+    const known = new Known(volume);
+    known.run(new StartAhead());
+    expect(known.requests.length).toBe(1);
+  });
+});
+
+describe('an engine that begins anew after it was killed', () => {
+  test('asks for the pages of its recovery together, and has recovered before anybody asks', async () => {
+    const volume = new MemoryVolume();
+    const first = await openWriter(postgres, volume, true);
+    const setUp = new Client(first.engine.openSession());
+    await setUp.sql('CREATE TABLE t (id int PRIMARY KEY, n int, pad text)');
+    await setUp.sql("INSERT INTO t SELECT i, 0, repeat('x', 850) FROM generate_series(1, 4000) i");
+    await setUp.sql('VACUUM ANALYZE t');
+    await setUp.sql('CHECKPOINT');
+    await setUp.sql('UPDATE t SET n = 1 WHERE id % 10 = 0');
+    await first.engine.close();
+    volume.durable = volume.end;
+    const requests: number[] = [];
+    const before = volume.commits.length;
+    const engine = await Engine.start({
+      ...postgres,
+      pageCacheBytes: 256 * 1024 * 1024,
+      readPages: async (pages, readPoint) => {
+        requests.push(pages.length);
+        return pages.map((page) => volume.page(page, readPoint));
+      },
+      onCommit: (commit: EngineCommitEvent) => {
+        volume.add(commit);
+        volume.durable = commit.lsn;
+        engine.setDurable(commit.lsn);
+      },
+      onFatal: () => undefined,
+    });
+    await engine.open({ kind: 'writer', lsn: volume.end, pgBytes: defaultGeometry.pgBytes });
+    await expect.poll(() => volume.commits.length, { timeout: 30_000 }).toBeGreaterThan(before);
+    // 400 rows lie in as many blocks, which is twice as many pages.
+    expect(requests.reduce((sum, pages) => sum + pages, 0)).toBeGreaterThan(1_500);
+    expect(requests.length).toBeLessThan(30);
+    const client = new Client(engine.openSession());
+    expect(await client.sql('SELECT sum(n) FROM t')).toContain('D[400]');
+    await engine.close();
+  }, 120_000);
+});
