@@ -30,8 +30,9 @@ function keepCompiled() {
       return;
     }
   }
-  module.enableCompileCache(place);
-  process.env.NODE_COMPILE_CACHE = place;
+  const { status } = module.enableCompileCache(place);
+  // Where it cannot be used, processes of a local deployment keep one beside their data.
+  if (status === module.constants.compileCacheStatus.ENABLED) process.env.NODE_COMPILE_CACHE = place;
 }
 
 /** From here on a program can be told at run time whom to trust (`setDefaultCACertificates`). */
