@@ -56,7 +56,7 @@ export class PageReader {
     if (reply.kind === 'error') return reply.error;
     // The page itself last, so that in a small cache it does not give way to its neighbours.
     for (const [index, wanted] of [...pages.entries()].reverse()) {
-      store.insert(wanted, readPoint, reply.pages[index] ?? null);
+      store.insert(wanted, readPoint, ownPage(reply.pages[index], pages.length));
     }
     return reply.pages[0] ?? null;
   }
@@ -69,7 +69,8 @@ export class PageReader {
       const asked = pages.slice(from, from + messagePages);
       const reply = this.ask({ kind: 'read', id: ++this.requests, pages: asked, readPoint: at });
       if (reply.kind === 'error') return false;
-      for (const [index, page] of asked.entries()) store.insert(page, readPoint, reply.pages[index] ?? null);
+      for (const [index, page] of asked.entries())
+        store.insert(page, readPoint, ownPage(reply.pages[index], asked.length));
     }
     return true;
   }
@@ -121,4 +122,10 @@ export class PageReader {
       this.shared.sleep(seen, Math.min(left, beatMs));
     }
   }
+}
+
+/** Pages that came together are views into one buffer: one of them that is kept would keep it all. */
+function ownPage(page: Uint8Array | null | undefined, together: number): Uint8Array | null {
+  if (page === undefined || page === null) return null;
+  return together === 1 ? page : page.slice();
 }

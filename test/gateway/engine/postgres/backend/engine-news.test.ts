@@ -33,9 +33,9 @@ test('an engine tells of its starts, its checkpoints and what it had to stop', a
   expect(heard.news[1]).toMatchObject({ bytes: expect.any(Number), tookMs: expect.any(Number) });
 
   one.settings = { statement_timeout: '20' };
-  expect(await one.sql('SELECT count(*) FROM generate_series(1, 10000) a, generate_series(1, 10000) b')).toBe(
-    'E[57014] Z[I]',
-  );
+  expect(
+    await one.sql('SELECT count(*) FROM generate_series(1, 10000) a, generate_series(1, 10000) b'),
+  ).toMatch(/^(?:T )?E\[57014\] Z\[I\]$/);
   expect(heard.words.slice(2)).toEqual(['stopped timeout']);
   one.settings = {};
 

@@ -128,18 +128,21 @@ describe('storage that does not answer', () => {
   }, 60_000);
 });
 
+/** Before or after its columns were told. */
+const stopped = /^(?:T )?E\[57014\] Z\[I\]$/;
+
 describe('a statement of a PostgreSQL engine', () => {
   test('that only computes is stopped like any other, and nobody loses a transaction by it', async () => {
     const { engine } = await openWriter({ ...postgres, limits: { statementMs: 2_000 } });
     const client = new Client(engine.openSession());
     await client.sql('CREATE TABLE kept (n int); INSERT INTO kept VALUES (1)');
     const endless = 'SELECT count(*) FROM generate_series(1, 1000000000)';
-    expect(await client.sql(endless, { settings: { statement_timeout: '200' } })).toBe('T E[57014] Z[I]');
-    expect(await client.sql(endless)).toBe('T E[57014] Z[I]');
+    expect(await client.sql(endless, { settings: { statement_timeout: '200' } })).toMatch(stopped);
+    expect(await client.sql(endless)).toMatch(stopped);
     const answered = client.sql(endless);
     await expect.poll(() => engine.running, { interval: 5 }).toBeGreaterThan(0);
     engine.cancel(engine.running);
-    expect(await answered).toBe('T E[57014] Z[I]');
+    expect(await answered).toMatch(stopped);
     expect(client.last?.engineUs).toBeLessThan(1_900_000);
     expect(await client.sql('SELECT n FROM kept')).toBe('T D[1] C[SELECT 1] Z[I]');
   }, 60_000);
