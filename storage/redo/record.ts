@@ -83,13 +83,20 @@ const zeroPage = new Uint8Array(redoLimits.pageBytes);
 /**
  * What changed between two versions of a page: what differs, or all that is not zero, or the whole page, whichever is shortest.
  * @param previous null when the page did not exist: then what is recorded says all of the page.
+ * @param whole how all of a page may be said: `image` for nodes that may be of before there was `pageAnew`.
  * @returns null when nothing changed.
  */
-export function diffPage(page: PageNo, previous: Uint8Array | null, next: Uint8Array): PageChange | null {
+export function diffPage(
+  page: PageNo,
+  previous: Uint8Array | null,
+  next: Uint8Array,
+  whole: 'image' | 'shortest' = 'shortest',
+): PageChange | null {
   const delta = previous === null || previous.length !== next.length ? null : runsBetween(previous, next);
   if (delta?.runs.length === 0) return null;
   if (delta !== null && delta.bytes <= anewFromBytes) return { kind: 'pageDelta', page, runs: delta.runs };
-  const anew = next.length === zeroPage.length ? runsBetween(zeroPage, next) : null;
+  const mayBeAnew = whole === 'shortest' && next.length === zeroPage.length;
+  const anew = mayBeAnew ? runsBetween(zeroPage, next) : null;
   const shortest = Math.min(delta?.bytes ?? next.length, anew?.bytes ?? next.length);
   if (shortest >= next.length) return { kind: 'pageImage', page, bytes: next };
   if (delta?.bytes === shortest) return { kind: 'pageDelta', page, runs: delta.runs };

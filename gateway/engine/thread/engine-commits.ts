@@ -47,13 +47,19 @@ export class CommitLog {
   private readonly beat: () => void;
   private commits: WorkerCommit[] = [];
   private parts: Uint8Array[] = [];
+  private readonly whole: 'image' | 'shortest';
   private bytes = 0;
   private prepared: { readonly mtr: Mtr; readonly commits: readonly PreparedCommit[] } | null = null;
   private lastCommitUs = 0;
 
-  /** @param clockUs the wall clock, microseconds since the Unix epoch. @param beat shows that a large commit gets on. */
-  constructor(limits: EngineLimits, clockUs: () => number, beat: () => void) {
+  /**
+   * @param clockUs the wall clock, microseconds since the Unix epoch.
+   * @param beat shows that a large commit gets on.
+   * @param whole see `diffPage`.
+   */
+  constructor(limits: EngineLimits, clockUs: () => number, beat: () => void, whole: 'image' | 'shortest') {
     this.limits = limits;
+    this.whole = whole;
     this.clockUs = clockUs;
     this.beat = beat;
   }
@@ -88,7 +94,8 @@ export class CommitLog {
     for (const [page, bytes] of pages) {
       if (changes.length % beatPages === 0) this.beat();
       // S23: a page beyond the end may be cached from when the database was longer; storage has forgotten it.
-      const change = diffPage(page, page > pagesBefore ? null : store.newest(page), bytes);
+      const before = page > pagesBefore ? null : store.newest(page);
+      const change = diffPage(page, before, bytes, this.whole);
       if (change !== null) changes.push(change);
     }
     if (changes.length === 0) return null;

@@ -100,6 +100,8 @@ export class EngineDesk {
       limits,
       () => (performance.timeOrigin + performance.now()) * 1000,
       () => this.shared.beat(),
+      // Nodes of a version that knows no PostgreSQL databases may be asked to keep those of SQLite.
+      options.data.sqlite === null ? 'shortest' : 'image',
     );
     this.reader = new PageReader(options.pages, this.shared, limits, this.stopReason);
   }

@@ -218,7 +218,8 @@ const wireResultSchema: z.ZodType<WireResult> = z.object({
   messages: bytesSchema,
   status: z.enum(wireStatuses),
   settings: wireSettingsSchema.nullable(),
-  error: errorSchema.nullable(),
+  /** Not said by gateways from before it was. */
+  error: errorSchema.nullable().default(null),
 });
 
 const answered = {

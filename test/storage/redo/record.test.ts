@@ -233,6 +233,14 @@ describe('the difference of two pages', () => {
     );
   });
 
+  it('is an image of a page with little in it where nodes may know nothing shorter', () => {
+    const page = new Uint8Array(4096);
+    page.fill(7, 100, 900);
+    expect(diffPage(pageNo(1), null, page)?.kind).toBe('pageAnew');
+    expect(diffPage(pageNo(1), null, page, 'image')?.kind).toBe('pageImage');
+    expect(diffPage(pageNo(1), new Uint8Array(4096), page, 'image')?.kind).toBe('pageDelta');
+  });
+
   it('is nothing when nothing changed, and an image where there was no page', () => {
     const page = new Uint8Array(4096).fill(3);
     expect(diffPage(pageNo(1), page, page.slice())).toBeNull();
