@@ -192,7 +192,9 @@ test('all clients together hold no more than a bound, and who comes to it is tol
   });
   expect(told.length).toBeLessThan(10);
   for (const client of clients) client.socket.destroy();
-  await expect.poll(() => server.counts()).toMatchObject({ connections: 0, clients: 0, running: 0, inputBytes: 0 });
+  await expect
+    .poll(() => server.counts())
+    .toMatchObject({ connections: 0, clients: 0, running: 0, inputBytes: 0 });
 });
 
 test('a client that takes nothing of its answer is cut', async () => {

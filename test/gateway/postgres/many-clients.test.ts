@@ -108,6 +108,8 @@ test("two hundred clients in turn get each their own answers, and no transaction
     ).rows,
   ).toEqual([{ n: clients, ids: clients, whole: true }]);
   await Promise.all([setup, ...all].map((client) => client.end()));
-  await expect.poll(() => server.counts()).toMatchObject({ connections: 0, clients: 0, running: 0, inputBytes: 0 });
+  await expect
+    .poll(() => server.counts())
+    .toMatchObject({ connections: 0, clients: 0, running: 0, inputBytes: 0 });
   expect(service.open).toBe(0);
 }, 120_000);

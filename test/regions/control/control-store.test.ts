@@ -208,7 +208,11 @@ describe('bucket of the control record', () => {
     const view = await current(store);
     far.isNear = false;
     if (what === 'read') expect(await current(store)).toEqual(view);
-    else expect(await write(store, view.seq, acquired(view.record, 'g1', 'i1'))).toEqual({ kind: 'won', seq: 2 });
+    else
+      expect(await write(store, view.seq, acquired(view.record, 'g1', 'i1'))).toEqual({
+        kind: 'won',
+        seq: 2,
+      });
   });
 
   test('is not made by reading, writing or watching', async () => {
