@@ -136,17 +136,7 @@ export class ServedBackend {
       }
     }
     if (backend.isRunning) return null;
-    const sinceMs = performance.now();
-    try {
-      const elsewhere = this.start();
-      const tookMs = performance.now() - sinceMs;
-      if (elsewhere === null) this.desk.tell({ kind: 'started', why: this.startsFor, tookMs });
-      return elsewhere;
-    } catch (error) {
-      const reason = error instanceof VolumeFault ? error.error.message : String(error);
-      this.desk.tell({ kind: 'notStarted', reason });
-      throw error;
-    }
+    return this.start();
   }
 
   /** Whether a reader begins anew whatever is asked of it. */
@@ -157,7 +147,22 @@ export class ServedBackend {
     return this.pages.isBehind && performance.now() - this.shownSinceMs >= refreshMs;
   }
 
+  /** Starts the backend on the pages that are to be shown, and tells of it. @returns why the operation must run elsewhere, or null */
   private start(): SqlError | null {
+    const sinceMs = performance.now();
+    try {
+      const elsewhere = this.startBackend();
+      const tookMs = performance.now() - sinceMs;
+      if (elsewhere === null) this.desk.tell({ kind: 'started', why: this.startsFor, tookMs });
+      return elsewhere;
+    } catch (error) {
+      const reason = error instanceof VolumeFault ? error.error.message : String(error);
+      this.desk.tell({ kind: 'notStarted', reason });
+      throw error;
+    }
+  }
+
+  private startBackend(): SqlError | null {
     const { backend, runner } = this.use();
     this.shownSinceMs = performance.now();
     this.pages.renew();

@@ -62,3 +62,12 @@ test('an engine whose pages cannot be read tells that it did not start', async (
   expect(heard.words).toEqual(['notStarted']);
   expect(heard.news).toMatchObject([{ reason: expect.stringContaining('no node answers') }]);
 });
+
+test('a writer that starts before anybody asks tells of that, too', async () => {
+  const volume = new MemoryVolume();
+  const first = await openWriter(postgres, volume);
+  await new Client(first.engine.openSession()).sql('CREATE TABLE there (n int)');
+  const heard = new Heard();
+  await openWriter(heard.options, volume);
+  await expect.poll(() => heard.words, { timeout: 20_000 }).toEqual(['started opened']);
+});
