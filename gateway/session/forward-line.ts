@@ -4,11 +4,10 @@
  * asks alone is not held up. A gateway that knows no bundles refuses the first one, and is asked one by one from then on.
  */
 import type { NatsConnection, RequestOutcome } from '../../regions/index.ts';
+import { sendSoon } from './bundle-pace.ts';
 import { bundlesOf, joinPieces, pieceBytes, splitPieces } from './core/forward-bundle.ts';
 import { decodeReply, encodeRequest, type ForwardRequest } from './core/forward-messages.ts';
 
-/** Bundles to one writer leave so far apart at least. */
-const apartMs = 1;
 /** Word that an answer has come waits so long for a message that leaves anyway. */
 const noticeMs = 10;
 /** Writers of which is known how they are spoken to. */
@@ -37,7 +36,7 @@ interface Lane {
   notices: Uint8Array[];
   /** When the last bundle left. */
   sentAtMs: number;
-  flush: NodeJS.Immediate | NodeJS.Timeout | null;
+  isScheduled: boolean;
   notice: NodeJS.Timeout | null;
 }
 
@@ -96,7 +95,7 @@ export class ForwardLine {
       asked: [],
       notices: [],
       sentAtMs: Number.NEGATIVE_INFINITY,
-      flush: null,
+      isScheduled: false,
       notice: null,
     };
     this.lanes.set(subject, lane);
@@ -104,14 +103,13 @@ export class ForwardLine {
   }
 
   private schedule(lane: Lane): void {
-    if (lane.flush !== null) return;
-    const waitMs = lane.sentAtMs + apartMs - performance.now();
-    const send = (): void => this.send(lane);
-    lane.flush = waitMs > 0 ? setTimeout(send, waitMs) : setImmediate(send);
+    if (lane.isScheduled) return;
+    lane.isScheduled = true;
+    sendSoon(lane.sentAtMs, () => this.send(lane));
   }
 
   private send(lane: Lane): void {
-    lane.flush = null;
+    lane.isScheduled = false;
     if (lane.notice !== null) clearTimeout(lane.notice);
     lane.notice = null;
     lane.sentAtMs = performance.now();

@@ -1,10 +1,8 @@
 /** The answers to one bundle: those that are ready in the same turn leave together, and none waits for a slower one. */
 import type { NatsMessage } from '../../regions/index.ts';
+import { sendSoon } from './bundle-pace.ts';
 import { bundlesOf, joinPieces, type Piece, pieceBytes } from './core/forward-bundle.ts';
 import { encodeReply, type ForwardReply } from './core/forward-messages.ts';
-
-/** Messages to one bundle's asker leave so far apart at least. */
-const apartMs = 1;
 
 export class BundleReplies {
   private readonly asker: Pick<NatsMessage, 'respond'>;
@@ -24,9 +22,7 @@ export class BundleReplies {
     this.ready.push({ id, message: encodeReply(reply) });
     if (this.isScheduled) return;
     this.isScheduled = true;
-    const waitMs = this.sentAtMs + apartMs - performance.now();
-    if (waitMs > 0) setTimeout(() => this.send(), waitMs);
-    else setImmediate(() => this.send());
+    sendSoon(this.sentAtMs, () => this.send());
   }
 
   private send(): void {

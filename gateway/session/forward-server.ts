@@ -122,8 +122,7 @@ export class ForwardServer {
       message.passOver();
       return;
     }
-    const reply: ForwardReply | Promise<ForwardReply> | null =
-      decoded.kind === 'malformed' ? malformed(decoded.reason) : this.serve(decoded.value);
+    const reply = this.answerTo(decoded);
     if (reply === null) return;
     void Promise.resolve(reply).then((settled) => message.respond(encodeReply(settled)));
   }
@@ -138,8 +137,7 @@ export class ForwardServer {
     for (const piece of pieces.value) {
       const decoded = decodeRequest(piece.message);
       if (!message.wantsAnswer && !isNotice(decoded)) continue;
-      const reply: ForwardReply | Promise<ForwardReply> | null =
-        decoded.kind === 'malformed' ? malformed(decoded.reason) : this.serve(decoded.value);
+      const reply = this.answerTo(decoded);
       if (reply instanceof Promise) void reply.then((settled) => replies.add(piece.id, settled));
       else if (reply !== null) replies.add(piece.id, reply);
     }
@@ -150,6 +148,10 @@ export class ForwardServer {
     const { limits, nats } = this.options;
     const most = nats.maxPayloadBytes || limits.forwardPartBytes;
     return Math.max(1_024, Math.min(limits.forwardPartBytes, most - headerRoom));
+  }
+
+  private answerTo(decoded: ReturnType<typeof decodeRequest>): ForwardReply | Promise<ForwardReply> | null {
+    return decoded.kind === 'malformed' ? malformed(decoded.reason) : this.serve(decoded.value);
   }
 
   /** @returns null for a request that wants no answer. */
