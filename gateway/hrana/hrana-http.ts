@@ -18,6 +18,15 @@ import type {
   SqlSession,
 } from '../sql/sql.ts';
 import { type AnswerHolder, resultBytes } from './core/answer-budget.ts';
+import {
+  type AnswerText,
+  fits,
+  joinText,
+  sendable,
+  textBytes,
+  textLength,
+  wholeText,
+} from './core/answer-text.ts';
 import { encodeCursorEntries, encodeError } from './core/hrana-encode.ts';
 import {
   type CursorRequest,
@@ -33,7 +42,6 @@ import { contextOf, readySteps } from './core/stored-sql.ts';
 import { runOlder } from './hrana-older.ts';
 import { runFrom } from './hrana-pipeline.ts';
 import { type StreamLease, StreamRegistry } from './hrana-registry.ts';
-import { fits } from './run-request.ts';
 import { largeAnswerBytes, type SlowReaders } from './slow-readers.ts';
 
 /** Clients compare this header with `===`: a charset after it would hide every error message. */
@@ -67,7 +75,7 @@ interface Encoding {
   pipeline(body: Buffer): SqlOutcome<Pipeline>;
   cursor(body: Buffer): SqlOutcome<CursorRequest>;
   /** A text leaves in one write with the headers before it. */
-  writePipeline(json: string): Buffer | string;
+  writePipeline(json: AnswerText): AnswerText;
   writeCursor(lines: string): Buffer;
 }
 
@@ -216,19 +224,19 @@ export class HranaHttp {
     const { responseBytes } = this.#options.limits;
     const { requests } = decoded.value;
     const state: { holder: AnswerHolder | null } = { holder: null };
-    const parts: string[] = [];
+    const parts: AnswerText[] = [];
     let length = 0;
     let closed = false;
     for (let at = 0; at < requests.length; ) {
-      const outcomes: readonly SqlOutcome<string>[] = closed
+      const outcomes: readonly SqlOutcome<AnswerText>[] = closed
         ? [adviseFailure('SEXTANT_PROTOCOL_ERROR', 'The stream was closed earlier in this pipeline')]
         : await runFrom(lease.stream, requests, at, asked.context, responseBytes - length);
       closed ||= requests[at]?.kind === 'close';
       at += outcomes.length;
       for (const outcome of outcomes) {
         const result = this.#pipelineResult(outcome, responseBytes - length);
-        parts.push(result);
-        length += result.length + 1;
+        parts.push(parts.length === 0 ? result : joinText([',', result]));
+        length += textLength(result) + 1;
       }
       if (length < largeAnswerBytes) continue;
       state.holder ??= this.#hold(response, asked);
@@ -237,13 +245,14 @@ export class HranaHttp {
     }
     if (closed) lease.end();
     const baton = closed ? 'null' : `"${lease.baton}"`;
-    const json = `{"baton":${baton},"base_url":null,"results":[${parts.join(',')}]}`;
+    const json = joinText([`{"baton":${baton},"base_url":null,"results":[`, ...parts, ']}']);
     this.#answer(response, encoding.writePipeline(json), encoding.header, asked, state.holder, lease);
   }
 
   /** What a pipeline's answer says of one request. */
-  #pipelineResult(outcome: SqlOutcome<string>, maxLength: number): string {
-    if (outcome.ok && fits(outcome.value, maxLength)) return `{"type":"ok","response":${outcome.value}}`;
+  #pipelineResult(outcome: SqlOutcome<AnswerText>, maxLength: number): AnswerText {
+    if (outcome.ok && fits(outcome.value, maxLength))
+      return joinText(['{"type":"ok","response":', outcome.value, '}']);
     const error = outcome.ok
       ? adviseError(
           'RESPONSE_TOO_LARGE',
@@ -268,7 +277,7 @@ export class HranaHttp {
   /** Sends the answer and gives the stream back. */
   #answer(
     response: ServerResponse,
-    body: Buffer | string,
+    body: AnswerText,
     header: Encoding['header'],
     asked: Asked,
     holder: AnswerHolder | null,
@@ -279,17 +288,16 @@ export class HranaHttp {
       return;
     }
     const seen = bookmarkOf(lease.stream.session);
-    response.writeHead(200, { ...header, ...seen, 'content-length': Buffer.byteLength(body) });
+    response.writeHead(200, { ...header, ...seen, 'content-length': textBytes(body) });
     this.#send(response, body, asked, holder);
     lease.release();
   }
 
   /** Hands an answer to its socket. */
-  #send(response: ServerResponse, body: Buffer | string, asked: Asked, holder: AnswerHolder | null): void {
+  #send(response: ServerResponse, body: AnswerText, asked: Asked, holder: AnswerHolder | null): void {
     const { readers } = this.#options;
-    if (body.length >= largeAnswerBytes || holder !== null) {
-      const bytes = typeof body === 'string' ? Buffer.from(body) : body;
-      readers.send(response, bytes, holder ?? this.#hold(response, asked));
+    if (typeof body !== 'string' || body.length >= largeAnswerBytes || holder !== null) {
+      readers.send(response, sendable(body), holder ?? this.#hold(response, asked));
       return;
     }
     response.end(body);
@@ -327,7 +335,7 @@ export class HranaHttp {
     const lease = taken.value;
     this.#endIfLost(response, lease);
     showBookmark(lease.stream.session, asked);
-    const steps = readySteps(decoded.value.steps, lease.stream.store);
+    const steps = readySteps(decoded.value.steps, lease.stream.store, false);
     // The baton leaves before the batch runs: a cursor's client may already need it while reading.
     response.writeHead(200, encoding.header);
     response.write(encoding.writeCursor(`{"baton":"${lease.baton}","base_url":null}\n`));
@@ -348,7 +356,7 @@ export class HranaHttp {
       chunk = '';
     }
     if (response.destroyed) return lease.end();
-    this.#options.readers.send(response, encoding.writeCursor(chunk), holder);
+    this.#options.readers.send(response, [encoding.writeCursor(chunk)], holder);
     lease.release();
   }
 
@@ -386,9 +394,9 @@ export class HranaHttp {
     await session.close();
     if (!outcome.ok) return sendError(response, outcome.error);
     if (response.destroyed) return;
-    const bytes = Buffer.from(outcome.value);
-    response.writeHead(200, { ...jsonHeader, ...bookmarkOf(session), 'content-length': bytes.length });
-    this.#send(response, bytes, asked, null);
+    const length = textBytes(outcome.value);
+    response.writeHead(200, { ...jsonHeader, ...bookmarkOf(session), 'content-length': length });
+    this.#send(response, outcome.value, asked, null);
   }
 }
 
@@ -440,7 +448,7 @@ function encodings(
         const request = read('cursor', body);
         return request.ok ? decoder.cursor(request.value) : request;
       },
-      writePipeline,
+      writePipeline: (json) => [writePipeline(wholeText(json))],
       writeCursor,
     },
   };

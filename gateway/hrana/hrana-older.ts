@@ -1,6 +1,7 @@
 /** The APIs of libSQL's servers before there were streams: a request is run on a session of its own. */
 import { adviseFailure, failure } from '../sql/errors.ts';
 import type { SqlOutcome, SqlRequestContext, SqlSession } from '../sql/sql.ts';
+import { type AnswerText, joinText, withoutHead } from './core/answer-text.ts';
 import type { HranaDecoder } from './core/hrana-messages.ts';
 import { decodeStatements, encodeStatements } from './core/hrana-statements.ts';
 import type { GatewayLimits } from './core/protocol-limits.ts';
@@ -21,7 +22,7 @@ export async function runOlder(
   decoder: HranaDecoder,
   limits: GatewayLimits,
   context: SqlRequestContext,
-): Promise<SqlOutcome<string>> {
+): Promise<SqlOutcome<AnswerText>> {
   const answer =
     kind === 'statements'
       ? await statements(text, session, limits, context)
@@ -40,7 +41,7 @@ async function first(
   decoder: HranaDecoder,
   limits: GatewayLimits,
   context: SqlRequestContext,
-): Promise<SqlOutcome<string>> {
+): Promise<SqlOutcome<AnswerText>> {
   const request = decoder.first(kind, text);
   if (!request.ok) return request;
   const ready = readyRequest(request.value, noStore);
@@ -48,7 +49,8 @@ async function first(
   const ran = await runRequest(session, ready.value, contextOf(ready.value, context), limits.responseBytes);
   if (!ran.ok) return ran;
   // A response is `{"type":…,"result":…}`, and here it has no type.
-  return { ok: true, value: `{${ran.value.slice(`{"type":"${kind}",`.length)}` };
+  const result = withoutHead(ran.value, `{"type":"${kind}",`.length);
+  return { ok: true, value: joinText(['{', result]) };
 }
 
 async function statements(
@@ -56,10 +58,10 @@ async function statements(
   session: SqlSession,
   limits: GatewayLimits,
   context: SqlRequestContext,
-): Promise<SqlOutcome<string>> {
+): Promise<SqlOutcome<AnswerText>> {
   const decoded = decodeStatements(text, limits);
   if (!decoded.ok) return decoded;
-  const ready = readySteps(decoded.value, noStore);
+  const ready = readySteps(decoded.value, noStore, false);
   if (!ready.ok) return ready;
   const ran = await session.batch(ready.value, contextOf({ kind: 'batch', steps: ready.value }, context));
   if (!ran.ok) return ran;

@@ -1,6 +1,7 @@
 /** The requests of an HTTP pipeline, in their order; writes that follow each other are one operation (`core/merged-writes.ts`). */
 import assert from 'node:assert/strict';
 import type { SqlOutcome, SqlRequestContext, SqlSession } from '../sql/sql.ts';
+import type { AnswerText } from './core/answer-text.ts';
 import type { PipelineRequest } from './core/hrana-messages.ts';
 import { mergeable, plainWrite, type Write } from './core/merged-writes.ts';
 import { contextOf, readyRequest, type SqlStore } from './core/stored-sql.ts';
@@ -19,7 +20,7 @@ export async function runFrom(
   at: number,
   context: SqlRequestContext,
   maxLength: number,
-): Promise<readonly SqlOutcome<string>[]> {
+): Promise<readonly SqlOutcome<AnswerText>[]> {
   const [first, second] = requests.slice(at, at + 2);
   assert(first !== undefined, 'the place is one of the pipeline');
   if (second?.kind === 'execute' || second?.kind === 'batch') {
@@ -34,7 +35,7 @@ async function run(
   request: PipelineRequest,
   context: SqlRequestContext,
   maxLength: number,
-): Promise<SqlOutcome<string>> {
+): Promise<SqlOutcome<AnswerText>> {
   switch (request.kind) {
     case 'close':
       return { ok: true, value: '{"type":"close"}' };

@@ -9,6 +9,7 @@ import { type Authenticator, beyondBranch, type Grant, sessionOptions } from '..
 import { adviseError, adviseFailure, limitFailure } from '../sql/errors.ts';
 import type { SqlError, SqlOutcome, SqlRequestContext, SqlService, SqlSession } from '../sql/sql.ts';
 import type { AnswerHolder } from './core/answer-budget.ts';
+import { type AnswerText, fits, joinText, textLength } from './core/answer-text.ts';
 import { encodeError } from './core/hrana-encode.ts';
 import { type HranaDecoder, newerThanFirst, type SocketRequest } from './core/hrana-messages.ts';
 import type { HranaTarget } from './core/hrana-target.ts';
@@ -18,7 +19,7 @@ import { contextOf, readyRequest, readySteps, SqlStore } from './core/stored-sql
 import { SocketCursor } from './hrana-cursor.ts';
 import { type FrameEncoding, frameBytes, readFrame, writeFrame } from './hrana-frames.ts';
 import { MessageOrder } from './message-order.ts';
-import { fits, runRequest } from './run-request.ts';
+import { runRequest } from './run-request.ts';
 import { largeAnswerBytes, type SlowReaders } from './slow-readers.ts';
 import {
   type Job,
@@ -59,7 +60,7 @@ export interface SocketCaller {
   readonly client: string;
 }
 
-function answer(outcome: SqlOutcome<string>): Plan {
+function answer(outcome: SqlOutcome<AnswerText>): Plan {
   return { kind: 'answer', outcome };
 }
 
@@ -372,7 +373,7 @@ export class HranaSocket {
     });
     this.#cursors.set(cursorId, { stream, cursor });
     stream.cursorId = cursorId;
-    const steps = readySteps(request.steps, this.#store);
+    const steps = readySteps(request.steps, this.#store, false);
     const job = async () => {
       const outcome = steps.ok
         ? await session.batch(
@@ -419,7 +420,7 @@ export class HranaSocket {
     });
   }
 
-  #finish(job: QueuedJob, outcome: SqlOutcome<string>): void {
+  #finish(job: QueuedJob, outcome: SqlOutcome<AnswerText>): void {
     this.#inFlight -= 1;
     this.#inFlightBytes -= job.bytes;
     this.#answer(job.requestId, outcome);
@@ -432,13 +433,17 @@ export class HranaSocket {
     if (stream.session.ok) await stream.session.value.close();
   }
 
-  #answer(requestId: number, outcome: SqlOutcome<string>): void {
+  #answer(requestId: number, outcome: SqlOutcome<AnswerText>): void {
     if (!outcome.ok) {
       this.#fail(requestId, outcome.error);
       return;
     }
     const { responseBytes } = this.#options.limits;
-    const text = `{"type":"response_ok","request_id":${requestId},"response":${outcome.value}}`;
+    const text = joinText([
+      `{"type":"response_ok","request_id":${requestId},"response":`,
+      outcome.value,
+      '}',
+    ]);
     if (fits(text, responseBytes)) this.#send(text);
     else {
       this.#fail(
@@ -453,7 +458,7 @@ export class HranaSocket {
   }
 
   /** Sends; all that is sent in one turn of the event loop leaves in one write. */
-  #send(text: string): void {
+  #send(text: AnswerText): void {
     if (this.#ws.readyState !== this.#ws.OPEN) return;
     if (!this.#flags.corked) {
       this.#flags.corked = true;
@@ -464,8 +469,9 @@ export class HranaSocket {
         this.#throttle();
       });
     }
-    this.#ws.send(writeFrame(text, this.#caller.encoding));
-    if (text.length >= largeAnswerBytes) this.#count();
+    const { encoding } = this.#caller;
+    this.#ws.send(writeFrame(text, encoding), { binary: encoding === 'protobuf' });
+    if (textLength(text) >= largeAnswerBytes) this.#count();
   }
 
   /** Stops or resumes reading the socket by how much is waiting, inside and towards the peer. */

@@ -2,12 +2,14 @@
 import assert from 'node:assert/strict';
 import { adviseFailure } from '../sql/errors.ts';
 import type { BatchResult, SqlOutcome, SqlRequestContext, SqlSession } from '../sql/sql.ts';
+import { type AnswerText, joinText } from './core/answer-text.ts';
 import { encodeBatchResult, encodeDescription, encodeResult } from './core/hrana-encode.ts';
 import { mergeWrites, splitOutcome, type Write } from './core/merged-writes.ts';
 import type { ReadyRequest } from './core/stored-sql.ts';
 
-function sized(type: string, result: string | null, maxLength: number): SqlOutcome<string> {
-  if (result !== null) return { ok: true, value: `{"type":"${type}","result":${result}}` };
+function sized(type: string, result: AnswerText | null, maxLength: number): SqlOutcome<AnswerText> {
+  if (typeof result === 'string') return { ok: true, value: `{"type":"${type}","result":${result}}` };
+  if (result !== null) return { ok: true, value: joinText([`{"type":"${type}","result":`, result, '}']) };
   return adviseFailure(
     'RESPONSE_TOO_LARGE',
     `The result does not fit into the limit responseBytes = ${maxLength}`,
@@ -23,7 +25,7 @@ export function runRequest(
   request: ReadyRequest,
   context: SqlRequestContext,
   maxLength: number,
-): Promise<SqlOutcome<string>> {
+): Promise<SqlOutcome<AnswerText>> {
   switch (request.kind) {
     case 'execute':
       return session
@@ -60,7 +62,7 @@ export function runWrites(
   writes: readonly Write[],
   context: SqlRequestContext,
   maxLength: number,
-): Promise<readonly SqlOutcome<string>[]> {
+): Promise<readonly SqlOutcome<AnswerText>[]> {
   return session
     .batch(mergeWrites(writes), context)
     .then((outcome) =>
@@ -70,14 +72,13 @@ export function runWrites(
     );
 }
 
-function encodeWrite(write: Write | undefined, steps: BatchResult, maxLength: number): SqlOutcome<string> {
+function encodeWrite(
+  write: Write | undefined,
+  steps: BatchResult,
+  maxLength: number,
+): SqlOutcome<AnswerText> {
   if (write?.kind === 'batch') return sized('batch', encodeBatchResult(steps, maxLength), maxLength);
   const [only] = steps;
   assert(only !== null && only !== undefined, 'a step without a condition runs');
   return only.ok ? sized('execute', encodeResult(only.value, maxLength), maxLength) : only;
-}
-
-/** True when the text takes at most `maxBytes` in UTF-8; counts only when it could be close. */
-export function fits(text: string, maxBytes: number): boolean {
-  return text.length * 3 <= maxBytes || Buffer.byteLength(text) <= maxBytes;
 }

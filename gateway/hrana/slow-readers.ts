@@ -75,21 +75,21 @@ export class SlowReaders {
     return () => timer.refresh();
   }
 
-  /** Sends the rest of a response in parts, counted to the holder; whoever opened the holder empties it at the end. */
-  send(response: ServerResponse, bytes: Buffer, holder: AnswerHolder): void {
-    this.set(holder, bytes.length);
+  /** Sends the rest of a response part by part, counted to the holder; whoever opened the holder empties it at the end. */
+  send(response: ServerResponse, bytes: readonly Uint8Array[], holder: AnswerHolder): void {
+    this.set(
+      holder,
+      bytes.reduce((sum, { length }) => sum + length, 0),
+    );
     // The budget may have ended this very answer.
     if (response.destroyed || response.writableEnded) return;
     const taken = this.guard(response);
-    let at = 0;
+    const parts = partsOf(bytes);
     const writeOn = () => {
-      while (at + partBytes < bytes.length) {
-        const part = bytes.subarray(at, at + partBytes);
-        at += partBytes;
-        if (!response.write(part)) return;
-      }
+      for (let part = parts.next(); part.done !== true; part = parts.next())
+        if (!response.write(part.value)) return;
       response.off('drain', drained);
-      response.end(bytes.subarray(at));
+      response.end();
     };
     const drained = () => {
       this.moved(holder);
@@ -113,4 +113,9 @@ export class SlowReaders {
     this.log.warn({ limit, value, client, ended: this.unlogged }, 'slow readers were ended');
     this.unlogged = 0;
   }
+}
+
+function* partsOf(bytes: readonly Uint8Array[]): Generator<Uint8Array, void, undefined> {
+  for (const whole of bytes)
+    for (let at = 0; at < whole.length; at += partBytes) yield whole.subarray(at, at + partBytes);
 }

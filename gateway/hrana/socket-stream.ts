@@ -1,15 +1,16 @@
 /** What a WebSocket keeps of its streams, and the order in which a stream does what it is asked. */
 import type { SqlOutcome, SqlRequestContext, SqlSession } from '../sql/sql.ts';
+import type { AnswerText } from './core/answer-text.ts';
 import { mergeable, type Write } from './core/merged-writes.ts';
 import type { SocketCursor } from './hrana-cursor.ts';
 import { runWrites } from './run-request.ts';
 
 /** Work of a stream; a promise only where it has to wait. */
-export type Job = () => SqlOutcome<string> | Promise<SqlOutcome<string>>;
+export type Job = () => SqlOutcome<AnswerText> | Promise<SqlOutcome<AnswerText>>;
 
 /** What is to be done about a request: answer at once, or run a job in the order of a stream. */
 export type Plan =
-  | { readonly kind: 'answer'; readonly outcome: SqlOutcome<string> }
+  | { readonly kind: 'answer'; readonly outcome: SqlOutcome<AnswerText> }
   | {
       readonly kind: 'queue';
       readonly stream: SocketStream;
@@ -46,7 +47,7 @@ export interface JobQueueOptions {
   /** Of writes that are one operation. */
   readonly context: SqlRequestContext;
   readonly responseBytes: number;
-  readonly finished: (job: QueuedJob, outcome: SqlOutcome<string>) => void;
+  readonly finished: (job: QueuedJob, outcome: SqlOutcome<AnswerText>) => void;
   /** Sessions never reject for expected failures: what arrives here is a defect. */
   readonly failed: (error: unknown) => void;
 }

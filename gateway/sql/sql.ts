@@ -4,6 +4,7 @@
  */
 import type { BranchName } from '../../storage/redo.ts';
 import type { Bookmark } from './bookmark.ts';
+import type { RowsText } from './row-text.ts';
 import type { ReadPreference } from './stream-state.ts';
 
 /** A SQL value as the libSQL protocol distinguishes it: 64-bit integers are bigint, floats are number. */
@@ -17,6 +18,8 @@ export interface SqlStatement {
   readonly namedArgs: readonly { readonly name: string; readonly value: SqlValue }[];
   /** False when the caller does not want rows back. */
   readonly wantRows: boolean;
+  /** Many rows may come as text. */
+  readonly textRows?: boolean;
 }
 
 export interface SqlColumn {
@@ -27,6 +30,8 @@ export interface SqlColumn {
 export interface SqlResult {
   readonly columns: readonly SqlColumn[];
   readonly rows: readonly (readonly SqlValue[])[];
+  /** All rows, in place of `rows`, where the statement allows it and they are many. */
+  readonly rowsText?: RowsText;
   readonly affectedRowCount: number;
   readonly lastInsertRowid: bigint | null;
   readonly rowsRead?: number;

@@ -111,7 +111,7 @@ export interface WorkerAnswer {
 export interface FromWorker {
   /** In LSN order; to be handed on before the answers are. */
   readonly commits: readonly WorkerCommit[];
-  readonly redo: Uint8Array | null;
+  readonly redo: Uint8Array<ArrayBuffer> | null;
   readonly answers: readonly WorkerAnswer[];
   readonly peeked: readonly Peeked[];
   readonly news: readonly EngineNews[];

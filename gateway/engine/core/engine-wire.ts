@@ -42,7 +42,7 @@ import type {
 /** A message as it is posted. `redo` is handed over, not copied. */
 export interface PackedFromWorker {
   readonly values: readonly unknown[];
-  readonly redo: Uint8Array | null;
+  readonly redo: Uint8Array<ArrayBuffer> | null;
 }
 
 const inward = { operation: 0, other: 1 } as const;
@@ -50,6 +50,7 @@ const operations = { execute: 0, batch: 1, sequence: 2, describe: 3, wire: 4 } a
 const outcomes = { failed: 0, result: 1, batch: 2, nothing: 3, description: 4, skipped: 5, wire: 6 } as const;
 const flag = {
   wantRows: 1,
+  textRows: 2,
   autocommit: 1,
   wrote: 2,
   aborted: 4,
@@ -176,8 +177,8 @@ function unpackState(from: Values): StreamState | null {
 }
 
 function packStatement(out: unknown[], statement: SqlStatement): void {
-  const { sql, args, namedArgs, wantRows } = statement;
-  out.push(sql, wantRows ? flag.wantRows : 0, args.length);
+  const { sql, args, namedArgs, wantRows, textRows } = statement;
+  out.push(sql, (wantRows ? flag.wantRows : 0) | (textRows === true ? flag.textRows : 0), args.length);
   for (const value of args) out.push(value);
   out.push(namedArgs.length);
   for (const { name, value } of namedArgs) out.push(name, value);
@@ -185,12 +186,13 @@ function packStatement(out: unknown[], statement: SqlStatement): void {
 
 function unpackStatement(from: Values): SqlStatement {
   const sql = from.text();
-  const wantRows = from.number() === flag.wantRows;
+  const flags = from.number();
   const args = from.list<SqlValue>(from.number());
   const namedArgs: { readonly name: string; readonly value: SqlValue }[] = [];
   for (let left = from.number(); left > 0; left--)
     namedArgs.push({ name: from.text(), value: from.as<SqlValue>() });
-  return { sql, args, namedArgs, wantRows };
+  const wantRows = (flags & flag.wantRows) !== 0;
+  return { sql, args, namedArgs, wantRows, textRows: (flags & flag.textRows) !== 0 };
 }
 
 export function packFromWorker(message: FromWorker): PackedFromWorker {
@@ -202,6 +204,24 @@ export function packFromWorker(message: FromWorker): PackedFromWorker {
   out.push(news.length, ...news);
   for (const answer of answers) packAnswer(out, answer);
   return { values: out, redo: message.redo };
+}
+
+/** The memory of a message that is handed over with it. */
+export function ownedMemory({ redo, answers }: FromWorker): ArrayBuffer[] {
+  const owned: ArrayBuffer[] = [];
+  if (redo !== null) owned.push(redo.buffer);
+  for (const { answer } of answers) {
+    const { outcome } = answer;
+    if (!outcome.ok || outcome.value === null) continue;
+    if ('rows' in outcome.value) ownText(owned, outcome.value);
+    else if (Array.isArray(outcome.value))
+      for (const step of outcome.value) if (step?.ok === true) ownText(owned, step.value);
+  }
+  return owned;
+}
+
+function ownText(owned: ArrayBuffer[], { rowsText }: SqlResult): void {
+  if (rowsText !== undefined) for (const { buffer } of rowsText.parts) owned.push(buffer);
 }
 
 export function unpackFromWorker({ values, redo }: PackedFromWorker): FromWorker {
@@ -342,11 +362,15 @@ function unpackStep(from: Values, kind: number): SqlOutcome<SqlResult> {
 }
 
 function packResult(out: unknown[], result: SqlResult): void {
-  const { columns, rows, affectedRowCount, lastInsertRowid } = result;
+  const { columns, rows, rowsText, affectedRowCount, lastInsertRowid } = result;
   out.push(outcomes.result, affectedRowCount, lastInsertRowid, columns.length);
   for (const { name, decltype } of columns) out.push(name, decltype);
-  out.push(rows.length);
-  for (const row of rows) for (const value of row) out.push(value);
+  // A negative count is one of parts.
+  if (rowsText !== undefined) out.push(-rowsText.parts.length, ...rowsText.parts);
+  else {
+    out.push(rows.length);
+    for (const row of rows) for (const value of row) out.push(value);
+  }
 }
 
 function unpackResult(from: Values): SqlResult {
@@ -356,8 +380,13 @@ function unpackResult(from: Values): SqlResult {
   const width = from.number();
   for (let left = width; left > 0; left--)
     columns.push({ name: from.as<string | null>(), decltype: from.as<string | null>() });
+  const count = from.number();
   const rows: (readonly SqlValue[])[] = [];
-  for (let left = from.number(); left > 0; left--) rows.push(from.list<SqlValue>(width));
+  if (count < 0) {
+    const rowsText = { parts: from.list<Uint8Array<ArrayBuffer>>(-count) };
+    return { columns, rows, rowsText, affectedRowCount, lastInsertRowid };
+  }
+  for (let left = count; left > 0; left--) rows.push(from.list<SqlValue>(width));
   return { columns, rows, affectedRowCount, lastInsertRowid };
 }
 

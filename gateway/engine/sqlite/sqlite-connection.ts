@@ -1,7 +1,7 @@
 /** One SQLite connection on the volume: preparing and running statements. */
 import { redoLimits } from '../../../storage/redo.ts';
 import { adviseError, failure, primarySqliteCode, sqlError } from '../../sql/errors.ts';
-import type { SqlError, SqlOutcome, SqlResult, SqlStatement, SqlValue } from '../../sql/sql.ts';
+import type { SqlError, SqlOutcome, SqlResult, SqlStatement } from '../../sql/sql.ts';
 import {
   countsRows,
   firstWord,
@@ -14,15 +14,10 @@ import type { StreamSetting } from '../../sql/stream-state.ts';
 import type { PageStore } from '../core/page-store.ts';
 import { type PrepareMode, SqliteAuthorizer } from './sqlite-authorizer.ts';
 import { HeldMemory } from './sqlite-held-memory.ts';
+import { RowCollector } from './sqlite-rows.ts';
 import type { RunBudget, SessionCounters, SqliteRuntime } from './sqlite-runtime.ts';
 import { ConnectionSettings } from './sqlite-settings.ts';
-import {
-  bindArguments,
-  type PreparedStatement,
-  readColumns,
-  readParameters,
-  readRow,
-} from './sqlite-statement.ts';
+import { bindArguments, type PreparedStatement, readColumns, readParameters } from './sqlite-statement.ts';
 import { StatementCache } from './sqlite-statement-cache.ts';
 import { VolumeFile } from './sqlite-vfs.ts';
 import type { Pointer, SqliteWasm } from './sqlite-wasm.ts';
@@ -347,8 +342,8 @@ export class Connection {
     const counting = !statement.readonly && countsRows(statement.word);
     this.totalAtStart = call.sqlite3_total_changes(this.db);
     runtime.started(performance.now());
-    const rows: SqlValue[][] = [];
-    const outcome = this.stepAll(statement, given.wantRows, rows, budget);
+    const rows = new RowCollector(wasm, given, budget);
+    const outcome = this.stepAll(statement, rows, budget);
     this.file.failure ??= this.authorizer.blocked;
     // Before the reset an error is still the statement's own; the reset repeats it.
     const error = outcome === result.done || outcome === result.row ? null : this.error(outcome);
@@ -382,7 +377,7 @@ export class Connection {
       ok: true,
       value: {
         columns: statement.columns,
-        rows,
+        ...rows.finish(),
         affectedRowCount: affected,
         lastInsertRowid: counting ? counters.lastInsertRowid : null,
       },
@@ -408,12 +403,7 @@ export class Connection {
   }
 
   /** Steps to the end, or for a statement that only reads until its result is too large: what writes is never cut short. */
-  private stepAll(
-    statement: PreparedStatement,
-    wantRows: boolean,
-    rows: SqlValue[][],
-    budget: RunBudget,
-  ): number {
+  private stepAll(statement: PreparedStatement, rows: RowCollector, budget: RunBudget): number {
     const { call } = this.wasm;
     const { pointer } = statement;
     const limit = this.runtime.limits.resultBytes;
@@ -425,7 +415,7 @@ export class Connection {
     }
     const columns = statement.columns.length;
     while (step === result.row) {
-      if (wantRows && budget.bytes <= limit) rows.push(readRow(this.wasm, pointer, columns, budget));
+      if (budget.bytes <= limit) rows.take(pointer, columns);
       if (budget.bytes > limit && statement.readonly) break;
       step = call.sqlite3_step(pointer);
     }

@@ -1,9 +1,8 @@
-/** Binding arguments and reading rows of a prepared statement. */
+/** Prepared statements: their arguments, and what their columns and parameters are called. */
 import { failure } from '../../sql/errors.ts';
 import type { SqlColumn, SqlOutcome, SqlStatement, SqlValue } from '../../sql/sql.ts';
 import type { Pointer, SqliteWasm } from './sqlite-wasm.ts';
 
-const columnType = { integer: 1, float: 2, text: 3, blob: 4 } as const;
 /** SQLITE_STATIC: the scratch memory outlives the statement's run. */
 const staticMemory = 0;
 const done: SqlOutcome<null> = { ok: true, value: null };
@@ -146,48 +145,4 @@ export function readParameters(wasm: SqliteWasm, pointer: Pointer): readonly (st
   for (let index = 1; index <= count; index++)
     names.push(wasm.stringAt(call.sqlite3_bind_parameter_name(pointer, index)));
   return names;
-}
-
-/** The current row; `size` adds up what it takes in memory. */
-export function readRow(
-  wasm: SqliteWasm,
-  pointer: Pointer,
-  columns: number,
-  size: { bytes: number },
-): SqlValue[] {
-  const { call } = wasm;
-  const row: SqlValue[] = new Array(columns);
-  let bytes = 16;
-  for (let column = 0; column < columns; column++) {
-    switch (call.sqlite3_column_type(pointer, column)) {
-      case columnType.integer:
-        row[column] = call.sqlite3_column_int64(pointer, column);
-        bytes += 16;
-        break;
-      case columnType.float:
-        row[column] = call.sqlite3_column_double(pointer, column);
-        bytes += 16;
-        break;
-      case columnType.text: {
-        const text = call.sqlite3_column_text(pointer, column);
-        const length = call.sqlite3_column_bytes(pointer, column);
-        row[column] = length === 0 ? '' : wasm.heap().toString('utf8', text, text + length);
-        bytes += 16 + length;
-        break;
-      }
-      case columnType.blob: {
-        const blob = call.sqlite3_column_blob(pointer, column);
-        const length = call.sqlite3_column_bytes(pointer, column);
-        row[column] =
-          length === 0 ? new Uint8Array(0) : new Uint8Array(wasm.heap().subarray(blob, blob + length));
-        bytes += 16 + length;
-        break;
-      }
-      default:
-        row[column] = null;
-        bytes += 8;
-    }
-  }
-  size.bytes += bytes;
-  return row;
 }

@@ -20,7 +20,7 @@ import type {
 } from '../core/engine-protocol.ts';
 import { RedoQueue } from '../core/engine-redo.ts';
 import { EngineShared } from '../core/engine-shared.ts';
-import { packFromWorker, unpackToWorker } from '../core/engine-wire.ts';
+import { ownedMemory, packFromWorker, unpackToWorker } from '../core/engine-wire.ts';
 import { PageStore } from '../core/page-store.ts';
 import { Handover } from '../engine-handover.ts';
 import { CommitLog } from './engine-commits.ts';
@@ -57,7 +57,7 @@ export interface DeskOptions {
   readonly data: EngineWorkerData;
   /** Where it asks for pages. */
   readonly pages: MessagePort;
-  readonly post: (message: FromWorker, transfer: readonly ArrayBuffer[]) => void;
+  readonly post: (message: FromWorker) => void;
   /** What a statement is told that was stopped for its client has gone, or for others. */
   readonly cancelled: SqlError;
 }
@@ -307,10 +307,7 @@ export class EngineDesk {
     this.news = [];
     this.reported = readPoint;
     this.reportedGeneration = generation;
-    this.options.post(
-      { commits, redo, answers, peeked, news, readPoint, generation, diverged },
-      redo === null ? [] : [redo.buffer],
-    );
+    this.options.post({ commits, redo, answers, peeked, news, readPoint, generation, diverged });
   }
 }
 
@@ -328,7 +325,7 @@ export async function serveDesk(
     data: engine,
     pages,
     cancelled,
-    post: (message, transfer) => port.postMessage(handover.admit(packFromWorker(message)), transfer),
+    post: (message) => port.postMessage(handover.admit(packFromWorker(message)), ownedMemory(message)),
   });
   desk.attend(await hire(desk, engine));
   port.on('message', (packed: readonly unknown[]) => desk.receive(unpackToWorker(packed)));

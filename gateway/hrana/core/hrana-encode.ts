@@ -3,6 +3,7 @@
  * built in one pass and given up early when they pass the size limit.
  */
 
+import { encodeRow } from '../../sql/row-text.ts';
 import type {
   BatchResult,
   SqlColumn,
@@ -10,9 +11,8 @@ import type {
   SqlError,
   SqlOutcome,
   SqlResult,
-  SqlValue,
 } from '../../sql/sql.ts';
-import { encodeValue } from './hrana-values.ts';
+import { type AnswerText, joinText, textLength } from './answer-text.ts';
 
 function nullableText(text: string | null): string {
   return text === null ? 'null' : JSON.stringify(text);
@@ -27,15 +27,6 @@ function encodeColumns(columns: readonly SqlColumn[]): string {
   return `${text}]`;
 }
 
-function encodeRow(row: readonly SqlValue[]): string {
-  let text = '[';
-  for (const value of row) {
-    if (text.length > 1) text += ',';
-    text += encodeValue(value);
-  }
-  return `${text}]`;
-}
-
 function encodeRowid(rowid: bigint | null): string {
   return rowid === null ? 'null' : `"${rowid}"`;
 }
@@ -46,35 +37,47 @@ export function encodeError(error: SqlError): string {
 }
 
 /** `StmtResult`, or null when it would be longer than `maxLength` UTF-16 units. */
-export function encodeResult(result: SqlResult, maxLength: number): string | null {
+export function encodeResult(result: SqlResult, maxLength: number): AnswerText | null {
   let text = `{"cols":${encodeColumns(result.columns)},"rows":[`;
+  if (result.rowsText !== undefined) {
+    const { parts } = result.rowsText;
+    return textLength(parts) > maxLength ? null : joinText([text, parts, endOfResult(result)]);
+  }
   let first = true;
   for (const row of result.rows) {
     text += first ? encodeRow(row) : `,${encodeRow(row)}`;
     first = false;
     if (text.length > maxLength) return null;
   }
-  text += `],"affected_row_count":${result.affectedRowCount},"last_insert_rowid":${encodeRowid(result.lastInsertRowid)}`;
+  return text + endOfResult(result);
+}
+
+function endOfResult(result: SqlResult): string {
+  let text = `],"affected_row_count":${result.affectedRowCount},"last_insert_rowid":${encodeRowid(result.lastInsertRowid)}`;
   if (result.rowsRead !== undefined) text += `,"rows_read":${result.rowsRead}`;
   if (result.rowsWritten !== undefined) text += `,"rows_written":${result.rowsWritten}`;
   return `${text}}`;
 }
 
 /** `BatchResult`: one slot per step, both null for a skipped step; or null when too long. */
-export function encodeBatchResult(batch: BatchResult, maxLength: number): string | null {
-  let results = '';
+export function encodeBatchResult(batch: BatchResult, maxLength: number): AnswerText | null {
+  const texts: AnswerText[] = ['{"step_results":['];
+  let length = 0;
   let errors = '';
   for (const [index, outcome] of batch.entries()) {
-    let result: string | null = 'null';
+    let result: AnswerText | null = 'null';
     let error = 'null';
-    if (outcome?.ok === true) result = encodeResult(outcome.value, maxLength - results.length);
+    if (outcome?.ok === true) result = encodeResult(outcome.value, maxLength - length);
     else if (outcome?.ok === false) error = encodeError(outcome.error);
     if (result === null) return null;
-    results += index === 0 ? result : `,${result}`;
+    if (index > 0) texts.push(',');
+    texts.push(result);
+    length += textLength(result) + 1;
     errors += index === 0 ? error : `,${error}`;
-    if (results.length + errors.length > maxLength) return null;
+    if (length + errors.length > maxLength) return null;
   }
-  return `{"step_results":[${results}],"step_errors":[${errors}]}`;
+  texts.push(`],"step_errors":[${errors}]}`);
+  return joinText(texts);
 }
 
 /** `DescribeResult`. A column always has a name here, because clients insist. */

@@ -1,7 +1,7 @@
-/** SQL values on the wire: Hrana JSON ↔ `SqlValue`, exact in both directions. */
+/** SQL values as clients send them: Hrana JSON to `SqlValue`, exact. The other direction is `sql/row-text.ts`. */
 import { z } from 'zod';
 import type { SqlValue } from '../../sql/sql.ts';
-import { decodeBase64, decodeInteger, encodeBase64 } from '../../sql/values.ts';
+import { decodeBase64, decodeInteger } from '../../sql/values.ts';
 
 /**
  * A value as clients send it. A float may be infinite: `1e999` is a JSON number, and so is every other beyond a double. Integers
@@ -39,21 +39,3 @@ export const valueSchema = z
       }
     }
   });
-
-/**
- * One value as Hrana JSON text: integers as strings, blobs in base64 without padding. An infinity leaves as NULL: JSON has
- * no number for it, and the clients of most languages refuse `1e999` and a float whose value is `null` alike.
- */
-export function encodeValue(value: SqlValue): string {
-  switch (typeof value) {
-    case 'bigint':
-      return `{"type":"integer","value":"${value}"}`;
-    case 'number':
-      if (!Number.isFinite(value)) return '{"type":"null"}';
-      return `{"type":"float","value":${Object.is(value, -0) ? '-0.0' : value}}`;
-    case 'string':
-      return `{"type":"text","value":${JSON.stringify(value)}}`;
-    default:
-      return value === null ? '{"type":"null"}' : `{"type":"blob","base64":"${encodeBase64(value)}"}`;
-  }
-}

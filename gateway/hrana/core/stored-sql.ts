@@ -65,7 +65,7 @@ function spoken(sql: string, kind: 'statement' | 'script'): SqlOutcome<string> {
   return isForeign(sql, kind) ? sqliteText(sql) : { ok: true, value: sql };
 }
 
-function readyStatement(wire: WireStatement, store: SqlStore): SqlOutcome<SqlStatement> {
+function readyStatement(wire: WireStatement, store: SqlStore, textRows: boolean): SqlOutcome<SqlStatement> {
   const sql = store.text(wire.text, 'statement');
   if (!sql.ok) return sql;
   const { args, namedArgs, wantRows } = wire;
@@ -75,16 +75,23 @@ function readyStatement(wire: WireStatement, store: SqlStore): SqlOutcome<SqlSta
       'Specifying both positional and named arguments is not supported',
     );
   }
-  return { ok: true, value: { sql: sql.value, args, namedArgs, wantRows } };
+  return { ok: true, value: { sql: sql.value, args, namedArgs, wantRows, textRows } };
 }
 
-/** Steps with their texts resolved and their conditions checked; the first problem fails the whole batch. */
-export function readySteps(wire: readonly WireStep[], store: SqlStore): SqlOutcome<readonly BatchStep[]> {
+/**
+ * Steps with their texts resolved and their conditions checked; the first problem fails the whole batch.
+ * @param textRows many rows may come as text.
+ */
+export function readySteps(
+  wire: readonly WireStep[],
+  store: SqlStore,
+  textRows: boolean,
+): SqlOutcome<readonly BatchStep[]> {
   const bad = batchProblem(wire);
   if (bad !== null) return { ok: false, error: bad };
   const steps: BatchStep[] = [];
   for (const { condition, statement } of wire) {
-    const ready = readyStatement(statement, store);
+    const ready = readyStatement(statement, store, textRows);
     if (!ready.ok) return ready;
     steps.push({ condition, statement: ready.value });
   }
@@ -95,11 +102,11 @@ export function readySteps(wire: readonly WireStep[], store: SqlStore): SqlOutco
 export function readyRequest(request: StreamRequest, store: SqlStore): SqlOutcome<ReadyRequest> {
   switch (request.kind) {
     case 'execute': {
-      const statement = readyStatement(request.statement, store);
+      const statement = readyStatement(request.statement, store, true);
       return statement.ok ? { ok: true, value: { kind: 'execute', statement: statement.value } } : statement;
     }
     case 'batch': {
-      const steps = readySteps(request.steps, store);
+      const steps = readySteps(request.steps, store, true);
       return steps.ok ? { ok: true, value: { kind: 'batch', steps: steps.value } } : steps;
     }
     case 'sequence':

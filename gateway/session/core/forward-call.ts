@@ -5,7 +5,7 @@
 import { z } from 'zod';
 import { type Epoch, epoch, type Lsn, lsn } from '../../../storage/core.ts';
 import type { AnyOperationValue, SqlOperation } from '../../sql/operation.ts';
-import type { BatchCondition, SqlOutcome, SqlResult, SqlValue } from '../../sql/sql.ts';
+import type { BatchCondition, SqlOutcome, SqlResult, SqlStatement, SqlValue } from '../../sql/sql.ts';
 import { readPreferences, type StreamState } from '../../sql/stream-state.ts';
 import { decodeBase64, decodeInteger, encodeBase64 } from '../../sql/values.ts';
 import { type WireOperation, type WireResult, wireStatuses } from '../../sql/wire-operation.ts';
@@ -252,15 +252,12 @@ function wireJson(value: unknown): string {
 }
 
 export function encodeCall(call: ForwardCall): Uint8Array {
-  const statement = (given: {
-    sql: string;
-    args: readonly SqlValue[];
-    namedArgs: readonly { name: string; value: SqlValue }[];
-    wantRows: boolean;
-  }) => ({
-    ...given,
-    args: given.args.map(toWire),
-    namedArgs: given.namedArgs.map(({ name, value }) => ({ name, value: toWire(value) })),
+  // Rows come back as values, whatever the statement allows here.
+  const statement = ({ sql, args, namedArgs, wantRows }: SqlStatement) => ({
+    sql,
+    args: args.map(toWire),
+    namedArgs: namedArgs.map(({ name, value }) => ({ name, value: toWire(value) })),
+    wantRows,
   });
   const { operation, readOnly, ...parts } = call;
   const wire =

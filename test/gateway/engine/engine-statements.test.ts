@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, describe, expect, test } from 'vitest';
+import { encodeRow } from '../../../gateway/sql/row-text.ts';
 import type { BatchStep, SqlStatement, SqlValue } from '../../../gateway/sql/sql.ts';
 import {
   closeEngines,
@@ -273,6 +274,43 @@ describe('statements', () => {
       'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 5000) SELECT i FROM n';
     expect(await code(session, large)).toBe('RESPONSE_TOO_LARGE');
     expect(await rows(session, 'SELECT 1')).toEqual([[1n]]);
+  });
+
+  test('give many rows as text where they may, which says what the values say', async () => {
+    const { engine } = await writer();
+    const session = engine.openSession();
+    const many =
+      "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 4000) SELECT i, 'é' || i, i * 0.5, x'00ff', NULL FROM n";
+    const one = "SELECT printf('%.*c', 2000000, 'x'), zeroblob(1000000)";
+    for (const sql of [many, one, 'SELECT 1, 2']) {
+      const values = await run(session, sql);
+      const { outcome } = await session.execute({ ...statement(sql), textRows: true }, null);
+      assert(outcome.ok);
+      const { rowsText } = outcome.value;
+      if (sql === 'SELECT 1, 2') expect(outcome.value).toEqual(values);
+      else {
+        assert(rowsText !== undefined);
+        expect(outcome.value).toMatchObject({ columns: values.columns, rows: [] });
+        expect(Buffer.concat(rowsText.parts).equals(Buffer.from(values.rows.map(encodeRow).join(',')))).toBe(
+          true,
+        );
+      }
+    }
+  });
+
+  test('that give rows as text are bounded by what the text takes', async () => {
+    const { engine } = await writer(limited({ resultBytes: 400_000 }));
+    const session = engine.openSession();
+    const ask = (rows: number) => ({
+      ...statement(
+        `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT ${rows}) SELECT i FROM n`,
+      ),
+      textRows: true,
+    });
+    expect((await session.execute(ask(10_000), null)).outcome).toMatchObject({ ok: true });
+    expect((await session.execute(ask(20_000), null)).outcome).toMatchObject({
+      error: { code: 'RESPONSE_TOO_LARGE', message: expect.stringContaining('resultBytes = 400000') },
+    });
   });
 
   test('PRAGMA sextant_read sets and tells the session’s consistency', async () => {

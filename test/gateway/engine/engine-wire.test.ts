@@ -9,6 +9,7 @@ import type {
   ToWorker,
 } from '../../../gateway/engine/core/engine-protocol.ts';
 import {
+  ownedMemory,
   packFromWorker,
   packToWorker,
   unpackFromWorker,
@@ -37,6 +38,7 @@ const statement = fc.record({
   args: fc.array(value),
   namedArgs: fc.array(fc.record({ name: fc.string(), value })),
   wantRows: fc.boolean(),
+  textRows: fc.boolean(),
 });
 const condition = fc.constantFrom(
   null,
@@ -81,7 +83,15 @@ const toWorker: fc.Arbitrary<ToWorker> = fc.oneof(
   ),
 );
 
-const result: fc.Arbitrary<SqlResult> = fc.nat(4).chain((width) =>
+const part = fc.uint8Array().map((bytes) => new Uint8Array(bytes));
+const textResult: fc.Arbitrary<SqlResult> = fc.record({
+  columns: fc.constant([{ name: 'a', decltype: null }]),
+  rows: fc.constant([]),
+  rowsText: fc.record({ parts: fc.array(part, { minLength: 1 }) }),
+  affectedRowCount: fc.nat(),
+  lastInsertRowid: fc.constant(null),
+});
+const valueResult: fc.Arbitrary<SqlResult> = fc.nat(4).chain((width) =>
   fc.record({
     columns: fc.array(fc.record({ name: nullableText, decltype: nullableText }), {
       minLength: width,
@@ -92,6 +102,7 @@ const result: fc.Arbitrary<SqlResult> = fc.nat(4).chain((width) =>
     lastInsertRowid: fc.option(fc.bigInt(-(2n ** 63n), 2n ** 63n - 1n)),
   }),
 );
+const result = fc.oneof(valueResult, textResult);
 const failed = fc
   .record({ code: fc.string(), message: fc.string() })
   .map((error) => ({ ok: false, error }) as const);
@@ -133,7 +144,7 @@ const fromWorker: fc.Arbitrary<FromWorker> = fc.record({
       ),
     }),
   ),
-  redo: fc.option(fc.uint8Array()),
+  redo: fc.option(part),
   answers: fc.array(fc.record({ id: fc.nat(), answer, counted: fc.boolean(), rerunnable: fc.boolean() })),
   peeked: fc.array(
     fc.record({ id: fc.nat(), bytes: fc.oneof(fc.constantFrom(null, undefined), fc.uint8Array()) }),
@@ -162,6 +173,29 @@ it('G27: what the worker sends arrives equal and in order', () => {
   fc.assert(
     fc.property(fromWorker, (message) => {
       expect(unpackFromWorker(structuredClone(packFromWorker(message)))).toEqual(message);
+    }),
+  );
+});
+
+it('G27: rows that were written as text are handed over with their memory, and not copied', () => {
+  const parts = ['[1]', ',[2]'].map((text) => new TextEncoder().encode(text));
+  const answered = { columns: [], rows: [], rowsText: { parts }, affectedRowCount: 0, lastInsertRowid: null };
+  fc.assert(
+    fc.property(fromWorker, fc.boolean(), (message, isBatch) => {
+      const own = isBatch ? [{ ok: true, value: answered } as const, null] : answered;
+      const [first] = fc.sample(answer, 1);
+      if (first === undefined) return;
+      const mine = {
+        id: 1,
+        answer: { ...first, outcome: { ok: true, value: own } as const },
+        counted: false,
+        rerunnable: false,
+      };
+      const owned = ownedMemory({ ...message, answers: [mine] });
+      expect(owned).toEqual([
+        ...(message.redo === null ? [] : [message.redo.buffer]),
+        ...parts.map(({ buffer }) => buffer),
+      ]);
     }),
   );
 });

@@ -34,6 +34,45 @@ describe('the HTTP pipeline', () => {
     ]);
   });
 
+  it('passes rows on that come as text, alone, in a batch, and among others', async () => {
+    const { post } = await startHarness();
+    const two = "VALUES ('é', x'00ff'), ('\"😀', NULL)";
+    const rows = [
+      [
+        { type: 'text', value: 'é' },
+        { type: 'blob', base64: 'AP8' },
+      ],
+      [{ type: 'text', value: '"😀' }, { type: 'null' }],
+    ];
+    const batch = { steps: [{ stmt: { sql: two } }, { stmt: { sql: 'SELECT 1' } }, { stmt: { sql: two } }] };
+    const answer = await post('/v3/pipeline', {
+      requests: [execute('SELECT 1'), execute(two), { type: 'batch', batch }, execute('SELECT 2'), close],
+    });
+    expect(pipelineOf(answer).results).toMatchObject([
+      { response: { result: { rows: [[{ value: '1' }]] } } },
+      { response: { type: 'execute', result: { cols: [{}, {}], rows, affected_row_count: 0 } } },
+      {
+        response: {
+          type: 'batch',
+          result: { step_results: [{ rows }, { rows: [[{ value: '1' }]] }, { rows }] },
+        },
+      },
+      { response: { result: { rows: [[{ value: '2' }]] } } },
+      { type: 'ok' },
+    ]);
+  });
+
+  it('refuses rows that come as text and are more than a response may have', async () => {
+    const { post } = await startHarness({ limits: { responseBytes: 300_000 } });
+    const large = 'VALUES (hex(zeroblob(100000))), (hex(zeroblob(100000)))';
+    const answer = await post('/v3/pipeline', { requests: [execute(large), execute('SELECT 1'), close] });
+    expect(pipelineOf(answer).results).toMatchObject([
+      { type: 'error', error: { code: 'RESPONSE_TOO_LARGE' } },
+      { type: 'ok', response: { result: { rows: [[{ value: '1' }]] } } },
+      { type: 'ok' },
+    ]);
+  });
+
   it('goes on with a stream by its baton, and stores SQL for it', async () => {
     const { post } = await startHarness();
     const first = pipelineOf(

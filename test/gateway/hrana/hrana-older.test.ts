@@ -11,6 +11,9 @@ describe('Hrana 1 over HTTP', () => {
       contentType: 'application/json',
       json: { result: { cols: [{ name: 'a' }], rows: [[{ type: 'integer', value: '7' }]] } },
     });
+    expect(await post('/v1/execute', { stmt: { sql: 'VALUES (1), (2)' } })).toMatchObject({
+      json: { result: { rows: [[{ value: '1' }], [{ value: '2' }]] } },
+    });
     const steps = [
       { stmt: { sql: 'SELECT 1' } },
       { stmt: { sql: 'nonsense' } },

@@ -96,6 +96,7 @@ describe.each(['http', 'ws'] as const)('Hrana 3 in protobuf over %s', (transport
       outcomes.push([
         await stream.run("INSERT INTO t (id, b) VALUES (-5, 'x')"),
         await stream.query('SELECT id, b, b AS c FROM t'),
+        await stream.query("VALUES ('é', x'00ff'), ('😀', NULL)"),
         await stream.describe('SELECT id, b FROM t WHERE b = :x AND id = ?'),
         await stream.run('nonsense').catch((error: unknown) => String(error)),
         await stream.run(['SELECT :a', { a: 1 }]),

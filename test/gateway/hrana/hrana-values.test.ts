@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { encodeValue, valueSchema } from '../../../gateway/hrana/core/hrana-values.ts';
+import { valueSchema } from '../../../gateway/hrana/core/hrana-values.ts';
+import { encodeValue } from '../../../gateway/sql/row-text.ts';
 import type { SqlValue } from '../../../gateway/sql/sql.ts';
 import { decodeBase64, decodeInteger, encodeBase64 } from '../../../gateway/sql/values.ts';
 

@@ -81,6 +81,17 @@ describe('a WebSocket', () => {
     expect(answers[4]).toMatchObject({ response: { result: { rows: [[{ value: '2' }]] } } });
   });
 
+  it('passes rows on that come as text', async () => {
+    const { ws } = await startHarness();
+    const client = createClient({ url: ws });
+    const { rows } = await client.execute("VALUES ('é', 1.5), ('😀', NULL)");
+    expect(rows.map((row) => Object.values(row))).toEqual([
+      ['é', 1.5],
+      ['😀', null],
+    ]);
+    client.close();
+  });
+
   it('resolves stored SQL when the message arrives, not when it runs', async () => {
     const { ws, twin } = await startHarness();
     const socket = await RawSocket.greeted(ws);

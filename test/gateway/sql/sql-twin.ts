@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { conditionHolds } from '../../../gateway/sql/condition.ts';
 import { failure } from '../../../gateway/sql/errors.ts';
+import { RowsWriter } from '../../../gateway/sql/row-text.ts';
 import type {
   BatchStep,
   SessionOptions,
@@ -154,7 +155,7 @@ class TwinSession implements SqlSession {
       const changed = this.#integer('SELECT total_changes()') > before;
       return {
         columns,
-        rows: statement.wantRows ? rows.map(toRow) : [],
+        ...rowsFor(statement, rows.map(toRow)),
         affectedRowCount: changed ? Number(this.#integer('SELECT changes()')) : 0,
         lastInsertRowid: changed ? this.#integer('SELECT last_insert_rowid()') : null,
       };
@@ -262,4 +263,16 @@ export function createSqlTwin(): SqlTwin {
     },
   };
   return twin;
+}
+
+/** Several rows come as text where they may, so that both ways are seen. */
+function rowsFor(
+  { wantRows, textRows }: SqlStatement,
+  rows: readonly (readonly SqlValue[])[],
+): Pick<SqlResult, 'rows' | 'rowsText'> {
+  if (!wantRows) return { rows: [] };
+  if (textRows !== true || rows.length < 2) return { rows };
+  const writer = new RowsWriter();
+  for (const row of rows) writer.write([row]);
+  return { rows: [], rowsText: writer.finish() };
 }

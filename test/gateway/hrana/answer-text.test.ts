@@ -1,0 +1,38 @@
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import {
+  type AnswerText,
+  fits,
+  joinText,
+  sendable,
+  textBytes,
+  wholeText,
+  withoutHead,
+} from '../../../gateway/hrana/core/answer-text.ts';
+
+const text = fc.string({ unit: 'grapheme' });
+const written = text.map((one) => new TextEncoder().encode(one));
+const answer: fc.Arbitrary<AnswerText> = fc.oneof(text, fc.array(fc.oneof(text, written)));
+
+it('joins texts and written parts in their order, and counts their bytes', () => {
+  fc.assert(
+    fc.property(fc.array(answer), (texts) => {
+      const joined = joinText(texts);
+      expect(wholeText(joined)).toBe(texts.map(wholeText).join(''));
+      expect(textBytes(joined)).toBe(Buffer.concat(sendable(joined)).length);
+      expect(fits(joined, textBytes(joined))).toBe(true);
+      expect(fits(joined, textBytes(joined) - 1)).toBe(false);
+    }),
+  );
+});
+
+it('keeps what is text only in one piece, and never decodes what is written', () => {
+  const part = new Uint8Array([0x22, 0x22]);
+  expect(joinText(['a', 'b', 'c'])).toBe('abc');
+  expect(joinText(['a', ['b', part], 'c', 'd'])).toEqual(['ab', part, 'cd']);
+});
+
+it('takes text off the front of either', () => {
+  expect(withoutHead('abc', 2)).toBe('c');
+  expect(wholeText(withoutHead(['abc', new Uint8Array([0x64])], 2))).toBe('cd');
+});
