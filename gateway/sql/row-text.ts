@@ -10,8 +10,17 @@ export interface RowsText {
   readonly parts: readonly Uint8Array<ArrayBuffer>[];
 }
 
-/** A value beyond this is written in pieces, so that it is in memory twice, and not four times. UTF-16 units, or bytes. */
-const pieceLength = 768 * 1024;
+/** A long text where it lies, in UTF-8: it is written in pieces, so that there is never a second one of its size. */
+export class LyingText {
+  readonly bytes: Uint8Array;
+
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes;
+  }
+}
+
+/** A text or a blob of more bytes is long. A multiple of three, so that no piece of a blob but the last one would need padding. */
+export const longBytes = 768 * 1024;
 
 /**
  * One value as JSON text: integers as strings, blobs in base64 without padding. An infinity leaves as NULL: JSON has no number for
@@ -50,13 +59,19 @@ export class RowsWriter {
   private bytes = 0;
 
   /** @returns bytes that they took */
-  write(rows: readonly (readonly SqlValue[])[]): number {
+  write(rows: readonly (readonly (SqlValue | LyingText)[])[]): number {
     const before = this.bytes;
     for (const row of rows) {
       if (!this.isFirst) this.waiting += ',';
       this.isFirst = false;
-      if (row.some(isLong)) this.writeLongRow(row);
-      else this.waiting += encodeRow(row);
+      this.waiting += '[';
+      for (const [index, value] of row.entries()) {
+        if (index > 0) this.waiting += ',';
+        if (value instanceof LyingText) this.writeText(value.bytes);
+        else if (value instanceof Uint8Array && value.length > longBytes) this.writeBlob(value);
+        else this.waiting += encodeValue(value);
+      }
+      this.waiting += ']';
     }
     this.pass();
     return this.bytes - before;
@@ -66,35 +81,22 @@ export class RowsWriter {
     return { parts: this.written };
   }
 
-  private writeLongRow(row: readonly SqlValue[]): void {
-    this.waiting += '[';
-    for (const [index, value] of row.entries()) {
-      if (index > 0) this.waiting += ',';
-      if (!isLong(value)) this.waiting += encodeValue(value);
-      else if (typeof value === 'string') this.writeLongText(value);
-      else this.writeLongBlob(value);
-    }
-    this.waiting += ']';
-  }
-
-  private writeLongText(value: string): void {
+  private writeText(bytes: Uint8Array): void {
     this.waiting += '{"type":"text","value":"';
-    for (let from = 0; from < value.length; ) {
-      let to = Math.min(from + pieceLength, value.length);
-      // Both halves of a surrogate pair stay together: alone each would be escaped.
-      if (to < value.length && isHighSurrogate(value.charCodeAt(to - 1))) to -= 1;
-      this.waiting += JSON.stringify(value.slice(from, to)).slice(1, -1);
+    for (let from = 0; from < bytes.length; ) {
+      const to = endOfPiece(bytes, from);
+      const piece = Buffer.from(bytes.buffer, bytes.byteOffset + from, to - from).toString('utf8');
+      this.waiting += JSON.stringify(piece).slice(1, -1);
       this.pass();
       from = to;
     }
     this.waiting += '"}';
   }
 
-  private writeLongBlob(value: Uint8Array): void {
+  private writeBlob(bytes: Uint8Array): void {
     this.waiting += '{"type":"blob","base64":"';
-    // A piece is a multiple of three bytes, so that none but the last one would need padding.
-    for (let from = 0; from < value.length; from += pieceLength) {
-      this.waiting += encodeBase64(value.subarray(from, from + pieceLength));
+    for (let from = 0; from < bytes.length; from += longBytes) {
+      this.waiting += encodeBase64(bytes.subarray(from, from + longBytes));
       this.pass();
     }
     this.waiting += '"}';
@@ -109,10 +111,10 @@ export class RowsWriter {
   }
 }
 
-function isLong(value: SqlValue): value is string | Uint8Array {
-  return (typeof value === 'string' || value instanceof Uint8Array) && value.length > pieceLength;
-}
-
-function isHighSurrogate(unit: number): boolean {
-  return (unit & 0xfc00) === 0xd800;
+/** Where a piece of a text ends that begins at `from`: no character is parted. What is no UTF-8 reads the same in pieces. */
+function endOfPiece(bytes: Uint8Array, from: number): number {
+  const end = from + longBytes;
+  if (end >= bytes.length) return bytes.length;
+  for (let to = end; to > end - 4; to--) if (((bytes[to] ?? 0) & 0xc0) !== 0x80) return to;
+  return end;
 }
