@@ -123,6 +123,9 @@ export class Engine {
   private peeksAsked = 0;
   private sessions = 0;
   private generation = 0;
+  /** How long the worker has waited for pages before the request it waits for now. */
+  private fetched = 0;
+  private fetchingSinceMs: number | null = null;
   private currentReadPoint: Lsn = zeroLsn;
   /** Where the last redo given to `onCommit` ended. */
   private delivered: Lsn = zeroLsn;
@@ -305,6 +308,11 @@ export class Engine {
     return this.shared.life;
   }
 
+  /** How long the worker has waited for pages, since it was started. */
+  get fetchedMs(): number {
+    return this.fetched + (this.fetchingSinceMs === null ? 0 : performance.now() - this.fetchingSinceMs);
+  }
+
   /** Pages found in the cache since the start, and pages asked for, each modulo 2^32. */
   get pageCounts(): { readonly hits: number; readonly misses: number } {
     return this.shared.pageCounts;
@@ -417,6 +425,7 @@ export class Engine {
 
   private async readPages(request: PageRequest): Promise<void> {
     const { id, readPoint } = request;
+    this.fetchingSinceMs = performance.now();
     let reply: PageReply;
     try {
       const pages = await this.options.readPages(request.pages, readPoint);
@@ -428,6 +437,9 @@ export class Engine {
     } catch (error) {
       reply = { kind: 'failed', id, reason: error instanceof Error ? error.message : String(error) };
     }
+    // A worker that has given up waiting may have asked again: its waits are one after the other all the same.
+    this.fetched = this.fetchedMs;
+    this.fetchingSinceMs = null;
     this.pages.postMessage(reply);
     this.shared.wake();
   }

@@ -4,6 +4,7 @@
  */
 import { type Lsn, maxLsn, zeroLsn } from '../../storage/redo.ts';
 import { EngineLife } from './core/engine-life.ts';
+import { BusyShare } from './core/pool-growth.ts';
 import type { ReaderView } from './core/reader-choice.ts';
 import type { Engine } from './engine.ts';
 import type { EngineSession } from './engine-stream.ts';
@@ -40,9 +41,17 @@ export class ReaderThread implements ReaderView {
   private opened = false;
   private foldedTo: Lsn = zeroLsn;
   private usedAtMs: number;
-  private running: { readonly operation: number; readonly sinceMs: number } | null = null;
+  private running: {
+    readonly operation: number;
+    readonly sinceMs: number;
+    /** What the engine had waited for pages before. */
+    readonly fetchedMs: number;
+  } | null = null;
   /** How long the statement that runs had run when it was last looked at; 0 when none did. */
   runningMs = 0;
+  /** How much of that it waited for pages. */
+  fetchingMs = 0;
+  private readonly busy = new BusyShare();
   /** What a statement takes on this thread, going by the last dozen. */
   private meanUs = 0;
   private readonly life = new EngineLife();
@@ -60,7 +69,12 @@ export class ReaderThread implements ReaderView {
   /** A statement took so long. */
   took(us: number, nowMs: number): void {
     this.usedAtMs = nowMs;
+    this.busy.add(us);
     this.meanUs += (Math.min(us, tookUsMax) - this.meanUs) / 12;
+  }
+
+  get busyShare(): number {
+    return this.busy.share;
   }
 
   /** How long the thread has given no sign of life although it has something to do. */
@@ -81,9 +95,12 @@ export class ReaderThread implements ReaderView {
   /** Looks at what the thread does. */
   look(nowMs: number): void {
     const operation = this.engine.running;
+    const { fetchedMs } = this.engine;
     if (operation === 0) this.running = null;
-    else if (this.running?.operation !== operation) this.running = { operation, sinceMs: nowMs };
+    else if (this.running?.operation !== operation) this.running = { operation, sinceMs: nowMs, fetchedMs };
     this.runningMs = this.running === null ? 0 : nowMs - this.running.sinceMs;
+    this.fetchingMs = this.running === null ? 0 : fetchedMs - this.running.fetchedMs;
+    this.busy.look(nowMs);
     this.life.look(this.engine.life, this.engine.pendingOperations > 0, nowMs);
   }
 

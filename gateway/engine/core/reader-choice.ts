@@ -12,6 +12,10 @@ export interface ReaderView {
   readonly pinned: number;
   /** How long the statement that runs on it has run; 0 when none does. */
   readonly runningMs: number;
+  /** How much of that it has waited for pages. */
+  readonly fetchingMs: number;
+  /** The part of its time for which it was carrying statements out lately, 0 to 1. */
+  readonly busyShare: number;
 }
 
 export interface ReaderLimits {
@@ -31,6 +35,16 @@ export interface ReaderChoice {
   /** Another thread should be started. */
   readonly start: boolean;
 }
+
+/**
+ * Waiting for pages for this long makes a statement one that others need another thread for. Less does not: where one thread has
+ * cold pages a new one has colder ones, and asks for all of them again.
+ */
+const fetchPatienceMs = 100;
+
+/** Whether what a thread does is worth starting another one. */
+const isTaken = ({ pinned, runningMs, fetchingMs }: ReaderView, { slowMs }: ReaderLimits): boolean =>
+  pinned > 0 || runningMs - fetchingMs >= slowMs || fetchingMs >= fetchPatienceMs;
 
 const isFree =
   (limits: ReaderLimits) =>
@@ -66,7 +80,11 @@ export function chooseForStatement(
   }
   return {
     thread: (unpinned ?? free)?.id ?? null,
-    start: unpinned === null && starting === 0 && threads.length < limits.readerThreads,
+    start:
+      unpinned === null &&
+      starting === 0 &&
+      threads.length < limits.readerThreads &&
+      threads.every((thread) => isTaken(thread, limits)),
   };
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { chooseToEnd, PoolLoad } from '../../../../gateway/engine/core/pool-growth.ts';
+import { BusyShare, chooseToEnd, PoolLoad } from '../../../../gateway/engine/core/pool-growth.ts';
 import type { ReaderView } from '../../../../gateway/engine/core/reader-choice.ts';
 
 const slowMs = 15;
@@ -8,6 +8,8 @@ const thread = (queuedUs: number, change: Partial<ReaderView> = {}): ReaderView 
   queuedUs,
   pinned: 0,
   runningMs: 0,
+  fetchingMs: 0,
+  busyShare: 1,
   ...change,
 });
 
@@ -21,14 +23,15 @@ function looksUntilGrowth(views: (look: number) => readonly ReaderView[]): numbe
 describe('a pool of reading threads', () => {
   const crowded = thread(1_200);
   const cases: [string, (look: number) => readonly ReaderView[], number | null][] = [
-    ['grows once its only thread has had too much to do for a tenth of a second', () => [crowded], 20],
+    ['grows once its only thread has had too much to do for a quarter of a second', () => [crowded], 50],
+    ['does not while its thread rests half of its time', () => [thread(1_200, { busyShare: 0.5 })], null],
     ['does not while what waits is soon done', () => [thread(900)], null],
     ['does not while one of its threads has room', () => [crowded, thread(0)], null],
-    ['grows when only the thread of a transaction has room', () => [crowded, thread(0, { pinned: 1 })], 20],
+    ['grows when only the thread of a transaction has room', () => [crowded, thread(0, { pinned: 1 })], 50],
     [
       'grows when only a thread with a slow statement seems to have room',
       () => [crowded, thread(0, { runningMs: 99 })],
-      20,
+      50,
     ],
     [
       'does not for a crowd that is gone half of the time',
@@ -60,5 +63,23 @@ describe('a pool of reading threads', () => {
     expect(chooseToEnd(idle(0, 29_999), 30_000)).toBe(null);
     expect(chooseToEnd(idle(0, 30_000, 0), 30_000)).toBe(2);
     expect(chooseToEnd(idle(90_000, 90_000), 30_000)).toBe(2);
+  });
+});
+
+describe('the share of its time for which a thread works', () => {
+  it('is that of the last tenth of a second that was looked at, and nothing when nobody looked for long', () => {
+    const busy = new BusyShare();
+    const share = (us: number, nowMs: number) => {
+      busy.add(us);
+      busy.look(nowMs);
+      return busy.share;
+    };
+    expect(share(0, 0)).toBe(0);
+    expect(share(30_000, 50)).toBe(0);
+    expect(share(30_000, 100)).toBe(0.6);
+    expect(share(90_000, 150)).toBe(0.6);
+    expect(share(90_000, 200)).toBe(1);
+    expect(share(10_000, 700)).toBe(0);
+    expect(share(10_000, 800)).toBe(0.1);
   });
 });

@@ -9,11 +9,11 @@ import {
 
 const limits: ReaderLimits = { readerThreads: 3, slowMs: 10, readerWaitMs: 200, slowShareMs: 1_000 };
 
-/** Threads as `queuedMs/pinned/runningMs`, numbered from 1. */
+/** Threads as `queuedMs/pinned/runningMs/fetchingMs`, numbered from 1. */
 const threads = (...texts: string[]): ReaderView[] =>
   texts.map((text, index) => {
-    const [queuedMs = 0, pinned = 0, runningMs = 0] = text.split('/').map(Number);
-    return { id: index + 1, queuedUs: queuedMs * 1_000, pinned, runningMs };
+    const [queuedMs = 0, pinned = 0, runningMs = 0, fetchingMs = 0] = text.split('/').map(Number);
+    return { id: index + 1, queuedUs: queuedMs * 1_000, pinned, runningMs, fetchingMs, busyShare: 0 };
   });
 
 describe('the thread a read outside transactions runs on', () => {
@@ -40,6 +40,24 @@ describe('the thread a read outside transactions runs on', () => {
       { thread: 1, start: true },
     ],
     ['none when all are slow, and another is started', threads('1/0/99'), 0, { thread: null, start: true }],
+    [
+      'none while the only one waits for pages, since a new one would ask for them again',
+      threads('1/0/99/95'),
+      0,
+      { thread: null, start: false },
+    ],
+    [
+      'none while one of several waits for pages',
+      threads('1/0/99', '1/0/50/45'),
+      0,
+      { thread: null, start: false },
+    ],
+    [
+      'none, and another is started for one that has waited for pages too long',
+      threads('1/0/101/100'),
+      0,
+      { thread: null, start: true },
+    ],
     ['none, and one start is enough', threads('1/0/99'), 1, { thread: null, start: false }],
     [
       'none when there are as many threads as there may be',
