@@ -7,7 +7,7 @@ import { encodeBase64 } from './values.ts';
 
 /** Rows that have been written, without the brackets around them all: UTF-8 in parts, each with memory of its own. */
 export interface RowsText {
-  readonly parts: readonly Uint8Array<ArrayBuffer>[];
+  readonly parts: readonly Uint8Array[];
 }
 
 /** A long text where it lies, in UTF-8: it is written in pieces, so that there is never a second one of its size. */

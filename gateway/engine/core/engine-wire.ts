@@ -221,7 +221,7 @@ export function ownedMemory({ redo, answers }: FromWorker): ArrayBuffer[] {
 }
 
 function ownText(owned: ArrayBuffer[], { rowsText }: SqlResult): void {
-  if (rowsText !== undefined) for (const { buffer } of rowsText.parts) owned.push(buffer);
+  for (const { buffer } of rowsText?.parts ?? []) if (buffer instanceof ArrayBuffer) owned.push(buffer);
 }
 
 export function unpackFromWorker({ values, redo }: PackedFromWorker): FromWorker {
@@ -383,7 +383,7 @@ function unpackResult(from: Values): SqlResult {
   const count = from.number();
   const rows: (readonly SqlValue[])[] = [];
   if (count < 0) {
-    const rowsText = { parts: from.list<Uint8Array<ArrayBuffer>>(-count) };
+    const rowsText = { parts: from.list<Uint8Array>(-count) };
     return { columns, rows, rowsText, affectedRowCount, lastInsertRowid };
   }
   for (let left = count; left > 0; left--) rows.push(from.list<SqlValue>(width));

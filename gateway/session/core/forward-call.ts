@@ -10,6 +10,8 @@ import { readPreferences, type StreamState } from '../../sql/stream-state.ts';
 import { decodeBase64, decodeInteger, encodeBase64 } from '../../sql/values.ts';
 import { type WireOperation, type WireResult, wireStatuses } from '../../sql/wire-operation.ts';
 import { type Decoded, parseChecked } from './forward-messages.ts';
+import { TailReader, TailWriter } from './forward-tail.ts';
+import { isBatch } from './outcomes.ts';
 
 /** An operation for the writer. */
 export interface ForwardCall {
@@ -114,6 +116,8 @@ const statementSchema = z.object({
   args: z.array(valueSchema),
   namedArgs: z.array(z.object({ name: z.string(), value: valueSchema })),
   wantRows: z.boolean(),
+  /** Gateways of older versions do not say it, and do not understand it. */
+  textRows: z.boolean().default(false),
 });
 
 const conditionSchema: z.ZodType<BatchCondition> = z.lazy(() =>
@@ -188,18 +192,22 @@ const callSchema = z
 
 const columnSchema = z.object({ name: z.string().nullable(), decltype: z.string().nullable() });
 const errorSchema = z.object({ code: z.string(), message: z.string() });
+/** A result whose rows, where it has `textBytes`, lie behind the JSON. */
+type WireResultRows = SqlResult & { readonly textBytes?: number };
 const resultSchema = z
   .object({
     columns: z.array(columnSchema),
     rows: rowsSchema,
+    textBytes: z.int().min(1).optional(),
     affectedRowCount: z.number(),
     lastInsertRowid: rowidSchema.nullable(),
     rowsRead: z.number().optional(),
     rowsWritten: z.number().optional(),
   })
   .transform(
-    ({ rowsRead, rowsWritten, ...result }): SqlResult => ({
+    ({ rowsRead, rowsWritten, textBytes, ...result }): WireResultRows => ({
       ...result,
+      ...(textBytes !== undefined && { textBytes }),
       ...(rowsRead !== undefined && { rowsRead }),
       ...(rowsWritten !== undefined && { rowsWritten }),
     }),
@@ -252,12 +260,10 @@ function wireJson(value: unknown): string {
 }
 
 export function encodeCall(call: ForwardCall): Uint8Array {
-  // Rows come back as values, whatever the statement allows here.
-  const statement = ({ sql, args, namedArgs, wantRows }: SqlStatement) => ({
-    sql,
-    args: args.map(toWire),
-    namedArgs: namedArgs.map(({ name, value }) => ({ name, value: toWire(value) })),
-    wantRows,
+  const statement = (given: SqlStatement) => ({
+    ...given,
+    args: given.args.map(toWire),
+    namedArgs: given.namedArgs.map(({ name, value }) => ({ name, value: toWire(value) })),
   });
   const { operation, readOnly, ...parts } = call;
   const wire =
@@ -288,31 +294,64 @@ export function decodeCall(bytes: Uint8Array): Decoded<ForwardCall> {
 export function encodeResult(kind: SqlOperation['kind'], result: ForwardResult): Uint8Array {
   if (result.kind === 'notRun') return Buffer.from('{"kind":"notRun"}');
   const { outcome } = result;
-  const wire = outcome.ok ? { ok: true, value: wireValue(outcome.value) } : outcome;
-  return Buffer.from(wireJson({ ...result, of: kind, outcome: wire }));
+  const tail = new TailWriter();
+  const wire = outcome.ok ? { ok: true, value: wireValue(outcome.value, tail) } : outcome;
+  return tail.behind(wireJson({ ...result, of: kind, outcome: wire }));
 }
 
-function wireValue(value: AnyOperationValue): unknown {
+function wireValue(value: AnyOperationValue, tail: TailWriter): unknown {
   if (value === null) return null;
-  if ('rows' in value) return wireRows(value);
+  if ('rows' in value) return wireRows(value, tail);
   if ('params' in value) return value;
   if ('messages' in value) return { ...value, messages: encodeBase64(value.messages) };
-  return value.map((step) => (step?.ok === true ? { ok: true, value: wireRows(step.value) } : step));
+  return value.map((step) => (step?.ok === true ? { ok: true, value: wireRows(step.value, tail) } : step));
 }
 
-const wireRows = (result: SqlResult): object => ({
+const wireRows = ({ rowsText, ...result }: SqlResult, tail: TailWriter): object => ({
   ...result,
   rows: result.rows.map((row) => row.map(toWire)),
+  ...(rowsText !== undefined && tail.add(rowsText)),
 });
 
 export function decodeResult(kind: SqlOperation['kind'], bytes: Uint8Array): Decoded<ForwardResult> {
-  const result = parseChecked(forwardResultSchema, textOf(bytes));
+  const tail = new TailReader(bytes);
+  const result = parseChecked(forwardResultSchema, textOf(tail.json));
   if (result.kind === 'malformed' || result.value.kind === 'notRun')
     return result.kind === 'malformed' ? result : { kind: 'ok', value: { kind: 'notRun' } };
   if (result.value.of !== kind)
     return { kind: 'malformed', reason: `the answer to a ${result.value.of}, not to a ${kind}` };
   const { of: _, ...value } = result.value;
-  return { kind: 'ok', value };
+  const outcome = withText(value.outcome, tail);
+  return outcome === null
+    ? { kind: 'malformed', reason: 'the answer ends within its rows' }
+    : { kind: 'ok', value: { ...value, outcome } };
+}
+
+type Outcome = SqlOutcome<AnyOperationValue>;
+
+/** The outcome with the rows that lie behind it; null when there are fewer than it says. */
+function withText(outcome: Outcome, tail: TailReader): Outcome | null {
+  if (!outcome.ok || outcome.value === null) return outcome;
+  const { value } = outcome;
+  if ('rows' in value) {
+    const whole = withRows(value, tail);
+    return whole === null ? null : { ok: true, value: whole };
+  }
+  if (!isBatch(value)) return outcome;
+  const steps: (SqlOutcome<SqlResult> | null)[] = [];
+  for (const step of value) {
+    const whole = step?.ok === true ? withRows(step.value, tail) : null;
+    if (step?.ok === true && whole === null) return null;
+    steps.push(whole === null ? step : { ok: true, value: whole });
+  }
+  return { ok: true, value: steps };
+}
+
+function withRows(result: WireResultRows, tail: TailReader): SqlResult | null {
+  const { textBytes, ...rest } = result;
+  if (textBytes === undefined) return result;
+  const rowsText = tail.take(textBytes);
+  return rowsText === null ? null : { ...rest, rowsText };
 }
 
 function textOf(bytes: Uint8Array): string {

@@ -43,6 +43,7 @@ describe('forwarded messages', () => {
           args: row,
           namedArgs: row.map((value, index) => ({ name: `a${index}`, value })),
           wantRows: true,
+          textRows: row.length % 2 === 0,
         };
         const call = {
           stream: 's',
@@ -84,8 +85,49 @@ describe('forwarded messages', () => {
     );
   });
 
+  it('carry rows that are text already as they are, and tell when some are missing', () => {
+    const text = (...parts: string[]) => ({ parts: parts.map((part) => new TextEncoder().encode(part)) });
+    const head = { columns: [], rows: [], affectedRowCount: 0, lastInsertRowid: null };
+    const values = { ...head, rows: [['a\nb']] };
+    const answered = {
+      kind: 'answered',
+      autocommit: true,
+      holds: false,
+      state: null,
+      seenLsn: lsn(7),
+      epoch: epoch(2),
+    } as const;
+    const one = { ok: true, value: { ...head, rowsText: text('["é\n"]', ',[2]') } } as const;
+    const executed = new Uint8Array(encodeResult('execute', { ...answered, outcome: one }));
+    const whole = { ok: true, value: { ...head, rowsText: text('["é\n"],[2]') } };
+    expect(decodeResult('execute', executed)).toEqual({ kind: 'ok', value: { ...answered, outcome: whole } });
+    expect(decodeResult('execute', executed.subarray(0, -1))).toMatchObject({ kind: 'malformed' });
+    const two = { ok: true, value: { ...head, rowsText: text('[3]') } } as const;
+    const steps = [one, null, { ok: true, value: values } as const, two];
+    const batch = new Uint8Array(encodeResult('batch', { ...answered, outcome: { ok: true, value: steps } }));
+    expect(decodeResult('batch', batch)).toEqual({
+      kind: 'ok',
+      value: { ...answered, outcome: { ok: true, value: [whole, null, steps[2], two] } },
+    });
+    expect(decodeResult('batch', batch.subarray(0, -1))).toMatchObject({ kind: 'malformed' });
+  });
+
+  it('carry no text for a caller of an older version, which does not say that it takes any', () => {
+    const statement = { sql: 'SELECT 1', args: [], namedArgs: [], wantRows: true };
+    const call = {
+      stream: 's',
+      fresh: true,
+      state: freshStream,
+      traceparent: null,
+      readOnly: false,
+    } as const;
+    const older = encodeCall({ ...call, operation: { kind: 'execute', statement } });
+    expect(Buffer.from(older).includes('textRows')).toBe(false);
+    expect(decodeCall(older)).toMatchObject({ value: { operation: { statement: { textRows: false } } } });
+  });
+
   it('carry batches with their conditions, errors, descriptions and word that nothing ran', () => {
-    const statement = { sql: 'COMMIT', args: [], namedArgs: [], wantRows: false };
+    const statement = { sql: 'COMMIT', args: [], namedArgs: [], wantRows: false, textRows: false };
     const condition = {
       kind: 'and',
       conditions: [
