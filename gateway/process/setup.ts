@@ -56,7 +56,7 @@ export interface GatewaySetup {
 /** @throws GatewayStartError with what to do about it. */
 export function checkSetup(config: GatewayConfig, options: GatewayOptions): GatewaySetup {
   const asked: Partial<GatewayLimits & DatabaseLimits> = config.limits ?? {};
-  const { openBranches, branchIdleMs, branchReaderThreads, idleMs, ...ofProtocol } = asked;
+  const { openBranches, branchIdleMs, branchReaderThreads, idleMs, statementMs, ...ofProtocol } = asked;
   const limits: ServiceLimits = {
     ...defaultServiceLimits,
     ...(config.engine === 'postgres' && postgresServiceLimits),
@@ -64,6 +64,7 @@ export function checkSetup(config: GatewayConfig, options: GatewayOptions): Gate
     ...(branchIdleMs !== undefined && { branchIdleMs }),
     ...(branchReaderThreads !== undefined && { branchReaderThreads }),
     ...(idleMs !== undefined && { idleMs }),
+    ...(statementMs !== undefined && { statementMs }),
     ...options.limits,
   };
   const problem = serviceLimitsProblem(limits);

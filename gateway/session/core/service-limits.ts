@@ -12,10 +12,18 @@ export interface DatabaseLimits {
   readonly branchReaderThreads: number;
   /** Main without anything to do for so long gives its engines back. */
   readonly idleMs: number;
+  /** One statement's time in an engine; while one writes, no other write begins. */
+  readonly statementMs: number;
 }
 
 /** By these names an operator may set them. */
-export const databaseLimitNames = ['openBranches', 'branchIdleMs', 'branchReaderThreads', 'idleMs'] as const;
+export const databaseLimitNames = [
+  'openBranches',
+  'branchIdleMs',
+  'branchReaderThreads',
+  'idleMs',
+  'statementMs',
+] as const;
 
 export interface ServiceLimits extends SpanLimits, DatabaseLimits {
   /** Client streams open at once, HTTP and WebSocket together. */
@@ -138,6 +146,7 @@ export const defaultServiceLimits: ServiceLimits = {
   branchIdleMs: 60_000,
   branchReaderThreads: 2,
   idleMs: 900_000,
+  statementMs: 30_000,
   agentAnswerMs: 3_000,
 };
 
