@@ -123,7 +123,7 @@ export class ReaderThread implements ReaderView {
     else if (!idle && this.backlogBytes >= handOverBytes && this.engine.running === 0) this.bring(feed);
   }
 
-  /** What it shows stays right until more is durable, and so do its pages. */
+  /** G63: what it shows stays right until more is durable, and so do its pages. */
   private leaveOut(): void {
     this.gapped = true;
     this.backlog = [];

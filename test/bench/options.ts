@@ -10,12 +10,18 @@ export const scenarioNames = [
   'lag',
   'forward',
   'growth',
+  'bulk',
+  'readers',
+  'postgres',
   'moves',
   'soak',
 ] as const;
 export type ScenarioName = (typeof scenarioNames)[number];
-/** The soak takes ten minutes by itself: only when it is asked for. */
-const defaultScenarios = scenarioNames.filter((name) => name !== 'soak');
+/** The soak takes ten minutes by itself: only when it is asked for. A quick run leaves more of them to who asks. */
+const onlyWhenAsked: readonly ScenarioName[] = ['soak'];
+const onlyWhenAskedQuick: readonly ScenarioName[] = ['soak', 'bulk', 'readers', 'postgres'];
+const defaultScenarios = (quick: boolean): readonly ScenarioName[] =>
+  scenarioNames.filter((name) => !(quick ? onlyWhenAskedQuick : onlyWhenAsked).includes(name));
 export const peerNames: readonly PeerName[] = ['postgres', 'mariadb', 'etcd'];
 
 export interface BenchOptions {
@@ -47,7 +53,8 @@ export const usage = `npm run bench -- [options]
   --check                under a minute, Sextant only: compares ratios with generous bounds, exit code 1 beyond them
   --beside DIR           this checkout and the one in DIR, in turns: ratios of UPDATE and SELECT at 128 clients and one
   --peers LIST           postgres,mariadb,etcd (default: all) or none
-  --only LIST            ${scenarioNames.join(', ')} (default: all but soak)
+  --only LIST            ${scenarioNames.join(', ')} (default: all but
+                         soak; quick: but bulk, readers and postgres either)
   --rounds N             rounds of every measurement (default 5, quick 2)
   --seconds S            length of one measurement (default 4, quick 0.8)
   --write                write RESULTS.md and results.svg beside this program
@@ -77,9 +84,9 @@ export function parseOptions(argv: readonly string[], home: string): Parsed {
   const invalid = (message: string): Parsed => ({ kind: 'invalid', message });
   const peers = values.peers === 'none' ? [] : oneOf(values.peers ?? peerNames.join(), peerNames);
   if (typeof peers === 'string') return invalid(`--peers: ${peers}, or none`);
-  const scenarios = oneOf(values.only ?? defaultScenarios.join(), scenarioNames);
-  if (typeof scenarios === 'string') return invalid(`--only: ${scenarios}`);
   const { quick, check, json } = values;
+  const scenarios = oneOf(values.only ?? defaultScenarios(quick).join(), scenarioNames);
+  if (typeof scenarios === 'string') return invalid(`--only: ${scenarios}`);
   if (values.write && values.out !== undefined) return invalid('either --write or --out, not both');
   const rounds = positive(values.rounds, quick ? 2 : 5);
   if (!Number.isInteger(rounds) || rounds < 1) return invalid('--rounds is a whole number from 1');

@@ -8,6 +8,8 @@ export interface DatabaseLimits {
   readonly openBranches: number;
   /** A branch without anything to do for so long gives its engines back. */
   readonly branchIdleMs: number;
+  /** Threads that read main, at most; one is there, others come with load, up to the number of cores, and while statements take long. */
+  readonly readerThreads: number;
   /** Threads that read a branch, at most. */
   readonly branchReaderThreads: number;
   /** Main without anything to do for so long gives its engines back. */
@@ -20,6 +22,7 @@ export interface DatabaseLimits {
 export const databaseLimitNames = [
   'openBranches',
   'branchIdleMs',
+  'readerThreads',
   'branchReaderThreads',
   'idleMs',
   'statementMs',
@@ -34,8 +37,6 @@ export interface ServiceLimits extends SpanLimits, DatabaseLimits {
   readonly quorumWaitMs: number;
   /** A read waits this long for its consistency before the writer is asked to serve it. */
   readonly readWaitMs: number;
-  /** Threads that read, at most; one is there, others come with load and while statements take long. */
-  readonly readerThreads: number;
   /** A thread that reads, beyond the first, ends when nobody has needed it for so long. */
   readonly readerIdleMs: number;
   /** Places of the past that are read at once (`PRAGMA sextant_at`): a thread each. */

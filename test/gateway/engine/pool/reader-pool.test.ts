@@ -102,7 +102,7 @@ describe('the threads that read', () => {
     expect(await value(world.pool.openSession(), count)).toBe(9n);
   });
 
-  it('go on with the pages they have while a transaction larger than they keep becomes durable', async () => {
+  it('go on with the pages they have while a transaction larger than they keep becomes durable (G63)', async () => {
     const world = await start({}, 64 * 1024);
     const { pool, volume } = world;
     const reads = Array.from({ length: 10 }, () => pool.openSession());
