@@ -86,7 +86,9 @@ async function main(argv: readonly string[]): Promise<number> {
     return parsed.kind === 'help' ? 0 : 2;
   }
   const { options } = parsed;
-  const bench = new Workbench((line) => process.stderr.write(`${line}\n`));
+  // On the same stream as the tables: who reads only the first lines (`| head -1`) ends the run with them.
+  const progress = options.json ? process.stderr : process.stdout;
+  const bench = new Workbench((line) => progress.write(`${line}\n`));
   onBrokenPipe(() => bench.end(brokenPipeExitCode));
   try {
     if (options.check) return (await check(bench)) ? 0 : 1;
