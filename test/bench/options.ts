@@ -32,6 +32,8 @@ export interface BenchOptions {
   readonly beside: string | null;
   readonly peers: readonly PeerName[];
   readonly scenarios: readonly ScenarioName[];
+  /** A run's results.json to write RESULTS.md from, instead of measuring; null: none. */
+  readonly from: string | null;
   /** Where to write results; null: nowhere. */
   readonly out: string | null;
   readonly rounds: number;
@@ -59,6 +61,8 @@ export const usage = `npm run bench -- [options]
   --seconds S            length of one measurement (default 4, quick 0.8)
   --write                write RESULTS.md and results.svg beside this program
   --out DIR              write them, and results.json, to DIR
+  --from FILE            measure nothing: write RESULTS.md and results.svg of a run's results.json, beside this
+                         program or to --out
   --json                 print the results as JSON; progress goes to stderr
 `;
 
@@ -101,6 +105,7 @@ export function parseOptions(argv: readonly string[], home: string): Parsed {
       quick,
       check,
       beside: values.beside ?? null,
+      from: values.from ?? null,
       json,
       peers,
       scenarios,
@@ -121,6 +126,7 @@ function parse(argv: readonly string[]) {
     json: flag,
     check: flag,
     beside: text,
+    from: text,
     write: flag,
     help: flag,
     peers: text,
