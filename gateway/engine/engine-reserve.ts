@@ -4,6 +4,7 @@
  * one reserve serves main, the branches and the past, those that read and those that write.
  */
 import type { EngineKind } from '../sql/engine-kind.ts';
+import type { EngineLimits } from './core/engine-limits.ts';
 import { Engine, type EngineOptions } from './engine.ts';
 import { Handover } from './engine-handover.ts';
 import { type EngineThread, startEngineThread } from './engine-thread.ts';
@@ -15,6 +16,7 @@ export class EngineReserve {
   /** The large answers of all engines of a gateway are counted together. */
   private readonly largeAnswers = new Handover().buffers.all;
   private readonly kind: EngineKind;
+  private readonly limits: Partial<EngineLimits>;
   private readonly refillAfterMs: number;
   private kept = 0;
   private ready: EngineThread[] = [];
@@ -22,9 +24,17 @@ export class EngineReserve {
   private timer: NodeJS.Timeout | null = null;
   private closed = false;
 
-  /** @param kind what speaks SQL in all of them. */
-  constructor(kind: EngineKind = 'sqlite', refillMs: number = refillAfterMs) {
+  /**
+   * @param kind what speaks SQL in all of them.
+   * @param limits of all of them, where they are not the usual ones.
+   */
+  constructor(
+    kind: EngineKind = 'sqlite',
+    limits: Partial<EngineLimits> = {},
+    refillMs: number = refillAfterMs,
+  ) {
     this.kind = kind;
+    this.limits = limits;
     this.refillAfterMs = refillMs;
   }
 
@@ -37,8 +47,8 @@ export class EngineReserve {
   start(options: Omit<EngineOptions, 'kind' | 'largeAnswers' | 'limits'>): Promise<Engine> {
     const thread = this.ready.shift();
     this.fill();
-    const { kind, largeAnswers } = this;
-    return Engine.start({ ...options, kind, largeAnswers }, thread);
+    const { kind, limits, largeAnswers } = this;
+    return Engine.start({ ...options, kind, limits, largeAnswers }, thread);
   }
 
   /** So many are to be ready from now on: what is missing is started before long, and what is too much ends. */
@@ -70,9 +80,8 @@ export class EngineReserve {
   /** A thread that cannot be started is missed by whoever needs one, and told there. */
   private async startOne(): Promise<void> {
     this.starting += 1;
-    const thread = await startEngineThread({ kind: this.kind, largeAnswers: this.largeAnswers }).catch(
-      () => null,
-    );
+    const { kind, limits, largeAnswers } = this;
+    const thread = await startEngineThread({ kind, limits, largeAnswers }).catch(() => null);
     this.starting -= 1;
     if (thread === null) return;
     if (this.closed || this.ready.length >= this.kept) {

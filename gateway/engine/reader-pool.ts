@@ -18,6 +18,7 @@ import {
   chooseToStop,
   type ReaderLimits,
 } from './core/reader-choice.ts';
+import { UndurableRedo } from './core/undurable-redo.ts';
 import { type Engine, refusal } from './engine.ts';
 import { ReaderSession, type ReadTask } from './reader-session.ts';
 import { type ReaderFeed, ReaderThread } from './reader-thread.ts';
@@ -52,6 +53,8 @@ export interface ReaderPoolOptions {
   readonly log: Logger;
   /** Every thread that matters has folded redo up to here. */
   readonly onFolded: (folded: Lsn) => void;
+  /** Redo that is kept, for all threads and by each, while it is not durable. */
+  readonly aheadBytesMax?: number;
 }
 
 /** A statement outside a transaction on its way. */
@@ -68,10 +71,8 @@ const cores = availableParallelism();
 /** A thread whose statement was asked to stop, and which gives no sign of life, is replaced after this long. */
 const stopSilenceMs = 1_000;
 
-interface Offered {
-  readonly end: Lsn;
-  readonly frames: Uint8Array;
-}
+/** A larger transaction is not kept for readers: they begin anew behind it. */
+const aheadBytesDefault = 32 * 1024 * 1024;
 
 export class ReaderPool {
   private readonly options: ReaderPoolOptions;
@@ -84,7 +85,8 @@ export class ReaderPool {
   private timer: NodeJS.Timeout | null = null;
   private vdlNow: Lsn = zeroLsn;
   private begun = false;
-  private offered: Offered[] = [];
+  private readonly ahead: UndurableRedo;
+  private readonly aheadBytesMax: number;
   private foldedTold: Lsn = zeroLsn;
   private readonly load = new PoolLoad();
   private idler: NodeJS.Timeout | null = null;
@@ -94,6 +96,8 @@ export class ReaderPool {
 
   constructor(options: ReaderPoolOptions) {
     this.options = options;
+    this.aheadBytesMax = options.aheadBytesMax ?? aheadBytesDefault;
+    this.ahead = new UndurableRedo(this.aheadBytesMax);
   }
 
   /** Starts the first thread; others follow as load or slow statements ask for them. @throws Error when it cannot start. */
@@ -141,7 +145,7 @@ export class ReaderPool {
   begin(at: Lsn): void {
     this.begun = true;
     this.vdlNow = at;
-    this.offered = this.offered.filter(({ end }) => end > at);
+    this.ahead.settle(at);
     this.foldedTold = at;
     for (const thread of this.threads) {
       thread.forget();
@@ -157,7 +161,7 @@ export class ReaderPool {
    */
   follow(frames: Uint8Array, next: Lsn, seen: Lsn): void {
     // The rest of a transaction is to come: a thread that begins anew meanwhile needs what is here of it.
-    if (frames.length > 0 && next > seen) this.offered.push({ end: next, frames });
+    if (frames.length > 0 && next > seen) this.ahead.add(frames, next);
     this.advance(seen);
     const nowMs = monotonicMs();
     for (const thread of this.threads) thread.offer(frames, this.feed, nowMs);
@@ -166,7 +170,7 @@ export class ReaderPool {
 
   /** Redo this gateway has committed as the writer, in LSN order; visible once `advance` has covered it. */
   offer(frames: Uint8Array, end: Lsn): void {
-    this.offered.push({ end, frames });
+    this.ahead.add(frames, end);
     const nowMs = monotonicMs();
     for (const thread of this.threads) thread.offer(frames, this.feed, nowMs);
   }
@@ -174,14 +178,12 @@ export class ReaderPool {
   /** Everything offered up to `vdl` is durable. */
   advance(vdl: Lsn): void {
     this.vdlNow = maxLsn(this.vdlNow, vdl);
-    let durable = 0;
-    while ((this.offered[durable]?.end ?? Number.POSITIVE_INFINITY) <= vdl) durable++;
-    if (durable > 0) this.offered.splice(0, durable);
+    this.ahead.settle(vdl);
   }
 
   /** What was offered and did not become durable is not ours any more: the log says what became of it. */
   withdraw(): void {
-    this.offered = [];
+    this.ahead.clear();
   }
 
   openSession(): ReaderSession {
@@ -249,7 +251,7 @@ export class ReaderPool {
 
   private readonly feed: ReaderFeed = {
     vdl: () => this.vdlNow,
-    undurable: () => this.offered.map(({ frames }) => frames),
+    undurable: () => this.ahead.beyond(this.vdlNow),
   };
 
   private async startThread(): Promise<void> {
@@ -275,7 +277,7 @@ export class ReaderPool {
         await engine.close();
         return;
       }
-      thread = new ReaderThread(id, engine, monotonicMs());
+      thread = new ReaderThread(id, engine, monotonicMs(), this.aheadBytesMax);
       this.threads.push(thread);
       this.watchIdle();
       if (this.begun) thread.bring(this.feed);

@@ -15,8 +15,6 @@ const handOverBytes = 256 * 1024;
 const idleAfterMs = 2_000;
 /** Redo an idle thread is not worth: it begins anew instead. */
 const idleBacklogBytes = 4 * 1024 * 1024;
-/** Redo that is kept for a thread whose statement takes long; beyond it the thread begins anew afterwards. */
-const backlogBytesMax = 32 * 1024 * 1024;
 /** One slow statement says little about the next ones. */
 const tookUsMax = 15_000;
 /** Sessions kept for single statements. */
@@ -25,8 +23,8 @@ const idleSessionsMax = 64;
 /** What all threads of a pool read up to, and redo beyond it. */
 export interface ReaderFeed {
   readonly vdl: () => Lsn;
-  /** Redo that is on its way to being durable, in LSN order. */
-  readonly undurable: () => readonly Uint8Array[];
+  /** Redo that is on its way to being durable, in LSN order; null when it is too much to be kept. */
+  readonly undurable: () => readonly Uint8Array[] | null;
 }
 
 export class ReaderThread implements ReaderView {
@@ -39,6 +37,12 @@ export class ReaderThread implements ReaderView {
   private backlogBytes = 0;
   private told: Lsn = zeroLsn;
   private opened = false;
+  private readonly aheadBytesMax: number;
+  /** Redo given or kept since the VDL was `aheadOf`. */
+  private aheadBytes = 0;
+  private aheadOf: Lsn = zeroLsn;
+  /** Redo behind what it was told has been left out: it can go no further, and begins anew when that is needed. */
+  private gapped = false;
   private foldedTo: Lsn = zeroLsn;
   private usedAtMs: number;
   private running: {
@@ -56,10 +60,15 @@ export class ReaderThread implements ReaderView {
   private meanUs = 0;
   private readonly life = new EngineLife();
 
-  constructor(id: number, engine: Engine, nowMs: number) {
+  /**
+   * @param aheadBytesMax redo that is kept for a thread whose statement takes long, and that a thread holds of a transaction which
+   * is not durable; beyond it the thread begins anew afterwards.
+   */
+  constructor(id: number, engine: Engine, nowMs: number, aheadBytesMax: number) {
     this.id = id;
     this.engine = engine;
     this.usedAtMs = nowMs;
+    this.aheadBytesMax = aheadBytesMax;
   }
 
   get queuedUs(): number {
@@ -118,24 +127,31 @@ export class ReaderThread implements ReaderView {
 
   /** Redo the thread has not seen; kept until it is worth handing over. */
   offer(frames: Uint8Array, feed: ReaderFeed, nowMs: number): void {
-    if (!this.opened || frames.length === 0) return;
+    if (!this.opened || this.gapped || frames.length === 0) return;
+    const vdl = feed.vdl();
+    if (vdl !== this.aheadOf) this.aheadBytes = 0;
+    this.aheadOf = vdl;
+    this.aheadBytes += frames.length;
     this.backlog.push(frames);
     this.backlogBytes += frames.length;
     const idle = this.idleMs(nowMs) > idleAfterMs;
-    if (this.backlogBytes > (idle ? idleBacklogBytes : backlogBytesMax)) this.forget();
+    const keepsTooMuch = this.backlogBytes > (idle ? idleBacklogBytes : this.aheadBytesMax);
+    if (keepsTooMuch || this.aheadBytes > this.aheadBytesMax) this.leaveOut();
     else if (!idle && this.backlogBytes >= handOverBytes && this.engine.running === 0) this.bring(feed);
+  }
+
+  /** G63: what it shows stays right until more is durable, and so do its pages. */
+  private leaveOut(): void {
+    this.gapped = true;
+    this.backlog = [];
+    this.backlogBytes = 0;
   }
 
   /** Brings the engine up to the feed's VDL: what is sent to it from now on sees that. */
   bring(feed: ReaderFeed): void {
     const vdl = feed.vdl();
-    if (!this.opened) {
-      this.opened = true;
-      this.backlog = [...feed.undurable()];
-      this.backlogBytes = this.backlog.reduce((sum, frames) => sum + frames.length, 0);
-      this.foldedTo = vdl;
-      this.told = vdl;
-      void this.engine.open({ kind: 'reader', readPoint: vdl }).catch(() => undefined);
+    if (!this.opened || (this.gapped && vdl > this.told)) {
+      this.begin(vdl, feed.undurable());
       return;
     }
     if (this.backlog.length === 0 && this.told >= vdl) return;
@@ -144,6 +160,19 @@ export class ReaderThread implements ReaderView {
     this.backlog = [];
     this.backlogBytes = 0;
     this.told = maxLsn(this.told, vdl);
+  }
+
+  /** Begins anew at a durable point. @param ahead redo beyond it; null when that is not all there. */
+  private begin(vdl: Lsn, ahead: readonly Uint8Array[] | null): void {
+    this.opened = true;
+    this.gapped = ahead === null;
+    this.backlog = [...(ahead ?? [])];
+    this.backlogBytes = this.backlog.reduce((sum, frames) => sum + frames.length, 0);
+    this.aheadBytes = this.backlogBytes;
+    this.aheadOf = vdl;
+    this.foldedTo = vdl;
+    this.told = vdl;
+    void this.engine.open({ kind: 'reader', readPoint: vdl }).catch(() => undefined);
   }
 
   /** Its pages are of no use any more: it begins anew when it is used again. */

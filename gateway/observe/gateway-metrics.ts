@@ -45,6 +45,7 @@ export interface GatewayFigures {
   /** Null before the first read. */
   readonly controlReadMsAgo: number | null;
   readonly commitsPending: number;
+  readonly commitRemainingBytes: number;
   readonly answersHeld: number;
 }
 
@@ -227,6 +228,7 @@ export class GatewayMetrics {
       lease: this.registry.gauge(metrics.leaseRemainingSeconds).with({}),
       quorum: this.registry.gauge(metrics.quorumNodes).with({}),
       pending: this.registry.gauge(metrics.commitsPending).with({}),
+      remaining: this.registry.gauge(metrics.commitRemainingBytes).with({}),
       held: this.registry.gauge(metrics.rpoHeldAnswers).with({}),
       nats: this.registry.gauge(metrics.natsConnected).with({}),
     };
@@ -243,6 +245,7 @@ export class GatewayMetrics {
       gauges.lease.set(figures.leaseRemainingMs / 1_000);
       gauges.quorum.set(figures.writableNodes);
       gauges.pending.set(figures.commitsPending);
+      gauges.remaining.set(figures.commitRemainingBytes);
       gauges.held.set(figures.answersHeld);
       gauges.nats.set(figures.natsConnected ? 1 : 0);
       if (figures.controlReadMsAgo !== null) recordAge.with({}).set(figures.controlReadMsAgo / 1_000);

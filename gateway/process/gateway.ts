@@ -99,6 +99,9 @@ function measure({ setup, observed, control, storage, sql }: GatewayParts): void
       natsConnected: control.nats.connected,
       controlReadMsAgo: control.store.readMsAgo,
       commitsPending: sumOf(ledgers(), ({ pending }) => pending),
+      commitRemainingBytes: sumOf(volumes(), ({ standing }) =>
+        standing === null ? 0 : standing.lastLsn - standing.vcl,
+      ),
       answersHeld: sumOf(volumes(), ({ standing }) => standing?.hold?.answers ?? 0),
     }),
   );
@@ -208,6 +211,7 @@ async function release(parts: GatewayParts): Promise<void> {
   sql.forwardServer.close();
   await sql.past.close();
   storage.role.close();
+  storage.stopTelling();
   await sql.databases.close();
   control.store.close();
   await storage.volume.close();

@@ -56,14 +56,24 @@ export interface GatewaySetup {
 /** @throws GatewayStartError with what to do about it. */
 export function checkSetup(config: GatewayConfig, options: GatewayOptions): GatewaySetup {
   const asked: Partial<GatewayLimits & DatabaseLimits> = config.limits ?? {};
-  const { openBranches, branchIdleMs, branchReaderThreads, idleMs, ...ofProtocol } = asked;
+  const {
+    openBranches,
+    branchIdleMs,
+    readerThreads,
+    branchReaderThreads,
+    idleMs,
+    statementMs,
+    ...ofProtocol
+  } = asked;
   const limits: ServiceLimits = {
     ...defaultServiceLimits,
     ...(config.engine === 'postgres' && postgresServiceLimits),
     ...(openBranches !== undefined && { openBranches }),
     ...(branchIdleMs !== undefined && { branchIdleMs }),
+    ...(readerThreads !== undefined && { readerThreads }),
     ...(branchReaderThreads !== undefined && { branchReaderThreads }),
     ...(idleMs !== undefined && { idleMs }),
+    ...(statementMs !== undefined && { statementMs }),
     ...options.limits,
   };
   const problem = serviceLimitsProblem(limits);

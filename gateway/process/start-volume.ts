@@ -2,6 +2,7 @@
 import { decodeAck, defaultLeaseLimits, subjectsOf } from '../../regions/index.ts';
 import { defaultGeometry, type Membership, machine, nodesOf, RegionClient } from '../../storage/index.ts';
 import { EngineReserve } from '../engine/engine-reserve.ts';
+import { tellLargeCommits } from '../reign/commit-progress.ts';
 import type { Proof } from '../reign/core/elsewhere.ts';
 import { type Line, mainLine } from '../reign/follower.ts';
 import { GatewayVolume } from '../reign/gateway-volume.ts';
@@ -25,6 +26,8 @@ export interface VolumePart {
   readonly sessions: LocalSessions;
   /** Takes no part in anything before it is started. */
   readonly role: RoleDriver;
+  /** Ends what is said of large commits. */
+  readonly stopTelling: () => void;
 }
 
 /** Resolves when the engines run; the volume attaches behind the caller's back. @param beside what main shares the lease with. */
@@ -41,7 +44,7 @@ export async function startVolumePart(
   const nodes = new RegionClient({ cluster, secret, region, nodes: config.nodes, log, place });
   tellNodes(nodes, observed.main);
   const sessions = new LocalSessions();
-  const reserve = new EngineReserve(config.engine);
+  const reserve = new EngineReserve(config.engine, { statementMs: limits.statementMs });
   const volume = makeVolume(setup, nodes, observed.main, observed, reserve, mainLine);
   await volume.start();
   const role = new RoleDriver({
@@ -66,7 +69,7 @@ export async function startVolumePart(
     log,
     trace: (about) => recoveryTrace(setup, observed, observed.main, about),
   });
-  return { nodes, reserve, volume, sessions, role };
+  return { nodes, reserve, volume, sessions, role, stopTelling: tellLargeCommits(volume, log) };
 }
 
 /** Hears what other regions acknowledge of this region's redo, until the function that it answers is called. */

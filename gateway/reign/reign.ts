@@ -182,6 +182,11 @@ export class Reign {
     return this.driver.lastLsn;
   }
 
+  /** Four nodes hold everything up to here, within a transaction too. */
+  get vcl(): Lsn {
+    return this.driver.vcl;
+  }
+
   /** Commits above have never left this process: they certainly do not exist. */
   get takenTo(): Lsn {
     return this.taken;

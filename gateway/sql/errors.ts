@@ -232,7 +232,8 @@ const table = {
   },
   SEXTANT_TRANSACTION_TOO_LARGE: {
     meaning: 'The transaction changes more than one transaction may, and was rolled back.',
-    action: 'Split it into several transactions.',
+    action:
+      'Split it into several transactions, such as INSERT … SELECT by ranges of a key; `sextant import` does so with a file. VACUUM of a large database cannot be split: free pages are used again without it.',
     retryable: false,
     httpStatus: 413,
   },

@@ -158,7 +158,11 @@ export class WriterDriver {
     this.flushPlanned = true;
     this.runtime.turn(() => {
       this.flushPlanned = false;
-      if (!this.driver.isOver) this.driver.carryOut(this.flush());
+      if (this.driver.isOver) return;
+      const framed = this.volume.framedLsn;
+      this.driver.carryOut(this.flush());
+      // The rest of a large transaction: in another turn, so that leases and links get theirs between.
+      if (this.volume.framedLsn > framed) this.planFlush();
     });
   }
 
@@ -166,8 +170,8 @@ export class WriterDriver {
     const effects = this.volume.flush(this.runtime.nowMs(), this.isMoreComing());
     for (const { bytes, end } of this.volume.takeFramed()) this.onFramed(bytes, end);
     if (effects.length > 0) {
-      this.facts?.flushed(this.flushedTo, this.volume.lastLsn);
-      this.flushedTo = this.volume.lastLsn;
+      this.facts?.flushed(this.flushedTo, this.volume.framedLsn);
+      this.flushedTo = this.volume.framedLsn;
     }
     return effects;
   }

@@ -35,6 +35,11 @@ export const volumeLimits = {
   transactionBytesMax: 256 * MiB,
   /** Frames bundled into one append message. */
   appendBytesMax: MiB,
+  /**
+   * Redo laid into frames in one go: some ten milliseconds of the writer's thread, which renews the lease, too. Two of these keep
+   * every node's appends full; the rest of a large transaction waits as the engine made it.
+   */
+  batchBytesMax: 2 * MiB,
   /** Batches of frames without quorum at which further transactions are gathered into the next. */
   batchesInFlightMax: 2,
   /** A batch of so many transactions has a crowd behind it: the next one waits for all nodes that keep step, not for four. */
@@ -79,6 +84,7 @@ export const volumeLimits = {
 export interface QuorumBounds {
   readonly framePayloadBytesMax: number;
   readonly appendBytesMax: number;
+  readonly batchBytesMax: number;
   readonly resendBytesMax: number;
   readonly outstandingBytesMax: number;
 }
@@ -86,6 +92,7 @@ export interface QuorumBounds {
 export const quorumBoundsDefault: QuorumBounds = {
   framePayloadBytesMax: redoLimits.framePayloadBytesMax,
   appendBytesMax: volumeLimits.appendBytesMax,
+  batchBytesMax: volumeLimits.batchBytesMax,
   resendBytesMax: volumeLimits.resendBytesMax,
   outstandingBytesMax: volumeLimits.outstandingBytesMax,
 };
@@ -158,3 +165,7 @@ assert(redoLimits.recordBytesMax > redoLimits.pageBytes, 'a page image fits a re
 assert(redoLimits.framePayloadBytesMax > redoLimits.recordBytesMax, 'a record fits a frame');
 assert(redoLimits.pgBytesMin % redoLimits.pageBytes === 0, 'a page lies in one protection group');
 assert(volumeLimits.appendBytesMax > redoLimits.framePayloadBytesMax, 'a frame fits an append');
+assert(
+  volumeLimits.batchBytesMax >= volumeLimits.appendBytesMax,
+  'a batch fills the appends under way, so that a large transaction is no slower than many small ones',
+);

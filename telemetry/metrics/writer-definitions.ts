@@ -62,6 +62,14 @@ export const writerMetrics = {
     worry: 'used for sizing',
     labels: [],
   },
+  commitRemainingBytes: {
+    kind: 'gauge',
+    name: 'sextant_commit_remaining_bytes',
+    unit: 'bytes',
+    description: 'Redo that was committed and is not on four nodes yet; falls while a large commit gets on',
+    worry: 'stands still above 0: see sextant_quorum_nodes',
+    labels: [],
+  },
   quorumNodes: {
     kind: 'gauge',
     name: 'sextant_quorum_nodes',

@@ -14,10 +14,12 @@ import {
   asSvg,
   asText,
   type Goal,
+  type Page,
   type Provenance,
   type Report,
   type Section,
 } from './report/report.ts';
+import { readPage } from './report/report-file.ts';
 import { scenarios } from './scenarios/index.ts';
 import { Workbench } from './workbench.ts';
 
@@ -71,11 +73,28 @@ async function run(bench: Workbench, options: BenchOptions, argv: readonly strin
   return { provenance: provenance(argv), systems, missing, sections, ratios, goals };
 }
 
-function write(report: Report, directory: string): void {
+/** RESULTS.md and its picture. */
+function writePage(report: Page, directory: string): void {
   mkdirSync(directory, { recursive: true });
   writeFileSync(join(directory, 'RESULTS.md'), asMarkdown(report, chartFile));
   writeFileSync(join(directory, chartFile), asSvg(report));
+}
+
+function write(report: Report, directory: string): void {
+  writePage(report, directory);
   if (directory !== home) writeFileSync(join(directory, 'results.json'), asJson(report));
+}
+
+/** Writes RESULTS.md and its picture of a run that was made before. @returns the exit code */
+function rewrite(file: string, directory: string): number {
+  try {
+    writePage(readPage(file), directory);
+    process.stdout.write(`${join(directory, 'RESULTS.md')} and ${chartFile} are written from ${file}\n`);
+    return 0;
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    return 1;
+  }
 }
 
 /** @returns the exit code */
@@ -86,7 +105,10 @@ async function main(argv: readonly string[]): Promise<number> {
     return parsed.kind === 'help' ? 0 : 2;
   }
   const { options } = parsed;
-  const bench = new Workbench((line) => process.stderr.write(`${line}\n`));
+  if (options.from !== null) return rewrite(options.from, options.out ?? home);
+  // On the same stream as the tables: who reads only the first lines (`| head -1`) ends the run with them.
+  const progress = options.json ? process.stderr : process.stdout;
+  const bench = new Workbench((line) => progress.write(`${line}\n`));
   onBrokenPipe(() => bench.end(brokenPipeExitCode));
   try {
     if (options.check) return (await check(bench)) ? 0 : 1;

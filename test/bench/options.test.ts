@@ -16,11 +16,21 @@ describe('the command line of the benchmark', () => {
   it('measures everything but the soak, and writes nothing, unless told', () => {
     expect(options()).toMatchObject({
       peers: ['postgres', 'mariadb', 'etcd'],
-      scenarios: ['oltp', 'storage', 'tracing', 'encryption', 'lag', 'forward', 'growth', 'moves'],
+      scenarios: [
+        ...['oltp', 'storage', 'tracing', 'encryption', 'lag', 'forward', 'growth'],
+        ...['bulk', 'readers', 'postgres', 'moves'],
+      ],
       out: null,
       rounds: 5,
       measureMs: 4_000,
     });
+  });
+
+  it('leaves the longer scenarios out with --quick, unless they are asked for', () => {
+    expect(options('--quick').scenarios).toEqual([
+      ...['oltp', 'storage', 'tracing', 'encryption', 'lag', 'forward', 'growth', 'moves'],
+    ]);
+    expect(options('--quick', '--only', 'bulk').scenarios).toEqual(['bulk']);
   });
 
   it('is shorter with --quick, and both yield to --rounds and --seconds', () => {

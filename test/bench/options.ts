@@ -10,12 +10,18 @@ export const scenarioNames = [
   'lag',
   'forward',
   'growth',
+  'bulk',
+  'readers',
+  'postgres',
   'moves',
   'soak',
 ] as const;
 export type ScenarioName = (typeof scenarioNames)[number];
-/** The soak takes ten minutes by itself: only when it is asked for. */
-const defaultScenarios = scenarioNames.filter((name) => name !== 'soak');
+/** The soak takes ten minutes by itself: only when it is asked for. A quick run leaves more of them to who asks. */
+const onlyWhenAsked: readonly ScenarioName[] = ['soak'];
+const onlyWhenAskedQuick: readonly ScenarioName[] = ['soak', 'bulk', 'readers', 'postgres'];
+const defaultScenarios = (quick: boolean): readonly ScenarioName[] =>
+  scenarioNames.filter((name) => !(quick ? onlyWhenAskedQuick : onlyWhenAsked).includes(name));
 export const peerNames: readonly PeerName[] = ['postgres', 'mariadb', 'etcd'];
 
 export interface BenchOptions {
@@ -26,6 +32,8 @@ export interface BenchOptions {
   readonly beside: string | null;
   readonly peers: readonly PeerName[];
   readonly scenarios: readonly ScenarioName[];
+  /** A run's results.json to write RESULTS.md from, instead of measuring; null: none. */
+  readonly from: string | null;
   /** Where to write results; null: nowhere. */
   readonly out: string | null;
   readonly rounds: number;
@@ -47,11 +55,14 @@ export const usage = `npm run bench -- [options]
   --check                under a minute, Sextant only: compares ratios with generous bounds, exit code 1 beyond them
   --beside DIR           this checkout and the one in DIR, in turns: ratios of UPDATE and SELECT at 128 clients and one
   --peers LIST           postgres,mariadb,etcd (default: all) or none
-  --only LIST            ${scenarioNames.join(', ')} (default: all but soak)
+  --only LIST            ${scenarioNames.join(', ')} (default: all but
+                         soak; quick: but bulk, readers and postgres either)
   --rounds N             rounds of every measurement (default 5, quick 2)
   --seconds S            length of one measurement (default 4, quick 0.8)
   --write                write RESULTS.md and results.svg beside this program
   --out DIR              write them, and results.json, to DIR
+  --from FILE            measure nothing: write RESULTS.md and results.svg of a run's results.json, beside this
+                         program or to --out
   --json                 print the results as JSON; progress goes to stderr
 `;
 
@@ -77,9 +88,9 @@ export function parseOptions(argv: readonly string[], home: string): Parsed {
   const invalid = (message: string): Parsed => ({ kind: 'invalid', message });
   const peers = values.peers === 'none' ? [] : oneOf(values.peers ?? peerNames.join(), peerNames);
   if (typeof peers === 'string') return invalid(`--peers: ${peers}, or none`);
-  const scenarios = oneOf(values.only ?? defaultScenarios.join(), scenarioNames);
-  if (typeof scenarios === 'string') return invalid(`--only: ${scenarios}`);
   const { quick, check, json } = values;
+  const scenarios = oneOf(values.only ?? defaultScenarios(quick).join(), scenarioNames);
+  if (typeof scenarios === 'string') return invalid(`--only: ${scenarios}`);
   if (values.write && values.out !== undefined) return invalid('either --write or --out, not both');
   const rounds = positive(values.rounds, quick ? 2 : 5);
   if (!Number.isInteger(rounds) || rounds < 1) return invalid('--rounds is a whole number from 1');
@@ -94,6 +105,7 @@ export function parseOptions(argv: readonly string[], home: string): Parsed {
       quick,
       check,
       beside: values.beside ?? null,
+      from: values.from ?? null,
       json,
       peers,
       scenarios,
@@ -114,6 +126,7 @@ function parse(argv: readonly string[]) {
     json: flag,
     check: flag,
     beside: text,
+    from: text,
     write: flag,
     help: flag,
     peers: text,

@@ -186,6 +186,7 @@ export function scaledBounds(prng: Prng): SimBounds {
     quorum: {
       framePayloadBytesMax: frame,
       appendBytesMax: 2 * frame,
+      batchBytesMax: prng.pick([2, 4]) * frame,
       resendBytesMax: prng.pick([4, 8]) * frame,
       outstandingBytesMax: windowBytes + message,
     },

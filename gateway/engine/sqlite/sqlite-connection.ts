@@ -27,6 +27,7 @@ const prepareFlag = { none: 0, persistent: 1 } as const;
 const openFlags = 0x2 | 0x4 | 0x2000000; // READWRITE, CREATE, EXRESCODE
 const reprepareCounter = 5; // SQLITE_STMTSTATUS_REPREPARE
 const writeTransaction = 2; // SQLITE_TXN_WRITE
+const cacheUsed = 1; // SQLITE_DBSTATUS_CACHE_USED
 /** VM operations between two looks at the clock: well under a millisecond. */
 const progressOperations = 4_000;
 
@@ -443,6 +444,15 @@ export class Connection {
   /** What SQLite counted is no session's any more: it was rolled back. */
   disownCounters(): void {
     this.countersIn = null;
+  }
+
+  /** Pages in SQLite's memory while it writes, bytes: those its transaction has changed, and few others. 0 while it only reads. */
+  changedBytes(): number {
+    const { wasm, runtime } = this;
+    const { call } = wasm;
+    if (call.sqlite3_txn_state(this.db, 0) !== writeTransaction) return 0;
+    if (call.sqlite3_db_status(this.db, cacheUsed, runtime.out, runtime.tail, 0) !== result.ok) return 0;
+    return wasm.heap().readInt32LE(runtime.out);
   }
 
   /** Called by SQLite every so many operations. */

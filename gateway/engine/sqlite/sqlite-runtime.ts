@@ -89,7 +89,7 @@ export class SqliteRuntime {
     if (now > guard.deadline)
       return sqlError(
         'SQLITE_INTERRUPT',
-        `The statement ran longer than statementMs = ${limits.statementMs} and was stopped.`,
+        `The statement ran longer than statementMs = ${limits.statementMs} and was stopped. Do less at a time: INSERT, UPDATE and DELETE by ranges of a key, and a large index before its rows; the operator can raise statementMs, one of the gateway's limits.`,
       );
     if (now > this.yieldsAt && guard.hasWaiting())
       return adviseError(
@@ -99,14 +99,26 @@ export class SqliteRuntime {
     return this.heapReason() ?? guard.stopReason();
   }
 
+  /**
+   * What a transaction changes lies in SQLite's memory until it commits, and so does what a statement sorts. The first is
+   * told as what it is, long before its COMMIT would be refused.
+   */
   private heapReason(): SqlError | null {
-    const { limits, wasm } = this;
-    const used = wasm.heapUsed();
+    const { transactionPageBytes, statementHeapBytes } = this.limits;
+    const used = this.wasm.heapUsed();
     if (this.heapAtStart < 0) this.heapAtStart = used;
-    if (used - this.heapAtStart <= limits.statementHeapBytes) return null;
+    const needsTooMuch = used - this.heapAtStart > statementHeapBytes;
+    if (!needsTooMuch && used <= transactionPageBytes) return null;
+    const pages = this.active?.changedBytes() ?? 0;
+    if (pages > transactionPageBytes || (needsTooMuch && 2 * pages > statementHeapBytes))
+      return adviseError(
+        'SEXTANT_TRANSACTION_TOO_LARGE',
+        `The transaction holds ${pages} bytes of pages, where one may hold transactionPageBytes = ${transactionPageBytes} and one statement needs at most statementHeapBytes = ${statementHeapBytes}`,
+      );
+    if (!needsTooMuch) return null;
     return sqlError(
       'SQLITE_NOMEM',
-      `The statement needed more than statementHeapBytes = ${limits.statementHeapBytes} of memory and was stopped. Ask for less at a time.`,
+      `The statement needed more than statementHeapBytes = ${statementHeapBytes} of memory, for what it sorts mostly, and was stopped. Ask for less at a time; make a large index before its rows, so that they come with it in parts.`,
     );
   }
 }

@@ -68,6 +68,7 @@ export interface SqliteExports {
   sqlite3_txn_state(db: Pointer, schema: Pointer): number;
   sqlite3_stmt_readonly(statement: Pointer): number;
   sqlite3_stmt_isexplain(statement: Pointer): number;
+  sqlite3_db_status(db: Pointer, what: number, current: Pointer, highest: Pointer, reset: number): number;
   sqlite3_status(what: number, current: Pointer, highest: Pointer, reset: number): number;
   sqlite3_stmt_status(statement: Pointer, counter: number, reset: number): number;
   sqlite3_progress_handler(db: Pointer, operations: number, callback: Pointer, context: Pointer): void;

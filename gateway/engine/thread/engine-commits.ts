@@ -35,10 +35,10 @@ interface PreparedCommit extends Committer {
 const firstPage = pageNo(1);
 const sampledFlag = 1;
 
-/** Redo made and not yet handed to the main thread. */
 /** Pages between two signs of life. */
 const beatPages = 256;
 
+/** Redo made and not yet handed to the main thread. */
 export class CommitLog {
   private readonly limits: EngineLimits;
   /** Span of a protection group of the volume; told at the beginning of each reign. */
@@ -146,13 +146,8 @@ export class CommitLog {
   /** Everything since the last call, the redo back to back in a buffer of its own. */
   take(): { readonly commits: readonly WorkerCommit[]; readonly redo: Uint8Array<ArrayBuffer> | null } {
     if (this.commits.length === 0) return { commits: [], redo: null };
-    const redo = new Uint8Array(this.bytes);
-    let at = 0;
-    for (const part of this.parts) {
-      redo.set(part, at);
-      at += part.length;
-    }
     const { commits } = this;
+    const redo = joined(this.parts, this.bytes);
     this.commits = [];
     this.parts = [];
     this.bytes = 0;
@@ -164,6 +159,20 @@ export class CommitLog {
     this.lastCommitUs = Math.max(Math.floor(this.clockUs()), this.lastCommitUs + 1);
     return this.lastCommitUs;
   }
+}
+
+/** One buffer of its own. A single part is one already: a large transaction's redo is there once. */
+function joined(parts: readonly Uint8Array[], bytes: number): Uint8Array<ArrayBuffer> {
+  const [only] = parts;
+  if (parts.length === 1 && only?.buffer instanceof ArrayBuffer && only.byteLength === only.buffer.byteLength)
+    return new Uint8Array(only.buffer);
+  const whole = new Uint8Array(bytes);
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
 }
 
 /** Where the database ends now, when that is earlier than before. */

@@ -8,14 +8,25 @@ export interface DatabaseLimits {
   readonly openBranches: number;
   /** A branch without anything to do for so long gives its engines back. */
   readonly branchIdleMs: number;
+  /** Threads that read main, at most; one is there, others come with load, up to the number of cores, and while statements take long. */
+  readonly readerThreads: number;
   /** Threads that read a branch, at most. */
   readonly branchReaderThreads: number;
   /** Main without anything to do for so long gives its engines back. */
   readonly idleMs: number;
+  /** One statement's time in an engine; while one writes, no other write begins. */
+  readonly statementMs: number;
 }
 
 /** By these names an operator may set them. */
-export const databaseLimitNames = ['openBranches', 'branchIdleMs', 'branchReaderThreads', 'idleMs'] as const;
+export const databaseLimitNames = [
+  'openBranches',
+  'branchIdleMs',
+  'readerThreads',
+  'branchReaderThreads',
+  'idleMs',
+  'statementMs',
+] as const;
 
 export interface ServiceLimits extends SpanLimits, DatabaseLimits {
   /** Client streams open at once, HTTP and WebSocket together. */
@@ -26,8 +37,6 @@ export interface ServiceLimits extends SpanLimits, DatabaseLimits {
   readonly quorumWaitMs: number;
   /** A read waits this long for its consistency before the writer is asked to serve it. */
   readonly readWaitMs: number;
-  /** Threads that read, at most; one is there, others come with load and while statements take long. */
-  readonly readerThreads: number;
   /** A thread that reads, beyond the first, ends when nobody has needed it for so long. */
   readonly readerIdleMs: number;
   /** Places of the past that are read at once (`PRAGMA sextant_at`): a thread each. */
@@ -138,6 +147,7 @@ export const defaultServiceLimits: ServiceLimits = {
   branchIdleMs: 60_000,
   branchReaderThreads: 2,
   idleMs: 900_000,
+  statementMs: 30_000,
   agentAnswerMs: 3_000,
 };
 

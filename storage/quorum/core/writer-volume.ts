@@ -2,6 +2,7 @@
  * The writer's side of a volume: it allots LSNs, lays mini-transactions into frames and lets the quorum writer
  * make them durable. Batching has no timer: while two batches are under way, what arrives is gathered into the
  * next, so a lone transaction leaves at once and a crowd shares frames. What came of an event leaves with the next `flush`.
+ * A transaction larger than a batch leaves in several: it is laid into frames as the nodes take it, and never all at once.
  */
 import assert from 'node:assert/strict';
 import type { Fork } from '../../history/epoch-tree.ts';
@@ -19,6 +20,8 @@ interface OpenRun {
   readonly parts: Uint8Array[];
   byteLength: number;
   lastCpl: Lsn | null;
+  /** Transactions that end here. */
+  commits: number;
 }
 
 export interface VolumeOptions {
@@ -40,7 +43,7 @@ export class Volume {
   private readonly lastOfPg = new Map<PgId, Lsn>();
   private open: OpenRun[] = [];
   private framed: readonly QuorumFrame[] = [];
-  private openCommits = 0;
+  private framedTo: Lsn;
   private batchEnds: Lsn[] = [];
   /** Transactions in the last batch. */
   private batchCommits = 0;
@@ -51,6 +54,7 @@ export class Volume {
     this.epoch = options.epoch;
     this.forkLsn = options.forkLsn;
     this.nextLsn = options.forkLsn;
+    this.framedTo = options.forkLsn;
     this.bounds = options.bounds ?? quorumBoundsDefault;
     this.quorum = new QuorumWriter({
       sets: options.sets,
@@ -89,9 +93,14 @@ export class Volume {
     return this.nextLsn - this.quorum.vdl;
   }
 
+  /** End of what has left in frames. */
+  get framedLsn(): Lsn {
+    return this.framedTo;
+  }
+
   /** Redo committed and not yet framed. */
   get unflushedBytes(): number {
-    return this.open.reduce((bytes, run) => bytes + run.byteLength, 0);
+    return this.nextLsn - this.framedTo;
   }
 
   /** Everything committed is on every node that can be reached, and they know. */
@@ -119,9 +128,9 @@ export class Volume {
         const last = this.open.at(-1);
         assert(last !== undefined, 'a mini-transaction holds at least its commit');
         last.lastCpl = this.nextLsn;
+        last.commits += mtr.commits;
       }
     });
-    this.openCommits += mtr.commits;
     return this.nextLsn;
   }
 
@@ -138,25 +147,36 @@ export class Volume {
       last.byteLength += bytes.length;
       return;
     }
-    this.open.push({ pg, base, parts: [bytes], byteLength: bytes.length, lastCpl: null });
+    this.open.push({ pg, base, parts: [bytes], byteLength: bytes.length, lastCpl: null, commits: 0 });
   }
 
   /**
-   * Frames and sends what was committed, unless it should wait: ask again after the next event.
+   * Frames and sends what was committed, a batch of it at most, unless it should wait: ask again after the next event, and
+   * in another turn while `unflushedBytes` is above 0 and something left.
    * @param isMoreComing transactions are being carried out right now; a crowd's batch waits for them, but not for long.
    */
   flush(nowMs: number, isMoreComing = false): readonly QuorumEffect[] {
     while (this.batchEnds[0] !== undefined && this.batchEnds[0] <= this.quorum.vcl) this.batchEnds.shift();
     if (this.open.length === 0 || this.batchEnds.length >= volumeLimits.batchesInFlightMax) return [];
     if (this.batchCommits >= volumeLimits.crowdCommits && !this.mayCrowdLeave(nowMs, isMoreComing)) return [];
-    const frames = this.open.map((run) => this.frame(run));
-    this.open = [];
-    this.batchCommits = this.openCommits;
-    this.openCommits = 0;
+    const runs = this.open.splice(0, this.batchLength());
+    const frames = runs.map((run) => this.frame(run));
+    this.batchCommits = runs.reduce((commits, run) => commits + run.commits, 0);
     this.gatheringSinceMs = null;
-    this.batchEnds.push(this.nextLsn);
+    this.framedTo = frames.at(-1)?.end ?? this.framedTo;
+    this.batchEnds.push(this.framedTo);
     this.framed = frames;
     return this.quorum.offer(frames, nowMs);
+  }
+
+  /** How many of the open runs make a batch: at least one. */
+  private batchLength(): number {
+    let bytes = 0;
+    const beyond = this.open.findIndex((run, at) => {
+      bytes += run.byteLength;
+      return at > 0 && bytes > this.bounds.batchBytesMax;
+    });
+    return beyond < 0 ? this.open.length : beyond;
   }
 
   /** The frames of the last `flush`, once: readers beside the writer follow them. */

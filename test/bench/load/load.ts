@@ -124,7 +124,8 @@ class Generator {
     let issued = 0;
     return setInterval(() => {
       const now = performance.now();
-      const wanted = Math.floor(((now - startMs) * perSecond) / 1_000);
+      // The first is due at once.
+      const wanted = 1 + Math.floor(((now - startMs) * perSecond) / 1_000);
       for (; issued < wanted; issued++) {
         const dueMs = startMs + (issued * 1_000) / perSecond;
         const lane = this.idle.pop();

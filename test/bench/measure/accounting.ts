@@ -144,7 +144,8 @@ export interface SampleOptions {
   readonly memory?: boolean;
 }
 
-function memoryOf(pid: number, exact: boolean): number {
+/** Memory of a process, bytes; 0 when it is gone. @param exact what is shared is divided among those who share it (PSS). */
+export function residentBytes(pid: number, exact: boolean): number {
   const proportional = exact ? parseNamed(text(`/proc/${pid}/smaps_rollup`)).get('Pss') : undefined;
   return 1024 * (proportional ?? parseNamed(text(`/proc/${pid}/status`)).get('VmRSS') ?? 0);
 }
@@ -158,7 +159,7 @@ export async function sample(roles: Roles, options: SampleOptions = {}): Promise
     const before = sums.get(role) ?? nothing;
     sums.set(role, {
       cpuMs: before.cpuMs + (stats.get(pid)?.cpuMs ?? 0),
-      residentBytes: before.residentBytes + memoryOf(pid, options.memory ?? false),
+      residentBytes: before.residentBytes + residentBytes(pid, options.memory ?? false),
       writtenBytes: before.writtenBytes + (io.get('write_bytes') ?? 0),
       readBytes: before.readBytes + (io.get('read_bytes') ?? 0),
       readCalls: before.readCalls + (io.get('syscr') ?? 0),

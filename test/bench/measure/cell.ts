@@ -19,7 +19,11 @@ export interface Round {
 }
 
 /** @param sockets also counts network bytes by process. */
-export async function measure(system: RunningSystem, plan: LoadPlan, sockets = false): Promise<Round> {
+export async function measure(
+  system: Pick<RunningSystem, 'roles' | 'counters'>,
+  plan: LoadPlan,
+  sockets = false,
+): Promise<Round> {
   const countersBefore = await system.counters();
   const load = startLoad(plan);
   try {

@@ -10,6 +10,7 @@ import {
   plainTable,
   type Report,
 } from './report.ts';
+import { parsePage } from './report-file.ts';
 
 const table = {
   title: 'Speed',
@@ -53,6 +54,30 @@ const report: Report = {
     },
   ],
 };
+
+describe('RESULTS.md', () => {
+  it('has one table for each question where a scenario has more to tell, and leads to the history', () => {
+    const [section] = report.sections;
+    if (section === undefined) throw new Error('a section');
+    const answers = [{ ...table, title: 'How fast?' }];
+    const short = asMarkdown({ ...report, sections: [{ ...section, answers }] }, 'results.svg');
+    expect(short).toContain('**How fast?**');
+    expect(short).not.toContain('**Speed**');
+    expect(short).toContain('[HISTORY.md](HISTORY.md)');
+    expect(asMarkdown(report, 'results.svg')).toContain('**Speed**');
+  });
+
+  it('is the same when it is written from the JSON of the run', () => {
+    const page = parsePage(asJson(report), 'results.json');
+    expect(asMarkdown(page, 'results.svg')).toBe(asMarkdown(report, 'results.svg'));
+    expect(asSvg(page)).toBe(asSvg(report));
+  });
+
+  it('is not written from anything else', () => {
+    expect(() => parsePage('{"goals": []}', 'old.json')).toThrow(/^old\.json is not the results\.json/);
+    expect(() => parsePage('# Results', 'RESULTS.md')).toThrow(/^RESULTS\.md is no JSON/);
+  });
+});
 
 describe('the report', () => {
   it('writes tables that Markdown reads, whatever is in a cell', () => {

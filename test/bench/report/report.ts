@@ -13,7 +13,10 @@ export interface Section {
   readonly title: string;
   /** Facts a reader needs to judge the tables. */
   readonly notes: readonly string[];
+  /** All of it, for a terminal and for programs. */
   readonly tables: readonly Table[];
+  /** What RESULTS.md shows of it: one table for each question, which is the table's title. Left out: `tables` are that. */
+  readonly answers?: readonly Table[];
   readonly panels: readonly ChartPanel[];
   /** For `--json`, under the scenario's name. */
   readonly data: unknown;
@@ -99,7 +102,11 @@ export function asText(report: Report): string {
   return [...tables, ...goals].map(plainTable).concat(missing).join('\n\n');
 }
 
-export function asMarkdown(report: Report, chartFile: string): string {
+/** What a page is made of: everything but what only programs read. */
+export type Page = Omit<Report, 'sections'> & { readonly sections: readonly Omit<Section, 'data'>[] };
+
+/** RESULTS.md: short, one table for each question. */
+export function asMarkdown(report: Page, chartFile: string): string {
   const { provenance, systems, missing, sections, goals } = report;
   const parts: string[] = [
     '# Results',
@@ -110,7 +117,7 @@ export function asMarkdown(report: Report, chartFile: string): string {
       `- machine: ${provenance.machine}`,
       `- Node.js: ${provenance.node}`,
     ].join('\n'),
-    'What is measured and how: [README.md](README.md). The load generator runs on the same machine and takes its share.',
+    'What is measured and how: [README.md](README.md). Earlier runs and what was tried: [HISTORY.md](HISTORY.md). The load generator runs on the same machine and takes its share.',
     markdownTable({
       title: 'Systems',
       head: ['system', 'version', 'durable before the answer'],
@@ -123,18 +130,20 @@ export function asMarkdown(report: Report, chartFile: string): string {
   for (const section of sections) {
     parts.push(`## ${section.title}`);
     if (section.notes.length > 0) parts.push(section.notes.map((note) => `- ${note}`).join('\n'));
-    parts.push(...section.tables.map(markdownTable));
+    parts.push(...(section.answers ?? section.tables).map(markdownTable));
   }
   return `${parts.join('\n\n')}\n`;
 }
 
+/** Everything: figures of each scenario by its name, and in `page` what RESULTS.md is written from. */
 export function asJson(report: Report): string {
   const { sections, goals, ...rest } = report;
+  const page: Page = { ...rest, goals, sections: sections.map(({ data: _, ...section }) => section) };
   const scenarios = Object.fromEntries(sections.map(({ name, data }) => [name, data]));
   const judged = goals.map((goal) => ({ ...goal, met: goalHolds(goal) }));
-  return `${JSON.stringify({ ...rest, goals: judged, scenarios }, null, 2)}\n`;
+  return `${JSON.stringify({ ...rest, goals: judged, scenarios, page }, null, 2)}\n`;
 }
 
-export function asSvg(report: Report): string {
+export function asSvg(report: Page): string {
   return barChart(report.sections.flatMap(({ panels }) => panels));
 }

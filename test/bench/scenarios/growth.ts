@@ -1,10 +1,4 @@
 /** What must not grow with the database: recovery of a killed writer, attach of a reader, latency of a commit. */
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { gatewayConfigSchema } from '../../../gateway/process/config.ts';
-import { gatewayPart } from '../../../regions/index.ts';
-import { loadProcessConfig } from '../../../storage/index.ts';
-import { freePorts } from '../../free-ports.ts';
 import { runLoad } from '../load/load-client.ts';
 import type { Target } from '../load/plan.ts';
 import { cpuShare } from '../measure/accounting.ts';
@@ -12,7 +6,8 @@ import { measure } from '../measure/cell.ts';
 import { Histogram } from '../measure/histogram.ts';
 import { figure, median, msOfUs, ratio } from '../measure/stats.ts';
 import type { Goal } from '../report/report.ts';
-import { gatewayFile, type RunningSextant, startSextant } from '../systems/sextant.ts';
+import { startGateway } from '../systems/extra-gateway.ts';
+import { type RunningSextant, startSextant } from '../systems/sextant.ts';
 import { querySql } from '../systems/system.ts';
 import type { Workbench } from '../workbench.ts';
 import { isMissing, nothing, type Outcome, pause, planOf, type Scenario } from './scenario.ts';
@@ -84,30 +79,14 @@ async function recover(system: RunningSextant, target: Target): Promise<number> 
   return timeUntil(startMs, () => querySql(target, ['UPDATE bench SET v = v + 1 WHERE id = 1']));
 }
 
-let attached = 0;
-
 /** Starts one more gateway of the region and waits for its first answer. */
 async function attach(bench: Workbench, system: RunningSextant): Promise<number> {
-  const [port = 0] = await freePorts(1);
-  const region = system.regions[0] ?? '';
-  const own = join(system.dataDir, region, 'region.yaml');
-  const loaded = loadProcessConfig(own, gatewayConfigSchema, gatewayPart(undefined), {});
-  if (loaded.kind === 'invalid') throw new Error(loaded.message);
-  attached += 1;
-  const name = `reader-${attached}`;
-  const file = join(bench.directory, `${name}.json`);
-  writeFileSync(
-    file,
-    JSON.stringify({ ...loaded.value, gateway: `bench-${attached}`, listen: `127.0.0.1:${port}` }),
-    { mode: 0o600 },
-  );
-  const target: Target = { protocol: 'hrana-http', host: '127.0.0.1', port };
   const startMs = performance.now();
-  const reader = bench.start({ name, command: process.execPath, args: [gatewayFile, '--config', file] });
+  const { process: reader, target } = await startGateway(bench, system);
   try {
     return await timeUntil(startMs, () => {
       if (reader.hasEnded) throw new Error(`the reader ended:\n${reader.lastOutput}`);
-      return querySql(target, ['SELECT v FROM bench WHERE id = 1']);
+      return querySql(target('hrana-http'), ['SELECT v FROM bench WHERE id = 1']);
     });
   } finally {
     await reader.stop();

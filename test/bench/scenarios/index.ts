@@ -1,11 +1,14 @@
 /** Every scenario by its name, in the order they run. */
 import type { ScenarioName } from '../options.ts';
+import { bulk } from './bulk.ts';
 import { encryption } from './encryption.ts';
 import { forward } from './forward.ts';
 import { growth } from './growth.ts';
 import { lag } from './lag.ts';
 import { moves } from './moves.ts';
 import { oltp } from './oltp.ts';
+import { postgres } from './postgres.ts';
+import { readers } from './readers.ts';
 import type { Scenario } from './scenario.ts';
 import { soak } from './soak.ts';
 import { storage } from './storage.ts';
@@ -19,6 +22,9 @@ export const scenarios: Readonly<Record<ScenarioName, Scenario>> = {
   lag,
   forward,
   growth,
+  bulk,
+  readers,
+  postgres,
   moves,
   soak,
 };

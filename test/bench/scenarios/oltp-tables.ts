@@ -143,6 +143,66 @@ export function oltpTables(
   ];
 }
 
+/** What RESULTS.md says: one table for each question. */
+export function oltpAnswers(cells: readonly Measured[], sync: Histogram): readonly Table[] {
+  const kinds = workloadsIn(cells);
+  const contenders = contendersIn(cells);
+  const at = clientCounts.join(' / ');
+  const row = (of: Contender, show: (workload: WorkloadName) => string): readonly string[] => [
+    of.title,
+    ...kinds.map(show),
+  ];
+  const head = ['system', ...kinds.map((workload) => workloads[workload].title)];
+  const rates = (id: Contender['id'], workload: WorkloadName): string =>
+    clientCounts.map((clients) => figure(find(cells, id, workload, clients)?.perSecond)).join(' / ');
+  const waits = (id: Contender['id'], workload: WorkloadName): string => {
+    const [lone, crowd] = [1, 128].map((clients) => find(cells, id, workload, clients));
+    return [lone?.p50Us, lone?.p99Us, crowd?.p50Us, crowd?.p99Us].map(msOfUs).join(' / ');
+  };
+  const peersOf = contenders.filter(({ id }) => !id.startsWith('sextant'));
+  const shares = (peer: Contender, workload: WorkloadName): string =>
+    clientCounts
+      .map((clients) => {
+        const own = find(cells, 'sextant', workload, clients)?.perSecond;
+        return figure(ratio(own, find(cells, peer.id, workload, clients)?.perSecond));
+      })
+      .join(' / ');
+  const updates = contenders.flatMap((contender) => {
+    const cell = find(cells, contender.id, 'update', 128);
+    return cell === null ? [] : [{ contender, cell }];
+  });
+  return [
+    {
+      title: `How many transactions a second, by ${at} clients?`,
+      head,
+      rows: contenders.map((contender) => row(contender, (workload) => rates(contender.id, workload))),
+    },
+    {
+      title: `How many times as many as each of the others, by ${at} clients?`,
+      head: ['Sextant over WebSocket ÷', ...head.slice(1)],
+      rows: peersOf.map((peer) => row(peer, (workload) => shares(peer, workload))),
+    },
+    {
+      title: 'How long does one take, in ms? p50 / p99 by one client, p50 / p99 by 128',
+      head,
+      rows: contenders.map((contender) => row(contender, (workload) => waits(contender.id, workload))),
+    },
+    {
+      title: 'What does a single-row UPDATE of 128 clients cost?',
+      head: ['system', 'CPU µs', 'memory of all processes', 'written', 'device flushes', 'loopback'],
+      rows: updates.map(({ contender, cell }) => [
+        contender.title,
+        figure(total(cell.cpuUs)),
+        bytes(total(cell.residentBytes)),
+        bytes(total(cell.writtenBytes)),
+        figure(cell.diskFlushes),
+        bytes(cell.loopbackBytes),
+      ]),
+    },
+    commitLatency(cells, sync),
+  ];
+}
+
 export function chartPanels(cells: readonly Measured[]): readonly ChartPanel[] {
   const contenders = contendersIn(cells);
   return workloadsIn(cells).map((workload) => ({

@@ -11,7 +11,7 @@ import { peers } from '../systems/index.ts';
 import { startSextant } from '../systems/sextant.ts';
 import type { PeerName, RunningSystem, StartSystem } from '../systems/system.ts';
 import { goalsOf, ratiosOf } from './oltp-goals.ts';
-import { chartPanels, oltpTables } from './oltp-tables.ts';
+import { chartPanels, oltpAnswers, oltpTables } from './oltp-tables.ts';
 import { type Context, isMissing, type Outcome, planOf, type Scenario } from './scenario.ts';
 
 export const clientCounts = [1, 16, 128] as const;
@@ -223,6 +223,7 @@ export const oltp: Scenario = async (context): Promise<Outcome> => {
           'every UPDATE that was acknowledged is counted and compared with the sum in the table afterwards',
         ],
         tables: oltpTables(cells, sync, ratios),
+        answers: oltpAnswers(cells, sync),
         panels: chartPanels(cells),
         data: {
           fdatasync: { p50Us: sync.quantileUs(0.5), p99Us: sync.quantileUs(0.99), count: sync.count },

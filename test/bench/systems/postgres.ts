@@ -33,7 +33,13 @@ shared_buffers = 128MB
 logging_collector = off
 `;
 
-export async function startPostgres(bench: Workbench): Promise<RunningSystem | Missing> {
+export interface RunningPostgres extends RunningSystem {
+  readonly port: number;
+  /** One that only reads. */
+  readonly standbyPort: number;
+}
+
+export async function startPostgres(bench: Workbench): Promise<RunningPostgres | Missing> {
   const directories = programDirectories();
   const server = findProgram('postgres', directories);
   const initdb = findProgram('initdb', directories);
@@ -82,6 +88,8 @@ export async function startPostgres(bench: Workbench): Promise<RunningSystem | M
     durability: 'four of six copies: fdatasync on the primary and on three of five standbys',
     version,
     targets: { postgres: target },
+    port: primaryPort,
+    standbyPort: ports[1] ?? 0,
     workloads: ['update', 'insert', 'select', 'tpcb', 'tpcb-interactive'],
     copies: 1 + standbyCount,
     roles: () => ({

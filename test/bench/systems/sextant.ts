@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { portsOf } from '../../../regions/local/core/local-ports.ts';
 import { freeBasePort } from '../../free-ports.ts';
 import type { Target } from '../load/plan.ts';
 import { schema } from '../load/workload.ts';
@@ -35,12 +36,16 @@ export interface RunningSextant extends RunningSystem {
   /** The gateway of a region. */
   target(region: string, protocol?: 'hrana-ws' | 'hrana-http'): Target;
   /** Runs one command of the CLI against this deployment. @throws Error with what it said */
-  cli(args: readonly string[]): Promise<string>;
+  cli(args: readonly string[], timeoutMs?: number): Promise<string>;
   /** Answer of `/v1/status` at the first region's gateway. */
   status(): Promise<unknown>;
   /** The metrics of the first region's agent, as text. */
   agentMetrics(): Promise<string>;
   pidOf(region: string, process: string): number;
+  /** Where a region's gateway takes PostgreSQL clients, with `--engine postgres`. */
+  postgresPort(region: string): number;
+  /** Its processes by what they are, the gateway that writes apart. */
+  kinds(): Roles;
 }
 
 export function sextantMissing(): Missing | null {
@@ -126,6 +131,14 @@ export async function startSextant(
     status: async () => (await fetch(`http://127.0.0.1:${gatewayPort(first)}/v1/status`)).json(),
     agentMetrics: () => metricsOf(basePort + agentOffset),
     pidOf,
+    postgresPort: (region) => portsOf(basePort, regions.indexOf(region)).postgres[0] ?? 0,
+    kinds: (): Roles => ({
+      writer: [pidOf(first, 'gateway')],
+      'other gateways': regions.slice(1).map((region) => pidOf(region, 'gateway')),
+      'storage nodes': pids(...nodeNames),
+      agents: pids('agent'),
+      nats: pids('nats'),
+    }),
     roles: (): Roles => ({
       gateway: pids('gateway'),
       storage: pids(...nodeNames),

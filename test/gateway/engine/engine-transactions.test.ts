@@ -159,6 +159,33 @@ describe('transactions', () => {
     expect(await rows(session, 'PRAGMA integrity_check')).toEqual([['ok']]);
   });
 
+  test('that hold more pages than they may are stopped where they get there, not at COMMIT', async () => {
+    const { engine, volume } = await writer(limited({ transactionPageBytes: 8_000_000 }));
+    const session = engine.openSession();
+    await run(session, 'CREATE TABLE t (a)');
+    const before = volume.end;
+    const much =
+      'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 1000) INSERT INTO t SELECT randomblob(3000) FROM n';
+    await run(session, 'BEGIN');
+    const codes: string[] = [];
+    for (let part = 0; part < 6 && !codes.includes('SEXTANT_TRANSACTION_TOO_LARGE'); part++) {
+      const { outcome } = await execute(session, much);
+      if (outcome.ok) continue;
+      codes.push(outcome.error.code);
+      expect(outcome.error.message).toContain('transactionPageBytes = 8000000');
+      expect(outcome.error.message).toContain('by ranges of a key');
+    }
+    expect(codes).toEqual(['SEXTANT_TRANSACTION_TOO_LARGE']);
+    expect(await code(session, much)).toBe('SEXTANT_TRANSACTION_ABORTED');
+    await run(session, 'ROLLBACK');
+    expect(volume.end).toBe(before);
+    expect(await rows(session, 'SELECT count(*) FROM t')).toEqual([[0n]]);
+    // The same rows in parts.
+    for (let part = 0; part < 6; part++) await run(session, much);
+    expect(await rows(session, 'SELECT count(*) FROM t')).toEqual([[6_000n]]);
+    expect(await rows(session, 'PRAGMA integrity_check')).toEqual([['ok']]);
+  });
+
   test('writes wait while too much redo is not durable', async () => {
     const { engine, volume } = await writer(limited({ outstandingBytes: 20_000 }), new MemoryVolume(), false);
     const session = engine.openSession();

@@ -173,6 +173,27 @@ describe('batches', () => {
     expect(headers.at(-1)?.end).toBe(end);
   });
 
+  it('of a large transaction are laid into frames as the nodes take them, two at a time', () => {
+    ready();
+    const end = commit(
+      Array.from({ length: 4_096 }, (_, at): PageChange => {
+        return { kind: 'pageImage', page: pageNo((at % 256) + 1), bytes: new Uint8Array(4096) };
+      }),
+    );
+    const bound = 2 * volumeLimits.batchBytesMax;
+    expect(volume.outstandingBytes).toBeGreaterThan(4 * bound);
+    for (let round = 0; volume.vdl < end && round < 200; round++) {
+      flush();
+      const unacknowledged = volume.framedLsn - volume.vcl;
+      expect(unacknowledged).toBeLessThanOrEqual(bound);
+      expect(unacknowledged).toBeGreaterThan(0);
+      expect(volume.vdl).toBe(100);
+      for (const n of [1, 2, 3, 4]) if (sentTo(n).length > 0) ack(n);
+    }
+    expect([volume.vdl, volume.unflushedBytes, volume.hasRoom]).toEqual([end, 0, true]);
+    expect(othersOf('durable')).toHaveLength(1);
+  });
+
   it('stop taking transactions at the bound', () => {
     ready();
     expect(volume.hasRoom).toBe(true);

@@ -28,7 +28,7 @@ async function engineOf(from: EngineReserve, asked: number[]): Promise<Engine> {
 }
 
 it('threads are ready before anybody needs them, are replaced, and end when they are not kept any more', async () => {
-  const kept = new EngineReserve('sqlite', 1);
+  const kept = new EngineReserve('sqlite', {}, 1);
   reserve = kept;
   kept.keep(2);
   await eventually('two are ready', async () => kept.size === 2);
@@ -46,7 +46,7 @@ it('threads are ready before anybody needs them, are replaced, and end when they
 });
 
 it('a thread that was ready takes the bounds of the engine that is opened on it', async () => {
-  const kept = new EngineReserve('sqlite', 1);
+  const kept = new EngineReserve('sqlite', {}, 1);
   reserve = kept;
   kept.keep(1);
   await eventually('it is ready', async () => kept.size === 1);

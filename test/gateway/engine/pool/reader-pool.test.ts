@@ -36,7 +36,7 @@ afterEach(async () => {
 });
 
 /** A table of one row, a writer, and readers that are given what it commits as soon as it has. */
-async function start(changed: Partial<ReaderPoolLimits> = {}): Promise<World> {
+async function start(changed: Partial<ReaderPoolLimits> = {}, aheadBytesMax = 2 ** 25): Promise<World> {
   const volume = new MemoryVolume();
   const { engine } = await openWriter({}, volume);
   const writer = engine.openSession();
@@ -47,6 +47,7 @@ async function start(changed: Partial<ReaderPoolLimits> = {}): Promise<World> {
     limits: { ...limits, ...changed },
     log: silent,
     onFolded: () => undefined,
+    aheadBytesMax,
   });
   pools.push(pool);
   await pool.start();
@@ -99,6 +100,31 @@ describe('the threads that read', () => {
     expect(await value(world.pool.openSession(), count)).toBe(0n);
     world.pool.advance(world.volume.durable);
     expect(await value(world.pool.openSession(), count)).toBe(9n);
+  });
+
+  it('go on with the pages they have while a transaction larger than they keep becomes durable (G63)', async () => {
+    const world = await start({}, 64 * 1024);
+    const { pool, volume } = world;
+    const reads = Array.from({ length: 10 }, () => pool.openSession());
+    for (const session of reads) expect(await value(session, count)).toBe(0n);
+    const before = volume.frames.length;
+    await run(world.writer, 'BEGIN');
+    await run(world.writer, 'UPDATE t SET n = 7');
+    await run(world.writer, 'CREATE TABLE large AS SELECT randomblob(300000) AS d');
+    await run(world.writer, 'COMMIT');
+    const frames = volume.frames.slice(before);
+    expect(frames.length).toBeGreaterThan(1);
+    const misses = (): number => pool.engines.reduce((sum, { pageCounts }) => sum + pageCounts.misses, 0);
+    const missed = misses();
+    for (const frame of frames) {
+      pool.offer(frame, volume.durable);
+      for (const session of reads) expect(await value(session, count)).toBe(0n);
+    }
+    expect(misses()).toBe(missed);
+    pool.advance(volume.durable);
+    expect(await value(pool.openSession(), count)).toBe(7n);
+    await write(world, 'UPDATE t SET n = 8');
+    expect(await value(pool.openSession(), count)).toBe(8n);
   });
 
   it('keep the snapshot of a read transaction while others move on, and start a thread for those', async () => {
