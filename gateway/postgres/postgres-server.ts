@@ -265,7 +265,7 @@ class FrontEnd {
     this.#logins.ok += 1;
     const processId = this.#freeProcessId();
     const secret = randomBytes(minor >= longSecretMinor ? 32 : 4);
-    const conversation = new Conversation(this.#limits, settings, contentName);
+    const conversation = new Conversation(this.#limits, settings, contentName, loggedIn.access);
     const connection = new Connection({
       socket,
       reader,

@@ -43,7 +43,7 @@ export class GatewayStatus {
   }
 
   report(): GatewayReport {
-    const { region, gateway } = this.setup.config;
+    const { region, gateway, engine = 'sqlite' } = this.setup.config;
     const { role, volume } = this.storage;
     const { suspendedMs } = role;
     const hold = volume.standing?.hold ?? null;
@@ -52,6 +52,7 @@ export class GatewayStatus {
       region,
       gateway,
       address: this.setup.config.advertise ?? this.address,
+      engine,
       ...(this.postgres !== null && { postgres: this.postgres }),
       pid: process.pid,
       version: sextantVersion,

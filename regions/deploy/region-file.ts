@@ -65,7 +65,11 @@ export const regionFileSchema = strictShape({
   voters: votersSchema,
   agent: strictShape({ address: addressSchema, dataDir: dataDirSchema.optional() }),
   gateways: z.array(gatewayPartSchema),
-  endpoint: strictShape({ writer: addressSchema, reader: addressSchema }).optional(),
+  endpoint: strictShape({
+    writer: addressSchema,
+    reader: addressSchema,
+    postgres: strictShape({ writer: addressSchema, reader: addressSchema }).optional(),
+  }).optional(),
   nats: natsPartSchema,
   retention: retentionSchema.optional(),
   backup: backupSchema.optional(),

@@ -21,9 +21,11 @@ export const endpointConfigSchema = strictShape({
   region: regionSchema,
   writer: listenSchema,
   reader: listenSchema,
+  /** The same two for PostgreSQL clients, where PostgreSQL keeps the databases. */
+  postgres: strictShape({ writer: listenSchema, reader: listenSchema }).optional(),
   /** The gateways of this region, of which the others are heard. */
   gateways: z
-    .array(strictShape({ gateway: nodeSchema, address: addressSchema }))
+    .array(strictShape({ gateway: nodeSchema, address: addressSchema, postgres: addressSchema.optional() }))
     .min(1, 'at least one gateway'),
   /** Whether clients' ports speak TLS. What passes here is not opened. */
   tls: z.boolean(),
@@ -53,7 +55,12 @@ export const endpointPart: RegionPart<RegionFile> = {
       region: name,
       writer: endpoint.writer,
       reader: endpoint.reader,
-      gateways: region.gateways.map(({ gateway, address }) => ({ gateway, address })),
+      ...(endpoint.postgres !== undefined && { postgres: endpoint.postgres }),
+      gateways: region.gateways.map(({ gateway, address, ...own }) => ({
+        gateway,
+        address,
+        ...postgresOf(own),
+      })),
       tls: region.certificatesDir !== undefined || region.gateways.some((gateway) => 'tls' in gateway),
       ...(identity !== undefined && { caFile: identity.caFile }),
     };
@@ -63,8 +70,15 @@ export const endpointPart: RegionPart<RegionFile> = {
       origin: originOf([
         [['writer'], ['endpoint', 'writer']],
         [['reader'], ['endpoint', 'reader']],
+        [['postgres'], ['endpoint', 'postgres']],
         [['caFile'], ['certificatesDir']],
       ]),
     };
   },
 };
+
+/** Where a gateway takes PostgreSQL clients, of keys that are its own: what else they may be is the gateway's to say. */
+function postgresOf(own: Readonly<Record<string, unknown>>): { readonly postgres?: string } {
+  const { data } = z.looseObject({ postgres: z.looseObject({ listen: z.string() }) }).safeParse(own);
+  return data === undefined ? {} : { postgres: data.postgres.listen };
+}

@@ -1,6 +1,7 @@
 /**
- * The endpoints of a region: two ports that take connections of clients and hand each, as it is, to a gateway that lives. What
- * passes is not looked at, so TLS, HTTP and WebSockets end at the gateway.
+ * The endpoints of a region: ports that take connections of clients and hand each, as it is, to a gateway that lives; two for the
+ * libSQL protocol, and two for PostgreSQL's where there are such databases. What passes is not looked at, so TLS, HTTP, WebSockets
+ * and PostgreSQL's protocol end at the gateway.
  */
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { monotonicMs, parseAddress } from '../../storage/index.ts';
@@ -12,7 +13,7 @@ import {
   endpointLimits,
   type KnownGateway,
 } from './core/endpoint-choice.ts';
-import { askForOthers, type Place, placeOf, probe } from './gateway-look.ts';
+import { askForOthers, type Place, placeOf, plainPlaceOf, probe } from './gateway-look.ts';
 
 /** An expected reason why an endpoint cannot start, in words for the operator. */
 export class EndpointStartError extends Error {}
@@ -21,6 +22,19 @@ const connectionsMax = 10_000;
 /** From a dial that came to nothing to the next, when every gateway was tried. */
 const againMs = 50;
 const dialMs = 2_000;
+
+/** When one side has ended, what was sent to the other may take so long to leave. */
+const lingerMs = 2_000;
+
+type Protocol = 'http' | 'postgres';
+
+/** Where a gateway is found. */
+interface Places {
+  /** Questions go there, too. */
+  readonly http: Place;
+  /** Null where it takes no such clients. */
+  readonly postgres: Place | null;
+}
 
 interface Pair {
   readonly client: Socket;
@@ -32,7 +46,7 @@ export class Endpoint {
   private readonly log: Logger;
   private readonly choice: EndpointChoice;
   private readonly servers: Server[] = [];
-  private readonly places = new Map<string, Place>();
+  private readonly places = new Map<string, Places>();
   private readonly pairs = new Map<string, Set<Pair>>();
   private readonly asking = new Set<string>();
   private looks: NodeJS.Timeout | null = null;
@@ -44,21 +58,16 @@ export class Endpoint {
     this.config = config;
     this.log = log;
     this.choice = new EndpointChoice(config.region);
-    this.know(
-      config.gateways.map(({ gateway, address }) => ({
-        id: `${config.region}/${gateway}`,
-        region: config.region,
-        address,
-      })),
-    );
+    this.know(this.own);
   }
 
   /** @throws EndpointStartError when an address cannot be listened on. */
   static async start(config: EndpointConfig, log: Logger): Promise<Endpoint> {
     const endpoint = new Endpoint(config, log);
     try {
-      await endpoint.listen('writer', config.writer);
-      await endpoint.listen('reader', config.reader);
+      for (const [protocol, part] of [['http', config] as const, ['postgres', config.postgres] as const])
+        for (const kind of part === undefined ? [] : (['writer', 'reader'] as const))
+          await endpoint.listen(protocol, kind, part?.[kind] ?? '');
     } catch (error) {
       await endpoint.close();
       throw error;
@@ -68,7 +77,7 @@ export class Endpoint {
     return endpoint;
   }
 
-  /** Ports that it listens on, in the order writer, reader. */
+  /** Ports that it listens on, in the order writer, reader, then those for PostgreSQL clients. */
   get ports(): readonly number[] {
     return this.servers.map((server) => {
       const bound = server.address();
@@ -83,37 +92,41 @@ export class Endpoint {
     await Promise.all(this.servers.map((server) => new Promise((resolve) => server.close(resolve))));
   }
 
-  private async listen(kind: EndpointKind, text: string): Promise<void> {
+  private async listen(protocol: Protocol, kind: EndpointKind, text: string): Promise<void> {
+    const key = protocol === 'http' ? kind : `postgres.${kind}`;
     const address = parseAddress(text);
-    if (address === undefined) throw new EndpointStartError(`${kind}: ${text} is not host:port`);
-    const server = createServer({ noDelay: true, keepAlive: true }, (client) => void this.take(kind, client));
+    if (address === undefined) throw new EndpointStartError(`${key}: ${text} is not host:port`);
+    const server = createServer(
+      { noDelay: true, keepAlive: true },
+      (client) => void this.take(protocol, kind, client),
+    );
     server.maxConnections = connectionsMax;
     await new Promise<void>((resolve, reject) => {
       server.once('error', (error: NodeJS.ErrnoException) =>
         reject(
           new EndpointStartError(
             error.code === 'EADDRINUSE'
-              ? `${text} is in use by another process: stop it, or change endpoint.${kind}`
-              : `cannot listen on ${text} (endpoint.${kind}): ${error.message}`,
+              ? `${text} is in use by another process: stop it, or change endpoint.${key}`
+              : `cannot listen on ${text} (endpoint.${key}): ${error.message}`,
           ),
         ),
       );
       server.listen(address.port, address.host, resolve);
     });
-    server.on('error', (error) => this.log.warn({ err: error, kind }, 'a connection could not be taken'));
+    server.on('error', (error) => this.log.warn({ err: error, key }, 'a connection could not be taken'));
     this.servers.push(server);
   }
 
   /** Hands a connection to a gateway; one after another is tried until one takes it, or time is up. */
-  private async take(kind: EndpointKind, client: Socket): Promise<void> {
+  private async take(protocol: Protocol, kind: EndpointKind, client: Socket): Promise<void> {
     client.on('error', () => client.destroy());
     const deadline = monotonicMs() + endpointLimits.waitMs;
-    let tried = new Set<string>();
+    let tried = this.without(protocol);
     while (!this.closed && !client.destroyed && monotonicMs() < deadline) {
       const id = this.choice.pick(kind, tried);
-      const place = id === null ? undefined : this.places.get(id);
-      if (id === null || place === undefined) {
-        tried = new Set();
+      const place = id === null ? undefined : this.places.get(id)?.[protocol];
+      if (id === null || place === undefined || place === null) {
+        tried = this.without(protocol);
         await new Promise((resolve) => setTimeout(resolve, againMs));
         continue;
       }
@@ -123,6 +136,11 @@ export class Endpoint {
       tried.add(id);
     }
     client.destroy();
+  }
+
+  /** Gateways that take no clients of a protocol. */
+  private without(protocol: Protocol): Set<string> {
+    return new Set([...this.places].flatMap(([id, places]) => (places[protocol] === null ? [id] : [])));
   }
 
   private join(id: string, client: Socket, gateway: Socket): void {
@@ -137,17 +155,21 @@ export class Endpoint {
     pairs.add(pair);
     this.choice.connected(id);
     let ended = false;
-    const end = (): void => {
-      client.destroy();
-      gateway.destroy();
+    // What one said last, such as why it ends, reaches the other.
+    const end = (other: Socket, failed: boolean): void => {
+      if (failed) other.destroy();
+      else {
+        other.end();
+        setTimeout(() => other.destroy(), lingerMs).unref();
+      }
       if (ended) return;
       ended = true;
       pairs.delete(pair);
       this.choice.disconnected(id);
     };
-    for (const socket of [client, gateway]) {
-      socket.on('error', end);
-      socket.on('close', end);
+    for (const [socket, other] of [[client, gateway] as const, [gateway, client] as const]) {
+      socket.on('error', () => end(other, true));
+      socket.on('close', (failed) => end(other, failed));
     }
     client.pipe(gateway);
     gateway.pipe(client);
@@ -162,12 +184,22 @@ export class Endpoint {
 
   private know(gateways: readonly KnownGateway[]): void {
     const found = gateways.flatMap((known) => {
-      const place = placeOf(known.address, this.config.tls);
-      return place === null ? [] : [{ known, place }];
+      const http = placeOf(known.address, this.config.tls);
+      return http === null ? [] : [{ known, places: { http, postgres: plainPlaceOf(known.postgres) } }];
     });
     this.choice.know(found.map(({ known }) => known));
-    for (const { known, place } of found)
-      if (!this.isOwn(known.id) || !this.places.has(known.id)) this.places.set(known.id, place);
+    for (const { known, places } of found)
+      if (!this.isOwn(known.id) || !this.places.has(known.id)) this.places.set(known.id, places);
+  }
+
+  private get own(): readonly KnownGateway[] {
+    const { region, gateways } = this.config;
+    return gateways.map(({ gateway, address, postgres }) => ({
+      id: `${region}/${gateway}`,
+      region,
+      address,
+      postgres,
+    }));
   }
 
   /** A gateway of this region is dialled where the file says that it listens, whatever others are told. */
@@ -176,11 +208,11 @@ export class Endpoint {
   }
 
   private look(): void {
-    for (const [id, place] of this.places) {
+    for (const [id, { http }] of this.places) {
       // One question to each at a time.
       if (this.asking.has(id)) continue;
       this.asking.add(id);
-      void probe(place).then((answer) => {
+      void probe(http).then((answer) => {
         this.asking.delete(id);
         this.choice.probed(id, answer, monotonicMs());
       });
@@ -199,20 +231,17 @@ export class Endpoint {
   private async askOne(): Promise<void> {
     const all = [...this.places];
     this.turn += 1;
-    const [, place] = all[this.turn % all.length] ?? [];
-    if (place === undefined) return;
-    const heard = await askForOthers(place, this.config.secret);
+    const [, places] = all[this.turn % all.length] ?? [];
+    if (places === undefined) return;
+    const heard = await askForOthers(places.http, this.config.secret);
     if (heard === null) return;
-    const others = heard.gateways.map(({ region, gateway, address }) => ({
+    const others = heard.gateways.map(({ region, gateway, address, postgres }) => ({
       id: `${region}/${gateway}`,
       region,
       address,
+      postgres,
     }));
-    const own = this.config.gateways.map(({ gateway, address }) => ({
-      id: `${this.config.region}/${gateway}`,
-      region: this.config.region,
-      address,
-    }));
+    const { own } = this;
     const ownIds = new Set(own.map(({ id }) => id));
     const wanted = [...own, ...others.filter(({ id }) => !ownIds.has(id))];
     this.know(wanted);

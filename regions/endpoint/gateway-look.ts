@@ -2,6 +2,7 @@
 import { request as plainRequest } from 'node:http';
 import { request as secureRequest } from 'node:https';
 import { z } from 'zod';
+import { parseAddress } from '../../storage/index.ts';
 import { endpointsSchema } from '../status/core/endpoints.ts';
 import { endpointLimits, type Probe } from './core/endpoint-choice.ts';
 
@@ -28,6 +29,12 @@ export function placeOf(address: string, tls: boolean): Place | null {
   const secure = origin ? url.protocol === 'https:' : tls;
   const host = url.hostname.replace(/^\[|\]$/g, '');
   return { host, port: url.port === '' ? (secure ? 443 : 80) : Number(url.port), tls: secure };
+}
+
+/** The place that host:port means, for clients of a protocol that this process does not speak. Null when it means none. */
+export function plainPlaceOf(address: string | undefined): Place | null {
+  const place = parseAddress(address ?? '');
+  return place === undefined ? null : { ...place, tls: false };
 }
 
 type Said = { readonly kind: 'said'; readonly text: string } | Exclude<Probe, { kind: 'answered' }>;

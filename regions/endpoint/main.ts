@@ -23,7 +23,8 @@ if (config.caFile !== undefined) trust(config.caFile);
 const endpoint = await Endpoint.start(config, log).catch((error: unknown) =>
   error instanceof EndpointStartError ? fail(error.message) : crash(error),
 );
-log.info({ writer: config.writer, reader: config.reader }, 'the endpoints listen');
+const { writer, reader, postgres } = config;
+log.info({ writer, reader, postgres }, 'the endpoints listen');
 keepCompiledCode();
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const)

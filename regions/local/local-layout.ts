@@ -306,7 +306,16 @@ export function regionPlans(
         ...(jaegerUrl !== undefined && { jaegerUrl }),
       })),
       ...(hasEndpoint(deployment, region) && {
-        endpoint: { writer: at(ports.writer), reader: at(ports.reader) },
+        endpoint: {
+          writer: at(ports.writer),
+          reader: at(ports.reader),
+          ...(isPostgres(deployment) && {
+            postgres: {
+              writer: at(ports.postgresWriter),
+              reader: at(ports.postgresReader),
+            },
+          }),
+        },
       }),
       nats: natsPlanOf(deployment, region, dialled),
     };
@@ -454,7 +463,7 @@ export function sextantProcesses(
         spec('gateway', gatewayDirectory(name), gatewayPorts(deployment, ports, nth), ['--name', name]),
       ),
       ...(hasEndpoint(deployment, region)
-        ? [spec('endpoint', 'endpoint', [ports.writer, ports.reader], [])]
+        ? [spec('endpoint', 'endpoint', endpointPorts(deployment, ports), [])]
         : []),
     ];
   });
@@ -465,3 +474,8 @@ const gatewayPorts = (deployment: Deployment, ports: RegionPorts, nth: number): 
   ports.gateways[nth] ?? 0,
   ...(isPostgres(deployment) ? [ports.postgres[nth] ?? 0] : []),
 ];
+
+const endpointPorts = (deployment: Deployment, ports: RegionPorts): readonly number[] => {
+  const { writer, reader, postgresWriter, postgresReader } = ports;
+  return [writer, reader, ...(isPostgres(deployment) ? [postgresWriter, postgresReader] : [])];
+};

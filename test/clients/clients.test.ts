@@ -1,8 +1,10 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { clients, manifests, pinnedVersion, type SmokeClient, stepsOf } from './catalogue.ts';
+import { clients, folderOf, manifests, pinnedVersion, stepsOf } from './catalogue.ts';
+import { versionsOf } from './install.ts';
 import { parseOptions } from './options.ts';
+import type { SmokeClient } from './smoke-client.ts';
 import { anyFailed, asText, type Ending, judge, type Outcome, type Verdict } from './verdict.ts';
 
 const home = import.meta.dirname;
@@ -18,34 +20,48 @@ function clientNamed(name: string): SmokeClient {
 }
 
 describe('the catalogue and its folders', () => {
-  const folders = readdirSync(home, { withFileTypes: true })
-    .filter((entry) => entry.isDirectory() && entry.name !== 'shared')
-    .map((entry) => entry.name);
+  const foldersIn = (path: string): readonly string[] =>
+    readdirSync(path, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory() && entry.name !== 'shared' && entry.name !== 'postgres')
+      .map((entry) => entry.name);
+  const folders = [...foldersIn(home), ...foldersIn(join(home, 'postgres'))];
 
   it('lists every folder once', () => {
     expect(clients.map((client) => client.name).sort()).toEqual(folders.sort());
   });
 
-  it.each(clients)(
-    '$name pins each of its packages to one exact version',
-    ({ name, toolchain, packages }) => {
-      const manifest = readFileSync(join(home, name, manifests[toolchain]), 'utf8');
-      for (const one of packages) expect(pinnedVersion(toolchain, manifest, one)).toMatch(/^v?\d+\.\d+/);
-    },
-  );
+  it.each(clients)('$name pins each of its packages to one exact version', (client) => {
+    const { toolchain, packages } = client;
+    const manifest = readFileSync(join(home, folderOf(client), manifests[toolchain]), 'utf8');
+    for (const one of packages) expect(pinnedVersion(toolchain, manifest, one)).toMatch(/^v?\d+\.\d+/);
+  });
 
   it('has no version of an npm package that may move', () => {
-    for (const { name } of clients.filter((client) => client.toolchain === 'npm')) {
-      const manifest: unknown = JSON.parse(readFileSync(join(home, name, 'package.json'), 'utf8'));
+    for (const client of clients.filter(({ toolchain }) => toolchain === 'npm')) {
+      const manifest: unknown = JSON.parse(
+        readFileSync(join(home, folderOf(client), 'package.json'), 'utf8'),
+      );
       const versions = Object.values((manifest as { dependencies: Record<string, string> }).dependencies);
       expect(versions.filter((version) => !/^\d+\.\d+\.\d+$/.test(version))).toEqual([]);
     }
+  });
+
+  it.each(clients)('the README of gateways tells in what version $name was tried', (client) => {
+    const readme = readFileSync(join(home, '../../gateway/README.md'), 'utf8');
+    const rows = readme.split('\n').filter((line) => line.startsWith('| '));
+    const versions = versionsOf(client);
+    const told =
+      client.engine === 'postgres'
+        ? rows.filter((row) => row.startsWith(`| \`${client.name}\` | ${versions.join(', ')} |`))
+        : rows.filter((row) => row.includes(` ${versions[0]?.replace(/^.* /, '')}`));
+    expect(told, versions.join(', ')).not.toEqual([]);
   });
 
   it('refuses a range, a missing package, and one whose name only begins alike', () => {
     expect(() => pinnedVersion('npm', '{"kysely": "^0.29.9"}', 'kysely')).toThrow('does not pin kysely');
     expect(() => pinnedVersion('python', 'libsql-client==0.3.1\n', 'libsql')).toThrow('requirements.txt');
     expect(() => pinnedVersion('rust', 'libsql = "0.9"', 'libsql')).toThrow('Cargo.toml');
+    expect(pinnedVersion('python', 'psycopg[binary]==3.3.9\n', 'psycopg')).toBe('3.3.9');
     expect(pinnedVersion('rust', 'libsql = { version = "=0.9.30", features = [] }', 'libsql')).toBe('0.9.30');
   });
 
@@ -157,6 +173,27 @@ describe('the command line', () => {
     });
     expect(message([], { SEXTANT_PRIMARY: 'http://127.0.0.1:7011' })).toContain('set together');
     expect(message([], { ...env, SEXTANT_SECONDARY: 'ws://eu.example' })).toContain('http://host:port');
+    expect(message([], { ...env, SEXTANT_SECONDARY: 'postgres://eu.example/main' })).toContain(
+      'set together',
+    );
+  });
+
+  it('tries only clients of the engine that is there, or that is asked for', () => {
+    const there = {
+      SEXTANT_PRIMARY: 'postgres://a@127.0.0.1/main',
+      SEXTANT_SECONDARY: 'postgresql://b/main',
+    };
+    const chosen = (argv: readonly string[], env: NodeJS.ProcessEnv): readonly string[] => {
+      const parsed = parseOptions(argv, env);
+      return parsed.kind === 'run' ? parsed.options.clients.map(({ name }) => name) : [];
+    };
+    expect(chosen([], there)).toContain('pgbench');
+    expect(chosen([], there)).not.toContain('knex');
+    expect(chosen(['--engine', 'sqlite'], {})).not.toContain('pgbench');
+    expect(message(['--only', 'knex'], there)).toContain('knex is none of node-postgres');
+    expect(message(['--engine', 'mysql'])).toContain('mysql is neither');
+    expect(message(['--keep'])).toContain('--keep leaves one deployment');
+    expect(message(['--keep', '--engine', 'postgres'])).toBe('run');
   });
 
   it('refuses a client nobody knows, a port out of range and a limit of nothing', () => {

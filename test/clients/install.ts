@@ -2,8 +2,9 @@
 import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { manifests, pinnedVersion, type SmokeClient, type Toolchain } from './catalogue.ts';
+import { folderOf, manifests, pinnedVersion } from './catalogue.ts';
 import { type Command, run } from './command.ts';
+import type { SmokeClient, Toolchain } from './smoke-client.ts';
 
 const home = import.meta.dirname;
 const probeLimitMs = 30_000;
@@ -79,14 +80,15 @@ const environment: NodeJS.ProcessEnv = {
 
 function buildOf(client: SmokeClient): readonly Command[] {
   const { build } = recipes[client.toolchain];
-  return client.name === 'prisma' ? [...build, prismaGenerate] : build;
+  return client.packages.includes('@prisma/client') ? [...build, prismaGenerate] : build;
 }
 
 /** `package version` of each package a client's folder pins; a Go module by the last part of its path. */
 export function versionsOf(client: SmokeClient): readonly string[] {
   const { toolchain } = client;
-  const manifest = readFileSync(join(home, client.name, manifests[toolchain]), 'utf8');
-  const short = (name: string): string => (toolchain === 'go' ? name.slice(name.lastIndexOf('/') + 1) : name);
+  const manifest = readFileSync(join(home, folderOf(client), manifests[toolchain]), 'utf8');
+  const short = (name: string): string =>
+    toolchain === 'go' ? name.replace(/\/v\d+$/, '').replace(/^.*\//, '') : name;
   return client.packages.map((name) => `${short(name)} ${pinnedVersion(toolchain, manifest, name)}`);
 }
 
@@ -146,7 +148,7 @@ async function stage(
 export async function install(client: SmokeClient, cache: string, limitMs: number): Promise<Installed> {
   const deadlineMs = performance.now() + limitMs;
   const recipe = recipes[client.toolchain];
-  const source = join(home, client.name);
+  const source = join(home, folderOf(client));
   const cwd = join(cache, client.name);
   mkdirSync(cwd, { recursive: true });
   cpSync(join(home, 'shared'), join(cache, 'shared'), { recursive: true });

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Finished, run } from './command.ts';
+import type { Engine } from './smoke-client.ts';
 
 const cliFile = join(import.meta.dirname, '../../regions/cli/sextant.ts');
 const regions = ['us-east-1', 'eu-west-1'] as const;
@@ -13,15 +14,24 @@ export class LocalRegions {
   readonly primary: string;
   readonly secondary: string;
   readonly dataDir: string;
+  private readonly engine: Engine;
   private readonly basePort: number;
 
   /** Makes a data directory; nothing runs before `start`. */
-  constructor(basePort: number) {
+  constructor(engine: Engine, basePort: number) {
+    this.engine = engine;
     this.basePort = basePort;
     this.dataDir = mkdtempSync(join(tmpdir(), 'sextant-clients-data-'));
-    // As `sextant up` numbers them: twenty ports a region, the gateway on the twelfth.
-    this.primary = `http://127.0.0.1:${basePort + 11}`;
-    this.secondary = `http://127.0.0.1:${basePort + 31}`;
+    // As `sextant up` numbers them: twenty ports a region, the gateway on the twelfth; PostgreSQL's behind all of them, five a region.
+    const [primary, secondary] =
+      engine === 'sqlite'
+        ? [`http://127.0.0.1:${basePort + 11}`, `http://127.0.0.1:${basePort + 31}`]
+        : [
+            `postgres://app@127.0.0.1:${basePort + 160}/main`,
+            `postgres://app@127.0.0.1:${basePort + 165}/main`,
+          ];
+    this.primary = primary;
+    this.secondary = secondary;
   }
 
   private cli(args: readonly string[], limitMs: number): Promise<Finished> {
@@ -30,7 +40,17 @@ export class LocalRegions {
 
   /** @throws with what `sextant up` printed when the regions are not ready within 180 s */
   async start(): Promise<void> {
-    const args = ['up', '--detach', '--regions', regions.join(','), '--base-port', String(this.basePort)];
+    const { engine, basePort } = this;
+    const args = [
+      'up',
+      '--detach',
+      '--engine',
+      engine,
+      '--regions',
+      regions.join(','),
+      '--base-port',
+      `${basePort}`,
+    ];
     const { code, overTimeMs, stdout, stderr } = await this.cli(args, upLimitMs);
     if (code === 0) return;
     const ended = overTimeMs === null ? `ended with ${code}` : `took more than ${upLimitMs / 1_000} s`;

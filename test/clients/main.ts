@@ -1,12 +1,14 @@
 /** `npm run test:clients`: real clients against the primary and a secondary region. See README.md. */
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type SmokeClient, stepsOf, type Toolchain, type Transport } from './catalogue.ts';
+import { stepsOf } from './catalogue.ts';
 import { endAll, run } from './command.ts';
 import { type Installed, install, missingOf, versionsOf } from './install.ts';
 import { LocalRegions } from './local-regions.ts';
 import { parseOptions, type SmokeOptions, usage } from './options.ts';
+import type { SmokeClient, Toolchain, Transport } from './smoke-client.ts';
 import { sweep } from './sweep.ts';
+import { sweepPostgres } from './sweep-postgres.ts';
 import { anyFailed, asText, judge, type Outcome, type Verdict } from './verdict.ts';
 
 interface Gateways {
@@ -27,7 +29,7 @@ async function tryGateway(
   programMs: number,
 ): Promise<Verdict> {
   try {
-    await sweep(gateway);
+    await (client.engine === 'sqlite' ? sweep(gateway) : sweepPostgres(gateway));
   } catch (error) {
     return failedAt('sweep', error instanceof Error ? error.message : String(error));
   }
@@ -71,13 +73,41 @@ async function tryClient(
   return outcomes;
 }
 
-async function tryAll(options: SmokeOptions, gateways: Gateways): Promise<readonly Outcome[]> {
+async function tryAll(
+  clients: readonly SmokeClient[],
+  options: SmokeOptions,
+  gateways: Gateways,
+): Promise<readonly Outcome[]> {
   const missing = new Map<Toolchain, string | null>();
   const outcomes: Outcome[] = [];
-  for (const client of options.clients) {
+  for (const client of clients) {
     const { toolchain } = client;
     if (!missing.has(toolchain)) missing.set(toolchain, await missingOf(toolchain));
     outcomes.push(...(await tryClient(client, gateways, missing.get(toolchain) ?? null, options)));
+  }
+  return outcomes;
+}
+
+/** What runs now, for the handler of a signal. */
+let running: LocalRegions | null = null;
+
+/** A deployment for each engine that a client needs, one after the other. */
+async function tryOnOwn(options: SmokeOptions): Promise<readonly Outcome[]> {
+  const outcomes: Outcome[] = [];
+  for (const engine of engines) {
+    const clients = options.clients.filter((client) => client.engine === engine);
+    if (clients.length === 0) continue;
+    const regions = new LocalRegions(engine, options.basePort);
+    running = regions;
+    try {
+      say(`starting two regions of ${engine} from port ${options.basePort}`);
+      await regions.start();
+      outcomes.push(...(await tryAll(clients, options, regions)));
+    } finally {
+      if (options.keep) say(`left running; to stop: npx sextant down --data ${regions.dataDir}`);
+      else await regions.stop();
+      running = null;
+    }
   }
   return outcomes;
 }
@@ -89,6 +119,7 @@ function report(options: SmokeOptions, outcomes: readonly Outcome[]): number {
   return anyFailed(outcomes) ? 1 : 0;
 }
 
+const engines = ['sqlite', 'postgres'] as const;
 const signals = [
   ['SIGINT', 130],
   ['SIGTERM', 143],
@@ -106,21 +137,15 @@ async function main(argv: readonly string[]): Promise<number> {
     return 2;
   }
   const { options } = parsed;
-  if (options.gateways !== null) return report(options, await tryAll(options, options.gateways));
-  const regions = new LocalRegions(options.basePort);
+  const { clients, gateways } = options;
+  if (gateways !== null) return report(options, await tryAll(clients, options, gateways));
   for (const [signal, code] of signals)
     process.once(signal, () => {
       endAll();
-      void regions.stop().finally(() => process.exit(code));
+      const stopped = running?.stop() ?? Promise.resolve();
+      void stopped.finally(() => process.exit(code));
     });
-  try {
-    say(`starting two regions from port ${options.basePort}`);
-    await regions.start();
-    return report(options, await tryAll(options, regions));
-  } finally {
-    if (options.keep) say(`left running; to stop: npx sextant down --data ${regions.dataDir}`);
-    else await regions.stop();
-  }
+  return report(options, await tryOnOwn(options));
 }
 
 try {

@@ -1,6 +1,7 @@
 /** The command line of the smoke tests. */
 import { parseArgs } from 'node:util';
-import { clients, type SmokeClient } from './catalogue.ts';
+import { clients } from './catalogue.ts';
+import type { Engine, SmokeClient } from './smoke-client.ts';
 
 export interface SmokeOptions {
   readonly clients: readonly SmokeClient[];
@@ -22,37 +23,49 @@ export type Parsed =
   | { readonly kind: 'help' }
   | { readonly kind: 'invalid'; readonly message: string };
 
-const names = clients.map((client) => client.name);
+const namesOf = (engine: Engine): readonly string[] =>
+  clients.filter((client) => client.engine === engine).map((client) => client.name);
 const defaults = { basePort: 28_000, programS: 90, installS: 1_200 } as const;
 
 export const usage = `npm run test:clients -- [options]
 
 Tries real clients, each in the version its folder pins, against the primary and a secondary region.
 
-  --only LIST        ${names.join(', ')}
+  --engine E         sqlite or postgres: only the clients of such a deployment
+  --only LIST        ${namesOf('sqlite').join(', ')},
+                     ${namesOf('postgres').join(', ')}
   --json             print the outcome as JSON
-  --keep             leave the deployment running
+  --keep             leave the deployment running; with clients of one engine only
   --base-port N      of the deployment (default ${defaults.basePort})
   --cache DIR        where clients are installed (default: in the system's temporary directory)
   --timeout S        for one program against one gateway (default ${defaults.programS})
   --install-timeout S  for installing one client (default ${defaults.installS}; Rust compiles)
 
-SEXTANT_PRIMARY and SEXTANT_SECONDARY (http://host:port of two gateways) are used instead of a deployment of its own; every
-table there whose name begins with smoke_ is dropped. A client whose toolchain is missing is skipped, and named. The exit code
+SEXTANT_PRIMARY and SEXTANT_SECONDARY (two gateways, each http://host:port or, of a PostgreSQL database, postgres://…) are used
+instead of a deployment of its own, for the clients of its engine; every table there whose name begins with smoke_ or
+pgbench_ is dropped. A client whose toolchain is missing is skipped, and named. The exit code
 is 1 when a client failed, 2 when nothing could be tried.
 `;
 
-/** The origin of a gateway, or null for what is none. */
-function originOf(text: string): string | null {
+interface Place {
+  readonly engine: Engine;
+  readonly url: string;
+}
+
+/** A gateway, or null for what is none. */
+function placeOf(text: string): Place | null {
   const url = URL.parse(text);
-  if (url === null || !/^https?:$/.test(url.protocol) || url.pathname !== '/') return null;
-  return url.origin;
+  if (url === null) return null;
+  if (/^postgres(?:ql)?:$/.test(url.protocol)) return { engine: 'postgres', url: text };
+  if (!/^https?:$/.test(url.protocol) || url.pathname !== '/') return null;
+  return { engine: 'sqlite', url: url.origin };
 }
 
 function parse(argv: readonly string[]) {
   return parseArgs({
     args: [...argv],
     options: {
+      engine: { type: 'string' },
       only: { type: 'string' },
       json: { type: 'boolean', default: false },
       keep: { type: 'boolean', default: false },
@@ -75,9 +88,9 @@ export function parseOptions(argv: readonly string[], env: NodeJS.ProcessEnv): P
     return invalid(error instanceof Error ? error.message : String(error));
   }
   if (values.help) return { kind: 'help' };
-  const wanted = values.only?.split(',').map((name) => name.trim()) ?? names;
-  const unknown = wanted.filter((name) => !names.includes(name));
-  if (unknown.length > 0) return invalid(`--only: ${unknown.join(', ')} is none of ${names.join(', ')}`);
+  const { engine, only } = values;
+  if (engine !== undefined && engine !== 'sqlite' && engine !== 'postgres')
+    return invalid(`--engine: ${engine} is neither sqlite nor postgres`);
   const basePort = Number(values['base-port']);
   if (!Number.isInteger(basePort) || basePort < 1_024 || basePort > 65_000)
     return invalid('--base-port is a whole number from 1024 to 65000');
@@ -87,14 +100,30 @@ export function parseOptions(argv: readonly string[], env: NodeJS.ProcessEnv): P
     return invalid('--timeout and --install-timeout are numbers above 0');
   const { SEXTANT_PRIMARY: primary, SEXTANT_SECONDARY: secondary } = env;
   let gateways: SmokeOptions['gateways'] = null;
+  let there: Engine | undefined;
   if (primary !== undefined || secondary !== undefined) {
-    const origins = { primary: originOf(primary ?? ''), secondary: originOf(secondary ?? '') };
-    if (origins.primary === null || origins.secondary === null)
-      return invalid('SEXTANT_PRIMARY and SEXTANT_SECONDARY are set together, each to http://host:port');
-    gateways = { primary: origins.primary, secondary: origins.secondary };
+    const [one, other] = [placeOf(primary ?? ''), placeOf(secondary ?? '')];
+    if (one === null || other === null || one.engine !== other.engine)
+      return invalid(
+        'SEXTANT_PRIMARY and SEXTANT_SECONDARY are set together, both to http://host:port or to postgres://…',
+      );
+    gateways = { primary: one.url, secondary: other.url };
+    there = one.engine;
   }
+  const among = clients.filter((client) =>
+    [engine, there].every((kind) => kind === undefined || kind === client.engine),
+  );
+  const names = among.map(({ name }) => name);
+  const wanted = only?.split(',').map((name) => name.trim()) ?? names;
+  const unknown = wanted.filter((name) => !names.includes(name));
+  if (unknown.length > 0) return invalid(`--only: ${unknown.join(', ')} is none of ${names.join(', ')}`);
+  const chosen = among.filter(({ name }) => wanted.includes(name));
+  if (values.keep && new Set(chosen.map((client) => client.engine)).size > 1)
+    return invalid(
+      '--keep leaves one deployment running: choose clients of one engine, with --engine or --only',
+    );
   const options: SmokeOptions = {
-    clients: clients.filter(({ name }) => wanted.includes(name)),
+    clients: chosen,
     json: values.json,
     keep: values.keep,
     basePort,

@@ -1,5 +1,5 @@
 /** What a smoke program's lines mean, and the table of all of them. Pure. */
-import type { SmokeClient, Step, Transport } from './catalogue.ts';
+import type { SmokeClient, Step, Transport } from './smoke-client.ts';
 
 /** How a program came to its end. */
 export interface Ending {

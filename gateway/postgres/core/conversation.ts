@@ -33,7 +33,7 @@ import { CopyIntake } from './copy-intake.ts';
 import { type ClientStatement, type PreparedLimits, PreparedTable } from './prepared-table.ts';
 import { abortedReport, limitReport, reports } from './reports.ts';
 import type { SessionSettings } from './session-settings.ts';
-import { reportOf } from './sqlstate.ts';
+import { readOnlyReport, reportOf } from './sqlstate.ts';
 import { type ContentName, StatementMaker } from './statement-maker.ts';
 import { WireBatch } from './wire-batch.ts';
 
@@ -43,6 +43,8 @@ export interface ConversationLimits extends PreparedLimits {
   /** Data of one COPY … FROM STDIN, bytes. */
   readonly copyBytes: number;
 }
+
+type Access = 'full' | 'read';
 
 /** What follows from a message or from an answer. */
 export interface Reaction {
@@ -67,6 +69,7 @@ const tell = (...send: readonly Uint8Array[]): Reaction => ({ ...nothing, send }
 
 export class Conversation {
   readonly #limits: ConversationLimits;
+  readonly #access: Access;
   readonly #settings: SessionSettings;
   readonly #prepared: PreparedTable;
   /** Statements of `#prepared` that no engine has parsed since the client has prepared them. */
@@ -88,8 +91,15 @@ export class Conversation {
   #clear = false;
   #running: { readonly batch: WireBatch; readonly finish: Finish } | null = null;
 
-  constructor(limits: ConversationLimits, settings: SessionSettings, contentName: ContentName) {
+  /** @param access what the user may do. Whoever may only read is refused a COPY before its data: asking for them would be in vain. */
+  constructor(
+    limits: ConversationLimits,
+    settings: SessionSettings,
+    contentName: ContentName,
+    access: Access = 'full',
+  ) {
     this.#limits = limits;
+    this.#access = access;
     this.#settings = settings;
     this.#prepared = new PreparedTable(limits);
     this.#maker = new StatementMaker(settings, contentName);
@@ -263,7 +273,7 @@ export class Conversation {
     for (const { refusal, copy, instead } of statements) {
       const report =
         refusal ??
-        (copy?.direction === 'in' && !isAlone ? reports.copyAmongOthers : null) ??
+        (copy?.direction === 'in' ? this.#copyProblem(isAlone) : null) ??
         this.#problemOf(instead?.effect ?? null, isAlone);
       if (report !== null) return this.#fail(report, true);
     }
@@ -360,7 +370,8 @@ export class Conversation {
       this.#batch.execute(frame.bytes, statement);
       return nothing;
     }
-    if (!this.#batch.onlyBinds) return this.#fail(reports.copyAmongOthers, false);
+    const refused = this.#copyProblem(this.#batch.onlyBinds);
+    if (refused !== null) return this.#fail(refused, false);
     const told = this.#batch.acknowledgements('');
     this.#batch.execute(frame.bytes, statement);
     this.#batch.copies = true;
@@ -416,6 +427,12 @@ export class Conversation {
   }
 
   // ---- data of a COPY
+
+  /** Why data of a COPY are not asked for. In a transaction that has failed the engine says so. */
+  #copyProblem(isAlone: boolean): Report | null {
+    if (this.#access === 'read' && this.#status !== 'E') return readOnlyReport;
+    return isAlone ? null : reports.copyAmongOthers;
+  }
 
   #copyData(copy: CopyIntake, frame: Frame): Reaction {
     const taken = copy.take(frame);

@@ -75,3 +75,6 @@ export function reportOf({ code, message }: SqlError): Report {
     hint: ownHints.get(code) ?? action,
   };
 }
+
+/** For a user that may only read, as the session below refuses a write. */
+export const readOnlyReport: Report = reportOf({ code: 'AUTH_SCOPE_MISSING', message: '' });

@@ -43,6 +43,11 @@ const errorSchema = z.object({ code: z.string(), message: z.string(), error: z.s
 
 const statusSchema = z.object({
   cluster: z.string(),
+  engine: z
+    .enum(['sqlite', 'postgres'])
+    .nullable()
+    .default(null)
+    .describe('What keeps the databases, in every region alike; null until a gateway was heard.'),
   epoch: z.int(),
   primary: z.string().nullable(),
   state: z.enum(['stable', 'switching', 'failing-over', 'degraded']),

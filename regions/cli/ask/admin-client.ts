@@ -110,6 +110,7 @@ export type RegionStatus = z.output<typeof regionStatusSchema>;
 /** Answer of `GET /v1/status`. */
 export const statusSchema = z.looseObject({
   cluster: z.string(),
+  engine: z.string().nullish(),
   epoch: z.number().nullish(),
   primary: z.string().nullish(),
   state: z.string(),

@@ -230,6 +230,15 @@ function versionLines({ regions }: DeploymentStatus): readonly string[] {
   return mix.kind === 'apart' ? [paint('red', `versions: ${mix.text}: they refuse each other's links`)] : [];
 }
 
+const engineNames: Readonly<Record<string, string>> = { sqlite: 'SQLite', postgres: 'PostgreSQL' };
+
+/** Nothing of a deployment whose gateways do not say what keeps the databases. */
+function engineText({ engine, regions }: DeploymentStatus): string {
+  const isPostgres = regions.some(({ postgres }) => typeof postgres === 'string');
+  const said = engine ?? (isPostgres ? 'postgres' : null);
+  return said === null ? '' : `engine ${engineNames[said] ?? said}  `;
+}
+
 /** What the deployment says of its regions, and what is known of each process; either may be missing. */
 export function blocksOf(
   status: DeploymentStatus | undefined,
@@ -241,7 +250,7 @@ export function blocksOf(
     const postgres = status.regions.some((region) => typeof region.postgres === 'string');
     blocks.push(
       [
-        `cluster ${paint('bold', status.cluster)}  ${postgres ? 'engine PostgreSQL  ' : ''}state ${colourState(status.state)}  epoch ${orDash(status.epoch, String)}  primary ${orDash(status.primary, String)}`,
+        `cluster ${paint('bold', status.cluster)}  ${engineText(status)}state ${colourState(status.state)}  epoch ${orDash(status.epoch, String)}  primary ${orDash(status.primary, String)}`,
         ...failoverLines(status),
         ...holdLines(status),
         ...versionLines(status),

@@ -180,7 +180,10 @@ async function printReady(options: CommonOptions, deployment: Deployment): Promi
     console.log(
       table(
         ['REGION', 'ENDPOINT OF THE WRITER', 'OF READERS HERE'],
-        balanced.map(({ region, writer, reader }) => [region, writer ?? '', reader ?? '']),
+        balanced.flatMap(({ region, writer, reader, postgres: own }) => [
+          [region, writer ?? '', reader ?? ''],
+          ...(own === undefined ? [] : [['', own.writer, own.reader]]),
+        ]),
       ),
     );
   const distances = supervisor === undefined ? null : wanTable(supervisor);

@@ -79,7 +79,7 @@ export function planDeployment(request: DeploymentRequest): DeploymentPlan {
   const { cluster, regions, hosts, basePort, gateways, postgresUsers } = request;
   const ports = postgresUsers === undefined ? portsUsed : portsUsedWithPostgres;
   const { dataDir, secrets, certificatesDir } = request;
-  const shared = { cluster, regions, dataDir, secrets, certificatesDir };
+  const shared = { cluster, regions, secrets, certificatesDir };
   const { servers } = natsTopology(regions);
   const refused = (reason: string): DeploymentPlan => ({ kind: 'refused', reason });
   const known = new Set([...regions, ...regions.flatMap(zonesOf), ...servers]);
@@ -104,15 +104,24 @@ export function planDeployment(request: DeploymentRequest): DeploymentPlan {
   // Regions that share a machine, on one laptop say, have ports of their own there.
   const sharing = new Map<string, number>();
   const baseOf = new Map<string, number>();
+  const machinesOf = (server: string) => [
+    ...new Set([mainHost(server), ...zonesOf(server).map((zone) => hostOf(request, zone, server))]),
+  ];
   for (const server of servers) {
-    const own = [
-      ...new Set([mainHost(server), ...zonesOf(server).map((zone) => hostOf(request, zone, server))]),
-    ];
+    const own = machinesOf(server);
     const turn = Math.max(...own.map((host) => sharing.get(host ?? '') ?? 0));
     for (const host of own) sharing.set(host ?? '', turn + 1);
     baseOf.set(server, basePort + turn * ports);
   }
   const base = (server: string): number => baseOf.get(server) ?? basePort;
+  // Nor do they keep their data in one place: every region has an `n1`.
+  const dataDirOf = (server: string): string => {
+    const own = machinesOf(server);
+    const isShared = servers.some(
+      (other) => other !== server && machinesOf(other).some((machine) => own.includes(machine)),
+    );
+    return isShared ? `${dataDir.replace(/\/+$/, '')}/${server}` : dataDir;
+  };
   if (Math.max(...baseOf.values()) > portMax - ports)
     return refused(`the ports of ${regions.length} regions from ${basePort} on do not fit below ${portMax}`);
   const at = (server: string, offset: number): string =>
@@ -144,8 +153,16 @@ export function planDeployment(request: DeploymentRequest): DeploymentPlan {
       }),
     }));
     const agent = { address: at(region, offsets.agent) };
-    return { ...shared, region, nodes, agent, gateways: own, nats: natsOf(region) };
+    return {
+      ...shared,
+      dataDir: dataDirOf(region),
+      region,
+      nodes,
+      agent,
+      gateways: own,
+      nats: natsOf(region),
+    };
   });
-  const alone = { ...shared, witness, nats: natsOf(witness) };
+  const alone = { ...shared, dataDir: dataDirOf(witness), witness, nats: natsOf(witness) };
   return { kind: 'planned', regions: planned, witness: servers.includes(witness) ? alone : undefined };
 }

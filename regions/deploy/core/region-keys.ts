@@ -145,6 +145,19 @@ export const regionKeys: readonly RegionKey[] = [
     meaning:
       'host:port that leads to the gateways of this region, each connection to that which has the fewest.',
   },
+  {
+    key: 'endpoint.postgres',
+    meaning:
+      'The same two for PostgreSQL clients, where the gateways have `postgres.listen`. Left out: such clients connect to gateways only.',
+  },
+  {
+    key: 'endpoint.postgres.writer',
+    meaning: 'host:port that leads PostgreSQL clients to the gateway that writes.',
+  },
+  {
+    key: 'endpoint.postgres.reader',
+    meaning: 'host:port that leads PostgreSQL clients to the gateways of this region.',
+  },
   { key: 'nats', meaning: 'The messaging server of this region, or servers that run elsewhere.' },
   {
     key: 'nats.address',

@@ -42,6 +42,8 @@ export interface ServerFile {
 export interface EndpointPart {
   readonly writer: string;
   readonly reader: string;
+  /** The same two for PostgreSQL clients. */
+  readonly postgres?: { readonly writer: string; readonly reader: string } | undefined;
 }
 
 /** A region as far as rules ask. */
@@ -69,10 +71,17 @@ const natsListeners = ({ nats }: ServerFile): readonly Listener[] =>
     return address === undefined ? [] : [{ address, path: ['nats', key] }];
   });
 
-const endpointListeners = ({ endpoint }: RegionShape): readonly Listener[] =>
-  endpoint === undefined
-    ? []
-    : (['writer', 'reader'] as const).map((key) => ({ address: endpoint[key], path: ['endpoint', key] }));
+const endpointListeners = ({ endpoint }: RegionShape): readonly Listener[] => {
+  const parts = [
+    { part: endpoint, path: ['endpoint'] },
+    { part: endpoint?.postgres, path: ['endpoint', 'postgres'] },
+  ];
+  return parts.flatMap(({ part, path }) =>
+    part === undefined
+      ? []
+      : (['writer', 'reader'] as const).map((key) => ({ address: part[key], path: [...path, key] })),
+  );
+};
 
 /** A gateway's own key, as far as it is there: what it may be is the gateway's to say. */
 function postgresListeners(
@@ -174,6 +183,13 @@ export function regionRules(region: RegionShape): readonly Broken[] {
         message: 'stands once for the region, at the top of this file',
       })),
   ]);
+  const isPostgres = gateways.some((gateway, index) => postgresListeners(gateway, index).length > 0);
+  if (region.endpoint?.postgres !== undefined && gateways.length > 0 && !isPostgres)
+    own.push({
+      path: ['endpoint', 'postgres'],
+      message:
+        'leads to where the gateways of this region take PostgreSQL clients (`postgres.listen`), and none does',
+    });
   if (region.endpoint !== undefined && gateways.length === 0)
     own.push({ path: ['endpoint'], message: 'leads to the gateways of this region, and there are none' });
   return [...own, ...named, ...clashes(listenersOf(region)), ...natsRules(region)];

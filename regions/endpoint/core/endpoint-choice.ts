@@ -28,6 +28,8 @@ export interface KnownGateway {
   readonly region: string;
   /** `host:port`, or the origin of a proxy. */
   readonly address: string;
+  /** Where it takes PostgreSQL clients, `host:port`; left out where it takes none. */
+  readonly postgres?: string | undefined;
 }
 
 export const endpointLimits = {

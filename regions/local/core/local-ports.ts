@@ -8,6 +8,8 @@ import { gatewayOffsets, localGatewaysMax } from './gateway-places.ts';
 export const portsPerRegion = 20;
 /** PostgreSQL clients have ports behind those of all regions, of the witness and of Jaeger. */
 const postgresOffset = portsPerRegion * (regionsMax + 2);
+/** Two of each region behind those. */
+const postgresEndpointOffset = postgresOffset + localGatewaysMax * (regionsMax + 1);
 export type RegionPorts = {
   readonly nodes: readonly number[];
   readonly agent: number;
@@ -19,6 +21,9 @@ export type RegionPorts = {
   readonly reader: number;
   /** Where each gateway takes PostgreSQL clients, when they keep such databases. */
   readonly postgres: readonly number[];
+  /** Where its endpoints take them. */
+  readonly postgresWriter: number;
+  readonly postgresReader: number;
 };
 
 /** Ports of the region with this index. */
@@ -35,6 +40,8 @@ export function portsOf(basePort: number, regionIndex: number): RegionPorts {
     postgres: gatewayOffsets.map(
       (_, nth) => basePort + postgresOffset + localGatewaysMax * regionIndex + nth,
     ),
+    postgresWriter: basePort + postgresEndpointOffset + 2 * regionIndex,
+    postgresReader: basePort + postgresEndpointOffset + 2 * regionIndex + 1,
   };
 }
 
@@ -42,4 +49,4 @@ export function portsOf(basePort: number, regionIndex: number): RegionPorts {
 export const supervisorPort = (basePort: number): number => basePort;
 
 /** Highest base port with which the last region's ports, and the witness's, still are ports. */
-export const basePortMax = 65_535 - postgresOffset - localGatewaysMax * (regionsMax + 1);
+export const basePortMax = 65_535 - postgresEndpointOffset - 2 * (regionsMax + 1);

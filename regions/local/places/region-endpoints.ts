@@ -29,6 +29,8 @@ export type RegionEndpoints = {
   /** Where clients connect for the gateway that writes, wherever it is, and for those of this region; null with one gateway. */
   readonly writer: string | null;
   readonly reader: string | null;
+  /** The same two for PostgreSQL clients; left out where there are none. */
+  readonly postgres?: { readonly writer: string; readonly reader: string };
   readonly agent: string;
   readonly nats: string;
 };
@@ -60,6 +62,13 @@ export function endpointsOf(deployment: Deployment): readonly RegionEndpoints[] 
       gateway: url(ports.gateways[0] ?? 0),
       writer: balanced ? url(ports.writer) : null,
       reader: balanced ? url(ports.reader) : null,
+      ...(balanced &&
+        isPostgres(deployment) && {
+          postgres: {
+            writer: postgresAt(deployment, ports.postgresWriter),
+            reader: postgresAt(deployment, ports.postgresReader),
+          },
+        }),
       agent: url(ports.agent),
       nats: deployment.nats?.servers[0] ?? `nats://${host}:${ports.nats}`,
     };

@@ -76,6 +76,8 @@ export interface FailoverStatus {
 /** What `GET /v1/status` answers. */
 export interface ClusterStatus {
   readonly cluster: string;
+  /** What keeps the databases, in every region alike; null until a gateway was heard. */
+  readonly engine: 'sqlite' | 'postgres' | null;
   readonly epoch: number;
   readonly primary: string | null;
   readonly state: 'stable' | 'switching' | 'failing-over' | 'degraded';

@@ -42,6 +42,8 @@ export class ClusterView {
   private readonly regionReports = new Map<string, Heard<RegionReport>>();
   private readonly gatewayReports = new Map<string, Heard<GatewayReport>>();
   private recordNow: ControlRecord | null = null;
+  /** As gateways say it; it never changes, so that it is known when none is heard any more. */
+  private engine: ClusterStatus['engine'] = null;
 
   /** @param configured the regions of the process's own file, which count until the control record names some. */
   constructor(cluster: string, configured: readonly RegionId[]) {
@@ -76,6 +78,7 @@ export class ClusterView {
       this.regionReports.set(report.region, { report, atMs: nowMs });
       return;
     }
+    this.engine = report.engine ?? (report.postgres !== undefined ? 'postgres' : this.engine);
     for (const [name, heard] of this.gatewayReports)
       if (recent(heard, nowMs) === null) this.gatewayReports.delete(name);
     this.gatewayReports.set(`${report.region}/${report.gateway}`, { report, atMs: nowMs });
@@ -218,6 +221,7 @@ export class ClusterView {
     const regions = this.regions.map((name) => this.regionStatus(name, nowMs));
     return {
       cluster: this.cluster,
+      engine: this.engine,
       epoch: record?.epoch ?? 0,
       primary: record?.primary ?? null,
       state: this.state(regions),

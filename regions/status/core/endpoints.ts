@@ -6,6 +6,10 @@ const gatewaySchema = z.object({
   region: z.string(),
   gateway: z.string(),
   address: z.string().describe('host:port, or the origin of a proxy.'),
+  postgres: z
+    .string()
+    .exactOptional()
+    .describe('Where it takes PostgreSQL clients, host:port; left out where SQLite keeps the databases.'),
   ready: z.boolean(),
 });
 
@@ -24,7 +28,13 @@ export type Endpoints = z.output<typeof endpointsSchema>;
 /** What a status says of gateways. */
 export function endpointsIn({ epoch, primary, holder, regions }: ClusterStatus): Endpoints {
   const gateways = regions.flatMap(({ name: region, gateways: here }) =>
-    here.map(({ name: gateway, address, ready }) => ({ region, gateway, address, ready })),
+    here.map(({ name: gateway, address, postgres, ready }) => ({
+      region,
+      gateway,
+      address,
+      ...(postgres !== undefined && { postgres }),
+      ready,
+    })),
   );
   const writer = gateways.find(({ region, gateway }) => `${region}/${gateway}` === holder);
   return { epoch, primary, writer: writer ?? null, gateways };

@@ -119,6 +119,8 @@ export const gatewayReportSchema = z.object({
   region: z.string(),
   gateway: z.string(),
   address: z.string(),
+  /** What keeps the databases. Left out by an older gateway. */
+  engine: z.enum(['sqlite', 'postgres']).exactOptional(),
   /** Where it takes PostgreSQL clients; left out where SQLite keeps the databases. */
   postgres: z.string().exactOptional(),
   pid: z.int(),

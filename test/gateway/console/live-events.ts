@@ -61,6 +61,7 @@ export function event({ status, ...change }: Change = {}): LiveEvent {
     jaegerUrl: null,
     status: {
       cluster: 'test',
+      engine: 'sqlite',
       epoch: 3,
       primary: 'us-east-1',
       state: 'stable',

@@ -256,6 +256,26 @@ test('COPY asks for the data, and runs once it is all there', () => {
   );
 });
 
+test('a user that may only read is refused a COPY before its data, in either protocol, and goes on', () => {
+  const settings = new SessionSettings({}, defaults, defaults);
+  client = new Conversation(limits, settings, (content) => `c_${content.length}`, 'read');
+  expect(give(query('COPY t FROM STDIN'))).toBeNull();
+  expect(sent).toBe('E(25006) ZI');
+  // What the client sent in the meantime is of no COPY.
+  expect(give(message('d', { bytes: new Uint8Array(60) }), message('c'))).toBeNull();
+  expect(give(query('COPY t TO STDOUT'))).toMatchObject({ class: 'read' });
+  expect(
+    answer('I', message('H', { byte: 0 }, { int16: 0 }), message('c'), commandComplete('COPY 0'), ready('I')),
+  ).toBe('H c C(COPY 0) ZI');
+  const run = give(parse('', 'COPY t FROM STDIN'), bind('', ''), execute());
+  expect(queriesOf(run)).toEqual([expect.stringContaining('25006')]);
+  const error = { code: 'AUTH_SCOPE_MISSING', message: 'writes' };
+  expect(told(client.answered({ ok: false, error }, true))).toBe('E(25006)');
+  sent = '';
+  expect(give(message('d', { bytes: new Uint8Array(60) }), message('c'), sync)).toBeNull();
+  expect(sent).toBe('ZI');
+});
+
 test('COPY in a batch is acknowledged before the engine has seen it', () => {
   give(parse('', 'COPY t FROM STDIN'), bind('', ''), describe('P', ''), execute(), sync);
   expect(sent).toBe('1 2 n G');

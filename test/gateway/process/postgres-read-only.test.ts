@@ -90,6 +90,9 @@ const writes: readonly (readonly string[])[] = [
   ["SELECT set_config('default_transaction_read_only', 'off', false)", 'SELECT adds()'],
   ['INSERT INTO kept VALUES (1); COMMIT'],
   ['SELECT 1; INSERT INTO kept VALUES (1)'],
+  ['COPY kept FROM STDIN'],
+  ['COPY kept (n) FROM STDIN WITH (FORMAT BINARY)'],
+  ['BEGIN', 'COPY kept FROM STDIN'],
   ['PREPARE p AS INSERT INTO kept VALUES (1)', 'EXECUTE p'],
 ];
 
@@ -105,6 +108,9 @@ describe.each([0, 1])('at gateway %s', (at) => {
       for (const sql of statements)
         code = code === '' || code === 'it was done' ? await codeOf(client.query(sql)) : code;
       if (code !== '25006') wrong.push(`${statements.join('; ')}: ${code}`);
+      await client.query('ROLLBACK');
+      if ((await codeOf(client.query('TABLE kept'))) !== 'it was done')
+        wrong.push(`after ${statements.join('; ')}`);
       await client.end();
     }
     expect(wrong).toEqual([]);

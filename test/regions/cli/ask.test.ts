@@ -24,6 +24,9 @@ describe('asking a deployment', () => {
     expect(out).toMatch(/n1 +us-east-1a +running +2048 +77 +7001/);
     const json = await sextant(['status', '--url', asked.url, '--json']);
     expect(JSON.parse(json.out)).toEqual(asked.status());
+    asked.replies['/v1/status'] = () => ({ body: { ...asked.status(), engine: 'postgres' } });
+    const engine = await sextant(['status', '--url', asked.url]);
+    expect(engine.out).toMatch(/cluster test {2}engine PostgreSQL {2}state stable/);
   });
 
   test('policy shows what each field means and what it costs now, and changes what its options name', async () => {

@@ -64,6 +64,18 @@ describe('the plan of a deployment', () => {
     expect(planned.witness).toBeUndefined();
   });
 
+  test('regions that share a machine keep their data apart there, and others where they were told', () => {
+    const shared = plan({
+      hosts: { 'us-east-1': 'a', 'eu-west-1': 'b', 'eu-west-1c': 'a', 'ap-northeast-1': 'c' },
+    });
+    if (shared.kind === 'refused') throw new Error(shared.reason);
+    expect(shared.regions.map(({ dataDir }) => dataDir)).toEqual([
+      '/var/lib/sextant/us-east-1',
+      '/var/lib/sextant/eu-west-1',
+      '/var/lib/sextant',
+    ]);
+  });
+
   test('gives regions on one machine ports of their own', () => {
     const hosts = { 'us-east-1': '127.0.0.1', 'eu-west-1': '127.0.0.1', 'ap-northeast-1': '127.0.0.2' };
     const planned = plan({ hosts });

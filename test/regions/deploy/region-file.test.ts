@@ -253,6 +253,20 @@ describe('the file of a region', () => {
       /gateways\.0\.postgres\.listen: 127\.0\.0\.1:7010 is taken by agent\.address/,
     ],
     [
+      'a port of an endpoint for PostgreSQL clients taken twice',
+      '\nagent:',
+      `\nendpoint: { writer: '127.0.0.1:7018', reader: '127.0.0.1:7019', postgres: { writer: '127.0.0.1:7045', reader: '127.0.0.1:7019' } }\nagent:`,
+      'postgres:',
+      /endpoint\.postgres\.reader: 127\.0\.0\.1:7019 is taken by endpoint\.reader/,
+    ],
+    [
+      'an endpoint for PostgreSQL clients where no gateway takes any',
+      '\nagent:',
+      `\nendpoint: { writer: '127.0.0.1:7018', reader: '127.0.0.1:7019', postgres: { writer: '127.0.0.1:7045', reader: '127.0.0.1:7046' } }\nagent:`,
+      'postgres:',
+      /endpoint\.postgres: leads to where the gateways of this region take PostgreSQL clients/,
+    ],
+    [
       'a zone of three',
       'az: us-east-1b',
       'az: us-east-1a',

@@ -328,6 +328,19 @@ describe('status of the cluster', () => {
     expect(second).not.toHaveProperty('postgres');
   });
 
+  test('tells what keeps the databases as its gateways say it, also when they are gone or do not say it', () => {
+    const view = new ClusterView('c1', [us, eu]);
+    expect(view.status(0).engine).toBeNull();
+    view.heard(gatewayOf(us, { engine: 'sqlite' }), 0);
+    expect(view.status(1_000_000).engine).toBe('sqlite');
+    const older = new ClusterView('c1', [us, eu]);
+    older.heard(gatewayOf(us), 0);
+    expect(older.status(0).engine).toBeNull();
+    older.heard(gatewayOf(eu, { postgres: '127.0.0.1:7160' }), 0);
+    older.heard(gatewayOf(us), 1);
+    expect(older.status(1).engine).toBe('postgres');
+  });
+
   test('keeps only what belongs to the deployment, and forgets gateways that are gone', () => {
     const view = healthy();
     view.heard(regionOf('elsewhere'), 1_000);

@@ -61,6 +61,8 @@ export class StatementCache {
   plan(messages: Uint8Array, prepared: readonly WirePrepared[]): PlannedMessages {
     const before: Uint8Array[] = [];
     const expected: Expected[] = [];
+    // A pipeline may parse one content several times before its Sync, once for each name that the client gives it.
+    const parsed = new Set<string>();
     for (const { name, parse, fresh } of prepared) {
       if (!fresh && this.touch(name)) continue;
       if (this.names.has(name)) {
@@ -68,6 +70,7 @@ export class StatementCache {
         expected.push({ reply: '3', hidden: true, parsed: null, closed: name });
       }
       before.push(parse);
+      parsed.add(name);
       expected.push({ reply: '1', hidden: true, parsed: name, closed: null });
     }
     // An error in them must not have the query skipped, as what follows in a batch is.
@@ -81,10 +84,11 @@ export class StatementCache {
       if (type === 'P') {
         const name = stringOf(body);
         if (name !== '') named = true;
-        if (name !== '' && this.names.has(name)) {
+        if (name !== '' && (this.names.has(name) || parsed.has(name))) {
           before.push(closeStatement(name));
           expected.push({ reply: '3', hidden: true, parsed: null, closed: name });
         }
+        parsed.add(name);
         expected.push({ reply: '1', hidden: false, parsed: name === '' ? null : name, closed: null });
       } else if (type === 'C') {
         const closed = body[0] === statementKind ? stringOf(body, 1) : null;

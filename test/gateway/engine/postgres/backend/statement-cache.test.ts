@@ -69,6 +69,19 @@ describe('prepared statements', () => {
     expect(cache.has('a')).toBe(true);
   });
 
+  test('that one pipeline parses twice before its Sync are closed between, whether the client or the engine parsed first', () => {
+    const cache = new StatementCache(10);
+    const twice = all(parse('a', 'SELECT 1'), bind('a'), parse('a', 'SELECT 1'), bind('a'), syncMessage);
+    const plan = cache.plan(twice, []);
+    expect(types(plan.messages)).toBe('PBCPBS');
+    expect(shown(plan.settle(all(one, two, three, one, two, ready)))).toBe('1 2 1 2 Z[I]');
+    expect(cache.has('a')).toBe(true);
+    const used = cache.plan(all(bind('b'), parse('b', "SELECT 'b'"), syncMessage), [prepared('b')]);
+    expect(types(used.messages)).toBe('PBCPS');
+    expect(shown(used.settle(all(one, two, three, one, ready)))).toBe('2 1 Z[I]');
+    expect(cache.has('b')).toBe(true);
+  });
+
   test('that could not be parsed are not taken to be there, nor what follows them up to the Sync', () => {
     const cache = new StatementCache(10);
     const plan = cache.plan(all(parse('b', 'SELECT'), syncMessage, parse('c', 'SELECT 1'), syncMessage), [
