@@ -15,7 +15,7 @@ function message(...argv: string[]): string {
 describe('the command line of the benchmark', () => {
   it('measures everything but the soak, and writes nothing, unless told', () => {
     expect(options()).toMatchObject({
-      peers: ['postgres', 'mariadb', 'etcd'],
+      peers: ['postgres', 'mariadb', 'etcd', 'rqlite'],
       scenarios: [
         ...['oltp', 'storage', 'tracing', 'encryption', 'lag', 'forward', 'growth'],
         ...['bulk', 'readers', 'postgres', 'moves'],
@@ -54,7 +54,7 @@ describe('the command line of the benchmark', () => {
   });
 
   it.each([
-    [['--peers', 'oracle'], 'oracle is none of postgres, mariadb, etcd'],
+    [['--peers', 'oracle'], 'oracle is none of postgres, mariadb, etcd, rqlite'],
     [['--only', 'oltp,speed'], 'speed is none of'],
     [['--rounds', '0'], '--rounds'],
     [['--rounds', 'many'], '--rounds'],

@@ -22,7 +22,7 @@ const onlyWhenAsked: readonly ScenarioName[] = ['soak'];
 const onlyWhenAskedQuick: readonly ScenarioName[] = ['soak', 'bulk', 'readers', 'postgres'];
 const defaultScenarios = (quick: boolean): readonly ScenarioName[] =>
   scenarioNames.filter((name) => !(quick ? onlyWhenAskedQuick : onlyWhenAsked).includes(name));
-export const peerNames: readonly PeerName[] = ['postgres', 'mariadb', 'etcd'];
+export const peerNames: readonly PeerName[] = ['postgres', 'mariadb', 'etcd', 'rqlite'];
 
 export interface BenchOptions {
   readonly quick: boolean;
@@ -54,7 +54,7 @@ export const usage = `npm run bench -- [options]
   --quick                under eight minutes; figures are rougher
   --check                under a minute, Sextant only: compares ratios with generous bounds, exit code 1 beyond them
   --beside DIR           this checkout and the one in DIR, in turns: ratios of UPDATE and SELECT at 128 clients and one
-  --peers LIST           postgres,mariadb,etcd (default: all) or none
+  --peers LIST           postgres,mariadb,etcd,rqlite (default: all) or none
   --only LIST            ${scenarioNames.join(', ')} (default: all but
                          soak; quick: but bulk, readers and postgres either)
   --rounds N             rounds of every measurement (default 5, quick 2)

@@ -2,7 +2,7 @@
 import type { HistogramData } from '../measure/histogram.ts';
 import type { WorkloadName } from './workload.ts';
 
-export type Protocol = 'hrana-ws' | 'hrana-http' | 'postgres' | 'mysql' | 'etcd';
+export type Protocol = 'hrana-ws' | 'hrana-http' | 'postgres' | 'mysql' | 'etcd' | 'rqlite';
 
 export interface Target {
   readonly protocol: Protocol;

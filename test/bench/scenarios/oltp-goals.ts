@@ -10,6 +10,7 @@ const nameOf: Readonly<Record<string, string>> = {
   postgres: 'postgresQuorum',
   mariadb: 'mariadb',
   etcd: 'etcd',
+  rqlite: 'rqlite',
 };
 
 export function find(

@@ -16,6 +16,7 @@ const order: readonly Contender['id'][] = [
   'postgres',
   'mariadb',
   'etcd',
+  'rqlite',
 ];
 
 /** Those that were measured, always in the same order; not every one has every cell. */

@@ -60,6 +60,8 @@ function contendersOf(system: RunningSystem): readonly Contender[] {
       return [{ id: name, title, system, protocol: 'mysql', shape: oneEach }];
     case 'etcd':
       return [{ id: name, title, system, protocol: 'etcd', shape: oneEach }];
+    case 'rqlite':
+      return [{ id: name, title, system, protocol: 'rqlite', shape: oneEach }];
     case 'baseline':
       return [];
   }

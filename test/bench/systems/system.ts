@@ -6,7 +6,7 @@ import type { Roles } from '../measure/accounting.ts';
 import { connects } from '../wire/index.ts';
 import type { Workbench } from '../workbench.ts';
 
-export type PeerName = 'postgres' | 'mariadb' | 'etcd';
+export type PeerName = 'postgres' | 'mariadb' | 'etcd' | 'rqlite';
 export type SystemName = 'sextant' | PeerName | 'baseline';
 
 export interface RunningSystem {

@@ -5,6 +5,7 @@ import { connectHranaHttp } from './hrana-http.ts';
 import { connectHranaWs } from './hrana-ws.ts';
 import { connectMysql } from './mysql.ts';
 import { connectPostgres } from './postgres.ts';
+import { connectRqlite } from './rqlite.ts';
 import type { Connect } from './socket.ts';
 
 export const connects: Readonly<Record<Protocol, Connect>> = {
@@ -13,4 +14,5 @@ export const connects: Readonly<Record<Protocol, Connect>> = {
   postgres: connectPostgres,
   mysql: connectMysql,
   etcd: connectEtcd,
+  rqlite: connectRqlite,
 };
