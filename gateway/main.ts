@@ -1,81 +1,20 @@
 /**
  * A gateway as a process of its own: `node gateway/main.ts --config FILE [--name NAME]`. The file is the gateway's own, or its
  * region's, in which it has that name.
+ *
+ * What is imported here is loaded before anything else. PostgreSQL takes as long to load as the rest of a gateway, so its thread
+ * is begun first, and the two are loaded side by side.
  */
-import { writeSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { gatewayPart } from '../regions/index.ts';
-import { type ConfigProblem, compileSooner, keepCompiledCode, loadProcessConfig } from '../storage/index.ts';
-import { sextantVersion } from '../telemetry/core.ts';
-import { createLogger, type Logger, serviceName } from '../telemetry/index.ts';
-import { checkedConfigSchema } from './process/check-files.ts';
-import { type GatewayConfig, gatewayConfigSchema } from './process/config.ts';
-import { GatewayStartError, startGateway } from './process/gateway.ts';
+import { guessEngine } from './process/launch/engine-guess.ts';
 
-/** Not at once: compiling would delay a start, and with it the next write after a writer died. */
-const compileSoonerAfterMs = 2_000;
-
-function giveUp(message: string): never {
-  process.stderr.write(`${message}\n`);
-  process.exit(1);
-}
-
-/** `--check`: only says what is wrong with configurations, as JSON, for `sextant config check`. */
-function tell(files: readonly string[], names: readonly string[]): never {
-  const found = files.flatMap((file, at): readonly ConfigProblem[] => {
-    const loaded = loadProcessConfig(file, checkedConfigSchema, gatewayPart(names[at]));
-    return loaded.kind === 'ok' ? [] : loaded.found;
-  });
-  writeSync(process.stdout.fd, JSON.stringify(found));
-  process.exit(0);
-}
-
-/** With `--check` there may be several files and names, in pairs. */
-function configFromArguments(): GatewayConfig {
-  const options = {
-    config: { type: 'string', multiple: true },
-    name: { type: 'string', multiple: true },
-    check: { type: 'boolean' },
-  } as const;
-  const { config: files = [], name: names = [], check } = parseArgs({ options, strict: true }).values;
-  const [file] = files;
-  if (file === undefined) return giveUp('usage: sextant gateway --config FILE [--name NAME]');
-  if (check === true) return tell(files, names);
-  if (files.length > 1 || names.length > 1) return giveUp('a gateway has one --config and one --name');
-  const loaded = loadProcessConfig(file, gatewayConfigSchema, gatewayPart(names[0]));
-  return loaded.kind === 'ok' ? loaded.value : giveUp(loaded.message);
-}
-
-/** What nobody handled is a bug: it is logged once, and the supervisor starts the process again. */
-function exitOnBugs(log: Logger): (error: unknown) => void {
-  let ending = false;
-  const exit = (error: unknown): void => {
-    if (ending) return;
-    ending = true;
-    log.fatal({ err: error }, 'an error nobody handled, the process ends');
-    process.exit(1);
-  };
-  process.on('uncaughtException', exit);
-  process.on('unhandledRejection', exit);
-  return exit;
-}
-
-const config = configFromArguments();
-const log = createLogger({
-  service: serviceName(config.region),
-  region: config.region,
-  component: `gateway/${config.gateway}`,
-});
-const fatal = exitOnBugs(log);
-try {
-  const gateway = await startGateway(config, { log, version: sextantVersion, onFatal: fatal });
-  const stop = (): void => void gateway.close().then(() => process.exit(0), fatal);
-  process.once('SIGTERM', stop);
-  process.once('SIGINT', stop);
-  keepCompiledCode();
-  setTimeout(compileSooner, compileSoonerAfterMs).unref();
-} catch (error) {
-  if (!(error instanceof GatewayStartError)) throw error;
-  log.fatal({ reason: error.message }, 'the gateway cannot start');
-  giveUp(error.message);
-}
+const options = {
+  config: { type: 'string', multiple: true },
+  name: { type: 'string', multiple: true },
+  check: { type: 'boolean' },
+} as const;
+const { config: files = [], name: names = [], check = false } = parseArgs({ options, strict: true }).values;
+const isPostgres = !check && guessEngine(files[0]) === 'postgres';
+const ahead = isPostgres ? (await import('./engine/engine-thread.ts')).startThreadAhead('postgres') : null;
+const { runGateway } = await import('./process/launch/run-gateway.ts');
+await runGateway({ files, names, check }, ahead);

@@ -7,16 +7,28 @@ import type { EngineKind } from '../sql/engine-kind.ts';
 import type { EngineLimits } from './core/engine-limits.ts';
 import { Engine, type EngineOptions } from './engine.ts';
 import { Handover } from './engine-handover.ts';
-import { type EngineThread, startEngineThread } from './engine-thread.ts';
+import { type EngineThread, startEngineThread, type ThreadAhead } from './engine-thread.ts';
 
-/** Whoever has just taken one has better things to do than to wait for the next to be started. */
-const refillAfterMs = 1_000;
+/** Whoever has just taken one has better things to do than to wait for the next to be started: PostgreSQL recovers then. */
+const refillAfterMs: Readonly<Record<EngineKind, number>> = { sqlite: 1_000, postgres: 5_000 };
+
+export interface EngineReserveOptions {
+  /** What speaks SQL in all of them. */
+  readonly kind?: EngineKind;
+  /** Of all of them, where they are not the usual ones. */
+  readonly limits?: Partial<EngineLimits>;
+  /** One that is there already, or will be. */
+  readonly ahead?: ThreadAhead | null;
+  readonly refillMs?: number;
+}
 
 export class EngineReserve {
   /** The large answers of all engines of a gateway are counted together. */
-  private readonly largeAnswers = new Handover().buffers.all;
+  private readonly largeAnswers: SharedArrayBuffer;
   private readonly kind: EngineKind;
   private readonly limits: Partial<EngineLimits>;
+  /** The first one that is taken, beside those that are kept. */
+  private ahead: Promise<EngineThread | null> | null = null;
   private readonly refillAfterMs: number;
   private kept = 0;
   private ready: EngineThread[] = [];
@@ -24,18 +36,41 @@ export class EngineReserve {
   private timer: NodeJS.Timeout | null = null;
   private closed = false;
 
-  /**
-   * @param kind what speaks SQL in all of them.
-   * @param limits of all of them, where they are not the usual ones.
-   */
-  constructor(
-    kind: EngineKind = 'sqlite',
-    limits: Partial<EngineLimits> = {},
-    refillMs: number = refillAfterMs,
-  ) {
+  constructor({
+    kind = 'sqlite',
+    limits = {},
+    ahead = null,
+    refillMs = refillAfterMs[kind],
+  }: EngineReserveOptions = {}) {
     this.kind = kind;
     this.limits = limits;
     this.refillAfterMs = refillMs;
+    this.largeAnswers = ahead?.largeAnswers ?? new Handover().buffers.all;
+    if (ahead === null) return;
+    const thread = ahead.thread.then((started) => this.ownAhead(started, ahead.kind)).catch(() => null);
+    if (ahead.kind === kind) this.keepAhead(thread);
+  }
+
+  /** A thread that was begun before it was known for what: ended when it is another's. */
+  private ownAhead(thread: EngineThread, kind: EngineKind): EngineThread | null {
+    const has: Readonly<Record<string, number>> = { ...thread.limits };
+    if (kind === this.kind && Object.entries(this.limits).every(([name, value]) => has[name] === value))
+      return thread;
+    void end(thread);
+    return null;
+  }
+
+  private keepAhead(thread: Promise<EngineThread | null>): void {
+    const kept = thread.then((started) => {
+      const forget = (): void => {
+        if (this.ahead === kept) this.ahead = null;
+      };
+      if (started === null) forget();
+      started?.worker.once('error', forget);
+      started?.worker.once('exit', forget);
+      return started;
+    });
+    this.ahead = kept;
   }
 
   /** Threads that wait for work. */
@@ -44,10 +79,11 @@ export class EngineReserve {
   }
 
   /** An engine, on a thread that is ready if there is one. @throws Error when a thread cannot be started. */
-  start(options: Omit<EngineOptions, 'kind' | 'largeAnswers' | 'limits'>): Promise<Engine> {
-    const thread = this.ready.shift();
+  async start(options: Omit<EngineOptions, 'kind' | 'largeAnswers' | 'limits'>): Promise<Engine> {
+    const { kind, limits, largeAnswers, ahead } = this;
+    this.ahead = null;
+    const thread = (await ahead) ?? this.ready.shift();
     this.fill();
-    const { kind, limits, largeAnswers } = this;
     return Engine.start({ ...options, kind, limits, largeAnswers }, thread);
   }
 
@@ -61,7 +97,9 @@ export class EngineReserve {
   async close(): Promise<void> {
     this.closed = true;
     if (this.timer !== null) clearTimeout(this.timer);
-    await Promise.all(this.ready.splice(0).map(end));
+    const ahead = await this.ahead;
+    this.ahead = null;
+    await Promise.all([...(ahead === null ? [] : [ahead]), ...this.ready.splice(0)].map(end));
   }
 
   private get isShort(): boolean {

@@ -14,6 +14,8 @@ export interface EngineThreadOptions {
   readonly limits?: Partial<EngineLimits>;
   /** Counts the large answers under way of all engines that share it; see `Handover`. Default: a count of its own. */
   readonly largeAnswers?: SharedArrayBuffer;
+  /** It will be used soon, and prepares itself for that at once. */
+  readonly warm?: boolean;
 }
 
 /** What runs in the worker: each of them takes and gives the messages of `engine-protocol.ts`. */
@@ -39,9 +41,9 @@ export async function startEngineThread(options: EngineThreadOptions): Promise<E
   const shared = new EngineShared();
   const channel = new MessageChannel();
   const handover = new Handover(options.largeAnswers === undefined ? {} : { all: options.largeAnswers });
-  const { kind = 'sqlite' } = options;
+  const { kind = 'sqlite', warm = false } = options;
   const sqlite = kind === 'sqlite' ? await sqliteCode() : null;
-  const engine: EngineWorkerData = { limits, shared: shared.buffer, sqlite };
+  const engine: EngineWorkerData = { limits, shared: shared.buffer, sqlite, warm };
   const worker = new Worker(programs[kind], {
     workerData: { engine, pages: channel.port2, handover: handover.buffers },
     transferList: [channel.port2],
@@ -55,4 +57,20 @@ export async function startEngineThread(options: EngineThreadOptions): Promise<E
     worker.once('exit', (code) => reject(stopped(code)));
   });
   return { limits, worker, pages: channel.port1, shared, handover };
+}
+
+/** A thread that is started before the reserve is there. */
+export interface ThreadAhead {
+  readonly kind: EngineKind;
+  readonly thread: Promise<EngineThread>;
+  /** What it counts its large answers in, for all others to use. */
+  readonly largeAnswers: SharedArrayBuffer;
+}
+
+/** Starts a thread that prepares itself at once, for the first engine of a gateway. What goes wrong is told by the reserve's next. */
+export function startThreadAhead(kind: EngineKind): ThreadAhead {
+  const largeAnswers = new Handover().buffers.all;
+  const thread = startEngineThread({ kind, largeAnswers, warm: true });
+  thread.catch(() => undefined);
+  return { kind, thread, largeAnswers };
 }

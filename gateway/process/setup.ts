@@ -11,6 +11,7 @@ import {
 import type { Logger, Telemetry } from '../../telemetry/index.ts';
 import { type Authenticator, createAuthenticator } from '../access/auth.ts';
 import { openKeys } from '../access/key-source.ts';
+import type { ThreadAhead } from '../engine/engine-thread.ts';
 import { defaultLimits, type GatewayLimits } from '../hrana/core/protocol-limits.ts';
 import {
   type DatabaseLimits,
@@ -28,10 +29,12 @@ export interface GatewayOptions {
   /** The gateway cannot go on: log it and end the process. */
   readonly onFatal: (error: Error) => void;
   readonly telemetry?: Telemetry;
+  /** A thread for the first engine, begun before the rest was loaded. */
+  readonly ahead?: ThreadAhead | null;
   readonly limits?: Partial<ServiceLimits>;
   /** Consistency of streams that ask for none. Default `session`. */
   readonly readDefault?: ReadPreference;
-  /** Durable pages each engine keeps. Default 256 MiB in the one that writes, 64 MiB in each that reads. */
+  /** Durable pages each engine keeps. Default 256 MiB in the one that writes, 64 MiB in each that reads (PostgreSQL: 128). */
   readonly pageCacheBytes?: number;
 }
 

@@ -9,13 +9,18 @@ import { GatewayVolume } from '../reign/gateway-volume.ts';
 import { RecoveryTrace } from '../reign/recovery-trace.ts';
 import { RoleDriver } from '../reign/role-driver.ts';
 import { LocalSessions } from '../session/local-session.ts';
+import type { EngineKind } from '../sql/engine-kind.ts';
 import type { ControlPart } from './open-control.ts';
 import type { GatewaySetup } from './setup.ts';
 import type { Beside } from './start-branches.ts';
 import type { DatabaseTelemetry, TelemetryPart } from './start-telemetry.ts';
 
 const defaultPageCacheBytes = 256 * 1024 * 1024;
-const defaultReaderCacheBytes = 64 * 1024 * 1024;
+/** With PostgreSQL one thread reads, whatever the load; with SQLite there may be several. */
+const defaultReaderCacheBytes: Readonly<Record<EngineKind, number>> = {
+  sqlite: 64 * 1024 * 1024,
+  postgres: 128 * 1024 * 1024,
+};
 
 export interface VolumePart {
   readonly nodes: RegionClient;
@@ -30,7 +35,7 @@ export interface VolumePart {
   readonly stopTelling: () => void;
 }
 
-/** Resolves when the engines run; the volume attaches behind the caller's back. @param beside what main shares the lease with. */
+/** Resolves when the engines run that are there from the start; the volume attaches behind the caller's back. @param beside what main shares the lease with. */
 export async function startVolumePart(
   setup: GatewaySetup,
   control: ControlPart,
@@ -44,7 +49,11 @@ export async function startVolumePart(
   const nodes = new RegionClient({ cluster, secret, region, nodes: config.nodes, log, place });
   tellNodes(nodes, observed.main);
   const sessions = new LocalSessions();
-  const reserve = new EngineReserve(config.engine, { statementMs: limits.statementMs });
+  const reserve = new EngineReserve({
+    ...(config.engine !== undefined && { kind: config.engine }),
+    limits: { statementMs: limits.statementMs },
+    ahead: options.ahead ?? null,
+  });
   const volume = makeVolume(setup, nodes, observed.main, observed, reserve, mainLine);
   await volume.start();
   const role = new RoleDriver({
@@ -105,7 +114,7 @@ const branchShare = 8;
 
 /** @param main of a branch: the volume whose reign its reigns are part of; left out for main itself. */
 export function makeVolume(
-  { options, limits }: GatewaySetup,
+  { config, options, limits }: GatewaySetup,
   region: RegionClient,
   { commits }: DatabaseTelemetry,
   { telemetry }: TelemetryPart,
@@ -119,11 +128,15 @@ export function makeVolume(
     region,
     line,
     reserve,
+    startsOnDemand: config.engine === 'postgres',
     ...(main !== undefined && { main }),
     log: options.log,
     limits: main === undefined ? limits : { ...limits, readerThreads: limits.branchReaderThreads },
     pageCacheBytes,
-    readerCacheBytes: Math.min(pageCacheBytes, options.pageCacheBytes ?? defaultReaderCacheBytes),
+    readerCacheBytes: Math.min(
+      pageCacheBytes,
+      options.pageCacheBytes ?? defaultReaderCacheBytes[config.engine ?? 'sqlite'],
+    ),
     recordFacts: telemetry.enabled,
     onFatal: options.onFatal,
     observer: commits,

@@ -84,11 +84,10 @@ export class GatewayVolume implements RoleVolume {
     });
   }
 
-  /** Starts the engines, the one that writes among them, and attaches the readers behind the caller's back. */
+  /** Starts the engines, unless they start on demand, and attaches the readers behind the caller's back. */
   async start(): Promise<void> {
     this.awake = true;
-    await this.readers.start();
-    await this.writer.start();
+    if (!this.options.startsOnDemand) await Promise.all([this.readers.start(), this.writer.start()]);
     void this.change(() => this.attach());
   }
 

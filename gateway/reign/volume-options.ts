@@ -16,6 +16,8 @@ export interface VolumeOptions {
   readonly main?: { readonly standing: Reign | null };
   /** Where its engines get their threads. */
   readonly reserve: Pick<EngineReserve, 'start'>;
+  /** Engines get their threads when they are needed, since one that nobody uses costs much. */
+  readonly startsOnDemand: boolean;
   readonly log: Logger;
   readonly limits: ReaderPoolLimits;
   /** Durable pages the writing engine keeps, bytes. */

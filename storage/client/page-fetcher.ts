@@ -9,7 +9,7 @@ import { nodeLimits } from '../redo/limits.ts';
 import type { StorageRequest } from '../wire/core/messages.ts';
 import type { Answer, NodeTarget } from '../wire/storage-client.ts';
 import { HedgedRead, type HedgeEffect, type HedgeEvent } from './core/hedge.ts';
-import { ReadOrder } from './core/read-order.ts';
+import { ReadOrder, readOrderLimits } from './core/read-order.ts';
 
 export type PagesFetched =
   | { readonly kind: 'pages'; readonly pages: readonly (Uint8Array | null)[] }
@@ -41,6 +41,8 @@ const readMs = 5_000;
 export class PageFetcher {
   private readonly options: PageFetcherOptions;
   private readonly order: ReadOrder;
+  /** Large reads so far. */
+  private turns = 0;
 
   constructor(options: PageFetcherOptions) {
     this.options = options;
@@ -74,8 +76,9 @@ export class PageFetcher {
   private readSome(request: ReadPagesRequest, timeoutMs: number): Promise<PagesFetched> {
     const { isUp, ask, runtime } = this.options;
     const { order } = this;
+    const turn = request.pages.length > readOrderLimits.smallPages ? this.turns++ : 0;
     return new Promise((done) => {
-      new PageRead({ order, isUp, ask, runtime, request, timeoutMs, done }).tick();
+      new PageRead({ order, isUp, ask, runtime, request, turn, timeoutMs, done }).tick();
     });
   }
 }
@@ -86,6 +89,8 @@ interface PageReadOptions extends Pick<PageFetcherOptions, 'isUp' | 'ask'> {
   readonly order: ReadOrder;
   readonly runtime: Runtime;
   readonly request: ReadPagesRequest;
+  /** Large reads begin with one good node after another. */
+  readonly turn: number;
   readonly timeoutMs: number;
   readonly done: (result: PagesFetched) => void;
 }
@@ -104,10 +109,10 @@ class PageRead {
   }
 
   tick(): void {
-    const { order, isUp, request, runtime } = this.options;
+    const { order, isUp, request, turn, runtime } = this.options;
     this.wakeAtMs = Number.POSITIVE_INFINITY;
-    const up = order.ranked(request.readPoint, runtime.nowMs()).filter(isUp);
-    this.step({ kind: 'tick', order: up, hedgeMs: order.hedgeMs }, null);
+    const up = order.ranked(request.readPoint, runtime.nowMs(), turn).filter(isUp);
+    this.step({ kind: 'tick', order: up, hedgeMs: order.hedgeMs(request.pages.length) }, null);
   }
 
   /** @param pages what came with `served`. */
@@ -150,7 +155,7 @@ class PageRead {
   private answered(node: NodeId, sentAtMs: number, answer: Answer): void {
     const { order, request, runtime } = this.options;
     if (answer.kind === 'pages' && answer.pages.length === request.pages.length) {
-      order.served(node, runtime.nowMs() - sentAtMs);
+      order.served(node, runtime.nowMs() - sentAtMs, request.pages.length);
       const first = !this.read.isOver;
       this.step({ kind: 'served', node }, answer.pages);
       if (first) this.overtake();

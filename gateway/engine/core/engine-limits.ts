@@ -63,7 +63,7 @@ export interface EngineLimits {
   readonly refreshMs: number;
   /** PostgreSQL: pages that a reading engine changes for itself (recovery, hints) before it begins anew, bytes. */
   readonly readerChangesBytes: number;
-  /** PostgreSQL: commits, and bytes of redo, after which a checkpoint is due. */
+  /** PostgreSQL: commits, and bytes of redo, after which a checkpoint is due. A start recovers what came after the last one. */
   readonly checkpointCommits: number;
   readonly checkpointBytes: number;
   /** PostgreSQL: age in transactions at which a table's rows are frozen. */
@@ -103,8 +103,8 @@ export const defaultEngineLimits: EngineLimits = {
   preparedStatements: 1_000,
   refreshMs: 1_000,
   readerChangesBytes: 64 * mebibyte,
-  checkpointCommits: 10_000,
-  checkpointBytes: 8 * mebibyte,
+  checkpointCommits: 2_500,
+  checkpointBytes: 2 * mebibyte,
   freezeAge: 100_000_000,
 };
 

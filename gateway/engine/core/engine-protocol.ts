@@ -163,4 +163,6 @@ export interface EngineWorkerData {
   readonly shared: SharedArrayBuffer;
   /** SQLite, compiled once for all threads of the process. */
   readonly sqlite: WasmCode | null;
+  /** It prepares itself at once, as after `warm`. */
+  readonly warm: boolean;
 }

@@ -7,8 +7,8 @@
  * G1. A version above the durable LSN is never evicted: storage cannot give it back yet.
  * G2. Versions of a page leave oldest first or all together, so what remains never hides a version that was dropped
  *     from between.
- * G3. A page fetched at a read point below the head is valid at that read point only. A fetch at the head is
- *     valid onwards, because fetches are synchronous: no redo is folded between asking for a page and `insert`.
+ * G3. A page fetched at a read point below the head is valid at that read point only, unless that was pinned all the while and the
+ *     page is known not to have changed since. A fetch at the head is valid onwards.
  *
  * A snapshot holds a pin on its read point for as long as it reads; a read point without a pin may not be read,
  * unless it is the head.
@@ -22,6 +22,7 @@ import {
   type PageNo,
   redoLimits,
 } from '../../../storage/redo.ts';
+import { PageChanges } from './page-changes.ts';
 
 interface Version {
   from: Lsn;
@@ -57,6 +58,8 @@ export class PageStore {
   /** Pages with more than one version: the ones to look at when a pin is lifted. */
   private readonly multiple = new Set<PageNo>();
   private readonly pins = new Pins();
+  /** While there are pins. */
+  private readonly changes = new PageChanges();
   private readonly recycled: Uint8Array[] = [];
   private headLsn: Lsn;
   private durableLsn: Lsn;
@@ -90,8 +93,15 @@ export class PageStore {
 
   /** Starts a snapshot at the head. @returns its read point, to be given to `unpin` once. */
   pin(): Lsn {
+    if (this.pins.isEmpty) this.changes.begin(this.headLsn);
     this.pins.add(this.headLsn);
     return this.headLsn;
+  }
+
+  /** Holds a read point that is the head, or pinned, while pages are on their way. To be given to `unpin` once. */
+  hold(readPoint: Lsn): void {
+    if (readPoint === this.headLsn) this.pin();
+    else this.pins.again(readPoint);
   }
 
   /** Ends a snapshot and drops the versions nothing else needs. */
@@ -106,16 +116,21 @@ export class PageStore {
   /** A page at a pinned read point: its bytes (to be copied, not kept), null when it does not exist, undefined when it must be fetched. */
   readAt(page: PageNo, readPoint: Lsn): Uint8Array | null | undefined {
     const chain = this.chains.get(page);
-    if (chain === undefined) return undefined;
-    const { versions } = chain;
-    for (let at = versions.length - 1; at >= 0; at--) {
-      const version = versions[at];
-      if (version === undefined || version.from > readPoint) continue;
-      if (version.through < readPoint) return undefined;
-      chain.used = true;
-      return version.bytes;
-    }
-    return undefined;
+    const version = chain === undefined ? undefined : versionAt(chain, readPoint);
+    if (chain === undefined || version === undefined) return undefined;
+    chain.used = true;
+    return version.bytes;
+  }
+
+  /** Whether `readAt` has it. The page does not count as used. */
+  has(page: PageNo, readPoint: Lsn): boolean {
+    const chain = this.chains.get(page);
+    return chain !== undefined && versionAt(chain, readPoint) !== undefined;
+  }
+
+  /** How much of the bound on what is cached is taken: 1 for all of it. */
+  get filled(): number {
+    return this.bytes / this.cacheBytesMax;
   }
 
   /**
@@ -137,8 +152,11 @@ export class PageStore {
     return readPoint < this.durableLsn ? readPoint : this.durableLsn;
   }
 
-  /** Takes a page fetched at `fetchPoint(readPoint)`. @param bytes null when storage has no such page; owned by the store from here on. */
-  insert(page: PageNo, readPoint: Lsn, bytes: Uint8Array | null): void {
+  /**
+   * Takes a page fetched at `fetchPoint(readPoint)`. @param bytes null when storage has no such page; owned by the store from here on.
+   * @returns false when it is good for that read point only, and will have to be fetched again
+   */
+  insert(page: PageNo, readPoint: Lsn, bytes: Uint8Array | null): boolean {
     assert(
       readPoint <= this.headLsn,
       `G3: a page cannot be fetched above the head (${readPoint} > ${this.headLsn})`,
@@ -148,11 +166,14 @@ export class PageStore {
     let at = versions.length;
     while (at > 0 && (versions[at - 1]?.from ?? 0) > readPoint) at--;
     const before = versions[at - 1];
-    if (before !== undefined && before.through >= readPoint) return; // a read-ahead of a page that is here already
-    const through = readPoint === this.headLsn ? Number.POSITIVE_INFINITY : readPoint;
+    if (before !== undefined && before.through >= readPoint) return true; // a read-ahead of a page that is here already
+    const after = versions[at];
+    const isNewest = readPoint === this.headLsn || this.isUnchangedSince(page, readPoint);
+    const through = !isNewest ? readPoint : after === undefined ? Number.POSITIVE_INFINITY : after.from - 1;
     versions.splice(at, 0, { from: readPoint, through, bytes, redoLsn: this.fetchPoint(readPoint) });
     this.noteAdded(page, chain);
     this.evict(page);
+    return isNewest;
   }
 
   /** The newest version of a page, for a diff: null when it does not exist or is not cached. */
@@ -177,7 +198,10 @@ export class PageStore {
     assert(this.kind === 'writer', 'G4: only a writer publishes pages');
     if (at <= this.headLsn) assert.fail(`G4: commits ascend: ${at} after ${this.headLsn}`);
     this.headLsn = at;
-    for (const [page, bytes] of pages) this.supersede(page, this.chainOf(page), bytes, at);
+    for (const [page, bytes] of pages) {
+      this.supersede(page, this.chainOf(page), bytes, at);
+      if (!this.pins.isEmpty) this.changes.note(page, at);
+    }
     this.evict();
   }
 
@@ -185,7 +209,10 @@ export class PageStore {
   fold(changes: readonly PageChange[], at: Lsn): void {
     assert(this.kind === 'reader', 'G4: only a reader folds redo');
     if (at <= this.headLsn) assert.fail(`G4: redo ascends: ${at} after ${this.headLsn}`);
-    for (const change of changes) this.foldChange(change, at);
+    for (const change of changes) {
+      this.foldChange(change, at);
+      if (!this.pins.isEmpty) this.changes.note(change.page, at);
+    }
     this.headLsn = at;
     this.durableLsn = at;
     this.evict();
@@ -245,6 +272,10 @@ export class PageStore {
     if (chain.versions.length > 1) this.multiple.add(page);
   }
 
+  private isUnchangedSince(page: PageNo, readPoint: Lsn): boolean {
+    return this.pins.has(readPoint) && this.changes.isUnchangedSince(page, readPoint);
+  }
+
   private isPinnedWithin(from: number, through: number): boolean {
     return this.pins.anyWithin(from, through);
   }
@@ -298,6 +329,15 @@ export class PageStore {
   }
 }
 
+function versionAt({ versions }: Chain, readPoint: Lsn): Version | undefined {
+  for (let at = versions.length - 1; at >= 0; at--) {
+    const version = versions[at];
+    if (version === undefined || version.from > readPoint) continue;
+    return version.through < readPoint ? undefined : version;
+  }
+  return undefined;
+}
+
 /** Read points of open snapshots, ascending: pins are set at the head, which only rises, and there are few. */
 class Pins {
   private readonly points: Lsn[] = [];
@@ -312,6 +352,20 @@ class Pins {
     assert(last < 0 || (this.points[last] ?? 0) < head, 'G3: the head never goes back');
     this.points.push(head);
     this.counts.push(1);
+  }
+
+  get isEmpty(): boolean {
+    return this.points.length === 0;
+  }
+
+  has(readPoint: Lsn): boolean {
+    return this.points.lastIndexOf(readPoint) >= 0;
+  }
+
+  again(readPoint: Lsn): void {
+    const at = this.points.lastIndexOf(readPoint);
+    if (at < 0) assert.fail(`G3: read point ${readPoint} is not pinned`);
+    this.counts[at] = (this.counts[at] ?? 0) + 1;
   }
 
   /** @returns whether it was the last pin on that read point. */

@@ -132,14 +132,36 @@ export class EngineDesk {
   };
 
   /** Reads a page that the store lacks, see `PageReader`. @returns it, null when the volume has none, or what went wrong. */
-  fetch(store: PageStore, page: PageNo, readPoint: Lsn, together = 1): Uint8Array | null | SqlError {
+  fetch(
+    store: PageStore,
+    page: PageNo,
+    readPoint: Lsn,
+    together = 1,
+    onOutdated?: (page: PageNo) => void,
+  ): Uint8Array | null | SqlError {
     this.shared.missed();
-    return this.reader.fetch(store, page, readPoint, together);
+    return this.reader.fetch(store, page, readPoint, together, onOutdated);
   }
 
   /** Brings pages that the store lacks, as many at once as go into a message. @returns false when some could not be read. */
   fetchAll(store: PageStore, pages: readonly PageNo[], readPoint: Lsn): boolean {
     return this.reader.fetchAll(store, pages, readPoint);
+  }
+
+  /** Asks for pages that may be needed, see `PageReader`. */
+  askAhead(
+    store: PageStore,
+    pages: readonly PageNo[],
+    readPoint: Lsn,
+    onOutdated: (page: PageNo) => void,
+  ): void {
+    this.reader.askAhead(store, pages, readPoint, onOutdated);
+  }
+
+  /** Puts what has come of that into the store. @returns pages that have not come yet */
+  takeAhead(): number {
+    this.reader.takeAhead();
+    return this.reader.pagesAhead;
   }
 
   /** Which operation runs from here on; 0 for none. */
@@ -327,7 +349,9 @@ export async function serveDesk(
     cancelled,
     post: (message) => port.postMessage(handover.admit(packFromWorker(message)), ownedMemory(message)),
   });
-  desk.attend(await hire(desk, engine));
+  const work = await hire(desk, engine);
+  desk.attend(work);
   port.on('message', (packed: readonly unknown[]) => desk.receive(unpackToWorker(packed)));
   port.postMessage('ready');
+  if (engine.warm) work.warm?.();
 }

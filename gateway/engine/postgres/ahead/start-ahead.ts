@@ -42,17 +42,18 @@ export class StartAhead {
     let left = pagesMax;
     for (let round = 0; round < roundsMax; round++) {
       files.forget();
+      // What is whole is not looked through again: the WAL may take more rounds than the catalogs.
+      const catalogs = this.hasCatalogs ? [] : catalogPages(files);
+      const hasCatalogs = files.missing.size === 0;
       const { pages, read } = recoveryPages(files, this.wal);
-      if (!this.hasCatalogs) for (const page of catalogPages(files)) pages.add(page);
       const isWhole = files.missing.size === 0;
       const wanted = new Set(files.missing);
-      for (const page of pages) if (peek(page) === undefined) wanted.add(page);
-      if (isWhole) {
-        this.hasCatalogs = true;
-        this.wal = read;
-      }
+      for (const some of [pages, catalogs])
+        for (const page of some) if (peek(page) === undefined) wanted.add(page);
       const asked = [...wanted].slice(0, left);
       left -= asked.length;
+      this.hasCatalogs = hasCatalogs;
+      if (isWhole) this.wal = read;
       if (asked.length === 0 || !fetch(asked) || isWhole) return;
     }
   }

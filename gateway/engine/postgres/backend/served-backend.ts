@@ -188,6 +188,7 @@ export class ServedBackend {
 
   /** @throws what `fail` takes: nothing of the operation counts */
   run(session: RunnerSession, operation: WireOperation): RunResult {
+    this.pages.lookAhead();
     this.begin(session, operation);
     try {
       const result = this.use().runner.run(session, operation);

@@ -5,6 +5,7 @@
 import { type Lsn, type PageNo, pageNo, redoLimits } from '../../../../storage/core.ts';
 import type { SqlError } from '../../../sql/sql.ts';
 import type { SessionCommit } from '../../core/engine-protocol.ts';
+import { PageAhead } from '../../core/page-ahead.ts';
 import { databasePages, type PageStore } from '../../core/page-store.ts';
 import type { Committer } from '../../thread/engine-commits.ts';
 import type { EngineDesk } from '../../thread/engine-desk.ts';
@@ -29,6 +30,7 @@ export class ServedPages {
   private readonly ahead = new StartAhead();
   /** The store that `ahead` has filled. */
   private aheadOf: PageStore | null = null;
+  private misses = new PageAhead();
 
   constructor(desk: EngineDesk) {
     this.desk = desk;
@@ -41,6 +43,7 @@ export class ServedPages {
     if (this.pinned !== null) this.store.unpin(this.pinned);
     this.store = this.desk.store;
     this.pinned = this.isWriter ? null : this.store.pin();
+    this.misses.renewed();
     this.set = this.newSet();
   }
 
@@ -62,7 +65,10 @@ export class ServedPages {
   /** Brings what a start will read, in a few requests. To be called on a volume that has a database. */
   readAhead(): void {
     const { store, readPoint, desk } = this;
-    if (this.aheadOf !== store) this.ahead.reset();
+    if (this.aheadOf !== store) {
+      this.ahead.reset();
+      this.misses = new PageAhead();
+    }
     this.aheadOf = store;
     this.ahead.run({
       peek: (page) => store.readAt(page, readPoint),
@@ -70,6 +76,24 @@ export class ServedPages {
       // The rest of the store is for what the start writes, and for what it reads besides.
       pagesMax: Math.floor(store.pagesMax / 2),
     });
+  }
+
+  /**
+   * Asks for what is likely to be missed next, and takes what has come. It waits for nothing, so it is to be called often while
+   * there is work. @throws PageUnavailable
+   */
+  lookAhead(): void {
+    const { desk, store, readPoint, misses } = this;
+    let underWay = desk.takeAhead();
+    if (misses.isIdle) return;
+    const lastPage = databasePages(this.set.read(firstPage));
+    const has = (page: PageNo): boolean => store.has(page, readPoint);
+    for (;;) {
+      const pages = misses.next({ underWay, filled: store.filled, lastPage, has });
+      if (pages === null) return;
+      desk.askAhead(store, pages, readPoint, this.onOutdated);
+      underWay += pages.length;
+    }
   }
 
   /** Whether the volume has no database yet. @throws PageUnavailable */
@@ -102,6 +126,16 @@ export class ServedPages {
     return made;
   }
 
+  private readonly onOutdated = (page: PageNo): void => this.misses.outdated(page);
+
+  /** A page that was asked for ahead and has just come; undefined when it has to be fetched. */
+  private pageAhead(page: PageNo): Uint8Array | null | undefined {
+    this.desk.takeAhead();
+    const come = this.store.readAt(page, this.readPoint);
+    if (come === undefined) this.misses.missed(page);
+    return come;
+  }
+
   private get isWriter(): boolean {
     return this.desk.mode.kind === 'writer';
   }
@@ -113,12 +147,13 @@ export class ServedPages {
 
   private readPage(page: PageNo): Uint8Array | null {
     const { store, readPoint } = this;
-    const known = store.readAt(page, readPoint);
+    const cached = store.readAt(page, readPoint);
+    const known = cached === undefined ? this.pageAhead(page) : cached;
     if (known !== undefined) {
       this.desk.shared.hit();
       return known;
     }
-    const fetched = this.desk.fetch(store, page, readPoint, pagesOfBlock);
+    const fetched = this.desk.fetch(store, page, readPoint, pagesOfBlock, this.onOutdated);
     if (fetched === null || fetched instanceof Uint8Array) return fetched;
     throw new PageUnavailable(fetched);
   }

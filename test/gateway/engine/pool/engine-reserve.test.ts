@@ -1,6 +1,7 @@
 import { afterEach, expect, it } from 'vitest';
 import type { Engine } from '../../../../gateway/engine/engine.ts';
 import { EngineReserve } from '../../../../gateway/engine/engine-reserve.ts';
+import { startThreadAhead } from '../../../../gateway/engine/engine-thread.ts';
 import { lsn } from '../../../../storage/redo/ids.ts';
 import { eventually } from '../../../storage/region-harness.ts';
 import { rows, statement } from '../engine-volume.ts';
@@ -28,7 +29,7 @@ async function engineOf(from: EngineReserve, asked: number[]): Promise<Engine> {
 }
 
 it('threads are ready before anybody needs them, are replaced, and end when they are not kept any more', async () => {
-  const kept = new EngineReserve('sqlite', {}, 1);
+  const kept = new EngineReserve({ refillMs: 1 });
   reserve = kept;
   kept.keep(2);
   await eventually('two are ready', async () => kept.size === 2);
@@ -46,7 +47,7 @@ it('threads are ready before anybody needs them, are replaced, and end when they
 });
 
 it('a thread that was ready takes the bounds of the engine that is opened on it', async () => {
-  const kept = new EngineReserve('sqlite', {}, 1);
+  const kept = new EngineReserve({ refillMs: 1 });
   reserve = kept;
   kept.keep(1);
   await eventually('it is ready', async () => kept.size === 1);
@@ -59,4 +60,34 @@ it('a thread that was ready takes the bounds of the engine that is opened on it'
     error: { message: expect.stringContaining('pageReadMs = 300') },
   });
   expect(asked[0]).toBe(1);
+});
+
+it('a thread that was begun before the reserve is the first one taken, and none of those that are kept', async () => {
+  const ahead = startThreadAhead('sqlite');
+  const kept = new EngineReserve({ ahead, refillMs: 1 });
+  reserve = kept;
+  kept.keep(0);
+  const engine = await engineOf(kept, []);
+  await engine.open({ kind: 'writer', lsn: lsn(0), pgBytes: 1024 * 1024 });
+  expect(await rows(engine.openSession(), 'SELECT 7')).toEqual([[7n]]);
+  const { shared } = await ahead.thread;
+  expect(shared.life).toBeGreaterThan(0);
+  expect(shared.life).toBe(engine.life);
+  // The next one has a thread of its own.
+  await (await engineOf(kept, [])).open({ kind: 'reader', readPoint: lsn(0) });
+});
+
+it("a thread ahead that has ended, or has another engine's kind or other bounds, is nobody's", async () => {
+  const ended = startThreadAhead('sqlite');
+  const kept = new EngineReserve({ ahead: ended, refillMs: 1 });
+  reserve = kept;
+  await (await ended.thread).worker.terminate();
+  await (await engineOf(kept, [])).open({ kind: 'reader', readPoint: lsn(0) });
+  for (const differs of [{ kind: 'postgres' }, { limits: { statementMs: 7 } }] as const) {
+    const other = startThreadAhead('sqlite');
+    const { worker } = await other.thread;
+    const gone = new Promise((resolve) => worker.once('exit', resolve));
+    await new EngineReserve({ ...differs, ahead: other, refillMs: 1 }).close();
+    await gone;
+  }
 });

@@ -13,6 +13,11 @@ export interface UpkeepLimits {
 
 /** Nobody has asked anything for so long: a good moment. */
 export const idleMs = 300;
+/** After so much an idle moment is used for a checkpoint: nobody waits for it then. */
+const idleCheckpoint: Pick<UpkeepLimits, 'checkpointCommits' | 'checkpointBytes'> = {
+  checkpointCommits: 200,
+  checkpointBytes: 256 * 1024,
+};
 /** Commits after which it is worth looking for tables that need something, at an idle moment and at any. */
 const lookCommits = { idle: 200, any: 5_000 } as const;
 /** A task that has found no idle moment for so long runs all the same. */
@@ -56,17 +61,22 @@ export class Upkeep {
 
   /** Whether an idle moment would be of use. */
   get wantsIdle(): boolean {
-    return this.tasks.length > 0 || this.commitsSinceLook >= lookCommits.idle;
+    if (this.tasks.length > 0 || this.isCheckpointDue(idleCheckpoint)) return true;
+    return this.commitsSinceLook >= lookCommits.idle;
   }
 
   /** What is to be done now. @param isIdle nobody has asked anything for `idleMs` */
   next(nowMs: number, isIdle: boolean): UpkeepStep | null {
-    const { checkpointCommits, checkpointBytes } = this.limits;
-    if (this.commits >= checkpointCommits || this.bytes >= checkpointBytes) return { kind: 'checkpoint' };
+    if (this.isCheckpointDue(this.limits) || (isIdle && this.isCheckpointDue(idleCheckpoint)))
+      return { kind: 'checkpoint' };
     const [task] = this.tasks;
     if (task !== undefined)
       return isIdle || nowMs - this.taskSinceMs >= patienceMs ? { kind: 'task', sql: task } : null;
     return this.commitsSinceLook >= (isIdle ? lookCommits.idle : lookCommits.any) ? { kind: 'look' } : null;
+  }
+
+  private isCheckpointDue({ checkpointCommits, checkpointBytes }: typeof idleCheckpoint): boolean {
+    return this.commits >= checkpointCommits || this.bytes >= checkpointBytes;
   }
 
   checkpointed(): void {

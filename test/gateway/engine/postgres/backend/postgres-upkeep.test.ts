@@ -10,7 +10,7 @@ describe('what is due', () => {
   test('is a checkpoint after so many commits, or so many bytes, whoever waits', () => {
     const upkeep = new Upkeep(limits);
     for (let commit = 1; commit < 100; commit++) upkeep.committed(10);
-    expect(upkeep.next(0, true)).toBeNull();
+    expect(upkeep.next(0, false)).toBeNull();
     upkeep.committed(10);
     expect(upkeep.next(0, false)).toEqual({ kind: 'checkpoint' });
     upkeep.checkpointed();
@@ -19,9 +19,27 @@ describe('what is due', () => {
     expect(upkeep.next(0, false)).toEqual({ kind: 'checkpoint' });
   });
 
+  test('is a checkpoint at an idle moment after less than that: a start has less to recover then', () => {
+    const upkeep = new Upkeep({ ...limits, checkpointCommits: 2_500 });
+    for (let commit = 1; commit < 200; commit++) upkeep.committed(10);
+    expect(upkeep.next(0, true)).toBeNull();
+    expect(upkeep.wantsIdle).toBe(false);
+    upkeep.committed(10);
+    expect(upkeep.wantsIdle).toBe(true);
+    expect(upkeep.next(0, false)).toBeNull();
+    expect(upkeep.next(0, true)).toEqual({ kind: 'checkpoint' });
+    upkeep.checkpointed();
+    expect(upkeep.next(0, true)).toEqual({ kind: 'look' });
+    upkeep.looked([], 0);
+    expect(upkeep.wantsIdle).toBe(false);
+    upkeep.committed(256 * 1024);
+    expect(upkeep.next(0, true)).toEqual({ kind: 'checkpoint' });
+  });
+
   test('is one task after another at idle moments, and at any when none comes', () => {
     const upkeep = new Upkeep({ ...limits, checkpointCommits: 1_000_000 });
     for (let commit = 0; commit < 200; commit++) upkeep.committed(1);
+    upkeep.checkpointed();
     expect(upkeep.next(0, false)).toBeNull();
     expect(upkeep.wantsIdle).toBe(true);
     expect(upkeep.next(0, true)).toEqual({ kind: 'look' });

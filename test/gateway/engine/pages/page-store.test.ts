@@ -1,10 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { RedoQueue } from '../../../gateway/engine/core/engine-redo.ts';
-import { databasePages, PageStore } from '../../../gateway/engine/core/page-store.ts';
-import { encodeFrame, framePayload, type ReceivedFrame, splitFrames } from '../../../storage/redo/frame.ts';
-import { epoch, type Lsn, lsn, type PageNo, pageNo, pgId, zeroLsn } from '../../../storage/redo/ids.ts';
-import { encodeMtr, type PageChange } from '../../../storage/redo/record.ts';
+import { RedoQueue } from '../../../../gateway/engine/core/engine-redo.ts';
+import { databasePages, PageStore } from '../../../../gateway/engine/core/page-store.ts';
+import {
+  encodeFrame,
+  framePayload,
+  type ReceivedFrame,
+  splitFrames,
+} from '../../../../storage/redo/frame.ts';
+import { epoch, type Lsn, lsn, type PageNo, pageNo, pgId, zeroLsn } from '../../../../storage/redo/ids.ts';
+import { encodeMtr, type PageChange } from '../../../../storage/redo/record.ts';
 
 const filled = (value: number): Uint8Array => new Uint8Array(4096).fill(value);
 const first = (bytes: Uint8Array | null | undefined): number | null | undefined =>
@@ -16,6 +21,93 @@ const delta = (page: PageNo, value: number): PageChange => ({
 });
 const page1 = pageNo(1);
 const page2 = pageNo(2);
+
+describe('a page that a reader fetches for a snapshot that the head has left', () => {
+  const open = () => {
+    const store = new PageStore({ kind: 'reader', head: lsn(10), cacheBytesMax: 1 << 20 });
+    return { store, snapshot: store.pin() };
+  };
+
+  test('is the newest version all the same when no redo since was for it', () => {
+    const { store, snapshot } = open();
+    store.fold([delta(page2, 5)], lsn(20));
+    store.insert(page1, snapshot, filled(1));
+    store.insert(page2, snapshot, filled(2));
+    expect(first(store.readAt(page1, lsn(20)))).toBe(1);
+    expect(first(store.readAt(page2, snapshot))).toBe(2);
+    expect(store.readAt(page2, lsn(20))).toBe(undefined);
+    store.fold([delta(page1, 7)], lsn(30));
+    expect(first(store.readAt(page1, lsn(30)))).toBe(7);
+    expect(first(store.readAt(page1, snapshot))).toBe(1);
+  });
+
+  test('does not hide a newer version that is here already', () => {
+    const { store, snapshot } = open();
+    store.fold([delta(page2, 5)], lsn(20));
+    store.insert(page1, lsn(20), filled(1));
+    store.insert(page1, snapshot, filled(1));
+    store.fold([delta(page1, 7)], lsn(30));
+    expect(first(store.readAt(page1, snapshot))).toBe(1);
+    expect(first(store.readAt(page1, lsn(30)))).toBe(7);
+  });
+
+  test('is of that snapshot only when nobody holds that any more, or too much was changed to remember', () => {
+    const { store, snapshot } = open();
+    store.fold([delta(page2, 5)], lsn(20));
+    store.pin();
+    store.unpin(snapshot);
+    store.insert(page1, snapshot, filled(1));
+    expect(store.readAt(page1, lsn(20))).toBe(undefined);
+
+    const crowded = open();
+    for (let page = 10; page < 70_000; page++) crowded.store.fold([delta(pageNo(page), 1)], lsn(10 + page));
+    crowded.store.insert(page1, crowded.snapshot, filled(1));
+    expect(crowded.store.readAt(page1, crowded.store.head)).toBe(undefined);
+  });
+
+  test('reads as storage has it at every read point, whatever is folded, pinned and fetched in between', () => {
+    const step = fc.oneof(
+      fc.record({ kind: fc.constant('fold' as const), page: fc.integer({ min: 1, max: 4 }) }),
+      fc.record({ kind: fc.constant('pin' as const), page: fc.constant(1) }),
+      fc.record({ kind: fc.constant('unpin' as const), page: fc.nat() }),
+      fc.record({ kind: fc.constant('fetch' as const), page: fc.nat() }),
+    );
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+        const store = new PageStore({ kind: 'reader', head: lsn(10), cacheBytesMax: 1 << 20 });
+        const history = new Map<number, { at: Lsn; value: number }[]>();
+        const valueAt = (page: PageNo, at: Lsn): number =>
+          history.get(page)?.findLast((change) => change.at <= at)?.value ?? 0;
+        const pins: Lsn[] = [];
+        let at = 10;
+        for (const { kind, page: drawn } of steps) {
+          if (kind === 'fold') {
+            at += 10;
+            const changes = history.get(drawn) ?? [];
+            changes.push({ at: lsn(at), value: at % 251 });
+            history.set(drawn, changes);
+            store.fold([delta(pageNo(drawn), at % 251)], lsn(at));
+          } else if (kind === 'pin') pins.push(store.pin());
+          else if (pins.length === 0) continue;
+          else if (kind === 'unpin') store.unpin(pins.splice(drawn % pins.length, 1)[0] ?? lsn(0));
+          else {
+            const page = pageNo(1 + (drawn % 4));
+            const readPoint = pins[drawn % pins.length] ?? lsn(0);
+            const bytes = new Uint8Array(4096);
+            bytes[0] = valueAt(page, readPoint);
+            if (store.readAt(page, readPoint) === undefined) store.insert(page, readPoint, bytes);
+          }
+          for (const readPoint of [...pins, store.head])
+            for (let page = 1; page <= 4; page++) {
+              const read = first(store.readAt(pageNo(page), readPoint));
+              if (read !== undefined) expect(read ?? 0).toBe(valueAt(pageNo(page), readPoint));
+            }
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
 
 describe('the page store of a writer', () => {
   test('keeps what an open snapshot sees beside what is committed later, and drops it with the snapshot', () => {
@@ -79,7 +171,7 @@ describe('the page store of a writer', () => {
     expect(store.cachedBytes / 4096).toBeLessThanOrEqual(100);
   });
 
-  test('a page fetched for an old snapshot is not taken for a current one', () => {
+  test('a page fetched for an old snapshot is the current one as long as it was not changed', () => {
     const store = new PageStore({ kind: 'writer', head: lsn(10), cacheBytesMax: 1 << 20 });
     const old = store.pin();
     store.publish(new Map([[page1, filled(2)]]), lsn(20));
@@ -89,9 +181,11 @@ describe('the page store of a writer', () => {
     expect(store.readAt(page2, old)).toBe(undefined);
     store.insert(page2, old, filled(7));
     expect(first(store.readAt(page2, old))).toBe(7);
-    expect(store.readAt(page2, middle)).toBe(undefined);
-    expect(store.readAt(page2, lsn(30))).toBe(undefined);
-    expect(store.newest(page2)).toBe(null);
+    expect(first(store.readAt(page2, middle))).toBe(7);
+    expect(first(store.readAt(page2, lsn(30)))).toBe(7);
+    store.publish(new Map([[page2, filled(8)]]), lsn(40));
+    expect(first(store.readAt(page2, old))).toBe(7);
+    expect(first(store.newest(page2))).toBe(8);
     store.unpin(old);
     store.unpin(middle);
   });
