@@ -136,7 +136,7 @@ export class BranchDriver {
     this.step({ kind: 'pen', pen });
     if (this.reign === null) return;
     this.reign.demand(record === null ? null : policyOf(record).rpoMs);
-    this.reign.giveUp(this.options.answerWaitMs, main.suspendedMs !== null);
+    this.reign.giveUp(this.options.answerWaitMs, main.suspendedMs);
     // A renewed lease may let out answers that wait.
     this.reign.release();
   }

@@ -85,6 +85,8 @@ type Waiter = (release: Release) => void;
 interface Waiting {
   readonly done: Waiter;
   readonly sinceMs: number;
+  /** Since when it waits for nothing but other regions, as it was seen; null while it does not. */
+  regionsSinceMs: number | null;
 }
 
 /** Redo that is durable here and not within the RPO: answers that saw it wait for nothing but other regions. */
@@ -254,7 +256,7 @@ export class Reign {
     if (this.over) done('over');
     else if (this.gate.covers(seen) && this.port.mayAcknowledge()) done('free');
     else {
-      this.gate.hold(seen, { done, sinceMs: this.runtime.nowMs() });
+      this.gate.hold(seen, { done, sinceMs: this.runtime.nowMs(), regionsSinceMs: null });
       if (this.gate.covers(seen)) this.port.lapsed();
     }
   }
@@ -296,15 +298,23 @@ export class Reign {
     return Object.fromEntries(this.elsewhere.heard);
   }
 
-  /** Gives up the answers that have waited for other regions, or for a suspended lease, for so long. */
-  giveUp(afterMs: number, isSuspended: boolean): void {
-    if (this.over || this.gate.size === 0 || (this.rpoMs === null && !isSuspended)) return;
-    const since = this.runtime.nowMs() - afterMs;
+  /**
+   * Gives up the answers that have waited for other regions, or for a suspended lease, for so long. Called many times a second.
+   * What a large commit took before, to become durable here, counts for neither.
+   * @param suspendedMs how long the lease has been suspended; null while it is not.
+   */
+  giveUp(afterMs: number, suspendedMs: number | null): void {
+    if (this.over || this.gate.size === 0 || (this.rpoMs === null && suspendedMs === null)) return;
+    const nowMs = this.runtime.nowMs();
     // Whether what they saw outlives this region is unknown.
-    const held = this.gate.giveUp(({ sinceMs }, waitsFor) => waitsFor === 'regions' && sinceMs <= since);
+    const held = this.gate.giveUp((waiting, waitsFor) => {
+      if (waitsFor !== 'regions') return false;
+      waiting.regionsSinceMs ??= nowMs;
+      return nowMs - waiting.regionsSinceMs >= afterMs;
+    });
     for (const { done } of held) done('held');
-    if (!isSuspended) return;
-    for (const { done } of this.gate.giveUp(({ sinceMs }) => sinceMs <= since)) done('over');
+    if (suspendedMs === null || suspendedMs < afterMs) return;
+    for (const { done } of this.gate.giveUp(({ sinceMs }) => nowMs - sinceMs >= afterMs)) done('over');
   }
 
   /** What is durable here and not within the RPO; null while nothing is. */

@@ -130,7 +130,7 @@ export class RoleDriver {
     this.stopWatching = this.options.store.watch((reading) => this.read(reading));
     this.ticker = this.runtime.every(this.options.tickMs, () => {
       this.step({ kind: 'nodes', up: this.options.upNodes() });
-      this.reign?.giveUp(this.options.answerWaitMs, this.suspendedAtMs !== null);
+      this.reign?.giveUp(this.options.answerWaitMs, this.suspendedMs);
       this.tellHold();
     });
   }
