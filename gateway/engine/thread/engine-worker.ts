@@ -12,6 +12,9 @@ const cancelled = sqlError(
   'The statement was stopped: its client has gone, or others waited for the thread it ran on.',
 );
 
+/** While a cache is not as full as this, a page that it lacks brings those behind it: at worst they take room that nobody needs. */
+const coldBelow = 0.5;
+
 class SqliteWork implements DeskWork {
   private readonly desk: EngineDesk;
   private readonly sessions: Sessions;
@@ -21,7 +24,8 @@ class SqliteWork implements DeskWork {
     const { commits, limits, shared, stopReason } = desk;
     const vfs = new VolumeVfs(wasm, {
       store: () => desk.store,
-      fetch: (store, page, readPoint) => desk.fetch(store, page, readPoint),
+      fetch: (store, page, readPoint) =>
+        desk.fetch(store, page, readPoint, store.filled < coldBelow ? limits.readAheadPages : 1),
       hit: () => shared.hit(),
       reserve: () => this.sessions.mayWrite(),
       prepareCommit: (file) => commits.prepare(file.store, file.pending, this.sessions.committers()),

@@ -16,6 +16,9 @@ const nodesSchema = z.record(
   z.looseObject({ api_addr: z.string(), reachable: z.boolean(), leader: z.boolean() }),
 );
 
+/** Built without a release's flags it says its major version only. */
+const statusSchema = z.looseObject({ build: z.looseObject({ version: z.string() }) });
+
 export async function startRqlite(bench: Workbench): Promise<RunningSystem | Missing> {
   const server = findProgram('rqlited');
   if (server === null)
@@ -23,7 +26,6 @@ export async function startRqlite(bench: Workbench): Promise<RunningSystem | Mis
       missing:
         'rqlite: no `rqlited` (built from the Go module github.com/rqlite/rqlite/v8, `go build ./cmd/rqlited`)',
     };
-  const version = /rqlited (\S+)/.exec(await bench.run(server, ['-version']))?.[1] ?? 'unknown';
   const ports = await freePorts(2 * nodeCount);
   const nodes = Array.from({ length: nodeCount }, (_, at) => ({
     id: `q${at + 1}`,
@@ -61,12 +63,16 @@ export async function startRqlite(bench: Workbench): Promise<RunningSystem | Mis
     return Number(new URL(leader.api_addr).port);
   };
   const leaderPort = await processes[0]?.until(findLeader, startMs);
+  const status = await fetch(`http://127.0.0.1:${first?.http}/status`, {
+    signal: AbortSignal.timeout(startMs),
+  });
+  const { build } = statusSchema.parse(await status.json());
   const target = { protocol: 'rqlite', host: '127.0.0.1', port: leaderPort ?? 0 } as const;
   return {
     name: 'rqlite',
     title: 'rqlite, three nodes',
     durability: 'two of three copies: fsync of the Raft log',
-    version,
+    version: build.version,
     targets: { rqlite: target },
     workloads: ['update', 'insert', 'select', 'tpcb'],
     copies: nodeCount,

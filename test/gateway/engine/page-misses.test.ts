@@ -336,9 +336,36 @@ describe('a reader', () => {
     expect(await rows(follower.openSession(), 'SELECT sum(length(a)) FROM t')).toEqual([[400_000n]]);
     const pages = asked.reduce((sum, count) => sum + count, 0);
     expect(pages).toBeGreaterThan(100);
-    // Each request asks for twice as many as the one before, up to 16.
     expect(Math.max(...asked)).toBe(16);
     expect(asked.length).toBeLessThan(pages / 6);
+  });
+
+  test.each([
+    ['brings the pages behind those that are read at random, while its cache has room', 64 * 1024 * 1024, 16],
+    ['asks for single pages once its cache is half full', 16 * 1024, 2],
+  ])('a cold engine %s (G60)', async (_, pageCacheBytes, most) => {
+    const volume = new MemoryVolume();
+    const { engine } = await writer({}, volume);
+    await run(engine.openSession(), 'CREATE TABLE t (id INTEGER PRIMARY KEY, a)');
+    await run(
+      engine.openSession(),
+      'INSERT INTO t (a) WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 400) SELECT randomblob(1000) FROM c',
+    );
+    const asked: number[] = [];
+    const { engine: follower } = await reader(volume, {
+      pageCacheBytes,
+      readPages: async (pages, readPoint) => {
+        asked.push(pages.length);
+        return pages.map((page) => volume.page(page, readPoint));
+      },
+    });
+    const session = follower.openSession();
+    for (let id = 1, left = 100; left > 0; id = (id * 7 + 3) % 401, left--)
+      await rows(session, 'SELECT length(a) FROM t WHERE id = ?', BigInt(id));
+    const warm = asked.slice(10);
+    expect(Math.max(0, ...warm)).toBeLessThanOrEqual(most);
+    if (most === 16) expect(asked.length).toBeLessThan(30);
+    else expect(asked.length).toBeGreaterThan(60);
   });
 
   test('a volume in which PostgreSQL keeps its files is refused, whatever is asked (G85)', async () => {
