@@ -90,7 +90,9 @@ test('a load makes its table once every client was answered, however long their 
   let starts = 3;
   const late = await gateway(async (operation) => {
     if (operation.statements.some((sql) => sql.startsWith('SELECT')) && starts-- > 0)
-      return answered(errorResponse('ERROR', reportOf(adviseError('SEXTANT_STORAGE_UNAVAILABLE', 'It starts'))));
+      return answered(
+        errorResponse('ERROR', reportOf(adviseError('SEXTANT_STORAGE_UNAVAILABLE', 'It starts'))),
+      );
     return answered(...begun, commandComplete('DONE'));
   });
   const seen: number[] = [];
