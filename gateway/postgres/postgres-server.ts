@@ -5,6 +5,7 @@ import { readVerifier } from '../../regions/core.ts';
 import type { CertificateFiles, CertificateLog } from '../access/certificate.ts';
 import { ConnectionSlots } from '../access/core/connection-slots.ts';
 import { Connection } from './connection.ts';
+import type { CancelKey } from './core/cancel-message.ts';
 import { Conversation } from './core/conversation.ts';
 import { InputBudget } from './core/input-budget.ts';
 import { defaultPostgresLimits, type PostgresLimits } from './core/postgres-limits.ts';
@@ -40,6 +41,8 @@ export interface PostgresServerOptions {
   readonly users: readonly PostgresUser[] | null;
   readonly limits?: Partial<PostgresLimits>;
   readonly log: CertificateLog;
+  /** A request to cancel that no client here was given the key of: another gateway may know it. */
+  readonly passOn?: (key: CancelKey) => void;
   /** What drivers are told as `server_version`; it has to begin with PostgreSQL's own version, as in `18.7 (Sextant 0.1.0)`. */
   readonly version: string;
 }
@@ -63,6 +66,8 @@ export interface PostgresCounts {
 export interface PostgresServer {
   readonly address: AddressInfo;
   counts(): PostgresCounts;
+  /** Cancels what a client here runs, for another gateway that was asked to. */
+  cancel(key: CancelKey): void;
   /** Takes nobody any more, lets idle clients go, and waits `shutdownMs` for the work of the others before it cuts them. */
   close(): Promise<void>;
 }
@@ -81,6 +86,7 @@ export async function startPostgresServer(options: PostgresServerOptions): Promi
     return {
       address,
       counts: () => front.counts(),
+      cancel: (key) => front.cancel(key),
       close: async () => {
         endpoint?.close();
         server.close();
@@ -229,7 +235,10 @@ class FrontEnd {
         socket.destroy();
         break;
       case 'cancel':
-        this.#cancel(result.processId, result.secret);
+        if (this.cancel(result) === 'unknown') {
+          this.#cancels.missed += 1;
+          this.#options.passOn?.(result);
+        }
         socket.destroy();
         break;
       case 'refused':
@@ -293,12 +302,14 @@ class FrontEnd {
   }
 
   /** G103: ends what the client runs that was given this secret; who guesses learns nothing. */
-  #cancel(processId: number, secret: Uint8Array): void {
+  cancel({ processId, secret }: CancelKey): 'unknown' | 'known' {
     const client = this.#clients.get(processId);
     const isKnown = client?.secret.length === secret.length && timingSafeEqual(client.secret, secret);
-    const met = isKnown && client.connection.isRunning;
-    this.#cancels[met ? 'met' : 'missed'] += 1;
-    if (met) client.connection.cancel();
+    if (!isKnown) return 'unknown';
+    const { isRunning } = client.connection;
+    this.#cancels[isRunning ? 'met' : 'missed'] += 1;
+    if (isRunning) client.connection.cancel();
+    return 'known';
   }
 }
 

@@ -150,7 +150,7 @@ async function serve(parts: GatewayParts): Promise<HttpServer> {
 /** @throws GatewayStartError when its address cannot be listened on; everything is released then. */
 async function openPostgres(parts: GatewayParts, server: HttpServer): Promise<PostgresPart | null> {
   try {
-    const postgres = await startPostgresPart(parts.setup, parts.sql, parts.observed);
+    const postgres = await startPostgresPart(parts.setup, parts.sql, parts.observed, parts.control.nats);
     parts.news.status.postgres = postgres?.reachedAt ?? null;
     return postgres;
   } catch (error) {

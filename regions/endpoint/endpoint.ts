@@ -37,6 +37,8 @@ interface Places {
 }
 
 interface Pair {
+  /** When it was handed over. */
+  readonly sinceMs: number;
   readonly client: Socket;
   readonly gateway: Socket;
 }
@@ -88,7 +90,7 @@ export class Endpoint {
   async close(): Promise<void> {
     this.closed = true;
     if (this.looks !== null) clearInterval(this.looks);
-    for (const id of this.pairs.keys()) this.cut(id);
+    for (const pairs of this.pairs.values()) cut([...pairs]);
     await Promise.all(this.servers.map((server) => new Promise((resolve) => server.close(resolve))));
   }
 
@@ -149,7 +151,7 @@ export class Endpoint {
       client.destroy();
       return;
     }
-    const pair: Pair = { client, gateway };
+    const pair: Pair = { sinceMs: monotonicMs(), client, gateway };
     const pairs = this.pairs.get(id) ?? new Set<Pair>();
     this.pairs.set(id, pairs);
     pairs.add(pair);
@@ -173,13 +175,6 @@ export class Endpoint {
     }
     client.pipe(gateway);
     gateway.pipe(client);
-  }
-
-  private cut(id: string): void {
-    for (const { client, gateway } of [...(this.pairs.get(id) ?? [])]) {
-      gateway.destroy();
-      client.destroy();
-    }
   }
 
   private know(gateways: readonly KnownGateway[]): void {
@@ -218,11 +213,13 @@ export class Endpoint {
       });
     }
     void this.askOne();
-    for (const id of this.choice.lost(monotonicMs())) {
-      const connections = this.choice.connectionsOf(id);
-      if (connections === 0) continue;
+    const nowMs = monotonicMs();
+    for (const [id, pairs] of this.pairs) {
+      const lost = [...pairs].filter(({ sinceMs }) => this.choice.isLost(id, sinceMs, nowMs));
+      if (lost.length === 0) continue;
+      const connections = lost.length;
       this.log.warn({ gateway: id, connections }, 'a gateway does not answer: its connections are cut');
-      this.cut(id);
+      cut(lost);
     }
     this.tell();
   }
@@ -274,4 +271,11 @@ function dial({ host, port }: Place): Promise<Socket | null> {
       resolve(null);
     });
   });
+}
+
+function cut(pairs: readonly Pair[]): void {
+  for (const { client, gateway } of pairs) {
+    gateway.destroy();
+    client.destroy();
+  }
 }

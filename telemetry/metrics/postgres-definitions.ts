@@ -31,7 +31,7 @@ export const postgresMetrics = {
     name: 'sextant_postgres_cancel_requests_total',
     unit: '1',
     description:
-      'Requests of PostgreSQL clients to cancel a statement, by what they met: one that ran, or nothing (it had ended, or the key was wrong)',
+      'Requests of PostgreSQL clients to cancel a statement, by what they met: one that ran, or nothing here (it had ended, the key was wrong, or another gateway has the client, which is asked)',
     worry: 'rises: applications give up waiting',
     labels: ['met'],
     words: { met: ['statement', 'nothing'] },

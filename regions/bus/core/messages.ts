@@ -43,6 +43,9 @@ export function subjectsOf(cluster: string) {
     fence: (to: RegionId) => `${prefix}.fence.${to}`,
     /** Statements for the writer in a region. */
     sql: (to: RegionId) => `${prefix}.sql.${to}`,
+    /** Cancel requests of PostgreSQL clients that met a gateway of this region which does not know them, for all gateways. */
+    cancel: (from: RegionId) => `${prefix}.cancel.${from}`,
+    allCancels: `${prefix}.cancel.*`,
   } as const;
 }
 

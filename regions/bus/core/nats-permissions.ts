@@ -91,10 +91,18 @@ export function permissionsOf(process: NatsProcess): NatsPermissions {
           ofAll(own.agent(region)),
           `${ofAll(own.sql(region))}.*.*`,
           own.report(region),
+          own.cancel(region),
           ...control,
           ...read,
         ],
-        subscribe: [`${own.sql(region)}.*.*`, own.ack(region), own.allReports, hintSubject(cluster), inbox],
+        subscribe: [
+          `${own.sql(region)}.*.*`,
+          own.ack(region),
+          own.allReports,
+          own.allCancels,
+          hintSubject(cluster),
+          inbox,
+        ],
       };
   }
 }

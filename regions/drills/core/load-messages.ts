@@ -1,6 +1,9 @@
 /** What a drill and the process of its load say to each other, over the channel between parent and child. */
 import { z } from 'zod';
 
+/** How long a load waits until every client has been answered once, before it makes its table. */
+export const reachMs = 60_000;
+
 const clientSchema = z.object({
   region: z.string(),
   transport: z.enum(['http', 'ws', 'postgres']),
@@ -12,7 +15,7 @@ const clientSchema = z.object({
 export type ClientAddress = z.infer<typeof clientSchema>;
 
 export const toLoadSchema = z.discriminatedUnion('kind', [
-  /** Connect, and make the table through the first client. */
+  /** Wait until every client is answered, and make the table through the first of them. */
   z.object({
     kind: z.literal('open'),
     drill: z.string(),

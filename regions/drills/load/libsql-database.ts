@@ -23,6 +23,10 @@ export class LibsqlDatabase implements LoadDatabase {
     this.#writing = connected(address, urlOf(address));
   }
 
+  async reach(): Promise<void> {
+    await this.#writing.execute('SELECT 1');
+  }
+
   async createTable(table: string): Promise<void> {
     await this.#writing.execute(
       `CREATE TABLE ${table} (id INTEGER PRIMARY KEY, client INTEGER NOT NULL, payload TEXT NOT NULL)`,

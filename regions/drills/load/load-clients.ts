@@ -1,7 +1,7 @@
 /** The clients of a drill's load: stock clients, one for each region and transport, that write numbered rows and tell how each ended. */
 import { formatTraceparent, newSpanId, newTraceId } from '../../../telemetry/core.ts';
 import { checksumOf, type LedgerEntry, payloadOf } from '../core/ledger.ts';
-import type { ClientAddress } from '../core/load-messages.ts';
+import { type ClientAddress, reachMs } from '../core/load-messages.ts';
 import { LibsqlDatabase } from './libsql-database.ts';
 import { inFlightMax, type LoadDatabase } from './load-database.ts';
 import { PostgresDatabase } from './postgres-database.ts';
@@ -56,6 +56,22 @@ class WritingClient {
   }
 }
 
+const againMs = 200;
+
+/** @throws Error in the client's words when it was never answered within `reachMs` */
+async function reached(database: LoadDatabase): Promise<void> {
+  const deadline = performance.now() + reachMs;
+  for (;;) {
+    try {
+      await database.reach();
+      return;
+    } catch (error) {
+      if (performance.now() > deadline) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, againMs));
+  }
+}
+
 const tickMs = 10;
 /** A process that was held up does not make up for more than this: a burst would be another load than was asked for. */
 const catchUpMs = 100;
@@ -82,8 +98,9 @@ export class LoadClients {
     this.#clients = given.clients.map((address, index) => new WritingClient(address, index));
   }
 
-  /** Makes the table. */
+  /** Makes the table, once every client was answered: an engine that has not run yet takes a while, which is no part of any drill. */
   async open(): Promise<void> {
+    await Promise.all(this.#clients.map(({ database }) => reached(database)));
     await this.#clients[0]?.database.createTable(this.#table);
   }
 

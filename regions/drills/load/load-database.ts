@@ -20,6 +20,8 @@ export const acknowledged: Told = { outcome: 'acknowledged', code: null };
 
 /** One client of a gateway, with as many connections as it needs. */
 export interface LoadDatabase {
+  /** Asks for an answer and nothing else. @throws Error in the client's words. */
+  reach(): Promise<void>;
   /** @throws Error in the client's words. */
   createTable(table: string): Promise<void>;
   /** @throws Error in the client's words. */

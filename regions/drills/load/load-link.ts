@@ -3,10 +3,17 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { LedgerEntry } from '../core/ledger.ts';
 import type { RegionRows } from '../core/ledger-account.ts';
-import { type ClientAddress, type FromLoad, fromLoadSchema, type ToLoad } from '../core/load-messages.ts';
+import {
+  type ClientAddress,
+  type FromLoad,
+  fromLoadSchema,
+  reachMs,
+  type ToLoad,
+} from '../core/load-messages.ts';
 
 const loadFile = fileURLToPath(new URL('load-process.ts', import.meta.url));
-const openMs = 20_000;
+/** Engines that have not run yet are waited for, and then the table is made. */
+const openMs = reachMs + 20_000;
 const readMs = 60_000;
 const endMs = 15_000;
 /** Beyond the limit that a gateway puts on a waiting write. */

@@ -32,6 +32,10 @@ export class PostgresDatabase implements LoadDatabase {
     this.#writing = poolOf(address, {});
   }
 
+  async reach(): Promise<void> {
+    await this.#writing.query('SELECT 1');
+  }
+
   async createTable(table: string): Promise<void> {
     await this.#writing.query(
       `CREATE TABLE ${table} (id bigint PRIMARY KEY, client integer NOT NULL, payload text NOT NULL)`,

@@ -4,7 +4,8 @@
  * Any gateway takes any statement: where the best one is not to be had, another one serves, and is only slower.
  *
  * R79. A connection is handed to a gateway that is known not to answer only when no other is left; connections of one that has
- *      not answered for `cutMs` are cut, so that their clients come back and find another. A move of the writer cuts none.
+ *      not answered for `cutMs` are cut, so that their clients come back and find another; never one that was handed over later
+ *      than that: where no gateway answers, it may be the first that is served. A move of the writer cuts none.
  */
 import type { WriterPhase } from '../../control/writer/core/writer-role-events.ts';
 
@@ -106,11 +107,10 @@ export class EndpointChoice {
     if (sight !== undefined) sight.connections -= 1;
   }
 
-  /** Gateways whose connections are to be cut. */
-  lost(nowMs: number): readonly string[] {
-    return [...this.sights]
-      .filter(([, { awaySinceMs }]) => awaySinceMs !== null && nowMs - awaySinceMs >= endpointLimits.cutMs)
-      .map(([id]) => id);
+  /** Whether a connection that was handed to that gateway at `sinceMs` is to be cut. */
+  isLost(id: string, sinceMs: number, nowMs: number): boolean {
+    const awaySinceMs = this.sights.get(id)?.awaySinceMs ?? null;
+    return awaySinceMs !== null && nowMs - Math.max(awaySinceMs, sinceMs) >= endpointLimits.cutMs;
   }
 
   /** Connections handed to that gateway which are still open. */

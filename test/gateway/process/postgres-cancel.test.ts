@@ -78,6 +78,14 @@ describe('at a gateway that does not write', { timeout: 60_000 }, () => {
     expect((await client.query('SELECT count(*)::int AS n FROM kept')).rows).toEqual([{ n: 0 }]);
   });
 
+  test('a cancel request that another gateway gets, as behind an endpoint, stops it too', async () => {
+    const client = await connect(other);
+    const running = client.query(slow).catch((error: { code: string }) => error.code);
+    await pause(500);
+    await cancel(writer, client);
+    expect(await running).toBe('57014');
+  });
+
   test('a cancel request stops a statement of a transaction there, which then has failed', async () => {
     const client = await connect(other);
     await client.query('BEGIN');

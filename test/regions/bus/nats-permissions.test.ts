@@ -72,9 +72,11 @@ describe('who may say and hear what (R50)', () => {
       publish: { gateway: 'any' },
       subscribe: ['gateway'],
     },
+    cancel: { subject: own.cancel, publish: { gateway: 'own' }, subscribe: ['gateway'] },
+    allCancels: { subject: () => own.allCancels, publish: {}, subscribe: ['gateway'] },
   };
   /** Heard from all regions by whoever hears it. */
-  const everywhere = new Set(['report', 'allReports']);
+  const everywhere = new Set(['report', 'allReports', 'cancel', 'allCancels']);
 
   for (const [name, { subject, publish, subscribe }] of Object.entries(rules)) {
     for (const role of natsRoles) {

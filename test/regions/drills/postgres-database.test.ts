@@ -9,6 +9,7 @@ import {
   parseComplete,
 } from '../../../gateway/postgres/protocol/core/server-messages.ts';
 import { adviseError, type ErrorCode } from '../../../gateway/sql/errors.ts';
+import { LoadClients } from '../../../regions/drills/load/load-clients.ts';
 import { PostgresDatabase } from '../../../regions/drills/load/postgres-database.ts';
 import { freePorts } from '../../free-ports.ts';
 import { type Answer, answered, QuickService } from '../../gateway/postgres/quick-service.ts';
@@ -83,4 +84,30 @@ test('rows are read as the region has them, and a failure has its code', async (
   const { service, port } = await gateway(failing('SEXTANT_STORAGE_UNAVAILABLE'));
   await expect(clientOf(port).rowsAfter('t', -1, 10)).rejects.toThrow('SEXTANT_STORAGE_UNAVAILABLE');
   expect(service.operations[0]?.settings).toMatchObject({ 'sextant.read': 'eventual' });
+});
+
+test('a load makes its table once every client was answered, however long their engines take to start', async () => {
+  let starts = 3;
+  const late = await gateway(async (operation) => {
+    if (operation.statements.some((sql) => sql.startsWith('SELECT')) && starts-- > 0)
+      return answered(
+        errorResponse('ERROR', reportOf(adviseError('SEXTANT_STORAGE_UNAVAILABLE', 'It starts'))),
+      );
+    return answered(...begun, commandComplete('DONE'));
+  });
+  const seen: number[] = [];
+  const first = await gateway(async (operation) => {
+    if (operation.statements.some((sql) => sql.startsWith('CREATE TABLE'))) seen.push(starts);
+    return answered(...begun, commandComplete('DONE'));
+  });
+  const clients = [first, late].map(({ port }, at) => ({
+    region: `r${at}`,
+    transport: 'postgres' as const,
+    url: `postgres://app@127.0.0.1:${port}/main`,
+    token: null,
+  }));
+  const load = new LoadClients({ drill: 'd', table: 't', clients, perSecond: 1 });
+  await load.open();
+  expect(seen).toEqual([-1]);
+  await load.close(false);
 });

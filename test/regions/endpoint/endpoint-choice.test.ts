@@ -114,12 +114,18 @@ describe('a gateway that does not answer', () => {
 
   test('loses its connections after cutMs, and not before (R79)', () => {
     const made = choice('us');
+    const lostAt = (nowMs: number): readonly string[] =>
+      known.flatMap(({ id }) => (made.isLost(id, 0, nowMs) ? [id] : []));
     made.connected('us/g2');
     made.probed('us/g2', silent, 1_000);
-    expect(made.lost(1_000 + endpointLimits.cutMs - 1)).toEqual([]);
-    expect(made.lost(1_000 + endpointLimits.cutMs)).toEqual(['us/g2']);
+    expect(lostAt(1_000 + endpointLimits.cutMs - 1)).toEqual([]);
+    expect(lostAt(1_000 + endpointLimits.cutMs)).toEqual(['us/g2']);
+    // What was handed over since has not waited for so long.
+    const sinceMs = 1_000 + endpointLimits.cutMs;
+    expect(made.isLost('us/g2', sinceMs, sinceMs + endpointLimits.cutMs - 1)).toBe(false);
+    expect(made.isLost('us/g2', sinceMs, sinceMs + endpointLimits.cutMs)).toBe(true);
     made.probed('us/g2', reads, 5_000);
-    expect(made.lost(9_000)).toEqual([]);
+    expect(lostAt(9_000)).toEqual([]);
   });
 
   test('a gateway that is gone for good is forgotten with its last connection', () => {

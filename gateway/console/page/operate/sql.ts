@@ -77,27 +77,35 @@ export function sqlPane(): View {
     event.preventDefault();
     void start();
   });
-  const elsewhere = h('p', { class: 'note', hidden: true });
+  const command = h('code');
+  const elsewhere = h(
+    'div',
+    { hidden: true },
+    h(
+      'p',
+      { class: 'note' },
+      'PostgreSQL keeps the databases of this deployment, and a browser does not speak its protocol. Any PostgreSQL client does:',
+    ),
+    h('p', {}, command),
+  );
   return {
     element: panel('SQL', elsewhere, form, problem, status, result),
     update(state) {
       page = state;
-      const words = elsewhereWords(state);
-      attribute(elsewhere, 'hidden', words === null);
-      attribute(form, 'hidden', words !== null);
-      text(elsewhere, words ?? '');
+      const shown = elsewhereCommand(state);
+      attribute(elsewhere, 'hidden', shown === null);
+      attribute(form, 'hidden', shown !== null);
+      text(command, shown ?? '');
     },
   };
 }
 
-/** What is said in place of the form where PostgreSQL keeps the databases; null where a browser can ask. */
-function elsewhereWords({ event }: PageState): string | null {
+/** What a terminal is told in place of the form where PostgreSQL keeps the databases; null where a browser can ask. */
+function elsewhereCommand({ event }: PageState): string | null {
   const regions = event?.status.regions ?? [];
   const own = regions.find(({ name }) => name === event?.region)?.postgres;
   const address = own ?? regions.find(({ postgres }) => typeof postgres === 'string')?.postgres;
-  return typeof address === 'string'
-    ? `The databases of this deployment are kept by PostgreSQL, whose protocol a browser does not speak: psql postgres://USER@${address}/main, or any PostgreSQL client.`
-    : null;
+  return typeof address === 'string' ? `psql postgres://USER@${address}/main` : null;
 }
 
 function summary({ rows, columns, hasMore, affected, tookMs }: SqlOutcome): string {
