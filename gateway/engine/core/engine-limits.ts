@@ -103,8 +103,8 @@ export const defaultEngineLimits: EngineLimits = {
   preparedStatements: 1_000,
   refreshMs: 1_000,
   readerChangesBytes: 64 * mebibyte,
-  checkpointCommits: 2_500,
-  checkpointBytes: 2 * mebibyte,
+  checkpointCommits: 1_000,
+  checkpointBytes: mebibyte,
   freezeAge: 100_000_000,
 };
 

@@ -10,8 +10,8 @@ export const aheadLimits = {
   extentPages: 64,
   /** Extents that are wanted behind one that continues the last. */
   followingExtents: 4,
-  /** Pages that may be asked for and not here: 4 MiB. */
-  pagesUnderWay: 1_024,
+  /** Pages that may be asked for and not here: 1 MiB. Whoever waits for a page waits behind some of them. */
+  pagesUnderWay: 256,
   /** Of what the store keeps: what is beyond is for pages that were asked for. */
   storeShare: 0.9,
   /** Wanted extents that are remembered; the oldest are forgotten. */

@@ -30,6 +30,12 @@ const cancelled = '57014';
 /** File operations between two looks at the clock. */
 const workPerLook = 16;
 
+/**
+ * Of a reader, which begins anew all the time: all buffers that were used are put back then, and its pages are in the store beside
+ * them. A writer has more, since it would write what it changes whenever it lacks one.
+ */
+const readerSettings = { default_transaction_read_only: 'on', shared_buffers: '16MB' } as const;
+
 const readOnly = sqlError('SEXTANT_READ_ONLY', 'This gateway reads; the statement must run at the writer.');
 
 export class ServedBackend {
@@ -173,7 +179,7 @@ export class ServedBackend {
       this.mustPublish();
     }
     this.pages.readAhead();
-    backend.start(this.pages.openFiles(), this.isWriter ? {} : { default_transaction_read_only: 'on' });
+    backend.start(this.pages.openFiles(), this.isWriter ? {} : readerSettings);
     runner.restarted();
     this.upkeep.started();
     if (this.isWriter) this.mustPublish();
