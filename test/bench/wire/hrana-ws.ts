@@ -82,7 +82,7 @@ class Requests {
       this.send(request, (answer) => (answer instanceof Error ? reject(answer) : resolve(answer)));
     });
     const parsed = answerSchema.parse(JSON.parse(text));
-    if (parsed.type !== 'response_ok') throw new Error(text.slice(0, 300));
+    if (parsed.type !== 'response_ok') throw new Error(text.slice(0, 2_000));
     return parsed.response?.result;
   }
 
