@@ -123,9 +123,10 @@ export class Engine {
   private peeksAsked = 0;
   private sessions = 0;
   private generation = 0;
-  /** How long the worker has waited for pages before the request it waits for now. */
+  /** How long the worker had asked for pages before the requests that are under way. */
   private fetched = 0;
-  private fetchingSinceMs: number | null = null;
+  private fetches = 0;
+  private fetchingSinceMs = 0;
   private currentReadPoint: Lsn = zeroLsn;
   /** Where the last redo given to `onCommit` ended. */
   private delivered: Lsn = zeroLsn;
@@ -308,9 +309,9 @@ export class Engine {
     return this.shared.life;
   }
 
-  /** How long the worker has waited for pages, since it was started. */
+  /** For how long pages were on their way to the worker, since it was started. */
   get fetchedMs(): number {
-    return this.fetched + (this.fetchingSinceMs === null ? 0 : performance.now() - this.fetchingSinceMs);
+    return this.fetched + (this.fetches === 0 ? 0 : performance.now() - this.fetchingSinceMs);
   }
 
   /** Pages found in the cache since the start, and pages asked for, each modulo 2^32. */
@@ -425,7 +426,8 @@ export class Engine {
 
   private async readPages(request: PageRequest): Promise<void> {
     const { id, readPoint } = request;
-    this.fetchingSinceMs = performance.now();
+    if (this.fetches === 0) this.fetchingSinceMs = performance.now();
+    this.fetches += 1;
     let reply: PageReply;
     try {
       const pages = await this.options.readPages(request.pages, readPoint);
@@ -437,9 +439,9 @@ export class Engine {
     } catch (error) {
       reply = { kind: 'failed', id, reason: error instanceof Error ? error.message : String(error) };
     }
-    // A worker that has given up waiting may have asked again: its waits are one after the other all the same.
-    this.fetched = this.fetchedMs;
-    this.fetchingSinceMs = null;
+    const { fetchedMs } = this;
+    this.fetches -= 1;
+    if (this.fetches === 0) this.fetched = fetchedMs;
     this.pages.postMessage(reply);
     this.shared.wake();
   }

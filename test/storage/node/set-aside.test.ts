@@ -67,8 +67,10 @@ describe('a node whose state file has rotted', () => {
       );
       await eventually('it is a witness', () => running.state.hydrated);
       expect(running.state.setAside).toBeUndefined();
-      await watch.look();
-      expect(existsSync(aside)).toBe(false);
+      await eventually('nothing is aside any more', async () => {
+        await watch.look();
+        return !existsSync(aside);
+      });
     },
   );
 
