@@ -88,8 +88,8 @@ export class SteadyWriter {
   }
 }
 
-/** Ids present in a table, as a region sees it. */
+/** Ids present in a table, as a region sees it once it has everything that was acknowledged anywhere. */
 export async function idsIn(client: Client, table: string): Promise<ReadonlySet<number>> {
-  const { rows } = await client.execute(`SELECT id FROM ${table}`);
-  return new Set(rows.map((row) => Number(row.id)));
+  const [, found] = await client.batch(["PRAGMA sextant_read = 'global'", `SELECT id FROM ${table}`], 'read');
+  return new Set(found?.rows.map(({ id }) => Number(id)));
 }
