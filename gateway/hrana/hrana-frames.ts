@@ -1,7 +1,7 @@
 /** Messages of a WebSocket in the encoding its client chose. */
 import type { RawData } from 'ws';
 import type { SqlOutcome } from '../sql/sql.ts';
-import { type AnswerText, sendable, wholeText } from './core/answer-text.ts';
+import { type AnswerText, releaseText, sendable, wholeText } from './core/answer-text.ts';
 import type { HranaDecoder, SocketMessage } from './core/hrana-messages.ts';
 import { readRequest } from './core/hrana-protobuf-read.ts';
 import { writeSocketMessage } from './core/hrana-protobuf-write.ts';
@@ -25,7 +25,10 @@ export function readFrame(
 /** What is sent to a client. @param json as the encoder writes it. */
 export function writeFrame(json: AnswerText, encoding: FrameEncoding): string | Buffer {
   if (encoding === 'protobuf') return writeSocketMessage(wholeText(json));
-  return typeof json === 'string' ? json : Buffer.concat(sendable(json));
+  if (typeof json === 'string') return json;
+  const frame = Buffer.concat(sendable(json));
+  releaseText(json);
+  return frame;
 }
 
 export function frameBytes(data: RawData): number {

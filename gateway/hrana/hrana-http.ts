@@ -22,6 +22,7 @@ import {
   type AnswerText,
   fits,
   joinText,
+  releaseText,
   sendable,
   textBytes,
   textLength,
@@ -241,7 +242,9 @@ export class HranaHttp {
       if (length < largeAnswerBytes) continue;
       state.holder ??= this.#hold(response, asked);
       this.#options.readers.set(state.holder, length);
-      if (response.destroyed || response.writableEnded) return lease.end();
+      if (!response.destroyed && !response.writableEnded) continue;
+      for (const part of parts) releaseText(part);
+      return lease.end();
     }
     if (closed) lease.end();
     const baton = closed ? 'null' : `"${lease.baton}"`;
@@ -284,6 +287,7 @@ export class HranaHttp {
     lease: StreamLease,
   ): void {
     if (response.destroyed || response.headersSent) {
+      releaseText(body);
       lease.end();
       return;
     }

@@ -3,6 +3,7 @@ import type { ServerResponse } from 'node:http';
 import { adviseError } from '../sql/errors.ts';
 import type { SqlError } from '../sql/sql.ts';
 import { AnswerBudget, type AnswerHolder, type AnswerLimit } from './core/answer-budget.ts';
+import { release } from './core/answer-text.ts';
 import type { GatewayLimits } from './core/protocol-limits.ts';
 import { MemoryReturn } from './memory-return.ts';
 
@@ -82,12 +83,14 @@ export class SlowReaders {
       bytes.reduce((sum, { length }) => sum + length, 0),
     );
     // The budget may have ended this very answer.
-    if (response.destroyed || response.writableEnded) return;
+    if (response.destroyed || response.writableEnded) {
+      release(bytes);
+      return;
+    }
     const taken = this.guard(response);
-    const parts = partsOf(bytes);
+    const queue = new PartQueue(bytes);
     const writeOn = () => {
-      for (let part = parts.next(); part.done !== true; part = parts.next())
-        if (!response.write(part.value)) return;
+      for (let part = queue.take(); part !== null; part = queue.take()) if (!response.write(part)) return;
       response.off('drain', drained);
       response.end();
     };
@@ -97,6 +100,7 @@ export class SlowReaders {
       writeOn();
     };
     response.on('drain', drained);
+    response.once('close', () => queue.drop());
     writeOn();
   }
 
@@ -115,7 +119,32 @@ export class SlowReaders {
   }
 }
 
-function* partsOf(bytes: readonly Uint8Array[]): Generator<Uint8Array, void, undefined> {
-  for (const whole of bytes)
-    for (let at = 0; at < whole.length; at += partBytes) yield whole.subarray(at, at + partBytes);
+/** Bytes in parts of at most `partBytes`, in their order. */
+class PartQueue {
+  private readonly wholes: readonly Uint8Array[];
+  private index = 0;
+  private at = 0;
+
+  constructor(wholes: readonly Uint8Array[]) {
+    this.wholes = wholes;
+  }
+
+  /** The next part; null at the end. */
+  take(): Uint8Array | null {
+    for (; ; this.index++, this.at = 0) {
+      const whole = this.wholes[this.index];
+      if (whole === undefined) return null;
+      if (this.at >= whole.length) continue;
+      const part = whole.subarray(this.at, this.at + partBytes);
+      this.at += part.length;
+      return part;
+    }
+  }
+
+  /** Nothing more is taken: frees what has not begun to leave. */
+  drop(): void {
+    const from = this.at === 0 ? this.index : this.index + 1;
+    this.index = this.wholes.length;
+    release(this.wholes.slice(from));
+  }
 }

@@ -55,3 +55,19 @@ export function sendable(text: AnswerText): readonly Uint8Array[] {
 export function wholeText(text: AnswerText): string {
   return typeof text === 'string' ? text : Buffer.concat(sendable(text)).toString('utf8');
 }
+
+/** Smaller pieces are not worth it, and may lie in memory that others share. */
+const ownBytesMin = 128 * 1024;
+
+/** Frees the memory of pieces that nobody will send: garbage waits for a collection, and a few dozen answers are gigabytes. */
+export function release(pieces: Iterable<Uint8Array>): void {
+  for (const { buffer, byteLength } of pieces) {
+    const isOwn = byteLength >= ownBytesMin && byteLength === buffer.byteLength;
+    if (isOwn && buffer instanceof ArrayBuffer) buffer.transfer(0);
+  }
+}
+
+/** As `release`, of what was written for an answer. */
+export function releaseText(text: AnswerText): void {
+  if (typeof text !== 'string') release(text.filter((part) => typeof part !== 'string'));
+}

@@ -4,6 +4,7 @@ import {
   type AnswerText,
   fits,
   joinText,
+  release,
   sendable,
   textBytes,
   wholeText,
@@ -35,4 +36,18 @@ it('keeps what is text only in one piece, and never decodes what is written', ()
 it('takes text off the front of either', () => {
   expect(withoutHead('abc', 2)).toBe('c');
   expect(wholeText(withoutHead(['abc', new Uint8Array([0x64])], 2))).toBe('cd');
+});
+
+it('frees large pieces that have memory of their own, and touches no other', () => {
+  const large = new Uint8Array(256 * 1024);
+  const small = new Uint8Array(1_000);
+  const shared = new Uint8Array(512 * 1024);
+  const view = shared.subarray(0, 256 * 1024);
+  release([large, small, view]);
+  expect([large.byteLength, small.byteLength, view.byteLength, shared.byteLength]).toEqual([
+    0,
+    1_000,
+    256 * 1024,
+    512 * 1024,
+  ]);
 });
