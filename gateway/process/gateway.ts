@@ -205,6 +205,7 @@ async function shutDown(
 async function release(parts: GatewayParts): Promise<void> {
   const { setup, observed, control, storage, sql, news } = parts;
   parts.takeover.close();
+  await sql.forwardServer.drain(setup.protocolLimits.shutdownMs);
   await storage.role.shutdown(giveBackMs);
   news.reporter.close();
   news.feed.close();

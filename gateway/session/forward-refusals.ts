@@ -51,3 +51,12 @@ export function notBegun({ operation }: ForwardCall, { volume }: Database, outco
   });
   return { kind: 'done', parts: [bytes], bytes: bytes.length };
 }
+
+/** Nothing has run: whoever asked waits for the next writer. */
+export const isLeaving: Refused = {
+  kind: 'refused',
+  reason: 'draining',
+  message: 'This gateway is stopping.',
+};
+
+export const malformed = (message: string): Refused => ({ kind: 'refused', reason: 'malformed', message });

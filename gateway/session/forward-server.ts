@@ -1,8 +1,8 @@
 /**
  * The writer's side of forwarding: calls of other gateways, each run once, their answers kept until they are fetched, and
- * the streams their transactions live in. A gateway that is not the writer answers that it is not.
+ * the streams their transactions live in. A gateway that is not the writer, or is about to stop, says so.
  */
-
+import { setTimeout as pause } from 'node:timers/promises';
 import type { NatsConnection, NatsMessage } from '../../regions/index.ts';
 import { type BranchName, mainBranch, monotonicMs, unreachable } from '../../storage/index.ts';
 import type { Logger } from '../../telemetry/index.ts';
@@ -17,6 +17,7 @@ import {
   encodeRequest,
   type ForwardReply,
   type ForwardRequest,
+  isNotice,
   joinParts,
   splitParts,
 } from './core/forward-messages.ts';
@@ -26,7 +27,16 @@ import { writeRefused } from './core/read-only.ts';
 import { classAtWriter } from './core/routing.ts';
 import type { ServiceLimits } from './core/service-limits.ts';
 import type { Database, DatabaseDirectory } from './database.ts';
-import { type Done, gone, notBegun, type Refused, refusal, unknownBranch } from './forward-refusals.ts';
+import {
+  type Done,
+  gone,
+  isLeaving,
+  malformed,
+  notBegun,
+  type Refused,
+  refusal,
+  unknownBranch,
+} from './forward-refusals.ts';
 import { BundleReplies } from './forward-replies.ts';
 import { type LocalAnswer, type LocalPlace, LocalSession } from './local-session.ts';
 
@@ -73,39 +83,37 @@ function peerOf(stream: string): string {
   return stream.slice(0, Math.max(0, stream.lastIndexOf('.')));
 }
 
-const malformed = (message: string): ForwardReply => ({ kind: 'refused', reason: 'malformed', message });
-
-/** The requests that want no answer. */
-const isNotice = (decoded: ReturnType<typeof decodeRequest>): boolean =>
-  decoded.kind === 'ok' && ['forget', 'close', 'cancel'].includes(decoded.value.kind);
+const drainPollMs = 5;
 
 export class ForwardServer {
   private readonly options: ForwardServerOptions;
   private readonly calls = new Map<string, Call>();
+  private leaving = false;
   private readonly streams = new Map<string, Stream>();
   private readonly sweeper: NodeJS.Timeout;
   private readonly watcher: NodeJS.Timeout;
-  private readonly unsubscribe: () => void;
+  private readonly unsubscribe: ReturnType<NatsConnection['subscribe']>;
   private readonly peers: PeerLiveness;
   private heldBytes = 0;
 
   constructor(options: ForwardServerOptions) {
     this.options = options;
     this.unsubscribe = options.nats.subscribe(options.subject, (message) => this.receive(message));
-    this.sweeper = setInterval(() => this.sweep(), sweepEveryMs);
-    this.sweeper.unref();
+    this.sweeper = setInterval(() => this.sweep(), sweepEveryMs).unref();
     this.peers = new PeerLiveness(options.limits);
-    this.watcher = setInterval(() => this.lookForPeers(), lookEveryMs);
-    this.watcher.unref();
+    this.watcher = setInterval(() => this.lookForPeers(), lookEveryMs).unref();
   }
 
-  /** Transactions of other gateways open here. */
-  get openStreams(): number {
-    return this.streams.size;
+  /** G104: begins nothing for others any more, and waits until what it has begun is answered, at most for `waitMs`. */
+  async drain(waitMs: number): Promise<void> {
+    this.leaving = true;
+    const untilMs = monotonicMs() + waitMs;
+    const isRunning = () => [...this.calls.values()].some(({ state }) => state.kind === 'running');
+    while (isRunning() && monotonicMs() < untilMs) await pause(drainPollMs);
   }
 
   close(): void {
-    this.unsubscribe();
+    this.unsubscribe(true);
     clearInterval(this.sweeper);
     clearInterval(this.watcher);
     for (const { session } of this.streams.values()) session.close();
@@ -349,6 +357,7 @@ export class ForwardServer {
       return { kind: 'stream', stream: known };
     }
     if (!call.fresh) return notBegun(call, database, gone);
+    if (this.leaving) return isLeaving;
     const { limits } = this.options;
     const { watch, volume, sessions } = database;
     const sinceMs = monotonicMs();
@@ -357,6 +366,7 @@ export class ForwardServer {
       const left = watch.patienceMs(sinceMs, monotonicMs());
       if (!watch.isComing || left <= 0) return refusal(database);
       await watch.next(left);
+      if (this.leaving) return isLeaving;
     }
     if (this.streams.size >= limits.remoteStreams) {
       return {

@@ -97,6 +97,9 @@ export type SentToMany =
   /** See `sent`; `stop` is to be called once nothing more is waited for. */
   { readonly kind: 'sent'; readonly stop: () => void } | { readonly kind: 'disconnected' | 'too-large' };
 
+/** Ends a subscription. @param isGentle what the server has sent by then is still heard: nobody's question is lost. */
+export type Unsubscribe = (isGentle?: boolean) => void;
+
 export interface NatsConnection {
   readonly connected: boolean;
   /** Largest message (headers included) the server takes, in bytes; 0 while never connected. */
@@ -106,7 +109,7 @@ export interface NatsConnection {
    * Survives reconnects; messages sent meanwhile are missed. `onMessage` runs inside the read loop: it must not block,
    * and if it throws the process ends. Returns how to unsubscribe.
    */
-  subscribe(subject: string, onMessage: (message: NatsMessage) => void): () => void;
+  subscribe(subject: string, onMessage: (message: NatsMessage) => void): Unsubscribe;
   request(
     subject: string,
     data: Uint8Array,
@@ -183,17 +186,18 @@ class ReconnectingConnection implements NatsConnection {
     }
   }
 
-  subscribe(subject: string, onMessage: (message: NatsMessage) => void): () => void {
+  subscribe(subject: string, onMessage: (message: NatsMessage) => void): Unsubscribe {
     return this.#listen(subject, (message) => onMessage(this.#incoming(message)));
   }
 
-  #listen(subject: string, onMessage: (message: Msg) => void): () => void {
+  #listen(subject: string, onMessage: (message: Msg) => void): Unsubscribe {
     const interest: Interest = { subject, onMessage, live: null };
     this.#interests.add(interest);
     if (this.#client !== null && !this.#client.isClosed()) this.#attach(this.#client, interest);
-    return () => {
+    return (isGentle = false) => {
       if (!this.#interests.delete(interest)) return;
-      interest.live?.unsubscribe();
+      if (isGentle) void interest.live?.drain().catch(ignoreWhileClosing);
+      else interest.live?.unsubscribe();
     };
   }
 

@@ -223,3 +223,7 @@ export function joinParts(parts: readonly Uint8Array[]): Uint8Array {
   const only = parts.length === 1 ? parts[0] : undefined;
   return only ?? Buffer.concat(parts);
 }
+
+/** Whether a message is one that wants no answer. */
+export const isNotice = (decoded: Decoded<ForwardRequest>): boolean =>
+  decoded.kind === 'ok' && ['forget', 'close', 'cancel'].includes(decoded.value.kind);

@@ -309,6 +309,29 @@ describe('a gateway that is not the writer', () => {
     expect((await client.execute('SELECT count(*) AS n FROM t')).rows[0]?.n).toBe(BigInt(written));
   });
 
+  it('fails no write of others when it stops: what it runs is answered, and the next writer takes the rest (G104)', async () => {
+    const { one, writer, reader, client } = await pair();
+    let stopped = false;
+    const failed: string[] = [];
+    let written = 0;
+    const lanes = Array.from({ length: 32 }, async () => {
+      const own = one.client(reader);
+      while (!stopped)
+        await own.execute('INSERT INTO t (v) VALUES (1)').then(
+          () => (written += 1),
+          (error: unknown) => failed.push(String(error)),
+        );
+    });
+    await eventually('writes are under way', async () => written > 100);
+    await writer.close();
+    const then = written;
+    await eventually('the next writer takes them', async () => written > then + 100);
+    stopped = true;
+    await Promise.all(lanes);
+    expect(failed).toEqual([]);
+    expect((await client.execute('SELECT count(*) AS n FROM t')).rows[0]?.n).toBe(BigInt(written));
+  });
+
   it('says that there is no writer when nobody becomes one, and that the write did not run', async () => {
     const one = await GatewayWorld.start();
     world = one;
