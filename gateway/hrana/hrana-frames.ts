@@ -22,7 +22,7 @@ export function readFrame(
   return request.ok ? decoder.socketMessage(Object(request.value)) : request;
 }
 
-/** What is sent to a client. @param json as the encoder writes it. */
+/** What is sent to a client. @param json as the encoder writes it; memory of its parts is given back. */
 export function writeFrame(json: AnswerText, encoding: FrameEncoding): string | Buffer {
   if (encoding === 'protobuf') return writeSocketMessage(wholeText(json));
   if (typeof json === 'string') return json;

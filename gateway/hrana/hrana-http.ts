@@ -300,14 +300,15 @@ export class HranaHttp {
   /** Hands an answer to its socket. */
   #send(response: ServerResponse, body: AnswerText, asked: Asked, holder: AnswerHolder | null): void {
     const { readers } = this.#options;
-    if (typeof body !== 'string' || body.length >= largeAnswerBytes || holder !== null) {
+    const length = textLength(body);
+    if (length >= largeAnswerBytes || holder !== null) {
       readers.send(response, sendable(body), holder ?? this.#hold(response, asked));
       return;
     }
-    response.end(body);
+    response.end(typeof body === 'string' ? body : Buffer.concat(sendable(body)));
     // A client that asks on and on and reads nothing fills its socket with small answers.
     if (response.writableLength === 0) return;
-    readers.set(this.#hold(response, asked), body.length);
+    readers.set(this.#hold(response, asked), length);
     readers.guard(response);
   }
 

@@ -1,6 +1,7 @@
 /** One gateway, composed of its parts. */
 import type { IncomingMessage } from 'node:http';
 import { type AdminAct, auditLog, drillLink, type GatewayReport, postgresBase } from '../../regions/index.ts';
+import { monotonicMs } from '../../storage/index.ts';
 import { adminRoutes } from '../admin/admin.ts';
 import { AgentLink } from '../admin/agent-link.ts';
 import type { Takeover } from '../reign/takeover.ts';
@@ -40,6 +41,8 @@ interface GatewayParts {
 }
 
 const giveBackMs = 3_000;
+/** What others have begun here has this long, also where own clients took all of `shutdownMs`. */
+const forwardsAtLeastMs = 500;
 
 /** Starts a gateway. It serves as soon as its region can be read. @throws GatewayStartError with what to do about it. */
 export async function startGateway(config: GatewayConfig, options: GatewayOptions): Promise<RunningGateway> {
@@ -188,7 +191,10 @@ function adminApp({ setup, observed, control, news }: GatewayParts): ReturnType<
   }).route('/', news.page.routes);
 }
 
-/** Requests under way are answered first; then the lease is given back. */
+/**
+ * Requests under way are answered first, own clients' and then those of other gateways, all within `shutdownMs`: whoever stops
+ * gateways has its patience, and the lease is to be given back before that ends.
+ */
 async function shutDown(
   parts: GatewayParts,
   server: HttpServer,
@@ -197,7 +203,9 @@ async function shutDown(
   const { log } = parts.setup.options;
   log.info('the gateway stops');
   parts.news.live.close();
+  const untilMs = monotonicMs() + parts.setup.protocolLimits.shutdownMs;
   await Promise.all([server.close(), postgres?.close()]);
+  await parts.sql.forwardServer.drain(Math.max(forwardsAtLeastMs, untilMs - monotonicMs()));
   await release(parts);
   log.info('the gateway has stopped');
 }
@@ -205,7 +213,6 @@ async function shutDown(
 async function release(parts: GatewayParts): Promise<void> {
   const { setup, observed, control, storage, sql, news } = parts;
   parts.takeover.close();
-  await sql.forwardServer.drain(setup.protocolLimits.shutdownMs);
   await storage.role.shutdown(giveBackMs);
   news.reporter.close();
   news.feed.close();

@@ -113,6 +113,7 @@ export class ForwardServer {
   }
 
   close(): void {
+    this.leaving = true;
     this.unsubscribe(true);
     clearInterval(this.sweeper);
     clearInterval(this.watcher);

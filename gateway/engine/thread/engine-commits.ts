@@ -1,6 +1,7 @@
 /** The commit path in the worker: pages to redo, LSN and time assigned, everything handed over for the main thread. */
 import {
   type Commit,
+  concatBytes,
   diffPage,
   encodeMtr,
   type Lsn,
@@ -147,7 +148,7 @@ export class CommitLog {
   take(): { readonly commits: readonly WorkerCommit[]; readonly redo: Uint8Array<ArrayBuffer> | null } {
     if (this.commits.length === 0) return { commits: [], redo: null };
     const { commits } = this;
-    const redo = joined(this.parts, this.bytes);
+    const redo = joined(this.parts);
     this.commits = [];
     this.parts = [];
     this.bytes = 0;
@@ -162,17 +163,11 @@ export class CommitLog {
 }
 
 /** One buffer of its own. A single part is one already: a large transaction's redo is there once. */
-function joined(parts: readonly Uint8Array[], bytes: number): Uint8Array<ArrayBuffer> {
+function joined(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   const [only] = parts;
   if (parts.length === 1 && only?.buffer instanceof ArrayBuffer && only.byteLength === only.buffer.byteLength)
     return new Uint8Array(only.buffer);
-  const whole = new Uint8Array(bytes);
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
+  return concatBytes(parts);
 }
 
 /** Where the database ends now, when that is earlier than before. */

@@ -18,6 +18,19 @@ import {
 
 afterEach(closeEngines);
 
+/** A reader, and how many pages each of its requests to storage asked for. */
+async function countedReader(volume: MemoryVolume, pageCacheBytes = 64 * 1024 * 1024) {
+  const asked: number[] = [];
+  const { engine } = await reader(volume, {
+    pageCacheBytes,
+    readPages: async (pages, readPoint) => {
+      asked.push(pages.length);
+      return pages.map((page) => volume.page(page, readPoint));
+    },
+  });
+  return { engine, asked };
+}
+
 describe('pages of the writer shown to other engines', () => {
   test('are those of storage, or not shown: at every read point of a random workload', async () => {
     const volume = new MemoryVolume();
@@ -326,13 +339,7 @@ describe('a reader', () => {
       engine.openSession(),
       'INSERT INTO t WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 400) SELECT randomblob(1000) FROM c',
     );
-    const asked: number[] = [];
-    const { engine: follower } = await reader(volume, {
-      readPages: async (pages, readPoint) => {
-        asked.push(pages.length);
-        return pages.map((page) => volume.page(page, readPoint));
-      },
-    });
+    const { engine: follower, asked } = await countedReader(volume);
     expect(await rows(follower.openSession(), 'SELECT sum(length(a)) FROM t')).toEqual([[400_000n]]);
     const pages = asked.reduce((sum, count) => sum + count, 0);
     expect(pages).toBeGreaterThan(100);
@@ -351,14 +358,7 @@ describe('a reader', () => {
       engine.openSession(),
       'INSERT INTO t (a) WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 400) SELECT randomblob(1000) FROM c',
     );
-    const asked: number[] = [];
-    const { engine: follower } = await reader(volume, {
-      pageCacheBytes,
-      readPages: async (pages, readPoint) => {
-        asked.push(pages.length);
-        return pages.map((page) => volume.page(page, readPoint));
-      },
-    });
+    const { engine: follower, asked } = await countedReader(volume, pageCacheBytes);
     const session = follower.openSession();
     for (let id = 1, left = 100; left > 0; id = (id * 7 + 3) % 401, left--)
       await rows(session, 'SELECT length(a) FROM t WHERE id = ?', BigInt(id));

@@ -6,6 +6,7 @@ import { fileProblems } from '../../../gateway/process/check-files.ts';
 import { gatewayConfigSchema } from '../../../gateway/process/config.ts';
 import { initAuthority, issueCertificate } from '../../../regions/certs/certificate-store.ts';
 import { testCertificate } from '../access/certificates.ts';
+import { configOf } from './config-of.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'sextant-check-files-'));
 const nowMs = Date.now();
@@ -33,19 +34,7 @@ beforeAll(async () => {
 });
 
 const problems = (changes: object, atMs: number = nowMs) => {
-  const nodes = [1, 2, 3, 4, 5, 6].map((n) => ({ node: `n${n}`, az: 'a', address: `127.0.0.1:${7000 + n}` }));
-  const config = gatewayConfigSchema.parse({
-    cluster: 'shop',
-    secret: 'the secret of the cluster',
-    region: 'us-east-1',
-    gateway: 'g1',
-    listen: '127.0.0.1:7011',
-    agent: '127.0.0.1:7010',
-    nodes,
-    nats: { servers: ['nats://127.0.0.1:7012'], token: 'token' },
-    regions: ['us-east-1'],
-    ...changes,
-  });
+  const config = gatewayConfigSchema.parse(configOf(changes));
   return fileProblems(config, atMs).map(({ path, message }) => `${path.join('.')}: ${message}`);
 };
 

@@ -3,20 +3,10 @@ import { gatewayConfigSchema } from '../../../gateway/process/config.ts';
 import { checkSetup } from '../../../gateway/process/setup.ts';
 import { databaseLimitNames } from '../../../gateway/session/core/service-limits.ts';
 import { silent } from '../../storage/region-harness.ts';
+import { configOf } from './config-of.ts';
 
 function read(changes: object) {
-  return gatewayConfigSchema.safeParse({
-    cluster: 'shop',
-    secret: 'the secret of the cluster',
-    region: 'us-east-1',
-    gateway: 'g1',
-    listen: '127.0.0.1:7011',
-    agent: '127.0.0.1:7010',
-    nodes: [1, 2, 3, 4, 5, 6].map((n) => ({ node: `n${n}`, az: 'a', address: `127.0.0.1:${7000 + n}` })),
-    nats: { servers: ['nats://127.0.0.1:7012'], token: 'token' },
-    regions: ['us-east-1'],
-    ...changes,
-  });
+  return gatewayConfigSchema.safeParse(configOf(changes));
 }
 
 test('what an operator sets of the limits of databases is what holds, with every engine', () => {

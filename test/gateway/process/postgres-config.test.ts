@@ -1,22 +1,12 @@
 import { expect, test } from 'vitest';
 import { gatewayConfigSchema } from '../../../gateway/process/config.ts';
+import { configOf } from './config-of.ts';
 
 const verifier = `SCRAM-SHA-256$4096:c2FsdHNhbHRzYWx0c2E=$${'A'.repeat(43)}=:${'B'.repeat(43)}=`;
 
 /** What is wrong with a configuration, as `path: message`. */
 function problems(changes: object): readonly string[] {
-  const read = gatewayConfigSchema.safeParse({
-    cluster: 'shop',
-    secret: 'the secret of the cluster',
-    region: 'us-east-1',
-    gateway: 'g1',
-    listen: '127.0.0.1:7011',
-    agent: '127.0.0.1:7010',
-    nodes: [1, 2, 3, 4, 5, 6].map((n) => ({ node: `n${n}`, az: 'a', address: `127.0.0.1:${7000 + n}` })),
-    nats: { servers: ['nats://127.0.0.1:7012'], token: 'token' },
-    regions: ['us-east-1'],
-    ...changes,
-  });
+  const read = gatewayConfigSchema.safeParse(configOf(changes));
   return read.success ? [] : read.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`);
 }
 
