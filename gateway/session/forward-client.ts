@@ -43,6 +43,8 @@ const resendMs = 20;
 const flushMs = 300;
 /** A writer that another has replaced is waited for no longer than this: what it was doing will not be found out. */
 const replacedSilenceMs = 1_500;
+/** A writer that stops gives its place up while its last answers are on their way, and so is the word that nobody listens any more. */
+const lateAnswerMs = 400;
 
 interface Sent {
   readonly reply: ForwardReply | null;
@@ -154,14 +156,22 @@ export class ForwardClient {
     for (const { writer, replaced } of [...this.waiting]) if (!this.isWriter(writer)) replaced();
   }
 
-  /** As the connection's request, and given up when the writer is replaced meanwhile. */
+  /**
+   * As the connection's request, and given up soon after the writer is replaced meanwhile. Only what comes within that time says
+   * whether the message arrived.
+   */
   private ask(writer: RemoteWriter, request: ForwardRequest): Promise<RequestOutcome> {
     const asked = this.line.ask(writer.subject, request, this.limits.forwardHoldMs + messageMs);
     if (!this.isWriter(writer)) return asked;
     return new Promise((resolve) => {
-      const entry = { writer, replaced: () => resolve({ kind: 'timeout' }) };
+      let timer: NodeJS.Timeout | undefined;
+      const replaced = (): void => {
+        timer ??= setTimeout(() => resolve({ kind: 'timeout' }), lateAnswerMs);
+      };
+      const entry = { writer, replaced };
       this.waiting.add(entry);
       void asked.then((answer) => {
+        clearTimeout(timer);
         this.waiting.delete(entry);
         resolve(answer);
       });

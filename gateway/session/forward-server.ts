@@ -27,6 +27,7 @@ import { writeRefused } from './core/read-only.ts';
 import { classAtWriter } from './core/routing.ts';
 import type { ServiceLimits } from './core/service-limits.ts';
 import type { Database, DatabaseDirectory } from './database.ts';
+import { type Call, type CallState, owesAnswers } from './forward-calls.ts';
 import {
   type Done,
   gone,
@@ -49,19 +50,6 @@ export interface ForwardServerOptions {
   readonly log: Logger;
   readonly databases: DatabaseDirectory;
   readonly limits: ServiceLimits;
-}
-
-type CallState =
-  | { readonly kind: 'receiving'; readonly parts: (Uint8Array | undefined)[]; bytes: number }
-  | { readonly kind: 'running'; readonly waiting: ((state: CallState) => void)[] }
-  | Done
-  | Refused
-  /** Somebody asked for it before it came: it must not run any more. */
-  | { readonly kind: 'cancelled' };
-
-interface Call {
-  state: CallState;
-  touchedAtMs: number;
 }
 
 interface Stream {
@@ -104,12 +92,15 @@ export class ForwardServer {
     this.watcher = setInterval(() => this.lookForPeers(), lookEveryMs).unref();
   }
 
-  /** G104: begins nothing for others any more, and waits until what it has begun is answered, at most for `waitMs`. */
+  /**
+   * G104: begins nothing for others any more, and waits until what it has begun is answered and its answer fetched, at most for
+   * `waitMs`. Who does not come for an answer is waited for no longer than somebody who lives takes to ask again.
+   */
   async drain(waitMs: number): Promise<void> {
     this.leaving = true;
     const untilMs = monotonicMs() + waitMs;
-    const isRunning = () => [...this.calls.values()].some(({ state }) => state.kind === 'running');
-    while (isRunning() && monotonicMs() < untilMs) await pause(drainPollMs);
+    while (owesAnswers(this.calls.values(), monotonicMs()) && monotonicMs() < untilMs)
+      await pause(drainPollMs);
   }
 
   close(): void {

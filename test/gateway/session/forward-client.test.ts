@@ -79,4 +79,23 @@ describe('a statement that is on its way to a writer which has ended', () => {
     expect(await call).toMatchObject({ kind: 'unknown', reason: expect.stringContaining('has gone') });
     expect(performance.now() - sentAtMs).toBeLessThan(1_000);
   });
+
+  it('has not run when the word that nobody listened comes after the news of the next writer (G104)', async () => {
+    let isWriter = true;
+    let requests = 0;
+    const leaving: NatsConnection = {
+      ...silence,
+      request: async () => {
+        requests += 1;
+        if (requests === 1) await delay(60);
+        return { kind: 'no-responders' };
+      },
+    };
+    const client = new ForwardClient(leaving, 'me', defaultServiceLimits, () => isWriter);
+    const call = client.call({ subject: 'sql.there', region: regionId('us-east-1') }, mainBranch, insert);
+    await delay(10);
+    isWriter = false;
+    client.writerChanged();
+    expect(await call).toEqual({ kind: 'notRun', reason: 'nobody' });
+  });
 });
