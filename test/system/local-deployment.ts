@@ -52,7 +52,7 @@ export type Status = z.infer<typeof statusSchema>;
 export class TestDeployment {
   readonly regions: readonly string[];
   readonly dataDir: string;
-  private readonly basePort: number;
+  readonly basePort: number;
   private readonly env: NodeJS.ProcessEnv;
   private readonly cliFile: string;
   private readonly clients: Client[] = [];
