@@ -2,11 +2,11 @@
 import { describe, expect, it } from 'vitest';
 import { simulate } from '../deployment/deployment.ts';
 import { brokenSwitchovers, type Scenario } from '../deployment/scenarios.ts';
-import { type ProfileName, profileNames } from '../options.ts';
+import { type ProfileName, profilesInTurn } from '../options.ts';
 import { objections, slow } from './running.ts';
 
 describe('a deployment', { retry: 0 }, () => {
-  for (const profile of profileNames) {
+  for (const profile of profilesInTurn) {
     it(`keeps every promise under ${profile}`, slow, async () => {
       for (const seed of [101, 102, 103]) {
         const result = await simulate(seed, profile);
@@ -17,7 +17,7 @@ describe('a deployment', { retry: 0 }, () => {
     });
   }
 
-  for (const profile of profileNames) {
+  for (const profile of profilesInTurn) {
     it(`is the same run for the same seed under ${profile}, and another for another`, slow, async () => {
       const first = await simulate(7, profile);
       expect((await simulate(7, profile)).hash).toBe(first.hash);
