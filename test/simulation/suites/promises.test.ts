@@ -41,6 +41,11 @@ describe('what once went wrong', { retry: 0 }, () => {
     },
     { what: 'the judge of the RPO did not know that clocks run slow', seed: 5794, profile: 'swarm' },
     {
+      what: 'a branch that was made as the clients stopped was wanted to have been written',
+      seed: 300_018,
+      profile: 'swarm',
+    },
+    {
       what: 'a switchover whose target died with the agent that ran it was never given up, and nobody could write again',
       seed: 10,
       profile: 'swarm',
