@@ -354,6 +354,8 @@ export class SimGateway implements SimProcess {
       durableOnly: true,
       known,
     } as const;
+    // A region that stood still hears late of what was durable before.
+    const askedAtMs = this.nowMs;
     this.log.fetch(request, (reply) => {
       if (reply === null || reply.head < this.head) {
         this.runtime.setTimer('tail', tickUs);
@@ -362,7 +364,7 @@ export class SimGateway implements SimProcess {
       if (reply.head > this.head || reply.vdl > this.vdl) {
         this.head = reply.head;
         this.vdl = reply.vdl;
-        this.past.push({ head: this.head, vdl: this.vdl, atMs: this.nowMs });
+        this.past.push({ head: this.head, vdl: this.vdl, atMs: askedAtMs });
         this.volume.regionVdl(this.head, this.vdl);
       }
       this.tail();
