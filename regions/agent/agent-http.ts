@@ -18,6 +18,7 @@ import { mergeLosses } from '../moves/core/loss-report.ts';
 import type { AgentReply, AgentRequest } from '../moves/core/operations.ts';
 import { endpointsIn } from '../status/core/endpoints.ts';
 import type { Agent } from './agent.ts';
+import { otherRegion } from './answer-request.ts';
 import type { AgentConfig } from './config.ts';
 
 /** Routes over a running agent. Asked for another region's move, it says which agent to ask. */
@@ -40,8 +41,7 @@ export function agentRoutes(
   ): Promise<ApiReply<'failover', 'agent'>> => {
     const { target } = request;
     if (target !== config.region) {
-      const message = `a move to ${target} is run by the agent of ${target}; this is ${config.region}`;
-      return { status: 421, error: { code: 'OTHER_REGION', message } };
+      return { status: 421, error: { code: 'OTHER_REGION', message: otherRegion(target, config.region) } };
     }
     const reply = await agent.serve(request);
     if (reply.kind === 'operation') return { status: 202, body: reply.operation };

@@ -27,6 +27,10 @@ export interface AnswerParts {
   readonly rewinds: RewindDesk;
 }
 
+/** Of a move that another region's agent runs: who does, and how it is reached. */
+export const otherRegion = (target: string, region: string): string =>
+  `a move to ${target} is run by the agent of ${target}, and this is that of ${region}: ask that one, or any gateway, which passes it on`;
+
 export async function answerRequest(request: AgentRequest, parts: AnswerParts): Promise<AgentReply> {
   const { region, moves, losses, lookedFor, policy, membership, replacement, branches } = parts;
   switch (request.kind) {
@@ -34,7 +38,7 @@ export async function answerRequest(request: AgentRequest, parts: AnswerParts): 
     case 'failover': {
       const { target } = request;
       if (target !== region) {
-        const message = `a move to ${target} is run by the agent of ${target}; this is ${region}`;
+        const message = otherRegion(target, region);
         return { kind: 'refused', code: 'OTHER_REGION', message };
       }
       const { allowDataLoss = false, sacrifice = [] } = request.kind === 'failover' ? request : {};
@@ -47,7 +51,7 @@ export async function answerRequest(request: AgentRequest, parts: AnswerParts): 
     case 'operation': {
       const operation = moves.get(request.id);
       if (operation !== null) return { kind: 'operation', operation };
-      const message = `no operation ${request.id} is known here`;
+      const message = `no operation ${request.id} is known here: the agent of the region that it moves to keeps it`;
       return { kind: 'refused', code: 'UNKNOWN_OPERATION', message };
     }
     case 'cancel': {

@@ -142,7 +142,9 @@ export class LinkServer {
     }
     const theirCluster = one(request, linkHeaders.cluster);
     if (theirCluster !== cluster) {
-      const message = `this process belongs to cluster ${cluster}, the caller to cluster ${theirCluster}`;
+      const message =
+        `this process belongs to cluster ${cluster}, the caller to cluster ${theirCluster}: ` +
+        'one of them runs from the file of another deployment, or the address is wrong';
       return { status: 409, code: 'LINK_CLUSTER_MISMATCH', message };
     }
     const theirVersion = one(request, linkHeaders.version);

@@ -141,6 +141,7 @@ export class FaultScheduler<M, P, V> {
         return this.loseZone(prng);
       case 'region-crash':
       case 'region-isolation':
+      case 'region-freeze':
       case 'region-loss':
         return this.strikeRegion(kind, prng);
       case 'pair-cut':
@@ -236,7 +237,7 @@ export class FaultScheduler<M, P, V> {
   }
 
   private strikeRegion(
-    kind: 'region-crash' | 'region-isolation' | 'region-loss',
+    kind: 'region-crash' | 'region-isolation' | 'region-freeze' | 'region-loss',
     prng: Prng,
   ): Active | undefined {
     const { fleet } = this;
@@ -253,11 +254,24 @@ export class FaultScheduler<M, P, V> {
       });
     }
     const hosts = this.victims(region);
+    if (kind === 'region-freeze') return this.freezeRegion(region, hosts);
     for (const host of hosts) host.crash('power');
     fleet.crashNats(region);
     return this.fault(kind, region, hosts, region, () => {
       fleet.startNats(region);
       this.restart(hosts);
+    });
+  }
+
+  /** Every process stands still, and so do the links of the region's NATS server: what they were sent arrives when they go on. */
+  private freezeRegion(region: string, hosts: readonly Host<M, P, V>[]): Active {
+    const { topology } = this.fleet;
+    const frozen = hosts.filter((host) => host.state === 'up');
+    for (const host of frozen) host.pause();
+    const rules = topology.isolate(region);
+    return this.fault('region-freeze', region, frozen, region, () => {
+      for (const rule of rules) topology.removeRule(rule);
+      for (const host of frozen) host.resume();
     });
   }
 
@@ -297,7 +311,8 @@ export class FaultScheduler<M, P, V> {
     this.fleet.crashNats(region);
     return this.fault('nats-crash', region, [], undefined, () => {
       const out = [...this.active].some(
-        (fault) => fault.regionOut === region && fault.kind !== 'region-isolation',
+        (fault) =>
+          fault.regionOut === region && fault.kind !== 'region-isolation' && fault.kind !== 'region-freeze',
       );
       if (!out) this.fleet.startNats(region);
     });
@@ -311,7 +326,7 @@ export class FaultScheduler<M, P, V> {
     end: () => void,
   ): Active {
     const nodesDown = hosts.filter((host) => host.role === 'node').map((host) => host.address);
-    const dies = kind !== 'pause' && kind !== 'disk-full';
+    const dies = kind !== 'pause' && kind !== 'region-freeze' && kind !== 'disk-full';
     const kills = new Set(dies ? hosts.map((host) => host.address) : []);
     return { kind, target, kills, nodesDown, regionOut, end };
   }

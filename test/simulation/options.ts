@@ -13,7 +13,10 @@ import type { DiskOptions } from './twins/disk.ts';
 import type { NetworkOptions } from './twins/network.ts';
 import { Prng, type Range } from './world/prng.ts';
 
-export const profileNames = ['calm', 'lite', 'swarm', 'region-loss'] as const;
+/** Those that seeds take in turn. */
+export const profilesInTurn = ['calm', 'lite', 'swarm', 'region-loss'] as const;
+/** `six-regions` runs when it is asked for: it takes several times as long as the others. */
+export const profileNames = [...profilesInTurn, 'six-regions'] as const;
 export type ProfileName = (typeof profileNames)[number];
 
 export const faultKinds = [
@@ -29,6 +32,7 @@ export const faultKinds = [
   'az-loss',
   'region-crash',
   'region-isolation',
+  'region-freeze',
   'region-loss',
   'link-break',
   'one-way-cut',
@@ -126,6 +130,7 @@ const usual: Readonly<Record<FaultKind, { readonly gapUs: Range; readonly lastsU
   'az-loss': { gapUs: span(2 * seconds, 8 * seconds), lastsUs: span(100 * ms, 5 * seconds) },
   'region-crash': { gapUs: span(3 * seconds, 12 * seconds), lastsUs: span(200 * ms, 8 * seconds) },
   'region-isolation': { gapUs: span(2 * seconds, 8 * seconds), lastsUs: span(100 * ms, 12 * seconds) },
+  'region-freeze': { gapUs: span(2 * seconds, 8 * seconds), lastsUs: span(500 * ms, 9 * seconds) },
   'region-loss': { gapUs: span(seconds, 5 * seconds), lastsUs: span(3600 * seconds, 3600 * seconds) },
   'link-break': { gapUs: span(100 * ms, 2 * seconds), lastsUs: span(ms, ms) },
   'one-way-cut': { gapUs: span(seconds, 5 * seconds), lastsUs: span(10 * ms, 6 * seconds) },
@@ -148,16 +153,32 @@ export const longLease: LeaseLimits = {
 /** What a gateway gives one attempt at a recovery. */
 export const usualRecoveryMs = span(15_000, 15_000);
 
+/** Their runs stay what they were: what came later is struck in runs of its own. */
+const notInSwarms: readonly FaultKind[] = ['region-loss', 'region-freeze'];
+
 /** Kinds that a profile always has, and kinds that each seed has or has not. */
 const kindsOf: Readonly<
   Record<ProfileName, { readonly always: readonly FaultKind[]; readonly may: readonly FaultKind[] }>
 > = {
   calm: { always: [], may: [] },
   lite: { always: ['crash'], may: ['pause', 'link-break', 'clog', 'disk-slow', 'nats-break'] },
-  swarm: { always: [], may: faultKinds.filter((kind) => kind !== 'region-loss') },
+  swarm: { always: [], may: faultKinds.filter((kind) => !notInSwarms.includes(kind)) },
   'region-loss': {
     always: ['region-loss'],
     may: ['crash', 'pause', 'link-break', 'disk-slow', 'nats-break', 'clock-jump'],
+  },
+  'six-regions': {
+    always: ['pause', 'region-freeze', 'region-isolation'],
+    may: [
+      'crash',
+      'region-crash',
+      'pair-cut',
+      'one-way-cut',
+      'link-break',
+      'nats-break',
+      'nats-crash',
+      'clock-jump',
+    ],
   },
 };
 
@@ -276,6 +297,24 @@ export function isProfileName(text: string): text is ProfileName {
 
 /** The options of a run: the same for the same seed and profile, for ever as long as this file does not change. */
 export function drawOptions(seed: number, profile: ProfileName): SimulationOptions {
+  const options = drawUsual(seed, profile);
+  return profile === 'six-regions' ? withPolicy(options) : options;
+}
+
+/** Nobody but the policy fails over, unless it has not for long; clocks drift, in half of the runs as much as the lease bears. */
+function withPolicy(options: SimulationOptions): SimulationOptions {
+  const prng = Prng.fromSeed(options.seed).stream('six regions');
+  return {
+    ...options,
+    regions: regionNames,
+    automatic: true,
+    hastyPerMille: 0,
+    clock: { ...options.clock, driftPpmMax: prng.stream('drift').pick([20_000, 100_000]) },
+    bounds: { ...options.bounds, regionsOutMax: prng.stream('out').pick([1, 2]) },
+  };
+}
+
+function drawUsual(seed: number, profile: ProfileName): SimulationOptions {
   const prng = Prng.fromSeed(seed).stream(`options ${profile}`);
   const calm = profile === 'calm';
   const large = prng.stream('large').perMille(300);

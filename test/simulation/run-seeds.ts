@@ -6,7 +6,7 @@
  */
 import { parseArgs } from 'node:util';
 import type { Violation } from './judges/judge.ts';
-import { isProfileName, type ProfileName, profileNames } from './options.ts';
+import { isProfileName, type ProfileName, profileNames, profilesInTurn } from './options.ts';
 import type { TracePrinter } from './world/trace.ts';
 import type { World } from './world/world.ts';
 
@@ -82,7 +82,7 @@ export type SeedOutcome = {
 
 const usage = `simulate [--seed N | --seeds N [--from N]] [--profile ${profileNames.join('|')}] [--twice] [--trace] [--json] [--keep-going]
   --seed N       one seed          --seeds N     N seeds, from --from (0)
-  --profile P    without it, each seed takes the next profile in turn
+  --profile P    without it, each seed takes the next of the first four in turn
   --twice        run each seed twice and compare the hashes
   --trace        print every event  --keep-going  do not stop at the first failure`;
 
@@ -218,7 +218,7 @@ function integer(text: string): number | undefined {
 
 /** Without `--profile` the seed itself says which: repeating it alone must give the same run. */
 function profileOf(seed: number, flags: Flags): ProfileName {
-  return flags.profile ?? profileNames[seed % profileNames.length] ?? 'calm';
+  return flags.profile ?? profilesInTurn[seed % profilesInTurn.length] ?? 'calm';
 }
 
 /** Runs one seed, twice when that is asked for. */

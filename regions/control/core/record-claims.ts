@@ -38,7 +38,7 @@ export function staleness(
 ): string | null {
   const newer = epochsHeard.find(({ epoch }) => epoch > record.epoch);
   if (newer === undefined) return null;
-  return `what was read is an old record: it says epoch ${record.epoch}, and ${newer.region} follows epoch ${newer.epoch} already`;
+  return `what was read is an old record (ask again in a second): it says epoch ${record.epoch}, and ${newer.region} follows epoch ${newer.epoch} already`;
 }
 
 /** The way to make a record anew, named wherever one is missing. */

@@ -45,10 +45,19 @@ export function switchoverProblem(question: SwitchoverQuestion): SwitchoverRefus
   const { target, record, writer, following, lagMs, stalledMs } = question;
   const { primary, move } = record;
   if (primary === target) return alreadyPrimary(record);
-  if (move !== null) return refusal('MOVE_IN_PROGRESS', `${move.kind} ${move.id} to ${move.to} is under way`);
+  if (move !== null)
+    return refusal(
+      'MOVE_IN_PROGRESS',
+      `${move.kind} ${move.id} to ${move.to} is under way: wait for its end, or give it up with \`sextant cancel ${move.id}\``,
+    );
   if (writer === null || record.holder === null)
     return refusal('NO_WRITER', `${primary} has no writer to take over from; if it is lost, use a failover`);
-  if (!following) return refusal('TARGET_NOT_READY', `${target} is not receiving from ${primary}`);
+  if (!following)
+    return refusal(
+      'TARGET_NOT_READY',
+      `${target} is not receiving from ${primary}. It joins by itself once the two hear each other; if it does not within a few seconds, ` +
+        '`sextant status` says what is wrong with it',
+    );
   const mute = couldWrite(question);
   if (mute !== null) return mute;
   if (stalledMs > 0)
@@ -61,7 +70,8 @@ export function switchoverProblem(question: SwitchoverQuestion): SwitchoverRefus
     const how = lagMs === null ? 'how far it is behind is not known yet' : `it is ${lagMs} ms behind`;
     return refusal(
       'TARGET_BEHIND',
-      `${target} is not close enough: ${how}; a switchover begins at ${moveLimits.switchoverLagMsMax} ms or less`,
+      `${target} is not close enough: ${how}; a switchover begins at ${moveLimits.switchoverLagMsMax} ms or less. ` +
+        'Wait until it has caught up: `sextant status` shows its lag',
     );
   }
   return null;
@@ -88,7 +98,10 @@ export function couldWrite({
         'or an entry in `gateways` of its region.yaml)',
     );
   if (gateways === 0)
-    return refusal('TARGET_NOT_READY', `${target} has no gateway that could become the writer`);
+    return refusal(
+      'TARGET_NOT_READY',
+      `${target} has no gateway that could become the writer: none of its gateways is heard. Start one, or wait until it is up`,
+    );
   return null;
 }
 
@@ -96,7 +109,7 @@ export function couldWrite({
 export function alreadyPrimary(record: ControlRecord): SwitchoverRefusal {
   return refusal(
     'ALREADY_PRIMARY',
-    `${record.primary} is the primary region already. By the control record as read just now, ${describeRecord(record)}`,
+    `${record.primary} is the primary region already: name another one. By the control record as read just now, ${describeRecord(record)}`,
   );
 }
 

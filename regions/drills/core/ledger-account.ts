@@ -9,6 +9,8 @@ import { expectedChecksum, type LedgerEntry, type LoadClient } from './ledger.ts
 export interface RegionRows {
   readonly region: string;
   readonly rows: ReadonlyMap<number, number> | null;
+  /** Why it could not be read, in words. */
+  readonly reason?: string | null;
 }
 
 /** What the deployment reports as lost, beyond what it reported before the drill. */
@@ -86,7 +88,7 @@ export function accountFor(given: LedgerCase): LedgerAccount {
   const read = regions.filter(
     (region): region is { region: string; rows: ReadonlyMap<number, number> } => region.rows !== null,
   );
-  const unread = regions.filter(({ rows }) => rows === null).map(({ region }) => region);
+  const unread = regions.filter(({ rows }) => rows === null);
   const present = new Set(read.flatMap(({ rows }) => [...rows.keys()]));
   const reported = new Set(losses.traceIds.filter((traceId) => traceId !== null));
   const acknowledged = entries.filter(({ outcome }) => outcome === 'acknowledged');
@@ -104,7 +106,12 @@ export function accountFor(given: LedgerCase): LedgerAccount {
   );
   const differences = differing(read);
   const discrepancies: Discrepancy[] = [
-    ...unread.map((region): Discrepancy => ({ kind: 'region-unread', text: `${region} could not be read` })),
+    ...unread.map(
+      ({ region, reason = null }): Discrepancy => ({
+        kind: 'region-unread',
+        text: `${region} could not be read${reason === null ? '' : ` (${reason})`}`,
+      }),
+    ),
     ...differences,
     ...unaccounted(lost, losses),
     ...leftOver(entries, present, reported),

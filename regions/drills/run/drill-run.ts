@@ -38,7 +38,8 @@ export interface RunOptions {
   readonly traceId: string;
   readonly versions: Readonly<Record<string, string>>;
   readonly machine: Readonly<Record<string, string>>;
-  readonly patience?: Patience;
+  /** What is left out is as usual. */
+  readonly patience?: Partial<Patience>;
 }
 
 /** How long is waited for each thing before its phase has failed. */
@@ -100,7 +101,7 @@ export class DrillRun {
   constructor(options: RunOptions) {
     this.#options = options;
     this.#plan = options.prepared.plan;
-    this.#patience = options.patience ?? patienceDefault;
+    this.#patience = { ...patienceDefault, ...options.patience };
     this.#signal = options.signal;
   }
 

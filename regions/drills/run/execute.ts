@@ -12,7 +12,7 @@ import { wallMs } from '../load/load-clients.ts';
 import { LoadLink } from '../load/load-link.ts';
 import { drillId, lockDrills, saveBegun, saveReport } from './drill-history.ts';
 import { DrillLog } from './drill-log.ts';
-import { DrillRun } from './drill-run.ts';
+import { DrillRun, type Patience } from './drill-run.ts';
 import type { DrillTarget } from './drill-target.ts';
 import { drillSpans } from './drill-trace.ts';
 import { DrillRefused, prepare } from './preflight.ts';
@@ -30,6 +30,8 @@ export interface Execution {
   readonly onProgress: (line: string) => void;
   /** Aborted when the drill shall stop and heal. */
   readonly signal: AbortSignal;
+  /** How long is waited for what may not come; by default as long as a busy machine needs. */
+  readonly patience?: Partial<Patience>;
 }
 
 export interface Executed {
@@ -81,6 +83,7 @@ export async function executeDrill(given: Execution): Promise<Executed> {
         load,
         log,
         signal,
+        ...(given.patience !== undefined && { patience: given.patience }),
         traceId: context.traceId,
         versions: await versions(clients.some(({ transport }) => transport === 'postgres')),
         machine: machine(),

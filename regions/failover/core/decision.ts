@@ -57,7 +57,7 @@ export function decideFailover(question: FailoverWatchQuestion): FailoverDecisio
   if (target === null)
     return {
       kind: 'refused',
-      reason: `${primary} is held for lost, and no other region that is heard has a gateway and enough storage nodes to write`,
+      reason: `${primary} is held for lost, and no other region that is heard has a gateway and enough storage nodes to write: it begins once one has`,
     };
   const refusal = lossProblem(question, target);
   if (refusal !== null) return { kind: 'refused', reason: refusal };

@@ -158,7 +158,8 @@ describe('the agent', () => {
       status: 421,
       body: {
         code: 'OTHER_REGION',
-        message: 'a move to eu-west-1 is run by the agent of eu-west-1; this is us-east-1',
+        message:
+          'a move to eu-west-1 is run by the agent of eu-west-1, and this is that of us-east-1: ask that one, or any gateway, which passes it on',
       },
     });
     expect(asked).toEqual([]);

@@ -116,6 +116,12 @@ describe('the account of a ledger', () => {
     expect(kinds(given)).toEqual(['acknowledged-unaccounted']);
   });
 
+  it('say why a region could not be read', () => {
+    const mars = { region: 'mars', rows: null, reason: 'SEXTANT_NO_WRITER' };
+    const { discrepancies } = accountFor(ledgerCase({ regions: [mars] }));
+    expect(discrepancies.map(({ text }) => text)).toContain('mars could not be read (SEXTANT_NO_WRITER)');
+  });
+
   it.each([
     [
       'a region that cannot be read',

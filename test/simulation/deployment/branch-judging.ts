@@ -37,6 +37,8 @@ export class BranchJudging {
   private readonly options: BranchJudgingOptions;
   /** By origin: the sequence of the control record that named it first, and the regions whose agents have seen that. */
   private readonly named = new Map<Epoch, { readonly sequence: number; readonly seenIn: Set<string> }>();
+  /** The branches that there were when writing ended; null while it goes on. */
+  private writtenLast: ReadonlySet<Epoch> | null = null;
 
   constructor(options: BranchJudgingOptions) {
     this.options = options;
@@ -88,6 +90,11 @@ export class BranchJudging {
   /** Whether each branch that is written has had a write acknowledged since healing. */
   get haveProgressed(): boolean {
     return this.silent.length === 0;
+  }
+
+  /** Nobody writes from now on: a branch that comes later is to be held everywhere, and no write to it can be awaited. */
+  writesEnd(): void {
+    this.writtenLast = new Set(branchesOf(this.record ?? null).map(({ origin }) => origin));
   }
 
   /** Resolves when every region that is there has every branch, or when the time is over. */
@@ -149,7 +156,10 @@ export class BranchJudging {
 
   private get silent(): readonly SimLine[] {
     return this.expected.filter(
-      ({ branch, hasProgressed }) => this.options.isWritten(branch.origin) && !hasProgressed,
+      ({ branch, hasProgressed }) =>
+        this.options.isWritten(branch.origin) &&
+        !hasProgressed &&
+        (this.writtenLast === null || this.writtenLast.has(branch.origin)),
     );
   }
 

@@ -251,6 +251,7 @@ class Deployment {
     }, deadlineUs);
     for (const client of this.clients.values()) client.stop();
     this.areWritten = false;
+    this.branches.writesEnd();
     await world.runUntilSettled(
       () => live.every((region) => this.clients.get(region)?.idle === true),
       deadlineUs,

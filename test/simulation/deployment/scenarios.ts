@@ -1,6 +1,7 @@
 /** Runs made for one purpose: few kinds of fault, struck hard, where a certain promise is most at risk. */
 import { defaultLeaseLimits } from '../../../regions/control/core/lease.ts';
 import {
+  drawOptions,
   type FaultKind,
   type FaultPlan,
   longLease,
@@ -192,6 +193,9 @@ export const isolationUnderLongLease: Scenario = (options) => ({
   ...isolation(options),
   lease: longLease,
 });
+
+/** What the profile of six regions draws: processes and whole regions that freeze, clocks that drift, and the policy. */
+export const sixRegions: Scenario = ({ seed }) => drawOptions(seed, 'six-regions');
 
 /**
  * A region that hears nothing of another one, which the third hears, under a lease that is renewed so seldom that its renewals

@@ -56,6 +56,8 @@ const heldMax = 10_000;
 const readEveryMs = 700;
 /** Of the time for which snapshots are served, a reader takes this much: its clock and the writer's differ. */
 const snapshotShare = 0.6;
+/** And this much may pass until nodes have answered. */
+const answerShare = 0.15;
 const roleTickMs = 100;
 
 type Answerer = (outcome: WriteOutcome) => void;
@@ -352,6 +354,8 @@ export class SimGateway implements SimProcess {
       durableOnly: true,
       known,
     } as const;
+    // A region that stood still hears late of what was durable before.
+    const askedAtMs = this.nowMs;
     this.log.fetch(request, (reply) => {
       if (reply === null || reply.head < this.head) {
         this.runtime.setTimer('tail', tickUs);
@@ -360,7 +364,7 @@ export class SimGateway implements SimProcess {
       if (reply.head > this.head || reply.vdl > this.vdl) {
         this.head = reply.head;
         this.vdl = reply.vdl;
-        this.past.push({ head: this.head, vdl: this.vdl, atMs: this.nowMs });
+        this.past.push({ head: this.head, vdl: this.vdl, atMs: askedAtMs });
         this.volume.regionVdl(this.head, this.vdl);
       }
       this.tail();
@@ -389,13 +393,17 @@ export class SimGateway implements SimProcess {
       if (read.kind === 'pages')
         this.context.witness.pageRead(this.region, head, readPoint, page, read.pages[0] ?? null);
     });
-    // A young snapshot is asked of all: no four of them may have let go of it.
+    // A young snapshot is asked of all: no four of them may have let go of it. One whose answers come late was young once: the region
+    // may have stood still meanwhile.
     const isOld = readPoint < this.vdl;
+    const askedAtMs = this.nowMs;
+    const { readPointAgeMs } = this.context.bounds.lowWater;
+    const isYoung = (): boolean => this.nowMs - askedAtMs < readPointAgeMs * answerShare;
     let refusals = 0;
     for (const node of isOld ? nodes : [nodes[first], nodes[second]]) {
       if (node === undefined) continue;
       this.links.ask(node, { kind: 'readPages', head, readPoint, pages: [page] }, 2_000, (reply) => {
-        if (reply.kind === 'refused' && reply.code === 'BELOW_FLOOR' && head === this.head) {
+        if (reply.kind === 'refused' && reply.code === 'BELOW_FLOOR' && head === this.head && isYoung()) {
           refusals += 1;
           this.context.witness.snapshotRefused(this.region, head, readPoint, refusals);
         }

@@ -2,11 +2,11 @@
 import { describe, expect, it } from 'vitest';
 import { simulate } from '../deployment/deployment.ts';
 import { brokenSwitchovers, type Scenario } from '../deployment/scenarios.ts';
-import { type ProfileName, profileNames } from '../options.ts';
+import { type ProfileName, profilesInTurn } from '../options.ts';
 import { objections, slow } from './running.ts';
 
 describe('a deployment', { retry: 0 }, () => {
-  for (const profile of profileNames) {
+  for (const profile of profilesInTurn) {
     it(`keeps every promise under ${profile}`, slow, async () => {
       for (const seed of [101, 102, 103]) {
         const result = await simulate(seed, profile);
@@ -17,7 +17,7 @@ describe('a deployment', { retry: 0 }, () => {
     });
   }
 
-  for (const profile of profileNames) {
+  for (const profile of profilesInTurn) {
     it(`is the same run for the same seed under ${profile}, and another for another`, slow, async () => {
       const first = await simulate(7, profile);
       expect((await simulate(7, profile)).hash).toBe(first.hash);
@@ -40,6 +40,11 @@ describe('what once went wrong', { retry: 0 }, () => {
       profile: 'region-loss',
     },
     { what: 'the judge of the RPO did not know that clocks run slow', seed: 5794, profile: 'swarm' },
+    {
+      what: 'a branch that was made as the clients stopped was wanted to have been written',
+      seed: 300_018,
+      profile: 'swarm',
+    },
     {
       what: 'a switchover whose target died with the agent that ran it was never given up, and nobody could write again',
       seed: 10,

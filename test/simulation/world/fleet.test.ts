@@ -7,6 +7,7 @@ import type { Address } from '../deployment/topology.ts';
 import { FaultScheduler } from '../faults.ts';
 import {
   drawOptions,
+  type FaultKind,
   faultKinds,
   type ProfileName,
   profileNames,
@@ -213,7 +214,8 @@ describe('fleet', () => {
 describe('options', () => {
   it('draws calm without faults, and swarms in which each kind is sometimes there and sometimes not', () => {
     const swarms = seeds(60).map((seed) => drawOptions(seed, 'swarm').faults.map((fault) => fault.kind));
-    for (const kind of faultKinds.filter((candidate) => candidate !== 'region-loss')) {
+    const elsewhere: readonly FaultKind[] = ['region-loss', 'region-freeze'];
+    for (const kind of faultKinds.filter((candidate) => !elsewhere.includes(candidate))) {
       const having = swarms.filter((kinds) => kinds.includes(kind)).length;
       expect(having).toBeGreaterThan(5);
       expect(having).toBeLessThan(55);
@@ -222,6 +224,12 @@ describe('options', () => {
       expect(drawOptions(seed, 'calm').faults).toEqual([]);
       expect(drawOptions(seed, 'region-loss').faults[0]?.kind).toBe('region-loss');
       expect(drawOptions(seed, 'region-loss').regions.length).toBeGreaterThanOrEqual(3);
+      const { regions, automatic, faults } = drawOptions(seed, 'six-regions');
+      expect([regions.length, automatic, faults.map(({ kind }) => kind)]).toMatchObject([
+        6,
+        true,
+        expect.arrayContaining(['pause', 'region-freeze']),
+      ]);
     }
   });
 });
