@@ -303,6 +303,7 @@ export class Connection {
       begins: authorizer.begins,
       beginsReadonly: authorizer.begins && isReadonlyBegin(wasm.heap().toString('utf8', text, tail)),
       marks: authorizer.marks || authorizer.undoes,
+      looksAtSchema: authorizer.looksAtSchema,
       isExplain,
       parameters: readParameters(wasm, pointer),
       // SQLite would give the answer itself as the name.
