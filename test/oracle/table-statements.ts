@@ -390,7 +390,7 @@ export const byTableTheme: Readonly<Record<TableTheme, readonly Make[]>> = {
       'SELECT sum(x), avg(x), total(x), min(x), max(x) FROM (SELECT 9223372036854775807 AS x UNION ALL SELECT {1|-1|1.5})',
       "SELECT 1 = 1.0, '1' = 1, 1 < 'a', NULL = NULL, 2 IN (1, NULL), x'31' = '1', {1|0} AND NULL",
       "INSERT INTO zz_log (what, x, y) VALUES ('n', {9223372036854775807|-9223372036854775808|9007199254740993|1e15|1e16|123456789012345678}, {0.1|1.0|-0.0|4.35|2e-308}) RETURNING x, y, typeof(x)",
-      'INSERT INTO zz_a (id, v) VALUES ({9223372036854775806|-9223372036854775808|0}, NULL) RETURNING id',
+      'INSERT INTO zz_a (id, v) VALUES ({-9223372036854775808|0}, NULL) RETURNING id',
       "INSERT INTO zz_log (seq, what) VALUES ({9223372036854775807|500}, 'jump')",
       'UPDATE zz_a SET n = n {* 9223372036854775807|+ 0.5|/ 0} WHERE id <= 3 RETURNING n, typeof(n)',
     ),

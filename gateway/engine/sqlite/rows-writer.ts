@@ -26,7 +26,7 @@ const pieceBytes = 72 * 1024;
 const partBytesMin = 128 * 1024;
 const partBytesMax = 4 * 1024 * 1024;
 /** Text below this is gathered before it is written. */
-const gatherLength = 4_096;
+const gatherLength = 32_768;
 
 /** Writes the rows of one result, some at a time. */
 export class RowsWriter {

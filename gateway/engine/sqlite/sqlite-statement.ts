@@ -24,6 +24,8 @@ export interface PreparedStatement {
   /** It tells of the schema as its connection knows it, which has to look first whether others have changed it. */
   readonly looksAtSchema: boolean;
   readonly isExplain: boolean;
+  /** `changes()` is 0 after it, as SQLite has it after an EXPLAIN of what counts rows. */
+  readonly forgetsChanges: boolean;
   /** One per parameter; null for `?` and for numbers that are skipped. */
   readonly parameters: readonly (string | null)[];
   columns: readonly SqlColumn[];

@@ -237,6 +237,13 @@ describe('statements', () => {
     expect(await rows(a, counters)).toEqual([[3n, 3n, 3n]]);
     expect(await rows(b, counters)).toEqual([[1n, 1n, 100n]]);
     expect(await rows(engine.openSession(), counters)).toEqual([[0n, 0n, 0n]]);
+    // As SQLite has it after an EXPLAIN of what would count, and not after another one.
+    await run(b, 'EXPLAIN QUERY PLAN SELECT * FROM t');
+    expect(await rows(b, counters)).toEqual([[1n, 1n, 100n]]);
+    await run(b, '/* how */ EXPLAIN QUERY PLAN WITH w AS (SELECT 1) DELETE FROM t');
+    expect(await rows(b, counters)).toEqual([[0n, 1n, 100n]]);
+    await run(a, 'EXPLAIN CREATE TABLE u (a)');
+    expect(await rows(a, counters)).toEqual([[3n, 3n, 3n]]);
     expect((await run(a, 'INSERT INTO t (n) VALUES (last_insert_rowid()) RETURNING n')).rows).toEqual([[3n]]);
   });
 
