@@ -59,7 +59,12 @@ export class DatabaseCounts {
   }
 
   /** At each scrape. */
-  tell({ isAwake, vdl, readers }: Pick<GatewayVolume, 'isAwake' | 'vdl' | 'readers'>): void {
+  tell({
+    isAwake,
+    vdl,
+    readers,
+    engines,
+  }: Pick<GatewayVolume, 'isAwake' | 'vdl' | 'readers' | 'engines'>): void {
     const labels = { db_namespace: this.namespace };
     this.registry
       .gauge(metrics.databaseAwake)
@@ -71,5 +76,12 @@ export class DatabaseCounts {
     counts.with({ ...labels, state: 'running' }).set(threads);
     counts.with({ ...labels, state: 'busy' }).set(busy);
     counts.with({ ...labels, state: 'most' }).set(most);
+    for (const kind of ['writer', 'reader'] as const) {
+      const bytes = engines.reduce((sum, one) => sum + (one.kind === kind ? one.engine.heapBytes : 0), 0);
+      this.registry
+        .gauge(metrics.engineMemory)
+        .with({ ...labels, engine: kind })
+        .set(bytes);
+    }
   }
 }

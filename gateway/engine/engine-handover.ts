@@ -5,6 +5,7 @@
  * been at its sockets since the large answers before, whichever thread made them.
  */
 import type { PackedFromWorker } from './core/engine-wire.ts';
+import { HeapTurns, type SharedCounts, sharedCounts } from './engine-heap-turns.ts';
 
 /** Messages below this are let through. */
 const largeBytes = 1024 * 1024;
@@ -16,26 +17,21 @@ const waitMs = 30_000;
 /** A message that may be followed by few like it. */
 export type HandedOver = PackedFromWorker & { readonly isLarge?: true };
 
-/** What the two sides of one engine share, and, in `all`, what the engines of a gateway do. */
-export interface HandoverBuffers {
-  /** Large messages under way. */
-  readonly all: SharedArrayBuffer;
-  /** Large messages this engine has posted, ever. */
-  readonly own: SharedArrayBuffer;
-}
-
-const oneWord = (): SharedArrayBuffer => new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
-
 /** One side's view of one engine's messages; both sides make theirs of the same buffers. */
 export class Handover {
-  readonly buffers: HandoverBuffers;
+  readonly buffers: SharedCounts;
+  /** Turns at memory, counted beside the messages. */
+  readonly turns: HeapTurns;
+  /** Large messages under way, of all engines. */
   private readonly underWay: Int32Array;
+  /** Large messages this engine has posted, ever. */
   private readonly posted: Int32Array;
   private taken = 0;
   private isOver = false;
 
-  constructor({ all = oneWord(), own = oneWord() }: Partial<HandoverBuffers> = {}) {
+  constructor({ all = sharedCounts(), own = sharedCounts() }: Partial<SharedCounts> = {}) {
     this.buffers = { all, own };
+    this.turns = new HeapTurns(this.buffers);
     this.underWay = new Int32Array(all);
     this.posted = new Int32Array(own);
   }
@@ -68,6 +64,7 @@ export class Handover {
   end(): void {
     if (this.isOver) return;
     this.isOver = true;
+    this.turns.giveBack();
     this.leave((Atomics.load(this.posted, 0) - this.taken) | 0);
   }
 

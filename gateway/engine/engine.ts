@@ -319,6 +319,11 @@ export class Engine {
     return this.shared.pageCounts;
   }
 
+  /** Memory that its SQLite has taken, bytes. */
+  get heapBytes(): number {
+    return this.shared.heapBytes;
+  }
+
   /** Operations without an answer. */
   get pendingOperations(): number {
     return this.pending.size;

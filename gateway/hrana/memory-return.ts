@@ -2,8 +2,7 @@
  * Gives the memory of large answers, and of engines that rest, back to the machine. V8 collects garbage when something is allocated: a process that has
  * served a few hundred megabytes and then has little to do would keep them for hours.
  */
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
+import { collector } from '../engine/garbage.ts';
 
 /** Less than this is not worth a collection, which stops the thread for some tens of milliseconds. */
 const worthBytes = 64 * 1024 * 1024;
@@ -41,11 +40,4 @@ export class MemoryReturn {
     this.collectedAtMs = performance.now();
     this.collect();
   }
-}
-
-/** V8's collector of everything, which is there for whoever asks with a flag. */
-export function collector(): () => void {
-  setFlagsFromString('--expose-gc');
-  const collect: unknown = runInNewContext('gc');
-  return typeof collect === 'function' ? () => collect() : () => {};
 }

@@ -4,7 +4,7 @@ import { monotonicMs, type RegionId } from '../../storage/index.ts';
 import type { BranchParts } from '../database/branch-database.ts';
 import { BranchDriver } from '../database/branch-driver.ts';
 import { Databases } from '../database/databases.ts';
-import { collector } from '../hrana/memory-return.ts';
+import { collector } from '../engine/garbage.ts';
 import type { Drainable } from '../reign/drain.ts';
 import type { WriterWatch, WriterWatchOptions } from '../session/writer-watch.ts';
 import type { ControlPart } from './open-control.ts';

@@ -17,6 +17,14 @@ export function firstWord(sql: string): string {
   return found === null ? '' : found[0].toUpperCase();
 }
 
+/** First word of what an EXPLAIN or EXPLAIN QUERY PLAN explains, in upper case. */
+export function explainedWord(sql: string): string {
+  let text = withoutLeadingBlanks(sql);
+  for (const word of ['EXPLAIN', 'QUERY', 'PLAN'])
+    if (firstWord(text) === word) text = withoutLeadingBlanks(text.slice(word.length));
+  return firstWord(text);
+}
+
 /** True for `BEGIN [TRANSACTION] READONLY`, with which libSQL clients open a transaction that must not write. */
 export function isReadonlyBegin(sql: string): boolean {
   const text = withoutLeadingBlanks(sql).replace(/\/\*[\s\S]*?\*\/|--[^\n]*/g, ' ');

@@ -45,6 +45,16 @@ export const databaseMetrics = {
     labels: ['db_namespace', 'state'],
     words: { state: ['running', 'busy', 'most'] },
   },
+  engineMemory: {
+    kind: 'gauge',
+    name: 'sextant_engine_memory_bytes',
+    unit: 'bytes',
+    description:
+      'Memory that SQLite has taken in the threads of the database in this gateway, as of their last statements',
+    worry: 'stays high: transactions or temporary tables that stay open keep what a large statement took',
+    labels: ['db_namespace', 'engine'],
+    words: { engine: ['writer', 'reader'] },
+  },
   databaseRests: {
     kind: 'counter',
     name: 'sextant_database_rests_total',

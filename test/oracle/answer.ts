@@ -5,6 +5,13 @@ export interface Column {
   readonly decltype: string | null;
 }
 
+/**
+ * The columns without those of statements that SQLite runs within ALTER TABLE: they never have a row, and which of them can be
+ * seen differs from version to version.
+ */
+export const ownColumns = (columns: readonly Column[]): readonly Column[] =>
+  columns.filter(({ name }) => name === null || !/^(?:CASE WHEN quick_check|sqlite_fail\()/.test(name));
+
 export type StatementAnswer =
   | {
       readonly kind: 'result';
@@ -38,7 +45,12 @@ export function description(
   isReadonly: boolean,
 ): Outcome {
   const isPlain = /^(?:SELECT|VALUES|INSERT|UPDATE|DELETE|REPLACE)\b/i.test(sql);
-  return { kind: 'description', columns, params, isReadonly: isPlain ? isReadonly : null };
+  return {
+    kind: 'description',
+    columns: ownColumns(columns),
+    params,
+    isReadonly: isPlain ? isReadonly : null,
+  };
 }
 
 export interface Answer {

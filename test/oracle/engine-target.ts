@@ -15,7 +15,7 @@ import { defaultGeometry } from '../../storage/core.ts';
 import { concatBytes } from '../../storage/redo/bytes.ts';
 import { zeroLsn } from '../../storage/redo/ids.ts';
 import { MemoryVolume } from '../gateway/engine/engine-volume.ts';
-import { type Answer, description, type Outcome, type StatementAnswer } from './answer.ts';
+import { type Answer, description, type Outcome, ownColumns, type StatementAnswer } from './answer.ts';
 import type { Target } from './oracle.ts';
 import { asText, type Operation, type Script, type Statement, setUp } from './script.ts';
 import { cell, settingPragma } from './stock-stream.ts';
@@ -195,7 +195,7 @@ function statementOf(outcome: SqlOutcome<SqlResult> | null): StatementAnswer {
   const { columns, rows, affectedRowCount, lastInsertRowid } = outcome.value;
   return {
     kind: 'result',
-    columns,
+    columns: ownColumns(columns),
     rows: rows.map((row) => row.map(cell)),
     affected: affectedRowCount,
     rowid: lastInsertRowid === null ? null : `${lastInsertRowid}`,

@@ -1,6 +1,6 @@
 /** A script's operations on the streams of a gateway, over HTTP. */
 import { z } from 'zod';
-import { type Answer, description, type Outcome, type StatementAnswer } from './answer.ts';
+import { type Answer, description, type Outcome, ownColumns, type StatementAnswer } from './answer.ts';
 import { namePrefix, type Operation, renamed, wireRequest } from './script.ts';
 import { cell, settingPragma } from './stock-stream.ts';
 
@@ -166,7 +166,7 @@ export class GatewayStream {
   private result(result: z.infer<typeof statementResult>): StatementAnswer {
     return {
       kind: 'result',
-      columns: this.columns(result.cols),
+      columns: ownColumns(this.columns(result.cols)),
       rows: result.rows.map((row) => row.map((one) => this.cell(one))),
       affected: result.affected_row_count,
       rowid: result.last_insert_rowid,

@@ -168,6 +168,11 @@ export function scriptOf(seed: number, length = 14): Script {
     return chance.pick(theme === null ? plain : byTheme[theme])(chance);
   };
   const operations: Operation[] = [];
+  for (const theme of chosen) {
+    const [opening] = byTheme[theme];
+    if (opening !== undefined && chance.perMille(500))
+      operations.push({ kind: 'execute', statement: opening(chance) });
+  }
   const count = chance.between(Math.ceil(length / 2), length);
   while (operations.length < count) {
     if (chance.perMille(60)) operations.push(...chance.pick(motifs)(chance));

@@ -72,11 +72,13 @@ export const tearDown: readonly string[] = [
   'COMMIT',
 ];
 
-/** The statements of a list as one text, as a sequence sends it. */
+/** The statements of a list as one text, as a sequence sends it. A comment at the end of one takes nothing of the next. */
 export const asText = (statements: readonly string[]): string =>
-  statements.map((sql) => `${sql};`).join('\n');
+  statements.map((sql) => (sql.includes('--') ? `${sql}\n;` : `${sql};`)).join('\n');
 
-export const renamed = (text: string, from: string, to: string): string => text.replaceAll(from, to);
+/** Names in capital letters stay so. */
+export const renamed = (text: string, from: string, to: string): string =>
+  text.replaceAll(from, to).replaceAll(from.toUpperCase(), to.toUpperCase());
 
 /** One value as the wire has it. */
 export function wireValue(value: SqlValue): Record<string, unknown> {

@@ -1,9 +1,9 @@
 /** Statements by theme: what a client may do with one stream that leaves something in it. Pure. */
-import type { SqlValue } from '../../gateway/sql/sql.ts';
 import type { Prng } from '../simulation/world/prng.ts';
-import type { Statement } from './script.ts';
+import { amount, bound, key, type Make, odd, say, word } from './make.ts';
+import { byTableTheme, type TableTheme, tableThemes } from './table-statements.ts';
 
-export const themes = [
+const streamThemes = [
   'temporary',
   'attached',
   'counters',
@@ -19,33 +19,11 @@ export const themes = [
   'virtual tables',
   'values',
 ] as const;
-export type Theme = (typeof themes)[number];
+type StreamTheme = (typeof streamThemes)[number];
 
-export type Make = (chance: Prng) => Statement;
+export const themes = [...streamThemes, ...tableThemes] as const;
+export type Theme = StreamTheme | TableTheme;
 
-const say =
-  (...texts: readonly string[]): Make =>
-  (chance) => ({ sql: chance.pick(texts), args: [] });
-const key = (chance: Prng): SqlValue => BigInt(chance.between(1, 6));
-const word = (chance: Prng): SqlValue => chance.pick(['one', 'two', 'red', 'blue', 'grün', '']);
-const amount = (chance: Prng): SqlValue => chance.pick<SqlValue>([0n, 5n, -1n, 2.5, null, 7n, 'text']);
-const odd = (chance: Prng): SqlValue =>
-  chance.pick<SqlValue>([
-    null,
-    0n,
-    9_007_199_254_740_993n,
-    -(2n ** 63n),
-    1e300,
-    -0.5,
-    '',
-    'a\u{1f600}b',
-    "it's",
-    new Uint8Array([0, 255, 7]),
-    new Uint8Array(0),
-  ]);
-const bound =
-  (sql: string, ...draw: readonly ((chance: Prng) => SqlValue)[]): Make =>
-  (chance) => ({ sql, args: draw.map((one) => one(chance)) });
 /** A table that real, temporary and attached databases have in turn. */
 const somewhere = (chance: Prng): string =>
   chance.pick([
@@ -80,7 +58,7 @@ export const plain: readonly Make[] = [
   filled('SELECT count(*) FROM {t}', 'SELECT max(id) FROM {t}'),
 ];
 
-export const byTheme: Readonly<Record<Theme, readonly Make[]>> = {
+const byStreamTheme: Readonly<Record<StreamTheme, readonly Make[]>> = {
   temporary: [
     say(
       'CREATE TEMP TABLE zz_a (id INTEGER PRIMARY KEY, v TEXT, n INTEGER)',
@@ -441,3 +419,6 @@ export const byTheme: Readonly<Record<Theme, readonly Make[]>> = {
     bound("INSERT INTO zz_a (id, v) VALUES (?, 'perhaps')", key),
   ],
 };
+
+/** The first of a theme makes what the others use. */
+export const byTheme: Readonly<Record<Theme, readonly Make[]>> = { ...byStreamTheme, ...byTableTheme };

@@ -2,7 +2,14 @@
 import { constants, DatabaseSync } from 'node:sqlite';
 import { conditionHolds } from '../../gateway/sql/condition.ts';
 import type { SqlOutcome, SqlResult, SqlValue } from '../../gateway/sql/sql.ts';
-import { type Answer, type Column, description, type Outcome, type StatementAnswer } from './answer.ts';
+import {
+  type Answer,
+  type Column,
+  description,
+  type Outcome,
+  ownColumns,
+  type StatementAnswer,
+} from './answer.ts';
 import type { Operation, Statement, Step } from './script.ts';
 
 const codes: Readonly<Record<number, string>> = {
@@ -11,6 +18,7 @@ const codes: Readonly<Record<number, string>> = {
   5: 'SQLITE_BUSY',
   6: 'SQLITE_LOCKED',
   8: 'SQLITE_READONLY',
+  13: 'SQLITE_FULL',
   17: 'SQLITE_SCHEMA',
   18: 'SQLITE_TOOBIG',
   19: 'SQLITE_CONSTRAINT',
@@ -21,7 +29,7 @@ const codes: Readonly<Record<number, string>> = {
 
 const readonlyBegin = /^BEGIN\s+(?:(?:DEFERRED\s+)?TRANSACTION\s+)?READONLY$/i;
 const writesRows =
-  /^(?:INSERT|UPDATE|DELETE|REPLACE)\b|^WITH\b[\s\S]*\b(?:INSERT|REPLACE)\s+(?:OR\s+\w+\s+)?INTO\b|^WITH\b[\s\S]*\)\s*(?:UPDATE|DELETE)\b/i;
+  /^(?:\s|\/\*.*?\*\/|--.*\n|\ufeff)*(?:(?:INSERT|UPDATE|DELETE|REPLACE)\b|WITH\b[\s\S]*\b(?:INSERT|REPLACE)\s+(?:OR\s+\w+\s+)?INTO\b|WITH\b[\s\S]*\)\s*(?:UPDATE|DELETE)\b)/i;
 /** A PRAGMA takes effect while SQLite prepares it; Sextant describes one without, so that its description is not compared. */
 export const settingPragma = /^(?:\s|\/\*.*?\*\/)*PRAGMA\b[\s\S]*[=(]/i;
 /** What the authorizer calls writing; the fourth argument is the database. */
@@ -89,7 +97,7 @@ export class StockStream {
       case 'sequence': {
         for (const sql of operation.statements) {
           const answer = this.execute({ sql, args: [] });
-          if (answer.kind === 'error') return answer;
+          if (answer.kind === 'error' && answer.code !== noStatement.code) return answer;
         }
         return { kind: 'done' };
       }
@@ -128,7 +136,7 @@ export class StockStream {
       const counts = writesRows.test(sql) ? this.counters() : null;
       return {
         kind: 'result',
-        columns: columnsOf(prepared.columns()),
+        columns: ownColumns(columnsOf(prepared.columns())),
         rows,
         affected: Number(counts?.[0] ?? 0),
         rowid: counts === null ? null : `${counts[1]}`,
@@ -175,7 +183,15 @@ function columnsOf(columns: readonly { name: string; type: string | null }[]): r
   return columns.map(({ name, type }) => ({ name, decltype: type }));
 }
 
+/** What Sextant says of a text without a statement, of which SQLite makes no error; in a script there may be such. */
+const noStatement = {
+  kind: 'error',
+  code: 'SQL_NO_STATEMENT',
+  message: 'The SQL text holds no statement.',
+} as const;
+
 function errorOf(error: unknown): StatementAnswer {
+  if (error instanceof TypeError && error.message.includes('contains no statements')) return noStatement;
   const code: unknown = error instanceof Error ? Reflect.get(error, 'errcode') : undefined;
   if (typeof code !== 'number' || !(error instanceof Error)) throw error;
   return { kind: 'error', code: codes[code & 255] ?? `SQLite ${code}`, message: error.message };

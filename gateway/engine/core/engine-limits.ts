@@ -41,6 +41,8 @@ export interface EngineLimits {
   readonly connectionCacheBytes: number;
   /** Memory of all SQLite connections together. */
   readonly heapBytes: number;
+  /** A thread whose SQLite has taken more gives all of it back as soon as nothing lives there. */
+  readonly heapKeptBytes: number;
   /** What one statement may add to that memory. */
   readonly statementHeapBytes: number;
   /** Temporary tables and attached databases of one stream. */
@@ -92,6 +94,7 @@ export const defaultEngineLimits: EngineLimits = {
   cachedStatements: 256,
   connectionCacheBytes: 4 * mebibyte,
   heapBytes: 1_536 * mebibyte,
+  heapKeptBytes: 64 * mebibyte,
   statementHeapBytes: 512 * mebibyte,
   streamTempBytes: 64 * mebibyte,
   tempBytes: 512 * mebibyte,

@@ -19,6 +19,8 @@ const word = {
   /** Pages found in the cache, and pages asked for, modulo 2^32. */
   hits: 5,
   misses: 6,
+  /** Memory of SQLite, in pages of WebAssembly. */
+  heap: 7,
   claims: 8,
 } as const;
 
@@ -27,6 +29,7 @@ const claim = { waiting: 0, begun: 1, takenBack: 2, cancelled: 3 } as const;
 
 /** More operations than this are never under way in one engine. A power of two. */
 export const claimsMax = 131_072;
+const wasmPageBytes = 65_536;
 /** Numbers of operations begin again at 1 after this. */
 const operationMax = 0x7fff_ffff;
 
@@ -99,6 +102,11 @@ export class EngineShared {
     };
   }
 
+  /** Memory that the engine's SQLite has taken, bytes. */
+  get heapBytes(): number {
+    return Atomics.load(this.words, word.heap) * wasmPageBytes;
+  }
+
   // ---- what the worker does
 
   get generation(): number {
@@ -108,6 +116,10 @@ export class EngineShared {
   /** Begins an operation. @returns false when it was taken back: it is nobody's any more. */
   begin(id: number): boolean {
     return Atomics.compareExchange(this.words, slotOf(id), claim.waiting, claim.begun) === claim.waiting;
+  }
+
+  setHeap(bytes: number): void {
+    Atomics.store(this.words, word.heap, Math.ceil(bytes / wasmPageBytes));
   }
 
   isCancelled(id: number): boolean {

@@ -35,6 +35,20 @@ const writeActions: ReadonlySet<number> = new Set([
 const creates: ReadonlySet<number> = new Set([1, 2, 3, 4, 5, 6, 7, 8, 29]);
 const drops: ReadonlySet<number> = new Set([10, 11, 12, 13, 14, 15, 16, 17, 30]);
 
+/** PRAGMAs that tell what the connection holds of the schema, without a look whether it is still so. */
+const schemaPragmas: ReadonlySet<string> = new Set([
+  'foreign_key_check',
+  'foreign_key_list',
+  'index_info',
+  'index_list',
+  'index_xinfo',
+  'integrity_check',
+  'quick_check',
+  'table_info',
+  'table_list',
+  'table_xinfo',
+]);
+
 /** For whom a statement is prepared. */
 export type PrepareMode =
   /** A session that keeps this connection: it may have temporary objects and attach databases. */
@@ -62,6 +76,8 @@ export class SqliteAuthorizer {
   begins: boolean = false;
   /** ROLLBACK, with or without TO. */
   undoes: boolean = false;
+  /** It tells of the schema as its connection knows it. */
+  looksAtSchema: boolean = false;
   /** Settings that were given a value since somebody last looked; null for none. */
   settings: Set<string> | null = null;
   /** Why the last call was denied, where the engine has a reason of its own. */
@@ -80,11 +96,12 @@ export class SqliteAuthorizer {
     this.marks = false;
     this.begins = false;
     this.undoes = false;
+    this.looksAtSchema = false;
     this.blocked = null;
   }
 
   authorize(code: number, first: Pointer, second: Pointer, database: Pointer): number {
-    if (code === action.read) return this.isStatementList(first) ? this.blockStatementList() : result.ok;
+    if (code === action.read) return this.read(first);
     if (code === action.select || code === action.function || code === action.recursive) return result.ok;
     if (this.mode === 'engine') return result.ok;
     if (writeActions.has(code) || code === action.alterTable) return this.write(code, first, database);
@@ -133,6 +150,7 @@ export class SqliteAuthorizer {
 
   private pragma(name: string, value: string | null, database: string | null): number {
     const lower = name.toLowerCase();
+    if (schemaPragmas.has(lower)) this.looksAtSchema = true;
     if (value !== null) {
       if (lower === 'page_size' && Number(value) !== redoLimits.pageBytes) {
         return this.block(
@@ -176,19 +194,12 @@ export class SqliteAuthorizer {
     return result.deny;
   }
 
-  /** Compared where it lies: every column of every statement comes by here. */
-  private isStatementList(name: Pointer): boolean {
-    if (name === 0) return false;
-    const heap = this.wasm.heap();
-    // "sqlite_stmt" in any case.
-    return (
-      heap[name + 11] === 0 &&
-      heap[name + 6] === 0x5f &&
-      this.wasm.stringAt(name)?.toLowerCase() === 'sqlite_stmt'
-    );
-  }
-
-  private blockStatementList(): number {
+  /** Every column of every statement comes by here; what counts has an underscore at the same place: "sqlite_stmt", "pragma_…". */
+  private read(table: Pointer): number {
+    if (table === 0 || this.wasm.heap()[table + 6] !== 0x5f) return result.ok;
+    const name = this.wasm.stringAt(table)?.toLowerCase() ?? '';
+    if (name.startsWith('pragma_')) this.looksAtSchema = true;
+    if (name !== 'sqlite_stmt') return result.ok;
     return this.block('sqlite_stmt is refused: it holds the statements of other clients');
   }
 }

@@ -4,6 +4,7 @@ import { adviseError, failure, primarySqliteCode, sqlError } from '../../sql/err
 import type { SqlError, SqlOutcome, SqlResult, SqlStatement } from '../../sql/sql.ts';
 import {
   countsRows,
+  explainedWord,
   firstWord,
   isReadonlyBegin,
   readonlyBegin,
@@ -303,7 +304,10 @@ export class Connection {
       begins: authorizer.begins,
       beginsReadonly: authorizer.begins && isReadonlyBegin(wasm.heap().toString('utf8', text, tail)),
       marks: authorizer.marks || authorizer.undoes,
+      looksAtSchema: authorizer.looksAtSchema,
       isExplain,
+      forgetsChanges:
+        isExplain && !readonly && countsRows(explainedWord(wasm.heap().toString('utf8', text, tail))),
       parameters: readParameters(wasm, pointer),
       // SQLite would give the answer itself as the name.
       columns:
@@ -360,6 +364,9 @@ export class Connection {
       counters.changes = affected;
       counters.totalChanges += call.sqlite3_total_changes(this.db) - this.totalAtStart;
       counters.lastInsertRowid = call.sqlite3_last_insert_rowid(this.db);
+      this.countersIn = counters;
+    } else if (statement.forgetsChanges) {
+      counters.changes = 0;
       this.countersIn = counters;
     } else if (!statement.readonly) this.countOther(counters);
     else if (this.countersIn !== counters) this.countersIn = null;

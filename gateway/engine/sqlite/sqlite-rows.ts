@@ -1,6 +1,7 @@
 /** Rows of a statement on their way out of SQLite: as values, or, where they are many and the statement allows it, as text. */
-import { LyingText, longBytes, RowsWriter } from '../../sql/row-text.ts';
+
 import type { SqlResult, SqlStatement, SqlValue } from '../../sql/sql.ts';
+import { LyingText, longBytes, RowsWriter } from './rows-writer.ts';
 import type { RunBudget } from './sqlite-runtime.ts';
 import type { Pointer, SqliteWasm } from './sqlite-wasm.ts';
 

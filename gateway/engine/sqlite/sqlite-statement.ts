@@ -21,7 +21,11 @@ export interface PreparedStatement {
   readonly beginsReadonly: boolean;
   /** Running it may change which temporary objects and attached databases there are. */
   readonly marks: boolean;
+  /** It tells of the schema as its connection knows it, which has to look first whether others have changed it. */
+  readonly looksAtSchema: boolean;
   readonly isExplain: boolean;
+  /** `changes()` is 0 after it, as SQLite has it after an EXPLAIN of what counts rows. */
+  readonly forgetsChanges: boolean;
   /** One per parameter; null for `?` and for numbers that are skipped. */
   readonly parameters: readonly (string | null)[];
   columns: readonly SqlColumn[];

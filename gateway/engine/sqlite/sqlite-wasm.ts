@@ -97,6 +97,21 @@ function isMemory(value: unknown): value is WasmMemory {
   );
 }
 
+/** The import by which SQLite's allocator makes its memory larger. */
+const growImport = 'emscripten_resize_heap';
+
+/** Has somebody told before the memory grows. @param imports of the build, which are changed. */
+function tellGrowth(imports: object, onGrow: (bytes: number) => void): void {
+  const env: unknown = Reflect.get(imports, 'env');
+  assert(typeof env === 'object' && env !== null, 'the SQLite build imports its environment');
+  const grow: unknown = Reflect.get(env, growImport);
+  assert(typeof grow === 'function', 'the SQLite build asks for memory by an import');
+  Reflect.set(env, growImport, (bytes: number): unknown => {
+    onGrow(bytes >>> 0);
+    return grow(bytes);
+  });
+}
+
 /** What the build's own types leave out. */
 const initialize: (how: {
   instantiateWasm(imports: object, done: (instance: WasmInstance) => void): void;
@@ -118,10 +133,16 @@ export class SqliteWasm {
     this.view = Buffer.from(memory.buffer);
   }
 
-  /** An independent SQLite with a memory of its own. @param code SQLite, compiled. */
-  static async load(code: WasmCode): Promise<SqliteWasm> {
+  /**
+   * An independent SQLite with a memory of its own.
+   * @param code SQLite, compiled. @param onGrow told before the memory grows to so many bytes; may take its time.
+   */
+  static async load(code: WasmCode, onGrow: (bytes: number) => void = () => {}): Promise<SqliteWasm> {
     const sqlite3 = await initialize({
-      instantiateWasm: (imports, done) => done(instantiateWasm(code, imports)),
+      instantiateWasm: (imports, done) => {
+        tellGrowth(imports, onGrow);
+        done(instantiateWasm(code, imports));
+      },
     });
     const memory: unknown = Reflect.get(sqlite3.wasm, 'memory');
     assert(isMemory(memory), 'the SQLite build exposes its memory');

@@ -9,7 +9,7 @@ import { Connection } from '../sqlite/sqlite-connection.ts';
 import type { SqliteRuntime } from '../sqlite/sqlite-runtime.ts';
 
 export class ConnectionPool {
-  private readonly runtime: SqliteRuntime;
+  private runtime: SqliteRuntime;
   private readonly limits: EngineLimits;
   private readonly store: () => PageStore;
   private idle: Connection[] = [];
@@ -59,16 +59,30 @@ export class ConnectionPool {
     return this.open - this.idle.length;
   }
 
-  /** What all of them hold in temporary tables and attached databases, bytes. */
-  get heldBytes(): number {
-    return this.held;
-  }
-
-  /** After a statement that may have changed it: measures what a connection holds. */
-  measureHeld(connection: Connection): void {
+  private measureHeld(connection: Connection): void {
     this.held -= connection.heldMemory.bytes;
     connection.heldMemory.measure();
     this.held += connection.heldMemory.bytes;
+  }
+
+  /** Before a statement that may fill temporary tables or attached databases. */
+  boundHeld(connection: Connection): void {
+    const { streamTempBytes, tempBytes } = this.limits;
+    this.measureHeld(connection);
+    connection.heldMemory.bound(
+      Math.min(streamTempBytes - connection.heldMemory.bytes, tempBytes - this.held),
+    );
+  }
+
+  /** After it. @returns its outcome, where the bound is named that it met. */
+  afterGrowth<T>(connection: Connection, outcome: SqlOutcome<T>): SqlOutcome<T> {
+    this.measureHeld(connection);
+    if (outcome.ok || outcome.error.code !== 'SQLITE_FULL') return outcome;
+    const { streamTempBytes, tempBytes } = this.limits;
+    return failure(
+      'SQLITE_FULL',
+      `The temporary tables and attached databases of one stream may take streamTempBytes = ${streamTempBytes}, those of all streams tempBytes = ${tempBytes}. Drop some, or use tables of the volume.`,
+    );
   }
 
   private get isFull(): boolean {
@@ -89,11 +103,19 @@ export class ConnectionPool {
 
   /** Closes the idle connections, after every borrowed one was closed. */
   reset(): void {
-    for (const connection of this.idle) {
-      connection.file.dead = true;
-      this.close(connection);
-    }
-    this.idle = [];
+    for (const connection of this.idle) connection.file.dead = true;
+    this.closeIdle();
     assert.equal(this.open, 0, 'every connection belongs to a session or lies idle');
+  }
+
+  private closeIdle(): void {
+    for (const connection of this.idle.splice(0)) this.close(connection);
+  }
+
+  /** Opens connections in another SQLite from now on; none is lent. */
+  use(runtime: SqliteRuntime): void {
+    this.closeIdle();
+    assert.equal(this.open, 0, 'no connection of the other SQLite is left');
+    this.runtime = runtime;
   }
 }

@@ -23,6 +23,7 @@ import { EngineShared } from '../core/engine-shared.ts';
 import { ownedMemory, packFromWorker, unpackToWorker } from '../core/engine-wire.ts';
 import { PageStore } from '../core/page-store.ts';
 import { Handover } from '../engine-handover.ts';
+import type { HeapTurns } from '../engine-heap-turns.ts';
 import { CommitLog } from './engine-commits.ts';
 import { PageReader } from './page-misses.ts';
 
@@ -51,6 +52,8 @@ export interface DeskWork {
   setBlocked(blocked: boolean): void;
   /** Gives up what has waited too long. @returns milliseconds until this should be called again, or null. */
   tick(): number | null;
+  /** A batch is dealt with, and its answers are on their way. @returns what the next batch has to wait for, or null. */
+  rest?(): Promise<void> | null;
 }
 
 export interface DeskOptions {
@@ -336,7 +339,7 @@ export class EngineDesk {
 /** Makes the desk of this worker thread, with who works there, and tells the main thread that it is ready. */
 export async function serveDesk(
   cancelled: SqlError,
-  hire: (desk: EngineDesk, data: EngineWorkerData) => DeskWork | Promise<DeskWork>,
+  hire: (desk: EngineDesk, data: EngineWorkerData, turns: HeapTurns) => DeskWork | Promise<DeskWork>,
 ): Promise<void> {
   const port = parentPort;
   assert(port !== null, 'this module runs in a worker thread');
@@ -349,9 +352,26 @@ export async function serveDesk(
     cancelled,
     post: (message) => port.postMessage(handover.admit(packFromWorker(message)), ownedMemory(message)),
   });
-  const work = await hire(desk, engine);
+  const work = await hire(desk, engine, handover.turns);
   desk.attend(work);
-  port.on('message', (packed: readonly unknown[]) => desk.receive(unpackToWorker(packed)));
+  // What comes while the work rests waits here, in its order.
+  let waiting: (readonly unknown[])[] | null = null;
+  const deal = (packed: readonly unknown[]): void => {
+    desk.receive(unpackToWorker(packed));
+    const rest = work.rest?.() ?? null;
+    if (rest === null) return;
+    waiting = [];
+    void rest.then(() => {
+      const all = waiting ?? [];
+      waiting = null;
+      for (const one of all) take(one);
+    });
+  };
+  const take = (packed: readonly unknown[]): void => {
+    if (waiting === null) deal(packed);
+    else waiting.push(packed);
+  };
+  port.on('message', take);
   port.postMessage('ready');
   if (engine.warm) work.warm?.();
 }

@@ -52,8 +52,7 @@ const endsTransaction: ReadonlySet<string> = new Set(['COMMIT', 'END', 'ROLLBACK
 
 export class Operations {
   private readonly host: OperationHost;
-  private readonly runtime: SqliteRuntime;
-  private readonly wasm: SqliteWasm;
+  private runtime: SqliteRuntime;
   private readonly pool: ConnectionPool;
   private readonly slot: OperationSlot;
   private readonly group: CommitGroup;
@@ -70,11 +69,19 @@ export class Operations {
   ) {
     this.host = host;
     this.runtime = runtime;
-    this.wasm = runtime.wasm;
     this.roomToHold = roomToHold;
     this.pool = pool;
     this.slot = slot;
     this.group = group;
+  }
+
+  private get wasm(): SqliteWasm {
+    return this.runtime.wasm;
+  }
+
+  /** Runs in another SQLite from now on; no operation is under way. */
+  use(runtime: SqliteRuntime): void {
+    this.runtime = runtime;
   }
 
   /** Carries an operation out; see `Waiting`. */
@@ -172,6 +179,12 @@ export class Operations {
       let prepared = prepare(connection, mode);
       // It may fail for what the schema was when this connection last looked.
       if (prepared.kind === 'failed' && this.seesSchema(connection)) prepared = prepare(connection, mode);
+      if (prepared.kind === 'statement' && prepared.statement.looksAtSchema) {
+        // G106. Or say what the schema was then.
+        connection.finish(prepared.statement);
+        this.lookAtSchema(connection);
+        prepared = prepare(connection, mode);
+      }
       switch (prepared.kind) {
         case 'statement':
           return { ok: true, value: { connection, statement: prepared.statement } };
@@ -203,8 +216,12 @@ export class Operations {
    */
   private seesSchema(connection: Connection): boolean {
     if (!connection.isAutocommit() && !this.host.isWriter()) return false;
-    connection.ask('SELECT 1 FROM sqlite_schema LIMIT 1');
+    this.lookAtSchema(connection);
     return true;
+  }
+
+  private lookAtSchema(connection: Connection): void {
+    connection.ask('SELECT 1 FROM sqlite_schema LIMIT 1');
   }
 
   /** Puts a connection back unless the session keeps it, and notes what it has seen. */
@@ -285,11 +302,11 @@ export class Operations {
   ): SqlOutcome<SqlResult> {
     const wasOpen = session.connection !== null && !connection.isAutocommit();
     const grows = session.keeps && !statement.readonly;
-    if (grows) this.boundHeld(connection);
+    if (grows) this.pool.boundHeld(connection);
     if (wasOpen || session.keeps) this.runtime.yieldsAt = this.yieldsAt(session);
     let outcome = connection.run(statement, given, session.counters, operation.budget);
     this.runtime.yieldsAt = Number.POSITIVE_INFINITY;
-    if (grows) outcome = this.measureHeld(connection, outcome);
+    if (grows) outcome = this.pool.afterGrowth(connection, outcome);
     operation.ran = true;
     if (statement.begins || endsTransaction.has(statement.word)) operation.steered = true;
     connection.finish(statement);
@@ -305,24 +322,6 @@ export class Operations {
   private yieldsAt(session: Session): number {
     const keepsOthers = this.host.isWriter() && !this.slot.holds(session);
     return keepsOthers ? performance.now() + this.host.limits.writerReadMs : Number.POSITIVE_INFINITY;
-  }
-
-  /** Before a statement that may fill temporary tables or attached databases. */
-  private boundHeld(connection: Connection): void {
-    const { streamTempBytes, tempBytes } = this.host.limits;
-    this.pool.measureHeld(connection);
-    const left = Math.min(streamTempBytes - connection.heldMemory.bytes, tempBytes - this.pool.heldBytes);
-    connection.heldMemory.bound(left);
-  }
-
-  private measureHeld(connection: Connection, outcome: SqlOutcome<SqlResult>): SqlOutcome<SqlResult> {
-    this.pool.measureHeld(connection);
-    if (outcome.ok || outcome.error.code !== 'SQLITE_FULL') return outcome;
-    const { streamTempBytes, tempBytes } = this.host.limits;
-    return failure(
-      'SQLITE_FULL',
-      `The temporary tables and attached databases of one stream may take streamTempBytes = ${streamTempBytes}, those of all streams tempBytes = ${tempBytes}. Drop some, or use tables of the volume.`,
-    );
   }
 
   /**

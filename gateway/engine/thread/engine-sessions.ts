@@ -53,7 +53,7 @@ const groupOwner = 0;
 
 export class Sessions {
   private readonly host: SessionHost;
-  private readonly runtime: SqliteRuntime;
+  private runtime: SqliteRuntime;
   private readonly sessions = new Map<number, Session>();
   private readonly pool: ConnectionPool;
   private readonly operations: Operations;
@@ -81,6 +81,20 @@ export class Sessions {
     };
     this.operations = new Operations(host, runtime, this.pool, slot, this.group, () => this.roomToHold());
     this.slot = this.newSlot();
+  }
+
+  /** Whether nothing of any session is in SQLite's memory: no connection is lent, and no operation has begun. */
+  get isOutside(): boolean {
+    if (this.pool.lent > 0 || this.group.isOpen) return false;
+    for (const { current } of this.sessions.values()) if (current !== null) return false;
+    return true;
+  }
+
+  /** Goes on in another SQLite; `isOutside` holds. */
+  use(runtime: SqliteRuntime): void {
+    this.runtime = runtime;
+    this.pool.use(runtime);
+    this.operations.use(runtime);
   }
 
   private newSlot(): WriteSlot {

@@ -1,6 +1,8 @@
 /** The engine's worker thread with SQLite: it runs on the volume's pages, and every commit becomes redo. */
 import assert from 'node:assert/strict';
 import { sqlError } from '../../sql/errors.ts';
+import type { HeapTurns } from '../engine-heap-turns.ts';
+import { collector } from '../garbage.ts';
 import { SqliteRuntime } from '../sqlite/sqlite-runtime.ts';
 import { type PragmaAnswer, type VolumeFile, VolumeVfs } from '../sqlite/sqlite-vfs.ts';
 import { SqliteWasm } from '../sqlite/sqlite-wasm.ts';
@@ -17,10 +19,35 @@ const coldBelow = 0.5;
 
 class SqliteWork implements DeskWork {
   private readonly desk: EngineDesk;
+  private readonly turns: HeapTurns;
+  private readonly load: () => Promise<SqliteWasm>;
+  private readonly collect = collector();
   private readonly sessions: Sessions;
+  private wasm: SqliteWasm;
 
-  constructor(desk: EngineDesk, wasm: SqliteWasm) {
+  /** @param load makes another SQLite, with an empty memory. */
+  constructor(desk: EngineDesk, turns: HeapTurns, wasm: SqliteWasm, load: () => Promise<SqliteWasm>) {
     this.desk = desk;
+    this.turns = turns;
+    this.load = load;
+    this.wasm = wasm;
+    this.sessions = new Sessions(
+      {
+        limits: desk.limits,
+        store: () => desk.store,
+        isWriter: () => desk.mode.kind === 'writer',
+        isAbandoned: () => desk.isAbandoned,
+        answer: (answer) => desk.answer(answer),
+        answered: () => desk.flushIfDue(),
+        begin: (id) => desk.shared.begin(id),
+        running: (id) => desk.setRunning(id),
+      },
+      this.runtimeIn(wasm),
+    );
+  }
+
+  private runtimeIn(wasm: SqliteWasm): SqliteRuntime {
+    const { desk } = this;
     const { commits, limits, shared, stopReason } = desk;
     const vfs = new VolumeVfs(wasm, {
       store: () => desk.store,
@@ -37,24 +64,31 @@ class SqliteWork implements DeskWork {
       },
       pragma: (file, name, value) => this.pragma(file, name, value),
     });
-    const runtime = new SqliteRuntime(wasm, vfs, limits, {
+    return new SqliteRuntime(wasm, vfs, limits, {
       deadline: Number.POSITIVE_INFINITY,
       stopReason,
       hasWaiting: () => shared.hasWaiting,
     });
-    this.sessions = new Sessions(
-      {
-        limits,
-        store: () => desk.store,
-        isWriter: () => desk.mode.kind === 'writer',
-        isAbandoned: () => desk.isAbandoned,
-        answer: (answer) => desk.answer(answer),
-        answered: () => desk.flushIfDue(),
-        begin: (id) => shared.begin(id),
-        running: (id) => desk.setRunning(id),
-      },
-      runtime,
-    );
+  }
+
+  /** G105. A memory of WebAssembly never shrinks: one that has grown large is left for another, once nothing of a session is in it. */
+  rest(): Promise<void> | null {
+    const heapBytes = this.wasm.heap().length;
+    this.desk.shared.setHeap(heapBytes);
+    if (heapBytes <= this.desk.limits.heapKeptBytes) return null;
+    if (this.sessions.isOutside) return this.renew();
+    this.turns.giveBack();
+    return null;
+  }
+
+  private async renew(): Promise<void> {
+    this.wasm = await this.load();
+    this.sessions.use(this.runtimeIn(this.wasm));
+    this.desk.shared.setHeap(this.wasm.heap().length);
+    // The collector finds the old memory only when nothing on the stack is of it.
+    await new Promise((resolve) => setImmediate(resolve));
+    this.collect();
+    this.turns.giveBack();
   }
 
   post({ id, session, trace, state, operation }: OperationMessage, isMoreComing: boolean): void {
@@ -111,7 +145,13 @@ class SqliteWork implements DeskWork {
   }
 }
 
-await serveDesk(cancelled, async (desk, { sqlite }) => {
+await serveDesk(cancelled, async (desk, { sqlite }, turns) => {
   assert(sqlite !== null, 'the engine of this thread is SQLite');
-  return new SqliteWork(desk, await SqliteWasm.load(sqlite));
+  // Nobody waits for the one that writes, so it waits for nobody.
+  const load = (): Promise<SqliteWasm> =>
+    SqliteWasm.load(sqlite, (bytes) => {
+      if (bytes > desk.limits.heapKeptBytes && desk.mode.kind === 'reader')
+        turns.take(() => desk.stopReason() === null);
+    });
+  return new SqliteWork(desk, turns, await load(), load);
 });

@@ -108,6 +108,41 @@ describe('statements', () => {
     expect(await rows(one, 'SELECT a FROM t')).toEqual([[1n]]);
   });
 
+  test.each([
+    ['PRAGMA index_info(i)', 1],
+    ['PRAGMA index_xinfo(i)', 2],
+    ['PRAGMA index_list(t)', 1],
+    ['PRAGMA foreign_key_list(u)', 1],
+    ['PRAGMA table_info(u)', 1],
+    ["SELECT * FROM pragma_index_info('i')", 1],
+    ["SELECT * FROM pragma_table_list('u')", 1],
+    ["SELECT ii.name FROM pragma_index_list('t') il, PRAGMA_INDEX_INFO(il.name) ii", 1],
+  ])(
+    'G106: %s tells of the schema as others have left it, also in a read transaction',
+    async (sql, count) => {
+      const { engine, volume } = await writer();
+      const maker = engine.openSession();
+      await run(maker, 'CREATE TABLE t (a UNIQUE ON CONFLICT IGNORE, n)');
+      await run(maker, 'DROP TABLE t');
+      const { engine: reading } = await reader(volume);
+      const sessions = [engine.openSession(), reading.openSession()];
+      // Every connection there is knows the schema as it is before.
+      for (const session of sessions) for (let time = 0; time < 3; time++) await run(session, sql);
+      const [transaction] = sessions.slice(1);
+      assert(transaction !== undefined);
+      await maker.sequence(
+        'CREATE TABLE t (a, n); CREATE INDEX i ON t (n); CREATE TABLE u (t REFERENCES t)',
+        null,
+      );
+      reading.apply(Buffer.concat(volume.frames.slice(-3)), volume.durable);
+      for (const session of sessions) expect((await rows(session, sql)).length).toBe(count);
+      await maker.sequence('DROP TABLE u; DROP TABLE t', null);
+      reading.apply(Buffer.concat(volume.frames), volume.durable);
+      await run(transaction, 'BEGIN TRANSACTION READONLY');
+      expect(await rows(transaction, sql)).toEqual([]);
+    },
+  );
+
   test('leave no row behind that they refuse, also when foreign keys were deferred as they were prepared', async () => {
     const { engine } = await writer();
     const session = engine.openSession();
@@ -202,6 +237,13 @@ describe('statements', () => {
     expect(await rows(a, counters)).toEqual([[3n, 3n, 3n]]);
     expect(await rows(b, counters)).toEqual([[1n, 1n, 100n]]);
     expect(await rows(engine.openSession(), counters)).toEqual([[0n, 0n, 0n]]);
+    // As SQLite has it after an EXPLAIN of what would count, and not after another one.
+    await run(b, 'EXPLAIN QUERY PLAN SELECT * FROM t');
+    expect(await rows(b, counters)).toEqual([[1n, 1n, 100n]]);
+    await run(b, '/* how */ EXPLAIN QUERY PLAN WITH w AS (SELECT 1) DELETE FROM t');
+    expect(await rows(b, counters)).toEqual([[0n, 1n, 100n]]);
+    await run(a, 'EXPLAIN CREATE TABLE u (a)');
+    expect(await rows(a, counters)).toEqual([[3n, 3n, 3n]]);
     expect((await run(a, 'INSERT INTO t (n) VALUES (last_insert_rowid()) RETURNING n')).rows).toEqual([[3n]]);
   });
 

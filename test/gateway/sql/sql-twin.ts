@@ -6,9 +6,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { RowsWriter } from '../../../gateway/engine/sqlite/rows-writer.ts';
 import { conditionHolds } from '../../../gateway/sql/condition.ts';
 import { failure } from '../../../gateway/sql/errors.ts';
-import { RowsWriter } from '../../../gateway/sql/row-text.ts';
 import type {
   BatchStep,
   SessionOptions,

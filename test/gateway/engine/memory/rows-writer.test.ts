@@ -1,10 +1,11 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { encodeRow, LyingText, longBytes, RowsWriter } from '../../../gateway/sql/row-text.ts';
-import type { SqlValue } from '../../../gateway/sql/sql.ts';
+import { isPlainJson } from '../../../../gateway/engine/sqlite/plain-json.ts';
+import { LyingText, longBytes, RowsWriter } from '../../../../gateway/engine/sqlite/rows-writer.ts';
+import { encodeRow } from '../../../../gateway/sql/row-text.ts';
+import type { SqlValue } from '../../../../gateway/sql/sql.ts';
 
-const decoder = new TextDecoder();
-const textOf = (parts: readonly Uint8Array[]): string => parts.map((part) => decoder.decode(part)).join('');
+const textOf = (parts: readonly Uint8Array[]): string => Buffer.concat(parts).toString('utf8');
 
 function writtenOf(batches: readonly (readonly (readonly (SqlValue | LyingText)[])[])[]) {
   const writer = new RowsWriter();
@@ -37,6 +38,11 @@ const bytesOf = (...texts: (string | readonly number[])[]) =>
 it.each([
   ['of one more byte than a piece', bytesOf('x'.repeat(longBytes + 1))],
   ['of characters that are escaped', bytesOf('"\n'.repeat(longBytes))],
+  [
+    'of which one character in the middle is escaped',
+    bytesOf('x'.repeat(longBytes), '\\', 'é'.repeat(longBytes)),
+  ],
+  ['that fills several parts', bytesOf('aé€😀'.repeat(longBytes))],
   ['with four bytes of a character across the end of a piece', bytesOf('x'.repeat(longBytes - 2), '😀é')],
   ['with a character that ends with the piece', bytesOf('x'.repeat(longBytes - 3), '€€')],
   [
@@ -59,4 +65,31 @@ it.each([longBytes, longBytes + 1, 2 * longBytes + 2])('writes a blob of %i byte
 it('keeps each part in memory of its own, so that it can be handed over', () => {
   const { parts } = writtenOf([[['a']], [['b']]]);
   for (const part of parts) expect(part.buffer.byteLength).toBe(part.byteLength);
+});
+
+it.each([
+  ['', true],
+  ['abc', true],
+  ['é€😀\u2028\x7f', true],
+  ['"', false],
+  ['abcd\\', false],
+  ['abcdefgh\tx', false],
+])('tells whether %j is in JSON what it is, wherever it lies', (text, isPlain) => {
+  for (let before = 0; before < 8; before++) {
+    const bytes = bytesOf('"'.repeat(before), text, '"').subarray(before, before + utf8(text).length);
+    expect(isPlainJson(bytes)).toBe(isPlain);
+  }
+});
+
+it('says of no bytes that they are plain which JSON would write in another way', () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 40 }), fc.nat(7), (bytes, at) => {
+      const lying = new Uint8Array(48).fill(0x61);
+      lying.set(bytes, at);
+      const piece = lying.subarray(at, at + bytes.length);
+      const written = utf8(JSON.stringify(Buffer.from(bytes).toString('utf8')).slice(1, -1));
+      expect(isPlainJson(piece)).toBe(Buffer.compare(written, bytes) === 0);
+    }),
+    { numRuns: 2_000 },
+  );
 });

@@ -1,12 +1,12 @@
 import { Worker } from 'node:worker_threads';
 import { describe, expect, it, vi } from 'vitest';
-import { type HandedOver, Handover } from '../../../gateway/engine/engine-handover.ts';
-import { MemoryReturn } from '../../../gateway/hrana/memory-return.ts';
+import { type HandedOver, Handover } from '../../../../gateway/engine/engine-handover.ts';
+import { MemoryReturn } from '../../../../gateway/hrana/memory-return.ts';
 
 describe('large answers between the engine’s thread and the main thread', () => {
   it('are at most two until the main thread has been at its sockets', async () => {
     const handover = new Handover();
-    const module = new URL('../../../gateway/engine/engine-handover.ts', import.meta.url).href;
+    const module = new URL('../../../../gateway/engine/engine-handover.ts', import.meta.url).href;
     const worker = new Worker(
       `import(${JSON.stringify(module)}).then(({ Handover }) => {
         const { parentPort, workerData } = require('node:worker_threads');
