@@ -140,7 +140,7 @@ describe('telemetry with a collector', () => {
       parentSpanId,
       startUs,
       endUs: startUs + 7,
-      name: 'BATCH',
+      name: 'BATCH' as const,
       system: 'sqlite' as const,
       namespace: 'demo',
       verb: 'BATCH',
