@@ -3,7 +3,7 @@
  * thread, which owns the OpenTelemetry SDK. Nothing here waits for a collector, and nothing grows without bound.
  */
 import { hostname } from 'node:os';
-import { WorkerLink } from './export/worker-link.ts';
+import { messageShare, WorkerLink } from './export/worker-link.ts';
 import { createLogger, type Logger } from './log/log.ts';
 import { RateLimit } from './log/rate-limit.ts';
 import type { ServiceName, SpanFact } from './trace/facts.ts';
@@ -86,6 +86,7 @@ export function startTelemetry(options: TelemetryOptions): Telemetry {
   const link = new WorkerLink({
     settings: { serviceName: options.serviceName, batch: settings.batch },
     env: workerEnvironment(options, env),
+    rowSpansMax: settings.batch.queueMax * messageShare,
     warn(message, droppedSpans) {
       const passed = limit.pass();
       if (passed !== null)

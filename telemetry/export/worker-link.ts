@@ -15,8 +15,13 @@ import type { FromWorker, ToWorker, WorkerSettings } from './worker-protocol.ts'
  * that come by the ten thousand are rows, at about 20 bytes a span.
  */
 export const bufferedSpansMax = { facts: 16_384, rows: 131_072 } as const;
-/** Spans in one message. As facts about 0.4 ms of structured clone, the longest this keeps the event loop from its work. */
-const batchSpans = { facts: 256, rows: 1_024 } as const;
+/**
+ * Spans in one message. As facts about 0.4 ms of structured clone, the longest this keeps the event loop from its work; rows are
+ * copied as bytes, and each message wakes both threads.
+ */
+const batchSpans = { facts: 256, rows: 4_096 } as const;
+/** Of what the worker may hold, so much at most is one message: what is oldest there gives way by whole messages. */
+export const messageShare = 1 / 16;
 /** Spans sent and not yet taken off the worker's port. */
 const creditSpans = 32_768;
 /** Longest a span waits here when the worker is idle. */
@@ -39,12 +44,15 @@ export interface WorkerLinkOptions {
   readonly settings: WorkerSettings;
   /** The whole environment of the worker thread. */
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** Spans that the rows of one message stand for; a commit and its appends may exceed it. */
+  readonly rowSpansMax?: number;
   /** Called for every trouble; the caller limits the rate. */
   readonly warn: (message: string, droppedSpans: number) => void;
 }
 
 export class WorkerLink {
   readonly #options: WorkerLinkOptions;
+  readonly #rowSpans: number;
   /** Oldest first. */
   #chunks: Chunk[] = [];
   /** Rows of the next one. */
@@ -70,6 +78,7 @@ export class WorkerLink {
 
   constructor(options: WorkerLinkOptions) {
     this.#options = options;
+    this.#rowSpans = Math.min(batchSpans.rows, options.rowSpansMax ?? batchSpans.rows);
     this.#startWorker();
   }
 
@@ -102,7 +111,7 @@ export class WorkerLink {
       assert(put(this.#page), 'T3: a row fits on an empty page');
     }
     this.#buffered += spans;
-    if (this.#page.spans >= batchSpans.rows) this.#sealPage();
+    if (this.#page.spans >= this.#rowSpans) this.#sealPage();
     this.#schedule(this.#chunks.length === 0 ? handOverDelayMs : 0);
   }
 

@@ -15,8 +15,8 @@ import { AppendShapes, commitShapes } from './row-shapes.ts';
 import { ShapeTable } from './shape-table.ts';
 import type { AppendRow, CommitRow, SpanRow, SpanShape } from './span-rows.ts';
 
-/** Holds some 300 commits with their requests; a batch with all its appends takes a seventh. */
-const pageBytes = 32_768;
+/** Holds a thousand commits with their requests, or half as many of which each has a batch of its own. */
+const pageBytes = 131_072;
 
 /** Rows of one message. Their shapes are those of a table as it stood then, or later. */
 export interface SealedRows {

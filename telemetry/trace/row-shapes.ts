@@ -28,7 +28,10 @@ export const commitShapes = {
 
 /** Shapes of `append` spans, remembered by node. */
 export class AppendShapes {
-  private readonly byNode = new Map<string, { readonly az: string; readonly shapes: (SpanShape | undefined)[] }>();
+  private readonly byNode = new Map<
+    string,
+    { readonly az: string; readonly shapes: (SpanShape | undefined)[] }
+  >();
 
   of(row: AppendRow): SpanShape {
     const { node, az, quorum, acked, awaited } = row;

@@ -214,7 +214,7 @@ describe('shapes', () => {
     const shapes = new ServerShapes();
     const tables = new Set<unknown>();
     let seen = 0;
-    for (let at = 0; at < 5_000; at++) {
+    for (let at = 0; at < 8_000; at++) {
       const shape = shapes.of({ ...server, text: `SELECT ${at}` });
       if (page.span(shape, row, [])) continue;
       const sealed = page.take();
