@@ -32,5 +32,5 @@ export {
   type SamplerResult,
   samplerFromEnv,
 } from './trace/sampling.ts';
-export type { AppendRow, CommitRow, ServerRow } from './trace/span-rows.ts';
+export type { AppendRow, CommitRow, ServerRow, SpanRow, SpanShape } from './trace/span-rows.ts';
 export { disabledTelemetry, startTelemetry, type Telemetry, type TelemetryOptions } from './tracer.ts';

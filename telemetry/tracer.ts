@@ -3,22 +3,16 @@
  * thread, which owns the OpenTelemetry SDK. Nothing here waits for a collector, and nothing grows without bound.
  */
 import { hostname } from 'node:os';
-import { WorkerLink } from './export/worker-link.ts';
+import { messageShare, WorkerLink } from './export/worker-link.ts';
 import { createLogger, type Logger } from './log/log.ts';
 import { RateLimit } from './log/rate-limit.ts';
 import type { ServiceName, SpanFact } from './trace/facts.ts';
 import { attributes, attributeValues } from './trace/names.ts';
 import type { TraceContext } from './trace/propagation.ts';
+import { ServerShapes } from './trace/row-shapes.ts';
 import { defaultSampler, samplerFromEnv } from './trace/sampling.ts';
 import { mergeResourceAttributes, tracingSettings } from './trace/settings.ts';
-import {
-  type AppendRow,
-  type CommitRow,
-  packBatch,
-  packCommit,
-  packServer,
-  type ServerRow,
-} from './trace/span-rows.ts';
+import type { AppendRow, CommitRow, ServerRow, SpanRow, SpanShape } from './trace/span-rows.ts';
 
 export interface TelemetryOptions {
   /** `sextant-<region>`, from `serviceName(region)`. */
@@ -47,6 +41,8 @@ export interface Telemetry {
   /** Takes a finished span. Never blocks, never throws; unsampled facts are ignored, surplus ones counted. */
   record(fact: SpanFact): void;
   recordMany(facts: readonly SpanFact[]): void;
+  /** As `record`, for one of many spans of a shape. @param numbers of the shape's `numbers`, in their order. */
+  recordRow(shape: SpanShape, row: SpanRow, numbers: readonly number[]): void;
   /** As `record`, for a request of a client. */
   recordServer(row: ServerRow): void;
   /**
@@ -68,6 +64,7 @@ export interface Telemetry {
 }
 
 const warningIntervalMs = 60_000;
+const noNumbers: readonly number[] = [];
 
 /** Starts tracing as the standard `OTEL_*` variables say. Without an OTLP endpoint: nothing at all, and no cost. */
 export function startTelemetry(options: TelemetryOptions): Telemetry {
@@ -89,13 +86,14 @@ export function startTelemetry(options: TelemetryOptions): Telemetry {
   const link = new WorkerLink({
     settings: { serviceName: options.serviceName, batch: settings.batch },
     env: workerEnvironment(options, env),
+    rowSpansMax: settings.batch.queueMax * messageShare,
     warn(message, droppedSpans) {
       const passed = limit.pass();
       if (passed !== null)
         log.warn({ dropped_spans: droppedSpans, suppressed_warnings: passed.suppressed }, message);
     },
   });
-  let lastBatch: readonly AppendRow[] | null = null;
+  const servers = new ServerShapes();
   return {
     enabled: true,
     begin: (parent) => sampler.start(parent),
@@ -105,13 +103,14 @@ export function startTelemetry(options: TelemetryOptions): Telemetry {
     recordMany(facts) {
       for (const fact of facts) if (fact.context.sampled) link.push(fact);
     },
-    recordServer: (row) => link.pushRows(1, (out) => packServer(out, row)),
-    recordCommit: (row, appends) =>
-      link.pushRows(1 + appends.length, (out, isFirst) => {
-        if (isFirst || lastBatch !== appends) packBatch(out, appends);
-        lastBatch = appends;
-        packCommit(out, row);
+    recordRow: (shape, row, numbers) => link.pushRow(1, (page) => page.span(shape, row, numbers)),
+    recordServer: (row) =>
+      link.pushRow(1, (page) => {
+        const { traceId, spanId } = row.context;
+        const { parentSpanId, startUs, endUs } = row;
+        return page.span(servers.of(row), { traceId, spanId, parentSpanId, startUs, endUs }, noNumbers);
       }),
+    recordCommit: (row, batch) => link.pushRow(1 + batch.length, (page) => page.commit(row, batch)),
     flush: (timeoutMs = 5000) => link.flush(timeoutMs),
     shutdown: () => link.shutdown(),
     get exportedSpans() {
@@ -129,6 +128,7 @@ export const disabledTelemetry: Telemetry = {
   begin: (parent) => parent,
   record: () => undefined,
   recordMany: () => undefined,
+  recordRow: () => undefined,
   recordServer: () => undefined,
   recordCommit: () => undefined,
   flush: () => Promise.resolve(),

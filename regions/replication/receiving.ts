@@ -27,11 +27,12 @@ import {
 } from '../../storage/index.ts';
 import {
   attributes,
-  childContext,
   keptTrace,
   type Logger,
+  newSpanId,
   readTraceContext,
   replicateSpanName,
+  type SpanShape,
   spanNames,
   type Telemetry,
 } from '../../telemetry/index.ts';
@@ -141,6 +142,7 @@ export class Receiving {
   private fillingSinceUs: number | null = null;
   private readonly images: ImageReceiving;
   private imageBytes = 0;
+  private shape: { readonly from: RegionId; readonly shape: SpanShape } | null = null;
   private closed = false;
 
   constructor(options: ReceivingOptions) {
@@ -378,7 +380,7 @@ export class Receiving {
       this.filled(this.fillingSinceUs, vdl);
     if (this.waiting.length === 0) return;
     const offsetUs = this.clockAheadUs;
-    const endUs = this.runtime.wallUs() + offsetUs;
+    const endUs = Math.round(this.runtime.wallUs() + offsetUs);
     const done = this.waiting.findIndex((write) => write.lsn > vdl);
     const settled = done < 0 ? this.waiting : this.waiting.slice(0, done);
     this.waiting = done < 0 ? [] : this.waiting.slice(done);
@@ -410,20 +412,19 @@ export class Receiving {
   private traced(write: WaitingTrace, endUs: number, offsetUs: number): void {
     const parent = readTraceContext(write.trace);
     if (parent === null || !parent.sampled) return;
-    this.options.telemetry.record({
-      name: replicateSpanName(write.from, this.options.region),
-      kind: 'consumer',
-      context: childContext(parent),
-      parentSpanId: parent.spanId,
-      startUs: write.commitTimeUs,
-      endUs: Math.max(endUs, write.commitTimeUs),
-      attributes: {
-        [attributes.lsn]: write.lsn,
-        [attributes.sourceRegion]: write.from,
-        [attributes.targetRegion]: this.options.region,
-        [attributes.clockSkewMs]: -offsetUs / 1000,
-      },
-    });
+    const { traceId, spanId: parentSpanId } = parent;
+    const { commitTimeUs: startUs } = write;
+    this.options.telemetry.recordRow(
+      this.shapeFrom(write.from),
+      { traceId, spanId: newSpanId(), parentSpanId, startUs, endUs: Math.max(endUs, startUs) },
+      [write.lsn, -offsetUs / 1000],
+    );
+  }
+
+  /** Of the spans of writes that come from there. */
+  private shapeFrom(from: RegionId): SpanShape {
+    if (this.shape?.from !== from) this.shape = { from, shape: replicateShape(from, this.options.region) };
+    return this.shape.shape;
   }
 
   private acknowledge(to: RegionId, gap: boolean): void {
@@ -432,4 +433,18 @@ export class Receiving {
     // Lost or refused, the next one says the same.
     connection.publish(subjectsOf(cluster).ack(to), ack);
   }
+}
+
+/** The values that differ, in their order: the write's LSN, and how far the clock here is ahead of the primary's. */
+function replicateShape(from: RegionId, to: RegionId): SpanShape {
+  return {
+    name: replicateSpanName(from, to),
+    kind: 'consumer',
+    attributes: [
+      [attributes.sourceRegion, from],
+      [attributes.targetRegion, to],
+    ],
+    numbers: [attributes.lsn, attributes.clockSkewMs],
+    failure: null,
+  };
 }

@@ -35,7 +35,8 @@ import { attributes } from '../trace/names.ts';
 import { Delivery } from './delivery.ts';
 import { requestFrame } from './otlp-messages.ts';
 import { RowExporter } from './row-exporter.ts';
-import type { FromWorker, ToWorker, WorkerSettings } from './worker-protocol.ts';
+import { TemplateTable } from './template-table.ts';
+import type { FromWorker, RowsMessage, ToWorker, WorkerSettings } from './worker-protocol.ts';
 
 assert(parentPort !== null, 'otel-worker.ts runs only as a worker thread');
 const port = parentPort;
@@ -278,11 +279,16 @@ function makeRoom(spans: number): void {
     if (!rows.delivery.dropOldest() && !exporter.delivery.dropOldest()) return;
 }
 
-function acceptRows(values: readonly unknown[], spans: number): void {
+/** Of the shapes that rows name. What waits for the collector may still be of an earlier one. */
+let templates = new TemplateTable();
+
+function acceptRows({ bytes, spans, beginsTable, shapes }: RowsMessage): void {
   makeRoom(spans);
   unsettled += spans;
+  if (beginsTable) templates = new TemplateTable();
+  templates.add(shapes);
   if (unsettled > batch.queueMax) settle(0, spans);
-  else rows.delivery.add({ values, spans });
+  else rows.delivery.add({ bytes, spans, templates });
   send({ kind: 'taken', spans });
 }
 
@@ -303,7 +309,7 @@ port.on('message', (message: ToWorker) => {
       accept(message.facts);
       return;
     case 'rows':
-      acceptRows(message.values, message.spans);
+      acceptRows(message);
       return;
     case 'flush':
       void drain().then(() => send({ kind: 'flushed', id: message.id }));

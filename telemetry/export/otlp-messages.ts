@@ -2,7 +2,8 @@
  * Messages of OTLP (`opentelemetry/proto/trace/v1/trace.proto`, `common/v1`, `resource/v1`) as Protocol Buffers: what is made
  * once and copied often. Fields that have their default value are left out.
  */
-import type { AttributeValue } from '../trace/facts.ts';
+import type { AttributeValue, SpanKind } from '../trace/facts.ts';
+import type { SpanShape } from '../trace/span-rows.ts';
 import { paddedBytes, type SpanBytes } from './span-bytes.ts';
 
 const wire = { varint: 0, fixed64: 1, delimited: 2, fixed32: 5 } as const;
@@ -11,7 +12,13 @@ const idBytes = { trace: 16, span: 8 } as const;
 const openLengthBytes = 5;
 
 /** Kinds of spans, as they are numbered. */
-export const kinds = { server: 2, client: 3, producer: 4, consumer: 5 } as const;
+const kinds: Readonly<Record<SpanKind, number>> = {
+  internal: 1,
+  server: 2,
+  client: 3,
+  producer: 4,
+  consumer: 5,
+};
 /** Sampled; and whether its parent, if any, may be in another process. */
 const flags = { root: 0x101, child: 0x301 } as const;
 const statusError = 2;
@@ -55,17 +62,6 @@ function attribute(field: number, key: string, value: Uint8Array): Buffer {
   return delimited(field, text(1, key), delimited(2, value));
 }
 
-export interface SpanShape {
-  readonly hasParent: boolean;
-  readonly name: string;
-  readonly kind: number;
-  readonly attributes: readonly (readonly [key: string, value: AttributeValue])[];
-  /** Keys of attributes whose values are whole numbers and differ from span to span. */
-  readonly numbers: readonly string[];
-  /** Message of the failure; null when it is none. */
-  readonly failure: string | null;
-}
-
 /** A span with empty places for what differs, as a field of its scope. Places are offsets into `bytes`. */
 export interface SpanTemplate {
   readonly bytes: Buffer;
@@ -75,11 +71,11 @@ export interface SpanTemplate {
   readonly parentSpanId: number;
   readonly start: number;
   readonly end: number;
-  /** Of `numbers`, in their order; `paddedBytes` each. */
+  /** Of the shape's `numbers`, in their order: an `AnyValue` of `1 + paddedBytes` each. */
   readonly numbers: readonly number[];
 }
 
-export function spanTemplate(shape: SpanShape): SpanTemplate {
+export function spanTemplate(shape: SpanShape, hasParent: boolean): SpanTemplate {
   const parts: Buffer[] = [];
   let size = 0;
   /** @returns where the last `place` bytes of what is added lie. */
@@ -90,18 +86,18 @@ export function spanTemplate(shape: SpanShape): SpanTemplate {
   };
   const time = (field: number): Buffer => Buffer.concat([tag(field, wire.fixed64), Buffer.alloc(8)]);
   const flag = Buffer.alloc(4);
-  flag.writeUInt32LE(shape.hasParent ? flags.child : flags.root);
+  flag.writeUInt32LE(hasParent ? flags.child : flags.root);
 
   const traceId = add(delimited(1, Buffer.alloc(idBytes.trace)), idBytes.trace);
   const spanId = add(delimited(2, Buffer.alloc(idBytes.span)), idBytes.span);
-  const parent = shape.hasParent ? add(delimited(4, Buffer.alloc(idBytes.span)), idBytes.span) : null;
+  const parent = hasParent ? add(delimited(4, Buffer.alloc(idBytes.span)), idBytes.span) : null;
   add(text(5, shape.name));
-  add(Buffer.concat([tag(6, wire.varint), varint(shape.kind)]));
+  add(Buffer.concat([tag(6, wire.varint), varint(kinds[shape.kind])]));
   const start = add(time(7), 8);
   const end = add(time(8), 8);
   for (const [key, value] of shape.attributes) add(attribute(9, key, anyValue(value)));
   const numbers = shape.numbers.map((key) =>
-    add(attribute(9, key, Buffer.concat([tag(3, wire.varint), Buffer.alloc(paddedBytes)])), paddedBytes),
+    add(attribute(9, key, Buffer.alloc(1 + paddedBytes)), 1 + paddedBytes),
   );
   if (shape.failure !== null)
     add(delimited(15, text(2, shape.failure), tag(3, wire.varint), varint(statusError)));

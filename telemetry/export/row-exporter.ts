@@ -9,17 +9,12 @@ import {
 import type { BatchSettings } from '../trace/settings.ts';
 import { Delivery, type TransmitResult } from './delivery.ts';
 import { closeFrame, type RequestFrame } from './otlp-messages.ts';
-import { RowWriter } from './row-writer.ts';
+import { type RowBatch, RowWriter } from './row-writer.ts';
 import { SpanBytes } from './span-bytes.ts';
 
 /** About what a span takes. */
 const spanBytes = 200;
 const sparesMax = 3;
-
-export interface RowBatch {
-  readonly values: readonly unknown[];
-  readonly spans: number;
-}
 
 export interface RowExporterOptions {
   readonly batch: BatchSettings;
@@ -47,7 +42,7 @@ export class RowExporter {
           const bytes = around.before.length + spansOf(batches) * spanBytes;
           const out = new SpanBytes(this.spare.pop() ?? Buffer.allocUnsafeSlow(bytes));
           out.copy(around.before);
-          for (const { values } of batches) writer.write(values, out);
+          for (const one of batches) writer.write(one, out);
           closeFrame(around, out);
           this.lastWritten = out.memory;
           return out.written;

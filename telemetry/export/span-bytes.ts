@@ -2,17 +2,25 @@
 
 /** Bytes of a number in a place of fixed width: eight times seven bits hold every safe integer. */
 export const paddedBytes = 8;
+const wordBytes = 4;
 const nanosecondsOfUs = 1_000;
 const two28 = 2 ** 28;
 const two32 = 2 ** 32;
+/** Tags of an `AnyValue` that is a number: field and wire type. */
+const tags = { integer: 0x18, double: 0x21 } as const;
+
+const viewOf = ({ buffer, byteOffset, byteLength }: Uint8Array): DataView =>
+  new DataView(buffer, byteOffset, byteLength);
 
 export class SpanBytes {
   private buffer: Buffer;
+  private view: DataView;
   private length = 0;
 
   /** @param buffer what to begin with; it is used whole, and left when it does not suffice. */
   constructor(buffer: Buffer) {
     this.buffer = buffer;
+    this.view = viewOf(buffer);
   }
 
   /** The memory written to, to be used again once nobody reads it. */
@@ -29,6 +37,11 @@ export class SpanBytes {
     return this.buffer.subarray(0, this.length);
   }
 
+  /** Forgets what was written and keeps the memory. */
+  clear(): void {
+    this.length = 0;
+  }
+
   /** @returns where the copy lies. */
   copy(bytes: Uint8Array): number {
     this.ensure(bytes.length);
@@ -38,19 +51,16 @@ export class SpanBytes {
     return at;
   }
 
-  /** Puts an id given as hex digits at a place. */
-  hex(at: number, digits: string): void {
-    this.buffer.write(digits, at, 'hex');
-  }
-
-  /** Copies what lies at `from` to a place. */
-  again(at: number, from: number, bytes: number): void {
-    this.buffer.copyWithin(at, from, from + bytes);
+  /** Puts so many bytes of something else, a multiple of four, at a place. For a few bytes it is quicker than a copy. */
+  put(at: number, from: DataView, fromAt: number, bytes: number): void {
+    const { view } = this;
+    for (let index = 0; index < bytes; index += wordBytes)
+      view.setUint32(at + index, from.getUint32(fromAt + index));
   }
 
   /** Makes a byte another one. @param by 1 to 255: a different byte for each, and never the one that was there. */
   change(at: number, by: number): void {
-    this.buffer[at] = (this.buffer[at] ?? 0) ^ by;
+    this.view.setUint8(at, this.view.getUint8(at) ^ by);
   }
 
   /** Puts a time in microseconds at a place, as eight bytes of nanoseconds: more than a double counts exactly. */
@@ -58,8 +68,8 @@ export class SpanBytes {
     const high = Math.floor(us / two32);
     const low = (us - high * two32) * nanosecondsOfUs;
     const carry = Math.floor(low / two32);
-    this.buffer.writeUInt32LE(low - carry * two32, at);
-    this.buffer.writeUInt32LE(high * nanosecondsOfUs + carry, at + 4);
+    this.view.setUint32(at, low - carry * two32, true);
+    this.view.setUint32(at + wordBytes, high * nanosecondsOfUs + carry, true);
   }
 
   /** Puts a whole number that is not negative at a place, as a varint of that many bytes, longer than it had to be. */
@@ -69,7 +79,18 @@ export class SpanBytes {
     const low = value - high * two28;
     for (let index = 0; index < bytes; index++) {
       const seven = index < 4 ? low >>> (7 * index) : high >>> (7 * index - 28);
-      this.buffer[at + index] = index < bytes - 1 ? 0x80 | (seven & 0x7f) : seven;
+      this.view.setUint8(at + index, index < bytes - 1 ? 0x80 | (seven & 0x7f) : seven);
+    }
+  }
+
+  /** Puts a number at a place as an `AnyValue` of `1 + paddedBytes`; a negative one is a double even when it is whole. */
+  anyNumber(at: number, value: number): void {
+    if (Number.isSafeInteger(value) && value >= 0) {
+      this.view.setUint8(at, tags.integer);
+      this.padded(at + 1, value);
+    } else {
+      this.view.setUint8(at, tags.double);
+      this.view.setFloat64(at + 1, value, true);
     }
   }
 
@@ -78,5 +99,6 @@ export class SpanBytes {
     const grown = Buffer.allocUnsafeSlow(Math.max(2 * this.buffer.length, this.length + more));
     grown.set(this.buffer.subarray(0, this.length));
     this.buffer = grown;
+    this.view = viewOf(grown);
   }
 }

@@ -3,17 +3,25 @@
  * is never sent more than it has taken, so its inbox is bounded too. A worker that dies is replaced, at most once a
  * minute; what it held is counted as dropped.
  */
+import assert from 'node:assert/strict';
 import { Worker } from 'node:worker_threads';
 import type { SpanFact } from '../trace/facts.ts';
+import { RowPage, type SealedRows } from '../trace/row-page.ts';
+import type { ShapeTable } from '../trace/shape-table.ts';
 import type { FromWorker, ToWorker, WorkerSettings } from './worker-protocol.ts';
 
 /**
  * Spans held here and on the way to the worker, while it is busy or starting (T3). As facts they take about 1 KB each; those
- * that come by the ten thousand are rows, at about 50 bytes a span.
+ * that come by the ten thousand are rows, at about 20 bytes a span.
  */
 export const bufferedSpansMax = { facts: 16_384, rows: 131_072 } as const;
-/** Spans in one message. About 0.4 ms of structured clone, the longest this keeps the event loop from its work. */
-const batchSpans = { facts: 256, rows: 1_024 } as const;
+/**
+ * Spans in one message. As facts about 0.4 ms of structured clone, the longest this keeps the event loop from its work; rows are
+ * copied as bytes, and each message wakes both threads.
+ */
+const batchSpans = { facts: 256, rows: 4_096 } as const;
+/** Of what the worker may hold, so much at most is one message: what is oldest there gives way by whole messages. */
+export const messageShare = 1 / 16;
 /** Spans sent and not yet taken off the worker's port. */
 const creditSpans = 32_768;
 /** Longest a span waits here when the worker is idle. */
@@ -25,22 +33,33 @@ const restartDelayMs = 60_000;
 /** A runaway worker hits this and dies alone, instead of taking a database process with it. */
 const workerHeapMb = 256;
 
+const toldNothing = { table: null, shapes: 0 };
+
+/** One message. */
 type Chunk =
   | { readonly kind: 'facts'; readonly facts: SpanFact[] }
-  | { readonly kind: 'rows'; readonly values: unknown[]; spans: number };
+  | { readonly kind: 'rows'; readonly rows: SealedRows };
 
 export interface WorkerLinkOptions {
   readonly settings: WorkerSettings;
   /** The whole environment of the worker thread. */
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** Spans that the rows of one message stand for; a commit and its appends may exceed it. */
+  readonly rowSpansMax?: number;
   /** Called for every trouble; the caller limits the rate. */
   readonly warn: (message: string, droppedSpans: number) => void;
 }
 
 export class WorkerLink {
   readonly #options: WorkerLinkOptions;
-  /** Oldest first: each is one message. */
+  readonly #rowSpans: number;
+  /** Oldest first. */
   #chunks: Chunk[] = [];
+  /** Rows of the next one. */
+  readonly #page = new RowPage();
+  /** What the worker has been told of shapes: so many of this table. */
+  #told: { readonly table: ShapeTable | null; readonly shapes: number } = toldNothing;
+  /** Spans in chunks and on the page. */
   #buffered = 0;
   /** Sent and not yet taken. */
   #untaken = 0;
@@ -59,6 +78,7 @@ export class WorkerLink {
 
   constructor(options: WorkerLinkOptions) {
     this.#options = options;
+    this.#rowSpans = Math.min(batchSpans.rows, options.rowSpansMax ?? batchSpans.rows);
     this.#startWorker();
   }
 
@@ -81,22 +101,22 @@ export class WorkerLink {
   }
 
   /**
-   * Appends rows that stand for `spans` spans, or counts those as dropped.
-   * @param pack adds the rows; told whether they begin a message, where nothing that came before can be referred to.
+   * Appends a row that stands for `spans` spans, or counts those as dropped.
+   * @param put puts it on a page; false when there is no room for it. A page that is empty has room.
    */
-  pushRows(spans: number, pack: (out: unknown[], isFirst: boolean) => void): void {
+  pushRow(spans: number, put: (page: RowPage) => boolean): void {
     if (!this.#hasRoom(spans, 'rows')) return;
-    let last = this.#chunks.at(-1);
-    const isFirst = last?.kind !== 'rows' || last.spans >= batchSpans.rows;
-    if (last?.kind !== 'rows' || isFirst) {
-      last = { kind: 'rows', values: [], spans: 0 };
-      this.#chunks.push(last);
+    if (!put(this.#page)) {
+      this.#sealPage();
+      assert(put(this.#page), 'T3: a row fits on an empty page');
     }
-    pack(last.values, isFirst);
-    last.spans += spans;
     this.#buffered += spans;
-    // What lies here long outlives the young generation, and costs a garbage collection then.
-    this.#schedule(last.spans < batchSpans.rows ? handOverDelayMs : 0);
+    if (this.#page.spans >= this.#rowSpans) this.#sealPage();
+    this.#schedule(this.#chunks.length === 0 ? handOverDelayMs : 0);
+  }
+
+  #sealPage(): void {
+    if (this.#page.spans > 0) this.#chunks.push({ kind: 'rows', rows: this.#page.take() });
   }
 
   #hasRoom(spans: number, kind: keyof typeof bufferedSpansMax): boolean {
@@ -145,6 +165,7 @@ export class WorkerLink {
     this.#unsettled = 0;
     this.#buffered = 0;
     this.#chunks = [];
+    this.#page.take();
     if (lost > 0) this.#drop(lost, 'spans were not exported before the process ended');
   }
 
@@ -161,35 +182,48 @@ export class WorkerLink {
   /** One message a turn, so that cloning a full buffer never holds up the event loop for long. */
   #handOver(): void {
     this.#timer = null;
-    if (this.#worker === null || this.#untaken >= creditSpans || this.#chunks.length === 0) return;
+    if (this.#worker === null || this.#untaken >= creditSpans) return;
+    if (this.#chunks.length === 0) this.#sealPage();
     this.#sendChunk();
     if (this.#chunks.length > 0) this.#schedule(0);
+    else if (this.#page.spans > 0) this.#schedule(handOverDelayMs);
   }
 
   /** Beyond credit too: for a flush or a shutdown the buffer, itself bounded, goes out at once. */
   #sendAll(): void {
+    this.#sealPage();
     while (this.#worker !== null && this.#chunks.length > 0) this.#sendChunk();
   }
 
   #sendChunk(): void {
     const chunk = this.#chunks.shift();
     if (chunk === undefined) return;
-    const spans = chunk.kind === 'facts' ? chunk.facts.length : chunk.spans;
+    const spans = chunk.kind === 'facts' ? chunk.facts.length : chunk.rows.spans;
     this.#buffered -= spans;
-    try {
-      this.#post(chunk);
-    } catch (error) {
-      // Only a value that cannot be cloned comes here. It is a bug of whoever recorded it, but not worth the process.
-      const why = error instanceof Error ? error.message : 'unknown error';
-      this.#drop(spans, `a span fact holds more than plain data: ${why}`);
-      return;
+    if (chunk.kind === 'rows') this.#postRows(chunk.rows);
+    else {
+      try {
+        this.#post(chunk);
+      } catch (error) {
+        // Only a value that cannot be cloned comes here. It is a bug of whoever recorded it, but not worth the process.
+        const why = error instanceof Error ? error.message : 'unknown error';
+        this.#drop(spans, `a span fact holds more than plain data: ${why}`);
+        return;
+      }
     }
     this.#untaken += spans;
     this.#unsettled += spans;
   }
 
-  #post(message: ToWorker): void {
-    this.#worker?.postMessage(message);
+  #postRows({ bytes, spans, table }: SealedRows): void {
+    const told = this.#told.table === table ? this.#told : toldNothing;
+    const shapes = table.shapes.slice(told.shapes);
+    this.#told = { table, shapes: table.shapes.length };
+    this.#post({ kind: 'rows', bytes, spans, beginsTable: told === toldNothing, shapes }, [bytes.buffer]);
+  }
+
+  #post(message: ToWorker, handedOver: readonly ArrayBuffer[] = []): void {
+    this.#worker?.postMessage(message, handedOver);
   }
 
   #startWorker(): void {
@@ -210,6 +244,7 @@ export class WorkerLink {
     );
     worker.on('exit', (code) => this.#workerEnded(worker, `exit code ${code}`));
     this.#worker = worker;
+    this.#told = toldNothing;
   }
 
   #receive(message: FromWorker): void {
@@ -217,6 +252,7 @@ export class WorkerLink {
       case 'taken':
         this.#untaken -= message.spans;
         if (this.#chunks.length > 0) this.#schedule(0);
+        else if (this.#page.spans > 0) this.#schedule(handOverDelayMs);
         return;
       case 'settled':
         this.#unsettled -= message.exported + message.dropped;

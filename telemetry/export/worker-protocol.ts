@@ -1,6 +1,7 @@
 /** Messages between a process and its telemetry worker thread. */
 import type { SpanFact } from '../trace/facts.ts';
 import type { BatchSettings } from '../trace/settings.ts';
+import type { SpanShape } from '../trace/span-rows.ts';
 
 /** What the worker is started with. Everything else it reads from its environment. */
 export interface WorkerSettings {
@@ -8,10 +9,20 @@ export interface WorkerSettings {
   readonly batch: BatchSettings;
 }
 
+/** Rows as row-layout.ts has them; `spans` is how many they stand for. */
+export interface RowsMessage {
+  readonly kind: 'rows';
+  /** Handed over, not copied. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly spans: number;
+  /** These shapes begin a table; else they go on with the one before. */
+  readonly beginsTable: boolean;
+  readonly shapes: readonly SpanShape[];
+}
+
 export type ToWorker =
   | { readonly kind: 'facts'; readonly facts: readonly SpanFact[] }
-  /** See span-rows.ts; `spans` is how many they stand for. */
-  | { readonly kind: 'rows'; readonly values: readonly unknown[]; readonly spans: number }
+  | RowsMessage
   | { readonly kind: 'flush'; readonly id: number }
   | { readonly kind: 'shutdown' };
 

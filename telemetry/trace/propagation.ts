@@ -63,8 +63,11 @@ const notHex = 0xff;
 const hexValues = new Uint8Array(0x80).fill(notHex);
 for (let value = 0; value < 16; value++) hexValues[value.toString(16).charCodeAt(0)] = value;
 
-/** Writes lower-case hex as bytes: a third of what a view of the target and two calls of its own cost. */
-function writeHex(hex: string, byteCount: number, target: Uint8Array, offset: number): boolean {
+/**
+ * Writes lower-case hex as bytes: a third of what a view of the target and two calls of its own cost.
+ * @returns false when `hex` is not that, and what was written then means nothing.
+ */
+export function writeHex(hex: string, byteCount: number, target: Uint8Array, offset: number): boolean {
   if (hex.length !== 2 * byteCount) return false;
   let all = 0;
   for (let at = 0; at < byteCount; at++) {
@@ -93,18 +96,19 @@ export function readTraceContext(source: Uint8Array, offset = 0): TraceContext |
   return { traceId, spanId, sampled: ((bytes[traceIdBytes + spanIdBytes] ?? 0) & sampledFlag) !== 0 };
 }
 
-// Random bytes are drawn in bulk: one call to the operating system serves some hundreds of spans.
+// Random digits are drawn in bulk: one call for the bytes and one to write them as hex serve some hundreds of ids.
 const pool = Buffer.alloc(4096);
-let poolOffset = pool.length;
+let digits = '';
+let digitsUsed = 0;
 
 function randomHex(byteCount: number): string {
   for (;;) {
-    if (poolOffset + byteCount > pool.length) {
-      randomFillSync(pool);
-      poolOffset = 0;
+    if (digitsUsed + 2 * byteCount > digits.length) {
+      digits = randomFillSync(pool).toString('hex');
+      digitsUsed = 0;
     }
-    const hex = pool.toString('hex', poolOffset, poolOffset + byteCount);
-    poolOffset += byteCount;
+    const hex = digits.slice(digitsUsed, digitsUsed + 2 * byteCount);
+    digitsUsed += 2 * byteCount;
     // All zero is the one value the specification forbids.
     if (hex !== zeroTraceId && hex !== zeroSpanId) return hex;
   }

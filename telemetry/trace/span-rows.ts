@@ -1,13 +1,32 @@
 /**
- * Rows: what is recorded of the spans there are thousands of a second, a request and the commit it made. A row is a few
- * plain values in a flat list, which is cheap to make and to hand to another thread; spans are written from it there.
- * A commit's row stands for seven spans: `commit`, and one `append` for each of six storage nodes, whose times lie in the
- * row of their batch, shared by all its commits.
+ * Rows: what is recorded of the spans there are thousands of a second, such as a request, the commit it made, and its way to
+ * another region. What many of them have in common is a shape, told once to whoever makes spans of them; a row names its shape and adds
+ * what differs: ids, times, a few numbers. A commit's row stands for seven spans: `commit`, and one `append` for each of six
+ * storage nodes, whose times lie in the row of their batch, shared by all its commits.
  */
-import type { DbSystem } from './names.ts';
+import type { AttributeValue, SpanKind } from './facts.ts';
+import type { AttributeKey, DbSystem, SpanName } from './names.ts';
 import type { TraceContext } from './propagation.ts';
 
-export const rowKinds = { server: 0, batch: 1, commit: 2 } as const;
+/** What spans have in common. Known by its identity: whoever records many like it keeps it. */
+export interface SpanShape {
+  readonly name: SpanName;
+  readonly kind: SpanKind;
+  readonly attributes: readonly (readonly [key: AttributeKey, value: AttributeValue])[];
+  /** Attributes whose value is a number, another one on each span. */
+  readonly numbers: readonly AttributeKey[];
+  /** Message of the failure; null when it is none. */
+  readonly failure: string | null;
+}
+
+/** What differs. It is sampled. Times are whole microseconds since the Unix epoch. */
+export interface SpanRow {
+  readonly traceId: string;
+  readonly spanId: string;
+  readonly parentSpanId: string | null;
+  readonly startUs: number;
+  readonly endUs: number;
+}
 
 /** A client's request. Times are whole microseconds since the Unix epoch. */
 export interface ServerRow {
@@ -17,7 +36,7 @@ export interface ServerRow {
   readonly startUs: number;
   readonly endUs: number;
   /** From `serverSpanName`. */
-  readonly name: string;
+  readonly name: SpanName;
   readonly system: DbSystem;
   /** Cluster, or database, the client spoke to. */
   readonly namespace: string;
@@ -44,64 +63,11 @@ export interface AppendRow {
   readonly awaited: boolean;
 }
 
-/** A commit, of the batch whose row came last. */
-export interface CommitRow {
-  readonly traceId: string;
-  readonly spanId: string;
-  readonly parentSpanId: string | null;
+/** A commit and what it was. */
+export interface CommitRow extends SpanRow {
   readonly lsn: number;
   readonly epoch: number;
   readonly redoBytes: number;
-  readonly startUs: number;
-  readonly endUs: number;
   /** False when its reign ended before: whether it exists is unknown. */
   readonly durable: boolean;
-}
-
-/** Values of a row, the kind first. */
-export const serverWidth = 16;
-export const commitWidth = 10;
-export const appendWidth = 7;
-
-export function packServer(out: unknown[], row: ServerRow): void {
-  const { context, error } = row;
-  out.push(
-    rowKinds.server,
-    context.traceId,
-    context.spanId,
-    row.parentSpanId,
-    row.startUs,
-    row.endUs,
-    row.name,
-    row.namespace,
-    row.verb,
-    row.text,
-    row.batchSize,
-    row.consistency,
-    error === null ? null : error.code,
-    error === null ? null : error.message,
-    row.system,
-    error === null ? null : (error.status ?? error.code),
-  );
-}
-
-export function packBatch(out: unknown[], appends: readonly AppendRow[]): void {
-  out.push(rowKinds.batch, appends.length);
-  for (const { node, az, startUs, endUs, quorum, acked, awaited } of appends)
-    out.push(node, az, startUs, endUs, quorum, acked, awaited);
-}
-
-export function packCommit(out: unknown[], row: CommitRow): void {
-  out.push(
-    rowKinds.commit,
-    row.traceId,
-    row.spanId,
-    row.parentSpanId,
-    row.lsn,
-    row.epoch,
-    row.redoBytes,
-    row.startUs,
-    row.endUs,
-    row.durable,
-  );
 }

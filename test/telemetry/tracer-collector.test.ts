@@ -140,7 +140,7 @@ describe('telemetry with a collector', () => {
       parentSpanId,
       startUs,
       endUs: startUs + 7,
-      name: 'BATCH',
+      name: 'BATCH' as const,
       system: 'sqlite' as const,
       namespace: 'demo',
       verb: 'BATCH',
@@ -280,6 +280,29 @@ describe('telemetry with a collector', () => {
     expect(telemetry.droppedSpans % 7).toBe(0);
     await telemetry.shutdown();
     expect(telemetry.exportedSpans + telemetry.droppedSpans).toBe(commits * 7);
+  });
+
+  it('hands rows over in parts that a small queue of the worker can hold (T3)', async () => {
+    const collector = await receiver();
+    const { telemetry, warnings } = start({
+      OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint,
+      OTEL_BSP_MAX_QUEUE_SIZE: '160',
+    });
+    const shape = {
+      name: 'rpo.wait' as const,
+      kind: 'internal' as const,
+      attributes: [],
+      numbers: [attributes.lsn],
+      failure: null,
+    };
+    for (let lsn = 0; lsn < 150; lsn++) {
+      const row = { traceId: newTraceId(), spanId: newSpanId(), parentSpanId: null, startUs, endUs: startUs };
+      telemetry.recordRow(shape, row, [lsn]);
+    }
+    await telemetry.flush(patienceMs);
+    const lsns = collector.spans.map(({ attributes: of }) => of[attributes.lsn]);
+    expect(lsns.sort((a, b) => Number(a) - Number(b))).toEqual(Array.from({ length: 150 }, (_, at) => at));
+    expect([telemetry.exportedSpans, telemetry.droppedSpans, warnings]).toEqual([150, 0, []]);
   });
 
   it('exports an end before its start as no duration, with the skew told', async () => {

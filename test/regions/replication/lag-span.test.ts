@@ -9,14 +9,9 @@ import { encodeFrame } from '../../../storage/redo/frame.ts';
 import { epoch, lsn, mainBranch, pageNo, pgId, regionId } from '../../../storage/redo/ids.ts';
 import { redoLimits } from '../../../storage/redo/limits.ts';
 import { encodeMtr } from '../../../storage/redo/record.ts';
-import {
-  disabledTelemetry,
-  encodeTraceContext,
-  newSpanId,
-  newTraceId,
-  type SpanFact,
-} from '../../../telemetry/index.ts';
+import { encodeTraceContext, newSpanId, newTraceId, type SpanFact } from '../../../telemetry/index.ts';
 import { silent } from '../../storage/region-harness.ts';
+import { keepSpans } from '../../telemetry/kept-spans.ts';
 
 const from = regionId('us-east-1');
 const here = regionId('eu-west-1');
@@ -61,7 +56,7 @@ async function lagOf({ skewUs, thereUs, jitterUs }: World) {
       return { offer: () => ({ kind: 'taken', next: lsn(0) }), close: () => undefined };
     },
     onJoined: () => undefined,
-    telemetry: { ...disabledTelemetry, enabled: true, record: (span) => spans.push(span) },
+    telemetry: keepSpans(spans),
     log: silent,
     runtime: {
       ...machine,

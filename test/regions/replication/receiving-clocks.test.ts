@@ -16,7 +16,8 @@ import {
   regionId,
 } from '../../../storage/redo/ids.ts';
 import { encodeMtr } from '../../../storage/redo/record.ts';
-import { disabledTelemetry, encodeTraceContext, keptTrace, type SpanFact } from '../../../telemetry/index.ts';
+import { encodeTraceContext, keptTrace, type SpanFact } from '../../../telemetry/index.ts';
+import { keepSpans } from '../../telemetry/kept-spans.ts';
 
 const minuteMs = 60_000;
 const [us, eu, ap] = [regionId('us-east-1'), regionId('eu-west-1'), regionId('ap-northeast-1')];
@@ -66,7 +67,7 @@ class Distance {
         return { offer: () => ({ kind: 'taken', next: lsn(0) }), close: () => undefined };
       },
       onJoined: () => undefined,
-      telemetry: { ...disabledTelemetry, enabled: true, record: (fact) => void this.spans.push(fact) },
+      telemetry: keepSpans(this.spans),
       log: pino({ level: 'silent' }),
       runtime,
     });
