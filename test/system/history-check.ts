@@ -42,9 +42,9 @@ if (values.help) {
   process.exit(0);
 }
 
-/** From one act to the next; two kills, then a move. */
+/** From one act to the next; after so many kills comes a move. */
 const actEveryMs = 5_000;
-const actsToMove = 3;
+const killsToMove = 2;
 const places = ['main', ...Array.from({ length: Number(values.branches) }, (_, at) => `side-${at + 1}`)];
 
 const endpointsSchema = z.object({
@@ -97,11 +97,11 @@ async function disturb(
 ): Promise<{ readonly kills: number; readonly moves: number; readonly refused: readonly string[] }> {
   let [kills, moves] = [0, 0];
   const refused: string[] = [];
-  for (let act = 1; performance.now() < until - actEveryMs; act++) {
+  while (performance.now() < until - actEveryMs) {
     await sleep(actEveryMs);
     const writer = await writerOf(gateways);
     if (writer === null) continue;
-    if (act % actsToMove !== 0) {
+    if (kills < killsToMove * (moves + refused.length + 1)) {
       const killed = await deployment.signal(`${writer.region}/${writer.gateway}`, 'SIGKILL').then(
         () => true,
         () => false,
@@ -147,7 +147,7 @@ try {
     for (const level of levels)
       if (!reads.some((read) => read.level === level && read.history.startsWith(`${place}/`)))
         found.push(`nobody read ${place} at level ${level}: nothing was checked`);
-  if (done.moves === 0 && Number(values.seconds) > (actsToMove + 1) * (actEveryMs / 1_000))
+  if (done.moves === 0 && Number(values.seconds) > (killsToMove + 2) * (actEveryMs / 1_000))
     found.push(`the primary never moved: ${done.refused.join('; ')}`);
   const of = (fate: Fate): number => writes.filter((write) => write.fate === fate).length;
   console.log(

@@ -46,6 +46,11 @@ describe('what once went wrong', { retry: 0 }, () => {
       profile: 'swarm',
     },
     {
+      what: 'a snapshot was taken for young that a region heard of late, since all of it had stood still',
+      seed: 310_012,
+      profile: 'six-regions',
+    },
+    {
       what: 'a switchover whose target died with the agent that ran it was never given up, and nobody could write again',
       seed: 10,
       profile: 'swarm',
