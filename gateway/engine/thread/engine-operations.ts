@@ -489,7 +489,7 @@ function notAgain(resumption: Resumption): SqlError | null {
 
 const readonlyTransaction = sqlError(
   'SQLITE_READONLY',
-  'The transaction was begun with BEGIN TRANSACTION READONLY (mode "read"): it may not write, nor make temporary objects, nor attach databases.',
+  'The transaction was begun with BEGIN TRANSACTION READONLY (mode "read"): it may not write, nor make temporary objects, nor attach databases. What writes behind its end goes into a request of its own.',
 );
 
 /** Whether an operation that fails so has done nothing, and is run again elsewhere or later. */
