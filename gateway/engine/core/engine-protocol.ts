@@ -31,8 +31,6 @@ export interface EngineTrace {
 export interface EngineCommit {
   readonly lsn: Lsn;
   readonly commitTimeUs: number;
-  /** 16 hex digits, drawn for this commit; null when the request was untraced. */
-  readonly spanId: string | null;
 }
 
 /** How one operation ended, and what its response must wait for. */
@@ -87,6 +85,8 @@ export interface Peeked {
 /** A commit and whose it is. */
 export interface SessionCommit extends EngineCommit {
   readonly session: number;
+  /** 16 hex digits, drawn for this commit; null when the request was untraced. */
+  readonly spanId: string | null;
   readonly trace: EngineTrace | null;
 }
 

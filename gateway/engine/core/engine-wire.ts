@@ -282,7 +282,7 @@ function packAnswer(out: unknown[], { id, answer, counted, rerunnable }: WorkerA
   out.push(id, flags, seenLsn, engineUs);
   packState(out, state);
   out.push(commits.length);
-  for (const commit of commits) out.push(commit.lsn, commit.commitTimeUs, commit.spanId);
+  for (const { lsn, commitTimeUs } of commits) out.push(lsn, commitTimeUs);
   packOutcome(out, outcome);
 }
 
@@ -294,7 +294,7 @@ function unpackAnswer(from: Values): WorkerAnswer {
   const state = unpackState(from);
   const commits: EngineCommit[] = [];
   for (let left = from.number(); left > 0; left--) {
-    commits.push({ lsn: from.lsn(), commitTimeUs: from.number(), spanId: from.as<string | null>() });
+    commits.push({ lsn: from.lsn(), commitTimeUs: from.number() });
   }
   const answer: EngineAnswer<AnyOperationValue> = {
     outcome: unpackOutcome(from),

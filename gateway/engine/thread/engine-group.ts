@@ -92,8 +92,8 @@ export class CommitGroup {
 
   /** Notes the commits of `committers`, in their order. */
   noteCommits(commits: readonly SessionCommit[]): void {
-    for (const [index, { lsn, commitTimeUs, spanId }] of commits.entries())
-      this.writers?.[index]?.operation.commits.push({ lsn, commitTimeUs, spanId });
+    for (const [index, { lsn, commitTimeUs }] of commits.entries())
+      this.writers?.[index]?.operation.commits.push({ lsn, commitTimeUs });
   }
 
   /**

@@ -117,8 +117,8 @@ export class Sessions {
   noteCommits(commits: readonly SessionCommit[]): void {
     if (this.group.committers !== null) this.group.noteCommits(commits);
     else
-      for (const { lsn, commitTimeUs, spanId } of commits)
-        this.running?.operation.commits.push({ lsn, commitTimeUs, spanId });
+      for (const { lsn, commitTimeUs } of commits)
+        this.running?.operation.commits.push({ lsn, commitTimeUs });
   }
 
   /**

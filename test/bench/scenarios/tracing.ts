@@ -78,7 +78,7 @@ export const tracing: Scenario = async ({ bench, options }): Promise<Outcome> =>
         title: 'Tracing',
         notes: [
           `spans exported per write: ${figure(spansEach)} (to a process that counts spans and does nothing else; writes still under way when a generator stops have spans and are not counted)`,
-            `UPDATE, 128 connections: CPU a write without tracing ÷ with it, the generator's included and the collector's left out, as a collector runs elsewhere: ${figure(cpuKept)}`,
+          `UPDATE, 128 connections: CPU a write without tracing ÷ with it, the generator's included and the collector's left out, as a collector runs elsewhere: ${figure(cpuKept)}`,
         ],
         tables: [
           {
@@ -114,7 +114,5 @@ export const tracing: Scenario = async ({ bench, options }): Promise<Outcome> =>
 
 /** Microseconds a write, the generator's own included. */
 function withoutCollector(cell: Cell | null): number | undefined {
-  return cell === null
-    ? undefined
-    : total(cell.cpuUs) + (cell.cpuUs.load ?? 0) - (cell.cpuUs.collector ?? 0);
+  return cell === null ? undefined : total(cell.cpuUs) + (cell.cpuUs.load ?? 0) - (cell.cpuUs.collector ?? 0);
 }

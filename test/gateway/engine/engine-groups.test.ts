@@ -75,8 +75,10 @@ describe('statements that arrive together', () => {
     );
     const [redo] = opened.since();
     expect(redo?.commits.map((commit) => commit.trace)).toEqual([traces[0], null, traces[2]]);
-    const spans = answers.map((answer) => answer.commits[0]?.spanId ?? null);
-    expect(spans).toEqual(redo?.commits.map((commit) => commit.spanId));
+    expect(answers.map((answer) => answer.commits[0]?.lsn)).toEqual(
+      redo?.commits.map((commit) => commit.lsn),
+    );
+    const spans = redo?.commits.map((commit) => commit.spanId) ?? [];
     expect(spans[1]).toBeNull();
     expect(new Set(spans).size).toBe(3);
   });

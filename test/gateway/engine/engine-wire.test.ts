@@ -126,7 +126,7 @@ const spanId = fc.option(fc.string());
 const answer = fc.record({
   outcome,
   seenLsn: position,
-  commits: fc.array(fc.record({ lsn: position, commitTimeUs: fc.maxSafeNat(), spanId })),
+  commits: fc.array(fc.record({ lsn: position, commitTimeUs: fc.maxSafeNat() })),
   autocommit: fc.boolean(),
   wrote: fc.boolean(),
   state: fc.option(state),

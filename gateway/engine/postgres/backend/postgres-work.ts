@@ -204,7 +204,7 @@ export class PostgresWork implements DeskWork {
       answer: {
         outcome,
         seenLsn: seen,
-        commits: commits.map(({ lsn, commitTimeUs, spanId }) => ({ lsn, commitTimeUs, spanId })),
+        commits: commits.map(({ lsn, commitTimeUs }) => ({ lsn, commitTimeUs })),
         autocommit: session.status === 'I' && session.lost === null,
         wrote,
         state: null,
