@@ -30,7 +30,7 @@ export interface RunningGateway {
   close(): Promise<void>;
 }
 
-interface GatewayParts {
+export interface GatewayParts {
   readonly setup: GatewaySetup;
   readonly observed: TelemetryPart;
   readonly control: ControlPart;
@@ -62,8 +62,11 @@ export async function startGateway(config: GatewayConfig, options: GatewayOption
   };
 }
 
-/** Everything but the listening socket. Nothing hears of the writer role before all of it is there. */
-async function startParts(setup: GatewaySetup): Promise<GatewayParts> {
+/**
+ * Everything but the listening sockets; whoever starts it without them lets go of it with `release`. Nothing hears of the writer role
+ * before all of it is there.
+ */
+export async function startParts(setup: GatewaySetup): Promise<GatewayParts> {
   const observed = startTelemetryPart(setup);
   const control = openControlPart(setup);
   const beside = new Beside();
@@ -210,7 +213,8 @@ async function shutDown(
   log.info('the gateway has stopped');
 }
 
-async function release(parts: GatewayParts): Promise<void> {
+/** Gives the lease back and lets go of everything. */
+export async function release(parts: GatewayParts): Promise<void> {
   const { setup, observed, control, storage, sql, news } = parts;
   parts.takeover.close();
   await storage.role.shutdown(giveBackMs);

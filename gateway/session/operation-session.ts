@@ -19,7 +19,7 @@ export abstract class OperationSession implements SqlSession {
   abstract show(bookmark: Bookmark): void;
   abstract get bookmark(): Bookmark | null;
   abstract close(): Promise<void>;
-  /** Runs one operation after those before it. @param done called once, when its answer may leave. */
+  /** Runs one operation; the one before it has been answered. @param done called once, when its answer may leave. */
   abstract run(
     operation: SqlOperation,
     context: SqlRequestContext,

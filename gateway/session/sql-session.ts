@@ -90,7 +90,7 @@ export class GatewaySession extends OperationSession {
   }
 
   isAutocommit(): boolean {
-    return this.remote?.autocommit !== false && this.local.isAutocommit;
+    return this.closed || (this.remote?.autocommit !== false && this.local.isAutocommit);
   }
 
   show(bookmark: Bookmark): void {

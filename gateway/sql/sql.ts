@@ -77,7 +77,7 @@ export interface SqlRequestContext {
 }
 
 /**
- * One client stream: statements run in order, a transaction left open lives until `close`, which rolls it back.
+ * One client stream. Its caller gives it one operation after another; a transaction left open lives until `close`, which rolls it back.
  * A returned promise settles only when the response may leave: the volume is durable at everything it saw.
  * Promises never reject for expected failures.
  */

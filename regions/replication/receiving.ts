@@ -58,7 +58,8 @@ const tracesWaitingMax = 50_000;
 
 /** Writes frames to a region's nodes and says what became durable. */
 export interface RegionReceiver {
-  offer(frames: Uint8Array, tree: EpochTree): Offered;
+  /** @param frames split, and so checked, by the caller. */
+  offer(frames: readonly ReceivedFrame[], tree: EpochTree): Offered;
   close(): void;
 }
 
@@ -341,7 +342,7 @@ export class Receiving {
       return;
     }
     if (this.options.telemetry.enabled) for (const frame of split.frames) this.expectTraces(frame);
-    const offered: Offered = this.store?.offer(frames, this.tree) ?? { kind: 'over' };
+    const offered: Offered = this.store?.offer(split.frames, this.tree) ?? { kind: 'over' };
     // Not expected of a primary that respects the credit window; joining again finds out where to go on.
     if (offered.kind !== 'taken') this.lose(`the region cannot take what was shipped: ${offered.kind}`);
   }

@@ -7,7 +7,7 @@ import type { NodeLinks } from '../client/node-links.ts';
 import type { EpochTree, Fork } from '../history/epoch-tree.ts';
 import { setsOf } from '../members/core/quorum-sets.ts';
 import { machine, type Runtime } from '../process/runtime.ts';
-import { framePayload, type ReceivedFrame, splitFrames } from '../redo/frame.ts';
+import { framePayload, type ReceivedFrame } from '../redo/frame.ts';
 import { type Epoch, type Lsn, minLsn } from '../redo/ids.ts';
 import { quorumBoundsDefault } from '../redo/limits.ts';
 import { lastCplIn } from '../redo/record-cursor.ts';
@@ -105,17 +105,15 @@ export class ReceiverDriver {
   }
 
   /**
-   * Takes frames laid back to back in the order of the volume, all or none. The bytes must not change afterwards.
+   * Takes frames in the order of the volume, all or none. Whoever split them has checked them; their bytes must not change afterwards.
    * @param tree knows the path to the followed head.
    */
-  offer(frames: Uint8Array, tree: EpochTree): Offered {
+  offer(frames: readonly ReceivedFrame[], tree: EpochTree): Offered {
     if (this.driver.isOver) return { kind: 'over' };
     if (!this.hasRoom) return { kind: 'full', next: this.nextLsn };
-    const split = splitFrames(frames);
-    if (split.kind === 'bad') return split;
     let next = this.nextLsn;
     const taken: QuorumFrame[] = [];
-    for (const frame of split.frames) {
+    for (const frame of frames) {
       const until = tree.visibleUntil(this.writer.head, frame.header.epoch);
       const end = minLsn(frame.header.end, until);
       if (end <= frame.header.base) {

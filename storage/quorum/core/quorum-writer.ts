@@ -262,7 +262,7 @@ export class QuorumWriter {
       authority: this.authority,
       durable: { head: this.head, vdl: this.vdlLsn },
       lowWater: this.lowWater,
-      frames: concatBytes(frames),
+      frames: backToBack(frames),
     };
   }
 
@@ -484,4 +484,10 @@ export class QuorumWriter {
     const up = new Set([...this.links.values()].flatMap((link) => (link.up ? [link.node] : [])));
     return { bytes: oldest === undefined ? 0 : end - this.vclLsn, holders, up, sets: this.sets };
   }
+}
+
+/** One frame alone, as most small transactions are, is taken as it is. */
+function backToBack(frames: readonly Uint8Array[]): Uint8Array {
+  const [first] = frames;
+  return first !== undefined && frames.length === 1 ? first : concatBytes(frames);
 }

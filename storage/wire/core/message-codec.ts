@@ -23,9 +23,12 @@ import type {
   StorageRequest,
 } from './messages.ts';
 
-export interface EncodedMessage {
+/** Bytes, or parts of them to be laid back to back: what is long is copied where it is sent and not before. */
+export type MessageBody = Uint8Array | readonly Uint8Array[];
+
+export interface EncodedMessage<Body extends MessageBody = MessageBody> {
   readonly kind: number;
-  readonly body: Uint8Array;
+  readonly body: Body;
 }
 
 const none = new Uint8Array(0);
@@ -65,20 +68,19 @@ export function encodeRequest(request: StorageRequest): EncodedMessage {
   }
 }
 
-function encodeAppend(request: AppendRequest): Uint8Array {
-  const body = new Uint8Array(appendHeaderBytes + request.frames.length);
-  const view = viewOf(body);
+function encodeAppend(request: AppendRequest): MessageBody {
+  const header = new Uint8Array(appendHeaderBytes);
+  const view = viewOf(header);
   view.setUint32(0, request.authority, true);
   view.setUint32(4, request.durable.head, true);
   writeU64(view, 8, request.durable.vdl);
   writeU64(view, 16, request.lowWater);
   view.setUint32(24, request.frames.length, true);
-  body.set(request.frames, appendHeaderBytes);
-  return body;
+  return [header, request.frames];
 }
 
 /** Encodes a reply for the link. */
-export function encodeReply(reply: StorageReply): EncodedMessage {
+export function encodeReply(reply: StorageReply): EncodedMessage<Uint8Array> {
   switch (reply.kind) {
     case 'acked':
       return { kind: messageKinds.acked, body: encodeAcked(reply) };

@@ -2,7 +2,9 @@
  * The membership in which the sender of a request believes, in front of the request: `epoch u32 LE | kind u8 | body`, as a message
  * of its own kind. A sender that knows only its configuration, epoch 0, leaves it out. See S29.
  */
+
 import { viewOf } from '../../redo/bytes.ts';
+import type { MessageBody } from './message-codec.ts';
 
 /** Kind of a request with a membership epoch in front. */
 export const scopedKind = 32;
@@ -21,14 +23,14 @@ export interface ScopedMessage {
 export function scoped(
   members: number,
   kind: number,
-  body: Uint8Array,
-): { readonly kind: number; readonly body: Uint8Array | readonly Uint8Array[] } {
+  body: MessageBody,
+): { readonly kind: number; readonly body: MessageBody } {
   if (members === 0) return { kind, body };
   const scope = new Uint8Array(scopeBytes);
   const view = viewOf(scope);
   view.setUint32(0, members, true);
   view.setUint8(4, kind);
-  return { kind: scopedKind, body: [scope, body] };
+  return { kind: scopedKind, body: [scope, ...(body instanceof Uint8Array ? [body] : body)] };
 }
 
 /** Takes the epoch off again; null when the message is too short to hold one. */

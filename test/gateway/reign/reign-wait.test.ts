@@ -6,7 +6,7 @@ import type { Runtime } from '../../../storage/process/runtime.ts';
 import { epoch, lsn, type NodeId, pgId } from '../../../storage/redo/ids.ts';
 import { encodeMtr } from '../../../storage/redo/record.ts';
 import { nodeIds } from '../../storage/region-harness.ts';
-import { commitAt, delta, fork } from '../../storage/simulation/samples.ts';
+import { commitAt, delta, fork } from '../../storage/samples.ts';
 
 const giveUpMs = 10_000;
 

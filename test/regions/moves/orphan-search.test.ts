@@ -8,7 +8,7 @@ import { machine } from '../../../storage/process/runtime.ts';
 import { branchName, epoch, lsn, nodeId, regionId } from '../../../storage/redo/ids.ts';
 import type { StorageRequest } from '../../../storage/wire/core/messages.ts';
 import { eventually } from '../../storage/region-harness.ts';
-import { fork, frameBytes } from '../../storage/simulation/samples.ts';
+import { fork, frameBytes } from '../../storage/samples.ts';
 
 /** What a region finds when it joins `head`: each reign's writes reach up to its entry in `ends`, ten LSNs a commit. */
 async function lostUnder(head: number, forks: readonly Fork[], ends: ReadonlyMap<number, number>) {

@@ -9,7 +9,8 @@ import {
 import { retentionSchema } from '../../../regions/retention/core/retention-limits.ts';
 import type { RetainedReply } from '../../../storage/core.ts';
 import { branchName, epoch, lsn, nodeId, regionId } from '../../../storage/redo/ids.ts';
-import { Dice, fork } from '../../storage/simulation/samples.ts';
+import { Prng } from '../../simulation/world/prng.ts';
+import { fork } from '../../storage/samples.ts';
 
 const MiB = 1024 * 1024;
 const hourMs = 3_600_000;
@@ -206,7 +207,7 @@ describe('what a region keeps of its log', () => {
   it('is told without a gap or an overlap, whatever holds it', () => {
     fc.assert(
       fc.property(fc.integer(), (seed) => {
-        const dice = new Dice(seed);
+        const dice = Prng.fromSeed(seed);
         const at = () => dice.below(20 * MiB + 1);
         const from = lsn(at());
         const answers = six.map(() =>
@@ -217,7 +218,7 @@ describe('what a region keeps of its log', () => {
         );
         const { held, floor } = order([neighbour('eu', at()), neighbour('ap', at())], {
           answers,
-          isSearching: dice.chance(0.2),
+          isSearching: dice.perMille(200),
         });
         expect(held.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(20 * MiB - floor);
       }),

@@ -12,7 +12,7 @@ import { configured } from '../../../storage/members/core/membership.ts';
 import { machine } from '../../../storage/process/runtime.ts';
 import { epoch, lsn, type NodeId, regionId } from '../../../storage/redo/ids.ts';
 import type { StorageReply, StorageRequest } from '../../../storage/wire/core/messages.ts';
-import { fork, member, sixNodes } from '../../storage/simulation/samples.ts';
+import { fork, member, sixNodes } from '../../storage/samples.ts';
 import { next } from '../control-records.ts';
 
 const us = regionId('us-east-1');

@@ -38,54 +38,11 @@ const setUp = () => {
   };
   const here = process('us/agent');
   const there = process('eu/agent');
-  return { world: topology.world, bus, here, there };
+  return { world: topology.world, here, there };
 };
 
-describe('a NATS connection', () => {
-  it('hands each message to the subscriptions that want it, for as long as they do', () => {
-    const { world, here, there } = setUp();
-    const [from, to] = [here.open('main'), there.open('main')];
-    const got: string[] = [];
-    const stop = to.subscribe('a.*', ({ subject, data }) => got.push(`${subject} ${Buffer.from(data)}`));
-    to.subscribe('b', () => got.push('b'));
-    world.runFor(secondUs);
-    expect(from.publish('a.x', bytes('one'))).toBe('sent');
-    expect(from.publish('b', bytes(''))).toBe('sent');
-    world.runFor(secondUs);
-    stop();
-    from.publish('a.x', bytes('two'));
-    world.runFor(secondUs);
-    expect(got).toEqual(['a.x one', 'b']);
-  });
-
-  it('answers a request once, and says when nobody did in time', async () => {
-    const { world, here, there } = setUp();
-    const [from, to] = [here.open('main'), there.open('main')];
-    to.subscribe('ask', (message) => {
-      message.respond(bytes('one'));
-      message.respond(bytes('two'));
-    });
-    world.runFor(secondUs);
-    const answered = from.request('ask', bytes(''), 500);
-    const silent = from.request('nobody', bytes(''), 500);
-    world.runFor(secondUs);
-    const reply = await answered;
-    expect(reply.kind === 'reply' ? Buffer.from(reply.data).toString() : reply.kind).toBe('one');
-    expect(await silent).toEqual({ kind: 'timeout' });
-  });
-
-  it('refuses what is published before it is connected, while it is not, and what the server would not take', () => {
-    const { world, bus, here } = setUp();
-    const connection = here.open('main');
-    expect(connection.publish('a', bytes('x'))).toBe('disconnected');
-    world.runFor(secondUs);
-    expect(connection.publish('a', new Uint8Array(connection.maxPayloadBytes + 1))).toBe('too-large');
-    bus.crashServer('us');
-    world.runFor(secondUs);
-    expect(connection.connected).toBe(false);
-    expect(connection.publish('a', bytes('x'))).toBe('disconnected');
-  });
-
+/** What all NATS connections promise is in `test/conformance/bus.ts`. */
+describe('a NATS connection of a process', () => {
   it('is over when it is closed, and another of the same purpose is not', async () => {
     const { world, here, there } = setUp();
     const old = there.open('ship');

@@ -49,6 +49,11 @@ export class NatsTwins {
     return connection;
   }
 
+  /** What one of them asked with this subject for the answer has reached nobody. */
+  nobody(name: string, reply: string): void {
+    this.connections.get(name)?.nobody(reply);
+  }
+
   /** A message has arrived at one of them. */
   arrived(name: string, message: BusMessage<BusPayload>): void {
     this.connections.get(name)?.arrived(message);
@@ -56,13 +61,15 @@ export class NatsTwins {
 }
 
 class NatsTwin implements NatsPart {
-  readonly maxPayloadBytes = maxPayloadBytes;
   private readonly client: BusClient<BusPayload>;
   private readonly inbox: string;
   private readonly time: Pick<Runtime, 'after'>;
   private readonly onClose: () => void;
   private readonly interests = new Map<number, (message: NatsMessage) => void>();
+  /** What ends a request that is under way, by the subject for its answer. */
+  private readonly asked = new Map<string, (outcome: RequestOutcome) => void>();
   private requests = 0;
+  private wasConnected = false;
 
   constructor(
     client: BusClient<BusPayload>,
@@ -77,7 +84,12 @@ class NatsTwin implements NatsPart {
   }
 
   get connected(): boolean {
+    this.wasConnected ||= this.client.connected;
     return this.client.connected;
+  }
+
+  get maxPayloadBytes(): number {
+    return this.connected || this.wasConnected ? maxPayloadBytes : 0;
   }
 
   publish(subject: string, data: Uint8Array): PublishOutcome {
@@ -96,20 +108,27 @@ class NatsTwin implements NatsPart {
 
   request(subject: string, data: Uint8Array, timeoutMs: number): Promise<RequestOutcome> {
     if (!this.connected) return Promise.resolve({ kind: 'disconnected' });
+    if (data.length > maxPayloadBytes) return Promise.resolve({ kind: 'too-large' });
     this.requests += 1;
     const reply = `${this.inbox}.${this.requests}`;
     return new Promise((resolve) => {
       const end = (outcome: RequestOutcome): void => {
         unsubscribe();
         timer.stop();
+        this.asked.delete(reply);
         resolve(outcome);
       };
+      this.asked.set(reply, end);
       const unsubscribe = this.subscribe(reply, (message) =>
         end({ kind: 'reply', data: message.data, header: () => undefined }),
       );
       const timer = this.time.after(timeoutMs, () => end({ kind: 'timeout' }));
       this.client.publish(subject, data, reply);
     });
+  }
+
+  nobody(reply: string): void {
+    this.asked.get(reply)?.({ kind: 'no-responders' });
   }
 
   async close(): Promise<void> {

@@ -16,6 +16,8 @@ export type DiskDefects = {
 };
 
 const fine: DiskResult<void> = { kind: 'ok', value: undefined };
+const absent = (path: string) =>
+  ({ kind: 'failed', code: 'ENOENT', message: `there is no ${path}` }) as const;
 const full = { kind: 'failed', code: 'ENOSPC', message: 'no space left' } as const;
 
 export class NodeDisk implements Disk {
@@ -58,19 +60,31 @@ export class NodeDisk implements Disk {
       soon(done, { kind: 'ok', value: this.besideFile(path) });
       return;
     }
+    if (this.beside.has(path)) {
+      soon(done, { kind: 'ok', value: this.besideFile(path) });
+      return;
+    }
     const exists = this.twin.files().includes(path);
-    if (!exists && mode === 'existing')
-      soon(done, { kind: 'failed', code: 'ENOENT', message: `there is no ${path}` });
+    if (!exists && mode === 'existing') soon(done, absent(path));
     else if (!exists && this.twin.append(path, new Uint8Array(0)).kind === 'disk-full') soon(done, full);
     else soon(done, { kind: 'ok', value: this.logFile(path) });
   }
 
   rename(from: string, to: string, done: DiskDone<void>): void {
-    const bytes = this.beside.get(from);
-    assert(bytes !== undefined, `${from} was not written`);
+    const { twin } = this;
+    const isStored = twin.files().includes(from);
+    const bytes = this.beside.get(from) ?? (isStored ? twin.read(from) : undefined);
+    if (bytes === undefined) {
+      soon(done, absent(from));
+      return;
+    }
     this.beside.delete(from);
-    const old = this.defects.forgetsRenames && this.twin.files().includes(to) ? this.twin.read(to) : bytes;
-    const token = this.token(() => done(fine));
+    this.beside.delete(to);
+    const old = this.defects.forgetsRenames && twin.files().includes(to) ? twin.read(to) : bytes;
+    const token = this.token(() => {
+      if (isStored) twin.remove(from);
+      done(fine);
+    });
     if (this.twin.replace(to, old, token).kind === 'accepted') return;
     this.waiting.delete(token);
     soon(done, full);
@@ -80,7 +94,7 @@ export class NodeDisk implements Disk {
     this.onRemove(path);
     const existed = this.beside.delete(path) || this.twin.files().includes(path);
     this.twin.remove(path);
-    soon(done, existed ? fine : { kind: 'failed', code: 'ENOENT', message: `there is no ${path}` });
+    soon(done, existed ? fine : absent(path));
   }
 
   syncDirectory(_path: string, done: DiskDone<void>): void {

@@ -182,6 +182,10 @@ export class SimAgent implements SimProcess {
     this.nats.arrived(connection, message);
   }
 
+  onBusNobody(connection: string, reply: string): void {
+    this.nats.nobody(connection, reply);
+  }
+
   onControl(_client: string, event: ControlEvent<ControlRecord>): void {
     this.store.heard(event);
   }

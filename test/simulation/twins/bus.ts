@@ -8,6 +8,7 @@
  * - A disconnected client keeps its publications, up to `reconnectBufferBytes`, and sends them late on reconnecting.
  * - Messages of one publisher reach one subscriber in order, with gaps. NATS never doubles a message by itself.
  * - A subscription takes effect when its server learns of it, in other regions when the interest arrives there.
+ * - Who asks where nobody listens, as far as its server knows, is told so; that message may be lost as any other.
  * - A client that cannot take what its server wants to send is disconnected (slow consumer).
  * - Killing a server disconnects its clients and routes and forgets all interest until they come back.
  */
@@ -37,6 +38,8 @@ type BusFrame<P> =
       readonly reply: string | undefined;
     }
   | { readonly kind: 'message'; readonly message: BusMessage<P> }
+  /** Nobody wants what was published with this subject for the answer. */
+  | { readonly kind: 'nobody'; readonly reply: string }
   | { readonly kind: 'interest'; readonly pattern: string; readonly wanted: boolean }
   | {
       readonly kind: 'routed';
@@ -59,6 +62,8 @@ export type BusHandler<P> = {
   readonly inProcess: (what: string, run: () => void) => void;
   readonly isFrozen: () => boolean;
   readonly onMessage: (message: BusMessage<P>) => void;
+  /** Nobody listens to what was asked with this subject for the answer. */
+  readonly onNobody?: (reply: string) => void;
   readonly onStatus: (status: 'connected' | 'disconnected') => void;
 };
 
@@ -143,7 +148,9 @@ export class BusClient<P> {
   }
 
   private onFrame(frame: BusFrame<P>, connection: ConnectionId): void {
-    if (this.life === 'closed' || connection !== this.connection || frame.kind !== 'message') return;
+    if (this.life === 'closed' || connection !== this.connection) return;
+    if (frame.kind === 'nobody') this.handler.onNobody?.(frame.reply);
+    if (frame.kind !== 'message') return;
     // A message may still be under way for a subscription that was given up.
     if (this.subscriptions.has(frame.message.subscription)) this.handler.onMessage(frame.message);
   }
@@ -223,34 +230,45 @@ class BusServer<P> {
         else wanted?.delete(frame.pattern);
         return;
       }
-      case 'publish':
-        this.deliver(frame.subject, frame.payload, frame.reply);
-        this.forward(frame.subject, frame.payload, frame.reply);
+      case 'publish': {
+        const { subject, payload, reply } = frame;
+        const wanted = this.deliver(subject, payload, reply) + this.forward(subject, payload, reply);
+        if (wanted === 0 && reply !== undefined) this.send(connection, { kind: 'nobody', reply });
         return;
+      }
       case 'routed':
         this.deliver(frame.subject, frame.payload, frame.reply);
         return;
       case 'message':
+      case 'nobody':
         throw new Error('a server received what only servers send to clients');
     }
   }
 
-  private deliver(subject: string, payload: P, reply: string | undefined): void {
+  /** @returns how many subscriptions want it. */
+  private deliver(subject: string, payload: P, reply: string | undefined): number {
+    let wanted = 0;
     for (const [connection, subscriptions] of [...this.clients]) {
       for (const [subscription, pattern] of subscriptions) {
         if (!matchesSubject(pattern, subject)) continue;
+        wanted += 1;
         this.send(connection, { kind: 'message', message: { subject, payload, reply, subscription } });
       }
     }
+    return wanted;
   }
 
-  /** One hop only: a server never forwards what another server forwarded to it. */
-  private forward(subject: string, payload: P, reply: string | undefined): void {
+  /** One hop only: a server never forwards what another server forwarded to it. @returns how many servers want it. */
+  private forward(subject: string, payload: P, reply: string | undefined): number {
+    let servers = 0;
     for (const [connection, wanted] of [...this.routes]) {
       let matched = false;
       for (const pattern of wanted) matched ||= matchesSubject(pattern, subject);
-      if (matched) this.send(connection, { kind: 'routed', subject, payload, reply });
+      if (!matched) continue;
+      servers += 1;
+      this.send(connection, { kind: 'routed', subject, payload, reply });
     }
+    return servers;
   }
 
   private localPatterns(): Set<string> {

@@ -29,6 +29,8 @@ export type Process<M, P, V> = {
   readonly onTimer?: (name: string) => void;
   readonly onDisk?: (completion: DiskCompletion) => void;
   readonly onBus?: (client: string, message: BusMessage<P>) => void;
+  /** Nobody listens to what `client` asked with this subject for the answer. */
+  readonly onBusNobody?: (client: string, reply: string) => void;
   readonly onBusStatus?: (client: string, status: 'connected' | 'disconnected') => void;
   readonly onControl?: (client: string, event: ControlEvent<V>) => void;
   /** For observers (judges, counters): the object is dead when this returns and cannot act any more. */
@@ -328,6 +330,7 @@ export class Host<M, P, V> {
         this.current.onBus(name, message);
       },
       // Not every process cares; the others find out by missing messages.
+      onNobody: (reply) => this.current?.onBusNobody?.(name, reply),
       onStatus: (status) => this.current?.onBusStatus?.(name, status),
     });
     this.busClients.push(client);

@@ -4,6 +4,7 @@ import { afterEach, expect, it } from 'vitest';
 import type { Fork } from '../../../storage/history/epoch-tree.ts';
 import type { RegionClient } from '../../../storage/index.ts';
 import { branchName, epoch, type Lsn, lsn, mainBranch, pageNo } from '../../../storage/redo/ids.ts';
+import { Prng } from '../../simulation/world/prng.ts';
 import {
   eventually,
   nodeIds,
@@ -12,7 +13,6 @@ import {
   type TestRegion,
   TestWriter,
 } from '../region-harness.ts';
-import { Dice } from '../simulation/samples.ts';
 
 let region: TestRegion | undefined;
 afterEach(async () => {
@@ -58,7 +58,7 @@ it('each holds what was written there, and none is fenced by another', { timeout
   region = await startRegion({ children: true });
   const { node } = region;
   const client = region.client();
-  const dice = new Dice(5);
+  const dice = Prng.fromSeed(5);
   const main: Line = { writer: await TestWriter.open(client, 1), reference: new ReferencePages(1, 0.02) };
   await write(main, 80);
   const tip = main.writer.driver.vdl;

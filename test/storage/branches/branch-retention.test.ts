@@ -3,7 +3,7 @@ import { branchName, epoch, lsn } from '../../../storage/redo/ids.ts';
 import { nodeLimits } from '../../../storage/redo/limits.ts';
 import type { Holdings } from '../../../storage/retention/core/retention.ts';
 import type { RetainRequest } from '../../../storage/wire/core/messages.ts';
-import { fork } from '../simulation/samples.ts';
+import { fork } from '../samples.ts';
 import { dev, founded, OneNode } from './one-node.ts';
 
 const at = (lsnOf: number, of = 1) => ({ epoch: epoch(of), lsn: lsn(lsnOf) });

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { loadNode, nodeStateFile } from '../../../storage/node/node-data.ts';
 import { epoch, nodeId, regionId } from '../../../storage/redo/ids.ts';
 import { MemoryDisk } from '../log/hot-log-memory-disk.ts';
-import { fork } from '../simulation/samples.ts';
+import { fork } from '../samples.ts';
 import { dev, OneNode } from './one-node.ts';
 
 const config = {

@@ -3,7 +3,7 @@ import { emptyNodeState } from '../../../storage/node/core/node-events.ts';
 import { epoch, lsn } from '../../../storage/redo/ids.ts';
 import { branchLimits } from '../../../storage/redo/limits.ts';
 import type { BranchStatus } from '../../../storage/wire/core/messages.ts';
-import { fork, frameBytes } from '../simulation/samples.ts';
+import { fork, frameBytes } from '../samples.ts';
 import { dev, founded, OneNode } from './one-node.ts';
 
 const forks = [fork(1, 0, 0), fork(2, 1, 100, dev)];

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { branchName, epoch, lsn } from '../../../storage/redo/ids.ts';
-import { fork } from '../simulation/samples.ts';
+import { fork } from '../samples.ts';
 import { dev, founded, OneNode, other, threeBranches } from './one-node.ts';
 
 /** Main up to 100, everything durable, and two branches from there. */

@@ -7,7 +7,7 @@ import { concatBytes } from '../../../storage/redo/bytes.ts';
 import { branchName, epoch, lsn, mainBranch, nodeId, zeroLsn } from '../../../storage/redo/ids.ts';
 import type { Holdings } from '../../../storage/retention/core/retention.ts';
 import type { RetainRequest, StorageReply, StorageRequest } from '../../../storage/wire/core/messages.ts';
-import { type FrameSample, fork, frameBytes, held } from '../simulation/samples.ts';
+import { type FrameSample, fork, frameBytes, held } from '../samples.ts';
 
 export const dev = branchName('dev');
 export const other = branchName('other');

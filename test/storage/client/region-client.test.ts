@@ -18,7 +18,7 @@ import {
   runRecovery,
   TailReader,
 } from '../../../storage/index.ts';
-import { parseFrame, splitFrames } from '../../../storage/redo/frame.ts';
+import { checkedFrames, parseFrame, splitFrames } from '../../../storage/redo/frame.ts';
 import {
   type Epoch,
   epoch,
@@ -527,7 +527,7 @@ describe('receiving from another region', () => {
       head: epoch(1),
       from: zeroLsn,
       durableOnly: true,
-      onFrames: ({ frames }) => offers.push(receiver.offer(frames, tree).kind),
+      onFrames: ({ frames }) => offers.push(receiver.offer(checkedFrames(frames), tree).kind),
     });
     cleanups.push(() => tail.close());
     await eventually('durable there too', () => receiver.vdl >= end);
@@ -537,8 +537,8 @@ describe('receiving from another region', () => {
     const frames = splitFrames(
       readFileSync(join(to.region.node('n1').config.dataDir, 'log', '0000000001.log')),
     );
-    const last = frames.kind === 'frames' ? frames.frames.at(-1) : undefined;
-    expect(receiver.offer(last?.bytes ?? new Uint8Array(0), tree)).toEqual({ kind: 'taken', next: end });
+    const last = frames.kind === 'frames' ? frames.frames.slice(-1) : [];
+    expect(receiver.offer(last, tree)).toEqual({ kind: 'taken', next: end });
   });
 });
 

@@ -8,7 +8,7 @@ import {
   forkSchema,
 } from '../../../storage/history/epoch-tree.ts';
 import { branchName, epoch, lsn, mainBranch } from '../../../storage/redo/ids.ts';
-import { epochs, fork } from '../simulation/samples.ts';
+import { epochs, fork } from '../samples.ts';
 
 const clone = branchName('clone');
 

@@ -11,7 +11,8 @@ import type { HeldFrame } from '../../../storage/log/core/held-frames.ts';
 import { Segment } from '../../../storage/log/core/segment.ts';
 import { checkedFrames, encodeFrame } from '../../../storage/redo/frame.ts';
 import { epoch, lsn, pgId } from '../../../storage/redo/ids.ts';
-import { commitAt, Dice, delta, encoded, fork } from '../simulation/samples.ts';
+import { Prng } from '../../simulation/world/prng.ts';
+import { commitAt, delta, encoded, fork } from '../samples.ts';
 
 interface World {
   readonly tree: EpochTree;
@@ -21,7 +22,7 @@ interface World {
 }
 
 /** Reigns that follow one another, each from a point of an older one; transactions, groups of them, and frames without a commit. */
-function drawn(dice: Dice): World {
+function drawn(dice: Prng): World {
   const forks = [fork(1, 0, 0)];
   const frames: { readonly held: HeldFrame; readonly bytes: Uint8Array }[] = [];
   const points: (CommitPoint & { epoch: number })[] = [];
@@ -103,7 +104,7 @@ describe('S40: a place in history that a time or an LSN means', () => {
         fc.nat({ max: 60 }),
         fc.boolean(),
         (seed, upTo, later, timed) => {
-          const world = drawn(new Dice(seed));
+          const world = drawn(Prng.fromSeed(seed));
           for (const head of [1, 2, 3, 4].map(epoch)) {
             const question = { head, upTo: lsn(upTo), atUs: timed ? 1_000 + later : null };
             expect(found(world, question).point).toEqual(plainly(world, question));

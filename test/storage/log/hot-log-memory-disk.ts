@@ -109,7 +109,9 @@ export class MemoryDisk implements Disk {
     this.answer(done, () => {
       const failed = this.failure('rename', to);
       if (failed !== undefined) return failed;
-      this.names.set(to, this.inode(from));
+      const inode = this.names.get(from);
+      if (inode === undefined) return fail('ENOENT');
+      this.names.set(to, inode);
       this.names.delete(from);
       return undefined;
     });
@@ -175,7 +177,7 @@ export class MemoryDisk implements Disk {
           );
           const failed = this.failure('read', path) ?? (bad ? fail('EIO') : undefined);
           if (failed !== undefined) return failed;
-          return inode.bytes.copy(into, 0, position, end);
+          return inode.bytes.copy(into, 0, Math.min(position, inode.bytes.length), end);
         }),
       sizeBytes: (done) => this.answer(done, () => inode.bytes.length),
       truncate: (sizeBytes, done) =>

@@ -10,7 +10,7 @@ import { machine, type Runtime } from '../../../storage/process/runtime.ts';
 import { encodeFrame, framePayload, parseFrame } from '../../../storage/redo/frame.ts';
 import { epoch, type Lsn, lsn, pgId, zeroLsn } from '../../../storage/redo/ids.ts';
 import { lastCplIn } from '../../../storage/redo/record-cursor.ts';
-import { commitAt, encoded, fork } from '../simulation/samples.ts';
+import { commitAt, encoded, fork } from '../samples.ts';
 
 export const logDirectory = '/data/log';
 export const reign = epoch(1);

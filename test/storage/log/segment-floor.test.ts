@@ -5,7 +5,8 @@ import { type Floor, floorAbove, floorOn, noFloor } from '../../../storage/histo
 import type { HeldFrame } from '../../../storage/log/core/held-frames.ts';
 import { Segment } from '../../../storage/log/core/segment.ts';
 import { type Epoch, epoch, lsn, pgId } from '../../../storage/redo/ids.ts';
-import { Dice, fork, held } from '../simulation/samples.ts';
+import { Prng } from '../../simulation/world/prng.ts';
+import { fork, held } from '../samples.ts';
 
 const at = (of: number, position: number): Floor => ({ epoch: epoch(of), lsn: lsn(position) });
 
@@ -64,7 +65,7 @@ describe('images of several places (S24)', () => {
 });
 
 /** Epochs, each forked from a random place of an older one, and frames of one to three commits in three groups. */
-function drawn(dice: Dice): { readonly tree: EpochTree; readonly frames: readonly HeldFrame[] } {
+function drawn(dice: Prng): { readonly tree: EpochTree; readonly frames: readonly HeldFrame[] } {
   const frames: HeldFrame[] = [];
   const forks = [fork(1, 0, 0)];
   for (let of = 1; of <= 4; of++) {
@@ -129,7 +130,7 @@ describe('what a node holds above its floor', () => {
   it('S18: is said as if nothing had been dropped, in whatever order frames come, floors rise and files go', () => {
     fc.assert(
       fc.property(fc.integer(), (seed) => {
-        const dice = new Dice(seed);
+        const dice = Prng.fromSeed(seed);
         const { tree, frames } = drawn(dice);
         const whole = new Segment(tree);
         for (const frame of frames) whole.insert(frame);
@@ -145,15 +146,15 @@ describe('what a node holds above its floor', () => {
           if (index % 8 !== 7) continue;
           const position = floors.shift();
           if (position !== undefined) segment.raiseFloor({ epoch: head, lsn: position });
-          if (dice.chance(0.3)) segment.join(head, lsn(dice.below(end + 1)));
-          if (dice.chance(0.3)) {
+          if (dice.perMille(300)) segment.join(head, lsn(dice.below(end + 1)));
+          if (dice.perMille(300)) {
             // A restart: what was dropped is not read again.
             const { floor } = segment;
             segment = new Segment(tree, floor);
             for (const kept of order.slice(0, index + 1)) if (kept.position.file > gone) segment.insert(kept);
           }
           const droppable = droppableFiles(order, segment, tree, head);
-          if (droppable > gone && dice.chance(0.7)) {
+          if (droppable > gone && dice.perMille(700)) {
             segment.forgetFiles(droppable);
             gone = droppable;
           }

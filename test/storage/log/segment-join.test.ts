@@ -6,7 +6,7 @@ import type { HeldFrame } from '../../../storage/log/core/held-frames.ts';
 import { Segment } from '../../../storage/log/core/segment.ts';
 import { type Epoch, epoch, type Lsn, lsn, pgId, zeroLsn } from '../../../storage/redo/ids.ts';
 import { segmentLimits } from '../../../storage/redo/limits.ts';
-import { fork } from '../simulation/samples.ts';
+import { fork } from '../samples.ts';
 
 interface Sample {
   readonly payload: number;

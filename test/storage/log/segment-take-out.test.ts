@@ -5,7 +5,7 @@ import { EpochTree, endOfTime } from '../../../storage/history/epoch-tree.ts';
 import type { HeldFrame } from '../../../storage/log/core/held-frames.ts';
 import { Segment } from '../../../storage/log/core/segment.ts';
 import { epoch, lsn, pgId, zeroLsn } from '../../../storage/redo/ids.ts';
-import { fork } from '../simulation/samples.ts';
+import { fork } from '../samples.ts';
 
 const reign = epoch(1);
 

@@ -4,7 +4,8 @@ import { EpochTree, endOfTime } from '../../../storage/history/epoch-tree.ts';
 import type { HeldFrame } from '../../../storage/log/core/held-frames.ts';
 import { Segment } from '../../../storage/log/core/segment.ts';
 import { epoch, lsn, pgId } from '../../../storage/redo/ids.ts';
-import { Dice, type FrameSample, fork, held } from '../simulation/samples.ts';
+import { Prng } from '../../simulation/world/prng.ts';
+import { type FrameSample, fork, held } from '../samples.ts';
 
 /** Epoch 1 in two groups up to 100; 2 forks inside its frame [40, 70) at 50; 3 forks 2 at 80; 4 rewinds to 20. */
 const tree = () => new EpochTree([fork(1, 0, 0), fork(2, 1, 50), fork(3, 2, 80), fork(4, 3, 20)]);
@@ -77,7 +78,7 @@ describe('what a node holds', () => {
   it('is the same in whatever order and however often frames arrive', () => {
     fc.assert(
       fc.property(fc.integer(), fc.integer({ min: 0, max: 8 }), (seed, repeats) => {
-        const dice = new Dice(seed);
+        const dice = Prng.fromSeed(seed);
         const order = dice.shuffle([...samples, ...samples.slice(0, repeats)].map(held));
         expect(view(filled(order))).toEqual(view(all));
       }),

@@ -16,7 +16,7 @@ import {
   proposed,
 } from '../../../storage/members/core/membership.ts';
 import { epoch, lsn, type NodeId, nodeId } from '../../../storage/redo/ids.ts';
-import { Dice } from '../simulation/samples.ts';
+import { Prng } from '../../simulation/world/prng.ts';
 
 const member = (name: string) => ({ node: nodeId(name), az: 'a', address: `${name}:1` });
 const six = configured(['n1', 'n2', 'n3', 'n4', 'n5', 'n6'].map(member));
@@ -194,7 +194,7 @@ describe('S28: any number of coordinators, over a network that loses, repeats an
 
   /** Coordinators come and go at random; whatever any of them adopts of one epoch must be the same. */
   function chaos(seed: number): Seen {
-    const dice = new Dice(seed);
+    const dice = Prng.fromSeed(seed);
     const nodes = new Nodes();
     const seen: Seen = { decided: new Map(), ended: 0 };
     let coordinators: MembershipChange[] = [];
@@ -213,7 +213,7 @@ describe('S28: any number of coordinators, over a network that loses, repeats an
             throw new Error(`seed ${seed}: epoch ${membership.epoch} was decided twice`);
           seen.decided.set(membership.epoch, membership);
           // The worst moment to die: it is decided, and installed nowhere.
-          if (dice.chance(0.5)) {
+          if (dice.perMille(500)) {
             coordinators = coordinators.filter((other) => other !== of);
             return;
           }
@@ -222,15 +222,15 @@ describe('S28: any number of coordinators, over a network that loses, repeats an
           coordinators = coordinators.filter((other) => other !== of);
         } else {
           const { node, id, request } = effect;
-          const copies = dice.chance(0.1) ? 0 : dice.chance(0.1) ? 2 : 1;
+          const copies = dice.perMille(100) ? 0 : dice.perMille(100) ? 2 : 1;
           for (let copy = 0; copy < copies; copy++) {
-            const there = nowMs + dice.below(dice.chance(0.1) ? 800 : 30);
+            const there = nowMs + dice.below(dice.perMille(100) ? 800 : 30);
             inbox.push({
               atMs: there,
               of,
               run: () => {
                 const reply = nodes.answer(node, request);
-                if (reply !== null && !dice.chance(0.1))
+                if (reply !== null && !dice.perMille(100))
                   inbox.push({
                     atMs: nowMs + dice.below(30),
                     of,
@@ -245,7 +245,7 @@ describe('S28: any number of coordinators, over a network that loses, repeats an
       }
     };
     for (; nowMs < 20_000; nowMs += 10) {
-      if (coordinators.length < 3 && dice.chance(0.05)) {
+      if (coordinators.length < 3 && dice.perMille(50)) {
         const spare = ['n1', 'n2', 'n3', 'n4', 'n5', 'n6', 'n7', 'n8', 'n9'];
         const goal = dice.pick<ChangeGoal>([
           to(dice.pick(spare), dice.pick(spare)),
@@ -258,13 +258,13 @@ describe('S28: any number of coordinators, over a network that loses, repeats an
             membership: six,
             goal,
             by: `c${nowMs}-${dice.below(99)}`,
-            jitter: dice.next(),
+            jitter: dice.below(1_000) / 1_000,
           }),
         );
       }
       // A coordinator dies; what it has sent still arrives.
-      if (dice.chance(0.01)) coordinators = coordinators.slice(1);
-      if (dice.chance(0.05)) {
+      if (dice.perMille(10)) coordinators = coordinators.slice(1);
+      if (dice.perMille(50)) {
         nodes.down.clear();
         for (let count = dice.below(3); count > 0; count--)
           nodes.down.add(nodeId(dice.pick(['n1', 'n2', 'n3', 'n6'])));

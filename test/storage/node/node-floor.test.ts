@@ -12,7 +12,7 @@ import { epoch, lsn, mainBranch, pageNo, pgId } from '../../../storage/redo/ids.
 import { nodeLimits } from '../../../storage/redo/limits.ts';
 import type { Holdings } from '../../../storage/retention/core/retention.ts';
 import type { RetainRequest, StorageReply, StorageRequest } from '../../../storage/wire/core/messages.ts';
-import { fork, frameBytes, held } from '../simulation/samples.ts';
+import { fork, frameBytes, held } from '../samples.ts';
 
 const at = (position: number, of = 1): Floor => ({ epoch: epoch(of), lsn: lsn(position) });
 

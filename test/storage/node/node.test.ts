@@ -12,7 +12,7 @@ import { encodeFrame } from '../../../storage/redo/frame.ts';
 import { epoch, lsn, mainBranch, pageNo, pgId } from '../../../storage/redo/ids.ts';
 import { nodeLimits, redoLimits } from '../../../storage/redo/limits.ts';
 import type { FetchRequest, StorageReply, StorageRequest } from '../../../storage/wire/core/messages.ts';
-import { encoded, type FrameSample, fork, frameBytes, held } from '../simulation/samples.ts';
+import { encoded, type FrameSample, fork, frameBytes, held } from '../samples.ts';
 
 const founded: NodeState = {
   sealed: epoch(1),

@@ -29,7 +29,7 @@ import {
 import type { StorageReply, StorageRequest } from '../../../storage/wire/core/messages.ts';
 import { MemoryDisk } from '../log/hot-log-memory-disk.ts';
 import { eventually, secret, silent, smallMtr } from '../region-harness.ts';
-import { sixMembers } from '../simulation/samples.ts';
+import { sixMembers } from '../samples.ts';
 
 export const reign = epoch(1);
 export const ids: readonly NodeId[] = ['n1', 'n2', 'n3', 'n4', 'n5', 'n6'].map(nodeId);

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it, test } from 'vitest';
+import { Prng } from '../../simulation/world/prng.ts';
 import { eventually } from '../region-harness.ts';
-import { Dice } from '../simulation/samples.ts';
 import { RottingNode } from './rotting-node.ts';
 
 const nodes: RottingNode[] = [];
@@ -22,14 +22,14 @@ async function filledNode(): Promise<{
 }
 
 /** A byte of each file, somewhere in it. */
-function places(node: RottingNode, ending: string, dice: Dice): readonly (readonly [string, number])[] {
+function places(node: RottingNode, ending: string, dice: Prng): readonly (readonly [string, number])[] {
   return node.files(ending).map((path) => [path, dice.below(node.disk.contents(path).length)]);
 }
 
 describe('a byte of the log that changes while the node runs', () => {
   it('is found, counted and brought back, never served, and the node goes on (S15)', async () => {
     const { node, pages, log } = await filledNode();
-    const dice = new Dice(7);
+    const dice = Prng.fromSeed(7);
     const first = node.parts;
     for (let round = 0; round < 3; round++) {
       const foundBefore = first?.rot.counters.found ?? 0;
@@ -97,7 +97,7 @@ describe('bytes that change while the node is stopped', () => {
     async (seed) => {
       const { node, pages, log } = await filledNode();
       await node.stop();
-      const dice = new Dice(seed);
+      const dice = Prng.fromSeed(seed);
       const rotten = places(node, '.log', dice);
       for (const [path, at] of rotten) node.disk.rot(path, at, 1 << dice.below(8));
       await node.start();
@@ -118,7 +118,7 @@ describe('bytes that change while the node is stopped', () => {
   test('one of every index file: the log files are read, and sealed again', async () => {
     const { node, pages } = await filledNode();
     await node.stop();
-    const dice = new Dice(11);
+    const dice = Prng.fromSeed(11);
     const rotten = places(node, '.idx', dice);
     for (const [path, at] of rotten) node.disk.rot(path, at, 1 << dice.below(8));
     const parts = await node.start();

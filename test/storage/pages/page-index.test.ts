@@ -6,7 +6,8 @@ import { encodeFrame, framePayload } from '../../../storage/redo/frame.ts';
 import { type Epoch, epoch, type Lsn, lsn, pageNo, pgId } from '../../../storage/redo/ids.ts';
 import { applyChange, decodeRecords, type PageChange, type Shrink } from '../../../storage/redo/record.ts';
 import { RecordCursor } from '../../../storage/redo/record-cursor.ts';
-import { commitAt, Dice, encoded, fork, heldOf } from '../simulation/samples.ts';
+import { Prng } from '../../simulation/world/prng.ts';
+import { commitAt, encoded, fork, heldOf } from '../samples.ts';
 
 const pages = [1, 2, 3].map(pageNo);
 
@@ -107,12 +108,12 @@ function repeated<T>(value: T, times: number): T[] {
   return new Array<T>(times).fill(value);
 }
 
-function randomChange(dice: Dice, images = 0.1): PageChange {
+function randomChange(dice: Prng, images = 100): PageChange {
   const page = dice.pick(pages);
-  if (dice.chance(images))
+  if (dice.perMille(images))
     return { kind: 'pageImage', page, bytes: new Uint8Array(4096).fill(dice.below(256)) };
   const bytes = new Uint8Array(1 + dice.below(20)).fill(dice.below(256));
-  const kind = dice.chance(images) ? 'pageAnew' : 'pageDelta';
+  const kind = dice.perMille(images) ? 'pageAnew' : 'pageDelta';
   return { kind, page, runs: [{ offset: dice.below(60), bytes }] };
 }
 
@@ -121,7 +122,7 @@ function shrunkTo(left: number): Shrink {
 }
 
 /** Some transactions over a few epochs, with forks below what was written. */
-function grow(dice: Dice, images = 0.1): Twin {
+function grow(dice: Prng, images = 100): Twin {
   const twin = new Twin();
   const heads = [epoch(1)];
   for (let round = 0; round < 25; round++) {
@@ -129,10 +130,10 @@ function grow(dice: Dice, images = 0.1): Twin {
     twin.write(
       head,
       Array.from({ length: 1 + dice.below(3) }, () =>
-        dice.chance(0.1) ? shrunkTo(dice.below(pages.length)) : randomChange(dice, images),
+        dice.perMille(100) ? shrunkTo(dice.below(pages.length)) : randomChange(dice, images),
       ),
     );
-    if (heads.length < 4 && dice.chance(0.2)) {
+    if (heads.length < 4 && dice.perMille(200)) {
       const parent = dice.pick(heads);
       const commits = twin.frames
         .map((frame, at) => heldOf(frame, at))
@@ -159,7 +160,7 @@ describe('a page', () => {
   it('is at every read point of every path what the naive fold gives', () => {
     fc.assert(
       fc.property(fc.integer(), (seed) => {
-        const twin = grow(new Dice(seed));
+        const twin = grow(Prng.fromSeed(seed));
         everyPoint(twin, 0, (page, head, at) => expectSame(twin, page, head, at));
       }),
       { numRuns: 25 },
@@ -169,7 +170,7 @@ describe('a page', () => {
   it('is the same when frames are indexed in another order and more than once', () => {
     fc.assert(
       fc.property(fc.integer(), (seed) => {
-        const dice = new Dice(seed);
+        const dice = Prng.fromSeed(seed);
         const twin = grow(dice);
         const order = dice.shuffle([...twin.frames.keys(), ...twin.frames.keys()]);
         const before = pages.map((page) => twin.index.plan(page, epoch(1), endOfTime));
@@ -259,7 +260,7 @@ describe('a floor', () => {
   it('leaves every page at and above it the same, given the page as it is at the floor', () => {
     fc.assert(
       fc.property(fc.integer(), fc.double({ min: 0, max: 1, noNaN: true }), (seed, share) => {
-        const twin = grow(new Dice(seed), 0.05);
+        const twin = grow(Prng.fromSeed(seed), 50);
         const head = epoch(1);
         const floor = lsn(Math.floor(twin.endOf(head) * share));
         raise(twin.index, floor);
@@ -276,8 +277,8 @@ describe('a floor', () => {
 
   it('makes room: nothing at or below it is kept, nor taken in again', () => {
     const twin = new Twin();
-    const dice = new Dice(11);
-    for (let at = 0; at < 120; at++) twin.write(epoch(1), [randomChange(dice, 0.03)]);
+    const dice = Prng.fromSeed(11);
+    for (let at = 0; at < 120; at++) twin.write(epoch(1), [randomChange(dice, 30)]);
     const middle = twin.written[60]?.lsn ?? lsn(0);
     const above = twin.written.filter((one) => one.lsn > middle).length;
     raise(twin.index, middle);

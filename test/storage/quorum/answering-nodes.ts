@@ -7,7 +7,7 @@ import { epoch, type Lsn, lsn, type NodeId, nodeId, pgId } from '../../../storag
 import { redoLimits, volumeLimits } from '../../../storage/redo/limits.ts';
 import { encodeMtr, type PageChange } from '../../../storage/redo/record.ts';
 import type { AppendRequest, RefusalCode } from '../../../storage/wire/core/messages.ts';
-import { commitAt, delta, fork, sixNodes } from '../simulation/samples.ts';
+import { commitAt, delta, fork, sixNodes } from '../samples.ts';
 
 export const forks = [fork(1, 0, 0), fork(2, 1, 100)];
 

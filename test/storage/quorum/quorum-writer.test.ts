@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { epoch, type Lsn, lsn, nodeId, pageNo, pgId } from '../../../storage/redo/ids.ts';
 import { volumeLimits } from '../../../storage/redo/limits.ts';
 import type { PageChange } from '../../../storage/redo/record.ts';
-import { delta } from '../simulation/samples.ts';
+import { delta } from '../samples.ts';
 import {
   ack,
   ackAll,

@@ -4,7 +4,7 @@ import { pgclOf } from '../../../storage/members/core/quorum-sets.ts';
 import { recoverablePgcl } from '../../../storage/quorum/core/quorum.ts';
 import { QuorumWriter } from '../../../storage/quorum/core/quorum-writer.ts';
 import { branchName, epoch, lsn, nodeId, pageNo, pgId, regionId } from '../../../storage/redo/ids.ts';
-import { fork, sixNodes, tenBytes } from '../simulation/samples.ts';
+import { fork, sixNodes, tenBytes } from '../samples.ts';
 
 describe('PGCL', () => {
   it.each([

@@ -1,9 +1,9 @@
 import type { RecoveryGoal } from '../../../storage/quorum/core/recovery.ts';
 import { epoch, mainBranch, type NodeId } from '../../../storage/redo/ids.ts';
-import { Cluster, calm } from '../simulation/cluster.ts';
-import { Writer } from '../simulation/cluster-writer.ts';
-import { sixNodes } from '../simulation/samples.ts';
-import { Takeover } from '../simulation/takeover.ts';
+import { Cluster, calm } from '../../simulation/region/cluster.ts';
+import { Writer } from '../../simulation/region/cluster-writer.ts';
+import { Takeover } from '../../simulation/region/takeover.ts';
+import { sixNodes } from '../samples.ts';
 
 export const forkGoal = (of: number): RecoveryGoal => ({
   kind: 'fork',

@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { commonPoint, EpochTree } from '../../../storage/history/epoch-tree.ts';
 import { Recovery, type RecoveryEffect, type RecoveryEvent } from '../../../storage/quorum/core/recovery.ts';
 import { epoch, lsn, mainBranch, type NodeId } from '../../../storage/redo/ids.ts';
-import { Writer } from '../simulation/cluster-writer.ts';
-import { fork, sixNodes } from '../simulation/samples.ts';
+import { Writer } from '../../simulation/region/cluster-writer.ts';
+import { fork, sixNodes } from '../samples.ts';
 import { begun, recover, recovered, settle } from './recoveries.ts';
 
 describe('a region that follows', () => {

@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { epoch, type Lsn, lsn, type NodeId, nodeId } from '../../../storage/redo/ids.ts';
-import { Cluster, calm } from '../simulation/cluster.ts';
-import { Writer } from '../simulation/cluster-writer.ts';
-import { fork, sixNodes } from '../simulation/samples.ts';
-import { Takeover } from '../simulation/takeover.ts';
+import { Caller } from '../../simulation/region/caller.ts';
+import { Cluster, calm } from '../../simulation/region/cluster.ts';
+import { Writer } from '../../simulation/region/cluster-writer.ts';
+import { Takeover } from '../../simulation/region/takeover.ts';
+import { fork, sixNodes } from '../samples.ts';
 import { begun, forkGoal, freshNodes, recover, recovered, settle } from './recoveries.ts';
 
 describe('recovery over nodes that come and go', () => {
@@ -54,6 +55,7 @@ describe('recovery over nodes that come and go', () => {
       [1, 2, 5, 6],
     ];
     const cluster = new Cluster(5, calm);
+    const caller = new Caller(cluster);
     const { forks } = recovered(cluster, forkGoal(1));
     const ends = new Map<number, Lsn>();
     let base = lsn(0);
@@ -70,7 +72,7 @@ describe('recovery over nodes that come and go', () => {
           lowWater: lsn(0),
           frames: bytes,
         } as const;
-        cluster.rpc(nodeId(`n${n}`), request, () => undefined);
+        caller.call(nodeId(`n${n}`), request, () => undefined);
         cluster.runFor(5);
       }
       ends.set(pg, end);

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { epoch, nodeId } from '../../../storage/redo/ids.ts';
-import { Cluster, calm, rough } from '../simulation/cluster.ts';
-import { Writer } from '../simulation/cluster-writer.ts';
-import { fork, sixNodes } from '../simulation/samples.ts';
-import { Takeover } from '../simulation/takeover.ts';
+import { Cluster, calm, rough } from '../../simulation/region/cluster.ts';
+import { Writer } from '../../simulation/region/cluster-writer.ts';
+import { Takeover } from '../../simulation/region/takeover.ts';
+import { fork, sixNodes } from '../samples.ts';
 import { begun, forkGoal, recover, recovered, settle } from './recoveries.ts';
 
 describe('recovery', () => {

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import type { RecoveryGoal } from '../../../storage/quorum/core/recovery.ts';
 import { epoch, type Lsn, lsn, mainBranch, nodeId } from '../../../storage/redo/ids.ts';
-import { Cluster, calm, rough } from '../simulation/cluster.ts';
-import { Writer } from '../simulation/cluster-writer.ts';
-import { sixNodes } from '../simulation/samples.ts';
-import { Takeover } from '../simulation/takeover.ts';
+import { Cluster, calm, rough } from '../../simulation/region/cluster.ts';
+import { Writer } from '../../simulation/region/cluster-writer.ts';
+import { Takeover } from '../../simulation/region/takeover.ts';
+import { sixNodes } from '../samples.ts';
 
 const goal = (of: number, since?: number, to?: { epoch: number; lsn: number }): RecoveryGoal => ({
   kind: 'fork',

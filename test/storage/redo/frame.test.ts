@@ -10,7 +10,7 @@ import {
 } from '../../../storage/redo/frame.ts';
 import { epoch, lsn, pgId } from '../../../storage/redo/ids.ts';
 import { redoLimits } from '../../../storage/redo/limits.ts';
-import { frameBytes, fromHex, hex } from '../simulation/samples.ts';
+import { frameBytes, fromHex, hex } from '../samples.ts';
 
 const golden =
   '5358 01 00 11000000 07000000 02000000 0500000001000000 0400000000000000 3207e8fd 0105050102aabb0308e803000000000000';

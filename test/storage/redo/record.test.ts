@@ -19,7 +19,7 @@ import {
   splitRun,
 } from '../../../storage/redo/record.ts';
 import { lastCplIn, RecordCursor } from '../../../storage/redo/record-cursor.ts';
-import { commitAt, delta, encoded, fromHex, hex } from '../simulation/samples.ts';
+import { commitAt, delta, encoded, fromHex, hex } from '../samples.ts';
 
 const trace = new Uint8Array(25).map((_, at) => 0xa0 + at);
 const image: PageChange = { kind: 'pageImage', page: pageNo(300), bytes: new Uint8Array(4096).fill(0xee) };

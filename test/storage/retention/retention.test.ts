@@ -10,7 +10,8 @@ import {
   type LogFileFacts,
   planRetention,
 } from '../../../storage/retention/core/retention.ts';
-import { Dice, fork, held } from '../simulation/samples.ts';
+import { Prng } from '../../simulation/world/prng.ts';
+import { fork, held } from '../samples.ts';
 
 const at = (position: number, of = 1): Floor => ({ epoch: epoch(of), lsn: lsn(position) });
 
@@ -113,7 +114,7 @@ describe('what a node lets go of its log', () => {
   it('S19: never lies above what is needed, or where fewer than four or this node have images, and never goes back', () => {
     fc.assert(
       fc.property(fc.integer(), (seed) => {
-        const dice = new Dice(seed);
+        const dice = Prng.fromSeed(seed);
         const boundaries = [...new Set([1, 2, 3, 4].map(() => 10 * dice.below(21)))].sort((a, b) => a - b);
         const floor = dice.pick([0, ...boundaries]);
         const given = {

@@ -13,7 +13,7 @@ import {
 import { messageKinds } from '../../../storage/wire/core/message-schemas.ts';
 import type { StorageReply, StorageRequest } from '../../../storage/wire/core/messages.ts';
 import { scoped, unscoped } from '../../../storage/wire/core/scoped-message.ts';
-import { fork, fromHex, hex } from '../simulation/samples.ts';
+import { fork, fromHex, hex } from '../samples.ts';
 
 const forks = [fork(1, 0, 0), fork(7, 1, 2 ** 40)];
 const bytes = new Uint8Array([1, 2, 3]);
@@ -226,10 +226,7 @@ const replies: readonly StorageReply[] = [
 ];
 
 describe('the membership epoch of a sender', () => {
-  const { kind, body } = encodeRequest({ kind: 'status' });
-  const joined = (sent: Uint8Array | readonly Uint8Array[]) =>
-    sent instanceof Uint8Array ? sent : new Uint8Array(Buffer.concat(sent));
-
+  const { kind, body } = requestBytes({ kind: 'status' });
   it.each([1, 7, 0xffff_ffff])('%i stands in front of its request', (members) => {
     const sent = scoped(members, kind, body);
     expect(unscoped(sent.kind, joined(sent.body))).toEqual({ members, kind, body });
@@ -249,7 +246,7 @@ const wrong = (message: unknown) => (message as { kind: string }).kind === 'malf
 
 describe('a message', () => {
   it.each(requests.map((request) => [request.kind, request] as const))('%s round-trips', (_, request) => {
-    const { kind, body } = encodeRequest(request);
+    const { kind, body } = requestBytes(request);
     expect(decodeRequest(kind, body)).toEqual({ kind: 'message', message: request });
     // Wherever it lies in the buffer it arrived in.
     expect(decodeRequest(kind, new Uint8Array([9, ...body]).subarray(1))).toEqual({
@@ -264,9 +261,7 @@ describe('a message', () => {
   });
 
   it('of every kind there is is among these', () => {
-    const kinds = [...requests.map(encodeRequest), ...replies.map(encodeReply)].map(
-      (message) => message.kind,
-    );
+    const kinds = [...requests.map(requestBytes), ...replies.map(encodeReply)].map((message) => message.kind);
     const status = messageKinds.statusReply;
     expect(new Set([...kinds, status])).toEqual(new Set(Object.values(messageKinds)));
   });
@@ -274,7 +269,7 @@ describe('a message', () => {
   it('append has exactly these bytes', () => {
     const [append] = requests;
     if (append === undefined) throw new Error('no append');
-    const { kind, body } = encodeRequest(append);
+    const { kind, body } = requestBytes(append);
     expect([kind, hex(body)]).toEqual([
       1,
       hex(fromHex('09000000 07000000 0000000000001000 0500000002000000 03000000 010203')),
@@ -292,13 +287,22 @@ describe('a message', () => {
   });
 
   it('seal is its JSON behind the length of that', () => {
-    const { kind, body } = encodeRequest({ kind: 'seal', branch: mainBranch, epoch: epoch(3) });
+    const { kind, body } = requestBytes({ kind: 'seal', branch: mainBranch, epoch: epoch(3) });
     const json = '{"kind":"seal","branch":"main","epoch":3}';
     expect([kind, hex(body)]).toEqual([2, `${json.length.toString(16)}000000${hex(Buffer.from(json))}`]);
   });
 });
 
-function json(kind: number, header: object): EncodedMessage {
+const joined = (body: Uint8Array | readonly Uint8Array[]): Uint8Array =>
+  body instanceof Uint8Array ? body : new Uint8Array(Buffer.concat(body));
+
+/** A request as it lies in a message. */
+function requestBytes(request: StorageRequest): EncodedMessage<Uint8Array> {
+  const { kind, body } = encodeRequest(request);
+  return { kind, body: joined(body) };
+}
+
+function json(kind: number, header: object): EncodedMessage<Uint8Array> {
   const text = Buffer.from(JSON.stringify(header));
   const body = Buffer.alloc(4 + text.length);
   body.writeUInt32LE(text.length);
@@ -362,7 +366,7 @@ describe('a malformed message', () => {
   });
 
   it('cut at any length, or longer than it says, is refused', () => {
-    for (const { kind, body } of requests.map(encodeRequest)) {
+    for (const { kind, body } of requests.map(requestBytes)) {
       for (let length = 0; length < body.length; length++)
         expect(decodeRequest(kind, body.subarray(0, length)).kind).toBe('malformed');
     }
@@ -375,7 +379,7 @@ describe('a malformed message', () => {
     const [append] = requests;
     const [acked] = replies;
     if (append === undefined || acked === undefined) throw new Error('no messages');
-    expect(decodeRequest(1, Buffer.concat([encodeRequest(append).body, bytes])).kind).toBe('malformed');
+    expect(decodeRequest(1, Buffer.concat([requestBytes(append).body, bytes])).kind).toBe('malformed');
     expect(decodeReply(65, Buffer.concat([encodeReply(acked).body, bytes])).kind).toBe('malformed');
   });
 
@@ -392,7 +396,7 @@ describe('a malformed message', () => {
       fc.json(),
       fc
         .tuple(
-          fc.constantFrom(...requests.map(encodeRequest), ...replies.map(encodeReply)),
+          fc.constantFrom(...requests.map(requestBytes), ...replies.map(encodeReply)),
           fc.nat(),
           fc.integer({ min: 0, max: 255 }),
         )

@@ -3,7 +3,7 @@
  * away now and then, readers keep snapshots. It judges that nothing that was needed was collected.
  */
 import { type Neighbour, orderRetention, positionOn } from '../../../regions/retention/core/retention.ts';
-import { commonPoint, durableOn, type EpochTree } from '../../../storage/history/epoch-tree.ts';
+import { commonPoint, durableOn, EpochTree } from '../../../storage/history/epoch-tree.ts';
 import { floorOn } from '../../../storage/history/floor.ts';
 import {
   type Epoch,
@@ -16,8 +16,9 @@ import {
   zeroLsn,
 } from '../../../storage/redo/ids.ts';
 import type { RetainedReply, StorageReply } from '../../../storage/wire/core/messages.ts';
+import { sixNodes } from '../../storage/samples.ts';
+import { Caller } from './caller.ts';
 import type { Cluster, Collecting } from './cluster.ts';
-import { sixNodes } from './samples.ts';
 
 export type CollectorDefect =
   /** What a secondary needs is not asked for. */
@@ -45,6 +46,7 @@ interface Told {
 export class Collector implements Collecting {
   readonly counts = { drops: 0, reads: 0, letGo: 0, shipped: 0, refills: 0 };
   private readonly cluster: Cluster;
+  private readonly caller: Caller;
   private readonly defect: CollectorDefect | null;
   private readonly window: number;
   private readonly bytes: number | null;
@@ -60,6 +62,7 @@ export class Collector implements Collecting {
   constructor(cluster: Cluster, defect: CollectorDefect | null) {
     const { dice } = cluster;
     this.cluster = cluster;
+    this.caller = new Caller(cluster, () => undefined, 'all');
     this.defect = defect;
     this.window = defect === 'ignores-needs' ? 5_000 : dice.pick([100, 300, 5_000]);
     this.bytes = defect === 'ignores-needs' ? 1_500 : dice.pick([null, 1_500, 4_000]);
@@ -77,13 +80,16 @@ export class Collector implements Collecting {
   /** S19, S20: judged from what is on the disks. */
   drops(id: NodeId, end: Lsn): void {
     const { cluster } = this;
-    const { tree, durable } = cluster.core(id);
-    const saved = cluster.machine(id).state.floor;
+    const { durable } = cluster.core(id);
+    // Others have images on paths of which this node has not heard.
+    const tree = new EpochTree();
+    for (const other of sixNodes) tree.addAll(cluster.node(other).state.forks);
+    const saved = cluster.node(id).state.floor;
     this.counts.drops += 1;
     cluster.check(saved.lsn >= end, `S20: ${id} drops up to ${end}, and its disk says ${saved.lsn}`);
     const holding = sixNodes.filter((other) =>
       cluster
-        .machine(other)
+        .node(other)
         .images.some(({ epoch, lsn: vdl }) => durableOn(tree, { head: epoch, vdl }, durable.head) >= end),
     );
     // A disk that was replaced a moment ago held some when the agent worked out what may go.
@@ -97,7 +103,7 @@ export class Collector implements Collecting {
   reads(id: NodeId, head: Epoch, readPoint: Lsn): void {
     const { cluster } = this;
     const { tree } = cluster.core(id);
-    const images = cluster.machine(id).images.filter((place) => floorOn(tree, place, head) === place.lsn);
+    const images = cluster.node(id).images.filter((place) => floorOn(tree, place, head) === place.lsn);
     const from = images.findLast((place) => place.lsn <= readPoint)?.lsn ?? zeroLsn;
     this.checkLog(id, head, from, readPoint, 'serves');
     this.counts.reads += 1;
@@ -108,7 +114,7 @@ export class Collector implements Collecting {
     const { segment } = cluster.core(id);
     for (let at = from; at < to; ) {
       const run = segment.run(head, at, 4_000, to);
-      const isThere = run.frames.every(({ position }) => cluster.machine(id).log[position.offset] !== null);
+      const isThere = run.frames.every(({ position }) => cluster.node(id).bytesAt(position) !== null);
       if (run.frames.length === 0 || !isThere)
         cluster.fail(`${id} ${what} ${to} of epoch ${head}, and its log lacks ${at}`);
       at = run.end;
@@ -119,7 +125,12 @@ export class Collector implements Collecting {
   private fold(id: NodeId): void {
     const { cluster } = this;
     const { tree, segment, durable } = cluster.core(id);
-    const machine = cluster.machine(id);
+    const machine = cluster.node(id);
+    const { floor } = machine.state;
+    cluster.check(
+      segment.floor.lsn >= floor.lsn,
+      `${id} goes by a floor of ${segment.floor.lsn}, and its disk says ${floor.lsn}`,
+    );
     const { nowMs } = cluster;
     const told = this.told.get(id) ?? [];
     this.told.set(id, told);
@@ -140,7 +151,7 @@ export class Collector implements Collecting {
       isOn(old) &&
       old.vdl > last &&
       segment.volumeEnd(durable.head) >= old.vdl &&
-      cluster.dice.chance(0.5);
+      cluster.dice.perMille(500);
     if (isNew) this.checkLog(id, durable.head, last, old.vdl, 'folds');
     const next = isNew ? [...kept, { epoch: old.head, lsn: old.vdl }] : kept;
     // A merge loses the boundaries below the floor.
@@ -157,15 +168,15 @@ export class Collector implements Collecting {
     const paths = [durable.head, ...held];
     const end = segment.volumeEnd(durable.head);
     const newest = sixNodes
-      .flatMap((other) => cluster.machine(other).images)
+      .flatMap((other) => cluster.node(other).images)
       .filter((place) => paths.every((head) => floorOn(tree, place, head) === place.lsn))
       .filter((place) => place.lsn > end && place.lsn <= durable.vdl)
       .sort((a, b) => a.lsn - b.lsn)
       .at(-1);
     if (newest === undefined) return false;
     // Where there are branches its floor has to follow: below these images it has none for them any more.
-    if (cluster.listed !== undefined) cluster.adopt(id, newest);
-    else cluster.machine(id).images = [newest];
+    if (cluster.listed !== undefined) cluster.node(id).adopt(newest);
+    else cluster.node(id).images = [newest];
     this.counts.refills += 1;
     return true;
   }
@@ -230,7 +241,7 @@ export class Collector implements Collecting {
       }),
     };
     for (const node of sixNodes)
-      cluster.rpc(node, sent, (reply) => {
+      this.caller.call(node, sent, (reply) => {
         if (reply?.kind === 'retained') answers.set(node, { reply, atMs: cluster.nowMs });
       });
   }
@@ -241,12 +252,12 @@ export class Collector implements Collecting {
     const { dice, nowMs } = cluster;
     const me = this.me();
     if (me === null || nowMs < this.awayUntilMs) return;
-    if (dice.chance(0.02)) this.awayUntilMs = nowMs + dice.below(dice.chance(0.2) ? 1_500 : 700);
+    if (dice.perMille(20)) this.awayUntilMs = nowMs + dice.below(dice.perMille(200) ? 1_500 : 700);
     const { head } = this.shipped;
     const from = commonPoint(me.tree, { head, lsn: this.shipped.at }, me.epoch);
     const node = dice.pick(sixNodes);
     const known = { head: me.epoch, vdl: zeroLsn };
-    cluster.rpc(
+    this.caller.call(
       node,
       {
         kind: 'fetch',
@@ -268,7 +279,7 @@ export class Collector implements Collecting {
     if (head < this.shipped.head || (head === this.shipped.head && from < this.shipped.at)) return;
     if (reply?.kind === 'refused' && reply.code === 'BELOW_FLOOR') {
       // One that needed images itself has no log below them; the secondary asks the next.
-      const isKept = sixNodes.some((id) => cluster.machine(id).state.floor.lsn <= from);
+      const isKept = sixNodes.some((id) => cluster.node(id).state.floor.lsn <= from);
       if (isKept) return;
       if (!this.excused)
         cluster.fail(
@@ -293,7 +304,7 @@ export class Collector implements Collecting {
   private read(): void {
     const { cluster } = this;
     const branches = cluster.listed?.live ?? [];
-    if (branches.length > 0 && cluster.dice.chance(0.5)) {
+    if (branches.length > 0 && cluster.dice.perMille(500)) {
       const { head } = cluster.dice.pick(branches);
       const node = cluster.dice.pick(cluster.up);
       // A node that learned of the branch when its own log no longer reached there has no copy of it, and says so.
@@ -314,7 +325,7 @@ export class Collector implements Collecting {
 
   private ask(node: NodeId, head: Epoch, readPoint: Lsn): void {
     const { cluster } = this;
-    cluster.rpc(node, { kind: 'readPages', head, readPoint, pages: [] }, (reply) => {
+    this.caller.call(node, { kind: 'readPages', head, readPoint, pages: [] }, (reply) => {
       if (reply?.kind === 'refused' && reply.code === 'BELOW_FLOOR')
         cluster.fail(`${node} refuses a reader at ${readPoint} of epoch ${head}: ${reply.reason}`);
     });

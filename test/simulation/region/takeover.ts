@@ -7,10 +7,10 @@ import {
   type RecoveryEvent,
   type RecoveryGoal,
 } from '../../../storage/quorum/core/recovery.ts';
-import type { NodeId } from '../../../storage/redo/ids.ts';
+import { sixMembers } from '../../storage/samples.ts';
 import { Belief } from './belief.ts';
+import { Caller } from './caller.ts';
 import { type Cluster, tickMs } from './cluster.ts';
-import { sixMembers } from './samples.ts';
 
 /** Takes the six over; stops at the outcome or when it is killed. */
 export class Takeover {
@@ -25,7 +25,7 @@ export class Takeover {
   sent = 0;
   private readonly cluster: Cluster;
   private readonly dieAfter: number;
-  private readonly cut: ReadonlySet<NodeId>;
+  private readonly caller: Caller;
 
   constructor(
     cluster: Cluster,
@@ -35,9 +35,9 @@ export class Takeover {
   ) {
     this.cluster = cluster;
     this.dieAfter = dieAfter;
-    this.cut = cluster.reach(() => this.done);
+    this.caller = new Caller(cluster);
     this.goal = goal;
-    this.belief = new Belief(cluster, membership, () => this.beginAnew());
+    this.belief = new Belief(this.caller, membership, () => this.beginAnew());
     this.recovery = new Recovery(this.belief.sets, goal);
     this.step({ kind: 'start' });
     this.tick();
@@ -47,12 +47,17 @@ export class Takeover {
   private beginAnew(): void {
     if (this.done) return;
     if (this.recovery.phase === 'forking') {
-      this.killed = true;
+      this.die();
       return;
     }
     this.attempt += 1;
     this.recovery = new Recovery(this.belief.sets, this.goal);
     this.step({ kind: 'start' });
+  }
+
+  private die(): void {
+    this.killed = true;
+    this.caller.close();
   }
 
   get done(): boolean {
@@ -72,23 +77,23 @@ export class Takeover {
     for (const effect of this.recovery.step(event, this.cluster.nowMs)) {
       if (effect.kind !== 'send') {
         this.outcome = effect;
+        this.caller.close();
         if (effect.kind === 'recovered') this.cluster.truth.recoveredTo(effect.outcome, this.belief.sets);
         return;
       }
       if (this.sent >= this.dieAfter) {
-        this.killed = true;
+        this.die();
         return;
       }
       this.sent += 1;
       const { node, request } = effect;
       const { attempt } = this;
-      this.belief.rpc(
+      this.belief.call(
         node,
         request,
         (reply) =>
           attempt === this.attempt &&
           this.step(reply === null ? { kind: 'unanswered', node } : { kind: 'answered', node, reply }),
-        this.cut,
       );
     }
   }

@@ -2,12 +2,12 @@
  * What writers made and called durable, and what must hold of it at every moment: nothing is durable that four disks do not
  * have, and no history begun from a finished recovery lacks what a writer ever called durable.
  */
-import { EpochTree, type Fork } from '../../../storage/history/epoch-tree.ts';
-import { fewestIn, type QuorumSets } from '../../../storage/members/core/quorum-sets.ts';
-import type { Recovered } from '../../../storage/quorum/core/recovery.ts';
-import { parseFrame, splitFrames } from '../../../storage/redo/frame.ts';
-import { type Epoch, type Lsn, mainBranch, type NodeId } from '../../../storage/redo/ids.ts';
-import { type FrameSample, frameBytes, heldOf } from './samples.ts';
+import { EpochTree, type Fork } from '../../../../storage/history/epoch-tree.ts';
+import { fewestIn, type QuorumSets } from '../../../../storage/members/core/quorum-sets.ts';
+import type { Recovered } from '../../../../storage/quorum/core/recovery.ts';
+import { parseFrame, splitFrames } from '../../../../storage/redo/frame.ts';
+import { type Epoch, type Lsn, mainBranch, type NodeId } from '../../../../storage/redo/ids.ts';
+import { type FrameSample, frameBytes, heldOf } from '../../../storage/samples.ts';
 
 /** What the truth is compared with. Frames are named `epoch/base`. */
 export interface Disks {

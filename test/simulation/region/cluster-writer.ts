@@ -9,9 +9,10 @@ import { type Epoch, type Lsn, lsn, type NodeId, pageNo } from '../../../storage
 import { redoLimits, volumeLimits } from '../../../storage/redo/limits.ts';
 import { encodeMtr, type PageChange } from '../../../storage/redo/record.ts';
 import type { StorageReply } from '../../../storage/wire/core/messages.ts';
+import { commitAt, sixMembers } from '../../storage/samples.ts';
 import { Belief } from './belief.ts';
-import { type Cluster, tickMs, type Watcher } from './cluster.ts';
-import { commitAt, sixMembers } from './samples.ts';
+import { Caller } from './caller.ts';
+import { type Cluster, tickMs } from './cluster.ts';
 
 /** A writer on the cluster: the volume, its links, and a stream of random transactions. */
 export class Writer {
@@ -28,8 +29,7 @@ export class Writer {
   private gatherings = 0;
   private announcedTo: Lsn;
   private checkedTo: Lsn;
-  private readonly watcher: Watcher;
-  private readonly cut: ReadonlySet<NodeId>;
+  private readonly caller: Caller;
   private linked: readonly NodeId[] = [];
 
   /** @param membership what it believes at first. */
@@ -41,8 +41,8 @@ export class Writer {
     this.forkLsn = vdl;
     this.announcedTo = vdl;
     this.checkedTo = vdl;
-    this.cut = cluster.reach(() => this.over);
-    this.belief = new Belief(cluster, membership, () => this.useMembers());
+    this.caller = new Caller(cluster, (kind, node) => this.step({ kind, node }));
+    this.belief = new Belief(this.caller, membership, () => this.useMembers());
     this.linked = nodesIn(this.belief.sets);
     this.volume = new Volume({
       sets: this.counted,
@@ -51,17 +51,8 @@ export class Writer {
       forkLsn: vdl,
       nowMs: cluster.nowMs,
     });
-    this.watcher = {
-      nodeUp: (node) => this.link('nodeUp', node),
-      nodeDown: (node) => this.link('nodeDown', node),
-    };
-    cluster.watchers.add(this.watcher);
-    for (const node of cluster.up) this.link('nodeUp', node);
+    for (const node of this.linked) this.caller.dial(node);
     this.tick();
-  }
-
-  private link(kind: 'nodeUp' | 'nodeDown', node: NodeId): void {
-    this.cluster.after(2, () => this.step({ kind, node }));
   }
 
   /** Links that were there stay; to the others one is made. */
@@ -69,8 +60,7 @@ export class Writer {
     const before = this.linked;
     this.linked = nodesIn(this.belief.sets);
     this.step({ kind: 'members', sets: this.counted });
-    for (const node of this.cluster.up)
-      if (this.linked.includes(node) && !before.includes(node)) this.link('nodeUp', node);
+    for (const node of this.linked) if (!before.includes(node)) this.caller.dial(node);
   }
 
   /** What it counts by. */
@@ -90,7 +80,7 @@ export class Writer {
   /** The process dies. */
   stop(): void {
     this.stopped = true;
-    this.cluster.watchers.delete(this.watcher);
+    this.caller.close();
   }
 
   commit(changes: readonly PageChange[]): Lsn {
@@ -98,7 +88,7 @@ export class Writer {
     const commits = Array.from({ length: 1 + (this.volume.lastLsn % 3) }, () => commitAt(this.cluster.nowMs));
     const end = this.volume.commit(encodeMtr(changes, commits, redoLimits.pgBytesMin));
     this.cluster.truth.cpls.add(end);
-    if (this.cluster.dice.chance(this.cluster.faults.gather)) this.gather();
+    if (this.cluster.dice.perMille(this.cluster.faults.gatherPerMille)) this.gather();
     this.flush();
     return end;
   }
@@ -154,16 +144,10 @@ export class Writer {
       case 'append': {
         cluster.truth.remember(effect.request.frames);
         const { node } = effect;
-        this.belief.rpc(
-          node,
-          effect.request,
-          (reply) => {
-            if (reply?.kind === 'acked')
-              this.step({ kind: 'acked', node, head: reply.head, scls: reply.scls });
-            else this.failed(node, reply);
-          },
-          this.cut,
-        );
+        this.belief.call(node, effect.request, (reply) => {
+          if (reply?.kind === 'acked') this.step({ kind: 'acked', node, head: reply.head, scls: reply.scls });
+          else this.failed(node, reply);
+        });
         return;
       }
       case 'notice':
@@ -171,15 +155,10 @@ export class Writer {
         return;
       case 'fork': {
         const { node, forks } = effect;
-        this.belief.rpc(
-          node,
-          { kind: 'fork', authority: this.epoch, forks },
-          (reply) => {
-            if (reply?.kind === 'forked') this.step({ kind: 'forked', node });
-            else this.failed(node, reply);
-          },
-          this.cut,
-        );
+        this.belief.call(node, { kind: 'fork', authority: this.epoch, forks }, (reply) => {
+          if (reply?.kind === 'forked') this.step({ kind: 'forked', node });
+          else this.failed(node, reply);
+        });
         return;
       }
       case 'durable':
@@ -187,6 +166,7 @@ export class Writer {
         return;
       case 'fenced':
         this.fencedBy = effect.by;
+        this.caller.close();
         this.checkFence(effect.by);
         return;
       case 'quorumLost':

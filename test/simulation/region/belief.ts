@@ -4,15 +4,15 @@ import { MembershipSight } from '../../../storage/members/core/membership-sight.
 import { type QuorumSets, setsOf } from '../../../storage/members/core/quorum-sets.ts';
 import type { NodeId } from '../../../storage/redo/ids.ts';
 import type { StorageReply, StorageRequest } from '../../../storage/wire/core/messages.ts';
-import type { Cluster } from './cluster.ts';
+import type { Caller } from './caller.ts';
 
 export class Belief {
-  private readonly cluster: Cluster;
+  private readonly caller: Caller;
   private readonly sight: MembershipSight;
 
   /** @param onNewer runs when a node has told of a newer membership. */
-  constructor(cluster: Cluster, membership: Membership, onNewer: (membership: Membership) => void) {
-    this.cluster = cluster;
+  constructor(caller: Caller, membership: Membership, onNewer: (membership: Membership) => void) {
+    this.caller = caller;
     this.sight = new MembershipSight(membership, onNewer);
   }
 
@@ -29,12 +29,7 @@ export class Belief {
   }
 
   /** As a link does it: who believes in an older membership is told, and asks again. */
-  rpc(
-    id: NodeId,
-    request: StorageRequest,
-    done: (reply: StorageReply | null) => void,
-    cut?: ReadonlySet<NodeId>,
-  ): void {
+  call(id: NodeId, request: StorageRequest, done: (reply: StorageReply | null) => void): void {
     const { epoch } = this.sight;
     const answered = (reply: StorageReply | null): void => {
       if (reply?.kind !== 'refused' || reply.membership === undefined) {
@@ -42,13 +37,13 @@ export class Belief {
         return;
       }
       this.sight.heard(reply.membership);
-      if (this.sight.epoch > epoch) this.rpc(id, request, done, cut);
+      if (this.sight.epoch > epoch) this.call(id, request, done);
       else done(reply);
     };
-    this.cluster.rpc(id, request, answered, cut, epoch);
+    this.caller.call(id, request, answered, epoch);
   }
 
   notice(id: NodeId, request: StorageRequest): void {
-    this.cluster.notice(id, request, this.sight.epoch);
+    this.caller.notice(id, request, this.sight.epoch);
   }
 }

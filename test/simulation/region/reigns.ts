@@ -1,18 +1,18 @@
 /** A run: reigns that follow one another over faulty nodes, and in the end one history that reads the same everywhere. */
 import type { Recovered } from '../../../storage/quorum/core/recovery.ts';
 import { epoch, mainBranch } from '../../../storage/redo/ids.ts';
+import { sixNodes } from '../../storage/samples.ts';
 import { Cluster, calm, rough } from './cluster.ts';
 import { Writer } from './cluster-writer.ts';
 import { Collector, type CollectorDefect } from './collector.ts';
-import { sixNodes } from './samples.ts';
 import { Takeover } from './takeover.ts';
 
 /** Kills nodes now and then, at most two at a time, and starts them again. */
 function killSometimes(cluster: Cluster): void {
   const { dice } = cluster;
   cluster.every(40, () => {
-    if (cluster.up.length > 4 && dice.chance(0.15)) cluster.kill(dice.pick(cluster.up));
-    for (const id of sixNodes) if (!cluster.up.includes(id) && dice.chance(0.2)) cluster.start(id);
+    if (cluster.up.length > 4 && dice.perMille(150)) cluster.kill(dice.pick(cluster.up));
+    for (const id of sixNodes) if (!cluster.up.includes(id) && dice.perMille(200)) cluster.start(id);
   });
 }
 
@@ -30,11 +30,11 @@ function write(cluster: Cluster, writer: Writer): void {
 function takeOver(cluster: Cluster, nextEpoch: () => number): Recovered {
   const { dice } = cluster;
   for (let attempt = 0; attempt < 40; attempt++) {
-    const dies = attempt < 3 && dice.chance(0.4) ? dice.below(30) : Number.POSITIVE_INFINITY;
+    const dies = attempt < 3 && dice.perMille(400) ? dice.below(30) : Number.POSITIVE_INFINITY;
     const rivals = [
       new Takeover(cluster, { kind: 'fork', branch: mainBranch, epoch: epoch(nextEpoch()) }, dies),
     ];
-    if (dice.chance(0.3)) {
+    if (dice.perMille(300)) {
       cluster.runFor(dice.below(150));
       rivals.push(new Takeover(cluster, { kind: 'fork', branch: mainBranch, epoch: epoch(nextEpoch()) }));
     }
@@ -72,9 +72,9 @@ export function reigns(seed: number, collects: boolean | CollectorDefect = false
   for (let reign = 0; reign < count; reign++) {
     const writer = new Writer(cluster, outcome);
     write(cluster, writer);
-    cluster.runFor(100 + dice.below(500));
+    cluster.runFor(200 + dice.below(700));
     // Half of the old writers live on and have to be fenced.
-    if (dice.chance(0.5)) writer.stop();
+    if (dice.perMille(500)) writer.stop();
     outcome = takeOver(cluster, nextEpoch);
   }
   // In the end all is calm, and the last history reads the same everywhere.

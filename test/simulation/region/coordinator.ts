@@ -8,7 +8,7 @@ import {
 } from '../../../storage/members/core/member-change.ts';
 import { isSame, type Membership } from '../../../storage/members/core/membership.ts';
 import { setsOf } from '../../../storage/members/core/quorum-sets.ts';
-import type { NodeId } from '../../../storage/redo/ids.ts';
+import { Caller } from './caller.ts';
 import { type Cluster, tickMs } from './cluster.ts';
 
 /** Every membership that was decided, as coordinators heard of it: no epoch in two ways. */
@@ -42,7 +42,7 @@ export class Coordinator {
   private readonly cluster: Cluster;
   private readonly decided: Decided;
   private readonly dieAfter: number;
-  private readonly cut: ReadonlySet<NodeId>;
+  private readonly caller: Caller;
 
   constructor(
     cluster: Cluster,
@@ -54,9 +54,9 @@ export class Coordinator {
     this.cluster = cluster;
     this.decided = decided;
     this.dieAfter = dieAfter;
-    this.cut = cluster.reach(() => this.done);
+    this.caller = new Caller(cluster);
     const by = `c${cluster.nowMs}-${cluster.dice.below(1_000_000)}`;
-    this.change = new MembershipChange({ membership, goal, by, jitter: cluster.dice.next() });
+    this.change = new MembershipChange({ membership, goal, by, jitter: cluster.dice.below(1_000) / 1_000 });
     this.tick();
   }
 
@@ -83,22 +83,22 @@ export class Coordinator {
         return;
       case 'ended':
         this.outcome = effect.outcome;
+        this.caller.close();
         return;
       case 'send': {
         this.killed = this.sent >= this.dieAfter;
-        if (this.killed) return;
+        if (this.killed) {
+          this.caller.close();
+          return;
+        }
         this.sent += 1;
         const { node, id, request } = effect;
-        this.cluster.rpc(
-          node,
-          request,
-          (reply) =>
-            this.step(
-              reply?.kind === 'members'
-                ? { kind: 'answered', node, id, reply }
-                : { kind: 'unanswered', node, id },
-            ),
-          this.cut,
+        this.caller.call(node, request, (reply) =>
+          this.step(
+            reply?.kind === 'members'
+              ? { kind: 'answered', node, id, reply }
+              : { kind: 'unanswered', node, id },
+          ),
         );
       }
     }

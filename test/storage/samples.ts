@@ -1,9 +1,9 @@
 /** Small values the tests of the storage cores are built from. */
 
-import type { Fork } from '../../../storage/history/epoch-tree.ts';
-import type { HeldFrame } from '../../../storage/log/core/held-frames.ts';
-import { configured, type Member, type Membership } from '../../../storage/members/core/membership.ts';
-import { encodeFrame, parseFrame } from '../../../storage/redo/frame.ts';
+import type { Fork } from '../../storage/history/epoch-tree.ts';
+import type { HeldFrame } from '../../storage/log/core/held-frames.ts';
+import { configured, type Member, type Membership } from '../../storage/members/core/membership.ts';
+import { encodeFrame, parseFrame } from '../../storage/redo/frame.ts';
 import {
   type Epoch,
   epoch,
@@ -14,7 +14,7 @@ import {
   nodeId,
   pageNo,
   pgId,
-} from '../../../storage/redo/ids.ts';
+} from '../../storage/redo/ids.ts';
 import {
   type Commit,
   decodeRecords,
@@ -22,7 +22,7 @@ import {
   type PageChange,
   type RedoRecord,
   recordBytes,
-} from '../../../storage/redo/record.ts';
+} from '../../storage/redo/record.ts';
 
 export const sixNodes: readonly NodeId[] = ['n1', 'n2', 'n3', 'n4', 'n5', 'n6'].map(nodeId);
 
@@ -97,48 +97,3 @@ export function heldOf(bytes: Uint8Array, offset = 0): HeldFrame {
 }
 
 export const epochs = (...values: readonly number[]): readonly Epoch[] => values.map(epoch);
-
-/** Numbers from one seed (mulberry32); the tests' only source of chance beside fast-check. */
-export class Dice {
-  private state: number;
-
-  constructor(seed: number) {
-    this.state = seed >>> 0;
-  }
-
-  /** A number in [0, 1). */
-  next(): number {
-    this.state = (this.state + 0x6d2b_79f5) >>> 0;
-    let mixed = this.state;
-    mixed = Math.imul(mixed ^ (mixed >>> 15), mixed | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 0x1_0000_0000;
-  }
-
-  /** A whole number in [0, below). */
-  below(below: number): number {
-    return Math.floor(this.next() * below);
-  }
-
-  chance(probability: number): boolean {
-    return this.next() < probability;
-  }
-
-  pick<T>(from: readonly T[]): T {
-    const picked = from[this.below(from.length)];
-    if (picked === undefined) throw new Error('nothing to pick from');
-    return picked;
-  }
-
-  shuffle<T>(from: readonly T[]): T[] {
-    const shuffled = [...from];
-    for (let at = shuffled.length - 1; at > 0; at--) {
-      const other = this.below(at + 1);
-      const [a, b] = [shuffled[at], shuffled[other]];
-      if (a === undefined || b === undefined) throw new Error('unreachable');
-      shuffled[at] = b;
-      shuffled[other] = a;
-    }
-    return shuffled;
-  }
-}

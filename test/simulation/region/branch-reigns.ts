@@ -17,10 +17,11 @@ import {
   type NodeId,
 } from '../../../storage/redo/ids.ts';
 import type { StorageRequest } from '../../../storage/wire/core/messages.ts';
+import { sixNodes } from '../../storage/samples.ts';
+import { Caller } from './caller.ts';
 import { Cluster, calm, rough } from './cluster.ts';
 import { Writer } from './cluster-writer.ts';
 import { Collector } from './collector.ts';
-import { sixNodes } from './samples.ts';
 import { Takeover } from './takeover.ts';
 
 export type BranchDefect = 'leaks-seals' | 'forgets-branches';
@@ -90,7 +91,7 @@ class Region {
   /** A name that is used by no branch that lives; now and then it was by one that was deleted. */
   name(): BranchName {
     const free = [...this.deleted].find((name) => !this.lines.some((line) => line.name === name));
-    if (free === undefined || this.cluster.dice.chance(0.5)) return branchName(`b${++this.named}`);
+    if (free === undefined || this.cluster.dice.perMille(500)) return branchName(`b${++this.named}`);
     this.deleted.delete(free);
     return free;
   }
@@ -111,7 +112,7 @@ class Region {
    */
   takeOver(line: Line, done: () => void, dies = false, rewind: RewindGoal | null = null): void {
     const { cluster } = this;
-    if (cluster.dice.chance(0.5)) line.writer?.stop();
+    if (cluster.dice.perMille(500)) line.writer?.stop();
     const goal: RecoveryGoal = {
       kind: 'fork',
       branch: line.name,
@@ -165,16 +166,18 @@ class Region {
 
   /** Asks nodes until four have said yes. @param done hears false when too many have refused. */
   private ask(request: StorageRequest, wanted: string, done: (granted: boolean) => void): void {
+    const caller = new Caller(this.cluster, () => undefined, 'all');
     const granted = new Set<NodeId>();
     const refused = new Set<NodeId>();
     const round = (): void => {
       if (granted.size >= 4 || refused.size > 2) {
+        caller.close();
         done(granted.size >= 4);
         return;
       }
       for (const node of sixNodes)
         if (!granted.has(node) && !refused.has(node))
-          this.cluster.rpc(node, request, (reply) => {
+          caller.call(node, request, (reply) => {
             if (reply?.kind === wanted) granted.add(node);
             if (reply?.kind === 'refused' && reply.code === 'BELOW_FLOOR') refused.add(node);
           });
@@ -197,12 +200,12 @@ class Region {
     cluster.every(40, () => {
       if (this.isCalm) return;
       const [name] = dice.shuffle(sixNodes);
-      if (name !== undefined && dice.chance(0.02) && sixNodes.every(isWhole)) {
+      if (name !== undefined && dice.perMille(20) && sixNodes.every(isWhole)) {
         this.counts.wipes += 1;
         cluster.wipe(name);
         cluster.start(name);
-      } else if (cluster.up.length > 4 && dice.chance(0.1)) cluster.kill(dice.pick(cluster.up));
-      for (const id of sixNodes) if (!cluster.up.includes(id) && dice.chance(0.25)) cluster.start(id);
+      } else if (cluster.up.length > 4 && dice.perMille(100)) cluster.kill(dice.pick(cluster.up));
+      for (const id of sixNodes) if (!cluster.up.includes(id) && dice.perMille(250)) cluster.start(id);
     });
   }
 }
@@ -238,7 +241,7 @@ function branchOff(region: Region, line: Line): void {
       }
       region.counts.branches += 1;
       made.head = { ...made.head, head, forks };
-      region.takeOver(made, done, region.cluster.dice.chance(0.3));
+      region.takeOver(made, done, region.cluster.dice.perMille(300));
     }),
   );
 }
@@ -256,7 +259,7 @@ function rewind(region: Region, line: Line): void {
   const to = durablePoint(region, line);
   if (to === null) return;
   const goal = { since: region.next(line.name), to };
-  region.act(line, (done) => region.takeOver(line, done, region.cluster.dice.chance(0.3), goal));
+  region.act(line, (done) => region.takeOver(line, done, region.cluster.dice.perMille(300), goal));
 }
 
 /** In the end all is calm: every branch goes on, and reads the same on every node. */
@@ -340,7 +343,7 @@ export function branchReigns(seed: number, collects: boolean, defect: BranchDefe
     if (what === 'delete' && line !== main) region.act(line, () => drop(region, line));
     else if (what === 'branch' && lines.length < 4) branchOff(region, line);
     else if (what === 'rewind' && line !== main) rewind(region, line);
-    else region.act(line, (done) => region.takeOver(line, done, dice.chance(0.3)));
+    else region.act(line, (done) => region.takeOver(line, done, dice.perMille(300)));
   }
   settle(region, collects);
   const ofBranches = ({ epoch: of }: { readonly epoch: Epoch }): boolean =>
