@@ -56,6 +56,8 @@ export interface Run {
   readonly collected: Collector['counts'] | null;
   /** Of all nodes, in the end. */
   readonly floors: readonly number[];
+  /** Of everything that happened, in its order. */
+  readonly hash: string;
 }
 
 /** @param collects whether logs are collected meanwhile, `true` or with a defect. @throws when anything that must hold does not. */
@@ -110,5 +112,6 @@ export function reigns(seed: number, collects: boolean | CollectorDefect = false
     reigns: cluster.truth.recovered.length,
     collected: collector?.counts ?? null,
     floors: sixNodes.map((id) => cluster.core(id).segment.floor.lsn),
+    hash: cluster.world.trace.hash(),
   };
 }
