@@ -206,7 +206,7 @@ describe('what a region keeps of its log', () => {
 
   it('is told without a gap or an overlap, whatever holds it', () => {
     fc.assert(
-      fc.property(fc.integer(), (seed) => {
+      fc.property(fc.nat(), (seed) => {
         const dice = Prng.fromSeed(seed);
         const at = () => dice.below(20 * MiB + 1);
         const from = lsn(at());

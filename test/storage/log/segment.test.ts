@@ -77,7 +77,7 @@ describe('what a node holds', () => {
 
   it('is the same in whatever order and however often frames arrive', () => {
     fc.assert(
-      fc.property(fc.integer(), fc.integer({ min: 0, max: 8 }), (seed, repeats) => {
+      fc.property(fc.nat(), fc.integer({ min: 0, max: 8 }), (seed, repeats) => {
         const dice = Prng.fromSeed(seed);
         const order = dice.shuffle([...samples, ...samples.slice(0, repeats)].map(held));
         expect(view(filled(order))).toEqual(view(all));
