@@ -97,3 +97,8 @@ export function heldOf(bytes: Uint8Array, offset = 0): HeldFrame {
 }
 
 export const epochs = (...values: readonly number[]): readonly Epoch[] => values.map(epoch);
+
+/** The body of a message in one piece, as it arrives. */
+export function joinedBody(body: Uint8Array | readonly Uint8Array[]): Uint8Array {
+  return body instanceof Uint8Array ? body : new Uint8Array(Buffer.concat(body));
+}

@@ -29,7 +29,7 @@ import {
 import type { StorageReply, StorageRequest } from '../../../storage/wire/core/messages.ts';
 import { MemoryDisk } from '../log/hot-log-memory-disk.ts';
 import { eventually, secret, silent, smallMtr } from '../region-harness.ts';
-import { sixMembers } from '../samples.ts';
+import { joinedBody, sixMembers } from '../samples.ts';
 
 export const reign = epoch(1);
 export const ids: readonly NodeId[] = ['n1', 'n2', 'n3', 'n4', 'n5', 'n6'].map(nodeId);
@@ -235,13 +235,13 @@ export class SixNodes {
   /** As over a link: what is said is encoded and read back. */
   async ask(id: NodeId, request: StorageRequest): Promise<StorageReply> {
     const sent = encodeRequest(request);
-    const heard = decodeRequest(sent.kind, sent.body as Uint8Array);
+    const heard = decodeRequest(sent.kind, joinedBody(sent.body));
     if (heard.kind === 'malformed') throw new Error(heard.reason);
     const reply = await new Promise<StorageReply>((resolve) =>
       this.node(id).runtime.request(heard.message, resolve),
     );
     const answered = encodeReply(reply);
-    const back = decodeReply(answered.kind, answered.body as Uint8Array);
+    const back = decodeReply(answered.kind, answered.body);
     if (back.kind === 'malformed') throw new Error(back.reason);
     return back.message;
   }

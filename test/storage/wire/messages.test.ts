@@ -13,7 +13,7 @@ import {
 import { messageKinds } from '../../../storage/wire/core/message-schemas.ts';
 import type { StorageReply, StorageRequest } from '../../../storage/wire/core/messages.ts';
 import { scoped, unscoped } from '../../../storage/wire/core/scoped-message.ts';
-import { fork, fromHex, hex } from '../samples.ts';
+import { fork, fromHex, hex, joinedBody } from '../samples.ts';
 
 const forks = [fork(1, 0, 0), fork(7, 1, 2 ** 40)];
 const bytes = new Uint8Array([1, 2, 3]);
@@ -229,7 +229,7 @@ describe('the membership epoch of a sender', () => {
   const { kind, body } = requestBytes({ kind: 'status' });
   it.each([1, 7, 0xffff_ffff])('%i stands in front of its request', (members) => {
     const sent = scoped(members, kind, body);
-    expect(unscoped(sent.kind, joined(sent.body))).toEqual({ members, kind, body });
+    expect(unscoped(sent.kind, joinedBody(sent.body))).toEqual({ members, kind, body });
   });
 
   it('is left out when it is that of the configuration, 0', () => {
@@ -293,13 +293,10 @@ describe('a message', () => {
   });
 });
 
-const joined = (body: Uint8Array | readonly Uint8Array[]): Uint8Array =>
-  body instanceof Uint8Array ? body : new Uint8Array(Buffer.concat(body));
-
 /** A request as it lies in a message. */
 function requestBytes(request: StorageRequest): EncodedMessage<Uint8Array> {
   const { kind, body } = encodeRequest(request);
-  return { kind, body: joined(body) };
+  return { kind, body: joinedBody(body) };
 }
 
 function json(kind: number, header: object): EncodedMessage<Uint8Array> {
