@@ -13,8 +13,8 @@ import type { RegionBranches } from './region-branches.ts';
 
 /** The writer tells its nodes what is durable within this time, so that a branch has everything acknowledged before it was asked for. */
 const settleMs = 25;
-/** Pages that a branch needs are to be had while so many nodes have them. */
-const floorNodes = 4;
+/** Where so many nodes have the pages that a branch needs, one of them may be lost for good: a node below whose floor it leaves never holds it. */
+const floorNodes = 5;
 
 export interface AgentParts extends Pick<AnswerParts, 'moves' | 'lookedFor' | 'replacement' | 'rewinds'> {
   readonly options: RegionAgentOptions;
@@ -80,7 +80,7 @@ async function sourceOf(
   return sourceOfMain(me().held, floor);
 }
 
-/** From here on four nodes can tell pages. */
+/** From here on five nodes can tell pages. */
 function floorOf({ reports }: RegionNodes): Lsn {
   const floors = reports.flatMap(({ floor }) => floor ?? []).sort((a, b) => a - b);
   return lsn(floors[floorNodes - 1] ?? floors.at(-1) ?? 0);

@@ -227,6 +227,10 @@ function durablePoint(region: Region, { head, writer }: Line): Floor | null {
 function branchOff(region: Region, line: Line): void {
   const at = durablePoint(region, line)?.lsn;
   if (at === undefined) return;
+  // As the agent has it (S33): one of the nodes that can hold the branch may be lost.
+  const { cluster } = region;
+  const reach = cluster.up.filter((id) => cluster.core(id).state.floor.lsn <= at);
+  if (reach.length < 5) return;
   const name = region.name();
   // The record comes first: from now on every agent lists it.
   const made: Line = { name, head: { ...line.head, vdl: at }, writer: null };
@@ -241,7 +245,7 @@ function branchOff(region: Region, line: Line): void {
       }
       region.counts.branches += 1;
       made.head = { ...made.head, head, forks };
-      region.takeOver(made, done, region.cluster.dice.perMille(300));
+      region.takeOver(made, done, cluster.dice.perMille(300));
     }),
   );
 }
