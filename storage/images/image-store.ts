@@ -339,7 +339,7 @@ export class ImageStore {
   /** The runs that the policy wants to be one, unless a page that is rotten is wanted for it. */
   private mergeable(): readonly RunFile[] | null {
     const merge = nextMerge(
-      this.runs.map((run) => ({ bytes: run.bytes, to: run.entry.to })),
+      this.runs.map(({ bytes, entry: { to, pages, endsAt } }) => ({ bytes, to, pages, endsAt })),
       this.kept,
       this.bounds,
     );

@@ -2,7 +2,8 @@
  * Which neighbouring runs are merged into one. A merge of (x, y] and (y, z] costs the read boundary y and nothing else.
  *
  * Three rules, in this order. Runs above the base hold at most half as many bytes as the base does, or one MiB: beyond that the
- * oldest of them go into the base until a quarter of that is left, so that the base is not written anew for every run. Four or
+ * oldest of them go into the base until a quarter of that is left, so that the base is not written anew for every run. What of the
+ * base lies beyond the end of a database that got shorter counts with them, and goes with the run that says so (S23). Four or
  * more of about one size become one, when that is at least twice as large as the largest of them: a page is written about once a
  * level. There are at most sixteen.
  */
@@ -34,6 +35,9 @@ export type MergeBounds = typeof mergeBounds;
 export interface MergeRun {
   readonly bytes: number;
   readonly to: Lsn;
+  readonly pages: number;
+  /** The fewest pages that the database had in it, where it got shorter (S23). */
+  readonly endsAt: number | null;
 }
 
 /** Runs `first` to `last`, both included, become one. */
@@ -75,13 +79,30 @@ function intoBase(runs: readonly MergeRun[], reach: number, bounds: MergeBounds)
   const base = runs[0]?.bytes ?? 0;
   const limit = Math.max(bounds.aboveBaseShare * base, bounds.aboveBaseBytesMin);
   let above = runs.reduce((sum, { bytes }) => sum + bytes, 0) - base;
-  if (above <= limit) return null;
+  const gone = goneFromBase(runs, reach);
+  if (above + gone.bytes <= limit) return null;
   let last = 0;
-  while (last < reach && above > bounds.leftShare * limit) {
+  while (last < reach && (above > bounds.leftShare * limit || last < gone.told)) {
     last += 1;
     above -= runs[last]?.bytes ?? 0;
   }
   return last === 0 ? null : { first: 0, last };
+}
+
+/** How much of the base is at least beyond the end of the database, and the run above it that says so. */
+function goneFromBase(
+  runs: readonly MergeRun[],
+  reach: number,
+): { readonly bytes: number; readonly told: number } {
+  const [base] = runs;
+  let left = base?.pages ?? 0;
+  let told = 0;
+  for (const [at, { endsAt }] of runs.entries())
+    if (at > 0 && at <= reach && endsAt !== null && endsAt < left) {
+      left = endsAt;
+      told = at;
+    }
+  return { bytes: told === 0 || base === undefined ? 0 : base.bytes * (1 - left / base.pages), told };
 }
 
 /** The newest runs, as far back as they are of one level or lower. */

@@ -9,6 +9,7 @@ import {
 } from '../../../storage/images/core/manifest.ts';
 import {
   type Merge,
+  type MergeRun,
   mergeBounds,
   mergeBytesPerSecond,
   nextMerge,
@@ -110,8 +111,15 @@ describe('the manifest (S13)', () => {
 const KiB = 1024;
 const MiB = 1024 * KiB;
 
+const run = (kib: number, to: number, endsAt: number | null = null): MergeRun => ({
+  bytes: kib * KiB,
+  to: lsn(to),
+  pages: Math.ceil(kib / 4),
+  endsAt,
+});
+
 /** A chain of such sizes, in KiB; run n ends at n + 1. */
-const chain = (...sizes: number[]) => sizes.map((size, at) => ({ bytes: size * KiB, to: lsn(at + 1) }));
+const chain = (...sizes: number[]): MergeRun[] => sizes.map((size, at) => run(size, at + 1));
 
 describe('which runs are merged', () => {
   it.each<[string, ReturnType<typeof chain>, number[], Merge | null]>([
@@ -138,6 +146,24 @@ describe('which runs are merged', () => {
     ['a boundary that is kept, in the base', chain(16, 700, 500), [1], null],
     ['a boundary that is kept, above', chain(16, 700, 500), [2], { first: 0, last: 1 }],
     ['a boundary that is kept, in a level', chain(99_000, 200, 200, 200, 200), [3], null],
+    [
+      'a base most of which is beyond the end of a shorter database (S23)',
+      [run(99_000, 1), run(4_000, 2), run(4_000, 3, 1_000), run(100, 4)],
+      [],
+      { first: 0, last: 2 },
+    ],
+    [
+      'a base of which a little is beyond the end',
+      [run(99_000, 1), run(4_000, 2), run(4_000, 3, 20_000)],
+      [],
+      null,
+    ],
+    [
+      'an end that a kept boundary keeps from the base',
+      [run(99_000, 1), run(4_000, 2), run(4_000, 3, 1_000)],
+      [2],
+      null,
+    ],
     ['the newest boundary, which no merge takes', chain(16, 700, 500), [3], { first: 0, last: 2 }],
   ])('%s', (_what, runs, kept, merge) => {
     expect(nextMerge(runs, new Set(kept.map(lsn)))).toEqual(merge);
@@ -146,7 +172,7 @@ describe('which runs are merged', () => {
   it('takes the smallest neighbours when there are too many', () => {
     const sizes = Array.from({ length: 17 }, (_, at) => (at % 2 === 0 ? 60_000 : 4_000));
     const runs = chain(9_000_000, ...sizes);
-    runs[6] = { bytes: KiB, to: lsn(7) };
+    runs[6] = run(1, 7);
     expect(nextMerge(runs, new Set(), { ...mergeBounds, fanIn: 99 })).toEqual({ first: 5, last: 6 });
     expect(nextMerge(runs, new Set([lsn(6)]), { ...mergeBounds, fanIn: 99 })).toEqual({ first: 6, last: 7 });
   });
@@ -155,16 +181,16 @@ describe('which runs are merged', () => {
     const size = fc.integer({ min: 1, max: 16 * KiB });
     fc.assert(
       fc.property(fc.array(size, { minLength: 1, maxLength: 200 }), (sizes) => {
-        let runs: { bytes: number; to: ReturnType<typeof lsn> }[] = [];
+        let runs: MergeRun[] = [];
         let written = 0;
         for (const [at, kib] of sizes.entries()) {
-          runs.push({ bytes: kib * KiB, to: lsn(at + 1) });
+          runs.push(run(kib, at + 1));
           for (let merge = nextMerge(runs); merge !== null; merge = nextMerge(runs)) {
             expect(merge.last).toBeGreaterThan(merge.first);
             const bytes = runs.slice(merge.first, merge.last + 1).reduce((sum, run) => sum + run.bytes, 0);
             written += bytes;
             const to = runs[merge.last]?.to ?? lsn(0);
-            runs = [...runs.slice(0, merge.first), { bytes, to }, ...runs.slice(merge.last + 1)];
+            runs = [...runs.slice(0, merge.first), run(bytes / KiB, to), ...runs.slice(merge.last + 1)];
           }
           const [base, ...above] = runs.map(({ bytes }) => bytes);
           expect(runs.length).toBeLessThanOrEqual(mergeBounds.runsMax);
