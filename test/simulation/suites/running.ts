@@ -7,7 +7,7 @@ import type { Verdict } from '../judges/judge.ts';
 import type { RunResult } from '../run-seeds.ts';
 
 /** A run takes one to five seconds, and several times as long on a machine that is busy with other things. */
-export const slow = { timeout: 120_000 };
+export const slow = { timeout: 300_000 };
 
 /** What the judges and the invariants objected to. */
 export const objections = (result: RunResult): readonly string[] => [
