@@ -6,6 +6,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { parseBytes } from '../../regions/cli/ask/output.ts';
 import { runLoad, startLoad } from '../bench/load/load-client.ts';
 import type { LoadPlan, LoadResult } from '../bench/load/plan.ts';
 import { schema } from '../bench/load/workload.ts';
@@ -30,7 +31,7 @@ const fillerRows = 40_000;
 const regions = ['us-east-1', 'eu-west-1'];
 const [primary = ''] = regions;
 const added = 'ap-northeast-1';
-/** Nodes tell the sizes that they took a moment ago. */
+/** A node is filled, and what a window has let go is gone from the disks, well within this time. */
 const settleMs = 150_000;
 
 const { values } = parseArgs({
@@ -48,7 +49,7 @@ if (values.help) {
 }
 const steps = values.steps.split(',');
 const retention = values['retention-bytes'];
-const windowBytes = Number.parseInt(retention, 10) * mebibyte;
+const windowBytes = sizeOf(retention);
 const problems: string[] = [];
 
 const flags = ['--retention-bytes', retention, '--retention-hours', '0.02'];
@@ -124,7 +125,7 @@ async function restart(when: string): Promise<number> {
   return middle;
 }
 
-/** Runs `act` under a steady load. @returns how its p99 compares with that of the same load before. */
+/** Runs `act` under a steady load, and prints the latencies of that load before and meanwhile. */
 async function beside(what: string, act: () => Promise<void>): Promise<void> {
   const perSecond = Number(values.rate);
   const before = await runLoad(plan(calmMs, perSecond));
@@ -142,7 +143,18 @@ async function beside(what: string, act: () => Promise<void>): Promise<void> {
   console.log(`${what}: ${Math.round(tookMs)} ms; before ${latency(before)}; meanwhile ${latency(during)}`);
 }
 
+/** Before the first log file is full and let go, the log itself is what a node or a region is filled with. */
+async function areImagesNeeded(step: string): Promise<boolean> {
+  const nodes = await nodeFigures(deployment.basePort, 0);
+  if (nodes.some(({ floorLsn }) => floorLsn > 0)) return true;
+  problems.push(
+    `${step}: nothing of the log has been let go yet, so nothing is filled from images: more --updates`,
+  );
+  return false;
+}
+
 async function wipe(liveBytes: number): Promise<void> {
+  if (!(await areImagesNeeded('wipe'))) return;
   await beside('a node wiped and filled again', async () => {
     await deployment.run('node', 'wipe', `${primary}/n2`);
     await filled(0, (node) => node === 'n2');
@@ -151,6 +163,7 @@ async function wipe(liveBytes: number): Promise<void> {
 }
 
 async function addRegion(liveBytes: number): Promise<void> {
+  if (!(await areImagesNeeded('region'))) return;
   await beside('a region added', () =>
     deployment.cli(['region', 'add', added], 600_000).then(({ code, stderr }) => {
       if (code !== 0) problems.push(`region add: ${stderr}`);
@@ -251,6 +264,12 @@ function largest(nodes: readonly NodeFigures[]): NodeFigures {
 
 function disk({ logBytes, imageBytes, floorLsn }: NodeFigures): string {
   return `log ${inMebibytes(logBytes)}, images ${inMebibytes(imageBytes)}, floor ${floorLsn}`;
+}
+
+function sizeOf(text: string): number {
+  const bytes = parseBytes(text);
+  if (bytes === null) throw new Error(`--retention-bytes ${text}: a size such as 64MiB is wanted`);
+  return bytes;
 }
 
 function inMebibytes(bytes: number): string {

@@ -21,7 +21,6 @@ class SqliteWork implements DeskWork {
   private readonly desk: EngineDesk;
   private readonly turns: HeapTurns;
   private readonly load: () => Promise<SqliteWasm>;
-  private readonly collect = collector();
   private readonly sessions: Sessions;
   private wasm: SqliteWasm;
 
@@ -87,7 +86,7 @@ class SqliteWork implements DeskWork {
     this.desk.shared.setHeap(this.wasm.heap().length);
     // The collector finds the old memory only when nothing on the stack is of it.
     await new Promise((resolve) => setImmediate(resolve));
-    this.collect();
+    collector()();
     this.turns.giveBack();
   }
 
