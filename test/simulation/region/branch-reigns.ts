@@ -20,7 +20,7 @@ import type { StorageRequest } from '../../../storage/wire/core/messages.ts';
 import { sixNodes } from '../../storage/samples.ts';
 import { Caller } from './caller.ts';
 import { Cluster, calm, rough } from './cluster.ts';
-import { Writer } from './cluster-writer.ts';
+import { keepWriting, Writer } from './cluster-writer.ts';
 import { Collector } from './collector.ts';
 import { Takeover } from './takeover.ts';
 
@@ -155,13 +155,7 @@ class Region {
   write(line: Line): void {
     const writer = new Writer(this.cluster, line.head);
     line.writer = writer;
-    const next = (): void =>
-      this.cluster.after(this.cluster.dice.below(20), () => {
-        if (writer.over) return;
-        writer.commitRandom();
-        next();
-      });
-    next();
+    keepWriting(this.cluster, writer, 20);
   }
 
   /** Asks nodes until four have said yes. @param done hears false when too many have refused. */

@@ -202,3 +202,12 @@ export class Writer {
     }
   }
 }
+
+/** Commits again and again, with less than `pauseMs` in between, until the writer's reign is over. */
+export function keepWriting(cluster: Cluster, writer: Writer, pauseMs = 8): void {
+  cluster.after(cluster.dice.below(pauseMs), () => {
+    if (writer.over) return;
+    writer.commitRandom();
+    keepWriting(cluster, writer, pauseMs);
+  });
+}

@@ -3,7 +3,7 @@ import type { Recovered } from '../../../storage/quorum/core/recovery.ts';
 import { epoch, mainBranch } from '../../../storage/redo/ids.ts';
 import { sixNodes } from '../../storage/samples.ts';
 import { Cluster, calm, rough } from './cluster.ts';
-import { Writer } from './cluster-writer.ts';
+import { keepWriting, Writer } from './cluster-writer.ts';
 import { Collector, type CollectorDefect } from './collector.ts';
 import { Takeover } from './takeover.ts';
 
@@ -14,16 +14,6 @@ function killSometimes(cluster: Cluster): void {
     if (cluster.up.length > 4 && dice.perMille(150)) cluster.kill(dice.pick(cluster.up));
     for (const id of sixNodes) if (!cluster.up.includes(id) && dice.perMille(200)) cluster.start(id);
   });
-}
-
-function write(cluster: Cluster, writer: Writer): void {
-  const next = (): void =>
-    cluster.after(cluster.dice.below(8), () => {
-      if (writer.over) return;
-      writer.commitRandom();
-      next();
-    });
-  next();
 }
 
 /** Takes over with the next epoch, sometimes after attempts that die half way, sometimes two at once. */
@@ -73,7 +63,7 @@ export function reigns(seed: number, collects: boolean | CollectorDefect = false
   const count = 2 + dice.below(3);
   for (let reign = 0; reign < count; reign++) {
     const writer = new Writer(cluster, outcome);
-    write(cluster, writer);
+    keepWriting(cluster, writer);
     cluster.runFor(200 + dice.below(700));
     // Half of the old writers live on and have to be fenced.
     if (dice.perMille(500)) writer.stop();

@@ -5,7 +5,7 @@ import type { Recovered } from '../../../storage/quorum/core/recovery.ts';
 import { epoch, mainBranch, type NodeId, nodeId } from '../../../storage/redo/ids.ts';
 import { member, sixMembers, sixNodes } from '../../storage/samples.ts';
 import { Cluster, calm, rough } from './cluster.ts';
-import { Writer } from './cluster-writer.ts';
+import { keepWriting, Writer } from './cluster-writer.ts';
 import { Coordinator, Decided } from './coordinator.ts';
 import { Takeover } from './takeover.ts';
 
@@ -85,16 +85,6 @@ class Region {
   }
 }
 
-function write(cluster: Cluster, writer: Writer): void {
-  const next = (): void =>
-    cluster.after(cluster.dice.below(8), () => {
-      if (writer.over) return;
-      writer.commitRandom();
-      next();
-    });
-  next();
-}
-
 export interface Ran {
   readonly announced: number;
   readonly replaced: number;
@@ -108,7 +98,7 @@ export function replacements(seed: number, kind: typeof Writer = Writer): Ran {
   const { dice } = cluster;
   let outcome = region.takeOver();
   let writer = new kind(cluster, outcome, region.membership);
-  write(cluster, writer);
+  keepWriting(cluster, writer);
   cluster.runFor(200);
   region.killSometimes();
   let [replaced, reverted] = [0, 0];
@@ -123,7 +113,7 @@ export function replacements(seed: number, kind: typeof Writer = Writer): Ran {
       if (dice.perMille(500)) writer.stop();
       outcome = region.takeOver();
       writer = new kind(cluster, outcome, region.membership);
-      write(cluster, writer);
+      keepWriting(cluster, writer);
     }
     cluster.check(
       cluster.runUntil(() => coordinators.every(({ done }) => done), 60_000),
