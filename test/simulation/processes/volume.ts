@@ -2,7 +2,7 @@
  * The volume under a simulated gateway's writer role: production reigns, with their gate, over this region's nodes. Where a real
  * gateway has SQL engines there are page changes that carry the name of their write.
  */
-import type { EngineCommitEvent } from '../../../gateway/engine/engine.ts';
+import type { EngineCommitEvent } from '../../../gateway/engine/commit-events.ts';
 import { Reign, type ReignPort, type ReignStart } from '../../../gateway/reign/reign.ts';
 import type { BranchVolume, RegionVdlWatcher, RoleVolume } from '../../../gateway/reign/role-volume.ts';
 import type { EndReason } from '../../../regions/control/writer/core/writer-role-events.ts';
