@@ -8,7 +8,7 @@
 # What happens: the server knows its own headers in one spelling each. In lower case, which is how HTTP/2 and Node.js's HTTP server
 # give every name, the condition is stored with the message and is none: each of ten writers that expect the same sequence is told
 # that it has won. The same with the right name and an empty value. `Nats-TTL` written as MIME does is `Nats-Ttl`: the publish is
-# acknowledged, and the message stays for good.
+# acknowledged, and the message outlives its time.
 #
 # Why it matters: compare-and-set is what locks, leases and fences are made of. A bridge that passes headers on, or a helper that makes
 # a header of a number that is not there yet, turns it off, and every acknowledgement looks as it should.

@@ -9,7 +9,7 @@
 # sequence until the marker is gone too. nats 2.29.3 knows it nowhere: a PUT of nothing. @nats-io/kv creates the key at once.
 #
 # Why it matters: a lock is taken by `create` and expires by its time to live. Where markers were turned on for somebody who watches,
-# each lock whose holder died stays taken for the markers' time, minutes or hours, to the clients of one language and not of another.
+# each lock whose holder died stays taken for the markers' time, which may be hours, to some of its clients and not to others.
 #
 # Exit code 0 while it is so.
 set -euo pipefail
